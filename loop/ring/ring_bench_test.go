@@ -1,0 +1,43 @@
+package ring_test
+
+import (
+	"fmt"
+	"testing"
+
+	"peal/loop/ring"
+)
+
+func BenchmarkPublish(b *testing.B) {
+	for _, loops := range []int{1, 2, 8} {
+		b.Run(fmt.Sprintf("loops=%d", loops), func(b *testing.B) {
+			r := newRing(b, 1<<14, 1<<30)
+			readers := make([]*ring.Reader, loops)
+			for i := range readers {
+				readers[i] = r.Reader()
+			}
+			m := make([]ring.Message, 1<<14)
+			batch := make([]*ring.Message, 0, 256)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				p := &m[i&(1<<14-1)]
+				p.Sequence = uint64(i + 1)
+				r.Room(1, 128)
+				r.Publish(p)
+				if i&255 == 255 {
+					for _, d := range readers {
+						batch = d.Next(batch[:0], 256)
+					}
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkEncodedHit(b *testing.B) {
+	m := &ring.Message{Sequence: 1}
+	encode := func(*ring.Message, ring.Encoding) []byte { return []byte("x") }
+	for range b.N {
+		m.Encoded(0, encode)
+	}
+}
