@@ -38,3 +38,6 @@ func (m *Message) Encoded(k Encoding, encode func(*Message, Encoding) []byte) []
 	}
 	return *m.encoded[k].Load()
 }
+
+// Barred reports whether m must not reach session.
+func (m *Message) Barred(session uint64) bool { return m.Exclude != 0 && m.Exclude == session }

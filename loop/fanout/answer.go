@@ -1,0 +1,153 @@
+package fanout
+
+import "peal/loop/ring"
+
+// reply is an encoded poll answer that others at the same position can share.
+type reply struct {
+	bytes    []byte
+	position uint64
+	sequence uint64
+	flags    uint16
+}
+
+const replyFlags = flagClose | flagHeadOnly
+
+// answer queues a poll's answer if there is something to tell, and ends its
+// subscription. It reports whether it did.
+func (f *Fan) answer(slot uint32, m *member, v *view) bool {
+	if f.shareable(slot, m, v) {
+		f.sendAnswer(slot, m, v.pass.covered.bytes, v.pass.covered.sequence)
+		return true
+	}
+	a := Answer{Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0}
+	f.scratch.gaps = f.scratch.gaps[:0]
+	fromStrip := v.pass != nil && !v.pass.live.empty() && m.position >= v.pass.live.base
+	shared := fromStrip && m.flags&flagForeign == 0
+	if fromStrip && m.flags&flagForeign == 0 {
+		a.Messages, a.Sequence = f.fromIndex(v, m)
+	} else {
+		upto, o := f.readMerged(slot, v, m.position, v.most+1, f.limits.AnswerBytes)
+		if o == wait {
+			f.waiting = append(f.waiting, slot)
+			return false
+		}
+		if len(f.scratch.gaps) > 0 {
+			f.stats.Gaps++
+		}
+		a.Messages, a.Sequence = f.take(v, m, f.scratch.merged, max(m.position, upto))
+		clear(f.scratch.merged)
+		if m.flags&flagForeign != 0 {
+			f.scratch.gaps = f.scratch.gaps[:0]
+			for _, c := range v.channels {
+				f.scratch.gaps = append(f.scratch.gaps, Gap{Channel: c.name, To: m.position, Foreign: true})
+			}
+			f.stats.Gaps++
+		}
+	}
+	a.Gaps = f.scratch.gaps
+	if len(a.Messages) == 0 && len(a.Gaps) == 0 {
+		m.position = max(m.position, a.Sequence)
+		f.again(slot, m, v)
+		return false
+	}
+	f.stats.Deliveries += uint64(len(a.Messages))
+	b := f.encoder.AppendAnswer(nil, v.encoding, a)
+	if shared && len(v.members) > 1 {
+		v.pass.covered = reply{b, m.position, a.Sequence, m.flags & replyFlags}
+	}
+	clear(f.scratch.answer)
+	f.sendAnswer(slot, m, b, a.Sequence)
+	return true
+}
+
+// shareable reports whether the view's last answer fits this poll.
+func (f *Fan) shareable(slot uint32, m *member, v *view) bool {
+	if v.pass == nil || m.flags&flagForeign != 0 {
+		return false
+	}
+	c := &v.pass.covered
+	if c.bytes == nil || c.position != m.position || c.flags != m.flags&replyFlags || c.sequence < v.head {
+		return false
+	}
+	return !v.pass.live.excludes
+}
+
+// fromIndex takes the messages after the member's position from the live strip.
+func (f *Fan) fromIndex(v *view, m *member) ([]*ring.Message, uint64) {
+	s := v.pass.live
+	all := f.scratch.merged[:0]
+	for _, p := range s.index[s.after(m.position):] {
+		if len(all) > v.most {
+			break
+		}
+		if !p.message.Barred(m.session) {
+			all = append(all, p.message)
+		}
+	}
+	f.scratch.merged = all
+	out, covered := f.take(v, m, all, max(m.position, f.applied))
+	clear(all)
+	return out, covered
+}
+
+// take collects messages until an answer is full, and returns what it covers:
+// covered if nothing was left over.
+func (f *Fan) take(v *view, m *member, all []*ring.Message, covered uint64) ([]*ring.Message, uint64) {
+	out := f.scratch.answer[:0]
+	bytes := 0
+	for i, msg := range all {
+		if len(out) == v.most || bytes >= f.limits.AnswerBytes {
+			covered = all[i-1].Sequence
+			break
+		}
+		if !msg.Barred(m.session) {
+			out = append(out, msg)
+			bytes += msg.Size
+		}
+	}
+	f.scratch.answer = out
+	return out, covered
+}
+
+func (f *Fan) sendAnswer(slot uint32, m *member, b []byte, sequence uint64) {
+	f.leave(slot, m)
+	m.position = sequence
+	m.flags &^= flagForeign
+	m.flags |= flagAnswering
+	f.tell(eventAnswered, slot, m, nil)
+	f.fly(m, flight{slot: slot, answer: true, bytes: b})
+}
+
+func (f *Fan) answerSent(l *flight, m *member, n int) {
+	f.stats.Sends++
+	f.stats.Bytes += uint64(n)
+	if n < len(l.bytes) {
+		f.holdRest(l.slot, m, l.bytes[n:])
+		f.full(l.slot, m)
+		return
+	}
+	m.flags &^= flagAnswering
+	if m.lane == 0 {
+		f.tell(eventIdle, l.slot, m, nil)
+	}
+	if m.lane != 0 || m.view != 0 {
+		f.queueBehind(l.slot, m) // written, or subscribed again, before the report
+	}
+}
+
+// Expire answers a poll with what it has, which is nothing: its time is up.
+// It reports whether slot was a waiting poll.
+func (f *Fan) Expire(slot uint32) bool {
+	m := f.member(slot)
+	if m.view == 0 || !f.views[m.view].oneShot || m.flags&(flagFlying|flagDead) != 0 || m.lane != 0 {
+		return false
+	}
+	v := f.views[m.view]
+	if m.position < v.head {
+		f.queueBehind(slot, m) // something came at the last moment
+		return true
+	}
+	b := f.encoder.AppendAnswer(nil, v.encoding, Answer{Sequence: f.Position(slot), Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0})
+	f.sendAnswer(slot, m, b, f.Position(slot))
+	return true
+}

@@ -1,0 +1,24 @@
+// Package fanout decides which bytes each connection of one event loop is sent
+// next. It is pure logic: no sockets, no clock, no goroutines; a Sender, an
+// Encoder and a Source (the history) are given to it, so that a simulation can
+// be all three.
+//
+//   - Member: one connection that receives; it holds one position in the log
+//     and never a queue of publications.
+//   - View: all members with the same channels in the same encoding. The merge
+//     by sequence is done once for a view, not once for each member.
+//   - Strip: contiguous ready-made bytes of a view with an index of
+//     (sequence, end). It exists while it serves somebody: during a pass over a
+//     view, or while members that fell behind read the history together.
+//   - Lane: a small private queue of one member: the rest of a half-sent
+//     message, heads, pongs, notices. It goes out before anything else.
+//
+// The journey: Apply takes messages from the ring and marks the views they
+// touch; Flush visits members, at most so many a turn, and asks the Sender;
+// what a socket did not take stays a position, and Writable brings the member
+// back. Who is further behind than the strips reads the history, and is told of
+// a gap where that has one.
+//
+// Concurrency: a Fan belongs to one goroutine. DESIGN.md beside this file has
+// the states and invariants.
+package fanout

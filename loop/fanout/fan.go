@@ -1,0 +1,168 @@
+package fanout
+
+import (
+	"errors"
+
+	"peal/loop/ring"
+)
+
+// Fan is the fan-out of one event loop. All methods belong to its goroutine.
+type Fan struct {
+	// Fixed at creation.
+	limits  Limits
+	encoder Encoder
+	source  Source
+	sender  Sender
+	events  Events
+	encode  func(*ring.Message, ring.Encoding) []byte
+	report  func(ticket uint32, n int, err error)
+
+	applied uint64 // last sequence taken from the ring
+
+	slabs    []*slab
+	channels map[string]*channel
+	multi    map[string]*view // views of several channels
+	views    []*view          // by number; 0 is nobody
+	lanes    []lane           // by number; 0 is nobody
+	quiet    map[uint32][]uint64
+
+	freeViews  []uint32
+	freeLanes  []uint32
+	freePasses []*pass
+	freeStrips []*strip
+
+	dirty   queue    // views with something to send
+	behind  queue    // members that catch up, or have a lane to empty
+	waiting []uint32 // members whose gap lies beyond applied: next turn
+	ending  []uint32 // views whose pass is over when the sender has reported
+	backs   []uint32 // views that keep a strip of history
+
+	flights     []flight // by ticket, reset when none is out
+	outstanding int
+	stalls      uint64 // counts sockets that became full, to know who stalled first
+	held        int
+	happened    []event
+	scratch     scratch
+	stats       Stats
+}
+
+// New returns a fan whose loop has applied everything up to applied.
+func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Events) *Fan {
+	f := &Fan{
+		limits:   l.withDefaults(),
+		encoder:  enc,
+		source:   src,
+		sender:   out,
+		events:   ev,
+		encode:   enc.Encode,
+		applied:  applied,
+		channels: map[string]*channel{},
+		multi:    map[string]*view{},
+		views:    make([]*view, 1),
+		lanes:    make([]lane, 1),
+		quiet:    map[uint32][]uint64{},
+	}
+	f.report = f.landed
+	return f
+}
+
+// From says where a subscription starts.
+type From uint8
+
+const (
+	Now      From = iota // after the newest of the log
+	After                // after Sequence
+	Earliest             // everything retained
+	Last                 // the newest Count of the channels together
+	Foreign              // everything retained, after saying that there is a gap
+)
+
+// Subscription is what a member asks to receive.
+type Subscription struct {
+	Channels  []string // sorted, no duplicates, at least one; kept by nobody
+	Encoding  ring.Encoding
+	OneShot   bool // a poll: one answer, then no longer subscribed
+	Most      int  // OneShot: messages in the answer, 0 for the limit
+	From      From
+	Sequence  uint64
+	Count     int
+	IgnoreGap bool
+	Close     bool // OneShot: the connection ends with the answer
+	HeadOnly  bool // OneShot: headers only
+}
+
+// ErrSubscribed: the member has a subscription already; Unsubscribe first.
+var ErrSubscribed = errors.New("fanout: already subscribed")
+
+// Subscribe makes the member receive, and returns its position. Nothing is sent
+// before the next Flush, so what the caller writes now comes first.
+func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err error) {
+	m := f.member(slot)
+	if m.view != 0 {
+		return 0, ErrSubscribed
+	}
+	m.flags &^= flagIgnoreGap | flagClose | flagHeadOnly | flagForeign
+	for _, o := range []struct {
+		on   bool
+		flag uint16
+	}{{s.IgnoreGap, flagIgnoreGap}, {s.Close, flagClose}, {s.HeadOnly, flagHeadOnly}, {s.From == Foreign && s.OneShot, flagForeign}} {
+		if o.on {
+			m.flags |= o.flag
+		}
+	}
+	v := f.find(s.Channels, s.Encoding, s.OneShot)
+	if s.OneShot && v.most == 0 {
+		v.most = f.limits.AnswerMessages
+		if s.Most > 0 {
+			v.most = min(v.most, s.Most)
+		}
+	}
+	f.join(slot, m, v)
+	m.position = f.resolve(slot, s)
+	if m.position < v.head || m.flags&flagForeign != 0 {
+		f.queueBehind(slot, m)
+	}
+	return m.position, nil
+}
+
+// Unsubscribe ends the member's subscription; what is in its lane still goes out.
+func (f *Fan) Unsubscribe(slot uint32) { f.leave(slot, f.member(slot)) }
+
+// Apply takes the next messages of the ring, in order and without holes.
+func (f *Fan) Apply(batch []*ring.Message) {
+	for _, m := range batch {
+		f.applied = m.Sequence
+		f.applyTo(m.Channel, m)
+		for _, name := range m.Also {
+			f.applyTo(name, m)
+		}
+	}
+}
+
+func (f *Fan) applyTo(name string, m *ring.Message) {
+	c := f.channels[name]
+	if c == nil {
+		return
+	}
+	for v := c.solo; v != nil; v = v.nextSolo {
+		f.add(v, m)
+	}
+	for _, l := range c.multi {
+		f.add(l.view, m)
+	}
+}
+
+// Applied is the last sequence taken from the ring.
+func (f *Fan) Applied() uint64 { return f.applied }
+
+// Pending reports whether Flush has something to do.
+func (f *Fan) Pending() bool {
+	return !f.dirty.empty() || !f.behind.empty() || len(f.waiting) > 0 || len(f.happened) > 0
+}
+
+// Stats returns the counters and gauges of now.
+func (f *Fan) Stats() Stats {
+	s := f.stats
+	s.Channels, s.Held, s.Behind = len(f.channels), f.held, f.behind.len()+len(f.waiting)
+	return s
+}

@@ -1,0 +1,336 @@
+package fanout
+
+import "slices"
+
+// flight is one send that was queued and not yet reported.
+type flight struct {
+	slot   uint32
+	void   bool   // the member went away meanwhile
+	lane   bool   // bytes are the member's lane's
+	view   *view  // the view that strip belongs to; nil with lane and for answers
+	strip  *strip // pieces from..to of it
+	from   int
+	to     int
+	bytes  []byte
+	answer bool
+}
+
+// event is something to tell the loop at the end of the turn.
+type event struct {
+	kind    eventKind
+	slot    uint32
+	serial  uint32
+	session uint64
+	err     error
+}
+
+type eventKind uint8
+
+const (
+	eventLost eventKind = iota
+	eventIdle
+	eventAnswered
+	eventGapped
+	eventSlow
+)
+
+// Flush sends up to about budget times, first to whom it is due, and reports
+// whether there is more to do in another turn. Views and members that catch up
+// take turns, so that one busy channel costs the others little.
+func (f *Fan) Flush(budget int) (more bool) {
+	for _, slot := range f.waiting { // Apply has been called since
+		f.queueBehind(slot, f.member(slot))
+	}
+	f.waiting = f.waiting[:0]
+	visits := 16 * budget
+	for budget > 0 && visits > 0 && (!f.behind.empty() || !f.dirty.empty()) {
+		for n := min(viewQuantum, f.behind.len()); n > 0; n-- {
+			slot := f.behind.pop()
+			visits--
+			if f.advance(slot, f.member(slot)) {
+				budget--
+			}
+		}
+		if !f.dirty.empty() {
+			sent, seen := f.visitSome(f.dirty.pop())
+			budget -= sent
+			visits -= seen
+		}
+		if f.outstanding >= batchSends || f.behind.empty() && f.dirty.empty() {
+			f.sender.Flush(f.report)
+			f.endPasses()
+		}
+	}
+	if f.outstanding > 0 {
+		f.sender.Flush(f.report)
+	}
+	f.endPasses()
+	if f.behind.empty() {
+		f.dropBacks()
+	}
+	f.deliver()
+	return f.Pending()
+}
+
+// visitSome visits the next members of a view in its pass.
+func (f *Fan) visitSome(number uint32) (sent, seen int) {
+	v := f.views[number]
+	if v == nil || v.pass == nil || !v.pass.queued {
+		return 0, 1
+	}
+	p := v.pass
+	for p.left > 0 && seen < viewQuantum {
+		if p.next >= len(v.members) {
+			p.next = 0
+		}
+		slot := v.members[p.next]
+		p.left--
+		seen++
+		m := f.member(slot)
+		p.next++
+		if m.position >= v.head || m.flags&(flagFull|flagFlying|flagBehind|flagDead) != 0 || m.lane != 0 {
+			continue
+		}
+		if f.send(slot, m, v) {
+			sent++
+		}
+		if m.view != number { // an answered poll leaves, and another takes its place
+			if f.views[number] != v {
+				return sent, seen // it was the last
+			}
+			p.next--
+		}
+	}
+	if p.left > 0 {
+		f.dirty.push(number)
+		return sent, seen
+	}
+	p.queued = false
+	f.ending = append(f.ending, number)
+	return sent, seen
+}
+
+func (f *Fan) endPasses() {
+	if f.outstanding > 0 || len(f.ending) == 0 {
+		return
+	}
+	for _, n := range f.ending {
+		if v := f.views[n]; v != nil {
+			f.endPass(v)
+		}
+	}
+	f.ending = f.ending[:0]
+}
+
+// queueBehind gives the member a turn of its own.
+func (f *Fan) queueBehind(slot uint32, m *member) {
+	if m.flags&flagAttached == 0 || m.flags&(flagBehind|flagDead) != 0 {
+		return
+	}
+	m.flags |= flagBehind
+	f.behind.push(slot)
+}
+
+// advance gives one member that is behind its turn and reports whether
+// something was queued for it.
+func (f *Fan) advance(slot uint32, m *member) bool {
+	m.flags &^= flagBehind
+	if m.flags&flagAttached == 0 || m.flags&(flagFull|flagFlying|flagDead) != 0 {
+		return false
+	}
+	if m.lane != 0 {
+		f.sendLane(slot, m)
+		return true
+	}
+	if m.view == 0 {
+		return false
+	}
+	v := f.views[m.view]
+	if m.position >= v.head && m.flags&flagForeign == 0 {
+		return false
+	}
+	return f.send(slot, m, v)
+}
+
+// send queues what the member needs next: from a strip, or from history.
+func (f *Fan) send(slot uint32, m *member, v *view) bool {
+	if v.oneShot {
+		return f.answer(slot, m, v)
+	}
+	s := v.holding(m.position)
+	if s == nil || s.told != nil && f.quiet[slot] != nil {
+		if s = f.readBack(slot, m, v); s == nil {
+			return false
+		}
+	}
+	return f.launch(slot, m, v, s)
+}
+
+// holding returns the strip that has what follows position, or nil.
+func (v *view) holding(position uint64) *strip {
+	p := v.pass
+	if p == nil {
+		return nil
+	}
+	if s := p.live; !s.empty() && position >= s.base {
+		return s
+	}
+	if s := p.before; s != nil && position >= s.base {
+		return s
+	}
+	if s := p.back; s != nil && position < s.last && (position == s.base || position >= max(s.base, s.gapped)) {
+		return s
+	}
+	return nil
+}
+
+// launch queues the member's part of strip s.
+func (f *Fan) launch(slot uint32, m *member, v *view, s *strip) bool {
+	from, to := s.after(m.position), len(s.index)
+	if s.excludes {
+		from, to = s.without(m.session, from)
+	}
+	if from == to { // nothing for this member in the rest of it
+		m.position = max(m.position, s.last)
+		f.again(slot, m, v)
+		return false
+	}
+	if from > 0 {
+		m.position = max(m.position, s.index[from-1].sequence)
+	}
+	b := s.bytes[s.start(from):s.index[to-1].end]
+	f.fly(m, flight{slot: slot, view: v, strip: s, from: from, to: to, bytes: b})
+	return true
+}
+
+// without returns the first run of pieces from i on that may reach session.
+func (s *strip) without(session uint64, i int) (from, to int) {
+	barred := func(i int) bool { m := s.index[i].message; return m != nil && m.Barred(session) }
+	for i < len(s.index) && barred(i) {
+		i++
+	}
+	for to = i; to < len(s.index) && !barred(to); to++ {
+	}
+	return i, to
+}
+
+func (f *Fan) fly(m *member, l flight) {
+	m.flags |= flagFlying
+	ticket := uint32(len(f.flights))
+	f.flights = append(f.flights, l)
+	f.outstanding++
+	f.sender.Queue(ticket, m.socket, l.bytes)
+}
+
+// landed takes the sender's report of one flight.
+func (f *Fan) landed(ticket uint32, n int, err error) {
+	l := &f.flights[ticket]
+	if !l.void {
+		m := f.member(l.slot)
+		m.flags &^= flagFlying
+		switch {
+		case err != nil:
+			f.kill(l.slot, m, eventLost, err)
+		case l.lane:
+			f.laneSent(l.slot, m, n, n < len(l.bytes))
+		case l.answer:
+			f.answerSent(l, m, n)
+		default:
+			f.stripSent(l, m, n)
+		}
+	}
+	*l = flight{}
+	if f.outstanding--; f.outstanding == 0 {
+		f.flights = f.flights[:0]
+	}
+}
+
+// stripSent moves the member's position by what its socket took.
+func (f *Fan) stripSent(l *flight, m *member, n int) {
+	f.stats.Sends++
+	f.stats.Bytes += uint64(n)
+	s := l.strip
+	if s.told != nil && l.from == 0 && n > 0 && m.view == l.view.number {
+		f.quiet[l.slot] = s.told // not to be told twice
+	}
+	if n == len(l.bytes) {
+		f.stats.Deliveries += uint64(l.to - l.from)
+		m.position = s.index[l.to-1].sequence
+		if l.to == len(s.index) {
+			m.position = max(m.position, s.last)
+		}
+		f.again(l.slot, m, l.view)
+		return
+	}
+	offset := s.start(l.from) + uint32(n)
+	i := s.holding(offset)
+	f.stats.Deliveries += uint64(i - l.from)
+	if i > l.from {
+		m.position = s.index[i-1].sequence
+	}
+	if begin := s.start(i); offset > begin { // half-sent: it is finished before anything else
+		rest := s.bytes[offset:s.index[i].end]
+		if msg := s.index[i].message; msg != nil {
+			rest = msg.Encoded(l.view.encoding, f.encode)[offset-begin:]
+		} else {
+			rest = slices.Clone(rest)
+		}
+		m.position = s.index[i].sequence
+		f.stats.Deliveries++
+		f.holdRest(l.slot, m, rest)
+	}
+	f.full(l.slot, m)
+}
+
+// again queues the member if there is more for it.
+func (f *Fan) again(slot uint32, m *member, v *view) {
+	if m.lane != 0 || m.view == v.number && m.position < v.head {
+		f.queueBehind(slot, m)
+	} else if len(f.quiet) > 0 {
+		delete(f.quiet, slot)
+	}
+}
+
+func (f *Fan) full(slot uint32, m *member) {
+	m.flags |= flagFull
+	f.stats.Full++
+}
+
+// kill stops sending to the member and tells the loop why.
+func (f *Fan) kill(slot uint32, m *member, why eventKind, err error) {
+	if m.flags&flagDead != 0 {
+		return
+	}
+	m.flags |= flagDead
+	f.tell(why, slot, m, err)
+}
+
+func (f *Fan) tell(kind eventKind, slot uint32, m *member, err error) {
+	f.happened = append(f.happened, event{kind, slot, m.serial, m.session, err})
+}
+
+// deliver tells the loop what happened. The loop may call the fan again, also
+// to detach members.
+func (f *Fan) deliver() {
+	for i := 0; i < len(f.happened); i++ {
+		e := f.happened[i]
+		m := f.member(e.slot)
+		if m.serial != e.serial || m.flags&flagAttached == 0 {
+			continue
+		}
+		switch e.kind {
+		case eventLost:
+			f.events.Lost(e.slot, e.err)
+		case eventIdle:
+			f.events.Idle(e.slot)
+		case eventAnswered:
+			f.events.Answered(e.slot, e.session)
+		case eventGapped:
+			f.events.Gapped(e.slot)
+		case eventSlow:
+			f.events.Slow(e.slot)
+		}
+	}
+	clear(f.happened)
+	f.happened = f.happened[:0]
+}

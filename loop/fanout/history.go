@@ -1,0 +1,206 @@
+package fanout
+
+import (
+	"cmp"
+	"slices"
+
+	"peal/loop/ring"
+)
+
+// scratch is memory that reading history uses again and again.
+type scratch struct {
+	messages []*ring.Message
+	merged   []*ring.Message
+	answer   []*ring.Message
+	gaps     []Gap
+	bytes    []byte
+}
+
+// outcome of reading history.
+type outcome uint8
+
+const (
+	read outcome = iota
+	wait         // a gap ends beyond applied: what it hides may still come by the ring
+)
+
+// readMerged fills scratch.merged with what the view's channels retain after
+// position, up to what was applied, in the order of the sequences, and
+// scratch.gaps with what is gone. It covers everything up to the returned upto.
+//
+// A channel whose history was cut short by count or bytes limits how far the
+// others may go, or messages would be passed over.
+func (f *Fan) readMerged(slot uint32, v *view, position uint64, count, bytes int) (upto uint64, o outcome) {
+	upto = f.applied
+	all := f.scratch.merged[:0]
+	f.scratch.gaps = f.scratch.gaps[:0]
+	quiet := f.quiet[slot]
+	for i, c := range v.channels {
+		msgs, discarded, more := f.source.Read(f.scratch.messages[:0], c.name, position, f.applied, count, bytes)
+		f.scratch.messages = msgs
+		if discarded > position && (quiet == nil || discarded > quiet[i]) {
+			if discarded > f.applied {
+				f.scratch.merged = all
+				return 0, wait
+			}
+			f.scratch.gaps = append(f.scratch.gaps, Gap{Channel: c.name, From: position, To: discarded})
+		}
+		all = append(all, msgs...)
+		if more {
+			upto = min(upto, msgs[len(msgs)-1].Sequence) // at least one was read
+		}
+		clear(msgs)
+	}
+	if len(v.channels) > 1 {
+		slices.SortFunc(all, func(a, b *ring.Message) int { return cmp.Compare(a.Sequence, b.Sequence) })
+		all = slices.Compact(all) // a message on several of the channels
+	}
+	for len(all) > 0 && all[len(all)-1].Sequence > upto {
+		all = all[:len(all)-1]
+	}
+	f.scratch.merged = all
+	return upto, read
+}
+
+// readBack makes a strip of what follows the member's position in the history,
+// shared with others at the same place. nil means that there is nothing to
+// launch now: it waits for the ring, or was told of a gap, or has caught up.
+func (f *Fan) readBack(slot uint32, m *member, v *view) *strip {
+	upto, o := f.readMerged(slot, v, m.position, 4096, f.limits.StripBytes)
+	if o == wait {
+		f.waiting = append(f.waiting, slot)
+		return nil
+	}
+	s := f.newStrip(m.position)
+	s.private = f.quiet[slot] != nil
+	s.last = upto
+	f.stats.History++
+	if len(f.scratch.gaps) > 0 && !f.addGaps(slot, m, v, s) {
+		f.freeStrip(s)
+		return nil
+	}
+	for _, msg := range f.scratch.merged {
+		if len(s.bytes) >= f.limits.StripBytes {
+			s.last = s.index[len(s.index)-1].sequence
+			break
+		}
+		s.add(msg, msg.Encoded(v.encoding, f.encode))
+		s.last = upto
+	}
+	clear(f.scratch.merged)
+	if s.empty() {
+		m.position = max(m.position, s.last)
+		f.freeStrip(s)
+		f.again(slot, m, v)
+		return nil
+	}
+	f.keepBack(v, s)
+	return s
+}
+
+// addGaps begins s with the notices of the gaps that were found. It reports
+// false when the encoding has no word for them and the member must know.
+func (f *Fan) addGaps(slot uint32, m *member, v *view, s *strip) bool {
+	f.stats.Gaps++
+	b := f.scratch.bytes[:0]
+	told := make([]uint64, len(v.channels))
+	copy(told, f.quiet[slot])
+	for _, g := range f.scratch.gaps {
+		b = f.encoder.AppendGap(b, v.encoding, g)
+		for i, c := range v.channels {
+			if c.name == g.Channel {
+				told[i] = g.To
+			}
+		}
+	}
+	f.scratch.bytes = b
+	if len(b) > 0 {
+		s.addNotices(b, told)
+		return true
+	}
+	if m.flags&flagIgnoreGap == 0 {
+		f.kill(slot, m, eventGapped, nil)
+		return false
+	}
+	s.private = true // who passes over a gap in silence is not everybody
+	return true
+}
+
+// keepBack lets others use s while members catch up. The strip it replaces, and
+// one that serves only its first reader, live until the sender has reported.
+func (f *Fan) keepBack(v *view, s *strip) {
+	if s.private || len(v.members) == 1 {
+		return
+	}
+	p := v.startPass(f)
+	if p.back == nil {
+		if len(f.backs) >= backViews {
+			f.dropBacks()
+			p = v.startPass(f)
+		}
+		f.backs = append(f.backs, v.number)
+	}
+	p.back = s
+}
+
+// dropBacks lets all strips of history go.
+func (f *Fan) dropBacks() {
+	if len(f.backs) == 0 {
+		return
+	}
+	backs := f.backs
+	f.backs = f.backs[:0]
+	for _, n := range backs {
+		v := f.views[n]
+		if v == nil || v.pass == nil || v.pass.back == nil {
+			continue
+		}
+		v.pass.back = nil // for the collector: a flight may still need it
+		f.endPass(v)
+	}
+}
+
+// resolve turns where a subscription starts into a position.
+func (f *Fan) resolve(slot uint32, s *Subscription) uint64 {
+	head := f.source.Head()
+	position := head
+	switch s.From {
+	case After:
+		return s.Sequence
+	case Earliest, Foreign:
+		for _, c := range s.Channels {
+			position = min(position, f.source.Newest(c, -1))
+		}
+	case Last:
+		position = f.newest(s.Channels, s.Count, head)
+	}
+	if s.From != Now && len(s.Channels) > 1 {
+		// What was dropped before is not a gap for who asks for what is there.
+		quiet := make([]uint64, len(s.Channels))
+		for i, c := range s.Channels {
+			_, quiet[i], _ = f.source.Read(nil, c, head, head, 1, 1)
+		}
+		f.quiet[slot] = quiet
+	}
+	return position
+}
+
+// newest returns the position after which the newest n of all channels follow.
+func (f *Fan) newest(channels []string, n int, head uint64) uint64 {
+	if len(channels) == 1 {
+		return min(head, f.source.Newest(channels[0], n))
+	}
+	var sequences []uint64
+	for _, c := range channels {
+		msgs, _, _ := f.source.Read(nil, c, f.source.Newest(c, n), head, n, 1<<30)
+		for _, m := range msgs {
+			sequences = append(sequences, m.Sequence)
+		}
+	}
+	slices.Sort(sequences)
+	sequences = slices.Compact(sequences)
+	if len(sequences) == 0 {
+		return head
+	}
+	return sequences[max(0, len(sequences)-n)] - 1
+}

@@ -1,0 +1,46 @@
+package fanout
+
+// Limits bound what one Fan holds. Zero values are replaced by the defaults.
+type Limits struct {
+	// StripBytes cuts a strip and one member's share of a turn. Default 64 KiB.
+	// Raising it saves system calls for who is behind and costs memory for each
+	// view that is behind.
+	StripBytes int
+
+	// LaneBytes is what a member's private lane may hold beside the rest of a
+	// half-sent message or one HTTP answer. Beyond it the member is given up
+	// (Events.Slow). Default 16 KiB.
+	LaneBytes int
+
+	// HeldBytes is what all lanes of the Fan may hold, half-sent messages and
+	// answers included. Beyond it the members that stalled longest are given
+	// up. Default 64 MiB.
+	HeldBytes int
+
+	// AnswerMessages and AnswerBytes end one poll's answer. Defaults 100 and 1 MiB.
+	AnswerMessages, AnswerBytes int
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&l.StripBytes, 64<<10)
+	set(&l.LaneBytes, 16<<10)
+	set(&l.HeldBytes, 64<<20)
+	set(&l.AnswerMessages, 100)
+	set(&l.AnswerBytes, 1<<20)
+	return l
+}
+
+const (
+	// batchSends is how many sends are queued before the sender is flushed.
+	batchSends = 64
+	// viewQuantum is how many members of one view are visited before the next
+	// view, or who is behind, has a turn.
+	viewQuantum = 64
+	// backViews is how many views may keep a strip of history at a time.
+	backViews = 64
+)

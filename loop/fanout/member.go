@@ -1,0 +1,114 @@
+package fanout
+
+// Member flags.
+const (
+	flagAttached  uint16 = 1 << iota
+	flagFull             // the socket took less than it was given; Writable clears it
+	flagFlying           // bytes are queued with the sender and not reported yet
+	flagBehind           // in the behind queue
+	flagIgnoreGap        // go on after a gap that the encoding cannot tell
+	flagClose            // poll: the connection ends after the answer
+	flagHeadOnly         // poll by HEAD
+	flagDead             // an event said so; nothing is sent any more
+	flagAnswering        // the answer of a poll is on its way: Idle is owed
+	flagForeign          // poll with a cursor that means nothing here: the answer says gap
+)
+
+// member is what the fan knows of one connection. It has no pointers, so that
+// a million of them cost the collector nothing.
+type member struct {
+	position uint64 // everything of its view up to here was sent or is in its lane
+	session  uint64
+	view     uint32 // index in views; 0 for none
+	place    uint32 // index in the view's members
+	lane     uint32 // index in lanes; 0 for none
+	socket   int32
+	serial   uint32 // counts attachments of the slot, so that old events are known
+	flags    uint16
+}
+
+// slabBits: 256 members a slab (40 B each) so that growing never moves one.
+const slabBits = 8
+
+type slab [1 << slabBits]member
+
+func (f *Fan) member(slot uint32) *member {
+	return &f.slabs[slot>>slabBits][slot&(1<<slabBits-1)]
+}
+
+// Attach makes slot a member that receives nothing yet. Slots are the loop's
+// small numbers; session is unique and non-zero.
+func (f *Fan) Attach(slot uint32, socket int32, session uint64) {
+	for int(slot>>slabBits) >= len(f.slabs) {
+		f.slabs = append(f.slabs, new(slab))
+	}
+	m := f.member(slot)
+	if m.flags&flagAttached != 0 {
+		panic("fanout: slot attached twice")
+	}
+	*m = member{socket: socket, session: session, serial: m.serial + 1, flags: flagAttached}
+	f.stats.Members++
+}
+
+// Detach forgets the member: its subscription, its lane, its place in queues.
+func (f *Fan) Detach(slot uint32) {
+	m := f.member(slot)
+	if m.flags&flagAttached == 0 {
+		return
+	}
+	f.leave(slot, m)
+	f.dropLane(m)
+	if m.flags&flagFlying != 0 {
+		for i := range f.flights {
+			if f.flights[i].slot == slot {
+				f.flights[i].void = true
+			}
+		}
+	}
+	*m = member{serial: m.serial}
+	f.stats.Members--
+}
+
+// Position is the sequence up to which the member has everything.
+func (f *Fan) Position(slot uint32) uint64 {
+	m := f.member(slot)
+	if m.view != 0 && m.position >= f.views[m.view].head {
+		return max(m.position, f.applied)
+	}
+	return m.position
+}
+
+// CaughtUp reports whether all there is was accepted by the member's socket.
+func (f *Fan) CaughtUp(slot uint32) bool {
+	m := f.member(slot)
+	return m.lane == 0 && m.flags&(flagFull|flagFlying) == 0 &&
+		(m.view == 0 || m.position >= f.views[m.view].head)
+}
+
+// Stalled reports whether the member's socket is full.
+func (f *Fan) Stalled(slot uint32) bool { return f.member(slot).flags&flagFull != 0 }
+
+// LaneEmpty reports whether nothing private waits for the member's socket.
+func (f *Fan) LaneEmpty(slot uint32) bool { return f.member(slot).lane == 0 }
+
+// Held is what the fan keeps for this member alone, in bytes: the rest of a
+// half-sent message (shared with others, but pinned by it) and its lane.
+func (f *Fan) Held(slot uint32) (half, private int) {
+	if m := f.member(slot); m.lane != 0 {
+		l := &f.lanes[m.lane]
+		return len(l.half), len(l.buf)
+	}
+	return 0, 0
+}
+
+// Writable says that the member's socket has room again.
+func (f *Fan) Writable(slot uint32) {
+	m := f.member(slot)
+	if m.flags&flagAttached == 0 {
+		return
+	}
+	m.flags &^= flagFull
+	if m.lane != 0 || m.view != 0 && m.position < f.views[m.view].head {
+		f.queueBehind(slot, m)
+	}
+}

@@ -1,0 +1,51 @@
+package fanout
+
+// What passes and strips leave behind is used again. A strip that grew far
+// beyond the cut (one large message) is dropped instead. While the sender still
+// holds bytes, nothing is reused: the collector takes it.
+
+const poolKeeps = 256
+
+func (f *Fan) newStrip(base uint64) *strip {
+	var s *strip
+	if n := len(f.freeStrips); n > 0 {
+		s = f.freeStrips[n-1]
+		f.freeStrips = f.freeStrips[:n-1]
+	} else {
+		s = new(strip)
+	}
+	s.reset(base)
+	return s
+}
+
+func (f *Fan) freeStrip(s *strip) {
+	if f.outstanding > 0 || len(f.freeStrips) >= poolKeeps || cap(s.memory) > 4*f.limits.StripBytes {
+		return
+	}
+	s.reset(0)
+	f.freeStrips = append(f.freeStrips, s)
+}
+
+func (f *Fan) newPass(base uint64) *pass {
+	var p *pass
+	if n := len(f.freePasses); n > 0 {
+		p = f.freePasses[n-1]
+		f.freePasses = f.freePasses[:n-1]
+	} else {
+		p = new(pass)
+	}
+	p.live = f.newStrip(base)
+	return p
+}
+
+func (f *Fan) freePass(p *pass) {
+	for _, s := range []*strip{p.live, p.before, p.back} {
+		if s != nil {
+			f.freeStrip(s)
+		}
+	}
+	*p = pass{}
+	if len(f.freePasses) < poolKeeps {
+		f.freePasses = append(f.freePasses, p)
+	}
+}

@@ -1,0 +1,661 @@
+package fanout_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+
+	"peal/loop/fanout"
+	"peal/loop/ring"
+)
+
+// The simulation: a log, a history with small limits, sockets that take any
+// number of bytes, stall and die, and clients that decode what arrived and
+// check it against the log. One seed is one schedule.
+
+const (
+	encLine  ring.Encoding = iota // a stream that can tell a gap
+	encMute                       // a stream that cannot
+	encPoll                       // a poll, several messages
+	encPoll1                      // a poll, one message
+)
+
+// text is how the simulation writes a message; long ones are half-sent often.
+func text(m *ring.Message) string {
+	pad := strings.Repeat("x", int(m.Sequence*7%41))
+	return fmt.Sprintf("<M %d %s>", m.Sequence, pad)
+}
+
+type simEncoder struct{ encodes map[[2]uint64]int }
+
+func (e *simEncoder) Encode(m *ring.Message, k ring.Encoding) []byte {
+	e.encodes[[2]uint64{m.Sequence, uint64(k)}]++
+	return []byte(text(m))
+}
+func (e *simEncoder) AppendOpen(dst []byte, k ring.Encoding, s uint64) []byte      { return dst }
+func (e *simEncoder) AppendHeartbeat(dst []byte, k ring.Encoding, s uint64) []byte { return dst }
+func (e *simEncoder) AppendClose(dst []byte, k ring.Encoding, code uint16, reason string) []byte {
+	return dst
+}
+func (e *simEncoder) AppendGap(dst []byte, k ring.Encoding, g fanout.Gap) []byte {
+	if k == encMute {
+		return dst
+	}
+	return fmt.Appendf(dst, "<G %s %d %d>", g.Channel, g.From, g.To)
+}
+func (e *simEncoder) AppendAnswer(dst []byte, k ring.Encoding, a fanout.Answer) []byte {
+	for _, g := range a.Gaps {
+		dst = fmt.Appendf(dst, "<G %s %d %d>", g.Channel, g.From, g.To)
+	}
+	for _, m := range a.Messages {
+		dst = append(dst, text(m)...)
+	}
+	return fmt.Appendf(dst, "<A %d>", a.Sequence)
+}
+
+// simHistory keeps the newest few messages of each channel.
+type simHistory struct {
+	t         *testing.T
+	keep      map[string]int
+	kept      map[string][]*ring.Message
+	discarded map[string]uint64
+	joined    map[string]int
+	head      uint64
+	all       []*ring.Message // the log; all[i] has sequence i+1
+}
+
+func (h *simHistory) append(m *ring.Message) {
+	h.head = m.Sequence
+	h.all = append(h.all, m)
+	for _, c := range append([]string{m.Channel}, m.Also...) {
+		h.kept[c] = append(h.kept[c], m)
+		if over := len(h.kept[c]) - h.keep[c]; over > 0 {
+			h.discarded[c] = h.kept[c][over-1].Sequence
+			h.kept[c] = h.kept[c][over:]
+		}
+	}
+}
+
+func (h *simHistory) Read(dst []*ring.Message, c string, after, upto uint64, count, bytes int) ([]*ring.Message, uint64, bool) {
+	n := 0
+	for _, m := range h.kept[c] {
+		if m.Sequence <= after || m.Sequence > upto {
+			continue
+		}
+		if n > 0 && (n >= count || bytes <= 0) {
+			return dst, h.discarded[c], true
+		}
+		dst = append(dst, m)
+		bytes -= m.Size
+		n++
+	}
+	return dst, h.discarded[c], false
+}
+
+func (h *simHistory) Newest(c string, n int) uint64 {
+	k := h.kept[c]
+	if n < 0 || n > len(k) {
+		n = len(k)
+	}
+	if n == 0 {
+		return h.head
+	}
+	return k[len(k)-n].Sequence - 1
+}
+func (h *simHistory) Join(c string)  { h.joined[c]++ }
+func (h *simHistory) Leave(c string) { h.joined[c]-- }
+func (h *simHistory) Head() uint64   { return h.head }
+
+// simSocket takes room bytes; then it is full until the test makes room.
+type simSocket struct {
+	room    int
+	arrived []byte
+	full    bool // said so, and owes a Writable
+	dead    bool
+}
+
+var errReset = errors.New("connection reset")
+
+func (s *simSocket) take(b []byte) (int, error) {
+	if s.dead {
+		return 0, errReset
+	}
+	n := min(len(b), s.room)
+	s.room -= n
+	s.arrived = append(s.arrived, b[:n]...)
+	if n < len(b) {
+		s.full = true
+	}
+	return n, nil
+}
+
+type queued struct {
+	ticket uint32
+	socket int32
+	b      []byte
+	was    string // what b held when it was queued: it must not change
+}
+
+type simSender struct {
+	t       *testing.T
+	sockets map[int32]*simSocket
+	queue   []queued
+	late    bool // report some of it in a later Flush
+	rnd     *rand.Rand
+}
+
+func (s *simSender) Queue(ticket uint32, socket int32, b []byte) {
+	if len(b) == 0 {
+		s.t.Error("an empty send")
+	}
+	s.queue = append(s.queue, queued{ticket, socket, b, string(b)})
+}
+func (s *simSender) Flush(report func(uint32, int, error)) {
+	n := len(s.queue)
+	if s.late && n > 0 {
+		n = s.rnd.IntN(n + 1)
+	}
+	now := s.queue[:n]
+	s.queue = append([]queued(nil), s.queue[n:]...)
+	for _, q := range now {
+		if string(q.b) != q.was {
+			s.t.Error("bytes changed between Queue and Flush")
+		}
+		k, err := s.sockets[q.socket].take(q.b)
+		report(q.ticket, k, err)
+	}
+}
+func (s *simSender) Now(socket int32, b []byte) (int, error) { return s.sockets[socket].take(b) }
+
+// simClient is one connection and what its far end makes of the bytes.
+type simClient struct {
+	name     string
+	slot     uint32
+	socket   *simSocket
+	session  uint64
+	channels map[string]bool
+	encoding ring.Encoding
+	position uint64            // by what was decoded
+	lost     map[string]uint64 // told as gaps, by channel
+	quiet    map[string]uint64 // what was gone before an "earliest" or "last" began
+	private  int               // next private item expected
+	wrote    int               // private items written
+	parked   bool              // poll: subscribed
+	decoded  int               // bytes of socket.arrived that were decoded
+	gone     bool
+	closing  bool // an event said so
+	gaps     int
+}
+
+type sim struct {
+	t        *testing.T
+	seed     uint64
+	rnd      *rand.Rand
+	enc      *simEncoder
+	hist     *simHistory
+	out      *simSender
+	fan      *fanout.Fan
+	limits   fanout.Limits
+	waiting  []*ring.Message // published, not yet taken by this loop
+	clients  map[uint32]*simClient
+	free     []uint32
+	next     uint32
+	session  uint64
+	names    []string
+	steps    []string
+	failed   bool
+	gaps     int
+	messages int
+}
+
+func newSim(t *testing.T, seed uint64) *sim {
+	s := &sim{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), clients: map[uint32]*simClient{}}
+	s.enc = &simEncoder{encodes: map[[2]uint64]int{}}
+	s.hist = &simHistory{t: t, keep: map[string]int{}, kept: map[string][]*ring.Message{}, discarded: map[string]uint64{}, joined: map[string]int{}}
+	s.names = []string{"A", "B", "C", "D", "E"}
+	for _, c := range s.names {
+		s.hist.keep[c] = s.rnd.IntN(30)
+		if s.rnd.IntN(3) == 0 {
+			s.hist.keep[c] = 1000
+		}
+	}
+	s.out = &simSender{t: t, sockets: map[int32]*simSocket{}, rnd: s.rnd, late: seed%3 == 0}
+	s.limits = fanout.Limits{StripBytes: 50 + s.rnd.IntN(1000), LaneBytes: 300, HeldBytes: 4000, AnswerMessages: 1 + s.rnd.IntN(8), AnswerBytes: 400}
+	s.fan = fanout.New(0, s.limits, s.enc, s.hist, s.out, s)
+	return s
+}
+
+func (s *sim) fail(format string, args ...any) {
+	if !s.failed {
+		s.failed = true
+		from := max(0, len(s.steps)-12)
+		s.t.Errorf("seed %d: %s\nlast steps: %s", s.seed, fmt.Sprintf(format, args...), strings.Join(s.steps[from:], "; "))
+	}
+}
+
+// Events of the fan.
+func (s *sim) Lost(slot uint32, err error) { s.drop(s.clients[slot]) }
+func (s *sim) Idle(slot uint32) {
+	c := s.clients[slot]
+	s.decode(c)
+	if c.encoding >= encPoll && !c.parked && s.rnd.IntN(4) > 0 {
+		s.subscribe(c, fanout.After, c.position)
+	}
+}
+func (s *sim) Answered(slot uint32, session uint64) {
+	if s.clients[slot].session != session {
+		s.fail("answered: wrong session")
+	}
+	s.clients[slot].parked = false
+}
+func (s *sim) Gapped(slot uint32) {
+	c := s.clients[slot]
+	s.decode(c)
+	if c.encoding != encMute {
+		s.fail("%s: gapped, though its encoding can tell", c.name)
+	}
+	real := false
+	for ch := range c.channels {
+		real = real || s.hist.discarded[ch] > max(c.position, c.quiet[ch])
+	}
+	if !real {
+		s.fail("%s: closed for a gap that is none (at %d)", c.name, c.position)
+	}
+	s.gaps++
+	s.drop(c)
+}
+func (s *sim) Slow(slot uint32) { s.drop(s.clients[slot]) }
+
+func (s *sim) drop(c *simClient) {
+	s.decode(c)
+	s.fan.Detach(c.slot)
+	c.gone = true
+	delete(s.clients, c.slot)
+	s.free = append(s.free, c.slot)
+}
+
+func (s *sim) attach() *simClient {
+	slot := s.next
+	if n := len(s.free); n > 0 {
+		slot, s.free = s.free[n-1], s.free[:n-1]
+	} else {
+		s.next++
+	}
+	s.session++
+	c := &simClient{name: fmt.Sprint("client", s.session), slot: slot, session: s.session, channels: map[string]bool{}, lost: map[string]uint64{}, quiet: map[string]uint64{}, socket: &simSocket{room: s.rnd.IntN(400)}}
+	switch s.rnd.IntN(4) {
+	case 0:
+		c.encoding = encMute
+	case 1:
+		c.encoding = encPoll + ring.Encoding(s.rnd.IntN(2))
+	}
+	sets := [][]string{{"A"}, {"B"}, {"A", "B"}, {"A", "B", "C"}, {"D"}, {"C", "D", "E"}, {"E"}}
+	for _, ch := range sets[s.rnd.IntN(len(sets))] {
+		c.channels[ch] = true
+	}
+	s.clients[slot] = c
+	s.out.sockets[int32(s.session)] = c.socket
+	s.fan.Attach(slot, int32(s.session), c.session)
+	return c
+}
+
+func (s *sim) subscribe(c *simClient, from fanout.From, at uint64) {
+	sub := &fanout.Subscription{Encoding: c.encoding, OneShot: c.encoding >= encPoll, From: from, Sequence: at, Count: 1 + s.rnd.IntN(12)}
+	if c.encoding == encPoll1 {
+		sub.Most = 1
+	}
+	clear(c.quiet)
+	for _, ch := range s.names {
+		if c.channels[ch] {
+			sub.Channels = append(sub.Channels, ch)
+			if from == fanout.Earliest || from == fanout.Last {
+				c.quiet[ch] = s.hist.discarded[ch]
+			}
+		}
+	}
+	position, err := s.fan.Subscribe(c.slot, sub)
+	if err != nil {
+		s.fail("%s: subscribe: %v", c.name, err)
+		return
+	}
+	if from == fanout.After && position != at || from == fanout.Now && position != s.hist.head {
+		s.fail("%s: subscribed from %d at %d, head %d", c.name, position, at, s.hist.head)
+	}
+	if from == fanout.Last {
+		n := 0
+		for _, m := range s.hist.all[position:] {
+			if c.wants(m) && s.hist.retains(m, c.channels) {
+				n++
+			}
+		}
+		if n > sub.Count {
+			s.fail("%s: the last %d begin before the last %d", c.name, sub.Count, n)
+		}
+	}
+	c.position = position
+	c.parked = true
+}
+
+func (h *simHistory) retains(m *ring.Message, of map[string]bool) bool {
+	for _, c := range append([]string{m.Channel}, m.Also...) {
+		if of[c] && m.Sequence > h.discarded[c] {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *simClient) wants(m *ring.Message) bool {
+	if m.Exclude == c.session {
+		return false
+	}
+	for _, ch := range append([]string{m.Channel}, m.Also...) {
+		if c.channels[ch] {
+			return true
+		}
+	}
+	return false
+}
+
+// missing returns the first message in (from, to) that c should have had and
+// was not told to be gone.
+func (s *sim) missing(c *simClient, from, to uint64) *ring.Message {
+	for q := from + 1; q < to; q++ {
+		m := s.hist.all[q-1]
+		if !c.wants(m) {
+			continue
+		}
+		excused := true
+		for _, ch := range append([]string{m.Channel}, m.Also...) {
+			if c.channels[ch] && q > max(c.lost[ch], c.quiet[ch]) {
+				excused = false
+			}
+		}
+		if !excused {
+			return m
+		}
+	}
+	return nil
+}
+
+// decode reads what arrived, item by item.
+func (s *sim) decode(c *simClient) {
+	for {
+		b := c.socket.arrived[c.decoded:]
+		if len(b) == 0 {
+			return
+		}
+		end := strings.IndexByte(string(b), '>')
+		if b[0] != '<' || strings.LastIndexByte(string(b[:max(end, 0)]), '<') > 0 {
+			s.fail("%s: something begins inside something else: %.80q", c.name, b)
+			return
+		}
+		if end < 0 {
+			return
+		}
+		c.decoded += end + 1
+		w := strings.Fields(string(b[1:end]))
+		switch w[0] {
+		case "P":
+			if n, _ := strconv.Atoi(w[1]); n != c.private {
+				s.fail("%s: private item %d, want %d", c.name, n, c.private)
+			}
+			c.private++
+		case "M":
+			q, _ := strconv.ParseUint(w[1], 10, 64)
+			m := s.hist.all[q-1]
+			if string(b[:end+1]) != text(m) {
+				s.fail("%s: message %d is garbled: %q", c.name, q, b[:end+1])
+			}
+			if q <= c.position {
+				s.fail("%s: message %d after %d", c.name, q, c.position)
+			}
+			if !c.wants(m) {
+				s.fail("%s: message %d is not for it", c.name, q)
+			}
+			if x := s.missing(c, c.position, q); x != nil {
+				s.fail("%s: message %d came, but %d on %s did not", c.name, q, x.Sequence, x.Channel)
+			}
+			c.position = q
+			s.messages++
+		case "G":
+			from, _ := strconv.ParseUint(w[2], 10, 64)
+			to, _ := strconv.ParseUint(w[3], 10, 64)
+			if to > s.hist.discarded[w[1]] || to <= c.position && c.encoding < encPoll {
+				s.fail("%s: gap on %s %d..%d is not real (discarded %d, at %d)", c.name, w[1], from, to, s.hist.discarded[w[1]], c.position)
+			}
+			if to <= c.lost[w[1]] && c.encoding < encPoll {
+				s.fail("%s: gap on %s up to %d told twice", c.name, w[1], to)
+			}
+			c.lost[w[1]] = max(c.lost[w[1]], to)
+			c.gaps++
+			s.gaps++
+		case "A":
+			q, _ := strconv.ParseUint(w[1], 10, 64)
+			if q < c.position {
+				s.fail("%s: answer's cursor %d goes back from %d", c.name, q, c.position)
+			}
+			if x := s.missing(c, c.position, q+1); x != nil {
+				s.fail("%s: the answer covers %d, but %d did not come", c.name, q, x.Sequence)
+			}
+			c.position = q
+		}
+	}
+}
+
+func (s *sim) some() *simClient {
+	if len(s.clients) == 0 {
+		return nil
+	}
+	n := s.rnd.IntN(int(s.next))
+	for i := range int(s.next) {
+		if c := s.clients[uint32((n+i)%int(s.next))]; c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+func (s *sim) note(format string, args ...any) {
+	s.steps = append(s.steps, fmt.Sprintf(format, args...))
+}
+
+func (s *sim) publish() {
+	m := &ring.Message{Sequence: s.hist.head + 1, Channel: s.names[s.rnd.IntN(len(s.names))]}
+	if s.rnd.IntN(8) == 0 {
+		m.Also = []string{s.names[s.rnd.IntN(len(s.names))], s.names[s.rnd.IntN(len(s.names))]}
+	}
+	if c := s.some(); c != nil && s.rnd.IntN(10) == 0 {
+		m.Exclude = c.session
+	}
+	// duplicates among a message's channels are the publisher's to remove
+	seen := map[string]bool{m.Channel: true}
+	also := m.Also[:0]
+	for _, c := range m.Also {
+		if !seen[c] {
+			also = append(also, c)
+		}
+		seen[c] = true
+	}
+	m.Also = also
+	m.Size = len(text(m))
+	s.hist.append(m)
+	s.waiting = append(s.waiting, m)
+}
+
+func (s *sim) apply(n int) {
+	n = min(n, len(s.waiting))
+	s.fan.Apply(s.waiting[:n])
+	s.waiting = s.waiting[n:]
+}
+
+func (s *sim) step() {
+	switch s.rnd.IntN(12) {
+	case 0, 1:
+		n := 1 + s.rnd.IntN(6)
+		s.note("publish %d", n)
+		for range n {
+			s.publish()
+		}
+	case 2, 3:
+		n := s.rnd.IntN(10)
+		s.note("apply %d", n)
+		s.apply(n)
+	case 4, 5, 6:
+		n := 1 + s.rnd.IntN(20)
+		s.note("flush %d", n)
+		s.fan.Flush(n)
+	case 7, 8:
+		if c := s.some(); c != nil {
+			c.socket.room += s.rnd.IntN(200)
+			s.note("%s gets room", c.name)
+			if c.socket.full && c.socket.room > 0 {
+				c.socket.full = false
+				s.fan.Writable(c.slot)
+			}
+		}
+	case 9:
+		if len(s.clients) < 40 {
+			c := s.attach()
+			from := fanout.From(s.rnd.IntN(4))
+			at := uint64(0)
+			if from == fanout.After {
+				at = s.rnd.Uint64N(s.hist.head + 1)
+				if applied := s.fan.Applied(); s.rnd.IntN(3) == 0 && s.hist.head > applied {
+					at = applied + 1 + s.rnd.Uint64N(s.hist.head-applied) // ahead of this loop
+				}
+			}
+			s.note("%s connects, encoding %d, channels %v, from %d at %d", c.name, c.encoding, c.channels, from, at)
+			s.subscribe(c, from, at)
+		}
+	case 10:
+		if c := s.some(); c != nil && c.encoding < encPoll {
+			s.note("private item for %s", c.name)
+			b := fmt.Appendf(nil, "<P %d>", c.wrote)
+			if _, err := s.fan.Write(c.slot, b); err != nil {
+				s.drop(c)
+			} else {
+				c.wrote++
+			}
+			for i := range b {
+				b[i] = '!' // it was lent
+			}
+		} else if c != nil && c.parked && s.fan.Expire(c.slot) {
+			s.note("%s expires", c.name)
+		}
+	case 11:
+		if c := s.some(); c != nil && s.rnd.IntN(4) == 0 {
+			s.note("%s dies", c.name)
+			if s.rnd.IntN(2) == 0 {
+				c.socket.dead = true // found out by the next send
+			} else {
+				s.drop(c)
+			}
+		}
+	}
+	for _, c := range s.clients {
+		s.decode(c)
+		half, private := s.fan.Held(c.slot)
+		if private > s.limits.LaneBytes+20 || half > 500 {
+			s.fail("%s holds %d and %d bytes", c.name, half, private)
+		}
+	}
+	if st := s.fan.Stats(); st.Held > s.limits.HeldBytes+500 {
+		s.fail("all lanes hold %d bytes, limit %d", st.Held, s.limits.HeldBytes)
+	}
+}
+
+// finish lets everything arrive and checks that nothing is missing.
+func (s *sim) finish() {
+	s.out.late = false
+	s.apply(len(s.waiting))
+	for range 2000 {
+		for _, c := range s.clients {
+			c.socket.room = 1 << 20
+			if c.socket.full {
+				c.socket.full = false
+				s.fan.Writable(c.slot)
+			}
+			if c.encoding >= encPoll && !c.parked && s.fan.CaughtUp(c.slot) {
+				s.decode(c)
+				s.subscribe(c, fanout.After, c.position)
+			}
+		}
+		if !s.fan.Flush(1000) {
+			done := true
+			for _, c := range s.clients {
+				done = done && !c.socket.full && (c.encoding < encPoll || c.parked)
+			}
+			if done {
+				break
+			}
+		}
+	}
+	for _, c := range s.clients {
+		s.decode(c)
+		if c.decoded != len(c.socket.arrived) {
+			s.fail("%s: the stream ends inside something: %q", c.name, c.socket.arrived[c.decoded:])
+		}
+		if x := s.missing(c, c.position, s.hist.head+1); x != nil && !c.socket.dead {
+			s.fail("%s: in the end %d on %s never came (at %d)", c.name, x.Sequence, x.Channel, c.position)
+		}
+		if c.private != c.wrote && !c.socket.dead {
+			s.fail("%s: %d of %d private items came", c.name, c.private, c.wrote)
+		}
+		if got := s.fan.Position(c.slot); got < s.hist.head && !c.socket.dead {
+			s.fail("%s: position %d at the end, head %d", c.name, got, s.hist.head)
+		}
+	}
+	for k, n := range s.enc.encodes {
+		if n > 1 {
+			s.fail("message %d was encoded %d times in encoding %d", k[0], n, k[1])
+		}
+	}
+	for _, c := range s.clients {
+		s.drop(c)
+	}
+	st := s.fan.Stats()
+	if st.Members != 0 || st.Views != 0 || st.Channels != 0 || st.Held != 0 {
+		s.fail("left behind: %+v", st)
+	}
+	for c, n := range s.hist.joined {
+		if n != 0 {
+			s.fail("channel %s has %d subscribers left", c, n)
+		}
+	}
+}
+
+// TestSimulation runs seeded schedules. A failure prints its seed; run it alone
+// with PEAL_SEED.
+func TestSimulation(t *testing.T) {
+	seeds, steps := uint64(400), 600
+	if testing.Short() {
+		seeds = 60
+	}
+	first := uint64(1)
+	if v := seedFromEnv(t); v != 0 {
+		first, seeds = v, 1
+	}
+	gaps, messages := 0, 0
+	for seed := first; seed < first+seeds; seed++ {
+		s := newSim(t, seed)
+		for i := 0; i < steps && !s.failed; i++ {
+			s.step()
+		}
+		if !s.failed {
+			s.finish()
+		}
+		gaps += s.gaps
+		messages += s.messages
+		if s.failed {
+			break
+		}
+	}
+	t.Logf("seeds %d–%d, %d steps each: %d messages checked, %d gaps, all real", first, first+seeds-1, steps, messages, gaps)
+	if seeds > 1 && (messages < 1000 || gaps == 0) && !t.Failed() {
+		t.Error("the schedules met too little to prove anything")
+	}
+}

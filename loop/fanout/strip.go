@@ -1,0 +1,113 @@
+package fanout
+
+import (
+	"slices"
+	"sort"
+
+	"peal/loop/ring"
+)
+
+// strip is a run of a view's stream: everything on its channels with base <
+// sequence <= last. With one message it borrows the message's own bytes; with
+// more it has a copy of them in a row, made once for all members.
+//
+// Bytes below end of the index never change while the strip lives; growing
+// may move them, and what was handed to the sender stays as it was.
+type strip struct {
+	base  uint64
+	last  uint64
+	bytes []byte // borrowed from the first message, or the start of memory
+	index []piece
+
+	memory []byte // the strip's own, kept from use to use
+
+	told     []uint64 // the notices it begins with: gap ends by channel of the view, nil for none
+	gapped   uint64   // the highest of them
+	excludes bool     // some message must not reach some session
+	private  bool     // serves one member only
+
+	// The last search, since most members stand at the same place.
+	foundFor uint64
+	found    int
+}
+
+// piece is one message, or the notices of its gaps, of a strip.
+type piece struct {
+	sequence uint64
+	end      uint32
+	message  *ring.Message // nil for gap notices
+}
+
+// none is a position that nobody has.
+const none = ^uint64(0)
+
+func (s *strip) empty() bool { return len(s.index) == 0 }
+func (s *strip) size() int   { return len(s.bytes) }
+
+// reset makes s an empty strip after base, keeping its memory.
+func (s *strip) reset(base uint64) {
+	clear(s.index)
+	*s = strip{base: base, last: base, index: s.index[:0], memory: s.memory[:0], foundFor: none}
+}
+
+// add appends a message whose bytes are b: borrowed if it is the first.
+func (s *strip) add(m *ring.Message, b []byte) {
+	if len(s.index) == 0 {
+		s.bytes = b[:len(b):len(b)]
+	} else {
+		s.copyIn(b)
+	}
+	s.index = append(s.index, piece{m.Sequence, uint32(len(s.bytes)), m})
+	s.last = m.Sequence
+	s.excludes = s.excludes || m.Exclude != 0
+}
+
+// copyIn appends b to the strip's own memory, moving there what was borrowed.
+func (s *strip) copyIn(b []byte) {
+	if len(s.memory) == 0 {
+		s.memory = append(s.memory, s.bytes...)
+	}
+	s.memory = append(s.memory, b...)
+	s.bytes = s.memory
+}
+
+// note appends a message without bytes, for a view of polls.
+func (s *strip) note(m *ring.Message) {
+	s.index = append(s.index, piece{m.Sequence, 0, m})
+	s.last = m.Sequence
+	s.excludes = s.excludes || m.Exclude != 0
+}
+
+// addNotices begins the strip with the notices of its gaps, as one piece that
+// stands at the base: sending it moves no position.
+func (s *strip) addNotices(b []byte, told []uint64) {
+	s.copyIn(b)
+	s.index = append(s.index, piece{s.base, uint32(len(s.bytes)), nil})
+	s.told, s.gapped = told, slices.Max(told)
+}
+
+// after returns the index of the first piece for who stands at position.
+func (s *strip) after(position uint64) int {
+	if position == s.base {
+		return 0
+	}
+	if position == s.foundFor {
+		return s.found // still right when pieces were added: they come after it
+	}
+	i := sort.Search(len(s.index), func(i int) bool { return s.index[i].sequence > position })
+	s.foundFor, s.found = position, i
+	return i
+}
+
+// start is where piece i begins.
+func (s *strip) start(i int) uint32 {
+	if i == 0 {
+		return 0
+	}
+	return s.index[i-1].end
+}
+
+// holding returns the piece that contains offset.
+func (s *strip) holding(offset uint32) int {
+	return sort.Search(len(s.index), func(i int) bool { return s.index[i].end > offset })
+}

@@ -1,0 +1,254 @@
+package fanout
+
+import (
+	"strings"
+
+	"peal/loop/ring"
+)
+
+// channel is what one loop knows of a channel: the views that contain it.
+type channel struct {
+	name  string
+	solo  *view  // views of this channel alone, one for each encoding in use, linked by nextSolo
+	multi []link // views of several channels
+}
+
+// link is one view's membership in a channel; part is the index of the channel
+// in the view.
+type link struct {
+	view *view
+	part int
+}
+
+// view is a set of channels in one encoding, and the members that receive it.
+type view struct {
+	// Fixed at creation.
+	number   uint32
+	encoding ring.Encoding
+	oneShot  bool // polls: a member leaves with its first answer
+	most     int  // polls: messages in one answer
+	channels []*channel
+	places   []uint32 // several channels: index of this view in channels[i].multi
+	key      string   // several channels: key in Fan.multi
+	nextSolo *view
+
+	head    uint64   // newest sequence of a message on these channels that was applied
+	members []uint32 // slots
+	pass    *pass    // while there is something to send
+}
+
+// pass is the work on one view: the strips, and who is still to be visited. A
+// new message in the middle of it starts the round again at the next member, so
+// that each visit sends all there is.
+type pass struct {
+	queued  bool // in Fan.dirty
+	next    int  // place to visit next
+	left    int  // visits until all have been seen since the last message
+	live    *strip
+	before  *strip // what live was before it was cut, for who was not visited since
+	back    *strip // history, shared by those further behind
+	covered reply  // the last poll answer, shared by polls at the same position
+}
+
+func (v *view) startPass(f *Fan) *pass {
+	if v.pass == nil {
+		v.pass = f.newPass(v.head)
+	}
+	return v.pass
+}
+
+// add takes the next message of the view.
+func (f *Fan) add(v *view, m *ring.Message) {
+	if v.head >= m.Sequence {
+		return // a further channel of the same message
+	}
+	p := v.startPass(f)
+	if p.live.empty() && p.before == nil {
+		p.live.reset(v.head) // the pass began with history; this begins where the view stands
+	}
+	if v.oneShot {
+		p.live.note(m)
+	} else {
+		b := m.Encoded(v.encoding, f.encode)
+		if !p.live.empty() && p.live.size()+len(b) > f.limits.StripBytes {
+			f.cut(p)
+		}
+		p.live.add(m, b)
+	}
+	v.head = m.Sequence
+	p.left = len(v.members)
+	f.markDirty(v, p)
+}
+
+// cut starts a new live strip; the old one stays for those who were not
+// visited since it began, the one before it goes.
+func (f *Fan) cut(p *pass) {
+	if p.before != nil {
+		f.freeStrip(p.before)
+	}
+	p.before = p.live
+	p.live = f.newStrip(p.before.last)
+}
+
+func (f *Fan) markDirty(v *view, p *pass) {
+	if !p.queued {
+		p.queued = true
+		f.dirty.push(v.number)
+	}
+}
+
+// endPass lets the strips of a view go once all its members have been visited.
+func (f *Fan) endPass(v *view) {
+	p := v.pass
+	if p == nil || p.queued || p.left > 0 {
+		return
+	}
+	if p.back != nil { // history is still being read
+		if p.before != nil {
+			f.freeStrip(p.before)
+			p.before = nil
+		}
+		f.freeStrip(p.live)
+		p.live = f.newStrip(v.head)
+		return
+	}
+	v.pass = nil
+	f.freePass(p)
+}
+
+// find returns the view of these channels, which are sorted, making it if needed.
+func (f *Fan) find(names []string, k ring.Encoding, oneShot bool) *view {
+	if len(names) == 1 {
+		c := f.channel(names[0])
+		for v := c.solo; v != nil; v = v.nextSolo {
+			if v.encoding == k {
+				return v
+			}
+		}
+		v := f.newView(k, oneShot)
+		v.channels = []*channel{c}
+		v.nextSolo, c.solo = c.solo, v
+		return v
+	}
+	key := string(rune('0'+k)) + strings.Join(names, "\x00")
+	if v := f.multi[key]; v != nil {
+		return v
+	}
+	v := f.newView(k, oneShot)
+	v.key = key
+	f.multi[key] = v
+	for i, n := range names {
+		c := f.channel(n)
+		v.channels = append(v.channels, c)
+		v.places = append(v.places, uint32(len(c.multi)))
+		c.multi = append(c.multi, link{v, i})
+	}
+	return v
+}
+
+func (f *Fan) channel(name string) *channel {
+	c := f.channels[name]
+	if c == nil {
+		name = strings.Clone(name) // not the request it came in
+		c = &channel{name: name}
+		f.channels[name] = c
+	}
+	return c
+}
+
+func (f *Fan) newView(k ring.Encoding, oneShot bool) *view {
+	v := &view{encoding: k, oneShot: oneShot, head: f.applied}
+	if n := len(f.freeViews); n > 0 {
+		v.number = f.freeViews[n-1]
+		f.freeViews = f.freeViews[:n-1]
+		f.views[v.number] = v
+	} else {
+		v.number = uint32(len(f.views))
+		f.views = append(f.views, v)
+	}
+	f.stats.Views++
+	return v
+}
+
+// dropView forgets a view without members.
+func (f *Fan) dropView(v *view) {
+	if v.key == "" {
+		c := v.channels[0]
+		for p := &c.solo; *p != nil; p = &(*p).nextSolo {
+			if *p == v {
+				*p = v.nextSolo
+				break
+			}
+		}
+		f.dropChannel(c)
+	} else {
+		delete(f.multi, v.key)
+		for i, c := range v.channels {
+			end := len(c.multi) - 1
+			moved := c.multi[end]
+			c.multi[v.places[i]] = moved
+			moved.view.places[moved.part] = v.places[i]
+			c.multi[end] = link{}
+			c.multi = c.multi[:end]
+			f.dropChannel(c)
+		}
+	}
+	if p := v.pass; p != nil {
+		v.pass = nil
+		f.freePass(p) // still in the dirty queue perhaps, which looks the number up again
+	}
+	f.views[v.number] = nil
+	f.freeViews = append(f.freeViews, v.number)
+	f.stats.Views--
+}
+
+func (f *Fan) dropChannel(c *channel) {
+	if c.solo == nil && len(c.multi) == 0 {
+		delete(f.channels, c.name)
+	}
+}
+
+// join puts the member into the view.
+func (f *Fan) join(slot uint32, m *member, v *view) {
+	m.view, m.place = v.number, uint32(len(v.members))
+	if v.members == nil {
+		v.members = make([]uint32, 0, 1)
+	}
+	v.members = append(v.members, slot)
+	if v.pass != nil {
+		v.pass.left = len(v.members)
+	}
+	for _, c := range v.channels {
+		f.source.Join(c.name)
+	}
+}
+
+// leave takes the member out of its view, if it is in one.
+func (f *Fan) leave(slot uint32, m *member) {
+	if m.view == 0 {
+		return
+	}
+	v := f.views[m.view]
+	end := uint32(len(v.members) - 1)
+	if m.place != end {
+		moved := v.members[end]
+		v.members[m.place] = moved
+		f.member(moved).place = m.place
+	}
+	v.members = v.members[:end]
+	m.view = 0
+	delete(f.quiet, slot)
+	for _, c := range v.channels {
+		f.source.Leave(c.name)
+	}
+	if end == 0 {
+		f.dropView(v)
+		return
+	}
+	if v.pass != nil {
+		v.pass.left = len(v.members) // the one that moved may not have been visited
+	}
+	if c := cap(v.members); c > 64 && c > 4*len(v.members) {
+		v.members = append(make([]uint32, 0, c/2), v.members...)
+	}
+}

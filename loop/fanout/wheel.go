@@ -1,0 +1,95 @@
+package fanout
+
+// wheelSlots is the circumference: timers further away go round again.
+const wheelSlots = 256
+
+// nobody ends a list; slot numbers are stored plus one so that zero is nobody.
+const nobody = 0
+
+// Wheel keeps one timer for each slot of a loop: set, cleared and moved in
+// constant time, 12 bytes a slot, no pointers. Its unit is the tick; who turns
+// it says how long that is.
+type Wheel struct {
+	now   uint32
+	armed int
+	heads [wheelSlots]uint32
+	nodes []wheelNode
+	due   []uint32 // scratch of Advance
+}
+
+type wheelNode struct {
+	next, prev uint32 // neighbours plus one in the list of at; both zero and at zero: not armed
+	at         uint32 // tick of firing, 0 for not armed
+}
+
+// NewWheel returns a wheel that stands at tick now.
+func NewWheel(now uint32) *Wheel { return &Wheel{now: now} }
+
+// Set arms the timer of slot to fire at tick at, instead of what it was armed
+// for. A tick that has passed fires at the next one.
+func (w *Wheel) Set(slot, at uint32) {
+	for int(slot) >= len(w.nodes) {
+		w.nodes = append(w.nodes, make([]wheelNode, max(256, len(w.nodes)/2))...)
+	}
+	n := &w.nodes[slot]
+	if at <= w.now {
+		at = w.now + 1
+	}
+	if n.at == at {
+		return
+	}
+	w.Clear(slot)
+	head := &w.heads[at%wheelSlots]
+	*n = wheelNode{next: *head, at: at}
+	if *head != nobody {
+		w.nodes[*head-1].prev = slot + 1
+	}
+	*head = slot + 1
+	w.armed++
+}
+
+// Clear disarms the timer of slot, if it is armed.
+func (w *Wheel) Clear(slot uint32) {
+	if int(slot) >= len(w.nodes) || w.nodes[slot].at == 0 {
+		return
+	}
+	n := w.nodes[slot]
+	if n.prev != nobody {
+		w.nodes[n.prev-1].next = n.next
+	} else {
+		w.heads[n.at%wheelSlots] = n.next
+	}
+	if n.next != nobody {
+		w.nodes[n.next-1].prev = n.prev
+	}
+	w.nodes[slot] = wheelNode{}
+	w.armed--
+}
+
+// Armed is how many timers are set.
+func (w *Wheel) Armed() int { return w.armed }
+
+// Now is the tick the wheel stands at.
+func (w *Wheel) Now() uint32 { return w.now }
+
+// Advance turns the wheel to tick now and calls fire for each timer that is
+// due, which is no longer armed then; fire may set and clear any timer.
+func (w *Wheel) Advance(now uint32, fire func(slot uint32)) {
+	if now-w.now > wheelSlots && int32(now-w.now) > 0 {
+		w.now = now - wheelSlots // a long sleep: each list once is enough
+	}
+	for int32(now-w.now) > 0 {
+		w.now++
+		// Lists change under fire, so who is due is noted first and asked again.
+		w.due = w.due[:0]
+		for list := w.heads[w.now%wheelSlots]; list != nobody; list = w.nodes[list-1].next {
+			w.due = append(w.due, list-1)
+		}
+		for _, slot := range w.due {
+			if at := w.nodes[slot].at; at != 0 && int32(at-w.now) <= 0 {
+				w.Clear(slot)
+				fire(slot)
+			}
+		}
+	}
+}

@@ -1,0 +1,28 @@
+package frame
+
+// AppendMessage appends payload as one unfragmented frame of a server. A text
+// payload must be UTF-8, or the client will close.
+func AppendMessage(dst []byte, binary bool, payload []byte) []byte {
+	op := OpText
+	if binary {
+		op = OpBinary
+	}
+	dst = AppendHeader(dst, true, op, len(payload))
+	return append(dst, payload...)
+}
+
+// AppendPing appends a whole ping frame (§5.5.2). The payload has at most
+// MaxControl bytes; more is a bug of the caller and panics.
+func AppendPing(dst, payload []byte) []byte { return appendControl(dst, OpPing, payload) }
+
+// AppendPong appends a whole pong frame (§5.5.3), which repeats the payload of
+// the ping it answers. Limits are those of AppendPing.
+func AppendPong(dst, payload []byte) []byte { return appendControl(dst, OpPong, payload) }
+
+func appendControl(dst []byte, op Opcode, payload []byte) []byte {
+	if len(payload) > MaxControl {
+		panic("frame: control payload longer than 125 bytes")
+	}
+	dst = AppendHeader(dst, true, op, len(payload))
+	return append(dst, payload...)
+}

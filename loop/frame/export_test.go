@@ -1,0 +1,4 @@
+package frame
+
+// UnmaskPlain is the judge of Unmask.
+var UnmaskPlain = unmaskPlain

@@ -1,0 +1,232 @@
+package frame
+
+// Kind says what an Event is. It has the value of the opcode.
+type Kind uint8
+
+const (
+	None   = Kind(OpContinuation) // nothing yet: more bytes are needed
+	Text   = Kind(OpText)         // a whole message, valid UTF-8
+	Binary = Kind(OpBinary)       // a whole message
+	Ping   = Kind(OpPing)         // answer with AppendPong(dst, Payload)
+	Pong   = Kind(OpPong)
+	Close  = Kind(OpClose) // answer with AppendClose(dst, Code, "") and close
+)
+
+// Event is what Next found.
+type Event struct {
+	Kind    Kind
+	Code    uint16 // Close: the status, CloseNoStatus if there was none
+	Payload []byte // unmasked; of Close, the reason. Aliases the bytes given to Next.
+}
+
+// maxMessage bounds a message whatever the caller's limit, so that the
+// Reader's counters fit 32 bits.
+const maxMessage = 1 << 30
+
+// Reader is the state of one client's stream between two calls of Next. The
+// zero value is ready. It holds no pointers and no bytes: those that Next has
+// not consumed stay with the caller, laid out so:
+//
+//	┌──────────────────────┬───────────┬───────────────────────────────┐
+//	│ kept: the fragments  │ hole:     │ next frame: header, payload,  │
+//	│ so far, unmasked,    │ finished  │ of which `seen` bytes are     │
+//	│ without headers      │ with      │ unmasked already              │
+//	└──────────────────────┴───────────┴───────────────────────────────┘
+//
+// Outside a fragmented message kept and hole are 0. Inside one, what lies
+// between two fragments (a header, a control frame) becomes hole, and a whole
+// fragment is moved down over it: each byte once. Closing the hole by moving
+// what follows waits until Next asks for more, when that is part of one frame.
+type Reader struct {
+	kept uint32
+	hole uint32
+	seen uint32
+	text UTF8   // of the text message under way
+	op   Opcode // of the fragmented message under way; OpContinuation outside one
+	done bool   // a close frame or an error ended the stream
+}
+
+// Next takes the next thing from b and returns what it did not consume.
+//
+//   - b is the rest of the call before, unchanged, with the bytes received
+//     since appended; at the start, just those. It may have moved in memory.
+//   - A Kind other than None is a whole message or a control frame. Go on with
+//     rest. Payload is good until the next call or the next change to b's
+//     memory, whichever is first; appending to it does not harm rest.
+//   - None with a nil error: more bytes are needed (Need says how many). All
+//     of rest must be kept; it is at most limit + MaxHeader bytes long.
+//   - An error is final: send AppendClose(dst, CloseCode(err), …) and close.
+//   - After an error or a Close event, rest is empty, and all that still comes
+//     is discarded (§1.4, §5.5.1).
+//
+// The fragments of a message are joined at the front of rest, so rest is not
+// always the end of b: after a control frame inside a fragmented message it is
+// all of b, and after None it may be shorter than b, at b's start. Control
+// frames are reported where they stand, before the message around them.
+//
+// limit bounds a message, or its fragments together, in bytes (at most 1 GiB;
+// b must be below 4 GiB). ErrTooBig comes as soon as a header announces more.
+// A text that cannot become valid UTF-8 fails with the byte that spoils it,
+// not at the end of its frame.
+//
+// b is written to: payloads are unmasked in place, also those of unfinished
+// frames. Each byte is unmasked and checked once, and moved at most twice.
+func (r *Reader) Next(b []byte, limit int) (ev Event, rest []byte, err error) {
+	for !r.done {
+		at := int(r.kept) + int(r.hole)
+		h, n, err := ParseHeader(b[at:])
+		if err != nil {
+			return r.fail(b, err)
+		}
+		if n == 0 {
+			return Event{}, r.closeHole(b), nil
+		}
+		if h.Op.IsControl() {
+			return r.control(h, b, at+n)
+		}
+		if err := r.admit(h, limit); err != nil {
+			return r.fail(b, err)
+		}
+		payload, whole, err := r.take(h, b[at+n:])
+		switch {
+		case err != nil:
+			return r.fail(b, err)
+		case !whole:
+			return Event{}, r.closeHole(b), nil
+		case h.Fin:
+			return r.finish(h, b, payload, at+n)
+		}
+		b = r.keep(h, b, payload, n)
+	}
+	return Event{}, b[:0], nil
+}
+
+// Need returns how many bytes must at least be appended to rest before Next
+// can find anything; 0 if Next can go on without more. It is a hint about one
+// frame, not one message. The client needs only a header to make it large
+// (at most limit + MaxHeader after None), so grow buffers as bytes come.
+func (r *Reader) Need(rest []byte) int {
+	if r.done {
+		return 0
+	}
+	b := rest[int(r.kept)+int(r.hole):]
+	h, n, err := ParseHeader(b)
+	switch {
+	case err != nil:
+		return 0
+	case n > 0:
+		return int(max(0, h.Length-int64(len(b)-n)))
+	case len(b) < 2:
+		return minClientHeader - len(b)
+	}
+	return clientHeaderLen(b[1]) - len(b)
+}
+
+// Idle reports whether the stream stands between two messages, as far as
+// finished frames go: with an empty rest as well, nothing is under way.
+func (r *Reader) Idle() bool { return r.op == OpContinuation }
+
+// admit checks a data frame against the frames before it and the limit.
+func (r *Reader) admit(h Header, limit int) error {
+	switch {
+	case h.Op == OpContinuation && r.op == OpContinuation:
+		return ErrContinuation
+	case h.Op != OpContinuation && r.op != OpContinuation:
+		return ErrInterleaved
+	case h.Length > int64(min(limit, maxMessage))-int64(r.kept):
+		return ErrTooBig
+	}
+	return nil
+}
+
+// take unmasks and checks what is new of a data frame's payload, at the start
+// of body, and reports whether it is whole.
+func (r *Reader) take(h Header, body []byte) (payload []byte, whole bool, err error) {
+	if int64(len(body)) > h.Length {
+		body = body[:h.Length]
+	}
+	fresh := body[r.seen:]
+	Unmask(fresh, h.Mask, int(r.seen))
+	if r.op|h.Op == OpText { // one of them is OpContinuation, which is 0
+		if !r.text.Feed(fresh) {
+			return nil, false, ErrUTF8
+		}
+	}
+	if int64(len(body)) < h.Length {
+		r.seen = uint32(len(body))
+		return nil, false, nil
+	}
+	r.seen = 0
+	return body, true, nil
+}
+
+// keep joins a fragment that is not the last, whose header has n bytes, to
+// those before it and returns b from the kept bytes on.
+func (r *Reader) keep(h Header, b, payload []byte, n int) []byte {
+	if r.op == OpContinuation { // the first one stays where it is
+		r.op = h.Op
+		r.kept = uint32(len(payload))
+		return b[n:]
+	}
+	copy(b[r.kept:], payload)
+	r.kept += uint32(len(payload))
+	r.hole += uint32(n)
+	return b
+}
+
+// finish reports the message that ends with payload, which begins at b[start].
+func (r *Reader) finish(h Header, b, payload []byte, start int) (Event, []byte, error) {
+	if !r.text.Complete() {
+		return r.fail(b, ErrUTF8)
+	}
+	rest := b[start+len(payload):]
+	if r.op == OpContinuation {
+		return Event{Kind: Kind(h.Op), Payload: payload[:len(payload):len(payload)]}, rest, nil
+	}
+	end := int(r.kept) + copy(b[r.kept:], payload)
+	ev := Event{Kind: Kind(r.op), Payload: b[:end:end]}
+	*r = Reader{}
+	return ev, rest, nil
+}
+
+// control reports a control frame whose payload begins at b[start], once it is whole.
+func (r *Reader) control(h Header, b []byte, start int) (Event, []byte, error) {
+	end := start + int(h.Length)
+	if len(b) < end {
+		return Event{}, r.closeHole(b), nil
+	}
+	payload := b[start:end:end]
+	Unmask(payload, h.Mask, 0)
+	ev := Event{Kind: Kind(h.Op), Payload: payload}
+	if h.Op == OpClose {
+		code, reason, err := ParseClose(payload)
+		if err != nil {
+			return r.fail(b, err)
+		}
+		r.done = true
+		ev.Code, ev.Payload = code, reason
+		return ev, b[:0], nil
+	}
+	if r.op == OpContinuation {
+		return ev, b[end:], nil
+	}
+	r.hole = uint32(end) - r.kept
+	return ev, b, nil
+}
+
+// closeHole moves what follows the hole down to the kept bytes.
+func (r *Reader) closeHole(b []byte) []byte {
+	if r.hole == 0 {
+		return b
+	}
+	n := copy(b[r.kept:], b[r.kept+r.hole:])
+	b = b[:int(r.kept)+n]
+	r.hole = 0
+	return b
+}
+
+// fail ends the stream.
+func (r *Reader) fail(b []byte, err error) (Event, []byte, error) {
+	r.done = true
+	return Event{}, b[:0], err
+}

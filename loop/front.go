@@ -1,0 +1,96 @@
+package loop
+
+import (
+	"time"
+
+	"peal/loop/ring"
+)
+
+// The encodings that the loop's connections speak. A server supplies the
+// Encoder that knows how to write them.
+const (
+	WSRaw    ring.Encoding = iota // WebSocket frames, the bare data
+	WSJSON                        // WebSocket text frames, one publication object each
+	SSERaw                        // text/event-stream, data as published
+	SSEJSON                       // text/event-stream, data is the publication object
+	PollRaw                       // one HTTP answer with one message's data
+	PollJSON                      // one HTTP answer {"cursor":…,"messages":[…]}
+)
+
+// Front answers the requests on connections that are not streams, and takes
+// the messages that WebSocket clients send. All methods run on the loop's
+// goroutine and must not block.
+type Front interface {
+	// Request looks at the unread bytes of one connection and handles at most
+	// one request: it fills the result fields of c.
+	Request(c *Call)
+
+	// Message takes one whole WebSocket message of a connection that became a
+	// stream with s. payload is the loop's memory: copy what is kept. A
+	// non-zero code closes the connection with that status and reason.
+	Message(s *Subscription, session uint64, binary bool, payload []byte) (code uint16, reason string)
+}
+
+// Ref names a connection to other goroutines. It goes stale when the
+// connection closes; a stale Ref is ignored.
+type Ref struct {
+	Loop       uint16
+	Slot       uint32
+	Generation uint32
+}
+
+// Verdict says what becomes of a connection after Front.Request.
+type Verdict uint8
+
+const (
+	More       Verdict = iota // In ends inside a request: call again with more bytes (Out may hold an interim answer)
+	Reply                     // Out is the answer; the connection stays for the next request
+	ReplyClose                // Out is the answer; the connection is closed after it (lingering)
+	Stream                    // Out is the head; from here on the connection is what Sub says
+	Park                      // a poll: held until something comes for Sub or Sub.Timeout passes
+	Later                     // Loop.Answer(c.Conn, …) will bring the answer; until then nothing else is read
+)
+
+// Call is one look at a connection's unread bytes. The loop owns and reuses
+// it; nothing in it may be kept after Request returns.
+type Call struct {
+	// Given.
+	In        []byte // unread bytes, from the first byte of a request line on
+	Conn      Ref
+	Continued bool // a 100 (Continue) was already sent for this request
+	Draining  bool // answer, but do not keep connections alive
+
+	// Returned.
+	Used    int    // bytes of In that the handled request took; 0 with More
+	Need    int    // with More: len(In) below which calling again is useless, 0 if unknown
+	Out     []byte // the answer, appended to the slice given; the loop keeps the array
+	Verdict Verdict
+	Close   bool // with Park and Later: close after the answer (HTTP/1.0, Connection: close)
+	Sub     *Subscription
+}
+
+// From says where a subscription starts.
+type From uint8
+
+const (
+	FromNow      From = iota // what is published from now on
+	FromCursor               // after Sequence
+	FromEarliest             // everything retained
+	FromLast                 // the newest Last messages of the channels together
+	FromGap                  // the cursor means nothing here: say gap, then everything retained
+)
+
+// Subscription is what a request asked to receive. The front creates it, the
+// loop owns it afterwards; subscriptions of many connections may share Channels.
+type Subscription struct {
+	Channels  []string // sorted, no duplicates, at least one
+	Encoding  ring.Encoding
+	From      From
+	Sequence  uint64        // FromCursor
+	Last      int           // FromLast, at least 1
+	Timeout   time.Duration // Park: answer with nothing after it
+	PublishTo string        // WebSocket: channel of what the client sends, "" if it may not
+	IgnoreGap bool          // raw WebSocket: go on after a gap instead of closing with 4409
+	Protocol  string        // negotiated subprotocol, "" for none
+	HeadOnly  bool          // poll by HEAD: the answer's body is left out
+}
