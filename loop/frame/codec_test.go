@@ -236,12 +236,12 @@ func deliver(t testing.TB, s []byte, limit int, size func() int) (events []event
 			}
 			ended = ended || ev.Kind == frame.Close
 		}
-		if len(pending) > max(limit, frame.MaxControl)+frame.MaxHeader {
+		if len(pending) >= limit+frame.MaxControl+frame.MaxHeader {
 			t.Fatalf("rest grew to %d bytes with a limit of %d", len(pending), limit)
 		}
 		left := r.Need(pending)
-		if ended != (left == 0) {
-			t.Fatalf("ended %v, yet Need is %d", ended, left)
+		if ended != (left == 0) || left > max(limit, frame.MaxControl) && left > frame.MaxHeader {
+			t.Fatalf("ended %v, yet Need is %d with a limit of %d", ended, left, limit)
 		}
 		need = left
 	}

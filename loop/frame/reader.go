@@ -54,7 +54,7 @@ type Reader struct {
 //     rest. Payload is good until the next call or the next change to b's
 //     memory, whichever is first; appending to it does not harm rest.
 //   - None with a nil error: more bytes are needed (Need says how many). All
-//     of rest must be kept; it is at most limit + MaxHeader bytes long.
+//     of rest must be kept; it is shorter than limit + MaxControl + MaxHeader.
 //   - An error is final: send AppendClose(dst, CloseCode(err), …) and close.
 //   - After an error or a Close event, rest is empty, and all that still comes
 //     is discarded (§1.4, §5.5.1).
@@ -104,7 +104,7 @@ func (r *Reader) Next(b []byte, limit int) (ev Event, rest []byte, err error) {
 // Need returns how many bytes must at least be appended to rest before Next
 // can find anything; 0 if Next can go on without more. It is a hint about one
 // frame, not one message. The client needs only a header to make it large
-// (at most limit + MaxHeader after None), so grow buffers as bytes come.
+// (after None at most limit, or MaxControl), so grow buffers as bytes come.
 func (r *Reader) Need(rest []byte) int {
 	if r.done {
 		return 0

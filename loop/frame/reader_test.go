@@ -236,6 +236,23 @@ func TestNextRefusesTheAnnouncedLength(t *testing.T) {
 	}
 }
 
+// The most that a caller can have to keep.
+func TestNextKeepsNoMoreThanItSays(t *testing.T) {
+	const limit = 1000
+	ping := clientFrame(finPing, strings.Repeat("p", 125))
+	s := stream(clientFrame(binar, strings.Repeat("x", limit)), ping, ping[:len(ping)-1])
+	var r frame.Reader
+	ev, rest, err := r.Next(s, limit)
+	if ev.Kind != frame.Ping || err != nil {
+		t.Fatalf("%v, %v", ev, err)
+	}
+	ev, rest, err = r.Next(rest, limit)
+	if ev.Kind != frame.None || err != nil || len(rest) != limit+len(ping)-1 || len(rest) >= limit+frame.MaxControl+frame.MaxHeader {
+		t.Errorf("%v, %d bytes of rest, %v", ev, len(rest), err)
+	}
+	check(t, stream(s, ping[len(ping)-1:], clientFrame(finCont, "")), limit, 3)
+}
+
 func TestNeed(t *testing.T) {
 	for _, c := range []struct {
 		b    []byte

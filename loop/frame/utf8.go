@@ -7,8 +7,8 @@ import "unicode/utf8"
 // start of a text.
 //
 // utf8.Valid does the bulk; only characters that lie across two pieces are
-// stepped through byte by byte. A table-driven automaton over all bytes was a
-// fifth as fast on long ASCII and no faster elsewhere; see BenchmarkUTF8.
+// stepped through byte by byte. For the automaton that was tried instead see
+// DESIGN.md.
 type UTF8 uint8
 
 // What may follow: the states within the characters of RFC 3629 §4.
@@ -89,13 +89,10 @@ func (u UTF8) next(c byte) UTF8 {
 	return then
 }
 
-// firstByte returns the state behind the first byte of a character.
+// firstByte returns the state behind the first byte of a character, C2–F4:
+// utf8.Valid has judged all others.
 func firstByte(c byte) UTF8 {
 	switch {
-	case c <= 0x7F:
-		return utf8Start
-	case c <= 0xC1: // a tail byte, or an overlong form of ASCII
-		return utf8Reject
 	case c <= 0xDF:
 		return utf8Tail1
 	case c == 0xE0:
@@ -106,10 +103,8 @@ func firstByte(c byte) UTF8 {
 		return utf8Tail2
 	case c == 0xF0:
 		return utf8AfterF0
-	case c <= 0xF3:
-		return utf8Tail3
 	case c == 0xF4:
 		return utf8AfterF4
 	}
-	return utf8Reject
+	return utf8Tail3
 }
