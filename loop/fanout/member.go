@@ -101,6 +101,13 @@ func (f *Fan) Held(slot uint32) (half, private int) {
 	return 0, 0
 }
 
+// FirstChannel is the first channel of the member's subscription.
+func (f *Fan) FirstChannel(slot uint32) string { return f.views[f.member(slot).view].channels[0].name }
+
+// Revive lets private bytes be written to a member that an event declared
+// finished (Gapped), so that it can be told why.
+func (f *Fan) Revive(slot uint32) { f.member(slot).flags &^= flagDead }
+
 // Writable says that the member's socket has room again.
 func (f *Fan) Writable(slot uint32) {
 	m := f.member(slot)

@@ -6,15 +6,15 @@ import (
 	"testing"
 )
 
-// seedFromEnv is the seed to replay, 0 for none.
-func seedFromEnv(t *testing.T) uint64 {
-	v := os.Getenv("PEAL_SEED")
+// numberFromEnv is the number in the environment variable name, 0 for none.
+func numberFromEnv(t *testing.T, name string) uint64 {
+	v := os.Getenv(name)
 	if v == "" {
 		return 0
 	}
 	n, err := strconv.ParseUint(v, 10, 64)
 	if err != nil {
-		t.Fatalf("PEAL_SEED=%q: must be a whole number", v)
+		t.Fatalf("%s=%q: must be a whole number", name, v)
 	}
 	return n
 }

@@ -1,0 +1,196 @@
+package loop
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// acceptBatch is how many sockets are accepted before they are handed over and
+// other events have their turn.
+const acceptBatch = 64
+
+// acceptRetry is the pause after the kernel was out of descriptors or memory.
+const acceptRetry = 50 * time.Millisecond
+
+// refusal is what a connection beyond the limit is told.
+const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 102\r\nRetry-After: 5\r\nConnection: close\r\n\r\n" +
+	`{"error":{"code":"too_many_connections","message":"The server's connection limit is reached: retry."}}`
+
+// acceptor accepts for all loops; it belongs to loop 0.
+type acceptor struct {
+	group     *Group
+	loop      *Loop
+	listeners []int
+	spare     int // descriptor given up to shed a connection when there is no other
+	paused    bool
+	retrying  bool
+	given     [][]int32 // for each loop, what this batch brings
+	counts    acceptCounts
+}
+
+type acceptCounts struct {
+	refused   uint64 // beyond MaxConnections
+	shed      uint64 // no descriptor left
+	exhausted uint64 // times the kernel was out of something
+	failed    uint64 // connections that ended before they were accepted
+}
+
+func newAcceptor(g *Group, listeners []int) *acceptor {
+	a := &acceptor{group: g, loop: g.loops[0], listeners: listeners, given: make([][]int32, len(g.loops))}
+	a.spare = openSpare()
+	return a
+}
+
+func openSpare() int {
+	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	return fd
+}
+
+func (a *acceptor) owns(fd int) bool {
+	for _, l := range a.listeners {
+		if l == fd {
+			return true
+		}
+	}
+	return false
+}
+
+// accept takes what waits on a listener, a batch at a time. The listener is
+// edge-triggered: what is left when a batch ends is fetched by another task.
+func (a *acceptor) accept(listener int) {
+	for n := 0; !a.paused; n++ {
+		if n == acceptBatch {
+			a.handOver()
+			a.loop.Post(func() { a.accept(listener) })
+			return
+		}
+		fd, e := sysAccept(listener)
+		switch e {
+		case 0:
+			a.place(int32(fd))
+			continue
+		case unix.EAGAIN:
+		case unix.EINTR:
+			continue
+		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+			a.counts.exhausted++
+			a.shed(listener)
+			a.retryLater()
+		case unix.EBADF, unix.EINVAL:
+			// The listener was closed or does not listen any more: drain.
+		default:
+			a.counts.failed++ // of one connection only, accept(2): "treat them like EAGAIN by retrying"
+			continue
+		}
+		break
+	}
+	a.handOver()
+}
+
+// place gives the socket to the loop with the fewest connections.
+func (a *acceptor) place(fd int32) {
+	least, total := 0, int32(0)
+	for i, l := range a.group.loops {
+		n := l.load.Load()
+		total += n
+		if n < a.group.loops[least].load.Load() {
+			least = i
+		}
+	}
+	if int(total) >= a.group.config.MaxConnections {
+		a.counts.refused++
+		a.refuse(fd)
+		return
+	}
+	a.group.loops[least].load.Add(1)
+	a.given[least] = append(a.given[least], fd)
+}
+
+// refuse says why and hangs up. The client's request is not read, so the kernel
+// may reset the connection before it has read the answer; it is a courtesy.
+func (a *acceptor) refuse(fd int32) {
+	sysSend(fd, []byte(refusal))
+	unix.Shutdown(int(fd), unix.SHUT_WR)
+	sysRead(fd, a.loop.rbuf)
+	sysClose(fd)
+}
+
+func (a *acceptor) handOver() {
+	for i, fds := range a.given {
+		if len(fds) == 0 {
+			continue
+		}
+		if l := a.group.loops[i]; l == a.loop {
+			for _, fd := range fds {
+				l.adopt(fd)
+			}
+		} else {
+			l.give(fds)
+		}
+		a.given[i] = fds[:0]
+	}
+}
+
+// shed refuses waiting connections with the spare descriptor, so that they are
+// told now and do not wait for a timeout.
+func (a *acceptor) shed(listener int) {
+	if a.spare < 0 {
+		return
+	}
+	for range acceptBatch {
+		unix.Close(a.spare)
+		fd, e := sysAccept(listener)
+		if e == 0 {
+			a.counts.shed++
+			a.refuse(int32(fd))
+		}
+		a.spare = openSpare()
+		if e != 0 || a.spare < 0 {
+			return
+		}
+	}
+}
+
+func (a *acceptor) retryLater() {
+	if a.retrying {
+		return
+	}
+	a.retrying = true
+	time.AfterFunc(acceptRetry, func() { // ends by itself after one Post
+		a.loop.Post(func() {
+			a.retrying = false
+			if a.spare < 0 {
+				a.spare = openSpare()
+			}
+			for _, l := range a.listeners {
+				a.accept(l)
+			}
+		})
+	})
+}
+
+// pause stops accepting, or goes on with it. What waits, waits in the kernel.
+func (a *acceptor) pause(on bool) {
+	a.paused = on
+	if !on {
+		for _, l := range a.listeners {
+			a.accept(l)
+		}
+	}
+}
+
+func (a *acceptor) close() {
+	a.paused = true
+	for _, l := range a.listeners {
+		unix.Close(l)
+	}
+	a.listeners = nil
+	if a.spare >= 0 {
+		unix.Close(a.spare)
+		a.spare = -1
+	}
+}

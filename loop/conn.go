@@ -1,0 +1,170 @@
+package loop
+
+import "peal/loop/frame"
+
+// state is what a connection is at the moment.
+type state uint8
+
+const (
+	stateFree      state = iota
+	stateHTTP            // between requests, inside one, or its answer on the way
+	stateParked          // a poll waits
+	stateLater           // a worker answers
+	stateSSE             // an event stream; what the client sends is discarded
+	stateWS              // WebSocket, open
+	stateWSClosing       // WebSocket, our close frame was sent, the client's is awaited
+	stateLinger          // nothing more is sent; what still comes is discarded until the client hangs up
+)
+
+// Connection flags.
+const (
+	flagReadable  uint16 = 1 << iota // the kernel may have input that was not read
+	flagEnding                       // an event said that the end is near: read to the end
+	flagContinued                    // 100 (Continue) was sent for the request under way
+	flagAnswering                    // an answer has not left completely: no further request until Idle
+	flagCloseNext                    // close after the answer under way
+	flagPublishes                    // WebSocket: what the client sends is published to its channel
+	flagAgain                        // in Loop.again: another round of reading is due
+	flagHead                         // part of a request is here, so HeadTimeout runs
+	flagDrained                      // the drain has said good-bye
+)
+
+// conn is one client socket, 56 bytes without a pointer. It is found by
+// descriptor → slot, and belongs to its loop altogether.
+type conn struct {
+	session    uint64
+	fd         int32
+	generation uint32
+	input      uint32 // index in Loop.inputs, 0 for none: bytes that were read and not used
+	seen       uint32 // tick of the last input
+	expires    uint32 // tick at which the present wait ends
+	reader     frame.Reader
+	flags      uint16
+	state      state
+	encoding   uint8
+	missed     uint8 // heartbeats without a sign of life
+}
+
+const slabBits = 8
+
+type connSlab [1 << slabBits]conn
+
+func (l *Loop) conn(slot uint32) *conn { return &l.slabs[slot>>slabBits][slot&(1<<slabBits-1)] }
+
+// bySocket finds the connection that has the descriptor now.
+func (l *Loop) bySocket(fd int) (uint32, *conn) {
+	if fd >= len(l.slots) || l.slots[fd] == 0 {
+		return 0, nil
+	}
+	slot := l.slots[fd] - 1
+	return slot, l.conn(slot)
+}
+
+// adopt makes an accepted socket a connection of this loop.
+func (l *Loop) adopt(fd int32) {
+	l.startTicking()
+	if err := l.poller.Add(int(fd)); err != nil {
+		l.counts.refused++
+		l.load.Add(-1)
+		sysClose(fd)
+		return
+	}
+	var slot uint32
+	if n := len(l.free); n > 0 {
+		slot = l.free[n-1]
+		l.free = l.free[:n-1]
+	} else {
+		slot = l.used
+		l.used++
+		if int(slot>>slabBits) == len(l.slabs) {
+			l.slabs = append(l.slabs, new(connSlab))
+		}
+	}
+	for int(fd) >= len(l.slots) {
+		l.slots = append(l.slots, make([]uint32, max(1024, len(l.slots)/2))...)
+	}
+	l.slots[fd] = slot + 1
+	c := l.conn(slot)
+	l.sessions++
+	*c = conn{
+		session:    l.sessions<<8 | uint64(l.number),
+		fd:         fd,
+		generation: c.generation + 1,
+		state:      stateHTTP,
+		seen:       l.tick,
+	}
+	l.open++
+	l.counts.accepted++
+	l.fan.Attach(slot, fd, c.session)
+	c.flags |= flagHead
+	l.wait(slot, c, l.headTicks)
+}
+
+// close ends the connection at once. Nothing else may be done with c.
+func (l *Loop) close(slot uint32, c *conn) {
+	if c.state == stateFree {
+		return
+	}
+	l.fan.Detach(slot)
+	l.wheel.Clear(slot)
+	l.dropInput(c)
+	l.slots[c.fd] = 0
+	sysClose(c.fd)
+	*c = conn{generation: c.generation, flags: c.flags & flagAgain}
+	l.free = append(l.free, slot)
+	l.open--
+	l.load.Add(-1)
+}
+
+// wait arms the connection's timer for n ticks from now.
+func (l *Loop) wait(slot uint32, c *conn, n uint32) {
+	c.expires = l.tick + n
+	l.wheel.Set(slot, c.expires)
+}
+
+// Input that waits for more, or for its turn.
+
+func (l *Loop) inputOf(c *conn) []byte {
+	if c.input == 0 {
+		return nil
+	}
+	return l.inputs[c.input]
+}
+
+// keepInput stores b, which may lie in the loop's read buffer, as the
+// connection's unused input. need is how many more bytes are wanted, a hint. It
+// reports false when the loop's input is at its limit.
+func (l *Loop) keepInput(c *conn, b []byte, need int) bool {
+	if len(b) == 0 {
+		l.dropInput(c)
+		return true
+	}
+	if c.input == 0 {
+		if n := len(l.freeInputs); n > 0 {
+			c.input = l.freeInputs[n-1]
+			l.freeInputs = l.freeInputs[:n-1]
+		} else {
+			c.input = uint32(len(l.inputs))
+			l.inputs = append(l.inputs, nil)
+		}
+	}
+	old := l.inputs[c.input]
+	if cap(old) < len(b) || cap(old) > 4*(len(b)+need)+4096 {
+		// A client that only announces much is not given much: double at most.
+		grown := make([]byte, 0, len(b)+min(need, len(b)+512))
+		l.inputBytes += cap(grown) - cap(old)
+		old = grown
+	}
+	l.inputs[c.input] = append(old[:0], b...)
+	return l.inputBytes <= l.config.InputBytes
+}
+
+func (l *Loop) dropInput(c *conn) {
+	if c.input == 0 {
+		return
+	}
+	l.inputBytes -= cap(l.inputs[c.input])
+	l.inputs[c.input] = nil
+	l.freeInputs = append(l.freeInputs, c.input)
+	c.input = 0
+}

@@ -1,0 +1,17 @@
+// Package loop owns the connections: it accepts them, reads them, and sends to
+// them, on one event loop a core, on gnet's epoll poller. It is the only
+// package that imports gnet.
+//
+//   - Group: the loops of a server, with its listeners.
+//   - Loop: one poller and everything of the connections on it. A connection is
+//     accepted once and stays on its loop for life; nothing of it is locked.
+//   - Front: what answers requests and takes messages; the server brings it.
+//   - Turn: what a loop does after events: take from the ring, fan out a
+//     budgeted number of sends, and read events again.
+//
+// What a connection receives is package fanout's to decide; frames are package
+// frame's; HTTP is the Front's. This package moves bytes and keeps time.
+//
+// Concurrency: everything of a Loop belongs to its goroutine. Others have one
+// door: Wake, Answer and Post, which leave something behind and wake the loop.
+package loop

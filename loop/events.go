@@ -1,0 +1,48 @@
+package loop
+
+import (
+	"peal/loop/fanout"
+	"peal/loop/ring"
+)
+
+var _ fanout.Events = (*Loop)(nil)
+
+func encodingOf(c *conn) ring.Encoding { return ring.Encoding(c.encoding) }
+
+// Lost: the socket failed while sending.
+func (l *Loop) Lost(slot uint32, _ error) { l.close(slot, l.conn(slot)) }
+
+// Idle: an answer, or what else was private, has left.
+func (l *Loop) Idle(slot uint32) {
+	c := l.conn(slot)
+	c.flags &^= flagAnswering
+	switch c.state {
+	case stateHTTP:
+		l.finished(slot, c)
+	case stateWSClosing, stateSSE:
+		if c.flags&flagCloseNext != 0 {
+			l.linger(slot, c)
+		}
+	}
+}
+
+// Answered: a poll is an ordinary connection again, once its answer has left.
+func (l *Loop) Answered(slot uint32, _ uint64) {
+	c := l.conn(slot)
+	c.state = stateHTTP
+	c.flags |= flagAnswering
+	c.seen = l.tick
+}
+
+// Gapped: a raw WebSocket has missed something and cannot be told in its stream.
+func (l *Loop) Gapped(slot uint32) {
+	l.counts.gapped++
+	l.fan.Revive(slot)
+	l.closeStream(slot, l.conn(slot), closeGap, gapReason)
+}
+
+// Slow: the client takes too little of what is for it alone.
+func (l *Loop) Slow(slot uint32) {
+	l.counts.slow++
+	l.close(slot, l.conn(slot))
+}

@@ -1,0 +1,134 @@
+package fanout_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// plantedSeeds is how many schedules a planted bug may survive. Each of them is
+// found within a few.
+const plantedSeeds = "60"
+
+// TestSimulationCatchesPlantedBugs is the test of the test: it builds the
+// package with one deliberate bug at a time, and the simulation must fail. A
+// patch that no longer matches fails too, so that none is lost unnoticed.
+func TestSimulationCatchesPlantedBugs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the package a dozen times")
+	}
+	if numberFromEnv(t, "PEAL_SEED") != 0 {
+		t.Skip("one seed is being replayed")
+	}
+	type patch struct{ old, new string }
+	for _, bug := range []struct {
+		name    string
+		file    string
+		patches []patch
+	}{
+		{"flush channel by channel", "history.go", []patch{{
+			"slices.SortFunc(all, func(a, b *ring.Message) int { return cmp.Compare(a.Sequence, b.Sequence) })",
+			"_ = cmp.Compare[int]",
+		}}},
+		{"start one sequence late", "strip.go", []patch{{
+			"return s.index[i].sequence > position })",
+			"return s.index[i].sequence > position+1 })",
+		}}},
+		{"switch strips in mid-message", "flush.go", []patch{{
+			"f.holdRest(l.slot, m, rest)",
+			"_ = rest",
+		}}},
+		{"private lane overtakes a half-sent message", "lane.go", []patch{
+			{"b := l.half\n\tif len(b) == 0 {\n\t\tb = l.buf\n\t}", "b := l.buf\n\tif len(b) == 0 {\n\t\tb = l.half\n\t}"},
+			{"if len(l.half) > 0 {", "if len(l.buf) == 0 {"},
+		}},
+		{"gap is not told", "history.go", []patch{{
+			"f.scratch.gaps = append(f.scratch.gaps, Gap{Channel: c.name, From: position, To: discarded})",
+			"_ = Gap{}",
+		}}},
+		{"gap is told twice", "flush.go", []patch{{
+			"f.quiet[l.slot] = s.told",
+			"_ = s.told",
+		}}},
+		{"excluded session is sent it", "flush.go", []patch{{
+			"if s.excludes {",
+			"if false {",
+		}}},
+		{"leaving in mid-pass passes over a member", "view.go", []patch{{
+			"v.pass.left = len(v.members) // the one that moved",
+			"v.pass.left = min(v.pass.left, len(v.members)) // the one that moved",
+		}}},
+		{"cursor ahead of applied is repeated", "fan.go", []patch{{
+			"return m.position, nil",
+			"p := m.position\n\tm.position = min(p, f.applied)\n\treturn p, nil",
+		}}},
+		{"channel read in part does not hold back the others", "history.go", []patch{{
+			"upto = min(upto, msgs[len(msgs)-1].Sequence)",
+			"_ = upto",
+		}}},
+		{"strip is used again while the sender has it", "pool.go", []patch{{
+			"if f.outstanding > 0 || len(",
+			"if len(",
+		}}},
+		{"who made progress is not queued again", "flush.go", []patch{{
+			"if m.lane != 0 || m.view == v.number && m.position < v.head {",
+			"if m.lane != 0 {",
+		}}},
+	} {
+		t.Run(strings.ReplaceAll(bug.name, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			source, err := os.ReadFile(bug.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := string(source)
+			for _, p := range bug.patches {
+				if n := strings.Count(text, p.old); n != 1 {
+					t.Fatalf("%s contains %q %d times, want once: adapt the patch", bug.file, p.old, n)
+				}
+				text = strings.Replace(text, p.old, p.new, 1)
+			}
+			out, err := simulateWith(t, bug.file, text)
+			if err == nil {
+				t.Fatalf("the simulation did not notice in %s seeds:\n%s", plantedSeeds, out)
+			}
+			found := regexp.MustCompile(`seed \d+: .*`).FindString(out)
+			if found == "" {
+				t.Fatalf("failed, but not with a seed (%v):\n%.2000s", err, out)
+			}
+			t.Logf("%.200s", found)
+		})
+	}
+}
+
+// simulateWith runs TestSimulation on this package with one file replaced.
+func simulateWith(t *testing.T, file, text string) (out string, err error) {
+	dir := t.TempDir()
+	here, err := filepath.Abs(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patched := filepath.Join(dir, file)
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {here: patched}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlayFile := filepath.Join(dir, "overlay.json")
+	for name, b := range map[string][]byte{patched: []byte(text), overlayFile: overlay} {
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "test", "-overlay", overlayFile, "-vet=off", "-count=1", "-run", "^TestSimulation$", ".")
+	cmd.Env = append(os.Environ(), "PEAL_SEEDS="+plantedSeeds, "PEAL_SEED=")
+	b, err := cmd.CombinedOutput()
+	return string(b), err
+}

@@ -1,0 +1,187 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"peal/loop/fanout"
+	"peal/loop/ring"
+)
+
+// Group is the event loops of one server and the listeners they share.
+type Group struct {
+	config Config
+	loops  []*Loop
+	ended  chan error // one for each loop
+	once   sync.Once
+}
+
+// Parts is what a server brings to a Group.
+type Parts struct {
+	Listeners []int                // listening, non-blocking descriptors (Listen, Inherit); the Group closes them
+	Front     func(loop int) Front // called once for each loop
+	Encoder   fanout.Encoder       // shared: any goroutine calls it
+	Source    fanout.Source
+	Ring      *ring.Ring // before its first message
+}
+
+// New makes the loops. Nothing runs before Start.
+func New(c Config, p Parts) (*Group, error) {
+	g := &Group{config: c.withDefaults()}
+	g.ended = make(chan error, g.config.Loops)
+	for i := range g.config.Loops {
+		l, err := newLoop(i, g.config, p.Front(i), p.Encoder, p.Source, p.Ring.Reader())
+		if err != nil {
+			return nil, fmt.Errorf("loop %d: %w", i, err)
+		}
+		g.loops = append(g.loops, l)
+	}
+	a := newAcceptor(g, p.Listeners)
+	g.loops[0].acceptor = a
+	for _, fd := range p.Listeners {
+		if err := g.loops[0].poller.Add(fd); err != nil {
+			return nil, fmt.Errorf("poll listener: %w", err)
+		}
+	}
+	return g, nil
+}
+
+// ErrLoopEnded: a loop stopped though nobody told it to. The process should end.
+var ErrLoopEnded = errors.New("loop: an event loop ended unasked")
+
+// Start runs the loops. failed receives an error if one ends unasked, which
+// must be fatal: its connections are gone and nobody reads its ring.
+func (g *Group) Start() (failed <-chan error) {
+	out := make(chan error, 1)
+	for i, l := range g.loops {
+		go func() { // ends with the loop: Drain waits for it
+			err := l.run()
+			if !l.stopping.Load() {
+				select {
+				case out <- fmt.Errorf("%w: loop %d: %w", ErrLoopEnded, i, err):
+				default:
+				}
+			}
+			g.ended <- err
+		}()
+	}
+	return out
+}
+
+// Wake tells the loops that the ring has something for them.
+func (g *Group) Wake() {
+	for _, l := range g.loops {
+		l.Wake()
+	}
+}
+
+// Answer brings a worker's answer to its connection's loop.
+func (g *Group) Answer(ref Ref, out []byte) { g.loops[ref.Loop].Answer(ref, out) }
+
+// each runs f on all loops and waits, at most until ctx ends.
+func (g *Group) each(ctx context.Context, f func(*Loop)) error {
+	done := make(chan struct{}, len(g.loops))
+	for _, l := range g.loops {
+		l.Post(func() {
+			f(l)
+			done <- struct{}{}
+		})
+	}
+	for range g.loops {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Pause stops accepting, or goes on with it; connections that wait stay in the
+// kernel's backlog.
+func (g *Group) Pause(on bool) {
+	l := g.loops[0]
+	l.Post(func() { l.acceptor.pause(on) })
+}
+
+// drainStep is how often a drain looks whether clients have caught up.
+const drainStep = 10 * time.Millisecond
+
+// Drain stops accepting, sends what is owed, says good-bye (WebSocket 1001, the
+// last answer to polls, the end of event streams) and ends the loops. When ctx
+// ends first, connections that are left are closed as they are.
+func (g *Group) Drain(ctx context.Context) {
+	g.once.Do(func() {
+		soon, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		l0 := g.loops[0]
+		l0.Post(func() { l0.acceptor.close() })
+		for ctx.Err() == nil {
+			open := 0
+			var lock sync.Mutex
+			_ = g.each(ctx, func(l *Loop) { // an end of ctx is seen above
+				l.drainPass()
+				lock.Lock()
+				open += l.open
+				lock.Unlock()
+			})
+			lock.Lock()
+			none := open == 0
+			lock.Unlock()
+			if none {
+				break
+			}
+			select {
+			case <-time.After(drainStep):
+			case <-ctx.Done():
+			}
+		}
+		for _, l := range g.loops {
+			l.stopping.Store(true)
+			l.poller.Trigger(func() error { return errStop })
+		}
+		for range g.loops {
+			select {
+			case <-g.ended:
+			case <-soon.Done():
+				if ctx.Err() != nil {
+					return // a loop is stuck: the process ends without it
+				}
+				<-g.ended
+			}
+		}
+	})
+}
+
+// drainPass says good-bye to connections that have all they are owed.
+func (l *Loop) drainPass() {
+	l.draining = true
+	for slot := range l.used {
+		c := l.conn(slot)
+		if c.state == stateFree || c.flags&flagDrained != 0 {
+			continue
+		}
+		switch c.state {
+		case stateHTTP:
+			if c.flags&flagAnswering == 0 && c.input == 0 {
+				c.flags |= flagDrained
+				l.linger(slot, c)
+			} else {
+				c.flags |= flagCloseNext
+			}
+		case stateParked:
+			c.flags |= flagDrained | flagCloseNext
+			l.fan.Expire(slot)
+		case stateSSE, stateWS:
+			if l.fan.CaughtUp(slot) {
+				c.flags |= flagDrained
+				l.closeStream(slot, c, closeGoingAway, "the server is going away: reconnect")
+			}
+		}
+	}
+}
+
+const closeGoingAway uint16 = 1001

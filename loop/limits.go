@@ -1,0 +1,70 @@
+package loop
+
+import (
+	"log/slog"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"peal/loop/fanout"
+)
+
+// Config sets the limits of a Group. Zero values are the defaults.
+type Config struct {
+	Loops          int           // event loops; default 1. More than GOMAXPROCS gains nothing.
+	MaxConnections int           // on all loops together; default what the descriptor limit leaves, less a margin. Beyond it connections are refused with 503.
+	MessageBytes   int           // one WebSocket message; default 64 KiB. Beyond it close 1009.
+	HeadTimeout    time.Duration // a request must be whole this long after its first byte; default 10 s
+	IdleTimeout    time.Duration // a connection between requests; default 75 s
+	Heartbeat      time.Duration // to a silent stream, ± 20 %; default 20 s. A WebSocket that answers two of them with nothing is closed.
+	LingerTimeout  time.Duration // how long a refused or closing client may take to hang up; default 2 s
+	InputBytes     int           // unread and unfinished input of all connections of a loop; default 64 MiB. Beyond it the connection that asks for more is closed.
+	ParkedBytes    int           // unread input kept of a connection that waits for an answer; default 8 KiB. Beyond it reading pauses.
+	TurnSends      int           // sends in one turn before events are read again; default 256
+	Fanout         fanout.Limits
+	Log            *slog.Logger // default slog.Default()
+}
+
+// descriptorMargin is kept free under the descriptor limit: pollers, timers,
+// listeners, logs, the engine's files.
+const descriptorMargin = 128
+
+func (c Config) withDefaults() Config {
+	duration := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	number := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	number(&c.Loops, 1)
+	number(&c.MaxConnections, descriptorLimit()-descriptorMargin)
+	number(&c.MessageBytes, 64<<10)
+	duration(&c.HeadTimeout, 10*time.Second)
+	duration(&c.IdleTimeout, 75*time.Second)
+	duration(&c.Heartbeat, 20*time.Second)
+	duration(&c.LingerTimeout, 2*time.Second)
+	number(&c.InputBytes, 64<<20)
+	number(&c.ParkedBytes, 8<<10)
+	number(&c.TurnSends, 256)
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return c
+}
+
+func descriptorLimit() int {
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
+		return 1024
+	}
+	return int(min(r.Cur, 1<<30))
+}
+
+// tick is the unit of the timing wheel.
+const tick = time.Second
+
+func ticks(d time.Duration) uint32 { return max(1, uint32((d+tick-1)/tick)) }

@@ -1,0 +1,323 @@
+package loop
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"peal/loop/fanout"
+	"peal/loop/ring"
+)
+
+// readBytes is the size of a loop's read buffer: what one read takes.
+const readBytes = 64 << 10
+
+// applyBatch is how many messages are taken from the ring at a time.
+const applyBatch = 256
+
+// Loop is one event loop and the connections on it.
+type Loop struct {
+	// Fixed at creation.
+	config    Config
+	number    uint16
+	poller    poller
+	front     Front
+	encoder   fanout.Encoder
+	ring      *ring.Reader
+	fan       *fanout.Fan
+	sender    sender
+	yield     int // eventfd: a turn is due
+	timer     int // timerfd: a tick
+	headTicks uint32
+	idleTicks uint32
+	wakeTask  func() error
+	doorTask  func() error
+
+	// Loop-owned.
+	slots      []uint32 // descriptor → slot + 1
+	slabs      []*connSlab
+	used       uint32
+	free       []uint32
+	open       int
+	sessions   uint64
+	inputs     [][]byte
+	freeInputs []uint32
+	inputBytes int
+	wheel      *fanout.Wheel
+	tick       uint32
+	ticking    bool
+	again      []uint32 // connections whose reading was interrupted for the others
+	spareAgain []uint32
+	turnDue    bool
+	flushing   bool
+	draining   bool
+	scratch    []byte // one private item for one connection
+	rbuf       []byte
+	out        []byte // answers of the requests handled in one read
+	call       Call
+	stream     Subscription // what Front.Message is told
+	batch      []*ring.Message
+	counts     counts
+	started    time.Time
+	acceptor   *acceptor // loop 0 only
+
+	_ [64]byte
+
+	// Shared.
+	armed    atomic.Uint32 // 1: a wake-up is under way or the loop is awake and will look at the ring. The loop clears it before it looks.
+	load     atomic.Int32  // connections open or handed over
+	stopping atomic.Bool   // the group has told it to end
+	door     sync.Mutex    // guards the fields below; held for a copy
+	inbox    []int32       // accepted sockets
+	posts    []func()      // what other goroutines want done here
+	rung     bool          // the door task is under way
+
+	answers []answer
+}
+
+// answer is a worker's answer on its way to its connection.
+type answer struct {
+	ref Ref
+	out []byte
+}
+
+// counts are a loop's own counters; read on the loop only.
+type counts struct {
+	accepted   uint64
+	refused    uint64
+	reads      uint64
+	requests   uint64
+	received   uint64 // WebSocket messages
+	heartbeats uint64
+	dead       uint64 // closed for silence
+	slow       uint64 // given up: lane or held limit
+	gapped     uint64 // raw streams closed for a gap
+	turns      uint64
+}
+
+func newLoop(number int, c Config, front Front, enc fanout.Encoder, src fanout.Source, r *ring.Reader) (*Loop, error) {
+	l := &Loop{config: c, number: uint16(number), front: front, encoder: enc, ring: r, started: time.Now()}
+	var err error
+	if l.poller, err = openPoller(); err != nil {
+		return nil, fmt.Errorf("open poller: %w", err)
+	}
+	if l.yield, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	if l.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("timerfd: %w", err)
+	}
+	for _, fd := range []int{l.yield, l.timer} {
+		if err := l.poller.Add(fd); err != nil {
+			return nil, fmt.Errorf("poll: %w", err)
+		}
+	}
+	l.headTicks, l.idleTicks = ticks(c.HeadTimeout), ticks(c.IdleTimeout)
+	l.wheel = fanout.NewWheel(0)
+	l.inputs = make([][]byte, 1)
+	l.rbuf = make([]byte, readBytes)
+	l.sessions = uint64(rand.Uint32()) << 16 // not to be mistaken for a session of the life before
+	l.fan = fanout.New(r.Applied(), c.Fanout, enc, src, &l.sender, l)
+	l.wakeTask, l.doorTask = l.woken, l.answerDoor
+	return l, nil
+}
+
+// run polls until the loop is told to end.
+func (l *Loop) run() error {
+	err := l.poller.Polling(l.event)
+	for i := range l.used {
+		l.close(i, l.conn(i))
+	}
+	unix.Close(l.yield)
+	unix.Close(l.timer)
+	l.poller.Close()
+	return err
+}
+
+// event is called by the poller for each descriptor that is ready.
+func (l *Loop) event(fd int, e events) error {
+	slot, c := l.bySocket(fd)
+	if c == nil {
+		return l.other(fd)
+	}
+	if e.writable() {
+		if l.fan.Stalled(slot) {
+			l.fan.Writable(slot)
+		}
+	}
+	if e.readable() {
+		c.flags |= flagReadable
+		if e.ending() {
+			c.flags |= flagEnding
+		}
+		l.read(slot, c)
+	}
+	l.after()
+	return nil
+}
+
+// other is an event of the loop's own descriptors.
+func (l *Loop) other(fd int) error {
+	switch fd {
+	case l.yield:
+		l.turnDue = false
+		return l.turn()
+	case l.timer:
+		l.tickOver()
+	default:
+		if l.acceptor != nil && l.acceptor.owns(fd) {
+			l.acceptor.accept(fd)
+		}
+	}
+	l.after()
+	return nil
+}
+
+// after sends what an event has caused: a little at once, so that a lone
+// publication or answer leaves without delay, the rest in a turn.
+func (l *Loop) after() {
+	if l.ring.Waiting() {
+		l.apply()
+	}
+	if !l.fan.Pending() || l.flushing || l.turnDue {
+		return
+	}
+	if l.flush(promptSends) {
+		l.scheduleTurn()
+	}
+}
+
+// promptSends is how many sends an event may cause before the other events of
+// the poll have been read. 16: see BenchmarkPublishToOne.
+const promptSends = 16
+
+// turn takes from the ring, fans out, and lets interrupted connections read on.
+func (l *Loop) turn() error {
+	l.counts.turns++
+	l.apply()
+	more := l.flush(l.config.TurnSends)
+	if len(l.again) > 0 {
+		again := l.again
+		l.again = l.spareAgain[:0]
+		for _, slot := range again {
+			c := l.conn(slot)
+			c.flags &^= flagAgain
+			if c.state != stateFree {
+				l.read(slot, c)
+			}
+		}
+		l.spareAgain = again
+	}
+	if more || len(l.again) > 0 || l.fan.Pending() || l.ring.Waiting() {
+		l.scheduleTurn()
+	}
+	return nil
+}
+
+// flush fans out; what it causes in turn waits for the next.
+func (l *Loop) flush(budget int) (more bool) {
+	l.flushing = true
+	more = l.fan.Flush(budget)
+	l.flushing = false
+	return more
+}
+
+// apply takes all there is from the ring.
+func (l *Loop) apply() {
+	for l.ring.Waiting() {
+		l.batch = l.ring.Next(l.batch[:0], applyBatch)
+		l.fan.Apply(l.batch)
+		clear(l.batch)
+	}
+}
+
+// scheduleTurn has the poller report the yield descriptor after the events that
+// are ready now; a task triggered from a task would starve them.
+func (l *Loop) scheduleTurn() {
+	if l.turnDue {
+		return
+	}
+	l.turnDue = true
+	one := [8]byte{1}
+	unix.Write(l.yield, one[:]) // cannot fail: its counter has room for 2^64 of them
+}
+
+// busy marks the loop as awake, so that what it publishes itself wakes it by no
+// system call; it must be followed by idle.
+func (l *Loop) busy() { l.armed.Store(1) }
+func (l *Loop) idle() { l.armed.Store(0) } // callers look at the ring afterwards: after
+
+// Wake tells the loop that the ring has something for it. Any goroutine may
+// call it; a call costs one load while the loop is awake.
+func (l *Loop) Wake() {
+	if l.armed.Load() == 0 && l.armed.CompareAndSwap(0, 1) {
+		l.poller.Trigger(l.wakeTask)
+	}
+}
+
+func (l *Loop) woken() error {
+	l.armed.Store(0)
+	l.after()
+	return nil
+}
+
+// ring the door: what lies behind it is fetched by one task however much there is.
+func (l *Loop) ringDoor() {
+	if l.rung {
+		return
+	}
+	l.rung = true
+	l.poller.Trigger(l.doorTask)
+}
+
+// Answer brings a worker's answer. Any goroutine may call it. out becomes the
+// loop's.
+func (l *Loop) Answer(ref Ref, out []byte) {
+	l.door.Lock()
+	l.answers = append(l.answers, answer{ref, out})
+	l.ringDoor()
+	l.door.Unlock()
+}
+
+// Post has f run on the loop. Any goroutine may call it; it is for what happens
+// rarely.
+func (l *Loop) Post(f func()) {
+	l.door.Lock()
+	l.posts = append(l.posts, f)
+	l.ringDoor()
+	l.door.Unlock()
+}
+
+// give hands over accepted sockets.
+func (l *Loop) give(sockets []int32) {
+	l.door.Lock()
+	l.inbox = append(l.inbox, sockets...)
+	l.ringDoor()
+	l.door.Unlock()
+}
+
+func (l *Loop) answerDoor() error {
+	l.door.Lock()
+	l.rung = false
+	inbox, answers, posts := l.inbox, l.answers, l.posts
+	l.inbox, l.answers, l.posts = nil, nil, nil
+	l.door.Unlock()
+	for _, fd := range inbox {
+		l.adopt(fd)
+	}
+	for _, a := range answers {
+		c := l.conn(a.ref.Slot)
+		if c.generation == a.ref.Generation && c.state == stateLater {
+			l.answered(a.ref.Slot, c, a.out)
+		}
+	}
+	for _, f := range posts {
+		f()
+	}
+	l.after()
+	return nil
+}

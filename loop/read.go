@@ -1,0 +1,117 @@
+package loop
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// read takes what the kernel has for one connection: one buffer full, then the
+// others have their turn. Registered edge-triggered, the connection stays
+// flagReadable until a read came back short, or empty after an event that
+// announced the end.
+func (l *Loop) read(slot uint32, c *conn) {
+	for c.flags&flagReadable != 0 {
+		if !l.mayRead(c) {
+			if c.flags&flagEnding != 0 && hungUp(c.fd) {
+				l.close(slot, c)
+			}
+			return
+		}
+		n, e := sysRead(c.fd, l.rbuf)
+		l.counts.reads++
+		if e == unix.EAGAIN {
+			c.flags &^= flagReadable | flagEnding
+			return
+		}
+		if e != 0 || n == 0 { // a half-close is a close
+			l.close(slot, c)
+			return
+		}
+		full := n == len(l.rbuf)
+		if !full && c.flags&flagEnding == 0 {
+			c.flags &^= flagReadable // more, or the end, makes a new event
+		}
+		c.seen, c.missed = l.tick, 0
+		l.take(slot, c, l.rbuf[:n])
+		if c.state == stateFree {
+			return
+		}
+		if full && c.flags&flagAgain == 0 {
+			c.flags |= flagAgain
+			l.again = append(l.again, slot)
+			l.scheduleTurn()
+			return
+		}
+	}
+}
+
+// mayRead reports whether more input of the connection can be taken now.
+func (l *Loop) mayRead(c *conn) bool {
+	if !l.waits(c) {
+		return true
+	}
+	return len(l.inputOf(c)) < l.config.ParkedBytes
+}
+
+// waits reports whether the connection's further requests must wait for an answer.
+func (l *Loop) waits(c *conn) bool {
+	return c.state == stateParked || c.state == stateLater || c.state == stateHTTP && c.flags&flagAnswering != 0
+}
+
+// take hands new input to what the connection is now, and keeps what is not
+// used. b is the loop's memory.
+func (l *Loop) take(slot uint32, c *conn, b []byte) {
+	if c.state == stateSSE || c.state == stateLinger {
+		return
+	}
+	if c.input != 0 {
+		in := l.inputs[c.input]
+		before := cap(in)
+		in = append(in, b...)
+		l.inputBytes += cap(in) - before
+		l.inputs[c.input] = in
+		b = in
+	}
+	rest, need := b, 0
+	if !l.waits(c) && c.state == stateHTTP {
+		rest, need = l.requests(slot, c, b)
+	}
+	if (c.state == stateWS || c.state == stateWSClosing) && len(rest) > 0 {
+		rest = l.frames(slot, c, rest)
+		if c.state == stateWS {
+			need = c.reader.Need(rest)
+		}
+	}
+	switch c.state {
+	case stateFree:
+		return
+	case stateSSE, stateLinger:
+		l.dropInput(c)
+		return
+	}
+	if c.input != 0 && len(rest) > 0 && unsafe.SliceData(rest) == unsafe.SliceData(l.inputs[c.input]) {
+		l.inputs[c.input] = rest // where it was
+		if l.inputBytes > l.config.InputBytes {
+			l.close(slot, c)
+		}
+		return
+	}
+	if !l.keepInput(c, rest, need) {
+		l.config.Log.Warn("input limit reached: connection closed", "loop", l.number, "limit", l.config.InputBytes)
+		l.close(slot, c)
+	}
+}
+
+// resume goes on with what a connection could not do while its answer was on
+// the way: requests that were read, then input that was not.
+func (l *Loop) resume(slot uint32, c *conn) {
+	if c.input != 0 {
+		l.take(slot, c, nil)
+	}
+	if c.state != stateFree && c.flags&flagReadable != 0 && c.flags&flagAgain == 0 {
+		c.flags |= flagAgain // in a turn, not from inside what called
+		l.again = append(l.again, slot)
+		l.scheduleTurn()
+	}
+}

@@ -1,0 +1,275 @@
+package loop
+
+import (
+	"peal/loop/fanout"
+	"peal/loop/frame"
+)
+
+// outBytes is how much of pipelined answers is gathered before it is sent.
+const outBytes = 64 << 10
+
+// requests handles the requests in b, in order, until one is not whole, must
+// wait, or turns the connection into something else. It returns what is left,
+// and how many more bytes are wanted.
+func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) {
+	out := l.out[:0]
+	for len(b) > 0 && c.state == stateHTTP && c.flags&(flagAnswering|flagCloseNext) == 0 {
+		call := &l.call
+		before := len(out)
+		*call = Call{
+			In:        b,
+			Conn:      Ref{l.number, slot, c.generation},
+			Continued: c.flags&flagContinued != 0,
+			Draining:  l.draining,
+			Out:       out,
+		}
+		l.busy()
+		l.front.Request(call)
+		l.idle()
+		out = call.Out
+		if call.Verdict == More {
+			if len(out) > before {
+				c.flags |= flagContinued
+			}
+			need = max(0, call.Need-len(b))
+			if c.flags&flagHead == 0 {
+				c.flags |= flagHead
+				l.wait(slot, c, l.headTicks)
+			}
+			break
+		}
+		l.counts.requests++
+		c.flags &^= flagHead | flagContinued
+		b = b[call.Used:]
+		switch call.Verdict {
+		case Reply:
+			if l.draining {
+				c.flags |= flagCloseNext
+			}
+		case ReplyClose:
+			c.flags |= flagCloseNext
+		case Stream:
+			out = l.startStream(slot, c, call.Sub, out)
+		case Park:
+			l.park(slot, c, call)
+		case Later:
+			c.state = stateLater
+			if call.Close {
+				c.flags |= flagCloseNext
+			}
+		}
+		if len(out) >= outBytes {
+			out = l.sendOut(slot, c, out)
+		}
+	}
+	l.out = l.sendOut(slot, c, out)
+	if c.state == stateHTTP && c.flags&(flagCloseNext|flagAnswering) == flagCloseNext {
+		l.linger(slot, c)
+	}
+	return b, need
+}
+
+// sendOut sends gathered answers and returns the empty buffer.
+func (l *Loop) sendOut(slot uint32, c *conn, out []byte) []byte {
+	if len(out) == 0 || c.state == stateFree {
+		return out[:0]
+	}
+	done, err := l.fan.WriteAnswer(slot, out)
+	switch {
+	case err != nil:
+		l.close(slot, c)
+	case !done:
+		c.flags |= flagAnswering
+	}
+	if cap(out) > 4*outBytes {
+		return nil // one large answer is not kept for ever
+	}
+	return out[:0]
+}
+
+// startStream makes the connection what the request asked for. What it must be
+// told first is appended to out, which holds the head already.
+func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []byte {
+	position, err := l.fan.Subscribe(slot, fanSubscription(s))
+	if err != nil {
+		panic("loop: a connection became a stream twice") // its state is stateHTTP
+	}
+	c.encoding = uint8(s.Encoding)
+	c.flags &^= flagPublishes
+	c.state = stateSSE
+	if s.Encoding == WSRaw || s.Encoding == WSJSON {
+		c.state = stateWS
+		if s.PublishTo != "" {
+			c.flags |= flagPublishes
+		}
+	}
+	l.wait(slot, c, l.beat())
+	out = l.encoder.AppendOpen(out, s.Encoding, position)
+	if s.From != FromGap {
+		return out
+	}
+	for _, channel := range s.Channels {
+		before := len(out)
+		out = l.encoder.AppendGap(out, s.Encoding, fanout.Gap{Channel: channel, To: position, Foreign: true})
+		if len(out) == before && !s.IgnoreGap {
+			out = l.encoder.AppendClose(out, s.Encoding, closeGap, gapReason)
+			l.fan.Unsubscribe(slot)
+			c.state = stateWSClosing
+			l.wait(slot, c, ticks(l.config.LingerTimeout))
+			break
+		}
+	}
+	return out
+}
+
+// park holds a poll.
+func (l *Loop) park(slot uint32, c *conn, call *Call) {
+	s := fanSubscription(call.Sub)
+	s.OneShot, s.Close, s.HeadOnly = true, call.Close || l.draining, call.Sub.HeadOnly
+	if call.Sub.Encoding == PollRaw {
+		s.Most = 1
+	}
+	if _, err := l.fan.Subscribe(slot, s); err != nil {
+		panic("loop: a poll was parked twice") // its state is stateHTTP
+	}
+	c.state = stateParked
+	if s.Close {
+		c.flags |= flagCloseNext
+	}
+	l.wait(slot, c, ticks(call.Sub.Timeout))
+}
+
+func fanSubscription(s *Subscription) *fanout.Subscription {
+	return &fanout.Subscription{
+		Channels:  s.Channels,
+		Encoding:  s.Encoding,
+		From:      [...]fanout.From{FromNow: fanout.Now, FromCursor: fanout.After, FromEarliest: fanout.Earliest, FromLast: fanout.Last, FromGap: fanout.Foreign}[s.From],
+		Sequence:  s.Sequence,
+		Count:     s.Last,
+		IgnoreGap: s.IgnoreGap,
+	}
+}
+
+// answered sends what a worker has brought.
+func (l *Loop) answered(slot uint32, c *conn, out []byte) {
+	c.state = stateHTTP
+	l.sendOut(slot, c, out)
+	if c.state == stateFree || c.flags&flagAnswering != 0 {
+		return
+	}
+	l.finished(slot, c)
+}
+
+// finished goes on after an answer has left: with the next request, or the end.
+func (l *Loop) finished(slot uint32, c *conn) {
+	if c.flags&flagCloseNext != 0 {
+		l.linger(slot, c)
+		return
+	}
+	l.resume(slot, c)
+}
+
+// linger ends the sending and waits for the client to hang up. Closing at once
+// would reset the connection, and the reset could overtake what was sent last.
+func (l *Loop) linger(slot uint32, c *conn) {
+	if !l.fan.LaneEmpty(slot) {
+		c.flags |= flagCloseNext // Idle comes back here
+		return
+	}
+	l.fan.Unsubscribe(slot)
+	l.dropInput(c)
+	shutdownWrite(c.fd)
+	c.state = stateLinger
+	l.wait(slot, c, ticks(l.config.LingerTimeout))
+	if c.flags&flagReadable != 0 && c.flags&flagAgain == 0 {
+		c.flags |= flagAgain
+		l.again = append(l.again, slot)
+		l.scheduleTurn()
+	}
+}
+
+// Private close codes of DESIGN §5.
+const (
+	closeForbidden uint16 = 4403
+	closeGap       uint16 = 4409
+)
+
+const gapReason = "messages after the cursor are gone: load the state anew, or connect with gap=ignore"
+
+// closeStream says good-bye on a WebSocket or an event stream.
+func (l *Loop) closeStream(slot uint32, c *conn, code uint16, reason string) {
+	l.fan.Unsubscribe(slot)
+	b := l.encoder.AppendClose(l.scratch[:0], encodingOf(c), code, reason)
+	l.scratch = b
+	if c.state == stateWS {
+		c.state = stateWSClosing
+		l.wait(slot, c, ticks(l.config.LingerTimeout))
+	}
+	if len(b) > 0 {
+		if _, err := l.fan.Write(slot, b); err != nil {
+			l.close(slot, c)
+			return
+		}
+	}
+	if c.state == stateSSE {
+		l.linger(slot, c)
+	}
+}
+
+// frames takes what a WebSocket client sent.
+func (l *Loop) frames(slot uint32, c *conn, b []byte) (rest []byte) {
+	for {
+		ev, rest, err := c.reader.Next(b, l.config.MessageBytes)
+		if err != nil {
+			if c.state == stateWS {
+				l.closeStream(slot, c, frame.CloseCode(err), err.Error())
+			}
+			return nil
+		}
+		switch ev.Kind {
+		case frame.None:
+			return rest
+		case frame.Text, frame.Binary:
+			if c.state == stateWS {
+				l.message(slot, c, ev.Kind == frame.Binary, ev.Payload)
+			}
+		case frame.Ping:
+			l.scratch = frame.AppendPong(l.scratch[:0], ev.Payload)
+			if _, err := l.fan.Write(slot, l.scratch); err != nil {
+				l.close(slot, c)
+			}
+		case frame.Close:
+			if c.state == stateWS {
+				l.fan.Unsubscribe(slot)
+				l.scratch = frame.AppendClose(l.scratch[:0], ev.Code, "")
+				c.state = stateWSClosing
+				if _, err := l.fan.Write(slot, l.scratch); err != nil {
+					l.close(slot, c)
+					return nil
+				}
+			}
+			l.linger(slot, c)
+			return nil
+		}
+		if c.state == stateFree || c.state == stateLinger {
+			return nil
+		}
+		b = rest
+	}
+}
+
+// message publishes what a WebSocket client sent.
+func (l *Loop) message(slot uint32, c *conn, binary bool, payload []byte) {
+	l.counts.received++
+	if c.flags&flagPublishes == 0 {
+		l.closeStream(slot, c, closeForbidden, "this connection may not publish: connect with exactly one channel")
+		return
+	}
+	l.stream = Subscription{PublishTo: l.fan.FirstChannel(slot), Encoding: encodingOf(c)}
+	l.busy()
+	code, reason := l.front.Message(&l.stream, c.session, binary, payload)
+	l.idle()
+	if code != 0 {
+		l.closeStream(slot, c, code, reason)
+	}
+}

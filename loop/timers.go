@@ -1,0 +1,107 @@
+package loop
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxMissed is after how many silent heartbeats a WebSocket is dead.
+const maxMissed = 2
+
+// startTicking arms the timer descriptor; a loop without connections does not tick.
+func (l *Loop) startTicking() {
+	if l.ticking {
+		return
+	}
+	l.ticking = true
+	l.tick = uint32(time.Since(l.started) / tick)
+	l.wheel.Advance(l.tick, func(uint32) {})
+	second := unix.NsecToTimespec(int64(tick))
+	_ = unix.TimerfdSettime(l.timer, 0, &unix.ItimerSpec{Interval: second, Value: second}, nil) // cannot fail: fixed arguments
+}
+
+// tickOver turns the wheel.
+func (l *Loop) tickOver() {
+	var b [8]byte
+	sysRead(int32(l.timer), b[:])
+	l.tick = uint32(time.Since(l.started) / tick)
+	l.wheel.Advance(l.tick, l.expire)
+	if l.wheel.Armed() == 0 {
+		l.ticking = false
+		_ = unix.TimerfdSettime(l.timer, 0, &unix.ItimerSpec{}, nil)
+	}
+}
+
+// beat is the time to the next heartbeat in ticks, spread so that a thousand
+// connections of one moment do not stay together.
+func (l *Loop) beat() uint32 {
+	h := int64(l.config.Heartbeat)
+	return ticks(time.Duration(h*8/10 + rand.Int64N(h*4/10+1)))
+}
+
+// expire is called when a connection's timer fires.
+func (l *Loop) expire(slot uint32) {
+	c := l.conn(slot)
+	switch c.state {
+	case stateFree:
+	case stateHTTP:
+		l.expireHTTP(slot, c)
+	case stateParked:
+		if !l.fan.Expire(slot) && l.fan.Stalled(slot) {
+			l.close(slot, c)
+			return
+		}
+		l.wait(slot, c, l.idleTicks)
+	case stateLater:
+		l.wait(slot, c, l.idleTicks)
+	case stateSSE, stateWS:
+		l.heartbeat(slot, c)
+	case stateWSClosing:
+		if l.fan.LaneEmpty(slot) { // it never answered our close frame
+			l.linger(slot, c)
+			return
+		}
+		l.close(slot, c)
+	case stateLinger:
+		l.close(slot, c)
+	}
+}
+
+// expireHTTP: the timer is not moved with each request; what was armed for an
+// earlier one is asked again here.
+func (l *Loop) expireHTTP(slot uint32, c *conn) {
+	limit := l.idleTicks
+	if c.flags&flagHead != 0 {
+		l.close(slot, c) // a request that did not become whole in time
+		return
+	}
+	if silent := l.tick - c.seen; silent < limit {
+		l.wait(slot, c, limit-silent)
+		return
+	}
+	l.close(slot, c)
+}
+
+// heartbeat tells a silent stream that the server lives and where it stands. A
+// stream that is behind needs none: what it is sent says the same.
+func (l *Loop) heartbeat(slot uint32, c *conn) {
+	if c.missed >= maxMissed {
+		l.counts.dead++
+		l.close(slot, c)
+		return
+	}
+	if c.state == stateWS {
+		c.missed++
+	}
+	l.wait(slot, c, l.beat())
+	if !l.fan.CaughtUp(slot) {
+		return
+	}
+	l.counts.heartbeats++
+	l.scratch = l.encoder.AppendHeartbeat(l.scratch[:0], encodingOf(c), l.fan.Position(slot))
+	if _, err := l.fan.Write(slot, l.scratch); err != nil {
+		l.close(slot, c)
+	}
+}
