@@ -1,0 +1,99 @@
+package hub
+
+import (
+	"strings"
+	"sync"
+)
+
+// channel is one channel that somebody listens to or that has history. Idle
+// channels may be many: see TestIdleChannelIsCheap before adding a field.
+type channel struct {
+	// Fixed.
+	name string
+	hash uint64
+
+	// Guarded by the shard.
+	discarded   uint64   // highest sequence ever dropped; all that history holds are greater
+	history     *history // nil while nothing is retained; set and cleared under Hub.order too
+	subscribers int32
+}
+
+// shard is the channels whose hash falls into it, and the watermarks of their
+// hash buckets.
+type shard struct {
+	mu          sync.Mutex
+	channels    map[string]*channel
+	peak        int      // most channels since the map was made: maps do not shrink
+	subscribers int      // of all its channels
+	watermarks  []uint64 // by hash bucket: highest discarded of the channels forgotten
+}
+
+// The table of watermarks is split among the shards: the bucket of a hash is
+// its low bits; the lowest of these choose the shard, the others the place in it.
+const (
+	shardCount  = 256
+	bucketCount = 65_536
+)
+
+// minMapPeak is the number of channels below which a shard's map is not worth shrinking.
+const minMapPeak = 64
+
+// shardOf returns the shard of a hash.
+func (h *Hub) shardOf(hash uint64) *shard { return &h.shards[hash&h.shardMask] }
+
+// watermarkLocked returns the place of the watermark of a hash in s, its shard.
+func (h *Hub) watermarkLocked(s *shard, hash uint64) *uint64 {
+	return &s.watermarks[(hash&h.bucketMask)>>h.shardBits]
+}
+
+// openLocked returns the channel. A new one begins with the watermark of its
+// bucket and has its own copy of name.
+func (h *Hub) openLocked(s *shard, hash uint64, name string) *channel {
+	if c := s.channels[name]; c != nil {
+		return c
+	}
+	c := &channel{name: strings.Clone(name), hash: hash, discarded: *h.watermarkLocked(s, hash)}
+	s.channels[c.name] = c
+	s.peak = max(s.peak, len(s.channels))
+	return c
+}
+
+// forgetIdleLocked removes c if it has neither subscribers nor history, and
+// folds its discarded into the watermark of its bucket.
+func (h *Hub) forgetIdleLocked(s *shard, c *channel) {
+	if c.subscribers != 0 || c.history != nil {
+		return
+	}
+	watermark := h.watermarkLocked(s, c.hash)
+	*watermark = max(*watermark, c.discarded)
+	delete(s.channels, c.name)
+	if s.peak > minMapPeak && len(s.channels) < s.peak/8 {
+		channels := make(map[string]*channel, len(s.channels))
+		for name, c := range s.channels {
+			channels[name] = c
+		}
+		s.channels, s.peak = channels, len(channels)
+	}
+}
+
+// dropLocked drops the oldest message of c, which must have one. The history
+// may be left empty: the caller unlinks it.
+func (h *Hub) dropLocked(c *channel) {
+	m := c.history.drop()
+	c.discarded = m.Sequence
+	h.bytes.Add(-int64(m.Size))
+	h.messages.Add(-1)
+}
+
+// expireLocked drops the messages of c that have expired by now, and reports
+// whether that emptied its history. Each message is dropped once, so the cost
+// is part of its publication's.
+func (h *Hub) expireLocked(c *channel, now int64) (emptied bool) {
+	if c.history == nil {
+		return false
+	}
+	for c.history.count > 0 && c.history.at(0).expires <= now {
+		h.dropLocked(c)
+	}
+	return c.history.count == 0
+}

@@ -1,0 +1,80 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"peal/server/log"
+)
+
+// Defaults of Config.
+const (
+	DefaultMessages   = 1000
+	DefaultBytes      = 1 << 20
+	DefaultAge        = 10 * time.Minute
+	DefaultTotalBytes = 256 << 20
+)
+
+// Limits says how much history one channel retains: the newest publications
+// within all three.
+type Limits struct {
+	// Messages is the number of publications; default 1,000; negative for no
+	// history. Each costs 8 bytes beyond what Bytes counts.
+	Messages int
+
+	// Bytes is the sum of their sizes as log.Entry.Size counts them, at least
+	// log.EntryOverhead each; default 1 MiB. A larger publication is delivered
+	// but not retained.
+	Bytes int
+
+	// Age is how long a publication is retained, to the millisecond; default 10
+	// minutes. An entry with a TTL is retained for the shorter of the two, and
+	// when it expires takes what is older in its channel with it: what a gap
+	// covers is not delivered.
+	Age time.Duration
+}
+
+// Config is what New needs to know. Its zero value is the documented default.
+type Config struct {
+	// Limits applies to each channel.
+	Limits Limits
+
+	// TotalBytes bounds the histories of all channels; default 256 MiB. Beyond
+	// it the oldest publications of the least recently published channel go; it
+	// is exceeded by the entry being appended at most. Encodings that are kept
+	// with a message are not counted.
+	TotalBytes int
+}
+
+// Validate reports all faults of c at once.
+func (c Config) Validate() error {
+	var faults []error
+	if c.Limits.Bytes != 0 && c.Limits.Bytes < log.EntryOverhead {
+		faults = append(faults, fmt.Errorf("hub: history of %d B per channel: must be at least %d B, what one empty message is charged (for no history, set its messages to -1)", c.Limits.Bytes, log.EntryOverhead))
+	}
+	if c.Limits.Age != 0 && c.Limits.Age < time.Millisecond {
+		faults = append(faults, fmt.Errorf("hub: history age %v: must be at least 1ms", c.Limits.Age))
+	}
+	if c.TotalBytes < 0 {
+		faults = append(faults, fmt.Errorf("hub: history of %d B in all: must be positive", c.TotalBytes))
+	}
+	return errors.Join(faults...)
+}
+
+// withDefaults returns c with its zero values filled in.
+func (c Config) withDefaults() Config {
+	if c.Limits.Messages == 0 {
+		c.Limits.Messages = DefaultMessages
+	}
+	if c.Limits.Bytes == 0 {
+		c.Limits.Bytes = DefaultBytes
+	}
+	if c.Limits.Age == 0 {
+		c.Limits.Age = DefaultAge
+	}
+	if c.TotalBytes == 0 {
+		c.TotalBytes = DefaultTotalBytes
+	}
+	return c
+}

@@ -1,0 +1,28 @@
+// Package hub knows the channels: who listens, what was published and can
+// still be resumed, and what is gone.
+//
+// Its nouns. The Hub reads the log as its tail: every entry becomes one
+// ring.Message, the same object in the ring and in the history of each of its
+// channels. A channel exists while it has subscribers or history. Its history
+// holds the newest publications within Limits. Its discarded is the highest
+// sequence ever dropped from it: a reader after an earlier one has a gap, a
+// reader after that or a later one has none. When a channel is forgotten, its
+// discarded is folded into the watermark of its hash bucket, with which every
+// channel of that bucket begins: a gap is never missed, and a false one needs a
+// hash collision.
+//
+// What it leaves to others: numbers and durability (server/log and its
+// engines), waking and feeding loops (loop/ring), when a subscriber reads and
+// what it is told about a gap (loop/fanout, whose Source the Hub is), and who
+// may do what (server/auth).
+//
+// Concurrency: any goroutine may call any method but Apply, whose calls the
+// log's append lock keeps apart. Lock order, outermost first:
+//
+//	append lock of the log → Hub.order → shard.mu
+//
+// At most one shard is locked at a time. Readers hold one shard, for bounded
+// work, and never wait for Hub.order with it: an append waits for a reader at
+// most as long as it takes to copy MaxRead pointers, and only where both use
+// the same shard.
+package hub

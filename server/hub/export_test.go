@@ -1,0 +1,38 @@
+package hub
+
+import (
+	"time"
+	"unsafe"
+)
+
+// BucketCount is the number of watermarks of New.
+const BucketCount = bucketCount
+
+// NewWithHash is New with another hash and a table of that many watermarks, a
+// power of two.
+func NewWithHash(config Config, r Ring, wake func(), now func() time.Time, hash func(string) uint64, buckets int) *Hub {
+	return newHub(config, r, wake, now, hash, buckets)
+}
+
+// Bucket is the place of a channel's watermark: names with equal buckets collide.
+func (h *Hub) Bucket(name string) uint64 { return h.hash(name) & h.bucketMask }
+
+// SweepChannels is the most channels of one Sweep.
+const SweepChannels = sweepChannels
+
+// Sizes of what a channel and a history occupy beyond maps and slots.
+const (
+	ChannelBytes = unsafe.Sizeof(channel{})
+	HistoryBytes = unsafe.Sizeof(history{})
+)
+
+// Slots is the capacity of a channel's history, 0 if it has none.
+func (h *Hub) Slots(name string) int {
+	s := h.shardOf(h.hash(name))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.channels[name]; c != nil && c.history != nil {
+		return len(c.history.slots)
+	}
+	return 0
+}

@@ -1,0 +1,117 @@
+package hub
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"peal/loop/ring"
+	"peal/server/log"
+)
+
+// Ring is where every message goes after its history, in order and without
+// holes. loop/ring implements it.
+type Ring interface {
+	// Room reports whether the ring can take that many messages and bytes now.
+	Room(messages, bytes int) bool
+
+	// Publish appends m, for which there is room. It must not block.
+	Publish(m *ring.Message)
+}
+
+// Hub is the channels of one log: its log.Tail, and the source of history for
+// the loops (fanout.Source).
+type Hub struct {
+	// Fixed.
+	config     Config
+	ring       Ring
+	wake       func()
+	now        func() time.Time
+	hash       func(name string) uint64 // seeded per hub: nobody outside can choose names that collide
+	shards     []shard
+	shardMask  uint64
+	shardBits  int
+	bucketMask uint64
+
+	// Shared. head is stored after the entry is in its histories and before it
+	// is in the ring, so no client has a cursor ahead of it.
+	head     atomic.Uint64
+	bytes    atomic.Int64 // of all histories; a message counts in each of its channels
+	messages atomic.Int64
+
+	// order guards the list of histories by publishing, and every change from
+	// no history to some and back. See order.go.
+	order sync.Mutex
+	list  list
+}
+
+// New returns a hub without channels for a log that begins at its first entry.
+// config must be valid; r gets a message for every entry; wake is called by
+// Wake; now is the clock, time.Now outside tests. It starts no goroutine: the
+// caller calls Sweep about once a second.
+func New(config Config, r Ring, wake func(), now func() time.Time) *Hub {
+	seed := maphash.MakeSeed()
+	hash := func(name string) uint64 { return maphash.String(seed, name) }
+	return newHub(config, r, wake, now, hash, bucketCount)
+}
+
+// newHub is New with another hash and a table of that many watermarks, a power
+// of two.
+func newHub(config Config, r Ring, wake func(), now func() time.Time, hash func(string) uint64, buckets int) *Hub {
+	shards := min(shardCount, buckets)
+	h := &Hub{
+		config:     config.withDefaults(),
+		ring:       r,
+		wake:       wake,
+		now:        now,
+		hash:       hash,
+		shards:     make([]shard, shards),
+		shardMask:  uint64(shards - 1),
+		shardBits:  bits.Len(uint(shards - 1)),
+		bucketMask: uint64(buckets - 1),
+	}
+	for i := range h.shards {
+		h.shards[i].channels = make(map[string]*channel)
+		h.shards[i].watermarks = make([]uint64, buckets/shards)
+	}
+	return h
+}
+
+// Room reports whether the ring can take that many entries and bytes; see log.Tail.
+func (h *Hub) Room(entries, bytes int) bool { return h.ring.Room(entries, bytes) }
+
+// Wake wakes whoever reads the ring; see log.Tail.
+func (h *Hub) Wake() { h.wake() }
+
+// Head is the newest sequence of the log that any subscriber can have seen.
+func (h *Hub) Head() uint64 { return h.head.Load() }
+
+// Apply takes the next entries of the log; see log.Tail. Calls must not
+// overlap. Each publication is appended to the history of its channels, then
+// every entry goes to the ring.
+//
+// It allocates one message per entry. Beyond the entry itself it works off
+// what the entry pushes out of each of its channels and of the total: at most
+// Size/log.EntryOverhead + 1 messages each, and whatever has expired. A message
+// is pushed out once, so on average that is one per channel.
+func (h *Hub) Apply(batch []*log.Entry) {
+	now := h.now().UnixMilli()
+	h.order.Lock()
+	defer h.order.Unlock()
+	for _, e := range batch {
+		m := &ring.Message{
+			Sequence: e.Sequence,
+			Exclude:  e.Exclude,
+			Size:     e.Size(),
+			Entry:    e,
+		}
+		if e.Kind == log.KindPublication {
+			m.Channel, m.Also = e.Channel, e.Also
+			h.retain(m, e, now)
+		}
+		h.head.Store(m.Sequence)
+		h.ring.Publish(m)
+	}
+}

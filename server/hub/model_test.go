@@ -1,0 +1,211 @@
+package hub_test
+
+import (
+	"slices"
+
+	"peal/server/hub"
+	"peal/server/log"
+)
+
+// model is the hub once more, as plainly as can be: slices and a scan for
+// everything. It is lazy where the hub is: a channel loses what has expired
+// when it is next looked at or swept.
+type model struct {
+	limits     hub.Limits
+	total      int
+	bucket     func(string) uint64
+	now        int64
+	channels   map[string]*modelChannel
+	published  []string // channels with history, the least recently published first
+	watermarks map[uint64]uint64
+}
+
+type modelChannel struct {
+	subscribers int
+	discarded   uint64
+	kept        []kept
+}
+
+type kept struct {
+	sequence uint64
+	size     int
+	expires  int64
+}
+
+func (m *model) size() (messages, bytes int) {
+	for _, c := range m.channels {
+		messages += len(c.kept)
+		bytes += c.bytes()
+	}
+	return messages, bytes
+}
+
+func (c *modelChannel) bytes() (n int) {
+	for _, k := range c.kept {
+		n += k.size
+	}
+	return n
+}
+
+func (c *modelChannel) drop(n int) {
+	if n > 0 {
+		c.discarded = c.kept[n-1].sequence
+		c.kept = c.kept[n:]
+	}
+}
+
+// settle forgets what is empty.
+func (m *model) settle(name string) {
+	c := m.channels[name]
+	if c == nil || len(c.kept) > 0 {
+		return
+	}
+	m.published = slices.DeleteFunc(m.published, func(s string) bool { return s == name })
+	if c.subscribers == 0 {
+		m.watermarks[m.bucket(name)] = max(m.watermarks[m.bucket(name)], c.discarded)
+		delete(m.channels, name)
+	}
+}
+
+// look drops what has expired in the channel, and returns the channel: for the
+// last time, if nothing is left of it.
+func (m *model) look(name string) *modelChannel {
+	c := m.channels[name]
+	if c != nil {
+		for i := len(c.kept) - 1; i >= 0; i-- {
+			if c.kept[i].expires <= m.now {
+				c.drop(i + 1)
+				break
+			}
+		}
+		m.settle(name)
+	}
+	return c
+}
+
+func (m *model) open(name string) *modelChannel {
+	if m.channels[name] == nil {
+		m.channels[name] = &modelChannel{discarded: m.watermarks[m.bucket(name)]}
+	}
+	return m.channels[name]
+}
+
+func (m *model) append(e *log.Entry) {
+	if e.Kind != log.KindPublication {
+		return
+	}
+	age := m.limits.Age.Milliseconds()
+	if e.TTL > 0 {
+		age = min(age, e.TTL)
+	}
+	k := kept{e.Sequence, e.Size(), e.Time + age}
+	var names []string
+	for _, name := range append([]string{e.Channel}, e.Also...) {
+		if slices.Contains(names, name) {
+			continue
+		}
+		names = append(names, name)
+		if k.size > m.limits.Bytes || k.size > m.total || k.expires <= m.now {
+			c := m.open(name)
+			c.kept, c.discarded = nil, e.Sequence
+			m.settle(name)
+			continue
+		}
+		if c := m.channels[name]; c != nil && len(c.kept) > 0 {
+			c.subscribers++ // keep it while it is looked at
+			m.look(name)
+			c.subscribers--
+		}
+		c := m.open(name)
+		for len(c.kept) > 0 && (len(c.kept)+1 > m.limits.Messages || c.bytes()+k.size > m.limits.Bytes) {
+			c.drop(1)
+		}
+		c.kept = append(c.kept, k)
+		m.published = slices.DeleteFunc(m.published, func(s string) bool { return s == name })
+		m.published = append(m.published, name)
+	}
+	for {
+		if _, bytes := m.size(); bytes <= m.total {
+			return
+		}
+		name := m.published[0]
+		m.channels[name].drop(1)
+		m.settle(name)
+	}
+}
+
+func (m *model) read(name string, after, upto uint64, count, bytes int) (sequences []uint64, discarded uint64, more bool) {
+	c := m.look(name)
+	if c == nil {
+		return nil, m.watermarks[m.bucket(name)], false
+	}
+	charged := 0
+	for _, k := range c.kept {
+		if k.sequence <= after || k.sequence > upto {
+			continue
+		}
+		if len(sequences) == count || (len(sequences) > 0 && charged+k.size > bytes) {
+			return sequences, c.discarded, true
+		}
+		charged += k.size
+		sequences = append(sequences, k.sequence)
+	}
+	return sequences, c.discarded, false
+}
+
+func (m *model) newest(name string, n int) uint64 {
+	c := m.look(name)
+	if c == nil {
+		return m.watermarks[m.bucket(name)]
+	}
+	if n < 0 || n >= len(c.kept) {
+		return c.discarded
+	}
+	return c.kept[len(c.kept)-n-1].sequence
+}
+
+func (m *model) join(name string) { m.open(name).subscribers++ }
+
+func (m *model) leave(name string) {
+	m.channels[name].subscribers--
+	m.settle(name)
+}
+
+func (m *model) sweep() {
+	for len(m.published) > 0 {
+		name := m.published[0]
+		if c := m.look(name); c != nil && len(c.kept) > 0 {
+			return
+		}
+	}
+}
+
+// list is what Channels says about all of them.
+func (m *model) list() (infos []hub.Info) {
+	var names []string
+	for name := range m.channels {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		c := m.look(name)
+		if m.channels[name] == nil {
+			continue
+		}
+		info := hub.Info{Name: name, Subscribers: c.subscribers, Messages: len(c.kept), Bytes: c.bytes(), Discarded: c.discarded}
+		if len(c.kept) > 0 {
+			info.Oldest, info.Newest = c.kept[0].sequence, c.kept[len(c.kept)-1].sequence
+		}
+		infos = append(infos, info)
+	}
+	return infos
+}
+
+func (m *model) stats() hub.Stats {
+	s := hub.Stats{Channels: len(m.channels)}
+	s.Messages, s.Bytes = m.size()
+	for _, c := range m.channels {
+		s.Subscribers += c.subscribers
+	}
+	return s
+}

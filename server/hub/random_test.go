@@ -1,0 +1,327 @@
+package hub_test
+
+import (
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"peal/loop/ring"
+	"peal/server/hub"
+	"peal/server/log"
+)
+
+var seedFlag = flag.Uint64("seed", 0, "replay the schedule of this seed")
+
+// system is what the random schedule drives: the hub, or one with a planted bug.
+type system interface {
+	Apply(batch []*log.Entry)
+	Read(dst []*ring.Message, channel string, after, upto uint64, count, bytes int) ([]*ring.Message, uint64, bool)
+	Newest(channel string, n int) uint64
+	Join(channel string)
+	Leave(channel string)
+	Sweep(now time.Time) bool
+	Channels(prefix, after string, limit int) []hub.Info
+	Channel(name string) (hub.Info, bool)
+	Stats() hub.Stats
+}
+
+// schedule is one random run of a system beside the model.
+type schedule struct {
+	random *rand.Rand
+	clock  *clock
+	system system
+	model  *model
+	ring   *fakeRing
+	names  []string
+	head   uint64
+	joined []string            // one for each subscriber
+	truth  map[string][]uint64 // everything ever published, by channel
+	alone  bool                // no two names share a bucket
+}
+
+// newSchedule makes a hub with small random limits. With 65,536 buckets the
+// names are in one each; with few they collide.
+func newSchedule(seed uint64, buckets int, wrap func(*hub.Hub) system) *schedule {
+	s := &schedule{
+		random: rand.New(rand.NewPCG(seed, 1)),
+		clock:  newClock(),
+		ring:   &fakeRing{},
+		truth:  make(map[string][]uint64),
+		alone:  buckets == hub.BucketCount,
+	}
+	for i := range 3 + s.random.IntN(10) {
+		s.names = append(s.names, fmt.Sprintf("channel-%d", i))
+	}
+	config := hub.Config{
+		Limits: hub.Limits{
+			Messages: 1 + s.random.IntN(12),
+			Bytes:    log.EntryOverhead * (2 + s.random.IntN(10)),
+			Age:      time.Duration(1+s.random.IntN(2000)) * time.Millisecond,
+		},
+		TotalBytes: log.EntryOverhead * (2 + s.random.IntN(60)),
+	}
+	for salt := seed; ; salt++ {
+		hash := func(name string) uint64 { return saltedHash(salt, name) }
+		h := hub.NewWithHash(config, s.ring, nothing, s.clock.now, hash, buckets)
+		used := make(map[uint64]bool)
+		for _, name := range s.names {
+			used[h.Bucket(name)] = true
+		}
+		if s.alone && len(used) < len(s.names) {
+			continue
+		}
+		s.system = wrap(h)
+		s.model = &model{
+			limits: config.Limits, total: config.TotalBytes, bucket: h.Bucket,
+			channels: make(map[string]*modelChannel), watermarks: make(map[uint64]uint64),
+		}
+		return s
+	}
+}
+
+// saltedHash is a hash that a seed repeats, unlike that of maphash.
+func saltedHash(salt uint64, name string) uint64 {
+	f := fnv.New64a()
+	fmt.Fprint(f, salt, name)
+	return f.Sum64()
+}
+
+func (s *schedule) name() string { return s.names[s.random.IntN(len(s.names))] }
+
+func (s *schedule) append() {
+	var batch []*log.Entry
+	for range 1 + s.random.IntN(3) {
+		s.head++
+		e := &log.Entry{Sequence: s.head, Time: s.clock.milliseconds(), Channel: s.name(), Data: make([]byte, s.random.IntN(200))}
+		switch s.random.IntN(20) {
+		case 0:
+			e.Kind = log.KindPresence
+		case 1:
+			e.Data = make([]byte, s.random.IntN(20*log.EntryOverhead))
+		case 2:
+			e.Time -= int64(s.random.IntN(2000)) // another node's clock
+		case 3, 4:
+			e.TTL = 1 + int64(s.random.IntN(500))
+		}
+		for s.random.IntN(4) == 0 {
+			e.Also = append(e.Also, s.name())
+		}
+		batch = append(batch, e)
+	}
+	s.system.Apply(batch)
+	for _, e := range batch {
+		s.model.append(e)
+		if e.Kind == log.KindPublication {
+			for _, name := range append([]string{e.Channel}, e.Also...) {
+				if !slices.Contains(s.truth[name], e.Sequence) {
+					s.truth[name] = append(s.truth[name], e.Sequence)
+				}
+			}
+		}
+	}
+}
+
+func (s *schedule) read(name string, after uint64) error {
+	upto, count, bytes := uint64(all), int(all), int(all)
+	if s.random.IntN(3) == 0 {
+		upto = s.head - min(s.head, s.random.Uint64N(20))
+		count = s.random.IntN(10)
+		bytes = s.random.IntN(10 * log.EntryOverhead)
+	}
+	msgs, discarded, more := s.system.Read(nil, name, after, upto, count, bytes)
+	want, wantDiscarded, wantMore := s.model.read(name, after, upto, count, bytes)
+	if !equal(msgs, want) || discarded != wantDiscarded || more != wantMore {
+		return fmt.Errorf("read %q (%d, %d] count %d bytes %d: got %v, discarded %d, more %v; want %v, discarded %d, more %v",
+			name, after, upto, count, bytes, list(msgs), discarded, more, want, wantDiscarded, wantMore)
+	}
+	return s.promise(name, after, upto, list(msgs), discarded, more)
+}
+
+// promise checks what Read promises against all that was ever published, apart
+// from the model.
+func (s *schedule) promise(name string, after, upto uint64, got []uint64, discarded uint64, more bool) error {
+	for _, sequence := range s.truth[name] {
+		wanted := after < sequence && sequence <= upto && sequence > discarded && !more
+		if wanted && !slices.Contains(got, sequence) {
+			return fmt.Errorf("read %q (%d, %d]: %d is missing without a gap (discarded %d)", name, after, upto, sequence, discarded)
+		}
+	}
+	for _, sequence := range got {
+		if sequence <= discarded || !slices.Contains(s.truth[name], sequence) {
+			return fmt.Errorf("read %q (%d, %d]: %d should not be here (discarded %d)", name, after, upto, sequence, discarded)
+		}
+	}
+	if s.alone && discarded != 0 && !slices.Contains(s.truth[name], discarded) {
+		return fmt.Errorf("read %q: discarded %d was never published there: a false gap", name, discarded)
+	}
+	return nil
+}
+
+func (s *schedule) step() error {
+	switch n := s.random.IntN(100); {
+	case n < 40:
+		s.append()
+	case n < 65:
+		if err := s.read(s.name(), s.random.Uint64N(s.head+3)); err != nil {
+			return err
+		}
+	case n < 72:
+		name, n := s.name(), s.random.IntN(12)-1
+		if got, want := s.system.Newest(name, n), s.model.newest(name, n); got != want {
+			return fmt.Errorf("newest %d of %q: after %d, want %d", n, name, got, want)
+		}
+	case n < 80:
+		name := s.name()
+		s.system.Join(name)
+		s.model.join(name)
+		s.joined = append(s.joined, name)
+	case n < 88 && len(s.joined) > 0:
+		s.leave(s.random.IntN(len(s.joined)))
+	case n < 95:
+		s.clock.pass(time.Duration(s.random.IntN(400)) * time.Millisecond)
+	case n < 98:
+		s.system.Sweep(s.clock.now())
+		s.model.now = s.clock.milliseconds()
+		s.model.sweep()
+	default:
+		if got, want := s.system.Channels("", "", hub.MaxInfos), s.model.list(); !slices.Equal(got, want) {
+			return fmt.Errorf("channels are %+v, want %+v", got, want)
+		}
+	}
+	s.model.now = s.clock.milliseconds()
+	if got, want := s.system.Stats(), s.model.stats(); got != want {
+		return fmt.Errorf("stats are %+v, want %+v", got, want)
+	}
+	if s.system.Stats().Bytes > s.model.total {
+		return fmt.Errorf("more than %d bytes retained", s.model.total)
+	}
+	return nil
+}
+
+func (s *schedule) leave(i int) {
+	s.system.Leave(s.joined[i])
+	s.model.leave(s.joined[i])
+	s.joined = slices.Delete(s.joined, i, i+1)
+}
+
+// run takes the steps, then sends everybody away and lets everything expire.
+func (s *schedule) run(steps int) error {
+	s.model.now = s.clock.milliseconds()
+	for i := range steps {
+		if err := s.step(); err != nil {
+			return fmt.Errorf("step %d: %w", i, err)
+		}
+	}
+	for _, name := range s.names {
+		if err := s.read(name, 0); err != nil {
+			return fmt.Errorf("at the end: %w", err)
+		}
+	}
+	for len(s.joined) > 0 {
+		s.leave(0)
+	}
+	s.clock.pass(time.Hour)
+	s.model.now = s.clock.milliseconds()
+	for s.system.Sweep(s.clock.now()) {
+	}
+	s.model.sweep()
+	if got := s.system.Stats(); got != (hub.Stats{}) {
+		return fmt.Errorf("left over: %+v", got)
+	}
+	for _, name := range s.names {
+		if err := s.read(name, 0); err != nil {
+			return fmt.Errorf("after the end: %w", err)
+		}
+	}
+	for i, m := range s.ring.messages {
+		if m.Sequence != uint64(i+1) {
+			return fmt.Errorf("message %d of the ring has sequence %d", i, m.Sequence)
+		}
+	}
+	return nil
+}
+
+func honest(h *hub.Hub) system { return h }
+
+func TestHubIsTheModel(t *testing.T) {
+	schedules, steps := 10, 1000
+	if testing.Short() {
+		schedules = 3
+	}
+	first := rand.Uint64()
+	if *seedFlag != 0 {
+		first, schedules = *seedFlag, 1
+	}
+	for _, buckets := range []int{1, 4, 1024, hub.BucketCount} {
+		t.Run(fmt.Sprintf("buckets=%d", buckets), func(t *testing.T) {
+			for i := range schedules {
+				seed := first + uint64(i)
+				if err := newSchedule(seed, buckets, honest).run(steps); err != nil {
+					t.Fatalf("%v\nreplay: go test ./server/hub -run 'TestHubIsTheModel/buckets=%d' -seed %d", err, buckets, seed)
+				}
+			}
+		})
+	}
+}
+
+// The planted bugs, which the schedules must catch.
+
+// trimUnnoticed forgets to raise discarded while the channel is there.
+type trimUnnoticed struct{ *hub.Hub }
+
+func (b trimUnnoticed) Read(dst []*ring.Message, channel string, after, upto uint64, count, bytes int) ([]*ring.Message, uint64, bool) {
+	msgs, discarded, more := b.Hub.Read(dst, channel, after, upto, count, bytes)
+	if _, ok := b.Channel(channel); ok {
+		discarded = 0
+	}
+	return msgs, discarded, more
+}
+
+// watermarkDropped forgets what a forgotten channel has lost.
+type watermarkDropped struct{ *hub.Hub }
+
+func (b watermarkDropped) Read(dst []*ring.Message, channel string, after, upto uint64, count, bytes int) ([]*ring.Message, uint64, bool) {
+	msgs, discarded, more := b.Hub.Read(dst, channel, after, upto, count, bytes)
+	if _, ok := b.Channel(channel); !ok {
+		discarded = 0
+	}
+	return msgs, discarded, more
+}
+
+// oneLate skips the first message after a cursor.
+type oneLate struct{ *hub.Hub }
+
+func (b oneLate) Read(dst []*ring.Message, channel string, after, upto uint64, count, bytes int) ([]*ring.Message, uint64, bool) {
+	return b.Hub.Read(dst, channel, after+1, upto, count, bytes)
+}
+
+// leaker never sweeps.
+type leaker struct{ *hub.Hub }
+
+func (leaker) Sweep(time.Time) bool { return false }
+
+func TestPlantedBugsAreCaught(t *testing.T) {
+	for name, wrap := range map[string]func(*hub.Hub) system{
+		"trim unnoticed":    func(h *hub.Hub) system { return trimUnnoticed{h} },
+		"watermark dropped": func(h *hub.Hub) system { return watermarkDropped{h} },
+		"one late":          func(h *hub.Hub) system { return oneLate{h} },
+		"leak":              func(h *hub.Hub) system { return leaker{h} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			// Limits are random, and with wide ones a bug may have no occasion.
+			const schedules = 20
+			first := rand.Uint64()
+			for i := range uint64(schedules) {
+				if err := newSchedule(first+i, hub.BucketCount, wrap).run(1500); err != nil {
+					t.Logf("schedule %d: %v", i, err)
+					return
+				}
+			}
+			t.Errorf("not caught in %d schedules from seed %d", schedules, first)
+		})
+	}
+}

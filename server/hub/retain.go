@@ -1,0 +1,93 @@
+package hub
+
+import (
+	"peal/loop/ring"
+	"peal/server/log"
+)
+
+// retain appends m, the message of e, to the history of its channels, and makes
+// room for it. h.order is held.
+func (h *Hub) retain(m *ring.Message, e *log.Entry, now int64) {
+	h.append(m, e, m.Channel, now)
+	for _, name := range m.Also {
+		h.append(m, e, name, now)
+	}
+	h.evict()
+}
+
+// append adds m to the history of one of its channels, within the channel's
+// limits. What cannot be retained is dropped at once, with all that is older.
+// h.order is held.
+func (h *Hub) append(m *ring.Message, e *log.Entry, name string, now int64) {
+	limits := h.config.Limits // of every channel, until there are rules
+	expires := expiry(e.Time, e.TTL, limits.Age.Milliseconds())
+	hash := h.hash(name)
+	s := h.shardOf(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if limits.Messages < 0 || m.Size > limits.Bytes || m.Size > h.config.TotalBytes || expires <= now {
+		h.refuseLocked(s, hash, name, m)
+		return
+	}
+	c := h.openLocked(s, hash, name)
+	if m.Sequence <= c.discarded {
+		// A colliding channel of the same entry refused it just now. That takes
+		// channels with different limits, but history > discarded must hold.
+		h.forgetIdleLocked(s, c)
+		return
+	}
+	h.expireLocked(c, now)
+	past := c.history
+	if past == nil {
+		past = &history{channel: c}
+		c.history = past
+		h.list.pushNewest(past)
+	} else if past.count > 0 && past.newest() >= m.Sequence {
+		return // named twice in one entry
+	}
+	for past.count > 0 && (int(past.count) >= limits.Messages || past.bytes+m.Size > limits.Bytes) {
+		h.dropLocked(c)
+	}
+	past.push(m, expires)
+	h.bytes.Add(int64(m.Size))
+	h.messages.Add(1)
+	if h.list.newest != past {
+		h.list.remove(past)
+		h.list.pushNewest(past)
+	}
+}
+
+// refuseLocked discards m from a channel that cannot retain it. h.order is held.
+func (h *Hub) refuseLocked(s *shard, hash uint64, name string, m *ring.Message) {
+	c := s.channels[name]
+	if c == nil {
+		watermark := h.watermarkLocked(s, hash)
+		*watermark = max(*watermark, m.Sequence)
+		return
+	}
+	for c.history != nil && c.history.count > 0 {
+		h.dropLocked(c)
+	}
+	c.discarded = max(c.discarded, m.Sequence)
+	h.unlinkLocked(s, c)
+}
+
+// evict drops the oldest messages of the least recently published channels
+// until all histories are within the total. h.order is held.
+func (h *Hub) evict() {
+	for h.bytes.Load() > int64(h.config.TotalBytes) {
+		past := h.list.oldest
+		if past == nil {
+			return
+		}
+		c := past.channel
+		s := h.shardOf(c.hash)
+		s.mu.Lock()
+		for past.count > 0 && h.bytes.Load() > int64(h.config.TotalBytes) {
+			h.dropLocked(c)
+		}
+		h.unlinkLocked(s, c)
+		s.mu.Unlock()
+	}
+}

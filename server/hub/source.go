@@ -1,0 +1,109 @@
+package hub
+
+import "peal/loop/ring"
+
+// MaxRead is the most messages that one Read returns, and so the most pointers
+// it copies while it holds its channel's shard.
+const MaxRead = 1024
+
+// Read appends to dst the retained messages of channel with after < sequence ≤
+// upto, oldest first, until their Size exceeds limit bytes (at least one, if
+// there is one) or there are limit count messages, or MaxRead. discarded is the
+// highest sequence ever dropped from the channel, its watermark if it is not
+// known; more says that messages up to upto were left out.
+//
+// All three are of one moment: every publication of the channel with after <
+// sequence ≤ upto that the hub has applied is in msgs, or left out and more is
+// true, or has a sequence ≤ discarded; no message returned has one. So there
+// is a gap if and only if after < discarded. discarded may be beyond upto.
+//
+// The messages are shared and must not be changed. Any goroutine may call it;
+// it allocates only to extend dst.
+func (h *Hub) Read(dst []*ring.Message, channel string, after, upto uint64, count, bytes int) (msgs []*ring.Message, discarded uint64, more bool) {
+	now := h.now().UnixMilli()
+	hash := h.hash(channel)
+	s := h.shardOf(hash)
+	s.mu.Lock()
+	c := s.channels[channel]
+	if c == nil {
+		discarded = *h.watermarkLocked(s, hash)
+		s.mu.Unlock()
+		return dst, discarded, false
+	}
+	emptied := h.expireLocked(c, now)
+	discarded = c.discarded
+	if past := c.history; past != nil {
+		i, end := past.after(after), past.after(upto)
+		charged := 0
+		for count = min(count, MaxRead); i < end && count > 0; count-- {
+			m := past.at(i).message
+			if charged += m.Size; charged > bytes && charged > m.Size {
+				break
+			}
+			dst = append(dst, m)
+			i++
+		}
+		more = i < end
+	}
+	s.mu.Unlock()
+	if emptied {
+		h.reap(channel)
+	}
+	return dst, discarded, more
+}
+
+// Newest returns the position after which exactly n retained messages of
+// channel (fewer if fewer are retained; all of them if n < 0) follow. To Read
+// after it is no gap, unless something is discarded in between.
+//
+// Any goroutine may call it; it does not allocate.
+func (h *Hub) Newest(channel string, n int) (after uint64) {
+	now := h.now().UnixMilli()
+	hash := h.hash(channel)
+	s := h.shardOf(hash)
+	s.mu.Lock()
+	c := s.channels[channel]
+	if c == nil {
+		after = *h.watermarkLocked(s, hash)
+		s.mu.Unlock()
+		return after
+	}
+	emptied := h.expireLocked(c, now)
+	after = c.discarded
+	if past := c.history; past != nil && n >= 0 && n < int(past.count) {
+		after = past.at(past.count - uint32(n) - 1).message.Sequence
+	}
+	s.mu.Unlock()
+	if emptied {
+		h.reap(channel)
+	}
+	return after
+}
+
+// Join counts one subscriber of channel in. The channel is kept until it left.
+//
+// Any goroutine may call it; a channel that was not known is allocated, with a
+// copy of its name.
+func (h *Hub) Join(channel string) {
+	hash := h.hash(channel)
+	s := h.shardOf(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h.openLocked(s, hash, channel).subscribers++
+	s.subscribers++
+}
+
+// Leave counts one subscriber of channel out. The last one takes a channel
+// without history with it. It panics if there is none: the count is broken.
+func (h *Hub) Leave(channel string) {
+	s := h.shardOf(h.hash(channel))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.channels[channel]
+	if c == nil || c.subscribers == 0 {
+		panic("hub: leave without join")
+	}
+	c.subscribers--
+	s.subscribers--
+	h.forgetIdleLocked(s, c)
+}

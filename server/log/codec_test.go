@@ -1,0 +1,165 @@
+package log_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"math"
+	"reflect"
+	"testing"
+
+	"peal/server/log"
+)
+
+// full has every field set.
+func full() log.Entry {
+	return log.Entry{
+		Sequence: 1042, Time: 1_770_000_000_123, Kind: log.KindControl,
+		Channel: "private-App.User.1", Also: []string{"b", "", "ü"}, Event: "update",
+		Data: []byte("hello\x00\xff"), Binary: true,
+		Publisher: "p", TTL: 60_000, Key: "k", Private: true, Exclude: math.MaxUint64,
+		IdempotencyKey: "once", Tags: map[string]string{"z": "1", "a": "", "": "x"},
+	}
+}
+
+// later is an entry of a later version: a publication on "a" with the fields 99 and 16.
+func later(t testing.TB) []byte {
+	t.Helper()
+	b, err := hex.DecodeString("01" + "0d000000" + "010107" + "6303aabbcc" + "040161" + "1000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestEntryIsReadBack(t *testing.T) {
+	for _, want := range []log.Entry{
+		{},
+		{Sequence: 1, Channel: "a", Data: []byte("x")},
+		{Sequence: math.MaxUint64, Time: math.MinInt64, TTL: -1, Kind: 255},
+		full(),
+	} {
+		b := log.AppendEntry([]byte("before"), &want)[len("before"):]
+		got, n, err := log.ParseEntry(append(b, "after"...))
+		if err != nil || n != len(b) || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, n=%d, %v; want %+v, n=%d", got, n, err, want, len(b))
+		}
+	}
+}
+
+func TestEntryHasTheDocumentedForm(t *testing.T) {
+	e := log.Entry{Sequence: 300, Time: -1, Channel: "ab", Data: []byte("xyz"), Binary: true}
+	got := hex.EncodeToString(log.AppendEntry(nil, &e))
+	want := "01" + "13000000" + "0102ac02" + "020101" + "04026162" + "070378797a" + "080101"
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestParseEntryAsksForMoreOnEveryPrefix(t *testing.T) {
+	e := full()
+	whole := log.AppendEntry(nil, &e)
+	for cut := range whole {
+		if _, n, err := log.ParseEntry(whole[:cut]); n != 0 || err != nil {
+			t.Errorf("first %d of %d bytes: n=%d err=%v, want 0 and nil", cut, len(whole), n, err)
+		}
+	}
+}
+
+func TestParseEntryKeepsFieldsOfLaterVersions(t *testing.T) {
+	b := later(t)
+	e, n, err := log.ParseEntry(b)
+	if err != nil || n != len(b) || e.Sequence != 7 || e.Channel != "a" {
+		t.Fatalf("got %+v, n=%d, %v", e, n, err)
+	}
+	e.Sequence = 8
+	got := hex.EncodeToString(log.AppendEntry(nil, &e))
+	if want := "01" + "0d000000" + "010108" + "040161" + "6303aabbcc" + "1000"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestParseEntryRefusesDamage(t *testing.T) {
+	for name, text := range map[string]string{
+		"version 0":           "00",
+		"version 2":           "0200000000",
+		"too long":            "01ffffffff",
+		"tag cut":             "010100000080",
+		"length missing":      "010100000001",
+		"value cut":           "0103000000010200",
+		"uvarint cut":         "0103000000010180",
+		"uvarint and more":    "010400000001020101",
+		"empty integer":       "01020000000100",
+		"kind above 255":      "0104000000030280" + "02",
+		"flag of 2":           "0103000000080102",
+		"tag without length":  "01020000000f00",
+		"tag longer than its": "01030000000f0105",
+		"uvarint overflow":    "010c000000010affffffffffffffffff7f",
+	} {
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, n, err := log.ParseEntry(b); !errors.Is(err, log.ErrEntry) || n != 0 {
+			t.Errorf("%s: got %+v, n=%d, %v; want ErrEntry", name, e, n, err)
+		}
+	}
+}
+
+func TestParseEntryKeepsNothingOfItsInput(t *testing.T) {
+	want := full()
+	b := log.AppendEntry(nil, &want)
+	got, _, err := log.ParseEntry(b)
+	clear(b)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("after the input was overwritten: %+v, %v; want %+v", got, err, want)
+	}
+}
+
+func TestSizeCountsEveryByte(t *testing.T) {
+	var empty log.Entry
+	if got := empty.Size(); got != log.EntryOverhead {
+		t.Errorf("an empty entry is charged %d, want %d", got, log.EntryOverhead)
+	}
+	e := full()
+	if got, form := e.Size(), len(log.AppendEntry(nil, &e)); got < log.EntryOverhead+form/2 {
+		t.Errorf("an entry of %d bytes is charged %d", form, got)
+	}
+}
+
+func TestAppendEntryDoesNotAllocate(t *testing.T) {
+	e := full()
+	e.Tags = nil
+	buf := make([]byte, 0, 1024)
+	if n := testing.AllocsPerRun(100, func() { buf = log.AppendEntry(buf[:0], &e) }); n != 0 {
+		t.Errorf("%v allocations, want 0", n)
+	}
+}
+
+func FuzzEntry(f *testing.F) {
+	e := full()
+	f.Add(log.AppendEntry(nil, &e))
+	f.Add(log.AppendEntry(nil, &log.Entry{}))
+	f.Add(later(f))
+	f.Add([]byte("\x01\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		first, n, err := log.ParseEntry(b)
+		if err != nil || n == 0 {
+			if n != 0 {
+				t.Fatalf("n=%d with %v", n, err)
+			}
+			return
+		}
+		if _, again, err := log.ParseEntry(b[:n]); err != nil || again != n {
+			t.Fatalf("the %d bytes alone: n=%d, %v", n, again, err)
+		}
+		form := log.AppendEntry(nil, &first)
+		second, n, err := log.ParseEntry(form)
+		if err != nil || n != len(form) || !reflect.DeepEqual(first, second) {
+			t.Fatalf("round trip: %+v became %+v, n=%d of %d, %v", first, second, n, len(form), err)
+		}
+		if again := log.AppendEntry(nil, &second); !bytes.Equal(again, form) {
+			t.Fatalf("two forms of one entry:\n%x\n%x", form, again)
+		}
+	})
+}

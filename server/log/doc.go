@@ -1,0 +1,20 @@
+// Package log names what everything else reads: one ordered log of entries.
+//
+// Four nouns. An Entry is one record. A Log numbers entries, 1, 2, 3, …, and
+// keeps them as its engine promises; the engines are the packages beside this
+// one (memory, later file, redis, nats). A Tail is the reader that an engine
+// feeds with every entry, in order. A Cursor is a client's position: the Epoch,
+// which names one unbroken life of a log, and a sequence in it.
+//
+// Cursors are formatted, parsed and compared only here; to everybody else,
+// and above all to clients, they are opaque. Entries have one versioned binary
+// form (AppendEntry, ParseEntry) for engines that store or send them; fields
+// that this version does not know survive a round trip.
+//
+// What this package leaves to others: which entries a channel retains, what a
+// gap is and who is told (server/hub), and how a publication looks on the wire
+// (the dialects). It imports nothing else of ours.
+//
+// Concurrency: Epoch, Cursor and the codec are plain values and functions that
+// any goroutine may use; a Log may be appended to from any goroutine.
+package log

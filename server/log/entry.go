@@ -1,0 +1,58 @@
+package log
+
+// Kind tells what an entry means to the readers of the log.
+type Kind uint8
+
+const (
+	KindPublication Kind = iota // a message for the subscribers of its channels
+	KindPresence                // somebody joined or left; never part of a history
+	KindControl                 // an order to the nodes; never delivered
+)
+
+// Entry is one record of the log. Data and the strings belong to the log once
+// appended and must not be changed.
+type Entry struct {
+	Sequence uint64 // filled in by the engine, first is 1
+	Time     int64  // milliseconds since 1970 UTC; filled in by the engine where zero
+	Kind     Kind
+	Channel  string
+	Also     []string // further channels
+	Event    string   // SSE event name, "" for none
+	Data     []byte   // exactly the published bytes
+	Binary   bool     // not to be shown as text: published as octet-stream, as a binary frame, or not UTF-8
+
+	Publisher      string // client id of the publisher
+	TTL            int64  // milliseconds, 0 for the channel's rule
+	Key            string // compaction key
+	Private        bool
+	Exclude        uint64 // session that must not receive it
+	IdempotencyKey string
+	Tags           map[string]string
+
+	unknown []byte // whole fields of a later version, as ParseEntry found them
+}
+
+// EntryOverhead is what Size charges for an entry beyond its own bytes: the
+// Entry, the message that ring and history share, its place in both, and a
+// share of a channel. It is also the smallest Size, so n bytes of history hold
+// at most n/EntryOverhead entries.
+const EntryOverhead = 512 // see BenchmarkHistoryMemory in server/hub
+
+// tagOverhead is what Size charges for one tag beyond its bytes: two string
+// headers in a small map.
+const tagOverhead = 48
+
+// Size is the number of bytes that e is charged with wherever entries are
+// limited by bytes: by Tail.Room, in the ring, in histories. It is an estimate
+// of the memory that e keeps occupied, without what encoders make of it.
+func (e *Entry) Size() int {
+	n := EntryOverhead + len(e.Channel) + len(e.Event) + len(e.Data) +
+		len(e.Publisher) + len(e.Key) + len(e.IdempotencyKey) + len(e.unknown)
+	for _, channel := range e.Also {
+		n += len(channel) + 16 // its string header
+	}
+	for k, v := range e.Tags {
+		n += len(k) + len(v) + tagOverhead
+	}
+	return n
+}

@@ -1,0 +1,25 @@
+package log
+
+import "errors"
+
+// Errors of Log.Append.
+var (
+	// ErrFull means that the slowest reader is too far behind for the batch to
+	// be accepted. Nothing was appended; try again later.
+	ErrFull = errors.New("log: full: the slowest reader is too far behind")
+
+	// ErrClosed means that the log was closed. Nothing was appended, and never
+	// will be.
+	ErrClosed = errors.New("log: closed")
+)
+
+// Errors of parsing.
+var (
+	// ErrCursor means that a text is not a cursor in its one canonical form. To
+	// a client that is a gap, never a refused request.
+	ErrCursor = errors.New("log: not a cursor")
+
+	// ErrEntry means that bytes do not begin with a whole entry in a version
+	// this package reads.
+	ErrEntry = errors.New("log: not an entry")
+)

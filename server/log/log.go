@@ -1,0 +1,40 @@
+package log
+
+// Log is an ordered log of entries: one engine, one epoch.
+type Log interface {
+	// Epoch names this life of the log. It never changes while the log is open.
+	Epoch() Epoch
+
+	// Head is the sequence of the newest entry, 0 before the first. Any
+	// goroutine may call it.
+	Head() uint64
+
+	// Append accepts the batch as a whole or not at all and never blocks. The
+	// engine owns the entries from then on: it fills in Sequence and, where it
+	// is zero, Time. done is called exactly once after an accepted batch is as
+	// durable as the engine promises, in append order, with nil or the reason
+	// why the batch was lost; it may run before Append returns and on any
+	// goroutine, so it must not block. Entries keep their place: batch[i].Sequence
+	// is valid when done runs.
+	//
+	// ErrFull: the slowest reader is too far behind; try again later.
+	// ErrClosed: the log is closed.
+	Append(batch []*Entry, done func(error)) error
+
+	// Close ends the log. Appends under way are finished first.
+	Close() error
+}
+
+// Tail is the reader that an engine feeds with every entry, in order.
+type Tail interface {
+	// Room reports whether that many entries and bytes can be applied now. The
+	// engine asks under its append lock, before it numbers anything.
+	Room(entries, bytes int) bool
+
+	// Apply takes the next entries. It runs under the append lock: no I/O, no waiting.
+	Apply(batch []*Entry)
+
+	// Wake runs after the append lock was released, once for one or more
+	// Applies. It must not block.
+	Wake()
+}

@@ -1,0 +1,92 @@
+package memory
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"peal/server/log"
+)
+
+// Log is the memory engine. It implements log.Log.
+type Log struct {
+	// Fixed.
+	epoch log.Epoch
+	tail  log.Tail
+	now   func() time.Time
+
+	// Shared. Stored under mu before the entries are applied, so who was shown
+	// an entry never loads less than its sequence.
+	head atomic.Uint64
+
+	mu     sync.Mutex // the append lock
+	closed bool
+}
+
+// New opens an empty log in a new epoch. tail is fed with every entry; now is
+// the clock, time.Now outside tests. It starts no goroutine.
+func New(tail log.Tail, now func() time.Time) *Log {
+	return &Log{epoch: log.NewEpoch(), tail: tail, now: now}
+}
+
+// Epoch names this log.
+func (l *Log) Epoch() log.Epoch { return l.epoch }
+
+// Head is the sequence of the newest entry, 0 before the first.
+func (l *Log) Head() uint64 { return l.head.Load() }
+
+// Append numbers the batch and applies it to the tail; see log.Log. done runs
+// before Append returns, on the caller's goroutine and outside the append
+// lock, so it may append in turn. Batches of one goroutine are done in order;
+// those of concurrent ones have no order that a caller could know.
+//
+// An empty batch is accepted and done. Append keeps neither batch nor done,
+// and does not allocate.
+func (l *Log) Append(batch []*log.Entry, done func(error)) error {
+	bytes := 0
+	for _, e := range batch {
+		bytes += e.Size()
+	}
+	if err := l.apply(batch, bytes); err != nil {
+		return err
+	}
+	l.tail.Wake()
+	if done != nil {
+		done(nil)
+	}
+	return nil
+}
+
+func (l *Log) apply(batch []*log.Entry, bytes int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return log.ErrClosed
+	}
+	if !l.tail.Room(len(batch), bytes) {
+		return log.ErrFull
+	}
+	head := l.head.Load()
+	// Under the lock, so that times follow the order of sequences wherever the
+	// clock does not step back.
+	now := l.now().UnixMilli()
+	for _, e := range batch {
+		head++
+		e.Sequence = head
+		if e.Time == 0 {
+			e.Time = now
+		}
+	}
+	l.head.Store(head)
+	l.tail.Apply(batch)
+	return nil
+}
+
+// Close ends the log: appends under way are finished, later ones get
+// log.ErrClosed. Closing again changes nothing.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	return nil
+}
