@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# All checks of the repository: format, vet, staticcheck, import rules, tests
+# with the race detector, allocation tests without it, a short run of every fuzz
+# target. Needs Go, a C compiler and git; what the end-to-end tests need
+# besides (php-cli, chromium) is installed by .ci/run, and their absence is a
+# skip with its reason unless PEAL_E2E=require.
+#
+#   scripts/test.sh              everything
+#   FUZZ=30s scripts/test.sh     longer fuzzing (default 3s a target; 0 for none)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+fuzz=${FUZZ:-3s}
+
+step() { printf '\n== %s\n' "$*"; }
+
+step format
+unformatted=$(gofmt -l $(git ls-files '*.go'))
+[ -z "$unformatted" ] || { printf 'not formatted, run gofmt -w on:\n%s\n' "$unformatted"; exit 1; }
+
+step vet
+go vet ./...
+
+step staticcheck
+go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+step 'tests, race detector on'
+go test -race -timeout 15m ./...
+
+step 'tests of allocations and of planted bugs, race detector off'
+go test -count=1 -run 'Alloc|Planted' ./...
+
+step 'benchmarks run at all'
+go test -run '^$' -bench . -benchtime 20x ./loop/... ./server/... > /dev/null
+
+if [ "$fuzz" != 0 ]; then
+	step "fuzzing, $fuzz a target"
+	for pkg in $(go list ./...); do
+		targets=$(go test -list '^Fuzz' "$pkg" | grep '^Fuzz' || true)
+		for target in $targets; do
+			echo "$pkg $target"
+			go test -run '^$' -fuzz "^$target\$" -fuzztime "$fuzz" "$pkg" > /tmp/peal-fuzz.$$ 2>&1 || { cat /tmp/peal-fuzz.$$; rm -f /tmp/peal-fuzz.$$; exit 1; }
+			rm -f /tmp/peal-fuzz.$$
+		done
+	done
+fi
+
+printf '\nall checks passed\n'

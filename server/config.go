@@ -1,0 +1,108 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"time"
+
+	"peal/loop"
+	"peal/server/hub"
+)
+
+// Config is what an operator can set.
+type Config struct {
+	// Listen are the addresses: "host:port" or "unix:/path". Default
+	// 127.0.0.1:8080, and [::1]:8080 where the machine has IPv6.
+	Listen []string
+
+	// Inherit are listening descriptors of the parent process, served beside Listen.
+	Inherit []int
+
+	// Open lets the server listen on addresses that others can reach, and answer
+	// to any Host and Origin. Everybody who reaches it may publish and subscribe.
+	Open bool
+
+	// Drain is how long clients are given at the end. Default 10 s.
+	Drain time.Duration
+
+	// RingSlots is how many publications the slowest loop may be behind (a power
+	// of two, default 16384), RingBytes how many bytes (default 64 MiB). Beyond
+	// either publishing answers "full".
+	RingSlots, RingBytes int
+
+	// Workers answer requests that could keep a loop busy (listings), behind a
+	// queue of WorkerQueue; beyond it 503. Defaults 2 and 256.
+	Workers, WorkerQueue int
+
+	Loop loop.Config // loops, connections, timeouts; Loops defaults to GOMAXPROCS here
+	Hub  hub.Config  // history
+
+	Log *slog.Logger // default slog.Default()
+}
+
+const defaultPort = "8080"
+
+func (c Config) withDefaults() Config {
+	number := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	number(&c.RingSlots, 1<<14)
+	number(&c.RingBytes, 64<<20)
+	number(&c.Workers, 2)
+	number(&c.WorkerQueue, 256)
+	number(&c.Loop.Loops, runtime.GOMAXPROCS(0))
+	if c.Drain <= 0 {
+		c.Drain = 10 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	c.Loop.Log = c.Log
+	return c
+}
+
+// Validate reports all that is wrong at once.
+func (c Config) Validate() error {
+	var errs []error
+	for _, a := range c.Listen {
+		if err := checkAddress(a, c.Open); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if c.RingSlots > 0 && c.RingSlots&(c.RingSlots-1) != 0 {
+		errs = append(errs, fmt.Errorf("config: ring of %d slots: must be a power of two", c.RingSlots))
+	}
+	if n := runtime.GOMAXPROCS(0); c.Loop.Loops > n {
+		errs = append(errs, fmt.Errorf("config: %d loops: must be at most GOMAXPROCS, which is %d here", c.Loop.Loops, n))
+	}
+	return errors.Join(errs...)
+}
+
+// checkAddress refuses what cannot be listened on, and what others could reach
+// while nothing keeps them out.
+func checkAddress(address string, open bool) error {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		if path == "" {
+			return errors.New(`listen on "unix:": the path of the socket is missing, as in unix:/run/peal.sock`)
+		}
+		return nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("listen on %q: must be host:port, as in 127.0.0.1:8080, or unix:/path", address)
+	}
+	if open || host == "localhost" {
+		return nil
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("listen on %q: everybody who reaches this address could publish and subscribe, because nothing asks for credentials; listen on 127.0.0.1, or say --open if that is meant", address)
+}

@@ -1,0 +1,181 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"sync/atomic"
+
+	"peal/loop"
+	"peal/server/log"
+)
+
+const (
+	maxBatch   = 1000 // messages
+	batchGroup = 64   // messages appended under one lock: a large batch must not wait for a whole ring to be free
+)
+
+// serveBatch appends many messages. Decoding a megabyte of JSON takes longer
+// than a loop may stand still, so a worker does it.
+func (f *Front) serveBatch(c *loop.Call, body []byte) {
+	b := &batch{
+		log: f.deps.Log, door: f.deps.Door, clock: &f.clock, ref: c.Conn, shape: f.shape(),
+		messageLimit: f.deps.MessageLimit, channelLimit: f.deps.ChannelLimit,
+	}
+	copied := bytes.Clone(body)
+	if !f.deps.Workers.try(func() { b.run(copied) }) {
+		f.refuse(c, errBusy, "")
+		return
+	}
+	f.later(c)
+}
+
+// batch is one batch request on its way through a worker and the log.
+type batch struct {
+	// Fixed.
+	log          Publisher
+	door         Answerer
+	clock        *clock
+	ref          loop.Ref
+	shape        shape
+	messageLimit int
+	channelLimit int
+
+	// Worker-owned until the last group is done, whose goroutine then answers.
+	results []result
+
+	// Shared. Each group's goroutine writes its results before it counts down;
+	// who counts to 0 reads them all.
+	left atomic.Int32
+}
+
+// result is what became of one message: err, or the cursor of last.
+type result struct {
+	err  *Error
+	last *log.Entry
+}
+
+// run decodes the batch and appends it group by group, in order.
+func (b *batch) run(body []byte) {
+	var request struct {
+		Messages []json.RawMessage `json:"messages"`
+	}
+	if json.Unmarshal(body, &request) != nil || request.Messages == nil || len(request.Messages) > maxBatch {
+		b.door.Answer(b.ref, appendError(nil, b.shape, b.clock.date(), errBatch, ""))
+		return
+	}
+	b.results = make([]result, len(request.Messages))
+	b.left.Store(1)
+	var full *Error // once the log is full the rest is refused too, or order would break
+	for from := 0; from < len(b.results); from += batchGroup {
+		to := min(from+batchGroup, len(b.results))
+		if full != nil {
+			b.fail(from, to, full)
+			continue
+		}
+		full = b.append(request.Messages[from:to], from)
+	}
+	b.countDown()
+}
+
+// append appends the messages whose results begin at from as one group.
+func (b *batch) append(messages []json.RawMessage, from int) (full *Error) {
+	to := from + len(messages)
+	var entries []*log.Entry
+	for i, text := range messages {
+		es, err := b.entries(text)
+		if err != nil {
+			b.results[from+i].err = asError(err)
+			continue
+		}
+		b.results[from+i].last = es[len(es)-1]
+		entries = append(entries, es...)
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	b.left.Add(1)
+	err := b.log.Append(entries, func(err error) {
+		if err != nil {
+			b.fail(from, to, errLost)
+		}
+		b.countDown()
+	})
+	if err != nil {
+		full = appendRefusal(err)
+		b.fail(from, to, full)
+		b.countDown()
+	}
+	return full
+}
+
+// entries makes the entries of one message, one for each of its channels.
+func (b *batch) entries(text json.RawMessage) ([]*log.Entry, error) {
+	var m messageJSON
+	if err := json.Unmarshal(text, &m); err != nil {
+		return nil, errJSON
+	}
+	d, err := m.draft()
+	if err == nil {
+		err = d.check(b.messageLimit)
+	}
+	if err != nil {
+		return nil, err
+	}
+	channels, err := m.channels()
+	if err != nil {
+		return nil, err
+	}
+	if len(channels) == 0 {
+		channels = []string{DefaultChannel}
+	}
+	if len(channels) > b.channelLimit {
+		return nil, errTooManyChannels
+	}
+	entries := make([]*log.Entry, 0, len(channels))
+	seen := make(map[string]bool, len(channels))
+	for _, channel := range channels {
+		if err := checkName([]byte(channel)); err != nil {
+			return nil, err
+		}
+		if seen[channel] {
+			continue
+		}
+		seen[channel] = true
+		entries = append(entries, &log.Entry{
+			Channel: channel, Event: m.Event, Data: d.data, Binary: d.binary, IdempotencyKey: m.IdempotencyKey,
+		})
+	}
+	return entries, nil
+}
+
+// fail gives the messages of a group that have no error yet this one.
+func (b *batch) fail(from, to int, err *Error) {
+	for i := from; i < to; i++ {
+		if b.results[i].err == nil {
+			b.results[i].err = err
+		}
+	}
+}
+
+// countDown answers when the worker and all groups are through.
+func (b *batch) countDown() {
+	if b.left.Add(-1) > 0 {
+		return
+	}
+	body := append(make([]byte, 0, 64+64*len(b.results)), `{"results":[`...)
+	epoch := b.log.Epoch()
+	for i, r := range b.results {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		if r.err != nil {
+			body = appendErrorBody(body, r.err)
+			continue
+		}
+		body = append(body, `{"cursor":"`...)
+		body = log.Cursor{Epoch: epoch, Sequence: r.last.Sequence}.Append(body)
+		body = append(body, `"}`...)
+	}
+	body = append(body, "]}"...)
+	b.door.Answer(b.ref, appendAnswer(nil, b.shape, b.clock.date(), 200, jsonType, "", body))
+}

@@ -1,0 +1,149 @@
+package httpapi
+
+import (
+	"time"
+
+	"peal/loop"
+	"peal/loop/fanout"
+	"peal/loop/ring"
+	"peal/server/log"
+	"peal/server/poll"
+	"peal/server/publication"
+	"peal/server/sse"
+	"peal/server/wsproto"
+)
+
+// Encoder implements fanout.Encoder: it gives each of the loop's encodings to
+// the dialect that knows how to write it. Message.Entry must be a *log.Entry.
+// It may be shared by all loops if random may.
+type Encoder struct {
+	epoch  log.Epoch
+	random func(n int64) int64
+	clock  clock
+}
+
+// NewEncoder returns an encoder for the messages of one epoch. random returns
+// a number in [0, n), as math/rand/v2.Int64N does; it spreads reconnects.
+func NewEncoder(epoch log.Epoch, random func(n int64) int64) *Encoder {
+	return &Encoder{epoch: epoch, random: random}
+}
+
+var _ fanout.Encoder = (*Encoder)(nil)
+
+// Encode implements fanout.Encoder. A poll's encodings are what AppendAnswer
+// puts together: the object, the bare data.
+func (e *Encoder) Encode(m *ring.Message, k ring.Encoding) []byte {
+	entry, c := m.Entry.(*log.Entry), e.cursor(m.Sequence)
+	switch k {
+	case loop.WSRaw:
+		return wsproto.AppendRaw(nil, entry)
+	case loop.WSJSON:
+		return wsproto.AppendJSON(nil, entry, m.Channel, c)
+	case loop.SSERaw:
+		return sse.AppendRaw(nil, entry, c)
+	case loop.SSEJSON:
+		return sse.AppendJSON(nil, entry, m.Channel, c)
+	case loop.PollRaw:
+		return entry.Data
+	case loop.PollJSON:
+		dst := make([]byte, 0, publication.SizeHint(entry, m.Channel))
+		return publication.AppendJSON(dst, entry, m.Channel, c)
+	}
+	panic("httpapi: unknown encoding")
+}
+
+// AppendOpen implements fanout.Encoder.
+func (e *Encoder) AppendOpen(dst []byte, k ring.Encoding, sequence uint64) []byte {
+	if isSSE(k) {
+		return sse.AppendOpen(dst, e.cursor(sequence), e.retry())
+	}
+	return dst // a WebSocket has said all in its 101, a poll is answered as a whole
+}
+
+// AppendHeartbeat implements fanout.Encoder.
+func (e *Encoder) AppendHeartbeat(dst []byte, k ring.Encoding, sequence uint64) []byte {
+	switch {
+	case isSSE(k):
+		return sse.AppendHeartbeat(dst, e.cursor(sequence))
+	case isWS(k):
+		return wsproto.AppendHeartbeat(dst, e.cursor(sequence))
+	}
+	return dst
+}
+
+// AppendGap implements fanout.Encoder.
+func (e *Encoder) AppendGap(dst []byte, k ring.Encoding, g fanout.Gap) []byte {
+	switch {
+	case isSSE(k):
+		return sse.AppendGap(dst, e.gap(g))
+	case k == loop.WSJSON:
+		return wsproto.AppendGap(dst, e.gap(g))
+	}
+	return dst
+}
+
+// AppendAnswer implements fanout.Encoder.
+func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, a fanout.Answer) []byte {
+	var gapSpace [4]publication.Gap
+	pa := poll.Answer{
+		Cursor:   e.cursor(a.Sequence),
+		Gaps:     gapSpace[:0],
+		Date:     e.clock.date(),
+		Close:    a.Close,
+		HeadOnly: a.HeadOnly,
+	}
+	for _, g := range a.Gaps {
+		pa.Gaps = append(pa.Gaps, e.gap(g))
+	}
+	if k == loop.PollRaw {
+		return e.appendRawAnswer(dst, pa, a.Messages)
+	}
+	var space [16][]byte
+	objects := space[:0]
+	for _, m := range a.Messages {
+		objects = append(objects, m.Encoded(loop.PollJSON, e.Encode))
+	}
+	return poll.AppendJSON(dst, pa, objects)
+}
+
+// appendRawAnswer answers with the first message. If there are more, the
+// cursor must not lead past them.
+func (e *Encoder) appendRawAnswer(dst []byte, pa poll.Answer, messages []*ring.Message) []byte {
+	if len(messages) == 0 {
+		return poll.AppendRaw(dst, pa, nil)
+	}
+	if len(messages) > 1 {
+		pa.Cursor = e.cursor(messages[0].Sequence)
+	}
+	return poll.AppendRaw(dst, pa, messages[0].Entry.(*log.Entry))
+}
+
+// AppendClose implements fanout.Encoder.
+func (e *Encoder) AppendClose(dst []byte, k ring.Encoding, code uint16, reason string) []byte {
+	switch {
+	case isSSE(k):
+		return sse.AppendEnd(dst, e.retry())
+	case isWS(k):
+		return wsproto.AppendClose(dst, code, reason)
+	}
+	return dst
+}
+
+func isSSE(k ring.Encoding) bool { return k == loop.SSERaw || k == loop.SSEJSON }
+func isWS(k ring.Encoding) bool  { return k == loop.WSRaw || k == loop.WSJSON }
+
+func (e *Encoder) cursor(sequence uint64) log.Cursor {
+	return log.Cursor{Epoch: e.epoch, Sequence: sequence}
+}
+
+func (e *Encoder) gap(g fanout.Gap) publication.Gap {
+	out := publication.Gap{Channel: g.Channel, To: e.cursor(g.To)}
+	if !g.Foreign {
+		out.From = e.cursor(g.From)
+	}
+	return out
+}
+
+func (e *Encoder) retry() time.Duration {
+	return sse.MinRetry + time.Duration(e.random(int64(sse.MaxRetry-sse.MinRetry)))
+}

@@ -1,0 +1,83 @@
+package httpapi_test
+
+import (
+	"strings"
+	"testing"
+
+	"peal/loop"
+	"peal/loop/fanout"
+	"peal/loop/ring"
+	"peal/server/httpapi"
+	"peal/server/log"
+)
+
+// The dialects are tested in their own packages; here it matters that each
+// encoding gets its own.
+func TestEncoderSpeaksAllEncodings(t *testing.T) {
+	e := httpapi.NewEncoder(epoch, func(n int64) int64 { return n - 1 })
+	m := message(7, "hi")
+	const object = `{"channel":"a","cursor":"z-7","time":1,"data":"hi"}`
+	const gap = `{"channel":"a","from":"z-1","to":"z-3","reason":"discarded"}`
+	for _, want := range []struct {
+		k                                          ring.Encoding
+		encoded, open, heartbeat, gapped, closedBy string
+	}{
+		{loop.WSRaw, "\x81\x02hi", "", "\x89\x03z-9", "", "\x88\x04\x03\xe9by"},
+		{loop.WSJSON, "\x81" + string(rune(len(object))) + object, "", "\x89\x03z-9", "\x81" + string(rune(len(gap)+10)) + `{"gap":[` + gap + `]}`, "\x88\x04\x03\xe9by"},
+		{loop.SSERaw, "id: z-7\ndata: hi\n\n", "retry: 4999\nid: z-9\n\n", "id: z-9\n\n", "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n\n"},
+		{loop.SSEJSON, "id: z-7\ndata: " + object + "\n\n", "retry: 4999\nid: z-9\n\n", "id: z-9\n\n", "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n\n"},
+		{loop.PollRaw, "hi", "", "", "", ""},
+		{loop.PollJSON, object, "", "", "", ""},
+	} {
+		check := func(what, got, want string) {
+			t.Helper()
+			if got != want {
+				t.Errorf("%s: got %q, want %q", what, got, want)
+			}
+		}
+		check("encoded", string(e.Encode(m, want.k)), want.encoded)
+		check("open", string(e.AppendOpen(nil, want.k, 9)), want.open)
+		check("heartbeat", string(e.AppendHeartbeat(nil, want.k, 9)), want.heartbeat)
+		check("gap", string(e.AppendGap(nil, want.k, fanout.Gap{Channel: "a", From: 1, To: 3})), want.gapped)
+		check("close", string(e.AppendClose(nil, want.k, 1001, "by")), want.closedBy)
+	}
+}
+
+func TestEncoderAnswersPolls(t *testing.T) {
+	e := httpapi.NewEncoder(epoch, func(n int64) int64 { return 0 })
+	check := func(k ring.Encoding, a fanout.Answer, status int, want, cursor string) {
+		t.Helper()
+		resp, body := readAnswer(t, "GET", e.AppendAnswer(nil, k, a))
+		if resp.StatusCode != status || body != want || resp.Header.Get("Peal-Cursor") != cursor || resp.Header.Get("Date") == "" {
+			t.Errorf("%d %v %s, want %d %s", resp.StatusCode, resp.Header, body, status, want)
+		}
+	}
+	two := []*ring.Message{message(7, "hi"), message(8, "ho")}
+	check(loop.PollJSON, fanout.Answer{Sequence: 9, Messages: two}, 200,
+		`{"cursor":"z-9","messages":[{"channel":"a","cursor":"z-7","time":1,"data":"hi"},{"channel":"a","cursor":"z-8","time":1,"data":"ho"}]}`, "")
+	check(loop.PollJSON, fanout.Answer{Sequence: 9, Gaps: []fanout.Gap{{Channel: "a", To: 3, Foreign: true}}}, 200,
+		`{"cursor":"z-9","gap":[{"channel":"a","to":"z-3","reason":"unknown_cursor"}],"messages":[]}`, "")
+	check(loop.PollRaw, fanout.Answer{Sequence: 9, Messages: two[:1]}, 200, "hi", "z-9")
+	check(loop.PollRaw, fanout.Answer{Sequence: 9, Messages: two}, 200, "hi", "z-7") // the second is still to come
+	check(loop.PollRaw, fanout.Answer{Sequence: 9}, 204, "", "z-9")
+	resp, _ := readAnswer(t, "HEAD", e.AppendAnswer(nil, loop.PollJSON, fanout.Answer{Sequence: 9, HeadOnly: true, Close: true}))
+	if !resp.Close || resp.ContentLength != int64(len(`{"cursor":"z-9","messages":[]}`)) {
+		t.Errorf("HEAD: close %v, length %d", resp.Close, resp.ContentLength)
+	}
+}
+
+func TestEncoderSharesThePollObject(t *testing.T) {
+	e := httpapi.NewEncoder(epoch, func(n int64) int64 { return 0 })
+	m := message(7, strings.Repeat("x", 100))
+	dst := make([]byte, 0, 4096)
+	a := fanout.Answer{Sequence: 9, Messages: []*ring.Message{m}}
+	e.AppendAnswer(dst, loop.PollJSON, a)
+	if n := testing.AllocsPerRun(100, func() { e.AppendAnswer(dst, loop.PollJSON, a) }); n != 0 {
+		t.Errorf("%v allocations, want 0", n)
+	}
+}
+
+func message(sequence uint64, data string) *ring.Message {
+	e := &log.Entry{Sequence: sequence, Channel: "a", Time: 1, Data: []byte(data)}
+	return &ring.Message{Sequence: sequence, Channel: "a", Entry: e}
+}

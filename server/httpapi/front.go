@@ -1,0 +1,179 @@
+package httpapi
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+
+	"github.com/valyala/fasthttp"
+
+	"peal/loop"
+	"peal/loop/fanout"
+	"peal/server/auth"
+	"peal/server/hub"
+	"peal/server/log"
+)
+
+// Publisher accepts publications: a log.Log. See there.
+type Publisher interface {
+	Epoch() log.Epoch
+	Append(batch []*log.Entry, done func(error)) error
+}
+
+// Directory tells about channels and their history: a hub.Hub. See there.
+type Directory interface {
+	fanout.Source
+	Channel(name string) (hub.Info, bool)
+	Channels(prefix, after string, limit int) []hub.Info
+}
+
+// Answerer brings an answer that was not ready when the request was handled to
+// its connection, through the door of the connection's loop. out is a whole
+// response and becomes the loop's. Whether the connection ends after it was
+// said in loop.Call.Close. Any goroutine may call it, also before
+// Front.Request has returned.
+type Answerer interface {
+	Answer(ref loop.Ref, out []byte)
+}
+
+// Deps is what a Front needs. All but the numbers are shared between Fronts.
+type Deps struct {
+	Log     Publisher
+	Hub     Directory
+	Door    Answerer
+	Workers *Workers
+
+	// Who may talk to the server, by the Host and Origin headers. nil: those of
+	// package auth for a server that is open.
+	HostAllowed   func(host []byte) bool
+	OriginAllowed func(origin []byte) bool
+
+	MessageLimit int // bytes of one publication; 0: 64 KiB
+	BatchLimit   int // bytes of a batch's body; 0: 1 MiB
+	ChannelLimit int // channels of one connection or publication; 0: 128
+}
+
+// DefaultChannel is used wherever a request names none.
+const DefaultChannel = "main"
+
+// Front implements loop.Front for one loop. All its memory is reused from
+// request to request.
+type Front struct {
+	// Fixed at New.
+	deps Deps
+	page page
+
+	// Loop-owned: used only during a call of Request or Message.
+	head    Head
+	header  fasthttp.RequestHeader
+	args    fasthttp.Args // of the query
+	form    fasthttp.Args // of a form in the body
+	reader  *bufio.Reader // feeds header from source
+	source  bytes.Reader
+	chunks  []byte // content of a chunked body
+	names   names
+	picked  []*name  // channels of the request
+	pending *pending // for the next publication
+	clock   clock
+}
+
+// New returns a Front. Each loop needs its own; they share deps.
+func New(deps Deps) *Front {
+	if deps.HostAllowed == nil {
+		deps.HostAllowed = auth.HostAllowed
+	}
+	if deps.OriginAllowed == nil {
+		deps.OriginAllowed = auth.OriginAllowed
+	}
+	setDefault(&deps.MessageLimit, 64<<10)
+	setDefault(&deps.BatchLimit, 1<<20)
+	setDefault(&deps.ChannelLimit, 128)
+	f := &Front{deps: deps, page: newPage(), names: newNames()}
+	f.reader = bufio.NewReaderSize(&f.source, MaxHeadBytes)
+	return f
+}
+
+func setDefault(limit *int, n int) {
+	if *limit == 0 {
+		*limit = n
+	}
+}
+
+var _ loop.Front = (*Front)(nil)
+
+// Request implements loop.Front.
+func (f *Front) Request(c *loop.Call) {
+	c.Used, c.Need, c.Verdict, c.Close, c.Sub = 0, 0, loop.More, false, nil
+	headEnd, err := f.head.Check(c.In)
+	if err == nil && headEnd == 0 {
+		return
+	}
+	if err == nil {
+		err = f.admit(&f.head)
+	}
+	if err != nil {
+		f.refuseAndClose(c, err)
+		return
+	}
+
+	limit, tooLarge := f.deps.MessageLimit, errBodyTooLarge
+	if isBatch := string(f.head.Path) == batchPath; isBatch {
+		limit, tooLarge = f.deps.BatchLimit, errBatchTooLarge
+	}
+	body, end, need, err := f.body(&f.head, c.In, headEnd, limit)
+	switch {
+	case errors.Is(err, errBodyTooLarge):
+		f.refuseAndClose(c, tooLarge)
+		return
+	case err != nil:
+		f.refuseAndClose(c, err)
+		return
+	case end == 0:
+		c.Need = need
+		// A body that has begun to come needs no invitation (RFC 9110 §10.1.1).
+		if f.head.Continue && !c.Continued && len(c.In) == headEnd {
+			c.Out = append(c.Out, "HTTP/1.1 100 Continue\r\n\r\n"...)
+		}
+		return
+	}
+
+	c.Used = end
+	f.head.Close = f.head.Close || c.Draining
+	if err := f.parse(c.In[f.head.Start:headEnd]); err != nil {
+		f.refuseAndClose(c, errUnparsed)
+		return
+	}
+	f.route(c, body)
+	f.shrink()
+}
+
+// admit refuses requests by whom they are for and where they come from, before
+// their body is waited for.
+func (f *Front) admit(h *Head) error {
+	switch {
+	case h.Host != nil && !f.deps.HostAllowed(h.Host):
+		return errForeignHost
+	case h.Origin != nil && !f.deps.OriginAllowed(h.Origin):
+		return errForeignOrigin
+	case h.Expectation:
+		return errExpectation
+	}
+	return nil
+}
+
+// parse has fasthttp read a head that has passed the check. The header copies
+// what it keeps.
+func (f *Front) parse(head []byte) error {
+	f.source.Reset(head)
+	f.reader.Reset(&f.source)
+	return f.header.Read(f.reader)
+}
+
+// maxKept bounds the memory that a Front keeps from one request to the next.
+const maxKept = 256 << 10
+
+func (f *Front) shrink() {
+	if cap(f.chunks) > maxKept {
+		f.chunks = nil
+	}
+}

@@ -1,0 +1,380 @@
+package httpapi
+
+import "bytes"
+
+// Limits of a request head.
+const (
+	MaxHeadBytes = 8 << 10 // from the first byte of the request line to the empty line
+	maxFields    = 100     // header lines
+	maxMethod    = 20      // bytes; the longest registered method has 17
+	maxEmpty     = 4       // empty lines before a request line
+)
+
+// Head is what framing, admission and routing need to know of a request head.
+// Its slices alias the bytes that were checked and die with them.
+type Head struct {
+	Start         int // where the request line begins, behind empty lines
+	Method        []byte
+	Target        []byte
+	Path          []byte // of Target, still percent-encoded, begins with a slash; or "*"
+	Query         []byte // of Target, without the question mark
+	Host          []byte // nil if there is none (HTTP/1.0)
+	Origin        []byte // nil if there is none
+	ContentLength int    // -1 if there is none
+	Chunked       bool
+	HTTP11        bool
+	Upgrade       bool // Connection: upgrade and Upgrade: websocket
+	Close         bool // the connection ends after the answer
+	Continue      bool // Expect: 100-continue
+	Expectation   bool // some other Expect
+
+	authority      []byte // of an absolute target
+	fields         int
+	upgradeToken   bool
+	websocketToken bool
+	closeToken     bool
+	keepAliveToken bool
+}
+
+// Check decodes the request head at the start of b and returns its length n,
+// empty lines before it included. n == 0 with a nil error means that b ends
+// inside the head: call again with more bytes. Errors are of type *Error; any
+// of them is final: answer it and close. An error is found as soon as the byte
+// that makes it one is there; what lies behind is then of no interest.
+//
+// It is stricter than RFC 9112 wherever two readers of a lenient head could
+// disagree about where the request ends or whom it is for (§11.2): no bare CR
+// or LF, no folded lines, no space before the colon, one Host, one
+// Content-Length, never together with Transfer-Encoding, and no coding but
+// chunked. An absolute target must name the same authority as Host.
+//
+// b is not kept but for the slices in h. It does not allocate.
+func (h *Head) Check(b []byte) (n int, err error) {
+	*h = Head{ContentLength: -1}
+	whole := len(b)
+	b = b[:min(whole, MaxHeadBytes)]
+	i, err := h.checkRequestLine(b)
+	if err != nil {
+		return 0, err
+	}
+	if i == 0 {
+		if len(b) == MaxHeadBytes {
+			return 0, errTargetTooLong
+		}
+		return 0, nil
+	}
+	for {
+		next, end, err := h.checkField(b, i)
+		if err != nil {
+			return 0, err
+		}
+		if next == 0 {
+			if len(b) == MaxHeadBytes {
+				return 0, errHeadTooLarge
+			}
+			return 0, nil
+		}
+		i = next
+		if end {
+			if err := h.conclude(); err != nil {
+				return 0, err
+			}
+			return i, nil
+		}
+	}
+}
+
+// checkRequestLine reads empty lines and the request line (RFC 9112 §3) and
+// returns where the next line begins, 0 if b ends before.
+func (h *Head) checkRequestLine(b []byte) (next int, err error) {
+	i := 0
+	for i < len(b) && b[i] == '\r' { // §2.2: at least one empty line is to be ignored
+		if i+1 == len(b) {
+			return 0, nil
+		}
+		if b[i+1] != '\n' {
+			return 0, errBareCR
+		}
+		if i += 2; i > 2*maxEmpty {
+			return 0, errRequestLine
+		}
+	}
+	h.Start = i
+
+	j := i
+	for j < len(b) && tokenByte[b[j]] {
+		j++
+	}
+	if j-i > maxMethod {
+		return 0, errMethod
+	}
+	if j == len(b) {
+		return 0, nil
+	}
+	if b[j] != ' ' || j == i {
+		return 0, misplaced(b[j], errMethod)
+	}
+	h.Method = b[i:j]
+
+	i, j = j+1, j+1
+	for j < len(b) && targetByte[b[j]] {
+		j++
+	}
+	if j == len(b) {
+		return 0, nil
+	}
+	if b[j] != ' ' || j == i {
+		return 0, misplaced(b[j], errTarget)
+	}
+	h.Target = b[i:j]
+	if err := h.checkTarget(); err != nil {
+		return 0, err
+	}
+	return h.checkVersion(b, j+1)
+}
+
+// checkTarget takes the target apart (RFC 9112 §3.2).
+func (h *Head) checkTarget() error {
+	t := h.Target
+	switch {
+	case t[0] == '/':
+	case len(t) == 1 && t[0] == '*' && string(h.Method) == "OPTIONS":
+	default:
+		// The absolute form is for proxies, but every server must take it.
+		scheme := len("http://")
+		if len(t) > scheme && equalFold(t[:scheme], "http://") {
+		} else if scheme++; len(t) > scheme && equalFold(t[:scheme], "https://") {
+		} else {
+			return errTarget
+		}
+		h.authority = t[scheme:]
+		if end := bytes.IndexAny(h.authority, "/?"); end >= 0 {
+			h.authority, t = h.authority[:end], h.authority[end:]
+		} else {
+			t = nil
+		}
+		if len(h.authority) == 0 {
+			return errTarget
+		}
+	}
+	h.Path, h.Query, _ = bytes.Cut(t, []byte{'?'})
+	if len(h.Path) == 0 {
+		h.Path = rootPath
+	}
+	return nil
+}
+
+var rootPath = []byte("/")
+
+// checkVersion reads "HTTP/1.1" CRLF at i.
+func (h *Head) checkVersion(b []byte, i int) (next int, err error) {
+	const pattern = "HTTP/#.#\r\n" // # is a digit
+	for k := range len(pattern) {
+		if i+k == len(b) {
+			return 0, nil
+		}
+		c := b[i+k]
+		if pattern[k] == '#' && '0' <= c && c <= '9' {
+			continue
+		}
+		if c != pattern[k] {
+			return 0, misplaced(c, errRequestLine)
+		}
+	}
+	if b[i+5] != '1' || b[i+7] > '1' {
+		return 0, errVersion
+	}
+	h.HTTP11 = b[i+7] == '1'
+	return i + len(pattern), nil
+}
+
+// checkField reads one header line at i (RFC 9112 §5), or the empty line that
+// ends the head, and returns where the next begins, 0 if b ends before.
+func (h *Head) checkField(b []byte, i int) (next int, end bool, err error) {
+	j := i
+	for j < len(b) && tokenByte[b[j]] {
+		j++
+	}
+	if j == len(b) {
+		return 0, false, nil
+	}
+	name := b[i:j]
+	if b[j] != ':' || j == i {
+		if j > i {
+			return 0, false, misplaced(b[j], errFieldName)
+		}
+		switch b[j] {
+		case '\r':
+			next, err = checkLineEnd(b, j)
+			return next, true, err
+		case ' ', '\t':
+			return 0, false, errFold
+		}
+		return 0, false, misplaced(b[j], errFieldName)
+	}
+
+	for j++; j < len(b) && (b[j] == ' ' || b[j] == '\t'); {
+		j++
+	}
+	i = j
+	for j < len(b) && valueByte[b[j]] {
+		j++
+	}
+	if j == len(b) {
+		return 0, false, nil
+	}
+	if b[j] != '\r' {
+		return 0, false, misplaced(b[j], errFieldValue)
+	}
+	if next, err = checkLineEnd(b, j); next == 0 {
+		return 0, false, err
+	}
+	for j > i && (b[j-1] == ' ' || b[j-1] == '\t') {
+		j--
+	}
+	if h.fields++; h.fields > maxFields {
+		return 0, false, errHeadTooLarge
+	}
+	return next, false, h.take(name, b[i:j])
+}
+
+// checkLineEnd reads the LF behind the CR at i.
+func checkLineEnd(b []byte, i int) (next int, err error) {
+	if i+1 == len(b) {
+		return 0, nil
+	}
+	if b[i+1] != '\n' {
+		return 0, errBareCR
+	}
+	return i + 2, nil
+}
+
+// misplaced names the fault of a byte where it must not stand; other is what it
+// is called if it is no line end.
+func misplaced(c byte, other error) error {
+	switch c {
+	case '\n':
+		return errBareLF
+	case '\r':
+		return errBareCR
+	}
+	return other
+}
+
+// take keeps what the header name says, if it is one of those that matter here.
+func (h *Head) take(name, value []byte) error {
+	switch len(name) {
+	case len("host"):
+		if equalFold(name, "host") {
+			return h.takeHost(value)
+		}
+	case len("origin"): // also expect
+		if equalFold(name, "origin") {
+			if h.Origin != nil {
+				return errOriginTwice
+			}
+			h.Origin = value
+		} else if equalFold(name, "expect") {
+			if equalFold(value, "100-continue") {
+				h.Continue = true
+			} else {
+				h.Expectation = true
+			}
+		}
+	case len("upgrade"):
+		if equalFold(name, "upgrade") {
+			eachToken(value, func(token []byte) {
+				h.websocketToken = h.websocketToken || equalFold(token, "websocket")
+			})
+		}
+	case len("connection"):
+		if equalFold(name, "connection") {
+			eachToken(value, func(token []byte) {
+				switch {
+				case equalFold(token, "close"):
+					h.closeToken = true
+				case equalFold(token, "keep-alive"):
+					h.keepAliveToken = true
+				case equalFold(token, "upgrade"):
+					h.upgradeToken = true
+				}
+			})
+		}
+	case len("content-length"):
+		if equalFold(name, "content-length") {
+			return h.takeContentLength(value)
+		}
+	case len("transfer-encoding"):
+		if equalFold(name, "transfer-encoding") {
+			if h.Chunked || !equalFold(value, "chunked") {
+				return errTransferEncoding
+			}
+			h.Chunked = true
+		}
+	}
+	return nil
+}
+
+// takeHost keeps the one Host (RFC 9112 §3.2). Two equal ones are refused too.
+func (h *Head) takeHost(value []byte) error {
+	if h.Host != nil || len(value) == 0 {
+		return errHost
+	}
+	for _, c := range value {
+		if !hostByte[c] {
+			return errHost
+		}
+	}
+	h.Host = value
+	return nil
+}
+
+// takeContentLength reads 1*DIGIT (RFC 9110 §8.6). Two equal ones may be taken
+// for one, but need not be: they are refused.
+func (h *Head) takeContentLength(value []byte) error {
+	const maxDigits = 15
+	if h.ContentLength >= 0 || len(value) == 0 || len(value) > maxDigits {
+		return errContentLength
+	}
+	n := 0
+	for _, c := range value {
+		if c < '0' || c > '9' {
+			return errContentLength
+		}
+		n = n*10 + int(c-'0')
+	}
+	h.ContentLength = n
+	return nil
+}
+
+// conclude checks what only the whole head shows.
+func (h *Head) conclude() error {
+	switch {
+	case h.HTTP11 && h.Host == nil:
+		return errHost
+	case h.authority != nil && h.Host != nil && !bytes.EqualFold(h.authority, h.Host):
+		return errAuthority
+	case h.Chunked && h.ContentLength >= 0:
+		return errBothLengths // RFC 9112 §6.3: smuggling
+	case h.Chunked && !h.HTTP11:
+		return errTransferEncoding // §6.1: faulty framing
+	}
+	if h.authority != nil && h.Host == nil {
+		h.Host = h.authority
+	}
+	h.Upgrade = h.upgradeToken && h.websocketToken
+	h.Close = h.closeToken || !h.HTTP11 && !h.keepAliveToken
+	h.Continue = h.Continue && h.HTTP11 // RFC 9110 §10.1.1: of HTTP/1.0 it is ignored
+	return nil
+}
+
+// eachToken calls f for each non-empty item of a comma list.
+func eachToken(list []byte, f func(token []byte)) {
+	for len(list) > 0 {
+		var item []byte
+		item, list, _ = bytes.Cut(list, []byte{','})
+		if item = bytes.Trim(item, " \t"); len(item) > 0 {
+			f(item)
+		}
+	}
+}

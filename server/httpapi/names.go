@@ -1,0 +1,62 @@
+package httpapi
+
+import (
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxName is the length of the longest channel name in bytes.
+const maxName = 200
+
+// maxNames bounds what a Front remembers: 4,096 names are at most 1.3 MiB.
+const maxNames = 4096
+
+// name is a channel's name in the forms that requests need, made once: the
+// string for an entry of the log, and the set of a subscription to it alone,
+// which all such subscriptions share.
+type name struct {
+	text string
+	set  []string
+}
+
+// names remembers channel names that were checked, so that a publication or a
+// poll on a known channel makes no garbage of it. When it is full it starts
+// afresh.
+type names map[string]*name
+
+func newNames() names { return make(names) }
+
+// get returns the name b, or why it is none. b is not kept.
+func (n names) get(b []byte) (*name, error) {
+	if known := n[string(b)]; known != nil {
+		return known, nil
+	}
+	if err := checkName(b); err != nil {
+		return nil, err
+	}
+	if len(n) >= maxNames {
+		clear(n)
+	}
+	made := &name{text: string(b)}
+	made.set = []string{made.text}
+	n[made.text] = made
+	return made, nil
+}
+
+// checkName tells whether b may name a channel of clients.
+func checkName(b []byte) error {
+	if len(b) == 0 || len(b) > maxName {
+		return errChannelName
+	}
+	for rest := b; len(rest) > 0; {
+		r, size := utf8.DecodeRune(rest)
+		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) {
+			return errChannelName
+		}
+		rest = rest[size:]
+	}
+	if b[0] == '$' {
+		return errChannelReserved
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package httpapi
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"strings"
+
+	"peal/loop"
+)
+
+//go:embed page/page.html
+var pageHTML string
+
+//go:embed page/page.css
+var pageCSS string
+
+//go:embed page/page.js
+var pageJS string
+
+// page is what a browser sees at /: one file that loads nothing else. Its
+// headers allow just this style and this script, by their hashes, and
+// connections back to this server.
+type page struct {
+	body  []byte
+	extra string
+}
+
+func newPage() page {
+	body := strings.NewReplacer("/*style*/", pageCSS, "/*script*/", pageJS).Replace(pageHTML)
+	return page{
+		body: []byte(body),
+		extra: "Content-Security-Policy: default-src 'none'; style-src " + sourceHash(pageCSS) +
+			"; script-src " + sourceHash(pageJS) + "; connect-src 'self'; img-src data:" +
+			"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n" +
+			"Cache-Control: no-cache\r\n" +
+			"X-Content-Type-Options: nosniff\r\n" +
+			"Referrer-Policy: no-referrer\r\n",
+	}
+}
+
+// sourceHash names an inline style or script in a policy (CSP Level 3, §2.3.1).
+func sourceHash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+func (f *Front) servePage(c *loop.Call) {
+	f.reply(c, 200, "text/html; charset=utf-8", f.page.extra, f.page.body)
+}

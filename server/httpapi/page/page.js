@@ -1,0 +1,122 @@
+'use strict';
+const $ = id => document.getElementById(id);
+const query = () => 'channel=' + encodeURIComponent($('channel').value || 'main').replaceAll("'", '%27');
+
+function show(pane, text, note) {
+  const list = $(pane).querySelector('ol');
+  const item = document.createElement('li');
+  item.textContent = text;
+  if (note) item.className = 'note';
+  list.append(item);
+  while (list.childElementCount > 100) list.firstElementChild.remove();
+  list.scrollTop = list.scrollHeight;
+}
+
+function state(pane, text, good) {
+  const small = $(pane).querySelector('small');
+  small.textContent = text;
+  small.className = good ? 'good' : 'bad';
+}
+
+// Each opener starts one transport and returns what stops it.
+const open = {
+  ws() {
+    let socket, timer, stopped = false;
+    (function connect() {
+      socket = new WebSocket(location.origin.replace(/^http/, 'ws') + '/ws?' + query());
+      socket.binaryType = 'arraybuffer';
+      socket.onopen = () => state('ws', 'live', true);
+      socket.onmessage = e => show('ws', typeof e.data === 'string' ? e.data : e.data.byteLength + ' bytes');
+      socket.onclose = e => {
+        if (stopped) return;
+        state('ws', 'closed ' + e.code + ' ' + e.reason, false);
+        // 4400 and the like mean: do not come back unchanged.
+        if (e.code < 4400 || e.code > 4413) timer = setTimeout(connect, 1000 + 2000 * Math.random());
+      };
+    })();
+    return () => { stopped = true; clearTimeout(timer); socket.close(); };
+  },
+
+  sse() {
+    const source = new EventSource('/sse?' + query());
+    source.onopen = () => state('sse', 'live', true);
+    source.onerror = () => state('sse', source.readyState === EventSource.CLOSED ? 'refused' : 'reconnecting', false);
+    source.onmessage = e => show('sse', e.data);
+    source.addEventListener('gap', e => show('sse', 'gap ' + e.data, true));
+    return () => source.close();
+  },
+
+  poll() {
+    const abort = new AbortController();
+    (async () => {
+      let cursor = '';
+      while (!abort.signal.aborted) {
+        try {
+          state('poll', 'waiting', true);
+          const answer = await fetch('/poll?' + query() + '&cursor=' + encodeURIComponent(cursor), {signal: abort.signal, cache: 'no-store'});
+          const body = await answer.json();
+          if (!answer.ok) throw new Error(body.error.message);
+          cursor = body.cursor;
+          for (const gap of body.gap || []) show('poll', 'gap ' + JSON.stringify(gap), true);
+          for (const m of body.messages) show('poll', 'data' in m ? m.data : m.data_base64);
+        } catch (e) {
+          if (abort.signal.aborted) return;
+          state('poll', e.message, false);
+          await new Promise(done => setTimeout(done, 1000 + 2000 * Math.random()));
+        }
+      }
+    })();
+    return () => abort.abort();
+  },
+};
+
+let stops = [];
+function restart() {
+  stops.forEach(stop => stop());
+  for (const pane in open) $(pane).querySelector('ol').replaceChildren();
+  stops = Object.values(open).map(start => start());
+  snippets();
+}
+
+$('channel').addEventListener('change', restart);
+
+$('publish').addEventListener('submit', async event => {
+  event.preventDefault();
+  try {
+    const answer = await fetch('/publish?' + query(), {method: 'POST', headers: {'Content-Type': 'text/plain'}, body: $('data').value});
+    const body = await answer.json();
+    $('result').value = answer.ok ? 'cursor ' + body.cursor : body.error.message;
+    if (answer.ok) $('data').value = '';
+  } catch (e) {
+    $('result').value = e.message;
+  }
+  $('data').focus();
+});
+
+function snippets() {
+  const http = location.origin, ws = http.replace(/^http/, 'ws'), q = query();
+  const texts = {
+    'Browser: WebSocket': `const socket = new WebSocket('${ws}/ws?${q}');\nsocket.onmessage = e => console.log(e.data);\nsocket.onopen = () => socket.send('hello');`,
+    'Browser: server-sent events': `const source = new EventSource('${http}/sse?${q}');\nsource.onmessage = e => console.log(e.data);`,
+    'Browser: long polling': `let cursor = '';\nfor (;;) {\n  const answer = await fetch(\n    '${http}/poll?${q}&cursor=' + cursor);\n  const body = await answer.json();\n  cursor = body.cursor;\n  body.messages.forEach(m => console.log(m.data));\n}`,
+    'curl': `curl -d hello '${http}/publish?${q}'\ncurl -N '${http}/sse?${q}'\ncurl '${http}/poll?${q}&format=raw'`,
+    'PHP': `file_get_contents('${http}/publish?${q}', false,\n  stream_context_create(['http' => [\n    'method' => 'POST',\n    'header' => 'Content-Type: text/plain',\n    'content' => 'hello',\n  ]]));`,
+  };
+  $('snippets').replaceChildren(...Object.entries(texts).map(([title, text]) => {
+    const copy = $('snippet').content.cloneNode(true);
+    copy.querySelector('span').textContent = title;
+    copy.querySelector('code').textContent = text;
+    copy.querySelector('button').onclick = async e => {
+      try {
+        await navigator.clipboard.writeText(text);
+        e.target.textContent = 'Copied';
+      } catch {
+        e.target.textContent = 'Select it';
+      }
+      setTimeout(() => { e.target.textContent = 'Copy'; }, 1500);
+    };
+    return copy;
+  }));
+}
+
+restart();

@@ -1,0 +1,205 @@
+package httpapi
+
+import (
+	"bytes"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"peal/loop"
+	"peal/server/log"
+)
+
+// Bounds of a poll's timeout.
+const (
+	minTimeout     = time.Second
+	maxTimeout     = 120 * time.Second
+	defaultTimeout = 25 * time.Second
+)
+
+// maxLast bounds last=N; what is retained bounds it further.
+const maxLast = 1 << 20
+
+// params is what the query of a request says. Its slices alias the Front's
+// memory. Unknown parameters are ignored.
+type params struct {
+	cursor    []byte // empty for none
+	last      []byte
+	format    []byte
+	timeout   []byte
+	event     []byte
+	prefix    []byte
+	after     []byte
+	limit     []byte
+	ignoreGap bool
+}
+
+// query reads the parameters. The channels go to f.picked, in their order,
+// without duplicates.
+func (f *Front) query() (p params, err error) {
+	f.picked = f.picked[:0]
+	f.args.ParseBytes(f.head.Query)
+	for key, value := range f.args.All() {
+		switch string(key) {
+		case "channel":
+			err = f.pick(value)
+		case "cursor", "last_event_id", "lastEventId":
+			if len(p.cursor) == 0 {
+				p.cursor = value
+			}
+		case "last":
+			p.last = value
+		case "format":
+			p.format = value
+		case "timeout":
+			p.timeout = value
+		case "event":
+			p.event = value
+		case "prefix":
+			p.prefix = value
+		case "after":
+			p.after = value
+		case "limit":
+			p.limit = value
+		case "gap":
+			p.ignoreGap = string(value) == "ignore"
+		default:
+			if isChannelKey(key) {
+				err = f.pick(value)
+			}
+		}
+		if err != nil {
+			return p, err
+		}
+	}
+	// EventSource repeats the URL it was made with, but says in this header how
+	// far it has come since: the header goes before anything in the query.
+	if id := f.header.Peek("Last-Event-ID"); len(id) > 0 {
+		p.cursor = id
+	}
+	return p, nil
+}
+
+// isChannelKey reports whether key is one of PHP's spellings of a repeated
+// parameter: channel[] or channel[0].
+func isChannelKey(key []byte) bool {
+	inner, ok := bytes.CutPrefix(key, []byte("channel["))
+	if !ok {
+		return false
+	}
+	inner, ok = bytes.CutSuffix(inner, []byte("]"))
+	return ok && len(bytes.Trim(inner, digits)) == 0
+}
+
+// pick adds a channel to f.picked.
+func (f *Front) pick(b []byte) error {
+	n, err := f.names.get(b)
+	if err != nil {
+		return err
+	}
+	for _, have := range f.picked {
+		if have.text == n.text {
+			return nil
+		}
+	}
+	if len(f.picked) == f.deps.ChannelLimit {
+		return errTooManyChannels
+	}
+	f.picked = append(f.picked, n)
+	return nil
+}
+
+// pickDefault picks the default channel where none is named.
+func (f *Front) pickDefault() {
+	if len(f.picked) == 0 {
+		n, err := f.names.get([]byte(DefaultChannel))
+		if err != nil {
+			panic("httpapi: the default channel has no legal name")
+		}
+		f.picked = append(f.picked, n)
+	}
+}
+
+// channels returns the picked channels as a subscription wants them: sorted.
+func (f *Front) channels() []string {
+	f.pickDefault()
+	if len(f.picked) == 1 {
+		return f.picked[0].set
+	}
+	set := make([]string, len(f.picked))
+	for i, n := range f.picked {
+		set[i] = n.text
+	}
+	slices.Sort(set)
+	return set
+}
+
+// start tells where a subscription begins: after the cursor, else with the
+// newest messages asked for, else now.
+func (f *Front) start(p *params) (from loop.From, sequence uint64, last int, err error) {
+	switch {
+	case string(p.cursor) == "earliest":
+		return loop.FromEarliest, 0, 0, nil
+	case len(p.cursor) > 0:
+		c, err := log.ParseCursor(p.cursor)
+		if err != nil || c.Epoch != f.deps.Log.Epoch() || c.Sequence > f.deps.Hub.Head() {
+			return loop.FromGap, 0, 0, nil
+		}
+		return loop.FromCursor, c.Sequence, 0, nil
+	case len(p.last) > 0:
+		n, err := parseCount(p.last)
+		switch {
+		case err != nil:
+			return loop.FromNow, 0, 0, errLast
+		case n > 0:
+			return loop.FromLast, 0, min(n, maxLast), nil
+		}
+	}
+	return loop.FromNow, 0, 0, nil
+}
+
+// parseCount reads a decimal number; one beyond an int is the largest int.
+func parseCount(b []byte) (int, error) {
+	if len(b) == 0 || len(bytes.Trim(b, digits)) > 0 {
+		return 0, strconv.ErrSyntax
+	}
+	n := 0
+	for _, c := range b {
+		if n > (math.MaxInt-9)/10 {
+			return math.MaxInt, nil
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n, nil
+}
+
+// parseTimeout reads seconds, or a Go duration.
+func parseTimeout(b []byte) (time.Duration, error) {
+	if len(b) == 0 {
+		return defaultTimeout, nil
+	}
+	var d time.Duration
+	if n, err := parseCount(b); err == nil {
+		d = time.Duration(min(n, int(maxTimeout/time.Second))) * time.Second
+	} else if d, err = time.ParseDuration(string(b)); err != nil {
+		seconds, err := strconv.ParseFloat(string(b), 64)
+		if err != nil || math.IsNaN(seconds) {
+			return 0, errTimeout
+		}
+		d = time.Duration(max(0, min(seconds, maxTimeout.Seconds())) * float64(time.Second))
+	}
+	return max(minTimeout, min(d, maxTimeout)), nil
+}
+
+// parseLimit reads the size of a page.
+func parseLimit(b []byte, standard, largest int) (int, error) {
+	if len(b) == 0 {
+		return standard, nil
+	}
+	n, err := parseCount(b)
+	if err != nil || n < 1 {
+		return 0, errLimit
+	}
+	return min(n, largest), nil
+}

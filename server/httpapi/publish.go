@@ -1,0 +1,180 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"peal/loop"
+	"peal/server/log"
+)
+
+// Limits of what goes with a publication.
+const (
+	maxEvent          = 200 // bytes
+	maxIdempotencyKey = 200 // bytes
+)
+
+// servePublish appends the body, or the data field of a form or JSON object in
+// it, to each of the channels.
+func (f *Front) servePublish(c *loop.Call, body []byte) {
+	p, err := f.query()
+	d := draft{data: body, event: p.event, key: f.header.Peek("Idempotency-Key")}
+	media := mediaType(f.header.ContentType())
+	if err == nil && len(f.picked) == 0 {
+		d, err = f.fields(d, media, body)
+	}
+	d.binary = d.binary || equalFold(media, "application/octet-stream")
+	if err == nil {
+		err = d.check(f.deps.MessageLimit)
+	}
+	if err != nil {
+		f.refuse(c, asError(err), "")
+		return
+	}
+	f.pickDefault()
+	f.append(c, &d)
+}
+
+// draft is a publication that was asked for. Its slices are lent.
+type draft struct {
+	data   []byte
+	binary bool
+	event  []byte
+	key    []byte // idempotency key
+}
+
+// check tells whether d may be published, and finds out whether it is text.
+func (d *draft) check(limit int) error {
+	switch {
+	case len(d.data) > limit:
+		return errMessageTooLarge
+	case !isEventName(d.event):
+		return errEvent
+	case len(d.key) > maxIdempotencyKey:
+		return errIdempotencyKey
+	}
+	d.binary = d.binary || !utf8.Valid(d.data)
+	return nil
+}
+
+// isEventName reports whether a publisher may use that name. EventSource fires
+// open and error itself, so nobody could tell theirs apart.
+func isEventName(b []byte) bool {
+	if len(b) == 0 {
+		return true
+	}
+	if len(b) > maxEvent || bytes.HasPrefix(b, []byte("peal")) || !utf8.Valid(b) {
+		return false
+	}
+	for _, c := range b {
+		if c < ' ' || c == 0x7F {
+			return false
+		}
+	}
+	switch string(b) {
+	case "open", "error", "gap":
+		return false
+	}
+	return true
+}
+
+// mediaType cuts the parameters off a Content-Type.
+func mediaType(contentType []byte) []byte {
+	media, _, _ := bytes.Cut(contentType, []byte{';'})
+	return bytes.Trim(media, " \t")
+}
+
+// pending is one append under way. Its answer is written by the loop if the
+// log is done with it before Append returns, else by the log's goroutine.
+type pending struct {
+	// Fixed.
+	epoch log.Epoch
+	door  Answerer
+	clock *clock
+	done  func(error) // p.finish, made once
+
+	// Written before Append, and by the log.
+	batch []*log.Entry
+	ref   loop.Ref
+	shape shape
+
+	// Shared. err is written before the exchange in finish and read after the
+	// one that failed because of it.
+	err   error
+	state atomic.Uint32 // 0, then what came first: finished or abandoned
+}
+
+const (
+	finished  = 1 // the log is done: the loop answers
+	abandoned = 2 // Append returned before: finish answers
+)
+
+func (f *Front) newPending() *pending {
+	p := &pending{epoch: f.deps.Log.Epoch(), door: f.deps.Door, clock: &f.clock}
+	p.done = p.finish
+	return p
+}
+
+// finish is called by the log, on any goroutine, when it is done with the batch.
+func (p *pending) finish(err error) {
+	p.err = err
+	if p.state.CompareAndSwap(0, finished) {
+		return
+	}
+	p.door.Answer(p.ref, p.appendAnswer(nil))
+}
+
+// appendAnswer appends the response to a publish request.
+func (p *pending) appendAnswer(dst []byte) []byte {
+	if p.err != nil {
+		return appendError(dst, p.shape, p.clock.date(), errLost, "")
+	}
+	var text [len(`{"cursor":""}`) + log.MaxCursorBytes]byte
+	body := append(text[:0], `{"cursor":"`...)
+	body = log.Cursor{Epoch: p.epoch, Sequence: p.batch[len(p.batch)-1].Sequence}.Append(body)
+	body = append(body, `"}`...)
+	return appendAnswer(dst, p.shape, p.clock.date(), 200, jsonType, "", body)
+}
+
+// append hands d to the log, an entry for each picked channel, and answers.
+func (f *Front) append(c *loop.Call, d *draft) {
+	p := f.pending
+	if p == nil {
+		p = f.newPending()
+		f.pending = p
+	}
+	// One copy of the data serves all entries: nobody may change it.
+	data, event, key := bytes.Clone(d.data), string(d.event), string(d.key)
+	p.batch = p.batch[:0]
+	for _, n := range f.picked {
+		p.batch = append(p.batch, &log.Entry{
+			Channel: n.text, Event: event, Data: data, Binary: d.binary, IdempotencyKey: key,
+		})
+	}
+	p.ref, p.shape = c.Conn, f.shape()
+	p.state.Store(0)
+
+	if err := f.deps.Log.Append(p.batch, p.done); err != nil {
+		clear(p.batch) // not accepted: done is never called, p is still ours
+		f.refuse(c, appendRefusal(err), "")
+		return
+	}
+	if p.state.CompareAndSwap(0, abandoned) {
+		f.pending = nil // it is the log's now
+		f.later(c)
+		return
+	}
+	c.Out = p.appendAnswer(c.Out)
+	c.Verdict = replyVerdict(p.shape)
+	clear(p.batch) // p lives on: it must not hold entries that the history drops
+}
+
+// appendRefusal says why the log did not accept.
+func appendRefusal(err error) *Error {
+	if errors.Is(err, log.ErrClosed) {
+		return errDraining
+	}
+	return errLogFull
+}

@@ -1,0 +1,192 @@
+package httpapi
+
+import (
+	"strconv"
+
+	"peal/loop"
+	"peal/loop/ring"
+	"peal/server/hub"
+	"peal/server/log"
+	"peal/server/publication"
+)
+
+// Limits of one page of an answer.
+const (
+	channelsPage    = 100 // without limit=
+	maxChannelsPage = 1000
+	historyPage     = 100 // without limit=
+	maxHistoryPage  = 1000
+	maxHistoryBytes = 1 << 20
+)
+
+// serveChannels lists channels by name: {"channels":[…],"next":…?}. The hub
+// looks at each channel there is, so a worker asks it.
+func (f *Front) serveChannels(c *loop.Call) {
+	p, err := f.query()
+	var limit int
+	if err == nil {
+		limit, err = parseLimit(p.limit, channelsPage, maxChannelsPage)
+	}
+	if err != nil {
+		f.refuse(c, asError(err), "")
+		return
+	}
+	q := f.questions(c)
+	prefix, after := string(p.prefix), string(p.after)
+	f.ask(c, func() { q.answer(q.channelsBody(prefix, after, limit)) })
+}
+
+// serveChannel tells about one channel. One that nobody knows is not an error:
+// channels exist by being used.
+func (f *Front) serveChannel(c *loop.Call, channel string) {
+	info, _ := f.deps.Hub.Channel(channel)
+	info.Name = channel
+	body := appendInfo(nil, f.deps.Log.Epoch(), info)
+	f.reply(c, 200, jsonType, "Cache-Control: no-store\r\n", body)
+}
+
+// serveHistory returns what is retained of a channel, oldest first, after the
+// cursor, or the newest messages:
+// {"channel","cursor","gap":[…]?,"messages":[…],"more"}.
+// cursor is where the next page, or a subscription, goes on.
+func (f *Front) serveHistory(c *loop.Call, channel string) {
+	p, err := f.query()
+	h := history{channel: channel}
+	if err == nil {
+		h.limit, err = parseLimit(p.limit, 0, maxHistoryPage)
+	}
+	if err == nil {
+		h.from, h.after, h.last, err = f.start(&p)
+	}
+	if err != nil {
+		f.refuse(c, asError(err), "")
+		return
+	}
+	if h.from == loop.FromNow { // nothing is newer than now: the newest are meant
+		h.from, h.last = loop.FromLast, historyPage
+		if h.limit > 0 {
+			h.last = h.limit
+		}
+	}
+	if h.limit == 0 {
+		h.limit = max(historyPage, min(h.last, maxHistoryPage))
+	}
+	q := f.questions(c)
+	f.ask(c, func() { q.answer(q.historyBody(h)) })
+}
+
+// ask has a worker run job, which answers.
+func (f *Front) ask(c *loop.Call, job func()) {
+	if !f.deps.Workers.try(job) {
+		f.refuse(c, errBusy, "")
+		return
+	}
+	f.later(c)
+}
+
+// questions is what a worker needs to answer a request, by value.
+type questions struct {
+	hub   Directory
+	epoch log.Epoch
+	door  Answerer
+	clock *clock
+	ref   loop.Ref
+	shape shape
+}
+
+func (f *Front) questions(c *loop.Call) questions {
+	return questions{f.deps.Hub, f.deps.Log.Epoch(), f.deps.Door, &f.clock, c.Conn, f.shape()}
+}
+
+func (q *questions) answer(body []byte) {
+	q.door.Answer(q.ref, appendAnswer(nil, q.shape, q.clock.date(), 200, jsonType, "Cache-Control: no-store\r\n", body))
+}
+
+func (q *questions) channelsBody(prefix, after string, limit int) []byte {
+	infos := q.hub.Channels(prefix, after, limit)
+	body := append(make([]byte, 0, 64+192*len(infos)), `{"channels":[`...)
+	for i, info := range infos {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = appendInfo(body, q.epoch, info)
+	}
+	body = append(body, ']')
+	if len(infos) == limit {
+		body = append(body, `,"next":`...)
+		body = publication.AppendString(body, infos[limit-1].Name)
+	}
+	return append(body, '}')
+}
+
+// appendInfo appends {"channel","subscribers","messages","bytes","oldest"?,"newest"?}.
+func appendInfo(dst []byte, epoch log.Epoch, info hub.Info) []byte {
+	dst = append(dst, `{"channel":`...)
+	dst = publication.AppendString(dst, info.Name)
+	dst = append(dst, `,"subscribers":`...)
+	dst = strconv.AppendInt(dst, int64(info.Subscribers), 10)
+	dst = append(dst, `,"messages":`...)
+	dst = strconv.AppendInt(dst, int64(info.Messages), 10)
+	dst = append(dst, `,"bytes":`...)
+	dst = strconv.AppendInt(dst, int64(info.Bytes), 10)
+	if info.Messages > 0 {
+		dst = append(dst, `,"oldest":"`...)
+		dst = log.Cursor{Epoch: epoch, Sequence: info.Oldest}.Append(dst)
+		dst = append(dst, `","newest":"`...)
+		dst = log.Cursor{Epoch: epoch, Sequence: info.Newest}.Append(dst)
+		dst = append(dst, '"')
+	}
+	return append(dst, '}')
+}
+
+// history is one request for retained messages.
+type history struct {
+	channel string
+	from    loop.From
+	after   uint64
+	last    int
+	limit   int
+}
+
+func (q *questions) historyBody(h history) []byte {
+	upto := q.hub.Head()
+	switch h.from {
+	case loop.FromLast:
+		h.after = q.hub.Newest(h.channel, h.last)
+	case loop.FromEarliest, loop.FromGap:
+		h.after = 0
+	}
+	messages, discarded, more := q.hub.Read(nil, h.channel, h.after, upto, h.limit, maxHistoryBytes)
+	covered := upto
+	if more && len(messages) > 0 {
+		covered = messages[len(messages)-1].Sequence
+	}
+
+	body := append(make([]byte, 0, 256+256*len(messages)), `{"channel":`...)
+	body = publication.AppendString(body, h.channel)
+	body = append(body, `,"cursor":"`...)
+	body = log.Cursor{Epoch: q.epoch, Sequence: covered}.Append(body)
+	body = append(body, '"')
+	if gap := (publication.Gap{Channel: h.channel, To: log.Cursor{Epoch: q.epoch, Sequence: discarded}}); h.from == loop.FromGap {
+		body = append(body, `,"gap":`...)
+		body = publication.AppendGaps(body, []publication.Gap{gap})
+	} else if h.from == loop.FromCursor && h.after < discarded {
+		gap.From = log.Cursor{Epoch: q.epoch, Sequence: h.after}
+		body = append(body, `,"gap":`...)
+		body = publication.AppendGaps(body, []publication.Gap{gap})
+	}
+	body = append(body, `,"messages":[`...)
+	for i, m := range messages {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = appendObject(body, m, h.channel, q.epoch)
+	}
+	body = append(body, `],"more":`...)
+	body = strconv.AppendBool(body, more)
+	return append(body, '}')
+}
+
+func appendObject(dst []byte, m *ring.Message, channel string, epoch log.Epoch) []byte {
+	return publication.AppendJSON(dst, m.Entry.(*log.Entry), channel, log.Cursor{Epoch: epoch, Sequence: m.Sequence})
+}

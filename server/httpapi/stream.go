@@ -1,0 +1,213 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+
+	"peal/loop"
+	"peal/loop/frame"
+	"peal/loop/ring"
+	"peal/server/log"
+	"peal/server/sse"
+	"peal/server/wsproto"
+)
+
+// sseHead opens an event stream. It has no Content-Length and is not chunked,
+// on purpose: the stream ends with the connection (RFC 9112 §6.3, item 8), so
+// all clients, those of HTTP/1.0 too, get the same bytes and can share them.
+// X-Accel-Buffering has nginx pass them on as they come.
+const sseHead = "HTTP/1.1 200 OK\r\n" +
+	"Content-Type: text/event-stream\r\n" +
+	"Cache-Control: no-store\r\n" +
+	"X-Accel-Buffering: no\r\n" +
+	"Connection: close\r\n" +
+	corsHead + "\r\n"
+
+// serveSSE turns the connection into an event stream.
+func (f *Front) serveSSE(c *loop.Call) {
+	sub, err := f.subscription(loop.SSERaw, loop.SSERaw, loop.SSEJSON)
+	switch {
+	case err != nil:
+		f.refuse(c, asError(err), "")
+	case string(f.head.Method) == "HEAD":
+		c.Out = append(c.Out, sseHead...)
+		c.Verdict = loop.ReplyClose
+	case c.Draining:
+		// EventSource gives up for good at any status but 200.
+		c.Out = append(c.Out, sseHead...)
+		c.Out = sse.AppendEnd(c.Out, sse.MinRetry+rand.N(sse.MaxRetry-sse.MinRetry))
+		c.Verdict = loop.ReplyClose
+	default:
+		c.Out = append(c.Out, sseHead...)
+		c.Verdict, c.Sub = loop.Stream, sub
+	}
+}
+
+// servePoll parks the request.
+func (f *Front) servePoll(c *loop.Call) {
+	if c.Draining {
+		f.refuse(c, errDraining, "")
+		return
+	}
+	sub, err := f.subscription(loop.PollJSON, loop.PollRaw, loop.PollJSON)
+	if err != nil {
+		f.refuse(c, asError(err), "")
+		return
+	}
+	s := f.shape()
+	sub.HeadOnly = s.headOnly
+	// The answer, written later, has no words for the keep-alive of HTTP/1.0.
+	c.Verdict, c.Sub, c.Close = loop.Park, sub, s.close || s.keepAlive
+}
+
+// serveWebSocket makes the connection a WebSocket. What is wrong with the
+// handshake itself is refused over HTTP; what is wrong with the wish comes as a
+// close frame behind the 101, for browsers hide HTTP refusals from scripts.
+func (f *Front) serveWebSocket(c *loop.Call) {
+	up := f.upgrade()
+	if err := up.Check(); err != nil {
+		f.refuseHandshake(c, err)
+		return
+	}
+	protocol := frame.ChooseProtocol(up.Protocols, wsproto.Protocols())
+	c.Out = frame.AppendSwitching(c.Out, up.Key, protocol)
+	sub, err := f.subscribeWebSocket(protocol)
+	if err == nil && c.Draining {
+		err = errDraining
+	}
+	if err != nil {
+		e := asError(err)
+		c.Out = wsproto.AppendClose(c.Out, e.closeCode(), e.Code+": "+e.Message)
+		c.Verdict = loop.ReplyClose
+		return
+	}
+	c.Verdict, c.Sub = loop.Stream, sub
+}
+
+// upgrade gathers what a handshake is judged by.
+func (f *Front) upgrade() frame.Upgrade {
+	up := frame.Upgrade{
+		Method:    f.head.Method,
+		HTTP11:    f.head.HTTP11,
+		Key:       f.joined("Sec-WebSocket-Key"),
+		Version:   f.joined("Sec-WebSocket-Version"),
+		Protocols: f.joined("Sec-WebSocket-Protocol"),
+	}
+	if f.head.Upgrade { // lists and case were seen to by Head.Check
+		up.Upgrade, up.Connection = websocketToken, upgradeToken
+	}
+	return up
+}
+
+var websocketToken, upgradeToken = []byte("websocket"), []byte("upgrade")
+
+// joined returns the value of a header, of several lines as one list.
+func (f *Front) joined(key string) []byte {
+	values := f.header.PeekAll(key)
+	if len(values) == 1 {
+		return values[0]
+	}
+	return bytes.Join(values, []byte(", "))
+}
+
+func (f *Front) refuseHandshake(c *loop.Call, err error) {
+	switch frame.StatusCode(err) {
+	case 426:
+		line := "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+		if errors.Is(err, frame.ErrVersion) {
+			line += "Sec-WebSocket-Version: 13\r\n" // RFC 6455 §4.4
+		}
+		f.refuse(c, errUpgradeRequired, line)
+	default:
+		f.refuse(c, errHandshake, "")
+	}
+}
+
+func (f *Front) subscribeWebSocket(protocol string) (*loop.Subscription, error) {
+	p, err := f.query()
+	if err != nil {
+		return nil, err
+	}
+	json, ok := wsproto.ParseFormat(protocol, string(p.format))
+	if !ok {
+		return nil, errFormat
+	}
+	sub, err := f.subscribe(&p)
+	if err != nil {
+		return nil, err
+	}
+	sub.Encoding, sub.Protocol, sub.IgnoreGap = loop.WSRaw, protocol, p.ignoreGap
+	if json {
+		sub.Encoding = loop.WSJSON
+	}
+	if len(sub.Channels) == 1 {
+		sub.PublishTo = sub.Channels[0]
+	}
+	return sub, nil
+}
+
+// subscription reads what an SSE or poll request asks for. standard is the
+// encoding of a request without a format parameter.
+func (f *Front) subscription(standard, raw, json ring.Encoding) (*loop.Subscription, error) {
+	p, err := f.query()
+	if err != nil {
+		return nil, err
+	}
+	encoding := standard
+	switch string(p.format) {
+	case "":
+	case "raw":
+		encoding = raw
+	case "json":
+		encoding = json
+	default:
+		return nil, errFormat
+	}
+	sub, err := f.subscribe(&p)
+	if err != nil {
+		return nil, err
+	}
+	sub.Encoding = encoding
+	return sub, nil
+}
+
+// subscribe makes the subscription to the picked channels.
+func (f *Front) subscribe(p *params) (*loop.Subscription, error) {
+	from, sequence, last, err := f.start(p)
+	if err != nil {
+		return nil, err
+	}
+	timeout, err := parseTimeout(p.timeout)
+	if err != nil {
+		return nil, err
+	}
+	return &loop.Subscription{
+		Channels: f.channels(),
+		From:     from,
+		Sequence: sequence,
+		Last:     last,
+		Timeout:  timeout,
+	}, nil
+}
+
+// Message implements loop.Front: what a raw WebSocket client sends is published
+// as it is, on the channel of its connection.
+func (f *Front) Message(s *loop.Subscription, session uint64, binary bool, payload []byte) (code uint16, reason string) {
+	if s.PublishTo == "" {
+		return wsproto.CloseForbidden, "this connection has several channels: publish over HTTP, or connect to one channel"
+	}
+	e := &log.Entry{Channel: s.PublishTo, Data: bytes.Clone(payload), Binary: binary}
+	switch err := f.deps.Log.Append([]*log.Entry{e}, ignoreLoss); {
+	case err == nil:
+		return 0, ""
+	case errors.Is(err, log.ErrClosed):
+		return frame.CloseGoingAway, errDraining.Message
+	default:
+		return frame.CloseTryAgainLater, errLogFull.Message
+	}
+}
+
+// ignoreLoss: a raw WebSocket has no word for a message that was accepted and
+// then lost; the engine logs and counts it.
+func ignoreLoss(error) {}

@@ -1,0 +1,183 @@
+package poll
+
+import (
+	"strconv"
+	"unicode/utf8"
+
+	"peal/server/log"
+	"peal/server/publication"
+)
+
+// Answer is what surrounds the messages of one poll.
+type Answer struct {
+	Cursor   log.Cursor // covered up to here
+	Gaps     []publication.Gap
+	Date     string // value of the Date header, "" for none
+	Close    bool   // the connection ends after it
+	HeadOnly bool   // the answer to HEAD: the body is left out, its length is told
+}
+
+// commonHead stands in every answer. A browser's page may be of any origin, and
+// sees only the headers that are named.
+const commonHead = "Cache-Control: no-store\r\n" +
+	"Access-Control-Allow-Origin: *\r\n" +
+	"Access-Control-Expose-Headers: Peal-Cursor, Peal-Event, Peal-Gap\r\n"
+
+// AppendJSON appends the answer with these messages, each the object of package
+// publication, oldest first.
+func AppendJSON(dst []byte, a Answer, objects [][]byte) []byte {
+	// The head needs the length of the body, so small parts are made first.
+	var cursorText [log.MaxCursorBytes]byte
+	var gapText [512]byte
+	cursor := a.Cursor.Append(cursorText[:0])
+	gaps := gapText[:0]
+	if len(a.Gaps) > 0 {
+		gaps = append(gaps, `,"gap":`...)
+		gaps = publication.AppendGaps(gaps, a.Gaps)
+	}
+	size := len(`{"cursor":""`) + len(cursor) + len(gaps) + len(`,"messages":[]}`) + max(0, len(objects)-1)
+	for _, o := range objects {
+		size += len(o)
+	}
+
+	if need := size + headBytes; cap(dst)-len(dst) < need {
+		dst = append(make([]byte, 0, len(dst)+need), dst...)
+	}
+	dst = append(dst, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"...)
+	dst = appendHead(dst, a)
+	dst = append(dst, "Content-Length: "...)
+	dst = strconv.AppendInt(dst, int64(size), 10)
+	dst = append(dst, "\r\n\r\n"...)
+	if a.HeadOnly {
+		return dst
+	}
+	dst = append(dst, `{"cursor":"`...)
+	dst = append(dst, cursor...)
+	dst = append(dst, '"')
+	dst = append(dst, gaps...)
+	dst = append(dst, `,"messages":[`...)
+	for i, o := range objects {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, o...)
+	}
+	return append(dst, `]}`...)
+}
+
+// AppendRaw appends the answer with e as its one message, or 204 (No Content)
+// where e is nil.
+func AppendRaw(dst []byte, a Answer, e *log.Entry) []byte {
+	if e == nil {
+		dst = append(dst, "HTTP/1.1 204 No Content\r\n"...)
+		dst = appendHead(dst, a)
+		dst = appendRawHead(dst, a)
+		return append(dst, "\r\n"...) // 204 has no Content-Length (RFC 9110 §8.6)
+	}
+	if need := headBytes + len(e.Data); cap(dst)-len(dst) < need {
+		dst = append(make([]byte, 0, len(dst)+need), dst...)
+	}
+	dst = append(dst, "HTTP/1.1 200 OK\r\nContent-Type: "...)
+	if publication.IsText(e) {
+		dst = append(dst, "text/plain; charset=utf-8\r\n"...)
+	} else {
+		dst = append(dst, "application/octet-stream\r\n"...)
+	}
+	// What was published must not run as a page of this origin.
+	dst = append(dst, "X-Content-Type-Options: nosniff\r\n"...)
+	dst = appendHead(dst, a)
+	dst = appendRawHead(dst, a)
+	if e.Event != "" {
+		dst = append(dst, "Peal-Event: "...)
+		dst = appendValue(dst, e.Event)
+		dst = append(dst, "\r\n"...)
+	}
+	dst = append(dst, "Content-Length: "...)
+	dst = strconv.AppendInt(dst, int64(len(e.Data)), 10)
+	dst = append(dst, "\r\n\r\n"...)
+	if a.HeadOnly {
+		return dst
+	}
+	return append(dst, e.Data...)
+}
+
+// headBytes is room for any head without gaps and event.
+const headBytes = 512
+
+func appendHead(dst []byte, a Answer) []byte {
+	if a.Date != "" {
+		dst = append(dst, "Date: "...)
+		dst = append(dst, a.Date...)
+		dst = append(dst, "\r\n"...)
+	}
+	dst = append(dst, commonHead...)
+	if a.Close {
+		dst = append(dst, "Connection: close\r\n"...)
+	}
+	return dst
+}
+
+// maxGapHeader bounds Peal-Gap, for clients refuse heads beyond 8 or 16 KiB. Of
+// 128 channels, those that do not fit are not named, but the first is: that
+// there is a gap is never left out.
+const maxGapHeader = 4096
+
+func appendRawHead(dst []byte, a Answer) []byte {
+	dst = append(dst, "Peal-Cursor: "...)
+	dst = a.Cursor.Append(dst)
+	dst = append(dst, "\r\n"...)
+	if len(a.Gaps) == 0 {
+		return dst
+	}
+	dst = append(dst, "Peal-Gap: ["...)
+	start := len(dst)
+	var text [512]byte
+	for i, g := range a.Gaps {
+		mark := len(dst)
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendASCII(dst, publication.AppendGap(text[:0], g))
+		if i > 0 && len(dst)-start > maxGapHeader {
+			dst = dst[:mark]
+			break
+		}
+	}
+	return append(dst, "]\r\n"...)
+}
+
+// appendASCII appends JSON with everything beyond ASCII escaped: browsers read
+// header values as Latin-1.
+func appendASCII(dst, json []byte) []byte {
+	for len(json) > 0 {
+		r, size := utf8.DecodeRune(json)
+		json = json[size:]
+		switch {
+		case r < utf8.RuneSelf:
+			dst = append(dst, byte(r))
+		case r > 0xFFFF: // beyond 16 bits JSON wants a surrogate pair (RFC 8259 §7)
+			r -= 0x10000
+			dst = appendHex(dst, 0xD800+r>>10)
+			dst = appendHex(dst, 0xDC00+r&0x3FF)
+		default:
+			dst = appendHex(dst, r)
+		}
+	}
+	return dst
+}
+
+func appendHex(dst []byte, r rune) []byte {
+	const digits = "0123456789abcdef"
+	return append(dst, '\\', 'u', digits[r>>12&15], digits[r>>8&15], digits[r>>4&15], digits[r&15])
+}
+
+// appendValue appends s without what may not stand in a header value (RFC 9110
+// §5.5). Publishers cannot have put it there; another writer of the log might.
+func appendValue(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if b := s[i]; b >= ' ' && b != 0x7F {
+			dst = append(dst, b)
+		}
+	}
+	return dst
+}

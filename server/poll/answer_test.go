@@ -1,0 +1,153 @@
+package poll_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"peal/server/log"
+	"peal/server/poll"
+	"peal/server/publication"
+)
+
+var cursor = log.Cursor{Epoch: 35, Sequence: 1042}
+
+// read has net/http, an independent client, take the answer apart. What is
+// behind the answer must not be touched.
+func read(t *testing.T, method string, answer []byte) (*http.Response, string) {
+	t.Helper()
+	r := bufio.NewReader(io.MultiReader(bytes.NewReader(answer), strings.NewReader("NEXT")))
+	resp, err := http.ReadResponse(r, &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("%q: %v", answer, err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rest, _ := io.ReadAll(r); string(rest) != "NEXT" {
+		t.Fatalf("behind the answer: %q, want NEXT", rest)
+	}
+	for name, want := range map[string]string{"Cache-Control": "no-store", "Access-Control-Allow-Origin": "*"} {
+		if got := resp.Header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	return resp, string(body)
+}
+
+func TestAppendJSONHasTheCursorFirst(t *testing.T) {
+	check := func(want string, a poll.Answer, objects ...string) {
+		t.Helper()
+		var bs [][]byte
+		for _, o := range objects {
+			bs = append(bs, []byte(o))
+		}
+		a.Cursor = cursor
+		resp, body := read(t, "GET", poll.AppendJSON(nil, a, bs))
+		if body != want || resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%d %v %s, want %s", resp.StatusCode, resp.Header, body, want)
+		}
+		if resp.Close != a.Close || resp.Header.Get("Date") != a.Date {
+			t.Errorf("close %v, date %q", resp.Close, resp.Header.Get("Date"))
+		}
+		a.HeadOnly = true
+		resp, body = read(t, "HEAD", poll.AppendJSON(nil, a, bs))
+		if body != "" || resp.ContentLength != int64(len(want)) {
+			t.Errorf("HEAD: body %q, length %d, want %d", body, resp.ContentLength, len(want))
+		}
+	}
+	check(`{"cursor":"z-1042","messages":[]}`, poll.Answer{})
+	check(`{"cursor":"z-1042","messages":[{"a":1}]}`, poll.Answer{Close: true}, `{"a":1}`)
+	check(`{"cursor":"z-1042","messages":[{"a":1},{"b":2}]}`, poll.Answer{Date: "Mon, 23 Nov 2026 21:00:00 GMT"}, `{"a":1}`, `{"b":2}`)
+	check(`{"cursor":"z-1042","gap":[{"channel":"é","to":"z-1042","reason":"unknown_cursor"}],"messages":[]}`,
+		poll.Answer{Gaps: []publication.Gap{{Channel: "é", To: cursor}}})
+}
+
+func TestAppendRawIsTheDataAndNothingElse(t *testing.T) {
+	check := func(e *log.Entry, contentType string) {
+		t.Helper()
+		resp, body := read(t, "GET", poll.AppendRaw(nil, poll.Answer{Cursor: cursor}, e))
+		if body != string(e.Data) || resp.StatusCode != 200 {
+			t.Errorf("%d %q, want 200 %q", resp.StatusCode, body, e.Data)
+		}
+		for name, want := range map[string]string{
+			"Content-Type": contentType, "Peal-Cursor": "z-1042", "Peal-Event": e.Event, "Peal-Gap": "",
+		} {
+			if got := resp.Header.Get(name); got != want {
+				t.Errorf("%s: %q, want %q", name, got, want)
+			}
+		}
+	}
+	check(&log.Entry{Data: []byte("hi\r\n")}, "text/plain; charset=utf-8")
+	check(&log.Entry{Data: []byte("hi"), Event: "goal"}, "text/plain; charset=utf-8")
+	check(&log.Entry{Data: []byte("hi"), Binary: true}, "application/octet-stream")
+	check(&log.Entry{Data: []byte{0xFF}}, "application/octet-stream")
+	check(&log.Entry{}, "text/plain; charset=utf-8")
+}
+
+func TestAppendRawWithoutAMessageIs204WithTheCursor(t *testing.T) {
+	resp, body := read(t, "GET", poll.AppendRaw(nil, poll.Answer{Cursor: cursor, Close: true}, nil))
+	if resp.StatusCode != 204 || body != "" || resp.Header.Get("Peal-Cursor") != "z-1042" || !resp.Close {
+		t.Errorf("%d %q %v", resp.StatusCode, body, resp.Header)
+	}
+}
+
+func TestGapHeaderIsShortASCIIJSON(t *testing.T) {
+	var gaps []publication.Gap
+	for i := range 128 {
+		gaps = append(gaps, publication.Gap{Channel: fmt.Sprintf("💚 ünïcode %d", i), To: cursor})
+	}
+	resp, _ := read(t, "GET", poll.AppendRaw(nil, poll.Answer{Cursor: cursor, Gaps: gaps}, nil))
+	header := resp.Header.Get("Peal-Gap")
+	var got []struct{ Channel, To, Reason string }
+	if err := json.Unmarshal([]byte(header), &got); err != nil {
+		t.Fatalf("%q: %v", header, err)
+	}
+	if len(header) > 4200 || len(got) < 10 || got[9].Channel != gaps[9].Channel {
+		t.Errorf("%d bytes, %d gaps, the tenth %+v", len(header), len(got), got[9])
+	}
+	if i := strings.IndexFunc(header, func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
+		t.Errorf("not ASCII at %d: %q", i, header)
+	}
+}
+
+func TestEventNameCannotBecomeAHeader(t *testing.T) {
+	e := &log.Entry{Event: "x\r\nSet-Cookie: a=b\x00\x7f"}
+	resp, _ := read(t, "GET", poll.AppendRaw(nil, poll.Answer{Cursor: cursor}, e))
+	if resp.Header.Get("Set-Cookie") != "" || resp.Header.Get("Peal-Event") != "xSet-Cookie: a=b" {
+		t.Errorf("%v", resp.Header)
+	}
+}
+
+func TestAnswersMakeNoGarbage(t *testing.T) {
+	dst, objects := make([]byte, 0, 4096), [][]byte{[]byte(`{"a":1}`)}
+	a, e := poll.Answer{Cursor: cursor}, &log.Entry{Data: []byte("hi")}
+	if n := testing.AllocsPerRun(100, func() { dst = poll.AppendJSON(dst[:0], a, objects) }); n != 0 {
+		t.Errorf("json: %v allocations", n)
+	}
+	if n := testing.AllocsPerRun(100, func() { dst = poll.AppendRaw(dst[:0], a, e) }); n != 0 {
+		t.Errorf("raw: %v allocations", n)
+	}
+}
+
+func BenchmarkAppendJSON(b *testing.B) {
+	dst, object := make([]byte, 0, 65_536), []byte(`{"channel":"main","cursor":"1z141z4-1042","time":1732395600123,"data":"hello"}`)
+	for _, n := range []int{0, 1, 100} {
+		objects := make([][]byte, n)
+		for i := range objects {
+			objects[i] = object
+		}
+		b.Run(fmt.Sprintf("messages=%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = poll.AppendJSON(dst[:0], poll.Answer{Cursor: cursor}, objects)
+			}
+		})
+	}
+}

@@ -1,0 +1,93 @@
+package publication
+
+import (
+	"encoding/base64"
+	"strconv"
+	"unicode/utf8"
+
+	"peal/server/log"
+)
+
+// IsText reports whether the data of e is shown as text rather than base64.
+func IsText(e *log.Entry) bool { return !e.Binary && utf8.Valid(e.Data) }
+
+// AppendJSON appends the object of e as it was published on channel, whose
+// position in the log is c. It allocates only when dst is too small.
+func AppendJSON(dst []byte, e *log.Entry, channel string, c log.Cursor) []byte {
+	dst = append(dst, `{"channel":`...)
+	dst = AppendString(dst, channel)
+	dst = append(dst, `,"cursor":"`...)
+	dst = c.Append(dst)
+	dst = append(dst, `","time":`...)
+	dst = strconv.AppendInt(dst, e.Time, 10)
+	if e.Event != "" {
+		dst = append(dst, `,"event":`...)
+		dst = AppendString(dst, e.Event)
+	}
+	if IsText(e) {
+		dst = append(dst, `,"data":`...)
+		dst = AppendString(dst, e.Data)
+	} else {
+		dst = append(dst, `,"data_base64":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, e.Data)
+		dst = append(dst, '"')
+	}
+	return append(dst, '}')
+}
+
+// objectBytes is what an object needs beside its channel, event and data:
+// names, punctuation, a cursor, a time.
+const objectBytes = len(`{"channel":"","cursor":"","time":,"event":"","data_base64":""}`) + log.MaxCursorBytes + 13
+
+// SizeHint is a good first capacity for the object of e: exact or a few bytes
+// more when nothing has to be escaped.
+func SizeHint(e *log.Entry, channel string) int {
+	data := len(e.Data)
+	if e.Binary {
+		data = base64.StdEncoding.EncodedLen(data)
+	}
+	return objectBytes + len(channel) + len(e.Event) + data + data/16
+}
+
+// Gap says that messages of Channel after From, up to and including To, may be gone.
+type Gap struct {
+	Channel string
+	From    log.Cursor // position of the client; zero if it was of another epoch, ahead of the head or unreadable
+	To      log.Cursor // the next message delivered is after it
+}
+
+// Reasons of a gap, as clients see them.
+const (
+	Discarded     = "discarded"      // dropped by count, bytes, age or eviction
+	UnknownCursor = "unknown_cursor" // the client's cursor means nothing here
+)
+
+// AppendGap appends the object of g. It allocates only when dst is too small.
+func AppendGap(dst []byte, g Gap) []byte {
+	dst = append(dst, `{"channel":`...)
+	dst = AppendString(dst, g.Channel)
+	reason := UnknownCursor
+	if !g.From.IsZero() {
+		reason = Discarded
+		dst = append(dst, `,"from":"`...)
+		dst = g.From.Append(dst)
+		dst = append(dst, '"')
+	}
+	dst = append(dst, `,"to":"`...)
+	dst = g.To.Append(dst)
+	dst = append(dst, `","reason":"`...)
+	dst = append(dst, reason...)
+	return append(dst, `"}`...)
+}
+
+// AppendGaps appends the array of gs.
+func AppendGaps(dst []byte, gs []Gap) []byte {
+	dst = append(dst, '[')
+	for i, g := range gs {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendGap(dst, g)
+	}
+	return append(dst, ']')
+}

@@ -1,0 +1,75 @@
+package publication
+
+import "unicode/utf8"
+
+// AppendString appends s as a JSON string (RFC 8259 §7), quotes included.
+// Control characters, the quote and the backslash are escaped, and so are
+// U+2028 and U+2029, at which JavaScript before 2019 ends a line. Bytes that
+// are not UTF-8 become U+FFFD, as in encoding/json.
+func AppendString[T string | []byte](dst []byte, s T) []byte {
+	dst = append(dst, '"')
+	from := 0 // s[from:i] is clean and not yet copied
+	for i := 0; i < len(s); {
+		b := s[i]
+		if plain[b] {
+			i++
+			continue
+		}
+		if b < utf8.RuneSelf {
+			dst = append(dst, s[from:i]...)
+			dst = appendEscape(dst, b)
+			i++
+			from = i
+			continue
+		}
+		r, size := decodeRune(s, i)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			dst = append(dst, s[from:i]...)
+			dst = append(dst, `\ufffd`...)
+			from = i + size
+		case r == '\u2028' || r == '\u2029':
+			dst = append(dst, s[from:i]...)
+			dst = append(dst, `\u202`...)
+			dst = append(dst, hexDigits[r&0xF])
+			from = i + size
+		}
+		i += size
+	}
+	dst = append(dst, s[from:]...)
+	return append(dst, '"')
+}
+
+// decodeRune decodes the rune of s at i; utf8 has no generic form of it.
+func decodeRune[T string | []byte](s T, i int) (rune, int) {
+	var window [utf8.UTFMax]byte
+	n := copy(window[:], s[i:min(len(s), i+utf8.UTFMax)])
+	return utf8.DecodeRune(window[:n])
+}
+
+const hexDigits = "0123456789abcdef"
+
+// appendEscape appends the shortest escape of an ASCII character that must not
+// stand in a JSON string as it is.
+func appendEscape(dst []byte, b byte) []byte {
+	switch b {
+	case '"', '\\':
+		return append(dst, '\\', b)
+	case '\n':
+		return append(dst, `\n`...)
+	case '\r':
+		return append(dst, `\r`...)
+	case '\t':
+		return append(dst, `\t`...)
+	default:
+		return append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&0xF])
+	}
+}
+
+// plain marks the ASCII characters that stand for themselves.
+var plain = func() (t [256]bool) {
+	for b := ' '; b < utf8.RuneSelf; b++ {
+		t[b] = b != '"' && b != '\\'
+	}
+	return t
+}()

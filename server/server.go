@@ -1,0 +1,171 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"peal/loop"
+	"peal/loop/ring"
+	"peal/server/httpapi"
+	"peal/server/hub"
+	"peal/server/log"
+	"peal/server/log/memory"
+)
+
+// Server is one Peal server.
+type Server struct {
+	config  Config
+	addrs   []net.Addr
+	hub     *hub.Hub
+	log     log.Log
+	loops   *loop.Group
+	workers *httpapi.Workers
+}
+
+// door is where answers of workers and wake-ups go: the loops, which are made
+// after those who need them.
+type door struct{ loops *loop.Group }
+
+func (d *door) Answer(ref loop.Ref, out []byte) { d.loops.Answer(ref, out) }
+func (d *door) wake()                           { d.loops.Wake() }
+
+// New builds the server and opens its listeners; from then on clients can
+// connect, and wait until Run.
+func New(c Config) (*Server, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	r, err := ring.New(c.RingSlots, c.RingBytes, 0)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{config: c}
+	d := &door{}
+	s.hub = hub.New(c.Hub, r, d.wake, time.Now)
+	s.log = memory.New(s.hub, time.Now)
+	s.workers = httpapi.NewWorkers(c.Workers, c.WorkerQueue)
+	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, MessageLimit: c.Loop.MessageBytes}
+	if c.Open {
+		all := func([]byte) bool { return true }
+		deps.HostAllowed, deps.OriginAllowed = all, all
+	}
+	listeners, err := s.listen()
+	if err == nil {
+		d.loops, err = loop.New(c.Loop, loop.Parts{
+			Listeners: listeners,
+			Front:     func(int) loop.Front { return httpapi.New(deps) },
+			Encoder:   httpapi.NewEncoder(s.log.Epoch(), rand.Int64N),
+			Source:    s.hub,
+			Ring:      r,
+		})
+	}
+	if err != nil {
+		for _, fd := range listeners {
+			unix.Close(fd)
+		}
+		s.workers.Close()
+		return nil, err
+	}
+	s.loops = d.loops
+	return s, nil
+}
+
+// listen opens all listeners, or none.
+func (s *Server) listen() (fds []int, err error) {
+	addresses, optional := s.config.Listen, ""
+	if len(addresses) == 0 && len(s.config.Inherit) == 0 {
+		optional = net.JoinHostPort("::1", defaultPort)
+		addresses = []string{net.JoinHostPort("127.0.0.1", defaultPort), optional}
+	}
+	for _, fd := range s.config.Inherit {
+		own, err := loop.Inherit(fd)
+		if err != nil {
+			return fds, err
+		}
+		fds = append(fds, own)
+	}
+	for _, a := range addresses {
+		fd, bound, err := loop.Listen(a)
+		if a == optional && (errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT)) {
+			continue // no IPv6 here
+		}
+		if err != nil {
+			return fds, fmt.Errorf("listen on %q: %w", a, err)
+		}
+		fds = append(fds, fd)
+		s.addrs = append(s.addrs, bound)
+	}
+	return fds, nil
+}
+
+// Addrs are the addresses of Config.Listen as they are, ports filled in.
+func (s *Server) Addrs() []net.Addr { return s.addrs }
+
+// sweepEvery is how often old history is looked for.
+const sweepEvery = time.Second
+
+// Run serves until ctx ends, then drains and returns nil. It returns an error
+// when a loop fails, after which the process should end.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.workers.Close()
+	failed := s.loops.Start()
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	for {
+		select {
+		case now := <-sweep.C:
+			s.hub.Sweep(now)
+		case err := <-failed:
+			s.config.Log.Error("an event loop ended", "error", err)
+			return err
+		case <-ctx.Done():
+			return s.drain()
+		}
+	}
+}
+
+func (s *Server) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.Drain)
+	defer cancel()
+	s.config.Log.Info("draining", "limit", s.config.Drain)
+	s.loops.Drain(ctx)
+	if err := s.log.Close(); err != nil {
+		return fmt.Errorf("close the log: %w", err)
+	}
+	if ctx.Err() != nil {
+		s.config.Log.Warn("drain limit reached: remaining connections were closed")
+	}
+	return nil
+}
+
+// Stats is the state of the server for an operator.
+type Stats struct {
+	Epoch    string
+	Sequence uint64
+	Hub      hub.Stats
+	Loops    []loop.Stats
+}
+
+// Stats asks all rooms. It may be called while Run runs.
+func (s *Server) Stats(ctx context.Context) (Stats, error) {
+	loops, err := s.loops.Stats(ctx)
+	c := log.Cursor{Epoch: s.log.Epoch(), Sequence: s.log.Head()}
+	return Stats{Epoch: c.String(), Sequence: c.Sequence, Hub: s.hub.Stats(), Loops: loops}, err
+}
+
+// JSON is the state on one line.
+func (s Stats) JSON() string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}

@@ -1,0 +1,135 @@
+package sse
+
+import (
+	"encoding/base64"
+	"strconv"
+	"time"
+
+	"peal/server/log"
+	"peal/server/publication"
+)
+
+// Clients come back after a random time between these bounds, or all clients
+// of a restarted server would come back at once.
+const (
+	MinRetry = 2 * time.Second
+	MaxRetry = 5 * time.Second
+)
+
+// AppendOpen appends the first bytes of a stream at position c: how long to
+// wait before reconnecting, and an id that fires nothing.
+func AppendOpen(dst []byte, c log.Cursor, retry time.Duration) []byte {
+	dst = appendRetry(dst, retry)
+	return AppendHeartbeat(dst, c)
+}
+
+// AppendHeartbeat appends an id that fires nothing.
+func AppendHeartbeat(dst []byte, c log.Cursor) []byte {
+	dst = appendID(dst, c)
+	return append(dst, '\n')
+}
+
+// AppendRaw appends e, whose position is c, as an event with its data as it
+// was published. The standard has one kind of line end: CR and CRLF arrive as
+// LF. Binary data is base64.
+func AppendRaw(dst []byte, e *log.Entry, c log.Cursor) []byte {
+	dst = grow(dst, eventBytes+len(e.Event)+len(e.Data)+len(e.Data)/8)
+	dst = appendID(dst, c)
+	dst = appendEvent(dst, e.Event)
+	if publication.IsText(e) {
+		dst = appendData(dst, e.Data)
+	} else {
+		dst = append(dst, "data: "...)
+		dst = base64.StdEncoding.AppendEncode(dst, e.Data)
+		dst = append(dst, '\n')
+	}
+	return append(dst, '\n')
+}
+
+// AppendJSON appends e, published on channel at position c, as an event whose
+// data is its object.
+func AppendJSON(dst []byte, e *log.Entry, channel string, c log.Cursor) []byte {
+	dst = grow(dst, eventBytes+len(e.Event)+publication.SizeHint(e, channel))
+	dst = appendID(dst, c)
+	dst = appendEvent(dst, e.Event)
+	dst = append(dst, "data: "...)
+	dst = publication.AppendJSON(dst, e, channel, c) // has no line ends: they are escaped
+	return append(dst, "\n\n"...)
+}
+
+// AppendGap appends a gap as an event named gap.
+//
+// It has no id on purpose. The id is a position on all channels of a stream:
+// with that of g.To, a client that is cut off right here would come back behind
+// messages of its other channels that it never had. Without one it comes back
+// where it was, and is told again.
+func AppendGap(dst []byte, g publication.Gap) []byte {
+	dst = append(dst, "event: gap\ndata: "...)
+	dst = publication.AppendGap(dst, g)
+	return append(dst, "\n\n"...)
+}
+
+// AppendEnd appends the last bytes of a stream that the server ends: clients
+// come back by themselves, after retry.
+func AppendEnd(dst []byte, retry time.Duration) []byte {
+	return append(appendRetry(dst, retry), '\n')
+}
+
+// eventBytes is what an event needs beside its name and data.
+const eventBytes = len("id: \nevent: \ndata: \n\n") + log.MaxCursorBytes
+
+func appendRetry(dst []byte, retry time.Duration) []byte {
+	dst = append(dst, "retry: "...)
+	dst = strconv.AppendInt(dst, retry.Milliseconds(), 10)
+	return append(dst, '\n')
+}
+
+func appendID(dst []byte, c log.Cursor) []byte {
+	dst = append(dst, "id: "...)
+	dst = c.Append(dst)
+	return append(dst, '\n')
+}
+
+// appendEvent appends the name field. Publishers cannot have put line ends into
+// a name; if another writer of the log did, they must not become fields.
+func appendEvent(dst []byte, name string) []byte {
+	if name == "" {
+		return dst
+	}
+	dst = append(dst, "event: "...)
+	for i := range len(name) {
+		if name[i] != '\n' && name[i] != '\r' {
+			dst = append(dst, name[i])
+		}
+	}
+	return append(dst, '\n')
+}
+
+// appendData appends one data field for each line of data; a line ends at CR,
+// LF or CRLF, as in the standard's grammar.
+func appendData(dst, data []byte) []byte {
+	dst = append(dst, "data: "...)
+	from := 0
+	for i := 0; i < len(data); i++ {
+		if b := data[i]; b != '\n' && b != '\r' {
+			continue
+		}
+		dst = append(dst, data[from:i]...)
+		dst = append(dst, "\ndata: "...)
+		if data[i] == '\r' && i+1 < len(data) && data[i+1] == '\n' {
+			i++
+		}
+		from = i + 1
+	}
+	dst = append(dst, data[from:]...)
+	return append(dst, '\n')
+}
+
+// grow makes room for n more bytes, so that encoding a message costs one
+// allocation of about the right size.
+func grow(dst []byte, n int) []byte {
+	if cap(dst)-len(dst) >= n {
+		return dst
+	}
+	return append(make([]byte, 0, len(dst)+n), dst...)
+}

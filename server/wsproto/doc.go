@@ -1,0 +1,17 @@
+// Package wsproto is what WebSocket clients are sent: publications, pings and
+// the last frame, as RFC 6455 frames of a server.
+//
+// Its nouns are the two formats. Raw is the bare data, one unfragmented text
+// or binary frame for each publication; it carries no cursor, so a raw client
+// that falls behind what is retained is closed with [CloseGap] rather than
+// told. JSON is one text frame with the object of package publication.
+//
+// Subprotocols say which format a connection speaks. [Protocols] is the one
+// list of them, and [ParseFormat] the one place that knows what they mean.
+//
+// Receiving is not here: frames are taken apart by loop/frame, and what a raw
+// client sends is published as it is.
+//
+// All functions are pure: they extend the slice they are given, keep nothing,
+// and any goroutine may call them.
+package wsproto

@@ -1,0 +1,55 @@
+package wsproto
+
+import (
+	"peal/loop/frame"
+	"peal/server/log"
+	"peal/server/publication"
+)
+
+// maxHeader is the longest header of a frame without a mask (RFC 6455 §5.2).
+const maxHeader = 10
+
+// AppendRaw appends the data of e as one frame: text if it is text, else
+// binary. It allocates only when dst is too small, and then just once.
+func AppendRaw(dst []byte, e *log.Entry) []byte {
+	if cap(dst)-len(dst) < maxHeader+len(e.Data) {
+		dst = append(make([]byte, 0, len(dst)+maxHeader+len(e.Data)), dst...)
+	}
+	return frame.AppendMessage(dst, !publication.IsText(e), e.Data)
+}
+
+// AppendJSON appends the object of e, published on channel at position c, as
+// one text frame.
+func AppendJSON(dst []byte, e *log.Entry, channel string, c log.Cursor) []byte {
+	// The header needs the length, which is known only after escaping: write
+	// the object behind room for the longest header, then close the room.
+	at := len(dst)
+	if hint := maxHeader + publication.SizeHint(e, channel); cap(dst)-at < hint {
+		dst = append(make([]byte, 0, at+hint), dst...)
+	}
+	dst = append(dst, make([]byte, maxHeader)...)
+	dst = publication.AppendJSON(dst, e, channel, c)
+	object := dst[at+maxHeader:]
+	header := frame.AppendHeader(dst[:at], true, frame.OpText, len(object))
+	return append(header, object...) // moves down: append is a memmove
+}
+
+// AppendHeartbeat appends a ping whose payload is the cursor, so that a silent
+// connection learns how far it has been served.
+func AppendHeartbeat(dst []byte, c log.Cursor) []byte {
+	var text [log.MaxCursorBytes]byte
+	return frame.AppendPing(dst, c.Append(text[:0]))
+}
+
+// AppendGap appends a text frame {"gap":[…]} for a JSON connection. Raw has no
+// word for a gap: see CloseGap.
+func AppendGap(dst []byte, g publication.Gap) []byte {
+	body := append(make([]byte, 0, 512), `{"gap":[`...)
+	body = publication.AppendGap(body, g)
+	return frame.AppendMessage(dst, false, append(body, "]}"...))
+}
+
+// AppendClose appends the last frame: the status code and reason.
+func AppendClose(dst []byte, code uint16, reason string) []byte {
+	return frame.AppendClose(dst, code, reason)
+}

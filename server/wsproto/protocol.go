@@ -1,0 +1,38 @@
+package wsproto
+
+// Private close codes (RFC 6455 §7.4.2). A client that is closed with one of
+// these should not come back unchanged; with 1001 and 1013 it should.
+const (
+	CloseBadRequest      uint16 = 4400
+	CloseUnauthorized    uint16 = 4401
+	CloseForbidden       uint16 = 4403
+	CloseGap             uint16 = 4409
+	CloseTooManyChannels uint16 = 4413
+)
+
+// Raw is the subprotocol of clients that must name one: browsers fail a
+// connection on which the server selects none of those they offered.
+const Raw = "peal.raw"
+
+// Protocols lists the subprotocols that can be negotiated.
+//
+// peal.v1 arrives in the next issue: it is added here and in ParseFormat.
+func Protocols() []string { return protocols[:] }
+
+var protocols = [...]string{Raw}
+
+// ParseFormat returns whether a connection with that subprotocol ("" for none)
+// and that format parameter ("" for none) speaks JSON rather than raw. ok is
+// false for a format nobody knows, and for one that the subprotocol excludes.
+func ParseFormat(protocol, format string) (json, ok bool) {
+	switch format {
+	case "":
+		return false, true
+	case "raw":
+		return false, true
+	case "json":
+		return true, protocol != Raw
+	default:
+		return false, false
+	}
+}
