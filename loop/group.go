@@ -49,6 +49,14 @@ func New(c Config, p Parts) (*Group, error) {
 	return g, nil
 }
 
+// Close gives up a Group that was never started.
+func (g *Group) Close() {
+	g.loops[0].acceptor.close()
+	for _, l := range g.loops {
+		l.release()
+	}
+}
+
 // ErrLoopEnded: a loop stopped though nobody told it to. The process should end.
 var ErrLoopEnded = errors.New("loop: an event loop ended unasked")
 

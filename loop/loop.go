@@ -132,10 +132,15 @@ func (l *Loop) run() error {
 	for i := range l.used {
 		l.close(i, l.conn(i))
 	}
+	l.release()
+	return err
+}
+
+// release closes the loop's own descriptors.
+func (l *Loop) release() {
 	unix.Close(l.yield)
 	unix.Close(l.timer)
 	l.poller.Close()
-	return err
 }
 
 // event is called by the poller for each descriptor that is ready.

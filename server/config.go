@@ -27,6 +27,10 @@ type Config struct {
 	// to any Host and Origin. Everybody who reaches it may publish and subscribe.
 	Open bool
 
+	// Admin is the address of the operator's listener: health, metrics,
+	// profiles. Default none. It must not be public.
+	Admin string
+
 	// Drain is how long clients are given at the end. Default 10 s.
 	Drain time.Duration
 
@@ -74,6 +78,11 @@ func (c Config) Validate() error {
 	for _, a := range c.Listen {
 		if err := checkAddress(a, c.Open); err != nil {
 			errs = append(errs, err)
+		}
+	}
+	if c.Admin != "" {
+		if err := checkAddress(c.Admin, false); err != nil {
+			errs = append(errs, fmt.Errorf("admin: %w", err))
 		}
 	}
 	if c.RingSlots > 0 && c.RingSlots&(c.RingSlots-1) != 0 {

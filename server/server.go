@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"peal/loop"
 	"peal/loop/ring"
+	"peal/server/admin"
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/log"
@@ -27,6 +30,9 @@ type Server struct {
 	log     log.Log
 	loops   *loop.Group
 	workers *httpapi.Workers
+
+	admin    *http.Server // nil without Config.Admin
+	draining atomic.Bool  // stored at the end; the admin listener reads it
 }
 
 // door is where answers of workers and wake-ups go: the loops, which are made
@@ -75,8 +81,38 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	s.loops = d.loops
+	if err := s.listenAdmin(); err != nil {
+		s.loops.Close()
+		s.workers.Close()
+		return nil, err
+	}
 	return s, nil
 }
+
+// adminTimeout bounds a request to the admin listener; a profile takes 30 s.
+const adminTimeout = time.Minute
+
+func (s *Server) listenAdmin() error {
+	if s.config.Admin == "" {
+		return nil
+	}
+	ln, err := net.Listen("tcp", s.config.Admin)
+	if err != nil {
+		return fmt.Errorf("admin: listen on %q: %w", s.config.Admin, err)
+	}
+	s.admin = &http.Server{Handler: admin.Handler(s), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: adminTimeout}
+	go s.admin.Serve(ln) // ends with Run, which closes it
+	return nil
+}
+
+// HubStats, LoopStats and Ready are what the admin listener shows.
+func (s *Server) HubStats() hub.Stats { return s.hub.Stats() }
+
+// LoopStats asks the loops for their counters.
+func (s *Server) LoopStats(ctx context.Context) ([]loop.Stats, error) { return s.loops.Stats(ctx) }
+
+// Ready reports whether new clients are welcome.
+func (s *Server) Ready() bool { return !s.draining.Load() }
 
 // listen opens all listeners, or none.
 func (s *Server) listen() (fds []int, err error) {
@@ -116,6 +152,9 @@ const sweepEvery = time.Second
 // when a loop fails, after which the process should end.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.workers.Close()
+	if s.admin != nil {
+		defer s.admin.Close()
+	}
 	failed := s.loops.Start()
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
@@ -135,6 +174,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.Drain)
 	defer cancel()
+	s.draining.Store(true)
 	s.config.Log.Info("draining", "limit", s.config.Drain)
 	s.loops.Drain(ctx)
 	if err := s.log.Close(); err != nil {

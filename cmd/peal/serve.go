@@ -32,6 +32,7 @@ func newServe() *cobra.Command {
 	f.StringArrayVar(&config.Listen, "listen", nil, "address to listen on, host:port or unix:/path; repeatable (default 127.0.0.1:8080 and [::1]:8080)")
 	f.IntVar(&config.Loop.Loops, "loops", 0, "event loops (default one for each core)")
 	f.BoolVar(&config.Open, "open", false, "allow addresses that others can reach: everybody there may publish and subscribe")
+	f.StringVar(&config.Admin, "admin", "", "address for health, metrics and profiles, as in 127.0.0.1:8081; never public")
 	f.DurationVar(&config.Drain, "drain", 10*time.Second, "how long clients are given when the server ends")
 	f.IntVar(&config.Loop.MaxConnections, "max-connections", 0, "connections at a time (default what the descriptor limit leaves)")
 	f.IntSliceVar(&config.Inherit, "inherit", nil, "number of a listening descriptor inherited from the parent process; repeatable")

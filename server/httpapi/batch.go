@@ -22,7 +22,7 @@ func (f *Front) serveBatch(c *loop.Call, body []byte) {
 		messageLimit: f.deps.MessageLimit, channelLimit: f.deps.ChannelLimit,
 	}
 	copied := bytes.Clone(body)
-	if !f.deps.Workers.try(func() { b.run(copied) }) {
+	if !f.deps.Workers.try(len(copied), func() { b.run(copied) }) {
 		f.refuse(c, errBusy, "")
 		return
 	}

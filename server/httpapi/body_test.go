@@ -20,7 +20,7 @@ func FuzzChunked(f *testing.F) {
 	const head = "POST /publish HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 	h := newHarness(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		h.log.entries = nil
+		h.t, h.log.entries = t, nil
 		c := h.call(head + string(b))
 		if c.Verdict != loop.Reply {
 			return

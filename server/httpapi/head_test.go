@@ -164,7 +164,8 @@ func TestCheckRefusesEvilHeadsAtOnce(t *testing.T) {
 			t.Errorf("%s: n=%d err=%v, want an error with status %d", evil.name, n, err, evil.status)
 			continue
 		}
-		for cut := range evil.head { // an error once found stays, one not yet found is not made up
+		step := 1 + len(evil.head)/1000
+		for cut := 0; cut < len(evil.head); cut += step { // no prefix has an error of its own
 			_, err := h.Check([]byte(evil.head[:cut]))
 			if err != nil && err != error(e) {
 				t.Errorf("%s: first %d bytes: %v, whole: %v", evil.name, cut, err, e)

@@ -8,6 +8,7 @@ import (
 
 	"peal/loop"
 	"peal/loop/ring"
+	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/log"
 )
@@ -266,5 +267,18 @@ func TestQueriesAreRefusedWhenTooManyWait(t *testing.T) {
 	close(h.hub.block)
 	for range later {
 		h.door.wait(t)
+	}
+}
+
+func TestBatchesInTheQueueHoldAtMostSixteenMegabytes(t *testing.T) {
+	h := newHarness(t)
+	wide := httpapi.NewWorkers(0, 1000) // nobody works
+	t.Cleanup(wide.Close)
+	h.front = httpapi.New(httpapi.Deps{Log: h.log, Hub: h.hub, Door: h.door, Workers: wide})
+	in := post("/publish/batch", strings.Repeat(" ", 1<<20))
+	for i := range 17 {
+		if c := h.call(in); (c.Verdict == loop.Later) != (i < 16) {
+			t.Errorf("batch %d: verdict %d", i, c.Verdict)
+		}
 	}
 }

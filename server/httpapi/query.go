@@ -77,7 +77,7 @@ func (f *Front) serveHistory(c *loop.Call, channel string) {
 
 // ask has a worker run job, which answers.
 func (f *Front) ask(c *loop.Call, job func()) {
-	if !f.deps.Workers.try(job) {
+	if !f.deps.Workers.try(0, job) {
 		f.refuse(c, errBusy, "")
 		return
 	}

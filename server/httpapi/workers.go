@@ -1,20 +1,36 @@
 package httpapi
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// maxQueuedBytes bounds the copied bodies that wait or are worked on, however
+// many jobs may be queued.
+const maxQueuedBytes = 16 << 20
 
 // Workers is a small pool of goroutines for requests that could keep a loop
 // busy. All Fronts share it. When its queue is full, requests are refused with
 // 503 and Retry-After.
 type Workers struct {
-	jobs chan func()
+	// Fixed.
+	jobs chan job
 	quit chan struct{}
 	done sync.WaitGroup
+
+	// Shared.
+	bytes atomic.Int64 // of the jobs queued and running
+}
+
+type job struct {
+	run   func()
+	bytes int
 }
 
 // NewWorkers starts n goroutines, which end with Close, behind a queue of that
 // length. Good numbers are 2 and 256.
 func NewWorkers(n, queue int) *Workers {
-	w := &Workers{jobs: make(chan func(), queue), quit: make(chan struct{})}
+	w := &Workers{jobs: make(chan job, queue), quit: make(chan struct{})}
 	for range n {
 		w.done.Go(w.work)
 	}
@@ -24,22 +40,27 @@ func NewWorkers(n, queue int) *Workers {
 func (w *Workers) work() {
 	for {
 		select {
-		case job := <-w.jobs:
-			job()
+		case j := <-w.jobs:
+			j.run()
+			w.bytes.Add(-int64(j.bytes))
 		case <-w.quit:
 			return
 		}
 	}
 }
 
-// try queues job unless the queue is full. It never blocks.
-func (w *Workers) try(job func()) bool {
-	select {
-	case w.jobs <- job:
-		return true
-	default:
-		return false
+// try queues a job that holds that many bytes, and reports whether there was
+// room. It never blocks.
+func (w *Workers) try(bytes int, run func()) bool {
+	if w.bytes.Add(int64(bytes)) <= maxQueuedBytes {
+		select {
+		case w.jobs <- job{run, bytes}:
+			return true
+		default:
+		}
 	}
+	w.bytes.Add(-int64(bytes))
+	return false
 }
 
 // Close ends the workers after the jobs they are at and waits for them. What is

@@ -1,0 +1,110 @@
+package endtoend_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// patience bounds every single wait. It is long because CI machines are slow
+// and nothing waits for it to pass.
+const patience = 30 * time.Second
+
+// pealBinary is the path of the real program.
+var pealBinary string
+
+// TestMain builds the program and fails when tests leave goroutines or
+// processes behind.
+func TestMain(m *testing.M) {
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	// Whatever our children start and abandon becomes our child, so that it is seen.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		fmt.Fprintln(os.Stderr, "become subreaper:", err)
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "peal-endtoend-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	pealBinary = filepath.Join(dir, "peal")
+	if out, err := exec.Command("go", "build", "-o", pealBinary, "peal/cmd/peal").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	code := m.Run()
+	if code != 0 {
+		return code
+	}
+	if left := leakedGoroutines(5 * time.Second); left != "" {
+		fmt.Fprintln(os.Stderr, "goroutines left behind:\n"+left)
+		code = 1
+	}
+	if left := leftChildren(); left != "" {
+		fmt.Fprintln(os.Stderr, "processes left behind:\n"+left)
+		code = 1
+	}
+	return code
+}
+
+// leakedGoroutines returns the stacks of goroutines that do not end within wait.
+func leakedGoroutines(wait time.Duration) string {
+	buffer := make([]byte, 4<<20)
+	for end := time.Now().Add(wait); ; runtime.Gosched() {
+		left := ""
+		for stack := range strings.SplitSeq(string(buffer[:runtime.Stack(buffer, true)]), "\n\n") {
+			// A goroutine that waits for a signal is the runtime's own.
+			if !strings.Contains(stack, "endtoend_test.TestMain") && !strings.Contains(stack, "os/signal.") {
+				left += stack + "\n\n"
+			}
+		}
+		if left == "" || time.Now().After(end) {
+			return left
+		}
+	}
+}
+
+// leftChildren names the processes that are still ours, ended or not.
+func leftChildren() string {
+	if _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); errors.Is(err, unix.ECHILD) {
+		return ""
+	}
+	tasks, _ := filepath.Glob("/proc/self/task/*/children")
+	names := ""
+	for _, task := range tasks {
+		pids, _ := os.ReadFile(task)
+		for _, pid := range strings.Fields(string(pids)) {
+			command, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+			names += pid + " " + strings.ReplaceAll(string(command), "\x00", " ") + "\n"
+		}
+	}
+	return names + "(a zombie, if no other is named)"
+}
+
+// tool returns the path of an outside program, or ends the test: as skipped, or
+// as failed where the machine was said to have it.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path
+	}
+	reason := fmt.Sprintf("%s is not on PATH: install Debian's package (chromium, php-cli)", name)
+	if os.Getenv("PEAL_E2E") == "require" {
+		t.Fatal(reason + "; PEAL_E2E=require says that it must be here")
+	}
+	t.Skip(reason)
+	return ""
+}

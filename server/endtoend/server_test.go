@@ -1,0 +1,137 @@
+package endtoend_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"peal/server"
+)
+
+// peal is a server to be tested and a client for its plain requests.
+type peal struct {
+	t      testing.TB
+	addr   string // host:port
+	url    string // http://host:port
+	client *http.Client
+	stop   func() // ends the server and waits for it; may be called again
+
+	process *exec.Cmd // of the real program; nil for a server in the test
+}
+
+// start runs a server inside the test on a free port.
+func start(t testing.TB) *peal {
+	t.Helper()
+	return startOn(t, "127.0.0.1:0")
+}
+
+func startOn(t testing.TB, listen string) *peal {
+	t.Helper()
+	config := server.Config{Listen: []string{listen}, Log: slog.New(slog.DiscardHandler)}
+	config.Loop.Loops = min(2, runtime.GOMAXPROCS(0))
+	s, err := server.New(config)
+	if err != nil {
+		t.Fatalf("start the server: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }() // ends at stop
+	p := newPeal(t, s.Addrs()[0].String())
+	stopped := false
+	p.stop = func() {
+		t.Helper()
+		if stopped {
+			return
+		}
+		stopped = true
+		p.client.CloseIdleConnections()
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		case <-time.After(patience):
+			t.Error("the server does not end")
+		}
+	}
+	t.Cleanup(p.stop)
+	return p
+}
+
+func newPeal(t testing.TB, addr string) *peal {
+	transport := &http.Transport{DialContext: (&net.Dialer{Timeout: patience}).DialContext}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &peal{t: t, addr: addr, url: "http://" + addr, client: &http.Client{Transport: transport, Timeout: patience}}
+}
+
+// launch runs the real program with `serve` and these flags.
+func launch(t testing.TB, flags ...string) *peal {
+	t.Helper()
+	cmd := exec.Command(pealBinary, append([]string{"serve"}, flags...)...)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	// If the test dies, the server must not stay.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(stdout)
+	first, err := lines.ReadString('\n')
+	addr, ok := strings.CutPrefix(strings.TrimSpace(first), "Peal listens on ")
+	if err != nil || !ok {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		t.Fatalf("peal serve says %q (%v), stderr: %s", first, err, stderr.String())
+	}
+	p := newPeal(t, addr)
+	p.process = cmd
+	waited := false
+	p.stop = func() {
+		if waited {
+			return
+		}
+		waited = true
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()         // killed: nothing to learn from it
+	}
+	t.Cleanup(p.stop)
+	go func() { _, _ = io.Copy(io.Discard, lines) }() // ends with the process
+	return p
+}
+
+// signal sends the process a signal.
+func (p *peal) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.process.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// exitCode waits until the process ends and returns its exit code.
+func (p *peal) exitCode() int {
+	p.t.Helper()
+	timer := time.AfterFunc(patience, func() { _ = p.process.Process.Kill() })
+	defer timer.Stop()
+	err := p.process.Wait()
+	p.stop = func() {}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		p.t.Errorf("wait for peal: %v", err)
+	}
+	return p.process.ProcessState.ExitCode()
+}
