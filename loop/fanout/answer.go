@@ -26,7 +26,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	if fromStrip && m.flags&flagForeign == 0 {
 		a.Messages, a.Sequence = f.fromIndex(v, m)
 	} else {
-		upto, o := f.readMerged(slot, v, m.position, v.most+1, f.limits.AnswerBytes)
+		upto, o := f.readMerged(slot, v, m.position, int(v.most)+1, f.limits.AnswerBytes)
 		if o == wait {
 			f.waiting = append(f.waiting, slot)
 			return false
@@ -38,9 +38,9 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		clear(f.scratch.merged)
 		if m.flags&flagForeign != 0 {
 			f.scratch.gaps = f.scratch.gaps[:0]
-			for _, c := range v.channels {
+			v.channels(func(_ int, c *channel) {
 				f.scratch.gaps = append(f.scratch.gaps, Gap{Channel: c.name, To: m.position, Foreign: true})
-			}
+			})
 			f.stats.Gaps++
 		}
 	}
@@ -77,7 +77,7 @@ func (f *Fan) fromIndex(v *view, m *member) ([]*ring.Message, uint64) {
 	s := v.pass.live
 	all := f.scratch.merged[:0]
 	for _, p := range s.index[s.after(m.position):] {
-		if len(all) > v.most {
+		if len(all) > int(v.most) {
 			break
 		}
 		if !p.message.Barred(m.session) {
@@ -96,7 +96,7 @@ func (f *Fan) take(v *view, m *member, all []*ring.Message, covered uint64) ([]*
 	out := f.scratch.answer[:0]
 	bytes := 0
 	for i, msg := range all {
-		if len(out) == v.most || bytes >= f.limits.AnswerBytes {
+		if len(out) == int(v.most) || bytes >= f.limits.AnswerBytes {
 			covered = all[i-1].Sequence
 			break
 		}

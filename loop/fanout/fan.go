@@ -112,9 +112,9 @@ func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err erro
 	}
 	v := f.find(s.Channels, s.Encoding, s.OneShot)
 	if s.OneShot && v.most == 0 {
-		v.most = f.limits.AnswerMessages
+		v.most = uint16(min(f.limits.AnswerMessages, maxMost))
 		if s.Most > 0 {
-			v.most = min(v.most, s.Most)
+			v.most = uint16(min(int(v.most), s.Most))
 		}
 	}
 	f.join(slot, m, v)
@@ -147,8 +147,10 @@ func (f *Fan) applyTo(name string, m *ring.Message) {
 	for v := c.solo; v != nil; v = v.nextSolo {
 		f.add(v, m)
 	}
-	for _, l := range c.multi {
-		f.add(l.view, m)
+	if c.multi != nil {
+		for _, l := range *c.multi {
+			f.add(l.view, m)
+		}
 	}
 }
 

@@ -35,14 +35,12 @@ func (f *Fan) readMerged(slot uint32, v *view, position uint64, count, bytes int
 	all := f.scratch.merged[:0]
 	f.scratch.gaps = f.scratch.gaps[:0]
 	quiet := f.quiet[slot]
-	for i, c := range v.channels {
+	beyond := false
+	v.channels(func(i int, c *channel) {
 		msgs, discarded, more := f.source.Read(f.scratch.messages[:0], c.name, position, f.applied, count, bytes)
 		f.scratch.messages = msgs
 		if discarded > position && (quiet == nil || discarded > quiet[i]) {
-			if discarded > f.applied {
-				f.scratch.merged = all
-				return 0, wait
-			}
+			beyond = beyond || discarded > f.applied
 			f.scratch.gaps = append(f.scratch.gaps, Gap{Channel: c.name, From: position, To: discarded})
 		}
 		all = append(all, msgs...)
@@ -50,8 +48,13 @@ func (f *Fan) readMerged(slot uint32, v *view, position uint64, count, bytes int
 			upto = min(upto, msgs[len(msgs)-1].Sequence) // at least one was read
 		}
 		clear(msgs)
+	})
+	if beyond {
+		clear(all)
+		f.scratch.merged = all[:0]
+		return 0, wait
 	}
-	if len(v.channels) > 1 {
+	if v.width() > 1 {
 		slices.SortFunc(all, func(a, b *ring.Message) int { return cmp.Compare(a.Sequence, b.Sequence) })
 		all = slices.Compact(all) // a message on several of the channels
 	}
@@ -103,15 +106,15 @@ func (f *Fan) readBack(slot uint32, m *member, v *view) *strip {
 func (f *Fan) addGaps(slot uint32, m *member, v *view, s *strip) bool {
 	f.stats.Gaps++
 	b := f.scratch.bytes[:0]
-	told := make([]uint64, len(v.channels))
+	told := make([]uint64, v.width())
 	copy(told, f.quiet[slot])
 	for _, g := range f.scratch.gaps {
 		b = f.encoder.AppendGap(b, v.encoding, g)
-		for i, c := range v.channels {
+		v.channels(func(i int, c *channel) {
 			if c.name == g.Channel {
 				told[i] = g.To
 			}
-		}
+		})
 	}
 	f.scratch.bytes = b
 	if len(b) > 0 {

@@ -41,6 +41,8 @@ const (
 	// viewQuantum is how many members of one view are visited before the next
 	// view, or who is behind, has a turn.
 	viewQuantum = 64
+	// maxMost is the greatest number of messages in one poll's answer.
+	maxMost = 1<<16 - 1
 	// backViews is how many views may keep a strip of history at a time.
 	backViews = 64
 )

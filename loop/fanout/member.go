@@ -102,7 +102,7 @@ func (f *Fan) Held(slot uint32) (half, private int) {
 }
 
 // FirstChannel is the first channel of the member's subscription.
-func (f *Fan) FirstChannel(slot uint32) string { return f.views[f.member(slot).view].channels[0].name }
+func (f *Fan) FirstChannel(slot uint32) string { return f.views[f.member(slot).view].first().name }
 
 // Revive lets private bytes be written to a member that an event declared
 // finished (Gapped), so that it can be told why.

@@ -7,10 +7,11 @@ import (
 )
 
 // channel is what one loop knows of a channel: the views that contain it.
+// Most channels have one view; 32 bytes then, beside the name.
 type channel struct {
 	name  string
-	solo  *view  // views of this channel alone, one for each encoding in use, linked by nextSolo
-	multi []link // views of several channels
+	solo  *view   // views of this channel alone, one for each encoding in use, linked by nextSolo
+	multi *[]link // views of several channels, nil for none
 }
 
 // link is one view's membership in a channel; part is the index of the channel
@@ -20,21 +21,55 @@ type link struct {
 	part int
 }
 
-// view is a set of channels in one encoding, and the members that receive it.
+// view is a set of channels in one encoding, and the members that receive it:
+// 80 bytes, because there may be one for each connection.
 type view struct {
 	// Fixed at creation.
 	number   uint32
 	encoding ring.Encoding
 	oneShot  bool // polls: a member leaves with its first answer
-	most     int  // polls: messages in one answer
-	channels []*channel
-	places   []uint32 // several channels: index of this view in channels[i].multi
-	key      string   // several channels: key in Fan.multi
+	most     uint16
+	only     *channel // the channel, if it is one
+	several  *several // the channels, if they are more
 	nextSolo *view
 
 	head    uint64   // newest sequence of a message on these channels that was applied
 	members []uint32 // slots
 	pass    *pass    // while there is something to send
+}
+
+// several is what a view of more than one channel has besides.
+type several struct {
+	channels []*channel
+	places   []uint32 // index of the view in channels[i].multi
+	key      string   // in Fan.multi
+}
+
+// channels calls f for each channel of the view, with its index.
+func (v *view) channels(f func(i int, c *channel)) {
+	if v.several == nil {
+		f(0, v.only)
+		return
+	}
+	for i, c := range v.several.channels {
+		f(i, c)
+	}
+}
+
+// width is the number of channels of the view.
+func (v *view) width() int {
+	if v.several == nil {
+		return 1
+	}
+	return len(v.several.channels)
+}
+
+// first is the first channel of the view.
+func (v *view) first() *channel {
+	if v.several == nil {
+		return v.only
+	}
+	return v.several.channels[0]
 }
 
 // pass is the work on one view: the strips, and who is still to be visited. A
@@ -126,7 +161,7 @@ func (f *Fan) find(names []string, k ring.Encoding, oneShot bool) *view {
 			}
 		}
 		v := f.newView(k, oneShot)
-		v.channels = []*channel{c}
+		v.only = c
 		v.nextSolo, c.solo = c.solo, v
 		return v
 	}
@@ -135,13 +170,16 @@ func (f *Fan) find(names []string, k ring.Encoding, oneShot bool) *view {
 		return v
 	}
 	v := f.newView(k, oneShot)
-	v.key = key
+	v.several = &several{key: key}
 	f.multi[key] = v
 	for i, n := range names {
 		c := f.channel(n)
-		v.channels = append(v.channels, c)
-		v.places = append(v.places, uint32(len(c.multi)))
-		c.multi = append(c.multi, link{v, i})
+		if c.multi == nil {
+			c.multi = new([]link)
+		}
+		v.several.channels = append(v.several.channels, c)
+		v.several.places = append(v.several.places, uint32(len(*c.multi)))
+		*c.multi = append(*c.multi, link{v, i})
 	}
 	return v
 }
@@ -172,8 +210,8 @@ func (f *Fan) newView(k ring.Encoding, oneShot bool) *view {
 
 // dropView forgets a view without members.
 func (f *Fan) dropView(v *view) {
-	if v.key == "" {
-		c := v.channels[0]
+	if v.several == nil {
+		c := v.only
 		for p := &c.solo; *p != nil; p = &(*p).nextSolo {
 			if *p == v {
 				*p = v.nextSolo
@@ -182,14 +220,9 @@ func (f *Fan) dropView(v *view) {
 		}
 		f.dropChannel(c)
 	} else {
-		delete(f.multi, v.key)
-		for i, c := range v.channels {
-			end := len(c.multi) - 1
-			moved := c.multi[end]
-			c.multi[v.places[i]] = moved
-			moved.view.places[moved.part] = v.places[i]
-			c.multi[end] = link{}
-			c.multi = c.multi[:end]
+		delete(f.multi, v.several.key)
+		for i, c := range v.several.channels {
+			c.unlink(v.several.places[i])
 			f.dropChannel(c)
 		}
 	}
@@ -202,8 +235,21 @@ func (f *Fan) dropView(v *view) {
 	f.stats.Views--
 }
 
+// unlink removes the view at place; the last one moves there.
+func (c *channel) unlink(place uint32) {
+	all := *c.multi
+	end := len(all) - 1
+	moved := all[end]
+	all[place] = moved
+	moved.view.several.places[moved.part] = place
+	all[end] = link{}
+	if *c.multi = all[:end]; end == 0 {
+		c.multi = nil
+	}
+}
+
 func (f *Fan) dropChannel(c *channel) {
-	if c.solo == nil && len(c.multi) == 0 {
+	if c.solo == nil && c.multi == nil {
 		delete(f.channels, c.name)
 	}
 }
@@ -218,9 +264,7 @@ func (f *Fan) join(slot uint32, m *member, v *view) {
 	if v.pass != nil {
 		v.pass.left = len(v.members)
 	}
-	for _, c := range v.channels {
-		f.source.Join(c.name)
-	}
+	v.channels(func(_ int, c *channel) { f.source.Join(c.name) })
 }
 
 // leave takes the member out of its view, if it is in one.
@@ -238,9 +282,7 @@ func (f *Fan) leave(slot uint32, m *member) {
 	v.members = v.members[:end]
 	m.view = 0
 	delete(f.quiet, slot)
-	for _, c := range v.channels {
-		f.source.Leave(c.name)
-	}
+	v.channels(func(_ int, c *channel) { f.source.Leave(c.name) })
 	if end == 0 {
 		f.dropView(v)
 		return
