@@ -11,11 +11,12 @@ type Log interface {
 
 	// Append accepts the batch as a whole or not at all and never blocks. The
 	// engine owns the entries from then on: it fills in Sequence and, where it
-	// is zero, Time. done is called exactly once after an accepted batch is as
-	// durable as the engine promises, in append order, with nil or the reason
-	// why the batch was lost; it may run before Append returns and on any
-	// goroutine, so it must not block. Entries keep their place: batch[i].Sequence
-	// is valid when done runs.
+	// is zero, Time. It keeps neither batch nor done once done has run.
+	//
+	// done is called exactly once after an accepted batch is as durable as the
+	// engine promises, with nil or the reason why the batch was lost; batch[i].Sequence
+	// is valid then. It may run before Append returns and on any goroutine, so it
+	// must not block. Batches that one goroutine appends are done in that order.
 	//
 	// ErrFull: the slowest reader is too far behind; try again later.
 	// ErrClosed: the log is closed.

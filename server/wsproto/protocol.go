@@ -16,7 +16,7 @@ const Raw = "peal.raw"
 
 // Protocols lists the subprotocols that can be negotiated.
 //
-// peal.v1 arrives in the next issue: it is added here and in ParseFormat.
+// A further one (peal.v1) is added here and in ParseFormat.
 func Protocols() []string { return protocols[:] }
 
 var protocols = [...]string{Raw}
