@@ -45,9 +45,9 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		}
 	}
 	a.Gaps = f.scratch.gaps
-	if len(a.Messages) == 0 && len(a.Gaps) == 0 {
+	if len(a.Messages) == 0 && len(a.Gaps) == 0 && m.flags&flagExpired == 0 {
 		m.position = max(m.position, a.Sequence)
-		f.again(slot, m, v)
+		f.again(slot, m)
 		return false
 	}
 	f.stats.Deliveries += uint64(len(a.Messages))
@@ -144,7 +144,8 @@ func (f *Fan) Expire(slot uint32) bool {
 	}
 	v := f.views[m.view]
 	if m.position < v.head {
-		f.queueBehind(slot, m) // something came at the last moment
+		m.flags |= flagExpired // something came at the last moment, if it may have it
+		f.queueBehind(slot, m)
 		return true
 	}
 	b := f.encoder.AppendAnswer(nil, v.encoding, Answer{Sequence: f.Position(slot), Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0})

@@ -30,6 +30,8 @@ type Fan struct {
 	freeLanes  []uint32
 	freePasses []*pass
 	freeStrips []*strip
+	retired    []*strip // of history, replaced or for one reader: free when the sender has reported
+	pooled     int      // bytes of memory in freeStrips
 
 	dirty   queue    // views with something to send
 	behind  queue    // members that catch up, or have a lane to empty
@@ -40,7 +42,8 @@ type Fan struct {
 	flights     []flight // by ticket, reset when none is out
 	outstanding int
 	stalls      uint64 // counts sockets that became full, to know who stalled first
-	held        int
+	held        int    // bytes in lanes
+	doomed      int    // of these, in lanes of members that were given up but not detached yet
 	happened    []event
 	scratch     scratch
 	stats       Stats
@@ -101,7 +104,7 @@ func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err erro
 	if m.view != 0 {
 		return 0, ErrSubscribed
 	}
-	m.flags &^= flagIgnoreGap | flagClose | flagHeadOnly | flagForeign
+	m.flags &^= flagIgnoreGap | flagClose | flagHeadOnly | flagForeign | flagExpired
 	for _, o := range []struct {
 		on   bool
 		flag uint16

@@ -1,18 +1,22 @@
 package fanout
 
-import "slices"
+import (
+	"slices"
+
+	"peal/loop/ring"
+)
 
 // flight is one send that was queued and not yet reported.
 type flight struct {
-	slot   uint32
-	void   bool   // the member went away meanwhile
-	lane   bool   // bytes are the member's lane's
-	view   *view  // the view that strip belongs to; nil with lane and for answers
-	strip  *strip // pieces from..to of it
-	from   int
-	to     int
-	bytes  []byte
-	answer bool
+	bytes    []byte
+	strip    *strip // pieces from..to of it; nil with lane and for answers
+	from, to uint32
+	slot     uint32
+	encoding ring.Encoding // of strip
+	void     bool          // the member went away meanwhile
+	stale    bool          // its subscription ended meanwhile: the position is another's
+	lane     bool          // bytes are the member's lane's
+	answer   bool
 }
 
 // event is something to tell the loop at the end of the turn.
@@ -43,8 +47,10 @@ func (f *Fan) Flush(budget int) (more bool) {
 	}
 	f.waiting = f.waiting[:0]
 	visits := 16 * budget
-	for budget > 0 && visits > 0 && (!f.behind.empty() || !f.dirty.empty()) {
-		for n := min(viewQuantum, f.behind.len()); n > 0; n-- {
+	turns := f.behind.len() // who made progress and is queued again has had its turn
+	for budget > 0 && visits > 0 && (turns > 0 || !f.dirty.empty()) {
+		n := min(viewQuantum, turns)
+		for turns -= n; n > 0; n-- {
 			slot := f.behind.pop()
 			visits--
 			if f.advance(slot, f.member(slot)) {
@@ -56,7 +62,7 @@ func (f *Fan) Flush(budget int) (more bool) {
 			budget -= sent
 			visits -= seen
 		}
-		if f.outstanding >= batchSends || f.behind.empty() && f.dirty.empty() {
+		if f.outstanding >= batchSends || turns == 0 && f.dirty.empty() {
 			f.sender.Flush(f.report)
 			f.endPasses()
 		}
@@ -67,6 +73,7 @@ func (f *Fan) Flush(budget int) (more bool) {
 	f.endPasses()
 	if f.behind.empty() {
 		f.dropBacks()
+		f.endPasses()
 	}
 	f.deliver()
 	return f.Pending()
@@ -111,9 +118,14 @@ func (f *Fan) visitSome(number uint32) (sent, seen int) {
 }
 
 func (f *Fan) endPasses() {
-	if f.outstanding > 0 || len(f.ending) == 0 {
+	if f.outstanding > 0 {
 		return
 	}
+	for i, s := range f.retired {
+		f.freeStrip(s)
+		f.retired[i] = nil
+	}
+	f.retired = f.retired[:0]
 	for _, n := range f.ending {
 		if v := f.views[n]; v != nil {
 			f.endPass(v)
@@ -158,7 +170,7 @@ func (f *Fan) send(slot uint32, m *member, v *view) bool {
 		return f.answer(slot, m, v)
 	}
 	s := v.holding(m.position)
-	if s == nil || s.told != nil && f.quiet[slot] != nil {
+	if s == nil || s.told != nil && m.flags&flagQuiet != 0 {
 		if s = f.readBack(slot, m, v); s == nil {
 			return false
 		}
@@ -192,14 +204,14 @@ func (f *Fan) launch(slot uint32, m *member, v *view, s *strip) bool {
 	}
 	if from == to { // nothing for this member in the rest of it
 		m.position = max(m.position, s.last)
-		f.again(slot, m, v)
+		f.again(slot, m)
 		return false
 	}
 	if from > 0 {
 		m.position = max(m.position, s.index[from-1].sequence)
 	}
 	b := s.bytes[s.start(from):s.index[to-1].end]
-	f.fly(m, flight{slot: slot, view: v, strip: s, from: from, to: to, bytes: b})
+	f.fly(m, flight{slot: slot, encoding: v.encoding, strip: s, from: uint32(from), to: uint32(to), bytes: b})
 	return true
 }
 
@@ -250,43 +262,60 @@ func (f *Fan) stripSent(l *flight, m *member, n int) {
 	f.stats.Sends++
 	f.stats.Bytes += uint64(n)
 	s := l.strip
-	if s.told != nil && l.from == 0 && n > 0 && m.view == l.view.number {
+	if s.told != nil && l.from == 0 && n > 0 && !l.stale {
 		f.quiet[l.slot] = s.told // not to be told twice
+		m.flags |= flagQuiet
 	}
 	if n == len(l.bytes) {
 		f.stats.Deliveries += uint64(l.to - l.from)
-		m.position = s.index[l.to-1].sequence
-		if l.to == len(s.index) {
-			m.position = max(m.position, s.last)
+		position := s.index[l.to-1].sequence
+		if int(l.to) == len(s.index) {
+			position = max(position, s.last)
 		}
-		f.again(l.slot, m, l.view)
+		l.moveTo(m, position)
+		f.again(l.slot, m)
 		return
 	}
-	offset := s.start(l.from) + uint32(n)
+	offset := s.start(int(l.from)) + uint32(n)
 	i := s.holding(offset)
-	f.stats.Deliveries += uint64(i - l.from)
-	if i > l.from {
-		m.position = s.index[i-1].sequence
+	f.stats.Deliveries += uint64(i - int(l.from))
+	if i > int(l.from) {
+		l.moveTo(m, s.index[i-1].sequence)
 	}
 	if begin := s.start(i); offset > begin { // half-sent: it is finished before anything else
 		rest := s.bytes[offset:s.index[i].end]
 		if msg := s.index[i].message; msg != nil {
-			rest = msg.Encoded(l.view.encoding, f.encode)[offset-begin:]
+			rest = msg.Encoded(l.encoding, f.encode)[offset-begin:]
 		} else {
 			rest = slices.Clone(rest)
 		}
-		m.position = s.index[i].sequence
+		l.moveTo(m, s.index[i].sequence)
 		f.stats.Deliveries++
 		f.holdRest(l.slot, m, rest)
 	}
 	f.full(l.slot, m)
 }
 
-// again queues the member if there is more for it.
-func (f *Fan) again(slot uint32, m *member, v *view) {
-	if m.lane != 0 || m.view == v.number && m.position < v.head {
+// moveTo moves the member's position, unless it has subscribed anew since.
+func (l *flight) moveTo(m *member, position uint64) {
+	if !l.stale {
+		m.position = position
+	}
+}
+
+// again queues the member if there is more for it. What it was told of, or
+// asked not to be told of, is forgotten when it is past all of that.
+func (f *Fan) again(slot uint32, m *member) {
+	if m.lane != 0 || m.view != 0 && m.position < f.views[m.view].head {
 		f.queueBehind(slot, m)
-	} else if len(f.quiet) > 0 {
+	} else if m.flags&flagQuiet != 0 && m.position >= slices.Max(f.quiet[slot]) {
+		f.forget(slot, m)
+	}
+}
+
+func (f *Fan) forget(slot uint32, m *member) {
+	if m.flags&flagQuiet != 0 {
+		m.flags &^= flagQuiet
 		delete(f.quiet, slot)
 	}
 }
@@ -302,6 +331,11 @@ func (f *Fan) kill(slot uint32, m *member, why eventKind, err error) {
 		return
 	}
 	m.flags |= flagDead
+	if m.lane != 0 {
+		l := &f.lanes[m.lane]
+		l.doomed = len(l.half) + len(l.buf)
+		f.doomed += l.doomed
+	}
 	f.tell(why, slot, m, err)
 }
 

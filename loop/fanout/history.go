@@ -94,7 +94,7 @@ func (f *Fan) readBack(slot uint32, m *member, v *view) *strip {
 	if s.empty() {
 		m.position = max(m.position, s.last)
 		f.freeStrip(s)
-		f.again(slot, m, v)
+		f.again(slot, m)
 		return nil
 	}
 	f.keepBack(v, s)
@@ -133,6 +133,7 @@ func (f *Fan) addGaps(slot uint32, m *member, v *view, s *strip) bool {
 // one that serves only its first reader, live until the sender has reported.
 func (f *Fan) keepBack(v *view, s *strip) {
 	if s.private || len(v.members) == 1 {
+		f.retire(s)
 		return
 	}
 	p := v.startPass(f)
@@ -143,7 +144,18 @@ func (f *Fan) keepBack(v *view, s *strip) {
 		}
 		f.backs = append(f.backs, v.number)
 	}
+	if p.back != nil {
+		f.retire(p.back)
+	}
 	p.back = s
+}
+
+// retire lets s go once the sender has reported; with a late sender, whose
+// reports may be long in coming, the collector takes what is more than a batch.
+func (f *Fan) retire(s *strip) {
+	if len(f.retired) < batchSends {
+		f.retired = append(f.retired, s)
+	}
 }
 
 // dropBacks lets all strips of history go.
@@ -158,7 +170,8 @@ func (f *Fan) dropBacks() {
 		if v == nil || v.pass == nil || v.pass.back == nil {
 			continue
 		}
-		v.pass.back = nil // for the collector: a flight may still need it
+		f.retire(v.pass.back)
+		v.pass.back = nil
 		f.endPass(v)
 	}
 }
@@ -184,6 +197,7 @@ func (f *Fan) resolve(slot uint32, s *Subscription) uint64 {
 			_, quiet[i], _ = f.source.Read(nil, c, head, head, 1, 1)
 		}
 		f.quiet[slot] = quiet
+		f.member(slot).flags |= flagQuiet
 	}
 	return position
 }

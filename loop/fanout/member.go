@@ -11,6 +11,8 @@ const (
 	flagHeadOnly         // poll by HEAD
 	flagDead             // an event said so; nothing is sent any more
 	flagAnswering        // the answer of a poll is on its way: Idle is owed
+	flagExpired          // poll: its time is up, so it is answered even with nothing
+	flagQuiet            // quiet has an entry
 	flagForeign          // poll with a cursor that means nothing here: the answer says gap
 )
 
@@ -106,7 +108,16 @@ func (f *Fan) FirstChannel(slot uint32) string { return f.views[f.member(slot).v
 
 // Revive lets private bytes be written to a member that an event declared
 // finished (Gapped), so that it can be told why.
-func (f *Fan) Revive(slot uint32) { f.member(slot).flags &^= flagDead }
+func (f *Fan) Revive(slot uint32) {
+	m := f.member(slot)
+	m.flags &^= flagDead
+	f.leave(slot, m) // or the next message would find the same gap
+	if m.lane != 0 {
+		l := &f.lanes[m.lane]
+		f.doomed -= l.doomed
+		l.doomed = 0
+	}
+}
 
 // Writable says that the member's socket has room again.
 func (f *Fan) Writable(slot uint32) {

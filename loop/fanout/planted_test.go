@@ -77,8 +77,8 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"if len(",
 		}}},
 		{"who made progress is not queued again", "flush.go", []patch{{
-			"if m.lane != 0 || m.view == v.number && m.position < v.head {",
-			"if m.lane != 0 {",
+			"func (f *Fan) queueBehind(slot uint32, m *member) {\n\tif ",
+			"func (f *Fan) queueBehind(slot uint32, m *member) {\n\tif m.lane == 0 && m.flags&flagFull == 0 && f.outstanding > 0 || ",
 		}}},
 	} {
 		t.Run(strings.ReplaceAll(bug.name, " ", "-"), func(t *testing.T) {

@@ -4,13 +4,17 @@ package fanout
 // beyond the cut (one large message) is dropped instead. While the sender still
 // holds bytes, nothing is reused: the collector takes it.
 
-const poolKeeps = 256
+const (
+	poolKeeps  = 16 << 10 // passes and strips: about 250 B each without memory
+	poolMemory = 4 << 20  // bytes of strips' memory among them
+)
 
 func (f *Fan) newStrip(base uint64) *strip {
 	var s *strip
 	if n := len(f.freeStrips); n > 0 {
 		s = f.freeStrips[n-1]
 		f.freeStrips = f.freeStrips[:n-1]
+		f.pooled -= s.kept()
 	} else {
 		s = new(strip)
 	}
@@ -18,11 +22,18 @@ func (f *Fan) newStrip(base uint64) *strip {
 	return s
 }
 
+// kept is the memory of an unused strip beyond what each of them has.
+func (s *strip) kept() int { return cap(s.memory) + 24*max(0, cap(s.index)-8) }
+
 func (f *Fan) freeStrip(s *strip) {
 	if f.outstanding > 0 || len(f.freeStrips) >= poolKeeps || cap(s.memory) > 4*f.limits.StripBytes {
 		return
 	}
 	s.reset(0)
+	if f.pooled+s.kept() > poolMemory {
+		s.memory, s.index = nil, nil
+	}
+	f.pooled += s.kept()
 	f.freeStrips = append(f.freeStrips, s)
 }
 

@@ -25,11 +25,6 @@ const (
 	encPoll1                      // a poll, one message
 )
 
-// reviewed is for what the simulation found and the package does not do yet:
-// that a stream may change its channels while a late sender still holds bytes of
-// the old ones; that nobody is closed for a gap from before an "earliest".
-const reviewed = false
-
 // text is how the simulation writes a message; long ones are half-sent often.
 func text(m *ring.Message) string {
 	pad := strings.Repeat("x", int(m.Sequence*7%41))
@@ -279,9 +274,7 @@ func (s *sim) Gapped(slot uint32) {
 	real := false
 	for ch := range c.channels {
 		at := c.position
-		if reviewed {
-			at = max(at, c.quiet[ch])
-		}
+		at = max(at, c.quiet[ch])
 		real = real || s.hist.discarded[ch] > at
 	}
 	if !real {
@@ -349,9 +342,6 @@ func (s *sim) resubscribe(c *simClient) {
 	s.decode(c)
 	for i := range s.out.queue {
 		if s.out.queue[i].socket == int32(c.session) {
-			if !reviewed {
-				return
-			}
 			s.out.queue[i].old = true
 		}
 	}
@@ -691,6 +681,9 @@ func (s *sim) idle() {
 		if !s.fan.CaughtUp(c.slot) {
 			s.fail("%s: nothing to do, but it has not caught up", c.name)
 		}
+	}
+	if n := s.fan.Passes(); n > 0 {
+		s.fail("nothing to do, but %d views keep strips", n)
 	}
 }
 

@@ -102,6 +102,10 @@ func (f *Fan) add(v *view, m *ring.Message) {
 		p.live.reset(v.head) // the pass began with history; this begins where the view stands
 	}
 	if v.oneShot {
+		if len(p.live.index) >= f.limits.AnswerMessages*4 {
+			f.cut(p)
+			p.covered = reply{}
+		}
 		p.live.note(m)
 	} else {
 		b := m.Encoded(v.encoding, f.encode)
@@ -261,7 +265,7 @@ func (f *Fan) join(slot uint32, m *member, v *view) {
 		v.members = make([]uint32, 0, 1)
 	}
 	v.members = append(v.members, slot)
-	if v.pass != nil {
+	if v.pass != nil && v.pass.queued {
 		v.pass.left = len(v.members)
 	}
 	v.channels(func(_ int, c *channel) { f.source.Join(c.name) })
@@ -281,13 +285,20 @@ func (f *Fan) leave(slot uint32, m *member) {
 	}
 	v.members = v.members[:end]
 	m.view = 0
-	delete(f.quiet, slot)
+	f.forget(slot, m)
+	if m.flags&flagFlying != 0 {
+		for i := range f.flights {
+			if l := &f.flights[i]; l.slot == slot {
+				l.stale = true
+			}
+		}
+	}
 	v.channels(func(_ int, c *channel) { f.source.Leave(c.name) })
 	if end == 0 {
 		f.dropView(v)
 		return
 	}
-	if v.pass != nil {
+	if v.pass != nil && v.pass.queued {
 		v.pass.left = len(v.members) // the one that moved may not have been visited
 	}
 	if c := cap(v.members); c > 64 && c > 4*len(v.members) {

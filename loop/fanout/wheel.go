@@ -3,8 +3,10 @@ package fanout
 // wheelSlots is the circumference: timers further away go round again.
 const wheelSlots = 256
 
-// nobody ends a list; slot numbers are stored plus one so that zero is nobody.
-const nobody = 0
+const (
+	nobody = 0          // ends a list; slot numbers are stored plus one
+	first  = ^uint32(0) // prev of the first of a list
+)
 
 // Wheel keeps one timer for each slot of a loop: set, cleared and moved in
 // constant time, 12 bytes a slot, no pointers. Its unit is the tick; who turns
@@ -18,29 +20,30 @@ type Wheel struct {
 }
 
 type wheelNode struct {
-	next, prev uint32 // neighbours plus one in the list of at; both zero and at zero: not armed
-	at         uint32 // tick of firing, 0 for not armed
+	next, prev uint32 // neighbours plus one in the list of at; prev is nobody if not armed
+	at         uint32 // tick of firing; any, because ticks begin again at zero
 }
 
 // NewWheel returns a wheel that stands at tick now.
 func NewWheel(now uint32) *Wheel { return &Wheel{now: now} }
 
 // Set arms the timer of slot to fire at tick at, instead of what it was armed
-// for. A tick that has passed fires at the next one.
+// for. A tick that has passed fires at the next one; ticks wrap around, and one
+// is ahead if it is less than 1<<31 ahead.
 func (w *Wheel) Set(slot, at uint32) {
 	for int(slot) >= len(w.nodes) {
 		w.nodes = append(w.nodes, make([]wheelNode, max(256, len(w.nodes)/2))...)
 	}
 	n := &w.nodes[slot]
-	if at <= w.now {
+	if int32(at-w.now) <= 0 {
 		at = w.now + 1
 	}
-	if n.at == at {
+	if n.prev != nobody && n.at == at {
 		return
 	}
 	w.Clear(slot)
 	head := &w.heads[at%wheelSlots]
-	*n = wheelNode{next: *head, at: at}
+	*n = wheelNode{next: *head, prev: first, at: at}
 	if *head != nobody {
 		w.nodes[*head-1].prev = slot + 1
 	}
@@ -50,11 +53,11 @@ func (w *Wheel) Set(slot, at uint32) {
 
 // Clear disarms the timer of slot, if it is armed.
 func (w *Wheel) Clear(slot uint32) {
-	if int(slot) >= len(w.nodes) || w.nodes[slot].at == 0 {
+	if int(slot) >= len(w.nodes) || w.nodes[slot].prev == nobody {
 		return
 	}
 	n := w.nodes[slot]
-	if n.prev != nobody {
+	if n.prev != first {
 		w.nodes[n.prev-1].next = n.next
 	} else {
 		w.heads[n.at%wheelSlots] = n.next
@@ -86,7 +89,7 @@ func (w *Wheel) Advance(now uint32, fire func(slot uint32)) {
 			w.due = append(w.due, list-1)
 		}
 		for _, slot := range w.due {
-			if at := w.nodes[slot].at; at != 0 && int32(at-w.now) <= 0 {
+			if n := &w.nodes[slot]; n.prev != nobody && int32(n.at-w.now) <= 0 {
 				w.Clear(slot)
 				fire(slot)
 			}
