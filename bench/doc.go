@@ -1,0 +1,21 @@
+// Package bench measures servers end to end, with loadtest as the client: every
+// row of the design's table of numbers, Peal against the ceiling in interleaved
+// pairs.
+//
+// Its nouns:
+//
+//   - A Launcher starts a Server, a fresh one for each sample. Command is the
+//     launcher for anything that is a program: Peal, the ceiling, a peer.
+//   - The ceiling (ceiling/ceiling.c) is the least that a broadcaster can do on
+//     this kernel: a Peal far above it is a defect of the ceiling.
+//   - An Experiment measures one or several Rows together; its side A is what
+//     the target is about, its side B, where there is one, what A is compared
+//     with. Samples are taken in turns, A B B A A B …, so that a slow minute of
+//     the machine falls on both.
+//   - A Sample in which a message was lost, repeated or reordered is an error
+//     and not a number.
+//
+// The command that uses it is bench/run, started by scripts/bench.sh.
+//
+// Concurrency: one experiment at a time, on one goroutine.
+package bench

@@ -1,0 +1,257 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"peal/loadtest"
+)
+
+// idleExperiments read the server's memory with nothing going on. The
+// collector keeps its defaults and is not asked to run: what is resident after
+// the settling time is what an operator would see.
+func (c *Config) idleExperiments() []Experiment {
+	var all []Experiment
+	for _, before := range [][]string{nil, {"/", "/channels"}} {
+		for _, t := range []struct {
+			transport loadtest.Transport
+			name      string
+		}{{loadtest.WebSocket, "WebSocket"}, {loadtest.SSE, "SSE"}, {loadtest.Poll, "waiting poll"}} {
+			key, what := "idle-"+string(t.transport), "resident bytes per idle connection, "+t.name
+			if before != nil {
+				key, what = key+"-after", what+", had other requests before"
+			}
+			all = append(all, Experiment{
+				Key:  key,
+				Rows: []Row{{What: what, Unit: "bytes", Target: Target{Of: Value, AtMost: true, Limit: 640}}},
+				A: func(ctx context.Context) (Sample, error) {
+					bytes, err := c.perConnection(ctx, loadtest.Spec{Transport: t.transport, Requests: before, Channels: 1})
+					return Sample{bytes}, err
+				},
+			})
+		}
+	}
+	return all
+}
+
+// perConnection opens Many connections and returns the growth of anonymous
+// resident memory for each.
+func (c *Config) perConnection(ctx context.Context, spec loadtest.Spec) (bytes float64, err error) {
+	err = withServer(ctx, c.Peal, c.Loops, func(s *Server) error {
+		sleep(ctx, c.Settle/4)
+		before, err := loadtest.ReadMemory(s.PID)
+		if err != nil {
+			return err
+		}
+		spec.Addr, spec.Connections = s.Addr, c.Many
+		s.Subscribe(&spec)
+		if spec.Transport != loadtest.WebSocket {
+			spec.Path = "" // the dialect's is the WebSocket's
+		}
+		if spec.Transport == loadtest.Poll {
+			spec.Query = "timeout=120" // longer than the measurement
+		}
+		return withPool(ctx, spec, func(*loadtest.Pool) error {
+			sleep(ctx, c.Settle)
+			after, err := loadtest.ReadMemory(s.PID)
+			bytes = (float64(after.Resident) - float64(before.Resident)) / float64(c.Many)
+			return err
+		})
+	})
+	return bytes, err
+}
+
+func (c *Config) publishExperiment() Experiment {
+	return Experiment{
+		Key: "publish",
+		Rows: []Row{
+			{What: fmt.Sprintf("publications per server-CPU-second, HTTP keep-alive, %d channels with one subscriber each", c.Channels),
+				Unit: "1/s", Target: Target{Of: Value, Limit: 80_000}},
+			{What: "  publications per second", Unit: "1/s"},
+		},
+		A: func(ctx context.Context) (sample Sample, err error) {
+			err = withServer(ctx, c.Peal, c.Loops, func(s *Server) error {
+				spec := loadtest.Spec{Addr: s.Addr, Connections: c.Channels, Channels: 1, Stride: 1}
+				return withPool(ctx, spec, func(pool *loadtest.Pool) error {
+					flood := loadtest.FloodLoad{Addr: s.Addr, Path: loadtest.PublishPath("c"), Connections: c.Publishers,
+						Streams: c.Channels, Size: messageBytes, Length: c.Length / 4, Server: s.PID}
+					if _, err := clean(loadtest.Flood(ctx, pool, flood)); err != nil {
+						return fmt.Errorf("warm-up: %w", err)
+					}
+					flood.Length = c.Length
+					r, err := clean(loadtest.Flood(ctx, pool, flood))
+					sample = Sample{r.PerServerCPUSecond(), float64(r.Published) / r.Took.Seconds()}
+					return err
+				})
+			})
+			return sample, err
+		},
+	}
+}
+
+// pollExperiment counts an answer and the poll that follows it as one.
+func (c *Config) pollExperiment() Experiment {
+	return Experiment{
+		Key: "poll",
+		Rows: []Row{
+			{What: fmt.Sprintf("poll answered and polled again, per server-CPU-second, %d pollers", c.Subscribers),
+				Unit: "1/s", Target: Target{Of: Value, Limit: 60_000}},
+			{What: "  p99", Unit: "ms"},
+		},
+		A: func(ctx context.Context) (Sample, error) {
+			server := &pollLauncher{c.Peal}
+			r, err := fanout{server: server, loops: c.Loops, transport: loadtest.Poll, subscribers: c.Subscribers,
+				load: loadtest.Load{Length: c.Length, InFlight: 1}}.run(ctx)
+			return Sample{r.PerServerCPUSecond(), ms(r.Latency)}, err
+		},
+	}
+}
+
+// pollLauncher leaves the path of the subscribers to the transport.
+type pollLauncher struct{ Launcher }
+
+func (l *pollLauncher) Launch(ctx context.Context, loops int) (*Server, error) {
+	s, err := l.Launcher.Launch(ctx, loops)
+	if err == nil {
+		s.Subscribe = func(spec *loadtest.Spec) {}
+	}
+	return s, err
+}
+
+func (c *Config) acceptExperiment() Experiment {
+	rows := []Row{
+		{What: "accepted and upgraded connections per server-CPU-second", Unit: "1/s", Target: Target{Of: Value, Limit: 40_000}},
+	}
+	if c.Metrics.LoopConnections != "" {
+		rows = append(rows, Row{What: "imbalance between loops after the burst", Unit: "%", Target: Target{Of: Value, AtMost: true, Limit: 1}})
+	}
+	return Experiment{
+		Key:  "accept",
+		Rows: rows,
+		A: func(ctx context.Context) (sample Sample, err error) {
+			err = withServer(ctx, c.Peal, c.Loops, func(s *Server) error {
+				before, err := loadtest.CPUTime(s.PID)
+				if err != nil {
+					return err
+				}
+				spec := loadtest.Spec{Addr: s.Addr, Connections: c.Many, Channels: 1, Window: 1024}
+				s.Subscribe(&spec)
+				return withPool(ctx, spec, func(*loadtest.Pool) error {
+					after, err := loadtest.CPUTime(s.PID)
+					if err != nil {
+						return err
+					}
+					sample = Sample{float64(c.Many) / (after - before).Seconds()}
+					if len(rows) > 1 {
+						percent, err := c.Metrics.Imbalance(ctx, s)
+						if err != nil {
+							return err
+						}
+						sample = append(sample, percent)
+					}
+					return nil
+				})
+			})
+			return sample, err
+		},
+	}
+}
+
+// resumeMessages is how many each client catches up on.
+const resumeMessages = 100
+
+func (c *Config) resumeExperiment() Experiment {
+	return Experiment{
+		Key: "resume",
+		Rows: []Row{
+			{What: fmt.Sprintf("%d clients resuming %d messages each at once: peak RSS beyond before", c.Resuming, resumeMessages),
+				Unit: "MB", Target: Target{Of: Value, AtMost: true, Limit: 64}},
+			{What: "  time, connecting included", Unit: "s"},
+			{What: "  server CPU", Unit: "s"},
+		},
+		A: func(ctx context.Context) (sample Sample, err error) {
+			err = withServer(ctx, c.Peal, c.Loops, func(s *Server) error {
+				sample, err = c.resume(ctx, s)
+				return err
+			})
+			return sample, err
+		},
+	}
+}
+
+// resume publishes first and lets clients come for it afterwards. A new pool's
+// run is number 1, so the messages are stamped with that.
+func (c *Config) resume(ctx context.Context, s *Server) (Sample, error) {
+	publisher, err := loadtest.DialHTTP(ctx, s.Addr, loadtest.PublishPath("c"))
+	if err != nil {
+		return nil, err
+	}
+	defer publisher.Close()
+	if err := publisher.Queue(0, []byte("before")); err != nil {
+		return nil, err
+	}
+	var answer struct{ Cursor string }
+	if err := json.Unmarshal(publisher.LastAnswer, &answer); err != nil || answer.Cursor == "" {
+		return nil, fmt.Errorf("publish: no cursor in %.200q", publisher.LastAnswer)
+	}
+	for i := range uint64(resumeMessages) {
+		m := loadtest.AppendMessage(nil, loadtest.Stamp{Run: 1, Sequence: i + 1, Scheduled: loadtest.Now()}, messageBytes)
+		if err := publisher.Queue(0, m); err != nil {
+			return nil, err
+		}
+	}
+	if err := loadtest.ResetPeak(s.PID); err != nil {
+		return nil, err
+	}
+	before, err := loadtest.ReadMemory(s.PID)
+	if err != nil {
+		return nil, err
+	}
+	cpuBefore, err := loadtest.CPUTime(s.PID)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	spec := loadtest.Spec{Addr: s.Addr, Connections: c.Resuming, Channels: 1, Window: 1024, Cursor: answer.Cursor}
+	var sample Sample
+	err = withPool(ctx, spec, func(pool *loadtest.Pool) error {
+		published := []uint64{resumeMessages}
+		if _, err := pool.Await(ctx, published, time.Minute); err != nil {
+			return err
+		}
+		took := time.Since(began)
+		cpuAfter, err := loadtest.CPUTime(s.PID)
+		if err != nil {
+			return err
+		}
+		after, err := loadtest.ReadMemory(s.PID)
+		if err != nil {
+			return err
+		}
+		received, err := pool.Report(ctx, published)
+		if err != nil {
+			return err
+		}
+		sample = Sample{(float64(after.Peak) - float64(before.Total)) / 1e6, took.Seconds(), (cpuAfter - cpuBefore).Seconds()}
+		_, err = clean(loadtest.Result{Received: received}, nil)
+		return err
+	})
+	return sample, err
+}
+
+func (c *Config) channelExperiment() Experiment {
+	side := func(stride int) Side {
+		return func(ctx context.Context) (Sample, error) {
+			bytes, err := c.perConnection(ctx, loadtest.Spec{Channels: 1, Stride: stride})
+			return Sample{bytes}, err
+		}
+	}
+	return Experiment{
+		Key: "channel",
+		Rows: []Row{{What: fmt.Sprintf("a channel with one subscriber: %d connections on as many channels (A) and on one (B), each", c.Many),
+			Unit: "bytes", Target: Target{Of: Difference, AtMost: true, Limit: 500}}},
+		A: side(1), B: side(0),
+	}
+}

@@ -1,0 +1,111 @@
+package loadtest
+
+import "slices"
+
+// Counts is what the receivers of a run found. Expected = Delivered + Lost,
+// exactly; Duplicated and Reordered come on top of and within Delivered.
+type Counts struct {
+	Expected   uint64 `json:"expected"`   // messages × receivers that should have had them
+	Delivered  uint64 `json:"delivered"`  // first copies
+	Lost       uint64 `json:"lost"`       // never came
+	Duplicated uint64 `json:"duplicated"` // further copies
+	Reordered  uint64 `json:"reordered"`  // first copies that came after a later message of their stream
+	Foreign    uint64 `json:"foreign"`    // no stamp, another run's, or a stream the subscriber did not ask for
+}
+
+// Add adds other to c.
+func (c *Counts) Add(other Counts) {
+	c.Expected += other.Expected
+	c.Delivered += other.Delivered
+	c.Lost += other.Lost
+	c.Duplicated += other.Duplicated
+	c.Reordered += other.Reordered
+	c.Foreign += other.Foreign
+}
+
+// Clean reports that every expected message came once and in order.
+func (c Counts) Clean() bool {
+	return c.Lost == 0 && c.Duplicated == 0 && c.Reordered == 0 && c.Foreign == 0
+}
+
+// A track is what one subscriber has of one stream.
+type track struct {
+	high    uint64   // greatest sequence seen
+	missing *missing // of those below high; nil, as almost always, when none is
+}
+
+// missing is a sorted list of disjoint ranges.
+type missing struct{ ranges []span }
+
+type span struct{ first, last uint64 }
+
+// A verdict is what one arrival was.
+type verdict uint8
+
+const (
+	inOrder verdict = iota
+	reordered
+	duplicate
+)
+
+// take records the arrival of sequence.
+func (t *track) take(sequence uint64) verdict {
+	switch {
+	case sequence == t.high+1:
+		t.high = sequence
+		return inOrder
+	case sequence > t.high:
+		if t.missing == nil {
+			t.missing = new(missing)
+		}
+		t.missing.ranges = append(t.missing.ranges, span{t.high + 1, sequence - 1})
+		t.high = sequence
+		return inOrder
+	case t.missing.remove(sequence):
+		return reordered
+	}
+	return duplicate
+}
+
+// lost returns how many of the sequences 1…published never came.
+func (t *track) lost(published uint64) uint64 {
+	n := uint64(0)
+	if published > t.high {
+		n = published - t.high
+	}
+	if t.missing != nil {
+		for _, s := range t.missing.ranges {
+			n += s.last - s.first + 1
+		}
+	}
+	return n
+}
+
+// remove takes sequence out and reports whether it was in.
+func (m *missing) remove(sequence uint64) bool {
+	if m == nil {
+		return false
+	}
+	i, _ := slices.BinarySearchFunc(m.ranges, sequence, func(s span, v uint64) int {
+		if s.last < v {
+			return -1
+		}
+		return 1
+	})
+	if i == len(m.ranges) || m.ranges[i].first > sequence {
+		return false
+	}
+	switch r := &m.ranges[i]; {
+	case r.first == r.last:
+		m.ranges = slices.Delete(m.ranges, i, i+1)
+	case r.first == sequence:
+		r.first++
+	case r.last == sequence:
+		r.last--
+	default:
+		tail := span{sequence + 1, r.last}
+		r.last = sequence - 1
+		m.ranges = slices.Insert(m.ranges, i+1, tail)
+	}
+	return true
+}

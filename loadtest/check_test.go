@@ -1,0 +1,172 @@
+package loadtest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+)
+
+func TestParseStampReadsWhatAppendMessageWrote(t *testing.T) {
+	for _, want := range []Stamp{{}, {Run: 1, Stream: 2, Sequence: 3, Scheduled: 4},
+		{Run: 1<<16 - 1, Stream: 1<<24 - 1, Sequence: 1<<40 - 1, Scheduled: 1<<63 - 1}} {
+		m := AppendMessage(nil, want, 128)
+		if len(m) != 128 {
+			t.Errorf("%d bytes, want 128", len(m))
+		}
+		if got, ok := ParseStamp(m); !ok || got != want {
+			t.Errorf("got %+v, %t, want %+v", got, ok, want)
+		}
+		for cut := range StampBytes {
+			if _, ok := ParseStamp(m[:cut]); ok {
+				t.Errorf("the first %d bytes passed for a stamp", cut)
+			}
+		}
+	}
+	if _, ok := ParseStamp(make([]byte, 128)); ok {
+		t.Error("zeros passed for a stamp")
+	}
+	if n := testing.AllocsPerRun(100, func() { ParseStamp(AppendMessage(make([]byte, 0, 64), Stamp{}, 40)) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestTrackAgreesWithASet compares the ranges with the plain way of counting.
+func TestTrackAgreesWithASet(t *testing.T) {
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 1))
+	for range 300 {
+		const published = 60
+		var tr track
+		seen, high := map[uint64]bool{}, uint64(0)
+		var got, want [3]int
+		for range random.IntN(200) {
+			n := 1 + random.Uint64N(published)
+			got[tr.take(n)]++
+			switch {
+			case seen[n]:
+				want[duplicate]++
+			case n < high:
+				want[reordered]++
+			default:
+				want[inOrder]++
+			}
+			seen[n] = true
+			high = max(high, n)
+		}
+		if got != want || tr.lost(published) != published-uint64(len(seen)) {
+			t.Fatalf("seed %d: in order, reordered, duplicate %v, lost %d; want %v, %d", seed, got, tr.lost(published), want, published-len(seen))
+		}
+	}
+}
+
+func TestScheduleIsFixedInAdvance(t *testing.T) {
+	check := func(pacer vegeta.Pacer, length time.Duration, want ...time.Duration) {
+		t.Helper()
+		s := NewSchedule(pacer, length)
+		for i, w := range want {
+			if at, ok := s.Next(); !ok || at != w {
+				t.Errorf("%v: message %d at %v, %t; want %v", pacer, i, at, ok, w)
+			}
+		}
+		if at, ok := s.Next(); ok {
+			t.Errorf("%v: a message at %v, after the end %v", pacer, at, length)
+		}
+	}
+	const msec = time.Millisecond
+	check(Rate(10), 300*msec, 100*msec, 200*msec, 300*msec)
+	check(Rate(2.5), time.Second, 400*msec, 800*msec)
+	check(Rate(0.5), 5*time.Second, 2*time.Second, 4*time.Second)
+	check(Rate(10), 99*msec)
+	check(vegeta.ConstantPacer{Freq: 3, Per: time.Second}, time.Second, 333333333, 666666666, 999999999)
+	for _, rate := range []float64{1, 24.7, 999, 12345} {
+		s, n := NewSchedule(Rate(rate), 100*time.Second), 0
+		for _, ok := s.Next(); ok; _, ok = s.Next() {
+			n++
+		}
+		if off := float64(n)/(100*rate) - 1; off < -0.001 || off > 0.001 {
+			t.Errorf("rate %v: %d messages in 100 s", rate, n)
+		}
+	}
+}
+
+func TestLatencyMergesExactly(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	all, merged := NewLatency(), NewLatency()
+	for range 5 {
+		part := NewLatency()
+		for range 10_000 {
+			v := int64(random.ExpFloat64() * 1e7)
+			all.Record(v)
+			part.Record(v)
+		}
+		text, err := part.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		travelled := &Latency{}
+		if err := travelled.UnmarshalText(text); err != nil {
+			t.Fatal(err)
+		}
+		if err := merged.Merge(travelled); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !all.h.Equals(merged.h) {
+		t.Error("the merged histogram differs from the one that saw everything")
+	}
+}
+
+func TestLatencyLossNeverImprovesAPercentile(t *testing.T) {
+	l := NewLatency()
+	for range 97 {
+		l.Record(int64(time.Millisecond))
+	}
+	l.RecordLost(3)
+	if l.Quantile(0.99) < 90*time.Second || l.Quantile(0.5) > 2*time.Millisecond {
+		t.Errorf("p50 %v, p99 %v", l.Quantile(0.5), l.Quantile(0.99))
+	}
+}
+
+func TestParseFrameAsksForMoreOnEveryPrefix(t *testing.T) {
+	for _, size := range []int{0, 125, 126, 70_000} {
+		masked := appendMasked(nil, 1, make([]byte, size))
+		// The same frame as a server sends it: no mask bit, no key.
+		head := len(masked) - size - 4
+		whole := append(append([]byte(nil), masked[:head]...), make([]byte, size)...)
+		whole[1] &^= 0x80
+		for cut := 0; cut < len(whole); cut += 1 + cut/200*97 {
+			if _, _, n, err := parseFrame(whole[:cut]); n != 0 || err != nil {
+				t.Fatalf("first %d of %d bytes: n=%d err=%v", cut, len(whole), n, err)
+			}
+		}
+		opcode, payload, n, err := parseFrame(append(whole, 1, 2, 3))
+		if opcode != 1 || len(payload) != size || n != len(whole) || err != nil {
+			t.Errorf("size %d: opcode %d, %d bytes, n=%d, err=%v", size, opcode, len(payload), n, err)
+		}
+		if _, _, _, err := parseFrame(masked); err == nil {
+			t.Error("a masked frame from a server was accepted")
+		}
+	}
+}
+
+func TestParseAnswer(t *testing.T) {
+	whole := "HTTP/1.1 200 OK\r\nContent-Type: x\r\ncontent-length: 5\r\n\r\nhello"
+	for cut := range whole {
+		if _, n, err := parseAnswer([]byte(whole[:cut])); n != 0 || err != nil {
+			t.Errorf("first %d bytes: n=%d err=%v", cut, n, err)
+		}
+	}
+	a, n, err := parseAnswer([]byte(whole + "HTTP/1.1"))
+	if a.status != 200 || string(a.body) != "hello" || n != len(whole) || err != nil {
+		t.Errorf("%+v n=%d err=%v", a, n, err)
+	}
+	for _, bad := range []string{"nonsense, really\r\n\r\n", "HTTP/1.1 abc\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"} {
+		if _, _, err := parseAnswer([]byte(bad)); err == nil {
+			t.Errorf("%s was accepted", fmt.Sprintf("%q", bad))
+		}
+	}
+}

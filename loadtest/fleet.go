@@ -1,0 +1,79 @@
+package loadtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Opened says how opening a fleet went.
+type Opened struct {
+	Connections int           `json:"connections"` // subscribed
+	Failed      int           `json:"failed"`
+	FirstError  string        `json:"first_error,omitempty"`
+	Took        time.Duration `json:"took"`
+}
+
+// Add adds another worker's connections; Took becomes the longer one.
+func (o *Opened) Add(other Opened) {
+	o.Connections += other.Connections
+	o.Failed += other.Failed
+	o.Took = max(o.Took, other.Took)
+	if o.FirstError == "" {
+		o.FirstError = other.FirstError
+	}
+}
+
+// ErrOpen means that not all subscribers could be opened.
+var ErrOpen = errors.New("not all subscribers could be opened")
+
+// Err returns nil when all were opened, and ErrOpen with the first reason.
+func (o Opened) Err() error {
+	if o.Failed == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %d of %d failed: %s", ErrOpen, o.Failed, o.Failed+o.Connections, o.FirstError)
+}
+
+// opener is a kind of subscriber: it opens all connections of spec into sink
+// and keeps them until close.
+type opener interface {
+	open(ctx context.Context) Opened
+	close()
+}
+
+// fleet is the subscribers of this process.
+type fleet struct {
+	spec Spec
+	sink *sink
+	kind opener
+}
+
+func newFleet(spec Spec) (*fleet, error) {
+	spec = spec.withDefaults()
+	f := &fleet{spec: spec, sink: newSink(&spec)}
+	var err error
+	switch spec.Kind {
+	case GWS:
+		f.kind, err = newGWSKind(&f.spec, f.sink)
+	case Epoll:
+		f.kind, err = newEpollKind(&f.spec, f.sink)
+	default:
+		err = fmt.Errorf("unknown kind of subscriber %q: use %q or %q", spec.Kind, GWS, Epoll)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// await waits until every subscriber has what was published, or for timeout.
+func (f *fleet) await(published []uint64, timeout time.Duration) bool {
+	select {
+	case <-f.sink.expect(published):
+		return true
+	case <-time.After(timeout):
+		return false
+	}
+}

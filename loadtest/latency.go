@@ -1,0 +1,77 @@
+package loadtest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// The histograms' geometry: 1 µs to 100 s with three significant digits. It
+// is the same everywhere, so merging adds bucket to bucket and loses nothing.
+const (
+	latencyMin = int64(time.Microsecond)
+	latencyMax = int64(100 * time.Second)
+)
+
+// Latency is a histogram of durations. It is not safe for concurrent use.
+type Latency struct{ h *hdrhistogram.Histogram }
+
+// NewLatency returns an empty histogram, about 300 KB.
+func NewLatency() *Latency {
+	return &Latency{hdrhistogram.New(latencyMin, latencyMax, 3)}
+}
+
+// Record adds one value; below zero counts as zero, above 100 s as 100 s.
+func (l *Latency) Record(ns int64) {
+	// Errors only outside the range, which the clamp excludes.
+	_ = l.h.RecordValue(min(max(ns, 0), latencyMax))
+}
+
+// RecordLost adds n messages that never came: later than any objective, so
+// that loss never improves a percentile.
+func (l *Latency) RecordLost(n uint64) {
+	if n > 0 {
+		_ = l.h.RecordValues(latencyMax, int64(n)) // in range, as in Record
+	}
+}
+
+// Merge adds other's values to l.
+func (l *Latency) Merge(other *Latency) error {
+	if dropped := l.h.Merge(other.h); dropped != 0 {
+		return fmt.Errorf("merge histograms: %d values out of range", dropped)
+	}
+	return nil
+}
+
+// Count returns how many values were recorded.
+func (l *Latency) Count() int64 { return l.h.TotalCount() }
+
+// Quantile returns the value that the fraction q of all values do not exceed,
+// to three digits: Quantile(0.99) is p99. Zero when nothing was recorded.
+func (l *Latency) Quantile(q float64) time.Duration {
+	return time.Duration(l.h.ValueAtQuantile(100 * q))
+}
+
+// Reset forgets all values.
+func (l *Latency) Reset() { l.h.Reset() }
+
+// MarshalText gives the HdrHistogram V2 compressed form, base64, which other
+// HdrHistogram tools read.
+func (l *Latency) MarshalText() ([]byte, error) {
+	b, err := l.h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil {
+		return nil, fmt.Errorf("encode histogram: %w", err)
+	}
+	return b, nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (l *Latency) UnmarshalText(b []byte) error {
+	h, err := hdrhistogram.Decode(b)
+	if err != nil {
+		return fmt.Errorf("decode histogram: %w", err)
+	}
+	l.h = h
+	return nil
+}

@@ -1,0 +1,318 @@
+package loadtest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// leanConn is one connection of the epoll kind.
+//
+//	leanConnect ──▶ leanRequest (once per Spec.Requests) ──▶ leanSubscribe ──▶ leanStream
+//	     └──────────────────┴─────────────── any error ────────────┴──────▶ leanClosed
+//
+// A poll goes to leanStream as soon as its request is sent: a held poll says
+// nothing.
+type leanConn struct {
+	fd      int // 0: closed
+	sub     *subscriber
+	partial []byte // unread bytes of an incomplete answer, frame or line
+	state   leanState
+	step    uint8 // preliminary requests answered
+	stalled bool
+
+	// Of an event stream whose answer is chunked.
+	chunked   bool
+	chunkLeft int    // bytes of the current chunk that did not come yet, CRLF included
+	text      []byte // an incomplete line
+}
+
+type leanState uint8
+
+const (
+	leanConnect leanState = iota
+	leanRequest
+	leanSubscribe
+	leanStream
+	leanClosed
+)
+
+// leanKey is every connection's Sec-WebSocket-Key, and leanAccept its answer:
+// the example of RFC 6455 §1.3. No proxy stands between that could be confused.
+const (
+	leanKey    = "dGhlIHNhbXBsZSBub25jZQ=="
+	leanAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+)
+
+// event handles what epoll said about connection i. The sink's lock is held.
+func (k *epollKind) event(c *leanConn, i int, events uint32) {
+	var err error
+	switch {
+	case c.state == leanClosed:
+		return
+	case c.state == leanConnect:
+		err = k.connected(c, i)
+	default:
+		err = k.readable(c, i)
+	}
+	if err != nil {
+		k.fail(c, err)
+	}
+}
+
+func (k *epollKind) connected(c *leanConn, i int) error {
+	code, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return fmt.Errorf("connect: %w", unix.Errno(code))
+	}
+	err = unix.EpollCtl(k.ep, unix.EPOLL_CTL_MOD, c.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)})
+	if err != nil {
+		return err
+	}
+	return k.request(c, i)
+}
+
+// request sends the next preliminary request, or the one that subscribes.
+func (k *epollKind) request(c *leanConn, i int) error {
+	if int(c.step) < len(k.requests) {
+		c.state = leanRequest
+		return send(c.fd, k.requests[c.step])
+	}
+	path := k.spec.requestPath(i, true)
+	c.state = leanSubscribe
+	switch k.spec.Transport {
+	case WebSocket:
+		return send(c.fd, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", path, k.spec.Addr, leanKey))
+	case SSE:
+		return send(c.fd, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", path, k.spec.Addr))
+	case Poll:
+		if err := send(c.fd, appendGet(nil, path, k.spec.Addr)); err != nil {
+			return err
+		}
+		c.state = leanStream
+		k.subscribed(c)
+		return nil
+	}
+	return fmt.Errorf("unknown transport %q", k.spec.Transport)
+}
+
+func appendGet(dst []byte, path, host string) []byte {
+	return fmt.Appendf(dst, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, host)
+}
+
+// send writes b in one call. It is small, and the socket's buffer empty: a
+// short write is an error, not a state.
+func send(fd int, b []byte) error {
+	n, err := unix.Write(fd, b)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return fmt.Errorf("send request: %w", err)
+	}
+	return nil
+}
+
+// readable reads once (epoll is level-triggered: the rest reports again) and
+// handles every whole thing that is there.
+func (k *epollKind) readable(c *leanConn, i int) error {
+	kept := copy(k.buffer, c.partial)
+	n, err := unix.Read(c.fd, k.buffer[kept:kept+readBytes])
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return nil
+	case err != nil:
+		return fmt.Errorf("read: %w", err)
+	case n == 0:
+		return errors.New("closed by the server")
+	}
+	now := Now()
+	b := k.buffer[:kept+n]
+	for len(b) > 0 {
+		used, err := k.input(c, i, b, now)
+		if err != nil {
+			return err
+		}
+		if used == 0 || c.stalled && c.state == leanStream {
+			break
+		}
+		b = b[used:]
+	}
+	if len(b) > partialLimit {
+		return fmt.Errorf("an answer or message of more than %d bytes", partialLimit)
+	}
+	if len(b) == 0 {
+		c.partial = nil
+	} else {
+		c.partial = append(c.partial[:0], b...)
+	}
+	return nil
+}
+
+// input handles one whole thing at the start of b and returns its length, 0 if
+// it is not whole yet.
+func (k *epollKind) input(c *leanConn, i int, b []byte, now int64) (int, error) {
+	switch {
+	case c.state == leanRequest:
+		a, n, err := parseAnswer(b)
+		if n == 0 || err != nil {
+			return 0, err
+		}
+		if a.status >= 500 {
+			return 0, fmt.Errorf("preliminary request: status %d", a.status)
+		}
+		c.step++
+		return n, k.request(c, i)
+	case c.state == leanSubscribe:
+		return k.subscribeAnswer(c, b)
+	case k.spec.Transport == WebSocket:
+		return k.frame(c, b, now)
+	case k.spec.Transport == SSE:
+		return k.stream(c, b, now)
+	}
+	return k.pollAnswer(c, i, b, now)
+}
+
+// subscribeAnswer reads the head of a 101, or of an event stream.
+func (k *epollKind) subscribeAnswer(c *leanConn, b []byte) (int, error) {
+	end := bytes.Index(b, []byte("\r\n\r\n"))
+	if end < 0 {
+		return 0, nil
+	}
+	head := b[:end]
+	status, err := parseStatus(head)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case k.spec.Transport == WebSocket && (status != 101 || !bytes.Contains(head, []byte(leanAccept))):
+		return 0, fmt.Errorf("upgrade refused: status %d, or a wrong Sec-WebSocket-Accept", status)
+	case k.spec.Transport == SSE && status != 200:
+		return 0, fmt.Errorf("event stream refused: status %d", status)
+	}
+	c.chunked = k.spec.Transport == SSE && chunkedHead(head)
+	c.state = leanStream
+	k.subscribed(c)
+	return end + 4, nil
+}
+
+// frame handles one WebSocket frame.
+func (k *epollKind) frame(c *leanConn, b []byte, now int64) (int, error) {
+	opcode, payload, n, err := parseFrame(b)
+	if n == 0 || err != nil {
+		return 0, err
+	}
+	switch opcode {
+	case 1, 2:
+		k.sink.takeLocked(c.sub, payload, now)
+	case 8:
+		return 0, fmt.Errorf("closed by the server: % x", payload)
+	case 9:
+		return n, send(c.fd, appendMasked(nil, 10, payload))
+	}
+	return n, nil
+}
+
+// stream handles the next piece of an event stream and returns its length.
+func (k *epollKind) stream(c *leanConn, b []byte, now int64) (int, error) {
+	if !c.chunked {
+		return k.lines(c, b, now), nil
+	}
+	if c.chunkLeft == 0 {
+		end := bytes.IndexByte(b, '\n')
+		if end < 0 {
+			return 0, nil
+		}
+		size, _, _ := bytes.Cut(bytes.TrimSpace(b[:end]), []byte(";"))
+		n, err := strconv.ParseUint(string(size), 16, 31)
+		if err != nil || n == 0 {
+			return 0, fmt.Errorf("event stream ended: chunk size %q", size)
+		}
+		c.chunkLeft = int(n) + 2 // with its CRLF
+		return end + 1, nil
+	}
+	n := min(c.chunkLeft, len(b))
+	c.chunkLeft -= n
+	c.text = append(c.text, b[:n-max(0, min(n, 2-c.chunkLeft))]...) // without what is there of the CRLF
+	used := k.lines(c, c.text, now)
+	if c.text = append(c.text[:0], c.text[used:]...); len(c.text) == 0 {
+		c.text = nil
+	}
+	return n, nil
+}
+
+// lines handles the whole lines of text and returns their length. Only data
+// lines count: a stamped message is one line. Ids, names and comments are
+// passed over.
+func (k *epollKind) lines(c *leanConn, text []byte, now int64) (used int) {
+	for {
+		end := bytes.IndexByte(text[used:], '\n')
+		if end < 0 {
+			return used
+		}
+		if data, ok := bytes.CutPrefix(text[used:used+end], []byte("data:")); ok {
+			k.sink.takeLocked(c.sub, bytes.TrimPrefix(data, []byte(" ")), now)
+		}
+		used += end + 1
+	}
+}
+
+// pollAnswer handles one answer to a poll and polls again from its cursor.
+func (k *epollKind) pollAnswer(c *leanConn, i int, b []byte, now int64) (int, error) {
+	a, n, err := parseAnswer(b)
+	if n == 0 || err != nil {
+		return 0, err
+	}
+	if a.status != 200 {
+		return 0, fmt.Errorf("poll: status %d: %.200s", a.status, a.body)
+	}
+	_, rest, ok := bytes.Cut(a.body, []byte(`"cursor":"`))
+	end := bytes.IndexByte(rest, '"')
+	if !ok || end < 0 {
+		return 0, fmt.Errorf("poll: no cursor in %.200q", a.body)
+	}
+	cursor := rest[:end]
+	for {
+		var found bool
+		if _, rest, found = bytes.Cut(rest, []byte(`"data":"`)); !found {
+			break
+		}
+		k.sink.takeLocked(c.sub, rest, now)
+	}
+	k.scratch = append(k.scratch[:0], "GET "...)
+	k.scratch = append(k.scratch, k.pollPath(i)...)
+	k.scratch = append(k.scratch, "cursor="...)
+	k.scratch = append(k.scratch, url.QueryEscape(string(cursor))...)
+	k.scratch = append(k.scratch, " HTTP/1.1\r\nHost: "...)
+	k.scratch = append(k.scratch, k.spec.Addr...)
+	k.scratch = append(k.scratch, "\r\n\r\n"...)
+	return n, send(c.fd, k.scratch)
+}
+
+// pollPath is connection i's path, ready for a further parameter. It is kept
+// when it is the same for all.
+func (k *epollKind) pollPath(i int) string {
+	if k.samePath != "" {
+		return k.samePath
+	}
+	path := k.spec.requestPath(i, false)
+	if strings.Contains(path, "?") {
+		path += "&"
+	} else {
+		path += "?"
+	}
+	if k.spec.Stride == 0 {
+		k.samePath = path
+	}
+	return path
+}

@@ -1,0 +1,273 @@
+package loadtest
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// MaxPerWorker is how many connections a Pool gives one worker process, well
+// under a descriptor limit of 20,000.
+const MaxPerWorker = 15_000
+
+// Pool is the subscribers of one or more worker processes. Its methods are
+// called by one goroutine; each blocks until all workers have answered, for at
+// most the time its operation allows.
+type Pool struct {
+	workers []*remote
+	run     uint16
+	moved   chan struct{} // capacity 1: some worker's have changed
+}
+
+// remote is one worker process.
+type remote struct {
+	in      io.WriteCloser
+	out     *json.Encoder
+	answers chan event
+	have    atomic.Uint64 // run<<48 | messages; stored by read, a newer one always greater
+	err     error         // why answers was closed; read after that
+	finish  func() error  // waits for the process to end
+	pid     int
+}
+
+// answerSlack is how much longer than its operation an answer may take.
+const answerSlack = 20 * time.Second
+
+// OpenPool starts the workers that spec needs and opens all connections. Not
+// all of them opening is no error here: see Opened.Err. The Pool must be
+// closed. sources is the number of the first worker's source address,
+// 127.0.0.sources; 0 leaves the choice to the kernel.
+//
+// The current run of a new pool is 1: messages stamped with it count at once,
+// also while connections are still being opened.
+func OpenPool(ctx context.Context, spec Spec, sources int) (*Pool, Opened, error) {
+	spec = spec.withDefaults()
+	p := &Pool{moved: make(chan struct{}, 1), run: 1}
+	parts := splitSpec(spec, sources)
+	for range parts {
+		r, err := startWorker(ctx, p.moved)
+		if err != nil {
+			return nil, Opened{}, errors.Join(err, p.Close())
+		}
+		p.workers = append(p.workers, r)
+	}
+	var opened Opened
+	err := p.each(ctx, spec.Timeout, func(i int) command {
+		return command{Op: "open", Spec: &parts[i], Run: p.run}
+	}, func(e event) error {
+		if e.Opened == nil {
+			return errors.New("no result of opening")
+		}
+		opened.Add(*e.Opened)
+		return nil
+	})
+	if err != nil {
+		return nil, opened, errors.Join(err, p.Close())
+	}
+	return p, opened, nil
+}
+
+// splitSpec divides spec among as many workers as it needs.
+func splitSpec(spec Spec, sources int) []Spec {
+	parts := make([]Spec, max((spec.Connections+MaxPerWorker-1)/MaxPerWorker, 1))
+	for i := range parts {
+		part := spec
+		part.First = spec.Connections * i / len(parts)
+		part.Connections = spec.Connections*(i+1)/len(parts) - part.First
+		if i > 0 {
+			part.Stalled = 0
+		}
+		if sources > 0 {
+			part.Source = fmt.Sprintf("127.0.0.%d", sources+i)
+		}
+		parts[i] = part
+	}
+	return parts
+}
+
+// startWorker runs this binary again as a worker. It dies with the pipe.
+func startWorker(ctx context.Context, moved chan struct{}) (*remote, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find own binary: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, self) // killed, by its pid, when ctx ends
+	cmd.Env = append(os.Environ(), workerEnv+"=1")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start worker: %w", err)
+	}
+	r := &remote{in: in, out: json.NewEncoder(in), answers: make(chan event, 1), pid: cmd.Process.Pid}
+	read := make(chan struct{})
+	r.finish = func() error {
+		timer := time.AfterFunc(answerSlack, func() { _ = cmd.Process.Kill() }) // it may just have ended
+		defer timer.Stop()
+		<-read
+		if err := cmd.Wait(); err != nil {
+			return fmt.Errorf("worker %d: %w", cmd.Process.Pid, err)
+		}
+		return nil
+	}
+	go func() { // ends with the worker's output
+		defer close(read)
+		r.read(out, moved)
+	}()
+	return r, nil
+}
+
+func (r *remote) read(out io.Reader, moved chan struct{}) {
+	defer close(r.answers)
+	d := json.NewDecoder(bufio.NewReader(out))
+	for {
+		var e event
+		if err := d.Decode(&e); err != nil {
+			r.err = fmt.Errorf("worker %d ended: %w", r.pid, err)
+			return
+		}
+		if e.Op == "have" {
+			r.have.Store(e.Have)
+			select {
+			case moved <- struct{}{}:
+			default:
+			}
+			continue
+		}
+		r.answers <- e
+	}
+}
+
+// each sends a command to every worker and takes every answer.
+func (p *Pool) each(ctx context.Context, allowed time.Duration, c func(i int) command, take func(event) error) error {
+	for i, r := range p.workers {
+		if err := r.out.Encode(c(i)); err != nil {
+			return fmt.Errorf("command to worker %d: %w", r.pid, err)
+		}
+	}
+	late := time.NewTimer(allowed + answerSlack)
+	defer late.Stop()
+	for _, r := range p.workers {
+		select {
+		case e, ok := <-r.answers:
+			switch {
+			case !ok:
+				return r.err
+			case e.Error != "":
+				return fmt.Errorf("worker %d: %s", r.pid, e.Error)
+			}
+			if err := take(e); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-late.C:
+			return fmt.Errorf("worker %d: no answer within %v", r.pid, allowed+answerSlack)
+		}
+	}
+	return nil
+}
+
+// Begin starts a new run and returns its number for the stamps. progress asks
+// for Have, which a closed loop needs.
+func (p *Pool) Begin(ctx context.Context, progress bool) (run uint16, err error) {
+	p.run++
+	c := command{Op: "begin", Run: p.run, Progress: progress}
+	err = p.each(ctx, 0, func(int) command { return c }, func(event) error { return nil })
+	return p.run, err
+}
+
+// Run is the number of the current run.
+func (p *Pool) Run() uint16 { return p.run }
+
+// Have returns how many of the run's messages every subscriber has, counted
+// from the first; Moved signals a change of it.
+func (p *Pool) Have() uint64 {
+	least := uint64(1)<<48 - 1
+	for _, r := range p.workers {
+		v := r.have.Load()
+		if uint16(v>>48) != p.run {
+			return 0
+		}
+		least = min(least, v&(1<<48-1))
+	}
+	return least
+}
+
+// Moved has a signal after Have changed. It may signal without a change.
+func (p *Pool) Moved() <-chan struct{} { return p.moved }
+
+// Await waits until every subscriber has everything that was published, per
+// stream, or until timeout; complete says which.
+func (p *Pool) Await(ctx context.Context, published []uint64, timeout time.Duration) (complete bool, err error) {
+	c := command{Op: "await", Published: published, Timeout: timeout}
+	complete = true
+	err = p.each(ctx, timeout, func(int) command { return c }, func(e event) error {
+		complete = complete && e.Complete
+		return nil
+	})
+	return complete, err
+}
+
+// Received is what all subscribers together got in a run.
+type Received struct {
+	Counts
+	Latency *Latency
+	Closed  int // connections that the server ended, since they were opened
+}
+
+// Report returns the counts of the current run, given how many messages each
+// stream had.
+func (p *Pool) Report(ctx context.Context, published []uint64) (Received, error) {
+	c := command{Op: "report", Published: published}
+	all := Received{Latency: NewLatency()}
+	err := p.each(ctx, 0, func(int) command { return c }, func(e event) error {
+		if e.Counts == nil || e.Latency == nil {
+			return errors.New("incomplete report")
+		}
+		all.Add(*e.Counts)
+		all.Closed += e.Closed
+		return all.Latency.Merge(e.Latency)
+	})
+	return all, err
+}
+
+// PIDs are the worker processes'.
+func (p *Pool) PIDs() []int {
+	pids := make([]int, len(p.workers))
+	for i, r := range p.workers {
+		pids[i] = r.pid
+	}
+	return pids
+}
+
+// Close ends all workers, and with them the connections, and waits for them.
+func (p *Pool) Close() error {
+	var all sync.WaitGroup
+	errs := make([]error, len(p.workers))
+	for i, r := range p.workers {
+		all.Go(func() {
+			_ = r.in.Close() // it may have been killed already
+			for range r.answers {
+				// An answer nobody waited for must not hold up the reader.
+			}
+			errs[i] = r.finish()
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}

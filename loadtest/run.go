@@ -1,0 +1,175 @@
+package loadtest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+)
+
+// Load says what to publish in one run. Message i goes to stream
+// i mod Streams.
+type Load struct {
+	Streams int           // default 1
+	Size    int           // bytes per message; default 128, at least StampBytes
+	Length  time.Duration // how long to publish; default 4 s
+
+	// InFlight makes it a closed loop: a message is sent when all subscribers
+	// have the one InFlight before it. Every subscriber must have all streams.
+	InFlight int
+	// Pacer makes it an open loop: see Schedule.
+	Pacer vegeta.Pacer
+
+	Server int           // pid whose CPU time is taken; 0: none
+	Settle time.Duration // how long to wait for the last messages; default 10 s
+}
+
+// Result is one run.
+type Result struct {
+	Received
+	Published uint64
+	Took      time.Duration // first message sent until the last received
+	ServerCPU time.Duration // in that time
+	Stalled   bool          // a closed loop in which a message did not arrive within Settle
+	Complete  bool          // all arrived within Settle
+	Lag       *Latency      // open loop: how late messages were sent
+}
+
+// PerServerCPUSecond is the deliveries for each second of the server's CPU.
+func (r Result) PerServerCPUSecond() float64 {
+	if r.ServerCPU <= 0 {
+		return 0
+	}
+	return float64(r.Delivered) / r.ServerCPU.Seconds()
+}
+
+// Run publishes one load to the pool's subscribers and reports what arrived.
+func Run(ctx context.Context, pool *Pool, publisher Publisher, load Load) (r Result, err error) {
+	load.Streams = max(load.Streams, 1)
+	load.Size = max(load.Size, StampBytes)
+	if load.Length <= 0 {
+		load.Length = 4 * time.Second
+	}
+	if load.Settle <= 0 {
+		load.Settle = 10 * time.Second
+	}
+	if (load.InFlight > 0) == (load.Pacer != nil) || load.InFlight > progressWindow/2 {
+		return r, fmt.Errorf("a load is either a closed loop with 1 to %d in flight or an open loop with a pacer", progressWindow/2)
+	}
+	s := sender{pool: pool, publisher: publisher, load: load, published: make([]uint64, load.Streams), lag: NewLatency()}
+	if s.run, err = pool.Begin(ctx, load.InFlight > 0); err != nil {
+		return r, err
+	}
+	cpu, err := s.cpu()
+	if err != nil {
+		return r, err
+	}
+	began := time.Now()
+	if load.InFlight > 0 {
+		r.Stalled, err = s.closedLoop(ctx)
+	} else {
+		err = s.openLoop(ctx)
+	}
+	if err != nil {
+		return r, err
+	}
+	if r.Complete, err = pool.Await(ctx, s.published, load.Settle); err != nil {
+		return r, err
+	}
+	r.Took = time.Since(began)
+	after, err := s.cpu()
+	if err != nil {
+		return r, err
+	}
+	r.ServerCPU, r.Published, r.Lag = after-cpu, s.sent, s.lag
+	r.Received, err = pool.Report(ctx, s.published)
+	return r, err
+}
+
+// sender is the publishing side of one run.
+type sender struct {
+	pool      *Pool
+	publisher Publisher
+	load      Load
+	run       uint16
+	sent      uint64
+	published []uint64 // per stream
+	message   []byte
+	lag       *Latency
+}
+
+func (s *sender) cpu() (time.Duration, error) {
+	if s.load.Server == 0 {
+		return 0, nil
+	}
+	return CPUTime(s.load.Server)
+}
+
+// queue hands the next message, meant to be sent at scheduled, to the publisher.
+func (s *sender) queue(scheduled int64) error {
+	stream := int(s.sent % uint64(s.load.Streams))
+	s.published[stream]++
+	s.sent++
+	s.message = AppendMessage(s.message[:0], Stamp{s.run, uint32(stream), s.published[stream], scheduled}, s.load.Size)
+	return s.publisher.Queue(stream, s.message)
+}
+
+// closedLoop keeps InFlight messages under way. What became due together is
+// flushed together. A closed loop has no schedule: latency counts from the send.
+func (s *sender) closedLoop(ctx context.Context) (stalled bool, err error) {
+	end := time.Now().Add(s.load.Length)
+	late := time.NewTimer(s.load.Settle)
+	defer late.Stop()
+	for time.Now().Before(end) {
+		due := s.pool.Have() + uint64(s.load.InFlight)
+		if s.sent < due {
+			for now := Now(); s.sent < due; {
+				if err := s.queue(now); err != nil {
+					return false, err
+				}
+			}
+			if err := s.publisher.Flush(); err != nil {
+				return false, err
+			}
+			late.Reset(s.load.Settle)
+		}
+		select {
+		case <-s.pool.Moved():
+		case <-late.C:
+			return true, nil
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	return false, nil
+}
+
+// openLoop follows the schedule whatever comes back. Messages that are due when
+// the sender wakes up leave together, each with its own scheduled time.
+func (s *sender) openLoop(ctx context.Context) error {
+	schedule := NewSchedule(s.load.Pacer, s.load.Length)
+	start := Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	at, ok := schedule.Next()
+	for ok {
+		if wait := start + int64(at) - Now(); wait > 0 {
+			if err := s.publisher.Flush(); err != nil {
+				return err
+			}
+			timer.Reset(time.Duration(wait))
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		s.lag.Record(Now() - start - int64(at))
+		if err := s.queue(start + int64(at)); err != nil {
+			return err
+		}
+		at, ok = schedule.Next()
+	}
+	return s.publisher.Flush()
+}

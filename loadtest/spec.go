@@ -1,0 +1,125 @@
+package loadtest
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Kind is the program that plays the subscribers.
+type Kind string
+
+const (
+	GWS   Kind = "gws"   // lxzan/gws, one goroutine per connection: WebSocket only
+	Epoll Kind = "epoll" // one goroutine on raw epoll: any transport, a few hundred bytes per connection
+)
+
+// Transport is how subscribers receive.
+type Transport string
+
+const (
+	WebSocket Transport = "ws"
+	SSE       Transport = "sse"
+	Poll      Transport = "poll" // json format; polls again with the answer's cursor
+)
+
+// Spec describes the subscribers to open. The zero value of a field is its
+// default.
+type Spec struct {
+	Addr        string    `json:"addr"` // "127.0.0.1:8080": an IPv4 address and a port
+	Kind        Kind      `json:"kind"`
+	Transport   Transport `json:"transport"`
+	Connections int       `json:"connections"`
+
+	// Path of the request; channels and Query are added to it. Default: /ws,
+	// /sse or /poll.
+	Path  string `json:"path,omitempty"`
+	Query string `json:"query,omitempty"` // "last=5&timeout=120"
+
+	// Cursor is where to start; it is sent as cursor=…, by polls in the first
+	// request only.
+	Cursor string `json:"cursor,omitempty"`
+
+	// Channels is how many each connection subscribes to. 0: no channel is
+	// named in the request, and the fleet listens to stream 0. Connection i
+	// gets the channels (i×Stride … i×Stride+Channels−1), named Prefix+number
+	// and counted on across workers; Stride 0: all the same.
+	Channels int    `json:"channels"`
+	Stride   int    `json:"stride,omitempty"`
+	Prefix   string `json:"prefix,omitempty"` // default "c"
+
+	// Requests are paths that each connection first GETs, one after another,
+	// before it subscribes. Epoll only.
+	Requests []string `json:"requests,omitempty"`
+
+	// Stalled connections subscribe and then read nothing, with a receive
+	// buffer of 4 KiB. They are opened in addition to Connections, and nothing
+	// is expected of them. Epoll only.
+	Stalled int `json:"stalled,omitempty"`
+
+	// Source is the local address, "127.0.0.2"; empty: the kernel's choice.
+	// A Pool gives each worker its own.
+	Source string `json:"source,omitempty"`
+	First  int    `json:"first,omitempty"` // number of this worker's first connection; set by the Pool
+
+	Window  int           `json:"window,omitempty"`  // connections being opened at once, default 256
+	Timeout time.Duration `json:"timeout,omitempty"` // for opening all of them, default 60 s
+}
+
+func (s Spec) withDefaults() Spec {
+	if s.Kind == "" {
+		s.Kind = Epoll
+	}
+	if s.Transport == "" {
+		s.Transport = WebSocket
+	}
+	if s.Path == "" {
+		s.Path = "/" + string(s.Transport)
+	}
+	if s.Prefix == "" {
+		s.Prefix = "c"
+	}
+	if s.Window <= 0 {
+		s.Window = 256
+	}
+	if s.Timeout <= 0 {
+		s.Timeout = time.Minute
+	}
+	return s
+}
+
+// firstStream is the first channel of this worker's connection i.
+func (s *Spec) firstStream(i int) int { return (s.First + i) * s.Stride }
+
+// streams is how many tracks one subscriber needs.
+func (s *Spec) streams() int { return max(s.Channels, 1) }
+
+// requestPath is the path and query with which connection i subscribes, with
+// the starting cursor if that is wanted.
+func (s *Spec) requestPath(i int, cursor bool) string {
+	var b strings.Builder
+	b.WriteString(s.Path)
+	separator := byte('?')
+	if strings.Contains(s.Path, "?") {
+		separator = '&'
+	}
+	add := func(parameter string) {
+		b.WriteByte(separator)
+		b.WriteString(parameter)
+		separator = '&'
+	}
+	for c := range s.Channels {
+		add("channel=" + url.QueryEscape(ChannelName(s.Prefix, s.firstStream(i)+c)))
+	}
+	if s.Query != "" {
+		add(s.Query)
+	}
+	if cursor && s.Cursor != "" {
+		add("cursor=" + url.QueryEscape(s.Cursor))
+	}
+	return b.String()
+}
+
+// ChannelName is the name of a stream's channel.
+func ChannelName(prefix string, stream int) string { return prefix + strconv.Itoa(stream) }

@@ -1,0 +1,204 @@
+package loadtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// board is a small server of one channel with SSE, polls and publications over
+// HTTP, on net/http: enough to check the clients of those.
+type board struct {
+	mu       sync.Mutex
+	messages []string
+	news     chan struct{} // closed and renewed with each message
+	asked    int           // requests for /
+}
+
+func newBoard(t *testing.T) (b *board, addr string) {
+	t.Helper()
+	b = &board{news: make(chan struct{})}
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		b.mu.Lock()
+		b.asked++
+		b.mu.Unlock()
+		_, _ = io.WriteString(w, "hello")
+	})
+	mux.HandleFunc("POST /publish", b.publish)
+	mux.HandleFunc("GET /poll", b.poll)
+	mux.HandleFunc("GET /sse", b.sse)
+	server := &http.Server{Handler: mux}
+	done := make(chan struct{})
+	go func() { _ = server.Serve(listener); close(done) }()
+	t.Cleanup(func() { _ = server.Close(); <-done })
+	return b, listener.Addr().String()
+}
+
+func (b *board) publish(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body) // a cut body ends the connection anyway
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.messages = append(b.messages, string(body))
+	close(b.news)
+	b.news = make(chan struct{})
+	fmt.Fprintf(w, `{"cursor":"%d"}`, len(b.messages))
+}
+
+// after returns what came after position, or a signal for when something does.
+func (b *board) after(position int) ([]string, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.messages[position:], b.news
+}
+
+func (b *board) start(r *http.Request) int {
+	if at, err := strconv.Atoi(r.FormValue("cursor")); err == nil {
+		return at
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.messages)
+}
+
+func (b *board) poll(w http.ResponseWriter, r *http.Request) {
+	type publication struct {
+		Channel string `json:"channel"`
+		Cursor  string `json:"cursor"`
+		Data    string `json:"data"`
+	}
+	at := b.start(r)
+	for {
+		messages, news := b.after(at)
+		if len(messages) == 0 {
+			select {
+			case <-news:
+				continue
+			case <-r.Context().Done():
+				return
+			}
+		}
+		var answer struct {
+			Cursor   string        `json:"cursor"`
+			Messages []publication `json:"messages"`
+		}
+		for _, m := range messages {
+			at++
+			answer.Messages = append(answer.Messages, publication{"c0", strconv.Itoa(at), m})
+		}
+		answer.Cursor = strconv.Itoa(at)
+		body, err := json.Marshal(answer)
+		if err != nil {
+			panic(err) // strings always marshal
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = w.Write(body)
+		return
+	}
+}
+
+func (b *board) sse(w http.ResponseWriter, r *http.Request) {
+	at := b.start(r)
+	w.Header().Set("Content-Type", "text/event-stream")
+	fmt.Fprintf(w, "id: %d\n\n", at)
+	for {
+		_ = http.NewResponseController(w).Flush()
+		messages, news := b.after(at)
+		for _, m := range messages {
+			at++
+			fmt.Fprintf(w, ": a comment\nid: %d\ndata: %s\n\n", at, m)
+		}
+		if len(messages) == 0 {
+			select {
+			case <-news:
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}
+}
+
+func TestSSEAndPollSubscribersGetEverythingOnce(t *testing.T) {
+	for _, transport := range []Transport{SSE, Poll} {
+		t.Run(string(transport), func(t *testing.T) {
+			const connections = 20
+			b, addr := newBoard(t)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			pool, opened, err := OpenPool(ctx, Spec{Addr: addr, Transport: transport, Connections: connections, Channels: 1,
+				Requests: []string{"/", "/"}, Cursor: "0"}, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pool.Close()
+			if err := opened.Err(); err != nil {
+				t.Fatal(err)
+			}
+			b.mu.Lock()
+			if b.asked != 2*connections {
+				t.Errorf("%d preliminary requests arrived, want %d", b.asked, 2*connections)
+			}
+			b.mu.Unlock()
+			publisher, err := DialHTTP(ctx, addr, PublishPath("c"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer publisher.Close()
+			r, err := Run(ctx, pool, publisher, Load{InFlight: 3, Length: 300 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.Clean() || !r.Complete || r.Delivered != connections*r.Published || r.Published < 5 {
+				t.Errorf("%d published, %+v", r.Published, r.Counts)
+			}
+			if !strings.Contains(string(publisher.LastAnswer), "cursor") {
+				t.Errorf("last answer %q", publisher.LastAnswer)
+			}
+		})
+	}
+}
+
+func TestFloodCountsAllPublications(t *testing.T) {
+	b, addr := newBoard(t)
+	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: SSE, Connections: 1, Channels: 8}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if err := opened.Err(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Flood(t.Context(), pool, FloodLoad{Addr: addr, Path: PublishPath("c"), Connections: 4, Streams: 8, Size: 64, Length: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !r.Clean() || r.Published != uint64(len(b.messages)) || r.Delivered != r.Published || r.Published < 8 {
+		t.Errorf("%d published, %d arrived, %+v", r.Published, len(b.messages), r.Counts)
+	}
+}
+
+func TestHTTPPublisherReportsARefusal(t *testing.T) {
+	_, addr := newBoard(t)
+	p, err := DialHTTP(t.Context(), addr, func(int) string { return "/nowhere" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Queue(0, []byte("x")); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("%v, want a 404", err)
+	}
+}

@@ -1,0 +1,146 @@
+package loadtest
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+)
+
+// workerEnv makes this binary a worker. See WorkerMain.
+const workerEnv = "PEAL_LOADTEST_WORKER"
+
+// command is one line from the pool to a worker.
+type command struct {
+	Op        string        `json:"op"` // open, begin, await, report
+	Spec      *Spec         `json:"spec,omitempty"`
+	Run       uint16        `json:"run,omitempty"`
+	Progress  bool          `json:"progress,omitempty"`
+	Published []uint64      `json:"published,omitempty"`
+	Timeout   time.Duration `json:"timeout,omitempty"`
+}
+
+// event is one line from a worker to the pool: the answer to a command, or
+// op "have", which comes unasked.
+type event struct {
+	Op       string   `json:"op"`
+	Error    string   `json:"error,omitempty"`
+	Have     uint64   `json:"have,omitempty"`
+	Opened   *Opened  `json:"opened,omitempty"`
+	Complete bool     `json:"complete,omitempty"`
+	Counts   *Counts  `json:"counts,omitempty"`
+	Latency  *Latency `json:"latency,omitempty"`
+	Closed   int      `json:"closed,omitempty"`
+}
+
+// IsWorker reports that this process was started as a worker: main must then
+// call WorkerMain before anything else, and exit with its result.
+func IsWorker() bool { return os.Getenv(workerEnv) != "" }
+
+// WorkerMain serves one pool over in and out until in ends, and returns the
+// exit code. The end of in is also what ends it when the pool's process dies.
+func WorkerMain(in io.Reader, out io.Writer) int {
+	if err := serveWorker(in, out); err != nil {
+		fmt.Fprintln(os.Stderr, "loadtest worker:", err)
+		return 1
+	}
+	return 0
+}
+
+// worker is the far end of a remote. Its commands are handled one by one.
+type worker struct {
+	fleet *fleet
+
+	mu  sync.Mutex // one line at a time
+	out *json.Encoder
+
+	stop chan struct{}  // closed at the end
+	wait sync.WaitGroup // the progress goroutine, which ends with stop
+}
+
+func serveWorker(in io.Reader, out io.Writer) error {
+	w := &worker{out: json.NewEncoder(out), stop: make(chan struct{})}
+	defer func() {
+		close(w.stop)
+		if w.fleet != nil {
+			w.fleet.kind.close()
+		}
+		w.wait.Wait()
+	}()
+	d := json.NewDecoder(bufio.NewReader(in))
+	for {
+		var c command
+		if err := d.Decode(&c); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read command: %w", err)
+		}
+		answer, err := w.handle(c)
+		answer.Op = c.Op
+		if err != nil {
+			answer.Error = err.Error()
+		}
+		if err := w.send(answer); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *worker) send(e event) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.out.Encode(e); err != nil {
+		return fmt.Errorf("write event: %w", err)
+	}
+	return nil
+}
+
+func (w *worker) handle(c command) (e event, err error) {
+	if w.fleet == nil && c.Op != "open" {
+		return e, fmt.Errorf("%q before \"open\"", c.Op)
+	}
+	switch c.Op {
+	case "open":
+		if w.fleet != nil {
+			return e, fmt.Errorf("opened twice")
+		}
+		if w.fleet, err = newFleet(*c.Spec); err != nil {
+			return e, err
+		}
+		w.fleet.sink.begin(c.Run, false)
+		opened := w.fleet.kind.open(context.Background())
+		e.Opened = &opened
+		w.wait.Go(w.progress)
+	case "begin":
+		w.fleet.sink.begin(c.Run, c.Progress)
+	case "await":
+		e.Complete = w.fleet.await(c.Published, c.Timeout)
+	case "report":
+		counts, latency, closed := w.fleet.sink.report(c.Published)
+		e.Counts, e.Latency, e.Closed = &counts, latency, closed
+	default:
+		err = fmt.Errorf("unknown command %q", c.Op)
+	}
+	return e, err
+}
+
+// progress reports every change of have. It ends with stop.
+func (w *worker) progress() {
+	s := w.fleet.sink
+	for {
+		select {
+		case <-w.stop:
+			return
+		case <-s.moved:
+		}
+		s.mu.Lock()
+		have, run := s.have, s.run
+		s.mu.Unlock()
+		// A write fails when the pool is gone; then in ends, too.
+		_ = w.send(event{Op: "have", Have: uint64(run)<<48 | have})
+	}
+}
