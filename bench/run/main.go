@@ -42,7 +42,7 @@ var errUsage = errors.New("wrong usage")
 
 // options are the command line.
 type options struct {
-	peal, pealArgs, versus, versusArgs string
+	peal, pealArgs, versus     string
 	pairs                              int
 	short, list                        bool
 	rows                               string

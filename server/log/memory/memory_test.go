@@ -106,10 +106,10 @@ func TestRefusedBatchLeavesNoTrace(t *testing.T) {
 }
 
 func TestConcurrentAppendsMakeOneOrder(t *testing.T) {
-	l, tail := newLog()
+	_, tail := newLog()
 	var wg sync.WaitGroup
 	tailWake := &quietTail{fakeTail: tail}
-	l = memory.New(tailWake, time.Now)
+	l := memory.New(tailWake, time.Now)
 	tail.head = l.Head
 	for range 8 {
 		wg.Go(func() {
