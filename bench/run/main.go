@@ -42,14 +42,14 @@ var errUsage = errors.New("wrong usage")
 
 // options are the command line.
 type options struct {
-	peal, pealArgs, versus     string
-	pairs                              int
-	short, list                        bool
-	rows                               string
-	hundred                            bool
-	total, perServer                   int
-	length                             time.Duration
-	config                             bench.Config
+	peal, pealArgs, versus string
+	pairs                  int
+	short, list            bool
+	rows                   string
+	hundred                bool
+	total, perServer       int
+	length                 time.Duration
+	config                 bench.Config
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
