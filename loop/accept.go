@@ -25,6 +25,7 @@ type acceptor struct {
 	spare     int // descriptor given up to shed a connection when there is no other
 	paused    bool
 	retrying  bool
+	again     bool      // a batch ended before the backlog did: more in the next turn
 	given     [][]int32 // for each loop, what this batch brings
 	counts    acceptCounts
 }
@@ -60,12 +61,14 @@ func (a *acceptor) owns(fd int) bool {
 }
 
 // accept takes what waits on a listener, a batch at a time. The listener is
-// edge-triggered: what is left when a batch ends is fetched by another task.
+// edge-triggered: what is left when a batch ends is fetched in the next turn, after
+// other events; a task that posts itself again would run before them.
 func (a *acceptor) accept(listener int) {
 	for n := 0; !a.paused; n++ {
 		if n == acceptBatch {
 			a.handOver()
-			a.loop.Post(func() { a.accept(listener) })
+			a.again = true
+			a.loop.scheduleTurn()
 			return
 		}
 		fd, e := sysAccept(listener)
@@ -163,23 +166,29 @@ func (a *acceptor) retryLater() {
 	time.AfterFunc(acceptRetry, func() { // ends by itself after one Post
 		a.loop.Post(func() {
 			a.retrying = false
+			if a.listeners == nil {
+				return // closed meanwhile
+			}
 			if a.spare < 0 {
 				a.spare = openSpare()
 			}
-			for _, l := range a.listeners {
-				a.accept(l)
-			}
+			a.acceptAll()
 		})
 	})
+}
+
+func (a *acceptor) acceptAll() {
+	a.again = false
+	for _, l := range a.listeners {
+		a.accept(l)
+	}
 }
 
 // pause stops accepting, or goes on with it. What waits, waits in the kernel.
 func (a *acceptor) pause(on bool) {
 	a.paused = on
 	if !on {
-		for _, l := range a.listeners {
-			a.accept(l)
-		}
+		a.acceptAll()
 	}
 }
 

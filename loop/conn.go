@@ -90,13 +90,13 @@ func (l *Loop) adopt(fd int32) {
 		session:    l.sessions<<8 | uint64(l.number),
 		fd:         fd,
 		generation: c.generation + 1,
+		flags:      c.flags&flagAgain | flagHead,
 		state:      stateHTTP,
 		seen:       l.tick,
 	}
 	l.open++
 	l.counts.accepted++
 	l.fan.Attach(slot, fd, c.session)
-	c.flags |= flagHead
 	l.wait(slot, c, l.headTicks)
 }
 
@@ -151,8 +151,9 @@ func (l *Loop) keepInput(c *conn, b []byte, need int) bool {
 	old := l.inputs[c.input]
 	if cap(old) < len(b) || cap(old) > 4*(len(b)+need)+4096 {
 		// A client that only announces much is not given much: double at most.
-		grown := make([]byte, 0, len(b)+min(need, len(b)+512))
+		grown := l.newInput(len(b) + min(need, len(b)+512))
 		l.inputBytes += cap(grown) - cap(old)
+		l.freeInput(old)
 		old = grown
 	}
 	l.inputs[c.input] = append(old[:0], b...)
@@ -164,7 +165,33 @@ func (l *Loop) dropInput(c *conn) {
 		return
 	}
 	l.inputBytes -= cap(l.inputs[c.input])
+	l.freeInput(l.inputs[c.input])
 	l.inputs[c.input] = nil
 	l.freeInputs = append(l.freeInputs, c.input)
 	c.input = 0
+}
+
+// Buffers of unused input are used again, so that a frame in two pieces costs no
+// allocation. Small ones, and a few: they are not under InputBytes.
+const (
+	spareInputBytes = 4 << 10
+	spareInputs     = 64
+)
+
+func (l *Loop) newInput(n int) []byte {
+	if k := len(l.spareInputs); k > 0 && n <= spareInputBytes {
+		b := l.spareInputs[k-1]
+		l.spareInputs = l.spareInputs[:k-1]
+		if cap(b) >= n {
+			return b
+		}
+	}
+	return make([]byte, 0, n)
+}
+
+// freeInput keeps b for newInput. Nobody may use its bytes any more.
+func (l *Loop) freeInput(b []byte) {
+	if cap(b) > 0 && cap(b) <= spareInputBytes && len(l.spareInputs) < spareInputs {
+		l.spareInputs = append(l.spareInputs, b[:0])
+	}
 }

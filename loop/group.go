@@ -123,8 +123,6 @@ const drainStep = 10 * time.Millisecond
 // ends first, connections that are left are closed as they are.
 func (g *Group) Drain(ctx context.Context) {
 	g.once.Do(func() {
-		soon, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
 		l0 := g.loops[0]
 		l0.Post(func() { l0.acceptor.close() })
 		for ctx.Err() == nil {
@@ -151,10 +149,11 @@ func (g *Group) Drain(ctx context.Context) {
 			l.stopping.Store(true)
 			l.poller.Trigger(func() error { return errStop })
 		}
+		stuck := time.After(time.Second) // they have nothing to do but close
 		for range g.loops {
 			select {
 			case <-g.ended:
-			case <-soon.Done():
+			case <-stuck:
 				if ctx.Err() != nil {
 					return // a loop is stuck: the process ends without it
 				}
@@ -167,6 +166,7 @@ func (g *Group) Drain(ctx context.Context) {
 // drainPass says good-bye to connections that have all they are owed.
 func (l *Loop) drainPass() {
 	l.draining = true
+	l.apply() // what was published before the drain is owed
 	for slot := range l.used {
 		c := l.conn(slot)
 		if c.state == stateFree || c.flags&flagDrained != 0 {
@@ -174,15 +174,16 @@ func (l *Loop) drainPass() {
 		}
 		switch c.state {
 		case stateHTTP:
-			if c.flags&flagAnswering == 0 && c.input == 0 {
+			switch {
+			case c.flags&flagAnswering != 0:
+				c.flags |= flagCloseNext
+			case c.input == 0:
 				c.flags |= flagDrained
 				l.linger(slot, c)
-			} else {
-				c.flags |= flagCloseNext
-			}
+			} // else half a request is here: its answer will be the last
 		case stateParked:
-			c.flags |= flagDrained | flagCloseNext
-			l.fan.Expire(slot)
+			c.flags |= flagCloseNext
+			l.fan.Expire(slot) // not at once if its lane is not empty: the next pass asks again
 		case stateSSE, stateWS:
 			if l.fan.CaughtUp(slot) {
 				c.flags |= flagDrained

@@ -53,7 +53,8 @@ func removeDeadSocket(path string) error {
 		c.Close()
 		return fmt.Errorf("another server listens on unix:%s", path)
 	}
-	if errors.Is(err, unix.ECONNREFUSED) {
+	// A file that is no socket refuses connections too.
+	if info, e := os.Lstat(path); e == nil && info.Mode().Type() == os.ModeSocket && errors.Is(err, unix.ECONNREFUSED) {
 		return os.Remove(path)
 	}
 	return nil // not there, or Listen says what is wrong

@@ -38,32 +38,33 @@ type Loop struct {
 	doorTask  func() error
 
 	// Loop-owned.
-	slots      []uint32 // descriptor → slot + 1
-	slabs      []*connSlab
-	used       uint32
-	free       []uint32
-	open       int
-	sessions   uint64
-	inputs     [][]byte
-	freeInputs []uint32
-	inputBytes int
-	wheel      *fanout.Wheel
-	tick       uint32
-	ticking    bool
-	again      []uint32 // connections whose reading was interrupted for the others
-	spareAgain []uint32
-	turnDue    bool
-	flushing   bool
-	draining   bool
-	scratch    []byte // one private item for one connection
-	rbuf       []byte
-	out        []byte // answers of the requests handled in one read
-	call       Call
-	stream     Subscription // what Front.Message is told
-	batch      []*ring.Message
-	counts     counts
-	started    time.Time
-	acceptor   *acceptor // loop 0 only
+	slots       []uint32 // descriptor → slot + 1
+	slabs       []*connSlab
+	used        uint32
+	free        []uint32
+	open        int
+	sessions    uint64
+	inputs      [][]byte
+	freeInputs  []uint32
+	spareInputs [][]byte // buffers to use again: newInput
+	inputBytes  int
+	wheel       *fanout.Wheel
+	tick        uint32
+	ticking     bool
+	again       []uint32 // connections whose reading was interrupted for the others
+	spareAgain  []uint32
+	turnDue     bool
+	flushing    bool
+	draining    bool
+	scratch     []byte // one private item for one connection
+	rbuf        []byte
+	out         []byte // answers of the requests handled in one read
+	call        Call
+	stream      Subscription // what Front.Message is told
+	batch       []*ring.Message
+	counts      counts
+	started     time.Time
+	acceptor    *acceptor // loop 0 only
 
 	_ [64]byte
 
@@ -217,18 +218,22 @@ func (l *Loop) turn() error {
 		}
 		l.spareAgain = again
 	}
+	if l.acceptor != nil && l.acceptor.again {
+		l.acceptor.acceptAll()
+	}
 	if more || len(l.again) > 0 || l.fan.Pending() || l.ring.Waiting() {
 		l.scheduleTurn()
 	}
 	return nil
 }
 
-// flush fans out; what it causes in turn waits for the next.
+// flush fans out; what it causes in turn waits for the next, also what a request
+// behind an answer that has left now has published.
 func (l *Loop) flush(budget int) (more bool) {
 	l.flushing = true
 	more = l.fan.Flush(budget)
 	l.flushing = false
-	return more
+	return more || l.ring.Waiting()
 }
 
 // apply takes all there is from the ring.

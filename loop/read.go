@@ -18,7 +18,11 @@ func (l *Loop) read(slot uint32, c *conn) {
 			}
 			return
 		}
-		n, e := sysRead(c.fd, l.rbuf)
+		b := l.rbuf
+		if l.waits(c) {
+			b = b[:min(len(b), l.config.ParkedBytes-len(l.inputOf(c)))]
+		}
+		n, e := sysRead(c.fd, b)
 		l.counts.reads++
 		if e == unix.EAGAIN {
 			c.flags &^= flagReadable | flagEnding
@@ -28,21 +32,28 @@ func (l *Loop) read(slot uint32, c *conn) {
 			l.close(slot, c)
 			return
 		}
-		full := n == len(l.rbuf)
+		full := n == len(b)
 		if !full && c.flags&flagEnding == 0 {
 			c.flags &^= flagReadable // more, or the end, makes a new event
 		}
 		c.seen, c.missed = l.tick, 0
-		l.take(slot, c, l.rbuf[:n])
+		l.take(slot, c, b[:n])
 		if c.state == stateFree {
 			return
 		}
-		if full && c.flags&flagAgain == 0 {
-			c.flags |= flagAgain
-			l.again = append(l.again, slot)
-			l.scheduleTurn()
+		if full {
+			l.readAgain(slot, c)
 			return
 		}
+	}
+}
+
+// readAgain has the connection read in a turn, after the others' events.
+func (l *Loop) readAgain(slot uint32, c *conn) {
+	if c.flags&flagReadable != 0 && c.flags&flagAgain == 0 {
+		c.flags |= flagAgain
+		l.again = append(l.again, slot)
+		l.scheduleTurn()
 	}
 }
 
@@ -109,9 +120,7 @@ func (l *Loop) resume(slot uint32, c *conn) {
 	if c.input != 0 {
 		l.take(slot, c, nil)
 	}
-	if c.state != stateFree && c.flags&flagReadable != 0 && c.flags&flagAgain == 0 {
-		c.flags |= flagAgain // in a turn, not from inside what called
-		l.again = append(l.again, slot)
-		l.scheduleTurn()
+	if c.state != stateFree {
+		l.readAgain(slot, c) // in a turn, not from inside what called
 	}
 }

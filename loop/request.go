@@ -181,11 +181,7 @@ func (l *Loop) linger(slot uint32, c *conn) {
 	shutdownWrite(c.fd)
 	c.state = stateLinger
 	l.wait(slot, c, ticks(l.config.LingerTimeout))
-	if c.flags&flagReadable != 0 && c.flags&flagAgain == 0 {
-		c.flags |= flagAgain
-		l.again = append(l.again, slot)
-		l.scheduleTurn()
-	}
+	l.readAgain(slot, c)
 }
 
 // Private close codes of DESIGN §5.
@@ -223,6 +219,9 @@ func (l *Loop) frames(slot uint32, c *conn, b []byte) (rest []byte) {
 		if err != nil {
 			if c.state == stateWS {
 				l.closeStream(slot, c, frame.CloseCode(err), err.Error())
+			}
+			if c.state != stateFree {
+				l.linger(slot, c) // RFC 6455 §7.1.7: the connection has failed, its close frame is not awaited
 			}
 			return nil
 		}

@@ -92,12 +92,12 @@ func (l *Loop) heartbeat(slot uint32, c *conn) {
 		l.close(slot, c)
 		return
 	}
-	if c.state == stateWS {
-		c.missed++
-	}
 	l.wait(slot, c, l.beat())
 	if !l.fan.CaughtUp(slot) {
 		return
+	}
+	if c.state == stateWS {
+		c.missed++ // it was asked for a sign of life
 	}
 	l.counts.heartbeats++
 	l.scratch = l.encoder.AppendHeartbeat(l.scratch[:0], encodingOf(c), l.fan.Position(slot))

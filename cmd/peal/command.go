@@ -25,6 +25,8 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "peal",
 		Short:         "Real-time message push: WebSocket, server-sent events and long polling on one port",
+		Args:          noArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -37,11 +39,19 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	return root
 }
 
+// noArgs refuses arguments that are not flags: words that no command takes.
+func noArgs(c *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(c, args); err != nil {
+		return usageError{fmt.Errorf("%w (see: %s --help)", err, c.CommandPath())}
+	}
+	return nil
+}
+
 func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print version, commit and Go version",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		Run: func(c *cobra.Command, _ []string) {
 			version, commit := "development", "unknown commit"
 			if info, ok := debug.ReadBuildInfo(); ok {

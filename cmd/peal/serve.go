@@ -22,7 +22,7 @@ func newServe() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Start the server",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))
 			return serve(c.Context(), config, c.OutOrStdout())

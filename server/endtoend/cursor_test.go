@@ -59,6 +59,7 @@ func TestForeignCursorIsToldAsAGapOnAllTransports(t *testing.T) {
 }
 
 func TestDiscardedHistoryIsToldAsAGap(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	p := start(t)
 	old := p.publish("a", "first")
 	fresh := p.publish("quiet", "kept")

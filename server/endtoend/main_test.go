@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -76,21 +77,34 @@ func leakedGoroutines(wait time.Duration) string {
 	}
 }
 
-// leftChildren names the processes that are still ours, ended or not.
+// leftChildren names the processes that are still ours, running or ended.
 func leftChildren() string {
 	if _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); errors.Is(err, unix.ECHILD) {
 		return ""
 	}
-	tasks, _ := filepath.Glob("/proc/self/task/*/children")
 	names := ""
+	for _, c := range children() {
+		names += fmt.Sprintln(c.pid, c.name)
+	}
+	return names
+}
+
+type child struct {
+	pid  int
+	name string // the first 15 bytes of it, as the kernel has it
+}
+
+func children() (list []child) {
+	tasks, _ := filepath.Glob("/proc/self/task/*/children") // the pattern is good
 	for _, task := range tasks {
-		pids, _ := os.ReadFile(task)
-		for _, pid := range strings.Fields(string(pids)) {
-			command, _ := os.ReadFile("/proc/" + pid + "/cmdline")
-			names += pid + " " + strings.ReplaceAll(string(command), "\x00", " ") + "\n"
+		pids, _ := os.ReadFile(task) // a thread that has ended has none
+		for text := range strings.FieldsSeq(string(pids)) {
+			pid, _ := strconv.Atoi(text) // written by the kernel
+			name, _ := os.ReadFile("/proc/" + text + "/comm")
+			list = append(list, child{pid, strings.TrimSpace(string(name))})
 		}
 	}
-	return names + "(a zombie, if no other is named)"
+	return list
 }
 
 // tool returns the path of an outside program, or ends the test: as skipped, or

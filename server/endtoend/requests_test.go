@@ -59,9 +59,10 @@ type problem struct {
 
 // answer is a response that was read to its end.
 type answer struct {
-	status int
-	header http.Header
-	body   []byte
+	status  int
+	header  http.Header
+	body    []byte
+	closing bool // it says Connection: close
 }
 
 func decode[T any](t testing.TB, b []byte) (v T) {
@@ -100,7 +101,7 @@ func (p *peal) try(method, path, body string, header ...string) (answer, error) 
 	}
 	defer response.Body.Close()
 	b, err := io.ReadAll(response.Body)
-	return answer{response.StatusCode, response.Header, b}, err
+	return answer{response.StatusCode, response.Header, b, response.Close}, err
 }
 
 // publish sends data to the channel as plain text and returns the cursor.

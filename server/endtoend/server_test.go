@@ -27,6 +27,8 @@ type peal struct {
 	stop   func() // ends the server and waits for it; may be called again
 
 	process *exec.Cmd // of the real program; nil for a server in the test
+	waited  bool      // for process
+	stderr  *strings.Builder
 }
 
 // start runs a server inside the test on a free port.
@@ -83,8 +85,8 @@ func launch(t testing.TB, flags ...string) *peal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
+	stderr := new(strings.Builder)
+	cmd.Stderr = stderr
 	// If the test dies, the server must not stay.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -99,15 +101,15 @@ func launch(t testing.TB, flags ...string) *peal {
 		t.Fatalf("peal serve says %q (%v), stderr: %s", first, err, stderr.String())
 	}
 	p := newPeal(t, addr)
-	p.process = cmd
-	waited := false
+	p.process, p.stderr = cmd, stderr
 	p.stop = func() {
-		if waited {
+		if p.waited {
 			return
 		}
-		waited = true
+		p.waited = true
 		_ = cmd.Process.Kill() // it may have ended
 		_ = cmd.Wait()         // killed: nothing to learn from it
+		p.complain()
 	}
 	t.Cleanup(p.stop)
 	go func() { _, _ = io.Copy(io.Discard, lines) }() // ends with the process
@@ -128,10 +130,23 @@ func (p *peal) exitCode() int {
 	timer := time.AfterFunc(patience, func() { _ = p.process.Process.Kill() })
 	defer timer.Stop()
 	err := p.process.Wait()
-	p.stop = func() {}
+	p.waited = true
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		p.t.Errorf("wait for peal: %v", err)
 	}
+	p.complain()
 	return p.process.ProcessState.ExitCode()
+}
+
+// complain hands on what must never be on the stderr of the ended process;
+// races are seen where GOFLAGS=-race had the program built so.
+func (p *peal) complain() {
+	p.t.Helper()
+	for _, bad := range []string{"panic:", "fatal error:", "DATA RACE", "level=ERROR"} {
+		if said := p.stderr.String(); strings.Contains(said, bad) {
+			p.t.Errorf("peal's stderr has %q: %.4000s", bad, said)
+			return
+		}
+	}
 }

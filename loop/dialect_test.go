@@ -1,0 +1,240 @@
+package loop_test
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"peal/loop"
+	"peal/loop/fanout"
+	"peal/loop/frame"
+	"peal/loop/ring"
+)
+
+// The tests' own protocol: a request is a line of words. Streams and answers
+// are lines too, or WebSocket frames of text.
+//
+//	echo TEXT            TEXT
+//	last TEXT            TEXT, and the connection ends
+//	big N                N bytes and a line end
+//	later TEXT           TEXT, when the test says so (world.later)
+//	lastlater TEXT       the same, and the connection ends
+//	pub CHANNEL TEXT     published inside the loop: "ok SEQUENCE"
+//	body N               N bytes follow the line, after "continue"
+//	poll CHANNELS FROM S held for at most S seconds
+//	sse, wsraw, wsjson CHANNELS FROM [publish] [ignoregap]
+//
+// CHANNELS is a comma list, FROM is now, first, foreign, last:N or a sequence.
+
+// world is what the fronts of all loops share.
+type world struct {
+	journal  *journal
+	later    chan parked
+	received atomic.Int64 // WebSocket messages that begin with '#', which are only counted
+	requests atomic.Int64
+	echoed   func(text string) // called on the loop for each echo, if set
+	draining atomic.Int64      // requests that were told of the drain
+}
+
+// parked is a request that waits for Group.Answer.
+type parked struct {
+	ref  loop.Ref
+	text string
+}
+
+type front struct{ *world }
+
+var _ loop.Front = front{}
+
+const longestLine = 256 << 10
+
+func (f front) Request(c *loop.Call) {
+	end := bytes.IndexByte(c.In, '\n')
+	if end < 0 {
+		if len(c.In) > longestLine {
+			f.answer(c, loop.ReplyClose, len(c.In), "too long\n")
+		}
+		return
+	}
+	f.requests.Add(1)
+	if c.Draining {
+		f.draining.Add(1)
+	}
+	verb, rest, _ := strings.Cut(string(c.In[:end]), " ")
+	used := end + 1
+	switch verb {
+	case "echo":
+		if f.echoed != nil {
+			f.echoed(rest)
+		}
+		f.answer(c, loop.Reply, used, rest+"\n")
+	case "last":
+		f.answer(c, loop.ReplyClose, used, rest+"\n")
+	case "big":
+		f.answer(c, loop.Reply, used, strings.Repeat("x", number(rest))+"\n")
+	case "biglast":
+		f.answer(c, loop.ReplyClose, used, strings.Repeat("x", number(rest))+"\n")
+	case "later", "lastlater":
+		c.Verdict, c.Used, c.Close = loop.Later, used, verb == "lastlater"
+		f.later <- parked{c.Conn, rest}
+	case "pub":
+		channel, data, _ := strings.Cut(rest, " ")
+		if sequence, ok := f.journal.publish(channel, data); ok {
+			f.answer(c, loop.Reply, used, fmt.Sprintf("ok %d\n", sequence))
+		} else {
+			f.answer(c, loop.Reply, used, "full\n")
+		}
+	case "body":
+		n := number(rest)
+		if len(c.In) < used+n {
+			f.requests.Add(-1)
+			c.Need = used + n
+			if !c.Continued {
+				c.Out = append(c.Out, "continue\n"...)
+			}
+			return
+		}
+		f.answer(c, loop.Reply, used+n, fmt.Sprintf("got %d\n", n))
+	case "poll":
+		c.Verdict, c.Used = loop.Park, used
+		c.Sub = subscription(rest, loop.PollJSON)
+	case "lastpoll":
+		c.Verdict, c.Used, c.Close = loop.Park, used, true
+		c.Sub = subscription(rest, loop.PollJSON)
+	case "sse":
+		f.stream(c, used, rest, loop.SSERaw)
+	case "wsraw":
+		f.stream(c, used, rest, loop.WSRaw)
+	case "wsjson":
+		f.stream(c, used, rest, loop.WSJSON)
+	default:
+		f.answer(c, loop.ReplyClose, used, "what is "+strconv.Quote(verb)+"\n")
+	}
+}
+
+func (f front) answer(c *loop.Call, v loop.Verdict, used int, text string) {
+	c.Verdict, c.Used, c.Out = v, used, append(c.Out, text...)
+}
+
+func (f front) stream(c *loop.Call, used int, rest string, k ring.Encoding) {
+	c.Verdict, c.Used, c.Out = loop.Stream, used, append(c.Out, "stream\n"...)
+	c.Sub = subscription(rest, k)
+}
+
+func subscription(words string, k ring.Encoding) *loop.Subscription {
+	w := strings.Fields(words)
+	s := &loop.Subscription{Channels: strings.Split(w[0], ","), Encoding: k, Timeout: 60 * time.Second}
+	switch from := w[1]; {
+	case from == "now":
+	case from == "first":
+		s.From = loop.FromEarliest
+	case from == "foreign":
+		s.From = loop.FromGap
+	case strings.HasPrefix(from, "last:"):
+		s.From, s.Last = loop.FromLast, number(from[5:])
+	default:
+		s.From, s.Sequence = loop.FromCursor, uint64(number(from))
+	}
+	for _, word := range w[2:] {
+		switch word {
+		case "publish":
+			s.PublishTo = s.Channels[0]
+		case "ignoregap":
+			s.IgnoreGap = true
+		default:
+			s.Timeout = time.Duration(number(word)) * time.Second
+		}
+	}
+	return s
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		panic(err) // the test's own words
+	}
+	return n
+}
+
+func (f front) Message(s *loop.Subscription, _ uint64, _ bool, payload []byte) (uint16, string) {
+	if len(payload) > 0 && payload[0] == '#' {
+		f.received.Add(1)
+		return 0, ""
+	}
+	if string(payload) == "throw me out" {
+		return 4410, "as you wish"
+	}
+	if _, ok := f.journal.publish(s.PublishTo, string(payload)); !ok {
+		return 1013, "full"
+	}
+	return 0, ""
+}
+
+// encoder writes the answers. Each message is a line "m SEQUENCE CHANNEL DATA",
+// but for WSRaw, which has the bare data.
+type encoder struct{}
+
+var _ fanout.Encoder = encoder{}
+
+func appendLine(dst []byte, m *ring.Message) []byte {
+	return fmt.Appendf(dst, "m %d %s %s\n", m.Sequence, m.Channel, m.Entry)
+}
+
+func text(dst []byte, k ring.Encoding, line string) []byte {
+	if k == loop.WSJSON {
+		return frame.AppendMessage(dst, false, []byte(line))
+	}
+	return append(dst, line...)
+}
+
+func (encoder) Encode(m *ring.Message, k ring.Encoding) []byte {
+	switch k {
+	case loop.WSRaw:
+		return frame.AppendMessage(nil, false, []byte(m.Entry.(string)))
+	case loop.WSJSON:
+		return frame.AppendMessage(nil, false, appendLine(nil, m))
+	}
+	return appendLine(nil, m)
+}
+
+func (encoder) AppendOpen(dst []byte, k ring.Encoding, sequence uint64) []byte {
+	if k == loop.WSRaw {
+		return dst
+	}
+	return text(dst, k, fmt.Sprintf("open %d\n", sequence))
+}
+
+func (encoder) AppendHeartbeat(dst []byte, k ring.Encoding, sequence uint64) []byte {
+	if k == loop.WSRaw || k == loop.WSJSON {
+		return frame.AppendPing(dst, strconv.AppendUint(nil, sequence, 10))
+	}
+	return fmt.Appendf(dst, "beat %d\n", sequence)
+}
+
+func (encoder) AppendGap(dst []byte, k ring.Encoding, g fanout.Gap) []byte {
+	if k == loop.WSRaw {
+		return dst
+	}
+	return text(dst, k, fmt.Sprintf("gap %s %d %d\n", g.Channel, g.From, g.To))
+}
+
+func (encoder) AppendAnswer(dst []byte, _ ring.Encoding, a fanout.Answer) []byte {
+	dst = fmt.Appendf(dst, "poll %d %d %d\n", a.Sequence, len(a.Gaps), len(a.Messages))
+	for _, g := range a.Gaps {
+		dst = fmt.Appendf(dst, "gap %s %d %d\n", g.Channel, g.From, g.To)
+	}
+	for _, m := range a.Messages {
+		dst = appendLine(dst, m)
+	}
+	return dst
+}
+
+func (encoder) AppendClose(dst []byte, k ring.Encoding, code uint16, reason string) []byte {
+	if k == loop.WSRaw || k == loop.WSJSON {
+		return frame.AppendClose(dst, code, reason)
+	}
+	return append(dst, "bye\n"...)
+}

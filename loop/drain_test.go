@@ -1,0 +1,204 @@
+package loop_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"peal/loop"
+)
+
+func TestDrainInTheMiddleOfAFanOut(t *testing.T) {
+	const streams, sockets, polls, idle, messages, bytes = 150, 100, 50, 20, 200, 2000
+	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors()
+	s := prepare(t, options{sendBuffer: 32 << 10})
+	s.failed = s.group.Start()
+	var all []*client
+	open := func(n int, begin func(c *client)) (some []*client) {
+		for range n {
+			c := s.dialWith(16 << 10)
+			begin(c)
+			some = append(some, c)
+		}
+		all = append(all, some...)
+		return some
+	}
+	sse := open(streams, func(c *client) { c.sse("a,b now") })
+	ws := open(sockets, func(c *client) { c.ws("wsraw", "a now publish") })
+	poll := open(polls, func(c *client) { c.send("poll quiet now 60\n") })
+	rest := open(idle, func(c *client) { c.send("echo 1\n"); c.expect("1") })
+	s.await("subscribers", func() bool { return s.journal.subscribers() == 2*streams+sockets+polls })
+
+	var g sync.WaitGroup
+	check := func(some []*client, f func(c *client) error) {
+		for _, c := range some {
+			g.Go(func() {
+				c.SetDeadline(time.Now().Add(2 * patience))
+				if err := f(c); err != nil {
+					t.Error(err)
+				}
+				c.Close()
+			})
+		}
+	}
+	check(sse, func(c *client) error {
+		for i := range messages {
+			want := fmt.Sprintf("m %d %s %s\n", i+1, []string{"a", "b"}[i%2], body(i, bytes))
+			if line, err := c.r.ReadString('\n'); err != nil || line != want {
+				return fmt.Errorf("stream, message %d: %.30q, %v", i, line, err)
+			}
+		}
+		if b, err := io.ReadAll(c.r); err != nil || string(b) != "bye\n" {
+			return fmt.Errorf("stream ends with %.50q, %v", b, err)
+		}
+		return nil
+	})
+	check(ws, func(c *client) error {
+		for i := 0; i < messages; i += 2 {
+			if op, p, err := readFrame(c.r); err != nil || op != opText || p != body(i, bytes) {
+				return fmt.Errorf("WebSocket, message %d: %d %.30q, %v", i, op, p, err)
+			}
+		}
+		op, p, err := readFrame(c.r)
+		if err != nil || op != opClose || p[:2] != closePayload(1001, "") {
+			return fmt.Errorf("WebSocket ends with %d %q, %v", op, p, err)
+		}
+		if _, err := c.Conn.Write(masked(0x80|opClose, p[:2])); err != nil {
+			return err
+		}
+		if b, err := io.ReadAll(c.r); err != nil || len(b) > 0 {
+			return fmt.Errorf("after the close frame: %q, %v", b, err)
+		}
+		return nil
+	})
+	ends := func(want string) func(c *client) error {
+		return func(c *client) error {
+			if b, err := io.ReadAll(c.r); err != nil || string(b) != want {
+				return fmt.Errorf("%.50q, %v; want %q and the end", b, err, want)
+			}
+			return nil
+		}
+	}
+	check(poll, ends(fmt.Sprintf("poll %d 0 0\n", messages)))
+	check(rest, ends(""))
+
+	for i := range messages {
+		s.publish([]string{"a", "b"}[i%2], body(i, bytes))
+	}
+	s.group.Drain(testContext())
+	g.Wait()
+	select {
+	case err := <-s.failed:
+		t.Errorf("a loop that was told to end: %v", err)
+	default:
+	}
+	if n := s.journal.subscribers(); n != 0 {
+		t.Errorf("%d subscribers left", n)
+	}
+	if c, err := net.DialTimeout("tcp", s.addr.String(), time.Second); err == nil {
+		c.Close()
+		t.Error("still accepts")
+	}
+	expectNothingLeft(t, goroutines, descriptors)
+}
+
+func expectNothingLeft(t *testing.T, goroutines, descriptors int) {
+	t.Helper()
+	if !eventually(patience, func() bool { return runtime.NumGoroutine() <= goroutines && openDescriptors() <= descriptors }) {
+		t.Errorf("%d goroutines (%d before), %d descriptors (%d before)", runtime.NumGoroutine(), goroutines, openDescriptors(), descriptors)
+	}
+}
+
+func TestDrainDeadlineWithAStalledClient(t *testing.T) {
+	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors()
+	s := prepare(t, options{sendBuffer: 8 << 10})
+	s.group.Start()
+	stalled, fine := s.dialWith(4<<10), s.dial()
+	stalled.ws("wsraw", "a now")
+	later := s.dial()
+	later.send("later never\n")
+	<-s.later
+	fine.sse("a now")
+	data := strings.Repeat("d", 10_000)
+	for range 50 {
+		s.publish("a", data)
+	}
+	s.await("a full socket", func() bool { return s.sum(func(s loop.Stats) int { return int(s.Fanout.Full) }) > 0 })
+	ended := make(chan error, 1)
+	go func() { // ends with the connection
+		b, err := io.ReadAll(fine.r)
+		if n := strings.Count(string(b), data); err == nil && (n != 50 || !strings.HasSuffix(string(b), "bye\n")) {
+			err = fmt.Errorf("%d messages and %.10q", n, b[max(0, len(b)-10):])
+		}
+		ended <- err
+	}()
+	const limit = time.Second
+	begin := time.Now()
+	s.group.Drain(shortContext(limit))
+	if d := time.Since(begin); d < limit || d > limit+5*time.Second {
+		t.Errorf("drained in %v, the limit is %v", d, limit)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("the client that reads: %v", err)
+	}
+	for _, c := range []*client{stalled, later, fine} {
+		c.Close()
+	}
+	expectNothingLeft(t, goroutines, descriptors)
+}
+
+// A request that is half here, or with a worker, when the drain begins is
+// answered, and then the connection ends.
+func TestDrainAnswersWhatHasBegun(t *testing.T) {
+	s := prepare(t, options{sendBuffer: 8 << 10})
+	s.group.Start()
+	half, later, poll := s.dial(), s.dial(), s.dial()
+	half.send("body 10\n12345")
+	half.expect("continue")
+	later.send("later x\n")
+	p := <-s.later
+	// A poll whose answer waits behind one that the client has not taken.
+	slow := s.dialWith(4 << 10)
+	slow.send("big 60000\npoll a now 60\n")
+	poll.send("poll a now 60\necho behind\n")
+	s.await("polls", func() bool { return s.journal.subscribers() == 2 && s.sum(held) > 0 })
+	drained := make(chan struct{})
+	go func() { // ends with the drain
+		defer close(drained)
+		s.group.Drain(testContext())
+	}()
+	poll.expect("poll 0 0 0") // so the drain has passed
+	half.send("67890")
+	half.expect("got 10")
+	half.expectEnd()
+	s.group.Answer(p.ref, []byte("worked\n"))
+	later.expect("worked")
+	later.expectEnd()
+	slow.expect(strings.Repeat("x", 60_000), "poll 0 0 0")
+	slow.expectEnd()
+	for _, c := range []*client{half, later, poll, slow} {
+		c.Close()
+	}
+	select {
+	case <-drained:
+	case <-time.After(patience):
+		t.Error("the drain goes on though all clients are gone")
+		<-drained
+	}
+}
+
+func TestDrainOfNobody(t *testing.T) {
+	s := prepare(t, options{})
+	s.group.Start()
+	begin := time.Now()
+	s.group.Drain(testContext())
+	if d := time.Since(begin); d > 2*time.Second {
+		t.Errorf("drained in %v", d)
+	}
+	s.group.Drain(testContext()) // once more does nothing
+}

@@ -1,0 +1,39 @@
+package loop
+
+import "golang.org/x/sys/unix"
+
+// PostTo runs f on one loop.
+func (g *Group) PostTo(loop int, f func()) { g.loops[loop].Post(f) }
+
+// EndUnasked ends a loop as a failure of its poller would.
+func (g *Group) EndUnasked(loop int) {
+	g.loops[loop].poller.Trigger(func() error { return errStop })
+}
+
+// Load is how many connections are open or handed over, without asking the loops.
+func (g *Group) Load() (n int) {
+	for _, l := range g.loops {
+		n += int(l.load.Load())
+	}
+	return n
+}
+
+// StopTicks stops the timers of the loops for good: a loop that sleeps in spite
+// of work is then not rescued by its next tick.
+func (g *Group) StopTicks() {
+	for _, l := range g.loops {
+		l.Post(func() {
+			l.ticking = true // startTicking leaves it alone
+			_ = unix.TimerfdSettime(l.timer, 0, &unix.ItimerSpec{}, nil)
+		})
+	}
+}
+
+// SendRaw is the system call with which loops send.
+func SendRaw(fd int32, b []byte) (int, error) {
+	n, e := sysSend(fd, b)
+	if e != 0 {
+		return n, e
+	}
+	return n, nil
+}

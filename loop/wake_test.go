@@ -1,0 +1,140 @@
+package loop_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"peal/loop"
+)
+
+// One message at a time: a wake-up that is lost leaves it in the ring, and
+// nothing else happens that could save it.
+func TestNoWakeUpIsLost(t *testing.T) {
+	rounds := 20_000
+	if testing.Short() {
+		rounds = 2_000
+	}
+	s := start(t, options{})
+	s.group.StopTicks()
+	var all []*client
+	for range 2 { // one on each loop
+		c := s.dial()
+		c.sse("a now")
+		c.SetReadDeadline(time.Now().Add(4 * patience))
+		all = append(all, c)
+	}
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	for i := range rounds {
+		for range random.IntN(4) {
+			runtime.Gosched()
+		}
+		for begin, wait := time.Now(), time.Duration(random.IntN(20_000)); time.Since(begin) < wait; { // a spin, as short as the race
+		}
+		s.journal.publish("a", "x")
+		for _, c := range all {
+			line, err := c.r.ReadSlice('\n')
+			if err != nil || string(line) != fmt.Sprintf("m %d a x\n", i+1) {
+				t.Fatalf("seed %d, message %d: %q, %v", seed, i+1, line, err)
+			}
+		}
+	}
+}
+
+func TestManyPublishersInsideAndOutside(t *testing.T) {
+	const outside, inside, each = 6, 6, 500
+	s := start(t, options{slots: 512})
+	s.group.StopTicks()
+	var g sync.WaitGroup
+	for range 8 {
+		c := s.dial()
+		c.sse("a,b now")
+		g.Go(func() {
+			var last uint64
+			c.SetReadDeadline(time.Now().Add(3 * patience))
+			for n := range (outside + inside) * each {
+				line, err := c.r.ReadString('\n')
+				var sequence uint64
+				if _, e := fmt.Sscanf(line, "m %d", &sequence); err != nil || e != nil || sequence != last+1 {
+					t.Errorf("message %d: %q after %d, %v", n, line, last, err)
+					c.Close()
+					return
+				}
+				last = sequence
+			}
+		})
+	}
+	for k := range outside {
+		g.Go(func() {
+			for range each {
+				for {
+					if _, ok := s.journal.publish([]string{"a", "b"}[k%2], "x"); ok {
+						break
+					}
+					runtime.Gosched() // the ring is full: a loop is behind
+				}
+			}
+		})
+	}
+	for k := range inside {
+		c := s.dial()
+		ws := k%2 == 0
+		if ws {
+			c.ws("wsraw", "c now publish") // its own channel's messages would wake nobody else
+			c.Close()
+			c = s.dial()
+		}
+		g.Go(func() {
+			c.SetDeadline(time.Now().Add(3 * patience))
+			for done := 0; done < each; {
+				if _, err := c.Conn.Write([]byte("pub b x\n")); err != nil {
+					t.Error(err)
+					return
+				}
+				line, err := c.r.ReadString('\n')
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if strings.HasPrefix(line, "ok ") {
+					done++
+				}
+			}
+		})
+	}
+	g.Wait()
+}
+
+// After the loops have ended, their descriptors' numbers belong to others.
+func TestWakeAfterTheEndWritesNowhere(t *testing.T) {
+	s := prepare(t, options{})
+	s.group.Start()
+	s.group.Drain(testContext())
+	var readers []*os.File
+	for range 20 { // these take the numbers that are free
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		defer w.Close()
+		readers = append(readers, r)
+	}
+	s.group.Wake()
+	s.group.Pause(true)
+	s.group.Answer(loop.Ref{}, []byte("late"))
+	s.group.PostTo(1, func() {})
+	for i, r := range readers {
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(r.Fd()), Events: unix.POLLIN}}, 0); err != nil || n != 0 {
+			t.Errorf("pipe %d was written to", i)
+		}
+	}
+}
