@@ -205,5 +205,6 @@ func TestOwnPageShowsAllTransports(t *testing.T) {
 	}
 	p.stop()
 	c.until(`['ws', 'sse', 'poll'].every(id => document.querySelector('#' + id + ' small').className === 'bad')`)
+	c.until(`document.querySelector('#ws ol').getBoundingClientRect().width > 100`) // a long reason leaves the messages their room
 	c.screenshot(filepath.Join(dir, "gone.png"))
 }

@@ -16,12 +16,6 @@ import (
 // TestSIGTERMInTheMiddleOfAFanOut: the server says good-bye in the word of each
 // transport, and nobody has a hole in what they received.
 func TestSIGTERMInTheMiddleOfAFanOut(t *testing.T) {
-	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		t.Run(s.String(), func(t *testing.T) { drainMidFanOut(t, s) })
-	}
-}
-
-func drainMidFanOut(t *testing.T, signal syscall.Signal) {
 	p := launch(t, "--listen", "127.0.0.1:0", "--loops", "2")
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
@@ -66,7 +60,7 @@ func drainMidFanOut(t *testing.T, signal syscall.Signal) {
 					t.Errorf("publish: %d %s", a.status, a.body)
 					return
 				}
-				if acked.Add(1) == 200 {
+				if acked.Add(1) == 150 {
 					close(enough)
 				}
 			}
@@ -74,7 +68,7 @@ func drainMidFanOut(t *testing.T, signal syscall.Signal) {
 	}
 	<-enough
 	before := int(acked.Load())
-	p.signal(signal)
+	p.signal(syscall.SIGTERM)
 	publishers.Wait()
 	for _, l := range list {
 		if l.gate == nil {
@@ -140,7 +134,7 @@ func TestParkedPollsAreAnsweredAtTheEnd(t *testing.T) {
 	raw := p.dial().send(get("/poll?channel=a&format=raw"))
 	pipelined := p.dial().send(get("/poll?channel=a") + get("/channels"))
 	p.awaitSubscribers("a", 3)
-	p.signal(syscall.SIGTERM)
+	p.signal(syscall.SIGINT) // as Ctrl-C does; the same drain
 	if got := decode[polled](t, json.want("GET", 200).body); got.Cursor != cursor || len(got.Messages) > 0 {
 		t.Errorf("poll is answered %+v, want cursor %s", got, cursor)
 	}

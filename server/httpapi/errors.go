@@ -52,8 +52,8 @@ func badHead(message string) *Error {
 
 // Found before the body is looked at.
 var (
-	errForeignHost   = &Error{Status: 403, Code: "host_not_allowed", Message: "this open server answers only under an IP address or localhost; the Host header names something else"}
-	errForeignOrigin = &Error{Status: 403, Code: "origin_not_allowed", Message: "this open server answers only web pages from localhost; the Origin header names another site"}
+	errForeignHost   = &Error{Status: 403, Code: "host_not_allowed", Message: "this server answers only under an IP address or localhost, and the Host header names something else: use one of these, or start it with --open"}
+	errForeignOrigin = &Error{Status: 403, Code: "origin_not_allowed", Message: "this server answers only web pages from localhost, and the Origin header names another site: start it with --open if everybody may use it"}
 	errExpectation   = &Error{Status: 417, Code: "expectation_failed", Message: "the only expectation understood is 100-continue"}
 	errBodyTooLarge  = &Error{Status: 413, Code: "body_too_large", Message: "the body is larger than a message may be: publish less at a time, or a link to it"}
 	errBatchTooLarge = &Error{Status: 413, Code: "body_too_large", Message: "the batch is too large: split it"}
@@ -80,7 +80,8 @@ var (
 	errIdempotencyKey  = &Error{Status: 400, Code: "bad_idempotency_key", Message: "an idempotency key has at most 200 bytes"}
 	errJSON            = &Error{Status: 400, Code: "bad_json", Message: "the body is not the JSON object that its Content-Type promises"}
 	errForm            = &Error{Status: 400, Code: "bad_form", Message: "the body is not the form that its Content-Type promises"}
-	errNoData          = &Error{Status: 400, Code: "no_data", Message: "data is missing"}
+	errNoData          = &Error{Status: 400, Code: "no_data", Message: "the field data is missing; or name the channel in the query and send the bytes as the body"}
+	errChannels        = &Error{Status: 400, Code: "bad_channel", Message: `several channels go into the field channel: "channel":["a","b"]`}
 	errBase64          = &Error{Status: 400, Code: "bad_base64", Message: "data_base64 must be a string of base64 with padding"}
 	errMessageTooLarge = &Error{Status: 413, Code: "message_too_large", Message: "the data is larger than a message may be: publish less at a time, or a link to it"}
 	errBatch           = &Error{Status: 400, Code: "bad_batch", Message: `the body must be JSON: {"messages":[{"channel":…,"data":…},…]}, at most 1000 of them`}

@@ -28,6 +28,11 @@ func (f *Front) fields(d draft, media, body []byte) (draft, error) {
 func (f *Front) formFields(d draft, body []byte) (draft, error) {
 	f.form.ParseBytes(body)
 	if !f.form.Has("data") {
+		for key := range f.form.All() {
+			if string(key) == "channel" || isChannelKey(key) {
+				return d, errNoData // a form for us, with a slip; not a message for the default channel
+			}
+		}
 		return d, nil
 	}
 	for key, value := range f.form.All() {
@@ -92,8 +97,17 @@ func (f *Front) jsonFields(d draft, body []byte) (draft, error) {
 		return d, errJSON
 	}
 	var m messageJSON
-	if err := json.Unmarshal(body, &m); err != nil || !m.hasData() {
+	if err := json.Unmarshal(body, &m); err != nil {
 		return d, nil // some other JSON: it is the data
+	}
+	if !m.hasData() {
+		if m.Channel != nil || m.Channels != nil {
+			return d, errNoData // meant for a channel, not as a message for the default one
+		}
+		return d, nil
+	}
+	if m.Channels != nil {
+		return d, errChannels
 	}
 	channels, err := m.channels()
 	if err != nil {
@@ -116,8 +130,9 @@ func (f *Front) jsonFields(d draft, body []byte) (draft, error) {
 
 // messageJSON is a publication as publishers write it in JSON.
 type messageJSON struct {
-	Channel        json.RawMessage `json:"channel"` // a string or an array of them
-	Data           json.RawMessage `json:"data"`    // a string, or JSON that is published as its text
+	Channel        json.RawMessage `json:"channel"`  // a string or an array of them
+	Channels       json.RawMessage `json:"channels"` // a slip that is told, not guessed at
+	Data           json.RawMessage `json:"data"`     // a string, or JSON that is published as its text
 	DataBase64     *string         `json:"data_base64"`
 	Event          string          `json:"event"`
 	IdempotencyKey string          `json:"idempotency_key"`

@@ -22,7 +22,7 @@ func (f *Front) servePublish(c *loop.Call, body []byte) {
 	p, err := f.query()
 	d := draft{data: body, event: p.event, key: f.header.Peek("Idempotency-Key")}
 	media := mediaType(f.header.ContentType())
-	if err == nil && len(f.picked) == 0 {
+	if err == nil && (len(f.picked) == 0 || equalFold(media, "multipart/form-data")) {
 		d, err = f.fields(d, media, body)
 	}
 	d.binary = d.binary || equalFold(media, "application/octet-stream")

@@ -97,6 +97,23 @@ func TestPublishRefusals(t *testing.T) {
 	}
 }
 
+// What was meant for a channel must not reach everybody on the default one.
+func TestSlipsDoNotReachTheDefaultChannel(t *testing.T) {
+	h := newHarness(t)
+	for _, c := range []struct{ media, body, code string }{
+		{"application/json", `{"channel":"x","message":"hi"}`, "no_data"},
+		{"application/json", `{"channels":["x"],"data":"hi"}`, "bad_channel"},
+		{"application/json", `{"channels":["x"],"message":"hi"}`, "no_data"},
+		{"application/x-www-form-urlencoded", "channel=zz&message=hi", "no_data"},
+		{"application/x-www-form-urlencoded", "channel[]=zz&message=hi", "no_data"},
+	} {
+		resp, answer := h.answer(post("/publish", c.body, "Content-Type: "+c.media+"\r\n"))
+		if resp.StatusCode != 400 || !strings.Contains(answer, `"`+c.code+`"`) || h.log.take() != "" {
+			t.Errorf("%s: %d %s, want 400 %s", c.body, resp.StatusCode, answer, c.code)
+		}
+	}
+}
+
 func TestPublishOnASlowLogIsAnsweredLater(t *testing.T) {
 	h := newHarness(t)
 	h.log.slow = true

@@ -61,7 +61,7 @@ const open = {
           for (const m of body.messages) show('poll', 'data' in m ? m.data : m.data_base64);
         } catch (e) {
           if (abort.signal.aborted) return;
-          state('poll', e.message, false);
+          state('poll', e instanceof TypeError ? 'server unreachable, retrying' : e.message, false);
           await new Promise(done => setTimeout(done, 1000 + 2000 * Math.random()));
         }
       }
@@ -78,14 +78,14 @@ function restart() {
   snippets();
 }
 
-$('channel').addEventListener('change', restart);
+$('channel').addEventListener('change', () => { $('result').value = ''; restart(); });
 
 $('publish').addEventListener('submit', async event => {
   event.preventDefault();
   try {
     const answer = await fetch('/publish?' + query(), {method: 'POST', headers: {'Content-Type': 'text/plain'}, body: $('data').value});
     const body = await answer.json();
-    $('result').value = answer.ok ? 'cursor ' + body.cursor : body.error.message;
+    $('result').value = answer.ok ? 'published, cursor ' + body.cursor : body.error.message;
     if (answer.ok) $('data').value = '';
   } catch (e) {
     $('result').value = e.message;
