@@ -74,6 +74,7 @@ type fanout struct {
 	stalled     int
 	warmUp      loadtest.Load
 	load        loadtest.Load
+	after       func(*Server) error // with the load still connected; may be nil
 }
 
 // run returns the measured run's result, or an error if a message was lost,
@@ -103,8 +104,10 @@ func (f fanout) run(ctx context.Context) (r loadtest.Result, err error) {
 			if r, err = clean(loadtest.Run(ctx, pool, publisher, f.warmUp)); err != nil {
 				return fmt.Errorf("warm-up: %w", err)
 			}
-			r, err = clean(loadtest.Run(ctx, pool, publisher, f.load))
-			return err
+			if r, err = clean(loadtest.Run(ctx, pool, publisher, f.load)); err != nil || f.after == nil {
+				return err
+			}
+			return f.after(s)
 		})
 	})
 	return r, err
@@ -252,18 +255,41 @@ func (c *Config) tenChannelsExperiment() Experiment {
 // first, so that the server is really stuck with it when measuring starts.
 func (c *Config) slowExperiment() Experiment {
 	const bytes, perSecond = 4096, 10
+	held := c.Metrics.URL != ""
 	side := func(stalled int) Side {
 		return func(ctx context.Context) (Sample, error) {
+			var v []float64
 			r, err := fanout{server: c.Peal, loops: 1, subscribers: c.Subscribers, stalled: stalled,
 				warmUp: loadtest.Load{Length: c.Length, InFlight: 16, Size: bytes},
-				load:   loadtest.Load{Length: 2 * c.Length, Size: bytes, Pacer: loadtest.Rate(perSecond)}}.run(ctx)
-			return Sample{ms(r.Latency)}, err
+				load:   loadtest.Load{Length: 2 * c.Length, Size: bytes, Pacer: loadtest.Rate(perSecond)},
+				after: func(s *Server) (err error) {
+					if held {
+						v, err = c.Metrics.read(ctx, s, "peal_held_bytes")
+					}
+					return err
+				}}.run(ctx)
+			if !held {
+				return Sample{ms(r.Latency)}, err
+			}
+			return Sample{ms(r.Latency), sum(v)}, err
 		}
 	}
-	return Experiment{
+	e := Experiment{
 		Key: "slow-consumer",
 		Rows: []Row{{What: fmt.Sprintf("p99 of %d others, with (A) and without (B) a subscriber that reads nothing", c.Subscribers),
 			Unit: "ms", Target: Target{Of: Ratio, AtMost: true, Limit: 1.10}}}, // ours: the design says that nobody waits, in no number
 		A: side(1), B: side(0),
 	}
+	if held {
+		e.Rows = append(e.Rows, Row{What: fmt.Sprintf("  bytes held for connections: its half-sent message of %d bytes, and", bytes),
+			Unit: "bytes", Target: Target{Of: Value, AtMost: true, Limit: bytes + 1024}})
+	}
+	return e
+}
+
+func sum(v []float64) (s float64) {
+	for _, x := range v {
+		s += x
+	}
+	return s
 }

@@ -34,7 +34,7 @@ func WriteTable(w io.Writer, outcomes []Outcome) error {
 
 // relation is A ÷ B, or A − B where the target is about that.
 func relation(o *Outcome) string {
-	if len(o.B) == 0 {
+	if len(o.B) == 0 || o.Target.Of != Difference && slices.Contains(o.B, 0) {
 		return ""
 	}
 	as := *o

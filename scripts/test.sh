@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All checks of the repository: format, vet, staticcheck, import rules, tests
-# with the race detector, allocation tests without it, a short run of every fuzz
+# All checks of the repository: format, vet, staticcheck, import rules, the
+# cross build of both architectures, tests with the race detector, allocation tests without it, a short run of every fuzz
 # target. Needs Go, a C compiler and git; what the end-to-end tests need
 # besides (php-cli, chromium) is installed by .ci/run, and their absence is a
 # skip with its reason unless PEAL_E2E=require.
@@ -22,6 +22,9 @@ go vet ./...
 
 step staticcheck
 go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+step 'static binaries, both architectures'
+scripts/release.sh --binaries
 
 step 'tests, race detector on'
 go test -race -timeout 15m ./...

@@ -56,7 +56,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&o.peal, "peal", "", "Peal's `binary`; empty: measure the ceiling in its place (checks the bench itself)")
-	f.StringVar(&o.pealArgs, "peal-args", "", "further arguments of 'peal serve', divided at spaces; {port}, {admin} and {loops} are replaced")
+	f.StringVar(&o.pealArgs, "peal-args", "--admin 127.0.0.1:{admin}", "further arguments of 'peal serve', divided at spaces; {port}, {admin} and {loops} are replaced")
 	f.StringVar(&o.versus, "versus", "", "`command` line of a server to compare with instead of the ceiling, with {port} and perhaps {loops}; it must speak Peal's paths")
 	f.IntVar(&o.pairs, "pairs", 5, "how many interleaved pairs of each row")
 	f.BoolVar(&o.short, "short", false, "a quick pass: one pair, small numbers")
@@ -70,8 +70,8 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	publishers := f.Int("publishers", 64, "connections of the HTTP publication row")
 	loops := f.Int("loops", 0, "Peal's loops where it is not compared with the ceiling (default 2)")
 	var m bench.Metrics
-	f.StringVar(&m.URL, "metrics-url", "", "where the server shows Prometheus metrics, e.g. http://{admin}/metrics (with --peal-args '--admin 127.0.0.1:{admin}')")
-	f.StringVar(&m.LoopConnections, "metric-loop-connections", "", "`name` of the gauge with the connections of each loop; empty: the imbalance is not measured")
+	f.StringVar(&m.URL, "metrics-url", "http://{admin}/metrics", "where Peal shows its metrics")
+	f.StringVar(&m.LoopConnections, "metric-loop-connections", "peal_connections", "`name` of the gauge with the connections of each loop; empty: the imbalance is not measured")
 	if err := f.Parse(args); err != nil {
 		return o, errors.Join(errUsage, err)
 	}
@@ -94,6 +94,9 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	}
 	o.config.Publishers = *publishers
 	o.config.OpenRate, o.config.Metrics = *rate, m
+	if o.peal == "" {
+		o.config.Metrics = bench.Metrics{} // the ceiling has none
+	}
 	return o, nil
 }
 
@@ -140,7 +143,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fmt.Fprintf(stdout, "\nA: %s; B: %s, unless the row says otherwise. Medians [smallest–greatest] of %d interleaved pairs.\n",
 		o.config.Peal.Name(), o.config.Ceiling.Name(), o.pairs)
 	if o.config.Metrics.LoopConnections == "" {
-		fmt.Fprintln(stdout, "Imbalance between loops: n/a, no --metrics-url given.")
+		fmt.Fprintln(stdout, "Imbalance between loops and bytes held: n/a without metrics.")
 	}
 	fmt.Fprintln(stdout)
 	if err := bench.WriteTable(stdout, outcomes); err != nil {
