@@ -37,7 +37,7 @@ type conn struct {
 	generation uint32
 	input      uint32 // index in Loop.inputs, 0 for none: bytes that were read and not used
 	seen       uint32 // tick of the last input
-	expires    uint32 // tick at which the present wait ends
+	need       uint32 // bytes of input below which the front need not be asked again
 	reader     frame.Reader
 	flags      uint16
 	state      state
@@ -118,8 +118,7 @@ func (l *Loop) close(slot uint32, c *conn) {
 
 // wait arms the connection's timer for n ticks from now.
 func (l *Loop) wait(slot uint32, c *conn, n uint32) {
-	c.expires = l.tick + n
-	l.wheel.Set(slot, c.expires)
+	l.wheel.Set(slot, l.tick+n)
 }
 
 // Input that waits for more, or for its turn.

@@ -18,6 +18,9 @@ func (g *Group) Load() (n int) {
 	return n
 }
 
+// Armed says that no publisher would wake the loop now.
+func (g *Group) Armed(loop int) bool { return g.loops[loop].armed.Load() != 0 }
+
 // StopTicks stops the timers of the loops for good: a loop that sleeps in spite
 // of work is then not rescued by its next tick.
 func (g *Group) StopTicks() {

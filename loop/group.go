@@ -30,7 +30,7 @@ type Parts struct {
 
 // New makes the loops. Nothing runs before Start.
 func New(c Config, p Parts) (*Group, error) {
-	g := &Group{config: c.withDefaults()}
+	g := &Group{config: c.WithDefaults()}
 	g.ended = make(chan error, g.config.Loops)
 	for i := range g.config.Loops {
 		l, err := newLoop(i, g.config, p.Front(i), p.Encoder, p.Source, p.Ring.Reader())
@@ -166,7 +166,10 @@ func (g *Group) Drain(ctx context.Context) {
 // drainPass says good-bye to connections that have all they are owed.
 func (l *Loop) drainPass() {
 	l.draining = true
-	l.apply() // what was published before the drain is owed
+	if l.apply() { // what was published before the drain is owed
+		l.scheduleTurn()
+		return
+	}
 	for slot := range l.used {
 		c := l.conn(slot)
 		if c.state == stateFree || c.flags&flagDrained != 0 {

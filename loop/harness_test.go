@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"peal/loop"
+	"peal/loop/fanout"
 )
 
 // patience is how long anything may take on a busy machine with the race
@@ -38,6 +39,7 @@ type options struct {
 	keep       int // messages of history, 0 for all
 	slots      int // of the ring, default 4096
 	sendBuffer int // SO_SNDBUF of the server's sockets
+	encoder    fanout.Encoder
 	listen     func(t testing.TB) (fd int, addr net.Addr)
 }
 
@@ -67,6 +69,9 @@ func prepare(t testing.TB, o options) *server {
 	if o.listen == nil {
 		o.listen = func(t testing.TB) (int, net.Addr) { return listenTCP(t, o.sendBuffer) }
 	}
+	if o.encoder == nil {
+		o.encoder = encoder{}
+	}
 	s := &server{t: t}
 	s.world = &world{journal: newJournal(o.slots, o.keep), later: make(chan parked, 1024)}
 	fd, addr := o.listen(t)
@@ -74,7 +79,7 @@ func prepare(t testing.TB, o options) *server {
 	g, err := loop.New(o.config, loop.Parts{
 		Listeners: []int{fd},
 		Front:     func(int) loop.Front { return front{s.world} },
-		Encoder:   encoder{},
+		Encoder:   o.encoder,
 		Source:    s.journal,
 		Ring:      s.journal.ring,
 	})

@@ -29,7 +29,8 @@ type Config struct {
 // listeners, logs, the engine's files.
 const descriptorMargin = 128
 
-func (c Config) withDefaults() Config {
+// WithDefaults returns c with its zero values filled in.
+func (c Config) WithDefaults() Config {
 	duration := func(v *time.Duration, d time.Duration) {
 		if *v <= 0 {
 			*v = d
@@ -50,6 +51,7 @@ func (c Config) withDefaults() Config {
 	number(&c.InputBytes, 64<<20)
 	number(&c.ParkedBytes, 8<<10)
 	number(&c.TurnSends, 256)
+	c.Fanout = c.Fanout.WithDefaults()
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}

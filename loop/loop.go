@@ -55,6 +55,7 @@ type Loop struct {
 	spareAgain  []uint32
 	turnDue     bool
 	flushing    bool
+	prompted    bool // a wake-up was served since the last event
 	draining    bool
 	scratch     []byte // one private item for one connection
 	rbuf        []byte
@@ -146,6 +147,7 @@ func (l *Loop) release() {
 
 // event is called by the poller for each descriptor that is ready.
 func (l *Loop) event(fd int, e events) error {
+	l.prompted = false
 	slot, c := l.bySocket(fd)
 	if c == nil {
 		return l.other(fd)
@@ -186,8 +188,8 @@ func (l *Loop) other(fd int) error {
 // after sends what an event has caused: a little at once, so that a lone
 // publication or answer leaves without delay, the rest in a turn.
 func (l *Loop) after() {
-	if l.ring.Waiting() {
-		l.apply()
+	if l.ring.Waiting() && l.apply() {
+		l.scheduleTurn()
 	}
 	if !l.fan.Pending() || l.flushing || l.turnDue {
 		return
@@ -204,6 +206,7 @@ const promptSends = 16
 // turn takes from the ring, fans out, and lets interrupted connections read on.
 func (l *Loop) turn() error {
 	l.counts.turns++
+	l.armed.Store(0) // before the ring is looked at: see Wake
 	l.apply()
 	more := l.flush(l.config.TurnSends)
 	if len(l.again) > 0 {
@@ -236,13 +239,15 @@ func (l *Loop) flush(budget int) (more bool) {
 	return more || l.ring.Waiting()
 }
 
-// apply takes all there is from the ring.
-func (l *Loop) apply() {
-	for l.ring.Waiting() {
-		l.batch = l.ring.Next(l.batch[:0], applyBatch)
-		l.fan.Apply(l.batch)
-		clear(l.batch)
-	}
+// apply takes a batch from the ring, and reports whether there is more: that is
+// for another turn, since publishers faster than the loop must find the ring
+// full, not keep the loop here.
+func (l *Loop) apply() (more bool) {
+	l.batch = l.ring.Next(l.batch[:0], applyBatch)
+	l.fan.Apply(l.batch)
+	more = len(l.batch) == applyBatch
+	clear(l.batch)
+	return more
 }
 
 // scheduleTurn has the poller report the yield descriptor after the events that
@@ -270,6 +275,12 @@ func (l *Loop) Wake() {
 }
 
 func (l *Loop) woken() error {
+	if l.prompted {
+		// Woken again before an event was read: such tasks could go on for ever.
+		l.scheduleTurn() // which clears armed
+		return nil
+	}
+	l.prompted = true
 	l.armed.Store(0)
 	l.after()
 	return nil

@@ -85,7 +85,7 @@ func (l *Loop) take(slot uint32, c *conn, b []byte) {
 		b = in
 	}
 	rest, need := b, 0
-	if !l.waits(c) && c.state == stateHTTP {
+	if !l.waits(c) && c.state == stateHTTP && len(b) >= int(c.need) {
 		rest, need = l.requests(slot, c, b)
 	}
 	if (c.state == stateWS || c.state == stateWSClosing) && len(rest) > 0 {

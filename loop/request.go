@@ -31,6 +31,7 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) 
 			if len(out) > before {
 				c.flags |= flagContinued
 			}
+			c.need = uint32(call.Need)
 			need = max(0, call.Need-len(b))
 			if c.flags&flagHead == 0 {
 				c.flags |= flagHead
@@ -39,6 +40,7 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) 
 			break
 		}
 		l.counts.requests++
+		c.need = 0
 		c.flags &^= flagHead | flagContinued
 		b = b[call.Used:]
 		switch call.Verdict {
@@ -153,6 +155,7 @@ func fanSubscription(s *Subscription) *fanout.Subscription {
 // answered sends what a worker has brought.
 func (l *Loop) answered(slot uint32, c *conn, out []byte) {
 	c.state = stateHTTP
+	c.generation++ // the Ref has brought its answer; a second one must not meet the next request
 	l.sendOut(slot, c, out)
 	if c.state == stateFree || c.flags&flagAnswering != 0 {
 		return

@@ -64,6 +64,12 @@ func TestPipelinedAnswersLargerThanTheSocket(t *testing.T) {
 		fmt.Fprintf(&in, "echo before %d\nbig 100000\n", i)
 	}
 	c.send(in.String(), "last done\n")
+	s.await("a full socket", func() bool { return s.sum(held) > 0 })
+	for range 20 { // further requests wait for the answer to leave
+		if n := s.sum(held); n > 3*100_000 {
+			t.Fatalf("%d bytes of answers are held", n)
+		}
+	}
 	big := strings.Repeat("x", 100_000)
 	for i := range 50 {
 		c.expect(fmt.Sprintf("before %d", i), big)
@@ -306,6 +312,29 @@ func TestReadingPausesBehindAnAnswer(t *testing.T) {
 			c.Close()
 			s.awaitEmpty()
 		})
+	}
+}
+
+// What lay unread in the kernel when the answer left brings no event any more.
+func TestReadsOnAfterAnAnswer(t *testing.T) {
+	s := start(t, options{config: loop.Config{Loops: 1, ParkedBytes: 1 << 10}})
+	s.group.StopTicks()
+	c := s.dial()
+	c.send("later x\n")
+	p := <-s.later
+	var in strings.Builder
+	const n = 3000
+	for i := range n {
+		fmt.Fprintf(&in, "echo %d\n", i)
+	}
+	c.send(in.String())
+	s.await("input", func() bool {
+		return sentBytes(t, c) >= in.Len() && s.stats()[0].InputBytes >= 1<<10
+	})
+	s.group.Answer(p.ref, []byte("late\n"))
+	c.expect("late")
+	for i := range n {
+		c.expect(fmt.Sprint(i))
 	}
 }
 

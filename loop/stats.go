@@ -11,6 +11,8 @@ type Stats struct {
 	Loop        int
 	Connections int
 	Accepted    uint64
+	Exhausted   uint64 // times the kernel was out of descriptors or memory while accepting
+	Failed      uint64 // connections that ended before they were accepted
 	Refused     uint64 // beyond the limit, or without a descriptor
 	Reads       uint64
 	Requests    uint64
@@ -37,8 +39,12 @@ func (g *Group) Stats(ctx context.Context) ([]Stats, error) {
 		}
 		if a := l.acceptor; a != nil {
 			s.Refused += a.counts.refused + a.counts.shed
+			s.Exhausted, s.Failed = a.counts.exhausted, a.counts.failed
 		}
 		out[l.number] = s
 	})
-	return out, err
+	if err != nil {
+		return nil, err // a loop may write its own later
+	}
+	return out, nil
 }

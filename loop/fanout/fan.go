@@ -52,7 +52,7 @@ type Fan struct {
 // New returns a fan whose loop has applied everything up to applied.
 func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Events) *Fan {
 	f := &Fan{
-		limits:   l.withDefaults(),
+		limits:   l.WithDefaults(),
 		encoder:  enc,
 		source:   src,
 		sender:   out,
@@ -120,8 +120,8 @@ func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err erro
 			v.most = uint16(min(int(v.most), s.Most))
 		}
 	}
+	m.position = f.resolve(slot, s) // before it is counted: who sees it there and publishes must reach it
 	f.join(slot, m, v)
-	m.position = f.resolve(slot, s)
 	if m.position < v.head || m.flags&flagForeign != 0 {
 		f.queueBehind(slot, m)
 	}

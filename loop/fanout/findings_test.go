@@ -122,3 +122,23 @@ func TestPollIndexIsBounded(t *testing.T) {
 		t.Errorf("the pass keeps %d messages", n)
 	}
 }
+
+// joinSource publishes the moment it sees a subscriber.
+type joinSource struct{ nopSource }
+
+func (s *joinSource) Join(string) { s.head++ }
+
+// Who sees a subscriber and publishes reaches it: it is counted after its
+// position is known.
+func TestPositionIsKnownBeforeTheSubscriberIsCounted(t *testing.T) {
+	source := &joinSource{}
+	fan := fanout.New(0, fanout.Limits{}, nopEncoder{}, source, &nopSender{}, &slowEvents{})
+	fan.Attach(0, 0, 1)
+	position, err := fan.Subscribe(0, &fanout.Subscription{Channels: []string{"A"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if position != 0 {
+		t.Errorf("position %d: what was published to the subscriber is before it", position)
+	}
+}

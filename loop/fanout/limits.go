@@ -21,7 +21,8 @@ type Limits struct {
 	AnswerMessages, AnswerBytes int
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns l with its zero values filled in.
+func (l Limits) WithDefaults() Limits {
 	set := func(v *int, d int) {
 		if *v <= 0 {
 			*v = d
