@@ -51,7 +51,15 @@ type Config struct {
 
 const defaultPort = "8080"
 
-func (c Config) withDefaults() Config {
+// DefaultListen are the addresses without Config.Listen; the second is left out
+// where the machine has no IPv6.
+func DefaultListen() []string {
+	return []string{net.JoinHostPort("127.0.0.1", defaultPort), net.JoinHostPort("::1", defaultPort)}
+}
+
+// WithDefaults returns c with its zero values filled in, those of the rooms
+// below too; Listen is left alone.
+func (c Config) WithDefaults() Config {
 	number := func(v *int, d int) {
 		if *v <= 0 {
 			*v = d
@@ -69,6 +77,8 @@ func (c Config) withDefaults() Config {
 		c.Log = slog.Default()
 	}
 	c.Loop.Log = c.Log
+	c.Loop = c.Loop.WithDefaults()
+	c.Hub = c.Hub.WithDefaults()
 	return c
 }
 
@@ -91,6 +101,10 @@ func (c Config) Validate() error {
 	if n := runtime.GOMAXPROCS(0); c.Loop.Loops > n {
 		errs = append(errs, fmt.Errorf("config: %d loops: must be at most GOMAXPROCS, which is %d here", c.Loop.Loops, n))
 	}
+	if l := c.Loop.WithDefaults(); l.InputBytes < l.MessageBytes {
+		errs = append(errs, fmt.Errorf("config: input of %d B for a loop, message of %d B: the first must be at least the second, or no such message ever arrives", l.InputBytes, l.MessageBytes))
+	}
+	errs = append(errs, c.Hub.Validate())
 	return errors.Join(errs...)
 }
 

@@ -48,7 +48,7 @@ func New(c Config) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	c = c.withDefaults()
+	c = c.WithDefaults()
 	r, err := ring.New(c.RingSlots, c.RingBytes, 0)
 	if err != nil {
 		return nil, err
@@ -118,8 +118,8 @@ func (s *Server) Ready() bool { return !s.draining.Load() }
 func (s *Server) listen() (fds []int, err error) {
 	addresses, optional := s.config.Listen, ""
 	if len(addresses) == 0 && len(s.config.Inherit) == 0 {
-		optional = net.JoinHostPort("::1", defaultPort)
-		addresses = []string{net.JoinHostPort("127.0.0.1", defaultPort), optional}
+		addresses = DefaultListen()
+		optional = addresses[1]
 	}
 	for _, fd := range s.config.Inherit {
 		own, err := loop.Inherit(fd)

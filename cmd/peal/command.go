@@ -6,8 +6,12 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"peal/server/settings"
 )
 
 // usageError is a mistake in how the program was called: exit code 2.
@@ -33,19 +37,35 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if name, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {
+			var known []string
+			c.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+			if near := settings.Nearest(name, known); near != "" {
+				return usageError{fmt.Errorf("%w; did you mean --%s? (see: %s --help)", err, near, c.CommandPath())}
+			}
+		}
 		return usageError{fmt.Errorf("%w (see: %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(newServe(), newVersion())
+	root.AddCommand(newServe(), newPub(), newSub(), newHealth(), newVersion())
 	return root
 }
 
 // noArgs refuses arguments that are not flags: words that no command takes.
 func noArgs(c *cobra.Command, args []string) error {
-	if err := cobra.NoArgs(c, args); err != nil {
-		return usageError{fmt.Errorf("%w (see: %s --help)", err, c.CommandPath())}
-	}
-	return nil
+	return usage(c, cobra.NoArgs(c, args))
 }
+
+// usage makes a usage error of err, if it is one.
+func usage(c *cobra.Command, err error) error {
+	if err != nil {
+		err = usageError{fmt.Errorf("%w (see: %s --help)", err, c.CommandPath())}
+	}
+	return err
+}
+
+// version is set by the linker: scripts/release.sh and the Dockerfile give
+// -ldflags "-X main.version=…", which works for a variable only.
+var version = "development"
 
 func newVersion() *cobra.Command {
 	return &cobra.Command{
@@ -53,15 +73,18 @@ func newVersion() *cobra.Command {
 		Short: "Print version, commit and Go version",
 		Args:  noArgs,
 		Run: func(c *cobra.Command, _ []string) {
-			version, commit := "development", "unknown commit"
+			commit, modified := "unknown commit", ""
 			if info, ok := debug.ReadBuildInfo(); ok {
 				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
+					switch {
+					case s.Key == "vcs.revision":
 						commit = s.Value
+					case s.Key == "vcs.modified" && s.Value == "true":
+						modified = " with changes"
 					}
 				}
 			}
-			fmt.Fprintf(c.OutOrStdout(), "peal %s (%s, %s)\n", version, commit, runtime.Version())
+			fmt.Fprintf(c.OutOrStdout(), "peal %s (%s%s, %s)\n", version, commit, modified, runtime.Version())
 		},
 	}
 }

@@ -15,37 +15,68 @@ import (
 	"golang.org/x/sys/unix"
 
 	"peal/server"
+	"peal/server/settings"
 )
 
 func newServe() *cobra.Command {
-	var config server.Config
+	var file string
+	var printConfig, check bool
+	flags := map[string][]string{}
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Start the server",
-		Args:  noArgs,
+		Long: `Starts the server. Nothing has to be set. Flags win over the environment (--drain
+is PEAL_DRAIN there), the environment over the file that --config names (where it
+is a line "drain: 10s"), and the file over the defaults.`,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			config.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))
-			return serve(c.Context(), config, c.OutOrStdout())
+			s, err := settings.Load(settings.Input{Flags: flags, Environment: os.Environ(), File: file})
+			switch {
+			case err != nil:
+				return usageError{err}
+			case printConfig:
+				_, err := io.WriteString(c.OutOrStdout(), s.YAML())
+				return err
+			case check:
+				_, err := fmt.Fprintln(c.OutOrStdout(), "The configuration is good.")
+				return err
+			}
+			s.Config.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))
+			return serve(c.Context(), s.Config, c.OutOrStdout())
 		},
 	}
 	f := c.Flags()
-	f.StringArrayVar(&config.Listen, "listen", nil, "address to listen on, host:port or unix:/path; repeatable (default 127.0.0.1:8080 and [::1]:8080)")
-	f.IntVar(&config.Loop.Loops, "loops", 0, "event loops (default one for each core)")
-	f.BoolVar(&config.Open, "open", false, "allow addresses that others can reach: everybody there may publish and subscribe")
-	f.StringVar(&config.Admin, "admin", "", "address for health, metrics and profiles, as in 127.0.0.1:8081; never public")
-	f.DurationVar(&config.Drain, "drain", 10*time.Second, "how long clients are given when the server ends")
-	f.IntVar(&config.Loop.MaxConnections, "max-connections", 0, "connections at a time (default what the descriptor limit leaves)")
-	f.IntSliceVar(&config.Inherit, "inherit", nil, "number of a listening descriptor inherited from the parent process; repeatable")
+	f.SortFlags = false
+	f.StringVar(&file, "config", "", "YAML file with settings (also "+settings.ConfigVariable+")")
+	f.BoolVar(&printConfig, "print-config", false, "print the settings in force as YAML, with where each came from, and end")
+	f.BoolVar(&check, "check", false, "say whether the configuration is good, and end")
+	for _, s := range settings.All() {
+		v := f.VarPF(&settingFlag{s, flags}, s.Name, "", fmt.Sprintf("%s (default %s)", s.Help, s.DefaultText()))
+		if s.Kind() == "switch" {
+			v.NoOptDefVal = "true"
+		}
+	}
 	return c
 }
 
+// settingFlag keeps what was said: settings.Load judges it together with the
+// other sources, so that all faults are reported at once.
+type settingFlag struct {
+	settings.Setting
+	flags map[string][]string
+}
+
+func (f *settingFlag) String() string { return "" } // the help text says the default itself
+func (f *settingFlag) Type() string   { return f.Kind() }
+func (f *settingFlag) Set(value string) error {
+	f.flags[f.Name] = append(f.flags[f.Name], value)
+	return nil
+}
+
 func serve(ctx context.Context, config server.Config, stdout io.Writer) error {
-	if err := config.Validate(); err != nil {
-		return usageError{err}
-	}
 	s, err := server.New(config)
 	if err != nil {
-		return err
+		return withHolder(err)
 	}
 	welcome(stdout, s.Addrs())
 

@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,7 +23,7 @@ func called(t *testing.T, args ...string) (code int, stdout, message string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var out, errs strings.Builder
-	if err := run(ctx, args, &out, &errs); err != nil {
+	if err := run(ctx, args, strings.NewReader(""), &out, &errs); err != nil {
 		return exitCode(err), out.String(), err.Error()
 	}
 	if ctx.Err() != nil {
@@ -37,7 +39,7 @@ func TestServeAnswersAndEndsWithItsContext(t *testing.T) {
 	in, out := io.Pipe()
 	ended := make(chan error, 1)
 	go func() { // ends with the context
-		ended <- run(ctx, []string{"serve", "--listen", "127.0.0.1:0", "--listen", "unix:" + socket, "--loops", "1", "--drain", "2s"}, out, io.Discard)
+		ended <- run(ctx, []string{"serve", "--listen", "127.0.0.1:0", "--listen", "unix:" + socket, "--loops", "1", "--drain", "2s"}, nil, out, io.Discard)
 		out.Close()
 	}()
 	lines := bufio.NewScanner(in)
@@ -111,7 +113,7 @@ func TestServeListensAnywhereWithOpen(t *testing.T) {
 	in, out := io.Pipe()
 	ended := make(chan error, 1)
 	go func() { // ends with the context
-		ended <- run(ctx, []string{"serve", "--open", "--listen", "0.0.0.0:0", "--loops", "1"}, out, io.Discard)
+		ended <- run(ctx, []string{"serve", "--open", "--listen", "0.0.0.0:0", "--loops", "1"}, nil, out, io.Discard)
 		out.Close()
 	}()
 	lines := bufio.NewScanner(in)
@@ -149,6 +151,9 @@ func TestServePortTaken(t *testing.T) {
 	}
 	if !strings.Contains(message, ln.Addr().String()) || !strings.Contains(message, "address already in use") {
 		t.Errorf("the message is %q", message)
+	}
+	if want := fmt.Sprintf("process %d (", os.Getpid()); !strings.Contains(message, want) || !strings.Contains(message, "peal.test") {
+		t.Errorf("the message does not say who has the port, %q: %q", want, message)
 	}
 }
 

@@ -62,8 +62,8 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// withDefaults returns c with its zero values filled in.
-func (c Config) withDefaults() Config {
+// WithDefaults returns c with its zero values filled in.
+func (c Config) WithDefaults() Config {
 	if c.Limits.Messages == 0 {
 		c.Limits.Messages = DefaultMessages
 	}

@@ -62,7 +62,7 @@ func New(config Config, r Ring, wake func(), now func() time.Time) *Hub {
 func newHub(config Config, r Ring, wake func(), now func() time.Time, hash func(string) uint64, buckets int) *Hub {
 	shards := min(shardCount, buckets)
 	h := &Hub{
-		config:     config.withDefaults(),
+		config:     config.WithDefaults(),
 		ring:       r,
 		wake:       wake,
 		now:        now,

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+
+	"github.com/lxzan/gws"
+)
+
+// maxFrame bounds a message of the server; its own limit is far below.
+const maxFrame = 1 << 30
+
+// webSocket is one WebSocket connection.
+func (s *subscriber) webSocket(ctx context.Context) error {
+	u := endpoint(s.base, "ws", s.query())
+	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
+	h := &webSocketHandler{subscriber: s}
+	conn, answer, err := gws.NewClient(h, &gws.ClientOption{
+		Addr:               u.String(),
+		ReadMaxPayloadSize: maxFrame,
+		NewDialer:          func() (gws.Dialer, error) { return contextDialer{ctx}, nil },
+	})
+	if err != nil {
+		if answer != nil && answer.StatusCode != 101 {
+			return &refusal{status: answer.StatusCode, text: "the server answers " + answer.Status}
+		}
+		return err
+	}
+	s.answered = true
+	defer conn.NetConn().Close()
+	defer context.AfterFunc(ctx, func() { conn.NetConn().Close() })()
+	conn.ReadLoop()
+	return h.err
+}
+
+// contextDialer dials until ctx ends.
+type contextDialer struct{ ctx context.Context }
+
+func (d contextDialer) Dial(network, address string) (net.Conn, error) {
+	return (&net.Dialer{}).DialContext(d.ctx, network, address)
+}
+
+// webSocketHandler is called by ReadLoop, on the goroutine that called that.
+type webSocketHandler struct {
+	*subscriber
+	err error // why the connection ends
+}
+
+func (h *webSocketHandler) OnOpen(*gws.Conn)         {}
+func (h *webSocketHandler) OnPong(*gws.Conn, []byte) {}
+
+// OnPing takes the cursor that a ping brings.
+func (h *webSocketHandler) OnPing(c *gws.Conn, payload []byte) {
+	if h.err == nil {
+		h.at(string(payload))
+	}
+	_ = c.WritePong(payload) // ReadLoop meets the same error
+}
+
+func (h *webSocketHandler) OnMessage(c *gws.Conn, m *gws.Message) {
+	defer m.Close()
+	if h.err != nil {
+		return
+	}
+	object := m.Bytes()
+	if !bytes.HasPrefix(object, []byte(`{"gap":`)) {
+		if h.err = h.message(object); h.err != nil {
+			_ = c.WriteClose(1000, nil) // the connection is given up either way
+		}
+		return
+	}
+	var said struct{ Gap []gap }
+	if err := json.Unmarshal(object, &said); err != nil {
+		h.err = fmt.Errorf("read a gap: %w", err)
+		c.NetConn().Close()
+		return
+	}
+	for _, g := range said.Gap {
+		h.gap(g)
+	}
+}
+
+// comeBack are the statuses after which the same subscription may be welcome.
+var comeBack = []uint16{0, 1000, 1001, 1005, 1006, 1011, 1012, 1013, 4429}
+
+func (h *webSocketHandler) OnClose(_ *gws.Conn, err error) {
+	var status *gws.CloseError
+	switch {
+	case h.err != nil:
+	case !errors.As(err, &status):
+		h.err = fmt.Errorf("the connection broke: %w", err)
+	default:
+		h.err = fmt.Errorf("the server closed with %d %s", status.Code, status.Reason)
+		if !slices.Contains(comeBack, status.Code) {
+			h.err = finalError{h.err}
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package settings_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"peal/server/settings"
+)
+
+var update = flag.Bool("update", false, "write docs/configuration.md anew")
+
+const intro = `# Configuration
+
+<!-- Made from server/settings by: go test ./server/settings -run Document -update -->
+
+Nothing has to be set. What is set comes from, the first wins:
+
+1. **flags**: ` + "`peal serve --drain 30s`" + `;
+2. **the environment**: ` + "`PEAL_DRAIN=30s`" + `, the name in capitals with ` + "`_` for `-`" + `;
+3. **a YAML file**, named by ` + "`--config FILE` or `PEAL_CONFIG`" + `: one line for each setting, as in ` + "`drain: 30s`" + `;
+4. the defaults below.
+
+Sizes are written ` + "`64KiB`, `1MiB`, `2GiB`" + ` or in bytes, durations ` + "`500ms`, `10s`, `1h30m`" + `, switches ` + "`true` or `false`" + `. Lists are
+` + "`[a, b]`" + ` in the file, ` + "`a,b`" + ` in the environment, and repeated flags. An empty variable counts as none.
+
+` + "`peal serve --print-config`" + ` prints what is in force, as such a file, with where each value came from. ` + "`peal serve --check`" + `
+says whether a configuration is good and ends. Unknown names and impossible values are refused, all at once, with exit code 2.
+`
+
+// document is docs/configuration.md.
+func document() string {
+	var b strings.Builder
+	b.WriteString(intro)
+	for _, g := range settings.Groups() {
+		fmt.Fprintf(&b, "\n## %s\n\n", g.Title)
+		if g.About != "" {
+			fmt.Fprintf(&b, "%s\n\n", g.About)
+		}
+		b.WriteString("| Flag, key | Environment | Kind | Default | Range | What it is, and what raising it costs |\n| --- | --- | --- | --- | --- | --- |\n")
+		for _, s := range g.Settings {
+			fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s | %s |\n", s.Name, s.Variable(), s.Kind(), s.DefaultText(), s.Range(), s.Help)
+		}
+	}
+	return b.String()
+}
+
+func TestDocumentIsInStep(t *testing.T) {
+	const path = "../../docs/configuration.md"
+	if *update {
+		if err := os.WriteFile(path, []byte(document()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(b) != document() {
+		t.Error("docs/configuration.md is out of step: go test ./server/settings -run Document -update")
+	}
+}

@@ -1,0 +1,6 @@
+package settings
+
+import "peal/server"
+
+// Field is where the setting is in c.
+func (s Setting) Field(c *server.Config) any { return s.field(c) }

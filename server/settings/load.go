@@ -1,0 +1,225 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"peal/server"
+)
+
+// Input is where values come from. Its zero value is a configuration of
+// defaults.
+type Input struct {
+	Flags       map[string][]string // by setting, one value for each time the flag was given
+	Environment []string            // as os.Environ returns it
+	File        string              // path of a YAML file; "" for none, or PEAL_CONFIG
+}
+
+// Settings is a configuration and where each of its values came from.
+type Settings struct {
+	Config  server.Config     // zero where the default is meant
+	Sources map[string]string // by setting: "--drain", "PEAL_DRAIN", "peal.yaml, line 3"; none for a default
+}
+
+// ConfigVariable names the configuration file.
+const ConfigVariable = EnvironmentPrefix + "CONFIG"
+
+// notSettings are variables and beginnings of variables (ending in *) that are
+// somebody else's: of the clients, of the tests, and of Kubernetes, which
+// describes a service named peal to every container beside it.
+var notSettings = []string{
+	ConfigVariable, "PEAL_URL", "PEAL_TOKEN", "PEAL_E2E", "PEAL_E2E_SCREENSHOTS",
+	"PEAL_SEED", "PEAL_SEEDS", "PEAL_LOOP_*", "PEAL_LOADTEST_*",
+	"PEAL_SERVICE_HOST", "PEAL_SERVICE_PORT*", "PEAL_PORT", "PEAL_PORT_*",
+}
+
+// Load reads in, weakest source first. The error is Faults, with every mistake
+// of every source, also where a stronger one sets the same.
+func Load(in Input) (*Settings, error) {
+	l := loader{Settings: Settings{Sources: map[string]string{}}, byName: map[string]Setting{}}
+	for _, s := range All() {
+		l.names = append(l.names, s.Name)
+		l.byName[s.Name] = s
+	}
+	file := in.File
+	for _, entry := range in.Environment {
+		if path, ok := strings.CutPrefix(entry, ConfigVariable+"="); ok && file == "" {
+			file = path
+		}
+	}
+	if file != "" {
+		l.readFile(file)
+	}
+	l.readEnvironment(in.Environment)
+	for _, name := range l.names {
+		if values, ok := in.Flags[name]; ok {
+			if s := l.byName[name]; s.Kind() == "list" {
+				values = split(values)
+			} else {
+				values = values[len(values)-1:]
+			}
+			l.set(name, "--"+name, "--"+name, values)
+		}
+	}
+	if err := l.Config.Validate(); err != nil {
+		l.faults = append(l.faults, parts(err)...)
+	}
+	if len(l.faults) > 0 {
+		return nil, l.faults
+	}
+	return &l.Settings, nil
+}
+
+// parts takes joined errors apart, so that each has its line.
+func parts(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, parts(e)...)
+	}
+	return all
+}
+
+// split takes lists apart at their commas.
+func split(values []string) []string {
+	list := []string{}
+	for _, v := range values {
+		for part := range strings.SplitSeq(v, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				list = append(list, part)
+			}
+		}
+	}
+	return list
+}
+
+type loader struct {
+	Settings
+	byName map[string]Setting
+	names  []string
+	faults Faults
+}
+
+func (l *loader) fault(where, format string, args ...any) {
+	l.faults = append(l.faults, Fault{where, fmt.Sprintf(format, args...)})
+}
+
+// set puts values, which were said at where, into the configuration.
+func (l *loader) set(name, source, where string, values []string) {
+	if err := l.byName[name].set(&l.Config, values); err != nil {
+		l.fault(fmt.Sprintf("%s %q", where, strings.Join(values, ",")), "%v", err)
+		return
+	}
+	l.Sources[name] = source
+}
+
+func (l *loader) readEnvironment(environment []string) {
+	names := map[string]string{}
+	var known []string
+	for _, name := range l.names {
+		v := l.byName[name].Variable()
+		names[v] = name
+		known = append(known, v)
+	}
+	for _, entry := range environment {
+		variable, value, _ := strings.Cut(entry, "=")
+		name, ok := names[variable]
+		switch {
+		case !strings.HasPrefix(variable, EnvironmentPrefix) || foreign(variable) && !ok:
+		case !ok:
+			l.fault(variable, "%s", meant(variable, known))
+		case value == "": // as good as unset: how a shell takes a variable back for one command
+		case l.byName[name].Kind() == "list":
+			l.set(name, variable, variable, split([]string{value}))
+		default:
+			l.set(name, variable, variable, []string{value})
+		}
+	}
+}
+
+func foreign(variable string) bool {
+	return slices.ContainsFunc(notSettings, func(n string) bool {
+		prefix, open := strings.CutSuffix(n, "*")
+		return variable == n || open && strings.HasPrefix(variable, prefix)
+	})
+}
+
+func (l *loader) readFile(path string) {
+	f, err := os.Open(path)
+	if err != nil {
+		l.fault("configuration file", "%v", err)
+		return
+	}
+	defer f.Close()
+	var document, more yaml.Node
+	d := yaml.NewDecoder(f)
+	if err := d.Decode(&document); errors.Is(err, io.EOF) {
+		return // empty, or nothing but comments
+	} else if err != nil {
+		l.fault(path, "%v", err)
+		return
+	}
+	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
+		l.fault(path, "must be one document: remove what begins with ---")
+	}
+	root := document.Content[0]
+	if root.Kind != yaml.MappingNode {
+		l.fault(path, "must be lines of the form name: value, as in drain: 10s")
+		return
+	}
+	seen := map[string]int{}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		key, value := root.Content[i], root.Content[i+1]
+		source := fmt.Sprintf("%s, line %d", path, key.Line)
+		where := source + ": " + key.Value
+		s, ok := l.byName[key.Value]
+		if !ok {
+			l.fault(where, "%s", meant(key.Value, l.names))
+			continue
+		}
+		if first := seen[s.Name]; first != 0 {
+			l.fault(where, "is set in line %d already: remove one of the two", first)
+			continue
+		}
+		seen[s.Name] = key.Line
+		values, err := scalars(value)
+		if err != nil {
+			l.fault(where, "%v", err)
+			continue
+		}
+		if value.Kind != yaml.ScalarNode && s.Kind() != "list" {
+			l.fault(where, "takes one value, not a list")
+			continue
+		}
+		l.set(s.Name, source, where, values)
+	}
+}
+
+// scalars are the values of a scalar or of a list of scalars.
+func scalars(n *yaml.Node) ([]string, error) {
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
+		return nil, errors.New("has no value: remove the line for the default")
+	case n.Kind == yaml.ScalarNode:
+		return []string{n.Value}, nil
+	case n.Kind != yaml.SequenceNode:
+		return nil, errors.New("takes a value, or a list of values as in [a, b]")
+	}
+	values := []string{}
+	for _, item := range n.Content {
+		if item.Kind != yaml.ScalarNode || item.Tag == "!!null" {
+			return nil, errors.New("must be a list of plain values, as in [a, b]")
+		}
+		values = append(values, item.Value)
+	}
+	return values, nil
+}

@@ -1,0 +1,243 @@
+package settings_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"peal/server"
+	"peal/server/settings"
+)
+
+// file writes a configuration file and returns its path.
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "peal.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func load(t *testing.T, in settings.Input) *settings.Settings {
+	t.Helper()
+	s, err := settings.Load(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestNothingSetIsTheZeroConfig(t *testing.T) {
+	s := load(t, settings.Input{})
+	if !reflect.DeepEqual(s.Config, server.Config{}) || len(s.Sources) != 0 {
+		t.Errorf("config %+v, sources %v, want zero: then the rooms' own defaults hold", s.Config, s.Sources)
+	}
+}
+
+// leaves calls f with each settable field below v.
+func leaves(v reflect.Value, path string, f func(path string, v reflect.Value)) {
+	for i := range v.NumField() {
+		field, name := v.Field(i), path+"."+v.Type().Field(i).Name
+		switch {
+		case field.Kind() == reflect.Struct:
+			leaves(field, name, f)
+		case !strings.HasSuffix(name, ".Log"):
+			f(name, field)
+		}
+	}
+}
+
+func TestEveryFieldOfTheConfigHasOneSetting(t *testing.T) {
+	var c server.Config
+	rows := map[any]string{}
+	for _, s := range settings.All() {
+		p := s.Field(&c)
+		if other := rows[p]; other != "" {
+			t.Errorf("%s and %s set the same field", other, s.Name)
+		}
+		rows[p] = s.Name
+	}
+	leaves(reflect.ValueOf(&c).Elem(), "Config", func(path string, v reflect.Value) {
+		if rows[v.Addr().Interface()] == "" {
+			t.Errorf("%s has no setting", path)
+		}
+	})
+}
+
+func TestDefaultsAreThoseOfTheConfigAndInTheirRange(t *testing.T) {
+	effective := server.Config{}.WithDefaults()
+	for _, s := range settings.All() {
+		// What is shown as the default, said aloud, must change nothing.
+		if s.Default != "" {
+			continue
+		}
+		values := []string{strings.Trim(s.DefaultText(), `"`)}
+		got, err := settings.Load(settings.Input{Flags: map[string][]string{s.Name: values}})
+		if err != nil {
+			t.Errorf("the default of %s is refused: %v", s.Name, err)
+			continue
+		}
+		if c := got.Config.WithDefaults(); !reflect.DeepEqual(c, effective) {
+			t.Errorf("--%s %s is shown as the default and is not", s.Name, values)
+		}
+	}
+}
+
+func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
+	path := file(t, "drain: 1s\nworkers: 3\nworker-queue: 4\nlisten: [127.0.0.1:1, '[::1]:1']\n")
+	s := load(t, settings.Input{
+		File:        path,
+		Environment: []string{"PEAL_DRAIN=2s", "PEAL_WORKERS=5", "PEAL_OPEN=true", "HOME=/"},
+		Flags:       map[string][]string{"drain": {"3s", "4s"}, "inherit": {"3,4", "5"}},
+	})
+	want := server.Config{Drain: 4 * time.Second, Workers: 5, WorkerQueue: 4, Open: true, Inherit: []int{3, 4, 5},
+		Listen: []string{"127.0.0.1:1", "[::1]:1"}}
+	if !reflect.DeepEqual(s.Config, want) {
+		t.Errorf("got %+v, want %+v", s.Config, want)
+	}
+	for name, source := range map[string]string{"drain": "--drain", "workers": "PEAL_WORKERS", "worker-queue": path + ", line 3"} {
+		if s.Sources[name] != source {
+			t.Errorf("%s comes from %q, want %q", name, s.Sources[name], source)
+		}
+	}
+}
+
+func TestTheFileCanBeNamedInTheEnvironment(t *testing.T) {
+	s := load(t, settings.Input{Environment: []string{"PEAL_CONFIG=" + file(t, "workers: 7\n")}})
+	if s.Config.Workers != 7 {
+		t.Errorf("%d workers, want 7", s.Config.Workers)
+	}
+}
+
+func TestValues(t *testing.T) {
+	var c server.Config
+	check := func(name, value string, field any, want any) {
+		t.Helper()
+		s, err := settings.Load(settings.Input{Flags: map[string][]string{name: {value}}})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		c = s.Config
+		if got := reflect.ValueOf(field).Elem().Interface(); got != want {
+			t.Errorf("--%s %s is %v, want %v", name, value, got, want)
+		}
+	}
+	check("message-bytes", "128KiB", &c.Loop.MessageBytes, 128<<10)
+	check("message-bytes", "1 MiB", &c.Loop.MessageBytes, 1<<20)
+	check("message-bytes", "2000", &c.Loop.MessageBytes, 2000)
+	check("message-bytes", "2000B", &c.Loop.MessageBytes, 2000)
+	check("history-age", "1h30m", &c.Hub.Limits.Age, 90*time.Minute)
+	check("history-messages", "0", &c.Hub.Limits.Messages, -1) // 0 in the Config is the default
+	check("history-messages", "5", &c.Hub.Limits.Messages, 5)
+	check("open", "true", &c.Open, true)
+	check("admin", "127.0.0.1:1", &c.Admin, "127.0.0.1:1")
+}
+
+func TestAllFaultsAtOnce(t *testing.T) {
+	path := file(t, "histroy-age: 5m\ndrain: soon\nworkers: 1\nworkers: 2\nadmin:\nopen: maybe\nloops: [1, 2]\nheartbeat: 0\nring-slots: 1000\n")
+	_, err := settings.Load(settings.Input{
+		File:        path,
+		Environment: []string{"PEAL_MESSAGE_BYTE=1KiB", "PEAL_WORKERS=-3", "PEAL_ENTIRELY_WRONG_WORD=1"},
+		Flags:       map[string][]string{"message-bytes": {"64kb"}, "listen": {"0.0.0.0:80"}, "history-bytes": {"99999999999GiB"}, "inherit": {"x"}},
+	})
+	var faults settings.Faults
+	if !errors.As(err, &faults) {
+		t.Fatalf("got %v, want faults", err)
+	}
+	wants := []string{
+		path + ", line 1: histroy-age: unknown setting; did you mean history-age?",
+		path + `, line 2: drain "soon": must be a duration as in 10s`,
+		path + ", line 4: workers: is set in line 3 already",
+		path + ", line 5: admin: has no value",
+		path + `, line 6: open "maybe": must be true or false`,
+		path + ", line 7: loops: takes one value",
+		path + `, line 8: heartbeat "0": must be 1s to 24h; leave it out for the default, 20s`,
+		"PEAL_MESSAGE_BYTE: unknown setting; did you mean PEAL_MESSAGE_BYTES?",
+		`PEAL_WORKERS "-3": must be 1 to 1024; leave it out for the default, 2`,
+		"PEAL_ENTIRELY_WRONG_WORD: unknown setting; see",
+		`--message-bytes "64kb": must be a size as in 64KiB`,
+		`--history-bytes "99999999999GiB": must be a size`,
+		`--inherit "x": "x" must be the number of a descriptor`,
+		`listen on "0.0.0.0:80": everybody`,
+		"ring of 1000 slots: must be a power of two",
+	}
+	for _, want := range wants {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("lacks %q", want)
+		}
+	}
+	if len(faults) != len(wants) {
+		t.Errorf("%d faults, want %d: %v", len(faults), len(wants), err)
+	}
+}
+
+func TestMessagesMustFitTheInput(t *testing.T) {
+	_, err := settings.Load(settings.Input{Flags: map[string][]string{"message-bytes": {"128MiB"}}})
+	if err == nil || !strings.Contains(err.Error(), "the first must be at least the second") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFilesThatAreNoMapping(t *testing.T) {
+	for _, text := range []string{"- a\n", "drain\n", "a: [\n", "drain: {a: b}\n", "drain: 1s\n---\ndrain: 2s\n", "listen: [[a]]\n", "listen: [null]\n"} {
+		if _, err := settings.Load(settings.Input{File: file(t, text)}); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+	if _, err := settings.Load(settings.Input{File: filepath.Join(t.TempDir(), "none.yaml")}); err == nil || !strings.Contains(err.Error(), "none.yaml") {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	for _, text := range []string{"", "# nothing\n"} {
+		load(t, settings.Input{File: file(t, text)})
+	}
+}
+
+func TestForeignVariablesAreLeftAlone(t *testing.T) {
+	// Kubernetes sets these in every container beside a service named peal.
+	load(t, settings.Input{Environment: []string{"PEAL_SERVICE_HOST=10.0.0.1", "PEAL_SERVICE_PORT_HTTP=80", "PEAL_PORT=tcp://10.0.0.1:80",
+		"PEAL_PORT_80_TCP_ADDR=10.0.0.1", "PEAL_URL=http://x", "PEAL_DRAIN="}})
+}
+
+func TestWhatIsPrintedCanBeReadAgain(t *testing.T) {
+	for _, in := range []settings.Input{
+		{},
+		{Flags: map[string][]string{"listen": {"127.0.0.1:1,[::1]:2"}, "inherit": {"3"}, "history-messages": {"0"}, "admin": {"localhost:1"}, "open": {"true"}, "message-bytes": {"70000"}}},
+	} {
+		s := load(t, in)
+		again := load(t, settings.Input{File: file(t, s.YAML())})
+		a, b := s.Config.WithDefaults(), again.Config.WithDefaults()
+		if len(a.Listen) == 0 && len(b.Listen) == 0 {
+			a.Listen, b.Listen = nil, nil
+		}
+		if len(a.Inherit) == 0 && len(b.Inherit) == 0 {
+			a.Inherit, b.Inherit = nil, nil
+		}
+		if !reflect.DeepEqual(a, b) {
+			t.Errorf("printed\n%s\nand read again it is\n%+v, not\n%+v", s.YAML(), b, a)
+		}
+	}
+}
+
+func TestPrintedValuesSayWhereTheyCameFrom(t *testing.T) {
+	s := load(t, settings.Input{Environment: []string{"PEAL_DRAIN=90s"}})
+	for _, want := range []string{"\ndrain: 1m30s # from PEAL_DRAIN\n", "\nmessage-bytes: 64KiB # default\n", "\nlisten: [] # default: 127.0.0.1:8080"} {
+		if !strings.Contains(s.YAML(), want) {
+			t.Errorf("lacks %q:\n%s", want, s.YAML())
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"drain", "history-age", "history-bytes"}
+	for name, want := range map[string]string{"drian": "drain", "history_age": "history-age", "historybytes": "history-bytes", "zzzzzzzz": "", "": ""} {
+		if got := settings.Nearest(name, known); got != want {
+			t.Errorf("nearest to %q is %q, want %q", name, got, want)
+		}
+	}
+}

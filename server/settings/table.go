@@ -1,0 +1,91 @@
+package settings
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"peal/server"
+)
+
+// Upper ends of ranges: not what is wise, but what is surely a slip of the pen.
+const (
+	many    = math.MaxInt32
+	maxSize = 1 << 40
+	maxTime = int64(24 * time.Hour)
+	maxPoll = 1<<16 - 1 // messages of one answer are counted in 16 bits
+	second  = int64(time.Second)
+)
+
+// Groups is the table.
+func Groups() []Group {
+	return []Group{
+		{"Addresses", "Where the server listens, and who may reach it.", []Setting{
+			{Name: "listen", Help: "address to listen on, host:port or unix:/path; repeatable",
+				Default: strings.Join(server.DefaultListen(), ", and where the machine has IPv6 "),
+				field:   func(c *server.Config) any { return &c.Listen }},
+			{Name: "inherit", Help: "number of a listening descriptor inherited from the parent process, served beside --listen; repeatable", Default: "none",
+				field: func(c *server.Config) any { return &c.Inherit }},
+			{Name: "open", Help: "allow addresses that others can reach: everybody there may publish and subscribe",
+				field: func(c *server.Config) any { return &c.Open }},
+			{Name: "admin", Help: "address for health, metrics and profiles, as in 127.0.0.1:8081; never public", Default: "none",
+				field: func(c *server.Config) any { return &c.Admin }},
+		}},
+		{"The process", "", []Setting{
+			{Name: "loops", Help: "event loops; more than there are cores gains nothing", Min: 1, Default: "one for each core",
+				field: func(c *server.Config) any { return &c.Loop.Loops }},
+			{Name: "drain", Help: "how long clients are given when the server ends; raising it delays the end", Min: 1e6, Max: maxTime,
+				field: func(c *server.Config) any { return &c.Drain }},
+			{Name: "workers", Help: "goroutines for requests that could keep a loop busy (listings); raising it takes processor time from the loops", Min: 1, Max: 1 << 10,
+				field: func(c *server.Config) any { return &c.Workers }},
+			{Name: "worker-queue", Help: "requests that wait for a worker, beyond it 503; raising it costs memory and a longer wait", Min: 1, Max: many,
+				field: func(c *server.Config) any { return &c.WorkerQueue }},
+		}},
+		{"Connections", "Timeouts count in whole seconds, rounded up.", []Setting{
+			{Name: "max-connections", Help: "connections at a time on all loops, beyond it 503; raising it costs memory for each and needs descriptors (ulimit -n)", Min: 1, Max: many, Default: "what the descriptor limit leaves, less a margin",
+				field: func(c *server.Config) any { return &c.Loop.MaxConnections }},
+			{Name: "message-bytes", Help: "one message, published over HTTP or WebSocket, beyond it 413 or close 1009; raising it costs memory and lets one message hold up others", size: true, Min: 1 << 10, Max: 1 << 30,
+				field: func(c *server.Config) any { return &c.Loop.MessageBytes }},
+			{Name: "head-timeout", Help: "how long after its first byte a request must be whole; raising it lets slow clients hold connections", Min: second, Max: maxTime,
+				field: func(c *server.Config) any { return &c.Loop.HeadTimeout }},
+			{Name: "idle-timeout", Help: "how long a connection may be idle between requests; raising it keeps more connections open", Min: second, Max: maxTime,
+				field: func(c *server.Config) any { return &c.Loop.IdleTimeout }},
+			{Name: "heartbeat", Help: "time between heartbeats to a silent stream, give or take a fifth; raising it finds dead clients later and risks that proxies cut silent streams", Min: second, Max: maxTime,
+				field: func(c *server.Config) any { return &c.Loop.Heartbeat }},
+			{Name: "linger-timeout", Help: "how long a refused or closing client may take to hang up; raising it keeps such connections longer", Min: second, Max: maxTime,
+				field: func(c *server.Config) any { return &c.Loop.LingerTimeout }},
+			{Name: "input-bytes", Help: "unread and unfinished input of all connections of a loop, beyond it the connection that asks for more is closed; raising it costs that memory for each loop", size: true, Min: 64 << 10, Max: maxSize,
+				field: func(c *server.Config) any { return &c.Loop.InputBytes }},
+			{Name: "parked-bytes", Help: "unread input kept of a connection that waits for an answer, beyond it reading pauses; raising it costs memory for each such connection", size: true, Min: 1, Max: 1 << 30,
+				field: func(c *server.Config) any { return &c.Loop.ParkedBytes }},
+			{Name: "turn-sends", Help: "sends in one turn of a loop before it reads events again; raising it saves wake-ups and makes requests wait longer", Min: 1, Max: many,
+				field: func(c *server.Config) any { return &c.Loop.TurnSends }},
+		}},
+		{"Fan-out", "", []Setting{
+			{Name: "ring-slots", Help: "messages the slowest loop may be behind (a power of two), beyond it publishing answers 429; raising it costs memory and lets loops fall further behind", Min: 2, Max: 1 << 30,
+				field: func(c *server.Config) any { return &c.RingSlots }},
+			{Name: "ring-bytes", Help: "bytes of messages the slowest loop may be behind, beyond it publishing answers 429; raising it costs that memory", size: true, Min: 64 << 10, Max: maxSize,
+				field: func(c *server.Config) any { return &c.RingBytes }},
+			{Name: "strip-bytes", Help: "where shared bytes ready to be sent, and one connection's share of a turn, are cut; raising it saves system calls for who is behind and costs memory for each channel that has somebody behind", size: true, Min: 1 << 10, Max: 1 << 30,
+				field: func(c *server.Config) any { return &c.Loop.Fanout.StripBytes }},
+			{Name: "lane-bytes", Help: "control bytes a connection may have waiting beside a half-sent message, beyond it it is closed; raising it costs memory for each connection whose socket is full", size: true, Min: 1 << 10, Max: 1 << 30,
+				field: func(c *server.Config) any { return &c.Loop.Fanout.LaneBytes }},
+			{Name: "held-bytes", Help: "half-sent messages and answers held by a loop, beyond it the connections that stalled longest are closed; raising it costs that memory for each loop", size: true, Min: 64 << 10, Max: maxSize,
+				field: func(c *server.Config) any { return &c.Loop.Fanout.HeldBytes }},
+			{Name: "answer-messages", Help: "messages in one poll's answer; raising it makes answers larger and polls fewer", Min: 1, Max: maxPoll,
+				field: func(c *server.Config) any { return &c.Loop.Fanout.AnswerMessages }},
+			{Name: "answer-bytes", Help: "bytes at which one poll's answer ends; raising it costs memory for each answer being sent", size: true, Min: 1 << 10, Max: 1 << 30,
+				field: func(c *server.Config) any { return &c.Loop.Fanout.AnswerBytes }},
+		}},
+		{"History", "Each channel keeps its newest messages within all limits; what is older is a gap.", []Setting{
+			{Name: "history-messages", Help: "messages kept of one channel, 0 for no history; raising it costs memory", off: true, Max: many,
+				field: func(c *server.Config) any { return &c.Hub.Limits.Messages }},
+			{Name: "history-bytes", Help: "bytes kept of one channel; a larger message is delivered and not kept; raising it costs memory", size: true, Min: 1 << 10, Max: maxSize,
+				field: func(c *server.Config) any { return &c.Hub.Limits.Bytes }},
+			{Name: "history-age", Help: "how long a message is kept; raising it costs memory where messages are few", Min: 1e6, Max: 365 * maxTime,
+				field: func(c *server.Config) any { return &c.Hub.Limits.Age }},
+			{Name: "history-total-bytes", Help: "bytes kept of all channels together, beyond it the oldest of the least recently published channel go; raising it costs that memory", size: true, Min: 64 << 10, Max: maxSize,
+				field: func(c *server.Config) any { return &c.Hub.TotalBytes }},
+		}},
+	}
+}
