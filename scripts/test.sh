@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # All checks of the repository: format, vet, staticcheck, import rules, the
-# cross build of both architectures, tests with the race detector, allocation tests without it, a short run of every fuzz
-# target. Needs Go, a C compiler and git; what the end-to-end tests need
-# besides (php-cli, chromium) is installed by .ci/run, and their absence is a
-# skip with its reason unless PEAL_E2E=require.
+# cross build of both architectures, tests with the race detector, allocation
+# tests without it, a short run of every fuzz target. Needs Go, a C compiler and
+# git; what the end-to-end tests need besides (php-cli, chromium) is installed
+# by .ci/run, and their absence is a skip with its reason unless
+# PEAL_E2E=require.
 #
 #   scripts/test.sh              everything
 #   FUZZ=30s scripts/test.sh     longer fuzzing (default 3s a target; 0 for none)

@@ -1,0 +1,29 @@
+# The image of Peal: one static binary on nothing.
+#
+#   docker build -t peal --build-arg VERSION="$(git describe --tags --always)" .
+#   docker run --rm -p 127.0.0.1:8080:8080 peal
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG TARGETOS=linux TARGETARCH VERSION=development
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /peal ./cmd/peal
+
+FROM scratch
+COPY --from=build /peal /peal
+# A number, so that Kubernetes' runAsNonRoot can tell; nobody needs a name for it.
+USER 65532:65532
+EXPOSE 8080
+# /healthz asks every event loop. There is no curl in here, so Peal asks itself.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 \
+    CMD ["/peal", "health"]
+ENTRYPOINT ["/peal"]
+# --open: a container must listen on all its addresses, and everybody who reaches
+# the published port may then publish and subscribe. Publish it to 127.0.0.1
+# (above), to a private network, or behind a proxy that asks who is there.
+# --admin stays on the container's loopback; a scraper of /metrics shares its
+# network namespace (a sidecar in the pod, --network container:NAME).
+# --drain is below the 10 s that docker stop waits before it kills.
+CMD ["serve", "--listen", "0.0.0.0:8080", "--open", "--admin", "127.0.0.1:8081", "--drain", "8s"]

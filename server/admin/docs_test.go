@@ -1,0 +1,226 @@
+package admin_test
+
+import (
+	"encoding/json"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"peal/server/admin"
+)
+
+// described is what /metrics and docs/metrics.md say about a metric.
+type described struct {
+	kind   string
+	labels string // names, sorted, "a, b"
+}
+
+// served returns the peal_* metrics that /metrics shows.
+func served(t *testing.T) map[string]described {
+	t.Helper()
+	w := httptest.NewRecorder()
+	admin.Handler(&source{ready: true}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	all := map[string]described{}
+	base := "" // of the samples that follow their # TYPE line
+	label := regexp.MustCompile(`(\w+)="`)
+	for line := range strings.Lines(w.Body.String()) {
+		fields := strings.Fields(line)
+		if fields[0] == "#" {
+			if fields[1] == "TYPE" && strings.HasPrefix(fields[2], "peal_") {
+				base = fields[2]
+				all[base] = described{kind: fields[3]}
+			}
+			continue
+		}
+		if !strings.HasPrefix(line, "peal_") {
+			continue
+		}
+		var labels []string
+		for _, m := range label.FindAllStringSubmatch(line, -1) {
+			if m[1] != "le" && m[1] != "quantile" { // the type's own
+				labels = append(labels, m[1])
+			}
+		}
+		slices.Sort(labels)
+		d := all[base]
+		d.labels = strings.Join(labels, ", ")
+		all[base] = d
+	}
+	if len(all) < 10 {
+		t.Fatalf("/metrics shows %d metrics of ours only", len(all))
+	}
+	return all
+}
+
+func TestMetricsPageIsComplete(t *testing.T) {
+	b, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := map[string]described{}
+	for line := range strings.Lines(string(b)) {
+		if !strings.HasPrefix(line, "| `peal_") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if len(cells) != 5 {
+			t.Errorf("%d cells, want 5: %s", len(cells), line)
+			continue
+		}
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		name := strings.Trim(cells[0], "`")
+		if _, ok := page[name]; ok {
+			t.Errorf("docs/metrics.md has %s twice", name)
+		}
+		if cells[3] == "" || cells[4] == "" {
+			t.Errorf("docs/metrics.md does not say what %s means, or what to do when it is high", name)
+		}
+		page[name] = described{cells[1], strings.ReplaceAll(cells[2], "`", "")}
+	}
+	shown := served(t)
+	for name, d := range shown {
+		if p, ok := page[name]; !ok {
+			t.Errorf("docs/metrics.md lacks %s (%s; labels: %s)", name, d.kind, d.labels)
+		} else if p != d {
+			t.Errorf("%s: docs/metrics.md says %+v, /metrics %+v", name, p, d)
+		}
+	}
+	for name := range page {
+		if _, ok := shown[name]; !ok {
+			t.Errorf("docs/metrics.md describes %s, which /metrics does not show", name)
+		}
+	}
+	exist(t, shown, "docs/metrics.md", string(b))
+}
+
+var (
+	pealName = regexp.MustCompile(`\bpeal_\w+`)
+	suffix   = regexp.MustCompile(`_(bucket|sum|count)$`)
+)
+
+// exist checks that every peal_* name in text is one of shown; it returns how
+// many there are.
+func exist(t *testing.T, shown map[string]described, where, text string) int {
+	t.Helper()
+	names := pealName.FindAllString(text, -1)
+	for _, name := range names {
+		if _, ok := shown[name]; ok {
+			continue
+		}
+		kind := shown[suffix.ReplaceAllString(name, "")].kind
+		if kind != "histogram" && kind != "summary" {
+			t.Errorf("%s: %s does not exist", where, name)
+		}
+	}
+	return len(names)
+}
+
+// balanced finds the mistakes of a hasty edit; it is no parser of PromQL.
+func balanced(expr string) bool {
+	var open []rune
+	pairs := map[rune]rune{')': '(', ']': '[', '}': '{'}
+	for _, c := range expr {
+		switch c {
+		case '(', '[', '{':
+			open = append(open, c)
+		case ')', ']', '}':
+			if len(open) == 0 || open[len(open)-1] != pairs[c] {
+				return false
+			}
+			open = open[:len(open)-1]
+		}
+	}
+	return len(open) == 0 && strings.TrimSpace(expr) != "" && strings.Count(expr, `"`)%2 == 0
+}
+
+func TestAlertRulesAskForWhatThereIs(t *testing.T) {
+	f, err := os.Open("../../docs/prometheus-alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var rules struct {
+		Groups []struct {
+			Name  string
+			Rules []struct {
+				Alert, Expr, For    string
+				Labels, Annotations map[string]string
+			}
+		}
+	}
+	d := yaml.NewDecoder(f)
+	d.KnownFields(true)
+	if err := d.Decode(&rules); err != nil {
+		t.Fatal(err)
+	}
+	shown, names, seen := served(t), 0, map[string]bool{}
+	for _, g := range rules.Groups {
+		for _, r := range g.Rules {
+			if r.Alert == "" || seen[r.Alert] || r.For == "" || r.Labels["severity"] == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
+				t.Errorf("alert %q: twice there, or without for, severity, summary or description", r.Alert)
+			}
+			seen[r.Alert] = true
+			if !balanced(r.Expr) {
+				t.Errorf("alert %s: brackets do not match: %s", r.Alert, r.Expr)
+			}
+			names += exist(t, shown, r.Alert, r.Expr)
+		}
+	}
+	if names < 5 {
+		t.Errorf("%d names of ours in all alert rules", names)
+	}
+}
+
+func TestDashboardShowsWhatThereIs(t *testing.T) {
+	b, err := os.ReadFile("../../docs/grafana.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Title  string
+		Panels []struct {
+			ID      int
+			Type    string
+			Title   string
+			GridPos struct{ H, W, X, Y int }
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(b, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	if dashboard.Title == "" || len(dashboard.Panels) < 5 {
+		t.Fatalf("the dashboard %q has %d panels", dashboard.Title, len(dashboard.Panels))
+	}
+	shown, ids, all := served(t), map[int]bool{}, string(b)
+	for i, p := range dashboard.Panels {
+		if p.Title == "" || ids[p.ID] || p.Type != "row" && len(p.Targets) == 0 {
+			t.Errorf("panel %d %q has no title, no query or the number of another", p.ID, p.Title)
+		}
+		ids[p.ID] = true
+		for _, target := range p.Targets {
+			if !balanced(target.Expr) {
+				t.Errorf("panel %q: brackets do not match: %s", p.Title, target.Expr)
+			}
+		}
+		a := p.GridPos
+		for _, q := range dashboard.Panels[:i] {
+			if b := q.GridPos; a.X < b.X+b.W && b.X < a.X+a.W && a.Y < b.Y+b.H && b.Y < a.Y+a.H {
+				t.Errorf("panels %q and %q overlap", p.Title, q.Title)
+			}
+		}
+	}
+	exist(t, shown, "docs/grafana.json", all)
+	for name := range shown { // whoever adds a metric decides where it is seen
+		if !strings.Contains(all, name) {
+			t.Errorf("docs/grafana.json does not show %s", name)
+		}
+	}
+}
