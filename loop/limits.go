@@ -20,7 +20,7 @@ type Config struct {
 	LingerTimeout  time.Duration // how long a refused or closing client may take to hang up; default 2 s
 	InputBytes     int           // unread and unfinished input of all connections of a loop; default 64 MiB. Beyond it the connection that asks for more is closed.
 	ParkedBytes    int           // unread input kept of a connection that waits for an answer; default 8 KiB. Beyond it reading pauses.
-	TurnSends      int           // sends in one turn before events are read again; default 256
+	TurnSends      int           // sends in one turn before events are read again; default 512
 	Fanout         fanout.Limits
 	Log            *slog.Logger // default slog.Default()
 }
@@ -50,7 +50,7 @@ func (c Config) WithDefaults() Config {
 	duration(&c.LingerTimeout, 2*time.Second)
 	number(&c.InputBytes, 64<<20)
 	number(&c.ParkedBytes, 8<<10)
-	number(&c.TurnSends, 256)
+	number(&c.TurnSends, 512)
 	c.Fanout = c.Fanout.WithDefaults()
 	if c.Log == nil {
 		c.Log = slog.Default()

@@ -8,8 +8,9 @@ import (
 // maxName is the length of the longest channel name in bytes.
 const maxName = 200
 
-// maxNames bounds what a Front remembers: 4,096 names are at most 1.3 MiB.
-const maxNames = 4096
+// maxNames bounds what a Front remembers: 16,384 names are about 2 MB, and at
+// most 6 MB if all are as long as may be.
+const maxNames = 1 << 14
 
 // name is a channel's name in the forms that requests need, made once: the
 // string for an entry of the log, and the set of a subscription to it alone,
