@@ -124,14 +124,14 @@ func write(w io.Writer, path, version, epoch string) error {
 		d.Packages = append(d.Packages, p)
 		d.Relationships = append(d.Relationships, relationship{program.ID, "DEPENDS_ON", p.ID})
 	}
-	std := module("std", strings.TrimPrefix(info.GoVersion, "go"), "", "https://go.dev/dl/"+info.GoVersion+".src.tar.gz")
+	std := module("std", strings.TrimPrefix(info.GoVersion, "go"), "", unknown)
 	std.Concluded, std.Declared = "BSD-3-Clause", "BSD-3-Clause"
 	add(std)
 	for _, m := range info.Deps {
 		if m.Replace != nil {
 			m = m.Replace
 		}
-		add(module(m.Path, m.Version, m.Sum, "https://proxy.golang.org/"+escape(m.Path)+"/@v/"+escape(m.Version)+".zip"))
+		add(module(m.Path, m.Version, m.Sum, unknown)) // its purl says which module it is; where to get it is the builder's choice
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
@@ -167,17 +167,4 @@ func module(path, version, sum, from string) spdxPackage {
 		p.SourceInfo = "go.sum: " + sum
 	}
 	return p
-}
-
-// escape writes upper-case letters as the module proxy wants them: X is !x.
-func escape(s string) string {
-	var b strings.Builder
-	for _, c := range s {
-		if 'A' <= c && c <= 'Z' {
-			b.WriteByte('!')
-			c += 'a' - 'A'
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
 }
