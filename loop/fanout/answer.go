@@ -15,7 +15,7 @@ const replyFlags = flagClose | flagHeadOnly
 // answer queues a poll's answer if there is something to tell, and ends its
 // subscription. It reports whether it did.
 func (f *Fan) answer(slot uint32, m *member, v *view) bool {
-	if f.shareable(slot, m, v) {
+	if shareable(m, v) {
 		f.sendAnswer(slot, m, v.pass.covered.bytes, v.pass.covered.sequence)
 		return true
 	}
@@ -61,7 +61,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 }
 
 // shareable reports whether the view's last answer fits this poll.
-func (f *Fan) shareable(slot uint32, m *member, v *view) bool {
+func shareable(m *member, v *view) bool {
 	if v.pass == nil || m.flags&flagForeign != 0 {
 		return false
 	}
@@ -113,7 +113,6 @@ func (f *Fan) sendAnswer(slot uint32, m *member, b []byte, sequence uint64) {
 	f.leave(slot, m)
 	m.position = sequence
 	m.flags &^= flagForeign
-	m.flags |= flagAnswering
 	f.tell(eventAnswered, slot, m, nil)
 	f.fly(m, flight{slot: slot, answer: true, bytes: b})
 }
@@ -126,7 +125,6 @@ func (f *Fan) answerSent(l *flight, m *member, n int) {
 		f.full(l.slot, m)
 		return
 	}
-	m.flags &^= flagAnswering
 	if m.lane == 0 {
 		f.tell(eventIdle, l.slot, m, nil)
 	}

@@ -10,7 +10,6 @@ const (
 	flagClose            // poll: the connection ends after the answer
 	flagHeadOnly         // poll by HEAD
 	flagDead             // an event said so; nothing is sent any more
-	flagAnswering        // the answer of a poll is on its way: Idle is owed
 	flagExpired          // poll: its time is up, so it is answered even with nothing
 	flagQuiet            // quiet has an entry
 	flagForeign          // poll with a cursor that means nothing here: the answer says gap

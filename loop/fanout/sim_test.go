@@ -2,7 +2,6 @@ package fanout_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
@@ -17,166 +16,6 @@ import (
 // The simulation: a log, a history with small limits, sockets that take any
 // number of bytes, stall and die, and clients that decode what arrived and
 // check it against the log. One seed is one schedule.
-
-const (
-	encLine  ring.Encoding = iota // a stream that can tell a gap
-	encMute                       // a stream that cannot
-	encPoll                       // a poll, several messages
-	encPoll1                      // a poll, one message
-)
-
-// text is how the simulation writes a message; long ones are half-sent often.
-func text(m *ring.Message) string {
-	pad := strings.Repeat("x", int(m.Sequence*7%41))
-	return fmt.Sprintf("<M %d %s>", m.Sequence, pad)
-}
-
-type simEncoder struct{ encodes map[[2]uint64]int }
-
-func (e *simEncoder) Encode(m *ring.Message, k ring.Encoding) []byte {
-	e.encodes[[2]uint64{m.Sequence, uint64(k)}]++
-	return []byte(text(m))
-}
-func (e *simEncoder) AppendOpen(dst []byte, k ring.Encoding, s uint64) []byte      { return dst }
-func (e *simEncoder) AppendHeartbeat(dst []byte, k ring.Encoding, s uint64) []byte { return dst }
-func (e *simEncoder) AppendClose(dst []byte, k ring.Encoding, code uint16, reason string) []byte {
-	return dst
-}
-func (e *simEncoder) AppendGap(dst []byte, k ring.Encoding, g fanout.Gap) []byte {
-	if k == encMute {
-		return dst
-	}
-	return fmt.Appendf(dst, "<G %s %d %d>", g.Channel, g.From, g.To)
-}
-func (e *simEncoder) AppendAnswer(dst []byte, k ring.Encoding, a fanout.Answer) []byte {
-	for _, g := range a.Gaps {
-		dst = fmt.Appendf(dst, "<G %s %d %d>", g.Channel, g.From, g.To)
-	}
-	for _, m := range a.Messages {
-		dst = append(dst, text(m)...)
-	}
-	return fmt.Appendf(dst, "<A %d>", a.Sequence)
-}
-
-// simHistory keeps the newest few messages of each channel.
-type simHistory struct {
-	keep      map[string]int
-	kept      map[string][]*ring.Message
-	discarded map[string]uint64
-	joined    map[string]int
-	head      uint64
-	all       []*ring.Message // the log; all[i] has sequence i+1
-}
-
-func (h *simHistory) append(m *ring.Message) {
-	h.head = m.Sequence
-	h.all = append(h.all, m)
-	for _, c := range append([]string{m.Channel}, m.Also...) {
-		h.kept[c] = append(h.kept[c], m)
-		if over := len(h.kept[c]) - h.keep[c]; over > 0 {
-			h.discarded[c] = h.kept[c][over-1].Sequence
-			h.kept[c] = h.kept[c][over:]
-		}
-	}
-}
-
-func (h *simHistory) Read(dst []*ring.Message, c string, after, upto uint64, count, bytes int) ([]*ring.Message, uint64, bool) {
-	n := 0
-	for _, m := range h.kept[c] {
-		if m.Sequence <= after || m.Sequence > upto {
-			continue
-		}
-		if n > 0 && (n >= count || bytes <= 0) {
-			return dst, h.discarded[c], true
-		}
-		dst = append(dst, m)
-		bytes -= m.Size
-		n++
-	}
-	return dst, h.discarded[c], false
-}
-
-func (h *simHistory) Newest(c string, n int) uint64 {
-	k := h.kept[c]
-	if n < 0 || n > len(k) {
-		n = len(k)
-	}
-	if n == 0 {
-		return h.head
-	}
-	return k[len(k)-n].Sequence - 1
-}
-func (h *simHistory) Join(c string)  { h.joined[c]++ }
-func (h *simHistory) Leave(c string) { h.joined[c]-- }
-func (h *simHistory) Head() uint64   { return h.head }
-
-// simSocket takes room bytes; then it is full until the test makes room.
-type simSocket struct {
-	room    int
-	arrived []byte
-	full    bool // said so, and owes a Writable
-	dead    bool
-	old     int // what began before here belongs to an earlier subscription
-}
-
-var errReset = errors.New("connection reset")
-
-func (s *simSocket) take(b []byte) (int, error) {
-	if s.dead {
-		return 0, errReset
-	}
-	n := min(len(b), s.room)
-	s.room -= n
-	s.arrived = append(s.arrived, b[:n]...)
-	if n < len(b) {
-		s.full = true
-	}
-	return n, nil
-}
-
-type queued struct {
-	ticket uint32
-	socket int32
-	b      []byte
-	was    string // what b held when it was queued: it must not change
-	old    bool   // its member has subscribed to something else since
-}
-
-type simSender struct {
-	fail    func(format string, args ...any)
-	half    func(socket int32) int // bytes that the fan holds of a half-sent message
-	sockets map[int32]*simSocket
-	queue   []queued
-	late    bool // report some of it in a later Flush
-	rnd     *rand.Rand
-}
-
-func (s *simSender) Queue(ticket uint32, socket int32, b []byte) {
-	if len(b) == 0 {
-		s.fail("an empty send")
-	}
-	s.queue = append(s.queue, queued{ticket: ticket, socket: socket, b: b, was: string(b)})
-}
-func (s *simSender) Flush(report func(uint32, int, error)) {
-	n := len(s.queue)
-	if s.late && n > 0 {
-		n = s.rnd.IntN(n + 1)
-	}
-	now := s.queue[:n]
-	s.queue = append([]queued(nil), s.queue[n:]...)
-	for _, q := range now {
-		if string(q.b) != q.was {
-			s.fail("bytes changed between Queue and Flush: %.80q is now %.80q", q.was, q.b)
-		}
-		to := s.sockets[q.socket]
-		k, err := to.take(q.b)
-		report(q.ticket, k, err)
-		if q.old {
-			to.old = len(to.arrived) + s.half(q.socket)
-		}
-	}
-}
-func (s *simSender) Now(socket int32, b []byte) (int, error) { return s.sockets[socket].take(b) }
 
 // simClient is one connection and what its far end makes of the bytes.
 type simClient struct {
@@ -390,15 +229,6 @@ func (s *sim) subscribe(c *simClient, from fanout.From, at uint64) {
 	}
 	c.position = position
 	c.parked = true
-}
-
-func (h *simHistory) retains(m *ring.Message, of map[string]bool) bool {
-	for _, c := range append([]string{m.Channel}, m.Also...) {
-		if of[c] && m.Sequence > h.discarded[c] {
-			return true
-		}
-	}
-	return false
 }
 
 func (c *simClient) wants(m *ring.Message) bool {
