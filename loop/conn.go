@@ -24,6 +24,8 @@ const (
 	flagAnswering                    // an answer has not left completely: no further request until Idle
 	flagCloseNext                    // close after the answer under way
 	flagPublishes                    // WebSocket: what the client sends is published to its channel
+	flagCommands                     // WebSocket: what the client sends are commands
+	flagAsking                       // WebSocket: a worker prepares an answer for it
 	flagAgain                        // in Loop.again: another round of reading is due
 	flagHead                         // part of a request is here, so HeadTimeout runs
 	flagDrained                      // the drain has said good-bye

@@ -159,7 +159,9 @@ func number(s string) int {
 	return n
 }
 
-func (f front) Message(s *loop.Subscription, _ uint64, _ bool, payload []byte) (uint16, string) {
+func (f front) Open(c loop.Client, s *loop.Subscription) {}
+
+func (f front) Message(c loop.Client, _ bool, payload []byte) (uint16, string) {
 	if len(payload) > 0 && payload[0] == '#' {
 		f.received.Add(1)
 		return 0, ""
@@ -167,7 +169,7 @@ func (f front) Message(s *loop.Subscription, _ uint64, _ bool, payload []byte) (
 	if string(payload) == "throw me out" {
 		return 4410, "as you wish"
 	}
-	if _, ok := f.journal.publish(s.PublishTo, string(payload)); !ok {
+	if _, ok := f.journal.publish(c.PublishTo(), string(payload)); !ok {
 		return 1013, "full"
 	}
 	return 0, ""

@@ -41,6 +41,13 @@ func (l *Loop) Gapped(slot uint32) {
 	l.closeStream(slot, l.conn(slot), closeGap, gapReason)
 }
 
+// Fell: the client is slow, has missed something, and its channel's rule is to end it.
+func (l *Loop) Fell(slot uint32) {
+	l.counts.fell++
+	l.fan.Revive(slot)
+	l.closeStream(slot, l.conn(slot), closeTryAgain, fellReason)
+}
+
 // Slow: the client takes too little of what is for it alone.
 func (l *Loop) Slow(slot uint32) {
 	l.counts.slow++

@@ -25,10 +25,51 @@ type Front interface {
 	// one request: it fills the result fields of c.
 	Request(c *Call)
 
-	// Message takes one whole WebSocket message of a connection that became a
-	// stream with s. payload is the loop's memory: copy what is kept. A
-	// non-zero code closes the connection with that status and reason.
-	Message(s *Subscription, session uint64, binary bool, payload []byte) (code uint16, reason string)
+	// Open is called once for a connection that became a stream with
+	// s.Commands, when its head was handed on: the front subscribes for it.
+	Open(c Client, s *Subscription)
+
+	// Message takes one whole WebSocket message of c. payload is the loop's
+	// memory: copy what is kept. A non-zero code closes the connection with that
+	// status and reason.
+	Message(c Client, binary bool, payload []byte) (code uint16, reason string)
+}
+
+// Client is the WebSocket connection that the front is called about. It is good
+// for the length of the call and must not be kept; Ref may.
+type Client interface {
+	Ref() Ref
+	Session() uint64
+	Commands() bool // Subscription.Commands
+
+	// PublishTo is the channel that a raw message goes to, "" for none.
+	PublishTo() string
+
+	// Channels appends the names of its channels, sorted.
+	Channels(dst []string) []string
+
+	// Subscribe adds the channels of s, from where s says, and returns the position
+	// from which on they are delivered. Nothing of them is sent before the front
+	// returns, so a reply that is written now comes first.
+	Subscribe(s *Subscription) (start uint64)
+
+	// Unsubscribe takes channels away; those it does not have are ignored.
+	Unsubscribe(channels []string)
+
+	// Position is the sequence up to which it was sent everything on its channels;
+	// ok is false while more waits than its socket has taken.
+	Position() (sequence uint64, ok bool)
+
+	// Write sends b, whole frames, to it alone, before any further publication.
+	// b is not kept. Who takes too little of it is closed.
+	Write(b []byte)
+
+	// Ask reports whether one long answer (Answerer of a worker, by Ref) may be
+	// prepared for it: not while another one is under way or waits for its socket.
+	Ask() bool
+
+	// Unask takes Ask back: there will be no answer.
+	Unask()
 }
 
 // Ref names a connection to other goroutines. It goes stale when the
@@ -83,7 +124,7 @@ const (
 // Subscription is what a request asked to receive. The front creates it, the
 // loop owns it afterwards; subscriptions of many connections may share Channels.
 type Subscription struct {
-	Channels  []string // sorted, no duplicates, at least one
+	Channels  []string // sorted, no duplicates, at least one unless Commands
 	Encoding  ring.Encoding
 	From      From
 	Sequence  uint64        // FromCursor
@@ -91,6 +132,6 @@ type Subscription struct {
 	Timeout   time.Duration // Park: answer with nothing after it
 	PublishTo string        // WebSocket: channel of what the client sends, "" if it may not
 	IgnoreGap bool          // raw WebSocket: go on after a gap instead of closing with 4409
-	Protocol  string        // negotiated subprotocol, "" for none
+	Commands  bool          // WebSocket: what the client sends are commands to the front, not messages
 	HeadOnly  bool          // poll by HEAD: the answer's body is left out
 }

@@ -25,7 +25,8 @@ type Parts struct {
 	Front     func(loop int) Front // called once for each loop
 	Encoder   fanout.Encoder       // shared: any goroutine calls it
 	Source    fanout.Source
-	Ring      *ring.Ring // before its first message
+	Ring      *ring.Ring                         // before its first message
+	Policy    func(channel string) fanout.Policy // of slow consumers; nil: all are resumed. Any goroutine calls it.
 }
 
 // New makes the loops. Nothing runs before Start.
@@ -36,6 +37,9 @@ func New(c Config, p Parts) (*Group, error) {
 		l, err := newLoop(i, g.config, p.Front(i), p.Encoder, p.Source, p.Ring.Reader())
 		if err != nil {
 			return nil, fmt.Errorf("loop %d: %w", i, err)
+		}
+		if p.Policy != nil {
+			l.fan.UsePolicy(p.Policy)
 		}
 		g.loops = append(g.loops, l)
 	}

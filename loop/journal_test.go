@@ -113,6 +113,14 @@ func (j *journal) Newest(channel string, n int) uint64 {
 	return p.messages[len(p.messages)-n-1].Sequence
 }
 
+func (j *journal) Latest(channel string, after, upto uint64) (*ring.Message, int, uint64) {
+	msgs, discarded, _ := j.Read(nil, channel, after, upto, 1<<20, 1<<30)
+	if len(msgs) == 0 {
+		return nil, 0, discarded
+	}
+	return msgs[len(msgs)-1], len(msgs) - 1, discarded
+}
+
 func (j *journal) Join(channel string) {
 	j.lock.Lock()
 	j.joined[channel]++

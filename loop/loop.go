@@ -61,7 +61,7 @@ type Loop struct {
 	rbuf        []byte
 	out         []byte // answers of the requests handled in one read
 	call        Call
-	stream      Subscription // what Front.Message is told
+	client      client // what Front.Open and Message are told
 	batch       []*ring.Message
 	counts      counts
 	started     time.Time
@@ -98,6 +98,7 @@ type counts struct {
 	dead       uint64 // closed for silence
 	slow       uint64 // given up: lane or held limit
 	gapped     uint64 // raw streams closed for a gap
+	fell       uint64 // slow streams closed by the rule of a channel
 	turns      uint64
 }
 
@@ -124,6 +125,7 @@ func newLoop(number int, c Config, front Front, enc fanout.Encoder, src fanout.S
 	l.rbuf = make([]byte, readBytes)
 	l.sessions = uint64(rand.Uint32()) << 16 // not to be mistaken for a session of the life before
 	l.fan = fanout.New(r.Applied(), c.Fanout, enc, src, &l.sender, l)
+	l.client.loop = l
 	l.wakeTask, l.doorTask = l.woken, l.answerDoor
 	return l, nil
 }
@@ -295,8 +297,8 @@ func (l *Loop) ringDoor() {
 	l.poller.Trigger(l.doorTask)
 }
 
-// Answer brings a worker's answer. Any goroutine may call it. out becomes the
-// loop's.
+// Answer brings a worker's answer: a response, or frames to a WebSocket. Any
+// goroutine may call it. out becomes the loop's.
 func (l *Loop) Answer(ref Ref, out []byte) {
 	l.door.Lock()
 	l.answers = append(l.answers, answer{ref, out})
@@ -332,8 +334,14 @@ func (l *Loop) answerDoor() error {
 	}
 	for _, a := range answers {
 		c := l.conn(a.ref.Slot)
-		if c.generation == a.ref.Generation && c.state == stateLater {
+		if c.generation != a.ref.Generation {
+			continue
+		}
+		switch c.state {
+		case stateLater:
 			l.answered(a.ref.Slot, c, a.out)
+		case stateWS:
+			l.replied(a.ref.Slot, c, a.out)
 		}
 	}
 	for _, f := range posts {

@@ -92,12 +92,15 @@ func (l *Loop) sendOut(slot uint32, c *conn, out []byte) []byte {
 // startStream makes the connection what the request asked for. What it must be
 // told first is appended to out, which holds the head already.
 func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []byte {
+	c.encoding = uint8(s.Encoding)
+	c.flags &^= flagPublishes | flagCommands | flagAsking
+	if s.Commands {
+		return l.startCommands(slot, c, s, out)
+	}
 	position, err := l.fan.Subscribe(slot, fanSubscription(s))
 	if err != nil {
 		panic("loop: a connection became a stream twice") // its state is stateHTTP
 	}
-	c.encoding = uint8(s.Encoding)
-	c.flags &^= flagPublishes
 	c.state = stateSSE
 	if s.Encoding == WSRaw || s.Encoding == WSJSON {
 		c.state = stateWS
@@ -189,11 +192,14 @@ func (l *Loop) linger(slot uint32, c *conn) {
 
 // Private close codes of DESIGN §5.
 const (
+	closeTryAgain  uint16 = 1013 // registered with IANA, as all below 4000
 	closeForbidden uint16 = 4403
 	closeGap       uint16 = 4409
 )
 
 const gapReason = "messages after the cursor are gone: load the state anew, or connect with gap=ignore"
+
+const fellReason = "too slow: messages are gone that were not taken; connect again"
 
 // closeStream says good-bye on a WebSocket or an event stream.
 func (l *Loop) closeStream(slot uint32, c *conn, code uint16, reason string) {
@@ -257,21 +263,5 @@ func (l *Loop) frames(slot uint32, c *conn, b []byte) (rest []byte) {
 			return nil
 		}
 		b = rest
-	}
-}
-
-// message publishes what a WebSocket client sent.
-func (l *Loop) message(slot uint32, c *conn, binary bool, payload []byte) {
-	l.counts.received++
-	if c.flags&flagPublishes == 0 {
-		l.closeStream(slot, c, closeForbidden, "this connection may not publish: connect with exactly one channel")
-		return
-	}
-	l.stream = Subscription{PublishTo: l.fan.FirstChannel(slot), Encoding: encodingOf(c)}
-	l.busy()
-	code, reason := l.front.Message(&l.stream, c.session, binary, payload)
-	l.idle()
-	if code != 0 {
-		l.closeStream(slot, c, code, reason)
 	}
 }

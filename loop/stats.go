@@ -21,6 +21,7 @@ type Stats struct {
 	Dead        uint64 // closed for silence
 	Slow        uint64 // given up: takes too little of what is for it alone
 	Gapped      uint64 // raw WebSockets closed for a gap
+	Fell        uint64 // slow streams closed by the rule of a channel
 	Turns       uint64
 	InputBytes  int // unread and unfinished input
 	Applied     uint64
@@ -34,7 +35,7 @@ func (g *Group) Stats(ctx context.Context) ([]Stats, error) {
 		s := Stats{
 			Loop: int(l.number), Connections: l.open, Accepted: l.counts.accepted, Refused: l.counts.refused,
 			Reads: l.counts.reads, Requests: l.counts.requests, Received: l.counts.received,
-			Heartbeats: l.counts.heartbeats, Dead: l.counts.dead, Slow: l.counts.slow, Gapped: l.counts.gapped,
+			Heartbeats: l.counts.heartbeats, Dead: l.counts.dead, Slow: l.counts.slow, Gapped: l.counts.gapped, Fell: l.counts.fell,
 			Turns: l.counts.turns, InputBytes: l.inputBytes, Applied: l.fan.Applied(), Fanout: l.fan.Stats(),
 		}
 		if a := l.acceptor; a != nil {

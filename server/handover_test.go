@@ -66,6 +66,7 @@ func (l *handOverLoop) Lost(uint32, error)             {}
 func (l *handOverLoop) Idle(uint32)                    {}
 func (l *handOverLoop) Answered(uint32, uint64)        {}
 func (l *handOverLoop) Gapped(uint32)                  {}
+func (l *handOverLoop) Fell(uint32)                    {}
 func (l *handOverLoop) Slow(uint32)                    {}
 
 func TestHandOverFromHistoryToRing(t *testing.T) {

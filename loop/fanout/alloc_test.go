@@ -60,9 +60,12 @@ func (h *nopSource) Read(dst []*ring.Message, c string, after, upto uint64, coun
 	return dst, 0, false
 }
 func (h *nopSource) Newest(string, int) uint64 { return h.head }
-func (h *nopSource) Join(string)               {}
-func (h *nopSource) Leave(string)              {}
-func (h *nopSource) Head() uint64              { return h.head }
+func (h *nopSource) Latest(string, uint64, uint64) (*ring.Message, int, uint64) {
+	return nil, 0, 0
+}
+func (h *nopSource) Join(string)  {}
+func (h *nopSource) Leave(string) {}
+func (h *nopSource) Head() uint64 { return h.head }
 
 type nopEvents struct{}
 
@@ -70,6 +73,7 @@ func (nopEvents) Lost(uint32, error)      {}
 func (nopEvents) Idle(uint32)             {}
 func (nopEvents) Answered(uint32, uint64) {}
 func (nopEvents) Gapped(uint32)           {}
+func (nopEvents) Fell(uint32)             {}
 func (nopEvents) Slow(uint32)             {}
 
 // scene is a fan with members, and messages that are used again and again:

@@ -26,7 +26,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	if fromStrip && m.flags&flagForeign == 0 {
 		a.Messages, a.Sequence = f.fromIndex(v, m)
 	} else {
-		upto, o := f.readMerged(slot, v, m.position, int(v.most)+1, f.limits.AnswerBytes)
+		upto, o := f.readMerged(slot, m, v, int(v.most)+1, f.limits.AnswerBytes)
 		if o == wait {
 			f.waiting = append(f.waiting, slot)
 			return false

@@ -38,6 +38,7 @@ func (e cutEvents) Lost(slot uint32, err error)          { e.t.Errorf("lost: %v"
 func (e cutEvents) Idle(slot uint32)                     {}
 func (e cutEvents) Answered(slot uint32, session uint64) { e.t.Error("answered") }
 func (e cutEvents) Gapped(slot uint32)                   { e.t.Error("gapped") }
+func (e cutEvents) Fell(slot uint32)                     { e.t.Error("fell") }
 func (e cutEvents) Slow(slot uint32)                     { e.t.Error("slow") }
 
 // connect subscribes a new connection whose socket takes room bytes.

@@ -21,10 +21,11 @@ type Fan struct {
 
 	slabs    []*slab
 	channels map[string]*channel
-	multi    map[string]*view // views of several channels
-	views    []*view          // by number; 0 is nobody
-	lanes    []lane           // by number; 0 is nobody
-	quiet    map[uint32][]uint64
+	multi    map[string]*view  // views of several channels
+	views    []*view           // by number; 0 is nobody
+	lanes    []lane            // by number; 0 is nobody
+	marks    map[uint32]*marks // by slot, of members with flagMarks
+	policy   func(channel string) Policy
 
 	freeViews  []uint32
 	freeLanes  []uint32
@@ -63,11 +64,17 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 		multi:    map[string]*view{},
 		views:    make([]*view, 1),
 		lanes:    make([]lane, 1),
-		quiet:    map[uint32][]uint64{},
+		marks:    map[uint32]*marks{},
+		policy:   func(string) Policy { return Resume },
 	}
 	f.report = f.landed
 	return f
 }
+
+// UsePolicy says what becomes of slow consumers, by channel. Without it all are
+// resumed. It is called when one is behind, never on the way of a delivery;
+// before the first Subscribe.
+func (f *Fan) UsePolicy(of func(channel string) Policy) { f.policy = of }
 
 // From says where a subscription starts.
 type From uint8
@@ -104,7 +111,7 @@ func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err erro
 	if m.view != 0 {
 		return 0, ErrSubscribed
 	}
-	m.flags &^= flagIgnoreGap | flagClose | flagHeadOnly | flagForeign | flagExpired
+	m.flags &^= flagIgnoreGap | flagClose | flagHeadOnly | flagForeign | flagExpired | flagLive | flagSlow
 	for _, o := range []struct {
 		on   bool
 		flag uint16
@@ -120,10 +127,16 @@ func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err erro
 			v.most = uint16(min(int(v.most), s.Most))
 		}
 	}
-	m.position = f.resolve(slot, s) // before it is counted: who sees it there and publishes must reach it
+	position, told := f.resolve(s) // before it is counted: who sees it there and publishes must reach it
+	m.position = position
 	f.join(slot, m, v)
+	if told != nil {
+		f.mark(slot, m, &marks{told: told})
+	}
 	if m.position < v.head || m.flags&flagForeign != 0 {
 		f.queueBehind(slot, m)
+	} else {
+		m.flags |= flagLive
 	}
 	return m.position, nil
 }

@@ -35,6 +35,7 @@ const (
 	eventIdle
 	eventAnswered
 	eventGapped
+	eventFell
 	eventSlow
 )
 
@@ -170,7 +171,7 @@ func (f *Fan) send(slot uint32, m *member, v *view) bool {
 		return f.answer(slot, m, v)
 	}
 	s := v.holding(m.position)
-	if s == nil || s.told != nil && m.flags&flagQuiet != 0 {
+	if s == nil || s.told != nil && m.flags&flagMarks != 0 || m.flags&flagSlow != 0 && f.conflates(v) {
 		if s = f.readBack(slot, m, v); s == nil {
 			return false
 		}
@@ -199,8 +200,8 @@ func (v *view) holding(position uint64) *strip {
 // launch queues the member's part of strip s.
 func (f *Fan) launch(slot uint32, m *member, v *view, s *strip) bool {
 	from, to := s.after(m.position), len(s.index)
-	if s.excludes {
-		from, to = s.without(m.session, from)
+	if s.excludes || m.flags&flagMarks != 0 {
+		from, to = f.wanted(slot, m, v, s, from)
 	}
 	if from == to { // nothing for this member in the rest of it
 		m.position = max(m.position, s.last)
@@ -215,9 +216,13 @@ func (f *Fan) launch(slot uint32, m *member, v *view, s *strip) bool {
 	return true
 }
 
-// without returns the first run of pieces from i on that may reach session.
-func (s *strip) without(session uint64, i int) (from, to int) {
-	barred := func(i int) bool { m := s.index[i].message; return m != nil && m.Barred(session) }
+// wanted returns the first run of pieces from i on that are for the member.
+func (f *Fan) wanted(slot uint32, m *member, v *view, s *strip, i int) (from, to int) {
+	k := f.marks[slot]
+	barred := func(i int) bool {
+		msg := s.index[i].message
+		return msg != nil && (msg.Barred(m.session) || k.bar(v, msg))
+	}
 	for i < len(s.index) && barred(i) {
 		i++
 	}
@@ -263,8 +268,7 @@ func (f *Fan) stripSent(l *flight, m *member, n int) {
 	f.stats.Bytes += uint64(n)
 	s := l.strip
 	if s.told != nil && l.from == 0 && n > 0 && !l.stale {
-		f.quiet[l.slot] = s.told // not to be told twice
-		m.flags |= flagQuiet
+		f.noteTold(l.slot, m, s.told) // not to be told twice
 	}
 	if n == len(l.bytes) {
 		f.stats.Deliveries += uint64(l.to - l.from)
@@ -308,20 +312,26 @@ func (l *flight) moveTo(m *member, position uint64) {
 func (f *Fan) again(slot uint32, m *member) {
 	if m.lane != 0 || m.view != 0 && m.position < f.views[m.view].head {
 		f.queueBehind(slot, m)
-	} else if m.flags&flagQuiet != 0 && m.position >= slices.Max(f.quiet[slot]) {
+		return
+	}
+	m.flags = m.flags&^flagSlow | flagLive
+	if m.flags&flagMarks != 0 && m.position >= f.marks[slot].highest() {
 		f.forget(slot, m)
 	}
 }
 
 func (f *Fan) forget(slot uint32, m *member) {
-	if m.flags&flagQuiet != 0 {
-		m.flags &^= flagQuiet
-		delete(f.quiet, slot)
+	if m.flags&flagMarks != 0 {
+		m.flags &^= flagMarks
+		delete(f.marks, slot)
 	}
 }
 
 func (f *Fan) full(slot uint32, m *member) {
 	m.flags |= flagFull
+	if m.flags&flagLive != 0 {
+		m.flags |= flagSlow
+	}
 	f.stats.Full++
 }
 
@@ -361,6 +371,8 @@ func (f *Fan) deliver() {
 			f.events.Answered(e.slot, e.session)
 		case eventGapped:
 			f.events.Gapped(e.slot)
+		case eventFell:
+			f.events.Fell(e.slot)
 		case eventSlow:
 			f.events.Slow(e.slot)
 		}

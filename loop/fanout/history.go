@@ -29,19 +29,27 @@ const (
 // scratch.gaps with what is gone. It covers everything up to the returned upto.
 //
 // A channel whose history was cut short by count or bytes limits how far the
-// others may go, or messages would be passed over.
-func (f *Fan) readMerged(slot uint32, v *view, position uint64, count, bytes int) (upto uint64, o outcome) {
+// others may go, or messages would be passed over. Of channels that give a slow
+// consumer only their newest, there is only that.
+func (f *Fan) readMerged(slot uint32, m *member, v *view, count, bytes int) (upto uint64, o outcome) {
 	upto = f.applied
 	all := f.scratch.merged[:0]
 	f.scratch.gaps = f.scratch.gaps[:0]
-	quiet := f.quiet[slot]
+	k := f.marks[slot]
+	slow := m.flags&flagSlow != 0
 	beyond := false
+	conflated := 0
 	v.channels(func(i int, c *channel) {
-		msgs, discarded, more := f.source.Read(f.scratch.messages[:0], c.name, position, f.applied, count, bytes)
+		if slow && f.policy(c.name) == Latest {
+			conflated++
+			return
+		}
+		at := k.start(i, m.position)
+		msgs, discarded, more := f.source.Read(f.scratch.messages[:0], c.name, at, f.applied, count, bytes)
 		f.scratch.messages = msgs
-		if discarded > position && (quiet == nil || discarded > quiet[i]) {
+		if discarded > at && !k.isTold(i, discarded) {
 			beyond = beyond || discarded > f.applied
-			f.scratch.gaps = append(f.scratch.gaps, Gap{Channel: c.name, From: position, To: discarded})
+			f.scratch.gaps = append(f.scratch.gaps, Gap{Channel: c.name, From: at, To: discarded})
 		}
 		all = append(all, msgs...)
 		if more {
@@ -49,6 +57,11 @@ func (f *Fan) readMerged(slot uint32, v *view, position uint64, count, bytes int
 		}
 		clear(msgs)
 	})
+	f.scratch.merged = all
+	if conflated > 0 {
+		beyond = f.readLatest(m.position, k, v, upto) || beyond
+		all = f.scratch.merged
+	}
 	if beyond {
 		clear(all)
 		f.scratch.merged = all[:0]
@@ -57,6 +70,9 @@ func (f *Fan) readMerged(slot uint32, v *view, position uint64, count, bytes int
 	if v.width() > 1 {
 		slices.SortFunc(all, func(a, b *ring.Message) int { return cmp.Compare(a.Sequence, b.Sequence) })
 		all = slices.Compact(all) // a message on several of the channels
+		if k != nil {
+			all = slices.DeleteFunc(all, func(msg *ring.Message) bool { return k.bar(v, msg) })
+		}
 	}
 	for len(all) > 0 && all[len(all)-1].Sequence > upto {
 		all = all[:len(all)-1]
@@ -65,17 +81,59 @@ func (f *Fan) readMerged(slot uint32, v *view, position uint64, count, bytes int
 	return upto, read
 }
 
+// readLatest adds to scratch the newest message up to upto of each channel whose
+// policy is Latest, and what was passed over as a gap. beyond is as in readMerged.
+func (f *Fan) readLatest(position uint64, k *marks, v *view, upto uint64) (beyond bool) {
+	v.channels(func(i int, c *channel) {
+		if f.policy(c.name) != Latest {
+			return
+		}
+		at := k.start(i, position)
+		msg, passed, discarded := f.source.Latest(c.name, at, upto)
+		g := Gap{Channel: c.name, From: at, To: discarded, Slow: true, Skipped: passed}
+		if msg != nil {
+			f.scratch.merged = append(f.scratch.merged, msg)
+			if passed > 0 {
+				g.To = max(discarded, msg.Sequence-1)
+			}
+		}
+		if g.To > at && !k.isTold(i, g.To) {
+			beyond = beyond || g.To > f.applied
+			f.scratch.gaps = append(f.scratch.gaps, g)
+		}
+	})
+	return beyond
+}
+
+// conflates reports whether a slow consumer of the view is not sent everything.
+func (f *Fan) conflates(v *view) (yes bool) {
+	v.channels(func(_ int, c *channel) { yes = yes || f.policy(c.name) == Latest })
+	return yes
+}
+
+// ends reports whether a gap that was found ends the member: it is slow, and the
+// policy of that channel says so.
+func (f *Fan) ends(m *member) bool {
+	return m.flags&flagSlow != 0 && slices.ContainsFunc(f.scratch.gaps, func(g Gap) bool { return f.policy(g.Channel) == Disconnect })
+}
+
 // readBack makes a strip of what follows the member's position in the history,
 // shared with others at the same place. nil means that there is nothing to
 // launch now: it waits for the ring, or was told of a gap, or has caught up.
 func (f *Fan) readBack(slot uint32, m *member, v *view) *strip {
-	upto, o := f.readMerged(slot, v, m.position, 4096, f.limits.StripBytes)
+	upto, o := f.readMerged(slot, m, v, 4096, f.limits.StripBytes)
 	if o == wait {
 		f.waiting = append(f.waiting, slot)
 		return nil
 	}
+	if f.ends(m) {
+		f.stats.Gaps++
+		f.kill(slot, m, eventFell, nil)
+		clear(f.scratch.merged)
+		return nil
+	}
 	s := f.newStrip(m.position)
-	s.private = f.quiet[slot] != nil
+	s.private = m.flags&flagMarks != 0 || m.flags&flagSlow != 0 && f.conflates(v)
 	s.last = upto
 	f.stats.History++
 	if len(f.scratch.gaps) > 0 && !f.addGaps(slot, m, v, s) {
@@ -107,7 +165,9 @@ func (f *Fan) addGaps(slot uint32, m *member, v *view, s *strip) bool {
 	f.stats.Gaps++
 	b := f.scratch.bytes[:0]
 	told := make([]uint64, v.width())
-	copy(told, f.quiet[slot])
+	if k := f.marks[slot]; k != nil {
+		copy(told, k.told)
+	}
 	for _, g := range f.scratch.gaps {
 		b = f.encoder.AppendGap(b, v.encoding, g)
 		v.channels(func(i int, c *channel) {
@@ -176,13 +236,14 @@ func (f *Fan) dropBacks() {
 	}
 }
 
-// resolve turns where a subscription starts into a position.
-func (f *Fan) resolve(slot uint32, s *Subscription) uint64 {
+// resolve turns where a subscription starts into a position. told is what was
+// dropped of each channel before, no gap for who asks for what is there; nil for none.
+func (f *Fan) resolve(s *Subscription) (position uint64, told []uint64) {
 	head := f.source.Head()
-	position := head
+	position = head
 	switch s.From {
 	case After:
-		return s.Sequence
+		position = s.Sequence
 	case Earliest, Foreign:
 		for _, c := range s.Channels {
 			position = min(position, f.source.Newest(c, -1))
@@ -190,16 +251,13 @@ func (f *Fan) resolve(slot uint32, s *Subscription) uint64 {
 	case Last:
 		position = f.newest(s.Channels, s.Count, head)
 	}
-	if s.From != Now && len(s.Channels) > 1 {
-		// What was dropped before is not a gap for who asks for what is there.
-		quiet := make([]uint64, len(s.Channels))
+	if s.From != Now && s.From != After && len(s.Channels) > 1 {
+		told = make([]uint64, len(s.Channels))
 		for i, c := range s.Channels {
-			_, quiet[i], _ = f.source.Read(nil, c, head, head, 1, 1)
+			_, told[i], _ = f.source.Read(nil, c, head, head, 1, 1)
 		}
-		f.quiet[slot] = quiet
-		f.member(slot).flags |= flagQuiet
 	}
-	return position
+	return position, told
 }
 
 // newest returns the position after which the newest n of all channels follow.

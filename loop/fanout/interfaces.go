@@ -33,7 +33,19 @@ type Gap struct {
 	From    uint64 // position of the client; 0 with Foreign
 	To      uint64 // highest sequence that was dropped; the next one delivered is greater
 	Foreign bool   // the cursor was of another epoch, ahead of the head or unreadable: From means nothing
+	Slow    bool   // passed over because the client is slow and the policy of its channel is Latest
+	Skipped int    // Slow: how many of them were still retained
 }
+
+// Policy says what becomes of a slow consumer of a channel: one that was live,
+// whose socket then was full.
+type Policy uint8
+
+const (
+	Resume     Policy = iota // it is sent all that is retained, and told of what is not
+	Latest                   // it is sent the newest message alone, and told how many were passed over
+	Disconnect               // it is sent all that is retained; if that has a gap, it is closed (Events.Fell)
+)
 
 // Answer is what one poll is told.
 type Answer struct {
@@ -55,6 +67,11 @@ type Source interface {
 	// Newest returns the position after which exactly n retained messages of
 	// channel (fewer if fewer are retained; all of them if n < 0) follow.
 	Newest(channel string, n int) (after uint64)
+
+	// Latest returns the newest retained message of channel with after < sequence
+	// <= upto, nil if there is none, how many others of them it passed over, and
+	// the highest sequence ever discarded from the channel.
+	Latest(channel string, after, upto uint64) (m *ring.Message, passed int, discarded uint64)
 
 	// Join and Leave count one subscriber of channel in and out.
 	Join(channel string)
@@ -91,6 +108,9 @@ type Events interface {
 	Answered(slot uint32, session uint64)
 	// Gapped: part of the stream is gone and its encoding has no word for it.
 	Gapped(slot uint32)
+	// Fell: part of the stream is gone because the member is slow, and the policy
+	// of the channel is to end it then.
+	Fell(slot uint32)
 	// Slow: the member was given up because it takes too little (Limits).
 	Slow(slot uint32)
 }

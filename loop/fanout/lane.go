@@ -125,9 +125,7 @@ func (f *Fan) laneSent(slot uint32, m *member, n int, full bool) {
 	if len(l.half) == 0 && len(l.buf) == 0 {
 		f.dropLane(m)
 		f.tell(eventIdle, slot, m, nil)
-		if m.view != 0 && m.position < f.views[m.view].head {
-			f.queueBehind(slot, m)
-		}
+		f.again(slot, m)
 		return
 	}
 	f.queueBehind(slot, m)

@@ -11,8 +11,10 @@ const (
 	flagHeadOnly         // poll by HEAD
 	flagDead             // an event said so; nothing is sent any more
 	flagExpired          // poll: its time is up, so it is answered even with nothing
-	flagQuiet            // quiet has an entry
+	flagMarks            // Fan.marks has an entry
 	flagForeign          // poll with a cursor that means nothing here: the answer says gap
+	flagLive             // had all there was at least once: no longer resuming
+	flagSlow             // its socket was full while it was live, and it has not caught up since
 )
 
 // member is what the fan knows of one connection. It has no pointers, so that
@@ -73,7 +75,7 @@ func (f *Fan) Detach(slot uint32) {
 // Position is the sequence up to which the member has everything.
 func (f *Fan) Position(slot uint32) uint64 {
 	m := f.member(slot)
-	if m.view != 0 && m.position >= f.views[m.view].head {
+	if m.view == 0 || m.position >= f.views[m.view].head {
 		return max(m.position, f.applied)
 	}
 	return m.position

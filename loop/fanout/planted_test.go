@@ -49,16 +49,16 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			{"if len(l.half) > 0 {", "if len(l.buf) == 0 {"},
 		}},
 		{"gap is not told", "history.go", []patch{{
-			"f.scratch.gaps = append(f.scratch.gaps, Gap{Channel: c.name, From: position, To: discarded})",
+			"f.scratch.gaps = append(f.scratch.gaps, Gap{Channel: c.name, From: at, To: discarded})",
 			"_ = Gap{}",
 		}}},
 		{"gap is told twice", "flush.go", []patch{{
-			"f.quiet[l.slot] = s.told",
-			"_ = s.told",
+			"f.noteTold(l.slot, m, s.told)",
+			"_ = f.noteTold",
 		}}},
 		{"excluded session is sent it", "flush.go", []patch{{
-			"if s.excludes {",
-			"if false {",
+			"if s.excludes || m.flags&flagMarks != 0 {",
+			"if m.flags&flagMarks != 0 {",
 		}}},
 		{"leaving in mid-pass passes over a member", "view.go", []patch{{
 			"v.pass.left = len(v.members) // the one that moved",
@@ -75,6 +75,25 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 		{"strip is used again while the sender has it", "pool.go", []patch{{
 			"if f.outstanding > 0 || len(",
 			"if len(",
+		}}},
+		{"another channel is repeated after a change", "change.go", []patch{{
+			"k.had[at] = base\n",
+			"_ = base\n",
+		}}},
+		{"channel added from further back loses its past", "change.go", []patch{{
+			"m.position = min(base, start)",
+			"m.position = base",
+		}}},
+		{"messages before an added channel's start are sent", "change.go", []patch{{
+			"wanted = wanted || k.skip[i] < m.Sequence",
+			"wanted = true",
+		}, {
+			"return max(position, k.had[i], k.skip[i])",
+			"return max(position, k.had[i])",
+		}}},
+		{"slow consumer is not told what was passed over", "history.go", []patch{{
+			"f.scratch.gaps = append(f.scratch.gaps, g)",
+			"_ = g",
 		}}},
 		{"who made progress is not queued again", "flush.go", []patch{{
 			"func (f *Fan) queueBehind(slot uint32, m *member) {\n\tif ",

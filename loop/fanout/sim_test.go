@@ -1,11 +1,9 @@
 package fanout_test
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -16,25 +14,6 @@ import (
 // The simulation: a log, a history with small limits, sockets that take any
 // number of bytes, stall and die, and clients that decode what arrived and
 // check it against the log. One seed is one schedule.
-
-// simClient is one connection and what its far end makes of the bytes.
-type simClient struct {
-	name     string
-	slot     uint32
-	socket   *simSocket
-	session  uint64
-	channels map[string]bool
-	encoding ring.Encoding
-	position uint64            // by what was decoded
-	lost     map[string]uint64 // told as gaps, by channel
-	quiet    map[string]uint64 // what was gone before an "earliest" or "last" began
-	private  int               // next private item expected
-	wrote    int               // private items written
-	parked   bool              // poll: subscribed
-	decoded  int               // bytes of socket.arrived that were decoded
-	gone     bool
-	gaps     int
-}
 
 type sim struct {
 	t        *testing.T
@@ -54,10 +33,14 @@ type sim struct {
 	sets     [][]string // what clients subscribe to
 	most     int        // clients at a time
 	crowd    bool       // many clients of few views; they come, go and get room together
+	policies map[string]fanout.Policy
 	steps    []string
 	failed   bool
 	gaps     int
 	messages int
+	changes  int
+	skips    int
+	fell     int
 }
 
 func newSim(t *testing.T, seed uint64) *sim {
@@ -78,6 +61,10 @@ func newSim(t *testing.T, seed uint64) *sim {
 	}
 	s.limits = fanout.Limits{StripBytes: 50 + s.rnd.IntN(1000), LaneBytes: 300, HeldBytes: 4000, AnswerMessages: 1 + s.rnd.IntN(8), AnswerBytes: 400}
 	s.fan = fanout.New(0, s.limits, s.enc, s.hist, s.out, s)
+	if seed%5 < 3 {
+		s.policies = map[string]fanout.Policy{"C": fanout.Latest, "D": fanout.Latest, "E": fanout.Disconnect}
+	}
+	s.fan.UsePolicy(func(channel string) fanout.Policy { return s.policies[channel] })
 	return s
 }
 
@@ -112,14 +99,25 @@ func (s *sim) Gapped(slot uint32) {
 	}
 	real := false
 	for ch := range c.channels {
-		at := c.position
-		at = max(at, c.quiet[ch])
-		real = real || s.hist.discarded[ch] > at
+		real = real || s.hist.discarded[ch] > max(c.position, c.had[ch], c.skip[ch], c.quiet[ch]) || s.policies[ch] == fanout.Latest && c.socket.slow
 	}
 	if !real {
 		s.fail("%s: closed for a gap that is none (at %d)", c.name, c.position)
 	}
 	s.gaps++
+	s.drop(c)
+}
+func (s *sim) Fell(slot uint32) {
+	c := s.clients[slot]
+	s.decode(c)
+	real := false
+	for ch := range c.channels {
+		real = real || s.policies[ch] == fanout.Disconnect && c.socket.slow && s.hist.discarded[ch] > max(c.position, c.had[ch], c.skip[ch], c.quiet[ch], c.lost[ch])
+	}
+	if !real {
+		s.fail("%s: closed for being slow on channels %v without a reason (at %d)", c.name, c.channels, c.position)
+	}
+	s.fell++
 	s.drop(c)
 }
 func (s *sim) Slow(slot uint32) { s.drop(s.clients[slot]) }
@@ -140,7 +138,7 @@ func (s *sim) attach() *simClient {
 		s.next++
 	}
 	s.session++
-	c := &simClient{name: fmt.Sprint("client", s.session), slot: slot, session: s.session, channels: map[string]bool{}, lost: map[string]uint64{}, quiet: map[string]uint64{}, socket: &simSocket{room: s.rnd.IntN(400)}}
+	c := &simClient{name: fmt.Sprint("client", s.session), slot: slot, session: s.session, channels: map[string]bool{}, lost: map[string]uint64{}, quiet: map[string]uint64{}, had: map[string]uint64{}, skip: map[string]uint64{}, socket: &simSocket{room: s.rnd.IntN(400)}}
 	switch n := s.rnd.IntN(4); {
 	case s.crowd && s.rnd.IntN(4) > 0:
 		c.encoding = encLine
@@ -185,7 +183,7 @@ func (s *sim) resubscribe(c *simClient) {
 		}
 	}
 	half, _ := s.fan.Held(c.slot)
-	c.socket.old = len(c.socket.arrived) + half
+	c.socket.old, c.carried = len(c.socket.arrived)+half, nil
 	s.fan.Unsubscribe(c.slot)
 	s.choose(c)
 	from, at := s.start()
@@ -200,6 +198,8 @@ func (s *sim) subscribe(c *simClient, from fanout.From, at uint64) {
 	}
 	clear(c.quiet)
 	clear(c.lost)
+	clear(c.had)
+	clear(c.skip)
 	for _, ch := range s.names {
 		if c.channels[ch] {
 			sub.Channels = append(sub.Channels, ch)
@@ -229,111 +229,6 @@ func (s *sim) subscribe(c *simClient, from fanout.From, at uint64) {
 	}
 	c.position = position
 	c.parked = true
-}
-
-func (c *simClient) wants(m *ring.Message) bool {
-	if m.Exclude == c.session {
-		return false
-	}
-	for _, ch := range append([]string{m.Channel}, m.Also...) {
-		if c.channels[ch] {
-			return true
-		}
-	}
-	return false
-}
-
-// missing returns the first message in (from, to) that c should have had and
-// was not told to be gone.
-func (s *sim) missing(c *simClient, from, to uint64) *ring.Message {
-	for q := from + 1; q < to; q++ {
-		m := s.hist.all[q-1]
-		if !c.wants(m) {
-			continue
-		}
-		excused := true
-		for _, ch := range append([]string{m.Channel}, m.Also...) {
-			if c.channels[ch] && q > max(c.lost[ch], c.quiet[ch]) {
-				excused = false
-			}
-		}
-		if !excused {
-			return m
-		}
-	}
-	return nil
-}
-
-// decode reads what arrived, item by item.
-func (s *sim) decode(c *simClient) {
-	for {
-		b := c.socket.arrived[c.decoded:]
-		if len(b) == 0 {
-			return
-		}
-		end := bytes.IndexByte(b, '>')
-		if b[0] != '<' || bytes.LastIndexByte(b[:max(end, 0)], '<') > 0 {
-			s.fail("%s: something begins inside something else: %.80q", c.name, b)
-			return
-		}
-		if end < 0 {
-			return
-		}
-		old := c.decoded < c.socket.old
-		c.decoded += end + 1
-		w := strings.Fields(string(b[1:end]))
-		if old && w[0] != "P" {
-			continue
-		}
-		switch w[0] {
-		case "P":
-			if n, _ := strconv.Atoi(w[1]); n != c.private {
-				s.fail("%s: private item %d, want %d", c.name, n, c.private)
-			}
-			c.private++
-		case "M":
-			q, _ := strconv.ParseUint(w[1], 10, 64)
-			m := s.hist.all[q-1]
-			if string(b[:end+1]) != text(m) {
-				s.fail("%s: message %d is garbled: %q", c.name, q, b[:end+1])
-			}
-			if q <= c.position {
-				s.fail("%s: message %d after %d", c.name, q, c.position)
-			}
-			if !c.wants(m) {
-				s.fail("%s: message %d is not for it", c.name, q)
-			}
-			if x := s.missing(c, c.position, q); x != nil {
-				s.fail("%s: message %d came, but %d on %s did not", c.name, q, x.Sequence, x.Channel)
-			}
-			c.position = q
-			s.messages++
-		case "G":
-			from, _ := strconv.ParseUint(w[2], 10, 64)
-			to, _ := strconv.ParseUint(w[3], 10, 64)
-			if to > s.hist.discarded[w[1]] || to <= c.position && c.encoding < encPoll {
-				s.fail("%s: gap on %s %d..%d is not real (discarded %d, at %d)", c.name, w[1], from, to, s.hist.discarded[w[1]], c.position)
-			}
-			if to > s.fan.Applied() {
-				s.fail("%s: gap on %s up to %d, but the ring may still bring what follows %d", c.name, w[1], to, s.fan.Applied())
-			}
-			if to <= c.lost[w[1]] && c.encoding < encPoll {
-				s.fail("%s: gap on %s up to %d told twice", c.name, w[1], to)
-			}
-			c.lost[w[1]] = max(c.lost[w[1]], to)
-			c.gaps++
-			s.gaps++
-		case "A":
-			q, _ := strconv.ParseUint(w[1], 10, 64)
-			if q < c.position {
-				s.fail("%s: answer's cursor %d goes back from %d", c.name, q, c.position)
-			}
-			if x := s.missing(c, c.position, q+1); x != nil {
-				s.fail("%s: the answer covers %d, but %d did not come", c.name, q, x.Sequence)
-			}
-			c.position = q
-		}
-	}
 }
 
 func (s *sim) some() *simClient {
@@ -425,7 +320,7 @@ func (s *sim) die(c *simClient) {
 }
 
 func (s *sim) step() {
-	switch s.rnd.IntN(13) {
+	switch s.rnd.IntN(14) {
 	case 0, 1:
 		n := 1 + s.rnd.IntN(6)
 		s.note("publish %d", n)
@@ -480,6 +375,10 @@ func (s *sim) step() {
 	case 12:
 		if c := s.some(); c != nil && c.encoding < encPoll && s.rnd.IntN(3) == 0 {
 			s.resubscribe(c)
+		}
+	case 13:
+		if c := s.some(); c != nil && c.encoding < encPoll {
+			s.change(c)
 		}
 	}
 	for _, c := range s.clients {
@@ -607,18 +506,22 @@ func TestSimulation(t *testing.T) {
 	if v := numberFromEnv(t, "PEAL_SEED"); v != 0 {
 		first, seeds = v, 1
 	}
-	gaps, messages := 0, 0
+	gaps, messages, changes, skips, fell := 0, 0, 0, 0, 0
 	for seed := first; seed < first+seeds; seed++ {
 		s := newSim(t, seed)
 		s.run(steps)
 		gaps += s.gaps
 		messages += s.messages
+		changes += s.changes
+		skips += s.skips
+		fell += s.fell
 		if s.failed {
 			break
 		}
 	}
-	t.Logf("seeds %d–%d, %d steps each: %d messages checked, %d gaps, all real", first, first+seeds-1, steps, messages, gaps)
-	if seeds > 1 && (messages < 1000 || gaps == 0) && !t.Failed() {
+	t.Logf("seeds %d–%d, %d steps each: %d messages checked, %d gaps, all real; %d subscriptions changed, %d times the newest alone, %d closed for being slow",
+		first, first+seeds-1, steps, messages, gaps, changes, skips, fell)
+	if seeds > 1 && (messages < 1000 || gaps == 0 || changes == 0 || skips == 0 || fell == 0) && !t.Failed() {
 		t.Error("the schedules met too little to prove anything")
 	}
 }

@@ -41,6 +41,9 @@ func (e *simEncoder) AppendGap(dst []byte, k ring.Encoding, g fanout.Gap) []byte
 	if k == encMute {
 		return dst
 	}
+	if g.Slow {
+		return fmt.Appendf(dst, "<G %s %d %d %d>", g.Channel, g.From, g.To, g.Skipped)
+	}
 	return fmt.Appendf(dst, "<G %s %d %d>", g.Channel, g.From, g.To)
 }
 func (e *simEncoder) AppendAnswer(dst []byte, k ring.Encoding, a fanout.Answer) []byte {
@@ -101,6 +104,17 @@ func (h *simHistory) Newest(c string, n int) uint64 {
 	}
 	return k[len(k)-n].Sequence - 1
 }
+func (h *simHistory) Latest(c string, after, upto uint64) (newest *ring.Message, passed int, discarded uint64) {
+	for _, m := range h.kept[c] {
+		if m.Sequence > after && m.Sequence <= upto {
+			if newest != nil {
+				passed++
+			}
+			newest = m
+		}
+	}
+	return newest, passed, h.discarded[c]
+}
 func (h *simHistory) Join(c string)  { h.joined[c]++ }
 func (h *simHistory) Leave(c string) { h.joined[c]-- }
 func (h *simHistory) Head() uint64   { return h.head }
@@ -111,7 +125,8 @@ type simSocket struct {
 	arrived []byte
 	full    bool // said so, and owes a Writable
 	dead    bool
-	old     int // what began before here belongs to an earlier subscription
+	slow    bool // was full at least once
+	old     int  // what began before here belongs to an earlier subscription
 }
 
 var errReset = errors.New("connection reset")
@@ -124,7 +139,7 @@ func (s *simSocket) take(b []byte) (int, error) {
 	s.room -= n
 	s.arrived = append(s.arrived, b[:n]...)
 	if n < len(b) {
-		s.full = true
+		s.full, s.slow = true, true
 	}
 	return n, nil
 }

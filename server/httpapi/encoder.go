@@ -137,7 +137,7 @@ func (e *Encoder) cursor(sequence uint64) log.Cursor {
 }
 
 func (e *Encoder) gap(g fanout.Gap) publication.Gap {
-	out := publication.Gap{Channel: g.Channel, To: e.cursor(g.To)}
+	out := publication.Gap{Channel: g.Channel, To: e.cursor(g.To), Slow: g.Slow, Skipped: g.Skipped}
 	if !g.Foreign {
 		out.From = e.cursor(g.From)
 	}

@@ -69,22 +69,25 @@ var (
 
 // Found in parameters and bodies.
 var (
-	errChannelName     = &Error{Status: 400, Code: "bad_channel", Message: "a channel name is 1 to 200 bytes of printable UTF-8, percent-encoded in URLs"}
-	errChannelReserved = &Error{Status: 403, Code: "reserved_channel", Message: "channel names that begin with $ are the server's", close: wsproto.CloseForbidden}
-	errTooManyChannels = &Error{Status: 400, Code: "too_many_channels", Message: "too many channels in one request: use several connections or requests", close: wsproto.CloseTooManyChannels}
-	errFormat          = &Error{Status: 400, Code: "bad_format", Message: "format must be json or raw, and json does not go with the subprotocol peal.raw"}
-	errLast            = &Error{Status: 400, Code: "bad_last", Message: "last must be a number of messages, 0 or more"}
-	errTimeout         = &Error{Status: 400, Code: "bad_timeout", Message: "timeout must be a number of seconds, or a duration such as 30s"}
-	errLimit           = &Error{Status: 400, Code: "bad_limit", Message: "limit must be a number, 1 or more"}
-	errEvent           = &Error{Status: 400, Code: "bad_event", Message: "an event name has at most 200 bytes of UTF-8 without control characters; open, error, gap and names that begin with peal are the server's"}
-	errIdempotencyKey  = &Error{Status: 400, Code: "bad_idempotency_key", Message: "an idempotency key has at most 200 bytes"}
-	errJSON            = &Error{Status: 400, Code: "bad_json", Message: "the body is not the JSON object that its Content-Type promises"}
-	errForm            = &Error{Status: 400, Code: "bad_form", Message: "the body is not the form that its Content-Type promises"}
-	errNoData          = &Error{Status: 400, Code: "no_data", Message: "the field data is missing; or name the channel in the query and send the bytes as the body"}
-	errChannels        = &Error{Status: 400, Code: "bad_channel", Message: `several channels go into the field channel: "channel":["a","b"]`}
-	errBase64          = &Error{Status: 400, Code: "bad_base64", Message: "data_base64 must be a string of base64 with padding"}
-	errMessageTooLarge = &Error{Status: 413, Code: "message_too_large", Message: "the data is larger than a message may be: publish less at a time, or a link to it"}
-	errBatch           = &Error{Status: 400, Code: "bad_batch", Message: `the body must be JSON: {"messages":[{"channel":…,"data":…},…]}, at most 1000 of them`}
+	errChannelName       = &Error{Status: 400, Code: "bad_channel", Message: "a channel name is 1 to 200 bytes of printable UTF-8, percent-encoded in URLs"}
+	errChannelReserved   = &Error{Status: 403, Code: "reserved_channel", Message: "channel names that begin with $ are the server's", close: wsproto.CloseForbidden}
+	errTooManyChannels   = &Error{Status: 400, Code: "too_many_channels", Message: "too many channels in one request: use several connections or requests", close: wsproto.CloseTooManyChannels}
+	errFormat            = &Error{Status: 400, Code: "bad_format", Message: "format must be json or raw, and json does not go with the subprotocol peal.raw"}
+	errLast              = &Error{Status: 400, Code: "bad_last", Message: "last must be a number of messages, 0 or more"}
+	errTimeout           = &Error{Status: 400, Code: "bad_timeout", Message: "timeout must be a number of seconds, or a duration such as 30s"}
+	errLimit             = &Error{Status: 400, Code: "bad_limit", Message: "limit must be a number, 1 or more"}
+	errEvent             = &Error{Status: 400, Code: "bad_event", Message: "an event name has at most 200 bytes of UTF-8 without control characters; open, error, gap and names that begin with peal are the server's"}
+	errIdempotencyKey    = &Error{Status: 400, Code: "bad_idempotency_key", Message: "an idempotency key has at most 200 bytes"}
+	errJSON              = &Error{Status: 400, Code: "bad_json", Message: "the body is not the JSON object that its Content-Type promises"}
+	errForm              = &Error{Status: 400, Code: "bad_form", Message: "the body is not the form that its Content-Type promises"}
+	errNoData            = &Error{Status: 400, Code: "no_data", Message: "the field data is missing; or name the channel in the query and send the bytes as the body"}
+	errChannels          = &Error{Status: 400, Code: "bad_channel", Message: `several channels go into the field channel: "channel":["a","b"]`}
+	errBase64            = &Error{Status: 400, Code: "bad_base64", Message: "data_base64 must be a string of base64 with padding"}
+	errMessageTooLarge   = &Error{Status: 413, Code: "message_too_large", Message: "the data is larger than a message may be: publish less at a time, or a link to it"}
+	errAlreadySubscribed = &Error{Status: 400, Code: "already_subscribed", Message: "this connection has the channel already: unsubscribe first to begin somewhere else"}
+	errOneChannel        = &Error{Status: 400, Code: "bad_channel", Message: "history is of one channel at a time"}
+	errAsking            = &Error{Status: 429, Code: "busy", Message: "one history at a time: ask again when the last one has come"}
+	errBatch             = &Error{Status: 400, Code: "bad_batch", Message: `the body must be JSON: {"messages":[{"channel":…,"data":…},…]}, at most 1000 of them`}
 )
 
 // Found when the server has too much to do, or nothing more. Clients come back.

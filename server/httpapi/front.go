@@ -73,6 +73,7 @@ type Front struct {
 	chunks  []byte // content of a chunked body
 	names   names
 	picked  []*name  // channels of the request
+	has     []string // channels of a peal.v1 client
 	pending *pending // for the next publication
 	clock   clock
 }

@@ -215,6 +215,10 @@ func (h *fakeHub) Newest(channel string, n int) uint64 {
 	return of[max(0, len(of)-n)] - 1
 }
 
+func (h *fakeHub) Latest(channel string, after, upto uint64) (*ring.Message, int, uint64) {
+	return nil, 0, 3 // asked about slow consumers only, of which there are none here
+}
+
 func (h *fakeHub) Join(string)  {}
 func (h *fakeHub) Leave(string) {}
 func (h *fakeHub) Head() uint64 {

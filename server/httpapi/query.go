@@ -51,25 +51,19 @@ func (f *Front) serveChannel(c *loop.Call, channel string) {
 // cursor is where the next page, or a subscription, goes on.
 func (f *Front) serveHistory(c *loop.Call, channel string) {
 	p, err := f.query()
-	h := history{channel: channel}
+	var from loop.From
+	var after uint64
+	var last int
 	if err == nil {
-		h.limit, err = parseLimit(p.limit, 0, maxHistoryPage)
+		from, after, last, err = f.start(&p)
 	}
+	var h history
 	if err == nil {
-		h.from, h.after, h.last, err = f.start(&p)
+		h, err = newHistory(channel, from, after, last, p.limit)
 	}
 	if err != nil {
 		f.refuse(c, asError(err), "")
 		return
-	}
-	if h.from == loop.FromNow { // nothing is newer than now: the newest are meant
-		h.from, h.last = loop.FromLast, historyPage
-		if h.limit > 0 {
-			h.last = h.limit
-		}
-	}
-	if h.limit == 0 {
-		h.limit = max(historyPage, min(h.last, maxHistoryPage))
 	}
 	q := f.questions(c)
 	f.ask(c, func() { q.answer(q.historyBody(h)) })
@@ -146,6 +140,26 @@ type history struct {
 	after   uint64
 	last    int
 	limit   int
+}
+
+// newHistory is the request for a page of channel from where start (params.go)
+// said; limit is as it was sent.
+func newHistory(channel string, from loop.From, after uint64, last int, limit []byte) (history, error) {
+	h := history{channel: channel, from: from, after: after, last: last}
+	var err error
+	if h.limit, err = parseLimit(limit, 0, maxHistoryPage); err != nil {
+		return h, err
+	}
+	if h.from == loop.FromNow { // nothing is newer than now: the newest are meant
+		h.from, h.last = loop.FromLast, historyPage
+		if h.limit > 0 {
+			h.last = h.limit
+		}
+	}
+	if h.limit == 0 {
+		h.limit = max(historyPage, min(h.last, maxHistoryPage))
+	}
+	return h, nil
 }
 
 func (q *questions) historyBody(h history) []byte {

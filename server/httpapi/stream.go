@@ -133,15 +133,19 @@ func (f *Front) subscribeWebSocket(protocol string) (*loop.Subscription, error) 
 	if !ok {
 		return nil, errFormat
 	}
+	named := len(f.picked) > 0
 	sub, err := f.subscribe(&p)
 	if err != nil {
 		return nil, err
 	}
-	sub.Encoding, sub.Protocol, sub.IgnoreGap = loop.WSRaw, protocol, p.ignoreGap
+	sub.Encoding, sub.IgnoreGap, sub.Commands = loop.WSRaw, p.ignoreGap, protocol == wsproto.V1
 	if json {
 		sub.Encoding = loop.WSJSON
 	}
-	if len(sub.Channels) == 1 {
+	switch {
+	case sub.Commands && !named:
+		sub.Channels = nil // it will say what it wants
+	case !sub.Commands && len(sub.Channels) == 1:
 		sub.PublishTo = sub.Channels[0]
 	}
 	return sub, nil
@@ -192,12 +196,17 @@ func (f *Front) subscribe(p *params) (*loop.Subscription, error) {
 }
 
 // Message implements loop.Front: what a raw WebSocket client sends is published
-// as it is, on the channel of its connection.
-func (f *Front) Message(s *loop.Subscription, session uint64, binary bool, payload []byte) (code uint16, reason string) {
-	if s.PublishTo == "" {
+// as it is, on the channel of its connection; a peal.v1 client sends commands.
+func (f *Front) Message(c loop.Client, binary bool, payload []byte) (code uint16, reason string) {
+	if c.Commands() {
+		f.command(c, binary, payload)
+		return 0, ""
+	}
+	channel := c.PublishTo()
+	if channel == "" {
 		return wsproto.CloseForbidden, "this connection has several channels: publish over HTTP, or connect to one channel"
 	}
-	e := &log.Entry{Channel: s.PublishTo, Data: bytes.Clone(payload), Binary: binary}
+	e := &log.Entry{Channel: channel, Data: bytes.Clone(payload), Binary: binary}
 	switch err := f.deps.Log.Append([]*log.Entry{e}, ignoreLoss); {
 	case err == nil:
 		return 0, ""

@@ -152,7 +152,7 @@ func TestWebSocketHandshake(t *testing.T) {
 		if resp.StatusCode != 101 || resp.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" || resp.Header.Get("Sec-WebSocket-Protocol") != protocol {
 			t.Errorf("%.60q: %d %v", in, resp.StatusCode, resp.Header)
 		}
-		if got := describe(c.Sub); got != want || c.Sub.Protocol != protocol || c.Sub.PublishTo != publishTo {
+		if got := describe(c.Sub); got != want || c.Sub.Commands != (protocol == "peal.v1") || c.Sub.PublishTo != publishTo {
 			t.Errorf("%.60q: %s %+v, want %s", in, got, c.Sub, want)
 		}
 	}
@@ -164,6 +164,9 @@ func TestWebSocketHandshake(t *testing.T) {
 	check(upgrade("/ws", version13, "Sec-WebSocket-Protocol: peal.raw\r\n"), "ws-raw main from now", "peal.raw", "main")
 	check(upgrade("/ws", version13, "Sec-WebSocket-Protocol: x\r\nSec-WebSocket-Protocol: y, peal.raw\r\n"), "ws-raw main from now", "peal.raw", "main")
 	check(upgrade("/ws", version13, "Sec-WebSocket-Protocol: other\r\n"), "ws-raw main from now", "", "main")
+	check(upgrade("/ws", version13, "Sec-WebSocket-Protocol: peal.v1\r\n"), "ws-json  from now", "peal.v1", "")
+	check(upgrade("/", version13, "Sec-WebSocket-Protocol: peal.v1, peal.raw\r\n"), "ws-json  from now", "peal.v1", "")
+	check(upgrade("/ws?channel=a", version13, "Sec-WebSocket-Protocol: peal.v1\r\n"), "ws-json a from now", "peal.v1", "")
 }
 
 func TestWebSocketRefusalsOverHTTP(t *testing.T) {
@@ -229,10 +232,10 @@ func TestDrainingSendsClientsAwayToComeBack(t *testing.T) {
 
 func TestMessagePublishesWhatAWebSocketSends(t *testing.T) {
 	h := newHarness(t)
-	one := &loop.Subscription{Channels: []string{"a"}, PublishTo: "a"}
+	one := &fakeClient{publishTo: "a"}
 	payload := []byte("hello")
 	for _, binary := range []bool{false, true} {
-		if code, reason := h.front.Message(one, 1, binary, payload); code != 0 {
+		if code, reason := h.front.Message(one, binary, payload); code != 0 {
 			t.Errorf("closed with %d %s", code, reason)
 		}
 	}
@@ -240,13 +243,13 @@ func TestMessagePublishesWhatAWebSocketSends(t *testing.T) {
 	if got := h.log.take(); got != "a: \"hello\"\na: \"hello\" binary" {
 		t.Errorf("published %s", got)
 	}
-	check := func(s *loop.Subscription, want uint16) {
+	check := func(c *fakeClient, want uint16) {
 		t.Helper()
-		if code, _ := h.front.Message(s, 1, false, payload); code != want {
+		if code, _ := h.front.Message(c, false, payload); code != want {
 			t.Errorf("closed with %d, want %d", code, want)
 		}
 	}
-	check(&loop.Subscription{Channels: []string{"a", "b"}}, 4403)
+	check(&fakeClient{}, 4403)
 	h.log.full = true
 	check(one, 1013)
 	h.log.full, h.log.closed = false, true

@@ -80,6 +80,36 @@ func (h *Hub) Newest(channel string, n int) (after uint64) {
 	return after
 }
 
+// Latest returns the newest retained message of channel with after < sequence ≤
+// upto, nil if there is none, how many others of them it passed over, and the
+// highest sequence ever dropped from the channel, all of one moment as in Read.
+//
+// Any goroutine may call it; it does not allocate.
+func (h *Hub) Latest(channel string, after, upto uint64) (m *ring.Message, passed int, discarded uint64) {
+	now := h.now().UnixMilli()
+	hash := h.hash(channel)
+	s := h.shardOf(hash)
+	s.mu.Lock()
+	c := s.channels[channel]
+	if c == nil {
+		discarded = *h.watermarkLocked(s, hash)
+		s.mu.Unlock()
+		return nil, 0, discarded
+	}
+	emptied := h.expireLocked(c, now)
+	discarded = c.discarded
+	if past := c.history; past != nil {
+		if i, end := past.after(after), past.after(upto); i < end {
+			m, passed = past.at(end-1).message, int(end-1-i)
+		}
+	}
+	s.mu.Unlock()
+	if emptied {
+		h.reap(channel)
+	}
+	return m, passed, discarded
+}
+
 // Join counts one subscriber of channel in. The channel is kept until it left.
 //
 // Any goroutine may call it; a channel that was not known is allocated, with a

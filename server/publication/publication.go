@@ -54,12 +54,15 @@ type Gap struct {
 	Channel string
 	From    log.Cursor // position of the client; zero if it was of another epoch, ahead of the head or unreadable
 	To      log.Cursor // the next message delivered is after it
+	Slow    bool       // passed over because the client was slow, by the rule of the channel
+	Skipped int        // Slow: how many of them were still retained
 }
 
 // Reasons of a gap, as clients see them.
 const (
 	Discarded     = "discarded"      // dropped by count, bytes, age or eviction
 	UnknownCursor = "unknown_cursor" // the client's cursor means nothing here
+	Slow          = "slow"           // passed over, because the client was slow and its channel gives such clients the newest alone
 )
 
 // AppendGap appends the object of g. It allocates only when dst is too small.
@@ -68,7 +71,9 @@ func AppendGap(dst []byte, g Gap) []byte {
 	dst = AppendString(dst, g.Channel)
 	reason := UnknownCursor
 	if !g.From.IsZero() {
-		reason = Discarded
+		if reason = Discarded; g.Slow {
+			reason = Slow
+		}
 		dst = append(dst, `,"from":"`...)
 		dst = g.From.Append(dst)
 		dst = append(dst, '"')
@@ -77,7 +82,12 @@ func AppendGap(dst []byte, g Gap) []byte {
 	dst = g.To.Append(dst)
 	dst = append(dst, `","reason":"`...)
 	dst = append(dst, reason...)
-	return append(dst, `"}`...)
+	if reason != Slow {
+		return append(dst, `"}`...)
+	}
+	dst = append(dst, `","skipped":`...)
+	dst = strconv.AppendInt(dst, int64(g.Skipped), 10)
+	return append(dst, '}')
 }
 
 // AppendGaps appends the array of gs.

@@ -52,6 +52,8 @@ func TestAppendGapNamesItsReason(t *testing.T) {
 		publication.Gap{Channel: "a", From: log.Cursor{Epoch: 35, Sequence: 7}, To: cursor})
 	check(`{"channel":"a","to":"z-1042","reason":"unknown_cursor"}`,
 		publication.Gap{Channel: "a", To: cursor})
+	check(`{"channel":"a","from":"z-7","to":"z-1042","reason":"slow","skipped":12}`,
+		publication.Gap{Channel: "a", From: log.Cursor{Epoch: 35, Sequence: 7}, To: cursor, Slow: true, Skipped: 12})
 	if got := string(publication.AppendGaps(nil, nil)); got != "[]" {
 		t.Errorf("no gaps: %s, want []", got)
 	}

@@ -14,12 +14,14 @@ const (
 // connection on which the server selects none of those they offered.
 const Raw = "peal.raw"
 
+// V1 is the subprotocol of clients that send commands and receive publications
+// of many channels as JSON, with cursors, gaps and replies.
+const V1 = "peal.v1"
+
 // Protocols lists the subprotocols that can be negotiated.
-//
-// A further one (peal.v1) is added here and in ParseFormat.
 func Protocols() []string { return protocols[:] }
 
-var protocols = [...]string{Raw}
+var protocols = [...]string{Raw, V1}
 
 // ParseFormat returns whether a connection with that subprotocol ("" for none)
 // and that format parameter ("" for none) speaks JSON rather than raw. ok is
@@ -27,9 +29,9 @@ var protocols = [...]string{Raw}
 func ParseFormat(protocol, format string) (json, ok bool) {
 	switch format {
 	case "":
-		return false, true
+		return protocol == V1, true
 	case "raw":
-		return false, true
+		return false, protocol != V1
 	case "json":
 		return true, protocol != Raw
 	default:

@@ -1,0 +1,106 @@
+package loop
+
+// client implements Client for the connection that the front is called about.
+type client struct {
+	loop *Loop
+	slot uint32
+}
+
+var _ Client = (*client)(nil)
+
+func (k *client) conn() *conn { return k.loop.conn(k.slot) }
+
+func (k *client) Ref() Ref        { return Ref{k.loop.number, k.slot, k.conn().generation} }
+func (k *client) Session() uint64 { return k.conn().session }
+func (k *client) Commands() bool  { return k.conn().flags&flagCommands != 0 }
+
+func (k *client) PublishTo() string {
+	if k.conn().flags&flagPublishes == 0 {
+		return ""
+	}
+	return k.loop.fan.FirstChannel(k.slot)
+}
+
+func (k *client) Channels(dst []string) []string { return k.loop.fan.Channels(dst, k.slot) }
+
+func (k *client) Subscribe(s *Subscription) (start uint64) {
+	start, err := k.loop.fan.Add(k.slot, fanSubscription(s))
+	if err != nil {
+		panic("loop: subscribed in mid-send: " + err.Error()) // the sender reports before anything is read
+	}
+	return start
+}
+
+func (k *client) Unsubscribe(channels []string) {
+	if err := k.loop.fan.Drop(k.slot, channels); err != nil {
+		panic("loop: unsubscribed in mid-send: " + err.Error()) // as in Subscribe
+	}
+}
+
+func (k *client) Position() (sequence uint64, ok bool) {
+	return k.loop.fan.Position(k.slot), k.loop.fan.CaughtUp(k.slot)
+}
+
+func (k *client) Write(b []byte) {
+	c := k.conn()
+	if c.state != stateWS {
+		return // it was closed, by an earlier Write perhaps
+	}
+	if _, err := k.loop.fan.Write(k.slot, b); err != nil {
+		k.loop.close(k.slot, c)
+	}
+}
+
+func (k *client) Ask() bool {
+	c := k.conn()
+	if c.flags&flagAsking != 0 || !k.loop.fan.LaneEmpty(k.slot) {
+		return false
+	}
+	c.flags |= flagAsking
+	return true
+}
+
+func (k *client) Unask() { k.conn().flags &^= flagAsking }
+
+// clientOf makes the loop's client that of slot.
+func (l *Loop) clientOf(slot uint32) *client {
+	l.client.slot = slot
+	return &l.client
+}
+
+// startCommands makes the connection one whose messages are commands. The head
+// in out goes first; then the front says what it has to say.
+func (l *Loop) startCommands(slot uint32, c *conn, s *Subscription, out []byte) []byte {
+	out = l.sendOut(slot, c, out)
+	if c.state == stateFree {
+		return out
+	}
+	c.state = stateWS
+	c.flags |= flagCommands
+	l.wait(slot, c, l.beat())
+	l.front.Open(l.clientOf(slot), s)
+	return out
+}
+
+// replied sends what was prepared for a WebSocket elsewhere.
+func (l *Loop) replied(slot uint32, c *conn, frames []byte) {
+	c.flags &^= flagAsking
+	if _, err := l.fan.WriteAnswer(slot, frames); err != nil {
+		l.close(slot, c)
+	}
+}
+
+// message hands what a WebSocket client sent to the front.
+func (l *Loop) message(slot uint32, c *conn, binary bool, payload []byte) {
+	l.counts.received++
+	if c.flags&(flagPublishes|flagCommands) == 0 {
+		l.closeStream(slot, c, closeForbidden, "this connection may not publish: connect with exactly one channel")
+		return
+	}
+	l.busy()
+	code, reason := l.front.Message(l.clientOf(slot), binary, payload)
+	l.idle()
+	if code != 0 && c.state == stateWS {
+		l.closeStream(slot, c, code, reason)
+	}
+}

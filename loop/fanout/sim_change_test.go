@@ -1,0 +1,140 @@
+package fanout_test
+
+import (
+	"errors"
+	"strconv"
+
+	"peal/loop/fanout"
+	"peal/loop/ring"
+)
+
+// Subscriptions that change while their stream goes on, and what slow consumers
+// are told by the policies of their channels.
+
+// change adds channels to a stream, or drops some.
+func (s *sim) change(c *simClient) {
+	s.decode(c)
+	flying := false
+	for _, q := range s.out.queue {
+		flying = flying || q.socket == int32(c.session)
+	}
+	half, _ := s.fan.Held(c.slot)
+	base := s.fan.Position(c.slot)
+	if c.parked && !flying {
+		s.checkBase(c, base, half > 0)
+	}
+	var names, others []string
+	for _, n := range s.names {
+		if s.rnd.IntN(3) == 0 {
+			names = append(names, n)
+		} else {
+			others = append(others, n)
+		}
+	}
+	if len(names) == 0 || c.socket.dead {
+		return
+	}
+	if s.rnd.IntN(3) == 0 {
+		s.note("%s drops %v", c.name, names)
+		if s.refused(c, flying, s.fan.Drop(c.slot, names)) {
+			return
+		}
+		for _, n := range names {
+			delete(c.channels, n)
+			c.forget(n)
+		}
+		c.position = base // the half-sent message, if there is one, counts as arrived
+	} else {
+		s.add(c, names, base, flying)
+	}
+	if flying {
+		return
+	}
+	s.changes++
+	c.socket.old, c.carried = len(c.socket.arrived)+half, others
+}
+
+// add is change to further channels, some of which it may have already.
+func (s *sim) add(c *simClient, names []string, base uint64, flying bool) {
+	from, at := s.start()
+	s.note("%s adds %v, from %d at %d", c.name, names, from, at)
+	first := len(c.channels) == 0
+	start, err := s.fan.Add(c.slot, &fanout.Subscription{Channels: names, Encoding: c.encoding, From: from, Sequence: at, Count: 1 + s.rnd.IntN(12)})
+	if s.refused(c, flying, err) {
+		return
+	}
+	if from == fanout.After && start != at || from == fanout.Now && start != s.hist.head {
+		s.fail("%s: added from %d at %d, but starts at %d, head %d", c.name, from, at, start, s.hist.head)
+	}
+	for n := range c.channels {
+		c.had[n] = max(c.had[n], base)
+	}
+	for _, n := range names {
+		c.channels[n] = true
+		c.forget(n)
+		if from == fanout.After {
+			c.had[n] = start
+		} else {
+			c.skip[n] = start
+		}
+		if from == fanout.Earliest || from == fanout.Last {
+			c.quiet[n] = s.hist.discarded[n]
+		}
+	}
+	if c.position = min(base, start); first {
+		c.position = start
+	}
+	c.parked = true
+}
+
+func (c *simClient) forget(channel string) {
+	for _, m := range []map[string]uint64{c.had, c.skip, c.quiet, c.lost} {
+		delete(m, channel)
+	}
+}
+
+// refused reports whether the fan refused a change, which it must exactly while
+// bytes are with the sender.
+func (s *sim) refused(c *simClient, flying bool, err error) bool {
+	if flying != errors.Is(err, fanout.ErrFlying) || !flying && err != nil {
+		s.fail("%s: change while its bytes are with the sender: %v, the fan says %v", c.name, flying, err)
+	}
+	return err != nil
+}
+
+// checkBase checks that everything up to the position that the fan claims has
+// arrived, but for the message that is half-sent.
+func (s *sim) checkBase(c *simClient, base uint64, half bool) {
+	if x := s.missing(c, c.position, base+1); x != nil && !(half && s.missing(c, x.Sequence, base+1) == nil) {
+		s.fail("%s: the fan says it has all up to %d, but %d on %s did not come", c.name, base, x.Sequence, x.Channel)
+	}
+}
+
+// checkSkip checks the notice of a slow consumer: w is G, channel, from, to, passed.
+func (s *sim) checkSkip(c *simClient, w []string) {
+	from, _ := strconv.ParseUint(w[2], 10, 64)
+	to, _ := strconv.ParseUint(w[3], 10, 64)
+	passed, _ := strconv.Atoi(w[4])
+	if s.policies[w[1]] != fanout.Latest || !c.socket.slow {
+		s.fail("%s: passed over %d on %s, though it is not slow, or must have everything", c.name, passed, w[1])
+	}
+	n := 0
+	for _, m := range s.hist.all[from:to] {
+		if isOn(m, w[1]) {
+			n++
+		}
+	}
+	if n == 0 || passed > n {
+		s.fail("%s: told that %d on %s in (%d, %d] were passed over, of %d there are", c.name, passed, w[1], from, to, n)
+	}
+	s.skips++
+}
+
+func isOn(m *ring.Message, channel string) bool {
+	for _, ch := range append([]string{m.Channel}, m.Also...) {
+		if ch == channel {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,147 @@
+package fanout_test
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"strings"
+
+	"peal/loop/ring"
+)
+
+// simClient is one connection and what its far end makes of the bytes.
+type simClient struct {
+	name     string
+	slot     uint32
+	socket   *simSocket
+	session  uint64
+	channels map[string]bool
+	encoding ring.Encoding
+	position uint64            // by what was decoded
+	lost     map[string]uint64 // told as gaps, by channel
+	quiet    map[string]uint64 // what was gone before an "earliest" or "last" began
+	had      map[string]uint64 // it has all of the channel up to here, though position is behind
+	skip     map[string]uint64 // it asked for nothing of the channel up to here
+	carried  []string          // channels whose notices before socket.old still count
+	private  int               // next private item expected
+	wrote    int               // private items written
+	parked   bool              // poll: subscribed
+	decoded  int               // bytes of socket.arrived that were decoded
+	gone     bool
+	gaps     int
+}
+
+func (c *simClient) wants(m *ring.Message) bool {
+	if m.Exclude == c.session {
+		return false
+	}
+	had, asked := false, false
+	for _, ch := range append([]string{m.Channel}, m.Also...) {
+		if c.channels[ch] {
+			had = had || c.had[ch] >= m.Sequence
+			asked = asked || c.skip[ch] < m.Sequence
+		}
+	}
+	return asked && !had
+}
+
+// missing returns the first message in (from, to) that c should have had and
+// was not told to be gone.
+func (s *sim) missing(c *simClient, from, to uint64) *ring.Message {
+	for q := from + 1; q < to; q++ {
+		m := s.hist.all[q-1]
+		if !c.wants(m) {
+			continue
+		}
+		excused := true
+		for _, ch := range append([]string{m.Channel}, m.Also...) {
+			if c.channels[ch] && q > max(c.lost[ch], c.quiet[ch], c.skip[ch]) {
+				excused = false
+			}
+		}
+		if !excused {
+			return m
+		}
+	}
+	return nil
+}
+
+// decode reads what arrived, item by item.
+func (s *sim) decode(c *simClient) {
+	for {
+		b := c.socket.arrived[c.decoded:]
+		if len(b) == 0 {
+			return
+		}
+		end := bytes.IndexByte(b, '>')
+		if b[0] != '<' || bytes.LastIndexByte(b[:max(end, 0)], '<') > 0 {
+			s.fail("%s: something begins inside something else: %.80q", c.name, b)
+			return
+		}
+		if end < 0 {
+			return
+		}
+		old := c.decoded < c.socket.old
+		c.decoded += end + 1
+		w := strings.Fields(string(b[1:end]))
+		if old && w[0] == "G" && slices.Contains(c.carried, w[1]) {
+			to, _ := strconv.ParseUint(w[3], 10, 64)
+			c.lost[w[1]] = max(c.lost[w[1]], to)
+		}
+		if old && w[0] != "P" {
+			continue
+		}
+		switch w[0] {
+		case "P":
+			if n, _ := strconv.Atoi(w[1]); n != c.private {
+				s.fail("%s: private item %d, want %d", c.name, n, c.private)
+			}
+			c.private++
+		case "M":
+			q, _ := strconv.ParseUint(w[1], 10, 64)
+			m := s.hist.all[q-1]
+			if string(b[:end+1]) != text(m) {
+				s.fail("%s: message %d is garbled: %q", c.name, q, b[:end+1])
+			}
+			if q <= c.position {
+				s.fail("%s: message %d after %d", c.name, q, c.position)
+			}
+			if !c.wants(m) {
+				s.fail("%s: message %d is not for it", c.name, q)
+			}
+			if x := s.missing(c, c.position, q); x != nil {
+				s.fail("%s: message %d came, but %d on %s did not", c.name, q, x.Sequence, x.Channel)
+			}
+			c.position = q
+			s.messages++
+		case "G":
+			from, _ := strconv.ParseUint(w[2], 10, 64)
+			to, _ := strconv.ParseUint(w[3], 10, 64)
+			slow := len(w) == 5
+			if slow {
+				s.checkSkip(c, w)
+			}
+			if !slow && to > s.hist.discarded[w[1]] || to <= max(c.position, c.had[w[1]], c.skip[w[1]]) && c.encoding < encPoll {
+				s.fail("%s: gap on %s %d..%d is not real (discarded %d, at %d)", c.name, w[1], from, to, s.hist.discarded[w[1]], c.position)
+			}
+			if to > s.fan.Applied() {
+				s.fail("%s: gap on %s up to %d, but the ring may still bring what follows %d", c.name, w[1], to, s.fan.Applied())
+			}
+			if to <= c.lost[w[1]] && c.encoding < encPoll {
+				s.fail("%s: gap on %s up to %d told twice", c.name, w[1], to)
+			}
+			c.lost[w[1]] = max(c.lost[w[1]], to)
+			c.gaps++
+			s.gaps++
+		case "A":
+			q, _ := strconv.ParseUint(w[1], 10, 64)
+			if q < c.position {
+				s.fail("%s: answer's cursor %d goes back from %d", c.name, q, c.position)
+			}
+			if x := s.missing(c, c.position, q+1); x != nil {
+				s.fail("%s: the answer covers %d, but %d did not come", c.name, q, x.Sequence)
+			}
+			c.position = q
+		}
+	}
+}

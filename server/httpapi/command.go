@@ -1,0 +1,223 @@
+package httpapi
+
+import (
+	"bytes"
+	"slices"
+	"sync/atomic"
+
+	"peal/loop"
+	"peal/server/log"
+	"peal/server/publication"
+	"peal/server/wsproto"
+)
+
+// The commands of peal.v1: what wsproto has read is carried out here, and
+// answered by frames to the one client, ahead of what its subscriptions bring.
+
+// Open implements loop.Front for a peal.v1 connection: the greeting, and the
+// channels that its URL named.
+func (f *Front) Open(c loop.Client, s *loop.Subscription) {
+	start, from := f.deps.Hub.Head(), s.From
+	if len(s.Channels) > 0 {
+		start = c.Subscribe(s)
+	}
+	c.Write(wsproto.AppendConnected(nil, f.cursor(start), f.deps.ChannelLimit, f.deps.MessageLimit))
+	f.tellForeign(c, from, s.Channels, start)
+}
+
+func (f *Front) cursor(sequence uint64) log.Cursor {
+	return log.Cursor{Epoch: f.deps.Log.Epoch(), Sequence: sequence}
+}
+
+// tellForeign says gap for a cursor that meant nothing here; the loop knows all
+// other gaps itself.
+func (f *Front) tellForeign(c loop.Client, from loop.From, channels []string, start uint64) {
+	if from != loop.FromGap {
+		return
+	}
+	for _, name := range channels {
+		c.Write(wsproto.AppendGap(nil, publication.Gap{Channel: name, To: f.cursor(start)}))
+	}
+}
+
+// command carries out one message of a peal.v1 client.
+func (f *Front) command(c loop.Client, binary bool, payload []byte) {
+	cmd, fault := wsproto.ParseCommand(binary, payload)
+	if fault != nil {
+		c.Write(wsproto.AppendError(nil, cmd.ID, fault.Code, fault.Message))
+		return
+	}
+	err := f.carryOut(c, &cmd)
+	if err != nil {
+		c.Write(wsproto.AppendError(nil, cmd.ID, err.Code, err.Message))
+	}
+}
+
+// carryOut does what the command says and replies, or returns why not.
+func (f *Front) carryOut(c loop.Client, cmd *wsproto.Command) *Error {
+	if cmd.Name == "ping" {
+		f.replyPosition(c, cmd.ID)
+		return nil
+	}
+	f.picked = f.picked[:0]
+	m := messageJSON{Channel: cmd.Fields["channel"]}
+	names, err := m.channels()
+	for _, name := range names {
+		if err == nil {
+			err = f.pick([]byte(name))
+		}
+	}
+	if err != nil {
+		return asError(err)
+	}
+	f.pickDefault()
+	switch cmd.Name {
+	case "subscribe":
+		return f.commandSubscribe(c, cmd)
+	case "unsubscribe":
+		c.Unsubscribe(f.channels())
+		f.replyPosition(c, cmd.ID)
+		return nil
+	case "publish":
+		return f.commandPublish(c, cmd)
+	case "history":
+		return f.commandHistory(c, cmd)
+	}
+	panic("httpapi: a command that wsproto knows and nobody carries out: " + cmd.Name)
+}
+
+// replyPosition replies with the cursor up to which the client has all of its
+// channels, and without one while more is on the way.
+func (f *Front) replyPosition(c loop.Client, id []byte) {
+	var at log.Cursor
+	if sequence, ok := c.Position(); ok {
+		at = f.cursor(sequence)
+	}
+	c.Write(wsproto.AppendReply(nil, id, at))
+}
+
+// commandStart reads where a subscription or a page of history begins.
+func (f *Front) commandStart(cmd *wsproto.Command) (from loop.From, after uint64, last int, err *Error) {
+	cursor, fault := cmd.Text("cursor")
+	if fault != nil {
+		return 0, 0, 0, &Error{Status: 400, Code: fault.Code, Message: fault.Message}
+	}
+	from, after, last, e := f.start(&params{cursor: []byte(cursor), last: cmd.Digits("last")})
+	if e != nil {
+		return 0, 0, 0, asError(e)
+	}
+	return from, after, last, nil
+}
+
+func (f *Front) commandSubscribe(c loop.Client, cmd *wsproto.Command) *Error {
+	from, after, last, err := f.commandStart(cmd)
+	if err != nil {
+		return err
+	}
+	added := f.channels()
+	has := c.Channels(f.has[:0])
+	f.has = has
+	for _, name := range added {
+		if _, already := slices.BinarySearch(has, name); already {
+			return errAlreadySubscribed
+		}
+	}
+	if len(has)+len(added) > f.deps.ChannelLimit {
+		return errTooManyChannels
+	}
+	start := c.Subscribe(&loop.Subscription{
+		Channels: added, Encoding: loop.WSJSON, From: from, Sequence: after, Last: last, Commands: true,
+	})
+	c.Write(wsproto.AppendReply(nil, cmd.ID, f.cursor(start)))
+	f.tellForeign(c, from, added, start)
+	return nil
+}
+
+// commandHistory has a worker read the history of one channel.
+func (f *Front) commandHistory(c loop.Client, cmd *wsproto.Command) *Error {
+	if len(f.picked) != 1 {
+		return errOneChannel
+	}
+	from, after, last, err := f.commandStart(cmd)
+	if err != nil {
+		return err
+	}
+	h, e := newHistory(f.picked[0].text, from, after, last, cmd.Digits("limit"))
+	if e != nil {
+		return asError(e)
+	}
+	if !c.Ask() {
+		return errAsking
+	}
+	q := questions{hub: f.deps.Hub, epoch: f.deps.Log.Epoch(), door: f.deps.Door, ref: c.Ref()}
+	id := bytes.Clone(cmd.ID)
+	if !f.deps.Workers.try(0, func() { q.door.Answer(q.ref, wsproto.AppendReplyWith(nil, id, q.historyBody(h))) }) {
+		c.Unask()
+		return errBusy
+	}
+	return nil
+}
+
+// commandPublish appends to each of the channels; the reply has the last cursor.
+func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
+	m := messageJSON{Data: cmd.Fields["data"]}
+	var faults [3]*wsproto.Fault
+	var encoded string
+	encoded, faults[0] = cmd.Text("data_base64")
+	m.Event, faults[1] = cmd.Text("event")
+	m.IdempotencyKey, faults[2] = cmd.Text("idempotency_key")
+	for _, fault := range faults {
+		if fault != nil {
+			return &Error{Status: 400, Code: fault.Code, Message: fault.Message}
+		}
+	}
+	if cmd.Fields["data_base64"] != nil {
+		m.DataBase64 = &encoded
+	}
+	d, err := m.draft()
+	if err == nil {
+		err = d.check(f.deps.MessageLimit)
+	}
+	if err != nil {
+		return asError(err)
+	}
+	r := &replyPending{epoch: f.deps.Log.Epoch(), door: f.deps.Door, ref: c.Ref(), id: bytes.Clone(cmd.ID)}
+	for _, n := range f.picked {
+		r.batch = append(r.batch, &log.Entry{
+			Channel: n.text, Event: m.Event, Data: d.data, Binary: d.binary, IdempotencyKey: m.IdempotencyKey,
+		})
+	}
+	if err := f.deps.Log.Append(r.batch, r.finish); err != nil {
+		return appendRefusal(err)
+	}
+	if !r.state.CompareAndSwap(0, abandoned) {
+		c.Write(r.appendReply(nil))
+	}
+	return nil
+}
+
+// replyPending is one append of a peal.v1 client under way; see pending.
+type replyPending struct {
+	epoch log.Epoch
+	door  Answerer
+	ref   loop.Ref
+	id    []byte
+	batch []*log.Entry
+
+	err   error // as in pending
+	state atomic.Uint32
+}
+
+func (r *replyPending) finish(err error) {
+	r.err = err
+	if !r.state.CompareAndSwap(0, finished) {
+		r.door.Answer(r.ref, r.appendReply(nil))
+	}
+}
+
+func (r *replyPending) appendReply(dst []byte) []byte {
+	if r.err != nil {
+		return wsproto.AppendError(dst, r.id, errLost.Code, errLost.Message)
+	}
+	return wsproto.AppendReply(dst, r.id, log.Cursor{Epoch: r.epoch, Sequence: r.batch[len(r.batch)-1].Sequence})
+}

@@ -1,0 +1,60 @@
+package wsproto
+
+import (
+	"strconv"
+
+	"peal/loop/frame"
+	"peal/server/log"
+	"peal/server/publication"
+)
+
+// AppendConnected appends the first frame of a peal.v1 connection:
+// {"connected":{"cursor","channels","message_bytes"}}. c is where the
+// connection stands; channels and messageBytes are the limits of a client.
+func AppendConnected(dst []byte, c log.Cursor, channels, messageBytes int) []byte {
+	body := append(make([]byte, 0, 160), `{"connected":{"cursor":"`...)
+	body = c.Append(body)
+	body = append(body, `","max_channels":`...)
+	body = strconv.AppendInt(body, int64(channels), 10)
+	body = append(body, `,"message_bytes":`...)
+	body = strconv.AppendInt(body, int64(messageBytes), 10)
+	return frame.AppendMessage(dst, false, append(body, "}}"...))
+}
+
+// AppendReply appends the frame that says that the command with that id was
+// done: {"id","ok":true,"cursor"?}. A zero cursor is left out.
+func AppendReply(dst, id []byte, c log.Cursor) []byte {
+	body := appendReplyHead(make([]byte, 0, 128), id)
+	if !c.IsZero() {
+		body = append(body, `,"cursor":"`...)
+		body = c.Append(body)
+		body = append(body, '"')
+	}
+	return frame.AppendMessage(dst, false, append(body, '}'))
+}
+
+// AppendReplyWith is AppendReply with the members of object, a JSON object that
+// is not empty, instead of the cursor.
+func AppendReplyWith(dst, id, object []byte) []byte {
+	body := appendReplyHead(make([]byte, 0, len(object)+128), id)
+	body = append(body, ',')
+	return frame.AppendMessage(dst, false, append(body, object[1:]...))
+}
+
+// AppendError appends the frame that says why the command with that id was not
+// done: {"id","error":{"code","message"}}.
+func AppendError(dst, id []byte, code, message string) []byte {
+	body := append(make([]byte, 0, 256), `{"id":`...)
+	body = append(body, id...)
+	body = append(body, `,"error":{"code":`...)
+	body = publication.AppendString(body, code)
+	body = append(body, `,"message":`...)
+	body = publication.AppendString(body, message)
+	return frame.AppendMessage(dst, false, append(body, "}}"...))
+}
+
+func appendReplyHead(dst, id []byte) []byte {
+	dst = append(dst, `{"id":`...)
+	dst = append(dst, id...)
+	return append(dst, `,"ok":true`...)
+}
