@@ -21,7 +21,11 @@ func (f *Front) Open(c loop.Client, s *loop.Subscription) {
 	if len(s.Channels) > 0 {
 		start = c.Subscribe(s)
 	}
-	c.Write(wsproto.AppendConnected(nil, f.cursor(start), f.deps.ChannelLimit, f.deps.MessageLimit))
+	at := f.cursor(start)
+	if from == loop.FromGap {
+		at = log.Cursor{} // no cursor before the gap was told
+	}
+	c.Write(wsproto.AppendConnected(nil, at, f.deps.ChannelLimit, f.deps.MessageLimit))
 	f.tellForeign(c, from, s.Channels, start)
 }
 
@@ -128,8 +132,8 @@ func (f *Front) commandSubscribe(c loop.Client, cmd *wsproto.Command) *Error {
 	start := c.Subscribe(&loop.Subscription{
 		Channels: added, Encoding: loop.WSJSON, From: from, Sequence: after, Last: last, Commands: true,
 	})
+	f.tellForeign(c, from, added, start) // before the cursor that leads past it
 	c.Write(wsproto.AppendReply(nil, cmd.ID, f.cursor(start)))
-	f.tellForeign(c, from, added, start)
 	return nil
 }
 

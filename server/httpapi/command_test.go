@@ -160,13 +160,13 @@ func TestCommandErrorsSayWhatToChange(t *testing.T) {
 	}
 }
 
-func TestAForeignCursorIsAGapBehindTheReply(t *testing.T) {
+func TestAForeignCursorIsAGapBeforeTheReply(t *testing.T) {
 	h := newHarness(t)
 	c := &fakeClient{commands: true}
 	got := say(t, h, c, `{"id":1,"command":"subscribe","channel":["a","b"],"cursor":"other-7"}`)
-	want := `{"id":1,"ok":true,"cursor":"z-5"}
-{"gap":[{"channel":"a","to":"z-5","reason":"unknown_cursor"}]}
-{"gap":[{"channel":"b","to":"z-5","reason":"unknown_cursor"}]}`
+	want := `{"gap":[{"channel":"a","to":"z-5","reason":"unknown_cursor"}]}
+{"gap":[{"channel":"b","to":"z-5","reason":"unknown_cursor"}]}
+{"id":1,"ok":true,"cursor":"z-5"}`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -178,10 +178,13 @@ func TestOpenGreetsAndSubscribesToWhatTheURLNames(t *testing.T) {
 	h.log.head = 7
 	h.front.Open(c, &loop.Subscription{Commands: true})
 	h.front.Open(c, &loop.Subscription{Commands: true, Channels: []string{"a"}, From: loop.FromCursor, Sequence: 3})
+	h.front.Open(c, &loop.Subscription{Commands: true, Channels: []string{"b"}, From: loop.FromGap})
 	got := strings.Join(frames(t, c.written), "\n")
 	want := `{"connected":{"cursor":"z-7","max_channels":128,"message_bytes":65536}}
-{"connected":{"cursor":"z-3","max_channels":128,"message_bytes":65536}}`
-	if got != want || strings.Join(c.channels, ",") != "a" {
+{"connected":{"cursor":"z-3","max_channels":128,"message_bytes":65536}}
+{"connected":{"max_channels":128,"message_bytes":65536}}
+{"gap":[{"channel":"b","to":"z-5","reason":"unknown_cursor"}]}`
+	if got != want || strings.Join(c.channels, ",") != "a,b" {
 		t.Errorf("got\n%s\nwant\n%s; channels %v", got, want, c.channels)
 	}
 }

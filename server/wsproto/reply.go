@@ -9,12 +9,16 @@ import (
 )
 
 // AppendConnected appends the first frame of a peal.v1 connection:
-// {"connected":{"cursor","channels","message_bytes"}}. c is where the
-// connection stands; channels and messageBytes are the limits of a client.
+// {"connected":{"cursor"?,"max_channels","message_bytes"}}. c is where the
+// connection stands, left out if zero; the others are the limits of a client.
 func AppendConnected(dst []byte, c log.Cursor, channels, messageBytes int) []byte {
-	body := append(make([]byte, 0, 160), `{"connected":{"cursor":"`...)
-	body = c.Append(body)
-	body = append(body, `","max_channels":`...)
+	body := append(make([]byte, 0, 160), `{"connected":{`...)
+	if !c.IsZero() {
+		body = append(body, `"cursor":"`...)
+		body = c.Append(body)
+		body = append(body, `",`...)
+	}
+	body = append(body, `"max_channels":`...)
 	body = strconv.AppendInt(body, int64(channels), 10)
 	body = append(body, `,"message_bytes":`...)
 	body = strconv.AppendInt(body, int64(messageBytes), 10)
