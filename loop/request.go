@@ -109,22 +109,22 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 		}
 	}
 	l.wait(slot, c, l.beat())
-	out = l.encoder.AppendOpen(out, s.Encoding, position)
 	if s.From != FromGap {
-		return out
+		return l.encoder.AppendOpen(out, s.Encoding, position)
 	}
 	for _, channel := range s.Channels {
 		before := len(out)
-		out = l.encoder.AppendGap(out, s.Encoding, fanout.Gap{Channel: channel, To: position, Foreign: true})
+		out = l.encoder.AppendGap(out, s.Encoding, fanout.Gap{Channel: channel, To: l.fan.Dropped(channel, position), Foreign: true})
 		if len(out) == before && !s.IgnoreGap {
 			out = l.encoder.AppendClose(out, s.Encoding, closeGap, gapReason)
 			l.fan.Unsubscribe(slot)
 			c.state = stateWSClosing
 			l.wait(slot, c, ticks(l.config.LingerTimeout))
-			break
+			return out
 		}
 	}
-	return out
+	// Last: a client that has this position must have been told of the gap.
+	return l.encoder.AppendOpen(out, s.Encoding, position)
 }
 
 // park holds a poll.

@@ -39,7 +39,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		if m.flags&flagForeign != 0 {
 			f.scratch.gaps = f.scratch.gaps[:0]
 			v.channels(func(_ int, c *channel) {
-				f.scratch.gaps = append(f.scratch.gaps, Gap{Channel: c.name, To: m.position, Foreign: true})
+				f.scratch.gaps = append(f.scratch.gaps, Gap{Channel: c.name, To: f.Dropped(c.name, m.position), Foreign: true})
 			})
 			f.stats.Gaps++
 		}

@@ -260,6 +260,13 @@ func (f *Fan) resolve(s *Subscription) (position uint64, told []uint64) {
 	return position, told
 }
 
+// Dropped is where the gap of a foreign cursor ends on channel, for a
+// subscription that was given position: the highest sequence that was dropped.
+func (f *Fan) Dropped(channel string, position uint64) uint64 {
+	_, discarded, _ := f.source.Read(nil, channel, position, position, 1, 1)
+	return max(position, discarded)
+}
+
 // newest returns the position after which the newest n of all channels follow.
 func (f *Fan) newest(channels []string, n int, head uint64) uint64 {
 	if len(channels) == 1 {
