@@ -40,7 +40,8 @@ func (f *Front) tellForeign(c loop.Client, from loop.From, channels []string, st
 		return
 	}
 	for _, name := range channels {
-		c.Write(wsproto.AppendGap(nil, publication.Gap{Channel: name, To: f.cursor(start)}))
+		_, discarded, _ := f.deps.Hub.Read(nil, name, start, start, 1, 1) // the gap ends with what was dropped
+		c.Write(wsproto.AppendGap(nil, publication.Gap{Channel: name, To: f.cursor(max(start, discarded))}))
 	}
 }
 
