@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 
 	"github.com/lxzan/gws"
@@ -15,7 +16,8 @@ import (
 // maxFrame bounds a message of the server; its own limit is far below.
 const maxFrame = 1 << 30
 
-// webSocket is one WebSocket connection.
+// webSocket is one WebSocket connection, with the subprotocol peal.v1: it says
+// at once where it stands, so a cut before the first message loses nothing.
 func (s *subscriber) webSocket(ctx context.Context) error {
 	u := endpoint(s.base, "ws", s.query())
 	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
@@ -23,6 +25,7 @@ func (s *subscriber) webSocket(ctx context.Context) error {
 	conn, answer, err := gws.NewClient(h, &gws.ClientOption{
 		Addr:               u.String(),
 		ReadMaxPayloadSize: maxFrame,
+		RequestHeader:      http.Header{"Sec-Websocket-Protocol": {"peal.v1"}},
 		NewDialer:          func() (gws.Dialer, error) { return contextDialer{ctx}, nil },
 	})
 	if err != nil {
@@ -68,18 +71,22 @@ func (h *webSocketHandler) OnMessage(c *gws.Conn, m *gws.Message) {
 		return
 	}
 	object := m.Bytes()
-	if !bytes.HasPrefix(object, []byte(`{"gap":`)) {
+	if !bytes.HasPrefix(object, []byte(`{"gap":`)) && !bytes.HasPrefix(object, []byte(`{"connected":`)) {
 		if h.err = h.message(object); h.err != nil {
 			_ = c.WriteClose(1000, nil) // the connection is given up either way
 		}
 		return
 	}
-	var said struct{ Gap []gap }
+	var said struct {
+		Connected struct{ Cursor string }
+		Gap       []gap
+	}
 	if err := json.Unmarshal(object, &said); err != nil {
-		h.err = fmt.Errorf("read a gap: %w", err)
+		h.err = fmt.Errorf("read what the server said: %w", err)
 		c.NetConn().Close()
 		return
 	}
+	h.at(said.Connected.Cursor)
 	for _, g := range said.Gap {
 		h.gap(g)
 	}
