@@ -19,7 +19,10 @@ import (
 	"peal/server/log"
 )
 
-const epoch = log.Epoch(35) // "z" in a cursor
+const (
+	epoch       = log.Epoch(35) // "z" in a cursor
+	formerEpoch = log.Epoch(33) // "x"; its first three entries live on
+)
 
 // harness is one Front with everything around it made up.
 type harness struct {
@@ -120,6 +123,19 @@ type fakeLog struct {
 }
 
 func (l *fakeLog) Epoch() log.Epoch { return epoch }
+
+// Resolve continues one earlier life of three entries.
+func (l *fakeLog) Resolve(c log.Cursor) (uint64, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch c.Epoch {
+	case epoch:
+		return c.Sequence, c.Sequence <= l.head
+	case formerEpoch:
+		return c.Sequence, c.Sequence <= 3
+	}
+	return 0, false
+}
 
 func (l *fakeLog) Append(batch []*log.Entry, done func(error)) error {
 	l.mu.Lock()

@@ -143,10 +143,14 @@ func (f *Front) start(p *params) (from loop.From, sequence uint64, last int, err
 		return loop.FromEarliest, 0, 0, nil
 	case len(p.cursor) > 0:
 		c, err := log.ParseCursor(p.cursor)
-		if err != nil || c.Epoch != f.deps.Log.Epoch() || c.Sequence > f.deps.Hub.Head() {
+		if err != nil {
 			return loop.FromGap, 0, 0, nil
 		}
-		return loop.FromCursor, c.Sequence, 0, nil
+		sequence, ok := f.deps.Log.Resolve(c)
+		if !ok {
+			return loop.FromGap, 0, 0, nil
+		}
+		return loop.FromCursor, sequence, 0, nil
 	case len(p.last) > 0:
 		n, err := parseCount(p.last)
 		switch {

@@ -50,6 +50,8 @@ func TestSubscriptionsAreReadFromTheRequest(t *testing.T) {
 	check("/sse?last=99999999999999999999", "sse-raw main from last 1048576")
 	check("/sse?cursor=z-51", "sse-raw main from gap")
 	check("/sse?cursor=y-7", "sse-raw main from gap")
+	check("/sse?cursor=x-3", "sse-raw main from cursor 3")
+	check("/sse?cursor=x-4", "sse-raw main from gap")
 	check("/sse?cursor=nonsense", "sse-raw main from gap")
 	check("/sse?cursor=z-7&last=5", "sse-raw main from cursor 7")
 	check("/sse", "sse-raw main from cursor 9", "Last-Event-ID: z-9\r\n")

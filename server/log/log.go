@@ -1,6 +1,7 @@
 package log
 
-// Log is an ordered log of entries: one engine, one epoch.
+// Log is an ordered log of entries: one engine, one epoch. An engine that
+// survives a restart goes on numbering where the epoch before ended.
 type Log interface {
 	// Epoch names this life of the log. It never changes while the log is open.
 	Epoch() Epoch
@@ -8,6 +9,13 @@ type Log interface {
 	// Head is the sequence of the newest entry, 0 before the first. Any
 	// goroutine may call it.
 	Head() uint64
+
+	// Resolve tells what a client's cursor means in this life of the log: the
+	// sequence up to which the client has everything. ok is false where that
+	// cannot be known, which to the client is a gap: a cursor of another log, one
+	// ahead of Head, or one of an earlier life beyond what this life has taken
+	// over from it. It never blocks nor allocates, and any goroutine may call it.
+	Resolve(c Cursor) (sequence uint64, ok bool)
 
 	// Append accepts the batch as a whole or not at all and never blocks. The
 	// engine owns the entries from then on: it fills in Sequence and, where it

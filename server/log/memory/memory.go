@@ -35,6 +35,11 @@ func (l *Log) Epoch() log.Epoch { return l.epoch }
 // Head is the sequence of the newest entry, 0 before the first.
 func (l *Log) Head() uint64 { return l.head.Load() }
 
+// Resolve knows the cursors of this log only; see log.Log.
+func (l *Log) Resolve(c log.Cursor) (sequence uint64, ok bool) {
+	return c.Sequence, c.Epoch == l.epoch && c.Sequence <= l.head.Load()
+}
+
 // Append numbers the batch and applies it to the tail; see log.Log. done runs
 // before Append returns, on the caller's goroutine and outside the append
 // lock, so it may append in turn. Batches of one goroutine are done in order;

@@ -70,6 +70,22 @@ func TestAppendNumbersAppliesWakesAndIsDone(t *testing.T) {
 	}
 }
 
+func TestResolveKnowsThisLifeUpToItsHead(t *testing.T) {
+	l, _ := newLog()
+	if err := l.Append([]*log.Entry{{}, {}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for sequence, want := range []bool{true, true, true, false} {
+		got, ok := l.Resolve(log.Cursor{Epoch: l.Epoch(), Sequence: uint64(sequence)})
+		if ok != want || ok && got != uint64(sequence) {
+			t.Errorf("sequence %d of 2: %d, %v", sequence, got, ok)
+		}
+	}
+	if _, ok := l.Resolve(log.Cursor{Epoch: l.Epoch() + 1, Sequence: 1}); ok {
+		t.Error("a cursor of another life resolves")
+	}
+}
+
 func TestDoneMayAppend(t *testing.T) {
 	l, tail := newLog()
 	err := l.Append([]*log.Entry{{}}, func(error) {
