@@ -47,7 +47,8 @@ type Hub struct {
 	list  list
 }
 
-// New returns a hub without channels for a log that begins at its first entry.
+// New returns a hub without channels for a log that begins at its first entry;
+// see Begin for one that does not.
 // config must be valid; r gets a message for every entry; wake is called by
 // Wake; now is the clock, time.Now outside tests. It starts no goroutine: the
 // caller calls Sweep about once a second.
@@ -101,14 +102,8 @@ func (h *Hub) Apply(batch []*log.Entry) {
 	h.order.Lock()
 	defer h.order.Unlock()
 	for _, e := range batch {
-		m := &ring.Message{
-			Sequence: e.Sequence,
-			Exclude:  e.Exclude,
-			Size:     e.Size(),
-			Entry:    e,
-		}
+		m := newMessage(e)
 		if e.Kind == log.KindPublication {
-			m.Channel, m.Also = e.Channel, e.Also
 			h.retain(m, e, now)
 		}
 		h.head.Store(m.Sequence)
