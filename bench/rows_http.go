@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"time"
 
 	"peal/loadtest"
@@ -170,6 +172,7 @@ func (c *Config) resumeExperiment() Experiment {
 				Unit: "MB", Target: Target{Of: Value, AtMost: true, Limit: 64}},
 			{What: "  time, connecting included", Unit: "s"},
 			{What: "  server CPU", Unit: "s"},
+			{What: "  the slowest of the requests that one more client made to the same loops meanwhile", Unit: "ms"},
 		},
 		A: func(ctx context.Context) (sample Sample, err error) {
 			err = withServer(ctx, c.Peal, c.Loops, func(s *Server) error {
@@ -213,6 +216,7 @@ func (c *Config) resume(ctx context.Context, s *Server) (Sample, error) {
 	if err != nil {
 		return nil, err
 	}
+	slowest := probe(s.Addr)
 	began := time.Now()
 	spec := loadtest.Spec{Addr: s.Addr, Connections: c.Resuming, Channels: 1, Window: 1024, Cursor: answer.Cursor}
 	var sample Sample
@@ -222,6 +226,10 @@ func (c *Config) resume(ctx context.Context, s *Server) (Sample, error) {
 			return err
 		}
 		took := time.Since(began)
+		stall, err := slowest()
+		if err != nil {
+			return err
+		}
 		cpuAfter, err := loadtest.CPUTime(s.PID)
 		if err != nil {
 			return err
@@ -234,11 +242,41 @@ func (c *Config) resume(ctx context.Context, s *Server) (Sample, error) {
 		if err != nil {
 			return err
 		}
-		sample = Sample{(float64(after.Peak) - float64(before.Total)) / 1e6, took.Seconds(), (cpuAfter - cpuBefore).Seconds()}
+		sample = Sample{(float64(after.Peak) - float64(before.Total)) / 1e6, took.Seconds(), (cpuAfter - cpuBefore).Seconds(), float64(stall) / 1e6}
 		_, err = clean(loadtest.Result{Received: received}, nil)
 		return err
 	})
 	return sample, err
+}
+
+// probe makes one request after another, which the loop of its connection
+// answers by itself, until slowest is called, which returns the longest of them.
+func probe(addr string) (slowest func() (time.Duration, error)) {
+	stop, ended := make(chan struct{}), make(chan struct{})
+	var longest time.Duration
+	var failed error
+	go func() { // ends with slowest
+		defer close(ended)
+		for failed == nil {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+			}
+			began := time.Now()
+			answer, err := http.Get("http://" + addr + "/channels/none")
+			if failed = err; err == nil {
+				_, failed = io.Copy(io.Discard, answer.Body)
+				answer.Body.Close()
+			}
+			longest = max(longest, time.Since(began))
+		}
+	}()
+	return func() (time.Duration, error) {
+		close(stop)
+		<-ended
+		return longest, failed
+	}
 }
 
 func (c *Config) channelExperiment() Experiment {
