@@ -106,6 +106,37 @@ func (w *wire) unmasked() string {
 	return string(payload)
 }
 
+// anyFrame reads one text frame of a server, up to 64 KiB.
+func (w *wire) anyFrame() string {
+	w.t.Helper()
+	var head [4]byte
+	if _, err := io.ReadFull(w.r, head[:2]); err != nil {
+		w.t.Fatal(err)
+	}
+	n := int(head[1])
+	if n == 126 {
+		if _, err := io.ReadFull(w.r, head[2:4]); err != nil {
+			w.t.Fatal(err)
+		}
+		n = int(head[2])<<8 | int(head[3])
+	}
+	payload := make([]byte, n)
+	if _, err := io.ReadFull(w.r, payload); err != nil {
+		w.t.Fatal(err)
+	}
+	return string(payload)
+}
+
+// readAll reads to the end of the connection.
+func readAll(w *wire) string {
+	w.t.Helper()
+	b, err := io.ReadAll(w.r)
+	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		w.t.Fatal(err)
+	}
+	return string(b)
+}
+
 func TestOneConnectionForEverything(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	p := start(t)

@@ -39,8 +39,15 @@ func start(t testing.TB) *peal {
 
 func startOn(t testing.TB, listen string) *peal {
 	t.Helper()
-	config := server.Config{Listen: []string{listen}, Log: slog.New(slog.DiscardHandler)}
+	return startWith(t, func(c *server.Config) { c.Listen = []string{listen} })
+}
+
+// startWith is start with a configuration that set has changed.
+func startWith(t testing.TB, set func(*server.Config)) *peal {
+	t.Helper()
+	config := server.Config{Listen: []string{"127.0.0.1:0"}, Log: slog.New(slog.DiscardHandler)}
 	config.Loop.Loops = min(2, runtime.GOMAXPROCS(0))
+	set(&config)
 	s, err := server.New(config)
 	if err != nil {
 		t.Fatalf("start the server: %v", err)
