@@ -8,6 +8,11 @@ var (
 	// be accepted. Nothing was appended; try again later.
 	ErrFull = errors.New("log: full: the slowest reader is too far behind")
 
+	// ErrStorage means that the log cannot be written: its disk is full or
+	// failing. Nothing was appended; the log takes itself up again when it can be.
+	// It is also what done is given for a batch that could not be written.
+	ErrStorage = errors.New("log: cannot be written")
+
 	// ErrClosed means that the log was closed. Nothing was appended, and never
 	// will be.
 	ErrClosed = errors.New("log: closed")

@@ -27,6 +27,7 @@ type Log interface {
 	// must not block. Batches that one goroutine appends are done in that order.
 	//
 	// ErrFull: the slowest reader is too far behind; try again later.
+	// ErrStorage: the log's disk is full or failing; try again later.
 	// ErrClosed: the log is closed.
 	Append(batch []*Entry, done func(error)) error
 

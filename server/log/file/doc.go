@@ -1,0 +1,19 @@
+// Package file is the log engine that survives a restart: it appends entries to
+// segment files in one directory before it hands them to its tail.
+//
+// Its nouns. A record is one entry with a checksum. A segment is a file of
+// consecutive records behind a header; the newest one is active, the others are
+// never written again. The policy says when what was written is synced, and so
+// what a subscriber may have been shown when the power fails. The clean marker
+// is a small file that exists only between a good stop and the next start:
+// without it a tail may be missing, and the log starts a new epoch that knows
+// its predecessors. docs/log.md has the layout, and what each policy promises.
+//
+// It leaves to others what can be resumed (server/hub, which is fed the log's
+// entries again at the start), and when an engine is too far ahead of its
+// readers (the tail).
+//
+// Concurrency: any goroutine may append; a short lock gives the number. One
+// goroutine, the writer, writes, syncs and feeds the tail; all files are its
+// own from Start to Close.
+package file

@@ -1,0 +1,173 @@
+package file
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"peal/server/log"
+)
+
+// Log is the file engine. It implements log.Log between Start and Close.
+type Log struct {
+	// Fixed at Open.
+	config       Config
+	files        files
+	now          func() time.Time
+	release      func() error // of the lock on the directory
+	epoch        log.Epoch
+	predecessors []Predecessor
+	oldest       uint64
+	clean        bool // the earlier life ended well
+
+	// Fixed at Start.
+	tail    log.Tail
+	started bool
+
+	work  chan struct{} // one signal: there is something for the writer
+	ended chan struct{} // closed by the writer when it ends
+
+	// Shared. The newest entry that was shown: stored under mu before the tail
+	// is given the entry.
+	head atomic.Uint64
+
+	// The append lock: numbers, the queue, and the tail, whose Room and Apply it
+	// keeps apart. Held for no I/O.
+	mu             sync.Mutex
+	next           uint64     // sequence of the next entry to be accepted
+	queue          []accepted // not yet taken by the writer
+	pendingEntries int        // accepted and not yet shown: in the queue or with the writer
+	pendingBytes   int
+	failure        error // why nothing is accepted; nil when all is well
+	closed         bool
+
+	// Writer-owned from Start on, without a lock.
+	found    []*segment // before Start: what is in the directory
+	segments []past     // closed, the oldest first
+	pastSize int64      // of all of them
+	active   *active
+	spare    []accepted // becomes the queue when the writer takes that
+	buffer   []byte     // records being written
+	retryAt  time.Time  // while failure is set
+	syncAt   time.Time  // while something is unsynced, under the policy interval
+	retainAt time.Time  // when entries may have become too old
+	endErr   error      // what Close returns; read after ended is closed
+}
+
+// accepted is one batch on its way.
+type accepted struct {
+	entries []*log.Entry
+	bytes   int // sum of Size
+	done    func(error)
+}
+
+// Epoch names this life of the log.
+func (l *Log) Epoch() log.Epoch { return l.epoch }
+
+// Head is the sequence of the newest entry that was shown, 0 before the first.
+func (l *Log) Head() uint64 { return l.head.Load() }
+
+// Oldest is the sequence of the oldest entry that Start restores, Head+1 if
+// there is none.
+func (l *Log) Oldest() uint64 { return l.oldest }
+
+// Resolve knows the cursors of this epoch up to Head, and those of its
+// predecessors up to the last sequence recovered from each; see log.Log.
+func (l *Log) Resolve(c log.Cursor) (sequence uint64, ok bool) {
+	if c.Epoch == l.epoch {
+		return c.Sequence, c.Sequence <= l.head.Load()
+	}
+	for _, p := range l.predecessors {
+		if c.Epoch == p.Epoch {
+			return c.Sequence, c.Sequence <= p.Last
+		}
+	}
+	return 0, false
+}
+
+// errTooLarge: server.Config keeps messages below it.
+var errTooLarge = fmt.Errorf("log: an entry of more than %d bytes", MaxMessageBytes)
+
+// Append accepts the batch; see log.Log. It returns before the batch is
+// written: done runs on the writer's goroutine, after the tail was given the
+// entries. Both happen in the order of sequences.
+//
+// log.ErrFull also means that the queue of Config is full; log.ErrStorage that
+// nothing can be written. The error that done is given is one of
+// log.ErrStorage with its cause. Append does not allocate once its queue has
+// grown.
+func (l *Log) Append(batch []*log.Entry, done func(error)) error {
+	bytes := 0
+	for _, e := range batch {
+		size := e.Size()
+		if size > MaxMessageBytes+log.EntryOverhead {
+			return errTooLarge
+		}
+		bytes += size
+	}
+	if err := l.accept(accepted{batch, bytes, done}); err != nil {
+		return err
+	}
+	l.signal()
+	return nil
+}
+
+func (l *Log) accept(a accepted) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	entries, bytes := l.pendingEntries+len(a.entries), l.pendingBytes+a.bytes
+	switch {
+	case l.closed:
+		return log.ErrClosed
+	case l.failure != nil:
+		return log.ErrStorage
+	case l.pendingEntries > 0 && (entries > l.config.QueueEntries || bytes > l.config.QueueBytes):
+		return log.ErrFull
+	case !l.tail.Room(entries, bytes):
+		return log.ErrFull // what is pending will need its room too
+	}
+	now := l.now().UnixMilli()
+	for _, e := range a.entries {
+		e.Sequence = l.next
+		l.next++
+		if e.Time == 0 {
+			e.Time = now
+		}
+	}
+	l.pendingEntries, l.pendingBytes = entries, bytes
+	l.queue = append(l.queue, a)
+	return nil
+}
+
+// signal tells the writer that there is something to do. It never blocks.
+func (l *Log) signal() {
+	select {
+	case l.work <- struct{}{}:
+	default: // it has been told
+	}
+}
+
+// Close ends the log: what was accepted is written, synced under every policy,
+// shown and done; then the clean marker is left, and the directory let go. An
+// error means that the next start will begin a new epoch. Closing again
+// changes nothing.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	again := l.closed
+	l.closed = true
+	l.mu.Unlock()
+	if !l.started {
+		if again {
+			return nil
+		}
+		return l.release()
+	}
+	l.signal()
+	<-l.ended
+	if again {
+		return nil
+	}
+	return errors.Join(l.endErr, l.release())
+}

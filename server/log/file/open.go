@@ -1,0 +1,234 @@
+package file
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"peal/server/log"
+)
+
+// Open takes the directory and finds out where its log stands: Epoch, Head and
+// Oldest are valid then. It changes no file. Start must follow, or Close.
+//
+// The errors say what to do: another process has the directory, the format is
+// of another version, or the log is damaged (a *DamageError is among them). now
+// is the clock, time.Now outside tests.
+func Open(config Config, now func() time.Time) (*Log, error) {
+	d, err := newDisk(config.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("log: make the directory %s: %w", config.Dir, err)
+	}
+	return open(config, d, now)
+}
+
+func open(config Config, fs files, now func() time.Time) (*Log, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	config = config.WithDefaults()
+	release, err := fs.Lock()
+	switch {
+	case errors.Is(err, errLocked):
+		return nil, fmt.Errorf("log: the directory %s: %w; one server can have it: stop the other, or give this one another directory", config.Dir, err)
+	case err != nil:
+		return nil, fmt.Errorf("log: lock the directory %s: %w", config.Dir, err)
+	}
+	l := &Log{
+		config:  config,
+		files:   fs,
+		now:     now,
+		release: release,
+		work:    make(chan struct{}, 1),
+		ended:   make(chan struct{}),
+	}
+	if err := l.find(); err != nil {
+		return nil, errors.Join(withAdvice(err), release())
+	}
+	return l, nil
+}
+
+func withAdvice(err error) error {
+	if d, ok := errors.AsType[*DamageError](err); ok {
+		return fmt.Errorf("%w; %s", err, d.Advice())
+	}
+	return err
+}
+
+// find sets where the log stands: epoch, predecessors, oldest, head.
+func (l *Log) find() error {
+	found, err := readSegments(l.files, l.config.Dir)
+	if err != nil {
+		return err
+	}
+	l.found = found
+	if len(found) == 0 {
+		l.epoch, l.oldest, l.next = log.NewEpoch(), 1, 1
+		return nil
+	}
+	last := found[len(found)-1]
+	damage, err := last.scan(l.files, all, func(*log.Entry) {})
+	if err != nil {
+		return err
+	}
+	l.clean = marker{last.header.epoch, last.last, last.name, last.size}.isThere(l.files)
+	if damage != nil {
+		// Torn is what ends with something that is no record. With a record behind
+		// it, bytes have changed that were good before.
+		behind, err := last.recordBehind(l.files, damage.Offset)
+		if err != nil {
+			return err
+		}
+		if behind {
+			return damage
+		}
+	}
+	l.head.Store(last.last)
+	l.next = last.last + 1
+	l.oldest = afterHoles(found)
+	l.epoch, l.predecessors = last.header.epoch, last.header.predecessors
+	if !l.clean {
+		l.succeed(last.last)
+	}
+	return nil
+}
+
+// afterHoles returns where the entries begin that have no hole behind them:
+// nothing can be resumed across one.
+func afterHoles(found []*segment) (oldest uint64) {
+	oldest = found[0].header.first
+	for _, s := range found[1:] {
+		if s.header.before+1 < s.header.first {
+			oldest = s.header.first
+		}
+	}
+	return oldest
+}
+
+// succeed begins a new epoch, because entries behind last may have been shown
+// and lost: a cursor beyond last must not mean an entry that takes such a
+// number again. That holds under every policy. Under "always" nothing that was
+// shown can be lost, but who took files away, or restored a backup, left no
+// marker that fits either.
+func (l *Log) succeed(last uint64) {
+	chain := make([]Predecessor, 0, len(l.predecessors)+1)
+	for _, p := range l.predecessors {
+		// More than the last recovered they can only have if files were taken away.
+		chain = append(chain, Predecessor{p.Epoch, min(p.Last, last)})
+	}
+	chain = append(chain, Predecessor{l.epoch, last})
+	l.predecessors = chain[max(0, len(chain)-maxPredecessors):]
+	l.epoch = log.NewEpoch()
+}
+
+// restoreBatch is how many entries Start hands over at a time.
+const restoreBatch = 256
+
+// Start hands every entry from Oldest to Head to restore, in order, which owns
+// them from then on but not the slice; repairs a torn tail; and begins a
+// segment, and with it the writer. Then tail is fed with what is appended.
+//
+// After an error, which may again be damage, only Close is left to call.
+func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
+	if err := l.replay(restore); err != nil {
+		return withAdvice(err)
+	}
+	if err := l.repair(); err != nil {
+		return err
+	}
+	l.tail = tail
+	head := l.head.Load()
+	behind := head
+	if n := len(l.found); n > 0 {
+		behind = before(&l.found[n-1].header, head, head)
+	}
+	active, err := l.create(behind)
+	if err != nil {
+		return fmt.Errorf("log: begin a segment in %s: %w", l.config.Dir, err)
+	}
+	l.adopt(active)
+	l.retain()
+	l.started = true
+	go l.write() // ends with Close
+	return nil
+}
+
+func (l *Log) replay(restore func(batch []*log.Entry)) error {
+	batch := make([]*log.Entry, 0, restoreBatch)
+	for i, s := range l.found {
+		upto := l.head.Load()
+		if i+1 < len(l.found) {
+			upto = l.found[i+1].header.before
+		}
+		wanted := s.header.first >= l.oldest
+		damage, err := s.scan(l.files, upto, func(e *log.Entry) {
+			if !wanted {
+				return
+			}
+			if batch = append(batch, e); len(batch) == restoreBatch {
+				restore(batch)
+				batch = batch[:0]
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if damage != nil {
+			return damage
+		}
+	}
+	if len(batch) > 0 {
+		restore(batch)
+	}
+	return nil
+}
+
+// repair leaves behind what a good stop would have: whole records, synced. A
+// record that is only in the page cache must not be shown before it is.
+func (l *Log) repair() error {
+	if err := l.removeTemporary(); err != nil {
+		return fmt.Errorf("log: tidy up %s: %w", l.config.Dir, err)
+	}
+	if n := len(l.found); n > 0 {
+		last := l.found[n-1]
+		if torn := last.size - last.end; torn > 0 {
+			l.config.Log.Warn("the end of the log is torn, and was cut off", "file", filepath.Join(last.dir, last.name), "offset", last.end, "bytes", torn)
+		}
+		if err := cut(l.files, last.name, last.end); err != nil {
+			return fmt.Errorf("log: cut %s to %d bytes: %w", filepath.Join(last.dir, last.name), last.end, err)
+		}
+		last.size = last.end
+	}
+	if err := removeMarker(l.files); err != nil {
+		return fmt.Errorf("log: remove %s: %w", filepath.Join(l.config.Dir, markerName), err)
+	}
+	return nil
+}
+
+func cut(fs files, name string, size int64) error {
+	r, err := fs.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.Cut(size), r.Close())
+}
+
+// removeTemporary removes what was being written when an earlier life ended.
+func (l *Log) removeTemporary() error {
+	names, err := l.files.List()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !strings.HasSuffix(name, temporarySuffix) {
+			continue
+		}
+		if err := l.files.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package file_test
+
+import (
+	"flag"
+	"testing"
+	"testing/synctest"
+)
+
+var seedFlag = flag.Uint64("seed", 0, "replay the run of this seed")
+
+// TestLivesOfALog: thousands of random lives with power failures, kills, good
+// stops and failing disks, under each policy. What each promises holds, no
+// sequence is reused within an epoch, and a cursor resolves if and only if all
+// up to it was recovered.
+func TestLivesOfALog(t *testing.T) {
+	seeds := uint64(400)
+	if testing.Short() {
+		seeds = 100
+	}
+	first := uint64(1)
+	if *seedFlag != 0 {
+		first, seeds = *seedFlag, 1
+	}
+	lost, lives := 0, 0
+	for seed := first; seed < first+seeds; seed++ {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(seed)
+			for _, fault := range w.run(t) {
+				t.Errorf("%s; replay: go test ./server/log/file -run LivesOfALog -seed %d", fault, seed)
+			}
+			lost += w.lost
+			lives += len(w.lives)
+		})
+		if t.Failed() {
+			return
+		}
+	}
+	if lost == 0 && seeds > 1 {
+		t.Error("nothing was ever lost: the test meets too little")
+	}
+	t.Logf("%d lives, in %d of them something shown was lost", lives, lost)
+}
+
+// The test of the test: two bugs that an engine could have, both of which some
+// seed must find.
+func TestPlantedBugsAreCaught(t *testing.T) {
+	for name, plant := range map[string]func(*world){
+		"sequence reused after a lost tail": func(w *world) { w.forge = true },
+		"shown before synced":               func(w *world) { w.fs.lying = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := uint64(1); seed <= 50; seed++ {
+				caught := false
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(seed)
+					plant(w)
+					caught = len(w.run(t)) > 0
+				})
+				if caught {
+					return
+				}
+			}
+			t.Error("no seed of 50 found it")
+		})
+	}
+}

@@ -1,0 +1,219 @@
+package file
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"slices"
+
+	"peal/server/log"
+)
+
+// DamageError says where a log is damaged: not torn at its end, which a power
+// failure explains and the start repairs, but changed or missing in its midst.
+type DamageError struct {
+	File   string // with its directory
+	Offset int64  // where the damage begins, in bytes
+	Reason string
+}
+
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("log: %s is damaged at byte %d: %s", e.File, e.Offset, e.Reason)
+}
+
+// Advice is what an operator can do, one sentence.
+func (e *DamageError) Advice() string {
+	dir := filepath.Dir(e.File)
+	return fmt.Sprintf("`peal log verify %s` lists all damage; restore the directory from a backup, or go on with what is before the damage: "+
+		"truncate -s %d %s (where that is 0, move the file away instead), and move all later .log files out of the directory", dir, e.Offset, e.File)
+}
+
+// segment is one segment as it was found.
+type segment struct {
+	// Found by readSegments.
+	dir    string
+	name   string
+	header header
+	size   int64 // of the file
+
+	// Found by scan.
+	end            int64  // where its records end
+	last           uint64 // sequence of the last one, first-1 without any
+	oldest, newest int64  // times of the first and the last, milliseconds, 0 without any
+}
+
+func (s *segment) damage(offset int64, reason string) *DamageError {
+	return &DamageError{filepath.Join(s.dir, s.name), offset, reason}
+}
+
+// readSegments reads the headers of all segments, the oldest first, and holds
+// them against each other.
+func readSegments(fs files, dir string) (all []*segment, err error) {
+	names, err := fs.List()
+	if err != nil {
+		return nil, fmt.Errorf("log: read the directory %s: %w", dir, err)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		first, ok := parseSegmentName(name)
+		if !ok {
+			continue
+		}
+		s := &segment{dir: dir, name: name}
+		if err := s.readHeader(fs); err != nil {
+			return nil, err
+		}
+		if s.header.first != first {
+			return nil, s.damage(0, fmt.Sprintf("it begins with sequence %d, and its name says another", s.header.first))
+		}
+		if n := len(all); n > 0 && s.header.before+1 < all[n-1].header.first {
+			return nil, s.damage(0, fmt.Sprintf("it goes on behind sequence %d, which is in no segment", s.header.before))
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func (s *segment) readHeader(fs files) error {
+	r, err := fs.Open(s.name)
+	if err != nil {
+		return fmt.Errorf("log: open %s: %w", filepath.Join(s.dir, s.name), err)
+	}
+	defer r.Close()
+	var b [maxHeaderBytes]byte
+	n, err := io.ReadFull(r, b[:])
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("log: read %s: %w", filepath.Join(s.dir, s.name), err)
+	}
+	if s.size, err = r.Size(); err != nil {
+		return fmt.Errorf("log: read %s: %w", filepath.Join(s.dir, s.name), err)
+	}
+	s.header, err = parseHeader(b[:n])
+	switch {
+	case errors.Is(err, errVersion):
+		return fmt.Errorf("log: %s cannot be read: %w; use that version, or another directory", filepath.Join(s.dir, s.name), err)
+	case err != nil:
+		return s.damage(0, err.Error())
+	}
+	return nil
+}
+
+// all is for scans that have no end but that of the file.
+const all = math.MaxUint64
+
+// scan reads the records in order up to the sequence upto and hands each entry,
+// which is its own, to each. What lies behind upto is not looked at: see
+// header.before. damage is where the bytes are no next record; whether that is
+// a torn tail or worse is the caller's to judge.
+func (s *segment) scan(fs files, upto uint64, each func(*log.Entry)) (damage *DamageError, err error) {
+	s.end, s.last = int64(s.header.bytes()), s.header.first-1
+	r, err := fs.Open(s.name)
+	if err == nil {
+		defer r.Close()
+		_, err = r.Seek(s.end, io.SeekStart)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("log: open %s: %w", filepath.Join(s.dir, s.name), err)
+	}
+	in := bufio.NewReaderSize(r, 256<<10)
+	var record []byte // reused
+	for s.last < upto {
+		record, err = readRecord(in, record, s.header.mark)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		var e *log.Entry
+		if err == nil {
+			e, err = parseRecord(record)
+		}
+		switch {
+		case errors.Is(err, errRead):
+			return nil, fmt.Errorf("log: read %s behind byte %d: %w", filepath.Join(s.dir, s.name), s.end, err)
+		case err != nil:
+			return s.damage(s.end, err.Error()), nil
+		case e.Sequence != s.last+1:
+			return s.damage(s.end, fmt.Sprintf("sequence %d follows %d", e.Sequence, s.last)), nil
+		}
+		s.end += int64(len(record))
+		s.last, s.newest = e.Sequence, e.Time
+		if s.oldest == 0 {
+			s.oldest = e.Time
+		}
+		each(e)
+	}
+	if s.last < upto && upto != all {
+		return s.damage(s.end, fmt.Sprintf("it ends with sequence %d, and the next segment goes on behind %d", s.last, upto)), nil
+	}
+	return nil, nil
+}
+
+// errRead marks what the file system says, as opposed to what the bytes say.
+var errRead = errors.New("the file system fails")
+
+// readRecord reads the next record into buffer, or a larger one. io.EOF means
+// that there is nothing more; other errors that there is, and it is no record.
+func readRecord(in *bufio.Reader, buffer []byte, mark uint32) (record []byte, err error) {
+	head, err := in.Peek(recordBytes)
+	switch {
+	case err == nil:
+	case !errors.Is(err, io.EOF):
+		return buffer, fmt.Errorf("%w: %w", errRead, err)
+	case len(head) == 0:
+		return buffer, io.EOF
+	default:
+		return buffer, errors.New("a record is cut short")
+	}
+	length := recordLength(head, mark)
+	if length == 0 {
+		return buffer, errors.New("no record begins here")
+	}
+	// A damaged length must not cost its memory: the buffer grows with what is there.
+	record = buffer[:0]
+	for len(record) < length {
+		from := len(record)
+		record = slices.Grow(record, min(length-from, max(4096, from)))
+		record = record[:min(length, cap(record))]
+		if _, err := io.ReadFull(in, record[from:]); err != nil {
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				return record, errors.New("a record is cut short")
+			}
+			return record, fmt.Errorf("%w: %w", errRead, err)
+		}
+	}
+	return record, nil
+}
+
+// recordBehind reports whether a whole record lies anywhere behind offset.
+func (s *segment) recordBehind(fs files, offset int64) (found bool, err error) {
+	r, err := fs.Open(s.name)
+	if err != nil {
+		return false, fmt.Errorf("log: open %s: %w", filepath.Join(s.dir, s.name), err)
+	}
+	defer r.Close()
+	if _, err = r.Seek(offset+1, io.SeekStart); err != nil {
+		return false, fmt.Errorf("log: read %s: %w", filepath.Join(s.dir, s.name), err)
+	}
+	rest, err := io.ReadAll(r)
+	if err != nil {
+		return false, fmt.Errorf("log: read %s: %w", filepath.Join(s.dir, s.name), err)
+	}
+	mark := binary.LittleEndian.AppendUint32(nil, s.header.mark)
+	for {
+		at := bytes.Index(rest, mark)
+		if at < 0 || len(rest)-at < recordBytes {
+			return false, nil
+		}
+		rest = rest[at:]
+		if n := recordLength(rest, s.header.mark); n > 0 && n <= len(rest) {
+			if _, err := parseRecord(rest[:n]); err == nil {
+				return true, nil
+			}
+		}
+		rest = rest[1:]
+	}
+}
