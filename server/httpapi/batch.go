@@ -96,7 +96,7 @@ func (b *batch) append(messages []json.RawMessage, from int) (full *Error) {
 	b.left.Add(1)
 	err := b.log.Append(entries, func(err error) {
 		if err != nil {
-			b.fail(from, to, errLost)
+			b.fail(from, to, lossRefusal(err))
 		}
 		b.countDown()
 	})

@@ -92,8 +92,9 @@ var (
 
 // Found when the server has too much to do, or nothing more. Clients come back.
 var (
-	errLogFull  = &Error{Status: 429, Code: "log_full", Message: "subscribers cannot keep up: publish again in a second", close: 1013}
-	errBusy     = &Error{Status: 503, Code: "busy", Message: "too many queries are waiting: ask again in a second", close: 1013}
-	errDraining = &Error{Status: 503, Code: "draining", Message: "the server is going away: connect again in a second", close: 1001}
-	errLost     = &Error{Status: 500, Code: "not_stored", Message: "the message may be lost: publish it again"}
+	errOverloaded = &Error{Status: 429, Code: "overloaded", Message: "subscribers cannot keep up: publish again in a second", close: 1013}
+	errLogFull    = &Error{Status: 503, Code: "log_full", Message: "the disk of the log is full or failing, and the message was not published: publish again in a second", close: 1013}
+	errBusy       = &Error{Status: 503, Code: "busy", Message: "too many queries are waiting: ask again in a second", close: 1013}
+	errDraining   = &Error{Status: 503, Code: "draining", Message: "the server is going away: connect again in a second", close: 1001}
+	errLost       = &Error{Status: 500, Code: "not_stored", Message: "the message may be lost: publish it again"}
 )

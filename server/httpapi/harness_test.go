@@ -116,7 +116,9 @@ type fakeLog struct {
 	full    bool
 	closed  bool
 	slow    bool // done is not called before release
-	lose    bool // accepted batches are lost
+	broken  bool // the disk
+	lose    bool // accepted batches are lost, for this reason
+	reason  error
 	discard bool // entries are forgotten at once: for measurements
 	head    uint64
 	waiting []func()
@@ -145,6 +147,8 @@ func (l *fakeLog) Append(batch []*log.Entry, done func(error)) error {
 		return log.ErrFull
 	case l.closed:
 		return log.ErrClosed
+	case l.broken:
+		return log.ErrStorage
 	}
 	for _, e := range batch {
 		l.head++
@@ -155,7 +159,9 @@ func (l *fakeLog) Append(batch []*log.Entry, done func(error)) error {
 	}
 	var err error
 	if l.lose {
-		err = errors.New("disk on fire")
+		if err = l.reason; err == nil {
+			err = errors.New("disk on fire")
+		}
 	}
 	if l.slow {
 		l.waiting = append(l.waiting, func() { done(err) })

@@ -129,7 +129,8 @@ func (p *pending) finish(err error) {
 // appendAnswer appends the response to a publish request.
 func (p *pending) appendAnswer(dst []byte) []byte {
 	if p.err != nil {
-		return appendError(dst, p.shape, p.clock.date(), errLost, "")
+		err := lossRefusal(p.err)
+		return appendError(dst, p.shape, p.clock.date(), err, retryLine(err))
 	}
 	var text [len(`{"cursor":""}`) + log.MaxCursorBytes]byte
 	body := append(text[:0], `{"cursor":"`...)
@@ -173,8 +174,19 @@ func (f *Front) append(c *loop.Call, d *draft) {
 
 // appendRefusal says why the log did not accept.
 func appendRefusal(err error) *Error {
-	if errors.Is(err, log.ErrClosed) {
+	switch {
+	case errors.Is(err, log.ErrClosed):
 		return errDraining
+	case errors.Is(err, log.ErrStorage):
+		return errLogFull
 	}
-	return errLogFull
+	return errOverloaded
+}
+
+// lossRefusal says why a batch that the log had accepted was lost.
+func lossRefusal(err error) *Error {
+	if errors.Is(err, log.ErrStorage) {
+		return errLogFull
+	}
+	return errLost
 }

@@ -87,11 +87,25 @@ func TestPublishRefusals(t *testing.T) {
 	check(400, "bad_form", "/publish", "x", "Content-Type: multipart/form-data\r\n")
 	check(400, "bad_idempotency_key", "/publish", "x", "Idempotency-Key: "+strings.Repeat("k", 201)+"\r\n")
 	h.log.full = true
-	check(429, "log_full", "/publish", "x")
+	check(429, "overloaded", "/publish", "x")
 	if resp, _ := h.answer(post("/publish", "x")); resp.Header.Get("Retry-After") != "1" {
 		t.Errorf("full: %v", resp.Header)
 	}
-	h.log.full, h.log.lose = false, true
+	h.log.full, h.log.broken = false, true
+	check(503, "log_full", "/publish", "x")
+	for _, slow := range []bool{false, true} { // accepted, and then the disk was full
+		h.log.broken, h.log.lose, h.log.slow, h.log.reason = false, true, slow, fmt.Errorf("%w: no space left", log.ErrStorage)
+		c := h.call(post("/publish", "x"))
+		if h.log.release(); slow {
+			c.Out = h.door.wait(t)
+		}
+		resp, body := readAnswer(t, "POST", c.Out)
+		if resp.StatusCode != 503 || !strings.Contains(body, "log_full") || resp.Header.Get("Retry-After") != "1" {
+			t.Errorf("lost for want of space, slow %v: %d %v %s", slow, resp.StatusCode, resp.Header, body)
+		}
+	}
+	h.log.take()
+	h.log.slow, h.log.reason = false, nil
 	if resp, body := h.answer(post("/publish", "x")); resp.StatusCode != 500 || !strings.Contains(body, "not_stored") {
 		t.Errorf("lost: %d %s", resp.StatusCode, body)
 	}
@@ -190,6 +204,8 @@ func TestBatch(t *testing.T) {
 		check(`{"error":{"code":"bad_batch"}}`, "", bad)
 	}
 	h.log.full = true
+	check(`{"results":[{"error":{"code":"overloaded"}}]}`, "", `{"messages":[{"data":"x"}]}`)
+	h.log.full, h.log.broken = false, true
 	check(`{"results":[{"error":{"code":"log_full"}}]}`, "", `{"messages":[{"data":"x"}]}`)
 }
 

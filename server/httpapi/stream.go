@@ -207,14 +207,11 @@ func (f *Front) Message(c loop.Client, binary bool, payload []byte) (code uint16
 		return wsproto.CloseForbidden, "this connection has several channels: publish over HTTP, or connect to one channel"
 	}
 	e := &log.Entry{Channel: channel, Data: bytes.Clone(payload), Binary: binary}
-	switch err := f.deps.Log.Append([]*log.Entry{e}, ignoreLoss); {
-	case err == nil:
-		return 0, ""
-	case errors.Is(err, log.ErrClosed):
-		return frame.CloseGoingAway, errDraining.Message
-	default:
-		return frame.CloseTryAgainLater, errLogFull.Message
+	if err := f.deps.Log.Append([]*log.Entry{e}, ignoreLoss); err != nil {
+		refusal := appendRefusal(err)
+		return refusal.closeCode(), refusal.Message
 	}
+	return 0, ""
 }
 
 // ignoreLoss: a raw WebSocket has no word for a message that was accepted and

@@ -254,6 +254,8 @@ func TestMessagePublishesWhatAWebSocketSends(t *testing.T) {
 	check(&fakeClient{}, 4403)
 	h.log.full = true
 	check(one, 1013)
-	h.log.full, h.log.closed = false, true
+	h.log.full, h.log.broken = false, true
+	check(one, 1013)
+	h.log.broken, h.log.closed = false, true
 	check(one, 1001)
 }
