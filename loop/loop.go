@@ -140,8 +140,14 @@ func (l *Loop) run() error {
 	return err
 }
 
-// release closes the loop's own descriptors.
+// release closes the loop's own descriptors. Workers and the log may live
+// longer than the loop: from now on they ring at no door, whose number may be
+// another file's.
 func (l *Loop) release() {
+	l.armed.Store(1)
+	l.door.Lock()
+	l.rung = true
+	l.door.Unlock()
 	unix.Close(l.yield)
 	unix.Close(l.timer)
 	l.poller.Close()

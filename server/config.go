@@ -12,6 +12,7 @@ import (
 
 	"peal/loop"
 	"peal/server/hub"
+	"peal/server/log/file"
 )
 
 // Config is what an operator can set.
@@ -46,6 +47,11 @@ type Config struct {
 	Loop loop.Config // loops, connections, timeouts; Loops defaults to GOMAXPROCS here
 	Hub  hub.Config  // history
 
+	// Engine keeps the log: "memory", the default, which a restart empties, or
+	// "file:DIR". File is for the second; the rooms below give its defaults.
+	Engine string
+	File   file.Config
+
 	Log *slog.Logger // default slog.Default()
 }
 
@@ -79,6 +85,11 @@ func (c Config) WithDefaults() Config {
 	c.Loop.Log = c.Log
 	c.Loop = c.Loop.WithDefaults()
 	c.Hub = c.Hub.WithDefaults()
+	if c.Engine == "" {
+		c.Engine = engineMemory
+	}
+	c.File.Log = c.Log
+	c.File = c.File.WithDefaults()
 	return c
 }
 
@@ -104,7 +115,7 @@ func (c Config) Validate() error {
 	if l := c.Loop.WithDefaults(); l.InputBytes < l.MessageBytes {
 		errs = append(errs, fmt.Errorf("config: input of %d B for a loop, message of %d B: the first must be at least the second, or no such message ever arrives", l.InputBytes, l.MessageBytes))
 	}
-	errs = append(errs, c.Hub.Validate())
+	errs = append(errs, c.Hub.Validate(), c.validateLog())
 	return errors.Join(errs...)
 }
 

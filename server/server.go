@@ -19,7 +19,6 @@ import (
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/log"
-	"peal/server/log/memory"
 )
 
 // Server is one Peal server.
@@ -44,19 +43,34 @@ func (d *door) wake()                           { d.loops.Wake() }
 
 // New builds the server and opens its listeners; from then on clients can
 // connect, and wait until Run.
-func New(c Config) (*Server, error) {
+func New(c Config) (_ *Server, err error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	c = c.WithDefaults()
-	r, err := ring.New(c.RingSlots, c.RingBytes, 0)
+	stored, err := openFile(c)
+	if err != nil {
+		return nil, err
+	}
+	head := uint64(0)
+	if stored != nil {
+		head = stored.Head()
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, stored.Close())
+			}
+		}()
+	}
+	r, err := ring.New(c.RingSlots, c.RingBytes, head)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{config: c}
 	d := &door{}
 	s.hub = hub.New(c.Hub, r, d.wake, time.Now)
-	s.log = memory.New(s.hub, time.Now)
+	if err := s.startLog(stored); err != nil {
+		return nil, err
+	}
 	s.workers = httpapi.NewWorkers(c.Workers, c.WorkerQueue)
 	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, MessageLimit: c.Loop.MessageBytes}
 	if c.Open {
@@ -164,7 +178,7 @@ func (s *Server) Run(ctx context.Context) error {
 			s.hub.Sweep(now)
 		case err := <-failed:
 			s.config.Log.Error("an event loop ended", "error", err)
-			return err
+			return errors.Join(err, s.log.Close())
 		case <-ctx.Done():
 			return s.drain()
 		}

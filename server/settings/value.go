@@ -129,7 +129,9 @@ func (s Setting) set(c *server.Config, values []string) error {
 	}
 	switch f := field.(type) {
 	case *time.Duration:
-		*f = time.Duration(n)
+		if *f = time.Duration(n); n == 0 && s.off {
+			*f = -1
+		}
 	case *int:
 		if *f = int(n); n == 0 && s.off {
 			*f = -1
@@ -156,7 +158,7 @@ func (s Setting) text(c *server.Config) string {
 	case *bool:
 		return strconv.FormatBool(*f)
 	case *time.Duration:
-		return formatDuration(*f)
+		return formatDuration(max(0, *f))
 	case *int:
 		return s.format(int64(max(0, *f)))
 	default:

@@ -27,13 +27,8 @@ const (
 	DefaultQueueBytes    = 32 << 20
 )
 
-// Config is what Open needs to know. Its zero value, but for Dir, is the
-// documented default.
+// Config is what Open needs to know. Its zero value is the documented default.
 type Config struct {
-	// Dir is the directory of the log; it is made if it does not exist. One
-	// process at a time can use it.
-	Dir string
-
 	// Fsync is one of the policies; default interval.
 	Fsync string
 

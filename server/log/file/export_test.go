@@ -25,7 +25,7 @@ const (
 
 // OpenOn is Open on another directory than the disk's.
 func OpenOn(config Config, fs Files, now func() time.Time) (*Log, error) {
-	return open(config, fs, now)
+	return open("dir", config, fs, now)
 }
 
 // ForgeMarker leaves the clean marker that fits to what is in fs, though

@@ -13,6 +13,7 @@ import (
 // Log is the file engine. It implements log.Log between Start and Close.
 type Log struct {
 	// Fixed at Open.
+	dir          string // for what is said about it
 	config       Config
 	files        files
 	now          func() time.Time

@@ -11,21 +11,22 @@ import (
 	"peal/server/log"
 )
 
-// Open takes the directory and finds out where its log stands: Epoch, Head and
-// Oldest are valid then. It changes no file. Start must follow, or Close.
+// Open takes the directory, which it makes if there is none, and finds out where
+// its log stands: Epoch, Head and Oldest are valid then. It changes no file.
+// Start must follow, or Close.
 //
 // The errors say what to do: another process has the directory, the format is
 // of another version, or the log is damaged (a *DamageError is among them). now
 // is the clock, time.Now outside tests.
-func Open(config Config, now func() time.Time) (*Log, error) {
-	d, err := newDisk(config.Dir)
+func Open(dir string, config Config, now func() time.Time) (*Log, error) {
+	d, err := newDisk(dir)
 	if err != nil {
-		return nil, fmt.Errorf("log: make the directory %s: %w", config.Dir, err)
+		return nil, fmt.Errorf("log: make the directory %s: %w", dir, err)
 	}
-	return open(config, d, now)
+	return open(dir, config, d, now)
 }
 
-func open(config Config, fs files, now func() time.Time) (*Log, error) {
+func open(dir string, config Config, fs files, now func() time.Time) (*Log, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
@@ -33,11 +34,12 @@ func open(config Config, fs files, now func() time.Time) (*Log, error) {
 	release, err := fs.Lock()
 	switch {
 	case errors.Is(err, errLocked):
-		return nil, fmt.Errorf("log: the directory %s: %w; one server can have it: stop the other, or give this one another directory", config.Dir, err)
+		return nil, fmt.Errorf("log: the directory %s: %w; one server can have it: stop the other, or give this one another directory", dir, err)
 	case err != nil:
-		return nil, fmt.Errorf("log: lock the directory %s: %w", config.Dir, err)
+		return nil, fmt.Errorf("log: lock the directory %s: %w", dir, err)
 	}
 	l := &Log{
+		dir:     dir,
 		config:  config,
 		files:   fs,
 		now:     now,
@@ -60,7 +62,7 @@ func withAdvice(err error) error {
 
 // find sets where the log stands: epoch, predecessors, oldest, head.
 func (l *Log) find() error {
-	found, err := readSegments(l.files, l.config.Dir)
+	found, err := readSegments(l.files, l.dir)
 	if err != nil {
 		return err
 	}
@@ -147,7 +149,7 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 	}
 	active, err := l.create(behind)
 	if err != nil {
-		return fmt.Errorf("log: begin a segment in %s: %w", l.config.Dir, err)
+		return fmt.Errorf("log: begin a segment in %s: %w", l.dir, err)
 	}
 	l.adopt(active)
 	l.retain()
@@ -190,7 +192,7 @@ func (l *Log) replay(restore func(batch []*log.Entry)) error {
 // record that is only in the page cache must not be shown before it is.
 func (l *Log) repair() error {
 	if err := l.removeTemporary(); err != nil {
-		return fmt.Errorf("log: tidy up %s: %w", l.config.Dir, err)
+		return fmt.Errorf("log: tidy up %s: %w", l.dir, err)
 	}
 	if n := len(l.found); n > 0 {
 		last := l.found[n-1]
@@ -203,7 +205,7 @@ func (l *Log) repair() error {
 		last.size = last.end
 	}
 	if err := removeMarker(l.files); err != nil {
-		return fmt.Errorf("log: remove %s: %w", filepath.Join(l.config.Dir, markerName), err)
+		return fmt.Errorf("log: remove %s: %w", filepath.Join(l.dir, markerName), err)
 	}
 	return nil
 }

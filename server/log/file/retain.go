@@ -44,7 +44,7 @@ func (l *Log) retain() {
 			err = l.files.SyncDir()
 		}
 		if err != nil {
-			l.config.Log.Warn("an old segment of the log could not be removed", "file", filepath.Join(l.config.Dir, p.name), "error", err)
+			l.config.Log.Warn("an old segment of the log could not be removed", "file", filepath.Join(l.dir, p.name), "error", err)
 			return
 		}
 		l.segments = l.segments[1:]

@@ -137,7 +137,7 @@ func (l *Log) fail(batches []accepted, cause error) {
 	l.mu.Unlock()
 	l.retryAt = l.now().Add(retryEvery)
 	if !again {
-		l.config.Log.Error("the log cannot be written: publishing is refused until it can", "directory", l.config.Dir, "error", cause, "batches lost", len(batches)+len(queued))
+		l.config.Log.Error("the log cannot be written: publishing is refused until it can", "directory", l.dir, "error", cause, "batches lost", len(batches)+len(queued))
 	}
 	for _, group := range [][]accepted{batches, queued} {
 		for _, a := range group {
@@ -204,7 +204,7 @@ func (l *Log) retry(now time.Time) {
 	l.mu.Lock()
 	l.failure = nil
 	l.mu.Unlock()
-	l.config.Log.Info("the log can be written again", "directory", l.config.Dir)
+	l.config.Log.Info("the log can be written again", "directory", l.dir)
 }
 
 // finish ends the writer. The clean marker says that whatever was shown is on
@@ -222,7 +222,7 @@ func (l *Log) finish() error {
 	}
 	m := marker{l.epoch, a.last, a.name, a.size}
 	if err := m.write(l.files); err != nil {
-		return fmt.Errorf("log: leave the clean marker in %s: %w", l.config.Dir, err)
+		return fmt.Errorf("log: leave the clean marker in %s: %w", l.dir, err)
 	}
 	return nil
 }
