@@ -45,3 +45,6 @@ func ForgeMarker(fs Files) error {
 	}
 	return marker{last.header.epoch, last.last, last.name, last.end}.write(fs)
 }
+
+// ReadOn is Read on another directory than the disk's.
+func ReadOn(fs Files) (Report, error) { return read(fs, "dir") }

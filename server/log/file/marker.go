@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"strings"
 
 	"peal/server/log"
 )
@@ -26,15 +27,28 @@ func (m marker) text() string {
 	return fmt.Sprintf("%s, checksum %08x\n", line, crc32.Checksum([]byte(line), castagnoli))
 }
 
-// isThere reports whether the marker in the directory is m.
-func (m marker) isThere(fs files) bool {
+// readMarker returns the marker in the directory, the zero one if there is none
+// that can be read: then the stop was not a good one.
+func readMarker(fs files) (m marker) {
 	r, err := fs.Open(markerName)
 	if err != nil {
-		return false
+		return marker{}
 	}
 	defer r.Close()
 	b, err := io.ReadAll(io.LimitReader(r, 1<<10))
-	return err == nil && string(b) == m.text()
+	if err != nil {
+		return marker{}
+	}
+	var epoch string
+	_, err = fmt.Sscanf(string(b), "peal log 1, closed: epoch %s sequence %d, %s with %d bytes", &epoch, &m.head, &m.segment, &m.bytes)
+	if err != nil {
+		return marker{}
+	}
+	c, err := log.ParseCursor(strings.TrimSuffix(epoch, ",") + "-0")
+	if m.epoch = c.Epoch; err != nil || m.text() != string(b) {
+		return marker{} // not as it was written, checksum and all
+	}
+	return m
 }
 
 // write makes m durable, as a whole or not at all.

@@ -76,18 +76,17 @@ func (l *Log) find() error {
 	if err != nil {
 		return err
 	}
-	l.clean = marker{last.header.epoch, last.last, last.name, last.size}.isThere(l.files)
+	closed := readMarker(l.files)
 	if damage != nil {
-		// Torn is what ends with something that is no record. With a record behind
-		// it, bytes have changed that were good before.
-		behind, err := last.recordBehind(l.files, damage.Offset)
+		torn, err := last.isTorn(l.files, damage.Offset, closed)
 		if err != nil {
 			return err
 		}
-		if behind {
+		if !torn {
 			return damage
 		}
 	}
+	l.clean = closed == marker{last.header.epoch, last.last, last.name, last.end}
 	l.head.Store(last.last)
 	l.next = last.last + 1
 	l.oldest = afterHoles(found)

@@ -13,7 +13,7 @@ var seedFlag = flag.Uint64("seed", 0, "replay the run of this seed")
 // sequence is reused within an epoch, and a cursor resolves if and only if all
 // up to it was recovered.
 func TestLivesOfALog(t *testing.T) {
-	seeds := uint64(400)
+	seeds := uint64(250)
 	if testing.Short() {
 		seeds = 100
 	}

@@ -188,6 +188,18 @@ func readRecord(in *bufio.Reader, buffer []byte, mark uint32) (record []byte, er
 	return record, nil
 }
 
+// isTorn reports whether the end of the last segment, which from offset on has
+// no record, looks like what a stop in mid-write leaves. It does not if there
+// is a record behind offset, or if the segment had that size when it was closed
+// well: then bytes have changed that were good before.
+func (s *segment) isTorn(fs files, offset int64, closed marker) (bool, error) {
+	if closed.segment == s.name && closed.bytes == s.size {
+		return false, nil
+	}
+	behind, err := s.recordBehind(fs, offset)
+	return !behind, err
+}
+
 // recordBehind reports whether a whole record lies anywhere behind offset.
 func (s *segment) recordBehind(fs files, offset int64) (found bool, err error) {
 	r, err := fs.Open(s.name)
