@@ -222,7 +222,8 @@ func (r *replyPending) finish(err error) {
 
 func (r *replyPending) appendReply(dst []byte) []byte {
 	if r.err != nil {
-		return wsproto.AppendError(dst, r.id, errLost.Code, errLost.Message)
+		e := lossRefusal(r.err)
+		return wsproto.AppendError(dst, r.id, e.Code, e.Message)
 	}
 	return wsproto.AppendReply(dst, r.id, log.Cursor{Epoch: r.epoch, Sequence: r.batch[len(r.batch)-1].Sequence})
 }

@@ -154,7 +154,7 @@ func TestCommandErrorsSayWhatToChange(t *testing.T) {
 		t.Errorf("subscribed all the same: %v", c.subscribed)
 	}
 	h.log.full = true
-	check(`{"id":1,"command":"publish","data":"x"}`, "1", "log_full")
+	check(`{"id":1,"command":"publish","data":"x"}`, "1", "overloaded")
 	if code, _ := h.front.Message(c, true, []byte(`{"id":1,"command":"ping"}`)); code != 0 || !strings.Contains(string(c.written), "bad_command") {
 		t.Errorf("a binary frame: %d %q", code, c.written)
 	}
