@@ -1,0 +1,92 @@
+package rules
+
+import (
+	"fmt"
+	"time"
+)
+
+// Rule is what holds for the channels that it matches. In a rule as it is
+// written a zero means: as the server's settings say. In a Rule of a Table
+// nothing is left open.
+type Rule struct {
+	// Match is the pattern, 1 to 200 bytes of printable UTF-8.
+	Match string
+
+	// HistoryMessages, HistoryBytes and HistoryAge limit what is retained of
+	// each channel, as hub.Limits do: negative messages are no history, bytes are
+	// those that log.Entry.Size counts.
+	HistoryMessages int
+	HistoryBytes    int
+	HistoryAge      time.Duration
+
+	// Slow is what becomes of subscribers that cannot keep up. Default Resume.
+	Slow Policy
+
+	// ClientPublish says whether clients may publish by WebSocket. Publishing by
+	// HTTP is the backend's and always allowed. Default Yes.
+	ClientPublish Choice
+
+	// MessageBytes is the size of one message's data. Never more than the
+	// server's own limit.
+	MessageBytes int
+
+	// MaxSubscribers is how many subscribers a channel may have. It is looked at
+	// before somebody subscribes, so that loops in which this happens at the same
+	// moment may exceed it by a few. Default 0: no limit.
+	MaxSubscribers int
+}
+
+// over returns r with what it leaves open filled in from d.
+func (r Rule) over(d Rule) Rule {
+	number := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	number(&r.HistoryMessages, d.HistoryMessages)
+	number(&r.HistoryBytes, d.HistoryBytes)
+	number(&r.MessageBytes, d.MessageBytes)
+	number(&r.MaxSubscribers, d.MaxSubscribers)
+	if r.HistoryAge == 0 {
+		r.HistoryAge = d.HistoryAge
+	}
+	if r.Slow == 0 {
+		r.Slow = d.Slow
+	}
+	if r.ClientPublish == 0 {
+		r.ClientPublish = d.ClientPublish
+	}
+	return r
+}
+
+// Policy is what becomes of a subscriber that cannot keep up. 0 is none yet.
+type Policy uint8
+
+const (
+	Resume     Policy = 1 + iota // it catches up from history, and is told of a gap
+	Latest                       // it is sent the newest message and told how many were skipped
+	Disconnect                   // it is closed
+)
+
+var policyNames = [...]string{Resume: "resume", Latest: "latest", Disconnect: "disconnect"}
+
+// String is the policy as it is written, "" for none.
+func (p Policy) String() string { return policyNames[p] }
+
+// ParsePolicy reads what String writes.
+func ParsePolicy(text string) (Policy, error) {
+	for p := Resume; p <= Disconnect; p++ {
+		if p.String() == text {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("must be %s, %s or %s", Resume, Latest, Disconnect)
+}
+
+// Choice is yes, no, or 0 for what is left open.
+type Choice uint8
+
+const (
+	Yes Choice = 1 + iota
+	No
+)

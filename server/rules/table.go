@@ -1,0 +1,49 @@
+package rules
+
+// Most is the number of rules in a Table beside the last: a channel whose name
+// was not seen before is compared with each.
+const Most = 1000
+
+// Table is rules in their order. The zero Table is none: see New.
+type Table struct {
+	rules    []Rule    // the last is what the server's settings say
+	patterns []pattern // of all rules but the last
+}
+
+// New returns the table of rules, which must be valid, and of standard, the
+// rule for all other channels. What they leave open they have from standard;
+// what standard leaves open has the defaults of Rule, and no limit.
+func New(rules []Rule, standard Rule) *Table {
+	standard = standard.over(Rule{Slow: Resume, ClientPublish: Yes})
+	standard.Match = "*"
+	t := &Table{}
+	for _, r := range rules {
+		t.rules = append(t.rules, r.over(standard))
+		t.patterns = append(t.patterns, compile(r.Match))
+	}
+	t.rules = append(t.rules, standard)
+	return t
+}
+
+// Index is the place of the channel's rule, for At. It takes a few nanoseconds
+// for each rule: remember it where a channel is asked for often.
+func (t *Table) Index(channel string) int {
+	for i := range t.patterns {
+		if t.patterns[i].match(channel) {
+			return i
+		}
+	}
+	return len(t.patterns)
+}
+
+// At is the rule at that place, from 0 to Len-1. Nobody may change it.
+func (t *Table) At(index int) *Rule { return &t.rules[index] }
+
+// Len is the number of rules, the last included.
+func (t *Table) Len() int { return len(t.rules) }
+
+// For is the rule of the channel. Nobody may change it.
+func (t *Table) For(channel string) *Rule { return t.At(t.Index(channel)) }
+
+// Slow is what becomes of slow subscribers of the channel.
+func (t *Table) Slow(channel string) Policy { return t.For(channel).Slow }
