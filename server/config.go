@@ -13,6 +13,7 @@ import (
 	"peal/loop"
 	"peal/server/hub"
 	"peal/server/log/file"
+	"peal/server/rules"
 )
 
 // Config is what an operator can set.
@@ -51,6 +52,10 @@ type Config struct {
 	// "file:DIR". File is for the second; the rooms below give its defaults.
 	Engine string
 	File   file.Config
+
+	// Channels are rules for channels by name: the first that matches holds, and
+	// what it leaves open is as for all other channels. Default none.
+	Channels []rules.Rule
 
 	Log *slog.Logger // default slog.Default()
 }
@@ -115,7 +120,7 @@ func (c Config) Validate() error {
 	if l := c.Loop.WithDefaults(); l.InputBytes < l.MessageBytes {
 		errs = append(errs, fmt.Errorf("config: input of %d B for a loop, message of %d B: the first must be at least the second, or no such message ever arrives", l.InputBytes, l.MessageBytes))
 	}
-	errs = append(errs, c.Hub.Validate(), c.validateLog())
+	errs = append(errs, c.Hub.Validate(), rules.Validate(c.Channels, c.Loop.WithDefaults().MessageBytes), c.validateLog())
 	return errors.Join(errs...)
 }
 

@@ -27,7 +27,8 @@ func newServe() *cobra.Command {
 		Short: "Start the server",
 		Long: `Starts the server. Nothing has to be set. Flags win over the environment (--drain
 is PEAL_DRAIN there), the environment over the file that --config names (where it
-is a line "drain: 10s"), and the file over the defaults.`,
+is a line "drain: 10s"), and the file over the defaults. Rules for single channels
+stand in the file only, under "channels:"; see docs/configuration.md.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := settings.Load(settings.Input{Flags: flags, Environment: os.Environ(), File: file})

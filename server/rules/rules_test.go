@@ -155,7 +155,7 @@ func TestValidateSaysAllAtOnce(t *testing.T) {
 		`rule 2, "ab": can never match: rule 1, "a*", has all its channels`,
 		`rule 2, "ab": history of 5 B: must be at least 512 B`,
 		`rule 2, "ab": history age 1µs: must be at least 1ms`,
-		`rule 3, "": a pattern is 1 to 200 bytes`,
+		`rule 3, "": has no pattern`,
 		`rule 4, "x\x01": a pattern is`,
 		`rule 4, "x\x01": messages of 2000 B: must be at most message-bytes, which is 1000 B`,
 		`rule 5, "` + strings.Repeat("n", 201) + `": a pattern is`,

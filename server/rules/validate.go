@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -36,13 +37,14 @@ func Validate(rules []Rule, messageBytes int) error {
 		fault := func(format string, args ...any) {
 			faults = append(faults, &Fault{i, r.Match, fmt.Sprintf(format, args...)})
 		}
-		if !isPattern(r.Match) {
+		switch {
+		case r.Match == "":
+			fault("has no pattern: say which channels it is for")
+		case !isPattern(r.Match):
 			fault("a pattern is 1 to %d bytes of printable UTF-8, in which * stands for any characters", maxPattern)
-		}
-		for k := range earlier {
-			if earlier[k].covers(r.Match) {
+		default:
+			if k := slices.IndexFunc(earlier, func(p pattern) bool { return p.covers(r.Match) }); k >= 0 {
 				fault("can never match: rule %d, %q, has all its channels; move this one before it, or remove it", k+1, rules[k].Match)
-				break
 			}
 		}
 		earlier = append(earlier, compile(r.Match))

@@ -8,6 +8,8 @@
 //   - Input: the places a value can come from; flags win over the environment,
 //     the environment over the file, the file over the default.
 //   - Settings: what Load made of them, and where each value came from.
+//   - the rules for channels: a list of mappings, in the file only, whose keys
+//     are Settings of their own.
 //   - Fault: one mistake. Load reports all of them at once.
 //
 // What the names of a setting are follows from the first: history-age is the

@@ -30,6 +30,36 @@ Sizes are written ` + "`64KiB`, `1MiB`, `2GiB`" + ` or in bytes, durations ` + "
 says whether a configuration is good and ends. Unknown names and impossible values are refused, all at once, with exit code 2.
 `
 
+// example is what the document shows of rules; a test reads it.
+const example = `message-bytes: 32KiB
+channels:
+  - match: "prices.*"
+    history-messages: 1
+    slow: latest
+    client-publish: false
+  - match: "chat.*"
+    history-age: 24h
+    message-bytes: 4KiB
+    max-subscribers: 5000
+`
+
+const ruleIntro = `
+## Channel rules
+
+What holds for some channels only. The first rule whose ` + "`match`" + ` fits a channel's name is the channel's; what it leaves out is as
+the settings above say, and so is all of a channel that no rule fits. Rules are not added up. They stand in the file only, under
+` + "`channels`" + `: there is no flag and no variable for them.
+
+` + "```yaml\n" + example + "```" + `
+
+In ` + "`match`, `*`" + ` stands for any characters, also none and also ` + "`.` and `/`" + `; nothing else is special. Put it in quotes: YAML has its own
+use for a leading ` + "`*`" + `. There are at most 1,000 rules. A rule that can never match, because an earlier one has all its
+channels, is refused.
+
+| Key | Kind | Default | Range | What it is |
+| --- | --- | --- | --- | --- |
+`
+
 // document is docs/configuration.md.
 func document() string {
 	var b strings.Builder
@@ -43,6 +73,10 @@ func document() string {
 		for _, s := range g.Settings {
 			fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s | %s |\n", s.Name, s.Variable(), s.Kind(), s.DefaultText(), s.Range(), s.Help)
 		}
+	}
+	b.WriteString(ruleIntro)
+	for _, s := range settings.RuleSettings() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.Name, s.Kind(), s.DefaultText(), s.Range(), s.Help)
 	}
 	return b.String()
 }

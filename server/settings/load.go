@@ -68,7 +68,9 @@ func Load(in Input) (*Settings, error) {
 		}
 	}
 	if err := l.Config.Validate(); err != nil {
-		l.faults = append(l.faults, parts(err)...)
+		for _, part := range parts(err) {
+			l.faults = append(l.faults, l.located(part))
+		}
 	}
 	if len(l.faults) > 0 {
 		return nil, l.faults
@@ -106,6 +108,7 @@ type loader struct {
 	Settings
 	byName map[string]Setting
 	names  []string
+	ruleAt []string // where each rule for channels begins: "peal.yaml, line 3"
 	faults Faults
 }
 
@@ -134,6 +137,8 @@ func (l *loader) readEnvironment(environment []string) {
 		variable, value, _ := strings.Cut(entry, "=")
 		name, ok := names[variable]
 		switch {
+		case variable == rulesVariable:
+			l.fault(variable, "rules for channels are set in the configuration file only, under %s:", RulesKey)
 		case !strings.HasPrefix(variable, EnvironmentPrefix) || foreign(variable) && !ok:
 		case !ok:
 			l.fault(variable, "%s", meant(variable, known))
@@ -165,7 +170,7 @@ func (l *loader) readFile(path string) {
 	if err := d.Decode(&document); errors.Is(err, io.EOF) {
 		return // empty, or nothing but comments
 	} else if err != nil {
-		l.fault(path, "%v", err)
+		l.fault(path, "%v%s", err, quoteHint(err))
 		return
 	}
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
@@ -176,32 +181,50 @@ func (l *loader) readFile(path string) {
 		l.fault(path, "must be lines of the form name: value, as in drain: 10s")
 		return
 	}
+	l.mapping(root, path, append([]string{RulesKey}, l.names...), func(key, value *yaml.Node, source, where string) {
+		if key.Value == RulesKey {
+			l.readRules(value, path, source, where)
+			return
+		}
+		s := l.byName[key.Value]
+		if values, ok := l.values(s, value, where); ok {
+			l.set(s.Name, source, where, values)
+		}
+	})
+}
+
+// mapping calls take for each key of n that is known and was not there before.
+// source is its place in the file, where the same with its name.
+func (l *loader) mapping(n *yaml.Node, path string, known []string, take func(key, value *yaml.Node, source, where string)) {
 	seen := map[string]int{}
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		key, value := root.Content[i], root.Content[i+1]
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
 		source := fmt.Sprintf("%s, line %d", path, key.Line)
 		where := source + ": " + key.Value
-		s, ok := l.byName[key.Value]
-		if !ok {
-			l.fault(where, "%s", meant(key.Value, l.names))
-			continue
-		}
-		if first := seen[s.Name]; first != 0 {
+		switch first := seen[key.Value]; {
+		case !slices.Contains(known, key.Value):
+			l.fault(where, "%s", meant(key.Value, known))
+		case first != 0:
 			l.fault(where, "is set in line %d already: remove one of the two", first)
-			continue
+		default:
+			seen[key.Value] = key.Line
+			take(key, value, source, where)
 		}
-		seen[s.Name] = key.Line
-		values, err := scalars(value)
-		if err != nil {
-			l.fault(where, "%v", err)
-			continue
-		}
-		if value.Kind != yaml.ScalarNode && s.Kind() != "list" {
-			l.fault(where, "takes one value, not a list")
-			continue
-		}
-		l.set(s.Name, source, where, values)
 	}
+}
+
+// values are the values of n, if it has what the setting takes.
+func (l *loader) values(s Setting, n *yaml.Node, where string) (values []string, ok bool) {
+	values, err := scalars(n)
+	if err != nil {
+		l.fault(where, "%v", err)
+		return nil, false
+	}
+	if n.Kind != yaml.ScalarNode && s.Kind() != "list" {
+		l.fault(where, "takes one value, not a list")
+		return nil, false
+	}
+	return values, true
 }
 
 // scalars are the values of a scalar or of a list of scalars.

@@ -27,5 +27,6 @@ func (s *Settings) YAML() string {
 			fmt.Fprintf(&b, "\n%s: %s # %s\n\n", row.Name, row.text(&effective), from)
 		}
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	s.appendRules(&b)
+	return b.String()
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"peal/server"
+	"peal/server/rules"
 )
 
 // Setting is one thing an operator can set.
@@ -27,7 +28,7 @@ type Setting struct {
 	off  bool // 0 means none, which the field writes as -1
 
 	// field is the place in c: *int, *bool, *string, *time.Duration, *[]int or
-	// *[]string.
+	// *[]string; of a rule also *rules.Policy or *rules.Choice.
 	field func(c *server.Config) any
 }
 
@@ -54,11 +55,13 @@ func (s Setting) Variable() string {
 	return EnvironmentPrefix + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
 }
 
-// Kind names what a value is: switch, number, size, duration, text or list.
+// Kind names what a value is: switch, number, size, duration, text, list or policy.
 func (s Setting) Kind() string {
 	switch s.field(new(server.Config)).(type) {
-	case *bool:
+	case *bool, *rules.Choice:
 		return "switch"
+	case *rules.Policy:
+		return "policy"
 	case *time.Duration:
 		return "duration"
 	case *[]int, *[]string:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"peal/server"
+	"peal/server/rules"
 	"peal/server/settings"
 )
 
@@ -62,10 +63,26 @@ func TestEveryFieldOfTheConfigHasOneSetting(t *testing.T) {
 		}
 		rows[p] = s.Name
 	}
-	leaves(reflect.ValueOf(&c).Elem(), "Config", func(path string, v reflect.Value) {
+	// A rule's keys set the fields of the last rule.
+	c.Channels = make([]rules.Rule, 2)
+	for _, s := range settings.RuleSettings() {
+		p := s.Field(&c)
+		if other := rows[p]; other != "" {
+			t.Errorf("%s and %s set the same field", other, s.Name)
+		}
+		rows[p] = s.Name
+	}
+	check := func(path string, v reflect.Value) {
 		if rows[v.Addr().Interface()] == "" {
 			t.Errorf("%s has no setting", path)
 		}
+	}
+	leaves(reflect.ValueOf(&c).Elem(), "Config", func(path string, v reflect.Value) {
+		if path == "Config.Channels" {
+			leaves(v.Index(1), path, check)
+			return
+		}
+		check(path, v)
 	})
 }
 

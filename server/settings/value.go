@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"peal/server"
+	"peal/server/rules"
 )
 
 var units = []struct {
@@ -89,6 +90,13 @@ func (s Setting) parse(text string) (n int64, err error) {
 	return n, nil
 }
 
+func parseSwitch(text string) (on bool, err error) {
+	if on, err = strconv.ParseBool(text); err != nil {
+		err = errors.New("must be true or false")
+	}
+	return on, err
+}
+
 // set parses values and puts them into c. All but lists take one value.
 func (s Setting) set(c *server.Config, values []string) error {
 	field := s.field(c)
@@ -116,14 +124,32 @@ func (s Setting) set(c *server.Config, values []string) error {
 		*f = values[0]
 		return nil
 	case *bool:
-		on, err := strconv.ParseBool(values[0])
-		if err != nil {
-			return errors.New("must be true or false")
+		on, err := parseSwitch(values[0])
+		if err == nil {
+			*f = on
 		}
-		*f = on
-		return nil
+		return err
 	}
-	n, err := s.parse(values[0])
+	return s.setScalar(field, values[0])
+}
+
+// setScalar parses the one value of a rule's word, or a number, size or duration.
+func (s Setting) setScalar(field any, value string) (err error) {
+	switch f := field.(type) {
+	case *rules.Policy:
+		*f, err = rules.ParsePolicy(value)
+		return err
+	case *rules.Choice:
+		on, err := parseSwitch(value)
+		if err == nil {
+			*f = rules.No
+			if on {
+				*f = rules.Yes
+			}
+		}
+		return err
+	}
+	n, err := s.parse(value)
 	if err != nil {
 		return err
 	}
@@ -157,6 +183,10 @@ func (s Setting) text(c *server.Config) string {
 		return strconv.Quote(*f)
 	case *bool:
 		return strconv.FormatBool(*f)
+	case *rules.Policy:
+		return f.String()
+	case *rules.Choice:
+		return strconv.FormatBool(*f == rules.Yes)
 	case *time.Duration:
 		return formatDuration(max(0, *f))
 	case *int:

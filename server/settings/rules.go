@@ -1,0 +1,128 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"peal/server"
+	"peal/server/rules"
+)
+
+// RulesKey is the key of the file under which the rules for channels are. They
+// are a list of mappings, so there is neither a flag nor a variable for them.
+const RulesKey = "channels"
+
+const rulesVariable = EnvironmentPrefix + "CHANNELS"
+
+// RulesHelp says what rules are for.
+const RulesHelp = "rules for channels by name: the first whose match fits holds; what it leaves out is as the settings say; at most 1000"
+
+// RuleSettings are the keys of one rule. Their place is in the last of
+// Config.Channels.
+func RuleSettings() []Setting {
+	const inherited = "that of all channels"
+	return []Setting{
+		{Name: "match", Help: "channels the rule is for; * stands for any characters, also none, and nothing else is special", Default: "none: must be set",
+			field: ofRule(func(r *rules.Rule) any { return &r.Match })},
+		{Name: "history-messages", Help: "messages kept of one channel, 0 for no history", off: true, Max: many, Default: inherited,
+			field: ofRule(func(r *rules.Rule) any { return &r.HistoryMessages })},
+		{Name: "history-bytes", Help: "bytes kept of one channel; a larger message is delivered and not kept", size: true, Min: 1 << 10, Max: maxSize, Default: inherited,
+			field: ofRule(func(r *rules.Rule) any { return &r.HistoryBytes })},
+		{Name: "history-age", Help: "how long a message is kept", Min: 1e6, Max: 365 * maxTime, Default: inherited,
+			field: ofRule(func(r *rules.Rule) any { return &r.HistoryAge })},
+		{Name: "slow", Help: "what becomes of subscribers that cannot keep up: resume (they catch up from history, and are told of a gap), latest (the newest message only, with the number skipped), disconnect (close 1013)", Default: "resume",
+			field: ofRule(func(r *rules.Rule) any { return &r.Slow })},
+		{Name: "client-publish", Help: "whether WebSocket clients may publish, else close 4403; publishing over HTTP is the backend's and always allowed", Default: "true",
+			field: ofRule(func(r *rules.Rule) any { return &r.ClientPublish })},
+		{Name: "message-bytes", Help: "one message, beyond it 413 or close 1009; at most message-bytes of all channels", size: true, Min: 1, Max: 1 << 30, Default: inherited,
+			field: ofRule(func(r *rules.Rule) any { return &r.MessageBytes })},
+		{Name: "max-subscribers", Help: "subscribers of one channel, beyond it 429, close 1013, or the end of the event stream; looked at before subscribing, so that those who come at the same moment may exceed it by a few", Min: 1, Max: many, Default: "no limit",
+			field: ofRule(func(r *rules.Rule) any { return &r.MaxSubscribers })},
+	}
+}
+
+// ofRule makes a field of a Config of a field of its last rule; a Config
+// without rules gets one.
+func ofRule(field func(r *rules.Rule) any) func(c *server.Config) any {
+	return func(c *server.Config) any {
+		if len(c.Channels) == 0 {
+			c.Channels = make([]rules.Rule, 1)
+		}
+		return field(&c.Channels[len(c.Channels)-1])
+	}
+}
+
+// readRules reads the list of rules. A rule with faults keeps its place.
+func (l *loader) readRules(list *yaml.Node, path, source, where string) {
+	if list.Kind != yaml.SequenceNode {
+		l.fault(where, `must be a list of rules, as in - match: "news.*"`)
+		return
+	}
+	l.Sources[RulesKey] = source
+	byName, names := map[string]Setting{}, []string{}
+	for _, s := range RuleSettings() {
+		names = append(names, s.Name)
+		byName[s.Name] = s
+	}
+	for _, rule := range list.Content {
+		at := fmt.Sprintf("%s, line %d", path, rule.Line)
+		l.ruleAt = append(l.ruleAt, at)
+		l.Config.Channels = append(l.Config.Channels, rules.Rule{})
+		if rule.Kind != yaml.MappingNode {
+			l.fault(at, `must be lines of the form name: value, as in match: "news.*"`)
+			continue
+		}
+		l.mapping(rule, path, names, func(key, value *yaml.Node, _, where string) {
+			s := byName[key.Value]
+			values, ok := l.values(s, value, where)
+			if !ok {
+				return
+			}
+			if err := s.set(&l.Config, values); err != nil {
+				l.fault(fmt.Sprintf("%s %q", where, strings.Join(values, ",")), "%v", err)
+			}
+		})
+	}
+}
+
+// located gives a fault of a rule its place in the file.
+func (l *loader) located(err error) error {
+	var f *rules.Fault
+	if !errors.As(err, &f) || f.Rule >= len(l.ruleAt) {
+		return err
+	}
+	return Fault{l.ruleAt[f.Rule], f.Error()}
+}
+
+// quoteHint explains what YAML, which takes it for an alias, makes of a pattern
+// that begins with a star.
+func quoteHint(err error) string {
+	if strings.Contains(err.Error(), "expected alphabetic or numeric character") {
+		return `; a value that begins with * needs quotes, as in match: "*.log"`
+	}
+	return ""
+}
+
+// appendRules prints the rules, and of each what it does not leave open.
+func (s *Settings) appendRules(b *strings.Builder) {
+	fmt.Fprintf(b, "# == Channel rules\n\n# %s\n", RulesHelp)
+	if len(s.Config.Channels) == 0 {
+		fmt.Fprintf(b, "%s: [] # default: none\n", RulesKey)
+		return
+	}
+	fmt.Fprintf(b, "%s: # from %s\n", RulesKey, s.Sources[RulesKey])
+	for _, r := range s.Config.Channels {
+		one := server.Config{Channels: []rules.Rule{r}}
+		indent := "  - "
+		for _, row := range RuleSettings() {
+			if !reflect.ValueOf(row.field(&one)).Elem().IsZero() {
+				fmt.Fprintf(b, "%s%s: %s\n", indent, row.Name, row.text(&one))
+				indent = "    "
+			}
+		}
+	}
+}
