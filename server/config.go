@@ -124,6 +124,17 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// table is the rules of c, which has its defaults, with what holds for all
+// other channels.
+func (c Config) table() *rules.Table {
+	return rules.New(c.Channels, rules.Rule{
+		HistoryMessages: c.Hub.Limits.Messages,
+		HistoryBytes:    c.Hub.Limits.Bytes,
+		HistoryAge:      c.Hub.Limits.Age,
+		MessageBytes:    c.Loop.MessageBytes,
+	})
+}
+
 // checkAddress refuses what cannot be listened on, and what others could reach
 // while nothing keeps them out.
 func checkAddress(address string, open bool) error {

@@ -65,6 +65,8 @@ func New(c Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	table := c.table()
+	c.Hub.Rules = table
 	s := &Server{config: c}
 	d := &door{}
 	s.hub = hub.New(c.Hub, r, d.wake, time.Now)

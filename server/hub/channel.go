@@ -11,11 +11,12 @@ type channel struct {
 	// Fixed.
 	name string
 	hash uint64
+	rule uint16 // its place in Hub.rules; beside subscribers it costs nothing
 
 	// Guarded by the shard.
+	subscribers int32
 	discarded   uint64   // highest sequence ever dropped; all that history holds are greater
 	history     *history // nil while nothing is retained; set and cleared under Hub.order too
-	subscribers int32
 }
 
 // shard is the channels whose hash falls into it, and the watermarks of their
@@ -46,13 +47,18 @@ func (h *Hub) watermarkLocked(s *shard, hash uint64) *uint64 {
 	return &s.watermarks[(hash&h.bucketMask)>>h.shardBits]
 }
 
-// openLocked returns the channel. A new one begins with the watermark of its
-// bucket and has its own copy of name.
+// openLocked returns the channel.
 func (h *Hub) openLocked(s *shard, hash uint64, name string) *channel {
 	if c := s.channels[name]; c != nil {
 		return c
 	}
-	c := &channel{name: strings.Clone(name), hash: hash, discarded: *h.watermarkLocked(s, hash)}
+	return h.addLocked(s, hash, name, h.rules.Index(name))
+}
+
+// addLocked makes the channel, which is not there. It begins with the watermark
+// of its bucket and has its own copy of name.
+func (h *Hub) addLocked(s *shard, hash uint64, name string, rule int) *channel {
+	c := &channel{name: strings.Clone(name), hash: hash, rule: uint16(rule), discarded: *h.watermarkLocked(s, hash)}
 	s.channels[c.name] = c
 	s.peak = max(s.peak, len(s.channels))
 	return c

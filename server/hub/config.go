@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"peal/server/log"
+	"peal/server/rules"
 )
 
 // Defaults of Config.
@@ -37,8 +38,12 @@ type Limits struct {
 
 // Config is what New needs to know. Its zero value is the documented default.
 type Config struct {
-	// Limits applies to each channel.
+	// Limits applies to each channel, unless there are Rules.
 	Limits Limits
+
+	// Rules say the limits of each channel. Default: Limits for all. The server
+	// makes them of what the operator set.
+	Rules *rules.Table
 
 	// TotalBytes bounds the histories of all channels; default 256 MiB. Beyond
 	// it the oldest publications of the least recently published channel go; it
@@ -77,4 +82,12 @@ func (c Config) WithDefaults() Config {
 		c.TotalBytes = DefaultTotalBytes
 	}
 	return c
+}
+
+// table is the rules, or Limits as one rule for all.
+func (c Config) table() *rules.Table {
+	if c.Rules != nil {
+		return c.Rules
+	}
+	return rules.New(nil, rules.Rule{HistoryMessages: c.Limits.Messages, HistoryBytes: c.Limits.Bytes, HistoryAge: c.Limits.Age})
 }

@@ -4,7 +4,7 @@
 // Its nouns. The Hub reads the log as its tail: every entry becomes one
 // ring.Message, the same object in the ring and in the history of each of its
 // channels. A channel exists while it has subscribers or history. Its history
-// holds the newest publications within Limits. Its discarded is the highest
+// holds the newest publications within the limits of its rule. Its discarded is the highest
 // sequence ever dropped from it: a reader after an earlier one has a gap, a
 // reader after that or a later one has none. When a channel is forgotten, its
 // discarded is folded into the watermark of its hash bucket, with which every

@@ -20,6 +20,7 @@ type history struct {
 
 	// Guarded by Hub.order.
 	newer, older *history // neighbours in the list of publishing; see order.go
+	published    uint64   // Hub.published of its newest message: who is less was published to earlier
 	channel      *channel // fixed
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"peal/loop/ring"
 	"peal/server/log"
+	"peal/server/rules"
 )
 
 // Ring is where every message goes after its history, in order and without
@@ -26,6 +27,8 @@ type Ring interface {
 type Hub struct {
 	// Fixed.
 	config     Config
+	rules      *rules.Table
+	classes    []uint16 // by rule: the list its histories are in, one for each age
 	ring       Ring
 	wake       func()
 	now        func() time.Time
@@ -41,10 +44,12 @@ type Hub struct {
 	bytes    atomic.Int64 // of all histories; a message counts in each of its channels
 	messages atomic.Int64
 
-	// order guards the list of histories by publishing, and every change from
+	// order guards the lists of histories by publishing, and every change from
 	// no history to some and back. See order.go.
-	order sync.Mutex
-	list  list
+	order     sync.Mutex
+	lists     []list
+	turn      int    // of lists: the next one to be swept
+	published uint64 // counts what was appended to any history
 }
 
 // New returns a hub without channels for a log that begins at its first entry;
@@ -73,6 +78,8 @@ func newHub(config Config, r Ring, wake func(), now func() time.Time, hash func(
 		shardBits:  bits.Len(uint(shards - 1)),
 		bucketMask: uint64(buckets - 1),
 	}
+	h.rules = h.config.table()
+	h.classes, h.lists = classes(h.rules)
 	for i := range h.shards {
 		h.shards[i].channels = make(map[string]*channel)
 		h.shards[i].watermarks = make([]uint64, buckets/shards)

@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"slices"
+	"time"
 
 	"peal/server/hub"
 	"peal/server/log"
@@ -11,7 +12,7 @@ import (
 // everything. It is lazy where the hub is: a channel loses what has expired
 // when it is next looked at or swept.
 type model struct {
-	limits     hub.Limits
+	limits     func(name string) hub.Limits
 	total      int
 	bucket     func(string) uint64
 	now        int64
@@ -94,18 +95,19 @@ func (m *model) append(e *log.Entry) {
 	if e.Kind != log.KindPublication {
 		return
 	}
-	age := m.limits.Age.Milliseconds()
-	if e.TTL > 0 {
-		age = min(age, e.TTL)
-	}
-	k := kept{e.Sequence, e.Size(), e.Time + age}
 	var names []string
 	for _, name := range append([]string{e.Channel}, e.Also...) {
 		if slices.Contains(names, name) {
 			continue
 		}
 		names = append(names, name)
-		if k.size > m.limits.Bytes || k.size > m.total || k.expires <= m.now {
+		limits := m.limits(name)
+		age := limits.Age.Milliseconds()
+		if e.TTL > 0 {
+			age = min(age, e.TTL)
+		}
+		k := kept{e.Sequence, e.Size(), e.Time + age}
+		if limits.Messages < 0 || k.size > limits.Bytes || k.size > m.total || k.expires <= m.now {
 			c := m.open(name)
 			c.kept, c.discarded = nil, e.Sequence
 			m.settle(name)
@@ -117,7 +119,11 @@ func (m *model) append(e *log.Entry) {
 			c.subscribers--
 		}
 		c := m.open(name)
-		for len(c.kept) > 0 && (len(c.kept)+1 > m.limits.Messages || c.bytes()+k.size > m.limits.Bytes) {
+		if e.Sequence <= c.discarded { // its bucket has just refused it for another
+			m.settle(name)
+			continue
+		}
+		for len(c.kept) > 0 && (len(c.kept)+1 > limits.Messages || c.bytes()+k.size > limits.Bytes) {
 			c.drop(1)
 		}
 		c.kept = append(c.kept, k)
@@ -171,11 +177,13 @@ func (m *model) leave(name string) {
 	m.settle(name)
 }
 
+// sweep looks at the channels of each age until one has something left.
 func (m *model) sweep() {
-	for len(m.published) > 0 {
-		name := m.published[0]
-		if c := m.look(name); c != nil && len(c.kept) > 0 {
-			return
+	done := map[time.Duration]bool{}
+	for _, name := range slices.Clone(m.published) {
+		if age := m.limits(name).Age; !done[age] {
+			c := m.look(name)
+			done[age] = c != nil && len(c.kept) > 0
 		}
 	}
 }

@@ -1,12 +1,47 @@
 package hub
 
-import "time"
+import (
+	"time"
 
-// list is the histories by when they were last published to: an intrusive
-// doubly linked list. Every history is in it from the lock hold in which it is
-// created to the one in which its channel loses it. Guarded by Hub.order.
+	"peal/server/rules"
+)
+
+// list is the histories of one age by when they were last published to: an
+// intrusive doubly linked list. As all expire at the same age, this is nearly the
+// order in which they do. Every history is in its list from the lock hold in which
+// it is created to the one in which its channel loses it. Guarded by Hub.order.
 type list struct {
 	newest, oldest *history
+}
+
+// classes makes a list for each age that the rules have, and says for each rule
+// which is its.
+func classes(t *rules.Table) (byRule []uint16, lists []list) {
+	places := map[time.Duration]uint16{}
+	for i := range t.Len() {
+		age := t.At(i).HistoryAge
+		place, ok := places[age]
+		if !ok {
+			place = uint16(len(places))
+			places[age] = place
+		}
+		byRule = append(byRule, place)
+	}
+	return byRule, make([]list, len(places))
+}
+
+// listOf is the list of c's history.
+func (h *Hub) listOf(c *channel) *list { return &h.lists[h.classes[c.rule]] }
+
+// oldestHistory is the one least recently published to, nil if there is none.
+// It takes a step for each age that the rules have.
+func (h *Hub) oldestHistory() (oldest *history) {
+	for i := range h.lists {
+		if past := h.lists[i].oldest; past != nil && (oldest == nil || past.published < oldest.published) {
+			oldest = past
+		}
+	}
+	return oldest
 }
 
 // pushNewest adds h, which is not in the list.
@@ -41,7 +76,7 @@ func (h *Hub) unlinkLocked(s *shard, c *channel) {
 	if c.history == nil || c.history.count > 0 {
 		return
 	}
-	h.list.remove(c.history)
+	h.listOf(c).remove(c.history)
 	c.history = nil
 	h.forgetIdleLocked(s, c)
 }
@@ -58,23 +93,29 @@ const (
 // at a time. more means that there may be others: call again soon; otherwise a
 // second later will do.
 //
-// It ends at the first history of which something is left. What a shorter TTL
-// has expired behind that one keeps its memory, counted, until its turn or
-// eviction comes; no reader is given it.
+// Histories of different ages take turns. Of one age it ends at the first of
+// which something is left. What a shorter TTL has expired behind that one keeps
+// its memory, counted, until its turn or eviction comes; no reader is given it.
 func (h *Hub) Sweep(now time.Time) (more bool) {
+	idle := 0
 	for range sweepChannels / sweepStep {
-		if !h.sweepStep(now.UnixMilli()) {
+		if h.sweepStep(now.UnixMilli()) {
+			idle = 0
+		} else if idle++; idle == len(h.lists) {
 			return false
 		}
 	}
 	return true
 }
 
+// sweepStep sweeps the list whose turn it is.
 func (h *Hub) sweepStep(now int64) (more bool) {
 	h.order.Lock()
 	defer h.order.Unlock()
+	list := &h.lists[h.turn]
+	h.turn = (h.turn + 1) % len(h.lists)
 	for range sweepStep {
-		past := h.list.oldest
+		past := list.oldest
 		if past == nil {
 			return false
 		}
@@ -84,7 +125,7 @@ func (h *Hub) sweepStep(now int64) (more bool) {
 		h.expireLocked(c, now)
 		h.unlinkLocked(s, c)
 		s.mu.Unlock()
-		if h.list.oldest == past {
+		if list.oldest == past {
 			return false
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"peal/loop/ring"
 	"peal/server/hub"
 	"peal/server/log"
+	"peal/server/rules"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "replay the schedule of this seed")
@@ -56,13 +57,11 @@ func newSchedule(seed uint64, buckets int, wrap func(*hub.Hub) system) *schedule
 	for i := range 3 + s.random.IntN(10) {
 		s.names = append(s.names, fmt.Sprintf("channel-%d", i))
 	}
-	config := hub.Config{
-		Limits: hub.Limits{
-			Messages: 1 + s.random.IntN(12),
-			Bytes:    log.EntryOverhead * (2 + s.random.IntN(10)),
-			Age:      time.Duration(1+s.random.IntN(2000)) * time.Millisecond,
-		},
-		TotalBytes: log.EntryOverhead * (2 + s.random.IntN(60)),
+	config := hub.Config{TotalBytes: log.EntryOverhead * (2 + s.random.IntN(60))}
+	limits := func(string) hub.Limits { return config.Limits }
+	config.Limits = s.limits()
+	if s.random.IntN(3) > 0 {
+		config.Rules, limits = s.rules()
 	}
 	for salt := seed; ; salt++ {
 		hash := func(name string) uint64 { return saltedHash(salt, name) }
@@ -76,10 +75,48 @@ func newSchedule(seed uint64, buckets int, wrap func(*hub.Hub) system) *schedule
 		}
 		s.system = wrap(h)
 		s.model = &model{
-			limits: config.Limits, total: config.TotalBytes, bucket: h.Bucket,
+			limits: limits, total: config.TotalBytes, bucket: h.Bucket,
 			channels: make(map[string]*modelChannel), watermarks: make(map[uint64]uint64),
 		}
 		return s
+	}
+}
+
+func (s *schedule) limits() hub.Limits {
+	return hub.Limits{
+		Messages: 1 + s.random.IntN(12),
+		Bytes:    log.EntryOverhead * (2 + s.random.IntN(10)),
+		Age:      time.Duration(1+s.random.IntN(2000)) * time.Millisecond,
+	}
+}
+
+// rules makes a rule for the odd channels, one for channel-2 and those from 20
+// on, and one for all others; sometimes one keeps nothing.
+func (s *schedule) rules() (*rules.Table, func(name string) hub.Limits) {
+	odd, two, others := s.limits(), s.limits(), s.limits()
+	if s.random.IntN(2) == 0 {
+		two.Messages = -1
+	}
+	if s.random.IntN(2) == 0 {
+		others.Age = odd.Age // two rules may share an age
+	}
+	rule := func(match string, l hub.Limits) rules.Rule {
+		return rules.Rule{Match: match, HistoryMessages: l.Messages, HistoryBytes: l.Bytes, HistoryAge: l.Age}
+	}
+	var list []rules.Rule
+	for digit := 1; digit < 10; digit += 2 {
+		list = append(list, rule(fmt.Sprintf("*%d", digit), odd))
+	}
+	return rules.New(append(list, rule("channel-2*", two)), rule("", others)), func(name string) hub.Limits {
+		var n int
+		fmt.Sscanf(name, "channel-%d", &n)
+		switch {
+		case n%2 == 1:
+			return odd
+		case name[len("channel-")] == '2':
+			return two
+		}
+		return others
 	}
 }
 

@@ -19,18 +19,22 @@ func (h *Hub) retain(m *ring.Message, e *log.Entry, now int64) {
 // limits. What cannot be retained is dropped at once, with all that is older.
 // h.order is held.
 func (h *Hub) append(m *ring.Message, e *log.Entry, name string, now int64) {
-	limits := h.config.Limits // of every channel, until there are rules
-	expires := expiry(e.Time, e.TTL, limits.Age.Milliseconds())
 	hash := h.hash(name)
 	s := h.shardOf(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if limits.Messages < 0 || m.Size > limits.Bytes || m.Size > h.config.TotalBytes || expires <= now {
+	c := s.channels[name]
+	place := h.ruleOf(c, name)
+	rule := h.rules.At(place)
+	expires := expiry(e.Time, e.TTL, rule.HistoryAge.Milliseconds())
+	if rule.HistoryMessages < 0 || m.Size > rule.HistoryBytes || m.Size > h.config.TotalBytes || expires <= now {
 		h.refuseLocked(s, hash, name, m)
 		return
 	}
-	c := h.openLocked(s, hash, name)
+	if c == nil {
+		c = h.addLocked(s, hash, name, place)
+	}
 	if m.Sequence <= c.discarded {
 		// A colliding channel of the same entry refused it just now. That takes
 		// channels with different limits, but history > discarded must hold.
@@ -42,20 +46,30 @@ func (h *Hub) append(m *ring.Message, e *log.Entry, name string, now int64) {
 	if past == nil {
 		past = &history{channel: c}
 		c.history = past
-		h.list.pushNewest(past)
+		h.listOf(c).pushNewest(past)
 	} else if past.count > 0 && past.newest() >= m.Sequence {
 		return // named twice in one entry
 	}
-	for past.count > 0 && (int(past.count) >= limits.Messages || past.bytes+m.Size > limits.Bytes) {
+	for past.count > 0 && (int(past.count) >= rule.HistoryMessages || past.bytes+m.Size > rule.HistoryBytes) {
 		h.dropLocked(c)
 	}
 	past.push(m, expires)
+	h.published++
+	past.published = h.published
 	h.bytes.Add(int64(m.Size))
 	h.messages.Add(1)
-	if h.list.newest != past {
-		h.list.remove(past)
-		h.list.pushNewest(past)
+	if list := h.listOf(c); list.newest != past {
+		list.remove(past)
+		list.pushNewest(past)
 	}
+}
+
+// ruleOf is the place of the rule of c, or of a channel of that name if there is none.
+func (h *Hub) ruleOf(c *channel, name string) (place int) {
+	if c != nil {
+		return int(c.rule)
+	}
+	return h.rules.Index(name)
 }
 
 // refuseLocked discards m from a channel that cannot retain it. h.order is held.
@@ -77,7 +91,7 @@ func (h *Hub) refuseLocked(s *shard, hash uint64, name string, m *ring.Message) 
 // until all histories are within the total. h.order is held.
 func (h *Hub) evict() {
 	for h.bytes.Load() > int64(h.config.TotalBytes) {
-		past := h.list.oldest
+		past := h.oldestHistory()
 		if past == nil {
 			return
 		}

@@ -47,7 +47,9 @@ func leaves(v reflect.Value, path string, f func(path string, v reflect.Value)) 
 		switch {
 		case field.Kind() == reflect.Struct:
 			leaves(field, name, f)
-		case !strings.HasSuffix(name, ".Log"):
+		case strings.HasSuffix(name, ".Log"):
+		case name == "Config.Hub.Rules": // server.New makes them of Config.Channels
+		default:
 			f(name, field)
 		}
 	}
