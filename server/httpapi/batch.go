@@ -7,6 +7,7 @@ import (
 
 	"peal/loop"
 	"peal/server/log"
+	"peal/server/rules"
 )
 
 const (
@@ -19,7 +20,7 @@ const (
 func (f *Front) serveBatch(c *loop.Call, body []byte) {
 	b := &batch{
 		log: f.deps.Log, door: f.deps.Door, clock: &f.clock, ref: c.Conn, shape: f.shape(),
-		messageLimit: f.deps.MessageLimit, channelLimit: f.deps.ChannelLimit,
+		rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, channelLimit: f.deps.ChannelLimit,
 	}
 	copied := bytes.Clone(body)
 	if !f.deps.Workers.try(len(copied), func() { b.run(copied) }) {
@@ -37,6 +38,7 @@ type batch struct {
 	clock        *clock
 	ref          loop.Ref
 	shape        shape
+	rules        *rules.Table
 	messageLimit int
 	channelLimit int
 
@@ -135,6 +137,9 @@ func (b *batch) entries(text json.RawMessage) ([]*log.Entry, error) {
 	seen := make(map[string]bool, len(channels))
 	for _, channel := range channels {
 		if err := checkName([]byte(channel)); err != nil {
+			return nil, err
+		}
+		if err := fits(b.rules.For(channel), channel, len(d.data)); err != nil {
 			return nil, err
 		}
 		if seen[channel] {

@@ -130,6 +130,9 @@ func (f *Front) commandSubscribe(c loop.Client, cmd *wsproto.Command) *Error {
 	if len(has)+len(added) > f.deps.ChannelLimit {
 		return errTooManyChannels
 	}
+	if err := f.haveRoom(); err != nil {
+		return asError(err)
+	}
 	start := c.Subscribe(&loop.Subscription{
 		Channels: added, Encoding: loop.WSJSON, From: from, Sequence: after, Last: last, Commands: true,
 	})
@@ -182,6 +185,12 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 	d, err := m.draft()
 	if err == nil {
 		err = d.check(f.deps.MessageLimit)
+	}
+	if err == nil {
+		err = f.mayPublishPicked()
+	}
+	if err == nil {
+		err = f.fitsPicked(len(d.data))
 	}
 	if err != nil {
 		return asError(err)

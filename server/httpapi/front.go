@@ -12,6 +12,7 @@ import (
 	"peal/server/auth"
 	"peal/server/hub"
 	"peal/server/log"
+	"peal/server/rules"
 )
 
 // Publisher accepts publications: a log.Log. See there.
@@ -48,6 +49,9 @@ type Deps struct {
 	// package auth for a server that is open.
 	HostAllowed   func(host []byte) bool
 	OriginAllowed func(origin []byte) bool
+
+	// Rules are those of single channels. nil: none.
+	Rules *rules.Table
 
 	MessageLimit int // bytes of one publication; 0: 64 KiB
 	BatchLimit   int // bytes of a batch's body; 0: 1 MiB
@@ -90,7 +94,10 @@ func New(deps Deps) *Front {
 	setDefault(&deps.MessageLimit, 64<<10)
 	setDefault(&deps.BatchLimit, 1<<20)
 	setDefault(&deps.ChannelLimit, 128)
-	f := &Front{deps: deps, page: newPage(), names: newNames()}
+	if deps.Rules == nil {
+		deps.Rules = rules.New(nil, rules.Rule{})
+	}
+	f := &Front{deps: deps, page: newPage(), names: newNames(deps.Rules)}
 	f.reader = bufio.NewReaderSize(&f.source, MaxHeadBytes)
 	return f
 }

@@ -3,6 +3,8 @@ package httpapi
 import (
 	"unicode"
 	"unicode/utf8"
+
+	"peal/server/rules"
 )
 
 // maxName is the length of the longest channel name in bytes.
@@ -13,34 +15,38 @@ const maxName = 200
 const maxNames = 1 << 14
 
 // name is a channel's name in the forms that requests need, made once: the
-// string for an entry of the log, and the set of a subscription to it alone,
-// which all such subscriptions share.
+// string for an entry of the log, the set of a subscription to it alone, which
+// all such subscriptions share, and its rule.
 type name struct {
 	text string
 	set  []string
+	rule *rules.Rule
 }
 
 // names remembers channel names that were checked, so that a publication or a
 // poll on a known channel makes no garbage of it. When it is full it starts
 // afresh.
-type names map[string]*name
+type names struct {
+	known map[string]*name
+	rules *rules.Table
+}
 
-func newNames() names { return make(names) }
+func newNames(t *rules.Table) names { return names{make(map[string]*name), t} }
 
 // get returns the name b, or why it is none. b is not kept.
 func (n names) get(b []byte) (*name, error) {
-	if known := n[string(b)]; known != nil {
+	if known := n.known[string(b)]; known != nil {
 		return known, nil
 	}
 	if err := checkName(b); err != nil {
 		return nil, err
 	}
-	if len(n) >= maxNames {
-		clear(n)
+	if len(n.known) >= maxNames {
+		clear(n.known)
 	}
 	made := &name{text: string(b)}
-	made.set = []string{made.text}
-	n[made.text] = made
+	made.set, made.rule = []string{made.text}, n.rules.For(made.text)
+	n.known[made.text] = made
 	return made, nil
 }
 

@@ -29,11 +29,14 @@ func (f *Front) servePublish(c *loop.Call, body []byte) {
 	if err == nil {
 		err = d.check(f.deps.MessageLimit)
 	}
+	f.pickDefault()
+	if err == nil {
+		err = f.fitsPicked(len(d.data))
+	}
 	if err != nil {
 		f.refuse(c, asError(err), "")
 		return
 	}
-	f.pickDefault()
 	f.append(c, &d)
 }
 

@@ -27,13 +27,16 @@ const sseHead = "HTTP/1.1 200 OK\r\n" +
 // serveSSE turns the connection into an event stream.
 func (f *Front) serveSSE(c *loop.Call) {
 	sub, err := f.subscription(loop.SSERaw, loop.SSERaw, loop.SSEJSON)
+	if err == nil {
+		err = f.haveRoom()
+	}
 	switch {
-	case err != nil:
+	case err != nil && err != errChannelFull:
 		f.refuse(c, asError(err), "")
 	case string(f.head.Method) == "HEAD":
 		c.Out = append(c.Out, sseHead...)
 		c.Verdict = loop.ReplyClose
-	case c.Draining:
+	case c.Draining || err != nil:
 		// EventSource gives up for good at any status but 200.
 		c.Out = append(c.Out, sseHead...)
 		c.Out = sse.AppendEnd(c.Out, sse.MinRetry+rand.N(sse.MaxRetry-sse.MinRetry))
@@ -51,6 +54,9 @@ func (f *Front) servePoll(c *loop.Call) {
 		return
 	}
 	sub, err := f.subscription(loop.PollJSON, loop.PollRaw, loop.PollJSON)
+	if err == nil {
+		err = f.haveRoom()
+	}
 	if err != nil {
 		f.refuse(c, asError(err), "")
 		return
@@ -145,10 +151,11 @@ func (f *Front) subscribeWebSocket(protocol string) (*loop.Subscription, error) 
 	switch {
 	case sub.Commands && !named:
 		sub.Channels = nil // it will say what it wants
+		return sub, nil
 	case !sub.Commands && len(sub.Channels) == 1:
 		sub.PublishTo = sub.Channels[0]
 	}
-	return sub, nil
+	return sub, f.haveRoom()
 }
 
 // subscription reads what an SSE or poll request asks for. standard is the
@@ -205,6 +212,14 @@ func (f *Front) Message(c loop.Client, binary bool, payload []byte) (code uint16
 	channel := c.PublishTo()
 	if channel == "" {
 		return wsproto.CloseForbidden, "this connection has several channels: publish over HTTP, or connect to one channel"
+	}
+	err := f.mayPublish(channel)
+	if err == nil {
+		err = fits(f.ruleOf(channel), channel, len(payload))
+	}
+	if err != nil {
+		refusal := asError(err)
+		return refusal.closeCode(), refusal.Message
 	}
 	e := &log.Entry{Channel: channel, Data: bytes.Clone(payload), Binary: binary}
 	if err := f.deps.Log.Append([]*log.Entry{e}, ignoreLoss); err != nil {
