@@ -93,6 +93,13 @@ func (g *Group) Wake() {
 // Answer brings a worker's answer to its connection's loop.
 func (g *Group) Answer(ref Ref, out []byte) { g.loops[ref.Loop].Answer(ref, out) }
 
+// Each runs f on every loop, with its number, and waits, at most until ctx ends:
+// what f writes may be read only if the error is nil. It is for what happens
+// rarely.
+func (g *Group) Each(ctx context.Context, f func(loop int)) error {
+	return g.each(ctx, func(l *Loop) { f(int(l.number)) })
+}
+
 // each runs f on all loops and waits, at most until ctx ends.
 func (g *Group) each(ctx context.Context, f func(*Loop)) error {
 	done := make(chan struct{}, len(g.loops))

@@ -112,10 +112,12 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 	if s.From != FromGap {
 		return l.encoder.AppendOpen(out, s.Encoding, position)
 	}
+	l.counts.foreign++
 	for _, channel := range s.Channels {
 		before := len(out)
 		out = l.encoder.AppendGap(out, s.Encoding, fanout.Gap{Channel: channel, To: l.fan.Dropped(channel, position), Foreign: true})
 		if len(out) == before && !s.IgnoreGap {
+			l.closes.Add(closeGap)
 			out = l.encoder.AppendClose(out, s.Encoding, closeGap, gapReason)
 			l.fan.Unsubscribe(slot)
 			c.state = stateWSClosing
@@ -207,6 +209,7 @@ func (l *Loop) closeStream(slot uint32, c *conn, code uint16, reason string) {
 	b := l.encoder.AppendClose(l.scratch[:0], encodingOf(c), code, reason)
 	l.scratch = b
 	if c.state == stateWS {
+		l.closes.Add(code)
 		c.state = stateWSClosing
 		l.wait(slot, c, ticks(l.config.LingerTimeout))
 	}

@@ -29,6 +29,7 @@ type Server struct {
 	log     log.Log
 	loops   *loop.Group
 	workers *httpapi.Workers
+	fronts  []*httpapi.Front // by loop; used on its goroutine only
 
 	admin    *http.Server // nil without Config.Admin
 	draining atomic.Bool  // stored at the end; the admin listener reads it
@@ -83,7 +84,7 @@ func New(c Config) (_ *Server, err error) {
 	if err == nil {
 		d.loops, err = loop.New(c.Loop, loop.Parts{
 			Listeners: listeners,
-			Front:     func(int) loop.Front { return httpapi.New(deps) },
+			Front:     func(int) loop.Front { return s.newFront(deps) },
 			Encoder:   httpapi.NewEncoder(s.log.Epoch(), rand.Int64N),
 			Source:    s.hub,
 			Ring:      r,
@@ -121,8 +122,30 @@ func (s *Server) listenAdmin() error {
 	return nil
 }
 
-// HubStats, LoopStats and Ready are what the admin listener shows.
+func (s *Server) newFront(deps httpapi.Deps) *httpapi.Front {
+	f := httpapi.New(deps)
+	s.fronts = append(s.fronts, f)
+	return f
+}
+
+// LogHead is the sequence of the newest message.
+func (s *Server) LogHead() uint64 { return s.log.Head() }
+
+// HubStats tells about channels and history.
 func (s *Server) HubStats() hub.Stats { return s.hub.Stats() }
+
+// FrontStats is what was counted about requests, on the loops and beside them.
+func (s *Server) FrontStats(ctx context.Context) (httpapi.Stats, error) {
+	each := make([]httpapi.Stats, len(s.fronts))
+	if err := s.loops.Each(ctx, func(i int) { each[i] = s.fronts[i].Stats() }); err != nil {
+		return httpapi.Stats{}, err // a loop may write its own later
+	}
+	sum := s.workers.Stats()
+	for _, one := range each {
+		sum.Add(one)
+	}
+	return sum, nil
+}
 
 // LoopStats asks the loops for their counters.
 func (s *Server) LoopStats(ctx context.Context) ([]loop.Stats, error) { return s.loops.Stats(ctx) }
@@ -207,14 +230,19 @@ type Stats struct {
 	Epoch    string
 	Sequence uint64
 	Hub      hub.Stats
+	Fronts   httpapi.Stats
 	Loops    []loop.Stats
 }
 
 // Stats asks all rooms. It may be called while Run runs.
 func (s *Server) Stats(ctx context.Context) (Stats, error) {
 	loops, err := s.loops.Stats(ctx)
+	if err != nil {
+		return Stats{}, err
+	}
+	fronts, err := s.FrontStats(ctx)
 	c := log.Cursor{Epoch: s.log.Epoch(), Sequence: s.log.Head()}
-	return Stats{Epoch: c.String(), Sequence: c.Sequence, Hub: s.hub.Stats(), Loops: loops}, err
+	return Stats{Epoch: c.String(), Sequence: c.Sequence, Hub: s.hub.Stats(), Fronts: fronts, Loops: loops}, err
 }
 
 // JSON is the state on one line.

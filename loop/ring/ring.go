@@ -126,6 +126,12 @@ func (r *Ring) reclaim() {
 // Applied is the last sequence this reader has taken. Any goroutine may call it.
 func (d *Reader) Applied() uint64 { return d.applied.Load() }
 
+// Behind is how many messages there are to take. Any goroutine may call it.
+func (d *Reader) Behind() uint64 {
+	applied := d.applied.Load() // first: the head may grow meanwhile, and never lies behind
+	return d.ring.head.Load() - applied
+}
+
 // Waiting reports whether there is something to take. Any goroutine may call it.
 func (d *Reader) Waiting() bool { return d.applied.Load() != d.ring.head.Load() }
 

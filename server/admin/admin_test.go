@@ -6,21 +6,36 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"peal/loop"
 	"peal/server/admin"
+	"peal/server/httpapi"
 	"peal/server/hub"
 )
 
 type source struct {
 	ready bool
 	err   error
+
+	frontErr error
 }
 
 func (s *source) HubStats() hub.Stats { return hub.Stats{Channels: 3, Messages: 5, Bytes: 700} }
 func (s *source) Ready() bool         { return s.ready }
+func (s *source) LogHead() uint64     { return 9 }
 func (s *source) LoopStats(context.Context) ([]loop.Stats, error) {
-	return []loop.Stats{{Loop: 0, Connections: 7}, {Loop: 1, Connections: 8}}, s.err
+	return []loop.Stats{
+		{Loop: 0, Connections: 7, Transports: loop.Transports{SSE: 3, HTTP: 4}, Busy: 1500 * time.Millisecond, Closes: map[int]uint64{1001: 2}},
+		{Loop: 1, Connections: 8, Transports: loop.Transports{SSE: 8}, Behind: 5},
+	}, s.err
+}
+func (s *source) FrontStats(context.Context) (httpapi.Stats, error) {
+	return httpapi.Stats{
+		Publications: map[string]uint64{"batch": 6},
+		Refusals:     map[string]uint64{"log_full": 4},
+		Closes:       map[int]uint64{1001: 1, 0: 1},
+	}, s.frontErr
 }
 
 func TestHandler(t *testing.T) {
@@ -41,11 +56,17 @@ func TestHandler(t *testing.T) {
 	}
 	check("/healthz", 200, "ok")
 	check("/readyz", 200, "ok")
-	check("/metrics", 200, `peal_connections{loop="0"} 7`, `peal_connections{loop="1"} 8`, "peal_channels 3", "peal_history_bytes 700", "go_goroutines")
+	check("/metrics", 200, `peal_connections{loop="0"} 7`, `peal_connections{loop="1"} 8`, "peal_channels 3", "peal_history_bytes 700", "go_goroutines",
+		`peal_transport_connections{transport="sse"} 11`, `peal_transport_connections{transport="http"} 4`,
+		`peal_publications_total{way="batch"} 6`, `peal_refusals_total{code="log_full"} 4`, "peal_log_head_sequence 9",
+		`peal_websocket_closes_total{code="1001"} 3`, `peal_websocket_closes_total{code="other"} 1`,
+		`peal_loop_busy_seconds_total{loop="0"} 1.5`, `peal_loop_behind_messages{loop="1"} 5`)
 	check("/debug/pprof/", 200, "goroutine")
 	check("/publish", 404)
 	s.ready = false
 	check("/readyz", 503, "draining")
+	s.frontErr = errors.New("stuck between two questions")
+	check("/metrics", 500)
 	s.err = errors.New("stuck")
 	check("/healthz", 503)
 	check("/metrics", 500)

@@ -100,6 +100,7 @@ func (f *Front) reply(c *loop.Call, status int, contentType, extra string, body 
 
 // refuse answers the request with an error; the connection stays.
 func (f *Front) refuse(c *loop.Call, err *Error, extra string) {
+	f.counts.refuse(err)
 	s := f.shape()
 	c.Out = appendError(c.Out, s, f.clock.date(), err, extra+retryLine(err))
 	c.Verdict = replyVerdict(s)

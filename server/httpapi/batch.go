@@ -19,7 +19,7 @@ const (
 // than a loop may stand still, so a worker does it.
 func (f *Front) serveBatch(c *loop.Call, body []byte) {
 	b := &batch{
-		log: f.deps.Log, door: f.deps.Door, clock: &f.clock, ref: c.Conn, shape: f.shape(),
+		log: f.deps.Log, door: f.deps.Door, clock: &f.clock, tally: &f.deps.Workers.tally, ref: c.Conn, shape: f.shape(),
 		rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, channelLimit: f.deps.ChannelLimit,
 	}
 	copied := bytes.Clone(body)
@@ -36,6 +36,7 @@ type batch struct {
 	log          Publisher
 	door         Answerer
 	clock        *clock
+	tally        *tally
 	ref          loop.Ref
 	shape        shape
 	rules        *rules.Table
@@ -62,6 +63,7 @@ func (b *batch) run(body []byte) {
 		Messages []json.RawMessage `json:"messages"`
 	}
 	if json.Unmarshal(body, &request) != nil || request.Messages == nil || len(request.Messages) > maxBatch {
+		b.tally.refuse(errBatch)
 		b.door.Answer(b.ref, appendError(nil, b.shape, b.clock.date(), errBatch, ""))
 		return
 	}
@@ -106,6 +108,8 @@ func (b *batch) append(messages []json.RawMessage, from int) (full *Error) {
 		full = appendRefusal(err)
 		b.fail(from, to, full)
 		b.countDown()
+	} else {
+		b.tally.accept(inBatch, len(entries))
 	}
 	return full
 }
@@ -174,6 +178,7 @@ func (b *batch) countDown() {
 			body = append(body, ',')
 		}
 		if r.err != nil {
+			b.tally.refuse(r.err)
 			body = appendErrorBody(body, r.err)
 			continue
 		}

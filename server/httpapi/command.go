@@ -48,14 +48,22 @@ func (f *Front) tellForeign(c loop.Client, from loop.From, channels []string, st
 // command carries out one message of a peal.v1 client.
 func (f *Front) command(c loop.Client, binary bool, payload []byte) {
 	cmd, fault := wsproto.ParseCommand(binary, payload)
-	if fault != nil {
-		c.Write(wsproto.AppendError(nil, cmd.ID, fault.Code, fault.Message))
-		return
+	err := refusalOf(fault)
+	if err == nil {
+		err = f.carryOut(c, &cmd)
 	}
-	err := f.carryOut(c, &cmd)
 	if err != nil {
+		f.counts.refuse(err)
 		c.Write(wsproto.AppendError(nil, cmd.ID, err.Code, err.Message))
 	}
+}
+
+// refusalOf is a fault of a command as the refusal it is.
+func refusalOf(fault *wsproto.Fault) *Error {
+	if fault == nil {
+		return nil
+	}
+	return &Error{Status: 400, Code: fault.Code, Message: fault.Message}
 }
 
 // carryOut does what the command says and replies, or returns why not.
@@ -105,7 +113,7 @@ func (f *Front) replyPosition(c loop.Client, id []byte) {
 func (f *Front) commandStart(cmd *wsproto.Command) (from loop.From, after uint64, last int, err *Error) {
 	cursor, fault := cmd.Text("cursor")
 	if fault != nil {
-		return 0, 0, 0, &Error{Status: 400, Code: fault.Code, Message: fault.Message}
+		return 0, 0, 0, refusalOf(fault)
 	}
 	from, after, last, e := f.start(&params{cursor: []byte(cursor), last: cmd.Digits("last")})
 	if e != nil {
@@ -176,7 +184,7 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 	m.IdempotencyKey, faults[2] = cmd.Text("idempotency_key")
 	for _, fault := range faults {
 		if fault != nil {
-			return &Error{Status: 400, Code: fault.Code, Message: fault.Message}
+			return refusalOf(fault)
 		}
 	}
 	if cmd.Fields["data_base64"] != nil {
@@ -195,7 +203,7 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 	if err != nil {
 		return asError(err)
 	}
-	r := &replyPending{epoch: f.deps.Log.Epoch(), door: f.deps.Door, ref: c.Ref(), id: bytes.Clone(cmd.ID)}
+	r := &replyPending{epoch: f.deps.Log.Epoch(), door: f.deps.Door, tally: &f.deps.Workers.tally, ref: c.Ref(), id: bytes.Clone(cmd.ID)}
 	for _, n := range f.picked {
 		r.batch = append(r.batch, &log.Entry{
 			Channel: n.text, Event: m.Event, Data: d.data, Binary: d.binary, IdempotencyKey: m.IdempotencyKey,
@@ -204,6 +212,7 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 	if err := f.deps.Log.Append(r.batch, r.finish); err != nil {
 		return appendRefusal(err)
 	}
+	f.counts.accept(overWebSocket, len(r.batch))
 	if !r.state.CompareAndSwap(0, abandoned) {
 		c.Write(r.appendReply(nil))
 	}
@@ -214,6 +223,7 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 type replyPending struct {
 	epoch log.Epoch
 	door  Answerer
+	tally *tally
 	ref   loop.Ref
 	id    []byte
 	batch []*log.Entry
@@ -232,6 +242,7 @@ func (r *replyPending) finish(err error) {
 func (r *replyPending) appendReply(dst []byte) []byte {
 	if r.err != nil {
 		e := lossRefusal(r.err)
+		r.tally.refuse(e)
 		return wsproto.AppendError(dst, r.id, e.Code, e.Message)
 	}
 	return wsproto.AppendReply(dst, r.id, log.Cursor{Epoch: r.epoch, Sequence: r.batch[len(r.batch)-1].Sequence})

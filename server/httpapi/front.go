@@ -81,6 +81,7 @@ type Front struct {
 	has     []string // channels of a peal.v1 client
 	pending *pending // for the next publication
 	clock   clock
+	counts  counts
 }
 
 // New returns a Front. Each loop needs its own; they share deps.
@@ -97,7 +98,7 @@ func New(deps Deps) *Front {
 	if deps.Rules == nil {
 		deps.Rules = rules.New(nil, rules.Rule{})
 	}
-	f := &Front{deps: deps, page: newPage(), names: newNames(deps.Rules)}
+	f := &Front{deps: deps, page: newPage(), names: newNames(deps.Rules), counts: newCounts()}
 	f.reader = bufio.NewReaderSize(&f.source, MaxHeadBytes)
 	return f
 }

@@ -96,6 +96,7 @@ type pending struct {
 	epoch log.Epoch
 	door  Answerer
 	clock *clock
+	tally *tally
 	done  func(error) // p.finish, made once
 
 	// Written before Append, and by the log.
@@ -115,7 +116,7 @@ const (
 )
 
 func (f *Front) newPending() *pending {
-	p := &pending{epoch: f.deps.Log.Epoch(), door: f.deps.Door, clock: &f.clock}
+	p := &pending{epoch: f.deps.Log.Epoch(), door: f.deps.Door, clock: &f.clock, tally: &f.deps.Workers.tally}
 	p.done = p.finish
 	return p
 }
@@ -133,6 +134,7 @@ func (p *pending) finish(err error) {
 func (p *pending) appendAnswer(dst []byte) []byte {
 	if p.err != nil {
 		err := lossRefusal(p.err)
+		p.tally.refuse(err) // rare enough for its lock, also on the loop
 		return appendError(dst, p.shape, p.clock.date(), err, retryLine(err))
 	}
 	var text [len(`{"cursor":""}`) + log.MaxCursorBytes]byte
@@ -165,6 +167,7 @@ func (f *Front) append(c *loop.Call, d *draft) {
 		f.refuse(c, appendRefusal(err), "")
 		return
 	}
+	f.counts.accept(overHTTP, len(p.batch))
 	if p.state.CompareAndSwap(0, abandoned) {
 		f.pending = nil // it is the log's now
 		f.later(c)

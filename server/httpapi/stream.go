@@ -38,6 +38,11 @@ func (f *Front) serveSSE(c *loop.Call) {
 		c.Verdict = loop.ReplyClose
 	case c.Draining || err != nil:
 		// EventSource gives up for good at any status but 200.
+		why := errDraining
+		if err != nil {
+			why = errChannelFull
+		}
+		f.counts.refuse(why)
 		c.Out = append(c.Out, sseHead...)
 		c.Out = sse.AppendEnd(c.Out, sse.MinRetry+rand.N(sse.MaxRetry-sse.MinRetry))
 		c.Verdict = loop.ReplyClose
@@ -84,6 +89,8 @@ func (f *Front) serveWebSocket(c *loop.Call) {
 	}
 	if err != nil {
 		e := asError(err)
+		f.counts.refuse(e)
+		f.counts.closes.Add(e.closeCode())
 		c.Out = wsproto.AppendClose(c.Out, e.closeCode(), e.Code+": "+e.Message)
 		c.Verdict = loop.ReplyClose
 		return
@@ -218,15 +225,20 @@ func (f *Front) Message(c loop.Client, binary bool, payload []byte) (code uint16
 		err = fits(f.ruleOf(channel), channel, len(payload))
 	}
 	if err != nil {
-		refusal := asError(err)
-		return refusal.closeCode(), refusal.Message
+		return f.refuseMessage(asError(err))
 	}
 	e := &log.Entry{Channel: channel, Data: bytes.Clone(payload), Binary: binary}
 	if err := f.deps.Log.Append([]*log.Entry{e}, ignoreLoss); err != nil {
-		refusal := appendRefusal(err)
-		return refusal.closeCode(), refusal.Message
+		return f.refuseMessage(appendRefusal(err))
 	}
+	f.counts.accept(overWebSocket, 1)
 	return 0, ""
+}
+
+// refuseMessage counts the refusal and says it as a close.
+func (f *Front) refuseMessage(e *Error) (code uint16, reason string) {
+	f.counts.refuse(e)
+	return e.closeCode(), e.Message
 }
 
 // ignoreLoss: a raw WebSocket has no word for a message that was accepted and

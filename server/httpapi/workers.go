@@ -20,6 +20,7 @@ type Workers struct {
 
 	// Shared.
 	bytes atomic.Int64 // of the jobs queued and running
+	tally tally        // of what is answered outside the loops
 }
 
 type job struct {
@@ -30,7 +31,7 @@ type job struct {
 // NewWorkers starts n goroutines, which end with Close, behind a queue of that
 // length. Good numbers are 2 and 256.
 func NewWorkers(n, queue int) *Workers {
-	w := &Workers{jobs: make(chan job, queue), quit: make(chan struct{})}
+	w := &Workers{jobs: make(chan job, queue), quit: make(chan struct{}), tally: tally{counts: newCounts()}}
 	for range n {
 		w.done.Go(w.work)
 	}

@@ -43,6 +43,7 @@ type Hub struct {
 	head     atomic.Uint64
 	bytes    atomic.Int64 // of all histories; a message counts in each of its channels
 	messages atomic.Int64
+	evicted  atomic.Uint64 // dropped for the total, not for their channel's limits
 
 	// order guards the lists of histories by publishing, and every change from
 	// no history to some and back. See order.go.

@@ -118,6 +118,9 @@ func TestTotalEvictsFromTheLeastRecentlyPublished(t *testing.T) {
 	r.publish("d", string(make([]byte, 4000))) // larger than the total: leaves the others alone
 	r.wantRead(t, "d", 0, 8)
 	r.wantRead(t, "c", 0, 0, 5, 6, 7)
+	if got := r.Stats().Evicted; got != 3 { // 2, 3 and 1; 8 was never kept
+		t.Errorf("%d evicted, want 3", got)
+	}
 }
 
 func TestNoHistory(t *testing.T) {

@@ -19,6 +19,7 @@ type model struct {
 	channels   map[string]*modelChannel
 	published  []string // channels with history, the least recently published first
 	watermarks map[uint64]uint64
+	evicted    uint64
 }
 
 type modelChannel struct {
@@ -136,6 +137,7 @@ func (m *model) append(e *log.Entry) {
 		}
 		name := m.published[0]
 		m.channels[name].drop(1)
+		m.evicted++
 		m.settle(name)
 	}
 }
@@ -210,7 +212,7 @@ func (m *model) list() (infos []hub.Info) {
 }
 
 func (m *model) stats() hub.Stats {
-	s := hub.Stats{Channels: len(m.channels)}
+	s := hub.Stats{Channels: len(m.channels), Evicted: m.evicted}
 	s.Messages, s.Bytes = m.size()
 	for _, c := range m.channels {
 		s.Subscribers += c.subscribers

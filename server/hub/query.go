@@ -22,8 +22,9 @@ type Info struct {
 type Stats struct {
 	Channels    int
 	Subscribers int
-	Messages    int // retained; one in several channels counts in each
-	Bytes       int // sum of their sizes, likewise
+	Messages    int    // retained; one in several channels counts in each
+	Bytes       int    // sum of their sizes, likewise
+	Evicted     uint64 // messages ever dropped to keep all histories within the total
 }
 
 // MaxInfos is the most channels that one call of Channels returns.
@@ -78,7 +79,7 @@ func (h *Hub) Channels(prefix, after string, limit int) []Info {
 
 // Stats counts what there is. Any goroutine may call it.
 func (h *Hub) Stats() Stats {
-	st := Stats{Messages: int(h.messages.Load()), Bytes: int(h.bytes.Load())}
+	st := Stats{Messages: int(h.messages.Load()), Bytes: int(h.bytes.Load()), Evicted: h.evicted.Load()}
 	for i := range h.shards {
 		s := &h.shards[i]
 		s.mu.Lock()

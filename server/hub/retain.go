@@ -98,9 +98,11 @@ func (h *Hub) evict() {
 		c := past.channel
 		s := h.shardOf(c.hash)
 		s.mu.Lock()
+		before := past.count
 		for past.count > 0 && h.bytes.Load() > int64(h.config.TotalBytes) {
 			h.dropLocked(c)
 		}
+		h.evicted.Add(uint64(before - past.count))
 		h.unlinkLocked(s, c)
 		s.mu.Unlock()
 	}

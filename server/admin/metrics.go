@@ -1,0 +1,165 @@
+package admin
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"peal/loop"
+	"peal/server/httpapi"
+	"peal/server/hub"
+)
+
+// collector asks the source at each scrape.
+type collector struct{ source Source }
+
+// state is all that the source tells at one scrape.
+type state struct {
+	loops  []loop.Stats
+	fronts httpapi.Stats
+	hub    hub.Stats
+	head   uint64
+}
+
+func (c *collector) ask(ctx context.Context) (s state, err error) {
+	s.hub, s.head = c.source.HubStats(), c.source.LogHead()
+	if s.loops, err = c.source.LoopStats(ctx); err != nil {
+		return s, err
+	}
+	s.fronts, err = c.source.FrontStats(ctx)
+	return s, err
+}
+
+// metric is one name. emit calls put once for each sample, with the values of
+// the metric's labels.
+type metric struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	emit func(s *state, put func(v float64, labels ...string))
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, m := range metrics {
+		out <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeLimit)
+	defer cancel()
+	s, err := c.ask(ctx)
+	if err != nil {
+		out <- prometheus.NewInvalidMetric(metrics[0].desc, err)
+		return
+	}
+	for _, m := range metrics {
+		m.emit(&s, func(v float64, labels ...string) {
+			out <- prometheus.MustNewConstMetric(m.desc, m.kind, v, labels...)
+		})
+	}
+}
+
+// desc of peal_name.
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("peal_"+name, help, labels, nil)
+}
+
+// ofLoop is a metric with one sample for each loop.
+func ofLoop(kind prometheus.ValueType, name, help string, of func(*loop.Stats) float64) metric {
+	return metric{desc(name, help, "loop"), kind, func(s *state, put func(float64, ...string)) {
+		for i := range s.loops {
+			put(of(&s.loops[i]), strconv.Itoa(s.loops[i].Loop))
+		}
+	}}
+}
+
+func counter(name, help string, of func(*loop.Stats) float64) metric {
+	return ofLoop(prometheus.CounterValue, name, help, of)
+}
+
+func gauge(name, help string, of func(*loop.Stats) float64) metric {
+	return ofLoop(prometheus.GaugeValue, name, help, of)
+}
+
+// one is a metric with a single sample.
+func one(kind prometheus.ValueType, name, help string, of func(*state) float64) metric {
+	return metric{desc(name, help), kind, func(s *state, put func(float64, ...string)) { put(of(s)) }}
+}
+
+// by is a counter with one sample for each key of a map.
+func by(label, name, help string, of func(*state) map[string]uint64) metric {
+	return metric{desc(name, help, label), prometheus.CounterValue, func(s *state, put func(float64, ...string)) {
+		for key, n := range of(s) {
+			put(float64(n), key)
+		}
+	}}
+}
+
+var metrics = []metric{
+	gauge("connections", "Open connections.", func(s *loop.Stats) float64 { return float64(s.Connections) }),
+	{desc("transport_connections", "Open connections by what they are now.", "transport"), prometheus.GaugeValue, transports},
+	counter("connections_accepted_total", "Connections accepted.", func(s *loop.Stats) float64 { return float64(s.Accepted) }),
+	counter("connections_refused_total", "Connections refused: beyond the limit, or no descriptor left.", func(s *loop.Stats) float64 { return float64(s.Refused) }),
+	counter("connections_dead_total", "Connections closed for silence.", func(s *loop.Stats) float64 { return float64(s.Dead) }),
+	counter("connections_slow_total", "Connections given up because they take too little.", func(s *loop.Stats) float64 { return float64(s.Slow) }),
+	counter("heartbeats_total", "Heartbeats sent to silent streams.", func(s *loop.Stats) float64 { return float64(s.Heartbeats) }),
+	counter("requests_total", "HTTP requests handled.", func(s *loop.Stats) float64 { return float64(s.Requests) }),
+	counter("websocket_received_total", "WebSocket messages received.", func(s *loop.Stats) float64 { return float64(s.Received) }),
+	by("code", "refusals_total", "Errors that clients were told.", func(s *state) map[string]uint64 { return s.fronts.Refusals }),
+	by("code", "websocket_closes_total", "WebSockets that the server closed, by the code it said.", closes),
+
+	by("way", "publications_total", "Messages accepted by the log.", func(s *state) map[string]uint64 { return s.fronts.Publications }),
+	one(prometheus.GaugeValue, "log_head_sequence", "Sequence of the newest message.", func(s *state) float64 { return float64(s.head) }),
+	counter("deliveries_total", "Messages accepted by sockets, counted once for each subscriber.", func(s *loop.Stats) float64 { return float64(s.Fanout.Deliveries) }),
+	counter("delivery_sends_total", "Send calls that carried messages.", func(s *loop.Stats) float64 { return float64(s.Fanout.Sends) }),
+	counter("delivery_bytes_total", "Bytes of messages accepted by sockets.", func(s *loop.Stats) float64 { return float64(s.Fanout.Bytes) }),
+	counter("sockets_full_total", "Times a socket was full.", func(s *loop.Stats) float64 { return float64(s.Fanout.Full) }),
+	counter("gaps_total", "Gaps that clients were told of.", func(s *loop.Stats) float64 { return float64(s.Fanout.Gaps + s.Foreign) }),
+	gauge("behind_connections", "Connections waiting for their turn to catch up.", func(s *loop.Stats) float64 { return float64(s.Fanout.Behind) }),
+
+	one(prometheus.GaugeValue, "channels", "Channels with subscribers or history.", func(s *state) float64 { return float64(s.hub.Channels) }),
+	one(prometheus.GaugeValue, "history_messages", "Messages in the history.", func(s *state) float64 { return float64(s.hub.Messages) }),
+	one(prometheus.GaugeValue, "history_bytes", "Bytes of the history, as its limits count them.", func(s *state) float64 { return float64(s.hub.Bytes) }),
+	one(prometheus.CounterValue, "history_evicted_total", "Messages dropped to keep all histories within their total.", func(s *state) float64 { return float64(s.hub.Evicted) }),
+	gauge("held_bytes", "Bytes held for single connections: rests of half-sent messages and private items.", func(s *loop.Stats) float64 { return float64(s.Fanout.Held) }),
+	gauge("input_bytes", "Bytes of unread and unfinished input.", func(s *loop.Stats) float64 { return float64(s.InputBytes) }),
+
+	counter("turns_total", "Turns of the loop.", func(s *loop.Stats) float64 { return float64(s.Turns) }),
+	counter("loop_busy_seconds_total", "Time the loop has worked, not waited for events.", func(s *loop.Stats) float64 { return s.Busy.Seconds() }),
+	gauge("loop_lag_seconds", "Time until the loop came to the question of this scrape.", func(s *loop.Stats) float64 { return s.Lag.Seconds() }),
+	gauge("loop_behind_messages", "Messages accepted by the log that the loop has not taken yet.", func(s *loop.Stats) float64 { return float64(s.Behind) }),
+}
+
+func transports(s *state, put func(float64, ...string)) {
+	var sum loop.Transports
+	for i := range s.loops {
+		sum.Add(s.loops[i].Transports)
+	}
+	put(float64(sum.WebSocket), "websocket")
+	put(float64(sum.SSE), "sse")
+	put(float64(sum.Poll), "poll")
+	put(float64(sum.HTTP), "http")
+}
+
+// closes are close frames by code, those of the loops and those sent right
+// after a handshake.
+func closes(s *state) map[string]uint64 {
+	sum := map[string]uint64{}
+	add := func(from map[int]uint64) {
+		for code, n := range from {
+			label := "other"
+			if code != 0 {
+				label = strconv.Itoa(code)
+			}
+			sum[label] += n
+		}
+	}
+	add(s.fronts.Closes)
+	for i := range s.loops {
+		add(s.loops[i].Closes)
+	}
+	return sum
+}
