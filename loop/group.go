@@ -27,6 +27,7 @@ type Parts struct {
 	Source    fanout.Source
 	Ring      *ring.Ring                         // before its first message
 	Policy    func(channel string) fanout.Policy // of slow consumers; nil: all are resumed. Any goroutine calls it.
+	Clock     func() int64                       // the one of ring.Message.Accepted, in nanoseconds; nil: no latencies are observed
 }
 
 // New makes the loops. Nothing runs before Start.
@@ -40,6 +41,9 @@ func New(c Config, p Parts) (*Group, error) {
 		}
 		if p.Policy != nil {
 			l.fan.UsePolicy(p.Policy)
+		}
+		if p.Clock != nil {
+			l.fan.Measure(p.Clock)
 		}
 		g.loops = append(g.loops, l)
 	}

@@ -88,6 +88,7 @@ func New(c Config) (_ *Server, err error) {
 			Encoder:   httpapi.NewEncoder(s.log.Epoch(), rand.Int64N),
 			Source:    s.hub,
 			Ring:      r,
+			Clock:     s.hub.Clock,
 		})
 	}
 	if err != nil {

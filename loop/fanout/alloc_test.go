@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
 	"peal/loop/fanout"
 	"peal/loop/ring"
@@ -86,6 +87,7 @@ type scene struct {
 	batch    []*ring.Message
 	next     int
 	slots    uint32
+	clock    int64 // when the fan last looked
 }
 
 const sceneBudget = 512
@@ -93,6 +95,11 @@ const sceneBudget = 512
 func newScene(tb testing.TB, bytes int, channels ...string) *scene {
 	s := &scene{tb: tb, source: &nopSource{kept: map[string][]*ring.Message{}}}
 	s.fan = fanout.New(0, fanout.Limits{}, nopEncoder{}, s.source, &nopSender{}, nopEvents{})
+	began := time.Now()
+	s.fan.Measure(func() int64 {
+		s.clock = int64(time.Since(began))
+		return s.clock
+	})
 	n := max(256, len(channels))
 	for i := range n {
 		m := &ring.Message{Channel: channels[i%len(channels)], Size: bytes, Entry: make([]byte, bytes)}
@@ -128,6 +135,7 @@ func (s *scene) publish(n int) {
 		}
 		s.source.head++
 		m.Sequence = s.source.head
+		m.Accepted = s.clock + int64(len(s.batch)) + 1 // all different, which costs most
 		s.batch = append(s.batch, m)
 	}
 	s.fan.Apply(s.batch)

@@ -116,7 +116,7 @@ func (f *Fan) Add(slot uint32, s *Subscription) (start uint64, err error) {
 	if start < base {
 		m.flags &^= flagLive | flagSlow // it resumes
 	}
-	f.mark(slot, m, k)
+	f.setMarks(slot, m, k)
 	f.wakeMember(slot, m)
 	return start, nil
 }
@@ -159,7 +159,7 @@ func (f *Fan) Drop(slot uint32, channels []string) error {
 	}
 	f.relocate(slot, m, names, old.encoding)
 	m.position = base
-	f.mark(slot, m, k)
+	f.setMarks(slot, m, k)
 	f.wakeMember(slot, m)
 	return nil
 }
@@ -178,8 +178,8 @@ func newMarks(width int) *marks {
 	return &marks{told: all[:width:width], had: all[width : 2*width : 2*width], skip: all[2*width:]}
 }
 
-// mark gives the member its marks, unless they say nothing beyond its position.
-func (f *Fan) mark(slot uint32, m *member, k *marks) {
+// setMarks gives the member its marks, unless they say nothing beyond its position.
+func (f *Fan) setMarks(slot uint32, m *member, k *marks) {
 	if k.highest() <= m.position {
 		return
 	}

@@ -1,7 +1,7 @@
 // Package fanout decides which bytes each connection of one event loop is sent
-// next. It is pure logic: no sockets, no clock, no goroutines; a Sender, an
-// Encoder and a Source (the history) are given to it, so that a simulation can
-// be all three.
+// next. It is pure logic: no sockets, no goroutines; a Sender, an Encoder, a
+// Source (the history) and, for Latency, a clock are given to it, so that a
+// simulation can be all of them.
 //
 //   - Member: one connection that receives; it holds one position in the log
 //     and never a queue of publications.

@@ -32,7 +32,7 @@ type Fan struct {
 	freePasses []*pass
 	freeStrips []*strip
 	retired    []*strip // of history, replaced or for one reader: free when the sender has reported
-	pooled     int      // bytes of memory in freeStrips
+	pooled     int      // bytes of memory in freeStrips and freePasses
 
 	dirty   queue    // views with something to send
 	behind  queue    // members that catch up, or have a lane to empty
@@ -48,6 +48,7 @@ type Fan struct {
 	happened    []event
 	scratch     scratch
 	stats       Stats
+	latency     *latency // nil: see Measure
 }
 
 // New returns a fan whose loop has applied everything up to applied.
@@ -131,7 +132,7 @@ func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err erro
 	m.position = position
 	f.join(slot, m, v)
 	if told != nil {
-		f.mark(slot, m, &marks{told: told})
+		f.setMarks(slot, m, &marks{told: told})
 	}
 	if m.position < v.head || m.flags&flagForeign != 0 {
 		f.queueBehind(slot, m)
@@ -182,5 +183,8 @@ func (f *Fan) Pending() bool {
 func (f *Fan) Stats() Stats {
 	s := f.stats
 	s.Channels, s.Held, s.Behind = len(f.channels), f.held, f.behind.len()+len(f.waiting)
+	if f.latency != nil {
+		s.Latency = f.latency.observed
+	}
 	return s
 }

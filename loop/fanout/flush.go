@@ -109,6 +109,7 @@ func (f *Fan) visitSome(number uint32) (sent, seen int) {
 			p.next--
 		}
 	}
+	f.through(p, sent, seen)
 	if p.left > 0 {
 		f.dirty.push(number)
 		return sent, seen
@@ -122,6 +123,7 @@ func (f *Fan) endPasses() {
 	if f.outstanding > 0 {
 		return
 	}
+	f.observe()
 	for i, s := range f.retired {
 		f.freeStrip(s)
 		f.retired[i] = nil

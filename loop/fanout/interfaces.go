@@ -123,6 +123,7 @@ type Stats struct {
 	Full       uint64 // times a socket was full
 	Gaps       uint64 // gap notices and gap closes
 	History    uint64 // strips built from history
+	Latency    Latency
 
 	Members  int // attached
 	Views    int

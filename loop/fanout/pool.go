@@ -37,13 +37,18 @@ func (f *Fan) freeStrip(s *strip) {
 	f.freeStrips = append(f.freeStrips, s)
 }
 
+// kept is the memory of an unused pass beyond what each of them has.
+func (p *pass) kept() int { return markBytes * (cap(p.marks) - len(p.lone)) }
+
 func (f *Fan) newPass(base uint64) *pass {
 	var p *pass
 	if n := len(f.freePasses); n > 0 {
 		p = f.freePasses[n-1]
 		f.freePasses = f.freePasses[:n-1]
+		f.pooled -= p.kept()
 	} else {
 		p = new(pass)
+		p.marks = p.lone[:0]
 	}
 	p.live = f.newStrip(base)
 	return p
@@ -55,8 +60,12 @@ func (f *Fan) freePass(p *pass) {
 			f.freeStrip(s)
 		}
 	}
-	*p = pass{}
+	*p = pass{marks: p.marks[:0]}
 	if len(f.freePasses) < poolKeeps {
+		if f.pooled+p.kept() > poolMemory {
+			p.marks = p.lone[:0]
+		}
+		f.pooled += p.kept()
 		f.freePasses = append(f.freePasses, p)
 	}
 }

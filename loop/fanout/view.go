@@ -83,6 +83,10 @@ type pass struct {
 	before  *strip // what live was before it was cut, for who was not visited since
 	back    *strip // history, shared by those further behind
 	covered reply  // the last poll answer, shared by polls at the same position
+	visits  uint32 // of members, and the sends among them: for marks
+	sends   uint32
+	marks   []mark  // messages on their way through the members
+	lone    [1]mark // where marks begins: most passes are for one message
 }
 
 func (v *view) startPass(f *Fan) *pass {
@@ -116,6 +120,7 @@ func (f *Fan) add(v *view, m *ring.Message) {
 	}
 	v.head = m.Sequence
 	p.left = len(v.members)
+	f.mark(p, m)
 	f.markDirty(v, p)
 }
 
@@ -232,6 +237,9 @@ func (f *Fan) dropView(v *view) {
 	}
 	if p := v.pass; p != nil {
 		v.pass = nil
+		if v.oneShot {
+			f.answered(p)
+		}
 		f.freePass(p) // still in the dirty queue perhaps, which looks the number up again
 	}
 	f.views[v.number] = nil

@@ -20,6 +20,7 @@ type Message struct {
 	Exclude  uint64   // session that must not receive it, 0 for none
 	Size     int      // bytes charged to the limits of ring and history
 	Entry    any      // what an encoder needs; the ring never looks inside
+	Accepted int64    // when the log accepted it: nanoseconds of the writer's clock, 0 for unknown
 
 	// Shared. A store publishes the finished bytes; the load in Encoded relies on it.
 	encoded [MaxEncodings]atomic.Pointer[[]byte]

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"peal/loop"
+	"peal/loop/fanout"
 	"peal/server/admin"
 	"peal/server/httpapi"
 	"peal/server/hub"
@@ -25,9 +26,10 @@ func (s *source) HubStats() hub.Stats { return hub.Stats{Channels: 3, Messages: 
 func (s *source) Ready() bool         { return s.ready }
 func (s *source) LogHead() uint64     { return 9 }
 func (s *source) LoopStats(context.Context) ([]loop.Stats, error) {
+	latency := fanout.Latency{Counts: [len(fanout.LatencyBounds) + 1]uint64{0: 3, 5: 2, len(fanout.LatencyBounds): 1}, Sum: 21 * time.Second}
 	return []loop.Stats{
-		{Loop: 0, Connections: 7, Transports: loop.Transports{SSE: 3, HTTP: 4}, Busy: 1500 * time.Millisecond, Closes: map[int]uint64{1001: 2}},
-		{Loop: 1, Connections: 8, Transports: loop.Transports{SSE: 8}, Behind: 5},
+		{Loop: 0, Fanout: fanout.Stats{Latency: latency}, Connections: 7, Transports: loop.Transports{SSE: 3, HTTP: 4}, Busy: 1500 * time.Millisecond, Closes: map[int]uint64{1001: 2}},
+		{Loop: 1, Fanout: fanout.Stats{Latency: latency}, Connections: 8, Transports: loop.Transports{SSE: 8}, Behind: 5},
 	}, s.err
 }
 func (s *source) FrontStats(context.Context) (httpapi.Stats, error) {
@@ -60,6 +62,8 @@ func TestHandler(t *testing.T) {
 		`peal_transport_connections{transport="sse"} 11`, `peal_transport_connections{transport="http"} 4`,
 		`peal_publications_total{way="batch"} 6`, `peal_refusals_total{code="log_full"} 4`, "peal_log_head_sequence 9",
 		`peal_websocket_closes_total{code="1001"} 3`, `peal_websocket_closes_total{code="other"} 1`,
+		`peal_delivery_seconds_bucket{le="2.5e-05"} 6`, `peal_delivery_seconds_bucket{le="0.001"} 10`,
+		`peal_delivery_seconds_bucket{le="10"} 10`, `peal_delivery_seconds_bucket{le="+Inf"} 12`, "peal_delivery_seconds_sum 42", "peal_delivery_seconds_count 12",
 		`peal_loop_busy_seconds_total{loop="0"} 1.5`, `peal_loop_behind_messages{loop="1"} 5`)
 	check("/debug/pprof/", 200, "goroutine")
 	check("/publish", 404)

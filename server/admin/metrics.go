@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"peal/loop"
+	"peal/loop/fanout"
 	"peal/server/httpapi"
 	"peal/server/hub"
 )
@@ -44,6 +45,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, m := range metrics {
 		out <- m.desc
 	}
+	out <- deliverySeconds
 }
 
 // Collect implements prometheus.Collector.
@@ -60,6 +62,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.MustNewConstMetric(m.desc, m.kind, v, labels...)
 		})
 	}
+	out <- latency(&s)
 }
 
 // desc of peal_name.
@@ -131,6 +134,24 @@ var metrics = []metric{
 	counter("loop_busy_seconds_total", "Time the loop has worked, not waited for events.", func(s *loop.Stats) float64 { return s.Busy.Seconds() }),
 	gauge("loop_lag_seconds", "Time until the loop came to the question of this scrape.", func(s *loop.Stats) float64 { return s.Lag.Seconds() }),
 	gauge("loop_behind_messages", "Messages accepted by the log that the loop has not taken yet.", func(s *loop.Stats) float64 { return float64(s.Behind) }),
+}
+
+var deliverySeconds = desc("delivery_seconds", "From accepted by the log to handed to the kernel for the last subscriber that was due; once for each message and each set of channels subscribed to, in each loop.")
+
+// latency is the histogram of all loops together.
+func latency(s *state) prometheus.Metric {
+	var all fanout.Latency
+	for i := range s.loops {
+		all.Add(&s.loops[i].Fanout.Latency)
+	}
+	count := uint64(0)
+	buckets := make(map[float64]uint64, len(fanout.LatencyBounds))
+	for i, bound := range fanout.LatencyBounds {
+		count += all.Counts[i]
+		buckets[bound.Seconds()] = count
+	}
+	count += all.Counts[len(fanout.LatencyBounds)]
+	return prometheus.MustNewConstHistogram(deliverySeconds, count, all.Sum.Seconds(), buckets)
 }
 
 func transports(s *state, put func(float64, ...string)) {

@@ -32,6 +32,7 @@ type Hub struct {
 	ring       Ring
 	wake       func()
 	now        func() time.Time
+	began      time.Time
 	hash       func(name string) uint64 // seeded per hub: nobody outside can choose names that collide
 	shards     []shard
 	shardMask  uint64
@@ -73,6 +74,7 @@ func newHub(config Config, r Ring, wake func(), now func() time.Time, hash func(
 		ring:       r,
 		wake:       wake,
 		now:        now,
+		began:      now(),
 		hash:       hash,
 		shards:     make([]shard, shards),
 		shardMask:  uint64(shards - 1),
@@ -97,6 +99,12 @@ func (h *Hub) Wake() { h.wake() }
 // Head is the newest sequence of the log that any subscriber can have seen.
 func (h *Hub) Head() uint64 { return h.head.Load() }
 
+// Clock is the clock of ring.Message.Accepted: nanoseconds since the hub began,
+// by the monotonic clock. Any goroutine may call it.
+func (h *Hub) Clock() int64 { return h.since(h.now()) }
+
+func (h *Hub) since(now time.Time) int64 { return int64(now.Sub(h.began)) }
+
 // Apply takes the next entries of the log; see log.Tail. Calls must not
 // overlap. Each publication is appended to the history of its channels, then
 // every entry goes to the ring.
@@ -106,11 +114,13 @@ func (h *Hub) Head() uint64 { return h.head.Load() }
 // Size/log.EntryOverhead + 1 messages each, and whatever has expired. A message
 // is pushed out once, so on average that is one per channel.
 func (h *Hub) Apply(batch []*log.Entry) {
-	now := h.now().UnixMilli()
+	clock := h.now()
+	now, accepted := clock.UnixMilli(), h.since(clock)
 	h.order.Lock()
 	defer h.order.Unlock()
 	for _, e := range batch {
 		m := newMessage(e)
+		m.Accepted = accepted
 		if e.Kind == log.KindPublication {
 			h.retain(m, e, now)
 		}
