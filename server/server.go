@@ -14,11 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"peal/loop"
+	"peal/loop/fanout"
 	"peal/loop/ring"
 	"peal/server/admin"
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/log"
+	"peal/server/rules"
 )
 
 // Server is one Peal server.
@@ -88,6 +90,7 @@ func New(c Config) (_ *Server, err error) {
 			Encoder:   httpapi.NewEncoder(s.log.Epoch(), rand.Int64N),
 			Source:    s.hub,
 			Ring:      r,
+			Policy:    func(channel string) fanout.Policy { return policies[table.Slow(channel)] },
 			Clock:     s.hub.Clock,
 		})
 	}
@@ -106,6 +109,9 @@ func New(c Config) (_ *Server, err error) {
 	}
 	return s, nil
 }
+
+// policies are those of rules as the loops know them.
+var policies = [...]fanout.Policy{rules.Resume: fanout.Resume, rules.Latest: fanout.Latest, rules.Disconnect: fanout.Disconnect}
 
 // adminTimeout bounds a request to the admin listener; a profile takes 30 s.
 const adminTimeout = time.Minute

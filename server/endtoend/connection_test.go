@@ -106,8 +106,14 @@ func (w *wire) unmasked() string {
 	return string(payload)
 }
 
-// anyFrame reads one text frame of a server, up to 64 KiB.
+// anyFrame reads one frame of a server, up to 64 KiB, and returns its payload.
 func (w *wire) anyFrame() string {
+	w.t.Helper()
+	_, payload := w.frame()
+	return payload
+}
+
+func (w *wire) frame() (first byte, payload string) {
 	w.t.Helper()
 	var head [4]byte
 	if _, err := io.ReadFull(w.r, head[:2]); err != nil {
@@ -120,11 +126,11 @@ func (w *wire) anyFrame() string {
 		}
 		n = int(head[2])<<8 | int(head[3])
 	}
-	payload := make([]byte, n)
-	if _, err := io.ReadFull(w.r, payload); err != nil {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(w.r, b); err != nil {
 		w.t.Fatal(err)
 	}
-	return string(payload)
+	return head[0], string(b)
 }
 
 // readAll reads to the end of the connection.

@@ -34,6 +34,7 @@ type gap struct {
 	Channel string `json:"channel"`
 	From    string `json:"from"`
 	To      string `json:"to"`
+	Skipped int    `json:"skipped"`
 	Reason  string `json:"reason"`
 }
 
