@@ -81,6 +81,9 @@ func (a *acceptor) accept(listener int) {
 			continue
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
 			a.counts.exhausted++
+			a.loop.warn(&a.loop.complaints.exhausted, "cannot accept: the kernel is out of descriptors or memory", func() []any {
+				return []any{"error", e}
+			})
 			a.shed(listener)
 			a.retryLater()
 		case unix.EBADF, unix.EINVAL:
@@ -106,6 +109,9 @@ func (a *acceptor) place(fd int32) {
 	}
 	if int(total) >= a.group.config.MaxConnections {
 		a.counts.refused++
+		a.loop.warn(&a.loop.complaints.refused, "connection limit reached: connection refused", func() []any {
+			return []any{"limit", a.group.config.MaxConnections}
+		})
 		a.refuse(fd)
 		return
 	}

@@ -1,6 +1,10 @@
 package loop
 
-import "golang.org/x/sys/unix"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // PostTo runs f on one loop.
 func (g *Group) PostTo(loop int, f func()) { g.loops[loop].Post(f) }
@@ -52,3 +56,6 @@ func CountTransports(n int) func() Transports {
 	}
 	return l.transports
 }
+
+// NewLimited returns how one kind of line is limited.
+func NewLimited() func(now time.Duration) (leftOut int, ok bool) { return new(limited).due }

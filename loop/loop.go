@@ -65,6 +65,7 @@ type Loop struct {
 	batch       []*ring.Message
 	counts      counts
 	closes      CloseCounts
+	complaints  complaints
 	started     time.Time
 	acceptor    *acceptor // loop 0 only
 

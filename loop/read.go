@@ -104,14 +104,21 @@ func (l *Loop) take(slot uint32, c *conn, b []byte) {
 	if c.input != 0 && len(rest) > 0 && unsafe.SliceData(rest) == unsafe.SliceData(l.inputs[c.input]) {
 		l.inputs[c.input] = rest // where it was
 		if l.inputBytes > l.config.InputBytes {
-			l.close(slot, c)
+			l.inputFull(slot, c)
 		}
 		return
 	}
 	if !l.keepInput(c, rest, need) {
-		l.config.Log.Warn("input limit reached: connection closed", "loop", l.number, "limit", l.config.InputBytes)
-		l.close(slot, c)
+		l.inputFull(slot, c)
 	}
+}
+
+// inputFull closes a connection whose input goes beyond what the loop may keep.
+func (l *Loop) inputFull(slot uint32, c *conn) {
+	l.warn(&l.complaints.input, "input limit reached: connection closed", func() []any {
+		return []any{"limit", l.config.InputBytes}
+	})
+	l.close(slot, c)
 }
 
 // resume goes on with what a connection could not do while its answer was on

@@ -4,22 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/netip"
 	"runtime"
-	"strings"
 	"time"
 
 	"peal/loop"
 	"peal/server/hub"
 	"peal/server/log/file"
+	"peal/server/logging"
 	"peal/server/rules"
 )
 
 // Config is what an operator can set.
 type Config struct {
-	// Listen are the addresses: "host:port" or "unix:/path". Default
-	// 127.0.0.1:8080, and [::1]:8080 where the machine has IPv6.
+	// Listen are the addresses: "host:port", "unix:/path", or a port alone, which
+	// is that port of 127.0.0.1, and of [::1] where the machine has IPv6. Default
+	// "8080".
 	Listen []string
 
 	// Inherit are listening descriptors of the parent process, served beside Listen.
@@ -58,14 +57,10 @@ type Config struct {
 	Channels []rules.Rule
 
 	Log *slog.Logger // default slog.Default()
-}
 
-const defaultPort = "8080"
-
-// DefaultListen are the addresses without Config.Listen; the second is left out
-// where the machine has no IPv6.
-func DefaultListen() []string {
-	return []string{net.JoinHostPort("127.0.0.1", defaultPort), net.JoinHostPort("::1", defaultPort)}
+	// LogFormat (auto, text, json) and LogLevel (debug, info, warn, error) are for
+	// whoever makes Log; see package logging. Defaults auto and info.
+	LogFormat, LogLevel string
 }
 
 // WithDefaults returns c with its zero values filled in, those of the rooms
@@ -83,6 +78,12 @@ func (c Config) WithDefaults() Config {
 	number(&c.Loop.Loops, runtime.GOMAXPROCS(0))
 	if c.Drain <= 0 {
 		c.Drain = 10 * time.Second
+	}
+	if c.LogFormat == "" {
+		c.LogFormat = logging.Auto
+	}
+	if c.LogLevel == "" {
+		c.LogLevel = logging.DefaultLevel
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -120,7 +121,9 @@ func (c Config) Validate() error {
 	if l := c.Loop.WithDefaults(); l.InputBytes < l.MessageBytes {
 		errs = append(errs, fmt.Errorf("config: input of %d B for a loop, message of %d B: the first must be at least the second, or no such message ever arrives", l.InputBytes, l.MessageBytes))
 	}
-	errs = append(errs, c.Hub.Validate(), rules.Validate(c.Channels, c.Loop.WithDefaults().MessageBytes), c.validateLog())
+	words := c.WithDefaults()
+	errs = append(errs, logging.Check(words.LogFormat, words.LogLevel),
+		c.Hub.Validate(), rules.Validate(c.Channels, c.Loop.WithDefaults().MessageBytes), c.validateLog())
 	return errors.Join(errs...)
 }
 
@@ -133,26 +136,4 @@ func (c Config) table() *rules.Table {
 		HistoryAge:      c.Hub.Limits.Age,
 		MessageBytes:    c.Loop.MessageBytes,
 	})
-}
-
-// checkAddress refuses what cannot be listened on, and what others could reach
-// while nothing keeps them out.
-func checkAddress(address string, open bool) error {
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		if path == "" {
-			return errors.New(`listen on "unix:": the path of the socket is missing, as in unix:/run/peal.sock`)
-		}
-		return nil
-	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("listen on %q: must be host:port, as in 127.0.0.1:8080, or unix:/path", address)
-	}
-	if open || host == "localhost" {
-		return nil
-	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("listen on %q: everybody who reaches this address could publish and subscribe, because nothing asks for credentials; listen on 127.0.0.1, or say --open if that is meant", address)
 }

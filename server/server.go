@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -124,7 +125,12 @@ func (s *Server) listenAdmin() error {
 	if err != nil {
 		return fmt.Errorf("admin: listen on %q: %w", s.config.Admin, err)
 	}
-	s.admin = &http.Server{Handler: admin.Handler(s), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: adminTimeout}
+	s.admin = &http.Server{
+		Handler:           admin.Handler(s),
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      adminTimeout,
+		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelWarn),
+	}
 	go s.admin.Serve(ln) // ends with Run, which closes it
 	return nil
 }
@@ -162,11 +168,6 @@ func (s *Server) Ready() bool { return !s.draining.Load() }
 
 // listen opens all listeners, or none.
 func (s *Server) listen() (fds []int, err error) {
-	addresses, optional := s.config.Listen, ""
-	if len(addresses) == 0 && len(s.config.Inherit) == 0 {
-		addresses = DefaultListen()
-		optional = addresses[1]
-	}
 	for _, fd := range s.config.Inherit {
 		own, err := loop.Inherit(fd)
 		if err != nil {
@@ -174,13 +175,13 @@ func (s *Server) listen() (fds []int, err error) {
 		}
 		fds = append(fds, own)
 	}
-	for _, a := range addresses {
-		fd, bound, err := loop.Listen(a)
-		if a == optional && (errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT)) {
+	for _, a := range s.config.addresses() {
+		fd, bound, err := loop.Listen(a.text)
+		if a.optional && (errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT)) {
 			continue // no IPv6 here
 		}
 		if err != nil {
-			return fds, fmt.Errorf("listen on %q: %w", a, err)
+			return fds, fmt.Errorf("listen on %q: %w", a.text, err)
 		}
 		fds = append(fds, fd)
 		s.addrs = append(s.addrs, bound)

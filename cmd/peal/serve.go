@@ -4,17 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"peal/server"
+	"peal/server/logging"
 	"peal/server/settings"
 )
 
@@ -42,8 +40,11 @@ stand in the file only, under "channels:"; see docs/configuration.md.`,
 				_, err := fmt.Fprintln(c.OutOrStdout(), "The configuration is good.")
 				return err
 			}
-			s.Config.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))
-			return serve(c.Context(), s.Config, c.OutOrStdout())
+			words := s.Config.WithDefaults()
+			log := logging.Open(c.ErrOrStderr(), words.LogFormat, words.LogLevel)
+			defer log.Close()
+			s.Config.Log = log.Logger
+			return serve(c.Context(), s.Config, log, c.OutOrStdout())
 		},
 	}
 	f := c.Flags()
@@ -74,12 +75,15 @@ func (f *settingFlag) Set(value string) error {
 	return nil
 }
 
-func serve(ctx context.Context, config server.Config, stdout io.Writer) error {
+func serve(ctx context.Context, config server.Config, log *logging.Logger, stdout io.Writer) error {
 	s, err := server.New(config)
 	if err != nil {
 		return withHolder(err)
 	}
 	welcome(stdout, s.Addrs())
+	if log.Format == logging.JSON { // on a terminal the welcome says it
+		log.Info("serving", "addresses", written(s.Addrs()), "admin", config.Admin, "version", version)
+	}
 
 	stats := make(chan os.Signal, 1)
 	signal.Notify(stats, unix.SIGUSR1)
@@ -102,24 +106,4 @@ func serve(ctx context.Context, config server.Config, stdout io.Writer) error {
 		}
 	}()
 	return s.Run(ctx)
-}
-
-// welcome says what to do next.
-func welcome(w io.Writer, addrs []net.Addr) {
-	var page string
-	var all []string
-	for _, a := range addrs {
-		if a.Network() == "unix" {
-			all = append(all, "unix:"+a.String())
-			continue
-		}
-		all = append(all, a.String())
-		if page == "" {
-			page = "http://" + a.String()
-		}
-	}
-	fmt.Fprintf(w, "Peal listens on %s\n", strings.Join(all, ", "))
-	if page != "" {
-		fmt.Fprintf(w, "See it live:  %s/\nPublish:      curl -d 'hello' %s/publish\n", page, page)
-	}
 }

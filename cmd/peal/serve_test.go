@@ -127,6 +127,42 @@ func TestServeListensAnywhereWithOpen(t *testing.T) {
 	}
 }
 
+// A program that reads the log gets JSON; a port alone is one of this machine.
+func TestServeOnAPortAloneLogsItsLife(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close() // free now; whoever takes it meanwhile makes the test fail, with a reason
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	in, out := io.Pipe()
+	var log strings.Builder
+	ended := make(chan error, 1)
+	go func() { // ends with the context
+		ended <- run(ctx, []string{"serve", "--listen", port, "--loops", "1"}, nil, out, &log)
+		out.Close()
+	}()
+	lines := bufio.NewScanner(in)
+	if lines.Scan(); !strings.HasPrefix(lines.Text()+",", "Peal listens on 127.0.0.1:"+port+",") {
+		t.Errorf("the first line is %q", lines.Text())
+	}
+	go func() { _, _ = io.Copy(io.Discard, in) }() // ends with the program
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{`"msg":"serving","addresses":["127.0.0.1:` + port + `"`, `"msg":"draining"`} {
+		if !strings.Contains(log.String(), part) {
+			t.Errorf("the log lacks %s: %s", part, log.String())
+		}
+	}
+}
+
 func TestServeReportsAllMistakesAtOnce(t *testing.T) {
 	code, _, message := called(t, "serve", "--listen", "0.0.0.0:0", "--listen", "nonsense", "--listen", "unix:", "--loops", "4096")
 	if code != 2 {

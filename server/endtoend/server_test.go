@@ -150,7 +150,7 @@ func (p *peal) exitCode() int {
 // races are seen where GOFLAGS=-race had the program built so.
 func (p *peal) complain() {
 	p.t.Helper()
-	for _, bad := range []string{"panic:", "fatal error:", "DATA RACE", "level=ERROR"} {
+	for _, bad := range []string{"panic:", "fatal error:", "DATA RACE", `"level":"ERROR"`} {
 		if said := p.stderr.String(); strings.Contains(said, bad) {
 			p.t.Errorf("peal's stderr has %q: %.4000s", bad, said)
 			return

@@ -21,7 +21,7 @@ const (
 func Groups() []Group {
 	return []Group{
 		{"Addresses", "Where the server listens, and who may reach it.", []Setting{
-			{Name: "listen", Help: "address to listen on, host:port or unix:/path; repeatable",
+			{Name: "listen", Help: "address to listen on: host:port, unix:/path, or a port alone, which is that port of 127.0.0.1 and [::1]; repeatable",
 				Default: strings.Join(server.DefaultListen(), ", and where the machine has IPv6 "),
 				field:   func(c *server.Config) any { return &c.Listen }},
 			{Name: "inherit", Help: "number of a listening descriptor inherited from the parent process, served beside --listen; repeatable", Default: "none",
@@ -36,6 +36,10 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Loop.Loops }},
 			{Name: "drain", Help: "how long clients are given when the server ends; raising it delays the end", Min: 1e6, Max: maxTime,
 				field: func(c *server.Config) any { return &c.Drain }},
+			{Name: "log-format", Help: "how the server's own log is written to standard error: text, json, or auto, which is text on a terminal and json otherwise",
+				field: func(c *server.Config) any { return &c.LogFormat }},
+			{Name: "log-level", Help: "the least important lines that are logged: debug, info, warn or error",
+				field: func(c *server.Config) any { return &c.LogLevel }},
 			{Name: "workers", Help: "goroutines for requests that could keep a loop busy (listings); raising it takes processor time from the loops", Min: 1, Max: 1 << 10,
 				field: func(c *server.Config) any { return &c.Workers }},
 			{Name: "worker-queue", Help: "requests that wait for a worker, beyond it 503; raising it costs memory and a longer wait", Min: 1, Max: many,

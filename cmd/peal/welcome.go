@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// welcome says where the server listens and what to do next, with addresses
+// that can be pasted.
+func welcome(w io.Writer, addrs []net.Addr) {
+	fmt.Fprintf(w, "Peal listens on %s\n", strings.Join(written(addrs), ", "))
+	for _, a := range addrs {
+		at, err := netip.ParseAddrPort(a.String())
+		if a.Network() == "unix" || err != nil {
+			continue
+		}
+		page := pageURL(at)
+		fmt.Fprintf(w, "See it live:  %s/\n", page)
+		if far := farURL(at); far != "" {
+			fmt.Fprintf(w, "From afar:    %s/\n", far)
+		}
+		fmt.Fprintf(w, "Publish:      curl -d 'hello' %s/publish\n", page)
+		return
+	}
+	for _, a := range addrs {
+		if a.Network() == "unix" {
+			fmt.Fprintf(w, "Publish:      curl --unix-socket '%s' -d 'hello' http://localhost/publish\n", a)
+			return
+		}
+	}
+}
+
+// written are addresses as --listen takes them.
+func written(addrs []net.Addr) []string {
+	all := make([]string, len(addrs))
+	for i, a := range addrs {
+		all[i] = a.String()
+		if a.Network() == "unix" {
+			all[i] = "unix:" + all[i]
+		}
+	}
+	return all
+}
+
+// pageURL is where this machine reaches at: nobody can connect to 0.0.0.0.
+func pageURL(at netip.AddrPort) string {
+	if at.Addr().IsUnspecified() {
+		return fmt.Sprintf("http://localhost:%d", at.Port())
+	}
+	return "http://" + at.String()
+}
+
+// farURL is where other machines reach a server that listens on every address,
+// by the first one of this machine that is not only its own; "" if at is a
+// single address, or if there is none.
+func farURL(at netip.AddrPort) string {
+	if !at.Addr().IsUnspecified() {
+		return ""
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return "" // it is a courtesy
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && p.Addr().IsGlobalUnicast() {
+			return "http://" + netip.AddrPortFrom(p.Addr(), at.Port()).String()
+		}
+	}
+	return ""
+}

@@ -1,0 +1,14 @@
+// Package logging makes the server's logger: text for a person at a terminal,
+// JSON for a program that collects it.
+//
+//   - Logger: a slog.Logger whose lines are written by a goroutine of its own. A
+//     log that nobody reads (a full pipe, a stopped terminal) must not stop an
+//     event loop: what does not fit into the queue is left out, and counted in
+//     the next line.
+//   - Format and level are words, as in the settings: see Check.
+//
+// Which lines there are is for those who log. What a client can cause at will
+// they limit themselves.
+//
+// Concurrency: any goroutine may log, also after Close, which lets go of it.
+package logging

@@ -1,0 +1,86 @@
+package logging
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Words of the settings.
+const (
+	Auto = "auto" // Text on a terminal, JSON otherwise
+	Text = "text"
+	JSON = "json"
+
+	DefaultLevel = "info"
+)
+
+// Check tells whether Open knows these words.
+func Check(format, level string) error {
+	var errs []error
+	switch format {
+	case Auto, Text, JSON:
+	default:
+		errs = append(errs, fmt.Errorf("log format %q: must be auto, text or json", format))
+	}
+	if _, ok := levels[level]; !ok {
+		errs = append(errs, fmt.Errorf("log level %q: must be debug, info, warn or error", level))
+	}
+	return errors.Join(errs...)
+}
+
+var levels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+}
+
+// Logger is a slog.Logger, with what serve must know of it.
+type Logger struct {
+	*slog.Logger
+	Format string // Text or JSON
+	lines  *lines
+}
+
+// Open returns a logger that writes to w. format and level are words that Check
+// knows. It starts a goroutine, which ends with Close.
+func Open(w io.Writer, format, level string) *Logger {
+	if format == Auto {
+		format = JSON
+		if isTerminal(w) {
+			format = Text
+		}
+	}
+	handler := func(w io.Writer) slog.Handler {
+		options := &slog.HandlerOptions{Level: levels[level], ReplaceAttr: readable}
+		if format == JSON {
+			return slog.NewJSONHandler(w, options)
+		}
+		return slog.NewTextHandler(w, options)
+	}
+	lines := newLines(w, slog.New(handler(w)))
+	return &Logger{Logger: slog.New(handler(lines)), Format: format, lines: lines}
+}
+
+// Close writes what is queued, at most for a second, and ends the goroutine.
+// Lines logged afterwards are dropped.
+func (l *Logger) Close() { l.lines.close() }
+
+// readable writes durations as 10s in JSON too, which has them as nanoseconds.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}

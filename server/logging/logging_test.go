@@ -1,0 +1,117 @@
+package logging_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"peal/server/logging"
+)
+
+func TestFormatAndLevel(t *testing.T) {
+	check := func(format, level, wantFormat, want string) {
+		t.Helper()
+		var b strings.Builder
+		l := logging.Open(&b, format, level)
+		l.Info("hello", "limit", 10*time.Second)
+		l.Warn("look")
+		l.Close()
+		l.Error("after the end")
+		if l.Format != wantFormat || strings.Count(b.String(), "\n") != len(strings.Fields(want)) {
+			t.Errorf("%s %s: format %s, logged %q", format, level, l.Format, b.String())
+		}
+		for _, word := range strings.Fields(want) {
+			if !regexp.MustCompile(word).MatchString(b.String()) {
+				t.Errorf("%s %s: logged %q, which lacks %q", format, level, b.String(), word)
+			}
+		}
+	}
+	check("text", "info", "text", "level=INFO.*limit=10s level=WARN")
+	check("json", "info", "json", `"level":"INFO".*"limit":"10s" "level":"WARN"`)
+	check("auto", "info", "json", `"level":"INFO" "level":"WARN"`) // no terminal
+	check("text", "warn", "text", "level=WARN")
+	check("text", "error", "text", "")
+}
+
+func TestAutoIsTextOnATerminal(t *testing.T) {
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer master.Close()
+	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Skip(err)
+	}
+	terminal, err := os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer terminal.Close()
+	l := logging.Open(terminal, "auto", "info")
+	defer l.Close()
+	if l.Format != logging.Text {
+		t.Errorf("on a terminal: %s", l.Format)
+	}
+}
+
+func TestCheckNamesTheWords(t *testing.T) {
+	if err := logging.Check("json", "debug"); err != nil {
+		t.Error(err)
+	}
+	err := logging.Check("xml", "loud")
+	if err == nil || !strings.Contains(err.Error(), "auto, text or json") || !strings.Contains(err.Error(), "debug, info, warn or error") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A reader that stops must not stop who logs; it is told what it missed.
+func TestLoggingNeverBlocks(t *testing.T) {
+	r, w := io.Pipe() // takes nothing until somebody reads
+	l := logging.Open(w, "json", "info")
+	const n = 10_000
+	for i := range n {
+		l.Info("line", "i", i) // would block for ever
+	}
+	type line struct {
+		Msg     string
+		LeftOut int `json:"left_out"`
+	}
+	got, told := 0, 0
+	lines := bufio.NewScanner(r)
+	for got+told < n && lines.Scan() {
+		var one line
+		if err := json.Unmarshal(lines.Bytes(), &one); err != nil {
+			t.Fatalf("%v in %q", err, lines.Text())
+		}
+		if one.LeftOut > 0 {
+			told += one.LeftOut
+		} else {
+			got++
+		}
+	}
+	if got+told != n || told == 0 {
+		t.Errorf("%d lines and %d left out, want %d in all", got, told, n)
+	}
+	// Again stopped: the end does not wait for ever.
+	for range n {
+		l.Info("line")
+	}
+	began := time.Now()
+	l.Close()
+	if d := time.Since(began); d > 20*time.Second {
+		t.Errorf("closing took %v", d)
+	}
+	r.Close()
+}
