@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"peal/loop"
+	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/log/file"
 	"peal/server/logging"
@@ -43,6 +44,8 @@ type Config struct {
 	// Workers answer requests that could keep a loop busy (listings), behind a
 	// queue of WorkerQueue; beyond it 503. Defaults 2 and 256.
 	Workers, WorkerQueue int
+
+	HTTP httpapi.Limits // what one request may ask for; BatchLimit is at most Loop.InputBytes
 
 	Loop loop.Config // loops, connections, timeouts; Loops defaults to GOMAXPROCS here
 	Hub  hub.Config  // history
@@ -90,6 +93,10 @@ func (c Config) WithDefaults() Config {
 	}
 	c.Loop.Log = c.Log
 	c.Loop = c.Loop.WithDefaults()
+	if c.HTTP.BatchLimit <= 0 {
+		c.HTTP.BatchLimit = min(1<<20, c.Loop.InputBytes)
+	}
+	c.HTTP = c.HTTP.WithDefaults()
 	c.Hub = c.Hub.WithDefaults()
 	if c.Engine == "" {
 		c.Engine = engineMemory
@@ -121,9 +128,12 @@ func (c Config) Validate() error {
 	if l := c.Loop.WithDefaults(); l.InputBytes < l.MessageBytes {
 		errs = append(errs, fmt.Errorf("config: input of %d B for a loop, message of %d B: the first must be at least the second, or no such message ever arrives", l.InputBytes, l.MessageBytes))
 	}
-	words := c.WithDefaults()
-	errs = append(errs, logging.Check(words.LogFormat, words.LogLevel),
-		c.Hub.Validate(), rules.Validate(c.Channels, c.Loop.WithDefaults().MessageBytes), c.validateLog())
+	d := c.WithDefaults()
+	if d.HTTP.BatchLimit > d.Loop.InputBytes {
+		errs = append(errs, fmt.Errorf("config: input of %d B for a loop, batch of %d B: the first must be at least the second, or no such batch ever arrives", d.Loop.InputBytes, d.HTTP.BatchLimit))
+	}
+	errs = append(errs, logging.Check(d.LogFormat, d.LogLevel), c.HTTP.Validate(),
+		c.Hub.Validate(), rules.Validate(c.Channels, d.Loop.MessageBytes), c.validateLog())
 	return errors.Join(errs...)
 }
 

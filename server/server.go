@@ -78,7 +78,7 @@ func New(c Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s.workers = httpapi.NewWorkers(c.Workers, c.WorkerQueue)
-	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Rules: table, MessageLimit: c.Loop.MessageBytes}
+	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Rules: table, MessageLimit: c.Loop.MessageBytes, Limits: c.HTTP}
 	if c.Open {
 		all := func([]byte) bool { return true }
 		deps.HostAllowed, deps.OriginAllowed = all, all

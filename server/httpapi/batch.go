@@ -10,17 +10,16 @@ import (
 	"peal/server/rules"
 )
 
-const (
-	maxBatch   = 1000 // messages
-	batchGroup = 64   // messages appended under one lock: a large batch must not wait for a whole ring to be free
-)
+// batchGroup is how many messages are appended under one lock: a large batch
+// must not wait for a whole ring to be free.
+const batchGroup = 64
 
 // serveBatch appends many messages. Decoding a megabyte of JSON takes longer
 // than a loop may stand still, so a worker does it.
 func (f *Front) serveBatch(c *loop.Call, body []byte) {
 	b := &batch{
 		log: f.deps.Log, door: f.deps.Door, clock: &f.clock, tally: &f.deps.Workers.tally, ref: c.Conn, shape: f.shape(),
-		rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, channelLimit: f.deps.ChannelLimit,
+		rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, limits: f.deps.Limits,
 	}
 	copied := bytes.Clone(body)
 	if !f.deps.Workers.try(len(copied), func() { b.run(copied) }) {
@@ -41,7 +40,7 @@ type batch struct {
 	shape        shape
 	rules        *rules.Table
 	messageLimit int
-	channelLimit int
+	limits       Limits
 
 	// Worker-owned until the last group is done, whose goroutine then answers.
 	results []result
@@ -62,7 +61,7 @@ func (b *batch) run(body []byte) {
 	var request struct {
 		Messages []json.RawMessage `json:"messages"`
 	}
-	if json.Unmarshal(body, &request) != nil || request.Messages == nil || len(request.Messages) > maxBatch {
+	if json.Unmarshal(body, &request) != nil || request.Messages == nil || len(request.Messages) > b.limits.BatchMessages {
 		b.tally.refuse(errBatch)
 		b.door.Answer(b.ref, appendError(nil, b.shape, b.clock.date(), errBatch, ""))
 		return
@@ -134,7 +133,7 @@ func (b *batch) entries(text json.RawMessage) ([]*log.Entry, error) {
 	if len(channels) == 0 {
 		channels = []string{DefaultChannel}
 	}
-	if len(channels) > b.channelLimit {
+	if len(channels) > b.limits.ChannelLimit {
 		return nil, errTooManyChannels
 	}
 	entries := make([]*log.Entry, 0, len(channels))

@@ -42,8 +42,8 @@ var (
 	errChunk            = badHead("chunked body is malformed")
 	errUnparsed         = badHead("the head could not be parsed")
 	errVersion          = &Error{Status: 505, Code: "bad_version", Message: "use HTTP/1.1 or HTTP/1.0"}
-	errTargetTooLong    = &Error{Status: 414, Code: "target_too_long", Message: "the request line is longer than 8192 bytes: name fewer channels"}
-	errHeadTooLarge     = &Error{Status: 431, Code: "head_too_large", Message: "the request head is larger than 8192 bytes or has more than 100 lines: send fewer or shorter headers"}
+	errTargetTooLong    = &Error{Status: 414, Code: "target_too_long", Message: "the request line is longer than a whole head may be: name fewer channels"}
+	errHeadTooLarge     = &Error{Status: 431, Code: "head_too_large", Message: "the request head is larger than it may be (8 KiB unless set otherwise) or has more than 100 lines: send fewer or shorter headers"}
 )
 
 func badHead(message string) *Error {
@@ -87,7 +87,7 @@ var (
 	errAlreadySubscribed = &Error{Status: 400, Code: "already_subscribed", Message: "this connection has the channel already: unsubscribe first to begin somewhere else"}
 	errOneChannel        = &Error{Status: 400, Code: "bad_channel", Message: "history is of one channel at a time"}
 	errAsking            = &Error{Status: 429, Code: "busy", Message: "one history at a time: ask again when the last one has come"}
-	errBatch             = &Error{Status: 400, Code: "bad_batch", Message: `the body must be JSON: {"messages":[{"channel":…,"data":…},…]}, at most 1000 of them`}
+	errBatch             = &Error{Status: 400, Code: "bad_batch", Message: `the body must be JSON: {"messages":[{"channel":…,"data":…},…]}, with no more of them than a batch may have (1000 unless set otherwise)`}
 )
 
 // Found when the server has too much to do, or nothing more. Clients come back.

@@ -54,8 +54,7 @@ type Deps struct {
 	Rules *rules.Table
 
 	MessageLimit int // bytes of one publication; 0: 64 KiB
-	BatchLimit   int // bytes of a batch's body; 0: 1 MiB
-	ChannelLimit int // channels of one connection or publication; 0: 128
+	Limits
 }
 
 // DefaultChannel is used wherever a request names none.
@@ -92,21 +91,16 @@ func New(deps Deps) *Front {
 	if deps.OriginAllowed == nil {
 		deps.OriginAllowed = auth.OriginAllowed
 	}
-	setDefault(&deps.MessageLimit, 64<<10)
-	setDefault(&deps.BatchLimit, 1<<20)
-	setDefault(&deps.ChannelLimit, 128)
+	if deps.MessageLimit == 0 {
+		deps.MessageLimit = 64 << 10
+	}
 	if deps.Rules == nil {
 		deps.Rules = rules.New(nil, rules.Rule{})
 	}
+	deps.Limits = deps.Limits.WithDefaults()
 	f := &Front{deps: deps, page: newPage(), names: newNames(deps.Rules), counts: newCounts()}
-	f.reader = bufio.NewReaderSize(&f.source, MaxHeadBytes)
+	f.reader = bufio.NewReaderSize(&f.source, deps.HeadLimit)
 	return f
-}
-
-func setDefault(limit *int, n int) {
-	if *limit == 0 {
-		*limit = n
-	}
 }
 
 var _ loop.Front = (*Front)(nil)
@@ -114,7 +108,7 @@ var _ loop.Front = (*Front)(nil)
 // Request implements loop.Front.
 func (f *Front) Request(c *loop.Call) {
 	c.Used, c.Need, c.Verdict, c.Close, c.Sub = 0, 0, loop.More, false, nil
-	headEnd, err := f.head.Check(c.In)
+	headEnd, err := f.head.Check(c.In, f.deps.HeadLimit)
 	if err == nil && headEnd == 0 {
 		return
 	}

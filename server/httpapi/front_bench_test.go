@@ -54,7 +54,7 @@ func TestHotRequestsMakeLittleGarbage(t *testing.T) {
 
 	var head httpapi.Head
 	b := []byte(benchPoll)
-	if n := testing.AllocsPerRun(200, func() { _, _ = head.Check(b) }); n != 0 {
+	if n := testing.AllocsPerRun(200, func() { _, _ = head.Check(b, headLimit) }); n != 0 {
 		t.Errorf("head check: %v allocations", n)
 	}
 }
@@ -81,7 +81,7 @@ func BenchmarkHeadCheck(b *testing.B) {
 			b.SetBytes(int64(len(in)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := head.Check(in); err != nil {
+				if _, err := head.Check(in, headLimit); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -2,12 +2,11 @@ package httpapi
 
 import "bytes"
 
-// Limits of a request head.
+// Limits of a request head, beside Limits.HeadLimit.
 const (
-	MaxHeadBytes = 8 << 10 // from the first byte of the request line to the empty line
-	maxFields    = 100     // header lines
-	maxMethod    = 20      // bytes; the longest registered method has 17
-	maxEmpty     = 4       // empty lines before a request line
+	maxFields = 100 // header lines
+	maxMethod = 20  // bytes; the longest registered method has 17
+	maxEmpty  = 4   // empty lines before a request line
 )
 
 // Head is what framing, admission and routing need to know of a request head.
@@ -38,7 +37,7 @@ type Head struct {
 
 // Check decodes the request head at the start of b and returns its length n,
 // empty lines before it included. n == 0 with a nil error means that b ends
-// inside the head: call again with more bytes. Errors are of type *Error; any
+// inside the head, which may have limit bytes: call again with more. Errors are of type *Error; any
 // of them is final: answer it and close. An error is found as soon as the byte
 // that makes it one is there; what lies behind is then of no interest.
 //
@@ -49,16 +48,16 @@ type Head struct {
 // chunked. An absolute target must name the same authority as Host.
 //
 // b is not kept but for the slices in h. It does not allocate.
-func (h *Head) Check(b []byte) (n int, err error) {
+func (h *Head) Check(b []byte, limit int) (n int, err error) {
 	*h = Head{ContentLength: -1}
 	whole := len(b)
-	b = b[:min(whole, MaxHeadBytes)]
+	b = b[:min(whole, limit)]
 	i, err := h.checkRequestLine(b)
 	if err != nil {
 		return 0, err
 	}
 	if i == 0 {
-		if len(b) == MaxHeadBytes {
+		if len(b) == limit {
 			return 0, errTargetTooLong
 		}
 		return 0, nil
@@ -69,7 +68,7 @@ func (h *Head) Check(b []byte) (n int, err error) {
 			return 0, err
 		}
 		if next == 0 {
-			if len(b) == MaxHeadBytes {
+			if len(b) == limit {
 				return 0, errHeadTooLarge
 			}
 			return 0, nil

@@ -13,6 +13,9 @@ import (
 	"peal/server/httpapi"
 )
 
+// headLimit is the default of Limits.HeadLimit.
+const headLimit = 8 << 10
+
 // goodHeads are requests as clients really send them.
 var goodHeads = []string{
 	"GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n",
@@ -31,11 +34,11 @@ func TestCheckAsksForMoreOnEveryPrefix(t *testing.T) {
 	for _, whole := range goodHeads {
 		var h httpapi.Head
 		for cut := range whole {
-			if n, err := h.Check([]byte(whole[:cut])); n != 0 || err != nil {
+			if n, err := h.Check([]byte(whole[:cut]), headLimit); n != 0 || err != nil {
 				t.Errorf("%.30q: first %d of %d bytes: n=%d err=%v, want 0 and nil", whole, cut, len(whole), n, err)
 			}
 		}
-		if n, err := h.Check([]byte(whole + "GET / HT")); n != len(whole) || err != nil {
+		if n, err := h.Check([]byte(whole+"GET / HT"), headLimit); n != len(whole) || err != nil {
 			t.Errorf("%.30q: n=%d err=%v, want %d and nil", whole, n, err, len(whole))
 		}
 	}
@@ -45,7 +48,7 @@ func TestCheckCollectsWhatMatters(t *testing.T) {
 	check := func(head, want string) {
 		t.Helper()
 		var h httpapi.Head
-		if _, err := h.Check([]byte(head)); err != nil {
+		if _, err := h.Check([]byte(head), headLimit); err != nil {
 			t.Errorf("%q: %v", head, err)
 		}
 		got := fmt.Sprintf("%s %s ?%s host=%s len=%d", h.Method, h.Path, h.Query, h.Host, h.ContentLength)
@@ -158,7 +161,7 @@ var evilHeads = []struct {
 func TestCheckRefusesEvilHeadsAtOnce(t *testing.T) {
 	for _, evil := range evilHeads {
 		var h httpapi.Head
-		n, err := h.Check([]byte(evil.head))
+		n, err := h.Check([]byte(evil.head), headLimit)
 		var e *httpapi.Error
 		if n != 0 || !errors.As(err, &e) || e.Status != evil.status {
 			t.Errorf("%s: n=%d err=%v, want an error with status %d", evil.name, n, err, evil.status)
@@ -166,7 +169,7 @@ func TestCheckRefusesEvilHeadsAtOnce(t *testing.T) {
 		}
 		step := 1 + len(evil.head)/1000
 		for cut := 0; cut < len(evil.head); cut += step { // no prefix has an error of its own
-			_, err := h.Check([]byte(evil.head[:cut]))
+			_, err := h.Check([]byte(evil.head[:cut]), headLimit)
 			if err != nil && err != error(e) {
 				t.Errorf("%s: first %d bytes: %v, whole: %v", evil.name, cut, err, e)
 			}
@@ -176,14 +179,14 @@ func TestCheckRefusesEvilHeadsAtOnce(t *testing.T) {
 
 func TestCheckTakesAHeadOfExactlyTheLimit(t *testing.T) {
 	const frame = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n"
-	pad := strings.Repeat("x", httpapi.MaxHeadBytes-len(frame))
+	pad := strings.Repeat("x", headLimit-len(frame))
 	var h httpapi.Head
 	head := strings.Replace(frame, "X: ", "X: "+pad, 1)
-	if n, err := h.Check([]byte(head + "more")); n != httpapi.MaxHeadBytes || err != nil {
+	if n, err := h.Check([]byte(head+"more"), headLimit); n != headLimit || err != nil {
 		t.Errorf("n=%d err=%v", n, err)
 	}
 	head = strings.Replace(frame, "X: ", "X: x"+pad, 1)
-	if n, err := h.Check([]byte(head + "more")); n != 0 || err == nil {
+	if n, err := h.Check([]byte(head+"more"), headLimit); n != 0 || err == nil {
 		t.Errorf("one byte more: n=%d err=%v", n, err)
 	}
 }
@@ -202,26 +205,26 @@ func FuzzHead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var h, again httpapi.Head
-		n, err := h.Check(b)
+		n, err := h.Check(b, headLimit)
 		if n > 0 && err != nil || n > len(b) {
 			t.Fatalf("n=%d of %d with err=%v", n, len(b), err)
 		}
 		if n == 0 {
 			if err == nil && len(b) > 0 { // then no prefix may have been refused
-				if _, err := again.Check(b[:len(b)-1]); err != nil {
+				if _, err := again.Check(b[:len(b)-1], headLimit); err != nil {
 					t.Fatalf("refused earlier: %v", err)
 				}
 			}
 			return
 		}
-		if m, err := again.Check(b[:n]); m != n || err != nil {
+		if m, err := again.Check(b[:n], headLimit); m != n || err != nil {
 			t.Fatalf("alone: n=%d err=%v, with more behind it: n=%d", m, err, n)
 		}
-		if m, err := again.Check(b[:n-1]); m != 0 || err != nil {
+		if m, err := again.Check(b[:n-1], headLimit); m != 0 || err != nil {
 			t.Fatalf("one byte less: n=%d err=%v", m, err)
 		}
 		var header fasthttp.RequestHeader
-		if err := header.Read(bufio.NewReaderSize(bytes.NewReader(b[h.Start:n]), httpapi.MaxHeadBytes)); err != nil {
+		if err := header.Read(bufio.NewReaderSize(bytes.NewReader(b[h.Start:n]), headLimit)); err != nil {
 			if bytes.Contains(bytes.ToLower(b[:n]), []byte("trailer")) {
 				return // fasthttp looks into Trailer, which we ignore: Request answers 400
 			}

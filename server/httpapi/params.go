@@ -11,13 +11,6 @@ import (
 	"peal/server/log"
 )
 
-// Bounds of a poll's timeout.
-const (
-	minTimeout     = time.Second
-	maxTimeout     = 120 * time.Second
-	defaultTimeout = 25 * time.Second
-)
-
 // maxLast bounds last=N; what is retained bounds it further.
 const maxLast = 1 << 20
 
@@ -178,22 +171,22 @@ func parseCount(b []byte) (int, error) {
 	return n, nil
 }
 
-// parseTimeout reads seconds, or a Go duration.
-func parseTimeout(b []byte) (time.Duration, error) {
+// pollTimeout reads seconds, or a Go duration.
+func (l *Limits) pollTimeout(b []byte) (time.Duration, error) {
 	if len(b) == 0 {
-		return defaultTimeout, nil
+		return l.PollTimeout, nil
 	}
 	var d time.Duration
 	if n, err := parseCount(b); err == nil {
-		d = time.Duration(min(n, int(maxTimeout/time.Second))) * time.Second
+		d = time.Duration(min(n, int(l.MaxPollTimeout/time.Second)+1)) * time.Second
 	} else if d, err = time.ParseDuration(string(b)); err != nil {
 		seconds, err := strconv.ParseFloat(string(b), 64)
 		if err != nil || math.IsNaN(seconds) {
 			return 0, errTimeout
 		}
-		d = time.Duration(max(0, min(seconds, maxTimeout.Seconds())) * float64(time.Second))
+		d = time.Duration(max(0, min(seconds, l.MaxPollTimeout.Seconds())) * float64(time.Second))
 	}
-	return max(minTimeout, min(d, maxTimeout)), nil
+	return max(l.MinPollTimeout, min(d, l.MaxPollTimeout)), nil
 }
 
 // parseLimit reads the size of a page.

@@ -196,7 +196,7 @@ func (f *Front) subscribe(p *params) (*loop.Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
-	timeout, err := parseTimeout(p.timeout)
+	timeout, err := f.deps.pollTimeout(p.timeout)
 	if err != nil {
 		return nil, err
 	}

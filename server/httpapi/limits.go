@@ -1,0 +1,55 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Limits bound what one request may ask for. Zero values are the defaults.
+type Limits struct {
+	HeadLimit     int // bytes of a request head; default 8 KiB. Beyond it 414 or 431.
+	ChannelLimit  int // channels of one connection or publication; default 128. Beyond it 400, or close 4413.
+	BatchLimit    int // bytes of a batch's body; default 1 MiB. Beyond it 413.
+	BatchMessages int // messages of a batch; default 1000. Beyond it 400.
+
+	// PollTimeout is how long a poll is held that does not say; what it says is
+	// clamped to the other two. Defaults 25 s, 1 s and 120 s. They count in whole
+	// seconds, rounded up.
+	PollTimeout, MinPollTimeout, MaxPollTimeout time.Duration
+}
+
+// WithDefaults returns l with its zero values filled in. The default of
+// PollTimeout is within the other two.
+func (l Limits) WithDefaults() Limits {
+	number := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	duration := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	number(&l.HeadLimit, 8<<10)
+	number(&l.ChannelLimit, 128)
+	number(&l.BatchLimit, 1<<20)
+	number(&l.BatchMessages, 1000)
+	duration(&l.MinPollTimeout, time.Second)
+	duration(&l.MaxPollTimeout, max(120*time.Second, l.MinPollTimeout, l.PollTimeout))
+	duration(&l.PollTimeout, max(l.MinPollTimeout, min(25*time.Second, l.MaxPollTimeout)))
+	return l
+}
+
+// Validate reports all faults of l at once.
+func (l Limits) Validate() error {
+	l = l.WithDefaults()
+	var faults []error
+	if l.MinPollTimeout > l.MaxPollTimeout {
+		faults = append(faults, fmt.Errorf("config: poll timeout of at least %v and at most %v: the first must not be greater", l.MinPollTimeout, l.MaxPollTimeout))
+	} else if l.PollTimeout < l.MinPollTimeout || l.PollTimeout > l.MaxPollTimeout {
+		faults = append(faults, fmt.Errorf("config: poll timeout %v: must be between the least, %v, and the greatest, %v", l.PollTimeout, l.MinPollTimeout, l.MaxPollTimeout))
+	}
+	return errors.Join(faults...)
+}
