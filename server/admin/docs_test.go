@@ -102,6 +102,7 @@ func TestMetricsPageIsComplete(t *testing.T) {
 
 var (
 	pealName = regexp.MustCompile(`\bpeal_\w+`)
+	recorded = regexp.MustCompile(`^peal:\w+:\w+$`)
 	suffix   = regexp.MustCompile(`_(bucket|sum|count)$`)
 )
 
@@ -151,6 +152,7 @@ func TestAlertRulesAskForWhatThereIs(t *testing.T) {
 			Name  string
 			Rules []struct {
 				Alert, Expr, For    string
+				Record              string
 				Labels, Annotations map[string]string
 			}
 		}
@@ -160,17 +162,26 @@ func TestAlertRulesAskForWhatThereIs(t *testing.T) {
 	if err := d.Decode(&rules); err != nil {
 		t.Fatal(err)
 	}
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	shown, names, seen := served(t), 0, map[string]bool{}
 	for _, g := range rules.Groups {
 		for _, r := range g.Rules {
-			if r.Alert == "" || seen[r.Alert] || r.For == "" || r.Labels["severity"] == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
+			if r.Record != "" {
+				if seen[r.Record] || r.Alert+r.For != "" || !recorded.MatchString(r.Record) || !strings.Contains(string(page), "`"+r.Record+"`") {
+					t.Errorf("record %q: twice there, also an alert, not named level:metric:operations, or not in docs/metrics.md", r.Record)
+				}
+			} else if r.Alert == "" || seen[r.Alert] || r.For == "" || r.Labels["severity"] == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
 				t.Errorf("alert %q: twice there, or without for, severity, summary or description", r.Alert)
 			}
-			seen[r.Alert] = true
+			name := r.Alert + r.Record
+			seen[name] = true
 			if !balanced(r.Expr) {
-				t.Errorf("alert %s: brackets do not match: %s", r.Alert, r.Expr)
+				t.Errorf("%s: brackets do not match: %s", name, r.Expr)
 			}
-			names += exist(t, shown, r.Alert, r.Expr)
+			names += exist(t, shown, name, r.Expr)
 		}
 	}
 	if names < 5 {
