@@ -1,0 +1,31 @@
+// Package chaos checks the promises of a push server while everything goes
+// wrong at once: many clients of all transports leave, come back with their
+// cursor on another transport, change their channels and stop reading, while
+// publishers publish and the server is killed and started again. It meets the
+// server on the wire only.
+//
+// Its nouns:
+//
+//   - A publication is one message that a publisher sent; the ledger knows each
+//     and whether it was acknowledged. Its data carries its id, channel, number
+//     and checksum: see data.go.
+//   - A client follows one to five channels over one connection after another
+//     and writes down in its journal what it heard: messages, gaps, positions.
+//     It draws no conclusions. See client.go and, one file each, the transports.
+//   - A life of the server is the time from one epoch of its cursors to the
+//     next. A place is a cursor as the judge reads it: a life and a sequence.
+//   - The judge, at the end, replays all journals against what is known to
+//     have been in the log: what the ledger has acknowledged and what anybody
+//     heard. See judge.go; world.go is what is known.
+//   - A Server is what is started and stopped: Process is the real binary.
+//
+// The only knowledge of the server's insides is the text of a cursor
+// (place.go): a user's client must not read it, a judge of order has to.
+//
+// Each client draws from a random generator of its own, so the decisions of a
+// seed are always the same; what they meet depends on the network and the
+// clock.
+//
+// Concurrency: a goroutine for each client and publisher and one that restarts
+// the server; Run waits for all of them and then judges alone.
+package chaos

@@ -1,0 +1,54 @@
+package chaos
+
+// kind of a record.
+type kind uint8
+
+const (
+	opened   kind = iota // a connection was asked for; id is its index in journal.connections
+	message              // id, channel, at
+	gap                  // channel, at: up to there; reason
+	position             // at
+	damaged              // something that no server may say: id is the index in journal.damage
+)
+
+// reason of a gap.
+type reason uint8
+
+const (
+	discarded     reason = iota // no longer retained
+	unknownCursor               // the cursor meant nothing to the server
+)
+
+// record is one thing a client did or heard.
+type record struct {
+	kind    kind
+	reason  reason
+	channel int32
+	at      place
+	id      uint64
+}
+
+// connection is what a client asked for.
+type connection struct {
+	transport string
+	channels  []int32
+	from      place // the cursor sent; zero: none, so it begins anywhere
+}
+
+// journal is what one client heard, in order. It belongs to the client's
+// goroutine, and after its end to the judge.
+type journal struct {
+	records     []record
+	connections []connection
+	damage      []string
+}
+
+func (j *journal) open(c connection) {
+	j.records = append(j.records, record{kind: opened, id: uint64(len(j.connections))})
+	j.connections = append(j.connections, c)
+}
+
+func (j *journal) damaged(what string) {
+	j.records = append(j.records, record{kind: damaged, id: uint64(len(j.damage))})
+	j.damage = append(j.damage, what)
+}

@@ -1,0 +1,37 @@
+package chaos
+
+import "sync"
+
+// publication is one attempt to publish. It is never repeated: what was not
+// acknowledged may be in the log or not.
+type publication struct {
+	label
+	at place // where the server said it is; zero: not acknowledged
+}
+
+// ledger is all publications. Any goroutine may use it.
+type ledger struct {
+	mu      sync.Mutex
+	all     []publication // the one with id i is all[i-1]
+	numbers map[int32]uint32
+}
+
+// begin enters a publication that is about to be sent.
+func (l *ledger) begin(channel int32) label {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.numbers == nil {
+		l.numbers = map[int32]uint32{}
+	}
+	l.numbers[channel]++
+	p := publication{label: label{uint64(len(l.all) + 1), channel, l.numbers[channel]}}
+	l.all = append(l.all, p)
+	return p.label
+}
+
+// acknowledge notes that the server has it, and where.
+func (l *ledger) acknowledge(id uint64, at place) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all[id-1].at = at
+}

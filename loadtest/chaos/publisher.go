@@ -1,0 +1,124 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"peal/loadtest"
+)
+
+// Channels are named c0, c1 …; a publication in each life of the server goes to
+// the one after the last, which nobody follows.
+const channelPrefix = "c"
+
+func channelName(n int32) string { return loadtest.ChannelName(channelPrefix, int(n)) }
+
+func channelNumber(name string) (int32, bool) {
+	digits, ok := strings.CutPrefix(name, channelPrefix)
+	n, err := strconv.ParseInt(digits, 10, 32)
+	return int32(n), ok && err == nil
+}
+
+// Sizes of messages: most are small, some fill a stalled client's socket.
+const (
+	smallBytes      = 400
+	bigBytes        = 6000
+	bigInPercent    = 10
+	publisherPauses = 20 * time.Millisecond // after a failure
+)
+
+// publisher publishes to channels of its own, one message after another: each
+// is sent when the one before was answered, or its connection died.
+type publisher struct {
+	run      *run
+	channels []int32
+	rnd      *rand.Rand
+	conn     *loadtest.HTTPPublisher // nil: none
+	data     []byte
+}
+
+// live publishes rate messages per second until stop is closed, and then to
+// each channel a last one, repeated until it is acknowledged. It returns their
+// ids.
+func (p *publisher) live(ctx context.Context, rate float64, stop <-chan struct{}) map[int32]uint64 {
+	defer p.hangUp()
+	tick := time.NewTicker(time.Duration(float64(time.Second) / rate))
+	defer tick.Stop()
+	for running := true; running; {
+		select {
+		case <-tick.C:
+			_, err := p.publish(ctx, p.channels[p.rnd.IntN(len(p.channels))])
+			if err != nil {
+				pause(ctx, publisherPauses)
+			}
+		case <-stop:
+			running = false
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	last := map[int32]uint64{}
+	for _, c := range p.channels {
+		for last[c] == 0 && ctx.Err() == nil {
+			id, err := p.publish(ctx, c)
+			if err != nil {
+				pause(ctx, publisherPauses)
+				continue
+			}
+			last[c] = id
+		}
+	}
+	return last
+}
+
+// publish sends one message and enters what came of it into the ledger. Any
+// error leaves its fate open.
+func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err error) {
+	if p.conn == nil {
+		dial, cancel := context.WithTimeout(ctx, 2*time.Second)
+		p.conn, err = loadtest.DialHTTP(dial, p.run.Addr, loadtest.PublishPath(channelPrefix))
+		cancel()
+		if err != nil {
+			p.conn = nil
+			return 0, err
+		}
+	}
+	size := p.rnd.IntN(smallBytes)
+	if p.rnd.IntN(100) < bigInPercent {
+		size = p.rnd.IntN(bigBytes)
+	}
+	l := p.run.ledger.begin(channel)
+	p.data = appendData(p.data[:0], l, size, p.rnd)
+	if err := p.conn.Queue(int(channel), p.data); err != nil {
+		p.hangUp()
+		return 0, err
+	}
+	var answer struct{ Cursor string }
+	err = json.Unmarshal(p.conn.LastAnswer, &answer)
+	at, ok := p.run.lives.read(answer.Cursor)
+	if err != nil || !ok {
+		p.run.fault("publish: no cursor in the answer %.200q", p.conn.LastAnswer)
+		return 0, errors.New("no cursor")
+	}
+	p.run.ledger.acknowledge(l.id, at)
+	return l.id, nil
+}
+
+func (p *publisher) hangUp() {
+	if p.conn != nil {
+		_ = p.conn.Close()
+		p.conn = nil
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

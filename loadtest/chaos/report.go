@@ -1,0 +1,38 @@
+package chaos
+
+import (
+	"fmt"
+	"io"
+)
+
+// Write prints the report.
+func (r *Report) Write(w io.Writer) error {
+	var err error
+	line := func(name string, format string, args ...any) {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "%-28s %s\n", name, fmt.Sprintf(format, args...))
+		}
+	}
+	line("clients", "%d", r.Clients)
+	line("connections", "%d", r.Connections)
+	line("  left by the client", "%d", r.Disconnects)
+	line("  on another transport", "%d", r.Changes)
+	line("  stalled", "%d", r.Stalls)
+	line("restarts", "%d (%d SIGKILL, %d SIGTERM), %d epochs", r.Kills+r.Terms, r.Kills, r.Terms, r.Lives)
+	line("messages published", "%d", r.Published)
+	line("  acknowledged", "%d", r.Acknowledged)
+	line("deliveries checked", "%d", r.Checked)
+	line("gaps told", "%d", r.Gaps)
+	line("  real", "%d", r.GapsReal)
+	line("  false", "%d", r.GapsFalse)
+	line("lost", "%d", r.Lost)
+	line("repeated", "%d", r.Repeated)
+	line("reordered", "%d", r.Reordered)
+	line("damaged or foreign", "%d", r.Damaged)
+	line("contradictions in the order", "%d", r.Faults)
+	line("clients behind at the end", "%d", r.Behind)
+	for _, f := range r.Findings {
+		line("  wrong:", "%s", f)
+	}
+	return err
+}

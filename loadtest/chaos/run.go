@@ -1,0 +1,260 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Server is what is killed and started again, on one address.
+type Server interface {
+	// Start returns when it accepts connections.
+	Start(ctx context.Context) error
+	// Stop ends it, with or without warning, and returns when it is gone.
+	Stop(kill bool) error
+}
+
+// Config is one run. All fields but Log must be set; Default does.
+type Config struct {
+	Addr       string // 127.0.0.1:port
+	Seed       uint64
+	Length     time.Duration // of publishing
+	CatchUp    time.Duration // that clients are given at the end
+	Clients    int
+	Channels   int
+	Publishers int
+	Rate       float64       // messages per second, of all publishers
+	Restart    time.Duration // between two, on average; 0: none
+	Keeps      Keeps         // what a restart leaves
+	History    int           // messages that each channel retains at least; 0: unknown
+	Log        io.Writer     // what clients met; nil: nobody asks
+}
+
+// Default returns the run of scripts/chaos.sh, without address and seed.
+func Default() Config {
+	return Config{Length: time.Minute, CatchUp: 30 * time.Second, Clients: 2000, Channels: 50, Publishers: 5, Rate: 100, Restart: 4 * time.Second}
+}
+
+// Report is what a run came to.
+type Report struct {
+	Figures
+	Verdict
+	Behind int // clients that did not have everything at the end
+}
+
+// Clean reports that every promise was kept.
+func (r *Report) Clean() bool { return r.Verdict.Clean() && r.Behind == 0 }
+
+// Figures count what happened.
+type Figures struct {
+	Clients      int
+	Connections  uint64
+	Disconnects  uint64 // by clients
+	Changes      uint64 // of transport
+	Stalls       uint64
+	Kills, Terms uint64
+	Lives        int
+	Published    int
+	Acknowledged int
+}
+
+// run is the state of one run.
+type run struct {
+	Config
+	lives        lives
+	ledger       ledger
+	allPublished chan struct{} // closed when publishers have stopped
+
+	mu      sync.Mutex
+	figures Figures
+	timers  []*time.Timer
+	faults  []string
+	last    map[int32]uint64 // by channel: id of its last message
+}
+
+func (r *run) count(n *uint64) { atomic.AddUint64(n, 1) }
+
+func (r *run) published() bool {
+	select {
+	case <-r.allPublished:
+		return true
+	default:
+		return false
+	}
+}
+
+// atEnd has the timer stopped when all is published.
+func (r *run) atEnd(t *time.Timer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.timers = append(r.timers, t)
+}
+
+// fault notes an answer that no server may give.
+func (r *run) fault(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults = append(r.faults, fmt.Sprintf(format, args...))
+}
+
+// Run starts server, lets chaos reign, and judges. An error means that the run
+// itself failed; broken promises are in the report.
+func Run(ctx context.Context, c Config, server Server) (report Report, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r := &run{Config: c, allPublished: make(chan struct{}), last: map[int32]uint64{}}
+	if err := r.start(ctx, server); err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, server.Stop(true)) }()
+
+	clients := make([]*client, c.Clients)
+	var following, publishing sync.WaitGroup
+	for i := range clients {
+		clients[i] = newClient(r, i)
+		following.Go(func() { clients[i].live(ctx) })
+	}
+	stop := make(chan struct{})
+	for i := range c.Publishers {
+		publishing.Go(func() { r.publish(ctx, i, stop) })
+	}
+	restarts := r.restarts(ctx, server)
+	close(stop)
+	publishing.Wait()
+	r.endOfPublishing()
+	if restarts == nil {
+		r.catchUp(ctx, clients)
+	}
+	if err := errors.Join(restarts, ctx.Err()); err != nil {
+		cancel()
+		following.Wait()
+		return report, err
+	}
+	cancel()
+	following.Wait()
+	return r.judge(clients), nil
+}
+
+// start starts the server and publishes the first message of its life.
+func (r *run) start(ctx context.Context, server Server) error {
+	if err := server.Start(ctx); err != nil {
+		return err
+	}
+	p := publisher{run: r, rnd: rand.New(rand.NewPCG(r.Seed, 0))}
+	defer p.hangUp()
+	for end := time.Now().Add(startWait); ; pause(ctx, publisherPauses) {
+		_, err := p.publish(ctx, int32(r.Channels))
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("the server started and accepts no message: %w", err)
+		}
+	}
+}
+
+// restarts ends and starts the server until Length is over.
+func (r *run) restarts(ctx context.Context, server Server) error {
+	rnd := rand.New(rand.NewPCG(r.Seed, 1<<32))
+	over := time.NewTimer(r.Length)
+	defer over.Stop()
+	for kill := true; ; kill = !kill {
+		wait := make(<-chan time.Time)
+		if r.Restart > 0 {
+			wait = time.After(time.Duration((0.6 + 0.8*rnd.Float64()) * float64(r.Restart)))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-over.C:
+			return nil
+		case <-wait:
+		}
+		if err := server.Stop(kill); err != nil {
+			return err
+		}
+		if kill {
+			r.count(&r.figures.Kills)
+		} else {
+			r.count(&r.figures.Terms)
+		}
+		pause(ctx, time.Duration(rnd.Int64N(int64(maxPause)))) // clients find nobody there
+		if err := r.start(ctx, server); err != nil {
+			return err
+		}
+	}
+}
+
+// publish is publisher number i, to every Publishers-th channel.
+func (r *run) publish(ctx context.Context, i int, stop <-chan struct{}) {
+	p := publisher{run: r, rnd: rand.New(rand.NewPCG(r.Seed, uint64(1<<33+i)))}
+	for c := i; c < r.Channels; c += r.Publishers {
+		p.channels = append(p.channels, int32(c))
+	}
+	if len(p.channels) == 0 {
+		return
+	}
+	last := p.live(ctx, r.Rate/float64(r.Publishers), stop)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c, id := range last {
+		r.last[c] = id
+	}
+}
+
+// endOfPublishing lets clients stay from now on.
+func (r *run) endOfPublishing() {
+	close(r.allPublished)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.timers {
+		t.Stop()
+	}
+}
+
+// catchUp waits until every client has the last message of its channels.
+func (r *run) catchUp(ctx context.Context, clients []*client) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(r.CatchUp); time.Now().Before(end); {
+		done := true
+		for _, c := range clients {
+			done = c.finish(r.last) && done
+		}
+		if done {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// judge is called when all goroutines of the run have ended.
+func (r *run) judge(clients []*client) Report {
+	report := Report{Figures: r.figures}
+	report.Figures.Clients, report.Lives, report.Published = len(clients), r.lives.count(), len(r.ledger.all)
+	for _, p := range r.ledger.all {
+		if !p.at.isZero() {
+			report.Acknowledged++
+		}
+	}
+	journals := make([]*journal, len(clients))
+	for i, c := range clients {
+		journals[i] = &c.journal
+		if !c.done {
+			report.Behind++
+		}
+	}
+	report.Verdict = pass(newWorld(r.Keeps, r.ledger.all, journals, report.Lives), r.History, journals)
+	report.Faults += uint64(len(r.faults))
+	report.Findings = append(report.Findings, r.faults...)
+	return report
+}

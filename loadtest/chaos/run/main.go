@@ -1,0 +1,138 @@
+// Command run lets chaos reign over one Peal binary and prints what came of
+// it. It exits with 1 when a promise was broken. scripts/chaos.sh builds Peal
+// and calls it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"peal/loadtest/chaos"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
+	case errors.Is(err, flag.ErrHelp), errors.Is(err, errUsage):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+}
+
+var (
+	errUsage  = errors.New("wrong usage")
+	errBroken = errors.New("promises were broken")
+)
+
+// options are the command line.
+type options struct {
+	chaos.Config
+	peal, log, fsync, pealArgs string
+	verbose                    bool
+}
+
+func parse(args []string, stderr io.Writer) (o options, err error) {
+	o.Config = chaos.Default()
+	f := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&o.peal, "peal", "", "Peal's `binary`")
+	f.StringVar(&o.log, "log", "memory", "the server's log: memory, or file for a new directory that is deleted afterwards, or file:`DIR`, a new one, to keep it")
+	f.StringVar(&o.fsync, "fsync", "always", "with file: always or interval")
+	f.StringVar(&o.pealArgs, "peal-args", "", "further arguments of 'peal serve', divided at spaces")
+	f.Uint64Var(&o.Seed, "seed", 0, "of all decisions of clients; 0: a new one")
+	f.DurationVar(&o.Length, "length", o.Length, "of publishing and restarting")
+	f.DurationVar(&o.CatchUp, "catch-up", o.CatchUp, "that clients are given at the end")
+	f.DurationVar(&o.Restart, "restart", o.Restart, "between two restarts, on average; 0 for none")
+	f.IntVar(&o.Clients, "clients", o.Clients, "how many follow")
+	f.IntVar(&o.Channels, "channels", o.Channels, "how many there are")
+	f.IntVar(&o.Publishers, "publishers", o.Publishers, "how many publish")
+	f.Float64Var(&o.Rate, "rate", o.Rate, "messages per second, of all publishers together")
+	f.IntVar(&o.History, "history", 100_000, "messages the server retains of each channel")
+	f.BoolVar(&o.verbose, "verbose", false, "print why connections ended that clients wanted to keep, and the server's log")
+	if err := f.Parse(args); err != nil {
+		return o, errors.Join(errUsage, err)
+	}
+	if f.NArg() > 0 || o.peal == "" || o.Clients < 1 || o.Channels < 5 || o.Publishers < 1 || o.Rate <= 0 || o.History < 1 {
+		fmt.Fprintln(stderr, "chaos: --peal is needed, and no arguments but flags; at least 1 client, 5 channels, 1 publisher, some rate and history")
+		return o, errUsage
+	}
+	for o.Seed == 0 {
+		o.Seed = rand.Uint64()
+	}
+	if o.verbose {
+		o.Log = stderr
+	}
+	return o, nil
+}
+
+// server returns the real binary, as the options want it. clean removes what
+// it leaves behind.
+func (o *options) server() (p *chaos.Process, clean func() error, err error) {
+	port, err := chaos.FreePort()
+	if err != nil {
+		return nil, nil, err
+	}
+	o.Addr, clean = "127.0.0.1:"+strconv.Itoa(port), func() error { return nil }
+	history := strconv.Itoa(o.History)
+	p = &chaos.Process{Addr: o.Addr, Log: o.Log, Args: []string{o.peal, "serve", "--listen", o.Addr, "--drain", "1s",
+		"--history-messages", history, "--history-bytes", "1GiB", "--history-total-bytes", "2GiB", "--history-age", "24h"}}
+	kind, dir, _ := strings.Cut(o.log, ":")
+	switch {
+	case o.log == "memory":
+	case kind == "file":
+		if dir == "" {
+			temporary, err := os.MkdirTemp("", "peal-chaos-")
+			if err != nil {
+				return nil, nil, err
+			}
+			clean = func() error { return os.RemoveAll(temporary) }
+			dir = filepath.Join(temporary, "log")
+		}
+		p.Args = append(p.Args, "--log", "file:"+dir, "--fsync", o.fsync)
+		o.Keeps = chaos.AllOrCut
+		if o.fsync == "always" {
+			o.Keeps = chaos.All
+		}
+	default:
+		return nil, nil, fmt.Errorf("--log %q: must be memory, file or file:DIR", o.log)
+	}
+	p.Args = append(p.Args, strings.Fields(o.pealArgs)...)
+	return p, clean, nil
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	server, clean, err := o.server()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, clean()) }()
+	fmt.Fprintf(stdout, "seed %d, log %s, %v and then up to %v to catch up\n", o.Seed, o.log, o.Length, o.CatchUp)
+	report, err := chaos.Run(ctx, o.Config, server)
+	if err != nil {
+		return err
+	}
+	if err := report.Write(stdout); err != nil {
+		return err
+	}
+	if !report.Clean() {
+		return fmt.Errorf("%w: run again with --seed %d", errBroken, o.Seed)
+	}
+	return nil
+}

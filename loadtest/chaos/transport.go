@@ -1,0 +1,87 @@
+package chaos
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+)
+
+// transport is one way to follow channels. follow uses conn, which is fresh,
+// tells the ear everything it hears, and returns when the connection is over,
+// for whatever reason, or the ear has heard enough; the caller closes conn.
+//
+// A further one is a file with a follow and a line here.
+type transport struct {
+	name   string
+	follow func(conn net.Conn, q query, e ear) error
+}
+
+var transports = []transport{
+	{"ws json", followWebSocket},
+	{"sse", func(conn net.Conn, q query, e ear) error { return followStream(conn, q, e, "raw") }},
+	{"sse json", func(conn net.Conn, q query, e ear) error { return followStream(conn, q, e, "json") }},
+	{"poll", pollJSON},
+	{"poll raw", pollRaw},
+}
+
+// ear takes what a connection says, in its order.
+type ear interface {
+	// message takes a message with its cursor. channel is empty where the
+	// transport does not say it.
+	message(cursor, channel string, data []byte)
+	gap(g gapNotice)
+	// position takes a cursor that comes by itself.
+	position(cursor string)
+	// rubbish takes what no server may say.
+	rubbish(format string, args ...any)
+}
+
+// query is what is asked for.
+type query struct {
+	addr     string
+	channels []string
+	start    string // "cursor=…", "last=…" or empty: from now
+}
+
+// path returns the path of a request in the given format.
+func (q *query) path(endpoint, format string) string {
+	p := endpoint + "?format=" + format
+	for _, c := range q.channels {
+		p += "&channel=" + url.QueryEscape(c)
+	}
+	if q.start != "" {
+		p += "&" + q.start
+	}
+	return p
+}
+
+// gapNotice is one gap, as all transports write it.
+type gapNotice struct{ Channel, From, To, Reason string }
+
+// object is one message, as all transports write it in JSON.
+type object struct {
+	Channel, Cursor string
+	Data            *string
+}
+
+// hearObject takes a message's JSON.
+func hearObject(e ear, text []byte) {
+	var o object
+	if err := json.Unmarshal(text, &o); err != nil || o.Data == nil {
+		e.rubbish("not a message: %.200q", text)
+		return
+	}
+	e.message(o.Cursor, o.Channel, []byte(*o.Data))
+}
+
+// get sends one GET and returns the answer, whose body the caller reads to its
+// end before the next one.
+func get(conn net.Conn, r *bufio.Reader, host, path string) (*http.Response, error) {
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, host); err != nil {
+		return nil, err
+	}
+	return http.ReadResponse(r, nil)
+}
