@@ -214,13 +214,18 @@ func (c *client) stall() {
 // The ear.
 
 func (c *client) message(cursor, channel string, data []byte) {
-	at, ok := c.run.lives.read(cursor)
+	at, ok := place{}, cursor == ""
+	if !ok {
+		at, ok = c.run.lives.read(cursor)
+	}
 	l, whole := parseData(data)
 	if !ok || !whole || channel != "" && channel != channelName(l.channel) {
 		c.rubbish("message on %q with cursor %q: %.200q", channel, cursor, data)
 		return
 	}
-	c.cursor = cursor
+	if cursor != "" {
+		c.cursor = cursor
+	}
 	c.journal.records = append(c.journal.records, record{kind: message, channel: l.channel, at: at, id: l.id})
 	c.mu.Lock()
 	c.newest[l.channel] = l.id

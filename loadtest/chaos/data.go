@@ -21,7 +21,7 @@ const padding = `plain text, "quoted" and back\slashed; ünïcödé ✓ 🔔; a 
 // appendData appends the data of a message: its label, the checksum of the
 // rest, and size bytes of padding, more or less.
 func appendData(dst []byte, l label, size int, rnd *rand.Rand) []byte {
-	text := bytes.Repeat([]byte(padding), size/len(padding)+1)
+	text := bytes.Repeat([]byte(padding), size/len(padding)+2)
 	text = bytes.ToValidUTF8(text[rnd.IntN(len(padding)):][:size], nil)
 	return fmt.Appendf(dst, "%d %d %d %08x %s", l.id, l.channel, l.number, crc32.ChecksumIEEE(text), text)
 }

@@ -5,7 +5,7 @@ type kind uint8
 
 const (
 	opened   kind = iota // a connection was asked for; id is its index in journal.connections
-	message              // id, channel, at
+	message              // id, channel; at, if that was said
 	gap                  // channel, at: up to there; reason
 	position             // at
 	damaged              // something that no server may say: id is the index in journal.damage

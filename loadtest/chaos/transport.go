@@ -29,8 +29,8 @@ var transports = []transport{
 
 // ear takes what a connection says, in its order.
 type ear interface {
-	// message takes a message with its cursor. channel is empty where the
-	// transport does not say it.
+	// message takes a message with its cursor. Both cursor and channel are
+	// empty where the transport does not say them.
 	message(cursor, channel string, data []byte)
 	gap(g gapNotice)
 	// position takes a cursor that comes by itself.

@@ -47,10 +47,9 @@ func pollRaw(conn net.Conn, q query, e ear) error {
 			}
 		}
 		if answer.StatusCode == http.StatusOK {
-			e.message(cursor, "", body)
-		} else {
-			e.position(cursor)
+			e.message("", "", body) // the cursor may be ahead of it
 		}
+		e.position(cursor)
 		return cursor, nil
 	})
 }

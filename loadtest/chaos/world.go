@@ -81,7 +81,7 @@ func (w *world) said(journals []*journal) []known {
 	for _, j := range journals {
 		for _, r := range j.records {
 			k := known{r.at, r.id}
-			if r.kind == message && r.id >= 1 && r.id <= uint64(len(w.ledger)) && !seen[k] {
+			if r.kind == message && !r.at.isZero() && r.id >= 1 && r.id <= uint64(len(w.ledger)) && !seen[k] {
 				seen[k] = true
 				all = append(all, k)
 			}
