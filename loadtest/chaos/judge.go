@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Verdict is what the judge found. Everything but Checked, Gaps and GapsReal
-// is wrong.
+// Verdict is what the judge found. Everything but Checked and gaps that are not
+// false is wrong.
 type Verdict struct {
 	Checked   uint64 // messages that clients heard
 	Lost      uint64 // never heard, and no gap told
@@ -15,6 +15,7 @@ type Verdict struct {
 	Damaged   uint64 // not what was published, or not for this client, or not to be understood
 	Faults    uint64 // contradictions about the one order
 	Gaps      uint64
+	GapsAgain uint64 // told before on the connection: every poll below its end is told
 	GapsReal  uint64
 	GapsFalse uint64 // nothing is gone
 
@@ -46,6 +47,7 @@ type judge struct {
 	connection int
 	channels   []int32
 	floor      []place // by channel: everything up to here is accounted for
+	told       []place // by channel: where the last gap of this connection ends
 	high       place   // the last place heard on this connection
 	anchored   bool    // a cursor is known, so something may be expected
 	anew       bool    // the server said that the cursor meant nothing: repeats are no fault
@@ -106,9 +108,9 @@ func (j *judge) open(connection int) {
 	c := j.journal.connections[connection]
 	j.connection, j.channels, j.anew = connection, c.channels, false
 	j.high = j.canonical(c.from)
-	j.floor = j.floor[:0]
+	j.floor, j.told = j.floor[:0], j.told[:0]
 	for range c.channels {
-		j.floor = append(j.floor, j.high)
+		j.floor, j.told = append(j.floor, j.high), append(j.told, place{})
 	}
 	j.anchored = !c.from.isZero()
 }
@@ -190,7 +192,11 @@ func (j *judge) gap(r record) {
 		j.unknown(i, r, to)
 		return
 	}
-	// The message being heard is of course not gone.
+	if to.compare(j.told[i]) <= 0 {
+		j.verdict.GapsAgain++
+		return
+	}
+	j.told[i] = to
 	gone := slices.ContainsFunc(j.world.channels[r.channel].between(j.floor[i], to), func(k known) bool { return !j.heard[k.id] })
 	unheard := 0
 	if j.history > 0 || !gone {

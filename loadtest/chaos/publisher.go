@@ -42,10 +42,9 @@ type publisher struct {
 	data     []byte
 }
 
-// live publishes rate messages per second until stop is closed, and then to
-// each channel a last one, repeated until it is acknowledged. It returns their
-// ids.
-func (p *publisher) live(ctx context.Context, rate float64, stop <-chan struct{}) map[int32]uint64 {
+// live publishes rate messages per second until the run is ending, and then to
+// each channel one that is acknowledged, the last. It returns their ids.
+func (p *publisher) live(ctx context.Context, rate float64) map[int32]uint64 {
 	defer p.hangUp()
 	tick := time.NewTicker(time.Duration(float64(time.Second) / rate))
 	defer tick.Stop()
@@ -56,7 +55,7 @@ func (p *publisher) live(ctx context.Context, rate float64, stop <-chan struct{}
 			if err != nil {
 				pause(ctx, publisherPauses)
 			}
-		case <-stop:
+		case <-p.run.ending:
 			running = false
 		case <-ctx.Done():
 			return nil

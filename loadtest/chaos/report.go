@@ -24,6 +24,7 @@ func (r *Report) Write(w io.Writer) error {
 	line("deliveries checked", "%d", r.Checked)
 	line("gaps told", "%d", r.Gaps)
 	line("  real", "%d", r.GapsReal)
+	line("  told again to a poll", "%d", r.GapsAgain)
 	line("  false", "%d", r.GapsFalse)
 	line("lost", "%d", r.Lost)
 	line("repeated", "%d", r.Repeated)

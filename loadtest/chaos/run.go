@@ -68,7 +68,8 @@ type run struct {
 	Config
 	lives        lives
 	ledger       ledger
-	allPublished chan struct{} // closed when publishers have stopped
+	ending       chan struct{} // closed when publishers shall send the last messages
+	allPublished chan struct{} // closed when they have
 
 	mu      sync.Mutex
 	figures Figures
@@ -79,9 +80,11 @@ type run struct {
 
 func (r *run) count(n *uint64) { atomic.AddUint64(n, 1) }
 
-func (r *run) published() bool {
+func (r *run) published() bool { return isClosed(r.allPublished) }
+
+func isClosed(signal <-chan struct{}) bool {
 	select {
-	case <-r.allPublished:
+	case <-signal:
 		return true
 	default:
 		return false
@@ -107,7 +110,7 @@ func (r *run) fault(format string, args ...any) {
 func Run(ctx context.Context, c Config, server Server) (report Report, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &run{Config: c, allPublished: make(chan struct{}), last: map[int32]uint64{}}
+	r := &run{Config: c, ending: make(chan struct{}), allPublished: make(chan struct{}), last: map[int32]uint64{}}
 	if err := r.start(ctx, server); err != nil {
 		return report, err
 	}
@@ -119,12 +122,11 @@ func Run(ctx context.Context, c Config, server Server) (report Report, err error
 		clients[i] = newClient(r, i)
 		following.Go(func() { clients[i].live(ctx) })
 	}
-	stop := make(chan struct{})
 	for i := range c.Publishers {
-		publishing.Go(func() { r.publish(ctx, i, stop) })
+		publishing.Go(func() { r.publish(ctx, i) })
 	}
 	restarts := r.restarts(ctx, server)
-	close(stop)
+	close(r.ending)
 	publishing.Wait()
 	r.endOfPublishing()
 	if restarts == nil {
@@ -191,7 +193,7 @@ func (r *run) restarts(ctx context.Context, server Server) error {
 }
 
 // publish is publisher number i, to every Publishers-th channel.
-func (r *run) publish(ctx context.Context, i int, stop <-chan struct{}) {
+func (r *run) publish(ctx context.Context, i int) {
 	p := publisher{run: r, rnd: rand.New(rand.NewPCG(r.Seed, uint64(1<<33+i)))}
 	for c := i; c < r.Channels; c += r.Publishers {
 		p.channels = append(p.channels, int32(c))
@@ -199,7 +201,7 @@ func (r *run) publish(ctx context.Context, i int, stop <-chan struct{}) {
 	if len(p.channels) == 0 {
 		return
 	}
-	last := p.live(ctx, r.Rate/float64(r.Publishers), stop)
+	last := p.live(ctx, r.Rate/float64(r.Publishers))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for c, id := range last {
