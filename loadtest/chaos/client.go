@@ -142,9 +142,10 @@ func (c *client) connect(ctx context.Context) (net.Conn, bool) {
 
 // follow is one connection.
 func (c *client) follow(ctx context.Context, conn net.Conn) {
+	ending := ctx
 	ctx, leave := context.WithCancel(ctx)
 	defer leave()
-	c.plan(conn.(*net.TCPConn), leave)
+	defer c.plan(conn.(*net.TCPConn), leave).Stop()
 	c.leaving = ctx.Done()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 
@@ -166,14 +167,18 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 	if err != nil && ctx.Err() == nil && c.run.Log != nil {
 		fmt.Fprintf(c.run.Log, "client %d, %s: %v\n", c.number, t.name, err)
 	}
+	if ctx.Err() != nil && ending.Err() == nil {
+		c.run.count(&c.run.figures.Disconnects)
+	}
 	c.mu.Lock()
 	c.conn = nil
 	c.mu.Unlock()
 	_ = conn.Close()
 }
 
-// plan decides how a connection ends and whether it stalls.
-func (c *client) plan(conn *net.TCPConn, leave func()) {
+// plan decides how a connection ends and whether it stalls. The timer calls
+// leave, unless all is published by then.
+func (c *client) plan(conn *net.TCPConn, leave func()) *time.Timer {
 	stay := time.Duration(c.rnd.ExpFloat64() * float64(connectionMean))
 	leaves, abrupt := c.rnd.IntN(100) < leaveInPercent, c.rnd.IntN(2) == 0
 	c.stallAt = 0
@@ -184,15 +189,11 @@ func (c *client) plan(conn *net.TCPConn, leave func()) {
 	if abrupt {
 		_ = conn.SetLinger(0) // ends in a reset
 	}
-	if leaves && !c.run.published() {
-		timer := time.AfterFunc(stay, func() {
-			if !c.run.published() {
-				c.run.count(&c.run.figures.Disconnects)
-				leave()
-			}
-		})
-		c.run.atEnd(timer)
-	}
+	return time.AfterFunc(stay, func() {
+		if leaves && !c.run.published() {
+			leave()
+		}
+	})
 }
 
 // pause waits a little before coming back.

@@ -219,18 +219,14 @@ func (j *judge) gap(r record) {
 // everything it retains follows, that is, everything after to.
 func (j *judge) unknown(i int, r record, to place) {
 	from := j.journal.connections[j.connection].from
-	switch real := !from.isZero() && from.life != r.at.life && j.keeps != All; {
-	case !real:
+	if from.isZero() || from.life == r.at.life || j.keeps == All {
 		j.find(&j.verdict.GapsFalse, "its cursor meant nothing to a server at %v that should know it", r.at)
-	default:
+	} else {
 		j.verdict.GapsReal++
 	}
-	if !j.anew {
-		j.anew, j.high = true, to
-	}
+	j.anew, j.anchored = true, true
 	if to.compare(j.high) < 0 {
 		j.high = to
 	}
-	j.anchored = true
-	j.floor[i] = to
+	j.floor[i], j.told[i] = to, to
 }

@@ -73,7 +73,6 @@ type run struct {
 
 	mu      sync.Mutex
 	figures Figures
-	timers  []*time.Timer
 	faults  []string
 	last    map[int32]uint64 // by channel: id of its last message
 }
@@ -89,13 +88,6 @@ func isClosed(signal <-chan struct{}) bool {
 	default:
 		return false
 	}
-}
-
-// atEnd has the timer stopped when all is published.
-func (r *run) atEnd(t *time.Timer) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.timers = append(r.timers, t)
 }
 
 // fault notes an answer that no server may give.
@@ -128,7 +120,7 @@ func Run(ctx context.Context, c Config, server Server) (report Report, err error
 	restarts := r.restarts(ctx, server)
 	close(r.ending)
 	publishing.Wait()
-	r.endOfPublishing()
+	close(r.allPublished)
 	if restarts == nil {
 		r.catchUp(ctx, clients)
 	}
@@ -206,16 +198,6 @@ func (r *run) publish(ctx context.Context, i int) {
 	defer r.mu.Unlock()
 	for c, id := range last {
 		r.last[c] = id
-	}
-}
-
-// endOfPublishing lets clients stay from now on.
-func (r *run) endOfPublishing() {
-	close(r.allPublished)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, t := range r.timers {
-		t.Stop()
 	}
 }
 

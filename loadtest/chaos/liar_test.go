@@ -1,0 +1,129 @@
+package chaos
+
+import (
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// reign lets a small chaos reign over a fake server that lies as told.
+func reign(t *testing.T, keep int, lie func(told *telling, lives, sent uint64)) Report {
+	t.Helper()
+	t.Parallel() // it waits most of the time
+	port, err := FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fake{addr: "127.0.0.1:" + strconv.Itoa(port), keep: keep, lie: lie}
+	c := Config{Addr: f.addr, Seed: 7, Length: 2 * time.Second, CatchUp: 20 * time.Second, Clients: 60,
+		Channels: 8, Publishers: 3, Rate: 200, Restart: 600 * time.Millisecond, History: keep}
+	if lie != nil {
+		c.CatchUp = 2 * time.Second // some never do
+	}
+	r, err := Run(t.Context(), c, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Connections < 60 || r.Kills == 0 || r.Checked < 1000 || r.Acknowledged < 100 {
+		t.Errorf("too little happened: %+v", r.Figures)
+	}
+	return r
+}
+
+func TestAnHonestServerIsClean(t *testing.T) {
+	r := reign(t, 100_000, nil)
+	if !r.Clean() {
+		t.Errorf("%+v", r)
+	}
+	if r.GapsReal == 0 {
+		t.Error("a server that forgets everything tells of no gap")
+	}
+}
+
+func TestAnHonestServerThatKeepsLittleIsClean(t *testing.T) {
+	if r := reign(t, 3, nil); !r.Clean() {
+		t.Errorf("%+v", r)
+	}
+}
+
+// once applies a lie the first time that it is possible after enough was sent.
+func once(possible func(*telling) bool, lie func(*telling)) func(*telling, uint64, uint64) {
+	done := false
+	return func(t *telling, _, sent uint64) {
+		if !done && sent > 300 && possible(t) {
+			done = true
+			lie(t)
+		}
+	}
+}
+
+func messages(n int) func(*telling) bool {
+	return func(t *telling) bool { return len(t.messages) >= n && len(t.gaps) == 0 }
+}
+
+func TestALostMessageIsFound(t *testing.T) {
+	if r := reign(t, 100_000, once(messages(1), func(t *telling) { t.messages = t.messages[1:] })); r.Lost == 0 && r.Behind == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestARepeatedMessageIsFound(t *testing.T) {
+	// Not by a raw poll, which has room for one.
+	if r := reign(t, 100_000, once(messages(2), func(t *telling) { t.messages = append(t.messages[:1:1], t.messages...) })); r.Repeated == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestSwappedMessagesAreFound(t *testing.T) {
+	if r := reign(t, 100_000, once(messages(2), func(t *telling) { t.messages[0], t.messages[1] = t.messages[1], t.messages[0] })); r.Reordered == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestDamagedDataIsFound(t *testing.T) {
+	if r := reign(t, 100_000, once(messages(1), func(t *telling) { t.messages[0].data += "!" })); r.Damaged == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestHiddenGapsAreFound(t *testing.T) {
+	told := func(t *telling) bool {
+		return slices.ContainsFunc(t.gaps, func(g gapNotice) bool { return g.Reason == "discarded" })
+	}
+	hide := func(t *telling, _, _ uint64) {
+		if told(t) {
+			t.gaps = nil
+		}
+	}
+	if r := reign(t, 3, hide); r.Lost == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestAHiddenNewLifeIsFound(t *testing.T) {
+	if r := reign(t, 100_000, func(t *telling, _, _ uint64) { t.gaps = nil }); r.Lost == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestInventedGapsAreFound(t *testing.T) {
+	r := reign(t, 100_000, once(messages(1), func(t *telling) {
+		e := t.messages[0]
+		t.gaps = append(t.gaps, gapNotice{Channel: e.channel, To: "fake1-1", Reason: "discarded"})
+	}))
+	if r.GapsFalse == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestASilentServerLeavesClientsBehind(t *testing.T) {
+	r := reign(t, 100_000, func(t *telling, lives, _ uint64) {
+		if lives > 2 {
+			t.messages = nil
+		}
+	})
+	if r.Behind == 0 {
+		t.Errorf("%+v", r)
+	}
+}
