@@ -40,7 +40,7 @@ type client struct {
 	// Of its goroutine.
 	rnd       *rand.Rand
 	transport int
-	cursor    string // where to go on; empty before the server said one
+	cursors   map[int32]string // by channel: where to go on; missing before the server said one
 	journal   journal
 	stallAt   int // messages of this connection until it stalls; 0: never
 	leaving   <-chan struct{}
@@ -53,7 +53,7 @@ type client struct {
 }
 
 func newClient(r *run, number int) *client {
-	c := &client{number: number, run: r, rnd: rand.New(rand.NewPCG(r.Seed, uint64(number))), newest: map[int32]uint64{}}
+	c := &client{number: number, run: r, rnd: rand.New(rand.NewPCG(r.Seed, uint64(number))), cursors: map[int32]string{}, newest: map[int32]uint64{}}
 	c.transport = number % len(transports)
 	for range 1 + c.rnd.IntN(maxChannels) {
 		c.addChannel()
@@ -107,10 +107,16 @@ func (c *client) change() {
 	if c.rnd.IntN(100) < othersInPercent && !isClosed(c.run.ending) {
 		c.mu.Lock()
 		c.channels = slices.Clone(c.channels)
-		gone := c.rnd.IntN(len(c.channels))
-		c.channels = slices.Delete(c.channels, gone, gone+1)
+		i := c.rnd.IntN(len(c.channels))
+		gone := c.channels[i]
+		c.channels = slices.Delete(c.channels, i, i+1)
 		c.addChannel()
 		c.mu.Unlock()
+		// A cursor is good for any channel.
+		if cursor, ok := c.cursors[gone]; ok {
+			delete(c.cursors, gone)
+			c.cursors[c.channels[len(c.channels)-1]] = cursor
+		}
 	}
 }
 
@@ -149,19 +155,9 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 	c.leaving = ctx.Done()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 
-	q := query{addr: c.run.Addr}
-	for _, n := range c.channels {
-		q.channels = append(q.channels, channelName(n))
-	}
-	from := place{}
-	if c.cursor != "" {
-		from, _ = c.run.lives.read(c.cursor) // it was read before
-		q.start = "cursor=" + url.QueryEscape(c.cursor)
-	} else {
-		q.start = []string{"", "", "cursor=earliest", "last=3"}[c.rnd.IntN(4)]
-	}
 	t := transports[c.transport]
-	c.journal.open(connection{t.name, c.channels, from})
+	q, from := c.query(t)
+	c.journal.open(connection{t.name, t.separate, c.channels, from})
 	c.run.count(&c.run.figures.Connections)
 	err := t.follow(conn, q, c) // nearly always a read that failed
 	if err != nil && ctx.Err() == nil && c.run.Log != nil {
@@ -174,6 +170,43 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 	c.conn = nil
 	c.mu.Unlock()
 	_ = conn.Close()
+}
+
+// query is what to ask for on the next connection. Channels without a cursor
+// begin at the oldest that there is, and so do all where they are not separate.
+func (c *client) query(t transport) (q query, from []place) {
+	q.addr = c.run.Addr
+	var oldest place
+	var first string
+	for _, n := range c.channels {
+		cursor := c.cursors[n]
+		if at, ok := c.run.lives.read(cursor); ok && (first == "" || at.compare(oldest) < 0) {
+			first, oldest = cursor, at
+		}
+	}
+	for _, n := range c.channels {
+		cursor, at := first, oldest
+		if own, ok := c.cursors[n]; ok && t.separate {
+			cursor = own
+			at, _ = c.run.lives.read(own) // it was read before
+		}
+		q.channels, q.cursors, from = append(q.channels, channelName(n)), append(q.cursors, cursor), append(from, at)
+	}
+	q.start = "cursor=" + url.QueryEscape(first)
+	switch {
+	case first != "":
+	case len(c.journal.connections) > 0:
+		// From now on, it might miss the last messages and wait for them for ever.
+		q.start = "cursor=earliest"
+	default:
+		q.start = []string{"", "", "cursor=earliest", "last=3"}[c.rnd.IntN(4)]
+	}
+	if q.start == "cursor=earliest" {
+		for i := range q.cursors {
+			q.cursors[i] = "earliest"
+		}
+	}
+	return q, from
 }
 
 // plan decides how a connection ends and whether it stalls. The timer calls
@@ -226,8 +259,12 @@ func (c *client) message(cursor, channel string, data []byte) {
 		c.rubbish("message on %q with cursor %q: %.200q", channel, cursor, data)
 		return
 	}
-	if cursor != "" {
-		c.cursor = cursor
+	switch {
+	case cursor == "": // the position that follows has it
+	case transports[c.transport].separate:
+		c.cursors[l.channel] = cursor
+	default:
+		c.setCursors(cursor)
 	}
 	c.journal.records = append(c.journal.records, record{kind: message, channel: l.channel, at: at, id: l.id})
 	c.mu.Lock()
@@ -252,15 +289,29 @@ func (c *client) gap(g gapNotice) {
 	c.journal.records = append(c.journal.records, record{kind: gap, reason: why, channel: n, at: to})
 }
 
-func (c *client) position(cursor string) {
+func (c *client) position(channel, cursor string) {
 	at, ok := c.run.lives.read(cursor)
-	if !ok {
-		c.rubbish("cursor %q", cursor)
-		return
+	r := record{kind: position, channel: everyChannel, at: at}
+	if ok && channel != "" {
+		r.channel, ok = channelNumber(channel)
 	}
-	c.cursor = cursor
-	if n := len(c.journal.records); c.journal.records[n-1].at != at { // a repeat says nothing
-		c.journal.records = append(c.journal.records, record{kind: position, at: at})
+	switch {
+	case !ok:
+		c.rubbish("cursor %q on %q", cursor, channel)
+		return
+	case channel == "":
+		c.setCursors(cursor)
+	default:
+		c.cursors[r.channel] = cursor
+	}
+	if n := len(c.journal.records); c.journal.records[n-1] != r { // a repeat says nothing
+		c.journal.records = append(c.journal.records, r)
+	}
+}
+
+func (c *client) setCursors(cursor string) {
+	for _, n := range c.channels {
+		c.cursors[n] = cursor
 	}
 }
 

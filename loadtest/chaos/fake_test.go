@@ -247,6 +247,10 @@ func (f *fake) sse(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *fake) ws(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Sec-WebSocket-Protocol") != "" { // clients go on with another transport
+		http.Error(w, "no subprotocols here", http.StatusBadRequest)
+		return
+	}
 	s := f.follower(r)
 	c, err := gws.NewUpgrader(&gws.BuiltinEventHandler{}, nil).Upgrade(w, r)
 	if err != nil {

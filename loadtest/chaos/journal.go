@@ -7,7 +7,7 @@ const (
 	opened   kind = iota // a connection was asked for; id is its index in journal.connections
 	message              // id, channel; at, if that was said
 	gap                  // channel, at: up to there; reason
-	position             // at
+	position             // at; of channel, or of everyChannel
 	damaged              // something that no server may say: id is the index in journal.damage
 )
 
@@ -28,11 +28,15 @@ type record struct {
 	id      uint64
 }
 
+// everyChannel stands for all channels of a connection.
+const everyChannel = -1
+
 // connection is what a client asked for.
 type connection struct {
 	transport string
+	separate  bool // each channel has an order of its own: it may catch up while others are ahead
 	channels  []int32
-	from      place // the cursor sent; zero: none, so it begins anywhere
+	from      []place // by channel, the cursor sent; zero: none, so it begins anywhere
 }
 
 // journal is what one client heard, in order. It belongs to the client's

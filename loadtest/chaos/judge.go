@@ -45,12 +45,16 @@ type judge struct {
 	client     int
 	journal    *journal
 	connection int
-	channels   []int32
-	floor      []place // by channel: everything up to here is accounted for
-	told       []place // by channel: where the last gap of this connection ends
-	high       place   // the last place heard on this connection
-	anchored   bool    // a cursor is known, so something may be expected
-	anew       bool    // the server said that the cursor meant nothing: repeats are no fault
+	channels   []channelState
+}
+
+// channelState is what a client knows of a channel on one connection.
+type channelState struct {
+	channel  int32
+	anchored bool  // a cursor is known, so something may be expected
+	high     place // the last place heard
+	floor    place // everything up to here is accounted for: heard, or told as a gap
+	told     place // where the last gap ends
 }
 
 // pass returns the verdict on all journals.
@@ -82,7 +86,7 @@ func (j *judge) find(count *uint64, format string, args ...any) {
 func (j *judge) replay() {
 	j.heard = make([]bool, len(j.ledger)+1)
 	clear(j.missed)
-	j.anchored, j.connection, j.channels, j.floor = false, 0, nil, nil
+	j.connection, j.channels = 0, nil
 	for _, r := range j.journal.records {
 		switch r.kind {
 		case opened:
@@ -92,141 +96,157 @@ func (j *judge) replay() {
 		case gap:
 			j.gap(r)
 		case position:
-			j.position(j.canonical(r.at))
+			j.position(r.channel, j.canonical(r.at))
 		case damaged:
 			j.find(&j.verdict.Damaged, "%s", j.journal.damage[r.id])
 		}
 	}
-	if j.anchored {
-		j.cover(j.everyLast)
+	for i := range j.channels {
+		j.cover(&j.channels[i], j.everyLast)
 	}
 }
 
 // open starts a connection: what was told on the one before is forgotten, for a
 // gap whose end the client's cursor has not passed must be told again.
 func (j *judge) open(connection int) {
+	j.connection, j.channels = connection, j.channels[:0]
 	c := j.journal.connections[connection]
-	j.connection, j.channels, j.anew = connection, c.channels, false
-	j.high = j.canonical(c.from)
-	j.floor, j.told = j.floor[:0], j.told[:0]
-	for range c.channels {
-		j.floor, j.told = append(j.floor, j.high), append(j.told, place{})
+	for i, channel := range c.channels {
+		from := j.canonical(c.from[i])
+		j.channels = append(j.channels, channelState{channel: channel, anchored: !from.isZero(), high: from, floor: from})
 	}
-	j.anchored = !c.from.isZero()
 }
 
-// anchor takes the first cursor of a client that came without one.
-func (j *judge) anchor(p place) {
-	if !j.anchored {
-		j.anchored, j.high = true, p
-		for i := range j.floor {
-			j.floor[i] = p
+// state returns what is known of a channel; nil: the client did not ask for it.
+func (j *judge) state(channel int32) *channelState {
+	for i := range j.channels {
+		if j.channels[i].channel == channel {
+			return &j.channels[i]
 		}
 	}
+	return nil
 }
 
 func (j *judge) message(r record) {
 	j.verdict.Checked++
+	c := j.state(r.channel)
 	switch {
 	case r.id < 1 || r.id > uint64(len(j.ledger)) || j.ledger[r.id-1].channel != r.channel:
 		j.find(&j.verdict.Damaged, "message %d of channel %d was never published", r.id, r.channel)
 		return
-	case !slices.Contains(j.channels, r.channel):
+	case c == nil:
 		j.find(&j.verdict.Damaged, "message %d of channel %d, which it did not ask for", r.id, r.channel)
 		return
 	}
 	at := j.world.at[r.id-1] // where it really is, whatever the client was told
-	repeated := j.heard[r.id]
+	before := j.heard[r.id]
 	j.heard[r.id] = true
 	switch {
 	case at.isZero(): // only polls in format=raw have it, and they do not say
-	case repeated && !j.anew:
+	case c.anchored && at.compare(c.high) <= 0 && before:
 		j.find(&j.verdict.Repeated, "message %d at %v again", r.id, at)
-	case j.anchored && at.compare(j.high) <= 0:
+	case c.anchored && at.compare(c.high) <= 0:
 		if j.missed[r.id] {
 			delete(j.missed, r.id)
 			j.verdict.Lost--
 		}
-		j.find(&j.verdict.Reordered, "message %d at %v after %v", r.id, at, j.high)
+		j.find(&j.verdict.Reordered, "message %d at %v after %v", r.id, at, c.high)
+	case j.journal.connections[j.connection].separate:
+		j.reach(c, at)
 	default:
-		j.position(at)
+		j.position(everyChannel, at)
 	}
 }
 
 // position is a place that the client is told it has been served up to.
-func (j *judge) position(p place) {
-	if j.anchored && p.compare(j.high) < 0 {
-		j.find(&j.verdict.Reordered, "the cursor went back from %v to %v", j.high, p)
+func (j *judge) position(channel int32, p place) {
+	for i := range j.channels {
+		if c := &j.channels[i]; channel == everyChannel || channel == c.channel {
+			j.reach(c, p)
+		}
+	}
+}
+
+func (j *judge) reach(c *channelState, p place) {
+	if c.anchored && p.compare(c.high) < 0 {
+		j.find(&j.verdict.Reordered, "the cursor of channel %d went back from %v to %v", c.channel, c.high, p)
 		return
 	}
-	j.anchor(p)
-	j.cover(p)
-	j.high = p
+	if !c.anchored { // the first cursor of a client that came without one
+		c.anchored, c.floor = true, later(c.floor, p)
+	}
+	j.cover(c, p)
+	c.high = p
 }
 
 // cover demands everything up to p.
-func (j *judge) cover(p place) {
-	for i, c := range j.channels {
-		for _, k := range j.world.channels[c].between(j.floor[i], p) {
-			if j.heard[k.id] || j.missed[k.id] || j.keeps == AllOrCut && j.cut(k.at) {
-				continue
-			}
-			j.missed[k.id] = true
-			j.find(&j.verdict.Lost, "message %d of channel %d at %v never came, and up to %v no gap was told", k.id, c, k.at, p)
-		}
-		if j.floor[i].compare(p) < 0 {
-			j.floor[i] = p
-		}
+func (j *judge) cover(c *channelState, p place) {
+	if !c.anchored {
+		return
 	}
+	for _, k := range j.world.channels[c.channel].between(c.floor, p) {
+		if j.heard[k.id] || j.missed[k.id] || j.keeps == AllOrCut && j.cut(k.at) {
+			continue
+		}
+		j.missed[k.id] = true
+		j.find(&j.verdict.Lost, "message %d of channel %d at %v never came, and up to %v no gap was told", k.id, c.channel, k.at, p)
+	}
+	c.floor = later(c.floor, p)
 }
 
 func (j *judge) gap(r record) {
-	i := slices.Index(j.channels, r.channel)
-	if i < 0 {
+	c := j.state(r.channel)
+	if c == nil {
 		j.find(&j.verdict.Damaged, "a gap in channel %d, which it did not ask for", r.channel)
 		return
 	}
 	j.verdict.Gaps++
 	to := j.canonical(r.at)
 	if r.reason == unknownCursor {
-		j.unknown(i, r, to)
+		j.unknown(c, r, to)
 		return
 	}
-	if to.compare(j.told[i]) <= 0 {
+	if to.compare(c.told) <= 0 {
 		j.verdict.GapsAgain++
 		return
 	}
-	j.told[i] = to
-	gone := slices.ContainsFunc(j.world.channels[r.channel].between(j.floor[i], to), func(k known) bool { return !j.heard[k.id] })
-	unheard := 0
-	if j.history > 0 || !gone {
+	messages := j.world.channels[r.channel]
+	gone := len(messages.between(c.floor, to)) > 0 // or would have come again, if it was heard before
+	newer, unheard := len(messages.between(to, j.everyLast)), 0
+	if !gone || newer < j.history {
 		unheard = j.unheard(r.channel)
 	}
-	switch newer := len(j.world.channels[r.channel].between(to, j.everyLast)); {
-	case j.anchored && !gone && unheard == 0:
+	switch {
+	case c.anchored && !gone && unheard == 0:
 		j.find(&j.verdict.GapsFalse, "a gap in channel %d up to %v, and nothing is gone", r.channel, to)
-	case j.history > 0 && newer+unheard < j.history:
+	case newer+unheard < j.history:
 		j.find(&j.verdict.GapsFalse, "a gap in channel %d up to %v, and of %d messages that are kept there were never more than %d after it", r.channel, to, j.history, newer+unheard)
 	default:
 		j.verdict.GapsReal++
 	}
-	if j.floor[i].compare(to) < 0 {
-		j.floor[i] = to
-	}
+	c.told, c.floor = to, later(c.floor, to)
 }
 
 // unknown is a gap of a cursor that the server says means nothing: from now on
-// everything it retains follows, that is, everything after to.
-func (j *judge) unknown(i int, r record, to place) {
-	from := j.journal.connections[j.connection].from
+// everything it retains follows, that is, everything after to, heard before or
+// not.
+func (j *judge) unknown(c *channelState, r record, to place) {
+	asked := j.journal.connections[j.connection]
+	from := asked.from[slices.Index(asked.channels, r.channel)]
 	if from.isZero() || from.life == r.at.life || j.keeps == All {
 		j.find(&j.verdict.GapsFalse, "its cursor meant nothing to a server at %v that should know it", r.at)
 	} else {
 		j.verdict.GapsReal++
 	}
-	j.anew, j.anchored = true, true
-	if to.compare(j.high) < 0 {
-		j.high = to
+	if to.compare(c.high) < 0 {
+		c.high = to
 	}
-	j.floor[i], j.told[i] = to, to
+	c.anchored, c.floor, c.told = true, to, to
+}
+
+func later(p, q place) place {
+	if p.compare(q) < 0 {
+		return q
+	}
+	return p
 }

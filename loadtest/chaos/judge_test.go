@@ -61,7 +61,11 @@ type hearing struct {
 }
 
 func (h *hearing) follows(from int, channels ...int32) *hearing {
-	h.j.open(connection{"test", channels, at(from)})
+	c := connection{transport: "test", channels: channels}
+	for range channels {
+		c.from = append(c.from, at(from))
+	}
+	h.j.open(c)
 	return h
 }
 
@@ -80,8 +84,21 @@ func (h *hearing) hearsAs(n, as int) *hearing {
 	return h
 }
 
-func (h *hearing) reaches(n int) *hearing {
-	h.j.records = append(h.j.records, record{kind: position, at: at(n)})
+func (h *hearing) reaches(n int) *hearing { return h.reachesOn(everyChannel, n) }
+
+func (h *hearing) reachesOn(channel int32, n int) *hearing {
+	h.j.records = append(h.j.records, record{kind: position, channel: channel, at: at(n)})
+	return h
+}
+
+// separately says that the connection's channels have orders of their own, and
+// begins them at these places.
+func (h *hearing) separately(from ...int) *hearing {
+	c := &h.j.connections[len(h.j.connections)-1]
+	c.separate = true
+	for i, n := range from {
+		c.from[i] = at(n)
+	}
 	return h
 }
 
@@ -169,6 +186,31 @@ func TestJudgeMessages(t *testing.T) {
 	s.is("damaged 3")
 }
 
+func TestJudgeChannelsApart(t *testing.T) {
+	two := func() *scene { return newScene(t, Nothing).published(1, 101, 103, 105).published(2, 102, 104) }
+
+	s := two() // the second catches up
+	s.client().follows(0, 1, 2).separately(103, 100).hears(105, 102, 104)
+	s.client().follows(0, 1, 2).separately().reachesOn(1, 103).reachesOn(2, 100).hears(105, 102, 104).reaches(105)
+	s.is("")
+
+	s = two() // which does not excuse a disorder in one channel
+	s.client().follows(0, 1, 2).separately(100, 100).hears(103, 101, 105, 102, 104)
+	s.is("reordered 1")
+
+	s = two()
+	s.client().follows(0, 1, 2).separately(103, 102).hears(105, 104, 104)
+	s.is("repeated 1")
+
+	s = two()
+	s.client().follows(0, 1, 2).separately(103, 100).hears(105, 104)
+	s.is("lost 1")
+
+	s = two() // on one connection that begins at the oldest of the cursors, messages come again
+	s.client().follows(0, 1, 2).separately(103, 100).hears(105, 102).follows(102, 1, 2).hears(103, 104, 105)
+	s.is("")
+}
+
 func TestJudgeUnacknowledged(t *testing.T) {
 	// In the log, for somebody has it: then for all.
 	s := newScene(t, Nothing).published(1, 101, 103).sent(1, 102)
@@ -203,6 +245,15 @@ func TestJudgeGaps(t *testing.T) {
 	s = one() // too late
 	s.client().follows(100, 1).hears(103).misses(1, 102, discarded).hears(104)
 	s.is("lost 2, false 1")
+
+	s = one() // before there is a cursor
+	s.client().follows(0, 1, 2).misses(1, 102, discarded).hears(103, 104, 105)
+	s.client().follows(0, 1, 2).misses(1, 103, discarded).reaches(101).hears(104, 105)
+	s.is("")
+
+	s = one() // of what was heard on another connection, whose cursors were apart
+	s.client().follows(0, 1, 2).separately(100, 100).hears(101, 102).follows(100, 1, 2).misses(1, 102, discarded).hears(103, 104, 105)
+	s.is("")
 
 	s = one() // told once, and not when it comes back from before it
 	s.client().follows(100, 1).misses(1, 102, discarded).follows(100, 1).hears(103, 104)

@@ -15,16 +15,20 @@ import (
 //
 // A further one is a file with a follow and a line here.
 type transport struct {
-	name   string
-	follow func(conn net.Conn, q query, e ear) error
+	name string
+	// separate: each channel has a cursor of its own, and messages of several
+	// are in one order only when all have caught up.
+	separate bool
+	follow   func(conn net.Conn, q query, e ear) error
 }
 
 var transports = []transport{
-	{"ws json", followWebSocket},
-	{"sse", func(conn net.Conn, q query, e ear) error { return followStream(conn, q, e, "raw") }},
-	{"sse json", func(conn net.Conn, q query, e ear) error { return followStream(conn, q, e, "json") }},
-	{"poll", pollJSON},
-	{"poll raw", pollRaw},
+	{name: "ws json", follow: followWebSocket},
+	{name: "peal.v1", follow: followProtocol, separate: true},
+	{name: "sse", follow: func(conn net.Conn, q query, e ear) error { return followStream(conn, q, e, "raw") }},
+	{name: "sse json", follow: func(conn net.Conn, q query, e ear) error { return followStream(conn, q, e, "json") }},
+	{name: "poll", follow: pollJSON},
+	{name: "poll raw", follow: pollRaw},
 }
 
 // ear takes what a connection says, in its order.
@@ -33,8 +37,9 @@ type ear interface {
 	// empty where the transport does not say them.
 	message(cursor, channel string, data []byte)
 	gap(g gapNotice)
-	// position takes a cursor that comes by itself.
-	position(cursor string)
+	// position takes a cursor that comes by itself, of all channels or, where
+	// they are separate, perhaps of one.
+	position(channel, cursor string)
 	// rubbish takes what no server may say.
 	rubbish(format string, args ...any)
 }
@@ -43,7 +48,8 @@ type ear interface {
 type query struct {
 	addr     string
 	channels []string
-	start    string // "cursor=…", "last=…" or empty: from now
+	start    string   // "cursor=…", "last=…" or empty: from now
+	cursors  []string // of separate channels: where each begins; empty: from now
 }
 
 // path returns the path of a request in the given format.

@@ -28,7 +28,7 @@ func pollJSON(conn net.Conn, q query, e ear) error {
 		for _, m := range said.Messages {
 			hearObject(e, m)
 		}
-		e.position(said.Cursor)
+		e.position("", said.Cursor)
 		return said.Cursor, nil
 	})
 }
@@ -49,7 +49,7 @@ func pollRaw(conn net.Conn, q query, e ear) error {
 		if answer.StatusCode == http.StatusOK {
 			e.message("", "", body) // the cursor may be ahead of it
 		}
-		e.position(cursor)
+		e.position("", cursor)
 		return cursor, nil
 	})
 }

@@ -67,7 +67,7 @@ func (s *eventStream) line(line []byte) {
 func (s *eventStream) dispatch() {
 	switch {
 	case !s.filled && s.id != "":
-		s.position(s.id)
+		s.position("", s.id)
 	case !s.filled: // retry alone
 	case s.event == "gap":
 		var g gapNotice
@@ -77,7 +77,7 @@ func (s *eventStream) dispatch() {
 		}
 		s.gap(g)
 		if s.id != "" {
-			s.position(s.id)
+			s.position("", s.id)
 		}
 	case s.json:
 		hearObject(s.ear, s.data)

@@ -29,7 +29,7 @@ type webSocketEar struct {
 
 // OnPing takes the cursor that a ping brings.
 func (w *webSocketEar) OnPing(c *gws.Conn, payload []byte) {
-	w.position(string(payload))
+	w.position("", string(payload))
 	_ = c.WritePong(payload) // ReadLoop meets the same error
 }
 
