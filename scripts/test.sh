@@ -36,6 +36,9 @@ go test -race -timeout 15m ./...
 step 'tests of allocations and of planted bugs, race detector off'
 go test -count=1 -run 'Alloc|Planted' ./...
 
+step 'chaos with the real binary, short'
+scripts/chaos.sh --length 12s
+
 step 'benchmarks run at all'
 go test -run '^$' -bench . -benchtime 20x ./loop/... ./server/... > /dev/null
 

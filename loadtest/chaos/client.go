@@ -157,7 +157,7 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 
 	t := transports[c.transport]
 	q, from := c.query(t)
-	c.journal.open(connection{t.name, t.separate, c.channels, from})
+	c.journal.open(connection{t.name, t.separate, q.start != "" && from[0].isZero(), c.channels, from})
 	c.run.count(&c.run.figures.Connections)
 	err := t.follow(conn, q, c) // nearly always a read that failed
 	if err != nil && ctx.Err() == nil && c.run.Log != nil {

@@ -35,6 +35,7 @@ const everyChannel = -1
 type connection struct {
 	transport string
 	separate  bool // each channel has an order of its own: it may catch up while others are ahead
+	retained  bool // without a cursor: begins with what is retained, and what is not is no gap
 	channels  []int32
 	from      []place // by channel, the cursor sent; zero: none, so it begins anywhere
 }

@@ -143,17 +143,19 @@ func (j *judge) message(r record) {
 	j.heard[r.id] = true
 	switch {
 	case at.isZero(): // only polls in format=raw have it, and they do not say
-	case c.anchored && at.compare(c.high) <= 0 && before:
+	case at.compare(c.high) <= 0 && before:
 		j.find(&j.verdict.Repeated, "message %d at %v again", r.id, at)
-	case c.anchored && at.compare(c.high) <= 0:
+	case at.compare(c.high) <= 0:
 		if j.missed[r.id] {
 			delete(j.missed, r.id)
 			j.verdict.Lost--
 		}
 		j.find(&j.verdict.Reordered, "message %d at %v after %v", r.id, at, c.high)
 	case j.journal.connections[j.connection].separate:
+		j.anchor(c, at)
 		j.reach(c, at)
 	default:
+		j.anchor(c, at)
 		j.position(everyChannel, at)
 	}
 }
@@ -162,18 +164,27 @@ func (j *judge) message(r record) {
 func (j *judge) position(channel int32, p place) {
 	for i := range j.channels {
 		if c := &j.channels[i]; channel == everyChannel || channel == c.channel {
+			if !j.journal.connections[j.connection].retained {
+				j.anchor(c, p)
+			}
 			j.reach(c, p)
 		}
 	}
 }
 
+// anchor begins to expect what comes after p, if nothing was expected so far:
+// p is the first cursor of a client that came without one. Who asked for what
+// is retained knows where that begins by the first message of the channel.
+func (j *judge) anchor(c *channelState, p place) {
+	if !c.anchored {
+		c.anchored, c.floor = true, later(c.floor, p)
+	}
+}
+
 func (j *judge) reach(c *channelState, p place) {
-	if c.anchored && p.compare(c.high) < 0 {
+	if p.compare(c.high) < 0 {
 		j.find(&j.verdict.Reordered, "the cursor of channel %d went back from %v to %v", c.channel, c.high, p)
 		return
-	}
-	if !c.anchored { // the first cursor of a client that came without one
-		c.anchored, c.floor = true, later(c.floor, p)
 	}
 	j.cover(c, p)
 	c.high = p

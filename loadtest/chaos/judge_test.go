@@ -211,6 +211,25 @@ func TestJudgeChannelsApart(t *testing.T) {
 	s.is("")
 }
 
+func TestJudgeFromWhatIsRetained(t *testing.T) {
+	two := func() *scene { return newScene(t, Nothing).published(1, 102, 103, 105).published(2, 101, 104) }
+
+	s := two() // 102 is gone already, which is no gap for who asks for what is there
+	c := s.client().follows(0, 1, 2).reaches(100).hears(101, 103, 104, 105)
+	c.j.connections[0].retained = true
+	s.is("")
+
+	s = two() // but from the first message of a channel on, it is
+	c = s.client().follows(0, 1, 2).reaches(100).hears(101, 102, 105)
+	c.j.connections[0].retained = true
+	s.is("lost 2")
+
+	s = two()
+	c = s.client().follows(0, 1, 2).reaches(101).follows(101, 1, 2).hears(103, 104, 105)
+	c.j.connections[0].retained = true
+	s.is("lost 1")
+}
+
 func TestJudgeUnacknowledged(t *testing.T) {
 	// In the log, for somebody has it: then for all.
 	s := newScene(t, Nothing).published(1, 101, 103).sent(1, 102)
