@@ -37,11 +37,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		a.Messages, a.Sequence = f.take(v, m, f.scratch.merged, max(m.position, upto))
 		clear(f.scratch.merged)
 		if m.flags&flagForeign != 0 {
-			f.scratch.gaps = f.scratch.gaps[:0]
-			v.channels(func(_ int, c *channel) {
-				f.scratch.gaps = append(f.scratch.gaps, Gap{Channel: c.name, To: f.Dropped(c.name, m.position), Foreign: true})
-			})
-			f.stats.Gaps++
+			f.tellForeign(slot, v, m.position)
 		}
 	}
 	a.Gaps = f.scratch.gaps
@@ -58,6 +54,28 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	clear(f.scratch.answer)
 	f.sendAnswer(slot, m, b, a.Sequence)
 	return true
+}
+
+// tellForeign has scratch.gaps say that the cursor means nothing, on each
+// channel up to where what was dropped of it ends.
+func (f *Fan) tellForeign(slot uint32, v *view, position uint64) {
+	dropped := f.scratch.gaps // since the request came; what was gone before is in the marks
+	gaps := make([]Gap, 0, v.width())
+	k := f.marks[slot]
+	v.channels(func(i int, c *channel) {
+		to := position
+		if k != nil && k.told != nil {
+			to = max(to, k.told[i])
+		}
+		for _, g := range dropped {
+			if g.Channel == c.name {
+				to = max(to, g.To)
+			}
+		}
+		gaps = append(gaps, Gap{Channel: c.name, To: to, Foreign: true})
+	})
+	f.scratch.gaps = gaps
+	f.stats.Gaps++
 }
 
 // shareable reports whether the view's last answer fits this poll.
@@ -141,8 +159,8 @@ func (f *Fan) Expire(slot uint32) bool {
 		return false
 	}
 	v := f.views[m.view]
-	if m.position < v.head {
-		m.flags |= flagExpired // something came at the last moment, if it may have it
+	if m.position < v.head || m.flags&flagForeign != 0 {
+		m.flags |= flagExpired // something came at the last moment, if it may have it; or it was not told of its gap yet
 		f.queueBehind(slot, m)
 		return true
 	}
