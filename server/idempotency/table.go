@@ -1,0 +1,197 @@
+package idempotency
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"peal/server/log"
+)
+
+// MaxWaiters is the most attempts, of all keys together, that may wait for the
+// first one of their key.
+const MaxWaiters = 4096
+
+// Errors of Claim. Nothing was claimed.
+var (
+	// ErrConflict means that a key was used for another message.
+	ErrConflict = errors.New("idempotency: the key was used for another message")
+
+	// ErrBusy means that too many wait, or that the table is full of keys that
+	// are pending. Try again later.
+	ErrBusy = errors.New("idempotency: too many attempts are under way")
+)
+
+// Claim is what an attempt is told about one of its keys.
+type Claim struct {
+	State    State
+	Sequence uint64 // of the message, with Replayed
+}
+
+// State says who publishes.
+type State uint8
+
+const (
+	First    State = iota // the caller: publish, then Settle or Release
+	Replayed              // somebody did, within the window
+	Pending               // somebody does: the waiter will be called
+)
+
+// Waiter is told once what became of the attempt that the i-th key waited for:
+// its sequence, or the error given to Release. It runs on the goroutine that
+// settles, without a lock, and must not block.
+type Waiter func(i int, sequence uint64, err error)
+
+// Table is the keys that are remembered.
+type Table struct {
+	// Fixed.
+	window int64 // milliseconds
+	most   int
+	now    func() time.Time
+
+	mu      sync.Mutex
+	places  map[Key]uint32
+	slots   []slot // of keys, and free ones; no pointers, for the collector
+	free    uint32 // first of the free slots, linked by newer
+	oldest  uint32 // first in the order of claims
+	newest  uint32
+	waiters int
+	waiting map[uint32][]waiter // by slot
+}
+
+// slot is one key.
+type slot struct {
+	key          Key
+	body         Digest
+	sequence     uint64 // 0 while it is pending
+	at           int64  // when it was claimed, in milliseconds since 1970
+	older, newer uint32 // neighbours in the order of claims
+}
+
+type waiter struct {
+	call Waiter
+	i    int
+}
+
+const none = ^uint32(0)
+
+// New returns an empty table that remembers most keys for window. A message has
+// a key for each of its channels: most must be at least as many. now is the
+// clock, time.Now outside tests.
+func New(window time.Duration, most int, now func() time.Time) *Table {
+	return &Table{
+		window: window.Milliseconds(), most: most, now: now,
+		places: make(map[Key]uint32), waiting: make(map[uint32][]waiter),
+		free: none, oldest: none, newest: none,
+	}
+}
+
+// Claim is one attempt to publish a message with that body under keys, one for
+// each of its channels and no two of them equal. It fills in claims[i] for
+// keys[i], or returns an error and has claimed nothing.
+//
+// wait is called for each Pending key, perhaps before Claim returns. Each First
+// key must be settled or released, or it is never free again.
+func (t *Table) Claim(keys []Key, body Digest, claims []Claim, wait Waiter) error {
+	now := t.now().UnixMilli()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.expireLocked(now, 2*len(keys)) // faster than keys come
+	fresh, pending := 0, 0
+	for i, key := range keys {
+		place, ok := t.findLocked(key, now)
+		switch {
+		case !ok:
+			claims[i] = Claim{State: First}
+			fresh++
+		case t.slots[place].body != body:
+			return ErrConflict
+		case t.slots[place].sequence == 0:
+			claims[i] = Claim{State: Pending}
+			pending++
+		default:
+			claims[i] = Claim{Replayed, t.slots[place].sequence}
+		}
+	}
+	if t.waiters+pending > MaxWaiters || !t.makeRoomLocked(fresh) {
+		return ErrBusy
+	}
+	for i, key := range keys {
+		switch claims[i].State {
+		case First:
+			t.addLocked(slot{key: key, body: body, at: now})
+		case Pending:
+			place := t.places[key]
+			t.waiting[place] = append(t.waiting[place], waiter{wait, i})
+			t.waiters++
+		}
+	}
+	return nil
+}
+
+// Settle says that the message of a First key is in the log.
+func (t *Table) Settle(key Key, sequence uint64) { t.end(key, sequence, nil) }
+
+// Release says that the message of a First key is not in the log. The key is
+// free again, and those who wait are given err.
+func (t *Table) Release(key Key, err error) { t.end(key, 0, err) }
+
+func (t *Table) end(key Key, sequence uint64, err error) {
+	t.mu.Lock()
+	place, ok := t.places[key]
+	if !ok || t.slots[place].sequence != 0 {
+		t.mu.Unlock()
+		panic("idempotency: the end of what was not claimed")
+	}
+	waiting := t.waiting[place]
+	delete(t.waiting, place)
+	t.waiters -= len(waiting)
+	if err == nil {
+		t.slots[place].sequence = sequence
+	} else {
+		t.removeLocked(place)
+	}
+	t.mu.Unlock()
+	for _, w := range waiting {
+		w.call(w.i, sequence, err)
+	}
+}
+
+// Restore remembers an entry that a log brings along, if it has a key and the
+// window has not passed. Call it for all of a log in their order, before
+// anything is claimed.
+func (t *Table) Restore(e *log.Entry) {
+	now := t.now().UnixMilli()
+	if e.Kind != log.KindPublication || e.IdempotencyKey == "" || e.Time+t.window <= now {
+		return
+	}
+	body := DigestOf(e.Event, e.Binary, e.Data)
+	t.restore(e, e.Channel, body, now)
+	for _, channel := range e.Also {
+		t.restore(e, channel, body, now)
+	}
+}
+
+func (t *Table) restore(e *log.Entry, channel string, body Digest, now int64) {
+	key := KeyOf(channel, e.Publisher, e.IdempotencyKey)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if place, ok := t.places[key]; ok {
+		if t.slots[place].sequence == 0 {
+			return // it is being published here and now
+		}
+		t.removeLocked(place)
+	}
+	if t.makeRoomLocked(1) {
+		// Where the clock was set back, not longer than the window from now on.
+		t.addLocked(slot{key: key, body: body, sequence: e.Sequence, at: min(e.Time, now)})
+	}
+}
+
+// Len is the number of keys remembered, those of which the window has passed
+// but that are not swept yet included.
+func (t *Table) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.places)
+}
