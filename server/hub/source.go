@@ -6,6 +6,29 @@ import "peal/loop/ring"
 // it copies while it holds its channel's shard.
 const MaxRead = 1024
 
+// lockPast locks the shard of a channel, drops what has expired of it, and
+// returns what it retains, nil for nothing, and the highest sequence it ever
+// dropped. unlockPast must follow, with the same shard and emptied.
+func (h *Hub) lockPast(channel string) (s *shard, past *history, discarded uint64, emptied bool) {
+	now := h.now().UnixMilli()
+	hash := h.hash(channel)
+	s = h.shardOf(hash)
+	s.mu.Lock()
+	c := s.channels[channel]
+	if c == nil {
+		return s, nil, *h.watermarkLocked(s, hash), false
+	}
+	emptied = h.expireLocked(c, now)
+	return s, c.history, c.discarded, emptied
+}
+
+func (h *Hub) unlockPast(s *shard, channel string, emptied bool) {
+	s.mu.Unlock()
+	if emptied {
+		h.reap(channel)
+	}
+}
+
 // Read appends to dst the retained messages of channel with after < sequence ≤
 // upto, oldest first, until their Size exceeds limit bytes (at least one, if
 // there is one) or there are limit count messages, or MaxRead. discarded is the
@@ -20,19 +43,8 @@ const MaxRead = 1024
 // The messages are shared and must not be changed. Any goroutine may call it;
 // it allocates only to extend dst.
 func (h *Hub) Read(dst []*ring.Message, channel string, after, upto uint64, count, bytes int) (msgs []*ring.Message, discarded uint64, more bool) {
-	now := h.now().UnixMilli()
-	hash := h.hash(channel)
-	s := h.shardOf(hash)
-	s.mu.Lock()
-	c := s.channels[channel]
-	if c == nil {
-		discarded = *h.watermarkLocked(s, hash)
-		s.mu.Unlock()
-		return dst, discarded, false
-	}
-	emptied := h.expireLocked(c, now)
-	discarded = c.discarded
-	if past := c.history; past != nil {
+	s, past, discarded, emptied := h.lockPast(channel)
+	if past != nil {
 		i, end := past.after(after), past.after(upto)
 		charged := 0
 		for count = min(count, MaxRead); i < end && count > 0; count-- {
@@ -45,10 +57,7 @@ func (h *Hub) Read(dst []*ring.Message, channel string, after, upto uint64, coun
 		}
 		more = i < end
 	}
-	s.mu.Unlock()
-	if emptied {
-		h.reap(channel)
-	}
+	h.unlockPast(s, channel, emptied)
 	return dst, discarded, more
 }
 
@@ -58,25 +67,11 @@ func (h *Hub) Read(dst []*ring.Message, channel string, after, upto uint64, coun
 //
 // Any goroutine may call it; it does not allocate.
 func (h *Hub) Newest(channel string, n int) (after uint64) {
-	now := h.now().UnixMilli()
-	hash := h.hash(channel)
-	s := h.shardOf(hash)
-	s.mu.Lock()
-	c := s.channels[channel]
-	if c == nil {
-		after = *h.watermarkLocked(s, hash)
-		s.mu.Unlock()
-		return after
-	}
-	emptied := h.expireLocked(c, now)
-	after = c.discarded
-	if past := c.history; past != nil && n >= 0 && n < int(past.count) {
+	s, past, after, emptied := h.lockPast(channel)
+	if past != nil && n >= 0 && n < int(past.count) {
 		after = past.at(past.count - uint32(n) - 1).message.Sequence
 	}
-	s.mu.Unlock()
-	if emptied {
-		h.reap(channel)
-	}
+	h.unlockPast(s, channel, emptied)
 	return after
 }
 
@@ -86,27 +81,13 @@ func (h *Hub) Newest(channel string, n int) (after uint64) {
 //
 // Any goroutine may call it; it does not allocate.
 func (h *Hub) Latest(channel string, after, upto uint64) (m *ring.Message, passed int, discarded uint64) {
-	now := h.now().UnixMilli()
-	hash := h.hash(channel)
-	s := h.shardOf(hash)
-	s.mu.Lock()
-	c := s.channels[channel]
-	if c == nil {
-		discarded = *h.watermarkLocked(s, hash)
-		s.mu.Unlock()
-		return nil, 0, discarded
-	}
-	emptied := h.expireLocked(c, now)
-	discarded = c.discarded
-	if past := c.history; past != nil {
+	s, past, discarded, emptied := h.lockPast(channel)
+	if past != nil {
 		if i, end := past.after(after), past.after(upto); i < end {
 			m, passed = past.at(end-1).message, int(end-1-i)
 		}
 	}
-	s.mu.Unlock()
-	if emptied {
-		h.reap(channel)
-	}
+	h.unlockPast(s, channel, emptied)
 	return m, passed, discarded
 }
 

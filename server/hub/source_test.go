@@ -111,3 +111,37 @@ func TestLeaveWithoutJoinPanics(t *testing.T) {
 		}()
 	}
 }
+
+func TestLatestIsTheNewestAndCountsWhatItPassedOver(t *testing.T) {
+	r := newRig(hub.Config{Limits: hub.Limits{Messages: 4}})
+	for range 10 {
+		r.publish("a", "")
+		r.publish("b", "")
+	}
+	for _, row := range []struct {
+		after, upto uint64
+		want        uint64 // 0: none
+		passed      int
+	}{
+		{0, all, 19, 3},
+		{12, all, 19, 3},
+		{13, all, 19, 2},
+		{15, 18, 17, 0},
+		{17, 18, 0, 0},
+		{19, all, 0, 0},
+		{30, all, 0, 0},
+		{0, 12, 0, 0}, // all of these were dropped
+	} {
+		m, passed, discarded := r.Latest("a", row.after, row.upto)
+		got := uint64(0)
+		if m != nil {
+			got = m.Sequence
+		}
+		if got != row.want || passed != row.passed || discarded != 11 {
+			t.Errorf("(%d, %d]: message %d, passed over %d, discarded %d; want %d, %d, 11", row.after, row.upto, got, passed, discarded, row.want, row.passed)
+		}
+	}
+	if m, passed, discarded := r.Latest("unknown", 0, all); m != nil || passed != 0 || discarded != 0 {
+		t.Errorf("a channel nobody knows: %v, %d, %d", m, passed, discarded)
+	}
+}
