@@ -45,6 +45,12 @@ type Config struct {
 	// queue of WorkerQueue; beyond it 503. Defaults 2 and 256.
 	Workers, WorkerQueue int
 
+	// IdempotencyWindow is how long an idempotency key is remembered, default 5
+	// minutes; IdempotencyKeys how many are, default 100,000. Beyond that the
+	// oldest go first, and a late repeat may be published again.
+	IdempotencyWindow time.Duration
+	IdempotencyKeys   int
+
 	HTTP httpapi.Limits // what one request may ask for; BatchLimit is at most Loop.InputBytes
 
 	Loop loop.Config // loops, connections, timeouts; Loops defaults to GOMAXPROCS here
@@ -78,6 +84,7 @@ func (c Config) WithDefaults() Config {
 	number(&c.RingBytes, 64<<20)
 	number(&c.Workers, 2)
 	number(&c.WorkerQueue, 256)
+	number(&c.IdempotencyKeys, 100_000)
 	number(&c.Loop.Loops, runtime.GOMAXPROCS(0))
 	if c.Drain <= 0 {
 		c.Drain = 10 * time.Second
@@ -87,6 +94,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.LogLevel == "" {
 		c.LogLevel = logging.DefaultLevel
+	}
+	if c.IdempotencyWindow <= 0 {
+		c.IdempotencyWindow = 5 * time.Minute
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

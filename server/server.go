@@ -20,6 +20,7 @@ import (
 	"peal/server/admin"
 	"peal/server/httpapi"
 	"peal/server/hub"
+	"peal/server/idempotency"
 	"peal/server/log"
 	"peal/server/rules"
 )
@@ -74,11 +75,12 @@ func New(c Config) (_ *Server, err error) {
 	s := &Server{config: c}
 	d := &door{}
 	s.hub = hub.New(c.Hub, r, d.wake, time.Now)
-	if err := s.startLog(stored); err != nil {
+	keys := idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, time.Now)
+	if err := s.startLog(stored, keys); err != nil {
 		return nil, err
 	}
 	s.workers = httpapi.NewWorkers(c.Workers, c.WorkerQueue)
-	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Rules: table, MessageLimit: c.Loop.MessageBytes, Limits: c.HTTP}
+	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Keys: keys, Rules: table, MessageLimit: c.Loop.MessageBytes, Limits: c.HTTP}
 	if c.Open {
 		all := func([]byte) bool { return true }
 		deps.HostAllowed, deps.OriginAllowed = all, all

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"peal/server/idempotency"
+	"peal/server/log"
 	"peal/server/log/file"
 	"peal/server/log/memory"
 )
@@ -41,8 +43,9 @@ func openFile(c Config) (*file.Log, error) {
 }
 
 // startLog makes the log feed the hub. A stored one brings its entries along,
-// which takes as long as it takes to read them.
-func (s *Server) startLog(stored *file.Log) error {
+// for the hub and for the idempotency keys, which takes as long as it takes to
+// read them.
+func (s *Server) startLog(stored *file.Log, keys *idempotency.Table) error {
 	if stored == nil {
 		s.log = memory.New(s.hub, time.Now)
 		return nil
@@ -50,7 +53,13 @@ func (s *Server) startLog(stored *file.Log) error {
 	s.log = stored
 	began := time.Now()
 	s.hub.Begin(stored.Oldest(), stored.Head())
-	if err := stored.Start(s.hub, s.hub.Restore); err != nil {
+	restore := func(batch []*log.Entry) {
+		s.hub.Restore(batch)
+		for _, e := range batch {
+			keys.Restore(e)
+		}
+	}
+	if err := stored.Start(s.hub, restore); err != nil {
 		return err
 	}
 	s.config.Log.Info("the log is read", "engine", s.config.Engine, "epoch", stored.Epoch(), "oldest", stored.Oldest(), "sequence", stored.Head(), "took", time.Since(began))

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"peal/loop"
+	"peal/server/log"
 	"peal/server/publication"
 )
 
@@ -59,6 +60,15 @@ func appendAnswerHead(dst []byte, s shape, date string, status int, contentType,
 	}
 	dst = append(dst, extra...)
 	return append(dst, "\r\n"...)
+}
+
+// appendCursorAnswer appends the response to a publish request that was accepted.
+func appendCursorAnswer(dst []byte, s shape, date, extra string, c log.Cursor) []byte {
+	var text [len(`{"cursor":""}`) + log.MaxCursorBytes]byte
+	body := append(text[:0], `{"cursor":"`...)
+	body = c.Append(body)
+	body = append(body, `"}`...)
+	return appendAnswer(dst, s, date, 200, jsonType, extra, body)
 }
 
 // appendError appends the response that says err.
@@ -155,6 +165,8 @@ func statusLine(status int) string {
 		return "414 URI Too Long"
 	case 417:
 		return "417 Expectation Failed"
+	case 422:
+		return "422 Unprocessable Content"
 	case 426:
 		return "426 Upgrade Required"
 	case 429:

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"peal/loop"
+	"peal/server/idempotency"
 	"peal/server/log"
 	"peal/server/rules"
 )
@@ -19,7 +20,7 @@ const batchGroup = 64
 func (f *Front) serveBatch(c *loop.Call, body []byte) {
 	b := &batch{
 		log: f.deps.Log, door: f.deps.Door, clock: &f.clock, tally: &f.deps.Workers.tally, ref: c.Conn, shape: f.shape(),
-		rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, limits: f.deps.Limits,
+		keys: f.deps.Keys, rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, limits: f.deps.Limits,
 	}
 	copied := bytes.Clone(body)
 	if !f.deps.Workers.try(len(copied), func() { b.run(copied) }) {
@@ -38,6 +39,7 @@ type batch struct {
 	tally        *tally
 	ref          loop.Ref
 	shape        shape
+	keys         *idempotency.Table
 	rules        *rules.Table
 	messageLimit int
 	limits       Limits
@@ -50,10 +52,23 @@ type batch struct {
 	left atomic.Int32
 }
 
-// result is what became of one message: err, or the cursor of last.
+// result is what became of one message: err, or what keyed says, or the cursor
+// of last.
 type result struct {
-	err  *Error
-	last *log.Entry
+	err   *Error
+	keyed *keyed
+	last  *log.Entry
+}
+
+// cursor is what the message is answered with when all is done.
+func (r *result) cursor() (sequence uint64, replayed bool, err *Error) {
+	switch {
+	case r.err != nil:
+		return 0, false, r.err
+	case r.keyed != nil:
+		return r.keyed.result()
+	}
+	return r.last.Sequence, false, nil
 }
 
 // run decodes the batch and appends it group by group, in order.
@@ -84,29 +99,48 @@ func (b *batch) run(body []byte) {
 func (b *batch) append(messages []json.RawMessage, from int) (full *Error) {
 	to := from + len(messages)
 	var entries []*log.Entry
+	var withKeys []*keyed
 	for i, text := range messages {
 		es, err := b.entries(text)
 		if err != nil {
 			b.results[from+i].err = asError(err)
 			continue
 		}
-		b.results[from+i].last = es[len(es)-1]
+		r := &b.results[from+i]
+		if es[0].IdempotencyKey != "" && b.keys != nil {
+			if r.keyed, r.err = claimKeys(b.keys, es, &b.left, b.answer); r.err != nil {
+				continue
+			}
+			withKeys = append(withKeys, r.keyed)
+			es = r.keyed.fresh()
+		} else {
+			r.last = es[len(es)-1]
+		}
 		entries = append(entries, es...)
 	}
 	if len(entries) == 0 {
 		return nil
 	}
 	b.left.Add(1)
-	err := b.log.Append(entries, func(err error) {
-		if err != nil {
-			b.fail(from, to, lossRefusal(err))
+	done := func(failed *Error) {
+		if failed != nil {
+			b.fail(from, to, failed)
+		}
+		for _, k := range withKeys {
+			k.end(failed)
 		}
 		b.countDown()
+	}
+	err := b.log.Append(entries, func(err error) {
+		var lost *Error
+		if err != nil {
+			lost = lossRefusal(err)
+		}
+		done(lost)
 	})
 	if err != nil {
 		full = appendRefusal(err)
-		b.fail(from, to, full)
-		b.countDown()
+		done(full)
 	} else {
 		b.tally.accept(inBatch, len(entries))
 	}
@@ -156,34 +190,44 @@ func (b *batch) entries(text json.RawMessage) ([]*log.Entry, error) {
 	return entries, nil
 }
 
-// fail gives the messages of a group that have no error yet this one.
+// fail gives the messages of a group that have no error yet this one; those
+// with keys know better what became of them.
 func (b *batch) fail(from, to int, err *Error) {
 	for i := from; i < to; i++ {
-		if b.results[i].err == nil {
+		if b.results[i].err == nil && b.results[i].keyed == nil {
 			b.results[i].err = err
 		}
 	}
 }
 
-// countDown answers when the worker and all groups are through.
+// countDown answers when the worker and all groups are through, and all that
+// others publish under the same keys.
 func (b *batch) countDown() {
-	if b.left.Add(-1) > 0 {
-		return
+	if b.left.Add(-1) == 0 {
+		b.answer()
 	}
+}
+
+func (b *batch) answer() {
 	body := append(make([]byte, 0, 64+64*len(b.results)), `{"results":[`...)
 	epoch := b.log.Epoch()
-	for i, r := range b.results {
+	for i := range b.results {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		if r.err != nil {
-			b.tally.refuse(r.err)
-			body = appendErrorBody(body, r.err)
+		sequence, replayed, err := b.results[i].cursor()
+		if err != nil {
+			b.tally.refuse(err)
+			body = appendErrorBody(body, err)
 			continue
 		}
 		body = append(body, `{"cursor":"`...)
-		body = log.Cursor{Epoch: epoch, Sequence: r.last.Sequence}.Append(body)
-		body = append(body, `"}`...)
+		body = log.Cursor{Epoch: epoch, Sequence: sequence}.Append(body)
+		body = append(body, '"')
+		if replayed {
+			body = append(body, `,"replayed":true`...)
+		}
+		body = append(body, '}')
 	}
 	body = append(body, "]}"...)
 	b.door.Answer(b.ref, appendAnswer(nil, b.shape, b.clock.date(), 200, jsonType, "", body))

@@ -203,6 +203,9 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 	if err != nil {
 		return asError(err)
 	}
+	if len(d.key) > 0 && f.deps.Keys != nil {
+		return f.commandPublishOnce(c, cmd.ID, &d)
+	}
 	r := &replyPending{epoch: f.deps.Log.Epoch(), door: f.deps.Door, tally: &f.deps.Workers.tally, ref: c.Ref(), id: bytes.Clone(cmd.ID)}
 	for _, n := range f.picked {
 		r.batch = append(r.batch, &log.Entry{
@@ -217,6 +220,23 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 		c.Write(r.appendReply(nil))
 	}
 	return nil
+}
+
+// commandPublishOnce is commandPublish for a publication with a key.
+func (f *Front) commandPublishOnce(c loop.Client, lent []byte, d *draft) *Error {
+	id, tally, epoch := bytes.Clone(lent), &f.deps.Workers.tally, f.deps.Log.Epoch()
+	out, err := f.publishOnce(overWebSocket, f.entries(d), c.Ref(), func(dst []byte, k *keyed) []byte {
+		sequence, _, err := k.result()
+		if err != nil {
+			tally.refuse(err)
+			return wsproto.AppendError(dst, id, err.Code, err.Message)
+		}
+		return wsproto.AppendReply(dst, id, log.Cursor{Epoch: epoch, Sequence: sequence})
+	})
+	if out != nil {
+		c.Write(out)
+	}
+	return err
 }
 
 // replyPending is one append of a peal.v1 client under way; see pending.

@@ -11,6 +11,7 @@ import (
 	"peal/loop/fanout"
 	"peal/server/auth"
 	"peal/server/hub"
+	"peal/server/idempotency"
 	"peal/server/log"
 	"peal/server/rules"
 )
@@ -49,6 +50,10 @@ type Deps struct {
 	// package auth for a server that is open.
 	HostAllowed   func(host []byte) bool
 	OriginAllowed func(origin []byte) bool
+
+	// Keys are the idempotency keys that are remembered. nil: none; they are
+	// published with the message and nothing more.
+	Keys *idempotency.Table
 
 	// Rules are those of single channels. nil: none.
 	Rules *rules.Table

@@ -137,15 +137,16 @@ func (p *pending) appendAnswer(dst []byte) []byte {
 		p.tally.refuse(err) // rare enough for its lock, also on the loop
 		return appendError(dst, p.shape, p.clock.date(), err, retryLine(err))
 	}
-	var text [len(`{"cursor":""}`) + log.MaxCursorBytes]byte
-	body := append(text[:0], `{"cursor":"`...)
-	body = log.Cursor{Epoch: p.epoch, Sequence: p.batch[len(p.batch)-1].Sequence}.Append(body)
-	body = append(body, `"}`...)
-	return appendAnswer(dst, p.shape, p.clock.date(), 200, jsonType, "", body)
+	c := log.Cursor{Epoch: p.epoch, Sequence: p.batch[len(p.batch)-1].Sequence}
+	return appendCursorAnswer(dst, p.shape, p.clock.date(), "", c)
 }
 
 // append hands d to the log, an entry for each picked channel, and answers.
 func (f *Front) append(c *loop.Call, d *draft) {
+	if len(d.key) > 0 && f.deps.Keys != nil {
+		f.appendOnce(c, d)
+		return
+	}
 	p := f.pending
 	if p == nil {
 		p = f.newPending()

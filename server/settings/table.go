@@ -115,6 +115,12 @@ func Groups() []Group {
 			{Name: "log-queue-bytes", Help: "bytes of messages accepted and not yet written, beyond it publishing answers 429; raising it costs that memory", size: true, Min: 64 << 10, Max: maxSize,
 				field: func(c *server.Config) any { return &c.File.QueueBytes }},
 		}},
+		{"Idempotent publishing", "A message that is published again with the same key is not published twice.", []Setting{
+			{Name: "idempotency-window", Help: "how long a key is remembered; raising it needs room for more keys", Min: second, Max: maxTime,
+				field: func(c *server.Config) any { return &c.IdempotencyWindow }},
+			{Name: "idempotency-keys", Help: "keys remembered, one for each channel of a message, beyond it the oldest go first and a late repeat may be published again; raising it costs about 100 bytes for each", Min: 1000, Max: 1 << 28,
+				field: func(c *server.Config) any { return &c.IdempotencyKeys }},
+		}},
 		{"History", "Each channel keeps its newest messages within all limits; what is older is a gap.", []Setting{
 			{Name: "history-messages", Help: "messages kept of one channel, 0 for no history; raising it costs memory", off: true, Max: many,
 				field: func(c *server.Config) any { return &c.Hub.Limits.Messages }},
