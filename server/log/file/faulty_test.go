@@ -17,8 +17,8 @@ var (
 )
 
 // faulty is a directory in memory that keeps apart what programs see and what
-// would be there after a power failure: of what was not synced, any prefix. It
-// can be told to fail.
+// would be there after a power failure: of what was not synced in a file, any
+// prefix; of the changes of names, any. It can be told to fail.
 type faulty struct {
 	mu     sync.Mutex
 	random *rand.Rand
@@ -101,8 +101,10 @@ func (f *faulty) kill() {
 func (f *faulty) powerLoss() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, m := range f.moves[:f.random.IntN(len(f.moves)+1)] {
-		m.apply(f.lasts)
+	for _, m := range f.moves {
+		if f.random.IntN(2) == 0 {
+			m.apply(f.lasts)
+		}
 	}
 	f.moves = nil
 	f.names = map[string]*inode{}

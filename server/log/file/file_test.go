@@ -220,6 +220,9 @@ func TestAFullDiskIsRefusedUntilItIsNot(t *testing.T) {
 		if !errors.Is(failed, log.ErrStorage) || !errors.Is(failed, errSpace) || to.shown() != 1 {
 			t.Errorf("done with %v, %d shown", failed, to.shown())
 		}
+		if report, err := file.ReadOn(fs); err != nil || report.Torn != 0 {
+			t.Errorf("the torn part is still there: %+v, %v", report, err)
+		}
 		for range 3 {
 			if err := l.Append([]*log.Entry{{}}, func(error) { t.Error("done was called") }); !errors.Is(err, log.ErrStorage) {
 				t.Errorf("while full: %v", err)
@@ -281,6 +284,37 @@ func TestAFailedSyncLeavesAHole(t *testing.T) {
 			t.Errorf("the report is %+v, %v", report, err)
 		}
 	})
+}
+
+// A marker that outlived the next start would fit again after a power failure
+// that took all of that life.
+func TestTheMarkerIsGoneForGoodOnceStarted(t *testing.T) {
+	fs := newDir()
+	l, _ := mustOpen(t, fs, file.Config{})
+	mustClose(t, l)
+	if fs.lasts[file.MarkerName] == nil {
+		t.Fatal("a good stop leaves no marker")
+	}
+	epoch := l.Epoch()
+	l, _ = mustOpen(t, fs, file.Config{Fsync: file.Never})
+	if fs.lasts[file.MarkerName] != nil {
+		t.Error("the marker is still there")
+	}
+	if e := appendOne(t, l, "shown"); e.Sequence != 1 || l.Epoch() != epoch {
+		t.Fatalf("sequence %d", e.Sequence)
+	}
+	name := fs.segments()[0]
+	left := newDir() // nothing of the last life is
+	left.put(name, fs.names[name].durable)
+	if n := fs.lasts[file.MarkerName]; n != nil {
+		left.put(file.MarkerName, n.durable)
+	}
+	mustClose(t, l)
+	l, _ = mustOpen(t, left, file.Config{})
+	defer mustClose(t, l)
+	if e := appendOne(t, l, "another"); e.Sequence != 1 || l.Epoch() == epoch {
+		t.Errorf("sequence %d is reused in the same epoch", e.Sequence)
+	}
 }
 
 func TestThePredecessorsAreBounded(t *testing.T) {

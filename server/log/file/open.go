@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,12 +116,7 @@ func afterHoles(found []*segment) (oldest uint64) {
 // shown can be lost, but who took files away, or restored a backup, left no
 // marker that fits either.
 func (l *Log) succeed(last uint64) {
-	chain := make([]Predecessor, 0, len(l.predecessors)+1)
-	for _, p := range l.predecessors {
-		// More than the last recovered they can only have if files were taken away.
-		chain = append(chain, Predecessor{p.Epoch, min(p.Last, last)})
-	}
-	chain = append(chain, Predecessor{l.epoch, last})
+	chain := append(slices.Clone(l.predecessors), Predecessor{l.epoch, last})
 	l.predecessors = chain[max(0, len(chain)-maxPredecessors):]
 	l.epoch = log.NewEpoch()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,10 +42,14 @@ type life struct {
 	head   uint64            // the last of view
 	acked  uint64            // the last sequence of which done said that it is stored
 	ended  bool              // Close returned nil
+
+	mu     sync.Mutex // test and writer both find faults
 	faults []string
 }
 
 func (l *life) fault(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.faults = append(l.faults, fmt.Sprintf(format, args...))
 }
 
@@ -271,5 +276,5 @@ func (w *world) run(t *testing.T) (faults []string) {
 
 func newWorld(seed uint64) *world {
 	random := rand.New(rand.NewPCG(seed, 3))
-	return &world{random: random, fs: newFaulty(random), shown: map[log.Cursor]uint64{}, truth: map[uint64]uint64{}}
+	return &world{random: random, fs: newFaulty(rand.New(rand.NewPCG(seed, 4))), shown: map[log.Cursor]uint64{}, truth: map[uint64]uint64{}}
 }
