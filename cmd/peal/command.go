@@ -46,7 +46,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		}
 		return usageError{fmt.Errorf("%w (see: %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(newServe(), newPub(), newSub(), newHealth(), newVersion())
+	root.AddCommand(newServe(), newPub(), newSub(), newLog(), newHealth(), newVersion())
 	return root
 }
 

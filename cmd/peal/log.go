@@ -1,0 +1,132 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"peal/server/log/file"
+)
+
+func newLog() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "log",
+		Short: "Look into the directory of a log (peal serve --log file:DIR)",
+		Args:  noArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	one := func(c *cobra.Command, args []string) error { return usage(c, cobra.ExactArgs(1)(c, args)) }
+	c.AddCommand(&cobra.Command{
+		Use:   "inspect DIR",
+		Short: "Print the segments of a log, and the epochs before",
+		Long: `Reads the whole log and prints each of its segments: file, epoch, sequences, bytes,
+and when its first and last messages were published; then the epochs before. It
+changes nothing, and may be used while a server runs; the end may be older then
+than what the server has.`,
+		Args: one,
+		RunE: func(c *cobra.Command, args []string) error { return inspectLog(args[0], c.OutOrStdout()) },
+	}, &cobra.Command{
+		Use:   "verify DIR",
+		Short: "Read all of a log and say whether it is whole: exit code 0 or 1",
+		Long: `Reads every byte of the log against its checksums. Prints "ok" and figures, or each
+damage with its file and byte offset, and then the exit code is 1. It changes
+nothing. While a server has the directory it is refused: verify a copy.`,
+		Args: one,
+		RunE: func(c *cobra.Command, args []string) error { return verifyLog(args[0], c.OutOrStdout()) },
+	})
+	return c
+}
+
+func readLog(dir string) (file.Report, error) {
+	r, err := file.Read(dir)
+	if err == nil && len(r.Segments) == 0 && len(r.Damage) == 0 {
+		err = fmt.Errorf("there is no log in %s", dir)
+	}
+	return r, err
+}
+
+// moment writes a time as log lines do; a zero one is a dash.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+func inspectLog(dir string, w io.Writer) error {
+	r, err := readLog(dir)
+	if err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "FILE\tEPOCH\tFIRST\tLAST\tBYTES\tOLDEST\tNEWEST\t")
+	for _, s := range r.Segments {
+		last := "-"
+		if s.Last >= s.First {
+			last = fmt.Sprint(s.Last)
+		}
+		note := ""
+		if s.Hole > 0 {
+			note = fmt.Sprintf("%d messages before it are missing: their sync failed", s.Hole)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%d\t%s\t%s\t%s\n", s.Name, s.Epoch, s.First, last, s.Bytes, moment(s.Oldest), moment(s.Newest), note)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, p := range r.Predecessors {
+		fmt.Fprintf(w, "epoch %s ended without a good stop; recovered up to sequence %d\n", p.Epoch, p.Last)
+	}
+	switch {
+	case r.InUse:
+		fmt.Fprintln(w, "a server has this directory")
+	case r.ClosedWell:
+		fmt.Fprintf(w, "closed well: the next start goes on in epoch %s\n", r.Epoch)
+	default:
+		fmt.Fprintln(w, "not closed well: the next start begins a new epoch")
+	}
+	if r.Torn > 0 && !r.InUse {
+		fmt.Fprintf(w, "the last %d bytes are torn: the next start cuts them off\n", r.Torn)
+	}
+	return damaged(r, w)
+}
+
+func verifyLog(dir string, w io.Writer) error {
+	r, err := readLog(dir)
+	switch {
+	case err != nil:
+		return err
+	case r.InUse:
+		return fmt.Errorf("a server has %s: stop it, or verify a copy of the directory", dir)
+	}
+	if err := damaged(r, w); err != nil {
+		return err
+	}
+	var messages uint64
+	var bytes int64
+	for _, s := range r.Segments {
+		messages += s.Last + 1 - s.First
+		bytes += s.Bytes
+	}
+	torn := ""
+	if r.Torn > 0 {
+		torn = fmt.Sprintf("; %d torn bytes at the end, which the next start cuts off", r.Torn)
+	}
+	fmt.Fprintf(w, "ok: %d segments, %d messages, %d bytes%s\n", len(r.Segments), messages, bytes, torn)
+	return nil
+}
+
+// damaged prints all damage; an error says that there is some.
+func damaged(r file.Report, w io.Writer) error {
+	if len(r.Damage) == 0 {
+		return nil
+	}
+	for _, d := range r.Damage {
+		fmt.Fprintf(w, "%s: byte %d: %s\n", d.File, d.Offset, d.Reason)
+	}
+	return errors.New("the log is damaged: " + r.Damage[0].Advice())
+}
