@@ -178,6 +178,16 @@ func TestOwnPageShowsAllTransports(t *testing.T) {
 	c.until(`document.getElementById('result').value.includes('cursor')`)
 	p.publishTo("/publish?event=price", "a named event", "Content-Type: text/plain")
 	c.until(`['ws', 'poll'].every(id => document.getElementById(id).innerText.includes('a named event'))`)
+	// EventSource cannot know the name: the page says so, and listens from now on.
+	c.until(`document.querySelector('#sse .note').innerText.includes("addEventListener('price'")`)
+	p.publishTo("/publish?event=price", "named once more", "Content-Type: text/plain")
+	c.until(texts + `.every(s => s.includes('named once more'))`)
+	c.until(`['sse', 'poll'].every(id => document.querySelector('#' + id + ' b').innerText === 'price')`)
+	c.evaluate(`document.getElementById('event').value = 'goal'; document.getElementById('data').value = '2:1'; document.querySelector('#publish button').click()`)
+	c.until(texts + `.every(s => s.includes('2:1'))`)
+	if notes := c.evaluate(`document.querySelectorAll('.note').length`); notes != "1" {
+		t.Errorf("%s notes, want the one about price", notes)
+	}
 	if !strings.Contains(c.evaluate(`document.getElementById('snippets').innerText`), p.addr) {
 		t.Error("the snippets do not name this server")
 	}

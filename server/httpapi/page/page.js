@@ -2,11 +2,26 @@
 const $ = id => document.getElementById(id);
 const query = () => 'channel=' + encodeURIComponent($('channel').value || 'main').replaceAll("'", '%27');
 
-function show(pane, text, note) {
-  const list = $(pane).querySelector('ol');
+function show(pane, text, event) {
   const item = document.createElement('li');
-  item.textContent = text;
-  if (note) item.className = 'note';
+  if (event) {
+    const name = document.createElement('b');
+    name.textContent = event;
+    item.append(name, ' ');
+  }
+  item.append(text);
+  add(pane, item);
+}
+
+function note(pane, text) {
+  const item = document.createElement('li');
+  item.className = 'note';
+  item.append(text);
+  add(pane, item);
+}
+
+function add(pane, item) {
+  const list = $(pane).querySelector('ol');
   list.append(item);
   while (list.childElementCount > 100) list.firstElementChild.remove();
   list.scrollTop = list.scrollHeight;
@@ -16,6 +31,23 @@ function state(pane, text, good) {
   const small = $(pane).querySelector('small');
   small.textContent = text;
   small.className = good ? 'good' : 'bad';
+}
+
+// EventSource drops events nobody named to it, so the page must know their
+// names: those that are published here, and those that polling shows.
+const events = new Set();
+let source;
+
+function listen(name) {
+  source.addEventListener(name, e => show('sse', e.data, name));
+}
+
+// learn reports whether the name is new.
+function learn(name) {
+  if (!name || name === 'message' || events.has(name) || events.size === 100) return false;
+  events.add(name);
+  listen(name);
+  return true;
 }
 
 // Each opener starts one transport and returns what stops it.
@@ -38,12 +70,13 @@ const open = {
   },
 
   sse() {
-    const source = new EventSource('/sse?' + query());
+    const mine = source = new EventSource('/sse?' + query());
+    events.forEach(listen);
     source.onopen = () => state('sse', 'live', true);
-    source.onerror = () => state('sse', source.readyState === EventSource.CLOSED ? 'refused' : 'reconnecting', false);
+    source.onerror = () => state('sse', mine.readyState === EventSource.CLOSED ? 'refused' : 'reconnecting', false);
     source.onmessage = e => show('sse', e.data);
-    source.addEventListener('gap', e => show('sse', 'gap ' + e.data, true));
-    return () => source.close();
+    source.addEventListener('gap', e => note('sse', 'gap ' + e.data));
+    return () => mine.close();
   },
 
   poll() {
@@ -57,8 +90,11 @@ const open = {
           const body = await answer.json();
           if (!answer.ok) throw new Error(body.error.message);
           cursor = body.cursor;
-          for (const gap of body.gap || []) show('poll', 'gap ' + JSON.stringify(gap), true);
-          for (const m of body.messages) show('poll', 'data' in m ? m.data : m.data_base64);
+          for (const gap of body.gap || []) note('poll', 'gap ' + JSON.stringify(gap));
+          for (const m of body.messages) {
+            show('poll', 'data' in m ? m.data : m.data_base64, m.event);
+            if (learn(m.event)) note('sse', `an event named ${m.event} went by: EventSource needs addEventListener('${m.event}', …). This page listens to it from now on.`);
+          }
         } catch (e) {
           if (abort.signal.aborted) return;
           state('poll', e instanceof TypeError ? 'server unreachable, retrying' : e.message, false);
@@ -82,8 +118,10 @@ $('channel').addEventListener('change', () => { $('result').value = ''; restart(
 
 $('publish').addEventListener('submit', async event => {
   event.preventDefault();
+  const name = $('event').value;
+  learn(name);
   try {
-    const answer = await fetch('/publish?' + query(), {method: 'POST', headers: {'Content-Type': 'text/plain'}, body: $('data').value});
+    const answer = await fetch('/publish?' + query() + (name && '&event=' + encodeURIComponent(name)), {method: 'POST', headers: {'Content-Type': 'text/plain'}, body: $('data').value});
     const body = await answer.json();
     $('result').value = answer.ok ? 'published, cursor ' + body.cursor : body.error.message;
     if (answer.ok) $('data').value = '';
@@ -97,9 +135,9 @@ function snippets() {
   const http = location.origin, ws = http.replace(/^http/, 'ws'), q = query();
   const texts = {
     'Browser: WebSocket': `const socket = new WebSocket('${ws}/ws?${q}');\nsocket.onmessage = e => console.log(e.data);\nsocket.onopen = () => socket.send('hello');`,
-    'Browser: server-sent events': `const source = new EventSource('${http}/sse?${q}');\nsource.onmessage = e => console.log(e.data);`,
+    'Browser: server-sent events': `const source = new EventSource('${http}/sse?${q}');\nsource.onmessage = e => console.log(e.data);\n// Published with &event=price: those need their name.\nsource.addEventListener('price', e => console.log('price', e.data));`,
     'Browser: long polling': `let cursor = '';\nfor (;;) {\n  const answer = await fetch(\n    '${http}/poll?${q}&cursor=' + cursor);\n  const body = await answer.json();\n  cursor = body.cursor;\n  body.messages.forEach(m => console.log(m.data));\n}`,
-    'curl': `curl -d hello '${http}/publish?${q}'\ncurl -N '${http}/sse?${q}'\ncurl '${http}/poll?${q}&format=raw'`,
+    'curl': `curl -d hello '${http}/publish?${q}'\ncurl -d 42 '${http}/publish?${q}&event=price'\ncurl -N '${http}/sse?${q}'\ncurl '${http}/poll?${q}&format=raw'`,
     'PHP': `file_get_contents('${http}/publish?${q}', false,\n  stream_context_create(['http' => [\n    'method' => 'POST',\n    'header' => 'Content-Type: text/plain',\n    'content' => 'hello',\n  ]]));`,
   };
   $('snippets').replaceChildren(...Object.entries(texts).map(([title, text]) => {
