@@ -61,6 +61,7 @@ func TestBusyIsTheTimeALoopWorks(t *testing.T) {
 	s.await("a moment of little work", func() bool {
 		before, began := busy(), time.Now()
 		c.silent()
+		busy() // an event after the silence, which might count it as its own
 		return busy()-before < time.Since(began)/2
 	})
 }
