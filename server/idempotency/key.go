@@ -27,7 +27,7 @@ func KeyOf(channel, publisher, key string) Key {
 }
 
 // DigestOf is the digest of what subscribers get to see. It reads all of data:
-// about a millisecond for each megabyte.
+// one to two milliseconds for each megabyte.
 func DigestOf(event string, binaryData bool, data []byte) Digest {
 	var space [256]byte
 	head := append(space[:0], 0)
