@@ -12,6 +12,10 @@ import (
 // corsHead lets pages of any origin that was admitted read the answer.
 const corsHead = "Access-Control-Allow-Origin: *\r\n"
 
+// exposeHead begins the line that names further headers to such pages: without
+// it their scripts are not shown them (WHATWG Fetch, CORS protocol).
+const exposeHead = "Access-Control-Expose-Headers: "
+
 const jsonType = "application/json"
 
 // shape is what an answer must know of its request, by value: answers of
@@ -96,7 +100,7 @@ func appendErrorObject(dst []byte, err *Error) []byte {
 // retryLine asks clients to come back where the error is the server's hour.
 func retryLine(err *Error) string {
 	if err.Status == 429 || err.Status == 503 {
-		return "Retry-After: 1\r\n"
+		return "Retry-After: 1\r\n" + exposeHead + "Retry-After\r\n"
 	}
 	return ""
 }
