@@ -2,7 +2,7 @@
 //
 // Four nouns. An Entry is one record. A Log numbers entries, 1, 2, 3, …, and
 // keeps them as its engine promises; the engines are the packages beside this
-// one (memory, later file, redis, nats). A Tail is the reader that an engine
+// one (memory, file, later redis, nats). A Tail is the reader that an engine
 // feeds with every entry, in order. A Cursor is a client's position: the Epoch,
 // which names one unbroken life of a log, and a sequence in it.
 //

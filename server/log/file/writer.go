@@ -137,7 +137,7 @@ func (l *Log) fail(batches []accepted, cause error) {
 	l.mu.Unlock()
 	l.retryAt = l.now().Add(retryEvery)
 	if !again {
-		l.config.Log.Error("the log cannot be written: publishing is refused until it can", "directory", l.dir, "error", cause, "batches lost", len(batches)+len(queued))
+		l.config.Log.Error("the log cannot be written: publishing is refused until it can", "directory", l.dir, "error", cause, "batches", len(batches)+len(queued))
 	}
 	for _, group := range [][]accepted{batches, queued} {
 		for _, a := range group {
