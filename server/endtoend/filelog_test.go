@@ -148,7 +148,8 @@ func TestALostTailIsAGap(t *testing.T) {
 	if a := p.poll("channel=a&cursor=" + lost); len(a.Gap) != 1 || !slices.Equal(a.texts(), []string{"kept", "new"}) {
 		t.Errorf("after what was lost: %+v, want a gap and all there is", a)
 	}
-	if !strings.Contains(p.stderr.String(), "torn") {
+	p.signal(syscall.SIGTERM)
+	if p.exitCode(); !strings.Contains(p.stderr.String(), "torn") {
 		t.Errorf("the server does not say that it cut something off: %s", p.stderr)
 	}
 }
