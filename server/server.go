@@ -22,6 +22,7 @@ import (
 	"peal/server/hub"
 	"peal/server/idempotency"
 	"peal/server/log"
+	"peal/server/log/file"
 	"peal/server/rules"
 )
 
@@ -141,6 +142,13 @@ func (s *Server) newFront(deps httpapi.Deps) *httpapi.Front {
 	f := httpapi.New(deps)
 	s.fronts = append(s.fronts, f)
 	return f
+}
+
+// LogFailing reports whether the log can write nothing at the moment: its disk is
+// full or broken. Subscribers stay; publishing is refused.
+func (s *Server) LogFailing() bool {
+	stored, ok := s.log.(*file.Log)
+	return ok && stored.Failing() != nil
 }
 
 // LogHead is the sequence of the newest message.

@@ -21,6 +21,7 @@ type Source interface {
 	LoopStats(context.Context) ([]loop.Stats, error)
 	FrontStats(context.Context) (httpapi.Stats, error)
 	LogHead() uint64
+	LogFailing() bool // its disk is full or broken
 	Ready() bool // accepting, and not draining
 }
 

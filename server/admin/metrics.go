@@ -17,14 +17,15 @@ type collector struct{ source Source }
 
 // state is all that the source tells at one scrape.
 type state struct {
-	loops  []loop.Stats
-	fronts httpapi.Stats
-	hub    hub.Stats
-	head   uint64
+	loops   []loop.Stats
+	fronts  httpapi.Stats
+	hub     hub.Stats
+	head    uint64
+	failing bool
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
-	s.hub, s.head = c.source.HubStats(), c.source.LogHead()
+	s.hub, s.head, s.failing = c.source.HubStats(), c.source.LogHead(), c.source.LogFailing()
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
 		return s, err
 	}
@@ -116,6 +117,12 @@ var metrics = []metric{
 
 	by("way", "publications_total", "Messages accepted by the log.", func(s *state) map[string]uint64 { return s.fronts.Publications }),
 	one(prometheus.GaugeValue, "log_head_sequence", "Sequence of the newest message.", func(s *state) float64 { return float64(s.head) }),
+	one(prometheus.GaugeValue, "log_failing", "1 while the log can write nothing: its disk is full or broken.", func(s *state) float64 {
+		if s.failing {
+			return 1
+		}
+		return 0
+	}),
 	counter("deliveries_total", "Messages accepted by sockets, counted once for each subscriber.", func(s *loop.Stats) float64 { return float64(s.Fanout.Deliveries) }),
 	counter("delivery_sends_total", "Send calls that carried messages.", func(s *loop.Stats) float64 { return float64(s.Fanout.Sends) }),
 	counter("delivery_bytes_total", "Bytes of messages accepted by sockets.", func(s *loop.Stats) float64 { return float64(s.Fanout.Bytes) }),

@@ -70,6 +70,14 @@ func (l *Log) Epoch() log.Epoch { return l.epoch }
 // Head is the sequence of the newest entry that was shown, 0 before the first.
 func (l *Log) Head() uint64 { return l.head.Load() }
 
+// Failing is why nothing can be written at the moment, nil when all is well. Any
+// goroutine may call it.
+func (l *Log) Failing() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failure
+}
+
 // Oldest is the sequence of the oldest entry that Start restores, Head+1 if
 // there is none.
 func (l *Log) Oldest() uint64 { return l.oldest }

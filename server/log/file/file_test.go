@@ -224,8 +224,8 @@ func TestAFullDiskIsRefusedUntilItIsNot(t *testing.T) {
 			t.Errorf("the torn part is still there: %+v, %v", report, err)
 		}
 		for range 3 {
-			if err := l.Append([]*log.Entry{{}}, func(error) { t.Error("done was called") }); !errors.Is(err, log.ErrStorage) {
-				t.Errorf("while full: %v", err)
+			if err := l.Append([]*log.Entry{{}}, func(error) { t.Error("done was called") }); !errors.Is(err, log.ErrStorage) || l.Failing() == nil {
+				t.Errorf("while full: %v, failing: %v", err, l.Failing())
 			}
 			time.Sleep(1500 * time.Millisecond)
 			synctest.Wait()
@@ -237,6 +237,9 @@ func TestAFullDiskIsRefusedUntilItIsNot(t *testing.T) {
 		synctest.Wait()
 		if e := appendOne(t, l, "after"); e.Sequence != 2 {
 			t.Errorf("sequence %d, want 2: the lost entry was not shown", e.Sequence)
+		}
+		if err := l.Failing(); err != nil {
+			t.Errorf("still failing when all is well: %v", err)
 		}
 		mustClose(t, l)
 		again, restored, err := openAll(fs, file.Config{}, &tail{})
