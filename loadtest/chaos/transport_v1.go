@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 
@@ -19,6 +20,10 @@ func followProtocol(conn net.Conn, q query, e ear) error {
 	}, conn)
 	if err != nil {
 		return err
+	}
+	if c.SubProtocol() != "peal.v1" {
+		e.rubbish("the server selects the subprotocol %q", c.SubProtocol())
+		return errors.New("no peal.v1")
 	}
 	for i, channel := range q.channels {
 		command := map[string]any{"id": i, "command": "subscribe", "channel": channel}
