@@ -54,7 +54,7 @@ type client struct {
 
 func newClient(r *run, number int) *client {
 	c := &client{number: number, run: r, rnd: rand.New(rand.NewPCG(r.Seed, uint64(number))), cursors: map[int32]string{}, newest: map[int32]uint64{}}
-	c.transport = number % len(transports)
+	c.transport = number % len(r.transports)
 	for range 1 + c.rnd.IntN(maxChannels) {
 		c.addChannel()
 	}
@@ -98,8 +98,8 @@ func (c *client) live(ctx context.Context) {
 
 // change decides what is different on the next connection.
 func (c *client) change() {
-	if c.rnd.IntN(100) < changeInPercent {
-		c.transport = (c.transport + 1 + c.rnd.IntN(len(transports)-1)) % len(transports)
+	if n := len(c.run.transports); n > 1 && c.rnd.IntN(100) < changeInPercent {
+		c.transport = (c.transport + 1 + c.rnd.IntN(n-1)) % n
 		c.run.count(&c.run.figures.Changes)
 	}
 	// Not when the last messages are being published: its cursor might be
@@ -155,7 +155,7 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 	c.leaving = ctx.Done()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 
-	t := transports[c.transport]
+	t := c.run.transports[c.transport]
 	q, from := c.query(t)
 	c.journal.open(connection{t.name, t.separate, q.start != "" && from[0].isZero(), c.channels, from})
 	c.run.count(&c.run.figures.Connections)
@@ -261,7 +261,7 @@ func (c *client) message(cursor, channel string, data []byte) {
 	}
 	switch {
 	case cursor == "": // the position that follows has it
-	case transports[c.transport].separate:
+	case c.run.transports[c.transport].separate:
 		c.cursors[l.channel] = cursor
 	default:
 		c.setCursors(cursor)

@@ -16,7 +16,7 @@ import (
 	"github.com/lxzan/gws"
 )
 
-// fake is a small push server that speaks Peal's words, with a memory log that
+// fake is a small push server that speaks Peal's words, but for peal.v1, with a memory log that
 // keeps the newest messages of each channel. Before it tells a client something
 // it may lie.
 type fake struct {
@@ -247,10 +247,6 @@ func (f *fake) sse(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *fake) ws(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Sec-WebSocket-Protocol") != "" { // clients go on with another transport
-		http.Error(w, "no subprotocols here", http.StatusBadRequest)
-		return
-	}
 	s := f.follower(r)
 	c, err := gws.NewUpgrader(&gws.BuiltinEventHandler{}, nil).Upgrade(w, r)
 	if err != nil {

@@ -17,7 +17,7 @@ func reign(t *testing.T, keep int, lie func(told *telling, lives, sent uint64)) 
 	}
 	f := &fake{addr: "127.0.0.1:" + strconv.Itoa(port), keep: keep, lie: lie}
 	c := Config{Addr: f.addr, Seed: 7, Length: 2 * time.Second, CatchUp: 20 * time.Second, Clients: 60,
-		Channels: 8, Publishers: 3, Rate: 200, Restart: 600 * time.Millisecond, History: keep}
+		Transports: []string{"ws json", "sse", "sse json", "poll", "poll raw"}, Channels: 8, Publishers: 3, Rate: 200, Restart: 600 * time.Millisecond, History: keep}
 	if lie != nil {
 		c.CatchUp = 2 * time.Second // some never do
 	}

@@ -19,7 +19,8 @@ type Server interface {
 	Stop(kill bool) error
 }
 
-// Config is one run. All fields but Log must be set; Default does.
+// Config is one run. All fields must be set, but for those that say what their
+// zero value means; Default sets them.
 type Config struct {
 	Addr       string // 127.0.0.1:port
 	Seed       uint64
@@ -30,6 +31,7 @@ type Config struct {
 	Publishers int
 	Rate       float64       // messages per second, of all publishers
 	Restart    time.Duration // between two, on average; 0: none
+	Transports []string      // names of those that clients use; nil: all
 	Keeps      Keeps         // what a restart leaves
 	History    int           // messages that each channel retains at least; 0: unknown
 	Log        io.Writer     // what clients met; nil: nobody asks
@@ -66,6 +68,7 @@ type Figures struct {
 // run is the state of one run.
 type run struct {
 	Config
+	transports   []transport
 	lives        lives
 	ledger       ledger
 	ending       chan struct{} // closed when publishers shall send the last messages
@@ -103,6 +106,9 @@ func Run(ctx context.Context, c Config, server Server) (report Report, err error
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := &run{Config: c, ending: make(chan struct{}), allPublished: make(chan struct{}), last: map[int32]uint64{}}
+	if r.transports, err = choose(c.Transports); err != nil {
+		return report, err
+	}
 	if err := r.start(ctx, server); err != nil {
 		return report, err
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 )
 
 // transport is one way to follow channels. follow uses conn, which is fresh,
@@ -29,6 +30,21 @@ var transports = []transport{
 	{name: "sse json", follow: func(conn net.Conn, q query, e ear) error { return followStream(conn, q, e, "json") }},
 	{name: "poll", follow: pollJSON},
 	{name: "poll raw", follow: pollRaw},
+}
+
+// choose returns the transports of these names, nil for all.
+func choose(names []string) (chosen []transport, err error) {
+	if names == nil {
+		return transports, nil
+	}
+	for _, name := range names {
+		i := slices.IndexFunc(transports, func(t transport) bool { return t.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("no transport is named %q", name)
+		}
+		chosen = append(chosen, transports[i])
+	}
+	return chosen, nil
 }
 
 // ear takes what a connection says, in its order.

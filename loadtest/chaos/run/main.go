@@ -40,8 +40,8 @@ var (
 // options are the command line.
 type options struct {
 	chaos.Config
-	peal, log, fsync, pealArgs string
-	verbose                    bool
+	peal, log, fsync, pealArgs, transports string
+	verbose                                bool
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
@@ -60,6 +60,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.IntVar(&o.Channels, "channels", o.Channels, "how many there are")
 	f.IntVar(&o.Publishers, "publishers", o.Publishers, "how many publish")
 	f.Float64Var(&o.Rate, "rate", o.Rate, "messages per second, of all publishers together")
+	f.StringVar(&o.transports, "transports", "", "of the clients, with commas between; empty: all, which are ws json, peal.v1, sse, sse json, poll, poll raw")
 	f.IntVar(&o.History, "history", 100_000, "messages the server retains of each channel")
 	f.BoolVar(&o.verbose, "verbose", false, "print why connections ended that clients wanted to keep, and the server's log")
 	if err := f.Parse(args); err != nil {
@@ -71,6 +72,9 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	}
 	for o.Seed == 0 {
 		o.Seed = rand.Uint64()
+	}
+	if o.transports != "" {
+		o.Transports = strings.Split(o.transports, ",")
 	}
 	if o.verbose {
 		o.Log = stderr
