@@ -69,6 +69,7 @@ type fanout struct {
 	server      Launcher
 	loops       int
 	transport   loadtest.Transport
+	format      loadtest.Format
 	subscribers int
 	channels    int // of each connection
 	stalled     int
@@ -82,7 +83,7 @@ type fanout struct {
 func (f fanout) run(ctx context.Context) (r loadtest.Result, err error) {
 	f.channels = max(f.channels, 1)
 	err = withServer(ctx, f.server, f.loops, func(s *Server) error {
-		spec := loadtest.Spec{Addr: s.Addr, Transport: f.transport, Connections: f.subscribers, Stalled: f.stalled, Channels: f.channels}
+		spec := loadtest.Spec{Addr: s.Addr, Transport: f.transport, Format: f.format, Connections: f.subscribers, Stalled: f.stalled, Channels: f.channels}
 		s.Subscribe(&spec)
 		return withPool(ctx, spec, func(pool *loadtest.Pool) error {
 			publisher, err := loadtest.DialWS(ctx, s.Addr, f.channels, s.PublishWS)

@@ -13,6 +13,14 @@ type Counts struct {
 	Foreign    uint64 `json:"foreign"`    // no stamp, another run's, or a stream the subscriber did not ask for
 }
 
+// Traffic is the bytes of a run at the receivers' sockets: payload and all that
+// surrounds it, without TCP and IP. Written is the requests of polls. Only the
+// epoll kind counts.
+type Traffic struct {
+	Read    uint64 `json:"read"`
+	Written uint64 `json:"written"`
+}
+
 // Add adds other to c.
 func (c *Counts) Add(other Counts) {
 	c.Expected += other.Expected

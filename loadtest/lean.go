@@ -136,6 +136,7 @@ func (k *epollKind) readable(c *leanConn, i int) error {
 	case n == 0:
 		return errors.New("closed by the server")
 	}
+	k.sink.traffic.Read += uint64(n)
 	now := Now()
 	b := k.buffer[:kept+n]
 	for len(b) > 0 {
@@ -214,7 +215,7 @@ func (k *epollKind) frame(c *leanConn, b []byte, now int64) (int, error) {
 	}
 	switch opcode {
 	case 1, 2:
-		k.sink.takeLocked(c.sub, payload, now)
+		k.take(c, payload, now)
 	case 8:
 		return 0, fmt.Errorf("closed by the server: % x", payload)
 	case 9:
@@ -261,7 +262,7 @@ func (k *epollKind) lines(c *leanConn, text []byte, now int64) (used int) {
 			return used
 		}
 		if data, ok := bytes.CutPrefix(text[used:used+end], []byte("data:")); ok {
-			k.sink.takeLocked(c.sub, bytes.TrimPrefix(data, []byte(" ")), now)
+			k.take(c, bytes.TrimPrefix(data, []byte(" ")), now)
 		}
 		used += end + 1
 	}
@@ -273,21 +274,9 @@ func (k *epollKind) pollAnswer(c *leanConn, i int, b []byte, now int64) (int, er
 	if n == 0 || err != nil {
 		return 0, err
 	}
-	if a.status != 200 {
-		return 0, fmt.Errorf("poll: status %d: %.200s", a.status, a.body)
-	}
-	_, rest, ok := bytes.Cut(a.body, []byte(`"cursor":"`))
-	end := bytes.IndexByte(rest, '"')
-	if !ok || end < 0 {
-		return 0, fmt.Errorf("poll: no cursor in %.200q", a.body)
-	}
-	cursor := rest[:end]
-	for {
-		var found bool
-		if _, rest, found = bytes.Cut(rest, []byte(`"data":"`)); !found {
-			break
-		}
-		k.sink.takeLocked(c.sub, rest, now)
+	cursor, err := k.pollMessages(c, a, now)
+	if err != nil {
+		return 0, err
 	}
 	k.scratch = append(k.scratch[:0], "GET "...)
 	k.scratch = append(k.scratch, k.pollPath(i)...)
@@ -296,6 +285,7 @@ func (k *epollKind) pollAnswer(c *leanConn, i int, b []byte, now int64) (int, er
 	k.scratch = append(k.scratch, " HTTP/1.1\r\nHost: "...)
 	k.scratch = append(k.scratch, k.spec.Addr...)
 	k.scratch = append(k.scratch, "\r\n\r\n"...)
+	k.sink.traffic.Written += uint64(len(k.scratch))
 	return n, send(c.fd, k.scratch)
 }
 

@@ -226,6 +226,7 @@ func (p *Pool) Await(ctx context.Context, published []uint64, timeout time.Durat
 // Received is what all subscribers together got in a run.
 type Received struct {
 	Counts
+	Traffic Traffic
 	Latency *Latency
 	Closed  int // connections that the server ended, since they were opened
 }
@@ -240,6 +241,8 @@ func (p *Pool) Report(ctx context.Context, published []uint64) (Received, error)
 			return errors.New("incomplete report")
 		}
 		all.Add(*e.Counts)
+		all.Traffic.Read += e.Traffic.Read
+		all.Traffic.Written += e.Traffic.Written
 		all.Closed += e.Closed
 		return all.Latency.Merge(e.Latency)
 	})

@@ -21,6 +21,7 @@ type sink struct {
 	subscribers []subscriber
 	run         uint16 // messages of another run are foreign
 	counts      Counts
+	traffic     Traffic
 	latency     *Latency
 	closed      int // connections that ended since they were opened
 
@@ -58,7 +59,7 @@ func (s *sink) begin(run uint16, progress bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.run, s.progress = run, progress
-	s.counts, s.have, s.target = Counts{}, 0, 0
+	s.counts, s.traffic, s.have, s.target = Counts{}, Traffic{}, 0, 0
 	s.latency.Reset()
 	s.done = make(chan struct{})
 	clear(s.arrived)
@@ -133,7 +134,7 @@ func (s *sink) expect(published []uint64) <-chan struct{} {
 }
 
 // report returns the counts of the run for the given published messages.
-func (s *sink) report(published []uint64) (Counts, *Latency, int) {
+func (s *sink) report(published []uint64) (Counts, Traffic, *Latency, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	counts, latency := s.counts, NewLatency()
@@ -146,7 +147,7 @@ func (s *sink) report(published []uint64) (Counts, *Latency, int) {
 	}
 	_ = latency.Merge(s.latency) // same geometry: nothing can be out of range
 	latency.RecordLost(counts.Lost)
-	return counts, latency, s.closed
+	return counts, s.traffic, latency, s.closed
 }
 
 // at is published[i], and 0 for a stream nobody published to.

@@ -21,7 +21,15 @@ type Transport string
 const (
 	WebSocket Transport = "ws"
 	SSE       Transport = "sse"
-	Poll      Transport = "poll" // json format; polls again with the answer's cursor
+	Poll      Transport = "poll" // polls again with the answer's cursor
+)
+
+// Format is how messages are written.
+type Format string
+
+const (
+	Raw  Format = "raw"  // the bare data
+	JSON Format = "json" // an object with channel, cursor, time and data
 )
 
 // Spec describes the subscribers to open. The zero value of a field is its
@@ -36,6 +44,10 @@ type Spec struct {
 	// /sse or /poll.
 	Path  string `json:"path,omitempty"`
 	Query string `json:"query,omitempty"` // "last=5&timeout=120"
+
+	// Format is what messages come in, sent as format=…; default: the server's
+	// choice, which must be json for polls and raw for the others. Epoll only.
+	Format Format `json:"format,omitempty"`
 
 	// Cursor is where to start; it is sent as cursor=…, by polls in the first
 	// request only.
@@ -111,6 +123,9 @@ func (s *Spec) requestPath(i int, cursor bool) string {
 	}
 	for c := range s.Channels {
 		add("channel=" + url.QueryEscape(ChannelName(s.Prefix, s.firstStream(i)+c)))
+	}
+	if s.Format != "" {
+		add("format=" + string(s.Format))
 	}
 	if s.Query != "" {
 		add(s.Query)

@@ -94,6 +94,11 @@ func (b *board) poll(w http.ResponseWriter, r *http.Request) {
 			Cursor   string        `json:"cursor"`
 			Messages []publication `json:"messages"`
 		}
+		if r.FormValue("format") == "raw" {
+			w.Header().Set("Peal-Cursor", strconv.Itoa(at+1))
+			_, _ = io.WriteString(w, messages[0])
+			return
+		}
 		for _, m := range messages {
 			at++
 			answer.Messages = append(answer.Messages, publication{"c0", strconv.Itoa(at), m})
@@ -118,6 +123,9 @@ func (b *board) sse(w http.ResponseWriter, r *http.Request) {
 		messages, news := b.after(at)
 		for _, m := range messages {
 			at++
+			if r.FormValue("format") == "json" {
+				m = fmt.Sprintf(`{"channel":"c0","cursor":"%d","data":%q}`, at, m)
+			}
 			fmt.Fprintf(w, ": a comment\nid: %d\ndata: %s\n\n", at, m)
 		}
 		if len(messages) == 0 {
@@ -131,13 +139,16 @@ func (b *board) sse(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestSSEAndPollSubscribersGetEverythingOnce(t *testing.T) {
-	for _, transport := range []Transport{SSE, Poll} {
-		t.Run(string(transport), func(t *testing.T) {
+	for _, way := range []struct {
+		Transport
+		Format
+	}{{SSE, ""}, {SSE, JSON}, {Poll, ""}, {Poll, Raw}} {
+		t.Run(fmt.Sprintf("transport=%s/format=%s", way.Transport, way.Format), func(t *testing.T) {
 			const connections = 20
 			b, addr := newBoard(t)
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			pool, opened, err := OpenPool(ctx, Spec{Addr: addr, Transport: transport, Connections: connections, Channels: 1,
+			pool, opened, err := OpenPool(ctx, Spec{Addr: addr, Transport: way.Transport, Format: way.Format, Connections: connections, Channels: 1,
 				Requests: []string{"/", "/"}, Cursor: "0"}, 2)
 			if err != nil {
 				t.Fatal(err)
@@ -162,6 +173,10 @@ func TestSSEAndPollSubscribersGetEverythingOnce(t *testing.T) {
 			}
 			if !r.Clean() || !r.Complete || r.Delivered != connections*r.Published || r.Published < 5 {
 				t.Errorf("%d published, %+v", r.Published, r.Counts)
+			}
+			// A message, its head and its cursor at least; polls ask each time.
+			if least := r.Delivered * (StampBytes + 10); r.Traffic.Read < least || (r.Traffic.Written > 0) != (way.Transport == Poll) {
+				t.Errorf("%+v for %d messages of %d bytes", r.Traffic, r.Delivered, StampBytes)
 			}
 			if !strings.Contains(string(publisher.LastAnswer), "cursor") {
 				t.Errorf("last answer %q", publisher.LastAnswer)

@@ -12,6 +12,7 @@ import (
 // answer is one HTTP answer. body is the caller's memory.
 type answer struct {
 	status int
+	cursor []byte // of Peal-Cursor
 	body   []byte
 }
 
@@ -36,6 +37,8 @@ func parseAnswer(b []byte) (a answer, n int, err error) {
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil || length < 0 {
 				return a, 0, fmt.Errorf("%w: content-length %q", errBadAnswer, value)
 			}
+		case bytes.EqualFold(name, []byte("peal-cursor")):
+			a.cursor = bytes.TrimSpace(value)
 		case bytes.EqualFold(name, []byte("transfer-encoding")):
 			return a, 0, fmt.Errorf("%w that this client reads: transfer-encoding %q", errBadAnswer, value)
 		}

@@ -33,6 +33,7 @@ type event struct {
 	Opened   *Opened  `json:"opened,omitempty"`
 	Complete bool     `json:"complete,omitempty"`
 	Counts   *Counts  `json:"counts,omitempty"`
+	Traffic  Traffic  `json:"traffic,omitzero"`
 	Latency  *Latency `json:"latency,omitempty"`
 	Closed   int      `json:"closed,omitempty"`
 }
@@ -120,8 +121,8 @@ func (w *worker) handle(c command) (e event, err error) {
 	case "await":
 		e.Complete = w.fleet.await(c.Published, c.Timeout)
 	case "report":
-		counts, latency, closed := w.fleet.sink.report(c.Published)
-		e.Counts, e.Latency, e.Closed = &counts, latency, closed
+		counts, traffic, latency, closed := w.fleet.sink.report(c.Published)
+		e.Counts, e.Traffic, e.Latency, e.Closed = &counts, traffic, latency, closed
 	default:
 		err = fmt.Errorf("unknown command %q", c.Op)
 	}

@@ -46,7 +46,7 @@ type options struct {
 	pairs                  int
 	short, list            bool
 	rows                   string
-	hundred                bool
+	hundred, transports    bool
 	total, perServer       int
 	length                 time.Duration
 	config                 bench.Config
@@ -63,6 +63,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.StringVar(&o.rows, "rows", "", "only the experiments whose key matches this `regexp` (see --list)")
 	f.BoolVar(&o.list, "list", false, "list the experiments' keys")
 	f.BoolVar(&o.hundred, "hundred-thousand", false, "only hold --total connections over several servers: takes minutes")
+	f.BoolVar(&o.transports, "transports", false, "only compare the transports, in --pairs rounds: the table of docs/transports.md")
 	f.IntVar(&o.total, "total", 100_000, "connections of --hundred-thousand")
 	f.IntVar(&o.perServer, "per-server", 15_000, "connections on each server of --hundred-thousand")
 	f.DurationVar(&o.length, "length", 0, "of each measured run (default 4s, 1s with --short)")
@@ -133,6 +134,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	if o.hundred {
 		return bench.HundredThousand(ctx, o.config.Peal, o.total, o.perServer, stdout)
+	}
+	if o.transports {
+		return o.config.Transports(ctx, o.pairs, stdout, stderr)
 	}
 	var outcomes []bench.Outcome
 	for _, e := range o.config.Experiments() {

@@ -1,0 +1,51 @@
+package loadtest
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// take counts a message of a WebSocket or an event stream.
+func (k *epollKind) take(c *leanConn, message []byte, now int64) {
+	if k.spec.Format == JSON {
+		if _, data, ok := bytes.Cut(message, dataField); ok {
+			message = data // a stamp needs no unescaping
+		}
+	}
+	k.sink.takeLocked(c.sub, message, now)
+}
+
+var dataField = []byte(`"data":"`)
+
+// pollMessages counts the messages of an answer and returns its cursor, which
+// is the answer's memory.
+func (k *epollKind) pollMessages(c *leanConn, a answer, now int64) (cursor []byte, err error) {
+	if k.spec.Format == Raw {
+		switch {
+		case a.status == 200:
+			k.sink.takeLocked(c.sub, a.body, now)
+		case a.status != 204: // the time was up
+			return nil, fmt.Errorf("poll: status %d: %.200s", a.status, a.body)
+		}
+		if len(a.cursor) == 0 {
+			return nil, fmt.Errorf("poll: no Peal-Cursor with %.200q", a.body)
+		}
+		return a.cursor, nil
+	}
+	if a.status != 200 {
+		return nil, fmt.Errorf("poll: status %d: %.200s", a.status, a.body)
+	}
+	_, rest, ok := bytes.Cut(a.body, []byte(`"cursor":"`))
+	end := bytes.IndexByte(rest, '"')
+	if !ok || end < 0 {
+		return nil, fmt.Errorf("poll: no cursor in %.200q", a.body)
+	}
+	cursor = rest[:end]
+	for {
+		var found bool
+		if _, rest, found = bytes.Cut(rest, dataField); !found {
+			return cursor, nil
+		}
+		k.sink.takeLocked(c.sub, rest, now)
+	}
+}
