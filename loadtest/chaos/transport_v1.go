@@ -15,7 +15,7 @@ func followProtocol(conn net.Conn, q query, e ear) error {
 	p := &protocolEar{ear: e, query: q}
 	c, _, err := gws.NewClientFromConn(p, &gws.ClientOption{
 		Addr:           "ws://" + q.addr + "/ws",
-		RequestHeader:  map[string][]string{"Sec-WebSocket-Protocol": {"peal.v1"}},
+		RequestHeader:  map[string][]string{"Sec-Websocket-Protocol": {"peal.v1"}},
 		ReadBufferSize: 2048,
 	}, conn)
 	if err != nil {

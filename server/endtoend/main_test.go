@@ -115,7 +115,7 @@ func tool(t *testing.T, name string) string {
 	if err == nil {
 		return path
 	}
-	reason := fmt.Sprintf("%s is not on PATH: install Debian's package (chromium, php-cli)", name)
+	reason := fmt.Sprintf("%s is not on PATH: install Debian's package (chromium, php-cli, nginx-light)", name)
 	if os.Getenv("PEAL_E2E") == "require" {
 		t.Fatal(reason + "; PEAL_E2E=require says that it must be here")
 	}

@@ -1,0 +1,163 @@
+package endtoend_test
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The configurations in docs/proxies, tried with the real programs: each is
+// taken as it stands, but for addresses and places to write to.
+
+func TestThroughNginx(t *testing.T) {
+	program := tool(t, "nginx")
+	p, dir := start(t), t.TempDir()
+	through := p.proxy(t, dir, "nginx.conf", func(port string) *strings.Replacer {
+		return strings.NewReplacer("127.0.0.1:8080", p.addr, "listen 80;", "listen 127.0.0.1:"+port+";",
+			"\nhttp {", "\nhttp {\naccess_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;")
+	}, program, "-p", dir, "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off; master_process off; pid nginx.pid;")
+	p.tryThrough(t, through)
+}
+
+func TestThroughHAProxy(t *testing.T) {
+	program := optionalTool(t, "haproxy")
+	p, dir := start(t), t.TempDir()
+	through := p.proxy(t, dir, "haproxy.cfg", func(port string) *strings.Replacer {
+		return strings.NewReplacer("127.0.0.1:8080", p.addr, "bind :80", "bind 127.0.0.1:"+port)
+	}, program, "-db", "-f", filepath.Join(dir, "haproxy.cfg"))
+	p.tryThrough(t, through)
+}
+
+func TestThroughCaddy(t *testing.T) {
+	program := optionalTool(t, "caddy")
+	p, dir := start(t), t.TempDir()
+	t.Setenv("XDG_DATA_HOME", dir)
+	t.Setenv("XDG_CONFIG_HOME", dir)
+	through := p.proxy(t, dir, "Caddyfile", func(port string) *strings.Replacer {
+		return strings.NewReplacer("127.0.0.1:8080", p.addr, ":80 {", "{\nadmin off\n}\nhttp://127.0.0.1:"+port+" {")
+	}, program, "run", "--adapter", "caddyfile", "--config", filepath.Join(dir, "Caddyfile"))
+	p.tryThrough(t, through)
+}
+
+// optionalTool is a tool that no machine has to have.
+func optionalTool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("%s is not on PATH: install Debian's package", name)
+	}
+	return path
+}
+
+// proxy starts a proxy in front of p with docs/proxies/name, adapted, and
+// returns p as seen through it.
+func (p *peal) proxy(t *testing.T, dir, name string, adapt func(port string) *strings.Replacer, program string, args ...string) *peal {
+	t.Helper()
+	sample, err := os.ReadFile(filepath.Join("..", "..", "docs", "proxies", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := free.Addr().String()
+	_, port, _ := net.SplitHostPort(addr) // ours
+	if err := errors.Join(free.Close(), os.WriteFile(filepath.Join(dir, name), []byte(adapt(port).Replace(string(sample))), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, args...)
+	said := new(strings.Builder)
+	cmd.Stdout, cmd.Stderr = said, said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }() // ends with the process
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		<-ended
+		if t.Failed() {
+			t.Logf("%s said: %s", program, said)
+		}
+	})
+	for deadline := time.Now().Add(patience); ; {
+		conn, err := net.Dial("tcp4", addr)
+		if err == nil {
+			_ = conn.Close()
+			return newPeal(t, addr)
+		}
+		select {
+		case <-ended:
+			t.Fatalf("%s ended: %s", program, said)
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not accept: %v", program, err)
+		}
+	}
+}
+
+// tryThrough uses every transport through the proxy.
+func (p *peal) tryThrough(t *testing.T, through *peal) {
+	t.Helper()
+	events := through.events("channel=a").opened() // the head and the id come at once
+	raw := through.dialSocket("/ws?channel=a", nil)
+	v1 := through.dialSocket("/ws?channel=a", http.Header{"Sec-Websocket-Protocol": {"peal.v1"}})
+	if v1.protocol != "peal.v1" {
+		t.Errorf("the subprotocol is %q", v1.protocol)
+	}
+	v1.next() // connected
+	first := through.publish("a", "one")
+	if e := events.next(); e.data != "one" || e.id != first {
+		t.Errorf("the event stream has %+v, want one with id %s", e, first)
+	}
+	raw.send(false, "two")
+	for _, want := range []string{"one", "two"} {
+		if got := raw.next().data; got != want {
+			t.Errorf("the WebSocket has %q, want %q", got, want)
+		}
+		if got := v1.nextObject().text(); got != want {
+			t.Errorf("peal.v1 has %q, want %q", got, want)
+		}
+	}
+	if e := events.next(); e.data != "two" {
+		t.Errorf("the event stream has %+v, want two", e)
+	}
+
+	// A poll that waits, and many on few connections of the proxy.
+	cursor := through.poll("channel=a&cursor=" + first).Cursor
+	held := make(chan polled, 1)
+	go func() { held <- through.poll("channel=a&cursor=" + cursor) }() // ends when it is answered
+	p.awaitSubscribers("a", 4)
+	p.publish("a", "three")
+	select {
+	case a := <-held:
+		if texts := a.texts(); len(texts) != 1 || texts[0] != "three" {
+			t.Errorf("the waiting poll has %q, want three", texts)
+		}
+	case <-time.After(patience):
+		t.Fatal("the waiting poll is not answered")
+	}
+	for range 20 {
+		at := through.publish("b", "x")
+		if a := through.poll("channel=b&last=1"); a.Cursor != at {
+			t.Errorf("a poll has the cursor %s, want %s", a.Cursor, at)
+		}
+	}
+
+	// Who goes is gone.
+	raw.close()
+	v1.close()
+	_ = events.body.Close()
+	through.client.CloseIdleConnections()
+	p.awaitSubscribers("a", 0)
+}
