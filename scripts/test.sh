@@ -37,7 +37,8 @@ step 'tests of allocations and of planted bugs, race detector off'
 go test -count=1 -run 'Alloc|Planted' ./...
 
 step 'chaos with the real binary, short'
-scripts/chaos.sh --length 12s
+scripts/chaos.sh --length 9s --restart 3s --log file
+scripts/chaos.sh --length 6s --restart 3s --history 3 --rate 250
 
 step 'benchmarks run at all'
 go test -run '^$' -bench . -benchtime 20x ./loop/... ./server/... > /dev/null
