@@ -136,6 +136,9 @@ type HTTPPublisher struct {
 	reader *bufio.Reader
 	out    []byte
 
+	// Header is further lines of each request, each with its CRLF.
+	Header string
+
 	// LastAnswer is the body of the newest answer.
 	LastAnswer []byte
 }
@@ -161,8 +164,8 @@ func (p *HTTPPublisher) Queue(stream int, payload []byte) error {
 	if err := p.conn.SetDeadline(time.Now().Add(publishTimeout)); err != nil {
 		return err
 	}
-	p.out = fmt.Appendf(p.out[:0], "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n",
-		p.path(stream), p.addr, len(payload))
+	p.out = fmt.Appendf(p.out[:0], "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: text/plain\r\n%sContent-Length: %d\r\n\r\n",
+		p.path(stream), p.addr, p.Header, len(payload))
 	p.out = append(p.out, payload...)
 	if _, err := p.conn.Write(p.out); err != nil {
 		return fmt.Errorf("publish to stream %d: %w", stream, err)

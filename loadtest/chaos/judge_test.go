@@ -360,6 +360,12 @@ func TestJudgeALogThatSurvives(t *testing.T) {
 	s.client().follows(102, 1).hears(203, 204)
 	s.is("")
 
+	// The first acknowledged message of the second life was sent in the first.
+	s = newScene(t, All).published(1, 101, 202, 203)
+	s.ledger[1].again = true
+	s.client().follows(100, 1).hears(101).hearsAs(202, 102).follows(102, 1).hears(203)
+	s.is("")
+
 	s = cut(All) // which it promised not to do
 	s.client().follows(100, 1).hears(101, 102).follows(102, 1).hears(203, 204)
 	s.is("lost 1")

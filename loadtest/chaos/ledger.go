@@ -2,11 +2,12 @@ package chaos
 
 import "sync"
 
-// publication is one attempt to publish. It is never repeated: what was not
-// acknowledged may be in the log or not.
+// publication is one message that was published. If it was not acknowledged,
+// it may be in the log or not.
 type publication struct {
 	label
-	at place // where the server said it is; zero: not acknowledged
+	at    place // where the server said it is; zero: not acknowledged
+	again bool  // sent more than once: the answer may name a later life than that of its birth
 }
 
 // ledger is all publications. Any goroutine may use it.
@@ -27,6 +28,13 @@ func (l *ledger) begin(channel int32) label {
 	p := publication{label: label{uint64(len(l.all) + 1), channel, l.numbers[channel]}}
 	l.all = append(l.all, p)
 	return p.label
+}
+
+// repeat notes that the publication is about to be sent again.
+func (l *ledger) repeat(id uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all[id-1].again = true
 }
 
 // acknowledge notes that the server has it, and where.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -29,17 +30,22 @@ const (
 	smallBytes      = 400
 	bigBytes        = 6000
 	bigInPercent    = 10
+	loseInPercent   = 5                     // of answers, where publications are repeated
 	publisherPauses = 20 * time.Millisecond // after a failure
 )
 
 // publisher publishes to channels of its own, one message after another: each
 // is sent when the one before was answered, or its connection died.
+//
+// To a log that keeps everything it repeats a message whose fate is open, with
+// its id as the idempotency key, until it is answered: that must be one message.
 type publisher struct {
 	run      *run
 	channels []int32
 	rnd      *rand.Rand
 	conn     *loadtest.HTTPPublisher // nil: none
 	data     []byte
+	again    label // to be repeated before anything else, with the same data; id 0: nothing
 }
 
 // live publishes rate messages per second until the run is ending, and then to
@@ -75,8 +81,8 @@ func (p *publisher) live(ctx context.Context, rate float64) map[int32]uint64 {
 	return last
 }
 
-// publish sends one message and enters what came of it into the ledger. Any
-// error leaves its fate open.
+// publish sends one message, to channel or the one to be repeated, and enters
+// what came of it into the ledger. Any error leaves its fate open.
 func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err error) {
 	if p.conn == nil {
 		dial, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -87,14 +93,24 @@ func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err 
 			return 0, err
 		}
 	}
-	size := p.rnd.IntN(smallBytes)
-	if p.rnd.IntN(100) < bigInPercent {
-		size = p.rnd.IntN(bigBytes)
+	l, loses := p.again, false
+	if l.id == 0 {
+		l = p.next(channel)
+		loses = p.run.Keeps == All && p.rnd.IntN(100) < loseInPercent
 	}
-	l := p.run.ledger.begin(channel)
-	p.data = appendData(p.data[:0], l, size, p.rnd)
-	if err := p.conn.Queue(int(channel), p.data); err != nil {
+	p.again = label{}
+	p.conn.Header = fmt.Sprintf("Idempotency-Key: %d\r\n", l.id)
+	err = p.conn.Queue(int(l.channel), p.data)
+	if err == nil && loses {
+		err = errLoses
+	}
+	if err != nil {
 		p.hangUp()
+		if p.run.Keeps == All {
+			p.again = l
+			p.run.ledger.repeat(l.id)
+			p.run.count(&p.run.figures.Repeats)
+		}
 		return 0, err
 	}
 	var answer struct{ Cursor string }
@@ -105,7 +121,27 @@ func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err 
 		return 0, errors.New("no cursor")
 	}
 	p.run.ledger.acknowledge(l.id, at)
+	if l.channel != channel {
+		return 0, errRepeated
+	}
 	return l.id, nil
+}
+
+// errLoses: the publisher behaves as if the answer had never come.
+var errLoses = errors.New("the answer was lost")
+
+// errRepeated: another message was published first.
+var errRepeated = errors.New("an earlier message was published again")
+
+// next makes a new message for channel, and its data.
+func (p *publisher) next(channel int32) label {
+	size := p.rnd.IntN(smallBytes)
+	if p.rnd.IntN(100) < bigInPercent {
+		size = p.rnd.IntN(bigBytes)
+	}
+	l := p.run.ledger.begin(channel)
+	p.data = appendData(p.data[:0], l, size, p.rnd)
+	return l
 }
 
 func (p *publisher) hangUp() {

@@ -21,6 +21,7 @@ func (r *Report) Write(w io.Writer) error {
 	line("restarts", "%d (%d SIGKILL, %d SIGTERM), %d epochs", r.Kills+r.Terms, r.Kills, r.Terms, r.Lives)
 	line("messages published", "%d", r.Published)
 	line("  acknowledged", "%d", r.Acknowledged)
+	line("  published again", "%d", r.Repeats)
 	line("deliveries checked", "%d", r.Checked)
 	line("gaps told", "%d", r.Gaps)
 	line("  real", "%d", r.GapsReal)

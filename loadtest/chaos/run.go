@@ -61,6 +61,7 @@ type Figures struct {
 	Stalls       uint64
 	Kills, Terms uint64
 	Lives        int
+	Repeats      uint64 // of publications, with their idempotency key
 	Published    int
 	Acknowledged int
 }

@@ -106,7 +106,7 @@ func (w *world) link(said []known) {
 		first[i] = math.MaxUint64
 	}
 	for _, p := range w.ledger {
-		if !p.at.isZero() {
+		if !p.at.isZero() && !p.again {
 			first[p.at.life] = min(first[p.at.life], p.at.sequence)
 		}
 	}
