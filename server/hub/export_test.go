@@ -1,18 +1,9 @@
 package hub
 
-import (
-	"time"
-	"unsafe"
-)
+import "unsafe"
 
 // BucketCount is the number of watermarks of New.
 const BucketCount = bucketCount
-
-// NewWithHash is New with another hash and a table of that many watermarks, a
-// power of two.
-func NewWithHash(config Config, r Ring, wake func(), now func() time.Time, hash func(string) uint64, buckets int) *Hub {
-	return newHub(config, r, wake, now, hash, buckets)
-}
 
 // Bucket is the place of a channel's watermark: names with equal buckets collide.
 func (h *Hub) Bucket(name string) uint64 { return h.hash(name) & h.bucketMask }
