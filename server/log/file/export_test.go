@@ -1,17 +1,6 @@
 package file
 
-import (
-	"time"
-
-	"peal/server/log"
-)
-
-// Doors for the black-box tests.
-type (
-	Files  = files
-	File   = file
-	Reader = reader
-)
+import "peal/server/log"
 
 // ErrLocked is what Files.Lock fails with.
 var ErrLocked = errLocked
@@ -22,11 +11,6 @@ const (
 	RecordBytes     = recordBytes
 	MaxPredecessors = maxPredecessors
 )
-
-// OpenOn is Open on another directory than the disk's.
-func OpenOn(config Config, fs Files, now func() time.Time) (*Log, error) {
-	return open("dir", config, fs, now)
-}
 
 // ForgeMarker leaves the clean marker that fits to what is in fs, though
 // nobody has stopped well: the planted bug of an engine that goes on in its
