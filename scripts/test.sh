@@ -33,6 +33,9 @@ scripts/release.sh --binaries
 step 'tests, race detector on'
 go test -race -timeout 15m ./...
 
+step 'simulations: the fan-out, the whole server'
+go test -count=1 -v -run '^TestSimulation$' ./loop/fanout ./server/simulation | grep -v '^==='
+
 step 'tests of allocations and of planted bugs, race detector off'
 go test -count=1 -run 'Alloc|Planted' ./...
 

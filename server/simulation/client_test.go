@@ -1,0 +1,203 @@
+package simulation_test
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"peal/server/log"
+)
+
+// transport is what a request asks for.
+type transport uint8
+
+const (
+	webSocket transport = iota
+	eventStream
+	poll
+	commands // peal.v1
+	transports
+)
+
+func (t transport) path() string { return [...]string{"/ws", "/sse", "/poll", "/ws"}[t] }
+
+// client is somebody with a cursor. It has one connection at a time, or none.
+type client struct {
+	w        *world
+	name     string
+	conn     *conn
+	channels []string
+	cursor   string // the last it was given, "" for none
+	at       mark   // what the oracle knows of it
+	earlier  []known
+	single   map[string]known // cursors of single channels, of peal.v1
+	backs    int              // times it came back with its cursor
+}
+
+// known is a cursor that somebody was given once.
+type known struct {
+	text string
+	at   mark
+}
+
+// learns notes the newest cursor.
+func (c *client) learns(text string, at mark) {
+	if c.cursor != "" && c.w.rnd.IntN(8) == 0 {
+		c.earlier = append(c.earlier, known{c.cursor, c.at})
+	}
+	c.cursor, c.at = text, at
+}
+
+// learnsOf notes the newest cursor of one channel.
+func (c *client) learnsOf(channel string, k known) {
+	if c.single == nil {
+		c.single = map[string]known{}
+	}
+	c.single[channel] = k
+}
+
+// forgets makes the client begin anew next time.
+func (c *client) forgets() { c.cursor, c.at = "", mark{} }
+
+// start says where a subscription is to begin.
+type start struct {
+	how  how
+	text string // of fromCursor
+	mark mark   // likewise; life < 0: it never meant anything
+	last int
+}
+
+type how uint8
+
+const (
+	fromNow how = iota
+	fromCursor
+	fromEarliest
+	fromLast
+)
+
+func (s start) String() string {
+	return [...]string{"now", fmt.Sprintf("cursor %s", s.text), "earliest", fmt.Sprintf("last %d", s.last)}[s.how]
+}
+
+// resume is the start of a client that has a cursor.
+func (c *client) resume() start {
+	if c.cursor == "" {
+		return start{how: fromNow}
+	}
+	c.backs++
+	return start{how: fromCursor, text: c.cursor, mark: c.at}
+}
+
+// anyStart chooses where a client begins: mostly where it was, sometimes anywhere.
+func (c *client) anyStart() start {
+	w := c.w
+	switch w.rnd.IntN(12) {
+	case 0:
+		return start{how: fromNow}
+	case 1:
+		return start{how: fromEarliest}
+	case 2:
+		return start{how: fromLast, last: 1 + w.rnd.IntN(12)}
+	case 3: // anywhere in the log, also ahead of what the loop has applied
+		at := mark{w.oracle.life(), w.rnd.Uint64N(w.oracle.head() + 1)}
+		return start{how: fromCursor, text: log.Cursor{Epoch: w.engine.Epoch(), Sequence: at.sequence}.String(), mark: at}
+	case 4:
+		return c.foreignStart()
+	case 5:
+		if n := len(c.earlier); n > 0 {
+			k := c.earlier[w.rnd.IntN(n)]
+			return start{how: fromCursor, text: k.text, mark: k.at}
+		}
+	case 6: // what a publisher was answered
+		if n := len(w.published); n > 0 {
+			k := w.published[w.rnd.IntN(n)]
+			return start{how: fromCursor, text: k.text, mark: k.at}
+		}
+	}
+	return c.resume()
+}
+
+// foreignStart is a cursor that means nothing.
+func (c *client) foreignStart() start {
+	w := c.w
+	never := mark{life: -1}
+	switch w.rnd.IntN(3) {
+	case 0:
+		return start{how: fromCursor, text: "nonsense", mark: never}
+	case 1:
+		c := log.Cursor{Epoch: firstEpoch - 1, Sequence: w.rnd.Uint64N(20)}
+		return start{how: fromCursor, text: c.String(), mark: never}
+	}
+	ahead := mark{w.oracle.life(), w.oracle.head() + 1 + w.rnd.Uint64N(40)}
+	return start{how: fromCursor, text: log.Cursor{Epoch: w.engine.Epoch(), Sequence: ahead.sequence}.String(), mark: ahead}
+}
+
+// ask is a request for a subscription.
+type ask struct {
+	transport transport
+	json      bool
+	ignoring  bool // raw WebSocket: gap=ignore
+	channels  []string
+	start     start
+}
+
+func (w *world) anyAsk(c *client, s start) ask {
+	a := ask{transport: transport(w.rnd.IntN(int(transports))), json: w.rnd.IntN(2) == 0, channels: c.channels, start: s}
+	a.ignoring = a.transport == webSocket && !a.json && w.rnd.IntN(3) == 0
+	if a.transport == commands && (w.plan.late || w.plan.also) {
+		a.transport = webSocket
+	}
+	if w.plan.equalData && !a.json && a.transport != eventStream {
+		a.channels = a.channels[:1] // its messages have no cursor
+	}
+	return a
+}
+
+// head is the request as it goes over the wire.
+func (a ask) head() []byte {
+	q := url.Values{"channel": a.channels, "format": {"raw"}}
+	if a.json || a.transport == commands {
+		q.Set("format", "json")
+	}
+	if a.ignoring {
+		q.Set("gap", "ignore")
+	}
+	lines := "Host: localhost\r\n"
+	switch a.start.how {
+	case fromCursor:
+		if a.transport == eventStream {
+			lines += "Last-Event-ID: " + a.start.text + "\r\n"
+		} else {
+			q.Set("cursor", a.start.text)
+		}
+	case fromEarliest:
+		q.Set("cursor", "earliest")
+	case fromLast:
+		q.Set("last", fmt.Sprint(a.start.last))
+	}
+	if a.transport == commands {
+		lines += "Sec-WebSocket-Protocol: peal.v1\r\n"
+	}
+	if a.transport == webSocket || a.transport == commands {
+		lines += "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+	}
+	return []byte("GET " + a.transport.path() + "?" + q.Encode() + " HTTP/1.1\r\n" + lines + "\r\n")
+}
+
+func (a ask) String() string {
+	return fmt.Sprintf("%s json=%v ignore=%v %s from %s", a.transport.path(), a.json, a.ignoring, strings.Join(a.channels, "+"), a.start)
+}
+
+// decoder is the far end of what a asks for.
+func (a ask) decoder() decoder {
+	switch a.transport {
+	case webSocket:
+		return &wsDecoder{json: a.json}
+	case commands:
+		return &wsDecoder{json: true, replies: true}
+	case eventStream:
+		return &sseDecoder{json: a.json}
+	}
+	return &pollDecoder{json: a.json}
+}

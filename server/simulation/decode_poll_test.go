@@ -1,0 +1,85 @@
+package simulation_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// pollDecoder has net/http read the answers to polls.
+type pollDecoder struct{ json bool }
+
+func (d *pollDecoder) next(b []byte) (it item, n int, err error) {
+	response, body, n, err := readResponse(b)
+	if err != nil || n == 0 {
+		return item{}, 0, err
+	}
+	if d.json {
+		it, err = jsonAnswer(response, body)
+	} else {
+		it, err = rawAnswer(response, body)
+	}
+	return it, n, err
+}
+
+// readResponse reads the response that b begins with, n bytes long; n == 0
+// means that it is not whole yet.
+func readResponse(b []byte) (response *http.Response, body []byte, n int, err error) {
+	if !bytes.Contains(b, []byte("\r\n\r\n")) {
+		return nil, nil, 0, nil
+	}
+	source := bytes.NewReader(b)
+	r := bufio.NewReaderSize(source, len(b))
+	response, err = http.ReadResponse(r, nil)
+	if err == nil {
+		body, err = io.ReadAll(response.Body)
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, nil, 0, nil
+	}
+	return response, body, len(b) - source.Len() - r.Buffered(), err
+}
+
+func jsonAnswer(response *http.Response, body []byte) (item, error) {
+	var a struct {
+		Cursor   string
+		Gap      []wireGap
+		Messages []publicationJSON
+	}
+	if response.StatusCode != http.StatusOK {
+		return item{}, fmt.Errorf("%s: %s", response.Status, body)
+	}
+	if err := json.Unmarshal(body, &a); err != nil {
+		return item{}, fmt.Errorf("%w: %q", err, body)
+	}
+	it := item{kind: itemAnswer, cursor: a.Cursor, gaps: a.Gap}
+	for i := range a.Messages {
+		m, err := a.Messages[i].message()
+		if err != nil {
+			return item{}, err
+		}
+		it.answer = append(it.answer, m)
+	}
+	return it, nil
+}
+
+func rawAnswer(response *http.Response, body []byte) (item, error) {
+	it := item{kind: itemAnswer, cursor: response.Header.Get("Peal-Cursor")}
+	switch response.StatusCode {
+	case http.StatusOK:
+		it.answer = []wireMessage{{event: response.Header.Get("Peal-Event"), data: body}}
+	case http.StatusNoContent:
+	default:
+		return item{}, fmt.Errorf("%s: %s", response.Status, body)
+	}
+	if g := response.Header.Get("Peal-Gap"); g != "" {
+		if err := json.Unmarshal([]byte(g), &it.gaps); err != nil {
+			return item{}, fmt.Errorf("Peal-Gap: %w: %q", err, g)
+		}
+	}
+	return it, nil
+}

@@ -1,0 +1,217 @@
+package simulation_test
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"peal/server/log"
+	"peal/server/log/memory"
+)
+
+// storage is what a log is kept in. It outlives the server.
+type storage interface {
+	// open begins a life of the log, which feeds tail. recovered is what was
+	// kept of the lives before, from the sequence oldest on.
+	open(tail log.Tail) (e engine, oldest uint64, recovered []*log.Entry)
+
+	// stop ends the life. Without clean it is a loss of power.
+	stop(clean bool)
+
+	// keepsShown tells whether everything that was ever shown to a reader is recovered.
+	keepsShown() bool
+
+	// remembers tells whether cursors of earlier lives are understood.
+	remembers() bool
+}
+
+// engine is one life of a log.
+type engine interface {
+	log.Log
+
+	// work does a piece of what the engine does on its own goroutine.
+	work()
+}
+
+// firstEpoch is the epoch of the first life. Epochs are counted, not drawn, so
+// that cursors are of the same length in every run of a seed.
+const firstEpoch log.Epoch = 50_000_000_000
+
+// noStorage keeps nothing: the memory engine.
+type noStorage struct{ epoch log.Epoch }
+
+type memoryLife struct {
+	*memory.Log
+	epoch log.Epoch
+}
+
+func (s *noStorage) open(tail log.Tail) (engine, uint64, []*log.Entry) {
+	s.epoch++
+	return &memoryLife{memory.New(tail, time.Now), firstEpoch + s.epoch}, 1, nil
+}
+func (s *noStorage) stop(bool)        {}
+func (s *noStorage) keepsShown() bool { return false }
+func (s *noStorage) remembers() bool  { return false }
+
+func (l *memoryLife) Epoch() log.Epoch { return l.epoch }
+func (l *memoryLife) work()            {}
+func (l *memoryLife) Resolve(c log.Cursor) (uint64, bool) {
+	return c.Sequence, c.Epoch == l.epoch && c.Sequence <= l.Head()
+}
+
+// disk is a log on a disk, as plainly as can be: whole records, of which those
+// beyond synced may be lost with the power. It stands for engines that keep
+// something, with the bugs that they may have.
+type disk struct {
+	rnd     *rand.Rand
+	syncs   bool // each batch is synced before it is shown
+	records [][]byte
+	synced  int
+	epoch   log.Epoch
+	past    []pastEpoch
+	life    *diskLife
+
+	// Planted bugs.
+	reuses     bool // a life after a lost tail has the epoch of the one before
+	showsFirst bool // what should be synced before it is shown is synced later
+}
+
+// pastEpoch is a predecessor: cursors of it are good up to last.
+type pastEpoch struct {
+	epoch log.Epoch
+	last  uint64
+}
+
+func (d *disk) keepsShown() bool { return d.syncs }
+func (d *disk) remembers() bool  { return true }
+
+func (d *disk) open(tail log.Tail) (engine, uint64, []*log.Entry) {
+	if d.epoch == 0 {
+		d.epoch = firstEpoch
+	}
+	recovered := make([]*log.Entry, 0, len(d.records))
+	for _, b := range d.records {
+		e, n, err := log.ParseEntry(b)
+		if err != nil || n != len(b) {
+			panic("simulation: a record of the disk cannot be read")
+		}
+		recovered = append(recovered, &e)
+	}
+	d.life = &diskLife{disk: d, tail: tail, epoch: d.epoch, numbered: uint64(len(recovered)), shown: uint64(len(recovered))}
+	return d.life, 1, recovered
+}
+
+func (d *disk) stop(clean bool) {
+	if clean {
+		for len(d.life.queue) > 0 {
+			d.life.work()
+		}
+		d.synced = len(d.records)
+		return
+	}
+	// What was written, and what was about to be, survives up to anywhere.
+	written := len(d.records)
+	for _, b := range d.life.queue {
+		d.write(b.entries)
+	}
+	d.records = d.records[:d.synced+d.rnd.IntN(len(d.records)-d.synced+1)]
+	d.synced = len(d.records)
+	if d.syncs || d.reuses {
+		return // nothing that was not synced was ever shown: the epoch goes on
+	}
+	d.past = append(d.past, pastEpoch{d.epoch, uint64(min(written, len(d.records)))})
+	d.epoch++
+}
+
+func (d *disk) write(entries []*log.Entry) {
+	for _, e := range entries {
+		d.records = append(d.records, log.AppendEntry(nil, e))
+	}
+}
+
+// diskLife is one life of a disk's log. It accepts at once; work writes.
+type diskLife struct {
+	disk     *disk
+	tail     log.Tail
+	epoch    log.Epoch
+	numbered uint64
+	shown    uint64
+	queue    []queuedBatch
+	entries  int // in queue
+	bytes    int // in queue
+	closed   bool
+}
+
+type queuedBatch struct {
+	entries []*log.Entry
+	bytes   int
+	done    func(error)
+}
+
+func (l *diskLife) Epoch() log.Epoch { return l.epoch }
+func (l *diskLife) Head() uint64     { return l.shown }
+func (l *diskLife) Close() error     { l.closed = true; return nil }
+
+func (l *diskLife) Append(batch []*log.Entry, done func(error)) error {
+	b := queuedBatch{entries: append([]*log.Entry(nil), batch...), done: done}
+	for _, e := range batch {
+		b.bytes += e.Size()
+	}
+	if l.closed {
+		return log.ErrClosed
+	}
+	if !l.tail.Room(l.entries+len(batch), l.bytes+b.bytes) {
+		return log.ErrFull
+	}
+	for _, e := range batch {
+		l.numbered++
+		e.Sequence = l.numbered
+		if e.Time == 0 {
+			e.Time = time.Now().UnixMilli()
+		}
+	}
+	l.queue = append(l.queue, b)
+	l.entries += len(batch)
+	l.bytes += b.bytes
+	return nil
+}
+
+// work writes the oldest batch, syncs it if the promise asks for it, and shows
+// it. Without the promise it syncs now and then.
+func (l *diskLife) work() {
+	d := l.disk
+	if d.rnd.IntN(20) == 0 {
+		d.synced = len(d.records)
+	}
+	if len(l.queue) == 0 {
+		return
+	}
+	b := l.queue[0]
+	l.queue = l.queue[1:]
+	l.entries -= len(b.entries)
+	l.bytes -= b.bytes
+	d.write(b.entries)
+	if d.syncs && !d.showsFirst {
+		d.synced = len(d.records)
+	}
+	l.shown += uint64(len(b.entries))
+	l.tail.Apply(b.entries)
+	l.tail.Wake()
+	b.done(nil)
+}
+
+func (l *diskLife) Resolve(c log.Cursor) (uint64, bool) {
+	if c.Epoch == l.epoch {
+		return c.Sequence, c.Sequence <= l.shown
+	}
+	good := false
+	least := l.shown
+	for i := len(l.disk.past) - 1; i >= 0; i-- {
+		p := l.disk.past[i]
+		least = min(least, p.last)
+		if p.epoch == c.Epoch {
+			good = c.Sequence <= least
+			break
+		}
+	}
+	return c.Sequence, good
+}

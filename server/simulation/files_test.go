@@ -1,0 +1,120 @@
+package simulation_test
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"testing/synctest"
+	"time"
+
+	"peal/server/log"
+	"peal/server/log/file"
+)
+
+// files is the file engine, on a disk that loses what was not synced, is full
+// and fails. Its writer has a goroutine of its own, which moves only when the
+// world lets it.
+type files struct {
+	rnd     *rand.Rand
+	config  file.Config
+	platter *platter
+	life    *filesLife
+	shown   map[log.Epoch]log.Epoch // how the world writes an epoch, which the engine draws
+	drawn   map[log.Epoch]log.Epoch // and back
+}
+
+func newFiles(rnd *rand.Rand) *files {
+	return &files{
+		rnd: rnd,
+		config: file.Config{
+			Fsync:         []string{file.Always, file.Interval, file.Never}[rnd.IntN(3)],
+			FsyncInterval: time.Duration(1+rnd.IntN(3000)) * time.Millisecond,
+			SegmentBytes:  500 + rnd.IntN(4000),
+			TotalBytes:    []int{-1, 5000, 15_000}[rnd.IntN(3)],
+			Age:           []time.Duration{-1, 20 * time.Second}[rnd.IntN(2)],
+			QueueEntries:  1 + rnd.IntN(40),
+			Log:           slog.New(slog.DiscardHandler),
+		},
+		platter: newPlatter(rnd),
+		shown:   map[log.Epoch]log.Epoch{},
+		drawn:   map[log.Epoch]log.Epoch{},
+	}
+}
+
+func (s *files) keepsShown() bool { return s.config.Fsync == file.Always }
+func (s *files) remembers() bool  { return true }
+
+func (s *files) open(tail log.Tail) (engine, uint64, []*log.Entry) {
+	m := newMount(s.platter)
+	l, err := file.OpenOn(s.config, m, time.Now)
+	if err != nil {
+		panic(err)
+	}
+	if s.shown[l.Epoch()] == 0 {
+		alias := firstEpoch + log.Epoch(len(s.shown))
+		s.shown[l.Epoch()], s.drawn[alias] = alias, l.Epoch()
+	}
+	oldest := l.Oldest()
+	var recovered []*log.Entry
+	if err := l.Start(tail, func(batch []*log.Entry) { recovered = append(recovered, batch...) }); err != nil {
+		panic(err)
+	}
+	synctest.Wait()
+	m.set(func(m *mount) { m.gated = true })
+	s.life = &filesLife{Log: l, s: s, mount: m}
+	return s.life, oldest, recovered
+}
+
+// stop ends the life: well, if the disk lets it, or by a power loss wherever the
+// writer is.
+func (s *files) stop(clean bool) {
+	if s.life == nil {
+		return // it could not be opened
+	}
+	m := s.life.mount
+	m.set(func(m *mount) {
+		m.gated, m.off = false, !clean
+		if clean {
+			m.full, m.failing = false, false
+		}
+	})
+	if !clean {
+		s.platter.powerLoss()
+	}
+	close(m.gate)
+	_ = s.life.Close() // says that there is no marker, where the power is off
+	s.life = nil
+}
+
+// filesLife is one life of it.
+type filesLife struct {
+	*file.Log
+	s     *files
+	mount *mount
+}
+
+func (l *filesLife) Epoch() log.Epoch { return l.s.shown[l.Log.Epoch()] }
+
+func (l *filesLife) Resolve(c log.Cursor) (uint64, bool) {
+	c.Epoch = l.s.drawn[c.Epoch]
+	return l.Log.Resolve(c)
+}
+
+// Append lets the writer take the batch, and wait at the gate with it.
+func (l *filesLife) Append(batch []*log.Entry, done func(error)) error {
+	err := l.Log.Append(batch, done)
+	synctest.Wait()
+	return err
+}
+
+// work lets the writer do one thing with the disk. The disk fails now and then.
+func (l *filesLife) work() {
+	switch l.s.rnd.IntN(60) {
+	case 0:
+		l.mount.set(func(m *mount) { m.full = true })
+	case 1:
+		l.mount.set(func(m *mount) { m.failing = true })
+	case 2, 3, 4, 5, 6, 7:
+		l.mount.set(func(m *mount) { m.full, m.failing = false, false })
+	}
+	l.mount.pass()
+}

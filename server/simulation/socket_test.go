@@ -1,0 +1,75 @@
+package simulation_test
+
+import (
+	"errors"
+	"math/rand/v2"
+)
+
+// socket takes room bytes; then it is full until the world makes room.
+type socket struct {
+	conn    *conn
+	room    int
+	arrived []byte // not read by the client yet
+	full    bool   // said so, and owes a Writable
+	dead    bool
+}
+
+var errReset = errors.New("connection reset")
+
+func (s *socket) take(b []byte) (int, error) {
+	if s.dead {
+		return 0, errReset
+	}
+	n := min(len(b), s.room)
+	s.room -= n
+	s.arrived = append(s.arrived, b[:n]...)
+	s.full = n < len(b)
+	s.conn.stalled = s.conn.stalled || s.full
+	if n > 0 && !s.conn.touched {
+		s.conn.touched = true
+		w := s.conn.client.w
+		w.touched = append(w.touched, s.conn)
+	}
+	return n, nil
+}
+
+type queued struct {
+	ticket uint32
+	socket int32
+	b      []byte
+	was    string // what b held when it was queued: it must not change
+}
+
+// sender implements fanout.Sender for the sockets of one loop.
+type sender struct {
+	fail    func(format string, args ...any)
+	rnd     *rand.Rand
+	late    bool // reports some of it in a later Flush
+	sockets map[int32]*socket
+	queue   []queued
+}
+
+func (s *sender) Queue(ticket uint32, socket int32, b []byte) {
+	if len(b) == 0 {
+		s.fail("an empty send")
+	}
+	s.queue = append(s.queue, queued{ticket, socket, b, string(b)})
+}
+
+func (s *sender) Flush(report func(ticket uint32, n int, err error)) {
+	n := len(s.queue)
+	if s.late && n > 0 {
+		n = s.rnd.IntN(n + 1)
+	}
+	now := s.queue[:n]
+	s.queue = append([]queued(nil), s.queue[n:]...)
+	for _, q := range now {
+		if string(q.b) != q.was {
+			s.fail("bytes changed between Queue and Flush: %.80q is now %.80q", q.was, q.b)
+		}
+		n, err := s.sockets[q.socket].take(q.b)
+		report(q.ticket, n, err)
+	}
+}
+
+func (s *sender) Now(socket int32, b []byte) (int, error) { return s.sockets[socket].take(b) }

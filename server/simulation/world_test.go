@@ -1,0 +1,337 @@
+package simulation_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"peal/loop"
+	"peal/loop/fanout"
+	"peal/loop/ring"
+	"peal/server/httpapi"
+	"peal/server/hub"
+	"peal/server/log"
+	"peal/server/rules"
+)
+
+// world is one server and everybody around it.
+type world struct {
+	seed uint64
+	rnd  *rand.Rand
+	plan plan
+	bug  bug
+
+	// Of one life of the server.
+	engine   engine
+	feed     *feed
+	source   httpapi.Directory
+	hub      *hub.Hub
+	ring     *ring.Ring
+	encoder  fanout.Encoder
+	front    *httpapi.Front
+	stations []*station
+
+	// Of all lives.
+	storage   storage
+	oracle    *oracle
+	clients   []*client
+	sessions  uint64
+	number    int // of the newest publication
+	published []known
+	touched   []*conn
+	replies   []reply
+
+	steps   []string
+	failure string
+	counts  counts
+}
+
+// counts tell whether schedules met enough to prove something.
+type counts [kinds]int
+
+const (
+	messages   = iota // judged
+	gaps              // told
+	collisions        // gaps that only a colliding watermark explains
+	coarse            // gaps for what the log has deleted, of whatever channel
+	resumes           // clients that came back with their cursor
+	ahead             // cursors ahead of what their loop had applied
+	restarts          // of the server
+	lost              // entries that were shown and not recovered
+	refused           // publications that the ring or the disk had no room for
+	slow              // connections given up for taking too little
+	passed            // gaps of slow consumers that are sent the newest alone
+	fell              // connections closed because of a gap, for being slow
+	changes           // subscriptions made and ended while connected
+	kinds
+)
+
+func (c counts) String() string {
+	return fmt.Sprintf("%d messages judged, %d gaps (%d only by colliding watermarks, %d for what the log had deleted), %d resumes, %d cursors ahead of their loop, %d restarts, %d shown entries lost, %d publications refused, %d slow connections given up, %d passed over, %d closed, %d changes while connected",
+		c[messages], c[gaps], c[collisions], c[coarse], c[resumes], c[ahead], c[restarts], c[lost], c[refused], c[slow], c[passed], c[fell], c[changes])
+}
+
+// plan is what a seed decides once.
+type plan struct {
+	names     []string
+	stations  int
+	most      int  // clients
+	late      bool // senders report late; package loop's do not, and commands want them so
+	also      bool // entries have several channels; a client of peal.v1 cannot tell by which of them it has one
+	expires   bool // what is retained expires; else it is evicted when all together is too much
+	equalData bool // one request publishes the same data to several channels, which clients without cursors cannot tell apart
+	buckets   int
+	salt      uint64
+	hub       hub.Config
+	rules     *rules.Table // limits and policy of each channel
+	fan       fanout.Limits
+	ringSlots int
+	ringBytes int
+}
+
+// bug is a fault planted between parts of the world; the zero value is none.
+type bug struct {
+	tail            func(w *world, next log.Tail) log.Tail
+	source          func(w *world, next httpapi.Directory) httpapi.Directory
+	encoder         func(next fanout.Encoder) fanout.Encoder
+	storage         func(rnd *rand.Rand) storage
+	repeatsAhead    bool // a cursor ahead of its loop is taken for where the loop is
+	beatsWhenBehind bool // a heartbeat says where a stream will be
+	beginsAnew      bool // who subscribes to a further channel begins anew with all of them
+	opensFirst      bool // a stream says its position, then that its cursor meant nothing
+}
+
+func newWorld(seed uint64, b bug) *world {
+	w := &world{seed: seed, rnd: rand.New(rand.NewPCG(seed, 4)), bug: b}
+	w.plan = w.newPlan()
+	switch kind := w.rnd.IntN(5); {
+	case b.storage != nil:
+		w.storage = b.storage(w.rnd)
+	case kind == 0:
+		w.storage = &noStorage{}
+	case kind < 3:
+		w.storage = &disk{rnd: w.rnd, syncs: w.rnd.IntN(2) == 0}
+	default:
+		w.storage = newFiles(w.rnd)
+	}
+	w.oracle = &oracle{w: w}
+	w.begin()
+	return w
+}
+
+func (w *world) newPlan() plan {
+	r := w.rnd
+	p := plan{
+		names:    []string{"A", "B", "C", "news", "news/ä", "private-User.1", "https://example.org/x?y=z&a"}[:1+r.IntN(7)],
+		stations: 1 + r.IntN(3),
+		most:     3 + r.IntN(12),
+		late:     w.seed%4 == 0, equalData: r.IntN(2) == 0, also: r.IntN(4) == 0,
+		buckets: 1 << 12,
+		fan: fanout.Limits{
+			StripBytes: 100 + r.IntN(3000), LaneBytes: 400 + r.IntN(1500), HeldBytes: 3000 + r.IntN(12_000),
+			AnswerMessages: 1 + r.IntN(8), AnswerBytes: 600 + r.IntN(4000),
+		},
+		ringSlots: 8 << r.IntN(5),
+		ringBytes: 8000 + r.IntN(80_000),
+	}
+	p.expires = r.IntN(2) == 0
+	p.hub.TotalBytes = everything
+	if !p.expires {
+		p.hub.TotalBytes = 2500 + r.IntN(30_000)
+	}
+	var single []rules.Rule
+	if r.IntN(2) == 0 {
+		for _, name := range p.names {
+			single = append(single, p.newRule(r, name))
+		}
+	}
+	p.rules = rules.New(single, p.newRule(r, "*"))
+	p.hub.Rules = p.rules
+	if w.seed%16 == 7 {
+		p.buckets = 2
+	}
+	for p.buckets > 2 && p.collide() {
+		p.salt++
+	}
+	return p
+}
+
+// newRule is the rule of one channel, or of all.
+func (p *plan) newRule(r *rand.Rand, match string) rules.Rule {
+	rule := rules.Rule{
+		Match:           match,
+		HistoryMessages: 1 + r.IntN(30),
+		HistoryBytes:    1200 + r.IntN(20_000),
+		HistoryAge:      time.Hour,
+		MessageBytes:    1 << 16,
+		Slow:            rules.Resume,
+	}
+	switch r.IntN(5) {
+	case 0:
+		rule.HistoryMessages = -1
+	case 1:
+		rule.HistoryMessages, rule.HistoryBytes = everything, everything
+	}
+	if p.expires {
+		rule.HistoryAge = time.Duration(1+r.IntN(20)) * time.Second
+	}
+	if r.IntN(3) == 0 {
+		rule.Slow = rules.Policy(1 + r.IntN(3))
+	}
+	return rule
+}
+
+// policy is what becomes of slow consumers of the channel.
+func (p *plan) policy(channel string) fanout.Policy {
+	return [...]fanout.Policy{rules.Resume: fanout.Resume, rules.Latest: fanout.Latest, rules.Disconnect: fanout.Disconnect}[p.rules.For(channel).Slow]
+}
+
+// hash places the channels, the same in each run of a seed.
+func (p *plan) hash(name string) uint64 {
+	h := p.salt ^ 14695981039346656037 // FNV-1a
+	for i := range len(name) {
+		h = (h ^ uint64(name[i])) * 1099511628211
+	}
+	return h
+}
+
+func (p *plan) bucket(name string) uint64 { return p.hash(name) & uint64(p.buckets-1) }
+
+// collide tells whether two channels share a watermark.
+func (p *plan) collide() bool {
+	seen := map[uint64]bool{}
+	for _, n := range p.names {
+		if seen[p.bucket(n)] {
+			return true
+		}
+		seen[p.bucket(n)] = true
+	}
+	return false
+}
+
+// begin starts a life of the server on what the storage has.
+func (w *world) begin() {
+	w.feed = &feed{w: w}
+	w.hub = hub.NewWithHash(w.plan.hub, w.feed, func() {}, time.Now, w.plan.hash, w.plan.buckets)
+	w.source = w.hub
+	var tail log.Tail = w.hub
+	if w.bug.tail != nil {
+		tail = w.bug.tail(w, tail)
+	}
+	if w.bug.source != nil {
+		w.source = w.bug.source(w, w.source)
+	}
+	e, oldest, recovered := w.storage.open(&witness{w, tail})
+	w.engine = e
+	w.oracle.beginLife(oldest, recovered)
+	w.hub.Begin(oldest, w.oracle.head())
+	w.hub.Restore(recovered)
+	var err error
+	if w.ring, err = ring.New(w.plan.ringSlots, w.plan.ringBytes, w.oracle.head()); err != nil {
+		panic(err)
+	}
+	w.encoder = httpapi.NewEncoder(e.Epoch(), w.rnd.Int64N)
+	if w.bug.encoder != nil {
+		w.encoder = w.bug.encoder(w.encoder)
+	}
+	w.front = httpapi.New(httpapi.Deps{Log: e, Hub: w.source, Door: door{w}, Workers: httpapi.NewWorkers(0, 0), Rules: w.plan.rules})
+	w.stations = nil
+	for i := range w.plan.stations {
+		w.stations = append(w.stations, newStation(w, i))
+	}
+}
+
+// restart ends the server and begins its next life. All connections are cut.
+func (w *world) restart(clean bool) {
+	w.counts[restarts]++
+	for _, c := range w.clients {
+		if c.conn != nil {
+			c.conn.gone()
+		}
+	}
+	w.storage.stop(clean)
+	w.published = w.published[max(0, len(w.published)-20):]
+	w.begin()
+}
+
+// witness stands between log and hub: the oracle sees what passes.
+type witness struct {
+	w    *world
+	next log.Tail
+}
+
+func (t *witness) Room(entries, bytes int) bool { return t.next.Room(entries, bytes) }
+func (t *witness) Wake()                        { t.next.Wake() }
+func (t *witness) Apply(batch []*log.Entry) {
+	for _, e := range batch {
+		t.w.oracle.append(e)
+	}
+	t.next.Apply(batch)
+}
+
+// feed stands between hub and ring.
+type feed struct {
+	w    *world
+	swap func(m *ring.Message) bool // planted: m is published in another way
+}
+
+func (f *feed) Room(messages, bytes int) bool { return f.w.ring.Room(messages, bytes) }
+func (f *feed) Publish(m *ring.Message) {
+	if f.swap == nil || !f.swap(m) {
+		f.w.ring.Publish(m)
+	}
+}
+
+// door takes the answers that the log was not ready to give at once.
+type door struct{ w *world }
+
+func (d door) Answer(ref loop.Ref, out []byte) {
+	if ref == (loop.Ref{}) {
+		d.w.answered(out)
+		return
+	}
+	d.w.replies = append(d.w.replies, reply{ref, out})
+}
+
+// read has the clients read what arrived in this step.
+func (w *world) read() {
+	for _, c := range w.touched {
+		w.readConn(c)
+	}
+	w.touched = w.touched[:0]
+}
+
+// readConn has one client read what has arrived.
+func (w *world) readConn(c *conn) {
+	c.touched = false
+	for w.failure == "" && len(c.socket.arrived) > 0 && !c.ended {
+		it, n, err := c.decoder.next(c.socket.arrived)
+		if err != nil {
+			w.fail("%s cannot read what it received: %v", c, err)
+			return
+		}
+		if n == 0 {
+			return
+		}
+		c.socket.arrived = c.socket.arrived[n:]
+		if it.kind == itemNothing {
+			continue
+		}
+		c.ended = it.kind == itemClose
+		w.judge(c, it)
+	}
+}
+
+func (w *world) note(format string, args ...any) {
+	w.steps = append(w.steps, fmt.Sprintf(format, args...))
+}
+
+// fail notes the first failure.
+func (w *world) fail(format string, args ...any) {
+	if w.failure != "" {
+		return
+	}
+	from := max(0, len(w.steps)-12)
+	w.failure = fmt.Sprintf("seed %d: %s\nlast steps: %s", w.seed, fmt.Sprintf(format, args...), strings.Join(w.steps[from:], "; "))
+}
