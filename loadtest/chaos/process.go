@@ -15,7 +15,8 @@ import (
 )
 
 // Process is a server that is a program. Start and Stop are called in turns by
-// one goroutine.
+// one goroutine, which should be locked to its thread: when that ends, the
+// kernel ends the server, so none is left behind, whatever ends the program.
 type Process struct {
 	Args []string // the program and its arguments
 	Addr string   // where it will accept
@@ -35,6 +36,7 @@ const (
 func (p *Process) Start(ctx context.Context) error {
 	p.cmd = exec.Command(p.Args[0], p.Args[1:]...)
 	p.cmd.Stdout, p.cmd.Stderr = p.Log, p.Log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("start the server: %w", err)
 	}
