@@ -27,6 +27,11 @@ type pending struct {
 	hearing  *hearing // of a subscribe
 }
 
+// isLeaving tells whether the channel is being unsubscribed from already.
+func (t *talk) isLeaving(channel string) bool {
+	return slices.ContainsFunc(t.pending, func(p pending) bool { return p.command == "unsubscribe" && slices.Contains(p.channels, channel) })
+}
+
 // reply is what the log was not ready to say at once.
 type reply struct {
 	ref loop.Ref
@@ -141,7 +146,7 @@ func (w *world) command(c *conn) {
 	case "unsubscribe": // also from channels it does not have
 		set := w.anySet()
 		fields["channel"] = set
-		p.channels = slices.DeleteFunc(slices.Clone(set), func(name string) bool { return !slices.Contains(t.channels, name) })
+		p.channels = slices.DeleteFunc(slices.Clone(set), func(name string) bool { return !slices.Contains(t.channels, name) || t.isLeaving(name) })
 		w.note("%s unsubscribes from %v", c, p.channels)
 	case "publish":
 		w.number++

@@ -187,7 +187,7 @@ func (o *oracle) excused(h *hearing, e *log.Entry) bool {
 		if a == nil || e.Sequence <= max(a.lost, a.excused) {
 			continue
 		}
-		if h.ignoring && (e.Sequence <= o.discarded(name) || o.passesOver(h, name)) {
+		if h.ignoring && (e.Sequence <= o.watermark(name) || o.passesOver(h, name)) {
 			continue
 		}
 		return false
