@@ -22,7 +22,7 @@ type Source interface {
 	FrontStats(context.Context) (httpapi.Stats, error)
 	LogHead() uint64
 	LogFailing() bool // its disk is full or broken
-	Ready() bool // accepting, and not draining
+	Ready() bool      // accepting, and not draining
 }
 
 // scrapeLimit is how long loops may take to answer a scrape.

@@ -69,7 +69,7 @@ func refusalOf(fault *wsproto.Fault) *Error {
 // carryOut does what the command says and replies, or returns why not.
 func (f *Front) carryOut(c loop.Client, cmd *wsproto.Command) *Error {
 	if cmd.Name == "ping" {
-		f.replyPosition(c, cmd.ID)
+		c.Write(wsproto.AppendReply(nil, cmd.ID, f.covered(c)))
 		return nil
 	}
 	f.picked = f.picked[:0]
@@ -88,8 +88,9 @@ func (f *Front) carryOut(c loop.Client, cmd *wsproto.Command) *Error {
 	case "subscribe":
 		return f.commandSubscribe(c, cmd)
 	case "unsubscribe":
+		at := f.covered(c) // while it still has them: a client may take it for the cursor of what it leaves
 		c.Unsubscribe(f.channels())
-		f.replyPosition(c, cmd.ID)
+		c.Write(wsproto.AppendReply(nil, cmd.ID, at))
 		return nil
 	case "publish":
 		return f.commandPublish(c, cmd)
@@ -99,14 +100,14 @@ func (f *Front) carryOut(c loop.Client, cmd *wsproto.Command) *Error {
 	panic("httpapi: a command that wsproto knows and nobody carries out: " + cmd.Name)
 }
 
-// replyPosition replies with the cursor up to which the client has all of its
-// channels, and without one while more is on the way.
-func (f *Front) replyPosition(c loop.Client, id []byte) {
-	var at log.Cursor
-	if sequence, ok := c.Position(); ok {
-		at = f.cursor(sequence)
+// covered is the cursor up to which the client has all of its channels; none
+// while more is on the way.
+func (f *Front) covered(c loop.Client) log.Cursor {
+	sequence, ok := c.Position()
+	if !ok {
+		return log.Cursor{}
 	}
-	c.Write(wsproto.AppendReply(nil, id, at))
+	return f.cursor(sequence)
 }
 
 // commandStart reads where a subscription or a page of history begins.
