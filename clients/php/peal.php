@@ -1,0 +1,560 @@
+<?php
+
+/*
+ * The PHP client of Peal in one file: require 'peal.php'. PHP 7.4 or later with
+ * the extensions curl and json. The same as the package peal/peal: this file is
+ * made from its src/ by "go test ./server/endtoend -run SingleFile -update-php".
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+declare(strict_types=1);
+
+namespace Peal;
+
+/**
+ * Publishes to a Peal server, and looks at what is there.
+ *
+ * It is made for the middle of a page: whatever happens to the server, a call
+ * returns within the option timeout and throws nothing. The connection is kept
+ * for the next call of this object. One object is for one request or worker.
+ */
+final class Client
+{
+    /** Of an answer, in bytes. Peal's are smaller; what is larger is not Peal. */
+    private const MAX_ANSWER = 8 << 20;
+
+    /** What comes back later is tried once more after a random time, in microseconds. */
+    private const PAUSE = [50000, 150000];
+
+    /** With these statuses the same request may succeed a moment later. */
+    private const PASSING = [429, 500, 502, 503, 504];
+
+    private const OPTIONS = [
+        'connect_timeout' => 0.2, // seconds, for each connection
+        'timeout' => 1.0,         // seconds, for all of a call: both tries and the pause between
+        'throw' => false,         // a PealException instead of a result that is not ok
+        'logger' => null,         // gets a warning() for each call that failed: PSR-3
+        'headers' => [],          // lines that go with each request, for a proxy before Peal
+    ];
+
+    private string $base;
+    private string $socket = '';
+
+    /** @var array<string, mixed> */
+    private array $options;
+
+    /** Why nothing can work; told by each call, since the constructor throws nothing either. */
+    private ?Result $fault = null;
+
+    /** @var resource|\CurlHandle|null */
+    private $curl = null;
+
+    /** The process that opened the connection: a fork must not write into it. */
+    private int $process = 0;
+
+    /**
+     * @param string|null $url http://host:port, https://host/path or unix:/path;
+     *   null is the environment's PEAL_URL, or else http://127.0.0.1:8080
+     * @param array<string, mixed> $options connect_timeout, timeout (seconds),
+     *   throw (bool), logger (PSR-3), headers (lines)
+     */
+    public function __construct(?string $url = null, array $options = [])
+    {
+        $url = $url ?? (getenv('PEAL_URL') ?: 'http://127.0.0.1:8080');
+        if (strncmp($url, 'unix:', 5) === 0) {
+            $this->socket = substr($url, 5);
+            $url = 'http://localhost';
+        }
+        $this->base = rtrim($url, '/');
+        $this->options = $options + self::OPTIONS;
+        $this->fault = self::unknown($options, array_keys(self::OPTIONS));
+        if (!function_exists('curl_init')) {
+            $this->fault = Result::failed('no_curl', 'the extension curl is missing: install php-curl');
+        } elseif (preg_match('~^https?://~i', $url) !== 1) {
+            $this->fault = Result::failed('bad_option', "the url must begin with http://, https:// or unix:, and is \"$url\"");
+        }
+    }
+
+    /**
+     * Publishes data on a channel, or on several: one message each, in that order.
+     *
+     * @param string|string[] $channel
+     * @param mixed $data a string is published as it is, anything else as its JSON
+     * @param array<string, mixed> $options event (its name), binary (bool: not
+     *   text, whatever it looks like), idempotency_key (made if it is not given)
+     */
+    public function publish($channel, $data, array $options = []): Result
+    {
+        return $this->guard('publish', function () use ($channel, $data, $options): Result {
+            $fault = self::unknown($options, ['event', 'binary', 'idempotency_key']);
+            if ($fault !== null || ($fault = self::nameless($channel)) !== null) {
+                return $fault;
+            }
+            $query = '';
+            foreach ((array) $channel as $name) {
+                $query .= '&channel=' . rawurlencode((string) $name);
+            }
+            if (($options['event'] ?? '') !== '') {
+                $query .= '&event=' . rawurlencode($options['event']);
+            }
+            $key = self::key($options);
+            $result = $this->send('/publish?' . substr($query, 1), 'cursor', self::text($data), [
+                'Content-Type: ' . (empty($options['binary']) ? 'text/plain; charset=utf-8' : 'application/octet-stream'),
+                'Idempotency-Key: ' . $key,
+            ]);
+            $result->idempotencyKey = $key;
+            return $result;
+        });
+    }
+
+    /**
+     * Publishes up to 1,000 messages by one request, in their order, each for
+     * itself: some may succeed and others fail, which the results of the result
+     * tell one by one.
+     *
+     * @param array<int, array<string, mixed>> $messages each with channel, data
+     *   and, if you like, event, binary and idempotency_key, as for publish
+     */
+    public function publishBatch(array $messages): Result
+    {
+        return $this->guard('publishBatch', function () use ($messages): Result {
+            $batch = [];
+            foreach ($messages as $i => $message) {
+                $fault = self::unknown($message, ['channel', 'data', 'event', 'binary', 'idempotency_key']);
+                if ($fault !== null || ($fault = self::nameless($message['channel'] ?? null)) !== null) {
+                    $fault->message = "message $i: $fault->message";
+                    return $fault;
+                }
+                $batch[] = self::batched($message);
+            }
+            $result = $this->send('/publish/batch', 'results', self::text(['messages' => $batch]), ['Content-Type: application/json']);
+            foreach ($result->results as $i => $one) {
+                $one->status = $result->status;
+                $one->idempotencyKey = $batch[$i]['idempotency_key'] ?? null;
+            }
+            return $result;
+        });
+    }
+
+    /**
+     * What is retained of a channel, oldest first: its newest 100 messages, or
+     * what comes after a cursor. The body has more (bool) and gap (what is gone).
+     *
+     * @param array<string, mixed> $options cursor (or 'earliest'), or last (a
+     *   number); limit (a number, at most 1,000)
+     */
+    public function history(string $channel, array $options = []): Result
+    {
+        return $this->guard('history', function () use ($channel, $options): Result {
+            return self::unknown($options, ['cursor', 'last', 'limit'])
+                ?? self::nameless($channel)
+                ?? $this->send('/channels/' . rawurlencode($channel) . '/history?' . http_build_query($options, '', '&'), 'messages');
+        });
+    }
+
+    /**
+     * The channels that somebody subscribes to or that have messages, by name, in
+     * the body's channels; its next is the option after of the next page.
+     *
+     * @param array<string, mixed> $options prefix, after, limit (at most 1,000)
+     */
+    public function channels(array $options = []): Result
+    {
+        return $this->guard('channels', function () use ($options): Result {
+            return self::unknown($options, ['prefix', 'after', 'limit'])
+                ?? $this->send('/channels?' . http_build_query($options, '', '&'), 'channels');
+        });
+    }
+
+    /**
+     * One channel, in the body: subscribers, messages, bytes, and the cursors
+     * oldest and newest if there are messages.
+     */
+    public function channel(string $channel): Result
+    {
+        return $this->guard('channel', function () use ($channel): Result {
+            return self::nameless($channel) ?? $this->send('/channels/' . rawurlencode($channel), 'channel');
+        });
+    }
+
+    /**
+     * Makes of whatever goes wrong in $work a result, and tells the logger.
+     *
+     * @param callable(): Result $work
+     */
+    private function guard(string $call, callable $work): Result
+    {
+        try {
+            $result = $this->fault !== null ? clone $this->fault : $work();
+        } catch (\Throwable $e) { // data that cannot be JSON, and the like
+            $result = Result::failed('bad_data', $e->getMessage());
+        }
+        if ($result->ok) {
+            return $result;
+        }
+        $logger = $this->options['logger'] ?? null;
+        if (is_object($logger)) {
+            try {
+                $logger->warning('Peal: {call} failed: {code}: {reason}', [
+                    'call' => $call, 'code' => $result->code, 'reason' => $result->message, 'status' => $result->status,
+                ]);
+            } catch (\Throwable $e) {
+                // A logger's trouble is not the page's: the result is what counts.
+            }
+        }
+        if (!empty($this->options['throw'])) {
+            throw new PealException($result);
+        }
+        return $result;
+    }
+
+    /**
+     * Sends a request, and once more if that may help and there is time for it.
+     * Both carry the same idempotency key.
+     *
+     * @param string[] $headers
+     */
+    private function send(string $path, string $has, ?string $body = null, array $headers = []): Result
+    {
+        $end = self::now() + (float) $this->options['timeout'];
+        $result = $this->attempt($path, $has, $body, $headers, $end);
+        if (!in_array($result->status, self::PASSING, true) && !in_array($result->code, ['unreachable', 'timeout'], true)) {
+            return $result;
+        }
+        $pause = $result->retryAfter !== null ? 1000000 * $result->retryAfter : random_int(...self::PAUSE);
+        if (self::now() + $pause / 1e6 >= $end) {
+            return $result;
+        }
+        usleep($pause);
+        return $this->attempt($path, $has, $body, $headers, $end);
+    }
+
+    /**
+     * Sends a request and reads its answer, until $end (of now) at most.
+     *
+     * @param string[] $headers
+     */
+    private function attempt(string $path, string $has, ?string $body, array $headers, float $end): Result
+    {
+        $answer = '';
+        $retryAfter = null;
+        $left = max(0.001, $end - self::now());
+        $curl = $this->handle();
+        curl_setopt_array($curl, [
+            CURLOPT_URL => $this->base . $path,
+            CURLOPT_CONNECTTIMEOUT_MS => (int) ceil(1000 * min($left, max(0.001, (float) $this->options['connect_timeout']))),
+            CURLOPT_TIMEOUT_MS => (int) ceil(1000 * $left),
+            // "Expect:" keeps curl from waiting a second for a 100 Continue.
+            CURLOPT_HTTPHEADER => array_merge(['Expect:', 'Accept: application/json'], (array) $this->options['headers'], $headers),
+            CURLOPT_HEADERFUNCTION => static function ($curl, string $line) use (&$retryAfter): int {
+                if (preg_match('/^retry-after:\s*(\d{1,6})\s*$/i', $line, $found) === 1) {
+                    $retryAfter = (int) $found[1];
+                }
+                return strlen($line);
+            },
+            CURLOPT_WRITEFUNCTION => static function ($curl, string $part) use (&$answer): int {
+                if (strlen($answer) + strlen($part) > self::MAX_ANSWER) {
+                    return -1; // ends the transfer
+                }
+                $answer .= $part;
+                return strlen($part);
+            },
+        ] + ($body === null ? [] : [CURLOPT_POST => true, CURLOPT_POSTFIELDS => $body]));
+
+        if (curl_exec($curl) === false) {
+            $codes = [CURLE_OPERATION_TIMEDOUT => 'timeout', CURLE_WRITE_ERROR => 'bad_answer'];
+            return Result::failed($codes[curl_errno($curl)] ?? 'unreachable', curl_error($curl));
+        }
+        return Result::answered((int) curl_getinfo($curl, CURLINFO_RESPONSE_CODE), $answer, $retryAfter, $has);
+    }
+
+    /**
+     * The one handle, with no option of the last request left; its connection
+     * stays open in between.
+     *
+     * @return resource|\CurlHandle
+     */
+    private function handle()
+    {
+        if ($this->curl === null || $this->process !== getmypid()) {
+            $this->process = (int) getmypid();
+            $this->curl = curl_init();
+        }
+        curl_reset($this->curl);
+        curl_setopt_array($this->curl, [
+            CURLOPT_PROTOCOLS => CURLPROTO_HTTP | CURLPROTO_HTTPS,
+            CURLOPT_HTTP_VERSION => CURL_HTTP_VERSION_1_1,
+            CURLOPT_NOSIGNAL => true, // or a timeout below a second is one at once
+        ]);
+        if ($this->socket !== '') {
+            curl_setopt($this->curl, CURLOPT_UNIX_SOCKET_PATH, $this->socket);
+        }
+        if (preg_match('~^https?://(localhost|127\.[\d.]+|\[::1\])(:|/|$)~i', $this->base) === 1) {
+            curl_setopt($this->curl, CURLOPT_NOPROXY, '*'); // the environment's proxy has no way to this machine
+        }
+        return $this->curl;
+    }
+
+    /**
+     * What is published for data.
+     *
+     * @param mixed $data
+     */
+    private static function text($data): string
+    {
+        return is_string($data) ? $data : json_encode(
+            $data,
+            JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_PRESERVE_ZERO_FRACTION | JSON_THROW_ON_ERROR
+        );
+    }
+
+    /**
+     * A message as the batch has it.
+     *
+     * @param array<string, mixed> $message
+     * @return array<string, mixed>
+     */
+    private static function batched(array $message): array
+    {
+        if (!array_key_exists('data', $message)) {
+            throw new \InvalidArgumentException('a message of the batch has no data');
+        }
+        $data = self::text($message['data']);
+        $binary = !empty($message['binary']) || preg_match('//u', $data) !== 1;
+        $message['idempotency_key'] = self::key($message);
+        unset($message['binary'], $message['data']);
+        $message['channel'] = is_array($message['channel']) ? array_values($message['channel']) : $message['channel'];
+        return $message + ($binary ? ['data_base64' => base64_encode($data)] : ['data' => $data]);
+    }
+
+    /**
+     * The idempotency key among the options, or a new one.
+     *
+     * @param array<string, mixed> $options
+     */
+    private static function key(array $options): string
+    {
+        $key = (string) ($options['idempotency_key'] ?? bin2hex(random_bytes(16)));
+        if (preg_match('/^[\x21-\x7E]{1,200}$/D', $key) !== 1) { // a line break would begin a header of its own
+            throw new \InvalidArgumentException('an idempotency key is 1 to 200 printable ASCII characters without spaces');
+        }
+        return $key;
+    }
+
+    /** Seconds of a clock that nobody sets. */
+    private static function now(): float
+    {
+        return hrtime(true) / 1e9;
+    }
+
+    /**
+     * Without a name the server would take its channel "main": hardly what is meant.
+     *
+     * @param mixed $channel
+     */
+    private static function nameless($channel): ?Result
+    {
+        return $channel === null || $channel === '' || $channel === []
+            ? Result::failed('no_channel', 'name the channel, or the channels as an array')
+            : null;
+    }
+
+    /**
+     * @param array<string, mixed> $options
+     * @param string[] $known
+     */
+    private static function unknown(array $options, array $known): ?Result
+    {
+        $unknown = array_diff(array_keys($options), $known);
+        return $unknown === [] ? null : Result::failed(
+            'bad_option',
+            'unknown option "' . implode('", "', $unknown) . '"; there are ' . implode(', ', $known)
+        );
+    }
+}
+
+/**
+ * What became of a request. Ask ok first; code says to a program, message to a
+ * person, what is wrong.
+ */
+final class Result
+{
+    /** The server did all that was asked. */
+    public bool $ok = false;
+
+    /**
+     * Where the published message, or what was asked for, ends: a browser that
+     * begins with this cursor misses nothing and sees nothing twice.
+     */
+    public ?string $cursor = null;
+
+    /**
+     * A code of the server (docs/http.md), or one of the client's: unreachable,
+     * timeout, bad_answer, bad_data, bad_option, no_channel, no_curl.
+     */
+    public ?string $code = null;
+
+    /** A sentence that says what to change. */
+    public ?string $message = null;
+
+    /** Seconds after which the server wants to be asked again; null if it did not say. */
+    public ?int $retryAfter = null;
+
+    /** Of HTTP; 0 if there was no answer. */
+    public int $status = 0;
+
+    /**
+     * Under which the message was published. Publishing it once more under this
+     * key, from a queue for instance, is safe: the server takes it once.
+     */
+    public ?string $idempotencyKey = null;
+
+    /** @var Result[] of publishBatch, one for each message, in their order */
+    public array $results = [];
+
+    /**
+     * @var array<int, array<string, mixed>> of history: channel, cursor, time
+     * (milliseconds since 1970), event (or null), data (the published bytes), binary
+     */
+    public array $messages = [];
+
+    /** @var array<string, mixed> the whole answer as it came */
+    public array $body = [];
+
+    public static function failed(string $code, string $message): self
+    {
+        $result = new self();
+        $result->code = $code;
+        $result->message = $message;
+        return $result;
+    }
+
+    /**
+     * Reads an answer: {"error":{…}}, or an object that has the field $has.
+     */
+    public static function answered(int $status, string $body, ?int $retryAfter, string $has): self
+    {
+        try {
+            $result = new self();
+            $result->read(json_decode($body, true), $has);
+            if ($result->ok && $status !== 200) {
+                throw new \UnexpectedValueException();
+            }
+        } catch (\Throwable $e) { // mostly a TypeError: the answer has another shape
+            $result = self::failed('bad_answer', "status $status without Peal's JSON: is it Peal that listens there, or a proxy before it?");
+        }
+        $result->status = $status;
+        $result->retryAfter = $retryAfter;
+        return $result;
+    }
+
+    /**
+     * Takes over what an answer, or one of the results of a batch, says.
+     *
+     * @param array<string, mixed> $body
+     */
+    private function read(array $body, string $has): void
+    {
+        $this->body = $body;
+        if (isset($body['error'])) {
+            $this->code = $body['error']['code'];
+            $this->message = $body['error']['message'];
+            return;
+        }
+        $this->ok = true;
+        $this->cursor = $body['cursor'] ?? null;
+        if (!isset($body[$has])) {
+            throw new \UnexpectedValueException();
+        }
+        if ($has === 'messages') {
+            $this->messages = array_map([self::class, 'readable'], $body['messages']);
+        } elseif ($has === 'results') {
+            array_map([$this, 'add'], $body['results']);
+        }
+    }
+
+    /**
+     * Adds the result of one message of a batch. The first that failed speaks
+     * for the whole.
+     *
+     * @param array<string, mixed> $body
+     */
+    private function add(array $body): void
+    {
+        $result = new self();
+        $result->read($body, 'cursor');
+        $this->results[] = $result;
+        if ($result->ok) {
+            $this->cursor = $result->cursor;
+        } elseif ($this->ok) {
+            $this->ok = false;
+            $this->code = $result->code;
+            $this->message = $result->message;
+        }
+    }
+
+    /**
+     * One message with its bytes in data, whatever way they came.
+     *
+     * @param array<string, mixed> $message
+     * @return array<string, mixed>
+     */
+    private static function readable(array $message): array
+    {
+        $binary = isset($message['data_base64']);
+        if ($binary) {
+            $message['data'] = (string) base64_decode($message['data_base64'], true);
+            unset($message['data_base64']);
+        }
+        return ['event' => $message['event'] ?? null, 'binary' => $binary] + $message;
+    }
+}
+
+/**
+ * What went wrong, thrown by a client with the option throw, and only then. Its
+ * message begins with the code; the result has everything else.
+ */
+final class PealException extends \RuntimeException
+{
+    public Result $result;
+
+    public function __construct(Result $result)
+    {
+        parent::__construct($result->code . ': ' . $result->message, $result->status);
+        $this->result = $result;
+    }
+}
+
+/**
+ * A JSON Web Token (RFC 7519) signed with HMAC-SHA-256, for a browser to show to
+ * the server: who it is and which channels it may have.
+ */
+final class Token
+{
+    /**
+     * Signs the claims, for example
+     * ['sub' => 'user-7', 'exp' => time() + 3600, 'channels' => ['chat.*']].
+     *
+     * The secret should be 32 random bytes or more (RFC 7518, section 3.2).
+     *
+     * @param array<string, mixed> $claims
+     * @throws \InvalidArgumentException if the secret is empty: everybody could sign
+     * @throws \JsonException if the claims are not UTF-8
+     */
+    public static function sign(array $claims, string $secret): string
+    {
+        if ($secret === '') {
+            throw new \InvalidArgumentException('sign a token: the secret is empty');
+        }
+        $signed = self::encode('{"alg":"HS256","typ":"JWT"}') . '.'
+            . self::encode(json_encode((object) $claims, JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_THROW_ON_ERROR));
+        return $signed . '.' . self::encode(hash_hmac('sha256', $signed, $secret, true));
+    }
+
+    /** base64url without padding: RFC 7515, section 2. */
+    private static function encode(string $bytes): string
+    {
+        return rtrim(strtr(base64_encode($bytes), '+/', '-_'), '=');
+    }
+}
