@@ -196,8 +196,9 @@ final class Client
         $logger = $this->options['logger'] ?? null;
         if (is_object($logger)) {
             try {
-                $logger->warning('Peal: {call} failed: {code}: {reason}', [
-                    'call' => $call, 'code' => $result->code, 'reason' => $result->message, 'status' => $result->status,
+                // Not every logger fills in placeholders: the message stands by itself.
+                $logger->warning("Peal: $call failed: $result->code: $result->message", [
+                    'call' => $call, 'code' => $result->code, 'status' => $result->status,
                 ]);
             } catch (\Throwable $e) {
                 // A logger's trouble is not the page's: the result is what counts.

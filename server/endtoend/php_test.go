@@ -13,9 +13,14 @@ import (
 // php starts a script of testdata; wait returns when it has ended well.
 func php(t *testing.T, script string, args ...string) (stdout *bufio.Reader, wait func()) {
 	t.Helper()
+	return phpFile(t, "testdata/"+script, args...)
+}
+
+func phpFile(t *testing.T, script string, args ...string) (stdout *bufio.Reader, wait func()) {
+	t.Helper()
 	path := tool(t, "php")
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	cmd := exec.CommandContext(ctx, path, append([]string{"-d", "display_errors=stderr", "-d", "error_reporting=-1", "testdata/" + script}, args...)...)
+	cmd := exec.CommandContext(ctx, path, append([]string{"-d", "display_errors=stderr", "-d", "error_reporting=-1", script}, args...)...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
