@@ -41,6 +41,10 @@ func (r phpResult) texts() []string {
 	return texts
 }
 
+// patient are options for who expects an answer: a second is not much on a busy
+// machine, and what it is worth has tests of its own.
+const patient = `{"connect_timeout": 10, "timeout": 25}`
+
 // client runs PHP code with $peal, a client of url, and returns what it shows.
 func client[T any](t *testing.T, url, options, code string) []T {
 	t.Helper()
@@ -71,7 +75,7 @@ func results(t *testing.T, n int, url, options, code string) []phpResult {
 func TestPHPClientPublishesAndReadsBack(t *testing.T) {
 	tool(t, "php")
 	p := start(t)
-	got := results(t, 7, p.url, `{}`, `
+	got := results(t, 7, p.url, patient, `
 		show($peal->publish('php', 'grüße 👋'));
 		show($peal->publish('php', ['order' => 17, 'url' => 'a/b', 'name' => 'ü', 'sum' => 2.0]));
 		show($peal->publish(['php', 'a/b c?&=%+ü'], str_repeat('x', 60000), ['event' => 'big one', 'idempotency_key' => 'mine-1']));
@@ -110,7 +114,7 @@ func TestPHPClientPublishesAndReadsBack(t *testing.T) {
 func TestPHPClientPublishesEveryByte(t *testing.T) {
 	tool(t, "php")
 	p := start(t)
-	for i, same := range client[bool](t, p.url, `{}`, `
+	for i, same := range client[bool](t, p.url, patient, `
 		$bytes = implode('', array_map('chr', range(0, 255)));
 		$all = [$bytes, "\xff", "\0", "a\r\nb\n", "\u{2028}\u{feff}"];
 		foreach ($all as $data) {
@@ -136,7 +140,7 @@ func TestPHPClientPublishesEveryByte(t *testing.T) {
 func TestPHPClientPublishesBatches(t *testing.T) {
 	tool(t, "php")
 	p := start(t)
-	got := results(t, 3, p.url, `{}`, `
+	got := results(t, 3, p.url, patient, `
 		show($peal->publishBatch([
 			['channel' => 'php', 'data' => 'one', 'event' => 'first', 'idempotency_key' => 'k1'],
 			['channel' => ['php', 'php2'], 'data' => ['n' => 2]],
@@ -175,7 +179,7 @@ func TestPHPClientLooksAtChannels(t *testing.T) {
 	p := start(t)
 	p.dialSocket("/ws?channel=php.b", nil)
 	p.awaitSubscribers("php.b", 1)
-	got := results(t, 5, p.url, `{}`, `
+	got := results(t, 5, p.url, patient, `
 		$first = $peal->publish('php.a', 'one');
 		$peal->publish('php.a', 'two');
 		$peal->publish('else', 'three');
@@ -251,7 +255,7 @@ func TestPHPClientSaysWhatIsWrong(t *testing.T) {
 		{`channel('')`, "no_channel", 0},
 	} {
 		t.Run(c.call, func(t *testing.T) {
-			r := results(t, 1, p.url, `{}`, `show($peal->`+c.call+`);`)[0]
+			r := results(t, 1, p.url, patient, `show($peal->`+c.call+`);`)[0]
 			if r.OK || r.Code != c.code || r.Status != c.status || r.Message == "" || r.Cursor != "" {
 				t.Errorf("%+v, want %s with status %d", r, c.code, c.status)
 			}
@@ -281,7 +285,7 @@ func TestPHPClientSpeaksToAUnixSocket(t *testing.T) {
 	tool(t, "php")
 	socket := filepath.Join(t.TempDir(), "peal.sock")
 	startWith(t, func(c *server.Config) { c.Listen = []string{"unix:" + socket} })
-	got := results(t, 2, "unix:"+socket, `{}`, `
+	got := results(t, 2, "unix:"+socket, patient, `
 		show($peal->publish('php', 'by a file'));
 		show($peal->history('php'));
 	`)

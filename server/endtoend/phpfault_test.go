@@ -93,7 +93,7 @@ func TestPHPClientTriesOnceMoreWithTheSameKey(t *testing.T) {
 				}
 				good(w)
 			})
-			r := results(t, 1, f.url, `{"timeout": 25}`, `show($peal->publish('a', 'the data'));`)[0]
+			r := results(t, 1, f.url, patient, `show($peal->publish('a', 'the data'));`)[0]
 			keys, _ := f.seen()
 			if !r.OK || len(keys) != 2 || keys[0] == "" || keys[0] != keys[1] || r.IdempotencyKey != keys[0] {
 				t.Errorf("%+v after requests with the keys %q", r, keys)
@@ -114,7 +114,7 @@ func TestPHPClientTriesABatchOnceMoreWithTheSameKeys(t *testing.T) {
 		}
 		fmt.Fprint(w, `{"results":[{"cursor":"1z141z4-1"},{"cursor":"1z141z4-2"}]}`)
 	})
-	r := results(t, 1, f.url, `{"timeout": 25}`, `show($peal->publishBatch([['channel' => 'a', 'data' => '1'], ['channel' => 'a', 'data' => '2']]));`)[0]
+	r := results(t, 1, f.url, patient, `show($peal->publishBatch([['channel' => 'a', 'data' => '1'], ['channel' => 'a', 'data' => '2']]));`)[0]
 	if !r.OK || len(f.bodies) != 2 || f.bodies[0] != f.bodies[1] {
 		t.Fatalf("%+v after %q", r, f.bodies)
 	}
@@ -134,11 +134,11 @@ func TestPHPClientTriesNoMoreThanThat(t *testing.T) {
 		retryAfter    int // -1: none
 		requests      int
 	}{
-		{"429 twice", `{"timeout": 25}`, func(w http.ResponseWriter) { refuse(w, 429, "0") }, "log_full", 429, 0, 2},
-		{"429 for longer than the page has", `{}`, func(w http.ResponseWriter) { refuse(w, 429, "60") }, "log_full", 429, 60, 1},
-		{"429 for as long as the page has", `{}`, func(w http.ResponseWriter) { refuse(w, 429, "1") }, "log_full", 429, 1, 1},
-		{"a refusal", `{}`, func(w http.ResponseWriter) { refuse(w, 403, "") }, "log_full", 403, -1, 1},
-		{"an unknown page", `{}`, func(w http.ResponseWriter) { w.WriteHeader(404); fmt.Fprint(w, "404") }, "bad_answer", 404, -1, 1},
+		{"429 twice", patient, func(w http.ResponseWriter) { refuse(w, 429, "0") }, "log_full", 429, 0, 2},
+		{"429 for longer than the page has", patient, func(w http.ResponseWriter) { refuse(w, 429, "60") }, "log_full", 429, 60, 1},
+		{"429 for as long as the page has", patient, func(w http.ResponseWriter) { refuse(w, 429, "25") }, "log_full", 429, 25, 1},
+		{"a refusal", patient, func(w http.ResponseWriter) { refuse(w, 403, "") }, "log_full", 403, -1, 1},
+		{"an unknown page", patient, func(w http.ResponseWriter) { w.WriteHeader(404); fmt.Fprint(w, "404") }, "bad_answer", 404, -1, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFake(t, func(_ int, w http.ResponseWriter) { c.answer(w) })
@@ -164,7 +164,7 @@ func TestPHPClientSurvivesWhatIsNotPeal(t *testing.T) {
 		`{"results":[7]}`, `{"results":[{}],"messages":[{"data_base64":[]}],"channels":{}}`, `{"messages":["a"]}`, strings.Repeat(" ", 9<<20) + `{"cursor":"a"}`,
 	} {
 		f := newFake(t, func(_ int, w http.ResponseWriter) { fmt.Fprint(w, answer) })
-		for i, r := range results(t, 3, f.url, `{"timeout": 25}`, `
+		for i, r := range results(t, 3, f.url, patient, `
 			show($peal->publish('a', 'x'));
 			show($peal->publishBatch([['channel' => 'a', 'data' => 'x']]));
 			show($peal->history('a'));
@@ -180,13 +180,13 @@ func TestPHPClientKeepsItsConnection(t *testing.T) {
 	tool(t, "php")
 	f := newFake(t, func(_ int, w http.ResponseWriter) { good(w) })
 	const five = `for ($i = 0; $i < 5; $i++) { show($peal->publish('a', 'x')); }`
-	results(t, 5, f.url, `{}`, five)
+	results(t, 5, f.url, patient, five)
 	keys, opened := f.seen()
 	if slices.Sort(keys); opened != 1 || len(slices.Compact(keys)) != 5 {
 		t.Errorf("%d connections for 5 requests with the keys %q", opened, keys)
 	}
 	// A fork has one of its own: on a shared one it would read its parent's answers.
-	results(t, 3, f.url, `{}`, `
+	results(t, 3, f.url, patient, `
 		show($peal->publish('a', 'x'));
 		if (pcntl_fork() === 0) {
 			show($peal->publish('a', 'x'));

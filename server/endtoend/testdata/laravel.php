@@ -1,10 +1,10 @@
 <?php
 // The application of docs/laravel.md, in a folder that has its files, on
 // Debian's Laravel. Answers each request of the command line: METHOD PATH.
-// Usage: PEAL_URL=… php laravel.php FOLDER [--worker] METHOD PATH …
+// Usage: PEAL_URL=… PEAL_PHP=path/of/peal.php php laravel.php FOLDER [--worker] METHOD PATH …
 error_reporting(E_ALL & ~E_DEPRECATED); // Laravel 8 on PHP 8.2
 require 'Illuminate/autoload.php';
-require __DIR__ . '/../../../clients/php/peal.php';
+require getenv('PEAL_PHP');
 
 [, $root] = $argv;
 $requests = array_slice($argv, 2);

@@ -1,12 +1,12 @@
 <?php
 // The application of docs/symfony.md, in a folder that has its files, on
 // Debian's Symfony. Answers each request of the command line: METHOD PATH.
-// Usage: PEAL_URL=… php symfony.php FOLDER METHOD PATH …
+// Usage: PEAL_URL=… PEAL_PHP=path/of/peal.php php symfony.php FOLDER METHOD PATH …
 error_reporting(E_ALL & ~E_DEPRECATED); // Symfony 5.4 on PHP 8.2
 foreach (['Bundle/FrameworkBundle', 'Component/Yaml', 'Component/DependencyInjection', 'Component/Config', 'Component/HttpKernel', 'Component/Routing'] as $part) {
     require_once "Symfony/$part/autoload.php";
 }
-require __DIR__ . '/../../../clients/php/peal.php';
+require getenv('PEAL_PHP');
 
 [, $root] = $argv;
 spl_autoload_register(function ($class) use ($root) {
