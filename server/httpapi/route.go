@@ -42,6 +42,10 @@ func (f *Front) route(c *loop.Call, body []byte) {
 		if f.allowed(c, "POST, OPTIONS") {
 			f.serveBatch(c, body)
 		}
+	case clientPath, sharePath:
+		if f.allowed(c, "GET, HEAD, OPTIONS") {
+			f.serveScript(c, string(path))
+		}
 	case "/channels":
 		if f.allowed(c, "GET, HEAD, OPTIONS") {
 			f.serveChannels(c)

@@ -1,0 +1,216 @@
+import { backoff } from './backoff.js';
+import type { Channel } from './channel.js';
+import { guard } from './channel.js';
+import { Ladder } from './ladder.js';
+import { probeCap, probeFirst, stable } from './limits.js';
+import type { Host, Link } from './link.js';
+import { PollLink } from './poll.js';
+import { SocketLink } from './socket.js';
+import { StreamLink } from './stream.js';
+import { Tokens } from './token.js';
+import type { Options, PealError, State, StateDetail, Transport } from './types.js';
+import { unauthorised } from './wire.js';
+
+type Direct = Exclude<Transport, 'tab'>;
+
+/**
+ * The one connection: which transport, when, and what its end means. At most one
+ * link is current; beside it there may be a probe, a WebSocket that takes over
+ * when it works.
+ */
+export class Connection implements Host {
+  state: State = 'idle';
+  error?: PealError;
+  /** What the connection is live over. */
+  using?: Transport;
+  readonly channels = new Map<string, Channel>();
+  private link?: Link;
+  private transport?: Transport;
+  private probe?: Link;
+  private probes = 0;
+  private probeTimer?: ReturnType<typeof setTimeout>;
+  private readonly WebSocket?: typeof WebSocket;
+  /** What may be tried, the best first. */
+  private readonly all: Direct[];
+  private readonly ladder: Ladder<Direct>;
+  private readonly tokens: Tokens;
+  private failures = 0;
+  private liveSince = 0;
+  private timer?: ReturnType<typeof setTimeout>;
+  /** Not before, says the server. */
+  private notBefore = 0;
+  /** Opening waits for a token: who comes later makes it void. */
+  private turn = 0;
+
+  constructor(
+    readonly url: string,
+    private readonly options: Options,
+    /** Gives the link of a tab that does not lead; undefined where this one has the connection itself. */
+    private readonly follow: () => ((host: Host) => Link) | undefined,
+    /** Called when the state, or the link, is another. */
+    private readonly changed: () => void,
+  ) {
+    this.WebSocket = options.WebSocket ?? globalThis.WebSocket;
+    this.all = (options.transports ?? ['ws', 'sse', 'poll']).filter((t) => t !== 'ws' || this.WebSocket);
+    this.ladder = new Ladder(this.all, 'peal:' + url);
+    this.tokens = new Tokens(options.getToken, () => void this.renew());
+    // visibilitychange bubbles up to the window. Node has neither.
+    for (const event of ['online', 'visibilitychange']) globalThis.addEventListener?.(event, this.poke);
+  }
+
+  get token(): string | undefined {
+    return this.tokens.token;
+  }
+
+  /** The link that works, if one does. */
+  get working(): Link | undefined {
+    return this.state === 'live' || !this.link?.publish ? this.link : undefined;
+  }
+
+  /** There is something to do. */
+  wake(): void {
+    if (this.state === 'idle') this.round();
+    else this.link?.change();
+  }
+
+  /** Begins anew: another tab leads now, or this one. */
+  restart(): void {
+    if (this.state === 'idle' || this.state === 'stopped') return;
+    this.drop();
+    this.round();
+  }
+
+  stop(error: PealError): void {
+    this.drop();
+    this.tokens.close();
+    for (const event of ['online', 'visibilitychange']) globalThis.removeEventListener?.(event, this.poke);
+    this.become('stopped', { error });
+  }
+
+  up(link: Link): void {
+    if (link === this.probe) {
+      this.link?.close();
+      this.link = link;
+      this.transport = 'ws';
+      this.probe = undefined;
+    } else if (link !== this.link) {
+      return;
+    }
+    if (this.transport !== 'tab') this.ladder.worked(this.transport!);
+    this.tokens.accepted();
+    this.liveSince ||= Date.now();
+    this.become('live', { transport: this.transport });
+    this.plan();
+  }
+
+  down(link: Link, error: PealError): void {
+    if (link === this.probe) {
+      this.probe = undefined;
+      this.plan();
+    }
+    if (link !== this.link) return;
+    const fallback = this.state !== 'live' && !error.busy && this.transport !== 'tab';
+    this.drop();
+    if (error.code === unauthorised && this.tokens.refused()) return this.round();
+    const next = fallback && this.ladder.next();
+    if (error.final || error.code === unauthorised) this.stop(error);
+    else if (next) void this.open(next);
+    else this.wait(error);
+  }
+
+  /** The leading tab has lost its connection; it will say when that is back. */
+  sleep(): void {
+    this.become('waiting', {});
+  }
+
+  private round(): void {
+    const follow = this.follow();
+    if (follow) void this.open('tab', follow);
+    else void this.open(this.ladder.first());
+  }
+
+  private async open(transport: Transport, follow?: (host: Host) => Link): Promise<void> {
+    const turn = ++this.turn;
+    this.become('connecting', { transport });
+    try {
+      await this.tokens.get();
+    } catch (e) {
+      if (turn !== this.turn) return;
+      const error = e as PealError;
+      return error.final ? this.stop(error) : this.wait(error);
+    }
+    if (turn !== this.turn) return;
+    this.transport = transport;
+    this.link = follow ? follow(this) : this.make(transport as Direct);
+    this.changed();
+  }
+
+  private make(transport: Direct): Link {
+    if (transport === 'ws') return new SocketLink(this, this.WebSocket!);
+    return transport === 'sse' ? new StreamLink(this) : new PollLink(this);
+  }
+
+  /** Ends what there is, without a word. */
+  private drop(): void {
+    this.turn++;
+    clearTimeout(this.timer);
+    clearTimeout(this.probeTimer);
+    this.link?.close();
+    this.probe?.close();
+    this.link = this.probe = undefined;
+  }
+
+  private wait(error: PealError): void {
+    if (this.liveSince && Date.now() - this.liveSince >= stable) this.failures = 0;
+    this.liveSince = 0;
+    const after = error.after || 0;
+    this.notBefore = Date.now() + after;
+    const retryIn = Math.max(after, backoff(this.failures++));
+    this.timer = setTimeout(() => this.round(), retryIn);
+    this.become('waiting', { error, retryIn });
+  }
+
+  /** Tries WebSocket again later, where something worse works. */
+  private plan(): void {
+    clearTimeout(this.probeTimer);
+    if (this.transport === 'ws') this.probes = 0;
+    if (!this.link || this.probe || this.transport === 'tab' || this.transport === 'ws' || !this.all.includes('ws')) return;
+    const wait = Math.min(probeCap, probeFirst * 2 ** this.probes++) * (0.75 + Math.random() / 2);
+    this.probeTimer = setTimeout(() => (this.probe = this.make('ws')), wait);
+  }
+
+  /** A new token is due: with it the connection is opened anew, and resumes. */
+  private async renew(): Promise<void> {
+    for (let failures = 0; this.state !== 'stopped'; ) {
+      try {
+        await this.tokens.get(true);
+        return this.restart();
+      } catch (e) {
+        if ((e as PealError).final) return this.stop(e as PealError);
+        await new Promise((done) => setTimeout(done, backoff(failures++)));
+      }
+    }
+  }
+
+  /** The network or the page has come back. */
+  private poke = (): void => {
+    if (globalThis.document?.hidden) return;
+    if (this.state === 'live') {
+      this.link?.check();
+    } else if (this.state === 'waiting' && this.transport !== 'tab' && Date.now() >= this.notBefore) {
+      clearTimeout(this.timer);
+      this.round();
+    }
+  };
+
+  private become(state: State, detail: StateDetail): void {
+    const { error, transport } = detail;
+    if (this.state === 'stopped' || (state === 'live' && this.using === transport)) return;
+    this.state = state;
+    this.error = error;
+    this.using = state === 'live' ? transport : undefined;
+    if (state === 'stopped' || state === 'waiting') for (const c of [...this.channels.values()]) c.become(state, error);
+    guard(() => this.options.onState?.(state, detail));
+    this.changed();
+  }
+}

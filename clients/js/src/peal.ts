@@ -1,0 +1,143 @@
+import { Channel } from './channel.js';
+import { Connection } from './connection.js';
+import { feed } from './feed.js';
+import { Publisher } from './publisher.js';
+import type { Sharing } from './sharing.js';
+import { PealError } from './types.js';
+import type { ChannelState, Handlers, Message, Options, PublishOptions, Start, State, Transport } from './types.js';
+import { encode, said } from './wire.js';
+
+/** One membership of a channel; as many as you like share the channel. */
+export interface Subscription {
+  readonly channel: string;
+  readonly state: ChannelState;
+  /** Where the channel stands: good to resume from, on another page or server. */
+  readonly cursor: string | undefined;
+  unsubscribe(): void;
+}
+
+/** A client of one server: one connection, as many channels as the server allows. */
+export class Peal {
+  private readonly connection: Connection;
+  private readonly publisher: Publisher;
+  private readonly sharing?: Sharing;
+
+  /** url is where the server is, such as https://push.example.com; by default, where the page is from. */
+  constructor(url?: string, options: Options = {}) {
+    const at = new URL(url ?? '/', globalThis.location?.href);
+    const base = (at.origin + at.pathname).replace(/^ws/, 'http').replace(/\/+$/, '');
+    const connection = (this.connection = new Connection(
+      base,
+      options,
+      () => this.sharing?.follow,
+      () => {
+        this.publisher?.flush(); // the constructor may be at work still
+        this.sharing?.tell();
+      },
+    ));
+    this.publisher = new Publisher(connection, () => connection.working, options.publishQueue ?? 100, options.publishTimeout ?? 60_000);
+    this.sharing = options.share?.({ name: base, connection, error: said, subscribe: (name, h) => this.subscribe(name, h) });
+  }
+
+  get state(): State {
+    return this.connection.state;
+  }
+
+  get transport(): Transport | undefined {
+    return this.connection.using;
+  }
+
+  /** Why, while it is waiting or stopped. */
+  get error(): PealError | undefined {
+    return this.connection.error;
+  }
+
+  /**
+   * Receives a channel. Throws when the connection has stopped, and on a start
+   * for a channel that is received already. A name that the server refuses stops
+   * the channel.
+   */
+  subscribe(name: string, handlers: (Handlers & Start) | ((m: Message) => void)): Subscription {
+    const h = typeof handlers === 'function' ? { onMessage: handlers } : handlers;
+    this.check(name);
+    const trunk = this.connection.channels.get(name);
+    if (!trunk) return this.join(new Channel(name, h), h);
+    if (!h.cursor && h.last === undefined) return this.join(trunk, h);
+    if (!this.sharing) throw new PealError('already_subscribed', 'a second subscription of a channel begins now');
+    const c = new Channel(name, h);
+    c.handlers.add(h);
+    const joined = this.join(trunk, this.sharing.branch(c, trunk));
+    return handle(c, () => {
+      c.handlers.clear();
+      joined.unsubscribe();
+    });
+  }
+
+  private check(name: string): void {
+    encodeURIComponent(name); // throws where a name is no text; what else is wrong the server says
+    if (this.state === 'stopped') throw this.error;
+  }
+
+  private join(c: Channel, h: Handlers): Subscription {
+    const { channels } = this.connection;
+    c.handlers.add(h);
+    if (!channels.has(c.name)) {
+      // One that the server refuses makes room for another attempt.
+      c.stopped = () => channels.get(c.name) === c && channels.delete(c.name);
+      channels.set(c.name, c);
+      this.connection.wake();
+    } else if (c.state === 'live') {
+      queueMicrotask(() => c.handlers.has(h) && c.state === 'live' && h.onState?.('live'));
+    }
+    return handle(c, () => {
+      c.handlers.delete(h);
+      if (c.handlers.size > 0 || channels.get(c.name) !== c) return;
+      channels.delete(c.name);
+      this.connection.wake();
+    });
+  }
+
+  /** The messages of a channel, for `for await`. Leaving the loop unsubscribes. */
+  channel(name: string, options: Omit<Handlers, 'onMessage'> & Start = {}): AsyncGenerator<Message, void, undefined> {
+    return feed((h) => this.subscribe(name, h), options);
+  }
+
+  /**
+   * Publishes text, bytes, or the JSON of anything else. Resolves when the
+   * server has it; until then it is sent again after each loss of the
+   * connection. Rejects with the server's error, 'queue_full', 'timeout' or 'closed'.
+   */
+  async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<{ cursor: string }> {
+    this.check(channel);
+    const { event, idempotencyKey = key() } = options;
+    const answer = this.publisher.add({ channel, ...encode(data), event, idempotency_key: idempotencyKey });
+    this.connection.wake();
+    return answer;
+  }
+
+  /** Ends everything for good: subscriptions stop, publications that wait are rejected, with 'closed'. */
+  close(): void {
+    const error = new PealError('closed', 'close was called');
+    this.connection.stop(error);
+    this.publisher.close(error);
+    this.sharing?.close();
+  }
+}
+
+function handle(c: Channel, unsubscribe: () => void): Subscription {
+  return {
+    channel: c.name,
+    get state() {
+      return c.state;
+    },
+    get cursor() {
+      return c.cursor;
+    },
+    unsubscribe,
+  };
+}
+
+/** 128 random bits. crypto.randomUUID is missing on pages without TLS. */
+function key(): string {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join('-');
+}

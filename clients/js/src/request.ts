@@ -1,0 +1,75 @@
+import { now } from './align.js';
+import type { Channel } from './channel.js';
+import type { Host, Link } from './link.js';
+import type { PealError } from './types.js';
+
+/**
+ * What event streams and polls have in common: the set of channels is in the
+ * URL, so that a change of it ends the request and begins another.
+ */
+export abstract class RequestLink implements Link {
+  private abort?: AbortController;
+  private closed = false;
+  /** Whether it has worked once. */
+  protected worked = false;
+  private timer?: ReturnType<typeof setTimeout>;
+
+  constructor(protected readonly host: Host) {
+    this.change();
+  }
+
+  /** Runs one request until it ends; another one follows at once unless it throws a PealError. */
+  protected abstract request(channels: Channel[], signal: AbortSignal): Promise<void>;
+  abstract check(): void;
+
+  change(): void {
+    this.abort?.abort();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.run()); // many subscriptions in a row are one change
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+    this.abort?.abort();
+  }
+
+  /** The request has shown that it works for these channels. */
+  protected up(channels: Channel[]): void {
+    if (this.closed) return;
+    this.worked = true;
+    this.host.up(this);
+    for (const c of channels) c.become('live');
+  }
+
+  private async run(): Promise<void> {
+    const { signal } = (this.abort = new AbortController());
+    for (;;) {
+      const channels = [...this.host.channels.values()];
+      if (!channels.length) return;
+      try {
+        await this.request(channels, signal);
+      } catch (e) {
+        if (signal.aborted) return;
+        const error = e as PealError;
+        if (!error.final || !(await this.sift(channels, signal))) return this.host.down(this, error);
+      }
+      if (signal.aborted) return;
+    }
+  }
+
+  /** The server refused them together: stops those that it refuses alone. Returns whether there are any. */
+  private async sift(channels: Channel[], signal: AbortSignal): Promise<boolean> {
+    let found = false;
+    for (const c of channels) {
+      try {
+        await now(this.host, c, signal);
+      } catch (e) {
+        if (signal.aborted || !(e as PealError).final) continue;
+        found = true;
+        c.become('stopped', e as PealError);
+      }
+    }
+    return found || signal.aborted;
+  }
+}

@@ -1,0 +1,192 @@
+import type { Channel } from './channel.js';
+import { query } from './http.js';
+import { openWithin, pongWithin, silence } from './limits.js';
+import type { Host, Link } from './link.js';
+import type { Gap, PealError } from './types.js';
+import { closed, decode, lost, said } from './wire.js';
+import type { Frame, WireError, WireMessage } from './wire.js';
+
+interface Reply {
+  cursor?: string;
+  error?: WireError;
+}
+
+/** A channel of this socket: asked for, had, or being left. */
+interface Seat {
+  channel: Channel;
+  stage: 'joining' | 'joined' | 'leaving';
+  /** A gap was told before the reply, which leads past it. */
+  gap?: boolean;
+}
+
+/** A WebSocket with the subprotocol peal.v1 (docs/protocol.md). */
+export class SocketLink implements Link {
+  private readonly socket: WebSocket;
+  private readonly seats = new Map<string, Seat>();
+  private readonly pending = new Map<number, (reply: Reply) => void>();
+  private id = 0;
+  private ready = false;
+  private ended = false;
+  private timer?: ReturnType<typeof setTimeout>;
+  /**
+   * All channels have caught up with the connection. From then on messages come
+   * in the one order of all channels, and a cursor covers each of them: so that
+   * they stay together, which SSE and polls are glad of (align.ts).
+   */
+  private even = false;
+  /** Pings whose answer is out of date: something began after they were sent. */
+  private evening = 0;
+
+  constructor(
+    private readonly host: Host,
+    Implementation: typeof WebSocket,
+  ) {
+    this.socket = new Implementation(host.url.replace(/^http/, 'ws') + '/ws' + query({ token: host.token }), 'peal.v1');
+    this.socket.onmessage = (e) => this.frame(JSON.parse(e.data as string) as Frame);
+    this.socket.onclose = (e) => this.end(closed(e.code, e.reason));
+    this.socket.onerror = () => {}; // a close follows
+    this.within(openWithin);
+  }
+
+  change(): void {
+    if (!this.ready) return;
+    const leave: string[] = [];
+    for (const [name, seat] of this.seats) {
+      if (seat.stage === 'leaving' || this.host.channels.get(name) === seat.channel) continue;
+      seat.stage = 'leaving';
+      leave.push(name);
+    }
+    if (leave.length) {
+      this.command({ command: 'unsubscribe', channel: leave }, () => {
+        for (const name of leave) this.seats.delete(name);
+        this.change(); // it may be wanted again
+      });
+    }
+    // Channels that begin at the same place are asked for together. The newest N
+    // would be of all of them, so that is asked for each.
+    const groups = new Map<string, Channel[]>();
+    for (const c of this.host.channels.values()) {
+      if (this.seats.has(c.name)) continue;
+      const key = c.from.last !== undefined ? '=' + c.name : (c.cursor ?? '');
+      groups.set(key, [...(groups.get(key) ?? []), c]);
+    }
+    for (const group of groups.values()) this.subscribe(group);
+  }
+
+  check(): void {
+    if (this.ready) this.ping();
+  }
+
+  close(): void {
+    this.ended = true;
+    clearTimeout(this.timer);
+    this.socket.close();
+  }
+
+  publish(fields: object, done: (cursor?: string, error?: PealError) => void): void {
+    this.command({ command: 'publish', ...fields }, ({ cursor, error }) => done(cursor, error && said(error)));
+  }
+
+  private subscribe(channels: Channel[]): void {
+    for (const channel of channels) this.seats.set(channel.name, { channel, stage: 'joining' });
+    this.even = false;
+    this.command({ command: 'subscribe', channel: channels.map((c) => c.name), ...channels[0]!.from }, ({ cursor, error }) => {
+      for (const channel of channels) {
+        const seat = this.seats.get(channel.name);
+        if (seat?.channel !== channel || seat.stage !== 'joining') {
+          // It was left meanwhile.
+        } else if (!error) {
+          seat.stage = 'joined';
+          if (!seat.gap) channel.cursor = cursor;
+          channel.become('live');
+        } else if (channels.length > 1) {
+          this.subscribe([channel]); // who is to blame?
+        } else {
+          this.seats.delete(channel.name);
+          channel.become('stopped', said(error));
+        }
+      }
+      if (!error) this.settle();
+    });
+  }
+
+  private frame(f: Frame): void {
+    if (this.ended) return;
+    if (this.ready) this.within(silence);
+    if (f.connected) {
+      this.ready = true;
+      this.within(silence);
+      this.host.up(this);
+      if (!this.ended) this.change();
+    } else if (f.gap) {
+      for (const g of f.gap) this.gap(g);
+    } else if (f.channel !== undefined && f.id === undefined) {
+      this.message(f as WireMessage);
+    } else if (typeof f.id === 'number') {
+      const done = this.pending.get(f.id);
+      this.pending.delete(f.id);
+      done?.(f as Reply);
+    }
+  }
+
+  private message(m: WireMessage): void {
+    const seat = this.seats.get(m.channel);
+    if (seat?.stage !== 'joined') return;
+    if (this.even) this.stand(m.cursor);
+    seat.channel.take(decode(m));
+  }
+
+  private gap(g: Gap): void {
+    const seat = this.seats.get(g.channel);
+    if (!seat || seat.stage === 'leaving') return;
+    seat.gap = true;
+    this.even = false; // its channel stands elsewhere now
+    seat.channel.gap(g);
+    if (seat.stage === 'joined') this.settle();
+  }
+
+  /** All channels have everything up to the cursor. */
+  private stand(cursor: string): void {
+    for (const seat of this.seats.values()) if (seat.stage === 'joined') seat.channel.cursor = cursor;
+  }
+
+  /** Asks until all have caught up. */
+  private settle(): void {
+    const turn = ++this.evening;
+    this.command({ command: 'ping' }, ({ cursor }) => {
+      if (turn !== this.evening || this.ended) return;
+      if (cursor) {
+        this.even = ![...this.seats.values()].some((seat) => seat.stage === 'joining');
+        if (this.even) this.stand(cursor);
+      } else {
+        setTimeout(() => turn === this.evening && !this.ended && this.settle(), 1_000);
+      }
+    });
+  }
+
+  private ping(): void {
+    this.within(pongWithin);
+    this.command({ command: 'ping' }, () => {});
+  }
+
+  /** Looks after so long whether something was heard; each frame begins it anew. */
+  private within(milliseconds: number): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      if (milliseconds === silence) this.ping();
+      else this.end(lost('no answer in time'));
+    }, milliseconds);
+  }
+
+  private command(fields: object, done: (reply: Reply) => void): void {
+    if (this.ended || this.socket.readyState !== 1) return; // its close comes
+    this.pending.set(++this.id, done);
+    this.socket.send(JSON.stringify({ id: this.id, ...fields }));
+  }
+
+  private end(error: PealError): void {
+    if (this.ended) return;
+    this.close();
+    this.host.down(this, error);
+  }
+}

@@ -1,0 +1,67 @@
+import { align } from './align.js';
+import type { Channel } from './channel.js';
+import { EventParser } from './events.js';
+import type { StreamEvent } from './events.js';
+import { ask, Deadline, query } from './http.js';
+import { openWithin, silence } from './limits.js';
+import { RequestLink } from './request.js';
+import { PealError } from './types.js';
+import type { Gap } from './types.js';
+import { decode, lost } from './wire.js';
+import type { WireMessage } from './wire.js';
+
+/**
+ * Server-sent events, over fetch: EventSource hides heartbeats and statuses, and
+ * Node has none.
+ */
+export class StreamLink extends RequestLink {
+  private heard = 0;
+
+  check(): void {
+    // A stream cannot be asked. If it was silent for long it is begun anew.
+    if (Date.now() - this.heard > silence / 2) this.change();
+  }
+
+  protected async request(channels: Channel[], signal: AbortSignal): Promise<void> {
+    const cursor = await align(this.host, channels, false, signal);
+    const deadline = new Deadline(signal);
+    deadline.within(openWithin);
+    try {
+      const path = '/sse' + query({ format: 'json', channel: channels.map((c) => c.name), cursor });
+      const reader = (await ask(this.host, path, deadline.signal)).body!.getReader();
+      const text = new TextDecoder();
+      const parser = new EventParser();
+      let open = false;
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (signal.aborted) return;
+        // A stream that ends before it begins: come back later.
+        if (done) throw new PealError('network', 'the stream ended', { busy: !open && !!parser.retry, after: parser.retry });
+        this.heard = Date.now();
+        for (const e of parser.push(text.decode(value, { stream: true }))) {
+          this.take(channels, e);
+          if (e.id === undefined || open) continue;
+          open = true;
+          this.up(channels);
+        }
+        // Until it is open, bytes of a proxy prove nothing.
+        if (open) deadline.within(silence);
+      }
+    } catch (e) {
+      throw e instanceof PealError ? e : lost(String(e));
+    } finally {
+      deadline.end();
+    }
+  }
+
+  private take(channels: Channel[], e: StreamEvent): void {
+    if (e.data !== undefined) {
+      const said = JSON.parse(e.data) as Gap & WireMessage;
+      const c = channels.find((c) => c.name === said.channel);
+      if (e.event === 'gap') c?.gap(said);
+      else c?.take(decode(said));
+    }
+    // An id covers all channels of the stream.
+    if (e.id) for (const c of channels) c.cursor = e.id;
+  }
+}

@@ -1,0 +1,75 @@
+import { renewAhead } from './limits.js';
+import type { Options, Token } from './types.js';
+import { PealError } from './types.js';
+import { lost, unauthorised } from './wire.js';
+
+/** The token, got once for all who wait for it. */
+export class Tokens {
+  token?: string;
+  private waiting?: Promise<void>;
+  private timer?: ReturnType<typeof setTimeout>;
+  /** The server has refused this token: a refusal of the next one too is final. */
+  private refusals = 0;
+
+  /** renew is called when a new token is due; who then calls get(true) has it. */
+  constructor(
+    private readonly source: Options['getToken'],
+    private readonly renew: () => void,
+  ) {}
+
+  /**
+   * Resolves when `token` is there. Rejects with the code 'unauthorised' if this
+   * user may not, with 'network' if the source failed.
+   */
+  get(fresh = false): Promise<void> {
+    const source = this.source;
+    if (!source || (this.token !== undefined && !fresh)) return Promise.resolve();
+    return (this.waiting ??= this.fetch(source).finally(() => (this.waiting = undefined)));
+  }
+
+  /** The server did not take the token. Returns whether a new one may do. */
+  refused(): boolean {
+    this.token = undefined;
+    return !!this.source && ++this.refusals < 2;
+  }
+
+  accepted(): void {
+    this.refusals = 0;
+  }
+
+  close(): void {
+    clearTimeout(this.timer);
+  }
+
+  private async fetch(source: NonNullable<Options['getToken']>): Promise<void> {
+    let got: string | Token | null;
+    try {
+      got = await source();
+    } catch (e) {
+      throw lost('getToken: ' + e);
+    }
+    if (got === null) throw new PealError(unauthorised, 'getToken gave no token', { final: true });
+    const { token, expires } = typeof got === 'string' ? { token: got, expires: undefined } : got;
+    this.token = token;
+    clearTimeout(this.timer);
+    const wait = renewIn(expires ?? expiry(token), Date.now());
+    if (wait !== undefined) this.timer = setTimeout(this.renew, wait);
+  }
+}
+
+/** When to renew what expires then: half a minute before, or halfway if that is too late. undefined: never. */
+export function renewIn(expires: number | undefined, now: number): number | undefined {
+  const left = expires! - now;
+  // A timer of more than 2^31 ms would fire at once.
+  return expires === undefined ? undefined : Math.min(2 ** 31 - 1, Math.max(1_000, left - renewAhead, left / 2));
+}
+
+/** The `exp` of a JWT in milliseconds (RFC 7519 §4.1.4); undefined if it is none, or has none. */
+export function expiry(token: string): number | undefined {
+  try {
+    const claims = JSON.parse(atob(token.split('.')[1]!.replace(/-/g, '+').replace(/_/g, '/'))) as { exp?: number };
+    return claims.exp && claims.exp * 1000;
+  } catch {
+    return undefined;
+  }
+}

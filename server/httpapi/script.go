@@ -1,0 +1,36 @@
+package httpapi
+
+import (
+	_ "embed"
+
+	"peal/loop"
+)
+
+// The browser client, and what shares its connection between tabs. Both are
+// built from clients/js, whose tests say when they are out of step.
+var (
+	//go:embed page/peal.js
+	clientJS []byte
+
+	//go:embed page/peal-share.js
+	shareJS []byte
+)
+
+const (
+	clientPath = "/peal.js"
+	sharePath  = "/peal-share.js"
+)
+
+// scriptHead: a page may load the script from here whatever its origin, and has
+// a new one ten minutes after the server has.
+const scriptHead = "Cache-Control: public, max-age=600\r\n" +
+	"Cross-Origin-Resource-Policy: cross-origin\r\n" +
+	"X-Content-Type-Options: nosniff\r\n"
+
+func (f *Front) serveScript(c *loop.Call, path string) {
+	body := clientJS
+	if path == sharePath {
+		body = shareJS
+	}
+	f.reply(c, 200, "text/javascript; charset=utf-8", scriptHead, body)
+}
