@@ -23,6 +23,7 @@ import (
 type chromium struct {
 	t       testing.TB
 	page    string // session id of the page
+	target  string // its name in the browser, of those that tab has opened
 	in      *os.File
 	replies chan reply
 

@@ -93,8 +93,8 @@ export class Connection implements Host {
       this.link = link;
       this.transport = 'ws';
       this.probe = undefined;
-    } else if (link !== this.link) {
-      return;
+    } else if (link !== this.link || this.using === this.transport) {
+      return; // it is known: a poll says it with each answer
     }
     if (this.transport !== 'tab') this.ladder.worked(this.transport!);
     this.tokens.accepted();
@@ -119,8 +119,8 @@ export class Connection implements Host {
   }
 
   /** The leading tab has lost its connection; it will say when that is back. */
-  sleep(): void {
-    this.become('waiting', {});
+  sleep(error: PealError): void {
+    if (this.state !== 'waiting') this.become('waiting', { error });
   }
 
   private round(): void {

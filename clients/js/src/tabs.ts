@@ -5,7 +5,7 @@ import { answerWithin } from './limits.js';
 import type { Host, Link } from './link.js';
 import type { Subscription } from './peal.js';
 import type { Inside, Sharing } from './sharing.js';
-import type { Gap, Handlers, Message } from './types.js';
+import type { Gap, Handlers, Message, PealError } from './types.js';
 
 // One tab leads: it holds a lock, which the browser passes on when the tab ends,
 // and has the connection. The others follow: they ask it for channels and are
@@ -180,9 +180,13 @@ class TabLink implements Link {
     this.timer = setTimeout(() => {
       if (this.seats.size === 0) return;
       deaf();
-      this.host.down(this, inside.error({ code: 'network', message: 'the leading tab does not answer' }));
+      this.host.down(this, this.lost('the leading tab does not answer'));
     }, answerWithin / 2);
     this.change();
+  }
+
+  private lost(message: string): PealError {
+    return this.inside.error({ code: 'network', message });
   }
 
   private get host(): Connection {
@@ -220,7 +224,7 @@ class TabLink implements Link {
       this.change();
     } else if (w.word === 'state') {
       if (w.live) this.host.up(this);
-      else this.host.sleep();
+      else this.host.sleep(this.lost('the leading tab has lost its connection'));
     } else if (w.word === 'joined') {
       if (w.to === this.me) this.seats.get(w.channel)?.live(w.cursor);
     } else if (w.word === 'message') {
