@@ -166,7 +166,7 @@ export class SocketLink implements Link {
 
   private ping(): void {
     this.within(pongWithin);
-    this.command({ command: 'ping' }, () => {});
+    this.settle();
   }
 
   /** Looks after so long whether something was heard; each frame begins it anew. */

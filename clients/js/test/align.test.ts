@@ -62,6 +62,8 @@ class Model {
     const gap = cursor && cursor !== 'earliest' && from < (this.discarded[channel] ?? 0) ? [{ channel, to: this.cursor(this.discarded[channel]!), reason: 'discarded' }] : undefined;
     const body = { channel, cursor: more ? page.at(-1)!.cursor : this.cursor(this.head), gap, messages: page, more };
     this.publish(3);
+    // The answer takes its time, and the trunk of a branch goes on.
+    for (let n = this.random(4); n > 0; n--) await new Promise((done) => setImmediate(done));
     return new Response(JSON.stringify(body));
   };
 }

@@ -1,0 +1,265 @@
+// The WebSocket link and the connection, with a WebSocket and a clock of ours.
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, mock, test } from 'node:test';
+import { Peal } from '../src/peal.js';
+import type { Options, StateDetail } from '../src/types.js';
+
+class FakeSocket {
+  static all: FakeSocket[] = [];
+  static get last(): FakeSocket {
+    return FakeSocket.all.at(-1)!;
+  }
+  readyState = 1;
+  sent: Array<Record<string, unknown>> = [];
+  onmessage?: (e: { data: string }) => void;
+  onclose?: (e: { code: number; reason: string }) => void;
+
+  constructor(readonly url: string) {
+    FakeSocket.all.push(this);
+  }
+  send(text: string): void {
+    this.sent.push(JSON.parse(text) as Record<string, unknown>);
+  }
+  close(code = 1006, reason = ''): void {
+    if (this.readyState === 3) return;
+    this.readyState = 3;
+    this.onclose?.({ code, reason });
+  }
+  say(frame: object): void {
+    this.onmessage?.({ data: JSON.stringify(frame) });
+  }
+  /** Takes what was sent since, and answers with the cursor. */
+  answer(command: string, cursor?: string): Record<string, unknown> {
+    const found = this.sent.find((s) => s.command === command);
+    assert.ok(found, `${command} in ${JSON.stringify(this.sent)}`);
+    this.sent = this.sent.filter((s) => s !== found);
+    this.say({ id: found.id, ok: true, cursor });
+    return found;
+  }
+}
+
+let states: string[];
+let details: StateDetail[];
+
+beforeEach(() => {
+  FakeSocket.all = [];
+  states = [];
+  details = [];
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+});
+afterEach(() => mock.timers.reset());
+
+const turn = async () => {
+  for (let n = 0; n < 10; n++) await Promise.resolve();
+};
+
+/** Lets time pass, and what it starts begin. */
+async function pass(milliseconds: number): Promise<void> {
+  mock.timers.tick(milliseconds);
+  await turn();
+}
+
+function client(options: Options = {}): Peal {
+  return new Peal('http://server/at/', {
+    WebSocket: FakeSocket as unknown as typeof WebSocket,
+    transports: ['ws'],
+    onState: (state, detail) => {
+      states.push(state);
+      details.push(detail);
+    },
+    ...options,
+  });
+}
+
+test('silence is asked about, and no answer is the end', async () => {
+  const peal = client();
+  peal.subscribe('a', () => {});
+  await turn();
+  const socket = FakeSocket.last;
+  assert.equal(socket.url, 'ws://server/at/ws');
+  socket.say({ connected: {} });
+  socket.answer('subscribe', 'c1');
+  socket.answer('ping', 'c1');
+  await pass(29_999);
+  assert.deepEqual(socket.sent, []);
+  await pass(1);
+  socket.answer('ping', 'c2');
+  await pass(29_999);
+  assert.deepEqual(socket.sent, []);
+  await pass(1);
+  await pass(4_999);
+  assert.equal(peal.state, 'live');
+  await pass(1);
+  assert.equal(peal.state, 'waiting');
+  assert.equal(peal.error?.code, 'network');
+  await pass(1_000);
+  assert.equal(FakeSocket.all.length, 2);
+  FakeSocket.last.say({ connected: {} });
+  assert.equal(FakeSocket.last.answer('subscribe', 'c3').cursor, 'c2', 'it resumes where the last answer stood');
+  peal.close();
+});
+
+test('a socket that says nothing is given up after 2.5 s', async () => {
+  const peal = client();
+  peal.subscribe('a', () => {});
+  await turn();
+  await pass(2_499);
+  assert.equal(peal.state, 'connecting');
+  await pass(1);
+  assert.equal(peal.state, 'waiting');
+  peal.close();
+});
+
+test('waits grow with each failure and are short again after a stable minute', async () => {
+  const random = mock.method(Math, 'random', () => 0.999999);
+  const peal = client();
+  peal.subscribe('a', () => {});
+  await turn();
+  const waits: number[] = [];
+  const fail = async () => {
+    FakeSocket.last.close(1006);
+    waits.push(Math.round(details.at(-1)!.retryIn!));
+    await pass(waits.at(-1)! + 1);
+  };
+  for (let n = 0; n < 7; n++) await fail();
+  const live = async (milliseconds: number) => {
+    FakeSocket.last.say({ connected: {} });
+    for (let passed = 0; passed < milliseconds; passed += 10_000) {
+      await pass(10_000);
+      FakeSocket.last.say({ connected: {} }); // anything
+    }
+    await fail();
+  };
+  await live(50_000);
+  await live(60_000);
+  assert.deepEqual(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000, 20_000, 1_000]);
+  random.mock.restore();
+  peal.close();
+});
+
+test('close codes that say so stop for good; others do not', async () => {
+  for (const [code, state] of [
+    [1001, 'waiting'],
+    [1013, 'waiting'],
+    [4429, 'waiting'],
+    [4400, 'stopped'],
+    [4403, 'stopped'],
+    [4410, 'stopped'],
+    [4401, 'stopped'],
+  ] as const) {
+    const peal = client();
+    let channel = '';
+    peal.subscribe('a', { onState: (s) => (channel = s) });
+    await turn();
+    FakeSocket.last.say({ connected: {} });
+    FakeSocket.last.close(code, 'why: because');
+    assert.equal(peal.state, state, String(code));
+    if (state === 'stopped') {
+      assert.equal(channel, 'stopped');
+      assert.throws(() => peal.subscribe('b', () => {}), /because/);
+    }
+    peal.close();
+  }
+});
+
+test('a refused token is renewed once', async () => {
+  let asked = 0;
+  const peal = client({ getToken: async () => 'token' + ++asked });
+  peal.subscribe('a', () => {});
+  await turn();
+  assert.match(FakeSocket.last.url, /token=token1$/);
+  FakeSocket.last.close(4401, 'expired: get a new one');
+  await turn();
+  assert.match(FakeSocket.last.url, /token=token2$/);
+  FakeSocket.last.close(4401, 'expired: get a new one');
+  assert.equal(peal.state, 'stopped');
+  assert.equal(peal.error?.code, 'unauthorised');
+});
+
+test('channels stand together only when all have caught up', async () => {
+  const peal = client();
+  const a = peal.subscribe('a', () => {});
+  const b = peal.subscribe('b', () => {});
+  await turn();
+  const socket = FakeSocket.last;
+  socket.say({ connected: {} });
+  assert.deepEqual(socket.answer('subscribe', 'c1').channel, ['a', 'b']);
+  socket.say({ channel: 'a', cursor: 'c2', time: 0, data: '' });
+  assert.deepEqual([a.cursor, b.cursor], ['c2', 'c1']);
+  socket.answer('ping'); // more is on its way
+  socket.say({ channel: 'a', cursor: 'c3', time: 0, data: '' });
+  assert.deepEqual([a.cursor, b.cursor], ['c3', 'c1']);
+  await pass(1_000);
+  socket.answer('ping', 'c4');
+  assert.deepEqual([a.cursor, b.cursor], ['c4', 'c4']);
+  socket.say({ channel: 'a', cursor: 'c5', time: 0, data: '' });
+  assert.deepEqual([a.cursor, b.cursor], ['c5', 'c5']);
+  const c = peal.subscribe('c', { cursor: 'c0' });
+  socket.answer('subscribe', 'c0');
+  socket.say({ channel: 'c', cursor: 'c0a', time: 0, data: '' });
+  assert.deepEqual([a.cursor, c.cursor], ['c5', 'c0a'], 'one that catches up moves no other');
+  peal.close();
+});
+
+test('a gap before the answer is where the channel stands', async () => {
+  const peal = client();
+  const told: string[] = [];
+  const a = peal.subscribe('a', { cursor: 'old', onGap: (g) => told.push(g.to) });
+  await turn();
+  const socket = FakeSocket.last;
+  socket.say({ connected: {} });
+  socket.say({ gap: [{ channel: 'a', to: 'c8', reason: 'unknown_cursor' }] });
+  socket.answer('subscribe', 'c0');
+  assert.equal(a.cursor, 'c8');
+  assert.deepEqual(told, ['c8']);
+  peal.close();
+});
+
+test('what was left and is wanted again begins anew, in order', async () => {
+  const peal = client();
+  const got: string[] = [];
+  const first = peal.subscribe('a', (m) => got.push('first ' + m.cursor));
+  await turn();
+  const socket = FakeSocket.last;
+  socket.say({ connected: {} });
+  socket.answer('subscribe', 'c1');
+  first.unsubscribe();
+  peal.subscribe('a', (m) => got.push('second ' + m.cursor));
+  socket.say({ channel: 'a', cursor: 'c2', time: 0, data: '' }); // on its way still
+  assert.ok(!socket.sent.some((s) => s.command === 'subscribe'), 'not before it is left');
+  socket.answer('unsubscribe');
+  socket.answer('subscribe', 'c3');
+  socket.say({ channel: 'a', cursor: 'c4', time: 0, data: '' });
+  assert.deepEqual(got, ['second c4']);
+  peal.close();
+});
+
+test('publications are sent again until they are answered, then no more', async () => {
+  const peal = client({ publishQueue: 2, publishTimeout: 10_000 });
+  const answers: string[] = [];
+  const publish = (data: string) =>
+    peal.publish('a', data).then(
+      ({ cursor }) => answers.push(cursor),
+      (e: { code: string }) => answers.push(data + ' ' + e.code),
+    );
+  publish('one');
+  publish('two');
+  publish('three');
+  await turn();
+  assert.deepEqual(answers, ['three queue_full']);
+  FakeSocket.last.say({ connected: {} });
+  const first = FakeSocket.last.sent.map((s) => s.idempotency_key);
+  FakeSocket.last.answer('publish', 'c1');
+  FakeSocket.last.close(1006);
+  await pass(1_000);
+  FakeSocket.last.say({ connected: {} });
+  const [again, ...more] = FakeSocket.last.sent.filter((s) => s.command === 'publish');
+  assert.deepEqual([again!.data, again!.idempotency_key, more.length], ['two', first[1], 0]);
+  FakeSocket.last.say({ id: again!.id, error: { code: 'log_full', message: 'later' } });
+  await pass(1_000);
+  const third = FakeSocket.last.sent.filter((s) => s.command === 'publish').at(-1)!;
+  assert.notEqual(third.id, again!.id, 'sent once more');
+  await pass(8_000);
+  assert.deepEqual(answers, ['three queue_full', 'c1', 'two timeout']);
+  peal.close();
+});
