@@ -2,9 +2,9 @@
 # All checks of the repository: format, vet, staticcheck, import rules, the
 # cross build of both architectures, tests with the race detector, allocation
 # tests without it, a short run of every fuzz target. Needs Go, a C compiler and
-# git; what the end-to-end tests need besides (php-cli, chromium) is installed
-# by .ci/run, and their absence is a skip with its reason unless
-# PEAL_E2E=require.
+# git; what the end-to-end tests need besides (php-cli, chromium), and the browser
+# client (Node 20, npm ci in clients/js), is installed by .ci/run, and its absence
+# is a skip with its reason unless PEAL_E2E=require.
 #
 #   scripts/test.sh              everything
 #   FUZZ=30s scripts/test.sh     longer fuzzing (default 50000x, so many inputs a
@@ -29,6 +29,15 @@ go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
 step 'static binaries, both architectures'
 scripts/release.sh --binaries
+
+step 'browser client: types, size, unit tests, the copy that the server has'
+if [ -d clients/js/node_modules ] && node -e 'process.exit(parseInt(process.versions.node) < 20)'; then
+	npm test --prefix clients/js --silent > /tmp/peal-js.$$ 2>&1 || { cat /tmp/peal-js.$$; rm -f /tmp/peal-js.$$; exit 1; }
+	rm -f /tmp/peal-js.$$
+else
+	echo 'skipped: needs Node 20 and `npm ci` in clients/js'
+	[ "${PEAL_E2E:-}" != require ] || exit 1
+fi
 
 step 'tests, race detector on'
 go test -race -timeout 15m ./...

@@ -1,11 +1,14 @@
 package endtoend_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"html/template"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -59,7 +62,7 @@ func (c *chromium) tab(t *testing.T, url string) *chromium {
 	tab.page, tab.target = session.SessionID, target.TargetID
 	tab.do("Page.enable", nil)
 	tab.do("Page.navigate", map[string]any{"url": url})
-	tab.until(`document.readyState === 'complete' && typeof listen === 'function'`)
+	tab.until(`document.readyState === 'complete' && location.href !== 'about:blank'`)
 	return tab
 }
 
@@ -220,6 +223,7 @@ func TestClient(t *testing.T) {
 	t.Run("Publishes", func(t *testing.T) { testClientPublishes(t, rig(t)) })
 	t.Run("RenewsItsToken", func(t *testing.T) { testClientToken(t, rig(t)) })
 	t.Run("Refused", func(t *testing.T) { testClientRefused(t, rig(t)) })
+	t.Run("Example", func(t *testing.T) { testClientExample(t, start(t), browser) })
 	t.Run("TwoTabs", func(t *testing.T) { testClientTabs(t, rig(t), browser) })
 }
 
@@ -392,6 +396,59 @@ func testClientRefused(t *testing.T, r *clientRig) {
 		r.until(`channelStates.a.at(-1) === 'live' && channelStates.b.at(-1) === 'live'`)
 		r.p.publish("a", "still "+transport)
 		r.until(`has('a', 'still ` + transport + `')`)
+	}
+}
+
+// The chat of clients/js/examples does what it says, also while the server is away.
+func testClientExample(t *testing.T, p *peal, browser *chromium) {
+	page, err := os.ReadFile("../../clients/js/examples/chat.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := proxyTo(t, p.addr)
+	page = bytes.ReplaceAll(page, []byte("http://localhost:8080"), []byte(proxy.url))
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(page) // the browser may have been ended
+	}))
+	defer site.Close()
+	p.publish("chat", `{"name":"ann","text":"before"}`)
+	c := browser.tab(t, site.URL)
+	defer c.closeTab()
+	c.until(`document.body.innerText.includes('live over ws') && document.body.innerText.includes('ann: before')`)
+	proxy.set(faults{down: true})
+	c.until(`document.body.innerText.includes('waiting, again in')`)
+	c.evaluate(`$('text').value = 'while away'; $('form').requestSubmit(); 0`)
+	p.publish("chat", `{"name":"ann","text":"meanwhile"}`)
+	proxy.set(faults{})
+	c.until(`$('messages').innerText === 'ann: before\nann: meanwhile\nguest: while away'`)
+}
+
+// TestClientInNode: the same file in Node, which has no WebSocket of its own in
+// version 20: each transport there is, each message once and in order.
+func TestClientInNode(t *testing.T) {
+	node := tool(t, "node")
+	p := start(t)
+	const script = `
+		require('vm').runInThisContext(require('fs').readFileSync('../httpapi/page/peal.js', 'utf8'));
+		(async () => {
+			for (const transport of ['sse', 'poll']) {
+				const peal = new Peal(process.argv[1], {transports: [transport]});
+				const channels = ['a', 'b'].map(name => transport + name);
+				const all = channels.map(async channel => {
+					const got = [];
+					for await (const m of peal.channel(channel, {cursor: 'earliest'})) if (got.push(m.data) === 10) return got.join('');
+				});
+				const sent = [];
+				for (let n = 0; n < 10; n++) for (const channel of channels) sent.push(peal.publish(channel, n));
+				await Promise.all(sent);
+				console.log(...await Promise.all(all), peal.transport);
+				peal.close();
+			}
+		})();`
+	out, err := exec.CommandContext(t.Context(), node, "-e", script, p.url).CombinedOutput()
+	if want := "0123456789 0123456789 sse\n0123456789 0123456789 poll\n"; err != nil || string(out) != want {
+		t.Errorf("node says %q, %v; want %q", out, err, want)
 	}
 }
 

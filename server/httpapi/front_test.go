@@ -258,14 +258,30 @@ func TestConnectionsStayOrEndAsAsked(t *testing.T) {
 	}
 }
 
+func TestScriptsOfTheClient(t *testing.T) {
+	h := newHarness(t)
+	for _, path := range []string{"/peal.js", "/peal-share.js"} {
+		resp, body := h.answer(get(path))
+		if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/javascript; charset=utf-8" || !strings.Contains(body, "Peal") {
+			t.Errorf("%s: %d %v %.80q", path, resp.StatusCode, resp.Header, body)
+		}
+		if len(body) > 20<<10 || resp.Header.Get("Cross-Origin-Resource-Policy") != "cross-origin" {
+			t.Errorf("%s: %d bytes, %v", path, len(body), resp.Header)
+		}
+	}
+	if resp, _ := h.answer(strings.Replace(get("/peal.js"), "GET", "POST", 1)); resp.StatusCode != 405 {
+		t.Errorf("POST: %d", resp.StatusCode)
+	}
+}
+
 func TestPageIsWholeAndGuarded(t *testing.T) {
 	h := newHarness(t)
 	resp, body := h.answer(get("/"))
 	if !strings.HasPrefix(body, "<!doctype html>") || strings.Contains(body, "/*style*/") || strings.Contains(body, "/*script*/") {
 		t.Errorf("%.200s", body)
 	}
-	if n := strings.Count(body, "</script>"); n != 1 {
-		t.Errorf("%d ends of the script", n)
+	if n := strings.Count(body, "</script>"); n != 2 || strings.Contains(body, "/*client*/") {
+		t.Errorf("%d ends of scripts, want those of the client and of the page", n)
 	}
 	for _, external := range []string{`src="http`, `href="http`, "@import", "url("} {
 		if strings.Contains(body, external) {

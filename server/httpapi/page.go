@@ -19,7 +19,7 @@ var pageCSS string
 var pageJS string
 
 // page is what a browser sees at /: one file that loads nothing else. Its
-// headers allow just this style and this script, by their hashes, and
+// headers allow just this style and these two scripts, by their hashes, and
 // connections back to this server.
 type page struct {
 	body  []byte
@@ -27,11 +27,11 @@ type page struct {
 }
 
 func newPage() page {
-	body := strings.NewReplacer("/*style*/", pageCSS, "/*script*/", pageJS).Replace(pageHTML)
+	body := strings.NewReplacer("/*style*/", pageCSS, "/*script*/", pageJS, "/*client*/", string(clientJS)).Replace(pageHTML)
 	return page{
 		body: []byte(body),
 		extra: "Content-Security-Policy: default-src 'none'; style-src " + sourceHash(pageCSS) +
-			"; script-src " + sourceHash(pageJS) + "; connect-src 'self'; img-src data:" +
+			"; script-src " + sourceHash(pageJS) + " " + sourceHash(string(clientJS)) + "; connect-src 'self'; img-src data:" +
 			"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n" +
 			"Cache-Control: no-cache\r\n" +
 			"X-Content-Type-Options: nosniff\r\n" +

@@ -52,21 +52,18 @@ function learn(name) {
 
 // Each opener starts one transport and returns what stops it.
 const open = {
+  // The client of /peal.js; the others do with what a browser has.
   ws() {
-    let socket, timer, stopped = false;
-    (function connect() {
-      socket = new WebSocket(location.origin.replace(/^http/, 'ws') + '/ws?' + query());
-      socket.binaryType = 'arraybuffer';
-      socket.onopen = () => state('ws', 'live', true);
-      socket.onmessage = e => show('ws', typeof e.data === 'string' ? e.data : e.data.byteLength + ' bytes');
-      socket.onclose = e => {
-        if (stopped) return;
-        state('ws', 'closed ' + e.code + ' ' + e.reason, false);
-        // 4400 and the like mean: do not come back unchanged.
-        if (e.code < 4400 || e.code > 4413) timer = setTimeout(connect, 1000 + 2000 * Math.random());
-      };
-    })();
-    return () => { stopped = true; clearTimeout(timer); socket.close(); };
+    const client = new Peal(location.origin, {
+      transports: ['ws'],
+      onState: (now, {error}) => state('ws', now === 'live' || !error ? now : now + ': ' + error.message, now === 'live'),
+    });
+    client.subscribe($('channel').value || 'main', {
+      onMessage: m => show('ws', typeof m.data === 'string' ? m.data : m.data.byteLength + ' bytes'),
+      onGap: gap => show('ws', 'gap ' + JSON.stringify(gap), true),
+      onState: (now, error) => { if (now === 'stopped') state('ws', error.message, false); },
+    });
+    return () => client.close();
   },
 
   sse() {
@@ -134,6 +131,7 @@ $('publish').addEventListener('submit', async event => {
 function snippets() {
   const http = location.origin, ws = http.replace(/^http/, 'ws'), q = query();
   const texts = {
+    'Browser: the client': `<script src="${http}/peal.js"><\/script>\n<script>\n  const peal = new Peal('${http}');\n  peal.subscribe(${JSON.stringify($('channel').value || 'main')}, {\n    onMessage: m => console.log(m.data),\n  });\n<\/script>`,
     'Browser: WebSocket': `const socket = new WebSocket('${ws}/ws?${q}');\nsocket.onmessage = e => console.log(e.data);\nsocket.onopen = () => socket.send('hello');`,
     'Browser: server-sent events': `const source = new EventSource('${http}/sse?${q}');\nsource.onmessage = e => console.log(e.data);\n// Published with &event=price: those need their name.\nsource.addEventListener('price', e => console.log('price', e.data));`,
     'Browser: long polling': `let cursor = '';\nfor (;;) {\n  const answer = await fetch(\n    '${http}/poll?${q}&cursor=' + cursor);\n  const body = await answer.json();\n  cursor = body.cursor;\n  body.messages.forEach(m => console.log(m.data));\n}`,
