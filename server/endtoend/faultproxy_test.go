@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // faults is what a proxy does to its clients.
@@ -113,16 +112,6 @@ func (p *proxy) saw(token string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.tokens[token]
-}
-
-// await waits until yes.
-func await(t testing.TB, what string, yes func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !yes(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited for: %s", what)
-		}
-	}
 }
 
 // hoarder passes the head of an answer on and keeps its body.

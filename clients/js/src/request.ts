@@ -1,5 +1,6 @@
 import { now } from './align.js';
 import type { Channel } from './channel.js';
+import { silence } from './limits.js';
 import type { Host, Link } from './link.js';
 import type { PealError } from './types.js';
 
@@ -10,6 +11,8 @@ import type { PealError } from './types.js';
 export abstract class RequestLink implements Link {
   private abort?: AbortController;
   private closed = false;
+  /** When something came last, or a poll was sent. */
+  protected heard = 0;
   /** Whether it has worked once. */
   protected worked = false;
   private timer?: ReturnType<typeof setTimeout>;
@@ -20,7 +23,11 @@ export abstract class RequestLink implements Link {
 
   /** Runs one request until it ends; another one follows at once unless it throws a PealError. */
   protected abstract request(channels: Channel[], signal: AbortSignal): Promise<void>;
-  abstract check(): void;
+
+  /** It cannot be asked. If nothing was heard for long it is begun anew. */
+  check(): void {
+    if (Date.now() - this.heard > silence / 2) this.change();
+  }
 
   change(): void {
     this.abort?.abort();

@@ -15,13 +15,6 @@ import type { WireMessage } from './wire.js';
  * Node has none.
  */
 export class StreamLink extends RequestLink {
-  private heard = 0;
-
-  check(): void {
-    // A stream cannot be asked. If it was silent for long it is begun anew.
-    if (Date.now() - this.heard > silence / 2) this.change();
-  }
-
   protected async request(channels: Channel[], signal: AbortSignal): Promise<void> {
     const cursor = await align(this.host, channels, false, signal);
     const deadline = new Deadline(signal);

@@ -1,0 +1,136 @@
+// Event streams and polls, with answers and a clock of ours.
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, mock, test } from 'node:test';
+import { Peal } from '../src/peal.js';
+import type { StateDetail } from '../src/types.js';
+
+const real = globalThis.fetch;
+let asked: string[];
+let answer: (path: string, signal: AbortSignal) => Response | Promise<Response>;
+let details: StateDetail[];
+let wake: () => void;
+
+beforeEach(() => {
+  asked = [];
+  details = [];
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  Object.assign(globalThis, {
+    fetch: async (url: string, init: RequestInit) => {
+      asked.push(new URL(url).pathname);
+      return answer(url, init.signal!);
+    },
+    addEventListener: (event: string, f: () => void) => event === 'online' && (wake = f),
+    removeEventListener: () => {},
+  });
+});
+afterEach(() => {
+  mock.timers.reset();
+  globalThis.fetch = real;
+});
+
+const turn = async () => {
+  for (let n = 0; n < 50; n++) await Promise.resolve();
+};
+async function pass(milliseconds: number): Promise<void> {
+  mock.timers.tick(milliseconds);
+  await turn();
+}
+
+function client(transports: Array<'sse' | 'poll'>): Peal {
+  const peal = new Peal('http://server', { transports, onState: (_, detail) => details.push(detail) });
+  peal.subscribe('a', () => {});
+  return peal;
+}
+
+test('a stream that says when to come back is obeyed, also when the network is back', async () => {
+  answer = () => new Response('retry: 7000\n\n');
+  const peal = client(['sse', 'poll']);
+  await turn();
+  await pass(1);
+  assert.equal(peal.state, 'waiting', 'no other transport would do better');
+  assert.equal(details.at(-1)!.retryIn, 7_000);
+  await pass(6_000);
+  wake();
+  await turn();
+  assert.deepEqual(asked, ['/sse']);
+  await pass(1_000);
+  await pass(1);
+  assert.deepEqual(asked, ['/sse', '/sse']);
+  peal.close();
+});
+
+test('Retry-After is obeyed, and what is longer wins', async () => {
+  answer = () => new Response('busy', { status: 503, headers: { 'Retry-After': '9' } });
+  const peal = client(['poll']);
+  await turn();
+  await pass(1);
+  assert.equal(details.at(-1)!.retryIn, 9_000);
+  peal.close();
+});
+
+test('without such a word the network that is back is tried at once', async () => {
+  answer = () => Promise.reject(new TypeError('network'));
+  const peal = client(['sse', 'poll']);
+  await turn();
+  await pass(1);
+  await pass(1);
+  assert.equal(peal.state, 'waiting');
+  const before = asked.length;
+  wake();
+  await turn();
+  await pass(1);
+  assert.equal(asked.length, before + 1);
+  peal.close();
+});
+
+test('a stream that goes silent is begun anew where it was', async () => {
+  let say: (text: string) => void = () => {};
+  let url = '';
+  answer = (path, signal) => {
+    url = path;
+    const body = new ReadableStream({
+      start(c) {
+        say = (text) => c.enqueue(new TextEncoder().encode(text));
+        signal.addEventListener('abort', () => c.error(new Error('aborted')));
+      },
+    });
+    return new Response(body);
+  };
+  const peal = client(['sse']);
+  await turn();
+  await pass(1);
+  say('retry: 3000\nid: c1\n\n');
+  await turn();
+  assert.equal(peal.state, 'live');
+  await pass(29_000);
+  say('id: c2\n\n');
+  await turn();
+  await pass(29_000);
+  assert.equal(peal.state, 'live');
+  await pass(1_000);
+  assert.equal(peal.state, 'waiting');
+  await pass(3_000);
+  await pass(1);
+  assert.match(url, /cursor=c2$/);
+  peal.close();
+});
+
+test('what a proxy buffers is given up after 2.5 s', async () => {
+  answer = (path, signal) => {
+    if (!path.includes('/sse')) return Response.json({ cursor: 'c1', messages: [], more: false });
+    return new Promise((_, fail) => signal.addEventListener('abort', () => fail(new Error('aborted'))));
+  };
+  const peal = client(['sse', 'poll']);
+  await turn();
+  await pass(1);
+  await pass(2_499);
+  assert.equal(asked.at(-1), '/sse');
+  await pass(1);
+  await pass(1);
+  assert.deepEqual(asked.slice(1), ['/channels/a/history', '/poll']);
+  await pass(499);
+  assert.equal(asked.length, 3, 'polls that are answered at once with nothing are no circle');
+  await pass(1);
+  assert.equal(asked.length, 4);
+  peal.close();
+});
