@@ -1,0 +1,157 @@
+package presence
+
+import (
+	"strconv"
+	"time"
+
+	"peal/server/publication"
+)
+
+// Event says how the members of a channel have changed since the event before.
+type Event struct {
+	Channel string
+	Count   int // members now
+
+	// Who joined or has other info, and who left: the newest state of each client,
+	// which is in one of them at most. Not with Unnamed.
+	Join, Leave []publication.Member
+
+	// Unnamed events say how many only.
+	Unnamed      bool
+	Joined, Left int
+}
+
+// changes is what became of a channel's members since its last event.
+type changes struct {
+	members      []*member // each client once; at most Config.Named
+	joined, left int
+	unnamed      bool // there were more, or it is not known who
+}
+
+// noteLocked remembers for the next event that m has joined, changed or gone.
+func (t *Table) noteLocked(s *shard, c *channel, m *member) {
+	if c.watch == nil {
+		return
+	}
+	t.markLocked(s, c)
+	k := &c.changes
+	if k.unnamed {
+		return
+	}
+	for i, other := range k.members {
+		if other.client == m.client {
+			k.members[i] = m
+			return
+		}
+	}
+	if len(k.members) == t.config.Named || c.members.count > t.config.Named {
+		k.unnamed, k.members = true, nil
+		return
+	}
+	k.members = append(k.members, m)
+}
+
+// markLocked has Tick make an event of c.
+func (t *Table) markLocked(s *shard, c *channel) {
+	if !c.dirty {
+		c.dirty = true
+		s.dirty = append(s.dirty, c)
+	}
+	t.signal()
+}
+
+// signal says that Tick has something to do.
+func (t *Table) signal() {
+	select {
+	case t.work <- struct{}{}:
+	default: // it was said already
+	}
+}
+
+// Watch makes the changes of channel events, until nobody has watched it for a
+// minute or two. It reports false if there is no room for another channel.
+//
+// Who begins to watch a channel that nobody did could have missed what nobody
+// has published: it begins with an event without names.
+func (t *Table) Watch(channel string) bool {
+	s := t.shardOf(channel)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.channels[channel]
+	if c == nil {
+		if c = t.openLocked(s, channel); c == nil {
+			return false
+		}
+	}
+	c.lookedAt, c.alone = t.clock(), false
+	if c.watch != nil {
+		s.watches.MoveToBack(c.watch)
+		return true
+	}
+	c.watch = s.watches.PushBack(c)
+	c.changes = changes{unnamed: true}
+	c.sentAt = max(c.lookedAt, 1) // so that who joins together with it is in its first event
+	t.markLocked(s, c)
+	return true
+}
+
+// due reports whether an event of c may be made now.
+func (t *Table) due(c *channel, now time.Duration) bool {
+	every := TickEvery
+	if c.members.count > t.config.Named {
+		every = crowdEvery
+	}
+	return c.unsent != nil || c.sentAt == 0 || now-c.sentAt >= every
+}
+
+// event makes the event of what c.changes says.
+func (t *Table) event(c *channel) *Event {
+	k := &c.changes
+	e := &Event{Channel: c.name, Count: c.members.count}
+	if k.unnamed || c.members.count > t.config.Named {
+		e.Unnamed, e.Joined, e.Left = true, k.joined, k.left
+	} else {
+		e.Join = make([]publication.Member, 0, len(k.members))
+		for _, m := range k.members {
+			if m.gone {
+				e.Leave = append(e.Leave, publication.Member{Client: m.client})
+			} else {
+				e.Join = append(e.Join, publication.Member{Client: m.client, Info: m.info})
+			}
+		}
+		e.Joined, e.Left = k.joined, k.left
+	}
+	c.changes = changes{}
+	return e
+}
+
+// eventBytes bounds the data of an event, so that any ring has room for it.
+const eventBytes = 32 << 10
+
+// JSON is the event as the data of an entry of the log: an object without the
+// channel and the cursor, which whoever delivers it puts in front
+// (publication.AppendPresence). Names that would make it longer than 32 KiB are
+// left out.
+func (e *Event) JSON() []byte {
+	if !e.Unnamed {
+		b := e.appendCount(make([]byte, 0, 256))
+		b = append(b, `,"join":`...)
+		b = publication.AppendMembers(b, e.Join)
+		b = append(b, `,"leave":`...)
+		b = publication.AppendMembers(b, e.Leave)
+		if len(b) < eventBytes {
+			return append(b, '}')
+		}
+	}
+	b := e.appendCount(make([]byte, 0, 64))
+	b = append(b, `,"joined":`...)
+	b = strconv.AppendInt(b, int64(e.Joined), 10)
+	b = append(b, `,"left":`...)
+	b = strconv.AppendInt(b, int64(e.Left), 10)
+	return append(b, '}')
+}
+
+func (e *Event) appendCount(b []byte) []byte {
+	b = append(b, `{"count":`...)
+	return strconv.AppendInt(b, int64(e.Count), 10)
+}

@@ -1,0 +1,175 @@
+package presence
+
+import "time"
+
+// TickEvery is how often Tick wants to be called while it has something to do.
+// So long changes are gathered into one event.
+const TickEvery = 100 * time.Millisecond
+
+// Work is signalled when an idle table has got something for Tick.
+func (t *Table) Work() <-chan struct{} { return t.work }
+
+// Tick ends the grace of those who did not come back, and has publish called
+// with the events that are due, those of a channel in order. When publish
+// returns an error the event is kept and comes again in a later Tick; what
+// changes meanwhile is for the one after. more says that there is something to
+// do for a Tick in TickEvery; otherwise the next is after Work has signalled.
+func (t *Table) Tick(publish func(*Event) error) (more bool) {
+	select {
+	case <-t.work: // what it was about is seen now
+	default:
+	}
+	now := t.clock()
+	full := false
+	for i := range t.shards {
+		s := &t.shards[i]
+		for t.expire(s, now) {
+		}
+		full = full || !t.publish(s, now, publish)
+		s.mu.Lock()
+		more = more || s.leaving.Len() > 0 || len(s.dirty) > 0
+		s.mu.Unlock()
+	}
+	return more
+}
+
+// expire removes members whose grace has ended, at most holdSteps. more says that
+// there are others.
+func (t *Table) expire(s *shard, now time.Duration) (more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for range holdSteps {
+		front := s.leaving.Front()
+		if front == nil || front.Value.(*member).until > now {
+			return false
+		}
+		s.leaving.Remove(front)
+		m := front.Value.(*member)
+		c := m.channel
+		m.gone, m.leaving = true, nil
+		c.members.remove(m.client)
+		t.members.Add(-1)
+		t.charge(-memberBytes - len(m.client) - len(m.info))
+		t.noteLocked(s, c, m)
+		c.changes.left++
+		t.forgetIdleLocked(s, c)
+	}
+	return true
+}
+
+// publish goes through the channels of s that have something to tell. It
+// reports false when there was no room for an event.
+func (t *Table) publish(s *shard, now time.Duration, publish func(*Event) error) bool {
+	s.mu.Lock()
+	todo := s.dirty
+	s.dirty = nil
+	s.mu.Unlock()
+	var made []*channel
+	for len(todo) > 0 {
+		step := todo[:min(holdEvents, len(todo))]
+		todo = todo[len(step):]
+		made = t.makeEvents(s, step, now, made[:0])
+		sent := 0
+		for _, c := range made {
+			if publish(c.unsent) != nil {
+				break
+			}
+			sent++
+		}
+		t.events.Add(uint64(sent))
+		t.settle(s, made, sent)
+		if sent < len(made) {
+			s.mu.Lock()
+			s.dirty = append(s.dirty, todo...)
+			s.mu.Unlock()
+			return false
+		}
+	}
+	return true
+}
+
+// makeEvents appends to made those of the channels that have an event now, in
+// their unsent. It stays as it is until settle, for only Tick and Sweep touch it.
+func (t *Table) makeEvents(s *shard, step []*channel, now time.Duration, made []*channel) []*channel {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range step {
+		switch {
+		case c.watch == nil: // no longer
+			c.dirty = false
+			t.forgetIdleLocked(s, c)
+		case !t.due(c, now):
+			s.dirty = append(s.dirty, c)
+		default:
+			if c.unsent == nil {
+				c.unsent, c.sentAt = t.event(c), max(now, 1)
+			}
+			made = append(made, c)
+		}
+	}
+	return made
+}
+
+// settle lets go of the events of the first sent channels of made.
+func (t *Table) settle(s *shard, made []*channel, sent int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, c := range made {
+		if i < sent {
+			c.unsent = nil
+			if !c.changes.any() {
+				c.dirty = false
+				t.forgetIdleLocked(s, c)
+				continue
+			}
+		}
+		s.dirty = append(s.dirty, c)
+	}
+}
+
+func (k *changes) any() bool { return k.unnamed || len(k.members) > 0 }
+
+// Lost says that the log has lost an event of channel that it had accepted: the
+// next one has no names. Any goroutine may call it.
+func (t *Table) Lost(channel string) {
+	s := t.shardOf(channel)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.channels[channel]; c != nil && c.watch != nil {
+		c.changes.unnamed, c.changes.members = true, nil
+		t.markLocked(s, c)
+	}
+}
+
+// Sweep lets channels be that nobody has watched for a minute or two. Call it
+// about once a second, from the goroutine of Tick.
+func (t *Table) Sweep() {
+	now := t.clock()
+	for i := range t.shards {
+		for t.unwatch(&t.shards[i], now) {
+		}
+	}
+}
+
+// unwatch looks at the watched channels that nobody has looked at for a minute,
+// at most holdSteps. more says that there are others.
+func (t *Table) unwatch(s *shard, now time.Duration) (more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for range holdSteps {
+		front := s.watches.Front()
+		if front == nil || now-front.Value.(*channel).lookedAt < watchFor {
+			return false
+		}
+		c := front.Value.(*channel)
+		if alone := !t.watched(c.name); !alone || !c.alone { // once more, for it may just have become so
+			c.alone, c.lookedAt = alone, now
+			s.watches.MoveToBack(front)
+			continue
+		}
+		s.watches.Remove(front)
+		c.watch, c.unsent, c.changes = nil, nil, changes{}
+		t.forgetIdleLocked(s, c)
+	}
+	return true
+}
