@@ -107,7 +107,8 @@ func (h *Hub) since(now time.Time) int64 { return int64(now.Sub(h.began)) }
 
 // Apply takes the next entries of the log; see log.Tail. Calls must not
 // overlap. Each publication is appended to the history of its channels, then
-// every entry goes to the ring.
+// every entry goes to the ring. Presence is in no history: who was not there has
+// a gap on the server's channel it was for.
 //
 // It allocates one message per entry. Beyond the entry itself it works off
 // what the entry pushes out of each of its channels and of the total: at most
@@ -121,8 +122,11 @@ func (h *Hub) Apply(batch []*log.Entry) {
 	for _, e := range batch {
 		m := newMessage(e)
 		m.Accepted = accepted
-		if e.Kind == log.KindPublication {
+		switch e.Kind {
+		case log.KindPublication:
 			h.retain(m, e, now)
+		case log.KindPresence:
+			h.discard(m)
 		}
 		h.head.Store(m.Sequence)
 		h.ring.Publish(m)

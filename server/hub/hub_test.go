@@ -20,10 +20,14 @@ func TestEveryEntryGoesToTheRingOnce(t *testing.T) {
 	if m.Channel != "a" || len(m.Also) != 3 || m.Exclude != 7 || m.Entry != any(publication) || m.Size != publication.Size() {
 		t.Errorf("the message is %+v", m)
 	}
-	for _, m := range r.ring.messages[1:] {
-		if m.Channel != "" || m.Also != nil || m.Size < log.EntryOverhead {
-			t.Errorf("what is not delivered is %+v", m)
-		}
+	if m := r.ring.messages[1]; m.Channel != "$presence:a" || m.Also != nil || m.Size < log.EntryOverhead {
+		t.Errorf("presence is %+v", m)
+	}
+	if m := r.ring.messages[2]; m.Channel != "" || m.Also != nil || m.Size < log.EntryOverhead {
+		t.Errorf("what is not delivered is %+v", m)
+	}
+	if msgs, discarded, _ := r.Read(nil, "$presence:a", 0, all, all, all); len(msgs) != 0 || discarded != 2 {
+		t.Errorf("history of presence is %v, discarded %d, want a gap up to 2", list(msgs), discarded)
 	}
 	for _, channel := range []string{"a", "b"} {
 		msgs, _, _ := r.Read(nil, channel, 0, all, all, all)

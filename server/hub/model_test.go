@@ -93,7 +93,10 @@ func (m *model) open(name string) *modelChannel {
 }
 
 func (m *model) append(e *log.Entry) {
-	if e.Kind != log.KindPublication {
+	if e.Kind == log.KindPresence {
+		name := log.PresencePrefix + e.Channel
+		m.open(name).discarded = e.Sequence
+		m.settle(name)
 		return
 	}
 	var names []string
@@ -199,7 +202,7 @@ func (m *model) list() (infos []hub.Info) {
 	slices.Sort(names)
 	for _, name := range names {
 		c := m.look(name)
-		if m.channels[name] == nil {
+		if m.channels[name] == nil || name[0] == '$' {
 			continue
 		}
 		info := hub.Info{Name: name, Subscribers: c.subscribers, Messages: len(c.kept), Bytes: c.bytes(), Discarded: c.discarded}

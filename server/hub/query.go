@@ -127,7 +127,7 @@ func (h *Hub) scan(s *shard, p *page) {
 			s.mu.Unlock()
 			s.mu.Lock()
 		}
-		if !p.wants(name) {
+		if !p.wants(name) || name[0] == '$' { // the server's own
 			continue
 		}
 		if h.expireLocked(c, p.now) {

@@ -69,8 +69,9 @@ func newSchedule(seed uint64, buckets int, wrap func(*hub.Hub) system) *schedule
 		used := make(map[uint64]bool)
 		for _, name := range s.names {
 			used[h.Bucket(name)] = true
+			used[h.Bucket(log.PresencePrefix+name)] = true
 		}
-		if s.alone && len(used) < len(s.names) {
+		if s.alone && len(used) < 2*len(s.names) {
 			continue
 		}
 		s.system = wrap(h)
@@ -129,6 +130,14 @@ func saltedHash(salt uint64, name string) uint64 {
 
 func (s *schedule) name() string { return s.names[s.random.IntN(len(s.names))] }
 
+// readable is a name that one can subscribe to: sometimes the presence of a channel.
+func (s *schedule) readable() string {
+	if s.random.IntN(4) == 0 {
+		return log.PresencePrefix + s.name()
+	}
+	return s.name()
+}
+
 func (s *schedule) append() {
 	var batch []*log.Entry
 	for range 1 + s.random.IntN(3) {
@@ -152,7 +161,11 @@ func (s *schedule) append() {
 	s.system.Apply(batch)
 	for _, e := range batch {
 		s.model.append(e)
-		if e.Kind == log.KindPublication {
+		switch e.Kind {
+		case log.KindPresence:
+			name := log.PresencePrefix + e.Channel
+			s.truth[name] = append(s.truth[name], e.Sequence)
+		case log.KindPublication:
 			for _, name := range append([]string{e.Channel}, e.Also...) {
 				if !slices.Contains(s.truth[name], e.Sequence) {
 					s.truth[name] = append(s.truth[name], e.Sequence)
@@ -203,16 +216,16 @@ func (s *schedule) step() error {
 	case n < 40:
 		s.append()
 	case n < 65:
-		if err := s.read(s.name(), s.random.Uint64N(s.head+3)); err != nil {
+		if err := s.read(s.readable(), s.random.Uint64N(s.head+3)); err != nil {
 			return err
 		}
 	case n < 72:
-		name, n := s.name(), s.random.IntN(12)-1
+		name, n := s.readable(), s.random.IntN(12)-1
 		if got, want := s.system.Newest(name, n), s.model.newest(name, n); got != want {
 			return fmt.Errorf("newest %d of %q: after %d, want %d", n, name, got, want)
 		}
 	case n < 80:
-		name := s.name()
+		name := s.readable()
 		s.system.Join(name)
 		s.model.join(name)
 		s.joined = append(s.joined, name)

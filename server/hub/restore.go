@@ -45,8 +45,11 @@ func newMessage(e *log.Entry) *ring.Message {
 		Size:     e.Size(),
 		Entry:    e,
 	}
-	if e.Kind == log.KindPublication {
+	switch e.Kind {
+	case log.KindPublication:
 		m.Channel, m.Also = e.Channel, e.Also
+	case log.KindPresence:
+		m.Channel = log.PresencePrefix + e.Channel
 	}
 	return m
 }

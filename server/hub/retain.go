@@ -64,6 +64,16 @@ func (h *Hub) append(m *ring.Message, e *log.Entry, name string, now int64) {
 	}
 }
 
+// discard makes m, which no history takes, a gap of its channel for whoever was
+// not there. h.order is held.
+func (h *Hub) discard(m *ring.Message) {
+	hash := h.hash(m.Channel)
+	s := h.shardOf(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h.refuseLocked(s, hash, m.Channel, m)
+}
+
 // ruleOf is the place of the rule of c, or of a channel of that name if there is none.
 func (h *Hub) ruleOf(c *channel, name string) (place int) {
 	if c != nil {

@@ -9,6 +9,10 @@ const (
 	KindControl                 // an order to the nodes; never delivered
 )
 
+// PresencePrefix and the name of a channel are the name of the server's channel on
+// which those who asked get the presence entries of that channel.
+const PresencePrefix = "$presence:"
+
 // Entry is one record of the log. Data and the strings belong to the log once
 // appended and must not be changed.
 type Entry struct {
