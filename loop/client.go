@@ -24,6 +24,7 @@ func (k *client) PublishTo() string {
 func (k *client) Channels(dst []string) []string { return k.loop.fan.Channels(dst, k.slot) }
 
 func (k *client) Subscribe(s *Subscription) (start uint64) {
+	k.conn().name(s)
 	start, err := k.loop.fan.Add(k.slot, fanSubscription(s))
 	if err != nil {
 		panic("loop: subscribed in mid-send: " + err.Error()) // the sender reports before anything is read

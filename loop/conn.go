@@ -29,6 +29,7 @@ const (
 	flagAgain                        // in Loop.again: another round of reading is due
 	flagHead                         // part of a request is here, so HeadTimeout runs
 	flagDrained                      // the drain has said good-bye
+	flagNamed                        // Front.Left is due when it receives nothing more
 )
 
 // conn is one client socket, 56 bytes without a pointer. It is found by
@@ -108,6 +109,7 @@ func (l *Loop) close(slot uint32, c *conn) {
 		return
 	}
 	l.fan.Detach(slot)
+	l.left(c)
 	l.wheel.Clear(slot)
 	l.dropInput(c)
 	l.slots[c.fd] = 0
@@ -116,6 +118,27 @@ func (l *Loop) close(slot uint32, c *conn) {
 	l.free = append(l.free, slot)
 	l.open--
 	l.load.Add(-1)
+}
+
+// unsubscribe ends what the connection receives; what is in its lane still goes out.
+func (l *Loop) unsubscribe(slot uint32, c *conn) {
+	l.fan.Unsubscribe(slot)
+	l.left(c)
+}
+
+// name notes whether the front wants to know when s ends.
+func (c *conn) name(s *Subscription) {
+	if s.Named {
+		c.flags |= flagNamed
+	}
+}
+
+// left tells the front, if it wants to know, that the connection receives nothing more.
+func (l *Loop) left(c *conn) {
+	if c.flags&flagNamed != 0 {
+		c.flags &^= flagNamed
+		l.front.Left(c.session)
+	}
 }
 
 // wait arms the connection's timer for n ticks from now.

@@ -24,8 +24,8 @@ import (
 //	lastlater TEXT       the same, and the connection ends
 //	pub CHANNEL TEXT     published inside the loop: "ok SEQUENCE"
 //	body N               N bytes follow the line, after "continue"
-//	poll CHANNELS FROM S held for at most S seconds
-//	sse, wsraw, wsjson CHANNELS FROM [publish] [ignoregap]
+//	poll CHANNELS FROM S held for at most S seconds [named]
+//	sse, wsraw, wsjson CHANNELS FROM [publish] [ignoregap] [named]
 //
 // CHANNELS is a comma list, FROM is now, first, foreign, last:N or a sequence.
 
@@ -37,6 +37,8 @@ type world struct {
 	requests atomic.Int64
 	echoed   func(text string) // called on the loop for each echo, if set
 	draining atomic.Int64      // requests that were told of the drain
+	named    ledger            // sessions of named subscriptions
+	left     ledger            // sessions that Front.Left was called for
 }
 
 // parked is a request that waits for Group.Answer.
@@ -100,10 +102,10 @@ func (f front) Request(c *loop.Call) {
 		f.answer(c, loop.Reply, used+n, fmt.Sprintf("got %d\n", n))
 	case "poll":
 		c.Verdict, c.Used = loop.Park, used
-		c.Sub = subscription(rest, loop.PollJSON)
+		c.Sub = f.subscription(c, rest, loop.PollJSON)
 	case "lastpoll":
 		c.Verdict, c.Used, c.Close = loop.Park, used, true
-		c.Sub = subscription(rest, loop.PollJSON)
+		c.Sub = f.subscription(c, rest, loop.PollJSON)
 	case "sse":
 		f.stream(c, used, rest, loop.SSERaw)
 	case "wsraw":
@@ -121,10 +123,10 @@ func (f front) answer(c *loop.Call, v loop.Verdict, used int, text string) {
 
 func (f front) stream(c *loop.Call, used int, rest string, k ring.Encoding) {
 	c.Verdict, c.Used, c.Out = loop.Stream, used, append(c.Out, "stream\n"...)
-	c.Sub = subscription(rest, k)
+	c.Sub = f.subscription(c, rest, k)
 }
 
-func subscription(words string, k ring.Encoding) *loop.Subscription {
+func (f front) subscription(c *loop.Call, words string, k ring.Encoding) *loop.Subscription {
 	w := strings.Fields(words)
 	s := &loop.Subscription{Channels: strings.Split(w[0], ","), Encoding: k, Timeout: 60 * time.Second}
 	switch from := w[1]; {
@@ -144,6 +146,9 @@ func subscription(words string, k ring.Encoding) *loop.Subscription {
 			s.PublishTo = s.Channels[0]
 		case "ignoregap":
 			s.IgnoreGap = true
+		case "named":
+			s.Named = true
+			f.named.add(c.Session)
 		default:
 			s.Timeout = time.Duration(number(word)) * time.Second
 		}
@@ -160,6 +165,8 @@ func number(s string) int {
 }
 
 func (f front) Open(c loop.Client, s *loop.Subscription) {}
+
+func (f front) Left(session uint64) { f.left.add(session) }
 
 func (f front) Message(c loop.Client, _ bool, payload []byte) (uint16, string) {
 	if len(payload) > 0 && payload[0] == '#' {

@@ -29,6 +29,7 @@ func (l *Loop) Idle(slot uint32) {
 // Answered: a poll is an ordinary connection again, once its answer has left.
 func (l *Loop) Answered(slot uint32, _ uint64) {
 	c := l.conn(slot)
+	l.left(c)
 	c.state = stateHTTP
 	c.flags |= flagAnswering
 	c.seen = l.tick

@@ -33,6 +33,12 @@ type Front interface {
 	// memory: copy what is kept. A non-zero code closes the connection with that
 	// status and reason.
 	Message(c Client, binary bool, payload []byte) (code uint16, reason string)
+
+	// Left is called once for a connection of which a Subscription was Named, when
+	// it receives nothing more: it was closed, is being closed, or its poll is
+	// answered. It may then be named anew. What a client unsubscribes itself is
+	// the front's to know.
+	Left(session uint64)
 }
 
 // Client is the WebSocket connection that the front is called about. It is good
@@ -98,6 +104,7 @@ type Call struct {
 	// Given.
 	In        []byte // unread bytes, from the first byte of a request line on
 	Conn      Ref
+	Session   uint64
 	Continued bool // a 100 (Continue) was already sent for this request
 	Draining  bool // answer, but do not keep connections alive
 
@@ -134,4 +141,5 @@ type Subscription struct {
 	IgnoreGap bool          // raw WebSocket: go on after a gap instead of closing with 4409
 	Commands  bool          // WebSocket: what the client sends are commands to the front, not messages
 	HeadOnly  bool          // poll by HEAD: the answer's body is left out
+	Named     bool          // the front wants to know when it ends: Front.Left
 }

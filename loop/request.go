@@ -19,6 +19,7 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) 
 		*call = Call{
 			In:        b,
 			Conn:      Ref{l.number, slot, c.generation},
+			Session:   c.session,
 			Continued: c.flags&flagContinued != 0,
 			Draining:  l.draining,
 			Out:       out,
@@ -94,6 +95,7 @@ func (l *Loop) sendOut(slot uint32, c *conn, out []byte) []byte {
 func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []byte {
 	c.encoding = uint8(s.Encoding)
 	c.flags &^= flagPublishes | flagCommands | flagAsking
+	c.name(s)
 	if s.Commands {
 		return l.startCommands(slot, c, s, out)
 	}
@@ -119,7 +121,7 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 		if len(out) == before && !s.IgnoreGap {
 			l.closes.Add(closeGap)
 			out = l.encoder.AppendClose(out, s.Encoding, closeGap, gapReason)
-			l.fan.Unsubscribe(slot)
+			l.unsubscribe(slot, c)
 			c.state = stateWSClosing
 			l.wait(slot, c, ticks(l.config.LingerTimeout))
 			return out
@@ -139,6 +141,7 @@ func (l *Loop) park(slot uint32, c *conn, call *Call) {
 	if _, err := l.fan.Subscribe(slot, s); err != nil {
 		panic("loop: a poll was parked twice") // its state is stateHTTP
 	}
+	c.name(call.Sub)
 	c.state = stateParked
 	if s.Close {
 		c.flags |= flagCloseNext
@@ -184,7 +187,7 @@ func (l *Loop) linger(slot uint32, c *conn) {
 		c.flags |= flagCloseNext // Idle comes back here
 		return
 	}
-	l.fan.Unsubscribe(slot)
+	l.unsubscribe(slot, c)
 	l.dropInput(c)
 	shutdownWrite(c.fd)
 	c.state = stateLinger
@@ -205,7 +208,7 @@ const fellReason = "too slow: messages are gone that were not taken; connect aga
 
 // closeStream says good-bye on a WebSocket or an event stream.
 func (l *Loop) closeStream(slot uint32, c *conn, code uint16, reason string) {
-	l.fan.Unsubscribe(slot)
+	l.unsubscribe(slot, c)
 	b := l.encoder.AppendClose(l.scratch[:0], encodingOf(c), code, reason)
 	l.scratch = b
 	if c.state == stateWS {
@@ -251,7 +254,7 @@ func (l *Loop) frames(slot uint32, c *conn, b []byte) (rest []byte) {
 			}
 		case frame.Close:
 			if c.state == stateWS {
-				l.fan.Unsubscribe(slot)
+				l.unsubscribe(slot, c)
 				l.scratch = frame.AppendClose(l.scratch[:0], ev.Code, "")
 				c.state = stateWSClosing
 				if _, err := l.fan.Write(slot, l.scratch); err != nil {

@@ -12,6 +12,7 @@ import (
 	"peal/server/hub"
 	"peal/server/log/file"
 	"peal/server/logging"
+	"peal/server/presence"
 	"peal/server/rules"
 )
 
@@ -55,6 +56,8 @@ type Config struct {
 
 	Loop loop.Config // loops, connections, timeouts; Loops defaults to GOMAXPROCS here
 	Hub  hub.Config  // history
+
+	Presence presence.Config // who is on which channel
 
 	// Engine keeps the log: "memory", the default, which a restart empties, or
 	// "file:DIR". File is for the second; the rooms below give its defaults.
@@ -108,6 +111,7 @@ func (c Config) WithDefaults() Config {
 	}
 	c.HTTP = c.HTTP.WithDefaults()
 	c.Hub = c.Hub.WithDefaults()
+	c.Presence = c.Presence.WithDefaults()
 	if c.Engine == "" {
 		c.Engine = engineMemory
 	}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"peal/server/idempotency"
 	"peal/server/log"
 	"peal/server/log/file"
+	"peal/server/presence"
 	"peal/server/rules"
 )
 
@@ -35,6 +37,8 @@ type Server struct {
 	loops   *loop.Group
 	workers *httpapi.Workers
 	fronts  []*httpapi.Front // by loop; used on its goroutine only
+
+	presence *presence.Table
 
 	admin    *http.Server // nil without Config.Admin
 	draining atomic.Bool  // stored at the end; the admin listener reads it
@@ -76,12 +80,13 @@ func New(c Config) (_ *Server, err error) {
 	s := &Server{config: c}
 	d := &door{}
 	s.hub = hub.New(c.Hub, r, d.wake, time.Now)
+	s.presence = presence.New(c.Presence, s.isWatched, time.Now)
 	keys := idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, time.Now)
 	if err := s.startLog(stored, keys); err != nil {
 		return nil, err
 	}
 	s.workers = httpapi.NewWorkers(c.Workers, c.WorkerQueue)
-	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Keys: keys, Rules: table, MessageLimit: c.Loop.MessageBytes, Limits: c.HTTP}
+	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Keys: keys, Presence: s.presence, Rules: table, MessageLimit: c.Loop.MessageBytes, Limits: c.HTTP}
 	if c.Open {
 		all := func([]byte) bool { return true }
 		deps.HostAllowed, deps.OriginAllowed = all, all
@@ -94,7 +99,7 @@ func New(c Config) (_ *Server, err error) {
 			Encoder:   httpapi.NewEncoder(s.log.Epoch(), rand.Int64N),
 			Source:    s.hub,
 			Ring:      r,
-			Policy:    func(channel string) fanout.Policy { return policies[table.Slow(channel)] },
+			Policy:    func(channel string) fanout.Policy { return policy(table, channel) },
 			Clock:     s.hub.Clock,
 		})
 	}
@@ -116,6 +121,15 @@ func New(c Config) (_ *Server, err error) {
 
 // policies are those of rules as the loops know them.
 var policies = [...]fanout.Policy{rules.Resume: fanout.Resume, rules.Latest: fanout.Latest, rules.Disconnect: fanout.Disconnect}
+
+// policy is what becomes of slow consumers of a channel. On the server's own they
+// are told what they missed, whatever the rules.
+func policy(table *rules.Table, channel string) fanout.Policy {
+	if strings.HasPrefix(channel, log.PresencePrefix) {
+		return fanout.Resume
+	}
+	return policies[table.Slow(channel)]
+}
 
 // adminTimeout bounds a request to the admin listener; a profile takes 30 s.
 const adminTimeout = time.Minute
@@ -170,6 +184,9 @@ func (s *Server) FrontStats(ctx context.Context) (httpapi.Stats, error) {
 	return sum, nil
 }
 
+// PresenceStats tells about members of channels.
+func (s *Server) PresenceStats() presence.Stats { return s.presence.Stats() }
+
 // LoopStats asks the loops for their counters.
 func (s *Server) LoopStats(ctx context.Context) ([]loop.Stats, error) { return s.loops.Stats(ctx) }
 
@@ -215,10 +232,21 @@ func (s *Server) Run(ctx context.Context) error {
 	failed := s.loops.Start()
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
+	var changes <-chan time.Time // while there is something to tell about presence
 	for {
 		select {
 		case now := <-sweep.C:
 			s.hub.Sweep(now)
+			s.presence.Sweep()
+		case <-s.presence.Work():
+			if changes == nil {
+				changes = time.After(presence.TickEvery)
+			}
+		case <-changes:
+			changes = nil
+			if s.presence.Tick(s.publishPresence) {
+				changes = time.After(presence.TickEvery)
+			}
 		case err := <-failed:
 			s.config.Log.Error("an event loop ended", "error", err)
 			return errors.Join(err, s.log.Close())

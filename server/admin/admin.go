@@ -13,11 +13,13 @@ import (
 	"peal/loop"
 	"peal/server/httpapi"
 	"peal/server/hub"
+	"peal/server/presence"
 )
 
 // Source tells what the server has done and holds.
 type Source interface {
 	HubStats() hub.Stats
+	PresenceStats() presence.Stats
 	LoopStats(context.Context) ([]loop.Stats, error)
 	FrontStats(context.Context) (httpapi.Stats, error)
 	LogHead() uint64

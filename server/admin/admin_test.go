@@ -13,6 +13,7 @@ import (
 	"peal/server/admin"
 	"peal/server/httpapi"
 	"peal/server/hub"
+	"peal/server/presence"
 )
 
 type source struct {
@@ -22,10 +23,11 @@ type source struct {
 	frontErr error
 }
 
-func (s *source) HubStats() hub.Stats { return hub.Stats{Channels: 3, Messages: 5, Bytes: 700} }
-func (s *source) Ready() bool         { return s.ready }
-func (s *source) LogHead() uint64     { return 9 }
-func (s *source) LogFailing() bool    { return true }
+func (s *source) HubStats() hub.Stats           { return hub.Stats{Channels: 3, Messages: 5, Bytes: 700} }
+func (s *source) PresenceStats() presence.Stats { return presence.Stats{Members: 2} }
+func (s *source) Ready() bool                   { return s.ready }
+func (s *source) LogHead() uint64               { return 9 }
+func (s *source) LogFailing() bool              { return true }
 func (s *source) LoopStats(context.Context) ([]loop.Stats, error) {
 	latency := fanout.Latency{Counts: [len(fanout.LatencyBounds) + 1]uint64{0: 3, 5: 2, len(fanout.LatencyBounds): 1}, Sum: 21 * time.Second}
 	return []loop.Stats{

@@ -10,6 +10,7 @@ import (
 	"peal/loop/fanout"
 	"peal/server/httpapi"
 	"peal/server/hub"
+	"peal/server/presence"
 )
 
 // collector asks the source at each scrape.
@@ -17,15 +18,17 @@ type collector struct{ source Source }
 
 // state is all that the source tells at one scrape.
 type state struct {
-	loops   []loop.Stats
-	fronts  httpapi.Stats
-	hub     hub.Stats
-	head    uint64
-	failing bool
+	loops    []loop.Stats
+	fronts   httpapi.Stats
+	hub      hub.Stats
+	head     uint64
+	failing  bool
+	presence presence.Stats
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.hub, s.head, s.failing = c.source.HubStats(), c.source.LogHead(), c.source.LogFailing()
+	s.presence = c.source.PresenceStats()
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
 		return s, err
 	}
@@ -136,6 +139,11 @@ var metrics = []metric{
 	one(prometheus.CounterValue, "history_evicted_total", "Messages dropped to keep all histories within their total.", func(s *state) float64 { return float64(s.hub.Evicted) }),
 	gauge("held_bytes", "Bytes held for single connections: rests of half-sent messages and private items.", func(s *loop.Stats) float64 { return float64(s.Fanout.Held) }),
 	gauge("input_bytes", "Bytes of unread and unfinished input.", func(s *loop.Stats) float64 { return float64(s.InputBytes) }),
+
+	one(prometheus.GaugeValue, "presence_members", "Clients that are listed, on each of their channels.", func(s *state) float64 { return float64(s.presence.Members) }),
+	one(prometheus.GaugeValue, "presence_bytes", "Memory of presence, as its limit counts it.", func(s *state) float64 { return float64(s.presence.Bytes) }),
+	one(prometheus.CounterValue, "presence_unlisted_total", "Clients that named themselves and found no room in the list of a channel.", func(s *state) float64 { return float64(s.presence.Unlisted) }),
+	one(prometheus.CounterValue, "presence_events_total", "Events about who came and went.", func(s *state) float64 { return float64(s.presence.Events) }),
 
 	counter("turns_total", "Turns of the loop.", func(s *loop.Stats) float64 { return float64(s.Turns) }),
 	counter("loop_busy_seconds_total", "Time the loop has worked, not waited for events.", func(s *loop.Stats) float64 { return s.Busy.Seconds() }),

@@ -89,13 +89,15 @@ func (f *Front) carryOut(c loop.Client, cmd *wsproto.Command) *Error {
 		return f.commandSubscribe(c, cmd)
 	case "unsubscribe":
 		at := f.covered(c) // while it still has them: a client may take it for the cursor of what it leaves
-		c.Unsubscribe(f.channels())
+		f.commandUnsubscribe(c)
 		c.Write(wsproto.AppendReply(nil, cmd.ID, at))
 		return nil
 	case "publish":
 		return f.commandPublish(c, cmd)
 	case "history":
 		return f.commandHistory(c, cmd)
+	case "presence":
+		return f.commandPresence(c, cmd)
 	}
 	panic("httpapi: a command that wsproto knows and nobody carries out: " + cmd.Name)
 }
@@ -136,15 +138,18 @@ func (f *Front) commandSubscribe(c loop.Client, cmd *wsproto.Command) *Error {
 			return errAlreadySubscribed
 		}
 	}
-	if len(has)+len(added) > f.deps.ChannelLimit {
+	if countClients(has)+len(added) > f.deps.ChannelLimit {
 		return errTooManyChannels
 	}
 	if err := f.haveRoom(); err != nil {
 		return asError(err)
 	}
-	start := c.Subscribe(&loop.Subscription{
-		Channels: added, Encoding: loop.WSJSON, From: from, Sequence: after, Last: last, Commands: true,
-	})
+	if added, err = f.commandIntroduce(c, cmd, added); err != nil {
+		return err
+	}
+	s := &loop.Subscription{Channels: added, Encoding: loop.WSJSON, From: from, Sequence: after, Last: last, Commands: true}
+	f.arrive(c.Session(), s)
+	start := c.Subscribe(s)
 	f.tellForeign(c, from, added, start) // before the cursor that leads past it
 	c.Write(wsproto.AppendReply(nil, cmd.ID, f.cursor(start)))
 	return nil
@@ -163,12 +168,17 @@ func (f *Front) commandHistory(c loop.Client, cmd *wsproto.Command) *Error {
 	if e != nil {
 		return asError(e)
 	}
+	return f.askFor(c, cmd, func(q *questions) []byte { return q.historyBody(h) })
+}
+
+// askFor has a worker make the object of the reply.
+func (f *Front) askFor(c loop.Client, cmd *wsproto.Command, body func(*questions) []byte) *Error {
 	if !c.Ask() {
 		return errAsking
 	}
-	q := questions{hub: f.deps.Hub, epoch: f.deps.Log.Epoch(), door: f.deps.Door, ref: c.Ref()}
+	q := questions{hub: f.deps.Hub, presence: f.deps.Presence, epoch: f.deps.Log.Epoch(), door: f.deps.Door, ref: c.Ref()}
 	id := bytes.Clone(cmd.ID)
-	if !f.deps.Workers.try(0, func() { q.door.Answer(q.ref, wsproto.AppendReplyWith(nil, id, q.historyBody(h))) }) {
+	if !f.deps.Workers.try(0, func() { q.door.Answer(q.ref, wsproto.AppendReplyWith(nil, id, body(&q))) }) {
 		c.Unask()
 		return errBusy
 	}

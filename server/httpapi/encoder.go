@@ -34,6 +34,9 @@ var _ fanout.Encoder = (*Encoder)(nil)
 // puts together: the object, the bare data.
 func (e *Encoder) Encode(m *ring.Message, k ring.Encoding) []byte {
 	entry, c := m.Entry.(*log.Entry), e.cursor(m.Sequence)
+	if entry.Kind == log.KindPresence {
+		return encodePresence(entry, k, c)
+	}
 	switch k {
 	case loop.WSRaw:
 		return wsproto.AppendRaw(nil, entry)
@@ -51,6 +54,23 @@ func (e *Encoder) Encode(m *ring.Message, k ring.Encoding) []byte {
 	}
 	panic("httpapi: unknown encoding")
 }
+
+// encodePresence is Encode for an entry of kind presence. Nobody subscribes to
+// these with an encoding that has no word for them.
+func encodePresence(entry *log.Entry, k ring.Encoding, c log.Cursor) []byte {
+	switch k {
+	case loop.WSJSON:
+		return wsproto.AppendPresence(nil, entry, c)
+	case loop.SSERaw, loop.SSEJSON:
+		return sse.AppendPresence(nil, entry, c)
+	case loop.PollJSON:
+		return publication.AppendPresence(nil, entry, c)
+	}
+	panic("httpapi: presence for a stream that has no word for it")
+}
+
+// tellsPresence reports whether the encoding has a word for presence.
+func tellsPresence(k ring.Encoding) bool { return k != loop.WSRaw && k != loop.PollRaw }
 
 // AppendOpen implements fanout.Encoder.
 func (e *Encoder) AppendOpen(dst []byte, k ring.Encoding, sequence uint64) []byte {
@@ -101,7 +121,12 @@ func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, a fanout.Answer) []b
 	var space [16][]byte
 	objects := space[:0]
 	for _, m := range a.Messages {
-		objects = append(objects, m.Encoded(loop.PollJSON, e.Encode))
+		object := m.Encoded(loop.PollJSON, e.Encode)
+		if m.Entry.(*log.Entry).Kind == log.KindPresence {
+			pa.Presence = append(pa.Presence, object)
+		} else {
+			objects = append(objects, object)
+		}
 	}
 	return poll.AppendJSON(dst, pa, objects)
 }

@@ -85,8 +85,8 @@ var (
 	errBase64            = &Error{Status: 400, Code: "bad_base64", Message: "data_base64 must be a string of base64 with padding"}
 	errMessageTooLarge   = &Error{Status: 413, Code: "message_too_large", Message: "the data is larger than a message may be: publish less at a time, or a link to it"}
 	errAlreadySubscribed = &Error{Status: 400, Code: "already_subscribed", Message: "this connection has the channel already: unsubscribe first to begin somewhere else"}
-	errOneChannel        = &Error{Status: 400, Code: "bad_channel", Message: "history is of one channel at a time"}
-	errAsking            = &Error{Status: 429, Code: "busy", Message: "one history at a time: ask again when the last one has come"}
+	errOneChannel        = &Error{Status: 400, Code: "bad_channel", Message: "history and presence are of one channel at a time"}
+	errAsking            = &Error{Status: 429, Code: "busy", Message: "one history or presence at a time: ask again when the last one has come"}
 	errBatch             = &Error{Status: 400, Code: "bad_batch", Message: `the body must be JSON: {"messages":[{"channel":…,"data":…},…]}, with no more of them than a batch may have (1000 unless set otherwise)`}
 )
 

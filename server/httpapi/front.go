@@ -13,6 +13,7 @@ import (
 	"peal/server/hub"
 	"peal/server/idempotency"
 	"peal/server/log"
+	"peal/server/presence"
 	"peal/server/rules"
 )
 
@@ -55,6 +56,9 @@ type Deps struct {
 	// published with the message and nothing more.
 	Keys *idempotency.Table
 
+	// Presence is who is on which channel. nil: nobody is listed.
+	Presence *presence.Table
+
 	// Rules are those of single channels. nil: none.
 	Rules *rules.Table
 
@@ -81,9 +85,11 @@ type Front struct {
 	source  bytes.Reader
 	chunks  []byte // content of a chunked body
 	names   names
-	picked  []*name  // channels of the request
-	has     []string // channels of a peal.v1 client
-	pending *pending // for the next publication
+	visitor visitor           // who sent the request
+	guests  map[uint64]*guest // by session: connections with a name
+	picked  []*name           // channels of the request
+	has     []string          // channels of a peal.v1 client
+	pending *pending          // for the next publication
 	clock   clock
 	counts  counts
 }
@@ -103,7 +109,7 @@ func New(deps Deps) *Front {
 		deps.Rules = rules.New(nil, rules.Rule{})
 	}
 	deps.Limits = deps.Limits.WithDefaults()
-	f := &Front{deps: deps, page: newPage(), names: newNames(deps.Rules), counts: newCounts()}
+	f := &Front{deps: deps, page: newPage(), names: newNames(deps.Rules), counts: newCounts(), guests: map[uint64]*guest{}}
 	f.reader = bufio.NewReaderSize(&f.source, deps.HeadLimit)
 	return f
 }

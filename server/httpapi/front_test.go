@@ -199,7 +199,7 @@ func TestRoutes(t *testing.T) {
 		}
 	}
 	const reading, writing = "GET, HEAD, OPTIONS", "POST, OPTIONS"
-	for _, target := range []string{"/", "/sse", "/poll", "/channels", "/channels/a", "/channels/a/history"} {
+	for _, target := range []string{"/", "/sse", "/poll", "/channels", "/channels/a", "/channels/a/history", "/channels/a/presence"} {
 		check("OPTIONS", target, 204, reading)
 		check("POST", target, 405, reading)
 		check("DELETE", target, 405, reading)
@@ -214,7 +214,7 @@ func TestRoutes(t *testing.T) {
 	check("GET", "/", 200, "")
 	check("HEAD", "/", 200, "")
 	check("GET", "/ws", 426, "")
-	for _, target := range []string{"/nothing", "/sse/", "/channels/", "/channels//history", "/channels/a/presence", "/channels/a/b", "/disconnect", "/publish/", "/Publish", "/../publish", "//publish", "/%70ublish"} {
+	for _, target := range []string{"/nothing", "/sse/", "/channels/", "/channels//history", "/channels//presence", "/channels/a/b", "/disconnect", "/publish/", "/Publish", "/../publish", "//publish", "/%70ublish"} {
 		check("GET", target, 404, "")
 		check("HEAD", target, 404, "")
 	}

@@ -18,9 +18,10 @@ const maxNames = 1 << 14
 // string for an entry of the log, the set of a subscription to it alone, which
 // all such subscriptions share, and its rule.
 type name struct {
-	text string
-	set  []string
-	rule *rules.Rule
+	text    string
+	set     []string
+	watched []string // with its presence; nil until somebody asks
+	rule    *rules.Rule
 }
 
 // names remembers channel names that were checked, so that a publication or a
@@ -52,18 +53,23 @@ func (n names) get(b []byte) (*name, error) {
 
 // checkName tells whether b may name a channel of clients.
 func checkName(b []byte) error {
-	if len(b) == 0 || len(b) > maxName {
+	if len(b) == 0 || len(b) > maxName || !isPrintable(b) {
 		return errChannelName
-	}
-	for rest := b; len(rest) > 0; {
-		r, size := utf8.DecodeRune(rest)
-		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) {
-			return errChannelName
-		}
-		rest = rest[size:]
 	}
 	if b[0] == '$' {
 		return errChannelReserved
 	}
 	return nil
+}
+
+// isPrintable reports whether b is UTF-8 without control characters and the like.
+func isPrintable(b []byte) bool {
+	for len(b) > 0 {
+		r, size := utf8.DecodeRune(b)
+		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) {
+			return false
+		}
+		b = b[size:]
+	}
+	return true
 }

@@ -25,6 +25,9 @@ type params struct {
 	prefix    []byte
 	after     []byte
 	limit     []byte
+	client    []byte // the name the client gives itself, and what it says about itself
+	info      []byte
+	presence  bool // it wants to be told who comes and goes
 	ignoreGap bool
 }
 
@@ -55,6 +58,12 @@ func (f *Front) query() (p params, err error) {
 			p.after = value
 		case "limit":
 			p.limit = value
+		case "client":
+			p.client = value
+		case "info":
+			p.info = value
+		case "presence":
+			p.presence = string(value) == "1" || string(value) == "true"
 		case "gap":
 			p.ignoreGap = string(value) == "ignore"
 		default:

@@ -7,6 +7,7 @@ import (
 	"peal/loop/ring"
 	"peal/server/hub"
 	"peal/server/log"
+	"peal/server/presence"
 	"peal/server/publication"
 )
 
@@ -80,16 +81,17 @@ func (f *Front) ask(c *loop.Call, job func()) {
 
 // questions is what a worker needs to answer a request, by value.
 type questions struct {
-	hub   Directory
-	epoch log.Epoch
-	door  Answerer
-	clock *clock
-	ref   loop.Ref
-	shape shape
+	hub      Directory
+	presence *presence.Table
+	epoch    log.Epoch
+	door     Answerer
+	clock    *clock
+	ref      loop.Ref
+	shape    shape
 }
 
 func (f *Front) questions(c *loop.Call) questions {
-	return questions{f.deps.Hub, f.deps.Log.Epoch(), f.deps.Door, &f.clock, c.Conn, f.shape()}
+	return questions{f.deps.Hub, f.deps.Presence, f.deps.Log.Epoch(), f.deps.Door, &f.clock, c.Conn, f.shape()}
 }
 
 func (q *questions) answer(body []byte) {

@@ -57,7 +57,7 @@ func (f *Front) route(c *loop.Call, body []byte) {
 	}
 }
 
-// routeChannel serves /channels/{c} and /channels/{c}/history.
+// routeChannel serves /channels/{c}, /channels/{c}/history and /channels/{c}/presence.
 func (f *Front) routeChannel(c *loop.Call, path []byte) {
 	segment, ok := bytes.CutPrefix(path, []byte("/channels/"))
 	if !ok || len(segment) == 0 {
@@ -65,6 +65,10 @@ func (f *Front) routeChannel(c *loop.Call, path []byte) {
 		return
 	}
 	segment, history := bytes.CutSuffix(segment, []byte("/history"))
+	presence := false
+	if !history {
+		segment, presence = bytes.CutSuffix(segment, []byte("/presence"))
+	}
 	if bytes.IndexByte(segment, '/') >= 0 || len(segment) == 0 {
 		f.refuse(c, errNotFound, "")
 		return
@@ -79,6 +83,8 @@ func (f *Front) routeChannel(c *loop.Call, path []byte) {
 		f.refuse(c, asError(err), "")
 	case history:
 		f.serveHistory(c, n.text)
+	case presence:
+		f.servePresence(c, n)
 	default:
 		f.serveChannel(c, n.text)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"strings"
 
 	"peal/loop"
 	"peal/loop/frame"
@@ -31,7 +32,7 @@ func (f *Front) serveSSE(c *loop.Call) {
 		err = f.haveRoom()
 	}
 	switch {
-	case err != nil && err != errChannelFull:
+	case err != nil && err != errChannelFull && err != errPresenceFull:
 		f.refuse(c, asError(err), "")
 	case string(f.head.Method) == "HEAD":
 		c.Out = append(c.Out, sseHead...)
@@ -40,7 +41,7 @@ func (f *Front) serveSSE(c *loop.Call) {
 		// EventSource gives up for good at any status but 200.
 		why := errDraining
 		if err != nil {
-			why = errChannelFull
+			why = asError(err)
 		}
 		f.counts.refuse(why)
 		c.Out = append(c.Out, sseHead...)
@@ -49,6 +50,7 @@ func (f *Front) serveSSE(c *loop.Call) {
 	default:
 		c.Out = append(c.Out, sseHead...)
 		c.Verdict, c.Sub = loop.Stream, sub
+		f.arrive(c.Session, sub)
 	}
 }
 
@@ -70,6 +72,7 @@ func (f *Front) servePoll(c *loop.Call) {
 	sub.HeadOnly = s.headOnly
 	// The answer, written later, has no words for the keep-alive of HTTP/1.0.
 	c.Verdict, c.Sub, c.Close = loop.Park, sub, s.close || s.keepAlive
+	f.arrive(c.Session, sub)
 }
 
 // serveWebSocket makes the connection a WebSocket. What is wrong with the
@@ -96,6 +99,7 @@ func (f *Front) serveWebSocket(c *loop.Call) {
 		return
 	}
 	c.Verdict, c.Sub = loop.Stream, sub
+	f.arrive(c.Session, sub)
 }
 
 // upgrade gathers what a handshake is judged by.
@@ -147,20 +151,25 @@ func (f *Front) subscribeWebSocket(protocol string) (*loop.Subscription, error) 
 		return nil, errFormat
 	}
 	named := len(f.picked) > 0
-	sub, err := f.subscribe(&p)
+	encoding := loop.WSRaw
+	if json {
+		encoding = loop.WSJSON
+	}
+	commands := protocol == wsproto.V1
+	if commands && !named {
+		p.presence = false // it will say what it wants
+	}
+	sub, err := f.subscribe(&p, encoding)
 	if err != nil {
 		return nil, err
 	}
-	sub.Encoding, sub.IgnoreGap, sub.Commands = loop.WSRaw, p.ignoreGap, protocol == wsproto.V1
-	if json {
-		sub.Encoding = loop.WSJSON
-	}
+	sub.IgnoreGap, sub.Commands = p.ignoreGap, commands
 	switch {
-	case sub.Commands && !named:
-		sub.Channels = nil // it will say what it wants
+	case commands && !named:
+		sub.Channels, f.picked = nil, f.picked[:0]
 		return sub, nil
-	case !sub.Commands && len(sub.Channels) == 1:
-		sub.PublishTo = sub.Channels[0]
+	case !commands && len(f.picked) == 1:
+		sub.PublishTo = f.picked[0].text
 	}
 	return sub, f.haveRoom()
 }
@@ -182,16 +191,11 @@ func (f *Front) subscription(standard, raw, json ring.Encoding) (*loop.Subscript
 	default:
 		return nil, errFormat
 	}
-	sub, err := f.subscribe(&p)
-	if err != nil {
-		return nil, err
-	}
-	sub.Encoding = encoding
-	return sub, nil
+	return f.subscribe(&p, encoding)
 }
 
 // subscribe makes the subscription to the picked channels.
-func (f *Front) subscribe(p *params) (*loop.Subscription, error) {
+func (f *Front) subscribe(p *params, encoding ring.Encoding) (*loop.Subscription, error) {
 	from, sequence, last, err := f.start(p)
 	if err != nil {
 		return nil, err
@@ -200,8 +204,18 @@ func (f *Front) subscribe(p *params) (*loop.Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
+	channels := f.channels()
+	if err := f.introduce(p); err != nil {
+		return nil, err
+	}
+	if p.presence {
+		if channels, err = f.watch(encoding); err != nil {
+			return nil, err
+		}
+	}
 	return &loop.Subscription{
-		Channels: f.channels(),
+		Channels: channels,
+		Encoding: encoding,
 		From:     from,
 		Sequence: sequence,
 		Last:     last,
@@ -216,7 +230,7 @@ func (f *Front) Message(c loop.Client, binary bool, payload []byte) (code uint16
 		f.command(c, binary, payload)
 		return 0, ""
 	}
-	channel := c.PublishTo()
+	channel := strings.TrimPrefix(c.PublishTo(), log.PresencePrefix) // beside its one channel it may have that one's presence
 	if channel == "" {
 		return wsproto.CloseForbidden, "this connection has several channels: publish over HTTP, or connect to one channel"
 	}

@@ -12,9 +12,10 @@ import (
 type Answer struct {
 	Cursor   log.Cursor // covered up to here
 	Gaps     []publication.Gap
-	Date     string // value of the Date header, "" for none
-	Close    bool   // the connection ends after it
-	HeadOnly bool   // the answer to HEAD: the body is left out, its length is told
+	Presence [][]byte // JSON only: objects of publication.AppendPresence, oldest first
+	Date     string   // value of the Date header, "" for none
+	Close    bool     // the connection ends after it
+	HeadOnly bool     // the answer to HEAD: the body is left out, its length is told
 }
 
 // commonHead stands in every answer. A browser's page may be of any origin, and
@@ -35,9 +36,9 @@ func AppendJSON(dst []byte, a Answer, objects [][]byte) []byte {
 		gaps = append(gaps, `,"gap":`...)
 		gaps = publication.AppendGaps(gaps, a.Gaps)
 	}
-	size := len(`{"cursor":""`) + len(cursor) + len(gaps) + len(`,"messages":[]}`) + max(0, len(objects)-1)
-	for _, o := range objects {
-		size += len(o)
+	size := len(`{"cursor":""`) + len(cursor) + len(gaps) + len(`,"messages":[]}`) + listBytes(objects)
+	if len(a.Presence) > 0 {
+		size += len(`,"presence":[]`) + listBytes(a.Presence)
 	}
 
 	if need := size + headBytes; cap(dst)-len(dst) < need {
@@ -55,14 +56,33 @@ func AppendJSON(dst []byte, a Answer, objects [][]byte) []byte {
 	dst = append(dst, cursor...)
 	dst = append(dst, '"')
 	dst = append(dst, gaps...)
+	if len(a.Presence) > 0 {
+		dst = append(dst, `,"presence":[`...)
+		dst = appendList(dst, a.Presence)
+		dst = append(dst, ']')
+	}
 	dst = append(dst, `,"messages":[`...)
+	dst = appendList(dst, objects)
+	return append(dst, `]}`...)
+}
+
+// appendList appends the objects with commas between them, listBytes of bytes.
+func appendList(dst []byte, objects [][]byte) []byte {
 	for i, o := range objects {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, o...)
 	}
-	return append(dst, `]}`...)
+	return dst
+}
+
+func listBytes(objects [][]byte) int {
+	n := max(0, len(objects)-1)
+	for _, o := range objects {
+		n += len(o)
+	}
+	return n
 }
 
 // AppendRaw appends the answer with e as its one message, or 204 (No Content)

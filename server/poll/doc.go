@@ -3,7 +3,7 @@
 // Its noun is the answer, in two formats. JSON has the cursor first, so that
 // even a reader who breaks off has it:
 //
-//	{"cursor":"1z141z4-1042","gap":[…],"messages":[{…},{…}]}
+//	{"cursor":"1z141z4-1042","gap":[…],"presence":[…],"messages":[{…},{…}]}
 //
 // Raw is exactly one message's data as the body, for a shell script or a
 // microcontroller; the rest is in headers: Peal-Cursor, Peal-Event, Peal-Gap.

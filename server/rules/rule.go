@@ -34,6 +34,10 @@ type Rule struct {
 	// before somebody subscribes, so that loops in which this happens at the same
 	// moment may exceed it by a few. Default 0: no limit.
 	MaxSubscribers int
+
+	// Presence says whether one can be listed on these channels, and told who comes
+	// and goes. Default Yes.
+	Presence Choice
 }
 
 // over returns r with what it leaves open filled in from d.
@@ -55,6 +59,9 @@ func (r Rule) over(d Rule) Rule {
 	}
 	if r.ClientPublish == 0 {
 		r.ClientPublish = d.ClientPublish
+	}
+	if r.Presence == 0 {
+		r.Presence = d.Presence
 	}
 	return r
 }

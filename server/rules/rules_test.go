@@ -117,7 +117,7 @@ func TestTheFirstRuleThatMatchesHolds(t *testing.T) {
 	table := rules.New([]rules.Rule{
 		{Match: "prices.eur", HistoryMessages: -1, Slow: rules.Disconnect},
 		{Match: "prices.*", HistoryMessages: 1, Slow: rules.Latest, ClientPublish: rules.No},
-		{Match: "*.big", MessageBytes: 5, MaxSubscribers: 7, HistoryAge: time.Hour, HistoryBytes: 6},
+		{Match: "*.big", Presence: rules.No, MessageBytes: 5, MaxSubscribers: 7, HistoryAge: time.Hour, HistoryBytes: 6},
 	}, standard)
 	check := func(channel string, want rules.Rule) {
 		t.Helper()
@@ -128,11 +128,11 @@ func TestTheFirstRuleThatMatchesHolds(t *testing.T) {
 			t.Errorf("%s: place %d has another rule", channel, table.Index(channel))
 		}
 	}
-	check("prices.eur", rules.Rule{Match: "prices.eur", HistoryMessages: -1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: rules.Disconnect, ClientPublish: rules.Yes, MessageBytes: 30})
-	check("prices.usd", rules.Rule{Match: "prices.*", HistoryMessages: 1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: rules.Latest, ClientPublish: rules.No, MessageBytes: 30})
-	check("prices.big", rules.Rule{Match: "prices.*", HistoryMessages: 1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: rules.Latest, ClientPublish: rules.No, MessageBytes: 30})
-	check("x.big", rules.Rule{Match: "*.big", HistoryMessages: 10, HistoryBytes: 6, HistoryAge: time.Hour, Slow: rules.Resume, ClientPublish: rules.Yes, MessageBytes: 5, MaxSubscribers: 7})
-	check("x", rules.Rule{Match: "*", HistoryMessages: 10, HistoryBytes: 20, HistoryAge: time.Minute, Slow: rules.Resume, ClientPublish: rules.Yes, MessageBytes: 30})
+	check("prices.eur", rules.Rule{Match: "prices.eur", HistoryMessages: -1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: rules.Disconnect, ClientPublish: rules.Yes, MessageBytes: 30, Presence: rules.Yes})
+	check("prices.usd", rules.Rule{Match: "prices.*", HistoryMessages: 1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: rules.Latest, ClientPublish: rules.No, MessageBytes: 30, Presence: rules.Yes})
+	check("prices.big", rules.Rule{Match: "prices.*", HistoryMessages: 1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: rules.Latest, ClientPublish: rules.No, MessageBytes: 30, Presence: rules.Yes})
+	check("x.big", rules.Rule{Match: "*.big", HistoryMessages: 10, HistoryBytes: 6, HistoryAge: time.Hour, Slow: rules.Resume, ClientPublish: rules.Yes, MessageBytes: 5, MaxSubscribers: 7, Presence: rules.No})
+	check("x", rules.Rule{Match: "*", HistoryMessages: 10, HistoryBytes: 20, HistoryAge: time.Minute, Slow: rules.Resume, ClientPublish: rules.Yes, MessageBytes: 30, Presence: rules.Yes})
 	if got := table.Slow("prices.usd"); got != rules.Latest {
 		t.Errorf("slow consumers of prices.usd: %v", got)
 	}

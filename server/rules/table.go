@@ -14,7 +14,7 @@ type Table struct {
 // rule for all other channels. What they leave open they have from standard;
 // what standard leaves open has the defaults of Rule, and no limit.
 func New(rules []Rule, standard Rule) *Table {
-	standard = standard.over(Rule{Slow: Resume, ClientPublish: Yes})
+	standard = standard.over(Rule{Slow: Resume, ClientPublish: Yes, Presence: Yes})
 	standard.Match = "*"
 	t := &Table{}
 	for _, r := range rules {

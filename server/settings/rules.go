@@ -42,6 +42,8 @@ func RuleSettings() []Setting {
 			field: ofRule(func(r *rules.Rule) any { return &r.MessageBytes })},
 		{Name: "max-subscribers", Help: "subscribers of one channel, beyond it 429, close 1013, or the end of the event stream; looked at before subscribing, so that those who come at the same moment may exceed it by a few", Min: 1, Max: many, Default: "no limit",
 			field: ofRule(func(r *rules.Rule) any { return &r.MaxSubscribers })},
+		{Name: "presence", Help: "whether clients can be listed, and told who comes and goes; else asking for it answers 403 or close 4403, and who names itself is only counted", Default: "true",
+			field: ofRule(func(r *rules.Rule) any { return &r.Presence })},
 	}
 }
 

@@ -28,7 +28,7 @@ func TestTheExampleOfRulesIsRead(t *testing.T) {
 
 func TestPrintedRulesCanBeReadAgain(t *testing.T) {
 	for _, text := range []string{example, "channels: []\n", `channels:
-  - {match: "a\"\\*ü", history-messages: 0, history-bytes: 2KiB, history-age: 1m30s, slow: resume, client-publish: true, message-bytes: 1, max-subscribers: 1}
+  - {match: "a\"\\*ü", history-messages: 0, history-bytes: 2KiB, history-age: 1m30s, slow: resume, client-publish: true, presence: false, message-bytes: 1, max-subscribers: 1}
   - {match: "*", slow: disconnect}
 `} {
 		s := load(t, settings.Input{File: file(t, text)})

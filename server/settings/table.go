@@ -121,6 +121,18 @@ func Groups() []Group {
 			{Name: "idempotency-keys", Help: "keys remembered, one for each channel of a message, beyond it the oldest go first and a late repeat may be published again; raising it costs about 100 bytes for each", Min: 1000, Max: 1 << 28,
 				field: func(c *server.Config) any { return &c.IdempotencyKeys }},
 		}},
+		{"Presence", "Who is on which channel: [protocol.md](protocol.md#presence-who-is-on-a-channel). When there is no room for one more member it is counted, not listed.", []Setting{
+			{Name: "presence-grace", Help: "how long a client stays a member after its last connection or poll; raising it lets slower reconnects pass unseen and shows the gone longer", Min: 1e8, Max: maxTime,
+				field: func(c *server.Config) any { return &c.Presence.Grace }},
+			{Name: "presence-named", Help: "members of a channel, and changes, up to which an event says who; beyond it how many, once a second; raising it makes events larger for everybody who is told", Min: 1, Max: 1000,
+				field: func(c *server.Config) any { return &c.Presence.Named }},
+			{Name: "presence-members", Help: "members of all channels together; raising it needs presence-bytes", Min: 1, Max: many,
+				field: func(c *server.Config) any { return &c.Presence.Members }},
+			{Name: "presence-channel-members", Help: "members of one channel; raising it lets one channel take more of presence-members", Min: 1, Max: many,
+				field: func(c *server.Config) any { return &c.Presence.ChannelMembers }},
+			{Name: "presence-bytes", Help: "memory of all members and of the channels they are on, beyond it also asking for the presence of another channel answers 429; raising it costs that memory", size: true, Min: 64 << 10, Max: maxSize,
+				field: func(c *server.Config) any { return &c.Presence.Bytes }},
+		}},
 		{"History", "Each channel keeps its newest messages within all limits; what is older is a gap.", []Setting{
 			{Name: "history-messages", Help: "messages kept of one channel, 0 for no history; raising it costs memory", off: true, Max: many,
 				field: func(c *server.Config) any { return &c.Hub.Limits.Messages }},

@@ -69,6 +69,20 @@ func AppendGap(dst []byte, g publication.Gap) []byte {
 	return append(dst, "\n\n"...)
 }
 
+// AppendPresence appends e, an entry of kind presence at position c, as an event
+// named peal.presence whose data is its object.
+func AppendPresence(dst []byte, e *log.Entry, c log.Cursor) []byte {
+	dst = grow(dst, eventBytes+len(presenceEvent)+2*len(e.Channel)+log.MaxCursorBytes+64+len(e.Data))
+	dst = appendID(dst, c)
+	dst = appendEvent(dst, presenceEvent)
+	dst = append(dst, "data: "...)
+	dst = publication.AppendPresence(dst, e, c)
+	return append(dst, "\n\n"...)
+}
+
+// presenceEvent cannot be the name of a publication's: see httpapi.
+const presenceEvent = "peal.presence"
+
 // AppendEnd appends the last bytes of a stream that the server ends: clients
 // come back by themselves, after retry.
 func AppendEnd(dst []byte, retry time.Duration) []byte {

@@ -14,10 +14,11 @@ var commands = []struct {
 	name   string
 	fields []string
 }{
-	{"subscribe", []string{"channel", "cursor", "last"}},
+	{"subscribe", []string{"channel", "cursor", "last", "client", "info", "presence"}},
 	{"unsubscribe", []string{"channel"}},
 	{"publish", []string{"channel", "data", "data_base64", "event", "idempotency_key"}},
 	{"history", []string{"channel", "cursor", "last", "limit"}},
+	{"presence", []string{"channel", "after", "limit"}},
 	{"ping", nil},
 }
 
@@ -114,6 +115,15 @@ func (c *Command) Text(name string) (string, *Fault) {
 		return "", &Fault{"bad_field", name + " must be a string"}
 	}
 	return s, nil
+}
+
+// Switch returns the field of that name, false if there is none.
+func (c *Command) Switch(name string) (on bool, _ *Fault) {
+	raw := c.Fields[name]
+	if raw != nil && json.Unmarshal(raw, &on) != nil {
+		return false, &Fault{"bad_field", name + " must be true or false"}
+	}
+	return on, nil
 }
 
 // Digits returns the text of the number field of that name, "" if there is

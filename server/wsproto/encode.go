@@ -49,6 +49,14 @@ func AppendGap(dst []byte, g publication.Gap) []byte {
 	return frame.AppendMessage(dst, false, append(body, "]}"...))
 }
 
+// AppendPresence appends a text frame {"presence":{…}} with the object of e, an
+// entry of kind presence at position c. Raw has no word for it.
+func AppendPresence(dst []byte, e *log.Entry, c log.Cursor) []byte {
+	body := append(make([]byte, 0, 512+len(e.Data)), `{"presence":`...)
+	body = publication.AppendPresence(body, e, c)
+	return frame.AppendMessage(dst, false, append(body, '}'))
+}
+
 // AppendClose appends the last frame: the status code and reason.
 func AppendClose(dst []byte, code uint16, reason string) []byte {
 	return frame.AppendClose(dst, code, reason)

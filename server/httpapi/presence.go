@@ -1,0 +1,170 @@
+package httpapi
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"peal/loop"
+	"peal/loop/frame"
+	"peal/loop/ring"
+	"peal/server/log"
+	"peal/server/rules"
+	"peal/server/wsproto"
+)
+
+// Longest name and text of a client, in bytes.
+const (
+	maxClient = 200
+	maxInfo   = 1 << 10
+)
+
+// visitor is who sent the request or command under way: the name it gives itself,
+// empty for none, and what it says about itself. Both may alias the request.
+type visitor struct{ client, info []byte }
+
+// guest is a connection with a name, and where it is listed under which. A
+// peal.v1 client may give another name for some channels.
+type guest struct {
+	client, info string
+	seats        []seat
+}
+
+type seat struct{ channel, client string }
+
+// introduce takes what the request says about who sent it.
+func (f *Front) introduce(p *params) error {
+	f.visitor = visitor{p.client, p.info}
+	return f.visitor.check()
+}
+
+func (v visitor) check() error {
+	switch {
+	case len(v.client) > maxClient || !isPrintable(v.client):
+		return errClient
+	case len(v.info) > maxInfo || !utf8.Valid(v.info):
+		return errInfo
+	}
+	return nil
+}
+
+// arrive lists the visitor, if it has a name, on the picked channels, which s
+// subscribes the connection to.
+func (f *Front) arrive(session uint64, s *loop.Subscription) {
+	if len(f.visitor.client) == 0 || f.deps.Presence == nil {
+		return
+	}
+	client, info := string(f.visitor.client), string(f.visitor.info)
+	g := f.guests[session]
+	if g == nil {
+		g = &guest{client: client, info: info}
+		f.guests[session] = g
+	}
+	for _, n := range f.picked {
+		if f.hasPresence(n) && f.deps.Presence.Join(n.text, client, info) {
+			g.seats = append(g.seats, seat{n.text, client})
+		}
+	}
+	s.Named = true
+}
+
+// Left implements loop.Front: a connection with a name receives nothing more.
+func (f *Front) Left(session uint64) {
+	for _, s := range f.guests[session].seats {
+		f.deps.Presence.Leave(s.channel, s.client)
+	}
+	delete(f.guests, session)
+}
+
+// leave takes the client from the picked channels, where it is listed there.
+func (f *Front) leave(session uint64) {
+	g := f.guests[session]
+	if g == nil {
+		return
+	}
+	g.seats = slices.DeleteFunc(g.seats, func(s seat) bool {
+		if !slices.ContainsFunc(f.picked, func(n *name) bool { return n.text == s.channel }) {
+			return false
+		}
+		f.deps.Presence.Leave(s.channel, s.client)
+		return true
+	})
+}
+
+// hasPresence reports whether clients are listed on the channel.
+func (f *Front) hasPresence(n *name) bool {
+	return f.deps.Presence != nil && n.rule.Presence != rules.No
+}
+
+// watch has the presence of the picked channels told, and returns the set of
+// these and of the server's channels on which it is.
+func (f *Front) watch(k ring.Encoding) ([]string, error) {
+	if !tellsPresence(k) {
+		return nil, errPresenceRaw
+	}
+	for _, n := range f.picked {
+		if !f.hasPresence(n) {
+			return nil, errPresenceOff
+		}
+		if !f.deps.Presence.Watch(n.text) {
+			return nil, errPresenceFull
+		}
+	}
+	if len(f.picked) == 1 {
+		return f.picked[0].watchedSet(), nil
+	}
+	var set []string
+	for _, n := range f.picked {
+		set = append(set, n.watchedSet()...)
+	}
+	slices.Sort(set)
+	return set, nil
+}
+
+// watchedSet is the channel and the one on which its presence is told, sorted.
+func (n *name) watchedSet() []string {
+	if n.watched == nil {
+		n.watched = []string{log.PresencePrefix + n.text, n.text}
+		slices.Sort(n.watched)
+	}
+	return n.watched
+}
+
+// countClients counts the channels of clients among names: beside them may be
+// the server's on which their presence is told.
+func countClients(names []string) (n int) {
+	for _, name := range names {
+		if !strings.HasPrefix(name, log.PresencePrefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// servePresence lists who is on a channel.
+func (f *Front) servePresence(c *loop.Call, n *name) {
+	p, err := f.query()
+	var limit int
+	if err == nil {
+		limit, err = parseLimit(p.limit, presencePage, maxPresencePage)
+	}
+	if err == nil && !f.hasPresence(n) {
+		err = errPresenceOff
+	}
+	if err != nil {
+		f.refuse(c, asError(err), "")
+		return
+	}
+	q := f.questions(c)
+	after := string(p.after)
+	f.ask(c, func() { q.answer(q.presenceBody(n.text, after, limit)) })
+}
+
+// Found in what is said and asked about presence.
+var (
+	errClient       = &Error{Status: 400, Code: "bad_client", Message: "client is 1 to 200 bytes of printable UTF-8, percent-encoded in URLs"}
+	errInfo         = &Error{Status: 400, Code: "bad_info", Message: "info is at most 1024 bytes of UTF-8: keep the rest where others can look it up by client"}
+	errPresenceRaw  = &Error{Status: 400, Code: "bad_presence", Message: "the raw format has no word for presence: ask with format=json, or with the subprotocol peal.v1"}
+	errPresenceOff  = &Error{Status: 403, Code: "presence_off", Message: "this channel has no presence, by its rule", close: wsproto.CloseForbidden}
+	errPresenceFull = &Error{Status: 429, Code: "presence_full", Message: "there is no room to watch one more channel: come back later, or without presence", close: frame.CloseTryAgainLater}
+)

@@ -1,0 +1,107 @@
+package httpapi
+
+import (
+	"strconv"
+
+	"peal/loop"
+	"peal/server/log"
+	"peal/server/publication"
+	"peal/server/wsproto"
+)
+
+// commandIntroduce takes what a subscribe says about its client, and whether it
+// wants to be told of presence: then the channels that it returns are more than added.
+func (f *Front) commandIntroduce(c loop.Client, cmd *wsproto.Command, added []string) ([]string, *Error) {
+	client, fault := cmd.Text("client")
+	watching, fault2 := cmd.Switch("presence")
+	if fault == nil {
+		fault = fault2
+	}
+	if fault != nil {
+		return nil, refusalOf(fault)
+	}
+	f.visitor = visitor{client: []byte(client)}
+	if raw := cmd.Fields["info"]; raw != nil {
+		d, err := (&messageJSON{Data: raw}).draft() // a text, or JSON as its text, as data is
+		if err != nil {
+			return nil, asError(err)
+		}
+		f.visitor.info = d.data
+	}
+	if g := f.guests[c.Session()]; g != nil && client == "" {
+		f.visitor.client = []byte(g.client)
+		if f.visitor.info == nil {
+			f.visitor.info = []byte(g.info)
+		}
+	}
+	err := f.visitor.check()
+	if err == nil && watching {
+		added, err = f.watch(loop.WSJSON)
+	}
+	if err != nil {
+		return nil, asError(err)
+	}
+	return added, nil
+}
+
+// commandUnsubscribe takes the picked channels from the client, and what it was
+// told of their presence.
+func (f *Front) commandUnsubscribe(c loop.Client) {
+	f.pickDefault()
+	f.leave(c.Session())
+	var all []string
+	for _, n := range f.picked {
+		all = append(all, n.watchedSet()...)
+	}
+	c.Unsubscribe(all)
+}
+
+// commandPresence has a worker list who is on one channel.
+func (f *Front) commandPresence(c loop.Client, cmd *wsproto.Command) *Error {
+	if len(f.picked) != 1 {
+		return errOneChannel
+	}
+	channel := f.picked[0]
+	if !f.hasPresence(channel) {
+		return errPresenceOff
+	}
+	after, fault := cmd.Text("after")
+	if fault != nil {
+		return refusalOf(fault)
+	}
+	limit, err := parseLimit(cmd.Digits("limit"), presencePage, maxPresencePage)
+	if err != nil {
+		return asError(err)
+	}
+	return f.askFor(c, cmd, func(q *questions) []byte { return q.presenceBody(channel.text, after, limit) })
+}
+
+// Members of one page.
+const (
+	presencePage    = 100 // without limit=
+	maxPresencePage = 1000
+)
+
+// presenceBody is {"channel","cursor","count","anonymous","members":[…],"next"?}.
+// The cursor is read first: what is told after it may be in the list already, what was
+// told before it is.
+func (q *questions) presenceBody(channel, after string, limit int) []byte {
+	at := log.Cursor{Epoch: q.epoch, Sequence: q.hub.Head()}
+	info, _ := q.hub.Channel(channel)
+	page := q.presence.List(channel, after, limit)
+	body := append(make([]byte, 0, 256+64*len(page.Members)), `{"channel":`...)
+	body = publication.AppendString(body, channel)
+	body = append(body, `,"cursor":"`...)
+	body = at.Append(body)
+	body = append(body, `","count":`...)
+	body = strconv.AppendInt(body, int64(page.Count), 10)
+	body = append(body, `,"anonymous":`...)
+	body = strconv.AppendInt(body, int64(max(0, info.Subscribers-page.Connections)), 10)
+	body = append(body, `,"members":`...)
+	body = publication.AppendMembers(body, page.Members)
+	if page.More {
+		body = append(body, `,"next":`...)
+		body = publication.AppendString(body, page.Members[len(page.Members)-1].Client)
+	}
+	return append(body, '}')
+}
