@@ -43,6 +43,8 @@ type polled struct {
 	Cursor   string    `json:"cursor"`
 	Gap      []gap     `json:"gap"`
 	Messages []message `json:"messages"`
+
+	Presence []presenceEvent `json:"presence"`
 }
 
 func (a polled) texts() []string {
