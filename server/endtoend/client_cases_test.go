@@ -239,8 +239,8 @@ func TestClientInNode(t *testing.T) {
 	}
 }
 
-// Two tabs have one connection between them; when the leading one ends, the
-// other goes on where it was.
+// Three tabs have one connection between them; when the leading one ends, the
+// next one leads, and the last follows it, each where it was.
 func testClientTabs(t *testing.T, r *clientRig, browser *chromium) {
 	first := browser.tab(t, r.page)
 	first.evaluate(`connect({share: Peal.share}); listen('a'); 0`)
@@ -250,11 +250,15 @@ func testClientTabs(t *testing.T, r *clientRig, browser *chromium) {
 	if got := r.evaluate(`states.at(-1)`); got != "live tab" {
 		t.Errorf("the second tab is %s", got)
 	}
+	third := browser.tab(t, r.page)
+	defer third.closeTab()
+	third.evaluate(`connect({share: Peal.share}); listen('a', {cursor: 'earliest'}); 0`)
+	third.until(`states.at(-1) === 'live tab' && channelStates.a.includes('live')`)
 	r.evaluate(`listen('all', {cursor: 'earliest'}); client.publish('all', 'from the second tab'); 0`)
 	r.until(`has('all', 'from the second tab')`)
 	said.more()
 	if n := r.proxy.count(); n != 1 {
-		t.Errorf("%d WebSockets for two tabs", n)
+		t.Errorf("%d WebSockets for three tabs", n)
 	}
 	begun := r.list("a")
 	r.proxy.set(faults{}) // the leader's connection is cut, and comes back
@@ -272,6 +276,10 @@ func testClientTabs(t *testing.T, r *clientRig, browser *chromium) {
 	all := append(slices.Clone(said.sent["a"]), "end")
 	if got := r.list("late"); !slices.Equal(got, all) {
 		t.Errorf("from the beginning: %s", difference(got, all))
+	}
+	third.until(`has('a', 'end') && states.at(-1) === 'live tab'`)
+	if got := decode[[]string](t, []byte(third.evaluate(`JSON.stringify(got.a)`))); !slices.Equal(got, all) {
+		t.Errorf("the third tab: %s", difference(got, all))
 	}
 	got := r.list("a")
 	if from := slices.Index(all, got[0]); !slices.Equal(got, all[max(0, from):]) {

@@ -218,5 +218,5 @@ func TestClient(t *testing.T) {
 	t.Run("RenewsItsToken", func(t *testing.T) { testClientToken(t, rig(t)) })
 	t.Run("Refused", func(t *testing.T) { testClientRefused(t, rig(t)) })
 	t.Run("Example", func(t *testing.T) { testClientExample(t, start(t), browser) })
-	t.Run("TwoTabs", func(t *testing.T) { testClientTabs(t, rig(t), browser) })
+	t.Run("Tabs", func(t *testing.T) { testClientTabs(t, rig(t), browser) })
 }
