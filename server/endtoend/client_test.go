@@ -154,6 +154,7 @@ func (r *clientRig) live(options string) {
 	r.until(`channelStates.a.includes('live') && channelStates.b.includes('live')`)
 }
 
+// TestClient is about transports: which one, and from one to another.
 func TestClient(t *testing.T) {
 	tool(t, "chromium")
 	t.Parallel() // it waits most of the time
@@ -212,6 +213,14 @@ func TestClient(t *testing.T) {
 		}
 	})
 	t.Run("ChangesTransport", func(t *testing.T) { testClientChangesTransport(t, rig(t)) })
+}
+
+// TestClientLife is the other half, in a browser of its own beside the first.
+func TestClientLife(t *testing.T) {
+	tool(t, "chromium")
+	t.Parallel()
+	browser := browse(t, "about:blank")
+	rig := func(t *testing.T) *clientRig { return newClientRig(t, start(t), browser) }
 	t.Run("Restart", func(t *testing.T) { testClientRestart(t, browser) })
 	t.Run("Wakes", func(t *testing.T) { testClientWakes(t, rig(t), browser) })
 	t.Run("Publishes", func(t *testing.T) { testClientPublishes(t, rig(t)) })
