@@ -73,7 +73,8 @@ func TestPHPPackageLoads(t *testing.T) {
 	}
 }
 
-// Nobody here runs PHP 7.4; at least no word of a later one may slip in.
+// The tests run a later PHP than the oldest that the client is for: at least no
+// word of a later one may slip in.
 func TestPHPClientIsOfPHP74(t *testing.T) {
 	tool(t, "php")
 	if got := lines(t, "php74.php", "../../clients/php/peal.php"); !slices.Equal(got, []string{"fine"}) {

@@ -85,17 +85,17 @@ func paid(t *testing.T, script, dir string) {
 	if len(got) != 2 || got[0] != `200 {"paid":true}` {
 		t.Fatalf("the application answers %q", got)
 	}
-	for _, s := range []*eventStream{orders, order} {
-		if e := s.next(); e.name != "order.paid" || e.data != `{"order":17,"amount":19.5}` {
-			t.Errorf("the stream has %+v", e)
-		}
-	}
 	list := decode[struct {
 		Cursor string
 		Recent []struct{ Event, Data string }
 	}](t, []byte(strings.TrimPrefix(got[1], "200 ")))
 	if len(list.Recent) != 1 || list.Recent[0].Event != "order.paid" || list.Cursor == "" {
-		t.Errorf("the list is %+v", list)
+		t.Fatalf("the list is %+v", list)
+	}
+	for _, s := range []*eventStream{orders, order} {
+		if e := s.next(); e.name != "order.paid" || e.data != `{"order":17,"amount":19.5}` {
+			t.Errorf("the stream has %+v", e)
+		}
 	}
 }
 
