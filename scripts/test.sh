@@ -31,7 +31,7 @@ step 'static binaries, both architectures'
 scripts/release.sh --binaries
 
 step 'browser client: types, size, unit tests, the copy that the server has'
-if [ -d clients/js/node_modules ] && node -e 'process.exit(parseInt(process.versions.node) < 20)'; then
+if [ -d clients/js/node_modules ] && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; then
 	npm test --prefix clients/js --silent > /tmp/peal-js.$$ 2>&1 || { cat /tmp/peal-js.$$; rm -f /tmp/peal-js.$$; exit 1; }
 	rm -f /tmp/peal-js.$$
 else
