@@ -13,6 +13,7 @@ type Opened struct {
 	Failed      int           `json:"failed"`
 	FirstError  string        `json:"first_error,omitempty"`
 	Took        time.Duration `json:"took"`
+	Handshake   *Latency      `json:"handshake,omitempty"` // of those that were subscribed: from the connect, or from when OpenRate meant it
 }
 
 // Add adds another worker's connections; Took becomes the longer one.
@@ -22,6 +23,12 @@ func (o *Opened) Add(other Opened) {
 	o.Took = max(o.Took, other.Took)
 	if o.FirstError == "" {
 		o.FirstError = other.FirstError
+	}
+	if o.Handshake == nil {
+		o.Handshake = NewLatency()
+	}
+	if other.Handshake != nil {
+		_ = o.Handshake.Merge(other.Handshake) // same geometry: nothing can be out of range
 	}
 }
 
@@ -40,6 +47,9 @@ func (o Opened) Err() error {
 // and keeps them until close.
 type opener interface {
 	open(ctx context.Context) Opened
+	// drop ends all connections and opens them again after away, from the
+	// cursors they had; open then waits again. Only the epoll kind can.
+	drop(away time.Duration) error
 	close()
 }
 

@@ -34,11 +34,14 @@ type epollKind struct {
 	next     int // connection to open next
 	opening  int // under way
 	opened   Opened
-	deadline time.Time
+	due      int64 // Now() at which the first connection is opened
+	deadline int64
+	retries  []retry // with Resume: to be opened again, the earliest first
 
-	result chan Opened   // one value, when opening is over
-	stop   chan struct{} // closed by close
-	ended  chan struct{} // closed by loop
+	drops  chan time.Duration // capacity 1: how long to stay away
+	result chan Opened        // one value, when opening is over
+	stop   chan struct{}      // closed by close
+	ended  chan struct{}      // closed by loop
 }
 
 // wakeIndex marks the wake-up descriptor among the events.
@@ -60,6 +63,7 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 		remote: unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())},
 		conns:  make([]leanConn, spec.Connections+spec.Stalled),
 		buffer: make([]byte, readBytes+partialLimit),
+		drops:  make(chan time.Duration, 1),
 		result: make(chan Opened, 1),
 		stop:   make(chan struct{}),
 		ended:  make(chan struct{}),
@@ -72,7 +76,7 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 		k.local = &unix.SockaddrInet4{Addr: source.As4()}
 	}
 	for _, path := range spec.Requests {
-		k.requests = append(k.requests, appendGet(nil, path, spec.Addr))
+		k.requests = append(k.requests, appendGet(nil, path, spec.Host))
 	}
 	if k.ep, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
@@ -98,10 +102,14 @@ func (k *epollKind) open(ctx context.Context) Opened {
 
 func (k *epollKind) close() {
 	close(k.stop)
+	k.wakeUp()
+	<-k.ended
+}
+
+func (k *epollKind) wakeUp() {
 	if _, err := unix.Write(k.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
 		panic("loadtest: eventfd: " + err.Error()) // its counter cannot be full
 	}
-	<-k.ended
 }
 
 // loop ends when stop is closed.
@@ -110,22 +118,22 @@ func (k *epollKind) loop() {
 	runtime.LockOSThread() // it lives in system calls; spare the scheduler
 	defer runtime.UnlockOSThread()
 	defer k.closeAll()
-	began := time.Now()
-	k.deadline = began.Add(k.spec.Timeout)
+	k.begin(0)
 	events := make([]unix.EpollEvent, 1024)
 	for opened := false; ; {
-		k.openMore()
-		timeout := -1
+		timeout := k.openMore()
 		if !opened {
-			late := time.Now().After(k.deadline)
-			if late {
+			if Now() > k.deadline {
 				k.giveUp()
 			}
-			if k.next == len(k.conns) && k.opening == 0 {
+			if k.next == len(k.conns) && k.opening == 0 && len(k.retries) == 0 {
 				opened = true
-				k.opened.Took = time.Since(began)
-				k.result <- k.opened
-			} else {
+				k.opened.Took = time.Duration(Now() - k.due)
+				o := k.opened
+				o.Handshake = o.Handshake.clone() // those who come back later are still recorded
+				k.result <- o
+				timeout = -1
+			} else if timeout < 0 {
 				timeout = 100
 			}
 		}
@@ -136,17 +144,20 @@ func (k *epollKind) loop() {
 		k.sink.mu.Lock()
 		for i := range max(n, 0) {
 			if events[i].Fd == wakeIndex {
-				select {
-				case <-k.stop:
-					k.sink.mu.Unlock()
-					return
-				default:
-				}
+				_, _ = unix.Read(k.wake, k.buffer[:8]) // it only makes the descriptor quiet
 				continue
 			}
 			k.event(&k.conns[events[i].Fd], int(events[i].Fd), events[i].Events)
 		}
 		k.sink.mu.Unlock()
+		select {
+		case <-k.stop:
+			return
+		case away := <-k.drops:
+			k.dropAll(away)
+			opened = false
+		default:
+		}
 	}
 }
 
@@ -160,25 +171,16 @@ func (k *epollKind) closeAll() {
 	unix.Close(k.ep)
 }
 
-// openMore starts connections until Window of them are under way.
-func (k *epollKind) openMore() {
-	for k.next < len(k.conns) && k.opening < k.spec.Window {
-		i := k.next
-		k.next++
-		k.opening++
-		if err := k.connect(i); err != nil {
-			k.fail(&k.conns[i], err)
-		}
-	}
-}
-
 func (k *epollKind) connect(i int) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)
 	}
 	c := &k.conns[i]
-	c.fd = fd
+	c.fd, c.state = fd, leanConnect
+	if c.began == 0 {
+		c.began = Now()
+	}
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // best effort: only latency would suffer
 	if i >= k.spec.Connections {
 		c.stalled = true
@@ -200,46 +202,4 @@ func (k *epollKind) connect(i int) error {
 		return fmt.Errorf("connect: %w", err)
 	}
 	return unix.EpollCtl(k.ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLOUT, Fd: int32(i)})
-}
-
-// subscribed counts a connection as opened.
-func (k *epollKind) subscribed(c *leanConn) {
-	k.opening--
-	if !c.stalled {
-		k.opened.Connections++
-		return
-	}
-	_ = unix.EpollCtl(k.ep, unix.EPOLL_CTL_DEL, c.fd, nil) // from here on nobody reads it
-}
-
-// fail closes c; before it was subscribed that is a failure to open.
-func (k *epollKind) fail(c *leanConn, err error) {
-	if c.fd != 0 {
-		unix.Close(c.fd)
-		c.fd = 0
-	}
-	if c.state == leanStream {
-		k.sink.closed++ // caller is in the loop's batch: the lock is held
-		c.state = leanClosed
-		return
-	}
-	c.state = leanClosed
-	k.opening--
-	k.opened.Failed++
-	if k.opened.FirstError == "" {
-		k.opened.FirstError = err.Error()
-	}
-}
-
-// giveUp fails what is not open at the deadline.
-func (k *epollKind) giveUp() {
-	err := fmt.Errorf("opening took longer than %v", k.spec.Timeout)
-	for ; k.next < len(k.conns); k.next++ {
-		k.opening++
-	}
-	for i := range k.conns {
-		if s := k.conns[i].state; s != leanStream && s != leanClosed {
-			k.fail(&k.conns[i], err)
-		}
-	}
 }

@@ -24,8 +24,8 @@ type gwsKind struct {
 }
 
 func newGWSKind(spec *Spec, sink *sink) (*gwsKind, error) {
-	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 {
-		return nil, errors.New("gws subscribers speak WebSocket and cannot stall or send requests first: use the epoll kind")
+	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 || spec.Resume || spec.OpenRate > 0 || spec.Protocol != "" || spec.Header != "" {
+		return nil, errors.New("gws subscribers speak plain WebSocket and cannot stall, resume, open at a rate or send requests or header lines first: use the epoll kind")
 	}
 	return &gwsKind{spec: spec, sink: sink}, nil
 }
@@ -34,7 +34,11 @@ func (k *gwsKind) open(ctx context.Context) (o Opened) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, k.spec.Timeout)
 	defer cancel()
-	numbers, results := make(chan int), make(chan error)
+	type result struct {
+		took time.Duration
+		err  error
+	}
+	numbers, results := make(chan int), make(chan result)
 	go func() {
 		defer close(numbers)
 		for i := range k.spec.Connections {
@@ -49,16 +53,20 @@ func (k *gwsKind) open(ctx context.Context) (o Opened) {
 	for range min(k.spec.Window, 64) {
 		dialers.Go(func() {
 			for i := range numbers {
-				results <- k.dial(ctx, i)
+				began := time.Now()
+				err := k.dial(ctx, i)
+				results <- result{time.Since(began), err}
 			}
 		})
 	}
 	go func() { dialers.Wait(); close(results) }()
-	for err := range results {
-		if err == nil {
+	o.Handshake = NewLatency()
+	for r := range results {
+		if r.err == nil {
 			o.Connections++
+			o.Handshake.Record(int64(r.took))
 		} else if o.FirstError == "" {
-			o.FirstError = err.Error()
+			o.FirstError = r.err.Error()
 		}
 	}
 	o.Failed = k.spec.Connections - o.Connections
@@ -89,8 +97,15 @@ func (k *gwsKind) dial(ctx context.Context, i int) error {
 	k.mu.Lock()
 	k.conns = append(k.conns, conn)
 	k.mu.Unlock()
+	k.sink.mu.Lock()
+	k.sink.open++
+	k.sink.mu.Unlock()
 	k.wait.Go(conn.ReadLoop)
 	return nil
+}
+
+func (*gwsKind) drop(time.Duration) error {
+	return errors.New("gws subscribers keep no cursor: use the epoll kind")
 }
 
 func (k *gwsKind) close() {
@@ -123,6 +138,7 @@ func (gwsHandler) OnClose(c *gws.Conn, _ error) {
 	s := c.Session().(*gwsSession)
 	s.sink.mu.Lock()
 	s.sink.closed++
+	s.sink.open--
 	s.sink.mu.Unlock()
 }
 func (gwsHandler) OnPing(c *gws.Conn, payload []byte) {

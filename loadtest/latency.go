@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -51,6 +52,68 @@ func (l *Latency) Count() int64 { return l.h.TotalCount() }
 // to three digits: Quantile(0.99) is p99. Zero when nothing was recorded.
 func (l *Latency) Quantile(q float64) time.Duration {
 	return time.Duration(l.h.ValueAtQuantile(100 * q))
+}
+
+// Max returns the greatest value, to three digits.
+func (l *Latency) Max() time.Duration { return time.Duration(l.h.Max()) }
+
+// Mean returns the mean.
+func (l *Latency) Mean() time.Duration { return time.Duration(l.h.Mean()) }
+
+// Never is what Quantile and Max give, or exceed, where the value is that of a
+// message that was lost.
+const Never = time.Duration(latencyMax) - time.Duration(latencyMax)/1000
+
+func (l *Latency) clone() *Latency { return &Latency{l.h.Clone()} }
+
+// Since returns the values that l has and an earlier state of it had not.
+func (l *Latency) Since(earlier *Latency) *Latency {
+	s := l.h.Export()
+	for i, n := range earlier.h.Export().Counts {
+		s.Counts[i] -= n
+	}
+	return &Latency{hdrhistogram.Import(s)}
+}
+
+// Bar is how many values lie above From and not above To.
+type Bar struct {
+	From, To time.Duration
+	Count    int64
+}
+
+// Bars returns the values in the histogram's own buckets, empty ones left out.
+func (l *Latency) Bars() []Bar {
+	var bars []Bar
+	for _, b := range l.h.Distribution() {
+		if b.Count > 0 {
+			bars = append(bars, Bar{time.Duration(b.From), time.Duration(b.To), b.Count})
+		}
+	}
+	return bars
+}
+
+// Curve is a point of the percentile curve.
+type Curve struct {
+	Quantile float64 // 0 to 1
+	Value    time.Duration
+}
+
+// Curve returns the percentile curve, five points for each halving of the rest.
+func (l *Latency) Curve() []Curve {
+	var points []Curve
+	for _, b := range l.h.CumulativeDistributionWithTicks(5) {
+		points = append(points, Curve{b.Quantile / 100, time.Duration(b.ValueAt)})
+	}
+	return points
+}
+
+// WriteHgrm writes the percentiles in milliseconds, as HdrHistogram's plotters
+// read them.
+func (l *Latency) WriteHgrm(w io.Writer) error {
+	if _, err := l.h.PercentilesPrint(w, 5, float64(time.Millisecond)); err != nil {
+		return fmt.Errorf("write percentiles: %w", err)
+	}
+	return nil
 }
 
 // Reset forgets all values.

@@ -26,11 +26,14 @@ type leanConn struct {
 	state   leanState
 	step    uint8 // preliminary requests answered
 	stalled bool
+	began   int64  // Now() of the connect, or when OpenRate meant it
+	cursor  []byte // with Resume: where to come back to
 
 	// Of an event stream whose answer is chunked.
 	chunked   bool
 	chunkLeft int    // bytes of the current chunk that did not come yet, CRLF included
 	text      []byte // an incomplete line
+	id        []byte // with Resume: of the event that is not whole yet
 }
 
 type leanState uint8
@@ -62,7 +65,7 @@ func (k *epollKind) event(c *leanConn, i int, events uint32) {
 		err = k.readable(c, i)
 	}
 	if err != nil {
-		k.fail(c, err)
+		k.fail(c, i, err)
 	}
 }
 
@@ -87,16 +90,23 @@ func (k *epollKind) request(c *leanConn, i int) error {
 		c.state = leanRequest
 		return send(c.fd, k.requests[c.step])
 	}
-	path := k.spec.requestPath(i, true)
+	path := k.spec.requestPath(i, len(c.cursor) == 0)
+	if len(c.cursor) > 0 {
+		path = withParameter(path, "cursor="+url.QueryEscape(string(c.cursor)))
+	}
 	c.state = leanSubscribe
 	switch k.spec.Transport {
 	case WebSocket:
+		header := k.spec.Header
+		if k.spec.Protocol != "" {
+			header += "Sec-WebSocket-Protocol: " + k.spec.Protocol + "\r\n"
+		}
 		return send(c.fd, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", path, k.spec.Addr, leanKey))
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n", path, k.spec.Host, leanKey, header))
 	case SSE:
-		return send(c.fd, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", path, k.spec.Addr))
+		return send(c.fd, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s\r\n", path, k.spec.Host, k.spec.Header))
 	case Poll:
-		if err := send(c.fd, appendGet(nil, path, k.spec.Addr)); err != nil {
+		if err := send(c.fd, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", path, k.spec.Host, k.spec.Header)); err != nil {
 			return err
 		}
 		c.state = leanStream
@@ -198,6 +208,8 @@ func (k *epollKind) subscribeAnswer(c *leanConn, b []byte) (int, error) {
 	switch {
 	case k.spec.Transport == WebSocket && (status != 101 || !bytes.Contains(head, []byte(leanAccept))):
 		return 0, fmt.Errorf("upgrade refused: status %d, or a wrong Sec-WebSocket-Accept", status)
+	case k.spec.Protocol != "" && !bytes.Contains(head, []byte(k.spec.Protocol)):
+		return 0, fmt.Errorf("the server does not speak the subprotocol %s", k.spec.Protocol)
 	case k.spec.Transport == SSE && status != 200:
 		return 0, fmt.Errorf("event stream refused: status %d", status)
 	}
@@ -261,10 +273,23 @@ func (k *epollKind) lines(c *leanConn, text []byte, now int64) (used int) {
 		if end < 0 {
 			return used
 		}
-		if data, ok := bytes.CutPrefix(text[used:used+end], []byte("data:")); ok {
+		line := text[used : used+end]
+		if data, ok := bytes.CutPrefix(line, []byte("data:")); ok {
 			k.take(c, bytes.TrimPrefix(data, []byte(" ")), now)
+		} else if k.spec.Resume {
+			c.identify(line)
 		}
 		used += end + 1
+	}
+}
+
+// identify keeps an event's id, and makes it the cursor where the event ends:
+// one that was cut off did not come.
+func (c *leanConn) identify(line []byte) {
+	if id, ok := bytes.CutPrefix(line, []byte("id:")); ok {
+		c.id = append(c.id[:0], bytes.TrimSpace(id)...)
+	} else if len(bytes.TrimSpace(line)) == 0 && len(c.id) > 0 {
+		c.cursor, c.id = c.id, c.cursor[:0]
 	}
 }
 
@@ -278,13 +303,18 @@ func (k *epollKind) pollAnswer(c *leanConn, i int, b []byte, now int64) (int, er
 	if err != nil {
 		return 0, err
 	}
+	if k.spec.Resume {
+		c.cursor = append(c.cursor[:0], cursor...)
+	}
 	k.scratch = append(k.scratch[:0], "GET "...)
 	k.scratch = append(k.scratch, k.pollPath(i)...)
 	k.scratch = append(k.scratch, "cursor="...)
 	k.scratch = append(k.scratch, url.QueryEscape(string(cursor))...)
 	k.scratch = append(k.scratch, " HTTP/1.1\r\nHost: "...)
-	k.scratch = append(k.scratch, k.spec.Addr...)
-	k.scratch = append(k.scratch, "\r\n\r\n"...)
+	k.scratch = append(k.scratch, k.spec.Host...)
+	k.scratch = append(k.scratch, "\r\n"...)
+	k.scratch = append(k.scratch, k.spec.Header...)
+	k.scratch = append(k.scratch, "\r\n"...)
 	k.sink.traffic.Written += uint64(len(k.scratch))
 	return n, send(c.fd, k.scratch)
 }
@@ -295,14 +325,17 @@ func (k *epollKind) pollPath(i int) string {
 	if k.samePath != "" {
 		return k.samePath
 	}
-	path := k.spec.requestPath(i, false)
-	if strings.Contains(path, "?") {
-		path += "&"
-	} else {
-		path += "?"
-	}
+	path := withParameter(k.spec.requestPath(i, false), "")
 	if k.spec.Stride == 0 {
 		k.samePath = path
 	}
 	return path
+}
+
+// withParameter adds a query parameter to a request path.
+func withParameter(path, parameter string) string {
+	if strings.Contains(path, "?") {
+		return path + "&" + parameter
+	}
+	return path + "?" + parameter
 }

@@ -8,14 +8,34 @@ import (
 // take counts a message of a WebSocket or an event stream.
 func (k *epollKind) take(c *leanConn, message []byte, now int64) {
 	if k.spec.Format == JSON {
-		if _, data, ok := bytes.Cut(message, dataField); ok {
+		head, data, ok := bytes.Cut(message, dataField)
+		switch {
+		case ok:
 			message = data // a stamp needs no unescaping
+			if k.spec.Resume {
+				c.keepCursor(head)
+			}
+		case k.spec.Protocol != "":
+			return
 		}
 	}
 	k.sink.takeLocked(c.sub, message, now)
 }
 
-var dataField = []byte(`"data":"`)
+var (
+	dataField   = []byte(`"data":"`)
+	cursorField = []byte(`"cursor":"`)
+)
+
+// keepCursor keeps the cursor that an object has before its data. Event streams
+// have it in their id too.
+func (c *leanConn) keepCursor(head []byte) {
+	if _, rest, ok := bytes.Cut(head, cursorField); ok {
+		if end := bytes.IndexByte(rest, '"'); end > 0 {
+			c.cursor = append(c.cursor[:0], rest[:end]...)
+		}
+	}
+}
 
 // pollMessages counts the messages of an answer and returns its cursor, which
 // is the answer's memory.
@@ -35,7 +55,7 @@ func (k *epollKind) pollMessages(c *leanConn, a answer, now int64) (cursor []byt
 	if a.status != 200 {
 		return nil, fmt.Errorf("poll: status %d: %.200s", a.status, a.body)
 	}
-	_, rest, ok := bytes.Cut(a.body, []byte(`"cursor":"`))
+	_, rest, ok := bytes.Cut(a.body, cursorField)
 	end := bytes.IndexByte(rest, '"')
 	if !ok || end < 0 {
 		return nil, fmt.Errorf("poll: no cursor in %.200q", a.body)

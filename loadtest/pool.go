@@ -24,6 +24,7 @@ const MaxPerWorker = 15_000
 type Pool struct {
 	workers []*remote
 	run     uint16
+	timeout time.Duration // of opening
 	moved   chan struct{} // capacity 1: some worker's have changed
 }
 
@@ -49,10 +50,28 @@ const answerSlack = 20 * time.Second
 // The current run of a new pool is 1: messages stamped with it count at once,
 // also while connections are still being opened.
 func OpenPool(ctx context.Context, spec Spec, sources int) (*Pool, Opened, error) {
-	spec = spec.withDefaults()
+	return OpenParts(ctx, splitSpec(spec.withDefaults(), sources))
+}
+
+// Split divides spec among as many workers as it needs. Their source addresses
+// go round sources, if there are any.
+func Split(spec Spec, sources []string) []Spec {
+	parts := splitSpec(spec.withDefaults(), 0)
+	for i := range parts {
+		if len(sources) > 0 {
+			parts[i].Source = sources[i%len(sources)]
+		}
+	}
+	return parts
+}
+
+// OpenParts is OpenPool for parts that may differ, in transport or server: a
+// worker for each. All must have the same streams.
+func OpenParts(ctx context.Context, parts []Spec) (*Pool, Opened, error) {
 	p := &Pool{moved: make(chan struct{}, 1), run: 1}
-	parts := splitSpec(spec, sources)
-	for range parts {
+	for i := range parts {
+		parts[i] = parts[i].withDefaults()
+		p.timeout = max(p.timeout, parts[i].Timeout)
 		r, err := startWorker(ctx, p.moved)
 		if err != nil {
 			return nil, Opened{}, errors.Join(err, p.Close())
@@ -60,7 +79,7 @@ func OpenPool(ctx context.Context, spec Spec, sources int) (*Pool, Opened, error
 		p.workers = append(p.workers, r)
 	}
 	var opened Opened
-	err := p.each(ctx, spec.Timeout, func(i int) command {
+	err := p.each(ctx, p.timeout, func(i int) command {
 		return command{Op: "open", Spec: &parts[i], Run: p.run}
 	}, func(e event) error {
 		if e.Opened == nil {
@@ -226,27 +245,74 @@ func (p *Pool) Await(ctx context.Context, published []uint64, timeout time.Durat
 // Received is what all subscribers together got in a run.
 type Received struct {
 	Counts
-	Traffic Traffic
-	Latency *Latency
-	Closed  int // connections that the server ended, since they were opened
+	Traffic     Traffic  `json:"traffic"`
+	Latency     *Latency `json:"latency"`
+	Open        int      `json:"open"`                  // connections that are subscribed now
+	Closed      int      `json:"closed"`                // connections that the server ended, since they were opened
+	Recovery    *Latency `json:"recovery,omitempty"`    // after Drop: from the drop until a client was back and had all it missed
+	Unrecovered int      `json:"unrecovered,omitempty"` // clients that never had; they are in Recovery as lost
 }
 
-// Report returns the counts of the current run, given how many messages each
+// add adds another worker's.
+func (r *Received) add(other *Received) error {
+	r.Counts.Add(other.Counts)
+	r.Traffic.Read += other.Traffic.Read
+	r.Traffic.Written += other.Traffic.Written
+	r.Open += other.Open
+	r.Closed += other.Closed
+	r.Unrecovered += other.Unrecovered
+	if other.Recovery != nil {
+		if r.Recovery == nil {
+			r.Recovery = NewLatency()
+		}
+		if err := r.Recovery.Merge(other.Recovery); err != nil {
+			return err
+		}
+	}
+	return r.Latency.Merge(other.Latency)
+}
+
+// Report returns what came in the current run, given how many messages each
 // stream had.
 func (p *Pool) Report(ctx context.Context, published []uint64) (Received, error) {
-	c := command{Op: "report", Published: published}
+	return p.received(ctx, command{Op: "report", Published: published})
+}
+
+// Sample returns what came in the current run until now: nothing is lost yet.
+func (p *Pool) Sample(ctx context.Context) (Received, error) {
+	return p.received(ctx, command{Op: "sample"})
+}
+
+func (p *Pool) received(ctx context.Context, c command) (Received, error) {
 	all := Received{Latency: NewLatency()}
 	err := p.each(ctx, 0, func(int) command { return c }, func(e event) error {
-		if e.Counts == nil || e.Latency == nil {
+		if e.Received == nil || e.Received.Latency == nil {
 			return errors.New("incomplete report")
 		}
-		all.Add(*e.Counts)
-		all.Traffic.Read += e.Traffic.Read
-		all.Traffic.Written += e.Traffic.Written
-		all.Closed += e.Closed
-		return all.Latency.Merge(e.Latency)
+		return all.add(e.Received)
 	})
 	return all, err
+}
+
+// Drop ends all connections at once and opens them again after away, each from
+// the newest cursor it had: Spec.Resume must be set. It does not wait for them.
+func (p *Pool) Drop(ctx context.Context, away time.Duration) error {
+	c := command{Op: "drop", Timeout: away}
+	return p.each(ctx, 0, func(int) command { return c }, func(event) error { return nil })
+}
+
+// Back waits, for at most timeout, until all who were dropped are back, and says
+// how it went.
+func (p *Pool) Back(ctx context.Context, timeout time.Duration) (opened Opened, err error) {
+	c := command{Op: "back", Timeout: timeout}
+	err = p.each(ctx, timeout, func(int) command { return c }, func(e event) error {
+		if e.Opened == nil {
+			return errors.New("no result of opening")
+		}
+		opened.Add(*e.Opened)
+		return nil
+	})
+	return opened, err
 }
 
 // PIDs are the worker processes'.

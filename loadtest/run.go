@@ -3,6 +3,7 @@ package loadtest
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -23,13 +24,37 @@ type Load struct {
 
 	Server int           // pid whose CPU time is taken; 0: none
 	Settle time.Duration // how long to wait for the last messages; default 10 s
+
+	// Stop, when it is closed, ends an open loop early, with a result.
+	Stop <-chan struct{}
+
+	// Sampled, if set, is called about every Every (default 1 s) while an open
+	// loop runs and while its last messages are waited for, on Run's goroutine.
+	Sampled func(Sample)
+	Every   time.Duration
+
+	// During, if set, runs once beside an open loop: what happens to the clients
+	// meanwhile. It is called on Run's goroutine, at After.
+	During func(ctx context.Context) error
+	After  time.Duration
+}
+
+// Sample is the state of a run.
+type Sample struct {
+	At   time.Duration // since its begin
+	Sent uint64
+	Received
 }
 
 // Result is one run.
 type Result struct {
 	Received
 	Published uint64
+	Scheduled uint64        // open loop: what the schedule wanted sent
+	Refused   uint64        // by a Pipeline's server; they count as lost too
+	Reason    error         // of the first refusal
 	Took      time.Duration // first message sent until the last received
+	Sending   time.Duration // first message sent until the last
 	ServerCPU time.Duration // in that time
 	Stalled   bool          // a closed loop in which a message did not arrive within Settle
 	Complete  bool          // all arrived within Settle
@@ -69,12 +94,18 @@ func Run(ctx context.Context, pool *Pool, publisher Publisher, load Load) (r Res
 	if load.InFlight > 0 {
 		r.Stalled, err = s.closedLoop(ctx)
 	} else {
-		err = s.openLoop(ctx)
+		err = s.watched(ctx, began)
 	}
 	if err != nil {
 		return r, err
 	}
-	if r.Complete, err = pool.Await(ctx, s.published, load.Settle); err != nil {
+	r.Sending = time.Since(began)
+	if settler, ok := publisher.(interface {
+		Settle(time.Duration) (uint64, error)
+	}); ok {
+		r.Refused, r.Reason = settler.Settle(load.Settle)
+	}
+	if r.Complete, err = s.await(ctx, began); err != nil {
 		return r, err
 	}
 	r.Took = time.Since(began)
@@ -82,7 +113,7 @@ func Run(ctx context.Context, pool *Pool, publisher Publisher, load Load) (r Res
 	if err != nil {
 		return r, err
 	}
-	r.ServerCPU, r.Published, r.Lag = after-cpu, s.sent, s.lag
+	r.ServerCPU, r.Published, r.Scheduled, r.Lag = after-cpu, s.sent, s.scheduled, s.lag
 	r.Received, err = pool.Report(ctx, s.published)
 	return r, err
 }
@@ -94,7 +125,9 @@ type sender struct {
 	load      Load
 	run       uint16
 	sent      uint64
-	published []uint64 // per stream
+	shown     atomic.Uint64 // sent, for samples
+	scheduled uint64        // due until the end
+	published []uint64      // per stream
 	message   []byte
 	lag       *Latency
 }
@@ -143,33 +176,4 @@ func (s *sender) closedLoop(ctx context.Context) (stalled bool, err error) {
 		}
 	}
 	return false, nil
-}
-
-// openLoop follows the schedule whatever comes back. Messages that are due when
-// the sender wakes up leave together, each with its own scheduled time.
-func (s *sender) openLoop(ctx context.Context) error {
-	schedule := NewSchedule(s.load.Pacer, s.load.Length)
-	start := Now()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	at, ok := schedule.Next()
-	for ok {
-		if wait := start + int64(at) - Now(); wait > 0 {
-			if err := s.publisher.Flush(); err != nil {
-				return err
-			}
-			timer.Reset(time.Duration(wait))
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		s.lag.Record(Now() - start - int64(at))
-		if err := s.queue(start + int64(at)); err != nil {
-			return err
-		}
-		at, ok = schedule.Next()
-	}
-	return s.publisher.Flush()
 }

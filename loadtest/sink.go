@@ -10,6 +10,10 @@ const progressWindow = 4096
 type subscriber struct {
 	first  uint32  // its first stream
 	tracks []track // one per stream, from first on
+
+	// After a drop: when it was dropped and when it had subscribed again, until
+	// it has recovered. 0: no drop.
+	dropped, back int64
 }
 
 // A sink takes what the connections of one fleet receive. Its lock is taken
@@ -23,7 +27,9 @@ type sink struct {
 	counts      Counts
 	traffic     Traffic
 	latency     *Latency
-	closed      int // connections that ended since they were opened
+	recovery    *Latency // of those that were dropped and have recovered; nil: no drop
+	open        int      // connections that are subscribed now
+	closed      int      // connections that ended unasked since they were opened
 
 	progress bool
 	arrived  []uint32 // ring: receivers that have message i, at i % progressWindow
@@ -47,7 +53,7 @@ func newSink(spec *Spec) *sink {
 		moved:       make(chan struct{}, 1),
 	}
 	for i := range s.subscribers {
-		s.subscribers[i] = subscriber{uint32(spec.firstStream(i)), tracks[i*per : (i+1)*per : (i+1)*per]}
+		s.subscribers[i] = subscriber{first: uint32(spec.firstStream(i)), tracks: tracks[i*per : (i+1)*per : (i+1)*per]}
 	}
 	return s
 }
@@ -63,8 +69,11 @@ func (s *sink) begin(run uint16, progress bool) {
 	s.latency.Reset()
 	s.done = make(chan struct{})
 	clear(s.arrived)
+	s.recovery = nil
 	for i := range s.subscribers {
-		clear(s.subscribers[i].tracks)
+		sub := &s.subscribers[i]
+		clear(sub.tracks)
+		sub.dropped, sub.back = 0, 0
 	}
 }
 
@@ -85,11 +94,23 @@ func (s *sink) takeLocked(sub *subscriber, message []byte, now int64) {
 	}
 	s.counts.Delivered++
 	s.latency.Record(now - stamp.Scheduled)
+	if sub.dropped != 0 {
+		s.recoverLocked(sub, stamp.Scheduled, now)
+	}
 	if s.progress {
 		s.advanceLocked((stamp.Sequence-1)*uint64(len(sub.tracks)) + uint64(index))
 	}
 	if s.counts.Delivered == s.target {
 		close(s.done)
+	}
+}
+
+// recoverLocked ends sub's recovery if the message was published after sub was
+// back: messages come in order, so it has everything before it.
+func (s *sink) recoverLocked(sub *subscriber, scheduled, now int64) {
+	if sub.back != 0 && scheduled >= sub.back {
+		s.recovery.Record(now - sub.dropped)
+		sub.dropped, sub.back = 0, 0
 	}
 }
 
@@ -133,21 +154,34 @@ func (s *sink) expect(published []uint64) <-chan struct{} {
 	return s.done
 }
 
-// report returns the counts of the run for the given published messages.
-func (s *sink) report(published []uint64) (Counts, Traffic, *Latency, int) {
+// report returns what came of the given published messages.
+func (s *sink) report(published []uint64) Received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	counts, latency := s.counts, NewLatency()
-	counts.Lost = 0
+	r := Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed}
+	r.Lost = 0
 	for i := range s.subscribers {
 		sub := &s.subscribers[i]
 		for k := range sub.tracks {
-			counts.Lost += sub.tracks[k].lost(at(published, int(sub.first)+k))
+			r.Lost += sub.tracks[k].lost(at(published, int(sub.first)+k))
+		}
+		if sub.dropped != 0 {
+			r.Unrecovered++
 		}
 	}
-	_ = latency.Merge(s.latency) // same geometry: nothing can be out of range
-	latency.RecordLost(counts.Lost)
-	return counts, s.traffic, latency, s.closed
+	r.Latency.RecordLost(r.Lost)
+	if s.recovery != nil {
+		r.Recovery = s.recovery.clone()
+		r.Recovery.RecordLost(uint64(r.Unrecovered))
+	}
+	return r
+}
+
+// sample returns what came so far. What is still to come is not lost yet.
+func (s *sink) sample() Received {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed}
 }
 
 // at is published[i], and 0 for a stream nobody published to.

@@ -35,7 +35,8 @@ const (
 // Spec describes the subscribers to open. The zero value of a field is its
 // default.
 type Spec struct {
-	Addr        string    `json:"addr"` // "127.0.0.1:8080": an IPv4 address and a port
+	Addr        string    `json:"addr"`           // "127.0.0.1:8080": an IPv4 address and a port
+	Host        string    `json:"host,omitempty"` // of the requests; default: Addr
 	Kind        Kind      `json:"kind"`
 	Transport   Transport `json:"transport"`
 	Connections int       `json:"connections"`
@@ -49,6 +50,15 @@ type Spec struct {
 	// choice, which must be json for polls and raw for the others. Epoll only.
 	Format Format `json:"format,omitempty"`
 
+	// Protocol is the subprotocol a WebSocket asks for and must be given. Frames
+	// without data (of peal.v1: "connected", replies) are then passed over.
+	// Epoll only.
+	Protocol string `json:"protocol,omitempty"`
+
+	// Header is further lines of each subscribing request, each with its CRLF.
+	// Epoll only.
+	Header string `json:"header,omitempty"`
+
 	// Cursor is where to start; it is sent as cursor=…, by polls in the first
 	// request only.
 	Cursor string `json:"cursor,omitempty"`
@@ -56,9 +66,11 @@ type Spec struct {
 	// Channels is how many each connection subscribes to. 0: no channel is
 	// named in the request, and the fleet listens to stream 0. Connection i
 	// gets the channels (i×Stride … i×Stride+Channels−1), named Prefix+number
-	// and counted on across workers; Stride 0: all the same.
+	// and counted on across workers; Stride 0: all the same. Around > 0: first
+	// channels are counted modulo Around.
 	Channels int    `json:"channels"`
 	Stride   int    `json:"stride,omitempty"`
+	Around   int    `json:"around,omitempty"`
 	Prefix   string `json:"prefix,omitempty"` // default "c"
 
 	// Requests are paths that each connection first GETs, one after another,
@@ -75,6 +87,15 @@ type Spec struct {
 	Source string `json:"source,omitempty"`
 	First  int    `json:"first,omitempty"` // number of this worker's first connection; set by the Pool
 
+	// Resume makes a connection that ended come back, from the newest cursor it
+	// saw, until Timeout has passed without it. It needs a dialect that carries
+	// cursors: not raw WebSocket. Epoll only.
+	Resume bool `json:"resume,omitempty"`
+
+	// OpenRate opens so many connections a second, on a schedule from which
+	// their opening time counts; 0: as many at once as Window allows. Epoll only.
+	OpenRate float64 `json:"open_rate,omitempty"`
+
 	Window  int           `json:"window,omitempty"`  // connections being opened at once, default 256
 	Timeout time.Duration `json:"timeout,omitempty"` // for opening all of them, default 60 s
 }
@@ -89,6 +110,9 @@ func (s Spec) withDefaults() Spec {
 	if s.Path == "" {
 		s.Path = "/" + string(s.Transport)
 	}
+	if s.Host == "" {
+		s.Host = s.Addr
+	}
 	if s.Prefix == "" {
 		s.Prefix = "c"
 	}
@@ -102,7 +126,13 @@ func (s Spec) withDefaults() Spec {
 }
 
 // firstStream is the first channel of this worker's connection i.
-func (s *Spec) firstStream(i int) int { return (s.First + i) * s.Stride }
+func (s *Spec) firstStream(i int) int {
+	stream := (s.First + i) * s.Stride
+	if s.Around > 0 {
+		stream %= s.Around
+	}
+	return stream
+}
 
 // streams is how many tracks one subscriber needs.
 func (s *Spec) streams() int { return max(s.Channels, 1) }

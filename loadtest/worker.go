@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"sync"
 	"time"
 )
@@ -16,7 +17,7 @@ const workerEnv = "PEAL_LOADTEST_WORKER"
 
 // command is one line from the pool to a worker.
 type command struct {
-	Op        string        `json:"op"` // open, begin, await, report
+	Op        string        `json:"op"` // open, begin, await, sample, report, drop, back
 	Spec      *Spec         `json:"spec,omitempty"`
 	Run       uint16        `json:"run,omitempty"`
 	Progress  bool          `json:"progress,omitempty"`
@@ -27,15 +28,12 @@ type command struct {
 // event is one line from a worker to the pool: the answer to a command, or
 // op "have", which comes unasked.
 type event struct {
-	Op       string   `json:"op"`
-	Error    string   `json:"error,omitempty"`
-	Have     uint64   `json:"have,omitempty"`
-	Opened   *Opened  `json:"opened,omitempty"`
-	Complete bool     `json:"complete,omitempty"`
-	Counts   *Counts  `json:"counts,omitempty"`
-	Traffic  Traffic  `json:"traffic,omitzero"`
-	Latency  *Latency `json:"latency,omitempty"`
-	Closed   int      `json:"closed,omitempty"`
+	Op       string    `json:"op"`
+	Error    string    `json:"error,omitempty"`
+	Have     uint64    `json:"have,omitempty"`
+	Opened   *Opened   `json:"opened,omitempty"`
+	Complete bool      `json:"complete,omitempty"`
+	Received *Received `json:"received,omitempty"`
 }
 
 // IsWorker reports that this process was started as a worker: main must then
@@ -45,6 +43,7 @@ func IsWorker() bool { return os.Getenv(workerEnv) != "" }
 // WorkerMain serves one pool over in and out until in ends, and returns the
 // exit code. The end of in is also what ends it when the pool's process dies.
 func WorkerMain(in io.Reader, out io.Writer) int {
+	signal.Ignore(os.Interrupt) // Ctrl-C reaches the whole group; the pool still wants the report
 	if err := serveWorker(in, out); err != nil {
 		fmt.Fprintln(os.Stderr, "loadtest worker:", err)
 		return 1
@@ -121,8 +120,18 @@ func (w *worker) handle(c command) (e event, err error) {
 	case "await":
 		e.Complete = w.fleet.await(c.Published, c.Timeout)
 	case "report":
-		counts, traffic, latency, closed := w.fleet.sink.report(c.Published)
-		e.Counts, e.Traffic, e.Latency, e.Closed = &counts, traffic, latency, closed
+		r := w.fleet.sink.report(c.Published)
+		e.Received = &r
+	case "sample":
+		r := w.fleet.sink.sample()
+		e.Received = &r
+	case "drop":
+		return e, w.fleet.kind.drop(c.Timeout)
+	case "back":
+		ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
+		defer cancel()
+		opened := w.fleet.kind.open(ctx)
+		e.Opened = &opened
 	default:
 		err = fmt.Errorf("unknown command %q", c.Op)
 	}

@@ -1,0 +1,196 @@
+package loadtest
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// This file says when the epoll kind opens its connections, and what becomes of
+// those that end. It runs on the goroutine of loop, but for drop.
+
+// retry is a connection to open again at a time.
+type retry struct {
+	conn int
+	at   int64
+}
+
+// retryAfter is how long a client waits that could not come back. Clients in
+// the field wait longer, and not all as long.
+const retryAfter = int64(100 * time.Millisecond)
+
+// begin starts opening everything, in wait from now.
+func (k *epollKind) begin(wait time.Duration) {
+	k.next, k.opening, k.retries = 0, 0, k.retries[:0]
+	k.opened = Opened{Handshake: NewLatency()}
+	k.due = Now() + int64(wait)
+	k.deadline = k.due + int64(k.spec.Timeout)
+}
+
+// openMore starts the connections that are due until Window of them are under
+// way. It returns the milliseconds until the next is due, −1 if none waits for
+// its time.
+func (k *epollKind) openMore() (timeout int) {
+	now := Now()
+	for len(k.retries) > 0 && k.retries[0].at <= now {
+		i := k.retries[0].conn
+		k.retries = k.retries[1:]
+		k.opening++
+		k.start(i)
+	}
+	for k.next < len(k.conns) && k.opening < k.spec.Window && k.dueAt(k.next) <= now {
+		i := k.next
+		k.next++
+		k.opening++
+		if k.spec.OpenRate > 0 {
+			k.conns[i].began = k.dueAt(i)
+		}
+		k.start(i)
+	}
+	timeout = -1
+	if len(k.retries) > 0 {
+		timeout = untilMs(k.retries[0].at, now)
+	}
+	if k.next < len(k.conns) && k.opening < k.spec.Window {
+		if t := untilMs(k.dueAt(k.next), now); timeout < 0 || t < timeout {
+			timeout = t
+		}
+	}
+	return timeout
+}
+
+func (k *epollKind) dueAt(i int) int64 {
+	if k.spec.OpenRate > 0 {
+		return k.due + int64(float64(i)/k.spec.OpenRate*1e9)
+	}
+	return k.due
+}
+
+// untilMs rounds up, so that what is waited for is due.
+func untilMs(at, now int64) int { return int(max(at-now+999_999, 0) / 1e6) }
+
+func (k *epollKind) start(i int) {
+	if err := k.connect(i); err != nil {
+		k.sink.mu.Lock()
+		k.fail(&k.conns[i], i, err)
+		k.sink.mu.Unlock()
+	}
+}
+
+// subscribed counts a connection as opened. The sink's lock is held.
+func (k *epollKind) subscribed(c *leanConn) {
+	k.opening--
+	if c.stalled {
+		_ = unix.EpollCtl(k.ep, unix.EPOLL_CTL_DEL, c.fd, nil) // from here on nobody reads it
+		return
+	}
+	now := Now()
+	k.opened.Connections++
+	k.opened.Handshake.Record(now - c.began)
+	k.sink.open++
+	if c.sub.dropped != 0 {
+		c.sub.back = now
+	}
+}
+
+// fail closes c, which is connection i. Before it was subscribed that is a
+// failure to open; with Resume it comes back until the deadline. The sink's
+// lock is held.
+func (k *epollKind) fail(c *leanConn, i int, err error) {
+	streamed := c.state == leanStream
+	k.shut(c)
+	if streamed {
+		k.sink.closed++
+		k.sink.open--
+		k.opened.Connections--
+	} else {
+		k.opening--
+	}
+	now := Now()
+	switch {
+	case k.spec.Resume && !c.stalled && (streamed || now < k.deadline):
+		if streamed {
+			k.deadline = max(k.deadline, now+int64(k.spec.Timeout))
+			c.began = 0
+			k.markDropped(c, now)
+		}
+		k.retries = append(k.retries, retry{i, now + retryAfter})
+		return
+	case streamed:
+		return
+	}
+	k.opened.Failed++
+	if k.opened.FirstError == "" {
+		k.opened.FirstError = err.Error()
+	}
+}
+
+// shut closes c and forgets what was half read.
+func (k *epollKind) shut(c *leanConn) {
+	if c.fd != 0 {
+		unix.Close(c.fd)
+	}
+	*c = leanConn{sub: c.sub, stalled: c.stalled, state: leanClosed, began: c.began, cursor: c.cursor}
+}
+
+// giveUp fails what is not open at the deadline.
+func (k *epollKind) giveUp() {
+	k.sink.mu.Lock()
+	defer k.sink.mu.Unlock()
+	err := fmt.Errorf("opening took longer than %v", k.spec.Timeout)
+	k.opening += len(k.conns) - k.next + len(k.retries)
+	for _, r := range k.retries {
+		k.conns[r.conn].state = leanConnect
+	}
+	k.next, k.retries = len(k.conns), nil
+	for i := range k.conns {
+		if s := k.conns[i].state; s != leanStream && s != leanClosed {
+			k.fail(&k.conns[i], i, err)
+		}
+	}
+}
+
+// dropAll ends all connections and lets them come back after away.
+func (k *epollKind) dropAll(away time.Duration) {
+	k.sink.mu.Lock()
+	defer k.sink.mu.Unlock()
+	now := Now()
+	for i := range k.conns {
+		c := &k.conns[i]
+		if c.stalled {
+			continue
+		}
+		k.shut(c)
+		c.state, c.began = leanConnect, 0
+		k.markDropped(c, now)
+	}
+	k.sink.open = 0
+	k.begin(away)
+}
+
+// markDropped starts a client's recovery, if it is not recovering already.
+func (k *epollKind) markDropped(c *leanConn, now int64) {
+	if k.sink.recovery == nil {
+		k.sink.recovery = NewLatency()
+	}
+	if c.sub.dropped == 0 {
+		c.sub.dropped = now
+	}
+	c.sub.back = 0
+}
+
+// drop is called by another goroutine, after open has returned.
+func (k *epollKind) drop(away time.Duration) error {
+	if !k.spec.Resume || k.spec.Stalled > 0 {
+		return errors.New("only subscribers that resume, and do not stall, can be dropped")
+	}
+	select {
+	case <-k.result: // of an earlier drop, which nobody asked about
+	default:
+	}
+	k.drops <- away
+	k.wakeUp()
+	return nil
+}

@@ -1,0 +1,336 @@
+package loadtest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// PublishTarget says where and how a Pipeline publishes.
+type PublishTarget struct {
+	Addr      string                  // IPv4 address and port
+	Host      string                  // of the requests; default: Addr
+	Path      func(stream int) string // of each stream's requests, or of its WebSocket
+	WebSocket bool                    // a text frame each, on one connection per stream; otherwise a POST each
+	Header    string                  // further lines of each request, each with its CRLF
+	Streams   int
+}
+
+// Pipeline publishes without waiting: what a server is slow to take, or to
+// answer, holds up no schedule. The messages of one stream go over one
+// connection, one behind the other, so their order is the server's to keep;
+// HTTP requests are pipelined. A connection that ends is opened again, and what
+// it left unanswered counts as refused.
+//
+// One goroutine calls Queue, Flush, Settle and Close.
+type Pipeline struct {
+	target PublishTarget
+	pipes  []*pipe
+	wait   sync.WaitGroup // the pipes' writers, which end with stop
+	stop   context.CancelFunc
+}
+
+const (
+	maxPipes       = 8       // HTTP connections
+	maxPipeBytes   = 8 << 20 // queued on one connection: beyond it messages are refused
+	pipeRetryAfter = 200 * time.Millisecond
+)
+
+// pipe is one connection.
+type pipe struct {
+	*Pipeline
+	first int // its first stream
+	heads map[int][]byte
+	more  chan struct{} // capacity 1: something is queued
+
+	mu       sync.Mutex
+	queued   []byte
+	messages uint64        // in queued
+	waiting  uint64        // written, and not answered
+	refused  uint64        // not written, answered with an error, or not at all
+	reason   error         // of the first
+	idle     chan struct{} // if not nil: closed when nothing is queued or waiting
+	writing  bool
+}
+
+// DialPipeline connects a publisher. The first connections must succeed.
+func DialPipeline(ctx context.Context, target PublishTarget) (*Pipeline, error) {
+	target.Streams = max(target.Streams, 1)
+	if target.Host == "" {
+		target.Host = target.Addr
+	}
+	pipes := target.Streams
+	if !target.WebSocket {
+		pipes = min(pipes, maxPipes)
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p := &Pipeline{target: target, stop: stop}
+	for i := range pipes {
+		c := &pipe{Pipeline: p, first: i, heads: map[int][]byte{}, more: make(chan struct{}, 1)}
+		conn, r, err := c.dial(ctx)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("publisher: %w", err), p.Close())
+		}
+		p.pipes = append(p.pipes, c)
+		p.wait.Go(func() { c.write(background, conn, r) })
+	}
+	return p, nil
+}
+
+func (c *pipe) dial(ctx context.Context) (net.Conn, io.Reader, error) {
+	if c.target.WebSocket {
+		return upgrade(ctx, c.target.Addr, c.target.Path(c.first))
+	}
+	conn, err := dialFrom(ctx, "", c.target.Addr)
+	return conn, conn, err
+}
+
+// Queue gives a message to its stream's connection. It never blocks and its
+// error is always nil: what cannot be sent counts as refused.
+func (p *Pipeline) Queue(stream int, payload []byte) error {
+	c := p.pipes[stream%len(p.pipes)]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queued) > maxPipeBytes {
+		c.refuseLocked(1, errors.New("the server takes less than is published"))
+		return nil
+	}
+	if p.target.WebSocket {
+		c.queued = appendMasked(c.queued, 1, payload)
+	} else {
+		head := c.heads[stream]
+		if head == nil {
+			head = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: text/plain\r\n%sContent-Length: ",
+				p.target.Path(stream), p.target.Host, p.target.Header)
+			c.heads[stream] = head
+		}
+		c.queued = fmt.Appendf(append(c.queued, head...), "%d\r\n\r\n", len(payload))
+		c.queued = append(c.queued, payload...)
+	}
+	c.messages++
+	return nil
+}
+
+// Flush starts the sending of what was queued.
+func (p *Pipeline) Flush() error {
+	for _, c := range p.pipes {
+		select {
+		case c.more <- struct{}{}:
+		default: // the writer will look anyway
+		}
+	}
+	return nil
+}
+
+// Settle waits until everything was sent and answered, for at most timeout; what
+// is still missing then counts as refused. It returns how many messages were, in
+// all, and why the first was.
+func (p *Pipeline) Settle(timeout time.Duration) (refused uint64, reason error) {
+	_ = p.Flush() // always nil
+	late := time.NewTimer(timeout)
+	defer late.Stop()
+	for _, c := range p.pipes {
+		idle := c.idleSignal()
+		select {
+		case <-idle:
+		case <-late.C:
+			late.Reset(0) // for the others too
+		}
+		c.mu.Lock()
+		if left := c.messages + c.waiting; left > 0 {
+			c.refuseLocked(left, fmt.Errorf("no answer within %v", timeout))
+			c.messages, c.waiting, c.queued = 0, 0, c.queued[:0]
+		}
+		refused += c.refused
+		if reason == nil {
+			reason = c.reason
+		}
+		c.mu.Unlock()
+	}
+	return refused, reason
+}
+
+func (c *pipe) idleSignal() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.idle = make(chan struct{})
+	c.settleLocked()
+	if c.idle == nil {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	return c.idle
+}
+
+// Close ends all connections.
+func (p *Pipeline) Close() error {
+	p.stop()
+	p.wait.Wait()
+	return nil
+}
+
+// write is the writer of c: it sends what is queued, and connects again. It ends
+// with ctx.
+func (c *pipe) write(ctx context.Context, conn net.Conn, r io.Reader) {
+	for ctx.Err() == nil {
+		if conn != nil {
+			c.serve(ctx, conn, r)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pipeRetryAfter):
+		}
+		var err error
+		if conn, r, err = c.dial(ctx); err != nil {
+			conn = nil
+			c.mu.Lock()
+			c.refuseLocked(c.messages, err) // nobody takes them in their time
+			c.messages, c.queued = 0, c.queued[:0]
+			c.settleLocked()
+			c.mu.Unlock()
+		}
+	}
+}
+
+// serve sends on conn until it ends, or ctx does.
+func (c *pipe) serve(ctx context.Context, conn net.Conn, r io.Reader) {
+	ended := make(chan error, 1)
+	go func() { ended <- c.answers(r) }() // ends with conn
+	err := c.sendQueued(ctx, conn, ended)
+	_ = conn.Close() // the server may have been first
+	if err == nil || errors.Is(err, context.Canceled) {
+		err = <-ended
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting > 0 {
+		c.refuseLocked(c.waiting, fmt.Errorf("connection ended: %w", err))
+		c.waiting = 0
+	}
+	c.settleLocked()
+}
+
+func (c *pipe) sendQueued(ctx context.Context, conn net.Conn, ended chan error) error {
+	unblock := context.AfterFunc(ctx, func() { _ = conn.Close() }) // a write under way ends with it
+	defer unblock()
+	var out []byte
+	for {
+		c.mu.Lock()
+		out, c.queued = c.queued, out[:0]
+		if !c.target.WebSocket {
+			c.waiting += c.messages // a frame has no answer
+		}
+		c.messages, c.writing = 0, len(out) > 0
+		c.settleLocked()
+		c.mu.Unlock()
+		if len(out) > 0 {
+			if err := conn.SetWriteDeadline(time.Now().Add(publishTimeout)); err != nil {
+				return err
+			}
+			_, err := conn.Write(out)
+			c.mu.Lock()
+			c.writing = false
+			c.settleLocked()
+			c.mu.Unlock()
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		select {
+		case <-c.more:
+		case err := <-ended:
+			ended <- err // for serve
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// answers reads what comes back until the connection ends.
+func (c *pipe) answers(r io.Reader) error {
+	if c.target.WebSocket {
+		_, err := io.Copy(io.Discard, r)
+		return errors.Join(err, io.EOF)
+	}
+	reader := bufio.NewReader(r)
+	for {
+		answer, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			return err
+		}
+		body, err := io.ReadAll(io.LimitReader(answer.Body, 512))
+		_ = answer.Body.Close() // reads the rest
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		c.waiting -= min(c.waiting, 1) // Settle may have given up on it
+		if answer.StatusCode/100 != 2 {
+			c.refuseLocked(1, fmt.Errorf("publishing: %s: %.200s", answer.Status, body))
+		}
+		c.settleLocked()
+		c.mu.Unlock()
+	}
+}
+
+func (c *pipe) refuseLocked(n uint64, reason error) {
+	if n > 0 && c.reason == nil {
+		c.reason = reason
+	}
+	c.refused += n
+}
+
+func (c *pipe) settleLocked() {
+	if c.idle != nil && c.messages == 0 && c.waiting == 0 && !c.writing {
+		close(c.idle)
+		c.idle = nil
+	}
+}
+
+// Publishers publishes each message to all of several servers.
+type Publishers []*Pipeline
+
+// Queue is Pipeline's.
+func (ps Publishers) Queue(stream int, payload []byte) error {
+	for _, p := range ps {
+		_ = p.Queue(stream, payload) // always nil
+	}
+	return nil
+}
+
+// Flush is Pipeline's.
+func (ps Publishers) Flush() error {
+	for _, p := range ps {
+		_ = p.Flush() // always nil
+	}
+	return nil
+}
+
+// Settle is Pipeline's, summed.
+func (ps Publishers) Settle(timeout time.Duration) (refused uint64, reason error) {
+	for _, p := range ps {
+		n, err := p.Settle(timeout)
+		if refused += n; reason == nil {
+			reason = err
+		}
+	}
+	return refused, reason
+}
+
+// Close closes all.
+func (ps Publishers) Close() error {
+	for _, p := range ps {
+		_ = p.Close() // always nil
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package loadtest
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// watched runs the open loop on a goroutine of its own and, meanwhile, takes
+// samples and runs During on the caller's, to whom the pool belongs.
+func (s *sender) watched(ctx context.Context, began time.Time) error {
+	if s.load.Every <= 0 {
+		s.load.Every = time.Second
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.openLoop(ctx) }() // ends with the schedule, Stop or ctx
+	tick := time.NewTicker(s.load.Every)
+	defer tick.Stop()
+	var during <-chan time.Time
+	if s.load.During != nil {
+		t := time.NewTimer(s.load.After)
+		defer t.Stop()
+		during = t.C
+	}
+	for {
+		var err error
+		select {
+		case err := <-ended:
+			return err
+		case <-during:
+			err = s.load.During(ctx)
+		case <-tick.C:
+			err = s.sample(ctx, began)
+		}
+		if err != nil {
+			<-ended
+			return err
+		}
+	}
+}
+
+func (s *sender) sample(ctx context.Context, began time.Time) error {
+	if s.load.Sampled == nil {
+		return nil
+	}
+	r, err := s.pool.Sample(ctx)
+	if err == nil {
+		s.load.Sampled(Sample{At: time.Since(began), Sent: s.shown.Load(), Received: r})
+	}
+	return err
+}
+
+// await waits for the last messages, and samples meanwhile.
+func (s *sender) await(ctx context.Context, began time.Time) (complete bool, err error) {
+	if s.load.Sampled == nil {
+		return s.pool.Await(ctx, s.published, s.load.Settle)
+	}
+	for end := time.Now().Add(s.load.Settle); ; {
+		left := time.Until(end)
+		if complete, err = s.pool.Await(ctx, s.published, min(max(left, 0), s.load.Every)); err != nil {
+			return false, err
+		}
+		if err := s.sample(ctx, began); err != nil || complete || left <= 0 {
+			return complete, err
+		}
+	}
+}
+
+// overrun is how long after the end of the schedule late messages are still
+// sent. What is left then was not sent, and the result says so.
+const overrun = 100 * time.Millisecond
+
+// openLoop follows the schedule whatever comes back. Messages that are due when
+// the sender wakes up leave together, each with its own scheduled time.
+func (s *sender) openLoop(ctx context.Context) error {
+	schedule := NewSchedule(s.load.Pacer, s.load.Length)
+	start := Now()
+	end := start + int64(s.load.Length+overrun)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	at, ok := schedule.Next()
+	for ; ok; at, ok = schedule.Next() {
+		now := Now()
+		if due := start + int64(at); now < due {
+			if err := s.publisher.Flush(); err != nil {
+				return err
+			}
+			stopped, err := s.sleep(ctx, due, timer)
+			if err != nil {
+				return err
+			}
+			if stopped {
+				break
+			}
+			now = Now()
+		}
+		s.scheduled++
+		if now > end {
+			continue // only counted
+		}
+		s.lag.Record(now - start - int64(at))
+		if err := s.queue(start + int64(at)); err != nil {
+			return err
+		}
+		s.shown.Store(s.sent)
+	}
+	return s.publisher.Flush()
+}
+
+// The last part of a wait is slept by the kernel: Go's timers may be a whole
+// millisecond late where no goroutine runs, for epoll_wait counts in them.
+const fineWait = 3 * time.Millisecond
+
+// sleep waits until due. stopped says that Stop came first.
+func (s *sender) sleep(ctx context.Context, due int64, timer *time.Timer) (stopped bool, err error) {
+	if coarse := time.Duration(due-Now()) - fineWait; coarse > 0 {
+		timer.Reset(coarse)
+		select {
+		case <-timer.C:
+		case <-s.load.Stop:
+			return true, nil
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	select {
+	case <-s.load.Stop:
+		return true, nil
+	default:
+	}
+	for rest := due - Now(); rest > 0; rest = due - Now() {
+		ts := unix.NsecToTimespec(rest)
+		_ = unix.Nanosleep(&ts, nil) // a signal may interrupt it: then again
+	}
+	return false, ctx.Err()
+}
