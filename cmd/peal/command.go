@@ -22,6 +22,10 @@ func exitCode(err error) int {
 	if errors.As(err, &u) {
 		return 2
 	}
+	var l loadError
+	if errors.As(err, &l) {
+		return l.code
+	}
 	return 1
 }
 
@@ -46,7 +50,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		}
 		return usageError{fmt.Errorf("%w (see: %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(newServe(), newPub(), newSub(), newLog(), newHealth(), newVersion())
+	root.AddCommand(newServe(), newPub(), newSub(), newLoad(), newLog(), newHealth(), newVersion())
 	return root
 }
 

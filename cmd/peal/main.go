@@ -9,9 +9,14 @@ import (
 	"os/signal"
 
 	"golang.org/x/sys/unix"
+
+	"peal/loadtest"
 )
 
 func main() {
+	if loadtest.IsWorker() {
+		os.Exit(loadtest.WorkerMain(os.Stdin, os.Stdout)) // a process of peal load
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, unix.SIGTERM)

@@ -1,0 +1,293 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"peal/loadtest"
+)
+
+// Schema is the number of the JSON form.
+const Schema = 1
+
+// Report is one run, or several under one heading. What was not measured is nil.
+type Report struct {
+	Schema      int         `json:"schema"`
+	Scenario    string      `json:"scenario"`
+	Name        string      `json:"name,omitempty"` // of a side of versus
+	Began       time.Time   `json:"began"`
+	Interrupted bool        `json:"interrupted"` // ended before its time, by the user
+	Environment Environment `json:"environment"`
+	Settings    Settings    `json:"settings"`
+
+	Connections Connections `json:"connections"`
+	Messages    *Messages   `json:"messages"`
+	Latency     *Times      `json:"latency"` // from the scheduled send to the arrival; lost messages last
+	Lag         *Times      `json:"lag"`     // from the scheduled send to the real one
+	Server      *Server     `json:"server"`
+	Generator   Generator   `json:"generator"`
+	Validity    Validity    `json:"validity"`
+	Objectives  []Judged    `json:"objectives"`
+	Intervals   []Interval  `json:"intervals"`
+	Storm       *Storm      `json:"storm,omitempty"`
+	Ramp        *Ramp       `json:"ramp,omitempty"`
+	Soak        *Soak       `json:"soak,omitempty"`
+	Sides       []*Report   `json:"sides,omitempty"` // of versus
+}
+
+// Environment is where the generator ran.
+type Environment struct {
+	CPUs   int    `json:"cpus"`
+	Kernel string `json:"kernel"`
+	Go     string `json:"go"`
+	Load   string `json:"load_test"` // the version of peal
+}
+
+// Settings is what was asked for.
+type Settings struct {
+	Targets     []string `json:"targets"`
+	Publish     []string `json:"publish"`
+	Connections int      `json:"connections"`
+	Channels    int      `json:"channels"`
+	Rate        float64  `json:"rate_per_s"`
+	Size        int      `json:"size_bytes"`
+	Duration    float64  `json:"duration_s"`
+}
+
+// Connections is how opening went.
+type Connections struct {
+	Wanted     int     `json:"wanted"`
+	Opened     int     `json:"opened"`
+	Failed     int     `json:"failed"`
+	Closed     int     `json:"closed"` // by the server, after they were opened
+	FirstError string  `json:"first_error,omitempty"`
+	Took       float64 `json:"took_s"`
+	Handshake  *Times  `json:"handshake"`
+}
+
+// Messages is what was sent and what became of it.
+type Messages struct {
+	Scheduled     uint64  `json:"scheduled"`
+	Sent          uint64  `json:"sent"`
+	Refused       uint64  `json:"refused"` // by the server, or not answered; their deliveries are lost
+	FirstRefusal  string  `json:"first_refusal,omitempty"`
+	Expected      uint64  `json:"expected"` // deliveries
+	Delivered     uint64  `json:"delivered"`
+	Lost          uint64  `json:"lost"`
+	Duplicated    uint64  `json:"duplicated"`
+	Reordered     uint64  `json:"reordered"`
+	Foreign       uint64  `json:"foreign"` // not of this run
+	SentRate      float64 `json:"sent_per_s"`
+	DeliveredRate float64 `json:"delivered_per_s"`
+	ReadBytes     uint64  `json:"read_bytes"` // by the subscribers
+}
+
+// Server is the process under test.
+type Server struct {
+	PID                    int      `json:"pid,omitempty"`
+	Admin                  string   `json:"admin,omitempty"`
+	CPU                    float64  `json:"cpu_s"` // while messages were sent and arrived
+	OpenCPU                float64  `json:"open_cpu_s"`
+	DeliveriesPerCPUSecond *float64 `json:"deliveries_per_cpu_s"`
+	BytesPerConnection     *float64 `json:"bytes_per_connection"` // resident, idle, against before they were opened
+	ResidentBefore         uint64   `json:"resident_before_bytes"`
+	ResidentIdle           uint64   `json:"resident_idle_bytes"`
+	ResidentPeak           uint64   `json:"resident_peak_bytes"` // of the samples
+	Heap                   *uint64  `json:"heap_bytes"`          // at the end; with --admin
+	Sockets                *uint64  `json:"socket_bytes"`        // of the whole machine, both ends of a connection; with --pid
+	Descriptors            *int     `json:"descriptors"`         // at the end
+}
+
+// Generator is this side's own cost.
+type Generator struct {
+	Processes     int      `json:"processes"`
+	CPU           float64  `json:"cpu_s"`
+	CPUShare      *float64 `json:"cpu_share"` // of what it could have had: see docs/loadtest.md
+	PerDelivery   *float64 `json:"cpu_us_per_delivery"`
+	PerConnection *float64 `json:"bytes_per_connection"`
+}
+
+// Interval is a piece of a run, about a second.
+type Interval struct {
+	At           float64  `json:"at_s"` // its end
+	Sent         uint64   `json:"sent"`
+	Delivered    uint64   `json:"delivered"`
+	Connections  int      `json:"connections"`
+	P50          *float64 `json:"p50_ms"`
+	P99          *float64 `json:"p99_ms"`
+	Max          *float64 `json:"max_ms"`
+	GeneratorCPU float64  `json:"generator_cores"`
+	ServerCPU    *float64 `json:"server_cores"`
+	Resident     *uint64  `json:"server_resident_bytes"`
+	Descriptors  *int     `json:"server_descriptors"`
+}
+
+// Storm is how the clients came back after all were dropped.
+type Storm struct {
+	At          float64 `json:"at_s"`
+	Away        float64 `json:"away_s"`
+	Back        int     `json:"back"`
+	Failed      int     `json:"failed"`
+	BackTook    float64 `json:"back_took_s"` // until the last was subscribed again
+	Recovery    *Times  `json:"recovery"`    // from the drop until a client was back and had all it missed
+	Unrecovered int     `json:"unrecovered"`
+	Lost        uint64  `json:"lost"` // deliveries, in the whole run
+}
+
+// Ramp is the rates that were tried.
+type Ramp struct {
+	Carries   float64 `json:"carries_per_s"` // the highest rate that held
+	LimitedBy string  `json:"limited_by"`    // the objective that broke, "generator", "max-rate" or "interrupted"
+	Steps     []Step  `json:"steps"`
+}
+
+// Step is one rate.
+type Step struct {
+	Rate         float64  `json:"rate_per_s"`
+	P50          *float64 `json:"p50_ms"`
+	P99          *float64 `json:"p99_ms"`
+	Max          *float64 `json:"max_ms"`
+	Lost         uint64   `json:"lost"`
+	Delivered    float64  `json:"delivered_per_s"`
+	ServerCPU    *float64 `json:"server_cores"`
+	GeneratorCPU *float64 `json:"generator_cpu_share"`
+	Broke        string   `json:"broke,omitempty"` // an objective, or why the step is not valid
+}
+
+// Soak is how memory and descriptors went, over all but the first tenth.
+type Soak struct {
+	MemorySlope      float64  `json:"memory_slope_bytes_per_h"`
+	DescriptorsSlope *float64 `json:"descriptors_slope_per_h"`
+}
+
+// Times is a distribution of durations. Milliseconds; nil: such a message never
+// came.
+type Times struct {
+	Count     int64             `json:"count"`
+	Mean      float64           `json:"mean_ms"`
+	P50       *float64          `json:"p50_ms"`
+	P90       *float64          `json:"p90_ms"`
+	P99       *float64          `json:"p99_ms"`
+	P999      *float64          `json:"p99_9_ms"`
+	Max       *float64          `json:"max_ms"`
+	Histogram *loadtest.Latency `json:"histogram"` // HdrHistogram V2, compressed, base64; nanoseconds
+}
+
+// NewTimes describes l, which it keeps. It returns nil for an empty l.
+func NewTimes(l *loadtest.Latency) *Times {
+	if l == nil || l.Count() == 0 {
+		return nil
+	}
+	q := func(q float64) *float64 { return Ms(l.Quantile(q)) }
+	return &Times{Count: l.Count(), Mean: l.Mean().Seconds() * 1e3,
+		P50: q(0.5), P90: q(0.9), P99: q(0.99), P999: q(0.999), Max: Ms(l.Max()), Histogram: l}
+}
+
+// Ms is d in milliseconds, nil for that of a lost message.
+func Ms(d time.Duration) *float64 {
+	if d >= loadtest.Never {
+		return nil
+	}
+	ms := math.Round(d.Seconds()*1e6) / 1e3
+	return &ms
+}
+
+// Errors is how many things went wrong that are no message's loss: connections
+// that did not open, or that the server closed, and publications it refused.
+func (r *Report) Errors() uint64 {
+	n := uint64(r.Connections.Failed + r.Connections.Closed)
+	if r.Messages != nil {
+		n += r.Messages.Refused
+	}
+	return n
+}
+
+// Join adds another run of the same: counts and histograms exactly. What has no
+// sum is the later run's, or the worse; intervals follow one another.
+func (r *Report) Join(other *Report) error {
+	for _, pair := range []struct {
+		into **Times
+		from *Times
+	}{{&r.Latency, other.Latency}, {&r.Lag, other.Lag}, {&r.Connections.Handshake, other.Connections.Handshake}} {
+		if pair.from == nil || *pair.into == nil {
+			*pair.into = pair.from
+			continue
+		}
+		if err := (*pair.into).Histogram.Merge(pair.from.Histogram); err != nil {
+			return err
+		}
+		*pair.into = NewTimes((*pair.into).Histogram)
+	}
+	r.Connections.Failed += other.Connections.Failed
+	r.Connections.Closed += other.Connections.Closed
+	r.Connections.Opened = min(r.Connections.Opened, other.Connections.Opened)
+	r.Interrupted = r.Interrupted || other.Interrupted
+	r.Messages.join(other.Messages)
+	r.Generator.CPU += other.Generator.CPU
+	if share := other.Generator.CPUShare; share != nil && (r.Generator.CPUShare == nil || *share > *r.Generator.CPUShare) {
+		r.Generator.CPUShare = share
+	}
+	if s, o := r.Server, other.Server; s != nil && o != nil {
+		s.CPU += o.CPU
+		s.ResidentPeak = max(s.ResidentPeak, o.ResidentPeak)
+		if s.CPU > 0 && r.Messages != nil {
+			per := float64(r.Messages.Delivered) / s.CPU
+			s.DeliveriesPerCPUSecond = &per
+		}
+		// Bytes per connection stay the first turn's: a server keeps what it has
+		// grown to.
+	}
+	offset := 0.0
+	if n := len(r.Intervals); n > 0 {
+		offset = r.Intervals[n-1].At
+	}
+	for _, i := range other.Intervals {
+		i.At += offset
+		r.Intervals = append(r.Intervals, i)
+	}
+	return nil
+}
+
+func (m *Messages) join(o *Messages) {
+	if m == nil || o == nil {
+		return
+	}
+	m.Scheduled += o.Scheduled
+	m.Sent += o.Sent
+	m.Refused += o.Refused
+	m.Expected += o.Expected
+	m.Delivered += o.Delivered
+	m.Lost += o.Lost
+	m.Duplicated += o.Duplicated
+	m.Reordered += o.Reordered
+	m.Foreign += o.Foreign
+	m.SentRate = (m.SentRate + o.SentRate) / 2
+	m.DeliveredRate = (m.DeliveredRate + o.DeliveredRate) / 2
+	m.ReadBytes += o.ReadBytes
+	if m.FirstRefusal == "" {
+		m.FirstRefusal = o.FirstRefusal
+	}
+}
+
+// Write writes r as JSON.
+func (r *Report) Write(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(r)
+}
+
+// Read reads what Write wrote.
+func Read(from io.Reader) (*Report, error) {
+	var r Report
+	if err := json.NewDecoder(from).Decode(&r); err != nil {
+		return nil, fmt.Errorf("not a report of peal load: %w", err)
+	}
+	if r.Schema != Schema {
+		return nil, fmt.Errorf("schema %d: this version reads %d", r.Schema, Schema)
+	}
+	return &r, nil
+}

@@ -1,0 +1,268 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"peal/loadtest"
+)
+
+// WriteText writes the summary that people read.
+func (r *Report) WriteText(w io.Writer) error {
+	p := &printer{w: w}
+	for _, side := range r.Sides {
+		p.printf("\n%s\n", side.Name)
+		p.body(side)
+	}
+	if len(r.Sides) == 2 {
+		p.printf("\n")
+		p.err = firstOf(p.err, Compare(w, r.Sides[0], r.Sides[1]))
+	}
+	if len(r.Sides) == 0 {
+		p.printf("\n")
+		p.body(r)
+	}
+	p.verdict(r)
+	return p.err
+}
+
+func firstOf(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// printer keeps the first error.
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) printf(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format, args...)
+	}
+}
+
+// line writes a name and, behind it, what is said of it.
+func (p *printer) line(name, format string, args ...any) {
+	p.printf("%-13s "+format+"\n", append([]any{name}, args...)...)
+}
+
+func (p *printer) body(r *Report) {
+	p.connections(r)
+	if m := r.Messages; m != nil {
+		p.line("messages", "%d sent of %d scheduled, %s a second; %d refused", m.Sent, m.Scheduled, rate(m.SentRate), m.Refused)
+		if m.FirstRefusal != "" {
+			p.line("", "%s", m.FirstRefusal)
+		}
+		p.line("deliveries", "%d of %d, %s a second", m.Delivered, m.Expected, rate(m.DeliveredRate))
+		p.line("", "%d lost, %d duplicated, %d reordered%s", m.Lost, m.Duplicated, m.Reordered, foreign(m.Foreign))
+	}
+	p.times("latency", r.Latency)
+	p.times("lag", r.Lag)
+	p.storm(r.Storm)
+	p.ramp(r.Ramp)
+	p.server(r)
+	g := r.Generator
+	p.printf("%-13s %.2f s CPU in %d processes", "generator", g.CPU, g.Processes)
+	if g.CPUShare != nil {
+		p.printf(", %.0f %% of its share", 100**g.CPUShare)
+	}
+	p.printf("\n")
+	if r.Latency != nil {
+		p.printf("\n")
+		p.histogram(r.Latency.Histogram)
+	}
+}
+
+func foreign(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d not of this run", n)
+}
+
+func (p *printer) connections(r *Report) {
+	c := r.Connections
+	p.printf("%-13s %d of %d open in %.2f s", "connections", c.Opened, c.Wanted, c.Took)
+	if c.Took > 0 {
+		p.printf(" (%s a second)", rate(float64(c.Opened)/c.Took))
+	}
+	p.printf("; %d failed, %d closed by the server\n", c.Failed, c.Closed)
+	if c.FirstError != "" {
+		p.line("", "%s", c.FirstError)
+	}
+	p.times("handshake", c.Handshake)
+}
+
+func (p *printer) times(name string, t *Times) {
+	if t != nil {
+		p.line(name, "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s ms", orLost(t.P50), orLost(t.P90), orLost(t.P99), orLost(t.P999), orLost(t.Max))
+	}
+}
+
+func (p *printer) storm(s *Storm) {
+	if s == nil {
+		return
+	}
+	p.line("storm", "all dropped at %.1f s, away for %.1f s; %d back within %.2f s, %d not", s.At, s.Away, s.Back, s.BackTook, s.Failed)
+	p.times("recovery", s.Recovery)
+	if s.Unrecovered > 0 {
+		p.line("", "%d clients never had all they missed", s.Unrecovered)
+	}
+}
+
+func (p *printer) ramp(r *Ramp) {
+	if r == nil {
+		return
+	}
+	p.printf("\n%12s %12s %9s %9s %9s %8s\n", "messages/s", "deliveries/s", "p50 ms", "p99 ms", "lost", "")
+	for _, s := range r.Steps {
+		p.printf("%12s %12s %9s %9s %9d %s\n", rate(s.Rate), rate(s.Delivered), orLost(s.P50), orLost(s.P99), s.Lost, s.Broke)
+	}
+	p.printf("\n")
+	p.line("carries", "%s messages a second; limited by %s", rate(r.Carries), r.LimitedBy)
+}
+
+func (p *printer) server(r *Report) {
+	s := r.Server
+	if s == nil {
+		return
+	}
+	p.printf("%-13s %.2f s CPU", "server", s.CPU)
+	if s.DeliveriesPerCPUSecond != nil {
+		p.printf(", %s deliveries per CPU second", rate(*s.DeliveriesPerCPUSecond))
+	}
+	p.printf("; %s resident, at most %s", size(float64(s.ResidentIdle)), size(float64(s.ResidentPeak)))
+	if s.BytesPerConnection != nil {
+		p.printf(", %s per connection", size(*s.BytesPerConnection))
+	}
+	p.printf("\n")
+	if r.Soak != nil {
+		p.printf("%-13s memory %s an hour", "slope", size(r.Soak.MemorySlope))
+		if r.Soak.DescriptorsSlope != nil {
+			p.printf(", descriptors %.1f an hour", *r.Soak.DescriptorsSlope)
+		}
+		p.printf("\n")
+	}
+}
+
+func (p *printer) verdict(r *Report) {
+	p.printf("\n")
+	if r.Interrupted {
+		p.printf("interrupted: this is what came until then\n")
+	}
+	for _, reason := range r.Validity.Reasons {
+		p.printf("INVALID: %s\n", reason)
+	}
+	for _, o := range r.Objectives {
+		word := "met   "
+		if !o.Met {
+			word = "MISSED"
+		}
+		p.printf("%s  not %s\n", word, o.Objective)
+	}
+}
+
+const (
+	histogramRows  = 14
+	histogramWidth = 50
+)
+
+// histogram draws rows that are each as much wider than the one before.
+func (p *printer) histogram(l *loadtest.Latency) {
+	bars := l.Bars()
+	if len(bars) == 0 {
+		return
+	}
+	low, high := bars[0].To, bars[0].To
+	lost := int64(0)
+	for _, b := range bars {
+		if b.To >= loadtest.Never {
+			lost += b.Count
+		} else {
+			high = max(high, b.To)
+		}
+	}
+	counts := make([]int64, histogramRows)
+	step := math.Pow(float64(high)/float64(low), 1/float64(histogramRows-1))
+	for _, b := range bars {
+		if b.To < loadtest.Never {
+			counts[row(b.To, low, step)] += b.Count
+		}
+	}
+	most := lost
+	for _, n := range counts {
+		most = max(most, n)
+	}
+	draw := func(name string, n int64) {
+		p.printf("%12s |%-*s %d\n", name, histogramWidth, strings.Repeat("#", int((n*histogramWidth+most-1)/most)), n)
+	}
+	last := row(high, low, step)
+	for i := range last + 1 {
+		top := time.Duration(float64(low) * math.Pow(step, float64(i)))
+		draw("≤ "+Millis(float64(min(top, high))/1e6)+" ms", counts[i])
+	}
+	if lost > 0 {
+		draw("lost", lost)
+	}
+}
+
+// row is the first whose upper end, low×step^row, reaches v.
+func row(v, low time.Duration, step float64) int {
+	if v <= low || step <= 1 {
+		return 0
+	}
+	i := math.Ceil(math.Log(float64(v)/float64(low))/math.Log(step) - 1e-9)
+	return min(int(i), histogramRows-1)
+}
+
+func orLost(ms *float64) string {
+	if ms == nil {
+		return "lost"
+	}
+	return Millis(*ms)
+}
+
+// Millis writes milliseconds with three digits and without an exponent.
+func Millis(ms float64) string {
+	switch {
+	case ms >= 100:
+		return strconv.FormatFloat(ms, 'f', 0, 64)
+	case ms >= 10:
+		return strconv.FormatFloat(ms, 'f', 1, 64)
+	case ms >= 1:
+		return strconv.FormatFloat(ms, 'f', 2, 64)
+	}
+	return strconv.FormatFloat(ms, 'f', 3, 64)
+}
+
+func rate(v float64) string {
+	switch {
+	case v >= 1e6:
+		return strconv.FormatFloat(v/1e6, 'f', 2, 64) + " M"
+	case v >= 1e4:
+		return strconv.FormatFloat(v/1e3, 'f', 1, 64) + " k"
+	case v >= 100:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64)
+}
+
+func size(v float64) string {
+	switch a := math.Abs(v); {
+	case a >= 1<<30:
+		return strconv.FormatFloat(v/(1<<30), 'f', 2, 64) + " GiB"
+	case a >= 1<<20:
+		return strconv.FormatFloat(v/(1<<20), 'f', 1, 64) + " MiB"
+	case a >= 1<<13:
+		return strconv.FormatFloat(v/(1<<10), 'f', 1, 64) + " KiB"
+	}
+	return strconv.FormatFloat(v, 'f', 0, 64) + " B"
+}

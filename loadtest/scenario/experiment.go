@@ -1,0 +1,229 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"peal/loadtest"
+	"peal/loadtest/report"
+)
+
+// experiment is one Run.
+type experiment struct {
+	name    string
+	s       Settings
+	targets []Target
+	ctx     context.Context // of what must be done; it does not end with the user's patience
+	soft    context.Context // ends with it
+}
+
+// session is the subscribers, open, and what is known of the server.
+type session struct {
+	*experiment
+	pool       *loadtest.Pool
+	publishers loadtest.Publishers
+	probes     []*probe
+	report     *report.Report
+	before     usage // the subscribers
+	last       usage
+	own        time.Duration // CPU of the generator at the newest sample
+}
+
+// newReport says what is known before the begin.
+func (e *experiment) newReport() *report.Report {
+	var kernel unix.Utsname
+	_ = unix.Uname(&kernel) // it cannot fail with a good pointer
+	return &report.Report{
+		Schema: report.Schema, Scenario: e.name, Began: time.Now().UTC().Truncate(time.Millisecond),
+		Environment: report.Environment{CPUs: runtime.NumCPU(), Kernel: unix.ByteSliceToString(kernel.Release[:]), Go: runtime.Version(), Load: e.s.Version},
+		Settings: report.Settings{Targets: e.s.Targets, Publish: e.s.Publish, Connections: e.s.Connections, Channels: e.s.Channels,
+			Rate: e.s.Rate, Size: e.s.Size, Duration: e.s.Duration.Seconds()},
+		Objectives: []report.Judged{}, Intervals: []report.Interval{},
+	}
+}
+
+// open opens the subscribers that shape makes of the plain ones, and, with
+// publish, the publishers. The session must be closed.
+func (e *experiment) open(shape func([]loadtest.Spec) []loadtest.Spec, publish bool) (*session, error) {
+	s := &session{experiment: e, report: e.newReport()}
+	for i := range e.targets {
+		pid, admin := 0, ""
+		if i < len(e.s.PID) {
+			pid = e.s.PID[i]
+		}
+		if i < len(e.s.Admin) {
+			admin = e.s.Admin[i]
+		}
+		if p := newProbe(pid, admin); p != nil {
+			s.probes = append(s.probes, p)
+		}
+	}
+	var err error
+	if s.before, err = s.read(); err != nil {
+		return nil, err
+	}
+	if publish {
+		if err := s.dial(); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	e.say("opening %d connections", e.s.Connections)
+	var parts []loadtest.Spec
+	for _, spec := range shape(e.specs()) {
+		parts = append(parts, loadtest.Split(spec, e.s.Sources)...)
+	}
+	var opened loadtest.Opened
+	if s.pool, opened, err = loadtest.OpenParts(e.ctx, parts); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	s.report.Connections = report.Connections{Wanted: opened.Connections + opened.Failed, Opened: opened.Connections, Failed: opened.Failed,
+		FirstError: opened.FirstError, Took: opened.Took.Seconds(), Handshake: report.NewTimes(opened.Handshake)}
+	if err := s.rest(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// specs are the plain subscribers: each target's share.
+func (e *experiment) specs() []loadtest.Spec {
+	var specs []loadtest.Spec
+	for i := range e.targets {
+		n := len(e.targets)
+		share := e.s.Connections*(i+1)/n - e.s.Connections*i/n
+		spec := e.targets[i].spec(e.s.Channels, share)
+		spec.Timeout, spec.OpenRate, spec.Header = e.s.Timeout, e.s.OpenRate/float64(n), e.header()
+		if e.s.GWS {
+			spec.Kind = loadtest.GWS
+		}
+		specs = append(specs, spec)
+	}
+	return specs
+}
+
+func (e *experiment) header() string {
+	var b strings.Builder
+	for _, line := range e.s.Header {
+		b.WriteString(line + "\r\n")
+	}
+	return b.String()
+}
+
+// dial connects a publisher for each target.
+func (s *session) dial() error {
+	for i := range s.targets {
+		override := ""
+		if len(s.s.Publish) > 0 {
+			override = s.s.Publish[i]
+		}
+		to, err := s.targets[i].publishTarget(s.soft, override, s.s.Channels)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrUsage, err)
+		}
+		to.Header = s.header()
+		p, err := loadtest.DialPipeline(s.ctx, to)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.targets[i].Text, err)
+		}
+		s.publishers = append(s.publishers, p)
+	}
+	return nil
+}
+
+// rest lets the server come to rest and reads what it holds for its connections.
+func (s *session) rest() (err error) {
+	if len(s.probes) == 0 {
+		return nil
+	}
+	opened := s.before
+	if s.last, err = s.read(); err != nil {
+		return err
+	}
+	server := &report.Server{OpenCPU: (s.last.cpu - opened.cpu).Seconds(), ResidentBefore: opened.resident}
+	for _, p := range s.probes { // of several, the first is named
+		if server.PID == 0 {
+			server.PID = p.pid
+		}
+		if server.Admin == "" {
+			server.Admin = p.admin
+		}
+	}
+	s.report.Server = server
+	s.pause(s.s.Idle)
+	if s.last, err = s.read(); err != nil {
+		return err
+	}
+	server.ResidentIdle, server.ResidentPeak = s.last.resident, s.last.resident
+	if n := s.report.Connections.Opened; n > 0 {
+		per := (float64(s.last.resident) - float64(opened.resident)) / float64(n)
+		server.BytesPerConnection = &per
+	}
+	return nil
+}
+
+// pause waits, unless the user has no more patience.
+func (e *experiment) pause(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-e.soft.Done():
+	}
+}
+
+// read sums what the servers use.
+func (s *session) read() (sum usage, err error) {
+	for _, p := range s.probes {
+		u, err := p.read(s.ctx)
+		if err != nil {
+			return sum, err
+		}
+		sum.cpu += u.cpu
+		sum.resident += u.resident
+		sum.heap = plus(sum.heap, u.heap)
+		sum.descriptors = plus(sum.descriptors, u.descriptors)
+		sum.sockets = u.sockets // the machine's
+	}
+	return sum, nil
+}
+
+func plus[T int | uint64](a, b *T) *T {
+	if a == nil || b == nil {
+		return b
+	}
+	sum := *a + *b
+	return &sum
+}
+
+// generatorCPU is the CPU time of each process of the generator, this one first.
+func (s *session) generatorCPU() ([]time.Duration, error) {
+	var all []time.Duration
+	for _, pid := range append([]int{os.Getpid()}, s.pool.PIDs()...) {
+		t, err := loadtest.CPUTime(pid)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+func (s *session) close() error {
+	err := s.publishers.Close()
+	if s.pool != nil {
+		err = errors.Join(err, s.pool.Close())
+	}
+	return err
+}
+
+func (e *experiment) say(format string, args ...any) {
+	if e.s.Progress != nil {
+		e.s.Progress(Progress{Text: fmt.Sprintf(format, args...)})
+	}
+}
+
+func (e *experiment) interrupted() bool { return e.soft.Err() != nil }

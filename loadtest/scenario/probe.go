@@ -1,0 +1,135 @@
+package scenario
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"peal/loadtest"
+)
+
+// usage is what a server used so far and holds now. A field that the probe
+// cannot see is nil.
+type usage struct {
+	cpu         time.Duration
+	resident    uint64
+	heap        *uint64
+	sockets     *uint64
+	descriptors *int
+}
+
+// probe reads a server's usage: of a process on this machine, of its metrics, or
+// both.
+type probe struct {
+	pid   int
+	admin string // URL of the metrics
+}
+
+// newProbe returns nil when there is nothing to ask. admin is an address or URL of
+// the admin listener.
+func newProbe(pid int, admin string) *probe {
+	if pid == 0 && admin == "" {
+		return nil
+	}
+	if admin != "" {
+		if !strings.Contains(admin, "://") {
+			admin = "http://" + admin
+		}
+		if strings.Count(admin, "/") < 3 || strings.HasSuffix(admin, "/") {
+			admin = strings.TrimSuffix(admin, "/") + "/metrics"
+		}
+	}
+	return &probe{pid, admin}
+}
+
+func (p *probe) read(ctx context.Context) (u usage, err error) {
+	if p.admin != "" {
+		if u, err = scrape(ctx, p.admin); err != nil || p.pid == 0 {
+			return u, err
+		}
+	}
+	if u.cpu, err = loadtest.CPUTime(p.pid); err != nil {
+		return u, err
+	}
+	memory, err := loadtest.ReadMemory(p.pid)
+	if err != nil {
+		return u, err
+	}
+	u.resident = memory.Resident
+	if n, err := loadtest.Descriptors(p.pid); err == nil { // another user's are hidden
+		u.descriptors = &n
+	}
+	u.sockets = socketMemory()
+	return u, nil
+}
+
+// scrape reads the process' and Go's metrics in Prometheus' text format.
+func scrape(ctx context.Context, address string) (u usage, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return u, fmt.Errorf("metrics: %w", err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return u, fmt.Errorf("metrics: %w", err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return u, fmt.Errorf("metrics: %s answers %s", address, answer.Status)
+	}
+	found := map[string]float64{}
+	lines := bufio.NewScanner(answer.Body)
+	for lines.Scan() {
+		name, value, ok := strings.Cut(lines.Text(), " ")
+		if v, err := strconv.ParseFloat(value, 64); ok && err == nil {
+			found[name] = v
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return u, fmt.Errorf("metrics: %w", err)
+	}
+	cpu, ok := found["process_cpu_seconds_total"]
+	resident, ok2 := found["process_resident_memory_bytes"]
+	if !ok || !ok2 {
+		return u, fmt.Errorf("metrics: %s has no process_cpu_seconds_total and process_resident_memory_bytes", address)
+	}
+	u.cpu, u.resident = time.Duration(cpu*1e9), uint64(resident)
+	if v, ok := found["go_memstats_heap_inuse_bytes"]; ok {
+		n := uint64(v)
+		u.heap = &n
+	}
+	if v, ok := found["process_open_fds"]; ok {
+		n := int(v)
+		u.descriptors = &n
+	}
+	return u, nil
+}
+
+// socketMemory is what all TCP sockets of the machine hold, in bytes; nil where
+// the kernel does not say.
+func socketMemory() *uint64 {
+	b, err := os.ReadFile("/proc/net/sockstat")
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(b)) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 || fields[0] != "TCP:" {
+			continue
+		}
+		for i := 1; i+1 < len(fields); i += 2 {
+			if pages, err := strconv.ParseUint(fields[i+1], 10, 64); fields[i] == "mem" && err == nil {
+				n := pages * uint64(os.Getpagesize())
+				return &n
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package scenario
+
+import (
+	"errors"
+
+	"peal/loadtest/report"
+)
+
+// rampObjectives hold where the user named none.
+var rampObjectives = []string{"p99>100ms", "lost>0", "errors>0"}
+
+// refinements are how many rates are tried between the last that held and the
+// first that broke.
+const refinements = 2
+
+// ramp raises the rate, each for one step, until an objective breaks or the
+// generator does. The report's figures are those of the highest rate that held.
+func (e *experiment) ramp() (r *report.Report, err error) {
+	objectives := e.s.Objectives
+	if len(objectives) == 0 {
+		for _, text := range rampObjectives {
+			o, err := report.ParseObjective(text)
+			if err != nil {
+				return nil, err
+			}
+			objectives = append(objectives, o)
+		}
+	}
+	s, err := e.open(plain, true)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if s.report.Connections.Opened == 0 {
+		s.report.Validate(e.s.Limits)
+		return s.report, nil
+	}
+	c := climb{session: s, objectives: objectives, ramp: &report.Ramp{Steps: []report.Step{}}}
+	if err := c.run(); err != nil {
+		return nil, err
+	}
+	best := s.report
+	if c.best != nil {
+		best = c.best
+	}
+	best.Ramp = c.ramp
+	best.Interrupted = e.interrupted()
+	return best, nil
+}
+
+// climb is a ramp under way.
+type climb struct {
+	*session
+	objectives []report.Objective
+	ramp       *report.Ramp
+	best       *report.Report // of the highest rate that held
+}
+
+func (c *climb) run() error {
+	low, high := 0.0, 0.0
+	for rate := c.s.Rate; high == 0; rate *= c.s.Factor {
+		if rate > c.s.MaxRate {
+			c.ramp.LimitedBy = "max-rate"
+			return nil
+		}
+		broke, err := c.step(rate)
+		if err != nil || c.interrupted() {
+			c.ramp.LimitedBy = "interrupted"
+			return err
+		}
+		if broke == "" {
+			low = rate
+			continue
+		}
+		high, c.ramp.LimitedBy = rate, broke
+	}
+	for range refinements {
+		if low == 0 {
+			return nil
+		}
+		rate := (low + high) / 2
+		broke, err := c.step(rate)
+		if err != nil || c.interrupted() {
+			return err
+		}
+		if broke == "" {
+			low = rate
+		} else {
+			high, c.ramp.LimitedBy = rate, broke
+		}
+	}
+	return nil
+}
+
+// step tries one rate and returns what broke.
+func (c *climb) step(rate float64) (broke string, err error) {
+	fresh := *c.report
+	fresh.Intervals = nil
+	c.report = &fresh
+	if err := c.publish(rate, c.s.Step, 0, nil); err != nil {
+		return "", err
+	}
+	missed, err := fresh.Judge(c.objectives)
+	if err != nil {
+		return "", err
+	}
+	step := report.Step{Rate: rate, Lost: fresh.Messages.Lost, Delivered: fresh.Messages.DeliveredRate, GeneratorCPU: fresh.Generator.CPUShare}
+	if t := fresh.Latency; t != nil {
+		step.P50, step.P99, step.Max = t.P50, t.P99, t.Max
+	}
+	if fresh.Server != nil {
+		server := *fresh.Server // the next step has its own
+		fresh.Server = &server
+		cores := round(server.CPU / c.s.Step.Seconds())
+		step.ServerCPU = &cores
+	}
+	switch {
+	case len(missed) > 0:
+		broke, step.Broke = missed[0], missed[0]
+	case !fresh.Validity.Valid:
+		broke, step.Broke = "generator", fresh.Validity.Reasons[0]
+	default:
+		if rate > c.ramp.Carries {
+			c.ramp.Carries, c.best = rate, &fresh
+		}
+	}
+	c.ramp.Steps = append(c.ramp.Steps, step)
+	return broke, nil
+}

@@ -1,0 +1,149 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"peal/loadtest"
+	"peal/loadtest/report"
+)
+
+// Settings say what to run. Zero values are not defaults: see Defaults.
+type Settings struct {
+	Targets     []string
+	Publish     []string // one for each target; none: what follows from it
+	Header      []string // "Name: value", of every request
+	Connections int      // divided among the targets
+	Channels    int      // each connection has one; messages go round them
+	Rate        float64  // messages a second, in all channels together
+	Size        int      // bytes of a message, at least loadtest.StampBytes
+	Duration    time.Duration
+	Settle      time.Duration // how long to wait for the last messages
+	Idle        time.Duration // how long the server rests before its memory is read
+	Sources     []string      // local addresses, gone round by the worker processes
+	OpenRate    float64       // connections a second; 0: as fast as it goes
+	Timeout     time.Duration // for opening all connections
+	GWS         bool          // subscribers are lxzan/gws
+
+	PID   []int    // one for each target
+	Admin []string // one for each target
+
+	Objectives []report.Objective
+	Limits     report.Limits
+
+	Mix      [3]int        // of mixed: WebSocket, SSE, poll
+	Away     time.Duration // of storm
+	Step     time.Duration // of ramp: how long one rate
+	Factor   float64       // of ramp: from one rate to the next
+	MaxRate  float64       // of ramp
+	Turns    int           // of versus
+	Version  string        // of peal
+	Every    time.Duration // between samples
+	Progress func(Progress)
+
+	// Slow makes the pacer late on purpose, by so much for each message. Tests
+	// prove with it that a late run is found invalid.
+	Slow time.Duration
+}
+
+// Progress is the state of a run that has not ended.
+type Progress struct {
+	Text  string           // what begins now; otherwise
+	Now   *report.Interval // the newest interval
+	Rate  float64          // that is meant
+	Total time.Duration
+}
+
+// Defaults are useful against a Peal on this machine.
+func Defaults() Settings {
+	return Settings{
+		Targets: []string{DefaultTarget}, Connections: 1000, Channels: 1, Rate: 20, Size: 128, Duration: 10 * time.Second,
+		Settle: 5 * time.Second, Idle: time.Second, Timeout: time.Minute, Limits: report.DefaultLimits,
+		Mix: [3]int{1, 1, 1}, Away: time.Second, Step: 3 * time.Second, Factor: 1.5, MaxRate: 100_000, Turns: 2, Every: time.Second,
+	}
+}
+
+// scenario is one kind of run.
+type scenario struct {
+	name, about string
+	run         func(*experiment) (*report.Report, error)
+	measures    []report.Need
+}
+
+var all = []scenario{
+	{"fanout", "subscribers of some channels, messages at a rate", (*experiment).fanout, []report.Need{report.NeedsMessages}},
+	{"connect", "how fast and how many connections open, and what they cost", (*experiment).connect, nil},
+	{"mixed", "fanout over WebSocket, server-sent events and long polling at once", (*experiment).mixed, []report.Need{report.NeedsMessages}},
+	{"storm", "all clients drop and come back with their cursors", (*experiment).storm, []report.Need{report.NeedsMessages, report.NeedsStorm}},
+	{"ramp", "raises the rate until an objective breaks", (*experiment).ramp, []report.Need{report.NeedsMessages}},
+	{"soak", "fanout for long: does memory grow, do descriptors", (*experiment).soak, []report.Need{report.NeedsMessages, report.NeedsSoak}},
+	{"versus", "the same on two servers in turns", (*experiment).versus, []report.Need{report.NeedsMessages}},
+}
+
+// Names are the scenarios', each with a sentence.
+func Names() (names, about []string) {
+	for _, s := range all {
+		names, about = append(names, s.name), append(about, s.about)
+	}
+	return names, about
+}
+
+// ErrUsage means that the settings cannot be run.
+var ErrUsage = errors.New("cannot be run")
+
+// Run runs one scenario. The end of ctx ends it early, with a report. An error
+// is ErrUsage, with what to change, or says why nothing could be measured.
+func Run(ctx context.Context, name string, s Settings) (*report.Report, error) {
+	i := slices.IndexFunc(all, func(s scenario) bool { return s.name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("%w: no scenario %q", ErrUsage, name)
+	}
+	e := &experiment{name: name, s: s, soft: ctx, ctx: context.WithoutCancel(ctx)}
+	if err := e.check(all[i]); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	return all[i].run(e)
+}
+
+// check names all mistakes, and resolves the targets.
+func (e *experiment) check(sc scenario) error {
+	s, faults := &e.s, []error(nil)
+	must := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	must(s.Connections >= 1, "--connections %d: at least 1", s.Connections)
+	must(s.Channels >= 1 && s.Channels <= s.Connections, "--channels %d: from 1 to the number of connections, %d", s.Channels, s.Connections)
+	must(s.Rate > 0, "--rate %v: more than 0", s.Rate)
+	must(s.Size >= loadtest.StampBytes, "--size %d: at least %d, for a message says when it was sent", s.Size, loadtest.StampBytes)
+	must(s.Duration > 0 && s.Timeout > 0 && s.Every > 0, "durations: more than 0")
+	must(s.Settle >= 0 && s.Idle >= 0 && s.Away >= 0 && s.OpenRate >= 0, "--settle, --idle, --away, --open-rate: not below 0")
+	must(s.Factor > 1 && s.Step > 0, "--factor %v, --step %v: more than 1, more than 0", s.Factor, s.Step)
+	must(s.Mix[0] >= 0 && s.Mix[1] >= 0 && s.Mix[2] >= 0 && s.Mix[0]+s.Mix[1]+s.Mix[2] > 0, "--mix %v: like 6:3:1", s.Mix)
+	must(len(s.Targets) >= 1, "--target: at least one")
+	must(len(s.Publish) == 0 || len(s.Publish) == len(s.Targets), "--publish: one for each target")
+	must(len(s.PID) <= len(s.Targets) && len(s.Admin) <= len(s.Targets), "--pid, --admin: at most one for each target")
+	must(sc.name != "versus" || len(s.Targets) == 2 && s.Turns > 0, "versus: two --target, and --turns more than 0")
+	for _, o := range s.Objectives {
+		need := o.Needs()
+		can := need == report.NeedsConnections || need == report.NeedsServer || slices.Contains(sc.measures, need)
+		must(can, "objective %s: %s does not measure it", o.Text, sc.name)
+		must(need != report.NeedsServer && need != report.NeedsSoak || len(s.PID)+len(s.Admin) > 0,
+			"objective %s: needs --pid or --admin, for what the server holds", o.Text)
+	}
+	must(sc.name != "soak" || len(s.PID)+len(s.Admin) > 0, "soak: needs --pid or --admin, for what the server holds")
+	for _, text := range s.Targets {
+		t, err := ParseTarget(e.soft, text)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		must(sc.name != "mixed" || t.Peal(), "mixed: target %q must be a Peal's", text)
+		e.targets = append(e.targets, t)
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,86 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"peal/loadtest/report"
+)
+
+// versus runs the same against two servers in turns, the order reversed each
+// time: ABBA. A slow minute of the machine then falls on both. Each side's turns
+// are put together; a storm follows on each.
+func (e *experiment) versus() (*report.Report, error) {
+	sides := [2]*report.Report{}
+	for turn := range e.s.Turns {
+		order := []int{0, 1}
+		if turn%2 == 1 {
+			slices.Reverse(order)
+		}
+		for _, i := range order {
+			e.say("turn %d of %d: %s", turn+1, e.s.Turns, e.targets[i].Text)
+			r, err := e.side(i).fanout()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", e.targets[i].Text, err)
+			}
+			if sides[i] == nil {
+				sides[i] = r
+			} else if err := sides[i].Join(r); err != nil {
+				return nil, err
+			}
+			if e.interrupted() {
+				break
+			}
+		}
+	}
+	if sides[0] == nil || sides[1] == nil {
+		return nil, errors.New("versus: interrupted before both had a turn")
+	}
+	whole := e.newReport()
+	whole.Interrupted = e.interrupted()
+	whole.Validity = report.Validity{Valid: true, Reasons: []string{}, Limits: e.s.Limits}
+	for i, side := range sides {
+		side.Name = e.targets[i].Text
+		if err := e.addStorm(i, side); err != nil {
+			return nil, err
+		}
+		side.Validate(e.s.Limits)
+		for _, reason := range side.Validity.Reasons {
+			whole.Validity.Valid = false
+			whole.Validity.Reasons = append(whole.Validity.Reasons, side.Name+": "+reason)
+		}
+		whole.Sides = append(whole.Sides, side)
+	}
+	return whole, nil
+}
+
+// side is the experiment with one target only.
+func (e *experiment) side(i int) *experiment {
+	one := *e
+	one.targets = e.targets[i : i+1]
+	one.s.Targets = e.s.Targets[i : i+1]
+	cut := func(n int) (from, to int) { return min(i, n), min(i+1, n) }
+	from, to := cut(len(e.s.Publish))
+	one.s.Publish = e.s.Publish[from:to]
+	from, to = cut(len(e.s.PID))
+	one.s.PID = e.s.PID[from:to]
+	from, to = cut(len(e.s.Admin))
+	one.s.Admin = e.s.Admin[from:to]
+	return &one
+}
+
+// addStorm lets side's clients drop, where the server has cursors: only Peal's
+// are known to.
+func (e *experiment) addStorm(i int, side *report.Report) error {
+	if !e.targets[i].Peal() || e.interrupted() {
+		return nil
+	}
+	e.say("storm: %s", e.targets[i].Text)
+	r, err := e.side(i).storm()
+	if err != nil {
+		return fmt.Errorf("%s: %w", e.targets[i].Text, err)
+	}
+	side.Storm = r.Storm
+	return nil
+}
