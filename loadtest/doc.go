@@ -11,12 +11,17 @@
 //   - A worker is a process with one fleet, run by the same binary again, since
 //     the descriptor limit is per process. A Pool is several workers seen as
 //     one; control is a JSON object per line on stdin and stdout.
-//   - A publisher sends stamped messages, over WebSocket or HTTP keep-alive;
-//     Flood publishes over many keep-alive connections as fast as it goes.
+//   - A publisher sends stamped messages, over WebSocket or HTTP keep-alive; a
+//     Pipeline does so without ever being held up by the server; Flood publishes
+//     over many keep-alive connections as fast as it goes.
 //     Each stream (a channel in one run) has exactly one publisher and counts
 //     its messages 1, 2, 3 …
 //   - A run is one measurement: Begin, publish in a closed loop (N messages in
-//     flight) or an open loop (a schedule fixed in advance), Await, Report.
+//     flight) or an open loop (a schedule fixed in advance), Await, Report. An
+//     open loop can be sampled, and its subscribers dropped and taken back.
+//
+// loadtest/scenario makes load tests of these, loadtest/report says what they
+// found, and peal load is both as a command. bench measures with them directly.
 //
 // Every message starts with a Stamp: run, stream, sequence and the moment the
 // schedule meant to send it. A receiver therefore counts exactly, for each

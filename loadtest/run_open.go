@@ -86,14 +86,13 @@ func (s *sender) openLoop(ctx context.Context) error {
 			if err := s.publisher.Flush(); err != nil {
 				return err
 			}
-			stopped, err := s.sleep(ctx, due, timer)
-			if err != nil {
+			if err := s.sleep(ctx, due, timer); err != nil {
 				return err
 			}
-			if stopped {
-				break
-			}
 			now = Now()
+		}
+		if s.stopped() {
+			break
 		}
 		s.scheduled++
 		if now > end {
@@ -112,26 +111,31 @@ func (s *sender) openLoop(ctx context.Context) error {
 // millisecond late where no goroutine runs, for epoll_wait counts in them.
 const fineWait = 3 * time.Millisecond
 
-// sleep waits until due. stopped says that Stop came first.
-func (s *sender) sleep(ctx context.Context, due int64, timer *time.Timer) (stopped bool, err error) {
+// stopped reports whether the user has had enough.
+func (s *sender) stopped() bool {
+	select {
+	case <-s.load.Stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// sleep waits until due, or for Stop.
+func (s *sender) sleep(ctx context.Context, due int64, timer *time.Timer) error {
 	if coarse := time.Duration(due-Now()) - fineWait; coarse > 0 {
 		timer.Reset(coarse)
 		select {
 		case <-timer.C:
 		case <-s.load.Stop:
-			return true, nil
+			return nil
 		case <-ctx.Done():
-			return false, ctx.Err()
+			return ctx.Err()
 		}
-	}
-	select {
-	case <-s.load.Stop:
-		return true, nil
-	default:
 	}
 	for rest := due - Now(); rest > 0; rest = due - Now() {
 		ts := unix.NsecToTimespec(rest)
 		_ = unix.Nanosleep(&ts, nil) // a signal may interrupt it: then again
 	}
-	return false, ctx.Err()
+	return ctx.Err()
 }

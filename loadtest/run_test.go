@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-func truth(_ int, _ uint64, send func()) { send() }
+	"peal/loadtest/liar"
+)
 
 // runAgainst opens a pool, runs load and returns the result.
 func runAgainst(t *testing.T, spec Spec, load Load) Result {
@@ -50,7 +50,7 @@ func TestRunCountsEveryLieExactly(t *testing.T) {
 		plan func(subscriber int, sequence uint64, send func())
 		want Counts
 	}{
-		{"truth", truth, Counts{Delivered: 700}},
+		{"truth", liar.Truth, Counts{Delivered: 700}},
 		{"drops 3 messages for one subscriber", func(s int, n uint64, send func()) {
 			if s != 2 || n%40 != 10 { // 10, 50, 90
 				send()
@@ -95,9 +95,9 @@ func TestRunCountsEveryLieExactly(t *testing.T) {
 	for _, kind := range []Kind{GWS, Epoll} {
 		for _, p := range plans {
 			t.Run(fmt.Sprintf("kind=%s/%s", kind, p.name), func(t *testing.T) {
-				l := newLiar(t, p.plan)
+				l := liar.Start(t, p.plan)
 				p.want.Expected = subscribers * messages
-				r := runAgainst(t, Spec{Addr: l.addr, Kind: kind, Connections: subscribers},
+				r := runAgainst(t, Spec{Addr: l.Addr, Kind: kind, Connections: subscribers},
 					Load{Pacer: Rate(1000), Length: messages * time.Millisecond, Settle: 300 * time.Millisecond})
 				if r.Published != messages || r.Counts != p.want {
 					t.Errorf("%d published, %+v; want %d, %+v", r.Published, r.Counts, messages, p.want)
@@ -115,13 +115,13 @@ func TestRunCountsEveryLieExactly(t *testing.T) {
 
 func TestRunSeesAStallFromTheScheduledTime(t *testing.T) {
 	const stall = 300 * time.Millisecond
-	l := newLiar(t, func(_ int, n uint64, send func()) {
+	l := liar.Start(t, func(_ int, n uint64, send func()) {
 		if n == 20 {
 			time.Sleep(stall) // in the server, before anything is sent
 		}
 		send()
 	})
-	r := runAgainst(t, Spec{Addr: l.addr, Connections: 1}, Load{Pacer: Rate(100), Length: time.Second})
+	r := runAgainst(t, Spec{Addr: l.Addr, Connections: 1}, Load{Pacer: Rate(100), Length: time.Second})
 	// Messages 20 to 49 were due in the stall: 30 of 100 are late, not one.
 	if p := r.Latency.Quantile(0.85); p < stall/3 {
 		t.Errorf("p85 %v: the stall of %v is hidden", p, stall)
@@ -133,11 +133,11 @@ func TestRunSeesAStallFromTheScheduledTime(t *testing.T) {
 
 func TestRunClosedLoopKeepsWhatIsInFlight(t *testing.T) {
 	most, latest := uint64(0), make([]uint64, 3)
-	l := newLiar(t, func(s int, n uint64, send func()) { // under the liar's lock
+	l := liar.Start(t, func(s int, n uint64, send func()) { // under the liar's lock
 		latest[s] = n
 		send()
 	})
-	r := runAgainst(t, Spec{Addr: l.addr, Connections: 3, Kind: GWS}, Load{InFlight: 4, Length: 200 * time.Millisecond})
+	r := runAgainst(t, Spec{Addr: l.Addr, Connections: 3, Kind: GWS}, Load{InFlight: 4, Length: 200 * time.Millisecond})
 	for _, n := range latest {
 		most = max(most, n)
 	}
@@ -147,12 +147,12 @@ func TestRunClosedLoopKeepsWhatIsInFlight(t *testing.T) {
 }
 
 func TestRunClosedLoopEndsWhenAMessageIsLost(t *testing.T) {
-	l := newLiar(t, func(_ int, n uint64, send func()) {
+	l := liar.Start(t, func(_ int, n uint64, send func()) {
 		if n != 3 {
 			send()
 		}
 	})
-	r := runAgainst(t, Spec{Addr: l.addr, Connections: 2}, Load{InFlight: 2, Length: 5 * time.Second, Settle: 200 * time.Millisecond})
+	r := runAgainst(t, Spec{Addr: l.Addr, Connections: 2}, Load{InFlight: 2, Length: 5 * time.Second, Settle: 200 * time.Millisecond})
 	if !r.Stalled || r.Published != 4 || r.Lost != 2 {
 		t.Errorf("stalled %t, %d published, %d lost; want true, 4, 2", r.Stalled, r.Published, r.Lost)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 )
 
 // compared are the lines of a comparison. lower says that less is better.
@@ -67,7 +68,10 @@ var compared = []struct {
 // difference is more than noise only repetition says.
 func Compare(w io.Writer, a, b *Report) error {
 	p := &printer{w: w}
-	p.printf("%-34s %14s %14s %9s\n", "", label(a, "a"), label(b, "b"), "change")
+	for i, r := range []*Report{a, b} {
+		p.printf("%c: %s %s\n", 'a'+i, r.Scenario, strings.Join(r.Settings.Targets, " "))
+	}
+	p.printf("\n%-34s %14s %14s %9s\n", "", "a", "b", "change")
 	for _, c := range compared {
 		x, okA := c.value(a)
 		y, okB := c.value(b)
@@ -78,20 +82,13 @@ func Compare(w io.Writer, a, b *Report) error {
 	}
 	for i, r := range []*Report{a, b} {
 		if !r.Validity.Valid {
-			p.printf("%s is not valid: %q\n", label(r, string(rune('a'+i))), r.Validity.Reasons)
+			p.printf("%c is not valid: %s\n", 'a'+i, strings.Join(r.Validity.Reasons, "; "))
 		}
 	}
 	for _, difference := range differences(a, b) {
 		p.printf("not alike: %s\n", difference)
 	}
 	return p.err
-}
-
-func label(r *Report, otherwise string) string {
-	if r.Name != "" {
-		return r.Name
-	}
-	return otherwise
 }
 
 func shown(u unit, v float64, measured bool) string {
@@ -111,9 +108,12 @@ func change(x, y float64, both bool) string {
 	return fmt.Sprintf("%+.1f %%", 100*(y/x-1))
 }
 
+// noise is what two runs on one machine often differ by for no reason.
+const noise = 0.05
+
 func better(x, y float64, both, lower bool) string {
 	switch {
-	case !both || x == y:
+	case !both || x == y || math.Abs(y-x) <= noise*math.Abs(x):
 		return ""
 	case (y < x) == lower:
 		return "  better"

@@ -72,7 +72,7 @@ func WritePage(w io.Writer, reports ...*Report) error {
 		}
 		name := ""
 		if len(reports) > 1 {
-			name = label(r, string(rune('a'+i)))
+			name = letter(i)
 		}
 		s := r.Settings
 		d.Reports = append(d.Reports, pageReport{Name: name, Text: text, When: r.Began.Format("2006-01-02 15:04:05 MST"),
@@ -215,5 +215,7 @@ func seriesName(reports []*Report, k int, name string) string {
 	if len(reports) == 1 {
 		return name
 	}
-	return label(reports[k], string(rune('a'+k))) + " " + name
+	return letter(k) + " " + name
 }
+
+func letter(i int) string { return string(rune('a' + i)) }

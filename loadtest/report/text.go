@@ -14,8 +14,8 @@ import (
 // WriteText writes the summary that people read.
 func (r *Report) WriteText(w io.Writer) error {
 	p := &printer{w: w}
-	for _, side := range r.Sides {
-		p.printf("\n%s\n", side.Name)
+	for i, side := range r.Sides {
+		p.printf("\n%s: %s\n", letter(i), side.Name)
 		p.body(side)
 	}
 	if len(r.Sides) == 2 {
@@ -135,11 +135,18 @@ func (p *printer) server(r *Report) {
 	if s == nil {
 		return
 	}
-	p.printf("%-13s %.2f s CPU", "server", s.CPU)
-	if s.DeliveriesPerCPUSecond != nil {
-		p.printf(", %s deliveries per CPU second", rate(*s.DeliveriesPerCPUSecond))
+	p.printf("%-13s %.2f s CPU for opening", "server", s.OpenCPU)
+	if s.OpenCPU > 0 {
+		p.printf(" (%s connections per CPU second)", rate(float64(r.Connections.Opened)/s.OpenCPU))
 	}
-	p.printf("; %s resident, at most %s", size(float64(s.ResidentIdle)), size(float64(s.ResidentPeak)))
+	if r.Messages != nil {
+		p.printf(", %.2f s for messages", s.CPU)
+	}
+	if s.DeliveriesPerCPUSecond != nil {
+		p.printf(" (%s deliveries per CPU second)", rate(*s.DeliveriesPerCPUSecond))
+	}
+	p.printf("\n")
+	p.printf("%-13s %s resident, at most %s", "", size(float64(s.ResidentIdle)), size(float64(s.ResidentPeak)))
 	if s.BytesPerConnection != nil {
 		p.printf(", %s per connection", size(*s.BytesPerConnection))
 	}

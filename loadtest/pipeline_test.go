@@ -1,0 +1,136 @@
+package loadtest
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// postings is an HTTP server that notes the bodies posted to it.
+type postings struct {
+	mu     sync.Mutex
+	bodies []string
+}
+
+func (p *postings) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if strings.HasPrefix(string(body), "refuse") {
+		http.Error(w, "not this one", http.StatusTooManyRequests)
+		return
+	}
+	p.bodies = append(p.bodies, r.URL.Path+string(body))
+}
+
+func pipelineTo(t *testing.T, addr string, streams int) *Pipeline {
+	t.Helper()
+	p, err := DialPipeline(t.Context(), PublishTarget{Addr: addr, Streams: streams, Path: func(s int) string { return "/" + string(rune('a'+s)) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+func TestPipelineKeepsTheOrderOfAStreamAndCountsRefusals(t *testing.T) {
+	at := &postings{}
+	server := httptest.NewServer(at)
+	defer server.Close()
+	p := pipelineTo(t, server.Listener.Addr().String(), 2)
+	want := [2]string{}
+	for i := range 200 {
+		body := string(rune('A' + i%26))
+		if i%50 == 7 {
+			body = "refuse"
+		} else {
+			want[i%2] += body
+		}
+		_ = p.Queue(i%2, []byte(body))
+		if i%3 == 0 {
+			_ = p.Flush()
+		}
+	}
+	refused, reason := p.Settle(10 * time.Second)
+	if refused != 4 || reason == nil || !strings.Contains(reason.Error(), "429") || !strings.Contains(reason.Error(), "not this one") {
+		t.Errorf("%d refused, %v; want 4, 429", refused, reason)
+	}
+	got := map[byte]string{}
+	for _, b := range at.bodies {
+		got[b[1]] += b[2:]
+	}
+	if got['a'] != want[0] || got['b'] != want[1] {
+		t.Errorf("stream a %q, want %q; b %q, want %q", got['a'], want[0], got['b'], want[1])
+	}
+}
+
+// TestPipelineIsNeverHeldUp publishes far more than a socket takes to a server
+// that reads nothing.
+func TestPipelineIsNeverHeldUp(t *testing.T) {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	p := pipelineTo(t, listener.Addr().String(), 1)
+	const messages = 400
+	payload := make([]byte, 64<<10)
+	for range messages { // 25 MiB; if one of them waited, the test would not end
+		_ = p.Queue(0, payload)
+		_ = p.Flush()
+	}
+	if refused, reason := p.Settle(50 * time.Millisecond); refused != messages || reason == nil {
+		t.Errorf("%d refused, %v; want all %d", refused, reason, messages)
+	}
+}
+
+func TestPipelineConnectsAgainAndCountsWhatWasNotAnswered(t *testing.T) {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	served := make(chan error, 1)
+	go func() { // ends with the second connection
+		served <- func() error {
+			first, err := listener.Accept()
+			if err != nil {
+				return err
+			}
+			if _, err := http.ReadRequest(bufio.NewReader(first)); err != nil {
+				return err
+			}
+			first.Close() // without an answer
+			second, err := listener.Accept()
+			if err != nil {
+				return err
+			}
+			defer second.Close()
+			request, err := http.ReadRequest(bufio.NewReader(second))
+			if err != nil {
+				return err
+			}
+			_, _ = io.ReadAll(request.Body)
+			_, err = io.WriteString(second, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			return err
+		}()
+	}()
+	p := pipelineTo(t, listener.Addr().String(), 1)
+	_ = p.Queue(0, []byte("one"))
+	if refused, _ := p.Settle(10 * time.Second); refused != 1 {
+		t.Errorf("%d refused, want the one that was not answered", refused)
+	}
+	_ = p.Queue(0, []byte("two"))
+	if refused, reason := p.Settle(10 * time.Second); refused != 1 {
+		t.Errorf("%d refused (%v), want still 1", refused, reason)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}

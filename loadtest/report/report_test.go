@@ -1,0 +1,277 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"peal/loadtest"
+	"peal/loadtest/report"
+)
+
+// sample is a run of 1,000 expected deliveries from 1 to 10 ms, some of them lost.
+func sample(lost uint64) *report.Report {
+	l, lag := loadtest.NewLatency(), loadtest.NewLatency()
+	for i := range 1000 - lost {
+		l.Record(int64(time.Millisecond) + int64(i)*9000)
+	}
+	l.RecordLost(lost)
+	lag.Record(1000)
+	resident, cores := uint64(5<<20), 0.5
+	v := 3.5
+	return &report.Report{
+		Schema: report.Schema, Scenario: "fanout", Latency: report.NewTimes(l), Lag: report.NewTimes(lag),
+		Connections: report.Connections{Wanted: 10, Opened: 10, Took: 0.5, Handshake: report.NewTimes(lag)},
+		Messages:    &report.Messages{Scheduled: 100, Sent: 100, Expected: 1000, Delivered: 1000 - lost, Lost: lost},
+		Intervals: []report.Interval{{At: 1, Sent: 50, Delivered: 500, P50: &v, P99: nil, ServerCPU: &cores, Resident: &resident},
+			{At: 2, Sent: 50, Delivered: 500 - lost, P50: &v, P99: &v}},
+	}
+}
+
+func TestJudge(t *testing.T) {
+	check := func(text string, lost uint64, missed bool) {
+		t.Helper()
+		o, err := report.ParseObjective(text)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		got, err := sample(lost).Judge([]report.Objective{o})
+		if err != nil || (len(got) > 0) != missed {
+			t.Errorf("%s with %d lost: missed %q, %v; want missed %t", text, lost, got, err, missed)
+		}
+	}
+	check("p50>50ms", 0, false)
+	check("p50>1ms", 0, true)
+	check(" p99 >= 9ms ", 0, true)
+	check("p99.9<20ms", 0, true)
+	check("max<=5ms", 0, false)
+	check("lost>0", 0, false)
+	check("lost>0", 1, true)
+	check("duplicated>0", 0, false)
+	check("reordered>=0", 0, true)
+	check("errors>0", 0, false)
+	check("connect_p99>1s", 0, false)
+	// Loss is later than any objective, and never improves a percentile.
+	check("p99>99s", 20, true)
+	check("max>99s", 1, true)
+	check("p50>99s", 20, false)
+	check("p99<1s", 20, false)
+}
+
+func TestJudgeNeverPassesWhatWasNotMeasured(t *testing.T) {
+	for _, text := range []string{"bytes_per_connection>1KiB", "memory_slope>1MiB", "recovery_max>1s"} {
+		o, err := report.ParseObjective(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sample(0).Judge([]report.Objective{o}); !errors.Is(err, report.ErrUnmeasured) {
+			t.Errorf("%s: %v, want ErrUnmeasured", text, err)
+		}
+	}
+	empty := &report.Report{Schema: report.Schema}
+	for _, metric := range report.Metrics() {
+		limit := "1"
+		if strings.HasPrefix(metric, "p") || metric == "max" || metric == "connect_p99" || metric == "recovery_max" {
+			limit = "1s"
+		}
+		o, err := report.ParseObjective(metric + ">" + limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := empty.Judge([]report.Objective{o}); !errors.Is(err, report.ErrUnmeasured) && metric != "errors" {
+			t.Errorf("%s of an empty report: %v, want ErrUnmeasured", metric, err)
+		}
+	}
+}
+
+func TestParseObjectiveRefuses(t *testing.T) {
+	for _, text := range []string{"", "p99", "p99>", "p99=5ms", "p98>5ms", "p99>50", "p99>1h", "lost>many", "lost>NaN", "p99>>5ms", "bytes_per_connection>1XB", "p99>5ms lost>0"} {
+		if o, err := report.ParseObjective(text); err == nil {
+			t.Errorf("%q was read as %+v", text, o)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	check := func(what string, spoil func(*report.Report), want string) {
+		t.Helper()
+		r := sample(0)
+		spoil(r)
+		r.Validate(report.DefaultLimits)
+		said := strings.Join(r.Validity.Reasons, ";")
+		if r.Validity.Valid != (want == "") || !strings.Contains(said, want) {
+			t.Errorf("%s: valid %t, %q; want %q", what, r.Validity.Valid, said, want)
+		}
+	}
+	share := func(v float64) func(*report.Report) {
+		return func(r *report.Report) { r.Generator.CPUShare = &v }
+	}
+	lag := func(d time.Duration) func(*report.Report) {
+		return func(r *report.Report) {
+			l := loadtest.NewLatency()
+			l.Record(int64(d))
+			r.Lag = report.NewTimes(l)
+		}
+	}
+	check("as it should be", func(*report.Report) {}, "")
+	check("a lag of 0.9 ms with a p99 of 9.9", lag(900*time.Microsecond), "")
+	check("a lag of 1.1 ms with a p99 of 9.9", lag(1100*time.Microsecond), "sent late")
+	check("CPU 84 %", share(0.84), "")
+	check("CPU 86 %", share(0.86), "short of CPU")
+	check("99 sent", func(r *report.Report) { r.Messages.Sent = 99 }, "")
+	check("98 sent", func(r *report.Report) { r.Messages.Sent = 98 }, "98.0 % of the schedule")
+	check("none opened", func(r *report.Report) { r.Connections.Opened, r.Connections.FirstError = 0, "refused" }, "refused")
+	check("all refused", func(r *report.Report) { r.Messages.Refused, r.Messages.FirstRefusal = 100, "status 404" }, "404")
+	check("nothing due", func(r *report.Report) { r.Messages.Scheduled, r.Messages.Sent = 0, 0 }, "nothing was due")
+}
+
+func TestReadReadsWhatWriteWrote(t *testing.T) {
+	r := sample(20)
+	r.Validate(report.DefaultLimits)
+	var first, second bytes.Buffer
+	if err := r.Write(&first); err != nil {
+		t.Fatal(err)
+	}
+	text := first.String()
+	again, err := report.Read(&first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Write(&second); err != nil {
+		t.Fatal(err)
+	}
+	if second.String() != text {
+		t.Errorf("written again:\n%s\nwant\n%s", second.String(), text)
+	}
+	if again.Latency.P99 != nil || *again.Latency.P90 > 10 {
+		t.Errorf("p90 %v, p99 %v; want a lost message's", *again.Latency.P90, again.Latency.P99)
+	}
+	if _, err := report.Read(strings.NewReader(`{"schema":2}`)); err == nil || !strings.Contains(err.Error(), "schema 2") {
+		t.Errorf("another schema: %v", err)
+	}
+}
+
+// TestDocumentedNames holds docs/loadtest.md to the JSON form, and the form to it.
+func TestDocumentedNames(t *testing.T) {
+	page, err := os.ReadFile("../../docs/loadtest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[reflect.Type]bool{}
+	var walk func(reflect.Type)
+	walk = func(typ reflect.Type) {
+		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
+			typ = typ.Elem()
+		}
+		if typ.Kind() != reflect.Struct || seen[typ] || typ == reflect.TypeFor[time.Time]() || typ == reflect.TypeFor[loadtest.Latency]() {
+			return
+		}
+		seen[typ] = true
+		for i := range typ.NumField() {
+			name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+			if !bytes.Contains(page, []byte("`"+name+"`")) {
+				t.Errorf("docs/loadtest.md does not say what %s.%s is: `%s`", typ.Name(), typ.Field(i).Name, name)
+			}
+			walk(typ.Field(i).Type)
+		}
+	}
+	walk(reflect.TypeFor[report.Report]())
+	for _, m := range report.Metrics() {
+		if !bytes.Contains(page, []byte("`"+m+"`")) {
+			t.Errorf("docs/loadtest.md does not say what the metric %s is", m)
+		}
+	}
+}
+
+func TestWriteTextShowsLossAsLoss(t *testing.T) {
+	r := sample(20)
+	r.Validate(report.DefaultLimits)
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"20 lost", "p99 lost", "max lost", "980 of 1000", "lost |"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+	// The rows of the histogram are all deliveries.
+	total := 0
+	for line := range strings.Lines(b.String()) {
+		if _, row, ok := strings.Cut(line, "|"); ok {
+			n := 0
+			for _, c := range strings.TrimLeft(strings.TrimSpace(row), "# ") {
+				n = n*10 + int(c-'0')
+			}
+			total += n
+		}
+	}
+	if total != 1000 {
+		t.Errorf("the histogram's rows add up to %d, want 1000:\n%s", total, b.String())
+	}
+}
+
+func TestWriteCSVHasALineForEachInterval(t *testing.T) {
+	var b bytes.Buffer
+	if err := sample(0).WriteCSV(&b); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(&b).ReadAll()
+	if err != nil || len(rows) != 3 || rows[1][4] != "3.5" || rows[1][5] != "" || rows[1][9] != "5242880" {
+		t.Errorf("%v, %q", err, rows)
+	}
+}
+
+func TestWritePageIsSelfContained(t *testing.T) {
+	a, b := sample(0), sample(20)
+	a.Settings.Targets = []string{"</script><script>alert(1)</script>"}
+	var page bytes.Buffer
+	if err := report.WritePage(&page, a, b); err != nil {
+		t.Fatal(err)
+	}
+	text := page.String()
+	for _, outside := range []string{"src=", "<link", "@import", "url(", "<script>alert"} {
+		if strings.Contains(text, outside) {
+			t.Errorf("the page has %q", outside)
+		}
+	}
+	_, rest, _ := strings.Cut(text, "const charts = ")
+	data, _, ok := strings.Cut(rest, ";</script>")
+	var charts []struct{ Tables []struct{ X []float64 } }
+	if err := json.Unmarshal([]byte(data), &charts); !ok || err != nil || len(charts) < 5 || len(charts[0].Tables) != 2 || len(charts[0].Tables[0].X) != 2 {
+		t.Errorf("charts: %v, %t: %.300s", err, ok, data)
+	}
+}
+
+func TestCompareSaysWhatIsWorseAndWhatIsNotAlike(t *testing.T) {
+	a, b := sample(0), sample(20)
+	a.Validate(report.DefaultLimits)
+	b.Validate(report.DefaultLimits)
+	b.Settings.Rate = 7
+	var out strings.Builder
+	if err := report.Compare(&out, a, b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"worse", "not alike: rate 0 and 7", "lost"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestJoinAddsExactly(t *testing.T) {
+	a := sample(3)
+	if err := a.Join(sample(20)); err != nil {
+		t.Fatal(err)
+	}
+	if a.Latency.Count != 2000 || a.Messages.Lost != 23 || a.Messages.Expected != 2000 || len(a.Intervals) != 4 || a.Intervals[3].At != 4 {
+		t.Errorf("%d values, %+v, %d intervals", a.Latency.Count, a.Messages, len(a.Intervals))
+	}
+}
