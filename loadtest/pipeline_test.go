@@ -85,6 +85,12 @@ func TestPipelineIsNeverHeldUp(t *testing.T) {
 		_ = p.Queue(0, payload)
 		_ = p.Flush()
 	}
+	c := p.pipes[0]
+	c.mu.Lock()
+	if kept := len(c.queued); kept > maxPipeBytes+2*len(payload) {
+		t.Errorf("%d bytes queued, beyond the limit", kept)
+	}
+	c.mu.Unlock()
 	if refused, reason := p.Settle(50 * time.Millisecond); refused != messages || reason == nil {
 		t.Errorf("%d refused, %v; want all %d", refused, reason, messages)
 	}

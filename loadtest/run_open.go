@@ -71,6 +71,10 @@ func (s *sender) await(ctx context.Context, began time.Time) (complete bool, err
 // sent. What is left then was not sent, and the result says so.
 const overrun = 100 * time.Millisecond
 
+// flushAfter is how long, in ns, a sender that is behind its schedule keeps what
+// is due before it sends it.
+const flushAfter = int64(time.Millisecond)
+
 // openLoop follows the schedule whatever comes back. Messages that are due when
 // the sender wakes up leave together, each with its own scheduled time.
 func (s *sender) openLoop(ctx context.Context) error {
@@ -79,13 +83,15 @@ func (s *sender) openLoop(ctx context.Context) error {
 	end := start + int64(s.load.Length+overrun)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	flushed := start
 	at, ok := schedule.Next()
 	for ; ok; at, ok = schedule.Next() {
 		now := Now()
-		if due := start + int64(at); now < due {
+		if due := start + int64(at); now < due || now > flushed+flushAfter {
 			if err := s.publisher.Flush(); err != nil {
 				return err
 			}
+			flushed = now
 			if err := s.sleep(ctx, due, timer); err != nil {
 				return err
 			}

@@ -150,6 +150,13 @@ func TestReadReadsWhatWriteWrote(t *testing.T) {
 	if second.String() != text {
 		t.Errorf("written again:\n%s\nwant\n%s", second.String(), text)
 	}
+	never, err := report.ParseObjective("max>1s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := again.Judge([]report.Objective{never}); err != nil || again.Objectives[0].Met || again.Objectives[0].Value != nil {
+		t.Errorf("%v, %+v; want a missed one without a value", err, again.Objectives)
+	}
 	if again.Latency.P99 != nil || *again.Latency.P90 > 10 {
 		t.Errorf("p90 %v, p99 %v; want a lost message's", *again.Latency.P90, again.Latency.P99)
 	}

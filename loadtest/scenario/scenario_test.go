@@ -95,6 +95,9 @@ func TestALateSenderIsFoundOut(t *testing.T) {
 	if r.Validity.Valid || !strings.Contains(said, "sent late") || !strings.Contains(said, "of the schedule was sent") {
 		t.Errorf("valid: %t, %q", r.Validity.Valid, said)
 	}
+	if *r.Latency.P90 < 150 {
+		t.Errorf("p90 %v ms: it does not count from the schedule, which the sender was 300 ms behind", *r.Latency.P90)
+	}
 	if m := r.Messages; m.Scheduled != 50 || m.Sent >= m.Scheduled || m.Lost != 0 {
 		t.Errorf("%+v; want 50 scheduled, fewer sent, and none of those lost", m)
 	}
