@@ -20,6 +20,7 @@ import (
 type epollKind struct {
 	spec   *Spec
 	sink   *sink
+	peer   Peer // nil: none
 	remote unix.SockaddrInet4
 	local  *unix.SockaddrInet4
 
@@ -74,6 +75,12 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 			return nil, fmt.Errorf("source %q: must be an IPv4 address", spec.Source)
 		}
 		k.local = &unix.SockaddrInet4{Addr: source.As4()}
+	}
+	if k.peer, err = PeerNamed(spec.Peer); err != nil {
+		return nil, err
+	}
+	if k.peer != nil && (spec.Transport == Poll || spec.Resume) {
+		return nil, fmt.Errorf("subscribers of %s neither poll nor resume", spec.Peer)
 	}
 	for _, path := range spec.Requests {
 		k.requests = append(k.requests, appendGet(nil, path, spec.Host))

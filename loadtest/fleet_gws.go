@@ -24,8 +24,8 @@ type gwsKind struct {
 }
 
 func newGWSKind(spec *Spec, sink *sink) (*gwsKind, error) {
-	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 || spec.Resume || spec.OpenRate > 0 || spec.Protocol != "" || spec.Header != "" {
-		return nil, errors.New("gws subscribers speak plain WebSocket and cannot stall, resume, open at a rate or send requests or header lines first: use the epoll kind")
+	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 || spec.Resume || spec.Peer != "" || spec.OpenRate > 0 || spec.Protocol != "" || spec.Header != "" {
+		return nil, errors.New("gws subscribers speak plain WebSocket, of no other server's dialect, and cannot stall, resume, open at a rate or send requests or header lines first: use the epoll kind")
 	}
 	return &gwsKind{spec: spec, sink: sink}, nil
 }

@@ -15,6 +15,7 @@ import (
 // leanConn is one connection of the epoll kind.
 //
 //	leanConnect ──▶ leanRequest (once per Spec.Requests) ──▶ leanSubscribe ──▶ leanStream
+//	                                                            (a Peer: leanConfirm before it)
 //	     └──────────────────┴─────────────── any error ────────────┴──────▶ leanClosed
 //
 // A poll goes to leanStream as soon as its request is sent: a held poll says
@@ -42,6 +43,7 @@ const (
 	leanConnect leanState = iota
 	leanRequest
 	leanSubscribe
+	leanConfirm // a Peer's frames were sent; their answer is awaited
 	leanStream
 	leanClosed
 )
@@ -93,6 +95,9 @@ func (k *epollKind) request(c *leanConn, i int) error {
 	path := k.spec.requestPath(i, len(c.cursor) == 0)
 	if len(c.cursor) > 0 {
 		path = withParameter(path, "cursor="+url.QueryEscape(string(c.cursor)))
+	}
+	if k.peer != nil {
+		path = k.peer.Open(k.spec.Path, k.spec.channelName(i))
 	}
 	c.state = leanSubscribe
 	switch k.spec.Transport {
@@ -185,7 +190,7 @@ func (k *epollKind) input(c *leanConn, i int, b []byte, now int64) (int, error) 
 		c.step++
 		return n, k.request(c, i)
 	case c.state == leanSubscribe:
-		return k.subscribeAnswer(c, b)
+		return k.subscribeAnswer(c, i, b)
 	case k.spec.Transport == WebSocket:
 		return k.frame(c, b, now)
 	case k.spec.Transport == SSE:
@@ -195,7 +200,7 @@ func (k *epollKind) input(c *leanConn, i int, b []byte, now int64) (int, error) 
 }
 
 // subscribeAnswer reads the head of a 101, or of an event stream.
-func (k *epollKind) subscribeAnswer(c *leanConn, b []byte) (int, error) {
+func (k *epollKind) subscribeAnswer(c *leanConn, i int, b []byte) (int, error) {
 	end := bytes.Index(b, []byte("\r\n\r\n"))
 	if end < 0 {
 		return 0, nil
@@ -214,6 +219,16 @@ func (k *epollKind) subscribeAnswer(c *leanConn, b []byte) (int, error) {
 		return 0, fmt.Errorf("event stream refused: status %d", status)
 	}
 	c.chunked = k.spec.Transport == SSE && chunkedHead(head)
+	if k.peer != nil {
+		if frames := k.peer.Subscribe(k.spec.channelName(i)); len(frames) > 0 {
+			c.state = leanConfirm
+			var out []byte
+			for _, f := range frames {
+				out = appendMasked(out, 1, []byte(f))
+			}
+			return end + 4, send(c.fd, out)
+		}
+	}
 	c.state = leanStream
 	k.subscribed(c)
 	return end + 4, nil
@@ -227,6 +242,9 @@ func (k *epollKind) frame(c *leanConn, b []byte, now int64) (int, error) {
 	}
 	switch opcode {
 	case 1, 2:
+		if k.peer != nil {
+			return n, k.takePeer(c, payload, now)
+		}
 		k.take(c, payload, now)
 	case 8:
 		return 0, fmt.Errorf("closed by the server: % x", payload)

@@ -22,6 +22,31 @@ func (k *epollKind) take(c *leanConn, message []byte, now int64) {
 	k.sink.takeLocked(c.sub, message, now)
 }
 
+// takePeer handles a message of a peer's WebSocket, a line at a time.
+func (k *epollKind) takePeer(c *leanConn, message []byte, now int64) error {
+	for line := range bytes.SplitSeq(message, []byte("\n")) {
+		if len(line) == 0 {
+			continue
+		}
+		d := k.peer.Decode(line)
+		switch {
+		case d.Error != "":
+			return fmt.Errorf("the server answers %.200s", d.Error)
+		case d.Subscribed && c.state == leanConfirm:
+			c.state = leanStream
+			k.subscribed(c)
+		case d.Data != nil:
+			k.sink.takeLocked(c.sub, d.Data, now)
+		}
+		if d.Reply != "" {
+			if err := send(c.fd, appendMasked(nil, 1, []byte(d.Reply))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 var (
 	dataField   = []byte(`"data":"`)
 	cursorField = []byte(`"cursor":"`)

@@ -20,6 +20,10 @@ type PublishTarget struct {
 	WebSocket bool                    // a text frame each, on one connection per stream; otherwise a POST each
 	Header    string                  // further lines of each request, each with its CRLF
 	Streams   int
+
+	// Peer, if it is not nil, makes the requests, for Channel(stream).
+	Peer    Peer
+	Channel func(stream int) string
 }
 
 // Pipeline publishes without waiting: what a server is slow to take, or to
@@ -101,7 +105,12 @@ func (p *Pipeline) Queue(stream int, payload []byte) error {
 		c.refuseLocked(1, errors.New("the server takes less than is published"))
 		return nil
 	}
-	if p.target.WebSocket {
+	if peer := p.target.Peer; peer != nil {
+		path, header, body := peer.Publish(p.target.Path(stream), p.target.Channel(stream), payload)
+		c.queued = fmt.Appendf(c.queued, "POST %s HTTP/1.1\r\nHost: %s\r\n%s%sContent-Length: %d\r\n\r\n",
+			path, p.target.Host, p.target.Header, header, len(body))
+		c.queued = append(c.queued, body...)
+	} else if p.target.WebSocket {
 		c.queued = appendMasked(c.queued, 1, payload)
 	} else {
 		head := c.heads[stream]

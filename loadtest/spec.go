@@ -50,6 +50,11 @@ type Spec struct {
 	// choice, which must be json for polls and raw for the others. Epoll only.
 	Format Format `json:"format,omitempty"`
 
+	// Peer names the adapter of another server: see PeerNamed. Each connection
+	// then has one channel: Channel if Channels is 0. Epoll only.
+	Peer    string `json:"peer,omitempty"`
+	Channel string `json:"channel,omitempty"`
+
 	// Protocol is the subprotocol a WebSocket asks for and must be given. Frames
 	// without data (of peal.v1: "connected", replies) are then passed over.
 	// Epoll only.
@@ -164,6 +169,14 @@ func (s *Spec) requestPath(i int, cursor bool) string {
 		add("cursor=" + url.QueryEscape(s.Cursor))
 	}
 	return b.String()
+}
+
+// channelName is what a peer's connection i subscribes to.
+func (s *Spec) channelName(i int) string {
+	if s.Channels == 0 {
+		return s.Channel
+	}
+	return ChannelName(s.Prefix, s.firstStream(i))
 }
 
 // ChannelName is the name of a stream's channel.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,12 +33,21 @@ func withHolder(err error) error {
 // holder finds the process that listens on a TCP port, 0 if /proc does not say:
 // other users' descriptors are hidden from all but root.
 func holder(port int) (pid int, command string) {
+	pids := holders(port)
+	if len(pids) == 0 {
+		return 0, ""
+	}
+	return pids[0], commandLine("/proc/" + strconv.Itoa(pids[0]))
+}
+
+// holders are the processes that have a listening socket of the port.
+func holders(port int) (pids []int) {
 	sockets := map[string]bool{}
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		listening(table, port, sockets)
 	}
 	if len(sockets) == 0 {
-		return 0, ""
+		return nil
 	}
 	descriptors, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is good: no error
 	for _, d := range descriptors {
@@ -47,12 +57,11 @@ func holder(port int) (pid int, command string) {
 		}
 		process := filepath.Dir(filepath.Dir(d))
 		pid, err := strconv.Atoi(filepath.Base(process))
-		if err != nil {
-			continue
+		if err == nil && !slices.Contains(pids, pid) {
+			pids = append(pids, pid)
 		}
-		return pid, commandLine(process)
 	}
-	return 0, ""
+	return pids
 }
 
 // maxCommand is how much of a command line an error message has room for.

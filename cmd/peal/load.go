@@ -89,7 +89,7 @@ func newScenario(name, about string) *cobra.Command {
 }
 
 func settingFlags(f *pflag.FlagSet, s *scenario.Settings, name string) {
-	f.StringArrayVar(&s.Targets, "target", s.Targets, "ws://…, peal+ws://…, sse+http://… or poll+http://…; several share the connections")
+	f.StringArrayVar(&s.Targets, "target", s.Targets, "ws://…, peal+ws://…, sse+http://…, poll+http://…, or another server: see docs/loadtest.md; several share the connections")
 	f.IntVar(&s.Connections, "connections", s.Connections, "subscribers")
 	f.IntVar(&s.Channels, "channels", s.Channels, "channels that the subscribers are spread over, one each")
 	if name != "connect" {
@@ -199,7 +199,8 @@ func (l *loadFlags) run(c *cobra.Command, name string, s scenario.Settings) erro
 }
 
 // localHolders are the processes that listen where the targets are, if they are
-// all on this machine and can be seen.
+// all on this machine, can be seen, and are one each: of several nobody knows
+// which works.
 func localHolders(ctx context.Context, targets []string) []int {
 	var pids []int
 	for _, text := range targets {
@@ -207,11 +208,11 @@ func localHolders(ctx context.Context, targets []string) []int {
 		if err != nil || !t.Local() {
 			return nil
 		}
-		pid, _ := holder(t.Port())
-		if pid == 0 {
+		found := holders(t.Port())
+		if len(found) != 1 {
 			return nil
 		}
-		pids = append(pids, pid)
+		pids = append(pids, found[0])
 	}
 	return pids
 }

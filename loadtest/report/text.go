@@ -74,6 +74,12 @@ func (p *printer) body(r *Report) {
 	if g.CPUShare != nil {
 		p.printf(", %.0f %% of its share", 100**g.CPUShare)
 	}
+	if g.PerDelivery != nil {
+		p.printf(", %s µs per delivery", rate(*g.PerDelivery))
+	}
+	if g.PerConnection != nil {
+		p.printf(", %s per connection", size(*g.PerConnection))
+	}
 	p.printf("\n")
 	if r.Latency != nil {
 		p.printf("\n")

@@ -153,6 +153,13 @@ func TestCheckNamesAllMistakesBeforeAnythingIsOpened(t *testing.T) {
 			t.Errorf("%v; want a usage error with %s", err, want)
 		}
 	}
+	for name, target := range map[string]string{"storm": "centrifugo+ws://127.0.0.1", "mixed": "ws://127.0.0.1/elsewhere", "versus": "ws://127.0.0.1"} {
+		s := Defaults()
+		s.Targets = []string{target}
+		if _, err := Run(t.Context(), name, s); !errors.Is(err, ErrUsage) {
+			t.Errorf("%s of %s: %v, want a usage error", name, target, err)
+		}
+	}
 	for name, text := range map[string]string{"connect": "p99>1ms", "fanout": "recovery_max>1s", "mixed": "memory_slope>1MiB"} {
 		s := Defaults()
 		o, err := report.ParseObjective(text)

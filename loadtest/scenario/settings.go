@@ -135,6 +135,8 @@ func (e *experiment) check(sc scenario) error {
 		must(need != report.NeedsServer && need != report.NeedsSoak || len(s.PID)+len(s.Admin) > 0,
 			"objective %s: needs --pid or --admin, for what the server holds", o.Text)
 	}
+	must(!s.GWS || len(s.Header) == 0 && s.OpenRate == 0 && sc.name != "storm" && sc.name != "mixed" && sc.name != "versus",
+		"--gws: for fanout, connect, ramp and soak, without --header and --open-rate")
 	must(sc.name != "soak" || len(s.PID)+len(s.Admin) > 0, "soak: needs --pid or --admin, for what the server holds")
 	for _, text := range s.Targets {
 		t, err := ParseTarget(e.soft, text)
@@ -143,6 +145,9 @@ func (e *experiment) check(sc scenario) error {
 			continue
 		}
 		must(sc.name != "mixed" || t.Peal(), "mixed: target %q must be a Peal's", text)
+		must(sc.name != "storm" || t.Peer == "", "storm: %s clients do not resume here", t.Peer)
+		must(!s.GWS || t.Transport == loadtest.WebSocket && t.Protocol == "" && t.Format != loadtest.JSON && t.Peer == "",
+			"--gws: target %q must be a ws:// with bare messages", text)
 		e.targets = append(e.targets, t)
 	}
 	return errors.Join(faults...)

@@ -20,11 +20,13 @@ type Target struct {
 	Transport loadtest.Transport
 	Protocol  string          // subprotocol of the WebSocket
 	Format    loadtest.Format // "": the server's choice
+	Peer      string          // another server's dialect; "": none
 	Addr      string          // IPv4 address and port
 	Host      string          // as it was written
 	Path      string          // with the query, without the channel
 	Channel   string          // "": none is named
 	Named     bool            // the channel is a parameter of the request
+	publish   string          // where a peer publishes
 }
 
 // schemes are what a target can begin with.
@@ -33,11 +35,17 @@ var schemes = []struct {
 	transport loadtest.Transport
 	protocol  string
 	path      string // if there is none
+	peer      string
+	publish   string // the peer's path to publish to, on the same address; "": not known
 }{
-	{"ws", loadtest.WebSocket, "", ""},
-	{"peal+ws", loadtest.WebSocket, "peal.v1", "/ws"},
-	{"sse+http", loadtest.SSE, "", "/sse"},
-	{"poll+http", loadtest.Poll, "", "/poll"},
+	{"ws", loadtest.WebSocket, "", "", "", ""},
+	{"peal+ws", loadtest.WebSocket, "peal.v1", "/ws", "", ""},
+	{"sse+http", loadtest.SSE, "", "/sse", "", ""},
+	{"poll+http", loadtest.Poll, "", "/poll", "", ""},
+	{"centrifugo+ws", loadtest.WebSocket, "", "/connection/websocket", "centrifugo", "/api/publish"},
+	{"mercure+http", loadtest.SSE, "", "/.well-known/mercure", "mercure", "/.well-known/mercure"},
+	{"nchan+ws", loadtest.WebSocket, "", "/sub", "nchan", "/pub"},
+	{"nchan+http", loadtest.SSE, "", "/sub", "nchan", "/pub"},
 }
 
 // DefaultTarget is a Peal on this machine.
@@ -56,13 +64,13 @@ func ParseTarget(ctx context.Context, text string) (Target, error) {
 		if strings.HasSuffix(scheme, "s") && slices.ContainsFunc([]string{"wss", "sse+https", "poll+https", "peal+wss"}, func(s string) bool { return s == scheme }) {
 			return Target{}, fmt.Errorf("target %q: TLS is not spoken here; measure behind the proxy that ends it, or the proxy's plain listener", text)
 		}
-		return Target{}, fmt.Errorf("target %q: must begin with ws://, peal+ws://, sse+http:// or poll+http://", text)
+		return Target{}, fmt.Errorf("target %q: must begin with %s", text, strings.Join(schemeNames(), ", "))
 	}
 	u, err := url.Parse("http://" + rest)
 	if err != nil || u.Hostname() == "" {
 		return Target{}, fmt.Errorf("target %q: must be like %s", text, DefaultTarget)
 	}
-	t := Target{Text: text, Transport: schemes[i].transport, Protocol: schemes[i].protocol, Host: u.Host, Path: u.EscapedPath()}
+	t := Target{Text: text, Peer: schemes[i].peer, publish: schemes[i].publish, Transport: schemes[i].transport, Protocol: schemes[i].protocol, Host: u.Host, Path: u.EscapedPath()}
 	if t.Path == "" || t.Path == "/" {
 		t.Path = schemes[i].path
 	}
@@ -95,6 +103,14 @@ func ParseTarget(ctx context.Context, text string) (Target, error) {
 		return Target{}, fmt.Errorf("target %q: %w", text, err)
 	}
 	return t, nil
+}
+
+func schemeNames() []string {
+	var names []string
+	for _, s := range schemes {
+		names = append(names, s.name+"://")
+	}
+	return names
 }
 
 // resolve returns the IPv4 address and port of u.
@@ -130,7 +146,7 @@ func (t *Target) Port() int {
 // Peal reports whether the paths are Peal's, whose publish address is known.
 func (t *Target) Peal() bool {
 	path, _, _ := strings.Cut(t.Path, "?")
-	return path == "/ws" || path == "/sse" || path == "/poll" || path == "/" && t.Transport == loadtest.WebSocket
+	return t.Peer == "" && (path == "/ws" || path == "/sse" || path == "/poll" || path == "/" && t.Transport == loadtest.WebSocket)
 }
 
 // With returns the target over another transport, at Peal's path for it.
@@ -142,10 +158,13 @@ func (t Target) With(transport loadtest.Transport) Target {
 // spec describes the target's subscribers.
 func (t *Target) spec(channels, connections int) loadtest.Spec {
 	s := loadtest.Spec{Addr: t.Addr, Host: t.Host, Transport: t.Transport, Protocol: t.Protocol, Format: t.Format, Path: t.Path, Connections: connections}
+	if t.Peer != "" {
+		s.Peer, s.Channel = t.Peer, t.channel(1, 0)
+	}
 	switch {
 	case channels > 1:
 		s.Channels, s.Stride, s.Around, s.Prefix = 1, 1, channels, t.prefix()
-	case t.Named:
+	case t.Named && t.Peer == "":
 		s.Path += separator(s.Path) + "channel=" + url.QueryEscape(t.Channel)
 	}
 	return s
@@ -186,12 +205,19 @@ func (t *Target) publishTarget(ctx context.Context, override string, channels in
 		}
 		_, path, _ = strings.Cut(rest, "/")
 		p.Host, p.WebSocket, path = u.Host, scheme == "ws", "/"+path
-		if channels > 1 && !strings.Contains(path, "{channel}") {
+		if channels > 1 && t.Peer == "" && !strings.Contains(path, "{channel}") {
 			return p, fmt.Errorf("where to publish, %q: {channel} must stand where each of the %d channels is named", override, channels)
 		}
+	} else if t.publish != "" {
+		path = t.publish
 	} else if !t.Peal() {
 		return p, fmt.Errorf("target %q is no Peal's: say where to publish with --publish", t.Text)
 	}
+	peer, err := loadtest.PeerNamed(t.Peer)
+	if err != nil {
+		return p, err
+	}
+	p.Peer, p.Channel = peer, func(stream int) string { return t.channel(channels, stream) }
 	p.Path = func(stream int) string {
 		return strings.ReplaceAll(path, "{channel}", url.QueryEscape(t.channel(channels, stream)))
 	}

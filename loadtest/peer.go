@@ -1,0 +1,59 @@
+package loadtest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Peer is the dialect of another push server. An adapter is one file, peer_x.go,
+// and a line in peers. Its methods are pure, for any goroutine.
+type Peer interface {
+	// Open returns the path of the request that opens a connection; path is the
+	// user's.
+	Open(path, channel string) string
+	// Subscribe returns the text frames that then subscribe, none where the
+	// request did.
+	Subscribe(channel string) []string
+	// Publish returns the request that publishes data, which is printable ASCII
+	// without quotes: its path, further header lines with their CRLF, and its body.
+	Publish(path, channel string, data []byte) (target, header string, body []byte)
+	// Decode says what a message of the server is. It may carry several things,
+	// one a line.
+	Decode(line []byte) Decoded
+}
+
+// Decoded is what one message, or line of it, means to a subscriber.
+type Decoded struct {
+	Data       []byte // of a publication; nil: none
+	Reply      string // a text frame to send; "": none
+	Subscribed bool   // what Subscribe asked for is so
+	Error      string // why it cannot be
+}
+
+var peers = map[string]Peer{
+	"centrifugo": centrifugo{},
+	"mercure":    mercure{},
+	"nchan":      nchan{},
+}
+
+// PeerNamed returns an adapter; "" is none, and nil.
+func PeerNamed(name string) (Peer, error) {
+	if name == "" {
+		return nil, nil
+	}
+	p := peers[name]
+	if p == nil {
+		return nil, fmt.Errorf("unknown kind of server %q: there are %s", name, strings.Join(slices.Sorted(maps.Keys(peers)), ", "))
+	}
+	return p, nil
+}
+
+// withQuery adds name=value unless the path names it already.
+func withQuery(path, name, escaped string) string {
+	if strings.Contains(path, "?"+name+"=") || strings.Contains(path, "&"+name+"=") {
+		return path
+	}
+	return withParameter(path, name+"="+escaped)
+}

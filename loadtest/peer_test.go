@@ -1,0 +1,207 @@
+package loadtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lxzan/gws"
+)
+
+// fakePeer is as much of another server as its documentation says of what a load
+// test needs: /connection/websocket and /api/publish are Centrifugo's,
+// /.well-known/mercure is Mercure's, /sub and /pub are Nchan's.
+type fakePeer struct {
+	gws.BuiltinEventHandler
+	upgrader *gws.Upgrader
+	wait     sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[*gws.Conn]string // channel; Centrifugo's "" until it has subscribed
+	sse   map[chan string]string
+	pongs int
+}
+
+func (f *fakePeer) publish(channel string, frame, data string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c, of := range f.conns {
+		if of == channel {
+			_ = c.WriteString(frame) // the test counts what comes
+		}
+	}
+	for queue, of := range f.sse {
+		if of == channel {
+			queue <- data
+		}
+	}
+}
+
+func (f *fakePeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	switch {
+	case r.URL.Path == "/connection/websocket" || r.URL.Path == "/sub" && r.Header.Get("Upgrade") != "":
+		conn, err := f.upgrader.Upgrade(w, r)
+		if err != nil {
+			return
+		}
+		f.mu.Lock()
+		f.conns[conn] = r.URL.Query().Get("id")
+		f.mu.Unlock()
+		f.wait.Go(conn.ReadLoop)
+	case r.URL.Path == "/api/publish":
+		var p struct {
+			Channel string
+			Data    json.RawMessage
+		}
+		if err := json.Unmarshal(body, &p); err != nil || r.Header.Get("X-API-Key") != "secret" {
+			http.Error(w, "no", http.StatusUnauthorized)
+			return
+		}
+		// A ping and a publication in one frame, a line each, as it may send them.
+		f.publish(p.Channel, fmt.Sprintf("{}\n"+`{"push":{"channel":%q,"pub":{"data":%s,"offset":1}}}`, p.Channel, p.Data), "")
+		_, _ = io.WriteString(w, "{}")
+	case r.Method == http.MethodPost:
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		if r.URL.Path == "/pub" {
+			f.publish(r.URL.Query().Get("id"), string(body), string(body))
+			w.WriteHeader(http.StatusCreated)
+			return
+		}
+		f.publish(r.FormValue("topic"), "", r.FormValue("data"))
+	default:
+		f.stream(w, r)
+	}
+}
+
+func (f *fakePeer) stream(w http.ResponseWriter, r *http.Request) {
+	queue := make(chan string, 1000)
+	f.mu.Lock()
+	f.sse[queue] = r.FormValue("topic") + r.FormValue("id")
+	f.mu.Unlock()
+	w.Header().Set("Content-Type", "text/event-stream")
+	_ = http.NewResponseController(w).Flush()
+	for {
+		select {
+		case data := <-queue:
+			fmt.Fprintf(w, "id: urn:x\ndata: %s\n\n", data)
+			_ = http.NewResponseController(w).Flush()
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// OnMessage is Centrifugo's: connect, subscribe, and the answer to its ping.
+func (f *fakePeer) OnMessage(c *gws.Conn, m *gws.Message) {
+	defer m.Close()
+	var command struct {
+		ID        int
+		Connect   *struct{}
+		Subscribe *struct{ Channel string }
+	}
+	if err := json.Unmarshal(m.Bytes(), &command); err != nil {
+		return
+	}
+	switch {
+	case command.Connect != nil:
+		_ = c.WriteString(`{"id":1,"connect":{"client":"x","version":"5","ping":25,"pong":true}}`)
+	case command.Subscribe != nil:
+		f.mu.Lock()
+		f.conns[c] = command.Subscribe.Channel
+		f.mu.Unlock()
+		answer := `{"id":2,"subscribe":{}}`
+		if command.Subscribe.Channel == "forbidden" {
+			answer = `{"id":2,"error":{"code":103,"message":"permission denied"}}`
+		}
+		_ = c.WriteString(answer)
+	default:
+		f.mu.Lock()
+		f.pongs++
+		f.mu.Unlock()
+	}
+}
+
+func newFakePeer(t *testing.T) (*fakePeer, string) {
+	f := &fakePeer{conns: map[*gws.Conn]string{}, sse: map[chan string]string{}}
+	f.upgrader = gws.NewUpgrader(f, nil)
+	server := httptest.NewServer(f)
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+		f.mu.Lock()
+		for c := range f.conns {
+			_ = c.NetConn().Close()
+		}
+		f.mu.Unlock()
+		f.wait.Wait()
+	})
+	return f, server.Listener.Addr().String()
+}
+
+func TestPeersDeliverEverythingOnce(t *testing.T) {
+	for _, way := range []struct {
+		peer       string
+		transport  Transport
+		path, post string
+	}{
+		{"centrifugo", WebSocket, "/connection/websocket", "/api/publish"},
+		{"mercure", SSE, "/.well-known/mercure", "/.well-known/mercure"},
+		{"nchan", WebSocket, "/sub", "/pub"},
+		{"nchan", SSE, "/sub", "/pub"},
+	} {
+		t.Run(way.peer+"/"+string(way.transport), func(t *testing.T) {
+			const connections, channels = 12, 3
+			f, addr := newFakePeer(t)
+			pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: way.transport, Peer: way.peer, Path: way.path,
+				Connections: connections, Channels: 1, Stride: 1, Around: channels, Prefix: "a b-"}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pool.Close()
+			if err := opened.Err(); err != nil {
+				t.Fatal(err)
+			}
+			peer, err := PeerNamed(way.peer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			publisher, err := DialPipeline(t.Context(), PublishTarget{Addr: addr, Streams: channels, Peer: peer, Header: "X-API-Key: secret\r\n",
+				Path: func(int) string { return way.post }, Channel: func(s int) string { return ChannelName("a b-", s) }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer publisher.Close()
+			r, err := Run(t.Context(), pool, publisher, Load{Streams: channels, Pacer: Rate(300), Length: 200 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.Clean() || r.Refused != 0 || r.Delivered != connections/channels*r.Published || r.Published == 0 {
+				t.Errorf("%d published, %d refused (%v), %+v", r.Published, r.Refused, r.Reason, r.Counts)
+			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if way.peer == "centrifugo" && f.pongs == 0 {
+				t.Error("its pings were not answered")
+			}
+		})
+	}
+}
+
+func TestAPeersRefusalIsAFailureToOpen(t *testing.T) {
+	_, addr := newFakePeer(t)
+	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Peer: "centrifugo", Path: "/connection/websocket", Connections: 2, Channel: "forbidden"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if opened.Failed != 2 || !strings.Contains(opened.FirstError, "permission denied") {
+		t.Errorf("%+v, want 2 failed, permission denied", opened)
+	}
+}
