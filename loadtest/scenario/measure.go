@@ -14,7 +14,6 @@ type run struct {
 	*session
 	intervals []report.Interval
 	previous  loadtest.Sample
-	at        time.Duration // of the previous
 	load      loadtest.Load
 	rate      float64
 	err       error // of a sample
