@@ -178,7 +178,7 @@ func (k *epollKind) markDropped(c *leanConn, now int64) {
 	if c.sub.dropped == 0 {
 		c.sub.dropped = now
 	}
-	c.sub.back = 0
+	c.sub.back, c.sub.newest = 0, 0
 }
 
 // drop is called by another goroutine, after open has returned.

@@ -315,13 +315,6 @@ func (p *Pool) Back(ctx context.Context, timeout time.Duration) (opened Opened, 
 	return opened, err
 }
 
-// Recovered returns how the clients that were dropped have recovered: Recovery
-// and Unrecovered of a report, and nothing else.
-func (p *Pool) Recovered(ctx context.Context) (Received, error) {
-	all, err := p.received(ctx, command{Op: "report"})
-	return Received{Recovery: all.Recovery, Unrecovered: all.Unrecovered}, err
-}
-
 // PIDs are the worker processes'.
 func (p *Pool) PIDs() []int {
 	pids := make([]int, len(p.workers))

@@ -11,9 +11,9 @@ type subscriber struct {
 	first  uint32  // its first stream
 	tracks []track // one per stream, from first on
 
-	// After a drop: when it was dropped and when it had subscribed again, until
-	// it has recovered. 0: no drop.
-	dropped, back int64
+	// After a drop, until it has recovered: when it was dropped, when it had
+	// subscribed again, and when it received its newest message after that. 0: not.
+	dropped, back, newest int64
 }
 
 // A sink takes what the connections of one fleet receive. Its lock is taken
@@ -73,7 +73,7 @@ func (s *sink) begin(run uint16, progress bool) {
 	for i := range s.subscribers {
 		sub := &s.subscribers[i]
 		clear(sub.tracks)
-		sub.dropped, sub.back = 0, 0
+		sub.dropped, sub.back, sub.newest = 0, 0, 0
 	}
 }
 
@@ -110,8 +110,10 @@ func (s *sink) takeLocked(sub *subscriber, message []byte, now int64) {
 func (s *sink) recoverLocked(sub *subscriber, scheduled, now int64) {
 	if sub.back != 0 && scheduled >= sub.back {
 		s.recovery.Record(now - sub.dropped)
-		sub.dropped, sub.back = 0, 0
+		sub.dropped, sub.back, sub.newest = 0, 0, 0
+		return
 	}
+	sub.newest = now
 }
 
 func (s *sink) advanceLocked(message uint64) {
@@ -160,18 +162,25 @@ func (s *sink) report(published []uint64) Received {
 	defer s.mu.Unlock()
 	r := Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed}
 	r.Lost = 0
+	if s.recovery != nil {
+		r.Recovery = s.recovery.clone()
+	}
 	for i := range s.subscribers {
-		sub := &s.subscribers[i]
+		sub, lost := &s.subscribers[i], uint64(0)
 		for k := range sub.tracks {
-			r.Lost += sub.tracks[k].lost(at(published, int(sub.first)+k))
+			lost += sub.tracks[k].lost(at(published, int(sub.first)+k))
 		}
-		if sub.dropped != 0 {
+		r.Lost += lost
+		switch {
+		case sub.dropped == 0:
+		case sub.back != 0 && lost == 0: // nothing more was published for it to show that
+			r.Recovery.Record(max(sub.back, sub.newest) - sub.dropped)
+		default:
 			r.Unrecovered++
 		}
 	}
 	r.Latency.RecordLost(r.Lost)
-	if s.recovery != nil {
-		r.Recovery = s.recovery.clone()
+	if r.Recovery != nil {
 		r.Recovery.RecordLost(uint64(r.Unrecovered))
 	}
 	return r

@@ -33,6 +33,8 @@ type session struct {
 	report     *report.Report
 	before     usage // the subscribers
 	last       usage
+	recovery   *report.Times // of the newest run, if there was a drop
+	unhealed   int           // clients that did not recover
 	own        time.Duration // CPU of the generator at the newest sample
 }
 

@@ -129,6 +129,7 @@ func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
 	p.Latency, p.Lag = report.NewTimes(r.Latency), report.NewTimes(r.Lag)
 	p.Intervals = append(p.Intervals, intervals...)
 	p.Interrupted = s.interrupted()
+	s.recovery, s.unhealed = report.NewTimes(r.Recovery), r.Unrecovered
 }
 
 // cost fills in what the generator used. Its share is the greater of two: the

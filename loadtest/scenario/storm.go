@@ -56,12 +56,8 @@ func (s *session) recovered(at time.Duration) error {
 	if err != nil {
 		return err
 	}
-	all, err := s.pool.Recovered(s.ctx)
-	if err != nil {
-		return err
-	}
 	s.report.Storm = &report.Storm{At: round(at.Seconds()), Away: s.s.Away.Seconds(), Back: back.Connections, Failed: back.Failed,
-		BackTook: back.Took.Seconds(), Recovery: report.NewTimes(all.Recovery), Unrecovered: all.Unrecovered, Lost: s.report.Messages.Lost}
+		BackTook: back.Took.Seconds(), Recovery: s.recovery, Unrecovered: s.unhealed, Lost: s.report.Messages.Lost}
 	s.report.Connections.Failed += back.Failed
 	if s.report.Connections.FirstError == "" {
 		s.report.Connections.FirstError = back.FirstError
