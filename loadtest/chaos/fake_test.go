@@ -79,7 +79,10 @@ func (f *fake) Stop(bool) error {
 	return err
 }
 
-func (f *fake) cursor(sequence uint64) string { return fmt.Sprintf("fake%d-%d", f.epoch, sequence) }
+// cursorLocked is a cursor of the server's present life.
+func (f *fake) cursorLocked(sequence uint64) string { return cursorOf(f.epoch, sequence) }
+
+func cursorOf(epoch, sequence uint64) string { return fmt.Sprintf("fake%d-%d", epoch, sequence) }
 
 func (f *fake) publish(w http.ResponseWriter, r *http.Request) {
 	data, err := io.ReadAll(r.Body)
@@ -94,12 +97,13 @@ func (f *fake) publish(w http.ResponseWriter, r *http.Request) {
 	f.log = append(f.log, entry{r.URL.Query().Get("channel"), string(data), uint64(len(f.log) + 1)})
 	close(f.news)
 	f.news = make(chan struct{})
-	fmt.Fprintf(w, `{"cursor":%q}`, f.cursor(uint64(len(f.log))))
+	fmt.Fprintf(w, `{"cursor":%q}`, f.cursorLocked(uint64(len(f.log))))
 }
 
 // follower is one subscription.
 type follower struct {
 	*fake
+	life     uint64 // epoch in which it began, and with which it ends
 	channels []string
 	at       uint64
 	foreign  bool
@@ -109,9 +113,9 @@ func (f *fake) follower(r *http.Request) *follower {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q := r.URL.Query()
-	s := &follower{fake: f, channels: q["channel"], at: uint64(len(f.log))}
+	s := &follower{fake: f, life: f.epoch, channels: q["channel"], at: uint64(len(f.log))}
 	if c := q.Get("cursor"); c != "" {
-		digits, ours := strings.CutPrefix(c, f.cursor(0)[:len(f.cursor(0))-1])
+		digits, ours := strings.CutPrefix(c, strings.TrimSuffix(f.cursorLocked(0), "0"))
 		n, err := strconv.ParseUint(digits, 10, 64)
 		if s.at = n; !ours || err != nil || n > uint64(len(f.log)) {
 			s.at, s.foreign = 0, c != "earliest"
@@ -119,6 +123,9 @@ func (f *fake) follower(r *http.Request) *follower {
 	}
 	return s
 }
+
+// cursor is one of the life in which s began.
+func (s *follower) cursor(sequence uint64) string { return cursorOf(s.life, sequence) }
 
 // next waits for something to tell. most bounds the messages; ok is false when
 // the time is up or the server ends.
@@ -128,7 +135,7 @@ func (s *follower) next(ctx context.Context, most int, timeout time.Duration) (t
 	for {
 		s.mu.Lock()
 		news := s.news
-		if news == nil {
+		if news == nil || s.epoch != s.life {
 			s.mu.Unlock()
 			return t, false
 		}
@@ -201,7 +208,7 @@ func (f *fake) poll(w http.ResponseWriter, r *http.Request) {
 	}
 	gaps, _ := json.Marshal(t.gaps) // strings
 	if raw {
-		w.Header().Set("Peal-Cursor", f.cursor(t.upto))
+		w.Header().Set("Peal-Cursor", s.cursor(t.upto))
 		if len(t.gaps) > 0 {
 			w.Header().Set("Peal-Gap", string(gaps))
 		}
@@ -216,14 +223,14 @@ func (f *fake) poll(w http.ResponseWriter, r *http.Request) {
 	for _, e := range t.messages {
 		objects = append(objects, s.object(e))
 	}
-	fmt.Fprintf(w, `{"cursor":%q,"gap":%s,"messages":[%s]}`, f.cursor(t.upto), gaps, strings.Join(objects, ","))
+	fmt.Fprintf(w, `{"cursor":%q,"gap":%s,"messages":[%s]}`, s.cursor(t.upto), gaps, strings.Join(objects, ","))
 }
 
 func (f *fake) sse(w http.ResponseWriter, r *http.Request) {
 	s := f.follower(r)
 	asJSON := r.URL.Query().Get("format") == "json"
 	if !s.foreign {
-		fmt.Fprintf(w, "retry: 1\nid: %s\n\n", f.cursor(s.at))
+		fmt.Fprintf(w, "retry: 1\nid: %s\n\n", s.cursor(s.at))
 		w.(http.Flusher).Flush()
 	}
 	for {
@@ -240,7 +247,7 @@ func (f *fake) sse(w http.ResponseWriter, r *http.Request) {
 			if asJSON {
 				data = s.object(e)
 			}
-			fmt.Fprintf(w, "id: %s\ndata: %s\n\n", f.cursor(e.sequence), strings.ReplaceAll(data, "\n", "\ndata: "))
+			fmt.Fprintf(w, "id: %s\ndata: %s\n\n", s.cursor(e.sequence), strings.ReplaceAll(data, "\n", "\ndata: "))
 		}
 		w.(http.Flusher).Flush()
 	}
