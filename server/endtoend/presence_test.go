@@ -118,7 +118,10 @@ func streamed(p *peal, s *eventStream) *roster {
 // until reads what comes until the list is the wanted one: "ann bob=Info".
 func (r *roster) until(want string) {
 	r.p.t.Helper()
-	for {
+	for began := time.Now(); ; {
+		if time.Since(began) > patience {
+			r.p.t.Fatalf("the roster stays %v, want %s", r.members, want)
+		}
 		if r.members == nil {
 			r.members = map[string]string{}
 			for _, m := range r.p.present("room/presence").Members {
@@ -360,6 +363,7 @@ func TestAskingForPresenceInVain(t *testing.T) {
 	p := startWith(t, func(c *server.Config) {
 		c.Channels = []rules.Rule{{Match: "quiet", Presence: rules.No}}
 		c.Presence.ChannelMembers = 1
+		c.HTTP.ChannelLimit = 2
 	})
 	check := func(path string, status int, code string) {
 		t.Helper()
@@ -396,6 +400,16 @@ func TestAskingForPresenceInVain(t *testing.T) {
 		s.send(false, `{"id":1,"command":`+command+`}`)
 		if got := s.next().data; !strings.Contains(got, `"code":"`+want+`"`) {
 			t.Errorf("%s: %s, want %s", command, got, want)
+		}
+	}
+
+	// The server's channels are not among those that a client may have.
+	for _, channel := range []string{"one", "two"} {
+		s.send(false, fmt.Sprintf(`{"id":2,"command":"subscribe","channel":%q,"presence":true}`, channel))
+		for got := ""; !strings.HasPrefix(got, `{"id":2,"ok":true`); {
+			if got = s.next().data; strings.Contains(got, "error") {
+				t.Fatalf("the channel %s and its presence: %s", channel, got)
+			}
 		}
 	}
 

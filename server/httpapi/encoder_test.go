@@ -66,6 +66,32 @@ func TestEncoderAnswersPolls(t *testing.T) {
 	}
 }
 
+func TestEncoderSpeaksOfPresence(t *testing.T) {
+	e := httpapi.NewEncoder(epoch, func(n int64) int64 { return 0 })
+	entry := &log.Entry{Kind: log.KindPresence, Sequence: 8, Channel: "a\n", Data: []byte(`{"count":1}`)}
+	m := &ring.Message{Sequence: 8, Channel: "$presence:a\n", Entry: entry}
+	const object = `{"channel":"a\n","cursor":"z-8","count":1}`
+	for k, want := range map[ring.Encoding]string{
+		loop.WSJSON:   "\x81" + string(rune(len(object)+13)) + `{"presence":` + object + `}`,
+		loop.SSERaw:   "id: z-8\nevent: peal.presence\ndata: " + object + "\n\n",
+		loop.SSEJSON:  "id: z-8\nevent: peal.presence\ndata: " + object + "\n\n",
+		loop.PollJSON: object,
+	} {
+		if got := string(e.Encode(m, k)); got != want {
+			t.Errorf("encoding %d: got %q, want %q", k, got, want)
+		}
+	}
+	a := fanout.Answer{Sequence: 9, Messages: []*ring.Message{m, message(9, "hi"), m}}
+	for _, method := range []string{"GET", "HEAD"} {
+		a.HeadOnly = method == "HEAD"
+		want := `{"cursor":"z-9","presence":[` + object + "," + object + `],"messages":[{"channel":"a","cursor":"z-9","time":1,"data":"hi"}]}`
+		resp, body := readAnswer(t, method, e.AppendAnswer(nil, loop.PollJSON, a))
+		if resp.ContentLength != int64(len(want)) || !a.HeadOnly && body != want {
+			t.Errorf("%s: %d bytes, %s, want %s", method, resp.ContentLength, body, want)
+		}
+	}
+}
+
 func TestEncoderSharesThePollObject(t *testing.T) {
 	e := httpapi.NewEncoder(epoch, func(n int64) int64 { return 0 })
 	m := message(7, strings.Repeat("x", 100))

@@ -1,0 +1,4 @@
+package server
+
+// Policy is what becomes of slow consumers of a channel.
+var Policy = policy
