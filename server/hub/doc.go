@@ -9,7 +9,8 @@
 // reader after that or a later one has none. When a channel is forgotten, its
 // discarded is folded into the watermark of its hash bucket, with which every
 // channel of that bucket begins: a gap is never missed, and a false one needs a
-// hash collision.
+// hash collision. Presence of a channel goes to the server's channel
+// log.PresencePrefix + its name, which retains nothing: all of it is discarded.
 //
 // What it leaves to others: numbers and durability (server/log and its
 // engines), waking and feeding loops (loop/ring), when a subscriber reads and
