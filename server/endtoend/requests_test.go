@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // message is a publication as all JSON formats have it.
@@ -227,9 +228,11 @@ func (s *eventStream) opened() *eventStream {
 	return s
 }
 
-// next returns the next event that fires.
+// next returns the next event that fires. Heartbeats alone would let it wait for ever.
 func (s *eventStream) next() event {
 	s.t.Helper()
+	impatient := time.AfterFunc(patience, func() { _ = s.body.Close() }) // the reader is told
+	defer impatient.Stop()
 	e, err := s.tryNext()
 	if err != nil {
 		s.t.Fatalf("event stream: %v", err)
