@@ -40,6 +40,7 @@ type client struct {
 	// Of its goroutine.
 	rnd       *rand.Rand
 	transport int
+	before    int              // transport of the connection before
 	cursors   map[int32]string // by channel: where to go on; missing before the server said one
 	journal   journal
 	stallAt   int // messages of this connection until it stalls; 0: never
@@ -55,6 +56,7 @@ type client struct {
 func newClient(r *run, number int) *client {
 	c := &client{number: number, run: r, rnd: rand.New(rand.NewPCG(r.Seed, uint64(number))), cursors: map[int32]string{}, newest: map[int32]uint64{}}
 	c.transport = number % len(r.transports)
+	c.before = c.transport
 	for range 1 + c.rnd.IntN(maxChannels) {
 		c.addChannel()
 	}
@@ -100,7 +102,6 @@ func (c *client) live(ctx context.Context) {
 func (c *client) change() {
 	if n := len(c.run.transports); n > 1 && c.rnd.IntN(100) < changeInPercent {
 		c.transport = (c.transport + 1 + c.rnd.IntN(n-1)) % n
-		c.run.count(&c.run.figures.Changes)
 	}
 	// Not when the last messages are being published: its cursor might be
 	// beyond that of the new channel, and it would wait for it for ever.
@@ -159,6 +160,10 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 	q, from := c.query(t)
 	c.journal.open(connection{t.name, t.separate, q.start != "" && from[0].isZero(), c.channels, from})
 	c.run.count(&c.run.figures.Connections)
+	if c.transport != c.before {
+		c.before = c.transport
+		c.run.count(&c.run.figures.Changes)
+	}
 	err := t.follow(conn, q, c) // nearly always a read that failed
 	if err != nil && ctx.Err() == nil && c.run.Log != nil {
 		fmt.Fprintf(c.run.Log, "client %d, %s: %v\n", c.number, t.name, err)
