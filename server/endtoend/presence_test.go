@@ -361,7 +361,7 @@ func TestPresenceIsInNoHistoryAndNoList(t *testing.T) {
 
 func TestAskingForPresenceInVain(t *testing.T) {
 	p := startWith(t, func(c *server.Config) {
-		c.Channels = []rules.Rule{{Match: "quiet", Presence: rules.No}}
+		c.Channels = []rules.Rule{{Match: "quiet*", Presence: rules.No}}
 		c.Presence.ChannelMembers = 1
 		c.HTTP.ChannelLimit = 2
 	})
@@ -373,7 +373,7 @@ func TestAskingForPresenceInVain(t *testing.T) {
 	}
 	check("/channels/quiet/presence", 403, "presence_off")
 	check("/poll?presence=1&channel=quiet", 403, "presence_off")
-	check("/sse?presence=1&channel=room&channel=quiet", 403, "presence_off")
+	check("/sse?presence=1&channel=quiet&channel=quiet.too", 403, "presence_off")
 	check("/poll?presence=1&format=raw", 400, "bad_presence")
 	check("/poll?client=%00", 400, "bad_client")
 	check("/sse?client="+strings.Repeat("x", 201), 400, "bad_client")
@@ -423,6 +423,21 @@ func TestAskingForPresenceInVain(t *testing.T) {
 	}
 	if p.subscribers("quiet") != 1 {
 		t.Error("nobody is on the quiet channel")
+	}
+}
+
+// A URL has one word for all of its channels, and some may have no presence.
+func TestAChannelWithoutPresenceIsPassedOverBesideOthers(t *testing.T) {
+	p := startWith(t, func(c *server.Config) {
+		c.Channels = []rules.Rule{{Match: "quiet", Presence: rules.No}}
+	})
+	s := p.events("channel=quiet&" + told).opened()
+	r := streamed(p, s)
+	guests["SSE"](p, "zoe")
+	r.until("zoe")
+	p.publish("quiet", "is received")
+	if e := s.next(); e.data != "is received" {
+		t.Errorf("the quiet channel has %+v", e)
 	}
 }
 

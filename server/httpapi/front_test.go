@@ -260,7 +260,7 @@ func TestConnectionsStayOrEndAsAsked(t *testing.T) {
 
 func TestScriptsOfTheClient(t *testing.T) {
 	h := newHarness(t)
-	for _, path := range []string{"/peal.js", "/peal-share.js"} {
+	for _, path := range []string{"/peal.js", "/peal-presence.js", "/peal-share.js"} {
 		resp, body := h.answer(get(path))
 		if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/javascript; charset=utf-8" || !strings.Contains(body, "Peal") {
 			t.Errorf("%s: %d %v %.80q", path, resp.StatusCode, resp.Header, body)

@@ -97,16 +97,17 @@ func (f *Front) hasPresence(n *name) bool {
 }
 
 // watch has the presence of the picked channels told, and returns the set of
-// these and of the server's channels on which it is.
+// these and of the server's channels on which it is. Channels without presence
+// are passed over beside others: a URL has one word for all of its channels.
 func (f *Front) watch(k ring.Encoding) ([]string, error) {
 	if !tellsPresence(k) {
 		return nil, errPresenceRaw
 	}
+	if !slices.ContainsFunc(f.picked, f.hasPresence) {
+		return nil, errPresenceOff
+	}
 	for _, n := range f.picked {
-		if !f.hasPresence(n) {
-			return nil, errPresenceOff
-		}
-		if !f.deps.Presence.Watch(n.text) {
+		if f.hasPresence(n) && !f.deps.Presence.Watch(n.text) {
 			return nil, errPresenceFull
 		}
 	}
@@ -115,7 +116,11 @@ func (f *Front) watch(k ring.Encoding) ([]string, error) {
 	}
 	var set []string
 	for _, n := range f.picked {
-		set = append(set, n.watchedSet()...)
+		if f.hasPresence(n) {
+			set = append(set, n.watchedSet()...)
+		} else {
+			set = append(set, n.text)
+		}
 	}
 	slices.Sort(set)
 	return set, nil

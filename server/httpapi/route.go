@@ -42,7 +42,7 @@ func (f *Front) route(c *loop.Call, body []byte) {
 		if f.allowed(c, "POST, OPTIONS") {
 			f.serveBatch(c, body)
 		}
-	case clientPath, sharePath:
+	case clientPath, presencePath, sharePath:
 		if f.allowed(c, "GET, HEAD, OPTIONS") {
 			f.serveScript(c, string(path))
 		}

@@ -6,19 +6,23 @@ import (
 	"peal/loop"
 )
 
-// The browser client, and what shares its connection between tabs. Both are
-// built from clients/js, whose tests say when they are out of step.
+// The browser client, the same with presence, and what shares a connection
+// between tabs. All are built from clients/js, whose tests say when they are out of step.
 var (
 	//go:embed page/peal.js
 	clientJS []byte
+
+	//go:embed page/peal-presence.js
+	presenceJS []byte
 
 	//go:embed page/peal-share.js
 	shareJS []byte
 )
 
 const (
-	clientPath = "/peal.js"
-	sharePath  = "/peal-share.js"
+	clientPath   = "/peal.js"
+	presencePath = "/peal-presence.js"
+	sharePath    = "/peal-share.js"
 )
 
 // scriptHead: a page may load the script from here whatever its origin, and has
@@ -29,7 +33,10 @@ const scriptHead = "Cache-Control: public, max-age=600\r\n" +
 
 func (f *Front) serveScript(c *loop.Call, path string) {
 	body := clientJS
-	if path == sharePath {
+	switch path {
+	case presencePath:
+		body = presenceJS
+	case sharePath:
 		body = shareJS
 	}
 	f.reply(c, 200, "text/javascript; charset=utf-8", scriptHead, body)

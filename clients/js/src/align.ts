@@ -1,7 +1,6 @@
 import type { Channel } from './channel.js';
 import { askJSON, query } from './http.js';
 import type { Host } from './link.js';
-import { decode } from './wire.js';
 import type { WireMessage } from './wire.js';
 import type { Gap } from './types.js';
 
@@ -49,7 +48,7 @@ export async function readHistory(
 async function catchUp(host: Host, c: Channel, signal: AbortSignal): Promise<string> {
   return readHistory(host, c.name, c.from, signal, (page) => {
     for (const g of page.gap ?? []) c.gap(g);
-    for (const m of page.messages) c.takeAhead(decode(m));
+    for (const m of page.messages) c.takeAhead(m);
   });
 }
 
@@ -81,6 +80,7 @@ export async function bring(host: Host, c: Channel, target: string, signal: Abor
   if (!isNew(c)) await catchUp(host, c, signal);
   for (const cursor of marked) c.seen.add(cursor);
   c.cursor = target;
+  if (PRESENCE) c.roster?.forget(); // events of between are not read
   c.skipGap = gap;
 }
 

@@ -67,6 +67,7 @@ export class Branch {
     try {
       await bring(this.host, this.channel, cursor, abort.signal);
       if (this.abort !== abort || abort.signal.aborted) throw new Error('aborted');
+      if (this.channel.roster) this.channel.roster.asked = true; // it hears from its trunk
       this.failures = 0;
       this.stage = 'joined';
       for (const what of this.held) what();

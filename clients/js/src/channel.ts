@@ -1,4 +1,7 @@
-import type { ChannelState, Gap, Handlers, Message, PealError, Start } from './types.js';
+import type { Roster } from './roster.js';
+import type { ChannelState, Gap, Handlers, PealError, Start } from './types.js';
+import { decode } from './wire.js';
+import type { WireMessage, WirePresence } from './wire.js';
 
 /**
  * What this client has of one channel. Everything up to `cursor` was handed on,
@@ -11,35 +14,38 @@ export class Channel {
   /** The server will tell of a gap that is known, or that concerns nobody. */
   skipGap = false;
   state: ChannelState = 'waiting';
+  /** Somebody wants to know who is there. */
+  roster?: Roster;
   /** Called once, when it stops. */
   stopped: () => void = () => {};
   readonly handlers = new Set<Handlers>();
 
   constructor(
     readonly name: string,
-    private start: Start,
+    private begin: Start,
   ) {
-    this.cursor = start.cursor || undefined;
+    this.cursor = begin.cursor || undefined;
   }
 
   /** Where to begin, as the members of a command or the parameters of a URL. */
   get from(): { cursor?: string; last?: number } {
     if (this.cursor) return { cursor: this.cursor };
-    return this.start.last === undefined ? {} : { last: this.start.last };
+    return this.begin.last === undefined ? {} : { last: this.begin.last };
   }
 
-  /** Hands a message on, unless it was; and moves the cursor to it. */
-  take(m: Message): void {
+  /** Hands a message on, unless it was, or an event of presence, which is in the one order too; and moves the cursor to it. */
+  take(m: WireMessage | WirePresence): void {
     this.cursor = m.cursor;
+    if (PRESENCE && 'count' in m) return this.roster?.take(m);
     this.skipGap = false;
     if (this.seen.has(m.cursor)) return;
     // Beyond all that was seen ahead: the order of a channel is one.
     this.seen.clear();
-    this.hand(m);
+    this.hand(m as WireMessage);
   }
 
   /** Hands on a message that was fetched apart, ahead of the cursor. */
-  takeAhead(m: Message): void {
+  takeAhead(m: WireMessage): void {
     if (this.seen.has(m.cursor)) return;
     this.seen.add(m.cursor);
     this.hand(m);
@@ -47,25 +53,24 @@ export class Channel {
 
   gap(g: Gap): void {
     this.cursor = g.to; // told once: not again after a reconnect
-    if (this.skipGap) {
-      this.skipGap = false;
-      return;
-    }
-    this.tell((h) => h.onGap?.(g));
+    if (this.skipGap) this.skipGap = false;
+    else this.tell((h) => h.onGap?.(g));
   }
 
   become(state: ChannelState, error?: PealError): void {
+    if (PRESENCE && state === 'live') this.roster?.check();
     if (state === this.state || this.state === 'stopped') return;
     this.state = state;
     if (state === 'stopped') this.stopped();
     this.tell((h) => h.onState?.(state, error));
   }
 
-  private hand(m: Message): void {
-    this.tell((h) => h.onMessage?.(m));
+  private hand(m: WireMessage): void {
+    const message = decode(m);
+    this.tell((h) => h.onMessage?.(message));
   }
 
-  private tell(say: (h: Handlers) => void): void {
+  tell(say: (h: Handlers) => void): void {
     for (const h of [...this.handlers]) if (this.handlers.has(h)) guard(() => say(h));
   }
 }

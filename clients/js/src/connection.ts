@@ -24,8 +24,9 @@ export class Connection implements Host {
   /** What the connection is live over. */
   using?: Transport;
   readonly channels = new Map<string, Channel>();
-  private link?: Link;
-  private transport?: Transport;
+  readonly me: Host['me'];
+  private current?: Link;
+  private rung?: Transport;
   private probe?: Link;
   private probes = 0;
   private probeTimer?: ReturnType<typeof setTimeout>;
@@ -33,7 +34,7 @@ export class Connection implements Host {
   /** What may be tried, the best first. */
   private readonly all: Direct[];
   private readonly ladder: Ladder<Direct>;
-  private readonly tokens: Tokens;
+  readonly tokens: Tokens;
   private failures = 0;
   private liveSince = 0;
   private timer?: ReturnType<typeof setTimeout>;
@@ -50,6 +51,7 @@ export class Connection implements Host {
     /** Called when the state, or the link, is another. */
     private readonly changed: () => void,
   ) {
+    if (PRESENCE) this.me = { client: options.client, info: options.info };
     this.WebSocket = options.WebSocket ?? globalThis.WebSocket;
     this.all = (options.transports ?? ['ws', 'sse', 'poll']).filter((t) => t !== 'ws' || this.WebSocket);
     this.ladder = new Ladder(this.all, 'peal:' + url);
@@ -64,13 +66,13 @@ export class Connection implements Host {
 
   /** The link that works, if one does. */
   get working(): Link | undefined {
-    return this.state === 'live' || !this.link?.publish ? this.link : undefined;
+    return this.state === 'live' || !this.current?.publish ? this.current : undefined;
   }
 
   /** There is something to do. */
   wake(): void {
     if (this.state === 'idle') this.round();
-    else this.link?.change();
+    else this.current?.change();
   }
 
   /** Begins anew: another tab leads now, or this one. */
@@ -89,17 +91,17 @@ export class Connection implements Host {
 
   up(link: Link): void {
     if (link === this.probe) {
-      this.link?.close();
-      this.link = link;
-      this.transport = 'ws';
+      this.current?.close();
+      this.current = link;
+      this.rung = 'ws';
       this.probe = undefined;
-    } else if (link !== this.link || this.using === this.transport) {
+    } else if (link !== this.current || this.using === this.rung) {
       return; // it is known: a poll says it with each answer
     }
-    if (this.transport !== 'tab') this.ladder.worked(this.transport!);
+    if (this.rung !== 'tab') this.ladder.worked(this.rung!);
     this.tokens.accepted();
     this.liveSince ||= Date.now();
-    this.become('live', { transport: this.transport });
+    this.become('live', { transport: this.rung });
     this.plan();
   }
 
@@ -108,8 +110,8 @@ export class Connection implements Host {
       this.probe = undefined;
       this.plan();
     }
-    if (link !== this.link) return;
-    const fallback = this.state !== 'live' && !error.busy && this.transport !== 'tab';
+    if (link !== this.current) return;
+    const fallback = this.state !== 'live' && !error.busy && this.rung !== 'tab';
     this.drop();
     if (error.code === unauthorised && this.tokens.refused()) return this.round();
     const next = fallback && this.ladder.next();
@@ -125,8 +127,7 @@ export class Connection implements Host {
 
   private round(): void {
     const follow = this.follow();
-    if (follow) void this.open('tab', follow);
-    else void this.open(this.ladder.first());
+    void this.open(follow ? 'tab' : this.ladder.first(), follow);
   }
 
   private async open(transport: Transport, follow?: (host: Host) => Link): Promise<void> {
@@ -140,8 +141,8 @@ export class Connection implements Host {
       return error.final ? this.stop(error) : this.wait(error);
     }
     if (turn !== this.turn) return;
-    this.transport = transport;
-    this.link = follow ? follow(this) : this.make(transport as Direct);
+    this.rung = transport;
+    this.current = follow ? follow(this) : this.make(transport as Direct);
     this.changed();
   }
 
@@ -155,9 +156,9 @@ export class Connection implements Host {
     this.turn++;
     clearTimeout(this.timer);
     clearTimeout(this.probeTimer);
-    this.link?.close();
+    this.current?.close();
     this.probe?.close();
-    this.link = this.probe = undefined;
+    this.current = this.probe = undefined;
   }
 
   private wait(error: PealError): void {
@@ -173,8 +174,8 @@ export class Connection implements Host {
   /** Tries WebSocket again later, where something worse works. */
   private plan(): void {
     clearTimeout(this.probeTimer);
-    if (this.transport === 'ws') this.probes = 0;
-    if (!this.link || this.probe || this.transport === 'tab' || this.transport === 'ws' || !this.all.includes('ws')) return;
+    if (this.rung === 'ws') this.probes = 0;
+    if (!this.current || this.probe || this.rung === 'tab' || this.rung === 'ws' || !this.all.includes('ws')) return;
     const wait = Math.min(probeCap, probeFirst * 2 ** this.probes++) * (0.75 + Math.random() / 2);
     this.probeTimer = setTimeout(() => (this.probe = this.make('ws')), wait);
   }
@@ -196,8 +197,8 @@ export class Connection implements Host {
   private poke = (): void => {
     if (globalThis.document?.hidden) return;
     if (this.state === 'live') {
-      this.link?.check();
-    } else if (this.state === 'waiting' && this.transport !== 'tab' && Date.now() >= this.notBefore) {
+      this.current?.check();
+    } else if (this.state === 'waiting' && this.rung !== 'tab' && Date.now() >= this.notBefore) {
       clearTimeout(this.timer);
       this.round();
     }

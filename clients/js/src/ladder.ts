@@ -4,7 +4,7 @@
  */
 export class Ladder<T extends string> {
   private best: T;
-  private left: T[] = [];
+  private untried: T[] = [];
 
   /** all, in the order of preference, is not empty. key is where sessionStorage keeps what worked. */
   constructor(
@@ -17,13 +17,13 @@ export class Ladder<T extends string> {
 
   /** Begins a round and returns its first transport. */
   first(): T {
-    this.left = this.all.filter((name) => name !== this.best);
+    this.untried = this.all.filter((name) => name !== this.best);
     return this.best;
   }
 
   /** The next one of the round; undefined when all have failed. */
   next(): T | undefined {
-    return this.left.shift();
+    return this.untried.shift();
   }
 
   worked(name: T): void {

@@ -23,6 +23,9 @@ export const probeCap = 600_000;
 /** A new token is asked for so long before the old one expires. */
 export const renewAhead = 30_000;
 
+/** Members of a channel up to which they are listed, as the server names them unless told otherwise. */
+export const crowd = 100;
+
 /** Messages kept for an iterator that is not asked, or a tab that is catching up. */
 export const backlog = 1_000;
 /** Publications in one request: 15 of 64 KiB fit the server's 1 MiB. */

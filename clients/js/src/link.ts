@@ -18,6 +18,8 @@ export interface Host {
   /** The URL of the server without a slash at the end. */
   readonly url: string;
   readonly token: string | undefined;
+  /** How the client names itself, as parameters of a URL. */
+  readonly me?: { client?: string; info?: string };
   /** By name; those that have stopped are not in it. */
   readonly channels: ReadonlyMap<string, Channel>;
   /** The link works. */

@@ -2,9 +2,10 @@ import { Channel } from './channel.js';
 import { Connection } from './connection.js';
 import { feed } from './feed.js';
 import { Publisher } from './publisher.js';
+import { list, Roster } from './roster.js';
 import type { Sharing } from './sharing.js';
 import { PealError } from './types.js';
-import type { ChannelState, Handlers, Message, Options, PublishOptions, Start, State, Transport } from './types.js';
+import type { ChannelState, Handlers, Message, Options, PresencePage, PublishOptions, Start, State, Transport, WhichPage } from './types.js';
 import { encode, said } from './wire.js';
 
 /** One membership of a channel; as many as you like share the channel. */
@@ -60,13 +61,14 @@ export class Peal {
   subscribe(name: string, handlers: (Handlers & Start) | ((m: Message) => void)): Subscription {
     const h = typeof handlers === 'function' ? { onMessage: handlers } : handlers;
     this.check(name);
+    if (!PRESENCE && h.onPresence) void this.presence(name); // throws
     const trunk = this.connection.channels.get(name);
     if (!trunk) return this.join(new Channel(name, h), h);
     if (!h.cursor && h.last === undefined) return this.join(trunk, h);
     if (!this.sharing) throw new PealError('already_subscribed', 'a second subscription of a channel begins now');
     const c = new Channel(name, h);
     c.handlers.add(h);
-    const joined = this.join(trunk, this.sharing.branch(c, trunk));
+    const joined = this.join(trunk, PRESENCE ? { ...this.sharing.branch(c, trunk), onPresence: h.onPresence } : this.sharing.branch(c, trunk));
     return handle(c, () => {
       c.handlers.clear();
       joined.unsubscribe();
@@ -80,14 +82,18 @@ export class Peal {
 
   private join(c: Channel, h: Handlers): Subscription {
     const { channels } = this.connection;
+    if (PRESENCE && h.onPresence) {
+      (c.roster ??= new Roster(this.connection, c)).forget();
+      // One that is received already is taken up anew where it is, with presence and a list.
+      if (channels.delete(c.name)) this.connection.wake();
+    }
     c.handlers.add(h);
+    if (c.state === 'live') queueMicrotask(() => c.handlers.has(h) && c.state === 'live' && h.onState?.('live'));
     if (!channels.has(c.name)) {
       // One that the server refuses makes room for another attempt.
       c.stopped = () => channels.get(c.name) === c && channels.delete(c.name);
       channels.set(c.name, c);
       this.connection.wake();
-    } else if (c.state === 'live') {
-      queueMicrotask(() => c.handlers.has(h) && c.state === 'live' && h.onState?.('live'));
     }
     return handle(c, () => {
       c.handlers.delete(h);
@@ -100,6 +106,12 @@ export class Peal {
   /** The messages of a channel, for `for await`. Leaving the loop unsubscribes. */
   channel(name: string, options: Omit<Handlers, 'onMessage'> & Start = {}): AsyncGenerator<Message, void, undefined> {
     return feed((h) => this.subscribe(name, h), options);
+  }
+
+  /** Who is on a channel: a page of 100 unless limit says otherwise (at most 1,000), after the client `after`. */
+  presence(channel: string, page?: WhichPage): Promise<PresencePage> {
+    if (PRESENCE) return this.connection.tokens.get().then(() => list(this.connection, channel, page));
+    throw new PealError('no_presence', 'take peal-presence.js');
   }
 
   /**

@@ -30,16 +30,16 @@ export class Publisher {
   private failures = 0;
   private timer?: ReturnType<typeof setTimeout>;
 
-  /** link is what works at the moment; none means to wait. */
+  /** working gives what works at the moment; none means to wait. */
   constructor(
     private readonly host: Host,
-    private readonly link: () => Link | undefined,
-    private readonly limit: number,
+    private readonly working: () => Link | undefined,
+    private readonly most: number,
     private readonly patience: number,
   ) {}
 
   add(fields: object): Promise<{ cursor: string }> {
-    if (this.queue.size >= this.limit) {
+    if (this.queue.size >= this.most) {
       return Promise.reject(new PealError('queue_full', 'too many publications wait'));
     }
     return new Promise((resolve, reject) => {
@@ -62,7 +62,7 @@ export class Publisher {
   flush(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
-    const link = this.link();
+    const link = this.working();
     if (!link) return;
     if (!link.publish) {
       void this.post();

@@ -1,8 +1,17 @@
 import { now } from './align.js';
 import type { Channel } from './channel.js';
+import { query } from './http.js';
 import { silence } from './limits.js';
 import type { Host, Link } from './link.js';
-import type { PealError } from './types.js';
+import type { Gap, PealError } from './types.js';
+import type { WireMessage, WirePresence } from './wire.js';
+
+/** What a poll's answer has, or one event of a stream. */
+export interface Told {
+  gap?: Gap[];
+  presence?: WirePresence[];
+  messages?: WireMessage[];
+}
 
 /**
  * What event streams and polls have in common: the set of channels is in the
@@ -10,7 +19,7 @@ import type { PealError } from './types.js';
  */
 export abstract class RequestLink implements Link {
   private abort?: AbortController;
-  private closed = false;
+  private ended = false;
   /** When something came last, or a poll was sent. */
   protected heard = 0;
   /** Whether it has worked once. */
@@ -36,17 +45,34 @@ export abstract class RequestLink implements Link {
   }
 
   close(): void {
-    this.closed = true;
+    this.ended = true;
     clearTimeout(this.timer);
     this.abort?.abort();
   }
 
   /** The request has shown that it works for these channels. */
   protected up(channels: Channel[]): void {
-    if (this.closed) return;
+    if (this.ended) return;
     this.worked = true;
     this.host.up(this);
     for (const c of channels) c.become('live');
+  }
+
+  /** The query for these channels. */
+  protected asking(channels: Channel[], more: Record<string, string | number | undefined>): string {
+    const presence = PRESENCE && { presence: channels.some((c) => c.roster) ? 1 : undefined, ...this.host.me };
+    return query({ channel: channels.map((c) => c.name), ...presence, ...more });
+  }
+
+  /** Hands on what came for these channels: presence is older than the messages beside it. */
+  protected hear(channels: Channel[], { gap, presence, messages }: Told): void {
+    const at = (m: { channel: string }) => channels.find((c) => c.name === m.channel);
+    for (const g of gap ?? []) {
+      if (PRESENCE) for (const c of channels) c.roster?.missed(g);
+      at(g)?.gap(g);
+    }
+    if (PRESENCE) for (const e of presence ?? []) at(e)?.take(e);
+    for (const m of messages ?? []) at(m)?.take(m);
   }
 
   private async run(): Promise<void> {
@@ -71,6 +97,7 @@ export abstract class RequestLink implements Link {
     for (const c of channels) {
       try {
         await now(this.host, c, signal);
+        if (PRESENCE) await c.roster?.list();
       } catch (e) {
         if (signal.aborted || !(e as PealError).final) continue;
         found = true;

@@ -3,8 +3,8 @@ import { query } from './http.js';
 import { openWithin, pongWithin, silence } from './limits.js';
 import type { Host, Link } from './link.js';
 import type { Gap, PealError } from './types.js';
-import { closed, decode, lost, said } from './wire.js';
-import type { Frame, WireError, WireMessage } from './wire.js';
+import { closed, lost, said } from './wire.js';
+import type { Frame, WireError, WireMessage, WirePresence } from './wire.js';
 
 interface Reply {
   cursor?: string;
@@ -25,7 +25,7 @@ export class SocketLink implements Link {
   private readonly seats = new Map<string, Seat>();
   private readonly pending = new Map<number, (reply: Reply) => void>();
   private id = 0;
-  private ready = false;
+  private open = false;
   private ended = false;
   private timer?: ReturnType<typeof setTimeout>;
   /**
@@ -41,7 +41,7 @@ export class SocketLink implements Link {
     private readonly host: Host,
     Implementation: typeof WebSocket,
   ) {
-    this.socket = new Implementation(host.url.replace(/^http/, 'ws') + '/ws' + query({ token: host.token }), 'peal.v1');
+    this.socket = new Implementation(host.url.replace(/^http/, 'ws') + '/ws' + query({ token: host.token, ...(PRESENCE && host.me) }), 'peal.v1');
     this.socket.onmessage = (e) => this.frame(JSON.parse(e.data as string) as Frame);
     this.socket.onclose = (e) => this.end(closed(e.code, e.reason));
     this.socket.onerror = () => {}; // a close follows
@@ -49,7 +49,7 @@ export class SocketLink implements Link {
   }
 
   change(): void {
-    if (!this.ready) return;
+    if (!this.open) return;
     const leave: string[] = [];
     for (const [name, seat] of this.seats) {
       if (seat.stage === 'leaving' || this.host.channels.get(name) === seat.channel) continue;
@@ -57,7 +57,7 @@ export class SocketLink implements Link {
       leave.push(name);
     }
     if (leave.length) {
-      this.command({ command: 'unsubscribe', channel: leave }, () => {
+      this.tell({ command: 'unsubscribe', channel: leave }, () => {
         for (const name of leave) this.seats.delete(name);
         this.change(); // it may be wanted again
       });
@@ -67,14 +67,15 @@ export class SocketLink implements Link {
     const groups = new Map<string, Channel[]>();
     for (const c of this.host.channels.values()) {
       if (this.seats.has(c.name)) continue;
-      const key = c.from.last !== undefined ? '=' + c.name : (c.cursor ?? '');
+      let key = c.from.last !== undefined ? '=' + c.name : (c.cursor ?? '');
+      if (PRESENCE && c.roster) key = '+' + key;
       groups.set(key, [...(groups.get(key) ?? []), c]);
     }
     for (const group of groups.values()) this.subscribe(group);
   }
 
   check(): void {
-    if (this.ready) this.ping();
+    if (this.open) this.ping();
   }
 
   close(): void {
@@ -84,13 +85,13 @@ export class SocketLink implements Link {
   }
 
   publish(fields: object, done: (cursor?: string, error?: PealError) => void): void {
-    this.command({ command: 'publish', ...fields }, ({ cursor, error }) => done(cursor, error && said(error)));
+    this.tell({ command: 'publish', ...fields }, ({ cursor, error }) => done(cursor, error && said(error)));
   }
 
   private subscribe(channels: Channel[]): void {
     for (const channel of channels) this.seats.set(channel.name, { channel, stage: 'joining' });
     this.even = false;
-    this.command({ command: 'subscribe', channel: channels.map((c) => c.name), ...channels[0]!.from }, ({ cursor, error }) => {
+    this.tell({ command: 'subscribe', channel: channels.map((c) => c.name), ...(PRESENCE && { presence: !!channels[0]!.roster }), ...channels[0]!.from }, ({ cursor, error }) => {
       for (const channel of channels) {
         const seat = this.seats.get(channel.name);
         if (seat?.channel !== channel || seat.stage !== 'joining') {
@@ -112,14 +113,16 @@ export class SocketLink implements Link {
 
   private frame(f: Frame): void {
     if (this.ended) return;
-    if (this.ready) this.within(silence);
+    if (this.open) this.within(silence);
     if (f.connected) {
-      this.ready = true;
+      this.open = true;
       this.within(silence);
       this.host.up(this);
       if (!this.ended) this.change();
     } else if (f.gap) {
       for (const g of f.gap) this.gap(g);
+    } else if (PRESENCE && f.presence) {
+      this.message(f.presence);
     } else if (f.channel !== undefined && f.id === undefined) {
       this.message(f as WireMessage);
     } else if (typeof f.id === 'number') {
@@ -129,14 +132,15 @@ export class SocketLink implements Link {
     }
   }
 
-  private message(m: WireMessage): void {
+  private message(m: WireMessage | WirePresence): void {
     const seat = this.seats.get(m.channel);
     if (seat?.stage !== 'joined') return;
     if (this.even) this.stand(m.cursor);
-    seat.channel.take(decode(m));
+    seat.channel.take(m);
   }
 
   private gap(g: Gap): void {
+    if (PRESENCE) for (const c of this.host.channels.values()) c.roster?.missed(g);
     const seat = this.seats.get(g.channel);
     if (!seat || seat.stage === 'leaving') return;
     seat.gap = true;
@@ -153,7 +157,7 @@ export class SocketLink implements Link {
   /** Asks until all have caught up. */
   private settle(): void {
     const turn = ++this.evening;
-    this.command({ command: 'ping' }, ({ cursor }) => {
+    this.tell({ command: 'ping' }, ({ cursor }) => {
       if (turn !== this.evening || this.ended) return;
       if (cursor) {
         this.even = ![...this.seats.values()].some((seat) => seat.stage === 'joining');
@@ -178,7 +182,7 @@ export class SocketLink implements Link {
     }, milliseconds);
   }
 
-  private command(fields: object, done: (reply: Reply) => void): void {
+  private tell(fields: object, done: (reply: Reply) => void): void {
     if (this.ended || this.socket.readyState !== 1) return; // its close comes
     this.pending.set(++this.id, done);
     this.socket.send(JSON.stringify({ id: this.id, ...fields }));

@@ -2,13 +2,11 @@ import { align } from './align.js';
 import type { Channel } from './channel.js';
 import { EventParser } from './events.js';
 import type { StreamEvent } from './events.js';
-import { ask, Deadline, query } from './http.js';
+import { ask, Deadline } from './http.js';
 import { openWithin, silence } from './limits.js';
 import { RequestLink } from './request.js';
 import { PealError } from './types.js';
-import type { Gap } from './types.js';
-import { decode, lost } from './wire.js';
-import type { WireMessage } from './wire.js';
+import { lost } from './wire.js';
 
 /**
  * Server-sent events, over fetch: EventSource hides heartbeats and statuses, and
@@ -20,7 +18,7 @@ export class StreamLink extends RequestLink {
     const deadline = new Deadline(signal);
     deadline.within(openWithin);
     try {
-      const path = '/sse' + query({ format: 'json', channel: channels.map((c) => c.name), cursor });
+      const path = '/sse' + this.asking(channels, { format: 'json', cursor });
       const reader = (await ask(this.host, path, deadline.signal)).body!.getReader();
       const text = new TextDecoder();
       const parser = new EventParser();
@@ -32,7 +30,7 @@ export class StreamLink extends RequestLink {
         if (done) throw new PealError('network', 'the stream ended', { busy: !open && !!parser.retry, after: parser.retry });
         this.heard = Date.now();
         for (const e of parser.push(text.decode(value, { stream: true }))) {
-          this.take(channels, e);
+          this.frame(channels, e);
           if (e.id === undefined || open) continue;
           open = true;
           this.up(channels);
@@ -47,12 +45,9 @@ export class StreamLink extends RequestLink {
     }
   }
 
-  private take(channels: Channel[], e: StreamEvent): void {
+  private frame(channels: Channel[], e: StreamEvent): void {
     if (e.data !== undefined) {
-      const said = JSON.parse(e.data) as Gap & WireMessage;
-      const c = channels.find((c) => c.name === said.channel);
-      if (e.event === 'gap') c?.gap(said);
-      else c?.take(decode(said));
+      this.hear(channels, { [e.event === 'gap' ? 'gap' : 'messages']: [JSON.parse(e.data)] });
     }
     // An id covers all channels of the stream.
     if (e.id) for (const c of channels) c.cursor = e.id;

@@ -5,7 +5,7 @@ import { answerWithin } from './limits.js';
 import type { Host, Link } from './link.js';
 import type { Subscription } from './peal.js';
 import type { Inside, Sharing } from './sharing.js';
-import type { Gap, Handlers, Message, PealError } from './types.js';
+import type { Gap, Handlers, Message, PealError, Presence } from './types.js';
 
 // One tab leads: it holds a lock, which the browser passes on when the tab ends,
 // and has the connection. The others follow: they ask it for channels and are
@@ -15,11 +15,13 @@ import type { Gap, Handlers, Message, PealError } from './types.js';
 type Word =
   | { word: 'lead' } // to all: ask me
   | { word: 'state'; live: boolean } // to all: of the leader's connection
-  | { word: 'join' | 'leave'; from: string; channel: string }
+  | { word: 'join'; from: string; channel: string; presence: boolean }
+  | { word: 'leave'; from: string; channel: string }
   | { word: 'joined'; to: string; channel: string; cursor?: string }
   | { word: 'refused'; channel: string; code: string; message: string } // to all who have it
   | { word: 'message'; message: Message }
-  | { word: 'gap'; gap: Gap };
+  | { word: 'gap'; gap: Gap }
+  | { word: 'presence'; presence: Presence };
 
 type Say = (w: Word) => void;
 
@@ -102,7 +104,7 @@ export class Tabs implements Sharing {
         relay = new Relay(w.channel, this.inside, (word) => this.say(word));
         this.relays.set(w.channel, relay);
       }
-      relay.join(w.from);
+      relay.join(w.from, w.presence);
       this.tell();
     } else if (w.word === 'leave') {
       this.leave(w.channel, w.from);
@@ -130,10 +132,11 @@ class Relay {
   refused = false;
   private readonly who = new Set<string>();
   private readonly subscription: Subscription;
+  private watching?: Subscription;
 
   constructor(
     private readonly channel: string,
-    inside: Inside,
+    private readonly inside: Inside,
     private readonly say: Say,
   ) {
     this.subscription = inside.subscribe(channel, {
@@ -148,8 +151,13 @@ class Relay {
     });
   }
 
-  join(who: string): void {
+  /** With presence: every follower who wants it is told anew who is there. */
+  join(who: string, presence: boolean): void {
     this.who.add(who);
+    if (presence && !this.refused) {
+      this.watching?.unsubscribe();
+      this.watching = this.inside.subscribe(this.channel, { onPresence: (presence) => this.say({ word: 'presence', presence }) });
+    }
     if (this.subscription.state === 'live') this.joined(who);
   }
 
@@ -157,6 +165,7 @@ class Relay {
   leave(who: string): boolean {
     this.who.delete(who);
     if (this.who.size > 0) return false;
+    this.watching?.unsubscribe();
     this.subscription.unsubscribe();
     return true;
   }
@@ -202,7 +211,10 @@ class TabLink implements Link {
     }
     for (const c of this.host.channels.values()) {
       if (this.seats.has(c.name)) continue;
-      const join = () => this.say({ word: 'join', from: this.me, channel: c.name });
+      const join = () => {
+        if (c.roster) c.roster.asked = true; // by the leading tab
+        this.say({ word: 'join', from: this.me, channel: c.name, presence: !!c.roster });
+      };
       this.seats.set(c.name, new Branch(this.host, c, join));
       join();
     }
@@ -212,7 +224,10 @@ class TabLink implements Link {
 
   close(): void {
     clearTimeout(this.timer);
-    for (const branch of this.seats.values()) branch.close();
+    for (const branch of this.seats.values()) {
+      branch.channel.roster?.forget();
+      branch.close();
+    }
     this.seats.clear();
   }
 
@@ -231,6 +246,8 @@ class TabLink implements Link {
       this.seats.get(w.message.channel)?.message(w.message);
     } else if (w.word === 'gap') {
       this.seats.get(w.gap.channel)?.gap(w.gap);
+    } else if (w.word === 'presence') {
+      this.seats.get(w.presence.channel)?.channel.tell((h) => h.onPresence?.(w.presence));
     } else if (w.word === 'refused') {
       this.seats.get(w.channel)?.channel.become('stopped', this.inside.error(w));
     }

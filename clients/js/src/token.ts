@@ -13,7 +13,7 @@ export class Tokens {
 
   /** renew is called when a new token is due; who then calls get(true) has it. */
   constructor(
-    private readonly source: Options['getToken'],
+    private readonly give: Options['getToken'],
     private readonly renew: () => void,
   ) {}
 
@@ -22,7 +22,7 @@ export class Tokens {
    * user may not, with 'network' if the source failed.
    */
   get(fresh = false): Promise<void> {
-    const source = this.source;
+    const source = this.give;
     if (!source || (this.token !== undefined && !fresh)) return Promise.resolve();
     return (this.waiting ??= this.fetch(source).finally(() => (this.waiting = undefined)));
   }
@@ -30,7 +30,7 @@ export class Tokens {
   /** The server did not take the token. Returns whether a new one may do. */
   refused(): boolean {
     this.token = undefined;
-    return !!this.source && ++this.refusals < 2;
+    return !!this.give && ++this.refusals < 2;
   }
 
   accepted(): void {

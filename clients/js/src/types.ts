@@ -25,6 +25,47 @@ export interface Gap {
   skipped?: number;
 }
 
+/** A client that named itself; its connections are one member. */
+export interface Member {
+  client: string;
+  info?: string;
+}
+
+/** How the members of a channel have changed. */
+export interface Presence {
+  channel: string;
+  /** Members there are now. */
+  count: number;
+  /** All of them, newly come last; missing where there are more than 100. */
+  members?: Member[];
+  /** Who has come, or has other info. Empty where only `members` or `joined` is known. */
+  join: Member[];
+  leave: Member[];
+  /** How many, where there are too many to name them. */
+  joined?: number;
+  left?: number;
+}
+
+/** A page of the members of a channel, by client. */
+export interface PresencePage {
+  channel: string;
+  cursor: string;
+  count: number;
+  /** Connections without a name. */
+  anonymous: number;
+  members: Member[];
+  /** There are more: ask with `after` set to it. */
+  next?: string;
+}
+
+/** Which page of the members. */
+export interface WhichPage {
+  /** Behind this client; from the first without it. */
+  after?: string;
+  /** 100 without it, at most 1,000. */
+  limit?: number;
+}
+
 /**
  * What a channel is doing. 'waiting': not received now, but taken up again by
  * itself. 'live': everything from here on comes. 'stopped': for good, see the error.
@@ -49,6 +90,8 @@ export interface StateDetail {
 export interface Handlers {
   onMessage?: (message: Message) => void;
   onGap?: (gap: Gap) => void;
+  /** In peal-client/presence, peal-presence.js. Once when the channel is live, then whenever somebody comes or goes. */
+  onPresence?: (presence: Presence) => void;
   onState?: (state: ChannelState, error?: PealError) => void;
 }
 
@@ -73,6 +116,10 @@ export interface Options {
    */
   getToken?: () => Promise<string | Token | null>;
   onState?: (state: State, detail: StateDetail) => void;
+  /** The name under which this client is listed on its channels: the id of a user or device, 1 to 200 bytes. */
+  client?: string;
+  /** What others are to know of it; at most 1 KiB. */
+  info?: string;
   /** Which transports, in the order they are tried. Default: ws, sse, poll. */
   transports?: Array<'ws' | 'sse' | 'poll'>;
   /** `share` of peal-client/share: one connection for all tabs of this browser that have it and the same URL. */

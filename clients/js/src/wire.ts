@@ -1,5 +1,5 @@
 import { PealError } from './types.js';
-import type { Gap, Message } from './types.js';
+import type { Gap, Member, Message } from './types.js';
 
 /** A message or a publication as it is on the wire. */
 export interface WireMessage {
@@ -7,7 +7,8 @@ export interface WireMessage {
   cursor: string;
   time: number;
   event?: string;
-  data?: string;
+  /** Bytes come so from another tab, which has read them. */
+  data?: string | Uint8Array;
   data_base64?: string;
 }
 
@@ -16,10 +17,20 @@ export interface WireError {
   message: string;
 }
 
+/** Presence as it is on the wire. */
+export interface WirePresence {
+  channel: string;
+  cursor: string;
+  count: number;
+  join?: Member[];
+  leave?: Member[];
+}
+
 /** Any frame of peal.v1. */
 export interface Frame extends Partial<WireMessage> {
   connected?: object;
   gap?: Gap[];
+  presence?: WirePresence;
   id?: number | null;
   error?: WireError;
 }
