@@ -27,9 +27,13 @@ func newClientRig(t *testing.T, p *peal, c *chromium) *clientRig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		if err := page.Execute(w, r.proxy.url); err != nil {
+		client := "peal.js"
+		if req.URL.Path == "/presence" {
+			client = "peal-presence.js"
+		}
+		if err := page.Execute(w, struct{ Server, Client string }{r.proxy.url, client}); err != nil {
 			t.Error(err)
 		}
 	}))
