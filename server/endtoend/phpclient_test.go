@@ -218,6 +218,30 @@ func TestPHPClientLooksAtChannels(t *testing.T) {
 	}
 }
 
+func TestPHPClientListsWhoIsThere(t *testing.T) {
+	tool(t, "php")
+	p := start(t)
+	p.dialSocket("/ws?channel=a/b&client=ann&info=Ann%20%26%20co", nil)
+	p.dialSocket("/ws?channel=a/b&client=bob", nil)
+	p.dialSocket("/ws?channel=a/b", nil)
+	p.awaitSubscribers("a%2Fb", 3)
+	got := results(t, 3, p.url, patient, `
+		show($peal->presence('a/b'));
+		show($first = $peal->presence('a/b', ['limit' => 1]));
+		show($peal->presence('a/b', ['limit' => 1, 'after' => $first->body['next']]));
+	`)
+	ann, bob := member{"ann", "Ann & co"}, member{Client: "bob"}
+	for i, want := range []present{
+		{Members: []member{ann, bob}},
+		{Members: []member{ann}, Next: "ann"},
+		{Members: []member{bob}},
+	} {
+		if b := decode[present](t, got[i].Body); !got[i].OK || b.Channel != "a/b" || b.Count != 2 || b.Anonymous != 1 || b.Next != want.Next || !slices.Equal(b.Members, want.Members) {
+			t.Errorf("page %d: %+v", i, got[i])
+		}
+	}
+}
+
 func TestPHPClientSaysWhatIsWrong(t *testing.T) {
 	tool(t, "php")
 	p := start(t)
@@ -252,6 +276,9 @@ func TestPHPClientSaysWhatIsWrong(t *testing.T) {
 		{`publishBatch([['channel' => 'a', 'data' => 'x', 'name' => 'e']])`, "bad_option", 0},
 		{`history('a', ['since' => 'e'])`, "bad_option", 0},
 		{`channels(['page' => 2])`, "bad_option", 0},
+		{`presence('a', ['page' => 2])`, "bad_option", 0},
+		{`presence('')`, "no_channel", 0},
+		{`presence('a', ['limit' => 0])`, "bad_limit", 400},
 		{`channel('')`, "no_channel", 0},
 	} {
 		t.Run(c.call, func(t *testing.T) {

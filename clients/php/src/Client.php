@@ -171,6 +171,22 @@ final class Client
     }
 
     /**
+     * Who is on a channel: in the body count, anonymous (connections without a
+     * name) and members, by client, each with client and, if it has one, info;
+     * its next is the option after of the next page.
+     *
+     * @param array<string, mixed> $options after, limit (100 if not given, at most 1,000)
+     */
+    public function presence(string $channel, array $options = []): Result
+    {
+        return $this->guard('presence', function () use ($channel, $options): Result {
+            return self::unknown($options, ['after', 'limit'])
+                ?? self::nameless($channel)
+                ?? $this->send('/channels/' . rawurlencode($channel) . '/presence?' . http_build_query($options, '', '&'), 'members');
+        });
+    }
+
+    /**
      * Makes of whatever goes wrong in $work a result, and tells the logger.
      *
      * @param callable(): Result $work
