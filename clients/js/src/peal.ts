@@ -108,9 +108,12 @@ export class Peal {
     return feed((h) => this.subscribe(name, h), options);
   }
 
-  /** Who is on a channel: a page of 100 unless limit says otherwise (at most 1,000), after the client `after`. */
+  /** Who is on a channel, a page of it. Throws 'no_presence' in the build without presence. */
   presence(channel: string, page?: WhichPage): Promise<PresencePage> {
-    if (PRESENCE) return this.connection.tokens.get().then(() => list(this.connection, channel, page));
+    if (PRESENCE) {
+      const ask = () => (this.check(channel), list(this.connection, channel, page));
+      return this.connection.tokens.get().then(ask);
+    }
     throw new PealError('no_presence', 'take peal-presence.js');
   }
 

@@ -64,7 +64,7 @@ export abstract class RequestLink implements Link {
     return query({ channel: channels.map((c) => c.name), ...presence, ...more });
   }
 
-  /** Hands on what came for these channels: presence is older than the messages beside it. */
+  /** Hands on what came for these channels. The cursor behind all of it is the caller's to set. */
   protected hear(channels: Channel[], { gap, presence, messages }: Told): void {
     const at = (m: { channel: string }) => channels.find((c) => c.name === m.channel);
     for (const g of gap ?? []) {

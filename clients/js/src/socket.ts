@@ -91,7 +91,8 @@ export class SocketLink implements Link {
   private subscribe(channels: Channel[]): void {
     for (const channel of channels) this.seats.set(channel.name, { channel, stage: 'joining' });
     this.even = false;
-    this.tell({ command: 'subscribe', channel: channels.map((c) => c.name), ...(PRESENCE && { presence: !!channels[0]!.roster }), ...channels[0]!.from }, ({ cursor, error }) => {
+    const from = { ...(PRESENCE && { presence: !!channels[0]!.roster }), ...channels[0]!.from };
+    this.tell({ command: 'subscribe', channel: channels.map((c) => c.name), ...from }, ({ cursor, error }) => {
       for (const channel of channels) {
         const seat = this.seats.get(channel.name);
         if (seat?.channel !== channel || seat.stage !== 'joining') {
