@@ -164,7 +164,7 @@ func (f *Front) commandHistory(c loop.Client, cmd *wsproto.Command) *Error {
 	if err != nil {
 		return err
 	}
-	h, e := newHistory(f.picked[0].text, from, after, last, cmd.Digits("limit"))
+	h, e := newHistory(f.picked[0].text(), from, after, last, cmd.Digits("limit"))
 	if e != nil {
 		return asError(e)
 	}
@@ -220,7 +220,7 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 	r := &replyPending{epoch: f.deps.Log.Epoch(), door: f.deps.Door, tally: &f.deps.Workers.tally, ref: c.Ref(), id: bytes.Clone(cmd.ID)}
 	for _, n := range f.picked {
 		r.batch = append(r.batch, &log.Entry{
-			Channel: n.text, Event: m.Event, Data: d.data, Binary: d.binary, IdempotencyKey: m.IdempotencyKey,
+			Channel: n.text(), Event: m.Event, Data: d.data, Binary: d.binary, IdempotencyKey: m.IdempotencyKey,
 		})
 	}
 	if err := f.deps.Log.Append(r.batch, r.finish); err != nil {

@@ -14,15 +14,17 @@ const maxName = 200
 // most 6 MB if all are as long as may be.
 const maxNames = 1 << 14
 
-// name is a channel's name in the forms that requests need, made once: the
-// string for an entry of the log, the set of a subscription to it alone, which
-// all such subscriptions share, and its rule.
+// name is a channel's name in the forms that requests need, made once: the set
+// of a subscription to it alone, which all such subscriptions share, and its
+// rule. 32 bytes, because there may be one for each connection.
 type name struct {
-	text    string
-	set     []string
-	watched []string // with its presence; nil until somebody asks
+	set     [1]string
+	watched *[2]string // with its presence; nil until somebody asks
 	rule    *rules.Rule
 }
+
+// text is the name itself.
+func (n *name) text() string { return n.set[0] }
 
 // names remembers channel names that were checked, so that a publication or a
 // poll on a known channel makes no garbage of it. When it is full it starts
@@ -45,9 +47,9 @@ func (n names) get(b []byte) (*name, error) {
 	if len(n.known) >= maxNames {
 		clear(n.known)
 	}
-	made := &name{text: string(b)}
-	made.set, made.rule = []string{made.text}, n.rules.For(made.text)
-	n.known[made.text] = made
+	made := &name{set: [1]string{string(b)}}
+	made.rule = n.rules.For(made.text())
+	n.known[made.text()] = made
 	return made, nil
 }
 

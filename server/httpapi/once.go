@@ -197,7 +197,7 @@ func (f *Front) entries(d *draft) []*log.Entry {
 	data, event, key := bytes.Clone(d.data), string(d.event), string(d.key)
 	entries := make([]*log.Entry, len(f.picked))
 	for i, n := range f.picked {
-		entries[i] = &log.Entry{Channel: n.text, Event: event, Data: data, Binary: d.binary, IdempotencyKey: key}
+		entries[i] = &log.Entry{Channel: n.text(), Event: event, Data: data, Binary: d.binary, IdempotencyKey: key}
 	}
 	return entries
 }

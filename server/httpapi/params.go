@@ -101,7 +101,7 @@ func (f *Front) pick(b []byte) error {
 		return err
 	}
 	for _, have := range f.picked {
-		if have.text == n.text {
+		if have.text() == n.text() {
 			return nil
 		}
 	}
@@ -127,11 +127,11 @@ func (f *Front) pickDefault() {
 func (f *Front) channels() []string {
 	f.pickDefault()
 	if len(f.picked) == 1 {
-		return f.picked[0].set
+		return f.picked[0].set[:]
 	}
 	set := make([]string, len(f.picked))
 	for i, n := range f.picked {
-		set[i] = n.text
+		set[i] = n.text()
 	}
 	slices.Sort(set)
 	return set

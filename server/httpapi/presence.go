@@ -61,8 +61,8 @@ func (f *Front) arrive(session uint64, s *loop.Subscription) {
 		f.guests[session] = g
 	}
 	for _, n := range f.picked {
-		if f.hasPresence(n) && f.deps.Presence.Join(n.text, client, info) {
-			g.seats = append(g.seats, seat{n.text, client})
+		if f.hasPresence(n) && f.deps.Presence.Join(n.text(), client, info) {
+			g.seats = append(g.seats, seat{n.text(), client})
 		}
 	}
 	s.Named = true
@@ -83,7 +83,7 @@ func (f *Front) leave(session uint64) {
 		return
 	}
 	g.seats = slices.DeleteFunc(g.seats, func(s seat) bool {
-		if !slices.ContainsFunc(f.picked, func(n *name) bool { return n.text == s.channel }) {
+		if !slices.ContainsFunc(f.picked, func(n *name) bool { return n.text() == s.channel }) {
 			return false
 		}
 		f.deps.Presence.Leave(s.channel, s.client)
@@ -107,7 +107,7 @@ func (f *Front) watch(k ring.Encoding) ([]string, error) {
 		return nil, errPresenceOff
 	}
 	for _, n := range f.picked {
-		if f.hasPresence(n) && !f.deps.Presence.Watch(n.text) {
+		if f.hasPresence(n) && !f.deps.Presence.Watch(n.text()) {
 			return nil, errPresenceFull
 		}
 	}
@@ -119,7 +119,7 @@ func (f *Front) watch(k ring.Encoding) ([]string, error) {
 		if f.hasPresence(n) {
 			set = append(set, n.watchedSet()...)
 		} else {
-			set = append(set, n.text)
+			set = append(set, n.text())
 		}
 	}
 	slices.Sort(set)
@@ -129,10 +129,10 @@ func (f *Front) watch(k ring.Encoding) ([]string, error) {
 // watchedSet is the channel and the one on which its presence is told, sorted.
 func (n *name) watchedSet() []string {
 	if n.watched == nil {
-		n.watched = []string{log.PresencePrefix + n.text, n.text}
-		slices.Sort(n.watched)
+		n.watched = &[2]string{log.PresencePrefix + n.text(), n.text()}
+		slices.Sort(n.watched[:])
 	}
-	return n.watched
+	return n.watched[:]
 }
 
 // countClients counts the channels of clients among names: beside them may be
@@ -162,7 +162,7 @@ func (f *Front) servePresence(c *loop.Call, n *name) {
 	}
 	q := f.questions(c)
 	after := string(p.after)
-	f.ask(c, func() { q.answer(q.presenceBody(n.text, after, limit)) })
+	f.ask(c, func() { q.answer(q.presenceBody(n.text(), after, limit)) })
 }
 
 // Found in what is said and asked about presence.

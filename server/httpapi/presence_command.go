@@ -73,7 +73,7 @@ func (f *Front) commandPresence(c loop.Client, cmd *wsproto.Command) *Error {
 	if err != nil {
 		return asError(err)
 	}
-	return f.askFor(c, cmd, func(q *questions) []byte { return q.presenceBody(channel.text, after, limit) })
+	return f.askFor(c, cmd, func(q *questions) []byte { return q.presenceBody(channel.text(), after, limit) })
 }
 
 // Members of one page.

@@ -157,7 +157,7 @@ func (f *Front) append(c *loop.Call, d *draft) {
 	p.batch = p.batch[:0]
 	for _, n := range f.picked {
 		p.batch = append(p.batch, &log.Entry{
-			Channel: n.text, Event: event, Data: data, Binary: d.binary, IdempotencyKey: key,
+			Channel: n.text(), Event: event, Data: data, Binary: d.binary, IdempotencyKey: key,
 		})
 	}
 	p.ref, p.shape = c.Conn, f.shape()

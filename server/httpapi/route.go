@@ -82,11 +82,11 @@ func (f *Front) routeChannel(c *loop.Call, path []byte) {
 	case err != nil:
 		f.refuse(c, asError(err), "")
 	case history:
-		f.serveHistory(c, n.text)
+		f.serveHistory(c, n.text())
 	case presence:
 		f.servePresence(c, n)
 	default:
-		f.serveChannel(c, n.text)
+		f.serveChannel(c, n.text())
 	}
 }
 

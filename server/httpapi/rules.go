@@ -42,7 +42,7 @@ func (f *Front) mayPublishPicked() error {
 // one of the picked channels may be.
 func (f *Front) fitsPicked(bytes int) error {
 	for _, n := range f.picked {
-		if err := fits(n.rule, n.text, bytes); err != nil {
+		if err := fits(n.rule, n.text(), bytes); err != nil {
 			return err
 		}
 	}
@@ -68,7 +68,7 @@ func fits(r *rules.Rule, channel string, bytes int) error {
 func (f *Front) haveRoom() error {
 	for _, n := range f.picked {
 		if most := n.rule.MaxSubscribers; most > 0 {
-			if info, _ := f.deps.Hub.Channel(n.text); info.Subscribers >= most {
+			if info, _ := f.deps.Hub.Channel(n.text()); info.Subscribers >= most {
 				return errChannelFull
 			}
 		}

@@ -169,7 +169,7 @@ func (f *Front) subscribeWebSocket(protocol string) (*loop.Subscription, error) 
 		sub.Channels, f.picked = nil, f.picked[:0]
 		return sub, nil
 	case !commands && len(f.picked) == 1:
-		sub.PublishTo = f.picked[0].text
+		sub.PublishTo = f.picked[0].text()
 	}
 	return sub, f.haveRoom()
 }
