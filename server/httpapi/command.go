@@ -217,11 +217,9 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 	if len(d.key) > 0 && f.deps.Keys != nil {
 		return f.commandPublishOnce(c, cmd.ID, &d)
 	}
-	r := &replyPending{epoch: f.deps.Log.Epoch(), door: f.deps.Door, tally: &f.deps.Workers.tally, ref: c.Ref(), id: bytes.Clone(cmd.ID)}
-	for _, n := range f.picked {
-		r.batch = append(r.batch, &log.Entry{
-			Channel: n.text(), Event: m.Event, Data: d.data, Binary: d.binary, IdempotencyKey: m.IdempotencyKey,
-		})
+	r := &replyPending{
+		epoch: f.deps.Log.Epoch(), door: f.deps.Door, tally: &f.deps.Workers.tally,
+		ref: c.Ref(), id: bytes.Clone(cmd.ID), batch: f.entries(&d, d.data),
 	}
 	if err := f.deps.Log.Append(r.batch, r.finish); err != nil {
 		return appendRefusal(err)
@@ -236,7 +234,7 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 // commandPublishOnce is commandPublish for a publication with a key.
 func (f *Front) commandPublishOnce(c loop.Client, lent []byte, d *draft) *Error {
 	id, tally, epoch := bytes.Clone(lent), &f.deps.Workers.tally, f.deps.Log.Epoch()
-	out, err := f.publishOnce(overWebSocket, f.entries(d), c.Ref(), func(dst []byte, k *keyed) []byte {
+	out, err := f.publishOnce(overWebSocket, f.entries(d, d.data), c.Ref(), func(dst []byte, k *keyed) []byte {
 		sequence, _, err := k.result()
 		if err != nil {
 			tally.refuse(err)

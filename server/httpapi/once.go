@@ -169,7 +169,7 @@ func (o *once) late() { o.door.Answer(o.ref, o.answer(nil, o.keyed)) }
 // appendOnce is append for a publication with a key.
 func (f *Front) appendOnce(c *loop.Call, d *draft) {
 	shape, clock, tally, epoch := f.shape(), &f.clock, &f.deps.Workers.tally, f.deps.Log.Epoch()
-	out, err := f.publishOnce(overHTTP, f.entries(d), c.Conn, func(dst []byte, k *keyed) []byte {
+	out, err := f.publishOnce(overHTTP, f.entries(d, bytes.Clone(d.data)), c.Conn, func(dst []byte, k *keyed) []byte {
 		sequence, replayed, err := k.result()
 		if err != nil {
 			tally.refuse(err)
@@ -192,9 +192,10 @@ func (f *Front) appendOnce(c *loop.Call, d *draft) {
 	}
 }
 
-// entries makes the entries of d, one for each picked channel.
-func (f *Front) entries(d *draft) []*log.Entry {
-	data, event, key := bytes.Clone(d.data), string(d.event), string(d.key)
+// entries makes the entries of d, one for each picked channel. data is that of
+// d, or a copy where d's is lent: it belongs to the entries from now on.
+func (f *Front) entries(d *draft, data []byte) []*log.Entry {
+	event, key := string(d.event), string(d.key)
 	entries := make([]*log.Entry, len(f.picked))
 	for i, n := range f.picked {
 		entries[i] = &log.Entry{Channel: n.text(), Event: event, Data: data, Binary: d.binary, IdempotencyKey: key}
