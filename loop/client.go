@@ -10,7 +10,9 @@ var _ Client = (*client)(nil)
 
 func (k *client) conn() *conn { return k.loop.conn(k.slot) }
 
-func (k *client) Ref() Ref        { return Ref{k.loop.number, k.slot, k.conn().generation} }
+func (k *client) Ref() Ref {
+	return Ref{Loop: k.loop.number, Slot: k.slot, Generation: k.conn().generation}
+}
 func (k *client) Session() uint64 { return k.conn().session }
 func (k *client) Commands() bool  { return k.conn().flags&flagCommands != 0 }
 
@@ -84,10 +86,12 @@ func (l *Loop) startCommands(slot uint32, c *conn, s *Subscription, out []byte) 
 }
 
 // replied sends what was prepared for a WebSocket elsewhere.
-func (l *Loop) replied(slot uint32, c *conn, frames []byte) {
-	c.flags &^= flagAsking
-	if _, err := l.fan.WriteAnswer(slot, frames); err != nil {
-		l.close(slot, c)
+func (l *Loop) replied(ref Ref, c *conn, frames []byte) {
+	if ref.Asked {
+		c.flags &^= flagAsking
+	}
+	if _, err := l.fan.WriteAnswer(ref.Slot, frames); err != nil {
+		l.close(ref.Slot, c)
 	}
 }
 

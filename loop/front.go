@@ -84,6 +84,7 @@ type Ref struct {
 	Loop       uint16
 	Slot       uint32
 	Generation uint32
+	Asked      bool // what comes is the long answer that Client.Ask made room for
 }
 
 // Verdict says what becomes of a connection after Front.Request.

@@ -365,7 +365,7 @@ func (l *Loop) answerDoor() error {
 		case stateLater:
 			l.answered(a.ref.Slot, c, a.out)
 		case stateWS:
-			l.replied(a.ref.Slot, c, a.out)
+			l.replied(a.ref, c, a.out)
 		}
 	}
 	for _, f := range posts {

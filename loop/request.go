@@ -18,7 +18,7 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) 
 		before := len(out)
 		*call = Call{
 			In:        b,
-			Conn:      Ref{l.number, slot, c.generation},
+			Conn:      Ref{Loop: l.number, Slot: slot, Generation: c.generation},
 			Session:   c.session,
 			Continued: c.flags&flagContinued != 0,
 			Draining:  l.draining,

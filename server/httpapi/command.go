@@ -177,6 +177,7 @@ func (f *Front) askFor(c loop.Client, cmd *wsproto.Command, body func(*questions
 		return errAsking
 	}
 	q := questions{hub: f.deps.Hub, presence: f.deps.Presence, epoch: f.deps.Log.Epoch(), door: f.deps.Door, ref: c.Ref()}
+	q.ref.Asked = true
 	id := bytes.Clone(cmd.ID)
 	if !f.deps.Workers.try(0, func() { q.door.Answer(q.ref, wsproto.AppendReplyWith(nil, id, body(&q))) }) {
 		c.Unask()

@@ -199,7 +199,24 @@ func TestHistoryComesFromAWorkerOneAtATime(t *testing.T) {
 		t.Errorf("a second one: %s", got)
 	}
 	got := frames(t, h.door.wait(t))[0] // the door knows whom it is for
+	if n := h.door.asked.Load(); n != 1 {
+		t.Errorf("%d answers make room for the next history, want 1", n)
+	}
 	if !strings.HasPrefix(got, `{"id":1,"ok":true,"channel":"a","cursor":"z-`) || !strings.HasSuffix(got, `}`) || !json.Valid([]byte(got)) {
 		t.Errorf("%s", got)
+	}
+}
+
+// The answer of a slow log must not make room for another history.
+func TestALatePublishReplyIsNotTheAnswerOfAHistory(t *testing.T) {
+	h := newHarness(t)
+	h.log.slow = true
+	c := &fakeClient{commands: true}
+	if got := say(t, h, c, `{"id":1,"command":"publish","data":"x"}`); got != "" {
+		t.Errorf("answered before the log: %s", got)
+	}
+	h.log.release()
+	if got := frames(t, h.door.wait(t))[0]; !strings.HasPrefix(got, `{"id":1,"ok":true`) || h.door.asked.Load() != 0 {
+		t.Errorf("%s, as asked: %d", got, h.door.asked.Load())
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -271,9 +272,16 @@ func (h *fakeHub) Channels(prefix, after string, limit int) (out []hub.Info) {
 }
 
 // fakeDoor keeps the answers that come from other goroutines.
-type fakeDoor struct{ answers chan []byte }
+type fakeDoor struct {
+	answers chan []byte
+	asked   atomic.Int32 // answers with Ref.Asked
+}
 
 func (d *fakeDoor) Answer(ref loop.Ref, out []byte) {
+	if ref.Asked {
+		d.asked.Add(1)
+		ref.Asked = false
+	}
 	if ref != (loop.Ref{Slot: 7, Generation: 1}) {
 		panic(fmt.Sprintf("answer for %+v", ref))
 	}
