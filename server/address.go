@@ -80,3 +80,21 @@ func checkAddress(address string, open bool) error {
 	}
 	return fmt.Errorf("listen on %q: everybody who reaches this address could publish and subscribe, because nothing asks for credentials; listen on 127.0.0.1:%s, or say --open if %s is meant", address, port, meant)
 }
+
+// listenError is why nobody can listen on an address. It says the address
+// once, as it was configured; what it wraps would say it again.
+type listenError struct {
+	address string
+	err     error
+}
+
+func (e *listenError) Unwrap() error { return e.err }
+
+func (e *listenError) Error() string {
+	reason := e.err
+	var op *net.OpError
+	if errors.As(reason, &op) {
+		reason = op.Err
+	}
+	return fmt.Sprintf("listen on %q: %v", e.address, reason)
+}

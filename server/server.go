@@ -140,7 +140,7 @@ func (s *Server) listenAdmin() error {
 	}
 	ln, err := net.Listen("tcp", s.config.Admin)
 	if err != nil {
-		return fmt.Errorf("admin: listen on %q: %w", s.config.Admin, err)
+		return fmt.Errorf("admin: %w", &listenError{s.config.Admin, err})
 	}
 	s.admin = &http.Server{
 		Handler:           admin.Handler(s),
@@ -208,7 +208,7 @@ func (s *Server) listen() (fds []int, err error) {
 			continue // no IPv6 here
 		}
 		if err != nil {
-			return fds, fmt.Errorf("listen on %q: %w", a.text, err)
+			return fds, &listenError{a.text, err}
 		}
 		fds = append(fds, fd)
 		s.addrs = append(s.addrs, bound)
