@@ -47,6 +47,9 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		return false
 	}
 	f.stats.Deliveries += uint64(len(a.Messages))
+	for _, msg := range a.Messages {
+		msg.Encoded(v.encoding, f.encode) // here, where it is counted; AppendAnswer finds it done
+	}
 	b := f.encoder.AppendAnswer(nil, v.encoding, a)
 	if shared && len(v.members) > 1 {
 		v.pass.covered = reply{b, m.position, a.Sequence, m.flags & replyFlags}

@@ -59,7 +59,6 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 		source:   src,
 		sender:   out,
 		events:   ev,
-		encode:   enc.Encode,
 		applied:  applied,
 		channels: map[string]*channel{},
 		multi:    map[string]*view{},
@@ -69,6 +68,10 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 		policy:   func(string) Policy { return Resume },
 	}
 	f.report = f.landed
+	f.encode = func(m *ring.Message, k ring.Encoding) []byte {
+		f.stats.Encodings++
+		return enc.Encode(m, k)
+	}
 	return f
 }
 

@@ -120,6 +120,7 @@ type Stats struct {
 	Deliveries uint64 // messages accepted by sockets, counted once for each member
 	Sends      uint64 // send calls with publications
 	Bytes      uint64 // bytes of publications accepted
+	Encodings  uint64 // messages encoded, each once in each encoding in use; twice if two loops need it first at the same moment
 	Full       uint64 // times a socket was full
 	Gaps       uint64 // gap notices and gap closes
 	History    uint64 // strips built from history
