@@ -51,6 +51,13 @@ func hungUp(fd int32) bool {
 // sender sends with one call a connection. It implements fanout.Sender.
 type sender struct {
 	queue []outgoing
+
+	// How often the bytes of a send lay elsewhere than those of the send before:
+	// once for a message that all members share, once for each of them if
+	// somebody copies it on the way here. last keeps those bytes alive, so that
+	// no others can come to lie there.
+	buffers uint64
+	last    *byte
 }
 
 type outgoing struct {
@@ -68,6 +75,9 @@ func (s *sender) Queue(ticket uint32, socket int32, b []byte) {
 func (s *sender) Flush(report func(ticket uint32, n int, err error)) {
 	for i := range s.queue {
 		q := &s.queue[i]
+		if p := unsafe.SliceData(q.b); p != s.last {
+			s.buffers, s.last = s.buffers+1, p
+		}
 		n, err := s.Now(q.socket, q.b)
 		q.b = nil
 		report(q.ticket, n, err)

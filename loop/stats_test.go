@@ -128,3 +128,29 @@ func BenchmarkStats(b *testing.B) {
 		})
 	}
 }
+
+// All subscribers are sent the same bytes, not a copy each.
+func TestSubscribersShareTheBytesOfAMessage(t *testing.T) {
+	s := start(t, options{config: loop.Config{Loops: 1}})
+	var clients []*client
+	for range 10 {
+		c := s.dial()
+		c.sse("a now")
+		clients = append(clients, c)
+	}
+	before := s.stats()[0]
+	const messages = 5
+	for range messages {
+		n := s.publish("a", "x")
+		for _, c := range clients {
+			c.expect(fmt.Sprintf("m %d a x", n))
+		}
+	}
+	after := s.stats()[0]
+	if n := after.Fanout.Sends - before.Fanout.Sends; n != messages*10 {
+		t.Errorf("%d sends, want %d", n, messages*10)
+	}
+	if n := after.Buffers - before.Buffers; n != messages {
+		t.Errorf("sent from %d buffers, want one for each of %d messages", n, messages)
+	}
+}
