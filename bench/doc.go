@@ -12,8 +12,16 @@
 //     the target is about, its side B, where there is one, what A is compared
 //     with. Samples are taken in turns, A B B A A B …, so that a slow minute of
 //     the machine falls on both.
+//   - A Macro is a benchmark of one server by itself, for comparing two builds:
+//     its Measures are CPU time and latency, and what the server counts itself,
+//     which is the same in each run: allocations, sends, encodings. A meter
+//     reads that from the admin listener before and after the load.
 //   - A Sample in which a message was lost, repeated or reordered is an error
 //     and not a number.
+//
+// Macros are written in Go's benchmark format by golang.org/x/perf/benchfmt, the
+// package with which benchstat reads it: it saves us a writer of our own, and
+// doubts whether both mean the same.
 //
 // The command that uses it is bench/run, started by scripts/bench.sh.
 //

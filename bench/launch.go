@@ -62,7 +62,7 @@ type Server struct {
 	Dialect
 	Name  string
 	Addr  string // 127.0.0.1:port
-	Admin string // the same, of the admin port, if its command line has one
+	Admin string // the same, of the admin port; "" if its command line has none
 	PID   int
 
 	cmd   *exec.Cmd
@@ -79,14 +79,18 @@ func (c *Command) Launch(ctx context.Context, loops int) (*Server, error) {
 	}
 	replace := strings.NewReplacer("{port}", strconv.Itoa(ports[0]), "{admin}", strconv.Itoa(ports[1]), "{loops}", strconv.Itoa(loops))
 	args := make([]string, len(c.Args))
+	admin := ""
 	for i, a := range c.Args {
 		args[i] = replace.Replace(a)
+		if strings.Contains(a, "{admin}") {
+			admin = "127.0.0.1:" + strconv.Itoa(ports[1])
+		}
 	}
 	s := &Server{
 		Dialect: c.Dialect,
 		Name:    c.Label,
 		Addr:    "127.0.0.1:" + strconv.Itoa(ports[0]),
-		Admin:   "127.0.0.1:" + strconv.Itoa(ports[1]),
+		Admin:   admin,
 		cmd:     exec.Command(args[0], args[1:]...),
 		ended:   make(chan struct{}),
 		log:     &tail{},

@@ -1,6 +1,10 @@
 package bench
 
-import "context"
+import (
+	"context"
+
+	"peal/loadtest"
+)
 
 // Macro is a benchmark of a whole server: one run is one sample, on a fresh
 // server. Its figures are written in Go's benchmark format
@@ -14,14 +18,45 @@ type Macro struct {
 	Run func(ctx context.Context, l Launcher) ([]Measure, error)
 }
 
-// Measure is one figure of a run. The unit names it within its benchmark:
-// "cpu-ns/delivery", "allocs/delivery", "sends/delivery", "B/connection".
+// Sample runs m once, for sampleTimeout at most.
+func (m Macro) Sample(ctx context.Context, l Launcher) ([]Measure, error) {
+	ctx, cancel := context.WithTimeout(ctx, sampleTimeout)
+	defer cancel()
+	return m.Run(ctx, l)
+}
+
+// Measure is one figure of a run. The unit names it within its benchmark. Units
+// are stable: cpu-ns/… and p99-ns are measured from outside and have noise;
+// B/connection and B/channel are resident memory, with a margin; the others are
+// counted by the server, and come out the same in every run of the same build:
+//
+//	allocs/delivery, alloc-B/delivery         objects and bytes of Go's heap for each further subscriber of a message
+//	allocs/publication, alloc-B/publication   the same for the message itself
+//	sends/delivery                            system calls: 1 when all are in step
+//	B/delivery                                bytes sent, framing included
+//	encodes/publication                       ways of writing it in use, the publisher's own included
+//	buffers/publication                       memory it was sent from: each way's bytes once, or a copy for each subscriber
+//
+// A server that does not count something has no such Measure.
 type Measure struct {
 	Unit  string
 	Value float64
 }
 
+// largeBytes is the size of the fan-out in which a copy shows: of 128 bytes
+// nobody would see it.
+const largeBytes = 16 << 10
+
 // Macros returns the benchmarks of a whole server that c's sizes give.
 func (c *Config) Macros() []Macro {
-	return []Macro{c.fanoutMacro(c.Subscribers, 1)}
+	var all []Macro
+	for _, inFlight := range []int{1, 16} {
+		for _, subscribers := range []int{c.Subscribers, c.Many} {
+			all = append(all, c.fanoutMacro(loadtest.WebSocket, subscribers, inFlight, 0))
+		}
+	}
+	return append(all,
+		c.fanoutMacro(loadtest.WebSocket, c.Subscribers, 1, largeBytes),
+		c.fanoutMacro(loadtest.SSE, c.Subscribers, 1, 0),
+	)
 }

@@ -20,6 +20,14 @@ type Metrics struct {
 	LoopConnections string // gauge with one sample per loop
 }
 
+// PealMetrics is where Peal shows them.
+var PealMetrics = Metrics{URL: "http://{admin}/metrics", LoopConnections: "peal_connections"}
+
+// of reports whether s shows metrics.
+func (m Metrics) of(s *Server) bool {
+	return m.URL != "" && (s.Admin != "" || !strings.Contains(m.URL, "{admin}"))
+}
+
 // Imbalance returns by how much the fullest loop has more connections than the
 // emptiest, in percent of the mean.
 func (m Metrics) Imbalance(ctx context.Context, s *Server) (percent float64, err error) {
@@ -39,22 +47,44 @@ func (m Metrics) Imbalance(ctx context.Context, s *Server) (percent float64, err
 
 // read returns all samples of one metric.
 func (m Metrics) read(ctx context.Context, s *Server, name string) (v []float64, err error) {
+	url := strings.NewReplacer("{admin}", s.Admin, "{addr}", s.Addr).Replace(m.URL)
+	err = get(ctx, url, func(body io.Reader) error {
+		v, err = parseMetric(body, name)
+		return err
+	})
+	return v, err
+}
+
+// sums returns the sum of all samples of each metric.
+func (m Metrics) sums(ctx context.Context, s *Server) (v map[string]float64, err error) {
+	url := strings.NewReplacer("{admin}", s.Admin, "{addr}", s.Addr).Replace(m.URL)
+	err = get(ctx, url, func(body io.Reader) error {
+		v, err = parseSums(body)
+		return err
+	})
+	return v, err
+}
+
+// errStatus: the server answered, and not with 200.
+var errStatus = errors.New("no such page")
+
+// get gives the answer's body to read.
+func get(ctx context.Context, url string, read func(body io.Reader) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	url := strings.NewReplacer("{admin}", s.Admin, "{addr}", s.Addr).Replace(m.URL)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("read metrics: %w", err)
+		return fmt.Errorf("read metrics: %w", err)
 	}
 	defer func() { err = errors.Join(err, answer.Body.Close()) }()
 	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("read metrics from %s: %s", url, answer.Status)
+		return fmt.Errorf("read metrics from %s: %w: %s", url, errStatus, answer.Status)
 	}
-	return parseMetric(answer.Body, name)
+	return read(answer.Body)
 }
 
 func parseMetric(r io.Reader, name string) (v []float64, err error) {
@@ -76,6 +106,29 @@ func parseMetric(r io.Reader, name string) (v []float64, err error) {
 	}
 	if len(v) == 0 && lines.Err() == nil {
 		return nil, fmt.Errorf("metric %s is not there", name)
+	}
+	return v, lines.Err()
+}
+
+// parseSums adds up the samples of each metric, whatever their labels.
+func parseSums(r io.Reader) (map[string]float64, error) {
+	v := map[string]float64{}
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		line := lines.Text()
+		end := strings.IndexAny(line, "{ ")
+		if end <= 0 || line[0] == '#' {
+			continue
+		}
+		fields := strings.Fields(line[max(end, strings.LastIndexByte(line, '}')+1):])
+		if len(fields) == 0 {
+			continue
+		}
+		x, err := strconv.ParseFloat(fields[0], 64)
+		if err != nil {
+			return nil, fmt.Errorf("metric %s: %w", line[:end], err)
+		}
+		v[line[:end]] += x
 	}
 	return v, lines.Err()
 }

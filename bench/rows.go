@@ -40,6 +40,13 @@ func Short() Config {
 		Subscribers: 1_000, Many: 3_000, Channels: 2_000, Resuming: 2_000}
 }
 
+// GateSizes is the configuration for comparing two builds, many samples of
+// each: one sample of a Macro takes three seconds at most.
+func GateSizes() Config {
+	return Config{Loops: 2, Length: 800 * time.Millisecond, Settle: 500 * time.Millisecond,
+		Subscribers: 1_000, Many: 3_000, Channels: 2_000, Resuming: 2_000, Metrics: PealMetrics}
+}
+
 // messageBytes is the size of every message but the slow consumer's.
 const messageBytes = 128
 
@@ -75,41 +82,54 @@ type fanout struct {
 	stalled     int
 	warmUp      loadtest.Load
 	load        loadtest.Load
+	before      func(*Server) error // after the warm-up; may be nil
 	after       func(*Server) error // with the load still connected; may be nil
 }
 
 // run returns the measured run's result, or an error if a message was lost,
 // repeated or reordered.
 func (f fanout) run(ctx context.Context) (r loadtest.Result, err error) {
-	f.channels = max(f.channels, 1)
 	err = withServer(ctx, f.server, f.loops, func(s *Server) error {
-		spec := loadtest.Spec{Addr: s.Addr, Transport: f.transport, Format: f.format, Connections: f.subscribers, Stalled: f.stalled, Channels: f.channels}
-		s.Subscribe(&spec)
-		return withPool(ctx, spec, func(pool *loadtest.Pool) error {
-			publisher, err := loadtest.DialWS(ctx, s.Addr, f.channels, s.PublishWS)
-			if err != nil {
+		r, err = f.on(ctx, s)
+		return err
+	})
+	return r, err
+}
+
+// on is run on a server that is there already.
+func (f fanout) on(ctx context.Context, s *Server) (r loadtest.Result, err error) {
+	f.channels = max(f.channels, 1)
+	spec := loadtest.Spec{Addr: s.Addr, Transport: f.transport, Format: f.format, Connections: f.subscribers, Stalled: f.stalled, Channels: f.channels}
+	s.Subscribe(&spec)
+	err = withPool(ctx, spec, func(pool *loadtest.Pool) error {
+		publisher, err := loadtest.DialWS(ctx, s.Addr, f.channels, s.PublishWS)
+		if err != nil {
+			return err
+		}
+		defer publisher.Close()
+		if f.transport == loadtest.Poll {
+			sleep(ctx, 500*time.Millisecond) // a held poll does not say that it is held
+		}
+		f.load.Streams, f.load.Server = f.channels, s.PID
+		if f.load.Size == 0 {
+			f.load.Size = messageBytes
+		}
+		if f.warmUp.Length == 0 {
+			f.warmUp = loadtest.Load{Length: f.load.Length / 4, InFlight: 1, Size: f.load.Size}
+		}
+		f.warmUp.Streams = f.channels
+		if r, err = clean(loadtest.Run(ctx, pool, publisher, f.warmUp)); err != nil {
+			return fmt.Errorf("warm-up: %w", err)
+		}
+		if f.before != nil {
+			if err := f.before(s); err != nil {
 				return err
 			}
-			defer publisher.Close()
-			if f.transport == loadtest.Poll {
-				sleep(ctx, 500*time.Millisecond) // a held poll does not say that it is held
-			}
-			f.load.Streams, f.load.Server = f.channels, s.PID
-			if f.load.Size == 0 {
-				f.load.Size = messageBytes
-			}
-			if f.warmUp.Length == 0 {
-				f.warmUp = loadtest.Load{Length: f.load.Length / 4, InFlight: 1, Size: f.load.Size}
-			}
-			f.warmUp.Streams = f.channels
-			if r, err = clean(loadtest.Run(ctx, pool, publisher, f.warmUp)); err != nil {
-				return fmt.Errorf("warm-up: %w", err)
-			}
-			if r, err = clean(loadtest.Run(ctx, pool, publisher, f.load)); err != nil || f.after == nil {
-				return err
-			}
-			return f.after(s)
-		})
+		}
+		if r, err = clean(loadtest.Run(ctx, pool, publisher, f.load)); err != nil || f.after == nil {
+			return err
+		}
+		return f.after(s)
 	})
 	return r, err
 }
@@ -252,23 +272,30 @@ func (c *Config) tenChannelsExperiment() Experiment {
 	}
 }
 
-// slowExperiment fills the stalled connection's socket with big messages
-// first, so that the server is really stuck with it when measuring starts.
+// slowBytes is the size of the slow consumer's messages.
+const slowBytes = 4096
+
+// slowFanout fills the stalled connection's socket with big messages first, so
+// that the server is really stuck with it when measuring starts.
+func (c *Config) slowFanout(l Launcher, stalled int) fanout {
+	return fanout{server: l, loops: 1, subscribers: c.Subscribers, stalled: stalled,
+		warmUp: loadtest.Load{Length: c.Length, InFlight: 16, Size: slowBytes},
+		load:   loadtest.Load{Length: 2 * c.Length, Size: slowBytes, Pacer: loadtest.Rate(10)}}
+}
+
 func (c *Config) slowExperiment() Experiment {
-	const bytes, perSecond = 4096, 10
 	held := c.Metrics.URL != ""
 	side := func(stalled int) Side {
 		return func(ctx context.Context) (Sample, error) {
 			var v []float64
-			r, err := fanout{server: c.Peal, loops: 1, subscribers: c.Subscribers, stalled: stalled,
-				warmUp: loadtest.Load{Length: c.Length, InFlight: 16, Size: bytes},
-				load:   loadtest.Load{Length: 2 * c.Length, Size: bytes, Pacer: loadtest.Rate(perSecond)},
-				after: func(s *Server) (err error) {
-					if held {
-						v, err = c.Metrics.read(ctx, s, "peal_held_bytes")
-					}
-					return err
-				}}.run(ctx)
+			f := c.slowFanout(c.Peal, stalled)
+			f.after = func(s *Server) (err error) {
+				if held {
+					v, err = c.Metrics.read(ctx, s, "peal_held_bytes")
+				}
+				return err
+			}
+			r, err := f.run(ctx)
 			if !held {
 				return Sample{ms(r.Latency)}, err
 			}
@@ -282,8 +309,8 @@ func (c *Config) slowExperiment() Experiment {
 		A: side(1), B: side(0),
 	}
 	if held {
-		e.Rows = append(e.Rows, Row{What: fmt.Sprintf("  bytes held for connections: its half-sent message of %d bytes, and", bytes),
-			Unit: "bytes", Target: Target{Of: Value, AtMost: true, Limit: bytes + 1024}})
+		e.Rows = append(e.Rows, Row{What: fmt.Sprintf("  bytes held for connections: its half-sent message of %d bytes, and", slowBytes),
+			Unit: "bytes", Target: Target{Of: Value, AtMost: true, Limit: slowBytes + 1024}})
 	}
 	return e
 }

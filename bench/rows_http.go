@@ -11,16 +11,22 @@ import (
 	"peal/loadtest"
 )
 
+// idleTransports are the ways to be connected and receive nothing.
+var idleTransports = []struct {
+	transport loadtest.Transport
+	name, key string
+}{{loadtest.WebSocket, "WebSocket", "websocket"}, {loadtest.SSE, "SSE", "sse"}, {loadtest.Poll, "waiting poll", "poll"}}
+
+// idleRequests are what a connection may have asked for before.
+var idleRequests = []string{"/", "/channels"}
+
 // idleExperiments read the server's memory with nothing going on. The
 // collector keeps its defaults and is not asked to run: what is resident after
 // the settling time is what an operator would see.
 func (c *Config) idleExperiments() []Experiment {
 	var all []Experiment
-	for _, before := range [][]string{nil, {"/", "/channels"}} {
-		for _, t := range []struct {
-			transport loadtest.Transport
-			name      string
-		}{{loadtest.WebSocket, "WebSocket"}, {loadtest.SSE, "SSE"}, {loadtest.Poll, "waiting poll"}} {
+	for _, before := range [][]string{nil, idleRequests} {
+		for _, t := range idleTransports {
 			key, what := "idle-"+string(t.transport), "resident bytes per idle connection, "+t.name
 			if before != nil {
 				key, what = key+"-after", what+", had other requests before"
@@ -75,22 +81,35 @@ func (c *Config) publishExperiment() Experiment {
 		},
 		A: func(ctx context.Context) (sample Sample, err error) {
 			err = withServer(ctx, c.Peal, c.Loops, func(s *Server) error {
-				spec := loadtest.Spec{Addr: s.Addr, Connections: c.Channels, Channels: 1, Stride: 1}
-				return withPool(ctx, spec, func(pool *loadtest.Pool) error {
-					flood := loadtest.FloodLoad{Addr: s.Addr, Path: loadtest.PublishPath("c"), Connections: c.Publishers,
-						Streams: c.Channels, Size: messageBytes, Length: c.Length / 4, Server: s.PID}
-					if _, err := clean(loadtest.Flood(ctx, pool, flood)); err != nil {
-						return fmt.Errorf("warm-up: %w", err)
-					}
-					flood.Length = c.Length
-					r, err := clean(loadtest.Flood(ctx, pool, flood))
-					sample = Sample{r.PerServerCPUSecond(), float64(r.Published) / r.Took.Seconds()}
-					return err
-				})
+				r, err := c.flood(ctx, s, c.Channels, nil)
+				sample = Sample{r.PerServerCPUSecond(), float64(r.Published) / r.Took.Seconds()}
+				return err
 			})
 			return sample, err
 		},
 	}
+}
+
+// flood publishes over HTTP to so many channels that Channels subscribers
+// share, one channel each. before, if any, is called after the warm-up.
+func (c *Config) flood(ctx context.Context, s *Server, channels int, before func() error) (r loadtest.Result, err error) {
+	spec := loadtest.Spec{Addr: s.Addr, Connections: c.Channels, Channels: 1, Stride: 1, Around: channels}
+	err = withPool(ctx, spec, func(pool *loadtest.Pool) error {
+		load := loadtest.FloodLoad{Addr: s.Addr, Path: loadtest.PublishPath("c"), Connections: c.Publishers,
+			Streams: channels, Size: messageBytes, Length: c.Length / 4, Server: s.PID}
+		if _, err := clean(loadtest.Flood(ctx, pool, load)); err != nil {
+			return fmt.Errorf("warm-up: %w", err)
+		}
+		if before != nil {
+			if err := before(); err != nil {
+				return err
+			}
+		}
+		load.Length = c.Length
+		r, err = clean(loadtest.Flood(ctx, pool, load))
+		return err
+	})
+	return r, err
 }
 
 // pollExperiment counts an answer and the poll that follows it as one.
@@ -103,12 +122,15 @@ func (c *Config) pollExperiment() Experiment {
 			{What: "  p99", Unit: "ms"},
 		},
 		A: func(ctx context.Context) (Sample, error) {
-			server := &pollLauncher{c.Peal}
-			r, err := fanout{server: server, loops: c.Loops, transport: loadtest.Poll, subscribers: c.Subscribers,
-				load: loadtest.Load{Length: c.Length, InFlight: 1}}.run(ctx)
+			r, err := c.pollFanout(c.Peal).run(ctx)
 			return Sample{r.PerServerCPUSecond(), ms(r.Latency)}, err
 		},
 	}
+}
+
+func (c *Config) pollFanout(l Launcher) fanout {
+	return fanout{server: &pollLauncher{l}, loops: c.Loops, transport: loadtest.Poll, subscribers: c.Subscribers,
+		load: loadtest.Load{Length: c.Length, InFlight: 1}}
 }
 
 // pollLauncher leaves the path of the subscribers to the transport.
@@ -134,31 +156,38 @@ func (c *Config) acceptExperiment() Experiment {
 		Rows: rows,
 		A: func(ctx context.Context) (sample Sample, err error) {
 			err = withServer(ctx, c.Peal, c.Loops, func(s *Server) error {
-				before, err := loadtest.CPUTime(s.PID)
-				if err != nil {
-					return err
+				cost, imbalance, err := c.accept(ctx, s, len(rows) > 1)
+				if sample = (Sample{1 / cost.Seconds()}); len(rows) > 1 {
+					sample = append(sample, imbalance)
 				}
-				spec := loadtest.Spec{Addr: s.Addr, Connections: c.Many, Channels: 1, Window: 1024}
-				s.Subscribe(&spec)
-				return withPool(ctx, spec, func(*loadtest.Pool) error {
-					after, err := loadtest.CPUTime(s.PID)
-					if err != nil {
-						return err
-					}
-					sample = Sample{float64(c.Many) / (after - before).Seconds()}
-					if len(rows) > 1 {
-						percent, err := c.Metrics.Imbalance(ctx, s)
-						if err != nil {
-							return err
-						}
-						sample = append(sample, percent)
-					}
-					return nil
-				})
+				return err
 			})
 			return sample, err
 		},
 	}
+}
+
+// accept opens Many connections at once and returns what one of them cost in
+// CPU time, and, if balance is asked for, the imbalance between the loops then,
+// in percent.
+func (c *Config) accept(ctx context.Context, s *Server, balance bool) (cost time.Duration, imbalance float64, err error) {
+	before, err := loadtest.CPUTime(s.PID)
+	if err != nil {
+		return 0, 0, err
+	}
+	spec := loadtest.Spec{Addr: s.Addr, Connections: c.Many, Channels: 1, Window: 1024}
+	s.Subscribe(&spec)
+	err = withPool(ctx, spec, func(*loadtest.Pool) error {
+		after, err := loadtest.CPUTime(s.PID)
+		if err != nil {
+			return err
+		}
+		if cost = (after - before) / time.Duration(c.Many); balance {
+			imbalance, err = c.Metrics.Imbalance(ctx, s)
+		}
+		return err
+	})
+	return cost, imbalance, err
 }
 
 // resumeMessages is how many each client catches up on.

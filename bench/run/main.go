@@ -49,6 +49,7 @@ type options struct {
 	hundred, transports    bool
 	total, perServer       int
 	length                 time.Duration
+	macro                  macroOptions
 	config                 bench.Config
 }
 
@@ -67,6 +68,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.IntVar(&o.total, "total", 100_000, "connections of --hundred-thousand")
 	f.IntVar(&o.perServer, "per-server", 15_000, "connections on each server of --hundred-thousand")
 	f.DurationVar(&o.length, "length", 0, "of each measured run (default 4s, 1s with --short)")
+	o.macro.flags(f)
 	rate := f.Float64("open-rate", 0, "messages per second of the open loop; 0: half of the ceiling's closed loop")
 	publishers := f.Int("publishers", 64, "connections of the HTTP publication row")
 	loops := f.Int("loops", 0, "Peal's loops where it is not compared with the ceiling (default 2)")
@@ -86,6 +88,9 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		if !isSet(f, "pairs") {
 			o.pairs = 1
 		}
+	}
+	if o.macro.gate {
+		o.config = bench.GateSizes()
 	}
 	if o.length > 0 {
 		o.config.Length = o.length
@@ -115,6 +120,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("--rows: %w", err)
 	}
+	if o.list && o.macro.on {
+		for _, m := range o.macros() {
+			fmt.Fprintln(stdout, m.Name)
+		}
+		return nil
+	}
 	if o.list {
 		for _, e := range o.config.Experiments() {
 			fmt.Fprintln(stdout, e.Key)
@@ -128,6 +139,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer os.RemoveAll(dir)
 	if err := o.servers(ctx, dir); err != nil {
 		return err
+	}
+	if o.macro.on {
+		return o.runMacros(ctx, stdout, stderr)
 	}
 	if err := environment(stdout); err != nil {
 		return err
