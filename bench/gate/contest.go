@@ -1,0 +1,165 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"peal/bench"
+)
+
+// Contest measures benchmarks on two launchers in turns.
+type Contest struct {
+	Config    *Config
+	Base      bench.Launcher // nil: only head is measured
+	Head      bench.Launcher
+	ExactOnly bool
+	// Timeout ends one sample; 0: 3 minutes.
+	Timeout time.Duration
+	// Log gets a line for each sample.
+	Log io.Writer
+}
+
+// errInvalid marks a run that says more about the generator than about the
+// server: unstable, not failed.
+var errInvalid = errors.New("the run is not valid")
+
+func isInvalid(err error) bool { return errors.Is(err, errInvalid) }
+
+// Run takes the samples of all benchmarks. Each pair is base and head, in
+// reverse order every second time, so that a slow minute of the machine falls on
+// both. The error is the end of ctx.
+func (c *Contest) Run(ctx context.Context, macros []bench.Macro) ([]Samples, error) {
+	var all []Samples
+	for i := range macros {
+		s, err := c.benchmark(ctx, &macros[i])
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			all = append(all, *s)
+		}
+	}
+	return all, nil
+}
+
+// benchmark returns nil for one that has nothing that is judged exactly, where
+// only that is asked for.
+func (c *Contest) benchmark(ctx context.Context, m *bench.Macro) (*Samples, error) {
+	s := &Samples{Benchmark: m.Name}
+	sides := []*Side{&s.Base, &s.Head}
+	if c.Base == nil {
+		sides = sides[1:]
+	}
+	pairs := c.Config.Samples
+	for pair := 0; pair < pairs; pair++ {
+		order := slices.Clone(sides)
+		if pair%2 == 1 {
+			slices.Reverse(order)
+		}
+		for _, side := range order {
+			if err := c.sample(ctx, m, s, side, fmt.Sprintf("%d/%d", pair+1, pairs)); err != nil {
+				return nil, err
+			}
+			if side.Failed >= maxFailed {
+				return s, c.confirm(ctx, m, s, side)
+			}
+		}
+		if pair == 0 {
+			exact, noisy := c.kinds(s)
+			switch {
+			case c.ExactOnly && !exact:
+				fmt.Fprintf(c.Log, "%s: nothing is judged exactly, left out\n", m.Name)
+				return nil, nil
+			case !c.ExactOnly && noisy:
+				pairs = c.Config.Pairs
+			}
+		}
+	}
+	return s, nil
+}
+
+func (c *Contest) kinds(s *Samples) (exact, noisy bool) {
+	for _, unit := range append(s.Base.units(), s.Head.units()...) {
+		m := c.Config.Metric(s.Benchmark, unit)
+		exact, noisy = exact || m.Kind == Exact, noisy || m.Kind == Noisy
+	}
+	return exact, noisy
+}
+
+// sample takes one sample of a side; a run that fails is repeated once. The
+// error is the end of ctx only.
+func (c *Contest) sample(ctx context.Context, m *bench.Macro, s *Samples, side *Side, at string) error {
+	name, launcher := "base", c.Base
+	if side == &s.Head {
+		name, launcher = "head", c.Head
+	}
+	for {
+		began := time.Now()
+		run, err := c.run(ctx, m, launcher)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err == nil {
+			side.Runs = append(side.Runs, run)
+			fmt.Fprintf(c.Log, "%s %s %s:%s  (%.1f s)\n", m.Name, at, name, line(run), time.Since(began).Seconds())
+			return nil
+		}
+		side.Failed, side.Err = side.Failed+1, err
+		fmt.Fprintf(c.Log, "%s %s %s failed: %v\n", m.Name, at, name, err)
+		if side.Failed >= maxFailed {
+			return nil
+		}
+	}
+}
+
+func line(run []bench.Measure) (text string) {
+	for _, m := range run {
+		text += fmt.Sprintf(" %s %s", number(m.Value), m.Unit)
+	}
+	return text
+}
+
+func (c *Contest) run(ctx context.Context, m *bench.Macro, l bench.Launcher) ([]bench.Measure, error) {
+	timeout := c.Timeout
+	if timeout <= 0 {
+		timeout = 3 * time.Minute
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	run, err := m.Run(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	if len(run) == 0 {
+		return nil, errors.New("it gave no figure")
+	}
+	for _, m := range run {
+		if math.IsNaN(m.Value) || math.IsInf(m.Value, 0) {
+			return nil, fmt.Errorf("%s is %v", m.Unit, m.Value)
+		}
+	}
+	return run, nil
+}
+
+// confirm measures the other side of one that failed until it has passed, or
+// failed, twice: a fault of head alone is one thing, of both another.
+func (c *Contest) confirm(ctx context.Context, m *bench.Macro, s *Samples, failed *Side) error {
+	other := &s.Head
+	if failed == &s.Head {
+		other = &s.Base
+		if c.Base == nil {
+			return nil
+		}
+	}
+	for len(other.Runs) < maxFailed && other.Failed < maxFailed {
+		if err := c.sample(ctx, m, s, other, "to confirm"); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"peal/bench"
+)
+
+// named is a launcher that only has a name.
+type named string
+
+func (n named) Name() string { return string(n) }
+func (n named) Launch(context.Context, int) (*bench.Server, error) {
+	return nil, errors.New("not a server")
+}
+
+// script is a macro whose runs are made up: nth counts those of its side from 0.
+func script(name string, order *[]string, run func(side string, nth int) ([]bench.Measure, error)) bench.Macro {
+	counts := map[string]int{}
+	return bench.Macro{Name: name, Run: func(_ context.Context, l bench.Launcher) ([]bench.Measure, error) {
+		*order = append(*order, l.Name())
+		counts[l.Name()]++
+		return run(l.Name(), counts[l.Name()]-1)
+	}}
+}
+
+func contest(t *testing.T) *Contest {
+	c := parse(t, judgeConfig)
+	c.Pairs = 4
+	return &Contest{Config: c, Base: named("A"), Head: named("B"), Log: io.Discard}
+}
+
+func TestSidesTakeTurns(t *testing.T) {
+	check := func(exactOnly bool, unit, want string) {
+		t.Helper()
+		var order []string
+		c := contest(t)
+		c.ExactOnly = exactOnly
+		_, err := c.Run(t.Context(), []bench.Macro{script("M", &order, func(string, int) ([]bench.Measure, error) {
+			return []bench.Measure{{Unit: unit, Value: 1}}, nil
+		})})
+		if got := strings.Join(order, ""); err != nil || got != want {
+			t.Errorf("%s, exact only %t: %s (%v), want %s", unit, exactOnly, got, err, want)
+		}
+	}
+	check(false, "cpu-ns/delivery", "ABBAABBA")
+	check(false, "allocs/delivery", "ABBAAB")
+	check(true, "allocs/delivery", "ABBAAB")
+	check(true, "cpu-ns/delivery", "AB") // nothing to judge: left out after one pair
+}
+
+func TestAFailedRunIsRepeatedAndTheOtherSideConfirms(t *testing.T) {
+	good := []bench.Measure{{Unit: "allocs/delivery", Value: 0}}
+	check := func(name string, fails func(side string, nth int) bool, wantOrder string, base, head [2]int) {
+		t.Helper()
+		var order []string
+		all, err := contest(t).Run(t.Context(), []bench.Macro{script("M", &order, func(side string, nth int) ([]bench.Measure, error) {
+			if fails(side, nth) {
+				return nil, errors.New("lost 3 messages")
+			}
+			return good, nil
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := all[0]
+		got := [][2]int{{len(s.Base.Runs), s.Base.Failed}, {len(s.Head.Runs), s.Head.Failed}}
+		if strings.Join(order, "") != wantOrder || !slices.Equal(got, [][2]int{base, head}) {
+			t.Errorf("%s: %s, passed and failed %v; want %s, %v %v", name, strings.Join(order, ""), got, wantOrder, base, head)
+		}
+	}
+	check("once", func(s string, n int) bool { return s == "B" && n == 0 }, "ABBBAAB", [2]int{3, 0}, [2]int{3, 1})
+	check("head always", func(s string, n int) bool { return s == "B" }, "ABBA", [2]int{2, 0}, [2]int{0, 2})
+	check("head now and then", func(s string, n int) bool { return s == "B" && n%2 == 0 }, "ABBBA", [2]int{2, 0}, [2]int{1, 2})
+	check("both", func(string, int) bool { return true }, "AABB", [2]int{0, 2}, [2]int{0, 2})
+}
+
+func TestAFigureThatIsNoNumberIsAFailure(t *testing.T) {
+	for _, run := range [][]bench.Measure{nil, {{Unit: "allocs/delivery", Value: zero() / zero()}}} {
+		all, err := contest(t).Run(t.Context(), []bench.Macro{script("M", new([]string), func(string, int) ([]bench.Measure, error) { return run, nil })})
+		if err != nil || all[0].Head.Failed != 2 {
+			t.Errorf("%v: %+v, %v", run, all, err)
+		}
+	}
+}
+
+func zero() float64 { return 0 }
+
+func TestTheEndOfTheContextEndsTheContest(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := contest(t).Run(ctx, []bench.Macro{script("M", new([]string), func(string, int) ([]bench.Measure, error) {
+		cancel()
+		return nil, ctx.Err()
+	})})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestResultsAreReadAsTheyWereWritten(t *testing.T) {
+	r := &Result{Schema: Schema, Config: parse(t, judgeConfig)}
+	r.Judge([]Samples{{"B", side("cpu-ns/delivery", 1, 2, 3), side("cpu-ns/delivery", 0, 0, 0)}})
+	var b bytes.Buffer
+	if err := r.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadResult(bytes.NewReader(b.Bytes()))
+	if err != nil || got.Exit != r.Exit || !slices.Equal(got.Figures[0].Base, r.Figures[0].Base) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, bad := range []string{"", "[]", `{"schema": 2}`} {
+		if _, err := ReadResult(strings.NewReader(bad)); err == nil {
+			t.Errorf("%q was read", bad)
+		}
+	}
+}

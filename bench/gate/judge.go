@@ -1,0 +1,231 @@
+package gate
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"peal/bench"
+)
+
+// Samples are what one benchmark gave on both sides.
+type Samples struct {
+	Benchmark string
+	Base      Side
+	Head      Side
+}
+
+// Side is what one benchmark gave on one side.
+type Side struct {
+	Runs   [][]bench.Measure // each a sample
+	Failed int               // runs that ended with an error
+	Err    error             // the last of them
+}
+
+// units returns the units of the runs, in the order they first came.
+func (s *Side) units() (units []string) {
+	for _, run := range s.Runs {
+		for _, m := range run {
+			if !slices.Contains(units, m.Unit) {
+				units = append(units, m.Unit)
+			}
+		}
+	}
+	return units
+}
+
+// values returns the samples of one unit, in the order they were taken.
+func (s *Side) values(unit string) (v []float64) {
+	for _, run := range s.Runs {
+		for _, m := range run {
+			if m.Unit == unit {
+				v = append(v, m.Value)
+			}
+		}
+	}
+	return v
+}
+
+// Judge completes r, whose description of the two sides and Config are set, with
+// a figure for each benchmark and unit, and the exit code.
+func (r *Result) Judge(all []Samples) {
+	for i := range all {
+		r.judgeFailures(&all[i])
+		r.Figures = append(r.Figures, r.figures(&all[i])...)
+	}
+	r.judgeNoisy()
+	r.settle()
+}
+
+// maxFailed is how many runs of a side may fail before it is given up.
+const maxFailed = 2
+
+// judgeFailures says what runs that failed mean. One failure among runs that
+// passed is told and does not count: the machine may have done it. Two of head
+// where base has none are head's.
+func (r *Result) judgeFailures(s *Samples) {
+	base, head := s.Base.Failed, s.Head.Failed
+	add := func(name string, side *Side, v Verdict) {
+		if side.Failed > 0 {
+			r.Failures = append(r.Failures, Failure{s.Benchmark, name, side.Failed, len(side.Runs), side.Err.Error(), v})
+		}
+	}
+	switch {
+	case isInvalid(s.Base.Err) && base >= maxFailed || isInvalid(s.Head.Err) && head >= maxFailed:
+		add("base", &s.Base, Unstable)
+		add("head", &s.Head, Unstable)
+	case head >= maxFailed && base == 0 && len(s.Base.Runs) >= maxFailed:
+		add("head", &s.Head, Broken)
+	case base >= maxFailed && head == 0 && len(s.Head.Runs) > 0:
+		add("base", &s.Base, New) // head mended it, or base cannot what is measured
+	case base >= maxFailed || head >= maxFailed:
+		add("base", &s.Base, Failed)
+		add("head", &s.Head, Failed)
+	default:
+		add("base", &s.Base, Same)
+		add("head", &s.Head, Same)
+	}
+}
+
+// given reports whether the benchmark gave what can be compared.
+func (s *Samples) given() bool {
+	return s.Base.Failed < maxFailed && s.Head.Failed < maxFailed && len(s.Base.Runs) > 0 && len(s.Head.Runs) > 0
+}
+
+// figures describes the units of one benchmark; exact ones are judged, noisy
+// ones only measured, because all of a run are judged together.
+func (r *Result) figures(s *Samples) (all []Figure) {
+	units := s.Head.units()
+	for _, u := range s.Base.units() {
+		if !slices.Contains(units, u) {
+			units = append(units, u)
+		}
+	}
+	for _, unit := range units {
+		m := r.Config.Metric(s.Benchmark, unit)
+		f := Figure{Benchmark: s.Benchmark, Unit: unit, Kind: m.Kind, Base: s.Base.values(unit), Head: s.Head.values(unit), Verdict: NotSaid}
+		f.BaseMedian, f.HeadMedian = median(f.Base), median(f.Head)
+		if f.BaseMedian != nil && f.HeadMedian != nil && *f.BaseMedian != 0 {
+			f.ChangePercent = finite(100 * (*f.HeadMedian/(*f.BaseMedian) - 1))
+		}
+		switch {
+		case !s.given():
+			f.Why = "the benchmark failed"
+			if s.Base.Failed >= maxFailed && s.Head.Failed < maxFailed {
+				f.Verdict = New
+			}
+		case len(f.Base) == 0:
+			f.Verdict = New
+		case m.Kind == Shown || m.Kind == Noisy && r.ExactOnly:
+		case len(f.Head) == 0:
+			f.Verdict, f.Why = Gone, "head no longer gives it"
+		case m.Kind == Exact:
+			judgeExact(&f, &m)
+		default:
+			f.Verdict = Same // until judgeNoisy
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// worse is by how much head is worse than base, in the unit.
+func (m *Metric) worse(base, head float64) float64 {
+	if m.Higher {
+		return base - head
+	}
+	return head - base
+}
+
+// judgeExact compares medians within the margin. Samples of a side that do not
+// agree within it make the figure unstable, unless even head's best is worse
+// than base's worst by more than the margin.
+func judgeExact(f *Figure, m *Metric) {
+	margin := m.margin(*f.BaseMedian)
+	f.Limit = &margin
+	tolerance := margin * (1 + 1e-9) // sums and quotients of counts
+	by := m.worse(*f.BaseMedian, *f.HeadMedian)
+	apart := m.worse(slices.Max(f.Base), slices.Min(f.Head))
+	if m.Higher {
+		apart = m.worse(slices.Min(f.Base), slices.Max(f.Head))
+	}
+	spread := max(disagreement(f.Base), disagreement(f.Head))
+	switch {
+	case apart > tolerance, by > tolerance && spread <= tolerance:
+		f.Verdict = Worse
+	case spread > tolerance:
+		f.Verdict, f.Why = Unstable, fmt.Sprintf("samples are up to %s apart", number(spread))
+	case by < -tolerance:
+		f.Verdict = Better
+	default:
+		f.Verdict = Same
+	}
+}
+
+// judgeNoisy judges all noisy figures of the run together.
+func (r *Result) judgeNoisy() {
+	if r.ExactOnly {
+		return
+	}
+	judged := r.testNoisy()
+	for _, f := range judged {
+		m := r.Config.Metric(f.Benchmark, f.Unit)
+		f.Limit = &m.ThresholdPercent
+		first := r.Config.P / float64(len(judged)) // what a single regression has to pass
+		seen := 100 * smallestEffect(f.Base, f.Head, first)
+		if m.Higher {
+			seen = 100 * smallestEffect(inverse(f.Base), inverse(f.Head), first)
+			seen = 100 * seen / (100 + seen)
+		}
+		f.SeenPercent = finite(seen)
+		significant := *f.P < *f.Level
+		by := 100 * m.worse(*f.BaseMedian, *f.HeadMedian) / *f.BaseMedian
+		switch {
+		case significant && by > m.ThresholdPercent:
+			f.Verdict = Worse
+		case f.SeenPercent == nil || seen > m.SeePercent:
+			f.Verdict, f.Why = Unstable, fmt.Sprintf("could not have seen %s %%", number(m.SeePercent))
+		case significant && by < -m.ThresholdPercent:
+			f.Verdict = Better
+		}
+	}
+}
+
+// testNoisy sets p and level of the figures that are to be judged, and returns
+// them.
+func (r *Result) testNoisy() (judged []*Figure) {
+	var ps []float64
+	for i := range r.Figures {
+		if f := &r.Figures[i]; f.Kind == Noisy && f.Verdict == Same {
+			judged, ps = append(judged, f), append(ps, compare(f.Base, f.Head))
+		}
+	}
+	levels := holm(ps, r.Config.P)
+	for i, f := range judged {
+		f.P, f.Level = &ps[i], &levels[i]
+	}
+	return judged
+}
+
+func inverse(v []float64) []float64 {
+	w := make([]float64, len(v))
+	for i := range v {
+		w[i] = 1 / v[i]
+	}
+	return w
+}
+
+func median(v []float64) *float64 {
+	if len(v) == 0 {
+		return nil
+	}
+	return finite(bench.Median(v))
+}
+
+// finite is x, or nil for what JSON cannot say.
+func finite(x float64) *float64 {
+	if math.IsInf(x, 0) || math.IsNaN(x) {
+		return nil
+	}
+	return &x
+}

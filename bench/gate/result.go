@@ -1,0 +1,160 @@
+package gate
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Schema is the number of the JSON form.
+const Schema = 1
+
+// Verdict is what became of one figure.
+type Verdict string
+
+const (
+	Worse    Verdict = "regression" // worse by more than is allowed
+	Gone     Verdict = "gone"       // a judged figure that head no longer gives
+	Broken   Verdict = "broken"     // head fails a benchmark that base passes
+	Failed   Verdict = "failed"     // could not be measured
+	Unstable Verdict = "unstable"   // samples that do not agree, or spread too far to see what must be seen
+	Better   Verdict = "better"     // better by more than would be allowed if it were worse
+	Same     Verdict = "pass"
+	New      Verdict = "new"        // base does not give it
+	NotSaid  Verdict = "not judged" // of kind shown, or noisy where only exact figures are judged
+)
+
+// Exit codes of peal-gate, beside 2 for usage. Where several apply, the first in
+// the order 1, 4, 3 is the run's: a proven regression is not undone by what
+// could not be measured.
+const (
+	ExitPass       = 0
+	ExitRegression = 1
+	ExitUsage      = 2
+	ExitUnstable   = 3
+	ExitFailed     = 4
+)
+
+// exit returns the code that a verdict asks for.
+func (v Verdict) exit() int {
+	switch v {
+	case Worse, Gone, Broken:
+		return ExitRegression
+	case Failed:
+		return ExitFailed
+	case Unstable:
+		return ExitUnstable
+	}
+	return ExitPass
+}
+
+// Result is what a run came to.
+type Result struct {
+	Schema      int         `json:"schema"`
+	Began       time.Time   `json:"began"`
+	Took        float64     `json:"took_s"`
+	Environment Environment `json:"environment"`
+	Base        Build       `json:"base"`
+	Head        Build       `json:"head"`
+	ExactOnly   bool        `json:"deterministic"` // noisy figures were not judged
+	Config      *Config     `json:"config"`
+	Changes     []Change    `json:"config_changes"`   // of the limits, base to head
+	Rewritten   []Change    `json:"baseline_changes"` // of the figures kept in the repository, base to head
+	Notes       []string    `json:"notes"`
+	Figures     []Figure    `json:"figures"`
+	Failures    []Failure   `json:"failures"`
+	Exit        int         `json:"exit"`
+}
+
+// Environment is where it was measured.
+type Environment struct {
+	CPU    string `json:"cpu"`
+	CPUs   int    `json:"cpus"`
+	Kernel string `json:"kernel"`
+	Go     string `json:"go"` // that built both
+}
+
+// Build is one of the two.
+type Build struct {
+	Name    string `json:"name"` // as asked for: a ref, "working tree", a command line, a file
+	Commit  string `json:"commit,omitempty"`
+	Changed bool   `json:"changed,omitempty"` // the working tree differs from the commit
+	SHA256  string `json:"sha256,omitempty"`  // of the binary
+}
+
+// Figure is one unit of one benchmark. Numbers that are not there are nil.
+type Figure struct {
+	Benchmark string    `json:"benchmark"`
+	Unit      string    `json:"unit"`
+	Kind      Kind      `json:"kind"`
+	Base      []float64 `json:"base"` // samples, in the order they were taken
+	Head      []float64 `json:"head"`
+	// BaseMedian and HeadMedian; ChangePercent is nil where base is 0.
+	BaseMedian    *float64 `json:"base_median"`
+	HeadMedian    *float64 `json:"head_median"`
+	ChangePercent *float64 `json:"change_percent"`
+	// Of noisy figures: Mann-Whitney's p and the level it had to be below.
+	P     *float64 `json:"p"`
+	Level *float64 `json:"level"`
+	// Limit is how much worse was allowed: in the unit for exact figures, in
+	// percent for noisy ones.
+	Limit *float64 `json:"limit"`
+	// SeenPercent is the smallest change for the worse that the run would have
+	// found in 9 of 10 cases; nil where it would have found none.
+	SeenPercent *float64 `json:"smallest_effect_percent"`
+	Verdict     Verdict  `json:"verdict"`
+	Why         string   `json:"why,omitempty"`
+}
+
+// Failure is a benchmark that did not give all its samples.
+type Failure struct {
+	Benchmark string  `json:"benchmark"`
+	Side      string  `json:"side"` // "base" or "head"
+	Failed    int     `json:"failed"`
+	Passed    int     `json:"passed"`
+	Error     string  `json:"error"` // the last
+	Verdict   Verdict `json:"verdict"`
+}
+
+// Write writes r as JSON.
+func (r *Result) Write(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(r)
+}
+
+// ReadResult reads what Write wrote.
+func ReadResult(from io.Reader) (*Result, error) {
+	var r Result
+	if err := json.NewDecoder(from).Decode(&r); err != nil {
+		return nil, fmt.Errorf("not a result of peal-gate: %w", err)
+	}
+	if r.Schema != Schema {
+		return nil, fmt.Errorf("schema %d: this version reads %d", r.Schema, Schema)
+	}
+	return &r, nil
+}
+
+// settle sets Exit from the verdicts. A run that compared nothing failed.
+func (r *Result) settle() {
+	seen, judged := map[int]bool{}, false
+	for _, f := range r.Figures {
+		seen[f.Verdict.exit()] = true
+		judged = judged || f.Verdict != NotSaid && f.Verdict != New
+	}
+	for _, f := range r.Failures {
+		seen[f.Verdict.exit()] = true
+	}
+	switch {
+	case seen[ExitRegression]:
+		r.Exit = ExitRegression
+	case seen[ExitFailed] || !judged:
+		r.Exit = ExitFailed
+	case seen[ExitUnstable]:
+		r.Exit = ExitUnstable
+	default:
+		r.Exit = ExitPass
+	}
+}
