@@ -76,7 +76,7 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 		}
 		k.local = &unix.SockaddrInet4{Addr: source.As4()}
 	}
-	if k.peer, err = PeerNamed(spec.Peer); err != nil {
+	if k.peer, err = PeerNamed(spec.Peer, ""); err != nil {
 		return nil, err
 	}
 	if k.peer != nil && (spec.Transport == Poll || spec.Resume) {

@@ -192,7 +192,7 @@ func (k *epollKind) input(c *leanConn, i int, b []byte, now int64) (int, error) 
 	case c.state == leanSubscribe:
 		return k.subscribeAnswer(c, i, b)
 	case k.spec.Transport == WebSocket:
-		return k.frame(c, b, now)
+		return k.frame(c, i, b, now)
 	case k.spec.Transport == SSE:
 		return k.stream(c, b, now)
 	}
@@ -220,13 +220,13 @@ func (k *epollKind) subscribeAnswer(c *leanConn, i int, b []byte) (int, error) {
 	}
 	c.chunked = k.spec.Transport == SSE && chunkedHead(head)
 	if k.peer != nil {
+		if _, waits := k.peer.(greeter); waits {
+			c.state = leanConfirm
+			return end + 4, nil
+		}
 		if frames := k.peer.Subscribe(k.spec.channelName(i)); len(frames) > 0 {
 			c.state = leanConfirm
-			var out []byte
-			for _, f := range frames {
-				out = appendMasked(out, 1, []byte(f))
-			}
-			return end + 4, send(c.fd, out)
+			return end + 4, sendFrames(c.fd, frames)
 		}
 	}
 	c.state = leanStream
@@ -234,8 +234,17 @@ func (k *epollKind) subscribeAnswer(c *leanConn, i int, b []byte) (int, error) {
 	return end + 4, nil
 }
 
+// sendFrames sends text frames in one call.
+func sendFrames(fd int, texts []string) error {
+	var out []byte
+	for _, text := range texts {
+		out = appendMasked(out, 1, []byte(text))
+	}
+	return send(fd, out)
+}
+
 // frame handles one WebSocket frame.
-func (k *epollKind) frame(c *leanConn, b []byte, now int64) (int, error) {
+func (k *epollKind) frame(c *leanConn, i int, b []byte, now int64) (int, error) {
 	opcode, payload, n, err := parseFrame(b)
 	if n == 0 || err != nil {
 		return 0, err
@@ -243,7 +252,7 @@ func (k *epollKind) frame(c *leanConn, b []byte, now int64) (int, error) {
 	switch opcode {
 	case 1, 2:
 		if k.peer != nil {
-			return n, k.takePeer(c, payload, now)
+			return n, k.takePeer(c, i, payload, now)
 		}
 		k.take(c, payload, now)
 	case 8:

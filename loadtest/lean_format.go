@@ -23,7 +23,7 @@ func (k *epollKind) take(c *leanConn, message []byte, now int64) {
 }
 
 // takePeer handles a message of a peer's WebSocket, a line at a time.
-func (k *epollKind) takePeer(c *leanConn, message []byte, now int64) error {
+func (k *epollKind) takePeer(c *leanConn, i int, message []byte, now int64) error {
 	for line := range bytes.SplitSeq(message, []byte("\n")) {
 		if len(line) == 0 {
 			continue
@@ -32,6 +32,10 @@ func (k *epollKind) takePeer(c *leanConn, message []byte, now int64) error {
 		switch {
 		case d.Error != "":
 			return fmt.Errorf("the server answers %.200s", d.Error)
+		case d.Greeting && c.state == leanConfirm:
+			if err := sendFrames(c.fd, k.peer.Subscribe(k.spec.channelName(i))); err != nil {
+				return err
+			}
 		case d.Subscribed && c.state == leanConfirm:
 			c.state = leanStream
 			k.subscribed(c)
@@ -39,7 +43,7 @@ func (k *epollKind) takePeer(c *leanConn, message []byte, now int64) error {
 			k.sink.takeLocked(c.sub, d.Data, now)
 		}
 		if d.Reply != "" {
-			if err := send(c.fd, appendMasked(nil, 1, []byte(d.Reply))); err != nil {
+			if err := sendFrames(c.fd, []string{d.Reply}); err != nil {
 				return err
 			}
 		}

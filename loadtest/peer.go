@@ -8,13 +8,13 @@ import (
 )
 
 // Peer is the dialect of another push server. An adapter is one file, peer_x.go,
-// and a line in peers. Its methods are pure, for any goroutine.
+// and a line in peers. Its methods keep nothing, for any goroutine.
 type Peer interface {
 	// Open returns the path of the request that opens a connection; path is the
 	// user's.
 	Open(path, channel string) string
 	// Subscribe returns the text frames that then subscribe, none where the
-	// request did.
+	// request did. A greeter's wait for its greeting.
 	Subscribe(channel string) []string
 	// Publish returns the request that publishes data, which is printable ASCII
 	// without quotes: its path, further header lines with their CRLF, and its body.
@@ -28,18 +28,25 @@ type Peer interface {
 type Decoded struct {
 	Data       []byte // of a publication; nil: none
 	Reply      string // a text frame to send; "": none
+	Greeting   bool   // a greeter's: Subscribe now
 	Subscribed bool   // what Subscribe asked for is so
 	Error      string // why it cannot be
 }
 
-var peers = map[string]Peer{
-	"centrifugo": centrifugo{},
-	"mercure":    mercure{},
-	"nchan":      nchan{},
+// A greeter is a Peer whose server must speak before it is spoken to.
+type greeter interface{ greets() }
+
+var peers = map[string]func(secret string) Peer{
+	"centrifugo": func(string) Peer { return centrifugo{} },
+	"mercure":    func(string) Peer { return mercure{} },
+	"nchan":      func(string) Peer { return nchan{} },
+	"pusher":     func(secret string) Peer { return pusher{secret} },
 }
 
-// PeerNamed returns an adapter; "" is none, and nil.
-func PeerNamed(name string) (Peer, error) {
+// PeerNamed returns an adapter; "" is none, and nil. secret is what its server
+// shares with who publishes, where that does not stand in a header line;
+// subscribers need none.
+func PeerNamed(name, secret string) (Peer, error) {
 	if name == "" {
 		return nil, nil
 	}
@@ -47,7 +54,7 @@ func PeerNamed(name string) (Peer, error) {
 	if p == nil {
 		return nil, fmt.Errorf("unknown kind of server %q: there are %s", name, strings.Join(slices.Sorted(maps.Keys(peers)), ", "))
 	}
-	return p, nil
+	return p(secret), nil
 }
 
 // withQuery adds name=value unless the path names it already.

@@ -168,7 +168,7 @@ func TestPeersDeliverEverythingOnce(t *testing.T) {
 			if err := opened.Err(); err != nil {
 				t.Fatal(err)
 			}
-			peer, err := PeerNamed(way.peer)
+			peer, err := PeerNamed(way.peer, "secret")
 			if err != nil {
 				t.Fatal(err)
 			}

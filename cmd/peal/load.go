@@ -99,6 +99,9 @@ func settingFlags(f *pflag.FlagSet, s *scenario.Settings, name string) {
 	f.DurationVar(&s.Duration, "duration", s.Duration, durationMeans(name))
 	f.StringArrayVar(&s.Publish, "publish", nil, "where to publish if it does not follow from the target: http://…{channel}… or ws://…")
 	f.StringArrayVar(&s.Header, "header", nil, "a further line of every request: 'Name: value'")
+	if name != "connect" {
+		f.StringVar(&s.Secret, "secret", "", "secret of a Pusher's application: signs what is published, stands in no report")
+	}
 	f.IntSliceVar(&s.PID, "pid", nil, "process of the server, to measure what it uses (default: who listens on the target's port here)")
 	f.StringSliceVar(&s.Admin, "admin", nil, "address of the server's metrics, 127.0.0.1:8081: the same from there, and its heap")
 	f.StringSliceVar(&s.Sources, "source", nil, "local addresses to connect from: each has about 28,000 ports for a server")

@@ -141,6 +141,7 @@ func TestLoadExitCodes(t *testing.T) {
 	check(2, "does not measure it", fanout("--fail-if", "recovery_max>1ms")...)
 	check(2, "unknown flag", fanout("--conections", "3")...)
 	check(2, "--publish", "fanout", "--target", "ws://"+l.Addr+"/elsewhere")
+	check(2, "--secret", "fanout", "--target", "pusher+ws://"+l.Addr+"?channel=a&key=k&app=7")
 	check(2, "6:3:1", append(append([]string{"mixed"}, base...), "--mix", "1:2")...)
 	check(exitInvalid, "short of CPU", fanout("--max-cpu", "0")...)
 	check(exitInvalid, "", "fanout", "--target", "ws://127.0.0.1:1/ws", "--connections", "1")

@@ -40,8 +40,11 @@ func TestParseTarget(t *testing.T) {
 	check("sse+http://127.0.0.1:8080?channel=a%20b", "sse", "/sse", "a b", true)
 	check("poll+http://127.0.0.1:8080/poll?timeout=60&channel=a&format=raw", "poll", "/poll?timeout=60", "a", true)
 	check("ws://127.0.0.1:8080/socket?token=x", "ws", "/socket?token=x", "main", false)
+	check("pusher+ws://127.0.0.1:8080?channel=a&key=k&app=7", "ws", "/app/k", "a", false)
+	check("pusher+ws://127.0.0.1:8080/push/app/k?channel=a&app=7", "ws", "/push/app/k", "a", false)
 	for _, bad := range []string{"", "127.0.0.1:8080", "http://127.0.0.1", "wss://127.0.0.1", "ws://", "ws://127.0.0.1:0", "ws://127.0.0.1:99999/",
-		"ws://127.0.0.1/?channel=a&channel=b", "sse+http://127.0.0.1/?format=xml"} {
+		"ws://127.0.0.1/?channel=a&channel=b", "sse+http://127.0.0.1/?format=xml",
+		"pusher+ws://127.0.0.1/", "pusher+ws://127.0.0.1/?key=k", "pusher+ws://127.0.0.1/?app=7", "pusher+ws://127.0.0.1/?key=k&app=7&secret=s"} {
 		if got, err := ParseTarget(t.Context(), bad); err == nil {
 			t.Errorf("%q was read as %+v", bad, got)
 		}
@@ -71,6 +74,8 @@ func TestPublishTargetFollowsFromAPeal(t *testing.T) {
 	check("ws://127.0.0.1:8080/x", "ws://127.0.0.1:81/p/{channel}", 2, 1, "127.0.0.1:81/p/bench-1 true")
 	check("ws://127.0.0.1:8080/x", "ws://127.0.0.1:81/p", 2, 1, "error")
 	check("ws://127.0.0.1:8080/x", "https://127.0.0.1:81/p", 1, 0, "error")
+	check("pusher+ws://127.0.0.1:8080?channel=a&key=k&app=7", "", 1, 0, "127.0.0.1:8080/apps/7/events?auth_key=k false")
+	check("pusher+ws://127.0.0.1:8080?channel=a&key=k&app=7", "http://127.0.0.1:81", 1, 0, "127.0.0.1:81/apps/7/events?auth_key=k false")
 }
 
 // small is a run against a liar.

@@ -16,6 +16,7 @@ type Settings struct {
 	Targets     []string
 	Publish     []string // one for each target; none: what follows from it
 	Header      []string // "Name: value", of every request
+	Secret      string   // what Pusher's publications are signed with; in no report
 	Connections int      // divided among the targets
 	Channels    int      // each connection has one; messages go round them
 	Rate        float64  // messages a second, in all channels together
@@ -148,6 +149,8 @@ func (e *experiment) check(sc scenario) error {
 		must(sc.name != "storm" || t.Peer == "", "storm: %s clients do not resume here", t.Peer)
 		must(!s.GWS || t.Transport == loadtest.WebSocket && t.Protocol == "" && t.Format != loadtest.JSON && t.Peer == "",
 			"--gws: target %q must be a ws:// with bare messages", text)
+		must(t.Peer != "pusher" || s.Secret != "" || sc.name == "connect", "target %q: needs --secret, of its application", text)
+		t.secret = s.Secret
 		e.targets = append(e.targets, t)
 	}
 	return errors.Join(faults...)

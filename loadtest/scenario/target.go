@@ -27,6 +27,7 @@ type Target struct {
 	Channel   string          // "": none is named
 	Named     bool            // the channel is a parameter of the request
 	publish   string          // where a peer publishes
+	secret    string          // what a peer's publications are signed with
 }
 
 // schemes are what a target can begin with.
@@ -45,6 +46,7 @@ var schemes = []struct {
 	{"centrifugo+ws", loadtest.WebSocket, "", "/connection/websocket", "centrifugo", "/api/publish"},
 	{"mercure+http", loadtest.SSE, "", "/.well-known/mercure", "mercure", "/.well-known/mercure"},
 	{"nchan+ws", loadtest.WebSocket, "", "/sub", "nchan", "/pub"},
+	{"pusher+ws", loadtest.WebSocket, "", "", "pusher", ""},
 	{"nchan+http", loadtest.SSE, "", "/sub", "nchan", "/pub"},
 }
 
@@ -94,6 +96,11 @@ func ParseTarget(ctx context.Context, text string) (Target, error) {
 	case "":
 	default:
 		return Target{}, fmt.Errorf("target %q: format is json or raw", text)
+	}
+	if t.Peer == "pusher" {
+		if err := t.pusher(query); err != nil {
+			return Target{}, err
+		}
 	}
 	if len(query) > 0 {
 		t.Path += "?" + query.Encode()
@@ -205,6 +212,9 @@ func (t *Target) publishTarget(ctx context.Context, override string, channels in
 		}
 		_, path, _ = strings.Cut(rest, "/")
 		p.Host, p.WebSocket, path = u.Host, scheme == "ws", "/"+path
+		if path == "/" && t.publish != "" {
+			path = t.publish // only another address
+		}
 		if channels > 1 && t.Peer == "" && !strings.Contains(path, "{channel}") {
 			return p, fmt.Errorf("where to publish, %q: {channel} must stand where each of the %d channels is named", override, channels)
 		}
@@ -213,7 +223,7 @@ func (t *Target) publishTarget(ctx context.Context, override string, channels in
 	} else if !t.Peal() {
 		return p, fmt.Errorf("target %q is no Peal's: say where to publish with --publish", t.Text)
 	}
-	peer, err := loadtest.PeerNamed(t.Peer)
+	peer, err := loadtest.PeerNamed(t.Peer, t.secret)
 	if err != nil {
 		return p, err
 	}
