@@ -1,14 +1,22 @@
 package loadtest
 
-import "net/url"
+import (
+	"net/url"
+	"strings"
+)
 
 // mercure speaks the Mercure protocol (mercure.rocks/spec): an event stream of
 // topics, and form posts. The token goes in a header line: "Authorization:
-// Bearer …". The path is /.well-known/mercure.
+// Bearer …". The path is /.well-known/mercure; one with an empty match=, as of
+// ?match, asks by that parameter: hubs from 1.0 on take no topic=.
 type mercure struct{}
 
 func (mercure) Open(path, channel string) string {
-	return withQuery(path, "topic", url.QueryEscape(channel))
+	channel = url.QueryEscape(channel)
+	if strings.HasSuffix(path, "match=") || strings.Contains(path, "match=&") {
+		return strings.Replace(path, "match=", "match="+channel, 1)
+	}
+	return withQuery(path, "topic", channel)
 }
 
 func (mercure) Subscribe(string) []string { return nil }

@@ -205,3 +205,16 @@ func TestAPeersRefusalIsAFailureToOpen(t *testing.T) {
 		t.Errorf("%+v, want 2 failed, permission denied", opened)
 	}
 }
+
+func TestMercureAsksByTheParameterOfItsVersion(t *testing.T) {
+	check := func(path, want string) {
+		t.Helper()
+		if got := (mercure{}).Open(path, "a b"); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+	check("/.well-known/mercure", "/.well-known/mercure?topic=a+b")
+	check("/hub?match=", "/hub?match=a+b")
+	check("/hub?match=&x=1", "/hub?match=a+b&x=1")
+	check("/hub?topic=mine", "/hub?topic=mine")
+}
