@@ -231,6 +231,9 @@ func (encoder) AppendGap(dst []byte, k ring.Encoding, g fanout.Gap) []byte {
 }
 
 func (encoder) AppendAnswer(dst []byte, _ ring.Encoding, a fanout.Answer) []byte {
+	if a.Dismissed {
+		return fmt.Appendf(dst, "dismissed close=%v\n", a.Close)
+	}
 	dst = fmt.Appendf(dst, "poll %d %d %d\n", a.Sequence, len(a.Gaps), len(a.Messages))
 	for _, g := range a.Gaps {
 		dst = fmt.Appendf(dst, "gap %s %d %d\n", g.Channel, g.From, g.To)

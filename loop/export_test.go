@@ -59,3 +59,29 @@ func CountTransports(n int) func() Transports {
 
 // NewLimited returns how one kind of line is limited.
 func NewLimited() func(now time.Duration) (leftOut int, ok bool) { return new(limited).due }
+
+// Limits of dismiss.go.
+const (
+	DismissLooks  = dismissLooks
+	DismissEnds   = dismissEnds
+	MaxDismissals = maxDismissals
+)
+
+// DismissTurns returns how many turns a dismissal takes that picks nobody of n
+// connections, all of which have a name.
+func DismissTurns(n int) func() (turns int) {
+	l := &Loop{used: uint32(n)}
+	for range (n >> slabBits) + 1 {
+		l.slabs = append(l.slabs, new(connSlab))
+	}
+	for i := range l.used {
+		l.conn(i).flags = flagNamed
+	}
+	return func() (turns int) {
+		l.dismissals = append(l.dismissals, &dismissal{pick: func(uint64) bool { return false }, done: func(int) {}})
+		for more := true; more; turns++ {
+			more = l.dismiss()
+		}
+		return turns
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"peal/loop/fanout"
@@ -17,6 +18,8 @@ type Group struct {
 	loops  []*Loop
 	ended  chan error // one for each loop
 	once   sync.Once
+
+	dismissals atomic.Int32 // under way
 }
 
 // Parts is what a server brings to a Group.

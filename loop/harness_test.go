@@ -46,13 +46,18 @@ type options struct {
 func start(t testing.TB, o options) *server {
 	t.Helper()
 	s := prepare(t, o)
+	s.run()
+	return s
+}
+
+// run starts what prepare has made, until the end of the test.
+func (s *server) run() {
 	s.failed = s.group.Start()
-	t.Cleanup(func() {
+	s.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		s.group.Drain(ctx)
 	})
-	return s
 }
 
 func prepare(t testing.TB, o options) *server {

@@ -53,6 +53,7 @@ type Loop struct {
 	ticking     bool
 	again       []uint32 // connections whose reading was interrupted for the others
 	spareAgain  []uint32
+	dismissals  []*dismissal // the oldest is under way
 	turnDue     bool
 	flushing    bool
 	prompted    bool // a wake-up was served since the last event
@@ -101,6 +102,7 @@ type counts struct {
 	slow       uint64 // given up: lane or held limit
 	gapped     uint64 // raw streams closed for a gap
 	fell       uint64 // slow streams closed by the rule of a channel
+	dismissed  uint64 // ended by Group.Dismiss
 	turns      uint64
 	foreign    uint64        // streams told of a gap because their cursor means nothing here
 	busy       time.Duration // in callbacks of the poller, not waiting in it
@@ -246,6 +248,9 @@ func (l *Loop) turn() error {
 	}
 	if l.acceptor != nil && l.acceptor.again {
 		l.acceptor.acceptAll()
+	}
+	if l.dismiss() {
+		more = true
 	}
 	if more || len(l.again) > 0 || l.fan.Pending() || l.ring.Waiting() {
 		l.scheduleTurn()

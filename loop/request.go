@@ -142,7 +142,7 @@ func (l *Loop) park(slot uint32, c *conn, call *Call) {
 		panic("loop: a poll was parked twice") // its state is stateHTTP
 	}
 	c.name(call.Sub)
-	c.state = stateParked
+	c.state, c.encoding = stateParked, uint8(call.Sub.Encoding)
 	if s.Close {
 		c.flags |= flagCloseNext
 	}

@@ -154,6 +154,9 @@ func (f *Fan) answerSent(l *flight, m *member, n int) {
 	}
 }
 
+// HeadOnly reports whether slot is a poll by HEAD.
+func (f *Fan) HeadOnly(slot uint32) bool { return f.member(slot).flags&flagHeadOnly != 0 }
+
 // Expire answers a poll with what it has, which is nothing: its time is up.
 // It reports whether slot was a waiting poll.
 func (f *Fan) Expire(slot uint32) bool {

@@ -1,0 +1,102 @@
+package loop
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"peal/loop/fanout"
+)
+
+// A turn looks at so many connections for those that are to be dismissed, and
+// ends so many of them. With the front asked about each that is about 0.1 ms of
+// looks (BenchmarkDismiss), and 1 ms of sends.
+const (
+	dismissLooks = 1024
+	dismissEnds  = 128
+)
+
+// maxDismissals is how many calls of Dismiss may be under way.
+const maxDismissals = 64
+
+const closeDisconnected uint16 = 4410
+
+const dismissReason = "disconnected: the backend has ended the connections of this client"
+
+// dismissal is one call of Dismiss on its way through the connections of a loop.
+type dismissal struct {
+	pick  func(session uint64) bool
+	done  func(ended int)
+	next  uint32 // slot
+	ended int
+}
+
+// Dismiss ends the connections that pick chooses among those with a name
+// (Subscription.Named): a WebSocket with 4410, an event stream by its end, a poll
+// by an answer that says so. It reports false, and does nothing, when too many
+// calls are under way.
+//
+// It looks at each connection there is, in bounded turns: one that is named
+// after the call may be missed. pick runs on the goroutine of the loop whose
+// number it gets, and is called once for a connection that it chooses. done is
+// called once, on one of these goroutines, with how many have been ended; when
+// the loops end before, never. Any goroutine may call Dismiss; it does not block.
+func (g *Group) Dismiss(pick func(loop int, session uint64) bool, done func(ended int)) bool {
+	if g.dismissals.Add(1) > maxDismissals {
+		g.dismissals.Add(-1)
+		return false
+	}
+	var ended, finished atomic.Int32
+	for _, l := range g.loops {
+		d := &dismissal{
+			pick: func(session uint64) bool { return pick(int(l.number), session) },
+			done: func(n int) {
+				ended.Add(int32(n)) // before finished: who comes last sees them all
+				if finished.Add(1) == int32(len(g.loops)) {
+					g.dismissals.Add(-1)
+					done(int(ended.Load()))
+				}
+			},
+		}
+		l.Post(func() {
+			l.dismissals = append(l.dismissals, d)
+			l.scheduleTurn()
+		})
+	}
+	return true
+}
+
+// dismiss does one turn's part of the oldest dismissal. more says that some is left.
+func (l *Loop) dismiss() (more bool) {
+	if len(l.dismissals) == 0 {
+		return false
+	}
+	d := l.dismissals[0]
+	most := d.ended + dismissEnds
+	for end := min(d.next+dismissLooks, l.used); d.next < end && d.ended < most; d.next++ {
+		if c := l.conn(d.next); c.flags&flagNamed != 0 && d.pick(c.session) {
+			l.dismissOne(d.next, c)
+			d.ended++
+		}
+	}
+	if d.next >= l.used {
+		l.dismissals = slices.Delete(l.dismissals, 0, 1)
+		d.done(d.ended)
+	}
+	return len(l.dismissals) > 0
+}
+
+func (l *Loop) dismissOne(slot uint32, c *conn) {
+	l.counts.dismissed++
+	if c.state != stateParked {
+		l.closeStream(slot, c, closeDisconnected, dismissReason)
+		return
+	}
+	a := fanout.Answer{Dismissed: true, Close: true, HeadOnly: l.fan.HeadOnly(slot)}
+	l.unsubscribe(slot, c)
+	c.state = stateHTTP
+	c.flags |= flagCloseNext
+	l.sendOut(slot, c, l.encoder.AppendAnswer(nil, encodingOf(c), a))
+	if c.state == stateHTTP && c.flags&flagAnswering == 0 {
+		l.linger(slot, c)
+	}
+}
