@@ -1,0 +1,15 @@
+// Package ban remembers which clients the backend has disconnected, for a
+// while: event streams and pollers come back by themselves, and so would every
+// client that reconnects.
+//
+// Its noun is the ban: a name that clients give themselves, until a moment. The
+// last word about a name holds, whether it is longer or shorter than the one
+// before. Bans live in memory: a restart lifts them all.
+//
+// What it leaves to others: ending the connections there are (loop), turning
+// away those that come, and saying so in each dialect (server/httpapi).
+//
+// Concurrency: any goroutine may call any method. One lock, held for the names
+// of one call; while nothing is banned Has takes none, for it is asked about
+// every named connection that comes.
+package ban
