@@ -47,28 +47,14 @@ func (c *Config) idleExperiments() []Experiment {
 // perConnection opens Many connections and returns the growth of anonymous
 // resident memory for each.
 func (c *Config) perConnection(ctx context.Context, spec loadtest.Spec) (bytes float64, err error) {
-	err = withServer(ctx, c.Peal, c.Loops, func(s *Server) error {
-		sleep(ctx, c.Settle/4)
-		before, err := loadtest.ReadMemory(s.PID)
-		if err != nil {
-			return err
-		}
-		spec.Addr, spec.Connections = s.Addr, c.Many
-		s.Subscribe(&spec)
-		if spec.Transport != loadtest.WebSocket {
-			spec.Path = "" // the dialect's is the WebSocket's
-		}
-		if spec.Transport == loadtest.Poll {
-			spec.Query = "timeout=120" // longer than the measurement
-		}
-		return withPool(ctx, spec, func(*loadtest.Pool) error {
-			sleep(ctx, c.Settle)
-			after, err := loadtest.ReadMemory(s.PID)
-			bytes = (float64(after.Resident) - float64(before.Resident)) / float64(c.Many)
-			return err
-		})
+	growth, err := c.growth(ctx, spec, func(_ context.Context, s *Server) (Sample, error) {
+		m, err := loadtest.ReadMemory(s.PID)
+		return Sample{float64(m.Resident)}, err
 	})
-	return bytes, err
+	if err != nil {
+		return 0, err
+	}
+	return growth[0], nil
 }
 
 func (c *Config) publishExperiment() Experiment {

@@ -39,8 +39,9 @@ var wayColumns = []string{
 // Transports measures what a message of messageBytes and a connection cost on
 // each transport, and writes a Markdown table: medians [smallest–greatest] of
 // so many rounds. In each round every way has its turn, each on fresh servers,
-// so that a slow minute of the machine falls on all.
-func (c *Config) Transports(ctx context.Context, rounds int, w, log io.Writer) error {
+// so that a slow minute of the machine falls on all. It returns the same as
+// rows, whose keys are the ways.
+func (c *Config) Transports(ctx context.Context, rounds int, w, log io.Writer) ([]Outcome, error) {
 	values := make([][][]float64, len(ways)) // by way, column, round
 	for i := range values {
 		values[i] = make([][]float64, len(wayColumns))
@@ -49,7 +50,7 @@ func (c *Config) Transports(ctx context.Context, rounds int, w, log io.Writer) e
 		for i, way := range ways {
 			sample, err := c.measureWay(ctx, way)
 			if err != nil {
-				return fmt.Errorf("%s: %w", way.name, err)
+				return nil, fmt.Errorf("%s: %w", way.name, err)
 			}
 			fmt.Fprintf(log, "%s %d/%d: %.4g\n", way.name, round+1, rounds, sample)
 			for k, v := range sample {
@@ -57,7 +58,13 @@ func (c *Config) Transports(ctx context.Context, rounds int, w, log io.Writer) e
 			}
 		}
 	}
-	return writeWays(w, values)
+	var rows []Outcome
+	for i, way := range ways {
+		for k, column := range wayColumns {
+			rows = append(rows, Outcome{Key: way.name, Row: Row{What: column}, A: values[i][k]})
+		}
+	}
+	return rows, writeWays(w, values)
 }
 
 func writeWays(w io.Writer, values [][][]float64) error {

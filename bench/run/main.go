@@ -47,6 +47,8 @@ type options struct {
 	short, list            bool
 	rows                   string
 	hundred, transports    bool
+	memory                 bool
+	json                   string
 	total, perServer       int
 	length                 time.Duration
 	macro                  macroOptions
@@ -65,6 +67,8 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.BoolVar(&o.list, "list", false, "list the experiments' keys")
 	f.BoolVar(&o.hundred, "hundred-thousand", false, "only hold --total connections over several servers: takes minutes")
 	f.BoolVar(&o.transports, "transports", false, "only compare the transports, in --pairs rounds: the table of docs/transports.md")
+	f.BoolVar(&o.memory, "memory", false, "only the three kinds of memory of an idle connection")
+	f.StringVar(&o.json, "json", "", "`file` for all samples and the environment: see bench/record")
 	f.IntVar(&o.total, "total", 100_000, "connections of --hundred-thousand")
 	f.IntVar(&o.perServer, "per-server", 15_000, "connections on each server of --hundred-thousand")
 	f.DurationVar(&o.length, "length", 0, "of each measured run (default 4s, 1s with --short)")
@@ -127,7 +131,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return nil
 	}
 	if o.list {
-		for _, e := range o.config.Experiments() {
+		for _, e := range o.experiments() {
 			fmt.Fprintln(stdout, e.Key)
 		}
 		return nil
@@ -146,14 +150,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := environment(stdout); err != nil {
 		return err
 	}
+	r, err := o.newRecord(ctx, args)
+	if err != nil {
+		return err
+	}
 	if o.hundred {
-		return bench.HundredThousand(ctx, o.config.Peal, o.total, o.perServer, stdout)
+		rows, err := bench.HundredThousand(ctx, o.config.Peal, o.total, o.perServer, stdout)
+		return errors.Join(err, o.keep(r, rows))
 	}
 	if o.transports {
-		return o.config.Transports(ctx, o.pairs, stdout, stderr)
+		rows, err := o.config.Transports(ctx, o.pairs, stdout, stderr)
+		return errors.Join(err, o.keep(r, rows))
 	}
 	var outcomes []bench.Outcome
-	for _, e := range o.config.Experiments() {
+	for _, e := range o.experiments() {
 		if only.MatchString(e.Key) && ctx.Err() == nil {
 			outcomes = append(outcomes, e.Run(ctx, o.pairs, stderr)...)
 		}
@@ -164,7 +174,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		fmt.Fprintln(stdout, "Imbalance between loops and bytes held: n/a without metrics.")
 	}
 	fmt.Fprintln(stdout)
-	if err := bench.WriteTable(stdout, outcomes); err != nil {
+	if err := errors.Join(bench.WriteTable(stdout, outcomes), o.keep(r, outcomes)); err != nil {
 		return err
 	}
 	for i := range outcomes {
