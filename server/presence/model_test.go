@@ -57,6 +57,12 @@ func (m *model) leave(channel, client string, now time.Time) {
 	c.until = now.Add(m.config.Grace)
 }
 
+func (m *model) endGrace(channel, client string, now time.Time) {
+	if c := m.channels[channel][client]; c != nil && c.connections == 0 {
+		c.until = now
+	}
+}
+
 func (m *model) tick(now time.Time) {
 	for _, c := range m.channels {
 		maps.DeleteFunc(c, func(_ string, m *modelMember) bool { return m.connections == 0 && !m.until.After(now) })
@@ -160,6 +166,10 @@ func (s *schedule) step() error {
 	case n < 94:
 		s.time = s.time.Add(time.Duration(s.random.IntN(90)) * time.Second)
 		s.Sweep()
+	case n < 96:
+		channel, client := s.channel(), fmt.Sprint("client", s.random.IntN(12))
+		s.EndGrace(channel, client)
+		s.model.endGrace(channel, client, s.time)
 	default:
 		return s.compare(s.channel())
 	}

@@ -191,6 +191,23 @@ func (t *Table) Leave(channel, client string) {
 	}
 }
 
+// EndGrace has client leave channel at once if it has no connection there any
+// more. Who has one, or is not listed, stays as it is. Any goroutine may call it.
+func (t *Table) EndGrace(channel, client string) {
+	s := t.shardOf(channel)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.channels[channel]
+	if c == nil {
+		return
+	}
+	if m := c.members.get(client); m != nil && m.leaving != nil {
+		m.until = t.clock()
+		s.leaving.MoveToFront(m.leaving)
+		t.signal()
+	}
+}
+
 // Page is some of the members of a channel, and how many there are.
 type Page struct {
 	Members     []publication.Member // by client

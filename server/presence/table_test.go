@@ -51,6 +51,28 @@ func TestAReconnectWithinTheGraceIsNoEvent(t *testing.T) {
 	r.want(t, `a {"count":0,"join":[],"leave":[{"client":"ann"}]}`)
 }
 
+func TestAGraceMayBeEnded(t *testing.T) {
+	r := newRig(presence.Config{Grace: time.Minute})
+	r.Watch("a")
+	r.Join("a", "ann", "")
+	r.Join("a", "bob", "")
+	r.pass(time.Second)
+	r.take()
+	r.Leave("a", "bob")
+	r.EndGrace("a", "ann") // is connected
+	r.EndGrace("a", "cid") // is not there
+	r.EndGrace("b", "ann")
+	r.pass(time.Second)
+	r.want(t)
+	r.Leave("a", "ann")
+	r.EndGrace("a", "ann")
+	r.pass(2 * presence.TickEvery)
+	r.want(t, `a {"count":1,"join":[],"leave":[{"client":"ann"}]}`)
+	if r.list("a", 9)[0].Client != "bob" {
+		t.Error("bob went before his time")
+	}
+}
+
 func TestEventsHaveTheNewestStateOfEachClientOnce(t *testing.T) {
 	r := newRig(presence.Config{Grace: time.Millisecond})
 	r.Watch("a")
