@@ -52,6 +52,10 @@ type Config struct {
 	IdempotencyWindow time.Duration
 	IdempotencyKeys   int
 
+	// DisconnectClients is how many disconnected clients are kept away at a time,
+	// default 100,000. Beyond that disconnecting more of them answers 429.
+	DisconnectClients int
+
 	HTTP httpapi.Limits // what one request may ask for; BatchLimit is at most Loop.InputBytes
 
 	Loop loop.Config // loops, connections, timeouts; Loops defaults to GOMAXPROCS here
@@ -88,6 +92,7 @@ func (c Config) WithDefaults() Config {
 	number(&c.Workers, 2)
 	number(&c.WorkerQueue, 256)
 	number(&c.IdempotencyKeys, 100_000)
+	number(&c.DisconnectClients, 100_000)
 	number(&c.Loop.Loops, runtime.GOMAXPROCS(0))
 	if c.Drain <= 0 {
 		c.Drain = 10 * time.Second

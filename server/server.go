@@ -19,6 +19,7 @@ import (
 	"peal/loop/fanout"
 	"peal/loop/ring"
 	"peal/server/admin"
+	"peal/server/ban"
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/idempotency"
@@ -39,17 +40,25 @@ type Server struct {
 	fronts  []*httpapi.Front // by loop; used on its goroutine only
 
 	presence *presence.Table
+	bans     *ban.Table
 
 	admin    *http.Server // nil without Config.Admin
 	draining atomic.Bool  // stored at the end; the admin listener reads it
 }
 
-// door is where answers of workers and wake-ups go: the loops, which are made
-// after those who need them.
-type door struct{ loops *loop.Group }
+// door is where answers of workers, wake-ups and dismissals go: the loops, which
+// are made after those who need them.
+type door struct {
+	loops  *loop.Group
+	fronts []*httpapi.Front
+}
 
 func (d *door) Answer(ref loop.Ref, out []byte) { d.loops.Answer(ref, out) }
 func (d *door) wake()                           { d.loops.Wake() }
+
+func (d *door) Dismiss(clients httpapi.Clients, done func(ended int)) bool {
+	return d.loops.Dismiss(func(loop int, session uint64) bool { return d.fronts[loop].Dismiss(session, clients) }, done)
+}
 
 // New builds the server and opens its listeners; from then on clients can
 // connect, and wait until Run.
@@ -81,12 +90,13 @@ func New(c Config) (_ *Server, err error) {
 	d := &door{}
 	s.hub = hub.New(c.Hub, r, d.wake, time.Now)
 	s.presence = presence.New(c.Presence, s.isWatched, time.Now)
+	s.bans = ban.New(c.DisconnectClients, time.Now)
 	keys := idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, time.Now)
 	if err := s.startLog(stored, keys); err != nil {
 		return nil, err
 	}
 	s.workers = httpapi.NewWorkers(c.Workers, c.WorkerQueue)
-	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Keys: keys, Presence: s.presence, Rules: table, MessageLimit: c.Loop.MessageBytes, Limits: c.HTTP}
+	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Keys: keys, Presence: s.presence, Dismisser: d, Bans: s.bans, Rules: table, MessageLimit: c.Loop.MessageBytes, Limits: c.HTTP}
 	if c.Open {
 		all := func([]byte) bool { return true }
 		deps.HostAllowed, deps.OriginAllowed = all, all
@@ -110,7 +120,7 @@ func New(c Config) (_ *Server, err error) {
 		s.workers.Close()
 		return nil, err
 	}
-	s.loops = d.loops
+	s.loops, d.fronts = d.loops, s.fronts
 	if err := s.listenAdmin(); err != nil {
 		s.loops.Close()
 		s.workers.Close()
@@ -187,6 +197,9 @@ func (s *Server) FrontStats(ctx context.Context) (httpapi.Stats, error) {
 // PresenceStats tells about members of channels.
 func (s *Server) PresenceStats() presence.Stats { return s.presence.Stats() }
 
+// Bans is how many disconnected clients are kept away.
+func (s *Server) Bans() int { return s.bans.Len() }
+
 // LoopStats asks the loops for their counters.
 func (s *Server) LoopStats(ctx context.Context) ([]loop.Stats, error) { return s.loops.Stats(ctx) }
 
@@ -238,6 +251,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case now := <-sweep.C:
 			s.hub.Sweep(now)
 			s.presence.Sweep()
+			s.bans.Sweep()
 		case <-s.presence.Work():
 			if changes == nil {
 				changes = time.After(presence.TickEvery)

@@ -20,6 +20,7 @@ import (
 type Source interface {
 	HubStats() hub.Stats
 	PresenceStats() presence.Stats
+	Bans() int // disconnected clients that are kept away
 	LoopStats(context.Context) ([]loop.Stats, error)
 	FrontStats(context.Context) (httpapi.Stats, error)
 	LogHead() uint64

@@ -24,11 +24,12 @@ type state struct {
 	head     uint64
 	failing  bool
 	presence presence.Stats
+	bans     int
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.hub, s.head, s.failing = c.source.HubStats(), c.source.LogHead(), c.source.LogFailing()
-	s.presence = c.source.PresenceStats()
+	s.presence, s.bans = c.source.PresenceStats(), c.source.Bans()
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
 		return s, err
 	}
@@ -112,6 +113,8 @@ var metrics = []metric{
 	counter("connections_refused_total", "Connections refused: beyond the limit, or no descriptor left.", func(s *loop.Stats) float64 { return float64(s.Refused) }),
 	counter("connections_dead_total", "Connections closed for silence.", func(s *loop.Stats) float64 { return float64(s.Dead) }),
 	counter("connections_slow_total", "Connections given up because they take too little.", func(s *loop.Stats) float64 { return float64(s.Slow) }),
+	counter("connections_disconnected_total", "Connections ended by a request to disconnect their client.", func(s *loop.Stats) float64 { return float64(s.Dismissed) }),
+	one(prometheus.GaugeValue, "disconnected_clients", "Disconnected clients that are kept away.", func(s *state) float64 { return float64(s.bans) }),
 	counter("heartbeats_total", "Heartbeats sent to silent streams.", func(s *loop.Stats) float64 { return float64(s.Heartbeats) }),
 	counter("requests_total", "HTTP requests handled.", func(s *loop.Stats) float64 { return float64(s.Requests) }),
 	counter("websocket_received_total", "WebSocket messages received.", func(s *loop.Stats) float64 { return float64(s.Received) }),

@@ -16,7 +16,10 @@ const corsHead = "Access-Control-Allow-Origin: *\r\n"
 // it their scripts are not shown them (WHATWG Fetch, CORS protocol).
 const exposeHead = "Access-Control-Expose-Headers: "
 
-const jsonType = "application/json"
+const (
+	jsonType = "application/json"
+	noStore  = "Cache-Control: no-store\r\n"
+)
 
 // shape is what an answer must know of its request, by value: answers of
 // workers outlive it.
@@ -163,6 +166,8 @@ func statusLine(status int) string {
 		return "404 Not Found"
 	case 405:
 		return "405 Method Not Allowed"
+	case 410:
+		return "410 Gone"
 	case 413:
 		return "413 Content Too Large"
 	case 414:

@@ -104,6 +104,9 @@ func (e *Encoder) AppendGap(dst []byte, k ring.Encoding, g fanout.Gap) []byte {
 
 // AppendAnswer implements fanout.Encoder.
 func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, a fanout.Answer) []byte {
+	if a.Dismissed {
+		return appendError(dst, shape{close: a.Close, headOnly: a.HeadOnly}, e.clock.date(), errDisconnected, noStore)
+	}
 	var gapSpace [4]publication.Gap
 	pa := poll.Answer{
 		Cursor:   e.cursor(a.Sequence),

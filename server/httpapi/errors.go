@@ -61,7 +61,7 @@ var (
 
 // Found by routing.
 var (
-	errNotFound         = &Error{Status: 404, Code: "not_found", Message: "there is nothing at this path; try /ws, /sse, /poll, /publish, /publish/batch, /channels"}
+	errNotFound         = &Error{Status: 404, Code: "not_found", Message: "there is nothing at this path; try /ws, /sse, /poll, /publish, /publish/batch, /channels, /disconnect"}
 	errMethodNotAllowed = &Error{Status: 405, Code: "method_not_allowed", Message: "this path does not know the method; see the Allow header"}
 	errUpgradeRequired  = &Error{Status: 426, Code: "upgrade_required", Message: "connect with a WebSocket client: Upgrade: websocket, Connection: Upgrade, Sec-WebSocket-Version: 13"}
 	errHandshake        = &Error{Status: 400, Code: "bad_handshake", Message: "a WebSocket handshake needs HTTP/1.1 and a Sec-WebSocket-Key that is the base64 of 16 bytes"}

@@ -45,34 +45,40 @@ func (f *Front) formFields(d draft, body []byte) (draft, error) {
 
 // multipartFields reads what PHP's curl makes of an array, and fetch of FormData.
 func (f *Front) multipartFields(d draft, body []byte) (draft, error) {
+	found := false
+	err := f.eachPart(body, func(name, value []byte) error {
+		found = found || string(name) == "data"
+		return f.field(&d, name, value)
+	})
+	if err == nil && !found {
+		err = errNoData
+	}
+	return d, err
+}
+
+// eachPart calls take with each part of a multipart body, until it returns an error.
+func (f *Front) eachPart(body []byte, take func(name, value []byte) error) error {
 	_, attributes, err := mime.ParseMediaType(string(f.header.ContentType()))
 	if err != nil || attributes["boundary"] == "" {
-		return d, errForm
+		return errForm
 	}
 	parts := multipart.NewReader(bytes.NewReader(body), attributes["boundary"])
-	found := false
 	for {
 		part, err := parts.NextRawPart()
 		if errors.Is(err, io.EOF) {
-			break
+			return nil
 		}
 		if err != nil {
-			return d, errForm
+			return errForm
 		}
 		value, err := io.ReadAll(part) // bounded by the body's limit
 		if err != nil {
-			return d, errForm
+			return errForm
 		}
-		name := part.FormName()
-		found = found || name == "data"
-		if err := f.field(&d, []byte(name), value); err != nil {
-			return d, err
+		if err := take([]byte(part.FormName()), value); err != nil {
+			return err
 		}
 	}
-	if !found {
-		return d, errNoData
-	}
-	return d, nil
 }
 
 // field takes one field of a form. Unknown ones are ignored.

@@ -10,6 +10,7 @@ import (
 	"peal/loop"
 	"peal/loop/fanout"
 	"peal/server/auth"
+	"peal/server/ban"
 	"peal/server/hub"
 	"peal/server/idempotency"
 	"peal/server/log"
@@ -40,6 +41,14 @@ type Answerer interface {
 	Answer(ref loop.Ref, out []byte)
 }
 
+// Dismisser ends connections on all loops: a loop.Group. See there.
+type Dismisser interface {
+	// Dismiss ends the connections that Front.Dismiss of their loop picks. It
+	// reports false when too many calls are under way. done is called once, on any
+	// goroutine, with how many there were.
+	Dismiss(clients Clients, done func(ended int)) bool
+}
+
 // Deps is what a Front needs. All but the numbers are shared between Fronts.
 type Deps struct {
 	Log     Publisher
@@ -58,6 +67,12 @@ type Deps struct {
 
 	// Presence is who is on which channel. nil: nobody is listed.
 	Presence *presence.Table
+
+	// Dismisser ends the connections of clients. nil: none are found.
+	Dismisser Dismisser
+
+	// Bans are the clients that may not come back yet. nil: all may.
+	Bans *ban.Table
 
 	// Rules are those of single channels. nil: none.
 	Rules *rules.Table

@@ -204,7 +204,7 @@ func TestRoutes(t *testing.T) {
 		check("POST", target, 405, reading)
 		check("DELETE", target, 405, reading)
 	}
-	for _, target := range []string{"/publish", "/publish/batch"} {
+	for _, target := range []string{"/publish", "/publish/batch", "/disconnect"} {
 		check("OPTIONS", target, 204, writing)
 		check("GET", target, 405, writing)
 		check("HEAD", target, 405, writing)
@@ -214,7 +214,7 @@ func TestRoutes(t *testing.T) {
 	check("GET", "/", 200, "")
 	check("HEAD", "/", 200, "")
 	check("GET", "/ws", 426, "")
-	for _, target := range []string{"/nothing", "/sse/", "/channels/", "/channels//history", "/channels//presence", "/channels/a/b", "/disconnect", "/publish/", "/Publish", "/../publish", "//publish", "/%70ublish"} {
+	for _, target := range []string{"/nothing", "/sse/", "/channels/", "/channels//history", "/channels//presence", "/channels/a/b", "/disconnect/", "/publish/", "/Publish", "/../publish", "//publish", "/%70ublish"} {
 		check("GET", target, 404, "")
 		check("HEAD", target, 404, "")
 	}

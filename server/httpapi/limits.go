@@ -17,7 +17,15 @@ type Limits struct {
 	// clamped to the other two. Defaults 25 s, 1 s and 120 s. They count in whole
 	// seconds, rounded up.
 	PollTimeout, MinPollTimeout, MaxPollTimeout time.Duration
+
+	// DisconnectWindow is how long a disconnected client is kept away where the
+	// request does not say; default 60 s, negative for not at all. At most
+	// MaxDisconnectWindow.
+	DisconnectWindow time.Duration
 }
+
+// MaxDisconnectWindow is the longest that a disconnected client is kept away.
+const MaxDisconnectWindow = 24 * time.Hour
 
 // WithDefaults returns l with its zero values filled in. The default of
 // PollTimeout is within the other two.
@@ -38,6 +46,9 @@ func (l Limits) WithDefaults() Limits {
 	number(&l.BatchMessages, 1000)
 	duration(&l.MinPollTimeout, time.Second)
 	duration(&l.MaxPollTimeout, max(120*time.Second, l.MinPollTimeout, l.PollTimeout))
+	if l.DisconnectWindow == 0 {
+		l.DisconnectWindow = time.Minute
+	}
 	duration(&l.PollTimeout, max(l.MinPollTimeout, min(25*time.Second, l.MaxPollTimeout)))
 	return l
 }
@@ -50,6 +61,9 @@ func (l Limits) Validate() error {
 		faults = append(faults, fmt.Errorf("config: poll timeout of at least %v and at most %v: the first must not be greater", l.MinPollTimeout, l.MaxPollTimeout))
 	} else if l.PollTimeout < l.MinPollTimeout || l.PollTimeout > l.MaxPollTimeout {
 		faults = append(faults, fmt.Errorf("config: poll timeout %v: must be between the least, %v, and the greatest, %v", l.PollTimeout, l.MinPollTimeout, l.MaxPollTimeout))
+	}
+	if l.DisconnectWindow > MaxDisconnectWindow {
+		faults = append(faults, fmt.Errorf("config: disconnected clients are kept away for %v: must be at most %v", l.DisconnectWindow, MaxDisconnectWindow))
 	}
 	return errors.Join(faults...)
 }

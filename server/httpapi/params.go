@@ -85,8 +85,11 @@ func (f *Front) query() (p params, err error) {
 
 // isChannelKey reports whether key is one of PHP's spellings of a repeated
 // parameter: channel[] or channel[0].
-func isChannelKey(key []byte) bool {
-	inner, ok := bytes.CutPrefix(key, []byte("channel["))
+func isChannelKey(key []byte) bool { return isElementKey(key, "channel[") }
+
+// isElementKey is isChannelKey for any parameter; prefix is its name and "[".
+func isElementKey(key []byte, prefix string) bool {
+	inner, ok := bytes.CutPrefix(key, []byte(prefix))
 	if !ok {
 		return false
 	}

@@ -28,14 +28,22 @@ type visitor struct{ client, info []byte }
 type guest struct {
 	client, info string
 	seats        []seat
+	dismissed    bool // it ends, and leaves at once
 }
 
-type seat struct{ channel, client string }
+// seat is a channel on which the guest is listed, or has another name.
+type seat struct {
+	channel, client string
+	listed          bool
+}
 
 // introduce takes what the request says about who sent it.
 func (f *Front) introduce(p *params) error {
 	f.visitor = visitor{p.client, p.info}
-	return f.visitor.check()
+	if err := f.visitor.check(); err != nil {
+		return err
+	}
+	return f.letIn()
 }
 
 func (v visitor) check() error {
@@ -51,7 +59,7 @@ func (v visitor) check() error {
 // arrive lists the visitor, if it has a name, on the picked channels, which s
 // subscribes the connection to.
 func (f *Front) arrive(session uint64, s *loop.Subscription) {
-	if len(f.visitor.client) == 0 || f.deps.Presence == nil {
+	if len(f.visitor.client) == 0 {
 		return
 	}
 	client, info := string(f.visitor.client), string(f.visitor.info)
@@ -61,8 +69,9 @@ func (f *Front) arrive(session uint64, s *loop.Subscription) {
 		f.guests[session] = g
 	}
 	for _, n := range f.picked {
-		if f.hasPresence(n) && f.deps.Presence.Join(n.text(), client, info) {
-			g.seats = append(g.seats, seat{n.text(), client})
+		listed := f.hasPresence(n) && f.deps.Presence.Join(n.text(), client, info)
+		if listed || client != g.client {
+			g.seats = append(g.seats, seat{n.text(), client, listed})
 		}
 	}
 	s.Named = true
@@ -70,10 +79,21 @@ func (f *Front) arrive(session uint64, s *loop.Subscription) {
 
 // Left implements loop.Front: a connection with a name receives nothing more.
 func (f *Front) Left(session uint64) {
-	for _, s := range f.guests[session].seats {
-		f.deps.Presence.Leave(s.channel, s.client)
+	g := f.guests[session]
+	for _, s := range g.seats {
+		f.rise(s)
+		if s.listed && g.dismissed {
+			f.deps.Presence.EndGrace(s.channel, s.client)
+		}
 	}
 	delete(f.guests, session)
+}
+
+// rise takes back what arrive has done for a seat.
+func (f *Front) rise(s seat) {
+	if s.listed {
+		f.deps.Presence.Leave(s.channel, s.client)
+	}
 }
 
 // leave takes the client from the picked channels, where it is listed there.
@@ -86,7 +106,7 @@ func (f *Front) leave(session uint64) {
 		if !slices.ContainsFunc(f.picked, func(n *name) bool { return n.text() == s.channel }) {
 			return false
 		}
-		f.deps.Presence.Leave(s.channel, s.client)
+		f.rise(s)
 		return true
 	})
 }

@@ -35,6 +35,9 @@ func (f *Front) commandIntroduce(c loop.Client, cmd *wsproto.Command, added []st
 		}
 	}
 	err := f.visitor.check()
+	if err == nil {
+		err = f.letIn()
+	}
 	if err == nil && watching {
 		added, err = f.watch(loop.WSJSON)
 	}

@@ -43,7 +43,7 @@ func (f *Front) serveChannel(c *loop.Call, channel string) {
 	info, _ := f.deps.Hub.Channel(channel)
 	info.Name = channel
 	body := appendInfo(nil, f.deps.Log.Epoch(), info)
-	f.reply(c, 200, jsonType, "Cache-Control: no-store\r\n", body)
+	f.reply(c, 200, jsonType, noStore, body)
 }
 
 // serveHistory returns what is retained of a channel, oldest first, after the
@@ -95,7 +95,7 @@ func (f *Front) questions(c *loop.Call) questions {
 }
 
 func (q *questions) answer(body []byte) {
-	q.door.Answer(q.ref, appendAnswer(nil, q.shape, q.clock.date(), 200, jsonType, "Cache-Control: no-store\r\n", body))
+	q.door.Answer(q.ref, appendAnswer(nil, q.shape, q.clock.date(), 200, jsonType, noStore, body))
 }
 
 func (q *questions) channelsBody(prefix, after string, limit int) []byte {

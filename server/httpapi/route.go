@@ -42,6 +42,10 @@ func (f *Front) route(c *loop.Call, body []byte) {
 		if f.allowed(c, "POST, OPTIONS") {
 			f.serveBatch(c, body)
 		}
+	case "/disconnect":
+		if f.allowed(c, "POST, OPTIONS") {
+			f.serveDisconnect(c, body)
+		}
 	case clientPath, presencePath, sharePath:
 		if f.allowed(c, "GET, HEAD, OPTIONS") {
 			f.serveScript(c, string(path))

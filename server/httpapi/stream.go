@@ -32,6 +32,9 @@ func (f *Front) serveSSE(c *loop.Call) {
 		err = f.haveRoom()
 	}
 	switch {
+	case err == errDisconnected:
+		f.counts.refuse(errDisconnected)
+		f.reply(c, 204, "", noStore, nil) // for good, says the HTML standard, 9.2.3
 	case err != nil && err != errChannelFull && err != errPresenceFull:
 		f.refuse(c, asError(err), "")
 	case string(f.head.Method) == "HEAD":

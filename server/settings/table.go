@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"peal/server"
+	"peal/server/httpapi"
 )
 
 // Upper ends of ranges: not what is wise, but what is surely a slip of the pen.
@@ -132,6 +133,12 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Presence.ChannelMembers }},
 			{Name: "presence-bytes", Help: "memory of all members and of the channels they are on, beyond it also asking for the presence of another channel answers 429; raising it costs that memory", size: true, Min: 64 << 10, Max: maxSize,
 				field: func(c *server.Config) any { return &c.Presence.Bytes }},
+		}},
+		{"Disconnecting", "Ending the connections of a client, and keeping it away for a while: [http.md](http.md#disconnecting-post-disconnect).", []Setting{
+			{Name: "disconnect-window", Help: "how long a client is kept away where the request does not say, 0 for not at all; raising it needs room for more clients", off: true, Max: int64(httpapi.MaxDisconnectWindow),
+				field: func(c *server.Config) any { return &c.HTTP.DisconnectWindow }},
+			{Name: "disconnect-clients", Help: "clients kept away at a time, beyond it disconnecting another one answers 429 and does nothing; raising it costs about 100 bytes and the name for each", Min: 1, Max: many,
+				field: func(c *server.Config) any { return &c.DisconnectClients }},
 		}},
 		{"History", "Each channel keeps its newest messages within all limits; what is older is a gap.", []Setting{
 			{Name: "history-messages", Help: "messages kept of one channel, 0 for no history; raising it costs memory", off: true, Max: many,

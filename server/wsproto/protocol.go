@@ -7,6 +7,7 @@ const (
 	CloseUnauthorized    uint16 = 4401
 	CloseForbidden       uint16 = 4403
 	CloseGap             uint16 = 4409
+	CloseDisconnected    uint16 = 4410
 	CloseTooManyChannels uint16 = 4413
 )
 

@@ -1,0 +1,213 @@
+package endtoend_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"peal/server"
+)
+
+// disconnect asks for the end of a client, and returns how many connections it had.
+func (p *peal) disconnect(query string) int {
+	p.t.Helper()
+	a := p.do("POST", "/disconnect?"+query, "")
+	if a.status != 200 {
+		p.t.Fatalf("POST /disconnect?%s: %d %s", query, a.status, a.body)
+	}
+	return decode[struct{ Disconnected int }](p.t, a.body).Disconnected
+}
+
+// bound is a connection to the channel room under a name; it returns how it was ended.
+type bound func() string
+
+func boundSocket(s *socket) bound {
+	return func() string { return fmt.Sprint("close ", s.closed()) }
+}
+
+// binders are ways to be on the channel room under a name. What they return waits
+// for the end.
+var binders = map[string]func(p *peal, name string) bound{
+	"raw WebSocket": func(p *peal, name string) bound {
+		return boundSocket(p.dialSocket("/ws?channel=room&client="+name, nil))
+	},
+	"JSON WebSocket": func(p *peal, name string) bound {
+		return boundSocket(p.dialSocket("/ws?format=json&channel=room&client="+name, nil))
+	},
+	"peal.v1 by URL": func(p *peal, name string) bound {
+		return boundSocket(p.dialSocket("/ws?channel=room&client="+name, v1))
+	},
+	"peal.v1 by command": func(p *peal, name string) bound {
+		s := p.dialSocket("/ws?client=somebody-else", v1)
+		s.next() // connected
+		s.send(false, fmt.Sprintf(`{"id":1,"command":"subscribe","channel":"room","client":%q}`, name))
+		s.next()
+		return boundSocket(s)
+	},
+	"SSE": func(p *peal, name string) bound {
+		stream := p.events("channel=room&client=" + name).opened()
+		return func() string {
+			_, err := stream.tryNext()
+			return fmt.Sprint("end ", err == io.EOF)
+		}
+	},
+	"poll": func(p *peal, name string) bound {
+		before := p.subscribers("room")
+		ended := make(chan string, 1)
+		go func() { // ends with the answer
+			a, err := p.try("GET", "/poll?channel=room&client="+name, "")
+			ended <- fmt.Sprintf("%d %t %v %v", a.status, a.closing, strings.HasPrefix(string(a.body), `{"error":{"code":"disconnected"`), err)
+		}()
+		p.awaitSubscribers("room", before+1)
+		return func() string { return <-ended }
+	},
+}
+
+var endOf = map[string]string{
+	"raw WebSocket": "close 4410", "JSON WebSocket": "close 4410", "peal.v1 by URL": "close 4410", "peal.v1 by command": "close 4410",
+	"SSE": "end true", "poll": "410 true true <nil>",
+}
+
+func TestDisconnectEndsAllConnectionsOfAClient(t *testing.T) {
+	p := startPresence(t, time.Hour)
+	watch := watchers["peal.v1"](p)
+	watch.until("")
+	bob := p.events("channel=room&client=bob").opened()
+	nobody := p.dialSocket("/ws?channel=room", nil)
+	ends := map[string]bound{}
+	for way, bind := range binders {
+		ends[way] = bind(p, "ann")
+	}
+	watch.until("ann bob")
+
+	if n := p.disconnect("client=ann&client=cid"); n != len(binders) {
+		t.Errorf("%d connections were ended, want %d", n, len(binders))
+	}
+	for way, end := range ends {
+		if got := end(); got != endOf[way] {
+			t.Errorf("%s ended with %s, want %s", way, got, endOf[way])
+		}
+	}
+	watch.until("bob") // the grace period is an hour
+	p.publish("room", "who is left")
+	if e := bob.next(); e.data != "who is left" {
+		t.Errorf("bob has %+v", e)
+	}
+	if f := nobody.next(); f.data != "who is left" {
+		t.Errorf("who has no name has %+v", f)
+	}
+	if n := p.disconnect("client=ann"); n != 0 {
+		t.Errorf("%d connections were ended though none is left", n)
+	}
+}
+
+// Each transport has its word for "do not come back", until the window has passed or
+// the client is let in again.
+func TestWhoIsDisconnectedIsKeptAwayForAWhile(t *testing.T) {
+	p := startWith(t, func(c *server.Config) { c.HTTP.DisconnectWindow = time.Hour })
+	p.disconnect("client=ann")
+	for name, protocol := range map[string]http.Header{"raw": nil, "peal.v1": v1} {
+		if code := p.dialSocket("/ws?channel=room&client=ann", protocol).closed(); code != 4410 {
+			t.Errorf("%s WebSocket: closed with %d", name, code)
+		}
+	}
+	if a := p.do("GET", "/sse?channel=room&client=ann", ""); a.status != 204 {
+		t.Errorf("event stream: %d %s", a.status, a.body)
+	}
+	if a := p.do("GET", "/poll?channel=room&client=ann", ""); a.status != 410 || !strings.Contains(string(a.body), `"disconnected"`) {
+		t.Errorf("poll: %d %s", a.status, a.body)
+	}
+	if n := p.subscribers("room"); n != 0 {
+		t.Errorf("%d subscribers were let in", n)
+	}
+	p.disconnect("client=ann&for=0")
+	for way, bind := range binders {
+		end := bind(p, "ann")
+		if n := p.disconnect("client=ann&for=0"); n != 1 {
+			t.Errorf("%s: let in again, %d connections, want 1", way, n)
+		}
+		if got := end(); got != endOf[way] {
+			t.Errorf("%s ended with %s, want %s", way, got, endOf[way])
+		}
+	}
+}
+
+func TestWhoIsKeptAwayIsCountedAndLimited(t *testing.T) {
+	p := startWith(t, func(c *server.Config) { c.DisconnectClients = 2 })
+	stream := p.events("client=cid").opened()
+	p.disconnect("client=ann&client=bob&for=1h")
+	if a := p.do("POST", "/disconnect?client=cid", ""); a.status != 429 || !strings.Contains(string(a.body), `"disconnect_full"`) {
+		t.Errorf("one too many: %d %s", a.status, a.body)
+	}
+	p.publish("main", "still here")
+	if e := stream.next(); e.data != "still here" {
+		t.Errorf("cid has %+v", e)
+	}
+	if n := p.disconnect("client=cid&for=0"); n != 1 {
+		t.Errorf("%d connections were ended, want 1", n)
+	}
+}
+
+// Clients come all the time while they are disconnected: when that is answered, all of
+// them are gone.
+func TestNobodySlipsThroughADisconnect(t *testing.T) {
+	p := start(t)
+	var stop atomic.Bool
+	var guests sync.WaitGroup
+	for i := range 8 {
+		paths := []string{"/sse?channel=room&client=ann", "/poll?channel=room&timeout=1&client=ann"}
+		guests.Go(func() { // ends when it is told
+			for !stop.Load() {
+				r, err := p.client.Get(p.url + paths[i%2])
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, r.Body) // until it is ended
+				_ = r.Body.Close()
+			}
+		})
+	}
+	ended := 0
+	for range 30 {
+		p.await("somebody is there", func() bool { return p.subscribers("room") > 0 })
+		ended += p.disconnect("client=ann")
+		if n := p.subscribers("room"); n != 0 {
+			t.Errorf("%d are left", n)
+		}
+		ended += p.disconnect("client=ann&for=0") // they may come again
+	}
+	stop.Store(true)
+	p.disconnect("client=ann")
+	guests.Wait()
+	if ended < 30 {
+		t.Errorf("%d connections were ended in 30 rounds", ended)
+	}
+}
+
+// One client with many connections, on all loops.
+func TestDisconnectAClientWithManyConnections(t *testing.T) {
+	const many = 2000
+	p := start(t)
+	var wires []*wire
+	for range many {
+		wires = append(wires, p.dial().send(get("/sse?channel=room&client=ann")))
+	}
+	p.awaitSubscribers("room", many)
+	if n := p.disconnect("client=ann"); n != many {
+		t.Errorf("%d connections were ended, want %d", n, many)
+	}
+	if n := p.subscribers("room"); n != 0 {
+		t.Errorf("%d subscribers are left", n)
+	}
+	for _, w := range wires {
+		if _, err := io.Copy(io.Discard, w.r); err != nil {
+			t.Fatalf("not a clean end: %v", err)
+		}
+	}
+}

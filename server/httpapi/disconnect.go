@@ -1,0 +1,213 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"peal/loop"
+	"peal/server/wsproto"
+)
+
+// maxDismissed is how many clients one request may disconnect.
+const maxDismissed = 1000
+
+// Clients is a set of names that clients give themselves.
+type Clients map[string]struct{}
+
+// farewell is what a request to disconnect says. Its slices are lent.
+type farewell struct {
+	clients Clients
+	window  []byte // for how long; nil for the default
+}
+
+// serveDisconnect ends the connections of clients, and keeps them away for a
+// while: {"disconnected":n}. They are banned first, so nobody slips in between.
+func (f *Front) serveDisconnect(c *loop.Call, body []byte) {
+	w := farewell{clients: Clients{}}
+	window, err := f.farewell(&w, body)
+	if err == nil && !f.ban(w.clients, window) {
+		err = errDisconnectFull
+	}
+	if err != nil {
+		f.refuse(c, asError(err), "")
+		return
+	}
+	door, clock, ref, s := f.deps.Door, &f.clock, c.Conn, f.shape()
+	answer := func(n int) []byte {
+		body := append(strconv.AppendInt([]byte(`{"disconnected":`), int64(n), 10), '}')
+		return appendAnswer(nil, s, clock.date(), 200, jsonType, noStore, body)
+	}
+	if f.deps.Dismisser == nil {
+		c.Out = append(c.Out, answer(0)...)
+		c.Verdict = replyVerdict(s)
+		return
+	}
+	if !f.deps.Dismisser.Dismiss(w.clients, func(n int) { door.Answer(ref, answer(n)) }) {
+		f.refuse(c, errDisconnectBusy, "")
+		return
+	}
+	f.later(c)
+}
+
+// farewell reads the query, and the body if it is a form or JSON, into w.
+func (f *Front) farewell(w *farewell, body []byte) (window time.Duration, err error) {
+	f.args.ParseBytes(f.head.Query)
+	for key, value := range f.args.All() {
+		if err := w.field(key, value); err != nil {
+			return 0, err
+		}
+	}
+	switch media := mediaType(f.header.ContentType()); {
+	case equalFold(media, "application/x-www-form-urlencoded"):
+		f.form.ParseBytes(body)
+		for key, value := range f.form.All() {
+			if err := w.field(key, value); err != nil {
+				return 0, err
+			}
+		}
+	case equalFold(media, "multipart/form-data"):
+		err = f.eachPart(body, w.field)
+	case equalFold(media, "application/json"):
+		err = w.json(body)
+	}
+	switch {
+	case err != nil:
+		return 0, err
+	case len(w.clients) == 0:
+		return 0, errNoClient
+	case w.window == nil:
+		return max(0, f.deps.DisconnectWindow), nil
+	}
+	return parseWindow(w.window)
+}
+
+// field takes one parameter. Unknown ones are ignored.
+func (w *farewell) field(key, value []byte) error {
+	switch {
+	case string(key) == "for":
+		w.window = value
+	case string(key) == "client" || isElementKey(key, "client["):
+		return w.add(value)
+	}
+	return nil
+}
+
+func (w *farewell) add(client []byte) error {
+	if len(client) == 0 {
+		return errNoClient
+	}
+	if err := (visitor{client: client}).check(); err != nil {
+		return err
+	}
+	w.clients[string(client)] = struct{}{}
+	if len(w.clients) > maxDismissed {
+		return errTooManyClients
+	}
+	return nil
+}
+
+// json takes the fields of a JSON object. Without a body there is none.
+func (w *farewell) json(body []byte) error {
+	if len(body) == 0 {
+		return nil
+	}
+	var m struct {
+		Client  json.RawMessage `json:"client"`
+		Clients json.RawMessage `json:"clients"` // a slip that is told, not guessed at
+		For     json.RawMessage `json:"for"`
+	}
+	if err := json.Unmarshal(body, &m); err != nil {
+		return errJSON
+	}
+	if m.Clients != nil {
+		return errClients
+	}
+	if m.For != nil && string(m.For) != "null" {
+		w.window = m.For
+		var text string
+		if json.Unmarshal(m.For, &text) == nil {
+			w.window = []byte(text)
+		}
+	}
+	if m.Client == nil {
+		return nil
+	}
+	var many []string
+	var one string
+	if json.Unmarshal(m.Client, &one) == nil {
+		many = []string{one}
+	} else if json.Unmarshal(m.Client, &many) != nil {
+		return errClients
+	}
+	for _, client := range many {
+		if err := w.add([]byte(client)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parseWindow reads seconds, or a Go duration.
+func parseWindow(b []byte) (time.Duration, error) {
+	var d time.Duration
+	if n, err := parseCount(b); err == nil {
+		d = time.Duration(min(n, int(MaxDisconnectWindow/time.Second)+1)) * time.Second
+	} else if d, err = time.ParseDuration(string(b)); err != nil {
+		return 0, errFor
+	}
+	if d < 0 || d > MaxDisconnectWindow {
+		return 0, errFor
+	}
+	return d, nil
+}
+
+// ban keeps the clients away for that long; 0 lets them in again. It reports
+// false if there is no room.
+func (f *Front) ban(clients Clients, window time.Duration) bool {
+	if f.deps.Bans == nil {
+		return true
+	}
+	list := make([]string, 0, len(clients))
+	for client := range clients {
+		list = append(list, client)
+	}
+	return f.deps.Bans.Ban(list, window)
+}
+
+// letIn turns away a visitor who is banned. Where it is still listed on the
+// picked channels, between two polls for example, it leaves at once.
+func (f *Front) letIn() error {
+	if len(f.visitor.client) == 0 || f.deps.Bans == nil || !f.deps.Bans.Has(f.visitor.client) {
+		return nil
+	}
+	for _, n := range f.picked {
+		if f.hasPresence(n) {
+			f.deps.Presence.EndGrace(n.text(), string(f.visitor.client))
+		}
+	}
+	return errDisconnected
+}
+
+// Dismiss reports whether the connection of that session has one of the names,
+// by its URL or for a channel that it has. Then its end must follow, at which it
+// leaves without a grace period. On its loop's goroutine.
+func (f *Front) Dismiss(session uint64, clients Clients) bool {
+	g := f.guests[session]
+	_, g.dismissed = clients[g.client]
+	for i := 0; i < len(g.seats) && !g.dismissed; i++ {
+		_, g.dismissed = clients[g.seats[i].client]
+	}
+	return g.dismissed
+}
+
+// Found in requests to disconnect, and after them.
+var (
+	errDisconnected   = &Error{Status: 410, Code: "disconnected", Message: "the backend has disconnected this client: do not come back unchanged", close: wsproto.CloseDisconnected}
+	errNoClient       = &Error{Status: 400, Code: "no_client", Message: "name whom to disconnect, as clients name themselves: client=ann, in the query, a form or a JSON object"}
+	errClients        = &Error{Status: 400, Code: "bad_client", Message: `a client is a string, several are an array of them in the field client: "client":["ann","bob"]`}
+	errTooManyClients = &Error{Status: 400, Code: "too_many_clients", Message: "one request disconnects at most 1000 clients: make it several"}
+	errFor            = &Error{Status: 400, Code: "bad_for", Message: "for must be a number of seconds, or a duration such as 10m, of at most 24 hours; 0 lets the client come back at once"}
+	errDisconnectFull = &Error{Status: 429, Code: "disconnect_full", Message: "as many clients are kept away as may be, and nothing was done: ask again later, for a shorter time, or with for=0"}
+	errDisconnectBusy = &Error{Status: 503, Code: "busy", Message: "too many requests to disconnect are under way: ask again in a second"}
+)

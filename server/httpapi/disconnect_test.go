@@ -1,0 +1,342 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"mime/multipart"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"peal/loop"
+	"peal/loop/fanout"
+	"peal/loop/ring"
+	"peal/server/ban"
+	"peal/server/httpapi"
+	"peal/server/presence"
+)
+
+// fakeDismisser is loops on which it ends three connections for each client.
+type fakeDismisser struct {
+	clients []string // of the last call
+	busy    bool
+}
+
+func (d *fakeDismisser) Dismiss(clients httpapi.Clients, done func(int)) bool {
+	if d.busy {
+		return false
+	}
+	d.clients = slices.Sorted(maps.Keys(clients))
+	go done(3 * len(clients))
+	return true
+}
+
+// gatekeeper is a Front that can disconnect, with a clock that only the test moves.
+type gatekeeper struct {
+	*harness
+	loops *fakeDismisser
+	bans  *ban.Table
+	here  *presence.Table
+	now   time.Time
+}
+
+func newGatekeeper(t *testing.T, limits httpapi.Limits) *gatekeeper {
+	g := &gatekeeper{harness: newHarness(t), loops: &fakeDismisser{}, now: time.Unix(1000, 0)}
+	clock := func() time.Time { return g.now }
+	g.bans = ban.New(3, clock)
+	g.here = presence.New(presence.Config{}, func(string) bool { return true }, clock)
+	g.front = httpapi.New(httpapi.Deps{Log: g.log, Hub: g.hub, Door: g.door, Workers: g.workers,
+		Dismisser: g.loops, Bans: g.bans, Presence: g.here, Limits: limits})
+	return g
+}
+
+// members are those on the channel room after what is due was done.
+func (g *gatekeeper) members() string {
+	g.here.Tick(func(*presence.Event) error { return nil })
+	var all []string
+	for _, m := range g.here.List("room", "", 10).Members {
+		all = append(all, m.Client)
+	}
+	return strings.Join(all, " ")
+}
+
+const (
+	formType = "Content-Type: application/x-www-form-urlencoded\r\n"
+	jsonType = "Content-Type: application/json; charset=utf-8\r\n"
+)
+
+func TestDisconnectTakesNamesFromQueryFormAndJSON(t *testing.T) {
+	var parts bytes.Buffer
+	w := multipart.NewWriter(&parts)
+	for _, field := range [][2]string{{"client[0]", "ann"}, {"client[1]", "bob"}, {"for", "10m"}} {
+		if err := w.WriteField(field[0], field[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Close()
+	for _, c := range []struct {
+		request string
+		clients string
+		window  time.Duration
+	}{
+		{post("/disconnect?client=ann", ""), "ann", time.Minute},
+		{post("/disconnect?client=ann&client=bob&client=ann", ""), "ann bob", time.Minute},
+		{post("/disconnect?client%5B%5D=ann&client[1]=b%20b", ""), "ann|b b", time.Minute},
+		{post("/disconnect?client=ann&for=7&x=y", ""), "ann", 7 * time.Second},
+		{post("/disconnect?client=ann&for=24h", ""), "ann", 24 * time.Hour},
+		{post("/disconnect?client=ann&for=0", ""), "ann", 0},
+		{post("/disconnect", "client=ann&client[]=bob&for=5", formType), "ann bob", 5 * time.Second},
+		{post("/disconnect?client=ann", "client=bob", formType), "ann bob", time.Minute},
+		{post("/disconnect", parts.String(), "Content-Type: "+w.FormDataContentType()+"\r\n"), "ann bob", 10 * time.Minute},
+		{post("/disconnect", `{"client":"ann"}`, jsonType), "ann", time.Minute},
+		{post("/disconnect", `{"client":["ann","bob"],"for":8,"more":1}`, jsonType), "ann bob", 8 * time.Second},
+		{post("/disconnect", `{"client":["ann"],"for":"9s"}`, jsonType), "ann", 9 * time.Second},
+		{post("/disconnect", `{"client":"ann","for":null}`, jsonType), "ann", time.Minute},
+		{post("/disconnect?client=ann", "", jsonType), "ann", time.Minute},
+		{post("/disconnect?client=ann", "client=bob", "Content-Type: text/plain\r\n"), "ann", time.Minute},
+	} {
+		g := newGatekeeper(t, httpapi.Limits{})
+		resp, body := g.answer(c.request)
+		want := strings.FieldsFunc(c.clients, func(r rune) bool { return r == '|' || r == ' ' && !strings.Contains(c.clients, "|") })
+		if resp.StatusCode != 200 || body != fmt.Sprintf(`{"disconnected":%d}`, 3*len(want)) || resp.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s\n%d %v %s", c.request, resp.StatusCode, resp.Header, body)
+		}
+		if !slices.Equal(g.loops.clients, want) {
+			t.Errorf("%s\nends %q, want %q", c.request, g.loops.clients, want)
+		}
+		for _, client := range want {
+			if got := g.bans.Has([]byte(client)); got != (c.window > 0) {
+				t.Errorf("%s\n%s kept away: %v", c.request, client, got)
+			}
+			g.now = g.now.Add(c.window - 1)
+			if c.window > 0 && !g.bans.Has([]byte(client)) {
+				t.Errorf("%s\n%s is back before %v", c.request, client, c.window)
+			}
+			g.now = g.now.Add(1)
+			if g.bans.Has([]byte(client)) {
+				t.Errorf("%s\n%s is not back after %v", c.request, client, c.window)
+			}
+			g.now = g.now.Add(-c.window)
+		}
+	}
+}
+
+func TestDisconnectRefusesAndDoesNothing(t *testing.T) {
+	g := newGatekeeper(t, httpapi.Limits{})
+	check := func(request string, status int, code string) {
+		t.Helper()
+		resp, body := g.answer(request)
+		if resp.StatusCode != status || !strings.Contains(body, `"code":"`+code+`"`) {
+			t.Errorf("%.200s\n%d %s, want %d %s", request, resp.StatusCode, body, status, code)
+		}
+		if (status == 429 || status == 503) != (resp.Header.Get("Retry-After") != "") {
+			t.Errorf("%.200s: Retry-After %q", request, resp.Header.Get("Retry-After"))
+		}
+		if g.loops.clients != nil || g.bans.Len() > 0 {
+			t.Fatalf("%.200s\nit was done: %q, %d kept away", request, g.loops.clients, g.bans.Len())
+		}
+	}
+	check(post("/disconnect", ""), 400, "no_client")
+	check(post("/disconnect?client=", ""), 400, "no_client")
+	check(post("/disconnect?channel=ann&for=3", ""), 400, "no_client")
+	check(post("/disconnect", `{"client":"ann"}`), 400, "no_client") // without its type
+	check(post("/disconnect", `{"client":[]}`, jsonType), 400, "no_client")
+	check(post("/disconnect", `{"client":7}`, jsonType), 400, "bad_client")
+	check(post("/disconnect", `{"clients":["ann"]}`, jsonType), 400, "bad_client")
+	check(post("/disconnect?client=%00", ""), 400, "bad_client")
+	check(post("/disconnect?client="+strings.Repeat("x", 201), ""), 400, "bad_client")
+	check(post("/disconnect", `{"client":`, jsonType), 400, "bad_json")
+	check(post("/disconnect", `["ann"]`, jsonType), 400, "bad_json")
+	check(post("/disconnect", "x", "Content-Type: multipart/form-data\r\n"), 400, "bad_form")
+	for _, window := range []string{"", "-1", "x", "1.5", "86401", "24h1s", "99999999999999999999"} {
+		check(post("/disconnect?client=ann&for="+window, ""), 400, "bad_for")
+	}
+	check(post("/disconnect", `{"client":"ann","for":true}`, jsonType), 400, "bad_for")
+	var many []string
+	for i := range 1001 {
+		many = append(many, fmt.Sprint("client=", i))
+	}
+	check(post("/disconnect", strings.Join(many, "&"), formType), 400, "too_many_clients")
+	check(post("/disconnect?client=1&client=2&client=3&client=4", ""), 429, "disconnect_full")
+	check(strings.Replace(post("/disconnect?client=ann", ""), "localhost", "elsewhere.example", 1), 403, "host_not_allowed")
+	check(post("/disconnect?client=ann", "", "Origin: https://elsewhere.example\r\n"), 403, "origin_not_allowed")
+	resp, _ := g.answer(get("/disconnect?client=ann"))
+	if resp.StatusCode != 405 || resp.Header.Get("Allow") != "POST, OPTIONS" {
+		t.Errorf("GET: %d %q", resp.StatusCode, resp.Header.Get("Allow"))
+	}
+}
+
+func TestDisconnectIsRefusedWhileTooManyAreUnderWay(t *testing.T) {
+	g := newGatekeeper(t, httpapi.Limits{})
+	g.loops.busy = true
+	resp, body := g.answer(post("/disconnect?client=ann", ""))
+	if resp.StatusCode != 503 || !strings.Contains(body, `"code":"busy"`) || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("%d %v %s", resp.StatusCode, resp.Header, body)
+	}
+}
+
+func TestTheWindowMayBeSetToNothing(t *testing.T) {
+	g := newGatekeeper(t, httpapi.Limits{DisconnectWindow: -1})
+	if _, body := g.answer(post("/disconnect?client=ann", "")); body != `{"disconnected":3}` || g.bans.Len() != 0 {
+		t.Errorf("%s, %d kept away", body, g.bans.Len())
+	}
+}
+
+const handshake = "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+// A client that is kept away is told so in the words of its transport, until the
+// window ends or a later request lets it in.
+func TestWhoIsKeptAwayIsToldOnEachTransport(t *testing.T) {
+	g := newGatekeeper(t, httpapi.Limits{})
+	g.answer(post("/disconnect?client=ann", ""))
+	c := &fakeClient{commands: true}
+	check := func(away bool) {
+		t.Helper()
+		for _, path := range []string{"/sse?channel=room&client=ann", "/sse?client=ann&format=json&presence=1"} {
+			call := g.call(get(path))
+			if got := strings.HasPrefix(string(call.Out), "HTTP/1.1 204 No Content\r\n"); got != away || call.Verdict == loop.Stream == away {
+				t.Errorf("%s: verdict %d, %q", path, call.Verdict, call.Out)
+			}
+			g.end(call)
+		}
+		for _, path := range []string{"/poll?channel=room&client=ann", "/poll?client=ann&format=raw"} {
+			call := g.call(get(path))
+			if got := strings.HasPrefix(string(call.Out), "HTTP/1.1 410 Gone\r\n") && bytes.Contains(call.Out, []byte(`{"error":{"code":"disconnected",`)); got != away || call.Verdict == loop.Park == away {
+				t.Errorf("%s: verdict %d, %q", path, call.Verdict, call.Out)
+			}
+			g.end(call)
+		}
+		for _, protocol := range []string{"", "Sec-WebSocket-Protocol: peal.raw\r\n", "Sec-WebSocket-Protocol: peal.v1\r\n"} {
+			call := g.call("GET /ws?client=ann HTTP/1.1\r\n" + handshake + protocol + "\r\n")
+			closed := bytes.Contains(call.Out, append([]byte{4410 >> 8, 4410 & 0xff}, "disconnected: "...))
+			if closed != away || call.Verdict == loop.Stream == away || !bytes.HasPrefix(call.Out, []byte("HTTP/1.1 101")) {
+				t.Errorf("%q: verdict %d, %q", protocol, call.Verdict, call.Out)
+			}
+			g.end(call)
+		}
+		c.channels = nil
+		got := say(t, g.harness, c, `{"id":1,"command":"subscribe","channel":"a","client":"ann"}`)
+		if strings.Contains(got, `"code":"disconnected"`) != away {
+			t.Errorf("subscribe: %s", got)
+		}
+		if c.subscribed == nil != away {
+			t.Errorf("subscribed %v", c.subscribed)
+		}
+		if got := g.call(get("/poll?client=bob")); got.Verdict != loop.Park {
+			t.Errorf("another client: %q", got.Out)
+		} else {
+			g.end(got)
+		}
+	}
+	check(true)
+	g.now = g.now.Add(time.Minute - 1)
+	check(true)
+	g.now = g.now.Add(1)
+	check(false)
+	g.front.Left(c.Session())
+
+	c = &fakeClient{commands: true}
+	g.answer(post("/disconnect?client=ann&for=24h", ""))
+	check(true)
+	g.answer(post("/disconnect?client=ann&for=0", ""))
+	check(false)
+}
+
+// end tells the front that a connection which a call has named receives nothing more.
+func (g *gatekeeper) end(c *loop.Call) {
+	if c.Sub != nil && c.Sub.Named {
+		g.front.Left(c.Session)
+	}
+}
+
+func set(clients ...string) httpapi.Clients {
+	all := httpapi.Clients{}
+	for _, c := range clients {
+		all[c] = struct{}{}
+	}
+	return all
+}
+
+// A connection is found by the name of its URL and by those of its channels, as
+// long as it has these; whether the channels have presence or not.
+func TestAConnectionIsFoundByEachOfItsNames(t *testing.T) {
+	for _, listed := range []bool{true, false} {
+		g := newGatekeeper(t, httpapi.Limits{})
+		if !listed {
+			g.front = httpapi.New(httpapi.Deps{Log: g.log, Hub: g.hub, Door: g.door, Workers: g.workers})
+		}
+		c := &fakeClient{commands: true}
+		say(t, g.harness, c, `{"id":1,"command":"subscribe","channel":"a","client":"ann"}`)
+		say(t, g.harness, c, `{"id":2,"command":"subscribe","channel":["b","room"],"client":"bob"}`)
+		say(t, g.harness, c, `{"id":3,"command":"subscribe","channel":"c"}`) // ann again
+		for clients, want := range map[string]bool{"ann": true, "bob": true, "x bob": true, "cid": false, "an": false} {
+			if got := g.front.Dismiss(c.Session(), set(strings.Fields(clients)...)); got != want {
+				t.Errorf("listed %v, %s: found %v", listed, clients, got)
+			}
+		}
+		say(t, g.harness, c, `{"id":4,"command":"unsubscribe","channel":["b","room"]}`)
+		if g.front.Dismiss(c.Session(), set("bob")) {
+			t.Errorf("listed %v: found by the name of channels that it has left", listed)
+		}
+		if !g.front.Dismiss(c.Session(), set("ann")) {
+			t.Errorf("listed %v: not found by its first name any more", listed)
+		}
+		g.front.Left(c.Session())
+	}
+}
+
+func TestTheDisconnectedLeaveAtOnce(t *testing.T) {
+	g := newGatekeeper(t, httpapi.Limits{})
+	in := func(session uint64, path string) {
+		call := &loop.Call{In: []byte(get(path)), Conn: loop.Ref{Slot: 7, Generation: 1}, Session: session}
+		if g.front.Request(call); call.Sub == nil {
+			t.Fatalf("%s: %s", path, call.Out)
+		}
+	}
+	in(1, "/sse?channel=room&client=ann")
+	in(2, "/sse?channel=room&client=ann")
+	in(3, "/sse?channel=room&client=bob")
+	in(4, "/poll?channel=room&client=cid")
+	in(5, "/sse?channel=room&client=dan")
+	if got := g.members(); got != "ann bob cid dan" {
+		t.Fatalf("members %s", got)
+	}
+	g.front.Left(4) // cid is between two polls
+	g.front.Left(5) // dan is in its grace period
+	g.answer(post("/disconnect?client=ann&client=cid", ""))
+	for _, session := range []uint64{1, 2} {
+		if !g.front.Dismiss(session, set("ann", "cid")) {
+			t.Errorf("session %d is not found", session)
+		}
+		g.front.Left(session)
+	}
+	if g.front.Dismiss(3, set("ann", "cid")) {
+		t.Error("bob is taken for another")
+	}
+	if got := g.members(); got != "bob cid dan" {
+		t.Errorf("members %s, want ann gone", got)
+	}
+	if resp, _ := g.answer(get("/poll?channel=room&client=cid")); resp.StatusCode != 410 {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+	if got := g.members(); got != "bob dan" {
+		t.Errorf("members %s, want cid gone with its next poll", got)
+	}
+}
+
+// The answer to a poll that is ended is the refusal, and the last of its connection.
+func TestEncoderAnswersADismissedPoll(t *testing.T) {
+	e := httpapi.NewEncoder(epoch, func(int64) int64 { return 0 })
+	for _, k := range []ring.Encoding{loop.PollRaw, loop.PollJSON} {
+		resp, body := readAnswer(t, "GET /", e.AppendAnswer(nil, k, fanout.Answer{Dismissed: true, Close: true}))
+		if resp.StatusCode != 410 || !resp.Close || !strings.HasPrefix(body, `{"error":{"code":"disconnected",`) {
+			t.Errorf("encoding %d: %d, closing %v, %s", k, resp.StatusCode, resp.Close, body)
+		}
+	}
+	head, _ := readAnswer(t, "HEAD /", e.AppendAnswer(nil, loop.PollJSON, fanout.Answer{Dismissed: true, Close: true, HeadOnly: true}))
+	if head.StatusCode != 410 || head.ContentLength < 50 {
+		t.Errorf("to HEAD: %d, length %d", head.StatusCode, head.ContentLength)
+	}
+}
