@@ -242,6 +242,37 @@ func TestPHPClientListsWhoIsThere(t *testing.T) {
 	}
 }
 
+func TestPHPClientDisconnects(t *testing.T) {
+	tool(t, "php")
+	p := start(t)
+	ann, bob, seven := p.dialSocket("/ws?client=ann", nil), p.dialSocket("/ws?client=b%C3%B6b", v1), p.dialSocket("/ws?client=7", nil)
+	got := results(t, 5, p.url, patient, `
+		show($peal->disconnect('ann'));
+		show($peal->disconnect(['x' => 'böb', 'y' => 7, 'z' => 'nobody'], 0));
+		show($peal->disconnect('nobody', '10m'));
+		show($peal->disconnect(['']));
+		show($peal->disconnect('ann', -1));
+	`)
+	for i, want := range []int{1, 2, 0} {
+		if n := decode[struct{ Disconnected int }](t, got[i].Body).Disconnected; !got[i].OK || n != want {
+			t.Errorf("call %d: %+v, want %d connections", i+1, got[i], want)
+		}
+	}
+	for _, s := range []*socket{ann, bob, seven} {
+		if code := s.closed(); code != 4410 {
+			t.Errorf("closed with %d", code)
+		}
+	}
+	if got[3].Code != "no_client" || got[3].Status != 0 || got[4].Code != "bad_for" || got[4].Status != 400 {
+		t.Errorf("mistakes: %+v", got[3:])
+	}
+	if code := p.dialSocket("/ws?client=ann", nil).closed(); code != 4410 {
+		t.Errorf("ann comes back and is closed with %d", code)
+	}
+	guests["raw WebSocket"](p, "7")
+	p.awaitSubscribers("room", 1)
+}
+
 func TestPHPClientSaysWhatIsWrong(t *testing.T) {
 	tool(t, "php")
 	p := start(t)

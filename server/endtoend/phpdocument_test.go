@@ -21,7 +21,7 @@ type phpPage struct {
 }
 
 // phpPrograms are the files of docs/php.md; each has a test below.
-var phpPrograms = []string{"publish.php", "old/socket.php", "chat.php", "old/poll.php", "state.php", "worker.php", "old/stream.php"}
+var phpPrograms = []string{"publish.php", "old/socket.php", "chat.php", "old/poll.php", "state.php", "worker.php", "old/stream.php", "logout.php"}
 
 func newPHPPage(t *testing.T) *phpPage {
 	t.Helper()
@@ -221,4 +221,19 @@ func TestPHPDocumentWorker(t *testing.T) {
 	hear(t, out, "another")
 	d.peal.publish("jobs", "quit")
 	wait()
+}
+
+func TestPHPDocumentLogout(t *testing.T) {
+	d := newPHPPage(t)
+	anna, bob := d.peal.dialSocket("/ws?channel=chat&client=anna", nil), d.peal.dialSocket("/ws?channel=chat&client=bob", nil)
+	out, wait := phpFile(t, d.dir+"/logout.php")
+	hear(t, out, "1 connections ended")
+	wait()
+	if code := anna.closed(); code != 4410 {
+		t.Errorf("closed with %d", code)
+	}
+	d.peal.publish("chat", "who is left")
+	if got := bob.next().data; got != "who is left" {
+		t.Errorf("bob has %s", got)
+	}
 }

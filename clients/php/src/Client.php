@@ -5,7 +5,7 @@ declare(strict_types=1);
 namespace Peal;
 
 /**
- * Publishes to a Peal server, and looks at what is there.
+ * Publishes to a Peal server, looks at what is there, and ends connections.
  *
  * It is made for the middle of a page: whatever happens to the server, a call
  * returns within the option timeout and throws nothing. The connection is kept
@@ -183,6 +183,27 @@ final class Client
             return self::unknown($options, ['after', 'limit'])
                 ?? self::nameless($channel)
                 ?? $this->send('/channels/' . rawurlencode($channel) . '/presence?' . http_build_query($options, '', '&'), 'members');
+        });
+    }
+
+    /**
+     * Ends all connections of a client, on every transport, and keeps it away for
+     * a while: who logs out, or is banned. The body's disconnected is how many
+     * connections there were; 0 is no error.
+     *
+     * @param string|int|array<string|int> $client as it calls itself with client=; or several, up to 1,000
+     * @param int|string|null $for how long: seconds, or a duration like '10m'; 0
+     *   lets it come back at once, null is as the server is set (60 seconds)
+     */
+    public function disconnect($client, $for = null): Result
+    {
+        return $this->guard('disconnect', function () use ($client, $for): Result {
+            $clients = array_values(array_map('strval', (array) $client));
+            if ($clients === [] || in_array('', $clients, true)) {
+                return Result::failed('no_client', 'name the client, or the clients as an array');
+            }
+            $body = ['client' => $clients] + ($for === null ? [] : ['for' => $for]);
+            return $this->send('/disconnect', 'disconnected', self::text($body), ['Content-Type: application/json']);
         });
     }
 

@@ -21,7 +21,7 @@ final class Result
 
     /**
      * A code of the server (docs/http.md), or one of the client's: unreachable,
-     * timeout, bad_answer, bad_data, bad_option, no_channel, no_curl.
+     * timeout, bad_answer, bad_data, bad_option, no_channel, no_client, no_curl.
      */
     public ?string $code = null;
 
