@@ -5,6 +5,7 @@ import "peal/loop/ring"
 // reply is an encoded poll answer that others at the same position can share.
 type reply struct {
 	bytes    []byte
+	messages int
 	position uint64
 	sequence uint64
 	flags    uint16
@@ -16,7 +17,9 @@ const replyFlags = flagClose | flagHeadOnly
 // subscription. It reports whether it did.
 func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	if shareable(m, v) {
-		f.sendAnswer(slot, m, v.pass.covered.bytes, v.pass.covered.sequence)
+		c := &v.pass.covered
+		f.stats.Deliveries += uint64(c.messages)
+		f.sendAnswer(slot, m, c.bytes, c.sequence)
 		return true
 	}
 	a := Answer{Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0}
@@ -52,7 +55,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	}
 	b := f.encoder.AppendAnswer(nil, v.encoding, a)
 	if shared && len(v.members) > 1 {
-		v.pass.covered = reply{b, m.position, a.Sequence, m.flags & replyFlags}
+		v.pass.covered = reply{b, len(a.Messages), m.position, a.Sequence, m.flags & replyFlags}
 	}
 	clear(f.scratch.answer)
 	f.sendAnswer(slot, m, b, a.Sequence)

@@ -43,3 +43,17 @@ func TestEncodingIsCountedOncePerMessageAndEncoding(t *testing.T) {
 		t.Errorf("a message of history was encoded %d times for 50 members, want once", got)
 	}
 }
+
+// Polls that share an answer are served as much as those that do not.
+func TestSharedAnswersAreDeliveries(t *testing.T) {
+	w := newStopwatch(t)
+	const polls = 20
+	w.subscribe(polls, false, fanout.Subscription{Channels: []string{"A"}, Encoding: encPoll, OneShot: true})
+	w.publish("A", 0)
+	w.publish("A", 0)
+	for w.flush(sceneBudget) {
+	}
+	if s := w.fan.Stats(); s.Deliveries != 2*polls || s.Sends != polls {
+		t.Errorf("%d deliveries by %d sends, want %d by %d", s.Deliveries, s.Sends, 2*polls, polls)
+	}
+}
