@@ -33,7 +33,7 @@ func (m Macro) Sample(ctx context.Context, l Launcher) ([]Measure, error) {
 //	allocs/delivery, alloc-B/delivery         objects and bytes of Go's heap for each further subscriber of a message
 //	allocs/publication, alloc-B/publication   the same for the message itself
 //	sends/delivery                            system calls: 1 when all are in step
-//	B/delivery                                bytes sent, framing included
+//	B/delivery                                bytes sent, framing included; WebSocket only
 //	encodes/publication                       ways of writing it in use, the publisher's own included
 //	buffers/publication                       memory it was sent from: each way's bytes once, or a copy for each subscriber
 //
@@ -49,7 +49,7 @@ const largeBytes = 16 << 10
 
 // Macros returns the benchmarks of a whole server that c's sizes give.
 func (c *Config) Macros() []Macro {
-	var all []Macro
+	all := c.idleMacros()
 	for _, inFlight := range []int{1, 16} {
 		for _, subscribers := range []int{c.Subscribers, c.Many} {
 			all = append(all, c.fanoutMacro(loadtest.WebSocket, subscribers, inFlight, 0))
@@ -58,5 +58,14 @@ func (c *Config) Macros() []Macro {
 	return append(all,
 		c.fanoutMacro(loadtest.WebSocket, c.Subscribers, 1, largeBytes),
 		c.fanoutMacro(loadtest.SSE, c.Subscribers, 1, 0),
+		c.openLoopMacro(),
+		c.tenChannelsMacro(),
+		c.publishMacro("Publish", 1),
+		c.publishMacro("ManyChannels", 10),
+		c.pollMacro(),
+		c.acceptMacro(),
+		c.resumeMacro(),
+		c.channelMacro(),
+		c.slowMacro(),
 	)
 }

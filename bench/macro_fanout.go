@@ -34,14 +34,17 @@ func (c *Config) countedMacro(name string, f fanout) Macro {
 				return fmt.Errorf("with one subscriber: %w", err)
 			}
 			r, all, err := c.counted(ctx, s, f)
-			v = append([]Measure{
-				{"cpu-ns/delivery", 1e9 / r.PerServerCPUSecond()},
-				{"p99-ns", float64(r.Latency.Quantile(0.99))},
-			}, fanoutFigures(&alone, &all)...)
+			if err != nil {
+				return err
+			}
+			v = append(outside(r, "delivery"), fanoutFigures(&alone, &all)...)
 			if f.load.InFlight == 1 { // several in flight leave from a strip, whose memory is used again
 				v = append(v, all.perPublication("buffers/publication", "peal_delivery_buffers_total")...)
 			}
-			return err
+			if f.transport == loadtest.WebSocket { // others carry cursors, which get longer
+				v = append(v, all.per("B/delivery", "peal_delivery_bytes_total", "peal_deliveries_total")...)
+			}
+			return nil
 		})
 		return v, err
 	}}
@@ -75,7 +78,6 @@ func fanoutFigures(alone, all *counted) []Measure {
 		sends      = "peal_delivery_sends_total"
 	)
 	v := all.per("sends/delivery", sends, deliveries)
-	v = append(v, all.per("B/delivery", "peal_delivery_bytes_total", deliveries)...)
 	v = append(v, all.perPublication("encodes/publication", "peal_encodings_total")...)
 	if _, known := all.metrics[deliveries]; !known || !alone.hasHeap || !all.hasHeap {
 		return v
@@ -83,7 +85,7 @@ func fanoutFigures(alone, all *counted) []Measure {
 	objects, objectsEach := solve(alone, all, func(h heap) float64 { return h.objects }, deliveries)
 	bytes, bytesEach := solve(alone, all, func(h heap) float64 { return h.bytes }, deliveries)
 	return append(v,
-		Measure{"allocs/delivery", rounded(objectsEach, 3)},
+		Measure{"allocs/delivery", rounded(objectsEach, 2)},
 		Measure{"alloc-B/delivery", rounded(bytesEach, 1)},
 		Measure{"allocs/publication", rounded(objects, 1)},
 		Measure{"alloc-B/publication", rounded(bytes, 0)},
