@@ -64,7 +64,7 @@ func outside(r loadtest.Result, of string) []Measure {
 
 func (c *Config) tenChannelsMacro() Macro {
 	return c.countedMacro(fmt.Sprintf("TenChannels/subscribers=%d", c.Subscribers),
-		fanout{loops: 1, subscribers: c.Subscribers, channels: 10, load: loadtest.Load{Length: c.Length, InFlight: 1}})
+		fanout{loops: 1, transport: loadtest.WebSocket, subscribers: c.Subscribers, channels: 10, load: loadtest.Load{Length: c.Length, InFlight: 1}})
 }
 
 // pollMacro counts an answer and the poll that follows it as one. It takes one

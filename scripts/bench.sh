@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds Peal and the bench, then measures every row of the design's table.
 # Arguments are passed on: --short, --pairs N, --rows REGEXP, --list,
-# --memory, --json FILE, --transports, --hundred-thousand, --versus COMMAND, --peal-args ARGS … (--help shows all).
+# --macro[=REGEXP] --count N, --memory, --json FILE, --transports, --hundred-thousand,
+# --versus COMMAND, --peal-args ARGS … (--help shows all).
 # PEAL=path measures that binary instead of a new one; PEAL= (empty) measures
 # the ceiling against itself.
 set -eu

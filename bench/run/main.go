@@ -82,7 +82,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	if err := f.Parse(args); err != nil {
 		return o, errors.Join(errUsage, err)
 	}
-	if f.NArg() > 0 || o.pairs < 1 || o.perServer < 1 || o.total < 1 || (m.URL == "") != (m.LoopConnections == "") {
+	if f.NArg() > 0 || o.pairs < 1 || o.perServer < 1 || o.total < 1 || o.macro.count < 1 || (m.URL == "") != (m.LoopConnections == "") {
 		fmt.Fprintln(stderr, "bench: no arguments but flags; numbers at least 1; --metrics-url and --metric-loop-connections go together")
 		return o, errUsage
 	}

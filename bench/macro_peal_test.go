@@ -1,0 +1,106 @@
+package bench
+
+import (
+	"math"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tiny is enough to see that a macro runs.
+func tiny() Config {
+	return Config{Loops: 2, Length: 100 * time.Millisecond, Settle: 40 * time.Millisecond,
+		Subscribers: 50, Many: 100, Channels: 100, Resuming: 50, Metrics: PealMetrics}
+}
+
+// buildPeal builds the program that the tests' own tree gives.
+func buildPeal(t *testing.T) *Command {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "peal")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "peal/cmd/peal").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return Peal(binary, "--admin", "127.0.0.1:{admin}")
+}
+
+// Every macro runs against the real binary, with figures under stable units,
+// and what is counted comes out as what the design promises.
+func TestMacrosMeasurePeal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts some thirty servers")
+	}
+	peal, c := buildPeal(t), tiny()
+	units := map[string]string{ // by the name's first part
+		"Idle":         "B/connection",
+		"Fanout":       "cpu-ns/delivery p99-ns sends/delivery encodes/publication allocs/delivery alloc-B/delivery allocs/publication alloc-B/publication",
+		"OpenLoop":     "cpu-ns/delivery p99-ns",
+		"TenChannels":  "cpu-ns/delivery p99-ns sends/delivery allocs/delivery B/delivery",
+		"Publish":      "cpu-ns/publication encodes/publication allocs/publication alloc-B/publication",
+		"ManyChannels": "cpu-ns/publication encodes/publication allocs/publication alloc-B/publication",
+		"Poll":         "cpu-ns/poll p99-ns sends/poll encodes/publication allocs/poll alloc-B/poll",
+		"Accept":       "cpu-ns/connection imbalance-percent",
+		"Resume":       "peak-B resume-ns cpu-ns/client",
+		"Channel":      "B/channel",
+		"Slow":         "cpu-ns/delivery p99-ns held-B",
+	}
+	seen := map[string]bool{}
+	for _, m := range c.Macros() {
+		kind, _, _ := strings.Cut(m.Name, "/")
+		if seen[m.Name] || units[kind] == "" {
+			t.Errorf("%s: twice there, or without a list of units in this test", m.Name)
+		}
+		seen[m.Name], seen[kind] = true, true
+		v, err := m.Sample(t.Context(), peal)
+		if err != nil {
+			t.Errorf("%s: %v", m.Name, err)
+			continue
+		}
+		for _, unit := range strings.Fields(units[kind]) {
+			if x := figure(v, unit); math.IsNaN(x) || math.IsInf(x, 0) {
+				t.Errorf("%s: no %s in %v", m.Name, unit, v)
+			}
+		}
+		check := func(unit string, want, within float64) {
+			t.Helper()
+			if x := figure(v, unit); math.Abs(x-want) > within { // false if it is not there
+				t.Errorf("%s: %v %s, want %v", m.Name, x, unit, want)
+			}
+		}
+		check("allocs/delivery", 0, 0.1) // a load as short as this one has few deliveries to divide by
+		check("imbalance-percent", 0, 1)
+		check("sends/poll", 1, 0)
+		if strings.Contains(m.Name, "inflight=1/") || strings.HasSuffix(m.Name, "inflight=1") {
+			ways := 1.0
+			if strings.Contains(m.Name, "transport=") {
+				ways = 2 // the publisher is on a WebSocket
+			}
+			check("sends/delivery", 1, 0)
+			check("encodes/publication", ways, 0)
+			check("buffers/publication", ways, 0)
+		}
+	}
+	for kind := range units {
+		if !seen[kind] {
+			t.Errorf("no macro %s", kind)
+		}
+	}
+}
+
+// A server that tells nothing about itself is measured from outside.
+func TestMacrosMeasureWhoTellsNothing(t *testing.T) {
+	s := startCeiling(t)
+	c := tiny()
+	for _, m := range c.Macros() {
+		if m.Name != "Fanout/subscribers=50/inflight=1" {
+			continue
+		}
+		v, err := m.Sample(t.Context(), running{s})
+		if err != nil || len(v) != 2 || v[0].Unit != "cpu-ns/delivery" || v[1].Unit != "p99-ns" {
+			t.Errorf("%v, %v", v, err)
+		}
+		return
+	}
+	t.Error("no such macro")
+}
