@@ -46,8 +46,9 @@ func TestFanoutFiguresTellDeliveriesFromPublications(t *testing.T) {
 		return &counted{
 			metrics:   map[string]float64{"peal_deliveries_total": deliveries, "peal_delivery_sends_total": deliveries / 2},
 			hasHeap:   true,
-			heap:      heap{objects: 6*published + objectsEach*deliveries, bytes: 700*published + bytesEach*deliveries},
+			heap:      heap{objects: 6*published + objectsEach*published*subscribers, bytes: 700*published + bytesEach*published*subscribers},
 			published: published,
+			delivered: published * subscribers,
 		}
 	}
 	for _, each := range []heap{{0, 0}, {1, 144}, {2, 16_384}} {

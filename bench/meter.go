@@ -26,6 +26,7 @@ type counted struct {
 	heap      heap
 	hasHeap   bool
 	published float64
+	delivered float64
 }
 
 // begin reads. It is called when the load's clients are there and warm.
