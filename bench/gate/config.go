@@ -58,9 +58,11 @@ type Metric struct {
 // fewer, no difference could pass Holm's first step in a run of ten metrics.
 const minPairs = 10
 
+func defaults() Config { return Config{Pairs: 15, Samples: 3, P: 0.01} }
+
 // ParseConfig reads a gate.yaml. An error names all faults.
 func ParseConfig(b []byte) (*Config, error) {
-	c := Config{Pairs: 15, Samples: 3, P: 0.01}
+	c := defaults()
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {

@@ -104,7 +104,7 @@ func TestTheEndOfTheContextEndsTheContest(t *testing.T) {
 }
 
 func TestResultsAreReadAsTheyWereWritten(t *testing.T) {
-	r := &Result{Schema: Schema, Config: parse(t, judgeConfig)}
+	r := &Result{Schema: Schema, Base: Build{Name: "base"}, Config: parse(t, judgeConfig)}
 	r.Judge([]Samples{{"B", side("cpu-ns/delivery", 1, 2, 3), side("cpu-ns/delivery", 0, 0, 0)}})
 	var b bytes.Buffer
 	if err := r.Write(&b); err != nil {

@@ -87,8 +87,14 @@ func (r *Result) judgeFailures(s *Samples) {
 	}
 }
 
-// given reports whether the benchmark gave what can be compared.
-func (s *Samples) given() bool {
+// alone reports whether there is no base: figures are measured to be kept.
+func (r *Result) alone() bool { return r.Base.Name == "" }
+
+// given reports whether the benchmark gave what can be compared, or kept.
+func (s *Samples) given(alone bool) bool {
+	if alone {
+		return s.Head.Failed < maxFailed && len(s.Head.Runs) > 0
+	}
 	return s.Base.Failed < maxFailed && s.Head.Failed < maxFailed && len(s.Base.Runs) > 0 && len(s.Head.Runs) > 0
 }
 
@@ -109,13 +115,16 @@ func (r *Result) figures(s *Samples) (all []Figure) {
 			f.ChangePercent = finite(100 * (*f.HeadMedian/(*f.BaseMedian) - 1))
 		}
 		switch {
-		case !s.given():
+		case !s.given(r.alone()):
 			f.Why = "the benchmark failed"
 			if s.Base.Failed >= maxFailed && s.Head.Failed < maxFailed {
 				f.Verdict = New
 			}
 		case len(f.Base) == 0:
 			f.Verdict = New
+			if spread := disagreement(f.Head); m.Kind == Exact && spread > m.margin(*f.HeadMedian)*tolerance {
+				f.Verdict, f.Why = Unstable, fmt.Sprintf("new, and its samples are %s apart", number(spread))
+			}
 		case m.Kind == Shown || m.Kind == Noisy && r.ExactOnly:
 		case len(f.Head) == 0:
 			f.Verdict, f.Why = Gone, "head no longer gives it"
@@ -128,6 +137,9 @@ func (r *Result) figures(s *Samples) (all []Figure) {
 	}
 	return all
 }
+
+// tolerance is for what quotients of counts lose as floating-point numbers.
+const tolerance = 1 + 1e-9
 
 // worse is by how much head is worse than base, in the unit.
 func (m *Metric) worse(base, head float64) float64 {
@@ -143,7 +155,7 @@ func (m *Metric) worse(base, head float64) float64 {
 func judgeExact(f *Figure, m *Metric) {
 	margin := m.margin(*f.BaseMedian)
 	f.Limit = &margin
-	tolerance := margin * (1 + 1e-9) // sums and quotients of counts
+	allowed := margin * tolerance
 	by := m.worse(*f.BaseMedian, *f.HeadMedian)
 	apart := m.worse(slices.Max(f.Base), slices.Min(f.Head))
 	if m.Higher {
@@ -151,11 +163,11 @@ func judgeExact(f *Figure, m *Metric) {
 	}
 	spread := max(disagreement(f.Base), disagreement(f.Head))
 	switch {
-	case apart > tolerance, by > tolerance && spread <= tolerance:
+	case apart > allowed, by > allowed && spread <= allowed:
 		f.Verdict = Worse
-	case spread > tolerance:
+	case spread > allowed:
 		f.Verdict, f.Why = Unstable, fmt.Sprintf("samples are up to %s apart", number(spread))
-	case by < -tolerance:
+	case by < -allowed:
 		f.Verdict = Better
 	default:
 		f.Verdict = Same

@@ -46,7 +46,7 @@ func around(v, share float64, n int) (all []float64) {
 func TestVerdictOfAFigure(t *testing.T) {
 	check := func(unit string, base, head []float64, want Verdict) {
 		t.Helper()
-		r := &Result{Config: parse(t, judgeConfig)}
+		r := &Result{Base: Build{Name: "base"}, Config: parse(t, judgeConfig)}
 		of := func(v []float64) Side {
 			if v == nil {
 				return side("another", 1, 1, 1)
@@ -86,7 +86,7 @@ func TestVerdictOfAFigure(t *testing.T) {
 }
 
 func TestNoisyFiguresAreNotJudgedWhereOnlyExactOnesAre(t *testing.T) {
-	r := &Result{Config: parse(t, judgeConfig), ExactOnly: true}
+	r := &Result{Base: Build{Name: "base"}, Config: parse(t, judgeConfig), ExactOnly: true}
 	r.Judge([]Samples{{Benchmark: "B", Base: side("cpu-ns/delivery", 1, 1, 1), Head: side("cpu-ns/delivery", 9, 9, 9)}})
 	if f := r.Figures[0]; f.Verdict != NotSaid || r.Exit != ExitFailed {
 		t.Errorf("%s, exit %d; want not judged, and a run that judged nothing failed", f.Verdict, r.Exit)
@@ -104,7 +104,7 @@ func TestFailures(t *testing.T) {
 	}
 	check := func(name string, base, head Side, exit int, figure Verdict) {
 		t.Helper()
-		r := &Result{Config: parse(t, judgeConfig)}
+		r := &Result{Base: Build{Name: "base"}, Config: parse(t, judgeConfig)}
 		r.Judge([]Samples{{Benchmark: "B", Base: base, Head: head}, {Benchmark: "C", Base: ok, Head: ok}})
 		if r.Exit != exit || r.Figures[0].Benchmark == "B" && r.Figures[0].Verdict != figure {
 			t.Errorf("%s: exit %d, %+v, figure %s; want exit %d, %s", name, r.Exit, r.Failures, r.Figures[0].Verdict, exit, figure)
@@ -135,7 +135,7 @@ func TestPrecedence(t *testing.T) {
 	}
 	check := func(want int, all ...Verdict) {
 		t.Helper()
-		r := &Result{Config: parse(t, judgeConfig)}
+		r := &Result{Base: Build{Name: "base"}, Config: parse(t, judgeConfig)}
 		var samples []Samples
 		for _, v := range all {
 			samples = append(samples, figure(v))

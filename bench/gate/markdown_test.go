@@ -22,7 +22,9 @@ func TestMarkdown(t *testing.T) {
 		Rewritten:   []Change{{"Idle | ws: B/connection", "350", "380", true}},
 		Notes:       []string{"Both binaries are the same: this is an A/A run."},
 	}
-	both := func(name, unit string, b, h []float64) Samples { return Samples{name, side(unit, b...), side(unit, h...)} }
+	both := func(name, unit string, b, h []float64) Samples {
+		return Samples{name, side(unit, b...), side(unit, h...)}
+	}
 	r.Judge([]Samples{
 		both("Fanout/subscribers=1000/inflight=1", "allocs/delivery", []float64{0, 0, 0}, []float64{1, 1, 1}),
 		both("Fanout/subscribers=1000/inflight=1", "cpu-ns/delivery", around(5000, 0.05, 15), around(5600, 0.05, 15)),

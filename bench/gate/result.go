@@ -142,7 +142,7 @@ func (r *Result) settle() {
 	seen, judged := map[int]bool{}, false
 	for _, f := range r.Figures {
 		seen[f.Verdict.exit()] = true
-		judged = judged || f.Verdict != NotSaid && f.Verdict != New
+		judged = judged || f.Verdict != NotSaid && (f.Verdict != New || r.alone())
 	}
 	for _, f := range r.Failures {
 		seen[f.Verdict.exit()] = true

@@ -31,7 +31,7 @@ func simulate(t *testing.T, threshold, noise float64) *simulated {
 
 // run judges one run, whose first figure is worse by effect in head.
 func (s *simulated) run(effect float64) *Result {
-	r := &Result{Config: s.config}
+	r := &Result{Base: Build{Name: "base"}, Config: s.config}
 	r.Judge(s.samples(effect))
 	return r
 }
@@ -61,7 +61,7 @@ func TestFalseAlarmsAreAsRareAsHolmPromises(t *testing.T) {
 		s.slow = slow
 		found := 0
 		for range runs {
-			r := &Result{Config: s.config}
+			r := &Result{Base: Build{Name: "base"}, Config: s.config}
 			for _, one := range s.samples(0) {
 				r.Figures = append(r.Figures, r.figures(&one)...)
 			}

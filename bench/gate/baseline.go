@@ -1,0 +1,80 @@
+package gate
+
+import (
+	"slices"
+
+	"peal/bench"
+)
+
+// Keep returns r reduced to what a later run can be compared with: head's
+// samples, without noisy ones where only exact figures were measured.
+func (r *Result) Keep() *Result {
+	k := &Result{Schema: Schema, Began: r.Began, Took: r.Took, Environment: r.Environment, Head: r.Head, ExactOnly: r.ExactOnly, Config: r.Config}
+	for _, f := range r.Figures {
+		if len(f.Head) == 0 || r.ExactOnly && f.Kind != Exact {
+			continue
+		}
+		k.Figures = append(k.Figures, Figure{Benchmark: f.Benchmark, Unit: f.Unit, Kind: f.Kind, Head: f.Head, HeadMedian: f.HeadMedian, Verdict: New})
+	}
+	return k
+}
+
+// Against puts the head of kept, an earlier result, in the place of the base in
+// samples. missing are the benchmarks that only kept has.
+func Against(kept *Result, samples []Samples) (missing []string) {
+	for i := range samples {
+		s := &samples[i]
+		for _, f := range kept.Figures {
+			if f.Benchmark == s.Benchmark {
+				s.Base.add(f.Unit, f.Head)
+			}
+		}
+	}
+	for _, f := range kept.Figures {
+		known := slices.ContainsFunc(samples, func(s Samples) bool { return s.Benchmark == f.Benchmark })
+		if !known && !slices.Contains(missing, f.Benchmark) {
+			missing = append(missing, f.Benchmark)
+		}
+	}
+	return missing
+}
+
+// add adds a unit to the side's runs, one value to each.
+func (s *Side) add(unit string, values []float64) {
+	for i, v := range values {
+		if i == len(s.Runs) {
+			s.Runs = append(s.Runs, nil)
+		}
+		s.Runs[i] = append(s.Runs[i], bench.Measure{Unit: unit, Value: v})
+	}
+}
+
+// Rewritten compares two baselines that a repository kept at base and head: a
+// figure that head allows to be worse is one that it raised.
+func Rewritten(config *Config, base, head *Result) (all []Change) {
+	value := func(r *Result, benchmark, unit string) *float64 {
+		i := slices.IndexFunc(r.Figures, func(f Figure) bool { return f.Benchmark == benchmark && f.Unit == unit })
+		if i < 0 {
+			return nil
+		}
+		return r.Figures[i].HeadMedian
+	}
+	for _, f := range base.Figures {
+		h := value(head, f.Benchmark, f.Unit)
+		m := config.Metric(f.Benchmark, f.Unit)
+		what := f.Benchmark + ": " + f.Unit
+		switch {
+		case f.HeadMedian == nil || h != nil && *h == *f.HeadMedian:
+		case h == nil:
+			all = append(all, Change{what, number(*f.HeadMedian), "–", true})
+		default:
+			all = append(all, Change{what, number(*f.HeadMedian), number(*h), m.worse(*f.HeadMedian, *h) > m.margin(*f.HeadMedian)})
+		}
+	}
+	for _, f := range head.Figures {
+		if f.HeadMedian != nil && value(base, f.Benchmark, f.Unit) == nil {
+			all = append(all, Change{f.Benchmark + ": " + f.Unit, "–", number(*f.HeadMedian), false})
+		}
+	}
+	return all
+}

@@ -1,0 +1,174 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"peal/bench"
+	"peal/loadtest/report"
+	"peal/loadtest/scenario"
+)
+
+// Scenario is a benchmark of any server that peal load can speak to: --scenario.
+// It runs the load test "fanout", and has its own limits in place of those of
+// gate.yaml. Fields that are not there have peal load's defaults.
+type Scenario struct {
+	Name        string        `yaml:"name"`        // of the benchmark, without spaces
+	Target      string        `yaml:"target"`      // as peal load's; {addr} is replaced by host:port
+	Publish     string        `yaml:"publish"`     // the same; empty: what follows from the target
+	Header      []string      `yaml:"header"`      // "Name: value", of every request
+	Loops       int           `yaml:"loops"`       // {loops} of the command; default 1
+	Wait        time.Duration `yaml:"wait"`        // for the server to accept; default 10 s
+	Connections int           `yaml:"connections"` // subscribers
+	Channels    int           `yaml:"channels"`
+	Rate        float64       `yaml:"rate"` // messages a second, in all channels together
+	Size        int           `yaml:"size"` // bytes
+	Duration    time.Duration `yaml:"duration"`
+	Settle      time.Duration `yaml:"settle"` // how long to wait for the last messages
+	Idle        time.Duration `yaml:"idle"`   // how long the server rests before its memory is read
+
+	Config `yaml:",inline"` // pairs, samples, p, metrics
+}
+
+type scenarioUnit struct {
+	unit string
+	of   func(*report.Report) *float64 // nil: not measured
+}
+
+// scenarioUnits are the figures that a scenario gives, with where they are in
+// the report of the load test.
+var scenarioUnits = []scenarioUnit{
+	{"cpu-ns/delivery", func(r *report.Report) *float64 {
+		if r.Server == nil || r.Messages == nil || r.Messages.Delivered == 0 {
+			return nil
+		}
+		return finite(1e9 * r.Server.CPU / float64(r.Messages.Delivered))
+	}},
+	{"cpu-ns/connection", func(r *report.Report) *float64 {
+		if r.Server == nil || r.Connections.Opened == 0 {
+			return nil
+		}
+		return finite(1e9 * r.Server.OpenCPU / float64(r.Connections.Opened))
+	}},
+	{"B/connection", func(r *report.Report) *float64 {
+		if r.Server == nil {
+			return nil
+		}
+		return r.Server.BytesPerConnection
+	}},
+	{"p50-ns", latency(func(t *report.Times) *float64 { return t.P50 })},
+	{"p99-ns", latency(func(t *report.Times) *float64 { return t.P99 })},
+	{"p99.9-ns", latency(func(t *report.Times) *float64 { return t.P999 })},
+}
+
+func latency(of func(*report.Times) *float64) func(*report.Report) *float64 {
+	return func(r *report.Report) *float64 {
+		if r.Latency == nil || of(r.Latency) == nil {
+			return nil
+		}
+		ns := *of(r.Latency) * 1e6
+		return &ns
+	}
+}
+
+// ParseScenario reads a scenario's file. An error names all faults.
+func ParseScenario(b []byte) (*Scenario, error) {
+	d := scenario.Defaults()
+	s := &Scenario{Loops: 1, Wait: 10 * time.Second, Connections: d.Connections, Channels: d.Channels, Rate: d.Rate, Size: d.Size,
+		Duration: 3 * time.Second, Settle: d.Settle, Idle: d.Idle, Config: defaults()}
+	decoder := yaml.NewDecoder(bytes.NewReader(b))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(s); err != nil {
+		return nil, err
+	}
+	var faults []error
+	if s.Name == "" || strings.ContainsAny(s.Name, " \t\n") {
+		faults = append(faults, fmt.Errorf("name %q: one word, the benchmark's", s.Name))
+	}
+	if !strings.Contains(s.Target, "{addr}") {
+		faults = append(faults, fmt.Errorf("target %q: like ws://{addr}/ws?channel=bench", s.Target))
+	}
+	if s.Publish != "" && !strings.Contains(s.Publish, "{addr}") {
+		faults = append(faults, fmt.Errorf("publish %q: like http://{addr}/publish?channel={channel}", s.Publish))
+	}
+	if s.Loops < 1 || s.Wait <= 0 {
+		faults = append(faults, errors.New("loops and wait: above 0"))
+	}
+	for _, m := range s.Metrics {
+		if !slices.ContainsFunc(scenarioUnits, func(u scenarioUnit) bool { return u.unit == m.Unit }) {
+			faults = append(faults, fmt.Errorf("metric %q: a scenario does not measure it", m.Unit))
+		}
+	}
+	return s, errors.Join(append(faults, s.complete())...)
+}
+
+// Macro is the scenario as a benchmark.
+func (s *Scenario) Macro() bench.Macro {
+	return bench.Macro{Name: s.Name, Run: func(ctx context.Context, l bench.Launcher) (m []bench.Measure, err error) {
+		server, err := l.Launch(ctx, s.Loops)
+		if err != nil {
+			return nil, err
+		}
+		defer func() {
+			if alive := server.Alive(); alive != nil {
+				err = alive // explains whatever else went wrong
+			}
+			if stop := server.Stop(); err == nil {
+				err = stop
+			}
+		}()
+		r, err := scenario.Run(ctx, "fanout", s.settings(server))
+		if err != nil {
+			return nil, err
+		}
+		return figuresOf(ctx, r)
+	}}
+}
+
+func (s *Scenario) settings(server *bench.Server) scenario.Settings {
+	fill := strings.NewReplacer("{addr}", server.Addr, "{admin}", server.Admin)
+	d := scenario.Defaults()
+	d.Targets, d.Header, d.PID = []string{fill.Replace(s.Target)}, s.Header, []int{server.PID}
+	if s.Publish != "" {
+		d.Publish = []string{fill.Replace(s.Publish)}
+	}
+	d.Connections, d.Channels, d.Rate, d.Size = s.Connections, s.Channels, s.Rate, s.Size
+	d.Duration, d.Settle, d.Idle = s.Duration, s.Settle, s.Idle
+	return d
+}
+
+// figuresOf takes the figures from a report, unless something was lost or the
+// generator was short of something.
+func figuresOf(ctx context.Context, r *report.Report) (all []bench.Measure, err error) {
+	m := r.Messages
+	switch {
+	case r.Interrupted:
+		return nil, context.Cause(ctx)
+	case r.Errors() > 0 || m == nil || m.Lost+m.Duplicated+m.Reordered+m.Foreign > 0:
+		return nil, losses(r)
+	case !r.Validity.Valid:
+		return nil, fmt.Errorf("%w: %s", errInvalid, strings.Join(r.Validity.Reasons, "; "))
+	}
+	for _, u := range scenarioUnits {
+		if v := u.of(r); v != nil {
+			all = append(all, bench.Measure{Unit: u.unit, Value: *v})
+		}
+	}
+	return all, nil
+}
+
+func losses(r *report.Report) error {
+	c, m := &r.Connections, r.Messages
+	if m == nil {
+		m = &report.Messages{}
+	}
+	return fmt.Errorf("%d connections failed (%s), %d were closed; of %d expected messages %d lost, %d duplicated, %d reordered, %d foreign; %d refused (%s)",
+		c.Failed, c.FirstError, c.Closed, m.Expected, m.Lost, m.Duplicated, m.Reordered, m.Foreign, m.Refused, m.FirstRefusal)
+}

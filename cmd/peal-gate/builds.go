@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"peal/bench"
+	"peal/bench/gate"
+)
+
+// baselineFile is where the repository keeps the figures of --baseline.
+const baselineFile = "bench/baseline.json"
+
+// builds prepares two builds of the repository, or head's alone.
+func (c *contest) builds(ctx context.Context, checkout *gate.Checkout) error {
+	headTree, err := c.headTree(ctx, checkout)
+	if err != nil {
+		return err
+	}
+	if err := c.readConfig(headTree); err != nil {
+		return err
+	}
+	overlay := ""
+	if c.plant != "" {
+		if overlay, err = gate.Overlay(headTree, checkout.Dir, c.plant); err != nil {
+			return exitError{err, gate.ExitUsage}
+		}
+		c.result.Head.Name += " with planted " + c.plant
+	}
+	var baseTree string
+	if c.base != "" {
+		if baseTree, err = c.baseTree(ctx, checkout, headTree); err != nil {
+			return err
+		}
+		c.say("building base, %s", c.base)
+		binary, sum, err := checkout.Build(ctx, baseTree, "base", "")
+		if err != nil {
+			return err
+		}
+		c.result.Base.SHA256, c.baseServer = sum, launcher("base", binary)
+	}
+	c.say("building head, %s", c.result.Head.Name)
+	binary, sum, err := checkout.Build(ctx, headTree, "head", overlay)
+	if err != nil {
+		return err
+	}
+	c.result.Head.SHA256, c.headServer = sum, launcher("head", binary)
+	if sum == c.result.Base.SHA256 {
+		c.note("Both binaries are the same, byte for byte: this is an A/A run.")
+	}
+	return nil
+}
+
+func launcher(label, binary string) *bench.Command {
+	l := bench.Peal(binary, "--admin", "127.0.0.1:{admin}")
+	l.Label = label
+	return l
+}
+
+// headTree returns where head's source is: the working tree, unless --head names
+// a commit.
+func (c *contest) headTree(ctx context.Context, checkout *gate.Checkout) (dir string, err error) {
+	b := &c.result.Head
+	if c.head == "" {
+		b.Name = "working tree"
+		if b.Commit, err = checkout.Commit(ctx, "HEAD"); err == nil {
+			b.Changed, err = checkout.Changed(ctx)
+		}
+		return checkout.Root, err
+	}
+	b.Name = c.head
+	if b.Commit, err = checkout.Commit(ctx, b.Name); err != nil {
+		return "", noCommit("--head", err)
+	}
+	here, err := checkout.Commit(ctx, "HEAD")
+	if err != nil {
+		return "", err
+	}
+	if here != b.Commit {
+		c.note("The benchmarks are those of this peal-gate, not of %s: check it out to use its own.", b.Name)
+	}
+	return checkout.Tree(ctx, "head", b.Commit)
+}
+
+// baseTree checks the base out, and notes what head changes about how it is
+// judged.
+func (c *contest) baseTree(ctx context.Context, checkout *gate.Checkout, headTree string) (dir string, err error) {
+	b := &c.result.Base
+	b.Name = c.base
+	if b.Commit, err = checkout.Commit(ctx, b.Name); err != nil {
+		return "", noCommit("--base", err)
+	}
+	if dir, err = checkout.Tree(ctx, "base", b.Commit); err != nil {
+		return "", err
+	}
+	if old, err := os.ReadFile(filepath.Join(dir, c.config)); err == nil && !filepath.IsAbs(c.config) {
+		if was, err := gate.ParseConfig(old); err != nil {
+			c.note("%s of the base cannot be read, and is not compared: %v", c.config, err)
+		} else {
+			c.result.Changes = gate.Changes(was, c.result.Config)
+		}
+	}
+	was, errBase := readResult(filepath.Join(dir, baselineFile))
+	is, errHead := readResult(filepath.Join(headTree, baselineFile))
+	if errBase == nil && errHead == nil {
+		c.result.Rewritten = gate.Rewritten(c.result.Config, was, is)
+	}
+	return dir, nil
+}
+
+func noCommit(flag string, err error) error {
+	if errors.Is(err, gate.ErrNoCommit) {
+		return usagef("%s %w", flag, err)
+	}
+	return err
+}
+
+// readConfig reads head's configuration.
+func (c *contest) readConfig(headTree string) error {
+	name := c.config
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(headTree, name)
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return exitError{fmt.Errorf("--config: %w", err), gate.ExitUsage}
+	}
+	if c.result.Config, err = gate.ParseConfig(bytes.TrimSpace(b)); err != nil {
+		return exitError{fmt.Errorf("%s: %w", name, err), gate.ExitUsage}
+	}
+	if c.kept != nil && c.kept.Config != nil {
+		c.result.Changes = gate.Changes(c.kept.Config, c.result.Config)
+	}
+	return nil
+}

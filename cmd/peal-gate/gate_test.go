@@ -1,0 +1,330 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/perf/benchfmt"
+
+	"peal/bench"
+	"peal/bench/gate"
+	"peal/loadtest"
+)
+
+func TestMain(m *testing.M) {
+	if loadtest.IsWorker() {
+		os.Exit(loadtest.WorkerMain(os.Stdin, os.Stdout))
+	}
+	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // for the workers
+	os.Exit(m.Run())
+}
+
+// toy is a server that tells whoever connects its figures.
+const toy = `package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+)
+
+func main() {
+	l, err := net.Listen("tcp4", os.Args[3])
+	if err != nil {
+		panic(err)
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprint(c, %s)
+		c.Close()
+	}
+}
+`
+
+const toyConfig = `
+samples: 2
+metrics:
+  - {unit: allocs/delivery, kind: exact, margin: %v}
+  - {unit: cpu-ns/delivery, kind: noisy, threshold-percent: 5}
+`
+
+// repository is a small one of its own, with a toy for its server.
+type repository struct {
+	t   *testing.T
+	dir string
+}
+
+func newRepository(t *testing.T) *repository {
+	t.Helper()
+	r := &repository{t, t.TempDir()}
+	r.write("go.mod", "module toy\n\ngo 1.26.0\n")
+	r.write("bench/gate.yaml", fmt.Sprintf(toyConfig, 0.01))
+	r.server(`"allocs/delivery 0\n"`)
+	r.git("init", "--quiet", "--initial-branch=main")
+	r.commit()
+	return r
+}
+
+func (r *repository) write(name, text string) {
+	r.t.Helper()
+	path := filepath.Join(r.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// server makes the toy answer what an expression gives.
+func (r *repository) server(expression string) {
+	r.t.Helper()
+	r.write("cmd/peal/main.go", fmt.Sprintf(toy, expression))
+}
+
+func (r *repository) git(args ...string) string {
+	r.t.Helper()
+	cmd := exec.Command("git", append([]string{"-C", r.dir, "-c", "user.name=t", "-c", "user.email=t@example.org"}, args...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		r.t.Fatalf("git %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+func (r *repository) commit() {
+	r.t.Helper()
+	r.git("add", "-A")
+	r.git("commit", "--quiet", "-m", "x")
+}
+
+// ask is the macro: it reads a toy's figures.
+func ask(ctx context.Context, l bench.Launcher) (all []bench.Measure, err error) {
+	s, err := l.Launch(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Stop()
+	c, err := net.Dial("tcp4", s.Addr)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	b, err := io.ReadAll(c)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(b)) {
+		var m bench.Measure
+		if _, err := fmt.Sscanf(line, "%s %g", &m.Unit, &m.Value); err != nil {
+			return nil, fmt.Errorf("%q: %w", line, err)
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// run runs the gate in the repository, and holds it to leaving no trace there.
+func (r *repository) run(ctx context.Context, macro bench.Macro, args ...string) (code int, stdout, stderr string) {
+	r.t.Helper()
+	before := r.git("status", "--porcelain", "--branch")
+	p := program{macros: func() []bench.Macro { return []bench.Macro{macro} }}
+	var out, log bytes.Buffer
+	err := p.run(ctx, append([]string{"--repository", r.dir}, args...), &out, &log)
+	if err != nil {
+		code = exitCode(err)
+		fmt.Fprintln(&log, err)
+	}
+	if after := r.git("status", "--porcelain", "--branch"); after != before {
+		r.t.Errorf("%v changed the working tree:\n%s\nwas\n%s", args, after, before)
+	}
+	if trees := r.git("worktree", "list"); strings.Count(trees, "\n") != 1 {
+		r.t.Errorf("%v left worktrees:\n%s", args, trees)
+	}
+	return code, out.String(), log.String()
+}
+
+func TestGateOfARepository(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r := newRepository(t)
+	macro := bench.Macro{Name: "Toy", Run: ask}
+	check := func(name string, args []string, code int, want ...string) {
+		t.Helper()
+		got, stdout, stderr := r.run(t.Context(), macro, args...)
+		if got != code {
+			t.Errorf("%s: exit code %d, want %d\n%s%s", name, got, code, stdout, stderr)
+		}
+		for _, w := range want {
+			if !strings.Contains(stdout+stderr, w) {
+				t.Errorf("%s: no %q in\n%s%s", name, w, stdout, stderr)
+			}
+		}
+	}
+	args := []string{"--base", "main"}
+	check("nothing changed", args, 0, "pass (1 figures)", "A/A run", "Toy 1/2 base: 0 allocs/delivery")
+	check("unknown base", []string{"--base", "nosuch"}, 2, "fetch-depth")
+	check("option for a base", []string{"--base", "--all"}, 2, "not a commit")
+	check("no such benchmark", append(args, "--only", "^X"), 2, "--only")
+	check("no such plant", append(args, "--plant", "rot"), 2, "no plant")
+	check("no configuration", append(args, "--config", "nosuch.yaml"), 2, "--config")
+
+	r.server(`"allocs/delivery 1\n"`)
+	check("worse in the working tree", args, 1, "regression (1 worse)", "uncommitted changes")
+	check("not in a commit", append(args, "--head", "main"), 0, "pass")
+	r.write("bench/gate.yaml", fmt.Sprintf(toyConfig, 2))
+	check("limits raised", args, 0, "**Head raises its own limits:**", "**allocs/delivery: margin**")
+	r.write("bench/gate.yaml", "metrics: 3")
+	check("a configuration that is none", args, 2, "gate.yaml")
+	r.git("checkout", "--quiet", "bench/gate.yaml")
+
+	r.server(`fmt.Sprint("allocs/delivery ", os.Getpid(), "\n")`)
+	r.commit()
+	check("not the same each time", args, 3, "unstable")
+	r.server(`"lost a message"`)
+	check("broken", []string{"--base", "main~1"}, 1, "**broken**", "lost a message")
+	r.commit()
+	check("broken in both", args, 4, "**failed**")
+	check("mended", []string{"--base", "main", "--head", "main~2"}, 4, "new: only head can", "check it out to use its own")
+	r.server(`1 +`)
+	check("does not compile", args, 4, "build head")
+}
+
+func TestBaseline(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r := newRepository(t)
+	macro := bench.Macro{Name: "Toy", Run: ask}
+	file := filepath.Join(t.TempDir(), "baseline.json")
+	check := func(name string, code int, want string, args ...string) {
+		t.Helper()
+		if got, stdout, stderr := r.run(t.Context(), macro, args...); got != code || !strings.Contains(stdout, want) {
+			t.Errorf("%s: exit code %d, want %d and %q\n%s%s", name, got, code, want, stdout, stderr)
+		}
+	}
+	r.server(`"allocs/delivery 1\ncpu-ns/delivery 5000\n"`)
+	check("no baseline yet", 2, "", "--baseline", file)
+	check("kept", 0, "pass", "--save-baseline", file, "--deterministic")
+	check("the same", 0, "pass (1 figures)", "--baseline", file, "--deterministic")
+	r.server(`"allocs/delivery 2\ncpu-ns/delivery 9000\n"`)
+	check("worse", 1, "regression (1 worse)", "--baseline", file, "--deterministic")
+	r.server(`"cpu-ns/delivery 9000\n"`)
+	check("nothing exact any more", 4, "could not measure", "--baseline", file, "--deterministic")
+	r.server(`fmt.Sprint("allocs/delivery ", os.Getpid(), "\n")`)
+	other := filepath.Join(t.TempDir(), "other.json")
+	check("unstable figures are not kept", 3, "unstable", "--save-baseline", other, "--deterministic")
+	if _, err := os.Stat(other); err == nil {
+		t.Error("unstable figures were kept")
+	}
+
+	r.server(`"allocs/delivery 1\ncpu-ns/delivery 9000\n"`)
+	kept, err := readResult(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept.Environment.Kernel = "another"
+	if err := writeFile(file, nil, kept.Write); err != nil {
+		t.Fatal(err)
+	}
+	check("kept elsewhere", 0, "Noisy figures are not judged", "--baseline", file)
+}
+
+func TestAnEndBySignalLeavesNothing(t *testing.T) {
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	r := newRepository(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	macro := bench.Macro{Name: "Toy", Run: func(ctx context.Context, l bench.Launcher) ([]bench.Measure, error) {
+		cancel()
+		return ask(ctx, l)
+	}}
+	if code, _, stderr := r.run(ctx, macro, "--base", "main"); code != gate.ExitFailed {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("left in the folder for temporary files: %v (%v)", left, err)
+	}
+}
+
+func TestFilesThatAreWritten(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r := newRepository(t)
+	r.server(`"allocs/delivery 1\n"`)
+	out := t.TempDir()
+	code, stdout, stderr := r.run(t.Context(), bench.Macro{Name: "Toy/n=1", Run: ask}, "--base", "main", "--json", "-", "--bench-out", out)
+	var result gate.Result
+	if err := json.Unmarshal([]byte(stdout), &result); err != nil || code != 1 || result.Exit != 1 || len(result.Figures) != 1 {
+		t.Errorf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+	}
+	for name, want := range map[string]float64{"base.txt": 0, "head.txt": 1} {
+		b, err := os.ReadFile(filepath.Join(out, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := 0
+		for reader := benchfmt.NewReader(bytes.NewReader(b), name); reader.Scan(); {
+			r, ok := reader.Result().(*benchfmt.Result)
+			if !ok {
+				t.Fatalf("%s: %v", name, reader.Result())
+			}
+			if v, ok := r.Value("allocs/delivery"); !ok || v != want || string(r.Name) != "Toy/n=1" {
+				t.Errorf("%s: %s %v", name, r.Name, r.Values)
+			}
+			lines++
+		}
+		if lines != 2 {
+			t.Errorf("%s: %d lines\n%s", name, lines, b)
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	check := func(want string, args ...string) {
+		t.Helper()
+		p := program{}
+		if err := p.run(t.Context(), args, io.Discard, io.Discard); err == nil || exitCode(err) != gate.ExitUsage || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v; want a usage error with %q", args, err, want)
+		}
+	}
+	check("what to compare with")
+	check("takes flags only", "main")
+	check("unknown flag", "--bas", "main")
+	check("only one of them", "--base", "a", "--baseline", "b")
+	check("at least 10", "--base", "a", "--pairs", "9")
+	check("not with --deterministic", "--base", "a", "--pairs", "20", "--deterministic")
+	check("--only", "--base", "a", "--only", "(")
+	check("both, for other servers", "--base-cmd", "a")
+	check("not with --scenario", "--base", "a", "--head-cmd", "a", "--scenario", "s")
+	check("no such file", "--base-cmd", "a", "--head-cmd", "a", "--scenario", "nosuch")
+	check("only one on standard output", "--base", "a", "--json", "-", "--markdown", "-")
+}
+
+func TestTally(t *testing.T) {
+	figure := func(v gate.Verdict, seen float64) gate.Figure {
+		return gate.Figure{Benchmark: "B", Unit: "u", Verdict: v, SeenPercent: &seen}
+	}
+	var b bytes.Buffer
+	err := tally(&b, []*gate.Result{
+		{Exit: 0, Figures: []gate.Figure{figure(gate.Same, 4)}},
+		{Exit: 0, Figures: []gate.Figure{figure(gate.Better, 6)}},
+		{Exit: 1, Figures: []gate.Figure{figure(gate.Worse, 5)}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"3 runs: 2 pass, 1 regression", "| B         | u      | 1     | 1      | 0        | 1    | 4.0–6.0 % |"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"peal/bench/gate"
+)
+
+// newTally counts verdicts over several results: how often an A/A run raised a
+// false alarm, how often a planted regression was found.
+func newTally(stdout io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use:   "tally RESULT.json...",
+		Short: "Count the verdicts of several results, by figure",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("tally: which results")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			var all []*gate.Result
+			for _, name := range args {
+				r, err := readResult(name)
+				if err != nil {
+					return exitError{err, gate.ExitUsage}
+				}
+				all = append(all, r)
+			}
+			return tally(stdout, all)
+		},
+	}
+}
+
+// key is one figure over several runs.
+type key struct{ benchmark, unit string }
+
+func tally(w io.Writer, all []*gate.Result) error {
+	var keys []key
+	counts, seen := map[key]map[gate.Verdict]int{}, map[key][]float64{}
+	exits := [5]int{}
+	for _, r := range all {
+		if r.Exit >= 0 && r.Exit < len(exits) {
+			exits[r.Exit]++
+		}
+		for _, f := range r.Figures {
+			k := key{f.Benchmark, f.Unit}
+			if f.Verdict == gate.NotSaid {
+				continue
+			}
+			if counts[k] == nil {
+				keys, counts[k] = append(keys, k), map[gate.Verdict]int{}
+			}
+			counts[k][f.Verdict]++
+			if f.SeenPercent != nil {
+				seen[k] = append(seen[k], *f.SeenPercent)
+			}
+		}
+	}
+	fmt.Fprintf(w, "%d runs: %d pass, %d regression, %d unstable, %d could not measure\n\n", len(all),
+		exits[gate.ExitPass], exits[gate.ExitRegression], exits[gate.ExitUnstable], exits[gate.ExitFailed])
+	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
+	fmt.Fprintln(t, "| Benchmark\t| Figure\t| worse\t| better\t| unstable\t| pass\t| sees\t|")
+	fmt.Fprintln(t, "| ---\t| ---\t| ---:\t| ---:\t| ---:\t| ---:\t| ---\t|")
+	for _, k := range keys {
+		c, sees := counts[k], "–"
+		if v := seen[k]; len(v) > 0 {
+			sees = fmt.Sprintf("%.1f–%.1f %%", slices.Min(v), slices.Max(v))
+		}
+		fmt.Fprintf(t, "| %s\t| %s\t| %d\t| %d\t| %d\t| %d\t| %s\t|\n", k.benchmark, k.unit,
+			c[gate.Worse]+c[gate.Gone], c[gate.Better], c[gate.Unstable], c[gate.Same], sees)
+	}
+	return t.Flush()
+}
