@@ -51,6 +51,7 @@ func hungUp(fd int32) bool {
 // sender sends with one call a connection. It implements fanout.Sender.
 type sender struct {
 	queue []outgoing
+	calls uint64 // of sendto
 
 	// How often the bytes of a send lay elsewhere than those of the send before:
 	// once for a message that all members share, once for each of them if
@@ -86,6 +87,7 @@ func (s *sender) Flush(report func(ticket uint32, n int, err error)) {
 }
 
 func (s *sender) Now(socket int32, b []byte) (int, error) {
+	s.calls++
 	n, e := sysSend(socket, b)
 	switch e {
 	case 0:

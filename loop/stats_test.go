@@ -150,6 +150,9 @@ func TestSubscribersShareTheBytesOfAMessage(t *testing.T) {
 	if n := after.Fanout.Sends - before.Fanout.Sends; n != messages*10 {
 		t.Errorf("%d sends, want %d", n, messages*10)
 	}
+	if n := after.SendCalls - before.SendCalls; n != messages*10 {
+		t.Errorf("%d system calls for %d deliveries, want one for each", n, messages*10)
+	}
 	if n := after.Buffers - before.Buffers; n != messages {
 		t.Errorf("sent from %d buffers, want one for each of %d messages", n, messages)
 	}

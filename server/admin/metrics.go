@@ -131,6 +131,7 @@ var metrics = []metric{
 	}),
 	counter("deliveries_total", "Messages accepted by sockets, counted once for each subscriber.", func(s *loop.Stats) float64 { return float64(s.Fanout.Deliveries) }),
 	counter("delivery_sends_total", "Send calls that carried messages.", func(s *loop.Stats) float64 { return float64(s.Fanout.Sends) }),
+	counter("send_calls_total", "System calls that sent, answers and heartbeats included.", func(s *loop.Stats) float64 { return float64(s.SendCalls) }),
 	counter("delivery_buffers_total", "Sends whose bytes lay elsewhere in memory than those of the send before.", func(s *loop.Stats) float64 { return float64(s.Buffers) }),
 	counter("encodings_total", "Messages encoded: once for each way of writing them in use, whatever the number of subscribers.", func(s *loop.Stats) float64 { return float64(s.Fanout.Encodings) }),
 	counter("delivery_bytes_total", "Bytes of messages accepted by sockets.", func(s *loop.Stats) float64 { return float64(s.Fanout.Bytes) }),
