@@ -44,6 +44,7 @@ type options struct {
 	chaos.Config
 	peal, log, fsync, pealArgs, transports string
 	verbose                                bool
+	json                                   string
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
@@ -64,6 +65,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.Float64Var(&o.Rate, "rate", o.Rate, "messages per second, of all publishers together")
 	f.StringVar(&o.transports, "transports", "", "of the clients, with commas between; empty: all, which are ws json, peal.v1, sse, sse json, poll, poll raw")
 	f.IntVar(&o.History, "history", 100_000, "messages the server retains of each channel")
+	f.StringVar(&o.json, "json", "", "`file` for the summary, as JSON")
 	f.BoolVar(&o.verbose, "verbose", false, "print why connections ended that clients wanted to keep, and the server's log")
 	if err := f.Parse(args); err != nil {
 		return o, errors.Join(errUsage, err)
@@ -136,6 +138,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	if err := report.Write(stdout); err != nil {
 		return err
+	}
+	if o.json != "" {
+		s := report.Summary(o.Config)
+		if s.Log = o.log; strings.HasPrefix(o.log, "file") {
+			s.Log, s.Fsync = "file", o.fsync
+		}
+		if err := s.Write(o.json); err != nil {
+			return err
+		}
 	}
 	if !report.Clean() {
 		return fmt.Errorf("%w: run again with --seed %d", errBroken, o.Seed)
