@@ -1,0 +1,131 @@
+package catalogue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"peal/bench/record"
+)
+
+// Entry is one table's measurement.
+type Entry struct {
+	Name  string // of the table and the record
+	About string
+	run   func(*Kit, context.Context) (*record.Record, error)
+}
+
+// ErrAbsent means that what an entry runs is not there yet.
+var ErrAbsent = errors.New("not there")
+
+// Entries are all, in the order they are measured.
+func Entries() []Entry {
+	return []Entry{
+		{"ceiling", "every row of the design's table, against C", (*Kit).ceiling},
+		{"memory", "an idle connection: resident, Go heap, kernel", (*Kit).memory},
+		{"transports", "what a message costs on each transport", (*Kit).transports},
+		{"latency-load", "latency from light load to saturation", (*Kit).latencyLoad},
+		{"correctness", "loss, repeats and order, while all drop and while the server is killed", (*Kit).correctness},
+		{"generator", "what the load generator itself costs", (*Kit).generator},
+		{"peers", "other servers under the same load", (*Kit).peers},
+		{"hundred-thousand", "100,000 connections on one machine", (*Kit).hundredThousand},
+		{"parts", "the micro-benchmarks of what each message passes", (*Kit).parts},
+		{"gate", "the regression gate's false and missed alarms", (*Kit).gate},
+	}
+}
+
+// Measure runs the entry and writes its record into the folder.
+func (e *Entry) Measure(ctx context.Context, k *Kit, folder string) error {
+	r, err := e.run(k, ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", e.Name, err)
+	}
+	if r.Name != e.Name {
+		return fmt.Errorf("%s: the record's name is %q", e.Name, r.Name)
+	}
+	return r.Write(filepath.Join(folder, e.Name+".json"))
+}
+
+// rounds is how often each thing has its turn.
+func (k *Kit) rounds(full int) int {
+	switch {
+	case k.Rounds > 0:
+		return k.Rounds
+	case k.Quick:
+		return 1
+	}
+	return full
+}
+
+// The benches of bench/run, which write their records themselves.
+
+func (k *Kit) ceiling(ctx context.Context) (*record.Record, error) {
+	return k.bench(ctx, 3, "--length", "2s")
+}
+
+func (k *Kit) memory(ctx context.Context) (*record.Record, error) {
+	return k.bench(ctx, 3, "--memory")
+}
+
+func (k *Kit) transports(ctx context.Context) (*record.Record, error) {
+	return k.bench(ctx, 3, "--length", "2s", "--transports")
+}
+
+func (k *Kit) hundredThousand(ctx context.Context) (*record.Record, error) {
+	if k.Quick {
+		return k.bench(ctx, 1, "--hundred-thousand", "--total", "4000", "--per-server", "2000")
+	}
+	return k.bench(ctx, 1, "--hundred-thousand")
+}
+
+// bench runs scripts/bench.sh. A record with rows that failed is one.
+func (k *Kit) bench(ctx context.Context, pairs int, args ...string) (*record.Record, error) {
+	if k.Quick {
+		args = append([]string{"--short"}, without(args, "--length")...)
+	}
+	args = append(args, "--pairs", strconv.Itoa(k.rounds(pairs)))
+	return k.recorded(ctx, "scripts/bench.sh", args...)
+}
+
+// without leaves out a flag and its value.
+func without(args []string, flag string) []string {
+	for i, a := range args {
+		if a == flag {
+			return append(args[:i:i], args[i+2:]...)
+		}
+	}
+	return args
+}
+
+// gate runs the gate's test of itself, which writes a record named gate.
+func (k *Kit) gate(ctx context.Context) (*record.Record, error) {
+	const script = "scripts/gate-selftest.sh"
+	if _, err := os.Stat(filepath.Join(k.Root, script)); err != nil {
+		return nil, fmt.Errorf("%w: %s", ErrAbsent, script)
+	}
+	var args []string
+	if k.Quick {
+		args = append(args, "--quick")
+	}
+	return k.recorded(ctx, script, args...)
+}
+
+// recorded runs a script that takes --json FILE and writes a record there.
+func (k *Kit) recorded(ctx context.Context, script string, args ...string) (*record.Record, error) {
+	file := filepath.Join(k.Dir, "record.json")
+	if err := os.RemoveAll(file); err != nil {
+		return nil, err
+	}
+	failed := k.command(ctx, append([]string{filepath.Join(k.Root, script)}, append(args, "--json", file)...)...)
+	r, err := record.Read(file)
+	if err != nil || ctx.Err() != nil {
+		return nil, errors.Join(failed, err, ctx.Err())
+	}
+	if failed != nil {
+		k.say("%s: %v; the record says which rows", script, failed)
+	}
+	return r, nil
+}

@@ -1,0 +1,139 @@
+package catalogue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"peal/bench"
+	"peal/bench/record"
+)
+
+// Kit is what entries are measured with.
+type Kit struct {
+	Root   string // of the repository
+	Peal   string // the binary
+	Dir    string // for files on the way; the caller deletes it
+	Quick  bool   // small sizes, one round
+	Rounds int    // of everything; 0: each entry's own
+	Log    io.Writer
+}
+
+func (k *Kit) say(format string, args ...any) { fmt.Fprintf(k.Log, format+"\n", args...) }
+
+// command prints a command and runs it in the root, with PEAL=binary; what it
+// prints goes to the log. When ctx ends, its whole process group is asked to end.
+func (k *Kit) command(ctx context.Context, args ...string) error {
+	k.say("$ %s", k.shown(args))
+	c := exec.CommandContext(ctx, args[0], args[1:]...)
+	c.Dir, c.Stdout, c.Stderr, c.Env = k.Root, k.Log, k.Log, append(os.Environ(), "PEAL="+k.Peal)
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGTERM) }
+	c.WaitDelay = 30 * time.Second
+	return c.Run()
+}
+
+// shown is a command as it is kept: no places of this machine.
+func (k *Kit) shown(args []string) string {
+	args = slices.Clone(args)
+	for i, a := range args {
+		a = strings.ReplaceAll(a, k.Peal, "peal")
+		a = strings.ReplaceAll(a, k.Root+"/", "")
+		a = strings.ReplaceAll(a, k.Dir+"/", "")
+		if strings.ContainsAny(a, " |*?$&;<>()'\"\\") {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		args[i] = a
+	}
+	return strings.Join(args, " ")
+}
+
+// begin is the record of an entry that the kit measures itself.
+func (k *Kit) begin(ctx context.Context, name string) (*record.Record, error) {
+	e, err := record.Capture(ctx)
+	r := &record.Record{Schema: record.Schema, Name: name, Quick: k.Quick, Command: "scripts/benchmarks.sh --measure " + name, Environment: e}
+	if k.Quick {
+		r.Command = "scripts/benchmarks.sh --quick --measure " + name
+	}
+	return r, err
+}
+
+// server is one that can be started, again and again.
+type server struct {
+	record.Server
+	launch *bench.Command
+	loops  int
+}
+
+// peal is ours, with so many loops.
+func (k *Kit) peal(r *record.Record, loops int) server {
+	c := bench.Peal(k.Peal, "--admin", "127.0.0.1:{admin}")
+	command := strings.ReplaceAll(k.shown(c.Args), "{loops}", strconv.Itoa(loops))
+	return server{record.Server{Name: c.Label, Version: r.Environment.Commit, Command: command}, c, loops}
+}
+
+// plan is a run of peal load on a fresh server.
+type plan struct {
+	label    string
+	server   server
+	scenario string
+	args     []string // {port}, {admin} and {pid} are replaced
+}
+
+// load runs all plans, each round in the reverse order of the one before it, and
+// adds their reports to r.
+func (k *Kit) load(ctx context.Context, r *record.Record, rounds int, plans []plan) error {
+	for _, p := range plans {
+		if !slices.Contains(r.Servers, p.server.Server) {
+			r.Servers = append(r.Servers, p.server.Server)
+		}
+	}
+	for round := 1; round <= rounds; round++ {
+		k.say("%s, round %d of %d", r.Name, round, rounds)
+		for _, p := range plans {
+			if err := k.loadOnce(ctx, r, round, p); err != nil {
+				return fmt.Errorf("%s, %s: %w", p.server.Name, p.label, err)
+			}
+		}
+		slices.Reverse(plans)
+	}
+	return nil
+}
+
+// loadOnce also keeps the report of a run that is not valid, or misses an
+// objective: it says so itself.
+func (k *Kit) loadOnce(ctx context.Context, r *record.Record, round int, p plan) (err error) {
+	s, err := p.server.launch.Launch(ctx, p.server.loops)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Alive(), s.Stop()) }()
+	command := append([]string{k.Peal, "load", p.scenario}, append(slices.Clone(p.args), "--pid", "{pid}")...)
+	file := filepath.Join(k.Dir, "load.json")
+	if err := os.RemoveAll(file); err != nil {
+		return err
+	}
+	_, port, _ := strings.Cut(s.Addr, ":")
+	replace := strings.NewReplacer("{port}", port, "{admin}", s.Admin, "{pid}", strconv.Itoa(s.PID))
+	real := slices.Clone(command)
+	for i := range real {
+		real[i] = replace.Replace(real[i])
+	}
+	failed := k.command(ctx, append(real, "--json", file)...)
+	report, err := os.ReadFile(file)
+	if err != nil || ctx.Err() != nil || !json.Valid(report) {
+		return errors.Join(failed, err, ctx.Err())
+	}
+	r.Runs = append(r.Runs, record.Run{Label: p.label, Server: p.server.Name, Round: round, Program: record.Load, Command: k.shown(command), Report: report})
+	return nil
+}

@@ -1,0 +1,159 @@
+package catalogue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"peal/bench/record"
+)
+
+const (
+	wsTarget   = "ws://127.0.0.1:{port}/ws?channel=bench"
+	sseTarget  = "sse+http://127.0.0.1:{port}/sse?channel=bench"
+	pollTarget = "poll+http://127.0.0.1:{port}/poll?channel=bench"
+)
+
+// size chooses between the full number and that of a quick pass.
+func (k *Kit) size(full, quick int) string {
+	if k.Quick {
+		full = quick
+	}
+	return strconv.Itoa(full)
+}
+
+func (k *Kit) seconds(full, quick int) string { return k.size(full, quick) + "s" }
+
+// latencyLoad goes up to more than two processors carry, the generator's share
+// included, so that the last lines show what saturation looks like.
+func (k *Kit) latencyLoad(ctx context.Context) (*record.Record, error) {
+	r, err := k.begin(ctx, "latency-load")
+	if err != nil {
+		return nil, err
+	}
+	ours := k.peal(r, 2)
+	rates := []int{5, 20, 40, 60, 80, 100, 120}
+	if k.Quick {
+		rates = []int{5, 20, 40}
+	}
+	var plans []plan
+	for _, rate := range rates {
+		plans = append(plans, plan{fmt.Sprintf("%d messages/s", rate), ours, "fanout", []string{"--target", wsTarget,
+			"--connections", k.size(1000, 200), "--rate", strconv.Itoa(rate), "--duration", k.seconds(5, 1)}})
+	}
+	return r, k.load(ctx, r, k.rounds(3), plans)
+}
+
+// generator sets the two kinds of subscriber side by side.
+func (k *Kit) generator(ctx context.Context) (*record.Record, error) {
+	r, err := k.begin(ctx, "generator")
+	if err != nil {
+		return nil, err
+	}
+	ours := k.peal(r, 1)
+	args := []string{"--target", wsTarget, "--connections", k.size(1000, 200), "--rate", "20", "--duration", k.seconds(5, 1)}
+	return r, k.load(ctx, r, k.rounds(3), []plan{
+		{"epoll, the default", ours, "fanout", args},
+		{"lxzan/gws (--gws)", ours, "fanout", append(args[:len(args):len(args)], "--gws")},
+	})
+}
+
+// correctness has one run of each: what it counts is not noise.
+func (k *Kit) correctness(ctx context.Context) (*record.Record, error) {
+	r, err := k.begin(ctx, "correctness")
+	if err != nil {
+		return nil, err
+	}
+	ours := k.peal(r, 2)
+	args := []string{"--connections", k.size(2000, 300), "--rate", "20", "--duration", k.seconds(9, 3)}
+	storm := func(label, target string) plan {
+		return plan{"storm, " + label, ours, "storm", append([]string{"--target", target}, args...)}
+	}
+	plans := []plan{storm("WebSocket", wsTarget+"&format=json"), storm("SSE", sseTarget), storm("long polling", pollTarget),
+		{"all three transports at once", ours, "mixed", append([]string{"--target", wsTarget}, args...)}}
+	if err := k.load(ctx, r, 1, plans); err != nil {
+		return nil, err
+	}
+	short := []string{"--length", k.seconds(30, 5), "--restart", k.seconds(5, 2), "--clients", k.size(2000, 300)}
+	for _, c := range []struct {
+		label string
+		args  []string
+	}{
+		{"chaos with restarts, log in memory", nil},
+		{"chaos with restarts, log in files", []string{"--log", "file", "--fsync", "always"}},
+		{"chaos with restarts, little history", []string{"--history", "3", "--rate", "250"}},
+	} {
+		if err := k.chaos(ctx, r, c.label, append(short[:len(short):len(short)], c.args...)); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// chaos adds a summary to r, also of a run in which a promise was broken.
+func (k *Kit) chaos(ctx context.Context, r *record.Record, label string, args []string) error {
+	file := filepath.Join(k.Dir, "chaos.json")
+	if err := os.RemoveAll(file); err != nil {
+		return err
+	}
+	command := append([]string{filepath.Join(k.Root, record.Chaos)}, args...)
+	failed := k.command(ctx, append(command[:len(command):len(command)], "--json", file)...)
+	summary, err := os.ReadFile(file)
+	if err != nil || ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", label, errors.Join(failed, err, ctx.Err()))
+	}
+	r.Runs = append(r.Runs, record.Run{Label: label, Server: "peal", Round: 1, Program: record.Chaos, Command: k.shown(command), Report: summary})
+	return nil
+}
+
+// peers puts each server under the same load, one thread each. What is published
+// is kept by all of them for who comes later.
+func (k *Kit) peers(ctx context.Context) (*record.Record, error) {
+	r, err := k.begin(ctx, "peers")
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"--connections", k.size(5000, 300), "--rate", k.size(4, 20), "--duration", k.seconds(5, 1)}
+	fanout := func(label string, s server, target string) plan {
+		return plan{label, s, "fanout", append([]string{"--target", target}, args...)}
+	}
+	ours := k.peal(r, 1)
+	plans := []plan{fanout("WebSocket", ours, wsTarget), fanout("SSE", ours, sseTarget)}
+	for _, peer := range []struct {
+		name  string
+		get   func(context.Context) (server, error)
+		loads [][2]string // label and target
+	}{
+		{"Nchan", k.nchan, [][2]string{{"WebSocket", "nchan+ws://127.0.0.1:{port}?channel=bench"}, {"SSE", "nchan+http://127.0.0.1:{port}?channel=bench"}}},
+		{"Centrifuge", k.centrifuge, [][2]string{{"WebSocket", "centrifugo+ws://127.0.0.1:{port}?channel=bench"}}},
+	} {
+		s, err := peer.get(ctx)
+		if err == nil {
+			err = k.starts(ctx, s)
+		}
+		if err != nil {
+			k.say("%s: %v", peer.name, err)
+			r.Missing = append(r.Missing, peer.name+", because "+err.Error())
+			continue
+		}
+		for _, l := range peer.loads {
+			plans = append(plans, fanout(l[0], s, l[1]))
+		}
+	}
+	return r, k.load(ctx, r, k.rounds(3), plans)
+}
+
+// starts reports whether the server does, once, so that one that does not is
+// found before anything is measured. Its last words go to the log: they name
+// places.
+func (k *Kit) starts(ctx context.Context, s server) error {
+	running, err := s.launch.Launch(ctx, s.loops)
+	if err != nil {
+		k.say("%v", err)
+		return fmt.Errorf("it did not start here")
+	}
+	return running.Stop()
+}

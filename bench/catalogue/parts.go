@@ -1,0 +1,92 @@
+package catalogue
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"golang.org/x/perf/benchfmt"
+
+	"peal/bench/record"
+)
+
+// parts runs the micro-benchmarks of what each message passes.
+func (k *Kit) parts(ctx context.Context) (*record.Record, error) {
+	r, err := k.begin(ctx, "parts")
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"go", "test", "-run", "^$", "-bench", "^Benchmark(Publish|Next|Flush|Singles|Append|Request)$", "-benchmem",
+		"-benchtime", k.size(50, 5) + "ms", "-count", strconv.Itoa(k.rounds(6)),
+		"./loop/ring", "./loop/frame", "./loop/fanout", "./server/hub", "./server/httpapi"}
+	r.Command = k.shown(args)
+	k.say("$ %s", r.Command)
+	c := exec.CommandContext(ctx, args[0], args[1:]...)
+	var out bytes.Buffer
+	c.Dir, c.Stdout, c.Stderr = k.Root, io.MultiWriter(&out, k.Log), k.Log
+	if err := c.Run(); err != nil {
+		return nil, fmt.Errorf("go test: %w", err)
+	}
+	r.Rows, err = partRows(&out)
+	return r, err
+}
+
+// partRows are, of each benchmark, the time of its smallest unit and the
+// allocations of an operation: a sample for each time it ran.
+func partRows(from io.Reader) (rows []record.Row, err error) {
+	at := map[[2]string]int{}
+	add := func(key, what string, v float64) {
+		i, known := at[[2]string{key, what}]
+		if !known {
+			i = len(rows)
+			at[[2]string{key, what}] = i
+			rows = append(rows, record.Row{Key: key, What: what})
+		}
+		rows[i].A = append(rows[i].A, v)
+	}
+	lines := benchfmt.NewReader(from, "go test")
+	for lines.Scan() {
+		b, ok := lines.Result().(*benchfmt.Result)
+		if !ok {
+			continue // units, or a line that is none of a benchmark
+		}
+		name := withoutProcs(string(b.Name))
+		key := strings.TrimPrefix(b.GetConfig("pkg"), "peal/") + " " + name
+		unit := "sec/op"
+		if _, finer := b.Value("sec/delivery"); finer {
+			unit = "sec/delivery"
+		}
+		for _, u := range []string{unit, "allocs/op"} {
+			v, ok := b.Value(u)
+			if !ok {
+				return nil, fmt.Errorf("%s has no %s", key, u)
+			}
+			if what, isTime := strings.CutPrefix(u, "sec/"); isTime {
+				u, v = "ns/"+what, math.Round(v*1e12)/1e3 // it was written in ns, with few digits
+			}
+			add(key, u, v)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("go test's answer: %w", err)
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("go test ran no benchmark")
+	}
+	return rows, nil
+}
+
+// withoutProcs takes the number of processors off a benchmark's name.
+func withoutProcs(name string) string {
+	if i := strings.LastIndexByte(name, '-'); i >= 0 {
+		if _, err := strconv.Atoi(name[i+1:]); err == nil {
+			return name[:i]
+		}
+	}
+	return name
+}

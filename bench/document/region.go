@@ -1,0 +1,128 @@
+package document
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"peal/bench/record"
+)
+
+// Documents are the files that have regions, and Results the folder of the
+// records, from the root of the repository.
+var (
+	Documents = []string{"BENCHMARKS.md", "docs/transports.md"}
+	Results   = "bench/results"
+)
+
+// Update returns what each of Documents should be, given the records under root.
+func Update(root string) (map[string][]byte, error) {
+	records, err := record.ReadAll(filepath.Join(root, Results))
+	if err != nil {
+		return nil, err
+	}
+	texts := map[string][]byte{}
+	for _, name := range Documents {
+		if texts[name], err = os.ReadFile(filepath.Join(root, name)); err != nil {
+			return nil, fmt.Errorf("document: %w", err)
+		}
+	}
+	return Render(texts, records)
+}
+
+// Render makes every region of texts anew. The error joins all faults: a comment
+// without its other half, a region that no record fills, a record that no region
+// shows, a loss without a reason.
+func Render(texts map[string][]byte, records map[string]*record.Record) (map[string][]byte, error) {
+	var faults []error
+	shown := map[string]bool{}
+	made := map[string][]byte{}
+	for name, text := range texts {
+		out, regions, err := renderOne(string(text), records)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", name, err))
+		}
+		made[name] = []byte(out)
+		for _, r := range regions {
+			shown[r] = true
+		}
+	}
+	for name := range records {
+		if !shown[name] {
+			faults = append(faults, fmt.Errorf("the record %s is in no document: write <!-- table: %s --> and <!-- end: %s --> where it belongs", name, name, name))
+		}
+	}
+	for _, l := range losses(records) {
+		if l.reason == "" && !l.quick {
+			faults = append(faults, fmt.Errorf("%s (%s) is lost and has no reason in bench/document/reasons.go", l.what, l.key))
+		}
+	}
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return made, errors.Join(faults...)
+}
+
+var comment = regexp.MustCompile(`^<!-- (table|end): ([a-z0-9-]+) -->$`)
+
+// renderOne copies text and replaces its regions, whose names it returns. What
+// cannot be made stays as it is.
+func renderOne(text string, records map[string]*record.Record) (out string, regions []string, err error) {
+	var b strings.Builder
+	var faults []error
+	open, old := "", ""
+	for line := range strings.Lines(text) {
+		m := comment.FindStringSubmatch(strings.TrimSpace(line))
+		switch {
+		case m == nil && open == "":
+			b.WriteString(line)
+		case m == nil:
+			old += line
+		case m[1] == "table" && open != "" || m[1] == "end" && open != m[2]:
+			return text, regions, fmt.Errorf("%q within the table %q", strings.TrimSpace(line), open)
+		case m[1] == "table":
+			b.WriteString(line)
+			open, old = m[2], ""
+			if slices.Contains(regions, open) {
+				return text, regions, fmt.Errorf("the table %s is there twice", open)
+			}
+			regions = append(regions, open)
+		default:
+			body, err := region(open, records)
+			if err != nil {
+				faults, body = append(faults, err), strings.Trim(old, "\n")
+			}
+			if body = strings.Trim(body, "\n"); body != "" {
+				body = "\n" + body + "\n\n"
+			}
+			b.WriteString(body + line)
+			open = ""
+		}
+	}
+	if open != "" {
+		return text, regions, fmt.Errorf("the table %s has no end", open)
+	}
+	return b.String(), regions, errors.Join(faults...)
+}
+
+// region is the text of one.
+func region(name string, records map[string]*record.Record) (string, error) {
+	if s, ok := summaries[name]; ok {
+		return s(records), nil
+	}
+	t, ok := tables[name]
+	if !ok {
+		return "", fmt.Errorf("the table %q is not known: bench/document/tables.go has them", name)
+	}
+	r := records[name]
+	if r == nil {
+		return "", fmt.Errorf("the table %s has no record: scripts/benchmarks.sh --measure %s", name, name)
+	}
+	body, err := t(r)
+	if err != nil {
+		return "", fmt.Errorf("record %s: %w", name, err)
+	}
+	return head(r) + body, nil
+}

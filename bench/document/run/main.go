@@ -1,0 +1,140 @@
+// Command run makes the tables of BENCHMARKS.md from the records in
+// bench/results, and with --measure takes new records first.
+// scripts/benchmarks.sh builds and calls it.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"peal/bench/catalogue"
+	"peal/bench/document"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
+	case errors.Is(err, flag.ErrHelp), errors.Is(err, errUsage):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "benchmarks:", err)
+		os.Exit(1)
+	}
+}
+
+var (
+	errUsage  = errors.New("wrong usage")
+	errDiffer = errors.New("the documents differ from what the records give: run scripts/benchmarks.sh")
+)
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	f := flag.NewFlagSet("benchmarks", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	root := f.String("root", ".", "`folder` of the repository")
+	peal := f.String("peal", "", "Peal's `binary`, for --measure")
+	check := f.Bool("check", false, "write nothing; exit code 1 and a diff when a document differs from the records")
+	measure := f.Bool("measure", false, "take the records of the tables that are named anew, or of all")
+	quick := f.Bool("quick", false, "with --measure: small sizes; the tables say so")
+	rounds := f.Int("rounds", 0, "with --measure: how often each thing has its turn; 0: what fits the time")
+	list := f.Bool("list", false, "list what can be measured")
+	if err := f.Parse(args); err != nil {
+		return errors.Join(errUsage, err)
+	}
+	if !*measure && (f.NArg() > 0 || *quick || *rounds > 0) || *measure && (*check || *peal == "") || *rounds < 0 {
+		fmt.Fprintln(stderr, "benchmarks: names, --quick, --rounds and --peal go with --measure, --check does not")
+		return errUsage
+	}
+	if *list {
+		for _, e := range catalogue.Entries() {
+			fmt.Fprintf(stdout, "%-18s %s\n", e.Name, e.About)
+		}
+		return nil
+	}
+	if *measure {
+		if err := take(ctx, *root, *peal, f.Args(), *quick, *rounds, stderr); err != nil {
+			return err
+		}
+	}
+	made, err := document.Update(*root)
+	if *check {
+		return errors.Join(err, compare(ctx, *root, made, stdout))
+	}
+	for name, text := range made { // what could be made, also when something could not
+		if err := os.WriteFile(filepath.Join(*root, name), text, 0o644); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// take measures the entries that are named, or all. One that fails does not keep
+// the others from being measured.
+func take(ctx context.Context, root, peal string, names []string, quick bool, rounds int, log io.Writer) error {
+	entries := catalogue.Entries()
+	for _, name := range names {
+		if !slices.ContainsFunc(entries, func(e catalogue.Entry) bool { return e.Name == name }) {
+			fmt.Fprintf(log, "benchmarks: nothing is named %q: see --list\n", name)
+			return errUsage
+		}
+	}
+	dir, err := os.MkdirTemp("", "peal-benchmarks-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if root, err = filepath.Abs(root); err != nil {
+		return err
+	}
+	k := &catalogue.Kit{Root: root, Peal: peal, Dir: dir, Quick: quick, Rounds: rounds, Log: log}
+	var faults []error
+	for _, e := range entries {
+		if len(names) > 0 && !slices.Contains(names, e.Name) || ctx.Err() != nil {
+			continue
+		}
+		fmt.Fprintf(log, "\n== %s: %s\n", e.Name, e.About)
+		err := e.Measure(ctx, k, filepath.Join(root, document.Results))
+		if errors.Is(err, catalogue.ErrAbsent) && len(names) == 0 {
+			fmt.Fprintf(log, "left out: %v\n", err)
+			continue
+		}
+		faults = append(faults, err)
+	}
+	return errors.Join(append(faults, ctx.Err())...)
+}
+
+// compare prints how the documents differ.
+func compare(ctx context.Context, root string, made map[string][]byte, stdout io.Writer) error {
+	differ := false
+	for _, name := range document.Documents {
+		file := filepath.Join(root, name)
+		old, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if made[name] == nil || bytes.Equal(old, made[name]) {
+			continue
+		}
+		differ = true
+		c := exec.CommandContext(ctx, "diff", "-u", "--label", name, "--label", name+", from the records", file, "-")
+		c.Stdin, c.Stdout, c.Stderr = strings.NewReader(string(made[name])), stdout, stdout
+		if err := c.Run(); c.ProcessState == nil {
+			return fmt.Errorf("diff: %w", err)
+		}
+	}
+	if differ {
+		return errDiffer
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+package document
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"peal/bench"
+	"peal/bench/record"
+)
+
+// tables says how a record of each name is shown.
+var tables = map[string]func(*record.Record) (string, error){
+	"ceiling":          rows,
+	"memory":           rows,
+	"hundred-thousand": rows,
+	"gate":             rows,
+	"transports":       transports,
+	"latency-load":     latencyLoad,
+	"correctness":      correctness,
+	"generator":        generator,
+	"peers":            peers,
+	"parts":            parts,
+}
+
+// summaries are regions made of several records, as far as they are there.
+var summaries = map[string]func(map[string]*record.Record) string{
+	"losses":         writeLosses,
+	"extrapolations": extrapolations,
+}
+
+// head says how a table came about.
+func head(r *record.Record) string {
+	var b strings.Builder
+	if r.Quick {
+		b.WriteString("**A quick pass with small sizes: it shows that the command works. Not to be quoted.**\n\n")
+	}
+	fmt.Fprintf(&b, "`%s`: %s. %s.", r.Command, brackets(samples(r)), r.Environment.String())
+	for _, m := range r.Missing {
+		fmt.Fprintf(&b, " Not measured: %s.", m)
+	}
+	if n := len(r.Runs); n > 0 {
+		fmt.Fprintf(&b, " It ran, among %d, `%s`.", n, r.Runs[0].Command)
+	}
+	return b.String() + "\n\n"
+}
+
+// samples is how many each row, or label, has.
+func samples(r *record.Record) (n []int) {
+	for _, row := range r.Rows {
+		if row.Error == "" {
+			n = append(n, len(row.A))
+		}
+	}
+	of := map[string]int{}
+	for _, run := range r.Runs {
+		of[run.Server+" "+run.Label]++
+	}
+	for _, k := range of {
+		n = append(n, k)
+	}
+	if n == nil {
+		return []int{0}
+	}
+	return n
+}
+
+// grid writes a Markdown table.
+func grid(columns []string, lines [][]string) string {
+	var b strings.Builder
+	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
+	line(columns)
+	line(slices.Repeat([]string{"---"}, len(columns)))
+	for _, cells := range lines {
+		for i := range cells {
+			cells[i] = strings.ReplaceAll(cells[i], "|", `\|`)
+		}
+		line(cells)
+	}
+	return b.String()
+}
+
+// rows shows samples of two sides, or of one.
+func rows(r *record.Record) (string, error) {
+	two, judged := false, false
+	for _, row := range r.Rows {
+		two, judged = two || len(row.B) > 0, judged || row.Target != nil
+	}
+	columns := []string{"", "Measured"}
+	if two {
+		columns = []string{"", "A: " + sideName(r, 0), "B: " + sideName(r, 1) + ", or as the row says", "A to B, by pairs"}
+	}
+	if judged {
+		columns = append(columns, "Target", "")
+	}
+	var lines [][]string
+	for _, row := range r.Rows {
+		o := row.Outcome()
+		if o.Err != nil && len(o.A) == 0 {
+			line := slices.Repeat([]string{""}, len(columns))
+			line[0], line[1] = o.What, "failed: "+firstLine(row.Error)
+			lines = append(lines, line)
+			continue
+		}
+		line := []string{o.What, spread(o.A, o.Unit)}
+		if two {
+			line = append(line, without(o.B, o.Unit), relation(&o))
+		}
+		if judged {
+			line = append(line, bench.FormatTarget(&o), o.Verdict())
+		}
+		lines = append(lines, line)
+	}
+	return grid(columns, lines), nil
+}
+
+func sideName(r *record.Record, i int) string {
+	if i < len(r.Servers) {
+		return r.Servers[i].Name
+	}
+	return "?"
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// without is spread, and nothing where nothing is to be said.
+func without(v []float64, unit string) string {
+	if len(v) == 0 {
+		return ""
+	}
+	return spread(v, unit)
+}
+
+// relation is A ÷ B, or A − B where the target is about that.
+func relation(o *bench.Outcome) string {
+	as := *o
+	if as.Target.Of != bench.Difference {
+		as.Target.Of = bench.Ratio
+	}
+	switch {
+	case len(o.B) == 0 || as.Target.Of == bench.Ratio && slices.Contains(o.B, 0):
+		return ""
+	case as.Target.Of == bench.Ratio:
+		return "× " + spread(as.Judged(), "")
+	}
+	return "+ " + spread(as.Judged(), o.Unit)
+}
+
+// parts has a line for each benchmark: its time, in the unit that its row names,
+// and its allocations.
+func parts(r *record.Record) (string, error) {
+	var lines [][]string
+	for i := 0; i+1 < len(r.Rows); i += 2 {
+		time, allocations := r.Rows[i], r.Rows[i+1]
+		if time.Key != allocations.Key {
+			return "", fmt.Errorf("%s has not both, time and allocations", time.Key)
+		}
+		lines = append(lines, []string{time.Key, spread(time.A, time.What), spread(allocations.A, "")})
+	}
+	return grid([]string{"Part", "Time", "Allocations"}, lines), nil
+}
+
+// transports has a line for each way and a column for each of its figures.
+func transports(r *record.Record) (string, error) {
+	columns := []string{""}
+	var lines [][]string
+	for _, row := range r.Rows {
+		if n := len(lines); n == 0 || lines[n-1][0] != row.Key {
+			lines = append(lines, []string{row.Key})
+		}
+		if len(lines) == 1 {
+			columns = append(columns, row.What)
+		}
+		last := &lines[len(lines)-1]
+		*last = append(*last, spread(row.A, ""))
+	}
+	for _, line := range lines {
+		if len(line) != len(columns) {
+			return "", fmt.Errorf("%s has %d figures, %s has %d", line[0], len(line)-1, lines[0][0], len(columns)-1)
+		}
+	}
+	return grid(columns, lines), nil
+}
