@@ -1,6 +1,9 @@
 package loadtest
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Counts is what the receivers of a run found. Expected = Delivered + Lost,
 // exactly; Duplicated and Reordered come on top of and within Delivered.
@@ -43,9 +46,10 @@ type track struct {
 }
 
 // missing is a sorted list of disjoint ranges.
-type missing struct{ ranges []span }
+type missing struct{ ranges []Span }
 
-type span struct{ first, last uint64 }
+// Span is a range of sequences, both ends in it.
+type Span struct{ First, Last uint64 }
 
 // A verdict is what one arrival was.
 type verdict uint8
@@ -66,7 +70,7 @@ func (t *track) take(sequence uint64) verdict {
 		if t.missing == nil {
 			t.missing = new(missing)
 		}
-		t.missing.ranges = append(t.missing.ranges, span{t.high + 1, sequence - 1})
+		t.missing.ranges = append(t.missing.ranges, Span{t.high + 1, sequence - 1})
 		t.high = sequence
 		return inOrder
 	case t.missing.remove(sequence):
@@ -83,10 +87,52 @@ func (t *track) lost(published uint64) uint64 {
 	}
 	if t.missing != nil {
 		for _, s := range t.missing.ranges {
-			n += s.last - s.first + 1
+			n += s.Last - s.First + 1
 		}
 	}
 	return n
+}
+
+// lostBut is lost without those that are excused, which are sorted and apart.
+func (t *track) lostBut(published uint64, excused []Span) uint64 {
+	n := t.lost(published)
+	if n == 0 || len(excused) == 0 {
+		return n
+	}
+	if t.missing != nil {
+		for _, s := range t.missing.ranges {
+			n -= within(s, excused)
+		}
+	}
+	return n - within(Span{t.high + 1, published}, excused)
+}
+
+// within counts the sequences of s that are in spans.
+func within(s Span, spans []Span) (n uint64) {
+	from, _ := slices.BinarySearchFunc(spans, s.First, func(e Span, v uint64) int { return cmp.Compare(e.Last, v) })
+	for _, e := range spans[from:] {
+		if e.First > s.Last {
+			break
+		}
+		if first, last := max(s.First, e.First), min(s.Last, e.Last); first <= last {
+			n += last - first + 1
+		}
+	}
+	return n
+}
+
+// joined sorts spans and makes one of those that touch.
+func joined(spans []Span) []Span {
+	slices.SortFunc(spans, func(a, b Span) int { return cmp.Compare(a.First, b.First) })
+	kept := spans[:0]
+	for _, s := range spans {
+		if n := len(kept); n > 0 && s.First <= kept[n-1].Last+1 {
+			kept[n-1].Last = max(kept[n-1].Last, s.Last)
+			continue
+		}
+		kept = append(kept, s)
+	}
+	return kept
 }
 
 // remove takes sequence out and reports whether it was in.
@@ -94,25 +140,25 @@ func (m *missing) remove(sequence uint64) bool {
 	if m == nil {
 		return false
 	}
-	i, _ := slices.BinarySearchFunc(m.ranges, sequence, func(s span, v uint64) int {
-		if s.last < v {
+	i, _ := slices.BinarySearchFunc(m.ranges, sequence, func(s Span, v uint64) int {
+		if s.Last < v {
 			return -1
 		}
 		return 1
 	})
-	if i == len(m.ranges) || m.ranges[i].first > sequence {
+	if i == len(m.ranges) || m.ranges[i].First > sequence {
 		return false
 	}
 	switch r := &m.ranges[i]; {
-	case r.first == r.last:
+	case r.First == r.Last:
 		m.ranges = slices.Delete(m.ranges, i, i+1)
-	case r.first == sequence:
-		r.first++
-	case r.last == sequence:
-		r.last--
+	case r.First == sequence:
+		r.First++
+	case r.Last == sequence:
+		r.Last--
 	default:
-		tail := span{sequence + 1, r.last}
-		r.last = sequence - 1
+		tail := Span{sequence + 1, r.Last}
+		r.Last = sequence - 1
 		m.ranges = slices.Insert(m.ranges, i+1, tail)
 	}
 	return true

@@ -79,8 +79,8 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 	if k.peer, err = PeerNamed(spec.Peer, ""); err != nil {
 		return nil, err
 	}
-	if k.peer != nil && (spec.Transport == Poll || spec.Resume) {
-		return nil, fmt.Errorf("subscribers of %s neither poll nor resume", spec.Peer)
+	if k.peer != nil && spec.Transport == Poll {
+		return nil, fmt.Errorf("subscribers of %s do not poll", spec.Peer)
 	}
 	for _, path := range spec.Requests {
 		k.requests = append(k.requests, appendGet(nil, path, spec.Host))

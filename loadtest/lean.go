@@ -35,6 +35,7 @@ type leanConn struct {
 	chunkLeft int    // bytes of the current chunk that did not come yet, CRLF included
 	text      []byte // an incomplete line
 	id        []byte // with Resume: of the event that is not whole yet
+	gap       bool   // that event is a gap, and its data no message
 }
 
 type leanState uint8
@@ -93,7 +94,7 @@ func (k *epollKind) request(c *leanConn, i int) error {
 		return send(c.fd, k.requests[c.step])
 	}
 	path := k.spec.requestPath(i, len(c.cursor) == 0)
-	if len(c.cursor) > 0 {
+	if len(c.cursor) > 0 && k.spec.Transport != SSE {
 		path = withParameter(path, "cursor="+url.QueryEscape(string(c.cursor)))
 	}
 	if k.peer != nil {
@@ -109,7 +110,11 @@ func (k *epollKind) request(c *leanConn, i int) error {
 		return send(c.fd, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n", path, k.spec.Host, leanKey, header))
 	case SSE:
-		return send(c.fd, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s\r\n", path, k.spec.Host, k.spec.Header))
+		header := k.spec.Header
+		if len(c.cursor) > 0 {
+			header += "Last-Event-ID: " + string(c.cursor) + "\r\n"
+		}
+		return send(c.fd, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s\r\n", path, k.spec.Host, header))
 	case Poll:
 		if err := send(c.fd, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", path, k.spec.Host, k.spec.Header)); err != nil {
 			return err
@@ -292,8 +297,7 @@ func (k *epollKind) stream(c *leanConn, b []byte, now int64) (int, error) {
 }
 
 // lines handles the whole lines of text and returns their length. Only data
-// lines count: a stamped message is one line. Ids, names and comments are
-// passed over.
+// lines count: a stamped message is one line.
 func (k *epollKind) lines(c *leanConn, text []byte, now int64) (used int) {
 	for {
 		end := bytes.IndexByte(text[used:], '\n')
@@ -301,12 +305,29 @@ func (k *epollKind) lines(c *leanConn, text []byte, now int64) (used int) {
 			return used
 		}
 		line := text[used : used+end]
-		if data, ok := bytes.CutPrefix(line, []byte("data:")); ok {
+		if data, ok := bytes.CutPrefix(line, []byte("data:")); !ok {
+			k.field(c, bytes.TrimRight(line, "\r"))
+		} else if !c.gap {
 			k.take(c, bytes.TrimPrefix(data, []byte(" ")), now)
-		} else if k.spec.Resume {
-			c.identify(line)
 		}
 		used += end + 1
+	}
+}
+
+// gapEvent is Peal's: what follows it in the event is no message.
+var gapEvent = []byte("event: gap")
+
+// field handles a line of an event stream that is not data.
+func (k *epollKind) field(c *leanConn, line []byte) {
+	switch {
+	case bytes.Equal(line, gapEvent):
+		c.gap = true
+		k.sink.gaps++
+	case len(line) == 0:
+		c.gap = false
+	}
+	if k.spec.Resume {
+		c.identify(line)
 	}
 }
 

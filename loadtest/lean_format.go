@@ -15,6 +15,9 @@ func (k *epollKind) take(c *leanConn, message []byte, now int64) {
 			if k.spec.Resume {
 				c.keepCursor(head)
 			}
+		case bytes.HasPrefix(message, gapFrame):
+			k.sink.gaps++
+			return
 		case k.spec.Protocol != "":
 			return
 		}
@@ -54,6 +57,8 @@ func (k *epollKind) takePeer(c *leanConn, i int, message []byte, now int64) erro
 var (
 	dataField   = []byte(`"data":"`)
 	cursorField = []byte(`"cursor":"`)
+	gapFrame    = []byte(`{"gap":`)
+	gapField    = []byte(`,"gap":[`) // of a poll's answer, before its messages
 )
 
 // keepCursor keeps the cursor that an object has before its data. Event streams
@@ -76,6 +81,9 @@ func (k *epollKind) pollMessages(c *leanConn, a answer, now int64) (cursor []byt
 		case a.status != 204: // the time was up
 			return nil, fmt.Errorf("poll: status %d: %.200s", a.status, a.body)
 		}
+		if a.gap {
+			k.sink.gaps++
+		}
 		if len(a.cursor) == 0 {
 			return nil, fmt.Errorf("poll: no Peal-Cursor with %.200q", a.body)
 		}
@@ -89,7 +97,10 @@ func (k *epollKind) pollMessages(c *leanConn, a answer, now int64) (cursor []byt
 	if !ok || end < 0 {
 		return nil, fmt.Errorf("poll: no cursor in %.200q", a.body)
 	}
-	cursor = rest[:end]
+	cursor, rest = rest[:end], rest[end+1:]
+	if bytes.HasPrefix(rest, gapField) {
+		k.sink.gaps++
+	}
 	for {
 		var found bool
 		if _, rest, found = bytes.Cut(rest, dataField); !found {

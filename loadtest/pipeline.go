@@ -36,6 +36,7 @@ type PublishTarget struct {
 type Pipeline struct {
 	target PublishTarget
 	pipes  []*pipe
+	counts []uint64       // per stream, of messages since the last Settle
 	wait   sync.WaitGroup // the pipes' writers, which end with stop
 	stop   context.CancelFunc
 }
@@ -55,12 +56,18 @@ type pipe struct {
 
 	mu       sync.Mutex
 	queued   []byte
-	messages uint64        // in queued
-	waiting  uint64        // written, and not answered
-	refused  uint64        // not written, answered with an error, or not at all
-	reason   error         // of the first
+	messages []sent // in queued
+	waiting  []sent // written, and not answered
+	outcome  Outcome
 	idle     chan struct{} // if not nil: closed when nothing is queued or waiting
 	writing  bool
+}
+
+// sent is a message on its way. Its stream is 0 once nobody waits for its answer
+// any more.
+type sent struct {
+	stream   int // from 1 on
+	sequence uint64
 }
 
 // DialPipeline connects a publisher. The first connections must succeed.
@@ -74,7 +81,7 @@ func DialPipeline(ctx context.Context, target PublishTarget) (*Pipeline, error) 
 		pipes = min(pipes, maxPipes)
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	p := &Pipeline{target: target, stop: stop}
+	p := &Pipeline{target: target, stop: stop, counts: make([]uint64, target.Streams)}
 	for i := range pipes {
 		c := &pipe{Pipeline: p, first: i, heads: map[int][]byte{}, more: make(chan struct{}, 1)}
 		conn, r, err := c.dial(ctx)
@@ -101,8 +108,10 @@ func (p *Pipeline) Queue(stream int, payload []byte) error {
 	c := p.pipes[stream%len(p.pipes)]
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	p.counts[stream]++
+	message := sent{stream + 1, p.counts[stream]}
 	if len(c.queued) > maxPipeBytes {
-		c.refuseLocked(1, errors.New("the server takes less than is published"))
+		c.refuseLocked([]sent{message}, false, errors.New("the server takes less than is published"))
 		return nil
 	}
 	if peer := p.target.Peer; peer != nil {
@@ -122,7 +131,7 @@ func (p *Pipeline) Queue(stream int, payload []byte) error {
 		c.queued = fmt.Appendf(append(c.queued, head...), "%d\r\n\r\n", len(payload))
 		c.queued = append(c.queued, payload...)
 	}
-	c.messages++
+	c.messages = append(c.messages, message)
 	return nil
 }
 
@@ -138,10 +147,12 @@ func (p *Pipeline) Flush() error {
 }
 
 // Settle waits until everything was sent and answered, for at most timeout; what
-// is still missing then counts as refused. It returns how many messages were, in
-// all, and why the first was.
-func (p *Pipeline) Settle(timeout time.Duration) (refused uint64, reason error) {
+// is still missing then counts as refused. It returns what became of the messages
+// since the last Settle, and counts each stream's from 1 again.
+func (p *Pipeline) Settle(timeout time.Duration) (all Outcome) {
 	_ = p.Flush() // always nil
+	clear(p.counts)
+	all.Excused = make([][]Span, p.target.Streams)
 	late := time.NewTimer(timeout)
 	defer late.Stop()
 	for _, c := range p.pipes {
@@ -152,17 +163,19 @@ func (p *Pipeline) Settle(timeout time.Duration) (refused uint64, reason error) 
 			late.Reset(0) // for the others too
 		}
 		c.mu.Lock()
-		if left := c.messages + c.waiting; left > 0 {
-			c.refuseLocked(left, fmt.Errorf("no answer within %v", timeout))
-			c.messages, c.waiting, c.queued = 0, 0, c.queued[:0]
-		}
-		refused += c.refused
-		if reason == nil {
-			reason = c.reason
-		}
+		reason := fmt.Errorf("no answer within %v", timeout)
+		c.refuseLocked(c.waiting, true, reason)
+		c.refuseLocked(c.messages, false, reason)
+		clear(c.waiting) // their answers may still come
+		c.messages, c.queued = c.messages[:0], c.queued[:0]
+		all.add(c.outcome)
+		c.outcome = Outcome{}
 		c.mu.Unlock()
 	}
-	return refused, reason
+	for i := range all.Excused {
+		all.Excused[i] = joined(all.Excused[i])
+	}
+	return all
 }
 
 func (c *pipe) idleSignal() <-chan struct{} {
@@ -201,8 +214,8 @@ func (c *pipe) write(ctx context.Context, conn net.Conn, r io.Reader) {
 		if conn, r, err = c.dial(ctx); err != nil {
 			conn = nil
 			c.mu.Lock()
-			c.refuseLocked(c.messages, err) // nobody takes them in their time
-			c.messages, c.queued = 0, c.queued[:0]
+			c.refuseLocked(c.messages, false, err) // nobody takes them in their time
+			c.messages, c.queued = c.messages[:0], c.queued[:0]
 			c.settleLocked()
 			c.mu.Unlock()
 		}
@@ -220,10 +233,8 @@ func (c *pipe) serve(ctx context.Context, conn net.Conn, r io.Reader) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.waiting > 0 {
-		c.refuseLocked(c.waiting, fmt.Errorf("connection ended: %w", err))
-		c.waiting = 0
-	}
+	c.refuseLocked(c.waiting, true, fmt.Errorf("connection ended: %w", err))
+	c.waiting = c.waiting[:0]
 	c.settleLocked()
 }
 
@@ -234,10 +245,8 @@ func (c *pipe) sendQueued(ctx context.Context, conn net.Conn, ended chan error) 
 	for {
 		c.mu.Lock()
 		out, c.queued = c.queued, out[:0]
-		if !c.target.WebSocket {
-			c.waiting += c.messages // a frame has no answer
-		}
-		c.messages, c.writing = 0, len(out) > 0
+		c.waiting = append(c.waiting, c.messages...)
+		c.messages, c.writing = c.messages[:0], len(out) > 0
 		c.settleLocked()
 		c.mu.Unlock()
 		if len(out) > 0 {
@@ -247,6 +256,9 @@ func (c *pipe) sendQueued(ctx context.Context, conn net.Conn, ended chan error) 
 			_, err := conn.Write(out)
 			c.mu.Lock()
 			c.writing = false
+			if c.target.WebSocket && err == nil {
+				c.waiting = c.waiting[:0] // a frame has no answer
+			}
 			c.settleLocked()
 			c.mu.Unlock()
 			if err != nil {
@@ -283,63 +295,22 @@ func (c *pipe) answers(r io.Reader) error {
 			return err
 		}
 		c.mu.Lock()
-		c.waiting -= min(c.waiting, 1) // Settle may have given up on it
-		if answer.StatusCode/100 != 2 {
-			c.refuseLocked(1, fmt.Errorf("publishing: %s: %.200s", answer.Status, body))
+		if len(c.waiting) == 0 {
+			c.mu.Unlock()
+			return fmt.Errorf("an answer to nothing: %s", answer.Status)
 		}
+		if answer.StatusCode/100 != 2 {
+			c.refuseLocked(c.waiting[:1], false, fmt.Errorf("publishing: %s: %.200s", answer.Status, body))
+		}
+		c.waiting = c.waiting[1:]
 		c.settleLocked()
 		c.mu.Unlock()
 	}
 }
 
-func (c *pipe) refuseLocked(n uint64, reason error) {
-	if n > 0 && c.reason == nil {
-		c.reason = reason
-	}
-	c.refused += n
-}
-
 func (c *pipe) settleLocked() {
-	if c.idle != nil && c.messages == 0 && c.waiting == 0 && !c.writing {
+	if c.idle != nil && len(c.messages) == 0 && len(c.waiting) == 0 && !c.writing {
 		close(c.idle)
 		c.idle = nil
 	}
-}
-
-// Publishers publishes each message to all of several servers.
-type Publishers []*Pipeline
-
-// Queue is Pipeline's.
-func (ps Publishers) Queue(stream int, payload []byte) error {
-	for _, p := range ps {
-		_ = p.Queue(stream, payload) // always nil
-	}
-	return nil
-}
-
-// Flush is Pipeline's.
-func (ps Publishers) Flush() error {
-	for _, p := range ps {
-		_ = p.Flush() // always nil
-	}
-	return nil
-}
-
-// Settle is Pipeline's, summed.
-func (ps Publishers) Settle(timeout time.Duration) (refused uint64, reason error) {
-	for _, p := range ps {
-		n, err := p.Settle(timeout)
-		if refused += n; reason == nil {
-			reason = err
-		}
-	}
-	return refused, reason
-}
-
-// Close closes all.
-func (ps Publishers) Close() error {
-	for _, p := range ps {
-		_ = p.Close() // always nil
-	}
-	return nil
 }

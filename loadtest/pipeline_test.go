@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -57,9 +58,13 @@ func TestPipelineKeepsTheOrderOfAStreamAndCountsRefusals(t *testing.T) {
 			_ = p.Flush()
 		}
 	}
-	refused, reason := p.Settle(10 * time.Second)
-	if refused != 4 || reason == nil || !strings.Contains(reason.Error(), "429") || !strings.Contains(reason.Error(), "not this one") {
-		t.Errorf("%d refused, %v; want 4, 429", refused, reason)
+	o := p.Settle(10 * time.Second)
+	if o.Refused != 4 || o.Unanswered != 0 || o.Reason == nil || !strings.Contains(o.Reason.Error(), "429") || !strings.Contains(o.Reason.Error(), "not this one") {
+		t.Errorf("%+v; want 4 refused, 429", o)
+	}
+	// Messages 7, 57, 107 and 157 are all of stream b, its 4th, 29th, 54th and 79th.
+	if got, want := fmt.Sprint(o.Excused), "[[] [{4 4} {29 29} {54 54} {79 79}]]"; got != want {
+		t.Errorf("excused %s, want %s", got, want)
 	}
 	got := map[byte]string{}
 	for _, b := range at.bodies {
@@ -91,8 +96,9 @@ func TestPipelineIsNeverHeldUp(t *testing.T) {
 		t.Errorf("%d bytes queued, beyond the limit", kept)
 	}
 	c.mu.Unlock()
-	if refused, reason := p.Settle(50 * time.Millisecond); refused != messages || reason == nil {
-		t.Errorf("%d refused, %v; want all %d", refused, reason, messages)
+	o := p.Settle(50 * time.Millisecond)
+	if o.Refused != messages || o.Unanswered == 0 || o.Unanswered == messages || o.Reason == nil || fmt.Sprint(o.Excused) != "[[{1 400}]]" {
+		t.Errorf("%+v; want all %d refused, some of them unanswered", o, messages)
 	}
 }
 
@@ -129,14 +135,38 @@ func TestPipelineConnectsAgainAndCountsWhatWasNotAnswered(t *testing.T) {
 	}()
 	p := pipelineTo(t, listener.Addr().String(), 1)
 	_ = p.Queue(0, []byte("one"))
-	if refused, _ := p.Settle(10 * time.Second); refused != 1 {
-		t.Errorf("%d refused, want the one that was not answered", refused)
+	if o := p.Settle(10 * time.Second); o.Refused != 1 || o.Unanswered != 1 || fmt.Sprint(o.Excused) != "[[{1 1}]]" {
+		t.Errorf("%+v, want the one that was not answered", o)
 	}
 	_ = p.Queue(0, []byte("two"))
-	if refused, reason := p.Settle(10 * time.Second); refused != 1 {
-		t.Errorf("%d refused (%v), want still 1", refused, reason)
+	if o := p.Settle(10 * time.Second); o.Refused != 0 || o.Reason != nil {
+		t.Errorf("%+v, want none since", o)
 	}
 	if err := <-served; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPipelineDoesNotTakeALateAnswerForAnother gives up on one message and has it
+// refused afterwards: that is nothing to the next.
+func TestPipelineDoesNotTakeALateAnswerForAnother(t *testing.T) {
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // a cut body ends the connection anyway
+		if string(body) == "slow" {
+			<-release
+			http.Error(w, "too late", http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	p := pipelineTo(t, server.Listener.Addr().String(), 1)
+	_ = p.Queue(0, []byte("slow"))
+	if o := p.Settle(200 * time.Millisecond); o.Refused != 1 || o.Unanswered != 1 {
+		t.Errorf("%+v, want 1 unanswered", o)
+	}
+	_ = p.Queue(0, []byte("next"))
+	close(release)
+	if o := p.Settle(10 * time.Second); o.Refused != 0 || o.Reason != nil {
+		t.Errorf("%+v, want the next accepted", o)
 	}
 }

@@ -26,6 +26,7 @@ type Pool struct {
 	run     uint16
 	timeout time.Duration // of opening
 	moved   chan struct{} // capacity 1: some worker's have changed
+	excused [][]Span      // per stream: what of the current run nobody need have
 }
 
 // remote is one worker process.
@@ -205,6 +206,7 @@ func (p *Pool) each(ctx context.Context, allowed time.Duration, c func(i int) co
 // for Have, which a closed loop needs.
 func (p *Pool) Begin(ctx context.Context, progress bool) (run uint16, err error) {
 	p.run++
+	p.excused = nil
 	c := command{Op: "begin", Run: p.run, Progress: progress}
 	err = p.each(ctx, 0, func(int) command { return c }, func(event) error { return nil })
 	return p.run, err
@@ -233,7 +235,7 @@ func (p *Pool) Moved() <-chan struct{} { return p.moved }
 // Await waits until every subscriber has everything that was published, per
 // stream, or until timeout; complete says which.
 func (p *Pool) Await(ctx context.Context, published []uint64, timeout time.Duration) (complete bool, err error) {
-	c := command{Op: "await", Published: published, Timeout: timeout}
+	c := command{Op: "await", Published: published, Excused: p.excused, Timeout: timeout}
 	complete = true
 	err = p.each(ctx, timeout, func(int) command { return c }, func(e event) error {
 		complete = complete && e.Complete
@@ -249,6 +251,7 @@ type Received struct {
 	Latency     *Latency `json:"latency"`
 	Open        int      `json:"open"`                  // connections that are subscribed now
 	Closed      int      `json:"closed"`                // connections that the server ended, since they were opened
+	Gaps        uint64   `json:"gaps,omitempty"`        // notices that messages are gone
 	Recovery    *Latency `json:"recovery,omitempty"`    // after Drop: from the drop until a client was back and had all it missed
 	Unrecovered int      `json:"unrecovered,omitempty"` // clients that never had; they are in Recovery as lost
 }
@@ -260,6 +263,7 @@ func (r *Received) add(other *Received) error {
 	r.Traffic.Written += other.Traffic.Written
 	r.Open += other.Open
 	r.Closed += other.Closed
+	r.Gaps += other.Gaps
 	r.Unrecovered += other.Unrecovered
 	if other.Recovery != nil {
 		if r.Recovery == nil {
@@ -275,7 +279,7 @@ func (r *Received) add(other *Received) error {
 // Report returns what came in the current run, given how many messages each
 // stream had.
 func (p *Pool) Report(ctx context.Context, published []uint64) (Received, error) {
-	return p.received(ctx, command{Op: "report", Published: published})
+	return p.received(ctx, command{Op: "report", Published: published, Excused: p.excused})
 }
 
 // Sample returns what came in the current run until now: nothing is lost yet.

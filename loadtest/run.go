@@ -25,6 +25,10 @@ type Load struct {
 	Server int           // pid whose CPU time is taken; 0: none
 	Settle time.Duration // how long to wait for the last messages; default 10 s
 
+	// Excuse leaves out of Expected and Lost what a Pipeline's server refused or did
+	// not answer, but where it came all the same.
+	Excuse bool
+
 	// Stop, when it is closed, ends an open loop early, with a result.
 	Stop <-chan struct{}
 
@@ -50,15 +54,17 @@ type Sample struct {
 type Result struct {
 	Received
 	Published uint64
-	Scheduled uint64        // open loop: what the schedule wanted sent
-	Refused   uint64        // by a Pipeline's server; they count as lost too
-	Reason    error         // of the first refusal
-	Took      time.Duration // first message sent until the last received
-	Sending   time.Duration // first message sent until the last
-	ServerCPU time.Duration // in that time
-	Stalled   bool          // a closed loop in which a message did not arrive within Settle
-	Complete  bool          // all arrived within Settle
-	Lag       *Latency      // open loop: how late messages were sent
+	Scheduled uint64 // open loop: what the schedule wanted sent
+	Refused   uint64 // by a Pipeline's server, or not answered; without Load.Excuse they count as lost too
+	// Unanswered is how many of the refused were written and never answered.
+	Unanswered uint64
+	Reason     error         // of the first refusal
+	Took       time.Duration // first message sent until the last received
+	Sending    time.Duration // first message sent until the last
+	ServerCPU  time.Duration // in that time
+	Stalled    bool          // a closed loop in which a message did not arrive within Settle
+	Complete   bool          // all arrived within Settle
+	Lag        *Latency      // open loop: how late messages were sent
 }
 
 // PerServerCPUSecond is the deliveries for each second of the server's CPU.
@@ -101,9 +107,13 @@ func Run(ctx context.Context, pool *Pool, publisher Publisher, load Load) (r Res
 	}
 	r.Sending = time.Since(began)
 	if settler, ok := publisher.(interface {
-		Settle(time.Duration) (uint64, error)
+		Settle(time.Duration) Outcome
 	}); ok {
-		r.Refused, r.Reason = settler.Settle(load.Settle)
+		outcome := settler.Settle(load.Settle)
+		r.Refused, r.Unanswered, r.Reason = outcome.Refused, outcome.Unanswered, outcome.Reason
+		if load.Excuse {
+			pool.excused = outcome.Excused
+		}
 	}
 	if r.Complete, err = s.await(ctx, began); err != nil {
 		return r, err

@@ -30,6 +30,7 @@ type sink struct {
 	recovery    *Latency // of those that were dropped and have recovered; nil: no drop
 	open        int      // connections that are subscribed now
 	closed      int      // connections that ended unasked since they were opened
+	gaps        uint64   // notices of one, in this run
 
 	progress bool
 	arrived  []uint32 // ring: receivers that have message i, at i % progressWindow
@@ -65,7 +66,7 @@ func (s *sink) begin(run uint16, progress bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.run, s.progress = run, progress
-	s.counts, s.traffic, s.have, s.target = Counts{}, Traffic{}, 0, 0
+	s.counts, s.traffic, s.have, s.target, s.gaps = Counts{}, Traffic{}, 0, 0, 0
 	s.latency.Reset()
 	s.done = make(chan struct{})
 	clear(s.arrived)
@@ -156,20 +157,40 @@ func (s *sink) expect(published []uint64) <-chan struct{} {
 	return s.done
 }
 
-// report returns what came of the given published messages.
-func (s *sink) report(published []uint64) Received {
+// lacks reports whether somebody still lacks something that is not excused.
+func (s *sink) lacks(published []uint64, excused [][]Span) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed}
+	for i := range s.subscribers {
+		if s.subscribers[i].lost(published, excused) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// lost is how many messages never came that are not excused.
+func (sub *subscriber) lost(published []uint64, excused [][]Span) (n uint64) {
+	for k := range sub.tracks {
+		stream := int(sub.first) + k
+		n += sub.tracks[k].lostBut(at(published, stream), at(excused, stream))
+	}
+	return n
+}
+
+// report returns what came of the given published messages. Those that are
+// excused are expected only of who has them.
+func (s *sink) report(published []uint64, excused [][]Span) Received {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps}
 	r.Lost = 0
 	if s.recovery != nil {
 		r.Recovery = s.recovery.clone()
 	}
 	for i := range s.subscribers {
-		sub, lost := &s.subscribers[i], uint64(0)
-		for k := range sub.tracks {
-			lost += sub.tracks[k].lost(at(published, int(sub.first)+k))
-		}
+		sub := &s.subscribers[i]
+		lost := sub.lost(published, excused)
 		r.Lost += lost
 		switch {
 		case sub.dropped == 0:
@@ -178,6 +199,9 @@ func (s *sink) report(published []uint64) Received {
 		default:
 			r.Unrecovered++
 		}
+	}
+	if excused != nil {
+		r.Expected = r.Delivered + r.Lost
 	}
 	r.Latency.RecordLost(r.Lost)
 	if r.Recovery != nil {
@@ -190,13 +214,13 @@ func (s *sink) report(published []uint64) Received {
 func (s *sink) sample() Received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed}
+	return Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps}
 }
 
-// at is published[i], and 0 for a stream nobody published to.
-func at(published []uint64, i int) uint64 {
-	if i < len(published) {
-		return published[i]
+// at is all[i], and nothing for a stream nobody published to.
+func at[T any](all []T, i int) (v T) {
+	if i < len(all) {
+		v = all[i]
 	}
-	return 0
+	return v
 }

@@ -29,7 +29,7 @@ func TestRecoveryIsJudgedByWhatCame(t *testing.T) {
 	take(1, 2, 150, 210)
 	take(1, 3, 199, 240) // has all after 140 ms
 	take(2, 3, 199, 240) // without the second
-	r := s.report([]uint64{3})
+	r := s.report([]uint64{3}, nil)
 	if r.Unrecovered != 2 || r.Recovery.Count() != 4 || r.Lost != 3 {
 		t.Errorf("%d not recovered, %d in the histogram, %d lost; want 2, 4, 3", r.Unrecovered, r.Recovery.Count(), r.Lost)
 	}

@@ -93,8 +93,9 @@ type Spec struct {
 	First  int    `json:"first,omitempty"` // number of this worker's first connection; set by the Pool
 
 	// Resume makes a connection that ended come back, from the newest cursor it
-	// saw, until Timeout has passed without it. It needs a dialect that carries
-	// cursors: not raw WebSocket. Epoll only.
+	// saw, until Timeout has passed without it. Event streams say it as browsers do,
+	// in Last-Event-ID. Where the dialect has none, as raw WebSocket and a Peer's,
+	// it comes back to what is new. Epoll only.
 	Resume bool `json:"resume,omitempty"`
 
 	// OpenRate opens so many connections a second, on a schedule from which

@@ -23,7 +23,10 @@ type board struct {
 	asked    int           // requests for /
 }
 
-func newBoard(t *testing.T) (b *board, addr string) {
+func newBoard(t *testing.T) (b *board, addr string) { return newBoardWith(t, nil) }
+
+// newBoardWith is newBoard with another handler of publications, if there is one.
+func newBoardWith(t *testing.T, publish http.HandlerFunc) (b *board, addr string) {
 	t.Helper()
 	b = &board{news: make(chan struct{})}
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -37,7 +40,10 @@ func newBoard(t *testing.T) (b *board, addr string) {
 		b.mu.Unlock()
 		_, _ = io.WriteString(w, "hello")
 	})
-	mux.HandleFunc("POST /publish", b.publish)
+	if publish == nil {
+		publish = b.publish
+	}
+	mux.HandleFunc("POST /publish", publish)
 	mux.HandleFunc("GET /poll", b.poll)
 	mux.HandleFunc("GET /sse", b.sse)
 	server := &http.Server{Handler: mux}
@@ -65,8 +71,10 @@ func (b *board) after(position int) ([]string, <-chan struct{}) {
 }
 
 func (b *board) start(r *http.Request) int {
-	if at, err := strconv.Atoi(r.FormValue("cursor")); err == nil {
-		return at
+	for _, cursor := range []string{r.Header.Get("Last-Event-ID"), r.FormValue("cursor")} {
+		if at, err := strconv.Atoi(cursor); err == nil {
+			return at
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 type answer struct {
 	status int
 	cursor []byte // of Peal-Cursor
+	gap    bool   // it has a Peal-Gap
 	body   []byte
 }
 
@@ -39,6 +40,8 @@ func parseAnswer(b []byte) (a answer, n int, err error) {
 			}
 		case bytes.EqualFold(name, []byte("peal-cursor")):
 			a.cursor = bytes.TrimSpace(value)
+		case bytes.EqualFold(name, []byte("peal-gap")):
+			a.gap = true
 		case bytes.EqualFold(name, []byte("transfer-encoding")):
 			return a, 0, fmt.Errorf("%w that this client reads: transfer-encoding %q", errBadAnswer, value)
 		}

@@ -22,6 +22,7 @@ type command struct {
 	Run       uint16        `json:"run,omitempty"`
 	Progress  bool          `json:"progress,omitempty"`
 	Published []uint64      `json:"published,omitempty"`
+	Excused   [][]Span      `json:"excused,omitempty"`
 	Timeout   time.Duration `json:"timeout,omitempty"`
 }
 
@@ -118,9 +119,9 @@ func (w *worker) handle(c command) (e event, err error) {
 	case "begin":
 		w.fleet.sink.begin(c.Run, c.Progress)
 	case "await":
-		e.Complete = w.fleet.await(c.Published, c.Timeout)
+		e.Complete = w.fleet.await(c.Published, c.Excused, c.Timeout)
 	case "report":
-		r := w.fleet.sink.report(c.Published)
+		r := w.fleet.sink.report(c.Published, c.Excused)
 		e.Received = &r
 	case "sample":
 		r := w.fleet.sink.sample()

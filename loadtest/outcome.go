@@ -1,0 +1,51 @@
+package loadtest
+
+// Outcome is what became of the messages that a Pipeline was given.
+type Outcome struct {
+	Refused    uint64   // not written, answered with an error, or not answered
+	Unanswered uint64   // of those, written and not answered: the server may have taken them
+	Reason     error    // of the first
+	Excused    [][]Span // per stream: those refused, sorted; nil: not known
+}
+
+// add adds a later one, whose spans may be out of order.
+func (o *Outcome) add(later Outcome) {
+	o.Refused += later.Refused
+	o.Unanswered += later.Unanswered
+	if o.Reason == nil {
+		o.Reason = later.Reason
+	}
+	for i, spans := range later.Excused {
+		o.Excused[i] = append(o.Excused[i], spans...)
+	}
+}
+
+// refuseLocked notes that messages were not accepted, but for those that a
+// Settle has given up on.
+func (c *pipe) refuseLocked(messages []sent, unanswered bool, reason error) {
+	o := &c.outcome
+	for _, m := range messages {
+		if m.stream == 0 {
+			continue
+		}
+		if o.Refused++; unanswered {
+			o.Unanswered++
+		}
+		if o.Reason == nil {
+			o.Reason = reason
+		}
+		if o.Excused == nil {
+			o.Excused = make([][]Span, c.target.Streams)
+		}
+		o.Excused[m.stream-1] = withSequence(o.Excused[m.stream-1], m.sequence)
+	}
+}
+
+// withSequence adds a sequence, which mostly follows the last.
+func withSequence(spans []Span, sequence uint64) []Span {
+	if n := len(spans); n > 0 && spans[n-1].Last+1 == sequence {
+		spans[n-1].Last = sequence
+		return spans
+	}
+	return append(spans, Span{sequence, sequence})
+}
