@@ -33,6 +33,6 @@
 // two readings of its CLOCK_MONOTONIC.
 //
 // Concurrency: a Pool and its publishers belong to one goroutine; a fleet's
-// receivers share one sink under one lock (the epoll kind takes it once per
-// batch of events).
+// receivers share one sink under one lock, which its loop takes once per batch
+// of events.
 package loadtest

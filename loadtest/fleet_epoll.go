@@ -2,7 +2,6 @@ package loadtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -45,9 +44,6 @@ type epollKind struct {
 	ended  chan struct{}      // closed by loop
 }
 
-// wakeIndex marks the wake-up descriptor among the events.
-const wakeIndex = -1
-
 const (
 	readBytes    = 256 << 10
 	partialLimit = 4 << 20 // of one message or answer
@@ -85,14 +81,8 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 	for _, path := range spec.Requests {
 		k.requests = append(k.requests, appendGet(nil, path, spec.Host))
 	}
-	if k.ep, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("epoll: %w", err)
-	}
-	if k.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return nil, errors.Join(fmt.Errorf("eventfd: %w", err), unix.Close(k.ep))
-	}
-	if err := unix.EpollCtl(k.ep, unix.EPOLL_CTL_ADD, k.wake, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeIndex}); err != nil {
-		return nil, fmt.Errorf("epoll add: %w", err)
+	if k.ep, k.wake, err = newPoller(); err != nil {
+		return nil, err
 	}
 	go k.loop()
 	return k, nil
@@ -109,14 +99,8 @@ func (k *epollKind) open(ctx context.Context) Opened {
 
 func (k *epollKind) close() {
 	close(k.stop)
-	k.wakeUp()
+	wakeUp(k.wake)
 	<-k.ended
-}
-
-func (k *epollKind) wakeUp() {
-	if _, err := unix.Write(k.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
-		panic("loadtest: eventfd: " + err.Error()) // its counter cannot be full
-	}
 }
 
 // loop ends when stop is closed.

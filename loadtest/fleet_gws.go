@@ -14,20 +14,29 @@ import (
 
 // gwsKind plays the subscribers with lxzan/gws: a WebSocket client written by
 // others, which judges the server's frames and handshake independently.
+//
+// Dialers connect and let gws shake hands. Then each connection's read loop, gws'
+// own, is a coroutine of the kind's one loop: see gwsSocket.
 type gwsKind struct {
-	spec *Spec
-	sink *sink
-	wait sync.WaitGroup // the read loops; each ends when its connection does
+	spec    *Spec
+	sink    *sink
+	sockets []gwsSocket // by number of the connection; fields of the open ones under sink.mu
 
-	mu    sync.Mutex
-	conns []*gws.Conn
+	ep, wake int
+	ended    chan struct{} // closed by loop
 }
 
 func newGWSKind(spec *Spec, sink *sink) (*gwsKind, error) {
 	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 || spec.Resume || spec.Peer != "" || spec.OpenRate > 0 || spec.Protocol != "" || spec.Header != "" {
 		return nil, errors.New("gws subscribers speak plain WebSocket, of no other server's dialect, and cannot stall, resume, open at a rate or send requests or header lines first: use the epoll kind")
 	}
-	return &gwsKind{spec: spec, sink: sink}, nil
+	k := &gwsKind{spec: spec, sink: sink, sockets: make([]gwsSocket, spec.Connections), ended: make(chan struct{})}
+	var err error
+	if k.ep, k.wake, err = newPoller(); err != nil {
+		return nil, err
+	}
+	go k.loop()
+	return k, nil
 }
 
 func (k *gwsKind) open(ctx context.Context) (o Opened) {
@@ -78,30 +87,58 @@ func (k *gwsKind) open(ctx context.Context) (o Opened) {
 }
 
 func (k *gwsKind) dial(ctx context.Context, i int) error {
-	conn, _, err := gws.NewClient(gwsHandler{}, &gws.ClientOption{
-		Addr:             "ws://" + k.spec.Addr + k.spec.requestPath(i, true),
-		ReadBufferSize:   512,
-		HandshakeTimeout: k.spec.Timeout,
-		NewDialer: func() (gws.Dialer, error) {
-			return dialFunc(func(network, addr string) (net.Conn, error) {
-				return dialFrom(ctx, k.spec.Source, addr)
-			}), nil
-		},
-		NewSession: func() gws.SessionStorage {
-			return &gwsSession{sink: k.sink, sub: &k.sink.subscribers[i]}
-		},
-	})
+	conn, err := dialFrom(ctx, k.spec.Source, k.spec.Addr)
 	if err != nil {
 		return err
 	}
-	k.mu.Lock()
-	k.conns = append(k.conns, conn)
-	k.mu.Unlock()
+	s := &k.sockets[i]
+	s.Conn, s.sink, s.sub = conn, k.sink, &k.sink.subscribers[i]
+	ws, _, err := gws.NewClientFromConn(gwsHandler{}, &gws.ClientOption{
+		Addr:             "ws://" + k.spec.Addr + k.spec.requestPath(i, true),
+		ReadBufferSize:   512,
+		HandshakeTimeout: k.spec.Timeout,
+		NewSession:       func() gws.SessionStorage { return noSession{} },
+	}, s)
+	if err != nil {
+		return err // gws has closed it
+	}
 	k.sink.mu.Lock()
+	defer k.sink.mu.Unlock()
+	if err := s.adopt(k.ep, i); err != nil {
+		return err
+	}
 	k.sink.open++
-	k.sink.mu.Unlock()
-	k.wait.Go(conn.ReadLoop)
+	s.start(ws)
 	return nil
+}
+
+// loop resumes the read loop of each connection that has something to read. It
+// ends when close wakes it up.
+func (k *gwsKind) loop() {
+	defer close(k.ended)
+	events := make([]unix.EpollEvent, 256)
+	for stopping := false; !stopping; {
+		n, err := unix.EpollWait(k.ep, events, -1)
+		if err != nil && err != unix.EINTR {
+			panic("loadtest: epoll_wait: " + err.Error()) // our own broken descriptor
+		}
+		k.sink.mu.Lock()
+		for _, e := range events[:max(n, 0)] {
+			if e.Fd == wakeIndex {
+				stopping = true
+				continue
+			}
+			k.sockets[e.Fd].resume()
+		}
+		k.sink.mu.Unlock()
+	}
+	k.sink.mu.Lock()
+	for i := range k.sockets {
+		k.sockets[i].end()
+	}
+	k.sink.mu.Unlock()
+	unix.Close(k.wake)
+	unix.Close(k.ep)
 }
 
 func (*gwsKind) drop(time.Duration) error {
@@ -109,54 +146,38 @@ func (*gwsKind) drop(time.Duration) error {
 }
 
 func (k *gwsKind) close() {
-	k.mu.Lock()
-	for _, c := range k.conns {
-		_ = c.NetConn().Close() // the read loop ends with the error
-	}
-	k.mu.Unlock()
-	k.wait.Wait()
+	wakeUp(k.wake)
+	<-k.ended
 }
 
-// gwsSession leads from a connection to its subscriber. As a gws.SessionStorage
-// it stores nothing.
-type gwsSession struct {
-	sink *sink
-	sub  *subscriber
-}
+// noSession is the session of all connections: gws wants one.
+type noSession struct{}
 
-func (*gwsSession) Len() int                     { return 0 }
-func (*gwsSession) Load(string) (any, bool)      { return nil, false }
-func (*gwsSession) Delete(string)                {}
-func (*gwsSession) Store(string, any)            {}
-func (*gwsSession) Range(func(string, any) bool) {}
+func (noSession) Len() int                     { return 0 }
+func (noSession) Load(string) (any, bool)      { return nil, false }
+func (noSession) Delete(string)                {}
+func (noSession) Store(string, any)            {}
+func (noSession) Range(func(string, any) bool) {}
 
-// gwsHandler is shared by all connections.
+// gwsHandler is shared by all connections. gws calls it in their read loops,
+// so under sink.mu.
 type gwsHandler struct{}
 
 func (gwsHandler) OnOpen(*gws.Conn) {}
 func (gwsHandler) OnClose(c *gws.Conn, _ error) {
-	s := c.Session().(*gwsSession)
-	s.sink.mu.Lock()
+	s := c.NetConn().(*gwsSocket)
 	s.sink.closed++
 	s.sink.open--
-	s.sink.mu.Unlock()
 }
 func (gwsHandler) OnPing(c *gws.Conn, payload []byte) {
 	_ = c.WritePong(payload) // a failed write ends the read loop, which counts it
 }
 func (gwsHandler) OnPong(*gws.Conn, []byte) {}
 func (gwsHandler) OnMessage(c *gws.Conn, m *gws.Message) {
-	s := c.Session().(*gwsSession)
-	now := Now()
-	s.sink.mu.Lock()
-	s.sink.takeLocked(s.sub, m.Bytes(), now)
-	s.sink.mu.Unlock()
+	s := c.NetConn().(*gwsSocket)
+	s.sink.takeLocked(s.sub, m.Bytes(), Now())
 	_ = m.Close() // returns the buffer to gws' pool
 }
-
-type dialFunc func(network, addr string) (net.Conn, error)
-
-func (f dialFunc) Dial(network, addr string) (net.Conn, error) { return f(network, addr) }
 
 // dialFrom connects from the local address source ("" for any) without
 // reserving a port before the remote end is known, so that one address has all

@@ -191,6 +191,6 @@ func (k *epollKind) drop(away time.Duration) error {
 	default:
 	}
 	k.drops <- away
-	k.wakeUp()
+	wakeUp(k.wake)
 	return nil
 }

@@ -16,8 +16,8 @@ type subscriber struct {
 	dropped, back, newest int64
 }
 
-// A sink takes what the connections of one fleet receive. Its lock is taken
-// per message by gws connections and per batch of events by the epoll kind.
+// A sink takes what the connections of one fleet receive. Its lock is taken per
+// batch of events.
 type sink struct {
 	mu sync.Mutex
 

@@ -11,7 +11,7 @@ import (
 type Kind string
 
 const (
-	GWS   Kind = "gws"   // lxzan/gws, one goroutine per connection: WebSocket only
+	GWS   Kind = "gws"   // lxzan/gws, its read loops coroutines of one loop: WebSocket only
 	Epoll Kind = "epoll" // one goroutine on raw epoll: any transport, a few hundred bytes per connection
 )
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -51,6 +52,11 @@ func WorkerMain(in io.Reader, out io.Writer) int {
 	}
 	return 0
 }
+
+// gcPercent is the collector's GOGC once the connections are open. What is left
+// to allocate are a few bytes for each message of a gws connection, so it seldom
+// runs, and at the default a worker would hold twice what its connections need.
+const gcPercent = 20
 
 // worker is the far end of a remote. Its commands are handled one by one.
 type worker struct {
@@ -115,6 +121,8 @@ func (w *worker) handle(c command) (e event, err error) {
 		w.fleet.sink.begin(c.Run, false)
 		opened := w.fleet.kind.open(context.Background())
 		e.Opened = &opened
+		debug.SetGCPercent(gcPercent)
+		debug.FreeOSMemory()
 		w.wait.Go(w.progress)
 	case "begin":
 		w.fleet.sink.begin(c.Run, c.Progress)
