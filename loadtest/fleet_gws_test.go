@@ -128,8 +128,8 @@ func TestGWSConnectionReadsMessagesOfEverySizeAndAnswersPings(t *testing.T) {
 	if got := <-p.payloads; got != "there?" {
 		t.Errorf("pong %q, want the ping's payload", got)
 	}
-	if !f.await([]uint64{uint64(len(sizes))}, 10*time.Second) {
-		t.Errorf("%+v, want %d delivered", f.sink.report([]uint64{uint64(len(sizes))}).Counts, len(sizes))
+	if !f.await([]uint64{uint64(len(sizes))}, nil, 10*time.Second) {
+		t.Errorf("%+v, want %d delivered", f.sink.report([]uint64{uint64(len(sizes))}, nil).Counts, len(sizes))
 	}
 	if r := f.sink.sample(); r.Open != 1 || r.Closed != 0 || r.Foreign != 0 {
 		t.Errorf("%+v, want one open", r)
