@@ -63,6 +63,9 @@ const maxRefusal = 64 << 10
 // refused makes an error of a server's answer: its own words, if they are Peal's.
 func refused(answer *http.Response) *refusal {
 	r := &refusal{status: answer.StatusCode, text: "the server answers " + answer.Status}
+	if r.status == http.StatusNoContent { // an event stream has no other word for it
+		r.text += ": the backend has disconnected this client"
+	}
 	if seconds, err := strconv.Atoi(answer.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		r.after = time.Duration(seconds) * time.Second
 	}

@@ -68,6 +68,7 @@ that are gone by then are said on standard error.`,
 	f.StringVar(&s.cursor, "cursor", "", "begin after this cursor, or with all that is kept: earliest")
 	f.IntVar(&s.last, "last", 0, "begin with the newest so many messages")
 	f.IntVar(&s.count, "count", 0, "end after so many messages")
+	f.StringVar(&s.client, "client", "", "the name under which presence lists you, and POST /disconnect finds you")
 	// The error is of a flag that does not exist.
 	_ = c.RegisterFlagCompletionFunc("transport", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return slices.Sorted(maps.Keys(transports)), cobra.ShellCompDirectiveNoFileComp
@@ -82,6 +83,7 @@ type subscriber struct {
 	last     int // 0: from now
 	count    int // 0: for ever
 	json     bool
+	client   string // "": nameless
 	stdout   io.Writer
 	stderr   io.Writer
 
@@ -148,6 +150,9 @@ func (s *subscriber) follow(ctx context.Context, serve func(*subscriber, context
 // query is where and what to subscribe, now.
 func (s *subscriber) query() url.Values {
 	q := url.Values{"channel": s.channels, "format": {"json"}}
+	if s.client != "" {
+		q.Set("client", s.client)
+	}
 	switch {
 	case s.cursor != "":
 		q.Set("cursor", s.cursor)
