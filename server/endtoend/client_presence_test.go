@@ -26,6 +26,9 @@ func TestClientPresence(t *testing.T) {
 	for _, transport := range []string{"ws", "sse", "poll"} {
 		t.Run(transport, func(t *testing.T) { testClientPresence(t, rig(t), transport) })
 	}
+	for _, transport := range []string{"ws", "sse", "poll"} {
+		t.Run("Disconnected/"+transport, func(t *testing.T) { testClientDisconnected(t, rig(t), transport) })
+	}
 	t.Run("ChangesTransport", func(t *testing.T) { testClientPresenceMoves(t, rig(t)) })
 	t.Run("Tabs", func(t *testing.T) { testClientPresenceTabs(t, rig(t), browser) })
 	t.Run("Without", func(t *testing.T) {
@@ -144,4 +147,18 @@ func testClientPresenceTabs(t *testing.T, r *clientRig, browser *chromium) {
 	r.until(`states.at(-1) === 'live ws'`)
 	enter(r.p, "bob")
 	r.awaitMembers("room", "bob me")
+}
+
+// Whom the backend disconnects, and who comes back too early, stops, and knows why.
+func testClientDisconnected(t *testing.T, r *clientRig, transport string) {
+	connect := `connect({transports: ['` + transport + `'], client: 'me'}); watch('room'); 0`
+	r.evaluate(connect)
+	r.awaitMembers("room", "me")
+	r.p.disconnect("client=me")
+	r.until(`states.at(-1) === 'stopped disconnected' && channelStates.room.at(-1) === 'stopped disconnected'`)
+	r.evaluate(`states.length = 0; ` + connect)
+	r.until(`states.at(-1) === 'stopped disconnected'`)
+	r.p.disconnect("client=me&for=0")
+	r.evaluate(connect)
+	r.until(`states.at(-1) === 'live ` + transport + `'`)
 }

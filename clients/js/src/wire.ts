@@ -82,7 +82,8 @@ export function refused(status: number, retryAfter: string | null, body: string)
   } catch {
     // not ours: a proxy's page
   }
-  return new PealError(status === 401 ? unauthorised : (error?.code ?? 'http_' + status), error?.message ?? '', {
+  // Who has a name can be disconnected, and an event stream has no other word for it than 204.
+  return new PealError(status === 401 ? unauthorised : (error?.code ?? (PRESENCE && status === 204 ? 'disconnected' : 'http_' + status)), error?.message ?? '', {
     busy: status === 429 || status === 503,
     after: Number(retryAfter) * 1000,
     // Of 4xx only our own are believed: a proxy may refuse one transport and pass

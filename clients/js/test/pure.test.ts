@@ -50,6 +50,7 @@ test('close codes say whether to come back', () => {
   assert.deepEqual(of(4429), ['closed_4429', true, false]);
   assert.deepEqual(of(4401, 'expired: get a new token'), ['unauthorised', false, true]);
   assert.deepEqual(of(4400, 'bad_format: no'), ['bad_format', false, true]);
+  assert.deepEqual(of(4410, 'disconnected: by the backend'), ['disconnected', false, true]);
   assert.deepEqual(of(4413), ['closed_4413', false, true]);
 });
 
@@ -64,7 +65,8 @@ test('statuses say whether to come back', () => {
   assert.deepEqual(of(400, null, ours), ['bad_channel', false, true, 0]);
   assert.deepEqual(of(404, null, '<h1>proxy</h1>'), ['http_404', false, false, 0], 'a proxy is not believed');
   assert.deepEqual(of(502, null, ''), ['http_502', false, false, 0]);
-  assert.deepEqual(of(204, null, ''), ['http_204', false, true, 0]);
+  assert.deepEqual(of(204, null, ''), ['disconnected', false, true, 0]);
+  assert.deepEqual(of(410, null, '{"error":{"code":"disconnected","message":"no"}}'), ['disconnected', false, true, 0]);
   assert.equal(of(401, null, ours)[0], 'unauthorised');
 });
 
