@@ -2,6 +2,7 @@ package endtoend_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/lxzan/gws"
 )
 
 // TestProtocolDocument plays the sessions of docs/protocol.md against a server.
@@ -166,7 +170,21 @@ func (s *session) matches(want, got string) bool {
 type spokenSocket struct{ s *socket }
 
 func (k *spokenSocket) say(text string) { k.s.send(false, text) }
-func (k *spokenSocket) hear() string    { return k.s.next().data }
+
+// hear returns the next message, or how the connection was closed.
+func (k *spokenSocket) hear() string {
+	var closed *gws.CloseError
+	select {
+	case f := <-k.s.got:
+		return f.data
+	case <-k.s.ended:
+		if len(k.s.got) == 0 && errors.As(k.s.err, &closed) {
+			return fmt.Sprintf("close %d %s", closed.Code, closed.Reason)
+		}
+	case <-time.After(patience):
+	}
+	return k.s.next().data
+}
 
 type spokenStream struct {
 	t *testing.T
@@ -176,6 +194,9 @@ type spokenStream struct {
 func (k *spokenStream) say(text string) { k.t.Fatalf("an event stream is not spoken to: %q", text) }
 func (k *spokenStream) hear() string {
 	line, err := k.r.ReadString('\n')
+	if err == io.EOF && line == "" {
+		return "end"
+	}
 	if err != nil {
 		k.t.Fatal(err)
 	}
