@@ -38,7 +38,9 @@ func (c *Config) countedMacro(name string, f fanout) Macro {
 				return err
 			}
 			v = append(outside(r, "delivery"), fanoutFigures(&alone, &all)...)
-			if f.load.InFlight == 1 { // several in flight leave from a strip, whose memory is used again
+			// Several in flight leave from a strip, whose memory is used again; a poll
+			// that comes back late has an answer of its own.
+			if f.load.InFlight == 1 && f.transport != loadtest.Poll {
 				v = append(v, all.perPublication("buffers/publication", "peal_delivery_buffers_total")...)
 			}
 			if f.transport == loadtest.WebSocket { // others carry cursors, which get longer

@@ -33,7 +33,7 @@ func TestMacrosMeasurePeal(t *testing.T) {
 	}
 	peal, c := buildPeal(t), tiny()
 	units := map[string]string{ // by the name's first part
-		"Idle":         "B/connection",
+		"Idle":         "B/connection heap-B/connection",
 		"Fanout":       "cpu-ns/delivery p99-ns sends/delivery encodes/publication allocs/delivery alloc-B/delivery allocs/publication alloc-B/publication",
 		"OpenLoop":     "cpu-ns/delivery p99-ns",
 		"TenChannels":  "cpu-ns/delivery p99-ns sends/delivery allocs/delivery B/delivery",
@@ -42,7 +42,7 @@ func TestMacrosMeasurePeal(t *testing.T) {
 		"Poll":         "cpu-ns/poll p99-ns sends/poll encodes/publication allocs/poll alloc-B/poll",
 		"Accept":       "cpu-ns/connection imbalance-percent",
 		"Resume":       "peak-B resume-ns cpu-ns/client",
-		"Channel":      "B/channel",
+		"Channel":      "B/channel heap-B/channel",
 		"Slow":         "cpu-ns/delivery p99-ns held-B",
 	}
 	seen := map[string]bool{}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -26,12 +27,37 @@ func (c *Config) idleMacros() []Macro {
 				name += "/after=requests"
 			}
 			all = append(all, Macro{Name: name, Run: func(ctx context.Context, l Launcher) ([]Measure, error) {
-				bytes, err := c.on(l).perConnection(ctx, loadtest.Spec{Transport: t.transport, Requests: before, Channels: 1})
-				return []Measure{{"B/connection", rounded(bytes, 1)}}, err
+				each, err := c.on(l).growth(ctx, loadtest.Spec{Transport: t.transport, Requests: before, Channels: 1}, readResident)
+				return memoryMeasures(each, "connection"), err
 			}})
 		}
 	}
 	return all
+}
+
+// readResident is what the server holds, and what is alive of it on Go's heap,
+// if it tells: the first is what an operator sees and depends on when the
+// collector ran last, the second is the same in each run.
+func readResident(ctx context.Context, s *Server) (Sample, error) {
+	m, err := loadtest.ReadMemory(s.PID)
+	if err != nil || s.Admin == "" {
+		return Sample{float64(m.Resident)}, err
+	}
+	h, err := readLive(ctx, s)
+	if errors.Is(err, errStatus) {
+		return Sample{float64(m.Resident)}, nil
+	}
+	return Sample{float64(m.Resident), h.held}, err
+}
+
+// memoryMeasures are readResident's growth.
+func memoryMeasures(each Sample, of string) (v []Measure) {
+	for i, kind := range []string{"B/", "heap-B/"} {
+		if i < len(each) {
+			v = append(v, Measure{kind + of, rounded(each[i], 1)})
+		}
+	}
+	return v
 }
 
 // openLoopDeliveries is how many a second the open loop asks for where no rate
@@ -154,12 +180,19 @@ func (c *Config) channelMacro() Macro {
 	return Macro{
 		Name: fmt.Sprintf("Channel/channels=%d", c.Many),
 		Run: func(ctx context.Context, l Launcher) ([]Measure, error) {
-			e := c.on(l).channelExperiment()
-			own, shared, err := e.pair(ctx, false)
+			d := c.on(l)
+			own, err := d.growth(ctx, loadtest.Spec{Channels: 1, Stride: 1}, readResident)
 			if err != nil {
 				return nil, err
 			}
-			return []Measure{{"B/channel", rounded(own[0]-shared[0], 1)}}, nil
+			shared, err := d.growth(ctx, loadtest.Spec{Channels: 1}, readResident)
+			if err != nil {
+				return nil, err
+			}
+			for i := range own {
+				own[i] -= shared[i]
+			}
+			return memoryMeasures(own, "channel"), nil
 		},
 	}
 }

@@ -20,8 +20,8 @@ func TestParseSums(t *testing.T) {
 }
 
 func TestParseHeap(t *testing.T) {
-	h, err := parseHeap(strings.NewReader("heap profile: 1: 2 [3: 4] @ heap/1\n\n# runtime.MemStats\n# Alloc = 7\n# TotalAlloc = 1000\n# Mallocs = 30\n# Frees = 8\n"))
-	if err != nil || h != (heap{objects: 30, bytes: 1000}) {
+	h, err := parseHeap(strings.NewReader("heap profile: 1: 2 [3: 4] @ heap/1\n\n# runtime.MemStats\n# Alloc = 7\n# TotalAlloc = 1000\n# Mallocs = 30\n# Frees = 8\n# HeapAlloc = 7\n"))
+	if err != nil || h != (heap{objects: 30, bytes: 1000, held: 7}) {
 		t.Errorf("%+v, %v", h, err)
 	}
 	if _, err := parseHeap(strings.NewReader("# Mallocs = 30\n")); err == nil {
@@ -51,7 +51,7 @@ func TestFanoutFiguresTellDeliveriesFromPublications(t *testing.T) {
 			delivered: published * subscribers,
 		}
 	}
-	for _, each := range []heap{{0, 0}, {1, 144}, {2, 16_384}} {
+	for _, each := range []heap{{}, {objects: 1, bytes: 144}, {objects: 2, bytes: 16_384}} {
 		v := fanoutFigures(load(4000, 1, each.objects, each.bytes), load(90, 1000, each.objects, each.bytes))
 		for unit, want := range map[string]float64{"allocs/delivery": each.objects, "alloc-B/delivery": each.bytes,
 			"allocs/publication": 6, "alloc-B/publication": 700, "sends/delivery": 0.5} {
