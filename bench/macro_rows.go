@@ -111,16 +111,17 @@ func (c *Config) pollMacro() Macro {
 }
 
 // publishMacro publishes over HTTP, as fast as the server answers, to channels
-// with so many subscribers each. What a publication allocates includes what its
-// request, its answer and its deliveries do.
-func (c *Config) publishMacro(name string, subscribers int) Macro {
+// with so many subscribers each, and each times to every channel: histories grow
+// as in every other run. What a publication allocates includes what its request,
+// its answer, its deliveries and this growth do.
+func (c *Config) publishMacro(name string, subscribers, each int) Macro {
 	channels := max(c.Channels/subscribers, 1)
 	return Macro{
 		Name: fmt.Sprintf("%s/channels=%d/subscribers=%d", name, channels, subscribers),
 		Run: func(ctx context.Context, l Launcher) (v []Measure, err error) {
 			err = withServer(ctx, l, c.Loops, func(s *Server) error {
 				m := meter{metrics: c.Metrics, server: s}
-				r, err := c.flood(ctx, s, channels, func() error { return m.begin(ctx) })
+				r, err := c.flood(ctx, s, channels, each, func() error { return m.begin(ctx) })
 				if err != nil {
 					return err
 				}

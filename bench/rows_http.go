@@ -67,7 +67,7 @@ func (c *Config) publishExperiment() Experiment {
 		},
 		A: func(ctx context.Context) (sample Sample, err error) {
 			err = withServer(ctx, c.Peal, c.Loops, func(s *Server) error {
-				r, err := c.flood(ctx, s, c.Channels, nil)
+				r, err := c.flood(ctx, s, c.Channels, 0, nil)
 				sample = Sample{r.PerServerCPUSecond(), float64(r.Published) / r.Took.Seconds()}
 				return err
 			})
@@ -77,12 +77,16 @@ func (c *Config) publishExperiment() Experiment {
 }
 
 // flood publishes over HTTP to so many channels that Channels subscribers
-// share, one channel each. before, if any, is called after the warm-up.
-func (c *Config) flood(ctx context.Context, s *Server, channels int, before func() error) (r loadtest.Result, err error) {
+// share, one channel each: for Length, or each times to every channel, after
+// half of that as warm-up. before, if any, is called in between.
+func (c *Config) flood(ctx context.Context, s *Server, channels, each int, before func() error) (r loadtest.Result, err error) {
 	spec := loadtest.Spec{Addr: s.Addr, Connections: c.Channels, Channels: 1, Stride: 1, Around: channels}
 	err = withPool(ctx, spec, func(pool *loadtest.Pool) error {
 		load := loadtest.FloodLoad{Addr: s.Addr, Path: loadtest.PublishPath("c"), Connections: c.Publishers,
 			Streams: channels, Size: messageBytes, Length: c.Length / 4, Server: s.PID}
+		if each > 0 {
+			load.Length, load.Messages = time.Minute, each*channels/2
+		}
 		if _, err := clean(loadtest.Flood(ctx, pool, load)); err != nil {
 			return fmt.Errorf("warm-up: %w", err)
 		}
@@ -91,7 +95,7 @@ func (c *Config) flood(ctx context.Context, s *Server, channels int, before func
 				return err
 			}
 		}
-		load.Length = c.Length
+		load.Length, load.Messages = 4*load.Length, 2*load.Messages
 		r, err = clean(loadtest.Flood(ctx, pool, load))
 		return err
 	})

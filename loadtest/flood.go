@@ -20,6 +20,7 @@ type FloodLoad struct {
 	Streams     int
 	Size        int
 	Length      time.Duration
+	Messages    int           // ends it before Length, after so many, at least one of each connection; 0: Length alone decides
 	Server      int           // pid whose CPU time is taken; 0: none
 	Settle      time.Duration // as in Load
 }
@@ -35,6 +36,7 @@ type flood struct {
 	conns     []floodConn
 	heads     [][]byte // of each stream's requests
 	published []uint64 // per stream
+	sent      int
 	buffer    []byte
 	out       []byte
 }
@@ -163,7 +165,7 @@ func (f *flood) publish(ctx context.Context) error {
 			if !answered {
 				continue
 			}
-			if now.After(end) {
+			if now.After(end) || f.load.Messages > 0 && f.sent >= f.load.Messages {
 				asked--
 				continue
 			}
@@ -180,6 +182,7 @@ func (f *flood) publish(ctx context.Context) error {
 
 func (f *flood) send(c *floodConn) error {
 	f.published[c.stream]++
+	f.sent++
 	f.out = append(f.out[:0], f.heads[c.stream]...)
 	f.out = AppendMessage(f.out, Stamp{f.run, uint32(c.stream), f.published[c.stream], Now()}, f.load.Size)
 	return send(c.fd, f.out)

@@ -214,6 +214,22 @@ func TestFloodCountsAllPublications(t *testing.T) {
 	}
 }
 
+func TestFloodEndsAfterSoManyMessages(t *testing.T) {
+	_, addr := newBoard(t)
+	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: SSE, Connections: 1, Channels: 8}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if err := opened.Err(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Flood(t.Context(), pool, FloodLoad{Addr: addr, Path: PublishPath("c"), Connections: 4, Streams: 8, Size: 64, Length: time.Minute, Messages: 50})
+	if err != nil || !r.Clean() || r.Published != 50 || r.Delivered != 50 {
+		t.Errorf("%d published, %d delivered, want 50; %v", r.Published, r.Delivered, err)
+	}
+}
+
 func TestHTTPPublisherReportsARefusal(t *testing.T) {
 	_, addr := newBoard(t)
 	p, err := DialHTTP(t.Context(), addr, func(int) string { return "/nowhere" })
