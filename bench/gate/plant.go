@@ -32,16 +32,18 @@ var plants = []Plant{
 		Tail: "var planted *[48]byte",
 	},
 	{
+		// Into memory that is kept, so that no allocation gives it away.
 		Name: "copy", About: "a copy per subscriber", File: senderFile,
-		Old:  "n, err := s.Now(q.socket, q.b)",
-		New:  "planted = append([]byte(nil), q.b...)\n\t\tn, err := s.Now(q.socket, planted)",
-		Tail: "var planted []byte",
+		Old: "s.queue = append(s.queue, outgoing{ticket, socket, b})",
+		New: "i := len(s.queue) % len(planted)\n\tplanted[i] = append(planted[i][:0], b...)\n" +
+			"\ts.queue = append(s.queue, outgoing{ticket, socket, planted[i]})",
+		Tail: "var planted [1024][]byte",
 	},
 	{
 		Name: "send", About: "a second send per delivery", File: senderFile,
-		Old: "n, e := sysSend(socket, b)\n",
-		New: "half := len(b) / 2\n\tn, e := sysSend(socket, b[:half])\n" +
-			"\tif e == 0 && n == half {\n\t\tm, second := sysSend(socket, b[half:])\n\t\tif second == 0 {\n\t\t\tn += m\n\t\t}\n\t}\n",
+		Old: "n, err := s.Now(q.socket, q.b)",
+		New: "half := len(q.b) / 2\n\t\tn, err := s.Now(q.socket, q.b[:half])\n" +
+			"\t\tif n == half {\n\t\t\tvar m int\n\t\t\tm, err = s.Now(q.socket, q.b[half:])\n\t\t\tn += m\n\t\t}",
 	},
 	{
 		Name: "cpu", About: "a tenth more CPU per delivery", File: senderFile,

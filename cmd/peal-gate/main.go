@@ -37,7 +37,7 @@ type program struct {
 }
 
 func macros() []bench.Macro {
-	c := bench.Short()
+	c := bench.GateSizes()
 	return c.Macros()
 }
 
