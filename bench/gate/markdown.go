@@ -188,14 +188,14 @@ func writeFigures(b *bytes.Buffer, all []Figure) {
 	for i := range all {
 		f := &all[i]
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", cell(f.Benchmark), cell(f.Unit),
-			f.baseText(), numberOr(f.HeadMedian), f.changeText(), f.pText(), f.limitText(), f.seesText(), f.verdictText())
+			f.baseText(), f.quantity(f.HeadMedian), f.changeText(), f.pText(), f.limitText(), f.seesText(), f.verdictText())
 	}
 	b.WriteByte('\n')
 }
 
 func (f *Figure) baseText() string {
-	text := numberOr(f.BaseMedian)
-	if f.Kind == Exact || len(f.Base) < 2 {
+	text := f.quantity(f.BaseMedian)
+	if f.Kind == Exact || len(f.Base) < minPairs {
 		return text
 	}
 	spread := benchmath.AssumeNothing.Summary(sample(f.Base), 0.95).PctRangeString()
@@ -258,11 +258,12 @@ func cell(s string) string {
 	return strings.NewReplacer("|", "\\|", "\n", "<br>", "<", "&lt;", ">", "&gt;").Replace(s)
 }
 
-func numberOr(x *float64) string {
+// quantity writes a number of the figure, which may be missing.
+func (f *Figure) quantity(x *float64) string {
 	if x == nil {
 		return "–"
 	}
-	return number(*x)
+	return quantity(*x, f.Unit)
 }
 
 // signed writes x with its sign and three significant digits.

@@ -34,6 +34,12 @@ type Scenario struct {
 	Settle      time.Duration `yaml:"settle"` // how long to wait for the last messages
 	Idle        time.Duration `yaml:"idle"`   // how long the server rests before its memory is read
 
+	// Beyond these a run says more about the generator than about the server, and
+	// is unstable: as peal load's flags of these names.
+	MaxLag  float64 `yaml:"max-lag"`
+	MaxCPU  float64 `yaml:"max-cpu"`
+	MinSent float64 `yaml:"min-sent"`
+
 	Config `yaml:",inline"` // pairs, samples, p, metrics
 }
 
@@ -82,7 +88,8 @@ func latency(of func(*report.Times) *float64) func(*report.Report) *float64 {
 func ParseScenario(b []byte) (*Scenario, error) {
 	d := scenario.Defaults()
 	s := &Scenario{Loops: 1, Wait: 10 * time.Second, Connections: d.Connections, Channels: d.Channels, Rate: d.Rate, Size: d.Size,
-		Duration: 3 * time.Second, Settle: d.Settle, Idle: d.Idle, Config: defaults()}
+		Duration: 3 * time.Second, Settle: d.Settle, Idle: d.Idle,
+		MaxLag: d.Limits.Lag, MaxCPU: d.Limits.CPU, MinSent: d.Limits.Sent, Config: defaults()}
 	decoder := yaml.NewDecoder(bytes.NewReader(b))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(s); err != nil {
@@ -141,6 +148,7 @@ func (s *Scenario) settings(server *bench.Server) scenario.Settings {
 	}
 	d.Connections, d.Channels, d.Rate, d.Size = s.Connections, s.Channels, s.Rate, s.Size
 	d.Duration, d.Settle, d.Idle = s.Duration, s.Settle, s.Idle
+	d.Limits = report.Limits{Lag: s.MaxLag, CPU: s.MaxCPU, Sent: s.MinSent}
 	return d
 }
 
