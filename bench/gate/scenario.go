@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -28,14 +29,16 @@ type Scenario struct {
 	Wait        time.Duration `yaml:"wait"`        // for the server to accept; default 10 s
 	Connections int           `yaml:"connections"` // subscribers
 	Channels    int           `yaml:"channels"`
-	Rate        float64       `yaml:"rate"` // messages a second, in all channels together
-	Size        int           `yaml:"size"` // bytes
+	Rate        float64       `yaml:"rate"`      // messages a second, in all channels together
+	InFlight    int           `yaml:"in-flight"` // instead of a rate: so many messages under way at a time, on one channel
+	Size        int           `yaml:"size"`      // bytes
 	Duration    time.Duration `yaml:"duration"`
 	Settle      time.Duration `yaml:"settle"` // how long to wait for the last messages
 	Idle        time.Duration `yaml:"idle"`   // how long the server rests before its memory is read
 
 	// Beyond these a run says more about the generator than about the server, and
-	// is unstable: as peal load's flags of these names.
+	// is unstable: as peal load's flags of these names. With in-flight, where both
+	// sides take what the machine has, there is no default limit of the CPU.
 	MaxLag  float64 `yaml:"max-lag"`
 	MaxCPU  float64 `yaml:"max-cpu"`
 	MinSent float64 `yaml:"min-sent"`
@@ -95,6 +98,9 @@ func ParseScenario(b []byte) (*Scenario, error) {
 	if err := decoder.Decode(s); err != nil {
 		return nil, err
 	}
+	if s.InFlight > 0 && s.MaxCPU == d.Limits.CPU {
+		s.MaxCPU = math.MaxFloat64
+	}
 	var faults []error
 	if s.Name == "" || strings.ContainsAny(s.Name, " \t\n") {
 		faults = append(faults, fmt.Errorf("name %q: one word, the benchmark's", s.Name))
@@ -146,7 +152,7 @@ func (s *Scenario) settings(server *bench.Server) scenario.Settings {
 	if s.Publish != "" {
 		d.Publish = []string{fill.Replace(s.Publish)}
 	}
-	d.Connections, d.Channels, d.Rate, d.Size = s.Connections, s.Channels, s.Rate, s.Size
+	d.Connections, d.Channels, d.Rate, d.InFlight, d.Size = s.Connections, s.Channels, s.Rate, s.InFlight, s.Size
 	d.Duration, d.Settle, d.Idle = s.Duration, s.Settle, s.Idle
 	d.Limits = report.Limits{Lag: s.MaxLag, CPU: s.MaxCPU, Sent: s.MinSent}
 	return d

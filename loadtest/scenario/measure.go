@@ -26,6 +26,9 @@ func (s *session) publish(rate float64, length time.Duration, after time.Duratio
 	r := &run{session: s, rate: rate, previous: loadtest.Sample{Received: loadtest.Received{Latency: loadtest.NewLatency()}}}
 	r.load = loadtest.Load{Streams: s.s.Channels, Size: s.s.Size, Length: length, Pacer: loadtest.Rate(rate), Settle: s.s.Settle,
 		Stop: s.soft.Done(), Sampled: r.sampled, Every: s.s.Every, During: during, After: after}
+	if s.s.InFlight > 0 {
+		r.load.InFlight, r.load.Pacer = s.s.InFlight, nil
+	}
 	own, err := s.generatorCPU()
 	if err != nil {
 		return err
@@ -119,6 +122,9 @@ func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
 		Scheduled: r.Scheduled, Sent: r.Published, Refused: r.Refused / uint64(max(len(s.publishers), 1)),
 		Expected: r.Expected, Delivered: r.Delivered, Lost: r.Lost, Duplicated: r.Duplicated, Reordered: r.Reordered, Foreign: r.Foreign,
 		SentRate: float64(r.Published) / r.Sending.Seconds(), DeliveredRate: float64(r.Delivered) / r.Took.Seconds(), ReadBytes: r.Traffic.Read,
+	}
+	if s.s.InFlight > 0 {
+		p.Messages.Scheduled = r.Published // what comes back is the schedule
 	}
 	if r.Refused > 0 && p.Messages.Refused == 0 {
 		p.Messages.Refused = 1 // by one of several servers

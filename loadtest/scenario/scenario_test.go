@@ -144,6 +144,22 @@ func TestIntervalsAddUp(t *testing.T) {
 	}
 }
 
+func TestInFlightIsAClosedLoop(t *testing.T) {
+	s := small(liar.Start(t, liar.Truth))
+	s.InFlight, s.Rate = 2, 1 // a rate of one message a second would send none
+	r, err := Run(t.Context(), "fanout", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := r.Messages; m.Sent < 10 || m.Scheduled != m.Sent || m.Delivered != 3*m.Sent || !r.Validity.Valid {
+		t.Errorf("%+v, %+v", m, r.Validity)
+	}
+	s.Channels = 2
+	if _, err := Run(t.Context(), "fanout", s); !errors.Is(err, ErrUsage) {
+		t.Errorf("two channels: %v, want a usage error", err)
+	}
+}
+
 func TestCheckNamesAllMistakesBeforeAnythingIsOpened(t *testing.T) {
 	s := Defaults()
 	s.Targets, s.Connections, s.Rate, s.Size = []string{"http://x"}, 0, 0, 3

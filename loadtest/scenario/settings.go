@@ -20,6 +20,7 @@ type Settings struct {
 	Connections int      // divided among the targets
 	Channels    int      // each connection has one; messages go round them
 	Rate        float64  // messages a second, in all channels together
+	InFlight    int      // of fanout: messages under way at a time, instead of a rate; 0: the rate
 	Size        int      // bytes of a message, at least loadtest.StampBytes
 	Duration    time.Duration
 	Settle      time.Duration // how long to wait for the last messages
@@ -120,6 +121,7 @@ func (e *experiment) check(sc scenario) error {
 	must(s.Connections >= 1, "--connections %d: at least 1", s.Connections)
 	must(s.Channels >= 1 && s.Channels <= s.Connections, "--channels %d: from 1 to the number of connections, %d", s.Channels, s.Connections)
 	must(s.Rate > 0, "--rate %v: more than 0", s.Rate)
+	must(s.InFlight == 0 || s.InFlight > 0 && s.Channels == 1 && sc.name == "fanout", "in flight %d: at least 1, one channel, fanout", s.InFlight)
 	must(s.Size >= loadtest.StampBytes, "--size %d: at least %d, for a message says when it was sent", s.Size, loadtest.StampBytes)
 	must(s.Duration > 0 && s.Timeout > 0 && s.Every > 0, "durations: more than 0")
 	must(s.Settle >= 0 && s.Idle >= 0 && s.Away >= 0 && s.OpenRate >= 0, "--settle, --idle, --away, --open-rate: not below 0")
