@@ -11,7 +11,8 @@
 #   scripts/chaos.sh --history 3 --rate 250   little is retained: many gaps
 #   scripts/chaos.sh --seed N                 the clients' decisions of an earlier run
 #
-# --help shows all. PEAL=path takes that binary instead of a new one.
+# --json FILE keeps the summary; --help shows all. PEAL=path takes that binary
+# instead of a new one.
 set -eu
 cd "$(dirname "$0")/.."
 dir=$(mktemp -d "${TMPDIR:-/tmp}/peal-chaos.XXXXXX")

@@ -35,14 +35,14 @@ func (k *Kit) latencyLoad(ctx context.Context) (*record.Record, error) {
 		return nil, err
 	}
 	ours := k.peal(r, 2)
-	rates := []int{5, 20, 40, 60, 80, 100, 120}
+	rates := []int{5, 20, 50, 80, 110, 140, 180}
 	if k.Quick {
 		rates = []int{5, 20, 40}
 	}
 	var plans []plan
 	for _, rate := range rates {
 		plans = append(plans, plan{fmt.Sprintf("%d messages/s", rate), ours, "fanout", []string{"--target", wsTarget,
-			"--connections", k.size(1000, 200), "--rate", strconv.Itoa(rate), "--duration", k.seconds(5, 1)}})
+			"--connections", k.size(1000, 200), "--rate", strconv.Itoa(rate), "--duration", k.seconds(4, 1)}})
 	}
 	return r, k.load(ctx, r, k.rounds(3), plans)
 }
@@ -54,7 +54,7 @@ func (k *Kit) generator(ctx context.Context) (*record.Record, error) {
 		return nil, err
 	}
 	ours := k.peal(r, 1)
-	args := []string{"--target", wsTarget, "--connections", k.size(1000, 200), "--rate", "20", "--duration", k.seconds(5, 1)}
+	args := []string{"--target", wsTarget, "--connections", k.size(5000, 200), "--rate", "5", "--duration", k.seconds(5, 2)}
 	return r, k.load(ctx, r, k.rounds(3), []plan{
 		{"epoll, the default", ours, "fanout", args},
 		{"lxzan/gws (--gws)", ours, "fanout", append(args[:len(args):len(args)], "--gws")},
@@ -77,7 +77,7 @@ func (k *Kit) correctness(ctx context.Context) (*record.Record, error) {
 	if err := k.load(ctx, r, 1, plans); err != nil {
 		return nil, err
 	}
-	short := []string{"--length", k.seconds(30, 5), "--restart", k.seconds(5, 2), "--clients", k.size(2000, 300)}
+	short := []string{"--length", k.seconds(20, 5), "--restart", k.seconds(4, 2), "--clients", k.size(2000, 300)}
 	for _, c := range []struct {
 		label string
 		args  []string
@@ -116,7 +116,7 @@ func (k *Kit) peers(ctx context.Context) (*record.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"--connections", k.size(5000, 300), "--rate", k.size(4, 20), "--duration", k.seconds(5, 1)}
+	args := []string{"--connections", k.size(5000, 300), "--rate", k.size(5, 20), "--duration", k.seconds(4, 1)}
 	fanout := func(label string, s server, target string) plan {
 		return plan{label, s, "fanout", append([]string{"--target", target}, args...)}
 	}

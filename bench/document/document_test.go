@@ -129,7 +129,7 @@ func TestLosses(t *testing.T) {
 		t.Fatal(err)
 	}
 	made, _, _ = strings.Cut(made, "<!-- end: losses")
-	for _, want := range []string{"**rate of publish: 4.25 1/s [4–4.50], target ≥ 5.00 1/s.** Each costs two sends", "**rate of accept: 4 1/s [4–5.50], target ≥ 5.00 1/s.** 70 %", "this run cannot tell"} {
+	for _, want := range []string{"**rate of publish: 4.25 1/s [4–4.50], target ≥ 5.00 1/s.** Each costs two sends", "**rate of accept: 4 1/s [4–5.50], target ≥ 5.00 1/s.** 70 %", "This cannot be told"} {
 		if strings.Count(made, want) != 1 {
 			t.Errorf("want once %q in\n%s", want, made)
 		}
@@ -155,12 +155,34 @@ func load(p99 float64, perCPU float64) []byte {
 		value, perCPU, p99 < 50)
 }
 
+func TestABrokenPromiseIsALoss(t *testing.T) {
+	records := map[string]*record.Record{"correctness": {Name: "correctness", Quick: true, Runs: []record.Run{
+		run("peal", "storm", 1, load(5, 9)), // loses one
+		{Label: "chaos", Server: "peal", Program: record.Chaos, Report: []byte(`{"schema":1,"seed":"77","clean":false}`)},
+		{Label: "quiet chaos", Server: "peal", Program: record.Chaos, Report: []byte(`{"schema":1,"seed":"78","clean":true}`)},
+	}}}
+	records["correctness"].Rows = []record.Row{{Key: "poll", What: "polls", A: []float64{}, Error: "it rained\nhard"}}
+	made, err := render(region("losses")+region("correctness"), records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, _, _ = strings.Cut(made, "<!-- end: losses")
+	for _, want := range []string{"storm: 1 messages lost", "chaos: a promise was broken, seed 77", "polls: not all of it could be measured, it rained."} {
+		if strings.Count(made, want) != 1 {
+			t.Errorf("want once %q in\n%s", want, made)
+		}
+	}
+	if strings.Contains(made, "quiet") {
+		t.Errorf("a kept promise is a loss:\n%s", made)
+	}
+}
+
 func run(server, label string, round int, report []byte) record.Run {
 	return record.Run{Server: server, Label: label, Round: round, Program: record.Load, Command: "peal load", Report: report}
 }
 
 func TestRunsOfALabelAreOneLine(t *testing.T) {
-	made, err := render(region("latency-load"), map[string]*record.Record{"latency-load": {Name: "latency-load", Runs: []record.Run{
+	made, err := render(region("latency-load"), map[string]*record.Record{"latency-load": {Name: "latency-load", Quick: true, Runs: []record.Run{
 		run("peal", "3 messages/s", 1, load(5, 9)), run("peal", "9 messages/s", 1, load(60, 9)),
 		run("peal", "9 messages/s", 2, load(-1, 9)), run("peal", "3 messages/s", 2, load(7, 9)),
 	}}})

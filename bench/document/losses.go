@@ -9,11 +9,12 @@ import (
 	"peal/bench/record"
 )
 
-// loss is a target that was missed, or a figure in which a peer is better.
+// loss is a target that was missed, a figure in which a peer is better, a broken
+// promise, or what could not be measured.
 type loss struct {
 	key       string
 	what      string
-	undecided bool // the samples lie on both sides of the limit
+	undecided bool // the samples lie on both sides of the limit, or are not valid
 	quick     bool
 	reason    string // "": none is known
 }
@@ -29,7 +30,12 @@ func losses(records map[string]*record.Record) (all []loss) {
 		r := records[name]
 		for i := range r.Rows {
 			o := r.Rows[i].Outcome()
-			if o.Verdict() != "missed" {
+			switch o.Verdict() {
+			case "failed", "not measured":
+				all = append(all, loss{key: o.Key, quick: r.Quick, what: o.What + ": not all of it could be measured, " + firstLine(r.Rows[i].Error)})
+				continue
+			case "missed":
+			default:
 				continue
 			}
 			shown := relation(&o)
@@ -39,12 +45,39 @@ func losses(records map[string]*record.Record) (all []loss) {
 			all = append(all, loss{key: o.Key, quick: r.Quick, undecided: straddles(o.Judged(), o.Target.Limit),
 				what: fmt.Sprintf("%s: %s, target %s", o.What, shown, bench.FormatTarget(&o))})
 		}
+		all = append(all, brokenPromises(r)...)
 		if name == "peers" {
 			all = append(all, beaten(r)...)
 		}
 	}
 	for i := range all {
 		all[i].reason = reasonFor(all[i].key)
+	}
+	return all
+}
+
+// brokenPromises are the runs of Peal in which a message was lost, repeated or out
+// of order, or worse.
+func brokenPromises(r *record.Record) (all []loss) {
+	add := func(label, format string, args ...any) {
+		all = append(all, loss{key: "lost-" + r.Name, quick: r.Quick, what: fmt.Sprintf("%s, %s: ", r.Name, label) + fmt.Sprintf(format, args...)})
+	}
+	measured, err := groups(r)
+	if err != nil {
+		return nil // the table says so
+	}
+	for _, g := range measured {
+		if bad := g.sum(lost) + g.sum(wrong); g.server == peal && bad > 0 {
+			add(g.label, "%s messages lost, %s repeated or reordered", count(g.sum(lost)), count(g.sum(wrong)))
+		}
+	}
+	for _, run := range r.Runs {
+		if run.Program != record.Chaos {
+			continue
+		}
+		if s, err := readSummary(run.Report); err == nil && !s.Clean {
+			add(run.Label, "a promise was broken, seed %d", s.Seed)
+		}
 	}
 	return all
 }
@@ -80,7 +113,7 @@ func writeLosses(records map[string]*record.Record) string {
 			b.WriteString(" " + l.reason)
 		}
 		if l.undecided {
-			b.WriteString(" The samples lie on both sides of the line: this run cannot tell.")
+			b.WriteString(" This cannot be told from these samples: they lie on both sides of the line, or are not valid.")
 		}
 		if l.quick {
 			b.WriteString(quickly)

@@ -71,10 +71,11 @@ func beaten(r *record.Record) (all []loss) {
 				continue
 			}
 			what := fmt.Sprintf("%s, %s, against %s: × %s", v.name, g.label, g.server, spread(ratios, ""))
+			undecided := straddles(ratios, 1)
 			if n, _ := own.valid(); n < len(own.reports) {
-				what += ", of runs that were not all valid"
+				what, undecided = what+", of runs that were not all valid", true
 			}
-			all = append(all, loss{key: fmt.Sprintf("peers-%s-%s", g.server, v.key), quick: r.Quick, undecided: straddles(ratios, 1),
+			all = append(all, loss{key: fmt.Sprintf("peers-%s-%s", g.server, v.key), quick: r.Quick, undecided: undecided,
 				what: what})
 		}
 	}

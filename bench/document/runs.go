@@ -96,13 +96,26 @@ func p99(t *report.Times) *float64           { return t.P99 }
 func p999(t *report.Times) *float64          { return t.P999 }
 func greatest(t *report.Times) *float64      { return t.Max }
 
-func lost(r *report.Report) float64 { return float64(r.Messages.Lost) }
+func lost(r *report.Report) float64 {
+	if r.Messages == nil {
+		return math.NaN()
+	}
+	return float64(r.Messages.Lost)
+}
 
 func wrong(r *report.Report) float64 {
+	if r.Messages == nil {
+		return math.NaN()
+	}
 	return float64(r.Messages.Duplicated + r.Messages.Reordered + r.Messages.Foreign)
 }
 
-func deliveredRate(r *report.Report) float64 { return r.Messages.DeliveredRate }
+func deliveredRate(r *report.Report) float64 {
+	if r.Messages == nil {
+		return math.NaN()
+	}
+	return r.Messages.DeliveredRate
+}
 
 func perCPU(r *report.Report) float64 {
 	if r.Server == nil {
@@ -232,13 +245,20 @@ func stormLine(b []byte) ([]string, error) {
 		spread([]float64{recovery}, "ms"))), nil
 }
 
-func chaosLine(b []byte) ([]string, error) {
-	var s chaos.Summary
+func readSummary(b []byte) (s chaos.Summary, err error) {
 	if err := json.Unmarshal(b, &s); err != nil {
-		return nil, err
+		return s, err
 	}
 	if s.Schema != chaos.SummarySchema {
-		return nil, fmt.Errorf("%w %d of the chaos", record.ErrSchema, s.Schema)
+		return s, fmt.Errorf("%w %d of the chaos", record.ErrSchema, s.Schema)
+	}
+	return s, nil
+}
+
+func chaosLine(b []byte) ([]string, error) {
+	s, err := readSummary(b)
+	if err != nil {
+		return nil, err
 	}
 	return []string{fmt.Sprint(s.Clients), fmt.Sprint(s.Checked), fmt.Sprint(s.Lost), fmt.Sprint(s.Repeated), fmt.Sprint(s.Reordered),
 		fmt.Sprintf("%d SIGKILL, %d SIGTERM, %d connections, %d changes of transport; %d gaps told, %d of them false; %d clients behind at the end",
