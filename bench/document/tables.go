@@ -36,6 +36,9 @@ func head(r *record.Record) string {
 		b.WriteString("**A quick pass with small sizes: it shows that the command works. Not to be quoted.**\n\n")
 	}
 	fmt.Fprintf(&b, "`%s`: %s. %s.", r.Command, brackets(samples(r)), r.Environment.String())
+	if s := r.Sizes; s != nil {
+		fmt.Fprintf(&b, " Where a line does not say it: %d subscribers, %d idle connections, runs of %.3g s.", s.Subscribers, s.Idle, s.Length)
+	}
 	for _, m := range r.Missing {
 		fmt.Fprintf(&b, " Not measured: %s.", m)
 	}

@@ -26,10 +26,18 @@ type Record struct {
 	Quick       bool        `json:"quick,omitempty"` // small sizes, to see that it works: not to be quoted
 	Command     string      `json:"command"`         // that gives the record, from the root of the repository
 	Environment Environment `json:"environment"`
+	Sizes       *Sizes      `json:"sizes,omitempty"` // of bench/run
 	Servers     []Server    `json:"servers,omitempty"`
 	Missing     []string    `json:"missing,omitempty"` // what was meant to be measured and could not be, with the reason
 	Rows        []Row       `json:"rows,omitempty"`
 	Runs        []Run       `json:"runs,omitempty"`
+}
+
+// Sizes are how much was measured where a row does not say it: see bench.Config.
+type Sizes struct {
+	Subscribers int     `json:"subscribers"` // that messages are sent to
+	Idle        int     `json:"idle"`        // connections whose memory is measured
+	Length      float64 `json:"length_s"`    // of a run
 }
 
 // Server is one that was measured.

@@ -39,7 +39,7 @@ func TestEverySampleIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !read.Quick || len(read.Rows) != 2 || len(read.Rows[0].A) != 2 || read.Rows[1].Error != "lost 3" ||
+	if !read.Quick || read.Sizes == nil || read.Sizes.Subscribers != bench.Short().Subscribers || read.Sizes.Length != 1 || len(read.Rows) != 2 || len(read.Rows[0].A) != 2 || read.Rows[1].Error != "lost 3" ||
 		read.Servers[0].Command != "peal serve --listen 127.0.0.1:{port} --loops {loops}" || read.Servers[1].Command != "ceiling {port}" {
 		t.Errorf("%+v", read)
 	}
