@@ -24,6 +24,10 @@ type gwsKind struct {
 
 	ep, wake int
 	ended    chan struct{} // closed by loop
+
+	// The newest ping of the connection that was resumed: see answer. Under sink.mu.
+	pinged *gws.Conn
+	ping   []byte
 }
 
 func newGWSKind(spec *Spec, sink *sink) (*gwsKind, error) {
@@ -92,7 +96,7 @@ func (k *gwsKind) dial(ctx context.Context, i int) error {
 		return err
 	}
 	s := &k.sockets[i]
-	s.Conn, s.sink, s.sub = conn, k.sink, &k.sink.subscribers[i]
+	s.Conn, s.kind, s.sub = conn, k, &k.sink.subscribers[i]
 	ws, _, err := gws.NewClientFromConn(gwsHandler{}, &gws.ClientOption{
 		Addr:             "ws://" + k.spec.Addr + k.spec.requestPath(i, true),
 		ReadBufferSize:   512,
@@ -150,6 +154,17 @@ func (k *gwsKind) close() {
 	<-k.ended
 }
 
+// answer sends the pong that the connection just resumed owes, for the newest of
+// its pings (RFC 6455 §5.5.3). Not in OnPing: gws' writing goes deeper than the
+// read loop's 2 KiB of stack, and a stack that has grown stays.
+func (k *gwsKind) answer() {
+	if k.pinged == nil {
+		return
+	}
+	_ = k.pinged.WritePong(k.ping) // a failed write ends the connection; the read loop counts it
+	k.pinged, k.ping = nil, nil
+}
+
 // noSession is the session of all connections: gws wants one.
 type noSession struct{}
 
@@ -166,16 +181,17 @@ type gwsHandler struct{}
 func (gwsHandler) OnOpen(*gws.Conn) {}
 func (gwsHandler) OnClose(c *gws.Conn, _ error) {
 	s := c.NetConn().(*gwsSocket)
-	s.sink.closed++
-	s.sink.open--
+	s.kind.sink.closed++
+	s.kind.sink.open--
 }
 func (gwsHandler) OnPing(c *gws.Conn, payload []byte) {
-	_ = c.WritePong(payload) // a failed write ends the read loop, which counts it
+	k := c.NetConn().(*gwsSocket).kind
+	k.pinged, k.ping = c, payload // gws made it for this call
 }
 func (gwsHandler) OnPong(*gws.Conn, []byte) {}
 func (gwsHandler) OnMessage(c *gws.Conn, m *gws.Message) {
 	s := c.NetConn().(*gwsSocket)
-	s.sink.takeLocked(s.sub, m.Bytes(), Now())
+	s.kind.sink.takeLocked(s.sub, m.Bytes(), Now())
 	_ = m.Close() // returns the buffer to gws' pool
 }
 

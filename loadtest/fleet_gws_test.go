@@ -15,12 +15,12 @@ import (
 )
 
 // A worker's fixed cost cancels out of the difference of two pools. Each had
-// messages, so that every read loop has used its stack.
+// pings and messages, so that every read loop has used its stack.
 func TestGWSConnectionAllocatesLittle(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector's memory is not the connection's")
 	}
-	const few, many, limit = 100, 2100, 6000
+	const few, many, limit = 100, 2100, 6500
 	small, large := workerMemory(t, few), workerMemory(t, many)
 	if per := (large - small) / (many - few); large <= small || per > limit {
 		t.Errorf("%d B resident with %d connections, %d with %d: %d B each, want at most %d", small, few, large, many, per, limit)
@@ -30,12 +30,16 @@ func TestGWSConnectionAllocatesLittle(t *testing.T) {
 }
 
 // workerMemory is what a worker holds with n gws connections that have had
-// messages.
+// pings and messages.
 func workerMemory(t *testing.T, n int) uint64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	l := liar.Start(t, liar.Truth)
+	var l *liar.Server
+	l = liar.Start(t, func(subscriber int, _ uint64, send func()) {
+		l.Ping(subscriber)
+		send()
+	})
 	pool, opened, err := OpenPool(ctx, Spec{Addr: l.Addr, Kind: GWS, Connections: n}, 0)
 	if err != nil {
 		t.Fatal(err)

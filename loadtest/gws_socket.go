@@ -28,7 +28,7 @@ import (
 type gwsSocket struct {
 	net.Conn // of the handshake; nil after adopt
 
-	sink *sink
+	kind *gwsKind
 	sub  *subscriber
 
 	fd    int // 0: none
@@ -68,7 +68,9 @@ func (s *gwsSocket) resume() {
 	if s.fd == 0 {
 		return
 	}
-	if _, more := s.next(); !more {
+	_, more := s.next()
+	s.kind.answer()
+	if !more {
 		s.end()
 	}
 }

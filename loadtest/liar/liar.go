@@ -94,6 +94,11 @@ func (l *Server) OnMessage(_ *gws.Conn, m *gws.Message) {
 	}
 }
 
+// Ping pings a subscriber. Plans may call it.
+func (l *Server) Ping(subscriber int) {
+	_ = l.conns[subscriber].WritePing([]byte("?")) // a closed one misses it
+}
+
 // HangUp closes the connection of a subscriber. Plans may call it.
 func (l *Server) HangUp(subscriber int) {
 	_ = l.conns[subscriber].NetConn().Close() // its reader ends
