@@ -8,8 +8,8 @@ import (
 )
 
 // A turn looks at so many connections for those that are to be dismissed, and
-// ends so many of them. With the front asked about each that is about 0.1 ms of
-// looks (BenchmarkDismiss), and 1 ms of sends.
+// ends so many of them. With its front asked about each that is 0.1 ms of looks
+// (BenchmarkDismiss of server/httpapi), and about 1 ms of sends.
 const (
 	dismissLooks = 1024
 	dismissEnds  = 128

@@ -106,6 +106,21 @@ func TestDisconnectEndsAllConnectionsOfAClient(t *testing.T) {
 	}
 }
 
+// An answer to HEAD has no body, and what was read behind the poll is not answered.
+func TestDisconnectAnswersAHeldHeadWithoutABody(t *testing.T) {
+	p := start(t)
+	w := p.dial().send("HEAD /poll?channel=room&client=ann HTTP/1.1\r\n" + hostLine + "\r\n")
+	p.awaitSubscribers("room", 1)
+	w.send(get("/channels"))
+	if n := p.disconnect("client=ann"); n != 1 {
+		t.Errorf("%d connections were ended, want 1", n)
+	}
+	if a := w.want("HEAD", 410); !a.closing || a.header.Get("Content-Length") == "0" {
+		t.Errorf("%+v", a)
+	}
+	w.ended("behind the answer to HEAD")
+}
+
 // Each transport has its word for "do not come back", until the window has passed or
 // the client is let in again.
 func TestWhoIsDisconnectedIsKeptAwayForAWhile(t *testing.T) {
