@@ -68,17 +68,20 @@ func TestMacrosMeasurePeal(t *testing.T) {
 				t.Errorf("%s: %v %s, want %v", m.Name, x, unit, want)
 			}
 		}
-		check("allocs/delivery", 0, 0.1) // a load as short as this one has few deliveries to divide by
+		// A load as short as this one has few deliveries to divide by: an allocation
+		// by the clock shows, and so does a publisher whose own copy of a message
+		// leaves together with the next.
+		check("allocs/delivery", 0, 0.1)
 		check("imbalance-percent", 0, 1)
-		check("sends/poll", 1, 0)
+		check("sends/poll", 1, 0.1)
 		if strings.Contains(m.Name, "inflight=1/") || strings.HasSuffix(m.Name, "inflight=1") {
 			ways := 1.0
 			if strings.Contains(m.Name, "transport=") {
 				ways = 2 // the publisher is on a WebSocket
 			}
-			check("sends/delivery", 1, 0)
+			check("sends/delivery", 1, 0.1)
 			check("encodes/publication", ways, 0)
-			check("buffers/publication", ways, 0)
+			check("buffers/publication", ways, 0.5)
 		}
 	}
 	for kind := range units {
