@@ -6,6 +6,8 @@
 #   scripts/benchmarks.sh --check                      writes nothing; exit code 1 and a diff when they differ
 #   scripts/benchmarks.sh --measure                    takes all records again first: about 20 minutes, on a quiet machine
 #   scripts/benchmarks.sh --measure memory peers       only these; --list shows all
+#   OUT=folder scripts/benchmarks.sh --measure gate    counts what scripts/gate-selftest.sh kept there; without
+#                                                      OUT it runs that, for hours
 #   scripts/benchmarks.sh --rounds 6 --measure memory  six samples of each, enough for an interval
 #   scripts/benchmarks.sh --quick --measure            small sizes, to see that it works: the tables say so
 #

@@ -15,25 +15,27 @@ import (
 type Entry struct {
 	Name  string // of the table and the record
 	About string
+	Long  bool // takes hours: only when it is named
 	run   func(*Kit, context.Context) (*record.Record, error)
 }
 
 // ErrAbsent means that what an entry runs is not there yet.
 var ErrAbsent = errors.New("not there")
 
-// Entries are all, in the order they are measured.
+// Entries are all, in the order they are measured. Those that are not long take
+// less than half an hour together.
 func Entries() []Entry {
 	return []Entry{
-		{"ceiling", "every row of the design's table, against C", (*Kit).ceiling},
-		{"memory", "an idle connection: resident, Go heap, kernel", (*Kit).memory},
-		{"transports", "what a message costs on each transport", (*Kit).transports},
-		{"latency-load", "latency from light load to saturation", (*Kit).latencyLoad},
-		{"correctness", "loss, repeats and order, while all drop and while the server is killed", (*Kit).correctness},
-		{"generator", "what the load generator itself costs", (*Kit).generator},
-		{"peers", "other servers under the same load", (*Kit).peers},
-		{"hundred-thousand", "100,000 connections on one machine", (*Kit).hundredThousand},
-		{"parts", "the micro-benchmarks of what each message passes", (*Kit).parts},
-		{"gate", "the regression gate's false and missed alarms", (*Kit).gate},
+		{Name: "ceiling", About: "every row of the design's table, against C", run: (*Kit).ceiling},
+		{Name: "memory", About: "an idle connection: resident, Go heap, kernel", run: (*Kit).memory},
+		{Name: "transports", About: "what a message costs on each transport", run: (*Kit).transports},
+		{Name: "latency-load", About: "latency from light load to saturation", run: (*Kit).latencyLoad},
+		{Name: "correctness", About: "loss, repeats and order, while all drop and while the server is killed", run: (*Kit).correctness},
+		{Name: "generator", About: "what the load generator itself costs", run: (*Kit).generator},
+		{Name: "peers", About: "other servers under the same load", run: (*Kit).peers},
+		{Name: "hundred-thousand", About: "100,000 connections on one machine", run: (*Kit).hundredThousand},
+		{Name: "parts", About: "the micro-benchmarks of what each message passes", run: (*Kit).parts},
+		{Name: "gate", About: "the regression gate's false and missed alarms", run: (*Kit).gate, Long: true},
 	}
 }
 
@@ -98,19 +100,6 @@ func without(args []string, flag string) []string {
 		}
 	}
 	return args
-}
-
-// gate runs the gate's test of itself, which writes a record named gate.
-func (k *Kit) gate(ctx context.Context) (*record.Record, error) {
-	const script = "scripts/gate-selftest.sh"
-	if _, err := os.Stat(filepath.Join(k.Root, script)); err != nil {
-		return nil, fmt.Errorf("%w: %s", ErrAbsent, script)
-	}
-	var args []string
-	if k.Quick {
-		args = append(args, "--quick")
-	}
-	return k.recorded(ctx, script, args...)
 }
 
 // recorded runs a script that takes --json FILE and writes a record there.

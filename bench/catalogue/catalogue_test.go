@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,26 +111,91 @@ func TestAServerThatEndsIsNoServer(t *testing.T) {
 	}
 }
 
-func TestARecordWithFailedRowsIsKept(t *testing.T) {
-	k := newKit(t)
-	scripts := filepath.Join(k.Root, "scripts")
-	text := "#!/bin/sh\nwhile [ $# -gt 1 ]; do shift; done\necho '{\"schema\": 1, \"name\": \"gate\"}' > \"$1\"\nexit 1\n"
-	if _, err := k.gate(context.Background()); !errors.Is(err, ErrAbsent) {
-		t.Errorf("%v, want that it is absent", err)
-	}
-	if err := errors.Join(os.Mkdir(scripts, 0o755), os.WriteFile(filepath.Join(scripts, "gate-selftest.sh"), []byte(text), 0o755)); err != nil {
+// script puts a script into the kit's root that writes text to its last argument
+// and ends with code.
+func script(t *testing.T, k *Kit, name, text string, code int) {
+	t.Helper()
+	file := filepath.Join(k.Root, "scripts", name)
+	body := fmt.Sprintf("#!/bin/sh\nwhile [ $# -gt 1 ]; do shift; done\necho '%s' > \"$1\"\nexit %d\n", text, code)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(body), 0o755)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func measure(t *testing.T, k *Kit, name string) (*record.Record, error) {
+	t.Helper()
 	folder := t.TempDir()
 	for _, e := range Entries() {
-		if e.Name == "gate" {
-			if err := e.Measure(context.Background(), k, folder); err != nil {
-				t.Error(err)
-			}
+		if e.Name != name {
+			continue
+		}
+		if err := e.Measure(context.Background(), k, folder); err != nil {
+			return nil, err
 		}
 	}
-	if all, err := record.ReadAll(folder); err != nil || all["gate"] == nil {
-		t.Errorf("%v, %v", all, err)
+	return record.Read(filepath.Join(folder, name+".json"))
+}
+
+func TestARecordWithFailedRowsIsKept(t *testing.T) {
+	k := newKit(t)
+	script(t, k, "bench.sh", `{"schema": 1, "name": "memory", "rows": [{"key": "memory-ws", "a": [], "error": "it rained"}]}`, 1)
+	if r, err := measure(t, k, "memory"); err != nil || r.Rows[0].Error != "it rained" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if r, err := measure(t, k, "ceiling"); err == nil {
+		t.Errorf("a record of another name is taken: %+v", r)
+	}
+	script(t, k, "bench.sh", `{"schema": 7}`, 0)
+	if r, err := measure(t, k, "memory"); !errors.Is(err, record.ErrSchema) {
+		t.Errorf("%+v, %v, want an unknown schema", r, err)
+	}
+}
+
+func TestTheGateIsCounted(t *testing.T) {
+	k := newKit(t)
+	if _, err := measure(t, k, "gate"); !errors.Is(err, ErrAbsent) {
+		t.Errorf("%v, want that it is absent", err)
+	}
+	script(t, k, "gate-selftest.sh", "", 1)
+	if r, err := measure(t, k, "gate"); err == nil {
+		t.Errorf("a test that failed gives %+v", r)
+	}
+	e, err := record.Capture(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	t.Setenv("OUT", out)
+	result := func(name, cpu string, exit int) {
+		text := fmt.Sprintf(`{"schema":1,"began":"2026-01-02T03:04:05Z","base":{"commit":"abc"},"environment":{"cpu":%q,"kernel":%q},"exit":%d}`, cpu, e.Kernel, exit)
+		if err := os.WriteFile(filepath.Join(out, name+".json"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, exit := range map[string]int{"aa-1": 0, "aa-2": 1, "aa-3": 3, "allocation-1": 1, "copy-1": 1, "send-1": 1, "cpu-1": 1} {
+		result(name, e.CPU, exit)
+	}
+	if r, err := measure(t, k, "gate"); err != nil || r.Environment.Commit != "abc" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	result("cpu-2", e.CPU, 0)
+	r, err := measure(t, k, "gate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []float64
+	for i := range r.Rows {
+		got = append(got, r.Rows[i].A...)
+	}
+	if want := []float64{3, 1, 1, 0, 100, 100, 100, 50}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if o := r.Rows[7].Outcome(); o.Verdict() != "missed" {
+		t.Errorf("cpu found in half of the runs: %s", o.Verdict())
+	}
+	result("cpu-3", "another", 1)
+	if r, err := measure(t, k, "gate"); err == nil {
+		t.Errorf("a result of another machine is counted: %+v", r)
 	}
 }
 
