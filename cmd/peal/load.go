@@ -41,6 +41,7 @@ was not measured, 3 the run is not valid. See docs/loadtest.md.`,
 		Example: `  peal load fanout
   peal load fanout --connections 10000 --rate 50 --fail-if 'p99>50ms' --fail-if 'lost>0'
   peal load storm --target sse+http://127.0.0.1:8080/sse?channel=bench --html storm.html
+  peal load restart --start 'peal serve --listen {port} --log file:/tmp/log' --fail-if 'lost>0'
   peal load compare before.json after.json`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -102,6 +103,7 @@ func settingFlags(f *pflag.FlagSet, s *scenario.Settings, name string) {
 	if name != "connect" {
 		f.StringVar(&s.Secret, "secret", "", "secret of a Pusher's application: signs what is published, stands in no report")
 	}
+	f.StringArrayVar(&s.Start, "start", nil, "start the server with this command, and end it: 'peal serve --listen {port}'; one for each target, {port} and {admin} are free ports there and in --target, --publish, --admin")
 	f.IntSliceVar(&s.PID, "pid", nil, "process of the server, to measure what it uses (default: who listens on the target's port here)")
 	f.StringSliceVar(&s.Admin, "admin", nil, "address of the server's metrics, 127.0.0.1:8081: the same from there, and its heap")
 	f.StringSliceVar(&s.Sources, "source", nil, "local addresses to connect from: each has about 28,000 ports for a server")
@@ -130,6 +132,8 @@ func durationMeans(name string) string {
 	switch name {
 	case "connect":
 		return "how long to hold the connections"
+	case "restart":
+		return "how long to publish; the server ends after a third of it, and is killed after another"
 	case "storm":
 		return "how long to publish; all drop after a third of it"
 	}
@@ -166,7 +170,7 @@ func (l *loadFlags) run(c *cobra.Command, name string, s scenario.Settings) erro
 			return usageError{fmt.Errorf("--mix %q: must be like 6:3:1", l.mix)}
 		}
 	}
-	if len(s.PID) == 0 && len(s.Admin) == 0 {
+	if len(s.PID)+len(s.Admin)+len(s.Start) == 0 {
 		s.PID = localHolders(c.Context(), s.Targets)
 	}
 	stdout := c.OutOrStdout()
@@ -254,9 +258,10 @@ func writeFile(name string, stdout io.Writer, write func(io.Writer) error) (err 
 func newCompare() *cobra.Command {
 	var html string
 	c := &cobra.Command{
-		Use:     "compare A.json B.json",
-		Short:   "Set two reports side by side",
-		Example: `  peal load compare before.json after.json --html page.html`,
+		Use:   "compare A.json B.json",
+		Short: "Set two reports side by side",
+		Example: `  peal load restart --start 'peal serve --listen {port} --log file:/tmp/log' --fail-if 'lost>0'
+  peal load compare before.json after.json --html page.html`,
 		Args: func(c *cobra.Command, args []string) error {
 			return usage(c, cobra.ExactArgs(2)(c, args))
 		},

@@ -17,8 +17,16 @@ import (
 	"peal/loadtest/report"
 )
 
-// TestMain makes the test binary its own load test worker.
+// pealEnv makes the test binary peal.
+const pealEnv = "TEST_AS_PEAL"
+
+// TestMain makes the test binary its own load test worker, and a server that a
+// load test can end.
 func TestMain(m *testing.M) {
+	if os.Getenv(pealEnv) != "" {
+		main()
+		os.Exit(0)
+	}
 	if loadtest.IsWorker() {
 		os.Exit(loadtest.WorkerMain(os.Stdin, os.Stdout))
 	}
@@ -189,7 +197,7 @@ func TestLoadMeasuresPeal(t *testing.T) {
 	}
 	for _, target := range []string{"ws://" + host + "?channel=h", "peal+ws://" + host + "?channel=i", "sse+http://" + host + "?channel=j", "poll+http://" + host + "?channel=k"} {
 		r := check("storm", "--target", target, "--duration", "900ms", "--rate", "50", "--away", "100ms", "--fail-if", "recovery_max>60s")
-		if s := r.Storm; s == nil || s.Back != 60 || s.Unrecovered != 0 || s.Recovery.Count != 60 {
+		if s := r.Storm; s == nil || s.Back != 60 || s.Cursorless || s.Unrecovered != 0 || s.Recovery.Count != 60 {
 			t.Errorf("storm, %s: %+v", target, s)
 		}
 	}
@@ -234,6 +242,34 @@ func TestLoadVersusAndCompare(t *testing.T) {
 	}
 	if out := ok(t, "", "load", "compare", names[0], names[1]); !strings.Contains(out, "p99.9") {
 		t.Errorf("compare: %s", out)
+	}
+}
+
+// TestLoadRestart ends and kills the real program: with a log in files nothing that
+// it acknowledged is lost; without one each client is told, each time.
+func TestLoadRestart(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func(flags string) string {
+		return "env " + pealEnv + "=1 '" + self + "' serve --listen {port} --loops 1 " + flags
+	}
+	args := append([]string{"--connections", "10", "--rate", "100", "--duration", "1500ms", "--idle", "0"}, anyMachine...)
+	for _, target := range []string{"ws://127.0.0.1:{port}/ws?channel=a", "sse+http://127.0.0.1:{port}?channel=a", "poll+http://127.0.0.1:{port}?channel=a"} {
+		code, r, said := loadTested(t, append([]string{"restart", "--target", target, "--start", start("--log 'file:" + t.TempDir() + "'"),
+			"--fail-if", "lost>0", "--fail-if", "duplicated>0", "--fail-if", "reordered>0", "--fail-if", "recovery_max>60s"}, args...)...)
+		if code != 0 || len(r.Restart.Ends) != 2 || r.Restart.Gaps != 0 || r.Restart.Recovery.Count != 20 || r.Messages.Foreign != 0 {
+			t.Errorf("%s, log in files: exit code %d: %s", target, code, said)
+		}
+	}
+	// The target follows from the command.
+	code, r, said := loadTested(t, append([]string{"restart", "--start", start("")}, args...)...)
+	if code != 0 || r.Restart.Gaps != 20 || r.Messages.Foreign != 0 || !strings.Contains(said, "20 gaps told") {
+		t.Errorf("log in memory: exit code %d: %s", code, said)
+	}
+	if code, _, said := loadTested(t, append([]string{"restart"}, args...)...); code != 2 || !strings.Contains(said, "--start") {
+		t.Errorf("without --start: exit code %d: %s", code, said)
 	}
 }
 

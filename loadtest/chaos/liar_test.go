@@ -5,13 +5,15 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"peal/loadtest"
 )
 
 // reign lets a small chaos reign over a fake server that lies as told.
 func reign(t *testing.T, keep int, lie func(told *telling, lives, sent uint64)) Report {
 	t.Helper()
 	t.Parallel() // it waits most of the time
-	port, err := FreePort()
+	port, err := loadtest.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

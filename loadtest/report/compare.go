@@ -56,6 +56,18 @@ var compared = []struct {
 		}
 		return float64(r.Storm.Lost), true
 	}},
+	{"recovery after a restart, p99", duration, true, func(r *Report) (float64, bool) {
+		if r.Restart == nil {
+			return 0, false
+		}
+		return quantile(r.Restart.Recovery, 0.99)
+	}},
+	{"lost in the restarts", number, true, func(r *Report) (float64, bool) {
+		if r.Restart == nil {
+			return 0, false
+		}
+		return float64(r.Restart.Lost), true
+	}},
 	{"carries, messages per second", number, false, func(r *Report) (float64, bool) {
 		if r.Ramp == nil {
 			return 0, false
@@ -69,7 +81,7 @@ var compared = []struct {
 func Compare(w io.Writer, a, b *Report) error {
 	p := &printer{w: w}
 	for i, r := range []*Report{a, b} {
-		p.printf("%c: %s %s\n", 'a'+i, r.Scenario, strings.Join(r.Settings.Targets, " "))
+		p.printf("%c: %s %s\n", 'a'+i, r.Scenario, r.Settings.servers())
 	}
 	p.printf("\n%-34s %14s %14s %9s\n", "", "a", "b", "change")
 	for _, c := range compared {
@@ -83,6 +95,11 @@ func Compare(w io.Writer, a, b *Report) error {
 	for i, r := range []*Report{a, b} {
 		if !r.Validity.Valid {
 			p.printf("%c is not valid: %s\n", 'a'+i, strings.Join(r.Validity.Reasons, "; "))
+		}
+	}
+	for i, r := range []*Report{a, b} {
+		if r.Storm != nil && r.Storm.Cursorless {
+			p.printf("%c has clients without cursors: in the storm they miss what is published while they are away\n", 'a'+i)
 		}
 	}
 	for _, difference := range differences(a, b) {

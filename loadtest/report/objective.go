@@ -54,7 +54,7 @@ const (
 	NeedsMessages
 	NeedsServer // --pid or --admin
 	NeedsSoak
-	NeedsStorm
+	NeedsStorm // or restarts
 )
 
 var metrics = []metric{
@@ -75,10 +75,13 @@ var metrics = []metric{
 		return *r.Server.BytesPerConnection, true
 	}, NeedsServer},
 	{"recovery_max", duration, func(r *Report) (float64, bool) {
-		if r.Storm == nil {
-			return 0, false
+		switch {
+		case r.Storm != nil:
+			return quantile(r.Storm.Recovery, 1)
+		case r.Restart != nil:
+			return quantile(r.Restart.Recovery, 1)
 		}
-		return quantile(r.Storm.Recovery, 1)
+		return 0, false
 	}, NeedsStorm},
 	{"memory_slope", bytes, func(r *Report) (float64, bool) {
 		if r.Soak == nil {

@@ -77,7 +77,7 @@ func WritePage(w io.Writer, reports ...*Report) error {
 		s := r.Settings
 		d.Reports = append(d.Reports, pageReport{Name: name, Text: text, When: r.Began.Format("2006-01-02 15:04:05 MST"),
 			Settings: fmt.Sprintf("%s · %d connections, %d channels, %v messages/s of %d bytes, %v s · %d processors, Linux %s, %s, peal %s",
-				strings.Join(s.Targets, " "), s.Connections, s.Channels, s.Rate, s.Size, s.Duration,
+				s.servers(), s.Connections, s.Channels, s.Rate, s.Size, s.Duration,
 				r.Environment.CPUs, r.Environment.Kernel, r.Environment.Go, r.Environment.Load)})
 	}
 	if len(reports) == 2 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 	"time"
 
 	"peal/loadtest"
@@ -33,6 +34,7 @@ type Report struct {
 	Objectives  []Judged    `json:"objectives"`
 	Intervals   []Interval  `json:"intervals"`
 	Storm       *Storm      `json:"storm,omitempty"`
+	Restart     *Restart    `json:"restart,omitempty"`
 	Ramp        *Ramp       `json:"ramp,omitempty"`
 	Soak        *Soak       `json:"soak,omitempty"`
 	Sides       []*Report   `json:"sides,omitempty"` // of versus
@@ -50,11 +52,21 @@ type Environment struct {
 type Settings struct {
 	Targets     []string `json:"targets"`
 	Publish     []string `json:"publish"`
+	Start       []string `json:"start,omitempty"`
 	Connections int      `json:"connections"`
 	Channels    int      `json:"channels"`
 	Rate        float64  `json:"rate_per_s"`
 	Size        int      `json:"size_bytes"`
 	Duration    float64  `json:"duration_s"`
+}
+
+// servers are the targets, and how they were started.
+func (s *Settings) servers() string {
+	text := strings.Join(s.Targets, " ")
+	for _, command := range s.Start {
+		text += " (" + command + ")"
+	}
+	return text
 }
 
 // Connections is how opening went.
@@ -72,7 +84,8 @@ type Connections struct {
 type Messages struct {
 	Scheduled     uint64  `json:"scheduled"`
 	Sent          uint64  `json:"sent"`
-	Refused       uint64  `json:"refused"` // by the server, or not answered; their deliveries are lost
+	Refused       uint64  `json:"refused"`    // by the server, or not answered; their deliveries are lost, but in a restart
+	Unanswered    uint64  `json:"unanswered"` // of those, written and not answered: the server may have taken them
 	FirstRefusal  string  `json:"first_refusal,omitempty"`
 	Expected      uint64  `json:"expected"` // deliveries
 	Delivered     uint64  `json:"delivered"`
@@ -80,6 +93,7 @@ type Messages struct {
 	Duplicated    uint64  `json:"duplicated"`
 	Reordered     uint64  `json:"reordered"`
 	Foreign       uint64  `json:"foreign"` // not of this run
+	Gaps          uint64  `json:"gaps"`    // notices that messages are gone
 	SentRate      float64 `json:"sent_per_s"`
 	DeliveredRate float64 `json:"delivered_per_s"`
 	ReadBytes     uint64  `json:"read_bytes"` // by the subscribers
@@ -134,7 +148,28 @@ type Storm struct {
 	BackTook    float64 `json:"back_took_s"` // until the last was subscribed again
 	Recovery    *Times  `json:"recovery"`    // from the drop until a client was back and had all it missed
 	Unrecovered int     `json:"unrecovered"`
-	Lost        uint64  `json:"lost"` // deliveries, in the whole run
+	Lost        uint64  `json:"lost"`       // deliveries, in the whole run
+	Cursorless  bool    `json:"cursorless"` // clients came back to what is new, not from where they were
+}
+
+// Restart is what came of ending the server and starting it again.
+type Restart struct {
+	Ends        []End  `json:"ends"`
+	Recovery    *Times `json:"recovery"` // from the end of a connection until its client was back and had all it missed
+	Unrecovered int    `json:"unrecovered"`
+	Refused     uint64 `json:"refused"`    // messages that the server refused, or was not there for
+	Unanswered  uint64 `json:"unanswered"` // messages written and not answered
+	Lost        uint64 `json:"lost"`       // deliveries of what the server had acknowledged, in the whole run
+	Gaps        uint64 `json:"gaps"`       // notices that messages are gone
+	Cursorless  bool   `json:"cursorless"` // clients came back to what is new, not from where they were
+}
+
+// End is one end of the server.
+type End struct {
+	At     float64 `json:"at_s"`
+	Asked  bool    `json:"asked"`  // by SIGTERM
+	Killed bool    `json:"killed"` // by SIGKILL: at once, or because it did not end within 10 s
+	Down   float64 `json:"down_s"` // from the signal until it accepted again
 }
 
 // Ramp is the rates that were tried.
@@ -258,6 +293,8 @@ func (m *Messages) join(o *Messages) {
 	m.Scheduled += o.Scheduled
 	m.Sent += o.Sent
 	m.Refused += o.Refused
+	m.Unanswered += o.Unanswered
+	m.Gaps += o.Gaps
 	m.Expected += o.Expected
 	m.Delivered += o.Delivered
 	m.Lost += o.Lost

@@ -67,6 +67,7 @@ func (p *printer) body(r *Report) {
 	p.times("latency", r.Latency)
 	p.times("lag", r.Lag)
 	p.storm(r.Storm)
+	p.restart(r.Restart)
 	p.ramp(r.Ramp)
 	p.server(r)
 	g := r.Generator
@@ -118,9 +119,42 @@ func (p *printer) storm(s *Storm) {
 		return
 	}
 	p.line("storm", "all dropped at %.1f s, away for %.1f s; %d back within %.2f s, %d not", s.At, s.Away, s.Back, s.BackTook, s.Failed)
+	p.cursorless(s.Cursorless)
 	p.times("recovery", s.Recovery)
 	if s.Unrecovered > 0 {
 		p.line("", "%d clients never had all they missed", s.Unrecovered)
+	}
+}
+
+// cursorless says that a loss is the clients' doing as well as the server's.
+func (p *printer) cursorless(so bool) {
+	if so {
+		p.line("", "clients came back without cursors: what was published meanwhile is lost to them")
+	}
+}
+
+func (p *printer) restart(r *Restart) {
+	if r == nil {
+		return
+	}
+	name := "restart"
+	for _, e := range r.Ends {
+		how := "asked to end"
+		switch {
+		case e.Asked && e.Killed:
+			how = "asked to end, and killed because it did not,"
+		case e.Killed:
+			how = "killed"
+		}
+		p.line(name, "%s at %.1f s, accepts again %.2f s later", how, e.At, e.Down)
+		name = ""
+	}
+	p.line(name, "messages: %d refused, %d without an answer", r.Refused, r.Unanswered)
+	p.line("", "deliveries of acknowledged messages: %d lost; %d gaps told", r.Lost, r.Gaps)
+	p.cursorless(r.Cursorless)
+	p.times("recovery", r.Recovery)
+	if r.Unrecovered > 0 {
+		p.line("", "%d clients never had all they missed", r.Unrecovered)
 	}
 }
 

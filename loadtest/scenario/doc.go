@@ -4,8 +4,9 @@
 //     peal+ws.
 //   - Settings say what to do; their Check names every mistake before anything is
 //     opened.
-//   - A scenario is one of All: connect, fanout, mixed, storm, ramp, soak, versus.
-//     Run runs it and returns a report.Report.
+//   - A scenario is one of All: connect, fanout, mixed, storm, restart, ramp, soak,
+//     versus. Run runs it and returns a report.Report.
+//   - A server is the program under test, where the experiment starts it itself.
 //   - A probe reads what the server uses, from /proc or from its metrics.
 //
 // The fleet, the publishers and the counting are loadtest's; what a report says,

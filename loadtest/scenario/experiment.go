@@ -20,6 +20,7 @@ type experiment struct {
 	name    string
 	s       Settings
 	targets []Target
+	servers []*server       // with Settings.Start: one for each target
 	ctx     context.Context // of what must be done; it does not end with the user's patience
 	soft    context.Context // ends with it
 }
@@ -35,6 +36,7 @@ type session struct {
 	last       usage
 	recovery   *report.Times // of the newest run, if there was a drop
 	unhealed   int           // clients that did not recover
+	excuse     bool          // what the server did not accept is not lost
 	own        time.Duration // CPU of the generator at the newest sample
 }
 
@@ -45,7 +47,7 @@ func (e *experiment) newReport() *report.Report {
 	return &report.Report{
 		Schema: report.Schema, Scenario: e.name, Began: time.Now().UTC().Truncate(time.Millisecond),
 		Environment: report.Environment{CPUs: runtime.NumCPU(), Kernel: unix.ByteSliceToString(kernel.Release[:]), Go: runtime.Version(), Load: e.s.Version},
-		Settings: report.Settings{Targets: e.s.Targets, Publish: e.s.Publish, Connections: e.s.Connections, Channels: e.s.Channels,
+		Settings: report.Settings{Targets: e.s.Targets, Publish: e.s.Publish, Start: e.s.Start, Connections: e.s.Connections, Channels: e.s.Channels,
 			Rate: e.s.Rate, Size: e.s.Size, Duration: e.s.Duration.Seconds()},
 		Objectives: []report.Judged{}, Intervals: []report.Interval{},
 	}
@@ -63,7 +65,14 @@ func (e *experiment) open(shape func([]loadtest.Spec) []loadtest.Spec, publish b
 		if i < len(e.s.Admin) {
 			admin = e.s.Admin[i]
 		}
-		if p := newProbe(pid, admin); p != nil {
+		p := newProbe(pid, admin)
+		if i < len(e.servers) {
+			if p == nil {
+				p = &probe{}
+			}
+			p.server = e.servers[i]
+		}
+		if p != nil {
 			s.probes = append(s.probes, p)
 		}
 	}
@@ -150,7 +159,7 @@ func (s *session) rest() (err error) {
 	server := &report.Server{OpenCPU: (s.last.cpu - opened.cpu).Seconds(), ResidentBefore: opened.resident}
 	for _, p := range s.probes { // of several, the first is named
 		if server.PID == 0 {
-			server.PID = p.pid
+			server.PID, _ = p.process()
 		}
 		if server.Admin == "" {
 			server.Admin = p.admin

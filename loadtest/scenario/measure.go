@@ -24,7 +24,7 @@ type run struct {
 func (s *session) publish(rate float64, length time.Duration, after time.Duration, during func(context.Context) error) error {
 	s.say("publishing %v messages a second for %v", rate, length)
 	r := &run{session: s, rate: rate, previous: loadtest.Sample{Received: loadtest.Received{Latency: loadtest.NewLatency()}}}
-	r.load = loadtest.Load{Streams: s.s.Channels, Size: s.s.Size, Length: length, Pacer: loadtest.Rate(rate), Settle: s.s.Settle,
+	r.load = loadtest.Load{Streams: s.s.Channels, Size: s.s.Size, Length: length, Pacer: loadtest.Rate(rate), Settle: s.s.Settle, Excuse: s.excuse,
 		Stop: s.soft.Done(), Sampled: r.sampled, Every: s.s.Every, During: during, After: after}
 	if s.s.InFlight > 0 {
 		r.load.InFlight, r.load.Pacer = s.s.InFlight, nil
@@ -120,7 +120,7 @@ func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
 	p.Connections.Closed = r.Closed
 	p.Messages = &report.Messages{
 		Scheduled: r.Scheduled, Sent: r.Published, Refused: r.Refused / uint64(max(len(s.publishers), 1)),
-		Expected: r.Expected, Delivered: r.Delivered, Lost: r.Lost, Duplicated: r.Duplicated, Reordered: r.Reordered, Foreign: r.Foreign,
+		Expected: r.Expected, Delivered: r.Delivered, Lost: r.Lost, Duplicated: r.Duplicated, Reordered: r.Reordered, Foreign: r.Foreign, Gaps: r.Gaps,
 		SentRate: float64(r.Published) / r.Sending.Seconds(), DeliveredRate: float64(r.Delivered) / r.Took.Seconds(), ReadBytes: r.Traffic.Read,
 	}
 	if s.s.InFlight > 0 {
@@ -129,6 +129,7 @@ func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
 	if r.Refused > 0 && p.Messages.Refused == 0 {
 		p.Messages.Refused = 1 // by one of several servers
 	}
+	p.Messages.Unanswered = min(r.Unanswered/uint64(max(len(s.publishers), 1)), p.Messages.Refused)
 	if r.Reason != nil {
 		p.Messages.FirstRefusal = r.Reason.Error()
 	}

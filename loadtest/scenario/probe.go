@@ -3,6 +3,7 @@ package scenario
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -26,8 +27,9 @@ type usage struct {
 // probe reads a server's usage: of a process on this machine, of its metrics, or
 // both.
 type probe struct {
-	pid   int
-	admin string // URL of the metrics
+	pid    int
+	admin  string  // URL of the metrics
+	server *server // if it is not nil: whose process it is
 }
 
 // newProbe returns nil when there is nothing to ask. admin is an address or URL of
@@ -44,24 +46,37 @@ func newProbe(pid int, admin string) *probe {
 			admin = strings.TrimSuffix(admin, "/") + "/metrics"
 		}
 	}
-	return &probe{pid, admin}
+	return &probe{pid: pid, admin: admin}
+}
+
+// process is the pid, 0 for none, and what earlier ones used.
+func (p *probe) process() (pid int, used time.Duration) {
+	if p.server != nil {
+		return p.server.process()
+	}
+	return p.pid, 0
 }
 
 func (p *probe) read(ctx context.Context) (u usage, err error) {
+	pid, used := p.process()
+	if p.server != nil && pid == 0 {
+		return u, errors.New("the server does not run")
+	}
 	if p.admin != "" {
-		if u, err = scrape(ctx, p.admin); err != nil || p.pid == 0 {
+		if u, err = scrape(ctx, p.admin); err != nil || pid == 0 {
 			return u, err
 		}
 	}
-	if u.cpu, err = loadtest.CPUTime(p.pid); err != nil {
+	if u.cpu, err = loadtest.CPUTime(pid); err != nil {
 		return u, err
 	}
-	memory, err := loadtest.ReadMemory(p.pid)
+	u.cpu += used
+	memory, err := loadtest.ReadMemory(pid)
 	if err != nil {
 		return u, err
 	}
 	u.resident = memory.Resident
-	if n, err := loadtest.Descriptors(p.pid); err == nil { // another user's are hidden
+	if n, err := loadtest.Descriptors(pid); err == nil { // another user's are hidden
 		u.descriptors = &n
 	}
 	u.sockets = socketMemory()

@@ -18,6 +18,9 @@ func TestMain(m *testing.M) {
 	if loadtest.IsWorker() {
 		os.Exit(loadtest.WorkerMain(os.Stdin, os.Stdout))
 	}
+	if mood := os.Getenv(moodEnv); mood != "" {
+		serveMoody(os.Args[1], mood)
+	}
 	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	os.Exit(m.Run())
 }
@@ -169,12 +172,12 @@ func TestCheckNamesAllMistakesBeforeAnythingIsOpened(t *testing.T) {
 	}
 	s.Objectives = []report.Objective{o}
 	_, err = Run(t.Context(), "fanout", s)
-	for _, want := range []string{"--connections", "--rate", "--size", "target", "--pid or --admin"} {
+	for _, want := range []string{"--connections", "--rate", "--size", "target", "--pid, --admin or --start"} {
 		if !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want a usage error with %s", err, want)
 		}
 	}
-	for name, target := range map[string]string{"storm": "centrifugo+ws://127.0.0.1", "mixed": "ws://127.0.0.1/elsewhere", "versus": "ws://127.0.0.1"} {
+	for name, target := range map[string]string{"restart": "ws://127.0.0.1", "mixed": "ws://127.0.0.1/elsewhere", "versus": "ws://127.0.0.1"} {
 		s := Defaults()
 		s.Targets = []string{target}
 		if _, err := Run(t.Context(), name, s); !errors.Is(err, ErrUsage) {

@@ -30,6 +30,10 @@ type Settings struct {
 	Timeout     time.Duration // for opening all connections
 	GWS         bool          // subscribers are lxzan/gws
 
+	// Start is one command for each target: the experiment starts it, and ends it.
+	// In it, in the targets, in Publish and in Admin {port} stands for a free port,
+	// {admin} for another.
+	Start []string
 	PID   []int    // one for each target
 	Admin []string // one for each target
 
@@ -80,6 +84,7 @@ var all = []scenario{
 	{"connect", "how fast and how many connections open, and what they cost", (*experiment).connect, nil},
 	{"mixed", "fanout over WebSocket, server-sent events and long polling at once", (*experiment).mixed, []report.Need{report.NeedsMessages}},
 	{"storm", "all clients drop and come back with their cursors", (*experiment).storm, []report.Need{report.NeedsMessages, report.NeedsStorm}},
+	{"restart", "the server is ended and killed, and started again: what does it lose", (*experiment).restart, []report.Need{report.NeedsMessages, report.NeedsStorm}},
 	{"ramp", "raises the rate until an objective breaks", (*experiment).ramp, []report.Need{report.NeedsMessages}},
 	{"soak", "fanout for long: does memory grow, do descriptors", (*experiment).soak, []report.Need{report.NeedsMessages, report.NeedsSoak}},
 	{"versus", "the same on two servers in turns", (*experiment).versus, []report.Need{report.NeedsMessages}},
@@ -104,8 +109,15 @@ func Run(ctx context.Context, name string, s Settings) (*report.Report, error) {
 		return nil, fmt.Errorf("%w: no scenario %q", ErrUsage, name)
 	}
 	e := &experiment{name: name, s: s, soft: ctx, ctx: context.WithoutCancel(ctx)}
+	if err := e.s.placePorts(); err != nil {
+		return nil, err
+	}
 	if err := e.check(all[i]); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	defer e.stopServers()
+	if err := e.startServers(); err != nil {
+		return nil, err
 	}
 	return all[i].run(e)
 }
@@ -130,17 +142,20 @@ func (e *experiment) check(sc scenario) error {
 	must(len(s.Targets) >= 1, "--target: at least one")
 	must(len(s.Publish) == 0 || len(s.Publish) == len(s.Targets), "--publish: one for each target")
 	must(len(s.PID) <= len(s.Targets) && len(s.Admin) <= len(s.Targets), "--pid, --admin: at most one for each target")
+	must(len(s.Start) == 0 || len(s.Start) == len(s.Targets), "--start: one for each target")
+	must(len(s.Start) == 0 || len(s.PID) == 0, "--pid: not with --start, which knows it")
+	must(sc.name != "restart" || len(s.Start) == 1 && len(s.Targets) == 1, "restart: one --target, and --start 'peal serve --listen {port}', since it ends the server")
 	must(sc.name != "versus" || len(s.Targets) == 2 && s.Turns > 0, "versus: two --target, and --turns more than 0")
 	for _, o := range s.Objectives {
 		need := o.Needs()
 		can := need == report.NeedsConnections || need == report.NeedsServer || slices.Contains(sc.measures, need)
 		must(can, "objective %s: %s does not measure it", o.Text, sc.name)
-		must(need != report.NeedsServer && need != report.NeedsSoak || len(s.PID)+len(s.Admin) > 0,
-			"objective %s: needs --pid or --admin, for what the server holds", o.Text)
+		must(need != report.NeedsServer && need != report.NeedsSoak || len(s.PID)+len(s.Admin)+len(s.Start) > 0,
+			"objective %s: needs --pid, --admin or --start, for what the server holds", o.Text)
 	}
-	must(!s.GWS || len(s.Header) == 0 && s.OpenRate == 0 && sc.name != "storm" && sc.name != "mixed" && sc.name != "versus",
+	must(!s.GWS || len(s.Header) == 0 && s.OpenRate == 0 && sc.name != "storm" && sc.name != "restart" && sc.name != "mixed" && sc.name != "versus",
 		"--gws: for fanout, connect, ramp and soak, without --header and --open-rate")
-	must(sc.name != "soak" || len(s.PID)+len(s.Admin) > 0, "soak: needs --pid or --admin, for what the server holds")
+	must(sc.name != "soak" || len(s.PID)+len(s.Admin)+len(s.Start) > 0, "soak: needs --pid, --admin or --start, for what the server holds")
 	for _, text := range s.Targets {
 		t, err := ParseTarget(e.soft, text)
 		if err != nil {
@@ -148,7 +163,6 @@ func (e *experiment) check(sc scenario) error {
 			continue
 		}
 		must(sc.name != "mixed" || t.Peal(), "mixed: target %q must be a Peal's", text)
-		must(sc.name != "storm" || t.Peer == "", "storm: %s clients do not resume here", t.Peer)
 		must(!s.GWS || t.Transport == loadtest.WebSocket && t.Protocol == "" && t.Format != loadtest.JSON && t.Peer == "",
 			"--gws: target %q must be a ws:// with bare messages", text)
 		must(t.Peer != "pusher" || s.Secret != "" || sc.name == "connect", "target %q: needs --secret, of its application", text)

@@ -3,27 +3,33 @@ package scenario
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"peal/loadtest"
 	"peal/loadtest/report"
 )
 
-// resuming makes subscribers that keep their cursor. A raw WebSocket carries
-// none, so those ask for objects.
-func resuming(specs []loadtest.Spec) []loadtest.Spec {
+// returning makes subscribers that come back, with their cursor where there is
+// one. A raw WebSocket carries none, so those of a Peal ask for objects.
+func (e *experiment) returning(specs []loadtest.Spec) []loadtest.Spec {
 	for i := range specs {
 		specs[i].Resume = true
-		if specs[i].Transport == loadtest.WebSocket {
+		if specs[i].Transport == loadtest.WebSocket && e.targets[i].Peal() {
 			specs[i].Format = loadtest.JSON
 		}
 	}
 	return specs
 }
 
+// cursorless reports whether clients come back that have no cursor.
+func (e *experiment) cursorless() bool {
+	return slices.ContainsFunc(e.targets, func(t Target) bool { return !t.Resumes() })
+}
+
 // storm publishes all the time; after a third of it all clients drop.
 func (e *experiment) storm() (r *report.Report, err error) {
-	s, err := e.open(resuming, true)
+	s, err := e.open(e.returning, true)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +63,7 @@ func (s *session) recovered(at time.Duration) error {
 		return err
 	}
 	s.report.Storm = &report.Storm{At: round(at.Seconds()), Away: s.s.Away.Seconds(), Back: back.Connections, Failed: back.Failed,
-		BackTook: back.Took.Seconds(), Recovery: s.recovery, Unrecovered: s.unhealed, Lost: s.report.Messages.Lost}
+		BackTook: back.Took.Seconds(), Recovery: s.recovery, Unrecovered: s.unhealed, Lost: s.report.Messages.Lost, Cursorless: s.cursorless()}
 	s.report.Connections.Failed += back.Failed
 	if s.report.Connections.FirstError == "" {
 		s.report.Connections.FirstError = back.FirstError

@@ -156,6 +156,10 @@ func (t *Target) Peal() bool {
 	return t.Peer == "" && (path == "/ws" || path == "/sse" || path == "/poll" || path == "/" && t.Transport == loadtest.WebSocket)
 }
 
+// Resumes reports whether subscribers that come back say where they were: a
+// Peal's with its cursor, those of event streams with their last event's id.
+func (t *Target) Resumes() bool { return t.Peal() || t.Transport == loadtest.SSE }
+
 // With returns the target over another transport, at Peal's path for it.
 func (t Target) With(transport loadtest.Transport) Target {
 	t.Transport, t.Protocol, t.Format, t.Path = transport, "", "", "/"+string(transport)

@@ -10,7 +10,8 @@ import (
 
 // versus runs the same against two servers in turns, the order reversed each
 // time: ABBA. A slow minute of the machine then falls on both. Each side's turns
-// are put together; a storm follows on each.
+// are put together; a storm follows on each, and the restarts of those that the
+// experiment has started.
 func (e *experiment) versus() (*report.Report, error) {
 	sides := [2]*report.Report{}
 	for turn := range e.s.Turns {
@@ -42,7 +43,7 @@ func (e *experiment) versus() (*report.Report, error) {
 	whole.Validity = report.Validity{Valid: true, Reasons: []string{}, Limits: e.s.Limits}
 	for i, side := range sides {
 		side.Name = e.targets[i].Text
-		if err := e.addStorm(i, side); err != nil {
+		if err := errors.Join(e.addStorm(i, side), e.addRestart(i, side)); err != nil {
 			return nil, err
 		}
 		side.Validate(e.s.Limits)
@@ -67,13 +68,14 @@ func (e *experiment) side(i int) *experiment {
 	one.s.PID = e.s.PID[from:to]
 	from, to = cut(len(e.s.Admin))
 	one.s.Admin = e.s.Admin[from:to]
+	from, to = cut(len(e.s.Start))
+	one.s.Start, one.servers = e.s.Start[from:to], e.servers[from:to]
 	return &one
 }
 
-// addStorm lets side's clients drop, where the server has cursors: only Peal's
-// are known to.
+// addStorm lets side's clients drop.
 func (e *experiment) addStorm(i int, side *report.Report) error {
-	if !e.targets[i].Peal() || e.interrupted() {
+	if e.interrupted() {
 		return nil
 	}
 	e.say("storm: %s", e.targets[i].Text)
@@ -82,5 +84,19 @@ func (e *experiment) addStorm(i int, side *report.Report) error {
 		return fmt.Errorf("%s: %w", e.targets[i].Text, err)
 	}
 	side.Storm = r.Storm
+	return nil
+}
+
+// addRestart ends side's server twice, if it is the experiment's.
+func (e *experiment) addRestart(i int, side *report.Report) error {
+	if len(e.servers) == 0 || e.interrupted() {
+		return nil
+	}
+	e.say("restart: %s", e.targets[i].Text)
+	r, err := e.side(i).restart()
+	if err != nil {
+		return fmt.Errorf("%s: %w", e.targets[i].Text, err)
+	}
+	side.Restart = r.Restart
 	return nil
 }

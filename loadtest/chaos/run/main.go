@@ -18,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 
+	"peal/loadtest"
 	"peal/loadtest/chaos"
 )
 
@@ -89,7 +90,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 // server returns the real binary, as the options want it. clean removes what
 // it leaves behind.
 func (o *options) server() (p *chaos.Process, clean func() error, err error) {
-	port, err := chaos.FreePort()
+	port, err := loadtest.FreePort()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,0 +1,215 @@
+package scenario
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"peal/loadtest"
+	"peal/loadtest/report"
+)
+
+// moodEnv makes the test binary a small server, see serveMoody.
+const moodEnv = "TEST_MOOD"
+
+// serveMoody serves event streams at /sse and takes messages at /publish. What it
+// is in the mood for: "fair"; "forgetful", which acknowledges each tenth message
+// and throws it away, and refuses as many; "amnesic", which has nothing for who
+// comes back; "stubborn", which does not mind SIGTERM; "dead", which ends with a
+// word.
+func serveMoody(addr, mood string) {
+	switch mood {
+	case "dead":
+		log.Fatal("out of order")
+	case "stubborn":
+		signal.Ignore(syscall.SIGTERM)
+	}
+	v := &moody{mood: mood, streams: map[http.ResponseWriter]bool{}}
+	http.HandleFunc("GET /sse", v.stream)
+	http.HandleFunc("POST /publish", v.publish)
+	log.Fatal(http.ListenAndServe(addr, nil))
+}
+
+// moody is one life of the server. Its memory ends with it: who comes back from
+// an earlier life has all of this one.
+type moody struct {
+	mood string
+
+	mu      sync.Mutex
+	kept    []string
+	streams map[http.ResponseWriter]bool
+}
+
+func (v *moody) stream(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	v.mu.Lock()
+	from := len(v.kept)
+	if id := r.Header.Get("Last-Event-ID"); id != "" && v.mood != "amnesic" {
+		life, n, _ := strings.Cut(id, "-")
+		if from, _ = strconv.Atoi(n); life != strconv.Itoa(os.Getpid()) {
+			from = 0
+		}
+	}
+	for i := from; i < len(v.kept); i++ {
+		v.send(w, i)
+	}
+	_ = http.NewResponseController(w).Flush()
+	v.streams[w] = true
+	v.mu.Unlock()
+	<-r.Context().Done()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.streams, w)
+}
+
+// send is done before the acknowledgement, so what is in flight when the server
+// is killed is the kernel's already.
+func (v *moody) send(w http.ResponseWriter, i int) {
+	fmt.Fprintf(w, "id: %d-%d\ndata: %s\n\n", os.Getpid(), i+1, v.kept[i])
+	_ = http.NewResponseController(w).Flush()
+}
+
+func (v *moody) publish(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body) // a cut body ends the connection anyway
+	stamp, _ := loadtest.ParseStamp(body)
+	if v.mood == "forgetful" {
+		switch stamp.Sequence % 10 {
+		case 0:
+			return
+		case 5:
+			http.Error(w, "not this one", http.StatusServiceUnavailable)
+			return
+		}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.kept = append(v.kept, string(body))
+	for stream := range v.streams {
+		v.send(stream, len(v.kept)-1)
+	}
+}
+
+// startMoody is the command that starts one.
+func startMoody(t *testing.T, mood, addr string) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("env %s=%s '%s' %s", moodEnv, mood, self, addr)
+}
+
+func restartSettings(t *testing.T, mood string) Settings {
+	s := Defaults()
+	s.Start = []string{startMoody(t, mood, "127.0.0.1:{port}")}
+	s.Targets = []string{"sse+http://127.0.0.1:{port}?channel=a"}
+	s.Connections, s.Rate, s.Duration, s.Settle, s.Every, s.Idle = 5, 200, 1500*time.Millisecond, time.Second, 100*time.Millisecond, 0
+	s.Limits = report.Limits{Lag: 1e9, CPU: 1e9}
+	return s
+}
+
+// TestRestartCountsWhatWasAcknowledgedAndNeverCame: only what the server threw
+// away is lost, not what it refused.
+func TestRestartCountsWhatWasAcknowledgedAndNeverCame(t *testing.T) {
+	r, err := Run(t.Context(), "restart", restartSettings(t, "forgetful"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, v := r.Messages, r.Restart
+	thrownAway := m.Sent / 10
+	if v.Lost > 5*thrownAway || v.Lost+5*v.Unanswered < 5*thrownAway || v.Refused+v.Unanswered < thrownAway || v.Lost != m.Lost || m.Expected != m.Delivered+m.Lost {
+		t.Errorf("%d lost; want 5 of each of %d thrown away but those without an answer; %+v", v.Lost, thrownAway, m)
+	}
+	if len(v.Ends) != 2 || !v.Ends[0].Asked || v.Ends[0].Killed || v.Ends[1].Asked || !v.Ends[1].Killed || v.Ends[0].At < 0.5 || v.Ends[1].At < 1 {
+		t.Errorf("ends %+v; want one at 0.5 s, asked, and one at 1 s, killed", v.Ends)
+	}
+	if v.Recovery.Count != 10 || r.Connections.Closed != 10 || v.Gaps != 0 || v.Refused+v.Unanswered != m.Refused {
+		t.Errorf("%d recoveries, %d connections closed by the server, %+v; want each of 5 clients twice", v.Recovery.Count, r.Connections.Closed, v)
+	}
+	if r.Server == nil || r.Server.CPU <= 0 || r.Server.PID == 0 {
+		t.Errorf("server: %+v; want the CPU of all three lives", r.Server)
+	}
+}
+
+func TestVersusRestartsWhatItStarted(t *testing.T) {
+	s := restartSettings(t, "fair")
+	s.Start = append(s.Start, startMoody(t, "amnesic", "127.0.0.1:{port}"))
+	s.Targets = append(s.Targets, s.Targets[0])
+	s.Duration, s.Turns, s.Away = 600*time.Millisecond, 1, 50*time.Millisecond
+	r, err := Run(t.Context(), "versus", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fair, amnesic := r.Sides[0], r.Sides[1]
+	if fair.Messages.Lost != 0 || fair.Storm == nil || fair.Storm.Lost != 0 || fair.Restart == nil || len(fair.Restart.Ends) != 2 || fair.Restart.Lost != 0 {
+		t.Errorf("the fair one: %+v, storm %+v, restart %+v", fair.Messages, fair.Storm, fair.Restart)
+	}
+	if amnesic.Storm == nil || amnesic.Storm.Lost == 0 || amnesic.Storm.Back != 5 || amnesic.Restart == nil || len(amnesic.Restart.Ends) != 2 {
+		t.Errorf("the amnesic one: storm %+v, restart %+v; want all back, and something lost in the storm", amnesic.Storm, amnesic.Restart)
+	}
+	var text strings.Builder
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"bytes per connection", "p99", "lost in the storm", "lost in the restarts"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the page has no %q:\n%s", want, text.String())
+		}
+	}
+}
+
+func TestServerThatDoesNotStart(t *testing.T) {
+	for _, c := range []struct{ command, says string }{
+		{startMoody(t, "dead", "127.0.0.1:{port}"), "out of order"},
+		{"/no/such/program {port}", "no"},
+	} {
+		s := restartSettings(t, "fair")
+		s.Start = []string{c.command}
+		if _, err := Run(t.Context(), "fanout", s); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %q", c.command, err, c.says)
+		}
+	}
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	v := server{command: "true", addr: taken.Addr().String()}
+	if err := v.start(t.Context()); err == nil || !strings.Contains(err.Error(), "somebody else") {
+		t.Errorf("with another on its address: %v", err)
+	}
+}
+
+// TestServerThatDoesNotEndIsKilled, with all that it started.
+func TestServerThatDoesNotEndIsKilled(t *testing.T) {
+	port, err := loadtest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := "127.0.0.1:" + strconv.Itoa(port)
+	v := server{command: startMoody(t, "stubborn", addr), addr: addr, wait: 50 * time.Millisecond}
+	if err := v.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pid, _ := v.process()
+	killed, err := v.stop(syscall.SIGTERM)
+	if err != nil || !killed {
+		t.Errorf("killed %t, %v", killed, err)
+	}
+	if now, used := v.process(); now != 0 || used <= 0 || syscall.Kill(pid, 0) == nil {
+		t.Errorf("process %d, %v of CPU; the old one is there: %t", now, used, syscall.Kill(pid, 0) == nil)
+	}
+	if _, err := v.stop(syscall.SIGTERM); err == nil {
+		t.Error("ended twice without a word")
+	}
+}
