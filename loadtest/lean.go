@@ -229,7 +229,7 @@ func (k *epollKind) subscribeAnswer(c *leanConn, i int, b []byte) (int, error) {
 			c.state = leanConfirm
 			return end + 4, nil
 		}
-		if frames := k.peer.Subscribe(k.spec.channelName(i)); len(frames) > 0 {
+		if frames := k.subscription(c, i); len(frames) > 0 {
 			c.state = leanConfirm
 			return end + 4, sendFrames(c.fd, frames)
 		}
@@ -237,6 +237,14 @@ func (k *epollKind) subscribeAnswer(c *leanConn, i int, b []byte) (int, error) {
 	c.state = leanStream
 	k.subscribed(c)
 	return end + 4, nil
+}
+
+// subscription is the frames that subscribe a peer's connection.
+func (k *epollKind) subscription(c *leanConn, i int) []string {
+	if r, ok := k.peer.(resumer); ok && len(c.cursor) > 0 {
+		return r.Return(k.spec.channelName(i), c.cursor)
+	}
+	return k.peer.Subscribe(k.spec.channelName(i))
 }
 
 // sendFrames sends text frames in one call.

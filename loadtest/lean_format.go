@@ -32,16 +32,25 @@ func (k *epollKind) takePeer(c *leanConn, i int, message []byte, now int64) erro
 			continue
 		}
 		d := k.peer.Decode(line)
+		if r, ok := k.peer.(resumer); ok && k.spec.Resume {
+			c.cursor = r.Advance(c.cursor, line)
+		}
 		switch {
 		case d.Error != "":
 			return fmt.Errorf("the server answers %.200s", d.Error)
 		case d.Greeting && c.state == leanConfirm:
-			if err := sendFrames(c.fd, k.peer.Subscribe(k.spec.channelName(i))); err != nil {
+			if err := sendFrames(c.fd, k.subscription(c, i)); err != nil {
 				return err
 			}
 		case d.Subscribed && c.state == leanConfirm:
 			c.state = leanStream
 			k.subscribed(c)
+			for _, data := range d.Missed {
+				k.sink.takeLocked(c.sub, data, now)
+			}
+			if d.Gap {
+				k.sink.gaps++
+			}
 		case d.Data != nil:
 			k.sink.takeLocked(c.sub, d.Data, now)
 		}

@@ -26,15 +26,26 @@ type Peer interface {
 
 // Decoded is what one message, or line of it, means to a subscriber.
 type Decoded struct {
-	Data       []byte // of a publication; nil: none
-	Reply      string // a text frame to send; "": none
-	Greeting   bool   // a greeter's: Subscribe now
-	Subscribed bool   // what Subscribe asked for is so
-	Error      string // why it cannot be
+	Data       []byte   // of a publication; nil: none
+	Missed     [][]byte // of publications that a resumer's connection missed
+	Gap        bool     // there were more, and they are gone
+	Reply      string   // a text frame to send; "": none
+	Greeting   bool     // a greeter's: Subscribe now
+	Subscribed bool     // what Subscribe asked for is so
+	Error      string   // why it cannot be
 }
 
 // A greeter is a Peer whose server must speak before it is spoken to.
 type greeter interface{ greets() }
+
+// A resumer is a Peer whose connections can come back to where they were.
+type resumer interface {
+	// Advance returns where a connection is after a line, given where it was: the
+	// same memory, or nil while that is not known.
+	Advance(cursor, line []byte) []byte
+	// Return is Subscribe from a cursor on.
+	Return(channel string, cursor []byte) []string
+}
 
 var peers = map[string]func(secret string) Peer{
 	"centrifugo": func(string) Peer { return centrifugo{} },

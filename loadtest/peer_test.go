@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,6 +27,8 @@ type fakePeer struct {
 	conns map[*gws.Conn]string // channel; Centrifugo's "" until it has subscribed
 	sse   map[chan string]string
 	pongs int
+	kept  map[string][]string // Centrifugo's history: JSON
+	epoch string
 }
 
 func (f *fakePeer) publish(channel string, frame, data string) {
@@ -65,7 +68,11 @@ func (f *fakePeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		// A ping and a publication in one frame, a line each, as it may send them.
-		f.publish(p.Channel, fmt.Sprintf("{}\n"+`{"push":{"channel":%q,"pub":{"data":%s,"offset":1}}}`, p.Channel, p.Data), "")
+		f.mu.Lock()
+		f.kept[p.Channel] = append(f.kept[p.Channel], string(p.Data))
+		offset := len(f.kept[p.Channel])
+		f.mu.Unlock()
+		f.publish(p.Channel, fmt.Sprintf("{}\n"+`{"push":{"channel":%q,"pub":{"data":%s,"offset":%d}}}`, p.Channel, p.Data, offset), "")
 		_, _ = io.WriteString(w, "{}")
 	case r.Method == http.MethodPost:
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
@@ -104,7 +111,11 @@ func (f *fakePeer) OnMessage(c *gws.Conn, m *gws.Message) {
 	var command struct {
 		ID        int
 		Connect   *struct{}
-		Subscribe *struct{ Channel string }
+		Subscribe *struct {
+			Channel, Epoch string
+			Recover        bool
+			Offset         int
+		}
 	}
 	if err := json.Unmarshal(m.Bytes(), &command); err != nil {
 		return
@@ -114,9 +125,18 @@ func (f *fakePeer) OnMessage(c *gws.Conn, m *gws.Message) {
 		_ = c.WriteString(`{"id":1,"connect":{"client":"x","version":"5","ping":25,"pong":true}}`)
 	case command.Subscribe != nil:
 		f.mu.Lock()
-		f.conns[c] = command.Subscribe.Channel
-		f.mu.Unlock()
-		answer := `{"id":2,"subscribe":{}}`
+		defer f.mu.Unlock()
+		s := command.Subscribe
+		f.conns[c] = s.Channel
+		kept, missed := f.kept[s.Channel], []string(nil)
+		recovered := s.Recover && s.Epoch == f.epoch
+		if recovered {
+			for i, data := range kept[s.Offset:] {
+				missed = append(missed, fmt.Sprintf(`{"data":%s,"offset":%d}`, data, s.Offset+i+1))
+			}
+		}
+		answer := fmt.Sprintf(`{"id":2,"subscribe":{"recoverable":true,"epoch":%q,"publications":[%s],"recovered":%t,"offset":%d,"was_recovering":%t}}`,
+			f.epoch, strings.Join(missed, ","), recovered, len(kept), s.Recover)
 		if command.Subscribe.Channel == "forbidden" {
 			answer = `{"id":2,"error":{"code":103,"message":"permission denied"}}`
 		}
@@ -129,7 +149,7 @@ func (f *fakePeer) OnMessage(c *gws.Conn, m *gws.Message) {
 }
 
 func newFakePeer(t *testing.T) (*fakePeer, string) {
-	f := &fakePeer{conns: map[*gws.Conn]string{}, sse: map[chan string]string{}}
+	f := &fakePeer{conns: map[*gws.Conn]string{}, sse: map[chan string]string{}, kept: map[string][]string{}, epoch: "a"}
 	f.upgrader = gws.NewUpgrader(f, nil)
 	server := httptest.NewServer(f)
 	t.Cleanup(func() {
@@ -217,4 +237,73 @@ func TestMercureAsksByTheParameterOfItsVersion(t *testing.T) {
 	check("/hub?match=", "/hub?match=a+b")
 	check("/hub?match=&x=1", "/hub?match=a+b&x=1")
 	check("/hub?topic=mine", "/hub?topic=mine")
+}
+
+// TestCentrifugoResumesOrIsTold drops everybody: once where all is kept, and once
+// where the server has lost it.
+func TestCentrifugoResumesOrIsTold(t *testing.T) {
+	const connections = 6
+	f, addr := newFakePeer(t)
+	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Peer: "centrifugo", Path: "/connection/websocket", Connections: connections, Channel: "a", Resume: true}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if err := opened.Err(); err != nil {
+		t.Fatal(err)
+	}
+	peer, err := PeerNamed("centrifugo", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	publisher, err := DialPipeline(t.Context(), PublishTarget{Addr: addr, Peer: peer, Header: "X-API-Key: secret\r\n",
+		Path: func(int) string { return "/api/publish" }, Channel: func(int) string { return "a" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer publisher.Close()
+	run := func(epoch string) Result {
+		t.Helper()
+		r, err := Run(t.Context(), pool, publisher, Load{Pacer: Rate(200), Length: 600 * time.Millisecond, Settle: time.Second, Every: time.Second,
+			After: 200 * time.Millisecond, During: func(ctx context.Context) error {
+				if err := pool.Drop(ctx, 100*time.Millisecond); err != nil {
+					return err
+				}
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				if f.epoch != epoch {
+					f.epoch, f.kept = epoch, map[string][]string{}
+				}
+				return nil
+			}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := run("a"); !r.Clean() || r.Gaps != 0 || r.Published == 0 || r.Recovery.Count() != connections {
+		t.Errorf("%d published, %+v, %d gaps", r.Published, r.Counts, r.Gaps)
+	}
+	if r := run("b"); r.Lost == 0 || r.Duplicated != 0 || r.Foreign != 0 || r.Gaps != connections {
+		t.Errorf("the server forgot: %+v, %d gaps; want something lost, and everybody told", r.Counts, r.Gaps)
+	}
+	// Its new epoch is theirs now.
+	if r := run("b"); !r.Clean() || r.Gaps != 0 {
+		t.Errorf("in the new epoch: %+v, %d gaps", r.Counts, r.Gaps)
+	}
+}
+
+func TestCentrifugoAdvance(t *testing.T) {
+	check := func(cursor, line, want string) {
+		t.Helper()
+		if got := (centrifugo{}).Advance([]byte(cursor), []byte(line)); string(got) != want {
+			t.Errorf("from %q by %s to %q, want %q", cursor, line, got, want)
+		}
+	}
+	check("", `{"id":2,"subscribe":{"recoverable":true,"epoch":"xyz","offset":9}}`, "xyz 9")
+	check("xyz 9", `{"push":{"channel":"a","pub":{"data":"L0","offset":10}}}`, "xyz 10")
+	check("", `{"push":{"channel":"a","pub":{"data":"L0","offset":10}}}`, "")
+	check("xyz 9", `{"push":{"channel":"a","pub":{"data":"L0"}}}`, "xyz 9")
+	check("xyz 9", `{}`, "xyz 9")
+	check("old 9", `{"id":2,"subscribe":{}}`, "")
 }

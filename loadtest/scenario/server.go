@@ -153,7 +153,7 @@ func (t *tail) text() string {
 // where {port} and {admin} stand: in its command, its target, where to publish
 // to it and where its metrics are.
 func (s *Settings) placePorts() error {
-	if len(s.Start) > 0 && len(s.Targets) == 1 && s.Targets[0] == DefaultTarget {
+	if len(s.Start) == 1 && strings.Contains(s.Start[0], "{port}") && len(s.Targets) == 1 && s.Targets[0] == DefaultTarget {
 		s.Targets = []string{"ws://127.0.0.1:{port}/ws?channel=bench"}
 	}
 	for _, list := range []*[]string{&s.Start, &s.Targets, &s.Publish, &s.Admin} {

@@ -157,8 +157,11 @@ func (t *Target) Peal() bool {
 }
 
 // Resumes reports whether subscribers that come back say where they were: a
-// Peal's with its cursor, those of event streams with their last event's id.
-func (t *Target) Resumes() bool { return t.Peal() || t.Transport == loadtest.SSE }
+// Peal's with its cursor, those of event streams with their last event's id,
+// Centrifugo's with epoch and offset.
+func (t *Target) Resumes() bool {
+	return t.Peal() || t.Transport == loadtest.SSE || t.Peer == "centrifugo"
+}
 
 // With returns the target over another transport, at Peal's path for it.
 func (t Target) With(transport loadtest.Transport) Target {
