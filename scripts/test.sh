@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # All checks of the repository: format, vet, staticcheck, import rules, the
 # cross build of both architectures, tests with the race detector, allocation
-# tests without it, a short run of every fuzz target. Needs Go, a C compiler and
+# tests without it, a short run of every fuzz target, the counted part of the
+# regression gate. Needs Go, a C compiler and
 # git; what the end-to-end tests need besides (php-cli, chromium), and the browser
 # client (Node 20, npm ci in clients/js), is installed by .ci/run, and its absence
 # is a skip with its reason unless PEAL_E2E=require.
@@ -66,5 +67,12 @@ if [ "$fuzz" != 0 ]; then
 		done
 	done
 fi
+
+step 'what connections and messages cost, counted, against bench/baseline.json'
+gate=$(mktemp -d)
+trap 'rm -rf "$gate"' EXIT
+go build -o "$gate/peal-gate" ./cmd/peal-gate
+counted() { "$gate/peal-gate" --deterministic --only '^(Idle|Fanout|ManyChannels)/' --baseline bench/baseline.json 2> "$gate/log" || { code=$?; tail -n 3 "$gate/log"; return $code; }; }
+counted || { [ $? -eq 3 ] && counted; } # 3: the machine was restless; once more
 
 printf '\nall checks passed\n'

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,11 +71,13 @@ func TestPlantedRegressionsAreFound(t *testing.T) {
 	}
 	sizes := bench.GateSizes()
 	sizes.Subscribers, sizes.Length = 200, sizes.Length/4
+	const fanout = "Fanout/subscribers=200/inflight=1"
 	all := sizes.Macros()
-	macro := all[0]
-	if !strings.HasSuffix(macro.Name, "Fanout/subscribers=200/inflight=1") {
-		t.Fatalf("the first benchmark is %s, not the plain fan-out", macro.Name)
+	at := slices.IndexFunc(all, func(m bench.Macro) bool { return m.Name == fanout })
+	if at < 0 {
+		t.Fatalf("no benchmark %s", fanout)
 	}
+	macro := all[at]
 	base := build("base", "")
 	for plant, units := range map[string][]string{
 		"":           nil,
@@ -98,7 +101,10 @@ func TestPlantedRegressionsAreFound(t *testing.T) {
 		r.Judge(samples)
 		var found []string
 		for _, f := range r.Figures {
-			if f.Verdict == Worse {
+			// What a message itself allocates is uncertain in so short a load, and the
+			// publisher's own delivery is part of it.
+			uncertain := f.Unit == "allocs/publication" || f.Unit == "alloc-B/publication"
+			if f.Verdict == Worse && !uncertain {
 				found = append(found, f.Unit)
 			}
 		}

@@ -59,11 +59,11 @@ type Result struct {
 	Head        Build       `json:"head"`
 	ExactOnly   bool        `json:"deterministic"` // noisy figures were not judged
 	Config      *Config     `json:"config"`
-	Changes     []Change    `json:"config_changes"`   // of the limits, base to head
-	Rewritten   []Change    `json:"baseline_changes"` // of the figures kept in the repository, base to head
-	Notes       []string    `json:"notes"`
+	Changes     []Change    `json:"config_changes,omitempty"`   // of the limits, base to head
+	Rewritten   []Change    `json:"baseline_changes,omitempty"` // of the figures kept in the repository, base to head
+	Notes       []string    `json:"notes,omitempty"`
 	Figures     []Figure    `json:"figures"`
-	Failures    []Failure   `json:"failures"`
+	Failures    []Failure   `json:"failures,omitempty"`
 	Exit        int         `json:"exit"`
 }
 
@@ -83,26 +83,27 @@ type Build struct {
 	SHA256  string `json:"sha256,omitempty"`  // of the binary
 }
 
-// Figure is one unit of one benchmark. Numbers that are not there are nil.
+// Figure is one unit of one benchmark. Numbers that are not there are nil, and
+// not in the JSON.
 type Figure struct {
 	Benchmark string    `json:"benchmark"`
 	Unit      string    `json:"unit"`
 	Kind      Kind      `json:"kind"`
-	Base      []float64 `json:"base"` // samples, in the order they were taken
-	Head      []float64 `json:"head"`
+	Base      []float64 `json:"base,omitempty"` // samples, in the order they were taken
+	Head      []float64 `json:"head,omitempty"`
 	// BaseMedian and HeadMedian; ChangePercent is nil where base is 0.
-	BaseMedian    *float64 `json:"base_median"`
-	HeadMedian    *float64 `json:"head_median"`
-	ChangePercent *float64 `json:"change_percent"`
+	BaseMedian    *float64 `json:"base_median,omitempty"`
+	HeadMedian    *float64 `json:"head_median,omitempty"`
+	ChangePercent *float64 `json:"change_percent,omitempty"`
 	// Of noisy figures: Mann-Whitney's p and the level it had to be below.
-	P     *float64 `json:"p"`
-	Level *float64 `json:"level"`
+	P     *float64 `json:"p,omitempty"`
+	Level *float64 `json:"level,omitempty"`
 	// Limit is how much worse was allowed: in the unit for exact figures, in
 	// percent for noisy ones.
-	Limit *float64 `json:"limit"`
+	Limit *float64 `json:"limit,omitempty"`
 	// SeenPercent is the smallest change for the worse that the run would have
 	// found in 9 of 10 cases; nil where it would have found none.
-	SeenPercent *float64 `json:"smallest_effect_percent"`
+	SeenPercent *float64 `json:"smallest_effect_percent,omitempty"`
 	Verdict     Verdict  `json:"verdict"`
 	Why         string   `json:"why,omitempty"`
 }
