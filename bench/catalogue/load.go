@@ -117,18 +117,24 @@ func (k *Kit) peers(ctx context.Context) (*record.Record, error) {
 		return nil, err
 	}
 	args := []string{"--connections", k.size(5000, 300), "--rate", k.size(5, 20), "--duration", k.seconds(4, 1)}
-	fanout := func(label string, s server, target string) plan {
-		return plan{label, s, "fanout", append([]string{"--target", target}, args...)}
+	fanout := func(label string, s server, target string, header ...string) plan {
+		own := append([]string{"--target", target}, args...)
+		for _, line := range header {
+			own = append(own, "--header", line)
+		}
+		return plan{label, s, "fanout", own}
 	}
 	ours := k.peal(r, 1)
 	plans := []plan{fanout("WebSocket", ours, wsTarget), fanout("SSE", ours, sseTarget)}
 	for _, peer := range []struct {
-		name  string
-		get   func(context.Context) (server, error)
-		loads [][2]string // label and target
+		name   string
+		get    func(context.Context) (server, error)
+		loads  [][2]string // label and target
+		header []string
 	}{
-		{"Nchan", k.nchan, [][2]string{{"WebSocket", "nchan+ws://127.0.0.1:{port}?channel=bench"}, {"SSE", "nchan+http://127.0.0.1:{port}?channel=bench"}}},
-		{"Centrifuge", k.centrifuge, [][2]string{{"WebSocket", "centrifugo+ws://127.0.0.1:{port}?channel=bench"}}},
+		{"Nchan", k.nchan, [][2]string{{"WebSocket", "nchan+ws://127.0.0.1:{port}?channel=bench"}, {"SSE", "nchan+http://127.0.0.1:{port}?channel=bench"}}, nil},
+		{"Centrifugo", k.centrifugo, [][2]string{{"WebSocket", "centrifugo+ws://127.0.0.1:{port}?channel=bench"}}, []string{"X-API-Key: secret"}},
+		{"Mercure", k.mercure, [][2]string{{"SSE", "mercure+http://127.0.0.1:{port}?channel=bench"}}, []string{"Authorization: Bearer " + mercureToken}},
 	} {
 		s, err := peer.get(ctx)
 		if err == nil {
@@ -140,7 +146,7 @@ func (k *Kit) peers(ctx context.Context) (*record.Record, error) {
 			continue
 		}
 		for _, l := range peer.loads {
-			plans = append(plans, fanout(l[0], s, l[1]))
+			plans = append(plans, fanout(l[0], s, l[1], peer.header...))
 		}
 	}
 	return r, k.load(ctx, r, k.rounds(3), plans)

@@ -13,41 +13,77 @@ import (
 	"peal/bench/record"
 )
 
-// centrifugeSource is a server in so many lines on the library that Centrifugo is
-// made of; it is built outside the module, which has no use for the library.
+// centrifugoConfiguration keeps as much as Peal does by default.
 //
-//go:embed centrifuge.txt
-var centrifugeSource string
+//go:embed centrifugo.json
+var centrifugoConfiguration string
 
-// centrifugeVersion is that of github.com/centrifugal/centrifuge.
-const centrifugeVersion = "v0.40.1"
+// mercureSource is a hub in so many lines on Mercure's library, as its own server
+// is a plugin of a web server.
+//
+//go:embed mercure.txt
+var mercureSource string
+
+// mercureToken lets publish: {"mercure":{"publish":["*"]}}, HS256, by the key in
+// mercureSource.
+const mercureToken = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJtZXJjdXJlIjp7InB1Ymxpc2giOlsiKiJdfX0.ETR59vI9hxYRinmwftJsGtDmEYdchN8uSx5q48pIiFE"
 
 //go:embed nchan.conf
 var nchanConfiguration string
 
-// centrifuge builds the server in a module of its own.
-func (k *Kit) centrifuge(ctx context.Context) (s server, err error) {
-	dir := filepath.Join(k.Dir, "centrifuge")
-	binary := filepath.Join(k.Dir, "centrifuge-server")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+// centrifugo builds Centrifugo.
+func (k *Kit) centrifugo(ctx context.Context) (s server, err error) {
+	const module, version = "github.com/centrifugal/centrifugo/v6", "v6.9.1"
+	binary, err := k.build(ctx, "centrifugo", module, version, "", module)
+	if err != nil {
 		return s, err
 	}
-	for name, text := range map[string]string{"main.go": centrifugeSource, "go.mod": "module centrifuge-server\n\ngo 1.26\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			return s, err
+	file := filepath.Join(k.Dir, "centrifugo.json")
+	if err := os.WriteFile(file, []byte(centrifugoConfiguration), 0o644); err != nil {
+		return s, err
+	}
+	variables := []string{"GOMAXPROCS=1", "CENTRIFUGO_HTTP_SERVER_PORT={port}"}
+	return server{record.Server{Name: "centrifugo", Version: version, Command: strings.Join(variables, " ") + " centrifugo -c centrifugo.json", Configuration: centrifugoConfiguration},
+		&bench.Command{Label: "centrifugo", Args: append(append([]string{"env"}, variables...), binary, "-c", file)}, 1}, nil
+}
+
+// mercure builds a hub.
+func (k *Kit) mercure(ctx context.Context) (s server, err error) {
+	const version = "v0.24.2"
+	binary, err := k.build(ctx, "mercure-server", "github.com/dunglas/mercure", version, mercureSource, ".")
+	if err != nil {
+		return s, err
+	}
+	return server{record.Server{Name: "mercure", Version: "library " + version, Command: "GOMAXPROCS=1 mercure-server {port} FOLDER", Configuration: mercureSource},
+		&bench.Command{Label: "mercure", Args: []string{"env", "GOMAXPROCS=1", binary, "{port}", k.Dir}}, 1}, nil
+}
+
+// build builds a package of a module, or a program of source that requires it, in
+// a module of its own: ours has no use for it.
+func (k *Kit) build(ctx context.Context, name, module, version, source, pkg string) (binary string, err error) {
+	dir := filepath.Join(k.Dir, name+"-module")
+	binary = filepath.Join(k.Dir, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	files := map[string]string{"go.mod": fmt.Sprintf("module %s-module\n\ngo 1.26\n\nrequire %s %s\n", name, module, version)}
+	if source != "" {
+		files["main.go"] = source
+	}
+	for file, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
+			return "", err
 		}
 	}
-	for _, args := range [][]string{{"go", "get", "github.com/centrifugal/centrifuge@" + centrifugeVersion}, {"go", "build", "-o", binary, "."}} {
-		k.say("$ %s", k.shown(args))
-		c := exec.CommandContext(ctx, args[0], args[1:]...)
-		c.Dir = dir
-		if _, err := c.Output(); err != nil {
-			return s, fmt.Errorf("%s %s failed", args[0], args[1]) // its words name places
-		}
+	args := []string{"go", "build", "-mod=mod", "-o", binary, pkg}
+	k.say("$ %s # of %s %s", k.shown(args), module, version)
+	c := exec.CommandContext(ctx, args[0], args[1:]...)
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		k.say("%s", out)
+		return "", fmt.Errorf("%s %s could not be built here", module, version) // what go says names places
 	}
-	return server{record.Server{Name: "centrifuge", Version: "library " + centrifugeVersion, Command: "GOMAXPROCS=1 centrifuge-server {port}",
-		Configuration: centrifugeSource},
-		&bench.Command{Label: "centrifuge", Args: []string{"env", "GOMAXPROCS=1", binary, "{port}"}}, 1}, nil
+	return binary, nil
 }
 
 // nchan takes the installed nginx, and the module that is installed, or else that

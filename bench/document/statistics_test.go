@@ -51,7 +51,7 @@ func TestReasonsAreForWhatIsMeasured(t *testing.T) {
 	for _, e := range append(config.Experiments(), config.MemoryExperiments()...) {
 		keys = append(keys, e.Key)
 	}
-	for _, server := range []string{"nchan", "centrifuge"} {
+	for _, server := range []string{"nchan", "centrifugo", "mercure"} {
 		for _, v := range rivals {
 			keys = append(keys, "peers-"+server+"-"+v.key)
 		}
