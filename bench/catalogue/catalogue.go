@@ -76,13 +76,6 @@ func (k *Kit) transports(ctx context.Context) (*record.Record, error) {
 	return k.bench(ctx, 3, "--length", "2s", "--transports")
 }
 
-func (k *Kit) hundredThousand(ctx context.Context) (*record.Record, error) {
-	if k.Quick {
-		return k.bench(ctx, 1, "--hundred-thousand", "--total", "4000", "--per-server", "2000")
-	}
-	return k.bench(ctx, 1, "--hundred-thousand")
-}
-
 // bench runs scripts/bench.sh. A record with rows that failed is one.
 func (k *Kit) bench(ctx context.Context, pairs int, args ...string) (*record.Record, error) {
 	if k.Quick {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"peal/bench"
 	"peal/bench/record"
 )
 
@@ -17,13 +18,15 @@ const (
 	pollTarget = "poll+http://127.0.0.1:{port}/poll?channel=bench"
 )
 
-// size chooses between the full number and that of a quick pass.
-func (k *Kit) size(full, quick int) string {
+// number chooses between the full number and that of a quick pass.
+func (k *Kit) number(full, quick int) int {
 	if k.Quick {
-		full = quick
+		return quick
 	}
-	return strconv.Itoa(full)
+	return full
 }
+
+func (k *Kit) size(full, quick int) string { return strconv.Itoa(k.number(full, quick)) }
 
 func (k *Kit) seconds(full, quick int) string { return k.size(full, quick) + "s" }
 
@@ -47,18 +50,58 @@ func (k *Kit) latencyLoad(ctx context.Context) (*record.Record, error) {
 	return r, k.load(ctx, r, k.rounds(3), plans)
 }
 
-// generator sets the two kinds of subscriber side by side.
+// generator sets the two kinds of subscriber side by side, on the server that costs
+// least: with messages that come one by one, and so many that several are read at
+// once.
 func (k *Kit) generator(ctx context.Context) (*record.Record, error) {
 	r, err := k.begin(ctx, "generator")
 	if err != nil {
 		return nil, err
 	}
-	ours := k.peal(r, 1)
-	args := []string{"--target", wsTarget, "--connections", k.size(5000, 200), "--rate", "5", "--duration", k.seconds(5, 2)}
-	return r, k.load(ctx, r, k.rounds(3), []plan{
-		{"epoll, the default", ours, "fanout", args},
-		{"lxzan/gws (--gws)", ours, "fanout", append(args[:len(args):len(args)], "--gws")},
-	})
+	c, err := bench.BuildCeiling(ctx, k.Dir)
+	if err != nil {
+		return nil, err
+	}
+	ceiling := server{record.Server{Name: c.Label, Version: r.Environment.Commit, Command: k.shown(c.Args)}, c, 1}
+	var plans []plan
+	for _, load := range []struct {
+		label             string
+		connections, rate int
+	}{
+		{"5 messages/s", k.number(5000, 200), 5},
+		{"2,000 messages/s", k.number(200, 50), 2000},
+	} {
+		args := []string{"--target", "ws://127.0.0.1:{port}/", "--publish", "ws://127.0.0.1:{port}/pub",
+			"--connections", strconv.Itoa(load.connections), "--rate", strconv.Itoa(load.rate), "--duration", k.seconds(5, 2)}
+		plans = append(plans, plan{"epoll, the default, " + load.label, ceiling, "fanout", args},
+			plan{"lxzan/gws (--gws), " + load.label, ceiling, "fanout", append(args[:len(args):len(args)], "--gws")})
+	}
+	return r, k.load(ctx, r, k.rounds(3), plans)
+}
+
+// hundredThousand has one run of each kind of subscriber. The script starts the
+// servers.
+func (k *Kit) hundredThousand(ctx context.Context) (*record.Record, error) {
+	r, err := k.begin(ctx, "hundred-thousand")
+	if err != nil {
+		return nil, err
+	}
+	for _, kind := range []struct {
+		label string
+		args  []string
+	}{
+		{"epoll, the default", nil},
+		{"lxzan/gws (--gws)", []string{"--gws"}},
+	} {
+		args := kind.args
+		if k.Quick {
+			args = append(args, "--connections", "7000", "--duration", "4s")
+		}
+		if err := k.script(ctx, r, record.Run{Label: kind.label, Server: "peal", Program: record.Load}, "scripts/hundred-thousand.sh", args); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
 // correctness has one run of each: what it counts is not noise.
@@ -95,17 +138,24 @@ func (k *Kit) correctness(ctx context.Context) (*record.Record, error) {
 
 // chaos adds a summary to r, also of a run in which a promise was broken.
 func (k *Kit) chaos(ctx context.Context, r *record.Record, label string, args []string) error {
-	file := filepath.Join(k.Dir, "chaos.json")
+	return k.script(ctx, r, record.Run{Label: label, Server: "peal", Program: record.Chaos}, record.Chaos, args)
+}
+
+// script adds to r what a script of ours, which takes --json FILE, writes there:
+// also of a run that failed, for the report says why.
+func (k *Kit) script(ctx context.Context, r *record.Record, run record.Run, script string, args []string) error {
+	file := filepath.Join(k.Dir, "script.json")
 	if err := os.RemoveAll(file); err != nil {
 		return err
 	}
-	command := append([]string{filepath.Join(k.Root, record.Chaos)}, args...)
+	command := append([]string{filepath.Join(k.Root, script)}, args...)
 	failed := k.command(ctx, append(command[:len(command):len(command)], "--json", file)...)
-	summary, err := os.ReadFile(file)
+	report, err := os.ReadFile(file)
 	if err != nil || ctx.Err() != nil {
-		return fmt.Errorf("%s: %w", label, errors.Join(failed, err, ctx.Err()))
+		return fmt.Errorf("%s: %w", run.Label, errors.Join(failed, err, ctx.Err()))
 	}
-	r.Runs = append(r.Runs, record.Run{Label: label, Server: "peal", Round: 1, Program: record.Chaos, Command: k.shown(command), Report: summary})
+	run.Round, run.Command, run.Report = 1, k.shown(command), report
+	r.Runs = append(r.Runs, run)
 	return nil
 }
 

@@ -147,6 +147,10 @@ func generatorCost(r *report.Report) float64 {
 	return pointed(r.Generator.PerDelivery, math.NaN())
 }
 
+// generatorHeadroom is how many deliveries a second one processor that does
+// nothing else can take and check.
+func generatorHeadroom(r *report.Report) float64 { return 1e6 / generatorCost(r) }
+
 func generatorBytes(r *report.Report) float64 {
 	return pointed(r.Generator.PerConnection, math.NaN())
 }
@@ -202,8 +206,19 @@ func latencyLoad(r *record.Record) (string, error) {
 func generator(r *record.Record) (string, error) {
 	all, err := groups(r)
 	return table("Subscribers", func(g *group) string { return g.label }, all, []column{
-		{"CPU per delivery, µs", "", generatorCost}, {"bytes per connection", "", generatorBytes},
+		{"CPU per delivery, µs", "", generatorCost}, {"a processor checks, deliveries/s", "", generatorHeadroom},
 		{"of its CPU, %", "", generatorShare}, {"p99 of the lag, ms", "", times(lag, p99)}, {"p99, ms", "", times(latency, p99)},
+	}), err
+}
+
+func hundredThousand(r *record.Record) (string, error) {
+	all, err := groups(r)
+	return table("Subscribers", func(g *group) string { return g.label }, all, []column{
+		{"connections", "", func(r *report.Report) float64 { return float64(r.Connections.Opened) }},
+		{"opened in, s", "", func(r *report.Report) float64 { return r.Connections.Took }},
+		{"deliveries", "", func(r *report.Report) float64 { return float64(r.Messages.Delivered) }},
+		{"p99, ms", "", times(latency, p99)},
+		{"bytes a connection, servers", "", bytesPerConnection}, {"load test", "", generatorBytes},
 	}), err
 }
 

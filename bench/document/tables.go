@@ -13,7 +13,7 @@ import (
 var tables = map[string]func(*record.Record) (string, error){
 	"ceiling":          rows,
 	"memory":           rows,
-	"hundred-thousand": rows,
+	"hundred-thousand": hundredThousand,
 	"gate":             rows,
 	"transports":       transports,
 	"latency-load":     latencyLoad,

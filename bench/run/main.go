@@ -46,10 +46,9 @@ type options struct {
 	pairs                  int
 	short, list            bool
 	rows                   string
-	hundred, transports    bool
+	transports             bool
 	memory                 bool
 	json                   string
-	total, perServer       int
 	length                 time.Duration
 	macro                  macroOptions
 	config                 bench.Config
@@ -65,12 +64,9 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.BoolVar(&o.short, "short", false, "a quick pass: one pair, small numbers")
 	f.StringVar(&o.rows, "rows", "", "only the experiments whose key matches this `regexp` (see --list)")
 	f.BoolVar(&o.list, "list", false, "list the experiments' keys")
-	f.BoolVar(&o.hundred, "hundred-thousand", false, "only hold --total connections over several servers: takes minutes")
 	f.BoolVar(&o.transports, "transports", false, "only compare the transports, in --pairs rounds: the table of docs/transports.md")
 	f.BoolVar(&o.memory, "memory", false, "only the three kinds of memory of an idle connection")
 	f.StringVar(&o.json, "json", "", "`file` for all samples and the environment: see bench/record")
-	f.IntVar(&o.total, "total", 100_000, "connections of --hundred-thousand")
-	f.IntVar(&o.perServer, "per-server", 15_000, "connections on each server of --hundred-thousand")
 	f.DurationVar(&o.length, "length", 0, "of each measured run (default 4s, 1s with --short)")
 	o.macro.flags(f)
 	rate := f.Float64("open-rate", 0, "messages per second of the open loop; 0: half of the ceiling's closed loop")
@@ -82,7 +78,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	if err := f.Parse(args); err != nil {
 		return o, errors.Join(errUsage, err)
 	}
-	if f.NArg() > 0 || o.pairs < 1 || o.perServer < 1 || o.total < 1 || o.macro.count < 1 || (m.URL == "") != (m.LoopConnections == "") {
+	if f.NArg() > 0 || o.pairs < 1 || o.macro.count < 1 || (m.URL == "") != (m.LoopConnections == "") {
 		fmt.Fprintln(stderr, "bench: no arguments but flags; numbers at least 1; --metrics-url and --metric-loop-connections go together")
 		return o, errUsage
 	}
@@ -153,10 +149,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	r, err := o.newRecord(ctx, args)
 	if err != nil {
 		return err
-	}
-	if o.hundred {
-		rows, err := bench.HundredThousand(ctx, o.config.Peal, o.total, o.perServer, stdout)
-		return errors.Join(err, o.keep(r, rows))
 	}
 	if o.transports {
 		rows, err := o.config.Transports(ctx, o.pairs, stdout, stderr)

@@ -23,9 +23,7 @@ func (o *options) newRecord(ctx context.Context, args []string) (*record.Record,
 	}
 	e, err := record.Capture(ctx)
 	r := &record.Record{Schema: record.Schema, Name: o.name(), Quick: o.short, Command: commandLine(args), Environment: e}
-	if !o.hundred {
-		r.Sizes = &record.Sizes{Subscribers: o.config.Subscribers, Idle: o.config.Many, Length: o.config.Length.Seconds()}
-	}
+	r.Sizes = &record.Sizes{Subscribers: o.config.Subscribers, Idle: o.config.Many, Length: o.config.Length.Seconds()}
 	servers := []bench.Launcher{o.config.Peal}
 	if o.name() == "ceiling" {
 		servers = append(servers, o.config.Ceiling)
@@ -43,8 +41,6 @@ func (o *options) newRecord(ctx context.Context, args []string) (*record.Record,
 // name is that of the table.
 func (o *options) name() string {
 	switch {
-	case o.hundred:
-		return "hundred-thousand"
 	case o.transports:
 		return "transports"
 	case o.memory:
