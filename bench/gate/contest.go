@@ -79,8 +79,29 @@ func (c *Contest) benchmark(ctx context.Context, m *bench.Macro) (*Samples, erro
 				pairs = c.Config.Pairs
 			}
 		}
+		if pair == c.Config.Samples-1 && pairs == c.Config.Samples && c.restless(s) {
+			fmt.Fprintf(c.Log, "%s: samples do not agree, %d more\n", m.Name, furtherSamples)
+			pairs += furtherSamples
+		}
 	}
 	return s, nil
+}
+
+// furtherSamples are taken of exact figures that do not agree: with five, one
+// may be out.
+const furtherSamples = 2
+
+// restless reports whether samples of an exact figure do not agree.
+func (c *Contest) restless(s *Samples) bool {
+	for _, side := range []*Side{&s.Base, &s.Head} {
+		for _, unit := range side.units() {
+			m, v := c.Config.Metric(s.Benchmark, unit), side.values(unit)
+			if m.Kind == Exact && disagreement(v) > m.margin(bench.Median(v))*tolerance {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (c *Contest) kinds(s *Samples) (exact, noisy bool) {

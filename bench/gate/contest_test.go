@@ -55,6 +55,24 @@ func TestSidesTakeTurns(t *testing.T) {
 	check(true, "cpu-ns/delivery", "AB") // nothing to judge: left out after one pair
 }
 
+func TestSamplesThatDoNotAgreeAreFollowedByMore(t *testing.T) {
+	var order []string
+	all, err := contest(t).Run(t.Context(), []bench.Macro{script("M", &order, func(side string, nth int) ([]bench.Measure, error) {
+		value := 0.0
+		if side == "B" && nth == 1 {
+			value = 1
+		}
+		return []bench.Measure{{Unit: "allocs/delivery", Value: value}}, nil
+	})})
+	if got := strings.Join(order, ""); err != nil || got != "ABBAABBAAB" {
+		t.Errorf("%s (%v), want five of each", got, err)
+	}
+	r := &Result{Base: Build{Name: "base"}, Config: contest(t).Config}
+	if r.Judge(all); r.Exit != ExitPass {
+		t.Errorf("exit %d: one of five may be out", r.Exit)
+	}
+}
+
 func TestAFailedRunIsRepeatedAndTheOtherSideConfirms(t *testing.T) {
 	good := []bench.Measure{{Unit: "allocs/delivery", Value: 0}}
 	check := func(name string, fails func(side string, nth int) bool, wantOrder string, base, head [2]int) {

@@ -120,12 +120,12 @@ func (r *Result) figures(s *Samples) (all []Figure) {
 			if s.Base.Failed >= maxFailed && s.Head.Failed < maxFailed {
 				f.Verdict = New
 			}
+		case m.Kind == Shown || m.Kind == Noisy && r.ExactOnly:
 		case len(f.Base) == 0:
 			f.Verdict = New
 			if spread := disagreement(f.Head); m.Kind == Exact && spread > m.margin(*f.HeadMedian)*tolerance {
 				f.Verdict, f.Why = Unstable, fmt.Sprintf("new, and its samples are %s apart", number(spread))
 			}
-		case m.Kind == Shown || m.Kind == Noisy && r.ExactOnly:
 		case len(f.Head) == 0:
 			f.Verdict, f.Why = Gone, "head no longer gives it"
 		case m.Kind == Exact:
