@@ -122,7 +122,7 @@ func (p *printer) storm(s *Storm) {
 	p.cursorless(s.Cursorless)
 	p.times("recovery", s.Recovery)
 	if s.Unrecovered > 0 {
-		p.line("", "%d clients never had all they missed", s.Unrecovered)
+		p.line("", "%d clients were never back with all they missed", s.Unrecovered)
 	}
 }
 
@@ -154,7 +154,7 @@ func (p *printer) restart(r *Restart) {
 	p.cursorless(r.Cursorless)
 	p.times("recovery", r.Recovery)
 	if r.Unrecovered > 0 {
-		p.line("", "%d clients never had all they missed", r.Unrecovered)
+		p.line("", "%d clients were never back with all they missed", r.Unrecovered)
 	}
 }
 
