@@ -34,6 +34,10 @@ type fakePeer struct {
 func (f *fakePeer) publish(channel string, frame, data string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.publishLocked(channel, frame, data)
+}
+
+func (f *fakePeer) publishLocked(channel string, frame, data string) {
 	for c, of := range f.conns {
 		if of == channel {
 			_ = c.WriteString(frame) // the test counts what comes
@@ -68,11 +72,11 @@ func (f *fakePeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		// A ping and a publication in one frame, a line each, as it may send them.
-		f.mu.Lock()
+		f.mu.Lock() // history and push are one: who subscribes between them would have it twice
+		defer f.mu.Unlock()
 		f.kept[p.Channel] = append(f.kept[p.Channel], string(p.Data))
 		offset := len(f.kept[p.Channel])
-		f.mu.Unlock()
-		f.publish(p.Channel, fmt.Sprintf("{}\n"+`{"push":{"channel":%q,"pub":{"data":%s,"offset":%d}}}`, p.Channel, p.Data, offset), "")
+		f.publishLocked(p.Channel, fmt.Sprintf("{}\n"+`{"push":{"channel":%q,"pub":{"data":%s,"offset":%d}}}`, p.Channel, p.Data, offset), "")
 		_, _ = io.WriteString(w, "{}")
 	case r.Method == http.MethodPost:
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
