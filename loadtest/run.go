@@ -25,6 +25,11 @@ type Load struct {
 	Server int           // pid whose CPU time is taken; 0: none
 	Settle time.Duration // how long to wait for the last messages; default 10 s
 
+	// Overrun is how long after the end of an open loop's schedule late messages are
+	// still sent; default 100 ms. What is left then was not sent, and the result
+	// says so.
+	Overrun time.Duration
+
 	// Excuse leaves out of Expected and Lost what a Pipeline's server refused or did
 	// not answer, but where it came all the same.
 	Excuse bool
@@ -84,6 +89,9 @@ func Run(ctx context.Context, pool *Pool, publisher Publisher, load Load) (r Res
 	}
 	if load.Settle <= 0 {
 		load.Settle = 10 * time.Second
+	}
+	if load.Overrun <= 0 {
+		load.Overrun = 100 * time.Millisecond
 	}
 	if (load.InFlight > 0) == (load.Pacer != nil) || load.InFlight > progressWindow/2 {
 		return r, fmt.Errorf("a load is either a closed loop with 1 to %d in flight or an open loop with a pacer", progressWindow/2)

@@ -67,10 +67,6 @@ func (s *sender) await(ctx context.Context, began time.Time) (complete bool, err
 	}
 }
 
-// overrun is how long after the end of the schedule late messages are still
-// sent. What is left then was not sent, and the result says so.
-const overrun = 100 * time.Millisecond
-
 // flushAfter is how long, in ns, a sender that is behind its schedule keeps what
 // is due before it sends it.
 const flushAfter = int64(time.Millisecond)
@@ -80,7 +76,7 @@ const flushAfter = int64(time.Millisecond)
 func (s *sender) openLoop(ctx context.Context) error {
 	schedule := NewSchedule(s.load.Pacer, s.load.Length)
 	start := Now()
-	end := start + int64(s.load.Length+overrun)
+	end := start + int64(s.load.Length+s.load.Overrun)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	flushed := start
