@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -46,14 +47,39 @@ var plants = []Plant{
 			"\t\tif n == half {\n\t\t\tvar m int\n\t\t\tm, err = s.Now(q.socket, q.b[half:])\n\t\t\tn += m\n\t\t}",
 	},
 	{
-		Name: "cpu", About: "a tenth more CPU per delivery", File: senderFile,
+		// cpu=600 works 600 ns for each send, calibrated when the server starts.
+		Name: "cpu", About: "CPU time per delivery: a tenth of what it costs is right", File: senderFile,
 		Old: "n, err := s.Now(q.socket, q.b)",
-		// It works an eighth of what the send took, which is most of what a
-		// delivery costs: so it is calibrated wherever it runs.
-		New: "before := time.Now()\n\t\tn, err := s.Now(q.socket, q.b)\n" +
-			"\t\tfor took := time.Since(before); time.Since(before) < took+took/8; {\n\t\t}",
+		New: "plantedSpin(plantedRounds)\n\t\tn, err := s.Now(q.socket, q.b)",
+		Tail: `var (
+	plantedSink   uint64
+	plantedRounds = func() int {
+		const rounds = 1 << 20
+		best := time.Hour
+		for range 20 {
+			began := time.Now()
+			plantedSpin(rounds)
+			best = min(best, time.Since(began))
+		}
+		return int(rounds * {ns} / best.Nanoseconds())
+	}()
+)
+
+//go:noinline
+func plantedSpin(rounds int) {
+	x := uint64(rounds) | 1
+	for range rounds {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+	}
+	plantedSink = x
+}`,
 	},
 }
+
+// plantedNs is how long cpu works if it is not said.
+const plantedNs = 500
 
 // PlantNames are those of all plants.
 func PlantNames() (names []string) {
@@ -66,11 +92,16 @@ func PlantNames() (names []string) {
 // Overlay writes, into dir, what makes go build -overlay plant the regression in
 // the source at root, and returns the file to give it.
 func Overlay(root, dir, plant string) (overlay string, err error) {
+	plant, ns, err := parsePlant(plant)
+	if err != nil {
+		return "", err
+	}
 	i := slices.IndexFunc(plants, func(p Plant) bool { return p.Name == plant })
 	if i < 0 {
 		return "", fmt.Errorf("no plant %q: %s", plant, strings.Join(PlantNames(), ", "))
 	}
 	p := plants[i]
+	p.Tail = strings.ReplaceAll(p.Tail, "{ns}", strconv.Itoa(ns))
 	path := filepath.Join(root, p.File)
 	source, err := os.ReadFile(path)
 	if err != nil {
@@ -92,13 +123,25 @@ func Overlay(root, dir, plant string) (overlay string, err error) {
 	return overlay, os.WriteFile(overlay, b, 0o644)
 }
 
+// parsePlant takes cpu=600 apart.
+func parsePlant(text string) (name string, ns int, err error) {
+	name, value, given := strings.Cut(text, "=")
+	if !given {
+		return name, plantedNs, nil
+	}
+	if ns, err = strconv.Atoi(value); err != nil || ns < 1 || name != "cpu" {
+		return "", 0, fmt.Errorf("plant %q: only cpu has a number, of nanoseconds", text)
+	}
+	return name, ns, nil
+}
+
 // source is what p makes of its file's.
 func (p *Plant) source(s string) (string, error) {
 	if n := strings.Count(s, p.Old); n != 1 {
 		return "", fmt.Errorf("plant %s: %q is %d times in %s, and must be there once: look for its new place", p.Name, p.Old, n, p.File)
 	}
 	s = strings.Replace(s, p.Old, p.New, 1)
-	if strings.Contains(p.New, "time.") && !strings.Contains(s, "\t\"time\"\n") {
+	if strings.Contains(p.Tail, "time.") && !strings.Contains(s, "\t\"time\"\n") {
 		s = strings.Replace(s, "import (\n", "import (\n\t\"time\"\n", 1)
 	}
 	return s + "\n" + p.Tail + "\n", nil

@@ -20,6 +20,11 @@ func TestAPlantMustFindItsPlace(t *testing.T) {
 			t.Errorf("%q: %q, %v", source, got, err)
 		}
 	}
+	for _, bad := range []string{"cpu=x", "cpu=0", "copy=3"} {
+		if _, err := Overlay("../..", t.TempDir(), bad); err == nil {
+			t.Errorf("planted %q", bad)
+		}
+	}
 	if _, err := Overlay("../..", t.TempDir(), "nosuch"); err == nil || !strings.Contains(err.Error(), "allocation, copy, send, cpu") {
 		t.Errorf("%v: does not name the plants", err)
 	}

@@ -322,7 +322,7 @@ func TestTally(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"3 runs: 2 pass, 1 regression", "| B         | u      | 1     | 1      | 0        | 1    | 4.0–6.0 % |"} {
+	for _, want := range []string{"3 runs: 2 pass, 1 regression", "| B         | u      | 1     | 1      | 0        | 1    | –      | 4.0 to 6.0 % |"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}

@@ -42,7 +42,7 @@ type key struct{ benchmark, unit string }
 
 func tally(w io.Writer, all []*gate.Result) error {
 	var keys []key
-	counts, seen := map[key]map[gate.Verdict]int{}, map[key][]float64{}
+	counts, seen, changes := map[key]map[gate.Verdict]int{}, map[key][]float64{}, map[key][]float64{}
 	exits := [5]int{}
 	for _, r := range all {
 		if r.Exit >= 0 && r.Exit < len(exits) {
@@ -57,6 +57,9 @@ func tally(w io.Writer, all []*gate.Result) error {
 				keys, counts[k] = append(keys, k), map[gate.Verdict]int{}
 			}
 			counts[k][f.Verdict]++
+			if f.ChangePercent != nil {
+				changes[k] = append(changes[k], *f.ChangePercent)
+			}
 			if f.SeenPercent != nil {
 				seen[k] = append(seen[k], *f.SeenPercent)
 			}
@@ -65,15 +68,20 @@ func tally(w io.Writer, all []*gate.Result) error {
 	fmt.Fprintf(w, "%d runs: %d pass, %d regression, %d unstable, %d could not measure\n\n", len(all),
 		exits[gate.ExitPass], exits[gate.ExitRegression], exits[gate.ExitUnstable], exits[gate.ExitFailed])
 	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
-	fmt.Fprintln(t, "| Benchmark\t| Figure\t| worse\t| better\t| unstable\t| pass\t| sees\t|")
-	fmt.Fprintln(t, "| ---\t| ---\t| ---:\t| ---:\t| ---:\t| ---:\t| ---\t|")
+	fmt.Fprintln(t, "| Benchmark\t| Figure\t| worse\t| better\t| unstable\t| pass\t| change\t| sees\t|")
+	fmt.Fprintln(t, "| ---\t| ---\t| ---:\t| ---:\t| ---:\t| ---:\t| ---\t| ---\t|")
 	for _, k := range keys {
-		c, sees := counts[k], "–"
-		if v := seen[k]; len(v) > 0 {
-			sees = fmt.Sprintf("%.1f–%.1f %%", slices.Min(v), slices.Max(v))
-		}
-		fmt.Fprintf(t, "| %s\t| %s\t| %d\t| %d\t| %d\t| %d\t| %s\t|\n", k.benchmark, k.unit,
-			c[gate.Worse]+c[gate.Gone], c[gate.Better], c[gate.Unstable], c[gate.Same], sees)
+		c := counts[k]
+		fmt.Fprintf(t, "| %s\t| %s\t| %d\t| %d\t| %d\t| %d\t| %s\t| %s\t|\n", k.benchmark, k.unit,
+			c[gate.Worse]+c[gate.Gone], c[gate.Better], c[gate.Unstable], c[gate.Same], percents(changes[k], "%+.1f"), percents(seen[k], "%.1f"))
 	}
 	return t.Flush()
+}
+
+// percents writes the range of v.
+func percents(v []float64, format string) string {
+	if len(v) == 0 {
+		return "–"
+	}
+	return fmt.Sprintf(format+" to "+format+" %%", slices.Min(v), slices.Max(v))
 }
