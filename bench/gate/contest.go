@@ -57,17 +57,8 @@ func (c *Contest) benchmark(ctx context.Context, m *bench.Macro) (*Samples, erro
 	}
 	pairs := c.Config.Samples
 	for pair := 0; pair < pairs; pair++ {
-		order := slices.Clone(sides)
-		if pair%2 == 1 {
-			slices.Reverse(order)
-		}
-		for _, side := range order {
-			if err := c.sample(ctx, m, s, side, fmt.Sprintf("%d/%d", pair+1, pairs)); err != nil {
-				return nil, err
-			}
-			if side.Failed >= maxFailed {
-				return s, c.confirm(ctx, m, s, side)
-			}
+		if end, err := c.pair(ctx, m, s, sides, pair, pairs); end || err != nil {
+			return s, err
 		}
 		if pair == 0 {
 			exact, noisy := c.kinds(s)
@@ -85,6 +76,53 @@ func (c *Contest) benchmark(ctx context.Context, m *bench.Macro) (*Samples, erro
 		}
 	}
 	return s, nil
+}
+
+// pair takes one sample of each side. end says that one has failed too often,
+// and that the other has confirmed it or not.
+func (c *Contest) pair(ctx context.Context, m *bench.Macro, s *Samples, sides []*Side, pair, pairs int) (end bool, err error) {
+	order := slices.Clone(sides)
+	if pair%2 == 1 {
+		slices.Reverse(order)
+	}
+	for _, side := range order {
+		if err := c.sample(ctx, m, s, side, fmt.Sprintf("%d/%d", pair+1, pairs)); err != nil {
+			return true, err
+		}
+		if side.Failed >= maxFailed {
+			return true, c.confirm(ctx, m, s, side)
+		}
+	}
+	return false, nil
+}
+
+// More takes as many pairs again of the benchmarks in which r has a noisy figure
+// that spreads too far to have shown what it must, and reports whether there were
+// any: then judge again. Ask once. Whether the sides differ has no part in it, so
+// the second look makes no false alarm likelier. The error is the end of ctx.
+func (c *Contest) More(ctx context.Context, macros []bench.Macro, all []Samples, r *Result) (more bool, err error) {
+	if c.Base == nil || c.ExactOnly {
+		return false, nil
+	}
+	restless := r.blind()
+	for i := range all {
+		s := &all[i]
+		at := slices.IndexFunc(macros, func(m bench.Macro) bool { return m.Name == s.Benchmark })
+		if at < 0 || !slices.Contains(restless, s.Benchmark) || !s.given(false) {
+			continue
+		}
+		more = true
+		pairs := 2 * c.Config.Pairs
+		fmt.Fprintf(c.Log, "%s: samples spread too far, %d pairs more\n", s.Benchmark, c.Config.Pairs)
+		for pair := c.Config.Pairs; pair < pairs; pair++ {
+			if end, err := c.pair(ctx, &macros[at], s, []*Side{&s.Base, &s.Head}, pair, pairs); err != nil {
+				return more, err
+			} else if end {
+				break
+			}
+		}
+	}
+	return more, nil
 }
 
 // furtherSamples are taken of exact figures that do not agree: with five, one

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -71,6 +72,45 @@ func TestSamplesThatDoNotAgreeAreFollowedByMore(t *testing.T) {
 	if r.Judge(all); r.Exit != ExitPass {
 		t.Errorf("exit %d: one of five may be out", r.Exit)
 	}
+}
+
+func TestSamplesThatSpreadTooFarAreFollowedByAsManyMore(t *testing.T) {
+	check := func(spread, shift float64, want int) {
+		t.Helper()
+		c := contest(t)
+		c.Config.Pairs = 12
+		random := rand.New(rand.NewPCG(3, 4))
+		macros := []bench.Macro{
+			script("Restless", new([]string), func(side string, _ int) ([]bench.Measure, error) {
+				value := 1000 * (1 + spread*random.NormFloat64())
+				if side == "B" {
+					value *= shift
+				}
+				return []bench.Measure{{Unit: "cpu-ns/delivery", Value: value}}, nil
+			}),
+			script("Calm", new([]string), func(_ string, nth int) ([]bench.Measure, error) {
+				return []bench.Measure{{Unit: "cpu-ns/delivery", Value: 1000 + float64(nth%5)}}, nil
+			}),
+		}
+		all, err := c.Run(t.Context(), macros)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &Result{Base: Build{Name: "base"}, Config: c.Config}
+		r.Judge(all)
+		more, err := c.More(t.Context(), macros, all, r)
+		if err != nil || more != (want > 12) || len(all[0].Base.Runs) != want || len(all[0].Head.Runs) != want || len(all[1].Base.Runs) != 12 {
+			t.Errorf("spread %v, head × %v: %d, %d and %d samples (%v), want %d, as many and 12",
+				spread, shift, len(all[0].Base.Runs), len(all[0].Head.Runs), len(all[1].Base.Runs), err, want)
+		}
+		if r.Judge(all); len(r.Figures) != 2 || len(r.Figures[0].Base) != want {
+			t.Errorf("%d figures, the first of %d samples, want 2 and %d", len(r.Figures), len(r.Figures[0].Base), want)
+		}
+	}
+	check(0.01, 1, 12)
+	check(0.01, 2, 12)
+	check(0.2, 1, 24)
+	check(0.2, 10, 24) // a difference is no reason to stop early
 }
 
 func TestAFailedRunIsRepeatedAndTheOtherSideConfirms(t *testing.T) {

@@ -47,8 +47,10 @@ func (s *Side) values(unit string) (v []float64) {
 }
 
 // Judge completes r, whose description of the two sides and Config are set, with
-// a figure for each benchmark and unit, and the exit code.
+// a figure for each benchmark and unit, and the exit code. It may be called again
+// when there are more samples.
 func (r *Result) Judge(all []Samples) {
+	r.Figures, r.Failures = nil, nil
 	for i := range all {
 		r.judgeFailures(&all[i])
 		r.Figures = append(r.Figures, r.figures(&all[i])...)
@@ -201,6 +203,21 @@ func (r *Result) judgeNoisy() {
 			f.Verdict = Better
 		}
 	}
+}
+
+// blind names the benchmarks that have a noisy figure which could not have shown
+// a regression of the size it must.
+func (r *Result) blind() (benchmarks []string) {
+	for i := range r.Figures {
+		f := &r.Figures[i]
+		if f.P == nil {
+			continue // not judged by a test
+		}
+		if m := r.Config.Metric(f.Benchmark, f.Unit); f.SeenPercent == nil || *f.SeenPercent > m.SeePercent {
+			benchmarks = append(benchmarks, f.Benchmark)
+		}
+	}
+	return benchmarks
 }
 
 // testNoisy sets p and level of the figures that are to be judged, and returns

@@ -125,6 +125,10 @@ func (c *contest) measure(ctx context.Context) ([]gate.Samples, error) {
 	if err != nil {
 		return nil, fmt.Errorf("measure: %w", err)
 	}
+	c.result.Judge(samples)
+	if _, err := run.More(ctx, c.macros, samples, c.result); err != nil {
+		return nil, fmt.Errorf("measure: %w", err)
+	}
 	for _, s := range samples {
 		for _, err := range []error{s.Base.Err, s.Head.Err} {
 			if errors.Is(err, scenario.ErrUsage) {
