@@ -88,8 +88,12 @@ func (r *Result) writeSides(b *bytes.Buffer) {
 	if r.ExactOnly {
 		how = fmt.Sprintf("%d samples, deterministic figures only", r.Config.Samples)
 	}
-	fmt.Fprintf(b, "Base %s · head %s · %s · %d × %s, Linux %s, %s · %.0f s\n\n",
-		r.Base.describe(), r.Head.describe(), how, r.Environment.CPUs, r.Environment.CPU, r.Environment.Kernel, r.Environment.Go, r.Took)
+	sides := "Head "
+	if !r.alone() {
+		sides = "Base " + r.Base.describe() + " · head "
+	}
+	fmt.Fprintf(b, "%s%s · %s · %d × %s, Linux %s, %s · %.0f s\n\n",
+		sides, r.Head.describe(), how, r.Environment.CPUs, r.Environment.CPU, r.Environment.Kernel, r.Environment.Go, r.Took)
 }
 
 func (b *Build) describe() string {
