@@ -69,7 +69,8 @@ func countGate(r *record.Record, folder string) error {
 	if err != nil {
 		return err
 	}
-	r.Environment.Time, r.Environment.Commit, r.Environment.Dirty = same[0].Began, same[0].Base.Commit, false
+	commit := same[0].Base.Commit
+	r.Environment.Time, r.Environment.Commit, r.Environment.Dirty = same[0].Began, commit[:min(len(commit), 10)], false
 	exits := map[int]float64{}
 	for _, s := range same {
 		exits[s.Exit]++
