@@ -126,8 +126,12 @@ func (c *contest) measure(ctx context.Context) ([]gate.Samples, error) {
 		return nil, fmt.Errorf("measure: %w", err)
 	}
 	c.result.Judge(samples)
-	if _, err := run.More(ctx, c.macros, samples, c.result); err != nil {
+	more, err := run.More(ctx, c.macros, samples, c.result)
+	if err != nil {
 		return nil, fmt.Errorf("measure: %w", err)
+	}
+	if more {
+		c.note("Where samples spread too far, as many pairs were taken again.")
 	}
 	for _, s := range samples {
 		for _, err := range []error{s.Base.Err, s.Head.Err} {
