@@ -142,7 +142,7 @@ func (r running) Launch(ctx context.Context, _ int) (*Server, error) {
 	}
 	go func() { _ = cmd.Wait(); close(gone) }() // ends with Stop
 	c := *r.s
-	c.cmd, c.ended, c.log = cmd, gone, &tail{}
+	c.cmd, c.ended, c.log = cmd, gone, &loadtest.Tail{}
 	return &c, nil
 }
 

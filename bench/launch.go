@@ -68,7 +68,7 @@ type Server struct {
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when it was waited for
 	err   error         // its end; read after ended
-	log   *tail
+	log   *loadtest.Tail
 }
 
 // Launch implements Launcher.
@@ -93,7 +93,7 @@ func (c *Command) Launch(ctx context.Context, loops int) (*Server, error) {
 		Admin:   admin,
 		cmd:     exec.Command(args[0], args[1:]...),
 		ended:   make(chan struct{}),
-		log:     &tail{},
+		log:     &loadtest.Tail{},
 	}
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := spawn(s.cmd); err != nil {

@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +25,7 @@ type server struct {
 	wait    time.Duration // how long it may take to end
 
 	ended chan struct{} // closed when its process is gone
-	said  tail          // of its output
+	said  loadtest.Tail // of its output
 
 	mu   sync.Mutex
 	pid  int           // 0: it does not run
@@ -60,10 +59,10 @@ func (v *server) start(ctx context.Context) error {
 		}
 		select {
 		case <-v.ended:
-			return fmt.Errorf("%q ended instead of accepting on %s: %s", v.command, v.addr, v.said.text())
+			return fmt.Errorf("%q ended instead of accepting on %s: %s", v.command, v.addr, strings.TrimSpace(v.said.String()))
 		case <-ctx.Done():
 			_, stopping := v.stop(syscall.SIGKILL)
-			return errors.Join(fmt.Errorf("%q does not accept on %s: %s", v.command, v.addr, v.said.text()), stopping)
+			return errors.Join(fmt.Errorf("%q does not accept on %s: %s", v.command, v.addr, strings.TrimSpace(v.said.String())), stopping)
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
@@ -101,7 +100,7 @@ func (v *server) run(begun chan<- error) {
 func (v *server) stop(signal syscall.Signal) (killed bool, err error) {
 	pid, _ := v.process()
 	if pid == 0 {
-		return false, fmt.Errorf("%q has ended by itself: %s", v.command, v.said.text())
+		return false, fmt.Errorf("%q has ended by itself: %s", v.command, strings.TrimSpace(v.said.String()))
 	}
 	to := pid
 	if signal == syscall.SIGKILL {
@@ -125,28 +124,6 @@ func (v *server) process() (pid int, used time.Duration) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.pid, v.used
-}
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu   sync.Mutex
-	kept []byte
-}
-
-const tailBytes = 2048
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.kept = append(t.kept, p...)
-	t.kept = t.kept[max(0, len(t.kept)-tailBytes):]
-	return len(p), nil
-}
-
-func (t *tail) text() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(bytes.TrimSpace(t.kept))
 }
 
 // placePorts gives each server that is to be started its ports, and puts them

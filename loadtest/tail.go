@@ -1,18 +1,19 @@
-package bench
+package loadtest
 
 import "sync"
 
 // tailBytes is how much of a child's output is kept for an error message.
 const tailBytes = 4 << 10
 
-// tail keeps the last bytes written to it. Any goroutine may use it.
-type tail struct {
+// Tail keeps the last 4 KiB written to it, of a child's output for example. The
+// zero value is empty. Any goroutine may use it.
+type Tail struct {
 	mu sync.Mutex
 	b  []byte
 }
 
 // Write never fails.
-func (t *tail) Write(p []byte) (int, error) {
+func (t *Tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.b = append(t.b, p...)
@@ -22,7 +23,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *tail) String() string {
+// String returns what is kept.
+func (t *Tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return string(t.b)
