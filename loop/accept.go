@@ -25,8 +25,9 @@ type acceptor struct {
 	spare     int // descriptor given up to shed a connection when there is no other
 	paused    bool
 	retrying  bool
-	again     bool      // a batch ended before the backlog did: more in the next turn
-	given     [][]int32 // for each loop, what this batch brings
+	again     bool                // a batch ended before the backlog did: more in the next turn
+	given     [][]accepted        // for each loop, what this batch brings
+	from      unix.RawSockaddrAny // scratch: who the last socket accepted came from
 	counts    acceptCounts
 }
 
@@ -38,7 +39,7 @@ type acceptCounts struct {
 }
 
 func newAcceptor(g *Group, listeners []int) *acceptor {
-	a := &acceptor{group: g, loop: g.loops[0], listeners: listeners, given: make([][]int32, len(g.loops))}
+	a := &acceptor{group: g, loop: g.loops[0], listeners: listeners, given: make([][]accepted, len(g.loops))}
 	a.spare = openSpare()
 	return a
 }
@@ -71,10 +72,10 @@ func (a *acceptor) accept(listener int) {
 			a.loop.scheduleTurn()
 			return
 		}
-		fd, e := sysAccept(listener)
+		fd, e := sysAccept(listener, &a.from)
 		switch e {
 		case 0:
-			a.place(int32(fd))
+			a.place(accepted{int32(fd), parsePeer(&a.from)})
 			continue
 		case unix.EAGAIN:
 		case unix.EINTR:
@@ -98,7 +99,7 @@ func (a *acceptor) accept(listener int) {
 }
 
 // place gives the socket to the loop with the fewest connections.
-func (a *acceptor) place(fd int32) {
+func (a *acceptor) place(s accepted) {
 	least, total := 0, int32(0)
 	for i, l := range a.group.loops {
 		n := l.load.Load()
@@ -112,11 +113,11 @@ func (a *acceptor) place(fd int32) {
 		a.loop.warn(&a.loop.complaints.refused, "connection limit reached: connection refused", func() []any {
 			return []any{"limit", a.group.config.MaxConnections}
 		})
-		a.refuse(fd)
+		a.refuse(s.fd)
 		return
 	}
 	a.group.loops[least].load.Add(1)
-	a.given[least] = append(a.given[least], fd)
+	a.given[least] = append(a.given[least], s)
 }
 
 // refuse says why and hangs up. The client's request is not read, so the kernel
@@ -129,18 +130,18 @@ func (a *acceptor) refuse(fd int32) {
 }
 
 func (a *acceptor) handOver() {
-	for i, fds := range a.given {
-		if len(fds) == 0 {
+	for i, sockets := range a.given {
+		if len(sockets) == 0 {
 			continue
 		}
 		if l := a.group.loops[i]; l == a.loop {
-			for _, fd := range fds {
-				l.adopt(fd)
+			for _, s := range sockets {
+				l.adopt(s)
 			}
 		} else {
-			l.give(fds)
+			l.give(sockets)
 		}
-		a.given[i] = fds[:0]
+		a.given[i] = sockets[:0]
 	}
 }
 
@@ -152,7 +153,7 @@ func (a *acceptor) shed(listener int) {
 	}
 	for range acceptBatch {
 		unix.Close(a.spare)
-		fd, e := sysAccept(listener)
+		fd, e := sysAccept(listener, &a.from)
 		if e == 0 {
 			a.counts.shed++
 			a.refuse(int32(fd))

@@ -1,5 +1,7 @@
 package loop
 
+import "net/netip"
+
 // client implements Client for the connection that the front is called about.
 type client struct {
 	loop *Loop
@@ -13,8 +15,9 @@ func (k *client) conn() *conn { return k.loop.conn(k.slot) }
 func (k *client) Ref() Ref {
 	return Ref{Loop: k.loop.number, Slot: k.slot, Generation: k.conn().generation}
 }
-func (k *client) Session() uint64 { return k.conn().session }
-func (k *client) Commands() bool  { return k.conn().flags&flagCommands != 0 }
+func (k *client) Session() uint64      { return k.conn().session }
+func (k *client) Peer() netip.AddrPort { return k.loop.peer(k.slot).addrPort() }
+func (k *client) Commands() bool       { return k.conn().flags&flagCommands != 0 }
 
 func (k *client) PublishTo() string {
 	if k.conn().flags&flagPublishes == 0 {

@@ -64,7 +64,8 @@ func (l *Loop) bySocket(fd int) (uint32, *conn) {
 }
 
 // adopt makes an accepted socket a connection of this loop.
-func (l *Loop) adopt(fd int32) {
+func (l *Loop) adopt(s accepted) {
+	fd := s.fd
 	l.startTicking()
 	if err := l.poller.Add(int(fd)); err != nil {
 		l.counts.refused++
@@ -81,6 +82,7 @@ func (l *Loop) adopt(fd int32) {
 		l.used++
 		if int(slot>>slabBits) == len(l.slabs) {
 			l.slabs = append(l.slabs, new(connSlab))
+			l.peers = append(l.peers, new(peerSlab))
 		}
 	}
 	for int(fd) >= len(l.slots) {
@@ -97,6 +99,7 @@ func (l *Loop) adopt(fd int32) {
 		state:      stateHTTP,
 		seen:       l.tick,
 	}
+	*l.peer(slot) = s.peer
 	l.open++
 	l.counts.accepted++
 	l.fan.Attach(slot, fd, c.session)

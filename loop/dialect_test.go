@@ -19,6 +19,7 @@ import (
 //
 //	echo TEXT            TEXT
 //	last TEXT            TEXT, and the connection ends
+//	peer                 the address of the client, as the front is given it
 //	big N                N bytes and a line end
 //	later TEXT           TEXT, when the test says so (world.later)
 //	lastlater TEXT       the same, and the connection ends
@@ -73,6 +74,8 @@ func (f front) Request(c *loop.Call) {
 			f.echoed(rest)
 		}
 		f.answer(c, loop.Reply, used, rest+"\n")
+	case "peer":
+		f.answer(c, loop.Reply, used, c.Peer.String()+"\n")
 	case "last":
 		f.answer(c, loop.ReplyClose, used, rest+"\n")
 	case "big":
@@ -175,6 +178,9 @@ func (f front) Message(c loop.Client, _ bool, payload []byte) (uint16, string) {
 	}
 	if string(payload) == "throw me out" {
 		return 4410, "as you wish"
+	}
+	if string(payload) == "peer" {
+		payload = []byte(c.Peer().String())
 	}
 	if _, ok := f.journal.publish(c.PublishTo(), string(payload)); !ok {
 		return 1013, "full"

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -85,3 +86,9 @@ func DismissTurns(n int) func() (turns int) {
 		return turns
 	}
 }
+
+// PeerOfZero is the address of a client that has none.
+var PeerOfZero peer
+
+// ConnBytes is the size of a connection beside its address.
+const ConnBytes = unsafe.Sizeof(conn{})

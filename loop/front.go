@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"net/netip"
 	"time"
 
 	"peal/loop/ring"
@@ -46,7 +47,8 @@ type Front interface {
 type Client interface {
 	Ref() Ref
 	Session() uint64
-	Commands() bool // Subscription.Commands
+	Peer() netip.AddrPort // as in Call
+	Commands() bool       // Subscription.Commands
 
 	// PublishTo is the channel that a raw message goes to, "" for none.
 	PublishTo() string
@@ -106,8 +108,9 @@ type Call struct {
 	In        []byte // unread bytes, from the first byte of a request line on
 	Conn      Ref
 	Session   uint64
-	Continued bool // a 100 (Continue) was already sent for this request
-	Draining  bool // answer, but do not keep connections alive
+	Peer      netip.AddrPort // address of the client, or of the proxy before it; not valid for a Unix socket
+	Continued bool           // a 100 (Continue) was already sent for this request
+	Draining  bool           // answer, but do not keep connections alive
 
 	// Returned.
 	Used    int    // bytes of In that the handled request took; 0 with More

@@ -40,6 +40,7 @@ type Loop struct {
 	// Loop-owned.
 	slots       []uint32 // descriptor → slot + 1
 	slabs       []*connSlab
+	peers       []*peerSlab // beside slabs
 	used        uint32
 	free        []uint32
 	open        int
@@ -77,7 +78,7 @@ type Loop struct {
 	load     atomic.Int32  // connections open or handed over
 	stopping atomic.Bool   // the group has told it to end
 	door     sync.Mutex    // guards the fields below; held for a copy
-	inbox    []int32       // accepted sockets
+	inbox    []accepted    // accepted sockets
 	posts    []func()      // what other goroutines want done here
 	rung     bool          // the door task is under way
 
@@ -344,7 +345,7 @@ func (l *Loop) Post(f func()) {
 }
 
 // give hands over accepted sockets.
-func (l *Loop) give(sockets []int32) {
+func (l *Loop) give(sockets []accepted) {
 	l.door.Lock()
 	l.inbox = append(l.inbox, sockets...)
 	l.ringDoor()
@@ -358,8 +359,8 @@ func (l *Loop) answerDoor() error {
 	inbox, answers, posts := l.inbox, l.answers, l.posts
 	l.inbox, l.answers, l.posts = nil, nil, nil
 	l.door.Unlock()
-	for _, fd := range inbox {
-		l.adopt(fd)
+	for _, s := range inbox {
+		l.adopt(s)
 	}
 	for _, a := range answers {
 		c := l.conn(a.ref.Slot)

@@ -20,6 +20,7 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) 
 			In:        b,
 			Conn:      Ref{Loop: l.number, Slot: slot, Generation: c.generation},
 			Session:   c.session,
+			Peer:      l.peer(slot).addrPort(),
 			Continued: c.flags&flagContinued != 0,
 			Draining:  l.draining,
 			Out:       out,

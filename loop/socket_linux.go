@@ -31,8 +31,11 @@ func sysSend(fd int32, b []byte) (int, syscall.Errno) {
 	}
 }
 
-func sysAccept(fd int) (int, syscall.Errno) {
-	n, _, e := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+// sysAccept has the kernel write the peer's address into sa.
+func sysAccept(fd int, sa *unix.RawSockaddrAny) (int, syscall.Errno) {
+	sa.Addr.Family = unix.AF_UNSPEC
+	size := uint32(unix.SizeofSockaddrAny)
+	n, _, e := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(sa)), uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 	return int(n), e
 }
 

@@ -3,6 +3,7 @@ package simulation_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"peal/loop"
@@ -64,6 +65,7 @@ type line struct{ c *conn }
 
 func (l line) Ref() loop.Ref                  { return l.c.ref() }
 func (l line) Session() uint64                { return l.c.session }
+func (l line) Peer() netip.AddrPort           { return netip.AddrPort{} }
 func (l line) Commands() bool                 { return true }
 func (l line) PublishTo() string              { return "" }
 func (l line) Ask() bool                      { return false }

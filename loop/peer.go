@@ -1,0 +1,63 @@
+package loop
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// peer is the address at the far end of a connection as the kernel gave it at
+// accept: 18 bytes without a pointer. The zero value is no address: the client
+// came over a Unix socket.
+//
+// An IPv4 address is kept in its IPv6 form (RFC 4291 §2.5.5.2). The zone of a
+// link-local IPv6 address is not kept.
+type peer struct {
+	ip   [16]byte
+	port uint16
+}
+
+// addrPort is the address as the rest of the server uses it; IPv4 is IPv4 also
+// where it came through an IPv6 socket. The zero value gives the zero AddrPort,
+// which is not valid. It does not allocate.
+func (p peer) addrPort() netip.AddrPort {
+	if p == (peer{}) {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(p.ip).Unmap(), p.port)
+}
+
+// parsePeer reads the socket address that accept4 has filled in.
+func parsePeer(sa *unix.RawSockaddrAny) (p peer) {
+	switch sa.Addr.Family {
+	case unix.AF_INET:
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
+		p.ip[10], p.ip[11] = 0xFF, 0xFF
+		copy(p.ip[12:], in.Addr[:])
+		p.port = networkOrder(&in.Port)
+	case unix.AF_INET6:
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(sa))
+		p.ip, p.port = in.Addr, networkOrder(&in.Port)
+	}
+	return p
+}
+
+func networkOrder(port *uint16) uint16 {
+	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(port))[:])
+}
+
+// peerSlab has the peers of the connections in the slab of the same number. They
+// lie beside the connections, not in them: an event does not need them.
+type peerSlab [1 << slabBits]peer
+
+func (l *Loop) peer(slot uint32) *peer {
+	return &l.peers[slot>>slabBits][slot&(1<<slabBits-1)]
+}
+
+// accepted is a socket on its way to the loop that will own it.
+type accepted struct {
+	fd   int32
+	peer peer
+}

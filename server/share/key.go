@@ -1,0 +1,48 @@
+package share
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+// Key names one share. It is comparable, has no pointers, and fits into a map or
+// an entry of 8 bytes. The zero Key is the share of all clients without a network
+// address (those of a Unix socket), and of the server itself.
+//
+// A key is good while the process runs; it is not for storing.
+type Key uint64
+
+// Keys of no IPv6 network that can send: ff00::/8 is multicast (RFC 4291 §2.7).
+const (
+	ipv4 Key = 0xFFFF_FFFF_0000_0000 // and the address in the lower half
+	zero Key = 0xFFFF_FFFE_0000_0000 // the network of [::1], whose first 64 bits are 0
+)
+
+// Of returns the share of the client at addr, whose connection is session.
+//
+//   - IPv4, also in its IPv6 form: one share for each address.
+//   - IPv6: one share for each /64, which is the least that one customer gets;
+//     who has one has all of its addresses.
+//   - No address (the zero Addr: a Unix socket): one share for all of them.
+//
+// addr is loop.Call.Peer.Addr() or loop.Client.Peer().Addr(). Clients that come
+// through one proxy have the proxy's address and so one share: inside it they are
+// told apart by their connections. session is not used yet: it is what a token or
+// an API key will be found by, so every caller passes it.
+//
+// Of does not allocate.
+func Of(addr netip.Addr, session uint64) Key {
+	_ = session // see above
+	switch addr = addr.Unmap(); {
+	case !addr.IsValid():
+		return 0
+	case addr.Is4():
+		b := addr.As4()
+		return ipv4 | Key(binary.BigEndian.Uint32(b[:]))
+	}
+	b := addr.As16()
+	if k := Key(binary.BigEndian.Uint64(b[:8])); k != 0 {
+		return k
+	}
+	return zero
+}
