@@ -19,14 +19,15 @@ type channel struct {
 	history     *history // nil while nothing is retained; set and cleared under Hub.order too
 }
 
-// shard is the channels whose hash falls into it, and the watermarks of their
-// hash buckets.
+// shard is the channels whose hash falls into it, and what is remembered of
+// those that were forgotten.
 type shard struct {
 	mu          sync.Mutex
 	channels    map[string]*channel
-	peak        int      // most channels since the map was made: maps do not shrink
-	subscribers int      // of all its channels
-	watermarks  []uint64 // by hash bucket: highest discarded of the channels forgotten
+	peak        int       // most channels since the map was made: maps do not shrink
+	subscribers int       // of all its channels
+	forgotten   forgotten // discarded of the channels forgotten last
+	watermarks  []uint64  // by hash bucket: highest discarded of the channels forgotten before them
 }
 
 // The table of watermarks is split among the shards: the bucket of a hash is
@@ -55,23 +56,22 @@ func (h *Hub) openLocked(s *shard, hash uint64, name string) *channel {
 	return h.addLocked(s, hash, name, h.rules.Index(name))
 }
 
-// addLocked makes the channel, which is not there. It begins with the watermark
-// of its bucket and has its own copy of name.
+// addLocked makes the channel, which is not there. It begins with what a channel
+// of its hash had discarded and has its own copy of name.
 func (h *Hub) addLocked(s *shard, hash uint64, name string, rule int) *channel {
-	c := &channel{name: strings.Clone(name), hash: hash, rule: uint16(rule), discarded: *h.watermarkLocked(s, hash)}
+	c := &channel{name: strings.Clone(name), hash: hash, rule: uint16(rule), discarded: h.forgottenLocked(s, hash)}
 	s.channels[c.name] = c
 	s.peak = max(s.peak, len(s.channels))
 	return c
 }
 
 // forgetIdleLocked removes c if it has neither subscribers nor history, and
-// folds its discarded into the watermark of its bucket.
+// remembers its discarded.
 func (h *Hub) forgetIdleLocked(s *shard, c *channel) {
 	if c.subscribers != 0 || c.history != nil {
 		return
 	}
-	watermark := h.watermarkLocked(s, c.hash)
-	*watermark = max(*watermark, c.discarded)
+	h.forgetLocked(s, c.hash, c.discarded)
 	delete(s.channels, c.name)
 	if s.peak > minMapPeak && len(s.channels) < s.peak/8 {
 		channels := make(map[string]*channel, len(s.channels))

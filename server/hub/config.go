@@ -15,6 +15,8 @@ const (
 	DefaultBytes      = 1 << 20
 	DefaultAge        = 10 * time.Minute
 	DefaultTotalBytes = 256 << 20
+
+	DefaultForgottenBytes = 16 << 20
 )
 
 // Limits says how much history one channel retains: the newest publications
@@ -50,6 +52,15 @@ type Config struct {
 	// is exceeded by the entry being appended at most. Encodings that are kept
 	// with a message are not counted.
 	TotalBytes int
+
+	// ForgottenBytes bounds what is remembered of channels that were forgotten,
+	// having neither subscribers nor history: 16 bytes for each, in tables of a
+	// power of two of which an eighth stays free. Default 16 MiB, for 917,504
+	// channels; negative for none. Beyond it those whose messages are the oldest
+	// share 65,536 watermarks, and a reader with a cursor before such a message
+	// may be told a gap that is none on a channel that had none. The memory is
+	// taken when it is needed.
+	ForgottenBytes int
 }
 
 // Validate reports all faults of c at once.
@@ -80,6 +91,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.TotalBytes == 0 {
 		c.TotalBytes = DefaultTotalBytes
+	}
+	if c.ForgottenBytes == 0 {
+		c.ForgottenBytes = DefaultForgottenBytes
 	}
 	return c
 }

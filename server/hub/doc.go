@@ -7,9 +7,11 @@
 // holds the newest publications within the limits of its rule. Its discarded is the highest
 // sequence ever dropped from it: a reader after an earlier one has a gap, a
 // reader after that or a later one has none. When a channel is forgotten, its
-// discarded is folded into the watermark of its hash bucket, with which every
-// channel of that bucket begins: a gap is never missed, and a false one needs a
-// hash collision. Presence of a channel goes to the server's channel
+// discarded is remembered in a record under its hash. When there are too many
+// records, those with the lowest sequences are folded into the watermarks of
+// their hash buckets, with which every channel of such a bucket begins: a gap is
+// never missed, and a false one needs a cursor older than a folded record, and a
+// collision with it. Presence of a channel goes to the server's channel
 // log.PresencePrefix + its name, which retains nothing: all of it is discarded.
 //
 // What it leaves to others: numbers and durability (server/log and its

@@ -8,6 +8,14 @@ const BucketCount = bucketCount
 // Bucket is the place of a channel's watermark: names with equal buckets collide.
 func (h *Hub) Bucket(name string) uint64 { return h.hash(name) & h.bucketMask }
 
+// RecordBytes is the size of the record of a forgotten channel, MinRecords how
+// many the smallest table of a shard has.
+const (
+	RecordBytes = recordBytes
+	MinRecords  = minRecords
+	ShardCount  = shardCount
+)
+
 // SweepChannels is the most channels of one Sweep.
 const SweepChannels = sweepChannels
 

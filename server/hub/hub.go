@@ -38,6 +38,7 @@ type Hub struct {
 	shardMask  uint64
 	shardBits  int
 	bucketMask uint64
+	records    int // most records of forgotten channels in each shard
 
 	// Shared. head is stored after the entry is in its histories and before it
 	// is in the ring, so no client has a cursor ahead of it.
@@ -45,6 +46,7 @@ type Hub struct {
 	bytes    atomic.Int64 // of all histories; a message counts in each of its channels
 	messages atomic.Int64
 	evicted  atomic.Uint64 // dropped for the total, not for their channel's limits
+	folded   atomic.Uint64 // records of forgotten channels that went into watermarks
 
 	// order guards the lists of histories by publishing, and every change from
 	// no history to some and back. See order.go.
@@ -81,6 +83,7 @@ func newHub(config Config, r Ring, wake func(), now func() time.Time, hash func(
 		shardBits:  bits.Len(uint(shards - 1)),
 		bucketMask: uint64(buckets - 1),
 	}
+	h.records = recordsOf(h.config.ForgottenBytes, shards)
 	h.rules = h.config.table()
 	h.classes, h.lists = classes(h.rules)
 	for i := range h.shards {

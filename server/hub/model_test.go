@@ -17,8 +17,8 @@ type model struct {
 	bucket     func(string) uint64
 	now        int64
 	channels   map[string]*modelChannel
-	published  []string // channels with history, the least recently published first
-	watermarks map[uint64]uint64
+	published  []string          // channels with history, the least recently published first
+	watermarks map[uint64]uint64 // by bucket: what forgotten channels had discarded
 	evicted    uint64
 }
 

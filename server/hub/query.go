@@ -25,6 +25,11 @@ type Stats struct {
 	Messages    int    // retained; one in several channels counts in each
 	Bytes       int    // sum of their sizes, likewise
 	Evicted     uint64 // messages ever dropped to keep all histories within the total
+
+	// Channels that were forgotten and whose discarded is remembered exactly, and
+	// those for which there was no room, ever: see Config.ForgottenBytes.
+	Forgotten int
+	Folded    uint64
 }
 
 // MaxInfos is the most channels that one call of Channels returns.
@@ -79,12 +84,13 @@ func (h *Hub) Channels(prefix, after string, limit int) []Info {
 
 // Stats counts what there is. Any goroutine may call it.
 func (h *Hub) Stats() Stats {
-	st := Stats{Messages: int(h.messages.Load()), Bytes: int(h.bytes.Load()), Evicted: h.evicted.Load()}
+	st := Stats{Messages: int(h.messages.Load()), Bytes: int(h.bytes.Load()), Evicted: h.evicted.Load(), Folded: h.folded.Load()}
 	for i := range h.shards {
 		s := &h.shards[i]
 		s.mu.Lock()
 		st.Channels += len(s.channels)
 		st.Subscribers += s.subscribers
+		st.Forgotten += s.forgotten.count
 		s.mu.Unlock()
 	}
 	return st

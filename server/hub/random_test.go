@@ -44,8 +44,9 @@ type schedule struct {
 	alone  bool                // no two names share a bucket
 }
 
-// newSchedule makes a hub with small random limits. With 65,536 buckets the
-// names are in one each; with few they collide.
+// newSchedule makes a hub with small random limits, half of the time without
+// records of forgotten channels. With 65,536 buckets, or with records, what is
+// remembered of a name is its own; with few buckets alone the names collide.
 func newSchedule(seed uint64, buckets int, wrap func(*hub.Hub) system) *schedule {
 	s := &schedule{
 		random: rand.New(rand.NewPCG(seed, 1)),
@@ -58,6 +59,10 @@ func newSchedule(seed uint64, buckets int, wrap func(*hub.Hub) system) *schedule
 		s.names = append(s.names, fmt.Sprintf("channel-%d", i))
 	}
 	config := hub.Config{TotalBytes: log.EntryOverhead * (2 + s.random.IntN(60))}
+	records := s.random.IntN(2) == 0
+	if !records {
+		config.ForgottenBytes = -1
+	}
 	limits := func(string) hub.Limits { return config.Limits }
 	config.Limits = s.limits()
 	if s.random.IntN(3) > 0 {
@@ -74,9 +79,13 @@ func newSchedule(seed uint64, buckets int, wrap func(*hub.Hub) system) *schedule
 		if s.alone && len(used) < 2*len(s.names) {
 			continue
 		}
+		bucket := h.Bucket
+		if records {
+			bucket, s.alone = hash, true
+		}
 		s.system = wrap(h)
 		s.model = &model{
-			limits: limits, total: config.TotalBytes, bucket: h.Bucket,
+			limits: limits, total: config.TotalBytes, bucket: bucket,
 			channels: make(map[string]*modelChannel), watermarks: make(map[uint64]uint64),
 		}
 		return s
@@ -243,7 +252,9 @@ func (s *schedule) step() error {
 		}
 	}
 	s.model.now = s.clock.milliseconds()
-	if got, want := s.system.Stats(), s.model.stats(); got != want {
+	got, want := s.system.Stats(), s.model.stats()
+	got.Forgotten = 0
+	if got != want {
 		return fmt.Errorf("stats are %+v, want %+v", got, want)
 	}
 	if s.system.Stats().Bytes > s.model.total {
@@ -279,7 +290,7 @@ func (s *schedule) run(steps int) error {
 	for s.system.Sweep(s.clock.now()) {
 	}
 	s.model.sweep()
-	if got := s.system.Stats(); got != (hub.Stats{Evicted: got.Evicted}) {
+	if got := s.system.Stats(); got != (hub.Stats{Evicted: got.Evicted, Forgotten: got.Forgotten}) {
 		return fmt.Errorf("left over: %+v", got)
 	}
 	for _, name := range s.names {

@@ -86,8 +86,7 @@ func (h *Hub) ruleOf(c *channel, name string) (place int) {
 func (h *Hub) refuseLocked(s *shard, hash uint64, name string, m *ring.Message) {
 	c := s.channels[name]
 	if c == nil {
-		watermark := h.watermarkLocked(s, hash)
-		*watermark = max(*watermark, m.Sequence)
+		h.forgetLocked(s, hash, m.Sequence)
 		return
 	}
 	for c.history != nil && c.history.count > 0 {

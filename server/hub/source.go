@@ -16,7 +16,7 @@ func (h *Hub) lockPast(channel string) (s *shard, past *history, discarded uint6
 	s.mu.Lock()
 	c := s.channels[channel]
 	if c == nil {
-		return s, nil, *h.watermarkLocked(s, hash), false
+		return s, nil, h.forgottenLocked(s, hash), false
 	}
 	emptied = h.expireLocked(c, now)
 	return s, c.history, c.discarded, emptied
@@ -32,8 +32,8 @@ func (h *Hub) unlockPast(s *shard, channel string, emptied bool) {
 // Read appends to dst the retained messages of channel with after < sequence ≤
 // upto, oldest first, until their Size exceeds limit bytes (at least one, if
 // there is one) or there are limit count messages, or MaxRead. discarded is the
-// highest sequence ever dropped from the channel, its watermark if it is not
-// known; more says that messages up to upto were left out.
+// highest sequence ever dropped from the channel, as far as it is remembered if
+// the channel is not known; more says that messages up to upto were left out.
 //
 // All three are of one moment: every publication of the channel with after <
 // sequence ≤ upto that the hub has applied is in msgs, or left out and more is

@@ -223,6 +223,9 @@ func (o *oracle) watermark(name string) uint64 { return max(o.discarded(name), o
 // the watermark of this one. Up to there a gap that is none may be told.
 func (o *oracle) colliding(name string) (highest uint64) {
 	p := &o.w.plan
+	if p.records {
+		return 0
+	}
 	for _, other := range p.names {
 		if other != name && p.bucket(other) == p.bucket(name) {
 			highest = max(highest, o.discarded(other))

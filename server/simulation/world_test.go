@@ -81,7 +81,8 @@ type plan struct {
 	also      bool // entries have several channels; a client of peal.v1 cannot tell by which of them it has one
 	expires   bool // what is retained expires; else it is evicted when all together is too much
 	equalData bool // one request publishes the same data to several channels, which clients without cursors cannot tell apart
-	buckets   int
+	buckets   int  // of forgotten channels; two, for what they have in common, and many
+	records   bool // each forgotten channel is remembered by itself, so that no bucket matters
 	salt      uint64
 	hub       hub.Config
 	rules     *rules.Table // limits and policy of each channel
@@ -150,6 +151,10 @@ func (w *world) newPlan() plan {
 	p.hub.Rules = p.rules
 	if w.seed%16 == 7 {
 		p.buckets = 2
+	}
+	p.records = w.seed%32 < 16
+	if !p.records {
+		p.hub.ForgottenBytes = -1
 	}
 	for p.buckets > 2 && p.collide() {
 		p.salt++
