@@ -27,14 +27,13 @@ func (e *Error) closeCode() uint16 {
 var (
 	errRequestLine      = badHead("request line must be: METHOD SP target SP HTTP/1.1 CRLF")
 	errMethod           = badHead("method is not a token of RFC 9110")
-	errTarget           = badHead("request target must begin with a slash, or be http://host/…")
+	errTarget           = badHead("request target must begin with a slash, or be http://host/… without a user before the host")
 	errBareLF           = badHead("lines of the head must end with CR LF, found LF alone")
 	errBareCR           = badHead("lines of the head must end with CR LF, found CR alone")
 	errFold             = badHead("header lines must not be folded")
 	errFieldName        = badHead("header name is not a token of RFC 9110 directly before its colon")
 	errFieldValue       = badHead("header value contains a control character")
 	errHost             = badHead("exactly one valid Host header is required")
-	errAuthority        = badHead("the host in the request target differs from the Host header")
 	errOriginTwice      = badHead("more than one Origin header")
 	errContentLength    = badHead("Content-Length must be one decimal number, given once")
 	errTransferEncoding = badHead("the only transfer coding is chunked, given once, with HTTP/1.1")
@@ -69,7 +68,7 @@ var (
 
 // Found in parameters and bodies.
 var (
-	errChannelName       = &Error{Status: 400, Code: "bad_channel", Message: "a channel name is 1 to 200 bytes of printable UTF-8, percent-encoded in URLs"}
+	errChannelName       = &Error{Status: 400, Code: "bad_channel", Message: "a channel name is 1 to 200 bytes of printable UTF-8 (the joiners U+200C and U+200D are legal), percent-encoded in URLs"}
 	errChannelReserved   = &Error{Status: 403, Code: "reserved_channel", Message: "channel names that begin with $ are the server's", close: wsproto.CloseForbidden}
 	errTooManyChannels   = &Error{Status: 400, Code: "too_many_channels", Message: "too many channels in one request: use several connections or requests", close: wsproto.CloseTooManyChannels}
 	errFormat            = &Error{Status: 400, Code: "bad_format", Message: "format must be json or raw, and json does not go with the subprotocol peal.raw"}

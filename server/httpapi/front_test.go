@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -177,9 +178,40 @@ func TestForeignHostsAndOriginsAreTurnedAway(t *testing.T) {
 	check(403, "Host: localhost\r\nOrigin: https://attacker.example\r\n")
 	check(403, "Host: localhost\r\nOrigin: null\r\n")
 	check(403, "Host: localhost\r\nOrigin:\r\n")
+	for target, status := range map[string]int{ // the authority of an absolute target counts, and Host does not
+		"http://attacker.example/nothing": 403, "http://127.0.0.1:8080/nothing": 404,
+	} {
+		for _, host := range []string{"localhost", "127.0.0.1:8080", "attacker.example"} {
+			if resp, body := h.answer("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n"); resp.StatusCode != status {
+				t.Errorf("%s with Host: %s: %d %s, want %d", target, host, resp.StatusCode, body, status)
+			}
+		}
+	}
 	c := h.call("GET /ws HTTP/1.1\r\nHost: localhost\r\nOrigin: http://attacker.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
 	if resp, _ := readAnswer(t, "GET", c.Out); resp.StatusCode != 403 || c.Verdict != loop.ReplyClose {
 		t.Errorf("WebSocket: %d, verdict %d", resp.StatusCode, c.Verdict)
+	}
+}
+
+// U+200C is part of Persian spelling, U+200D of emoji and Indic scripts.
+func TestJoinersAreLegalInNames(t *testing.T) {
+	h := newHarness(t)
+	for _, name := range []string{"می\u200cشود", "👨\u200d👩\u200d👧", "ക്\u200d"} {
+		escaped := url.QueryEscape(name)
+		if resp, body := h.answer(post("/publish?channel="+escaped, "x")); resp.StatusCode != 200 {
+			t.Errorf("%q: %d %s", name, resp.StatusCode, body)
+		}
+		if resp, body := h.answer(get("/channels/" + url.PathEscape(name))); resp.StatusCode != 200 {
+			t.Errorf("path %q: %d %s", name, resp.StatusCode, body)
+		}
+		if c := h.call(get("/poll?channel=" + escaped + "&client=" + escaped)); c.Verdict != loop.Park || c.Sub.Channels[0] != name {
+			t.Errorf("poll %q: %q", name, c.Out)
+		}
+	}
+	for _, name := range []string{"%E2%80%8B", "%E2%80%8E", "%E2%80%AE", "%EF%BB%BF", "%C2%AD"} { // other invisible ones
+		if resp, body := h.answer(post("/publish?channel=a"+name, "x")); resp.StatusCode != 400 {
+			t.Errorf("%s: %d %s, want 400", name, resp.StatusCode, body)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ type Head struct {
 	Target        []byte
 	Path          []byte // of Target, still percent-encoded, begins with a slash; or "*"
 	Query         []byte // of Target, without the question mark
-	Host          []byte // nil if there is none (HTTP/1.0)
+	Host          []byte // whom the request is for: of an absolute target, else the Host header; nil if there is neither (HTTP/1.0)
 	Origin        []byte // nil if there is none
 	ContentLength int    // -1 if there is none
 	Chunked       bool
@@ -45,7 +45,8 @@ type Head struct {
 // disagree about where the request ends or whom it is for (§11.2): no bare CR
 // or LF, no folded lines, no space before the colon, one Host, one
 // Content-Length, never together with Transfer-Encoding, and no coding but
-// chunked. An absolute target must name the same authority as Host.
+// chunked. With an absolute target the Host header must be there and valid, and
+// what it says is ignored: h.Host is the target's authority (RFC 9112 §3.2.2).
 //
 // b is not kept but for the slices in h. It does not allocate.
 func (h *Head) Check(b []byte, limit int) (n int, err error) {
@@ -152,7 +153,7 @@ func (h *Head) checkTarget() error {
 		} else {
 			t = nil
 		}
-		if len(h.authority) == 0 {
+		if !isHost(h.authority) {
 			return errTarget
 		}
 	}
@@ -316,16 +317,25 @@ func (h *Head) take(name, value []byte) error {
 
 // takeHost keeps the one Host (RFC 9112 §3.2). Two equal ones are refused too.
 func (h *Head) takeHost(value []byte) error {
-	if h.Host != nil || len(value) == 0 {
+	if h.Host != nil || !isHost(value) {
 		return errHost
-	}
-	for _, c := range value {
-		if !hostByte[c] {
-			return errHost
-		}
 	}
 	h.Host = value
 	return nil
+}
+
+// isHost reports whether b has the bytes of a host and port, and a host: without
+// one, or with a user before it, it is not of http (RFC 9110 §4.2.1, §4.2.4).
+func isHost(b []byte) bool {
+	if len(b) == 0 || b[0] == ':' {
+		return false
+	}
+	for _, c := range b {
+		if !hostByte[c] {
+			return false
+		}
+	}
+	return true
 }
 
 // takeContentLength reads 1*DIGIT (RFC 9110 §8.6). Two equal ones may be taken
@@ -351,14 +361,12 @@ func (h *Head) conclude() error {
 	switch {
 	case h.HTTP11 && h.Host == nil:
 		return errHost
-	case h.authority != nil && h.Host != nil && !bytes.EqualFold(h.authority, h.Host):
-		return errAuthority
 	case h.Chunked && h.ContentLength >= 0:
 		return errBothLengths // RFC 9112 §6.3: smuggling
 	case h.Chunked && !h.HTTP11:
 		return errTransferEncoding // §6.1: faulty framing
 	}
-	if h.authority != nil && h.Host == nil {
+	if h.authority != nil {
 		h.Host = h.authority
 	}
 	h.Upgrade = h.upgradeToken && h.websocketToken

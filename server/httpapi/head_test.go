@@ -71,7 +71,11 @@ func TestCheckCollectsWhatMatters(t *testing.T) {
 	check(goodHeads[4], "POST /publish ? host=localhost len=-1 chunked 1.1")
 	check(goodHeads[5], "GET /ws ? host=localhost len=-1 1.1 upgrade")
 	check(goodHeads[6], "GET /sse ?x=1 host=localhost len=-1 1.1")
-	check("GET http://LOCALHOST?q HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET / ?q host=localhost len=-1 1.1")
+	check("GET http://LOCALHOST?q HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET / ?q host=LOCALHOST len=-1 1.1")
+	// RFC 9112 §3.2.2: Host is ignored, in whatever it differs.
+	check("GET http://127.0.0.1/x HTTP/1.1\r\nHost: 127.0.0.1:80\r\n\r\n", "GET /x ? host=127.0.0.1 len=-1 1.1")
+	check("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n", "GET / ? host=a len=-1 1.1")
+	check("GET https://[::1]:8080 HTTP/1.0\r\n\r\n", "GET / ? host=[::1]:8080 len=-1 close")
 	check("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-Continue\r\n\r\n", "GET / ? host=a len=-1 1.1 close continue")
 	check("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\nExpect: 100-continue\r\n\r\n", "GET / ? host= len=-1")
 	check("GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", "GET / ? host=a len=-1 1.1 expectation")
@@ -132,7 +136,10 @@ var evilHeads = []struct {
 	{"list of Hosts", "GET / HTTP/1.1\r\nHost: a, b\r\n", 400},
 	{"user in Host", "GET / HTTP/1.1\r\nHost: u@a\r\n", 400},
 	{"path in Host", "GET / HTTP/1.1\r\nHost: a/b\r\n", 400},
-	{"target and Host differ", "GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n", 400},
+	{"absolute target without a Host", "GET http://a/ HTTP/1.1\r\n\r\n", 400},
+	{"absolute target and a bad Host", "GET http://a/ HTTP/1.1\r\nHost: u@a\r\n", 400},
+	{"absolute target with a port alone", "GET http://:80/ HTTP/1.1", 400},
+	{"Host with a port alone", "GET / HTTP/1.1\r\nHost: :80\r\n", 400},
 	{"user in the target", "GET http://b@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400},
 	{"two Origins", "GET / HTTP/1.1\r\nOrigin: http://a\r\nOrigin: http://a\r\n", 400},
 	{"Content-Length and Transfer-Encoding", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400},

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"unicode"
 	"unicode/utf8"
 
 	"peal/server/rules"
@@ -64,11 +63,12 @@ func checkName(b []byte) error {
 	return nil
 }
 
-// isPrintable reports whether b is UTF-8 without control characters and the like.
+// isPrintable reports whether b is UTF-8 without control characters and the like,
+// as rules.IsNameRune says it.
 func isPrintable(b []byte) bool {
 	for len(b) > 0 {
 		r, size := utf8.DecodeRune(b)
-		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) {
+		if r == utf8.RuneError && size == 1 || !rules.IsNameRune(r) {
 			return false
 		}
 		b = b[size:]

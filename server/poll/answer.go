@@ -2,6 +2,7 @@ package poll
 
 import (
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"peal/server/log"
@@ -109,7 +110,7 @@ func AppendRaw(dst []byte, a Answer, e *log.Entry) []byte {
 	dst = appendRawHead(dst, a)
 	if e.Event != "" {
 		dst = append(dst, "Peal-Event: "...)
-		dst = appendValue(dst, e.Event)
+		dst = appendPercent(dst, e.Event)
 		dst = append(dst, "\r\n"...)
 	}
 	dst = append(dst, "Content-Length: "...)
@@ -191,12 +192,22 @@ func appendHex(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u', digits[r>>12&15], digits[r>>8&15], digits[r>>4&15], digits[r&15])
 }
 
-// appendValue appends s without what may not stand in a header value (RFC 9110
-// §5.5). Publishers cannot have put it there; another writer of the log might.
-func appendValue(dst []byte, s string) []byte {
+// appendPercent appends s as JavaScript's encodeURIComponent does, so that
+// decodeURIComponent gives it back: what is neither a letter, a digit nor one of
+// the marks below becomes %XX for each byte. Browsers read a header value as
+// Latin-1 and drop spaces at its ends (RFC 9110 §5.5); neither can touch this,
+// and no line end gets into the head.
+func appendPercent(dst []byte, s string) []byte {
+	const digits = "0123456789ABCDEF"
 	for i := range len(s) {
-		if b := s[i]; b >= ' ' && b != 0x7F {
+		b := s[i]
+		switch {
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9':
 			dst = append(dst, b)
+		case strings.IndexByte("-_.!~*'()", b) >= 0:
+			dst = append(dst, b)
+		default:
+			dst = append(dst, '%', digits[b>>4], digits[b&15])
 		}
 	}
 	return dst

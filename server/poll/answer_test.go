@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -117,11 +118,25 @@ func TestGapHeaderIsShortASCIIJSON(t *testing.T) {
 	}
 }
 
-func TestEventNameCannotBecomeAHeader(t *testing.T) {
-	e := &log.Entry{Event: "x\r\nSet-Cookie: a=b\x00\x7f"}
-	resp, _ := read(t, "GET", poll.AppendRaw(nil, poll.Answer{Cursor: cursor}, e))
-	if resp.Header.Get("Set-Cookie") != "" || resp.Header.Get("Peal-Event") != "xSet-Cookie: a=b" {
-		t.Errorf("%v", resp.Header)
+// The event header is what encodeURIComponent makes of the event: pure ASCII, and
+// nothing of it is lost.
+func TestEventHeaderIsPercentEncodedASCII(t *testing.T) {
+	for event, want := range map[string]string{
+		"goal":                         "goal",
+		"order.created":                "order.created",
+		" café ":                       "%20caf%C3%A9%20",
+		"100%":                         "100%25",
+		"a b\tc":                       "a%20b%09c",
+		"App\\Events\\Paid":            "App%5CEvents%5CPaid",
+		"💚-_.!~*'()":                   "%F0%9F%92%9A-_.!~*'()",
+		"x\r\nSet-Cookie: a=b\x00\x7f": "x%0D%0ASet-Cookie%3A%20a%3Db%00%7F",
+	} {
+		resp, _ := read(t, "GET", poll.AppendRaw(nil, poll.Answer{Cursor: cursor}, &log.Entry{Event: event}))
+		got := resp.Header.Get("Peal-Event")
+		back, err := url.PathUnescape(got)
+		if got != want || back != event || err != nil || resp.Header.Get("Set-Cookie") != "" {
+			t.Errorf("%q: %q, which decodes to %q (%v), want %q", event, got, back, err, want)
+		}
 	}
 }
 

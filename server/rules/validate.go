@@ -72,9 +72,18 @@ func isPattern(text string) bool {
 		return false
 	}
 	for _, r := range text {
-		if !unicode.IsPrint(r) {
+		if !IsNameRune(r) {
 			return false
 		}
 	}
 	return true
+}
+
+// IsNameRune reports whether r may stand in the name of a channel or a client:
+// what is printable, and the two joiners, which are invisible and part of the
+// spelling: U+200C in Persian, U+200D in emoji and Indic scripts. Names are
+// compared byte by byte; ones that only look alike are different channels.
+func IsNameRune(r rune) bool {
+	const zeroWidthNonJoiner, zeroWidthJoiner = '\u200c', '\u200d'
+	return unicode.IsPrint(r) || r == zeroWidthNonJoiner || r == zeroWidthJoiner
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 )
 
 // pollDecoder has net/http read the answers to polls.
@@ -71,7 +72,11 @@ func rawAnswer(response *http.Response, body []byte) (item, error) {
 	it := item{kind: itemAnswer, cursor: response.Header.Get("Peal-Cursor")}
 	switch response.StatusCode {
 	case http.StatusOK:
-		it.answer = []wireMessage{{event: response.Header.Get("Peal-Event"), data: body}}
+		event, err := url.PathUnescape(response.Header.Get("Peal-Event"))
+		if err != nil {
+			return item{}, fmt.Errorf("Peal-Event: %w", err)
+		}
+		it.answer = []wireMessage{{event: event, data: body}}
 	case http.StatusNoContent:
 	default:
 		return item{}, fmt.Errorf("%s: %s", response.Status, body)
