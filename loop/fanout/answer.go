@@ -23,7 +23,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		return true
 	}
 	a := Answer{Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0}
-	f.scratch.gaps = f.scratch.gaps[:0]
+	f.scratch.gaps, f.scratch.places = f.scratch.gaps[:0], f.scratch.places[:0]
 	fromStrip := v.pass != nil && !v.pass.live.empty() && m.position >= v.pass.live.base
 	shared := fromStrip && m.flags&flagForeign == 0
 	if fromStrip && m.flags&flagForeign == 0 {
@@ -54,6 +54,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		msg.Encoded(v.encoding, f.encode) // here, where it is counted; AppendAnswer finds it done
 	}
 	b := f.encoder.AppendAnswer(nil, v.encoding, a)
+	f.charge(len(b) * costByte)
 	if shared && len(v.members) > 1 {
 		v.pass.covered = reply{b, len(a.Messages), m.position, a.Sequence, m.flags & replyFlags}
 	}
@@ -73,13 +74,13 @@ func (f *Fan) tellForeign(slot uint32, v *view, position uint64) {
 		if k != nil && k.told != nil {
 			to = max(to, k.told[i])
 		}
-		for _, g := range dropped {
-			if g.Channel == c.name {
-				to = max(to, g.To)
-			}
-		}
 		gaps = append(gaps, Gap{Channel: c.name, To: to, Foreign: true})
 	})
+	for i, g := range dropped {
+		own := &gaps[f.scratch.places[i]]
+		own.To = max(own.To, g.To)
+	}
+	f.charge(len(gaps) * costGap)
 	f.scratch.gaps = gaps
 	f.stats.Gaps++
 }

@@ -111,6 +111,7 @@ func (f *Fan) Add(slot uint32, s *Subscription) (start uint64, err error) {
 			k.told[at] = told[i]
 		}
 	}
+	f.charge((old.width() + len(names)) * costJoined)
 	f.relocate(slot, m, names, old.encoding)
 	m.position = min(base, start)
 	if start < base {
@@ -157,6 +158,7 @@ func (f *Fan) Drop(slot uint32, channels []string) error {
 			k.had[at], k.skip[at] = before.had[i], before.skip[i]
 		}
 	}
+	f.charge((old.width() + len(names)) * costJoined)
 	f.relocate(slot, m, names, old.encoding)
 	m.position = base
 	f.setMarks(slot, m, k)

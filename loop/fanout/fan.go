@@ -48,6 +48,7 @@ type Fan struct {
 	happened    []event
 	scratch     scratch
 	stats       Stats
+	work        uint64   // done since the start: see charge
 	latency     *latency // nil: see Measure
 }
 
@@ -124,6 +125,7 @@ func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err erro
 			m.flags |= o.flag
 		}
 	}
+	f.charge(len(s.Channels) * costJoined)
 	v := f.find(s.Channels, s.Encoding, s.OneShot)
 	if s.OneShot && v.most == 0 {
 		v.most = uint16(min(f.limits.AnswerMessages, maxMost))

@@ -54,13 +54,19 @@ func (f *Fan) Flush(budget int) (more bool) {
 		for turns -= n; n > 0; n-- {
 			slot := f.behind.pop()
 			visits--
+			before := f.work
 			if f.advance(slot, f.member(slot)) {
 				budget--
 			}
+			if budget -= f.sendsOf(before); budget <= 0 {
+				turns += n - 1
+				break
+			}
 		}
-		if !f.dirty.empty() {
+		if !f.dirty.empty() && budget > 0 {
+			before := f.work
 			sent, seen := f.visitSome(f.dirty.pop())
-			budget -= sent
+			budget -= sent + f.sendsOf(before)
 			visits -= seen
 		}
 		if f.outstanding >= batchSends || turns == 0 && f.dirty.empty() {
@@ -87,7 +93,8 @@ func (f *Fan) visitSome(number uint32) (sent, seen int) {
 		return 0, 1
 	}
 	p := v.pass
-	for p.left > 0 && seen < viewQuantum {
+	before := f.work
+	for p.left > 0 && seen < viewQuantum && f.sendsOf(before) < viewQuantum {
 		if p.next >= len(v.members) {
 			p.next = 0
 		}

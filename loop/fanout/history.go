@@ -13,7 +13,9 @@ type scratch struct {
 	merged   []*ring.Message
 	answer   []*ring.Message
 	gaps     []Gap
+	places   []int // of the channels of gaps in their view
 	bytes    []byte
+	merge    merge
 }
 
 // outcome of reading history.
@@ -28,57 +30,54 @@ const (
 // position, up to what was applied, in the order of the sequences, and
 // scratch.gaps with what is gone. It covers everything up to the returned upto.
 //
-// A channel whose history was cut short by count or bytes limits how far the
-// others may go, or messages would be passed over. Of channels that give a slow
-// consumer only their newest, there is only that.
+// It takes at most count messages, and reads few more: see merge. Of channels
+// that give a slow consumer only their newest, there is only that.
 func (f *Fan) readMerged(slot uint32, m *member, v *view, count, bytes int) (upto uint64, o outcome) {
-	upto = f.applied
-	all := f.scratch.merged[:0]
-	f.scratch.gaps = f.scratch.gaps[:0]
+	f.scratch.gaps, f.scratch.places = f.scratch.gaps[:0], f.scratch.places[:0]
 	k := f.marks[slot]
 	slow := m.flags&flagSlow != 0
 	beyond := false
 	conflated := 0
+	g := &f.scratch.merge
+	g.begin(f, v, k, count, bytes)
 	v.channels(func(i int, c *channel) {
 		if slow && f.policy(c.name) == Latest {
 			conflated++
 			return
 		}
 		at := k.start(i, m.position)
-		msgs, discarded, more := f.source.Read(f.scratch.messages[:0], c.name, at, f.applied, count, bytes)
-		f.scratch.messages = msgs
+		discarded := g.add(i, c, at)
 		if discarded > at && !k.isTold(i, discarded) {
 			beyond = beyond || discarded > f.applied
-			f.scratch.gaps = append(f.scratch.gaps, Gap{Channel: c.name, From: at, To: discarded})
+			f.addGap(i, Gap{Channel: c.name, From: at, To: discarded})
 		}
-		all = append(all, msgs...)
-		if more {
-			upto = min(upto, msgs[len(msgs)-1].Sequence) // at least one was read
-		}
-		clear(msgs)
 	})
-	f.scratch.merged = all
+	all := f.scratch.merged[:0]
+	if !beyond {
+		all, upto = g.run(all, count)
+	}
+	clear(f.scratch.messages)
 	if conflated > 0 {
+		f.scratch.merged = all
 		beyond = f.readLatest(m.position, k, v, upto) || beyond
 		all = f.scratch.merged
+		slices.SortFunc(all, func(a, b *ring.Message) int { return cmp.Compare(a.Sequence, b.Sequence) })
+		all = slices.Compact(all) // a message on several of the channels
+		all = slices.DeleteFunc(all, func(msg *ring.Message) bool { return k.bar(v, msg) })
 	}
 	if beyond {
 		clear(all)
 		f.scratch.merged = all[:0]
 		return 0, wait
 	}
-	if v.width() > 1 {
-		slices.SortFunc(all, func(a, b *ring.Message) int { return cmp.Compare(a.Sequence, b.Sequence) })
-		all = slices.Compact(all) // a message on several of the channels
-		if k != nil {
-			all = slices.DeleteFunc(all, func(msg *ring.Message) bool { return k.bar(v, msg) })
-		}
-	}
-	for len(all) > 0 && all[len(all)-1].Sequence > upto {
-		all = all[:len(all)-1]
-	}
 	f.scratch.merged = all
 	return upto, read
+}
+
+// addGap notes a gap of the channel at that place of the view.
+func (f *Fan) addGap(place int, g Gap) {
+	f.scratch.gaps = append(f.scratch.gaps, g)
+	f.scratch.places = append(f.scratch.places, place)
 }
 
 // readLatest adds to scratch the newest message up to upto of each channel whose
@@ -99,7 +98,7 @@ func (f *Fan) readLatest(position uint64, k *marks, v *view, upto uint64) (beyon
 		}
 		if g.To > at && !k.isTold(i, g.To) {
 			beyond = beyond || g.To > f.applied
-			f.scratch.gaps = append(f.scratch.gaps, g)
+			f.addGap(i, g)
 		}
 	})
 	return beyond
@@ -121,7 +120,7 @@ func (f *Fan) ends(m *member) bool {
 // shared with others at the same place. nil means that there is nothing to
 // launch now: it waits for the ring, or was told of a gap, or has caught up.
 func (f *Fan) readBack(slot uint32, m *member, v *view) *strip {
-	upto, o := f.readMerged(slot, m, v, 4096, f.limits.StripBytes)
+	upto, o := f.readMerged(slot, m, v, mergeMessages, f.limits.StripBytes)
 	if o == wait {
 		f.waiting = append(f.waiting, slot)
 		return nil
@@ -148,6 +147,7 @@ func (f *Fan) readBack(slot uint32, m *member, v *view) *strip {
 		s.add(msg, msg.Encoded(v.encoding, f.encode))
 		s.last = upto
 	}
+	f.charge(len(s.bytes) * costByte)
 	clear(f.scratch.merged)
 	if s.empty() {
 		m.position = max(m.position, s.last)
@@ -168,14 +168,11 @@ func (f *Fan) addGaps(slot uint32, m *member, v *view, s *strip) bool {
 	if k := f.marks[slot]; k != nil {
 		copy(told, k.told)
 	}
-	for _, g := range f.scratch.gaps {
+	for i, g := range f.scratch.gaps {
 		b = f.encoder.AppendGap(b, v.encoding, g)
-		v.channels(func(i int, c *channel) {
-			if c.name == g.Channel {
-				told[i] = g.To
-			}
-		})
+		told[f.scratch.places[i]] = g.To
 	}
+	f.charge(len(f.scratch.gaps)*costGap + len(b)*costByte)
 	f.scratch.bytes = b
 	if len(b) > 0 {
 		s.addNotices(b, told)
@@ -248,11 +245,13 @@ func (f *Fan) resolve(s *Subscription) (position uint64, told []uint64) {
 		for _, c := range s.Channels {
 			position = min(position, f.source.Newest(c, -1))
 		}
+		f.charge(len(s.Channels) * costRead)
 	case Last:
 		position = f.newest(s.Channels, s.Count, head)
 	}
 	if s.From != Now && s.From != After && len(s.Channels) > 1 {
 		told = make([]uint64, len(s.Channels))
+		f.charge(len(s.Channels) * costRead)
 		for i, c := range s.Channels {
 			_, told[i], _ = f.source.Read(nil, c, head, head, 1, 1)
 		}
@@ -265,24 +264,4 @@ func (f *Fan) resolve(s *Subscription) (position uint64, told []uint64) {
 func (f *Fan) Dropped(channel string, position uint64) uint64 {
 	_, discarded, _ := f.source.Read(nil, channel, position, position, 1, 1)
 	return max(position, discarded)
-}
-
-// newest returns the position after which the newest n of all channels follow.
-func (f *Fan) newest(channels []string, n int, head uint64) uint64 {
-	if len(channels) == 1 {
-		return min(head, f.source.Newest(channels[0], n))
-	}
-	var sequences []uint64
-	for _, c := range channels {
-		msgs, _, _ := f.source.Read(nil, c, f.source.Newest(c, n), head, n, 1<<30)
-		for _, m := range msgs {
-			sequences = append(sequences, m.Sequence)
-		}
-	}
-	slices.Sort(sequences)
-	sequences = slices.Compact(sequences)
-	if len(sequences) == 0 {
-		return head
-	}
-	return sequences[max(0, len(sequences)-n)] - 1
 }

@@ -32,9 +32,9 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 		file    string
 		patches []patch
 	}{
-		{"flush channel by channel", "history.go", []patch{{
-			"slices.SortFunc(all, func(a, b *ring.Message) int { return cmp.Compare(a.Sequence, b.Sequence) })",
-			"_ = cmp.Compare[int]",
+		{"flush channel by channel", "merge.go", []patch{{
+			"return g.head(g.heap[a]).Sequence < g.head(g.heap[b]).Sequence",
+			"return g.heap[a] < g.heap[b]",
 		}}},
 		{"start one sequence late", "strip.go", []patch{{
 			"return s.index[i].sequence > position })",
@@ -49,7 +49,7 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			{"if len(l.half) > 0 {", "if len(l.buf) == 0 {"},
 		}},
 		{"gap is not told", "history.go", []patch{{
-			"f.scratch.gaps = append(f.scratch.gaps, Gap{Channel: c.name, From: at, To: discarded})",
+			"f.addGap(i, Gap{Channel: c.name, From: at, To: discarded})",
 			"_ = Gap{}",
 		}}},
 		{"gap is told twice", "flush.go", []patch{{
@@ -68,9 +68,9 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"return m.position, nil",
 			"p := m.position\n\tm.position = min(p, f.applied)\n\treturn p, nil",
 		}}},
-		{"channel read in part does not hold back the others", "history.go", []patch{{
-			"upto = min(upto, msgs[len(msgs)-1].Sequence)",
-			"_ = upto",
+		{"channel read in part does not hold back the others", "merge.go", []patch{{
+			"b.next++; b.next < b.end || !b.more {",
+			"b.next++; true {",
 		}}},
 		{"strip is used again while the sender has it", "pool.go", []patch{{
 			"if f.outstanding > 0 || len(",
@@ -92,7 +92,7 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"return max(position, k.had[i])",
 		}}},
 		{"slow consumer is not told what was passed over", "history.go", []patch{{
-			"f.scratch.gaps = append(f.scratch.gaps, g)",
+			"f.addGap(i, g)",
 			"_ = g",
 		}}},
 		{"who made progress is not queued again", "flush.go", []patch{{

@@ -73,6 +73,7 @@ var (
 	errTooManyChannels   = &Error{Status: 400, Code: "too_many_channels", Message: "too many channels in one request: use several connections or requests", close: wsproto.CloseTooManyChannels}
 	errFormat            = &Error{Status: 400, Code: "bad_format", Message: "format must be json or raw, and json does not go with the subprotocol peal.raw"}
 	errLast              = &Error{Status: 400, Code: "bad_last", Message: "last must be a number of messages, 0 or more"}
+	errLastOfSeveral     = &Error{Status: 400, Code: "bad_last", Message: "last is at most 1000 where several channels are named: ask for fewer, or for one channel at a time"}
 	errTimeout           = &Error{Status: 400, Code: "bad_timeout", Message: "timeout must be a number of seconds, or a duration such as 30s"}
 	errLimit             = &Error{Status: 400, Code: "bad_limit", Message: "limit must be a number, 1 or more"}
 	errEvent             = &Error{Status: 400, Code: "bad_event", Message: "an event name has at most 200 bytes of UTF-8 without control characters; open, error, gap and names that begin with peal are the server's"}

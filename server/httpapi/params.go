@@ -14,6 +14,10 @@ import (
 // maxLast bounds last=N; what is retained bounds it further.
 const maxLast = 1 << 20
 
+// maxLastOfSeveral bounds it where the newest of several channels must be found
+// among all of theirs: a step for each of them, on the loop.
+const maxLastOfSeveral = 1000
+
 // params is what the query of a request says. Its slices alias the Front's
 // memory. Unknown parameters are ignored.
 type params struct {
@@ -161,6 +165,8 @@ func (f *Front) start(p *params) (from loop.From, sequence uint64, last int, err
 		switch {
 		case err != nil:
 			return loop.FromNow, 0, 0, errLast
+		case n > maxLastOfSeveral && len(f.picked) > 1:
+			return loop.FromNow, 0, 0, errLastOfSeveral
 		case n > 0:
 			return loop.FromLast, 0, min(n, maxLast), nil
 		}

@@ -121,7 +121,7 @@ func TestBadParametersSayWhatToChange(t *testing.T) {
 	for query, code := range map[string]string{
 		"channel=": "bad_channel", "channel=%00": "bad_channel", "channel=a%0Ab": "bad_channel", "channel=%FF": "bad_channel",
 		"channel=" + strings.Repeat("a", 201): "bad_channel", "channel=$sys": "reserved_channel",
-		"last=x": "bad_last", "last=-1": "bad_last", "timeout=x": "bad_timeout", "timeout=NaN": "bad_timeout", "format=xml": "bad_format",
+		"last=x": "bad_last", "channel=a&channel=b&last=1001": "bad_last", "last=-1": "bad_last", "timeout=x": "bad_timeout", "timeout=NaN": "bad_timeout", "format=xml": "bad_format",
 		many.String(): "too_many_channels",
 	} {
 		for _, path := range []string{"/sse?", "/poll?"} {

@@ -1,0 +1,30 @@
+package fanout
+
+// Work is counted in units, so that a turn ends where its time would be used up
+// and tests can count what they cannot time. Sends have a budget of their own;
+// what is counted here is what a send may need before it: history that is read,
+// gaps, and subscriptions that change.
+//
+// unit is a microsecond of a core of 2020 in thousandths: the costs below are
+// nanoseconds, from BenchmarkHistory, and need to be right
+// within a factor of two.
+const (
+	unit       = 1000
+	costRead   = 250 // one look at the history of one channel
+	costMerged = 60  // one message through the heap
+	costGap    = 300 // one notice, beside its bytes
+	costByte   = 1   // encoded, or copied
+	costJoined = 400 // a channel of a subscription that is made or changed
+)
+
+// unitsPerSend is what one send of the budget of Flush stands for.
+const unitsPerSend = 4
+
+func (f *Fan) charge(cost int) { f.work += uint64(cost) }
+
+// Work is how many units of work the fan has done since it was made, without sends.
+// A caller takes the difference of two calls.
+func (f *Fan) Work() uint64 { return f.work / unit }
+
+// sendsOf is how many sends the work since before stands for.
+func (f *Fan) sendsOf(before uint64) int { return int((f.work - before) / (unit * unitsPerSend)) }
