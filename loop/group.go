@@ -30,6 +30,7 @@ type Parts struct {
 	Source    fanout.Source
 	Ring      *ring.Ring                         // before its first message
 	Policy    func(channel string) fanout.Policy // of slow consumers; nil: all are resumed. Any goroutine calls it.
+	Encodings func() int                         // bytes of encodings that the loops together may keep with messages; nil: no limit. Any goroutine calls it.
 	Clock     func() int64                       // the one of ring.Message.Accepted, in nanoseconds; nil: no latencies are observed
 }
 
@@ -44,6 +45,10 @@ func New(c Config, p Parts) (*Group, error) {
 		}
 		if p.Policy != nil {
 			l.fan.UsePolicy(p.Policy)
+		}
+		if p.Encodings != nil {
+			loops := g.config.Loops
+			l.fan.LimitEncodings(func() int { return p.Encodings() / loops })
 		}
 		if p.Clock != nil {
 			l.fan.Measure(p.Clock)

@@ -110,6 +110,7 @@ func New(c Config) (_ *Server, err error) {
 			Source:    s.hub,
 			Ring:      r,
 			Policy:    func(channel string) fanout.Policy { return policy(table, channel) },
+			Encodings: s.hub.Encodings,
 			Clock:     s.hub.Clock,
 		})
 	}

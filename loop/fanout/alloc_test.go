@@ -103,7 +103,7 @@ func newScene(tb testing.TB, bytes int, channels ...string) *scene {
 	n := max(256, len(channels))
 	for i := range n {
 		m := &ring.Message{Channel: channels[i%len(channels)], Size: bytes, Entry: make([]byte, bytes)}
-		m.Encoded(encLine, nopEncoder{}.Encode)
+		m.Encoded(encLine, ring.NewCache(nopEncoder{}.Encode, nil))
 		s.messages = append(s.messages, m)
 	}
 	s.batch = make([]*ring.Message, 0, n)

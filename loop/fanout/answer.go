@@ -51,7 +51,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	}
 	f.stats.Deliveries += uint64(len(a.Messages))
 	for _, msg := range a.Messages {
-		msg.Encoded(v.encoding, f.encode) // here, where it is counted; AppendAnswer finds it done
+		msg.Encoded(v.encoding, f.encode) // here, where it is counted; AppendAnswer finds it done, or does it again
 	}
 	b := f.encoder.AppendAnswer(nil, v.encoding, a)
 	f.charge(len(b) * costByte)

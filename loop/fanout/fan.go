@@ -14,7 +14,7 @@ type Fan struct {
 	source  Source
 	sender  Sender
 	events  Events
-	encode  func(*ring.Message, ring.Encoding) []byte
+	encode  *ring.Cache
 	report  func(ticket uint32, n int, err error)
 
 	applied uint64 // last sequence taken from the ring
@@ -69,11 +69,18 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 		policy:   func(string) Policy { return Resume },
 	}
 	f.report = f.landed
-	f.encode = func(m *ring.Message, k ring.Encoding) []byte {
-		f.stats.Encodings++
-		return enc.Encode(m, k)
-	}
+	f.LimitEncodings(nil)
 	return f
+}
+
+// LimitEncodings bounds the bytes of encodings that the fan keeps with messages;
+// see ring.Cache. limit is called for each encoding; nil is no limit. Before the
+// first Apply.
+func (f *Fan) LimitEncodings(limit func() int) {
+	f.encode = ring.NewCache(func(m *ring.Message, k ring.Encoding) []byte {
+		f.stats.Encodings++
+		return f.encoder.Encode(m, k)
+	}, limit)
 }
 
 // UsePolicy says what becomes of slow consumers, by channel. Without it all are
@@ -187,6 +194,7 @@ func (f *Fan) Pending() bool {
 // Stats returns the counters and gauges of now.
 func (f *Fan) Stats() Stats {
 	s := f.stats
+	s.Encoded = f.encode.Bytes()
 	s.Channels, s.Held, s.Behind = len(f.channels), f.held, f.behind.len()+len(f.waiting)
 	if f.latency != nil {
 		s.Latency = f.latency.observed

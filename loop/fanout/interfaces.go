@@ -121,7 +121,7 @@ type Stats struct {
 	Deliveries uint64 // messages accepted by sockets, counted once for each member
 	Sends      uint64 // send calls with publications
 	Bytes      uint64 // bytes of publications accepted
-	Encodings  uint64 // messages encoded, each once in each encoding in use; twice if two loops need it first at the same moment
+	Encodings  uint64 // messages encoded, each once in each encoding in use; twice if two loops need it first at the same moment, again if it was given up for LimitEncodings
 	Full       uint64 // times a socket was full
 	Gaps       uint64 // gap notices and gap closes
 	History    uint64 // strips built from history
@@ -131,5 +131,6 @@ type Stats struct {
 	Views    int
 	Channels int
 	Held     int // bytes in lanes
+	Encoded  int // bytes of encodings kept with messages
 	Behind   int // members waiting for their turn to catch up
 }

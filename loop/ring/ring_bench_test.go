@@ -36,8 +36,25 @@ func BenchmarkPublish(b *testing.B) {
 
 func BenchmarkEncodedHit(b *testing.B) {
 	m := &ring.Message{Sequence: 1}
-	encode := func(*ring.Message, ring.Encoding) []byte { return []byte("x") }
+	cache := ring.NewCache(func(*ring.Message, ring.Encoding) []byte { return []byte("x") }, nil)
 	for range b.N {
-		m.Encoded(0, encode)
+		m.Encoded(0, cache)
+	}
+}
+
+func BenchmarkEncodedMiss(b *testing.B) {
+	for _, limit := range []int{0, 1 << 20} {
+		b.Run(fmt.Sprintf("limit=%d", limit), func(b *testing.B) {
+			encode := func(*ring.Message, ring.Encoding) []byte { return make([]byte, 100) }
+			cache := ring.NewCache(encode, nil)
+			if limit > 0 {
+				cache = ring.NewCache(encode, func() int { return limit })
+			}
+			b.ReportAllocs()
+			for range b.N {
+				m := &ring.Message{Sequence: 1}
+				m.Encoded(0, cache)
+			}
+		})
 	}
 }

@@ -111,6 +111,7 @@ func TestManyPublishersManyLoops(t *testing.T) {
 	for i, d := range readers {
 		wg.Go(func() {
 			var batch []*ring.Message
+			cache := ring.NewCache(func(m *ring.Message, k ring.Encoding) []byte { return fmt.Append(nil, m.Sequence, k) }, nil)
 			want := uint64(1)
 			for want <= publishers*each {
 				batch = d.Next(batch[:0], 64)
@@ -123,7 +124,7 @@ func TestManyPublishersManyLoops(t *testing.T) {
 						return
 					}
 					want++
-					b := m.Encoded(1, func(m *ring.Message, k ring.Encoding) []byte { return fmt.Append(nil, m.Sequence, k) })
+					b := m.Encoded(1, cache)
 					if m.Sequence%97 == 0 {
 						seen[i][m.Sequence] = &b[0]
 					}

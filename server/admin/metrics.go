@@ -145,6 +145,7 @@ var metrics = []metric{
 	one(prometheus.CounterValue, "history_evicted_total", "Messages dropped to keep all histories within their total.", func(s *state) float64 { return float64(s.hub.Evicted) }),
 	one(prometheus.GaugeValue, "forgotten_channels", "Channels without subscribers and history whose lost messages are remembered exactly.", func(s *state) float64 { return float64(s.hub.Forgotten) }),
 	one(prometheus.CounterValue, "forgotten_folded_total", "Forgotten channels that went into marks which others share, since which older cursors may show a gap that is none.", func(s *state) float64 { return float64(s.hub.Folded) }),
+	gauge("encoded_bytes", "Bytes of encodings kept with messages, so that further subscribers need not encode them again.", func(s *loop.Stats) float64 { return float64(s.Fanout.Encoded) }),
 	gauge("held_bytes", "Bytes held for single connections: rests of half-sent messages and private items.", func(s *loop.Stats) float64 { return float64(s.Fanout.Held) }),
 	gauge("input_bytes", "Bytes of unread and unfinished input.", func(s *loop.Stats) float64 { return float64(s.InputBytes) }),
 

@@ -124,7 +124,10 @@ func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, a fanout.Answer) []b
 	var space [16][]byte
 	objects := space[:0]
 	for _, m := range a.Messages {
-		object := m.Encoded(loop.PollJSON, e.Encode)
+		object, ok := m.Kept(loop.PollJSON)
+		if !ok {
+			object = e.Encode(m, loop.PollJSON)
+		}
 		if m.Entry.(*log.Entry).Kind == log.KindPresence {
 			pa.Presence = append(pa.Presence, object)
 		} else {

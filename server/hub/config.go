@@ -50,7 +50,7 @@ type Config struct {
 	// TotalBytes bounds the histories of all channels; default 256 MiB. Beyond
 	// it the oldest publications of the least recently published channel go; it
 	// is exceeded by the entry being appended at most. Encodings that are kept
-	// with a message are not counted.
+	// with messages come on top of it: Hub.Encodings.
 	TotalBytes int
 
 	// ForgottenBytes bounds what is remembered of channels that were forgotten,

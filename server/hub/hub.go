@@ -102,6 +102,11 @@ func (h *Hub) Wake() { h.wake() }
 // Head is the newest sequence of the log that any subscriber can have seen.
 func (h *Hub) Head() uint64 { return h.head.Load() }
 
+// Encodings is how many bytes of encodings may be kept with messages at the
+// moment: a quarter of what the histories hold, so that both together stay near
+// Config.TotalBytes whatever the payload. Any goroutine may call it.
+func (h *Hub) Encodings() int { return int(h.bytes.Load()) / 4 }
+
 // Clock is the clock of ring.Message.Accepted: nanoseconds since the hub began,
 // by the monotonic clock. Any goroutine may call it.
 func (h *Hub) Clock() int64 { return h.since(h.now()) }

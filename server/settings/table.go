@@ -147,7 +147,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Hub.Limits.Bytes }},
 			{Name: "history-age", Help: "how long a message is kept; raising it costs memory where messages are few", Min: 1e6, Max: 365 * maxTime,
 				field: func(c *server.Config) any { return &c.Hub.Limits.Age }},
-			{Name: "history-total-bytes", Help: "bytes kept of all channels together, beyond it the oldest of the least recently published channel go; raising it costs that memory", size: true, Min: 64 << 10, Max: maxSize,
+			{Name: "history-total-bytes", Help: "bytes kept of all channels together, beyond it the oldest of the least recently published channel go; what messages look like on the wire is kept beside it, up to a quarter more; raising it costs that memory", size: true, Min: 64 << 10, Max: maxSize,
 				field: func(c *server.Config) any { return &c.Hub.TotalBytes }},
 			{Name: "history-forgotten-bytes", Help: "memory of which messages are gone from channels without subscribers and history, 16 bytes for each channel; beyond it those with the oldest messages share marks, and a client with an older cursor may see a gap that is none; 0 for the marks alone; raising it costs that memory once as many channels were used", size: true, off: true, Max: maxSize,
 				field: func(c *server.Config) any { return &c.Hub.ForgottenBytes }},
