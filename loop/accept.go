@@ -22,6 +22,7 @@ type acceptor struct {
 	group     *Group
 	loop      *Loop
 	listeners []int
+	most      int // connections on all loops
 	spare     int // descriptor given up to shed a connection when there is no other
 	paused    bool
 	retrying  bool
@@ -39,7 +40,7 @@ type acceptCounts struct {
 }
 
 func newAcceptor(g *Group, listeners []int) *acceptor {
-	a := &acceptor{group: g, loop: g.loops[0], listeners: listeners, given: make([][]accepted, len(g.loops))}
+	a := &acceptor{group: g, loop: g.loops[0], listeners: listeners, most: g.config.MaxConnections, given: make([][]accepted, len(g.loops))}
 	a.spare = openSpare()
 	return a
 }
@@ -108,10 +109,10 @@ func (a *acceptor) place(s accepted) {
 			least = i
 		}
 	}
-	if int(total) >= a.group.config.MaxConnections {
+	if int(total) >= a.most {
 		a.counts.refused++
 		a.loop.warn(&a.loop.complaints.refused, "connection limit reached: connection refused", func() []any {
-			return []any{"limit", a.group.config.MaxConnections}
+			return []any{"limit", a.most}
 		})
 		a.refuse(s.fd)
 		return

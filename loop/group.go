@@ -138,6 +138,12 @@ func (g *Group) Pause(on bool) {
 	l.Post(func() { l.acceptor.pause(on) })
 }
 
+// LimitConnections changes Config.MaxConnections. Connections beyond it stay.
+func (g *Group) LimitConnections(most int) {
+	l := g.loops[0]
+	l.Post(func() { l.acceptor.most = most })
+}
+
 // drainStep is how often a drain looks whether clients have caught up.
 const drainStep = 10 * time.Millisecond
 

@@ -25,9 +25,9 @@ type Config struct {
 	Log            *slog.Logger // default slog.Default()
 }
 
-// descriptorMargin is kept free under the descriptor limit: pollers, timers,
-// listeners, logs, the engine's files.
-const descriptorMargin = 128
+// DescriptorMargin is how many descriptors are kept free under the descriptor
+// limit: listeners, logs, the engine's files, profiles, and two for each loop.
+func DescriptorMargin(loops int) int { return 128 + 2*loops }
 
 // WithDefaults returns c with its zero values filled in.
 func (c Config) WithDefaults() Config {
@@ -42,7 +42,7 @@ func (c Config) WithDefaults() Config {
 		}
 	}
 	number(&c.Loops, 1)
-	number(&c.MaxConnections, descriptorLimit()-descriptorMargin)
+	number(&c.MaxConnections, DescriptorLimit()-DescriptorMargin(c.Loops))
 	number(&c.MessageBytes, 64<<10)
 	duration(&c.HeadTimeout, 10*time.Second)
 	duration(&c.IdleTimeout, 75*time.Second)
@@ -58,7 +58,8 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
-func descriptorLimit() int {
+// DescriptorLimit is how many descriptors this process may have open.
+func DescriptorLimit() int {
 	var r unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
 		return 1024

@@ -74,6 +74,10 @@ type Config struct {
 
 	Log *slog.Logger // default slog.Default()
 
+	// LostLines is how many lines of Log were lost, for the metric; default none.
+	// Any goroutine may call it.
+	LostLines func() uint64
+
 	// LogFormat (auto, text, json) and LogLevel (debug, info, warn, error) are for
 	// whoever makes Log; see package logging. Defaults auto and info.
 	LogFormat, LogLevel string
@@ -141,9 +145,6 @@ func (c Config) Validate() error {
 	if c.RingSlots > 0 && c.RingSlots&(c.RingSlots-1) != 0 {
 		errs = append(errs, fmt.Errorf("config: ring of %d slots: must be a power of two", c.RingSlots))
 	}
-	if n := runtime.GOMAXPROCS(0); c.Loop.Loops > n {
-		errs = append(errs, fmt.Errorf("config: %d loops: must be at most GOMAXPROCS, which is %d here", c.Loop.Loops, n))
-	}
 	if l := c.Loop.WithDefaults(); l.InputBytes < l.MessageBytes {
 		errs = append(errs, fmt.Errorf("config: input of %d B for a loop, message of %d B: the first must be at least the second, or no such message ever arrives", l.InputBytes, l.MessageBytes))
 	}
@@ -156,13 +157,12 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// table is the rules of c, which has its defaults, with what holds for all
-// other channels.
-func (c Config) table() *rules.Table {
-	return rules.New(c.Channels, rules.Rule{
+// standard is what holds for channels without a rule; c has its defaults.
+func (c Config) standard() rules.Rule {
+	return rules.Rule{
 		HistoryMessages: c.Hub.Limits.Messages,
 		HistoryBytes:    c.Hub.Limits.Bytes,
 		HistoryAge:      c.Hub.Limits.Age,
 		MessageBytes:    c.Loop.MessageBytes,
-	})
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,12 @@ type Server struct {
 
 	admin    *http.Server // nil without Config.Admin
 	draining atomic.Bool  // stored at the end; the admin listener reads it
+
+	// What Reload changes. channels is used by whoever calls it; standard is fixed.
+	channels []rules.Rule
+	standard rules.Rule
+	table    atomic.Pointer[rules.Table] // loops read it for slow consumers
+	drainNs  atomic.Int64                // Config.Drain
 }
 
 // door is where answers of workers, wake-ups and dismissals go: the loops, which
@@ -66,7 +73,10 @@ func New(c Config) (_ *Server, err error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	c = c.WithDefaults()
+	c = capLoops(c).WithDefaults()
+	if err := checkDescriptors(c); err != nil {
+		return nil, err
+	}
 	stored, err := openFile(c)
 	if err != nil {
 		return nil, err
@@ -84,9 +94,11 @@ func New(c Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	table := c.table()
+	table := rules.New(c.Channels, c.standard())
 	c.Hub.Rules = table
-	s := &Server{config: c}
+	s := &Server{config: c, channels: c.Channels, standard: c.standard()}
+	s.table.Store(table)
+	s.drainNs.Store(int64(c.Drain))
 	d := &door{}
 	s.hub = hub.New(c.Hub, r, d.wake, time.Now)
 	s.presence = presence.New(c.Presence, s.isWatched, time.Now)
@@ -109,7 +121,7 @@ func New(c Config) (_ *Server, err error) {
 			Encoder:   httpapi.NewEncoder(s.log.Epoch(), rand.Int64N),
 			Source:    s.hub,
 			Ring:      r,
-			Policy:    func(channel string) fanout.Policy { return policy(table, channel) },
+			Policy:    func(channel string) fanout.Policy { return policy(s.table.Load(), channel) },
 			Encodings: s.hub.Encodings,
 			Clock:     s.hub.Clock,
 		})
@@ -128,6 +140,24 @@ func New(c Config) (_ *Server, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// capLoops has no more loops than processors can run at a time. A configuration
+// may have been written for a larger machine.
+func capLoops(c Config) Config {
+	if most := runtime.GOMAXPROCS(0); c.Loop.Loops > most {
+		c.WithDefaults().Log.Warn("loops is greater than the number of processors: the server runs fewer", "loops", c.Loop.Loops, "processors", most)
+		c.Loop.Loops = most
+	}
+	return c
+}
+
+// Limits are what the server uses of settings whose default depends on the machine.
+type Limits struct{ Loops, Connections, Descriptors int }
+
+// Limits are the effective limits of this process.
+func (s *Server) Limits() Limits {
+	return Limits{s.config.Loop.Loops, s.config.Loop.MaxConnections, loop.DescriptorLimit()}
 }
 
 // policies are those of rules as the loops know them.
@@ -174,6 +204,14 @@ func (s *Server) newFront(deps httpapi.Deps) *httpapi.Front {
 func (s *Server) LogFailing() bool {
 	stored, ok := s.log.(*file.Log)
 	return ok && stored.Failing() != nil
+}
+
+// LostLines is how many lines of the server's own log were lost.
+func (s *Server) LostLines() uint64 {
+	if s.config.LostLines == nil {
+		return 0
+	}
+	return s.config.LostLines()
 }
 
 // LogHead is the sequence of the newest message.
@@ -272,10 +310,11 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 func (s *Server) drain() error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.config.Drain)
+	limit := time.Duration(s.drainNs.Load())
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	s.draining.Store(true)
-	s.config.Log.Info("draining", "limit", s.config.Drain)
+	s.config.Log.Info("draining", "limit", limit)
 	s.loops.Drain(ctx)
 	if err := s.log.Close(); err != nil {
 		return fmt.Errorf("close the log: %w", err)

@@ -29,7 +29,9 @@ is a line "drain: 10s"), and the file over the defaults. Rules for single channe
 stand in the file only, under "channels:"; see docs/configuration.md.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := settings.Load(settings.Input{Flags: flags, Environment: os.Environ(), File: file})
+			input := settings.Input{Flags: flags, Environment: os.Environ(), File: file}
+			load := func() (*settings.Settings, error) { return settings.Load(input) }
+			s, err := load()
 			switch {
 			case err != nil:
 				return usageError{err}
@@ -40,11 +42,15 @@ stand in the file only, under "channels:"; see docs/configuration.md.`,
 				_, err := fmt.Fprintln(c.OutOrStdout(), "The configuration is good.")
 				return err
 			}
+			ignoreBrokenPipes()
 			words := s.Config.WithDefaults()
 			log := logging.Open(c.ErrOrStderr(), words.LogFormat, words.LogLevel)
 			defer log.Close()
-			s.Config.Log = log.Logger
-			return serve(c.Context(), s.Config, log, c.OutOrStdout())
+			stdout, closeStdout := logging.Queue(c.OutOrStdout())
+			defer closeStdout()
+			s.Config.Log, s.Config.LostLines = log.Logger, log.Lost
+			h := &hangup{load: load, file: input.FilePath(), terminals: standardTerminals(), current: s, log: log}
+			return serve(c.Context(), s.Config, h, stdout)
 		},
 	}
 	f := c.Flags()
@@ -75,35 +81,54 @@ func (f *settingFlag) Set(value string) error {
 	return nil
 }
 
-func serve(ctx context.Context, config server.Config, log *logging.Logger, stdout io.Writer) error {
+func serve(ctx context.Context, config server.Config, h *hangup, stdout io.Writer) error {
 	s, err := server.New(config)
 	if err != nil {
 		return withHolder(err)
 	}
-	welcome(stdout, s.Addrs())
-	if log.Format == logging.JSON { // on a terminal the welcome says it
-		log.Info("serving", "addresses", written(s.Addrs()), "admin", config.Admin, "version", version)
+	h.server = s
+	welcome(stdout, s.Addrs(), s.Limits())
+	if h.log.Format == logging.JSON { // on a terminal the welcome says it
+		limits := s.Limits()
+		h.log.Info("serving", "addresses", written(s.Addrs()), "admin", config.Admin, "version", version,
+			"loops", limits.Loops, "max_connections", limits.Connections, "open_files_limit", limits.Descriptors)
 	}
 
-	stats := make(chan os.Signal, 1)
-	signal.Notify(stats, unix.SIGUSR1)
-	defer signal.Stop(stats)
-	done := make(chan struct{})
-	defer close(done)
-	go func() { // ends with serve
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGUSR1)
+	if !signal.Ignored(unix.SIGHUP) { // nohup: a closed terminal must not end the server
+		signal.Notify(signals, unix.SIGHUP)
+	}
+	defer signal.Stop(signals)
+	ended := make(chan struct{})
+	defer func() { <-ended }()
+	go func() { // ends with ctx
+		defer close(ended)
 		for {
 			select {
-			case <-done:
+			case <-ctx.Done():
 				return
-			case <-stats:
-				soon, cancel := context.WithTimeout(ctx, time.Second)
-				st, err := s.Stats(soon)
-				cancel()
-				if err == nil {
-					fmt.Fprintln(stdout, st.JSON())
+			case one := <-signals:
+				if one == unix.SIGUSR1 {
+					printStats(ctx, s, stdout)
+				} else if h.handle(ctx) {
+					end()
 				}
 			}
 		}
 	}()
-	return s.Run(ctx)
+	err = s.Run(ctx)
+	end()
+	return err
+}
+
+// printStats prints the state of the server on one line.
+func printStats(ctx context.Context, s *server.Server, stdout io.Writer) {
+	soon, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if st, err := s.Stats(soon); err == nil {
+		fmt.Fprintln(stdout, st.JSON())
+	}
 }

@@ -164,11 +164,11 @@ func TestServeOnAPortAloneLogsItsLife(t *testing.T) {
 }
 
 func TestServeReportsAllMistakesAtOnce(t *testing.T) {
-	code, _, message := called(t, "serve", "--listen", "0.0.0.0:0", "--listen", "nonsense", "--listen", "unix:", "--loops", "4096")
+	code, _, message := called(t, "serve", "--listen", "0.0.0.0:0", "--listen", "nonsense", "--listen", "unix:", "--ring-slots", "1000")
 	if code != 2 {
 		t.Errorf("exit code %d, want 2", code)
 	}
-	for _, part := range []string{"0.0.0.0:0", `"nonsense"`, `"unix:"`, "4096 loops"} {
+	for _, part := range []string{"0.0.0.0:0", `"nonsense"`, `"unix:"`, "1000 slots"} {
 		if !strings.Contains(message, part) {
 			t.Errorf("%s is not among the mistakes: %s", part, message)
 		}

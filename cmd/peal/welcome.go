@@ -6,12 +6,15 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+
+	"peal/server"
 )
 
 // welcome says where the server listens and what to do next, with addresses
 // that can be pasted.
-func welcome(w io.Writer, addrs []net.Addr) {
+func welcome(w io.Writer, addrs []net.Addr, limits server.Limits) {
 	fmt.Fprintf(w, "Peal listens on %s\n", strings.Join(written(addrs), ", "))
+	defer fmt.Fprintf(w, "Limits:       %d connections (%d open files), %d event loops\n", limits.Connections, limits.Descriptors, limits.Loops)
 	for _, a := range addrs {
 		at, err := netip.ParseAddrPort(a.String())
 		if a.Network() == "unix" || err != nil {

@@ -5,19 +5,22 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"peal/server"
 )
 
 func TestWelcomeHasWhatCanBePasted(t *testing.T) {
 	check := func(want string, addrs ...net.Addr) {
 		t.Helper()
 		var b strings.Builder
-		welcome(&b, addrs)
+		welcome(&b, addrs, server.Limits{Loops: 2, Connections: 900, Descriptors: 1024})
 		got := ""
 		for line := range strings.Lines(b.String()) {
 			if !strings.HasPrefix(line, "From afar:") { // depends on the machine
 				got += line
 			}
 		}
+		want += "Limits:       900 connections (1024 open files), 2 event loops\n"
 		if got != want {
 			t.Errorf("%v:\n%s\nwant\n%s", addrs, got, want)
 		}

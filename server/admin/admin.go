@@ -24,8 +24,9 @@ type Source interface {
 	LoopStats(context.Context) ([]loop.Stats, error)
 	FrontStats(context.Context) (httpapi.Stats, error)
 	LogHead() uint64
-	LogFailing() bool // its disk is full or broken
-	Ready() bool      // accepting, and not draining
+	LogFailing() bool  // its disk is full or broken
+	LostLines() uint64 // of the server's own log; see package logging
+	Ready() bool       // accepting, and not draining
 }
 
 // scrapeLimit is how long loops may take to answer a scrape.

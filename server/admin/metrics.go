@@ -25,11 +25,13 @@ type state struct {
 	failing  bool
 	presence presence.Stats
 	bans     int
+	lost     uint64
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.hub, s.head, s.failing = c.source.HubStats(), c.source.LogHead(), c.source.LogFailing()
 	s.presence, s.bans = c.source.PresenceStats(), c.source.Bans()
+	s.lost = c.source.LostLines()
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
 		return s, err
 	}
@@ -153,6 +155,8 @@ var metrics = []metric{
 	one(prometheus.GaugeValue, "presence_bytes", "Memory of presence, as its limit counts it.", func(s *state) float64 { return float64(s.presence.Bytes) }),
 	one(prometheus.CounterValue, "presence_unlisted_total", "Clients that named themselves and found no room in the list of a channel.", func(s *state) float64 { return float64(s.presence.Unlisted) }),
 	one(prometheus.CounterValue, "presence_events_total", "Events about who came and went.", func(s *state) float64 { return float64(s.presence.Events) }),
+
+	one(prometheus.CounterValue, "logging_lost_lines_total", "Lines of the server's own log that its reader did not receive.", func(s *state) float64 { return float64(s.lost) }),
 
 	counter("turns_total", "Turns of the loop.", func(s *loop.Stats) float64 { return float64(s.Turns) }),
 	counter("loop_busy_seconds_total", "Time the loop has worked, not waited for events.", func(s *loop.Stats) float64 { return s.Busy.Seconds() }),

@@ -2,10 +2,15 @@ package logging
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxLines is how many lines wait for a writer that does not take them.
@@ -14,42 +19,74 @@ const maxLines = 256
 // closeLimit is how long close waits for such a writer.
 const closeLimit = time.Second
 
-// lines is an io.Writer that never blocks: each Write is a line that a goroutine
-// writes.
+// lines is an io.Writer that never blocks and never fails: each Write is a line
+// that a goroutine writes to the underlying writer. Lines that do not fit into
+// the queue, and lines that the writer refuses, are counted.
 type lines struct {
+	w     io.Writer
 	queue chan []byte
 	ended chan struct{}
+	lost  atomic.Uint64 // since the start; any goroutine reads it
+	torn  bool          // the goroutine's: the last line was written in part
 
-	mu      sync.Mutex // guards the fields below
-	leftOut int        // since the last line that was written
-	closed  bool
+	mu     sync.Mutex // guards closed
+	closed bool
 }
 
-// newLines starts the goroutine, which ends with close. own writes to w too: it
-// says how many lines were left out.
-func newLines(w io.Writer, own *slog.Logger) *lines {
-	l := &lines{queue: make(chan []byte, maxLines), ended: make(chan struct{})}
+// newLines starts the goroutine, which ends with close. report is called on that
+// goroutine after lines were lost and one could be written again, with their
+// number; it returns the line that reports them.
+func newLines(w io.Writer, report func(lost uint64) []byte) *lines {
+	l := &lines{w: w, queue: make(chan []byte, maxLines), ended: make(chan struct{})}
 	go func() {
 		defer close(l.ended)
+		reported := uint64(0)
 		for b := range l.queue {
-			_, _ = w.Write(b) // there is nowhere to say that the log cannot be written
-			if n := l.takeLeftOut(); n > 0 {
-				own.Warn("lines of the log were left out: they are not taken fast enough", "left_out", n)
+			if !l.put(b) {
+				l.lost.Add(1)
+				continue
+			}
+			if n := l.lost.Load(); n > reported && report != nil && l.put(report(n-reported)) {
+				reported = n
 			}
 		}
 	}()
 	return l
 }
 
-func (l *lines) takeLeftOut() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := l.leftOut
-	l.leftOut = 0
-	return n
+// put writes all of b and reports whether it could. The next line is tried
+// whatever became of this one: a FIFO may have a new reader by then, and a full
+// disk space again.
+func (l *lines) put(b []byte) bool {
+	if l.torn {
+		b = append([]byte{'\n'}, b...)
+	}
+	for len(b) > 0 {
+		n, err := l.w.Write(b)
+		l.torn = n > 0 && n < len(b) || n == 0 && l.torn
+		b = b[min(n, len(b)):]
+		switch {
+		case err == nil:
+		case errors.Is(err, unix.EAGAIN):
+			// Another process that has this pipe or terminal made it non-blocking.
+			awaitRoom(l.w)
+		case errors.Is(err, unix.EINTR):
+		default:
+			return false
+		}
+	}
+	return true
 }
 
-// Write queues a copy of b, or leaves it out. It never fails.
+// awaitRoom blocks until w can take more, or has no reader, at most a second.
+func awaitRoom(w io.Writer) {
+	if f, ok := w.(*os.File); ok {
+		// The result does not matter: the next write tells.
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLOUT}}, 1000)
+	}
+}
+
+// Write queues a copy of b, or counts it as lost. It never fails.
 func (l *lines) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,7 +96,7 @@ func (l *lines) Write(b []byte) (int, error) {
 	select {
 	case l.queue <- bytes.Clone(b):
 	default:
-		l.leftOut++
+		l.lost.Add(1)
 	}
 	return len(b), nil
 }
@@ -74,5 +111,17 @@ func (l *lines) close() {
 	select {
 	case <-l.ended:
 	case <-time.After(closeLimit):
+	}
+}
+
+// lossLine returns a function that makes the line about lost lines in the
+// format of the log. Only the goroutine of a lines calls it.
+func lossLine(handler func(io.Writer) slog.Handler) func(lost uint64) []byte {
+	var b bytes.Buffer
+	own := slog.New(handler(&b))
+	return func(lost uint64) []byte {
+		b.Reset()
+		own.Warn("lines of the log were lost: the reader of the log had left, or did not take them fast enough", "left_out", lost)
+		return b.Bytes()
 	}
 }

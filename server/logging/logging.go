@@ -41,6 +41,7 @@ var levels = map[string]slog.Level{
 type Logger struct {
 	*slog.Logger
 	Format string // Text or JSON
+	level  slog.LevelVar
 	lines  *lines
 }
 
@@ -53,15 +54,34 @@ func Open(w io.Writer, format, level string) *Logger {
 			format = Text
 		}
 	}
+	l := &Logger{Format: format}
+	l.level.Set(levels[level])
 	handler := func(w io.Writer) slog.Handler {
-		options := &slog.HandlerOptions{Level: levels[level], ReplaceAttr: readable}
+		options := &slog.HandlerOptions{Level: &l.level, ReplaceAttr: readable}
 		if format == JSON {
 			return slog.NewJSONHandler(w, options)
 		}
 		return slog.NewTextHandler(w, options)
 	}
-	lines := newLines(w, slog.New(handler(w)))
-	return &Logger{Logger: slog.New(handler(lines)), Format: format, lines: lines}
+	l.lines = newLines(w, lossLine(handler))
+	l.Logger = slog.New(handler(l.lines))
+	return l
+}
+
+// SetLevel changes the least important level that is logged, to a word that
+// Check knows.
+func (l *Logger) SetLevel(level string) { l.level.Set(levels[level]) }
+
+// Lost is how many lines were lost since the start: the reader of the log had
+// left, or did not take them fast enough.
+func (l *Logger) Lost() uint64 { return l.lines.lost.Load() }
+
+// Queue returns a writer to w that never blocks and never fails, as that of a
+// Logger, for what else the server prints. close writes what is queued, at most
+// for a second.
+func Queue(w io.Writer) (_ io.Writer, close func()) {
+	l := newLines(w, nil)
+	return l, l.close
 }
 
 // Close writes what is queued, at most for a second, and ends the goroutine.

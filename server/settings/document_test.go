@@ -28,6 +28,22 @@ Sizes are written ` + "`64KiB`, `1MiB`, `2GiB`" + ` or in bytes, durations ` + "
 
 ` + "`peal serve --print-config`" + ` prints what is in force, as such a file, with where each value came from. ` + "`peal serve --check`" + `
 says whether a configuration is good and ends. Unknown names and impossible values are refused, all at once, with exit code 2.
+What is printed can be used as a file on another machine: defaults that depend on the machine are comments in it.
+
+Kubernetes describes every Service of the namespace in the environment of every container. Peal ignores such variables
+(` + "`PEAL_…_SERVICE_HOST`, `PEAL_…_SERVICE_PORT`, `PEAL_…_PORT=tcp://…`, `PEAL_…_PORT_8080_TCP_ADDR`" + ` and the like), whatever the
+Service is called.
+
+## Reload: SIGHUP
+
+` + "`kill -HUP`" + ` (` + "`ExecReload=kill -HUP $MAINPID`" + ` in a systemd unit) reloads the configuration file. Flags and variables still win
+over it. A running server applies %s, and
+of the [channel rules](#channel-rules) all but ` + "`match` and `history-…`" + `. For every other setting that has changed, the log has a line that
+names it: it needs a restart. If the file has a fault, or the server cannot apply it, all settings stay as they are, and the log
+has the reason. Existing connections are kept, even beyond a lower ` + "`max-connections`" + `.
+
+SIGHUP ends the server, with a drain as after SIGTERM, in two cases: there is no configuration file, or the terminal from which the
+server was started has been closed. Under ` + "`nohup`" + ` SIGHUP is ignored.
 `
 
 // example is what the document shows of rules; a test reads it.
@@ -63,7 +79,13 @@ channels, is refused.
 // document is docs/configuration.md.
 func document() string {
 	var b strings.Builder
-	b.WriteString(intro)
+	var live []string
+	for _, s := range settings.All() {
+		if s.Live {
+			live = append(live, "`"+s.Name+"`")
+		}
+	}
+	fmt.Fprintf(&b, intro, strings.Join(live, ", "))
 	for _, g := range settings.Groups() {
 		fmt.Fprintf(&b, "\n## %s\n\n", g.Title)
 		if g.About != "" {

@@ -31,12 +31,10 @@ type Settings struct {
 const ConfigVariable = EnvironmentPrefix + "CONFIG"
 
 // notSettings are variables and beginnings of variables (ending in *) that are
-// somebody else's: of the clients, of the tests, and of Kubernetes, which
-// describes a service named peal to every container beside it.
+// somebody else's: of the clients and of the tests.
 var notSettings = []string{
 	ConfigVariable, "PEAL_URL", "PEAL_TOKEN", "PEAL_E2E", "PEAL_E2E_SCREENSHOTS",
 	"PEAL_SEED", "PEAL_SEEDS", "PEAL_LOOP_*", "PEAL_LOADTEST_*",
-	"PEAL_SERVICE_HOST", "PEAL_SERVICE_PORT*", "PEAL_PORT", "PEAL_PORT_*",
 }
 
 // Load reads in, weakest source first. The error is Faults, with every mistake
@@ -47,12 +45,7 @@ func Load(in Input) (*Settings, error) {
 		l.names = append(l.names, s.Name)
 		l.byName[s.Name] = s
 	}
-	file := in.File
-	for _, entry := range in.Environment {
-		if path, ok := strings.CutPrefix(entry, ConfigVariable+"="); ok && file == "" {
-			file = path
-		}
-	}
+	file := in.FilePath()
 	if file != "" {
 		l.readFile(file)
 	}
@@ -139,7 +132,7 @@ func (l *loader) readEnvironment(environment []string) {
 		switch {
 		case variable == rulesVariable:
 			l.fault(variable, "rules for channels are set in the configuration file only, under %s:", RulesKey)
-		case !strings.HasPrefix(variable, EnvironmentPrefix) || foreign(variable) && !ok:
+		case !strings.HasPrefix(variable, EnvironmentPrefix) || !ok && (foreign(variable) || OfKubernetes(variable, value)):
 		case !ok:
 			l.fault(variable, "%s", meant(variable, known))
 		case value == "": // as good as unset: how a shell takes a variable back for one command

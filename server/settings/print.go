@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// YAML is the effective configuration as a file that --config reads, each value
-// with what it is for and where it came from.
+// YAML is the effective configuration as a file that --config reads, on any
+// machine, each value with what it is for and where it came from. Defaults that
+// depend on this machine are comments.
 func (s *Settings) YAML() string {
 	effective := s.Config.WithDefaults()
 	var b strings.Builder
@@ -17,14 +18,18 @@ func (s *Settings) YAML() string {
 			if r := row.Range(); r != "" {
 				fmt.Fprintf(&b, " (%s)", r)
 			}
-			from := "default"
+			from, comment := "default", ""
 			if row.Default != "" {
 				from += ": " + row.Default
 			}
-			if source, ok := s.Sources[row.Name]; ok {
+			source, set := s.Sources[row.Name]
+			switch {
+			case set:
 				from = "from " + source
+			case row.Default != "" && row.Kind() == "number": // another machine has another
+				comment = "# "
 			}
-			fmt.Fprintf(&b, "\n%s: %s # %s\n\n", row.Name, row.text(&effective), from)
+			fmt.Fprintf(&b, "\n%s%s: %s # %s\n\n", comment, row.Name, row.text(&effective), from)
 		}
 	}
 	s.appendRules(&b)

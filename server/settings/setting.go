@@ -24,6 +24,8 @@ type Setting struct {
 	// an empty value does not say it. "" for all others: see DefaultText.
 	Default string
 
+	Live bool // SIGHUP can change it: see server.Server.Reload
+
 	size bool // the number is one of bytes
 	off  bool // 0 means none, which the field writes as -1
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func leaves(v reflect.Value, path string, f func(path string, v reflect.Value)) 
 		switch {
 		case field.Kind() == reflect.Struct:
 			leaves(field, name, f)
-		case strings.HasSuffix(name, ".Log"):
+		case strings.HasSuffix(name, ".Log"), name == "Config.LostLines":
 		case name == "Config.Hub.Rules": // server.New makes them of Config.Channels
 		default:
 			f(name, field)
@@ -217,10 +218,39 @@ func TestFilesThatAreNoMapping(t *testing.T) {
 	}
 }
 
+// Kubernetes describes every Service of a namespace in every container there:
+// the Service's name in capitals, and what the kubelet appends to it.
+func TestVariablesOfKubernetesAreLeftAlone(t *testing.T) {
+	var environment []string
+	for _, service := range []string{"PEAL", "PEAL_ADMIN", "PEAL_METRICS_2", "PEAL_LOG", "PEAL_MAX_CONNECTIONS", "PEAL_SERVICE", "PEAL_PORT"} {
+		environment = append(environment, service+"_SERVICE_HOST=10.0.0.1", service+"_SERVICE_PORT=80", service+"_SERVICE_PORT_HTTP=80", service+"_SERVICE_PORT_HTTP_ALT=81",
+			service+"_SERVICE_HOST=fd00::1", service+"_PORT=tcp://[fd00::1]:80")
+		for _, protocol := range []string{"tcp", "udp", "sctp"} {
+			at := service + "_PORT_8080_" + strings.ToUpper(protocol)
+			environment = append(environment, service+"_PORT="+protocol+"://10.0.0.1:80", at+"="+protocol+"://10.0.0.1:8080", at+"_PROTO="+protocol, at+"_PORT=8080", at+"_ADDR=10.0.0.1")
+		}
+	}
+	for _, entry := range environment {
+		if s, err := settings.Load(settings.Input{Environment: []string{entry}}); err != nil || len(s.Sources) != 0 {
+			t.Errorf("%s: %v", entry, err)
+		}
+	}
+	// No setting is lost among them, and what only looks like them is refused.
+	for _, s := range settings.All() {
+		if settings.OfKubernetes(s.Variable(), "tcp://10.0.0.1:80") {
+			t.Errorf("%s would be ignored", s.Variable())
+		}
+	}
+	for _, entry := range []string{"PEAL_PORT=8080", "PEAL_LISTEN_PORT=8080", "PEAL_ADMIN_PORT=8081", "PEAL_SERVICES_HOST=x", "PEAL_PORT_HTTP=80", "PEAL_PORT_80_QUIC=x", "PEALX_PORT_80_TCP_NAME=x"} {
+		_, err := settings.Load(settings.Input{Environment: []string{entry}})
+		if ours := strings.HasPrefix(entry, "PEAL_"); ours != (err != nil) {
+			t.Errorf("%s: %v", entry, err)
+		}
+	}
+}
+
 func TestForeignVariablesAreLeftAlone(t *testing.T) {
-	// Kubernetes sets these in every container beside a service named peal.
-	load(t, settings.Input{Environment: []string{"PEAL_SERVICE_HOST=10.0.0.1", "PEAL_SERVICE_PORT_HTTP=80", "PEAL_PORT=tcp://10.0.0.1:80",
-		"PEAL_PORT_80_TCP_ADDR=10.0.0.1", "PEAL_URL=http://x", "PEAL_DRAIN="}})
+	load(t, settings.Input{Environment: []string{"PEAL_URL=http://x", "PEAL_DRAIN=", "PEAL_SEED=1"}})
 }
 
 func TestWhatIsPrintedCanBeReadAgain(t *testing.T) {
@@ -239,6 +269,55 @@ func TestWhatIsPrintedCanBeReadAgain(t *testing.T) {
 		}
 		if !reflect.DeepEqual(a, b) {
 			t.Errorf("printed\n%s\nand read again it is\n%+v, not\n%+v", s.YAML(), b, a)
+		}
+	}
+}
+
+// What one machine prints is good on a smaller one, and means the same there as
+// nothing set.
+func TestWhatIsPrintedIsGoodOnAnotherMachine(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8))
+	printed := load(t, settings.Input{Flags: map[string][]string{"workers": {"5"}}}).YAML()
+	runtime.GOMAXPROCS(1)
+	s := load(t, settings.Input{File: file(t, printed)})
+	if got, want := s.Config.WithDefaults(), (server.Config{Workers: 5}).WithDefaults(); got.Loop != want.Loop || got.HTTP != want.HTTP || got.Workers != 5 {
+		t.Errorf("read on another machine it is\n%+v, want\n%+v:\n%s", got, want, printed)
+	}
+	for _, want := range []string{"\n# loops: 8 # default", "\n# max-connections: "} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("lacks %q:\n%s", want, printed)
+		}
+	}
+	// More loops than processors are capped at the start: see server.New.
+	load(t, settings.Input{File: file(t, "loops: 64\n")})
+}
+
+func TestChangesAndWhichAreLive(t *testing.T) {
+	rule := "channels:\n  - match: a\n    history-messages: 5\n"
+	old := load(t, settings.Input{File: file(t, "drain: 1s\nworkers: 3\nlisten: [127.0.0.1:1]\n"+rule)})
+	next := load(t, settings.Input{File: file(t, "drain: 2s\nworkers: 3\nlisten: [127.0.0.1:2]\nlog-level: debug\n"+rule+"    max-subscribers: 2\n")})
+	got := map[string]bool{}
+	var names []string
+	for _, c := range old.Changes(next) {
+		got[c.Name] = c.Live
+		if c.Live {
+			names = append(names, c.Name)
+		}
+	}
+	if want := map[string]bool{"drain": true, "listen": false, "log-level": true, "channels": true}; !reflect.DeepEqual(got, want) {
+		t.Errorf("changes %v, want %v", got, want)
+	}
+	taken := old.Take(next, names)
+	if c := taken.Config; c.Drain != 2*time.Second || c.Listen[0] != "127.0.0.1:1" || c.LogLevel != "debug" || c.Channels[0].MaxSubscribers != 2 {
+		t.Errorf("taken: %+v", c)
+	}
+	if left := taken.Changes(next); len(left) != 1 || left[0].Name != "listen" {
+		t.Errorf("what is left: %v", left)
+	}
+	history := load(t, settings.Input{File: file(t, "channels:\n  - match: a\n    history-messages: 6\n")})
+	for _, c := range old.Changes(history) {
+		if c.Name == "channels" && c.Live {
+			t.Error("another history is live")
 		}
 	}
 }

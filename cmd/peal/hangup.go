@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"peal/server"
+	"peal/server/logging"
+	"peal/server/settings"
+)
+
+// hangup handles SIGHUP: it reloads the configuration file, or ends the server
+// where there is none or where the terminal of the server was closed. One
+// goroutine uses it.
+type hangup struct {
+	load      func() (*settings.Settings, error)
+	file      string // the configuration file; "" for none
+	terminals []int  // standard descriptors that were a terminal at the start
+	current   *settings.Settings
+	log       *logging.Logger
+	server    *server.Server
+}
+
+// standardTerminals are the standard descriptors that are a terminal now.
+func standardTerminals() (fds []int) {
+	for fd := range 3 {
+		if isTerminal(fd) {
+			fds = append(fds, fd)
+		}
+	}
+	return fds
+}
+
+func isTerminal(fd int) bool {
+	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	return err == nil
+}
+
+// handle reports whether the server must end.
+func (h *hangup) handle(ctx context.Context) (end bool) {
+	for _, fd := range h.terminals {
+		if !isTerminal(fd) { // the kernel answers EIO once a terminal has hung up
+			h.log.Info("SIGHUP: the terminal was closed, the server ends")
+			return true
+		}
+	}
+	if h.file == "" {
+		h.log.Info("SIGHUP: there is no configuration file to reload, the server ends")
+		return true
+	}
+	h.reload(ctx)
+	return false
+}
+
+// reloadLimit is how long event loops may take to take new values.
+const reloadLimit = 5 * time.Second
+
+// reload applies what a running server can change, and logs a line for each
+// setting that it cannot. Values are not logged.
+func (h *hangup) reload(ctx context.Context) {
+	next, err := h.load()
+	if err != nil {
+		h.log.Warn("configuration not reloaded: all settings stay as they are", "file", h.file, "error", err)
+		return
+	}
+	var dead []settings.Change
+	var names []string
+	for _, c := range h.current.Changes(next) {
+		if c.Live {
+			names = append(names, c.Name)
+		} else {
+			dead = append(dead, c)
+		}
+	}
+	taken := h.current.Take(next, names)
+	ctx, cancel := context.WithTimeout(ctx, reloadLimit)
+	defer cancel()
+	if err := h.server.Reload(ctx, taken.Config); err != nil {
+		h.log.Warn("configuration not reloaded: all settings stay as they are", "file", h.file, "error", err)
+		return
+	}
+	h.current = taken
+	h.log.SetLevel(taken.Config.WithDefaults().LogLevel)
+	for _, c := range dead {
+		h.log.Warn("setting changed, but not reloaded: restart the server to apply it", "setting", c.Name, "source", c.Source)
+	}
+	h.log.Info("configuration reloaded", "file", h.file, "applied", strings.Join(names, " "), "need_restart", len(dead))
+}
+
+// ignoreBrokenPipes makes writes to a standard output or error that has no reader
+// fail. By default they end a Go program by SIGPIPE, which is right for a tool in
+// a pipeline and wrong for a server. signal.Ignore would be inherited by children.
+func ignoreBrokenPipes() {
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) // nobody reads it: further ones are dropped
+}

@@ -1,0 +1,330 @@
+package endtoend_test
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// operated is a real server as an operator has it: with a file or pipe for its
+// log, a configuration file, limits of the shell.
+type operated struct {
+	*peal
+	log string // path of what standard error is written to, "" if a test gave another
+}
+
+// operate runs `peal serve` on a free port. shell, if any, is put before the
+// program: words of sh that end in exec.
+func operate(t *testing.T, stdout, stderr *os.File, shell string, flags ...string) *operated {
+	t.Helper()
+	o := &operated{}
+	if stderr == nil {
+		o.log = filepath.Join(t.TempDir(), "log")
+		f, err := os.Create(o.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		stderr = f
+	}
+	cmd := exec.Command(pealBinary, append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)...)
+	if shell != "" {
+		cmd = exec.Command("sh", append([]string{"-c", shell + ` "$@"`, "sh"}, cmd.Args...)...)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd.Stdout, cmd.Stderr = w, stderr
+	if stdout != nil {
+		cmd.Stdout = stdout
+	}
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ""
+	if stdout == nil {
+		first, err := bufio.NewReader(r).ReadString('\n')
+		addr, _ = strings.CutPrefix(strings.TrimSpace(first), "Peal listens on ")
+		if err != nil {
+			_ = cmd.Wait()
+			t.Fatalf("peal serve ended: %s", o.said())
+		}
+	}
+	o.peal = newPeal(t, addr)
+	o.process, o.stderr = cmd, new(strings.Builder)
+	o.stop = func() {
+		if o.waited {
+			return
+		}
+		o.waited = true
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()         // killed: nothing to learn from it
+	}
+	t.Cleanup(o.stop)
+	return o
+}
+
+// said is the log so far.
+func (o *operated) said() string {
+	b, _ := os.ReadFile(o.log) // "" without one
+	return string(b)
+}
+
+// awaitLine waits until the log has text.
+func (o *operated) awaitLine(text string) {
+	o.t.Helper()
+	o.await("the log has "+text, func() bool {
+		o.publish("tick", "x")
+		return strings.Contains(o.said(), text)
+	})
+}
+
+// end ends the server by a signal and checks that it did so well.
+func (o *operated) end(s syscall.Signal) {
+	o.t.Helper()
+	o.signal(s)
+	if code := o.exitCode(); code != 0 {
+		o.t.Errorf("exit code %d, want 0: %s", code, o.said())
+	}
+}
+
+// The readers of standard output and standard error leave, as a collector of logs
+// does that is restarted. The server goes on, counts, and serves the next reader.
+func TestServerOutlivesTheReadersOfItsOutput(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "log")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := func() *os.File {
+		f, err := os.OpenFile(fifo, os.O_RDONLY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	first := read()
+	w, err := os.OpenFile(fifo, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(t.TempDir(), "peal.yaml")
+	if err := os.WriteFile(config, []byte("drain: 1s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// operate has closed the reader of standard output when it returns.
+	o := operate(t, nil, w, "", "--config", config, "--admin", "127.0.0.1:0")
+	w.Close()
+	line, err := bufio.NewReader(first).ReadString('\n')
+	if err != nil || !strings.Contains(line, "serving") {
+		t.Fatalf("the log begins with %q, %v", line, err)
+	}
+	first.Close()
+	for range 3 { // each writes a line to standard error, and one to standard output
+		o.signal(syscall.SIGHUP)
+		o.signal(syscall.SIGUSR1)
+		o.publish("a", "x")
+	}
+	second := read()
+	defer second.Close()
+	lines := make(chan string)
+	go func() { // ends with the server
+		for s := bufio.NewScanner(second); s.Scan(); {
+			lines <- s.Text()
+		}
+		close(lines)
+	}()
+	told := false
+	o.await("the next reader is told of lost lines", func() bool {
+		o.signal(syscall.SIGHUP)
+		o.publish("a", "x")
+		select {
+		case line := <-lines:
+			told = strings.Contains(line, `"left_out":`)
+		default:
+		}
+		return told
+	})
+	go func() { // ends with the server
+		for range lines {
+		}
+	}()
+	o.end(syscall.SIGTERM)
+}
+
+// What is written for a pipeline ends quietly when the pipeline has enough, as
+// other tools do: by SIGPIPE, without a word.
+func TestCommandsEndQuietlyInAPipeline(t *testing.T) {
+	p := launch(t, "--listen", "127.0.0.1:0")
+	p.publish("a", "hello")
+	for _, command := range []string{
+		"version", "--help", "serve --help", "serve --print-config", "serve --check", "completion bash",
+		"sub a --last 1", "sub a --last 1 --transport sse", "sub a --last 1 --transport poll", "pub a hi --cursor",
+	} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		cmd := exec.Command(pealBinary, strings.Fields(command)...)
+		cmd.Env = append(os.Environ(), "PEAL_URL="+p.url)
+		var said strings.Builder
+		cmd.Stdout, cmd.Stderr = w, &said
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		_ = cmd.Run() // ends by the signal
+		w.Close()
+		status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+		if !ok || !status.Signaled() || status.Signal() != syscall.SIGPIPE || said.String() != "" {
+			t.Errorf("peal %s | true: %v, stderr %q, want SIGPIPE and nothing", command, cmd.ProcessState, said.String())
+		}
+	}
+}
+
+func TestSIGHUPWithoutAFileDrains(t *testing.T) {
+	dir := t.TempDir()
+	o := operate(t, nil, nil, "", "--log", "file:"+dir)
+	stream := o.dialSocket("/ws?channel=a", nil)
+	o.end(syscall.SIGHUP)
+	<-stream.ended
+	if said := o.said(); stream.code != 1001 || !strings.Contains(said, "no configuration file") || !strings.Contains(said, "draining") {
+		t.Errorf("close code %d, want 1001; log: %s", stream.code, said)
+	}
+}
+
+func TestSIGHUPIsIgnoredUnderNohup(t *testing.T) {
+	o := operate(t, nil, nil, `trap "" HUP; exec`)
+	o.signal(syscall.SIGHUP)
+	o.publish("a", "x")
+	o.end(syscall.SIGTERM)
+	if said := o.said(); strings.Contains(said, "SIGHUP") {
+		t.Errorf("log: %s", said)
+	}
+}
+
+// A terminal that closes sends SIGHUP, too: the server must not stay behind.
+func TestTheEndOfTheTerminalDrains(t *testing.T) {
+	master, terminal := pseudoTerminal(t)
+	defer master.Close()
+	config := filepath.Join(t.TempDir(), "peal.yaml")
+	if err := os.WriteFile(config, []byte("drain: 1s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := operate(t, nil, terminal, "", "--config", config)
+	terminal.Close()
+	o.signal(syscall.SIGHUP) // by hand, while the terminal is open: a reload
+	lines := bufio.NewScanner(master)
+	for lines.Scan() && !strings.Contains(lines.Text(), "configuration reloaded") {
+	}
+	master.Close()
+	o.end(syscall.SIGHUP)
+}
+
+func pseudoTerminal(t *testing.T) (master, terminal *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		terminal, err = os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|unix.O_NOCTTY, 0)
+	}
+	if err != nil {
+		master.Close()
+		t.Skip(err)
+	}
+	return master, terminal
+}
+
+// SIGHUP applies what can be applied, names what cannot, and a file with a fault
+// changes nothing.
+func TestSIGHUPReloads(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "peal.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const rule = "channels:\n  - match: \"small\"\n    message-bytes: %\n"
+	write("workers: 2\n" + strings.Replace(rule, "%", "10B", 1))
+	o := operate(t, nil, nil, "", "--config", config, "--poll-timeout", "2s")
+	post := func() int { return o.do("POST", "/publish?channel=small", strings.Repeat("x", 20)).status }
+	if got := post(); got != 413 {
+		t.Fatalf("20 bytes where 10 may be: %d", got)
+	}
+	socket := o.dialSocket("/ws?channel=a", nil)
+
+	write("workers: 3\nmax-channels: 1\npoll-timeout: 9s\nlog-level: debug\n" + strings.Replace(rule, "%", "30B", 1))
+	o.signal(syscall.SIGHUP)
+	o.awaitLine(`"applied":"log-level max-channels channels","need_restart":1`)
+	if said := o.said(); !strings.Contains(said, `"setting":"workers","source":"`+config+`, line 1"`) || strings.Count(said, "restart the server to apply it") != 1 {
+		t.Errorf("log: %s", said)
+	}
+	if got := post(); got != 200 {
+		t.Errorf("20 bytes where 30 may be: %d", got)
+	}
+	if got := o.do("POST", "/publish?channel=a&channel=b", "x").status; got != 400 {
+		t.Errorf("two channels where one may be: %d", got)
+	}
+
+	write("max-channels: 5\nmax-chanels: 6\n")
+	o.signal(syscall.SIGHUP)
+	o.awaitLine("did you mean max-channels?")
+	write("max-channels: 5\nmax-connections: 2000000000\n")
+	o.signal(syscall.SIGHUP)
+	o.awaitLine("the limit of open files is")
+	if got := o.do("POST", "/publish?channel=a&channel=b", "x").status; got != 400 {
+		t.Errorf("after two faults: %d", got)
+	}
+	o.publish("a", "still here")
+	for f := range socket.got {
+		if strings.Contains(f.data, "still here") {
+			break
+		}
+	}
+	o.end(syscall.SIGTERM)
+}
+
+// More connections than descriptors is an error at the start, with the number to
+// set; it used to refuse everybody.
+func TestServeNeedsDescriptorsForItsConnections(t *testing.T) {
+	for _, c := range []struct{ shell, flags, want string }{
+		{"ulimit -n 64; exec", "", "the limit of open files is 64: 16 connections need "},
+		{"ulimit -n 1000; exec", "--max-connections 5000", "the limit of open files is 1000: 5000 connections need 5"},
+		{"ulimit -n 1000; exec", "--max-connections 5000", "or set max-connections to at most 8"},
+	} {
+		cmd := exec.Command("sh", append([]string{"-c", c.shell + ` "$@"`, "sh", pealBinary, "serve", "--listen", "127.0.0.1:0", "--loops", "1"}, strings.Fields(c.flags)...)...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		out, _ := cmd.CombinedOutput() // the exit code is looked at below
+		if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), c.want) {
+			t.Errorf("%s %s: %v, %s, want %q", c.shell, c.flags, cmd.ProcessState, out, c.want)
+		}
+	}
+	o := operate(t, nil, nil, "ulimit -n 200; exec", "--loops", "1", "--max-connections", "5")
+	o.publish("a", "x")
+	if said := o.said(); !strings.Contains(said, `"loops":1,"max_connections":5,"open_files_limit":200`) {
+		t.Errorf("the first line lacks the limits: %s", said)
+	}
+	o.end(syscall.SIGTERM)
+	many := operate(t, nil, nil, "", "--loops", "4096")
+	many.publish("a", "x")
+	if said := many.said(); !strings.Contains(said, `"loops":4096,"processors":`) {
+		t.Errorf("no warning that loops are fewer: %s", said)
+	}
+	many.end(syscall.SIGTERM)
+}

@@ -1,0 +1,53 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"peal/server/rules"
+)
+
+// Reload takes from c what a running server can change: Drain, Loop.MaxConnections,
+// HTTP without HeadLimit, and Channels if [SameHistories]. Everything else in c is
+// ignored. On an error nothing is changed, unless ctx ended meanwhile.
+//
+// c must be valid. Requests that a loop handles afterwards see all of the new
+// values or, until the loop has taken them, all of the old ones. One goroutine at
+// a time may call it, while Run runs.
+func (s *Server) Reload(ctx context.Context, c Config) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	c = c.WithDefaults()
+	if !SameHistories(s.channels, c.Channels) {
+		return errors.New("channels: match and history of a rule cannot change while the server runs")
+	}
+	if err := checkDescriptors(c); err != nil {
+		return err
+	}
+	table := rules.New(c.Channels, s.standard)
+	if err := s.loops.Each(ctx, func(i int) { s.fronts[i].Reload(c.HTTP, table) }); err != nil {
+		return fmt.Errorf("an event loop does not respond: %w", err)
+	}
+	s.loops.LimitConnections(c.Loop.MaxConnections)
+	s.table.Store(table)
+	s.channels = c.Channels
+	s.drainNs.Store(int64(c.Drain))
+	return nil
+}
+
+// SameHistories reports whether two lists of rules differ at most in what a
+// running server can change: they match the same names in the same order, and
+// retain the same of them.
+func SameHistories(a, b []rules.Rule) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Match != b[i].Match || a[i].HistoryMessages != b[i].HistoryMessages || a[i].HistoryBytes != b[i].HistoryBytes || a[i].HistoryAge != b[i].HistoryAge {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,75 @@
+package settings
+
+import (
+	"reflect"
+	"strings"
+
+	"peal/server"
+)
+
+// Change is one setting that differs between two configurations.
+type Change struct {
+	Name   string
+	Source string // where the new value comes from; "default"
+	Live   bool   // a running server can take it
+}
+
+// Changes are the settings whose effective values differ in next, in the order
+// of the table, the channel rules last.
+func (s *Settings) Changes(next *Settings) (all []Change) {
+	a, b := s.Config.WithDefaults(), next.Config.WithDefaults()
+	add := func(name string, live bool) {
+		source, ok := next.Sources[name]
+		if !ok {
+			source = "default"
+		}
+		all = append(all, Change{name, source, live})
+	}
+	for _, row := range All() {
+		if row.text(&a) != row.text(&b) {
+			add(row.Name, row.Live)
+		}
+	}
+	if a, b := a.Channels, b.Channels; len(a)+len(b) > 0 && !reflect.DeepEqual(a, b) {
+		add(RulesKey, server.SameHistories(a, b))
+	}
+	return all
+}
+
+// Take is s with the values that next has for these settings.
+func (s *Settings) Take(next *Settings, names []string) *Settings {
+	taken := &Settings{Config: s.Config, Sources: map[string]string{}}
+	for name, source := range s.Sources {
+		taken.Sources[name] = source
+	}
+	for _, name := range names {
+		delete(taken.Sources, name)
+		if source, ok := next.Sources[name]; ok {
+			taken.Sources[name] = source
+		}
+		if name == RulesKey {
+			taken.Config.Channels = next.Config.Channels
+			continue
+		}
+		for _, row := range All() {
+			if row.Name == name {
+				value := reflect.ValueOf(row.field(&next.Config)).Elem()
+				reflect.ValueOf(row.field(&taken.Config)).Elem().Set(value)
+			}
+		}
+	}
+	return taken
+}
+
+// FilePath is the configuration file that Load would read, "" for none.
+func (in Input) FilePath() string {
+	if in.File != "" {
+		return in.File
+	}
+	for _, entry := range in.Environment {
+		if path, ok := strings.CutPrefix(entry, ConfigVariable+"="); ok {
+			return path
+		}
+	}
+	return ""
+}
