@@ -370,36 +370,6 @@ func TestThousandResetsAtOnce(t *testing.T) {
 	s.awaitEmpty()
 }
 
-func TestHalfCloseIsAFullClose(t *testing.T) {
-	s := start(t, options{})
-	for name, begin := range map[string]func(c *client){
-		"idle":        func(c *client) { c.send("echo 1\n"); c.expect("1") },
-		"new":         func(*client) {},
-		"in request":  func(c *client) { c.send("ech") },
-		"stream":      func(c *client) { c.sse("a now") },
-		"WebSocket":   func(c *client) { c.ws("wsraw", "a now") },
-		"parked poll": func(c *client) { c.send("poll a now 60\n") },
-		"later":       func(c *client) { c.send("later never\n"); <-s.later },
-		"parked, more requests behind": func(c *client) {
-			c.send("poll a now 60\n", strings.Repeat("echo behind\n", 5_000)) // ParkedBytes are less, the kernel's buffer is more
-			s.await("input", func() bool { return s.sum(func(s loop.Stats) int { return s.InputBytes }) > 0 })
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := s.dial()
-			begin(c)
-			if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
-				t.Fatal(err)
-			}
-			c.SetReadDeadline(time.Now().Add(patience))
-			if _, err := io.ReadAll(c.r); err != nil && !errors.Is(err, unix.ECONNRESET) {
-				t.Errorf("not closed: %v", err)
-			}
-			s.awaitEmpty()
-		})
-	}
-}
-
 func TestLoopThatEndsUnaskedIsReported(t *testing.T) {
 	s := prepare(t, options{})
 	failed := s.group.Start()

@@ -18,18 +18,19 @@ const (
 
 // Connection flags.
 const (
-	flagReadable  uint16 = 1 << iota // the kernel may have input that was not read
-	flagEnding                       // an event said that the end is near: read to the end
-	flagContinued                    // 100 (Continue) was sent for the request under way
-	flagAnswering                    // an answer has not left completely: no further request until Idle
-	flagCloseNext                    // close after the answer under way
-	flagPublishes                    // WebSocket: what the client sends is published to its channel
-	flagCommands                     // WebSocket: what the client sends are commands
-	flagAsking                       // WebSocket: a worker prepares an answer for it
-	flagAgain                        // in Loop.again: another round of reading is due
-	flagHead                         // part of a request is here, so HeadTimeout runs
-	flagDrained                      // the drain has said good-bye
-	flagNamed                        // Front.Left is due when it receives nothing more
+	flagReadable   uint16 = 1 << iota // the kernel may have input that was not read
+	flagEnding                        // an event said that the end is near: read to the end
+	flagContinued                     // 100 (Continue) was sent for the request under way
+	flagAnswering                     // an answer has not left completely: no further request until Idle
+	flagCloseNext                     // close after the answer under way
+	flagPublishes                     // WebSocket: what the client sends is published to its channel
+	flagCommands                      // WebSocket: what the client sends are commands
+	flagAsking                        // WebSocket: a worker prepares an answer for it
+	flagAgain                         // in Loop.again: another round of reading is due
+	flagHead                          // part of a request is here, so HeadTimeout runs
+	flagDrained                       // the drain has said good-bye
+	flagNamed                         // Front.Left is due when it receives nothing more
+	flagHalfClosed                    // the client has ended its side: all it sent was read, and what it is owed is still sent
 )
 
 // conn is one client socket, 56 bytes without a pointer. It is found by

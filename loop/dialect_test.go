@@ -59,6 +59,8 @@ func (f front) Request(c *loop.Call) {
 	if end < 0 {
 		if len(c.In) > longestLine {
 			f.answer(c, loop.ReplyClose, len(c.In), "too long\n")
+		} else if c.Ended {
+			f.answer(c, loop.ReplyClose, len(c.In), "unfinished\n")
 		}
 		return
 	}

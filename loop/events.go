@@ -19,6 +19,10 @@ func (l *Loop) Idle(slot uint32) {
 	switch c.state {
 	case stateHTTP:
 		l.finished(slot, c)
+	case stateParked:
+		if c.flags&flagHalfClosed != 0 {
+			l.fan.Expire(slot)
+		}
 	case stateWSClosing, stateSSE:
 		if c.flags&flagCloseNext != 0 {
 			l.linger(slot, c)

@@ -111,6 +111,7 @@ type Call struct {
 	Peer      netip.AddrPort // address of the client, or of the proxy before it; not valid for a Unix socket
 	Continued bool           // a 100 (Continue) was already sent for this request
 	Draining  bool           // answer, but do not keep connections alive
+	Ended     bool           // the client has ended its side: In is all there will be, so a request that is not whole is to be refused, not waited for
 
 	// Returned.
 	Used    int    // bytes of In that the handled request took; 0 with More

@@ -183,7 +183,14 @@ func (l *Loop) ready(fd int, e events) error {
 			l.fan.Writable(slot)
 		}
 	}
-	if e.readable() {
+	switch {
+	case c.state == stateFree || !e.readable():
+	case c.flags&flagHalfClosed != 0:
+		// Its end is in every event from now on, and says nothing new; an error does.
+		if e.broken() && endOf(c.fd) == endBoth {
+			l.close(slot, c)
+		}
+	default:
 		c.flags |= flagReadable
 		if e.ending() {
 			c.flags |= flagEnding

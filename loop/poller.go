@@ -30,6 +30,9 @@ func (e events) writable() bool { return e&unix.EPOLLOUT != 0 }
 // ending says that the peer's end may be close behind what can be read.
 func (e events) ending() bool { return e&(unix.EPOLLERR|unix.EPOLLHUP|unix.EPOLLRDHUP) != 0 }
 
+// broken says that nothing can be sent to the peer any more.
+func (e events) broken() bool { return e&(unix.EPOLLERR|unix.EPOLLHUP) != 0 }
+
 // errStop ends Polling.
 var errStop = errors.ErrEngineShutdown
 

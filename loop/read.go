@@ -13,9 +13,7 @@ import (
 func (l *Loop) read(slot uint32, c *conn) {
 	for c.flags&flagReadable != 0 {
 		if !l.mayRead(c) {
-			if c.flags&flagEnding != 0 && hungUp(c.fd) {
-				l.close(slot, c)
-			}
+			l.endsUnread(slot, c)
 			return
 		}
 		b := l.rbuf
@@ -28,8 +26,12 @@ func (l *Loop) read(slot uint32, c *conn) {
 			c.flags &^= flagReadable | flagEnding
 			return
 		}
-		if e != 0 || n == 0 { // a half-close is a close
+		if e != 0 {
 			l.close(slot, c)
+			return
+		}
+		if n == 0 {
+			l.halfClosed(slot, c)
 			return
 		}
 		full := n == len(b)
@@ -85,7 +87,7 @@ func (l *Loop) take(slot uint32, c *conn, b []byte) {
 		b = in
 	}
 	rest, need := b, 0
-	if !l.waits(c) && c.state == stateHTTP && len(b) >= int(c.need) {
+	if !l.waits(c) && c.state == stateHTTP && (len(b) >= int(c.need) || c.flags&flagHalfClosed != 0) {
 		rest, need = l.requests(slot, c, b)
 	}
 	if (c.state == stateWS || c.state == stateWSClosing) && len(rest) > 0 {
@@ -127,7 +129,9 @@ func (l *Loop) resume(slot uint32, c *conn) {
 	if c.input != 0 {
 		l.take(slot, c, nil)
 	}
-	if c.state != stateFree {
-		l.readAgain(slot, c) // in a turn, not from inside what called
+	if c.state == stateFree {
+		return
 	}
+	l.readAgain(slot, c) // in a turn, not from inside what called
+	l.endHalfClosed(slot, c)
 }

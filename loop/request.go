@@ -23,6 +23,7 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) 
 			Peer:      l.peer(slot).addrPort(),
 			Continued: c.flags&flagContinued != 0,
 			Draining:  l.draining,
+			Ended:     c.flags&flagHalfClosed != 0,
 			Out:       out,
 		}
 		l.busy()
@@ -67,8 +68,11 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) 
 		}
 	}
 	l.out = l.sendOut(slot, c, out)
-	if c.state == stateHTTP && c.flags&(flagCloseNext|flagAnswering) == flagCloseNext {
+	switch {
+	case c.state == stateHTTP && c.flags&(flagCloseNext|flagAnswering) == flagCloseNext:
 		l.linger(slot, c)
+	case c.state == stateParked && c.flags&flagHalfClosed != 0:
+		l.fan.Expire(slot) // behind what has just been sent; or Idle does
 	}
 	return b, need
 }
@@ -186,6 +190,10 @@ func (l *Loop) finished(slot uint32, c *conn) {
 func (l *Loop) linger(slot uint32, c *conn) {
 	if !l.fan.LaneEmpty(slot) {
 		c.flags |= flagCloseNext // Idle comes back here
+		return
+	}
+	if c.flags&flagHalfClosed != 0 {
+		l.close(slot, c) // nothing is unread, so the kernel sends what it has, and no reset
 		return
 	}
 	l.unsubscribe(slot, c)

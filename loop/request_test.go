@@ -106,7 +106,7 @@ func TestStaleRefIsIgnored(t *testing.T) {
 	old := s.dial()
 	old.send("later old\n")
 	stale := <-s.later
-	old.Close()
+	old.reset() // a half-closed one would be answered
 	s.awaitEmpty()
 	c := s.dial()
 	c.send("later new\n")
@@ -212,10 +212,10 @@ func TestHangUpIsForgotten(t *testing.T) {
 			}
 		}
 		s.publish("a", "too late") // some are gone, some not yet
-		s.awaitEmpty()
 		for _, p := range refs {
-			s.group.Answer(p.ref, []byte("to nobody\n"))
+			s.group.Answer(p.ref, []byte("to nobody\n")) // which may be somebody who only half-closed
 		}
+		s.awaitEmpty()
 	}
 }
 

@@ -43,12 +43,29 @@ func sysClose(fd int32) { syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) 
 
 func shutdownWrite(fd int32) { syscall.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0) }
 
-// hungUp asks the kernel whether the peer of fd has closed its side: an event
-// may be stale and belong to the connection that had the descriptor before.
-func hungUp(fd int32) bool {
+// end is what the kernel knows of the end of a connection.
+type end uint8
+
+const (
+	endNone end = iota
+	endRead     // the peer has ended its side: behind what can be read nothing comes
+	endBoth     // nothing can be sent either: reset, timed out, or closed on both sides
+)
+
+// endOf asks the kernel, since an event may be stale and belong to the
+// connection that had the descriptor before.
+func endOf(fd int32) end {
 	p := []unix.PollFd{{Fd: fd, Events: unix.POLLRDHUP}}
 	n, err := unix.Poll(p, 0)
-	return err == nil && n == 1 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+	switch {
+	case err != nil || n != 1:
+		return endNone
+	case p[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0:
+		return endBoth
+	case p[0].Revents&unix.POLLRDHUP != 0:
+		return endRead
+	}
+	return endNone
 }
 
 // sender sends with one call a connection. It implements fanout.Sender.

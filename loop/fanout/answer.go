@@ -169,7 +169,7 @@ func (f *Fan) Expire(slot uint32) bool {
 		return false
 	}
 	v := f.views[m.view]
-	if m.position < v.head || m.flags&flagForeign != 0 {
+	if m.position < v.head || m.flags&flagForeign != 0 || f.delivering {
 		m.flags |= flagExpired // something came at the last moment, if it may have it; or it was not told of its gap yet
 		f.queueBehind(slot, m)
 		return true

@@ -46,6 +46,7 @@ type Fan struct {
 	held        int    // bytes in lanes
 	doomed      int    // of these, in lanes of members that were given up but not detached yet
 	happened    []event
+	delivering  bool // of these: what is queued with the sender now waits for the next Flush
 	scratch     scratch
 	stats       Stats
 	work        uint64   // done since the start: see charge

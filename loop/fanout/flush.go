@@ -168,7 +168,7 @@ func (f *Fan) advance(slot uint32, m *member) bool {
 		return false
 	}
 	v := f.views[m.view]
-	if m.position >= v.head && m.flags&flagForeign == 0 {
+	if m.position >= v.head && m.flags&(flagForeign|flagExpired) == 0 {
 		return false
 	}
 	return f.send(slot, m, v)
@@ -365,6 +365,7 @@ func (f *Fan) tell(kind eventKind, slot uint32, m *member, err error) {
 // deliver tells the loop what happened. The loop may call the fan again, also
 // to detach members.
 func (f *Fan) deliver() {
+	f.delivering = true
 	for i := 0; i < len(f.happened); i++ {
 		e := f.happened[i]
 		m := f.member(e.slot)
@@ -386,6 +387,7 @@ func (f *Fan) deliver() {
 			f.events.Slow(e.slot)
 		}
 	}
+	f.delivering = false
 	clear(f.happened)
 	f.happened = f.happened[:0]
 }

@@ -39,6 +39,7 @@ var (
 	errTransferEncoding = badHead("the only transfer coding is chunked, given once, with HTTP/1.1")
 	errBothLengths      = badHead("Content-Length and Transfer-Encoding exclude each other")
 	errChunk            = badHead("chunked body is malformed")
+	errEnded            = badHead("the client ended its side of the connection before the request was whole")
 	errUnparsed         = badHead("the head could not be parsed")
 	errVersion          = &Error{Status: 505, Code: "bad_version", Message: "use HTTP/1.1 or HTTP/1.0"}
 	errTargetTooLong    = &Error{Status: 414, Code: "target_too_long", Message: "the request line is longer than a whole head may be: name fewer channels"}

@@ -136,6 +136,7 @@ func (f *Front) Request(c *loop.Call) {
 	c.Used, c.Need, c.Verdict, c.Close, c.Sub = 0, 0, loop.More, false, nil
 	headEnd, err := f.head.Check(c.In, f.deps.HeadLimit)
 	if err == nil && headEnd == 0 {
+		f.unfinished(c)
 		return
 	}
 	if err == nil {
@@ -158,6 +159,9 @@ func (f *Front) Request(c *loop.Call) {
 	case err != nil:
 		f.refuseAndClose(c, err)
 		return
+	case end == 0 && c.Ended:
+		f.unfinished(c)
+		return
 	case end == 0:
 		c.Need = need
 		// A body that has begun to come needs no invitation (RFC 9110 §10.1.1).
@@ -175,6 +179,13 @@ func (f *Front) Request(c *loop.Call) {
 	}
 	f.route(c, body)
 	f.shrink()
+}
+
+// unfinished waits for the rest of a request, unless there will be none.
+func (f *Front) unfinished(c *loop.Call) {
+	if c.Ended && len(bytes.Trim(c.In, "\r\n")) > 0 { // empty lines are none (RFC 9112 §2.2)
+		f.refuseAndClose(c, errEnded)
+	}
 }
 
 // admit refuses requests by whom they are for and where they come from, before

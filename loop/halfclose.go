@@ -1,0 +1,46 @@
+package loop
+
+// A client that has sent all its requests may end its side of the connection and
+// still want the responses: nc -N, socat, HTTP/1.0 clients (RFC 9112 §9.6). On the
+// wire that looks the same as a browser tab that was closed, so what is owed is
+// sent, in order, and nothing is held open for it.
+
+// halfClosed is called once, when all that the client sent was read. What it asks
+// for is still answered; what goes on until somebody ends it, ends.
+func (l *Loop) halfClosed(slot uint32, c *conn) {
+	c.flags = c.flags&^(flagReadable|flagEnding) | flagHalfClosed
+	switch c.state {
+	case stateHTTP:
+		if c.flags&flagAnswering == 0 {
+			l.resume(slot, c) // what is here of a request is all of it
+		} // else Idle goes on
+	case stateLater: // answered goes on
+	case stateParked:
+		l.fan.Expire(slot) // not while an earlier response is in its lane: Idle asks again
+	default: // a stream is for a client that is there
+		l.close(slot, c)
+	}
+}
+
+// endsUnread is called where reading must wait although an event has said that
+// the end is near: behind what was not read yet.
+func (l *Loop) endsUnread(slot uint32, c *conn) {
+	if c.flags&flagEnding == 0 {
+		return
+	}
+	switch endOf(c.fd) {
+	case endBoth:
+		l.close(slot, c)
+	case endRead:
+		if c.state == stateParked {
+			l.fan.Expire(slot) // then the rest is read, up to the end
+		}
+	}
+}
+
+// endHalfClosed ends a half-closed connection that is owed nothing more.
+func (l *Loop) endHalfClosed(slot uint32, c *conn) {
+	if c.flags&flagHalfClosed != 0 && c.state == stateHTTP && c.flags&flagAnswering == 0 {
+		l.linger(slot, c)
+	}
+}
