@@ -23,7 +23,9 @@
 // package with which benchstat reads it: it saves us a writer of our own, and
 // doubts whether both mean the same.
 //
-// The command that uses it is bench/run, started by scripts/bench.sh.
+// bench/attacks measures what hostile clients cost honest ones.
+//
+// The command that uses both is bench/run, started by scripts/bench.sh.
 //
 // Concurrency: one experiment at a time, on one goroutine.
 package bench

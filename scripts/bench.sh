@@ -2,7 +2,7 @@
 # Builds Peal and the bench, then measures every row of the design's table.
 # Arguments are passed on: --short, --pairs N, --rows REGEXP, --list,
 # --macro[=REGEXP] --count N, --memory, --json FILE, --transports,
-# --versus COMMAND, --peal-args ARGS … (--help shows all).
+# --attacks[=REGEXP] --attacks-versus PEAL, --versus COMMAND, --peal-args ARGS … (--help shows all).
 # PEAL=path measures that binary instead of a new one; PEAL= (empty) measures
 # the ceiling against itself.
 set -eu

@@ -19,6 +19,7 @@ import (
 
 	"peal/bench"
 	"peal/loadtest"
+	"peal/loadtest/hostile"
 )
 
 func main() {
@@ -26,6 +27,9 @@ func main() {
 		// Ctrl-C goes to the whole foreground group; the parent decides.
 		signal.Ignore(syscall.SIGINT)
 		os.Exit(loadtest.WorkerMain(os.Stdin, os.Stdout))
+	}
+	if hostile.IsHostile() {
+		os.Exit(hostile.Main(os.Stdin, os.Stdout))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -51,6 +55,7 @@ type options struct {
 	json                   string
 	length                 time.Duration
 	macro                  macroOptions
+	attacks                attackOptions
 	config                 bench.Config
 }
 
@@ -69,6 +74,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.StringVar(&o.json, "json", "", "`file` for all samples and the environment: see bench/record")
 	f.DurationVar(&o.length, "length", 0, "of each measured run (default 4s, 1s with --short)")
 	o.macro.flags(f)
+	o.attacks.flags(f)
 	rate := f.Float64("open-rate", 0, "messages per second of the open loop; 0: half of the ceiling's closed loop")
 	publishers := f.Int("publishers", 64, "connections of the HTTP publication row")
 	loops := f.Int("loops", 0, "Peal's loops where it is not compared with the ceiling (default 2)")
@@ -131,6 +137,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			fmt.Fprintln(stdout, e.Key)
 		}
 		return nil
+	}
+	if o.attacks.on {
+		if o.peal == "" {
+			return errors.New("--attacks: which --peal?")
+		}
+		return o.runAttacks(ctx, stdout, stderr)
 	}
 	dir, err := os.MkdirTemp("", "peal-bench-")
 	if err != nil {

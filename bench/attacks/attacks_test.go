@@ -1,0 +1,110 @@
+package attacks
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"peal/loadtest"
+	"peal/loadtest/hostile"
+)
+
+func TestMain(m *testing.M) {
+	if loadtest.IsWorker() {
+		os.Exit(loadtest.WorkerMain(os.Stdin, os.Stdout))
+	}
+	if hostile.IsHostile() {
+		os.Exit(hostile.Main(os.Stdin, os.Stdout))
+	}
+	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // for the workers
+	os.Exit(m.Run())
+}
+
+func buildPeal(t *testing.T) Build {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "peal")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "peal/cmd/peal").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return Build{Label: "peal", Peal: binary}
+}
+
+// mustHold are the counted figures that do not depend on the machine, by attack.
+var mustHold = map[string]float64{
+	"unread": 1,
+}
+
+// Each attack in its small form reaches the server, costs no honest client a
+// message or its connection, and its figures are counted.
+func TestAttacksHurtNobodyInSilence(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts twenty servers")
+	}
+	build, size := buildPeal(t), Quick()
+	for _, a := range size.All() {
+		o, err := Measure(t.Context(), build, a, size)
+		if err != nil {
+			t.Errorf("%v", err)
+			continue
+		}
+		if a.Kind != "heartbeats" && (o.Tally.Connections == 0 || o.Tally.Sent == 0) {
+			t.Errorf("%s: the hostile clients did nothing: %+v", a.Name, o.Tally)
+		}
+		for i, h := range o.Under.Heard {
+			if o.Quiet.Heard[i].Expected == 0 || h.Lost > 0 || h.Closed > 0 {
+				t.Errorf("%s: %s: quiet %+v, under attack %+v; nothing may be lost, nobody closed", a.Name, transports[i], o.Quiet.Heard[i], h)
+			}
+		}
+		if (a.Check != nil) != (len(o.Counts) > 0) {
+			t.Errorf("%s: figures %v", a.Name, o.Counts)
+		}
+		if want, ok := mustHold[a.Name]; ok && o.Counts[0].Value != want {
+			t.Errorf("%s: %s is %v, want %v", a.Name, o.Counts[0].Name, o.Counts[0].Value, want)
+		}
+	}
+}
+
+func TestTableHasARowForEachOutcome(t *testing.T) {
+	o := Outcome{Attack: "last", Build: "before", Counts: []Figure{{"false gaps of 200", 3, "0"}}}
+	o.Under.Heard[2].Refused, o.Under.Peak, o.Tally.Sent = 7, 3<<30, 12_345_678
+	after := o
+	after.Build = "after"
+	var b strings.Builder
+	if err := WriteTable(&b, []Outcome{o, after}); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	if len(lines) != 4 {
+		t.Fatalf("%d lines, want a head, a rule and two rows:\n%s", len(lines), b.String())
+	}
+	columns := strings.Count(lines[0], "|")
+	for i, l := range lines {
+		if strings.Count(l, "|") != columns {
+			t.Errorf("line %d has %d columns, the head has %d", i, strings.Count(l, "|"), columns)
+		}
+	}
+	for _, want := range []string{"| last | before |", "| 7 |", "3072", "12 MB", "false gaps of 200: 3 (0)"} {
+		if !strings.Contains(lines[2], want) {
+			t.Errorf("no %q in %s", want, lines[2])
+		}
+	}
+}
+
+// An attack names a kind that there is, and every kind has an attack.
+func TestEveryKindHasAnAttack(t *testing.T) {
+	used := map[string]bool{}
+	for _, a := range Quick().All() {
+		used[a.Kind] = true
+	}
+	for _, k := range hostile.Kinds() {
+		if !used[k.Name] {
+			t.Errorf("no attack plays the kind %s", k.Name)
+		}
+		delete(used, k.Name)
+	}
+	for name := range used {
+		t.Errorf("there is no kind %s", name)
+	}
+}

@@ -1,0 +1,188 @@
+package attacks
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"peal/loadtest"
+)
+
+// transports of the honest subscribers, in the order of the table.
+var transports = [...]loadtest.Transport{loadtest.WebSocket, loadtest.SSE, loadtest.Poll}
+
+// Heard is what the subscribers of one transport met in a phase.
+type Heard struct {
+	P50, P99, Max time.Duration
+	Lost          uint64 // accepted by the server and never delivered
+	Gaps          uint64
+	Closed        int    // connections that the server ended
+	Refused       uint64 // publications
+	Expected      uint64
+}
+
+// Visits are connections whose request came in two pieces.
+type Visits struct {
+	Made, Refused int // refused: closed, or answered with an error
+	P50, P99, Max time.Duration
+}
+
+// Phase is what the honest side met.
+type Phase struct {
+	Heard  [len(transports)]Heard
+	Visits Visits
+	Lag    time.Duration // p99 of how late the measuring process woke up
+	Peak   uint64        // bytes resident of the server, at most
+}
+
+// honest is the honest side of one server.
+type honest struct {
+	addr   string
+	size   Size
+	fleets [len(transports)]fleet
+}
+
+type fleet struct {
+	pool      *loadtest.Pool
+	publisher *loadtest.Pipeline
+	closed    int // until now
+}
+
+// welcome opens the honest side.
+func welcome(ctx context.Context, addr string, size Size) (h *honest, err error) {
+	h = &honest{addr: addr, size: size}
+	for i, t := range transports {
+		f := &h.fleets[i]
+		prefix := "honest-" + string(t) + "-"
+		spec := loadtest.Spec{Addr: addr, Kind: loadtest.Epoll, Transport: t, Prefix: prefix, Channels: 1, Resume: true, Format: loadtest.JSON,
+			Connections: size.Honest*(i+1)/len(transports) - size.Honest*i/len(transports)}
+		var opened loadtest.Opened
+		if f.pool, opened, err = loadtest.OpenPool(ctx, spec, 0); err == nil {
+			err = opened.Err()
+		}
+		if err == nil {
+			f.publisher, err = loadtest.DialPipeline(ctx, loadtest.PublishTarget{Addr: addr, Path: loadtest.PublishPath(prefix), Streams: 1})
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("honest subscribers: %w", err), h.leave())
+		}
+	}
+	return h, nil
+}
+
+// leave closes the honest side.
+func (h *honest) leave() (err error) {
+	for i := range h.fleets {
+		f := &h.fleets[i]
+		if f.publisher != nil {
+			err = errors.Join(err, f.publisher.Close())
+		}
+		if f.pool != nil {
+			err = errors.Join(err, f.pool.Close())
+		}
+	}
+	return err
+}
+
+// phase lets the honest side do what it does, for length.
+func (h *honest) phase(ctx context.Context, length time.Duration) (p Phase, err error) {
+	over, cancel := context.WithTimeout(ctx, length)
+	defer cancel()
+	var beside, all sync.WaitGroup
+	beside.Go(func() { p.Visits = visit(over, h.addr) })
+	beside.Go(func() { p.Lag = lag(over) })
+	errs := make([]error, len(h.fleets))
+	for i := range h.fleets {
+		all.Go(func() { p.Heard[i], errs[i] = h.fleets[i].hear(ctx, h.size, length) })
+	}
+	all.Wait()
+	cancel()
+	beside.Wait()
+	return p, errors.Join(errs...)
+}
+
+func (f *fleet) hear(ctx context.Context, size Size, length time.Duration) (h Heard, err error) {
+	r, err := loadtest.Run(ctx, f.pool, f.publisher, loadtest.Load{Pacer: loadtest.Rate(size.Rate), Length: length, Settle: size.Settle, Excuse: true})
+	if err != nil {
+		return h, err
+	}
+	h = Heard{P50: r.Latency.Quantile(0.5), P99: r.Latency.Quantile(0.99), Max: r.Latency.Max(), Lost: r.Lost, Gaps: r.Gaps,
+		Closed: r.Closed - f.closed, Refused: r.Refused, Expected: r.Expected}
+	f.closed = r.Closed
+	return h, nil
+}
+
+// visitEvery is the time between two visits, and betweenPieces that between the
+// two pieces of one's request.
+const (
+	visitEvery    = 25 * time.Millisecond
+	betweenPieces = 5 * time.Millisecond
+	visitTimeout  = 5 * time.Second
+)
+
+// visit makes visits until ctx ends. Latency counts from the second piece.
+func visit(ctx context.Context, addr string) (v Visits) {
+	latency := loadtest.NewLatency()
+	tick := time.NewTicker(visitEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			v.P50, v.P99, v.Max = latency.Quantile(0.5), latency.Quantile(0.99), latency.Max()
+			return v
+		case <-tick.C:
+		}
+		took, err := visitOnce(addr)
+		if v.Made++; err != nil {
+			v.Refused++
+			continue
+		}
+		latency.Record(int64(took))
+	}
+}
+
+func visitOnce(addr string) (took time.Duration, err error) {
+	conn, err := net.DialTimeout("tcp4", addr, visitTimeout)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(visitTimeout)); err != nil {
+		return 0, err
+	}
+	if _, err := fmt.Fprintf(conn, "POST /publish?channel=visits HTTP/1.1\r\nHost: %s\r\nContent-Le", addr); err != nil {
+		return 0, err
+	}
+	time.Sleep(betweenPieces)
+	began := time.Now()
+	if _, err := fmt.Fprint(conn, "ngth: 2\r\n\r\nhi"); err != nil {
+		return 0, err
+	}
+	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return 0, errors.New(r.Status)
+	}
+	return time.Since(began), nil
+}
+
+// lag wakes up every few milliseconds until ctx ends, and returns the p99 of how
+// late that was.
+func lag(ctx context.Context) time.Duration {
+	late := loadtest.NewLatency()
+	const every = 5 * time.Millisecond
+	for ctx.Err() == nil {
+		began := time.Now()
+		time.Sleep(every)
+		late.Record(int64(time.Since(began) - every))
+	}
+	return late.Quantile(0.99)
+}

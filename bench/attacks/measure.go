@@ -1,0 +1,130 @@
+package attacks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"peal/bench"
+	"peal/loadtest"
+	"peal/loadtest/hostile"
+)
+
+// Outcome is one attack on one build.
+type Outcome struct {
+	Attack string
+	Build  string
+	Quiet  Phase
+	Under  Phase // the attack
+	Crowd  int   // connections of the crowd that the server ended
+	Tally  hostile.Tally
+	Counts []Figure
+}
+
+// Build is one server to measure.
+type Build struct {
+	Label string
+	Peal  string // the binary
+}
+
+// serverLoops is how many loops a measured server has: one for each processor of
+// the machine the documents speak of.
+const serverLoops = 2
+
+// Measure runs one attack against a fresh server of build.
+func Measure(ctx context.Context, build Build, a Attack, size Size) (o Outcome, err error) {
+	o = Outcome{Attack: a.Name, Build: build.Label}
+	p := &prey{}
+	args := append([]string{}, a.Args...)
+	for i := range args {
+		if strings.Contains(args[i], "{dir}") {
+			temporary, err := os.MkdirTemp("", "peal-attacks-")
+			if err != nil {
+				return o, err
+			}
+			defer os.RemoveAll(temporary)
+			p.dir = filepath.Join(temporary, "log")
+			args[i] = strings.ReplaceAll(args[i], "{dir}", p.dir)
+		}
+	}
+	if p.Server, err = bench.Peal(build.Peal, args...).Launch(ctx, serverLoops); err != nil {
+		return o, err
+	}
+	defer func() {
+		err = errors.Join(err, p.Alive(), p.Stop())
+		if err != nil {
+			err = fmt.Errorf("%s on %s: %w", a.Name, build.Label, err)
+		}
+	}()
+	if a.Prepare != nil {
+		if err := a.Prepare(ctx, p); err != nil {
+			return o, fmt.Errorf("prepare: %w", err)
+		}
+	}
+	crowd := &loadtest.Pool{}
+	if len(a.Crowd) > 0 {
+		var opened loadtest.Opened
+		if crowd, opened, err = loadtest.OpenParts(ctx, a.crowd(p)); err != nil {
+			return o, fmt.Errorf("crowd: %w", err)
+		}
+		defer func() { err = errors.Join(err, crowd.Close()) }()
+		if err := opened.Err(); err != nil {
+			return o, fmt.Errorf("crowd: %w", err)
+		}
+	}
+	h, err := welcome(ctx, p.Addr, size)
+	if err != nil {
+		return o, err
+	}
+	defer func() { err = errors.Join(err, h.leave()) }()
+	if err := h.both(ctx, &o, a, p); err != nil {
+		return o, err
+	}
+	met, err := crowd.Sample(ctx)
+	if err != nil {
+		return o, err
+	}
+	o.Crowd = met.Closed
+	if a.Check != nil {
+		if o.Counts, err = a.Check(ctx, p); err != nil {
+			return o, fmt.Errorf("check: %w", err)
+		}
+	}
+	return o, nil
+}
+
+// both runs the quiet phase, and the one under attack.
+func (h *honest) both(ctx context.Context, o *Outcome, a Attack, p *prey) (err error) {
+	if o.Quiet, err = h.watched(ctx, p, h.size.Quiet); err != nil {
+		return err
+	}
+	neighbour, err := hostile.Start(ctx, a.spec(h.size, p))
+	if err != nil {
+		return err
+	}
+	o.Under, err = h.watched(ctx, p, h.size.Length)
+	var stopped error
+	if o.Tally, stopped = neighbour.Stop(); err != nil || stopped != nil {
+		return errors.Join(err, stopped)
+	}
+	p.tally, p.peak = o.Tally, o.Under.Peak
+	return nil
+}
+
+// watched runs a phase and reads the server's peak memory in it.
+func (h *honest) watched(ctx context.Context, p *prey, length time.Duration) (Phase, error) {
+	if err := loadtest.ResetPeak(p.PID); err != nil {
+		return Phase{}, fmt.Errorf("peak memory: %w", err)
+	}
+	r, err := h.phase(ctx, length)
+	if err != nil {
+		return r, err
+	}
+	m, err := loadtest.ReadMemory(p.PID)
+	r.Peak = m.Peak
+	return r, err
+}

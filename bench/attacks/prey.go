@@ -1,0 +1,276 @@
+package attacks
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"peal/bench"
+	"peal/loadtest"
+	"peal/loadtest/hostile"
+)
+
+// prey is the server under attack, as one honest client sees it.
+type prey struct {
+	*bench.Server
+	dir   string // of its log; "" where that is in memory
+	tally hostile.Tally
+	peak  uint64 // bytes resident at most during the attack
+
+	cursor string   // from before the attack
+	stall  net.Conn // see staller
+}
+
+// client speaks for the honest client of Prepare and Check.
+var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// ask sends one request and returns the status, the header and the body.
+func (p *prey) ask(ctx context.Context, method, path, body string, header ...string) (status int, h http.Header, b []byte, err error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+p.Addr+path, strings.NewReader(body))
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	a, err := client.Do(r)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer a.Body.Close()
+	b, err = io.ReadAll(a.Body)
+	return a.StatusCode, a.Header, b, err
+}
+
+// must is ask for what a server may not refuse while nobody attacks it.
+func (p *prey) must(ctx context.Context, method, path, body string, header ...string) ([]byte, error) {
+	status, _, b, err := p.ask(ctx, method, path, body, header...)
+	if err == nil && status/100 != 2 {
+		err = fmt.Errorf("%s %.60s: status %d: %.200s", method, path, status, b)
+	}
+	return b, err
+}
+
+// archive fills the history of the channels that last and earliest ask for.
+func (s Size) archive(ctx context.Context, p *prey) error {
+	for c := range s.Channels {
+		var b bytes.Buffer
+		b.WriteString(`{"messages":[`)
+		for i := range s.Messages {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			fmt.Fprintf(&b, `{"channel":"%s%d","data":"m%d"}`, hostile.ArchivePrefix, c, i)
+		}
+		b.WriteString("]}")
+		if _, err := p.must(ctx, "POST", "/publish/batch", b.String(), "Content-Type", "application/json"); err != nil {
+			return fmt.Errorf("fill the history: %w", err)
+		}
+	}
+	return nil
+}
+
+// listing fills one history of 1 MB with what a listing writes in six.
+func (s Size) listing(ctx context.Context, p *prey) error {
+	body := string(hostile.ControlCharacters(1000))
+	for range s.Messages {
+		if _, err := p.must(ctx, "POST", "/publish?channel="+hostile.ListingChannel, body); err != nil {
+			return fmt.Errorf("fill the history: %w", err)
+		}
+	}
+	return nil
+}
+
+// memoryOfHistory holds the server's memory against the bound of its histories.
+func memoryOfHistory(_ context.Context, p *prey) ([]Figure, error) {
+	return []Figure{{"resident per history-total-bytes", float64(p.peak) / (32 << 20), "at most 1.5 and the server's own 30 MB"}}, nil
+}
+
+// diskOfBatches holds what a batch takes on disk against what was sent.
+func diskOfBatches(_ context.Context, p *prey) ([]Figure, error) {
+	var size int64
+	err := filepath.WalkDir(p.dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			var i os.FileInfo
+			if i, err = d.Info(); err == nil {
+				size += i.Size()
+			}
+		}
+		return err
+	})
+	return []Figure{{"bytes on disk per byte sent", float64(size) / float64(max(p.tally.Sent, 1)), "about 1"}}, err
+}
+
+const ownKeyPath = "/publish?channel=orders"
+
+// ownKey publishes with a key, to be repeated after the attack.
+func ownKey(ctx context.Context, p *prey) error {
+	_, err := p.must(ctx, "POST", ownKeyPath, "order 17", "Idempotency-Key", "order-17")
+	return err
+}
+
+func ownKeyHonoured(ctx context.Context, p *prey) ([]Figure, error) {
+	_, h, _, err := p.ask(ctx, "POST", ownKeyPath, "order 17", "Idempotency-Key", "order-17")
+	return []Figure{{"honest key honoured", truth(h.Get("Idempotency-Replayed") == "true"), "1"}}, err
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// disconnectWorks ends a connection by the name of its client.
+func disconnectWorks(ctx context.Context, p *prey) ([]Figure, error) {
+	conn, err := net.Dial("tcp4", p.Addr)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(conn, "GET /sse?channel=home&client=ann HTTP/1.1\r\nHost: %s\r\n\r\n", p.Addr)
+	if _, err := conn.Read(make([]byte, 1)); err != nil { // it is subscribed
+		return nil, err
+	}
+	status, _, b, err := p.ask(ctx, "POST", "/disconnect?client=ann", "")
+	var answer struct{ Disconnected int }
+	_ = json.Unmarshal(b, &answer) // a refusal disconnects nobody
+	return []Figure{{"honest client disconnected", truth(status == 200 && answer.Disconnected == 1), "1"}}, err
+}
+
+// memberListed asks whether who comes now is on the list.
+func memberListed(ctx context.Context, p *prey) ([]Figure, error) {
+	conn, err := net.Dial("tcp4", p.Addr)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(conn, "GET /sse?channel=home&client=ann HTTP/1.1\r\nHost: %s\r\n\r\n", p.Addr)
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		return nil, err
+	}
+	_, _, b, err := p.ask(ctx, "GET", "/channels/home/presence", "")
+	return []Figure{{"honest member listed", truth(bytes.Contains(b, []byte(`"ann"`))), "1"}}, err
+}
+
+func rememberCursor(ctx context.Context, p *prey) error {
+	b, err := p.must(ctx, "POST", "/publish?channel=orders", "x")
+	var answer struct{ Cursor string }
+	if err == nil {
+		err = json.Unmarshal(b, &answer)
+	}
+	p.cursor = answer.Cursor
+	return err
+}
+
+// falseGaps resumes on channels that nobody has used: there is nothing that could
+// be gone.
+func falseGaps(ctx context.Context, p *prey) ([]Figure, error) {
+	const asked = 200
+	gaps := 0
+	for i := range asked {
+		_, _, b, err := p.ask(ctx, "GET", "/channels/never-"+strconv.Itoa(i)+"/history?cursor="+p.cursor, "")
+		if err != nil {
+			return nil, err
+		}
+		gaps += int(truth(bytes.Contains(b, []byte(`"gap"`))))
+	}
+	return []Figure{{"false gaps of 200", float64(gaps), "0"}}, nil
+}
+
+// staller subscribes and then reads nothing: an honest client in a tunnel.
+func staller(ctx context.Context, p *prey) error {
+	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		control := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) })
+		return errors.Join(control, err)
+	}}
+	conn, err := d.DialContext(ctx, "tcp4", p.Addr)
+	if err != nil {
+		return err
+	}
+	p.stall = conn
+	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+		return err
+	}
+	fmt.Fprintf(conn, "GET /sse?channel=tunnel HTTP/1.1\r\nHost: %s\r\n\r\n", p.Addr)
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		return err
+	}
+	for range stallMessages { // far more than the sockets take
+		if _, err := p.must(ctx, "POST", "/publish?channel=tunnel", strings.Repeat("x", stallBytes)); err != nil {
+			return err
+		}
+	}
+	_, err = p.must(ctx, "POST", "/publish?channel=tunnel", stallEnd)
+	return err
+}
+
+const (
+	stallMessages = 200
+	stallBytes    = 50_000
+	stallEnd      = "the last one"
+)
+
+// stallerKept reads what the staller has, up to the last message, or a gap.
+func stallerKept(_ context.Context, p *prey) ([]Figure, error) {
+	defer p.stall.Close()
+	// With the small buffer the rest would come at 20 KB a second.
+	if err := errors.Join(p.stall.(*net.TCPConn).SetReadBuffer(4<<20), p.stall.SetDeadline(time.Now().Add(20*time.Second))); err != nil {
+		return nil, err
+	}
+	var tail []byte
+	buffer := make([]byte, 64<<10)
+	for !bytes.Contains(tail, []byte(stallEnd)) {
+		n, err := p.stall.Read(buffer)
+		tail = append(tail[max(0, len(tail)-100):], buffer[:n]...)
+		if err != nil {
+			return []Figure{{"honest stalled client kept", 0, "1"}}, nil
+		}
+	}
+	return []Figure{{"honest stalled client kept", 1, "1"}}, nil
+}
+
+// hostileSource is the first address of the hostile clients. The honest ones have
+// 127.0.0.1.
+const hostileSource = "127.0.0.66"
+
+// spec is what the hostile clients are to do.
+func (a *Attack) spec(s Size, p *prey) hostile.Spec {
+	h := hostile.Spec{Addr: p.Addr, Kinds: []string{a.Kind}, Clients: s.Clients, Connections: s.Connections, Channels: s.Channels, Messages: 200}
+	if a.Clients > 0 {
+		h.Clients = a.Clients
+	}
+	if s.Sources > 0 {
+		h.Source, h.Sources = hostileSource, s.Sources
+	}
+	return h
+}
+
+// crowd completes the specs of the connections beside the honest ones.
+func (a *Attack) crowd(p *prey) []loadtest.Spec {
+	all := make([]loadtest.Spec, len(a.Crowd))
+	for i, s := range a.Crowd {
+		s.Addr, s.Kind = p.Addr, loadtest.Epoll
+		all[i] = s
+	}
+	return all
+}

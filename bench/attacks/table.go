@@ -1,0 +1,88 @@
+package attacks
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"peal/bench"
+)
+
+// WriteTable writes the outcomes as one Markdown table. Those of one attack should
+// follow each other, before and after.
+func WriteTable(w io.Writer, all []Outcome) error {
+	var b strings.Builder
+	b.WriteString("| attack | build | p99 quiet, ms (ws, sse, poll) | p50 under attack | p99 under attack | max | visits p99; refused | publications refused | closed | lost | gaps | peak MiB, quiet → under | lag p99 | counted | hostile: sent, refused, closed |\n")
+	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	for i := range all {
+		all[i].row(&b)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (o *Outcome) row(b *strings.Builder) {
+	p50 := func(h *Heard) time.Duration { return h.P50 }
+	p99 := func(h *Heard) time.Duration { return h.P99 }
+	greatest := func(h *Heard) time.Duration { return h.Max }
+	var refused, lost, gaps uint64
+	closed := 0
+	for i := range o.Under.Heard {
+		h := &o.Under.Heard[i]
+		refused, lost, gaps, closed = refused+h.Refused, lost+h.Lost, gaps+h.Gaps, closed+h.Closed
+	}
+	v := &o.Under.Visits
+	fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s; %d of %d | %d | %d | %d | %d | %d → %d | %s | %s | %s, %d, %d |\n",
+		o.Attack, o.Build, each(&o.Quiet, p99), each(&o.Under, p50), each(&o.Under, p99), each(&o.Under, greatest),
+		ms(v.P99), v.Refused, v.Made, refused, closed+o.Crowd, lost, gaps, o.Quiet.Peak>>20, o.Under.Peak>>20, ms(o.Under.Lag),
+		o.counted(), size(o.Tally.Sent), o.Tally.Refused, o.Tally.Closed)
+}
+
+func (o *Outcome) counted() string {
+	var all []string
+	for _, f := range o.Counts {
+		all = append(all, fmt.Sprintf("%s: %.4g (%s)", f.Name, f.Value, f.Good))
+	}
+	return strings.Join(all, "; ")
+}
+
+func each(p *Phase, of func(*Heard) time.Duration) string {
+	var all []string
+	for i := range p.Heard {
+		all = append(all, ms(of(&p.Heard[i])))
+	}
+	return strings.Join(all, ", ")
+}
+
+func ms(d time.Duration) string {
+	v := d.Seconds() * 1e3
+	switch {
+	case v >= 99.95:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 9.995:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+func size(n uint64) string {
+	switch {
+	case n >= 10<<20:
+		return fmt.Sprintf("%d MB", n/1e6)
+	case n >= 10<<10:
+		return fmt.Sprintf("%d kB", n/1e3)
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+// Measures are an outcome's numbers, for benchstat.
+func (o *Outcome) Measures() (all []bench.Measure) {
+	for i, t := range transports {
+		all = append(all,
+			bench.Measure{Unit: "quiet-p99-ns/" + string(t), Value: float64(o.Quiet.Heard[i].P99)},
+			bench.Measure{Unit: "p99-ns/" + string(t), Value: float64(o.Under.Heard[i].P99)})
+	}
+	all = append(all, bench.Measure{Unit: "visits-p99-ns", Value: float64(o.Under.Visits.P99)}, bench.Measure{Unit: "peak-B", Value: float64(o.Under.Peak)})
+	return all
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"regexp"
+	"time"
+
+	"peal/bench"
+	"peal/bench/attacks"
+)
+
+// attackOptions are the flags of the attacks.
+type attackOptions struct {
+	on, list, quick, bench       bool
+	only                         *regexp.Regexp
+	versus                       string
+	length                       time.Duration
+	honest, clients, connections int
+	crowd, sources               int
+}
+
+func (o *attackOptions) flags(f *flag.FlagSet) {
+	f.BoolFunc("attacks", "only the attacks (--attacks=`regexp`: those with such a name): what hostile clients cost 1,000 honest ones, as one Markdown table", func(value string) (err error) {
+		o.on = true
+		if value != "true" {
+			o.only, err = regexp.Compile(value)
+		}
+		return err
+	})
+	f.StringVar(&o.versus, "attacks-versus", "", "another `peal` binary; its rows come first, as \"before\"")
+	f.DurationVar(&o.length, "attack-length", 0, "of each attack (default 6s)")
+	f.IntVar(&o.honest, "honest", 0, "honest subscribers (default 1,000)")
+	f.IntVar(&o.clients, "hostile", 0, "hostile clients (default 16)")
+	f.IntVar(&o.connections, "connections", 0, "connections of attacks that need many (default 2,052)")
+	f.IntVar(&o.crowd, "crowd", 0, "connections beside the honest ones where an attack has such (default 10,000)")
+	f.IntVar(&o.sources, "hostile-sources", 1, "addresses of the hostile clients; 0: the honest clients' own")
+	f.BoolVar(&o.quick, "quick", false, "with --attacks: small numbers, which only show that an attack works")
+	f.BoolVar(&o.bench, "attacks-format-bench", false, "with --attacks: Go's benchmark format instead of a table")
+}
+
+func (o *attackOptions) size() attacks.Size {
+	s := attacks.Full()
+	if o.quick {
+		s = attacks.Quick()
+	}
+	if o.length > 0 {
+		s.Length = o.length
+	}
+	for _, n := range []struct {
+		to    *int
+		given int
+	}{{&s.Honest, o.honest}, {&s.Clients, o.clients}, {&s.Connections, o.connections}, {&s.Crowd, o.crowd}} {
+		if n.given > 0 {
+			*n.to = n.given
+		}
+	}
+	s.Sources = o.sources
+	return s
+}
+
+// runAttacks measures each attack on each build, the builds of one attack behind
+// each other, and writes the table at the end. One that cannot be measured is left
+// out, and an error at the end.
+func (o *options) runAttacks(ctx context.Context, stdout, stderr io.Writer) error {
+	builds := []attacks.Build{{Label: "peal", Peal: o.peal}}
+	if o.attacks.versus != "" {
+		builds = []attacks.Build{{Label: "before", Peal: o.attacks.versus}, {Label: "after", Peal: o.peal}}
+	}
+	size := o.attacks.size()
+	var all []attacks.Outcome
+	failed := 0
+	for _, a := range size.Matching(o.attacks.only) {
+		for _, b := range builds {
+			outcome, err := attacks.Measure(ctx, b, a, size)
+			if ctx.Err() != nil {
+				break
+			}
+			if err != nil {
+				fmt.Fprintf(stderr, "%v\n", err)
+				failed++
+				continue
+			}
+			fmt.Fprintf(stderr, "%s on %s: measured\n", a.Name, b.Label)
+			all = append(all, outcome)
+		}
+	}
+	if err := o.writeAttacks(stdout, all); err != nil {
+		return err
+	}
+	if failed > 0 {
+		return errors.New("some attacks could not be measured")
+	}
+	return ctx.Err()
+}
+
+func (o *options) writeAttacks(w io.Writer, all []attacks.Outcome) error {
+	if !o.attacks.bench {
+		return attacks.WriteTable(w, all)
+	}
+	out := bench.NewSampleWriter(w)
+	for i := range all {
+		if err := out.Write("Attack/attack="+all[i].Attack+"/build="+all[i].Build, all[i].Measures()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package hostile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Kind is one thing that hostile clients do.
+type Kind struct {
+	Name string
+	Does string // one line, for tables and help
+
+	// run is the life of one client: one or more connections. It returns an error
+	// when the server ended it, and is then called again; nil when it is done.
+	run func(ctx context.Context, c *client) error
+}
+
+// Kinds returns all kinds, in the order of their names.
+func Kinds() []Kind {
+	all := slices.Concat(workKinds, memoryKinds, tableKinds)
+	slices.SortFunc(all, func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+func kindNamed(name string) (Kind, error) {
+	var names []string
+	for _, k := range Kinds() {
+		if k.Name == name {
+			return k, nil
+		}
+		names = append(names, k.Name)
+	}
+	return Kind{}, fmt.Errorf("unknown kind of hostile client %q: there are %s", name, strings.Join(names, ", "))
+}
+
+// Spec says which clients to play. The zero value of a field is its default.
+type Spec struct {
+	Addr    string   `json:"addr"`    // of the server, an IPv4 address and a port
+	Kinds   []string `json:"kinds"`   // client i is of kind i modulo their number
+	Clients int      `json:"clients"` // default 16
+
+	// Source is the local address of the clients; with Sources > 1 client i has the
+	// i-th address from there on, modulo Sources. Default: the kernel's choice.
+	Source  string `json:"source,omitempty"`
+	Sources int    `json:"sources,omitempty"`
+
+	// Connections is how many the clients of a kind that needs many open together;
+	// default 2,052.
+	Connections int `json:"connections,omitempty"`
+
+	// Channels is on how many a request is; default 127.
+	Channels int `json:"channels,omitempty"`
+
+	// Messages is the size of one burst of the kind room; default 200.
+	Messages int `json:"messages,omitempty"`
+
+	// Pause is how long a client rests after each request; default none.
+	Pause time.Duration `json:"pause,omitempty"`
+}
+
+func (s Spec) withDefaults() Spec {
+	if s.Clients <= 0 {
+		s.Clients = 16
+	}
+	if s.Connections <= 0 {
+		s.Connections = 2052
+	}
+	if s.Channels <= 0 {
+		s.Channels = 127
+	}
+	if s.Messages <= 0 {
+		s.Messages = 200
+	}
+	return s
+}
+
+// Tally counts what the clients did and met.
+type Tally struct {
+	Connections uint64 `json:"connections"` // opened
+	Closed      uint64 `json:"closed"`      // ended by the server, or not accepted
+	Sent        uint64 `json:"sent"`        // bytes
+	Received    uint64 `json:"received"`    // bytes
+	Requests    uint64 `json:"requests"`    // and frames, but for those without an end
+	Refused     uint64 `json:"refused"`     // responses with a status from 400 on
+}
+
+type counters struct {
+	connections, closed, sent, received, requests, refused atomic.Uint64
+}
+
+func (c *counters) tally() Tally {
+	return Tally{c.connections.Load(), c.closed.Load(), c.sent.Load(), c.received.Load(), c.requests.Load(), c.refused.Load()}
+}
+
+// client is one hostile client.
+type client struct {
+	*counters
+	Spec
+	number int
+	turn   int // number of those of its kind before it
+	source string
+}
+
+// again is how long a client waits that the server has ended.
+const again = 20 * time.Millisecond
+
+// Run plays the clients of s until ctx ends, and returns what they did.
+// ready, if it is not nil, is called once each client has begun.
+func Run(ctx context.Context, s Spec, ready func()) (Tally, error) {
+	s = s.withDefaults()
+	kinds := make([]Kind, len(s.Kinds))
+	for i, name := range s.Kinds {
+		var err error
+		if kinds[i], err = kindNamed(name); err != nil {
+			return Tally{}, err
+		}
+	}
+	if len(kinds) == 0 {
+		return Tally{}, fmt.Errorf("no kind of hostile client was named")
+	}
+	var n counters
+	var clients sync.WaitGroup
+	for i := range s.Clients {
+		source, err := s.sourceOf(i)
+		if err != nil {
+			return Tally{}, err
+		}
+		c := &client{counters: &n, Spec: s, number: i, turn: i / len(kinds), source: source}
+		clients.Go(func() { c.live(ctx, kinds[i%len(kinds)]) })
+	}
+	if ready != nil {
+		ready()
+	}
+	clients.Wait()
+	return n.tally(), nil
+}
+
+// live runs the client again and again.
+func (c *client) live(ctx context.Context, k Kind) {
+	for ctx.Err() == nil {
+		if err := k.run(ctx, c); err != nil && ctx.Err() == nil {
+			c.closed.Add(1)
+		}
+		pause(ctx, max(again, c.Pause))
+	}
+}
+
+// share is how many of Connections are this client's.
+func (c *client) share() int {
+	return c.Connections*(c.number+1)/c.Clients - c.Connections*c.number/c.Clients
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

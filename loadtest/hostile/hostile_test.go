@@ -1,0 +1,159 @@
+package hostile
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	if IsHostile() {
+		os.Exit(Main(os.Stdin, os.Stdout))
+	}
+	os.Exit(m.Run())
+}
+
+// sink accepts connections, agrees to everything, and keeps what came.
+type sink struct {
+	addr string
+	seen chan struct{} // a signal, after something came
+	mu   sync.Mutex
+	got  bytes.Buffer
+}
+
+func listen(t *testing.T) *sink {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sink{addr: l.Addr().String(), seen: make(chan struct{}, 1)}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() { s.serve(conn) })
+		}
+	})
+	t.Cleanup(func() { l.Close(); all.Wait() })
+	return s
+}
+
+func (s *sink) serve(conn net.Conn) {
+	defer conn.Close()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := conn.Read(buffer)
+		s.mu.Lock()
+		s.got.Write(buffer[:n])
+		s.mu.Unlock()
+		select {
+		case s.seen <- struct{}{}:
+		default:
+		}
+		if err != nil {
+			return
+		}
+		switch {
+		case bytes.Contains(buffer[:n], []byte("Upgrade: websocket")):
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+		case bytes.Contains(buffer[:n], []byte(" HTTP/1.1\r\n")):
+			_, _ = io.WriteString(conn, strings.Repeat("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", bytes.Count(buffer[:n], []byte(" HTTP/1.1\r\n"))))
+		}
+	}
+}
+
+func (s *sink) has(want string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Contains(s.got.Bytes(), []byte(want))
+}
+
+// Each kind sends what its name says.
+func TestKindsSendWhatTheySay(t *testing.T) {
+	want := map[string][]string{
+		"last":            {"GET /poll?channel=archive-0&channel=archive-1&", "&last=1000", `"channel":["archive-0",`, `"last":1000}`},
+		"earliest":        {"&cursor=earliest"},
+		"commands":        {`"command":"subscribe"`, `"command":"unsubscribe"`},
+		"foreign-cursors": {`"cursor":"of-another-life"`},
+		"bad-json":        {"\x81\x85\x00\x00\x00\x00hello\x81\x85"},
+		"pings":           {"\x89\x80\x00\x00\x00\x00\x89\x80"},
+		"chunked":         {"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n1\r\nx\r\n"},
+		"room":            {"POST /publish?channel=room HTTP/1.1\r\n", "Content-Length: 400\r\n"},
+		"unfinished":      {"\x81\xfe" + "\xfd\xe8" + "\x00\x00\x00\x00\x00\x00"},
+		"unread":          {"GET /ws?channel=unread", "POST /publish?channel=unread"},
+		"late-replies":    {"POST /publish?channel=late-"},
+		"listings":        {"GET /channels/listing/history?last=1000&limit=1000"},
+		"encodings":       {"GET /ws?format=json&channel=", "GET /sse?channel=", "GET /poll?channel=", "\x01\x01\x01"},
+		"batch-expansion": {"POST /publish/batch", `{"messages":[{"channel":["expansion-`},
+		"idempotency":     {`"idempotency_key":"hostile-`},
+		"bans":            {"POST /disconnect", `"for":86400`},
+		"presence":        {`"client":"nobody-`, `"info":"iiii`},
+		"channels":        {`{"channel":"unused-`},
+		"heartbeats":      nil,
+	}
+	for _, k := range Kinds() {
+		t.Run(k.Name, func(t *testing.T) {
+			texts, known := want[k.Name]
+			if !known {
+				t.Fatal("not in this test")
+			}
+			s := listen(t)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			ended := make(chan Tally, 1)
+			go func() { // ends with ctx
+				tally, err := Run(ctx, Spec{Addr: s.addr, Kinds: []string{k.Name}, Clients: 2, Connections: 4, Source: "127.0.0.66", Sources: 2}, nil)
+				if err != nil {
+					t.Error(err)
+				}
+				ended <- tally
+			}()
+			for _, text := range texts {
+				for !s.has(text) {
+					select {
+					case <-s.seen:
+					case <-ctx.Done():
+						t.Fatalf("did not send %q", text)
+					}
+				}
+			}
+			cancel()
+			if tally := <-ended; len(texts) > 0 && (tally.Connections == 0 || tally.Sent == 0) {
+				t.Errorf("tally %+v", tally)
+			}
+		})
+	}
+}
+
+// A neighbour is a process that ends when told, with its tally.
+func TestNeighbourEndsWithItsTally(t *testing.T) {
+	s := listen(t)
+	n, err := Start(t.Context(), Spec{Addr: s.addr, Kinds: []string{"pings", "bans"}, Clients: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for !s.has("POST /disconnect") || !s.has("\x89\x80") {
+		<-s.seen
+	}
+	tally, err := n.Stop()
+	if err != nil || tally.Sent == 0 || tally.Connections < 2 {
+		t.Errorf("tally %+v, error %v", tally, err)
+	}
+}
+
+func TestUnknownKindIsRefused(t *testing.T) {
+	_, err := Run(t.Context(), Spec{Addr: "127.0.0.1:1", Kinds: []string{"nice"}}, nil)
+	if err == nil || !strings.Contains(err.Error(), "bad-json") {
+		t.Errorf("error %v, want one that names the kinds", err)
+	}
+}

@@ -1,0 +1,200 @@
+package hostile
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sourceOf is the local address of client i.
+func (s *Spec) sourceOf(i int) (string, error) {
+	if s.Source == "" {
+		return "", nil
+	}
+	a, err := netip.ParseAddr(s.Source)
+	if err != nil || !a.Is4() {
+		return "", fmt.Errorf("source %q: must be an IPv4 address", s.Source)
+	}
+	for range i % max(s.Sources, 1) {
+		a = a.Next()
+	}
+	return a.String(), nil
+}
+
+// wire is one connection. It is closed when the context of its dial ends.
+type wire struct {
+	net.Conn
+	c    *client
+	r    *bufio.Reader
+	free func() bool
+}
+
+// dial connects. received > 0 is the receive buffer of a client that will not read.
+func (c *client) dial(ctx context.Context, received int) (*wire, error) {
+	d := net.Dialer{Timeout: 5 * time.Second, Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		if e := raw.Control(func(fd uintptr) {
+			if received > 0 {
+				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, received)
+			}
+			if err == nil && c.source != "" {
+				err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+			}
+		}); e != nil {
+			return e
+		}
+		return err
+	}}
+	if c.source != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(c.source)}
+	}
+	conn, err := d.DialContext(ctx, "tcp4", c.Addr)
+	if err != nil {
+		return nil, err
+	}
+	c.connections.Add(1)
+	w := &wire{Conn: conn, c: c}
+	w.r = bufio.NewReader(counted{w})
+	w.free = context.AfterFunc(ctx, func() { _ = conn.Close() }) // unblocks whoever reads or writes
+	return w, nil
+}
+
+// hangUp closes the connection.
+func (w *wire) hangUp() {
+	w.free()
+	_ = w.Close() // the server may have been first
+}
+
+// counted reads from a wire and counts.
+type counted struct{ w *wire }
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.w.Conn.Read(p)
+	c.w.c.received.Add(uint64(n))
+	return n, err
+}
+
+// send writes all of b.
+func (w *wire) send(b []byte) error {
+	n, err := w.Conn.Write(b)
+	w.c.sent.Add(uint64(n))
+	return err
+}
+
+// drain reads and drops what comes, on a goroutine of its own, until the
+// connection ends.
+func (w *wire) drain() { go func() { _, _ = io.Copy(io.Discard, w.r) }() }
+
+// appendRequest appends a request; a body makes it a POST's.
+func (w *wire) appendRequest(dst []byte, method, path, header string, body []byte) []byte {
+	dst = fmt.Appendf(dst, "%s %s HTTP/1.1\r\nHost: %s\r\n%s", method, path, w.c.Addr, header)
+	if method != "GET" {
+		dst = fmt.Appendf(dst, "Content-Length: %d\r\n", len(body))
+	}
+	dst = append(dst, "\r\n"...)
+	return append(dst, body...)
+}
+
+// response reads a whole response and counts it.
+func (w *wire) response() (status int, err error) {
+	r, err := http.ReadResponse(w.r, nil)
+	if err != nil {
+		return 0, err
+	}
+	_, err = io.Copy(io.Discard, r.Body)
+	_ = r.Body.Close() // it was read
+	w.c.requests.Add(1)
+	if r.StatusCode >= 400 {
+		w.c.refused.Add(1)
+	}
+	return r.StatusCode, err
+}
+
+// ask sends a request and reads its response.
+func (w *wire) ask(method, path, header string, body []byte) (status int, err error) {
+	if err := w.send(w.appendRequest(nil, method, path, header, body)); err != nil {
+		return 0, err
+	}
+	return w.response()
+}
+
+// asJSON is the header of a JSON body.
+const asJSON = "Content-Type: application/json\r\n"
+
+// upgrade opens a WebSocket.
+func (w *wire) upgrade(path, protocol string) error {
+	header := "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	if protocol != "" {
+		header += "Sec-WebSocket-Protocol: " + protocol + "\r\n"
+	}
+	if err := w.send(w.appendRequest(nil, "GET", path, header, nil)); err != nil {
+		return err
+	}
+	r, err := http.ReadResponse(w.r, nil)
+	if err != nil {
+		return err
+	}
+	if r.StatusCode != http.StatusSwitchingProtocols {
+		w.c.refused.Add(1)
+		return fmt.Errorf("upgrade: %s", r.Status)
+	}
+	return nil
+}
+
+// Opcodes of RFC 6455 §5.2.
+const (
+	opText = 1
+	opPing = 9
+)
+
+// appendHead appends the head of a final client frame of n bytes. Its masking key
+// is 0, so that the payload stays as it is and costs the sender nothing.
+func appendHead(dst []byte, opcode byte, n int) []byte {
+	dst = append(dst, 0x80|opcode)
+	switch {
+	case n < 126:
+		dst = append(dst, 0x80|byte(n))
+	case n < 1<<16:
+		dst = binary.BigEndian.AppendUint16(append(dst, 0x80|126), uint16(n))
+	default:
+		dst = binary.BigEndian.AppendUint64(append(dst, 0x80|127), uint64(n))
+	}
+	return append(dst, 0, 0, 0, 0)
+}
+
+func appendFrame(dst []byte, opcode byte, payload string) []byte {
+	return append(appendHead(dst, opcode, len(payload)), payload...)
+}
+
+// readBytes is about what a loop reads at once: a flood is written in such pieces.
+const readBytes = 64 << 10
+
+// filled repeats frames until there are readBytes of them, and says how many
+// frames that is. per is how many there are in frames.
+func filled(frames []byte, per int) (all []byte, n int) {
+	for len(all)+len(frames) <= max(readBytes, len(frames)) {
+		all, n = append(all, frames...), n+per
+	}
+	return all, n
+}
+
+// names are n channels: prefix0, prefix1 …
+func names(prefix string, n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("%s%d", prefix, i)
+	}
+	return all
+}
+
+// query is names as parameters.
+func query(names []string) string { return "channel=" + strings.Join(names, "&channel=") }
