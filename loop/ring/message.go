@@ -18,7 +18,8 @@ type Message struct {
 	Channel  string   // where it was published
 	Also     []string // further channels that carry the same message; usually nil
 	Exclude  uint64   // session that must not receive it, 0 for none
-	Size     int      // bytes charged to the limits of ring and history
+	Size     int      // bytes charged to the history of its channel
+	Saved    int      // of Size: what a message before it is charged with already in the ring, since they share data
 	Entry    any      // what an encoder needs; the ring never looks inside
 	Accepted int64    // when the log accepted it: nanoseconds of the writer's clock, 0 for unknown
 

@@ -20,7 +20,7 @@ type Ring struct {
 
 	// Writer-owned, under the log's append lock.
 	tail       uint64 // sequences up to here were let go
-	bytes      int    // Size of what lies in (tail, head]
+	bytes      int    // Size less Saved of what lies in (tail, head]
 	sinceClean int
 
 	_ [64]byte
@@ -101,7 +101,7 @@ func (r *Ring) Publish(m *Message) {
 		panic("ring: published without asking for room")
 	}
 	r.slots[m.Sequence&r.mask] = m
-	r.bytes += m.Size
+	r.bytes += m.Size - m.Saved
 	r.head.Store(m.Sequence)
 	if r.sinceClean++; r.sinceClean >= reclaimEvery {
 		r.reclaim()
@@ -118,7 +118,7 @@ func (r *Ring) reclaim() {
 	for r.tail < least {
 		r.tail++
 		slot := &r.slots[r.tail&r.mask]
-		r.bytes -= (*slot).Size
+		r.bytes -= (*slot).Size - (*slot).Saved
 		*slot = nil
 	}
 }

@@ -11,9 +11,13 @@ import (
 	"peal/server/rules"
 )
 
-// batchGroup is how many messages are appended under one lock: a large batch
-// must not wait for a whole ring to be free.
-const batchGroup = 64
+// batchGroup is how many messages are appended under one lock, and groupEntries
+// after how many entries no further message joins them: a large batch must not
+// wait for a whole ring to be free, nor others for a long append.
+const (
+	batchGroup   = 64
+	groupEntries = 256
+)
 
 // serveBatch appends many messages. Decoding a megabyte of JSON takes longer
 // than a loop may stand still, so a worker does it.
@@ -46,6 +50,7 @@ type batch struct {
 
 	// Worker-owned until the last group is done, whose goroutine then answers.
 	results []result
+	made    int // entries
 
 	// Shared. Each group's goroutine writes its results before it counts down;
 	// who counts to 0 reads them all.
@@ -84,29 +89,29 @@ func (b *batch) run(body []byte) {
 	b.results = make([]result, len(request.Messages))
 	b.left.Store(1)
 	var full *Error // once the log is full the rest is refused too, or order would break
-	for from := 0; from < len(b.results); from += batchGroup {
-		to := min(from+batchGroup, len(b.results))
+	for from := 0; from < len(b.results) && full == nil; {
+		from, full = b.append(request.Messages, from)
 		if full != nil {
-			b.fail(from, to, full)
-			continue
+			b.fail(from, len(b.results), full)
 		}
-		full = b.append(request.Messages[from:to], from)
 	}
 	b.countDown()
 }
 
-// append appends the messages whose results begin at from as one group.
-func (b *batch) append(messages []json.RawMessage, from int) (full *Error) {
-	to := from + len(messages)
+// append appends messages from from on as one group, and returns where the next begins.
+func (b *batch) append(messages []json.RawMessage, from int) (to int, full *Error) {
 	var entries []*log.Entry
 	var withKeys []*keyed
-	for i, text := range messages {
-		es, err := b.entries(text)
+	for to = from; to < len(messages) && to-from < batchGroup && len(entries) < groupEntries; to++ {
+		es, err := b.entries(messages[to])
+		if b.made += len(es); b.made > b.limits.BatchEntries {
+			err = errBatchWide
+		}
 		if err != nil {
-			b.results[from+i].err = asError(err)
+			b.results[to].err = asError(err)
 			continue
 		}
-		r := &b.results[from+i]
+		r := &b.results[to]
 		if es[0].IdempotencyKey != "" && b.keys != nil {
 			if r.keyed, r.err = claimKeys(b.keys, es, &b.left, b.answer); r.err != nil {
 				continue
@@ -119,7 +124,7 @@ func (b *batch) append(messages []json.RawMessage, from int) (full *Error) {
 		entries = append(entries, es...)
 	}
 	if len(entries) == 0 {
-		return nil
+		return to, nil
 	}
 	b.left.Add(1)
 	done := func(failed *Error) {
@@ -144,7 +149,7 @@ func (b *batch) append(messages []json.RawMessage, from int) (full *Error) {
 	} else {
 		b.tally.accept(inBatch, len(entries))
 	}
-	return full
+	return to, full
 }
 
 // entries makes the entries of one message, one for each of its channels.
@@ -187,6 +192,7 @@ func (b *batch) entries(text json.RawMessage) ([]*log.Entry, error) {
 			Channel: channel, Event: m.Event, Data: d.data, Binary: d.binary, IdempotencyKey: m.IdempotencyKey,
 		})
 	}
+	log.Share(entries)
 	return entries, nil
 }
 

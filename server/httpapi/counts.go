@@ -22,7 +22,7 @@ var wayNames = [ways]string{overHTTP: "http", inBatch: "batch", overWebSocket: "
 // codes are those of all refusals, so that each is counted from the start;
 // TestCodesAreComplete compares them with the source.
 var codes = []string{
-	"already_subscribed", "bad_base64", "bad_batch", "bad_channel", "bad_client", "bad_command", "bad_event", "bad_field", "bad_for", "bad_form",
+	"already_subscribed", "bad_base64", "bad_batch", "batch_too_wide", "bad_channel", "bad_client", "bad_command", "bad_event", "bad_field", "bad_for", "bad_form",
 	"bad_format", "bad_handshake", "bad_id", "bad_idempotency_key", "bad_info", "bad_json", "bad_last", "bad_limit", "bad_presence", "bad_request",
 	"bad_timeout", "bad_version", "body_too_large", "busy", "channel_full", "disconnect_full", "disconnected", "draining", "expectation_failed",
 	"head_too_large", "host_not_allowed", "idempotency_busy", "idempotency_conflict", "log_full", "message_too_large",

@@ -88,6 +88,7 @@ var (
 	errAlreadySubscribed = &Error{Status: 400, Code: "already_subscribed", Message: "this connection has the channel already: unsubscribe first to begin somewhere else"}
 	errOneChannel        = &Error{Status: 400, Code: "bad_channel", Message: "history and presence are of one channel at a time"}
 	errAsking            = &Error{Status: 429, Code: "busy", Message: "one history or presence at a time: ask again when the last one has come"}
+	errBatchWide         = &Error{Status: 413, Code: "batch_too_wide", Message: "the messages of this batch name more channels in all than a batch may (8192 unless set otherwise): send the messages from here on in another batch"}
 	errBatch             = &Error{Status: 400, Code: "bad_batch", Message: `the body must be JSON: {"messages":[{"channel":…,"data":…},…]}, with no more of them than a batch may have (1000 unless set otherwise)`}
 )
 

@@ -13,6 +13,11 @@ type Limits struct {
 	BatchLimit    int // bytes of a batch's body; default 1 MiB. Beyond it 413.
 	BatchMessages int // messages of a batch; default 1000. Beyond it 400.
 
+	// BatchEntries bounds what a batch becomes: a message counts once for each of
+	// its channels. Default 8,192, at least ChannelLimit. Beyond it messages are
+	// refused, one by one, with 413.
+	BatchEntries int
+
 	// PollTimeout is how long a poll is held that does not say; what it says is
 	// clamped to the other two. Defaults 25 s, 1 s and 120 s. They count in whole
 	// seconds, rounded up.
@@ -44,6 +49,7 @@ func (l Limits) WithDefaults() Limits {
 	number(&l.ChannelLimit, 128)
 	number(&l.BatchLimit, 1<<20)
 	number(&l.BatchMessages, 1000)
+	number(&l.BatchEntries, max(8192, l.ChannelLimit))
 	duration(&l.MinPollTimeout, time.Second)
 	duration(&l.MaxPollTimeout, max(120*time.Second, l.MinPollTimeout, l.PollTimeout))
 	if l.DisconnectWindow == 0 {

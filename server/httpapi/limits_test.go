@@ -44,6 +44,17 @@ func TestEachLimitIsKeptAndNoOther(t *testing.T) {
 		{"head, raised", httpapi.Limits{HeadLimit: 20_000}, 8 << 10, 20_000, head, "head_too_large"},
 		{"channels", httpapi.Limits{ChannelLimit: 5}, 128, 5, func(n int) string { return post(channels(n), "x") }, "too_many_channels"},
 		{"messages of a batch", httpapi.Limits{BatchMessages: 7}, 1000, 7, func(n int) string { return post("/publish/batch", messages(n)) }, "bad_batch"},
+		{"entries of a batch", httpapi.Limits{BatchEntries: 256}, 8192, 256, func(n int) string {
+			each := `{"data":"x","channel":["c0"`
+			for i := 1; i < 128; i++ {
+				each += fmt.Sprintf(`,"c%d"`, i)
+			}
+			wide := strings.Repeat(each+"]},", n/128)
+			if n%128 != 0 {
+				wide += `{"data":"x"},`
+			}
+			return post("/publish/batch", `{"messages":[`+strings.TrimSuffix(wide, ",")+`]}`)
+		}, "batch_too_wide"},
 		{"bytes of a batch", httpapi.Limits{BatchLimit: 4000}, 1 << 20, 4000, func(n int) string {
 			return post("/publish/batch", messages(1)+strings.Repeat(" ", n-len(messages(1))))
 		}, "body_too_large"},
@@ -52,10 +63,10 @@ func TestEachLimitIsKeptAndNoOther(t *testing.T) {
 			h    *harness
 			most int
 		}{{plain, c.most}, {plain.withLimits(c.limits), c.set}} {
-			if resp, body := at.h.answer(c.ask(at.most)); resp.StatusCode != 200 {
+			if resp, body := at.h.answer(c.ask(at.most)); resp.StatusCode != 200 || strings.Contains(body, `"error"`) {
 				t.Errorf("%s: %d of %d is answered %d %.100s", c.name, at.most, at.most, resp.StatusCode, body)
 			}
-			if resp, body := at.h.answer(c.ask(at.most + 1)); resp.StatusCode < 400 || !strings.Contains(body, c.code) {
+			if resp, body := at.h.answer(c.ask(at.most + 1)); !strings.Contains(body, `{"error":{"code":"`+c.code) {
 				t.Errorf("%s: %d of %d is answered %d %.100s", c.name, at.most+1, at.most, resp.StatusCode, body)
 			}
 		}

@@ -200,5 +200,6 @@ func (f *Front) entries(d *draft, data []byte) []*log.Entry {
 	for i, n := range f.picked {
 		entries[i] = &log.Entry{Channel: n.text(), Event: event, Data: data, Binary: d.binary, IdempotencyKey: key}
 	}
+	log.Share(entries)
 	return entries
 }

@@ -160,6 +160,7 @@ func (f *Front) append(c *loop.Call, d *draft) {
 			Channel: n.text(), Event: event, Data: data, Binary: d.binary, IdempotencyKey: key,
 		})
 	}
+	log.Share(p.batch)
 	p.ref, p.shape = c.Conn, f.shape()
 	p.state.Store(0)
 

@@ -87,7 +87,7 @@ func (h *Hub) forgetIdleLocked(s *shard, c *channel) {
 func (h *Hub) dropLocked(c *channel) {
 	m := c.history.drop()
 	c.discarded = m.Sequence
-	h.bytes.Add(-int64(m.Size))
+	h.bytes.Add(-int64(release(m)))
 	h.messages.Add(-1)
 }
 

@@ -43,7 +43,7 @@ type Hub struct {
 	// Shared. head is stored after the entry is in its histories and before it
 	// is in the ring, so no client has a cursor ahead of it.
 	head     atomic.Uint64
-	bytes    atomic.Int64 // of all histories; a message counts in each of its channels
+	bytes    atomic.Int64 // of all histories; data that messages share counts once
 	messages atomic.Int64
 	evicted  atomic.Uint64 // dropped for the total, not for their channel's limits
 	folded   atomic.Uint64 // records of forgotten channels that went into watermarks

@@ -23,7 +23,7 @@ type Stats struct {
 	Channels    int
 	Subscribers int
 	Messages    int    // retained; one in several channels counts in each
-	Bytes       int    // sum of their sizes, likewise
+	Bytes       int    // sum of their sizes; data that messages on several channels share counts once
 	Evicted     uint64 // messages ever dropped to keep all histories within the total
 
 	// Channels that were forgotten and whose discarded is remembered exactly, and

@@ -43,6 +43,7 @@ func newMessage(e *log.Entry) *ring.Message {
 		Sequence: e.Sequence,
 		Exclude:  e.Exclude,
 		Size:     e.Size(),
+		Saved:    e.Saved(),
 		Entry:    e,
 	}
 	switch e.Kind {

@@ -56,7 +56,7 @@ func (h *Hub) append(m *ring.Message, e *log.Entry, name string, now int64) {
 	past.push(m, expires)
 	h.published++
 	past.published = h.published
-	h.bytes.Add(int64(m.Size))
+	h.bytes.Add(int64(hold(m)))
 	h.messages.Add(1)
 	if list := h.listOf(c); list.newest != past {
 		list.remove(past)

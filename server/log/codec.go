@@ -19,8 +19,9 @@ import (
 // A new field takes a new tag: older versions keep it unread. Only a change
 // that they must not read past takes a new version.
 const (
-	entryVersion = 1
-	headerBytes  = 1 + 4
+	entryVersion     = 1
+	referringVersion = 2 // Data lies in an entry before it: who cannot follow tagDataOf must not take it for empty
+	headerBytes      = 1 + 4
 )
 
 // MaxEntryBytes bounds the binary form of one entry, so that a damaged length
@@ -44,6 +45,7 @@ const (
 	tagExclude        = 13 // uvarint
 	tagIdempotencyKey = 14 // bytes
 	tagTag            = 15 // length of name (uvarint), name, value; repeated, sorted by name
+	tagDataOf         = 16 // uvarint: how many sequences before this entry is the one that has its data; 0: this one has the data of others
 )
 
 // AppendEntry extends dst with the binary form of e. Equal entries have equal
@@ -51,7 +53,11 @@ const (
 // would exceed MaxEntryBytes must not be appended: ParseEntry refuses it.
 func AppendEntry(dst []byte, e *Entry) []byte {
 	start := len(dst)
-	dst = append(dst, entryVersion, 0, 0, 0, 0)
+	version := byte(entryVersion)
+	if e.refers() {
+		version = referringVersion
+	}
+	dst = append(dst, version, 0, 0, 0, 0)
 
 	dst = appendUint(dst, tagSequence, e.Sequence)
 	dst = appendInt(dst, tagTime, e.Time)
@@ -61,7 +67,7 @@ func AppendEntry(dst []byte, e *Entry) []byte {
 		dst = appendValue(dst, tagAlso, channel) // an empty one too: it is counted
 	}
 	dst = appendString(dst, tagEvent, e.Event)
-	if len(e.Data) > 0 {
+	if len(e.Data) > 0 && !e.refers() {
 		dst = appendValue(dst, tagData, e.Data)
 	}
 	dst = appendBool(dst, tagBinary, e.Binary)
@@ -72,6 +78,10 @@ func AppendEntry(dst []byte, e *Entry) []byte {
 	dst = appendUint(dst, tagExclude, e.Exclude)
 	dst = appendString(dst, tagIdempotencyKey, e.IdempotencyKey)
 	dst = appendTags(dst, e.Tags)
+	if e.Shared != nil {
+		var b [binary.MaxVarintLen64]byte
+		dst = appendValue(dst, tagDataOf, b[:binary.PutUvarint(b[:], e.Sequence-e.Shared.First)])
+	}
 	dst = append(dst, e.unknown...)
 
 	binary.LittleEndian.PutUint32(dst[start+1:], uint32(len(dst)-start-headerBytes))
@@ -82,14 +92,14 @@ func AppendEntry(dst []byte, e *Entry) []byte {
 // with a nil error means that b ends inside the entry: call again with more
 // bytes. ErrEntry is final: the bytes are damaged or of a later version.
 //
-// The entry keeps nothing of b. Fields that this version does not know are
+// The entry keeps nothing of b. One that Refers has its data elsewhere. Fields that this version does not know are
 // kept in the entry and written again by AppendEntry.
 func ParseEntry(b []byte) (e Entry, n int, err error) {
 	if len(b) == 0 {
 		return Entry{}, 0, nil
 	}
-	if b[0] != entryVersion {
-		return Entry{}, 0, fmt.Errorf("%w: version %d, want %d", ErrEntry, b[0], entryVersion)
+	if b[0] != entryVersion && b[0] != referringVersion {
+		return Entry{}, 0, fmt.Errorf("%w: version %d, want at most %d", ErrEntry, b[0], referringVersion)
 	}
 	if len(b) < headerBytes {
 		return Entry{}, 0, nil
@@ -102,15 +112,27 @@ func ParseEntry(b []byte) (e Entry, n int, err error) {
 	if len(b) < n {
 		return Entry{}, 0, nil
 	}
+	dataOf, shares := uint64(0), false
 	for body := b[headerBytes:n]; len(body) > 0; {
 		tag, value, fieldBytes := parseField(body)
 		if fieldBytes == 0 {
 			return Entry{}, 0, fmt.Errorf("%w: a field is cut short", ErrEntry)
 		}
-		if !e.setField(tag, value, body[:fieldBytes]) {
+		if tag == tagDataOf {
+			dataOf, shares = parseUintValue(value)
+			if !shares {
+				return Entry{}, 0, fmt.Errorf("%w: bad value in field %d", ErrEntry, tag)
+			}
+		} else if !e.setField(tag, value, body[:fieldBytes]) {
 			return Entry{}, 0, fmt.Errorf("%w: bad value in field %d", ErrEntry, tag)
 		}
 		body = body[fieldBytes:]
+	}
+	if shares {
+		e.Shared = &Shared{First: e.Sequence - dataOf}
+	}
+	if refers := e.refers(); refers != (b[0] == referringVersion) || refers && (e.Data != nil || dataOf > e.Sequence) {
+		return Entry{}, 0, fmt.Errorf("%w: version %d with the data of %d entries before it", ErrEntry, b[0], dataOf)
 	}
 	return e, n, nil
 }

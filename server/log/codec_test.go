@@ -22,10 +22,10 @@ func full() log.Entry {
 	}
 }
 
-// later is an entry of a later version: a publication on "a" with the fields 99 and 16.
+// later is an entry of a later version: a publication on "a" with the fields 99 and 17.
 func later(t testing.TB) []byte {
 	t.Helper()
-	b, err := hex.DecodeString("01" + "0d000000" + "010107" + "6303aabbcc" + "040161" + "1000")
+	b, err := hex.DecodeString("01" + "0d000000" + "010107" + "6303aabbcc" + "040161" + "1100")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,27 +74,32 @@ func TestParseEntryKeepsFieldsOfLaterVersions(t *testing.T) {
 	}
 	e.Sequence = 8
 	got := hex.EncodeToString(log.AppendEntry(nil, &e))
-	if want := "01" + "0d000000" + "010108" + "040161" + "6303aabbcc" + "1000"; got != want {
+	if want := "01" + "0d000000" + "010108" + "040161" + "6303aabbcc" + "1100"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
 func TestParseEntryRefusesDamage(t *testing.T) {
 	for name, text := range map[string]string{
-		"version 0":           "00",
-		"version 2":           "0200000000",
-		"too long":            "01ffffffff",
-		"tag cut":             "010100000080",
-		"length missing":      "010100000001",
-		"value cut":           "0103000000010200",
-		"uvarint cut":         "0103000000010180",
-		"uvarint and more":    "010400000001020101",
-		"empty integer":       "01020000000100",
-		"kind above 255":      "0104000000030280" + "02",
-		"flag of 2":           "0103000000080102",
-		"tag without length":  "01020000000f00",
-		"tag longer than its": "01030000000f0105",
-		"uvarint overflow":    "010c000000010affffffffffffffffff7f",
+		"version 0":                    "00",
+		"version 3":                    "0300000000",
+		"version 2, refers to nothing": "0200000000",
+		"version 1, refers":            "0106000000" + "010107" + "100101",
+		"refers, and has data":         "0209000000" + "010107" + "070178" + "100101",
+		"refers to before the first":   "0206000000" + "010107" + "100109",
+		"refers without a number":      "0205000000" + "010107" + "1000",
+		"too long":                     "01ffffffff",
+		"tag cut":                      "010100000080",
+		"length missing":               "010100000001",
+		"value cut":                    "0103000000010200",
+		"uvarint cut":                  "0103000000010180",
+		"uvarint and more":             "010400000001020101",
+		"empty integer":                "01020000000100",
+		"kind above 255":               "0104000000030280" + "02",
+		"flag of 2":                    "0103000000080102",
+		"tag without length":           "01020000000f00",
+		"tag longer than its":          "01030000000f0105",
+		"uvarint overflow":             "010c000000010affffffffffffffffff7f",
 	} {
 		b, err := hex.DecodeString(text)
 		if err != nil {
@@ -141,6 +146,10 @@ func FuzzEntry(f *testing.F) {
 	f.Add(log.AppendEntry(nil, &e))
 	f.Add(log.AppendEntry(nil, &log.Entry{}))
 	f.Add(later(f))
+	shared := onChannels(3)
+	log.Number(shared, 1, 1)
+	f.Add(log.AppendEntry(nil, shared[0]))
+	f.Add(log.AppendEntry(nil, shared[2]))
 	f.Add([]byte("\x01\xff\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		first, n, err := log.ParseEntry(b)

@@ -23,6 +23,7 @@ type Entry struct {
 	Also     []string // further channels
 	Event    string   // SSE event name, "" for none
 	Data     []byte   // exactly the published bytes
+	Shared   *Shared  // the entries of the batch that have the same Data, nil for none
 	Binary   bool     // not to be shown as text: published as octet-stream, as a binary frame, or not UTF-8
 
 	Publisher      string // client id of the publisher
@@ -48,7 +49,8 @@ const tagOverhead = 48
 
 // Size is the number of bytes that e is charged with wherever entries are
 // limited by bytes: by Tail.Room, in the ring, in histories. It is an estimate
-// of the memory that e keeps occupied, without what encoders make of it.
+// of the memory that e keeps occupied, without what encoders make of it. Data that
+// e shares is counted in full; see Charge and Saved.
 func (e *Entry) Size() int {
 	n := EntryOverhead + len(e.Channel) + len(e.Event) + len(e.Data) +
 		len(e.Publisher) + len(e.Key) + len(e.IdempotencyKey) + len(e.unknown)

@@ -75,6 +75,8 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.HTTP.BatchLimit }},
 			{Name: "batch-messages", Live: true, Help: "messages of a batch, beyond it 400; raising it makes other requests to the workers wait longer", Min: 1, Max: 1 << 20,
 				field: func(c *server.Config) any { return &c.HTTP.BatchMessages }},
+			{Name: "batch-entries", Help: "what the messages of a batch become in all, one entry for each channel of each message, beyond it 413 for the rest; raising it lets one request cost the memory of that many entries", Min: 1, Max: 1 << 20,
+				field: func(c *server.Config) any { return &c.HTTP.BatchEntries }},
 			{Name: "poll-timeout", Live: true, Help: "how long a poll is held that does not say; raising it makes fewer requests and risks that proxies cut them", Min: second, Max: maxTime,
 				field: func(c *server.Config) any { return &c.HTTP.PollTimeout }},
 			{Name: "poll-timeout-min", Live: true, Help: "the least time a poll may ask for; raising it keeps clients from asking too often", Min: second, Max: maxTime,

@@ -108,15 +108,12 @@ var errTooLarge = fmt.Errorf("log: an entry of more than %d bytes", MaxMessageBy
 // log.ErrStorage with its cause. Append does not allocate once its queue has
 // grown.
 func (l *Log) Append(batch []*log.Entry, done func(error)) error {
-	bytes := 0
 	for _, e := range batch {
-		size := e.Size()
-		if size > MaxMessageBytes+log.EntryOverhead {
+		if e.Size() > MaxMessageBytes+log.EntryOverhead {
 			return errTooLarge
 		}
-		bytes += size
 	}
-	if err := l.accept(accepted{batch, bytes, done}); err != nil {
+	if err := l.accept(accepted{batch, log.Charge(batch), done}); err != nil {
 		return err
 	}
 	l.signal()
@@ -137,14 +134,8 @@ func (l *Log) accept(a accepted) error {
 	case !l.tail.Room(entries, bytes):
 		return log.ErrFull // what is pending will need its room too
 	}
-	now := l.now().UnixMilli()
-	for _, e := range a.entries {
-		e.Sequence = l.next
-		l.next++
-		if e.Time == 0 {
-			e.Time = now
-		}
-	}
+	log.Number(a.entries, l.next, l.now().UnixMilli())
+	l.next += uint64(len(a.entries))
 	l.pendingEntries, l.pendingBytes = entries, bytes
 	l.queue = append(l.queue, a)
 	return nil

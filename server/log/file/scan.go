@@ -121,7 +121,8 @@ func (s *segment) scan(fs files, upto uint64, each func(*log.Entry)) (damage *Da
 		return nil, fmt.Errorf("log: open %s: %w", filepath.Join(s.dir, s.name), err)
 	}
 	in := bufio.NewReaderSize(r, 256<<10)
-	var record []byte // reused
+	var record []byte      // reused
+	var carrier *log.Entry // the last one whose data others refer to
 	for s.last < upto {
 		record, err = readRecord(in, record, s.header.mark)
 		if errors.Is(err, io.EOF) {
@@ -138,6 +139,12 @@ func (s *segment) scan(fs files, upto uint64, each func(*log.Entry)) (damage *Da
 			return s.damage(s.end, err.Error()), nil
 		case e.Sequence != s.last+1:
 			return s.damage(s.end, fmt.Sprintf("sequence %d follows %d", e.Sequence, s.last)), nil
+		case e.Refers():
+			if !e.Take(carrier) {
+				return s.damage(s.end, fmt.Sprintf("sequence %d refers to the data of %d, which does not carry any for others", e.Sequence, e.Shared.First)), nil
+			}
+		case e.Shared != nil:
+			carrier = e
 		}
 		s.end += int64(len(record))
 		s.last, s.newest = e.Sequence, e.Time

@@ -48,11 +48,7 @@ func (l *Log) Resolve(c log.Cursor) (sequence uint64, ok bool) {
 // An empty batch is accepted and done. Append keeps neither batch nor done,
 // and does not allocate.
 func (l *Log) Append(batch []*log.Entry, done func(error)) error {
-	bytes := 0
-	for _, e := range batch {
-		bytes += e.Size()
-	}
-	if err := l.apply(batch, bytes); err != nil {
+	if err := l.apply(batch, log.Charge(batch)); err != nil {
 		return err
 	}
 	l.tail.Wake()
@@ -74,15 +70,8 @@ func (l *Log) apply(batch []*log.Entry, bytes int) error {
 	head := l.head.Load()
 	// Under the lock, so that times follow the order of sequences wherever the
 	// clock does not step back.
-	now := l.now().UnixMilli()
-	for _, e := range batch {
-		head++
-		e.Sequence = head
-		if e.Time == 0 {
-			e.Time = now
-		}
-	}
-	l.head.Store(head)
+	log.Number(batch, head+1, l.now().UnixMilli())
+	l.head.Store(head + uint64(len(batch)))
 	l.tail.Apply(batch)
 	return nil
 }
