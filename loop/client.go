@@ -52,10 +52,13 @@ func (k *client) Write(b []byte) {
 	if c.state != stateWS {
 		return // it was closed, by an earlier Write perhaps
 	}
+	k.loop.spend(workSend + len(b)/workOut)
 	if _, err := k.loop.fan.Write(k.slot, b); err != nil {
 		k.loop.close(k.slot, c)
 	}
 }
+
+func (k *client) Spend(units int) { k.loop.spend(units) }
 
 func (k *client) Ask() bool {
 	c := k.conn()

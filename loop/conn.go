@@ -31,6 +31,7 @@ const (
 	flagDrained                       // the drain has said good-bye
 	flagNamed                         // Front.Left is due when it receives nothing more
 	flagHalfClosed                    // the client has ended its side: all it sent was read, and what it is owed is still sent
+	flagBacklog                       // part of its input waits for a turn, because it had used up its part of this one
 )
 
 // conn is one client socket, 56 bytes without a pointer. It is found by

@@ -19,6 +19,7 @@ import (
 //
 //	echo TEXT            TEXT
 //	last TEXT            TEXT, and the connection ends
+//	work N               "done", and the front says that it was N units of work
 //	peer                 the address of the client, as the front is given it
 //	big N                N bytes and a line end
 //	later TEXT           TEXT, when the test says so (world.later)
@@ -76,6 +77,9 @@ func (f front) Request(c *loop.Call) {
 			f.echoed(rest)
 		}
 		f.answer(c, loop.Reply, used, rest+"\n")
+	case "work":
+		c.Work = number(rest)
+		f.answer(c, loop.Reply, used, "done\n")
 	case "peer":
 		f.answer(c, loop.Reply, used, c.Peer.String()+"\n")
 	case "last":
@@ -176,6 +180,11 @@ func (f front) Left(session uint64) { f.left.add(session) }
 func (f front) Message(c loop.Client, _ bool, payload []byte) (uint16, string) {
 	if len(payload) > 0 && payload[0] == '#' {
 		f.received.Add(1)
+		return 0, ""
+	}
+	if units, ok := strings.CutPrefix(string(payload), "work "); ok {
+		c.Spend(number(units))
+		c.Write(frame.AppendMessage(nil, false, []byte("done")))
 		return 0, ""
 	}
 	if string(payload) == "throw me out" {

@@ -72,6 +72,10 @@ type Client interface {
 	// b is not kept. Who takes too little of it is closed.
 	Write(b []byte)
 
+	// Spend counts work that the message causes on the loop beside its bytes and
+	// what is written and subscribed: units of about a microsecond.
+	Spend(units int)
+
 	// Ask reports whether one long answer (Answerer of a worker, by Ref) may be
 	// prepared for it: not while another one is under way or waits for its socket.
 	Ask() bool
@@ -120,6 +124,7 @@ type Call struct {
 	Verdict Verdict
 	Close   bool // with Park and Later: close after the answer (HTTP/1.0, Connection: close)
 	Sub     *Subscription
+	Work    int // units of about a microsecond that the request took, beside its bytes and its subscription
 }
 
 // From says where a subscription starts.

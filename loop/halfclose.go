@@ -40,7 +40,7 @@ func (l *Loop) endsUnread(slot uint32, c *conn) {
 
 // endHalfClosed ends a half-closed connection that is owed nothing more.
 func (l *Loop) endHalfClosed(slot uint32, c *conn) {
-	if c.flags&flagHalfClosed != 0 && c.state == stateHTTP && c.flags&flagAnswering == 0 {
+	if c.flags&flagHalfClosed != 0 && c.state == stateHTTP && c.flags&(flagAnswering|flagBacklog) == 0 {
 		l.linger(slot, c)
 	}
 }

@@ -21,6 +21,7 @@ type Config struct {
 	InputBytes     int           // unread and unfinished input of all connections of a loop; default 64 MiB. Beyond it the connection that asks for more is closed.
 	ParkedBytes    int           // unread input kept of a connection that waits for an answer; default 8 KiB. Beyond it reading pauses.
 	TurnSends      int           // sends in one turn before events are read again; default 512
+	TurnWork       int           // work on what clients sent in one turn before events are read again, in units of about 1 µs; one connection has a quarter of it at a time; default 1000
 	Fanout         fanout.Limits
 	Log            *slog.Logger // default slog.Default()
 }
@@ -51,6 +52,7 @@ func (c Config) WithDefaults() Config {
 	number(&c.InputBytes, 64<<20)
 	number(&c.ParkedBytes, 8<<10)
 	number(&c.TurnSends, 512)
+	number(&c.TurnWork, 1000)
 	c.Fanout = c.Fanout.WithDefaults()
 	if c.Log == nil {
 		c.Log = slog.Default()

@@ -52,8 +52,7 @@ type Loop struct {
 	wheel       *fanout.Wheel
 	tick        uint32
 	ticking     bool
-	again       []uint32 // connections whose reading was interrupted for the others
-	spareAgain  []uint32
+	again       []uint32     // connections whose reading was interrupted for the others, the first first
 	dismissals  []*dismissal // the oldest is under way
 	turnDue     bool
 	flushing    bool
@@ -105,6 +104,9 @@ type counts struct {
 	fell       uint64 // slow streams closed by the rule of a channel
 	dismissed  uint64 // ended by Group.Dismiss
 	turns      uint64
+	work       uint64        // units: see work.go
+	longest    uint64        // most work of one callback
+	deferred   uint64        // times that input waited because a connection had used up its part
 	foreign    uint64        // streams told of a gap because their cursor means nothing here
 	busy       time.Duration // in callbacks of the poller, not waiting in it
 }
@@ -162,8 +164,9 @@ func (l *Loop) release() {
 
 // event is called by the poller for each descriptor that is ready.
 func (l *Loop) event(fd int, e events) error {
-	began := time.Since(l.started)
+	began, before := time.Since(l.started), l.work()
 	err := l.ready(fd, e)
+	l.callback(before)
 	l.worked(began)
 	return err
 }
@@ -242,18 +245,7 @@ func (l *Loop) turn() error {
 	l.armed.Store(0) // before the ring is looked at: see Wake
 	l.apply()
 	more := l.flush(l.config.TurnSends)
-	if len(l.again) > 0 {
-		again := l.again
-		l.again = l.spareAgain[:0]
-		for _, slot := range again {
-			c := l.conn(slot)
-			c.flags &^= flagAgain
-			if c.state != stateFree {
-				l.read(slot, c)
-			}
-		}
-		l.spareAgain = again
-	}
+	l.readWaiting()
 	if l.acceptor != nil && l.acceptor.again {
 		l.acceptor.acceptAll()
 	}
@@ -318,8 +310,9 @@ func (l *Loop) woken() error {
 	}
 	l.prompted = true
 	l.armed.Store(0)
-	began := time.Since(l.started)
+	began, before := time.Since(l.started), l.work()
 	l.after()
+	l.callback(before)
 	l.worked(began)
 	return nil
 }
@@ -360,7 +353,7 @@ func (l *Loop) give(sockets []accepted) {
 }
 
 func (l *Loop) answerDoor() error {
-	began := time.Since(l.started)
+	began, before := time.Since(l.started), l.work()
 	l.door.Lock()
 	l.rung = false
 	inbox, answers, posts := l.inbox, l.answers, l.posts
@@ -385,6 +378,7 @@ func (l *Loop) answerDoor() error {
 		f()
 	}
 	l.after()
+	l.callback(before)
 	l.worked(began)
 	return nil
 }

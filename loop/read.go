@@ -52,15 +52,16 @@ func (l *Loop) read(slot uint32, c *conn) {
 
 // readAgain has the connection read in a turn, after the others' events.
 func (l *Loop) readAgain(slot uint32, c *conn) {
-	if c.flags&flagReadable != 0 && c.flags&flagAgain == 0 {
-		c.flags |= flagAgain
-		l.again = append(l.again, slot)
-		l.scheduleTurn()
+	if c.flags&flagReadable != 0 {
+		l.queue(slot, c)
 	}
 }
 
 // mayRead reports whether more input of the connection can be taken now.
 func (l *Loop) mayRead(c *conn) bool {
+	if c.flags&flagBacklog != 0 {
+		return false // what was read waits for its turn
+	}
 	if !l.waits(c) {
 		return true
 	}
@@ -92,7 +93,7 @@ func (l *Loop) take(slot uint32, c *conn, b []byte) {
 	}
 	if (c.state == stateWS || c.state == stateWSClosing) && len(rest) > 0 {
 		rest = l.frames(slot, c, rest)
-		if c.state == stateWS {
+		if c.state == stateWS && c.flags&flagBacklog == 0 {
 			need = c.reader.Need(rest)
 		}
 	}
@@ -127,7 +128,7 @@ func (l *Loop) inputFull(slot uint32, c *conn) {
 // the way: requests that were read, then input that was not.
 func (l *Loop) resume(slot uint32, c *conn) {
 	if c.input != 0 {
-		l.take(slot, c, nil)
+		l.backlog(slot, c) // in a turn, not from inside what called
 	}
 	if c.state == stateFree {
 		return

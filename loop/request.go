@@ -13,6 +13,7 @@ const outBytes = 64 << 10
 // and how many more bytes are wanted.
 func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) {
 	out := l.out[:0]
+	until := l.share()
 	for len(b) > 0 && c.state == stateHTTP && c.flags&(flagAnswering|flagCloseNext) == 0 {
 		call := &l.call
 		before := len(out)
@@ -46,6 +47,7 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) 
 		c.need = 0
 		c.flags &^= flagHead | flagContinued
 		b = b[call.Used:]
+		l.spend(workRequest + call.Work + call.Used/workBytes + (len(out)-before)/workOut)
 		switch call.Verdict {
 		case Reply:
 			if l.draining {
@@ -66,6 +68,10 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) 
 		if len(out) >= outBytes {
 			out = l.sendOut(slot, c, out)
 		}
+		if len(b) > 0 && l.work() >= until && c.state == stateHTTP && c.flags&(flagAnswering|flagCloseNext) == 0 {
+			l.backlog(slot, c)
+			break
+		}
 	}
 	l.out = l.sendOut(slot, c, out)
 	switch {
@@ -82,6 +88,7 @@ func (l *Loop) sendOut(slot uint32, c *conn, out []byte) []byte {
 	if len(out) == 0 || c.state == stateFree {
 		return out[:0]
 	}
+	l.spend(workSend)
 	done, err := l.fan.WriteAnswer(slot, out)
 	switch {
 	case err != nil:
@@ -238,6 +245,7 @@ func (l *Loop) closeStream(slot uint32, c *conn, code uint16, reason string) {
 
 // frames takes what a WebSocket client sent.
 func (l *Loop) frames(slot uint32, c *conn, b []byte) (rest []byte) {
+	until := l.share()
 	for {
 		ev, rest, err := c.reader.Next(b, l.config.MessageBytes)
 		if err != nil {
@@ -257,6 +265,7 @@ func (l *Loop) frames(slot uint32, c *conn, b []byte) (rest []byte) {
 				l.message(slot, c, ev.Kind == frame.Binary, ev.Payload)
 			}
 		case frame.Ping:
+			l.spend(workSend)
 			l.scratch = frame.AppendPong(l.scratch[:0], ev.Payload)
 			if _, err := l.fan.Write(slot, l.scratch); err != nil {
 				l.close(slot, c)
@@ -277,6 +286,11 @@ func (l *Loop) frames(slot uint32, c *conn, b []byte) (rest []byte) {
 		if c.state == stateFree || c.state == stateLinger {
 			return nil
 		}
+		l.spend(workFrame + (len(b)-len(rest))/workBytes)
 		b = rest
+		if len(b) > 0 && l.work() >= until {
+			l.backlog(slot, c)
+			return b
+		}
 	}
 }

@@ -31,7 +31,7 @@ func TestByteByByte(t *testing.T) {
 }
 
 func TestPipelinedRequestsAreAnsweredTogether(t *testing.T) {
-	s := start(t, options{config: loop.Config{Loops: 1}})
+	s := start(t, options{config: loop.Config{Loops: 1, TurnWork: 1 << 20}})
 	c := s.dial()
 	const n = 500
 	var in, want strings.Builder

@@ -25,6 +25,9 @@ type Stats struct {
 	Fell        uint64 // slow streams closed by the rule of a channel
 	Dismissed   uint64 // ended by Group.Dismiss
 	Turns       uint64
+	Deferred    uint64         // times that input waited for a turn because its connection had used up its part
+	Work        uint64         // units of about a microsecond: Config.TurnWork
+	LongestWork uint64         // most units of one callback
 	SendCalls   uint64         // system calls that sent
 	Buffers     uint64         // sends of the fan-out whose bytes lay elsewhere than those of the send before
 	Foreign     uint64         // streams told of a gap because their cursor means nothing here
@@ -83,7 +86,7 @@ func (g *Group) Stats(ctx context.Context) ([]Stats, error) {
 			Loop: int(l.number), Connections: l.open, Accepted: l.counts.accepted, Refused: l.counts.refused,
 			Reads: l.counts.reads, Requests: l.counts.requests, Received: l.counts.received,
 			Heartbeats: l.counts.heartbeats, Dead: l.counts.dead, Slow: l.counts.slow, Gapped: l.counts.gapped, Fell: l.counts.fell, Dismissed: l.counts.dismissed,
-			Turns: l.counts.turns, SendCalls: l.sender.calls, Buffers: l.sender.buffers, Foreign: l.counts.foreign, Busy: l.counts.busy, Lag: time.Since(asked),
+			Turns: l.counts.turns, Deferred: l.counts.deferred, Work: l.work(), LongestWork: l.counts.longest, SendCalls: l.sender.calls, Buffers: l.sender.buffers, Foreign: l.counts.foreign, Busy: l.counts.busy, Lag: time.Since(asked),
 			Behind: l.ring.Behind(), Transports: l.transports(), Closes: l.closes.ByCode(), InputBytes: l.inputBytes, Applied: l.fan.Applied(), Fanout: l.fan.Stats(),
 		}
 		if a := l.acceptor; a != nil {

@@ -39,14 +39,18 @@ func (f *Front) tellForeign(c loop.Client, from loop.From, channels []string, st
 	if from != loop.FromGap {
 		return
 	}
+	var frames []byte // in one piece: each Write is a system call
 	for _, name := range channels {
 		_, discarded, _ := f.deps.Hub.Read(nil, name, start, start, 1, 1) // the gap ends with what was dropped
-		c.Write(wsproto.AppendGap(nil, publication.Gap{Channel: name, To: f.cursor(max(start, discarded))}))
+		frames = wsproto.AppendGap(frames, publication.Gap{Channel: name, To: f.cursor(max(start, discarded))})
 	}
+	c.Spend(len(channels))
+	c.Write(frames)
 }
 
 // command carries out one message of a peal.v1 client.
 func (f *Front) command(c loop.Client, binary bool, payload []byte) {
+	c.Spend(workCommand)
 	cmd, fault := wsproto.ParseCommand(binary, payload)
 	err := refusalOf(fault)
 	if err == nil {
@@ -147,8 +151,12 @@ func (f *Front) commandSubscribe(c loop.Client, cmd *wsproto.Command) *Error {
 	if added, err = f.commandIntroduce(c, cmd, added); err != nil {
 		return err
 	}
+	c.Spend(workName * (len(has) + len(f.picked)))
 	s := &loop.Subscription{Channels: added, Encoding: loop.WSJSON, From: from, Sequence: after, Last: last, Commands: true}
 	f.arrive(c.Session(), s)
+	if s.Named {
+		c.Spend(workSeat * len(f.picked))
+	}
 	start := c.Subscribe(s)
 	f.tellForeign(c, from, added, start) // before the cursor that leads past it
 	c.Write(wsproto.AppendReply(nil, cmd.ID, f.cursor(start)))
@@ -222,6 +230,7 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 		epoch: f.deps.Log.Epoch(), door: f.deps.Door, tally: &f.deps.Workers.tally,
 		ref: c.Ref(), id: bytes.Clone(cmd.ID), batch: f.entries(&d, d.data),
 	}
+	c.Spend(workEntry * len(r.batch))
 	if err := f.deps.Log.Append(r.batch, r.finish); err != nil {
 		return appendRefusal(err)
 	}
@@ -234,6 +243,7 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 
 // commandPublishOnce is commandPublish for a publication with a key.
 func (f *Front) commandPublishOnce(c loop.Client, lent []byte, d *draft) *Error {
+	c.Spend(workEntry * len(f.picked))
 	id, tally, epoch := bytes.Clone(lent), &f.deps.Workers.tally, f.deps.Log.Epoch()
 	out, err := f.publishOnce(overWebSocket, f.entries(d, d.data), c.Ref(), func(dst []byte, k *keyed) []byte {
 		sequence, _, err := k.result()

@@ -133,7 +133,7 @@ var _ loop.Front = (*Front)(nil)
 
 // Request implements loop.Front.
 func (f *Front) Request(c *loop.Call) {
-	c.Used, c.Need, c.Verdict, c.Close, c.Sub = 0, 0, loop.More, false, nil
+	c.Used, c.Need, c.Verdict, c.Close, c.Sub, c.Work = 0, 0, loop.More, false, nil, 0
 	headEnd, err := f.head.Check(c.In, f.deps.HeadLimit)
 	if err == nil && headEnd == 0 {
 		f.unfinished(c)

@@ -169,6 +169,7 @@ func (o *once) late() { o.door.Answer(o.ref, o.answer(nil, o.keyed)) }
 // appendOnce is append for a publication with a key.
 func (f *Front) appendOnce(c *loop.Call, d *draft) {
 	shape, clock, tally, epoch := f.shape(), &f.clock, &f.deps.Workers.tally, f.deps.Log.Epoch()
+	c.Work += workEntry * len(f.picked)
 	out, err := f.publishOnce(overHTTP, f.entries(d, bytes.Clone(d.data)), c.Conn, func(dst []byte, k *keyed) []byte {
 		sequence, replayed, err := k.result()
 		if err != nil {

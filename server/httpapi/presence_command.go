@@ -51,6 +51,7 @@ func (f *Front) commandIntroduce(c loop.Client, cmd *wsproto.Command, added []st
 // told of their presence.
 func (f *Front) commandUnsubscribe(c loop.Client) {
 	f.pickDefault()
+	c.Spend(workSeat * len(f.picked))
 	f.leave(c.Session())
 	var all []string
 	for _, n := range f.picked {

@@ -161,6 +161,7 @@ func (f *Front) append(c *loop.Call, d *draft) {
 		})
 	}
 	log.Share(p.batch)
+	c.Work += workEntry * len(p.batch)
 	p.ref, p.shape = c.Conn, f.shape()
 	p.state.Store(0)
 

@@ -54,6 +54,7 @@ func (f *Front) serveSSE(c *loop.Call) {
 		c.Out = append(c.Out, sseHead...)
 		c.Verdict, c.Sub = loop.Stream, sub
 		f.arrive(c.Session, sub)
+		c.Work += f.cost(sub)
 	}
 }
 
@@ -76,6 +77,7 @@ func (f *Front) servePoll(c *loop.Call) {
 	// The answer, written later, has no words for the keep-alive of HTTP/1.0.
 	c.Verdict, c.Sub, c.Close = loop.Park, sub, s.close || s.keepAlive
 	f.arrive(c.Session, sub)
+	c.Work += f.cost(sub)
 }
 
 // serveWebSocket makes the connection a WebSocket. What is wrong with the
@@ -103,6 +105,7 @@ func (f *Front) serveWebSocket(c *loop.Call) {
 	}
 	c.Verdict, c.Sub = loop.Stream, sub
 	f.arrive(c.Session, sub)
+	c.Work += f.cost(sub)
 }
 
 // upgrade gathers what a handshake is judged by.

@@ -65,6 +65,8 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Loop.ParkedBytes }},
 			{Name: "turn-sends", Help: "sends in one turn of a loop before it reads events again; raising it saves wake-ups and makes requests wait longer", Min: 1, Max: many,
 				field: func(c *server.Config) any { return &c.Loop.TurnSends }},
+			{Name: "turn-work", Help: "work on what clients sent in one turn of a loop before it reads events again, in units of about a microsecond, of which one connection has a quarter at a time; raising it lets a client that sends much hold up the others longer", Min: 100, Max: 1 << 20,
+				field: func(c *server.Config) any { return &c.Loop.TurnWork }},
 		}},
 		{"Requests", "What one request may ask for. What a poll says about its timeout is held to the least and the greatest.", []Setting{
 			{Name: "max-channels", Live: true, Help: "channels of one connection or publication, beyond it 400 or close 4413; raising it costs memory for each such connection, and more for each message on several of its channels", Min: 1, Max: 1 << 12,

@@ -70,6 +70,7 @@ func (l line) Commands() bool                 { return true }
 func (l line) PublishTo() string              { return "" }
 func (l line) Ask() bool                      { return false }
 func (l line) Unask()                         {}
+func (l line) Spend(int)                      {}
 func (l line) Channels(dst []string) []string { return l.c.station.fan.Channels(dst, l.c.slot) }
 
 func (l line) Subscribe(s *loop.Subscription) (start uint64) {

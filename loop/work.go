@@ -1,0 +1,73 @@
+package loop
+
+// Work of a loop is counted in units of about a microsecond: of a request, of a
+// WebSocket frame, of what the front says about it (Call.Work, Client.Spend),
+// and of the fan-out (fanout.Fan.Work). Counted, and not timed, so that a test can
+// say what one callback may do.
+//
+// What one connection sent is handled until its part is used up; the rest waits
+// in its input like input that was not read, behind the others that wait
+// (Loop.again), and nothing more is read of the connection meanwhile. One request
+// or frame is never taken apart, so a callback may do one more than its budget.
+const (
+	workRequest = 4 // parsed and answered, beside its bytes
+	workFrame   = 1
+	workSend    = 3    // a system call that sends
+	workBytes   = 64   // bytes of input to a unit: JSON is read at 10 ns a byte
+	workOut     = 1024 // bytes of output to a unit
+)
+
+// connShare is which part of Config.TurnWork one connection has at a time.
+const connShare = 4
+
+// spend counts work done on the loop.
+func (l *Loop) spend(units int) { l.counts.work += uint64(units) }
+
+// work is all that was done on the loop since it was made, but for its budgeted sends.
+func (l *Loop) work() uint64 { return l.counts.work + l.fan.Work() }
+
+// share is what the work of the loop may come to before a connection that begins
+// now has used up its part.
+func (l *Loop) share() uint64 { return l.work() + uint64(l.config.TurnWork/connShare) }
+
+// backlog has the connection go on with its input in a turn.
+func (l *Loop) backlog(slot uint32, c *conn) {
+	l.counts.deferred++
+	c.flags |= flagBacklog
+	l.queue(slot, c)
+}
+
+// queue gives the connection a place among those whose input waits for a turn.
+func (l *Loop) queue(slot uint32, c *conn) {
+	if c.flags&flagAgain == 0 {
+		c.flags |= flagAgain
+		l.again = append(l.again, slot)
+		l.scheduleTurn()
+	}
+}
+
+// readWaiting lets those whose input waits go on, in their order, while the
+// turn's budget of work lasts. Who has more then is at the end.
+func (l *Loop) readWaiting() {
+	until := l.work() + uint64(l.config.TurnWork)
+	n := 0
+	for waiting := len(l.again); n < waiting && l.work() < until; n++ {
+		slot := l.again[n]
+		c := l.conn(slot)
+		c.flags &^= flagAgain
+		if c.flags&flagBacklog != 0 {
+			c.flags &^= flagBacklog
+			l.take(slot, c, nil)
+			l.endHalfClosed(slot, c)
+		}
+		if c.state != stateFree {
+			l.read(slot, c)
+		}
+	}
+	l.again = append(l.again[:0], l.again[n:]...)
+}
+
+// callback counts what one callback of the poller did since work was before.
+func (l *Loop) callback(before uint64) {
+	l.counts.longest = max(l.counts.longest, l.work()-before)
+}

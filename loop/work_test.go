@@ -1,0 +1,125 @@
+package loop_test
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"peal/loop"
+)
+
+// What one client sends in one piece costs a callback no more than a turn's
+// budget and one item more, whatever it is, and all of it is answered in order.
+func TestOneCallbackDoesLittle(t *testing.T) {
+	const turn, item = 400, 150
+	for _, kind := range []struct {
+		name, first, each string
+		answer            func(c *client)
+	}{
+		{"pings", "wsjson", string(masked(0x80|opPing, "x")), func(c *client) { c.expectFrame(opPong, "x") }},
+		{"commands", "wsjson", string(masked(0x80|opText, "work 30")), func(c *client) { c.expectFrame(opText, "done") }},
+		{"messages", "wsjson", string(masked(0x80|opText, "#")), nil},
+		{"requests", "", "echo x\n", func(c *client) { c.expect("x") }},
+		{"dear requests", "", "work 100\n", func(c *client) { c.expect("done") }},
+		{"published", "", "pub b x\n", func(c *client) { c.line() }},
+	} {
+		t.Run(kind.name, func(t *testing.T) {
+			s := start(t, options{config: loop.Config{Loops: 1, TurnWork: turn}, slots: 1 << 15})
+			n := 8000 / len(kind.each)
+			all := strings.Repeat(kind.each, n)
+			var clients []*client
+			for range 4 {
+				c := s.dial()
+				if kind.first != "" {
+					c.ws(kind.first, "a now publish")
+					c.expectFrame(opText, "open 0\n")
+				}
+				clients = append(clients, c)
+			}
+			for _, c := range clients {
+				c.send(all)
+			}
+			for _, c := range clients {
+				for range n {
+					if kind.answer != nil {
+						kind.answer(c)
+					}
+				}
+			}
+			if kind.answer == nil {
+				s.await("all messages", func() bool { return int(s.received.Load()) == 4*n })
+			}
+			one := s.stats()[0]
+			if one.LongestWork > turn+item {
+				t.Errorf("a callback did %d units of work, want at most %d", one.LongestWork, turn+item)
+			}
+			if one.Deferred == 0 {
+				t.Errorf("nothing was put off: %d units in all", one.Work)
+			}
+		})
+	}
+}
+
+// A client that sends much goes on behind those that send little.
+func TestWhoSendsLittleIsNotBehindWhoSendsMuch(t *testing.T) {
+	s := start(t, options{config: loop.Config{Loops: 1, TurnWork: 400}})
+	const hostile, each = 8, 1000
+	var before int64
+	s.world.echoed = func(string) { before = s.requests.Load() }
+	var clients []*client
+	for range hostile + 1 {
+		clients = append(clients, s.dial())
+	}
+	s.awaitConnections(hostile + 1)
+	held, goOn := make(chan struct{}), make(chan struct{})
+	s.group.PostTo(0, func() { close(held); <-goOn })
+	<-held
+	for _, c := range clients[:hostile] {
+		c.send(strings.Repeat("work 10\n", each))
+	}
+	honest := clients[hostile]
+	honest.send("echo me\n")
+	close(goOn)
+	honest.expect("me")
+	// A quarter of a turn for each of them at the event, or a turn.
+	if most := int64(hostile*(100/14+2) + 400/14 + 2); before > most {
+		t.Errorf("%d requests were handled before the one of the honest client, want at most %d of %d", before, most, hostile*each)
+	}
+	for _, c := range clients[:hostile] {
+		c.SetReadDeadline(time.Now().Add(patience))
+		if _, err := io.ReadFull(c.r, make([]byte, each*len("done\n"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Input that waits for a turn is taken whatever becomes of the connection meanwhile.
+func TestInputThatWaitsForATurn(t *testing.T) {
+	s := start(t, options{config: loop.Config{Loops: 1, TurnWork: 100}})
+	c := s.dial()
+	var in strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&in, "echo %d\n", i)
+		if i%50 == 0 {
+			fmt.Fprintf(&in, "later %d\n", i)
+		}
+	}
+	c.send(in.String(), "sse a first\n")
+	for i := range 300 {
+		c.expect(fmt.Sprint(i))
+		if i%50 == 0 {
+			p := <-s.later
+			s.group.Answer(p.ref, []byte(p.text+"\n"))
+			c.expect(fmt.Sprint(i))
+		}
+	}
+	c.expect("stream", "open 0")
+
+	gone := s.dial()
+	gone.send(strings.Repeat("work 90\n", 1000))
+	gone.Close()
+	c.Close()
+	s.awaitEmpty()
+}
