@@ -46,9 +46,16 @@ type Config struct {
 	// queue of WorkerQueue; beyond it 503. Defaults 2 and 256.
 	Workers, WorkerQueue int
 
+	// AddressShare is how much of each table that clients fill (idempotency keys,
+	// clients that are kept away, members of channels) those of one address may
+	// have, in percent, default 50; at most 100, for a server behind one proxy. See
+	// package share.
+	AddressShare int
+
 	// IdempotencyWindow is how long an idempotency key is remembered, default 5
-	// minutes; IdempotencyKeys how many are, default 100,000. Beyond that the
-	// oldest go first, and a late repeat may be published again.
+	// minutes; IdempotencyKeys how many are, default 500,000. An address that has
+	// its share of them is refused. When all are in use, the address that has most
+	// gives up its oldest to others.
 	IdempotencyWindow time.Duration
 	IdempotencyKeys   int
 
@@ -95,7 +102,8 @@ func (c Config) WithDefaults() Config {
 	number(&c.RingBytes, 64<<20)
 	number(&c.Workers, 2)
 	number(&c.WorkerQueue, 256)
-	number(&c.IdempotencyKeys, 100_000)
+	number(&c.AddressShare, 50)
+	number(&c.IdempotencyKeys, 500_000)
 	number(&c.DisconnectClients, 100_000)
 	number(&c.Loop.Loops, runtime.GOMAXPROCS(0))
 	if c.Drain <= 0 {
@@ -129,6 +137,11 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
+// ofShare is what one address may have of a table of that many entries, at least one.
+func (c Config) ofShare(entries int) int {
+	return max(1, int(int64(entries)*int64(c.AddressShare)/100))
+}
+
 // Validate reports all that is wrong at once.
 func (c Config) Validate() error {
 	var errs []error
@@ -145,12 +158,18 @@ func (c Config) Validate() error {
 	if c.RingSlots > 0 && c.RingSlots&(c.RingSlots-1) != 0 {
 		errs = append(errs, fmt.Errorf("config: ring of %d slots: must be a power of two", c.RingSlots))
 	}
+	if c.AddressShare > 100 {
+		errs = append(errs, fmt.Errorf("config: address share of %d percent: must be at most 100", c.AddressShare))
+	}
 	if l := c.Loop.WithDefaults(); l.InputBytes < l.MessageBytes {
 		errs = append(errs, fmt.Errorf("config: input of %d B for a loop, message of %d B: the first must be at least the second, or no such message ever arrives", l.InputBytes, l.MessageBytes))
 	}
 	d := c.WithDefaults()
 	if d.HTTP.BatchLimit > d.Loop.InputBytes {
 		errs = append(errs, fmt.Errorf("config: input of %d B for a loop, batch of %d B: the first must be at least the second, or no such batch ever arrives", d.Loop.InputBytes, d.HTTP.BatchLimit))
+	}
+	if most := d.ofShare(d.IdempotencyKeys); most < d.HTTP.ChannelLimit {
+		errs = append(errs, fmt.Errorf("config: %d idempotency keys with an address share of %d percent are %d for one address, a message may have %d channels: the first must be at least the second, or no such message with a key is ever accepted", d.IdempotencyKeys, d.AddressShare, most, d.HTTP.ChannelLimit))
 	}
 	errs = append(errs, logging.Check(d.LogFormat, d.LogLevel), c.HTTP.Validate(),
 		c.Hub.Validate(), rules.Validate(c.Channels, d.Loop.MessageBytes), c.validateLog())

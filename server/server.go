@@ -42,6 +42,7 @@ type Server struct {
 
 	presence *presence.Table
 	bans     *ban.Table
+	keys     *idempotency.Table
 
 	admin    *http.Server // nil without Config.Admin
 	draining atomic.Bool  // stored at the end; the admin listener reads it
@@ -103,10 +104,11 @@ func New(c Config) (_ *Server, err error) {
 	s.hub = hub.New(c.Hub, r, d.wake, time.Now)
 	s.presence = presence.New(c.Presence, s.isWatched, time.Now)
 	s.bans = ban.New(c.DisconnectClients, time.Now)
-	keys := idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, time.Now)
+	keys := idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, c.ofShare(c.IdempotencyKeys), time.Now)
 	if err := s.startLog(stored, keys); err != nil {
 		return nil, err
 	}
+	s.keys = keys
 	s.workers = httpapi.NewWorkers(c.Workers, c.WorkerQueue)
 	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Keys: keys, Presence: s.presence, Dismisser: d, Bans: s.bans, Rules: table, MessageLimit: c.Loop.MessageBytes, Limits: c.HTTP}
 	if c.Open {
@@ -238,6 +240,12 @@ func (s *Server) PresenceStats() presence.Stats { return s.presence.Stats() }
 
 // Bans is how many disconnected clients are kept away.
 func (s *Server) Bans() int { return s.bans.Len() }
+
+// IdempotencyKeys is how many keys are remembered, and how many were ever
+// forgotten before their window had passed.
+func (s *Server) IdempotencyKeys() (remembered int, evicted uint64) {
+	return s.keys.Len(), s.keys.Evicted()
+}
 
 // LoopStats asks the loops for their counters.
 func (s *Server) LoopStats(ctx context.Context) ([]loop.Stats, error) { return s.loops.Stats(ctx) }

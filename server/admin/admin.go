@@ -21,6 +21,7 @@ type Source interface {
 	HubStats() hub.Stats
 	PresenceStats() presence.Stats
 	Bans() int // disconnected clients that are kept away
+	IdempotencyKeys() (remembered int, evicted uint64)
 	LoopStats(context.Context) ([]loop.Stats, error)
 	FrontStats(context.Context) (httpapi.Stats, error)
 	LogHead() uint64

@@ -23,13 +23,14 @@ type source struct {
 	frontErr error
 }
 
-func (s *source) HubStats() hub.Stats           { return hub.Stats{Channels: 3, Messages: 5, Bytes: 700} }
-func (s *source) PresenceStats() presence.Stats { return presence.Stats{Members: 2} }
-func (s *source) Bans() int                     { return 4 }
-func (s *source) Ready() bool                   { return s.ready }
-func (s *source) LogHead() uint64               { return 9 }
-func (s *source) LostLines() uint64             { return 6 }
-func (s *source) LogFailing() bool              { return true }
+func (s *source) HubStats() hub.Stats            { return hub.Stats{Channels: 3, Messages: 5, Bytes: 700} }
+func (s *source) PresenceStats() presence.Stats  { return presence.Stats{Members: 2} }
+func (s *source) Bans() int                      { return 4 }
+func (s *source) IdempotencyKeys() (int, uint64) { return 6, 1 }
+func (s *source) Ready() bool                    { return s.ready }
+func (s *source) LogHead() uint64                { return 9 }
+func (s *source) LogFailing() bool               { return true }
+func (s *source) LostLines() uint64              { return 6 }
 func (s *source) LoopStats(context.Context) ([]loop.Stats, error) {
 	latency := fanout.Latency{Counts: [len(fanout.LatencyBounds) + 1]uint64{0: 3, 5: 2, len(fanout.LatencyBounds): 1}, Sum: 21 * time.Second}
 	return []loop.Stats{

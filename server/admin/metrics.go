@@ -26,12 +26,15 @@ type state struct {
 	presence presence.Stats
 	bans     int
 	lost     uint64
+	keys     int
+	lostKeys uint64
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.hub, s.head, s.failing = c.source.HubStats(), c.source.LogHead(), c.source.LogFailing()
 	s.presence, s.bans = c.source.PresenceStats(), c.source.Bans()
 	s.lost = c.source.LostLines()
+	s.keys, s.lostKeys = c.source.IdempotencyKeys()
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
 		return s, err
 	}
@@ -124,6 +127,8 @@ var metrics = []metric{
 	by("code", "websocket_closes_total", "WebSockets that the server closed, by the code it said.", closes),
 
 	by("way", "publications_total", "Messages accepted by the log.", func(s *state) map[string]uint64 { return s.fronts.Publications }),
+	one(prometheus.GaugeValue, "idempotency_keys", "Idempotency keys that are remembered.", func(s *state) float64 { return float64(s.keys) }),
+	one(prometheus.CounterValue, "idempotency_evicted_total", "Idempotency keys that were forgotten before their window had passed, in favour of addresses with fewer.", func(s *state) float64 { return float64(s.lostKeys) }),
 	one(prometheus.GaugeValue, "log_head_sequence", "Sequence of the newest message.", func(s *state) float64 { return float64(s.head) }),
 	one(prometheus.GaugeValue, "log_failing", "1 while the log can write nothing: its disk is full or broken.", func(s *state) float64 {
 		if s.failing {

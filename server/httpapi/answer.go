@@ -103,7 +103,7 @@ func appendErrorObject(dst []byte, err *Error) []byte {
 // retryLine asks clients to come back where the error is the server's hour.
 func retryLine(err *Error) string {
 	if err.Status == 429 || err.Status == 503 {
-		return "Retry-After: 1\r\n" + exposeHead + "Retry-After\r\n"
+		return "Retry-After: " + strconv.Itoa(max(1, err.retry)) + "\r\n" + exposeHead + "Retry-After\r\n"
 	}
 	return ""
 }

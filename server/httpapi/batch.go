@@ -9,6 +9,7 @@ import (
 	"peal/server/idempotency"
 	"peal/server/log"
 	"peal/server/rules"
+	"peal/server/share"
 )
 
 // batchGroup is how many messages are appended under one lock, and groupEntries
@@ -24,7 +25,7 @@ const (
 func (f *Front) serveBatch(c *loop.Call, body []byte) {
 	b := &batch{
 		log: f.deps.Log, door: f.deps.Door, clock: &f.clock, tally: &f.deps.Workers.tally, ref: c.Conn, shape: f.shape(),
-		keys: f.deps.Keys, rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, limits: f.deps.Limits,
+		share: share.Of(c.Peer.Addr(), c.Session), keys: f.deps.Keys, rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, limits: f.deps.Limits,
 	}
 	copied := bytes.Clone(body)
 	if !f.deps.Workers.try(len(copied), func() { b.run(copied) }) {
@@ -43,6 +44,7 @@ type batch struct {
 	tally        *tally
 	ref          loop.Ref
 	shape        shape
+	share        share.Key
 	keys         *idempotency.Table
 	rules        *rules.Table
 	messageLimit int
@@ -113,7 +115,7 @@ func (b *batch) append(messages []json.RawMessage, from int) (to int, full *Erro
 		}
 		r := &b.results[to]
 		if es[0].IdempotencyKey != "" && b.keys != nil {
-			if r.keyed, r.err = claimKeys(b.keys, es, &b.left, b.answer); r.err != nil {
+			if r.keyed, r.err = claimKeys(b.keys, b.share, es, &b.left, b.answer); r.err != nil {
 				continue
 			}
 			withKeys = append(withKeys, r.keyed)

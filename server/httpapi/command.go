@@ -8,6 +8,7 @@ import (
 	"peal/loop"
 	"peal/server/log"
 	"peal/server/publication"
+	"peal/server/share"
 	"peal/server/wsproto"
 )
 
@@ -245,7 +246,7 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 func (f *Front) commandPublishOnce(c loop.Client, lent []byte, d *draft) *Error {
 	c.Spend(workEntry * len(f.picked))
 	id, tally, epoch := bytes.Clone(lent), &f.deps.Workers.tally, f.deps.Log.Epoch()
-	out, err := f.publishOnce(overWebSocket, f.entries(d, d.data), c.Ref(), func(dst []byte, k *keyed) []byte {
+	out, err := f.publishOnce(overWebSocket, share.Of(c.Peer().Addr(), c.Session()), f.entries(d, d.data), c.Ref(), func(dst []byte, k *keyed) []byte {
 		sequence, _, err := k.result()
 		if err != nil {
 			tally.refuse(err)

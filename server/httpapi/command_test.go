@@ -21,11 +21,12 @@ type fakeClient struct {
 	behind     bool
 	asking     bool
 	written    []byte
+	peer       netip.AddrPort
 }
 
 func (c *fakeClient) Ref() loop.Ref                  { return loop.Ref{Slot: 7, Generation: 1} }
 func (c *fakeClient) Session() uint64                { return 7 }
-func (c *fakeClient) Peer() netip.AddrPort           { return netip.AddrPort{} }
+func (c *fakeClient) Peer() netip.AddrPort           { return c.peer }
 func (c *fakeClient) Commands() bool                 { return c.commands }
 func (c *fakeClient) PublishTo() string              { return c.publishTo }
 func (c *fakeClient) Channels(dst []string) []string { return append(dst, c.channels...) }

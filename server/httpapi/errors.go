@@ -10,6 +10,7 @@ type Error struct {
 	Message string
 
 	close uint16 // the code that says the same to a WebSocket; 0: 4400
+	retry int    // seconds after which 429 and 503 ask for another try; 0: 1
 }
 
 func (e *Error) Error() string { return "request: " + e.Code + ": " + e.Message }

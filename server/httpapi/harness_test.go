@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type harness struct {
 	door    *fakeDoor
 	workers *httpapi.Workers
 	front   *httpapi.Front
+	peer    netip.AddrPort // of all connections
 }
 
 func newHarness(t testing.TB) *harness {
@@ -54,7 +56,7 @@ func (h *harness) withLog(l httpapi.Publisher) *harness {
 // call gives in to the Front as a loop would.
 func (h *harness) call(in string) *loop.Call {
 	h.t.Helper()
-	c := &loop.Call{In: []byte(in), Conn: loop.Ref{Slot: 7, Generation: 1}}
+	c := &loop.Call{In: []byte(in), Conn: loop.Ref{Slot: 7, Generation: 1}, Peer: h.peer}
 	h.front.Request(c)
 	if c.Verdict == loop.More && c.Used != 0 {
 		h.t.Errorf("%.40q: More, but %d bytes used", in, c.Used)

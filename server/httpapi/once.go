@@ -3,11 +3,14 @@ package httpapi
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"math"
 	"sync/atomic"
 
 	"peal/loop"
 	"peal/server/idempotency"
 	"peal/server/log"
+	"peal/server/share"
 )
 
 // Found when a key is claimed.
@@ -15,6 +18,16 @@ var (
 	errConflict = &Error{Status: 422, Code: "idempotency_conflict", Message: "this idempotency key was used on this channel for another message: use a new key for a new message, and the same data and event to repeat one"}
 	errKeysBusy = &Error{Status: 429, Code: "idempotency_busy", Message: "too many publications with idempotency keys are under way: publish again in a second, with the same key", close: 1013}
 )
+
+// keysFull refuses a message whose key could not be remembered for the window:
+// a promise that would be broken is not given.
+func keysFull(e *idempotency.FullError) *Error {
+	seconds := max(1, int(math.Ceil(e.After.Seconds())))
+	return &Error{
+		Status: 429, Code: "idempotency_full", close: 1013, retry: seconds,
+		Message: fmt.Sprintf("the server remembers as many idempotency keys of this address as it may (idempotency-keys, address-share), and the message was not published: publish it again with the same key; the oldest key expires in %d s", seconds),
+	}
+}
 
 // keyed is one message with an idempotency key on its way: an entry for each of
 // its channels. Those that nobody published before go into the log, the others
@@ -31,11 +44,11 @@ type keyed struct {
 	errs   []*Error
 }
 
-// claimKeys claims the key of a message, the same in all entries, for each of
-// its channels, or none. left is counted down, and ended called when that brings
+// claimKeys claims the key of a message of a share, the same in all entries, for
+// each of its channels, or none. left is counted down, and ended called when that brings
 // it to 0, for each entry that somebody else is publishing just now; it must
 // count the caller too.
-func claimKeys(t *idempotency.Table, entries []*log.Entry, left *atomic.Int32, ended func()) (*keyed, *Error) {
+func claimKeys(t *idempotency.Table, by share.Key, entries []*log.Entry, left *atomic.Int32, ended func()) (*keyed, *Error) {
 	k := &keyed{
 		table: t, entries: entries, keys: make([]idempotency.Key, len(entries)),
 		claims: make([]idempotency.Claim, len(entries)), errs: make([]*Error, len(entries)),
@@ -45,7 +58,7 @@ func claimKeys(t *idempotency.Table, entries []*log.Entry, left *atomic.Int32, e
 	}
 	one := entries[0] // of the same content as the others
 	left.Add(int32(len(entries)))
-	err := t.Claim(k.keys, idempotency.DigestOf(one.Event, one.Binary, one.Data), k.claims, func(i int, sequence uint64, err error) {
+	err := t.Claim(by, k.keys, idempotency.DigestOf(one.Event, one.Binary, one.Data), k.claims, func(i int, sequence uint64, err error) {
 		k.claims[i].Sequence = sequence
 		if err != nil {
 			k.errs[i] = asError(err)
@@ -59,9 +72,12 @@ func claimKeys(t *idempotency.Table, entries []*log.Entry, left *atomic.Int32, e
 		awaited = k.count(idempotency.Pending)
 	}
 	left.Add(int32(awaited - len(entries))) // the caller is counted: not to 0
+	var full *idempotency.FullError
 	switch {
 	case errors.Is(err, idempotency.ErrConflict):
 		return nil, errConflict
+	case errors.As(err, &full):
+		return nil, keysFull(full)
 	case err != nil:
 		return nil, errKeysBusy
 	}
@@ -126,13 +142,13 @@ type once struct {
 	left  atomic.Int32 // the loop, the log, and each entry that others publish
 }
 
-// publishOnce publishes the entries of one message, which have the same key, and
-// returns the answer; nil if it comes later through the door. answer runs on any
+// publishOnce publishes the entries of one message of a share, which have the same
+// key, and returns the answer; nil if it comes later through the door. answer runs on any
 // goroutine.
-func (f *Front) publishOnce(by way, entries []*log.Entry, ref loop.Ref, answer func(dst []byte, k *keyed) []byte) ([]byte, *Error) {
+func (f *Front) publishOnce(by way, of share.Key, entries []*log.Entry, ref loop.Ref, answer func(dst []byte, k *keyed) []byte) ([]byte, *Error) {
 	o := &once{door: f.deps.Door, ref: ref, answer: answer}
 	o.left.Store(1)
-	k, err := claimKeys(f.deps.Keys, entries, &o.left, o.late)
+	k, err := claimKeys(f.deps.Keys, of, entries, &o.left, o.late)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +186,7 @@ func (o *once) late() { o.door.Answer(o.ref, o.answer(nil, o.keyed)) }
 func (f *Front) appendOnce(c *loop.Call, d *draft) {
 	shape, clock, tally, epoch := f.shape(), &f.clock, &f.deps.Workers.tally, f.deps.Log.Epoch()
 	c.Work += workEntry * len(f.picked)
-	out, err := f.publishOnce(overHTTP, f.entries(d, bytes.Clone(d.data)), c.Conn, func(dst []byte, k *keyed) []byte {
+	out, err := f.publishOnce(overHTTP, share.Of(c.Peer.Addr(), c.Session), f.entries(d, bytes.Clone(d.data)), c.Conn, func(dst []byte, k *keyed) []byte {
 		sequence, replayed, err := k.result()
 		if err != nil {
 			tally.refuse(err)

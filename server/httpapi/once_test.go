@@ -2,6 +2,8 @@ package httpapi_test
 
 import (
 	"fmt"
+	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +16,7 @@ import (
 // withKeys returns a harness of which the Front remembers idempotency keys.
 func (h *harness) withKeys(most int, log httpapi.Publisher) *harness {
 	other := *h
-	keys := idempotency.New(time.Hour, most, time.Now)
+	keys := idempotency.New(time.Hour, most, most, time.Now)
 	other.front = httpapi.New(httpapi.Deps{Log: log, Hub: h.hub, Door: h.door, Workers: h.workers, Keys: keys})
 	return &other
 }
@@ -139,6 +141,7 @@ func TestKeysOfTooMuchUnderWayAreRefused(t *testing.T) {
 	h = h.withKeys(2, h.log)
 	h.log.slow = true
 	h.call(post("/publish?channel=a&channel=b", "x", keyLine("k")))
+	h.peer = netip.MustParseAddrPort("192.0.2.1:1") // whose share is empty
 	resp, answer := h.answer(post("/publish?channel=c", "x", keyLine("k")))
 	if resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" || !strings.Contains(answer, "idempotency_busy") {
 		t.Errorf("%d %s", resp.StatusCode, answer)
@@ -148,6 +151,68 @@ func TestKeysOfTooMuchUnderWayAreRefused(t *testing.T) {
 	h.log.slow = false
 	if resp, answer := h.answer(post("/publish?channel=c", "x", keyLine("k"))); resp.StatusCode != 200 {
 		t.Errorf("afterwards: %d %s", resp.StatusCode, answer)
+	}
+}
+
+// TestKeysOfOneAddressArePartOfTheTable: who fills its share is refused by every
+// way of publishing, and the keys of others are as good as before.
+func TestKeysOfOneAddressArePartOfTheTable(t *testing.T) {
+	h := newHarness(t)
+	keys := idempotency.New(time.Hour, 100, 50, time.Now)
+	h.front = httpapi.New(httpapi.Deps{Log: h.log, Hub: h.hub, Door: h.door, Workers: h.workers, Keys: keys})
+	honest, attacker := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:1")
+	h.peer = honest
+	for i := range 20 {
+		h.answer(post("/publish?channel=a", "x", keyLine(fmt.Sprint("honest-", i))))
+	}
+	h.peer = attacker
+	items := make([]string, 1000)
+	for i := range items {
+		items[i] = fmt.Sprintf(`{"channel":"b","data":"x","idempotency_key":"%d"}`, i)
+	}
+	_, answer := h.answer(post("/publish/batch", `{"messages":[`+strings.Join(items, ",")+`]}`))
+	if accepted, refused := strings.Count(answer, `"cursor"`), strings.Count(answer, `"idempotency_full"`); accepted != 50 || refused != 950 {
+		t.Errorf("a batch of 1,000 keys: %d accepted and %d refused, want 50 and 950", accepted, refused)
+	}
+	h.log.take()
+	for name, request := range map[string]string{
+		"header":    post("/publish?channel=b", "x", keyLine("more")),
+		"json":      post("/publish", `{"channel":"b","data":"x","idempotency_key":"more"}`, "Content-Type: application/json\r\n"),
+		"query":     post("/publish?channel=b&idempotency_key=more", "x", keyLine("more")),
+		"form":      post("/publish", "channel=b&data=x", "Content-Type: application/x-www-form-urlencoded\r\n", keyLine("more")),
+		"batch":     post("/publish/batch", `{"messages":[{"channel":["b","c"],"data":"x","idempotency_key":"more"}]}`),
+		"many":      post("/publish?channel=b&channel=c", "x", keyLine("more")),
+		"known too": post("/publish?channel=b&channel=c", "x", keyLine("1")),
+	} {
+		resp, answer := h.answer(request)
+		retry, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+		if !strings.Contains(answer, "idempotency_full") || name != "batch" && (resp.StatusCode != 429 || retry < 3500 || retry > 3600) {
+			t.Errorf("%s: %d, Retry-After %d, %s", name, resp.StatusCode, retry, answer)
+		}
+	}
+	client := &fakeClient{commands: true, peer: attacker}
+	if got := say(t, h, client, `{"id":1,"command":"publish","channel":"b","data":"x","idempotency_key":"more"}`); !strings.Contains(got, "idempotency_full") {
+		t.Errorf("peal.v1: %s", got)
+	}
+	if got := h.log.take(); got != "" {
+		t.Errorf("refused, and published: %s", got)
+	}
+	if resp, answer := h.answer(post("/publish?channel=b", "x", keyLine("7"))); resp.StatusCode != 200 || resp.Header.Get("Idempotency-Replayed") == "" {
+		t.Errorf("a repeat of one of its own keys: %d %s", resp.StatusCode, answer)
+	}
+	if resp, answer := h.answer(post("/publish?channel=b", "without a key")); resp.StatusCode != 200 {
+		t.Errorf("without a key: %d %s", resp.StatusCode, answer)
+	}
+	h.peer = honest
+	h.log.take()
+	for i := range 20 {
+		resp, _ := h.answer(post("/publish?channel=a", "x", keyLine(fmt.Sprint("honest-", i))))
+		if resp.Header.Get("Idempotency-Replayed") == "" {
+			t.Errorf("key %d of another address: published again", i)
+		}
+	}
+	if resp, answer := h.answer(post("/publish?channel=a", "y", keyLine("new"))); resp.StatusCode != 200 {
+		t.Errorf("a new key of another address: %d %s", resp.StatusCode, answer)
 	}
 }
 

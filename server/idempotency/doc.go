@@ -10,10 +10,12 @@
 // nothing had happened.
 //
 // Limits and what becomes of what is beyond them: a key is remembered for the
-// window, and the table has room for so many keys; then the oldest go first, and
-// a late repeat of one of them is accepted again. While the oldest is still
-// pending there is no room, and claims are refused, as they are when too many
-// wait.
+// window. A share (server/share) may have so many keys; beyond it its claims are
+// refused, so that what was accepted stays remembered. When the whole table is
+// full the largest share gives up its oldest keys to smaller ones, which are then
+// published again if they are repeated late; they are counted. While the oldest of
+// the largest is still pending there is no room, and claims are refused, as they
+// are when too many wait.
 //
 // What it leaves to others: the log has the keys in its entries, and whoever
 // replays a log hands them to Restore; who waits is answered by its own callback.

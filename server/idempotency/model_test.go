@@ -10,19 +10,22 @@ import (
 
 	"peal/server/idempotency"
 	"peal/server/log"
+	"peal/server/share"
 )
 
 // model is the table once more, as plainly as can be: one list in the order of
 // claims.
 type model struct {
-	window int64
-	most   int
-	now    int64
-	keys   []modelKey
+	window    int64
+	most      int
+	shareMost int
+	now       int64
+	keys      []modelKey
 }
 
 type modelKey struct {
 	name     string
+	by       share.Key
 	text     string
 	sequence uint64 // 0: pending
 	at       int64
@@ -42,19 +45,73 @@ func (m *model) expired(i int) bool {
 	return m.keys[i].sequence != 0 && m.keys[i].at+m.window <= m.now
 }
 
-func (m *model) makeRoom(n int) bool {
-	for len(m.keys)+n > m.most {
-		if len(m.keys) == 0 || m.keys[0].sequence == 0 {
-			return false
+func (m *model) held(by share.Key) (n int) {
+	for _, k := range m.keys {
+		if k.by == by {
+			n++
 		}
-		m.keys = m.keys[1:]
 	}
-	return true
+	return n
+}
+
+func (m *model) oldest(by share.Key) int {
+	return slices.IndexFunc(m.keys, func(k modelKey) bool { return k.by == by })
+}
+
+func (m *model) remove(i int) { m.keys = slices.Delete(m.keys, i, i+1) }
+
+// refusal is for a share that is full, with how many milliseconds the share has to wait.
+type refusal int64
+
+func (r refusal) Error() string { return fmt.Sprint("full for ", int64(r)) }
+
+func (m *model) full(by share.Key) error {
+	if i := m.oldest(by); i >= 0 {
+		return refusal(max(0, m.keys[i].at+m.window-m.now))
+	}
+	return refusal(m.window)
+}
+
+// makeRoom is for n more keys of a share.
+func (m *model) makeRoom(by share.Key, n int) error {
+	for m.held(by)+n > m.shareMost {
+		i := m.oldest(by)
+		if i < 0 || !m.expired(i) {
+			return m.full(by)
+		}
+		m.remove(i)
+	}
+	for len(m.keys)+n > m.most && len(m.keys) > 0 && m.expired(0) {
+		m.remove(0)
+	}
+	lacking := len(m.keys) + n - m.most
+	if lacking > 0 && m.held(m.largest())-lacking < m.held(by)+n {
+		return m.full(by)
+	}
+	for ; lacking > 0; lacking-- {
+		i := m.oldest(m.largest())
+		if m.keys[i].sequence == 0 {
+			return idempotency.ErrBusy
+		}
+		m.remove(i)
+	}
+	return nil
+}
+
+// largest is the share with most keys, of several the one with the lowest number.
+func (m *model) largest() (largest share.Key) {
+	for _, k := range m.keys {
+		held, most := m.held(k.by), m.held(largest)
+		if held > most || held == most && k.by < largest {
+			largest = k.by
+		}
+	}
+	return largest
 }
 
 // claim returns what the table says of each name, "" for first, "wait", or the
 // sequence.
-func (m *model) claim(attempt int, names []string, text string) ([]string, error) {
+func (m *model) claim(attempt int, by share.Key, names []string, text string) ([]string, error) {
 	for n := 2 * len(names); n > 0 && len(m.keys) > 0 && m.expired(0); n-- {
 		m.keys = m.keys[1:]
 	}
@@ -71,13 +128,15 @@ func (m *model) claim(attempt int, names []string, text string) ([]string, error
 			said[i] = fmt.Sprint(m.keys[at].sequence)
 		}
 	}
-	if !m.makeRoom(fresh) {
-		return nil, idempotency.ErrBusy
+	if fresh > 0 {
+		if err := m.makeRoom(by, fresh); err != nil {
+			return nil, err
+		}
 	}
 	for i, name := range names {
 		switch said[i] {
 		case "":
-			m.keys = append(m.keys, modelKey{name: name, text: text, at: m.now})
+			m.keys = append(m.keys, modelKey{name: name, by: by, text: text, at: m.now})
 		case "wait":
 			k := &m.keys[m.find(name)]
 			k.waiting = append(k.waiting, attempt)
@@ -96,9 +155,13 @@ func (m *model) restore(name, text string, sequence uint64, at int64) {
 		}
 		m.keys = slices.Delete(m.keys, i, i+1)
 	}
-	if m.makeRoom(1) {
-		m.keys = append(m.keys, modelKey{name: name, text: text, sequence: sequence, at: min(at, m.now)})
+	for len(m.keys) >= m.most {
+		if m.keys[0].sequence == 0 {
+			return
+		}
+		m.remove(0)
 	}
+	m.keys = append(m.keys, modelKey{name: name, by: share.Restored, text: text, sequence: sequence, at: min(at, m.now)})
 }
 
 // run drives a table and the model with the same random steps.
@@ -106,7 +169,9 @@ func run(seed uint64) error {
 	random := rand.New(rand.NewPCG(seed, 1))
 	r := &rig{at: time.UnixMilli(1_770_000_000_000)}
 	m := &model{window: 50 + random.Int64N(1000), most: 4 + random.IntN(12)}
-	r.Table = idempotency.New(time.Duration(m.window)*time.Millisecond, m.most, func() time.Time { return r.at })
+	m.shareMost = 3 + random.IntN(m.most)
+	r.Table = idempotency.New(time.Duration(m.window)*time.Millisecond, m.most, m.shareMost, func() time.Time { return r.at })
+	shares := 1 + random.IntN(5)
 	name := func() string { return fmt.Sprint(random.IntN(2 * m.most)) }
 	sequence := uint64(0)
 	told := map[int]string{}
@@ -124,11 +189,12 @@ func run(seed uint64) error {
 			}
 			text := string("xxxxy"[random.IntN(5)])
 			claims := make([]idempotency.Claim, len(keys))
-			err := r.Claim(keys, body(text), claims, func(_ int, sequence uint64, err error) {
+			by := share.Key(random.IntN(shares))
+			err := r.Claim(by, keys, body(text), claims, func(_ int, sequence uint64, err error) {
 				told[step] += fmt.Sprint(sequence, err)
 			})
-			want, wantErr := m.claim(step, names, text)
-			if !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
+			want, wantErr := m.claim(step, by, names, text)
+			if !sameError(err, wantErr) {
 				return fmt.Errorf("step %d: claim of %v: %v, want %v", step, names, err, wantErr)
 			}
 			for i := range want {
@@ -177,6 +243,15 @@ func run(seed uint64) error {
 		}
 	}
 	return nil
+}
+
+func sameError(err, want error) bool {
+	var after refusal
+	if !errors.As(want, &after) {
+		return errors.Is(err, want)
+	}
+	var got *idempotency.FullError
+	return errors.As(err, &got) && got.After == time.Duration(after)*time.Millisecond
 }
 
 func TestTheTableIsTheModel(t *testing.T) {

@@ -1,5 +1,11 @@
 package idempotency
 
+import (
+	"time"
+
+	"peal/server/share"
+)
+
 // findLocked returns the place of a key whose window has not passed.
 func (t *Table) findLocked(key Key, now int64) (place uint32, ok bool) {
 	place, ok = t.places[key]
@@ -18,57 +24,109 @@ func (t *Table) expiredLocked(place uint32, now int64) bool {
 
 // expireLocked removes up to n of the oldest keys if their window has passed.
 func (t *Table) expireLocked(now int64, n int) {
-	for ; n > 0 && t.oldest != none && t.expiredLocked(t.oldest, now); n-- {
-		t.removeLocked(t.oldest)
+	for ; n > 0 && t.all.oldest != none && t.expiredLocked(t.all.oldest, now); n-- {
+		t.removeLocked(t.all.oldest)
 	}
 }
 
-// makeRoomLocked removes the oldest keys until there is room for n more. A
-// pending one is in the way.
-func (t *Table) makeRoomLocked(n int) (ok bool) {
-	for len(t.places)+n > t.most {
-		if t.oldest == none || t.slots[t.oldest].sequence == 0 {
-			return false
+// makeRoomLocked makes room for n more keys of a share, or returns why there is
+// none. A share that has what it may have is refused before it takes anybody's
+// room. When the whole table is full the oldest keys of the largest share go, if
+// that one alone could make the room and still hold as many as the one that comes.
+func (t *Table) makeRoomLocked(by share.Key, n int, now int64) error {
+	a := t.shares.Open(by)
+	for a.Held()+n > t.shareMost {
+		if a.Held() == 0 || !t.expiredLocked(a.Own.oldest, now) {
+			return t.fullLocked(a, now)
 		}
-		t.removeLocked(t.oldest)
+		t.removeLocked(a.Own.oldest)
 	}
-	return true
+	lacking := len(t.places) + n - t.most
+	for ; lacking > 0 && t.all.oldest != none && t.expiredLocked(t.all.oldest, now); lacking-- {
+		t.removeLocked(t.all.oldest)
+	}
+	if lacking <= 0 {
+		return nil
+	}
+	if largest := t.shares.Largest(); largest == nil || largest.Held()-lacking < t.shares.Held(by)+n {
+		return t.fullLocked(t.shares.Open(by), now)
+	}
+	for ; lacking > 0; lacking-- {
+		oldest := t.shares.Largest().Own.oldest
+		if t.slots[oldest].sequence == 0 {
+			return ErrBusy
+		}
+		t.removeLocked(oldest)
+		t.evicted++
+	}
+	return nil
+}
+
+// fullLocked says when the share may come again.
+func (t *Table) fullLocked(a *share.Account[ends], now int64) error {
+	after := t.window
+	if a.Held() > 0 {
+		after = max(0, t.slots[a.Own.oldest].at+t.window-now)
+	}
+	return &FullError{time.Duration(after) * time.Millisecond}
 }
 
 // addLocked adds s, whose key is not there, as the newest.
 func (t *Table) addLocked(s slot) {
 	place := t.free
 	if place != none {
-		t.free = t.slots[place].newer
+		t.free = t.slots[place].all.newer
 	} else {
 		place = uint32(len(t.slots))
 		t.slots = append(t.slots, slot{})
 	}
-	s.older, s.newer = t.newest, none
-	t.slots[place] = s
-	if t.newest != none {
-		t.slots[t.newest].newer = place
-	} else {
-		t.oldest = place
+	a := t.shares.Open(s.share)
+	if a.Held() == 0 {
+		a.Own = ends{none, none}
 	}
-	t.newest = place
+	s.all, s.own = links{t.all.newest, none}, links{a.Own.newest, none}
+	t.slots[place] = s
+	if t.all.newest != none {
+		t.slots[t.all.newest].all.newer = place
+	} else {
+		t.all.oldest = place
+	}
+	if a.Own.newest != none {
+		t.slots[a.Own.newest].own.newer = place
+	} else {
+		a.Own.oldest = place
+	}
+	t.all.newest, a.Own.newest = place, place
 	t.places[s.key] = place
+	t.shares.Add(a, 1)
 }
 
 // removeLocked forgets the key at place.
 func (t *Table) removeLocked(place uint32) {
 	s := t.slots[place]
-	if s.older != none {
-		t.slots[s.older].newer = s.newer
+	a := t.shares.Open(s.share)
+	if s.all.older != none {
+		t.slots[s.all.older].all.newer = s.all.newer
 	} else {
-		t.oldest = s.newer
+		t.all.oldest = s.all.newer
 	}
-	if s.newer != none {
-		t.slots[s.newer].older = s.older
+	if s.all.newer != none {
+		t.slots[s.all.newer].all.older = s.all.older
 	} else {
-		t.newest = s.older
+		t.all.newest = s.all.older
 	}
+	if s.own.older != none {
+		t.slots[s.own.older].own.newer = s.own.newer
+	} else {
+		a.Own.oldest = s.own.newer
+	}
+	if s.own.newer != none {
+		t.slots[s.own.newer].own.older = s.own.older
+	} else {
+		a.Own.newest = s.own.older
+	}
+	t.shares.Add(a, -1)
 	delete(t.places, s.key)
-	t.slots[place] = slot{newer: t.free}
+	t.slots[place] = slot{all: links{newer: t.free}}
 	t.free = place
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"peal/server/log"
+	"peal/server/share"
 )
 
 // MaxWaiters is the most attempts, of all keys together, that may wait for the
@@ -21,6 +22,15 @@ var (
 	// are pending. Try again later.
 	ErrBusy = errors.New("idempotency: too many attempts are under way")
 )
+
+// FullError is an error of Claim, too: the share of whoever publishes, or the
+// whole table, has no room for the keys. After is when the oldest key of the
+// share is forgotten, at most the window.
+type FullError struct{ After time.Duration }
+
+func (e *FullError) Error() string {
+	return "idempotency: no room for more keys of this share for " + e.After.String()
+}
 
 // Claim is what an attempt is told about one of its keys.
 type Claim struct {
@@ -45,28 +55,37 @@ type Waiter func(i int, sequence uint64, err error)
 // Table is the keys that are remembered.
 type Table struct {
 	// Fixed.
-	window int64 // milliseconds
-	most   int
-	now    func() time.Time
+	window    int64 // milliseconds
+	most      int
+	shareMost int
+	now       func() time.Time
 
 	mu      sync.Mutex
 	places  map[Key]uint32
 	slots   []slot // of keys, and free ones; no pointers, for the collector
-	free    uint32 // first of the free slots, linked by newer
-	oldest  uint32 // first in the order of claims
-	newest  uint32
+	free    uint32 // first of the free slots, linked by all.newer
+	all     ends   // of all keys, in the order of claims
+	shares  share.Ledger[ends]
+	evicted uint64
 	waiters int
 	waiting map[uint32][]waiter // by slot
 }
 
+// ends are those of a list of keys.
+type ends struct{ oldest, newest uint32 }
+
 // slot is one key.
 type slot struct {
-	key          Key
-	body         Digest
-	sequence     uint64 // 0 while it is pending
-	at           int64  // when it was claimed, in milliseconds since 1970
-	older, newer uint32 // neighbours in the order of claims
+	key      Key
+	body     Digest
+	sequence uint64 // 0 while it is pending
+	at       int64  // when it was claimed, in milliseconds since 1970
+	share    share.Key
+	all, own links // in the order of claims, of all keys and of the share's
 }
+
+// links are the neighbours in a list.
+type links struct{ older, newer uint32 }
 
 type waiter struct {
 	call Waiter
@@ -75,24 +94,24 @@ type waiter struct {
 
 const none = ^uint32(0)
 
-// New returns an empty table that remembers most keys for window. A message has
-// a key for each of its channels: most must be at least as many. now is the
-// clock, time.Now outside tests.
-func New(window time.Duration, most int, now func() time.Time) *Table {
+// New returns an empty table that remembers most keys for window, at most
+// shareMost of them of one share. A message has a key for each of its channels:
+// both must be at least as many. now is the clock, time.Now outside tests.
+func New(window time.Duration, most, shareMost int, now func() time.Time) *Table {
 	return &Table{
-		window: window.Milliseconds(), most: most, now: now,
+		window: window.Milliseconds(), most: most, shareMost: shareMost, now: now,
 		places: make(map[Key]uint32), waiting: make(map[uint32][]waiter),
-		free: none, oldest: none, newest: none,
+		free: none, all: ends{none, none},
 	}
 }
 
-// Claim is one attempt to publish a message with that body under keys, one for
-// each of its channels and no two of them equal. It fills in claims[i] for
+// Claim is one attempt of a share to publish a message with that body under keys,
+// one for each of its channels and no two of them equal. It fills in claims[i] for
 // keys[i], or returns an error and has claimed nothing.
 //
 // wait is called for each Pending key, perhaps before Claim returns. Each First
 // key must be settled or released, or it is never free again.
-func (t *Table) Claim(keys []Key, body Digest, claims []Claim, wait Waiter) error {
+func (t *Table) Claim(by share.Key, keys []Key, body Digest, claims []Claim, wait Waiter) error {
 	now := t.now().UnixMilli()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -113,13 +132,18 @@ func (t *Table) Claim(keys []Key, body Digest, claims []Claim, wait Waiter) erro
 			claims[i] = Claim{Replayed, t.slots[place].sequence}
 		}
 	}
-	if t.waiters+pending > MaxWaiters || !t.makeRoomLocked(fresh) {
+	if t.waiters+pending > MaxWaiters {
 		return ErrBusy
+	}
+	if fresh > 0 {
+		if err := t.makeRoomLocked(by, fresh, now); err != nil {
+			return err
+		}
 	}
 	for i, key := range keys {
 		switch claims[i].State {
 		case First:
-			t.addLocked(slot{key: key, body: body, at: now})
+			t.addLocked(slot{key: key, body: body, at: now, share: by})
 		case Pending:
 			place := t.places[key]
 			t.waiting[place] = append(t.waiting[place], waiter{wait, i})
@@ -182,10 +206,22 @@ func (t *Table) restore(e *log.Entry, channel string, body Digest, now int64) {
 		}
 		t.removeLocked(place)
 	}
-	if t.makeRoomLocked(1) {
-		// Where the clock was set back, not longer than the window from now on.
-		t.addLocked(slot{key: key, body: body, sequence: e.Sequence, at: min(e.Time, now)})
+	for len(t.places) >= t.most {
+		if t.all.oldest == none || t.slots[t.all.oldest].sequence == 0 {
+			return
+		}
+		t.removeLocked(t.all.oldest) // more than the table holds: the newest are kept
+		t.evicted++
 	}
+	// Where the clock was set back, not longer than the window from now on.
+	t.addLocked(slot{key: key, body: body, sequence: e.Sequence, at: min(e.Time, now), share: share.Restored})
+}
+
+// Evicted is how many keys were ever forgotten before their window had passed.
+func (t *Table) Evicted() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.evicted
 }
 
 // Len is the number of keys remembered, those of which the window has passed

@@ -12,6 +12,7 @@ import (
 
 	"peal/server/idempotency"
 	"peal/server/log"
+	"peal/server/share"
 )
 
 // rig is a table with a clock, and a publisher that is told everything.
@@ -22,9 +23,10 @@ type rig struct {
 	told []string // what waiters were told
 }
 
+// newRig makes a table that one share may fill.
 func newRig(t *testing.T, window time.Duration, most int) *rig {
 	r := &rig{t: t, at: time.UnixMilli(1_770_000_000_000)}
-	r.Table = idempotency.New(window, most, func() time.Time { return r.at })
+	r.Table = idempotency.New(window, most, most, func() time.Time { return r.at })
 	return r
 }
 
@@ -35,14 +37,16 @@ func body(text string) idempotency.Digest {
 
 // claim claims the keys, which are named by one letter each, and says what came
 // of it: "first", "pending", "7" or the error.
-func (r *rig) claim(names, text string) string {
+func (r *rig) claim(names, text string) string { return r.claimBy(0, names, text) }
+
+func (r *rig) claimBy(by share.Key, names, text string) string {
 	r.t.Helper()
 	var keys []idempotency.Key
 	for _, name := range names {
 		keys = append(keys, key(string(name)))
 	}
 	claims := make([]idempotency.Claim, len(keys))
-	err := r.Claim(keys, body(text), claims, func(i int, sequence uint64, err error) {
+	err := r.Claim(by, keys, body(text), claims, func(i int, sequence uint64, err error) {
 		r.told = append(r.told, fmt.Sprintf("%c:%d:%v", names[i], sequence, err))
 	})
 	if err != nil {
@@ -125,24 +129,103 @@ func TestKeysOfOneMessageAreClaimedTogetherOrNotAtAll(t *testing.T) {
 	r.wantTold("b:9:<nil>")
 }
 
-func TestTheOldestKeysMakeRoom(t *testing.T) {
-	r := newRig(t, time.Minute, 3)
-	for i, name := range []string{"a", "b", "c"} {
-		r.want(name, "x", "first")
-		r.Settle(key(name), uint64(i+1))
+func full(after time.Duration) string {
+	return (&idempotency.FullError{After: after}).Error()
+}
+
+// settle claims the keys for a share, and settles them.
+func (r *rig) settle(by share.Key, names string) {
+	r.t.Helper()
+	for _, name := range names {
+		if got := r.claimBy(by, string(name), "x"); got != "first" {
+			r.t.Fatalf("claim of %c for share %d: %s", name, by, got)
+		}
+		r.Settle(key(string(name)), uint64(name))
 	}
-	r.want("a", "x", "1") // a repeat does not make it younger
-	r.want("d", "x", "first")
-	r.want("b", "x", "2")
-	r.want("c", "x", "3")
-	r.want("a", "other", "first") // forgotten, so b had to go
-	r.want("b", "x", "first")     // so c had to go
-	r.want("c", "x", busy)        // d, a and b are pending
-	r.want("d", "x", "pending")   // who needs no room may wait
-	r.Settle(key("d"), 4)
-	r.want("c", "x", "first")
-	if r.Len() != 3 {
-		t.Errorf("%d keys, want 3", r.Len())
+}
+
+// remembered is which of the keys are.
+func (r *rig) remembered(names string) string {
+	var known []rune
+	for _, name := range names {
+		if r.Knows(key(string(name))) {
+			known = append(known, name)
+		}
+	}
+	return string(known)
+}
+
+// TestAShareThatIsFullIsRefused: what was accepted stays remembered for the whole
+// window, and nobody else notices.
+func TestAShareThatIsFullIsRefused(t *testing.T) {
+	r := newRig(t, time.Minute, 6)
+	r.Table = idempotency.New(time.Minute, 6, 3, func() time.Time { return r.at })
+	r.settle(1, "ab")
+	r.at = r.at.Add(time.Second)
+	r.settle(2, "x")
+	r.settle(1, "c")
+	for range 100 {
+		if got := r.claimBy(1, "d", "x"); got != full(59*time.Second) {
+			t.Fatalf("beyond the share: %s", got)
+		}
+		if got := r.claimBy(1, "ad", "x"); got != full(59*time.Second) {
+			t.Fatalf("of two channels one beyond the share: %s", got)
+		}
+	}
+	if got := r.claimBy(1, "a", "x"); got != "97" {
+		t.Errorf("a repeat needs no room: %s", got)
+	}
+	r.settle(2, "yz")
+	if got := r.remembered("abcxyz"); got != "abcxyz" || r.Evicted() != 0 {
+		t.Errorf("remembered %s, %d evicted", got, r.Evicted())
+	}
+	r.at = r.at.Add(59 * time.Second) // a and b are free
+	r.settle(1, "de")
+	if got := r.claimBy(1, "f", "x"); got != full(time.Second) {
+		t.Errorf("beyond the share again: %s", got)
+	}
+	if got := r.remembered("abcdexyz"); got != "cdexyz" {
+		t.Errorf("remembered %s", got)
+	}
+}
+
+// TestTheLargestShareMakesRoom: of a table that is full the oldest keys of the
+// largest share go, down to what the smaller ones have.
+func TestTheLargestShareMakesRoom(t *testing.T) {
+	r := newRig(t, time.Minute, 9)
+	r.Table = idempotency.New(time.Minute, 9, 6, func() time.Time { return r.at })
+	r.settle(3, "A") // the oldest of all, of who has least
+	r.settle(1, "abcdef")
+	r.settle(2, "xy")
+	r.settle(2, "z") // a goes
+	r.settle(4, "B") // b goes
+	if got := r.remembered("ABabcdefxyz"); got != "ABcdefxyz" || r.Evicted() != 2 {
+		t.Errorf("remembered %s, %d evicted", got, r.Evicted())
+	}
+	if got := r.claimBy(2, "u", "x"); got != full(time.Minute) {
+		t.Errorf("who would then be as large: %s", got)
+	}
+	if got := r.claimBy(5, "uvw", "x"); got != full(time.Minute) {
+		t.Errorf("a message on three channels, for which two shares would have to give: %s", got)
+	}
+	r.settle(5, "u") // c goes
+	if got := r.remembered("ABabcdefuxyz"); got != "ABdefuxyz" || r.Evicted() != 3 {
+		t.Errorf("remembered %s, %d evicted", got, r.Evicted())
+	}
+}
+
+// TestPendingKeysMakeNoRoom: what is under way is not forgotten.
+func TestPendingKeysMakeNoRoom(t *testing.T) {
+	r := newRig(t, time.Minute, 3)
+	for _, name := range []string{"a", "b", "c"} {
+		r.want(name, "x", "first")
+	}
+	if got := r.claimBy(1, "d", "x"); got != busy {
+		t.Errorf("%s, want %s", got, busy)
+	}
+	r.Settle(key("a"), 4)
+	if got := r.claimBy(1, "d", "x"); got != "first" {
+		t.Errorf("%s, want room", got)
 	}
 }
 
@@ -223,7 +306,7 @@ func TestKeysSurviveARestart(t *testing.T) {
 
 func (r *rig) claimKey(k idempotency.Key, text string) (c idempotency.Claim) {
 	claims := make([]idempotency.Claim, 1)
-	if err := r.Claim([]idempotency.Key{k}, body(text), claims, nil); err != nil {
+	if err := r.Claim(0, []idempotency.Key{k}, body(text), claims, nil); err != nil {
 		r.t.Error(err)
 	}
 	return claims[0]
@@ -232,7 +315,7 @@ func (r *rig) claimKey(k idempotency.Key, text string) (c idempotency.Claim) {
 // Of many who come at once with one key exactly one publishes, and all get what
 // it got. Every third attempt to publish fails.
 func TestOneOfManyPublishes(t *testing.T) {
-	table := idempotency.New(time.Minute, 1000, time.Now)
+	table := idempotency.New(time.Minute, 1000, 1000, time.Now)
 	var sequence atomic.Uint64
 	for round := range 50 {
 		k, d := key(fmt.Sprint(round)), body("x")
@@ -242,7 +325,7 @@ func TestOneOfManyPublishes(t *testing.T) {
 			done.Add(1)
 			go func() { // ends when it was told
 				claims := make([]idempotency.Claim, 1)
-				err := table.Claim([]idempotency.Key{k}, d, claims, func(_ int, sequence uint64, err error) {
+				err := table.Claim(0, []idempotency.Key{k}, d, claims, func(_ int, sequence uint64, err error) {
 					if (sequence == 0) == (err == nil) {
 						t.Errorf("told %d, %v", sequence, err)
 					}
@@ -276,11 +359,11 @@ func TestAHundredThousandKeysAreSmall(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	table := idempotency.New(time.Minute, n, time.Now)
+	table := idempotency.New(time.Minute, n, n, time.Now)
 	claims := make([]idempotency.Claim, 1)
 	for i := range n {
 		k := key(fmt.Sprint(i))
-		if err := table.Claim([]idempotency.Key{k}, body("x"), claims, nil); err != nil {
+		if err := table.Claim(0, []idempotency.Key{k}, body("x"), claims, nil); err != nil {
 			t.Fatal(err)
 		}
 		table.Settle(k, uint64(i+1))
@@ -296,7 +379,8 @@ func TestAHundredThousandKeysAreSmall(t *testing.T) {
 }
 
 func BenchmarkClaim(b *testing.B) {
-	table := idempotency.New(time.Minute, 10_000, time.Now)
+	at := time.Now()
+	table := idempotency.New(time.Minute, 10_000, 10_000, func() time.Time { return at })
 	keys, claims, data := make([]idempotency.Key, 1), make([]idempotency.Claim, 1), make([]byte, 256)
 	names := make([]string, 20_000)
 	for i := range names {
@@ -304,8 +388,9 @@ func BenchmarkClaim(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
+		at = at.Add(time.Minute / 10_000) // as many as the window has room for
 		keys[0] = idempotency.KeyOf("news", "", names[i%len(names)])
-		if err := table.Claim(keys, idempotency.DigestOf("", false, data), claims, nil); err != nil {
+		if err := table.Claim(0, keys, idempotency.DigestOf("", false, data), claims, nil); err != nil {
 			b.Fatal(err)
 		}
 		if claims[0].State == idempotency.First {

@@ -43,6 +43,8 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.LogLevel }},
 			{Name: "workers", Help: "goroutines for requests that could keep a loop busy (listings); raising it takes processor time from the loops", Min: 1, Max: 1 << 10,
 				field: func(c *server.Config) any { return &c.Workers }},
+			{Name: "address-share", Help: "percent of each table that clients fill (idempotency keys, clients kept away, members of channels) that one IPv4 address or IPv6 /64 may have; 100 where all clients come through one proxy; raising it lets one client leave less to the others", Min: 1, Max: 100,
+				field: func(c *server.Config) any { return &c.AddressShare }},
 			{Name: "worker-queue", Help: "requests that wait for a worker, beyond it 503; raising it costs memory and a longer wait", Min: 1, Max: many,
 				field: func(c *server.Config) any { return &c.WorkerQueue }},
 		}},
@@ -123,7 +125,7 @@ func Groups() []Group {
 		{"Idempotent publishing", "A message that is published again with the same key is not published twice.", []Setting{
 			{Name: "idempotency-window", Help: "how long a key is remembered; raising it needs room for more keys", Min: second, Max: maxTime,
 				field: func(c *server.Config) any { return &c.IdempotencyWindow }},
-			{Name: "idempotency-keys", Help: "keys remembered, one for each channel of a message, beyond it the oldest go first and a late repeat may be published again; raising it costs about 100 bytes for each", Min: 1000, Max: 1 << 28,
+			{Name: "idempotency-keys", Help: "keys remembered, one for each channel of a message; an address that has its address-share of them gets 429 for further ones, and when all are in use the address that has most loses its oldest to the others; raising it costs about 130 bytes for each key in use", Min: 1000, Max: 1 << 28,
 				field: func(c *server.Config) any { return &c.IdempotencyKeys }},
 		}},
 		{"Presence", "Who is on which channel: [protocol.md](protocol.md#presence-who-is-on-a-channel). When there is no room for one more member it is counted, not listed.", []Setting{

@@ -3,6 +3,7 @@
 //   - Key: the name of one share. Whoever has the same key uses the same share of
 //     a table or of a limit: connections, requests and entries are counted by it.
 //   - Of: the one function that turns a client into its key.
+//   - Ledger: what each share holds of one table, and which holds most.
 //
 // A table or queue that strangers fill divides its room by Key first and, inside
 // one share, by connection (the session). One client, and one address with many

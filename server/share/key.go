@@ -18,6 +18,10 @@ const (
 	zero Key = 0xFFFF_FFFE_0000_0000 // the network of [::1], whose first 64 bits are 0
 )
 
+// Restored is the share of what a log brings along from before a restart, when
+// nobody knows any more whose it was.
+const Restored Key = 0xFFFF_FFFD_0000_0000
+
 // Of returns the share of the client at addr, whose connection is session.
 //
 //   - IPv4, also in its IPv6 form: one share for each address.
