@@ -252,6 +252,9 @@ func (l *Loop) turn() error {
 	if l.dismiss() {
 		more = true
 	}
+	if l.expireDue() {
+		more = true
+	}
 	if more || len(l.again) > 0 || l.fan.Pending() || l.ring.Waiting() {
 		l.scheduleTurn()
 	}

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -17,7 +18,7 @@ func (l *Loop) startTicking() {
 	}
 	l.ticking = true
 	l.tick = uint32(time.Since(l.started) / tick)
-	l.wheel.Advance(l.tick, func(uint32) {})
+	l.wheel.Advance(l.tick, math.MaxInt, func(uint32) {})
 	second := unix.NsecToTimespec(int64(tick))
 	_ = unix.TimerfdSettime(l.timer, 0, &unix.ItimerSpec{Interval: second, Value: second}, nil) // cannot fail: fixed arguments
 }
@@ -27,11 +28,24 @@ func (l *Loop) tickOver() {
 	var b [8]byte
 	sysRead(int32(l.timer), b[:])
 	l.tick = uint32(time.Since(l.started) / tick)
-	l.wheel.Advance(l.tick, l.expire)
+	if l.expireDue() {
+		l.scheduleTurn()
+	}
 	if l.wheel.Armed() == 0 {
 		l.ticking = false
 		_ = unix.TimerfdSettime(l.timer, 0, &unix.ItimerSpec{}, nil)
 	}
+}
+
+// turnTimers is how many timers a callback serves: with a heartbeat for each that
+// is half a millisecond. Those of one tick are spread over so many turns, and
+// events are read between them.
+const turnTimers = 64
+
+// expireDue serves timers that are due. more says that there are others: they
+// have further turns.
+func (l *Loop) expireDue() (more bool) {
+	return l.wheel.Advance(l.tick, turnTimers, l.expire)
 }
 
 // beat is the time to the next heartbeat in ticks, spread so that a thousand
@@ -100,6 +114,7 @@ func (l *Loop) heartbeat(slot uint32, c *conn) {
 		c.missed++ // it was asked for a sign of life
 	}
 	l.counts.heartbeats++
+	l.spend(workSend)
 	l.scratch = l.encoder.AppendHeartbeat(l.scratch[:0], encodingOf(c), l.fan.Position(slot))
 	if _, err := l.fan.Write(slot, l.scratch); err != nil {
 		l.close(slot, c)

@@ -123,3 +123,29 @@ func TestInputThatWaitsForATurn(t *testing.T) {
 	c.Close()
 	s.awaitEmpty()
 }
+
+// Timers that are due at once are served in bounded turns.
+func TestTimersAreServedInTurns(t *testing.T) {
+	s := start(t, options{config: loop.Config{Loops: 1, Heartbeat: time.Hour}})
+	const streams = 500
+	for i := range streams {
+		c := s.dial()
+		if i%2 == 0 {
+			c.sse("a now")
+		} else {
+			c.ws("wsjson", "a now")
+		}
+	}
+	before := s.stats()[0]
+	s.group.Age(0, 2*time.Hour)
+	beats := func(s loop.Stats) int { return int(s.Heartbeats) }
+	s.await("all heartbeats", func() bool { return s.sum(beats) == streams })
+	after := s.stats()[0]
+	const beat = 3 // units
+	if most := uint64(beat * loop.TurnTimers); after.LongestWork > max(before.LongestWork, most) {
+		t.Errorf("%d heartbeats: %d units of work in one callback, want at most %d", streams, after.LongestWork, most)
+	}
+	if turns := after.Turns - before.Turns; turns < streams/loop.TurnTimers {
+		t.Errorf("%d heartbeats in %d turns", streams, turns)
+	}
+}

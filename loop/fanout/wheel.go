@@ -16,7 +16,8 @@ type Wheel struct {
 	armed int
 	heads [wheelSlots]uint32
 	nodes []wheelNode
-	due   []uint32 // scratch of Advance
+	due   []uint32 // slots of the timers of now that Advance calls; from next on they wait for it
+	next  int
 }
 
 type wheelNode struct {
@@ -76,22 +77,36 @@ func (w *Wheel) Armed() int { return w.armed }
 func (w *Wheel) Now() uint32 { return w.now }
 
 // Advance turns the wheel to tick now and calls fire for each timer that is
-// due, which is no longer armed then; fire may set and clear any timer.
-func (w *Wheel) Advance(now uint32, fire func(slot uint32)) {
-	if now-w.now > wheelSlots && int32(now-w.now) > 0 {
-		w.now = now - wheelSlots // a long sleep: each list once is enough
-	}
-	for int32(now-w.now) > 0 {
+// due, which is no longer armed then; fire may set and clear any timer. After
+// most calls it ends with more == true: the next Advance goes on there.
+func (w *Wheel) Advance(now uint32, most int, fire func(slot uint32)) (more bool) {
+	for {
+		for w.next < len(w.due) {
+			slot := w.due[w.next]
+			if n := &w.nodes[slot]; n.prev == nobody || int32(n.at-w.now) > 0 {
+				w.next++ // cleared, or set anew, since it was noted
+				continue
+			}
+			if most == 0 {
+				return true
+			}
+			most--
+			w.next++
+			w.Clear(slot)
+			fire(slot)
+		}
+		if int32(now-w.now) <= 0 {
+			return false
+		}
+		if now-w.now > wheelSlots {
+			w.now = now - wheelSlots // a long sleep: each list once is enough
+		}
 		w.now++
 		// Lists change under fire, so who is due is noted first and asked again.
-		w.due = w.due[:0]
+		w.due, w.next = w.due[:0], 0
 		for list := w.heads[w.now%wheelSlots]; list != nobody; list = w.nodes[list-1].next {
-			w.due = append(w.due, list-1)
-		}
-		for _, slot := range w.due {
-			if n := &w.nodes[slot]; n.prev != nobody && int32(n.at-w.now) <= 0 {
-				w.Clear(slot)
-				fire(slot)
+			if int32(w.nodes[list-1].at-w.now) <= 0 {
+				w.due = append(w.due, list-1)
 			}
 		}
 	}

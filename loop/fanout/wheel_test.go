@@ -68,7 +68,11 @@ func (m *wheelModel) fire(slot uint32) {
 
 func (m *wheelModel) advance(by uint32) {
 	now := m.wheel.Now() + by
-	m.wheel.Advance(now, m.fire)
+	for before, most := m.fired, 1+m.rnd.IntN(20); m.wheel.Advance(now, most, m.fire); before = m.fired {
+		if m.fired != before+most {
+			m.t.Fatalf("seed %d: %d timers fired and more are due, want %d in one Advance", m.seed, m.fired-before, most)
+		}
+	}
 	if m.wheel.Now() != now {
 		m.t.Fatalf("seed %d: advanced to %d, stands at %d", m.seed, now, m.wheel.Now())
 	}
@@ -124,7 +128,7 @@ func TestWheelDoesNotTurnBack(t *testing.T) {
 	w := fanout.NewWheel(100)
 	w.Set(7, 101)
 	for _, now := range []uint32{100, 99, 0} {
-		w.Advance(now, func(uint32) { t.Errorf("fired at %d", now) })
+		w.Advance(now, math.MaxInt, func(uint32) { t.Errorf("fired at %d", now) })
 	}
 	if w.Now() != 100 || w.Armed() != 1 {
 		t.Errorf("stands at %d with %d armed, want 100 and 1", w.Now(), w.Armed())
@@ -137,7 +141,7 @@ func TestWheelAllocatesNothing(t *testing.T) {
 	for slot := range uint32(1000) {
 		w.Set(slot, 1+slot%32)
 	}
-	step := func() { w.Advance(w.Now()+1, fire) }
+	step := func() { w.Advance(w.Now()+1, math.MaxInt, fire) }
 	for range 300 {
 		step()
 	}
@@ -165,7 +169,7 @@ func BenchmarkWheel(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
-				w.Advance(w.Now()+1, fire)
+				w.Advance(w.Now()+1, math.MaxInt, fire)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(max(fired, 1)), "ns/timer")
 		})
