@@ -60,7 +60,9 @@ type Config struct {
 	IdempotencyKeys   int
 
 	// DisconnectClients is how many disconnected clients are kept away at a time,
-	// default 100,000. Beyond that disconnecting more of them answers 429.
+	// default 100,000. Beyond that, and beyond the share of an address, further ones
+	// are disconnected and not kept away, and the response says so. When all are in
+	// use, the address that has most gives up those that end first to others.
 	DisconnectClients int
 
 	HTTP httpapi.Limits // what one request may ask for; BatchLimit is at most Loop.InputBytes

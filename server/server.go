@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 	"peal/server/log/file"
 	"peal/server/presence"
 	"peal/server/rules"
+	"peal/server/share"
 )
 
 // Server is one Peal server.
@@ -59,13 +61,48 @@ type Server struct {
 type door struct {
 	loops  *loop.Group
 	fronts []*httpapi.Front
+
+	mu         sync.Mutex
+	dismissing share.Ledger[struct{}] // dismissals under way
 }
 
 func (d *door) Answer(ref loop.Ref, out []byte) { d.loops.Answer(ref, out) }
 func (d *door) wake()                           { d.loops.Wake() }
 
-func (d *door) Dismiss(clients httpapi.Clients, done func(ended int)) bool {
-	return d.loops.Dismiss(func(loop int, session uint64) bool { return d.fronts[loop].Dismiss(session, clients) }, done)
+// dismissalsOfShare is how many dismissals of one share may be under way: half of
+// what the loops take.
+const dismissalsOfShare = 32
+
+func (d *door) Dismiss(by share.Key, clients httpapi.Clients, done func(ended int)) bool {
+	if !d.beginDismissal(by) {
+		return false
+	}
+	pick := func(loop int, session uint64) bool { return d.fronts[loop].Dismiss(session, clients) }
+	ok := d.loops.Dismiss(pick, func(n int) {
+		d.endDismissal(by)
+		done(n)
+	})
+	if !ok {
+		d.endDismissal(by)
+	}
+	return ok
+}
+
+func (d *door) beginDismissal(by share.Key) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	a := d.dismissing.Open(by)
+	if a.Held() >= dismissalsOfShare {
+		return false
+	}
+	d.dismissing.Add(a, 1)
+	return true
+}
+
+func (d *door) endDismissal(by share.Key) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.dismissing.Add(d.dismissing.Open(by), -1)
 }
 
 // New builds the server and opens its listeners; from then on clients can
@@ -103,7 +140,7 @@ func New(c Config) (_ *Server, err error) {
 	d := &door{}
 	s.hub = hub.New(c.Hub, r, d.wake, time.Now)
 	s.presence = presence.New(c.Presence, s.isWatched, time.Now)
-	s.bans = ban.New(c.DisconnectClients, time.Now)
+	s.bans = ban.New(c.DisconnectClients, c.ofShare(c.DisconnectClients), time.Now)
 	keys := idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, c.ofShare(c.IdempotencyKeys), time.Now)
 	if err := s.startLog(stored, keys); err != nil {
 		return nil, err
@@ -238,8 +275,9 @@ func (s *Server) FrontStats(ctx context.Context) (httpapi.Stats, error) {
 // PresenceStats tells about members of channels.
 func (s *Server) PresenceStats() presence.Stats { return s.presence.Stats() }
 
-// Bans is how many disconnected clients are kept away.
-func (s *Server) Bans() int { return s.bans.Len() }
+// Bans is how many disconnected clients are kept away, and how many were ever let
+// in before their time for the sake of others.
+func (s *Server) Bans() (kept int, evicted uint64) { return s.bans.Len(), s.bans.Evicted() }
 
 // IdempotencyKeys is how many keys are remembered, and how many were ever
 // forgotten before their window had passed.

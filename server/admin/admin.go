@@ -20,7 +20,7 @@ import (
 type Source interface {
 	HubStats() hub.Stats
 	PresenceStats() presence.Stats
-	Bans() int // disconnected clients that are kept away
+	Bans() (kept int, evicted uint64) // disconnected clients that are kept away, and that were let in early
 	IdempotencyKeys() (remembered int, evicted uint64)
 	LoopStats(context.Context) ([]loop.Stats, error)
 	FrontStats(context.Context) (httpapi.Stats, error)

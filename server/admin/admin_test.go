@@ -25,7 +25,7 @@ type source struct {
 
 func (s *source) HubStats() hub.Stats            { return hub.Stats{Channels: 3, Messages: 5, Bytes: 700} }
 func (s *source) PresenceStats() presence.Stats  { return presence.Stats{Members: 2} }
-func (s *source) Bans() int                      { return 4 }
+func (s *source) Bans() (int, uint64)            { return 4, 1 }
 func (s *source) IdempotencyKeys() (int, uint64) { return 6, 1 }
 func (s *source) Ready() bool                    { return s.ready }
 func (s *source) LogHead() uint64                { return 9 }

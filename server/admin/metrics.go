@@ -28,11 +28,13 @@ type state struct {
 	lost     uint64
 	keys     int
 	lostKeys uint64
+	lostBans uint64
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.hub, s.head, s.failing = c.source.HubStats(), c.source.LogHead(), c.source.LogFailing()
-	s.presence, s.bans = c.source.PresenceStats(), c.source.Bans()
+	s.presence = c.source.PresenceStats()
+	s.bans, s.lostBans = c.source.Bans()
 	s.lost = c.source.LostLines()
 	s.keys, s.lostKeys = c.source.IdempotencyKeys()
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
@@ -120,6 +122,7 @@ var metrics = []metric{
 	counter("connections_slow_total", "Connections given up because they take too little.", func(s *loop.Stats) float64 { return float64(s.Slow) }),
 	counter("connections_disconnected_total", "Connections ended by a request to disconnect their client.", func(s *loop.Stats) float64 { return float64(s.Dismissed) }),
 	one(prometheus.GaugeValue, "disconnected_clients", "Disconnected clients that are kept away.", func(s *state) float64 { return float64(s.bans) }),
+	one(prometheus.CounterValue, "disconnected_evicted_total", "Disconnected clients that may come back before their time, in favour of addresses that keep fewer away.", func(s *state) float64 { return float64(s.lostBans) }),
 	counter("heartbeats_total", "Heartbeats sent to silent streams.", func(s *loop.Stats) float64 { return float64(s.Heartbeats) }),
 	counter("requests_total", "HTTP requests handled.", func(s *loop.Stats) float64 { return float64(s.Requests) }),
 	counter("websocket_received_total", "WebSocket messages received.", func(s *loop.Stats) float64 { return float64(s.Received) }),

@@ -6,6 +6,11 @@
 // last word about a name holds, whether it is longer or shorter than the one
 // before. Bans live in memory: a restart lifts them all.
 //
+// There is room for so many bans, and for so many of one share (server/share).
+// Whoever asks for more is told whom it cannot keep away. When the whole table is
+// full the largest share gives up the bans that would end first to smaller ones;
+// they are counted.
+//
 // What it leaves to others: ending the connections there are (loop), turning
 // away those that come, and saying so in each dialect (server/httpapi).
 //

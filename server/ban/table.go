@@ -5,17 +5,21 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"peal/server/share"
 )
 
 // Table is the bans there are.
 type Table struct {
 	// Fixed at New.
-	most int
-	now  func() time.Time
+	most, shareMost int
+	now             func() time.Time
 
-	mu    sync.RWMutex
-	bans  map[string]*ban
-	order order
+	mu      sync.RWMutex
+	bans    map[string]*ban
+	order   order // of all
+	shares  share.Ledger[*order]
+	evicted uint64
 
 	// Shared. Stored under mu. Has, without it, relies on a ban being counted
 	// before Ban returns.
@@ -25,53 +29,72 @@ type Table struct {
 type ban struct {
 	client string
 	until  time.Time
-	place  int // in order
+	by     *share.Account[*order] // who asked for it first
+	places [orders]int
 }
 
-// New returns an empty table of at most that many bans. now is the clock,
-// time.Now outside tests.
-func New(most int, now func() time.Time) *Table {
-	return &Table{most: most, now: now, bans: map[string]*ban{}}
+// New returns an empty table of at most that many bans, and at most shareMost of
+// one share. now is the clock, time.Now outside tests.
+func New(most, shareMost int, now func() time.Time) *Table {
+	return &Table{most: most, shareMost: shareMost, now: now, bans: map[string]*ban{}}
 }
 
 // Ban bans clients, no two of them equal, for that long from now on, whatever
-// was said about them before; zero or less lifts their bans. It reports false,
-// and bans nobody, if there is no room for all of them: that is made by Sweep,
-// too. The strings are kept.
-func (t *Table) Ban(clients []string, length time.Duration) bool {
+// was said about them before; zero or less lifts their bans. by is the share that
+// asks. It returns those for whom there is no room: the share has what it may
+// have, or the table is full and no other share has more. Otherwise, in a full
+// table, the largest share gives up the ban that would end first. Room is made by
+// Sweep, too. The strings are kept.
+func (t *Table) Ban(by share.Key, clients []string, length time.Duration) (refused []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	defer func() { t.count.Store(int64(len(t.bans))) }()
 	now := t.now()
 	t.expireLocked(now, expireMost)
-	if length <= 0 {
-		for _, client := range clients {
-			if b := t.bans[client]; b != nil {
-				t.removeLocked(b)
-			}
-		}
-		return true
-	}
-	fresh := 0
-	for _, client := range clients {
-		if t.bans[client] == nil {
-			fresh++
-		}
-	}
-	if len(t.bans)+fresh > t.most {
-		return false
-	}
 	until := now.Add(length)
 	for _, client := range clients {
-		if b := t.bans[client]; b != nil {
+		b := t.bans[client]
+		switch {
+		case length <= 0:
+			if b != nil {
+				t.removeLocked(b)
+			}
+		case b != nil:
 			b.until = until
-			heap.Fix(&t.order, b.place)
-			continue
+			heap.Fix(&t.order, b.places[inAll])
+			heap.Fix(b.by.Own, b.places[inOwn])
+		case !t.makeRoomLocked(by, now):
+			refused = append(refused, client)
+		default:
+			t.addLocked(by, client, until)
 		}
-		b := &ban{client: client, until: until}
-		t.bans[client] = b
-		heap.Push(&t.order, b)
 	}
+	return refused
+}
+
+// makeRoomLocked makes room for one more ban of a share, or reports that there
+// is none.
+func (t *Table) makeRoomLocked(by share.Key, now time.Time) bool {
+	if a := t.shares.Open(by); a.Held() >= t.shareMost {
+		first := a.Own.bans[0]
+		if now.Before(first.until) {
+			return false
+		}
+		t.removeLocked(first)
+	}
+	if len(t.bans) < t.most {
+		return true
+	}
+	t.expireLocked(now, 1)
+	if len(t.bans) < t.most {
+		return true
+	}
+	largest := t.shares.Largest()
+	if largest == nil || largest.Held() <= t.shares.Held(by)+1 {
+		return false
+	}
+	t.removeLocked(largest.Own.bans[0])
+	t.evicted++
 	return true
 }
 
@@ -108,40 +131,38 @@ func (t *Table) expire() (more bool) {
 // not swept yet.
 func (t *Table) Len() int { return int(t.count.Load()) }
 
+// Evicted is how many bans were ever lifted before their end, for others.
+func (t *Table) Evicted() uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.evicted
+}
+
 // expireLocked forgets at most that many bans that have ended. more says that
 // there may be others.
 func (t *Table) expireLocked(now time.Time, most int) (more bool) {
-	for ; most > 0 && len(t.order) > 0 && !now.Before(t.order[0].until); most-- {
-		t.removeLocked(t.order[0])
+	for ; most > 0 && len(t.bans) > 0 && !now.Before(t.order.bans[0].until); most-- {
+		t.removeLocked(t.order.bans[0])
 	}
 	return most == 0
 }
 
+// addLocked bans a client that is not banned.
+func (t *Table) addLocked(by share.Key, client string, until time.Time) {
+	a := t.shares.Open(by)
+	if a.Held() == 0 {
+		a.Own = &order{index: inOwn}
+	}
+	b := &ban{client: client, until: until, by: a}
+	t.bans[client] = b
+	heap.Push(&t.order, b)
+	heap.Push(a.Own, b)
+	t.shares.Add(a, 1)
+}
+
 func (t *Table) removeLocked(b *ban) {
-	heap.Remove(&t.order, b.place)
+	heap.Remove(&t.order, b.places[inAll])
+	heap.Remove(b.by.Own, b.places[inOwn])
+	t.shares.Add(b.by, -1)
 	delete(t.bans, b.client)
-}
-
-// order is the bans as a heap, the first to end in front. It implements
-// heap.Interface.
-type order []*ban
-
-func (o order) Len() int           { return len(o) }
-func (o order) Less(i, j int) bool { return o[i].until.Before(o[j].until) }
-func (o order) Swap(i, j int) {
-	o[i], o[j] = o[j], o[i]
-	o[i].place, o[j].place = i, j
-}
-
-func (o *order) Push(b any) {
-	b.(*ban).place = len(*o)
-	*o = append(*o, b.(*ban))
-}
-
-func (o *order) Pop() any {
-	last := len(*o) - 1
-	b := (*o)[last]
-	(*o)[last] = nil
-	*o = (*o)[:last]
-	return b
 }

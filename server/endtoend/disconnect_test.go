@@ -1,6 +1,7 @@
 package endtoend_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -152,19 +153,50 @@ func TestWhoIsDisconnectedIsKeptAwayForAWhile(t *testing.T) {
 	}
 }
 
-func TestWhoIsKeptAwayIsCountedAndLimited(t *testing.T) {
-	p := startWith(t, func(c *server.Config) { c.DisconnectClients = 2 })
-	stream := p.events("client=cid").opened()
-	p.disconnect("client=ann&client=bob&for=1h")
-	if a := p.do("POST", "/disconnect?client=cid", ""); a.status != 429 || !strings.Contains(string(a.body), `"disconnect_full"`) {
-		t.Errorf("one too many: %d %s", a.status, a.body)
+// TestDisconnectWithoutRoomEndsConnections: an address that fills the table for a
+// day has half of it, and everybody's request ends connections.
+func TestDisconnectWithoutRoomEndsConnections(t *testing.T) {
+	p := startWith(t, func(c *server.Config) { c.DisconnectClients = 2000 })
+	attacker := p.from("127.0.0.2")
+	fill := func(q *peal, name string) (kept int) {
+		form := "for=24h"
+		for i := range 1000 {
+			form += fmt.Sprintf("&client=%s-%d", name, i)
+		}
+		a := q.do("POST", "/disconnect", form, "Content-Type: application/x-www-form-urlencoded")
+		if a.status != 200 {
+			t.Fatalf("%d %.200s", a.status, a.body)
+		}
+		return decode[struct {
+			KeptAway int `json:"kept_away"`
+		}](t, a.body).KeptAway
 	}
-	p.publish("main", "still here")
-	if e := stream.next(); e.data != "still here" {
-		t.Errorf("cid has %+v", e)
+	kept := 0
+	for i := range 5 {
+		kept += fill(attacker, fmt.Sprint("one", i))
 	}
-	if n := p.disconnect("client=cid&for=0"); n != 1 {
-		t.Errorf("%d connections were ended, want 1", n)
+	if kept != 1000 {
+		t.Errorf("one address keeps %d clients away, want 1,000 of 2,000", kept)
+	}
+	check := func(q *peal, client, want string) {
+		t.Helper()
+		stream := q.events("client=" + client).opened()
+		a := q.do("POST", "/disconnect?client="+client, "")
+		if a.status != 200 || string(a.body) != want {
+			t.Errorf("%d %s, want %s", a.status, a.body, want)
+		}
+		if _, err := stream.tryNext(); !errors.Is(err, io.EOF) {
+			t.Errorf("the connection was not ended: %v", err)
+		}
+	}
+	check(attacker, "bob", `{"disconnected":1,"kept_away":0,"not_kept_away":["bob"]}`)
+	check(p, "cid", `{"disconnected":1,"kept_away":1}`)
+	for i := range 30 {
+		fill(p.from(fmt.Sprint("127.0.1.", i+1)), fmt.Sprint("many", i))
+	}
+	check(p, "dan", `{"disconnected":1,"kept_away":1}`) // the largest gives way
+	if a := p.do("GET", "/poll?client=cid", ""); a.status != 410 {
+		t.Errorf("cid, whom the smallest keeps away: %d", a.status)
 	}
 }
 

@@ -2,10 +2,14 @@ package httpapi
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
 	"peal/loop"
+	"peal/server/publication"
+	"peal/server/share"
 	"peal/server/wsproto"
 )
 
@@ -22,32 +26,50 @@ type farewell struct {
 }
 
 // serveDisconnect ends the connections of clients, and keeps them away for a
-// while: {"disconnected":n}. They are banned first, so nobody slips in between.
+// while, as far as there is room for that: {"disconnected":n,"kept_away":m} and,
+// if m is not all of them, "not_kept_away":[…]. They are banned first, so that
+// none of them comes back in between.
 func (f *Front) serveDisconnect(c *loop.Call, body []byte) {
 	w := farewell{clients: Clients{}}
 	window, err := f.farewell(&w, body)
-	if err == nil && !f.ban(w.clients, window) {
-		err = errDisconnectFull
-	}
 	if err != nil {
 		f.refuse(c, asError(err), "")
 		return
 	}
+	by := share.Of(c.Peer.Addr(), c.Session)
+	c.Work += workName * len(w.clients)
+	kept, refused := f.ban(by, w.clients, window)
 	door, clock, ref, s := f.deps.Door, &f.clock, c.Conn, f.shape()
 	answer := func(n int) []byte {
-		body := append(strconv.AppendInt([]byte(`{"disconnected":`), int64(n), 10), '}')
-		return appendAnswer(nil, s, clock.date(), 200, jsonType, noStore, body)
+		return appendAnswer(nil, s, clock.date(), 200, jsonType, noStore, farewellBody(n, kept, refused))
 	}
 	if f.deps.Dismisser == nil {
 		c.Out = append(c.Out, answer(0)...)
 		c.Verdict = replyVerdict(s)
 		return
 	}
-	if !f.deps.Dismisser.Dismiss(w.clients, func(n int) { door.Answer(ref, answer(n)) }) {
+	if !f.deps.Dismisser.Dismiss(by, w.clients, func(n int) { door.Answer(ref, answer(n)) }) {
 		f.refuse(c, errDisconnectBusy, "")
 		return
 	}
 	f.later(c)
+}
+
+func farewellBody(disconnected, kept int, refused []string) []byte {
+	body := strconv.AppendInt([]byte(`{"disconnected":`), int64(disconnected), 10)
+	body = strconv.AppendInt(append(body, `,"kept_away":`...), int64(kept), 10)
+	for i, client := range refused {
+		if i == 0 {
+			body = append(body, `,"not_kept_away":[`...)
+		} else {
+			body = append(body, ',')
+		}
+		body = publication.AppendString(body, client)
+	}
+	if len(refused) > 0 {
+		body = append(body, ']')
+	}
+	return append(body, '}')
 }
 
 // farewell reads the query, and the body if it is a form or JSON, into w.
@@ -162,17 +184,17 @@ func parseWindow(b []byte) (time.Duration, error) {
 	return d, nil
 }
 
-// ban keeps the clients away for that long; 0 lets them in again. It reports
-// false if there is no room.
-func (f *Front) ban(clients Clients, window time.Duration) bool {
+// ban keeps the clients away for that long; 0 lets them in again. It returns how
+// many are kept away now, and who had to be but for whom there is no room.
+func (f *Front) ban(by share.Key, clients Clients, window time.Duration) (kept int, refused []string) {
 	if f.deps.Bans == nil {
-		return true
+		return 0, nil
 	}
-	list := make([]string, 0, len(clients))
-	for client := range clients {
-		list = append(list, client)
+	refused = f.deps.Bans.Ban(by, slices.Sorted(maps.Keys(clients)), window)
+	if window > 0 {
+		kept = len(clients) - len(refused)
 	}
-	return f.deps.Bans.Ban(list, window)
+	return kept, refused
 }
 
 // letIn turns away a visitor who is banned. Where it is still listed on the
@@ -208,6 +230,5 @@ var (
 	errClients        = &Error{Status: 400, Code: "bad_client", Message: `a client is a string, several are an array of them in the field client: "client":["ann","bob"]`}
 	errTooManyClients = &Error{Status: 400, Code: "too_many_clients", Message: "one request disconnects at most 1000 clients: make it several"}
 	errFor            = &Error{Status: 400, Code: "bad_for", Message: "for must be a number of seconds, or a duration such as 10m, of at most 24 hours; 0 lets the client come back at once"}
-	errDisconnectFull = &Error{Status: 429, Code: "disconnect_full", Message: "as many clients are kept away as may be, and nothing was done: ask again later, for a shorter time, or with for=0"}
 	errDisconnectBusy = &Error{Status: 503, Code: "busy", Message: "too many requests to disconnect are under way: ask again in a second"}
 )

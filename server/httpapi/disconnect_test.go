@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"mime/multipart"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"peal/server/ban"
 	"peal/server/httpapi"
 	"peal/server/presence"
+	"peal/server/share"
 )
 
 // fakeDismisser is loops on which it ends three connections for each client.
@@ -24,7 +26,7 @@ type fakeDismisser struct {
 	busy    bool
 }
 
-func (d *fakeDismisser) Dismiss(clients httpapi.Clients, done func(int)) bool {
+func (d *fakeDismisser) Dismiss(_ share.Key, clients httpapi.Clients, done func(int)) bool {
 	if d.busy {
 		return false
 	}
@@ -45,7 +47,7 @@ type gatekeeper struct {
 func newGatekeeper(t *testing.T, limits httpapi.Limits) *gatekeeper {
 	g := &gatekeeper{harness: newHarness(t), loops: &fakeDismisser{}, now: time.Unix(1000, 0)}
 	clock := func() time.Time { return g.now }
-	g.bans = ban.New(3, clock)
+	g.bans = ban.New(3, 3, clock)
 	g.here = presence.New(presence.Config{}, func(string) bool { return true }, clock)
 	g.front = httpapi.New(httpapi.Deps{Log: g.log, Hub: g.hub, Door: g.door, Workers: g.workers,
 		Dismisser: g.loops, Bans: g.bans, Presence: g.here, Limits: limits})
@@ -100,7 +102,11 @@ func TestDisconnectTakesNamesFromQueryFormAndJSON(t *testing.T) {
 		g := newGatekeeper(t, httpapi.Limits{})
 		resp, body := g.answer(c.request)
 		want := strings.FieldsFunc(c.clients, func(r rune) bool { return r == '|' || r == ' ' && !strings.Contains(c.clients, "|") })
-		if resp.StatusCode != 200 || body != fmt.Sprintf(`{"disconnected":%d}`, 3*len(want)) || resp.Header.Get("Cache-Control") != "no-store" {
+		kept := len(want)
+		if c.window == 0 {
+			kept = 0
+		}
+		if resp.StatusCode != 200 || body != fmt.Sprintf(`{"disconnected":%d,"kept_away":%d}`, 3*len(want), kept) || resp.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s\n%d %v %s", c.request, resp.StatusCode, resp.Header, body)
 		}
 		if !slices.Equal(g.loops.clients, want) {
@@ -159,13 +165,32 @@ func TestDisconnectRefusesAndDoesNothing(t *testing.T) {
 		many = append(many, fmt.Sprint("client=", i))
 	}
 	check(post("/disconnect", strings.Join(many, "&"), formType), 400, "too_many_clients")
-	check(post("/disconnect?client=1&client=2&client=3&client=4", ""), 429, "disconnect_full")
 	check(strings.Replace(post("/disconnect?client=ann", ""), "localhost", "elsewhere.example", 1), 403, "host_not_allowed")
 	check(post("/disconnect?client=ann", "", "Origin: https://elsewhere.example\r\n"), 403, "origin_not_allowed")
 	resp, _ := g.answer(get("/disconnect?client=ann"))
 	if resp.StatusCode != 405 || resp.Header.Get("Allow") != "POST, OPTIONS" {
 		t.Errorf("GET: %d %q", resp.StatusCode, resp.Header.Get("Allow"))
 	}
+}
+
+// TestDisconnectEndsConnectionsWithoutRoom: whom it cannot keep away, it names.
+func TestDisconnectEndsConnectionsWithoutRoom(t *testing.T) {
+	g := newGatekeeper(t, httpapi.Limits{})
+	check := func(request, want, ended string) {
+		t.Helper()
+		g.loops.clients = nil
+		resp, body := g.answer(request)
+		if resp.StatusCode != 200 || body != want || strings.Join(g.loops.clients, " ") != ended {
+			t.Errorf("%s\n%d %s, ended %q; want %s, ended %q", request, resp.StatusCode, body, g.loops.clients, want, ended)
+		}
+	}
+	check(post("/disconnect?for=24h&client=ann&client=bob&client=cid&client=d%22an&client=eve", ""),
+		`{"disconnected":15,"kept_away":3,"not_kept_away":["d\"an","eve"]}`, `ann bob cid d"an eve`)
+	check(post("/disconnect?client=eve", ""), `{"disconnected":3,"kept_away":0,"not_kept_away":["eve"]}`, "eve")
+	check(post("/disconnect?client=eve&for=0", ""), `{"disconnected":3,"kept_away":0}`, "eve")
+	check(post("/disconnect?client=ann&client=eve", ""), `{"disconnected":6,"kept_away":1,"not_kept_away":["eve"]}`, "ann eve")
+	g.peer = netip.MustParseAddrPort("192.0.2.1:1") // which keeps nobody away yet
+	check(post("/disconnect?client=eve", ""), `{"disconnected":3,"kept_away":1}`, "eve")
 }
 
 func TestDisconnectIsRefusedWhileTooManyAreUnderWay(t *testing.T) {
@@ -179,7 +204,7 @@ func TestDisconnectIsRefusedWhileTooManyAreUnderWay(t *testing.T) {
 
 func TestTheWindowMayBeSetToNothing(t *testing.T) {
 	g := newGatekeeper(t, httpapi.Limits{DisconnectWindow: -1})
-	if _, body := g.answer(post("/disconnect?client=ann", "")); body != `{"disconnected":3}` || g.bans.Len() != 0 {
+	if _, body := g.answer(post("/disconnect?client=ann", "")); body != `{"disconnected":3,"kept_away":0}` || g.bans.Len() != 0 {
 		t.Errorf("%s, %d kept away", body, g.bans.Len())
 	}
 }

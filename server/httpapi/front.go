@@ -16,6 +16,7 @@ import (
 	"peal/server/log"
 	"peal/server/presence"
 	"peal/server/rules"
+	"peal/server/share"
 )
 
 // Publisher accepts publications: a log.Log. See there.
@@ -44,9 +45,9 @@ type Answerer interface {
 // Dismisser ends connections on all loops: a loop.Group. See there.
 type Dismisser interface {
 	// Dismiss ends the connections that Front.Dismiss of their loop picks. It
-	// reports false when too many calls are under way. done is called once, on any
+	// reports false when too many calls, or too many of that share, are under way. done is called once, on any
 	// goroutine, with how many there were.
-	Dismiss(clients Clients, done func(ended int)) bool
+	Dismiss(by share.Key, clients Clients, done func(ended int)) bool
 }
 
 // Deps is what a Front needs. All but the numbers are shared between Fronts.

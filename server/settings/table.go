@@ -143,7 +143,7 @@ func Groups() []Group {
 		{"Disconnecting", "Ending the connections of a client, and keeping it away for a while: [http.md](http.md#disconnecting-post-disconnect).", []Setting{
 			{Name: "disconnect-window", Live: true, Help: "how long a client is kept away where the request does not say, 0 for not at all; raising it needs room for more clients", off: true, Max: int64(httpapi.MaxDisconnectWindow),
 				field: func(c *server.Config) any { return &c.HTTP.DisconnectWindow }},
-			{Name: "disconnect-clients", Help: "clients kept away at a time, beyond it disconnecting another one answers 429 and does nothing; raising it costs about 100 bytes and the name for each", Min: 1, Max: many,
+			{Name: "disconnect-clients", Help: "clients kept away at a time; beyond it, and beyond its address-share of one address, a client is disconnected and not kept away, and the response says so; raising it costs about 150 bytes and the name for each", Min: 1, Max: many,
 				field: func(c *server.Config) any { return &c.DisconnectClients }},
 		}},
 		{"History", "Each channel keeps its newest messages within all limits; what is older is a gap.", []Setting{
