@@ -89,10 +89,19 @@ func (d *disk) open(tail log.Tail) (engine, uint64, []*log.Entry) {
 		d.epoch = firstEpoch
 	}
 	recovered := make([]*log.Entry, 0, len(d.records))
+	var carrier *log.Entry
 	for _, b := range d.records {
 		e, n, err := log.ParseEntry(b)
 		if err != nil || n != len(b) {
 			panic("simulation: a record of the disk cannot be read")
+		}
+		switch {
+		case e.Refers():
+			if !e.Take(carrier) {
+				panic("simulation: a record refers to data that is not there")
+			}
+		case e.Shared != nil:
+			carrier = &e
 		}
 		recovered = append(recovered, &e)
 	}
@@ -152,23 +161,15 @@ func (l *diskLife) Head() uint64     { return l.shown }
 func (l *diskLife) Close() error     { l.closed = true; return nil }
 
 func (l *diskLife) Append(batch []*log.Entry, done func(error)) error {
-	b := queuedBatch{entries: append([]*log.Entry(nil), batch...), done: done}
-	for _, e := range batch {
-		b.bytes += e.Size()
-	}
+	b := queuedBatch{entries: append([]*log.Entry(nil), batch...), bytes: log.Charge(batch), done: done}
 	if l.closed {
 		return log.ErrClosed
 	}
 	if !l.tail.Room(l.entries+len(batch), l.bytes+b.bytes) {
 		return log.ErrFull
 	}
-	for _, e := range batch {
-		l.numbered++
-		e.Sequence = l.numbered
-		if e.Time == 0 {
-			e.Time = time.Now().UnixMilli()
-		}
-	}
+	log.Number(batch, l.numbered+1, time.Now().UnixMilli())
+	l.numbered += uint64(len(batch))
 	l.queue = append(l.queue, b)
 	l.entries += len(batch)
 	l.bytes += b.bytes

@@ -19,6 +19,9 @@ type retained struct {
 	order    []*shelf // the least recently published first
 	floor    uint64   // what is up to here is gone from every channel
 	bytes    int
+
+	// Data that entries share is charged while any of them is kept.
+	sharers map[*log.Shared]int
 }
 
 // shelf is what is kept of one channel.
@@ -32,10 +35,12 @@ type kept struct {
 	sequence uint64
 	size     int
 	expires  int64 // milliseconds since 1970
+	shared   *log.Shared
+	data     int // bytes of size that are shared
 }
 
 func newRetained(p *plan, floor uint64) *retained {
-	return &retained{rules: p.rules, total: p.hub.TotalBytes, channels: map[string]*shelf{}, floor: floor}
+	return &retained{rules: p.rules, total: p.hub.TotalBytes, channels: map[string]*shelf{}, floor: floor, sharers: map[*log.Shared]int{}}
 }
 
 func (r *retained) shelf(name string) *shelf {
@@ -51,10 +56,25 @@ func (r *retained) shelf(name string) *shelf {
 func (r *retained) drop(s *shelf, n int) {
 	for _, k := range s.kept[:n] {
 		s.bytes -= k.size
-		r.bytes -= k.size
+		r.charge(k, -1)
 		s.discarded = k.sequence
 	}
 	s.kept = s.kept[n:]
+}
+
+// charge counts k in (1) or out (-1).
+func (r *retained) charge(k kept, by int) {
+	r.bytes += by * k.size
+	if k.shared == nil {
+		return
+	}
+	before := r.sharers[k.shared]
+	if before+by > 0 && before > 0 {
+		r.bytes -= by * k.data
+	}
+	if r.sharers[k.shared] += by; before+by == 0 {
+		delete(r.sharers, k.shared)
+	}
 }
 
 // expire takes off what has expired, and whatever is older.
@@ -78,7 +98,7 @@ func (r *retained) append(e *log.Entry, now int64) {
 		if e.TTL > 0 {
 			life = min(life, e.TTL)
 		}
-		r.push(r.shelf(name), rule, kept{e.Sequence, e.Size(), e.Time + life}, now)
+		r.push(r.shelf(name), rule, kept{e.Sequence, e.Size(), e.Time + life, e.Shared, len(e.Data)}, now)
 	}
 	for r.bytes > r.total {
 		i := slices.IndexFunc(r.order, func(s *shelf) bool { return len(s.kept) > 0 })
@@ -98,7 +118,7 @@ func (r *retained) push(s *shelf, rule *rules.Rule, k kept, now int64) {
 	}
 	s.kept = append(s.kept, k)
 	s.bytes += k.size
-	r.bytes += k.size
+	r.charge(k, 1)
 	if i := slices.Index(r.order, s); i >= 0 {
 		r.order = slices.Delete(r.order, i, i+1)
 	}
