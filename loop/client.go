@@ -60,6 +60,8 @@ func (k *client) Write(b []byte) {
 
 func (k *client) Spend(units int) { k.loop.spend(units) }
 
+func (k *client) Owe() { k.conn().late++ }
+
 func (k *client) Ask() bool {
 	c := k.conn()
 	if c.flags&flagAsking != 0 || !k.loop.fan.LaneEmpty(k.slot) {
@@ -93,13 +95,28 @@ func (l *Loop) startCommands(slot uint32, c *conn, s *Subscription, out []byte) 
 
 // replied sends what was prepared for a WebSocket elsewhere.
 func (l *Loop) replied(ref Ref, c *conn, frames []byte) {
+	write := l.fan.Write // to who sends and does not read, replies are under LaneBytes
 	if ref.Asked {
 		c.flags &^= flagAsking
+		write = l.fan.WriteAnswer // one at a time
 	}
-	if _, err := l.fan.WriteAnswer(ref.Slot, frames); err != nil {
+	waited := l.waits(c)
+	if c.late > 0 && !ref.Asked {
+		c.late--
+	}
+	if _, err := write(ref.Slot, frames); err != nil {
 		l.close(ref.Slot, c)
+		return
+	}
+	if waited && !l.waits(c) {
+		l.resume(ref.Slot, c)
 	}
 }
+
+// maxLate is how many replies a WebSocket may wait for before more of its messages
+// are taken: what is unread waits, and its client's sending with it. 64 replies are
+// about 7 KiB, half of LaneBytes: who reads what it is sent is never closed for them.
+const maxLate = 64
 
 // message hands what a WebSocket client sent to the front.
 func (l *Loop) message(slot uint32, c *conn, binary bool, payload []byte) {

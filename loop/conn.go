@@ -47,7 +47,8 @@ type conn struct {
 	flags      uint16
 	state      state
 	encoding   uint8
-	missed     uint8 // heartbeats without a sign of life
+	missed     uint8  // heartbeats without a sign of life
+	late       uint16 // WebSocket: replies to its messages that are still to come by Answer
 }
 
 const slabBits = 8
@@ -149,78 +150,4 @@ func (l *Loop) left(c *conn) {
 // wait arms the connection's timer for n ticks from now.
 func (l *Loop) wait(slot uint32, c *conn, n uint32) {
 	l.wheel.Set(slot, l.tick+n)
-}
-
-// Input that waits for more, or for its turn.
-
-func (l *Loop) inputOf(c *conn) []byte {
-	if c.input == 0 {
-		return nil
-	}
-	return l.inputs[c.input]
-}
-
-// keepInput stores b, which may lie in the loop's read buffer, as the
-// connection's unused input. need is how many more bytes are wanted, a hint. It
-// reports false when the loop's input is at its limit.
-func (l *Loop) keepInput(c *conn, b []byte, need int) bool {
-	if len(b) == 0 {
-		l.dropInput(c)
-		return true
-	}
-	if c.input == 0 {
-		if n := len(l.freeInputs); n > 0 {
-			c.input = l.freeInputs[n-1]
-			l.freeInputs = l.freeInputs[:n-1]
-		} else {
-			c.input = uint32(len(l.inputs))
-			l.inputs = append(l.inputs, nil)
-		}
-	}
-	old := l.inputs[c.input]
-	if cap(old) < len(b) || cap(old) > 4*(len(b)+need)+4096 {
-		// A client that only announces much is not given much: double at most.
-		grown := l.newInput(len(b) + min(need, len(b)+512))
-		l.inputBytes += cap(grown) - cap(old)
-		l.freeInput(old)
-		old = grown
-	}
-	l.inputs[c.input] = append(old[:0], b...)
-	return l.inputBytes <= l.config.InputBytes
-}
-
-func (l *Loop) dropInput(c *conn) {
-	if c.input == 0 {
-		return
-	}
-	l.inputBytes -= cap(l.inputs[c.input])
-	l.freeInput(l.inputs[c.input])
-	l.inputs[c.input] = nil
-	l.freeInputs = append(l.freeInputs, c.input)
-	c.input = 0
-}
-
-// Buffers of unused input are used again, so that a frame in two pieces costs no
-// allocation. Small ones, and a few: they are not under InputBytes.
-const (
-	spareInputBytes = 4 << 10
-	spareInputs     = 64
-)
-
-func (l *Loop) newInput(n int) []byte {
-	if k := len(l.spareInputs); k > 0 && n <= spareInputBytes {
-		b := l.spareInputs[k-1]
-		l.spareInputs = l.spareInputs[:k-1]
-		if cap(b) >= n {
-			return b
-		}
-	}
-	return make([]byte, 0, n)
-}
-
-// freeInput keeps b for newInput. Nobody may use its bytes any more.
-func (l *Loop) freeInput(b []byte) {
-	if cap(b) > 0 && cap(b) <= spareInputBytes && len(l.spareInputs) < spareInputs {
-		l.spareInputs = append(l.spareInputs, b[:0])
-	}
 }

@@ -190,6 +190,11 @@ func (f front) Message(c loop.Client, _ bool, payload []byte) (uint16, string) {
 	if string(payload) == "throw me out" {
 		return 4410, "as you wish"
 	}
+	if text, ok := strings.CutPrefix(string(payload), "later "); ok {
+		c.Owe()
+		f.later <- parked{c.Ref(), text}
+		return 0, ""
+	}
 	if string(payload) == "peer" {
 		payload = []byte(c.Peer().String())
 	}

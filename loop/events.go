@@ -56,9 +56,9 @@ func (l *Loop) Fell(slot uint32) {
 // Slow: the client takes too little of what is for it alone.
 func (l *Loop) Slow(slot uint32) {
 	l.counts.slow++
-	l.warn(&l.complaints.slow, "connection given up: it takes too little of what is for it alone", func() []any {
+	l.warn(&l.complaints.slow, "slow client closed: it does not read what is for it alone, beyond lane-bytes or the most within held-bytes", func() []any {
 		half, private := l.fan.Held(slot)
-		return []any{"session", l.conn(slot).session, "held", half + private}
+		return []any{"client", l.clientText(slot), "session", l.conn(slot).session, "held", half + private}
 	})
 	l.close(slot, l.conn(slot))
 }

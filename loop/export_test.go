@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"context"
 	"time"
 	"unsafe"
 
@@ -98,6 +99,19 @@ func DismissTurns(n int) func() (turns int) {
 		return turns
 	}
 }
+
+// Advance lets seconds pass on all loops, one after the other.
+func (g *Group) Advance(ctx context.Context, seconds int) error {
+	return g.each(ctx, func(l *Loop) {
+		for range seconds {
+			l.started = l.started.Add(-tick)
+			l.tickOver()
+		}
+	})
+}
+
+// MaxLate is how many replies a WebSocket may wait for.
+const MaxLate = maxLate
 
 // PeerOfZero is the address of a client that has none.
 var PeerOfZero peer

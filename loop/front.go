@@ -76,6 +76,10 @@ type Client interface {
 	// what is written and subscribed: units of about a microsecond.
 	Spend(units int)
 
+	// Owe says that one reply (Answerer, by Ref) is to come for the message under
+	// way. While many are to come, no further messages are taken of it.
+	Owe()
+
 	// Ask reports whether one long answer (Answerer of a worker, by Ref) may be
 	// prepared for it: not while another one is under way or waits for its socket.
 	Ask() bool

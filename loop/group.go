@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,10 +29,11 @@ type Parts struct {
 	Front     func(loop int) Front // called once for each loop
 	Encoder   fanout.Encoder       // shared: any goroutine calls it
 	Source    fanout.Source
-	Ring      *ring.Ring                         // before its first message
-	Policy    func(channel string) fanout.Policy // of slow consumers; nil: all are resumed. Any goroutine calls it.
-	Encodings func() int                         // bytes of encodings that the loops together may keep with messages; nil: no limit. Any goroutine calls it.
-	Clock     func() int64                       // the one of ring.Message.Accepted, in nanoseconds; nil: no latencies are observed
+	Ring      *ring.Ring                                   // before its first message
+	Share     func(addr netip.Addr, session uint64) uint64 // who is counted together when a limit is reached; nil: each connection alone. Any goroutine calls it.
+	Policy    func(channel string) fanout.Policy           // of slow consumers; nil: all are resumed. Any goroutine calls it.
+	Encodings func() int                                   // bytes of encodings that the loops together may keep with messages; nil: no limit. Any goroutine calls it.
+	Clock     func() int64                                 // the one of ring.Message.Accepted, in nanoseconds; nil: no latencies are observed
 }
 
 // New makes the loops. Nothing runs before Start.
@@ -43,6 +45,7 @@ func New(c Config, p Parts) (*Group, error) {
 		if err != nil {
 			return nil, fmt.Errorf("loop %d: %w", i, err)
 		}
+		l.shareBy = p.Share
 		if p.Policy != nil {
 			l.fan.UsePolicy(p.Policy)
 		}

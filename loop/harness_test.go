@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,6 +88,10 @@ func prepare(t testing.TB, o options) *server {
 		Encoder:   o.encoder,
 		Source:    s.journal,
 		Ring:      s.journal.ring,
+		Share: func(addr netip.Addr, _ uint64) uint64 { // all loopback addresses are clients of their own
+			b := addr.As16()
+			return binary.BigEndian.Uint64(b[8:])
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -207,9 +212,26 @@ func (s *server) dialWith(receiveBuffer int) *client {
 	return &client{c, s.t, bufio.NewReaderSize(c, 16<<10)}
 }
 
+// dialFrom connects from another loopback address: another client for the limits.
+func (s *server) dialFrom(address string, receiveBuffer int) *client {
+	s.t.Helper()
+	d := s.dialer(receiveBuffer)
+	d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(address)}
+	c, err := d.Dial(s.addr.Network(), s.addr.String())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { c.Close() })
+	return &client{c, s.t, bufio.NewReaderSize(c, 16<<10)}
+}
+
 // connect may be called from any goroutine.
 func (s *server) connect(receiveBuffer int) (net.Conn, error) {
-	d := net.Dialer{Timeout: patience}
+	return s.dialer(receiveBuffer).Dial(s.addr.Network(), s.addr.String())
+}
+
+func (s *server) dialer(receiveBuffer int) *net.Dialer {
+	d := &net.Dialer{Timeout: patience}
 	if receiveBuffer > 0 {
 		d.Control = func(_, _ string, raw syscall.RawConn) (err error) {
 			if e := raw.Control(func(fd uintptr) {
@@ -220,7 +242,7 @@ func (s *server) connect(receiveBuffer int) (net.Conn, error) {
 			return err
 		}
 	}
-	return d.Dial(s.addr.Network(), s.addr.String())
+	return d
 }
 
 func (c *client) send(parts ...string) {

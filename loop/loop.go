@@ -3,6 +3,7 @@ package loop
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,7 @@ type Loop struct {
 	number    uint16
 	poller    poller
 	front     Front
+	shareBy   func(addr netip.Addr, session uint64) uint64
 	encoder   fanout.Encoder
 	ring      *ring.Reader
 	fan       *fanout.Fan
@@ -45,7 +47,7 @@ type Loop struct {
 	free        []uint32
 	open        int
 	sessions    uint64
-	inputs      [][]byte
+	inputs      []kept // 0 is nobody's
 	freeInputs  []uint32
 	spareInputs [][]byte // buffers to use again: newInput
 	inputBytes  int
@@ -92,23 +94,25 @@ type answer struct {
 
 // counts are a loop's own counters; read on the loop only.
 type counts struct {
-	accepted   uint64
-	refused    uint64
-	reads      uint64
-	requests   uint64
-	received   uint64 // WebSocket messages
-	heartbeats uint64
-	dead       uint64 // closed for silence
-	slow       uint64 // given up: lane or held limit
-	gapped     uint64 // raw streams closed for a gap
-	fell       uint64 // slow streams closed by the rule of a channel
-	dismissed  uint64 // ended by Group.Dismiss
-	turns      uint64
-	work       uint64        // units: see work.go
-	longest    uint64        // most work of one callback
-	deferred   uint64        // times that input waited because a connection had used up its part
-	foreign    uint64        // streams told of a gap because their cursor means nothing here
-	busy       time.Duration // in callbacks of the poller, not waiting in it
+	accepted    uint64
+	refused     uint64
+	reads       uint64
+	requests    uint64
+	received    uint64 // WebSocket messages
+	heartbeats  uint64
+	dead        uint64 // closed for silence
+	slow        uint64 // given up: lane or held limit
+	inputFull   uint64 // closed: held most of the input when it was beyond InputBytes
+	messageLate uint64 // closed: a WebSocket message did not become whole in time
+	gapped      uint64 // raw streams closed for a gap
+	fell        uint64 // slow streams closed by the rule of a channel
+	dismissed   uint64 // ended by Group.Dismiss
+	turns       uint64
+	work        uint64        // units: see work.go
+	longest     uint64        // most work of one callback
+	deferred    uint64        // times that input waited because a connection had used up its part
+	foreign     uint64        // streams told of a gap because their cursor means nothing here
+	busy        time.Duration // in callbacks of the poller, not waiting in it
 }
 
 func newLoop(number int, c Config, front Front, enc fanout.Encoder, src fanout.Source, r *ring.Reader) (*Loop, error) {
@@ -130,10 +134,11 @@ func newLoop(number int, c Config, front Front, enc fanout.Encoder, src fanout.S
 	}
 	l.headTicks, l.idleTicks = ticks(c.HeadTimeout), ticks(c.IdleTimeout)
 	l.wheel = fanout.NewWheel(0)
-	l.inputs = make([][]byte, 1)
+	l.inputs = make([]kept, 1)
 	l.rbuf = make([]byte, readBytes)
 	l.sessions = uint64(rand.Uint32()) << 16 // not to be mistaken for a session of the life before
 	l.fan = fanout.New(r.Applied(), c.Fanout, enc, src, &l.sender, l)
+	l.fan.UseShares(l.shareOf)
 	l.client.loop = l
 	l.wakeTask, l.doorTask = l.woken, l.answerDoor
 	return l, nil

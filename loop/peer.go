@@ -56,6 +56,24 @@ func (l *Loop) peer(slot uint32) *peer {
 	return &l.peers[slot>>slabBits][slot&(1<<slabBits-1)]
 }
 
+// clientText is the address of a client for a line of the log.
+func (l *Loop) clientText(slot uint32) string {
+	if a := l.peer(slot).addrPort(); a.IsValid() {
+		return a.String()
+	}
+	return "unix socket"
+}
+
+// shareOf is the share that a connection is counted with when a limit is reached:
+// Parts.Share. Without it each connection is one of its own.
+func (l *Loop) shareOf(slot uint32) uint64 {
+	if session := l.conn(slot).session; l.shareBy == nil {
+		return session
+	} else {
+		return l.shareBy(l.peer(slot).addrPort().Addr(), session)
+	}
+}
+
 // accepted is a socket on its way to the loop that will own it.
 type accepted struct {
 	fd   int32

@@ -68,9 +68,17 @@ func (l *Loop) mayRead(c *conn) bool {
 	return len(l.inputOf(c)) < l.config.ParkedBytes
 }
 
-// waits reports whether the connection's further requests must wait for an answer.
+// waits reports whether the connection's further requests or messages must wait for an answer.
 func (l *Loop) waits(c *conn) bool {
-	return c.state == stateParked || c.state == stateLater || c.state == stateHTTP && c.flags&flagAnswering != 0
+	switch c.state {
+	case stateParked, stateLater:
+		return true
+	case stateHTTP:
+		return c.flags&flagAnswering != 0
+	case stateWS:
+		return c.late >= maxLate
+	}
+	return false
 }
 
 // take hands new input to what the connection is now, and keeps what is not
@@ -80,18 +88,20 @@ func (l *Loop) take(slot uint32, c *conn, b []byte) {
 		return
 	}
 	if c.input != 0 {
-		in := l.inputs[c.input]
+		k := &l.inputs[c.input]
+		in := k.bytes
 		before := cap(in)
 		in = append(in, b...)
 		l.inputBytes += cap(in) - before
-		l.inputs[c.input] = in
+		k.bytes = in
 		b = in
 	}
 	rest, need := b, 0
+	received, was := l.counts.received, c.state
 	if !l.waits(c) && c.state == stateHTTP && (len(b) >= int(c.need) || c.flags&flagHalfClosed != 0) {
 		rest, need = l.requests(slot, c, b)
 	}
-	if (c.state == stateWS || c.state == stateWSClosing) && len(rest) > 0 {
+	if (c.state == stateWS || c.state == stateWSClosing) && len(rest) > 0 && !l.waits(c) {
 		rest = l.frames(slot, c, rest)
 		if c.state == stateWS && c.flags&flagBacklog == 0 {
 			need = c.reader.Need(rest)
@@ -104,24 +114,12 @@ func (l *Loop) take(slot uint32, c *conn, b []byte) {
 		l.dropInput(c)
 		return
 	}
-	if c.input != 0 && len(rest) > 0 && unsafe.SliceData(rest) == unsafe.SliceData(l.inputs[c.input]) {
-		l.inputs[c.input] = rest // where it was
-		if l.inputBytes > l.config.InputBytes {
-			l.inputFull(slot, c)
-		}
-		return
+	if c.input != 0 && len(rest) > 0 && unsafe.SliceData(rest) == unsafe.SliceData(l.inputs[c.input].bytes) {
+		l.inputs[c.input].bytes = rest // where it was
+	} else {
+		l.keepInput(slot, c, rest, need, l.counts.received != received || c.state != was)
 	}
-	if !l.keepInput(c, rest, need) {
-		l.inputFull(slot, c)
-	}
-}
-
-// inputFull closes a connection whose input goes beyond what the loop may keep.
-func (l *Loop) inputFull(slot uint32, c *conn) {
-	l.warn(&l.complaints.input, "input limit reached: connection closed", func() []any {
-		return []any{"limit", l.config.InputBytes}
-	})
-	l.close(slot, c)
+	l.limitInput()
 }
 
 // resume goes on with what a connection could not do while its answer was on

@@ -288,6 +288,9 @@ func (l *Loop) frames(slot uint32, c *conn, b []byte) (rest []byte) {
 		}
 		l.spend(workFrame + (len(b)-len(rest))/workBytes)
 		b = rest
+		if l.waits(c) {
+			return b
+		}
 		if len(b) > 0 && l.work() >= until {
 			l.backlog(slot, c)
 			return b

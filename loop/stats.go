@@ -21,6 +21,8 @@ type Stats struct {
 	Heartbeats  uint64
 	Dead        uint64 // closed for silence
 	Slow        uint64 // given up: takes too little of what is for it alone
+	InputFull   uint64 // closed: held most of the input when all was beyond Config.InputBytes
+	MessageLate uint64 // closed: a WebSocket message did not become whole in time
 	Gapped      uint64 // raw WebSockets closed for a gap
 	Fell        uint64 // slow streams closed by the rule of a channel
 	Dismissed   uint64 // ended by Group.Dismiss
@@ -85,7 +87,7 @@ func (g *Group) Stats(ctx context.Context) ([]Stats, error) {
 		s := Stats{
 			Loop: int(l.number), Connections: l.open, Accepted: l.counts.accepted, Refused: l.counts.refused,
 			Reads: l.counts.reads, Requests: l.counts.requests, Received: l.counts.received,
-			Heartbeats: l.counts.heartbeats, Dead: l.counts.dead, Slow: l.counts.slow, Gapped: l.counts.gapped, Fell: l.counts.fell, Dismissed: l.counts.dismissed,
+			Heartbeats: l.counts.heartbeats, Dead: l.counts.dead, Slow: l.counts.slow, InputFull: l.counts.inputFull, MessageLate: l.counts.messageLate, Gapped: l.counts.gapped, Fell: l.counts.fell, Dismissed: l.counts.dismissed,
 			Turns: l.counts.turns, Deferred: l.counts.deferred, Work: l.work(), LongestWork: l.counts.longest, SendCalls: l.sender.calls, Buffers: l.sender.buffers, Foreign: l.counts.foreign, Busy: l.counts.busy, Lag: time.Since(asked),
 			Behind: l.ring.Behind(), Transports: l.transports(), Closes: l.closes.ByCode(), InputBytes: l.inputBytes, Applied: l.fan.Applied(), Fanout: l.fan.Stats(),
 		}

@@ -70,8 +70,18 @@ func (l *Loop) expire(slot uint32) {
 		l.wait(slot, c, l.idleTicks)
 	case stateLater:
 		l.wait(slot, c, l.idleTicks)
-	case stateSSE, stateWS:
+	case stateSSE:
 		l.heartbeat(slot, c)
+	case stateWS:
+		left := l.messageTime(c)
+		if left == 0 {
+			l.messageLate(slot, c)
+			return
+		}
+		l.heartbeat(slot, c)
+		if c.state == stateWS && left != math.MaxUint32 {
+			l.wheel.Sooner(slot, l.tick+left)
+		}
 	case stateWSClosing:
 		if l.fan.LaneEmpty(slot) { // it never answered our close frame
 			l.linger(slot, c)
@@ -110,7 +120,7 @@ func (l *Loop) heartbeat(slot uint32, c *conn) {
 	if !l.fan.CaughtUp(slot) {
 		return
 	}
-	if c.state == stateWS {
+	if c.state == stateWS && !l.waits(c) {
 		c.missed++ // it was asked for a sign of life
 	}
 	l.counts.heartbeats++

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -19,6 +21,7 @@ import (
 	"peal/loop"
 	"peal/loop/fanout"
 	"peal/loop/ring"
+	"peal/server/admin"
 	"peal/server/ban"
 	"peal/server/httpapi"
 	"peal/server/hub"
@@ -32,14 +35,13 @@ import (
 
 // Server is one Peal server.
 type Server struct {
-	config     Config
-	addrs      []net.Addr
-	adminAddrs []net.Addr
-	hub        *hub.Hub
-	log        log.Log
-	loops      *loop.Group
-	workers    *httpapi.Workers
-	fronts     []*httpapi.Front // by loop; used on its goroutine only
+	config  Config
+	addrs   []net.Addr
+	hub     *hub.Hub
+	log     log.Log
+	loops   *loop.Group
+	workers *httpapi.Workers
+	fronts  []*httpapi.Front // by loop; used on its goroutine only
 
 	presence *presence.Table
 	bans     *ban.Table
@@ -151,12 +153,7 @@ func New(c Config) (_ *Server, err error) {
 		all := func([]byte) bool { return true }
 		deps.HostAllowed, deps.OriginAllowed = all, all
 	}
-	permissions, err := c.permissions()
-	if err != nil {
-		s.workers.Close()
-		return nil, err
-	}
-	listeners, err := s.listen(permissions)
+	listeners, err := s.listen()
 	if err == nil {
 		d.loops, err = loop.New(c.Loop, loop.Parts{
 			Listeners: listeners,
@@ -164,6 +161,7 @@ func New(c Config) (_ *Server, err error) {
 			Encoder:   httpapi.NewEncoder(s.log.Epoch(), rand.Int64N),
 			Source:    s.hub,
 			Ring:      r,
+			Share:     func(addr netip.Addr, session uint64) uint64 { return uint64(share.Of(addr, session)) },
 			Policy:    func(channel string) fanout.Policy { return policy(s.table.Load(), channel) },
 			Encodings: s.hub.Encodings,
 			Clock:     s.hub.Clock,
@@ -177,7 +175,7 @@ func New(c Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s.loops, d.fronts = d.loops, s.fronts
-	if err := s.listenAdmin(permissions); err != nil {
+	if err := s.listenAdmin(); err != nil {
 		s.loops.Close()
 		s.workers.Close()
 		return nil, err
@@ -213,6 +211,27 @@ func policy(table *rules.Table, channel string) fanout.Policy {
 		return fanout.Resume
 	}
 	return policies[table.Slow(channel)]
+}
+
+// adminTimeout bounds a request to the admin listener; a profile takes 30 s.
+const adminTimeout = time.Minute
+
+func (s *Server) listenAdmin() error {
+	if s.config.Admin == "" {
+		return nil
+	}
+	ln, err := net.Listen("tcp", s.config.Admin)
+	if err != nil {
+		return fmt.Errorf("admin: %w", &listenError{s.config.Admin, err})
+	}
+	s.admin = &http.Server{
+		Handler:           admin.Handler(s),
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      adminTimeout,
+		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelWarn),
+	}
+	go s.admin.Serve(ln) // ends with Run, which closes it
+	return nil
 }
 
 func (s *Server) newFront(deps httpapi.Deps) *httpapi.Front {
@@ -273,6 +292,32 @@ func (s *Server) LoopStats(ctx context.Context) ([]loop.Stats, error) { return s
 
 // Ready reports whether new clients are welcome.
 func (s *Server) Ready() bool { return !s.draining.Load() }
+
+// listen opens all listeners, or none.
+func (s *Server) listen() (fds []int, err error) {
+	for _, fd := range s.config.Inherit {
+		own, err := loop.Inherit(fd)
+		if err != nil {
+			return fds, err
+		}
+		fds = append(fds, own)
+	}
+	for _, a := range s.config.addresses() {
+		fd, bound, err := loop.Listen(a.text)
+		if a.optional && (errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT)) {
+			continue // no IPv6 here
+		}
+		if err != nil {
+			return fds, &listenError{a.text, err}
+		}
+		fds = append(fds, fd)
+		s.addrs = append(s.addrs, bound)
+	}
+	return fds, nil
+}
+
+// Addrs are the addresses of Config.Listen as they are, ports filled in.
+func (s *Server) Addrs() []net.Addr { return s.addrs }
 
 // sweepEvery is how often old history is looked for.
 const sweepEvery = time.Second

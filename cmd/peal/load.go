@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -216,7 +215,7 @@ func localHolders(ctx context.Context, targets []string) []int {
 		if err != nil || !t.Local() {
 			return nil
 		}
-		found := holders(listeners(netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(t.Port()))))
+		found := holders(t.Port())
 		if len(found) != 1 {
 			return nil
 		}

@@ -26,6 +26,7 @@ type Fan struct {
 	lanes    []lane            // by number; 0 is nobody
 	marks    map[uint32]*marks // by slot, of members with flagMarks
 	policy   func(channel string) Policy
+	share    func(slot uint32) uint64
 
 	freeViews  []uint32
 	freeLanes  []uint32
@@ -42,9 +43,8 @@ type Fan struct {
 
 	flights     []flight // by ticket, reset when none is out
 	outstanding int
-	stalls      uint64 // counts sockets that became full, to know who stalled first
-	held        int    // bytes in lanes
-	doomed      int    // of these, in lanes of members that were given up but not detached yet
+	held        int // bytes in lanes
+	doomed      int // of these, in lanes of members that were given up but not detached yet
 	happened    []event
 	delivering  bool // of these: what is queued with the sender now waits for the next Flush
 	scratch     scratch
@@ -68,6 +68,7 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 		lanes:    make([]lane, 1),
 		marks:    map[uint32]*marks{},
 		policy:   func(string) Policy { return Resume },
+		share:    func(slot uint32) uint64 { return uint64(slot) },
 	}
 	f.report = f.landed
 	f.LimitEncodings(nil)
@@ -88,6 +89,10 @@ func (f *Fan) LimitEncodings(limit func() int) {
 // resumed. It is called when one is behind, never on the way of a delivery;
 // before the first Subscribe.
 func (f *Fan) UsePolicy(of func(channel string) Policy) { f.policy = of }
+
+// UseShares says which members are counted together when HeldBytes is reached:
+// those of the same number. Without it each is alone. Before the first Attach.
+func (f *Fan) UseShares(of func(slot uint32) uint64) { f.share = of }
 
 // From says where a subscription starts.
 type From uint8

@@ -16,8 +16,8 @@ type slowEvents struct {
 
 func (e *slowEvents) Slow(uint32) { e.slow++ }
 
-// When lanes are over their limit, those who stalled longest are given up until
-// an eighth is free, and not an eighth for each further byte of the same turn.
+// When lanes of equals are over their limit, some are given up until an eighth is
+// free, and not an eighth for each further byte of the same turn.
 func TestHeldBytesGivesUpAnEighth(t *testing.T) {
 	const members, bytes, limit = 1000, 100, 100 * 800
 	events := &slowEvents{}

@@ -124,6 +124,8 @@ type Stats struct {
 	Encodings  uint64 // messages encoded, each once in each encoding in use; twice if two loops need it first at the same moment, again if it was given up for LimitEncodings
 	Full       uint64 // times a socket was full
 	Gaps       uint64 // gap notices and gap closes
+	LaneFull   uint64 // members given up: beyond LaneBytes
+	HeldFull   uint64 // members given up: held most when all were beyond HeldBytes
 	History    uint64 // strips built from history
 	Latency    Latency
 

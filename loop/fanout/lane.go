@@ -1,18 +1,15 @@
 package fanout
 
-import (
-	"cmp"
-	"slices"
-)
+import "peal/loop/evict"
 
 // lane is what one member is sent before anything else: the rest of a
 // half-sent message or of an answer, then what was written for it alone.
 type lane struct {
-	half    []byte // shared and immutable, or this lane's own; never appended to
-	buf     []byte // this lane's own
-	slot    uint32
-	stalled uint64 // when it began to wait: Fan.stalls
-	doomed  int    // bytes of it that Fan.doomed counts
+	half   []byte // shared and immutable, or this lane's own; never appended to
+	buf    []byte // this lane's own
+	slot   uint32
+	used   bool
+	doomed int // bytes of it that Fan.doomed counts
 }
 
 // Write sends b to the member alone, before any further publication, and
@@ -52,6 +49,7 @@ func (f *Fan) write(slot uint32, b []byte, answer bool) (done bool, err error) {
 	} else {
 		l.buf = append(l.buf, b...)
 		if !answer && len(l.buf) > f.limits.LaneBytes {
+			f.stats.LaneFull++
 			f.kill(slot, m, eventSlow, nil)
 		}
 	}
@@ -71,8 +69,7 @@ func (f *Fan) laneOf(slot uint32, m *member) *lane {
 			m.lane = uint32(len(f.lanes))
 			f.lanes = append(f.lanes, lane{})
 		}
-		f.stalls++
-		f.lanes[m.lane] = lane{slot: slot, stalled: f.stalls}
+		f.lanes[m.lane] = lane{slot: slot, used: true}
 	}
 	return &f.lanes[m.lane]
 }
@@ -131,26 +128,21 @@ func (f *Fan) laneSent(slot uint32, m *member, n int, full bool) {
 	f.queueBehind(slot, m)
 }
 
-// hold counts n more bytes in lanes; above the limit those who stalled first
-// are given up, down to seven eighths of it.
+// hold counts n more bytes in lanes; above the limit those who hold most are
+// given up: see package evict.
 func (f *Fan) hold(n int) {
 	f.held += n
 	if f.held-f.doomed <= f.limits.HeldBytes {
 		return
 	}
-	// Rare, and rarer for freeing an eighth each time: one scan and one sort.
-	var alive []uint32
+	var alive []evict.Holder // rare: see evict.Choose
 	for i := range f.lanes {
-		if l := &f.lanes[i]; l.stalled != 0 && f.member(l.slot).flags&flagDead == 0 {
-			alive = append(alive, uint32(i))
+		if l := &f.lanes[i]; l.used && f.member(l.slot).flags&flagDead == 0 {
+			alive = append(alive, evict.Holder{Slot: l.slot, Bytes: len(l.half) + len(l.buf), Share: f.share(l.slot)})
 		}
 	}
-	slices.SortFunc(alive, func(a, b uint32) int { return cmp.Compare(f.lanes[a].stalled, f.lanes[b].stalled) })
-	for _, i := range alive {
-		if f.held-f.doomed <= f.limits.HeldBytes*7/8 {
-			return
-		}
-		l := &f.lanes[i]
-		f.kill(l.slot, f.member(l.slot), eventSlow, nil)
+	for _, h := range evict.Choose(alive, f.limits.HeldBytes) {
+		f.stats.HeldFull++
+		f.kill(h.Slot, f.member(h.Slot), eventSlow, nil)
 	}
 }

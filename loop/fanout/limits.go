@@ -13,8 +13,8 @@ type Limits struct {
 	LaneBytes int
 
 	// HeldBytes is what all lanes of the Fan may hold, half-sent messages and
-	// answers included. Beyond it the members that stalled longest are given
-	// up. Default 64 MiB.
+	// answers included. Beyond it the members that hold most are given up,
+	// counted with their shares (Fan.UseShares). Default 64 MiB.
 	HeldBytes int
 
 	// AnswerMessages and AnswerBytes end one poll's answer. Defaults 100 and 1 MiB.

@@ -52,6 +52,16 @@ func (w *Wheel) Set(slot, at uint32) {
 	w.armed++
 }
 
+// Sooner is Set, unless the timer of slot fires before at anyway.
+func (w *Wheel) Sooner(slot, at uint32) {
+	if int(slot) < len(w.nodes) {
+		if n := &w.nodes[slot]; n.prev != nobody && int32(n.at-at) <= 0 {
+			return
+		}
+	}
+	w.Set(slot, at)
+}
+
 // Clear disarms the timer of slot, if it is armed.
 func (w *Wheel) Clear(slot uint32) {
 	if int(slot) >= len(w.nodes) || w.nodes[slot].prev == nobody {

@@ -120,6 +120,7 @@ var metrics = []metric{
 	counter("connections_refused_total", "Connections refused: beyond the limit, or no descriptor left.", func(s *loop.Stats) float64 { return float64(s.Refused) }),
 	counter("connections_dead_total", "Connections closed for silence.", func(s *loop.Stats) float64 { return float64(s.Dead) }),
 	counter("connections_slow_total", "Connections given up because they take too little.", func(s *loop.Stats) float64 { return float64(s.Slow) }),
+	by("reason", "connections_evicted_total", "Connections closed because they held most when a limit was reached, or too long.", evictions),
 	counter("connections_disconnected_total", "Connections ended by a request to disconnect their client.", func(s *loop.Stats) float64 { return float64(s.Dismissed) }),
 	one(prometheus.GaugeValue, "disconnected_clients", "Disconnected clients that are kept away.", func(s *state) float64 { return float64(s.bans) }),
 	one(prometheus.CounterValue, "disconnected_evicted_total", "Disconnected clients that may come back before their time, in favour of addresses that keep fewer away.", func(s *state) float64 { return float64(s.lostBans) }),
@@ -203,6 +204,19 @@ func transports(s *state, put func(float64, ...string)) {
 
 // closes are close frames by code, those of the loops and those sent right
 // after a handshake.
+// evictions are those of all loops by the limit that was reached.
+func evictions(s *state) map[string]uint64 {
+	sum := map[string]uint64{}
+	for i := range s.loops {
+		l := &s.loops[i]
+		sum["input"] += l.InputFull
+		sum["message"] += l.MessageLate
+		sum["lane"] += l.Fanout.LaneFull
+		sum["held"] += l.Fanout.HeldFull
+	}
+	return sum
+}
+
 func closes(s *state) map[string]uint64 {
 	sum := map[string]uint64{}
 	add := func(from map[int]uint64) {

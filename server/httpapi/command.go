@@ -236,7 +236,9 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 		return appendRefusal(err)
 	}
 	f.counts.accept(overWebSocket, len(r.batch))
-	if !r.state.CompareAndSwap(0, abandoned) {
+	if r.state.CompareAndSwap(0, abandoned) {
+		c.Owe()
+	} else {
 		c.Write(r.appendReply(nil))
 	}
 	return nil
@@ -254,8 +256,11 @@ func (f *Front) commandPublishOnce(c loop.Client, lent []byte, d *draft) *Error 
 		}
 		return wsproto.AppendReply(dst, id, log.Cursor{Epoch: epoch, Sequence: sequence})
 	})
-	if out != nil {
+	switch {
+	case out != nil:
 		c.Write(out)
+	case err == nil:
+		c.Owe()
 	}
 	return err
 }

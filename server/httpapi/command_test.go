@@ -13,6 +13,7 @@ import (
 // fakeClient is a WebSocket of which the test knows what the front did to it.
 type fakeClient struct {
 	spent      int
+	owed       int // late replies
 	commands   bool
 	publishTo  string
 	channels   []string
@@ -33,6 +34,7 @@ func (c *fakeClient) Channels(dst []string) []string { return append(dst, c.chan
 func (c *fakeClient) Position() (uint64, bool)       { return c.position, !c.behind }
 func (c *fakeClient) Write(b []byte)                 { c.written = append(c.written, b...) }
 func (c *fakeClient) Spend(units int)                { c.spent += units }
+func (c *fakeClient) Owe()                           { c.owed++ }
 func (c *fakeClient) Unask()                         { c.asking = false }
 func (c *fakeClient) Ask() bool                      { was := c.asking; c.asking = true; return !was }
 func (c *fakeClient) Unsubscribe(channels []string) {

@@ -21,7 +21,7 @@ const (
 // Groups is the table.
 func Groups() []Group {
 	return []Group{
-		{"Addresses", "Where the server listens, and who may reach it. `open` is also needed for an inherited listener that others can reach; `admin-open` is for the admin listener alone. A Unix socket is opened with the mode and group below, whatever the umask; to let only your proxy connect, set `socket-mode: \"0660\"` and `socket-group: www-data`, or close the directory. A socket file that a killed server left is replaced; any other file is left alone.", []Setting{
+		{"Addresses", "Where the server listens, and who may reach it.", []Setting{
 			{Name: "listen", Help: "address to listen on: host:port, unix:/path, or a port alone, which is that port of 127.0.0.1 and [::1]; repeatable",
 				Default: strings.Join(server.DefaultListen(), ", and where the machine has IPv6 "),
 				field:   func(c *server.Config) any { return &c.Listen }},
@@ -29,14 +29,8 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Inherit }},
 			{Name: "open", Help: "allow addresses that others can reach: everybody there may publish and subscribe",
 				field: func(c *server.Config) any { return &c.Open }},
-			{Name: "admin", Help: "address for health, metrics and profiles, as in 127.0.0.1:8081, 8081 or unix:/path; never public", Default: "none",
+			{Name: "admin", Help: "address for health, metrics and profiles, as in 127.0.0.1:8081; never public", Default: "none",
 				field: func(c *server.Config) any { return &c.Admin }},
-			{Name: "admin-open", Help: "allow --admin addresses that others can reach: everybody there may read metrics and profiles",
-				field: func(c *server.Config) any { return &c.AdminOpen }},
-			{Name: "socket-mode", Help: "mode of Unix sockets (unix:/path), of --listen and of --admin, in octal; the default lets every user of the machine connect, as 127.0.0.1 does",
-				field: func(c *server.Config) any { return &c.SocketMode }},
-			{Name: "socket-group", Help: "group of these sockets, a name or a number, as in www-data with --socket-mode 0660", Default: "that of the process",
-				field: func(c *server.Config) any { return &c.SocketGroup }},
 		}},
 		{"The process", "", []Setting{
 			{Name: "loops", Help: "event loops; more than there are processors are not run, with a warning", Min: 1, Default: "one for each core",
@@ -59,7 +53,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Loop.MaxConnections }},
 			{Name: "message-bytes", Help: "one message, published over HTTP or WebSocket, beyond it 413 or close 1009; raising it costs memory and lets one message hold up others", size: true, Min: 1 << 10, Max: 1 << 30,
 				field: func(c *server.Config) any { return &c.Loop.MessageBytes }},
-			{Name: "head-timeout", Help: "how long after its first byte a request must be whole; raising it lets slow clients hold connections", Min: second, Max: maxTime,
+			{Name: "head-timeout", Help: "how long after its first byte a request must be whole, and a WebSocket message, which has a second more for each KiB that has come; raising it lets slow clients hold connections", Min: second, Max: maxTime,
 				field: func(c *server.Config) any { return &c.Loop.HeadTimeout }},
 			{Name: "idle-timeout", Help: "how long a connection may be idle between requests; raising it keeps more connections open", Min: second, Max: maxTime,
 				field: func(c *server.Config) any { return &c.Loop.IdleTimeout }},
@@ -67,7 +61,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Loop.Heartbeat }},
 			{Name: "linger-timeout", Help: "how long a refused or closing client may take to hang up; raising it keeps such connections longer", Min: second, Max: maxTime,
 				field: func(c *server.Config) any { return &c.Loop.LingerTimeout }},
-			{Name: "input-bytes", Help: "unread and unfinished input of all connections of a loop, beyond it the connection that asks for more is closed; raising it costs that memory for each loop", size: true, Min: 64 << 10, Max: maxSize,
+			{Name: "input-bytes", Help: "unread and unfinished input of all connections of a loop, beyond it the connections that hold most are closed, counted together by address; raising it costs that memory for each loop", size: true, Min: 64 << 10, Max: maxSize,
 				field: func(c *server.Config) any { return &c.Loop.InputBytes }},
 			{Name: "parked-bytes", Help: "unread input kept of a connection that waits for an answer, beyond it reading pauses; raising it costs memory for each such connection", size: true, Min: 1, Max: 1 << 30,
 				field: func(c *server.Config) any { return &c.Loop.ParkedBytes }},
@@ -103,7 +97,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Loop.Fanout.StripBytes }},
 			{Name: "lane-bytes", Help: "control bytes a connection may have waiting beside a half-sent message, beyond it it is closed; raising it costs memory for each connection whose socket is full", size: true, Min: 1 << 10, Max: 1 << 30,
 				field: func(c *server.Config) any { return &c.Loop.Fanout.LaneBytes }},
-			{Name: "held-bytes", Help: "half-sent messages and answers held by a loop, beyond it the connections that stalled longest are closed; raising it costs that memory for each loop", size: true, Min: 64 << 10, Max: maxSize,
+			{Name: "held-bytes", Help: "half-sent messages and answers held by a loop, beyond it the connections that hold most are closed, counted together by address; raising it costs that memory for each loop", size: true, Min: 64 << 10, Max: maxSize,
 				field: func(c *server.Config) any { return &c.Loop.Fanout.HeldBytes }},
 			{Name: "answer-messages", Help: "messages in one poll's answer; raising it makes answers larger and polls fewer", Min: 1, Max: maxPoll,
 				field: func(c *server.Config) any { return &c.Loop.Fanout.AnswerMessages }},

@@ -69,6 +69,7 @@ func (l line) Peer() netip.AddrPort           { return netip.AddrPort{} }
 func (l line) Commands() bool                 { return true }
 func (l line) PublishTo() string              { return "" }
 func (l line) Ask() bool                      { return false }
+func (l line) Owe()                           {}
 func (l line) Unask()                         {}
 func (l line) Spend(int)                      {}
 func (l line) Channels(dst []string) []string { return l.c.station.fan.Channels(dst, l.c.slot) }

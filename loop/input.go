@@ -1,0 +1,157 @@
+package loop
+
+import (
+	"math"
+
+	"peal/loop/evict"
+)
+
+// Input that waits for more, or for its turn.
+
+// kept is the input of one connection that was read and not used.
+type kept struct {
+	bytes []byte
+	slot  uint32 // whose
+	since uint32 // tick in which the first byte of the unfinished WebSocket message in it came
+}
+
+func (l *Loop) inputOf(c *conn) []byte { return l.inputs[c.input].bytes } // of 0: none
+
+// keepInput stores b, which may lie in the loop's read buffer, as the
+// connection's unused input. need is how many more bytes are wanted, a hint.
+// fresh says that b begins with another message than what was kept before.
+func (l *Loop) keepInput(slot uint32, c *conn, b []byte, need int, fresh bool) {
+	if len(b) == 0 {
+		l.dropInput(c)
+		return
+	}
+	if c.input == 0 {
+		if n := len(l.freeInputs); n > 0 {
+			c.input = l.freeInputs[n-1]
+			l.freeInputs = l.freeInputs[:n-1]
+		} else {
+			c.input = uint32(len(l.inputs))
+			l.inputs = append(l.inputs, kept{})
+		}
+		l.inputs[c.input].slot, fresh = slot, true
+	}
+	k := &l.inputs[c.input]
+	if fresh {
+		k.since = l.tick
+		if c.state == stateWS {
+			l.wheel.Sooner(slot, l.tick+l.headTicks)
+		}
+	}
+	old := k.bytes
+	if cap(old) < len(b) || cap(old) > 4*(len(b)+need)+4096 {
+		// A client that only announces much is not given much: double at most.
+		grown := l.newInput(len(b) + min(need, len(b)+512))
+		l.inputBytes += cap(grown) - cap(old)
+		k.bytes = append(grown[:0], b...) // before old may be another's: b may lie in it
+		l.freeInput(old)
+	} else {
+		k.bytes = append(old[:0], b...)
+	}
+}
+
+func (l *Loop) dropInput(c *conn) {
+	if c.input == 0 {
+		return
+	}
+	k := &l.inputs[c.input]
+	l.inputBytes -= cap(k.bytes)
+	l.freeInput(k.bytes)
+	*k = kept{}
+	l.freeInputs = append(l.freeInputs, c.input)
+	c.input = 0
+}
+
+// Buffers of unused input are used again, so that a frame in two pieces costs no
+// allocation. Small ones, and a few: they are not under InputBytes.
+const (
+	spareInputBytes = 4 << 10
+	spareInputs     = 64
+)
+
+func (l *Loop) newInput(n int) []byte {
+	if k := len(l.spareInputs); k > 0 && n <= spareInputBytes {
+		b := l.spareInputs[k-1]
+		l.spareInputs = l.spareInputs[:k-1]
+		if cap(b) >= n {
+			return b
+		}
+	}
+	return make([]byte, 0, n)
+}
+
+// freeInput keeps b for newInput. Nobody may use its bytes any more.
+func (l *Loop) freeInput(b []byte) {
+	if cap(b) > 0 && cap(b) <= spareInputBytes && len(l.spareInputs) < spareInputs {
+		l.spareInputs = append(l.spareInputs, b[:0])
+	}
+}
+
+// limitInput closes those who hold most of the loop's input when all of it is
+// beyond InputBytes: never the one that asks for a little more, because it asks.
+func (l *Loop) limitInput() {
+	if l.inputBytes <= l.config.InputBytes {
+		return
+	}
+	all := make([]evict.Holder, 0, len(l.inputs)-len(l.freeInputs))
+	for i := range l.inputs {
+		if k := &l.inputs[i]; cap(k.bytes) > 0 {
+			all = append(all, evict.Holder{Slot: k.slot, Bytes: cap(k.bytes), Share: l.shareOf(k.slot)})
+		}
+	}
+	for _, h := range evict.Choose(all, l.config.InputBytes) {
+		slot, c := h.Slot, l.conn(h.Slot)
+		l.counts.inputFull++
+		l.warn(&l.complaints.input, "client closed: unread input of all clients exceeded input-bytes, and this one held the most", func() []any {
+			return []any{"client", l.clientText(slot), "held", h.Bytes, "limit", l.config.InputBytes}
+		})
+		l.throwOut(slot, c, closeTryAgain, inputReason)
+	}
+}
+
+const inputReason = "the server keeps too much unfinished input and this connection has the most of it: send messages whole"
+
+// throwOut closes a WebSocket with a code, whose further input is discarded, and
+// any other connection at once.
+func (l *Loop) throwOut(slot uint32, c *conn, code uint16, reason string) {
+	if c.state != stateWS {
+		l.close(slot, c)
+		return
+	}
+	l.closeStream(slot, c, code, reason)
+	if c.state != stateFree {
+		l.linger(slot, c)
+	}
+}
+
+// A WebSocket message must become whole within HeadTimeout of its first byte, and
+// a second more for each messageRate bytes of it that have come. Single bytes
+// gain a sender nothing, and one on a line of 8 kbit/s has all the time it needs.
+const messageRate = 1 << 10
+
+const slowMessageReason = "the message did not become whole in time: send it at a kilobyte a second at least"
+
+// messageTime is how many ticks are left for the unfinished message of a
+// WebSocket; the most there are if there is none, or if it is the server that
+// does not read.
+func (l *Loop) messageTime(c *conn) uint32 {
+	if c.input == 0 || l.waits(c) || c.flags&flagBacklog != 0 {
+		return math.MaxUint32
+	}
+	k := &l.inputs[c.input]
+	due := k.since + l.headTicks + uint32(len(k.bytes)/messageRate)
+	return uint32(max(0, int32(due-l.tick)))
+}
+
+// messageLate closes a WebSocket whose message did not become whole in time.
+func (l *Loop) messageLate(slot uint32, c *conn) {
+	l.counts.messageLate++
+	l.warn(&l.complaints.input, "client closed: its WebSocket message did not become whole in time", func() []any {
+		return []any{"client", l.clientText(slot), "bytes", len(l.inputOf(c)), "limit", l.config.HeadTimeout}
+	})
+	l.throwOut(slot, c, closeTryAgain, slowMessageReason)
+}
