@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -21,24 +22,32 @@ func newLog() *cobra.Command {
 	}
 	one := func(c *cobra.Command, args []string) error { return usage(c, cobra.ExactArgs(1)(c, args)) }
 	c.AddCommand(&cobra.Command{
-		Use:   "inspect DIR",
+		Use:   "inspect DIR | file:DIR",
 		Short: "Print the segments of a log, and the epochs before",
 		Long: `Reads the whole log and prints each of its segments: file, epoch, sequences, bytes,
 and when its first and last messages were published; then the epochs before. It
 changes nothing, and may be used while a server runs; the end may be older then
 than what the server has.`,
 		Args: one,
-		RunE: func(c *cobra.Command, args []string) error { return inspectLog(args[0], c.OutOrStdout()) },
+		RunE: func(c *cobra.Command, args []string) error { return inspectLog(logDir(args[0]), c.OutOrStdout()) },
 	}, &cobra.Command{
-		Use:   "verify DIR",
+		Use:   "verify DIR | file:DIR",
 		Short: "Read all of a log and say whether it is whole: exit code 0 or 1",
 		Long: `Reads every byte of the log against its checksums. Prints "ok" and figures, or each
 damage with its file and byte offset, and then the exit code is 1. It changes
 nothing. While a server has the directory it is refused: verify a copy.`,
 		Args: one,
-		RunE: func(c *cobra.Command, args []string) error { return verifyLog(args[0], c.OutOrStdout()) },
+		RunE: func(c *cobra.Command, args []string) error { return verifyLog(logDir(args[0]), c.OutOrStdout()) },
 	})
 	return c
+}
+
+// logDir takes a directory as it is, or as peal serve --log has it.
+func logDir(argument string) string {
+	if dir, ok := strings.CutPrefix(argument, "file:"); ok {
+		return dir
+	}
+	return argument
 }
 
 func readLog(dir string) (file.Report, error) {
@@ -79,15 +88,15 @@ func inspectLog(dir string, w io.Writer) error {
 		return err
 	}
 	for _, p := range r.Predecessors {
-		fmt.Fprintf(w, "epoch %s ended without a good stop; recovered up to sequence %d\n", p.Epoch, p.Last)
+		fmt.Fprintf(w, "epoch %s is behind it, up to sequence %d\n", p.Epoch, p.Last)
 	}
 	switch {
 	case r.InUse:
 		fmt.Fprintln(w, "a server has this directory")
 	case r.ClosedWell:
-		fmt.Fprintf(w, "closed well: the next start goes on in epoch %s\n", r.Epoch)
+		fmt.Fprintln(w, "closed well")
 	default:
-		fmt.Fprintln(w, "not closed well: the next start begins a new epoch")
+		fmt.Fprintln(w, "not closed well: the end may be missing, as after a power failure")
 	}
 	if r.Torn > 0 && !r.InUse {
 		fmt.Fprintf(w, "the last %d bytes are torn: the next start cuts them off\n", r.Torn)

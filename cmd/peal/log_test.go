@@ -37,6 +37,12 @@ func TestLogInspectAndVerify(t *testing.T) {
 	if code, out, message := called(t, "log", "verify", dir); code != 0 || !strings.HasPrefix(out, "ok: 3 segments, 5 messages, ") {
 		t.Errorf("verify: %d %s %s", code, out, message)
 	}
+	for _, c := range []string{"verify", "inspect"} {
+		_, plain, _ := called(t, "log", c, dir)
+		if code, out, message := called(t, "log", c, "file:"+dir); code != 0 || out != plain || out == "" {
+			t.Errorf("%s file:DIR: %d %q %s, and of DIR %q", c, code, out, message, plain)
+		}
+	}
 	code, out, _ := called(t, "log", "inspect", dir)
 	for _, want := range []string{"FILE", "00000000000000000001.log", "00000000000000000005.log", "closed well"} {
 		if code != 0 || !strings.Contains(out, want) {

@@ -30,6 +30,15 @@ type Source interface {
 	Ready() bool       // accepting, and not draining
 }
 
+// well is the body of a good answer. A log that cannot be written does not make it
+// a bad one: subscribers are served, and another server would be no better.
+func well(s Source) []byte {
+	if s.LogFailing() {
+		return []byte("ok, but the log cannot be written: publishing is refused until it can\n")
+	}
+	return []byte("ok\n")
+}
+
 // scrapeLimit is how long loops may take to answer a scrape.
 const scrapeLimit = 2 * time.Second
 
@@ -45,14 +54,14 @@ func Handler(s Source) http.Handler {
 			http.Error(w, "an event loop does not answer", http.StatusServiceUnavailable)
 			return
 		}
-		w.Write([]byte("ok\n"))
+		w.Write(well(s))
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if !s.Ready() {
 			http.Error(w, "draining", http.StatusServiceUnavailable)
 			return
 		}
-		w.Write([]byte("ok\n"))
+		w.Write(well(s))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("/debug/pprof/", pprof.Index)

@@ -62,8 +62,8 @@ func TestHandler(t *testing.T) {
 			}
 		}
 	}
-	check("/healthz", 200, "ok")
-	check("/readyz", 200, "ok")
+	check("/healthz", 200, "ok", "the log cannot be written")
+	check("/readyz", 200, "ok", "the log cannot be written")
 	check("/metrics", 200, `peal_connections{loop="0"} 7`, `peal_connections{loop="1"} 8`, "peal_channels 3", "peal_history_bytes 700", "go_goroutines",
 		`peal_transport_connections{transport="sse"} 11`, `peal_transport_connections{transport="http"} 4`,
 		`peal_publications_total{way="batch"} 6`, `peal_refusals_total{code="log_full"} 4`, "peal_log_head_sequence 9", "peal_log_failing 1", "peal_logging_lost_lines_total 6",
