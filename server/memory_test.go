@@ -48,7 +48,7 @@ func TestHistoryTotalBoundsMemory(t *testing.T) {
 				r := &readers{}
 				h := hub.New(hub.Config{TotalBytes: total, Limits: hub.Limits{Messages: 1 << 20, Bytes: total}}, r, func() {}, time.Now)
 				l := memory.New(h, time.Now)
-				e := httpapi.NewEncoder(l.Epoch(), rand.Int64N)
+				e := httpapi.NewEncoder(l.Lineage(), rand.Int64N)
 				r.cache = ring.NewCache(e.Encode, h.Encodings)
 				payload := bytes.Repeat(data, size)[:size]
 				for sent := 0; sent < total*3/2; {

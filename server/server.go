@@ -158,7 +158,7 @@ func New(c Config) (_ *Server, err error) {
 		d.loops, err = loop.New(c.Loop, loop.Parts{
 			Listeners: listeners,
 			Front:     func(int) loop.Front { return s.newFront(deps) },
-			Encoder:   httpapi.NewEncoder(s.log.Epoch(), rand.Int64N),
+			Encoder:   httpapi.NewEncoder(s.log.Lineage(), rand.Int64N),
 			Source:    s.hub,
 			Ring:      r,
 			Share:     func(addr netip.Addr, session uint64) uint64 { return uint64(share.Of(addr, session)) },
@@ -389,7 +389,7 @@ func (s *Server) Stats(ctx context.Context) (Stats, error) {
 		return Stats{}, err
 	}
 	fronts, err := s.FrontStats(ctx)
-	c := log.Cursor{Epoch: s.log.Epoch(), Sequence: s.log.Head()}
+	c := s.log.Lineage().Cursor(s.log.Head())
 	return Stats{Epoch: c.String(), Sequence: c.Sequence, Hub: s.hub.Stats(), Fronts: fronts, Loops: loops}, err
 }
 

@@ -62,6 +62,6 @@ func (s *Server) startLog(stored *file.Log, keys *idempotency.Table) error {
 	if err := stored.Start(s.hub, restore); err != nil {
 		return err
 	}
-	s.config.Log.Info("the log is read", "engine", s.config.Engine, "epoch", stored.Epoch(), "oldest", stored.Oldest(), "sequence", stored.Head(), "took", time.Since(began))
+	s.config.Log.Info("the log is read", "engine", s.config.Engine, "epoch", stored.Lineage().Epoch(), "oldest", stored.Oldest(), "sequence", stored.Head(), "took", time.Since(began))
 	return nil
 }

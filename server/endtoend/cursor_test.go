@@ -1,6 +1,8 @@
 package endtoend_test
 
 import (
+	"fmt"
+	"net/url"
 	"slices"
 	"testing"
 )
@@ -21,40 +23,70 @@ func TestForeignCursorIsToldAsAGapOnAllTransports(t *testing.T) {
 	p := start(t)
 	head := p.publish("a", "retained")
 	for _, cursor := range foreign(head) {
-		query := "channel=a&cursor=" + cursor
+		p.tellsAGap(cursor, "retained")
+	}
+}
 
-		a := p.poll(query)
-		if len(a.Gap) != 1 || a.Gap[0].Channel != "a" || !slices.Equal(a.texts(), []string{"retained"}) {
-			t.Errorf("poll %s: gap %v, messages %q", cursor, a.Gap, a.texts())
-		}
+// tellsAGap asks on all transports for what came after a cursor that means
+// nothing. Channel a has one message, which must follow the gap.
+func (p *peal) tellsAGap(cursor, retained string) {
+	t := p.t
+	t.Helper()
+	query := "channel=a&cursor=" + cursor
 
-		raw := p.do("GET", "/poll?format=raw&"+query, "")
-		if gaps := decode[[]gap](t, []byte(raw.header.Get("Peal-Gap"))); len(gaps) != 1 || gaps[0].Channel != "a" || string(raw.body) != "retained" {
-			t.Errorf("raw poll %s: %v %q", cursor, raw.header, raw.body)
-		}
+	a := p.poll(query)
+	if len(a.Gap) != 1 || a.Gap[0].Channel != "a" || !slices.Equal(a.texts(), []string{retained}) {
+		t.Errorf("poll %s: gap %v, messages %q", cursor, a.Gap, a.texts())
+	}
 
-		s := p.events(query)
-		if e := s.next(); e.name != "gap" || decode[gap](t, []byte(e.data)).Channel != "a" {
-			t.Errorf("SSE %s begins with %+v, want the event gap", cursor, e)
-		}
-		if e := s.next(); e.data != "retained" {
-			t.Errorf("SSE %s goes on with %+v", cursor, e)
-		}
+	raw := p.do("GET", "/poll?format=raw&"+query, "")
+	if gaps := decode[[]gap](t, []byte(raw.header.Get("Peal-Gap"))); len(gaps) != 1 || gaps[0].Channel != "a" || string(raw.body) != retained {
+		t.Errorf("raw poll %s: %v %q", cursor, raw.header, raw.body)
+	}
 
-		w := p.dialSocket("/ws?format=json&"+query, nil)
-		if said := decode[struct{ Gap []gap }](t, []byte(w.next().data)); len(said.Gap) != 1 || said.Gap[0].Channel != "a" {
-			t.Errorf("JSON WebSocket %s begins with %+v", cursor, said)
-		}
-		if m := w.nextObject(); m.text() != "retained" {
-			t.Errorf("JSON WebSocket %s goes on with %+v", cursor, m)
-		}
+	s := p.events(query)
+	if e := s.next(); e.name != "gap" || decode[gap](t, []byte(e.data)).Channel != "a" {
+		t.Errorf("SSE %s begins with %+v, want the event gap", cursor, e)
+	}
+	if e := s.next(); e.data != retained {
+		t.Errorf("SSE %s goes on with %+v", cursor, e)
+	}
 
-		if code := p.dialSocket("/ws?"+query, nil).closed(); code != 4409 {
-			t.Errorf("raw WebSocket %s is closed with %d, want 4409", cursor, code)
-		}
-		if f := p.dialSocket("/ws?gap=ignore&"+query, nil).next(); f.data != "retained" {
-			t.Errorf("raw WebSocket %s with gap=ignore gets %+v", cursor, f)
-		}
+	w := p.dialSocket("/ws?format=json&"+query, nil)
+	if said := decode[struct{ Gap []gap }](t, []byte(w.next().data)); len(said.Gap) != 1 || said.Gap[0].Channel != "a" {
+		t.Errorf("JSON WebSocket %s begins with %+v", cursor, said)
+	}
+	if m := w.nextObject(); m.text() != retained {
+		t.Errorf("JSON WebSocket %s goes on with %+v", cursor, m)
+	}
+
+	if code := p.dialSocket("/ws?"+query, nil).closed(); code != 4409 {
+		t.Errorf("raw WebSocket %s is closed with %d, want 4409", cursor, code)
+	}
+	if f := p.dialSocket("/ws?gap=ignore&"+query, nil).next(); f.data != retained {
+		t.Errorf("raw WebSocket %s with gap=ignore gets %+v", cursor, f)
+	}
+
+	h := decode[struct {
+		Gap      []gap
+		Messages []message
+	}](t, p.do("GET", "/channels/a/history?"+query, "").body)
+	if len(h.Gap) != 1 || len(h.Messages) != 1 || h.Messages[0].text() != retained {
+		t.Errorf("history %s: %+v", cursor, h)
+	}
+
+	v := p.dialSocket("/ws", map[string][]string{"Sec-Websocket-Protocol": {"peal.v1"}})
+	v.next()
+	if text, err := url.QueryUnescape(cursor); err == nil {
+		cursor = text
+	}
+	v.send(false, fmt.Sprintf(`{"id":1,"command":"subscribe","channel":"a","cursor":%q}`, cursor))
+	if said := decode[struct{ Gap []gap }](t, []byte(v.next().data)); len(said.Gap) != 1 || said.Gap[0].Channel != "a" {
+		t.Errorf("peal.v1 %s begins with %+v", cursor, said)
+	}
+	v.next() // it is subscribed
+	if m := v.nextObject(); m.text() != retained {
+		t.Errorf("peal.v1 %s goes on with %+v", cursor, m)
 	}
 }
 

@@ -218,7 +218,7 @@ func (b *batch) countDown() {
 
 func (b *batch) answer() {
 	body := append(make([]byte, 0, 64+64*len(b.results)), `{"results":[`...)
-	epoch := b.log.Epoch()
+	lineage := b.log.Lineage()
 	for i := range b.results {
 		if i > 0 {
 			body = append(body, ',')
@@ -230,7 +230,7 @@ func (b *batch) answer() {
 			continue
 		}
 		body = append(body, `{"cursor":"`...)
-		body = log.Cursor{Epoch: epoch, Sequence: sequence}.Append(body)
+		body = lineage.Cursor(sequence).Append(body)
 		body = append(body, '"')
 		if replayed {
 			body = append(body, `,"replayed":true`...)

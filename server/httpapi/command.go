@@ -31,7 +31,7 @@ func (f *Front) Open(c loop.Client, s *loop.Subscription) {
 }
 
 func (f *Front) cursor(sequence uint64) log.Cursor {
-	return log.Cursor{Epoch: f.deps.Log.Epoch(), Sequence: sequence}
+	return f.deps.Log.Lineage().Cursor(sequence)
 }
 
 // tellForeign says gap for a cursor that meant nothing here; the loop knows all
@@ -185,7 +185,7 @@ func (f *Front) askFor(c loop.Client, cmd *wsproto.Command, body func(*questions
 	if !c.Ask() {
 		return errAsking
 	}
-	q := questions{hub: f.deps.Hub, presence: f.deps.Presence, epoch: f.deps.Log.Epoch(), door: f.deps.Door, ref: c.Ref()}
+	q := questions{hub: f.deps.Hub, presence: f.deps.Presence, lineage: f.deps.Log.Lineage(), door: f.deps.Door, ref: c.Ref()}
 	q.ref.Asked = true
 	id := bytes.Clone(cmd.ID)
 	if !f.deps.Workers.try(0, func() { q.door.Answer(q.ref, wsproto.AppendReplyWith(nil, id, body(&q))) }) {
@@ -228,7 +228,7 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 		return f.commandPublishOnce(c, cmd.ID, &d)
 	}
 	r := &replyPending{
-		epoch: f.deps.Log.Epoch(), door: f.deps.Door, tally: &f.deps.Workers.tally,
+		lineage: f.deps.Log.Lineage(), door: f.deps.Door, tally: &f.deps.Workers.tally,
 		ref: c.Ref(), id: bytes.Clone(cmd.ID), batch: f.entries(&d, d.data),
 	}
 	c.Spend(workEntry * len(r.batch))
@@ -247,14 +247,14 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 // commandPublishOnce is commandPublish for a publication with a key.
 func (f *Front) commandPublishOnce(c loop.Client, lent []byte, d *draft) *Error {
 	c.Spend(workEntry * len(f.picked))
-	id, tally, epoch := bytes.Clone(lent), &f.deps.Workers.tally, f.deps.Log.Epoch()
+	id, tally, lineage := bytes.Clone(lent), &f.deps.Workers.tally, f.deps.Log.Lineage()
 	out, err := f.publishOnce(overWebSocket, share.Of(c.Peer().Addr(), c.Session()), f.entries(d, d.data), c.Ref(), func(dst []byte, k *keyed) []byte {
 		sequence, _, err := k.result()
 		if err != nil {
 			tally.refuse(err)
 			return wsproto.AppendError(dst, id, err.Code, err.Message)
 		}
-		return wsproto.AppendReply(dst, id, log.Cursor{Epoch: epoch, Sequence: sequence})
+		return wsproto.AppendReply(dst, id, lineage.Cursor(sequence))
 	})
 	switch {
 	case out != nil:
@@ -267,12 +267,12 @@ func (f *Front) commandPublishOnce(c loop.Client, lent []byte, d *draft) *Error 
 
 // replyPending is one append of a peal.v1 client under way; see pending.
 type replyPending struct {
-	epoch log.Epoch
-	door  Answerer
-	tally *tally
-	ref   loop.Ref
-	id    []byte
-	batch []*log.Entry
+	lineage *log.Lineage
+	door    Answerer
+	tally   *tally
+	ref     loop.Ref
+	id      []byte
+	batch   []*log.Entry
 
 	err   error // as in pending
 	state atomic.Uint32
@@ -291,5 +291,5 @@ func (r *replyPending) appendReply(dst []byte) []byte {
 		r.tally.refuse(e)
 		return wsproto.AppendError(dst, r.id, e.Code, e.Message)
 	}
-	return wsproto.AppendReply(dst, r.id, log.Cursor{Epoch: r.epoch, Sequence: r.batch[len(r.batch)-1].Sequence})
+	return wsproto.AppendReply(dst, r.id, r.lineage.Cursor(r.batch[len(r.batch)-1].Sequence))
 }

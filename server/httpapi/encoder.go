@@ -17,15 +17,15 @@ import (
 // the dialect that knows how to write it. Message.Entry must be a *log.Entry.
 // It may be shared by all loops if random may.
 type Encoder struct {
-	epoch  log.Epoch
-	random func(n int64) int64
-	clock  clock
+	lineage *log.Lineage
+	random  func(n int64) int64
+	clock   clock
 }
 
-// NewEncoder returns an encoder for the messages of one epoch. random returns
+// NewEncoder returns an encoder for the messages of one log. random returns
 // a number in [0, n), as math/rand/v2.Int64N does; it spreads reconnects.
-func NewEncoder(epoch log.Epoch, random func(n int64) int64) *Encoder {
-	return &Encoder{epoch: epoch, random: random}
+func NewEncoder(lineage *log.Lineage, random func(n int64) int64) *Encoder {
+	return &Encoder{lineage: lineage, random: random}
 }
 
 var _ fanout.Encoder = (*Encoder)(nil)
@@ -164,7 +164,7 @@ func isSSE(k ring.Encoding) bool { return k == loop.SSERaw || k == loop.SSEJSON 
 func isWS(k ring.Encoding) bool  { return k == loop.WSRaw || k == loop.WSJSON }
 
 func (e *Encoder) cursor(sequence uint64) log.Cursor {
-	return log.Cursor{Epoch: e.epoch, Sequence: sequence}
+	return e.lineage.Cursor(sequence)
 }
 
 func (e *Encoder) gap(g fanout.Gap) publication.Gap {

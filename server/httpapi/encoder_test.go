@@ -14,7 +14,7 @@ import (
 // The dialects are tested in their own packages; here it matters that each
 // encoding gets its own.
 func TestEncoderSpeaksAllEncodings(t *testing.T) {
-	e := httpapi.NewEncoder(epoch, func(n int64) int64 { return n - 1 })
+	e := httpapi.NewEncoder(log.NewLineage(epoch), func(n int64) int64 { return n - 1 })
 	m := message(7, "hi")
 	const object = `{"channel":"a","cursor":"z-7","time":1,"data":"hi"}`
 	const gap = `{"channel":"a","from":"z-1","to":"z-3","reason":"discarded"}`
@@ -44,7 +44,7 @@ func TestEncoderSpeaksAllEncodings(t *testing.T) {
 }
 
 func TestEncoderAnswersPolls(t *testing.T) {
-	e := httpapi.NewEncoder(epoch, func(n int64) int64 { return 0 })
+	e := httpapi.NewEncoder(log.NewLineage(epoch), func(n int64) int64 { return 0 })
 	check := func(k ring.Encoding, a fanout.Answer, status int, want, cursor string) {
 		t.Helper()
 		resp, body := readAnswer(t, "GET", e.AppendAnswer(nil, k, a))
@@ -67,7 +67,7 @@ func TestEncoderAnswersPolls(t *testing.T) {
 }
 
 func TestEncoderSpeaksOfPresence(t *testing.T) {
-	e := httpapi.NewEncoder(epoch, func(n int64) int64 { return 0 })
+	e := httpapi.NewEncoder(log.NewLineage(epoch), func(n int64) int64 { return 0 })
 	entry := &log.Entry{Kind: log.KindPresence, Sequence: 8, Channel: "a\n", Data: []byte(`{"count":1}`)}
 	m := &ring.Message{Sequence: 8, Channel: "$presence:a\n", Entry: entry}
 	const object = `{"channel":"a\n","cursor":"z-8","count":1}`
@@ -93,7 +93,7 @@ func TestEncoderSpeaksOfPresence(t *testing.T) {
 }
 
 func TestEncoderSharesThePollObject(t *testing.T) {
-	e := httpapi.NewEncoder(epoch, func(n int64) int64 { return 0 })
+	e := httpapi.NewEncoder(log.NewLineage(epoch), func(n int64) int64 { return 0 })
 	m := message(7, strings.Repeat("x", 100))
 	dst := make([]byte, 0, 4096)
 	a := fanout.Answer{Sequence: 9, Messages: []*ring.Message{m}}

@@ -21,7 +21,7 @@ import (
 
 // Publisher accepts publications: a log.Log. See there.
 type Publisher interface {
-	Epoch() log.Epoch
+	Lineage() *log.Lineage
 	Resolve(c log.Cursor) (sequence uint64, ok bool)
 	Append(batch []*log.Entry, done func(error)) error
 }

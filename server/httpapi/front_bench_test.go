@@ -90,7 +90,7 @@ func BenchmarkHeadCheck(b *testing.B) {
 }
 
 func BenchmarkEncoder(b *testing.B) {
-	e := httpapi.NewEncoder(epoch, func(n int64) int64 { return n / 2 })
+	e := httpapi.NewEncoder(log.NewLineage(epoch), func(n int64) int64 { return n / 2 })
 	entry := &log.Entry{Channel: "news", Time: 1732395600123, Data: []byte(strings.Repeat("x", 64))}
 	m := &ring.Message{Sequence: 1042, Channel: "news", Entry: entry}
 	for k, name := range map[ring.Encoding]string{loop.WSRaw: "ws-raw", loop.WSJSON: "ws-json", loop.SSERaw: "sse-raw", loop.SSEJSON: "sse-json", loop.PollJSON: "poll-json"} {

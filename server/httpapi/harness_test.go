@@ -26,6 +26,8 @@ const (
 	formerEpoch = log.Epoch(33) // "x"; its first three entries live on
 )
 
+var lineage = log.NewLineage(epoch)
+
 // harness is one Front with everything around it made up.
 type harness struct {
 	t       testing.TB
@@ -127,7 +129,7 @@ type fakeLog struct {
 	waiting []func()
 }
 
-func (l *fakeLog) Epoch() log.Epoch { return epoch }
+func (l *fakeLog) Lineage() *log.Lineage { return lineage }
 
 // Resolve continues one earlier life of three entries.
 func (l *fakeLog) Resolve(c log.Cursor) (uint64, bool) {

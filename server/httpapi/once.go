@@ -184,7 +184,7 @@ func (o *once) late() { o.door.Answer(o.ref, o.answer(nil, o.keyed)) }
 
 // appendOnce is append for a publication with a key.
 func (f *Front) appendOnce(c *loop.Call, d *draft) {
-	shape, clock, tally, epoch := f.shape(), &f.clock, &f.deps.Workers.tally, f.deps.Log.Epoch()
+	shape, clock, tally, lineage := f.shape(), &f.clock, &f.deps.Workers.tally, f.deps.Log.Lineage()
 	c.Work += workEntry * len(f.picked)
 	out, err := f.publishOnce(overHTTP, share.Of(c.Peer.Addr(), c.Session), f.entries(d, bytes.Clone(d.data)), c.Conn, func(dst []byte, k *keyed) []byte {
 		sequence, replayed, err := k.result()
@@ -196,7 +196,7 @@ func (f *Front) appendOnce(c *loop.Call, d *draft) {
 		if replayed {
 			extra = "Idempotency-Replayed: true\r\n" + exposeHead + "Idempotency-Replayed\r\n"
 		}
-		return appendCursorAnswer(dst, shape, clock.date(), extra, log.Cursor{Epoch: epoch, Sequence: sequence})
+		return appendCursorAnswer(dst, shape, clock.date(), extra, lineage.Cursor(sequence))
 	})
 	switch {
 	case err != nil:

@@ -4,7 +4,6 @@ import (
 	"strconv"
 
 	"peal/loop"
-	"peal/server/log"
 	"peal/server/publication"
 	"peal/server/wsproto"
 )
@@ -90,7 +89,7 @@ const (
 // The cursor is read first: what is told after it may be in the list already, what was
 // told before it is.
 func (q *questions) presenceBody(channel, after string, limit int) []byte {
-	at := log.Cursor{Epoch: q.epoch, Sequence: q.hub.Head()}
+	at := q.lineage.Cursor(q.hub.Head())
 	info, _ := q.hub.Channel(channel)
 	page := q.presence.List(channel, after, limit)
 	body := append(make([]byte, 0, 256+64*len(page.Members)), `{"channel":`...)

@@ -93,11 +93,11 @@ func mediaType(contentType []byte) []byte {
 // log is done with it before Append returns, else by the log's goroutine.
 type pending struct {
 	// Fixed.
-	epoch log.Epoch
-	door  Answerer
-	clock *clock
-	tally *tally
-	done  func(error) // p.finish, made once
+	lineage *log.Lineage
+	door    Answerer
+	clock   *clock
+	tally   *tally
+	done    func(error) // p.finish, made once
 
 	// Written before Append, and by the log.
 	batch []*log.Entry
@@ -116,7 +116,7 @@ const (
 )
 
 func (f *Front) newPending() *pending {
-	p := &pending{epoch: f.deps.Log.Epoch(), door: f.deps.Door, clock: &f.clock, tally: &f.deps.Workers.tally}
+	p := &pending{lineage: f.deps.Log.Lineage(), door: f.deps.Door, clock: &f.clock, tally: &f.deps.Workers.tally}
 	p.done = p.finish
 	return p
 }
@@ -137,7 +137,7 @@ func (p *pending) appendAnswer(dst []byte) []byte {
 		p.tally.refuse(err) // rare enough for its lock, also on the loop
 		return appendError(dst, p.shape, p.clock.date(), err, retryLine(err))
 	}
-	c := log.Cursor{Epoch: p.epoch, Sequence: p.batch[len(p.batch)-1].Sequence}
+	c := p.lineage.Cursor(p.batch[len(p.batch)-1].Sequence)
 	return appendCursorAnswer(dst, p.shape, p.clock.date(), "", c)
 }
 

@@ -42,7 +42,7 @@ func (f *Front) serveChannels(c *loop.Call) {
 func (f *Front) serveChannel(c *loop.Call, channel string) {
 	info, _ := f.deps.Hub.Channel(channel)
 	info.Name = channel
-	body := appendInfo(nil, f.deps.Log.Epoch(), info)
+	body := appendInfo(nil, f.deps.Log.Lineage(), info)
 	f.reply(c, 200, jsonType, noStore, body)
 }
 
@@ -83,7 +83,7 @@ func (f *Front) ask(c *loop.Call, job func()) {
 type questions struct {
 	hub      Directory
 	presence *presence.Table
-	epoch    log.Epoch
+	lineage  *log.Lineage
 	door     Answerer
 	clock    *clock
 	ref      loop.Ref
@@ -91,7 +91,7 @@ type questions struct {
 }
 
 func (f *Front) questions(c *loop.Call) questions {
-	return questions{f.deps.Hub, f.deps.Presence, f.deps.Log.Epoch(), f.deps.Door, &f.clock, c.Conn, f.shape()}
+	return questions{f.deps.Hub, f.deps.Presence, f.deps.Log.Lineage(), f.deps.Door, &f.clock, c.Conn, f.shape()}
 }
 
 func (q *questions) answer(body []byte) {
@@ -105,7 +105,7 @@ func (q *questions) channelsBody(prefix, after string, limit int) []byte {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = appendInfo(body, q.epoch, info)
+		body = appendInfo(body, q.lineage, info)
 	}
 	body = append(body, ']')
 	if len(infos) == limit {
@@ -116,7 +116,7 @@ func (q *questions) channelsBody(prefix, after string, limit int) []byte {
 }
 
 // appendInfo appends {"channel","subscribers","messages","bytes","oldest"?,"newest"?}.
-func appendInfo(dst []byte, epoch log.Epoch, info hub.Info) []byte {
+func appendInfo(dst []byte, lineage *log.Lineage, info hub.Info) []byte {
 	dst = append(dst, `{"channel":`...)
 	dst = publication.AppendString(dst, info.Name)
 	dst = append(dst, `,"subscribers":`...)
@@ -127,9 +127,9 @@ func appendInfo(dst []byte, epoch log.Epoch, info hub.Info) []byte {
 	dst = strconv.AppendInt(dst, int64(info.Bytes), 10)
 	if info.Messages > 0 {
 		dst = append(dst, `,"oldest":"`...)
-		dst = log.Cursor{Epoch: epoch, Sequence: info.Oldest}.Append(dst)
+		dst = lineage.Cursor(info.Oldest).Append(dst)
 		dst = append(dst, `","newest":"`...)
-		dst = log.Cursor{Epoch: epoch, Sequence: info.Newest}.Append(dst)
+		dst = lineage.Cursor(info.Newest).Append(dst)
 		dst = append(dst, '"')
 	}
 	return append(dst, '}')
@@ -181,13 +181,13 @@ func (q *questions) historyBody(h history) []byte {
 	body := append(make([]byte, 0, 256+256*len(messages)), `{"channel":`...)
 	body = publication.AppendString(body, h.channel)
 	body = append(body, `,"cursor":"`...)
-	body = log.Cursor{Epoch: q.epoch, Sequence: covered}.Append(body)
+	body = q.lineage.Cursor(covered).Append(body)
 	body = append(body, '"')
-	if gap := (publication.Gap{Channel: h.channel, To: log.Cursor{Epoch: q.epoch, Sequence: discarded}}); h.from == loop.FromGap {
+	if gap := (publication.Gap{Channel: h.channel, To: q.lineage.Cursor(discarded)}); h.from == loop.FromGap {
 		body = append(body, `,"gap":`...)
 		body = publication.AppendGaps(body, []publication.Gap{gap})
 	} else if h.from == loop.FromCursor && h.after < discarded {
-		gap.From = log.Cursor{Epoch: q.epoch, Sequence: h.after}
+		gap.From = q.lineage.Cursor(h.after)
 		body = append(body, `,"gap":`...)
 		body = publication.AppendGaps(body, []publication.Gap{gap})
 	}
@@ -196,13 +196,13 @@ func (q *questions) historyBody(h history) []byte {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = appendObject(body, m, h.channel, q.epoch)
+		body = appendObject(body, m, h.channel, q.lineage)
 	}
 	body = append(body, `],"more":`...)
 	body = strconv.AppendBool(body, more)
 	return append(body, '}')
 }
 
-func appendObject(dst []byte, m *ring.Message, channel string, epoch log.Epoch) []byte {
-	return publication.AppendJSON(dst, m.Entry.(*log.Entry), channel, log.Cursor{Epoch: epoch, Sequence: m.Sequence})
+func appendObject(dst []byte, m *ring.Message, channel string, lineage *log.Lineage) []byte {
+	return publication.AppendJSON(dst, m.Entry.(*log.Entry), channel, lineage.Cursor(m.Sequence))
 }

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// Epoch names one unbroken life of a log. In a new epoch old sequences mean
-// nothing. 0 is no epoch.
+// Epoch names one life of a log: every start of an engine begins a new one. What
+// it takes over from earlier ones keeps their names; see Lineage. 0 is no epoch.
 type Epoch uint64
 
 // NewEpoch returns a random epoch, never 0. Two of them are equal by accident

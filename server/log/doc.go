@@ -4,7 +4,8 @@
 // keeps them as its engine promises; the engines are the packages beside this
 // one (memory, file, later redis, nats). A Tail is the reader that an engine
 // feeds with every entry, in order. A Cursor is a client's position: the Epoch,
-// which names one unbroken life of a log, and a sequence in it.
+// which names one life of a log, and a sequence; a Lineage says which epoch names
+// which sequences, and up to where the cursors of earlier epochs are good.
 //
 // Cursors are formatted, parsed and compared only here; to everybody else,
 // and above all to clients, they are opaque. Entries have one versioned binary

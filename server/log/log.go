@@ -1,10 +1,11 @@
 package log
 
-// Log is an ordered log of entries: one engine, one epoch. An engine that
-// survives a restart goes on numbering where the epoch before ended.
+// Log is an ordered log of entries: one engine, one life. An engine that
+// survives a restart goes on numbering where the life before ended, in a new
+// epoch.
 type Log interface {
-	// Epoch names this life of the log. It never changes while the log is open.
-	Epoch() Epoch
+	// Lineage names the sequences of this log. It never changes while the log is open.
+	Lineage() *Lineage
 
 	// Head is the sequence of the newest entry, 0 before the first. Any
 	// goroutine may call it.

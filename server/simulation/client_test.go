@@ -101,7 +101,7 @@ func (c *client) anyStart() start {
 		return start{how: fromLast, last: 1 + w.rnd.IntN(12)}
 	case 3: // anywhere in the log, also ahead of what the loop has applied
 		at := mark{w.oracle.life(), w.rnd.Uint64N(w.oracle.head() + 1)}
-		return start{how: fromCursor, text: log.Cursor{Epoch: w.engine.Epoch(), Sequence: at.sequence}.String(), mark: at}
+		return start{how: fromCursor, text: w.engine.Lineage().Cursor(at.sequence).String(), mark: at}
 	case 4:
 		return c.foreignStart()
 	case 5:
@@ -130,7 +130,7 @@ func (c *client) foreignStart() start {
 		return start{how: fromCursor, text: c.String(), mark: never}
 	}
 	ahead := mark{w.oracle.life(), w.oracle.head() + 1 + w.rnd.Uint64N(40)}
-	return start{how: fromCursor, text: log.Cursor{Epoch: w.engine.Epoch(), Sequence: ahead.sequence}.String(), mark: ahead}
+	return start{how: fromCursor, text: w.engine.Lineage().Cursor(ahead.sequence).String(), mark: ahead}
 }
 
 // ask is a request for a subscription.

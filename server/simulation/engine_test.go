@@ -2,6 +2,7 @@ package simulation_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"peal/server/log"
@@ -16,6 +17,10 @@ type storage interface {
 
 	// stop ends the life. Without clean it is a loss of power.
 	stop(clean bool)
+
+	// copy copies what is kept, also while a life goes on; restore puts the copy
+	// back between two lives. nil: nothing is kept.
+	copy() (restore func())
 
 	// keepsShown tells whether everything that was ever shown to a reader is recovered.
 	keepsShown() bool
@@ -49,11 +54,12 @@ func (s *noStorage) open(tail log.Tail) (engine, uint64, []*log.Entry) {
 	return &memoryLife{memory.New(tail, time.Now), firstEpoch + s.epoch}, 1, nil
 }
 func (s *noStorage) stop(bool)        {}
+func (s *noStorage) copy() func()     { return nil }
 func (s *noStorage) keepsShown() bool { return false }
 func (s *noStorage) remembers() bool  { return false }
 
-func (l *memoryLife) Epoch() log.Epoch { return l.epoch }
-func (l *memoryLife) work()            {}
+func (l *memoryLife) Lineage() *log.Lineage { return log.NewLineage(l.epoch) }
+func (l *memoryLife) work()                 {}
 func (l *memoryLife) Resolve(c log.Cursor) (uint64, bool) {
 	return c.Sequence, c.Epoch == l.epoch && c.Sequence <= l.Head()
 }
@@ -66,28 +72,26 @@ type disk struct {
 	syncs   bool // each batch is synced before it is shown
 	records [][]byte
 	synced  int
-	epoch   log.Epoch
-	past    []pastEpoch
+	lineage *log.Lineage // of the life that wrote last
+	drawn   log.Epoch    // the newest of all branches
 	life    *diskLife
 
 	// Planted bugs.
 	reuses     bool // a life after a lost tail has the epoch of the one before
+	trusts     bool // a life after a good stop goes on in its epoch, and has it on the disk
+	ended      bool // well; of trusts, and on the disk
 	showsFirst bool // what should be synced before it is shown is synced later
 }
 
-// pastEpoch is a predecessor: cursors of it are good up to last.
-type pastEpoch struct {
-	epoch log.Epoch
-	last  uint64
+func (d *disk) copy() (restore func()) {
+	records, lineage, ended := slices.Clone(d.records), d.lineage, d.ended
+	return func() { d.records, d.synced, d.lineage, d.ended = records, len(records), lineage, ended }
 }
 
 func (d *disk) keepsShown() bool { return d.syncs }
 func (d *disk) remembers() bool  { return true }
 
 func (d *disk) open(tail log.Tail) (engine, uint64, []*log.Entry) {
-	if d.epoch == 0 {
-		d.epoch = firstEpoch
-	}
 	recovered := make([]*log.Entry, 0, len(d.records))
 	var carrier *log.Entry
 	for _, b := range d.records {
@@ -105,12 +109,30 @@ func (d *disk) open(tail log.Tail) (engine, uint64, []*log.Entry) {
 		}
 		recovered = append(recovered, &e)
 	}
-	d.life = &diskLife{disk: d, tail: tail, epoch: d.epoch, numbered: uint64(len(recovered)), shown: uint64(len(recovered))}
+	if d.lineage == nil || !d.reuses && !(d.trusts && d.ended) {
+		d.lineage = d.succeed(uint64(len(recovered)))
+	}
+	d.ended = false
+	d.life = &diskLife{disk: d, tail: tail, lineage: d.lineage, numbered: uint64(len(recovered)), shown: uint64(len(recovered))}
 	return d.life, 1, recovered
+}
+
+// succeed begins a new epoch behind last.
+func (d *disk) succeed(last uint64) *log.Lineage {
+	var past []log.Predecessor
+	if d.lineage != nil {
+		past = append(slices.Clone(d.lineage.Predecessors()), log.Predecessor{Epoch: d.lineage.Epoch(), Last: last})
+	}
+	for i := range past {
+		past[i].Last = min(past[i].Last, last)
+	}
+	d.drawn++
+	return log.NewLineage(firstEpoch+d.drawn, past...)
 }
 
 func (d *disk) stop(clean bool) {
 	if clean {
+		d.ended = true
 		for len(d.life.queue) > 0 {
 			d.life.work()
 		}
@@ -118,17 +140,11 @@ func (d *disk) stop(clean bool) {
 		return
 	}
 	// What was written, and what was about to be, survives up to anywhere.
-	written := len(d.records)
 	for _, b := range d.life.queue {
 		d.write(b.entries)
 	}
 	d.records = d.records[:d.synced+d.rnd.IntN(len(d.records)-d.synced+1)]
 	d.synced = len(d.records)
-	if d.syncs || d.reuses {
-		return // nothing that was not synced was ever shown: the epoch goes on
-	}
-	d.past = append(d.past, pastEpoch{d.epoch, uint64(min(written, len(d.records)))})
-	d.epoch++
 }
 
 func (d *disk) write(entries []*log.Entry) {
@@ -141,7 +157,7 @@ func (d *disk) write(entries []*log.Entry) {
 type diskLife struct {
 	disk     *disk
 	tail     log.Tail
-	epoch    log.Epoch
+	lineage  *log.Lineage
 	numbered uint64
 	shown    uint64
 	queue    []queuedBatch
@@ -156,9 +172,9 @@ type queuedBatch struct {
 	done    func(error)
 }
 
-func (l *diskLife) Epoch() log.Epoch { return l.epoch }
-func (l *diskLife) Head() uint64     { return l.shown }
-func (l *diskLife) Close() error     { l.closed = true; return nil }
+func (l *diskLife) Lineage() *log.Lineage { return l.lineage }
+func (l *diskLife) Head() uint64          { return l.shown }
+func (l *diskLife) Close() error          { l.closed = true; return nil }
 
 func (l *diskLife) Append(batch []*log.Entry, done func(error)) error {
 	b := queuedBatch{entries: append([]*log.Entry(nil), batch...), bytes: log.Charge(batch), done: done}
@@ -200,19 +216,4 @@ func (l *diskLife) work() {
 	b.done(nil)
 }
 
-func (l *diskLife) Resolve(c log.Cursor) (uint64, bool) {
-	if c.Epoch == l.epoch {
-		return c.Sequence, c.Sequence <= l.shown
-	}
-	good := false
-	least := l.shown
-	for i := len(l.disk.past) - 1; i >= 0; i-- {
-		p := l.disk.past[i]
-		least = min(least, p.last)
-		if p.epoch == c.Epoch {
-			good = c.Sequence <= least
-			break
-		}
-	}
-	return c.Sequence, good
-}
+func (l *diskLife) Resolve(c log.Cursor) (uint64, bool) { return l.lineage.Resolve(c, l.shown) }

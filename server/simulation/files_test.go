@@ -3,6 +3,7 @@ package simulation_test
 import (
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"testing/synctest"
 	"time"
 
@@ -49,9 +50,9 @@ func (s *files) open(tail log.Tail) (engine, uint64, []*log.Entry) {
 	if err != nil {
 		panic(err)
 	}
-	if s.shown[l.Epoch()] == 0 {
+	if epoch := l.Lineage().Epoch(); s.shown[epoch] == 0 {
 		alias := firstEpoch + log.Epoch(len(s.shown))
-		s.shown[l.Epoch()], s.drawn[alias] = alias, l.Epoch()
+		s.shown[epoch], s.drawn[alias] = alias, epoch
 	}
 	oldest := l.Oldest()
 	var recovered []*log.Entry
@@ -60,9 +61,21 @@ func (s *files) open(tail log.Tail) (engine, uint64, []*log.Entry) {
 	}
 	synctest.Wait()
 	m.set(func(m *mount) { m.gated = true })
-	s.life = &filesLife{Log: l, s: s, mount: m}
+	s.life = &filesLife{Log: l, s: s, mount: m, lineage: s.alias(l.Lineage())}
 	return s.life, oldest, recovered
 }
+
+// alias is the lineage with the epochs that the world writes.
+func (s *files) alias(l *log.Lineage) *log.Lineage {
+	past := slices.Clone(l.Predecessors())
+	for i, p := range past {
+		past[i].Epoch = s.shown[p.Epoch]
+	}
+	return log.NewLineage(s.shown[l.Epoch()], past...)
+}
+
+// copy copies the files as programs see them.
+func (s *files) copy() (restore func()) { return s.platter.copy() }
 
 // stop ends the life: well, if the disk lets it, or by a power loss wherever the
 // writer is.
@@ -81,18 +94,19 @@ func (s *files) stop(clean bool) {
 		s.platter.powerLoss()
 	}
 	close(m.gate)
-	_ = s.life.Close() // says that there is no marker, where the power is off
+	_ = s.life.Close() // says what may be lost, where the power is off
 	s.life = nil
 }
 
 // filesLife is one life of it.
 type filesLife struct {
 	*file.Log
-	s     *files
-	mount *mount
+	s       *files
+	mount   *mount
+	lineage *log.Lineage
 }
 
-func (l *filesLife) Epoch() log.Epoch { return l.s.shown[l.Log.Epoch()] }
+func (l *filesLife) Lineage() *log.Lineage { return l.lineage }
 
 func (l *filesLife) Resolve(c log.Cursor) (uint64, bool) {
 	c.Epoch = l.s.drawn[c.Epoch]

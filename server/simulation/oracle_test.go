@@ -17,7 +17,8 @@ type oracle struct {
 	floor    uint64           // what is up to here was not recovered in this life
 	numbers  map[int][]uint64 // sequences by the number in the data
 	retained *retained
-	common   []uint64 // by life: cursors of it are good up to here; the last is this one
+	common   []uint64       // by life: cursors of it are good up to here; the last is this one
+	pasts    [][]*log.Entry // by life: the log at its end
 }
 
 // mark is a cursor as the oracle sees it.
@@ -27,8 +28,15 @@ type mark struct {
 }
 
 // beginLife takes what was recovered of the log, from the sequence oldest on. It
-// checks what the storage promises about it.
-func (o *oracle) beginLife(oldest uint64, recovered []*log.Entry) {
+// checks what the storage promises about it: of copied, if a copy was put back that
+// was made when the log was that, else of what was shown last.
+func (o *oracle) beginLife(oldest uint64, recovered, copied []*log.Entry) {
+	if copied != nil {
+		for i, was := range o.pasts {
+			o.common[i] = uint64(shared(was, copied)) // what was lost since may be there again
+		}
+		o.truth = copied
+	}
 	before := o.truth
 	if oldest > uint64(len(before))+1 {
 		o.w.fail("the oldest entry is said to be %d, but only %d were shown", oldest, len(before))
@@ -56,6 +64,17 @@ func (o *oracle) beginLife(oldest uint64, recovered []*log.Entry) {
 	for _, e := range recovered {
 		o.append(e)
 	}
+}
+
+// endLife notes what the log was.
+func (o *oracle) endLife() { o.pasts = append(o.pasts, slices.Clone(o.truth)) }
+
+// shared is how many entries two logs begin with alike.
+func shared(a, b []*log.Entry) (n int) {
+	for n < min(len(a), len(b)) && sameEntry(a[n], b[n]) {
+		n++
+	}
+	return n
 }
 
 func sameEntry(a, b *log.Entry) bool {
@@ -95,7 +114,7 @@ func (o *oracle) understands(m mark) bool {
 // parse returns what a cursor that the server has sent in this life means.
 func (o *oracle) parse(text string) (mark, bool) {
 	c, err := log.ParseCursor(text)
-	if err != nil || c.Epoch != o.w.engine.Epoch() || c.Sequence > o.head() {
+	if err != nil || c != o.w.engine.Lineage().Cursor(c.Sequence) || c.Sequence > o.head() {
 		return mark{}, false
 	}
 	return mark{o.life(), c.Sequence}, true

@@ -30,6 +30,7 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 		{"wrong order: two entries swapped on the way to the ring", bug{tail: swapTwo}},
 		{"wrong order: a channel's history is read backwards", bug{source: source(func(s *plantedSource) { s.backwards = true })}},
 		{"sequence reused after a lost tail", bug{storage: reuses}},
+		{"the epoch goes on after a good stop", bug{storage: trusts}},
 		{"shown before it is synced", bug{storage: showsFirst}},
 		{"a disk that only says that it has synced", bug{storage: lies}},
 		{"cursor ahead of applied is repeated", bug{repeatsAhead: true}},
@@ -122,6 +123,10 @@ func (t *swapped) Apply(batch []*log.Entry) {
 
 // reuses is a log that goes on in its epoch though its tail may be lost.
 func reuses(rnd *rand.Rand) storage { return &disk{rnd: rnd, reuses: true} }
+
+// trusts is a log that goes on in its epoch after a good stop. Nothing is lost by
+// one, so that is wrong only where an older copy is put back.
+func trusts(rnd *rand.Rand) storage { return &disk{rnd: rnd, syncs: true, trusts: true} }
 
 // showsFirst is a log that promises to have synced what it shows, and has not.
 func showsFirst(rnd *rand.Rand) storage { return &disk{rnd: rnd, syncs: true, showsFirst: true} }

@@ -10,12 +10,14 @@ import (
 	"sync"
 	"testing/synctest"
 
+	"golang.org/x/sys/unix"
+
 	"peal/server/log/file"
 )
 
 var (
 	errOff   = errors.New("the machine is off")
-	errSpace = errors.New("no space left on device")
+	errSpace = unix.ENOSPC
 	errIO    = errors.New("input/output error")
 )
 
@@ -39,6 +41,21 @@ func (c *content) sync()           { c.history = [][]byte{c.now()} }
 
 func newPlatter(rnd *rand.Rand) *platter {
 	return &platter{rnd: rnd, names: map[string]*content{}, safe: map[string]*content{}}
+}
+
+// copy returns how to put back the files as they are now.
+func (p *platter) copy() (restore func()) {
+	files := map[string][]byte{}
+	for name, c := range p.names {
+		files[name] = c.now()
+	}
+	return func() {
+		p.names, p.safe, p.moves = map[string]*content{}, map[string]*content{}, nil
+		for name, b := range files {
+			c := &content{history: [][]byte{b}}
+			p.names[name], p.safe[name] = c, c
+		}
+	}
 }
 
 func (p *platter) move(m func(map[string]*content)) {
@@ -162,6 +179,15 @@ func (m *mount) SyncDir() error {
 	m.p.moves = nil
 	return nil
 }
+
+func (m *mount) Present(name string, f file.File) error {
+	if m.p.names[name] != f.(*mounted).c {
+		return fs.ErrNotExist
+	}
+	return nil
+}
+
+func (m *mount) Reopen() error { return nil }
 
 func (m *mount) List() ([]string, error) { return slices.Sorted(maps.Keys(m.p.names)), nil }
 

@@ -70,7 +70,11 @@ func (w *world) step() {
 			w.command(c)
 		}
 	case 21:
-		if w.rnd.IntN(10) == 0 {
+		switch w.rnd.IntN(10) {
+		case 1:
+			w.note("the disk is copied")
+			w.backUp()
+		case 0:
 			clean := w.rnd.IntN(3) == 0
 			w.note("restart, clean=%v", clean)
 			w.restart(clean)

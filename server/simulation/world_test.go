@@ -3,6 +3,7 @@ package simulation_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,8 @@ type world struct {
 
 	// Of all lives.
 	storage   storage
+	copies    []backup
+	put       backup // the one that the next life finds; zero: none
 	oracle    *oracle
 	clients   []*client
 	sessions  uint64
@@ -58,6 +61,7 @@ const (
 	resumes           // clients that came back with their cursor
 	ahead             // cursors ahead of what their loop had applied
 	restarts          // of the server
+	restores          // of a copy of its disk
 	lost              // entries that were shown and not recovered
 	refused           // publications that the ring or the disk had no room for
 	slow              // connections given up for taking too little
@@ -68,8 +72,8 @@ const (
 )
 
 func (c counts) String() string {
-	return fmt.Sprintf("%d messages judged, %d gaps (%d only by colliding watermarks, %d for what the log had deleted), %d resumes, %d cursors ahead of their loop, %d restarts, %d shown entries lost, %d publications refused, %d slow connections given up, %d passed over, %d closed, %d changes while connected",
-		c[messages], c[gaps], c[collisions], c[coarse], c[resumes], c[ahead], c[restarts], c[lost], c[refused], c[slow], c[passed], c[fell], c[changes])
+	return fmt.Sprintf("%d messages judged, %d gaps (%d only by colliding watermarks, %d for what the log had deleted), %d resumes, %d cursors ahead of their loop, %d restarts, %d of an older copy, %d shown entries lost, %d publications refused, %d slow connections given up, %d passed over, %d closed, %d changes while connected",
+		c[messages], c[gaps], c[collisions], c[coarse], c[resumes], c[ahead], c[restarts], c[restores], c[lost], c[refused], c[slow], c[passed], c[fell], c[changes])
 }
 
 // plan is what a seed decides once.
@@ -229,14 +233,15 @@ func (w *world) begin() {
 	}
 	e, oldest, recovered := w.storage.open(&witness{w, tail})
 	w.engine = e
-	w.oracle.beginLife(oldest, recovered)
+	w.oracle.beginLife(oldest, recovered, w.put.truth)
+	w.put = backup{}
 	w.hub.Begin(oldest, w.oracle.head())
 	w.hub.Restore(recovered)
 	var err error
 	if w.ring, err = ring.New(w.plan.ringSlots, w.plan.ringBytes, w.oracle.head()); err != nil {
 		panic(err)
 	}
-	w.encoder = httpapi.NewEncoder(e.Epoch(), w.rnd.Int64N)
+	w.encoder = httpapi.NewEncoder(e.Lineage(), w.rnd.Int64N)
 	if w.bug.encoder != nil {
 		w.encoder = w.bug.encoder(w.encoder)
 	}
@@ -244,6 +249,19 @@ func (w *world) begin() {
 	w.stations = nil
 	for i := range w.plan.stations {
 		w.stations = append(w.stations, newStation(w, i))
+	}
+}
+
+// backup is a copy of the disk, and what the log was then.
+type backup struct {
+	restore func()
+	truth   []*log.Entry
+}
+
+// backUp copies the disk, as cp would, also while the server runs.
+func (w *world) backUp() {
+	if restore := w.storage.copy(); restore != nil && len(w.oracle.truth) > 0 {
+		w.copies = append(w.copies, backup{restore, slices.Clone(w.oracle.truth)})
 	}
 }
 
@@ -256,6 +274,15 @@ func (w *world) restart(clean bool) {
 		}
 	}
 	w.storage.stop(clean)
+	w.oracle.endLife()
+	if len(w.copies) > 0 && w.rnd.IntN(3) == 0 {
+		w.put = w.copies[w.rnd.IntN(len(w.copies))]
+		w.note("a copy of %d entries is put back", len(w.put.truth))
+		w.counts[restores]++
+		w.put.restore()
+	} else if w.rnd.IntN(2) == 0 {
+		w.backUp()
+	}
 	w.published = w.published[max(0, len(w.published)-20):]
 	w.begin()
 }

@@ -24,6 +24,8 @@ type active struct {
 	// sealed says why nothing more may be written here: a sync has failed, or what
 	// a short write left could not be cut off. The next segment follows.
 	sealed error
+	uncut  bool // bytes behind size could not be cut off
+	gone   bool // the file is not in the directory any more
 	now    func() time.Time
 }
 
@@ -39,7 +41,7 @@ func (a *active) write(records []byte, last uint64) error {
 		return a.sealed
 	}
 	if _, err := a.file.Write(records); err != nil {
-		if cutErr := a.file.Truncate(a.size); cutErr != nil {
+		if cutErr := a.cut(); cutErr != nil {
 			a.sealed = fmt.Errorf("%w, and then: %w", err, cutErr)
 		}
 		return err
@@ -63,11 +65,26 @@ func (a *active) sync() error {
 	if err := a.file.Sync(); err != nil {
 		a.sealed = err
 		a.size, a.last = a.syncedSize, a.syncedLast
-		_ = a.file.Truncate(a.size) // if this fails too, what is left does not count: see header.before
+		_ = a.cut() // if this fails too, what is left does not count: see header.before
 		return err
 	}
 	a.syncedSize, a.syncedLast = a.size, a.last
 	return nil
+}
+
+// cut removes what is behind size.
+func (a *active) cut() error {
+	err := a.file.Truncate(a.size)
+	a.uncut = err != nil
+	return err
+}
+
+// giveUp takes back what was synced behind size, of which nothing was shown: the
+// file is not where it was, and why.
+func (a *active) giveUp(size int64, last uint64, why error) {
+	a.size, a.last, a.sealed = size, last, why
+	a.syncedSize, a.syncedLast = min(a.syncedSize, size), min(a.syncedLast, last)
+	_ = a.cut()
 }
 
 // settle syncs what is unsynced and returns the last sequence that is durable.
@@ -83,7 +100,7 @@ func (a *active) settle() (durable uint64) {
 // whatever the older ones have beyond before does not count from then on.
 func (l *Log) create(before uint64) (*active, error) {
 	first := l.head.Load() + 1
-	h := header{epoch: l.epoch, first: first, before: before, predecessors: l.predecessors}
+	h := header{epoch: l.lineage.Epoch(), first: first, before: before, predecessors: l.lineage.Predecessors()}
 	for h.mark == 0 {
 		h.mark = rand.Uint32() // seeded by the system: nobody outside can know it
 	}
@@ -96,33 +113,49 @@ func (l *Log) create(before uint64) (*active, error) {
 	return &active{file: f, name: name, header: h, size: size, last: first - 1, syncedSize: size, syncedLast: first - 1, now: l.now}, nil
 }
 
-// rotate begins the next segment. The old one is synced under every policy:
-// only the end of the last segment may ever be torn.
+// rotate begins the next segment, or the first one. The old one is synced under
+// every policy: only the end of the last segment may ever be torn.
 func (l *Log) rotate() error {
-	durable := l.active.settle()
-	next, err := l.create(before(&l.active.header, durable, l.head.Load()))
+	next, err := l.create(l.behind())
 	if err != nil {
 		return err
 	}
-	if err := l.active.file.Close(); err != nil {
-		l.config.Log.Warn("closing a segment of the log failed", "file", l.active.name, "error", err)
+	if a := l.active; a != nil {
+		if err := a.file.Close(); err != nil {
+			l.config.Log.Warn("closing a segment of the log failed", "file", a.name, "error", err)
+		}
+		if !a.gone {
+			l.keep(past{a.name, a.header.first, a.header.before, a.syncedLast, a.size, l.now().UnixMilli()})
+		}
 	}
-	if l.active.name != next.name { // else it was empty, and has been replaced
-		l.keep(past{l.active.name, l.active.size, l.now().UnixMilli()})
+	if n := len(l.segments); n > 0 && l.segments[n-1].name == next.name { // it was empty, and has been replaced
+		l.pastSize -= l.segments[n-1].bytes
+		l.segments = l.segments[:n-1]
 	}
-	l.active = next
+	l.active, l.lookAt = next, l.now().Add(lookEvery)
 	l.retain()
 	return nil
 }
 
-// before is header.before of the segment that follows the one with header h
-// behind head, when what is durable in that ends with durable. If nothing of it
-// was shown, the new one takes its place, and its hole.
-func before(h *header, durable, head uint64) uint64 {
-	if h.first == head+1 {
-		return h.before
+// behind settles the active segment and returns header.before of the one that
+// follows. A segment of which nothing was shown is replaced, so the next one
+// inherits its hole. The first one in a directory has nothing before it, and no
+// hole.
+func (l *Log) behind() uint64 {
+	head := l.head.Load()
+	var p past
+	switch a := l.active; {
+	case a != nil && !a.gone:
+		p = past{first: a.header.first, before: a.header.before, last: min(a.settle(), head)}
+	case len(l.segments) > 0:
+		p = l.segments[len(l.segments)-1]
+	default:
+		return head
 	}
-	return durable
+	if p.first == head+1 {
+		return p.before
+	}
+	return p.last
 }
 
 const (

@@ -4,10 +4,11 @@
 // Its nouns. A record is one entry with a checksum. A segment is a file of
 // consecutive records behind a header; the newest one is active, the others are
 // never written again. The policy says when what was written is synced, and so
-// what a subscriber may have been shown when the power fails. The clean marker
-// is a small file that exists only between a good stop and the next start:
-// without it a tail may be missing, and the log starts a new epoch that knows
-// its predecessors. docs/log.md has the layout, and what each policy promises.
+// what a subscriber may have been shown when the power fails. A life is the time
+// from a start to its end: each begins a new epoch that knows its predecessors,
+// and up to where the directory holds each, whatever ended it: a stop, a power
+// failure, or a backup that was put in its place. docs/log.md has the layout, and
+// what each policy promises.
 //
 // It leaves to others what can be resumed (server/hub, which is fed the log's
 // entries again at the start), and when an engine is too far ahead of its

@@ -7,28 +7,21 @@ var ErrLocked = errLocked
 
 // Names and sizes that tests look for in a directory.
 const (
-	MarkerName      = markerName
 	RecordBytes     = recordBytes
 	MaxPredecessors = maxPredecessors
 )
 
-// ForgeMarker leaves the clean marker that fits to what is in fs, though
-// nobody has stopped well: the planted bug of an engine that goes on in its
-// epoch after a lost tail.
-func ForgeMarker(fs Files) error {
-	found, err := readSegments(fs, "")
-	if err != nil || len(found) == 0 {
-		return err
+// GoOnInEpoch has a log that was opened and not yet started go on in the epoch of
+// the newest segment: the planted bug of an engine that believes it knows the end.
+func (l *Log) GoOnInEpoch() {
+	if n := len(l.found); n > 0 {
+		h := l.found[n-1].header
+		l.lineage = log.NewLineage(h.epoch, h.predecessors...)
 	}
-	last := found[len(found)-1]
-	if _, err := last.scan(fs, all, func(*log.Entry) {}); err != nil {
-		return err
-	}
-	if err := cut(fs, last.name, last.end); err != nil {
-		return err
-	}
-	return marker{last.header.epoch, last.last, last.name, last.end}.write(fs)
 }
+
+// NoPredecessors plants a log that forgets the epochs before its own.
+func (l *Log) NoPredecessors() { l.lineage = log.NewLineage(l.lineage.Epoch()) }
 
 // ReadOn is Read on another directory than the disk's.
 func ReadOn(fs Files) (Report, error) { return read(fs, "dir") }

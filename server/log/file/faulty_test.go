@@ -7,13 +7,16 @@ import (
 	"math/rand/v2"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"peal/server/log/file"
 )
 
 var (
 	errDead  = errors.New("the machine is off")
-	errSpace = errors.New("no space left on device")
+	errSpace = unix.ENOSPC
 	errIO    = errors.New("input/output error")
+	errAway  = errors.New("the directory is somewhere else")
 )
 
 // faulty is a directory in memory that keeps apart what programs see and what
@@ -32,6 +35,8 @@ type faulty struct {
 	room    int     // bytes that still fit; negative for no end
 	failing float64 // how often a sync, truncate, rename or remove fails
 	lying   bool    // syncs do nothing: the planted bug of showing what is not synced
+	away    bool    // the directory was moved: programs that have it open do not notice
+	deleted bool    // the directory was deleted
 }
 
 // inode is the content of a file.
@@ -94,7 +99,7 @@ func (f *faulty) move(m move) {
 func (f *faulty) kill() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.locked, f.dead = false, -1
+	f.locked, f.dead, f.away = false, -1, false
 }
 
 // powerLoss ends the machine: some of what was not synced is gone.
@@ -112,7 +117,7 @@ func (f *faulty) powerLoss() {
 		n.lose(f.random)
 		f.names[name] = n
 	}
-	f.locked, f.dead = false, -1
+	f.locked, f.dead, f.away = false, -1, false
 }
 
 func (n *inode) lose(random *rand.Rand) {
@@ -142,6 +147,9 @@ func (f *faulty) Create(name string) (file.File, error) {
 	defer f.mu.Unlock()
 	if err := f.mayFail(); err != nil {
 		return nil, err
+	}
+	if f.deleted {
+		return nil, fs.ErrNotExist
 	}
 	n := &inode{}
 	f.move(move{to: name, what: n})
@@ -205,6 +213,48 @@ func (f *faulty) SyncDir() error {
 	}
 	f.moves = nil
 	return nil
+}
+
+func (f *faulty) Present(name string, file file.File) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.away || f.deleted || f.names[name] != file.(*faultyFile).n {
+		return errAway
+	}
+	return f.step()
+}
+
+func (f *faulty) Reopen() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.away || f.deleted {
+		return fs.ErrNotExist
+	}
+	return f.step()
+}
+
+// remove deletes the directory; what has files open can still write to them.
+func (f *faulty) remove() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.names, f.lasts, f.moves, f.deleted = map[string]*inode{}, map[string]*inode{}, nil, true
+}
+
+// remake makes an empty directory in the place of the deleted one.
+func (f *faulty) remake() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.deleted = false
+}
+
+// restore puts back what of has.
+func (f *faulty) restore(of *faulty) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.names, f.lasts, f.moves = map[string]*inode{}, map[string]*inode{}, nil
+	for name, n := range of.names {
+		f.put(name, n.now)
+	}
 }
 
 func (f *faulty) Lock() (func() error, error) {

@@ -13,15 +13,13 @@ import (
 // Log is the file engine. It implements log.Log between Start and Close.
 type Log struct {
 	// Fixed at Open.
-	dir          string // for what is said about it
-	config       Config
-	files        files
-	now          func() time.Time
-	release      func() error // of the lock on the directory
-	epoch        log.Epoch
-	predecessors []Predecessor
-	oldest       uint64
-	clean        bool // the earlier life ended well
+	dir     string // for what is said about it
+	config  Config
+	files   files
+	now     func() time.Time
+	release func() error // of the lock on the directory
+	lineage *log.Lineage
+	oldest  uint64
 
 	// Fixed at Start.
 	tail    log.Tail
@@ -48,11 +46,12 @@ type Log struct {
 	found    []*segment // before Start: what is in the directory
 	segments []past     // closed, the oldest first
 	pastSize int64      // of all of them
-	active   *active
+	active   *active    // nil while the disk has been too full for one since the start
 	spare    []accepted // becomes the queue when the writer takes that
 	buffer   []byte     // records being written
 	retryAt  time.Time  // while failure is set
 	syncAt   time.Time  // while something is unsynced, under the policy interval
+	lookAt   time.Time  // when to see whether the directory is still there
 	retainAt time.Time  // when entries may have become too old
 	endErr   error      // what Close returns; read after ended is closed
 }
@@ -64,8 +63,9 @@ type accepted struct {
 	done    func(error)
 }
 
-// Epoch names this life of the log.
-func (l *Log) Epoch() log.Epoch { return l.epoch }
+// Lineage names the sequences of the log: what is appended now by the epoch of
+// this life, what was found by those before.
+func (l *Log) Lineage() *log.Lineage { return l.lineage }
 
 // Head is the sequence of the newest entry that was shown, 0 before the first.
 func (l *Log) Head() uint64 { return l.head.Load() }
@@ -82,18 +82,11 @@ func (l *Log) Failing() error {
 // there is none.
 func (l *Log) Oldest() uint64 { return l.oldest }
 
-// Resolve knows the cursors of this epoch up to Head, and those of its
-// predecessors up to the last sequence recovered from each; see log.Log.
+// Resolve knows the cursors of this epoch up to Head, and those of the last 256
+// before it in which something was appended, up to the last sequence recovered
+// from each; see log.Log.
 func (l *Log) Resolve(c log.Cursor) (sequence uint64, ok bool) {
-	if c.Epoch == l.epoch {
-		return c.Sequence, c.Sequence <= l.head.Load()
-	}
-	for _, p := range l.predecessors {
-		if c.Epoch == p.Epoch {
-			return c.Sequence, c.Sequence <= p.Last
-		}
-	}
-	return 0, false
+	return l.lineage.Resolve(c, l.head.Load())
 }
 
 // errTooLarge: server.Config keeps messages below it.
@@ -150,9 +143,8 @@ func (l *Log) signal() {
 }
 
 // Close ends the log: what was accepted is written, synced under every policy,
-// shown and done; then the clean marker is left, and the directory let go. An
-// error means that the next start will begin a new epoch. Closing again
-// changes nothing.
+// shown and done; then the directory is let go. An error means that something
+// that was shown is not on the disk. Closing again changes nothing.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	again := l.closed

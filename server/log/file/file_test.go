@@ -60,7 +60,7 @@ func TestWhatWasAppendedIsThereAgain(t *testing.T) {
 		return l, restored
 	}
 	l, _ := open()
-	epoch := l.Epoch()
+	epoch := l.Lineage().Epoch()
 	for range 20 {
 		appendOne(t, l, strings.Repeat("é", 30))
 	}
@@ -71,8 +71,8 @@ func TestWhatWasAppendedIsThereAgain(t *testing.T) {
 	mustClose(t, l) // shows it
 	l, restored := open()
 	defer mustClose(t, l)
-	if len(restored) != 21 || l.Epoch() != epoch || l.Head() != 21 || l.Oldest() != 1 {
-		t.Fatalf("%d restored, epoch %v, head %d, oldest %d", len(restored), l.Epoch() == epoch, l.Head(), l.Oldest())
+	if len(restored) != 21 || l.Lineage().Epoch() == epoch || l.Head() != 21 || l.Oldest() != 1 {
+		t.Fatalf("%d restored, a new epoch %v, head %d, oldest %d", len(restored), l.Lineage().Epoch() != epoch, l.Head(), l.Oldest())
 	}
 	if got := string(log.AppendEntry(nil, restored[20])); got != string(log.AppendEntry(nil, e)) {
 		t.Errorf("restored %+v, want %+v", restored[20], e)
@@ -110,6 +110,10 @@ type stuck struct {
 func (s stuck) Create(name string) (file.File, error) {
 	f, err := s.faulty.Create(name)
 	return stuckFile{f, s.gate}, err
+}
+
+func (s stuck) Present(name string, f file.File) error {
+	return s.faulty.Present(name, f.(stuckFile).File)
 }
 
 type stuckFile struct {
@@ -243,7 +247,7 @@ func TestAFullDiskIsRefusedUntilItIsNot(t *testing.T) {
 		}
 		mustClose(t, l)
 		again, restored, err := openAll(fs, file.Config{}, &tail{})
-		if err != nil || len(restored) != 2 || again.Epoch() != l.Epoch() {
+		if err != nil || len(restored) != 2 {
 			t.Fatalf("%v restored, %v", restored, err)
 		}
 		mustClose(t, again)
@@ -287,59 +291,6 @@ func TestAFailedSyncLeavesAHole(t *testing.T) {
 			t.Errorf("the report is %+v, %v", report, err)
 		}
 	})
-}
-
-// A marker that outlived the next start would fit again after a power failure
-// that took all of that life.
-func TestTheMarkerIsGoneForGoodOnceStarted(t *testing.T) {
-	fs := newDir()
-	l, _ := mustOpen(t, fs, file.Config{})
-	mustClose(t, l)
-	if fs.lasts[file.MarkerName] == nil {
-		t.Fatal("a good stop leaves no marker")
-	}
-	epoch := l.Epoch()
-	l, _ = mustOpen(t, fs, file.Config{Fsync: file.Never})
-	if fs.lasts[file.MarkerName] != nil {
-		t.Error("the marker is still there")
-	}
-	if e := appendOne(t, l, "shown"); e.Sequence != 1 || l.Epoch() != epoch {
-		t.Fatalf("sequence %d", e.Sequence)
-	}
-	name := fs.segments()[0]
-	left := newDir() // nothing of the last life is
-	left.put(name, fs.names[name].durable)
-	if n := fs.lasts[file.MarkerName]; n != nil {
-		left.put(file.MarkerName, n.durable)
-	}
-	mustClose(t, l)
-	l, _ = mustOpen(t, left, file.Config{})
-	defer mustClose(t, l)
-	if e := appendOne(t, l, "another"); e.Sequence != 1 || l.Epoch() == epoch {
-		t.Errorf("sequence %d is reused in the same epoch", e.Sequence)
-	}
-}
-
-func TestThePredecessorsAreBounded(t *testing.T) {
-	fs := newDir()
-	var epochs []log.Epoch
-	for range file.MaxPredecessors + 10 {
-		l, _ := mustOpen(t, fs, file.Config{})
-		epochs = append(epochs, l.Epoch())
-		mustClose(t, l)
-		delete(fs.names, file.MarkerName)
-	}
-	l, _ := mustOpen(t, fs, file.Config{})
-	defer mustClose(t, l)
-	for i, epoch := range epochs {
-		_, ok := l.Resolve(log.Cursor{Epoch: epoch})
-		if want := i >= len(epochs)-file.MaxPredecessors; ok != want {
-			t.Errorf("epoch %d of %d resolves %v", i, len(epochs), ok)
-		}
-	}
-	if n := testing.AllocsPerRun(100, func() { l.Resolve(log.Cursor{Epoch: 1}) }); n != 0 {
-		t.Errorf("resolving allocates %v times", n)
-	}
 }
 
 func TestAppendDoesNotAllocate(t *testing.T) {

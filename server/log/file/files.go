@@ -13,6 +13,14 @@ type files interface {
 	List() ([]string, error) // in no order
 	SyncDir() error
 
+	// Present reports, as an error, that name at the path of the directory is not
+	// f: the file or the directory was deleted, moved or replaced, also by a mount.
+	Present(name string, f file) error
+
+	// Reopen goes on in the directory that is at the path now, with its lock. It
+	// fails where there is none, or another that has segments.
+	Reopen() error
+
 	// Lock keeps other processes out until release, or fails at once with errLocked.
 	Lock() (release func() error, err error)
 }

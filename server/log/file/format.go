@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"strconv"
 	"strings"
 
@@ -17,17 +18,18 @@ import (
 //	header: │ magic 8 │ version 4 │ length 4 │ mark 4 │ epoch 8 │ first 8 │ before 8 │
 //	        │ predecessors 4 │ so many × (epoch 8, last 8) │ checksum 4 │
 //	record: │ mark 4 │ length 4 │ checksum 4 │ entry: length bytes as log.AppendEntry writes them │
+//	footer: │ mark 4 │ 2³²-1 4 │ checksum 4 │ at the very end, once the segment was closed well
 //
 // The checksum of the header is of all before it, that of a record of its length
-// and its entry. The mark is random for each segment and known to nobody outside:
+// and its entry, that of a footer of what is before it there. The mark is random for each segment and known to nobody outside:
 // so what a publisher sends cannot look like a record where one is searched for.
 const (
 	magic         = "PEALLOG\n"
-	formatVersion = 1
+	formatVersion = 2 // also read: 1, which had no footers, and epochs that went on after a good stop
 
 	fixedHeaderBytes = 8 + 4 + 4 + 4 + 8 + 8 + 8 + 4 + 4
 	recordBytes      = 4 + 4 + 4 // before the entry
-	maxPredecessors  = 64
+	maxPredecessors  = 256
 	maxHeaderBytes   = fixedHeaderBytes + 16*maxPredecessors
 )
 
@@ -35,9 +37,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // header begins a segment.
 type header struct {
-	mark  uint32
-	epoch log.Epoch
-	first uint64 // sequence of the first record
+	version int
+	mark    uint32
+	epoch   log.Epoch
+	first   uint64 // sequence of the first record
 
 	// before is the last sequence that the segments before this one hold. What
 	// they have beyond it was never shown, or was cut off. Where it is less than
@@ -45,13 +48,7 @@ type header struct {
 	// synced.
 	before uint64
 
-	predecessors []Predecessor // the oldest first
-}
-
-// Predecessor is an epoch that ended without a clean stop.
-type Predecessor struct {
-	Epoch log.Epoch
-	Last  uint64 // the last sequence recovered from it: beyond it its cursors mean nothing
+	predecessors []log.Predecessor // the oldest first
 }
 
 func (h *header) bytes() int { return fixedHeaderBytes + 16*len(h.predecessors) }
@@ -83,8 +80,9 @@ func parseHeader(b []byte) (h header, err error) {
 	if len(b) < fixedHeaderBytes || string(b[:len(magic)]) != magic {
 		return h, errors.New("it does not begin like a segment")
 	}
-	if v := le.Uint32(b[8:]); v != formatVersion {
-		return h, fmt.Errorf("%w: %d, this one reads %d", errVersion, v, formatVersion)
+	v := le.Uint32(b[8:])
+	if v < 1 || v > formatVersion {
+		return h, fmt.Errorf("%w: %d, this one reads up to %d", errVersion, v, formatVersion)
 	}
 	length, n := int(le.Uint32(b[12:])), int(le.Uint32(b[44:]))
 	if n > maxPredecessors || length != fixedHeaderBytes+16*n || len(b) < length {
@@ -93,12 +91,13 @@ func parseHeader(b []byte) (h header, err error) {
 	if le.Uint32(b[length-4:]) != crc32.Checksum(b[:length-4], castagnoli) {
 		return h, errors.New("the checksum of its header is wrong")
 	}
+	h.version = int(v)
 	h.mark = le.Uint32(b[16:])
 	h.epoch = log.Epoch(le.Uint64(b[20:]))
 	h.first = le.Uint64(b[28:])
 	h.before = le.Uint64(b[36:])
 	for b := b[48:]; len(h.predecessors) < n; b = b[16:] {
-		h.predecessors = append(h.predecessors, Predecessor{log.Epoch(le.Uint64(b)), le.Uint64(b[8:])})
+		h.predecessors = append(h.predecessors, log.Predecessor{Epoch: log.Epoch(le.Uint64(b)), Last: le.Uint64(b[8:])})
 	}
 	return h, nil
 }
@@ -144,12 +143,27 @@ func parseRecord(record []byte) (*log.Entry, error) {
 	return &e, err
 }
 
+// appendFooter extends dst with the footer of a segment.
+func appendFooter(dst []byte, mark uint32) []byte {
+	start := len(dst)
+	le := binary.LittleEndian
+	dst = le.AppendUint32(dst, mark)
+	dst = le.AppendUint32(dst, math.MaxUint32) // longer than any entry
+	return le.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
+}
+
+// isFooter reports whether b, the rest of a segment, is its footer.
+func isFooter(b []byte, mark uint32) bool {
+	var want [recordBytes]byte
+	return string(b) == string(appendFooter(want[:0], mark))
+}
+
 // Names of files. Zeros make the order of names that of sequences.
 const (
 	segmentSuffix   = ".log"
 	temporarySuffix = ".tmp"
-	markerName      = "clean"
 	lockName        = "lock"
+	cleanName       = "clean" // of format 1, after a good stop; it means nothing any more
 )
 
 func segmentName(first uint64) string { return fmt.Sprintf("%020d%s", first, segmentSuffix) }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -53,8 +55,10 @@ func (t *tail) shown() int {
 // newDir is a directory in memory.
 func newDir() *faulty { return newFaulty(rand.New(rand.NewPCG(1, 1))) }
 
-// copyOf has the same files; nobody has it open.
+// copyOf has the same files, as cp would find them; nobody has it open.
 func (f *faulty) copyOf() *faulty {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	other := newDir()
 	for name, n := range f.names {
 		other.put(name, n.now)
@@ -136,4 +140,20 @@ func appendOne(t testing.TB, l *file.Log, data string) *log.Entry {
 		t.Fatal(err)
 	}
 	return e
+}
+
+// putDir puts the files of a real directory into fs.
+func putDir(t testing.TB, fs *faulty, dir string) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs.put(f.Name(), b)
+	}
 }

@@ -61,7 +61,7 @@ func withAdvice(err error) error {
 	return err
 }
 
-// find sets where the log stands: epoch, predecessors, oldest, head.
+// find sets where the log stands: lineage, oldest, head.
 func (l *Log) find() error {
 	found, err := readSegments(l.files, l.dir)
 	if err != nil {
@@ -69,7 +69,7 @@ func (l *Log) find() error {
 	}
 	l.found = found
 	if len(found) == 0 {
-		l.epoch, l.oldest, l.next = log.NewEpoch(), 1, 1
+		l.lineage, l.oldest, l.next = log.NewLineage(log.NewEpoch()), 1, 1
 		return nil
 	}
 	last := found[len(found)-1]
@@ -77,9 +77,8 @@ func (l *Log) find() error {
 	if err != nil {
 		return err
 	}
-	closed := readMarker(l.files)
 	if damage != nil {
-		torn, err := last.isTorn(l.files, damage.Offset, closed)
+		torn, err := last.isTorn(l.files, damage.Offset)
 		if err != nil {
 			return err
 		}
@@ -87,14 +86,10 @@ func (l *Log) find() error {
 			return damage
 		}
 	}
-	l.clean = closed == marker{last.header.epoch, last.last, last.name, last.end}
 	l.head.Store(last.last)
 	l.next = last.last + 1
 	l.oldest = afterHoles(found)
-	l.epoch, l.predecessors = last.header.epoch, last.header.predecessors
-	if !l.clean {
-		l.succeed(last.last)
-	}
+	l.lineage = succeed(&last.header, last.last)
 	return nil
 }
 
@@ -110,15 +105,23 @@ func afterHoles(found []*segment) (oldest uint64) {
 	return oldest
 }
 
-// succeed begins a new epoch, because entries behind last may have been shown
-// and lost: a cursor beyond last must not mean an entry that takes such a
-// number again. That holds under every policy. Under "always" nothing that was
-// shown can be lost, but who took files away, or restored a backup, left no
-// marker that fits either.
-func (l *Log) succeed(last uint64) {
-	chain := append(slices.Clone(l.predecessors), Predecessor{l.epoch, last})
-	l.predecessors = chain[max(0, len(chain)-maxPredecessors):]
-	l.epoch = log.NewEpoch()
+// succeed begins a new epoch behind last, the last sequence that was found; h is
+// the header of the newest segment. What was shown beyond last, if anything, is
+// lost: the end by a power failure, or whatever came after a backup was made that
+// is there now. Its cursors must not mean the entries that take such numbers
+// again. No start can know that there was nothing of that kind, so each does it,
+// and nothing depends on how the life before ended.
+//
+// An epoch of which nothing is held has no cursor that could be resumed
+// (log.Lineage), and uses up no predecessor: not that of a start after which
+// nothing was published, nor one whose every entry is lost. Format 1 named older
+// entries by it, too, and in a log without a predecessor it names the beginning.
+func succeed(h *header, last uint64) *log.Lineage {
+	chain := h.predecessors
+	if n := len(chain); n == 0 || h.version == 1 || last > chain[n-1].Last {
+		chain = append(slices.Clone(chain), log.Predecessor{Epoch: h.epoch, Last: last})
+	}
+	return log.NewLineage(log.NewEpoch(), chain[max(0, len(chain)-maxPredecessors):]...)
 }
 
 // restoreBatch is how many entries Start hands over at a time.
@@ -126,7 +129,9 @@ const restoreBatch = 256
 
 // Start hands every entry from Oldest to Head to restore, in order, which owns
 // them from then on but not the slice; repairs a torn tail; and begins a
-// segment, and with it the writer. Then tail is fed with what is appended.
+// segment, and with it the writer. Then tail is fed with what is appended. Where
+// the disk is too full for a segment the log starts all the same: it is failing,
+// as it would be had the disk filled up later.
 //
 // After an error, which may again be damage, only Close is left to call.
 func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
@@ -137,17 +142,13 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 		return err
 	}
 	l.tail = tail
-	head := l.head.Load()
-	behind := head
-	if n := len(l.found); n > 0 {
-		behind = before(&l.found[n-1].header, head, head)
-	}
-	active, err := l.create(behind)
-	if err != nil {
+	l.adopt()
+	l.retain() // first: it may make the room that is needed
+	if err := l.rotate(); isFull(err) {
+		l.fail(nil, err)
+	} else if err != nil {
 		return fmt.Errorf("log: begin a segment in %s: %w", l.dir, err)
 	}
-	l.adopt(active)
-	l.retain()
 	l.started = true
 	go l.write() // ends with Close
 	return nil
@@ -183,24 +184,21 @@ func (l *Log) replay(restore func(batch []*log.Entry)) error {
 	return nil
 }
 
-// repair leaves behind what a good stop would have: whole records, synced. A
-// record that is only in the page cache must not be shown before it is.
+// repair leaves whole records, synced, and nothing else. A record that is only in
+// the page cache must not be shown before it is synced.
 func (l *Log) repair() error {
 	if err := l.removeTemporary(); err != nil {
 		return fmt.Errorf("log: tidy up %s: %w", l.dir, err)
 	}
 	if n := len(l.found); n > 0 {
 		last := l.found[n-1]
-		if torn := last.size - last.end; torn > 0 {
+		if torn := last.size - last.end; torn > 0 && !last.closed {
 			l.config.Log.Warn("the end of the log is torn, and was cut off", "file", filepath.Join(last.dir, last.name), "offset", last.end, "bytes", torn)
 		}
 		if err := cut(l.files, last.name, last.end); err != nil {
 			return fmt.Errorf("log: cut %s to %d bytes: %w", filepath.Join(last.dir, last.name), last.end, err)
 		}
 		last.size = last.end
-	}
-	if err := removeMarker(l.files); err != nil {
-		return fmt.Errorf("log: remove %s: %w", filepath.Join(l.dir, markerName), err)
 	}
 	return nil
 }
@@ -213,14 +211,15 @@ func cut(fs files, name string, size int64) error {
 	return errors.Join(r.Cut(size), r.Close())
 }
 
-// removeTemporary removes what was being written when an earlier life ended.
+// removeTemporary removes what was being written when an earlier life ended, and
+// what an earlier version left behind.
 func (l *Log) removeTemporary() error {
 	names, err := l.files.List()
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if !strings.HasSuffix(name, temporarySuffix) {
+		if !strings.HasSuffix(name, temporarySuffix) && name != cleanName {
 			continue
 		}
 		if err := l.files.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {

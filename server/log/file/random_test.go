@@ -4,14 +4,16 @@ import (
 	"flag"
 	"testing"
 	"testing/synctest"
+
+	"peal/server/log/file"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "replay the run of this seed")
 
 // TestLivesOfALog: thousands of random lives with power failures, kills, good
-// stops and failing disks, under each policy. What each promises holds, no
-// sequence is reused within an epoch, and a cursor resolves if and only if all
-// up to it was recovered.
+// stops, failing disks, directories that are moved away, and older copies put back,
+// under each policy. What each promises holds, no cursor ever names two entries,
+// and one resolves if and only if all up to it was recovered.
 func TestLivesOfALog(t *testing.T) {
 	seeds := uint64(250)
 	if testing.Short() {
@@ -21,7 +23,7 @@ func TestLivesOfALog(t *testing.T) {
 	if *seedFlag != 0 {
 		first, seeds = *seedFlag, 1
 	}
-	lost, lives := 0, 0
+	lost, lives, restored := 0, 0, 0
 	for seed := first; seed < first+seeds; seed++ {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(seed)
@@ -30,23 +32,37 @@ func TestLivesOfALog(t *testing.T) {
 			}
 			lost += w.lost
 			lives += len(w.lives)
+			restored += w.restored
 		})
 		if t.Failed() {
 			return
 		}
 	}
-	if lost == 0 && seeds > 1 {
-		t.Error("nothing was ever lost: the test meets too little")
+	if (lost == 0 || restored == 0) && seeds > 1 {
+		t.Error("nothing was ever lost, or put back: the test meets too little")
 	}
-	t.Logf("%d lives, in %d of them something shown was lost", lives, lost)
+	t.Logf("%d lives, in %d of them something shown was lost, before %d a copy was put back", lives, lost, restored)
 }
 
-// The test of the test: two bugs that an engine could have, both of which some
-// seed must find.
+// The test of the test: bugs that an engine could have, each of which some seed
+// must find.
 func TestPlantedBugsAreCaught(t *testing.T) {
 	for name, plant := range map[string]func(*world){
-		"sequence reused after a lost tail": func(w *world) { w.forge = true },
-		"shown before synced":               func(w *world) { w.fs.lying = true },
+		"sequence reused after a lost tail": func(w *world) {
+			w.plant = func(_ *world, l *file.Log) { l.GoOnInEpoch() }
+		},
+		// Nothing is lost by a good stop, so this one is right but for copies.
+		"the epoch goes on after a good stop": func(w *world) {
+			w.plant = func(w *world, l *file.Log) {
+				if n := len(w.lives); n > 0 && w.lives[n-1].ended {
+					l.GoOnInEpoch()
+				}
+			}
+		},
+		"predecessors forgotten": func(w *world) {
+			w.plant = func(_ *world, l *file.Log) { l.NoPredecessors() }
+		},
+		"shown before synced": func(w *world) { w.fs.lying = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := uint64(1); seed <= 50; seed++ {

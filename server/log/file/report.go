@@ -11,13 +11,13 @@ import (
 
 // Report is what Read finds in a directory.
 type Report struct {
-	Segments     []SegmentReport // the oldest first
-	Epoch        log.Epoch       // of the newest segment
-	Predecessors []Predecessor   // of that epoch, the oldest first
-	ClosedWell   bool            // the clean marker is there, and fits
-	InUse        bool            // a server has the directory: the end may grow, and the start go, while it is read
-	Torn         int64           // bytes at the very end that are no whole record: the next start cuts them off
-	Damage       []*DamageError  // at most one for each segment
+	Segments     []SegmentReport   // the oldest first
+	Epoch        log.Epoch         // of the newest segment
+	Predecessors []log.Predecessor // of that epoch, the oldest first
+	ClosedWell   bool              // the newest segment has its footer: the last server that wrote to it ended well
+	InUse        bool              // a server has the directory: the end may grow, and the start go, while it is read
+	Torn         int64             // bytes at the very end that are no whole record: the next start cuts them off
+	Damage       []*DamageError    // at most one for each segment
 }
 
 // SegmentReport is one segment.
@@ -38,7 +38,11 @@ func Read(dir string) (Report, error) {
 	} else if !info.IsDir() {
 		return Report{}, fmt.Errorf("log: %s is not a directory", dir)
 	}
-	d := &disk{dir}
+	d, err := openDisk(dir)
+	if err != nil {
+		return Report{}, fmt.Errorf("log: open the directory %s: %w", dir, err)
+	}
+	defer d.close()
 	r, err := read(d, dir)
 	r.InUse = d.locked()
 	return r, err
@@ -63,11 +67,10 @@ func read(fs files, dir string) (r Report, err error) {
 			return r, err
 		}
 		if isLast {
-			closed := readMarker(fs)
 			r.Epoch, r.Predecessors = s.header.epoch, s.header.predecessors
-			r.ClosedWell = closed == marker{s.header.epoch, s.last, s.name, s.end}
+			r.ClosedWell = s.closed
 			if damage != nil {
-				torn, err := s.isTorn(fs, damage.Offset, closed)
+				torn, err := s.isTorn(fs, damage.Offset)
 				if err != nil {
 					return r, err
 				}

@@ -1,25 +1,26 @@
 package file
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
 )
 
 // past is a segment that is not written any more.
 type past struct {
-	name   string
-	bytes  int64
-	newest int64 // no entry of it is younger, milliseconds
+	name          string
+	first, before uint64 // of its header
+	last          uint64 // the last sequence of it that counts; first-1 without any
+	bytes         int64
+	newest        int64 // no entry of it is younger, milliseconds
 }
 
-// adopt makes a the active segment of a log that was found.
-func (l *Log) adopt(a *active) {
+// adopt takes the segments that were found.
+func (l *Log) adopt() {
 	for _, s := range l.found {
-		if s.name != a.name { // else it was empty, and has been replaced
-			l.keep(past{s.name, s.size, s.newest})
-		}
+		l.keep(past{s.name, s.header.first, s.header.before, s.last, s.size, s.newest})
 	}
 	l.found = nil
-	l.active = a
 }
 
 func (l *Log) keep(p past) {
@@ -29,17 +30,25 @@ func (l *Log) keep(p past) {
 
 // retain removes the oldest segments beyond the limits of size and age. What
 // cannot be removed is tried again the next time. Each removal is durable
-// before the next: a segment missing between others would be damage.
+// before the next: a segment missing between others would be damage. The newest
+// one stays: it has the lineage.
 func (l *Log) retain() {
 	oldest := l.now().Add(-l.config.Age).UnixMilli()
-	for len(l.segments) > 0 {
+	stay, active := 1, int64(0)
+	if l.active != nil {
+		stay, active = 0, l.active.size
+	}
+	for len(l.segments) > stay {
 		p := l.segments[0]
-		tooMuch := l.config.TotalBytes > 0 && l.pastSize+l.active.size > int64(l.config.TotalBytes)
+		tooMuch := l.config.TotalBytes > 0 && l.pastSize+active > int64(l.config.TotalBytes)
 		tooOld := l.config.Age > 0 && p.newest < oldest
 		if !tooMuch && !tooOld {
 			return
 		}
 		err := l.files.Remove(p.name)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil // somebody else has removed it
+		}
 		if err == nil {
 			err = l.files.SyncDir()
 		}

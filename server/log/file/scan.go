@@ -44,6 +44,7 @@ type segment struct {
 	// Found by scan.
 	end            int64  // where its records end
 	last           uint64 // sequence of the last one, first-1 without any
+	closed         bool   // behind them is a footer
 	oldest, newest int64  // times of the first and the last, milliseconds, 0 without any
 }
 
@@ -124,6 +125,10 @@ func (s *segment) scan(fs files, upto uint64, each func(*log.Entry)) (damage *Da
 	var record []byte      // reused
 	var carrier *log.Entry // the last one whose data others refer to
 	for s.last < upto {
+		if rest, _ := in.Peek(recordBytes + 1); isFooter(rest, s.header.mark) {
+			s.closed = true
+			break
+		}
 		record, err = readRecord(in, record, s.header.mark)
 		if errors.Is(err, io.EOF) {
 			break
@@ -197,17 +202,15 @@ func readRecord(in *bufio.Reader, buffer []byte, mark uint32) (record []byte, er
 
 // isTorn reports whether the end of the last segment, which from offset on has
 // no record, looks like what a stop in mid-write leaves. It does not if there
-// is a record behind offset, or if the segment had that size when it was closed
-// well: then bytes have changed that were good before.
-func (s *segment) isTorn(fs files, offset int64, closed marker) (bool, error) {
-	if closed.segment == s.name && closed.bytes == s.size {
-		return false, nil
-	}
+// is a record behind offset, or a footer: then bytes have changed that were good
+// before.
+func (s *segment) isTorn(fs files, offset int64) (bool, error) {
 	behind, err := s.recordBehind(fs, offset)
 	return !behind, err
 }
 
-// recordBehind reports whether a whole record lies anywhere behind offset.
+// recordBehind reports whether a whole record, or a footer, lies anywhere behind
+// offset.
 func (s *segment) recordBehind(fs files, offset int64) (found bool, err error) {
 	r, err := fs.Open(s.name)
 	if err != nil {
@@ -228,6 +231,9 @@ func (s *segment) recordBehind(fs files, offset int64) (found bool, err error) {
 			return false, nil
 		}
 		rest = rest[at:]
+		if isFooter(rest, s.header.mark) {
+			return true, nil
+		}
 		if n := recordLength(rest, s.header.mark); n > 0 && n <= len(rest) {
 			if _, err := parseRecord(rest[:n]); err == nil {
 				return true, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -20,15 +21,39 @@ import (
 type world struct {
 	random *rand.Rand
 	fs     *faulty
-	forge  bool // planted: each life believes that the one before ended well
-
-	interrupted bool // a start failed since the last life ended
+	plant  func(w *world, l *file.Log) // a bug, between Open and Start
 
 	lives  []*life
+	copies []backup
 	shown  map[log.Cursor]uint64 // what a subscriber saw under an epoch and a sequence
 	truth  map[uint64]uint64     // by sequence: the entry that counts now, also where it is not retained any more
 	serial uint64                // of the last entry made
 	lost   int                   // entries that were shown and not recovered: the test must meet some
+
+	restored int // how often a copy was put back: likewise
+}
+
+// backup is a copy of the directory.
+type backup struct {
+	files *faulty
+	truth map[uint64]uint64 // when it was made
+	lives int               // that had ended by then
+}
+
+// backUp copies the directory, also under a log that writes.
+func (w *world) backUp(ended int) {
+	w.copies = append(w.copies, backup{w.fs.copyOf(), maps.Clone(w.truth), ended})
+}
+
+// restore puts a copy back: whatever came after it is gone.
+func (w *world) restore() {
+	c := w.copies[w.random.IntN(len(w.copies))]
+	w.fs.restore(c.files)
+	w.truth = maps.Clone(c.truth)
+	for _, l := range w.lives[c.lives:] {
+		l.undone = true
+	}
+	w.restored++
 }
 
 // life is one opening of the log.
@@ -36,12 +61,12 @@ type life struct {
 	w      *world
 	policy string
 	log    *file.Log
-	epoch  log.Epoch
 	oldest uint64
-	view   map[uint64]uint64 // by sequence: the entries that this life restored or showed
+	view   map[uint64]uint64 // by sequence: the entries that this life has behind it, restored or showed
 	head   uint64            // the last of view
 	acked  uint64            // the last sequence of which done said that it is stored
 	ended  bool              // Close returned nil
+	undone bool              // a copy was put back that was made before its end
 
 	mu     sync.Mutex // test and writer both find faults
 	faults []string
@@ -69,9 +94,9 @@ func (l *life) see(e *log.Entry) {
 	l.head = e.Sequence
 	l.view[e.Sequence] = serialOf(e)
 	l.w.truth[e.Sequence] = serialOf(e)
-	at := log.Cursor{Epoch: l.epoch, Sequence: e.Sequence}
+	at := l.log.Lineage().Cursor(e.Sequence)
 	if was, ok := l.w.shown[at]; ok && was != serialOf(e) {
-		l.fault("sequence %d was entry %d and is entry %d in the same epoch", e.Sequence, was, serialOf(e))
+		l.fault("cursor %v was entry %d and is entry %d", at, was, serialOf(e))
 	}
 	l.w.shown[at] = serialOf(e)
 }
@@ -102,7 +127,13 @@ func (w *world) begin() (*life, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.epoch, l.oldest, l.head = l.log.Epoch(), l.log.Oldest(), l.log.Oldest()-1
+	if w.plant != nil {
+		w.plant(w, l.log)
+	}
+	l.oldest, l.head = l.log.Oldest(), l.log.Oldest()-1
+	for sequence := range l.head {
+		l.view[sequence+1] = w.truth[sequence+1] // not retained, and yet what its cursors stand behind
+	}
 	err = l.log.Start(l, func(batch []*log.Entry) {
 		for _, e := range batch {
 			l.see(e)
@@ -124,28 +155,25 @@ func (w *world) begin() (*life, error) {
 func (l *life) judge() {
 	for i, earlier := range l.w.lives {
 		// Up to agreed this life goes on from what the earlier one had.
-		agreed := earlier.oldest - 1
+		agreed := uint64(0)
 		for agreed < min(l.head, earlier.head) && l.w.truth[agreed+1] == earlier.view[agreed+1] {
 			agreed++
 		}
 		if agreed < earlier.head && l.oldest <= earlier.head {
 			l.w.lost++
-			if earlier.ended {
+			if earlier.ended && !earlier.undone {
 				l.fault("life %d ended well at %d, and %d is recovered", i, earlier.head, agreed)
 			}
-			if earlier.policy == file.Always {
+			if earlier.policy == file.Always && !earlier.undone {
 				l.fault("life %d showed up to %d under always, and %d is recovered", i, earlier.head, agreed)
 			}
 		}
 		for at := max(l.oldest-1, earlier.oldest-1); at <= earlier.head; at++ {
-			sequence, ok := l.log.Resolve(log.Cursor{Epoch: earlier.epoch, Sequence: at})
+			sequence, ok := l.log.Resolve(earlier.log.Lineage().Cursor(at))
 			if ok != (at <= agreed) || ok && sequence != at {
 				l.fault("cursor %d of life %d resolves %v to %d, and up to %d all is recovered", at, i, ok, sequence, agreed)
 			}
 		}
-	}
-	if last := len(l.w.lives) - 1; last >= 0 && l.w.lives[last].ended && !l.w.interrupted && l.w.lives[last].epoch != l.epoch {
-		l.fault("life %d ended well, and the epoch is another", last)
 	}
 }
 
@@ -181,7 +209,7 @@ func (l *life) publish() {
 // heal, and ends it in one of three ways.
 func (w *world) live(t *testing.T, l *life) {
 	for range 5 + w.random.IntN(30) {
-		switch w.random.IntN(12) {
+		switch w.random.IntN(14) {
 		case 0:
 			time.Sleep(time.Duration(w.random.IntN(300)) * time.Millisecond) // of the bubble
 		case 1:
@@ -192,6 +220,12 @@ func (w *world) live(t *testing.T, l *life) {
 			w.fs.mu.Lock()
 			w.fs.room = w.random.IntN(2000)
 			w.fs.mu.Unlock()
+		case 12:
+			w.fs.mu.Lock()
+			w.fs.away = true
+			w.fs.mu.Unlock()
+		case 13:
+			w.backUp(len(w.lives) - 1)
 		case 3, 4, 5:
 			w.heal()
 			if w.random.IntN(2) == 0 {
@@ -235,16 +269,17 @@ func (w *world) live(t *testing.T, l *life) {
 func (w *world) heal() {
 	w.fs.mu.Lock()
 	defer w.fs.mu.Unlock()
-	w.fs.failing, w.fs.room = 0, -1
+	w.fs.failing, w.fs.room, w.fs.away = 0, -1, false
 }
 
 // run lets a few lives follow one another. It returns what was wrong.
 func (w *world) run(t *testing.T) (faults []string) {
 	for range 8 {
-		if w.forge {
-			if err := file.ForgeMarker(w.fs); err != nil {
-				t.Fatal(err)
-			}
+		switch {
+		case len(w.lives) > 0 && w.random.IntN(3) == 0: // a copy of nothing is another log
+			w.backUp(len(w.lives))
+		case len(w.copies) > 0 && w.random.IntN(4) == 0:
+			w.restore()
 		}
 		if w.random.IntN(4) == 0 {
 			w.fs.dead = w.random.IntN(20) // while it starts
@@ -259,10 +294,8 @@ func (w *world) run(t *testing.T) (faults []string) {
 				return append(faults, fmt.Sprintf("life %d: %v", len(w.lives), err))
 			}
 			w.fs.powerLoss()
-			w.interrupted = true
 			continue
 		}
-		w.interrupted = false
 		w.live(t, l)
 		for _, f := range l.faults {
 			faults = append(faults, fmt.Sprintf("life %d (%s): %s", len(w.lives)-1, l.policy, f))

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,6 +18,11 @@ const (
 
 	// retainEvery is how often entries are looked at that may be too old.
 	retainEvery = time.Minute
+
+	// lookEvery is how often it is looked whether the directory is still there,
+	// where no sync asks for it. It bounds what is acknowledged and gone with a
+	// deleted directory under the policy never.
+	lookEvery = time.Second
 )
 
 // write is the writer: it takes all that is queued, commits it, and does what
@@ -55,10 +61,7 @@ func (l *Log) commit(group []accepted) {
 	for len(group) > 0 {
 		n, last, err := l.encode(group)
 		if err == nil {
-			err = l.active.write(l.buffer, last)
-		}
-		if err == nil && l.config.Fsync == Always {
-			err = l.active.sync()
+			err = l.store(last)
 		}
 		if err != nil {
 			l.fail(group, err)
@@ -67,6 +70,32 @@ func (l *Log) commit(group []accepted) {
 		l.show(group[:n])
 		group = group[n:]
 	}
+}
+
+// store writes the buffer, up to the sequence last, and makes it as durable as
+// the policy promises. What is synced in a file that nobody will find is not
+// durable.
+func (l *Log) store(last uint64) error {
+	a := l.active
+	size, before := a.size, a.last
+	if err := a.write(l.buffer, last); err != nil || l.config.Fsync != Always {
+		return err
+	}
+	if err := a.sync(); err != nil {
+		return err
+	}
+	if err := l.look(); err != nil {
+		a.giveUp(size, before, err)
+		return err
+	}
+	return nil
+}
+
+// look reports, as an error, that the active segment is not where the next start
+// would look for it.
+func (l *Log) look() error {
+	l.lookAt = l.now().Add(lookEvery)
+	return l.files.Present(l.active.name, l.active.file)
 }
 
 // encode fills the buffer with the records of the first n batches, up to the
@@ -151,18 +180,8 @@ func (l *Log) fail(batches []accepted, cause error) {
 // doDue does what the clock asks for.
 func (l *Log) doDue() {
 	now := l.now()
-	if l.config.Fsync == Interval && l.active.isUnsynced() {
-		switch {
-		case l.syncAt.IsZero():
-			l.syncAt = now.Add(l.config.FsyncInterval)
-		case !now.Before(l.syncAt):
-			if err := l.active.sync(); err != nil {
-				l.fail(nil, err)
-			}
-		}
-	}
-	if !l.active.isUnsynced() {
-		l.syncAt = time.Time{}
+	if l.active != nil && l.retryAt.IsZero() {
+		l.doDueTo(l.active, now)
 	}
 	if !l.retryAt.IsZero() && !now.Before(l.retryAt) {
 		l.retry(now)
@@ -178,11 +197,41 @@ func (l *Log) doDue() {
 	}
 }
 
+// doDueTo syncs the active segment when the policy asks for it, and looks whether
+// it is still there.
+func (l *Log) doDueTo(a *active, now time.Time) {
+	if l.config.Fsync == Interval && a.isUnsynced() {
+		switch {
+		case l.syncAt.IsZero():
+			l.syncAt = now.Add(l.config.FsyncInterval)
+		case !now.Before(l.syncAt):
+			if err := a.sync(); err != nil {
+				l.fail(nil, err)
+				return
+			}
+			l.lookAt = now
+		}
+	}
+	if !a.isUnsynced() {
+		l.syncAt = time.Time{}
+	}
+	if now.Before(l.lookAt) {
+		return
+	}
+	if err := l.look(); err != nil {
+		a.sealed = err
+		l.fail(nil, err)
+	}
+}
+
 // untilDue is how long the writer may sleep.
 func (l *Log) untilDue() time.Duration {
 	now := l.now()
+	if !l.retryAt.IsZero() {
+		return max(0, l.retryAt.Sub(now)) // nothing else is done before that
+	}
 	wait := retainEvery
-	for _, at := range []time.Time{l.retryAt, l.syncAt} {
+	for _, at := range []time.Time{l.syncAt, l.lookAt} {
 		if !at.IsZero() {
 			wait = min(wait, at.Sub(now))
 		}
@@ -192,11 +241,7 @@ func (l *Log) untilDue() time.Duration {
 
 // retry accepts again if a new segment can be begun and there is some room.
 func (l *Log) retry(now time.Time) {
-	err := l.probe()
-	if err == nil {
-		err = l.rotate()
-	}
-	if err != nil {
+	if err := l.resume(); err != nil {
 		l.retryAt = now.Add(retryEvery)
 		return
 	}
@@ -207,22 +252,92 @@ func (l *Log) retry(now time.Time) {
 	l.config.Log.Info("the log can be written again", "directory", l.dir)
 }
 
-// finish ends the writer. The clean marker says that whatever was shown is on
-// the disk, so there is none where that is in doubt.
-func (l *Log) finish() error {
-	if l.active.settle(); l.active.sealed != nil || !l.retryAt.IsZero() {
-		// Half a segment may have been begun, too: begin it well, or stop badly.
-		if err := l.rotate(); err != nil {
-			return fmt.Errorf("log: the end of %s may be lost: %w", l.active.name, err)
+func (l *Log) resume() error {
+	l.retain() // what has become too old makes room
+	if err := l.reopen(); err != nil {
+		return err
+	}
+	if err := l.probe(); err != nil {
+		return err
+	}
+	return l.rotate()
+}
+
+// reopen finds out what has become of a directory in which the active segment was
+// not found. It may be there again, be empty, or be a new one: then the log goes
+// on in it, though the next start will miss what was in the old one.
+func (l *Log) reopen() error {
+	if l.active != nil && l.files.Present(l.active.name, l.active.file) == nil {
+		return nil
+	}
+	if err := l.files.Reopen(); err != nil {
+		return err
+	}
+	names, err := l.files.List()
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, name := range names {
+		if _, ok := parseSegmentName(name); ok {
+			there[name] = true
 		}
 	}
-	a := l.active
-	if err := a.file.Close(); err != nil {
-		return fmt.Errorf("log: close %s: %w", a.name, err)
+	kept := l.segments
+	l.segments, l.pastSize = nil, 0
+	for _, p := range kept {
+		if there[p.name] {
+			l.keep(p)
+		}
 	}
-	m := marker{l.epoch, a.last, a.name, a.size}
-	if err := m.write(l.files); err != nil {
-		return fmt.Errorf("log: leave the clean marker in %s: %w", l.dir, err)
+	if l.active != nil {
+		l.active.gone = !there[l.active.name]
 	}
 	return nil
+}
+
+// finish ends the writer. What was shown is on the disk then, and what was not
+// shown is not, or it returns an error.
+func (l *Log) finish() error {
+	a := l.active
+	if a == nil {
+		return nil // nothing could be written since the start, and nothing was shown
+	}
+	durable, head := a.settle(), l.head.Load()
+	if a.uncut && a.cut() == nil {
+		a.uncut = a.file.Sync() != nil
+	}
+	var err error
+	switch gone := l.files.Present(a.name, a.file); {
+	case gone != nil && head >= a.header.first:
+		err = fmt.Errorf("log: %w: what was published since then may be lost", gone)
+	case durable < head && head >= a.header.first:
+		err = fmt.Errorf("log: the end of %s, from sequence %d to %d, may be lost: %w", a.name, durable+1, head, a.sealed)
+	case a.uncut:
+		if err = l.rotate(); err != nil { // its header says what does not count
+			err = fmt.Errorf("log: the end of %s has entries that were refused: %w", a.name, err)
+		}
+		a = l.active
+	case a.sealed == nil:
+		l.close(a)
+	}
+	if closeErr := a.file.Close(); closeErr != nil {
+		err = errors.Join(err, fmt.Errorf("log: close %s: %w", a.name, closeErr))
+	}
+	return err
+}
+
+// close writes the footer, if there is room for it: it helps to tell damage from
+// a torn tail, and nothing depends on it.
+func (l *Log) close(a *active) {
+	_, err := a.file.Write(appendFooter(nil, a.header.mark))
+	if err != nil {
+		err = a.cut()
+	}
+	if err == nil {
+		err = a.file.Sync()
+	}
+	if err != nil {
+		l.config.Log.Warn("a segment of the log could not be closed well", "file", a.name, "error", err)
+	}
 }

@@ -11,9 +11,9 @@ import (
 // Log is the memory engine. It implements log.Log.
 type Log struct {
 	// Fixed.
-	epoch log.Epoch
-	tail  log.Tail
-	now   func() time.Time
+	lineage *log.Lineage
+	tail    log.Tail
+	now     func() time.Time
 
 	// Shared. Stored under mu before the entries are applied, so who was shown
 	// an entry never loads less than its sequence.
@@ -26,18 +26,18 @@ type Log struct {
 // New opens an empty log in a new epoch. tail is fed with every entry; now is
 // the clock, time.Now outside tests. It starts no goroutine.
 func New(tail log.Tail, now func() time.Time) *Log {
-	return &Log{epoch: log.NewEpoch(), tail: tail, now: now}
+	return &Log{lineage: log.NewLineage(log.NewEpoch()), tail: tail, now: now}
 }
 
-// Epoch names this log.
-func (l *Log) Epoch() log.Epoch { return l.epoch }
+// Lineage is that of one epoch without predecessors.
+func (l *Log) Lineage() *log.Lineage { return l.lineage }
 
 // Head is the sequence of the newest entry, 0 before the first.
 func (l *Log) Head() uint64 { return l.head.Load() }
 
 // Resolve knows the cursors of this log only; see log.Log.
 func (l *Log) Resolve(c log.Cursor) (sequence uint64, ok bool) {
-	return c.Sequence, c.Epoch == l.epoch && c.Sequence <= l.head.Load()
+	return l.lineage.Resolve(c, l.head.Load())
 }
 
 // Append numbers the batch and applies it to the tail; see log.Log. done runs

@@ -65,8 +65,8 @@ func TestAppendNumbersAppliesWakesAndIsDone(t *testing.T) {
 	if got := len(tail.calls); got != 4 || tail.calls[0] != "room" || tail.calls[1] != "apply" || tail.calls[2] != "wake" || tail.calls[3] != "done" {
 		t.Errorf("calls: %v", tail.calls)
 	}
-	if l.Head() != 2 || l.Epoch() == 0 {
-		t.Errorf("head %d, epoch %d", l.Head(), l.Epoch())
+	if l.Head() != 2 || l.Lineage().Epoch() == 0 {
+		t.Errorf("head %d, epoch %d", l.Head(), l.Lineage().Epoch())
 	}
 }
 
@@ -76,12 +76,12 @@ func TestResolveKnowsThisLifeUpToItsHead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for sequence, want := range []bool{true, true, true, false} {
-		got, ok := l.Resolve(log.Cursor{Epoch: l.Epoch(), Sequence: uint64(sequence)})
+		got, ok := l.Resolve(log.Cursor{Epoch: l.Lineage().Epoch(), Sequence: uint64(sequence)})
 		if ok != want || ok && got != uint64(sequence) {
 			t.Errorf("sequence %d of 2: %d, %v", sequence, got, ok)
 		}
 	}
-	if _, ok := l.Resolve(log.Cursor{Epoch: l.Epoch() + 1, Sequence: 1}); ok {
+	if _, ok := l.Resolve(log.Cursor{Epoch: l.Lineage().Epoch() + 1, Sequence: 1}); ok {
 		t.Error("a cursor of another life resolves")
 	}
 }
