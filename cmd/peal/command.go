@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"peal/server/settings"
+	"peal/server/spelling"
 )
 
 // usageError is a mistake in how the program was called: exit code 2.
@@ -44,7 +44,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		if name, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {
 			var known []string
 			c.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
-			if near := settings.Nearest(name, known); near != "" {
+			if near := spelling.Nearest(name, known); near != "" {
 				return usageError{fmt.Errorf("%w; did you mean --%s? (see: %s --help)", err, near, c.CommandPath())}
 			}
 		}

@@ -44,8 +44,10 @@ var binders = map[string]func(p *peal, name string) bound{
 		return boundSocket(p.dialSocket("/ws?channel=room&client="+name, v1))
 	},
 	"peal.v1 by command": func(p *peal, name string) bound {
-		s := p.dialSocket("/ws?client=somebody-else", v1)
+		s := p.dialSocket("/ws", v1)
 		s.next() // connected
+		s.send(false, `{"id":0,"command":"subscribe","channel":"elsewhere","client":"somebody-else"}`)
+		s.next()
 		s.send(false, fmt.Sprintf(`{"id":1,"command":"subscribe","channel":"room","client":%q}`, name))
 		s.next()
 		return boundSocket(s)

@@ -2,11 +2,12 @@ package httpapi
 
 import (
 	"bytes"
-	"encoding/json"
+	"slices"
 	"sync/atomic"
 
 	"peal/loop"
 	"peal/server/idempotency"
+	"peal/server/ijson"
 	"peal/server/log"
 	"peal/server/rules"
 	"peal/server/share"
@@ -21,11 +22,20 @@ const (
 )
 
 // serveBatch appends many messages. Decoding a megabyte of JSON takes longer
-// than a loop may stand still, so a worker does it.
+// than a loop may stand still, so a worker does it. What is said of one message
+// is said in it: in the URL or a header it could only be passed over.
 func (f *Front) serveBatch(c *loop.Call, body []byte) {
+	p, err := f.query()
+	if err == nil && (len(f.picked) > 0 || p.event != nil || p.key != nil || len(f.header.PeekAll("Idempotency-Key")) > 0) {
+		err = errBatchHead
+	}
+	if err != nil {
+		f.refuse(c, asError(err), "")
+		return
+	}
 	b := &batch{
 		log: f.deps.Log, door: f.deps.Door, clock: &f.clock, tally: &f.deps.Workers.tally, ref: c.Conn, shape: f.shape(),
-		share: share.Of(c.Peer.Addr(), c.Session), keys: f.deps.Keys, rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, limits: f.deps.Limits,
+		stray: f.stray(nil, false), share: share.Of(c.Peer.Addr(), c.Session), keys: f.deps.Keys, rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, limits: f.deps.Limits,
 	}
 	copied := bytes.Clone(body)
 	if !f.deps.Workers.try(len(copied), func() { b.run(copied) }) {
@@ -45,10 +55,15 @@ type batch struct {
 	ref          loop.Ref
 	shape        shape
 	share        share.Key
+	stray        error // for a message that names no channel: the URL has something unknown
 	keys         *idempotency.Table
 	rules        *rules.Table
 	messageLimit int
 	limits       Limits
+
+	// Worker-owned.
+	reader ijson.Reader
+	texts  [][]byte // channels of one message
 
 	// Worker-owned until the last group is done, whose goroutine then answers.
 	results []result
@@ -78,21 +93,21 @@ func (r *result) cursor() (sequence uint64, replayed bool, err *Error) {
 	return r.last.Sequence, false, nil
 }
 
-// run decodes the batch and appends it group by group, in order.
+// run decodes the batch and appends it group by group, in order. Nothing is
+// appended before all of it was read: JSON that ends in rubbish is no batch.
 func (b *batch) run(body []byte) {
-	var request struct {
-		Messages []json.RawMessage `json:"messages"`
-	}
-	if json.Unmarshal(body, &request) != nil || request.Messages == nil || len(request.Messages) > b.limits.BatchMessages {
-		b.tally.refuse(errBatch)
-		b.door.Answer(b.ref, appendError(nil, b.shape, b.clock.date(), errBatch, ""))
+	messages, err := b.read(body)
+	if err != nil {
+		e := asError(err)
+		b.tally.refuse(e)
+		b.door.Answer(b.ref, appendError(nil, b.shape, b.clock.date(), e, ""))
 		return
 	}
-	b.results = make([]result, len(request.Messages))
+	b.results = make([]result, len(messages))
 	b.left.Store(1)
 	var full *Error // once the log is full the rest is refused too, or order would break
 	for from := 0; from < len(b.results) && full == nil; {
-		from, full = b.append(request.Messages, from)
+		from, full = b.append(messages, from)
 		if full != nil {
 			b.fail(from, len(b.results), full)
 		}
@@ -101,11 +116,11 @@ func (b *batch) run(body []byte) {
 }
 
 // append appends messages from from on as one group, and returns where the next begins.
-func (b *batch) append(messages []json.RawMessage, from int) (to int, full *Error) {
+func (b *batch) append(messages []message, from int) (to int, full *Error) {
 	var entries []*log.Entry
 	var withKeys []*keyed
 	for to = from; to < len(messages) && to-from < batchGroup && len(entries) < groupEntries; to++ {
-		es, err := b.entries(messages[to])
+		es, err := b.entries(&messages[to])
 		if b.made += len(es); b.made > b.limits.BatchEntries {
 			err = errBatchWide
 		}
@@ -154,45 +169,86 @@ func (b *batch) append(messages []json.RawMessage, from int) (to int, full *Erro
 	return to, full
 }
 
-// entries makes the entries of one message, one for each of its channels.
-func (b *batch) entries(text json.RawMessage) ([]*log.Entry, error) {
-	var m messageJSON
-	if err := json.Unmarshal(text, &m); err != nil {
-		return nil, errJSON
+// read reads the envelope, {"messages":[…]}, and the messages, which alias body.
+func (b *batch) read(body []byte) (messages []message, err error) {
+	r, found, strange := &b.reader, false, false
+	r.Start(body)
+	for r.Enter('{'); r.More(); {
+		if string(r.Name()) != "messages" {
+			strange = true
+			r.Value()
+			continue
+		}
+		if found = r.Kind() == '['; !found {
+			r.Value()
+			continue
+		}
+		for r.Enter('['); r.More(); {
+			if len(messages) == b.limits.BatchMessages {
+				return nil, errBatch
+			}
+			messages = append(messages, message{})
+			if m := &messages[len(messages)-1]; r.Kind() == '{' {
+				m.read(r)
+			} else {
+				r.Value()
+				m.err = errJSONObject
+			}
+		}
 	}
+	switch err := r.End(); {
+	case err == ijson.ErrKind:
+		return nil, errBatch
+	case err != nil:
+		return nil, jsonError(err)
+	case strange, !found:
+		return nil, errBatch
+	}
+	return messages, nil
+}
+
+// entries makes the entries of one message, one for each of its channels.
+func (b *batch) entries(m *message) ([]*log.Entry, error) {
 	d, err := m.draft()
+	if err == nil && m.plural {
+		err = errChannels
+	}
 	if err == nil {
 		err = d.check(b.messageLimit)
 	}
 	if err != nil {
 		return nil, err
 	}
-	channels, err := m.channels()
+	channels, err := appendChannels(b.texts[:0], &b.reader, m.channel)
+	b.texts = channels
 	if err != nil {
 		return nil, err
 	}
 	if len(channels) == 0 {
-		channels = []string{DefaultChannel}
+		if err := strayField(m.stray); err != nil {
+			return nil, err
+		}
+		if b.stray != nil {
+			return nil, b.stray
+		}
+		channels = append(channels, []byte(DefaultChannel))
 	}
 	if len(channels) > b.limits.ChannelLimit {
 		return nil, errTooManyChannels
 	}
 	entries := make([]*log.Entry, 0, len(channels))
-	seen := make(map[string]bool, len(channels))
-	for _, channel := range channels {
-		if err := checkName([]byte(channel)); err != nil {
+	data, event, key := bytes.Clone(d.data), string(d.event), string(d.key) // the body must not live as long as they
+	for _, text := range channels {
+		if err := checkName(text); err != nil {
 			return nil, err
 		}
-		if err := fits(b.rules.For(channel), channel, len(d.data)); err != nil {
+		channel := string(text)
+		if err := fits(b.rules.For(channel), channel, len(data)); err != nil {
 			return nil, err
 		}
-		if seen[channel] {
-			continue
+		if !slices.ContainsFunc(entries, func(e *log.Entry) bool { return e.Channel == channel }) {
+			entries = append(entries, &log.Entry{Channel: channel, Event: event, Data: data, Binary: d.binary, IdempotencyKey: key})
 		}
-		seen[channel] = true
-		entries = append(entries, &log.Entry{
-			Channel: channel, Event: m.Event, Data: d.data, Binary: d.binary, IdempotencyKey: m.IdempotencyKey,
-		})
 	}
 	log.Share(entries)
 	return entries, nil

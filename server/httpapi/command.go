@@ -52,8 +52,8 @@ func (f *Front) tellForeign(c loop.Client, from loop.From, channels []string, st
 // command carries out one message of a peal.v1 client.
 func (f *Front) command(c loop.Client, binary bool, payload []byte) {
 	c.Spend(workCommand)
-	cmd, fault := wsproto.ParseCommand(binary, payload)
-	err := refusalOf(fault)
+	var cmd wsproto.Command
+	err := refusalOf(f.parser.Parse(&cmd, binary, payload))
 	if err == nil {
 		err = f.carryOut(c, &cmd)
 	}
@@ -78,14 +78,7 @@ func (f *Front) carryOut(c loop.Client, cmd *wsproto.Command) *Error {
 		return nil
 	}
 	f.picked = f.picked[:0]
-	m := messageJSON{Channel: cmd.Fields["channel"]}
-	names, err := m.channels()
-	for _, name := range names {
-		if err == nil {
-			err = f.pick([]byte(name))
-		}
-	}
-	if err != nil {
+	if err := f.pickJSON(cmd.Value("channel")); err != nil {
 		return asError(err)
 	}
 	f.pickDefault()
@@ -123,7 +116,11 @@ func (f *Front) commandStart(cmd *wsproto.Command) (from loop.From, after uint64
 	if fault != nil {
 		return 0, 0, 0, refusalOf(fault)
 	}
-	from, after, last, e := f.start(&params{cursor: []byte(cursor), last: cmd.Digits("last")})
+	p := params{cursor: cursor, last: cmd.Digits("last")}
+	if len(p.cursor) > 0 && len(p.last) > 0 {
+		return 0, 0, 0, errCursorAndLast
+	}
+	from, after, last, e := f.start(&p)
 	if e != nil {
 		return 0, 0, 0, asError(e)
 	}
@@ -197,20 +194,11 @@ func (f *Front) askFor(c loop.Client, cmd *wsproto.Command, body func(*questions
 
 // commandPublish appends to each of the channels; the reply has the last cursor.
 func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
-	m := messageJSON{Data: cmd.Fields["data"]}
-	var faults [3]*wsproto.Fault
-	var encoded string
-	encoded, faults[0] = cmd.Text("data_base64")
-	m.Event, faults[1] = cmd.Text("event")
-	m.IdempotencyKey, faults[2] = cmd.Text("idempotency_key")
-	for _, fault := range faults {
-		if fault != nil {
-			return refusalOf(fault)
-		}
-	}
-	if cmd.Fields["data_base64"] != nil {
-		m.DataBase64 = &encoded
-	}
+	var m message
+	m.setData(cmd.Value("data"))
+	m.base64 = m.text("data_base64", cmd.Value("data_base64"))
+	m.event = m.text("event", cmd.Value("event"))
+	m.key = m.text("idempotency_key", cmd.Value("idempotency_key"))
 	d, err := m.draft()
 	if err == nil {
 		err = d.check(f.deps.MessageLimit)
@@ -229,7 +217,7 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 	}
 	r := &replyPending{
 		lineage: f.deps.Log.Lineage(), door: f.deps.Door, tally: &f.deps.Workers.tally,
-		ref: c.Ref(), id: bytes.Clone(cmd.ID), batch: f.entries(&d, d.data),
+		ref: c.Ref(), id: bytes.Clone(cmd.ID), batch: f.entries(&d, bytes.Clone(d.data)),
 	}
 	c.Spend(workEntry * len(r.batch))
 	if err := f.deps.Log.Append(r.batch, r.finish); err != nil {
@@ -248,7 +236,7 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 func (f *Front) commandPublishOnce(c loop.Client, lent []byte, d *draft) *Error {
 	c.Spend(workEntry * len(f.picked))
 	id, tally, lineage := bytes.Clone(lent), &f.deps.Workers.tally, f.deps.Log.Lineage()
-	out, err := f.publishOnce(overWebSocket, share.Of(c.Peer().Addr(), c.Session()), f.entries(d, d.data), c.Ref(), func(dst []byte, k *keyed) []byte {
+	out, err := f.publishOnce(overWebSocket, share.Of(c.Peer().Addr(), c.Session()), f.entries(d, bytes.Clone(d.data)), c.Ref(), func(dst []byte, k *keyed) []byte {
 		sequence, _, err := k.result()
 		if err != nil {
 			tally.refuse(err)

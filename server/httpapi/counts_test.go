@@ -68,7 +68,7 @@ func TestRefusalsAreCountedByCode(t *testing.T) {
 	check("not_found", 1, ask(get("/nowhere")))
 	check("bad_request", 1, ask("GET / HTTP/1.1\nHost: localhost\n\n"))
 	check("bad_event", 1, ask(post("/publish?event=gap", "x")))
-	check("bad_batch", 1, ask(post("/publish/batch", "x")))
+	check("bad_batch", 1, ask(post("/publish/batch", "[]")))
 	check("bad_event", 2, ask(post("/publish/batch", `{"messages":[{"data":"x","event":"gap"},{"data":"x"},{"data":"y","event":"open"}]}`)))
 	h.log.lose = true
 	check("not_stored", 1, ask(post("/publish", "x")))

@@ -1,13 +1,13 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
 	"time"
 
 	"peal/loop"
+	"peal/server/ijson"
 	"peal/server/publication"
 	"peal/server/share"
 	"peal/server/wsproto"
@@ -91,7 +91,7 @@ func (f *Front) farewell(w *farewell, body []byte) (window time.Duration, err er
 	case equalFold(media, "multipart/form-data"):
 		err = f.eachPart(body, w.field)
 	case equalFold(media, "application/json"):
-		err = w.json(body)
+		err = w.json(&f.json, body)
 	}
 	switch {
 	case err != nil:
@@ -108,7 +108,7 @@ func (f *Front) farewell(w *farewell, body []byte) (window time.Duration, err er
 func (w *farewell) field(key, value []byte) error {
 	switch {
 	case string(key) == "for":
-		w.window = value
+		return setOnce(&w.window, "for", value)
 	case string(key) == "client" || isElementKey(key, "client["):
 		return w.add(value)
 	}
@@ -130,40 +130,53 @@ func (w *farewell) add(client []byte) error {
 }
 
 // json takes the fields of a JSON object. Without a body there is none.
-func (w *farewell) json(body []byte) error {
+func (w *farewell) json(r *ijson.Reader, body []byte) error {
 	if len(body) == 0 {
 		return nil
 	}
-	var m struct {
-		Client  json.RawMessage `json:"client"`
-		Clients json.RawMessage `json:"clients"` // a slip that is told, not guessed at
-		For     json.RawMessage `json:"for"`
-	}
-	if err := json.Unmarshal(body, &m); err != nil {
-		return errJSON
-	}
-	if m.Clients != nil {
-		return errClients
-	}
-	if m.For != nil && string(m.For) != "null" {
-		w.window = m.For
-		var text string
-		if json.Unmarshal(m.For, &text) == nil {
-			w.window = []byte(text)
+	var client, window ijson.Value
+	plural := false // a slip that is told, not guessed at
+	r.Start(body)
+	for r.Enter('{'); r.More(); {
+		switch string(r.Name()) {
+		case "client":
+			client = r.Value()
+		case "clients":
+			plural = true
+			r.Value()
+		case "for":
+			window = r.Value()
+		default:
+			r.Value()
 		}
 	}
-	if m.Client == nil {
-		return nil
+	if err := r.End(); err != nil {
+		return jsonError(err)
 	}
-	var many []string
-	var one string
-	if json.Unmarshal(m.Client, &one) == nil {
-		many = []string{one}
-	} else if json.Unmarshal(m.Client, &many) != nil {
+	if plural {
 		return errClients
 	}
-	for _, client := range many {
-		if err := w.add([]byte(client)); err != nil {
+	if window != nil && !window.IsNull() {
+		text, ok := window.Text()
+		if !ok {
+			text = window
+		}
+		if err := setOnce(&w.window, "for", text); err != nil {
+			return err
+		}
+	}
+	if client == nil {
+		return nil
+	}
+	texts, err := appendTexts(nil, r, client)
+	switch {
+	case err == errNoTexts:
+		return errNoClient
+	case err != nil:
+		return errClients
+	}
+	for _, text := range texts {
+		if err := w.add(text); err != nil {
 			return err
 		}
 	}

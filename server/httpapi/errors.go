@@ -1,6 +1,12 @@
 package httpapi
 
-import "peal/server/wsproto"
+import (
+	"errors"
+	"fmt"
+
+	"peal/server/ijson"
+	"peal/server/wsproto"
+)
 
 // Error is a refusal as the client sees it: a stable code for programs and a
 // sentence for people that says what to change.
@@ -80,7 +86,7 @@ var (
 	errLimit             = &Error{Status: 400, Code: "bad_limit", Message: "limit must be a number, 1 or more"}
 	errEvent             = &Error{Status: 400, Code: "bad_event", Message: "an event name has at most 200 bytes of UTF-8 without control characters; open, error, gap and names that begin with peal are the server's"}
 	errIdempotencyKey    = &Error{Status: 400, Code: "bad_idempotency_key", Message: "an idempotency key has at most 200 bytes"}
-	errJSON              = &Error{Status: 400, Code: "bad_json", Message: "the body is not the JSON object that its Content-Type promises"}
+	errJSONObject        = &Error{Status: 400, Code: "bad_json", Message: "a JSON object is wanted here"}
 	errForm              = &Error{Status: 400, Code: "bad_form", Message: "the body is not the form that its Content-Type promises"}
 	errNoData            = &Error{Status: 400, Code: "no_data", Message: "the field data is missing; or name the channel in the query and send the bytes as the body"}
 	errChannels          = &Error{Status: 400, Code: "bad_channel", Message: `several channels go into the field channel: "channel":["a","b"]`}
@@ -90,8 +96,19 @@ var (
 	errOneChannel        = &Error{Status: 400, Code: "bad_channel", Message: "history and presence are of one channel at a time"}
 	errAsking            = &Error{Status: 429, Code: "busy", Message: "one history or presence at a time: ask again when the last one has come"}
 	errBatchWide         = &Error{Status: 413, Code: "batch_too_wide", Message: "the messages of this batch name more channels in all than a batch may (8192 unless set otherwise): send the messages from here on in another batch"}
-	errBatch             = &Error{Status: 400, Code: "bad_batch", Message: `the body must be JSON: {"messages":[{"channel":…,"data":…},…]}, with no more of them than a batch may have (1000 unless set otherwise)`}
+	errBatch             = &Error{Status: 400, Code: "bad_batch", Message: `the body must be JSON: {"messages":[{"channel":…,"data":…},…]}, with nothing beside the messages and no more of them than a batch may have (1000 unless set otherwise)`}
+	errBatchHead         = &Error{Status: 400, Code: "bad_batch", Message: `channel, event and idempotency_key of a batch are those of each message: put them there, not into the URL or a header`}
 )
+
+// jsonError says what is wrong with a body that must be JSON.
+func jsonError(err error) *Error {
+	e, ok := errors.AsType[*ijson.SyntaxError](err)
+	if !ok {
+		return errJSONObject
+	}
+	return &Error{Status: 400, Code: "bad_json", Message: fmt.Sprintf(
+		"the body is not JSON as RFC 7493 has it (UTF-8, no half surrogates, no name twice in an object): %s, at byte %d", e.Reason, e.Offset)}
+}
 
 // Found when the server has too much to do, or nothing more. Clients come back.
 var (

@@ -2,58 +2,107 @@ package httpapi
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
+
+	"peal/server/ijson"
 )
 
-// fields takes channel, data and event from a form or a JSON object, if the
-// body is one that has data. Else d stays as it is: the body is the data, for
-// curl -d calls anything a form.
+// fields takes channel, data and the rest from a form or a JSON object, if the
+// body is one. Else d stays as it is: the body is the data, for curl -d calls
+// anything a form. d has what the query and the header say.
 func (f *Front) fields(d draft, media, body []byte) (draft, error) {
+	var m message
+	var err error
 	switch {
 	case equalFold(media, "application/x-www-form-urlencoded"):
-		return f.formFields(d, body)
+		err = f.formFields(&m, body)
 	case equalFold(media, "application/json"):
-		return f.jsonFields(d, body)
+		err = f.jsonFields(&m, body)
 	case equalFold(media, "multipart/form-data"):
-		return f.multipartFields(d, body)
+		err = f.multipartFields(&m, body)
+	default:
+		return d, textSlip(&f.json, body)
 	}
-	return d, nil
+	switch {
+	case err != nil:
+		return d, err
+	case !m.hasData(): // text that curl calls a form
+		return d, textSlip(&f.json, body)
+	case len(f.picked) == 0 && m.stray != nil:
+		return d, strayField(m.stray)
+	}
+	said, err := m.draft()
+	if err == nil {
+		err = said.join(&d)
+	}
+	return said, err
 }
 
-func (f *Front) formFields(d draft, body []byte) (draft, error) {
+// join takes from other what d does not say, and refuses what both say in
+// different ways. What is empty says nothing.
+func (d *draft) join(other *draft) error {
+	switch {
+	case len(d.event) == 0:
+		d.event = other.event
+	case len(other.event) > 0 && !bytes.Equal(d.event, other.event):
+		return contradiction("event", "the body and the URL say different ones: say it once")
+	}
+	switch {
+	case len(d.key) == 0:
+		d.key = other.key
+	case len(other.key) > 0 && !bytes.Equal(d.key, other.key):
+		return contradiction("idempotency_key", "the body and the URL or the header Idempotency-Key say different ones: say it once")
+	}
+	return nil
+}
+
+// formFields reads a form. Without data it is either one for us, with a slip, or
+// text.
+func (f *Front) formFields(m *message, body []byte) error {
 	f.form.ParseBytes(body)
-	if !f.form.Has("data") {
-		for key := range f.form.All() {
-			if string(key) == "channel" || isChannelKey(key) {
-				return d, errNoData // a form for us, with a slip; not a message for the default channel
+	ours := false
+	for key, value := range f.form.All() {
+		ours = ours || isMessageField(key)
+		if ours || f.form.Has("data") {
+			if err := f.field(m, key, value); err != nil {
+				return err
 			}
 		}
-		return d, nil
 	}
-	for key, value := range f.form.All() {
-		if err := f.field(&d, key, value); err != nil {
-			return d, err
+	switch {
+	case m.hasData():
+		return nil
+	case ours:
+		return errNoData // not a message for the default channel
+	}
+	return formSlip(body)
+}
+
+func isMessageField(key []byte) bool {
+	for _, known := range messageFields {
+		if string(key) == known {
+			return true
 		}
 	}
-	return d, nil
+	return isChannelKey(key)
 }
 
 // multipartFields reads what PHP's curl makes of an array, and fetch of FormData.
-func (f *Front) multipartFields(d draft, body []byte) (draft, error) {
-	found := false
-	err := f.eachPart(body, func(name, value []byte) error {
-		found = found || string(name) == "data"
-		return f.field(&d, name, value)
-	})
-	if err == nil && !found {
-		err = errNoData
+func (f *Front) multipartFields(m *message, body []byte) error {
+	inURL := len(f.picked)
+	err := f.eachPart(body, func(name, value []byte) error { return f.field(m, name, value) })
+	switch {
+	case err != nil:
+		return err
+	case !m.hasData():
+		return errNoData
+	case inURL > 0 && len(f.picked) > inURL:
+		return contradiction("channel", "the form and the URL name different ones: name them in one place")
 	}
-	return d, err
+	return nil
 }
 
 // eachPart calls take with each part of a multipart body, until it returns an error.
@@ -81,110 +130,57 @@ func (f *Front) eachPart(body []byte, take func(name, value []byte) error) error
 	}
 }
 
-// field takes one field of a form. Unknown ones are ignored.
-func (f *Front) field(d *draft, key, value []byte) error {
+// field takes one field of a form.
+func (f *Front) field(m *message, key, value []byte) error {
 	switch string(key) {
 	case "data":
-		d.data = value
+		return setOnce(&m.data, "data", value)
+	case "data_base64":
+		return setOnce(&m.base64, "data_base64", value)
 	case "event":
-		d.event = value
+		return setOnce(&m.event, "event", value)
+	case "idempotency_key":
+		return setOnce(&m.key, "idempotency_key", value)
 	case "channel":
 		return f.pick(value)
-	default:
-		if isChannelKey(key) {
-			return f.pick(value)
-		}
+	}
+	if isChannelKey(key) {
+		return f.pick(value)
+	}
+	if m.stray == nil {
+		m.stray = append([]byte{}, key...)
 	}
 	return nil
 }
 
-func (f *Front) jsonFields(d draft, body []byte) (draft, error) {
-	if !json.Valid(body) {
-		return d, errJSON
+// jsonFields reads a JSON object. Any other JSON needs a channel in the query:
+// then it is published as it is, and does not come here.
+func (f *Front) jsonFields(m *message, body []byte) error {
+	r := &f.json
+	r.Start(body)
+	m.read(r)
+	switch err := r.End(); {
+	case err == ijson.ErrKind:
+		return errNotMessage
+	case err != nil:
+		return jsonError(err)
+	case !m.hasData() && m.err == nil:
+		return errNoData
+	case m.plural:
+		return errChannels
 	}
-	var m messageJSON
-	if err := json.Unmarshal(body, &m); err != nil {
-		return d, nil // some other JSON: it is the data
-	}
-	if !m.hasData() {
-		if m.Channel != nil || m.Channels != nil {
-			return d, errNoData // meant for a channel, not as a message for the default one
-		}
-		return d, nil
-	}
-	if m.Channels != nil {
-		return d, errChannels
-	}
-	channels, err := m.channels()
-	if err != nil {
-		return d, err
-	}
-	for _, channel := range channels {
-		if err := f.pick([]byte(channel)); err != nil {
-			return d, err
-		}
-	}
-	fromJSON, err := m.draft()
-	if len(fromJSON.event) == 0 {
-		fromJSON.event = d.event
-	}
-	if len(fromJSON.key) == 0 {
-		fromJSON.key = d.key
-	}
-	return fromJSON, err
+	return f.pickJSON(m.channel)
 }
 
-// messageJSON is a publication as publishers write it in JSON.
-type messageJSON struct {
-	Channel        json.RawMessage `json:"channel"`  // a string or an array of them
-	Channels       json.RawMessage `json:"channels"` // a slip that is told, not guessed at
-	Data           json.RawMessage `json:"data"`     // a string, or JSON that is published as its text
-	DataBase64     *string         `json:"data_base64"`
-	Event          string          `json:"event"`
-	IdempotencyKey string          `json:"idempotency_key"`
-}
-
-func (m *messageJSON) hasData() bool { return m.Data != nil || m.DataBase64 != nil }
-
-// channels returns the channels that m names; none for the default.
-func (m *messageJSON) channels() ([]string, error) {
-	if m.Channel == nil {
-		return nil, nil
+// pickJSON picks the channels that the field of that name has.
+func (f *Front) pickJSON(v ijson.Value) (err error) {
+	if f.texts, err = appendChannels(f.texts[:0], &f.json, v); err != nil {
+		return err
 	}
-	var one string
-	if json.Unmarshal(m.Channel, &one) == nil {
-		return []string{one}, nil
-	}
-	var many []string
-	if json.Unmarshal(m.Channel, &many) != nil {
-		return nil, errChannelName
-	}
-	return many, nil
-}
-
-func (m *messageJSON) draft() (draft, error) {
-	d := draft{event: []byte(m.Event), key: []byte(m.IdempotencyKey)}
-	switch {
-	case m.DataBase64 != nil:
-		data, err := base64.StdEncoding.DecodeString(*m.DataBase64)
-		if err != nil {
-			return d, errBase64
+	for _, text := range f.texts {
+		if err := f.pick(text); err != nil {
+			return err
 		}
-		d.data, d.binary = data, true
-	case m.Data == nil:
-		return d, errNoData
-	case m.Data[0] == '"':
-		var text string
-		if err := json.Unmarshal(m.Data, &text); err != nil {
-			return d, errJSON
-		}
-		d.data = []byte(text)
-	default:
-		var compact bytes.Buffer
-		if err := json.Compact(&compact, m.Data); err != nil {
-			return d, errJSON
-		}
-		d.data = compact.Bytes()
 	}
-	return d, nil
+	return nil
 }

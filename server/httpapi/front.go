@@ -13,10 +13,12 @@ import (
 	"peal/server/ban"
 	"peal/server/hub"
 	"peal/server/idempotency"
+	"peal/server/ijson"
 	"peal/server/log"
 	"peal/server/presence"
 	"peal/server/rules"
 	"peal/server/share"
+	"peal/server/wsproto"
 )
 
 // Publisher accepts publications: a log.Log. See there.
@@ -100,6 +102,9 @@ type Front struct {
 	reader  *bufio.Reader // feeds header from source
 	source  bytes.Reader
 	chunks  []byte // content of a chunked body
+	json    ijson.Reader
+	parser  wsproto.Parser
+	texts   [][]byte // channels in a JSON body
 	names   names
 	visitor visitor           // who sent the request
 	guests  map[uint64]*guest // by session: connections with a name

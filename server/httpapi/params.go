@@ -19,13 +19,14 @@ const maxLast = 1 << 20
 const maxLastOfSeveral = 1000
 
 // params is what the query of a request says. Its slices alias the Front's
-// memory. Unknown parameters are ignored.
+// memory.
 type params struct {
-	cursor    []byte // empty for none
+	cursor    []byte // where to begin: of the Last-Event-ID header, else of its spellings in the query, else cursor; empty for none
 	last      []byte
 	format    []byte
 	timeout   []byte
 	event     []byte
+	key       []byte // idempotency key
 	prefix    []byte
 	after     []byte
 	limit     []byte
@@ -36,36 +37,43 @@ type params struct {
 }
 
 // query reads the parameters. The channels go to f.picked, in their order,
-// without duplicates.
+// without duplicates. Those that nobody knows are left to stray (slips.go).
 func (f *Front) query() (p params, err error) {
 	f.picked = f.picked[:0]
 	f.args.ParseBytes(f.head.Query)
+	var lastEventID []byte
 	for key, value := range f.args.All() {
 		switch string(key) {
 		case "channel":
 			err = f.pick(value)
-		case "cursor", "last_event_id", "lastEventId":
-			if len(p.cursor) == 0 {
+		case "cursor":
+			if len(value) > 0 {
 				p.cursor = value
 			}
+		case "lastEventId", "lastEventID", "last_event_id", "Last-Event-ID", "last-event-id":
+			if len(value) > 0 { // polyfills append it at each reconnect: the last one is of now
+				lastEventID = value
+			}
 		case "last":
-			p.last = value
+			err = setOnce(&p.last, "last", value)
 		case "format":
-			p.format = value
+			err = setOnce(&p.format, "format", value)
 		case "timeout":
-			p.timeout = value
+			err = setOnce(&p.timeout, "timeout", value)
 		case "event":
-			p.event = value
+			err = setOnce(&p.event, "event", value)
+		case "idempotency_key":
+			err = setOnce(&p.key, "idempotency_key", value)
 		case "prefix":
-			p.prefix = value
+			err = setOnce(&p.prefix, "prefix", value)
 		case "after":
-			p.after = value
+			err = setOnce(&p.after, "after", value)
 		case "limit":
-			p.limit = value
+			err = setOnce(&p.limit, "limit", value)
 		case "client":
-			p.client = value
+			err = setOnce(&p.client, "client", value)
 		case "info":
-			p.info = value
+			err = setOnce(&p.info, "info", value)
 		case "presence":
 			p.presence = string(value) == "1" || string(value) == "true"
 		case "gap":
@@ -79,13 +87,23 @@ func (f *Front) query() (p params, err error) {
 			return p, err
 		}
 	}
-	// EventSource repeats the URL it was made with, but says in this header how
-	// far it has come since: the header goes before anything in the query.
-	if id := f.header.Peek("Last-Event-ID"); len(id) > 0 {
-		p.cursor = id
+	if len(p.cursor) > 0 && len(p.last) > 0 {
+		return p, errCursorAndLast
+	}
+	// What a client has come to since it made its URL goes before the URL's own
+	// cursor: EventSource says it in this header, polyfills in the query.
+	if len(lastEventID) > 0 {
+		p.cursor = lastEventID
+	}
+	for _, id := range f.header.PeekAll("Last-Event-ID") {
+		if len(id) > 0 {
+			p.cursor = id
+		}
 	}
 	return p, nil
 }
+
+var errCursorAndLast = contradiction("cursor and last", "the one says after which message to begin, the other with how many: send one of them")
 
 // isChannelKey reports whether key is one of PHP's spellings of a repeated
 // parameter: channel[] or channel[0].

@@ -28,6 +28,7 @@ type visitor struct{ client, info []byte }
 type guest struct {
 	client, info string
 	seats        []seat
+	byURL        bool // its URL named it: for all of its channels
 	dismissed    bool // it ends, and leaves at once
 }
 
@@ -168,7 +169,7 @@ func countClients(names []string) (n int) {
 
 // servePresence lists who is on a channel.
 func (f *Front) servePresence(c *loop.Call, n *name) {
-	p, err := f.query()
+	p, err := f.queryOf(n.text())
 	var limit int
 	if err == nil {
 		limit, err = parseLimit(p.limit, presencePage, maxPresencePage)

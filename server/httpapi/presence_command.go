@@ -19,15 +19,15 @@ func (f *Front) commandIntroduce(c loop.Client, cmd *wsproto.Command, added []st
 	if fault != nil {
 		return nil, refusalOf(fault)
 	}
-	f.visitor = visitor{client: []byte(client)}
-	if raw := cmd.Fields["info"]; raw != nil {
-		d, err := (&messageJSON{Data: raw}).draft() // a text, or JSON as its text, as data is
-		if err != nil {
-			return nil, asError(err)
-		}
-		f.visitor.info = d.data
+	f.visitor = visitor{client: client}
+	var m message
+	m.setData(cmd.Value("info")) // a text, or JSON as its text, as data is
+	f.visitor.info = m.data
+	g := f.guests[c.Session()]
+	if g != nil && g.byURL && len(client) > 0 && string(client) != g.client {
+		return nil, contradiction("client", "this connection named another one in its URL: name it in one place, or connect anew")
 	}
-	if g := f.guests[c.Session()]; g != nil && client == "" {
+	if g != nil && len(client) == 0 {
 		f.visitor.client = []byte(g.client)
 		if f.visitor.info == nil {
 			f.visitor.info = []byte(g.info)
@@ -76,7 +76,8 @@ func (f *Front) commandPresence(c loop.Client, cmd *wsproto.Command) *Error {
 	if err != nil {
 		return asError(err)
 	}
-	return f.askFor(c, cmd, func(q *questions) []byte { return q.presenceBody(channel.text(), after, limit) })
+	from := string(after)
+	return f.askFor(c, cmd, func(q *questions) []byte { return q.presenceBody(channel.text(), from, limit) })
 }
 
 // Members of one page.

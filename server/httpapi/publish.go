@@ -19,13 +19,7 @@ const (
 // servePublish appends the body, or the data field of a form or JSON object in
 // it, to each of the channels.
 func (f *Front) servePublish(c *loop.Call, body []byte) {
-	p, err := f.query()
-	d := draft{data: body, event: p.event, key: f.header.Peek("Idempotency-Key")}
-	media := mediaType(f.header.ContentType())
-	if err == nil && (len(f.picked) == 0 || equalFold(media, "multipart/form-data")) {
-		d, err = f.fields(d, media, body)
-	}
-	d.binary = d.binary || equalFold(media, "application/octet-stream")
+	d, err := f.publication(body)
 	if err == nil {
 		err = d.check(f.deps.MessageLimit)
 	}
@@ -40,12 +34,33 @@ func (f *Front) servePublish(c *loop.Call, body []byte) {
 	f.append(c, &d)
 }
 
+// publication reads a request to publish, from its query, header and body, and
+// picks its channels; none where it is for the default one.
+func (f *Front) publication(body []byte) (draft, error) {
+	p, err := f.query()
+	d := draft{data: body, event: p.event, key: p.key}
+	for _, key := range f.header.PeekAll("Idempotency-Key") {
+		if err == nil && len(key) > 0 {
+			err = setOnce(&d.key, "idempotency_key", key)
+		}
+	}
+	media := mediaType(f.header.ContentType())
+	if err == nil && (len(f.picked) == 0 || equalFold(media, "multipart/form-data")) {
+		d, err = f.fields(d, media, body)
+	}
+	if err == nil {
+		err = f.stray(publishParameters, false)
+	}
+	d.binary = d.binary || equalFold(media, "application/octet-stream")
+	return d, err
+}
+
 // draft is a publication that was asked for. Its slices are lent.
 type draft struct {
 	data   []byte
 	binary bool
 	event  []byte
-	key    []byte // idempotency key
+	key    []byte // idempotency key; empty for none
 }
 
 // check tells whether d may be published, and finds out whether it is text.

@@ -37,7 +37,8 @@ func TestPublish(t *testing.T) {
 	check(`a: "h i" event=e`, "/publish", "channel=a&data=h+i&event=e", form)
 	check("b: \"x\"\na: \"x\"", "/publish", "channel[0]=b&channel[1]=a&data=x", form)
 	check(`main: ""`, "/publish", "data=", form)
-	check(`main: "user=1&x=2"`, "/publish", "user=1&x=2", form)
+	check(`main: "1+1=2"`, "/publish", "1+1=2", form)
+	check(`c: "user=1&x=2"`, "/publish?channel=c", "user=1&x=2", form)
 	check(`c: "channel=a&data=x"`, "/publish?channel=c", "channel=a&data=x", form)
 	check(`main: "data=x"`, "/publish", "data=x")
 
@@ -46,8 +47,9 @@ func TestPublish(t *testing.T) {
 	check(`main: "{\"x\":[1,2]}"`, "/publish", `{"data":{ "x": [1, 2] }}`, jsonType)
 	check(`main: "null"`, "/publish", `{"data":null}`, jsonType)
 	check(`main: "\xff" binary`, "/publish", `{"data_base64":"/w=="}`, jsonType)
-	check(`main: "{\"x\": 1}"`, "/publish", `{"x": 1}`, jsonType)
-	check(`main: "[1]"`, "/publish", `[1]`, jsonType)
+	check(`main: "{\"x\": 1}"`, "/publish", `{"x": 1}`)
+	check(`c: "{\"x\": 1}"`, "/publish?channel=c", `{"x": 1}`, jsonType)
+	check(`c: "[1]"`, "/publish?channel=c", `[1]`, jsonType)
 	check(`c: "{\"data\":1}"`, "/publish?channel=c", `{"data":1}`, jsonType)
 	check(`main: "x" event=q key=k`, "/publish?event=q", `{"data":"x"}`, jsonType, "Idempotency-Key: k\r\n")
 
@@ -200,7 +202,7 @@ func TestBatch(t *testing.T) {
 	check(`{"results":[{"cursor":"z-1"},{"error":{"code":"bad_channel"}},{"cursor":"z-3"},{"error":{"code":"no_data"}},{"cursor":"z-4"}]}`,
 		"main: \"x\"\na: \"{\\\"y\\\":1}\" event=e key=k\nb: \"{\\\"y\\\":1}\" event=e key=k\nmain: \"\\xff\" binary",
 		`{"messages":[{"data":"x"},{"channel":"","data":"x"},{"channel":["a","b"],"data":{"y":1},"event":"e","idempotency_key":"k"},{"channel":"a"},{"data_base64":"/w=="}]}`)
-	for _, bad := range []string{"", "[]", `{"messages":7}`, `{}`, `{"messages":[` + strings.Repeat("{},", 1000) + `{}]}`} {
+	for _, bad := range []string{"[]", "7", `{"messages":[],"x":1}`, `{"messages":7}`, `{}`, `{"messages":[` + strings.Repeat("{},", 1000) + `{}]}`} {
 		check(`{"error":{"code":"bad_batch"}}`, "", bad)
 	}
 	h.log.full = true

@@ -40,6 +40,10 @@ func (f *Front) serveChannels(c *loop.Call) {
 // serveChannel tells about one channel. One that nobody knows is not an error:
 // channels exist by being used.
 func (f *Front) serveChannel(c *loop.Call, channel string) {
+	if _, err := f.queryOf(channel); err != nil {
+		f.refuse(c, asError(err), "")
+		return
+	}
 	info, _ := f.deps.Hub.Channel(channel)
 	info.Name = channel
 	body := appendInfo(nil, f.deps.Log.Lineage(), info)
@@ -51,7 +55,7 @@ func (f *Front) serveChannel(c *loop.Call, channel string) {
 // {"channel","cursor","gap":[…]?,"messages":[…],"more"}.
 // cursor is where the next page, or a subscription, goes on.
 func (f *Front) serveHistory(c *loop.Call, channel string) {
-	p, err := f.query()
+	p, err := f.queryOf(channel)
 	var from loop.From
 	var after uint64
 	var last int
@@ -68,6 +72,17 @@ func (f *Front) serveHistory(c *loop.Call, channel string) {
 	}
 	q := f.questions(c)
 	f.ask(c, func() { q.answer(q.historyBody(h)) })
+}
+
+// queryOf is query for a request whose path names the channel.
+func (f *Front) queryOf(channel string) (params, error) {
+	p, err := f.query()
+	for _, n := range f.picked {
+		if err == nil && n.text() != channel {
+			err = contradiction("channel", "the path and the query name different ones: the path is enough")
+		}
+	}
+	return p, err
 }
 
 // ask has a worker run job, which answers.

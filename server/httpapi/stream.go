@@ -105,6 +105,9 @@ func (f *Front) serveWebSocket(c *loop.Call) {
 	}
 	c.Verdict, c.Sub = loop.Stream, sub
 	f.arrive(c.Session, sub)
+	if g := f.guests[c.Session]; g != nil {
+		g.byURL = true
+	}
 	c.Work += f.cost(sub)
 }
 
@@ -149,6 +152,9 @@ func (f *Front) refuseHandshake(c *loop.Call, err error) {
 
 func (f *Front) subscribeWebSocket(protocol string) (*loop.Subscription, error) {
 	p, err := f.query()
+	if err == nil { // without a channel a client of peal.v1 is on none: there a proxy's parameters do no harm
+		err = f.stray(subscribeParameters, protocol == wsproto.V1)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +190,9 @@ func (f *Front) subscribeWebSocket(protocol string) (*loop.Subscription, error) 
 // encoding of a request without a format parameter.
 func (f *Front) subscription(standard, raw, json ring.Encoding) (*loop.Subscription, error) {
 	p, err := f.query()
+	if err == nil {
+		err = f.stray(subscribeParameters, false)
+	}
 	if err != nil {
 		return nil, err
 	}

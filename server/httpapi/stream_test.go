@@ -31,12 +31,12 @@ func TestSubscriptionsAreReadFromTheRequest(t *testing.T) {
 	}
 	check("/sse", "sse-raw main from now")
 	check("/poll", "poll-json main from now")
-	check("/sse?format=json&unknown=1", "sse-json main from now")
+	check("/sse?format=json&channel=main&unknown=1", "sse-json main from now")
 	check("/poll?format=raw", "poll-raw main from now")
 	check("/poll?channel=b&channel=a&channel=b", "poll-json a,b from now")
 	check("/poll?channel[]=b&channel[]=a", "poll-json a,b from now")
 	check("/poll?channel%5B0%5D=b&channel%5B10%5D=a", "poll-json a,b from now")
-	check("/poll?channel[x]=b", "poll-json main from now")
+	check("/poll?channel[x]=b&channel=a", "poll-json a from now")
 	check("/poll?channel=a%20b+c%2F%C3%A4", "poll-json a b c/ä from now")
 	check("/poll?channel=https://x/y", "poll-json https://x/y from now")
 	check("/sse?cursor=z-7", "sse-raw main from cursor 7")
@@ -53,10 +53,10 @@ func TestSubscriptionsAreReadFromTheRequest(t *testing.T) {
 	check("/sse?cursor=x-3", "sse-raw main from cursor 3")
 	check("/sse?cursor=x-4", "sse-raw main from gap")
 	check("/sse?cursor=nonsense", "sse-raw main from gap")
-	check("/sse?cursor=z-7&last=5", "sse-raw main from cursor 7")
 	check("/sse", "sse-raw main from cursor 9", "Last-Event-ID: z-9\r\n")
 	check("/sse", "sse-raw main from now", "Last-Event-ID: \r\n")
-	check("/sse?last=10&cursor=earliest", "sse-raw main from cursor 9", "Last-Event-ID: z-9\r\n")
+	check("/sse?last=10", "sse-raw main from cursor 9", "Last-Event-ID: z-9\r\n") // EventSource comes back to its URL
+	check("/sse?last=10&lastEventId=z-9", "sse-raw main from cursor 9")
 }
 
 func TestSubscriptionsToOneChannelShareItsSet(t *testing.T) {
@@ -159,7 +159,8 @@ func TestWebSocketHandshake(t *testing.T) {
 		}
 	}
 	check(upgrade("/", version13), "ws-raw main from now", "", "main")
-	check(upgrade("/?x=y", version13), "ws-raw main from now", "", "main")
+	check(upgrade("/?channel=main&x=y", version13), "ws-raw main from now", "", "main")
+	check(upgrade("/ws?token=y", version13, "Sec-WebSocket-Protocol: peal.v1\r\n"), "ws-json  from now", "peal.v1", "")
 	check(upgrade("/ws?channel=a", version13), "ws-raw a from now", "", "a")
 	check(upgrade("/ws?channel=a&channel=b", version13), "ws-raw a,b from now", "", "")
 	check(upgrade("/ws?format=json&last=3", version13), "ws-json main from last 3", "", "main")

@@ -1,11 +1,11 @@
 package wsproto
 
 import (
-	"bytes"
-	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
+
+	"peal/server/ijson"
 )
 
 // Commands of peal.v1, and the fields that each of them may have beside id and
@@ -22,62 +22,103 @@ var commands = []struct {
 	{"ping", nil},
 }
 
+// fields are those of all commands.
+var fields = [...]string{"channel", "data", "data_base64", "event", "idempotency_key", "cursor", "last", "limit", "client", "info", "presence", "after"}
+
 // maxID bounds the id of a command, which is repeated as it was sent.
 const maxID = 64
 
 // Command is one message of a peal.v1 client: a JSON object with an id, the
-// command's name, and its fields, which are not looked into here.
+// command's name, and its fields, which are not looked into here. All of it but
+// the name aliases the message.
 type Command struct {
-	ID     []byte // a JSON string or number as it was sent, null if there was none; aliases nothing of the message
-	Name   string
-	Fields map[string]json.RawMessage
+	ID   []byte // a JSON string or number as it was sent, null if there was none
+	Name string
+
+	values [len(fields)]ijson.Value
 }
 
 // Fault says what is wrong with a message of a client: a stable code and a
 // sentence on what to change.
 type Fault struct{ Code, Message string }
 
-// ParseCommand reads one message. With a fault the command has the ID, as far
-// as it could be found, and nothing else. payload is not kept.
-func ParseCommand(binary bool, payload []byte) (Command, *Fault) {
-	c := Command{ID: []byte("null")}
+// Parser takes messages apart. Its zero value is ready; one goroutine at a time.
+type Parser struct{ reader ijson.Reader }
+
+// Parse reads one message into c. With a fault the command has the ID, as far as
+// it was found before, and must not be carried out.
+func (p *Parser) Parse(c *Command, binary bool, payload []byte) *Fault {
+	*c = Command{ID: null}
 	if binary {
-		return c, &Fault{"bad_command", "commands of peal.v1 are text frames; to publish bytes use data_base64"}
+		return &Fault{"bad_command", "commands of peal.v1 are text frames; to publish bytes use data_base64"}
 	}
-	if err := json.Unmarshal(payload, &c.Fields); err != nil || c.Fields == nil {
-		return c, &Fault{"bad_json", `a command is one JSON object, as in {"id":1,"command":"subscribe","channel":"news"}`}
+	var id, name ijson.Value
+	stray := "" // the first field that no command has
+	r := &p.reader
+	r.Start(payload)
+	for r.Enter('{'); r.More(); {
+		field := r.Name()
+		var value ijson.Value
+		switch i := slices.Index(fields[:], string(field)); {
+		case i >= 0:
+			value = r.Value()
+			c.values[i] = value
+		case string(field) == "id":
+			id = r.Value()
+		case string(field) == "command":
+			name = r.Value()
+		default:
+			if stray == "" {
+				stray = short(string(field))
+			}
+			r.Value()
+		}
 	}
-	id, ok := c.Fields["id"]
-	if !ok || len(id) > maxID || !isID(id) {
-		return c, &Fault{"bad_id", "id must be a string or a number of at most 64 bytes: the reply repeats it"}
+	hasID := len(id) > 0 && len(id) <= maxID && isID(id)
+	if hasID {
+		c.ID = id
 	}
-	c.ID = id
-	if json.Unmarshal(c.Fields["command"], &c.Name) != nil {
-		return c, &Fault{"unknown_command", "command must be one of " + names()}
+	if err := r.End(); err != nil {
+		example := `a command is one JSON object, as in {"id":1,"command":"subscribe","channel":"news"}`
+		if err != ijson.ErrKind {
+			example = fmt.Sprintf("%s; this is not (RFC 7493): %v", example, err)
+		}
+		return &Fault{"bad_json", example}
 	}
-	delete(c.Fields, "id")
-	delete(c.Fields, "command")
-	return c, c.check()
+	if !hasID {
+		return &Fault{"bad_id", "id must be a string or a number of at most 64 bytes: the reply repeats it"}
+	}
+	text, ok := name.Text()
+	if !ok {
+		return &Fault{"unknown_command", "command must be one of " + names()}
+	}
+	return c.check(text, stray)
 }
+
+var null = []byte("null")
 
 func isID(b []byte) bool {
-	return b[0] == '"' && utf8.Valid(b) || b[0] == '-' || '0' <= b[0] && b[0] <= '9'
+	return b[0] == '"' || b[0] == '-' || '0' <= b[0] && b[0] <= '9'
 }
 
-// check finds unknown names.
-func (c *Command) check() *Fault {
+// check finds unknown names; stray is a quoted field that no command has, or "".
+func (c *Command) check(name []byte, stray string) *Fault {
 	for _, known := range commands {
-		if known.name != c.Name {
+		if known.name != string(name) {
 			continue
 		}
-		for field := range c.Fields {
-			if !slices.Contains(known.fields, field) {
-				return &Fault{"unknown_field", c.Name + " has no field " + short(field) + "; it has id, command" + list(known.fields)}
+		c.Name = known.name
+		for i, v := range c.values {
+			if v != nil && !slices.Contains(known.fields, fields[i]) {
+				stray = short(fields[i])
 			}
+		}
+		if stray != "" {
+			return &Fault{"unknown_field", c.Name + " has no field " + stray + "; it has id, command" + list(known.fields)}
 		}
 		return nil
 	}
-	return &Fault{"unknown_command", "there is no command " + short(c.Name) + "; there are " + names()}
+	return &Fault{"unknown_command", "there is no command " + short(string(name)) + "; there are " + names()}
 }
 
 func list(fields []string) string {
@@ -103,35 +144,47 @@ func short(s string) string {
 	return `"` + s + `"`
 }
 
-// Text returns the string field of that name, "" if there is none; null counts
+// Value returns the field of that name, nil if there is none.
+func (c *Command) Value(name string) ijson.Value {
+	i := slices.Index(fields[:], name)
+	if i < 0 {
+		panic("wsproto: no command has the field " + name)
+	}
+	return c.values[i]
+}
+
+// Text returns the string field of that name, nil if there is none; null counts
 // as none.
-func (c *Command) Text(name string) (string, *Fault) {
-	raw := c.Fields[name]
-	if raw == nil || bytes.Equal(raw, []byte("null")) {
-		return "", nil
+func (c *Command) Text(name string) ([]byte, *Fault) {
+	v := c.Value(name)
+	if v == nil || v.IsNull() {
+		return nil, nil
 	}
-	var s string
-	if json.Unmarshal(raw, &s) != nil {
-		return "", &Fault{"bad_field", name + " must be a string"}
+	text, ok := v.Text()
+	if !ok {
+		return nil, &Fault{"bad_field", name + " must be a string"}
 	}
-	return s, nil
+	return text, nil
 }
 
-// Switch returns the field of that name, false if there is none.
+// Switch returns the field of that name, false if there is none; null counts as
+// none.
 func (c *Command) Switch(name string) (on bool, _ *Fault) {
-	raw := c.Fields[name]
-	if raw != nil && json.Unmarshal(raw, &on) != nil {
-		return false, &Fault{"bad_field", name + " must be true or false"}
+	switch v := c.Value(name); {
+	case v == nil, v.IsNull(), v[0] == 'f':
+		return false, nil
+	case v[0] == 't':
+		return true, nil
 	}
-	return on, nil
+	return false, &Fault{"bad_field", name + " must be true or false"}
 }
 
-// Digits returns the text of the number field of that name, "" if there is
+// Digits returns the text of the number field of that name, nil if there is
 // none; whether it is one that makes sense is the reader's to find out.
 func (c *Command) Digits(name string) []byte {
-	raw := c.Fields[name]
-	if raw == nil || bytes.Equal(raw, []byte("null")) {
+	v := c.Value(name)
+	if v == nil || v.IsNull() {
 		return nil
 	}
-	return raw
+	return v
 }

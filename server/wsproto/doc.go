@@ -8,11 +8,11 @@
 //
 // Subprotocols say which format a connection speaks. [Protocols] is the one
 // list of them, and [ParseFormat] the one place that knows what they mean. With
-// [V1] what the client sends is a [Command], taken apart by [ParseCommand] and
+// [V1] what the client sends is a [Command], taken apart by a [Parser] and
 // answered by a reply or an error with its id. Without, it is published as it is.
 //
 // Frames are loop/frame's; commands are carried out by httpapi.
 //
 // All functions are pure: they extend the slice they are given, keep nothing,
-// and any goroutine may call them.
+// and any goroutine may call them. A Parser is one goroutine's.
 package wsproto

@@ -1,0 +1,137 @@
+package httpapi
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"peal/server/ijson"
+	"peal/server/spelling"
+)
+
+// The default channel is for a request that names none and says nothing that is
+// not documented. With anything else in it a name was misspelt, or meant for
+// somebody else, and what was meant for one channel would reach everybody on
+// another. Beside a named channel an unknown parameter does no harm: proxies and
+// trackers add theirs.
+
+// Parameters of the routes that have a default channel.
+var (
+	subscribeParameters = []string{
+		"channel", "cursor", "lastEventId", "lastEventID", "last_event_id", "Last-Event-ID", "last-event-id",
+		"last", "format", "timeout", "client", "info", "presence", "gap",
+	}
+	publishParameters = []string{"channel", "event", "idempotency_key"}
+)
+
+// added are parameters that client libraries add to any URL against caches and
+// buffers (jQuery, engine.io and its kin, event-source-polyfill): they say nothing.
+var added = []string{"_", "t", "padding"}
+
+// stray refuses a request that names no channel if its query has a parameter
+// that is not known. near is only about those that look like one that is.
+func (f *Front) stray(known []string, near bool) error {
+	if len(f.picked) > 0 {
+		return nil
+	}
+	var first []byte
+	found := false
+	for key := range f.args.All() {
+		if slices.Contains(known, string(key)) || slices.Contains(added, string(key)) || isChannelKey(key) {
+			continue
+		}
+		if nearest(key, known) != "" {
+			return strayParameter(key, known)
+		}
+		if !found {
+			first, found = key, true
+		}
+	}
+	if !found || near {
+		return nil
+	}
+	return strayParameter(first, known)
+}
+
+func strayParameter(name []byte, known []string) *Error {
+	return &Error{Status: 400, Code: "unknown_parameter", Message: strayMessage("parameter", name, known)}
+}
+
+// strayField refuses a message that names no channel if it has a field that is
+// not known.
+func strayField(name []byte) error {
+	if name == nil {
+		return nil
+	}
+	return &Error{Status: 400, Code: "unknown_field", Message: strayMessage("field", name, messageFields)}
+}
+
+func strayMessage(kind string, name []byte, known []string) string {
+	meant := "name a channel, or leave it out for main"
+	if k := nearest(name, known); k != "" {
+		meant = "did you mean " + k + "?"
+	}
+	return fmt.Sprintf("%s is no %s here, and no channel is named: %s", quoted(name), kind, meant)
+}
+
+// maxSlip bounds what is looked at of a name that nobody knows.
+const maxSlip = 40
+
+func nearest(name []byte, known []string) string {
+	if len(name) > maxSlip {
+		return ""
+	}
+	return spelling.Nearest(string(name), known)
+}
+
+// quoted is a name of the client's in a sentence.
+func quoted(name []byte) string {
+	text := string(name)
+	if len(text) > maxSlip {
+		text = text[:maxSlip] + "…"
+	}
+	return `"` + strings.ToValidUTF8(text, "?") + `"`
+}
+
+// textSlip refuses a body that is data by its Content-Type, names no channel,
+// and is the JSON of a message, whole or cut off: its channel would be passed over.
+func textSlip(r *ijson.Reader, body []byte) error {
+	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
+		return nil
+	}
+	r.Start(body)
+	for r.Enter('{'); r.More(); {
+		switch name := r.Name(); {
+		case slices.Contains([]string{"channels", "data", "data_base64", "messages"}, string(name)), nearest(name, messageFields[:1]) != "":
+			return errTextSlip
+		}
+		r.Value()
+	}
+	return nil // some other text; whether it is JSON is nobody's business
+}
+
+// formSlip refuses a form without data that names no channel. It is a form, and
+// not text that somebody calls so (curl -d does), if each part of it is name=value.
+func formSlip(body []byte) error {
+	for part := range bytes.SplitSeq(body, []byte("&")) {
+		name, _, ok := bytes.Cut(part, []byte("="))
+		if !ok || len(name) == 0 || len(bytes.Trim(name, letters+digits+"_-.[]%")) > 0 {
+			return nil
+		}
+	}
+	return errFormSlip
+}
+
+// contradiction refuses what can be meant in two ways.
+func contradiction(what, change string) *Error {
+	return &Error{Status: 400, Code: "contradiction", Message: what + ": " + change}
+}
+
+// Found where no channel is named.
+var (
+	errNoChannels = &Error{Status: 400, Code: "bad_channel", Message: `the list of channels is empty: name at least one, or leave the field out for "main"`}
+	errTextSlip   = &Error{Status: 400, Code: "bad_content_type", Message: `the body looks like a message in JSON, but its Content-Type does not say so: send Content-Type: application/json, or name the channel in the query to publish it as it is`}
+	errFormSlip   = &Error{Status: 400, Code: "no_data", Message: "the form has no field data, and no channel is named: send channel=…&data=…, or name the channel in the query to publish the body as it is"}
+	errNotMessage = &Error{Status: 400, Code: "bad_json", Message: `without a channel in the query a JSON body must be a message: {"channel":…,"data":…}; name the channel in the query to publish any JSON as it is`}
+)

@@ -1,0 +1,56 @@
+package ijson
+
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Value is the text of one value that a Reader has read, without white space
+// around it. nil is the value of a member that is not there.
+type Value []byte
+
+// IsNull reports whether v is null.
+func (v Value) IsNull() bool { return len(v) > 0 && v[0] == 'n' }
+
+// IsString reports whether v is a string.
+func (v Value) IsString() bool { return len(v) > 0 && v[0] == '"' }
+
+// Text returns what the string v says, false for other values. It aliases v
+// unless there are escapes in it; only then it allocates.
+func (v Value) Text() (text []byte, ok bool) {
+	if !v.IsString() {
+		return nil, false
+	}
+	if inner := v[1 : len(v)-1]; bytes.IndexByte(inner, '\\') < 0 {
+		return inner, true
+	}
+	text, err := jsontext.AppendUnquote(make([]byte, 0, len(v)), v)
+	return text, err == nil // it was read: there is no error
+}
+
+// Compact returns v without the white space between its tokens; numbers and
+// strings stay as they were written. It aliases v if there is none.
+func (v Value) Compact() []byte {
+	if len(v) == 0 || v[0] != '{' && v[0] != '[' || bytes.IndexAny(v, " \t\r\n") < 0 {
+		return v // white space inside strings makes the second way longer, not wrong
+	}
+	compact := make([]byte, 0, len(v))
+	inString := false
+	for i := 0; i < len(v); i++ {
+		switch c := v[i]; {
+		case inString && c == '\\':
+			compact = append(compact, c)
+			i++ // a value that was read does not end in an escape
+			c = v[i]
+			compact = append(compact, c)
+		case c == '"':
+			inString = !inString
+			compact = append(compact, c)
+		case !inString && (c == ' ' || c == '\t' || c == '\r' || c == '\n'):
+		default:
+			compact = append(compact, c)
+		}
+	}
+	return compact
+}
