@@ -38,11 +38,19 @@ func (f *Front) serveBatch(c *loop.Call, body []byte) {
 		stray: f.stray(nil, false), share: share.Of(c.Peer.Addr(), c.Session), keys: f.deps.Keys, rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, limits: f.deps.Limits,
 	}
 	copied := bytes.Clone(body)
-	if !f.deps.Workers.try(len(copied), func() { b.run(copied) }) {
+	j := newJob(c.Peer, c.Session)
+	j.bytes, j.run, j.refuse = len(copied), func() { b.run(copied) }, b.refuse
+	if !f.deps.Workers.try(j) {
 		f.refuse(c, errBusy, "")
 		return
 	}
 	f.later(c)
+}
+
+// refuse answers that the batch had to make way for others.
+func (b *batch) refuse() {
+	b.tally.refuse(errBusy)
+	b.door.Answer(b.ref, appendError(nil, b.shape, b.clock.date(), errBusy, retryLine(errBusy)))
 }
 
 // batch is one batch request on its way through a worker and the log.

@@ -174,18 +174,25 @@ func (f *Front) commandHistory(c loop.Client, cmd *wsproto.Command) *Error {
 	if e != nil {
 		return asError(e)
 	}
-	return f.askFor(c, cmd, func(q *questions) []byte { return q.historyBody(h) })
+	return f.askFor(c, cmd, historyCost+h.limit, func(q *questions) []byte { return q.historyBody(h) })
 }
 
 // askFor has a worker make the object of the reply.
-func (f *Front) askFor(c loop.Client, cmd *wsproto.Command, body func(*questions) []byte) *Error {
+func (f *Front) askFor(c loop.Client, cmd *wsproto.Command, cost int, body func(*questions) []byte) *Error {
 	if !c.Ask() {
 		return errAsking
 	}
 	q := questions{hub: f.deps.Hub, presence: f.deps.Presence, lineage: f.deps.Log.Lineage(), door: f.deps.Door, ref: c.Ref()}
 	q.ref.Asked = true
 	id := bytes.Clone(cmd.ID)
-	if !f.deps.Workers.try(0, func() { q.door.Answer(q.ref, wsproto.AppendReplyWith(nil, id, body(&q))) }) {
+	j := newJob(c.Peer(), c.Session())
+	j.cost, j.run = cost, func() { q.door.Answer(q.ref, wsproto.AppendReplyWith(nil, id, body(&q))) }
+	tally := &f.deps.Workers.tally
+	j.refuse = func() {
+		tally.refuse(errBusy)
+		q.door.Answer(q.ref, wsproto.AppendError(nil, id, errBusy.Code, errBusy.Message))
+	}
+	if !f.deps.Workers.try(j) {
 		c.Unask()
 		return errBusy
 	}

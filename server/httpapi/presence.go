@@ -183,7 +183,7 @@ func (f *Front) servePresence(c *loop.Call, n *name) {
 	}
 	q := f.questions(c)
 	after := string(p.after)
-	f.ask(c, func() { q.answer(q.presenceBody(n.text(), after, limit)) })
+	f.ask(c, &q, presenceCost+limit, func() { q.answer(q.presenceBody(n.text(), after, limit)) })
 }
 
 // Found in what is said and asked about presence.

@@ -77,7 +77,7 @@ func (f *Front) commandPresence(c loop.Client, cmd *wsproto.Command) *Error {
 		return asError(err)
 	}
 	from := string(after)
-	return f.askFor(c, cmd, func(q *questions) []byte { return q.presenceBody(channel.text(), from, limit) })
+	return f.askFor(c, cmd, presenceCost+limit, func(q *questions) []byte { return q.presenceBody(channel.text(), from, limit) })
 }
 
 // Members of one page.

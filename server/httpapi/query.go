@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"runtime"
 	"strconv"
 
 	"peal/loop"
@@ -34,7 +35,7 @@ func (f *Front) serveChannels(c *loop.Call) {
 	}
 	q := f.questions(c)
 	prefix, after := string(p.prefix), string(p.after)
-	f.ask(c, func() { q.answer(q.channelsBody(prefix, after, limit)) })
+	f.ask(c, &q, channelsCost, func() { q.answer(q.channelsBody(prefix, after, limit)) })
 }
 
 // serveChannel tells about one channel. One that nobody knows is not an error:
@@ -71,7 +72,7 @@ func (f *Front) serveHistory(c *loop.Call, channel string) {
 		return
 	}
 	q := f.questions(c)
-	f.ask(c, func() { q.answer(q.historyBody(h)) })
+	f.ask(c, &q, historyCost+h.limit, func() { q.answer(q.historyBody(h)) })
 }
 
 // queryOf is query for a request whose path names the channel.
@@ -85,9 +86,16 @@ func (f *Front) queryOf(channel string) (params, error) {
 	return p, err
 }
 
-// ask has a worker run job, which answers.
-func (f *Front) ask(c *loop.Call, job func()) {
-	if !f.deps.Workers.try(0, job) {
+// ask has a worker run what answers q, which costs about so many microseconds.
+func (f *Front) ask(c *loop.Call, q *questions, cost int, run func()) {
+	j := newJob(c.Peer, c.Session)
+	j.cost, j.run = cost, run
+	tally := &f.deps.Workers.tally
+	j.refuse = func() {
+		tally.refuse(errBusy)
+		q.door.Answer(q.ref, appendError(nil, q.shape, q.clock.date(), errBusy, retryLine(errBusy)))
+	}
+	if !f.deps.Workers.try(j) {
 		f.refuse(c, errBusy, "")
 		return
 	}
@@ -210,6 +218,9 @@ func (q *questions) historyBody(h history) []byte {
 	for i, m := range messages {
 		if i > 0 {
 			body = append(body, ',')
+		}
+		if i%64 == 63 {
+			runtime.Gosched() // a loop that has become ready does not wait for the whole page
 		}
 		body = appendObject(body, m, h.channel, q.lineage)
 	}

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"container/heap"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -131,6 +132,7 @@ func (h *Hub) scan(s *shard, p *page) {
 	for name, c := range s.channels {
 		if seen++; seen%scanStep == 0 {
 			s.mu.Unlock()
+			runtime.Gosched() // a loop that has become ready does not wait for the whole listing
 			s.mu.Lock()
 		}
 		if !p.wants(name) || name[0] == '$' { // the server's own

@@ -45,7 +45,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Workers }},
 			{Name: "address-share", Help: "percent of each table that clients fill (idempotency keys, clients kept away, members of channels) that one IPv4 address or IPv6 /64 may have; 100 where all clients come through one proxy; raising it lets one client leave less to the others", Min: 1, Max: 100,
 				field: func(c *server.Config) any { return &c.AddressShare }},
-			{Name: "worker-queue", Help: "requests that wait for a worker, beyond it 503; raising it costs memory and a longer wait", Min: 1, Max: many,
+			{Name: "worker-queue", Help: "requests that wait for a worker, served so that each address, and each connection of one, has the same time; beyond it 503 for the address that has most waiting; raising it costs memory and a longer wait", Min: 1, Max: many,
 				field: func(c *server.Config) any { return &c.WorkerQueue }},
 		}},
 		{"Connections", "Timeouts count in whole seconds, rounded up.", []Setting{

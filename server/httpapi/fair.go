@@ -1,0 +1,225 @@
+package httpapi
+
+import (
+	"container/heap"
+	"math"
+
+	"peal/server/share"
+)
+
+// fair is a queue of jobs that divides the workers' time: first among the shares
+// of addresses (package share), then among the connections of a share, by what
+// their jobs cost and not by how many there are. It is weighted fair queueing with
+// equal weights: a clock counts what each would have had if all were served at
+// once, and the job that would end first then is served first. A connection that
+// asked for little so far is served before those that asked for much.
+//
+// It is not safe for use by several goroutines.
+type fair struct {
+	active shareHeap // those with jobs; the next to be served first
+	known  map[share.Key]*turns
+	now    uint64 // the clock of the shares
+	turn   uint64 // of the share that had one last, or came last
+	jobs   int
+	bytes  int // of the jobs in it
+}
+
+// turns are the jobs of one share.
+type turns struct {
+	key   share.Key
+	place int               // in fair.active
+	turn  uint64            // among shares that would end at the same time
+	start uint64            // of its next job, on the clock of the shares
+	jobs  jobHeap           // the next to be served first
+	now   uint64            // the share's own clock
+	ends  map[uint64]uint64 // by session: when all that it asked for would end, on that clock
+	bytes int
+}
+
+// What is remembered at most of shares and connections whose jobs are done, while
+// others wait: they are forgotten where they have nothing to make up for, and then altogether.
+const (
+	maxShares   = 4096
+	maxSessions = 1024
+)
+
+func newFair() fair { return fair{known: map[share.Key]*turns{}} }
+
+// push adds a job.
+func (q *fair) push(j *job) {
+	t := q.known[j.share]
+	if t == nil {
+		q.forget()
+		t = &turns{key: j.share, ends: map[uint64]uint64{}}
+		q.known[j.share] = t
+	}
+	t.forget()
+	j.end = max(t.now, t.ends[j.session]) + uint64(j.cost)
+	t.ends[j.session] = j.end
+	heap.Push(&t.jobs, j)
+	t.bytes += j.bytes
+	q.jobs++
+	q.bytes += j.bytes
+	if len(t.jobs) == 1 {
+		t.start = max(t.start, q.now)
+		q.turn++
+		t.turn = q.turn
+		heap.Push(&q.active, t)
+	} else {
+		heap.Fix(&q.active, t.place)
+	}
+}
+
+// pop takes the job whose turn it is; there is one.
+func (q *fair) pop() *job {
+	t := q.active[0]
+	j := t.jobs[0]
+	q.now += 1 + uint64(j.cost/len(q.active))
+	t.now += 1 + uint64(j.cost/len(t.jobs))
+	t.start += uint64(j.cost)
+	q.turn++
+	t.turn = q.turn
+	q.take(t, 0)
+	return j
+}
+
+// take takes the job at place i of t.
+func (q *fair) take(t *turns, i int) *job {
+	j := heap.Remove(&t.jobs, i).(*job)
+	t.bytes -= j.bytes
+	q.jobs--
+	q.bytes -= j.bytes
+	switch {
+	case q.jobs == 0: // nobody waits, so nobody has anything to make up for
+		q.active, q.now = q.active[:0], 0
+		clear(q.known)
+	case len(t.jobs) == 0:
+		t.now = 0
+		clear(t.ends)
+		q.active.remove(t)
+	default:
+		heap.Fix(&q.active, t.place)
+	}
+	return j
+}
+
+// victimLooks bounds the search for a victim, which a loop does.
+const victimLooks = 512
+
+// yield takes out the job that has to make way for j when the queue is full, nil
+// for j itself: the last in turn of the share that has most in the queue, if j is
+// of a share that has less, or comes before it in their own.
+func (q *fair) yield(j *job) (victim *job) {
+	if q.jobs == 0 {
+		return nil
+	}
+	largest := q.active[0]
+	for _, t := range q.active[:min(len(q.active), victimLooks)] {
+		if t.weight() > largest.weight() {
+			largest = t
+		}
+	}
+	last := len(largest.jobs) - 1
+	for i := last; i >= max(0, len(largest.jobs)-victimLooks); i-- {
+		if largest.jobs.Less(last, i) {
+			last = i
+		}
+	}
+	if own := q.known[j.share]; own != nil && (own == largest && max(own.now, own.ends[j.session])+uint64(j.cost) >= largest.jobs[last].end ||
+		own != largest && own.weight()+j.weight() >= largest.weight()) {
+		return nil
+	}
+	victim = largest.jobs[last]
+	largest.ends[victim.session] = victim.end - uint64(victim.cost)
+	return q.take(largest, last)
+}
+
+// jobBytes is what a job without a body weighs where shares are compared.
+const jobBytes = maxQueuedBytes / 256
+
+// end is when the next job of the share would end.
+func (t *turns) end() uint64 { return t.start + uint64(t.jobs[0].cost) }
+
+func (t *turns) weight() int { return t.bytes + len(t.jobs)*jobBytes }
+func (j *job) weight() int   { return j.bytes + jobBytes }
+
+// forget makes room for one more share.
+func (q *fair) forget() {
+	for _, least := range []uint64{q.now, math.MaxUint64} {
+		if len(q.known) < maxShares {
+			return
+		}
+		for key, t := range q.known {
+			if len(t.jobs) == 0 && t.start <= least {
+				delete(q.known, key)
+			}
+		}
+	}
+}
+
+// forget makes room for one more connection.
+func (t *turns) forget() {
+	for _, least := range []uint64{t.now, math.MaxUint64} {
+		if len(t.ends) < maxSessions {
+			return
+		}
+		for session, end := range t.ends {
+			if end <= least {
+				delete(t.ends, session)
+			}
+		}
+	}
+}
+
+type jobHeap []*job
+
+func (h jobHeap) Len() int { return len(h) }
+func (h jobHeap) Less(i, j int) bool {
+	return h[i].end < h[j].end || h[i].end == h[j].end && h[i].number < h[j].number
+}
+func (h jobHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *jobHeap) Push(x any)   { *h = append(*h, x.(*job)) }
+func (h *jobHeap) Pop() any {
+	last := len(*h) - 1
+	x := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return x
+}
+
+type shareHeap []*turns
+
+func (h shareHeap) Len() int { return len(h) }
+func (h shareHeap) Less(i, j int) bool {
+	a, b := h[i].end(), h[j].end()
+	return a < b || a == b && h[i].turn < h[j].turn
+}
+func (h shareHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].place, h[j].place = i, j
+}
+func (h *shareHeap) Push(x any) {
+	t := x.(*turns)
+	t.place = len(*h)
+	*h = append(*h, t)
+}
+func (h *shareHeap) Pop() any {
+	last := len(*h) - 1
+	x := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return x
+}
+
+// remove takes out t, which has no job any more.
+func (h *shareHeap) remove(t *turns) {
+	last := len(*h) - 1
+	i := t.place
+	if i != last {
+		h.Swap(i, last)
+	}
+	h.Pop()
+	if i < last {
+		heap.Fix(h, i)
+	}
+}
