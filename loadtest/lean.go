@@ -325,9 +325,15 @@ func (k *epollKind) lines(c *leanConn, text []byte, now int64) (used int) {
 // gapEvent is Peal's: what follows it in the event is no message.
 var gapEvent = []byte("event: gap")
 
+// ownEvent begins the names of events with which Peal says something of its own:
+// a position (peal.cursor), who came and went.
+var ownEvent = []byte("event: peal.")
+
 // field handles a line of an event stream that is not data.
 func (k *epollKind) field(c *leanConn, line []byte) {
 	switch {
+	case bytes.HasPrefix(line, ownEvent):
+		c.gap = true
 	case bytes.Equal(line, gapEvent):
 		c.gap = true
 		k.sink.gaps++

@@ -114,9 +114,10 @@ func (s *subscriber) eventStream(ctx context.Context) error {
 	}
 }
 
-// event is what one event of a stream says; without data, nothing.
+// event is what one event of a stream says; without data, nothing. peal.cursor
+// is a position, which its id says too.
 func (s *subscriber) event(name string, data []byte) error {
-	if data == nil {
+	if data == nil || name == "peal.cursor" {
 		return nil
 	}
 	if name != "gap" { // which nobody can publish

@@ -63,12 +63,14 @@ func (s *eventStream) line(line []byte) {
 }
 
 // dispatch is the end of an event. One without data fires nothing, and sets the
-// id all the same.
+// id all the same; peal.cursor is a position and no message.
 func (s *eventStream) dispatch() {
 	switch {
 	case !s.filled && s.id != "":
 		s.position("", s.id)
 	case !s.filled: // retry alone
+	case s.event == "peal.cursor":
+		s.position("", s.id)
 	case s.event == "gap":
 		var g gapNotice
 		if err := json.Unmarshal(s.data, &g); err != nil {

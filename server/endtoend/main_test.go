@@ -115,10 +115,16 @@ func tool(t *testing.T, name string) string {
 	if err == nil {
 		return path
 	}
-	reason := fmt.Sprintf("%s is not on PATH: install Debian's package (chromium, php-cli, nginx-light)", name)
+	lacking(t, fmt.Sprintf("%s is not on PATH: install Debian's package (chromium, php-cli, nginx-light)", name))
+	return ""
+}
+
+// lacking ends the test as skipped for that reason, or as failed where the machine
+// was said to have everything.
+func lacking(t *testing.T, reason string) {
+	t.Helper()
 	if os.Getenv("PEAL_E2E") == "require" {
 		t.Fatal(reason + "; PEAL_E2E=require says that it must be here")
 	}
 	t.Skip(reason)
-	return ""
 }

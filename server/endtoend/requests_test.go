@@ -249,7 +249,8 @@ func (s *eventStream) tryNext() (event, error) {
 	}
 }
 
-// block reads up to an empty line.
+// block reads up to an empty line. A position alone does not count as fired:
+// nobody listens for it.
 func (s *eventStream) block() (e event, fired bool, err error) {
 	var data []string
 	for {
@@ -277,7 +278,7 @@ func (s *eventStream) block() (e event, fired bool, err error) {
 	if e.name == "" {
 		e.name = "message"
 	}
-	return e, data != nil, nil
+	return e, data != nil && e.name != "peal.cursor", nil
 }
 
 func (s *eventStream) line() (string, error) {

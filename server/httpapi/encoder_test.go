@@ -18,14 +18,15 @@ func TestEncoderSpeaksAllEncodings(t *testing.T) {
 	m := message(7, "hi")
 	const object = `{"channel":"a","cursor":"z-7","time":1,"data":"hi"}`
 	const gap = `{"channel":"a","from":"z-1","to":"z-3","reason":"discarded"}`
+	const position = "id: z-9\nevent: peal.cursor\ndata: {\"cursor\":\"z-9\"}\n\n"
 	for _, want := range []struct {
 		k                                          ring.Encoding
 		encoded, open, heartbeat, gapped, closedBy string
 	}{
 		{loop.WSRaw, "\x81\x02hi", "", "\x89\x03z-9", "", "\x88\x04\x03\xe9by"},
 		{loop.WSJSON, "\x81" + string(rune(len(object))) + object, "", "\x89\x03z-9", "\x81" + string(rune(len(gap)+10)) + `{"gap":[` + gap + `]}`, "\x88\x04\x03\xe9by"},
-		{loop.SSERaw, "id: z-7\ndata: hi\n\n", "retry: 4999\nid: z-9\n\n", "id: z-9\n\n", "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n\n"},
-		{loop.SSEJSON, "id: z-7\ndata: " + object + "\n\n", "retry: 4999\nid: z-9\n\n", "id: z-9\n\n", "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n\n"},
+		{loop.SSERaw, "id: z-7\ndata: hi\n\n", "retry: 4999\n" + position, position, "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n"},
+		{loop.SSEJSON, "id: z-7\ndata: " + object + "\n\n", "retry: 4999\n" + position, position, "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n"},
 		{loop.PollRaw, "hi", "", "", "", ""},
 		{loop.PollJSON, object, "", "", "", ""},
 	} {

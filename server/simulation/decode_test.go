@@ -184,6 +184,14 @@ func (d *sseDecoder) dispatch() (it item, err error) {
 	}
 	d.data, d.event = nil, ""
 	switch {
+	case event == "peal.cursor":
+		if want := `{"cursor":"` + d.lastID + `"}`; string(data) != want {
+			err = fmt.Errorf("position %s, want %s", data, want)
+		}
+		if !moved {
+			return item{}, err
+		}
+		return item{kind: itemCursor, cursor: d.lastID}, err
 	case event == "gap":
 		var g wireGap
 		err = json.Unmarshal(data, &g)

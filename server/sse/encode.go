@@ -16,17 +16,23 @@ const (
 	MaxRetry = 5 * time.Second
 )
 
+// CursorEvent is the name of an event that carries a position and no message.
+const CursorEvent = "peal.cursor"
+
 // AppendOpen appends the first bytes of a stream at position c: how long to
-// wait before reconnecting, and an id that fires nothing.
+// wait before reconnecting, and the position.
 func AppendOpen(dst []byte, c log.Cursor, retry time.Duration) []byte {
 	dst = appendRetry(dst, retry)
 	return AppendHeartbeat(dst, c)
 }
 
-// AppendHeartbeat appends an id that fires nothing.
+// AppendHeartbeat appends the position c as a CursorEvent. Its data is JSON as
+// that of every event of the server's own.
 func AppendHeartbeat(dst []byte, c log.Cursor) []byte {
 	dst = appendID(dst, c)
-	return append(dst, '\n')
+	dst = append(dst, "event: "+CursorEvent+"\ndata: {\"cursor\":\""...)
+	dst = c.Append(dst)
+	return append(dst, "\"}\n\n"...)
 }
 
 // AppendRaw appends e, whose position is c, as an event with its data as it
@@ -84,10 +90,9 @@ func AppendPresence(dst []byte, e *log.Entry, c log.Cursor) []byte {
 const presenceEvent = "peal.presence"
 
 // AppendEnd appends the last bytes of a stream that the server ends: clients
-// come back by themselves, after retry.
-func AppendEnd(dst []byte, retry time.Duration) []byte {
-	return append(appendRetry(dst, retry), '\n')
-}
+// come back by themselves, after retry. No empty line follows: the field counts
+// by itself, and some clients take every empty line for an event.
+func AppendEnd(dst []byte, retry time.Duration) []byte { return appendRetry(dst, retry) }
 
 // eventBytes is what an event needs beside its name and data.
 const eventBytes = len("id: \nevent: \ndata: \n\n") + log.MaxCursorBytes

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,26 +39,28 @@ func TestAppendRawSplitsLinesAtCRAndLFAndCRLF(t *testing.T) {
 	check("\xFF", "data: /w==\n")
 }
 
-func TestOpenAndHeartbeatMoveTheIDAndFireNothing(t *testing.T) {
+func TestOpenAndHeartbeatMoveTheIDAndFireNoMessage(t *testing.T) {
 	b := sse.AppendOpen(nil, log.Cursor{Epoch: 35, Sequence: 1}, 2500*time.Millisecond)
 	var r reader
 	r.read(string(b))
-	if len(r.events) != 0 || r.lastEventID != "z-1" || r.retry != 2500 {
-		t.Errorf("after open: %+v", r)
+	want := []event{{sse.CursorEvent, `{"cursor":"z-1"}`, "z-1"}}
+	if !slices.Equal(r.events, want) || r.lastEventID != "z-1" || r.retry != 2500 {
+		t.Errorf("after open: %+v, want %+v", r, want)
 	}
 	r.read(string(sse.AppendHeartbeat(nil, cursor)))
-	if len(r.events) != 0 || r.lastEventID != "z-1042" {
+	want = append(want, event{sse.CursorEvent, `{"cursor":"z-1042"}`, "z-1042"})
+	if !slices.Equal(r.events, want) || r.lastEventID != "z-1042" {
 		t.Errorf("after a heartbeat: %+v", r)
 	}
 	r.read(string(sse.AppendEnd(nil, 3*time.Second)))
-	if len(r.events) != 0 || r.lastEventID != "z-1042" || r.retry != 3000 {
+	if len(r.events) != len(want) || r.lastEventID != "z-1042" || r.retry != 3000 {
 		t.Errorf("after the end: %+v", r)
 	}
 }
 
 func TestGapIsANamedEventThatKeepsTheID(t *testing.T) {
 	var r reader
-	r.read(string(sse.AppendHeartbeat(nil, cursor)))
+	r.read("id: " + cursor.String() + "\n\n")
 	r.read(string(sse.AppendGap(nil, publication.Gap{Channel: "a\nb", To: log.Cursor{Epoch: 35, Sequence: 2000}})))
 	want := event{"gap", `{"channel":"a\nb","to":"z-2000","reason":"unknown_cursor"}`, "z-1042"}
 	if len(r.events) != 1 || r.events[0] != want {
@@ -98,13 +101,13 @@ func FuzzSSE(f *testing.F) {
 		stream = sse.AppendRaw(stream, e, cursor)
 		stream = sse.AppendJSON(stream, e, e.Channel, log.Cursor{Epoch: 35, Sequence: 2000})
 		r.read(string(stream))
-		if len(r.events) != 2 {
+		if len(r.events) != 3 {
 			t.Fatalf("%d events from %q", len(r.events), stream)
 		}
-		if want := (event{wantName, wantData, "z-1042"}); r.events[0] != want {
-			t.Errorf("raw: got %q, want %q", r.events[0], want)
+		if want := (event{wantName, wantData, "z-1042"}); r.events[1] != want {
+			t.Errorf("raw: got %q, want %q", r.events[1], want)
 		}
-		if got := r.events[1]; got.name != wantName || got.id != "z-2000" || !json.Valid([]byte(got.data)) {
+		if got := r.events[2]; got.name != wantName || got.id != "z-2000" || !json.Valid([]byte(got.data)) {
 			t.Errorf("json: got %q", got)
 		}
 	})

@@ -46,7 +46,7 @@ export class StreamLink extends RequestLink {
   }
 
   private frame(channels: Channel[], e: StreamEvent): void {
-    if (e.data !== undefined) {
+    if (e.data && e.event !== 'peal.cursor') {
       this.hear(channels, { [e.event === 'gap' ? 'gap' : 'messages']: [JSON.parse(e.data)] });
     }
     // An id covers all channels of the stream.
