@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http/httptest"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"peal/server/admin"
+	"peal/server/httpapi"
 )
 
 // described is what /metrics and docs/metrics.md say about a metric.
@@ -167,6 +169,7 @@ func TestAlertRulesAskForWhatThereIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown, names, seen := served(t), 0, map[string]bool{}
+	known, selected := values(t), 0
 	for _, g := range rules.Groups {
 		for _, r := range g.Rules {
 			if r.Record != "" {
@@ -181,11 +184,128 @@ func TestAlertRulesAskForWhatThereIs(t *testing.T) {
 			if !balanced(r.Expr) {
 				t.Errorf("%s: brackets do not match: %s", name, r.Expr)
 			}
+			if name == "PealRefusesPublishing" && !strings.Contains(r.Expr, `code="overloaded"`) {
+				t.Errorf("%s does not ask for the code that publishers get with 429: %s", name, r.Expr)
+			}
 			names += exist(t, shown, name, r.Expr)
+			selected += exactly(t, known, name, r.Expr)
 		}
 	}
-	if names < 5 {
-		t.Errorf("%d names of ours in all alert rules", names)
+	if names < 5 || selected < 2 {
+		t.Errorf("%d names of ours in all alert rules, %d labels", names, selected)
+	}
+}
+
+// whole is a source whose labels have all values that there are.
+type whole struct {
+	source
+	fronts httpapi.Stats
+}
+
+func (w *whole) FrontStats(context.Context) (httpapi.Stats, error) { return w.fronts, nil }
+
+// values are the values of the labels that /metrics shows: "code" of a metric to
+// "overloaded" and so on.
+func values(t *testing.T) map[string]map[string]bool {
+	t.Helper()
+	workers := httpapi.NewWorkers(1, 1) // it counts with all codes and ways
+	defer workers.Close()
+	w := httptest.NewRecorder()
+	admin.Handler(&whole{source{ready: true}, workers.Stats()}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	all := map[string]map[string]bool{}
+	for line := range strings.Lines(w.Body.String()) {
+		name, labels, ok := strings.Cut(line, "{")
+		if !ok || !strings.HasPrefix(name, "peal_") {
+			continue
+		}
+		for _, m := range matcher.FindAllStringSubmatch(labels, -1) {
+			key := name + " " + m[1]
+			if all[key] == nil {
+				all[key] = map[string]bool{}
+			}
+			all[key][m[3]] = true
+		}
+	}
+	return all
+}
+
+var (
+	selector = regexp.MustCompile(`\b(peal_\w+)\{([^}]*)\}`)
+	matcher  = regexp.MustCompile(`(\w+)(=~|!~|!=|=)"([^"]*)"`)
+)
+
+// exactly checks that the labels and values by which expr selects are ones that
+// exist. Prometheus and Grafana themselves give job and instance, and le is the
+// histogram's.
+func exactly(t *testing.T, all map[string]map[string]bool, where, expr string) (selected int) {
+	t.Helper()
+	for _, s := range selector.FindAllStringSubmatch(expr, -1) {
+		for _, m := range matcher.FindAllStringSubmatch(s[2], -1) {
+			if slices.Contains([]string{"job", "instance", "le", "quantile"}, m[1]) {
+				continue
+			}
+			selected++
+			known := all[s[1]+" "+m[1]]
+			if known == nil {
+				t.Errorf("%s: %s has no label %s", where, s[1], m[1])
+				continue
+			}
+			for one := range strings.SplitSeq(m[3], "|") {
+				if !known[one] {
+					t.Errorf("%s: %s has no %s %q", where, s[1], m[1], one)
+				}
+			}
+		}
+	}
+	return selected
+}
+
+func TestSelectorsAreHeldToLabelsThatExist(t *testing.T) {
+	all := values(t)
+	for expr, good := range map[string]bool{
+		`rate(peal_refusals_total{code="overloaded"}[5m])`:           true,
+		`peal_refusals_total{job="x",code=~"overloaded|not_stored"}`: true,
+		`peal_transport_connections{transport="sse"}`:                true,
+		`peal_refusals_total{code="overload"}`:                       false,
+		`peal_refusals_total{kind="overloaded"}`:                     false,
+		`peal_refusals_total{code=~"overloaded|gone"}`:               false,
+		`peal_channels{code="overloaded"}`:                           false,
+	} {
+		probe := &testing.T{}
+		exactly(probe, all, "", expr)
+		if probe.Failed() == good {
+			t.Errorf("%s: taken %v, want %v", expr, !good, good)
+		}
+	}
+}
+
+// The page lists what to be woken for; each is an alert of that severity, and
+// each such alert is listed.
+func TestPagesAreListed(t *testing.T) {
+	b, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "What to be woken for: ")
+	list, _, ok := strings.Cut(rest, ". ")
+	if !ok {
+		t.Fatal("docs/metrics.md does not say what to be woken for")
+	}
+	listed := regexp.MustCompile(`Peal\w+`).FindAllString(list, -1)
+	rules, err := os.ReadFile("../../docs/prometheus-alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paging []string
+	for _, m := range regexp.MustCompile(`(?s)- alert: (\w+)\n.*?severity: (\w+)`).FindAllStringSubmatch(string(rules), -1) {
+		if m[2] == "page" {
+			paging = append(paging, m[1])
+		}
+	}
+	slices.Sort(listed)
+	slices.Sort(paging)
+	if !slices.Equal(listed, paging) {
+		t.Errorf("docs/metrics.md lists %v, the alerts that page are %v", listed, paging)
 	}
 }
 
@@ -210,13 +330,14 @@ func TestDashboardShowsWhatThereIs(t *testing.T) {
 	if dashboard.Title == "" || len(dashboard.Panels) < 5 {
 		t.Fatalf("the dashboard %q has %d panels", dashboard.Title, len(dashboard.Panels))
 	}
-	shown, ids, all := served(t), map[int]bool{}, string(b)
+	shown, ids, all, known := served(t), map[int]bool{}, string(b), values(t)
 	for i, p := range dashboard.Panels {
 		if p.Title == "" || ids[p.ID] || p.Type != "row" && len(p.Targets) == 0 {
 			t.Errorf("panel %d %q has no title, no query or the number of another", p.ID, p.Title)
 		}
 		ids[p.ID] = true
 		for _, target := range p.Targets {
+			exactly(t, known, p.Title, target.Expr)
 			if !balanced(target.Expr) {
 				t.Errorf("panel %q: brackets do not match: %s", p.Title, target.Expr)
 			}
