@@ -2,7 +2,6 @@ package loop
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -19,21 +18,30 @@ const userTimeout = 60 * time.Second
 // Listen opens a listening socket on a TCP address ("127.0.0.1:8080") or a Unix
 // socket ("unix:/path") and returns its descriptor and the address it has.
 func Listen(address string) (fd int, bound net.Addr, err error) {
-	network := "tcp"
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		network, address = "unix", path
-		if err := removeDeadSocket(path); err != nil {
-			return -1, nil, err
-		}
-	}
-	ln, err := new(net.ListenConfig).Listen(context.Background(), network, address)
+	ln, err := Open(address, Permissions{})
 	if err != nil {
 		return -1, nil, err
 	}
 	defer ln.Close()
-	if u, ok := ln.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false)
+	return Take(ln)
+}
+
+// Open opens a listener on an address as Listen takes it. The permissions are
+// those of a Unix socket. The caller closes it.
+func Open(address string, p Permissions) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		ln, err := ListenUnix(path, p)
+		if err != nil {
+			return nil, err // not a nil pointer in an interface
+		}
+		return ln, nil
 	}
+	return new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+}
+
+// Take returns a descriptor of a listener of package net for the Group, which
+// closes it, and the listener's address. The caller closes the listener itself.
+func Take(ln net.Listener) (fd int, bound net.Addr, err error) {
 	f, err := ln.(interface{ File() (*os.File, error) }).File()
 	if err != nil {
 		return -1, nil, err
@@ -45,19 +53,22 @@ func Listen(address string) (fd int, bound net.Addr, err error) {
 	return fd, ln.Addr(), nil
 }
 
-// removeDeadSocket removes the socket file that a server left behind which no
-// longer listens.
-func removeDeadSocket(path string) error {
-	c, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		c.Close()
-		return fmt.Errorf("another server listens on unix:%s", path)
+// Address is the address that a listening descriptor is bound to, nil if it is
+// neither TCP's nor a Unix socket's.
+func Address(fd int) net.Addr {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return nil
 	}
-	// A file that is no socket refuses connections too.
-	if info, e := os.Lstat(path); e == nil && info.Mode().Type() == os.ModeSocket && errors.Is(err, unix.ECONNREFUSED) {
-		return os.Remove(path)
+	switch a := sa.(type) {
+	case *unix.SockaddrInet4:
+		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+	case *unix.SockaddrInet6:
+		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+	case *unix.SockaddrUnix:
+		return &net.UnixAddr{Name: a.Name, Net: "unix"}
 	}
-	return nil // not there, or Listen says what is wrong
+	return nil
 }
 
 // Inherit takes a listening descriptor of the parent process, or of a listener
@@ -65,7 +76,7 @@ func removeDeadSocket(path string) error {
 func Inherit(fd int) (int, error) {
 	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return -1, fmt.Errorf("inherit descriptor %d: %w", fd, err)
+		return -1, fmt.Errorf("inherit descriptor %d: %w: the parent process did not pass it (the first one that it can pass is 3)", fd, err)
 	}
 	if on, err := unix.GetsockoptInt(own, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || on == 0 {
 		unix.Close(own)

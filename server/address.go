@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+
+	"peal/loop"
 )
 
 const defaultPort = "8080"
@@ -46,12 +48,14 @@ func (c Config) addresses() (all []address) {
 // isPort reports whether an address is a port alone.
 func isPort(address string) bool { return address != "" && strings.Trim(address, "0123456789") == "" }
 
-// checkAddress refuses what cannot be listened on, and what others could reach
-// while nothing keeps them out.
-func checkAddress(address string, open bool) error {
+// checkAddress refuses what cannot be listened on.
+func checkAddress(address string) error {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		if path == "" {
+		switch {
+		case path == "":
 			return errors.New(`listen on "unix:": the path of the socket is missing, as in unix:/run/peal.sock`)
+		case len(path) > loop.MaxUnixPath:
+			return fmt.Errorf("listen on %q: the path has %d bytes, a Unix socket's at most %d", address, len(path), loop.MaxUnixPath)
 		}
 		return nil
 	}
@@ -68,33 +72,91 @@ func checkAddress(address string, open bool) error {
 	if _, err := net.LookupPort("tcp", port); err != nil {
 		return fmt.Errorf("listen on %q: the port must be 0 to 65535, as in %s", address, net.JoinHostPort(host, defaultPort))
 	}
-	if open || host == "localhost" {
-		return nil
-	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() {
-		return nil
-	}
-	meant := "that"
-	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
-		meant = "every address of the machine"
-	}
-	return fmt.Errorf("listen on %q: everybody who reaches this address could publish and subscribe, because nothing asks for credentials; listen on 127.0.0.1:%s, or say --open if %s is meant", address, port, meant)
+	return nil
 }
 
-// listenError is why nobody can listen on an address. It says the address
-// once, as it was configured; what it wraps would say it again.
-type listenError struct {
-	address string
-	err     error
+// exposed is how others reach an address: "" if they cannot, because it is a
+// Unix socket or one of this machine only.
+func exposed(address string) (meant string) {
+	host, _, err := net.SplitHostPort(address)
+	if strings.HasPrefix(address, "unix:") || isPort(address) || err != nil || host == "localhost" {
+		return ""
+	}
+	ip, err := netip.ParseAddr(host)
+	if err == nil && ip.Unmap().IsLoopback() {
+		return ""
+	}
+	if host == "" || err == nil && ip.IsUnspecified() {
+		return "every address of the machine"
+	}
+	return "that"
 }
 
-func (e *listenError) Unwrap() error { return e.err }
+// safer is the loopback address with the port of another.
+func safer(address string) string {
+	_, port, _ := net.SplitHostPort(address) // exposed has looked
+	return net.JoinHostPort("127.0.0.1", port)
+}
 
-func (e *listenError) Error() string {
-	reason := e.err
-	var op *net.OpError
-	if errors.As(reason, &op) {
-		reason = op.Err
+// checkListen refuses an address for clients that others could reach, while
+// nothing asks them for credentials.
+func (c Config) checkListen(address string) error {
+	if err := checkAddress(address); err != nil || c.Open {
+		return err
 	}
-	return fmt.Sprintf("listen on %q: %v", e.address, reason)
+	if meant := exposed(address); meant != "" {
+		return fmt.Errorf("listen on %q: everybody who reaches this address could publish and subscribe, because nothing asks for credentials; listen on %s, or say --open if %s is meant", address, safer(address), meant)
+	}
+	return nil
+}
+
+// checkInherited is checkListen for a listener of the parent process.
+func (c Config) checkInherited(fd int, at net.Addr) error {
+	if at == nil || at.Network() == "unix" || c.Open || exposed(at.String()) == "" {
+		return nil
+	}
+	return fmt.Errorf("inherit descriptor %d: it listens on %s, and everybody who reaches this address could publish and subscribe, because nothing asks for credentials; have the parent process listen on %s, or say --open if that is meant", fd, at, safer(at.String()))
+}
+
+// checkAdmin refuses an address for the operator that others could reach.
+func (c Config) checkAdmin() error {
+	if c.Admin == "" {
+		return nil
+	}
+	if err := checkAddress(c.Admin); err != nil {
+		return fmt.Errorf("admin: %w", err)
+	}
+	if meant := exposed(c.Admin); meant != "" && !c.AdminOpen {
+		return fmt.Errorf("admin: listen on %q: everybody who reaches this address could read metrics and profiles, because nothing asks for credentials; listen on %s or on a Unix socket, or say --admin-open if %s is meant and a firewall or network policy keeps others out", c.Admin, safer(c.Admin), meant)
+	}
+	return nil
+}
+
+// checkTwice refuses an address that is given twice.
+func (c Config) checkTwice() (errs []error) {
+	seen := map[string]string{}
+	add := func(text, what string) {
+		if strings.HasSuffix(text, ":0") && !strings.HasPrefix(text, "unix:") {
+			return // a port that the kernel chooses
+		}
+		if first, ok := seen[text]; ok {
+			errs = append(errs, fmt.Errorf("listen on %q: is given as %s and as %s: leave out one of the two, or choose another address", text, first, what))
+		}
+		seen[text] = what
+	}
+	for _, a := range c.addresses() {
+		add(a.text, "--listen")
+	}
+	for _, a := range c.adminAddresses() {
+		add(a.text, "--admin")
+	}
+	return errs
+}
+
+// adminAddresses are what Config.Admin means.
+func (c Config) adminAddresses() []address {
+	if c.Admin == "" {
+		return nil
+	}
+	return Config{Listen: []string{c.Admin}}.addresses()
 }

@@ -31,8 +31,14 @@ type Config struct {
 	Open bool
 
 	// Admin is the address of the operator's listener: health, metrics,
-	// profiles. Default none. It must not be public.
-	Admin string
+	// profiles. Default none. It must not be public. AdminOpen lets it be one that
+	// others can reach.
+	Admin     string
+	AdminOpen bool
+
+	// SocketMode is the mode of Unix sockets in octal, default "0666"; SocketGroup
+	// their group by name or number, default that of the process.
+	SocketMode, SocketGroup string
 
 	// Drain is how long clients are given at the end. Default 10 s.
 	Drain time.Duration
@@ -111,6 +117,9 @@ func (c Config) WithDefaults() Config {
 	if c.Drain <= 0 {
 		c.Drain = 10 * time.Second
 	}
+	if c.SocketMode == "" {
+		c.SocketMode = defaultSocketMode
+	}
 	if c.LogFormat == "" {
 		c.LogFormat = logging.Auto
 	}
@@ -148,15 +157,12 @@ func (c Config) ofShare(entries int) int {
 func (c Config) Validate() error {
 	var errs []error
 	for _, a := range c.Listen {
-		if err := checkAddress(a, c.Open); err != nil {
+		if err := c.checkListen(a); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	if c.Admin != "" {
-		if err := checkAddress(c.Admin, false); err != nil {
-			errs = append(errs, fmt.Errorf("admin: %w", err))
-		}
-	}
+	errs = append(errs, c.checkAdmin(), c.checkSocketMode())
+	errs = append(errs, c.checkTwice()...)
 	if c.RingSlots > 0 && c.RingSlots&(c.RingSlots-1) != 0 {
 		errs = append(errs, fmt.Errorf("config: ring of %d slots: must be a power of two", c.RingSlots))
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -21,7 +20,6 @@ import (
 	"peal/loop"
 	"peal/loop/fanout"
 	"peal/loop/ring"
-	"peal/server/admin"
 	"peal/server/ban"
 	"peal/server/httpapi"
 	"peal/server/hub"
@@ -35,13 +33,14 @@ import (
 
 // Server is one Peal server.
 type Server struct {
-	config  Config
-	addrs   []net.Addr
-	hub     *hub.Hub
-	log     log.Log
-	loops   *loop.Group
-	workers *httpapi.Workers
-	fronts  []*httpapi.Front // by loop; used on its goroutine only
+	config     Config
+	addrs      []net.Addr
+	adminAddrs []net.Addr
+	hub        *hub.Hub
+	log        log.Log
+	loops      *loop.Group
+	workers    *httpapi.Workers
+	fronts     []*httpapi.Front // by loop; used on its goroutine only
 
 	presence *presence.Table
 	bans     *ban.Table
@@ -153,7 +152,12 @@ func New(c Config) (_ *Server, err error) {
 		all := func([]byte) bool { return true }
 		deps.HostAllowed, deps.OriginAllowed = all, all
 	}
-	listeners, err := s.listen()
+	permissions, err := c.permissions()
+	if err != nil {
+		s.workers.Close()
+		return nil, err
+	}
+	listeners, err := s.listen(permissions)
 	if err == nil {
 		d.loops, err = loop.New(c.Loop, loop.Parts{
 			Listeners: listeners,
@@ -175,7 +179,7 @@ func New(c Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s.loops, d.fronts = d.loops, s.fronts
-	if err := s.listenAdmin(); err != nil {
+	if err := s.listenAdmin(permissions); err != nil {
 		s.loops.Close()
 		s.workers.Close()
 		return nil, err
@@ -211,27 +215,6 @@ func policy(table *rules.Table, channel string) fanout.Policy {
 		return fanout.Resume
 	}
 	return policies[table.Slow(channel)]
-}
-
-// adminTimeout bounds a request to the admin listener; a profile takes 30 s.
-const adminTimeout = time.Minute
-
-func (s *Server) listenAdmin() error {
-	if s.config.Admin == "" {
-		return nil
-	}
-	ln, err := net.Listen("tcp", s.config.Admin)
-	if err != nil {
-		return fmt.Errorf("admin: %w", &listenError{s.config.Admin, err})
-	}
-	s.admin = &http.Server{
-		Handler:           admin.Handler(s),
-		ReadHeaderTimeout: 5 * time.Second,
-		WriteTimeout:      adminTimeout,
-		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelWarn),
-	}
-	go s.admin.Serve(ln) // ends with Run, which closes it
-	return nil
 }
 
 func (s *Server) newFront(deps httpapi.Deps) *httpapi.Front {
@@ -292,32 +275,6 @@ func (s *Server) LoopStats(ctx context.Context) ([]loop.Stats, error) { return s
 
 // Ready reports whether new clients are welcome.
 func (s *Server) Ready() bool { return !s.draining.Load() }
-
-// listen opens all listeners, or none.
-func (s *Server) listen() (fds []int, err error) {
-	for _, fd := range s.config.Inherit {
-		own, err := loop.Inherit(fd)
-		if err != nil {
-			return fds, err
-		}
-		fds = append(fds, own)
-	}
-	for _, a := range s.config.addresses() {
-		fd, bound, err := loop.Listen(a.text)
-		if a.optional && (errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT)) {
-			continue // no IPv6 here
-		}
-		if err != nil {
-			return fds, &listenError{a.text, err}
-		}
-		fds = append(fds, fd)
-		s.addrs = append(s.addrs, bound)
-	}
-	return fds, nil
-}
-
-// Addrs are the addresses of Config.Listen as they are, ports filled in.
-func (s *Server) Addrs() []net.Addr { return s.addrs }
 
 // sweepEvery is how often old history is looked for.
 const sweepEvery = time.Second

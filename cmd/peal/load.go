@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -215,7 +216,7 @@ func localHolders(ctx context.Context, targets []string) []int {
 		if err != nil || !t.Local() {
 			return nil
 		}
-		found := holders(t.Port())
+		found := holders(listeners(netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(t.Port()))))
 		if len(found) != 1 {
 			return nil
 		}

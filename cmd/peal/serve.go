@@ -82,26 +82,28 @@ func (f *settingFlag) Set(value string) error {
 }
 
 func serve(ctx context.Context, config server.Config, h *hangup, stdout io.Writer) error {
-	s, err := server.New(config)
-	if err != nil {
-		return withHolder(err)
-	}
-	h.server = s
-	welcome(stdout, s.Addrs(), s.Limits())
-	if h.log.Format == logging.JSON { // on a terminal the welcome says it
-		limits := s.Limits()
-		h.log.Info("serving", "addresses", written(s.Addrs()), "admin", config.Admin, "version", version,
-			"loops", limits.Loops, "max_connections", limits.Connections, "open_files_limit", limits.Descriptors)
-	}
-
-	ctx, end := context.WithCancel(ctx)
-	defer end()
+	// Before the start, which may read a long log: one that comes meanwhile waits.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGUSR1)
 	if !signal.Ignored(unix.SIGHUP) { // nohup: a closed terminal must not end the server
 		signal.Notify(signals, unix.SIGHUP)
 	}
 	defer signal.Stop(signals)
+
+	s, err := server.New(config)
+	if err != nil {
+		return withReason(err)
+	}
+	h.server = s
+	welcome(stdout, s.Addrs(), s.Limits())
+	if h.log.Format == logging.JSON { // on a terminal the welcome says it
+		limits := s.Limits()
+		h.log.Info("serving", "addresses", written(s.Addrs()), "admin", written(s.AdminAddrs()), "version", version,
+			"page", page(s.Addrs()), "loops", limits.Loops, "max_connections", limits.Connections, "open_files_limit", limits.Descriptors)
+	}
+
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	ended := make(chan struct{})
 	defer func() { <-ended }()
 	go func() { // ends with ctx

@@ -156,7 +156,7 @@ func TestServeOnAPortAloneLogsItsLife(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{`"msg":"serving","addresses":["127.0.0.1:` + port + `"`, `"msg":"draining"`} {
+	for _, part := range []string{`"msg":"serving","addresses":["127.0.0.1:` + port + `"`, `"page":"http://127.0.0.1:` + port + `/"`, `"msg":"draining"`} {
 		if !strings.Contains(log.String(), part) {
 			t.Errorf("the log lacks %s: %s", part, log.String())
 		}

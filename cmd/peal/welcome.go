@@ -36,6 +36,16 @@ func welcome(w io.Writer, addrs []net.Addr, limits server.Limits) {
 	}
 }
 
+// page is the URL of the server's page on this machine, "" without a TCP address.
+func page(addrs []net.Addr) string {
+	for _, a := range addrs {
+		if at, err := netip.ParseAddrPort(a.String()); err == nil && a.Network() != "unix" {
+			return pageURL(at) + "/"
+		}
+	}
+	return ""
+}
+
 // written are addresses as --listen takes them.
 func written(addrs []net.Addr) []string {
 	all := make([]string, len(addrs))

@@ -22,9 +22,11 @@ func OriginAllowed(origin []byte) bool {
 	if isLoopbackName(host) {
 		return true
 	}
-	// Browsers write the one loopback address of IPv6 in no other way.
+	// Browsers write the one loopback address of IPv6 in no other way. A page of
+	// 0.0.0.0 or [::] comes from this machine, too: connections to these addresses
+	// stay on it (RFC 6890 allows them as a source only).
 	_, loopback := isIPv4(host)
-	return loopback || string(host) == "[::1]"
+	return loopback || string(host) == "[::1]" || string(host) == "0.0.0.0" || string(host) == "[::]"
 }
 
 // HostAllowed reports whether an open server answers under that name, the value

@@ -18,13 +18,14 @@ func TestOriginAllowedIsThisMachineOnly(t *testing.T) {
 	check(true,
 		"http://localhost", "http://localhost:3000", "https://localhost:8443", "HTTP://LOCALHOST",
 		"http://app.localhost", "http://a.b.localhost:1", "http://localhost.",
-		"http://127.0.0.1", "http://127.0.0.1:8080", "http://127.8.9.10", "http://[::1]", "http://[::1]:8080")
+		"http://127.0.0.1", "http://127.0.0.1:8080", "http://127.8.9.10", "http://[::1]", "http://[::1]:8080",
+		"http://0.0.0.0", "http://0.0.0.0:8080", "http://[::]:8080")
 	check(false,
 		"", "null", "localhost", "http:", "http://", "http:///", "http://:80", "https//localhost",
 		"http://example.com", "http://localhost.example.com", "http://notlocalhost", "http://.localhost",
 		"http://localhost@evil.com", "http://evil.com@localhost", "http://evil.com/.localhost", "http://evil.com#.localhost",
 		"http://localhost:80a", "http://localhost:99999", "http://localhost:80:80", "http://localhost/",
-		"http://128.0.0.1", "http://192.168.0.1", "http://127.0.0.1.nip.io", "http://0.0.0.0", "http://127.1", "http://127.0.0.1.", "http://127.0.0.01", "http://127.0.0.256", "http://127..0.1",
+		"http://128.0.0.1", "http://192.168.0.1", "http://127.0.0.1.nip.io", "http://0.0.0.1", "http://0.0.0.0.", "http://00.0.0.0", "http://0.0.0.0.example.com", "http://127.1", "http://127.0.0.1.", "http://127.0.0.01", "http://127.0.0.256", "http://127..0.1",
 		"http://::1", "http://[::2]", "http://[::1", "http://[::1%25lo]", "http://[127.0.0.1]",
 		"ws://localhost", "file://localhost", "chrome-extension://localhost", "httpss://localhost")
 }

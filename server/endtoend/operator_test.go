@@ -2,6 +2,10 @@ package endtoend_test
 
 import (
 	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -123,19 +127,21 @@ func TestServerOutlivesTheReadersOfItsOutput(t *testing.T) {
 	if err := os.WriteFile(config, []byte("drain: 1s\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	admin := filepath.Join(t.TempDir(), "admin")
 	// operate has closed the reader of standard output when it returns.
-	o := operate(t, nil, w, "", "--config", config, "--admin", "127.0.0.1:0")
+	o := operate(t, nil, w, "", "--config", config, "--admin", "unix:"+admin)
 	w.Close()
 	line, err := bufio.NewReader(first).ReadString('\n')
 	if err != nil || !strings.Contains(line, "serving") {
 		t.Fatalf("the log begins with %q, %v", line, err)
 	}
 	first.Close()
-	for range 3 { // each writes a line to standard error, and one to standard output
-		o.signal(syscall.SIGHUP)
-		o.signal(syscall.SIGUSR1)
+	o.await("lost lines are counted", func() bool {
+		o.signal(syscall.SIGHUP)  // writes a line to standard error
+		o.signal(syscall.SIGUSR1) // and this to standard output
 		o.publish("a", "x")
-	}
+		return !strings.Contains(overSocket(t, admin, "GET", "/metrics"), "peal_logging_lost_lines_total 0\n")
+	})
 	second := read()
 	defer second.Close()
 	lines := make(chan string)
@@ -327,4 +333,120 @@ func TestServeNeedsDescriptorsForItsConnections(t *testing.T) {
 		t.Errorf("no warning that loops are fewer: %s", said)
 	}
 	many.end(syscall.SIGTERM)
+}
+
+// A listener that the parent process passes is one that others may reach, too.
+func TestInheritedListenersNeedOpen(t *testing.T) {
+	pass := func(address string, flags ...string) (*exec.Cmd, io.Reader) {
+		t.Helper()
+		ln, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		f, err := ln.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		cmd := exec.Command(pealBinary, append([]string{"serve", "--inherit", "3"}, flags...)...)
+		cmd.ExtraFiles = []*os.File{f}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stdout, cmd.Stderr = w, w
+		err = cmd.Start()
+		w.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill() // it may have ended
+			_ = cmd.Wait()
+			r.Close()
+		})
+		return cmd, r
+	}
+	_, out := pass("0.0.0.0:0")
+	said, err := io.ReadAll(out) // ends with the process
+	if err != nil || !strings.Contains(string(said), "inherit descriptor 3: it listens on ") || !strings.Contains(string(said), "--open") {
+		t.Errorf("passed an address that others reach, it says %s, %v", said, err)
+	}
+	for address, flags := range map[string][]string{"0.0.0.0:0": {"--open"}, "127.0.0.1:0": nil} {
+		_, out := pass(address, flags...)
+		lines := bufio.NewScanner(out)
+		for lines.Scan() && !strings.HasPrefix(lines.Text(), "Peal listens on ") {
+		}
+		if at, _ := strings.CutPrefix(lines.Text(), "Peal listens on "); at == "" {
+			t.Errorf("%s %q: the last line is %q", address, flags, lines.Text())
+		}
+	}
+}
+
+// What a server on loopback serves at http://0.0.0.0 works there: the page, and
+// the connections that its script opens.
+func TestThePageWorksAtTheUnspecifiedAddress(t *testing.T) {
+	p := start(t)
+	_, port, err := net.SplitHostPort(p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := "0.0.0.0:" + port
+	if got := p.do("GET", "/", "", "Host: "+at); got.status != 200 {
+		t.Errorf("GET /: %d", got.status)
+	}
+	if got := p.do("POST", "/publish?channel=a", "x", "Host: "+at, "Origin: http://"+at); got.status != 200 {
+		t.Errorf("publish: %d %s", got.status, got.body)
+	}
+	s := p.dialSocket("/ws?channel=a&last=1", http.Header{"Host": {at}, "Origin": {"http://" + at}})
+	<-s.got
+}
+
+// overSocket makes a request over a Unix socket and returns the body of the
+// response, which must be 200.
+func overSocket(t *testing.T, socket, method, path string) string {
+	t.Helper()
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+	r, err := http.NewRequest(method, "http://localhost"+path, strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	b, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != 200 {
+		t.Errorf("%s %s: %s, %v", method, path, response.Status, err)
+	}
+	return string(b)
+}
+
+// The socket is one that a proxy of another user can use, and the admin listener
+// can be one as well.
+func TestUnixSocketsOfBothListeners(t *testing.T) {
+	dir := t.TempDir()
+	front, admin := filepath.Join(dir, "front"), filepath.Join(dir, "admin")
+	for _, c := range []struct {
+		flags []string
+		mode  os.FileMode
+	}{{nil, 0o666}, {[]string{"--socket-mode", "0660"}, 0o660}, {[]string{"--socket-mode", "666"}, 0o666}} { // each after a SIGKILL
+		o := operate(t, nil, nil, "umask 077; exec", append([]string{"--listen", "unix:" + front, "--admin", "unix:" + admin}, c.flags...)...)
+		for path, request := range map[string]string{front: "/publish?channel=a", admin: "/healthz"} {
+			info, err := os.Lstat(path)
+			if err != nil || info.Mode().Perm() != c.mode {
+				t.Errorf("%s with %q: %v, %v", path, c.flags, info.Mode(), err)
+			}
+			method := map[string]string{front: "POST", admin: "GET"}[path]
+			if got := overSocket(t, path, method, request); got == "" {
+				t.Errorf("%s: no response", path)
+			}
+		}
+		o.stop()
+	}
 }

@@ -161,3 +161,30 @@ func (p *peal) tryThrough(t *testing.T, through *peal) {
 	through.client.CloseIdleConnections()
 	p.awaitSubscribers("a", 0)
 }
+
+// nginx of another user reaches Peal by a Unix socket with the permissions that it
+// has by default.
+func TestNginxByAUnixSocket(t *testing.T) {
+	program := tool(t, "nginx")
+	dir, err := os.MkdirTemp("", "peal-socket-") // t.TempDir is closed to other users
+	if err == nil {
+		err = os.Chmod(dir, 0o777)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "peal.sock")
+	p := operate(t, nil, nil, "umask 022; exec", "--listen", "unix:"+socket)
+	p.addr, _, _ = strings.Cut(p.addr, ",")
+	p.url = "http://" + p.addr
+	args := []string{"-p", dir, "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off; master_process off; pid nginx.pid;"}
+	if os.Getuid() == 0 {
+		program, args = tool(t, "setpriv"), append([]string{"--reuid=65534", "--regid=65534", "--clear-groups", program}, args...)
+	}
+	through := p.proxy(t, dir, "nginx.conf", func(port string) *strings.Replacer {
+		return strings.NewReplacer("127.0.0.1:8080;", "unix:"+socket+";", "listen 80;", "listen 127.0.0.1:"+port+";",
+			"\nhttp {", "\nhttp {\naccess_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;")
+	}, program, args...)
+	p.tryThrough(t, through)
+}

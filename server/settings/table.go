@@ -21,7 +21,7 @@ const (
 // Groups is the table.
 func Groups() []Group {
 	return []Group{
-		{"Addresses", "Where the server listens, and who may reach it.", []Setting{
+		{"Addresses", "Where the server listens, and who may reach it. `open` is also needed for an inherited listener that others can reach; `admin-open` is for the admin listener alone. A Unix socket is opened with the mode and group below, whatever the umask; to let only your proxy connect, set `socket-mode: \"0660\"` and `socket-group: www-data`, or close the directory. A socket file that a killed server left is replaced; any other file is left alone.", []Setting{
 			{Name: "listen", Help: "address to listen on: host:port, unix:/path, or a port alone, which is that port of 127.0.0.1 and [::1]; repeatable",
 				Default: strings.Join(server.DefaultListen(), ", and where the machine has IPv6 "),
 				field:   func(c *server.Config) any { return &c.Listen }},
@@ -29,8 +29,14 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Inherit }},
 			{Name: "open", Help: "allow addresses that others can reach: everybody there may publish and subscribe",
 				field: func(c *server.Config) any { return &c.Open }},
-			{Name: "admin", Help: "address for health, metrics and profiles, as in 127.0.0.1:8081; never public", Default: "none",
+			{Name: "admin", Help: "address for health, metrics and profiles, as in 127.0.0.1:8081, 8081 or unix:/path; never public", Default: "none",
 				field: func(c *server.Config) any { return &c.Admin }},
+			{Name: "admin-open", Help: "allow --admin addresses that others can reach: everybody there may read metrics and profiles",
+				field: func(c *server.Config) any { return &c.AdminOpen }},
+			{Name: "socket-mode", Help: "mode of Unix sockets (unix:/path), of --listen and of --admin, in octal; the default lets every user of the machine connect, as 127.0.0.1 does",
+				field: func(c *server.Config) any { return &c.SocketMode }},
+			{Name: "socket-group", Help: "group of these sockets, a name or a number, as in www-data with --socket-mode 0660", Default: "that of the process",
+				field: func(c *server.Config) any { return &c.SocketGroup }},
 		}},
 		{"The process", "", []Setting{
 			{Name: "loops", Help: "event loops; more than there are processors are not run, with a warning", Min: 1, Default: "one for each core",

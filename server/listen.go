@@ -1,0 +1,136 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"peal/loop"
+	"peal/server/admin"
+)
+
+// listen opens all listeners, or none.
+func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
+	var inherited []net.Addr
+	for _, fd := range s.config.Inherit {
+		own, err := loop.Inherit(fd)
+		if err != nil {
+			return fds, err
+		}
+		fds = append(fds, own)
+		at := loop.Address(own)
+		if err := s.config.checkInherited(fd, at); err != nil {
+			return fds, err
+		}
+		if at != nil {
+			inherited = append(inherited, at)
+		}
+	}
+	for _, a := range s.config.addresses() {
+		ln, err := listenOn(a, p, slices.Concat(s.addrs, inherited))
+		if a.missing(err) {
+			continue
+		}
+		if err != nil {
+			return fds, err
+		}
+		fd, bound, err := loop.Take(ln)
+		ln.Close()
+		if err != nil {
+			return fds, &listenError{a.text, err}
+		}
+		fds = append(fds, fd)
+		s.addrs = append(s.addrs, bound)
+	}
+	s.addrs = append(s.addrs, inherited...)
+	return fds, nil
+}
+
+// Addrs are the addresses of Config.Listen as they are, ports filled in, and
+// then those of Config.Inherit.
+func (s *Server) Addrs() []net.Addr { return s.addrs }
+
+// AdminAddrs are the addresses of Config.Admin as they are, none without.
+func (s *Server) AdminAddrs() []net.Addr { return s.adminAddrs }
+
+// adminTimeout bounds a request to the admin listener; a profile takes 30 s.
+const adminTimeout = time.Minute
+
+func (s *Server) listenAdmin(p loop.Permissions) (err error) {
+	var listeners []net.Listener
+	for _, a := range s.config.adminAddresses() {
+		ln, err := listenOn(a, p, s.addrs)
+		if a.missing(err) {
+			continue
+		}
+		if err != nil {
+			for _, ln := range listeners {
+				ln.Close()
+			}
+			return fmt.Errorf("admin: %w", err)
+		}
+		listeners = append(listeners, ln)
+		s.adminAddrs = append(s.adminAddrs, ln.Addr())
+	}
+	if len(listeners) == 0 {
+		return nil
+	}
+	s.admin = &http.Server{
+		Handler:           admin.Handler(s),
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      adminTimeout,
+		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelWarn),
+	}
+	for _, ln := range listeners {
+		go s.admin.Serve(ln) // ends with Run, which closes it
+	}
+	return nil
+}
+
+// listenError is why nobody can listen on an address. It says the address
+// once, as it was configured; what it wraps would say it again.
+type listenError struct {
+	address string
+	err     error
+}
+
+func (e *listenError) Unwrap() error { return e.err }
+
+func (e *listenError) Error() string {
+	reason := e.err
+	var op *net.OpError
+	if errors.As(reason, &op) {
+		reason = op.Err
+	}
+	return fmt.Sprintf("listen on %q: %v", e.address, reason)
+}
+
+// listenOn opens a listener. others are those that this server has already.
+func listenOn(a address, p loop.Permissions, others []net.Addr) (net.Listener, error) {
+	ln, err := loop.Open(a.text, p)
+	if err == nil {
+		return ln, nil
+	}
+	if errors.Is(err, unix.EADDRINUSE) {
+		_, port, _ := net.SplitHostPort(a.text) // "" is no address's
+		for _, o := range others {
+			if at, ok := o.(*net.TCPAddr); ok && strconv.Itoa(at.Port) == port {
+				err = fmt.Errorf("this server listens on %s already, which includes it: leave out one of the two, or choose another port", o)
+			}
+		}
+	}
+	return nil, &listenError{a.text, err}
+}
+
+// missing reports whether err says that the machine has no IPv6, which an
+// optional address does not need.
+func (a address) missing(err error) bool {
+	return a.optional && (errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT))
+}
