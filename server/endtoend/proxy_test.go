@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,4 +189,78 @@ func TestNginxByAUnixSocket(t *testing.T) {
 			"\nhttp {", "\nhttp {\naccess_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;")
 	}, program, args...)
 	p.tryThrough(t, through)
+}
+
+// nginx that asks a backend: what the backend does not know stays closed, however
+// the client writes it.
+func TestThroughNginxThatAsks(t *testing.T) {
+	program := tool(t, "nginx")
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, err := url.Parse(r.Header.Get("X-Original-URI"))
+		if err == nil && r.URL.Path == "/may-subscribe" && r.Header.Get("Cookie") == "user=ann" {
+			q, err := url.ParseQuery(u.RawQuery)
+			if err == nil && len(q) == 1 && len(q["channel"]) == 1 && q.Get("channel") == "ann" {
+				return
+			}
+		}
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	defer backend.Close()
+	p, dir := start(t), t.TempDir()
+	through := p.proxy(t, dir, "nginx-access.conf", func(port string) *strings.Replacer {
+		return strings.NewReplacer("127.0.0.1:8080", p.addr, "127.0.0.1:9000", backend.Listener.Addr().String(), "listen 80;", "listen 127.0.0.1:"+port+";",
+			"\nhttp {", "\nhttp {\naccess_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;")
+	}, program, "-p", dir, "-c", "nginx-access.conf", "-e", "stderr", "-g", "daemon off; master_process off; pid nginx.pid;")
+
+	p.publish("ann", "hello")
+	cookie := http.Header{"Cookie": {"user=ann"}}
+	events := through.events("channel=ann", "Cookie: user=ann").opened()
+	defer events.body.Close()
+	raw := through.dialSocket("/ws?channel=ann", cookie)
+	p.publish("ann", "again")
+	if got := raw.next().data; got != "again" {
+		t.Errorf("the WebSocket has %q", got)
+	}
+	for _, c := range []struct {
+		method, path, cookie string
+		want                 int
+	}{
+		{"GET", "/poll?channel=ann", "user=bob", 403}, {"GET", "/poll?channel=bob", "user=ann", 403}, {"GET", "/sse?channel=ann&channel=bob", "user=ann", 403},
+		{"GET", "/poll?channel=ann&channel%5B%5D=bob", "user=ann", 403}, {"GET", "/sse", "user=ann", 403}, {"GET", "/%73se?channel=bob", "user=ann", 403},
+		{"GET", "/channels", "user=ann", 404}, {"GET", "/channels/ann/history?cursor=earliest", "user=ann", 404}, {"GET", "/%63hannels", "user=ann", 404}, {"GET", "//channels", "user=ann", 404},
+		{"POST", "/publish?channel=ann", "user=ann", 404}, {"POST", "/publish/batch", "user=ann", 404}, {"POST", "/disconnect?client=x", "user=ann", 404},
+		{"GET", "/may-subscribe", "user=ann", 404}, {"GET", "/", "user=ann", 404}, {"GET", "/peal.js", "", 200}, {"GET", "/poll?channel=ann&timeout=1", "user=ann", 403},
+	} {
+		if got := through.do(c.method, c.path, "", "Cookie: "+c.cookie); got.status != c.want {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, got.status, c.want)
+		}
+	}
+	for _, protocols := range []string{"peal.v1", "peal.raw, peal.v1", "PEAL.V1"} {
+		_, response, err := through.tryDialSocket("/ws?channel=ann", http.Header{"Cookie": {"user=ann"}, "Sec-Websocket-Protocol": {protocols}})
+		if err == nil || response == nil || response.StatusCode != 403 {
+			t.Errorf("subprotocols %s are let through: %v", protocols, err)
+		}
+	}
+}
+
+// The sample leaves what is the backend's to this machine; here this machine is
+// a stranger.
+func TestNginxKeepsStrangersFromWhatIsTheBackends(t *testing.T) {
+	program := tool(t, "nginx")
+	p, dir := start(t), t.TempDir()
+	through := p.proxy(t, dir, "nginx.conf", func(port string) *strings.Replacer {
+		return strings.NewReplacer("allow 127.0.0.1;", "", "127.0.0.1:8080", p.addr, "listen 80;", "listen 127.0.0.1:"+port+";",
+			"\nhttp {", "\nhttp {\naccess_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;")
+	}, program, "-p", dir, "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off; master_process off; pid nginx.pid;")
+	for _, request := range []string{"GET /channels", "GET /channels/a/history", "GET /channels/a", "GET /%63hannels", "POST /publish", "POST /publish?channel=a", "POST /publish/batch", "POST /disconnect?client=a"} {
+		method, path, _ := strings.Cut(request, " ")
+		if got := through.do(method, path, "x"); got.status != 403 {
+			t.Errorf("%s: %d, want 403", request, got.status)
+		}
+	}
+	for _, path := range []string{"/", "/peal.js", "/poll?channel=a&timeout=1"} {
+		if got := through.do("GET", path, ""); got.status != 200 {
+			t.Errorf("GET %s: %d, want 200", path, got.status)
+		}
+	}
 }

@@ -125,3 +125,64 @@ func TestCodesAreComplete(t *testing.T) {
 		}
 	}
 }
+
+// docs/protocol.md lists every code with its statuses, and says "yes" to another
+// try exactly where the server is at fault.
+func TestEveryCodeIsDocumentedWithWhetherToTryAgain(t *testing.T) {
+	page, err := os.ReadFile("../../docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(page), "## Error codes, and which to try again")
+	if !ok {
+		t.Fatal("docs/protocol.md has no section on error codes")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	type row struct{ statuses, again string }
+	documented := map[string]row{}
+	for line := range strings.Lines(section) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 6 {
+			continue
+		}
+		for _, m := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(cells[1], -1) {
+			if _, ok := documented[m[1]]; ok {
+				t.Errorf("%s is listed twice", m[1])
+			}
+			documented[m[1]] = row{strings.TrimSpace(cells[2]), strings.TrimSpace(cells[3])}
+		}
+	}
+	known := newHarness(t).stats().Refusals
+	delete(known, "other")
+	known["too_many_connections"] = 0 // loop/accept.go
+	for code := range known {
+		if _, ok := documented[code]; !ok {
+			t.Errorf("docs/protocol.md does not list %s", code)
+		}
+	}
+	for code := range documented {
+		if _, ok := known[code]; !ok {
+			t.Errorf("docs/protocol.md lists %s, which does not exist", code)
+		}
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pattern := regexp.MustCompile(`(?s)Status: +(\d+),\s*Code: +"(\w+)"`)
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, m := range pattern.FindAllStringSubmatch(string(source), -1) {
+			again := m[1] == "408" || m[1] == "429" || m[1] == "500" || m[1] == "503"
+			if d := documented[m[2]]; !strings.Contains(d.statuses, m[1]) || strings.HasPrefix(d.again, "yes") != again {
+				t.Errorf("%s has status %s: docs/protocol.md says %q, try again: %q", m[2], m[1], d.statuses, d.again)
+			}
+		}
+	}
+}

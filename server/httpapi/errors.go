@@ -116,5 +116,5 @@ var (
 	errLogFull    = &Error{Status: 503, Code: "log_full", Message: "the disk of the log is full or failing, and the message was not published: publish again in a second", close: 1013}
 	errBusy       = &Error{Status: 503, Code: "busy", Message: "too many queries are waiting: ask again in a second", close: 1013}
 	errDraining   = &Error{Status: 503, Code: "draining", Message: "the server is going away: connect again in a second", close: 1001}
-	errLost       = &Error{Status: 500, Code: "not_stored", Message: "the message may be lost: publish it again"}
+	errLost       = &Error{Status: 500, Code: "not_stored", Message: "the log failed after it had taken the message, which may or may not be stored: publish it again with the same idempotency key", close: 1013}
 )
