@@ -118,3 +118,6 @@ var PeerOfZero peer
 
 // ConnBytes is the size of a connection beside its address.
 const ConnBytes = unsafe.Sizeof(conn{})
+
+// TakeFromRing is what a loop does with its ring.
+var TakeFromRing = take

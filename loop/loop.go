@@ -17,9 +17,6 @@ import (
 // readBytes is the size of a loop's read buffer: what one read takes.
 const readBytes = 64 << 10
 
-// applyBatch is how many messages are taken from the ring at a time.
-const applyBatch = 256
-
 // Loop is one event loop and the connections on it.
 type Loop struct {
 	// Fixed at creation.
@@ -275,14 +272,9 @@ func (l *Loop) flush(budget int) (more bool) {
 	return more || l.ring.Waiting()
 }
 
-// apply takes a batch from the ring, and reports whether there is more: that is
-// for another turn, since publishers faster than the loop must find the ring
-// full, not keep the loop here.
+// apply takes from the ring, and reports whether there is more.
 func (l *Loop) apply() (more bool) {
-	l.batch = l.ring.Next(l.batch[:0], applyBatch)
-	l.fan.Apply(l.batch)
-	more = len(l.batch) == applyBatch
-	clear(l.batch)
+	l.batch, more = take(l.batch, l.ring, l.fan)
 	return more
 }
 

@@ -127,6 +127,13 @@ func (s *scene) subscribe(stalled bool, channels ...string) uint32 {
 
 // publish applies the next n messages and flushes, turn by turn, until all is sent.
 func (s *scene) publish(n int) {
+	s.apply(n)
+	for s.fan.Flush(sceneBudget) {
+	}
+}
+
+// apply applies the next n messages.
+func (s *scene) apply(n int) {
 	s.batch = s.batch[:0]
 	for range n {
 		m := s.messages[s.next]
@@ -139,8 +146,6 @@ func (s *scene) publish(n int) {
 		s.batch = append(s.batch, m)
 	}
 	s.fan.Apply(s.batch)
-	for s.fan.Flush(sceneBudget) {
-	}
 }
 
 // names returns n channel names.
@@ -183,6 +188,13 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 			s.subscribe(false, ten...)
 		}
 		check(fmt.Sprintf("members=1000/channels=10/messages=%d", messages), s, messages, 1000*messages)
+
+		s = newScene(t, 100, "room")
+		s.subscribeOwn(1000, "room")
+		check(fmt.Sprintf("views=1000/channels=2/messages=%d", messages), s, messages, 1000*messages)
+		s = newScene(t, 100, "one", "two")
+		s.subscribeOwn(1000, "one", "two")
+		check(fmt.Sprintf("views=1000/channels=3/messages=%d", messages), s, messages, 1000*messages)
 	}
 	many := names(10_000)
 	for _, messages := range []int{1, 128, 10_000} {

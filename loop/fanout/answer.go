@@ -16,19 +16,18 @@ const replyFlags = flagClose | flagHeadOnly
 // answer queues a poll's answer if there is something to tell, and ends its
 // subscription. It reports whether it did.
 func (f *Fan) answer(slot uint32, m *member, v *view) bool {
-	if shareable(m, v) {
-		c := &v.pass.covered
+	if c := f.shareable(m, v); c != nil {
 		f.stats.Deliveries += uint64(c.messages)
 		f.sendAnswer(slot, m, c.bytes, c.sequence)
 		return true
 	}
 	a := Answer{Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0}
 	f.scratch.gaps, f.scratch.places = f.scratch.gaps[:0], f.scratch.places[:0]
-	fromStrip := v.pass != nil && !v.pass.live.empty() && m.position >= v.pass.live.base
-	shared := fromStrip && m.flags&flagForeign == 0
-	if fromStrip && m.flags&flagForeign == 0 {
-		a.Messages, a.Sequence = f.fromIndex(v, m)
-	} else {
+	shared := m.flags&flagForeign == 0
+	if shared {
+		a.Messages, a.Sequence, shared = f.fromIndex(v, m)
+	}
+	if !shared {
 		upto, o := f.readMerged(slot, m, v, int(v.most)+1, f.limits.AnswerBytes)
 		if o == wait {
 			f.waiting = append(f.waiting, slot)
@@ -56,7 +55,12 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	b := f.encoder.AppendAnswer(nil, v.encoding, a)
 	f.charge(len(b) * costByte)
 	if shared && len(v.members) > 1 {
-		v.pass.covered = reply{b, len(a.Messages), m.position, a.Sequence, m.flags & replyFlags}
+		r := reply{b, len(a.Messages), m.position, a.Sequence, m.flags & replyFlags}
+		if !v.shares {
+			v.pass.covered = r
+		} else if !f.gather.excludes {
+			f.covered, f.coveredOf = r, v
+		}
 	}
 	clear(f.scratch.answer)
 	f.sendAnswer(slot, m, b, a.Sequence)
@@ -85,34 +89,64 @@ func (f *Fan) tellForeign(slot uint32, v *view, position uint64) {
 	f.stats.Gaps++
 }
 
-// shareable reports whether the view's last answer fits this poll.
-func shareable(m *member, v *view) bool {
-	if v.pass == nil || m.flags&flagForeign != 0 {
-		return false
+// shareable returns the view's last answer if it fits this poll, else nil.
+func (f *Fan) shareable(m *member, v *view) *reply {
+	var c *reply
+	switch {
+	case m.flags&flagForeign != 0:
+		return nil
+	case v.shares:
+		if f.coveredOf != v {
+			return nil
+		}
+		c = &f.covered
+	case v.pass == nil || v.pass.live.excludes:
+		return nil
+	default:
+		c = &v.pass.covered
 	}
-	c := &v.pass.covered
 	if c.bytes == nil || c.position != m.position || c.flags != m.flags&replyFlags || c.sequence < v.head {
-		return false
+		return nil
 	}
-	return !v.pass.live.excludes
+	return c
 }
 
-// fromIndex takes the messages after the member's position from the live strip.
-func (f *Fan) fromIndex(v *view, m *member) ([]*ring.Message, uint64) {
-	s := v.pass.live
+// fromIndex takes the messages after the member's position from the live strip
+// of its view, or from what waits for its channels. It reports false if some of
+// them are only in the history.
+func (f *Fan) fromIndex(v *view, m *member) (out []*ring.Message, covered uint64, ok bool) {
 	all := f.scratch.merged[:0]
-	for _, p := range s.index[s.after(m.position):] {
-		if len(all) > int(v.most) {
-			break
+	if v.shares {
+		if n, ok := f.gather.start(v, m.position); !ok || n == 0 {
+			return nil, 0, false
 		}
-		if !p.message.Barred(m.session) {
-			all = append(all, p.message)
+		for len(all) <= int(v.most) {
+			msg := f.gather.next()
+			if msg == nil {
+				break
+			}
+			if !msg.Barred(m.session) {
+				all = append(all, msg)
+			}
+		}
+	} else {
+		if v.pass == nil || v.pass.live.empty() || m.position < v.pass.live.base {
+			return nil, 0, false
+		}
+		s := v.pass.live
+		for _, p := range s.index[s.after(m.position):] {
+			if len(all) > int(v.most) {
+				break
+			}
+			if !p.message.Barred(m.session) {
+				all = append(all, p.message)
+			}
 		}
 	}
 	f.scratch.merged = all
-	out, covered := f.take(v, m, all, max(m.position, f.applied))
+	out, covered = f.take(v, m, all, max(m.position, f.applied))
 	clear(all)
-	return out, covered
+	return out, covered, true
 }
 
 // take collects messages until an answer is full, and returns what it covers:

@@ -7,9 +7,11 @@
 //     and never a queue of publications.
 //   - View: all members with the same channels in the same encoding. The merge
 //     by sequence is done once for a view, not once for each member.
+//   - Bundle: the views of several channels that have one channel in common. What
+//     waits for the small ones among them is kept once for the channel.
 //   - Strip: contiguous ready-made bytes of a view with an index of
 //     (sequence, end). It exists while it serves somebody: during a pass over a
-//     view, or while members that fell behind read the history together.
+//     view or a bundle, or while members that fell behind read the history together.
 //   - Lane: a small private queue of one member: the rest of a half-sent
 //     message, heads, pongs, notices. It goes out before anything else.
 //

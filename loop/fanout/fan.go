@@ -35,16 +35,24 @@ type Fan struct {
 	retired    []*strip // of history, replaced or for one reader: free when the sender has reported
 	pooled     int      // bytes of memory in freeStrips and freePasses
 
-	dirty   queue    // views with something to send
-	behind  queue    // members that catch up, or have a lane to empty
-	waiting []uint32 // members whose gap lies beyond applied: next turn
-	ending  []uint32 // views whose pass is over when the sender has reported
-	backs   []uint32 // views that keep a strip of history
+	dirty   queue[uint32]  // views with something to send
+	due     queue[*bundle] // bundles with something to send
+	behind  queue[uint32]  // members that catch up, or have a lane to empty
+	waiting []uint32       // members whose gap lies beyond applied: next turn
+	ending  []uint32       // views whose pass is over when the sender has reported
+	backs   []uint32       // views that keep a strip of history
+	touched []*bundle      // by the Apply under way
+	trims   []*bundle      // some of their strips are perhaps needed no more
 
 	flights     []flight // by ticket, reset when none is out
 	outstanding int
-	held        int // bytes in lanes
-	doomed      int // of these, in lanes of members that were given up but not detached yet
+	held        int      // bytes in lanes
+	doomed      int      // of these, in lanes of members that were given up but not detached yet
+	strips      int      // bytes in the strips of passes: Room
+	gather      gather   // of what waits for the channels of a view
+	gathered    gathered // its last result, which the members of a view share
+	covered     reply    // the last answer to polls of a view that shares, coveredOf
+	coveredOf   *view
 	happened    []event
 	delivering  bool // of these: what is queued with the sender now waits for the next Flush
 	scratch     scratch
@@ -163,7 +171,8 @@ func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err erro
 // Unsubscribe ends the member's subscription; what is in its lane still goes out.
 func (f *Fan) Unsubscribe(slot uint32) { f.leave(slot, f.member(slot)) }
 
-// Apply takes the next messages of the ring, in order and without holes.
+// Apply takes the next messages of the ring, in order and without holes. A
+// caller that has more looks at Work, and asks Room.
 func (f *Fan) Apply(batch []*ring.Message) {
 	for _, m := range batch {
 		f.applied = m.Sequence
@@ -172,7 +181,15 @@ func (f *Fan) Apply(batch []*ring.Message) {
 			f.applyTo(name, m)
 		}
 	}
+	if len(f.touched) > 0 {
+		f.touch()
+	}
 }
+
+// Room reports whether the strips of messages that wait hold less than
+// Limits.WaitingBytes. While they do not, what comes next stays in the ring:
+// each Flush sends some of it, and strips go when all of it was sent.
+func (f *Fan) Room() bool { return f.strips < f.limits.WaitingBytes }
 
 func (f *Fan) applyTo(name string, m *ring.Message) {
 	c := f.channels[name]
@@ -182,8 +199,12 @@ func (f *Fan) applyTo(name string, m *ring.Message) {
 	for v := c.solo; v != nil; v = v.nextSolo {
 		f.add(v, m)
 	}
-	if c.multi != nil {
-		for _, l := range *c.multi {
+	for b := c.bundles; b != nil; b = b.next {
+		if b.shares {
+			f.addShared(b, m)
+			continue
+		}
+		for _, l := range b.links {
 			f.add(l.view, m)
 		}
 	}
@@ -194,7 +215,7 @@ func (f *Fan) Applied() uint64 { return f.applied }
 
 // Pending reports whether Flush has something to do.
 func (f *Fan) Pending() bool {
-	return !f.dirty.empty() || !f.behind.empty() || len(f.waiting) > 0 || len(f.happened) > 0
+	return !f.dirty.empty() || !f.due.empty() || !f.behind.empty() || len(f.waiting) > 0 || len(f.happened) > 0
 }
 
 // Stats returns the counters and gauges of now.
@@ -202,6 +223,7 @@ func (f *Fan) Stats() Stats {
 	s := f.stats
 	s.Encoded = f.encode.Bytes()
 	s.Channels, s.Held, s.Behind = len(f.channels), f.held, f.behind.len()+len(f.waiting)
+	s.Waiting = f.strips
 	if f.latency != nil {
 		s.Latency = f.latency.observed
 	}

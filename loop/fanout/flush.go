@@ -40,8 +40,9 @@ const (
 )
 
 // Flush sends up to about budget times, first to whom it is due, and reports
-// whether there is more to do in another turn. Views and members that catch up
-// take turns, so that one busy channel costs the others little.
+// whether there is more to do in another turn. Views, bundles and members that
+// catch up take turns, so that one busy channel costs the others little, however
+// many views contain it.
 func (f *Fan) Flush(budget int) (more bool) {
 	for _, slot := range f.waiting { // Apply has been called since
 		f.queueBehind(slot, f.member(slot))
@@ -49,7 +50,7 @@ func (f *Fan) Flush(budget int) (more bool) {
 	f.waiting = f.waiting[:0]
 	visits := 16 * budget
 	turns := f.behind.len() // who made progress and is queued again has had its turn
-	for budget > 0 && visits > 0 && (turns > 0 || !f.dirty.empty()) {
+	for budget > 0 && visits > 0 && (turns > 0 || !f.dirty.empty() || !f.due.empty()) {
 		n := min(viewQuantum, turns)
 		for turns -= n; n > 0; n-- {
 			slot := f.behind.pop()
@@ -69,7 +70,13 @@ func (f *Fan) Flush(budget int) (more bool) {
 			budget -= sent + f.sendsOf(before)
 			visits -= seen
 		}
-		if f.outstanding >= batchSends || turns == 0 && f.dirty.empty() {
+		if !f.due.empty() && budget > 0 {
+			before := f.work
+			sent, seen := f.visitBundle(f.due.pop())
+			budget -= sent + f.sendsOf(before)
+			visits -= seen
+		}
+		if f.outstanding >= batchSends || f.gathered.bytes >= gatheredBytes || turns == 0 && f.dirty.empty() && f.due.empty() {
 			f.sender.Flush(f.report)
 			f.endPasses()
 		}
@@ -136,12 +143,19 @@ func (f *Fan) endPasses() {
 		f.retired[i] = nil
 	}
 	f.retired = f.retired[:0]
+	if f.gathered.view != nil {
+		f.gathered = gathered{}
+	}
+	later := f.ending[:0]
 	for _, n := range f.ending {
-		if v := f.views[n]; v != nil {
-			f.endPass(v)
+		if v := f.views[n]; v != nil && f.endPass(v) {
+			later = append(later, n)
 		}
 	}
-	f.ending = f.ending[:0]
+	f.ending = later
+	if len(f.trims) > 0 {
+		f.trimAll()
+	}
 }
 
 // queueBehind gives the member a turn of its own.
@@ -151,6 +165,9 @@ func (f *Fan) queueBehind(slot uint32, m *member) {
 	}
 	m.flags |= flagBehind
 	f.behind.push(slot)
+	if m.view != 0 {
+		f.keep(f.views[m.view], m.position)
+	}
 }
 
 // advance gives one member that is behind its turn and reports whether
@@ -180,6 +197,9 @@ func (f *Fan) send(slot uint32, m *member, v *view) bool {
 		return f.answer(slot, m, v)
 	}
 	s := v.holding(m.position)
+	if s == nil {
+		s = f.waitingFor(v, m.position)
+	}
 	if s == nil || s.told != nil && m.flags&flagMarks != 0 || m.flags&flagSlow != 0 && f.conflates(v) {
 		if s = f.readBack(slot, m, v); s == nil {
 			return false

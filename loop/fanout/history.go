@@ -210,7 +210,7 @@ func (f *Fan) keepBack(v *view, s *strip) {
 // retire lets s go once the sender has reported; with a late sender, whose
 // reports may be long in coming, the collector takes what is more than a batch.
 func (f *Fan) retire(s *strip) {
-	if len(f.retired) < batchSends {
+	if len(f.retired) < 4*batchSends {
 		f.retired = append(f.retired, s)
 	}
 }
@@ -229,7 +229,9 @@ func (f *Fan) dropBacks() {
 		}
 		f.retire(v.pass.back)
 		v.pass.back = nil
-		f.endPass(v)
+		if f.endPass(v) {
+			f.ending = append(f.ending, n)
+		}
 	}
 }
 

@@ -134,5 +134,6 @@ type Stats struct {
 	Channels int
 	Held     int // bytes in lanes
 	Encoded  int // bytes of encodings kept with messages
+	Waiting  int // bytes in strips of messages that wait for their turn: Limits.WaitingBytes
 	Behind   int // members waiting for their turn to catch up
 }

@@ -17,6 +17,12 @@ type Limits struct {
 	// counted with their shares (Fan.UseShares). Default 64 MiB.
 	HeldBytes int
 
+	// WaitingBytes is what the strips of messages that wait for their turn may
+	// hold, those that views share and those of single views. Beyond it Room says
+	// no, and the loop leaves what comes next in the ring, which is full some time
+	// later. Default 64 MiB. Raising it costs memory while a loop is overloaded.
+	WaitingBytes int
+
 	// AnswerMessages and AnswerBytes end one poll's answer. Defaults 100 and 1 MiB.
 	AnswerMessages, AnswerBytes int
 }
@@ -31,6 +37,7 @@ func (l Limits) WithDefaults() Limits {
 	set(&l.StripBytes, 64<<10)
 	set(&l.LaneBytes, 16<<10)
 	set(&l.HeldBytes, 64<<20)
+	set(&l.WaitingBytes, 64<<20)
 	set(&l.AnswerMessages, 100)
 	set(&l.AnswerBytes, 1<<20)
 	return l
@@ -42,6 +49,12 @@ const (
 	// viewQuantum is how many members of one view are visited before the next
 	// view, or who is behind, has a turn.
 	viewQuantum = 64
+	// shareMembers is how many members a view of several channels may have and
+	// still share what waits for it: all of them are visited at once, so that what
+	// has to be merged for them is merged once.
+	shareMembers = viewQuantum
+	// gatheredBytes is how much is merged for single views before the sender is flushed.
+	gatheredBytes = 1 << 20
 	// maxMost is the greatest number of messages in one poll's answer.
 	maxMost = 1<<16 - 1
 	// backViews is how many views may keep a strip of history at a time.

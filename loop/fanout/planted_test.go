@@ -95,6 +95,34 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"f.addGap(i, g)",
 			"_ = g",
 		}}},
+		{"channels are merged in the wrong order", "gather.go", []patch{{
+			"k.cursors[j].sequence() < k.cursors[least].sequence()",
+			"k.cursors[j].sequence() > k.cursors[least].sequence()",
+		}}},
+		{"another view's merged strip has a channel that this one has not", "gather.go", []patch{{
+			"f.gathered.view == v && ",
+			"f.gathered.view != nil && ",
+		}}},
+		{"one channel of several is sent when others have something too", "gather.go", []patch{{
+			"case n == 1:",
+			"case n >= 1:",
+		}}},
+		{"what has left the strips of a channel is not read from history", "gather.go", []patch{{
+			"if position < b.covers {",
+			"if position < b.covers && b.pass != nil {",
+		}}},
+		{"waiting messages go before members that were behind had their turn", "bundle.go", []patch{{
+			"if f.behind.popped() < s.stamp {",
+			"if f.behind.popped() < 0 {",
+		}}},
+		{"waiting messages go before all views were visited", "bundle.go", []patch{{
+			"if int32(p.visits-s.until) < 0 {",
+			"if p.left > len(b.links)/2 {",
+		}}},
+		{"a view that left in mid-pass has another passed over", "bundle.go", []patch{{
+			"p.left = end\n",
+			"p.left = min(p.left, end)\n",
+		}}},
 		{"who made progress is not queued again", "flush.go", []patch{{
 			"func (f *Fan) queueBehind(slot uint32, m *member) {\n\tif ",
 			"func (f *Fan) queueBehind(slot uint32, m *member) {\n\tif m.lane == 0 && m.flags&flagFull == 0 && f.outstanding > 0 || ",

@@ -16,9 +16,9 @@ func (f *Fan) newStrip(base uint64) *strip {
 		f.freeStrips = f.freeStrips[:n-1]
 		f.pooled -= s.kept()
 	} else {
-		s = new(strip)
+		s = &strip{foundFor: none}
 	}
-	s.reset(base)
+	s.begin(base)
 	return s
 }
 
@@ -26,15 +26,24 @@ func (f *Fan) newStrip(base uint64) *strip {
 func (s *strip) kept() int { return cap(s.memory) + 24*max(0, cap(s.index)-8) }
 
 func (f *Fan) freeStrip(s *strip) {
+	f.strips -= int(s.counted)
+	s.counted = 0
 	if f.outstanding > 0 || len(f.freeStrips) >= poolKeeps || cap(s.memory) > 4*f.limits.StripBytes {
 		return
 	}
-	s.reset(0)
+	s.reset()
 	if f.pooled+s.kept() > poolMemory {
 		s.memory, s.index = nil, nil
 	}
 	f.pooled += s.kept()
 	f.freeStrips = append(f.freeStrips, s)
+}
+
+// count counts what strip s of a pass holds.
+func (f *Fan) count(s *strip) {
+	n := int32(cap(s.memory)+24*cap(s.index)) + s.sizes
+	f.strips += int(n - s.counted)
+	s.counted = n
 }
 
 // kept is the memory of an unused pass beyond what each of them has.
@@ -55,6 +64,11 @@ func (f *Fan) newPass(base uint64) *pass {
 }
 
 func (f *Fan) freePass(p *pass) {
+	for s := p.first; s != nil && s != p.live; {
+		next := s.next
+		f.freeStrip(s)
+		s = next
+	}
 	for _, s := range []*strip{p.live, p.before, p.back} {
 		if s != nil {
 			f.freeStrip(s)

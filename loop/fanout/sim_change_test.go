@@ -51,6 +51,7 @@ func (s *sim) change(c *simClient) {
 		return
 	}
 	s.changes++
+	c.abreast = false
 	c.socket.old, c.carried = len(c.socket.arrived)+half, others
 }
 

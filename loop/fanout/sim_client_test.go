@@ -28,6 +28,7 @@ type simClient struct {
 	parked   bool              // poll: subscribed
 	decoded  int               // bytes of socket.arrived that were decoded
 	gone     bool
+	abreast  bool // it shares, was never behind, and was never full if socket.slow says so
 	gaps     int
 }
 
@@ -123,6 +124,9 @@ func (s *sim) decode(c *simClient) {
 			}
 			if !slow && to > s.hist.discarded[w[1]] || to <= max(c.position, c.had[w[1]], c.skip[w[1]]) && c.encoding < encPoll {
 				s.fail("%s: gap on %s %d..%d is not real (discarded %d, at %d)", c.name, w[1], from, to, s.hist.discarded[w[1]], c.position)
+			}
+			if c.abreast && !c.socket.slow && !c.socket.dead {
+				s.fail("%s: gap on %s %d..%d, though it was never behind (at %d)", c.name, w[1], from, to, c.position)
 			}
 			if to > s.fan.Applied() {
 				s.fail("%s: gap on %s up to %d, but the ring may still bring what follows %d", c.name, w[1], to, s.fan.Applied())

@@ -33,6 +33,7 @@ type sim struct {
 	sets     [][]string // what clients subscribe to
 	most     int        // clients at a time
 	crowd    bool       // many clients of few views; they come, go and get room together
+	common   bool       // many views of few clients, with a channel in common
 	policies map[string]fanout.Policy
 	steps    []string
 	failed   bool
@@ -59,7 +60,23 @@ func newSim(t *testing.T, seed uint64) *sim {
 	if seed%4 == 1 { // views that a turn cannot visit to their end
 		s.crowd, s.most, s.sets = true, 180, [][]string{{"A", "B"}, {"A", "B"}, {"A", "B"}, {"A"}}
 	}
-	s.limits = fanout.Limits{StripBytes: 50 + s.rnd.IntN(1000), LaneBytes: 300, HeldBytes: 4000, AnswerMessages: 1 + s.rnd.IntN(8), AnswerBytes: 400}
+	if seed%4 == 2 {
+		s.common, s.most, s.sets = true, 60, nil
+		if s.crowd = seed%8 == 6; s.crowd { // more views than a turn can visit
+			s.most = 180
+		}
+		own := []string{"F", "G", "H", "I", "J", "K", "L", "M"}
+		for i, one := range own {
+			s.names = append(s.names, one)
+			s.hist.keep[one] = s.rnd.IntN(3)
+			s.sets = append(s.sets, []string{"A", one}, []string{"A", "B", one})
+			for _, two := range own[i+1:] {
+				s.sets = append(s.sets, []string{"A", one, two})
+			}
+		}
+		s.hist.keep["A"] = s.rnd.IntN(3)
+	}
+	s.limits = fanout.Limits{WaitingBytes: 1000 + s.rnd.IntN(20_000), StripBytes: 50 + s.rnd.IntN(1000), LaneBytes: 300, HeldBytes: 4000, AnswerMessages: 1 + s.rnd.IntN(8), AnswerBytes: 400}
 	s.fan = fanout.New(0, s.limits, s.enc, s.hist, s.out, s)
 	if seed%5 < 3 {
 		s.policies = map[string]fanout.Policy{"C": fanout.Latest, "D": fanout.Latest, "E": fanout.Disconnect}
@@ -101,7 +118,7 @@ func (s *sim) Gapped(slot uint32) {
 	for ch := range c.channels {
 		real = real || s.hist.discarded[ch] > max(c.position, c.had[ch], c.skip[ch], c.quiet[ch]) || s.policies[ch] == fanout.Latest && c.socket.slow
 	}
-	if !real {
+	if !real || c.abreast && !c.socket.slow && !c.socket.dead {
 		s.fail("%s: closed for a gap that is none (at %d)", c.name, c.position)
 	}
 	s.gaps++
@@ -229,6 +246,7 @@ func (s *sim) subscribe(c *simClient, from fanout.From, at uint64) {
 	}
 	c.position = position
 	c.parked = true
+	c.abreast = s.common && from == fanout.Now && !c.socket.slow && s.fan.Shares(c.slot)
 }
 
 func (s *sim) some() *simClient {
@@ -257,6 +275,9 @@ func (s *sim) publish() {
 		m.Exclude = c.session
 	}
 	// duplicates among a message's channels are the publisher's to remove
+	if s.common && s.rnd.IntN(2) == 0 {
+		m.Channel = "A"
+	}
 	seen := map[string]bool{m.Channel: true}
 	also := m.Also[:0]
 	for _, c := range m.Also {
@@ -272,9 +293,12 @@ func (s *sim) publish() {
 }
 
 func (s *sim) apply(n int) {
-	n = min(n, len(s.waiting))
-	s.fan.Apply(s.waiting[:n])
-	s.waiting = s.waiting[n:]
+	for n = min(n, len(s.waiting)); n > 0 && s.fan.Room(); {
+		part := 1 + s.rnd.IntN(n)
+		s.fan.Apply(s.waiting[:part])
+		s.waiting = s.waiting[part:]
+		n -= part
+	}
 }
 
 func (s *sim) half(socket int32) int {
@@ -414,6 +438,9 @@ func (s *sim) idle() {
 	if n := s.fan.Passes(); n > 0 {
 		s.fail("nothing to do, but %d views keep strips", n)
 	}
+	if n := s.fan.Stats().Waiting; n != 0 {
+		s.fail("nothing to do, but %d bytes wait", n)
+	}
 }
 
 // run is one schedule. A panic is a failure with its seed.
@@ -434,8 +461,8 @@ func (s *sim) run(steps int) {
 // finish lets everything arrive and checks that nothing is missing.
 func (s *sim) finish() {
 	s.out.late = false
-	s.apply(len(s.waiting))
 	for i := 0; i < 2000 && !s.failed; i++ {
+		s.apply(len(s.waiting))
 		for _, c := range s.clients {
 			s.decode(c)
 			c.socket.room = 1 << 20
@@ -449,7 +476,7 @@ func (s *sim) finish() {
 			}
 		}
 		if !s.fan.Flush(1000) {
-			done := true
+			done := len(s.waiting) == 0
 			for _, c := range s.clients {
 				done = done && !c.socket.full && (c.encoding < encPoll || c.parked)
 			}
@@ -482,7 +509,7 @@ func (s *sim) finish() {
 		s.drop(c)
 	}
 	st := s.fan.Stats()
-	if st.Members != 0 || st.Views != 0 || st.Channels != 0 || st.Held != 0 {
+	if st.Members != 0 || st.Views != 0 || st.Channels != 0 || st.Held != 0 || st.Waiting != 0 {
 		s.fail("left behind: %+v", st)
 	}
 	for c, n := range s.hist.joined {

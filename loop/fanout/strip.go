@@ -25,6 +25,11 @@ type strip struct {
 	gapped   uint64   // the highest of them
 	excludes bool     // some message must not reach some session
 	private  bool     // serves one member only
+	counted  int32    // bytes of it in Fan.strips
+	sizes    int32    // of a bundle: Size of its messages, which perhaps nobody else keeps
+	until    uint32   // of a bundle: visits of the pass by which all views have been seen since its last message
+	stamp    uint64   // of a bundle: members that were behind by then may need it: queue.pushed
+	next     *strip   // of a bundle: what was waiting after it
 
 	// The last search, since most members stand at the same place.
 	foundFor uint64
@@ -44,10 +49,16 @@ const none = ^uint64(0)
 func (s *strip) empty() bool { return len(s.index) == 0 }
 func (s *strip) size() int   { return len(s.bytes) }
 
-// reset makes s an empty strip after base, keeping its memory.
-func (s *strip) reset(base uint64) {
+// begin lets the empty strip s begin after base.
+func (s *strip) begin(base uint64) { s.base, s.last = base, base }
+
+// reset empties s, keeping its memory.
+func (s *strip) reset() {
 	clear(s.index)
-	*s = strip{base: base, last: base, index: s.index[:0], memory: s.memory[:0], foundFor: none}
+	s.bytes, s.index, s.memory = nil, s.index[:0], s.memory[:0]
+	s.told, s.gapped, s.excludes, s.private = nil, 0, false, false
+	s.next, s.until, s.stamp, s.sizes = nil, 0, 0, 0
+	s.foundFor = none
 }
 
 // add appends a message whose bytes are b: borrowed if it is the first.

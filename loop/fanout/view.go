@@ -9,16 +9,9 @@ import (
 // channel is what one loop knows of a channel: the views that contain it.
 // Most channels have one view; 32 bytes then, beside the name.
 type channel struct {
-	name  string
-	solo  *view   // views of this channel alone, one for each encoding in use, linked by nextSolo
-	multi *[]link // views of several channels, nil for none
-}
-
-// link is one view's membership in a channel; part is the index of the channel
-// in the view.
-type link struct {
-	view *view
-	part int
+	name    string
+	solo    *view   // views of this channel alone, one for each encoding in use, linked by nextSolo
+	bundles *bundle // views of several channels, nil for none, linked by next
 }
 
 // view is a set of channels in one encoding, and the members that receive it:
@@ -28,6 +21,7 @@ type view struct {
 	number   uint32
 	encoding ring.Encoding
 	oneShot  bool // polls: a member leaves with its first answer
+	shares   bool // what waits for it is in the strips of its bundles: of several channels and few members
 	most     uint16
 	only     *channel // the channel, if it is one
 	several  *several // the channels, if they are more
@@ -40,9 +34,9 @@ type view struct {
 
 // several is what a view of more than one channel has besides.
 type several struct {
-	channels []*channel
-	places   []uint32 // index of the view in channels[i].multi
-	key      string   // in Fan.multi
+	bundles []*bundle // one for each channel
+	places  []uint32  // index of the view in bundles[i].links
+	key     string    // in Fan.multi
 }
 
 // channels calls f for each channel of the view, with its index.
@@ -51,8 +45,8 @@ func (v *view) channels(f func(i int, c *channel)) {
 		f(0, v.only)
 		return
 	}
-	for i, c := range v.several.channels {
-		f(i, c)
+	for i, b := range v.several.bundles {
+		f(i, b.channel)
 	}
 }
 
@@ -61,7 +55,7 @@ func (v *view) width() int {
 	if v.several == nil {
 		return 1
 	}
-	return len(v.several.channels)
+	return len(v.several.bundles)
 }
 
 // first is the first channel of the view.
@@ -69,19 +63,22 @@ func (v *view) first() *channel {
 	if v.several == nil {
 		return v.only
 	}
-	return v.several.channels[0]
+	return v.several.bundles[0].channel
 }
 
-// pass is the work on one view: the strips, and who is still to be visited. A
-// new message in the middle of it starts the round again at the next member, so
-// that each visit sends all there is.
+// pass is the work on one view, or on the views of a bundle: the strips, and who
+// is still to be visited. A new message in the middle of it starts the round again
+// at the next member, or view, so that each visit sends all there is.
 type pass struct {
-	queued  bool // in Fan.dirty
+	queued  bool // in Fan.dirty or Fan.due
+	ending  bool // in Fan.trims
 	next    int  // place to visit next
 	left    int  // visits until all have been seen since the last message
 	live    *strip
 	before  *strip // what live was before it was cut, for who was not visited since
 	back    *strip // history, shared by those further behind
+	stamp   uint64 // of a view: members that were behind by then may need its strips: queue.pushed
+	first   *strip // of a bundle: the oldest; its next are newer, the last is live
 	covered reply  // the last poll answer, shared by polls at the same position
 	visits  uint32 // of members, and the sends among them: for marks
 	sends   uint32
@@ -96,6 +93,11 @@ func (v *view) startPass(f *Fan) *pass {
 	return v.pass
 }
 
+// has reports whether what follows position is in the strips of new messages.
+func (p *pass) has(position uint64) bool {
+	return !p.live.empty() && position >= p.live.base || p.before != nil && position >= p.before.base
+}
+
 // add takes the next message of the view.
 func (f *Fan) add(v *view, m *ring.Message) {
 	if v.head >= m.Sequence {
@@ -103,7 +105,7 @@ func (f *Fan) add(v *view, m *ring.Message) {
 	}
 	p := v.startPass(f)
 	if p.live.empty() && p.before == nil {
-		p.live.reset(v.head) // the pass began with history; this begins where the view stands
+		p.live.begin(v.head) // the pass began with history; this begins where the view stands
 	}
 	if v.oneShot {
 		if len(p.live.index) >= f.limits.AnswerMessages*4 {
@@ -120,6 +122,8 @@ func (f *Fan) add(v *view, m *ring.Message) {
 	}
 	v.head = m.Sequence
 	p.left = len(v.members)
+	f.count(p.live)
+	f.charge(costAdded + m.Size/bytesAdded)
 	f.mark(p, m)
 	f.markDirty(v, p)
 }
@@ -141,11 +145,16 @@ func (f *Fan) markDirty(v *view, p *pass) {
 	}
 }
 
-// endPass lets the strips of a view go once all its members have been visited.
-func (f *Fan) endPass(v *view) {
+// endPass lets the strips of a view go once all its members have been visited,
+// and those that are behind by less than the strips have had their turn. It
+// reports whether the latter is what it waits for.
+func (f *Fan) endPass(v *view) (again bool) {
 	p := v.pass
 	if p == nil || p.queued || p.left > 0 {
-		return
+		return false
+	}
+	if f.behind.popped() < p.stamp {
+		return true
 	}
 	if p.back != nil { // history is still being read
 		if p.before != nil {
@@ -154,10 +163,14 @@ func (f *Fan) endPass(v *view) {
 		}
 		f.freeStrip(p.live)
 		p.live = f.newStrip(v.head)
-		return
+		return false
 	}
 	v.pass = nil
 	f.freePass(p)
+	if v.several != nil {
+		f.startSharing(v)
+	}
+	return false
 }
 
 // find returns the view of these channels, which are sorted, making it if needed.
@@ -181,14 +194,11 @@ func (f *Fan) find(names []string, k ring.Encoding, oneShot bool) *view {
 	v := f.newView(k, oneShot)
 	v.several = &several{key: key}
 	f.multi[key] = v
+	v.shares = f.meets(names)
+	v.several.bundles = make([]*bundle, len(names))
+	v.several.places = make([]uint32, len(names))
 	for i, n := range names {
-		c := f.channel(n)
-		if c.multi == nil {
-			c.multi = new([]link)
-		}
-		v.several.channels = append(v.several.channels, c)
-		v.several.places = append(v.several.places, uint32(len(*c.multi)))
-		*c.multi = append(*c.multi, link{v, i})
+		f.link(v, i, f.channel(n))
 	}
 	return v
 }
@@ -230,9 +240,8 @@ func (f *Fan) dropView(v *view) {
 		f.dropChannel(c)
 	} else {
 		delete(f.multi, v.several.key)
-		for i, c := range v.several.channels {
-			c.unlink(v.several.places[i])
-			f.dropChannel(c)
+		for i, b := range v.several.bundles {
+			f.unlink(b, v.several.places[i])
 		}
 	}
 	if p := v.pass; p != nil {
@@ -247,21 +256,8 @@ func (f *Fan) dropView(v *view) {
 	f.stats.Views--
 }
 
-// unlink removes the view at place; the last one moves there.
-func (c *channel) unlink(place uint32) {
-	all := *c.multi
-	end := len(all) - 1
-	moved := all[end]
-	all[place] = moved
-	moved.view.several.places[moved.part] = place
-	all[end] = link{}
-	if *c.multi = all[:end]; end == 0 {
-		c.multi = nil
-	}
-}
-
 func (f *Fan) dropChannel(c *channel) {
-	if c.solo == nil && c.multi == nil {
+	if c.solo == nil && c.bundles == nil {
 		delete(f.channels, c.name)
 	}
 }
@@ -275,6 +271,9 @@ func (f *Fan) join(slot uint32, m *member, v *view) {
 	v.members = append(v.members, slot)
 	if v.pass != nil && v.pass.queued {
 		v.pass.left = len(v.members)
+	}
+	if v.shares && len(v.members) > shareMembers {
+		f.stopSharing(v)
 	}
 	v.channels(func(_ int, c *channel) { f.source.Join(c.name) })
 }
@@ -308,6 +307,9 @@ func (f *Fan) leave(slot uint32, m *member) {
 	}
 	if v.pass != nil && v.pass.queued {
 		v.pass.left = len(v.members) // the one that moved may not have been visited
+	}
+	if v.several != nil {
+		f.startSharing(v)
 	}
 	if c := cap(v.members); c > 64 && c > 4*len(v.members) {
 		v.members = append(make([]uint32, 0, c/2), v.members...)

@@ -3,7 +3,7 @@ package fanout
 // Work is counted in units, so that a turn ends where its time would be used up
 // and tests can count what they cannot time. Sends have a budget of their own;
 // what is counted here is what a send may need before it: history that is read,
-// gaps, and subscriptions that change.
+// gaps, subscriptions that change, and messages that are taken from the ring.
 //
 // unit is a microsecond of a core of 2020 in thousandths: the costs below are
 // nanoseconds, from BenchmarkHistory, and need to be right
@@ -15,6 +15,10 @@ const (
 	costGap    = 300 // one notice, beside its bytes
 	costByte   = 1   // encoded, or copied
 	costJoined = 400 // a channel of a subscription that is made or changed
+
+	costAdded   = 40 // a message that is added to a strip, beside its bytes
+	bytesAdded  = 16 // of it are copied in a nanosecond
+	costTouched = 5  // a view that is told of new messages
 )
 
 // unitsPerSend is what one send of the budget of Flush stands for.

@@ -158,6 +158,7 @@ var metrics = []metric{
 	one(prometheus.CounterValue, "forgotten_folded_total", "Forgotten channels that went into marks which others share, since which older cursors may show a gap that is none.", func(s *state) float64 { return float64(s.hub.Folded) }),
 	gauge("encoded_bytes", "Bytes of encodings kept with messages, so that further subscribers need not encode them again.", func(s *loop.Stats) float64 { return float64(s.Fanout.Encoded) }),
 	gauge("held_bytes", "Bytes held for single connections: rests of half-sent messages and private items.", func(s *loop.Stats) float64 { return float64(s.Fanout.Held) }),
+	gauge("waiting_bytes", "Bytes of messages that a loop keeps ready while they wait for their turn to be sent.", func(s *loop.Stats) float64 { return float64(s.Fanout.Waiting) }),
 	gauge("input_bytes", "Bytes of unread and unfinished input.", func(s *loop.Stats) float64 { return float64(s.InputBytes) }),
 
 	one(prometheus.GaugeValue, "presence_members", "Clients that are listed, on each of their channels.", func(s *state) float64 { return float64(s.presence.Members) }),

@@ -103,6 +103,8 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Loop.Fanout.StripBytes }},
 			{Name: "lane-bytes", Help: "control bytes a connection may have waiting beside a half-sent message, beyond it it is closed; raising it costs memory for each connection whose socket is full", size: true, Min: 1 << 10, Max: 1 << 30,
 				field: func(c *server.Config) any { return &c.Loop.Fanout.LaneBytes }},
+			{Name: "waiting-bytes", Help: "messages that a loop keeps ready while they wait for their turn to be sent; beyond it the loop takes no more from the ring until some were sent, and when the ring is full publishing answers 429; raising it costs that memory for each overloaded loop", size: true, Min: 64 << 10, Max: maxSize,
+				field: func(c *server.Config) any { return &c.Loop.Fanout.WaitingBytes }},
 			{Name: "held-bytes", Help: "half-sent messages and answers held by a loop, beyond it the connections that hold most are closed, counted together by address; raising it costs that memory for each loop", size: true, Min: 64 << 10, Max: maxSize,
 				field: func(c *server.Config) any { return &c.Loop.Fanout.HeldBytes }},
 			{Name: "answer-messages", Help: "messages in one poll's answer; raising it makes answers larger and polls fewer", Min: 1, Max: maxPoll,

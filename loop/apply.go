@@ -1,0 +1,31 @@
+package loop
+
+import (
+	"peal/loop/fanout"
+	"peal/loop/ring"
+)
+
+// What is taken from the ring at a time. The rest is taken in the next turn.
+const (
+	applyBatch = 256 // messages
+	applyPart  = 32  // of these between two looks at the work and the room
+	applyWork  = 400 // units of work
+)
+
+// take gives the fan the next messages of the ring, and reports whether it
+// stopped before the ring was empty: publishers faster than the loop must find
+// the ring full, not keep the loop here. batch is memory to use.
+func take(batch []*ring.Message, from *ring.Reader, fan *fanout.Fan) (kept []*ring.Message, more bool) {
+	until := fan.Work() + applyWork
+	for taken := 0; fan.Room(); {
+		batch = from.Next(batch[:0], applyPart)
+		fan.Apply(batch)
+		taken += len(batch)
+		more = len(batch) == applyPart
+		clear(batch)
+		if !more || taken >= applyBatch || fan.Work() >= until {
+			return batch, more
+		}
+	}
+	return batch, from.Waiting()
+}
