@@ -89,7 +89,7 @@ func TestAThousandRestarts(t *testing.T) {
 	fs := newDir()
 	var handed []log.Cursor
 	for i := range 1000 {
-		l, _ := mustOpen(t, fs, file.Config{SegmentBytes: 1 << 14, TotalBytes: 1 << 15})
+		l, _ := mustOpen(t, fs, file.Config{SegmentBytes: 1 << 13, TotalBytes: 1 << 13})
 		appendOne(t, l, fmt.Sprint(i))
 		handed = append(handed, l.Lineage().Cursor(l.Head()))
 		mustClose(t, l)

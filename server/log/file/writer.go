@@ -309,8 +309,8 @@ func (l *Log) finish() error {
 	}
 	var err error
 	switch gone := l.files.Present(a.name, a.file); {
-	case gone != nil && head >= a.header.first:
-		err = fmt.Errorf("log: %w: what was published since then may be lost", gone)
+	case gone != nil:
+		err = fmt.Errorf("log: %w: what is in it may be lost", gone)
 	case durable < head && head >= a.header.first:
 		err = fmt.Errorf("log: the end of %s, from sequence %d to %d, may be lost: %w", a.name, durable+1, head, a.sealed)
 	case a.uncut:
