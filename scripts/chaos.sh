@@ -8,6 +8,7 @@
 #   scripts/chaos.sh                          a minute, the log in memory
 #   scripts/chaos.sh --length 15s             the short form
 #   scripts/chaos.sh --log file               a log in files that survives; --fsync always or interval
+#   scripts/chaos.sh --log file --restore     older copies of the log are put back
 #   scripts/chaos.sh --history 3 --rate 250   little is retained: many gaps
 #   scripts/chaos.sh --seed N                 the clients' decisions of an earlier run
 #

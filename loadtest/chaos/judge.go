@@ -196,7 +196,7 @@ func (j *judge) cover(c *channelState, p place) {
 		return
 	}
 	for _, k := range j.world.channels[c.channel].between(c.floor, p) {
-		if j.heard[k.id] || j.missed[k.id] || j.keeps == AllOrCut && j.cut(k.at) {
+		if j.heard[k.id] || j.missed[k.id] || j.cut(k.at) {
 			continue
 		}
 		j.missed[k.id] = true
@@ -244,7 +244,11 @@ func (j *judge) gap(r record) {
 func (j *judge) unknown(c *channelState, r record, to place) {
 	asked := j.journal.connections[j.connection]
 	from := asked.from[slices.Index(asked.channels, r.channel)]
-	if from.isZero() || from.life == r.at.life || j.keeps == All {
+	known := from.life == r.at.life // in memory
+	if j.keeps != Nothing {
+		known = !j.cut(from)
+	}
+	if from.isZero() || known {
 		j.find(&j.verdict.GapsFalse, "its cursor meant nothing to a server at %v that should know it", r.at)
 	} else {
 		j.verdict.GapsReal++

@@ -16,6 +16,8 @@ type scene struct {
 	ids     map[int]uint64
 	heard   []*journal
 	lives   int
+
+	restored map[int32]bool
 }
 
 func newScene(t *testing.T, keeps Keeps) *scene {
@@ -110,7 +112,7 @@ func (h *hearing) misses(channel int32, to int, why reason) *hearing {
 // is the verdict: counts of what is wrong, as in "lost 2, repeated 1".
 func (s *scene) is(want string) {
 	s.t.Helper()
-	v := pass(newWorld(s.keeps, s.ledger, s.heard, s.lives), s.history, s.heard)
+	v := pass(newWorld(s.keeps, s.restored, s.ledger, s.heard, s.lives), s.history, s.heard)
 	var got []string
 	for _, c := range []struct {
 		name string
@@ -371,6 +373,45 @@ func TestJudgeALogThatSurvives(t *testing.T) {
 	s.is("lost 1")
 }
 
+// A copy of life 1 with its first two messages was put back before life 3, in which
+// messages keep the cursors that they were born with.
+func TestJudgeALogThatWasPutBack(t *testing.T) {
+	back := func() *scene {
+		s := newScene(t, All).published(1, 101, 102, 103, 204, 205, 303, 304)
+		s.restored = map[int32]bool{3: true}
+		return s
+	}
+	s := back() // who heard nothing of it need not know, and who did is told
+	s.client().follows(100, 1).hears(101, 102, 303, 304)
+	s.client().follows(100, 1).hears(101, 102, 103).follows(103, 1).misses(1, 100, unknownCursor).hears(101, 102, 303, 304)
+	s.client().follows(102, 1).hears(103, 204).follows(204, 1).misses(1, 102, unknownCursor).hears(303, 304)
+	s.client().follows(102, 1).reaches(102).hears(303, 304)
+	s.is("")
+
+	s = back() // a cursor from in between is served as if nothing had happened
+	s.client().follows(100, 1).hears(101, 102, 103).follows(103, 1).hears(304)
+	s.is("lost 1")
+	s = back()
+	s.client().follows(103, 1).hears(204, 205).follows(205, 1).reaches(304)
+	s.is("lost 2")
+
+	s = back() // the copy has it
+	s.client().follows(102, 1).misses(1, 102, unknownCursor).hears(303, 304)
+	s.is("false 1")
+
+	s = back() // only the restart after it was one of that kind
+	s.restored = map[int32]bool{2: true}
+	s.client().follows(204, 1).misses(1, 200, unknownCursor).hears(101, 102, 103, 204, 205, 303, 304)
+	s.is("false 1")
+
+	// The first message of the new branch was not acknowledged, but heard.
+	s = newScene(t, All).published(1, 101, 102, 103).sent(1, 202).published(1, 203)
+	s.restored = map[int32]bool{2: true}
+	s.client().follows(100, 1).hears(101, 202, 203)
+	s.client().follows(100, 1).hears(101, 102).follows(102, 1).misses(1, 100, unknownCursor).hears(101, 202, 203)
+	s.is("")
+}
+
 func TestJudgeThePublishersOrder(t *testing.T) {
 	s := newScene(t, Nothing).published(1, 102, 101)
 	s.is("faults 1")
@@ -381,7 +422,7 @@ func TestJudgeThePublishersOrder(t *testing.T) {
 func TestFindingsSaySomething(t *testing.T) {
 	s := newScene(t, Nothing).published(1, 101, 102)
 	s.client().follows(100, 1).hears(102)
-	v := pass(newWorld(s.keeps, s.ledger, s.heard, s.lives), 0, s.heard)
+	v := pass(newWorld(s.keeps, s.restored, s.ledger, s.heard, s.lives), 0, s.heard)
 	if !slices.ContainsFunc(v.Findings, func(f string) bool {
 		return strings.Contains(f, "client 0, connection 0") && strings.Contains(f, "message 1 of channel 1 at life 1, sequence 1 never came")
 	}) {

@@ -37,6 +37,13 @@ func (l *ledger) repeat(id uint64) {
 	l.all[id-1].again = true
 }
 
+// life is that in which a message was acknowledged.
+func (l *ledger) life(id uint64) int32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all[id-1].at.life
+}
+
 // acknowledge notes that the server has it, and where.
 func (l *ledger) acknowledge(id uint64, at place) {
 	l.mu.Lock()

@@ -19,6 +19,7 @@ type Process struct {
 	Args []string // the program and its arguments
 	Addr string   // where it will accept
 	Log  io.Writer
+	Dir  string // of its log in files, "" for none; the copy is beside it
 
 	cmd   *exec.Cmd
 	ended chan error

@@ -45,7 +45,8 @@ type publisher struct {
 	rnd      *rand.Rand
 	conn     *loadtest.HTTPPublisher // nil: none
 	data     []byte
-	again    label // to be repeated before anything else, with the same data; id 0: nothing
+	again    label  // to be repeated before anything else, with the same data; id 0: nothing
+	branch   uint64 // of the run, when that was sent
 }
 
 // live publishes rate messages per second until the run is ending, and then to
@@ -84,6 +85,11 @@ func (p *publisher) live(ctx context.Context, rate float64) map[int32]uint64 {
 // publish sends one message, to channel or the one to be repeated, and enters
 // what came of it into the ledger. Any error leaves its fate open.
 func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err error) {
+	p.run.branchMu.RLock()
+	defer p.run.branchMu.RUnlock()
+	if p.branch != p.run.branch {
+		p.again, p.branch = label{}, p.run.branch
+	}
 	if p.conn == nil {
 		dial, cancel := context.WithTimeout(ctx, 2*time.Second)
 		p.conn, err = loadtest.DialHTTP(dial, p.run.Addr, loadtest.PublishPath(channelPrefix))

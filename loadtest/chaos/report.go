@@ -19,6 +19,9 @@ func (r *Report) Write(w io.Writer) error {
 	line("  on another transport", "%d", r.Changes)
 	line("  stalled", "%d", r.Stalls)
 	line("restarts", "%d (%d SIGKILL, %d SIGTERM), %d epochs", r.Kills+r.Terms, r.Kills, r.Terms, r.Lives)
+	if r.Restores > 0 {
+		line("  to an older copy", "%d", r.Restores)
+	}
 	line("messages published", "%d", r.Published)
 	line("  acknowledged", "%d", r.Acknowledged)
 	line("  published again", "%d", r.Repeats)

@@ -19,6 +19,15 @@ type Server interface {
 	Stop(kill bool) error
 }
 
+// Backup is a server whose log can be copied and put back.
+type Backup interface {
+	Server
+	// Copy copies the log, while the server runs or not.
+	Copy() error
+	// Restore puts the copy in the place of the log. The server is stopped.
+	Restore() error
+}
+
 // Config is one run. All fields must be set, but for those that say what their
 // zero value means; Default sets them.
 type Config struct {
@@ -33,6 +42,7 @@ type Config struct {
 	Restart    time.Duration // between two, on average; 0: none
 	Transports []string      // names of those that clients use; nil: all
 	Keeps      Keeps         // what a restart leaves
+	Restore    bool          // at every other restart a copy of the log is put back; the server is a Backup, and keeps something
 	History    int           // messages that each channel retains at least; 0: unknown
 	Log        io.Writer     // what clients met; nil: nobody asks
 }
@@ -60,6 +70,7 @@ type Figures struct {
 	Changes      uint64 // of transport
 	Stalls       uint64
 	Kills, Terms uint64
+	Restores     uint64 // of a copy of the log
 	Lives        int
 	Repeats      uint64 // of publications, with their idempotency key
 	Published    int
@@ -79,6 +90,14 @@ type run struct {
 	figures Figures
 	faults  []string
 	last    map[int32]uint64 // by channel: id of its last message
+
+	restored map[int32]bool // lives that began with a copy; restarts' until it has ended
+
+	// branch counts copies that were put back. A publisher holds it for reading
+	// while it sends: a message is repeated on the branch on which it was sent
+	// first, or not at all, for on another it would be a second one.
+	branchMu sync.RWMutex
+	branch   uint64
 }
 
 func (r *run) count(n *uint64) { atomic.AddUint64(n, 1) }
@@ -106,11 +125,11 @@ func (r *run) fault(format string, args ...any) {
 func Run(ctx context.Context, c Config, server Server) (report Report, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &run{Config: c, ending: make(chan struct{}), allPublished: make(chan struct{}), last: map[int32]uint64{}}
+	r := &run{Config: c, ending: make(chan struct{}), allPublished: make(chan struct{}), last: map[int32]uint64{}, restored: map[int32]bool{}}
 	if r.transports, err = choose(c.Transports); err != nil {
 		return report, err
 	}
-	if err := r.start(ctx, server); err != nil {
+	if err := r.start(ctx, server, false); err != nil {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, server.Stop(true)) }()
@@ -141,15 +160,19 @@ func Run(ctx context.Context, c Config, server Server) (report Report, err error
 	return r.judge(clients), nil
 }
 
-// start starts the server and publishes the first message of its life.
-func (r *run) start(ctx context.Context, server Server) error {
+// start starts the server and publishes the first message of its life. restored:
+// it finds an older copy of its log.
+func (r *run) start(ctx context.Context, server Server, restored bool) error {
 	if err := server.Start(ctx); err != nil {
 		return err
 	}
 	p := publisher{run: r, rnd: rand.New(rand.NewPCG(r.Seed, 0))}
 	defer p.hangUp()
 	for end := time.Now().Add(startWait); ; pause(ctx, publisherPauses) {
-		_, err := p.publish(ctx, int32(r.Channels))
+		id, err := p.publish(ctx, int32(r.Channels))
+		if err == nil && restored {
+			r.restored[r.ledger.life(id)] = true
+		}
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -164,6 +187,7 @@ func (r *run) restarts(ctx context.Context, server Server) error {
 	rnd := rand.New(rand.NewPCG(r.Seed, 1<<32))
 	over := time.NewTimer(r.Length)
 	defer over.Stop()
+	copied, restored := false, false
 	for kill := true; ; kill = !kill {
 		wait := make(<-chan time.Time)
 		if r.Restart > 0 {
@@ -176,19 +200,47 @@ func (r *run) restarts(ctx context.Context, server Server) error {
 			return nil
 		case <-wait:
 		}
+		hot := rnd.IntN(2) == 0
+		if r.Restore {
+			kill = rnd.IntN(2) == 0 // in turns, all copies would be of logs that end alike
+		}
+		if r.Restore && !copied && hot {
+			if err := server.(Backup).Copy(); err != nil {
+				return err
+			}
+		}
 		if err := server.Stop(kill); err != nil {
 			return err
 		}
+		if restored = r.Restore && copied; restored {
+			if err := r.restore(server.(Backup)); err != nil {
+				return err
+			}
+		} else if r.Restore && !hot {
+			if err := server.(Backup).Copy(); err != nil {
+				return err
+			}
+		}
+		copied = !copied
 		if kill {
 			r.count(&r.figures.Kills)
 		} else {
 			r.count(&r.figures.Terms)
 		}
 		pause(ctx, time.Duration(rnd.Int64N(int64(maxPause)))) // clients find nobody there
-		if err := r.start(ctx, server); err != nil {
+		if err := r.start(ctx, server, restored); err != nil {
 			return err
 		}
 	}
+}
+
+// restore puts the copy back. No message that was sent before is sent again then.
+func (r *run) restore(server Backup) error {
+	r.count(&r.figures.Restores)
+	r.branchMu.Lock()
+	defer r.branchMu.Unlock()
+	r.branch++
+	return server.Restore()
 }
 
 // publish is publisher number i, to every Publishers-th channel.
@@ -244,7 +296,7 @@ func (r *run) judge(clients []*client) Report {
 			report.Behind++
 		}
 	}
-	report.Verdict = pass(newWorld(r.Keeps, r.ledger.all, journals, report.Lives), r.History, journals)
+	report.Verdict = pass(newWorld(r.Keeps, r.restored, r.ledger.all, journals, report.Lives), r.History, journals)
 	report.Faults += uint64(len(r.faults))
 	report.Findings = append(report.Findings, r.faults...)
 	return report

@@ -24,6 +24,7 @@ type Summary struct {
 	Stalls    uint64  `json:"stalls"`
 	Kills     uint64  `json:"kills"`
 	Terms     uint64  `json:"terms"`
+	Restores  uint64  `json:"restores,omitempty"` // of an older copy of the log
 	Published int     `json:"published"`
 	Checked   uint64  `json:"checked"` // deliveries
 	Lost      uint64  `json:"lost"`
@@ -41,7 +42,7 @@ type Summary struct {
 // Summary says the same as r, of a run of c.
 func (r *Report) Summary(c Config) Summary {
 	return Summary{Schema: SummarySchema, Seed: c.Seed, Length: c.Length.Seconds(), Rate: c.Rate, History: c.History,
-		Clients: r.Clients, Opened: r.Connections, Changes: r.Changes, Stalls: r.Stalls, Kills: r.Kills, Terms: r.Terms,
+		Clients: r.Clients, Opened: r.Connections, Changes: r.Changes, Stalls: r.Stalls, Kills: r.Kills, Terms: r.Terms, Restores: r.Restores,
 		Published: r.Published, Checked: r.Checked, Lost: r.Lost, Repeated: r.Repeated, Reordered: r.Reordered, Damaged: r.Damaged,
 		Faults: r.Faults, Gaps: r.Gaps, GapsReal: r.GapsReal, GapsFalse: r.GapsFalse, Behind: r.Behind, Clean: r.Clean()}
 }

@@ -20,6 +20,7 @@ const (
 type world struct {
 	keeps    Keeps
 	ledger   []publication
+	restored map[int32]bool  // lives that began with an older copy of the log
 	kept     []uint64        // by life: sequences up to this one are the life's before it, too
 	at       []place         // by id-1: where it is; zero: nobody knows it
 	channels map[int32]order // every known message of a channel
@@ -35,8 +36,8 @@ type known struct {
 }
 
 // newWorld gathers what is known. last is the number of the server's last life.
-func newWorld(keeps Keeps, all []publication, journals []*journal, last int) *world {
-	w := &world{keeps: keeps, ledger: all, kept: make([]uint64, last+1), at: make([]place, len(all)), channels: map[int32]order{}}
+func newWorld(keeps Keeps, restored map[int32]bool, all []publication, journals []*journal, last int) *world {
+	w := &world{keeps: keeps, restored: restored, ledger: all, kept: make([]uint64, last+1), at: make([]place, len(all)), channels: map[int32]order{}}
 	said := w.said(journals)
 	w.link(said)
 	places := map[place]uint64{}
@@ -96,7 +97,8 @@ func (w *world) said(journals []*journal) []known {
 // link finds, for each life of a log that survives restarts, up to which
 // sequence it continues the life before: at most to before its first
 // acknowledged message, and to before the first place at which the two have
-// different ones.
+// different ones. One that began with a copy goes on from a life long before, of
+// which those in between have the same; there what clients heard counts, too.
 func (w *world) link(said []known) {
 	if w.keeps == Nothing {
 		return
@@ -108,6 +110,11 @@ func (w *world) link(said []known) {
 	for _, p := range w.ledger {
 		if !p.at.isZero() && !p.again {
 			first[p.at.life] = min(first[p.at.life], p.at.sequence)
+		}
+	}
+	for _, k := range said {
+		if w.restored[k.at.life] {
+			first[k.at.life] = min(first[k.at.life], k.at.sequence)
 		}
 	}
 	places := map[place]uint64{}
@@ -132,10 +139,19 @@ func (w *world) canonical(p place) place {
 	return p
 }
 
-// cut reports that the place was in the log and is not in a later life.
+// cut reports that the place was in the log and is not in a later life, which is
+// allowed: the log does not keep everything, or an older copy was put back.
 func (w *world) cut(p place) bool {
+	if w.keeps == Nothing {
+		return false
+	}
 	p = w.canonical(p)
-	return w.keeps != Nothing && int(p.life)+1 < len(w.kept) && p.sequence > w.kept[p.life+1]
+	for life := int(p.life) + 1; life < len(w.kept); life++ {
+		if p.sequence > w.kept[life] && (w.keeps == AllOrCut || w.restored[int32(life)]) {
+			return true
+		}
+	}
+	return false
 }
 
 // publisherOrder checks that what one publisher sent after an acknowledgement

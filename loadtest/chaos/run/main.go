@@ -60,6 +60,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.DurationVar(&o.Length, "length", o.Length, "of publishing and restarting")
 	f.DurationVar(&o.CatchUp, "catch-up", o.CatchUp, "that clients are given at the end")
 	f.DurationVar(&o.Restart, "restart", o.Restart, "between two restarts, on average; 0 for none")
+	f.BoolVar(&o.Restore, "restore", false, "with file: at every other restart, put back a copy of the log that was made at the one before")
 	f.IntVar(&o.Clients, "clients", o.Clients, "how many follow")
 	f.IntVar(&o.Channels, "channels", o.Channels, "how many there are")
 	f.IntVar(&o.Publishers, "publishers", o.Publishers, "how many publish")
@@ -77,6 +78,10 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	}
 	for o.Seed == 0 {
 		o.Seed = rand.Uint64()
+	}
+	if o.Restore && !strings.HasPrefix(o.log, "file") {
+		fmt.Fprintln(stderr, "chaos: --restore needs --log file: there is nothing to copy in memory")
+		return o, errUsage
 	}
 	if o.transports != "" {
 		o.Transports = strings.Split(o.transports, ",")
@@ -110,6 +115,7 @@ func (o *options) server() (p *chaos.Process, clean func() error, err error) {
 			clean = func() error { return os.RemoveAll(temporary) }
 			dir = filepath.Join(temporary, "log")
 		}
+		p.Dir = dir
 		p.Args = append(p.Args, "--log", "file:"+dir, "--fsync", o.fsync)
 		o.Keeps = chaos.AllOrCut
 		if o.fsync == "always" {
