@@ -1,7 +1,7 @@
 package loadtest
 
 import (
-	"fmt"
+	"errors"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -138,35 +138,86 @@ func TestParseFrameAsksForMoreOnEveryPrefix(t *testing.T) {
 		whole := append(append([]byte(nil), masked[:head]...), make([]byte, size)...)
 		whole[1] &^= 0x80
 		for cut := 0; cut < len(whole); cut += 1 + cut/200*97 {
-			if _, _, n, err := parseFrame(whole[:cut]); n != 0 || err != nil {
+			if _, n, err := parseFrame(whole[:cut]); n != 0 || err != nil {
 				t.Fatalf("first %d of %d bytes: n=%d err=%v", cut, len(whole), n, err)
 			}
 		}
-		opcode, payload, n, err := parseFrame(append(whole, 1, 2, 3))
-		if opcode != 1 || len(payload) != size || n != len(whole) || err != nil {
-			t.Errorf("size %d: opcode %d, %d bytes, n=%d, err=%v", size, opcode, len(payload), n, err)
+		f, n, err := parseFrame(append(whole, 1, 2, 3))
+		if f.opcode != 1 || !f.final || len(f.payload) != size || n != len(whole) || err != nil {
+			t.Errorf("size %d: opcode %d, %d bytes, n=%d, err=%v", size, f.opcode, len(f.payload), n, err)
 		}
-		if _, _, _, err := parseFrame(masked); err == nil {
+		if _, _, err := parseFrame(masked); !errors.Is(err, ErrUnreadable) {
 			t.Error("a masked frame from a server was accepted")
 		}
 	}
 }
 
 func TestParseAnswer(t *testing.T) {
-	whole := "HTTP/1.1 200 OK\r\nContent-Type: x\r\ncontent-length: 5\r\n\r\nhello"
-	for cut := range whole {
-		if _, n, err := parseAnswer([]byte(whole[:cut])); n != 0 || err != nil {
-			t.Errorf("first %d bytes: n=%d err=%v", cut, n, err)
+	for _, c := range []struct {
+		whole, body string
+		close       bool
+	}{
+		{"HTTP/1.1 200 OK\r\nContent-Type: x\r\ncontent-length: 5\r\n\r\nhello", "hello", false},
+		{"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive, Close\r\n\r\nhello", "hello", true},
+		{"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello", true},
+		{"HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive\r\n\r\nhello", "hello", false},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\nTrailer: x\r\n\r\n", "hello", false},
+		{"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", "", false},
+	} {
+		for cut := range c.whole {
+			if _, n, err := parseAnswer([]byte(c.whole[:cut]), false); n != 0 || err != nil {
+				t.Errorf("first %d bytes of %q: n=%d err=%v", cut, c.whole, n, err)
+			}
+			if _, _, err := parseAnswer([]byte(c.whole[:cut]), true); err == nil {
+				t.Errorf("the first %d bytes of %q, and then the end, are a response", cut, c.whole)
+			}
+		}
+		a, n, err := parseAnswer([]byte(c.whole+"HTTP/1.1"), false)
+		if string(a.body) != c.body || n != len(c.whole) || err != nil || a.close != c.close {
+			t.Errorf("%q: %+v n=%d err=%v", c.whole, a, n, err)
 		}
 	}
-	a, n, err := parseAnswer([]byte(whole + "HTTP/1.1"))
-	if a.status != 200 || string(a.body) != "hello" || n != len(whole) || err != nil {
-		t.Errorf("%+v n=%d err=%v", a, n, err)
+	const untilEnd = "HTTP/1.1 200 OK\r\nContent-Type: x\r\n\r\nhello"
+	if _, n, err := parseAnswer([]byte(untilEnd), false); n != 0 || err != nil {
+		t.Errorf("a body until the end, before it: n=%d err=%v", n, err)
 	}
-	for _, bad := range []string{"nonsense, really\r\n\r\n", "HTTP/1.1 abc\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"} {
-		if _, _, err := parseAnswer([]byte(bad)); err == nil {
-			t.Errorf("%s was accepted", fmt.Sprintf("%q", bad))
+	if a, n, err := parseAnswer([]byte(untilEnd), true); string(a.body) != "hello" || n != len(untilEnd) || err != nil || !a.close {
+		t.Errorf("a body until the end: %+v n=%d err=%v", a, n, err)
+	}
+	for _, bad := range []string{"nonsense, really\r\n\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"} {
+		if _, _, err := parseAnswer([]byte(bad), false); !errors.Is(err, ErrUnreadable) {
+			t.Errorf("%q: %v, want ErrUnreadable", bad, err)
+		}
+	}
+}
+
+// Events are cut nowhere: at each byte of the stream it is the same events.
+func TestParseEvent(t *testing.T) {
+	for text, want := range map[string]string{
+		"data: a\n\n":                             "|a",
+		"data:a\r\r":                              "|a",
+		"data: a\r\n\r\n":                         "|a",
+		"event:x\rdata:a\r\ndata: b\n\n":          "x|a\nb",
+		"event: x\nid: 7\ndata:  a\nretry: 5\n\n": "x7| a",
+		"id: 7\n\n":                               "7-",
+		": hello\n\n":                             "-",
+		"data\n\n":                                "|",
+		"data: a\ndata: b\ndata: c\n\n":           "|a\nb\nc",
+	} {
+		for cut := 0; cut < len(text)-1; cut++ {
+			if _, n := parseEvent([]byte(text[:cut]), nil); n != 0 {
+				t.Errorf("the first %d bytes of %q are an event", cut, text)
+			}
+		}
+		e, n := parseEvent([]byte(text+"data: next"), nil)
+		got := string(e.name) + string(e.id) + "-"
+		if e.hasData {
+			got = string(e.name) + string(e.id) + "|" + string(e.data)
+		}
+		if got != want || n != len(text) {
+			t.Errorf("%q: %q, %d bytes; want %q, %d", text, got, n, want, len(text))
 		}
 	}
 }

@@ -29,7 +29,9 @@ type epollKind struct {
 	requests [][]byte // the preliminary ones, ready to send
 	buffer   []byte   // one read; before it, what the connection kept from the last
 
+	last     bool   // input is called with the last bytes of a connection
 	scratch  []byte // one request
+	joined   []byte // data of an event that has several lines of it
 	samePath string // see pollPath
 
 	next     int // connection to open next

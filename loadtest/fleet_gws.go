@@ -96,7 +96,7 @@ func (k *gwsKind) dial(ctx context.Context, i int) error {
 		return err
 	}
 	s := &k.sockets[i]
-	s.Conn, s.kind, s.sub = conn, k, &k.sink.subscribers[i]
+	s.Conn, s.kind, s.sub = &finalConn{Conn: conn}, k, &k.sink.subscribers[i]
 	ws, _, err := gws.NewClientFromConn(gwsHandler{}, &gws.ClientOption{
 		Addr:             "ws://" + k.spec.Addr + k.spec.requestPath(i, true),
 		ReadBufferSize:   512,
@@ -179,8 +179,11 @@ func (noSession) Range(func(string, any) bool) {}
 type gwsHandler struct{}
 
 func (gwsHandler) OnOpen(*gws.Conn) {}
-func (gwsHandler) OnClose(c *gws.Conn, _ error) {
+func (gwsHandler) OnClose(c *gws.Conn, err error) {
 	s := c.NetConn().(*gwsSocket)
+	if err = gwsUnreadable(err); err != nil {
+		s.kind.sink.unreadLocked(s.sub, err)
+	}
 	s.kind.sink.closed++
 	s.kind.sink.open--
 }
@@ -212,4 +215,17 @@ func dialFrom(ctx context.Context, source, addr string) (net.Conn, error) {
 		}
 	}
 	return d.DialContext(ctx, "tcp4", addr)
+}
+
+// gwsUnreadable is ErrUnreadable if it was gws that ended the connection, because of
+// what it read; otherwise nil.
+func gwsUnreadable(err error) error {
+	var closed *gws.CloseError
+	if err == nil || err.Error() == "" || errors.As(err, &closed) {
+		return nil
+	}
+	if err = asUnreadable(err); errors.Is(err, ErrUnreadable) {
+		return err
+	}
+	return nil
 }

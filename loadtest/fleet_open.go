@@ -81,6 +81,10 @@ func (k *epollKind) start(i int) {
 
 // subscribed counts a connection as opened. The sink's lock is held.
 func (k *epollKind) subscribed(c *leanConn) {
+	if c.continuing { // it always was
+		c.continuing = false
+		return
+	}
 	k.opening--
 	if c.stalled {
 		_ = unix.EpollCtl(k.ep, unix.EPOLL_CTL_DEL, c.fd, nil) // from here on nobody reads it
@@ -99,7 +103,10 @@ func (k *epollKind) subscribed(c *leanConn) {
 // failure to open; with Resume it comes back until the deadline. The sink's
 // lock is held.
 func (k *epollKind) fail(c *leanConn, i int, err error) {
-	streamed := c.state == leanStream
+	streamed := c.state == leanStream || c.continuing
+	if errors.Is(err, ErrUnreadable) {
+		k.sink.unreadLocked(c.sub, err)
+	}
 	k.shut(c)
 	if streamed {
 		k.sink.closed++
@@ -146,7 +153,7 @@ func (k *epollKind) giveUp() {
 	}
 	k.next, k.retries = len(k.conns), nil
 	for i := range k.conns {
-		if s := k.conns[i].state; s != leanStream && s != leanClosed {
+		if s := k.conns[i].state; s != leanStream && s != leanClosed && !k.conns[i].continuing {
 			k.fail(&k.conns[i], i, err)
 		}
 	}

@@ -33,6 +33,7 @@ type flood struct {
 	load      FloodLoad
 	run       uint16
 	ep        int
+	remote    unix.SockaddrInet4
 	conns     []floodConn
 	heads     [][]byte // of each stream's requests
 	published []uint64 // per stream
@@ -101,27 +102,38 @@ func (f *flood) open() (err error) {
 	if f.ep, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("epoll: %w", err)
 	}
-	for i := range f.load.Connections {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return fmt.Errorf("socket: %w", err)
-		}
-		f.conns = append(f.conns, floodConn{fd: fd, stream: i})
-		if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}); err != nil {
-			return fmt.Errorf("connect: %w", err)
-		}
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // best effort: only latency would suffer
-		if err := errors.Join(unix.SetNonblock(fd, true),
-			unix.EpollCtl(f.ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)})); err != nil {
+	f.remote = unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}
+	f.conns = make([]floodConn, f.load.Connections)
+	for i := range f.conns {
+		f.conns[i] = floodConn{fd: -1, stream: i}
+	}
+	for i := range f.conns {
+		if err := f.connect(&f.conns[i], int32(i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// connect opens connection i, or opens it again.
+func (f *flood) connect(c *floodConn, i int32) (err error) {
+	if c.fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		c.fd = -1
+		return fmt.Errorf("socket: %w", err)
+	}
+	if err := unix.Connect(c.fd, &f.remote); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // best effort: only latency would suffer
+	return errors.Join(unix.SetNonblock(c.fd, true),
+		unix.EpollCtl(f.ep, unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: i}))
+}
+
 func (f *flood) close() {
 	for _, c := range f.conns {
-		unix.Close(c.fd)
+		if c.fd >= 0 {
+			unix.Close(c.fd)
+		}
 	}
 	if f.ep > 0 {
 		unix.Close(f.ep)
@@ -158,7 +170,7 @@ func (f *flood) publish(ctx context.Context) error {
 		}
 		for i := range max(n, 0) {
 			c := &f.conns[events[i].Fd]
-			answered, err := f.answer(c)
+			answered, err := f.answer(c, int32(events[i].Fd))
 			if err != nil {
 				return fmt.Errorf("publication in stream %d: %w", c.stream, err)
 			}
@@ -189,7 +201,7 @@ func (f *flood) send(c *floodConn) error {
 }
 
 // answer reads once and reports whether the whole answer, a 200, is there.
-func (f *flood) answer(c *floodConn) (whole bool, err error) {
+func (f *flood) answer(c *floodConn, i int32) (whole bool, err error) {
 	kept := copy(f.buffer, c.kept)
 	n, err := unix.Read(c.fd, f.buffer[kept:])
 	switch {
@@ -197,11 +209,11 @@ func (f *flood) answer(c *floodConn) (whole bool, err error) {
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("read: %w", err)
-	case n == 0:
-		return false, errors.New("connection closed by the server")
+	case n == 0 && kept == 0:
+		return false, errEnded
 	}
 	b := f.buffer[:kept+n]
-	a, used, err := parseAnswer(b)
+	a, used, err := parseAnswer(b, n == 0)
 	switch {
 	case err != nil:
 		return false, err
@@ -216,5 +228,10 @@ func (f *flood) answer(c *floodConn) (whole bool, err error) {
 		return false, errors.New("more than one answer to one request")
 	}
 	c.kept = c.kept[:0]
+	if a.close {
+		unix.Close(c.fd)
+		c.fd = -1
+		return true, f.connect(c, i)
+	}
 	return true, nil
 }

@@ -40,7 +40,7 @@ type gwsSocket struct {
 // adopt takes the descriptor out of the TCP connection, which it closes, and adds
 // it to ep's as number i. On an error nothing is left open.
 func (s *gwsSocket) adopt(ep, i int) error {
-	fd, err := duplicateSocket(s.Conn.(syscall.Conn))
+	fd, err := duplicateSocket(s.Conn.(*finalConn).Conn.(syscall.Conn))
 	if err != nil {
 		return errors.Join(fmt.Errorf("take over the connection: %w", err), s.Conn.Close())
 	}
@@ -138,4 +138,38 @@ func duplicateSocket(c syscall.Conn) (fd int, err error) {
 		return 0, e
 	}
 	return fd, err
+}
+
+// finalConn is a connection whose interim responses (RFC 9110 §15.2) are left out: gws
+// takes the first response for the last.
+type finalConn struct {
+	net.Conn
+	final bool // the response that is not interim has begun
+}
+
+// interimAt is how many bytes tell: "HTTP/1.1 103".
+const interimAt = 12
+
+// Read returns nothing of an interim response. It reads no further than it returns,
+// for the descriptor is taken over afterwards.
+func (c *finalConn) Read(p []byte) (int, error) {
+	if c.final || len(p) < interimAt {
+		return c.Conn.Read(p)
+	}
+	for {
+		n, err := io.ReadFull(c.Conn, p[:interimAt])
+		if err != nil {
+			return n, err
+		}
+		if status := string(p[9:interimAt]); status[0] != '1' || status == "101" {
+			c.final = true
+			return n, nil
+		}
+		for tail := [4]byte(p[interimAt-4 : interimAt]); string(tail[:]) != "\r\n\r\n"; {
+			if _, err := io.ReadFull(c.Conn, p[:1]); err != nil {
+				return 0, err
+			}
+			tail = [4]byte{tail[1], tail[2], tail[3], p[0]}
+		}
+	}
 }

@@ -1,12 +1,9 @@
 package loadtest
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -30,12 +27,19 @@ type leanConn struct {
 	began   int64  // Now() of the connect, or when OpenRate meant it
 	cursor  []byte // with Resume: where to come back to
 
-	// Of an event stream whose answer is chunked.
-	chunked   bool
+	// Of a connection that is kept for further requests.
+	served     bool // a response has come on it: it may end without a word
+	continuing bool // it takes the place of one that was subscribed
+
+	// Of a WebSocket message in fragments.
+	fragmented bool
+	fragments  []byte
+
+	// Of an event stream.
+	begun     bool   // what a byte order mark may stand before
+	chunked   bool   // its response is
 	chunkLeft int    // bytes of the current chunk that did not come yet, CRLF included
-	text      []byte // an incomplete line
-	id        []byte // with Resume: of the event that is not whole yet
-	gap       bool   // that event is a gap, and its data no message
+	text      []byte // an incomplete event of a chunked one
 }
 
 type leanState uint8
@@ -151,10 +155,8 @@ func (k *epollKind) readable(c *leanConn, i int) error {
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return nil
-	case err != nil:
-		return fmt.Errorf("read: %w", err)
-	case n == 0:
-		return errors.New("closed by the server")
+	case err != nil || n == 0:
+		return k.hungUp(c, i, k.buffer[:kept], err)
 	}
 	k.sink.traffic.Read += uint64(n)
 	now := Now()
@@ -164,13 +166,16 @@ func (k *epollKind) readable(c *leanConn, i int) error {
 		if err != nil {
 			return err
 		}
+		if c.state == leanConnect { // it goes on over another connection
+			return nil
+		}
 		if used == 0 || c.stalled && c.state == leanStream {
 			break
 		}
 		b = b[used:]
 	}
 	if len(b) > partialLimit {
-		return fmt.Errorf("an answer or message of more than %d bytes", partialLimit)
+		return unreadable("a response or message of more than %d bytes", partialLimit)
 	}
 	if len(b) == 0 {
 		c.partial = nil
@@ -185,14 +190,21 @@ func (k *epollKind) readable(c *leanConn, i int) error {
 func (k *epollKind) input(c *leanConn, i int, b []byte, now int64) (int, error) {
 	switch {
 	case c.state == leanRequest:
-		a, n, err := parseAnswer(b)
+		a, n, err := parseAnswer(b, k.last)
 		if n == 0 || err != nil {
 			return 0, err
+		}
+		if c.outOfTime(a) {
+			return n, k.again(c, i)
 		}
 		if a.status >= 500 {
 			return 0, fmt.Errorf("preliminary request: status %d", a.status)
 		}
 		c.step++
+		if a.close {
+			return n, k.again(c, i)
+		}
+		c.served = true
 		return n, k.request(c, i)
 	case c.state == leanSubscribe:
 		return k.subscribeAnswer(c, i, b)
@@ -206,37 +218,32 @@ func (k *epollKind) input(c *leanConn, i int, b []byte, now int64) (int, error) 
 
 // subscribeAnswer reads the head of a 101, or of an event stream.
 func (k *epollKind) subscribeAnswer(c *leanConn, i int, b []byte) (int, error) {
-	end := bytes.Index(b, []byte("\r\n\r\n"))
-	if end < 0 {
-		return 0, nil
-	}
-	head := b[:end]
-	status, err := parseStatus(head)
-	if err != nil {
+	head, end, err := finalHead(b)
+	if end == 0 || err != nil {
 		return 0, err
 	}
 	switch {
-	case k.spec.Transport == WebSocket && (status != 101 || !bytes.Contains(head, []byte(leanAccept))):
-		return 0, fmt.Errorf("upgrade refused: status %d, or a wrong Sec-WebSocket-Accept", status)
-	case k.spec.Protocol != "" && !bytes.Contains(head, []byte(k.spec.Protocol)):
+	case k.spec.Transport == WebSocket && (head.status != 101 || string(head.accept) != leanAccept):
+		return 0, fmt.Errorf("upgrade refused: status %d, or a wrong Sec-WebSocket-Accept", head.status)
+	case k.spec.Protocol != "" && string(head.protocol) != k.spec.Protocol:
 		return 0, fmt.Errorf("the server does not speak the subprotocol %s", k.spec.Protocol)
-	case k.spec.Transport == SSE && status != 200:
-		return 0, fmt.Errorf("event stream refused: status %d", status)
+	case k.spec.Transport == SSE && head.status != 200:
+		return 0, fmt.Errorf("event stream refused: status %d", head.status)
 	}
-	c.chunked = k.spec.Transport == SSE && chunkedHead(head)
+	c.chunked = k.spec.Transport == SSE && head.chunked
 	if k.peer != nil {
 		if _, waits := k.peer.(greeter); waits {
 			c.state = leanConfirm
-			return end + 4, nil
+			return end, nil
 		}
 		if frames := k.subscription(c, i); len(frames) > 0 {
 			c.state = leanConfirm
-			return end + 4, sendFrames(c.fd, frames)
+			return end, sendFrames(c.fd, frames)
 		}
 	}
 	c.state = leanStream
 	k.subscribed(c)
-	return end + 4, nil
+	return end, nil
 }
 
 // subscription is the frames that subscribe a peer's connection.
@@ -258,116 +265,49 @@ func sendFrames(fd int, texts []string) error {
 
 // frame handles one WebSocket frame.
 func (k *epollKind) frame(c *leanConn, i int, b []byte, now int64) (int, error) {
-	opcode, payload, n, err := parseFrame(b)
+	f, n, err := parseFrame(b)
 	if n == 0 || err != nil {
 		return 0, err
 	}
-	switch opcode {
-	case 1, 2:
+	switch f.opcode {
+	case 0, 1, 2:
+		message, err := c.message(&f)
+		if message == nil || err != nil {
+			return n, err
+		}
 		if k.peer != nil {
-			return n, k.takePeer(c, i, payload, now)
+			return n, k.takePeer(c, i, message, now)
 		}
-		k.take(c, payload, now)
+		k.take(c, message, now)
 	case 8:
-		return 0, fmt.Errorf("closed by the server: % x", payload)
+		return 0, fmt.Errorf("closed by the server: % x", f.payload)
 	case 9:
-		return n, send(c.fd, appendMasked(nil, 10, payload))
+		return n, send(c.fd, appendMasked(nil, 10, f.payload))
+	case 10:
+	default:
+		return 0, unreadable("a frame of opcode %d", f.opcode)
 	}
 	return n, nil
-}
-
-// stream handles the next piece of an event stream and returns its length.
-func (k *epollKind) stream(c *leanConn, b []byte, now int64) (int, error) {
-	if !c.chunked {
-		return k.lines(c, b, now), nil
-	}
-	if c.chunkLeft == 0 {
-		end := bytes.IndexByte(b, '\n')
-		if end < 0 {
-			return 0, nil
-		}
-		size, _, _ := bytes.Cut(bytes.TrimSpace(b[:end]), []byte(";"))
-		n, err := strconv.ParseUint(string(size), 16, 31)
-		if err != nil || n == 0 {
-			return 0, fmt.Errorf("event stream ended: chunk size %q", size)
-		}
-		c.chunkLeft = int(n) + 2 // with its CRLF
-		return end + 1, nil
-	}
-	n := min(c.chunkLeft, len(b))
-	c.chunkLeft -= n
-	c.text = append(c.text, b[:n-max(0, min(n, 2-c.chunkLeft))]...) // without what is there of the CRLF
-	used := k.lines(c, c.text, now)
-	if c.text = append(c.text[:0], c.text[used:]...); len(c.text) == 0 {
-		c.text = nil
-	}
-	return n, nil
-}
-
-// lines handles the whole lines of text and returns their length. Only data
-// lines count: a stamped message is one line.
-func (k *epollKind) lines(c *leanConn, text []byte, now int64) (used int) {
-	for {
-		end := bytes.IndexByte(text[used:], '\n')
-		if end < 0 {
-			return used
-		}
-		line := text[used : used+end]
-		if data, ok := bytes.CutPrefix(line, []byte("data:")); !ok {
-			k.field(c, bytes.TrimRight(line, "\r"))
-		} else if !c.gap {
-			k.take(c, bytes.TrimPrefix(data, []byte(" ")), now)
-		}
-		used += end + 1
-	}
-}
-
-// gapEvent is Peal's: what follows it in the event is no message.
-var gapEvent = []byte("event: gap")
-
-// ownEvent begins the names of events with which Peal says something of its own:
-// a position (peal.cursor), who came and went.
-var ownEvent = []byte("event: peal.")
-
-// field handles a line of an event stream that is not data.
-func (k *epollKind) field(c *leanConn, line []byte) {
-	switch {
-	case bytes.HasPrefix(line, ownEvent):
-		c.gap = true
-	case bytes.Equal(line, gapEvent):
-		c.gap = true
-		k.sink.gaps++
-	case len(line) == 0:
-		c.gap = false
-	}
-	if k.spec.Resume {
-		c.identify(line)
-	}
-}
-
-// identify keeps an event's id, and makes it the cursor where the event ends:
-// one that was cut off did not come.
-func (c *leanConn) identify(line []byte) {
-	if id, ok := bytes.CutPrefix(line, []byte("id:")); ok {
-		c.id = append(c.id[:0], bytes.TrimSpace(id)...)
-	} else if len(bytes.TrimSpace(line)) == 0 && len(c.id) > 0 {
-		c.cursor, c.id = c.id, c.cursor[:0]
-	}
 }
 
 // pollAnswer handles one answer to a poll and polls again from its cursor.
 func (k *epollKind) pollAnswer(c *leanConn, i int, b []byte, now int64) (int, error) {
-	a, n, err := parseAnswer(b)
+	a, n, err := parseAnswer(b, k.last)
 	if n == 0 || err != nil {
 		return 0, err
+	}
+	if c.outOfTime(a) {
+		return n, k.again(c, i)
 	}
 	cursor, err := k.pollMessages(c, a, now)
 	if err != nil {
 		return 0, err
 	}
-	if k.spec.Resume {
-		c.cursor = append(c.cursor[:0], cursor...)
+	c.cursor = append(c.cursor[:0], cursor...) // where another connection goes on, if this one ends
+	if a.close {
+		return n, k.again(c, i)
 	}
+	c.served = true
 	k.scratch = append(k.scratch[:0], "GET "...)
 	k.scratch = append(k.scratch, k.pollPath(i)...)
 	k.scratch = append(k.scratch, "cursor="...)
@@ -378,7 +318,10 @@ func (k *epollKind) pollAnswer(c *leanConn, i int, b []byte, now int64) (int, er
 	k.scratch = append(k.scratch, k.spec.Header...)
 	k.scratch = append(k.scratch, "\r\n"...)
 	k.sink.traffic.Written += uint64(len(k.scratch))
-	return n, send(c.fd, k.scratch)
+	if err := send(c.fd, k.scratch); err != nil { // the server may have hung up
+		return n, k.again(c, i)
+	}
+	return n, nil
 }
 
 // pollPath is connection i's path, ready for a further parameter. It is kept

@@ -94,7 +94,7 @@ func (k *epollKind) pollMessages(c *leanConn, a answer, now int64) (cursor []byt
 			k.sink.gaps++
 		}
 		if len(a.cursor) == 0 {
-			return nil, fmt.Errorf("poll: no Peal-Cursor with %.200q", a.body)
+			return nil, unreadable("poll: no Peal-Cursor with %.200q", a.body)
 		}
 		return a.cursor, nil
 	}
@@ -104,7 +104,7 @@ func (k *epollKind) pollMessages(c *leanConn, a answer, now int64) (cursor []byt
 	_, rest, ok := bytes.Cut(a.body, cursorField)
 	end := bytes.IndexByte(rest, '"')
 	if !ok || end < 0 {
-		return nil, fmt.Errorf("poll: no cursor in %.200q", a.body)
+		return nil, unreadable("poll: no cursor in %.200q", a.body)
 	}
 	cursor, rest = rest[:end], rest[end+1:]
 	if bytes.HasPrefix(rest, gapField) {

@@ -4,6 +4,7 @@ package loadtest
 type Outcome struct {
 	Refused    uint64   // not written, answered with an error, or not answered
 	Unanswered uint64   // of those, written and not answered: the server may have taken them
+	Unreadable uint64   // of those, whose response the load test could not read
 	Reason     error    // of the first
 	Excused    [][]Span // per stream: those refused, sorted; nil: not known
 }
@@ -12,6 +13,7 @@ type Outcome struct {
 func (o *Outcome) add(later Outcome) {
 	o.Refused += later.Refused
 	o.Unanswered += later.Unanswered
+	o.Unreadable += later.Unreadable
 	if o.Reason == nil {
 		o.Reason = later.Reason
 	}

@@ -57,6 +57,7 @@ type pipe struct {
 	mu       sync.Mutex
 	queued   []byte
 	messages []sent // in queued
+	written  []byte // requests that were not answered, in the order of waiting
 	waiting  []sent // written, and not answered
 	outcome  Outcome
 	idle     chan struct{} // if not nil: closed when nothing is queued or waiting
@@ -68,6 +69,7 @@ type pipe struct {
 type sent struct {
 	stream   int // from 1 on
 	sequence uint64
+	size     int // bytes of its request
 }
 
 // DialPipeline connects a publisher. The first connections must succeed.
@@ -109,7 +111,7 @@ func (p *Pipeline) Queue(stream int, payload []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p.counts[stream]++
-	message := sent{stream + 1, p.counts[stream]}
+	message, before := sent{stream: stream + 1, sequence: p.counts[stream]}, len(c.queued)
 	if len(c.queued) > maxPipeBytes {
 		c.refuseLocked([]sent{message}, false, errors.New("the server takes less than is published"))
 		return nil
@@ -131,6 +133,7 @@ func (p *Pipeline) Queue(stream int, payload []byte) error {
 		c.queued = fmt.Appendf(append(c.queued, head...), "%d\r\n\r\n", len(payload))
 		c.queued = append(c.queued, payload...)
 	}
+	message.size = len(c.queued) - before
 	c.messages = append(c.messages, message)
 	return nil
 }
@@ -166,7 +169,9 @@ func (p *Pipeline) Settle(timeout time.Duration) (all Outcome) {
 		reason := fmt.Errorf("no answer within %v", timeout)
 		c.refuseLocked(c.waiting, true, reason)
 		c.refuseLocked(c.messages, false, reason)
-		clear(c.waiting) // their answers may still come
+		for i := range c.waiting {
+			c.waiting[i].stream = 0 // their answers may still come
+		}
 		c.messages, c.queued = c.messages[:0], c.queued[:0]
 		all.add(c.outcome)
 		c.outcome = Outcome{}
@@ -202,18 +207,22 @@ func (p *Pipeline) Close() error {
 // with ctx.
 func (c *pipe) write(ctx context.Context, conn net.Conn, r io.Reader) {
 	for ctx.Err() == nil {
-		if conn != nil {
-			c.serve(ctx, conn, r)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pipeRetryAfter):
+		if conn != nil && c.serve(ctx, conn, r) {
+			conn = nil // the next connection at once
+		} else {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pipeRetryAfter):
+			}
 		}
 		var err error
 		if conn, r, err = c.dial(ctx); err != nil {
 			conn = nil
 			c.mu.Lock()
+			if errors.Is(err, ErrUnreadable) {
+				c.outcome.Unreadable += uint64(len(c.messages))
+			}
 			c.refuseLocked(c.messages, false, err) // nobody takes them in their time
 			c.messages, c.queued = c.messages[:0], c.queued[:0]
 			c.settleLocked()
@@ -222,20 +231,40 @@ func (c *pipe) write(ctx context.Context, conn net.Conn, r io.Reader) {
 	}
 }
 
-// serve sends on conn until it ends, or ctx does.
-func (c *pipe) serve(ctx context.Context, conn net.Conn, r io.Reader) {
+// errRenewed ends a connection on which no more requests are answered, as the server
+// has said: what it did not answer it has not taken (RFC 9112 §9.6), and is sent again.
+var errRenewed = errors.New("the server ends its connection")
+
+// serve sends on conn until it ends, or ctx does. orderly says that the server had a
+// right to end it, and the next should be opened at once.
+func (c *pipe) serve(ctx context.Context, conn net.Conn, r io.Reader) (orderly bool) {
 	ended := make(chan error, 1)
-	go func() { ended <- c.answers(r) }() // ends with conn
-	err := c.sendQueued(ctx, conn, ended)
-	_ = conn.Close() // the server may have been first
-	if err == nil || errors.Is(err, context.Canceled) {
-		err = <-ended
+	served := false
+	go func() { ended <- c.answers(r, &served) }() // ends with conn
+	_ = c.sendQueued(ctx, conn, ended)             // the reader's error says more
+	if ctx.Err() != nil {
+		_ = conn.Close() // it ends the reader
+	} else { // what the server said before it hung up is still to be read
+		_ = conn.SetReadDeadline(time.Now().Add(time.Second))
 	}
+	err := <-ended
+	_ = conn.Close() // the server may have been first
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer c.settleLocked()
+	if errors.Is(err, errRenewed) {
+		c.messages = append(c.waiting, c.messages...)
+		c.queued = append(c.written, c.queued...)
+		c.waiting, c.written = nil, nil
+		return true
+	}
+	orderly = served && len(c.waiting) == 0
+	if errors.Is(err, ErrUnreadable) {
+		c.outcome.Unreadable += max(uint64(len(c.waiting)), 1)
+	}
 	c.refuseLocked(c.waiting, true, fmt.Errorf("connection ended: %w", err))
-	c.waiting = c.waiting[:0]
-	c.settleLocked()
+	c.waiting, c.written = c.waiting[:0], c.written[:0]
+	return orderly
 }
 
 func (c *pipe) sendQueued(ctx context.Context, conn net.Conn, ended chan error) error {
@@ -243,9 +272,18 @@ func (c *pipe) sendQueued(ctx context.Context, conn net.Conn, ended chan error) 
 	defer unblock()
 	var out []byte
 	for {
+		select {
+		case err := <-ended:
+			ended <- err // for serve
+			return err
+		default:
+		}
 		c.mu.Lock()
 		out, c.queued = c.queued, out[:0]
 		c.waiting = append(c.waiting, c.messages...)
+		if !c.target.WebSocket {
+			c.written = append(c.written, out...)
+		}
 		c.messages, c.writing = c.messages[:0], len(out) > 0
 		c.settleLocked()
 		c.mu.Unlock()
@@ -277,22 +315,30 @@ func (c *pipe) sendQueued(ctx context.Context, conn net.Conn, ended chan error) 
 	}
 }
 
-// answers reads what comes back until the connection ends.
-func (c *pipe) answers(r io.Reader) error {
+// answers reads what comes back until the connection ends. served says whether one
+// has come; it may be read once answers has returned.
+func (c *pipe) answers(r io.Reader, served *bool) error {
 	if c.target.WebSocket {
 		_, err := io.Copy(io.Discard, r)
 		return errors.Join(err, io.EOF)
 	}
-	reader := bufio.NewReader(r)
+	end := &endReader{r: r}
+	reader := bufio.NewReader(end)
 	for {
-		answer, err := http.ReadResponse(reader, nil)
+		answer, err := finalResponse(reader)
 		if err != nil {
-			return err
+			return end.judge(err)
+		}
+		if answer.StatusCode == http.StatusRequestTimeout && answer.Close {
+			return errRenewed // for a request that had not come when it was sent (RFC 9110 §15.5.9)
 		}
 		body, err := io.ReadAll(io.LimitReader(answer.Body, 512))
-		_ = answer.Body.Close() // reads the rest
+		if err == nil {
+			_, err = io.Copy(io.Discard, answer.Body)
+		}
+		_ = answer.Body.Close() // it was read
 		if err != nil {
-			return err
+			return end.judge(err)
 		}
 		c.mu.Lock()
 		if len(c.waiting) == 0 {
@@ -302,9 +348,14 @@ func (c *pipe) answers(r io.Reader) error {
 		if answer.StatusCode/100 != 2 {
 			c.refuseLocked(c.waiting[:1], false, fmt.Errorf("publishing: %s: %.200s", answer.Status, body))
 		}
+		c.written = c.written[c.waiting[0].size:]
 		c.waiting = c.waiting[1:]
+		*served = true
 		c.settleLocked()
 		c.mu.Unlock()
+		if answer.Close {
+			return errRenewed
+		}
 	}
 }
 

@@ -254,6 +254,8 @@ type Received struct {
 	Gaps        uint64   `json:"gaps,omitempty"`        // notices that messages are gone
 	Recovery    *Latency `json:"recovery,omitempty"`    // after Drop: from the drop until a client was back and had all it missed
 	Unrecovered int      `json:"unrecovered,omitempty"` // clients that never had; they are in Recovery as lost
+	Unreadable  int      `json:"unreadable,omitempty"`  // connections whose server the load test could not read: what they lack is not lost
+	Unread      string   `json:"unread,omitempty"`      // why, of the first
 }
 
 // add adds another worker's.
@@ -265,6 +267,10 @@ func (r *Received) add(other *Received) error {
 	r.Closed += other.Closed
 	r.Gaps += other.Gaps
 	r.Unrecovered += other.Unrecovered
+	r.Unreadable += other.Unreadable
+	if r.Unread == "" {
+		r.Unread = other.Unread
+	}
 	if other.Recovery != nil {
 		if r.Recovery == nil {
 			r.Recovery = NewLatency()

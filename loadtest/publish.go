@@ -2,12 +2,12 @@ package loadtest
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"sync"
 	"time"
@@ -53,14 +53,16 @@ func DialWS(ctx context.Context, addr string, streams int, path func(stream int)
 
 // upgrade opens one WebSocket; rest continues behind the 101.
 func upgrade(ctx context.Context, addr, path string) (conn net.Conn, rest io.Reader, err error) {
-	if conn, err = dialFrom(ctx, "", addr); err != nil {
+	opened, err := dialFrom(ctx, "", addr)
+	if err != nil {
 		return nil, nil, err
 	}
 	defer func() {
 		if err != nil {
-			conn.Close()
+			_ = opened.Close() // the error says more
 		}
 	}()
+	conn = opened
 	if err = conn.SetDeadline(time.Now().Add(publishTimeout)); err != nil {
 		return nil, nil, err
 	}
@@ -69,29 +71,61 @@ func upgrade(ctx context.Context, addr, path string) (conn net.Conn, rest io.Rea
 	if err != nil {
 		return nil, nil, err
 	}
-	r := bufio.NewReader(conn)
-	head, err := readHead(r)
+	end := &endReader{r: conn}
+	r := bufio.NewReader(end)
+	answer, err := finalResponse(r)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("upgrade: %w", end.judge(err))
 	}
-	if status, err := parseStatus(head); err != nil || status != 101 {
-		return nil, nil, fmt.Errorf("upgrade refused: %.200q", head)
+	if answer.StatusCode != http.StatusSwitchingProtocols || answer.Header.Get("Sec-WebSocket-Accept") != leanAccept {
+		return nil, nil, fmt.Errorf("upgrade refused: %s, or a wrong Sec-WebSocket-Accept", answer.Status)
 	}
 	return conn, r, conn.SetDeadline(time.Time{})
 }
 
-// readHead reads up to and with the empty line.
-func readHead(r *bufio.Reader) ([]byte, error) {
-	var head []byte
+// finalResponse reads the head of a response, and the interim ones before it.
+func finalResponse(r *bufio.Reader) (*http.Response, error) {
 	for {
-		line, err := r.ReadSlice('\n')
+		answer, err := http.ReadResponse(r, nil)
 		if err != nil {
-			return nil, fmt.Errorf("read head: %w", err)
+			return nil, err
 		}
-		if head = append(head, line...); len(bytes.TrimRight(line, "\r\n")) == 0 {
-			return head, nil
+		if answer.StatusCode/100 != 1 || answer.StatusCode == http.StatusSwitchingProtocols {
+			return answer, nil
 		}
 	}
+}
+
+// asUnreadable is ErrUnreadable for an error of reading that is not the connection's.
+func asUnreadable(err error) error {
+	var network net.Error
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &network) {
+		return err
+	}
+	return unreadable("%w", err)
+}
+
+// endReader knows whether its connection has ended.
+type endReader struct {
+	r   io.Reader
+	err error
+}
+
+func (e *endReader) Read(p []byte) (n int, err error) {
+	n, err = e.r.Read(p)
+	if err != nil {
+		e.err = err
+	}
+	return n, err
+}
+
+// judge is asUnreadable for an error of reading from e: what was cut off by the end of
+// the connection is not unreadable.
+func (e *endReader) judge(err error) error {
+	if e.err != nil {
+		return fmt.Errorf("%w: %w", errCut, e.err)
+	}
+	return asUnreadable(err)
 }
 
 // Queue adds a text frame to what Flush will write.
@@ -128,12 +162,14 @@ func (p *WSPublisher) Close() error {
 }
 
 // HTTPPublisher publishes by POST on one keep-alive connection and waits for
-// each answer.
+// each answer. Where the server ends the connection with an answer, the next message
+// goes over another.
 type HTTPPublisher struct {
 	addr   string
 	path   func(stream int) string
-	conn   net.Conn
-	reader *bufio.Reader
+	conn   net.Conn // nil: ended
+	end    *endReader
+	reader *bufio.Reader // of end
 	out    []byte
 
 	// Header is further lines of each request, each with its CRLF.
@@ -145,11 +181,18 @@ type HTTPPublisher struct {
 
 // DialHTTP connects a publisher that POSTs to path(stream).
 func DialHTTP(ctx context.Context, addr string, path func(stream int) string) (*HTTPPublisher, error) {
-	conn, err := dialFrom(ctx, "", addr)
-	if err != nil {
-		return nil, err
+	p := &HTTPPublisher{addr: addr, path: path}
+	return p, p.dial(ctx)
+}
+
+func (p *HTTPPublisher) dial(ctx context.Context) (err error) {
+	if p.conn, err = dialFrom(ctx, "", p.addr); err != nil {
+		p.conn = nil
+		return err
 	}
-	return &HTTPPublisher{addr: addr, path: path, conn: conn, reader: bufio.NewReaderSize(conn, 4096)}, nil
+	p.end = &endReader{r: p.conn}
+	p.reader = bufio.NewReaderSize(p.end, 4096)
+	return nil
 }
 
 // PublishPath is Peal's: POST /publish?channel=prefix+stream.
@@ -161,6 +204,13 @@ func PublishPath(prefix string) func(stream int) string {
 
 // Queue publishes at once and waits for the answer, which must be a 200.
 func (p *HTTPPublisher) Queue(stream int, payload []byte) error {
+	if p.conn == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
+		defer cancel()
+		if err := p.dial(ctx); err != nil {
+			return fmt.Errorf("publish to stream %d: %w", stream, err)
+		}
+	}
 	if err := p.conn.SetDeadline(time.Now().Add(publishTimeout)); err != nil {
 		return err
 	}
@@ -170,33 +220,34 @@ func (p *HTTPPublisher) Queue(stream int, payload []byte) error {
 	if _, err := p.conn.Write(p.out); err != nil {
 		return fmt.Errorf("publish to stream %d: %w", stream, err)
 	}
-	// The answer is small: it arrives in one read, or is put together here.
-	for {
-		b, err := p.reader.Peek(max(p.reader.Buffered(), 1))
-		if err != nil {
-			return fmt.Errorf("answer to publication in stream %d: %w", stream, err)
-		}
-		a, n, err := parseAnswer(b)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			if _, err := p.reader.Peek(len(b) + 1); err != nil {
-				return fmt.Errorf("answer to publication in stream %d: %w", stream, err)
-			}
-			continue
-		}
-		if a.status != 200 {
-			return fmt.Errorf("publication in stream %d refused: status %d: %.200s", stream, a.status, a.body)
-		}
-		p.LastAnswer = append(p.LastAnswer[:0], a.body...)
-		_, err = p.reader.Discard(n)
-		return err
+	answer, err := finalResponse(p.reader)
+	if err != nil {
+		return fmt.Errorf("answer to publication in stream %d: %w", stream, p.end.judge(err))
 	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, partialLimit))
+	_ = answer.Body.Close() // it was read
+	if err != nil {
+		return fmt.Errorf("answer to publication in stream %d: %w", stream, p.end.judge(err))
+	}
+	if answer.Close {
+		err = p.Close()
+	}
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("publication in stream %d refused: status %d: %.200s", stream, answer.StatusCode, body)
+	}
+	p.LastAnswer = append(p.LastAnswer[:0], body...)
+	return err
 }
 
 // Flush does nothing: Queue already waited.
 func (p *HTTPPublisher) Flush() error { return nil }
 
-// Close closes the connection.
-func (p *HTTPPublisher) Close() error { return p.conn.Close() }
+// Close closes the connection. A further Queue would open another.
+func (p *HTTPPublisher) Close() error {
+	if p.conn == nil {
+		return nil
+	}
+	err := p.conn.Close()
+	p.conn = nil
+	return err
+}

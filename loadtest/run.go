@@ -37,6 +37,10 @@ type Load struct {
 	// Stop, when it is closed, ends an open loop early, with a result.
 	Stop <-chan struct{}
 
+	// Gone, when it is closed, says that there is no server any more: it ends the loop,
+	// with a result in which what was not accepted is not lost.
+	Gone <-chan struct{}
+
 	// Sampled, if set, is called about every Every (default 1 s) while an open
 	// loop runs and while its last messages are waited for, on Run's goroutine.
 	Sampled func(Sample)
@@ -63,13 +67,15 @@ type Result struct {
 	Refused   uint64 // by a Pipeline's server, or not answered; without Load.Excuse they count as lost too
 	// Unanswered is how many of the refused were written and never answered.
 	Unanswered uint64
-	Reason     error         // of the first refusal
-	Took       time.Duration // first message sent until the last received
-	Sending    time.Duration // first message sent until the last
-	ServerCPU  time.Duration // in that time
-	Stalled    bool          // a closed loop in which a message did not arrive within Settle
-	Complete   bool          // all arrived within Settle
-	Lag        *Latency      // open loop: how late messages were sent
+	// Misread is how many of the refused had a response that the load test could not read.
+	Misread   uint64
+	Reason    error         // of the first refusal
+	Took      time.Duration // first message sent until the last received
+	Sending   time.Duration // first message sent until the last
+	ServerCPU time.Duration // in that time
+	Stalled   bool          // a closed loop in which a message did not arrive within Settle
+	Complete  bool          // all arrived within Settle
+	Lag       *Latency      // open loop: how late messages were sent
 }
 
 // PerServerCPUSecond is the deliveries for each second of the server's CPU.
@@ -119,7 +125,8 @@ func Run(ctx context.Context, pool *Pool, publisher Publisher, load Load) (r Res
 	}); ok {
 		outcome := settler.Settle(load.Settle)
 		r.Refused, r.Unanswered, r.Reason = outcome.Refused, outcome.Unanswered, outcome.Reason
-		if load.Excuse {
+		r.Misread = outcome.Unreadable
+		if load.Excuse || r.Misread > 0 || isClosed(load.Gone) {
 			pool.excused = outcome.Excused
 		}
 	}
@@ -188,6 +195,8 @@ func (s *sender) closedLoop(ctx context.Context) (stalled bool, err error) {
 		select {
 		case <-s.pool.Moved():
 		case <-late.C:
+			return true, nil
+		case <-s.load.Gone:
 			return true, nil
 		case <-ctx.Done():
 			return false, ctx.Err()

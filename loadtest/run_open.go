@@ -113,10 +113,12 @@ func (s *sender) openLoop(ctx context.Context) error {
 // millisecond late where no goroutine runs, for epoll_wait counts in them.
 const fineWait = 3 * time.Millisecond
 
-// stopped reports whether the user has had enough.
-func (s *sender) stopped() bool {
+// stopped reports whether the user has had enough, or there is nobody to publish to.
+func (s *sender) stopped() bool { return isClosed(s.load.Stop) || isClosed(s.load.Gone) }
+
+func isClosed(signal <-chan struct{}) bool {
 	select {
-	case <-s.load.Stop:
+	case <-signal:
 		return true
 	default:
 		return false
@@ -130,6 +132,8 @@ func (s *sender) sleep(ctx context.Context, due int64, timer *time.Timer) error 
 		select {
 		case <-timer.C:
 		case <-s.load.Stop:
+			return nil
+		case <-s.load.Gone:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()

@@ -9,6 +9,7 @@ const progressWindow = 4096
 // subscriber is what the sink knows of one connection.
 type subscriber struct {
 	first  uint32  // its first stream
+	unread bool    // what its server sent could not be read: nothing is concluded of it
 	tracks []track // one per stream, from first on
 
 	// After a drop, until it has recovered: when it was dropped, when it had
@@ -31,6 +32,8 @@ type sink struct {
 	open        int      // connections that are subscribed now
 	closed      int      // connections that ended unasked since they were opened
 	gaps        uint64   // notices of one, in this run
+	unreadable  int      // connections whose server could not be read, since they were opened
+	unread      error    // of the first of them
 
 	progress bool
 	arrived  []uint32 // ring: receivers that have message i, at i % progressWindow
@@ -106,6 +109,20 @@ func (s *sink) takeLocked(sub *subscriber, message []byte, now int64) {
 	}
 }
 
+// unreadLocked notes that a subscriber's server cannot be read. sub is nil for one of
+// whom nothing is expected.
+func (s *sink) unreadLocked(sub *subscriber, err error) {
+	if sub != nil && sub.unread {
+		return // it came back, and again
+	}
+	if sub != nil {
+		sub.unread = true
+	}
+	if s.unreadable++; s.unread == nil {
+		s.unread = err
+	}
+}
+
 // recoverLocked ends sub's recovery if the message was published after sub was
 // back: messages come in order, so it has everything before it.
 func (s *sink) recoverLocked(sub *subscriber, scheduled, now int64) {
@@ -171,6 +188,9 @@ func (s *sink) lacks(published []uint64, excused [][]Span) bool {
 
 // lost is how many messages never came that are not excused.
 func (sub *subscriber) lost(published []uint64, excused [][]Span) (n uint64) {
+	if sub.unread {
+		return 0
+	}
 	for k := range sub.tracks {
 		stream := int(sub.first) + k
 		n += sub.tracks[k].lostBut(at(published, stream), at(excused, stream))
@@ -183,7 +203,7 @@ func (sub *subscriber) lost(published []uint64, excused [][]Span) (n uint64) {
 func (s *sink) report(published []uint64, excused [][]Span) Received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps}
+	r := Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.whyUnreadLocked()}
 	r.Lost = 0
 	if s.recovery != nil {
 		r.Recovery = s.recovery.clone()
@@ -200,7 +220,7 @@ func (s *sink) report(published []uint64, excused [][]Span) Received {
 			r.Unrecovered++
 		}
 	}
-	if excused != nil {
+	if excused != nil || s.unreadable > 0 {
 		r.Expected = r.Delivered + r.Lost
 	}
 	r.Latency.RecordLost(r.Lost)
@@ -210,11 +230,18 @@ func (s *sink) report(published []uint64, excused [][]Span) Received {
 	return r
 }
 
+func (s *sink) whyUnreadLocked() string {
+	if s.unread == nil {
+		return ""
+	}
+	return s.unread.Error()
+}
+
 // sample returns what came so far. What is still to come is not lost yet.
 func (s *sink) sample() Received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps}
+	return Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.whyUnreadLocked()}
 }
 
 // at is all[i], and nothing for a stream nobody published to.

@@ -7,5 +7,9 @@
 // and hangs up on whom it likes. What a load test must find is then known
 // exactly.
 //
-// It knows nothing of the load test. One lock orders everything it does.
+// An odd server (StartOdd) tells the truth, in ways that are unusual and legal: with
+// interim responses, connections that end, fragments, other line ends. A load test must
+// read all of them. What is not legal, its Garbage is for.
+//
+// Neither knows anything of the load test. One lock orders everything that a server does.
 package liar

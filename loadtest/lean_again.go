@@ -1,0 +1,50 @@
+package loadtest
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// This file is about connections that a server may end without doing wrong: after a
+// response that said so, and between two requests (RFC 9112 §9.3 to §9.6).
+
+// errEnded means that the server ended the connection.
+var errEnded = errors.New("closed by the server")
+
+// hungUp handles the end of c: rest is what came and was not whole, err why the read
+// failed, nil for an orderly end. It returns an error where a subscriber was lost by it.
+func (k *epollKind) hungUp(c *leanConn, i int, rest []byte, err error) error {
+	if err == nil {
+		err = errEnded
+	} else {
+		err = fmt.Errorf("read: %w", err)
+	}
+	asking := c.state == leanRequest || c.state == leanSubscribe || c.state == leanStream && k.spec.Transport == Poll
+	switch {
+	case !asking:
+		return err
+	case len(rest) == 0 && c.served: // it ended instead of taking a further request: a GET can be repeated
+		return k.again(c, i)
+	case len(rest) == 0 || c.state == leanSubscribe:
+		return err
+	}
+	k.last = true
+	_, err = k.input(c, i, rest, Now())
+	k.last = false
+	return err
+}
+
+// again connects c once more: with its next request, or with the one that was not
+// answered. A subscriber stays one.
+func (k *epollKind) again(c *leanConn, i int) error {
+	unix.Close(c.fd)
+	*c = leanConn{sub: c.sub, stalled: c.stalled, began: c.began, cursor: c.cursor, step: c.step, state: c.state,
+		continuing: c.continuing || c.state == leanStream}
+	return k.connect(i)
+}
+
+// outOfTime reports whether a says that no request came in time on a connection that
+// was kept, and met one on its way: it is to be repeated (RFC 9110 §15.5.9).
+func (c *leanConn) outOfTime(a answer) bool { return a.status == 408 && a.close && c.served }

@@ -1,0 +1,146 @@
+package loadtest
+
+import "bytes"
+
+// This file reads event streams, as the HTML standard has them (§9.2.6): lines that
+// end with CR, LF or both, a byte order mark before the first, fields with and
+// without a space behind the colon, events that end with an empty line.
+
+// stream handles the next piece of an event stream and returns its length.
+func (k *epollKind) stream(c *leanConn, b []byte, now int64) (int, error) {
+	if !c.chunked {
+		return k.events(c, b, now), nil
+	}
+	if c.chunkLeft == 0 {
+		size, n, err := chunkSize(b)
+		if n == 0 || err != nil {
+			return 0, err
+		}
+		if size == 0 {
+			return 0, errEnded
+		}
+		c.chunkLeft = size + 2 // with its CRLF
+		return n, nil
+	}
+	n := min(c.chunkLeft, len(b))
+	c.chunkLeft -= n
+	c.text = append(c.text, b[:n-max(0, min(n, 2-c.chunkLeft))]...) // without what is there of the CRLF
+	used := k.events(c, c.text, now)
+	if c.text = append(c.text[:0], c.text[used:]...); len(c.text) == 0 {
+		c.text = nil
+	}
+	if len(c.text) > partialLimit {
+		return 0, unreadable("an event of more than %d bytes", partialLimit)
+	}
+	return n, nil
+}
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// events handles the whole events of text and returns their length.
+func (k *epollKind) events(c *leanConn, text []byte, now int64) (used int) {
+	if !c.begun {
+		if len(text) < len(byteOrderMark) && bytes.HasPrefix(byteOrderMark, text) {
+			return 0
+		}
+		c.begun = true
+		if bytes.HasPrefix(text, byteOrderMark) {
+			used = len(byteOrderMark)
+		}
+	}
+	for {
+		e, n := parseEvent(text[used:], k.joined[:0])
+		if n == 0 {
+			return used
+		}
+		used += n
+		if len(e.joined) > 0 {
+			k.joined = e.joined
+		}
+		k.happened(c, &e, now)
+	}
+}
+
+// streamEvent is one of an event stream. Its slices are the caller's memory.
+type streamEvent struct {
+	name, id, data []byte
+	hasID, hasData bool
+	joined         []byte // data of several lines
+}
+
+// parseEvent reads one event, up to and with the empty line that ends it; n == 0: it
+// is not whole yet. Data of more than one line is put together in scratch.
+func parseEvent(text, scratch []byte) (e streamEvent, n int) {
+	for {
+		line, used := nextLine(text[n:])
+		if used == 0 {
+			return e, 0
+		}
+		n += used
+		if len(line) == 0 {
+			return e, n
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		value = bytes.TrimPrefix(value, []byte(" "))
+		switch string(name) {
+		case "data":
+			switch {
+			case !e.hasData:
+				e.data, e.hasData = value, true
+			case e.joined == nil:
+				e.joined = append(append(append(scratch, e.data...), '\n'), value...)
+				e.data = e.joined
+			default:
+				e.joined = append(append(e.joined, '\n'), value...)
+				e.data = e.joined
+			}
+		case "event":
+			e.name = value
+		case "id":
+			if bytes.IndexByte(value, 0) < 0 {
+				e.id, e.hasID = value, true
+			}
+		}
+	}
+}
+
+// nextLine returns the first line of text without its end, and its length with it;
+// 0: it is not whole. A CR at the very end of text ends a line, too: if LF follows, it
+// is an empty line more, of no meaning where events end.
+func nextLine(text []byte) (line []byte, n int) {
+	end := bytes.IndexByte(text, '\n')
+	line = text
+	if end >= 0 {
+		line = text[:end]
+	}
+	if cr := bytes.IndexByte(line, '\r'); cr >= 0 {
+		n = cr + 1
+		if n < len(text) && text[n] == '\n' {
+			n++
+		}
+		return text[:cr], n
+	}
+	if end < 0 {
+		return nil, 0
+	}
+	return line, end + 1
+}
+
+// Names of Peal's events that are no messages.
+const (
+	gapEvent   = "gap"
+	pealEvents = "peal."
+)
+
+// happened handles one event.
+func (k *epollKind) happened(c *leanConn, e *streamEvent, now int64) {
+	if e.hasID && k.spec.Resume {
+		c.cursor = append(c.cursor[:0], e.id...)
+	}
+	switch {
+	case string(e.name) == gapEvent:
+		k.sink.gaps++
+	case e.hasData && !bytes.HasPrefix(e.name, []byte(pealEvents)):
+		k.take(c, e.data, now)
+	}
+}
