@@ -196,7 +196,7 @@ func (l *loadFlags) run(c *cobra.Command, name string, s scenario.Settings) erro
 		return loadError{fmt.Errorf("write: %w", err), exitInvalid}
 	}
 	switch {
-	case unmeasured != nil:
+	case unmeasured != nil && r.Aborted == "":
 		return usageError{unmeasured}
 	case !r.Validity.Valid:
 		return loadError{fmt.Errorf("the run is not valid: %s", strings.Join(r.Validity.Reasons, "; ")), exitInvalid}

@@ -154,6 +154,9 @@ func TestLoadExitCodes(t *testing.T) {
 	check(exitInvalid, "short of CPU", fanout("--max-cpu", "0")...)
 	check(exitInvalid, "", "fanout", "--target", "ws://127.0.0.1:1/ws", "--connections", "1")
 	check(exitInvalid, "nothing was due", fanout("--rate", "0.1")...)
+	odd := liar.StartOdd(t, liar.Oddity{Garbage: "\xc1\x01x"})
+	check(exitInvalid, "could not read the server", "fanout", "--target", "ws://"+odd.Addr+"/ws", "--publish", "http://"+odd.Addr+"/publish", "--connections", "2", "--duration", "200ms", "--settle", "200ms", "--idle", "0")
+	check(exitInvalid, "upgrade refused", "fanout", "--target", "ws://"+odd.Addr+"/ws", "--publish", "ws://"+odd.Addr+"/no", "--connections", "2", "--duration", "100ms")
 	for _, args := range [][]string{{"only.json"}, {"neither.json", "other.json"}} {
 		if code, _, said := fed(t, "", append([]string{"load", "compare"}, args...)...); code != 2 {
 			t.Errorf("peal load compare %q: exit code %d, want 2: %s", args, code, said)

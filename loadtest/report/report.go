@@ -20,7 +20,8 @@ type Report struct {
 	Scenario    string      `json:"scenario"`
 	Name        string      `json:"name,omitempty"` // of a side of versus
 	Began       time.Time   `json:"began"`
-	Interrupted bool        `json:"interrupted"` // ended before its time, by the user
+	Interrupted bool        `json:"interrupted"`       // ended before its time, by the user
+	Aborted     string      `json:"aborted,omitempty"` // why it ended before its time, if not by the user
 	Environment Environment `json:"environment"`
 	Settings    Settings    `json:"settings"`
 
@@ -30,6 +31,7 @@ type Report struct {
 	Lag         *Times      `json:"lag"`     // from the scheduled send to the real one
 	Server      *Server     `json:"server"`
 	Generator   Generator   `json:"generator"`
+	Unread      string      `json:"unread,omitempty"` // what could not be read first
 	Validity    Validity    `json:"validity"`
 	Objectives  []Judged    `json:"objectives"`
 	Intervals   []Interval  `json:"intervals"`
@@ -74,7 +76,8 @@ type Connections struct {
 	Wanted     int     `json:"wanted"`
 	Opened     int     `json:"opened"`
 	Failed     int     `json:"failed"`
-	Closed     int     `json:"closed"` // by the server, after they were opened
+	Closed     int     `json:"closed"`               // by the server, after they were opened
+	Unreadable int     `json:"unreadable,omitempty"` // whose server the load test could not read: what they lack is not lost
 	FirstError string  `json:"first_error,omitempty"`
 	Took       float64 `json:"took_s"`
 	Handshake  *Times  `json:"handshake"`
@@ -84,8 +87,9 @@ type Connections struct {
 type Messages struct {
 	Scheduled     uint64  `json:"scheduled"`
 	Sent          uint64  `json:"sent"`
-	Refused       uint64  `json:"refused"`    // by the server, or not answered; their deliveries are lost, but in a restart
-	Unanswered    uint64  `json:"unanswered"` // of those, written and not answered: the server may have taken them
+	Refused       uint64  `json:"refused"`              // by the server, or not answered; their deliveries are lost, but in a restart
+	Unanswered    uint64  `json:"unanswered"`           // of those, written and not answered: the server may have taken them
+	Unreadable    uint64  `json:"unreadable,omitempty"` // of those, with a response that the load test could not read
 	FirstRefusal  string  `json:"first_refusal,omitempty"`
 	Expected      uint64  `json:"expected"` // deliveries
 	Delivered     uint64  `json:"delivered"`
@@ -175,7 +179,7 @@ type End struct {
 // Ramp is the rates that were tried.
 type Ramp struct {
 	Carries   float64 `json:"carries_per_s"` // the highest rate that held
-	LimitedBy string  `json:"limited_by"`    // the objective that broke, "generator", "max-rate" or "interrupted"
+	LimitedBy string  `json:"limited_by"`    // the objective that broke, "generator", "max-rate", "interrupted" or "aborted"
 	Steps     []Step  `json:"steps"`
 }
 
@@ -259,7 +263,14 @@ func (r *Report) Join(other *Report) error {
 	r.Connections.Failed += other.Connections.Failed
 	r.Connections.Closed += other.Connections.Closed
 	r.Connections.Opened = min(r.Connections.Opened, other.Connections.Opened)
+	r.Connections.Unreadable += other.Connections.Unreadable
 	r.Interrupted = r.Interrupted || other.Interrupted
+	if r.Aborted == "" {
+		r.Aborted = other.Aborted
+	}
+	if r.Unread == "" {
+		r.Unread = other.Unread
+	}
 	r.Messages.join(other.Messages)
 	r.Generator.CPU += other.Generator.CPU
 	if share := other.Generator.CPUShare; share != nil && (r.Generator.CPUShare == nil || *share > *r.Generator.CPUShare) {
@@ -294,6 +305,7 @@ func (m *Messages) join(o *Messages) {
 	m.Sent += o.Sent
 	m.Refused += o.Refused
 	m.Unanswered += o.Unanswered
+	m.Unreadable += o.Unreadable
 	m.Gaps += o.Gaps
 	m.Expected += o.Expected
 	m.Delivered += o.Delivered

@@ -28,12 +28,22 @@ type Validity struct {
 func (r *Report) Validate(limits Limits) {
 	v := Validity{Limits: limits, Reasons: []string{}, CPU: r.Generator.CPUShare}
 	fault := func(format string, args ...any) { v.Reasons = append(v.Reasons, fmt.Sprintf(format, args...)) }
-	if r.Connections.Opened == 0 {
+	if r.Connections.Opened == 0 && r.Aborted == "" {
 		fault("no connection could be opened: %s", r.Connections.FirstError)
+	}
+	if r.Aborted != "" {
+		fault("the run ended before its time: %s", r.Aborted)
+	}
+	misread := uint64(0)
+	if r.Messages != nil {
+		misread = r.Messages.Unreadable
+	}
+	if n := r.Connections.Unreadable; n > 0 || misread > 0 {
+		fault("the load test could not read the server on %d connections and in %d responses to publications: %s", n, misread, r.Unread)
 	}
 	if m := r.Messages; m != nil {
 		switch {
-		case m.Scheduled == 0:
+		case m.Scheduled == 0 && r.Aborted == "":
 			fault("nothing was due to be sent: the duration is too short for the rate")
 		case m.Sent > 0 && m.Refused == m.Sent:
 			fault("the server refused every message: %s", m.FirstRefusal)

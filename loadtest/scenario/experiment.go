@@ -37,6 +37,7 @@ type session struct {
 	recovery   *report.Times // of the newest run, if there was a drop
 	unhealed   int           // clients that did not recover
 	excuse     bool          // what the server did not accept is not lost
+	returns    bool          // clients come back that the server has dropped
 	own        time.Duration // CPU of the generator at the newest sample
 }
 
@@ -78,28 +79,70 @@ func (e *experiment) open(shape func([]loadtest.Spec) []loadtest.Spec, publish b
 	}
 	var err error
 	if s.before, err = s.read(); err != nil {
-		return nil, err
+		return s, s.abort(err)
 	}
 	if publish {
-		if err := s.dial(); err != nil {
+		if err := s.dial(); errors.Is(err, ErrUsage) {
 			return nil, errors.Join(err, s.close())
+		} else if err != nil {
+			return s, s.abort(err)
 		}
 	}
 	e.say("opening %d connections", e.s.Connections)
 	var parts []loadtest.Spec
 	for _, spec := range shape(e.specs()) {
 		parts = append(parts, loadtest.Split(spec, e.s.Sources)...)
+		s.returns = s.returns || spec.Resume
 	}
 	var opened loadtest.Opened
 	if s.pool, opened, err = loadtest.OpenParts(e.ctx, parts); err != nil {
-		return nil, errors.Join(err, s.close())
+		s.pool = nil // it is closed
+		return s, s.abort(err)
 	}
 	s.report.Connections = report.Connections{Wanted: opened.Connections + opened.Failed, Opened: opened.Connections, Failed: opened.Failed,
 		FirstError: opened.FirstError, Took: opened.Took.Seconds(), Handshake: report.NewTimes(opened.Handshake)}
 	if err := s.rest(); err != nil {
-		return nil, errors.Join(err, s.close())
+		return s, s.abort(err)
 	}
 	return s, nil
+}
+
+// abort notes why the run cannot go on. What was measured until then is its report,
+// which is not valid. The first reason stays. It returns nil.
+func (s *session) abort(err error) error {
+	if s.report.Aborted == "" {
+		s.report.Aborted = err.Error()
+	}
+	return nil
+}
+
+// invalid is abort, with the report completed.
+func (s *session) invalid(err error) error {
+	_ = s.abort(err) // always nil
+	s.report.Validate(s.s.Limits)
+	return nil
+}
+
+// over reports whether there is nothing to measure, and then completes the report.
+func (s *session) over() bool {
+	if s.report.Aborted == "" && s.report.Connections.Opened > 0 {
+		return false
+	}
+	if s.pool != nil {
+		if now, err := s.pool.Sample(s.ctx); err == nil {
+			s.readable(now)
+		}
+	}
+	s.report.Validate(s.s.Limits)
+	return true
+}
+
+// readable notes what of the server the load test could not read.
+func (s *session) readable(r loadtest.Received) {
+	s.report.Connections.Unreadable = r.Unreadable
+	if s.report.Unread == "" {
+		s.report.Unread = r.Unread
+	}
 }
 
 // specs are the plain subscribers: each target's share.

@@ -19,12 +19,10 @@ func (e *experiment) fanoutOf(shape func([]loadtest.Spec) []loadtest.Spec) (r *r
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if s.report.Connections.Opened > 0 {
-		err = s.publish(e.s.Rate, e.s.Duration, 0, nil)
-	} else {
-		s.report.Validate(e.s.Limits)
+	if !s.over() {
+		s.publish(e.s.Rate, e.s.Duration, 0, nil)
 	}
-	return s.report, err
+	return s.report, nil
 }
 
 // mixed is fanout over Peal's three transports.
@@ -58,9 +56,12 @@ func (e *experiment) connect() (r *report.Report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if s.over() {
+		return s.report, nil
+	}
 	own, err := s.generatorCPU()
 	if err != nil {
-		return nil, err
+		return s.report, s.invalid(err)
 	}
 	g := report.Generator{Processes: len(own), CPU: sum(own).Seconds()}
 	if took := s.report.Connections.Took; took > 0 {
@@ -76,7 +77,7 @@ func (e *experiment) connect() (r *report.Report, err error) {
 	s.report.Generator = g
 	e.say("holding %d connections", s.report.Connections.Opened)
 	if err := e.hold(s); err != nil {
-		return nil, err
+		return s.report, s.invalid(err)
 	}
 	s.report.Interrupted = e.interrupted()
 	s.report.Validate(e.s.Limits)
@@ -93,6 +94,10 @@ func (e *experiment) hold(s *session) error {
 			return err
 		}
 		s.report.Connections.Closed = now.Closed
+		s.readable(now)
+		if now.Open == 0 {
+			return s.allEnded()
+		}
 	}
 	return nil
 }

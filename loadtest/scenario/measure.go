@@ -2,6 +2,8 @@ package scenario
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"runtime"
 	"time"
 
@@ -16,19 +18,28 @@ type run struct {
 	previous  loadtest.Sample
 	load      loadtest.Load
 	rate      float64
-	err       error // of a sample
+	gone      chan struct{} // closed when the server is
 }
 
 // publish sends at rate for length and fills the session's report in. during, if
 // set, happens beside it, at after.
-func (s *session) publish(rate float64, length time.Duration, after time.Duration, during func(context.Context) error) error {
+func (s *session) publish(rate float64, length time.Duration, after time.Duration, during func(context.Context) error) {
 	s.say("publishing %v messages a second for %v", rate, length)
-	r := &run{session: s, rate: rate, previous: loadtest.Sample{Received: loadtest.Received{Latency: loadtest.NewLatency()}}}
+	r := &run{session: s, rate: rate, gone: make(chan struct{}), previous: loadtest.Sample{Received: loadtest.Received{Latency: loadtest.NewLatency()}}}
 	r.load = loadtest.Load{Streams: s.s.Channels, Size: s.s.Size, Length: length, Pacer: loadtest.Rate(rate), Settle: s.s.Settle, Excuse: s.excuse,
-		Stop: s.soft.Done(), Sampled: r.sampled, Every: s.s.Every, During: during, After: after}
+		Stop: s.soft.Done(), Gone: r.gone, Sampled: r.sampled, Every: s.s.Every, During: during, After: after}
 	if s.s.InFlight > 0 {
 		r.load.InFlight, r.load.Pacer = s.s.InFlight, nil
 	}
+	if err := r.measure(); err != nil {
+		_ = s.abort(err) // always nil
+	}
+	s.report.Validate(s.s.Limits)
+}
+
+// measure runs the load. After an error the report has what came until then.
+func (r *run) measure() error {
+	s := r.session
 	own, err := s.generatorCPU()
 	if err != nil {
 		return err
@@ -40,26 +51,55 @@ func (s *session) publish(rate float64, length time.Duration, after time.Duratio
 	s.last, s.own = server, sum(own)
 	began := time.Now()
 	result, err := loadtest.Run(s.ctx, s.pool, s.slowed(), r.load)
-	if err != nil {
-		return err
-	}
 	took := time.Since(began)
-	ownAfter, err := s.generatorCPU()
 	if err != nil {
+		s.fill(r.untilNow(took), r.intervals)
 		return err
-	}
-	serverAfter, err := s.read()
-	if err != nil {
-		return err
-	}
-	if r.err != nil {
-		return r.err
 	}
 	s.fill(result, r.intervals)
-	s.cost(result, own, ownAfter, serverAfter.cpu-server.cpu, took)
-	s.fillServer(server, serverAfter, result)
-	s.report.Validate(s.s.Limits)
-	return nil
+	if !s.returns && result.Open == 0 {
+		_ = s.abort(s.allEnded()) // always nil
+	}
+	after, lost := s.read()
+	if lost != nil {
+		after = s.last // the newest sample's
+	}
+	s.fillServer(server, after, result)
+	ownAfter, err := s.generatorCPU()
+	if err == nil {
+		s.cost(result, own, ownAfter, after.cpu-server.cpu, took)
+	}
+	return errors.Join(lost, err)
+}
+
+// untilNow is what the newest sample has.
+func (r *run) untilNow(took time.Duration) loadtest.Result {
+	return loadtest.Result{Received: r.previous.Received, Published: r.previous.Sent, Scheduled: r.previous.Sent, Took: took, Sending: took, Lag: loadtest.NewLatency()}
+}
+
+// allEnded is the error of a run whose subscribers are all gone.
+func (s *session) allEnded() error {
+	return fmt.Errorf("the server ended all of its %d connections", s.report.Connections.Opened)
+}
+
+// lookAfter ends the load if the server is gone: nothing more can be measured, and
+// what it is still sent says nothing of it.
+func (r *run) lookAfter(now loadtest.Sample) {
+	if r.returns && r.excuse { // it is ended on purpose
+		return
+	}
+	err := error(nil)
+	for _, p := range r.probes {
+		err = errors.Join(err, p.gone())
+	}
+	if err == nil && !r.returns && now.Open == 0 {
+		err = r.allEnded()
+	}
+	if err == nil || r.report.Aborted != "" {
+		return
+	}
+	_ = r.abort(fmt.Errorf("%w, %.1f s after the begin", err, now.At.Seconds())) // always nil
+	close(r.gone)
 }
 
 // slowed is the publishers, and with Settings.Slow late ones.
@@ -83,10 +123,10 @@ func (p slowPublisher) Queue(stream int, payload []byte) error {
 
 // sampled makes an interval of a sample.
 func (r *run) sampled(now loadtest.Sample) {
+	r.lookAfter(now)
 	own, err := r.generatorCPU()
 	if err != nil {
-		r.err = err
-		return
+		return // the next command to the worker says so
 	}
 	seconds := (now.At - r.previous.At).Seconds()
 	recent := now.Latency.Since(r.previous.Latency)
@@ -121,7 +161,7 @@ func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
 	p.Messages = &report.Messages{
 		Scheduled: r.Scheduled, Sent: r.Published, Refused: r.Refused / uint64(max(len(s.publishers), 1)),
 		Expected: r.Expected, Delivered: r.Delivered, Lost: r.Lost, Duplicated: r.Duplicated, Reordered: r.Reordered, Foreign: r.Foreign, Gaps: r.Gaps,
-		SentRate: float64(r.Published) / r.Sending.Seconds(), DeliveredRate: float64(r.Delivered) / r.Took.Seconds(), ReadBytes: r.Traffic.Read,
+		Unreadable: r.Misread / uint64(max(len(s.publishers), 1)), SentRate: perSecond(r.Published, r.Sending), DeliveredRate: perSecond(r.Delivered, r.Took), ReadBytes: r.Traffic.Read,
 	}
 	if s.s.InFlight > 0 {
 		p.Messages.Scheduled = r.Published // what comes back is the schedule
@@ -130,13 +170,28 @@ func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
 		p.Messages.Refused = 1 // by one of several servers
 	}
 	p.Messages.Unanswered = min(r.Unanswered/uint64(max(len(s.publishers), 1)), p.Messages.Refused)
+	if r.Misread > 0 && p.Messages.Unreadable == 0 {
+		p.Messages.Unreadable = 1
+	}
+	s.readable(r.Received)
 	if r.Reason != nil {
 		p.Messages.FirstRefusal = r.Reason.Error()
+		if p.Unread == "" && errors.Is(r.Reason, loadtest.ErrUnreadable) {
+			p.Unread = p.Messages.FirstRefusal
+		}
 	}
 	p.Latency, p.Lag = report.NewTimes(r.Latency), report.NewTimes(r.Lag)
 	p.Intervals = append(p.Intervals, intervals...)
 	p.Interrupted = s.interrupted()
 	s.recovery, s.unhealed = report.NewTimes(r.Recovery), r.Unrecovered
+}
+
+// perSecond is n ÷ d, 0 for none.
+func perSecond(n uint64, d time.Duration) float64 {
+	if d <= 0 {
+		return 0
+	}
+	return float64(n) / d.Seconds()
 }
 
 // cost fills in what the generator used. Its share is the greater of two: the

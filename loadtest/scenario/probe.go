@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"peal/loadtest"
@@ -57,10 +58,22 @@ func (p *probe) process() (pid int, used time.Duration) {
 	return p.pid, 0
 }
 
+// gone is an error if the server's process has ended by itself.
+func (p *probe) gone() error {
+	pid, _ := p.process()
+	switch {
+	case p.server != nil && pid == 0:
+		return fmt.Errorf("%q has ended by itself: %s", p.server.command, strings.TrimSpace(p.server.said.String()))
+	case pid != 0 && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH):
+		return fmt.Errorf("the server's process %d has ended", pid)
+	}
+	return nil
+}
+
 func (p *probe) read(ctx context.Context) (u usage, err error) {
 	pid, used := p.process()
-	if p.server != nil && pid == 0 {
-		return u, errors.New("the server does not run")
+	if err := p.gone(); err != nil {
+		return u, err
 	}
 	if p.admin != "" {
 		if u, err = scrape(ctx, p.admin); err != nil || pid == 0 {

@@ -31,8 +31,7 @@ func (e *experiment) ramp() (r *report.Report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if s.report.Connections.Opened == 0 {
-		s.report.Validate(e.s.Limits)
+	if s.over() {
 		return s.report, nil
 	}
 	c := climb{session: s, objectives: objectives, ramp: &report.Ramp{Steps: []report.Step{}}}
@@ -44,6 +43,10 @@ func (e *experiment) ramp() (r *report.Report, err error) {
 		best = c.best
 	}
 	best.Ramp = c.ramp
+	if c.report.Aborted != "" {
+		best.Aborted = c.report.Aborted
+		best.Validate(e.s.Limits)
+	}
 	best.Interrupted = e.interrupted()
 	return best, nil
 }
@@ -74,6 +77,9 @@ func (c *climb) run() error {
 		}
 		high, c.ramp.LimitedBy = rate, broke
 	}
+	if c.ramp.LimitedBy == "aborted" {
+		return nil
+	}
 	for range refinements {
 		if low == 0 {
 			return nil
@@ -82,6 +88,10 @@ func (c *climb) run() error {
 		broke, err := c.step(rate)
 		if err != nil || c.interrupted() {
 			return err
+		}
+		if broke == "aborted" {
+			c.ramp.LimitedBy = broke
+			return nil
 		}
 		if broke == "" {
 			low = rate
@@ -97,8 +107,9 @@ func (c *climb) step(rate float64) (broke string, err error) {
 	fresh := *c.report
 	fresh.Intervals = nil
 	c.report = &fresh
-	if err := c.publish(rate, c.s.Step, 0, nil); err != nil {
-		return "", err
+	c.publish(rate, c.s.Step, 0, nil)
+	if fresh.Aborted != "" && fresh.Messages == nil {
+		return "aborted", nil
 	}
 	missed, err := fresh.Judge(c.objectives)
 	if err != nil {
@@ -115,6 +126,8 @@ func (c *climb) step(rate float64) (broke string, err error) {
 		step.ServerCPU = &cores
 	}
 	switch {
+	case fresh.Aborted != "":
+		broke, step.Broke = "aborted", fresh.Aborted
 	case len(missed) > 0:
 		broke, step.Broke = missed[0], missed[0]
 	case !fresh.Validity.Valid:

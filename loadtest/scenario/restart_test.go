@@ -25,8 +25,8 @@ const moodEnv = "TEST_MOOD"
 // serveMoody serves event streams at /sse and takes messages at /publish. What it
 // is in the mood for: "fair"; "forgetful", which acknowledges each tenth message
 // and throws it away, and refuses as many; "amnesic", which has nothing for who
-// comes back; "stubborn", which does not mind SIGTERM; "dead", which ends with a
-// word.
+// comes back; "stubborn", which does not mind SIGTERM; "mortal", which ends at its 20th
+// message; "dead", which ends with a word.
 func serveMoody(addr, mood string) {
 	switch mood {
 	case "dead":
@@ -90,6 +90,9 @@ func (v *moody) publish(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "not this one", http.StatusServiceUnavailable)
 			return
 		}
+	}
+	if v.mood == "mortal" && stamp.Sequence == 20 {
+		log.Fatal("that was too much")
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -13,7 +13,7 @@ func (e *experiment) soak() (*report.Report, error) {
 		return nil, err
 	}
 	r.Soak = slopes(r.Intervals)
-	if r.Soak == nil {
+	if r.Soak == nil && r.Aborted == "" {
 		return nil, errors.New("soak: too short for a slope: at least ten intervals")
 	}
 	return r, nil

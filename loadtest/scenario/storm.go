@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -34,26 +35,28 @@ func (e *experiment) storm() (r *report.Report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if s.report.Connections.Opened == 0 {
-		s.report.Validate(e.s.Limits)
+	if s.over() {
 		return s.report, nil
 	}
-	return s.report, s.dropAndReturn()
+	s.dropAndReturn()
+	return s.report, nil
 }
 
 // dropAndReturn publishes, and drops everybody after a third of the time.
-func (s *session) dropAndReturn() error {
+func (s *session) dropAndReturn() {
 	var dropped bool
 	at := s.s.Duration / 3
-	err := s.publish(s.s.Rate, s.s.Duration, at, func(ctx context.Context) error {
+	s.publish(s.s.Rate, s.s.Duration, at, func(ctx context.Context) error {
 		s.say("dropping all connections")
 		dropped = true
 		return s.pool.Drop(ctx, s.s.Away)
 	})
-	if err != nil || !dropped {
-		return err
+	if !dropped || s.report.Messages == nil {
+		return
 	}
-	return s.recovered(at)
+	if err := s.recovered(at); err != nil {
+		_ = s.invalid(err) // always nil
+	}
 }
 
 // recovered asks how coming back went.
@@ -67,6 +70,9 @@ func (s *session) recovered(at time.Duration) error {
 	s.report.Connections.Failed += back.Failed
 	if s.report.Connections.FirstError == "" {
 		s.report.Connections.FirstError = back.FirstError
+	}
+	if back.Connections == 0 {
+		_ = s.abort(fmt.Errorf("no client could come back: %s", back.FirstError)) // always nil
 	}
 	s.report.Validate(s.s.Limits)
 	return nil

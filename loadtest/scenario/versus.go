@@ -13,7 +13,7 @@ import (
 // are put together; a storm follows on each, and the restarts of those that the
 // experiment has started.
 func (e *experiment) versus() (*report.Report, error) {
-	sides := [2]*report.Report{}
+	sides, aborted := [2]*report.Report{}, false
 	for turn := range e.s.Turns {
 		order := []int{0, 1}
 		if turn%2 == 1 {
@@ -30,8 +30,20 @@ func (e *experiment) versus() (*report.Report, error) {
 			} else if err := sides[i].Join(r); err != nil {
 				return nil, err
 			}
-			if e.interrupted() {
+			if e.interrupted() || sides[i].Aborted != "" {
+				aborted = aborted || sides[i].Aborted != ""
 				break
+			}
+		}
+		if aborted {
+			break
+		}
+	}
+	if aborted {
+		for i := range sides {
+			if sides[i] == nil {
+				sides[i] = e.side(i).newReport()
+				sides[i].Aborted = "it had no turn"
 			}
 		}
 	}
@@ -43,8 +55,9 @@ func (e *experiment) versus() (*report.Report, error) {
 	whole.Validity = report.Validity{Valid: true, Reasons: []string{}, Limits: e.s.Limits}
 	for i, side := range sides {
 		side.Name = e.targets[i].Text
-		if err := errors.Join(e.addStorm(i, side), e.addRestart(i, side)); err != nil {
-			return nil, err
+		if !aborted {
+			e.addStorm(i, side)
+			e.addRestart(i, side)
 		}
 		side.Validate(e.s.Limits)
 		for _, reason := range side.Validity.Reasons {
@@ -74,29 +87,37 @@ func (e *experiment) side(i int) *experiment {
 }
 
 // addStorm lets side's clients drop.
-func (e *experiment) addStorm(i int, side *report.Report) error {
+func (e *experiment) addStorm(i int, side *report.Report) {
 	if e.interrupted() {
-		return nil
+		return
 	}
 	e.say("storm: %s", e.targets[i].Text)
 	r, err := e.side(i).storm()
-	if err != nil {
-		return fmt.Errorf("%s: %w", e.targets[i].Text, err)
+	if also(side, "storm", r, err) {
+		side.Storm = r.Storm
 	}
-	side.Storm = r.Storm
-	return nil
+}
+
+// also reports whether r is a report of something done beside side's turns, and
+// aborts side if it is none, or was aborted itself.
+func also(side *report.Report, what string, r *report.Report, err error) bool {
+	if err == nil && r.Aborted != "" {
+		err = errors.New(r.Aborted)
+	}
+	if err != nil && side.Aborted == "" {
+		side.Aborted = what + ": " + err.Error()
+	}
+	return r != nil
 }
 
 // addRestart ends side's server twice, if it is the experiment's.
-func (e *experiment) addRestart(i int, side *report.Report) error {
+func (e *experiment) addRestart(i int, side *report.Report) {
 	if len(e.servers) == 0 || e.interrupted() {
-		return nil
+		return
 	}
 	e.say("restart: %s", e.targets[i].Text)
 	r, err := e.side(i).restart()
-	if err != nil {
-		return fmt.Errorf("%s: %w", e.targets[i].Text, err)
+	if also(side, "restart", r, err) {
+		side.Restart = r.Restart
 	}
-	side.Restart = r.Restart
-	return nil
 }
