@@ -154,6 +154,34 @@ final class Client
     }
 
     /**
+     * Waits for the next messages of a channel, or of several: for a worker, not
+     * for a page. The call returns as soon as there is a message, and without one
+     * after the option timeout. The next call continues at the result's cursor,
+     * which a result without messages has too. The body has gap if messages after the
+     * cursor are no longer available.
+     *
+     * @param string|string[] $channel
+     * @param array<string, mixed> $options cursor (or 'earliest'; not given: from
+     *   now on) or last (a number), timeout (whole seconds, 25 if not given; the
+     *   call takes at most the client's timeout longer)
+     */
+    public function poll($channel, array $options = []): Result
+    {
+        return $this->guard('poll', function () use ($channel, $options): Result {
+            $fault = self::unknown($options, ['cursor', 'last', 'timeout']) ?? self::nameless($channel);
+            if ($fault !== null) {
+                return $fault;
+            }
+            $hold = (int) ($options['timeout'] ?? 25);
+            $query = http_build_query(['timeout' => $hold] + $options, '', '&');
+            foreach ((array) $channel as $name) {
+                $query .= '&channel=' . rawurlencode((string) $name);
+            }
+            return $this->send('/poll?' . $query, 'messages', null, [], $hold);
+        });
+    }
+
+    /**
      * The channels that somebody subscribes to or that have messages, by name, in
      * the body's channels; its next is the option after of the next page.
      *
@@ -249,13 +277,14 @@ final class Client
 
     /**
      * Sends a request, and once more if that may help and there is time for it.
-     * Both carry the same idempotency key.
+     * Both carry the same idempotency key. The server may take $hold seconds to
+     * answer, beyond the timeout.
      *
      * @param string[] $headers
      */
-    private function send(string $path, string $has, ?string $body = null, array $headers = []): Result
+    private function send(string $path, string $has, ?string $body = null, array $headers = [], int $hold = 0): Result
     {
-        $end = self::now() + (float) $this->options['timeout'];
+        $end = self::now() + $hold + (float) $this->options['timeout'];
         $result = $this->attempt($path, $has, $body, $headers, $end);
         if (!in_array($result->status, self::PASSING, true) && !in_array($result->code, ['unreachable', 'timeout'], true)) {
             return $result;

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // faults is what a proxy does to its clients.
@@ -20,9 +21,12 @@ type faults struct {
 
 // proxy stands between browser and server and has faults at will.
 type proxy struct {
-	url string
+	t       *testing.T
+	url     string
+	refused chan struct{} // one for each connection while it was down
 
 	mu       sync.Mutex
+	addr     string // of the server
 	faults   faults
 	conns    map[net.Conn]bool
 	upgrades int             // let through
@@ -32,13 +36,15 @@ type proxy struct {
 // proxyTo begins a proxy for the server at addr.
 func proxyTo(t *testing.T, addr string) *proxy {
 	t.Helper()
-	p := &proxy{conns: map[net.Conn]bool{}, tokens: map[string]bool{}}
+	p := &proxy{t: t, addr: addr, refused: make(chan struct{}, 1024), conns: map[net.Conn]bool{}, tokens: map[string]bool{}}
 	transport := &http.Transport{}
 	forward := &httputil.ReverseProxy{
 		Transport:     transport,
 		FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(&url.URL{Scheme: "http", Host: addr})
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			r.SetURL(&url.URL{Scheme: "http", Host: p.addr})
 			r.Out.Host = r.In.Host
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
@@ -72,6 +78,31 @@ func (p *proxy) set(f faults) {
 		_ = c.Close() // it may have ended
 	}
 	clear(p.conns)
+}
+
+// forwardTo puts another server behind the proxy.
+func (p *proxy) forwardTo(addr string) {
+	p.mu.Lock()
+	p.addr = addr
+	f := p.faults
+	p.mu.Unlock()
+	p.set(f)
+}
+
+// awaitRefused waits until so many more connections have found the proxy down.
+func (p *proxy) awaitRefused(more int) {
+	p.t.Helper()
+	for len(p.refused) > 0 {
+		<-p.refused // of before
+	}
+	limit := time.After(patience)
+	for range more {
+		select {
+		case <-p.refused:
+		case <-limit:
+			p.t.Fatal("no client has found the proxy down")
+		}
+	}
 }
 
 func (p *proxy) serve(forward http.Handler, w http.ResponseWriter, r *http.Request) {
@@ -135,6 +166,10 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 	defer l.p.mu.Unlock()
 	if l.p.faults.down {
 		_ = c.Close() // the next read says so
+		select {
+		case l.p.refused <- struct{}{}:
+		default: // nobody counts that far
+		}
 	} else {
 		l.p.conns[c] = true
 	}

@@ -43,9 +43,11 @@ func newPHPPage(t *testing.T) *phpPage {
 }
 
 // background starts php with these arguments; it is ended with the test.
-func (d *phpPage) background(args ...string) *bufio.Reader {
+func (d *phpPage) background(args ...string) *bufio.Reader { return d.run("php", args...) }
+
+func (d *phpPage) run(program string, args ...string) *bufio.Reader {
 	d.t.Helper()
-	cmd := exec.Command("php", args...)
+	cmd := exec.Command(program, args...)
 	cmd.Dir = d.dir
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -221,6 +223,66 @@ func TestPHPDocumentWorker(t *testing.T) {
 	hear(t, out, "another")
 	d.peal.publish("jobs", "quit")
 	wait()
+
+	// It goes on where it was, and through an outage.
+	d.peal.publish("jobs", "while it was away")
+	proxy := proxyTo(t, d.peal.addr)
+	patch(t, d.dir+"/worker.php", d.peal.url, proxy.url)
+	proxy.set(faults{down: true})
+	out = d.background("worker.php") // which complains on stderr
+	proxy.awaitRefused(2)
+	proxy.set(faults{})
+	hear(t, out, "while it was away")
+	proxy.set(faults{down: true})
+	d.peal.publish("jobs", "during the outage")
+	proxy.awaitRefused(2)
+	proxy.set(faults{})
+	if line, err := out.ReadString('\n'); err != nil || line != "during the outage\n" {
+		t.Errorf("after the outage: %q, %v", line, err)
+	}
+	d.peal.publish("jobs", "quit")
+	hear(t, out, "quit")
+}
+
+// The loop of the page survives outages of both servers, and loads the state
+// again after a gap.
+func TestPHPDocumentPollLoop(t *testing.T) {
+	node := tool(t, "node")
+	d := newPHPPage(t)
+	_, rest, _ := strings.Cut(logged(t, "../../docs/php.md"), "```js\nconst pause")
+	loop, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("docs/php.md has no loop")
+	}
+	proxy := proxyTo(t, d.peal.addr)
+	pages := d.serve(".")
+	loop = strings.ReplaceAll(strings.ReplaceAll("const pause"+loop, "'state.php'", "'"+pages.url+"/state.php'"), "http://localhost:8080", proxy.url)
+	script := "const show = m => console.log('show ' + m), reset = list => console.log('reset ' + list.map(m => m.data));\n" + loop
+	path := d.dir + "/loop.mjs"
+	if err := os.WriteFile(path, []byte(script), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d.peal.publish("news", "one")
+	out := d.run(node, path)
+	hear(t, out, "reset one")
+	d.peal.publish("news", "two")
+	hear(t, out, "show two")
+	proxy.set(faults{down: true})
+	d.peal.publish("news", "three")
+	proxy.awaitRefused(2)
+	proxy.set(faults{})
+	if line, err := out.ReadString('\n'); err != nil || line != "show three\n" {
+		t.Errorf("after the outage: %q, %v", line, err)
+	}
+	// A cursor that means nothing: a gap, and the state anew.
+	d.peal.stop()
+	other := start(t)
+	other.publish("news", "four")
+	patch(t, d.dir+"/state.php", d.peal.url, other.url)
+	proxy.forwardTo(other.addr)
+	hear(t, out, "reset four")
+	other.publish("news", "five")
+	hear(t, out, "show five")
 }
 
 func TestPHPDocumentLogout(t *testing.T) {

@@ -113,6 +113,19 @@ func TestLaravelDocument(t *testing.T) {
 	patch(t, dir+"/app/Providers/AppServiceProvider.php", "$worker ? 5 : 1", "25")
 	paid(t, "laravel.php", dir)
 
+	// A job that is tried again publishes once, another job again.
+	p := start(t)
+	for _, job := range []string{"one", "two"} {
+		shop(t, p.url, "laravel.php", dir, "--job", job, "POST", "/orders/17/pay", "POST", "/orders/17/pay")
+	}
+	if got := p.poll("channel=orders&cursor=earliest").texts(); len(got) != 2 {
+		t.Errorf("two jobs, each tried twice, published %q", got)
+	}
+	// Without a cursor the page must not subscribe.
+	if got := shop(t, nobody, "laravel.php", dir, "GET", "/orders"); !strings.HasPrefix(got[0], "503 ") {
+		t.Errorf("without a server the list is %q", got)
+	}
+
 	if got := shop(t, nobody, "laravel.php", dir, "POST", "/orders/17/pay"); !slices.Equal(got, []string{`200 {"paid":true}`}) {
 		t.Errorf("without a server the page answers %q", got)
 	}
@@ -154,6 +167,15 @@ func TestSymfonyDocument(t *testing.T) {
 	_, dir := unpack(t, "docs/symfony.md")
 	patch(t, dir+"/config/services.yaml", "timeout: 1.0", "timeout: 25")
 	paid(t, "symfony.php", dir)
+
+	p := start(t)
+	shop(t, p.url, "symfony.php", dir, "ANNOUNCE", "news")
+	if got := p.poll("channel=news&cursor=earliest").texts(); !slices.Equal(got, []string{"hello"}) {
+		t.Errorf("a message that is handled twice is published as %q", got)
+	}
+	if got := shop(t, nobody, "symfony.php", dir, "GET", "/orders"); !strings.HasPrefix(got[0], "503 ") {
+		t.Errorf("without a server the list is %q", got)
+	}
 
 	if got := shop(t, nobody, "symfony.php", dir, "POST", "/orders/17/pay"); !slices.Equal(got, []string{`200 {"paid":true}`}) {
 		t.Errorf("without a server the page answers %q", got)

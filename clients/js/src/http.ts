@@ -36,7 +36,7 @@ export async function ask(host: Host, path: string, signal: AbortSignal, body?: 
   } catch (e) {
     throw lost(String(e));
   }
-  if (answer.status !== 200) throw refused(answer.status, answer.headers.get('Retry-After'), await answer.text());
+  if (answer.status !== 200) throw refused(answer.status, answer.headers.get('Retry-After'), await answer.text(), body);
   return answer;
 }
 

@@ -74,8 +74,8 @@ export function closed(code: number, reason: string): PealError {
   });
 }
 
-/** What an HTTP status means. body is the answer's text. */
-export function refused(status: number, retryAfter: string | null, body: string): PealError {
+/** What an HTTP status means. body is the answer's text, sent what was posted. */
+export function refused(status: number, retryAfter: string | null, body: string, sent?: string): PealError {
   let error: WireError | undefined;
   try {
     error = (JSON.parse(body) as { error?: WireError }).error;
@@ -87,8 +87,8 @@ export function refused(status: number, retryAfter: string | null, body: string)
     busy: status === 429 || status === 503,
     after: Number(retryAfter) * 1000,
     // Of 4xx only our own are believed: a proxy may refuse one transport and pass
-    // another. 204 tells event streams to stop for good.
-    final: status < 400 || (status < 500 && status !== 429 && !!error),
+    // another. To publish there is no other. 204 tells event streams to stop for good.
+    final: status < 400 || (status < 500 && status !== 429 && !!(error ?? sent)),
   });
 }
 

@@ -68,6 +68,11 @@ test('statuses say whether to come back', () => {
   assert.deepEqual(of(204, null, ''), ['disconnected', false, true, 0]);
   assert.deepEqual(of(410, null, '{"error":{"code":"disconnected","message":"no"}}'), ['disconnected', false, true, 0]);
   assert.equal(of(401, null, ours)[0], 'unauthorised');
+  // To publish there is no other way: what a proxy refuses is refused.
+  assert.equal(refused(404, null, '<h1>proxy</h1>', '{}').final, true);
+  assert.equal(refused(403, null, '', '{}').final, true);
+  assert.equal(refused(429, null, '<h1>proxy</h1>', '{}').final, false);
+  assert.equal(refused(502, null, '', '{}').final, false);
 });
 
 test('an event stream reads the same however it is cut', () => {

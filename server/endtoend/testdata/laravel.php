@@ -1,7 +1,8 @@
 <?php
 // The application of docs/laravel.md, in a folder that has its files, on
 // Debian's Laravel. Answers each request of the command line: METHOD PATH.
-// Usage: PEAL_URL=… PEAL_PHP=path/of/peal.php php laravel.php FOLDER [--worker] METHOD PATH …
+// Usage: PEAL_URL=… PEAL_PHP=path/of/peal.php php laravel.php FOLDER [--worker | --job UUID] METHOD PATH …
+// With --job each request is another try of that job of the queue.
 error_reporting(E_ALL & ~E_DEPRECATED); // Laravel 8 on PHP 8.2
 require 'Illuminate/autoload.php';
 require getenv('PEAL_PHP');
@@ -39,6 +40,11 @@ if ($requests[0] === '--worker') {
     $_ENV['APP_RUNNING_IN_CONSOLE'] = $_SERVER['APP_RUNNING_IN_CONSOLE'] = 'true';
 }
 
+$job = null;
+if ($requests[0] === '--job') {
+    [, $job] = array_splice($requests, 0, 2);
+}
+
 $app = new Illuminate\Foundation\Application($root);
 $app->singleton(Illuminate\Contracts\Http\Kernel::class, Illuminate\Foundation\Http\Kernel::class);
 $app->singleton(Illuminate\Contracts\Console\Kernel::class, Illuminate\Foundation\Console\Kernel::class);
@@ -48,7 +54,14 @@ $kernel->bootstrap();
 require "$root/routes/web.php";
 foreach (array_chunk($requests, 2) as [$method, $path]) {
     $request = Illuminate\Http\Request::create($path, $method, [], [], [], ['HTTP_ACCEPT' => 'application/json']);
+    if ($job !== null) {
+        $try = new Illuminate\Queue\Jobs\SyncJob($app, json_encode(['uuid' => $job]), 'sync', 'default');
+        $app['events']->dispatch(new Illuminate\Queue\Events\JobProcessing('sync', $try));
+    }
     $response = $kernel->handle($request);
+    if ($job !== null) {
+        $app['events']->dispatch(new Illuminate\Queue\Events\JobExceptionOccurred('sync', $try, new Exception('the response was lost')));
+    }
     echo $response->getStatusCode(), ' ', $response->getContent(), "\n";
     $kernel->terminate($request, $response);
 }

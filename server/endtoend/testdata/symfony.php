@@ -1,6 +1,7 @@
 <?php
 // The application of docs/symfony.md, in a folder that has its files, on
-// Debian's Symfony. Answers each request of the command line: METHOD PATH.
+// Debian's Symfony. Answers each request of the command line: METHOD PATH;
+// ANNOUNCE CHANNEL has the handler take one message twice, as Messenger does when it fails.
 // Usage: PEAL_URL=… PEAL_PHP=path/of/peal.php php symfony.php FOLDER METHOD PATH …
 error_reporting(E_ALL & ~E_DEPRECATED); // Symfony 5.4 on PHP 8.2
 foreach (['Bundle/FrameworkBundle', 'Component/Yaml', 'Component/DependencyInjection', 'Component/Config', 'Component/HttpKernel', 'Component/Routing'] as $part) {
@@ -45,6 +46,13 @@ class Kernel extends Symfony\Component\HttpKernel\Kernel
 
 $kernel = new Kernel('prod', false);
 foreach (array_chunk(array_slice($argv, 2), 2) as [$method, $path]) {
+    if ($method === 'ANNOUNCE') {
+        $message = unserialize(serialize(new App\Message\Announce($path, 'hello'))); // as a transport stores it
+        foreach ([1, 2] as $try) {
+            (new App\MessageHandler\AnnounceHandler(getenv('PEAL_URL')))($message);
+        }
+        continue;
+    }
     $request = Symfony\Component\HttpFoundation\Request::create($path, $method);
     $response = $kernel->handle($request);
     echo $response->getStatusCode(), ' ', $response->getContent(), "\n";
