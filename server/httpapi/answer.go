@@ -39,7 +39,7 @@ func (f *Front) shape() shape {
 }
 
 // appendAnswer appends a whole response. extra is header lines, each with its
-// CR LF. body is empty with 204, which then has no Content-Length.
+// CR LF. body is empty with 204 and 304, which then have no Content-Length.
 func appendAnswer(dst []byte, s shape, date string, status int, contentType, extra string, body []byte) []byte {
 	dst = appendAnswerHead(dst, s, date, status, contentType, extra, len(body))
 	if s.headOnly {
@@ -53,7 +53,7 @@ func appendAnswerHead(dst []byte, s shape, date string, status int, contentType,
 	dst = append(dst, statusLine(status)...)
 	dst = append(dst, "\r\nDate: "...)
 	dst = append(dst, date...)
-	if status != 204 {
+	if status != 204 && status != 304 {
 		dst = append(dst, "\r\nContent-Type: "...)
 		dst = append(dst, contentType...)
 		dst = append(dst, "\r\nContent-Length: "...)
@@ -158,6 +158,8 @@ func statusLine(status int) string {
 		return "200 OK"
 	case 204:
 		return "204 No Content"
+	case 304:
+		return "304 Not Modified"
 	case 400:
 		return "400 Bad Request"
 	case 403:

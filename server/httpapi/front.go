@@ -91,8 +91,9 @@ const DefaultChannel = "main"
 // request to request.
 type Front struct {
 	// Fixed at New.
-	deps Deps
-	page page
+	deps    Deps
+	page    *asset            // of all Fronts
+	scripts map[string]*asset // by path; of all Fronts
 
 	// Loop-owned: used only during a call of Request or Message.
 	head    Head
@@ -130,7 +131,7 @@ func New(deps Deps) *Front {
 		deps.Rules = rules.New(nil, rules.Rule{})
 	}
 	deps.Limits = deps.Limits.WithDefaults()
-	f := &Front{deps: deps, page: newPage(), names: newNames(deps.Rules), counts: newCounts(), guests: map[uint64]*guest{}}
+	f := &Front{deps: deps, page: page(), scripts: scripts(), names: newNames(deps.Rules), counts: newCounts(), guests: map[uint64]*guest{}}
 	f.reader = bufio.NewReaderSize(&f.source, deps.HeadLimit)
 	return f
 }

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"strings"
+	"sync"
 
 	"peal/loop"
 )
@@ -20,24 +21,18 @@ var pageJS string
 
 // page is what a browser sees at /: one file that loads nothing else. Its
 // headers allow just this style and these two scripts, by their hashes, and
-// connections back to this server.
-type page struct {
-	body  []byte
-	extra string
-}
-
-func newPage() page {
+// connections back to this server. It is made once, at the first Front.
+var page = sync.OnceValue(func() *asset {
 	body := strings.NewReplacer("/*style*/", pageCSS, "/*script*/", pageJS, "/*client*/", string(clientJS)).Replace(pageHTML)
-	return page{
-		body: []byte(body),
-		extra: "Content-Security-Policy: default-src 'none'; style-src " + sourceHash(pageCSS) +
-			"; script-src " + sourceHash(pageJS) + " " + sourceHash(string(clientJS)) + "; connect-src 'self'; img-src data:" +
-			"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n" +
-			"Cache-Control: no-cache\r\n" +
-			"X-Content-Type-Options: nosniff\r\n" +
-			"Referrer-Policy: no-referrer\r\n",
-	}
-}
+	a := newAsset("text/html; charset=utf-8",
+		"Content-Security-Policy: default-src 'none'; style-src "+sourceHash(pageCSS)+
+			"; script-src "+sourceHash(pageJS)+" "+sourceHash(string(clientJS))+"; connect-src 'self'; img-src data:"+
+			"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"+
+			"Cache-Control: no-cache\r\n"+
+			"X-Content-Type-Options: nosniff\r\n"+
+			"Referrer-Policy: no-referrer\r\n", []byte(body))
+	return &a
+})
 
 // sourceHash names an inline style or script in a policy (CSP Level 3, §2.3.1).
 func sourceHash(text string) string {
@@ -45,6 +40,4 @@ func sourceHash(text string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-func (f *Front) servePage(c *loop.Call) {
-	f.reply(c, 200, "text/html; charset=utf-8", f.page.extra, f.page.body)
-}
+func (f *Front) servePage(c *loop.Call) { f.serveAsset(c, f.page) }

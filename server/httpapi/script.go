@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	_ "embed"
+	"sync"
 
 	"peal/loop"
 )
@@ -31,13 +32,14 @@ const scriptHead = "Cache-Control: public, max-age=600\r\n" +
 	"Cross-Origin-Resource-Policy: cross-origin\r\n" +
 	"X-Content-Type-Options: nosniff\r\n"
 
-func (f *Front) serveScript(c *loop.Call, path string) {
-	body := clientJS
-	switch path {
-	case presencePath:
-		body = presenceJS
-	case sharePath:
-		body = shareJS
+// scripts are made once, at the first Front.
+var scripts = sync.OnceValue(func() map[string]*asset {
+	all := map[string]*asset{}
+	for path, body := range map[string][]byte{clientPath: clientJS, presencePath: presenceJS, sharePath: shareJS} {
+		a := newAsset("text/javascript; charset=utf-8", scriptHead, body)
+		all[path] = &a
 	}
-	f.reply(c, 200, "text/javascript; charset=utf-8", scriptHead, body)
-}
+	return all
+})
+
+func (f *Front) serveScript(c *loop.Call, path string) { f.serveAsset(c, f.scripts[path]) }
