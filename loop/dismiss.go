@@ -91,7 +91,7 @@ func (l *Loop) dismissOne(slot uint32, c *conn) {
 		l.closeStream(slot, c, closeDisconnected, dismissReason)
 		return
 	}
-	a := fanout.Answer{Dismissed: true, Close: true, HeadOnly: l.fan.HeadOnly(slot)}
+	a := fanout.Answer{Dismissed: true, Close: true, HeadOnly: l.fan.HeadOnly(slot), Origin: l.fan.Origin(slot)}
 	l.unsubscribe(slot, c)
 	c.state = stateHTTP
 	c.flags |= flagCloseNext

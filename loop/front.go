@@ -155,5 +155,6 @@ type Subscription struct {
 	IgnoreGap bool          // raw WebSocket: go on after a gap instead of closing with 4409
 	Commands  bool          // WebSocket: what the client sends are commands to the front, not messages
 	HeadOnly  bool          // poll by HEAD: the answer's body is left out
+	Origin    uint16        // poll: the front's number of the page's origin, for the encoder's answer
 	Named     bool          // the front wants to know when it ends: Front.Left
 }

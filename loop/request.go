@@ -147,6 +147,7 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 func (l *Loop) park(slot uint32, c *conn, call *Call) {
 	s := fanSubscription(call.Sub)
 	s.OneShot, s.Close, s.HeadOnly = true, call.Close || l.draining, call.Sub.HeadOnly
+	s.Origin = call.Sub.Origin
 	if call.Sub.Encoding == PollRaw {
 		s.Most = 1
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"peal/loop"
+	"peal/server/auth"
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/log/file"
@@ -39,6 +40,16 @@ type Config struct {
 	// SocketMode is the mode of Unix sockets in octal, default "0666"; SocketGroup
 	// their group by name or number, default that of the process.
 	SocketMode, SocketGroup string
+
+	// AdminHosts are names, without a port, that the operator's listener answers to
+	// beside IP addresses and localhost: those by which a scraper reaches it. Default
+	// none: a web site's own name could otherwise resolve to it.
+	AdminHosts []string
+
+	// Origins are those of web pages, as in https://app.example, that may use the
+	// server beside pages of this machine, and with their users' cookies. Default
+	// none. With Open pages of all others may use it too, without cookies.
+	Origins []string
 
 	// Drain is how long clients are given at the end. Default 10 s.
 	Drain time.Duration
@@ -159,6 +170,16 @@ func (c Config) Validate() error {
 	for _, a := range c.Listen {
 		if err := c.checkListen(a); err != nil {
 			errs = append(errs, err)
+		}
+	}
+	for _, o := range c.Origins {
+		if !auth.IsOrigin(o) {
+			errs = append(errs, fmt.Errorf("config: allow-origin %q: must be the scheme, the host in lower case and a port that is not the scheme's own, as in https://app.example or http://10.0.0.7:3000 (for every origin, without cookies, use --open)", o))
+		}
+	}
+	for _, h := range c.AdminHosts {
+		if !auth.IsHost(h) {
+			errs = append(errs, fmt.Errorf("config: admin-host %q: must be a host name in lower case without a port, as in peal.internal", h))
 		}
 	}
 	errs = append(errs, c.checkAdmin(), c.checkSocketMode())

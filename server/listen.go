@@ -14,6 +14,7 @@ import (
 
 	"peal/loop"
 	"peal/server/admin"
+	"peal/server/auth"
 )
 
 // listen opens all listeners, or none.
@@ -83,7 +84,7 @@ func (s *Server) listenAdmin(p loop.Permissions) (err error) {
 		return nil
 	}
 	s.admin = &http.Server{
-		Handler:           admin.Handler(s),
+		Handler:           admin.Handler(s, &auth.Policy{Hosts: s.config.AdminHosts}),
 		ReadHeaderTimeout: 5 * time.Second,
 		WriteTimeout:      adminTimeout,
 		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelWarn),

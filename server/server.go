@@ -20,6 +20,7 @@ import (
 	"peal/loop"
 	"peal/loop/fanout"
 	"peal/loop/ring"
+	"peal/server/auth"
 	"peal/server/ban"
 	"peal/server/httpapi"
 	"peal/server/hub"
@@ -148,10 +149,10 @@ func New(c Config) (_ *Server, err error) {
 	s.keys = keys
 	s.workers = httpapi.NewWorkers(c.Workers, c.WorkerQueue)
 	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Keys: keys, Presence: s.presence, Dismisser: d, Bans: s.bans, Rules: table, MessageLimit: c.Loop.MessageBytes, Limits: c.HTTP}
-	if c.Open {
-		all := func([]byte) bool { return true }
-		deps.HostAllowed, deps.OriginAllowed = all, all
-	}
+	deps.Policy = &auth.Policy{Open: c.Open, Origins: c.Origins}
+	deps.Origins = httpapi.NewOrigins(deps.Policy)
+	encoder := httpapi.NewEncoder(s.log.Lineage(), rand.Int64N)
+	encoder.Origins = deps.Origins
 	permissions, err := c.permissions()
 	if err != nil {
 		s.workers.Close()
@@ -162,7 +163,7 @@ func New(c Config) (_ *Server, err error) {
 		d.loops, err = loop.New(c.Loop, loop.Parts{
 			Listeners: listeners,
 			Front:     func(int) loop.Front { return s.newFront(deps) },
-			Encoder:   httpapi.NewEncoder(s.log.Lineage(), rand.Int64N),
+			Encoder:   encoder,
 			Source:    s.hub,
 			Ring:      r,
 			Share:     func(addr netip.Addr, session uint64) uint64 { return uint64(share.Of(addr, session)) },

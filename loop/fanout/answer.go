@@ -9,6 +9,7 @@ type reply struct {
 	position uint64
 	sequence uint64
 	flags    uint16
+	origin   uint16
 }
 
 const replyFlags = flagClose | flagHeadOnly
@@ -21,7 +22,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		f.sendAnswer(slot, m, c.bytes, c.sequence)
 		return true
 	}
-	a := Answer{Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0}
+	a := Answer{Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0, Origin: m.origin}
 	f.scratch.gaps, f.scratch.places = f.scratch.gaps[:0], f.scratch.places[:0]
 	shared := m.flags&flagForeign == 0
 	if shared {
@@ -55,7 +56,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	b := f.encoder.AppendAnswer(nil, v.encoding, a)
 	f.charge(len(b) * costByte)
 	if shared && len(v.members) > 1 {
-		r := reply{b, len(a.Messages), m.position, a.Sequence, m.flags & replyFlags}
+		r := reply{b, len(a.Messages), m.position, a.Sequence, m.flags & replyFlags, m.origin}
 		if !v.shares {
 			v.pass.covered = r
 		} else if !f.gather.excludes {
@@ -105,7 +106,7 @@ func (f *Fan) shareable(m *member, v *view) *reply {
 	default:
 		c = &v.pass.covered
 	}
-	if c.bytes == nil || c.position != m.position || c.flags != m.flags&replyFlags || c.sequence < v.head {
+	if c.bytes == nil || c.position != m.position || c.flags != m.flags&replyFlags || c.origin != m.origin || c.sequence < v.head {
 		return nil
 	}
 	return c
@@ -195,6 +196,9 @@ func (f *Fan) answerSent(l *flight, m *member, n int) {
 // HeadOnly reports whether slot is a poll by HEAD.
 func (f *Fan) HeadOnly(slot uint32) bool { return f.member(slot).flags&flagHeadOnly != 0 }
 
+// Origin is Subscription.Origin of slot.
+func (f *Fan) Origin(slot uint32) uint16 { return f.member(slot).origin }
+
 // Expire answers a poll with what it has, which is nothing: its time is up.
 // It reports whether slot was a waiting poll.
 func (f *Fan) Expire(slot uint32) bool {
@@ -208,7 +212,7 @@ func (f *Fan) Expire(slot uint32) bool {
 		f.queueBehind(slot, m)
 		return true
 	}
-	b := f.encoder.AppendAnswer(nil, v.encoding, Answer{Sequence: f.Position(slot), Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0})
+	b := f.encoder.AppendAnswer(nil, v.encoding, Answer{Sequence: f.Position(slot), Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0, Origin: m.origin})
 	f.sendAnswer(slot, m, b, f.Position(slot))
 	return true
 }

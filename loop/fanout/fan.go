@@ -123,8 +123,9 @@ type Subscription struct {
 	Sequence  uint64
 	Count     int
 	IgnoreGap bool
-	Close     bool // OneShot: the connection ends with the answer
-	HeadOnly  bool // OneShot: headers only
+	Close     bool   // OneShot: the connection ends with the answer
+	HeadOnly  bool   // OneShot: headers only
+	Origin    uint16 // OneShot: who may read the answer, a number that the encoder knows
 }
 
 // ErrSubscribed: the member has a subscription already; Unsubscribe first.
@@ -137,6 +138,7 @@ func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err erro
 	if m.view != 0 {
 		return 0, ErrSubscribed
 	}
+	m.origin = s.Origin
 	m.flags &^= flagIgnoreGap | flagClose | flagHeadOnly | flagForeign | flagExpired | flagLive | flagSlow
 	for _, o := range []struct {
 		on   bool

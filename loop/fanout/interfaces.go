@@ -52,9 +52,10 @@ type Answer struct {
 	Sequence  uint64 // covered up to here
 	Messages  []*ring.Message
 	Gaps      []Gap
-	Close     bool // the connection is closed after it
-	HeadOnly  bool // answer to HEAD: headers only
-	Dismissed bool // the client was disconnected, which is all there is to say; from the loop only
+	Close     bool   // the connection is closed after it
+	HeadOnly  bool   // answer to HEAD: headers only
+	Origin    uint16 // Subscription.Origin
+	Dismissed bool   // the client was disconnected, which is all there is to say; from the loop only
 }
 
 // Source is the history, and the count of who listens. Any goroutine may call it.

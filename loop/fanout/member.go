@@ -28,6 +28,7 @@ type member struct {
 	socket   int32
 	serial   uint32 // counts attachments of the slot, so that old events are known
 	flags    uint16
+	origin   uint16 // Subscription.Origin
 }
 
 // slabBits: 256 members a slab (40 B each) so that growing never moves one.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"peal/loop"
+	"peal/server/auth"
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/presence"
@@ -42,8 +44,9 @@ func well(s Source) []byte {
 // scrapeLimit is how long loops may take to answer a scrape.
 const scrapeLimit = 2 * time.Second
 
-// Handler returns the handler of the admin listener.
-func Handler(s Source) http.Handler {
+// Handler returns the handler of the admin listener, which serves those whom p
+// welcomes.
+func Handler(s Source, p *auth.Policy) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{s})
 	mux := http.NewServeMux()
@@ -69,5 +72,34 @@ func Handler(s Source) http.Handler {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
+	return guard(mux, p)
+}
+
+// guard keeps out what a web page makes its reader's browser send: by a name that
+// resolves to this listener (DNS rebinding), by a script, by an image. The metrics
+// and profiles of a loopback listener are not for every site that is visited from
+// this machine.
+func guard(h http.Handler, p *auth.Policy) http.Handler {
+	value := func(r *http.Request, name string) []byte {
+		if values := r.Header.Values(name); len(values) > 0 {
+			return []byte(strings.Join(values, ", ")) // of two, neither is good
+		}
+		return nil
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
+		from := auth.Request{Origin: value(r, "Origin"), Site: value(r, "Sec-Fetch-Site")}
+		if r.Host != "" { // of an absolute target, else the Host header; HTTP/1.0 may have neither, and no browser speaks that
+			from.Host = []byte(r.Host)
+		}
+		switch p.Judge(from, true) {
+		case auth.ForeignHost:
+			http.Error(w, "this listener answers under an IP address, localhost, or a name given with --admin-host, and the request is for another host", http.StatusMisdirectedRequest)
+		case auth.ForeignOrigin, auth.CrossSite:
+			http.Error(w, "a web page of another site caused this request (Origin, Sec-Fetch-Site): ask from the address bar, or with another program than a browser", http.StatusForbidden)
+		default:
+			h.ServeHTTP(w, r)
+		}
+	})
 }

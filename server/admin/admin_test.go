@@ -11,6 +11,7 @@ import (
 	"peal/loop"
 	"peal/loop/fanout"
 	"peal/server/admin"
+	"peal/server/auth"
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/presence"
@@ -48,11 +49,11 @@ func (s *source) FrontStats(context.Context) (httpapi.Stats, error) {
 
 func TestHandler(t *testing.T) {
 	s := &source{ready: true}
-	h := admin.Handler(s)
+	h := admin.Handler(s, &auth.Policy{})
 	check := func(path string, status int, has ...string) {
 		t.Helper()
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		h.ServeHTTP(w, httptest.NewRequest("GET", "http://127.0.0.1:8081"+path, nil))
 		if w.Code != status {
 			t.Errorf("%s: status %d, want %d", path, w.Code, status)
 		}
@@ -80,4 +81,42 @@ func TestHandler(t *testing.T) {
 	s.err = errors.New("stuck")
 	check("/healthz", 503)
 	check("/metrics", 500)
+}
+
+// The name of a web site may resolve to this listener, and its pages may ask for it.
+func TestAdminIsNotForWebPages(t *testing.T) {
+	h := admin.Handler(&source{ready: true}, &auth.Policy{Hosts: []string{"peal.internal"}})
+	for _, c := range []struct {
+		host, origin, site string
+		status             int
+	}{
+		{"127.0.0.1:8081", "", "", 200}, {"[::1]:8081", "", "", 200}, {"10.1.2.3:8081", "", "", 200}, {"localhost:8081", "", "none", 200},
+		{"localhost", "", "same-origin", 200}, {"peal.internal:8081", "", "", 200}, {"Peal.Internal", "", "", 200}, {"", "", "", 200},
+		{"evil.example", "", "", 421}, {"evil.example:8081", "http://evil.example:8081", "same-origin", 421}, {"127.0.0.1.evil.example", "", "", 421}, {"xpeal.internal", "", "", 421},
+		{"127.0.0.1:8081", "https://evil.example", "cross-site", 403}, {"127.0.0.1:8081", "null", "cross-site", 403},
+		{"127.0.0.1:8081", "", "cross-site", 403}, {"localhost:8081", "", "same-site", 403},
+	} {
+		for _, path := range []string{"/metrics", "/healthz", "/readyz", "/debug/pprof/", "/debug/pprof/cmdline", "/nothing"} {
+			r := httptest.NewRequest("GET", "http://x"+path, nil)
+			r.Host = c.host
+			if c.origin != "" {
+				r.Header.Set("Origin", c.origin)
+			}
+			if c.site != "" {
+				r.Header.Set("Sec-Fetch-Site", c.site)
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			want := c.status
+			if want == 200 && path == "/nothing" {
+				want = 404
+			}
+			if w.Code != want || w.Header().Get("Cross-Origin-Resource-Policy") != "same-origin" || w.Header().Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s of %q for %q, %q: %d %v, want %d", path, c.host, c.origin, c.site, w.Code, w.Header(), want)
+			}
+			if want >= 400 && want != 404 && strings.Contains(w.Body.String(), "goroutine") {
+				t.Errorf("%s of %q: %.80s", path, c.host, w.Body.String())
+			}
+		}
+	}
 }

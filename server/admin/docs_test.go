@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"peal/server/admin"
+	"peal/server/auth"
 	"peal/server/httpapi"
 )
 
@@ -26,7 +27,7 @@ type described struct {
 func served(t *testing.T) map[string]described {
 	t.Helper()
 	w := httptest.NewRecorder()
-	admin.Handler(&source{ready: true}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	admin.Handler(&source{ready: true}, &auth.Policy{}).ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/metrics", nil))
 	all := map[string]described{}
 	base := "" // of the samples that follow their # TYPE line
 	label := regexp.MustCompile(`(\w+)="`)
@@ -211,7 +212,7 @@ func values(t *testing.T) map[string]map[string]bool {
 	workers := httpapi.NewWorkers(1, 1) // it counts with all codes and ways
 	defer workers.Close()
 	w := httptest.NewRecorder()
-	admin.Handler(&whole{source{ready: true}, workers.Stats()}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	admin.Handler(&whole{source{ready: true}, workers.Stats()}, &auth.Policy{}).ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/metrics", nil))
 	all := map[string]map[string]bool{}
 	for line := range strings.Lines(w.Body.String()) {
 		name, labels, ok := strings.Cut(line, "{")

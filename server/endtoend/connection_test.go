@@ -400,7 +400,7 @@ func TestMethodsAndPaths(t *testing.T) {
 		{"GET", "/poll?timeout=soon", 400, ""},
 		{"GET", "/sse?channel=$x", 403, ""},
 	} {
-		a := p.do(c.method, c.path, "")
+		a := p.do(c.method, c.path, "", "Origin: http://localhost:3000")
 		if a.status != c.status || c.allow != "" && a.header.Get("Allow") != c.allow {
 			t.Errorf("%s %s: %d, Allow %q, want %d, %q", c.method, c.path, a.status, a.header.Get("Allow"), c.status, c.allow)
 		}
@@ -409,7 +409,7 @@ func TestMethodsAndPaths(t *testing.T) {
 				t.Errorf("%s %s: %s does not say why", c.method, c.path, a.body)
 			}
 		}
-		if c.method == "OPTIONS" && (a.header.Get("Access-Control-Allow-Origin") != "*" || a.header.Get("Access-Control-Allow-Methods") != c.allow) {
+		if c.method == "OPTIONS" && (a.header.Get("Access-Control-Allow-Origin") != "http://localhost:3000" || a.header.Get("Access-Control-Allow-Methods") != c.allow) {
 			t.Errorf("preflight %s: %v", c.path, a.header)
 		}
 	}

@@ -9,13 +9,6 @@ import (
 	"peal/server/publication"
 )
 
-// corsHead lets pages of any origin that was admitted read the answer.
-const corsHead = "Access-Control-Allow-Origin: *\r\n"
-
-// exposeHead begins the line that names further headers to such pages: without
-// it their scripts are not shown them (WHATWG Fetch, CORS protocol).
-const exposeHead = "Access-Control-Expose-Headers: "
-
 const (
 	jsonType = "application/json"
 	noStore  = "Cache-Control: no-store\r\n"
@@ -24,9 +17,10 @@ const (
 // shape is what an answer must know of its request, by value: answers of
 // workers outlive it.
 type shape struct {
-	close     bool // the connection ends after it
-	keepAlive bool // HTTP/1.0 must be told that it does not
-	headOnly  bool // HEAD: the body is left out
+	close     bool   // the connection ends after it
+	keepAlive bool   // HTTP/1.0 must be told that it does not
+	headOnly  bool   // HEAD: the body is left out
+	origin    string // header lines for the page that asked, see Origins
 }
 
 func (f *Front) shape() shape {
@@ -35,6 +29,7 @@ func (f *Front) shape() shape {
 		close:     h.Close,
 		keepAlive: !h.HTTP11 && !h.Close,
 		headOnly:  string(h.Method) == "HEAD",
+		origin:    f.deps.Origins.head(f.origin),
 	}
 }
 
@@ -59,7 +54,8 @@ func appendAnswerHead(dst []byte, s shape, date string, status int, contentType,
 		dst = append(dst, "\r\nContent-Length: "...)
 		dst = strconv.AppendInt(dst, int64(size), 10)
 	}
-	dst = append(dst, "\r\n"+corsHead...)
+	dst = append(dst, "\r\n"+varyHead...)
+	dst = append(dst, s.origin...)
 	if s.close {
 		dst = append(dst, "Connection: close\r\n"...)
 	} else if s.keepAlive {
@@ -103,7 +99,7 @@ func appendErrorObject(dst []byte, err *Error) []byte {
 // retryLine asks clients to come back where the error is the server's hour.
 func retryLine(err *Error) string {
 	if err.Status == 429 || err.Status == 503 {
-		return "Retry-After: " + strconv.Itoa(max(1, err.retry)) + "\r\n" + exposeHead + "Retry-After\r\n"
+		return "Retry-After: " + strconv.Itoa(max(1, err.retry)) + "\r\n"
 	}
 	return ""
 }

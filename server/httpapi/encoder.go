@@ -17,6 +17,10 @@ import (
 // the dialect that knows how to write it. Message.Entry must be a *log.Entry.
 // It may be shared by all loops if random may.
 type Encoder struct {
+	// Origins are those of the Fronts, for whose pages polls are answered. Fixed
+	// before the first use; nil: pages of other origins may read no poll.
+	Origins *Origins
+
 	lineage *log.Lineage
 	random  func(n int64) int64
 	clock   clock
@@ -105,7 +109,7 @@ func (e *Encoder) AppendGap(dst []byte, k ring.Encoding, g fanout.Gap) []byte {
 // AppendAnswer implements fanout.Encoder.
 func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, a fanout.Answer) []byte {
 	if a.Dismissed {
-		return appendError(dst, shape{close: a.Close, headOnly: a.HeadOnly}, e.clock.date(), errDisconnected, noStore)
+		return appendError(dst, shape{close: a.Close, headOnly: a.HeadOnly, origin: e.Origins.head(a.Origin)}, e.clock.date(), errDisconnected, noStore)
 	}
 	var gapSpace [4]publication.Gap
 	pa := poll.Answer{
@@ -114,6 +118,7 @@ func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, a fanout.Answer) []b
 		Date:     e.clock.date(),
 		Close:    a.Close,
 		HeadOnly: a.HeadOnly,
+		Origin:   e.Origins.head(a.Origin),
 	}
 	for _, g := range a.Gaps {
 		pa.Gaps = append(pa.Gaps, e.gap(g))

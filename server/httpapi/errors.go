@@ -60,7 +60,8 @@ func badHead(message string) *Error {
 // Found before the body is looked at.
 var (
 	errForeignHost   = &Error{Status: 403, Code: "host_not_allowed", Message: "this server answers only under an IP address or localhost, and the Host header names something else: use one of these, or start it with --open"}
-	errForeignOrigin = &Error{Status: 403, Code: "origin_not_allowed", Message: "this server answers only web pages from localhost, and the Origin header names another site: start it with --open if everybody may use it"}
+	errForeignOrigin = &Error{Status: 403, Code: "origin_not_allowed", Message: "this server answers only web pages from localhost, and the Origin header names another site: start it with --allow-origin and that origin, or with --open if everybody may use it"}
+	errCrossSite     = &Error{Status: 403, Code: "cross_site", Message: "a page of another site caused this request without a script (Sec-Fetch-Site) and it names a client: connect by fetch, EventSource or WebSocket, which say where they come from", close: wsproto.CloseForbidden}
 	errExpectation   = &Error{Status: 417, Code: "expectation_failed", Message: "the only expectation understood is 100-continue"}
 	errBodyTooLarge  = &Error{Status: 413, Code: "body_too_large", Message: "the body is larger than a message may be: publish less at a time, or a link to it"}
 	errBatchTooLarge = &Error{Status: 413, Code: "body_too_large", Message: "the batch is too large: split it"}

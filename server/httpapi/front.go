@@ -59,10 +59,12 @@ type Deps struct {
 	Door    Answerer
 	Workers *Workers
 
-	// Who may talk to the server, by the Host and Origin headers. nil: those of
-	// package auth for a server that is open.
-	HostAllowed   func(host []byte) bool
-	OriginAllowed func(origin []byte) bool
+	// Policy says who may talk to the server. nil: this machine.
+	Policy *auth.Policy
+
+	// Origins are those that have asked, by Policy. nil: a table of this Front's own,
+	// which an Encoder must have too if it is to answer polls of pages.
+	Origins *Origins
 
 	// Keys are the idempotency keys that are remembered. nil: none; they are
 	// published with the message and nothing more.
@@ -97,6 +99,7 @@ type Front struct {
 
 	// Loop-owned: used only during a call of Request or Message.
 	head    Head
+	origin  uint16 // number of the head's Origin, once it is admitted
 	header  fasthttp.RequestHeader
 	args    fasthttp.Args // of the query
 	form    fasthttp.Args // of a form in the body
@@ -118,11 +121,11 @@ type Front struct {
 
 // New returns a Front. Each loop needs its own; they share deps.
 func New(deps Deps) *Front {
-	if deps.HostAllowed == nil {
-		deps.HostAllowed = auth.HostAllowed
+	if deps.Policy == nil {
+		deps.Policy = &auth.Policy{}
 	}
-	if deps.OriginAllowed == nil {
-		deps.OriginAllowed = auth.OriginAllowed
+	if deps.Origins == nil {
+		deps.Origins = NewOrigins(deps.Policy)
 	}
 	if deps.MessageLimit == 0 {
 		deps.MessageLimit = 64 << 10
@@ -141,6 +144,7 @@ var _ loop.Front = (*Front)(nil)
 // Request implements loop.Front.
 func (f *Front) Request(c *loop.Call) {
 	c.Used, c.Need, c.Verdict, c.Close, c.Sub, c.Work = 0, 0, loop.More, false, nil, 0
+	f.origin = noOrigin
 	headEnd, err := f.head.Check(c.In, f.deps.HeadLimit)
 	if err == nil && headEnd == 0 {
 		f.unfinished(c)
@@ -198,11 +202,14 @@ func (f *Front) unfinished(c *loop.Call) {
 // admit refuses requests by whom they are for and where they come from, before
 // their body is waited for.
 func (f *Front) admit(h *Head) error {
-	switch {
-	case h.Host != nil && !f.deps.HostAllowed(h.Host):
+	switch f.deps.Policy.Judge(auth.Request{Host: h.Host, Origin: h.Origin}, false) {
+	case auth.ForeignHost:
 		return errForeignHost
-	case h.Origin != nil && !f.deps.OriginAllowed(h.Origin):
+	case auth.ForeignOrigin:
 		return errForeignOrigin
+	}
+	f.origin = f.deps.Origins.number(h.Origin)
+	switch {
 	case h.Expectation:
 		return errExpectation
 	}

@@ -223,7 +223,7 @@ func TestRoutes(t *testing.T) {
 		if resp.StatusCode != status || resp.Header.Get("Allow") != allow {
 			t.Errorf("%s %s: %d Allow %q %s, want %d %q", method, target, resp.StatusCode, resp.Header.Get("Allow"), body, status, allow)
 		}
-		if resp.Header.Get("Access-Control-Allow-Origin") != "*" || resp.Header.Get("Date") == "" {
+		if resp.Header.Get("Access-Control-Allow-Origin") != "" || resp.Header.Get("Vary") != "Origin" || resp.Header.Get("Date") == "" {
 			t.Errorf("%s %s: %v", method, target, resp.Header)
 		}
 		if status >= 400 && !strings.HasPrefix(body, `{"error":{"code":"`) && method != "HEAD" {
@@ -249,20 +249,6 @@ func TestRoutes(t *testing.T) {
 	for _, target := range []string{"/nothing", "/sse/", "/channels/", "/channels//history", "/channels//presence", "/channels/a/b", "/disconnect/", "/publish/", "/Publish", "/../publish", "//publish", "/%70ublish"} {
 		check("GET", target, 404, "")
 		check("HEAD", target, 404, "")
-	}
-}
-
-func TestPreflightAllowsWhatClientsSend(t *testing.T) {
-	h := newHarness(t)
-	resp, _ := h.answer("OPTIONS /publish HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost:3000\r\n" +
-		"Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type\r\n\r\n")
-	for _, name := range []string{"Last-Event-ID", "Content-Type", "Idempotency-Key", "Authorization"} {
-		if !strings.Contains(resp.Header.Get("Access-Control-Allow-Headers"), name) {
-			t.Errorf("%s is not allowed: %v", name, resp.Header)
-		}
-	}
-	if resp.Header.Get("Access-Control-Max-Age") == "" || resp.ContentLength > 0 {
-		t.Errorf("%v", resp.Header)
 	}
 }
 

@@ -194,7 +194,7 @@ func (f *Front) appendOnce(c *loop.Call, d *draft) {
 		}
 		extra := ""
 		if replayed {
-			extra = "Idempotency-Replayed: true\r\n" + exposeHead + "Idempotency-Replayed\r\n"
+			extra = "Idempotency-Replayed: true\r\n"
 		}
 		return appendCursorAnswer(dst, shape, clock.date(), extra, lineage.Cursor(sequence))
 	})

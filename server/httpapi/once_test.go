@@ -30,9 +30,6 @@ func TestARepeatIsAnsweredAndNotPublished(t *testing.T) {
 		t.Helper()
 		resp, answer := h.answer(post(target, body, headers...))
 		replayed := resp.Header.Get("Idempotency-Replayed") == "true"
-		if exposed := resp.Header.Get("Access-Control-Expose-Headers"); replayed != (exposed == "Idempotency-Replayed") {
-			t.Errorf("replayed %v, and pages are shown the headers %q", replayed, exposed)
-		}
 		if resp.StatusCode != status || !strings.Contains(answer, want) || replayed != (status == 200 && published == "") {
 			t.Errorf("%s %q %q: %d replayed %v %s, want %d %s", target, body, headers, resp.StatusCode, replayed, answer, status, want)
 		}

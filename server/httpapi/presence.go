@@ -8,6 +8,7 @@ import (
 	"peal/loop"
 	"peal/loop/frame"
 	"peal/loop/ring"
+	"peal/server/auth"
 	"peal/server/log"
 	"peal/server/rules"
 	"peal/server/wsproto"
@@ -43,6 +44,14 @@ func (f *Front) introduce(p *params) error {
 	f.visitor = visitor{p.client, p.info}
 	if err := f.visitor.check(); err != nil {
 		return err
+	}
+	// This is where a GET does something that others see. No page of another site
+	// may have a browser do it, by an image for example.
+	if len(p.client) > 0 || p.presence {
+		r := auth.Request{Host: f.head.Host, Origin: f.head.Origin, Site: f.header.Peek("Sec-Fetch-Site")}
+		if f.deps.Policy.Judge(r, true) != auth.Welcome {
+			return errCrossSite
+		}
 	}
 	return f.letIn()
 }

@@ -23,7 +23,13 @@ const sseHead = "HTTP/1.1 200 OK\r\n" +
 	"Cache-Control: no-store\r\n" +
 	"X-Accel-Buffering: no\r\n" +
 	"Connection: close\r\n" +
-	corsHead + "\r\n"
+	varyHead
+
+func (f *Front) appendSSEHead(dst []byte) []byte {
+	dst = append(dst, sseHead...)
+	dst = append(dst, f.deps.Origins.head(f.origin)...)
+	return append(dst, "\r\n"...)
+}
 
 // serveSSE turns the connection into an event stream.
 func (f *Front) serveSSE(c *loop.Call) {
@@ -38,7 +44,7 @@ func (f *Front) serveSSE(c *loop.Call) {
 	case err != nil && err != errChannelFull && err != errPresenceFull:
 		f.refuse(c, asError(err), "")
 	case string(f.head.Method) == "HEAD":
-		c.Out = append(c.Out, sseHead...)
+		c.Out = f.appendSSEHead(c.Out)
 		c.Verdict = loop.ReplyClose
 	case c.Draining || err != nil:
 		// EventSource gives up for good at any status but 200.
@@ -47,11 +53,11 @@ func (f *Front) serveSSE(c *loop.Call) {
 			why = asError(err)
 		}
 		f.counts.refuse(why)
-		c.Out = append(c.Out, sseHead...)
+		c.Out = f.appendSSEHead(c.Out)
 		c.Out = sse.AppendEnd(c.Out, sse.MinRetry+rand.N(sse.MaxRetry-sse.MinRetry))
 		c.Verdict = loop.ReplyClose
 	default:
-		c.Out = append(c.Out, sseHead...)
+		c.Out = f.appendSSEHead(c.Out)
 		c.Verdict, c.Sub = loop.Stream, sub
 		f.arrive(c.Session, sub)
 		c.Work += f.cost(sub)
@@ -73,7 +79,7 @@ func (f *Front) servePoll(c *loop.Call) {
 		return
 	}
 	s := f.shape()
-	sub.HeadOnly = s.headOnly
+	sub.HeadOnly, sub.Origin = s.headOnly, f.origin
 	// The answer, written later, has no words for the keep-alive of HTTP/1.0.
 	c.Verdict, c.Sub, c.Close = loop.Park, sub, s.close || s.keepAlive
 	f.arrive(c.Session, sub)

@@ -16,14 +16,12 @@ type Answer struct {
 	Presence [][]byte // JSON only: objects of publication.AppendPresence, oldest first
 	Date     string   // value of the Date header, "" for none
 	Close    bool     // the connection ends after it
+	Origin   string   // header lines for the page of another origin that asked, each with its CR LF
 	HeadOnly bool     // the answer to HEAD: the body is left out, its length is told
 }
 
-// commonHead stands in every answer. A browser's page may be of any origin, and
-// sees only the headers that are named.
-const commonHead = "Cache-Control: no-store\r\n" +
-	"Access-Control-Allow-Origin: *\r\n" +
-	"Access-Control-Expose-Headers: Peal-Cursor, Peal-Event, Peal-Gap\r\n"
+// commonHead stands in every answer, also where there are no lines for an origin.
+const commonHead = "Cache-Control: no-store\r\nVary: Origin\r\n"
 
 // AppendJSON appends the answer with these messages, each the object of package
 // publication, oldest first.
@@ -42,7 +40,7 @@ func AppendJSON(dst []byte, a Answer, objects [][]byte) []byte {
 		size += len(`,"presence":[]`) + listBytes(a.Presence)
 	}
 
-	if need := size + headBytes; cap(dst)-len(dst) < need {
+	if need := size + headBytes + len(a.Origin); cap(dst)-len(dst) < need {
 		dst = append(make([]byte, 0, len(dst)+need), dst...)
 	}
 	dst = append(dst, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"...)
@@ -95,7 +93,7 @@ func AppendRaw(dst []byte, a Answer, e *log.Entry) []byte {
 		dst = appendRawHead(dst, a)
 		return append(dst, "\r\n"...) // 204 has no Content-Length (RFC 9110 §8.6)
 	}
-	if need := headBytes + len(e.Data); cap(dst)-len(dst) < need {
+	if need := headBytes + len(a.Origin) + len(e.Data); cap(dst)-len(dst) < need {
 		dst = append(make([]byte, 0, len(dst)+need), dst...)
 	}
 	dst = append(dst, "HTTP/1.1 200 OK\r\nContent-Type: "...)
@@ -132,6 +130,7 @@ func appendHead(dst []byte, a Answer) []byte {
 		dst = append(dst, "\r\n"...)
 	}
 	dst = append(dst, commonHead...)
+	dst = append(dst, a.Origin...)
 	if a.Close {
 		dst = append(dst, "Connection: close\r\n"...)
 	}

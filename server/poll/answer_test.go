@@ -34,7 +34,7 @@ func read(t *testing.T, method string, answer []byte) (*http.Response, string) {
 	if rest, _ := io.ReadAll(r); string(rest) != "NEXT" {
 		t.Fatalf("behind the answer: %q, want NEXT", rest)
 	}
-	for name, want := range map[string]string{"Cache-Control": "no-store", "Access-Control-Allow-Origin": "*"} {
+	for name, want := range map[string]string{"Cache-Control": "no-store", "Access-Control-Allow-Origin": "", "Vary": "Origin"} {
 		if got := resp.Header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}

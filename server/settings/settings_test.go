@@ -256,13 +256,18 @@ func TestForeignVariablesAreLeftAlone(t *testing.T) {
 func TestWhatIsPrintedCanBeReadAgain(t *testing.T) {
 	for _, in := range []settings.Input{
 		{},
-		{Flags: map[string][]string{"listen": {"127.0.0.1:1,[::1]:2"}, "inherit": {"3"}, "history-messages": {"0"}, "admin": {"localhost:1"}, "open": {"true"}, "message-bytes": {"70000"}}},
+		{Flags: map[string][]string{"listen": {"127.0.0.1:1,[::1]:2"}, "inherit": {"3"}, "history-messages": {"0"}, "admin": {"localhost:1"}, "admin-host": {"peal.internal"}, "allow-origin": {"https://a.example,https://b.example:8443"}, "open": {"true"}, "message-bytes": {"70000"}}},
 	} {
 		s := load(t, in)
 		again := load(t, settings.Input{File: file(t, s.YAML())})
 		a, b := s.Config.WithDefaults(), again.Config.WithDefaults()
 		if len(a.Listen) == 0 && len(b.Listen) == 0 {
 			a.Listen, b.Listen = nil, nil
+		}
+		for _, list := range [][2]*[]string{{&a.AdminHosts, &b.AdminHosts}, {&a.Origins, &b.Origins}} {
+			if len(*list[0]) == 0 && len(*list[1]) == 0 {
+				*list[0], *list[1] = nil, nil
+			}
 		}
 		if len(a.Inherit) == 0 && len(b.Inherit) == 0 {
 			a.Inherit, b.Inherit = nil, nil
@@ -328,5 +333,19 @@ func TestPrintedValuesSayWhereTheyCameFrom(t *testing.T) {
 		if !strings.Contains(s.YAML(), want) {
 			t.Errorf("lacks %q:\n%s", want, s.YAML())
 		}
+	}
+}
+
+func TestOriginsAndHostsAreJudgedAtTheStart(t *testing.T) {
+	_, err := settings.Load(settings.Input{Flags: map[string][]string{
+		"allow-origin": {"https://app.example", "*", "https://app.example/", "app.example"}, "admin-host": {"peal.internal", "peal:8081"},
+	}})
+	for _, want := range []string{`allow-origin "*"`, `allow-origin "https://app.example/"`, `allow-origin "app.example"`, `admin-host "peal:8081"`, "use --open"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %s", err, want)
+		}
+	}
+	if _, err := settings.Load(settings.Input{Flags: map[string][]string{"allow-origin": {"https://app.example"}, "admin-host": {"peal.internal"}}}); err != nil {
+		t.Error(err)
 	}
 }

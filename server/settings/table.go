@@ -37,6 +37,10 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.SocketMode }},
 			{Name: "socket-group", Help: "group of these sockets, a name or a number, as in www-data with --socket-mode 0660", Default: "that of the process",
 				field: func(c *server.Config) any { return &c.SocketGroup }},
+			{Name: "admin-host", Help: "host name without a port that --admin answers to beside IP addresses and localhost, such as a scraper's name for this machine; repeatable", Default: "none",
+				field: func(c *server.Config) any { return &c.AdminHosts }},
+			{Name: "allow-origin", Help: "origin of web pages, as in https://app.example, that may use the server beside pages of this machine, with their users' cookies; with --open all others may too, without cookies; repeatable", Default: "none",
+				field: func(c *server.Config) any { return &c.Origins }},
 		}},
 		{"The process", "", []Setting{
 			{Name: "loops", Help: "event loops; more than there are processors are not run, with a warning", Min: 1, Default: "one for each core",

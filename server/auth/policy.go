@@ -1,0 +1,106 @@
+package auth
+
+// Policy says who may talk to a listener. Its zero value is for a server of one
+// machine. All listeners ask the same Judge. Fixed when it is first used.
+type Policy struct {
+	Open    bool     // any Host, and pages of any origin
+	Hosts   []string // names to answer to beside IP addresses and loopback, in lower case, without port
+	Origins []string // pages that may use the server beside those of this machine, as browsers write them: https://app.example
+}
+
+// Request is what a request says about its way here. nil is what it does not say.
+type Request struct {
+	Host   []byte // of an absolute target, else the Host header
+	Origin []byte // of the page whose script sent it
+	Site   []byte // Sec-Fetch-Site: how the page that caused it is related to us
+}
+
+// Verdict is what is wrong with a request, or that nothing is.
+type Verdict uint8
+
+const (
+	Welcome       Verdict = iota
+	ForeignHost           // it is for another host, or for a name that an attacker has resolve to us
+	ForeignOrigin         // a page that may not use the server has a script that tries
+	CrossSite             // a page of another site caused it without a script: an image, a link, a form
+)
+
+// Judge finds out whether the request may be served. guarded is for requests that
+// do something even if nobody reads the response, or whose responses nobody else
+// may cause: then what another site's page makes a browser fetch is turned away
+// too. Browsers send no Origin with an image or a link, but say in Sec-Fetch-Site
+// where these come from (W3C Fetch Metadata, §2.4); a client that says neither is
+// no browser, or one of before 2023. It does not allocate.
+func (p *Policy) Judge(r Request, guarded bool) Verdict {
+	if r.Host != nil && !p.Open && !HostAllowed(r.Host) && !p.hasHost(r.Host) {
+		return ForeignHost
+	}
+	if r.Origin != nil {
+		if p.Open || p.Trusts(r.Origin) {
+			return Welcome
+		}
+		return ForeignOrigin
+	}
+	if guarded && r.Site != nil && string(r.Site) != "same-origin" && string(r.Site) != "none" {
+		return CrossSite
+	}
+	return Welcome
+}
+
+// Trusts reports whether a page of that origin may use the server with its
+// user's cookies: one of this machine, or one that the operator named. Open is
+// not enough: a proxy before an open server may tell users by their cookies, and
+// any other site could read with them.
+func (p *Policy) Trusts(origin []byte) bool {
+	for _, o := range p.Origins {
+		if string(origin) == o {
+			return true
+		}
+	}
+	return OriginAllowed(origin)
+}
+
+func (p *Policy) hasHost(host []byte) bool {
+	name, ok := splitHost(host)
+	if n := len(name); ok && name[n-1] == '.' {
+		name = name[:n-1]
+	}
+	for _, h := range p.Hosts {
+		if ok && equalFold(name, h) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsOrigin reports whether text is an origin as browsers write it: scheme, host in
+// lower case, and a port that is not the scheme's own; no path.
+func IsOrigin(text string) bool {
+	b := []byte(text)
+	rest, ok := cutPrefixFold(b, "https://")
+	standard := ":443"
+	if !ok {
+		rest, ok = cutPrefixFold(b, "http://")
+		standard = ":80"
+	}
+	host, isHost := splitHost(rest)
+	if !ok || !isHost || b[0] != 'h' || len(rest) == len(host)+1 || string(rest[len(host):]) == standard {
+		return false
+	}
+	return isHostName(host)
+}
+
+// IsHost reports whether text is a host name in lower case, without a port.
+func IsHost(text string) bool { return len(text) > 0 && isHostName([]byte(text)) }
+
+func isHostName(b []byte) bool {
+	if isIPv6(b) {
+		return true
+	}
+	for _, c := range b {
+		if !isNameByte(c) || 'A' <= c && c <= 'Z' {
+			return false
+		}
+	}
+	return len(b) > 0 && b[0] != '.'
+}

@@ -1,0 +1,90 @@
+package httpapi
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"peal/server/auth"
+)
+
+// What the pages of other origins may read (WHATWG Fetch, CORS protocol). Every
+// response says that it depends on the origin, those without one too, or a cache
+// would give one page's to another.
+const (
+	varyHead = "Vary: Origin\r\n"
+
+	// exposeHead names the headers that scripts are shown beside the common ones.
+	exposeHead = "Access-Control-Expose-Headers: Peal-Cursor, Peal-Event, Peal-Gap, Last-Event-ID, Idempotency-Replayed, Retry-After\r\n"
+
+	// anybodyHead is for pages that may read without cookies: of any origin, on a
+	// server that is open. Browsers refuse the star to who sends cookies.
+	anybodyHead = "Access-Control-Allow-Origin: *\r\n" + exposeHead
+)
+
+// Limits of Origins. Beyond them a page is answered as if it were not trusted.
+const (
+	maxOrigins = 4096 // about 2 MB
+	maxOrigin  = 255  // bytes
+)
+
+// Origins are the trusted origins that have asked, each with the header lines
+// for its pages, made once. A poll is answered long after it was asked, by who
+// knows no request: until then it keeps a number. All Fronts and their Encoder
+// share one.
+type Origins struct {
+	// Fixed.
+	policy *auth.Policy
+
+	// Shared. Numbers are given under mu and never change; heads grows at its end,
+	// and who loads it reads what was there before.
+	mu      sync.Mutex
+	numbers map[string]uint16
+	heads   atomic.Pointer[[]string] // by number
+}
+
+// noOrigin and anybody are the first numbers.
+const (
+	noOrigin uint16 = iota
+	anybody
+)
+
+// NewOrigins returns the table for one policy.
+func NewOrigins(p *auth.Policy) *Origins {
+	o := &Origins{policy: p, numbers: map[string]uint16{}}
+	o.heads.Store(&[]string{"", anybodyHead})
+	return o
+}
+
+// number returns that of an origin that was admitted, nil for none. Any goroutine
+// may call it.
+func (o *Origins) number(origin []byte) uint16 {
+	switch {
+	case origin == nil:
+		return noOrigin
+	case len(origin) > maxOrigin || !o.policy.Trusts(origin):
+		return anybody
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n, ok := o.numbers[string(origin)]; ok {
+		return n
+	}
+	heads := *o.heads.Load()
+	if len(heads) >= maxOrigins {
+		return anybody
+	}
+	text := string(origin)
+	heads = append(heads, "Access-Control-Allow-Origin: "+text+"\r\nAccess-Control-Allow-Credentials: true\r\n"+exposeHead)
+	o.numbers[text] = uint16(len(heads) - 1)
+	o.heads.Store(&heads)
+	return o.numbers[text]
+}
+
+// head returns the header lines for the pages of an origin. Any goroutine may
+// call it; it takes no lock.
+func (o *Origins) head(number uint16) string {
+	if o == nil {
+		return ""
+	}
+	return (*o.heads.Load())[number]
+}
