@@ -141,11 +141,9 @@ func (g *Group) Pause(on bool) {
 	l.Post(func() { l.acceptor.pause(on) })
 }
 
-// LimitConnections changes Config.MaxConnections. Connections beyond it stay.
-func (g *Group) LimitConnections(most int) {
-	l := g.loops[0]
-	l.Post(func() { l.acceptor.most = most })
-}
+// LimitConnections changes Config.MaxConnections. Connections beyond it stay. It
+// is called on loop 0, by Each.
+func (g *Group) LimitConnections(most int) { g.loops[0].acceptor.most = most }
 
 // drainStep is how often a drain looks whether clients have caught up.
 const drainStep = 10 * time.Millisecond

@@ -27,10 +27,15 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 		return err
 	}
 	table := rules.New(c.Channels, s.standard)
-	if err := s.loops.Each(ctx, func(i int) { s.fronts[i].Reload(c.HTTP, table) }); err != nil {
+	apply := func(i int) {
+		s.fronts[i].Reload(c.HTTP, table)
+		if i == 0 {
+			s.loops.LimitConnections(c.Loop.MaxConnections)
+		}
+	}
+	if err := s.loops.Each(ctx, apply); err != nil {
 		return fmt.Errorf("an event loop does not respond: %w", err)
 	}
-	s.loops.LimitConnections(c.Loop.MaxConnections)
 	s.table.Store(table)
 	s.channels = c.Channels
 	s.drainNs.Store(int64(c.Drain))
