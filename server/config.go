@@ -150,6 +150,7 @@ func (c Config) WithDefaults() Config {
 	}
 	c.HTTP = c.HTTP.WithDefaults()
 	c.Hub = c.Hub.WithDefaults()
+	c.Presence.Share = c.AddressShare
 	c.Presence = c.Presence.WithDefaults()
 	if c.Engine == "" {
 		c.Engine = engineMemory

@@ -164,6 +164,7 @@ var metrics = []metric{
 	one(prometheus.GaugeValue, "presence_members", "Clients that are listed, on each of their channels.", func(s *state) float64 { return float64(s.presence.Members) }),
 	one(prometheus.GaugeValue, "presence_bytes", "Memory of presence, as its limit counts it.", func(s *state) float64 { return float64(s.presence.Bytes) }),
 	one(prometheus.CounterValue, "presence_unlisted_total", "Clients that named themselves and found no room in the list of a channel.", func(s *state) float64 { return float64(s.presence.Unlisted) }),
+	one(prometheus.CounterValue, "presence_evicted_total", "Members that were taken from a list, to make room for clients of addresses with fewer.", func(s *state) float64 { return float64(s.presence.Evicted) }),
 	one(prometheus.CounterValue, "presence_events_total", "Events about who came and went.", func(s *state) float64 { return float64(s.presence.Events) }),
 
 	one(prometheus.CounterValue, "logging_lost_lines_total", "Lines of the server's own log that its reader did not receive.", func(s *state) float64 { return float64(s.lost) }),

@@ -24,7 +24,8 @@ type peal struct {
 	addr   string // host:port
 	url    string // http://host:port
 	client *http.Client
-	stop   func() // ends the server and waits for it; may be called again
+	local  net.Addr // of its connections; nil: any
+	stop   func()   // ends the server and waits for it; may be called again
 
 	process *exec.Cmd // of the real program; nil for a server in the test
 	waited  bool      // for process

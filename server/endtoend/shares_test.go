@@ -12,10 +12,11 @@ import (
 
 // from is a client of p with an address of its own on the loopback network.
 func (p *peal) from(address string) *peal {
-	dialer := &net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	other := *p
+	other.local = &net.TCPAddr{IP: net.ParseIP(address)}
+	dialer := &net.Dialer{Timeout: patience, LocalAddr: other.local}
 	transport := &http.Transport{DialContext: dialer.DialContext}
 	p.t.Cleanup(transport.CloseIdleConnections)
-	other := *p
 	other.client = &http.Client{Transport: transport, Timeout: patience}
 	return &other
 }
@@ -80,4 +81,55 @@ func TestKeysOfManyAddresses(t *testing.T) {
 		p.from(fmt.Sprint("127.0.1.", i+1)).keyedBatch(fmt.Sprint("many-", i), 1000)
 	}
 	check("after 40 addresses")
+}
+
+// TestPresenceOfManyAddresses: one peal.v1 connection that takes and leaves channels
+// under ever new names has half of the table, and 20 addresses with several
+// connections leave room for an honest client too. A list that is filled by one
+// address takes others.
+func TestPresenceOfManyAddresses(t *testing.T) {
+	p := startWith(t, func(c *server.Config) {
+		c.Presence.Members, c.Presence.ChannelMembers = 4000, 500
+		c.Presence.Grace = patience // nobody leaves for good
+		c.HTTP.ChannelLimit = 128
+	})
+	ann := p.events("channel=room&client=ann").opened()
+	defer ann.close()
+	listed := func(channel, client string) bool {
+		a := p.do("GET", "/channels/"+channel+"/presence?limit=1000", "")
+		return strings.Contains(string(a.body), fmt.Sprintf(`{"client":%q}`, client))
+	}
+	check := func(when string, n int) {
+		t.Helper()
+		if !listed("room", "ann") {
+			t.Errorf("%s: ann is no longer listed", when)
+		}
+		client := fmt.Sprint("new-", n)
+		s := p.events("channel=room&channel=lobby&client=" + client).opened()
+		defer s.close()
+		if !listed("room", client) || !listed("lobby", client) {
+			t.Errorf("%s: who comes is not listed", when)
+		}
+	}
+	flood := func(q *peal, name string, rounds int) {
+		t.Helper()
+		s := q.dialSocket("/ws", http.Header{"Sec-Websocket-Protocol": {"peal.v1"}})
+		s.next() // the greeting
+		for i := range rounds {
+			channels := `"lobby"`
+			for k := range 127 {
+				channels += fmt.Sprintf(`,"flood-%d"`, k)
+			}
+			s.send(false, fmt.Sprintf(`{"id":1,"command":"subscribe","channel":[%s],"client":"%s-%d"}`, channels, name, i))
+			s.next()
+			s.send(false, fmt.Sprintf(`{"id":2,"command":"unsubscribe","channel":[%s]}`, channels))
+			s.next()
+		}
+	}
+	flood(p.from("127.0.0.2"), "one", 600) // 76,800 members
+	check("after one connection", 1)
+	for i := range 20 {
+		flood(p.from(fmt.Sprint("127.0.1.", i+1)), fmt.Sprint("many-", i), 20)
+	}
+	check("after 20 addresses", 2)
 }

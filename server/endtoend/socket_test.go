@@ -65,7 +65,7 @@ func (p *peal) tryDialSocket(path string, header http.Header) (*socket, *http.Re
 	s := &socket{t: p.t, got: make(chan frame, 4096), ended: make(chan struct{})}
 	conn, response, err := gws.NewClient(socketHandler{s}, &gws.ClientOption{
 		Addr: "ws://" + p.addr + path, RequestHeader: header, HandshakeTimeout: patience, Logger: quiet{},
-		NewDialer: func() (gws.Dialer, error) { return &net.Dialer{Timeout: patience}, nil },
+		NewDialer: func() (gws.Dialer, error) { return &net.Dialer{Timeout: patience, LocalAddr: p.local}, nil },
 	})
 	if err != nil {
 		return nil, response, err

@@ -35,7 +35,7 @@ func (f *Front) serveBatch(c *loop.Call, body []byte) {
 	}
 	b := &batch{
 		log: f.deps.Log, door: f.deps.Door, clock: &f.clock, tally: &f.deps.Workers.tally, ref: c.Conn, shape: f.shape(),
-		stray: f.stray(nil, false), share: share.Of(c.Peer.Addr(), c.Session), keys: f.deps.Keys, rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, limits: f.deps.Limits,
+		stray: f.stray(nil, false), share: f.by, keys: f.deps.Keys, rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, limits: f.deps.Limits,
 	}
 	copied := bytes.Clone(body)
 	j := newJob(c.Peer, c.Session)

@@ -151,13 +151,16 @@ func (f *Front) commandSubscribe(c loop.Client, cmd *wsproto.Command) *Error {
 	}
 	c.Spend(workName * (len(has) + len(f.picked)))
 	s := &loop.Subscription{Channels: added, Encoding: loop.WSJSON, From: from, Sequence: after, Last: last, Commands: true}
-	f.arrive(c.Session(), s)
+	unlisted, err := f.arrive(c.Session(), share.Of(c.Peer().Addr(), c.Session()), s)
+	if err != nil {
+		return err
+	}
 	if s.Named {
 		c.Spend(workSeat * len(f.picked))
 	}
 	start := c.Subscribe(s)
 	f.tellForeign(c, from, added, start) // before the cursor that leads past it
-	c.Write(wsproto.AppendReply(nil, cmd.ID, f.cursor(start)))
+	c.Write(wsproto.AppendSubscribed(nil, cmd.ID, f.cursor(start), unlisted))
 	return nil
 }
 

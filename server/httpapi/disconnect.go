@@ -36,7 +36,7 @@ func (f *Front) serveDisconnect(c *loop.Call, body []byte) {
 		f.refuse(c, asError(err), "")
 		return
 	}
-	by := share.Of(c.Peer.Addr(), c.Session)
+	by := f.by
 	c.Work += workName * len(w.clients)
 	kept, refused := f.ban(by, w.clients, window)
 	door, clock, ref, s := f.deps.Door, &f.clock, c.Conn, f.shape()
@@ -229,11 +229,11 @@ func (f *Front) letIn() error {
 // leaves without a grace period. On its loop's goroutine.
 func (f *Front) Dismiss(session uint64, clients Clients) bool {
 	g := f.guests[session]
-	_, g.dismissed = clients[g.client]
-	for i := 0; i < len(g.seats) && !g.dismissed; i++ {
-		_, g.dismissed = clients[g.seats[i].client]
-	}
-	return g.dismissed
+	g.Dismissed = g.Is(func(client string) bool {
+		_, named := clients[client]
+		return named
+	})
+	return g.Dismissed
 }
 
 // Found in requests to disconnect, and after them.

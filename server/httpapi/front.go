@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -93,9 +94,10 @@ const DefaultChannel = "main"
 // request to request.
 type Front struct {
 	// Fixed at New.
-	deps    Deps
-	page    *asset            // of all Fronts
-	scripts map[string]*asset // by path; of all Fronts
+	deps      Deps
+	page      *asset            // of all Fronts
+	scripts   map[string]*asset // by path; of all Fronts
+	guestbook *presence.Table   // Deps.Presence; without it one that remembers names only
 
 	// Loop-owned: used only during a call of Request or Message.
 	head    Head
@@ -110,11 +112,13 @@ type Front struct {
 	parser  wsproto.Parser
 	texts   [][]byte // channels in a JSON body
 	names   names
-	visitor visitor           // who sent the request
-	guests  map[uint64]*guest // by session: connections with a name
-	picked  []*name           // channels of the request
-	has     []string          // channels of a peal.v1 client
-	pending *pending          // for the next publication
+	by      share.Key                  // whose share the request uses
+	visitor visitor                    // who sent the request
+	guests  map[uint64]*presence.Guest // by session: connections with a name
+	sitting []string                   // channels that a guest is listed on
+	picked  []*name                    // channels of the request
+	has     []string                   // channels of a peal.v1 client
+	pending *pending                   // for the next publication
 	clock   clock
 	counts  counts
 }
@@ -134,7 +138,10 @@ func New(deps Deps) *Front {
 		deps.Rules = rules.New(nil, rules.Rule{})
 	}
 	deps.Limits = deps.Limits.WithDefaults()
-	f := &Front{deps: deps, page: page(), scripts: scripts(), names: newNames(deps.Rules), counts: newCounts(), guests: map[uint64]*guest{}}
+	f := &Front{deps: deps, page: page(), scripts: scripts(), names: newNames(deps.Rules), counts: newCounts(), guests: map[uint64]*presence.Guest{}, guestbook: deps.Presence}
+	if f.guestbook == nil {
+		f.guestbook = presence.New(presence.Config{}, func(string) bool { return false }, time.Now)
+	}
 	f.reader = bufio.NewReaderSize(&f.source, deps.HeadLimit)
 	return f
 }
@@ -182,7 +189,7 @@ func (f *Front) Request(c *loop.Call) {
 		return
 	}
 
-	c.Used = end
+	c.Used, f.by = end, share.Of(c.Peer.Addr(), c.Session)
 	f.head.Close = f.head.Close || c.Draining
 	if err := f.parse(c.In[f.head.Start:headEnd]); err != nil {
 		f.refuseAndClose(c, errUnparsed)

@@ -186,7 +186,7 @@ func (o *once) late() { o.door.Answer(o.ref, o.answer(nil, o.keyed)) }
 func (f *Front) appendOnce(c *loop.Call, d *draft) {
 	shape, clock, tally, lineage := f.shape(), &f.clock, &f.deps.Workers.tally, f.deps.Log.Lineage()
 	c.Work += workEntry * len(f.picked)
-	out, err := f.publishOnce(overHTTP, share.Of(c.Peer.Addr(), c.Session), f.entries(d, bytes.Clone(d.data)), c.Conn, func(dst []byte, k *keyed) []byte {
+	out, err := f.publishOnce(overHTTP, f.by, f.entries(d, bytes.Clone(d.data)), c.Conn, func(dst []byte, k *keyed) []byte {
 		sequence, replayed, err := k.result()
 		if err != nil {
 			tally.refuse(err)

@@ -11,6 +11,7 @@ import (
 	"peal/server/auth"
 	"peal/server/log"
 	"peal/server/rules"
+	"peal/server/share"
 	"peal/server/wsproto"
 )
 
@@ -23,21 +24,6 @@ const (
 // visitor is who sent the request or command under way: the name it gives itself,
 // empty for none, and what it says about itself. Both may alias the request.
 type visitor struct{ client, info []byte }
-
-// guest is a connection with a name, and where it is listed under which. A
-// peal.v1 client may give another name for some channels.
-type guest struct {
-	client, info string
-	seats        []seat
-	byURL        bool // its URL named it: for all of its channels
-	dismissed    bool // it ends, and leaves at once
-}
-
-// seat is a channel on which the guest is listed, or has another name.
-type seat struct {
-	channel, client string
-	listed          bool
-}
 
 // introduce takes what the request says about who sent it.
 func (f *Front) introduce(p *params) error {
@@ -66,59 +52,45 @@ func (v visitor) check() error {
 	return nil
 }
 
-// arrive lists the visitor, if it has a name, on the picked channels, which s
-// subscribes the connection to.
-func (f *Front) arrive(session uint64, s *loop.Subscription) {
+// arrive lists the visitor of a share, if it has a name, on the picked channels,
+// which s subscribes the connection to. It returns on how many there is no room
+// for it, or why it cannot take that name beside another of its connection.
+func (f *Front) arrive(session uint64, by share.Key, s *loop.Subscription) (unlisted int, err *Error) {
 	if len(f.visitor.client) == 0 {
-		return
+		return 0, nil
 	}
 	client, info := string(f.visitor.client), string(f.visitor.info)
 	g := f.guests[session]
 	if g == nil {
-		g = &guest{client: client, info: info}
+		g = f.guestbook.Enter(by, client, info)
 		f.guests[session] = g
 	}
+	f.sitting = f.sitting[:0]
 	for _, n := range f.picked {
-		listed := f.hasPresence(n) && f.deps.Presence.Join(n.text(), client, info)
-		if listed || client != g.client {
-			g.seats = append(g.seats, seat{n.text(), client, listed})
-		}
+		f.sitting = append(f.sitting, n.text())
+	}
+	unlisted, ok := g.Sit(f.sitting, client, info, func(i int) bool { return f.hasPresence(f.picked[i]) })
+	clear(f.sitting) // they may be long, and of channels that are gone
+	if !ok {
+		return 0, errNamesFull
 	}
 	s.Named = true
+	return unlisted, nil
 }
 
 // Left implements loop.Front: a connection with a name receives nothing more.
 func (f *Front) Left(session uint64) {
-	g := f.guests[session]
-	for _, s := range g.seats {
-		f.rise(s)
-		if s.listed && g.dismissed {
-			f.deps.Presence.EndGrace(s.channel, s.client)
-		}
-	}
+	f.guests[session].End()
 	delete(f.guests, session)
-}
-
-// rise takes back what arrive has done for a seat.
-func (f *Front) rise(s seat) {
-	if s.listed {
-		f.deps.Presence.Leave(s.channel, s.client)
-	}
 }
 
 // leave takes the client from the picked channels, where it is listed there.
 func (f *Front) leave(session uint64) {
-	g := f.guests[session]
-	if g == nil {
-		return
+	if g := f.guests[session]; g != nil {
+		g.Rise(func(channel string) bool {
+			return slices.ContainsFunc(f.picked, func(n *name) bool { return n.text() == channel })
+		})
 	}
-	g.seats = slices.DeleteFunc(g.seats, func(s seat) bool {
-		if !slices.ContainsFunc(f.picked, func(n *name) bool { return n.text() == s.channel }) {
-			return false
-		}
-		f.rise(s)
-		return true
-	})
 }
 
 // hasPresence reports whether clients are listed on the channel.
@@ -129,7 +101,7 @@ func (f *Front) hasPresence(n *name) bool {
 // watch has the presence of the picked channels told, and returns the set of
 // these and of the server's channels on which it is. Channels without presence
 // are passed over beside others: a URL has one word for all of its channels.
-func (f *Front) watch(k ring.Encoding) ([]string, error) {
+func (f *Front) watch(by share.Key, k ring.Encoding) ([]string, error) {
 	if !tellsPresence(k) {
 		return nil, errPresenceRaw
 	}
@@ -137,7 +109,7 @@ func (f *Front) watch(k ring.Encoding) ([]string, error) {
 		return nil, errPresenceOff
 	}
 	for _, n := range f.picked {
-		if f.hasPresence(n) && !f.deps.Presence.Watch(n.text()) {
+		if f.hasPresence(n) && !f.deps.Presence.Watch(by, n.text()) {
 			return nil, errPresenceFull
 		}
 	}
@@ -201,5 +173,6 @@ var (
 	errInfo         = &Error{Status: 400, Code: "bad_info", Message: "info is at most 1024 bytes of UTF-8: keep the rest where others can look it up by client"}
 	errPresenceRaw  = &Error{Status: 400, Code: "bad_presence", Message: "the raw format has no word for presence: ask with format=json, or with the subprotocol peal.v1"}
 	errPresenceOff  = &Error{Status: 403, Code: "presence_off", Message: "this channel has no presence, by its rule", close: wsproto.CloseForbidden}
-	errPresenceFull = &Error{Status: 429, Code: "presence_full", Message: "there is no room to watch one more channel: come back later, or without presence", close: frame.CloseTryAgainLater}
+	errPresenceFull = &Error{Status: 429, Code: "presence_full", Message: "there is no room to watch one more channel (presence-bytes, address-share): come back later, or without presence", close: frame.CloseTryAgainLater}
+	errNamesFull    = &Error{Status: 429, Code: "presence_full", Message: "there is no room for another name on this connection (presence-bytes, address-share): come back later, or under the name that it has", close: frame.CloseTryAgainLater}
 )

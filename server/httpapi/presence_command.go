@@ -5,6 +5,7 @@ import (
 
 	"peal/loop"
 	"peal/server/publication"
+	"peal/server/share"
 	"peal/server/wsproto"
 )
 
@@ -24,13 +25,13 @@ func (f *Front) commandIntroduce(c loop.Client, cmd *wsproto.Command, added []st
 	m.setData(cmd.Value("info")) // a text, or JSON as its text, as data is
 	f.visitor.info = m.data
 	g := f.guests[c.Session()]
-	if g != nil && g.byURL && len(client) > 0 && string(client) != g.client {
+	if g != nil && g.ByURL && len(client) > 0 && string(client) != g.Client() {
 		return nil, contradiction("client", "this connection named another one in its URL: name it in one place, or connect anew")
 	}
 	if g != nil && len(client) == 0 {
-		f.visitor.client = []byte(g.client)
+		f.visitor.client = []byte(g.Client())
 		if f.visitor.info == nil {
-			f.visitor.info = []byte(g.info)
+			f.visitor.info = []byte(g.Info())
 		}
 	}
 	err := f.visitor.check()
@@ -38,7 +39,7 @@ func (f *Front) commandIntroduce(c loop.Client, cmd *wsproto.Command, added []st
 		err = f.letIn()
 	}
 	if err == nil && watching {
-		added, err = f.watch(loop.WSJSON)
+		added, err = f.watch(share.Of(c.Peer().Addr(), c.Session()), loop.WSJSON)
 	}
 	if err != nil {
 		return nil, asError(err)

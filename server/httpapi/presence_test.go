@@ -57,7 +57,7 @@ func TestWhoIsLetInIsListedUntilItLeft(t *testing.T) {
 
 func TestTheSetOfChannelsHasTheirPresence(t *testing.T) {
 	h := newHarness(t)
-	table := presence.New(presence.Config{Bytes: 1500}, func(string) bool { return true }, time.Now)
+	table := presence.New(presence.Config{Bytes: 1500, Share: 100}, func(string) bool { return true }, time.Now)
 	h.front = httpapi.New(httpapi.Deps{Log: h.log, Hub: h.hub, Door: h.door, Workers: h.workers, Presence: table})
 	check := func(query string, want ...string) {
 		t.Helper()

@@ -59,7 +59,7 @@ func (f *Front) serveSSE(c *loop.Call) {
 	default:
 		c.Out = f.appendSSEHead(c.Out)
 		c.Verdict, c.Sub = loop.Stream, sub
-		f.arrive(c.Session, sub)
+		f.arrive(c.Session, f.by, sub) // its first name is refused to none
 		c.Work += f.cost(sub)
 	}
 }
@@ -82,7 +82,7 @@ func (f *Front) servePoll(c *loop.Call) {
 	sub.HeadOnly, sub.Origin = s.headOnly, f.origin
 	// The answer, written later, has no words for the keep-alive of HTTP/1.0.
 	c.Verdict, c.Sub, c.Close = loop.Park, sub, s.close || s.keepAlive
-	f.arrive(c.Session, sub)
+	f.arrive(c.Session, f.by, sub) // its first name is refused to none
 	c.Work += f.cost(sub)
 }
 
@@ -110,9 +110,9 @@ func (f *Front) serveWebSocket(c *loop.Call) {
 		return
 	}
 	c.Verdict, c.Sub = loop.Stream, sub
-	f.arrive(c.Session, sub)
+	f.arrive(c.Session, f.by, sub) // its first name is refused to none
 	if g := f.guests[c.Session]; g != nil {
-		g.byURL = true
+		g.ByURL = true
 	}
 	c.Work += f.cost(sub)
 }
@@ -230,7 +230,7 @@ func (f *Front) subscribe(p *params, encoding ring.Encoding) (*loop.Subscription
 		return nil, err
 	}
 	if p.presence {
-		if channels, err = f.watch(encoding); err != nil {
+		if channels, err = f.watch(f.by, encoding); err != nil {
 			return nil, err
 		}
 	}

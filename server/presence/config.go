@@ -18,10 +18,15 @@ type Config struct {
 	// Raising them takes more Bytes.
 	Members, ChannelMembers int
 
-	// Bytes bounds the members and channels of the Table, as it counts them:
-	// their texts and overheads that are somewhat more than what they take;
-	// default 256 MiB. Beyond it a client is not listed, and a channel not watched.
+	// Bytes bounds the members, channels and named connections of the Table, as it
+	// counts them, which is about what they take; default 256 MiB. Beyond it a client
+	// is not listed, and a channel not watched. Named connections themselves are
+	// counted and never refused: their number is limited elsewhere.
 	Bytes int
+
+	// Share is how much of Members, of Bytes and of ChannelMembers one share
+	// (server/share) may have, in percent, 1 to 100; default 50.
+	Share int
 }
 
 // WithDefaults returns c with its zero values filled in.
@@ -35,6 +40,7 @@ func (c Config) WithDefaults() Config {
 	number(&c.Members, 1_000_000)
 	number(&c.ChannelMembers, 200_000)
 	number(&c.Bytes, 256<<20)
+	number(&c.Share, 50)
 	if c.Grace <= 0 {
 		c.Grace = 10 * time.Second
 	}
@@ -43,9 +49,15 @@ func (c Config) WithDefaults() Config {
 
 // What Bytes counts beside texts: see TestBytesAreWhatIsUsed.
 const (
-	memberBytes  = 160
-	channelBytes = 320
+	memberBytes  = 96  // and its place in the order of its channel
+	channelBytes = 288 // and its place in the shard
+	personBytes  = 48
+	guestBytes   = 112 // and its place among the sessions of a front
+	seatBytes    = 40
 )
+
+// textBytes is what a text takes.
+func textBytes(s string) int { return (len(s) + 15) &^ 15 }
 
 const (
 	// crowdEvery is the time between two events of a channel with more members

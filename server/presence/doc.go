@@ -8,10 +8,15 @@
 // while somebody wants its events; one that nobody watches has none, and costs
 // nothing but its members.
 //
-// A client that finds no room in the Table is not an error: it is not listed,
-// as one without a name.
+// A Guest is one connection with a name, or several, and the channels on which
+// it is listed under them.
 //
-// What it leaves to others: who may be where and which connection gave which
+// A client that finds no room in the Table is not an error: it is not listed,
+// as one without a name. A share (server/share) has a part of the room. When all
+// of it is in use, the share with most members gives some up to smaller ones, and
+// inside a share those that have left make room for those that come: account.go.
+//
+// What it leaves to others: who may be where and which connection gives which
 // name (server/httpapi), bringing events into the log and calling Tick and
 // Sweep (server), writing them (server/publication and the dialects).
 //
@@ -19,7 +24,8 @@
 // caller, who also says when (Work). A channel belongs to one of 64 shards, each
 // with a lock that is held for bounded work: see BenchmarkHold and BenchmarkWait. No lock is
 // held while events are published. Sweep asks the hub who is subscribed, under
-// a shard's lock:
+// a shard's lock; the accounts of the shares come last:
 //
 //	presence shard.mu → hub shard.mu
+//	presence shard.mu → accounts.mu
 package presence

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"peal/server/publication"
+	"peal/server/share"
 )
 
 // Event says how the members of a channel have changed since the event before.
@@ -39,7 +40,7 @@ func (t *Table) noteLocked(s *shard, c *channel, m *member) {
 		return
 	}
 	for i, other := range k.members {
-		if other.client == m.client {
+		if other.person.client == m.person.client {
 			k.members[i] = m
 			return
 		}
@@ -69,19 +70,23 @@ func (t *Table) signal() {
 }
 
 // Watch makes the changes of channel events, until nobody has watched it for a
-// minute or two. It reports false if there is no room for another channel.
+// minute or two. It reports false if there is no room for another channel, or
+// none for one of the share by.
 //
 // Who begins to watch a channel that nobody did could have missed what nobody
 // has published: it begins with an event without names.
-func (t *Table) Watch(channel string) bool {
-	s := t.shardOf(channel)
+func (t *Table) Watch(by share.Key, name string) bool {
+	s := t.shardOf(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.channels[channel]
+	c := s.channels[name]
 	if c == nil {
-		if c = t.openLocked(s, channel); c == nil {
+		a, v := t.accounts.watch(by, channelBytes+textBytes(name))
+		if v != admitted {
 			return false
 		}
+		c = &channel{name: name, account: a}
+		s.channels[name] = c
 	}
 	c.lookedAt, c.alone = t.clock(), false
 	if c.watch != nil {
@@ -114,9 +119,9 @@ func (t *Table) event(c *channel) *Event {
 		e.Join = make([]publication.Member, 0, len(k.members))
 		for _, m := range k.members {
 			if m.gone {
-				e.Leave = append(e.Leave, publication.Member{Client: m.client})
+				e.Leave = append(e.Leave, publication.Member{Client: m.person.client})
 			} else {
-				e.Join = append(e.Join, publication.Member{Client: m.client, Info: m.info})
+				e.Join = append(e.Join, publication.Member{Client: m.person.client, Info: m.person.info})
 			}
 		}
 		e.Joined, e.Left = k.joined, k.left

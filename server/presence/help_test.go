@@ -10,6 +10,7 @@ import (
 
 	"peal/server/presence"
 	"peal/server/publication"
+	"peal/server/share"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "replay this schedule")
@@ -21,15 +22,47 @@ type rig struct {
 	time   time.Time
 	asked  map[string]bool
 	full   bool
+	guests map[[2]string][]*presence.Guest // connections by channel and client
 	events []*presence.Event
 	texts  []string // of events, when they were published
 }
 
 func newRig(c presence.Config) *rig {
-	r := &rig{time: time.Unix(1_000_000, 0), asked: map[string]bool{}}
+	if c.Share == 0 {
+		c.Share = 100 // one share may fill it
+	}
+	r := &rig{time: time.Unix(1_000_000, 0), asked: map[string]bool{}, guests: map[[2]string][]*presence.Guest{}}
 	r.Table = presence.New(c, func(channel string) bool { return r.asked[channel] }, func() time.Time { return r.time })
 	return r
 }
+
+func all(int) bool { return true }
+
+// Join is a connection of its own that joins a channel. It stays if it is listed.
+func (r *rig) Join(channel, client, info string) (listed bool) {
+	return r.joinBy(1, channel, client, info)
+}
+
+func (r *rig) joinBy(by share.Key, channel, client, info string) (listed bool) {
+	g := r.Enter(by, client, info)
+	if unlisted, ok := g.Sit([]string{channel}, client, info, all); unlisted > 0 || !ok {
+		g.End()
+		return false
+	}
+	at := [2]string{channel, client}
+	r.guests[at] = append(r.guests[at], g)
+	return true
+}
+
+// Leave ends one of the connections of Join.
+func (r *rig) Leave(channel, client string) {
+	at := [2]string{channel, client}
+	last := len(r.guests[at]) - 1
+	r.guests[at][last].End()
+	r.guests[at] = r.guests[at][:last]
+}
+
+func (r *rig) Watch(channel string) bool { return r.Table.Watch(1, channel) }
 
 var errFull = errors.New("full")
 

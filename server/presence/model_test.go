@@ -17,12 +17,14 @@ import (
 type model struct {
 	config   presence.Config
 	channels map[string]map[string]*modelMember
+	left     int
 }
 
 type modelMember struct {
 	info        string
 	connections int
 	until       time.Time
+	left        int // the last to have left has the highest
 }
 
 func (m *model) count() (n int) {
@@ -35,7 +37,7 @@ func (m *model) count() (n int) {
 func (m *model) join(channel, client, info string) bool {
 	c := m.channels[channel]
 	if c[client] == nil {
-		if len(c) == m.config.ChannelMembers || m.count() == m.config.Members {
+		if len(c) == m.config.ChannelMembers || m.count() == m.config.Members && !m.giveUp() {
 			return false
 		}
 		if c == nil {
@@ -51,9 +53,27 @@ func (m *model) join(channel, client, info string) bool {
 	return true
 }
 
+// giveUp takes the last to have left, who has no connection any more.
+func (m *model) giveUp() bool {
+	var last *modelMember
+	for _, c := range m.channels {
+		for _, other := range c {
+			if other.connections == 0 && (last == nil || other.left > last.left) {
+				last = other
+			}
+		}
+	}
+	for _, c := range m.channels {
+		maps.DeleteFunc(c, func(_ string, other *modelMember) bool { return other == last })
+	}
+	return last != nil
+}
+
 func (m *model) leave(channel, client string, now time.Time) {
 	c := m.channels[channel][client]
 	c.connections--
+	m.left++
+	c.left = m.left
 	c.until = now.Add(m.config.Grace)
 }
 

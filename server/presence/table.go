@@ -3,11 +3,13 @@ package presence
 import (
 	"container/list"
 	"hash/maphash"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"peal/server/publication"
+	"peal/server/share"
 )
 
 // Table is the members of all channels.
@@ -22,8 +24,7 @@ type Table struct {
 
 	// Shared.
 	shards   [shardCount]shard
-	members  atomic.Int64
-	bytes    atomic.Int64
+	accounts accounts
 	unlisted atomic.Uint64
 	events   atomic.Uint64
 }
@@ -32,7 +33,7 @@ type Table struct {
 type shard struct {
 	mu       sync.Mutex
 	channels map[string]*channel
-	leaving  list.List  // of *member without a connection, the first to go in front
+	leaving  queue      // without a connection, the first to go in front
 	watches  list.List  // of *channel that is watched, the least recently looked at in front
 	dirty    []*channel // with something to tell, each once
 	_        [32]byte   // the next lock is another cache line's
@@ -41,6 +42,7 @@ type shard struct {
 // channel is one that has members, or is watched, or has something to tell.
 type channel struct {
 	name        string
+	account     *account // of whoever opened it
 	members     order
 	connections int // of its members
 
@@ -53,22 +55,36 @@ type channel struct {
 	unsent   *Event        // the log had no room for it
 }
 
-// member is one client on one channel. Guarded by the shard.
+// member is one client on one channel. Guarded by the shard, but where the
+// accounts are named.
 type member struct {
-	channel     *channel
-	client      string
-	info        string
-	connections int32
-	gone        bool          // removed from channel.members
+	channel     *channel      // fixed
+	person      *person       // of the connection that said the newest
+	account     *account      // of the share that brought it; fixed
+	links       [queues]links // byAccount: guarded by the accounts
 	until       time.Duration // without connections: when the grace ends
-	leaving     *list.Element // without connections: in shard.leaving
+	connections int32
+	gone        bool // removed from channel.members
+	leaving     bool // without connections: in shard.leaving
+	absent      bool // the same, for the accounts
 }
+
+// person is what a connection says about its client: the texts, which members
+// and seats share.
+type person struct {
+	client, info string
+	account      *account
+	uses         int // guarded by the accounts
+}
+
+func (p *person) bytes() int { return personBytes + textBytes(p.client) + textBytes(p.info) }
 
 // New returns an empty table. watched tells whether somebody is subscribed to
 // the events of a channel right now; now is the clock, time.Now outside tests.
 // It starts no goroutine.
 func New(c Config, watched func(channel string) bool, now func() time.Time) *Table {
 	t := &Table{config: c.WithDefaults(), now: now, watched: watched, began: now(), seed: maphash.MakeSeed(), work: make(chan struct{}, 1)}
+	t.accounts.init(t.config)
 	for i := range t.shards {
 		t.shards[i].channels = map[string]*channel{}
 	}
@@ -82,79 +98,136 @@ func (t *Table) shardOf(channel string) *shard {
 // clock is the time since the table was made, by the monotonic clock.
 func (t *Table) clock() time.Duration { return t.now().Sub(t.began) }
 
-// Join counts one more connection of client, with info about it ("" for nothing
-// new), on channel. It reports whether the client is listed: only then must
-// Leave follow. The strings are kept.
-//
-// Any goroutine may call it. A connection of a known member allocates nothing.
-func (t *Table) Join(channel, client, info string) (listed bool) {
-	s := t.shardOf(channel)
+// join counts one more connection of p, of the share by, on channel, and returns
+// the member; nil if there is no room. The connection has been charged for its
+// seat.
+func (t *Table) join(by share.Key, p *person, channel string) *member {
+	for range evictMost {
+		m, v := t.tryJoin(by, p, channel)
+		if m != nil {
+			return m
+		}
+		if v == admitted || !t.evict(by, memberBytes+channelBytes+textBytes(channel)) {
+			break
+		}
+	}
+	t.unlisted.Add(1)
+	return nil
+}
+
+// evictMost is how many members may be given up for a new one: those that are
+// connected leave their connection's bytes.
+const evictMost = 8
+
+// tryJoin is one attempt of join. Without a member the verdict says whose room
+// is lacking, admitted that it is the channel's.
+func (t *Table) tryJoin(by share.Key, p *person, name string) (*member, verdict) {
+	s := t.shardOf(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.channels[channel]
+	c := s.channels[name]
 	var m *member
 	if c != nil {
-		m = c.members.get(client)
+		m = c.members.get(p.client)
 	}
 	if m == nil {
-		if c, m = t.addLocked(s, c, channel, client, info); m == nil {
-			t.unlisted.Add(1)
-			return false
+		var v verdict
+		if m, v = t.addLocked(s, c, by, p, name); m == nil {
+			return nil, v
 		}
+		c = m.channel
 		t.noteLocked(s, c, m)
 		c.changes.joined++
-	} else if info != "" && info != m.info && t.charge(len(info)-len(m.info)) {
-		m.info = info
+	} else if p.info != "" && p.info != m.person.info {
+		t.accounts.replace(&m.person, p)
 		t.noteLocked(s, c, m)
 	}
-	if m.leaving != nil {
-		s.leaving.Remove(m.leaving)
-		m.leaving = nil
+	if m.leaving {
+		s.leaving.remove(m)
+		m.leaving = false
+		t.accounts.returns(m)
 	}
 	m.connections++
 	c.connections++
-	return true
+	return m, admitted
 }
 
-// addLocked makes the member, and the channel if c is nil. No member is returned
-// if there is no room.
-func (t *Table) addLocked(s *shard, c *channel, channel, client, info string) (*channel, *member) {
-	if c != nil && c.members.count >= t.config.ChannelMembers {
-		return c, nil
+// addLocked makes the member, and the channel if c is nil.
+func (t *Table) addLocked(s *shard, c *channel, by share.Key, p *person, name string) (*member, verdict) {
+	if c != nil && c.members.count >= t.config.ChannelMembers && !t.thinLocked(s, c, by) {
+		return nil, admitted
 	}
-	if t.members.Add(1) > int64(t.config.Members) || !t.charge(memberBytes+len(client)+len(info)) {
-		t.members.Add(-1)
-		return c, nil
+	m := &member{channel: c, person: p}
+	more := 0
+	if c == nil {
+		more = channelBytes + textBytes(name)
+	}
+	if v := t.accounts.addMember(by, m, more); v != admitted {
+		if c != nil {
+			t.forgetIdleLocked(s, c) // if the last has just made way
+		}
+		return nil, v
 	}
 	if c == nil {
-		if c = t.openLocked(s, channel); c == nil {
-			t.members.Add(-1)
-			t.charge(-memberBytes - len(client) - len(info))
-			return nil, nil
+		c = &channel{name: name, account: m.account}
+		s.channels[name] = c
+		m.channel = c
+	}
+	c.members.insert(m)
+	return m, admitted
+}
+
+// thinLooks is how many members of a full channel are looked at for one that
+// makes way.
+const thinLooks = 16
+
+// thinLocked gives up a member of a full channel for one of the share by, if
+// among some of its members there is one whose share has twice as many as by. A share that fills a channel has nearly all of its members.
+func (t *Table) thinLocked(s *shard, c *channel, by share.Key) bool {
+	for range thinLooks {
+		chunk := c.members.chunks[rand.IntN(len(c.members.chunks))]
+		if m := chunk[rand.IntN(len(chunk))]; t.accounts.dwarfs(m.account, by) {
+			t.dropLocked(s, m)
+			t.accounts.countEvicted()
+			return true
 		}
 	}
-	m := &member{channel: c, client: client, info: info}
-	c.members.insert(m)
-	return c, m
+	return false
 }
 
-// openLocked makes a channel that is not there; nil if there is no room.
-func (t *Table) openLocked(s *shard, name string) *channel {
-	if !t.charge(channelBytes + len(name)) {
-		return nil
-	}
-	c := &channel{name: name}
-	s.channels[name] = c
-	return c
-}
-
-// charge counts n bytes, fewer if negative, unless that would be too many.
-func (t *Table) charge(n int) bool {
-	if t.bytes.Add(int64(n)) > int64(t.config.Bytes) && n > 0 {
-		t.bytes.Add(-int64(n))
+// evict gives up a member so that the share by finds room, and reports whether
+// there was one.
+func (t *Table) evict(by share.Key, bytes int) bool {
+	m := t.accounts.victim(by, bytes)
+	if m == nil {
 		return false
 	}
+	s := t.shardOf(m.channel.name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m.gone || m.account.share == by && !m.leaving {
+		return true // it has changed meanwhile: look again
+	}
+	c := m.channel
+	t.dropLocked(s, m)
+	t.forgetIdleLocked(s, c)
+	t.accounts.countEvicted()
 	return true
+}
+
+// dropLocked takes m from its channel.
+func (t *Table) dropLocked(s *shard, m *member) {
+	c := m.channel
+	if m.leaving {
+		s.leaving.remove(m)
+		m.leaving = false
+	}
+	m.gone = true
+	c.members.remove(m.person.client)
+	c.connections -= int(m.connections)
+	t.accounts.dropMember(m)
+	t.noteLocked(s, c, m)
+	c.changes.left++
 }
 
 // forgetIdleLocked removes c if there is nothing to know about it.
@@ -163,33 +236,33 @@ func (t *Table) forgetIdleLocked(s *shard, c *channel) {
 		return
 	}
 	delete(s.channels, c.name)
-	t.charge(-channelBytes - len(c.name))
+	t.accounts.give(c.account, channelBytes+textBytes(c.name))
 }
 
-// Leave takes back one Join that has listed its client. It panics if there was
-// none: the count is broken.
-//
-// Any goroutine may call it; it allocates when it was the last connection.
-func (t *Table) Leave(channel, client string) {
-	s := t.shardOf(channel)
+// leave takes back one join. A member that was given up meanwhile is left alone.
+func (t *Table) leave(m *member) {
+	s := t.shardOf(m.channel.name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.channels[channel]
-	if c == nil {
-		panic("presence: leave without join")
+	if m.gone {
+		return
 	}
-	m := c.members.get(client)
-	if m == nil || m.connections == 0 {
+	if m.connections == 0 {
 		panic("presence: leave without join")
 	}
 	m.connections--
-	c.connections--
+	m.channel.connections--
 	if m.connections == 0 {
 		m.until = t.clock() + t.config.Grace
-		m.leaving = s.leaving.PushBack(m)
+		m.leaving = true
+		s.leaving.pushBack(m)
+		t.accounts.leaves(m)
 		t.signal()
 	}
 }
+
+// endGrace has m leave at once if it has no connection any more.
+func (t *Table) endGrace(m *member) { t.EndGrace(m.channel.name, m.person.client) }
 
 // EndGrace has client leave channel at once if it has no connection there any
 // more. Who has one, or is not listed, stays as it is. Any goroutine may call it.
@@ -201,9 +274,10 @@ func (t *Table) EndGrace(channel, client string) {
 	if c == nil {
 		return
 	}
-	if m := c.members.get(client); m != nil && m.leaving != nil {
+	if m := c.members.get(client); m != nil && m.leaving {
 		m.until = t.clock()
-		s.leaving.MoveToFront(m.leaving)
+		s.leaving.remove(m)
+		s.leaving.pushFront(m)
 		t.signal()
 	}
 }
@@ -230,7 +304,7 @@ func (t *Table) List(channel, after string, limit int) Page {
 	c.members.after(after, func(m *member) bool {
 		p.More = len(p.Members) == limit
 		if !p.More {
-			p.Members = append(p.Members, publication.Member{Client: m.client, Info: m.info})
+			p.Members = append(p.Members, publication.Member{Client: m.person.client, Info: m.person.info})
 		}
 		return !p.More
 	})
@@ -242,10 +316,14 @@ type Stats struct {
 	Members  int
 	Bytes    int    // as Config.Bytes counts them
 	Unlisted uint64 // joins that found no room
+	Evicted  uint64 // members that were given up for others
 	Events   uint64 // published
 }
 
 // Stats counts what there is. Any goroutine may call it.
 func (t *Table) Stats() Stats {
-	return Stats{Members: int(t.members.Load()), Bytes: int(t.bytes.Load()), Unlisted: t.unlisted.Load(), Events: t.events.Load()}
+	a := &t.accounts
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return Stats{Members: a.members, Bytes: a.bytes, Unlisted: t.unlisted.Load(), Evicted: a.evicted, Events: t.events.Load()}
 }

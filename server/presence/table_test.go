@@ -215,7 +215,7 @@ func TestWhoFindsNoRoomIsNotListed(t *testing.T) {
 	}
 	check("members of a channel", presence.Config{ChannelMembers: 2}, "0 1, 0 1")
 	check("members of all", presence.Config{Members: 4, Grace: time.Second}, "0 1 2, 0")
-	r := check("bytes", presence.Config{Bytes: 1100, Grace: time.Second}, "0 1 2, ")
+	r := check("bytes", presence.Config{Bytes: 1700, Grace: time.Second}, "0 1 2, ")
 	if r.Watch("c") {
 		t.Error("there is room to watch another channel")
 	}
@@ -232,23 +232,6 @@ func TestWhoFindsNoRoomIsNotListed(t *testing.T) {
 	}
 	if !r.Join("b", "0", "") || !r.Watch("b") {
 		t.Error("no room after all have gone")
-	}
-}
-
-func TestLeaveWithoutJoinPanics(t *testing.T) {
-	for _, joined := range []bool{false, true} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("it does not")
-				}
-			}()
-			r := newRig(presence.Config{})
-			if joined {
-				r.Join("a", "bob", "")
-			}
-			r.Leave("a", "ann")
-		}()
 	}
 }
 
@@ -280,33 +263,73 @@ func TestWorkIsSignalled(t *testing.T) {
 	}
 }
 
-// What is counted must not be less than what is used.
+// TestBytesAreWhatIsUsed compares what is charged with the heap that connections,
+// members and channels take, texts included, as a front holds them.
 func TestBytesAreWhatIsUsed(t *testing.T) {
-	const members = 50_000
-	for _, channels := range []int{1, members / 10, members} {
-		names := make([]string, channels)
-		for i := range names {
-			names[i] = fmt.Sprint("channel", i)
-		}
-		clients := make([]string, members)
-		for i := range clients {
-			clients[i] = fmt.Sprintf("client%06d", i) // allocated before: texts are counted by their length
-		}
-		rand.Shuffle(len(clients), func(i, j int) { clients[i], clients[j] = clients[j], clients[i] })
-		r := newRig(presence.Config{})
-		before := heap()
-		for i, client := range clients {
-			r.Join(names[i%channels], client, "")
-			r.Leave(names[i%channels], client) // the dearest state: in its grace
-		}
-		used, counted := heap()-before, r.Stats().Bytes-members*len(clients[0])
-		t.Logf("%d channels: %d B used, %d B counted for a member", channels, used/members, counted/members)
-		if used > counted {
-			t.Errorf("%d channels: %d B used, %d B counted", channels, used, counted)
-		}
-		runtime.KeepAlive(names)
-		runtime.KeepAlive(clients)
-		runtime.KeepAlive(r)
+	for _, row := range []struct {
+		name           string
+		guests, each   int // connections, and channels of one of them
+		channels       int // in all
+		client, info   int // lengths
+		leave, another bool
+	}{
+		{name: "one channel", guests: 8000, each: 1, channels: 1, client: 9},
+		{name: "one channel, in their grace", guests: 8000, each: 1, channels: 1, client: 9, leave: true},
+		{name: "ten on a channel", guests: 8000, each: 1, channels: 800, client: 9},
+		{name: "a channel each", guests: 8000, each: 1, channels: 8000, client: 9},
+		{name: "a channel each, in their grace", guests: 8000, each: 1, channels: 8000, client: 9, leave: true},
+		{name: "long names", guests: 8000, each: 1, channels: 200, client: 200, info: 1000},
+		{name: "a room and a channel each", guests: 8000, each: 2, channels: 8001, client: 12, info: 40},
+		{name: "128 channels, shared", guests: 400, each: 128, channels: 1000, client: 20},
+		{name: "128 channels of their own", guests: 200, each: 128, channels: 25_600, client: 200, info: 1000},
+		{name: "128 channels, in their grace", guests: 400, each: 128, channels: 1000, client: 20, leave: true},
+		{name: "many connections of one name", guests: 8000, each: 1, channels: 1, client: 9, another: true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			names := make([]string, row.channels)
+			known := make([]bool, row.channels) // the name is charged with its channel
+			for i := range names {
+				names[i] = fmt.Sprintf("channel-%08d", i)
+			}
+			order := rand.Perm(row.guests)
+			picked := make([]string, row.each)
+			r := newRig(presence.Config{Bytes: 1 << 30, Members: 1 << 20})
+			before := heap()
+			guests := map[uint64]*presence.Guest{}
+			for i, n := range order {
+				client := fmt.Sprintf("%0*d", row.client, n)
+				if row.another {
+					client = strings.Repeat("x", row.client)
+				}
+				for k := range picked {
+					at := (i*row.each + k) % row.channels
+					if row.name == "a room and a channel each" {
+						at = k * (i + 1)
+					}
+					if picked[k] = names[at]; !known[at] {
+						known[at], picked[k] = true, strings.Clone(names[at])
+					}
+				}
+				g := r.Enter(1, client, strings.Repeat("i", row.info))
+				if unlisted, ok := g.Sit(picked, client, strings.Repeat("i", row.info), all); unlisted > 0 || !ok {
+					t.Fatal("not listed")
+				}
+				if row.leave {
+					g.End()
+				} else {
+					guests[uint64(i)] = g
+				}
+			}
+			used, charged := heap()-before, r.Stats().Bytes
+			ratio := float64(charged) / float64(used)
+			t.Logf("%d B used, %d B charged for a member: %.2f", used/(row.guests*row.each), charged/(row.guests*row.each), ratio)
+			if ratio < 0.9 || ratio > 1.5 {
+				t.Errorf("%d B used, %d B charged", used, charged)
+			}
+			runtime.KeepAlive(guests)
+			runtime.KeepAlive(names)
+			runtime.KeepAlive(r)
+		})
 	}
 }
 
@@ -318,14 +341,17 @@ func heap() int {
 	return int(m.HeapAlloc)
 }
 
+// A further connection of a member costs its guest, its texts and its seat.
 func TestAllocationsOfAFurtherConnection(t *testing.T) {
 	r := newRig(presence.Config{})
 	r.Watch("a")
 	r.Join("a", "ann", "x")
+	channels := []string{"a"}
 	if n := testing.AllocsPerRun(100, func() {
-		r.Join("a", "ann", "x")
-		r.Leave("a", "ann")
-	}); n > 0 {
+		g := r.Enter(1, "ann", "x")
+		g.Sit(channels, "ann", "x", all)
+		g.End()
+	}); n > 3 {
 		t.Errorf("%v allocations", n)
 	}
 }

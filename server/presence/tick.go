@@ -27,7 +27,7 @@ func (t *Table) Tick(publish func(*Event) error) (more bool) {
 		}
 		full = full || !t.publish(s, now, publish)
 		s.mu.Lock()
-		more = more || s.leaving.Len() > 0 || len(s.dirty) > 0
+		more = more || s.leaving.front != nil || len(s.dirty) > 0
 		s.mu.Unlock()
 	}
 	return more
@@ -39,19 +39,12 @@ func (t *Table) expire(s *shard, now time.Duration) (more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for range holdSteps {
-		front := s.leaving.Front()
-		if front == nil || front.Value.(*member).until > now {
+		m := s.leaving.front
+		if m == nil || m.until > now {
 			return false
 		}
-		s.leaving.Remove(front)
-		m := front.Value.(*member)
 		c := m.channel
-		m.gone, m.leaving = true, nil
-		c.members.remove(m.client)
-		t.members.Add(-1)
-		t.charge(-memberBytes - len(m.client) - len(m.info))
-		t.noteLocked(s, c, m)
-		c.changes.left++
+		t.dropLocked(s, m)
 		t.forgetIdleLocked(s, c)
 	}
 	return true

@@ -102,13 +102,13 @@ func BenchmarkHold(b *testing.B) {
 // it waits, at the median and beyond. The longest waits are those in which the machine ran
 // something else.
 func BenchmarkWait(b *testing.B) {
-	all := clients(crowd)
+	names := clients(crowd)
 	var waits []time.Duration
 	for range b.N {
 		var ahead atomic.Int64
 		began := time.Now()
 		table := presence.New(presence.Config{}, func(string) bool { return true }, func() time.Time { return began.Add(time.Duration(ahead.Load())) })
-		table.Watch("a")
+		table.Watch(1, "a")
 		stop, done := make(chan struct{}), make(chan struct{})
 		go func() { // ends with stop
 			defer close(done)
@@ -119,20 +119,24 @@ func BenchmarkWait(b *testing.B) {
 				default:
 				}
 				began := time.Now()
-				table.Join("a", "user-x", "")
+				g := table.Enter(1, "user-x", "")
+				g.Sit([]string{"a"}, "user-x", "", all)
 				waits = append(waits, time.Since(began))
-				table.Leave("a", "user-x")
+				g.End()
 			}
 		}()
-		for _, client := range all {
-			table.Join("a", client, "")
+		var guests []*presence.Guest
+		for _, client := range names {
+			g := table.Enter(1, client, "")
+			g.Sit([]string{"a"}, client, "", all)
+			guests = append(guests, g)
 		}
 		for after, more := "", true; more; {
 			p := table.List("a", after, 1000)
 			after, more = p.Members[len(p.Members)-1].Client, p.More
 		}
-		for _, client := range all {
-			table.Leave("a", client)
+		for _, g := range guests {
+			g.End()
 		}
 		ahead.Store(int64(time.Minute))
 		table.Tick(func(*presence.Event) error { return nil })

@@ -50,6 +50,7 @@ func leaves(v reflect.Value, path string, f func(path string, v reflect.Value)) 
 			leaves(field, name, f)
 		case strings.HasSuffix(name, ".Log"), name == "Config.LostLines":
 		case name == "Config.Hub.Rules": // server.New makes them of Config.Channels
+		case name == "Config.Presence.Share": // that is Config.AddressShare
 		default:
 			f(name, field)
 		}

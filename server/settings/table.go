@@ -149,7 +149,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Presence.Members }},
 			{Name: "presence-channel-members", Help: "members of one channel; raising it lets one channel take more of presence-members", Min: 1, Max: many,
 				field: func(c *server.Config) any { return &c.Presence.ChannelMembers }},
-			{Name: "presence-bytes", Help: "memory of all members and of the channels they are on, beyond it also asking for the presence of another channel answers 429; raising it costs that memory", size: true, Min: 64 << 10, Max: maxSize,
+			{Name: "presence-bytes", Help: "memory of all members, named connections and the channels they are on, beyond it also asking for the presence of another channel answers 429; raising it costs that memory", size: true, Min: 64 << 10, Max: maxSize,
 				field: func(c *server.Config) any { return &c.Presence.Bytes }},
 		}},
 		{"Disconnecting", "Ending the connections of a client, and keeping it away for a while: [http.md](http.md#disconnecting-post-disconnect).", []Setting{

@@ -37,6 +37,22 @@ func AppendReply(dst, id []byte, c log.Cursor) []byte {
 	return frame.AppendMessage(dst, false, append(body, '}'))
 }
 
+// AppendSubscribed is AppendReply for a subscribe: unlisted is on how many of its
+// channels there is no room to list its client, and left out if it is 0.
+func AppendSubscribed(dst, id []byte, c log.Cursor, unlisted int) []byte {
+	if unlisted == 0 {
+		return AppendReply(dst, id, c)
+	}
+	object := append(make([]byte, 0, 64), '{')
+	if !c.IsZero() {
+		object = append(object, `"cursor":"`...)
+		object = append(c.Append(object), `",`...)
+	}
+	object = append(object, `"unlisted":`...)
+	object = strconv.AppendInt(object, int64(unlisted), 10)
+	return AppendReplyWith(dst, id, append(object, '}'))
+}
+
 // AppendReplyWith is AppendReply with the members of object, a JSON object that
 // is not empty, instead of the cursor.
 func AppendReplyWith(dst, id, object []byte) []byte {

@@ -1,0 +1,252 @@
+package presence
+
+import (
+	"sync"
+
+	"peal/server/share"
+)
+
+// accounts says which share (server/share) holds how much of the table. Its lock
+// is the last one to be taken.
+type accounts struct {
+	// Fixed at New.
+	config       Config
+	shareBytes   int
+	shareMembers int
+
+	mu      sync.Mutex
+	open    map[share.Key]*account // that hold something
+	largest share.Ledger[*account] // by members, which is what can be given up
+	bytes   int                    // of all
+	members int
+	evicted uint64
+}
+
+// account is what one share holds. Its members are in the order in which they
+// are given up: those without a connection first, the last to have left in front
+// of them, then those that are present, the longest present first.
+type account struct {
+	share   share.Key // fixed
+	bytes   int
+	members int
+	order   queue
+}
+
+// verdict is the answer to somebody who wants more room.
+type verdict uint8
+
+const (
+	admitted  verdict = iota
+	shareFull         // the share has what it may have
+	tableFull         // all together have
+)
+
+func (a *accounts) init(c Config) {
+	a.config = c
+	a.open = map[share.Key]*account{}
+	a.shareBytes = max(1, int(int64(c.Bytes)*int64(c.Share)/100))
+	a.shareMembers = max(1, int(int64(c.Members)*int64(c.Share)/100))
+}
+
+// openLocked returns the account of a share, which must then hold something.
+func (a *accounts) openLocked(by share.Key) *account {
+	o := a.open[by]
+	if o == nil {
+		o = &account{share: by, order: queue{links: byAccount}}
+		a.open[by] = o
+	}
+	return o
+}
+
+// admitLocked reports whether by may have so much more.
+func (a *accounts) admitLocked(by share.Key, bytes, members int) verdict {
+	if o := a.open[by]; o != nil && (o.bytes+bytes > a.shareBytes || o.members+members > a.shareMembers) {
+		return shareFull
+	}
+	switch {
+	case bytes > a.shareBytes || members > a.shareMembers:
+		return shareFull
+	case a.bytes+bytes > a.config.Bytes || a.members+members > a.config.Members:
+		return tableFull
+	}
+	return admitted
+}
+
+// watch has by hold the bytes of a channel that nobody is on, if it may. All that
+// is watched leaves a quarter of the table to members.
+func (a *accounts) watch(by share.Key, bytes int) (*account, verdict) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if v := a.admitLocked(by, bytes, 0); v != admitted {
+		return nil, v
+	}
+	if a.bytes+bytes > a.config.Bytes-a.config.Bytes/4 {
+		return nil, tableFull
+	}
+	o := a.openLocked(by)
+	a.addLocked(o, bytes)
+	return o, admitted
+}
+
+// enter has by hold a connection with the name p, which is used once. It is
+// never refused, for connections have a limit of their own; but without room it
+// has no info.
+func (a *accounts) enter(by share.Key, p *person) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.admitLocked(by, guestBytes+p.bytes(), 0) != admitted {
+		p.info = ""
+	}
+	p.account, p.uses = a.openLocked(by), 1
+	a.addLocked(p.account, guestBytes+p.bytes())
+}
+
+// describe has by hold p, which is used once, if it may, and so many seats with it.
+func (a *accounts) describe(by share.Key, p *person, seats int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.admitLocked(by, p.bytes()+seats*seatBytes, 0) != admitted {
+		return false
+	}
+	p.account, p.uses = a.openLocked(by), 1
+	a.addLocked(p.account, p.bytes())
+	return true
+}
+
+// sit has by hold so many seats of p. With last the use of describe ends.
+func (a *accounts) sit(by share.Key, p *person, seats int, last bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.addLocked(a.openLocked(by), seats*seatBytes)
+	if p.uses += seats; last {
+		a.releaseLocked(p, 1)
+	}
+}
+
+// rise takes a seat of p back.
+func (a *accounts) rise(by share.Key, p *person) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.releaseLocked(p, 1)
+	a.addLocked(a.openLocked(by), -seatBytes)
+}
+
+// end takes back a connection with the name p.
+func (a *accounts) end(by share.Key, p *person) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.releaseLocked(p, 1)
+	a.addLocked(a.openLocked(by), -guestBytes)
+}
+
+// addMember has by hold m, and so many bytes more than a member takes, if it may.
+func (a *accounts) addMember(by share.Key, m *member, more int) verdict {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if v := a.admitLocked(by, memberBytes+more, 1); v != admitted {
+		return v
+	}
+	o := a.openLocked(by)
+	a.addLocked(o, memberBytes+more)
+	a.countLocked(o, 1)
+	o.order.pushBack(m)
+	m.account = o
+	m.person.uses++
+	return admitted
+}
+
+// dropMember takes m back. m has been removed from its channel.
+func (a *accounts) dropMember(m *member) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m.account.order.remove(m)
+	a.countLocked(m.account, -1)
+	a.addLocked(m.account, -memberBytes)
+	a.releaseLocked(m.person, 1)
+}
+
+// give takes so many bytes back.
+func (a *accounts) give(o *account, bytes int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.addLocked(o, -bytes)
+}
+
+func (a *accounts) addLocked(o *account, bytes int) {
+	o.bytes += bytes
+	a.bytes += bytes
+	if o.bytes == 0 {
+		delete(a.open, o.share)
+	}
+}
+
+func (a *accounts) countLocked(o *account, members int) {
+	o.members += members
+	a.members += members
+	entry := a.largest.Open(o.share)
+	entry.Own = o
+	a.largest.Add(entry, members)
+}
+
+// releaseLocked takes uses of p back; with the last one its texts are given back.
+func (a *accounts) releaseLocked(p *person, uses int) {
+	if p.uses -= uses; p.uses == 0 {
+		a.addLocked(p.account, -p.bytes())
+	}
+}
+
+// leaves and returns keep the order of the account of m.
+func (a *accounts) leaves(m *member) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m.account.order.remove(m)
+	m.account.order.pushFront(m)
+	m.absent = true
+}
+
+func (a *accounts) returns(m *member) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m.account.order.remove(m)
+	m.account.order.pushBack(m)
+	m.absent = false
+}
+
+// victim is the member that has to go so that by may have one more, and so many
+// bytes; nil if there is none. In a table that is full it is one of the share with
+// most members, if that then still has as many as by; else one of its own share
+// without a connection.
+func (a *accounts) victim(by share.Key, bytes int) *member {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	largest := a.largest.Largest()
+	if largest != nil && a.admitLocked(by, bytes, 1) == tableFull && largest.Held()-1 >= a.largest.Held(by)+1 {
+		return largest.Own.order.front
+	}
+	if own := a.open[by]; own != nil && own.order.front != nil && own.order.front.absent {
+		return own.order.front
+	}
+	return nil
+}
+
+func (a *accounts) countEvicted() {
+	a.mu.Lock()
+	a.evicted++
+	a.mu.Unlock()
+}
+
+// dwarfs reports whether o has at least twice as many members as by then has.
+func (a *accounts) dwarfs(o *account, by share.Key) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return o.share != by && o.members >= 2*(a.largest.Held(by)+1)
+}
+
+// replace has *at be p.
+func (a *accounts) replace(at **person, p *person) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p.uses++
+	a.releaseLocked(*at, 1)
+	*at = p
+}
