@@ -3,12 +3,14 @@
 # leave, return elsewhere, stall and change channels while publishers publish and
 # the server is killed and started again every few seconds. Prints what came of
 # it; exit code 1 when a message was lost, repeated or out of order, or a gap was
-# hidden or invented. docs/guarantees.md says what that proves.
+# hidden or invented, or when the server ended a connection that its client
+# wanted while it was serving. docs/guarantees.md says what that proves.
 #
 #   scripts/chaos.sh                          a minute, the log in memory
 #   scripts/chaos.sh --length 15s             the short form
 #   scripts/chaos.sh --log file               a log in files that survives; --fsync always or interval
 #   scripts/chaos.sh --log file --restore     older copies of the log are put back
+#   scripts/chaos.sh --hostile 20             beside 20 hostile clients (loadtest/hostile)
 #   scripts/chaos.sh --history 3 --rate 250   little is retained: many gaps
 #   scripts/chaos.sh --seed N                 the clients' decisions of an earlier run
 #

@@ -52,6 +52,7 @@ go test -count=1 -run 'Alloc|Planted' ./...
 step 'chaos with the real binary, short'
 scripts/chaos.sh --length 9s --restart 3s --log file
 scripts/chaos.sh --length 6s --restart 3s --history 3 --rate 250
+scripts/chaos.sh --length 5s --restart 3s --clients 500 --log file --hostile 20
 scripts/chaos.sh --length 6s --restart 700ms --clients 300 --log file --restore
 
 step 'benchmarks run at all'

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -156,6 +157,7 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 	c.leaving = ctx.Done()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 
+	life := c.run.serving()
 	t := c.run.transports[c.transport]
 	q, from := c.query(t)
 	c.journal.open(connection{t.name, t.separate, q.start != "" && from[0].isZero(), c.channels, from})
@@ -165,6 +167,10 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 		c.run.count(&c.run.figures.Changes)
 	}
 	err := t.follow(conn, q, c) // nearly always a read that failed
+	if err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) && life > 0 && life == c.run.serving() {
+		c.run.count(&c.run.figures.Ended)
+		c.run.ended(c.number, t.name, err)
+	}
 	if err != nil && ctx.Err() == nil && c.run.Log != nil {
 		fmt.Fprintf(c.run.Log, "client %d, %s: %v\n", c.number, t.name, err)
 	}

@@ -17,6 +17,9 @@
 //   - The judge, at the end, replays all journals against what is known to
 //     have been in the log: what the ledger has acknowledged and what anybody
 //     heard. See judge.go; world.go is what is known.
+//   - A connection that the server ends while it serves, and its client wanted, breaks a
+//     promise: nobody here does anything for which the server may end it, and hostile
+//     clients (loadtest/hostile; chaos/run starts them) are no reason.
 //   - A Server is what is started and stopped: Process is the real binary.
 //
 // The only knowledge of the server's insides is the text of a cursor

@@ -45,6 +45,7 @@ type telling struct {
 	gaps     []gapNotice
 	messages []entry
 	upto     uint64
+	hangUp   bool // and not told at all
 }
 
 func (f *fake) Start(context.Context) error {
@@ -144,6 +145,10 @@ func (s *follower) next(ctx context.Context, most int, timeout time.Duration) (t
 			s.sent += uint64(len(t.messages))
 			if s.lie != nil {
 				s.lie(&t, s.epoch, s.sent)
+			}
+			if t.hangUp {
+				s.mu.Unlock()
+				return t, false
 			}
 			s.at = t.upto
 			s.mu.Unlock()

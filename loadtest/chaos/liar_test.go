@@ -28,7 +28,11 @@ func reign(t *testing.T, keep int, lie func(told *telling, lives, sent uint64)) 
 			t.Fatal(err)
 		}
 		enough := r.Connections >= 60 && r.Kills > 0 && r.Checked >= 1000 && r.Acknowledged >= 100
-		if enough || lie != nil { // a lie that was not told is not found, and the test fails
+		if lie != nil && (!r.Clean() || c.Length > 10*time.Second) {
+			return r
+		}
+		// A lie may not have been told, or to somebody who was just leaving.
+		if enough && lie == nil {
 			return r
 		}
 		if c.Length > 20*time.Second {
@@ -53,10 +57,14 @@ func TestAnHonestServerThatKeepsLittleIsClean(t *testing.T) {
 	}
 }
 
-// once applies a lie the first time that it is possible after enough was sent.
+// once applies a lie the first time in a run that it is possible after enough was sent.
 func once(possible func(*telling) bool, lie func(*telling)) func(*telling, uint64, uint64) {
-	done := false
+	done, last := false, uint64(0)
 	return func(t *telling, _, sent uint64) {
+		if sent < last { // another run
+			done = false
+		}
+		last = sent
 		if !done && sent > 300 && possible(t) {
 			done = true
 			lie(t)
@@ -66,6 +74,24 @@ func once(possible func(*telling) bool, lie func(*telling)) func(*telling, uint6
 
 func messages(n int) func(*telling) bool {
 	return func(t *telling) bool { return len(t.messages) >= n && len(t.gaps) == 0 }
+}
+
+func TestAConnectionThatTheServerEndsIsFound(t *testing.T) {
+	const times = 20 // some clients are just leaving, or the server is about to end
+	done, last := 0, uint64(0)
+	r := reign(t, 100_000, func(t *telling, _, sent uint64) {
+		if sent < last { // another run
+			done = 0
+		}
+		last = sent
+		if sent > 100 && done < times {
+			done++
+			t.hangUp = true
+		}
+	})
+	if r.Ended == 0 || r.Ended > times || r.Lost != 0 || r.Clean() {
+		t.Errorf("%+v; want connections that the server ended", r)
+	}
 }
 
 func TestALostMessageIsFound(t *testing.T) {

@@ -18,6 +18,7 @@ func (r *Report) Write(w io.Writer) error {
 	line("  left by the client", "%d", r.Disconnects)
 	line("  on another transport", "%d", r.Changes)
 	line("  stalled", "%d", r.Stalls)
+	line("  ended by the server", "%d", r.Ended)
 	line("restarts", "%d (%d SIGKILL, %d SIGTERM), %d epochs", r.Kills+r.Terms, r.Kills, r.Terms, r.Lives)
 	if r.Restores > 0 {
 		line("  to an older copy", "%d", r.Restores)

@@ -60,7 +60,7 @@ type Report struct {
 }
 
 // Clean reports that every promise was kept.
-func (r *Report) Clean() bool { return r.Verdict.Clean() && r.Behind == 0 }
+func (r *Report) Clean() bool { return r.Verdict.Clean() && r.Behind == 0 && r.Ended == 0 }
 
 // Figures count what happened.
 type Figures struct {
@@ -69,6 +69,7 @@ type Figures struct {
 	Disconnects  uint64 // by clients
 	Changes      uint64 // of transport
 	Stalls       uint64
+	Ended        uint64 // connections that the server ended while it was serving, and their clients wanted
 	Kills, Terms uint64
 	Restores     uint64 // of a copy of the log
 	Lives        int
@@ -89,6 +90,7 @@ type run struct {
 	mu      sync.Mutex
 	figures Figures
 	faults  []string
+	ends    []string
 	last    map[int32]uint64 // by channel: id of its last message
 
 	restored map[int32]bool // lives that began with a copy; restarts' until it has ended
@@ -98,7 +100,16 @@ type run struct {
 	// first, or not at all, for on another it would be a second one.
 	branchMu sync.RWMutex
 	branch   uint64
+
+	// served counts the times that the server was started, and is −1 times that
+	// from before it is ended until it has started again. See serving.
+	served atomic.Int64
 }
+
+// serving is a number while the server serves, another one each time it was started,
+// and below 1 while it does not: a connection that ends with the number with which it
+// began was ended by the server, and not by its end.
+func (r *run) serving() int64 { return r.served.Load() }
 
 func (r *run) count(n *uint64) { atomic.AddUint64(n, 1) }
 
@@ -119,6 +130,18 @@ func (r *run) fault(format string, args ...any) {
 	defer r.mu.Unlock()
 	r.faults = append(r.faults, fmt.Sprintf(format, args...))
 }
+
+// ended notes why the server ended a connection, of the first few.
+func (r *run) ended(client int, transport string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.ends) < maxEnds {
+		r.ends = append(r.ends, fmt.Sprintf("the server ended a connection of client %d, %s: %v", client, transport, err))
+	}
+}
+
+// maxEnds is how many of them a report names.
+const maxEnds = 5
 
 // Run starts server, lets chaos reign, and judges. An error means that the run
 // itself failed; broken promises are in the report.
@@ -173,6 +196,9 @@ func (r *run) start(ctx context.Context, server Server, restored bool) error {
 		if err == nil && restored {
 			r.restored[r.ledger.life(id)] = true
 		}
+		if err == nil {
+			r.served.Store(1 - r.served.Load())
+		}
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -209,6 +235,7 @@ func (r *run) restarts(ctx context.Context, server Server) error {
 				return err
 			}
 		}
+		r.served.Store(-r.served.Load())
 		if err := server.Stop(kill); err != nil {
 			return err
 		}
@@ -298,6 +325,6 @@ func (r *run) judge(clients []*client) Report {
 	}
 	report.Verdict = pass(newWorld(r.Keeps, r.restored, r.ledger.all, journals, report.Lives), r.History, journals)
 	report.Faults += uint64(len(r.faults))
-	report.Findings = append(report.Findings, r.faults...)
+	report.Findings = append(append(report.Findings, r.faults...), r.ends...)
 	return report
 }

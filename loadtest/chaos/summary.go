@@ -22,6 +22,8 @@ type Summary struct {
 	Opened    uint64  `json:"connections"`
 	Changes   uint64  `json:"changes_of_transport"`
 	Stalls    uint64  `json:"stalls"`
+	Ended     uint64  `json:"ended_by_server"`
+	Hostile   int     `json:"hostile,omitempty"` // clients beside the honest ones
 	Kills     uint64  `json:"kills"`
 	Terms     uint64  `json:"terms"`
 	Restores  uint64  `json:"restores,omitempty"` // of an older copy of the log
@@ -42,7 +44,7 @@ type Summary struct {
 // Summary says the same as r, of a run of c.
 func (r *Report) Summary(c Config) Summary {
 	return Summary{Schema: SummarySchema, Seed: c.Seed, Length: c.Length.Seconds(), Rate: c.Rate, History: c.History,
-		Clients: r.Clients, Opened: r.Connections, Changes: r.Changes, Stalls: r.Stalls, Kills: r.Kills, Terms: r.Terms, Restores: r.Restores,
+		Clients: r.Clients, Opened: r.Connections, Changes: r.Changes, Stalls: r.Stalls, Ended: r.Ended, Kills: r.Kills, Terms: r.Terms, Restores: r.Restores,
 		Published: r.Published, Checked: r.Checked, Lost: r.Lost, Repeated: r.Repeated, Reordered: r.Reordered, Damaged: r.Damaged,
 		Faults: r.Faults, Gaps: r.Gaps, GapsReal: r.GapsReal, GapsFalse: r.GapsFalse, Behind: r.Behind, Clean: r.Clean()}
 }

@@ -61,6 +61,10 @@ type Spec struct {
 
 	// Pause is how long a client rests after each request; default none.
 	Pause time.Duration `json:"pause,omitempty"`
+
+	// PublishPause is the same for requests that publish much. It keeps small what the
+	// server has to store. Default none.
+	PublishPause time.Duration `json:"publish_pause,omitempty"`
 }
 
 func (s Spec) withDefaults() Spec {

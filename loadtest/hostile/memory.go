@@ -92,7 +92,7 @@ func unread(ctx context.Context, c *client) error {
 		return w
 	}
 	if c.turn == 0 {
-		return c.publish(ctx, "/publish?channel=unread", "", []byte(strings.Repeat("x", largeBytes)), 50*time.Millisecond)
+		return c.publish(ctx, "/publish?channel=unread", "", []byte(strings.Repeat("x", largeBytes)), max(50*time.Millisecond, c.PublishPause))
 	}
 	return c.keepMany(ctx, open, func(*wire) error { return nil }, time.Second)
 }
@@ -125,6 +125,7 @@ func lateReplies(ctx context.Context, c *client) error {
 			return err
 		}
 		c.requests.Add(uint64(n))
+		pause(ctx, max(c.Pause, c.PublishPause/20)) // each is small
 	}
 	return nil
 }
@@ -168,6 +169,7 @@ func encodings(ctx context.Context, c *client) error {
 		if err := c.oneInAll(ctx, w, fmt.Sprintf("encodings-%d-%d", c.number, n), body); err != nil {
 			return err
 		}
+		pause(ctx, c.PublishPause)
 	}
 	return nil
 }
@@ -220,5 +222,5 @@ func batchExpansion(ctx context.Context, c *client) error {
 	list, _ := json.Marshal(names(fmt.Sprintf("expansion-%d-", batchNumber.Add(1)), min(c.Channels+1, 128))) // strings
 	message := fmt.Sprintf(`{"channel":%s,"data":%q}`, list, strings.Repeat("x", largeBytes))
 	body := `{"messages":[` + strings.Repeat(message+",", 15) + message + `]}`
-	return c.publish(ctx, "/publish/batch", asJSON, []byte(body), max(c.Pause, time.Second))
+	return c.publish(ctx, "/publish/batch", asJSON, []byte(body), max(c.PublishPause, time.Second))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // tableKinds fill the server's tables.
@@ -20,7 +21,7 @@ var tableKinds = []Kind{
 var fresh atomic.Uint64
 
 // batches posts what body makes, again and again.
-func (c *client) batches(ctx context.Context, path string, body func() []byte) error {
+func (c *client) batches(ctx context.Context, path string, rest time.Duration, body func() []byte) error {
 	w, err := c.dial(ctx, 0)
 	if err != nil {
 		return err
@@ -30,7 +31,7 @@ func (c *client) batches(ctx context.Context, path string, body func() []byte) e
 		if _, err := w.ask("POST", path, asJSON, body()); err != nil {
 			return err
 		}
-		pause(ctx, c.Pause)
+		pause(ctx, rest)
 	}
 	return nil
 }
@@ -49,7 +50,7 @@ func batch(message func(dst []byte, i int) []byte) []byte {
 
 func idempotency(ctx context.Context, c *client) error {
 	list, _ := json.Marshal(names(fmt.Sprintf("keys-%d-", c.number), 8)) // strings
-	return c.batches(ctx, "/publish/batch", func() []byte {
+	return c.batches(ctx, "/publish/batch", c.PublishPause, func() []byte {
 		return batch(func(dst []byte, _ int) []byte {
 			return fmt.Appendf(dst, `{"channel":%s,"data":"x","idempotency_key":"hostile-%d"}`, list, fresh.Add(1))
 		})
@@ -57,7 +58,7 @@ func idempotency(ctx context.Context, c *client) error {
 }
 
 func channels(ctx context.Context, c *client) error {
-	return c.batches(ctx, "/publish/batch", func() []byte {
+	return c.batches(ctx, "/publish/batch", c.PublishPause, func() []byte {
 		return batch(func(dst []byte, _ int) []byte {
 			return fmt.Appendf(dst, `{"channel":"unused-%d","data":"x"}`, fresh.Add(1))
 		})
@@ -65,7 +66,7 @@ func channels(ctx context.Context, c *client) error {
 }
 
 func bans(ctx context.Context, c *client) error {
-	return c.batches(ctx, "/disconnect", func() []byte {
+	return c.batches(ctx, "/disconnect", c.Pause, func() []byte {
 		clients := make([]string, 1000)
 		for i := range clients {
 			clients[i] = fmt.Sprintf("nobody-%d", fresh.Add(1))

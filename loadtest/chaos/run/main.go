@@ -20,9 +20,13 @@ import (
 
 	"peal/loadtest"
 	"peal/loadtest/chaos"
+	"peal/loadtest/hostile"
 )
 
 func main() {
+	if hostile.IsHostile() {
+		os.Exit(hostile.Main(os.Stdin, os.Stdout))
+	}
 	runtime.LockOSThread() // see chaos.Process
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -46,6 +50,7 @@ type options struct {
 	peal, log, fsync, pealArgs, transports string
 	verbose                                bool
 	json                                   string
+	hostile                                int
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
@@ -67,6 +72,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.Float64Var(&o.Rate, "rate", o.Rate, "messages per second, of all publishers together")
 	f.StringVar(&o.transports, "transports", "", "of the clients, with commas between; empty: all, which are ws json, peal.v1, sse, sse json, poll, poll raw")
 	f.IntVar(&o.History, "history", 100_000, "messages the server retains of each channel")
+	f.IntVar(&o.hostile, "hostile", 0, "hostile clients beside the honest ones, of all kinds of loadtest/hostile that fit")
 	f.StringVar(&o.json, "json", "", "`file` for the summary, as JSON")
 	f.BoolVar(&o.verbose, "verbose", false, "print why connections ended that clients wanted to keep, and the server's log")
 	if err := f.Parse(args); err != nil {
@@ -139,15 +145,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	defer func() { err = errors.Join(err, clean()) }()
 	fmt.Fprintf(stdout, "seed %d, log %s, %v and then up to %v to catch up\n", o.Seed, o.log, o.Length, o.CatchUp)
-	report, err := chaos.Run(ctx, o.Config, server)
+	stop, err := o.neighbours(ctx)
 	if err != nil {
+		return err
+	}
+	report, err := chaos.Run(ctx, o.Config, server)
+	tally, stopped := stop()
+	if err := errors.Join(err, stopped); err != nil {
 		return err
 	}
 	if err := report.Write(stdout); err != nil {
 		return err
 	}
+	if o.hostile > 0 {
+		fmt.Fprintf(stdout, "%-28s %d, %d connections, %d MB sent, %d requests refused, %d connections ended\n",
+			"hostile clients", o.hostile, tally.Connections, tally.Sent/1e6, tally.Refused, tally.Closed)
+		if tally.Sent == 0 {
+			return errors.New("the hostile clients did nothing")
+		}
+	}
 	if o.json != "" {
 		s := report.Summary(o.Config)
+		s.Hostile = o.hostile
 		if s.Log = o.log; strings.HasPrefix(o.log, "file") {
 			s.Log, s.Fsync = "file", o.fsync
 		}
