@@ -36,7 +36,7 @@ func (f *Front) stray(known []string, near bool) error {
 		return nil
 	}
 	var first []byte
-	found := false
+	found := 0
 	for key := range f.args.All() {
 		if slices.Contains(known, string(key)) || slices.Contains(added, string(key)) || isChannelKey(key) {
 			continue
@@ -44,11 +44,14 @@ func (f *Front) stray(known []string, near bool) error {
 		if nearest(key, known) != "" {
 			return strayParameter(key, known)
 		}
-		if !found {
-			first, found = key, true
+		if found == 0 {
+			first = key
+		}
+		if found++; found == maxSlips {
+			break
 		}
 	}
-	if !found || near {
+	if found == 0 || near {
 		return nil
 	}
 	return strayParameter(first, known)
@@ -75,8 +78,12 @@ func strayMessage(kind string, name []byte, known []string) string {
 	return fmt.Sprintf("%s is no %s here, and no channel is named: %s", quoted(name), kind, meant)
 }
 
-// maxSlip bounds what is looked at of a name that nobody knows.
-const maxSlip = 40
+// Limits of what is looked at to find out what was meant: to compare names takes
+// time, and a request may have thousands.
+const (
+	maxSlip  = 40 // bytes of a name that nobody knows
+	maxSlips = 16 // such names
+)
 
 func nearest(name []byte, known []string) string {
 	if len(name) > maxSlip {
@@ -101,7 +108,8 @@ func textSlip(r *ijson.Reader, body []byte) error {
 		return nil
 	}
 	r.Start(body)
-	for r.Enter('{'); r.More(); {
+	r.Enter('{')
+	for n := 0; n < maxSlips && r.More(); n++ { // a message has fewer fields
 		switch name := r.Name(); {
 		case slices.Contains([]string{"channels", "data", "data_base64", "messages"}, string(name)), nearest(name, messageFields[:1]) != "":
 			return errTextSlip

@@ -67,6 +67,11 @@ func TestMainIsForRequestsWithoutAnythingUnknown(t *testing.T) {
 		check(query.code, query.meant, post("/publish?"+query.text, "data=x", formType))
 	}
 	check("unknown_parameter", "event", get("/poll?event=goal")) // of another route
+	var many strings.Builder
+	for i := range 1500 {
+		fmt.Fprintf(&many, "x%d&", i)
+	}
+	check("unknown_parameter", "x0", get("/poll?"+many.String()+"chanel=a")) // only the first are compared with ours
 	check("unknown_parameter", "last", post("/publish?last=3", "x"))
 	check("unknown_parameter", "data", post("/publish?data=hi", ""))
 	check("unknown_parameter", "did you mean channel?", upgrade("/ws?chanel=a", version13, "Sec-WebSocket-Protocol: peal.v1\r\n"))
