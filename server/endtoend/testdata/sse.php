@@ -10,7 +10,7 @@ $data = [];
 while ($count > 0 && ($line = fgets($stream)) !== false) {
     $line = rtrim($line, "\r\n");
     if ($line === '') {
-        if ($data) {
+        if ($data && $event !== 'peal.cursor') { // which only moves the position
             echo $event, ': ', implode(' / ', $data), "\n";
             $count--;
         }
