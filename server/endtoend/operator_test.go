@@ -402,6 +402,14 @@ func TestThePageWorksAtTheUnspecifiedAddress(t *testing.T) {
 	}
 	s := p.dialSocket("/ws?channel=a&last=1", http.Header{"Host": {at}, "Origin": {"http://" + at}})
 	<-s.got
+	if _, err := exec.LookPath("chromium"); err != nil {
+		return
+	}
+	c := browse(t, "http://"+at+"/")
+	c.until(`['ws', 'sse', 'poll'].every(id => document.querySelector('#' + id + ' small').className === 'good')`)
+	if texts := c.evaluate(`document.getElementById('snippets').innerText`); strings.Contains(texts, "0.0.0.0") || !strings.Contains(texts, "http://localhost:"+port+"/publish") {
+		t.Errorf("the page tells people to use %s", texts)
+	}
 }
 
 // overSocket makes a request over a Unix socket and returns the body of the

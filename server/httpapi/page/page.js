@@ -129,7 +129,8 @@ $('publish').addEventListener('submit', async event => {
 });
 
 function snippets() {
-  const http = location.origin, ws = http.replace(/^http/, 'ws'), q = query();
+  // 0.0.0.0 is where a server listens, not where others find it.
+  const http = location.origin.replace(/^http:..(0\.0\.0\.0|\[::\])/, 'http://localhost'), ws = http.replace(/^http/, 'ws'), q = query();
   const texts = {
     'Browser: the client': `<script src="${http}/peal.js"><\/script>\n<script>\n  const peal = new Peal('${http}');\n  peal.subscribe(${JSON.stringify($('channel').value || 'main')}, {\n    onMessage: m => console.log(m.data),\n  });\n<\/script>`,
     'Browser: WebSocket': `const socket = new WebSocket('${ws}/ws?${q}');\nsocket.onmessage = e => console.log(e.data);\nsocket.onopen = () => socket.send('hello');`,
