@@ -98,7 +98,7 @@ func (l *Loop) adopt(s accepted) {
 		session:    l.sessions<<8 | uint64(l.number),
 		fd:         fd,
 		generation: c.generation + 1,
-		flags:      c.flags&flagAgain | flagHead,
+		flags:      c.flags & flagAgain,
 		state:      stateHTTP,
 		seen:       l.tick,
 	}
@@ -106,7 +106,7 @@ func (l *Loop) adopt(s accepted) {
 	l.open++
 	l.counts.accepted++
 	l.fan.Attach(slot, fd, c.session)
-	l.wait(slot, c, l.headTicks)
+	l.wait(slot, c, l.idleTicks)
 }
 
 // close ends the connection at once. Nothing else may be done with c.

@@ -62,6 +62,8 @@ func (f front) Request(c *loop.Call) {
 			f.answer(c, loop.ReplyClose, len(c.In), "too long\n")
 		} else if c.Ended {
 			f.answer(c, loop.ReplyClose, len(c.In), "unfinished\n")
+		} else if c.Late {
+			f.answer(c, loop.ReplyClose, len(c.In), "late\n")
 		}
 		return
 	}
@@ -102,6 +104,11 @@ func (f front) Request(c *loop.Call) {
 		n := number(rest)
 		if len(c.In) < used+n {
 			f.requests.Add(-1)
+			if c.Late {
+				f.answer(c, loop.ReplyClose, len(c.In), "late\n")
+				return
+			}
+			c.Partial.Head = uint32(used)
 			c.Need = used + n
 			if !c.Continued {
 				c.Out = append(c.Out, "continue\n"...)

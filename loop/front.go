@@ -119,6 +119,8 @@ type Call struct {
 	Peer      netip.AddrPort // address of the client, or of the proxy before it; not valid for a Unix socket
 	Continued bool           // a 100 (Continue) was already sent for this request
 	Draining  bool           // answer, but do not keep connections alive
+	Late      bool           // its time has passed: a request that is not whole is to be refused, not waited for
+	Partial   *Partial       // what the front found out about In in earlier calls; the front's to change. nil: nothing
 	Ended     bool           // the client has ended its side: In is all there will be, so a request that is not whole is to be refused, not waited for
 
 	// Returned.
@@ -129,6 +131,19 @@ type Call struct {
 	Close   bool // with Park and Later: close after the answer (HTTP/1.0, Connection: close)
 	Sub     *Subscription
 	Work    int // units of about a microsecond that the request took, beside its bytes and its subscription
+}
+
+// Partial is what a front remembers of a request that is not whole, so that it
+// looks at each byte once: places in Call.In. The loop keeps it with the input, and
+// gives the zero value with the first bytes of a request.
+type Partial struct {
+	Head    uint32 // length of the head, 0 while it is not whole
+	Checked uint32 // checked as a head up to here, which was not all of it
+	Sought  uint32 // no end of head, chunk line or trailer line before here
+	Line    uint32 // chunked: where the line begins that comes next
+	Trailer uint32 // chunked: where the trailers begin, 0 before
+	Content uint32 // chunked: bytes of content before Line
+	Limit   uint32 // chunked: bytes that the content may have
 }
 
 // From says where a subscription starts.

@@ -12,7 +12,9 @@ import (
 type kept struct {
 	bytes []byte
 	slot  uint32 // whose
-	since uint32 // tick in which the first byte of the unfinished WebSocket message in it came
+	since uint32 // tick in which the first byte of the unfinished request or WebSocket message in it came
+
+	partial Partial // of the request
 }
 
 func (l *Loop) inputOf(c *conn) []byte { return l.inputs[c.input].bytes } // of 0: none
@@ -128,9 +130,10 @@ func (l *Loop) throwOut(slot uint32, c *conn, code uint16, reason string) {
 	}
 }
 
-// A WebSocket message must become whole within HeadTimeout of its first byte, and
-// a second more for each messageRate bytes of it that have come. Single bytes
-// gain a sender nothing, and one on a line of 8 kbit/s has all the time it needs.
+// A WebSocket message, or a request, must become whole within HeadTimeout of its
+// first byte, and a second more for each messageRate bytes that have come of the
+// message, or of the body of the request. Single bytes gain a sender nothing, and
+// one on a line of 8 kbit/s has all the time it needs.
 const messageRate = 1 << 10
 
 const slowMessageReason = "the message did not become whole in time: send it at a kilobyte a second at least"
@@ -154,4 +157,26 @@ func (l *Loop) messageLate(slot uint32, c *conn) {
 		return []any{"client", l.clientText(slot), "bytes", len(l.inputOf(c)), "limit", l.config.HeadTimeout}
 	})
 	l.throwOut(slot, c, closeTryAgain, slowMessageReason)
+}
+
+// requestTime is how many ticks are left for the unfinished request of a connection.
+func (l *Loop) requestTime(c *conn) uint32 {
+	k := &l.inputs[c.input]
+	due := k.since + l.headTicks
+	if head := int(k.partial.Head); head > 0 {
+		due += uint32((len(k.bytes) - head) / messageRate)
+	}
+	return uint32(max(0, int32(due-l.tick)))
+}
+
+// requestLate has the front refuse a request that did not become whole in time.
+// Of one of which there is nothing to refuse, empty lines, the connection is closed.
+func (l *Loop) requestLate(slot uint32, c *conn) {
+	l.requests(slot, c, l.inputOf(c), true)
+	if c.state == stateHTTP && c.flags&flagCloseNext == 0 {
+		l.close(slot, c)
+	}
+	if c.state != stateFree {
+		l.dropInput(c)
+	}
 }

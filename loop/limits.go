@@ -14,8 +14,8 @@ type Config struct {
 	Loops          int           // event loops; default 1. More than GOMAXPROCS gains nothing.
 	MaxConnections int           // on all loops together; default what the descriptor limit leaves, less a margin. Beyond it connections are refused with 503.
 	MessageBytes   int           // one WebSocket message; default 64 KiB. Beyond it close 1009.
-	HeadTimeout    time.Duration // a request must be whole this long after its first byte, and a WebSocket message, which has a second more for each KiB that has come; default 10 s
-	IdleTimeout    time.Duration // a connection between requests; default 75 s
+	HeadTimeout    time.Duration // a request head must be whole this long after its first byte; a request with its body, and a WebSocket message, have a second more for each KiB that has come of body and message; default 10 s. Beyond it the front refuses the request (Call.Late), and the WebSocket is closed.
+	IdleTimeout    time.Duration // a connection between requests, and before its first; default 75 s
 	Heartbeat      time.Duration // to a silent stream, ± 20 %; default 20 s. A WebSocket that answers two of them with nothing is closed.
 	LingerTimeout  time.Duration // how long a refused or closing client may take to hang up; default 2 s
 	InputBytes     int           // unread and unfinished input of all connections of a loop; default 64 MiB. Beyond it those that hold most are closed, counted with their shares (Parts.Share).

@@ -61,7 +61,9 @@ type Loop struct {
 	rbuf        []byte
 	out         []byte // answers of the requests handled in one read
 	call        Call
-	client      client // what Front.Open and Message are told
+	partial     Partial // of requests
+	begun       bool    // likewise
+	client      client  // what Front.Open and Message are told
 	batch       []*ring.Message
 	counts      counts
 	closes      CloseCounts

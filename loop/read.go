@@ -96,10 +96,11 @@ func (l *Loop) take(slot uint32, c *conn, b []byte) {
 		k.bytes = in
 		b = in
 	}
-	rest, need := b, 0
+	rest, need, asked := b, 0, false
 	received, was := l.counts.received, c.state
 	if !l.waits(c) && c.state == stateHTTP && (len(b) >= int(c.need) || c.flags&flagHalfClosed != 0) {
-		rest, need = l.requests(slot, c, b)
+		rest, need = l.requests(slot, c, b, false)
+		asked = true
 	}
 	if (c.state == stateWS || c.state == stateWSClosing) && len(rest) > 0 && !l.waits(c) {
 		rest = l.frames(slot, c, rest)
@@ -118,6 +119,12 @@ func (l *Loop) take(slot uint32, c *conn, b []byte) {
 		l.inputs[c.input].bytes = rest // where it was
 	} else {
 		l.keepInput(slot, c, rest, need, l.counts.received != received || c.state != was)
+	}
+	if asked && c.input != 0 {
+		k := &l.inputs[c.input]
+		if k.partial = l.partial; l.begun {
+			k.since = l.tick
+		}
 	}
 	l.limitInput()
 }

@@ -10,8 +10,13 @@ const outBytes = 64 << 10
 
 // requests handles the requests in b, in order, until one is not whole, must
 // wait, or turns the connection into something else. It returns what is left,
-// and how many more bytes are wanted.
-func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) {
+// and how many more bytes are wanted. late says that the time of the request in b
+// has passed.
+//
+// l.partial is what the front knows of the rest then; l.begun says that the rest
+// is a request that began with this call.
+func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte, need int) {
+	l.partial, l.begun = l.inputs[c.input].partial, false
 	out := l.out[:0]
 	until := l.share()
 	for len(b) > 0 && c.state == stateHTTP && c.flags&(flagAnswering|flagCloseNext) == 0 {
@@ -24,6 +29,8 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) 
 			Peer:      l.peer(slot).addrPort(),
 			Continued: c.flags&flagContinued != 0,
 			Draining:  l.draining,
+			Late:      late,
+			Partial:   &l.partial,
 			Ended:     c.flags&flagHalfClosed != 0,
 			Out:       out,
 		}
@@ -39,6 +46,7 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) 
 			need = max(0, call.Need-len(b))
 			if c.flags&flagHead == 0 {
 				c.flags |= flagHead
+				l.begun = true
 				l.wait(slot, c, l.headTicks)
 			}
 			break
@@ -46,6 +54,7 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte) (rest []byte, need int) 
 		l.counts.requests++
 		c.need = 0
 		c.flags &^= flagHead | flagContinued
+		l.partial = Partial{}
 		b = b[call.Used:]
 		l.spend(workRequest + call.Work + call.Used/workBytes + (len(out)-before)/workOut)
 		switch call.Verdict {

@@ -402,10 +402,10 @@ func TestHeadTimeout(t *testing.T) {
 		}
 	}()
 	begin := time.Now()
-	for _, c := range []*client{silent, half, second, dripping} {
+	for _, c := range []*client{half, second, dripping} {
 		c.SetReadDeadline(time.Now().Add(patience))
-		if b, err := io.ReadAll(c.r); len(b) > 0 || isTimeout(err) {
-			t.Errorf("%q, %v; want the end", b, err)
+		if b, err := io.ReadAll(c.r); string(b) != "late\n" || isTimeout(err) {
+			t.Errorf("%q, %v; want the refusal and the end", b, err)
 		}
 	}
 	close(stop)
@@ -413,8 +413,52 @@ func TestHeadTimeout(t *testing.T) {
 	if d := time.Since(begin); d > 8*time.Second {
 		t.Errorf("closed after %v", d)
 	}
-	idle.send("echo 2\n")
-	idle.expect("2")
+	for _, c := range []*client{idle, silent} {
+		c.send("echo 2\n")
+		c.expect("2")
+	}
+}
+
+// A head has the time of a head, a body a second more for each KiB of it that has
+// come, and a connection that sent nothing yet is an idle one.
+func TestUnfinishedRequestsAreRefused(t *testing.T) {
+	s := start(t, options{config: loop.Config{Loops: 1, HeadTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second}})
+	silent, head, trickle, steady, late := s.dial(), s.dial(), s.dial(), s.dial(), s.dial()
+	s.awaitConnections(5)
+	head.send("echo " + strings.Repeat("x", 5000))
+	trickle.send("body 30000\n0123456789")
+	for _, c := range []*client{steady, late} {
+		c.send("echo first\nbody 30000\n", strings.Repeat("x", 15_000))
+		c.expect("first", "continue")
+	}
+	s.await("the input", func() bool { return s.stats()[0].InputBytes > 35_000 })
+	trickle.expect("continue")
+	age := func(d time.Duration) {
+		s.group.Age(0, d)
+		s.stats() // behind it
+	}
+	age(12 * time.Second)
+	for _, c := range []*client{head, trickle} {
+		c.expect("late")
+		c.expectEnd()
+	}
+	age(7 * time.Second)
+	steady.send(strings.Repeat("x", 15_000), "echo next\n")
+	steady.expect("got 30000", "next")
+	age(8 * time.Second) // 27 s in all, and the body had 24
+	late.expect("late")
+	late.expectEnd()
+	silent.send("echo here\n")
+	silent.expect("here")
+
+	other := s.dial()
+	s.awaitConnections(3)
+	age(74 * time.Second)
+	for _, c := range []*client{silent, other} {
+		c.SetReadDeadline(time.Now().Add(patience))
+		age(2 * time.Second)
+		c.expectEnd() // without a word
+	}
 }
 
 func TestIdleTimeout(t *testing.T) {

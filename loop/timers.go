@@ -98,7 +98,11 @@ func (l *Loop) expire(slot uint32) {
 func (l *Loop) expireHTTP(slot uint32, c *conn) {
 	limit := l.idleTicks
 	if c.flags&flagHead != 0 {
-		l.close(slot, c) // a request that did not become whole in time
+		if left := l.requestTime(c); left > 0 {
+			l.wait(slot, c, left)
+		} else {
+			l.requestLate(slot, c)
+		}
 		return
 	}
 	if silent := l.tick - c.seen; silent < limit {

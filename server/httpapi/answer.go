@@ -164,6 +164,8 @@ func statusLine(status int) string {
 		return "404 Not Found"
 	case 405:
 		return "405 Method Not Allowed"
+	case 408:
+		return "408 Request Timeout"
 	case 410:
 		return "410 Gone"
 	case 413:

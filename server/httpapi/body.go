@@ -1,22 +1,34 @@
 package httpapi
 
+import (
+	"bytes"
+
+	"peal/loop"
+)
+
 // Limits of a chunked body beside the limit of its content.
 const (
 	maxChunkLine = 256     // size and extensions
 	maxTrailer   = 4 << 10 // all trailer lines, which are ignored
 )
 
-// body finds the body of the request whose head is the first at bytes of in.
+// body finds the body of the request whose head is the first p.Head bytes of in.
 // end == 0 with a nil error means that it is not all there, and that calling
 // again is useless before in has need bytes. The body is not larger than limit;
 // errBodyTooLarge comes as soon as that is visible.
 //
 // content aliases in, or f's memory if the body is chunked.
-func (f *Front) body(h *Head, in []byte, at, limit int) (content []byte, end, need int, err error) {
+func (f *Front) body(h *Head, p *loop.Partial, in []byte, limit int) (content []byte, end, need int, err error) {
+	at := int(p.Head)
 	switch {
 	case h.Chunked:
-		f.chunks, end, need, err = appendChunks(f.chunks[:0], in, at, limit)
-		return f.chunks, end, need, err
+		p.Limit = uint32(limit)
+		if end, need, err = f.scanChunks(p, in); end == 0 || err != nil {
+			return nil, 0, need, err
+		}
+		f.looked += uint64(end - at)
+		f.chunks, end, _, err = appendChunks(f.chunks[:0], in, at, limit)
+		return f.chunks, end, 0, err
 	case h.ContentLength > limit:
 		return nil, 0, 0, errBodyTooLarge
 	case h.ContentLength > len(in)-at:
@@ -26,13 +38,91 @@ func (f *Front) body(h *Head, in []byte, at, limit int) (content []byte, end, ne
 	return in[at:end:end], end, 0, nil
 }
 
+// scanChunks finds the end of the chunked body behind the head of p, and goes on
+// where it ended the last time: no line is looked at before it is whole or too
+// long, except once, and no content at all. It finds the same faults as
+// appendChunks, which takes the content of a body that is whole.
+func (f *Front) scanChunks(p *loop.Partial, in []byte) (end, need int, err error) {
+	if p.Line == 0 {
+		p.Line, p.Sought = p.Head, p.Head
+	}
+	limit := int(p.Limit)
+	tooLong := int(p.Head) + 2*limit + 2*maxTrailer
+	for p.Trailer == 0 {
+		i := int(p.Line)
+		if i > tooLong {
+			return 0, 0, errBodyTooLarge
+		}
+		least := max(len(in)+1, i+len("0\r\n\r\n"))
+		if !f.lineIsWhole(p, in, maxChunkLine) {
+			return 0, least, nil
+		}
+		size, next, err := chunkSize(in, i, limit)
+		if err != nil {
+			return 0, 0, err
+		}
+		if next == 0 {
+			p.Sought = uint32(len(in))
+			return 0, least, nil
+		}
+		if size == 0 {
+			p.Trailer, p.Line, p.Sought = uint32(next), uint32(next), uint32(next)
+			break
+		}
+		if int(p.Content)+size > limit {
+			return 0, 0, errBodyTooLarge
+		}
+		behind := next + size + len("\r\n")
+		if next+size < len(in) && in[next+size] != '\r' || behind <= len(in) && in[behind-1] != '\n' {
+			return 0, 0, errChunk
+		}
+		if behind > len(in) {
+			return 0, behind + len("0\r\n\r\n"), nil
+		}
+		p.Content += uint32(size)
+		p.Line, p.Sought = uint32(behind), uint32(behind)
+	}
+	for {
+		if !f.lineIsWhole(p, in, maxTrailer) {
+			return 0, len(in) + 1, nil
+		}
+		next, empty, err := trailerLine(in, int(p.Line))
+		if err != nil {
+			return 0, 0, err
+		}
+		if next == 0 {
+			p.Sought = uint32(len(in))
+			return 0, len(in) + 1, nil
+		}
+		if empty {
+			return next, 0, nil
+		}
+		if next-int(p.Trailer) > maxTrailer {
+			return 0, 0, errHeadTooLarge
+		}
+		p.Line, p.Sought = uint32(next), uint32(next)
+	}
+}
+
+// lineIsWhole reports whether it is time to read the line at p.Line: the first
+// time, and when its end has come, or more than it may have.
+func (f *Front) lineIsWhole(p *loop.Partial, in []byte, longest int) bool {
+	sought := int(p.Sought)
+	f.looked += uint64(min(len(in)-sought, longest))
+	if sought == int(p.Line) || len(in)-int(p.Line) > longest || bytes.IndexByte(in[sought:], '\n') >= 0 {
+		p.Sought = p.Line // it may be asked for again, when what follows it has come
+		return true
+	}
+	p.Sought = uint32(len(in))
+	return false
+}
+
 // appendChunks appends the content of the chunked body that begins at in[at:]
 // (RFC 9112 §7.1), strictly: sizes are hexadecimal digits without a sign,
 // spaces or leading bulk, lines end with CR LF. Extensions and trailers are
 // checked for control characters and otherwise ignored. For end and need see body.
 func appendChunks(dst, in []byte, at, limit int) (content []byte, end, need int, err error) {
-	// Chunks of one byte cost six; whoever pads more than that is not honest,
-	// and each new byte makes us look at all of them again.
+	// Chunks of one byte cost six; whoever pads more than that is not honest.
 	tooLong := at + 2*limit + 2*maxTrailer
 	i := at
 	for {

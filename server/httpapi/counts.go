@@ -26,7 +26,7 @@ var codes = []string{
 	"bad_format", "bad_handshake", "bad_id", "bad_idempotency_key", "bad_info", "bad_json", "bad_last", "bad_limit", "bad_presence", "bad_request",
 	"bad_timeout", "bad_version", "body_too_large", "busy", "channel_full", "contradiction", "cross_site", "disconnected", "draining", "expectation_failed",
 	"head_too_large", "host_not_allowed", "idempotency_busy", "idempotency_conflict", "idempotency_full", "log_full", "message_too_large",
-	"method_not_allowed", "no_client", "no_data", "not_found", "not_stored", "origin_not_allowed", "overloaded", "presence_full", "presence_off", "publish_not_allowed", "reserved_channel", "target_too_long",
+	"method_not_allowed", "no_client", "no_data", "not_found", "not_stored", "origin_not_allowed", "overloaded", "presence_full", "presence_off", "publish_not_allowed", "request_timeout", "reserved_channel", "target_too_long",
 	"too_many_channels", "too_many_clients", "unknown_command", "unknown_field", "unknown_parameter", "upgrade_required",
 }
 

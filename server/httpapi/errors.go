@@ -46,6 +46,7 @@ var (
 	errTransferEncoding = badHead("the only transfer coding is chunked, given once, with HTTP/1.1")
 	errBothLengths      = badHead("Content-Length and Transfer-Encoding exclude each other")
 	errChunk            = badHead("chunked body is malformed")
+	errLate             = &Error{Status: 408, Code: "request_timeout", Message: "the request did not become whole in time: send its head at once, and its body at a kilobyte a second at least"}
 	errEnded            = badHead("the client ended its side of the connection before the request was whole")
 	errUnparsed         = badHead("the head could not be parsed")
 	errVersion          = &Error{Status: 505, Code: "bad_version", Message: "use HTTP/1.1 or HTTP/1.0"}

@@ -1,6 +1,13 @@
 package httpapi
 
-import "peal/server/share"
+import (
+	"peal/loop"
+	"peal/server/share"
+)
+
+// Looked is how many bytes of heads and chunked bodies the front of h has looked
+// at, each time it did.
+func Looked(f loop.Front) uint64 { return f.(*Front).looked }
 
 // Queue is the queue of the workers, by itself.
 type Queue struct {

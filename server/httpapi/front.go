@@ -119,6 +119,8 @@ type Front struct {
 	picked  []*name                    // channels of the request
 	has     []string                   // channels of a peal.v1 client
 	pending *pending                   // for the next publication
+	partial loop.Partial               // where the loop keeps none
+	looked  uint64                     // bytes of heads and chunked bodies that were looked at, each time they were
 	clock   clock
 	counts  counts
 }
@@ -152,8 +154,18 @@ var _ loop.Front = (*Front)(nil)
 func (f *Front) Request(c *loop.Call) {
 	c.Used, c.Need, c.Verdict, c.Close, c.Sub, c.Work = 0, 0, loop.More, false, nil, 0
 	f.origin = noOrigin
+	p := c.Partial
+	if p == nil {
+		f.partial = loop.Partial{}
+		p = &f.partial
+	}
+	if !c.Ended && !c.Late && f.wait(p, c) {
+		return
+	}
 	headEnd, err := f.head.Check(c.In, f.deps.HeadLimit)
+	f.looked += uint64(max(headEnd, min(len(c.In), f.deps.HeadLimit)))
 	if err == nil && headEnd == 0 {
+		p.Checked = uint32(len(c.In))
 		f.unfinished(c)
 		return
 	}
@@ -169,7 +181,8 @@ func (f *Front) Request(c *loop.Call) {
 	if isBatch := string(f.head.Path) == batchPath; isBatch {
 		limit, tooLarge = f.deps.BatchLimit, errBatchTooLarge
 	}
-	body, end, need, err := f.body(&f.head, c.In, headEnd, limit)
+	p.Head = uint32(headEnd)
+	body, end, need, err := f.body(&f.head, p, c.In, limit)
 	switch {
 	case errors.Is(err, errBodyTooLarge):
 		f.refuseAndClose(c, tooLarge)
@@ -177,7 +190,7 @@ func (f *Front) Request(c *loop.Call) {
 	case err != nil:
 		f.refuseAndClose(c, err)
 		return
-	case end == 0 && c.Ended:
+	case end == 0 && (c.Ended || c.Late):
 		f.unfinished(c)
 		return
 	case end == 0:
@@ -201,10 +214,38 @@ func (f *Front) Request(c *loop.Call) {
 
 // unfinished waits for the rest of a request, unless there will be none.
 func (f *Front) unfinished(c *loop.Call) {
-	if c.Ended && len(bytes.Trim(c.In, "\r\n")) > 0 { // empty lines are none (RFC 9112 §2.2)
+	switch {
+	case !c.Ended && !c.Late || len(bytes.Trim(c.In, "\r\n")) == 0: // empty lines are none (RFC 9112 §2.2)
+	case c.Ended:
 		f.refuseAndClose(c, errEnded)
+	default:
+		f.refuseAndClose(c, errLate)
 	}
 }
+
+// wait reports whether In cannot be a whole request yet, by what is new of it:
+// then it has said so in c. Bytes that come one at a time are looked at twice on
+// the average, not once for each that follows.
+func (f *Front) wait(p *loop.Partial, c *loop.Call) bool {
+	switch {
+	case p.Head > 0 && p.Line > 0: // chunked
+		end, need, err := f.scanChunks(p, c.In)
+		c.Need = need
+		return end == 0 && err == nil
+	case p.Head > 0 || p.Checked == 0 || len(c.In) >= 2*int(p.Checked) || len(c.In) >= f.deps.HeadLimit:
+		return false
+	}
+	from := max(int(max(p.Checked, p.Sought))-len("\n\r"), 0)
+	f.looked += uint64(len(c.In) - from)
+	fresh := c.In[from:]
+	if bytes.Contains(fresh, endOfHead) || bytes.Contains(fresh, bareEnd) {
+		return false
+	}
+	p.Sought = uint32(len(c.In))
+	return true
+}
+
+var endOfHead, bareEnd = []byte("\n\r\n"), []byte("\n\n")
 
 // admit refuses requests by whom they are for and where they come from, before
 // their body is waited for.
