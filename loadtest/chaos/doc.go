@@ -20,7 +20,9 @@
 //   - A connection that the server ends while it serves, and its client wanted, breaks a
 //     promise: nobody here does anything for which the server may end it, and hostile
 //     clients (loadtest/hostile; chaos/run starts them) are no reason.
-//   - A Server is what is started and stopped: Process is the real binary.
+//   - A Server is what is started and stopped: Process is the real binary. A
+//     Backup is one whose log can be copied, and the copy be put back: then a
+//     life goes on from one long before, and what came after the copy is cut.
 //
 // The only knowledge of the server's insides is the text of a cursor
 // (place.go): a user's client must not read it, a judge of order has to.

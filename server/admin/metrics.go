@@ -134,7 +134,7 @@ var metrics = []metric{
 	one(prometheus.GaugeValue, "idempotency_keys", "Idempotency keys that are remembered.", func(s *state) float64 { return float64(s.keys) }),
 	one(prometheus.CounterValue, "idempotency_evicted_total", "Idempotency keys that were forgotten before their window had passed, in favour of addresses with fewer.", func(s *state) float64 { return float64(s.lostKeys) }),
 	one(prometheus.GaugeValue, "log_head_sequence", "Sequence of the newest message.", func(s *state) float64 { return float64(s.head) }),
-	one(prometheus.GaugeValue, "log_failing", "1 while the log can write nothing: its disk is full or broken.", func(s *state) float64 {
+	one(prometheus.GaugeValue, "log_failing", "1 while the log can write nothing: its disk is full or broken, or its directory is gone.", func(s *state) float64 {
 		if s.failing {
 			return 1
 		}

@@ -1,6 +1,9 @@
 package log
 
-import "slices"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // Predecessor is an epoch before the present one of a log.
 type Predecessor struct {
@@ -18,8 +21,13 @@ type Predecessor struct {
 // So an epoch in which nothing was appended has named nothing. It can be
 // forgotten, and the cursors that were handed out in it are still good.
 //
-// A Lineage never changes; any goroutine may use it.
+// A name that was given never changes, also where an engine begins another epoch
+// in the middle of its life. Any goroutine may use a Lineage.
 type Lineage struct {
+	state atomic.Pointer[lineage] // what it points to does not change
+}
+
+type lineage struct {
 	epoch        Epoch
 	began        uint64        // the sequence before its first
 	predecessors []Predecessor // the oldest first; Last never falls
@@ -29,42 +37,52 @@ type Lineage struct {
 // last sequence of its predecessors, the oldest of which is first. It keeps
 // predecessors.
 func NewLineage(epoch Epoch, predecessors ...Predecessor) *Lineage {
-	l := &Lineage{epoch: epoch, predecessors: predecessors}
-	if n := len(predecessors); n > 0 {
-		l.began = predecessors[n-1].Last
-	}
+	l := &Lineage{}
+	l.Begin(epoch, predecessors...)
 	return l
 }
 
+// Begin replaces what l has, as NewLineage does. The engine calls it while the log
+// has no entry behind the last sequence of predecessors, and nobody appends.
+func (l *Lineage) Begin(epoch Epoch, predecessors ...Predecessor) {
+	s := &lineage{epoch: epoch, predecessors: predecessors}
+	if n := len(predecessors); n > 0 {
+		s.began = predecessors[n-1].Last
+	}
+	l.state.Store(s)
+}
+
 // Epoch is the present epoch.
-func (l *Lineage) Epoch() Epoch { return l.epoch }
+func (l *Lineage) Epoch() Epoch { return l.state.Load().epoch }
 
 // Predecessors are the epochs before, the oldest first. They must not be changed.
-func (l *Lineage) Predecessors() []Predecessor { return l.predecessors }
+func (l *Lineage) Predecessors() []Predecessor { return l.state.Load().predecessors }
 
 // Cursor is the position behind that sequence of the log, for a client. It does
 // not allocate.
 func (l *Lineage) Cursor(sequence uint64) Cursor {
-	if sequence > l.began || len(l.predecessors) == 0 {
-		return Cursor{l.epoch, sequence}
+	s := l.state.Load()
+	if sequence > s.began || len(s.predecessors) == 0 {
+		return Cursor{s.epoch, sequence}
 	}
-	i, _ := slices.BinarySearchFunc(l.predecessors, sequence, func(p Predecessor, s uint64) int {
-		if p.Last < s {
+	i, _ := slices.BinarySearchFunc(s.predecessors, sequence, func(p Predecessor, sequence uint64) int {
+		if p.Last < sequence {
 			return -1
 		}
 		return 1 // the first that reaches s
 	})
-	return Cursor{l.predecessors[i].Epoch, sequence}
+	return Cursor{s.predecessors[i].Epoch, sequence}
 }
 
 // Resolve tells what c means in a log whose newest sequence is head; see
 // Log.Resolve. It does not allocate.
 func (l *Lineage) Resolve(c Cursor, head uint64) (sequence uint64, ok bool) {
-	if c.Epoch == l.epoch {
+	s := l.state.Load()
+	if c.Epoch == s.epoch {
 		return c.Sequence, c.Sequence <= head
 	}
-	for i := len(l.predecessors) - 1; i >= 0; i-- { // clients mostly have young ones
-		if p := l.predecessors[i]; c.Epoch == p.Epoch {
+	for i := len(s.predecessors) - 1; i >= 0; i-- { // clients mostly have young ones
+		if p := s.predecessors[i]; c.Epoch == p.Epoch {
 			return c.Sequence, c.Sequence <= p.Last
 		}
 	}

@@ -4,7 +4,7 @@ package log
 // survives a restart goes on numbering where the life before ended, in a new
 // epoch.
 type Log interface {
-	// Lineage names the sequences of this log. It never changes while the log is open.
+	// Lineage names the sequences of this log. It is the same while the log is open.
 	Lineage() *Lineage
 
 	// Head is the sequence of the newest entry, 0 before the first. Any

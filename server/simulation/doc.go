@@ -4,7 +4,7 @@
 // Real are the log engines, the hub with its rules, the ring, the front with its
 // encoder, and a fan-out for each loop, which takes from the ring at its own
 // pace. Made up are the clock, the disk, which forgets what was not synced when
-// the power goes, is full and fails, the sockets, which take any number of bytes,
+// the power goes, is full and fails, and of which older copies are put back, the sockets, which take any number of bytes,
 // stall and die, and the few lines of package loop that lie between front and
 // fan-out (station_test.go).
 //

@@ -3,7 +3,6 @@ package simulation_test
 import (
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"testing/synctest"
 	"time"
 
@@ -19,8 +18,7 @@ type files struct {
 	config  file.Config
 	platter *platter
 	life    *filesLife
-	shown   map[log.Epoch]log.Epoch // how the world writes an epoch, which the engine draws
-	drawn   map[log.Epoch]log.Epoch // and back
+	epoch   log.Epoch // the newest of all branches
 }
 
 func newFiles(rnd *rand.Rand) *files {
@@ -36,8 +34,7 @@ func newFiles(rnd *rand.Rand) *files {
 			Log:           slog.New(slog.DiscardHandler),
 		},
 		platter: newPlatter(rnd),
-		shown:   map[log.Epoch]log.Epoch{},
-		drawn:   map[log.Epoch]log.Epoch{},
+		epoch:   firstEpoch,
 	}
 }
 
@@ -46,13 +43,9 @@ func (s *files) remembers() bool  { return true }
 
 func (s *files) open(tail log.Tail) (engine, uint64, []*log.Entry) {
 	m := newMount(s.platter)
-	l, err := file.OpenOn(s.config, m, time.Now)
+	l, err := file.OpenOn(s.config, m, time.Now, func() log.Epoch { s.epoch++; return s.epoch })
 	if err != nil {
 		panic(err)
-	}
-	if epoch := l.Lineage().Epoch(); s.shown[epoch] == 0 {
-		alias := firstEpoch + log.Epoch(len(s.shown))
-		s.shown[epoch], s.drawn[alias] = alias, epoch
 	}
 	oldest := l.Oldest()
 	var recovered []*log.Entry
@@ -61,17 +54,8 @@ func (s *files) open(tail log.Tail) (engine, uint64, []*log.Entry) {
 	}
 	synctest.Wait()
 	m.set(func(m *mount) { m.gated = true })
-	s.life = &filesLife{Log: l, s: s, mount: m, lineage: s.alias(l.Lineage())}
+	s.life = &filesLife{Log: l, s: s, mount: m}
 	return s.life, oldest, recovered
-}
-
-// alias is the lineage with the epochs that the world writes.
-func (s *files) alias(l *log.Lineage) *log.Lineage {
-	past := slices.Clone(l.Predecessors())
-	for i, p := range past {
-		past[i].Epoch = s.shown[p.Epoch]
-	}
-	return log.NewLineage(s.shown[l.Epoch()], past...)
 }
 
 // copy copies the files as programs see them.
@@ -101,16 +85,8 @@ func (s *files) stop(clean bool) {
 // filesLife is one life of it.
 type filesLife struct {
 	*file.Log
-	s       *files
-	mount   *mount
-	lineage *log.Lineage
-}
-
-func (l *filesLife) Lineage() *log.Lineage { return l.lineage }
-
-func (l *filesLife) Resolve(c log.Cursor) (uint64, bool) {
-	c.Epoch = l.s.drawn[c.Epoch]
-	return l.Log.Resolve(c)
+	s     *files
+	mount *mount
 }
 
 // Append lets the writer take the batch, and wait at the gate with it.

@@ -35,23 +35,24 @@ func (a *active) isUnsynced() bool { return a.size > a.syncedSize }
 func (a *active) isOlderThan(t time.Time) bool { return !a.begun.IsZero() && a.begun.Before(t) }
 
 // write appends whole records, or nothing: of a short write the torn part is
-// cut off. last is the sequence of the last of them.
-func (a *active) write(records []byte, last uint64) error {
+// cut off. last is the sequence of the last of them. spoiled: it was more than the
+// torn part of one.
+func (a *active) write(records []byte, last uint64) (spoiled bool, err error) {
 	if a.sealed != nil {
-		return a.sealed
+		return false, a.sealed
 	}
-	if _, err := a.file.Write(records); err != nil {
+	if n, err := a.file.Write(records); err != nil {
 		if cutErr := a.cut(); cutErr != nil {
 			a.sealed = fmt.Errorf("%w, and then: %w", err, cutErr)
 		}
-		return err
+		return n >= recordBytes && n >= recordLength(records, a.header.mark), err
 	}
 	a.size += int64(len(records))
 	a.last = last
 	if a.begun.IsZero() && len(records) > 0 {
 		a.begun = a.now()
 	}
-	return nil
+	return false, nil
 }
 
 // sync makes durable what was written.
@@ -97,10 +98,16 @@ func (a *active) settle() (durable uint64) {
 
 // create begins the segment behind what was shown, of which the segments there
 // are hold everything up to before. It is durable, empty, when create returns:
-// whatever the older ones have beyond before does not count from then on.
+// whatever the older ones have beyond before does not count from then on. But a
+// copy of the directory may have been made in between, and have it: where such
+// numbers are given again the segment begins a new epoch, too.
 func (l *Log) create(before uint64) (*active, error) {
 	first := l.head.Load() + 1
-	h := header{epoch: l.lineage.Epoch(), first: first, before: before, predecessors: l.lineage.Predecessors()}
+	h := header{version: formatVersion, epoch: l.lineage.Epoch(), first: first, before: before, predecessors: l.lineage.Predecessors()}
+	if l.spoiled {
+		h.predecessors = succeed(&h, first-1)
+		h.epoch = l.epochs()
+	}
 	for h.mark == 0 {
 		h.mark = rand.Uint32() // seeded by the system: nobody outside can know it
 	}
@@ -131,6 +138,10 @@ func (l *Log) rotate() error {
 	if n := len(l.segments); n > 0 && l.segments[n-1].name == next.name { // it was empty, and has been replaced
 		l.pastSize -= l.segments[n-1].bytes
 		l.segments = l.segments[:n-1]
+	}
+	if l.spoiled {
+		l.lineage.Begin(next.header.epoch, next.header.predecessors...)
+		l.spoiled = false
 	}
 	l.active, l.lookAt = next, l.now().Add(lookEvery)
 	l.retain()

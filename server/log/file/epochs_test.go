@@ -1,8 +1,11 @@
 package file_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"peal/server/log"
 	"peal/server/log/file"
@@ -45,6 +48,45 @@ func TestARestoredCopyDoesNotKnowWhatCameAfterIt(t *testing.T) {
 	resolves(t, l, between, true)
 	resolves(t, l, after, false)
 	mustClose(t, l)
+}
+
+// A record that was refused may be on the disk when a copy is made. Its number is
+// given again, but never under the same cursor.
+func TestARefusedRecordInACopyHasACursorOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newDir()
+		l, _ := mustOpen(t, fs, file.Config{Fsync: file.Always})
+		appendOne(t, l, "shown")
+		first := l.Lineage().Cursor(1)
+		fs.mu.Lock()
+		fs.failing = 1 // neither synced nor cut off
+		fs.mu.Unlock()
+		if err := outcome(t, l); !errors.Is(err, log.ErrStorage) {
+			t.Fatalf("done with %v", err)
+		}
+		saved := fs.copyOf()
+		fs.mu.Lock()
+		fs.failing = 0
+		fs.mu.Unlock()
+		pass(1500 * time.Millisecond)
+		if e := appendOne(t, l, "with the same number"); e.Sequence != 2 {
+			t.Fatalf("sequence %d, want 2", e.Sequence)
+		}
+		second := l.Lineage().Cursor(2)
+		if l.Lineage().Cursor(1) != first {
+			t.Error("a name that was given has changed")
+		}
+		resolves(t, l, first, true)
+		mustClose(t, l)
+
+		again, restored, err := openAll(saved, file.Config{}, &tail{})
+		if err != nil || len(restored) != 2 {
+			t.Fatalf("restored %v, %v", restored, err)
+		}
+		resolves(t, again, first, true)
+		resolves(t, again, second, false)
+		mustClose(t, again)
+	})
 }
 
 // A start after which nothing is appended leaves no trace, and the cursors that it

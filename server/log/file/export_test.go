@@ -20,6 +20,13 @@ func (l *Log) GoOnInEpoch() {
 	}
 }
 
+// KeepEpoch plants a log that gives numbers of refused records again in the same
+// epoch.
+func (l *Log) KeepEpoch() {
+	same := l.lineage.Epoch()
+	l.epochs = func() log.Epoch { return same }
+}
+
 // NoPredecessors plants a log that forgets the epochs before its own.
 func (l *Log) NoPredecessors() { l.lineage = log.NewLineage(l.lineage.Epoch()) }
 

@@ -17,6 +17,7 @@ type Log struct {
 	config  Config
 	files   files
 	now     func() time.Time
+	epochs  func() log.Epoch
 	release func() error // of the lock on the directory
 	lineage *log.Lineage
 	oldest  uint64
@@ -47,6 +48,7 @@ type Log struct {
 	segments []past     // closed, the oldest first
 	pastSize int64      // of all of them
 	active   *active    // nil while the disk has been too full for one since the start
+	spoiled  bool       // records may be on the disk whose numbers will be given again
 	spare    []accepted // becomes the queue when the writer takes that
 	buffer   []byte     // records being written
 	retryAt  time.Time  // while failure is set

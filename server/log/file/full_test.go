@@ -81,7 +81,7 @@ func TestAFullDiskDoesNotPreventTheStart(t *testing.T) {
 func TestABrokenDiskPreventsTheStart(t *testing.T) {
 	fs := newDir()
 	fs.failing = 1
-	l, err := file.OpenOn(file.Config{Log: quiet}, fs, time.Now)
+	l, err := file.OpenOn(file.Config{Log: quiet}, fs, time.Now, log.NewEpoch)
 	if err == nil {
 		err = errors.Join(l.Start(&tail{}, func([]*log.Entry) {}), l.Close())
 	}

@@ -96,7 +96,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // openAll opens and starts the log of a directory, and returns what it restored.
 func openAll(fs file.Files, config file.Config, to *tail) (l *file.Log, restored []uint64, err error) {
 	config.Log = quiet
-	if l, err = file.OpenOn(config, fs, time.Now); err != nil {
+	if l, err = file.OpenOn(config, fs, time.Now, log.NewEpoch); err != nil {
 		return nil, nil, err
 	}
 	err = l.Start(to, func(batch []*log.Entry) {

@@ -1,6 +1,10 @@
 package file
 
-import "time"
+import (
+	"time"
+
+	"peal/server/log"
+)
 
 // The file layer under other names, for tests outside this package whose disk
 // fails.
@@ -10,7 +14,7 @@ type (
 	Reader = reader
 )
 
-// OpenOn is Open on another file layer than the disk's.
-func OpenOn(config Config, fs Files, now func() time.Time) (*Log, error) {
-	return open("dir", config, fs, now)
+// OpenOn is Open on another file layer than the disk's, with epochs from newEpoch.
+func OpenOn(config Config, fs Files, now func() time.Time, newEpoch func() log.Epoch) (*Log, error) {
+	return open("dir", config, fs, now, newEpoch)
 }

@@ -24,10 +24,10 @@ func Open(dir string, config Config, now func() time.Time) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log: make the directory %s: %w", dir, err)
 	}
-	return open(dir, config, d, now)
+	return open(dir, config, d, now, log.NewEpoch)
 }
 
-func open(dir string, config Config, fs files, now func() time.Time) (*Log, error) {
+func open(dir string, config Config, fs files, now func() time.Time, newEpoch func() log.Epoch) (*Log, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
@@ -44,6 +44,7 @@ func open(dir string, config Config, fs files, now func() time.Time) (*Log, erro
 		config:  config,
 		files:   fs,
 		now:     now,
+		epochs:  newEpoch,
 		release: release,
 		work:    make(chan struct{}, 1),
 		ended:   make(chan struct{}),
@@ -69,7 +70,7 @@ func (l *Log) find() error {
 	}
 	l.found = found
 	if len(found) == 0 {
-		l.lineage, l.oldest, l.next = log.NewLineage(log.NewEpoch()), 1, 1
+		l.lineage, l.oldest, l.next = log.NewLineage(l.epochs()), 1, 1
 		return nil
 	}
 	last := found[len(found)-1]
@@ -89,7 +90,7 @@ func (l *Log) find() error {
 	l.head.Store(last.last)
 	l.next = last.last + 1
 	l.oldest = afterHoles(found)
-	l.lineage = succeed(&last.header, last.last)
+	l.lineage = log.NewLineage(l.epochs(), succeed(&last.header, last.last)...)
 	return nil
 }
 
@@ -105,8 +106,8 @@ func afterHoles(found []*segment) (oldest uint64) {
 	return oldest
 }
 
-// succeed begins a new epoch behind last, the last sequence that was found; h is
-// the header of the newest segment. What was shown beyond last, if anything, is
+// succeed returns the predecessors of a new epoch that begins behind last, the last
+// sequence that was found; h is the header of the newest segment. What was shown beyond last, if anything, is
 // lost: the end by a power failure, or whatever came after a backup was made that
 // is there now. Its cursors must not mean the entries that take such numbers
 // again. No start can know that there was nothing of that kind, so each does it,
@@ -116,12 +117,12 @@ func afterHoles(found []*segment) (oldest uint64) {
 // (log.Lineage), and uses up no predecessor: not that of a start after which
 // nothing was published, nor one whose every entry is lost. Format 1 named older
 // entries by it, too, and in a log without a predecessor it names the beginning.
-func succeed(h *header, last uint64) *log.Lineage {
+func succeed(h *header, last uint64) []log.Predecessor {
 	chain := h.predecessors
 	if n := len(chain); n == 0 || h.version == 1 || last > chain[n-1].Last {
 		chain = append(slices.Clone(chain), log.Predecessor{Epoch: h.epoch, Last: last})
 	}
-	return log.NewLineage(log.NewEpoch(), chain[max(0, len(chain)-maxPredecessors):]...)
+	return chain[max(0, len(chain)-maxPredecessors):]
 }
 
 // restoreBatch is how many entries Start hands over at a time.

@@ -59,13 +59,16 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 				}
 			}
 		},
+		"numbers of refused records given again in the same epoch": func(w *world) {
+			w.plant = func(_ *world, l *file.Log) { l.KeepEpoch() }
+		},
 		"predecessors forgotten": func(w *world) {
 			w.plant = func(_ *world, l *file.Log) { l.NoPredecessors() }
 		},
 		"shown before synced": func(w *world) { w.fs.lying = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			for seed := uint64(1); seed <= 50; seed++ {
+			for seed := uint64(1); seed <= 200; seed++ {
 				caught := false
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(seed)
@@ -76,7 +79,7 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 					return
 				}
 			}
-			t.Error("no seed of 50 found it")
+			t.Error("no seed of 200 found it")
 		})
 	}
 }

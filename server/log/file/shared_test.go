@@ -49,7 +49,7 @@ func TestAMessageOnManyChannelsIsStoredOnce(t *testing.T) {
 		t.Errorf("%d segments: the test wants several", len(fs.segments()))
 	}
 
-	l, err := file.OpenOn(file.Config{Log: quiet}, fs, time.Now)
+	l, err := file.OpenOn(file.Config{Log: quiet}, fs, time.Now, log.NewEpoch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestAWideMessageCutShort(t *testing.T) {
 	for cut := len(whole) - 1; cut > len(whole)-600; cut -= 7 {
 		torn := newDir()
 		torn.put(name, whole[:cut])
-		l, err := file.OpenOn(file.Config{Log: quiet}, torn, time.Now)
+		l, err := file.OpenOn(file.Config{Log: quiet}, torn, time.Now, log.NewEpoch)
 		if err != nil {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}

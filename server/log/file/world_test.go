@@ -30,7 +30,8 @@ type world struct {
 	serial uint64                // of the last entry made
 	lost   int                   // entries that were shown and not recovered: the test must meet some
 
-	restored int // how often a copy was put back: likewise
+	restored int  // how often a copy was put back: likewise
+	deleted  bool // the directory was, and nothing has been written since
 }
 
 // backup is a copy of the directory.
@@ -42,6 +43,9 @@ type backup struct {
 
 // backUp copies the directory, also under a log that writes.
 func (w *world) backUp(ended int) {
+	if len(w.fs.segments()) == 0 {
+		return // a copy of nothing is another log
+	}
 	w.copies = append(w.copies, backup{w.fs.copyOf(), maps.Clone(w.truth), ended})
 }
 
@@ -123,10 +127,14 @@ func (w *world) begin() (*life, error) {
 		SegmentBytes: 500 + w.random.IntN(3000),
 		TotalBytes:   []int{-1, 20_000}[w.random.IntN(2)],
 		Log:          slog.New(slog.DiscardHandler),
-	}, w.fs, time.Now)
+	}, w.fs, time.Now, log.NewEpoch)
 	if err != nil {
 		return nil, err
 	}
+	if w.deleted && l.log.Head() == 0 {
+		w.lives, w.copies, w.truth = nil, nil, map[uint64]uint64{} // another log
+	}
+	w.deleted = false
 	if w.plant != nil {
 		w.plant(w, l.log)
 	}
@@ -209,7 +217,7 @@ func (l *life) publish() {
 // heal, and ends it in one of three ways.
 func (w *world) live(t *testing.T, l *life) {
 	for range 5 + w.random.IntN(30) {
-		switch w.random.IntN(14) {
+		switch w.random.IntN(15) {
 		case 0:
 			time.Sleep(time.Duration(w.random.IntN(300)) * time.Millisecond) // of the bubble
 		case 1:
@@ -224,16 +232,22 @@ func (w *world) live(t *testing.T, l *life) {
 			w.fs.mu.Lock()
 			w.fs.away = true
 			w.fs.mu.Unlock()
+		case 14:
+			if w.random.IntN(4) == 0 {
+				w.deleted = true
+				w.fs.remove()
+			}
 		case 13:
 			w.backUp(len(w.lives) - 1)
 		case 3, 4, 5:
 			w.heal()
 			if w.random.IntN(2) == 0 {
-				time.Sleep(1100 * time.Millisecond)
+				time.Sleep(2200 * time.Millisecond) // to notice, and to try again
 				synctest.Wait()
 				if err := l.log.Append(nil, nil); err != nil {
-					l.fault("a second after the directory healed: %v", err)
+					l.fault("two seconds after the directory healed: %v", err)
 				}
+				w.deleted = false
 			}
 		default:
 			l.publish()
@@ -261,6 +275,9 @@ func (w *world) live(t *testing.T, l *life) {
 		w.fs.powerLoss()
 	}
 	w.heal()
+	if l.head == 0 && len(w.fs.segments()) == 0 {
+		w.deleted = true // or never written: the disk was full from the start
+	}
 	if l.acked > l.head {
 		l.fault("done up to %d, shown up to %d", l.acked, l.head)
 	}
@@ -269,20 +286,23 @@ func (w *world) live(t *testing.T, l *life) {
 func (w *world) heal() {
 	w.fs.mu.Lock()
 	defer w.fs.mu.Unlock()
-	w.fs.failing, w.fs.room, w.fs.away = 0, -1, false
+	w.fs.failing, w.fs.room, w.fs.away, w.fs.deleted = 0, -1, false, false
 }
 
 // run lets a few lives follow one another. It returns what was wrong.
 func (w *world) run(t *testing.T) (faults []string) {
 	for range 8 {
 		switch {
-		case len(w.lives) > 0 && w.random.IntN(3) == 0: // a copy of nothing is another log
+		case w.random.IntN(3) == 0:
 			w.backUp(len(w.lives))
 		case len(w.copies) > 0 && w.random.IntN(4) == 0:
 			w.restore()
 		}
 		if w.random.IntN(4) == 0 {
 			w.fs.dead = w.random.IntN(20) // while it starts
+		}
+		if w.random.IntN(5) == 0 {
+			w.fs.fill(w.random.IntN(500))
 		}
 		l, err := w.begin()
 		w.fs.mu.Lock()
@@ -294,6 +314,7 @@ func (w *world) run(t *testing.T) (faults []string) {
 				return append(faults, fmt.Sprintf("life %d: %v", len(w.lives), err))
 			}
 			w.fs.powerLoss()
+			w.heal()
 			continue
 		}
 		w.live(t, l)

@@ -78,17 +78,18 @@ func (l *Log) commit(group []accepted) {
 func (l *Log) store(last uint64) error {
 	a := l.active
 	size, before := a.size, a.last
-	if err := a.write(l.buffer, last); err != nil || l.config.Fsync != Always {
+	spoiled, err := a.write(l.buffer, last)
+	if err != nil || l.config.Fsync != Always {
+		l.spoiled = l.spoiled || spoiled
 		return err
 	}
-	if err := a.sync(); err != nil {
-		return err
+	if err = a.sync(); err == nil {
+		if err = l.look(); err != nil {
+			a.giveUp(size, before, err)
+		}
 	}
-	if err := l.look(); err != nil {
-		a.giveUp(size, before, err)
-		return err
-	}
-	return nil
+	l.spoiled = l.spoiled || err != nil
+	return err
 }
 
 // look reports, as an error, that the active segment is not where the next start
