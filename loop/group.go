@@ -108,6 +108,15 @@ func (g *Group) Wake() {
 // Answer brings a worker's answer to its connection's loop.
 func (g *Group) Answer(ref Ref, out []byte) { g.loops[ref.Loop].Answer(ref, out) }
 
+// AnswerBytes is how much was brought by Answer and has not been handed on to
+// connections yet. Any goroutine may call it.
+func (g *Group) AnswerBytes() (n int) {
+	for _, l := range g.loops {
+		n += int(l.answerBytes.Load())
+	}
+	return n
+}
+
 // Each runs f on every loop, with its number, and waits, at most until ctx ends:
 // what f writes may be read only if the error is nil. It is for what happens
 // rarely.

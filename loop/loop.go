@@ -83,6 +83,8 @@ type Loop struct {
 	rung     bool          // the door task is under way
 
 	answers []answer
+
+	answerBytes atomic.Int64 // of answers that were brought and not handed on yet
 }
 
 // answer is a worker's answer on its way to its connection.
@@ -332,6 +334,7 @@ func (l *Loop) ringDoor() {
 // goroutine may call it. out becomes the loop's.
 func (l *Loop) Answer(ref Ref, out []byte) {
 	l.door.Lock()
+	l.answerBytes.Add(int64(len(out)))
 	l.answers = append(l.answers, answer{ref, out})
 	l.ringDoor()
 	l.door.Unlock()
@@ -365,6 +368,7 @@ func (l *Loop) answerDoor() error {
 		l.adopt(s)
 	}
 	for _, a := range answers {
+		l.answerBytes.Add(-int64(len(a.out)))
 		c := l.conn(a.ref.Slot)
 		if c.generation != a.ref.Generation {
 			continue

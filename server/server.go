@@ -180,6 +180,7 @@ func New(c Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s.loops, d.fronts = d.loops, s.fronts
+	s.workers.Count(d.loops.AnswerBytes)
 	if err := s.listenAdmin(permissions); err != nil {
 		s.loops.Close()
 		s.workers.Close()

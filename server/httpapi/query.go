@@ -196,12 +196,27 @@ func (q *questions) historyBody(h history) []byte {
 		h.after = 0
 	}
 	messages, discarded, more := q.hub.Read(nil, h.channel, h.after, upto, h.limit, maxHistoryBytes)
+	list := make([]byte, 0, 256*len(messages))
+	for i, m := range messages {
+		// What is published may be six times as long in JSON; the page is bounded, too.
+		if len(list) >= maxHistoryBytes {
+			messages, more = messages[:i], true
+			break
+		}
+		if i > 0 {
+			list = append(list, ',')
+		}
+		if i%64 == 63 {
+			runtime.Gosched() // a loop that has become ready does not wait for the whole page
+		}
+		list = appendObject(list, m, h.channel, q.lineage)
+	}
 	covered := upto
 	if more && len(messages) > 0 {
 		covered = messages[len(messages)-1].Sequence
 	}
 
-	body := append(make([]byte, 0, 256+256*len(messages)), `{"channel":`...)
+	body := append(make([]byte, 0, 512+len(list)), `{"channel":`...)
 	body = publication.AppendString(body, h.channel)
 	body = append(body, `,"cursor":"`...)
 	body = q.lineage.Cursor(covered).Append(body)
@@ -215,15 +230,7 @@ func (q *questions) historyBody(h history) []byte {
 		body = publication.AppendGaps(body, []publication.Gap{gap})
 	}
 	body = append(body, `,"messages":[`...)
-	for i, m := range messages {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		if i%64 == 63 {
-			runtime.Gosched() // a loop that has become ready does not wait for the whole page
-		}
-		body = appendObject(body, m, h.channel, q.lineage)
-	}
+	body = append(body, list...)
 	body = append(body, `],"more":`...)
 	body = strconv.AppendBool(body, more)
 	return append(body, '}')

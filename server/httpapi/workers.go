@@ -17,8 +17,9 @@ const maxQueuedBytes = 16 << 20
 // that has most in it is refused with 503 and Retry-After.
 type Workers struct {
 	// Fixed.
-	queue int
-	done  sync.WaitGroup
+	queue   int
+	done    sync.WaitGroup
+	waiting func() int // bytes of answers that no loop has taken yet; see Count
 
 	// Shared.
 	mu      sync.Mutex // guards what follows
@@ -84,11 +85,26 @@ func (w *Workers) work() {
 		j := w.jobs.pop()
 		w.running += j.bytes
 		w.mu.Unlock()
-		j.run()
+		if j.bytes == 0 && w.crowded() {
+			j.refuse()
+		} else {
+			j.run()
+		}
 		w.mu.Lock()
 		w.running -= j.bytes
 	}
 }
+
+// maxWaitingBytes bounds the answers that are ready and that no loop has taken
+// yet: workers must not fill the memory while a loop is busy. Beyond it queries are
+// refused; batches, whose answers are small, are not.
+const maxWaitingBytes = 16 << 20
+
+// Count has the workers count their answers until a loop has taken them: waiting is
+// their bytes at the moment. Any goroutine calls it. Before the first request.
+func (w *Workers) Count(waiting func() int) { w.waiting = waiting }
+
+func (w *Workers) crowded() bool { return w.waiting != nil && w.waiting() > maxWaitingBytes }
 
 // try queues a job, and reports whether there was room for it: another may have
 // to make way, and is refused. It never waits for a job.
