@@ -82,7 +82,7 @@ type Config struct {
 	// use, the address that has most gives up those that end first to others.
 	DisconnectClients int
 
-	HTTP httpapi.Limits // what one request may ask for; BatchLimit is at most Loop.InputBytes
+	HTTP httpapi.Limits // what one request may ask for; BatchLimit must fit into Loop.InputBytes: see relations.go
 
 	Loop loop.Config // loops, connections, timeouts; Loops defaults to GOMAXPROCS here
 	Hub  hub.Config  // history
@@ -144,11 +144,17 @@ func (c Config) WithDefaults() Config {
 		c.Log = slog.Default()
 	}
 	c.Loop.Log = c.Log
+	lane := c.Loop.Fanout.LaneBytes
 	c.Loop = c.Loop.WithDefaults()
+	c.Loop.Fanout.LaneBytes = lane // its default depends on the channels: below
 	if c.HTTP.BatchLimit <= 0 {
-		c.HTTP.BatchLimit = min(1<<20, c.Loop.InputBytes)
+		c.HTTP.BatchLimit = max(1<<10, min(1<<20, largestInput(c.Loop.InputBytes)-c.HTTP.WithDefaults().HeadLimit))
 	}
 	c.HTTP = c.HTTP.WithDefaults()
+	if c.Loop.Fanout.LaneBytes <= 0 {
+		c.Loop.Fanout.LaneBytes = laneFor(max(32, c.HTTP.ChannelLimit))
+	}
+	c.Loop = c.Loop.WithDefaults()
 	c.Hub = c.Hub.WithDefaults()
 	c.Presence.Share = c.AddressShare
 	c.Presence = c.Presence.WithDefaults()
@@ -191,13 +197,8 @@ func (c Config) Validate() error {
 	if c.AddressShare > 100 {
 		errs = append(errs, fmt.Errorf("config: address share of %d percent: must be at most 100", c.AddressShare))
 	}
-	if l := c.Loop.WithDefaults(); l.InputBytes < l.MessageBytes {
-		errs = append(errs, fmt.Errorf("config: input of %d B for a loop, message of %d B: the first must be at least the second, or no such message ever arrives", l.InputBytes, l.MessageBytes))
-	}
 	d := c.WithDefaults()
-	if d.HTTP.BatchLimit > d.Loop.InputBytes {
-		errs = append(errs, fmt.Errorf("config: input of %d B for a loop, batch of %d B: the first must be at least the second, or no such batch ever arrives", d.Loop.InputBytes, d.HTTP.BatchLimit))
-	}
+	errs = append(errs, d.relations()...)
 	if most := d.ofShare(d.IdempotencyKeys); most < d.HTTP.ChannelLimit {
 		errs = append(errs, fmt.Errorf("config: %d idempotency keys with an address share of %d percent are %d for one address, a message may have %d channels: the first must be at least the second, or no such message with a key is ever accepted", d.IdempotencyKeys, d.AddressShare, most, d.HTTP.ChannelLimit))
 	}

@@ -96,8 +96,8 @@ func TestABatchMustFitIntoTheInput(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Errorf("small input alone: %v", err)
 	}
-	if got := c.WithDefaults().HTTP.BatchLimit; got != 512<<10 {
-		t.Errorf("a batch has %d B by default, want what the input has", got)
+	if got := c.WithDefaults().HTTP.BatchLimit; got != 184<<10 {
+		t.Errorf("a batch has %d B by default, want what fits into the input with its head and a read buffer, twice", got)
 	}
 	c.HTTP.BatchLimit = 1 << 20
 	if err := c.Validate(); err == nil {

@@ -148,7 +148,7 @@ func New(c Config) (_ *Server, err error) {
 	}
 	s.keys = keys
 	s.workers = httpapi.NewWorkers(c.Workers, c.WorkerQueue)
-	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Keys: keys, Presence: s.presence, Dismisser: d, Bans: s.bans, Rules: table, MessageLimit: c.Loop.MessageBytes, Limits: c.HTTP}
+	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Keys: keys, Presence: s.presence, Dismisser: d, Bans: s.bans, Rules: table, MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP}
 	deps.Policy = &auth.Policy{Open: c.Open, Origins: c.Origins}
 	deps.Origins = httpapi.NewOrigins(deps.Policy)
 	encoder := httpapi.NewEncoder(s.log.Lineage(), rand.Int64N)

@@ -162,7 +162,7 @@ func (f *Fan) take(v *view, m *member, all []*ring.Message, covered uint64) ([]*
 		}
 		if !msg.Barred(m.session) {
 			out = append(out, msg)
-			bytes += msg.Size
+			bytes += len(msg.Encoded(v.encoding, f.encode)) // as it is sent: JSON may be six times as long
 		}
 	}
 	f.scratch.answer = out

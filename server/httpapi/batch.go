@@ -35,7 +35,7 @@ func (f *Front) serveBatch(c *loop.Call, body []byte) {
 	}
 	b := &batch{
 		log: f.deps.Log, door: f.deps.Door, clock: &f.clock, tally: &f.deps.Workers.tally, ref: c.Conn, shape: f.shape(),
-		stray: f.stray(nil, false), share: f.by, keys: f.deps.Keys, rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, limits: f.deps.Limits,
+		stray: f.stray(nil, false), share: f.by, keys: f.deps.Keys, rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, wireLimit: f.deps.WireLimit, limits: f.deps.Limits,
 	}
 	copied := bytes.Clone(body)
 	j := newJob(c.Peer, c.Session)
@@ -67,6 +67,7 @@ type batch struct {
 	keys         *idempotency.Table
 	rules        *rules.Table
 	messageLimit int
+	wireLimit    int
 	limits       Limits
 
 	// Worker-owned.
@@ -222,7 +223,7 @@ func (b *batch) entries(m *message) ([]*log.Entry, error) {
 		err = errChannels
 	}
 	if err == nil {
-		err = d.check(b.messageLimit)
+		err = d.check(b.messageLimit, b.wireLimit)
 	}
 	if err != nil {
 		return nil, err

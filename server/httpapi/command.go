@@ -211,7 +211,7 @@ func (f *Front) commandPublish(c loop.Client, cmd *wsproto.Command) *Error {
 	m.key = m.text("idempotency_key", cmd.Value("idempotency_key"))
 	d, err := m.draft()
 	if err == nil {
-		err = d.check(f.deps.MessageLimit)
+		err = d.check(f.deps.MessageLimit, f.deps.WireLimit)
 	}
 	if err == nil {
 		err = f.mayPublishPicked()

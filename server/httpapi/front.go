@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -84,6 +85,7 @@ type Deps struct {
 	Rules *rules.Table
 
 	MessageLimit int // bytes of one publication; 0: 64 KiB
+	WireLimit    int // bytes of one publication as it is sent; 0: no limit
 	Limits
 }
 
@@ -135,6 +137,9 @@ func New(deps Deps) *Front {
 	}
 	if deps.MessageLimit == 0 {
 		deps.MessageLimit = 64 << 10
+	}
+	if deps.WireLimit == 0 {
+		deps.WireLimit = math.MaxInt
 	}
 	if deps.Rules == nil {
 		deps.Rules = rules.New(nil, rules.Rule{})

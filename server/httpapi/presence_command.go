@@ -94,6 +94,15 @@ func (q *questions) presenceBody(channel, after string, limit int) []byte {
 	at := q.lineage.Cursor(q.hub.Head())
 	info, _ := q.hub.Channel(channel)
 	page := q.presence.List(channel, after, limit)
+	var one []byte
+	size := 0
+	for i := range page.Members {
+		one = publication.AppendMembers(one[:0], page.Members[i:i+1])
+		if size += len(one); size > PageBytes {
+			page.Members, page.More = page.Members[:i+1], i+1 < len(page.Members) || page.More
+			break
+		}
+	}
 	body := append(make([]byte, 0, 256+64*len(page.Members)), `{"channel":`...)
 	body = publication.AppendString(body, channel)
 	body = append(body, `,"cursor":"`...)

@@ -3,11 +3,14 @@ package httpapi
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"unicode/utf8"
 
 	"peal/loop"
+	"peal/loop/frame"
 	"peal/server/log"
+	"peal/server/publication"
 )
 
 // Limits of what goes with a publication.
@@ -21,7 +24,7 @@ const (
 func (f *Front) servePublish(c *loop.Call, body []byte) {
 	d, err := f.publication(body)
 	if err == nil {
-		err = d.check(f.deps.MessageLimit)
+		err = d.check(f.deps.MessageLimit, f.deps.WireLimit)
 	}
 	f.pickDefault()
 	if err == nil {
@@ -64,7 +67,7 @@ type draft struct {
 }
 
 // check tells whether d may be published, and finds out whether it is text.
-func (d *draft) check(limit int) error {
+func (d *draft) check(limit, wire int) error {
 	switch {
 	case len(d.data) > limit:
 		return errMessageTooLarge
@@ -74,7 +77,25 @@ func (d *draft) check(limit int) error {
 		return errIdempotencyKey
 	}
 	d.binary = d.binary || !utf8.Valid(d.data)
-	return nil
+	return deliverable(d.data, d.binary, wire)
+}
+
+// deliverable refuses a message that is longer than limit as it is sent to some
+// subscriber: it would be cut off in the middle of it.
+func deliverable(data []byte, binary bool, limit int) error {
+	if publication.FitsAnyway(len(data), limit) {
+		return nil
+	}
+	most := publication.MostBytes(data, binary)
+	if most <= limit {
+		return nil
+	}
+	return &Error{
+		Status:  errMessageTooLarge.Status,
+		Code:    errMessageTooLarge.Code,
+		Message: fmt.Sprintf("the message takes up to %d bytes as it is sent to subscribers, and the server holds at most %d for one of them (half of held-bytes): publish less at a time, or a link to it", most, limit),
+		close:   frame.CloseTooBig,
+	}
 }
 
 // isEventName reports whether a publisher may use that name. EventSource fires

@@ -18,7 +18,10 @@ const (
 	maxChannelsPage = 1000
 	historyPage     = 100 // without limit=
 	maxHistoryPage  = 1000
-	maxHistoryBytes = 1 << 20
+
+	// PageBytes ends a page of history or presence, as it is sent; it may be longer
+	// by one message or member.
+	PageBytes = 1 << 20
 )
 
 // serveChannels lists channels by name: {"channels":[…],"next":…?}. The hub
@@ -195,11 +198,11 @@ func (q *questions) historyBody(h history) []byte {
 	case loop.FromEarliest, loop.FromGap:
 		h.after = 0
 	}
-	messages, discarded, more := q.hub.Read(nil, h.channel, h.after, upto, h.limit, maxHistoryBytes)
+	messages, discarded, more := q.hub.Read(nil, h.channel, h.after, upto, h.limit, PageBytes)
 	list := make([]byte, 0, 256*len(messages))
 	for i, m := range messages {
 		// What is published may be six times as long in JSON; the page is bounded, too.
-		if len(list) >= maxHistoryBytes {
+		if len(list) >= PageBytes {
 			messages, more = messages[:i], true
 			break
 		}

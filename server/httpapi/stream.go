@@ -259,6 +259,9 @@ func (f *Front) Message(c loop.Client, binary bool, payload []byte) (code uint16
 	if err == nil {
 		err = fits(f.ruleOf(channel), channel, len(payload))
 	}
+	if err == nil {
+		err = deliverable(payload, binary, f.deps.WireLimit)
+	}
 	if err != nil {
 		return f.refuseMessage(asError(err))
 	}

@@ -1,6 +1,9 @@
 package publication
 
-import "unicode/utf8"
+import (
+	"encoding/base64"
+	"unicode/utf8"
+)
 
 // AppendString appends s as a JSON string (RFC 8259 §7), quotes included.
 // Control characters, the quote and the backslash are escaped, and so are
@@ -73,3 +76,46 @@ var plain = func() (t [256]bool) {
 	}
 	return t
 }()
+
+// spread is how many bytes one byte of text may become: in a JSON string, or in the
+// data fields of an event, where a line end begins another field.
+var spread = func() (t [256]uint8) {
+	for b := range t {
+		t[b] = 1
+		if b < ' ' {
+			t[b] = 6 // \u0001
+		}
+	}
+	t['\n'], t['\r'] = uint8(len("\ndata: ")), uint8(len("\ndata: "))
+	t['"'], t['\\'] = 2, 2
+	t[0xE2] = 4 // of U+2028 and U+2029: 6 bytes for 3
+	return t
+}()
+
+// maxSpread is the largest of spread.
+const maxSpread = 7
+
+// MostBytes is an upper bound of the longest encoding of a message with that data:
+// JSON or an event, names included.
+func MostBytes(data []byte, binary bool) int {
+	if binary {
+		return BinaryBytes(len(data))
+	}
+	n := namesBytes
+	for _, b := range data {
+		n += int(spread[b])
+	}
+	return n
+}
+
+// FitsAnyway reports whether a message with that many bytes of data is at most limit
+// bytes long in each encoding, whatever they are.
+func FitsAnyway(bytes, limit int) bool { return bytes <= (limit-namesBytes)/maxSpread }
+
+// BinaryBytes is an upper bound of the length of a message with that many bytes of
+// binary data as JSON.
+func BinaryBytes(bytes int) int { return namesBytes + base64.StdEncoding.EncodedLen(bytes) }
+
+// namesBytes is at least what an encoding has beside the data: a channel and an event
+// of 200 bytes, escaped, an id, a time, a frame or HTTP head.
+const namesBytes = 2 << 10

@@ -28,6 +28,8 @@ Sizes are written ` + "`64KiB`, `1MiB`, `2GiB`" + ` or in bytes, durations ` + "
 
 ` + "`peal serve --print-config`" + ` prints what is in force, as such a file, with where each value came from. ` + "`peal serve --check`" + `
 says whether a configuration is good and ends. Unknown names and impossible values are refused, all at once, with exit code 2.
+Limits must fit together: held-bytes for a message of message-bytes, input-bytes for a batch of batch-bytes, and so on. One that is too small for
+another is a fault at the start, with the number to set.
 What is printed can be used as a file on another machine: defaults that depend on the machine are comments in it.
 
 Kubernetes describes every Service of the namespace in the environment of every container. Peal ignores such variables

@@ -200,7 +200,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 
 func TestMessagesMustFitTheInput(t *testing.T) {
 	_, err := settings.Load(settings.Input{Flags: map[string][]string{"message-bytes": {"128MiB"}}})
-	if err == nil || !strings.Contains(err.Error(), "the first must be at least the second") {
+	if err == nil || !strings.Contains(err.Error(), "set input-bytes to 268582912 or more") || !strings.Contains(err.Error(), "set held-bytes to 357918040 or more") {
 		t.Errorf("got %v", err)
 	}
 }
