@@ -112,7 +112,7 @@ func (a *acceptor) place(s accepted) {
 	if int(total) >= a.most {
 		a.counts.refused++
 		a.loop.warn(&a.loop.complaints.refused, "connection limit reached: connection refused", func() []any {
-			return []any{"limit", a.most}
+			return []any{"client", s.peer.text(), "limit", a.most}
 		})
 		a.refuse(s.fd)
 		return

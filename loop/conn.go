@@ -114,6 +114,9 @@ func (l *Loop) close(slot uint32, c *conn) {
 	if c.state == stateFree {
 		return
 	}
+	if c.state == stateLater || c.state == stateParked {
+		l.responded(c, nil)
+	}
 	l.fan.Detach(slot)
 	l.left(c)
 	l.wheel.Clear(slot)
@@ -136,6 +139,14 @@ func (l *Loop) unsubscribe(slot uint32, c *conn) {
 func (c *conn) name(s *Subscription) {
 	if s.Named {
 		c.flags |= flagNamed
+	}
+}
+
+// responded tells the front, if it wants to know, what became of a request whose
+// response it did not return itself.
+func (l *Loop) responded(c *conn, response []byte) {
+	if l.observer != nil {
+		l.observer.Responded(c.session, response)
 	}
 }
 

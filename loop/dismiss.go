@@ -95,7 +95,9 @@ func (l *Loop) dismissOne(slot uint32, c *conn) {
 	l.unsubscribe(slot, c)
 	c.state = stateHTTP
 	c.flags |= flagCloseNext
-	l.sendOut(slot, c, l.encoder.AppendAnswer(nil, encodingOf(c), a))
+	out := l.encoder.AppendAnswer(nil, encodingOf(c), a)
+	l.responded(c, out)
+	l.sendOut(slot, c, out)
 	if c.state == stateHTTP && c.flags&flagAnswering == 0 {
 		l.linger(slot, c)
 	}

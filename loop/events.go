@@ -33,6 +33,7 @@ func (l *Loop) Idle(slot uint32) {
 // Answered: a poll is an ordinary connection again, once its answer has left.
 func (l *Loop) Answered(slot uint32, _ uint64) {
 	c := l.conn(slot)
+	l.responded(c, l.fan.Response())
 	l.left(c)
 	c.state = stateHTTP
 	c.flags |= flagAnswering

@@ -42,6 +42,13 @@ type Front interface {
 	Left(session uint64)
 }
 
+// Observer is a Front that is told of the responses it did not return from Request:
+// those of workers and of the log (Later) and of polls (Park). response is lent; nil
+// means that the connection was closed before. On the loop's goroutine.
+type Observer interface {
+	Responded(session uint64, response []byte)
+}
+
 // Client is the WebSocket connection that the front is called about. It is good
 // for the length of the call and must not be kept; Ref may.
 type Client interface {

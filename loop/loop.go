@@ -24,6 +24,7 @@ type Loop struct {
 	number    uint16
 	poller    poller
 	front     Front
+	observer  Observer // the front, if it is one
 	shareBy   func(addr netip.Addr, session uint64) uint64
 	encoder   fanout.Encoder
 	ring      *ring.Reader
@@ -141,6 +142,7 @@ func newLoop(number int, c Config, front Front, enc fanout.Encoder, src fanout.S
 	l.fan = fanout.New(r.Applied(), c.Fanout, enc, src, &l.sender, l)
 	l.fan.UseShares(l.shareOf)
 	l.client.loop = l
+	l.observer, _ = front.(Observer)
 	l.wakeTask, l.doorTask = l.woken, l.answerDoor
 	return l, nil
 }

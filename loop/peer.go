@@ -57,8 +57,10 @@ func (l *Loop) peer(slot uint32) *peer {
 }
 
 // clientText is the address of a client for a line of the log.
-func (l *Loop) clientText(slot uint32) string {
-	if a := l.peer(slot).addrPort(); a.IsValid() {
+func (l *Loop) clientText(slot uint32) string { return l.peer(slot).text() }
+
+func (p peer) text() string {
+	if a := p.addrPort(); a.IsValid() {
 		return a.String()
 	}
 	return "unix socket"

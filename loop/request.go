@@ -184,6 +184,7 @@ func fanSubscription(s *Subscription) *fanout.Subscription {
 
 // answered sends what a worker has brought.
 func (l *Loop) answered(slot uint32, c *conn, out []byte) {
+	l.responded(c, out)
 	c.state = stateHTTP
 	c.generation++ // the Ref has brought its answer; a second one must not meet the next request
 	l.sendOut(slot, c, out)

@@ -27,6 +27,7 @@ import (
 	"peal/server/idempotency"
 	"peal/server/log"
 	"peal/server/log/file"
+	"peal/server/logging"
 	"peal/server/presence"
 	"peal/server/rules"
 	"peal/server/share"
@@ -41,6 +42,7 @@ type Server struct {
 	log        log.Log
 	loops      *loop.Group
 	workers    *httpapi.Workers
+	access     *logging.Access  // nil without Config.AccessLog
 	fronts     []*httpapi.Front // by loop; used on its goroutine only
 
 	presence *presence.Table
@@ -148,7 +150,19 @@ func New(c Config) (_ *Server, err error) {
 	}
 	s.keys = keys
 	s.workers = httpapi.NewWorkers(c.Workers, c.WorkerQueue)
+	if s.access, err = logging.OpenAccess(c.AccessLog); err != nil {
+		s.workers.Close()
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.access.Close()
+		}
+	}()
 	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Keys: keys, Presence: s.presence, Dismisser: d, Bans: s.bans, Rules: table, MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP}
+	if s.access != nil {
+		deps.Access = s.access
+	}
 	deps.Policy = &auth.Policy{Open: c.Open, Origins: c.Origins}
 	deps.Origins = httpapi.NewOrigins(deps.Policy)
 	encoder := httpapi.NewEncoder(s.log.Lineage(), rand.Int64N)
@@ -232,6 +246,9 @@ func (s *Server) LogFailing() bool {
 	return ok && stored.Failing() != nil
 }
 
+// LostAccessLines is how many lines of the access log were left out.
+func (s *Server) LostAccessLines() uint64 { return s.access.Lost() }
+
 // LostLines is how many lines of the server's own log were lost.
 func (s *Server) LostLines() uint64 {
 	if s.config.LostLines == nil {
@@ -284,6 +301,7 @@ const sweepEvery = time.Second
 // Run serves until ctx ends, then drains and returns nil. It returns an error
 // when a loop fails, after which the process should end.
 func (s *Server) Run(ctx context.Context) error {
+	defer s.access.Close() // when nobody writes any more
 	defer s.workers.Close()
 	if s.admin != nil {
 		defer s.admin.Close()

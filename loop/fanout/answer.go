@@ -174,6 +174,7 @@ func (f *Fan) sendAnswer(slot uint32, m *member, b []byte, sequence uint64) {
 	m.position = sequence
 	m.flags &^= flagForeign
 	f.tell(eventAnswered, slot, m, nil)
+	f.happened[len(f.happened)-1].answer = b
 	f.fly(m, flight{slot: slot, answer: true, bytes: b})
 }
 

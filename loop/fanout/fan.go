@@ -54,7 +54,8 @@ type Fan struct {
 	covered     reply    // the last answer to polls of a view that shares, coveredOf
 	coveredOf   *view
 	happened    []event
-	delivering  bool // of these: what is queued with the sender now waits for the next Flush
+	response    []byte // of the poll that Events.Answered is about
+	delivering  bool   // of these: what is queued with the sender now waits for the next Flush
 	scratch     scratch
 	stats       Stats
 	work        uint64   // done since the start: see charge
@@ -211,6 +212,10 @@ func (f *Fan) applyTo(name string, m *ring.Message) {
 		}
 	}
 }
+
+// Response is the response to the poll that Events.Answered is called about, and
+// nil outside that call. It is shared: nobody may change or keep it.
+func (f *Fan) Response() []byte { return f.response }
 
 // Applied is the last sequence taken from the ring.
 func (f *Fan) Applied() uint64 { return f.applied }

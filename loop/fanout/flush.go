@@ -26,6 +26,7 @@ type event struct {
 	serial  uint32
 	session uint64
 	err     error
+	answer  []byte // eventAnswered
 }
 
 type eventKind uint8
@@ -379,7 +380,7 @@ func (f *Fan) kill(slot uint32, m *member, why eventKind, err error) {
 }
 
 func (f *Fan) tell(kind eventKind, slot uint32, m *member, err error) {
-	f.happened = append(f.happened, event{kind, slot, m.serial, m.session, err})
+	f.happened = append(f.happened, event{kind, slot, m.serial, m.session, err, nil})
 }
 
 // deliver tells the loop what happened. The loop may call the fan again, also
@@ -398,7 +399,9 @@ func (f *Fan) deliver() {
 		case eventIdle:
 			f.events.Idle(e.slot)
 		case eventAnswered:
+			f.response = e.answer
 			f.events.Answered(e.slot, e.session)
+			f.response = nil
 		case eventGapped:
 			f.events.Gapped(e.slot)
 		case eventFell:

@@ -29,7 +29,8 @@ type Source interface {
 	LogHead() uint64
 	LogFailing() bool  // its disk is full or broken
 	LostLines() uint64 // of the server's own log; see package logging
-	Ready() bool       // accepting, and not draining
+	LostAccessLines() uint64
+	Ready() bool // accepting, and not draining
 }
 
 // well is the body of a good answer. A log that cannot be written does not make it

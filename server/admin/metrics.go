@@ -18,24 +18,25 @@ type collector struct{ source Source }
 
 // state is all that the source tells at one scrape.
 type state struct {
-	loops    []loop.Stats
-	fronts   httpapi.Stats
-	hub      hub.Stats
-	head     uint64
-	failing  bool
-	presence presence.Stats
-	bans     int
-	lost     uint64
-	keys     int
-	lostKeys uint64
-	lostBans uint64
+	loops      []loop.Stats
+	fronts     httpapi.Stats
+	hub        hub.Stats
+	head       uint64
+	failing    bool
+	presence   presence.Stats
+	bans       int
+	lost       uint64
+	lostAccess uint64 // of the access log
+	keys       int
+	lostKeys   uint64
+	lostBans   uint64
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.hub, s.head, s.failing = c.source.HubStats(), c.source.LogHead(), c.source.LogFailing()
 	s.presence = c.source.PresenceStats()
 	s.bans, s.lostBans = c.source.Bans()
-	s.lost = c.source.LostLines()
+	s.lost, s.lostAccess = c.source.LostLines(), c.source.LostAccessLines()
 	s.keys, s.lostKeys = c.source.IdempotencyKeys()
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
 		return s, err
@@ -168,6 +169,7 @@ var metrics = []metric{
 	one(prometheus.CounterValue, "presence_events_total", "Events about who came and went.", func(s *state) float64 { return float64(s.presence.Events) }),
 
 	one(prometheus.CounterValue, "logging_lost_lines_total", "Lines of the server's own log that its reader did not receive.", func(s *state) float64 { return float64(s.lost) }),
+	one(prometheus.CounterValue, "access_log_lost_lines_total", "Lines of the access log that were left out.", func(s *state) float64 { return float64(s.lostAccess) }),
 
 	counter("turns_total", "Turns of the loop.", func(s *loop.Stats) float64 { return float64(s.Turns) }),
 	counter("deferred_total", "Times that what a connection sent waited for another turn, because it had used up its part of this one.", func(s *loop.Stats) float64 { return float64(s.Deferred) }),

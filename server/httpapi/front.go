@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"math"
 	"time"
 
@@ -84,6 +85,10 @@ type Deps struct {
 	// Rules are those of single channels. nil: none.
 	Rules *rules.Table
 
+	// Access takes the lines of the access log, one a Write, which must not block
+	// and keeps nothing. nil: none.
+	Access io.Writer
+
 	MessageLimit int // bytes of one publication; 0: 64 KiB
 	WireLimit    int // bytes of one publication as it is sent; 0: no limit
 	Limits
@@ -105,9 +110,12 @@ type Front struct {
 	head    Head
 	origin  uint16 // number of the head's Origin, once it is admitted
 	header  fasthttp.RequestHeader
-	args    fasthttp.Args // of the query
-	form    fasthttp.Args // of a form in the body
-	reader  *bufio.Reader // feeds header from source
+	parsed  bool              // header is that of the request under way
+	awaited map[uint64]access // by session: requests whose response comes later, with an access log
+	line    []byte            // of the access log
+	args    fasthttp.Args     // of the query
+	form    fasthttp.Args     // of a form in the body
+	reader  *bufio.Reader     // feeds header from source
 	source  bytes.Reader
 	chunks  []byte // content of a chunked body
 	json    ijson.Reader
@@ -145,7 +153,7 @@ func New(deps Deps) *Front {
 		deps.Rules = rules.New(nil, rules.Rule{})
 	}
 	deps.Limits = deps.Limits.WithDefaults()
-	f := &Front{deps: deps, page: page(), scripts: scripts(), names: newNames(deps.Rules), counts: newCounts(), guests: map[uint64]*presence.Guest{}, guestbook: deps.Presence}
+	f := &Front{deps: deps, page: page(), scripts: scripts(), names: newNames(deps.Rules), counts: newCounts(), guests: map[uint64]*presence.Guest{}, awaited: map[uint64]access{}, guestbook: deps.Presence}
 	if f.guestbook == nil {
 		f.guestbook = presence.New(presence.Config{}, func(string) bool { return false }, time.Now)
 	}
@@ -157,6 +165,17 @@ var _ loop.Front = (*Front)(nil)
 
 // Request implements loop.Front.
 func (f *Front) Request(c *loop.Call) {
+	if f.deps.Access == nil {
+		f.request(c)
+		return
+	}
+	began, before := time.Now(), len(c.Out)
+	f.request(c)
+	f.logAccess(c, began, before)
+}
+
+func (f *Front) request(c *loop.Call) {
+	f.parsed = false
 	c.Used, c.Need, c.Verdict, c.Close, c.Sub, c.Work = 0, 0, loop.More, false, nil, 0
 	f.origin = noOrigin
 	p := c.Partial
@@ -213,6 +232,7 @@ func (f *Front) Request(c *loop.Call) {
 		f.refuseAndClose(c, errUnparsed)
 		return
 	}
+	f.parsed = true
 	f.route(c, body)
 	f.shrink()
 }

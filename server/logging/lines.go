@@ -33,11 +33,12 @@ type lines struct {
 	closed bool
 }
 
-// newLines starts the goroutine, which ends with close. report is called on that
+// newLines starts the goroutine, which ends with close. At most that many lines
+// wait. report is called on that
 // goroutine after lines were lost and one could be written again, with their
 // number; it returns the line that reports them.
-func newLines(w io.Writer, report func(lost uint64) []byte) *lines {
-	l := &lines{w: w, queue: make(chan []byte, maxLines), ended: make(chan struct{})}
+func newLines(w io.Writer, most int, report func(lost uint64) []byte) *lines {
+	l := &lines{w: w, queue: make(chan []byte, most), ended: make(chan struct{})}
 	go func() {
 		defer close(l.ended)
 		reported := uint64(0)

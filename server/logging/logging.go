@@ -63,7 +63,7 @@ func Open(w io.Writer, format, level string) *Logger {
 		}
 		return slog.NewTextHandler(w, options)
 	}
-	l.lines = newLines(w, lossLine(handler))
+	l.lines = newLines(w, maxLines, lossLine(handler))
 	l.Logger = slog.New(handler(l.lines))
 	return l
 }
@@ -80,7 +80,7 @@ func (l *Logger) Lost() uint64 { return l.lines.lost.Load() }
 // Logger, for what else the server prints. close writes what is queued, at most
 // for a second.
 func Queue(w io.Writer) (_ io.Writer, close func()) {
-	l := newLines(w, nil)
+	l := newLines(w, maxLines, nil)
 	return l, l.close
 }
 

@@ -49,6 +49,8 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Drain }},
 			{Name: "log-format", Help: "how the server's own log is written to standard error: text, json, or auto, which is text on a terminal and json otherwise",
 				field: func(c *server.Config) any { return &c.LogFormat }},
+			{Name: "access-log", Help: "where a line of JSON for each request goes: off, stderr, or the path of a file, which is appended to; turning it on costs processor time for each request and the disk's room",
+				field: func(c *server.Config) any { return &c.AccessLog }},
 			{Name: "log-level", Live: true, Help: "the least important lines that are logged: debug, info, warn or error",
 				field: func(c *server.Config) any { return &c.LogLevel }},
 			{Name: "workers", Help: "goroutines for requests that could keep a loop busy (listings); raising it takes processor time from the loops", Min: 1, Max: 1 << 10,
