@@ -13,7 +13,13 @@ import (
 )
 
 // drip gives the front of h the bytes of in one by one, as a loop does.
-func (h *harness) drip(in string) (c *loop.Call) {
+func (h *harness) drip(in string) *loop.Call {
+	c, _ := h.dripCounted(in)
+	return c
+}
+
+// dripCounted also counts the calls.
+func (h *harness) dripCounted(in string) (c *loop.Call, calls int) {
 	p, need, all := new(loop.Partial), 0, []byte(in)
 	for n := 1; n <= len(in); n++ {
 		if n < need {
@@ -21,12 +27,34 @@ func (h *harness) drip(in string) (c *loop.Call) {
 		}
 		c = &loop.Call{In: all[:n:n], Conn: loop.Ref{Slot: 7, Generation: 1}, Partial: p}
 		h.front.Request(c)
+		calls++
 		if c.Verdict != loop.More {
-			return c
+			break
 		}
 		need = c.Need
 	}
-	return c
+	return c, calls
+}
+
+// A body of known length is not looked at before it is whole, whatever it is: its
+// parsers (JSON, forms, multipart) read it once.
+func TestABodyOfKnownLengthIsReadOnce(t *testing.T) {
+	for media, body := range map[string]string{
+		"application/json":                  `{"channel":"a","data":"` + strings.Repeat("x", 60_000) + `"}`,
+		"application/x-www-form-urlencoded": "channel=a&data=" + strings.Repeat("x", 60_000),
+		"multipart/form-data; boundary=b": "--b\r\nContent-Disposition: form-data; name=\"channel\"\r\n\r\na\r\n" +
+			"--b\r\nContent-Disposition: form-data; name=\"data\"\r\n\r\n" + strings.Repeat("x", 60_000) + "\r\n--b--\r\n",
+	} {
+		h := newHarness(t)
+		head := fmt.Sprintf("POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", media, len(body))
+		c, calls := h.dripCounted(head + body)
+		if c.Verdict != loop.Reply || len(h.log.entries) != 1 || len(h.log.entries[0].Data) != 60_000 {
+			t.Errorf("%s: verdict %d, %.100s", media, c.Verdict, c.Out)
+		}
+		if most := len(head) + 1; calls > most {
+			t.Errorf("%s: %d calls, want one for each byte of the head and one more: %d", media, calls, most)
+		}
+	}
 }
 
 // Each byte is looked at a few times, not once for each that follows, wherever a
