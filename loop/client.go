@@ -34,6 +34,7 @@ func (k *client) Subscribe(s *Subscription) (start uint64) {
 	if err != nil {
 		panic("loop: subscribed in mid-send: " + err.Error()) // the sender reports before anything is read
 	}
+	k.loop.countChannels()
 	return start
 }
 

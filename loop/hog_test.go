@@ -212,3 +212,45 @@ func TestLateRepliesAreLimited(t *testing.T) {
 		t.Errorf("%d B are held for the hog", n)
 	}
 }
+
+// Channels are limited on each loop, and those go who are subscribed to most.
+func TestChannelLimitClosesTheHogs(t *testing.T) {
+	const most = 1000
+	s := start(t, options{config: loop.Config{Loops: 1, Channels: most}})
+	names := func(who string, n int) string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf("%s-%02d", who, i))
+		}
+		return strings.Join(all, ",")
+	}
+	var honest []*client
+	for i := range 5 {
+		c := s.dialFrom(honestAddress, 0)
+		c.sse(names(fmt.Sprint("honest", i), 20) + " now")
+		honest = append(honest, c)
+	}
+	var hogs []*client
+	for i := range 14 {
+		hog := s.dial()
+		hog.ws("wsraw", names(fmt.Sprint("hog", i), 90)+" now")
+		hogs = append(hogs, hog)
+	}
+	channels := func(s loop.Stats) int { return s.Fanout.Channels }
+	s.await("few enough channels", func() bool { return s.sum(channels) <= most })
+	closed := s.sum(func(s loop.Stats) int { return int(s.ChannelsFull) })
+	if closed == 0 || closed > 8 {
+		t.Errorf("%d of %d hogs are closed", closed, len(hogs))
+	}
+	for i, c := range honest {
+		c.sseAfter(s, fmt.Sprintf("honest%d-07", i))
+	}
+	hogs[0].expectClose(1013)
+}
+
+// sseAfter publishes and wants the message on the stream.
+func (c *client) sseAfter(s *server, channel string) {
+	c.t.Helper()
+	sequence := s.publish(channel, "hi")
+	c.expect(fmt.Sprintf("m %d %s hi", sequence, channel))
+}

@@ -6,6 +6,7 @@ import "time"
 type complaints struct {
 	input     limited
 	slow      limited
+	channels  limited
 	refused   limited
 	exhausted limited
 }

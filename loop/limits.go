@@ -20,6 +20,7 @@ type Config struct {
 	LingerTimeout  time.Duration // how long a refused or closing client may take to hang up; default 2 s
 	InputBytes     int           // unread and unfinished input of all connections of a loop; default 64 MiB. Beyond it those that hold most are closed, counted with their shares (Parts.Share).
 	ParkedBytes    int           // unread input kept of a connection that waits for an answer; default 8 KiB. Beyond it reading pauses.
+	Channels       int           // channels with subscribers on a loop; default 1,048,576. Beyond it the connections with most channels are closed, counted with their shares. Each costs about 1 KiB.
 	TurnSends      int           // sends in one turn before events are read again; default 512
 	TurnWork       int           // work on what clients sent in one turn before events are read again, in units of about 1 µs; one connection has a quarter of it at a time; default 1000
 	Fanout         fanout.Limits
@@ -51,6 +52,7 @@ func (c Config) WithDefaults() Config {
 	duration(&c.LingerTimeout, 2*time.Second)
 	number(&c.InputBytes, 64<<20)
 	number(&c.ParkedBytes, 8<<10)
+	number(&c.Channels, 1<<20)
 	number(&c.TurnSends, 512)
 	number(&c.TurnWork, 1000)
 	c.Fanout = c.Fanout.WithDefaults()

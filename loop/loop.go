@@ -58,6 +58,7 @@ type Loop struct {
 	flushing    bool
 	prompted    bool // a wake-up was served since the last event
 	draining    bool
+	crowded     bool   // there are more channels than may be: a turn looks for who has most
 	scratch     []byte // one private item for one connection
 	rbuf        []byte
 	out         []byte // answers of the requests handled in one read
@@ -96,25 +97,26 @@ type answer struct {
 
 // counts are a loop's own counters; read on the loop only.
 type counts struct {
-	accepted    uint64
-	refused     uint64
-	reads       uint64
-	requests    uint64
-	received    uint64 // WebSocket messages
-	heartbeats  uint64
-	dead        uint64 // closed for silence
-	slow        uint64 // given up: lane or held limit
-	inputFull   uint64 // closed: held most of the input when it was beyond InputBytes
-	messageLate uint64 // closed: a WebSocket message did not become whole in time
-	gapped      uint64 // raw streams closed for a gap
-	fell        uint64 // slow streams closed by the rule of a channel
-	dismissed   uint64 // ended by Group.Dismiss
-	turns       uint64
-	work        uint64        // units: see work.go
-	longest     uint64        // most work of one callback
-	deferred    uint64        // times that input waited because a connection had used up its part
-	foreign     uint64        // streams told of a gap because their cursor means nothing here
-	busy        time.Duration // in callbacks of the poller, not waiting in it
+	accepted     uint64
+	refused      uint64
+	reads        uint64
+	requests     uint64
+	received     uint64 // WebSocket messages
+	heartbeats   uint64
+	dead         uint64 // closed for silence
+	slow         uint64 // given up: lane or held limit
+	inputFull    uint64 // closed: held most of the input when it was beyond InputBytes
+	channelsFull uint64 // closed: had most channels when there were more than Config.Channels
+	messageLate  uint64 // closed: a WebSocket message did not become whole in time
+	gapped       uint64 // raw streams closed for a gap
+	fell         uint64 // slow streams closed by the rule of a channel
+	dismissed    uint64 // ended by Group.Dismiss
+	turns        uint64
+	work         uint64        // units: see work.go
+	longest      uint64        // most work of one callback
+	deferred     uint64        // times that input waited because a connection had used up its part
+	foreign      uint64        // streams told of a gap because their cursor means nothing here
+	busy         time.Duration // in callbacks of the poller, not waiting in it
 }
 
 func newLoop(number int, c Config, front Front, enc fanout.Encoder, src fanout.Source, r *ring.Reader) (*Loop, error) {
@@ -259,6 +261,9 @@ func (l *Loop) turn() error {
 	}
 	if l.dismiss() {
 		more = true
+	}
+	if l.crowded {
+		l.limitChannels()
 	}
 	if l.expireDue() {
 		more = true

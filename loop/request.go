@@ -124,6 +124,7 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 	if err != nil {
 		panic("loop: a connection became a stream twice") // its state is stateHTTP
 	}
+	l.countChannels()
 	c.state = stateSSE
 	if s.Encoding == WSRaw || s.Encoding == WSJSON {
 		c.state = stateWS
@@ -163,6 +164,7 @@ func (l *Loop) park(slot uint32, c *conn, call *Call) {
 	if _, err := l.fan.Subscribe(slot, s); err != nil {
 		panic("loop: a poll was parked twice") // its state is stateHTTP
 	}
+	l.countChannels()
 	c.name(call.Sub)
 	c.state, c.encoding = stateParked, uint8(call.Sub.Encoding)
 	if s.Close {

@@ -9,38 +9,39 @@ import (
 
 // Stats is what one loop has done and holds.
 type Stats struct {
-	Loop        int
-	Connections int
-	Accepted    uint64
-	Exhausted   uint64 // times the kernel was out of descriptors or memory while accepting
-	Failed      uint64 // connections that ended before they were accepted
-	Refused     uint64 // beyond the limit, or without a descriptor
-	Reads       uint64
-	Requests    uint64
-	Received    uint64 // WebSocket messages from clients
-	Heartbeats  uint64
-	Dead        uint64 // closed for silence
-	Slow        uint64 // given up: takes too little of what is for it alone
-	InputFull   uint64 // closed: held most of the input when all was beyond Config.InputBytes
-	MessageLate uint64 // closed: a WebSocket message did not become whole in time
-	Gapped      uint64 // raw WebSockets closed for a gap
-	Fell        uint64 // slow streams closed by the rule of a channel
-	Dismissed   uint64 // ended by Group.Dismiss
-	Turns       uint64
-	Deferred    uint64         // times that input waited for a turn because its connection had used up its part
-	Work        uint64         // units of about a microsecond: Config.TurnWork
-	LongestWork uint64         // most units of one callback
-	SendCalls   uint64         // system calls that sent
-	Buffers     uint64         // sends of the fan-out whose bytes lay elsewhere than those of the send before
-	Foreign     uint64         // streams told of a gap because their cursor means nothing here
-	Busy        time.Duration  // spent working, not waiting for events
-	Lag         time.Duration  // how long the loop took to come to this question
-	Behind      uint64         // messages in the ring that it has not taken yet
-	Transports  Transports     // connections by what they are now
-	Closes      map[int]uint64 // close frames that the loop sent first, by code; 0 is any that the server does not use
-	InputBytes  int            // unread and unfinished input
-	Applied     uint64
-	Fanout      fanout.Stats
+	Loop         int
+	Connections  int
+	Accepted     uint64
+	Exhausted    uint64 // times the kernel was out of descriptors or memory while accepting
+	Failed       uint64 // connections that ended before they were accepted
+	Refused      uint64 // beyond the limit, or without a descriptor
+	Reads        uint64
+	Requests     uint64
+	Received     uint64 // WebSocket messages from clients
+	Heartbeats   uint64
+	Dead         uint64 // closed for silence
+	Slow         uint64 // given up: takes too little of what is for it alone
+	InputFull    uint64 // closed: held most of the input when all was beyond Config.InputBytes
+	ChannelsFull uint64 // closed: had most channels when there were more than Config.Channels
+	MessageLate  uint64 // closed: a WebSocket message did not become whole in time
+	Gapped       uint64 // raw WebSockets closed for a gap
+	Fell         uint64 // slow streams closed by the rule of a channel
+	Dismissed    uint64 // ended by Group.Dismiss
+	Turns        uint64
+	Deferred     uint64         // times that input waited for a turn because its connection had used up its part
+	Work         uint64         // units of about a microsecond: Config.TurnWork
+	LongestWork  uint64         // most units of one callback
+	SendCalls    uint64         // system calls that sent
+	Buffers      uint64         // sends of the fan-out whose bytes lay elsewhere than those of the send before
+	Foreign      uint64         // streams told of a gap because their cursor means nothing here
+	Busy         time.Duration  // spent working, not waiting for events
+	Lag          time.Duration  // how long the loop took to come to this question
+	Behind       uint64         // messages in the ring that it has not taken yet
+	Transports   Transports     // connections by what they are now
+	Closes       map[int]uint64 // close frames that the loop sent first, by code; 0 is any that the server does not use
+	InputBytes   int            // unread and unfinished input
+	Applied      uint64
+	Fanout       fanout.Stats
 }
 
 // Transports counts connections by what they are at the moment.
@@ -87,7 +88,7 @@ func (g *Group) Stats(ctx context.Context) ([]Stats, error) {
 		s := Stats{
 			Loop: int(l.number), Connections: l.open, Accepted: l.counts.accepted, Refused: l.counts.refused,
 			Reads: l.counts.reads, Requests: l.counts.requests, Received: l.counts.received,
-			Heartbeats: l.counts.heartbeats, Dead: l.counts.dead, Slow: l.counts.slow, InputFull: l.counts.inputFull, MessageLate: l.counts.messageLate, Gapped: l.counts.gapped, Fell: l.counts.fell, Dismissed: l.counts.dismissed,
+			Heartbeats: l.counts.heartbeats, Dead: l.counts.dead, Slow: l.counts.slow, InputFull: l.counts.inputFull, ChannelsFull: l.counts.channelsFull, MessageLate: l.counts.messageLate, Gapped: l.counts.gapped, Fell: l.counts.fell, Dismissed: l.counts.dismissed,
 			Turns: l.counts.turns, Deferred: l.counts.deferred, Work: l.work(), LongestWork: l.counts.longest, SendCalls: l.sender.calls, Buffers: l.sender.buffers, Foreign: l.counts.foreign, Busy: l.counts.busy, Lag: time.Since(asked),
 			Behind: l.ring.Behind(), Transports: l.transports(), Closes: l.closes.ByCode(), InputBytes: l.inputBytes, Applied: l.fan.Applied(), Fanout: l.fan.Stats(),
 		}

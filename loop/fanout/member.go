@@ -108,6 +108,17 @@ func (f *Fan) Held(slot uint32) (half, private int) {
 // FirstChannel is the first channel of the member's subscription.
 func (f *Fan) FirstChannel(slot uint32) string { return f.views[f.member(slot).view].first().name }
 
+// Width is the number of channels that the member receives.
+func (f *Fan) Width(slot uint32) int {
+	if m := f.member(slot); m.view != 0 {
+		return f.views[m.view].width()
+	}
+	return 0
+}
+
+// Channeled is the number of channels with members.
+func (f *Fan) Channeled() int { return len(f.channels) }
+
 // Revive lets private bytes be written to a member that an event declared
 // finished (Gapped), so that it can be told why.
 func (f *Fan) Revive(slot uint32) {

@@ -215,6 +215,7 @@ func evictions(s *state) map[string]uint64 {
 	for i := range s.loops {
 		l := &s.loops[i]
 		sum["input"] += l.InputFull
+		sum["channels"] += l.ChannelsFull
 		sum["message"] += l.MessageLate
 		sum["lane"] += l.Fanout.LaneFull
 		sum["held"] += l.Fanout.HeldFull

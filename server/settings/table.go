@@ -85,6 +85,8 @@ func Groups() []Group {
 		{"Requests", "What one request may ask for. What a poll says about its timeout is held to the least and the greatest.", []Setting{
 			{Name: "max-channels", Live: true, Help: "channels of one connection or publication, beyond it 400 or close 4413; raising it costs memory for each such connection, and more for each message on several of its channels", Min: 1, Max: 1 << 12,
 				field: func(c *server.Config) any { return &c.HTTP.ChannelLimit }},
+			{Name: "max-subscribed-channels", Help: "channels with subscribers on a loop, beyond it the connections with most channels are closed, counted together by address; raising it costs about 1 KiB for each", Min: 1 << 10, Max: many,
+				field: func(c *server.Config) any { return &c.Loop.Channels }},
 			{Name: "head-bytes", Help: "one request head, beyond it 414 or 431; raising it takes longer URLs and lets each connection hold as much", size: true, Min: 1 << 10, Max: 64 << 10,
 				field: func(c *server.Config) any { return &c.HTTP.HeadLimit }},
 			{Name: "batch-bytes", Live: true, Help: "the body of a batch, beyond it 413; raising it costs memory for each batch on its way", size: true, Min: 1 << 10, Max: 16 << 20,
