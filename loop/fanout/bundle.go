@@ -12,8 +12,8 @@ import (
 // What waits for views that share is kept once for each channel, in the strips of
 // the bundle's pass, however many views there are: a view whose other channels
 // have nothing is sent from there, and for others a strip is merged when they are
-// visited. A view shares while it has few members, which are visited at once, and
-// if one of its channels is that of another view too.
+// visited. A view shares while it has few members and if one of its channels is
+// that of another view too.
 type bundle struct {
 	links    []link
 	next     *bundle // further bundles of the channel
@@ -53,6 +53,15 @@ func (f *Fan) link(v *view, i int, c *channel) {
 	}
 }
 
+// round is how many visits of views see all n of a bundle. One that has been
+// visited in part comes once more at the end.
+func (p *pass) round(n int) int {
+	if p.within > 0 {
+		n++
+	}
+	return n
+}
+
 // unlink takes the view at place out of the bundle; the last one moves there.
 func (f *Fan) unlink(b *bundle, place uint32) {
 	end := len(b.links) - 1
@@ -63,9 +72,12 @@ func (f *Fan) unlink(b *bundle, place uint32) {
 	b.links[end] = link{}
 	b.links = b.links[:end]
 	if p := b.pass; p != nil && p.left > 0 { // the one that moved may not have been visited
-		p.left = end
+		if place == uint32(p.next) || p.next == end {
+			p.within = 0
+		}
+		p.left = p.round(end)
 		for s := p.first; s != nil; s = s.next {
-			s.until = p.visits + uint32(end)
+			s.until = p.visits + uint32(p.left)
 		}
 	}
 	if end == 0 {
@@ -113,7 +125,7 @@ func (f *Fan) addShared(b *bundle, m *ring.Message) {
 	p.live.sizes += int32(m.Size)
 	f.count(p.live)
 	f.charge(costAdded + m.Size/bytesAdded)
-	p.left = len(b.links)
+	p.left = p.round(len(b.links))
 	p.live.until = p.visits + uint32(p.left)
 	f.mark(p, m)
 	if !b.touched {
@@ -155,22 +167,27 @@ func (f *Fan) visitBundle(b *bundle) (sent, seen int) {
 		return 0, 1
 	}
 	visits, before := 0, f.work
-	for p.left > 0 && seen < viewQuantum && f.gathered.bytes < gatheredBytes && f.sendsOf(before) < viewQuantum {
+	for p.left > 0 && seen < f.quantum && f.gathered.bytes < gatheredBytes && f.sendsOf(before) < f.quantum {
 		if p.next >= len(b.links) {
 			p.next = 0
 		}
 		v := b.links[p.next].view
-		p.left--
-		visits++
-		one, all := f.visitView(v)
+		one, all := f.visitView(v, p, f.quantum-seen)
 		sent += one
 		seen += 1 + all
 		if b.pass != p { // its last view has gone
 			return sent, seen
 		}
-		if p.next < len(b.links) && b.links[p.next].view == v { // else another has taken its place
-			p.next++
+		if p.next >= len(b.links) || b.links[p.next].view != v {
+			continue // it has gone, and the round begins again: unlink
 		}
+		if p.within < len(v.members) {
+			break
+		}
+		p.next++
+		p.within = 0
+		p.left--
+		visits++
 	}
 	f.through(p, sent, visits)
 	if p.left > 0 {
@@ -178,31 +195,44 @@ func (f *Fan) visitBundle(b *bundle) (sent, seen int) {
 	} else {
 		p.queued = false
 	}
-	if !p.ending && int32(p.visits-p.first.until) >= 0 {
+	if !p.ending && (p.left == 0 || int32(p.visits-p.first.until) >= 0) {
 		p.ending = true
 		f.trims = append(f.trims, b)
 	}
 	return sent, seen
 }
 
-// visitView visits the members of a view that shares.
-func (f *Fan) visitView(v *view) (sent, seen int) {
-	for i := 0; i < len(v.members); {
-		slot := v.members[i]
+// visitView visits up to most members of a view that shares, from p.within on.
+func (f *Fan) visitView(v *view, p *pass, most int) (sent, seen int) {
+	for ; p.within < len(v.members) && seen < most; seen++ {
+		slot := v.members[p.within]
 		m := f.member(slot)
-		seen++
 		if m.position >= v.head || m.flags&(flagFull|flagFlying|flagBehind|flagDead) != 0 || m.lane != 0 {
-			i++
+			p.within++
 			continue
 		}
+		at := p.within
 		if f.send(slot, m, v) {
 			sent++
 		}
-		if m.view == v.number { // else it was an answered poll, and another takes its place
-			i++
+		if f.views[v.number] != v {
+			return sent, seen + 1 // an answered poll was its last member
+		}
+		if p.within = at; m.view == v.number { // else it was an answered poll, and another takes its place
+			p.within++
 		}
 	}
 	return sent, seen
+}
+
+// revisit has v, a member of which has left and another taken its place, visited
+// from its beginning by those bundles that have visited it in part.
+func (f *Fan) revisit(v *view) {
+	for i, b := range v.several.bundles {
+		if p := b.pass; p != nil && p.next == int(v.several.places[i]) {
+			p.within = 0
+		}
+	}
 }
 
 // keep has the strips that who stands at position will read in its next turn,
@@ -247,7 +277,7 @@ func (f *Fan) trim(b *bundle) (again bool) {
 	p := b.pass
 	for p != nil {
 		s := p.first
-		if int32(p.visits-s.until) < 0 {
+		if p.left > 0 && int32(p.visits-s.until) < 0 {
 			p.ending = false
 			return false
 		}
@@ -266,8 +296,7 @@ func (f *Fan) trim(b *bundle) (again bool) {
 	return false
 }
 
-// stopSharing gives the view strips of its own when it has become too large to be
-// visited at once. What waits for it is merged into the first of them.
+// stopSharing gives the view strips of its own when it has become large. What waits for it is merged into the first of them.
 func (f *Fan) stopSharing(v *view) {
 	low := v.head
 	for _, slot := range v.members {
@@ -296,7 +325,7 @@ func (f *Fan) stopSharing(v *view) {
 // startSharing has the view share when it has few members, nothing waits, and there is
 // another view to share with.
 func (f *Fan) startSharing(v *view) {
-	if v.shares || v.pass != nil || len(v.members) > shareMembers/4 {
+	if v.shares || v.pass != nil || len(v.members) > f.shareMembers/4 {
 		return
 	}
 	for _, b := range v.several.bundles {

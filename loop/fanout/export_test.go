@@ -32,3 +32,9 @@ func (f *Fan) Shares(slot uint32) bool {
 	m := f.member(slot)
 	return m.view != 0 && f.views[m.view].shares
 }
+
+// ShareUpTo has views of more than n members not share; before the first Subscribe.
+func (f *Fan) ShareUpTo(n int) { f.shareMembers = n }
+
+// VisitUpTo has no more than n members of a view visited at a time; before the first Flush.
+func (f *Fan) VisitUpTo(n int) { f.quantum = n }

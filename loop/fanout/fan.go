@@ -17,6 +17,9 @@ type Fan struct {
 	encode  *ring.Cache
 	report  func(ticket uint32, n int, err error)
 
+	quantum      int // viewQuantum and shareMembers, but for tests
+	shareMembers int
+
 	applied uint64 // last sequence taken from the ring
 
 	slabs    []*slab
@@ -77,7 +80,8 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 		lanes:    make([]lane, 1),
 		marks:    map[uint32]*marks{},
 		policy:   func(string) Policy { return Resume },
-		share:    func(slot uint32) uint64 { return uint64(slot) },
+		quantum:  viewQuantum, shareMembers: shareMembers,
+		share: func(slot uint32) uint64 { return uint64(slot) },
 	}
 	f.report = f.landed
 	f.LimitEncodings(nil)
@@ -192,7 +196,9 @@ func (f *Fan) Apply(batch []*ring.Message) {
 // Room reports whether the strips of messages that wait hold less than
 // Limits.WaitingBytes. While they do not, what comes next stays in the ring:
 // each Flush sends some of it, and strips go when all of it was sent.
-func (f *Fan) Room() bool { return f.strips < f.limits.WaitingBytes }
+func (f *Fan) Room() bool {
+	return f.strips < f.limits.WaitingBytes || f.dirty.empty() && f.due.empty() && f.behind.empty()
+}
 
 func (f *Fan) applyTo(name string, m *ring.Message) {
 	c := f.channels[name]

@@ -52,7 +52,7 @@ func (f *Fan) Flush(budget int) (more bool) {
 	visits := 16 * budget
 	turns := f.behind.len() // who made progress and is queued again has had its turn
 	for budget > 0 && visits > 0 && (turns > 0 || !f.dirty.empty() || !f.due.empty()) {
-		n := min(viewQuantum, turns)
+		n := min(f.quantum, turns)
 		for turns -= n; n > 0; n-- {
 			slot := f.behind.pop()
 			visits--
@@ -102,7 +102,7 @@ func (f *Fan) visitSome(number uint32) (sent, seen int) {
 	}
 	p := v.pass
 	before := f.work
-	for p.left > 0 && seen < viewQuantum && f.sendsOf(before) < viewQuantum {
+	for p.left > 0 && seen < f.quantum && f.sendsOf(before) < f.quantum {
 		if p.next >= len(v.members) {
 			p.next = 0
 		}

@@ -50,9 +50,9 @@ const (
 	// view, or who is behind, has a turn.
 	viewQuantum = 64
 	// shareMembers is how many members a view of several channels may have and
-	// still share what waits for it: all of them are visited at once, so that what
-	// has to be merged for them is merged once.
-	shareMembers = viewQuantum
+	// still share what waits for it. With more, strips of its own cost little for
+	// each of them, and nothing is merged again for every batch of sends.
+	shareMembers = 1024
 	// gatheredBytes is how much is merged for single views before the sender is flushed.
 	gatheredBytes = 1 << 20
 	// maxMost is the greatest number of messages in one poll's answer.

@@ -116,12 +116,20 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"if f.behind.popped() < 0 {",
 		}}},
 		{"waiting messages go before all views were visited", "bundle.go", []patch{{
-			"if int32(p.visits-s.until) < 0 {",
+			"if p.left > 0 && int32(p.visits-s.until) < 0 {",
 			"if p.left > len(b.links)/2 {",
 		}}},
 		{"a view that left in mid-pass has another passed over", "bundle.go", []patch{{
-			"p.left = end\n",
-			"p.left = min(p.left, end)\n",
+			"p.left = p.round(end)\n",
+			"p.left = min(p.left, p.round(end))\n",
+		}}},
+		{"a view that was visited in part counts as visited", "bundle.go", []patch{{
+			"if p.within > 0 {",
+			"if p.within < 0 {",
+		}}},
+		{"leaving a view that was visited in part passes over a member", "view.go", []patch{{
+			"f.revisit(v)",
+			"_ = f.revisit",
 		}}},
 		{"who made progress is not queued again", "flush.go", []patch{{
 			"func (f *Fan) queueBehind(slot uint32, m *member) {\n\tif ",

@@ -99,6 +99,9 @@ func TestTurnsAreFairByChannel(t *testing.T) {
 		s := newScene(t, 100, "room", "quiet")
 		out := &order{}
 		s.fan = fanout.New(0, fanout.Limits{}, nopEncoder{}, s.source, out, nopEvents{})
+		for range 1000 {
+			s.subscribe(false, "large", "room") // one view, of more members than are visited at once
+		}
 		s.subscribeOwn(5000, "room")
 		slot := s.subscribe(false, unrelated...)
 		s.apply(2)
@@ -161,6 +164,7 @@ func TestRoomWhileMuchWaits(t *testing.T) {
 // when few are left. Nobody loses or repeats anything by it.
 func TestViewsSharingComesAndGoes(t *testing.T) {
 	s := newScene(t, 100, "A")
+	s.fan.ShareUpTo(64)
 	s.subscribe(false, "A", "B")
 	s.subscribe(false, "A", "C")
 	s.publish(3) // the first view has met another

@@ -33,6 +33,7 @@ type sim struct {
 	sets     [][]string // what clients subscribe to
 	most     int        // clients at a time
 	crowd    bool       // many clients of few views; they come, go and get room together
+	few      bool       // views begin and end to share
 	common   bool       // many views of few clients, with a channel in common
 	policies map[string]fanout.Policy
 	steps    []string
@@ -58,7 +59,7 @@ func newSim(t *testing.T, seed uint64) *sim {
 	s.out = &simSender{fail: s.fail, half: s.half, sockets: map[int32]*simSocket{}, rnd: s.rnd, late: seed%3 == 0}
 	s.most, s.sets = 40, [][]string{{"A"}, {"B"}, {"A", "B"}, {"A", "B", "C"}, {"D"}, {"C", "D", "E"}, {"E"}}
 	if seed%4 == 1 { // views that a turn cannot visit to their end
-		s.crowd, s.most, s.sets = true, 180, [][]string{{"A", "B"}, {"A", "B"}, {"A", "B"}, {"A"}}
+		s.crowd, s.most, s.sets = true, 180, [][]string{{"A", "B"}, {"A", "B"}, {"A", "B"}, {"A", "C"}, {"A"}}
 	}
 	if seed%4 == 2 {
 		s.common, s.most, s.sets = true, 60, nil
@@ -71,13 +72,23 @@ func newSim(t *testing.T, seed uint64) *sim {
 			s.hist.keep[one] = s.rnd.IntN(3)
 			s.sets = append(s.sets, []string{"A", one}, []string{"A", "B", one})
 			for _, two := range own[i+1:] {
-				s.sets = append(s.sets, []string{"A", one, two})
+				s.sets = append(s.sets, []string{"A", one, two}, []string{"A", "B"}) // one of them has many members
 			}
 		}
 		s.hist.keep["A"] = s.rnd.IntN(3)
 	}
 	s.limits = fanout.Limits{WaitingBytes: 1000 + s.rnd.IntN(20_000), StripBytes: 50 + s.rnd.IntN(1000), LaneBytes: 300, HeldBytes: 4000, AnswerMessages: 1 + s.rnd.IntN(8), AnswerBytes: 400}
 	s.fan = fanout.New(0, s.limits, s.enc, s.hist, s.out, s)
+	if s.few = s.rnd.IntN(3) == 0; s.few {
+		s.fan.ShareUpTo(1 + s.rnd.IntN(60))
+	}
+	if s.crowd && !s.common && seed%8 == 1 {
+		s.few = true
+		s.fan.ShareUpTo(0)
+	}
+	if s.crowd && !s.common || s.rnd.IntN(2) == 0 {
+		s.fan.VisitUpTo(1 + s.rnd.IntN(8))
+	}
 	if seed%5 < 3 {
 		s.policies = map[string]fanout.Policy{"C": fanout.Latest, "D": fanout.Latest, "E": fanout.Disconnect}
 	}
@@ -246,7 +257,7 @@ func (s *sim) subscribe(c *simClient, from fanout.From, at uint64) {
 	}
 	c.position = position
 	c.parked = true
-	c.abreast = s.common && from == fanout.Now && !c.socket.slow && s.fan.Shares(c.slot)
+	c.abreast = s.common && !s.few && from == fanout.Now && !c.socket.slow && s.fan.Shares(c.slot)
 }
 
 func (s *sim) some() *simClient {

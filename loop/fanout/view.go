@@ -73,6 +73,7 @@ type pass struct {
 	queued  bool // in Fan.dirty or Fan.due
 	ending  bool // in Fan.trims
 	next    int  // place to visit next
+	within  int  // of a bundle: members of that view that were visited already
 	left    int  // visits until all have been seen since the last message
 	live    *strip
 	before  *strip // what live was before it was cut, for who was not visited since
@@ -272,7 +273,7 @@ func (f *Fan) join(slot uint32, m *member, v *view) {
 	if v.pass != nil && v.pass.queued {
 		v.pass.left = len(v.members)
 	}
-	if v.shares && len(v.members) > shareMembers {
+	if v.shares && len(v.members) > f.shareMembers {
 		f.stopSharing(v)
 	}
 	v.channels(func(_ int, c *channel) { f.source.Join(c.name) })
@@ -292,6 +293,9 @@ func (f *Fan) leave(slot uint32, m *member) {
 	}
 	v.members = v.members[:end]
 	m.view = 0
+	if v.shares {
+		f.revisit(v)
+	}
 	f.forget(slot, m)
 	if m.flags&flagFlying != 0 {
 		for i := range f.flights {
