@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 
+	"peal/server/auth"
 	"peal/server/rules"
 )
 
 // Reload takes from c what a running server can change: Drain, Loop.MaxConnections,
-// HTTP without HeadLimit, and Channels if [SameHistories]. Everything else in c is
+// HTTP without HeadLimit, Origins, and Channels if [SameHistories]. Everything else in c is
 // ignored. On an error nothing is changed, unless ctx ended meanwhile.
 //
 // c must be valid. Requests that a loop handles afterwards see all of the new
@@ -27,8 +28,9 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 		return err
 	}
 	table := rules.New(c.Channels, s.standard)
+	policy := &auth.Policy{Open: s.config.Open, Origins: c.Origins}
 	apply := func(i int) {
-		s.fronts[i].Reload(c.HTTP, table)
+		s.fronts[i].Reload(c.HTTP, table, policy)
 		if i == 0 {
 			s.loops.LimitConnections(c.Loop.MaxConnections)
 		}
@@ -36,6 +38,7 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	if err := s.loops.Each(ctx, apply); err != nil {
 		return fmt.Errorf("an event loop does not respond: %w", err)
 	}
+	s.origins.Use(policy)
 	s.table.Store(table)
 	s.channels = c.Channels
 	s.drainNs.Store(int64(c.Drain))

@@ -53,6 +53,7 @@ type Server struct {
 	draining atomic.Bool  // stored at the end; the admin listener reads it
 
 	// What Reload changes. channels is used by whoever calls it; standard is fixed.
+	origins  *httpapi.Origins
 	channels []rules.Rule
 	standard rules.Rule
 	table    atomic.Pointer[rules.Table] // loops read it for slow consumers
@@ -165,6 +166,7 @@ func New(c Config) (_ *Server, err error) {
 	}
 	deps.Policy = &auth.Policy{Open: c.Open, Origins: c.Origins}
 	deps.Origins = httpapi.NewOrigins(deps.Policy)
+	s.origins = deps.Origins
 	encoder := httpapi.NewEncoder(s.log.Lineage(), rand.Int64N)
 	encoder.Origins = deps.Origins
 	permissions, err := c.permissions()

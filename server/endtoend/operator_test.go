@@ -275,9 +275,14 @@ func TestSIGHUPReloads(t *testing.T) {
 	}
 	socket := o.dialSocket("/ws?channel=a", nil)
 
-	write("workers: 3\nmax-channels: 1\npoll-timeout: 9s\nlog-level: debug\n" + strings.Replace(rule, "%", "30B", 1))
+	const page = "https://app.example"
+	from := func() answer { return o.do("POST", "/publish?channel=a", "x", "Origin: "+page) }
+	if got := from(); got.status != 403 {
+		t.Errorf("a page of another origin: %d", got.status)
+	}
+	write("workers: 3\nallow-origin: [\"" + page + "\"]\nmax-channels: 1\npoll-timeout: 9s\nlog-level: debug\n" + strings.Replace(rule, "%", "30B", 1))
 	o.signal(syscall.SIGHUP)
-	o.awaitLine(`"applied":"log-level max-channels channels","need_restart":1`)
+	o.awaitLine(`"applied":"allow-origin log-level max-channels channels","need_restart":1`)
 	if said := o.said(); !strings.Contains(said, `"setting":"workers","source":"`+config+`, line 1"`) || strings.Count(said, "restart the server to apply it") != 1 {
 		t.Errorf("log: %s", said)
 	}
@@ -286,6 +291,9 @@ func TestSIGHUPReloads(t *testing.T) {
 	}
 	if got := o.do("POST", "/publish?channel=a&channel=b", "x").status; got != 400 {
 		t.Errorf("two channels where one may be: %d", got)
+	}
+	if got := from(); got.status != 200 || got.header.Get("Access-Control-Allow-Origin") != page {
+		t.Errorf("the page is allowed now: %d %v", got.status, got.header)
 	}
 
 	write("max-channels: 5\nmax-chanels: 6\n")

@@ -32,8 +32,9 @@ const (
 // knows no request: until then it keeps a number. All Fronts and their Encoder
 // share one.
 type Origins struct {
-	// Fixed.
-	policy *auth.Policy
+	// Shared. Reloading stores policy; what was numbered before and is not trusted
+	// any more keeps its number, which nobody is given again.
+	policy atomic.Pointer[auth.Policy]
 
 	// Shared. Numbers are given under mu and never change; heads grows at its end,
 	// and who loads it reads what was there before.
@@ -50,10 +51,14 @@ const (
 
 // NewOrigins returns the table for one policy.
 func NewOrigins(p *auth.Policy) *Origins {
-	o := &Origins{policy: p, numbers: map[string]uint16{}}
+	o := &Origins{numbers: map[string]uint16{}}
+	o.policy.Store(p)
 	o.heads.Store(&[]string{"", anybodyHead})
 	return o
 }
+
+// Use replaces the policy. Any goroutine may call it.
+func (o *Origins) Use(p *auth.Policy) { o.policy.Store(p) }
 
 // number returns that of an origin that was admitted, nil for none. Any goroutine
 // may call it.
@@ -61,7 +66,7 @@ func (o *Origins) number(origin []byte) uint16 {
 	switch {
 	case origin == nil:
 		return noOrigin
-	case len(origin) > maxOrigin || !o.policy.Trusts(origin):
+	case len(origin) > maxOrigin || !o.policy.Load().Trusts(origin):
 		return anybody
 	}
 	o.mu.Lock()

@@ -39,7 +39,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.SocketGroup }},
 			{Name: "admin-host", Help: "host name without a port that --admin answers to beside IP addresses and localhost, such as a scraper's name for this machine; repeatable", Default: "none",
 				field: func(c *server.Config) any { return &c.AdminHosts }},
-			{Name: "allow-origin", Help: "origin of web pages, as in https://app.example, that may use the server beside pages of this machine, with their users' cookies; with --open all others may too, without cookies; repeatable", Default: "none",
+			{Name: "allow-origin", Live: true, Help: "origin of web pages, as in https://app.example, that may use the server beside pages of this machine, with their users' cookies; with --open all others may too, without cookies; repeatable", Default: "none",
 				field: func(c *server.Config) any { return &c.Origins }},
 		}},
 		{"The process", "", []Setting{
