@@ -32,9 +32,6 @@ type mark struct {
 // was made when the log was that, else of what was shown last.
 func (o *oracle) beginLife(oldest uint64, recovered, copied []*log.Entry) {
 	if copied != nil {
-		for i, was := range o.pasts {
-			o.common[i] = uint64(shared(was, copied)) // what was lost since may be there again
-		}
 		o.truth = copied
 	}
 	before := o.truth
@@ -63,6 +60,14 @@ func (o *oracle) beginLife(oldest uint64, recovered, copied []*log.Entry) {
 	o.retained = newRetained(&o.w.plan, o.floor)
 	for _, e := range recovered {
 		o.append(e)
+	}
+	if copied == nil {
+		return
+	}
+	for i, was := range o.pasts {
+		// What was lost since may be there again, and what the copy had on its disk
+		// but was shown only after it was made.
+		o.common[i] = uint64(shared(was, o.truth))
 	}
 }
 
