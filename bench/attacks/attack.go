@@ -49,7 +49,7 @@ type Size struct {
 
 // Full is the size of which the documents speak.
 func Full() Size {
-	return Size{Honest: 1000, Rate: 20, Clients: 16, Sources: 1, Connections: 2052, Crowd: 10_000, Channels: 127, Messages: 1000,
+	return Size{Honest: 1000, Rate: 20, Clients: 16, Sources: 1, Connections: 3000, Crowd: 10_000, Channels: 127, Messages: 1000,
 		Quiet: 3 * time.Second, Length: 6 * time.Second, Settle: 8 * time.Second}
 }
 

@@ -35,7 +35,7 @@ func (o *attackOptions) flags(f *flag.FlagSet) {
 	f.DurationVar(&o.length, "attack-length", 0, "of each attack (default 6s)")
 	f.IntVar(&o.honest, "honest", 0, "honest subscribers (default 1,000)")
 	f.IntVar(&o.clients, "hostile", 0, "hostile clients (default 16)")
-	f.IntVar(&o.connections, "connections", 0, "connections of attacks that need many (default 2,052)")
+	f.IntVar(&o.connections, "connections", 0, "connections of attacks that need many (default 3,000)")
 	f.IntVar(&o.crowd, "crowd", 0, "connections beside the honest ones where an attack has such (default 10,000)")
 	f.IntVar(&o.sources, "hostile-sources", 1, "addresses of the hostile clients; 0: the honest clients' own")
 	f.BoolVar(&o.quick, "quick", false, "with --attacks: small numbers, which only show that an attack works")

@@ -50,7 +50,7 @@ type Spec struct {
 	Sources int    `json:"sources,omitempty"`
 
 	// Connections is how many the clients of a kind that needs many open together;
-	// default 2,052.
+	// default 3,000.
 	Connections int `json:"connections,omitempty"`
 
 	// Channels is on how many a request is; default 127.
@@ -72,7 +72,7 @@ func (s Spec) withDefaults() Spec {
 		s.Clients = 16
 	}
 	if s.Connections <= 0 {
-		s.Connections = 2052
+		s.Connections = 3000
 	}
 	if s.Channels <= 0 {
 		s.Channels = 127

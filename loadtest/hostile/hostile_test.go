@@ -89,7 +89,7 @@ func TestKindsSendWhatTheySay(t *testing.T) {
 		"pings":           {"\x89\x80\x00\x00\x00\x00\x89\x80"},
 		"chunked":         {"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n1\r\nx\r\n"},
 		"room":            {"POST /publish?channel=room HTTP/1.1\r\n", "Content-Length: 400\r\n"},
-		"unfinished":      {"\x81\xfe" + "\xfd\xe8" + "\x00\x00\x00\x00\x00\x00"},
+		"unfinished":      {"\x81\xfe" + "\xff\xdc" + "\x00\x00\x00\x00\x00\x00"},
 		"unread":          {"GET /ws?channel=unread", "POST /publish?channel=unread"},
 		"late-replies":    {"POST /publish?channel=late-"},
 		"listings":        {"GET /channels/listing/history?last=1000&limit=1000"},

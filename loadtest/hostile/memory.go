@@ -11,7 +11,7 @@ import (
 
 // memoryKinds make the server keep bytes.
 var memoryKinds = []Kind{
-	{"unfinished", "many WebSocket frames of which half came, and then a byte each 15 s", unfinished},
+	{"unfinished", "many WebSocket frames of which nearly all came, and then a byte each 15 s", unfinished},
 	{"unread", "many WebSockets that read nothing of a channel with large messages", unread},
 	{"late-replies", "publications, pipelined, whose responses nobody reads", lateReplies},
 	{"listings", "listings of 5.9 MB that nobody reads", listings},
@@ -19,17 +19,22 @@ var memoryKinds = []Kind{
 	{"batch-expansion", "batches of 1 MB whose messages go to 128 channels each", batchExpansion},
 }
 
-// The bytes of a frame that is not finished: at 2,052 connections half of them are
-// 64 MiB, the default of --input-bytes.
+// The bytes of a frame that is not finished. On 2,052 connections that send most of one
+// they are 128 MiB: for each of two loops the default of --input-bytes.
 const (
-	unfinishedFrame = 65_000
-	unfinishedSent  = 32_700
+	unfinishedFrame = 65_500
+	unfinishedSent  = 65_450
 	unfinishedEvery = 15 * time.Second
 )
 
+// unfinished fills the input to the brim: the last connections send less and less, and so
+// take what is left where a large one does not fit any more.
 func unfinished(ctx context.Context, c *client) error {
-	start := append(appendHead(nil, opText, unfinishedFrame), make([]byte, unfinishedSent)...)
+	large := append(appendHead(nil, opText, unfinishedFrame), make([]byte, unfinishedSent)...)
+	opened := 0
 	open := func() *wire {
+		start := large[:sentOf(opened, c.share())]
+		opened++
 		w, err := c.dial(ctx, 0)
 		if err != nil {
 			return nil
@@ -44,6 +49,17 @@ func unfinished(ctx context.Context, c *client) error {
 		return nil
 	}
 	return c.keepMany(ctx, open, func(w *wire) error { return w.send([]byte{'x'}) }, unfinishedEvery)
+}
+
+// sentOf is how many bytes connection i of n sends at first.
+func sentOf(i, n int) int {
+	switch part := 16 * i / max(n, 1); {
+	case part < 12:
+		return unfinishedSent
+	case part < 15:
+		return 16_000 >> (2 * (part - 12))
+	}
+	return 100
 }
 
 // keepMany opens this client's share of connections and calls touch for each
