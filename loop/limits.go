@@ -22,7 +22,7 @@ type Config struct {
 	ParkedBytes    int           // unread input kept of a connection that waits for an answer; default 8 KiB. Beyond it reading pauses.
 	Channels       int           // channels with subscribers on a loop; default 1,048,576. Beyond it the connections with most channels are closed, counted with their shares. Each costs about 1 KiB.
 	TurnSends      int           // sends in one turn before events are read again; default 512
-	TurnWork       int           // work on what clients sent in one turn before events are read again, in units of about 1 µs; one connection has a quarter of it at a time; default 1000
+	TurnWork       int           // work on what clients sent in one turn before events are read again, in units of about 1 µs; one connection has a quarter of it at a time; default 500
 	Fanout         fanout.Limits
 	Log            *slog.Logger // default slog.Default()
 }
@@ -54,7 +54,7 @@ func (c Config) WithDefaults() Config {
 	number(&c.ParkedBytes, 8<<10)
 	number(&c.Channels, 1<<20)
 	number(&c.TurnSends, 512)
-	number(&c.TurnWork, 1000)
+	number(&c.TurnWork, 500)
 	c.Fanout = c.Fanout.WithDefaults()
 	if c.Log == nil {
 		c.Log = slog.Default()

@@ -12,7 +12,7 @@ package loop
 const (
 	workRequest = 4 // parsed and answered, beside its bytes
 	workFrame   = 1
-	workSend    = 3    // a system call that sends
+	workSend    = 8    // a system call that sends: 8 µs over loopback
 	workBytes   = 64   // bytes of input to a unit: JSON is read at 10 ns a byte
 	workOut     = 1024 // bytes of output to a unit
 )

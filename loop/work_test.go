@@ -141,7 +141,7 @@ func TestTimersAreServedInTurns(t *testing.T) {
 	beats := func(s loop.Stats) int { return int(s.Heartbeats) }
 	s.await("all heartbeats", func() bool { return s.sum(beats) == streams })
 	after := s.stats()[0]
-	const beat = 3 // units
+	const beat = 8 // units
 	if most := uint64(beat * loop.TurnTimers); after.LongestWork > max(before.LongestWork, most) {
 		t.Errorf("%d heartbeats: %d units of work in one callback, want at most %d", streams, after.LongestWork, most)
 	}
