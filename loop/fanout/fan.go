@@ -49,12 +49,12 @@ type Fan struct {
 
 	flights     []flight // by ticket, reset when none is out
 	outstanding int
-	held        int      // bytes in lanes
-	doomed      int      // of these, in lanes of members that were given up but not detached yet
-	strips      int      // bytes in the strips of passes: Room
-	gather      gather   // of what waits for the channels of a view
-	gathered    gathered // its last result, which the members of a view share
-	covered     reply    // the last answer to polls of a view that shares, coveredOf
+	held        int             // bytes in lanes of members that were not given up: their blocks once each, and what is private
+	blocks      map[*byte]block // that lanes are the end of
+	strips      int             // bytes in the strips of passes: Room
+	gather      gather          // of what waits for the channels of a view
+	gathered    gathered        // its last result, which the members of a view share
+	covered     reply           // the last answer to polls of a view that shares, coveredOf
 	coveredOf   *view
 	happened    []event
 	response    []byte // of the poll that Events.Answered is about
@@ -79,6 +79,7 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 		views:    make([]*view, 1),
 		lanes:    make([]lane, 1),
 		marks:    map[uint32]*marks{},
+		blocks:   map[*byte]block{},
 		policy:   func(string) Policy { return Resume },
 		quantum:  viewQuantum, shareMembers: shareMembers,
 		share: func(slot uint32) uint64 { return uint64(slot) },

@@ -1,6 +1,7 @@
 package fanout_test
 
 import (
+	"fmt"
 	"testing"
 
 	"peal/loop/fanout"
@@ -16,26 +17,56 @@ type slowEvents struct {
 
 func (e *slowEvents) Slow(uint32) { e.slow++ }
 
+// stalledMembers returns a fan of so many members, each on the channel that name
+// gives, whose sockets take one byte, after a message of bytes+1 on each channel.
+func stalledMembers(t *testing.T, members, bytes, limit int, name func(slot uint32) string) (*fanout.Fan, *slowEvents) {
+	t.Helper()
+	events := &slowEvents{}
+	source := &nopSource{}
+	fan := fanout.New(0, fanout.Limits{HeldBytes: limit}, nopEncoder{}, source, &halfSender{}, events)
+	published := map[string]bool{}
+	for slot := range uint32(members) {
+		fan.Attach(slot, int32(slot), uint64(slot)+1)
+		if _, err := fan.Subscribe(slot, &fanout.Subscription{Channels: []string{name(slot)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for slot := range uint32(members) {
+		if n := name(slot); !published[n] {
+			published[n] = true
+			source.head++
+			fan.Apply([]*ring.Message{{Sequence: source.head, Channel: n, Entry: make([]byte, bytes+1)}})
+		}
+	}
+	for fan.Flush(2 * members) {
+	}
+	return fan, events
+}
+
 // When lanes of equals are over their limit, some are given up until an eighth is
 // free, and not an eighth for each further byte of the same turn.
 func TestHeldBytesGivesUpAnEighth(t *testing.T) {
 	const members, bytes, limit = 1000, 100, 100 * 800
-	events := &slowEvents{}
-	source := &nopSource{}
-	out := &halfSender{}
-	fan := fanout.New(0, fanout.Limits{HeldBytes: limit}, nopEncoder{}, source, out, events)
-	for slot := range uint32(members) {
-		fan.Attach(slot, int32(slot), uint64(slot)+1)
-		if _, err := fan.Subscribe(slot, &fanout.Subscription{Channels: []string{"A"}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	source.head++
-	fan.Apply([]*ring.Message{{Sequence: 1, Channel: "A", Entry: make([]byte, bytes+1)}})
-	fan.Flush(2 * members) // each socket takes one byte
+	_, events := stalledMembers(t, members, bytes, limit, func(slot uint32) string { return fmt.Sprint("channel ", slot) })
 	// 1000 lanes of 100 B are 200 over the limit; 300 lanes free an eighth too.
 	if events.slow < 200 || events.slow > 310 {
 		t.Errorf("%d of %d members given up, want 200 to 310", events.slow, members)
+	}
+}
+
+// A message that many sockets have taken in part is held once, and nobody is given
+// up for it.
+func TestHeldBytesCountsAMessageOnce(t *testing.T) {
+	const members, bytes = 1000, 10_000
+	fan, events := stalledMembers(t, members, bytes, 20_000, func(uint32) string { return "A" })
+	if n := fan.Stats().Held; n != bytes || events.slow != 0 {
+		t.Errorf("%d B held, %d members given up, want %d and none", n, events.slow, bytes)
+	}
+	for slot := range uint32(members) {
+		fan.Detach(slot)
+	}
+	if n := fan.Stats().Held; n != 0 {
+		t.Errorf("%d B held for nobody", n)
 	}
 }
 

@@ -372,9 +372,7 @@ func (f *Fan) kill(slot uint32, m *member, why eventKind, err error) {
 	}
 	m.flags |= flagDead
 	if m.lane != 0 {
-		l := &f.lanes[m.lane]
-		l.doomed = len(l.half) + len(l.buf)
-		f.doomed += l.doomed
+		f.uncount(&f.lanes[m.lane])
 	}
 	f.tell(why, slot, m, err)
 }

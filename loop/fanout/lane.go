@@ -5,11 +5,19 @@ import "peal/loop/evict"
 // lane is what one member is sent before anything else: the rest of a
 // half-sent message or of an answer, then what was written for it alone.
 type lane struct {
-	half   []byte // shared and immutable, or this lane's own; never appended to
-	buf    []byte // this lane's own
-	slot   uint32
-	used   bool
-	doomed int // bytes of it that Fan.doomed counts
+	half      []byte // shared and immutable, or this lane's own; never appended to
+	buf       []byte // this lane's own
+	slot      uint32
+	used      bool
+	uncounted bool  // its member was given up: nothing of it counts any more
+	block     *byte // which block half is the end of, in Fan.blocks; nil for none
+}
+
+// block is bytes that the lanes of some members are the end of: one message or
+// answer, however many wait in the middle of it. It is known by its last byte.
+type block struct {
+	bytes int // of the longest rest
+	lanes int
 }
 
 // Write sends b to the member alone, before any further publication, and
@@ -46,14 +54,16 @@ func (f *Fan) write(slot uint32, b []byte, answer bool) (done bool, err error) {
 	l := f.laneOf(slot, m)
 	if answer && len(l.half) == 0 && len(l.buf) == 0 && m.flags&flagFlying == 0 {
 		l.half = append([]byte(nil), b...)
+		f.pin(l)
 	} else {
 		l.buf = append(l.buf, b...)
+		f.held += len(b)
 		if !answer && len(l.buf) > f.limits.LaneBytes {
 			f.stats.LaneFull++
 			f.kill(slot, m, eventSlow, nil)
 		}
 	}
-	f.hold(len(b))
+	f.limitHeld()
 	if m.flags&(flagFull|flagFlying) == 0 {
 		f.queueBehind(slot, m)
 	}
@@ -82,7 +92,52 @@ func (f *Fan) holdRest(slot uint32, m *member, rest []byte) {
 		panic("fanout: two half-sent messages on one connection")
 	}
 	l.half = rest
-	f.hold(len(rest))
+	f.pin(l)
+	f.limitHeld()
+}
+
+// pin counts the block that the half of l ends.
+func (f *Fan) pin(l *lane) {
+	if len(l.half) == 0 {
+		return
+	}
+	l.block = &l.half[len(l.half)-1]
+	b := f.blocks[l.block]
+	f.held += max(0, len(l.half)-b.bytes)
+	f.blocks[l.block] = block{max(b.bytes, len(l.half)), b.lanes + 1}
+}
+
+func (f *Fan) unpin(l *lane) {
+	if l.block == nil {
+		return
+	}
+	b := f.blocks[l.block]
+	if b.lanes--; b.lanes > 0 {
+		f.blocks[l.block] = b
+	} else {
+		f.held -= b.bytes
+		delete(f.blocks, l.block)
+	}
+	l.block = nil
+}
+
+// uncount takes what the lane holds out of the count: its member was given up, and
+// is detached at the end of the turn.
+func (f *Fan) uncount(l *lane) {
+	if !l.uncounted {
+		l.uncounted = true
+		f.held -= len(l.buf)
+		f.unpin(l)
+	}
+}
+
+// recount takes uncount back.
+func (f *Fan) recount(l *lane) {
+	if l.uncounted {
+		l.uncounted = false
+		f.held += len(l.buf)
+		f.pin(l)
+	}
 }
 
 func (f *Fan) dropLane(m *member) {
@@ -90,8 +145,7 @@ func (f *Fan) dropLane(m *member) {
 		return
 	}
 	l := &f.lanes[m.lane]
-	f.held -= len(l.half) + len(l.buf)
-	f.doomed -= l.doomed
+	f.uncount(l)
 	*l = lane{}
 	f.freeLanes = append(f.freeLanes, m.lane)
 	m.lane = 0
@@ -109,11 +163,15 @@ func (f *Fan) sendLane(slot uint32, m *member) {
 
 func (f *Fan) laneSent(slot uint32, m *member, n int, full bool) {
 	l := &f.lanes[m.lane]
-	f.held -= n
 	if len(l.half) > 0 {
-		l.half = l.half[n:]
+		if l.half = l.half[n:]; len(l.half) == 0 {
+			f.unpin(l)
+		}
 	} else {
 		l.buf = l.buf[n:]
+		if !l.uncounted {
+			f.held -= n
+		}
 	}
 	if full {
 		f.full(slot, m)
@@ -128,21 +186,29 @@ func (f *Fan) laneSent(slot uint32, m *member, n int, full bool) {
 	f.queueBehind(slot, m)
 }
 
-// hold counts n more bytes in lanes; above the limit those who hold most are
-// given up: see package evict.
-func (f *Fan) hold(n int) {
-	f.held += n
-	if f.held-f.doomed <= f.limits.HeldBytes {
-		return
-	}
-	var alive []evict.Holder // rare: see evict.Choose
-	for i := range f.lanes {
-		if l := &f.lanes[i]; l.used && f.member(l.slot).flags&flagDead == 0 {
-			alive = append(alive, evict.Holder{Slot: l.slot, Bytes: len(l.half) + len(l.buf), Share: f.share(l.slot)})
+// limitHeld gives up those who hold most when all lanes are above the limit: see
+// package evict. What several hold together is divided among them.
+func (f *Fan) limitHeld() {
+	for f.held > f.limits.HeldBytes {
+		var alive []evict.Holder // rare: see evict.Choose
+		for i := range f.lanes {
+			if l := &f.lanes[i]; l.used && !l.uncounted {
+				bytes := len(l.buf)
+				if b := f.blocks[l.block]; b.lanes > 0 {
+					bytes += (b.bytes + b.lanes - 1) / b.lanes
+				}
+				alive = append(alive, evict.Holder{Slot: l.slot, Bytes: bytes, Share: f.share(l.slot)})
+			}
 		}
-	}
-	for _, h := range evict.Choose(alive, f.limits.HeldBytes) {
-		f.stats.HeldFull++
-		f.kill(h.Slot, f.member(h.Slot), eventSlow, nil)
+		gone := evict.Choose(alive, f.limits.HeldBytes)
+		if len(gone) == 0 {
+			panic("fanout: more is held than lanes hold") // their sum is at least held
+		}
+		for _, h := range gone {
+			m := f.member(h.Slot)
+			f.stats.HeldFull++
+			f.kill(h.Slot, m, eventSlow, nil)
+			f.uncount(&f.lanes[m.lane]) // also of one that had ended before
+		}
 	}
 }

@@ -13,7 +13,7 @@ type Limits struct {
 	LaneBytes int
 
 	// HeldBytes is what all lanes of the Fan may hold, half-sent messages and
-	// answers included. Beyond it the members that hold most are given up,
+	// answers included, each message once. Beyond it the members that hold most are given up,
 	// counted with their shares (Fan.UseShares). Default 64 MiB.
 	HeldBytes int
 

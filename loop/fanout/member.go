@@ -126,9 +126,7 @@ func (f *Fan) Revive(slot uint32) {
 	m.flags &^= flagDead
 	f.leave(slot, m) // or the next message would find the same gap
 	if m.lane != 0 {
-		l := &f.lanes[m.lane]
-		f.doomed -= l.doomed
-		l.doomed = 0
+		f.recount(&f.lanes[m.lane])
 	}
 }
 
