@@ -280,29 +280,31 @@ func TestSIGHUPReloads(t *testing.T) {
 	if got := from(); got.status != 403 {
 		t.Errorf("a page of another origin: %d", got.status)
 	}
-	write("workers: 3\nallow-origin: [\"" + page + "\"]\nmax-channels: 1\npoll-timeout: 9s\nlog-level: debug\n" + strings.Replace(rule, "%", "30B", 1))
+	write("workers: 3\nallow-origin: [\"" + page + "\"]\nbatch-messages: 1\npoll-timeout: 9s\nlog-level: debug\n" + strings.Replace(rule, "%", "30B", 1))
 	o.signal(syscall.SIGHUP)
-	o.awaitLine(`"applied":"allow-origin log-level max-channels channels","need_restart":1`)
+	o.awaitLine(`"applied":"allow-origin log-level batch-messages channels","need_restart":1`)
 	if said := o.said(); !strings.Contains(said, `"setting":"workers","source":"`+config+`, line 1"`) || strings.Count(said, "restart the server to apply it") != 1 {
 		t.Errorf("log: %s", said)
 	}
 	if got := post(); got != 200 {
 		t.Errorf("20 bytes where 30 may be: %d", got)
 	}
-	if got := o.do("POST", "/publish?channel=a&channel=b", "x").status; got != 400 {
-		t.Errorf("two channels where one may be: %d", got)
+	const batch = `{"messages":[{"channel":"a","data":"x"},{"channel":"b","data":"x"}]}`
+	two := func() int { return o.do("POST", "/publish/batch", batch, "Content-Type: application/json").status }
+	if got := two(); got != 400 {
+		t.Errorf("two messages where one may be: %d", got)
 	}
 	if got := from(); got.status != 200 || got.header.Get("Access-Control-Allow-Origin") != page {
 		t.Errorf("the page is allowed now: %d %v", got.status, got.header)
 	}
 
-	write("max-channels: 5\nmax-chanels: 6\n")
+	write("batch-messages: 5\nbatch-mesages: 6\n")
 	o.signal(syscall.SIGHUP)
-	o.awaitLine("did you mean max-channels?")
-	write("max-channels: 5\nmax-connections: 2000000000\n")
+	o.awaitLine("did you mean batch-messages?")
+	write("batch-messages: 5\nmax-connections: 2000000000\n")
 	o.signal(syscall.SIGHUP)
 	o.awaitLine("the limit of open files is")
-	if got := o.do("POST", "/publish?channel=a&channel=b", "x").status; got != 400 {
+	if got := two(); got != 400 {
 		t.Errorf("after two faults: %d", got)
 	}
 	o.publish("a", "still here")

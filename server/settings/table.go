@@ -83,7 +83,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Loop.TurnWork }},
 		}},
 		{"Requests", "What one request may ask for. What a poll says about its timeout is held to the least and the greatest.", []Setting{
-			{Name: "max-channels", Live: true, Help: "channels of one connection or publication, beyond it 400 or close 4413; raising it costs memory for each such connection, and more for each message on several of its channels", Min: 1, Max: 1 << 12,
+			{Name: "max-channels", Help: "channels of one connection or publication, beyond it 400 or close 4413; raising it costs memory for each such connection, and more for each message on several of its channels", Min: 1, Max: 1 << 12,
 				field: func(c *server.Config) any { return &c.HTTP.ChannelLimit }},
 			{Name: "max-subscribed-channels", Help: "channels with subscribers on a loop, beyond it the connections with most channels are closed, counted together by address; raising it costs about 1 KiB for each", Min: 1 << 10, Max: many,
 				field: func(c *server.Config) any { return &c.Loop.Channels }},
