@@ -15,7 +15,7 @@ import (
 
 // attackOptions are the flags of the attacks.
 type attackOptions struct {
-	on, list, quick, bench       bool
+	on, quick, bench             bool
 	only                         *regexp.Regexp
 	versus                       string
 	length                       time.Duration
