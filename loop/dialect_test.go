@@ -238,7 +238,7 @@ func (encoder) Encode(m *ring.Message, k ring.Encoding) []byte {
 	return appendLine(nil, m)
 }
 
-func (encoder) AppendOpen(dst []byte, k ring.Encoding, sequence uint64) []byte {
+func (encoder) AppendOpen(dst []byte, k ring.Encoding, sequence uint64, _ bool) []byte {
 	if k == loop.WSRaw {
 		return dst
 	}

@@ -171,6 +171,7 @@ type Subscription struct {
 	Encoding  ring.Encoding
 	From      From
 	Sequence  uint64        // FromCursor
+	Known     bool          // FromCursor: the client keeps this position as the id of its last event
 	Last      int           // FromLast, at least 1
 	Timeout   time.Duration // Park: answer with nothing after it
 	PublishTo string        // WebSocket: channel of what the client sends, "" if it may not

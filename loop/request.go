@@ -134,7 +134,7 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 	}
 	l.wait(slot, c, l.beat())
 	if s.From != FromGap {
-		return l.encoder.AppendOpen(out, s.Encoding, position)
+		return l.encoder.AppendOpen(out, s.Encoding, position, s.Known)
 	}
 	l.counts.foreign++
 	for _, channel := range s.Channels {
@@ -150,7 +150,7 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 		}
 	}
 	// Last: a client that has this position must have been told of the gap.
-	return l.encoder.AppendOpen(out, s.Encoding, position)
+	return l.encoder.AppendOpen(out, s.Encoding, position, false)
 }
 
 // park holds a poll.

@@ -9,7 +9,8 @@ type Encoder interface {
 	Encode(m *ring.Message, k ring.Encoding) []byte
 
 	// AppendOpen appends the first bytes of a stream whose position is sequence.
-	AppendOpen(dst []byte, k ring.Encoding, sequence uint64) []byte
+	// known: the client has it already.
+	AppendOpen(dst []byte, k ring.Encoding, sequence uint64, known bool) []byte
 
 	// AppendHeartbeat appends what an otherwise silent stream is sent: an id
 	// line for SSE, a ping frame for WebSocket, both carrying the position.

@@ -110,3 +110,19 @@ func keepsTheFirstPosition(t *testing.T, p *peal, proxy *proxy, channel string, 
 		t.Errorf("then the client hears %q, want the next message", line)
 	}
 }
+
+// A client that resumes has its position: it receives what it missed and nothing
+// that looks like more.
+func TestAResumedStreamBeginsWithWhatWasMissed(t *testing.T) {
+	p := start(t)
+	one := p.publish("a", "one")
+	p.publish("a", "two")
+	for _, s := range []*eventStream{
+		p.events("channel=a&cursor=earliest", "Last-Event-ID: "+one),
+		p.events("channel=a&cursor=earliest&lastEventId=" + one),
+	} {
+		if e, fired, err := s.block(); err != nil || !fired || e.data != "two" || s.retry == "" {
+			t.Errorf("the stream begins with %+v (fires: %v, error: %v, retry %q), want the message behind its position", e, fired, err, s.retry)
+		}
+	}
+}

@@ -77,8 +77,11 @@ func encodePresence(entry *log.Entry, k ring.Encoding, c log.Cursor) []byte {
 func tellsPresence(k ring.Encoding) bool { return k != loop.WSRaw && k != loop.PollRaw }
 
 // AppendOpen implements fanout.Encoder.
-func (e *Encoder) AppendOpen(dst []byte, k ring.Encoding, sequence uint64) []byte {
-	if isSSE(k) {
+func (e *Encoder) AppendOpen(dst []byte, k ring.Encoding, sequence uint64, known bool) []byte {
+	switch {
+	case isSSE(k) && known:
+		return sse.AppendRetry(dst, e.retry())
+	case isSSE(k):
 		return sse.AppendOpen(dst, e.cursor(sequence), e.retry())
 	}
 	return dst // a WebSocket has said all in its 101, a poll is answered as a whole

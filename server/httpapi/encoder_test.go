@@ -37,7 +37,8 @@ func TestEncoderSpeaksAllEncodings(t *testing.T) {
 			}
 		}
 		check("encoded", string(e.Encode(m, want.k)), want.encoded)
-		check("open", string(e.AppendOpen(nil, want.k, 9)), want.open)
+		check("open, known", string(e.AppendOpen(nil, want.k, 9, true)), strings.TrimSuffix(want.open, position))
+		check("open", string(e.AppendOpen(nil, want.k, 9, false)), want.open)
 		check("heartbeat", string(e.AppendHeartbeat(nil, want.k, 9)), want.heartbeat)
 		check("gap", string(e.AppendGap(nil, want.k, fanout.Gap{Channel: "a", From: 1, To: 3})), want.gapped)
 		check("close", string(e.AppendClose(nil, want.k, 1001, "by")), want.closedBy)

@@ -21,6 +21,7 @@ const maxLastOfSeveral = 1000
 // params is what the query of a request says. Its slices alias the Front's
 // memory.
 type params struct {
+	known     bool   // cursor is the id of the client's last event
 	cursor    []byte // where to begin: of the Last-Event-ID header, else of its spellings in the query, else cursor; empty for none
 	last      []byte
 	format    []byte
@@ -93,11 +94,11 @@ func (f *Front) query() (p params, err error) {
 	// What a client has come to since it made its URL goes before the URL's own
 	// cursor: EventSource says it in this header, polyfills in the query.
 	if len(lastEventID) > 0 {
-		p.cursor = lastEventID
+		p.cursor, p.known = lastEventID, true
 	}
 	for _, id := range f.header.PeekAll("Last-Event-ID") {
 		if len(id) > 0 {
-			p.cursor = id
+			p.cursor, p.known = id, true
 		}
 	}
 	return p, nil

@@ -239,6 +239,7 @@ func (f *Front) subscribe(p *params, encoding ring.Encoding) (*loop.Subscription
 		Encoding: encoding,
 		From:     from,
 		Sequence: sequence,
+		Known:    p.known && from == loop.FromCursor,
 		Last:     last,
 		Timeout:  timeout,
 	}, nil

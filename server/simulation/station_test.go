@@ -205,7 +205,7 @@ func (s *station) startStream(c *conn, sub *loop.Subscription, out []byte) []byt
 	c.state = stateStream
 	if sub.From == loop.FromGap {
 		if s.w.bug.opensFirst {
-			out = s.w.encoder.AppendOpen(out, sub.Encoding, position)
+			out = s.w.encoder.AppendOpen(out, sub.Encoding, position, sub.Known)
 		}
 		for _, channel := range sub.Channels {
 			before := len(out)
@@ -217,7 +217,7 @@ func (s *station) startStream(c *conn, sub *loop.Subscription, out []byte) []byt
 			}
 		}
 	}
-	return s.w.encoder.AppendOpen(out, sub.Encoding, position)
+	return s.w.encoder.AppendOpen(out, sub.Encoding, position, sub.Known)
 }
 
 // Loop's codes for a gap on a stream that has no word for it, and for one of a

@@ -22,7 +22,7 @@ const CursorEvent = "peal.cursor"
 // AppendOpen appends the first bytes of a stream at position c: how long to
 // wait before reconnecting, and the position.
 func AppendOpen(dst []byte, c log.Cursor, retry time.Duration) []byte {
-	dst = appendRetry(dst, retry)
+	dst = AppendRetry(dst, retry)
 	return AppendHeartbeat(dst, c)
 }
 
@@ -92,12 +92,14 @@ const presenceEvent = "peal.presence"
 // AppendEnd appends the last bytes of a stream that the server ends: clients
 // come back by themselves, after retry. No empty line follows: the field counts
 // by itself, and some clients take every empty line for an event.
-func AppendEnd(dst []byte, retry time.Duration) []byte { return appendRetry(dst, retry) }
+func AppendEnd(dst []byte, retry time.Duration) []byte { return AppendRetry(dst, retry) }
 
 // eventBytes is what an event needs beside its name and data.
 const eventBytes = len("id: \nevent: \ndata: \n\n") + log.MaxCursorBytes
 
-func appendRetry(dst []byte, retry time.Duration) []byte {
+// AppendRetry appends how long to wait before reconnecting: all that a stream
+// begins with for a client that has its position.
+func AppendRetry(dst []byte, retry time.Duration) []byte {
 	dst = append(dst, "retry: "...)
 	dst = strconv.AppendInt(dst, retry.Milliseconds(), 10)
 	return append(dst, '\n')
