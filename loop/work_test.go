@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,10 +65,11 @@ func TestOneCallbackDoesLittle(t *testing.T) {
 
 // A client that sends much goes on behind those that send little.
 func TestWhoSendsLittleIsNotBehindWhoSendsMuch(t *testing.T) {
-	s := start(t, options{config: loop.Config{Loops: 1, TurnWork: 400}})
+	s := prepare(t, options{config: loop.Config{Loops: 1, TurnWork: 400}})
 	const hostile, each = 8, 1000
-	var before int64
-	s.world.echoed = func(string) { before = s.requests.Load() }
+	var handled atomic.Int64
+	s.world.echoed = func(string) { handled.Store(s.requests.Load()) }
+	s.run()
 	var clients []*client
 	for range hostile + 1 {
 		clients = append(clients, s.dial())
@@ -84,8 +86,8 @@ func TestWhoSendsLittleIsNotBehindWhoSendsMuch(t *testing.T) {
 	close(goOn)
 	honest.expect("me")
 	// A quarter of a turn for each of them at the event, or a turn.
-	if most := int64(hostile*(100/14+2) + 400/14 + 2); before > most {
-		t.Errorf("%d requests were handled before the one of the honest client, want at most %d of %d", before, most, hostile*each)
+	if most := int64(hostile*(100/14+2) + 400/14 + 2); handled.Load() > most {
+		t.Errorf("%d requests were handled before the one of the honest client, want at most %d of %d", handled.Load(), most, hostile*each)
 	}
 	for _, c := range clients[:hostile] {
 		c.SetReadDeadline(time.Now().Add(patience))
