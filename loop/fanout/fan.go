@@ -95,7 +95,9 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 func (f *Fan) LimitEncodings(limit func() int) {
 	f.encode = ring.NewCache(func(m *ring.Message, k ring.Encoding) []byte {
 		f.stats.Encodings++
-		return f.encoder.Encode(m, k)
+		b := f.encoder.Encode(m, k)
+		f.charge(costEncoded + len(b)*costByte)
+		return b
 	}, limit)
 }
 

@@ -9,12 +9,13 @@ package fanout
 // nanoseconds, from BenchmarkHistory, and need to be right
 // within a factor of two.
 const (
-	unit       = 1000
-	costRead   = 250 // one look at the history of one channel
-	costMerged = 60  // one message through the heap
-	costGap    = 300 // one notice, beside its bytes
-	costByte   = 1   // encoded, or copied
-	costJoined = 400 // a channel of a subscription that is made or changed
+	unit        = 1000
+	costRead    = 250 // one look at the history of one channel
+	costMerged  = 60  // one message through the heap
+	costGap     = 300 // one notice, beside its bytes
+	costByte    = 1   // encoded, or copied
+	costEncoded = 300 // one encoding, beside its bytes
+	costJoined  = 400 // a channel of a subscription that is made or changed
 
 	costAdded   = 40 // a message that is added to a strip, beside its bytes
 	bytesAdded  = 16 // of it are copied in a nanosecond

@@ -2,6 +2,7 @@ package publication
 
 import (
 	"encoding/base64"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -11,6 +12,7 @@ import (
 // are not UTF-8 become U+FFFD, as in encoding/json.
 func AppendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
+	start := len(dst)
 	from := 0 // s[from:i] is clean and not yet copied
 	for i := 0; i < len(s); {
 		b := s[i]
@@ -19,6 +21,12 @@ func AppendString[T string | []byte](dst []byte, s T) []byte {
 			continue
 		}
 		if b < utf8.RuneSelf {
+			if cap(dst)-len(dst) < len(s)-from+escapeRoom {
+				// At once for all the rest, if it is like what came: growing step by
+				// step would copy a text of escapes nine times.
+				rest := len(s) - from
+				dst = slices.Grow(dst, rest*(len(dst)-start)/max(1, from)+rest/16+escapeRoom)
+			}
 			dst = append(dst, s[from:i]...)
 			dst = appendEscape(dst, b)
 			i++
@@ -42,6 +50,9 @@ func AppendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, s[from:]...)
 	return append(dst, '"')
 }
+
+// escapeRoom is the longest escape, and the quote at the end.
+const escapeRoom = len(`\u0000`) + 1
 
 // decodeRune decodes the rune of s at i; utf8 has no generic form of it.
 func decodeRune[T string | []byte](s T, i int) (rune, int) {

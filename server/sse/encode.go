@@ -1,6 +1,7 @@
 package sse
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strconv"
 	"time"
@@ -39,10 +40,15 @@ func AppendHeartbeat(dst []byte, c log.Cursor) []byte {
 // was published. The standard has one kind of line end: CR and CRLF arrive as
 // LF. Binary data is base64.
 func AppendRaw(dst []byte, e *log.Entry, c log.Cursor) []byte {
-	dst = grow(dst, eventBytes+len(e.Event)+len(e.Data)+len(e.Data)/8)
+	text := publication.IsText(e)
+	data := base64.StdEncoding.EncodedLen(len(e.Data))
+	if text { // each line is a field
+		data = len(e.Data) + len("data: ")*(bytes.Count(e.Data, []byte{'\n'})+bytes.Count(e.Data, []byte{'\r'}))
+	}
+	dst = grow(dst, eventBytes+len(e.Event)+data)
 	dst = appendID(dst, c)
 	dst = appendEvent(dst, e.Event)
-	if publication.IsText(e) {
+	if text {
 		dst = appendData(dst, e.Data)
 	} else {
 		dst = append(dst, "data: "...)
