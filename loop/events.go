@@ -10,7 +10,7 @@ var _ fanout.Events = (*Loop)(nil)
 func encodingOf(c *conn) ring.Encoding { return ring.Encoding(c.encoding) }
 
 // Lost: the socket failed while sending.
-func (l *Loop) Lost(slot uint32, _ error) { l.close(slot, l.conn(slot)) }
+func (l *Loop) Lost(slot uint32, _ error) { l.lost(slot, l.conn(slot)) }
 
 // Idle: an answer, or what else was private, has left.
 func (l *Loop) Idle(slot uint32) {

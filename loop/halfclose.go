@@ -25,7 +25,7 @@ func (l *Loop) halfClosed(slot uint32, c *conn) {
 // endsUnread is called where reading must wait although an event has said that
 // the end is near: behind what was not read yet.
 func (l *Loop) endsUnread(slot uint32, c *conn) {
-	if c.flags&flagEnding == 0 {
+	if c.flags&flagEnding == 0 || c.flags&flagBacklog != 0 { // the backlog goes first, and reading goes on behind it
 		return
 	}
 	switch endOf(c.fd) {
@@ -43,4 +43,14 @@ func (l *Loop) endHalfClosed(slot uint32, c *conn) {
 	if c.flags&flagHalfClosed != 0 && c.state == stateHTTP && c.flags&(flagAnswering|flagBacklog) == 0 {
 		l.linger(slot, c)
 	}
+}
+
+// lost closes a connection to which nothing can be sent any more. Input that waits
+// for its turn is handled before: it had come before the client went.
+func (l *Loop) lost(slot uint32, c *conn) {
+	if c.flags&flagBacklog == 0 || c.state == stateHTTP && !l.fan.LaneEmpty(slot) {
+		l.close(slot, c)
+		return
+	}
+	c.flags |= flagReadable | flagEnding // the next read, behind the backlog, finds the end
 }

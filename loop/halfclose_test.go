@@ -175,3 +175,39 @@ func TestHalfCloseEndsAStream(t *testing.T) {
 		t.Errorf("left was called for %v, want thrice", got)
 	}
 }
+
+// What was read of a client is handled also if the client resets the connection
+// before its turn comes, and then the connection is closed.
+func TestWhatWaitsForItsTurnOutlivesAReset(t *testing.T) {
+	const n = 3000
+	for _, k := range []struct {
+		name, first, each string
+		handled           func(s *server) int64
+	}{
+		{"messages", "wsjson", string(masked(0x80|opText, "#")), func(s *server) int64 { return s.received.Load() }},
+		{"published", "wsjson", string(masked(0x80|opText, "x")), func(s *server) int64 { return int64(s.journal.Head()) }},
+		{"requests", "", "pub b x\n", func(s *server) int64 { return int64(s.journal.Head()) }},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			s := start(t, options{config: loop.Config{Loops: 1}})
+			c := s.dial()
+			if k.first != "" {
+				c.ws(k.first, "a now publish")
+				c.expectFrame(opText, "open 0\n")
+			}
+			held, goOn := make(chan struct{}), make(chan struct{})
+			s.group.PostTo(0, func() { close(held); <-goOn })
+			<-held
+			c.send(strings.Repeat(k.each, n))
+			if err := c.Conn.(*net.TCPConn).SetLinger(0); err != nil { // Close resets
+				t.Fatal(err)
+			}
+			c.Close()
+			close(goOn)
+			s.awaitEmpty()
+			if got := k.handled(s); got != n {
+				t.Errorf("%d of %d handled", got, n)
+			}
+		})
+	}
+}

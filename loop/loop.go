@@ -200,7 +200,7 @@ func (l *Loop) ready(fd int, e events) error {
 	case c.state == stateFree || !e.readable():
 	case c.flags&flagHalfClosed != 0:
 		// Its end is in every event from now on, and says nothing new; an error does.
-		if e.broken() && endOf(c.fd) == endBoth {
+		if e.broken() && c.flags&flagBacklog == 0 && endOf(c.fd) == endBoth {
 			l.close(slot, c)
 		}
 	default:

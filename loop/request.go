@@ -101,7 +101,7 @@ func (l *Loop) sendOut(slot uint32, c *conn, out []byte) []byte {
 	done, err := l.fan.WriteAnswer(slot, out)
 	switch {
 	case err != nil:
-		l.close(slot, c)
+		l.lost(slot, c)
 	case !done:
 		c.flags |= flagAnswering
 	}
