@@ -94,7 +94,8 @@ func appendAccessEnd(dst, response []byte, began time.Time) []byte {
 }
 
 // loggedPath is the path with the parameters whose values are no secrets; of
-// others, tokens among them, there is only the name.
+// others, tokens among them, there is only the name. What stands alone has no name:
+// it may be a token (?eyJhbGci…).
 func (f *Front) loggedPath() []byte {
 	path := append([]byte(nil), f.head.Path...)
 	for i, rest := 0, f.head.Query; len(rest) > 0; i++ {
@@ -106,18 +107,55 @@ func (f *Front) loggedPath() []byte {
 			path = append(path, '&')
 		}
 		key, value, found := bytes.Cut(pair, []byte{'='})
+		if !found && len(pair) > 0 {
+			path = append(path, '-')
+			continue
+		}
 		path = append(path, key...)
 		if !found {
 			continue
 		}
 		path = append(path, '=')
-		if isLogged(key) {
-			path = append(path, value...)
-		} else {
+		if !isLogged(key) {
+			path = append(path, '-')
+			continue
+		}
+		before, hidden := cutSecond(value)
+		path = append(path, before...)
+		if hidden {
 			path = append(path, '-')
 		}
 	}
 	return path[:min(len(path), maxLoggedPath)]
+}
+
+// cutSecond cuts a value, not yet unescaped, behind the first byte that could begin
+// another parameter in it, escaped or not: who appends "?token=…" to a URL that has
+// a query, or ";token=…", or escapes the & before it, gives the token to the
+// parameter before.
+func cutSecond(value []byte) (before []byte, hidden bool) {
+	for i, c := range value {
+		switch {
+		case c == '?', c == ';', c == '=', c == '#':
+			return value[:i+1], true
+		case c == '%' && isSeparatorEscape(value[i+1:]):
+			return value[:i+3], true
+		}
+	}
+	return value, false
+}
+
+// isSeparatorEscape reports whether the two digits behind a % stand for one of #&;=?
+// or for a % that may escape one of these in its turn.
+func isSeparatorEscape(digits []byte) bool {
+	if len(digits) < 2 {
+		return false
+	}
+	switch string(bytes.ToUpper(digits[:2])) {
+	case "23", "25", "26", "3B", "3D", "3F":
+		return true
+	}
+	return false
 }
 
 // isLogged reports whether the values of a parameter may be in the access log. All
