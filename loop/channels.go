@@ -29,7 +29,7 @@ func (l *Loop) limitChannels() {
 	for _, h := range evict.Choose(all, total-1) {
 		c := l.conn(h.Slot)
 		l.counts.channelsFull++
-		l.warn(&l.complaints.channels, "client closed: subscribed channels exceeded max-subscribed-channels, and this client has the most", func() []any {
+		l.warn(&l.complaints.channels, "client closed: subscribed channels exceeded max-subscribed-channels, and this client had the most", func() []any {
 			return []any{"client", l.clientText(h.Slot), "channels", h.Bytes, "limit", l.config.Channels}
 		})
 		if c.state == stateSSE {

@@ -57,7 +57,7 @@ func (l *Loop) Fell(slot uint32) {
 // Slow: the client takes too little of what is for it alone.
 func (l *Loop) Slow(slot uint32) {
 	l.counts.slow++
-	l.warn(&l.complaints.slow, "slow client closed: it does not read what is for it alone, beyond lane-bytes or the most within held-bytes", func() []any {
+	l.warn(&l.complaints.slow, "slow consumer closed: private queue exceeded lane-bytes, or all clients exceeded held-bytes and this client held the most", func() []any {
 		half, private := l.fan.Held(slot)
 		return []any{"client", l.clientText(slot), "session", l.conn(slot).session, "held", half + private}
 	})

@@ -108,7 +108,7 @@ func (l *Loop) limitInput() {
 	for _, h := range evict.Choose(all, l.config.InputBytes) {
 		slot, c := h.Slot, l.conn(h.Slot)
 		l.counts.inputFull++
-		l.warn(&l.complaints.input, "client closed: unread input of all clients exceeded input-bytes, and this one held the most", func() []any {
+		l.warn(&l.complaints.input, "client closed: unfinished input of all clients exceeded input-bytes, and this client had the most", func() []any {
 			return []any{"client", l.clientText(slot), "held", h.Bytes, "limit", l.config.InputBytes}
 		})
 		l.throwOut(slot, c, closeTryAgain, inputReason)
@@ -153,7 +153,7 @@ func (l *Loop) messageTime(c *conn) uint32 {
 // messageLate closes a WebSocket whose message did not become whole in time.
 func (l *Loop) messageLate(slot uint32, c *conn) {
 	l.counts.messageLate++
-	l.warn(&l.complaints.input, "client closed: its WebSocket message did not become whole in time", func() []any {
+	l.warn(&l.complaints.input, "client closed: its WebSocket message was not complete within head-timeout plus 1 s per KiB", func() []any {
 		return []any{"client", l.clientText(slot), "bytes", len(l.inputOf(c)), "limit", l.config.HeadTimeout}
 	})
 	l.throwOut(slot, c, closeTryAgain, slowMessageReason)

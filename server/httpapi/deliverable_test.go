@@ -64,7 +64,7 @@ func TestMessagesThatCannotBeDeliveredAreRefused(t *testing.T) {
 		}
 		for _, data := range []string{strings.Repeat("\x01", 600), strings.Repeat("\n", 600)} {
 			a := publish(data)
-			if got := h.log.take(); got != "" || !strings.Contains(a, "message_too_large") || !strings.Contains(a, "holds at most 4000") || !strings.Contains(a, "held-bytes") {
+			if got := h.log.take(); got != "" || !strings.Contains(a, "message_too_large") || !strings.Contains(a, "can hold at most 4000") || !strings.Contains(a, "held-bytes") {
 				t.Errorf("%s: 600 of %.1q: %s, published %.20q", name, data, a, got)
 			}
 		}

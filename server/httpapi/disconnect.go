@@ -238,10 +238,10 @@ func (f *Front) Dismiss(session uint64, clients Clients) bool {
 
 // Found in requests to disconnect, and after them.
 var (
-	errDisconnected   = &Error{Status: 410, Code: "disconnected", Message: "the backend has disconnected this client: do not come back unchanged", close: wsproto.CloseDisconnected}
-	errNoClient       = &Error{Status: 400, Code: "no_client", Message: "name whom to disconnect, as clients name themselves: client=ann, in the query, a form or a JSON object"}
-	errClients        = &Error{Status: 400, Code: "bad_client", Message: `a client is a string, several are an array of them in the field client: "client":["ann","bob"]`}
-	errTooManyClients = &Error{Status: 400, Code: "too_many_clients", Message: "one request disconnects at most 1000 clients: make it several"}
-	errFor            = &Error{Status: 400, Code: "bad_for", Message: "for must be a number of seconds, or a duration such as 10m, of at most 24 hours; 0 lets the client come back at once"}
-	errDisconnectBusy = &Error{Status: 503, Code: "busy", Message: "too many requests to disconnect are under way: ask again in a second"}
+	errDisconnected   = &Error{Status: 410, Code: "disconnected", Message: "the backend has disconnected this client: do not reconnect unchanged", close: wsproto.CloseDisconnected}
+	errNoClient       = &Error{Status: 400, Code: "no_client", Message: "no client is named: send client=ann in the query, a form or a JSON object"}
+	errClients        = &Error{Status: 400, Code: "bad_client", Message: `client must be a string, or an array of strings for several clients: "client":["ann","bob"]`}
+	errTooManyClients = &Error{Status: 400, Code: "too_many_clients", Message: "one request disconnects at most 1000 clients: send several requests"}
+	errFor            = &Error{Status: 400, Code: "bad_for", Message: "for must be a number of seconds, or a duration such as 10m, of at most 24 hours; 0 allows the client to reconnect at once"}
+	errDisconnectBusy = &Error{Status: 503, Code: "busy", Message: "too many disconnect requests are in progress (64 in all, 32 per address): try again in a second"}
 )

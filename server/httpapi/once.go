@@ -19,13 +19,13 @@ var (
 	errKeysBusy = &Error{Status: 429, Code: "idempotency_busy", Message: "too many publications with idempotency keys are under way: publish again in a second, with the same key", close: 1013}
 )
 
-// keysFull refuses a message whose key could not be remembered for the window:
-// a promise that would be broken is not given.
+// keysFull refuses a message whose key Peal could not remember for the whole
+// window.
 func keysFull(e *idempotency.FullError) *Error {
 	seconds := max(1, int(math.Ceil(e.After.Seconds())))
 	return &Error{
 		Status: 429, Code: "idempotency_full", close: 1013, retry: seconds,
-		Message: fmt.Sprintf("the server remembers as many idempotency keys of this address as it may (idempotency-keys, address-share), and the message was not published: publish it again with the same key; the oldest key expires in %d s", seconds),
+		Message: fmt.Sprintf("this address has used its share of the idempotency keys (idempotency-keys, address-share), and the message was not published: publish it again with the same key; the oldest key expires in %d s", seconds),
 	}
 }
 

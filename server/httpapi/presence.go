@@ -170,9 +170,9 @@ func (f *Front) servePresence(c *loop.Call, n *name) {
 // Found in what is said and asked about presence.
 var (
 	errClient       = &Error{Status: 400, Code: "bad_client", Message: "client is 1 to 200 bytes of printable UTF-8, percent-encoded in URLs"}
-	errInfo         = &Error{Status: 400, Code: "bad_info", Message: "info is at most 1024 bytes of UTF-8: keep the rest where others can look it up by client"}
-	errPresenceRaw  = &Error{Status: 400, Code: "bad_presence", Message: "the raw format has no word for presence: ask with format=json, or with the subprotocol peal.v1"}
-	errPresenceOff  = &Error{Status: 403, Code: "presence_off", Message: "this channel has no presence, by its rule", close: wsproto.CloseForbidden}
-	errPresenceFull = &Error{Status: 429, Code: "presence_full", Message: "there is no room to watch one more channel (presence-bytes, address-share): come back later, or without presence", close: frame.CloseTryAgainLater}
-	errNamesFull    = &Error{Status: 429, Code: "presence_full", Message: "there is no room for another name on this connection (presence-bytes, address-share): come back later, or under the name that it has", close: frame.CloseTryAgainLater}
+	errInfo         = &Error{Status: 400, Code: "bad_info", Message: "info is at most 1024 bytes of UTF-8: store the rest in your backend, under the client name"}
+	errPresenceRaw  = &Error{Status: 400, Code: "bad_presence", Message: "the raw format cannot carry presence events: use format=json, or the subprotocol peal.v1"}
+	errPresenceOff  = &Error{Status: 403, Code: "presence_off", Message: "the rule of this channel turns presence off (presence: false)", close: wsproto.CloseForbidden}
+	errPresenceFull = &Error{Status: 429, Code: "presence_full", Message: "there is no room for presence events of one more channel (presence-bytes, address-share): try again later, or without presence", close: frame.CloseTryAgainLater}
+	errNamesFull    = &Error{Status: 429, Code: "presence_full", Message: "there is no room for another client name on this connection (presence-bytes, address-share): try again later, or use its first name", close: frame.CloseTryAgainLater}
 )

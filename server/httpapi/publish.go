@@ -93,13 +93,13 @@ func deliverable(data []byte, binary bool, limit int) error {
 	return &Error{
 		Status:  errMessageTooLarge.Status,
 		Code:    errMessageTooLarge.Code,
-		Message: fmt.Sprintf("the message takes up to %d bytes as it is sent to subscribers, and the server holds at most %d for one of them (half of held-bytes): publish less at a time, or a link to it", most, limit),
+		Message: fmt.Sprintf("the encoded message may take %d bytes, and the server can hold at most %d for one subscriber (half of held-bytes): publish a shorter message, or a link to the data", most, limit),
 		close:   frame.CloseTooBig,
 	}
 }
 
 // isEventName reports whether a publisher may use that name. EventSource fires
-// open and error itself, so nobody could tell theirs apart.
+// open and error itself, so a page could not tell them apart.
 func isEventName(b []byte) bool {
 	if len(b) == 0 {
 		return true

@@ -57,7 +57,7 @@ func fits(r *rules.Rule, channel string, bytes int) error {
 	return &Error{
 		Status:  errMessageTooLarge.Status,
 		Code:    errMessageTooLarge.Code,
-		Message: fmt.Sprintf("the data has %d bytes, a message here at most %d: publish less at a time, or a link to it (channel %s)", bytes, r.MessageBytes, channel),
+		Message: fmt.Sprintf("the data has %d bytes, the limit here is %d (message-bytes): publish a shorter message, or a link to the data (channel %s)", bytes, r.MessageBytes, channel),
 		close:   frame.CloseTooBig,
 	}
 }
@@ -78,6 +78,6 @@ func (f *Front) haveRoom() error {
 
 // Found by the rules of channels.
 var (
-	errBackendOnly = &Error{Status: 403, Code: "publish_not_allowed", Message: "clients may not publish on this channel: have the backend publish over HTTP", close: wsproto.CloseForbidden}
-	errChannelFull = &Error{Status: 429, Code: "channel_full", Message: "the channel has as many subscribers as it may: come back later", close: frame.CloseTryAgainLater}
+	errBackendOnly = &Error{Status: 403, Code: "publish_not_allowed", Message: "clients may not publish on this channel: publish from the backend over HTTP", close: wsproto.CloseForbidden}
+	errChannelFull = &Error{Status: 429, Code: "channel_full", Message: "the channel has reached the max-subscribers of its rule: try again later", close: frame.CloseTryAgainLater}
 )

@@ -38,7 +38,7 @@ func TestMessagesLargerThanTheirChannelAllows(t *testing.T) {
 	check(200, "/publish", 20)
 	check(413, "/publish", 21)
 	_, answer := h.answer(post("/publish?channel=chat.a", strings.Repeat("x", 11)))
-	if !strings.Contains(answer, "the data has 11 bytes, a message here at most 10: publish less at a time, or a link to it (channel chat.a)") {
+	if !strings.Contains(answer, "the data has 11 bytes, the limit here is 10 (message-bytes): publish a shorter message, or a link to the data (channel chat.a)") {
 		t.Errorf("said %s", answer)
 	}
 
@@ -48,7 +48,7 @@ func TestMessagesLargerThanTheirChannelAllows(t *testing.T) {
 	}
 
 	c := &fakeClient{publishTo: "chat.c"}
-	if code, reason := h.front.Message(c, false, []byte("0123456789+")); code != 1009 || !strings.Contains(reason, "at most 10") {
+	if code, reason := h.front.Message(c, false, []byte("0123456789+")); code != 1009 || !strings.Contains(reason, "the limit here is 10") {
 		t.Errorf("WebSocket: %d %s", code, reason)
 	}
 	if code, _ := h.front.Message(c, false, []byte("0123456789")); code != 0 || h.log.take() == "" {

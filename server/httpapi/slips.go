@@ -71,17 +71,17 @@ func strayField(name []byte) error {
 }
 
 func strayMessage(kind string, name []byte, known []string) string {
-	meant := "name a channel, or leave it out for main"
+	meant := "name a channel, or remove it to use main"
 	if k := nearest(name, known); k != "" {
 		meant = "did you mean " + k + "?"
 	}
-	return fmt.Sprintf("%s is no %s here, and no channel is named: %s", quoted(name), kind, meant)
+	return fmt.Sprintf("%s is an unknown %s, and no channel is named: %s", quoted(name), kind, meant)
 }
 
-// Limits of what is looked at to find out what was meant: to compare names takes
-// time, and a request may have thousands.
+// Limits of the search for similar names: each comparison takes time, and a
+// request may have thousands of names.
 const (
-	maxSlip  = 40 // bytes of a name that nobody knows
+	maxSlip  = 40 // bytes of an unknown name
 	maxSlips = 16 // such names
 )
 
@@ -102,7 +102,7 @@ func quoted(name []byte) string {
 }
 
 // textSlip refuses a body that is data by its Content-Type, names no channel,
-// and is the JSON of a message, whole or cut off: its channel would be passed over.
+// and is the JSON of a message, complete or cut off: its channel would be ignored.
 func textSlip(r *ijson.Reader, body []byte) error {
 	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
 		return nil
@@ -116,7 +116,7 @@ func textSlip(r *ijson.Reader, body []byte) error {
 		}
 		r.Value()
 	}
-	return nil // some other text; whether it is JSON is nobody's business
+	return nil // some other text; it may be JSON or not
 }
 
 // formSlip refuses a form without data that names no channel. It is a form, and
@@ -131,15 +131,15 @@ func formSlip(body []byte) error {
 	return errFormSlip
 }
 
-// contradiction refuses what can be meant in two ways.
+// contradiction refuses an ambiguous request.
 func contradiction(what, change string) *Error {
 	return &Error{Status: 400, Code: "contradiction", Message: what + ": " + change}
 }
 
 // Found where no channel is named.
 var (
-	errNoChannels = &Error{Status: 400, Code: "bad_channel", Message: `the list of channels is empty: name at least one, or leave the field out for "main"`}
-	errTextSlip   = &Error{Status: 400, Code: "bad_content_type", Message: `the body looks like a message in JSON, but its Content-Type does not say so: send Content-Type: application/json, or name the channel in the query to publish it as it is`}
+	errNoChannels = &Error{Status: 400, Code: "bad_channel", Message: `the list of channels is empty: name at least one, or remove the field to use "main"`}
+	errTextSlip   = &Error{Status: 400, Code: "bad_content_type", Message: `the body looks like a message in JSON, but its Content-Type is not JSON: send Content-Type: application/json, or name the channel in the query to publish it as it is`}
 	errFormSlip   = &Error{Status: 400, Code: "no_data", Message: "the form has no field data, and no channel is named: send channel=…&data=…, or name the channel in the query to publish the body as it is"}
 	errNotMessage = &Error{Status: 400, Code: "bad_json", Message: `without a channel in the query a JSON body must be a message: {"channel":…,"data":…}; name the channel in the query to publish any JSON as it is`}
 )

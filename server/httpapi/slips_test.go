@@ -49,7 +49,7 @@ func TestMainIsForRequestsWithoutAnythingUnknown(t *testing.T) {
 		{"channel[x]=a", "unknown_parameter", "did you mean channel?"},
 		{"topic=a", "unknown_parameter", "topic"},
 		{"a", "unknown_parameter", "a"},
-		{"=a", "unknown_parameter", "is no parameter"},
+		{"=a", "unknown_parameter", "is an unknown parameter"},
 		{"utm_source=x&topic=a", "unknown_parameter", "utm_source"},
 		{"utm_source=x&chanel=a", "unknown_parameter", "did you mean channel?"},
 		{"channel=", "bad_channel", "1 to 200"},
@@ -122,7 +122,7 @@ func TestMainIsForRequestsWithoutAnythingUnknown(t *testing.T) {
 		check("bad_batch", "each message", post(target, batch))
 	}
 	check("bad_batch", "each message", post("/publish/batch", batch, "Idempotency-Key: k\r\n"))
-	check("bad_batch", "nothing beside", post("/publish/batch", `{"channel":"a","messages":[{"data":"x"}]}`))
+	check("bad_batch", "no other field", post("/publish/batch", `{"channel":"a","messages":[{"data":"x"}]}`))
 }
 
 func TestUnknownParametersBesideAChannelAreIgnored(t *testing.T) {
