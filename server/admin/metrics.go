@@ -121,10 +121,10 @@ var metrics = []metric{
 	counter("connections_refused_total", "Connections refused: beyond the limit, or no descriptor left.", func(s *loop.Stats) float64 { return float64(s.Refused) }),
 	counter("connections_dead_total", "Connections closed for silence.", func(s *loop.Stats) float64 { return float64(s.Dead) }),
 	counter("connections_slow_total", "Connections given up because they take too little.", func(s *loop.Stats) float64 { return float64(s.Slow) }),
-	by("reason", "connections_evicted_total", "Connections closed because they held most when a limit was reached, or too long.", evictions),
+	by("reason", "connections_evicted_total", "Connections closed because they held the most when a limit was reached, or for too long.", evictions),
 	counter("connections_disconnected_total", "Connections ended by a request to disconnect their client.", func(s *loop.Stats) float64 { return float64(s.Dismissed) }),
 	one(prometheus.GaugeValue, "disconnected_clients", "Disconnected clients that are kept away.", func(s *state) float64 { return float64(s.bans) }),
-	one(prometheus.CounterValue, "disconnected_evicted_total", "Disconnected clients that may come back before their time, in favour of addresses that keep fewer away.", func(s *state) float64 { return float64(s.lostBans) }),
+	one(prometheus.CounterValue, "disconnected_evicted_total", "Disconnected clients evicted before the end of their window, in favour of addresses that keep fewer away.", func(s *state) float64 { return float64(s.lostBans) }),
 	counter("heartbeats_total", "Heartbeats sent to silent streams.", func(s *loop.Stats) float64 { return float64(s.Heartbeats) }),
 	counter("requests_total", "HTTP requests handled.", func(s *loop.Stats) float64 { return float64(s.Requests) }),
 	counter("websocket_received_total", "WebSocket messages received.", func(s *loop.Stats) float64 { return float64(s.Received) }),
@@ -132,10 +132,10 @@ var metrics = []metric{
 	by("code", "websocket_closes_total", "WebSockets that the server closed, by the code it said.", closes),
 
 	by("way", "publications_total", "Messages accepted by the log.", func(s *state) map[string]uint64 { return s.fronts.Publications }),
-	one(prometheus.GaugeValue, "idempotency_keys", "Idempotency keys that are remembered.", func(s *state) float64 { return float64(s.keys) }),
-	one(prometheus.CounterValue, "idempotency_evicted_total", "Idempotency keys that were forgotten before their window had passed, in favour of addresses with fewer.", func(s *state) float64 { return float64(s.lostKeys) }),
+	one(prometheus.GaugeValue, "idempotency_keys", "Idempotency keys in the table.", func(s *state) float64 { return float64(s.keys) }),
+	one(prometheus.CounterValue, "idempotency_evicted_total", "Idempotency keys evicted before the end of their window, in favour of addresses with fewer keys.", func(s *state) float64 { return float64(s.lostKeys) }),
 	one(prometheus.GaugeValue, "log_head_sequence", "Sequence of the newest message.", func(s *state) float64 { return float64(s.head) }),
-	one(prometheus.GaugeValue, "log_failing", "1 while the log can write nothing: its disk is full or broken, or its directory is gone.", func(s *state) float64 {
+	one(prometheus.GaugeValue, "log_failing", "1 while the log cannot write: its disk is full or failing, or its directory is missing.", func(s *state) float64 {
 		if s.failing {
 			return 1
 		}
@@ -156,7 +156,7 @@ var metrics = []metric{
 	one(prometheus.GaugeValue, "history_bytes", "Bytes of the history, as its limits count them.", func(s *state) float64 { return float64(s.hub.Bytes) }),
 	one(prometheus.CounterValue, "history_evicted_total", "Messages dropped to keep all histories within their total.", func(s *state) float64 { return float64(s.hub.Evicted) }),
 	one(prometheus.GaugeValue, "forgotten_channels", "Channels without subscribers and history whose lost messages are remembered exactly.", func(s *state) float64 { return float64(s.hub.Forgotten) }),
-	one(prometheus.CounterValue, "forgotten_folded_total", "Forgotten channels that went into marks which others share, since which older cursors may show a gap that is none.", func(s *state) float64 { return float64(s.hub.Folded) }),
+	one(prometheus.CounterValue, "forgotten_folded_total", "Forgotten channels that share a mark with others, so that older cursors may get a false gap.", func(s *state) float64 { return float64(s.hub.Folded) }),
 	gauge("encoded_bytes", "Bytes of encodings kept with messages, so that further subscribers need not encode them again.", func(s *loop.Stats) float64 { return float64(s.Fanout.Encoded) }),
 	gauge("held_bytes", "Bytes held for single connections: rests of half-sent messages and private items.", func(s *loop.Stats) float64 { return float64(s.Fanout.Held) }),
 	gauge("waiting_bytes", "Bytes of messages that a loop keeps ready while they wait for their turn to be sent.", func(s *loop.Stats) float64 { return float64(s.Fanout.Waiting) }),
@@ -165,14 +165,14 @@ var metrics = []metric{
 	one(prometheus.GaugeValue, "presence_members", "Clients that are listed, on each of their channels.", func(s *state) float64 { return float64(s.presence.Members) }),
 	one(prometheus.GaugeValue, "presence_bytes", "Memory of presence, as its limit counts it.", func(s *state) float64 { return float64(s.presence.Bytes) }),
 	one(prometheus.CounterValue, "presence_unlisted_total", "Clients that named themselves and found no room in the list of a channel.", func(s *state) float64 { return float64(s.presence.Unlisted) }),
-	one(prometheus.CounterValue, "presence_evicted_total", "Members that were taken from a list, to make room for clients of addresses with fewer.", func(s *state) float64 { return float64(s.presence.Evicted) }),
+	one(prometheus.CounterValue, "presence_evicted_total", "Members removed from a list to make room for clients of addresses with fewer members.", func(s *state) float64 { return float64(s.presence.Evicted) }),
 	one(prometheus.CounterValue, "presence_events_total", "Events about who came and went.", func(s *state) float64 { return float64(s.presence.Events) }),
 
 	one(prometheus.CounterValue, "logging_lost_lines_total", "Lines of the server's own log that its reader did not receive.", func(s *state) float64 { return float64(s.lost) }),
 	one(prometheus.CounterValue, "access_log_lost_lines_total", "Lines of the access log that were left out.", func(s *state) float64 { return float64(s.lostAccess) }),
 
 	counter("turns_total", "Turns of the loop.", func(s *loop.Stats) float64 { return float64(s.Turns) }),
-	counter("deferred_total", "Times that what a connection sent waited for another turn, because it had used up its part of this one.", func(s *loop.Stats) float64 { return float64(s.Deferred) }),
+	counter("deferred_total", "Times that the input of a connection waited for another turn, because the connection had used its part of this one.", func(s *loop.Stats) float64 { return float64(s.Deferred) }),
 	counter("loop_busy_seconds_total", "Time the loop has worked, not waited for events.", func(s *loop.Stats) float64 { return s.Busy.Seconds() }),
 	gauge("loop_lag_seconds", "Time until the loop came to the question of this scrape.", func(s *loop.Stats) float64 { return s.Lag.Seconds() }),
 	gauge("loop_behind_messages", "Messages accepted by the log that the loop has not taken yet.", func(s *loop.Stats) float64 { return float64(s.Behind) }),

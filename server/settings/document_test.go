@@ -16,7 +16,7 @@ const intro = `# Configuration
 
 <!-- Made from server/settings by: go test ./server/settings -run Document -update -->
 
-Nothing has to be set. What is set comes from, the first wins:
+No setting is required. Peal takes each setting from the first of these sources that has it:
 
 1. **flags**: ` + "`peal serve --drain 30s`" + `;
 2. **the environment**: ` + "`PEAL_DRAIN=30s`" + `, the name in capitals with ` + "`_` for `-`" + `;
@@ -26,25 +26,25 @@ Nothing has to be set. What is set comes from, the first wins:
 Sizes are written ` + "`64KiB`, `1MiB`, `2GiB`" + ` or in bytes, durations ` + "`500ms`, `10s`, `1h30m`" + `, switches ` + "`true` or `false`" + `. Lists are
 ` + "`[a, b]`" + ` in the file, ` + "`a,b`" + ` in the environment, and repeated flags. An empty variable counts as none.
 
-` + "`peal serve --print-config`" + ` prints what is in force, as such a file, with where each value came from. ` + "`peal serve --check`" + `
-says whether a configuration is good and ends. Unknown names and impossible values are refused, all at once, with exit code 2.
-Limits must fit together: held-bytes for a message of message-bytes, input-bytes for a batch of batch-bytes, and so on. One that is too small for
-another is a fault at the start, with the number to set.
-What is printed can be used as a file on another machine: defaults that depend on the machine are comments in it.
+` + "`peal serve --print-config`" + ` prints the effective settings as such a file, with the source of each value. ` + "`peal serve --check`" + `
+validates a configuration and exits. Peal reports all unknown names and invalid values at once and exits with code 2.
+Limits must fit together: held-bytes must hold a message of message-bytes, input-bytes a batch of batch-bytes, and so on. If a limit is too small for
+another, Peal does not start, and the error gives the number to set.
+You can use the printed file on another machine: defaults that depend on the machine are comments in it.
 
-Kubernetes describes every Service of the namespace in the environment of every container. Peal ignores such variables
-(` + "`PEAL_…_SERVICE_HOST`, `PEAL_…_SERVICE_PORT`, `PEAL_…_PORT=tcp://…`, `PEAL_…_PORT_8080_TCP_ADDR`" + ` and the like), whatever the
-Service is called.
+Kubernetes adds variables for every Service of the namespace to the environment of every container. Peal ignores such variables
+(` + "`PEAL_…_SERVICE_HOST`, `PEAL_…_SERVICE_PORT`, `PEAL_…_PORT=tcp://…`, `PEAL_…_PORT_8080_TCP_ADDR`" + ` and similar), whatever the
+name of the Service.
 
 ## Reload: SIGHUP
 
-` + "`kill -HUP`" + ` (` + "`ExecReload=kill -HUP $MAINPID`" + ` in a systemd unit) reloads the configuration file. Flags and variables still win
-over it. A running server applies %s, and
-of the [channel rules](#channel-rules) all but ` + "`match` and `history-…`" + `. For every other setting that has changed, the log has a line that
-names it: it needs a restart. If the file has a fault, or the server cannot apply it, all settings stay as they are, and the log
-has the reason. Existing connections are kept, even beyond a lower ` + "`max-connections`" + `.
+` + "`kill -HUP`" + ` (` + "`ExecReload=kill -HUP $MAINPID`" + ` in a systemd unit) reloads the configuration file. Flags and variables still take
+precedence. A running server applies %s, and
+of the [channel rules](#channel-rules) all but ` + "`match` and `history-…`" + `. For every other changed setting, the log has a line that
+names it: it takes effect after a restart. If the file has a fault, or the server cannot apply it, all settings stay as they are, and the log
+has the reason. Existing connections stay open, even beyond a lower ` + "`max-connections`" + `.
 
-SIGHUP ends the server, with a drain as after SIGTERM, in two cases: there is no configuration file, or the terminal from which the
+SIGHUP drains and stops the server, as SIGTERM does, in two cases: there is no configuration file, or the terminal from which the
 server was started has been closed. Under ` + "`nohup`" + ` SIGHUP is ignored.
 `
 
