@@ -31,6 +31,7 @@ const (
 	flagDrained                       // the drain has said good-bye
 	flagNamed                         // Front.Left is due when it receives nothing more
 	flagHalfClosed                    // the client has ended its side: all it sent was read, and what it is owed is still sent
+	flagIPv6                          // its address is an IPv6 address: peerSlab
 	flagBacklog                       // part of its input waits for a turn, because it had used up its part of this one
 )
 
@@ -102,7 +103,7 @@ func (l *Loop) adopt(s accepted) {
 		state:      stateHTTP,
 		seen:       l.tick,
 	}
-	*l.peer(slot) = s.peer
+	l.setPeer(slot, s.peer)
 	l.open++
 	l.counts.accepted++
 	l.fan.Attach(slot, fd, c.session)
@@ -121,6 +122,7 @@ func (l *Loop) close(slot uint32, c *conn) {
 	l.left(c)
 	l.wheel.Clear(slot)
 	l.dropInput(c)
+	l.forgetPeer(slot)
 	l.slots[c.fd] = 0
 	sysClose(c.fd)
 	*c = conn{generation: c.generation, flags: c.flags & flagAgain}

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"net/netip"
 	"time"
 	"unsafe"
 
@@ -113,8 +114,29 @@ func (g *Group) Advance(ctx context.Context, seconds int) error {
 // MaxLate is how many replies a WebSocket may wait for.
 const MaxLate = maxLate
 
-// PeerOfZero is the address of a client that has none.
-var PeerOfZero peer
+// PeerBytes is the size of the address of a connection.
+const PeerBytes = float64(unsafe.Sizeof(peerSlab{})) / (1 << slabBits)
+
+// Peers keeps the addresses of connections as a loop does. Set replaces the one of
+// a slot, the zero AddrPort forgets it.
+type Peers struct{ loop Loop }
+
+// NewPeers has room for one slab.
+func NewPeers() *Peers {
+	return &Peers{Loop{slabs: []*connSlab{new(connSlab)}, peers: []*peerSlab{new(peerSlab)}}}
+}
+
+func (p *Peers) Set(slot uint32, a netip.AddrPort) {
+	p.loop.forgetPeer(slot)
+	if a.IsValid() {
+		p.loop.setPeer(slot, peer{a.Addr().As16(), a.Port()})
+	}
+}
+
+func (p *Peers) Get(slot uint32) netip.AddrPort { return p.loop.peer(slot).addrPort() }
+
+// Long is how many IPv6 addresses there is room for.
+func (p *Peers) Long() int { return len(p.loop.addresses6) }
 
 // ConnBytes is the size of a connection beside its address.
 const ConnBytes = unsafe.Sizeof(conn{})

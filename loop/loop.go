@@ -41,6 +41,8 @@ type Loop struct {
 	slots       []uint32 // descriptor → slot + 1
 	slabs       []*connSlab
 	peers       []*peerSlab // beside slabs
+	addresses6  [][16]byte  // of connections over IPv6, by index in peerSlab
+	free6       []uint32    // indices of addresses6 that nobody has
 	used        uint32
 	free        []uint32
 	open        int

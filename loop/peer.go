@@ -9,7 +9,7 @@ import (
 )
 
 // peer is the address at the far end of a connection as the kernel gave it at
-// accept: 18 bytes without a pointer. The zero value is no address: the client
+// accept; peerSlab has how it is kept. The zero value is no address: the client
 // came over a Unix socket.
 //
 // An IPv4 address is kept in its IPv6 form (RFC 4291 §2.5.5.2). The zone of a
@@ -48,12 +48,57 @@ func networkOrder(port *uint16) uint16 {
 	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(port))[:])
 }
 
-// peerSlab has the peers of the connections in the slab of the same number. They
-// lie beside the connections, not in them: an event does not need them.
-type peerSlab [1 << slabBits]peer
+// peerSlab has the peers of the connections in the slab of the same number, 6 bytes
+// for each. They lie beside the connections, not in them: an event does not need
+// them. An IPv4 address lies here itself, an IPv6 address in Loop.addresses6
+// (flagIPv6). Without an address both are 0, which is no IPv4 peer.
+type peerSlab struct {
+	address [1 << slabBits]uint32 // IPv4, or the index of an IPv6 address
+	port    [1 << slabBits]uint16
+}
 
-func (l *Loop) peer(slot uint32) *peer {
-	return &l.peers[slot>>slabBits][slot&(1<<slabBits-1)]
+// peer is the address of the connection.
+func (l *Loop) peer(slot uint32) (p peer) {
+	s, i := l.peers[slot>>slabBits], slot&(1<<slabBits-1)
+	p.port = s.port[i]
+	switch {
+	case l.conn(slot).flags&flagIPv6 != 0:
+		p.ip = l.addresses6[s.address[i]]
+	case s.address[i] != 0 || p.port != 0:
+		p.ip[10], p.ip[11] = 0xFF, 0xFF
+		binary.BigEndian.PutUint32(p.ip[12:], s.address[i])
+	}
+	return p
+}
+
+// setPeer keeps the address of a new connection; forgetPeer must follow.
+func (l *Loop) setPeer(slot uint32, p peer) {
+	s, i := l.peers[slot>>slabBits], slot&(1<<slabBits-1)
+	s.port[i] = p.port
+	if p == (peer{}) || netip.AddrFrom16(p.ip).Is4In6() {
+		s.address[i] = binary.BigEndian.Uint32(p.ip[12:])
+		return
+	}
+	n := len(l.addresses6)
+	if free := len(l.free6); free > 0 {
+		n = int(l.free6[free-1])
+		l.free6 = l.free6[:free-1]
+		l.addresses6[n] = p.ip
+	} else {
+		l.addresses6 = append(l.addresses6, p.ip)
+	}
+	l.conn(slot).flags |= flagIPv6
+	s.address[i] = uint32(n)
+}
+
+// forgetPeer gives the memory of an IPv6 address back.
+func (l *Loop) forgetPeer(slot uint32) {
+	s, i := l.peers[slot>>slabBits], slot&(1<<slabBits-1)
+	if c := l.conn(slot); c.flags&flagIPv6 != 0 {
+		c.flags &^= flagIPv6
+		l.free6 = append(l.free6, s.address[i])
+	}
+	s.address[i], s.port[i] = 0, 0
 }
 
 // clientText is the address of a client for a line of the log.

@@ -3,11 +3,12 @@ package loop_test
 import (
 	"bufio"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"peal/loop"
 )
@@ -60,10 +61,43 @@ func TestPeerReachesTheFront(t *testing.T) {
 	})
 }
 
-// 18 bytes for each connection, beside what it had.
+func TestPeersAreKeptBySlot(t *testing.T) {
+	p, model := loop.NewPeers(), map[uint32]netip.AddrPort{}
+	random := rand.New(rand.NewPCG(1, 2))
+	most := 0
+	for step := range 20_000 {
+		slot := random.Uint32N(64)
+		var a netip.AddrPort
+		switch port := uint16(random.Uint32()); random.IntN(4) {
+		case 0: // gone, or over a Unix socket
+		case 1:
+			a = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, byte(step), byte(slot)}), port)
+		case 2:
+			a = netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 1, 15: byte(step)}), port)
+		case 3:
+			a = netip.AddrPortFrom(netip.IPv6Loopback(), port)
+		}
+		p.Set(slot, a)
+		model[slot] = a
+		long := 0
+		for slot, want := range model {
+			if got := p.Get(slot); got != want {
+				t.Fatalf("step %d: slot %d has %v, want %v", step, slot, got, want)
+			}
+			if want.Addr().Is6() {
+				long++
+			}
+		}
+		if most = max(most, long+1); p.Long() > most { // the new one before the old one of its slot is forgotten
+			t.Fatalf("step %d: room for %d IPv6 addresses, at most %d were there at a time", step, p.Long(), most)
+		}
+	}
+}
+
+// 6 bytes for each connection, beside what it had.
 func TestPeerIsSmall(t *testing.T) {
-	if n := unsafe.Sizeof(loop.PeerOfZero); n > 18 {
-		t.Errorf("%d bytes for the address of a connection", n)
+	if n := loop.PeerBytes; n > 6 {
+		t.Errorf("%v bytes for the address of a connection", n)
 	}
 	if loop.ConnBytes != 56 {
 		t.Errorf("a connection has %d bytes, want 56", loop.ConnBytes)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -95,6 +96,9 @@ func serve(ctx context.Context, config server.Config, h *hangup, stdout io.Write
 		return withReason(err)
 	}
 	h.server = s
+	// The start has compressed the page and read a log: its garbage would count as
+	// resident memory until the first connections take its place.
+	debug.FreeOSMemory()
 	welcome(stdout, s.Addrs(), s.Limits())
 	if h.log.Format == logging.JSON { // on a terminal the welcome says it
 		limits := s.Limits()
