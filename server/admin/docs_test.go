@@ -280,17 +280,17 @@ func TestSelectorsAreHeldToLabelsThatExist(t *testing.T) {
 	}
 }
 
-// The page lists what to be woken for; each is an alert of that severity, and
+// The page lists what needs attention at once; each is an alert of that severity, and
 // each such alert is listed.
 func TestPagesAreListed(t *testing.T) {
 	b, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(b), "What to be woken for: ")
+	_, rest, _ := strings.Cut(string(b), "Alerts that need attention at once: ")
 	list, _, ok := strings.Cut(rest, ". ")
 	if !ok {
-		t.Fatal("docs/metrics.md does not say what to be woken for")
+		t.Fatal("docs/metrics.md does not list the alerts that need attention at once")
 	}
 	listed := regexp.MustCompile(`Peal\w+`).FindAllString(list, -1)
 	rules, err := os.ReadFile("../../docs/prometheus-alerts.yml")
