@@ -16,9 +16,10 @@ var LatencyBounds = [...]time.Duration{
 
 // Latency is a histogram of how long messages took from when the log accepted
 // them (ring.Message.Accepted) to when the sender had reported for the last
-// member of a view that was due: one observation for each message and view.
-// Members whose sockets are full, or who catch up, are not due, and a message
-// that was sent to nobody is not observed.
+// member that was due: one observation for each message and view, and one for
+// all views together that share its channel in one encoding (bundle). Members
+// whose sockets are full, or who catch up, are not due, and a message that was
+// sent to nobody is not observed.
 type Latency struct {
 	Counts [len(LatencyBounds) + 1]uint64 // of each bucket alone; the last is beyond all bounds
 	Sum    time.Duration
@@ -55,10 +56,10 @@ type latency struct {
 // before the first Apply; without it nothing is observed.
 func (f *Fan) Measure(clock func() int64) { f.latency = &latency{clock: clock} }
 
-// mark is one message, or several, on their way through the members of a view.
+// mark is one message, or several, on their way through the members of a pass.
 type mark struct {
 	accepted int64
-	until    uint32 // Visits of the pass by which all have been seen
+	until    uint32 // visits of the pass by which all have been seen: of members, or of a bundle's views
 	sends    uint32 // sends of the pass before
 	n        uint32 // messages
 }

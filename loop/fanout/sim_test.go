@@ -531,18 +531,18 @@ func (s *sim) finish() {
 }
 
 // TestSimulation runs seeded schedules. A failure prints its seed; run it alone
-// with PEAL_SEED. PEAL_SEEDS is how many are run.
+// with PEAL_SEED. PEAL_SEEDS is how many are run, with both from PEAL_SEED on.
 func TestSimulation(t *testing.T) {
 	seeds, steps := uint64(400), 600
 	if testing.Short() {
 		seeds = 60
 	}
-	if v := numberFromEnv(t, "PEAL_SEEDS"); v != 0 {
-		seeds = v
-	}
 	first := uint64(1)
 	if v := numberFromEnv(t, "PEAL_SEED"); v != 0 {
 		first, seeds = v, 1
+	}
+	if v := numberFromEnv(t, "PEAL_SEEDS"); v != 0 {
+		seeds = v
 	}
 	gaps, messages, changes, skips, fell := 0, 0, 0, 0, 0
 	for seed := first; seed < first+seeds; seed++ {
