@@ -208,6 +208,7 @@ func (f *Fan) visitView(v *view, p *pass, most int) (sent, seen int) {
 		slot := v.members[p.within]
 		m := f.member(slot)
 		if m.position >= v.head || m.flags&(flagFull|flagFlying|flagBehind|flagDead) != 0 || m.lane != 0 {
+			f.keepFor(m, v)
 			p.within++
 			continue
 		}
@@ -254,6 +255,14 @@ func (f *Fan) keep(v *view, position uint64) {
 				break
 			}
 		}
+	}
+}
+
+// keepFor has what came for m after it was queued behind stay until its turn: the
+// visit that would have sent it passes over m.
+func (f *Fan) keepFor(m *member, v *view) {
+	if m.flags&flagBehind != 0 && m.position < v.head {
+		f.keep(v, m.position)
 	}
 }
 

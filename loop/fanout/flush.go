@@ -112,6 +112,7 @@ func (f *Fan) visitSome(number uint32) (sent, seen int) {
 		m := f.member(slot)
 		p.next++
 		if m.position >= v.head || m.flags&(flagFull|flagFlying|flagBehind|flagDead) != 0 || m.lane != 0 {
+			f.keepFor(m, v)
 			continue
 		}
 		if f.send(slot, m, v) {
