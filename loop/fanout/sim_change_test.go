@@ -2,6 +2,7 @@ package fanout_test
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 
 	"peal/loop/fanout"
@@ -52,6 +53,9 @@ func (s *sim) change(c *simClient) {
 	}
 	s.changes++
 	c.abreast = false
+	if c.decoded < c.socket.old { // what is still to come was on its way at the change before
+		others = slices.DeleteFunc(others, func(n string) bool { return !slices.Contains(c.carried, n) })
+	}
 	c.socket.old, c.carried = len(c.socket.arrived)+half, others
 }
 
