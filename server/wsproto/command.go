@@ -25,7 +25,9 @@ var commands = []struct {
 // fields are those of all commands.
 var fields = [...]string{"channel", "data", "data_base64", "event", "idempotency_key", "cursor", "last", "limit", "client", "info", "presence", "after"}
 
-// maxID bounds the id of a command, which is repeated as it was sent.
+// maxID bounds the id of a command, which is repeated as it was sent. It counts the
+// bytes of a number, and of a string those between the quotes, an escape as it was
+// written.
 const maxID = 64
 
 // Command is one message of a peal.v1 client: a JSON object with an id, the
@@ -74,7 +76,7 @@ func (p *Parser) Parse(c *Command, binary bool, payload []byte) *Fault {
 			r.Value()
 		}
 	}
-	hasID := len(id) > 0 && len(id) <= maxID && isID(id)
+	hasID := isID(id)
 	if hasID {
 		c.ID = id
 	}
@@ -98,7 +100,13 @@ func (p *Parser) Parse(c *Command, binary bool, payload []byte) *Fault {
 var null = []byte("null")
 
 func isID(b []byte) bool {
-	return b[0] == '"' || b[0] == '-' || '0' <= b[0] && b[0] <= '9'
+	switch {
+	case len(b) == 0:
+		return false
+	case b[0] == '"':
+		return len(b) <= len(`""`)+maxID
+	}
+	return (b[0] == '-' || '0' <= b[0] && b[0] <= '9') && len(b) <= maxID
 }
 
 // check finds unknown names; stray is a quoted field that no command has, or "".
