@@ -14,9 +14,10 @@ import (
 )
 
 // Permissions say who may connect to a Unix socket. The zero value leaves both
-// to the process: its umask and its group.
+// to the process: its umask and its group. The mode 0, for root alone, is
+// fs.ModeSocket.
 type Permissions struct {
-	Mode  fs.FileMode // of the file; a client needs the permission to write
+	Mode  fs.FileMode // of the file, with fs.ModeSocket or without; a client needs the permission to write
 	Group int         // number of the file's group; 0 or less to leave it
 }
 

@@ -29,7 +29,7 @@ func (c Config) permissions() (p loop.Permissions, err error) {
 	if err != nil {
 		return p, err
 	}
-	p.Mode = fs.FileMode(n)
+	p.Mode = fs.ModeSocket | fs.FileMode(n) // never 0, which would leave the mode to the umask
 	if c.SocketGroup == "" {
 		return p, nil
 	}
