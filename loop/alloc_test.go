@@ -7,7 +7,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
+
+	"peal/loop"
 )
+
+// Each poll allocates one Subscription: 80 bytes are a size class, one more costs 96.
+func TestSubscriptionIsSmall(t *testing.T) {
+	if size := unsafe.Sizeof(loop.Subscription{}); size > 80 {
+		t.Errorf("a Subscription has %d bytes, want at most 80", size)
+	}
+}
 
 // allocations counts what all goroutines allocate while f runs.
 func allocations(f func()) int {

@@ -167,17 +167,19 @@ const (
 // Subscription is what a request asked to receive. The front creates it, the
 // loop owns it afterwards; subscriptions of many connections may share Channels.
 type Subscription struct {
-	Channels  []string // sorted, no duplicates, at least one unless Commands
-	Encoding  ring.Encoding
-	From      From
+	Channels  []string      // sorted, no duplicates, at least one unless Commands
 	Sequence  uint64        // FromCursor
-	Known     bool          // FromCursor: the client keeps this position as the id of its last event
 	Last      int           // FromLast, at least 1
 	Timeout   time.Duration // Park: answer with nothing after it
 	PublishTo string        // WebSocket: channel of what the client sends, "" if it may not
-	IgnoreGap bool          // raw WebSocket: go on after a gap instead of closing with 4409
-	Commands  bool          // WebSocket: what the client sends are commands to the front, not messages
-	HeadOnly  bool          // poll by HEAD: the answer's body is left out
-	Origin    uint16        // poll: the front's number of the page's origin, for the encoder's answer
-	Named     bool          // the front wants to know when it ends: Front.Left
+
+	// Small ones, side by side: each poll allocates one of these.
+	Encoding  ring.Encoding
+	From      From
+	Known     bool   // FromCursor: the client keeps this position as the id of its last event
+	IgnoreGap bool   // raw WebSocket: go on after a gap instead of closing with 4409
+	Commands  bool   // WebSocket: what the client sends are commands to the front, not messages
+	HeadOnly  bool   // poll by HEAD: the answer's body is left out
+	Named     bool   // the front wants to know when it ends: Front.Left
+	Origin    uint16 // poll: the front's number of the page's origin, for the encoder's answer
 }

@@ -305,7 +305,8 @@ func (f *Fan) trim(b *bundle) (again bool) {
 	return false
 }
 
-// stopSharing gives the view strips of its own when it has become large. What waits for it is merged into the first of them.
+// stopSharing gives the view strips of its own when it has become large. What
+// waits for it is merged into the first of them.
 func (f *Fan) stopSharing(v *view) {
 	low := v.head
 	for _, slot := range v.members {
