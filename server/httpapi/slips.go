@@ -102,12 +102,14 @@ func quoted(name []byte) string {
 }
 
 // textSlip refuses a body that is data by its Content-Type, names no channel,
-// and is the JSON of a message, complete or cut off: its channel would be ignored.
+// and is the JSON of a message or of a list of them, complete or cut off, behind a
+// byte order mark or not: its channel would be ignored.
 func textSlip(r *ijson.Reader, body []byte) error {
-	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
+	first := bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), "[ \t\r\n")
+	if len(first) == 0 || first[0] != '{' {
 		return nil
 	}
-	r.Start(body)
+	r.Start(first)
 	r.Enter('{')
 	for n := 0; n < maxSlips && r.More(); n++ { // a message has fewer fields
 		switch name := r.Name(); {

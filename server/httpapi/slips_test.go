@@ -101,6 +101,7 @@ func TestMainIsForRequestsWithoutAnythingUnknown(t *testing.T) {
 	}
 	for _, text := range []string{
 		`{"channel":"a","data":"x"}`, ` {"data":"x"}`, "\n{\"chanel\":\"a\"}", `{"messages":[]}`, `{"x":1,"channels":["a"]}`, `{"channel":"a","data":"x`,
+		"\ufeff{\"channel\":\"a\",\"data\":\"x\"}", `[{"channel":"a","data":"x"}]`, "\ufeff [ {\"channel\":\"a\"",
 	} {
 		for _, media := range []string{"", formType, "Content-Type: text/plain\r\n", "Content-Type: application/octet-stream\r\n"} {
 			check("bad_content_type", "application/json", post("/publish", text, media))
