@@ -1,6 +1,7 @@
 package loop_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -201,4 +202,40 @@ func TestDrainOfNobody(t *testing.T) {
 		t.Errorf("drained in %v", d)
 	}
 	s.group.Drain(testContext()) // once more does nothing
+}
+
+// What was read of a WebSocket, and waits for its turns, is handled before the
+// server says good-bye.
+func TestDrainHandlesWhatWasRead(t *testing.T) {
+	const n = 3000
+	s := prepare(t, options{config: loop.Config{Loops: 1}})
+	echoed, drains := make(chan struct{}), make(chan struct{})
+	s.world.echoed = func(string) { close(echoed); <-drains }
+	s.run()
+	c, other := s.dial(), s.dial()
+	c.ws("wsjson", "a now publish")
+	c.expectFrame(opText, "open 0\n")
+	held, goOn := make(chan struct{}), make(chan struct{})
+	s.group.PostTo(0, func() { close(held); <-goOn })
+	<-held
+	c.send(strings.Repeat(string(masked(0x80|opText, "#")), n))
+	other.send("echo x\n")
+	close(goOn)
+	<-echoed // in the same batch of events c was read, or will be
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	drained := make(chan struct{})
+	go func() {
+		s.group.Drain(ctx)
+		close(drained)
+	}()
+	runtime.Gosched()
+	close(drains)
+	c.expectClose(1001)
+	c.Close()
+	other.Close()
+	<-drained
+	if got := s.received.Load(); got != n {
+		t.Errorf("%d of %d messages handled", got, n)
+	}
 }

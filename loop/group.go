@@ -227,7 +227,7 @@ func (l *Loop) drainPass() {
 			c.flags |= flagCloseNext
 			l.fan.Expire(slot) // not at once if its lane is not empty: the next pass asks again
 		case stateSSE, stateWS:
-			if l.fan.CaughtUp(slot) {
+			if l.fan.CaughtUp(slot) && c.flags&flagBacklog == 0 { // what was read of it is still published
 				c.flags |= flagDrained
 				l.closeStream(slot, c, closeGoingAway, "the server is going away: reconnect")
 			}
