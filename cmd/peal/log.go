@@ -88,15 +88,15 @@ func inspectLog(dir string, w io.Writer) error {
 		return err
 	}
 	for _, p := range r.Predecessors {
-		fmt.Fprintf(w, "epoch %s is behind it, up to sequence %d\n", p.Epoch, p.Last)
+		fmt.Fprintf(w, "predecessor: epoch %s, up to sequence %d\n", p.Epoch, p.Last)
 	}
 	switch {
 	case r.InUse:
-		fmt.Fprintln(w, "a server has this directory")
+		fmt.Fprintln(w, "in use by a server")
 	case r.ClosedWell:
-		fmt.Fprintln(w, "closed well")
+		fmt.Fprintln(w, "closed cleanly")
 	default:
-		fmt.Fprintln(w, "not closed well: the end may be missing, as after a power failure")
+		fmt.Fprintln(w, "not closed cleanly: the end may be missing, as after a power failure")
 	}
 	if r.Torn > 0 && !r.InUse {
 		fmt.Fprintf(w, "the last %d bytes are torn: the next start cuts them off\n", r.Torn)

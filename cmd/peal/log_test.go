@@ -26,7 +26,7 @@ func TestLogInspectAndVerify(t *testing.T) {
 		if code, _, message := called(t, "log", "verify", dir); code != 1 || !strings.Contains(message, "a server has "+dir) {
 			t.Errorf("verify beside a server: %d %s", code, message)
 		}
-		if code, out, message := called(t, "log", "inspect", dir); code != 0 || !strings.Contains(out, "a server has this directory") {
+		if code, out, message := called(t, "log", "inspect", dir); code != 0 || !strings.Contains(out, "in use by a server") {
 			t.Errorf("inspect beside a server: %d %s %s", code, out, message)
 		}
 		code, _, message := called(t, "serve", "--listen", "127.0.0.1:0", "--loops", "1", "--log", "file:"+dir)
@@ -44,7 +44,7 @@ func TestLogInspectAndVerify(t *testing.T) {
 		}
 	}
 	code, out, _ := called(t, "log", "inspect", dir)
-	for _, want := range []string{"FILE", "00000000000000000001.log", "00000000000000000005.log", "closed well"} {
+	for _, want := range []string{"FILE", "00000000000000000001.log", "00000000000000000005.log", "closed cleanly"} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("inspect: %d, lacks %q: %s", code, want, out)
 		}

@@ -40,7 +40,7 @@ stand in the file only, under "channels:"; see docs/configuration.md.`,
 				_, err := io.WriteString(c.OutOrStdout(), s.YAML())
 				return err
 			case check:
-				_, err := fmt.Fprintln(c.OutOrStdout(), "The configuration is good.")
+				_, err := fmt.Fprintln(c.OutOrStdout(), "The configuration is valid.")
 				return err
 			}
 			ignoreBrokenPipes()
@@ -57,8 +57,8 @@ stand in the file only, under "channels:"; see docs/configuration.md.`,
 	f := c.Flags()
 	f.SortFlags = false
 	f.StringVar(&file, "config", "", "YAML file with settings (also "+settings.ConfigVariable+")")
-	f.BoolVar(&printConfig, "print-config", false, "print the settings in force as YAML, with where each came from, and end")
-	f.BoolVar(&check, "check", false, "say whether the configuration is good, and end")
+	f.BoolVar(&printConfig, "print-config", false, "print the effective settings as YAML with the source of each, and exit")
+	f.BoolVar(&check, "check", false, "validate the configuration and exit")
 	for _, s := range settings.All() {
 		v := f.VarPF(&settingFlag{s, flags}, s.Name, "", fmt.Sprintf("%s (default %s)", s.Help, s.DefaultText()))
 		if s.Kind() == "switch" {

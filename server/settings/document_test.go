@@ -64,15 +64,15 @@ channels:
 const ruleIntro = `
 ## Channel rules
 
-What holds for some channels only. The first rule whose ` + "`match`" + ` fits a channel's name is the channel's; what it leaves out is as
-the settings above say, and so is all of a channel that no rule fits. Rules are not added up. They stand in the file only, under
+Rules change settings for some channels. The first rule whose ` + "`match`" + ` fits the name of a channel applies to it; the settings above apply to
+everything that this rule omits, and to channels without a rule. Rules do not combine. They exist only in the configuration file, under
 ` + "`channels`" + `: there is no flag and no variable for them.
 
 ` + "```yaml\n" + example + "```" + `
 
-In ` + "`match`, `*`" + ` stands for any characters, also none and also ` + "`.` and `/`" + `; nothing else is special. Put it in quotes: YAML has its own
-use for a leading ` + "`*`" + `. There are at most 1,000 rules. A rule that can never match, because an earlier one has all its
-channels, is refused.
+In ` + "`match`, `*`" + ` matches any characters, also none and also ` + "`.` and `/`" + `; nothing else is special. Put it in quotes: YAML has its own
+use for a leading ` + "`*`" + `. There are at most 1,000 rules. Peal refuses a rule that can never match because an earlier rule matches all its
+channels.
 
 | Key | Kind | Default | Range | What it is |
 | --- | --- | --- | --- | --- |

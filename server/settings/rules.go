@@ -26,7 +26,7 @@ const RulesHelp = "rules for channels by name: the first whose match fits holds;
 func RuleSettings() []Setting {
 	const inherited = "that of all channels"
 	return []Setting{
-		{Name: "match", Help: "channels the rule is for; * stands for any characters, also none, and nothing else is special", Default: "none: must be set",
+		{Name: "match", Help: "channels of the rule; * matches any characters, also none, and nothing else is special", Default: "none: must be set",
 			field: ofRule(func(r *rules.Rule) any { return &r.Match })},
 		{Name: "history-messages", Help: "messages kept of one channel, 0 for no history", off: true, Max: many, Default: inherited,
 			field: ofRule(func(r *rules.Rule) any { return &r.HistoryMessages })},
@@ -34,15 +34,15 @@ func RuleSettings() []Setting {
 			field: ofRule(func(r *rules.Rule) any { return &r.HistoryBytes })},
 		{Name: "history-age", Help: "how long a message is kept", Min: 1e6, Max: 365 * maxTime, Default: inherited,
 			field: ofRule(func(r *rules.Rule) any { return &r.HistoryAge })},
-		{Name: "slow", Help: "what becomes of subscribers that cannot keep up: resume (they catch up from history, and are told of a gap), latest (the newest message only, with the number skipped), disconnect (close 1013)", Default: "resume",
+		{Name: "slow", Help: "policy for slow consumers: resume (they catch up from history, after a gap if messages are missing), latest (the newest message only, with the number skipped), disconnect (close 1013 if messages are missing)", Default: "resume",
 			field: ofRule(func(r *rules.Rule) any { return &r.Slow })},
-		{Name: "client-publish", Help: "whether WebSocket clients may publish, else close 4403; publishing over HTTP is the backend's and always allowed", Default: "true",
+		{Name: "client-publish", Help: "whether WebSocket clients may publish, else close 4403; publishing over HTTP is always allowed", Default: "true",
 			field: ofRule(func(r *rules.Rule) any { return &r.ClientPublish })},
 		{Name: "message-bytes", Help: "one message, beyond it 413 or close 1009; at most message-bytes of all channels", size: true, Min: 1, Max: 1 << 30, Default: inherited,
 			field: ofRule(func(r *rules.Rule) any { return &r.MessageBytes })},
-		{Name: "max-subscribers", Help: "subscribers of one channel, beyond it 429, close 1013, or the end of the event stream; looked at before subscribing, so that those who come at the same moment may exceed it by a few", Min: 1, Max: many, Default: "no limit",
+		{Name: "max-subscribers", Help: "subscribers of one channel, beyond it 429, close 1013, or the end of the event stream; checked before subscribing, so clients that subscribe at the same moment may exceed it by a few", Min: 1, Max: many, Default: "no limit",
 			field: ofRule(func(r *rules.Rule) any { return &r.MaxSubscribers })},
-		{Name: "presence", Help: "whether clients can be listed, and told who comes and goes; else asking for it answers 403 or close 4403, and who names itself is only counted", Default: "true",
+		{Name: "presence", Help: "whether the channel has presence lists and events; if false, presence requests get 403 or close 4403, and clients with a name are counted only", Default: "true",
 			field: ofRule(func(r *rules.Rule) any { return &r.Presence })},
 	}
 }

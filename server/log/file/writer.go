@@ -339,6 +339,6 @@ func (l *Log) close(a *active) {
 		err = a.file.Sync()
 	}
 	if err != nil {
-		l.config.Log.Warn("a segment of the log could not be closed well", "file", a.name, "error", err)
+		l.config.Log.Warn("closing a segment of the log failed", "file", a.name, "error", err)
 	}
 }
