@@ -109,7 +109,12 @@ func (l *Loop) replied(ref Ref, c *conn, frames []byte) {
 		l.close(ref.Slot, c)
 		return
 	}
-	if waited && !l.waits(c) {
+	switch {
+	case c.flags&flagFarewell != 0:
+		if !l.owed(c) {
+			l.part(ref.Slot, c)
+		}
+	case waited && !l.waits(c):
 		l.resume(ref.Slot, c)
 	}
 }

@@ -32,6 +32,7 @@ const (
 	flagNamed                         // Front.Left is due when it receives nothing more
 	flagHalfClosed                    // the client has ended its side: all it sent was read, and what it is owed is still sent
 	flagIPv6                          // its address is an IPv6 address: peerSlab
+	flagFarewell                      // WebSocket: the client has ended its side, and leaves when it has its replies
 	flagBacklog                       // part of its input waits for a turn, because it had used up its part of this one
 )
 
@@ -43,7 +44,7 @@ type conn struct {
 	generation uint32
 	input      uint32 // index in Loop.inputs, 0 for none: bytes that were read and not used
 	seen       uint32 // tick of the last input
-	need       uint32 // bytes of input below which the front need not be asked again
+	need       uint32 // bytes of input below which the front need not be asked again; flagFarewell: see farewell
 	reader     frame.Reader
 	flags      uint16
 	state      state

@@ -1,5 +1,7 @@
 package loop
 
+import "peal/loop/frame"
+
 // A client that has sent all its requests may end its side of the connection and
 // still want the responses: nc -N, socat, HTTP/1.0 clients (RFC 9112 §9.6). On the
 // wire that looks the same as a browser tab that was closed, so what is owed is
@@ -17,9 +19,55 @@ func (l *Loop) halfClosed(slot uint32, c *conn) {
 	case stateLater: // answered goes on
 	case stateParked:
 		l.fan.Expire(slot) // not while an earlier response is in its lane: Idle asks again
+	case stateWS:
+		if l.owed(c) {
+			l.farewell(slot, c, 0)
+			return
+		}
+		l.close(slot, c)
 	default: // a stream is for a client that is there
 		l.close(slot, c)
 	}
+}
+
+// owed reports whether replies to messages of a WebSocket are still to come.
+func (l *Loop) owed(c *conn) bool { return c.late > 0 || c.flags&flagAsking != 0 }
+
+// closeSaid, in conn.need: the client has sent a close frame, whose code lies below.
+const closeSaid = 1 << 16
+
+// farewell keeps a WebSocket whose client sends nothing more until it has the
+// replies that it is owed. It receives nothing else. said is conn.need.
+func (l *Loop) farewell(slot uint32, c *conn, said uint32) {
+	if c.flags&flagFarewell == 0 {
+		c.flags |= flagFarewell
+		l.unsubscribe(slot, c)
+		l.dropInput(c)
+	}
+	c.need = max(c.need, said)
+}
+
+// part ends a WebSocket that has its replies: with the answer to its close frame,
+// if it has sent one.
+func (l *Loop) part(slot uint32, c *conn) {
+	c.flags &^= flagFarewell
+	if c.need&closeSaid != 0 {
+		l.closeBack(slot, c, uint16(c.need))
+		return
+	}
+	l.linger(slot, c)
+}
+
+// closeBack answers the client's close frame and ends the connection.
+func (l *Loop) closeBack(slot uint32, c *conn, code uint16) {
+	l.unsubscribe(slot, c)
+	l.scratch = frame.AppendClose(l.scratch[:0], code, "")
+	c.state = stateWSClosing
+	if _, err := l.fan.Write(slot, l.scratch); err != nil {
+		l.close(slot, c)
+		return
+	}
+	l.linger(slot, c)
 }
 
 // endsUnread is called where reading must wait although an event has said that

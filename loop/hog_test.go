@@ -213,6 +213,43 @@ func TestLateRepliesAreLimited(t *testing.T) {
 	}
 }
 
+// A client that says good-bye behind its messages gets the replies that are still
+// to come, and then its end.
+func TestRepliesThatAreOwedComeBeforeTheEnd(t *testing.T) {
+	for name, end := range map[string]func(c *client){
+		"close frame": func(c *client) { c.send(string(masked(0x80|opClose, "\x03\xe8"))) },
+		"half-close":  func(c *client) { c.halfClose() },
+		"both":        func(c *client) { c.send(string(masked(0x80|opClose, "\x03\xe8"))); c.halfClose() },
+		"messages behind it": func(c *client) {
+			c.send(string(masked(0x80|opClose, "\x03\xe8")) + string(masked(0x80|opText, "later 4")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, options{config: loop.Config{Loops: 1}})
+			c := s.dial()
+			c.ws("wsraw", "a now publish")
+			for i := range 3 {
+				c.sendFrame(opText, fmt.Sprintf("later %d", i))
+			}
+			end(c)
+			for range 3 {
+				p := <-s.later
+				s.await("the end has come", func() bool { return s.sum(func(st loop.Stats) int { return st.Fanout.Views }) == 0 })
+				s.group.Answer(p.ref, reply(p.text))
+				c.expectFrame(opText, p.text)
+			}
+			if name != "half-close" {
+				c.expectFrame(opClose, "\x03\xe8")
+			}
+			c.expectEnd()
+			s.awaitEmpty()
+			if len(s.later) > 0 {
+				t.Error("a message behind the close frame was taken")
+			}
+		})
+	}
+}
+
 // Channels are limited on each loop, and those go who are subscribed to most.
 func TestChannelLimitClosesTheHogs(t *testing.T) {
 	const most = 1000

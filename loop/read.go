@@ -84,7 +84,7 @@ func (l *Loop) waits(c *conn) bool {
 // take hands new input to what the connection is now, and keeps what is not
 // used. b is the loop's memory.
 func (l *Loop) take(slot uint32, c *conn, b []byte) {
-	if c.state == stateSSE || c.state == stateLinger {
+	if c.state == stateSSE || c.state == stateLinger || c.flags&flagFarewell != 0 {
 		return
 	}
 	if c.input != 0 {

@@ -284,16 +284,14 @@ func (l *Loop) frames(slot uint32, c *conn, b []byte) (rest []byte) {
 				l.close(slot, c)
 			}
 		case frame.Close:
-			if c.state == stateWS {
-				l.unsubscribe(slot, c)
-				l.scratch = frame.AppendClose(l.scratch[:0], ev.Code, "")
-				c.state = stateWSClosing
-				if _, err := l.fan.Write(slot, l.scratch); err != nil {
-					l.close(slot, c)
-					return nil
-				}
+			switch {
+			case c.state != stateWS:
+				l.linger(slot, c)
+			case l.owed(c):
+				l.farewell(slot, c, closeSaid|uint32(ev.Code))
+			default:
+				l.closeBack(slot, c, ev.Code)
 			}
-			l.linger(slot, c)
 			return nil
 		}
 		if c.state == stateFree || c.state == stateLinger {
