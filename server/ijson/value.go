@@ -32,7 +32,7 @@ func (v Value) Text() (text []byte, ok bool) {
 // Compact returns v without the white space between its tokens; numbers and
 // strings stay as they were written. It aliases v if there is none.
 func (v Value) Compact() []byte {
-	if len(v) == 0 || v[0] != '{' && v[0] != '[' || bytes.IndexAny(v, " \t\r\n") < 0 {
+	if len(v) == 0 || v[0] != '{' && v[0] != '[' || !bytes.ContainsAny(v, " \t\r\n") {
 		return v // white space inside strings makes the second way longer, not wrong
 	}
 	compact := make([]byte, 0, len(v))
