@@ -8,7 +8,8 @@ import (
 // What is taken from the ring at a time. The rest is taken in the next turn.
 const (
 	applyBatch = 256 // messages
-	applyPart  = 32  // of these between two looks at the work and the room
+	applyPart  = 32  // of these between two looks at the work and the room, or
+	applyBytes = 32 << 10
 	applyWork  = 400 // units of work
 )
 
@@ -18,11 +19,11 @@ const (
 func take(batch []*ring.Message, from *ring.Reader, fan *fanout.Fan) (kept []*ring.Message, more bool) {
 	until := fan.Work() + applyWork
 	for taken := 0; fan.Room(); {
-		batch = from.Next(batch[:0], applyPart)
+		batch = from.Next(batch[:0], applyPart, applyBytes)
 		fan.Apply(batch)
 		taken += len(batch)
-		more = len(batch) == applyPart
 		clear(batch)
+		more = from.Waiting()
 		if !more || taken >= applyBatch || fan.Work() >= until {
 			return batch, more
 		}

@@ -57,6 +57,7 @@ type Loop struct {
 	again       []uint32     // connections whose reading was interrupted for the others, the first first
 	dismissals  []*dismissal // the oldest is under way
 	turnDue     bool
+	flushed     uint64 // work when the fan last sent
 	flushing    bool
 	prompted    bool // a wake-up was served since the last event
 	draining    bool
@@ -239,11 +240,18 @@ func (l *Loop) after() {
 	if l.ring.Waiting() && l.apply() {
 		l.scheduleTurn()
 	}
-	if !l.fan.Pending() || l.flushing || l.turnDue {
+	if !l.fan.Pending() || l.flushing {
 		return
 	}
-	if l.flush(promptSends) {
-		l.scheduleTurn()
+	switch {
+	case !l.turnDue:
+		if l.flush(promptSends) {
+			l.scheduleTurn()
+		}
+	case l.work()-l.flushed >= uint64(l.config.TurnWork):
+		// A turn comes behind all events of the poll. If these are dear, what is to
+		// be sent must not wait for all of them: it has its share of the time.
+		l.flush(l.config.TurnSends)
 	}
 }
 
@@ -282,6 +290,7 @@ func (l *Loop) flush(budget int) (more bool) {
 	l.flushing = true
 	more = l.fan.Flush(budget)
 	l.flushing = false
+	l.flushed = l.work()
 	return more || l.ring.Waiting()
 }
 

@@ -136,7 +136,7 @@ func TestHandOverFromHistoryToRing(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				batch = readers[i].Next(batch[:0], 1+o.rnd.IntN(32))
+				batch = readers[i].Next(batch[:0], 1+o.rnd.IntN(32), 1<<30)
 				fan.Apply(batch)
 				more := fan.Flush(64)
 				for _, slot := range o.full {

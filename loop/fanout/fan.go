@@ -47,6 +47,7 @@ type Fan struct {
 	touched []*bundle      // by the Apply under way
 	trims   []*bundle      // some of their strips are perhaps needed no more
 
+	kind        int      // of work that Flush goes on with
 	flights     []flight // by ticket, reset when none is out
 	outstanding int
 	held        int             // bytes in lanes of members that were not given up: their blocks once each, and what is private

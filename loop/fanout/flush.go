@@ -52,31 +52,25 @@ func (f *Fan) Flush(budget int) (more bool) {
 	visits := 16 * budget
 	turns := f.behind.len() // who made progress and is queued again has had its turn
 	for budget > 0 && visits > 0 && (turns > 0 || !f.dirty.empty() || !f.due.empty()) {
-		n := min(f.quantum, turns)
-		for turns -= n; n > 0; n-- {
-			slot := f.behind.pop()
-			visits--
-			before := f.work
-			if f.advance(slot, f.member(slot)) {
-				budget--
+		before, sent, seen := f.work, 0, 0
+		switch f.kind {
+		case 0:
+			sent, seen = f.advanceSome(min(f.quantum, turns))
+			turns -= seen
+		case 1:
+			if !f.dirty.empty() {
+				sent, seen = f.visitSome(f.dirty.pop())
 			}
-			if budget -= f.sendsOf(before); budget <= 0 {
-				turns += n - 1
-				break
+		case 2:
+			if !f.due.empty() {
+				sent, seen = f.visitBundle(f.due.pop())
 			}
 		}
-		if !f.dirty.empty() && budget > 0 {
-			before := f.work
-			sent, seen := f.visitSome(f.dirty.pop())
-			budget -= sent + f.sendsOf(before)
-			visits -= seen
-		}
-		if !f.due.empty() && budget > 0 {
-			before := f.work
-			sent, seen := f.visitBundle(f.due.pop())
-			budget -= sent + f.sendsOf(before)
-			visits -= seen
-		}
+		// The next call goes on with the next kind: what is dear may use up the
+		// budget of one call, never that of the others for good.
+		f.kind = (f.kind + 1) % 3
+		budget -= sent + f.sendsOf(before)
+		visits -= seen
 		if f.outstanding >= batchSends || f.gathered.bytes >= gatheredBytes || turns == 0 && f.dirty.empty() && f.due.empty() {
 			f.sender.Flush(f.report)
 			f.endPasses()
@@ -92,6 +86,20 @@ func (f *Fan) Flush(budget int) (more bool) {
 	}
 	f.deliver()
 	return f.Pending()
+}
+
+// advanceSome gives up to n members that are behind their turn, until that has
+// cost as much as as many sends.
+func (f *Fan) advanceSome(n int) (sent, seen int) {
+	before := f.work
+	for seen < n && sent+f.sendsOf(before) < f.quantum {
+		slot := f.behind.pop()
+		seen++
+		if f.advance(slot, f.member(slot)) {
+			sent++
+		}
+	}
+	return sent, seen
 }
 
 // visitSome visits the next members of a view in its pass.
@@ -267,6 +275,7 @@ func (f *Fan) fly(m *member, l flight) {
 	ticket := uint32(len(f.flights))
 	f.flights = append(f.flights, l)
 	f.outstanding++
+	f.charge(len(l.bytes) / bytesSent)
 	f.sender.Queue(ticket, m.socket, l.bytes)
 }
 

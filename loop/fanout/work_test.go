@@ -142,6 +142,37 @@ func TestFlushHasABudgetOfWork(t *testing.T) {
 	}
 }
 
+// Members whose turn is dear, again and again, do not keep the others from theirs.
+func TestDearTurnsLeaveRoomForOthers(t *testing.T) {
+	d := newDeepSource()
+	names := manyChannels(127)
+	d.fill(names, 1000, 100)
+	out := &order{}
+	f := fanout.New(d.head, fanout.Limits{}, nopEncoder{}, d, out, nopEvents{})
+	const members, budget = 100, 16
+	subscribe := func(slot uint32, s fanout.Subscription) {
+		f.Attach(slot, int32(slot), uint64(slot)+1)
+		if _, err := f.Subscribe(slot, &s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for slot := range uint32(members) {
+		subscribe(slot, fanout.Subscription{Channels: slices.Clone(names[slot%8:]), Encoding: encLine, From: fanout.Earliest})
+	}
+	subscribe(members, fanout.Subscription{Channels: []string{"live"}, Encoding: encLine})
+	d.head++
+	f.Apply([]*ring.Message{{Sequence: d.head, Channel: "live", Size: 100, Entry: make([]byte, 100)}})
+	for calls := 1; ; calls++ {
+		more := f.Flush(budget)
+		if slices.Contains(out.sockets, members) {
+			return
+		}
+		if calls == 3 || !more {
+			t.Fatalf("after %d calls the subscriber has not been sent to, %d others have", calls, len(out.sockets))
+		}
+	}
+}
+
 // Subscribing, and changing a subscription, are single items wherever they begin.
 func TestSubscribingIsBoundedWork(t *testing.T) {
 	d := newDeepSource()

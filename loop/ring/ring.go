@@ -135,17 +135,22 @@ func (d *Reader) Behind() uint64 {
 // Waiting reports whether there is something to take. Any goroutine may call it.
 func (d *Reader) Waiting() bool { return d.applied.Load() != d.ring.head.Load() }
 
-// Next appends up to most messages to dst, oldest first, and takes them. They
-// stay valid for as long as the caller holds them. It allocates only to grow
-// dst. The reader's goroutine only.
-func (d *Reader) Next(dst []*Message, most int) []*Message {
+// Next appends up to most messages to dst, oldest first, until their Size exceeds
+// that many bytes (one at least, if there is one), and takes them. They stay valid for
+// as long as the caller holds them. It allocates only to grow dst. The reader's
+// goroutine only.
+func (d *Reader) Next(dst []*Message, most, bytes int) []*Message {
 	from := d.applied.Load()
 	upto := min(d.ring.head.Load(), from+uint64(most))
 	if from == upto {
 		return dst
 	}
 	for s := from + 1; s <= upto; s++ {
-		dst = append(dst, d.ring.slots[s&d.ring.mask])
+		m := d.ring.slots[s&d.ring.mask]
+		dst = append(dst, m)
+		if bytes -= m.Size; bytes < 0 {
+			upto = s
+		}
 	}
 	d.applied.Store(upto)
 	return dst

@@ -26,7 +26,7 @@ func BenchmarkPublish(b *testing.B) {
 				r.Publish(p)
 				if i&255 == 255 {
 					for _, d := range readers {
-						batch = d.Next(batch[:0], 256)
+						batch = d.Next(batch[:0], 256, 1<<30)
 					}
 				}
 			}

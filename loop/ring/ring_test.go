@@ -36,11 +36,11 @@ func TestUnreadIsNeverOverwritten(t *testing.T) {
 		}
 		r.Publish(&ring.Message{Sequence: s, Size: 1})
 	}
-	fast.Next(nil, 100)
+	fast.Next(nil, 100, 1<<30)
 	if r.Room(1, 1) {
 		t.Fatal("room although the slow reader has taken nothing")
 	}
-	if got := slow.Next(nil, 2); len(got) != 2 || got[0].Sequence != 1 || got[1].Sequence != 2 {
+	if got := slow.Next(nil, 2, 1<<30); len(got) != 2 || got[0].Sequence != 1 || got[1].Sequence != 2 {
 		t.Fatalf("slow reader took %v, want 1 and 2", got)
 	}
 	if !r.Room(2, 2) || r.Room(3, 3) {
@@ -58,7 +58,7 @@ func TestBytesAreLimitedToo(t *testing.T) {
 	if !r.Room(1, 20) {
 		t.Error("no room for 100 of 100 bytes")
 	}
-	d.Next(nil, 10)
+	d.Next(nil, 10, 1<<30)
 	if !r.Room(1, 5000) {
 		t.Error("a message above the limit must pass when nothing is unread")
 	}
@@ -114,7 +114,7 @@ func TestManyPublishersManyLoops(t *testing.T) {
 			cache := ring.NewCache(func(m *ring.Message, k ring.Encoding) []byte { return fmt.Append(nil, m.Sequence, k) }, nil)
 			want := uint64(1)
 			for want <= publishers*each {
-				batch = d.Next(batch[:0], 64)
+				batch = d.Next(batch[:0], 64, 1<<30)
 				if len(batch) == 0 {
 					runtime.Gosched()
 				}
@@ -154,8 +154,21 @@ func TestNextDoesNotAllocate(t *testing.T) {
 		r.Room(1, 1)
 		r.Publish(&m[s])
 		s++
-		batch = d.Next(batch[:0], 64)
+		batch = d.Next(batch[:0], 64, 1<<30)
 	}); n != 0 {
 		t.Errorf("publish and take: %v allocations, want 0", n)
+	}
+}
+
+func TestNextEndsAtBytes(t *testing.T) {
+	r := newRing(t, 16, 1<<20)
+	d := r.Reader()
+	for s, size := range []int{10, 10, 100, 10, 10} {
+		r.Publish(&ring.Message{Sequence: uint64(s + 1), Size: size})
+	}
+	for _, want := range []int{3, 2, 0} { // with the one that exceeds it
+		if got := len(d.Next(nil, 10, 50)); got != want {
+			t.Errorf("took %d messages, want %d", got, want)
+		}
 	}
 }

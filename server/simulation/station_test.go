@@ -90,7 +90,7 @@ func newStation(w *world, n int) *station {
 }
 
 func (s *station) apply(most int) {
-	s.batch = s.reader.Next(s.batch[:0], most)
+	s.batch = s.reader.Next(s.batch[:0], most, 1<<30)
 	s.fan.Apply(s.batch)
 	clear(s.batch)
 }
