@@ -14,7 +14,7 @@ var tableKinds = []Kind{
 	{"idempotency", "batches of 1,000 messages to 8 channels each, with a key for each", idempotency},
 	{"bans", "requests that keep 1,000 invented clients away for a day each", bans},
 	{"presence", "one peal.v1 connection that names itself anew for each subscription", presence},
-	{"channels", "batches of 1,000 messages, each to a channel that nobody has used", channels},
+	{"channels", "batches of 1,000 messages, each to a channel that nobody has used, 200,000 in all", channels},
 }
 
 // fresh numbers whatever must not be repeated, in all clients.
@@ -57,12 +57,27 @@ func idempotency(ctx context.Context, c *client) error {
 	})
 }
 
+// manyChannels is how many channels the kind channels uses. A server remembers
+// more of them (history-forgotten-bytes), and beyond that its bound is documented.
+const manyChannels = 200_000
+
 func channels(ctx context.Context, c *client) error {
-	return c.batches(ctx, "/publish/batch", c.PublishPause, func() []byte {
+	all := ctx
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	err := c.batches(ctx, "/publish/batch", c.PublishPause, func() []byte {
 		return batch(func(dst []byte, _ int) []byte {
+			if fresh.Load() >= manyChannels {
+				enough() // after this batch
+			}
 			return fmt.Appendf(dst, `{"channel":"unused-%d","data":"x"}`, fresh.Add(1))
 		})
 	})
+	if err != nil {
+		return err
+	}
+	<-all.Done()
+	return nil
 }
 
 func bans(ctx context.Context, c *client) error {
