@@ -93,7 +93,7 @@ func (s Size) All() []Attack {
 		{Name: "idempotency", Kind: "idempotency", Prepare: ownKey, Check: ownKeyHonoured},
 		{Name: "bans", Kind: "bans", Check: disconnectWorks},
 		{Name: "presence", Kind: "presence", Clients: 1, Check: memberListed},
-		{Name: "channels", Kind: "channels", Prepare: rememberCursor, Check: falseGaps},
+		{Name: "channels", Kind: "channels", Args: []string{"--history-total-bytes", "8MiB"}, Prepare: rememberCursor, Check: falseGaps},
 	}
 }
 

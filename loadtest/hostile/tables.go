@@ -62,22 +62,14 @@ func idempotency(ctx context.Context, c *client) error {
 const manyChannels = 200_000
 
 func channels(ctx context.Context, c *client) error {
-	all := ctx
-	ctx, enough := context.WithCancel(ctx)
-	defer enough()
-	err := c.batches(ctx, "/publish/batch", c.PublishPause, func() []byte {
+	return c.batches(ctx, "/publish/batch", c.PublishPause, func() []byte {
+		if fresh.Load() >= manyChannels {
+			<-ctx.Done()
+		}
 		return batch(func(dst []byte, _ int) []byte {
-			if fresh.Load() >= manyChannels {
-				enough() // after this batch
-			}
 			return fmt.Appendf(dst, `{"channel":"unused-%d","data":"x"}`, fresh.Add(1))
 		})
 	})
-	if err != nil {
-		return err
-	}
-	<-all.Done()
-	return nil
 }
 
 func bans(ctx context.Context, c *client) error {
