@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -155,6 +158,33 @@ func TestLaunchTellsWhyAServerDoesNotStart(t *testing.T) {
 	c = &Command{Label: "silent", Args: []string{"sleep", "100"}, Wait: 100 * time.Millisecond}
 	if _, err = c.Launch(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "does not accept") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestLaunchWaitsForTheAdminPortToo(t *testing.T) {
+	open := func(addr string) net.Listener {
+		l, err := net.Listen("tcp4", addr)
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		return l
+	}
+	ports, err := freePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{Name: "late", Addr: open("127.0.0.1:0").Addr().String(), Admin: fmt.Sprintf("127.0.0.1:%d", ports[0]),
+		ended: make(chan struct{}), log: &loadtest.Tail{}}
+	var opened atomic.Bool
+	go func() { // ends by itself
+		time.Sleep(100 * time.Millisecond)
+		opened.Store(true)
+		open(s.Admin)
+	}()
+	if err := s.listens(t.Context(), 10*time.Second); err != nil || !opened.Load() {
+		t.Errorf("%v, opened %v", err, opened.Load())
 	}
 }
 

@@ -22,7 +22,7 @@ type Launcher interface {
 	// Name is the make, for tables.
 	Name() string
 	// Launch starts one with the given number of loops (threads) and returns
-	// when it accepts connections. The caller stops it.
+	// when it accepts connections on each of its listeners. The caller stops it.
 	Launch(ctx context.Context, loops int) (*Server, error)
 }
 
@@ -51,7 +51,7 @@ type Command struct {
 	Label   string
 	Args    []string // program and arguments; {port}, {admin} and {loops} are replaced
 	Dialect Dialect
-	Wait    time.Duration // for its port to accept; default 10 s
+	Wait    time.Duration // for each of its ports to accept; default 10 s
 }
 
 // Name returns the label.
@@ -108,18 +108,26 @@ func (c *Command) Launch(ctx context.Context, loops int) (*Server, error) {
 	if wait <= 0 {
 		wait = 10 * time.Second
 	}
-	if err := s.accepts(ctx, wait); err != nil {
+	if err := s.listens(ctx, wait); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
 	return s, nil
 }
 
-// accepts waits for the port.
-func (s *Server) accepts(ctx context.Context, wait time.Duration) error {
+// listens waits for both ports: a server need not open them at the same moment.
+func (s *Server) listens(ctx context.Context, wait time.Duration) error {
+	if err := s.accepts(ctx, s.Addr, wait); err != nil || s.Admin == "" {
+		return err
+	}
+	return s.accepts(ctx, s.Admin, wait)
+}
+
+// accepts waits until the server listens on addr.
+func (s *Server) accepts(ctx context.Context, addr string, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp4", s.Addr)
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp4", addr)
 		if err == nil {
 			return conn.Close()
 		}
@@ -127,7 +135,7 @@ func (s *Server) accepts(ctx context.Context, wait time.Duration) error {
 		case <-s.ended:
 			return fmt.Errorf("%s ended before it accepted: %v\n%s", s.Name, s.err, s.log)
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not accept on %s: %w\n%s", s.Name, s.Addr, err, s.log)
+			return fmt.Errorf("%s does not accept on %s: %w\n%s", s.Name, addr, err, s.log)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
