@@ -24,7 +24,7 @@ const (
 // serveBatch appends many messages. Decoding a megabyte of JSON takes longer
 // than a loop may stand still, so a worker does it. What is said of one message
 // is said in it: in the URL or a header it could only be passed over.
-func (f *Front) serveBatch(c *loop.Call, body []byte) {
+func (f *Front) serveBatch(c *loop.Call, r *routed) {
 	p, err := f.query()
 	if err == nil && (len(f.picked) > 0 || p.event != nil || p.key != nil || len(f.header.PeekAll("Idempotency-Key")) > 0) {
 		err = errBatchHead
@@ -37,7 +37,7 @@ func (f *Front) serveBatch(c *loop.Call, body []byte) {
 		log: f.deps.Log, door: f.deps.Door, clock: &f.clock, tally: &f.deps.Workers.tally, ref: c.Conn, shape: f.shape(),
 		stray: f.stray(nil, false), share: f.by, keys: f.deps.Keys, rules: f.deps.Rules, messageLimit: f.deps.MessageLimit, wireLimit: f.deps.WireLimit, limits: f.deps.Limits,
 	}
-	copied := bytes.Clone(body)
+	copied := bytes.Clone(r.body)
 	j := newJob(c.Peer, c.Session)
 	j.bytes, j.run, j.refuse = len(copied), func() { b.run(copied) }, b.refuse
 	if !f.deps.Workers.try(j) {

@@ -29,9 +29,9 @@ type farewell struct {
 // while, as far as there is room for that: {"disconnected":n,"kept_away":m} and,
 // if m is not all of them, "not_kept_away":[…]. They are banned first, so that
 // none of them comes back in between.
-func (f *Front) serveDisconnect(c *loop.Call, body []byte) {
+func (f *Front) serveDisconnect(c *loop.Call, r *routed) {
 	w := farewell{clients: Clients{}}
-	window, err := f.farewell(&w, body)
+	window, err := f.farewell(&w, r.body)
 	if err != nil {
 		f.refuse(c, asError(err), "")
 		return

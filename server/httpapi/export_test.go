@@ -46,3 +46,15 @@ func (q *Queue) Known() (shares, sessions int) {
 	}
 	return len(q.known), sessions
 }
+
+// Routes is the methods of each path that is served, by the table.
+func Routes() map[string]string {
+	all := map[string]string{}
+	for path, r := range routes.byPath {
+		all[path] = r.methods
+	}
+	for _, r := range routes.patterns {
+		all[r.pattern] = r.methods
+	}
+	return all
+}

@@ -108,6 +108,7 @@ type Front struct {
 
 	// Loop-owned: used only during a call of Request or Message.
 	head    Head
+	routed  routed
 	origin  uint16 // number of the head's Origin, once it is admitted
 	header  fasthttp.RequestHeader
 	parsed  bool              // header is that of the request under way
@@ -201,10 +202,10 @@ func (f *Front) request(c *loop.Call) {
 		return
 	}
 
-	limit, tooLarge := f.deps.MessageLimit, errBodyTooLarge
-	if isBatch := string(f.head.Path) == batchPath; isBatch {
-		limit, tooLarge = f.deps.BatchLimit, errBatchTooLarge
-	}
+	r := &f.routed
+	*r = routed{}
+	r.route, r.channel = routes.find(f.head.Path)
+	limit, tooLarge := f.limit(r.route)
 	p.Head = uint32(headEnd)
 	body, end, need, err := f.body(&f.head, p, c.In, limit)
 	switch {
@@ -233,7 +234,8 @@ func (f *Front) request(c *loop.Call) {
 		return
 	}
 	f.parsed = true
-	f.route(c, body)
+	r.body = body
+	f.serve(c, r)
 	f.shrink()
 }
 

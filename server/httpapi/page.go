@@ -6,8 +6,6 @@ import (
 	"encoding/base64"
 	"strings"
 	"sync"
-
-	"peal/loop"
 )
 
 //go:embed page/page.html
@@ -39,5 +37,3 @@ func sourceHash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
-
-func (f *Front) servePage(c *loop.Call) { f.serveAsset(c, f.page) }

@@ -149,8 +149,8 @@ func countClients(names []string) (n int) {
 }
 
 // servePresence lists who is on a channel.
-func (f *Front) servePresence(c *loop.Call, n *name) {
-	p, err := f.queryOf(n.text())
+func (f *Front) servePresence(c *loop.Call, r *routed) {
+	n, p, err := f.queryOf(r)
 	var limit int
 	if err == nil {
 		limit, err = parseLimit(p.limit, presencePage, maxPresencePage)

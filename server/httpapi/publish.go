@@ -21,8 +21,8 @@ const (
 
 // servePublish appends the body, or the data field of a form or JSON object in
 // it, to each of the channels.
-func (f *Front) servePublish(c *loop.Call, body []byte) {
-	d, err := f.publication(body)
+func (f *Front) servePublish(c *loop.Call, r *routed) {
+	d, err := f.publication(r.body)
 	if err == nil {
 		err = d.check(f.deps.MessageLimit, f.deps.WireLimit)
 	}

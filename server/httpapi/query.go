@@ -26,7 +26,7 @@ const (
 
 // serveChannels lists channels by name: {"channels":[…],"next":…?}. The hub
 // looks at each channel there is, so a worker asks it.
-func (f *Front) serveChannels(c *loop.Call) {
+func (f *Front) serveChannels(c *loop.Call, _ *routed) {
 	p, err := f.query()
 	var limit int
 	if err == nil {
@@ -43,13 +43,14 @@ func (f *Front) serveChannels(c *loop.Call) {
 
 // serveChannel tells about one channel. One that nobody knows is not an error:
 // channels exist by being used.
-func (f *Front) serveChannel(c *loop.Call, channel string) {
-	if _, err := f.queryOf(channel); err != nil {
+func (f *Front) serveChannel(c *loop.Call, r *routed) {
+	n, _, err := f.queryOf(r)
+	if err != nil {
 		f.refuse(c, asError(err), "")
 		return
 	}
-	info, _ := f.deps.Hub.Channel(channel)
-	info.Name = channel
+	info, _ := f.deps.Hub.Channel(n.text())
+	info.Name = n.text()
 	body := appendInfo(nil, f.deps.Log.Lineage(), info)
 	f.reply(c, 200, jsonType, noStore, body)
 }
@@ -58,8 +59,8 @@ func (f *Front) serveChannel(c *loop.Call, channel string) {
 // cursor, or the newest messages:
 // {"channel","cursor","gap":[…]?,"messages":[…],"more"}.
 // cursor is where the next page, or a subscription, goes on.
-func (f *Front) serveHistory(c *loop.Call, channel string) {
-	p, err := f.queryOf(channel)
+func (f *Front) serveHistory(c *loop.Call, r *routed) {
+	n, p, err := f.queryOf(r)
 	var from loop.From
 	var after uint64
 	var last int
@@ -68,7 +69,7 @@ func (f *Front) serveHistory(c *loop.Call, channel string) {
 	}
 	var h history
 	if err == nil {
-		h, err = newHistory(channel, from, after, last, p.limit)
+		h, err = newHistory(n.text(), from, after, last, p.limit)
 	}
 	if err != nil {
 		f.refuse(c, asError(err), "")
@@ -79,14 +80,21 @@ func (f *Front) serveHistory(c *loop.Call, channel string) {
 }
 
 // queryOf is query for a request whose path names the channel.
-func (f *Front) queryOf(channel string) (params, error) {
+func (f *Front) queryOf(r *routed) (*name, params, error) {
+	n, err := f.channelOf(r)
+	if err != nil {
+		return nil, params{}, err
+	}
 	p, err := f.query()
-	for _, n := range f.picked {
-		if err == nil && n.text() != channel {
-			err = contradiction("channel", "the path and the query name different ones: the path is enough")
+	if err != nil {
+		return nil, params{}, err
+	}
+	for _, other := range f.picked {
+		if other.text() != n.text() {
+			return nil, params{}, contradiction("channel", "the path and the query name different ones: the path is enough")
 		}
 	}
-	return p, err
+	return n, p, nil
 }
 
 // ask has a worker run what answers q, which costs about so many microseconds.

@@ -2,96 +2,160 @@ package httpapi
 
 import (
 	"bytes"
+	"strings"
 
 	"peal/loop"
 )
 
-const batchPath = "/publish/batch"
+// route is one row of the table of routes. Status 404, 405 with Allow, the
+// responses to OPTIONS, and the limit of a body come from it.
+type route struct {
+	// pattern is a path as it is sent, which is compared byte by byte. Where it has
+	// {channel}, the path has the name of a channel, percent-encoded and without a
+	// slash.
+	pattern string
+	methods string // beside OPTIONS, as in Allow
+	body    body
+	serve   func(f *Front, c *loop.Call, r *routed)
 
-// route finds the handler of a request. Paths are compared as they were sent:
-// only the channel in a path is percent-decoded, for it may contain slashes.
-func (f *Front) route(c *loop.Call, body []byte) {
-	path := f.head.Path
-	switch string(path) {
-	case "/":
-		if !f.allowed(c, "GET, HEAD, OPTIONS") {
-			return
+	prefix, suffix string // of a pattern with {channel}
+	allow          string // the value of Allow
+}
+
+// routed is a request whose route is known.
+type routed struct {
+	route   *route
+	body    []byte
+	channel []byte // in the path, percent-encoded
+}
+
+// body says which limit the body of a request has.
+type body uint8
+
+const (
+	oneMessage   body = iota // MessageLimit; also where no body is expected
+	manyMessages             // BatchLimit
+)
+
+// channelSegment stands for the name of a channel in a pattern.
+const channelSegment = "{channel}"
+
+// routes is the table. docs/http.md lists the same paths and methods.
+var routes = newRoutes([]route{
+	{pattern: "/", methods: "GET, HEAD", serve: (*Front).serveRoot},
+	{pattern: "/ws", methods: "GET", serve: (*Front).serveWebSocket},
+	{pattern: "/sse", methods: "GET, HEAD", serve: (*Front).serveSSE},
+	{pattern: "/poll", methods: "GET, HEAD", serve: (*Front).servePoll},
+	{pattern: "/publish", methods: "POST", serve: (*Front).servePublish},
+	{pattern: "/publish/batch", methods: "POST", body: manyMessages, serve: (*Front).serveBatch},
+	{pattern: "/disconnect", methods: "POST", serve: (*Front).serveDisconnect},
+	{pattern: "/channels", methods: "GET, HEAD", serve: (*Front).serveChannels},
+	{pattern: "/channels/{channel}", methods: "GET, HEAD", serve: (*Front).serveChannel},
+	{pattern: "/channels/{channel}/history", methods: "GET, HEAD", serve: (*Front).serveHistory},
+	{pattern: "/channels/{channel}/presence", methods: "GET, HEAD", serve: (*Front).servePresence},
+	{pattern: clientPath, methods: "GET, HEAD", serve: (*Front).serveScript},
+	{pattern: presencePath, methods: "GET, HEAD", serve: (*Front).serveScript},
+	{pattern: sharePath, methods: "GET, HEAD", serve: (*Front).serveScript},
+	{pattern: "*", methods: "GET, HEAD, POST"}, // only OPTIONS may have this target
+})
+
+// table is the routes, ready to be searched.
+type table struct {
+	byPath   map[string]*route
+	patterns []*route // with {channel}
+}
+
+func newRoutes(rows []route) table {
+	t := table{byPath: make(map[string]*route, len(rows))}
+	for i := range rows {
+		r := &rows[i]
+		r.allow = r.methods + ", OPTIONS"
+		var found bool
+		if r.prefix, r.suffix, found = strings.Cut(r.pattern, channelSegment); found {
+			t.patterns = append(t.patterns, r)
+			continue
 		}
-		if f.head.Upgrade {
-			f.serveWebSocket(c)
-		} else {
-			f.servePage(c)
+		t.byPath[r.pattern] = r
+	}
+	return t
+}
+
+// find returns the route of a path, nil if there is none, and the name of the
+// channel in it. It does not allocate.
+func (t *table) find(path []byte) (r *route, channel []byte) {
+	if r := t.byPath[string(path)]; r != nil {
+		return r, nil
+	}
+	for _, r := range t.patterns {
+		if channel, ok := r.match(path); ok {
+			return r, channel
 		}
-	case "/ws":
-		if f.allowed(c, "GET, OPTIONS") {
-			f.serveWebSocket(c)
+	}
+	return nil, nil
+}
+
+// match returns the segment that stands where the pattern has {channel}.
+func (r *route) match(path []byte) (channel []byte, ok bool) {
+	if len(path) <= len(r.prefix)+len(r.suffix) || string(path[:len(r.prefix)]) != r.prefix {
+		return nil, false
+	}
+	cut := len(path) - len(r.suffix)
+	if string(path[cut:]) != r.suffix {
+		return nil, false
+	}
+	channel = path[len(r.prefix):cut]
+	return channel, bytes.IndexByte(channel, '/') < 0
+}
+
+// has reports whether the route serves the method. OPTIONS is not served but
+// answered from the table.
+func (r *route) has(method []byte) bool {
+	for rest := r.methods; rest != ""; {
+		one, after, _ := strings.Cut(rest, ", ")
+		if string(method) == one {
+			return true
 		}
-	case "/sse":
-		if f.allowed(c, "GET, HEAD, OPTIONS") {
-			f.serveSSE(c)
-		}
-	case "/poll":
-		if f.allowed(c, "GET, HEAD, OPTIONS") {
-			f.servePoll(c)
-		}
-	case "/publish":
-		if f.allowed(c, "POST, OPTIONS") {
-			f.servePublish(c, body)
-		}
-	case batchPath:
-		if f.allowed(c, "POST, OPTIONS") {
-			f.serveBatch(c, body)
-		}
-	case "/disconnect":
-		if f.allowed(c, "POST, OPTIONS") {
-			f.serveDisconnect(c, body)
-		}
-	case clientPath, presencePath, sharePath:
-		if f.allowed(c, "GET, HEAD, OPTIONS") {
-			f.serveScript(c, string(path))
-		}
-	case "/channels":
-		if f.allowed(c, "GET, HEAD, OPTIONS") {
-			f.serveChannels(c)
-		}
-	case "*":
-		f.preflight(c, "GET, HEAD, POST, OPTIONS")
+		rest = after
+	}
+	return false
+}
+
+// limit is the largest body that a request on the route may have, and the error
+// of a larger one. r is nil for a path that is not served.
+func (f *Front) limit(r *route) (int, *Error) {
+	if r != nil && r.body == manyMessages {
+		return f.deps.BatchLimit, errBatchTooLarge
+	}
+	return f.deps.MessageLimit, errBodyTooLarge
+}
+
+// serve handles a whole request.
+func (f *Front) serve(c *loop.Call, r *routed) {
+	switch {
+	case r.route == nil:
+		f.refuse(c, errNotFound, "")
+	case string(f.head.Method) == "OPTIONS":
+		f.preflight(c, r.route.allow)
+	case !r.route.has(f.head.Method):
+		f.refuse(c, errMethodNotAllowed, "Allow: "+r.route.allow+"\r\n")
 	default:
-		f.routeChannel(c, path)
+		r.route.serve(f, c, r)
 	}
 }
 
-// routeChannel serves /channels/{c}, /channels/{c}/history and /channels/{c}/presence.
-func (f *Front) routeChannel(c *loop.Call, path []byte) {
-	segment, ok := bytes.CutPrefix(path, []byte("/channels/"))
-	if !ok || len(segment) == 0 {
-		f.refuse(c, errNotFound, "")
+// serveRoot serves the page, or the WebSocket of the default channel.
+func (f *Front) serveRoot(c *loop.Call, r *routed) {
+	if f.head.Upgrade {
+		f.serveWebSocket(c, r)
 		return
 	}
-	segment, history := bytes.CutSuffix(segment, []byte("/history"))
-	presence := false
-	if !history {
-		segment, presence = bytes.CutSuffix(segment, []byte("/presence"))
-	}
-	if bytes.IndexByte(segment, '/') >= 0 || len(segment) == 0 {
-		f.refuse(c, errNotFound, "")
-		return
-	}
-	if !f.allowed(c, "GET, HEAD, OPTIONS") {
-		return
-	}
+	f.serveAsset(c, f.page)
+}
+
+// channelOf returns the channel that the path names.
+func (f *Front) channelOf(r *routed) (*name, error) {
 	var decoded [maxName + 1]byte
-	n, err := f.names.get(unescape(decoded[:0], segment))
-	switch {
-	case err != nil:
-		f.refuse(c, asError(err), "")
-	case history:
-		f.serveHistory(c, n.text())
-	case presence:
-		f.servePresence(c, n)
-	default:
-		f.serveChannel(c, n.text())
-	}
+	return f.names.get(unescape(decoded[:0], r.channel))
 }
 
 // unescape appends the percent-decoded b, at most one byte more than a name
@@ -106,34 +170,6 @@ func unescape(dst, b []byte) []byte {
 		dst = append(dst, b[i])
 	}
 	return dst
-}
-
-// allowed reports whether the method of the request is in allow. If not, it
-// has answered: OPTIONS with the preflight, others with 405.
-func (f *Front) allowed(c *loop.Call, allow string) bool {
-	method := f.head.Method
-	if string(method) == "OPTIONS" {
-		f.preflight(c, allow)
-		return false
-	}
-	for rest := allow; rest != ""; {
-		var one string
-		one, rest = cutMethod(rest)
-		if string(method) == one {
-			return true
-		}
-	}
-	f.refuse(c, errMethodNotAllowed, "Allow: "+allow+"\r\n")
-	return false
-}
-
-func cutMethod(list string) (method, rest string) {
-	for i := range len(list) {
-		if list[i] == ',' {
-			return list[:i], list[i+2:]
-		}
-	}
-	return list, ""
 }
 
 // allowedHeaders are what pages may send where the preflight does not ask for

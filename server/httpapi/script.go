@@ -42,4 +42,4 @@ var scripts = sync.OnceValue(func() map[string]*asset {
 	return all
 })
 
-func (f *Front) serveScript(c *loop.Call, path string) { f.serveAsset(c, f.scripts[path]) }
+func (f *Front) serveScript(c *loop.Call, r *routed) { f.serveAsset(c, f.scripts[r.route.pattern]) }

@@ -32,7 +32,7 @@ func (f *Front) appendSSEHead(dst []byte) []byte {
 }
 
 // serveSSE turns the connection into an event stream.
-func (f *Front) serveSSE(c *loop.Call) {
+func (f *Front) serveSSE(c *loop.Call, _ *routed) {
 	sub, err := f.subscription(loop.SSERaw, loop.SSERaw, loop.SSEJSON)
 	if err == nil {
 		err = f.haveRoom()
@@ -65,7 +65,7 @@ func (f *Front) serveSSE(c *loop.Call) {
 }
 
 // servePoll parks the request.
-func (f *Front) servePoll(c *loop.Call) {
+func (f *Front) servePoll(c *loop.Call, _ *routed) {
 	if c.Draining {
 		f.refuse(c, errDraining, "")
 		return
@@ -89,7 +89,7 @@ func (f *Front) servePoll(c *loop.Call) {
 // serveWebSocket makes the connection a WebSocket. What is wrong with the
 // handshake itself is refused over HTTP; what is wrong with the wish comes as a
 // close frame behind the 101, for browsers hide HTTP refusals from scripts.
-func (f *Front) serveWebSocket(c *loop.Call) {
+func (f *Front) serveWebSocket(c *loop.Call, _ *routed) {
 	up := f.upgrade()
 	if err := up.Check(); err != nil {
 		f.refuseHandshake(c, err)
