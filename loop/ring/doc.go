@@ -1,7 +1,8 @@
 // Package ring hands publications to the event loops: one writer at a time,
 // any number of readers, no locks for the readers.
 //
-//   - Message: one publication, immutable, with one slot for each encoding.
+//   - Message: one publication, immutable, with its encodings: only those that
+//     somebody has asked for take memory, and there may be any number of them.
 //   - Ring: the newest messages, found by sequence.
 //   - Reader: one loop's place in it.
 //

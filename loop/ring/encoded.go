@@ -5,32 +5,42 @@ import (
 	"unsafe"
 )
 
-// encoded is one result of an encoder: a slice whose bytes can be taken away.
-// It is a pointer and a size, not an atomic.Pointer[[]byte], because the latter
-// needs an object for the slice header besides: one allocation more for each
+// encoded is the result of one encoder for one message: bytes that can be taken
+// away and brought back. The results of a message are a list, which grows at its
+// end and never shrinks, so an encoding that nobody asks for costs nothing.
+//
+// The bytes are a pointer and a size, not an atomic.Pointer[[]byte], because the
+// latter needs an object for the slice header besides: one allocation more for each
 // encoding (BenchmarkEncodedMiss).
 type encoded struct {
 	// Fixed.
-	size int
+	size     uint32
+	encoding Encoding
 
-	// Shared. nil after the cache has taken the bytes away.
+	// Shared. The store of next makes the rest of the list visible; Message.find
+	// relies on it. first is nil while the bytes are taken away; the load in bytes
+	// relies on its store.
 	first atomic.Pointer[byte]
+	next  atomic.Pointer[encoded]
 }
 
 // none stands for the first byte of an empty result.
 var none byte
 
-func newEncoded(b []byte) *encoded {
-	e := &encoded{size: len(b)}
+func firstOf(b []byte) *byte {
 	if len(b) == 0 {
-		e.first.Store(&none)
-	} else {
-		e.first.Store(unsafe.SliceData(b))
+		return &none
 	}
+	return unsafe.SliceData(b)
+}
+
+func newEncoded(k Encoding, b []byte) *encoded {
+	e := &encoded{size: uint32(len(b)), encoding: k}
+	e.first.Store(firstOf(b))
 	return e
 }
 
-// bytes returns the result; ok is false after it was taken away. Any goroutine
+// bytes returns the result; ok is false while it is taken away. Any goroutine
 // may call it.
 func (e *encoded) bytes() (b []byte, ok bool) {
 	p := e.first.Load()
@@ -40,6 +50,13 @@ func (e *encoded) bytes() (b []byte, ok bool) {
 	return unsafe.Slice(p, e.size)[:e.size:e.size], true
 }
 
-func (e *encoded) charge() int { return e.size + EncodingOverhead }
+// restore brings the result back as b, and reports whether it did: another
+// goroutine may have been faster, or b has another length than the result had.
+// Then b is its caller's alone.
+func (e *encoded) restore(b []byte) bool {
+	return len(b) == int(e.size) && e.first.CompareAndSwap(nil, firstOf(b))
+}
+
+func (e *encoded) charge() int { return int(e.size) + EncodingOverhead }
 
 func (e *encoded) clear() { e.first.Store(nil) }

@@ -3,11 +3,9 @@ package ring
 import "sync/atomic"
 
 // Encoding numbers one way of writing a message on the wire. The ring only
-// stores the results; who encodes decides what each number means.
+// stores the results; who encodes decides what each number means. A message has
+// memory only for the encodings that somebody has asked for.
 type Encoding uint8
-
-// MaxEncodings bounds Encoding: each message carries one slot for each.
-const MaxEncodings = 8
 
 // Message is one publication as the loops and the history see it: the same
 // object everywhere, immutable after it was appended but for its encodings,
@@ -23,26 +21,41 @@ type Message struct {
 	Entry    any      // what an encoder needs; the ring never looks inside
 	Accepted int64    // when the log accepted it: nanoseconds of the writer's clock, 0 for unknown
 
-	// Shared. A store publishes the finished bytes; the load in Kept relies on it.
-	encoded [MaxEncodings]atomic.Pointer[encoded]
+	// Shared: the results of encoders, in the order in which they were first needed.
+	// A store publishes the finished bytes; the load in find relies on it.
+	encoded atomic.Pointer[encoded]
 }
 
 // Encoded returns the bytes of m in encoding k, encoding it when nobody has
 // needed them before or they were taken away since. Two callers may both encode;
 // both get the bytes of the first to finish. The result is shared and must not
 // be changed; it stays valid while the caller holds it. c is the caller's own.
+//
+// The result of an encoder must have the same length each time. One that has not
+// is returned to its caller, and not kept.
 func (m *Message) Encoded(k Encoding, c *Cache) []byte {
-	for {
-		before := m.encoded[k].Load()
-		if before != nil {
-			if b, ok := before.bytes(); ok {
+	e, end := m.find(k)
+	if e == nil {
+		fresh := newEncoded(k, c.encode(m, k))
+		for e == nil {
+			if end.CompareAndSwap(nil, fresh) {
+				c.keep(fresh) // which takes away others, never fresh itself
+				b, _ := fresh.bytes()
 				return b
 			}
+			e, end = find(end, k) // another encoding came to stand there, or this one
 		}
-		e := newEncoded(c.encode(m, k))
-		if m.encoded[k].CompareAndSwap(before, e) {
-			c.keep(e) // which takes away others, never e itself
-			b, _ := e.bytes()
+	}
+	for {
+		if b, ok := e.bytes(); ok {
+			return b
+		}
+		b := c.encode(m, k)
+		if e.restore(b) {
+			c.keep(e)
+			return b[:len(b):len(b)]
+		}
+		if len(b) != int(e.size) {
 			return b
 		}
 	}
@@ -51,10 +64,23 @@ func (m *Message) Encoded(k Encoding, c *Cache) []byte {
 // Kept returns the bytes of m in encoding k if they are there: nobody may have
 // encoded it, or a cache has taken them away. Any goroutine may call it.
 func (m *Message) Kept(k Encoding) (b []byte, ok bool) {
-	if e := m.encoded[k].Load(); e != nil {
+	if e, _ := m.find(k); e != nil {
 		return e.bytes()
 	}
 	return nil, false
+}
+
+// find returns the result in encoding k, or where the list ends without it.
+func (m *Message) find(k Encoding) (e *encoded, end *atomic.Pointer[encoded]) {
+	return find(&m.encoded, k)
+}
+
+func find(from *atomic.Pointer[encoded], k Encoding) (e *encoded, end *atomic.Pointer[encoded]) {
+	for end = from; ; end = &e.next {
+		if e = end.Load(); e == nil || e.encoding == k {
+			return e, end
+		}
+	}
 }
 
 // Barred reports whether m must not reach session.

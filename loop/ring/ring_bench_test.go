@@ -35,10 +35,17 @@ func BenchmarkPublish(b *testing.B) {
 }
 
 func BenchmarkEncodedHit(b *testing.B) {
-	m := &ring.Message{Sequence: 1}
-	cache := ring.NewCache(func(*ring.Message, ring.Encoding) []byte { return []byte("x") }, nil)
-	for range b.N {
-		m.Encoded(0, cache)
+	for _, before := range []int{0, 5} { // encodings that were asked for first
+		b.Run(fmt.Sprintf("before=%d", before), func(b *testing.B) {
+			m := &ring.Message{Sequence: 1}
+			cache := ring.NewCache(func(*ring.Message, ring.Encoding) []byte { return []byte("x") }, nil)
+			for k := range before {
+				m.Encoded(ring.Encoding(k), cache)
+			}
+			for range b.N {
+				m.Encoded(ring.Encoding(before), cache)
+			}
+		})
 	}
 }
 
