@@ -1,6 +1,9 @@
 package loop
 
-import "peal/loop/evict"
+import (
+	"peal/loop/evict"
+	"peal/loop/frame"
+)
 
 // countChannels has a turn look for who has most channels, if there are more than
 // may be: who has just subscribed is not to be closed in the middle of it.
@@ -33,9 +36,9 @@ func (l *Loop) limitChannels() {
 			return []any{"client", l.clientText(h.Slot), "channels", h.Bytes, "limit", l.config.Channels}
 		})
 		if c.state == stateSSE {
-			l.closeStream(h.Slot, c, closeTryAgain, channelsReason)
+			l.closeStream(h.Slot, c, frame.CloseTryAgainLater, channelsReason)
 		} else {
-			l.throwOut(h.Slot, c, closeTryAgain, channelsReason)
+			l.throwOut(h.Slot, c, frame.CloseTryAgainLater, channelsReason)
 		}
 	}
 	l.countChannels()

@@ -1,6 +1,10 @@
 package loop
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"peal/loop/frame"
+)
 
 // client implements Client for the connection that the front is called about.
 type client struct {
@@ -128,7 +132,7 @@ const maxLate = 64
 func (l *Loop) message(slot uint32, c *conn, binary bool, payload []byte) {
 	l.counts.received++
 	if c.flags&(flagPublishes|flagCommands) == 0 {
-		l.closeStream(slot, c, closeForbidden, "this connection may not publish: connect with exactly one channel")
+		l.closeStream(slot, c, frame.CloseForbidden, "this connection may not publish: connect with exactly one channel")
 		return
 	}
 	l.busy()

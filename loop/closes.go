@@ -1,11 +1,18 @@
 package loop
 
-import "slices"
+import (
+	"slices"
+
+	"peal/loop/frame"
+)
 
 // closeCodes are the codes with which the server closes WebSockets of its own
-// accord: RFC 6455 §7.4.1, and those of its own. docs/http.md says what each
-// means.
-var closeCodes = [...]int{1001, 1002, 1007, 1009, 1013, 4400, 4401, 4403, 4409, 4410, 4413, 4429}
+// accord. docs/http.md says what each means.
+var closeCodes = [...]uint16{
+	frame.CloseGoingAway, frame.CloseProtocolError, frame.CloseInvalidPayload, frame.CloseTooBig, frame.CloseTryAgainLater,
+	frame.CloseBadRequest, frame.CloseUnauthorized, frame.CloseForbidden, frame.CloseGap, frame.CloseDisconnected,
+	frame.CloseTooManyChannels, frame.CloseRateLimited,
+}
 
 // CloseCounts counts close frames by code. It belongs to one goroutine.
 type CloseCounts struct {
@@ -15,7 +22,7 @@ type CloseCounts struct {
 
 // Add counts one close frame. It does not allocate.
 func (n *CloseCounts) Add(code uint16) {
-	if i := slices.Index(closeCodes[:], int(code)); i >= 0 {
+	if i := slices.Index(closeCodes[:], code); i >= 0 {
 		n.known[i]++
 	} else {
 		n.other++
@@ -26,7 +33,7 @@ func (n *CloseCounts) Add(code uint16) {
 func (n *CloseCounts) ByCode() map[int]uint64 {
 	all := map[int]uint64{0: n.other}
 	for i, code := range closeCodes {
-		all[code] = n.known[i]
+		all[int(code)] = n.known[i]
 	}
 	return all
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"peal/loop/fanout"
+	"peal/loop/frame"
 )
 
 // A turn looks at so many connections for those that are to be dismissed, and
@@ -17,8 +18,6 @@ const (
 
 // maxDismissals is how many calls of Dismiss may be under way.
 const maxDismissals = 64
-
-const closeDisconnected uint16 = 4410
 
 const dismissReason = "disconnected: the backend has ended the connections of this client"
 
@@ -88,7 +87,7 @@ func (l *Loop) dismiss() (more bool) {
 func (l *Loop) dismissOne(slot uint32, c *conn) {
 	l.counts.dismissed++
 	if c.state != stateParked {
-		l.closeStream(slot, c, closeDisconnected, dismissReason)
+		l.closeStream(slot, c, frame.CloseDisconnected, dismissReason)
 		return
 	}
 	a := fanout.Answer{Dismissed: true, Close: true, HeadOnly: l.fan.HeadOnly(slot), Origin: l.fan.Origin(slot)}

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"peal/loop/fanout"
+	"peal/loop/frame"
 	"peal/loop/ring"
 )
 
@@ -44,14 +45,14 @@ func (l *Loop) Answered(slot uint32, _ uint64) {
 func (l *Loop) Gapped(slot uint32) {
 	l.counts.gapped++
 	l.fan.Revive(slot)
-	l.closeStream(slot, l.conn(slot), closeGap, gapReason)
+	l.closeStream(slot, l.conn(slot), frame.CloseGap, gapReason)
 }
 
 // Fell: the client is slow, has missed something, and its channel's rule is to end it.
 func (l *Loop) Fell(slot uint32) {
 	l.counts.fell++
 	l.fan.Revive(slot)
-	l.closeStream(slot, l.conn(slot), closeTryAgain, fellReason)
+	l.closeStream(slot, l.conn(slot), frame.CloseTryAgainLater, fellReason)
 }
 
 // Slow: the client takes too little of what is for it alone.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"peal/loop/fanout"
+	"peal/loop/frame"
 	"peal/loop/ring"
 )
 
@@ -229,10 +230,8 @@ func (l *Loop) drainPass() {
 		case stateSSE, stateWS:
 			if l.fan.CaughtUp(slot) && c.flags&flagBacklog == 0 { // what was read of it is still published
 				c.flags |= flagDrained
-				l.closeStream(slot, c, closeGoingAway, "the server is going away: reconnect")
+				l.closeStream(slot, c, frame.CloseGoingAway, "the server is going away: reconnect")
 			}
 		}
 	}
 }
-
-const closeGoingAway uint16 = 1001

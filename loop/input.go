@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"peal/loop/evict"
+	"peal/loop/frame"
 )
 
 // Input that waits for more, or for its turn.
@@ -111,7 +112,7 @@ func (l *Loop) limitInput() {
 		l.warn(&l.complaints.input, "client closed: unfinished input of all clients exceeded input-bytes, and this client had the most", func() []any {
 			return []any{"client", l.clientText(slot), "held", h.Bytes, "limit", l.config.InputBytes}
 		})
-		l.throwOut(slot, c, closeTryAgain, inputReason)
+		l.throwOut(slot, c, frame.CloseTryAgainLater, inputReason)
 	}
 }
 
@@ -156,7 +157,7 @@ func (l *Loop) messageLate(slot uint32, c *conn) {
 	l.warn(&l.complaints.input, "client closed: its WebSocket message was not complete within head-timeout plus 1 s per KiB", func() []any {
 		return []any{"client", l.clientText(slot), "bytes", len(l.inputOf(c)), "limit", l.config.HeadTimeout}
 	})
-	l.throwOut(slot, c, closeTryAgain, slowMessageReason)
+	l.throwOut(slot, c, frame.CloseTryAgainLater, slowMessageReason)
 }
 
 // requestTime is how many ticks are left for the unfinished request of a connection.

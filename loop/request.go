@@ -141,8 +141,8 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 		before := len(out)
 		out = l.encoder.AppendGap(out, s.Encoding, fanout.Gap{Channel: channel, To: l.fan.Dropped(channel, position), Foreign: true})
 		if len(out) == before && !s.IgnoreGap {
-			l.closes.Add(closeGap)
-			out = l.encoder.AppendClose(out, s.Encoding, closeGap, gapReason)
+			l.closes.Add(frame.CloseGap)
+			out = l.encoder.AppendClose(out, s.Encoding, frame.CloseGap, gapReason)
 			l.unsubscribe(slot, c)
 			c.state = stateWSClosing
 			l.wait(slot, c, ticks(l.config.LingerTimeout))
@@ -223,13 +223,6 @@ func (l *Loop) linger(slot uint32, c *conn) {
 	l.wait(slot, c, ticks(l.config.LingerTimeout))
 	l.readAgain(slot, c)
 }
-
-// Private close codes of DESIGN §5.
-const (
-	closeTryAgain  uint16 = 1013 // registered with IANA, as all below 4000
-	closeForbidden uint16 = 4403
-	closeGap       uint16 = 4409
-)
 
 const gapReason = "messages after the cursor are gone: load the state anew, or connect with gap=ignore"
 

@@ -25,6 +25,19 @@ const (
 	CloseTLS                uint16 = 1015 // never sent: the TLS handshake failed
 )
 
+// Private codes of Peal (§7.4.2). A client that is closed with one of these should
+// not come back unchanged; with CloseGoingAway and
+// CloseTryAgainLater it should.
+const (
+	CloseBadRequest      uint16 = 4400
+	CloseUnauthorized    uint16 = 4401 // token missing, invalid or expired
+	CloseForbidden       uint16 = 4403
+	CloseGap             uint16 = 4409 // messages are gone, and the dialect has no word for a gap
+	CloseDisconnected    uint16 = 4410 // by the backend
+	CloseTooManyChannels uint16 = 4413
+	CloseRateLimited     uint16 = 4429
+)
+
 // maxReason is what a close frame has left behind the status (§5.5.1).
 const maxReason = MaxControl - 2
 

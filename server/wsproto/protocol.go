@@ -1,14 +1,15 @@
 package wsproto
 
+import "peal/loop/frame"
+
 // Private close codes (RFC 6455 §7.4.2). A client that is closed with one of
 // these should not come back unchanged; with 1001 and 1013 it should.
 const (
-	CloseBadRequest      uint16 = 4400
-	CloseUnauthorized    uint16 = 4401
-	CloseForbidden       uint16 = 4403
-	CloseGap             uint16 = 4409
-	CloseDisconnected    uint16 = 4410
-	CloseTooManyChannels uint16 = 4413
+	CloseBadRequest      = frame.CloseBadRequest
+	CloseForbidden       = frame.CloseForbidden
+	CloseGap             = frame.CloseGap
+	CloseDisconnected    = frame.CloseDisconnected
+	CloseTooManyChannels = frame.CloseTooManyChannels
 )
 
 // Raw is the subprotocol of clients that must name one: browsers fail a
