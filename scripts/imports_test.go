@@ -173,6 +173,7 @@ func TestRulesCatchWhatTheyShould(t *testing.T) {
 		{"server/server.go", "github.com/valyala/fasthttp"},
 		{"loadtest/run.go", "peal/loop/frame"},
 		{"server/log/entry.go", "peal/server/hub"},
+		{"server/server.go", "peal/server/log/file"},
 	} {
 		caught := false
 		for _, r := range all {

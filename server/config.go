@@ -9,9 +9,9 @@ import (
 
 	"peal/loop"
 	"peal/server/auth"
+	"peal/server/engine"
 	"peal/server/httpapi"
 	"peal/server/hub"
-	"peal/server/log/file"
 	"peal/server/logging"
 	"peal/server/presence"
 	"peal/server/rules"
@@ -90,9 +90,9 @@ type Config struct {
 	Presence presence.Config // who is on which channel
 
 	// Engine keeps the log: "memory", the default, which a restart empties, or
-	// "file:DIR". File is for the second; the rooms below give its defaults.
+	// "file:DIR".
 	Engine string
-	File   file.Config
+	engine.Settings
 
 	// Channels are rules for channels by name: the first that matches holds, and
 	// what it leaves open is as for all other channels. Default none.
@@ -166,10 +166,9 @@ func (c Config) WithDefaults() Config {
 	c.Presence.Share = c.AddressShare
 	c.Presence = c.Presence.WithDefaults()
 	if c.Engine == "" {
-		c.Engine = engineMemory
+		c.Engine = engine.Default
 	}
-	c.File.Log = c.Log
-	c.File = c.File.WithDefaults()
+	c.Settings = c.Settings.WithDefaults(c.Log)
 	return c
 }
 
@@ -210,7 +209,7 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("config: %d idempotency keys with an address share of %d percent are %d for one address, a message may have %d channels: the first must be at least the second, or no such message with a key is ever accepted", d.IdempotencyKeys, d.AddressShare, most, d.HTTP.ChannelLimit))
 	}
 	errs = append(errs, logging.Check(d.LogFormat, d.LogLevel), c.HTTP.Validate(),
-		c.Hub.Validate(), rules.Validate(c.Channels, d.Loop.MessageBytes), c.validateLog())
+		c.Hub.Validate(), rules.Validate(c.Channels, d.Loop.MessageBytes), engine.Validate(c.Engine, c.Settings, d.Loop.MessageBytes))
 	return errors.Join(errs...)
 }
 

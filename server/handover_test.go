@@ -80,7 +80,8 @@ func TestHandOverFromHistoryToRing(t *testing.T) {
 	for i := range readers {
 		readers[i] = r.Reader()
 	}
-	l := memory.New(h, time.Now)
+	l := memory.Open(time.Now)
+	l.Start(h, nil)
 	names := []string{"A", "B", "C"}
 
 	var lock sync.Mutex

@@ -47,7 +47,8 @@ func TestHistoryTotalBoundsMemory(t *testing.T) {
 				before := liveHeap()
 				r := &readers{}
 				h := hub.New(hub.Config{TotalBytes: total, Limits: hub.Limits{Messages: 1 << 20, Bytes: total}}, r, func() {}, time.Now)
-				l := memory.New(h, time.Now)
+				l := memory.Open(time.Now)
+				l.Start(h, nil)
 				e := httpapi.NewEncoder(l.Lineage(), rand.Int64N)
 				r.cache = ring.NewCache(e.Encode, h.Encodings)
 				payload := bytes.Repeat(data, size)[:size]

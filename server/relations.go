@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 
+	"peal/server/engine"
 	"peal/server/httpapi"
 	"peal/server/log"
 	"peal/server/publication"
@@ -72,8 +73,8 @@ func (c Config) relations() (faults []error) {
 		"for the replies to one connection (%d B, lane-bytes)", fan.LaneBytes)
 	atLeast("ring-bytes", c.RingBytes, message+log.EntryOverhead+maxNames,
 		"for a message of %d B (message-bytes), or it waits until every loop has read everything else", message)
-	if c.Engine != engineMemory {
-		atLeast("log-queue-bytes", c.File.QueueBytes, message+log.EntryOverhead+maxNames,
+	if setting, queue := engine.Queue(c.Engine, c.Settings); setting != "" {
+		atLeast(setting, queue, message+log.EntryOverhead+maxNames,
 			"for a message of %d B (message-bytes), or it waits until everything else is written", message)
 	}
 	return faults

@@ -22,11 +22,11 @@ import (
 	"peal/loop/ring"
 	"peal/server/auth"
 	"peal/server/ban"
+	"peal/server/engine"
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/idempotency"
 	"peal/server/log"
-	"peal/server/log/file"
 	"peal/server/logging"
 	"peal/server/presence"
 	"peal/server/rules"
@@ -39,7 +39,7 @@ type Server struct {
 	addrs      []net.Addr
 	adminAddrs []net.Addr
 	hub        *hub.Hub
-	log        log.Log
+	log        log.Engine
 	loops      *loop.Group
 	workers    *httpapi.Workers
 	access     *logging.Access  // nil without Config.AccessLog
@@ -119,26 +119,22 @@ func New(c Config) (_ *Server, err error) {
 	if err := checkDescriptors(c); err != nil {
 		return nil, err
 	}
-	stored, err := openFile(c)
+	stored, err := engine.Open(c.Engine, c.Settings, time.Now)
 	if err != nil {
 		return nil, err
 	}
-	head := uint64(0)
-	if stored != nil {
-		head = stored.Head()
-		defer func() {
-			if err != nil {
-				err = errors.Join(err, stored.Close())
-			}
-		}()
-	}
-	r, err := ring.New(c.RingSlots, c.RingBytes, head)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, stored.Close())
+		}
+	}()
+	r, err := ring.New(c.RingSlots, c.RingBytes, stored.Head())
 	if err != nil {
 		return nil, err
 	}
 	table := rules.New(c.Channels, c.standard())
 	c.Hub.Rules = table
-	s := &Server{config: c, channels: c.Channels, standard: c.standard()}
+	s := &Server{config: c, log: stored, channels: c.Channels, standard: c.standard()}
 	s.table.Store(table)
 	s.drainNs.Store(int64(c.Drain))
 	d := &door{}
@@ -146,7 +142,7 @@ func New(c Config) (_ *Server, err error) {
 	s.presence = presence.New(c.Presence, s.isWatched, time.Now)
 	s.bans = ban.New(c.DisconnectClients, c.ofShare(c.DisconnectClients), time.Now)
 	keys := idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, c.ofShare(c.IdempotencyKeys), time.Now)
-	if err := s.startLog(stored, keys); err != nil {
+	if err := s.startLog(keys); err != nil {
 		return nil, err
 	}
 	s.keys = keys
@@ -244,8 +240,7 @@ func (s *Server) newFront(deps httpapi.Deps) *httpapi.Front {
 // LogFailing reports whether the log can write nothing at the moment: its disk is
 // full or broken. Subscribers stay; publishing is refused.
 func (s *Server) LogFailing() bool {
-	stored, ok := s.log.(*file.Log)
-	return ok && stored.Failing() != nil
+	return s.log.Failing() != nil
 }
 
 // LostAccessLines is how many lines of the access log were left out.

@@ -22,7 +22,8 @@ import (
 func TestReadersKeepUpWithParallelAppends(t *testing.T) {
 	const publishers, channels, each = 4, 3, 1000
 	h := hub.New(hub.Config{Limits: hub.Limits{Messages: 300, Age: 100 * time.Millisecond}, TotalBytes: 3000 * log.EntryOverhead}, noRing{}, nothing, time.Now)
-	l := memory.New(h, time.Now)
+	l := memory.Open(time.Now)
+	l.Start(h, nil)
 	name := func(p, c int) string { return fmt.Sprintf("%d/%d", p, c) }
 
 	var publishing, others sync.WaitGroup

@@ -20,7 +20,8 @@ func BenchmarkAppend(b *testing.B) {
 		for _, batched := range []int{1, 16} {
 			b.Run(fmt.Sprintf("channels=%d/batch=%d", channels, batched), func(b *testing.B) {
 				names := names(channels)
-				l := memory.New(hub.New(hub.Config{}, noRing{}, nothing, time.Now), time.Now)
+				l := memory.Open(time.Now)
+				l.Start(hub.New(hub.Config{}, noRing{}, nothing, time.Now), nil)
 				data := make([]byte, 100)
 				batch := make([]*log.Entry, batched)
 				b.ReportAllocs()
@@ -42,7 +43,8 @@ func BenchmarkAppend(b *testing.B) {
 // BenchmarkAppendParallel appends from all cores at once.
 func BenchmarkAppendParallel(b *testing.B) {
 	names := names(10_000)
-	l := memory.New(hub.New(hub.Config{}, noRing{}, nothing, time.Now), time.Now)
+	l := memory.Open(time.Now)
+	l.Start(hub.New(hub.Config{}, noRing{}, nothing, time.Now), nil)
 	data := make([]byte, 100)
 	var next atomic.Int64
 	b.ReportAllocs()

@@ -1,9 +1,10 @@
 // Package log names what everything else reads: one ordered log of entries.
 //
-// Four nouns. An Entry is one record. A Log numbers entries, 1, 2, 3, …, and
-// keeps them as its engine promises; the engines are the packages beside this
-// one (memory, file, later redis, nats). A Tail is the reader that an engine
-// feeds with every entry, in order. A Cursor is a client's position: the Epoch,
+// Four nouns. An Entry is one record. An Engine numbers entries, in increasing
+// sequences from 1 on, and keeps them; the engines are the packages beside this one
+// (memory, file, later redis, nats). A Tail is a reader that an engine feeds with
+// every entry, in order; one that may wait reads on with the engine's Reader. A
+// Cursor is a client's position: the Epoch,
 // which names one life of a log, and a sequence; a Lineage says which epoch names
 // which sequences, and up to where the cursors of earlier epochs are good.
 //

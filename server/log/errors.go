@@ -1,6 +1,9 @@
 package log
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Errors of Log.Append.
 var (
@@ -17,6 +20,15 @@ var (
 	// will be.
 	ErrClosed = errors.New("log: closed")
 )
+
+// MissingError is an error of Reader.Read: entries behind After, up to Upto, are not
+// in the log any more. Reading goes on behind Upto. To who must have them it is a
+// gap.
+type MissingError struct{ After, Upto uint64 }
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("log: the entries from sequence %d to %d are not in the log any more", e.After+1, e.Upto)
+}
 
 // Errors of parsing.
 var (

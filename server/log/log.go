@@ -1,10 +1,10 @@
 package log
 
-// Log is an ordered log of entries: one engine, one life. An engine that
-// survives a restart goes on numbering where the life before ended, in a new
-// epoch.
+// Log is an ordered log of entries, for those who append to it and who hand out
+// cursors of it.
 type Log interface {
-	// Lineage names the sequences of this log. It is the same while the log is open.
+	// Lineage names the sequences of this log. It is the same object while the log
+	// is open. The epoch it names may change in that time, so nobody keeps that.
 	Lineage() *Lineage
 
 	// Head is the sequence of the newest entry, 0 before the first. Any
@@ -20,7 +20,8 @@ type Log interface {
 
 	// Append accepts the batch as a whole or not at all and never blocks. The
 	// engine owns the entries from then on: it fills in Sequence and, where it
-	// is zero, Time. It keeps neither batch nor done once done has run.
+	// is zero, Time. It keeps neither batch nor done once done has run. A batch has
+	// control entries only, or none.
 	//
 	// done is called exactly once after an accepted batch is as durable as the
 	// engine promises, with nil or the reason why the batch was lost; batch[i].Sequence
@@ -31,21 +32,44 @@ type Log interface {
 	// ErrStorage: the log's disk is full or failing; try again later.
 	// ErrClosed: the log is closed.
 	Append(batch []*Entry, done func(error)) error
+}
 
-	// Close ends the log. Appends under way are finished first.
+// Engine keeps a log: one engine, one life. One that survives a restart goes on
+// numbering where the life before ended, in a new epoch. The packages beside this
+// one are engines; each has a function that opens it, after which Head and Oldest
+// say what it has kept.
+//
+// An engine may implement Reader, too.
+type Engine interface {
+	Log
+
+	// Oldest is the sequence of the oldest entry that Start restores, Head+1 if there
+	// is none.
+	Oldest() uint64
+
+	// Start hands every entry from Oldest to Head to restore, in order, which owns
+	// them from then on but not the slice. Then the log is open: tail is fed with what
+	// is appended. After an error only Close is left to call.
+	Start(tail Tail, restore func(batch []*Entry)) error
+
+	// Failing is why nothing can be appended at the moment, nil when all is well. Any
+	// goroutine may call it.
+	Failing() error
+
+	// Close ends the log, also before Start. Appends under way are finished first. An
+	// error means that something that was shown is lost. Closing again changes nothing.
 	Close() error
 }
 
-// Tail is the reader that an engine feeds with every entry, in order.
-type Tail interface {
-	// Room reports whether that many entries and bytes can be applied now. The
-	// engine asks under its append lock, before it numbers anything.
-	Room(entries, bytes int) bool
-
-	// Apply takes the next entries. It runs under the append lock: no I/O, no waiting.
-	Apply(batch []*Entry)
-
-	// Wake runs after the append lock was released, once for one or more
-	// Applies. It must not block.
-	Wake()
+// Reader is an engine that can read what it has kept. A tail that has fallen behind
+// reads on with it; see Tail.
+type Reader interface {
+	// Read appends to dst the entries behind the sequence after, oldest first, until
+	// their Size exceeds limit bytes (at least one, if there is one) or there are limit
+	// count. None is the end: Wake says when there is more. It reads up to Head and
+	// nothing that was not shown.
+	//
+	// A *MissingError says that entries behind after are gone; other errors that they
+	// cannot be read at the moment. Any goroutine may call it; it blocks for the disk.
+	Read(dst []*Entry, after uint64, count, bytes int) ([]*Entry, error)
 }

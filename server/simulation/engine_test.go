@@ -51,7 +51,9 @@ type memoryLife struct {
 
 func (s *noStorage) open(tail log.Tail) (engine, uint64, []*log.Entry) {
 	s.epoch++
-	return &memoryLife{memory.New(tail, time.Now), firstEpoch + s.epoch}, 1, nil
+	l := memory.Open(time.Now)
+	l.Start(tail, nil)
+	return &memoryLife{l, firstEpoch + s.epoch}, 1, nil
 }
 func (s *noStorage) stop(bool)        {}
 func (s *noStorage) copy() func()     { return nil }

@@ -10,7 +10,7 @@ import (
 	"peal/server/log"
 )
 
-// Log is the file engine. It implements log.Log between Start and Close.
+// Log is the file engine. It implements log.Engine.
 type Log struct {
 	// Fixed at Open.
 	dir     string // for what is said about it

@@ -16,7 +16,7 @@ import (
 	"peal/server/log/file"
 )
 
-var _ log.Log = (*file.Log)(nil)
+var _ log.Engine = (*file.Log)(nil)
 
 // tail keeps what it is given.
 type tail struct {

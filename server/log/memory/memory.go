@@ -8,12 +8,15 @@ import (
 	"peal/server/log"
 )
 
-// Log is the memory engine. It implements log.Log.
+// Log is the memory engine. It implements log.Engine. It is no log.Reader: a tail
+// that may wait has what it holds itself, and a gap beyond that.
 type Log struct {
-	// Fixed.
+	// Fixed at Open.
 	lineage *log.Lineage
-	tail    log.Tail
 	now     func() time.Time
+
+	// Fixed at Start.
+	tail log.Tail
 
 	// Shared. Stored under mu before the entries are applied, so who was shown
 	// an entry never loads less than its sequence.
@@ -23,11 +26,23 @@ type Log struct {
 	closed bool
 }
 
-// New opens an empty log in a new epoch. tail is fed with every entry; now is
-// the clock, time.Now outside tests. It starts no goroutine.
-func New(tail log.Tail, now func() time.Time) *Log {
-	return &Log{lineage: log.NewLineage(log.NewEpoch()), tail: tail, now: now}
+// Open opens an empty log in a new epoch. now is the clock, time.Now outside tests.
+// It starts no goroutine, and there is nothing to let go of.
+func Open(now func() time.Time) *Log {
+	return &Log{lineage: log.NewLineage(log.NewEpoch()), now: now}
 }
+
+// Start has the log feed tail. It restores nothing and never fails.
+func (l *Log) Start(tail log.Tail, _ func([]*log.Entry)) error {
+	l.tail = tail
+	return nil
+}
+
+// Oldest is 1: nothing was kept.
+func (l *Log) Oldest() uint64 { return 1 }
+
+// Failing is nil: there is no disk to fail.
+func (l *Log) Failing() error { return nil }
 
 // Lineage is that of one epoch without predecessors.
 func (l *Log) Lineage() *log.Lineage { return l.lineage }

@@ -10,7 +10,7 @@ import (
 	"peal/server/log/memory"
 )
 
-var _ log.Log = (*memory.Log)(nil)
+var _ log.Engine = (*memory.Log)(nil)
 
 // fakeTail keeps sequences and the order of its calls.
 type fakeTail struct {
@@ -42,7 +42,8 @@ func (f *fakeTail) Wake() { f.calls = append(f.calls, "wake") }
 
 func newLog() (*memory.Log, *fakeTail) {
 	tail := &fakeTail{}
-	l := memory.New(tail, func() time.Time { return time.UnixMilli(5000) })
+	l := memory.Open(func() time.Time { return time.UnixMilli(5000) })
+	l.Start(tail, nil)
 	tail.head = l.Head
 	return l, tail
 }
@@ -125,7 +126,8 @@ func TestConcurrentAppendsMakeOneOrder(t *testing.T) {
 	_, tail := newLog()
 	var wg sync.WaitGroup
 	tailWake := &quietTail{fakeTail: tail}
-	l := memory.New(tailWake, time.Now)
+	l := memory.Open(time.Now)
+	l.Start(tailWake, nil)
 	tail.head = l.Head
 	for range 8 {
 		wg.Go(func() {
@@ -164,7 +166,8 @@ func (noTail) Apply(batch []*log.Entry)     {}
 func (noTail) Wake()                        {}
 
 func TestAppendDoesNotAllocate(t *testing.T) {
-	l := memory.New(noTail{}, time.Now)
+	l := memory.Open(time.Now)
+	l.Start(noTail{}, nil)
 	batch := []*log.Entry{{}, {}}
 	done := func(error) {}
 	if n := testing.AllocsPerRun(100, func() { _ = l.Append(batch, done) }); n != 0 {

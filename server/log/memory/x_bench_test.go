@@ -12,7 +12,8 @@ import (
 func BenchmarkAppend(b *testing.B) {
 	for _, entries := range []int{1, 16} {
 		b.Run(fmt.Sprintf("batch=%d", entries), func(b *testing.B) {
-			l := memory.New(noTail{}, time.Now)
+			l := memory.Open(time.Now)
+			l.Start(noTail{}, nil)
 			batch := make([]*log.Entry, entries)
 			for i := range batch {
 				batch[i] = &log.Entry{Channel: "scores", Data: make([]byte, 100)}

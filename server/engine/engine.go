@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"peal/server/log"
+	"peal/server/log/file"
+	"peal/server/log/memory"
+)
+
+// Default is the name of the engine that is used where none is given.
+const Default = "memory"
+
+// engine is a kind of log.
+type engine struct {
+	scheme string
+	place  string // what the place is, for messages; "" for an engine without one
+	sample string // a place, for messages
+
+	// check reports what is wrong with settings that the engine uses, for messages of
+	// at most so many bytes.
+	check func(s Settings, message int) error
+
+	// queue is how many bytes of entries may wait for the engine, and the setting that
+	// says so; "" for an engine in which nothing waits.
+	queue func(s Settings) (setting string, bytes int)
+
+	open func(s Settings, place string, now func() time.Time) (log.Engine, error)
+}
+
+var table = []engine{
+	{
+		scheme: "memory",
+		check:  func(Settings, int) error { return nil },
+		queue:  func(Settings) (string, int) { return "", 0 },
+		open: func(_ Settings, _ string, now func() time.Time) (log.Engine, error) {
+			return memory.Open(now), nil
+		},
+	},
+	{
+		scheme: "file", place: "directory", sample: "/var/lib/peal",
+		check: func(_ Settings, message int) error {
+			if message > file.MaxMessageBytes {
+				return fmt.Errorf("config: message of %d B: a log in files takes %d B at most", message, file.MaxMessageBytes)
+			}
+			return nil
+		},
+		queue: func(s Settings) (string, int) { return "log-queue-bytes", s.File.QueueBytes },
+		open: func(s Settings, dir string, now func() time.Time) (log.Engine, error) {
+			l, err := file.Open(dir, s.File, now)
+			if err != nil {
+				return nil, err // and no *file.Log that is nil
+			}
+			return l, nil
+		},
+	},
+}
+
+// Settings are those of the engines. The zero value is the documented default.
+type Settings struct {
+	File file.Config // of "file:DIR"
+}
+
+// WithDefaults returns s with its zero values filled in, and the engines' own log.
+func (s Settings) WithDefaults(log *slog.Logger) Settings {
+	s.File.Log = log
+	s.File = s.File.WithDefaults()
+	return s
+}
+
+// find is the engine of that name, "" for Default, and its place.
+func find(name string) (e engine, place string, err error) {
+	if name == "" {
+		name = Default
+	}
+	scheme, place, hasPlace := strings.Cut(name, ":")
+	var forms []string
+	for _, e := range table {
+		form := e.scheme
+		if e.place != "" {
+			form = fmt.Sprintf("%s: and a %s, as in %s:%s", e.scheme, e.place, e.scheme, e.sample)
+		}
+		forms = append(forms, form)
+		if e.scheme != scheme || hasPlace != (e.place != "") {
+			continue
+		}
+		if hasPlace && place == "" {
+			err = fmt.Errorf("log %q: the %s is missing, as in %s:%s", name, e.place, e.scheme, e.sample)
+		}
+		return e, place, err
+	}
+	return engine{}, "", fmt.Errorf("log %q: must be %s", name, strings.Join(forms, ", or "))
+}
+
+// Validate reports all that is wrong with the name and the settings of the engines,
+// in a server whose messages have at most so many bytes.
+func Validate(name string, s Settings, message int) error {
+	e, _, err := find(name)
+	if err == nil {
+		err = e.check(s, message)
+	}
+	return errors.Join(err, s.File.Validate())
+}
+
+// Queue is how many bytes of entries may wait for the engine of that name, and the
+// setting that says so; "" where nothing waits, or there is no such engine.
+func Queue(name string, s Settings) (setting string, bytes int) {
+	e, _, err := find(name)
+	if err != nil {
+		return "", 0
+	}
+	return e.queue(s)
+}
+
+// Open opens the engine of that name. It must be started, or closed. now is the
+// clock, time.Now outside tests.
+func Open(name string, s Settings, now func() time.Time) (log.Engine, error) {
+	e, place, err := find(name)
+	if err != nil {
+		return nil, err
+	}
+	return e.open(s, place, now)
+}
