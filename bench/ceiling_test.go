@@ -4,19 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"os/exec"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/lxzan/gws"
 
 	"peal/loadtest"
+	"peal/loadtest/child"
 )
 
 // startCeiling builds and starts one, and skips where there is no compiler.
@@ -138,14 +136,11 @@ type running struct{ s *Server }
 
 func (r running) Name() string { return r.s.Name }
 func (r running) Launch(ctx context.Context, _ int) (*Server, error) {
-	gone := make(chan struct{})
-	cmd := exec.CommandContext(ctx, "sleep", "100") // Stop ends this in its place
-	if err := cmd.Start(); err != nil {
+	c := *r.s
+	c.program = &child.Program{Name: "sleep", Args: []string{"sleep", "100"}} // Stop ends this in its place
+	if err := c.program.Start(ctx); err != nil {
 		return nil, err
 	}
-	go func() { _ = cmd.Wait(); close(gone) }() // ends with Stop
-	c := *r.s
-	c.cmd, c.ended, c.log = cmd, gone, &loadtest.Tail{}
 	return &c, nil
 }
 
@@ -158,33 +153,6 @@ func TestLaunchTellsWhyAServerDoesNotStart(t *testing.T) {
 	c = &Command{Label: "silent", Args: []string{"sleep", "100"}, Wait: 100 * time.Millisecond}
 	if _, err = c.Launch(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "does not accept") {
 		t.Errorf("%v", err)
-	}
-}
-
-func TestLaunchWaitsForTheAdminPortToo(t *testing.T) {
-	open := func(addr string) net.Listener {
-		l, err := net.Listen("tcp4", addr)
-		if err != nil {
-			t.Error(err)
-			return nil
-		}
-		t.Cleanup(func() { _ = l.Close() })
-		return l
-	}
-	ports, err := freePorts(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &Server{Name: "late", Addr: open("127.0.0.1:0").Addr().String(), Admin: fmt.Sprintf("127.0.0.1:%d", ports[0]),
-		ended: make(chan struct{}), log: &loadtest.Tail{}}
-	var opened atomic.Bool
-	go func() { // ends by itself
-		time.Sleep(100 * time.Millisecond)
-		opened.Store(true)
-		open(s.Admin)
-	}()
-	if err := s.listens(t.Context(), 10*time.Second); err != nil || !opened.Load() {
-		t.Errorf("%v, opened %v", err, opened.Load())
 	}
 }
 

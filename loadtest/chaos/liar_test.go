@@ -2,22 +2,21 @@ package chaos
 
 import (
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
-	"peal/loadtest"
+	"peal/loadtest/child"
 )
 
 // reign lets a small chaos reign over a fake server that lies as told.
 func reign(t *testing.T, keep int, lie func(told *telling, lives, sent uint64)) Report {
 	t.Helper()
 	t.Parallel() // it waits most of the time
-	port, err := loadtest.FreePort()
+	port, err := child.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Config{Addr: "127.0.0.1:" + strconv.Itoa(port), Seed: 7, Length: 2 * time.Second, CatchUp: 20 * time.Second, Clients: 60,
+	c := Config{Addr: child.Loopback(port), Seed: 7, Length: 2 * time.Second, CatchUp: 20 * time.Second, Clients: 60,
 		Transports: []string{"ws json", "sse", "sse json", "poll", "poll raw"}, Channels: 8, Publishers: 3, Rate: 200, Restart: 600 * time.Millisecond, History: keep}
 	if lie != nil {
 		c.CatchUp = 2 * time.Second // some never do

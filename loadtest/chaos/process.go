@@ -1,93 +1,34 @@
 package chaos
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"os"
-	"os/exec"
 	"syscall"
-	"time"
+
+	"peal/loadtest/child"
 )
 
-// Process is a server that is a program. Start and Stop are called in turns by
-// one goroutine, which should be locked to its thread: when that ends, the
-// kernel ends the server, so none is left behind, whatever ends the program.
+// Process is a server that is a program. Start and Stop are called in turns.
 type Process struct {
-	Args []string // the program and its arguments
-	Addr string   // where it will accept
-	Log  io.Writer
-	Dir  string // of its log in files, "" for none; the copy is beside it
-
-	cmd   *exec.Cmd
-	ended chan error
-}
-
-// Times that a process may take.
-const (
-	startWait = 20 * time.Second
-	stopWait  = 10 * time.Second
-)
-
-// Start returns when the server accepts connections.
-func (p *Process) Start(ctx context.Context) error {
-	p.cmd = exec.Command(p.Args[0], p.Args[1:]...)
-	p.cmd.Stdout, p.cmd.Stderr = p.Log, p.Log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
-		return fmt.Errorf("start the server: %w", err)
-	}
-	p.ended = make(chan error, 1)
-	go func(cmd *exec.Cmd, ended chan<- error) { ended <- cmd.Wait() }(p.cmd, p.ended) // ends with the process
-	ctx, cancel := context.WithTimeout(ctx, startWait)
-	defer cancel()
-	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp4", p.Addr)
-		if err == nil {
-			return conn.Close()
-		}
-		select {
-		case err := <-p.ended:
-			p.cmd = nil
-			return fmt.Errorf("the server ended instead of accepting on %s: %v", p.Addr, err)
-		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("the server does not accept on %s: %w", p.Addr, err), p.Stop(true))
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
+	child.Program
+	Dir string // of its log in files, "" for none; the copy is beside it
 }
 
 // Stop ends the server, by SIGKILL or by SIGTERM, and returns when it is gone.
-// A server that had ended by itself is an error.
+// It is an error if the server had ended by itself, or has to be killed after
+// SIGTERM, or exits with a status other than 0 after SIGTERM.
 func (p *Process) Stop(kill bool) error {
-	if p.cmd == nil {
-		return nil
-	}
-	select {
-	case err := <-p.ended:
-		p.cmd = nil
-		return fmt.Errorf("the server ended by itself: %v", err)
-	default:
-	}
-	signal := syscall.SIGTERM
 	if kill {
-		signal = syscall.SIGKILL
+		_, err := p.Program.Stop(syscall.SIGKILL)
+		return err
 	}
-	defer func() { p.cmd = nil }()
-	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stop the server: %w", err)
+	killed, err := p.Program.Stop(syscall.SIGTERM)
+	switch {
+	case err != nil:
+		return err
+	case killed:
+		return fmt.Errorf("%s did not end after SIGTERM and was killed", p.Name)
+	case p.Exit() != nil:
+		return fmt.Errorf("%s failed after SIGTERM: %w", p.Name, p.Exit())
 	}
-	select {
-	case err := <-p.ended:
-		if !kill && err != nil {
-			return fmt.Errorf("the server was asked to end and failed: %w", err)
-		}
-		return nil
-	case <-time.After(stopWait):
-		err := p.cmd.Process.Kill()
-		<-p.ended
-		return errors.Join(fmt.Errorf("the server did not end within %v of SIGTERM", stopWait), err)
-	}
+	return nil
 }

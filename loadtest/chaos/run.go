@@ -143,6 +143,9 @@ func (r *run) ended(client int, transport string, err error) {
 // maxEnds is how many of them a report names.
 const maxEnds = 5
 
+// startWait is how long a server that accepts connections may refuse messages.
+const startWait = 20 * time.Second
+
 // Run starts server, lets chaos reign, and judges. An error means that the run
 // itself failed; broken promises are in the report.
 func Run(ctx context.Context, c Config, server Server) (report Report, err error) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"peal/loadtest"
+	"peal/loadtest/child"
 	"peal/loadtest/report"
 )
 
@@ -20,9 +21,9 @@ type experiment struct {
 	name    string
 	s       Settings
 	targets []Target
-	servers []*server       // with Settings.Start: one for each target
-	ctx     context.Context // of what must be done; it does not end with the user's patience
-	soft    context.Context // ends with it
+	servers []*child.Program // with Settings.Start: one for each target
+	ctx     context.Context  // of what must be done; it does not end with the user's patience
+	soft    context.Context  // ends with it
 }
 
 // session is the subscribers, open, and what is known of the server.

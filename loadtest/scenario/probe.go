@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"peal/loadtest"
+	"peal/loadtest/child"
 )
 
 // usage is what a server used so far and holds now. A field that the probe
@@ -29,8 +30,8 @@ type usage struct {
 // both.
 type probe struct {
 	pid    int
-	admin  string  // URL of the metrics
-	server *server // if it is not nil: whose process it is
+	admin  string         // URL of the metrics
+	server *child.Program // if it is not nil: whose process it is
 }
 
 // newProbe returns nil when there is nothing to ask. admin is an address or URL of
@@ -53,19 +54,18 @@ func newProbe(pid int, admin string) *probe {
 // process is the pid, 0 for none, and what earlier ones used.
 func (p *probe) process() (pid int, used time.Duration) {
 	if p.server != nil {
-		return p.server.process()
+		return p.server.Usage()
 	}
 	return p.pid, 0
 }
 
 // gone is an error if the server's process has ended by itself.
 func (p *probe) gone() error {
-	pid, _ := p.process()
-	switch {
-	case p.server != nil && pid == 0:
-		return fmt.Errorf("%q has ended by itself: %s", p.server.command, strings.TrimSpace(p.server.said.String()))
-	case pid != 0 && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH):
-		return fmt.Errorf("the server's process %d has ended", pid)
+	if p.server != nil {
+		return p.server.Alive()
+	}
+	if p.pid != 0 && errors.Is(syscall.Kill(p.pid, 0), syscall.ESRCH) {
+		return fmt.Errorf("the server's process %d has ended", p.pid)
 	}
 	return nil
 }

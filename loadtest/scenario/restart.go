@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"peal/loadtest/child"
 	"peal/loadtest/report"
 )
 
@@ -42,7 +43,7 @@ func (e *experiment) restart() (r *report.Report, err error) {
 }
 
 // endTwice ends a server, and starts it again, at each third of the time.
-func (e *experiment) endTwice(v *server) (ends []report.End, err error) {
+func (e *experiment) endTwice(v *child.Program) (ends []report.End, err error) {
 	began := time.Now()
 	for i, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		e.pause(time.Until(began.Add(e.s.Duration * time.Duration(i+1) / 3)))
@@ -50,11 +51,11 @@ func (e *experiment) endTwice(v *server) (ends []report.End, err error) {
 			return ends, nil
 		}
 		at := time.Now()
-		killed, err := v.stop(signal)
+		killed, err := v.Stop(signal)
 		if err != nil {
 			return ends, err
 		}
-		if err := v.start(e.ctx); err != nil {
+		if err := v.Start(e.ctx); err != nil {
 			return ends, err
 		}
 		ends = append(ends, report.End{At: round(at.Sub(began).Seconds()), Asked: signal == syscall.SIGTERM, Killed: killed, Down: round(time.Since(at).Seconds())})

@@ -4,14 +4,11 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,14 +22,11 @@ const moodEnv = "TEST_MOOD"
 // serveMoody serves event streams at /sse and takes messages at /publish. What it
 // is in the mood for: "fair"; "forgetful", which acknowledges each tenth message
 // and throws it away, and refuses as many; "amnesic", which has nothing for who
-// comes back; "stubborn", which does not mind SIGTERM; "mortal", which ends at its 20th
+// comes back; "mortal", which ends at its 20th
 // message; "dead", which ends with a word.
 func serveMoody(addr, mood string) {
-	switch mood {
-	case "dead":
+	if mood == "dead" {
 		log.Fatal("out of order")
-	case "stubborn":
-		signal.Ignore(syscall.SIGTERM)
 	}
 	v := &moody{mood: mood, streams: map[http.ResponseWriter]bool{}}
 	http.HandleFunc("GET /sse", v.stream)
@@ -181,38 +175,5 @@ func TestServerThatDoesNotStart(t *testing.T) {
 		if _, err := Run(t.Context(), "fanout", s); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want %q", c.command, err, c.says)
 		}
-	}
-	taken, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	v := server{command: "true", addr: taken.Addr().String()}
-	if err := v.start(t.Context()); err == nil || !strings.Contains(err.Error(), "somebody else") {
-		t.Errorf("with another on its address: %v", err)
-	}
-}
-
-// TestServerThatDoesNotEndIsKilled, with all that it started.
-func TestServerThatDoesNotEndIsKilled(t *testing.T) {
-	port, err := loadtest.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := "127.0.0.1:" + strconv.Itoa(port)
-	v := server{command: startMoody(t, "stubborn", addr), addr: addr, wait: 50 * time.Millisecond}
-	if err := v.start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	pid, _ := v.process()
-	killed, err := v.stop(syscall.SIGTERM)
-	if err != nil || !killed {
-		t.Errorf("killed %t, %v", killed, err)
-	}
-	if now, used := v.process(); now != 0 || used <= 0 || syscall.Kill(pid, 0) == nil {
-		t.Errorf("process %d, %v of CPU; the old one is there: %t", now, used, syscall.Kill(pid, 0) == nil)
-	}
-	if _, err := v.stop(syscall.SIGTERM); err == nil {
-		t.Error("ended twice without a word")
 	}
 }

@@ -109,7 +109,7 @@ func Run(ctx context.Context, name string, s Settings) (*report.Report, error) {
 		return nil, fmt.Errorf("%w: no scenario %q", ErrUsage, name)
 	}
 	e := &experiment{name: name, s: s, soft: ctx, ctx: context.WithoutCancel(ctx)}
-	if err := e.s.placePorts(); err != nil {
+	if err := e.place(); err != nil {
 		return nil, err
 	}
 	if err := e.check(all[i]); err != nil {

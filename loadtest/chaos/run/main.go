@@ -13,13 +13,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 
-	"peal/loadtest"
 	"peal/loadtest/chaos"
+	"peal/loadtest/child"
 	"peal/loadtest/hostile"
 )
 
@@ -27,7 +26,6 @@ func main() {
 	if hostile.IsHostile() {
 		os.Exit(hostile.Main(os.Stdin, os.Stdout))
 	}
-	runtime.LockOSThread() // see chaos.Process
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
@@ -101,14 +99,15 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 // server returns the real binary, as the options want it. clean removes what
 // it leaves behind.
 func (o *options) server() (p *chaos.Process, clean func() error, err error) {
-	port, err := loadtest.FreePort()
+	port, err := child.FreePort()
 	if err != nil {
 		return nil, nil, err
 	}
-	o.Addr, clean = "127.0.0.1:"+strconv.Itoa(port), func() error { return nil }
+	o.Addr, clean = child.Loopback(port), func() error { return nil }
 	history := strconv.Itoa(o.History)
-	p = &chaos.Process{Addr: o.Addr, Log: o.Log, Args: []string{o.peal, "serve", "--listen", o.Addr, "--drain", "1s",
-		"--history-messages", history, "--history-bytes", "1GiB", "--history-total-bytes", "2GiB", "--history-age", "24h"}}
+	p = &chaos.Process{Program: child.Program{Name: "the server", Addrs: []string{o.Addr}, Output: o.Log,
+		Args: []string{o.peal, "serve", "--listen", o.Addr, "--drain", "1s",
+			"--history-messages", history, "--history-bytes", "1GiB", "--history-total-bytes", "2GiB", "--history-age", "24h"}}}
 	kind, dir, _ := strings.Cut(o.log, ":")
 	switch {
 	case o.log == "memory":

@@ -1,0 +1,57 @@
+package child
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Ports are two free ports of the loopback address, for a server and for its
+// metrics.
+type Ports struct{ Port, Admin int }
+
+// FreePorts returns two ports that are free now.
+func FreePorts() (p Ports, err error) {
+	for p.Port == p.Admin {
+		if p.Port, err = FreePort(); err != nil {
+			return p, err
+		}
+		if p.Admin, err = FreePort(); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+// Replace puts the ports where {port} and {admin} stand.
+func (p Ports) Replace(text string) string {
+	return strings.NewReplacer("{port}", strconv.Itoa(p.Port), "{admin}", strconv.Itoa(p.Admin)).Replace(text)
+}
+
+// Loopback is the address of a port on this machine.
+func Loopback(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
+
+// FreePort returns a port of the loopback address that is free now and from
+// which no client can be given a port: while the server is away, a client on
+// its port could connect to itself and keep the server from coming back.
+func FreePort() (int, error) {
+	lowest := 32768 // of the ports given to clients, unless set otherwise
+	if b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		_, _ = fmt.Sscan(string(b), &lowest) // the default stays
+	}
+	if lowest < 2048 {
+		return 0, fmt.Errorf("clients may be given any port from %d on, so none is left for a server: raise net.ipv4.ip_local_port_range", lowest)
+	}
+	for range 1000 {
+		port := 1024 + rand.IntN(lowest-1024)
+		l, err := net.Listen("tcp4", Loopback(port))
+		if err == nil {
+			return port, l.Close()
+		}
+	}
+	return 0, errors.New("no free port found")
+}
