@@ -8,19 +8,26 @@ import (
 	"peal/loadtest/child"
 )
 
-// reign lets a small chaos reign over a fake server that lies as told.
+// reign lets a small chaos reign over a fake server that lies as told, after
+// which some clients may never catch up.
 func reign(t *testing.T, keep int, lie func(told *telling, lives, sent uint64)) Report {
+	t.Helper()
+	if lie == nil {
+		return reignFor(t, keep, 20*time.Second, nil)
+	}
+	return reignFor(t, keep, 2*time.Second, lie)
+}
+
+// reignFor gives clients so long to catch up.
+func reignFor(t *testing.T, keep int, catchUp time.Duration, lie func(told *telling, lives, sent uint64)) Report {
 	t.Helper()
 	t.Parallel() // it waits most of the time
 	port, err := child.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Config{Addr: child.Loopback(port), Seed: 7, Length: 2 * time.Second, CatchUp: 20 * time.Second, Clients: 60,
+	c := Config{Addr: child.Loopback(port), Seed: 7, Length: 2 * time.Second, CatchUp: catchUp, Clients: 60,
 		Transports: []string{"ws json", "sse", "sse json", "poll", "poll raw"}, Channels: 8, Publishers: 3, Rate: 200, Restart: 600 * time.Millisecond, History: keep}
-	if lie != nil {
-		c.CatchUp = 2 * time.Second // some never do
-	}
 	for ; ; c.Length *= 2 { // on a busy machine little happens in two seconds
 		r, err := Run(t.Context(), c, &fake{addr: c.Addr, keep: keep, lie: lie})
 		if err != nil {
@@ -78,7 +85,7 @@ func messages(n int) func(*telling) bool {
 func TestAConnectionThatTheServerEndsIsFound(t *testing.T) {
 	const times = 20 // some clients are just leaving, or the server is about to end
 	done, last := 0, uint64(0)
-	r := reign(t, 100_000, func(t *telling, _, sent uint64) {
+	r := reignFor(t, 100_000, 20*time.Second, func(t *telling, _, sent uint64) {
 		if sent < last { // another run
 			done = 0
 		}
