@@ -1,9 +1,9 @@
 package loop
 
 import (
+	"errors"
+	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // acceptBatch is how many sockets are accepted before they are handed over and
@@ -21,14 +21,12 @@ const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/j
 type acceptor struct {
 	group     *Group
 	loop      *Loop
-	listeners []int
+	listeners []int32
 	most      int // connections on all loops
-	spare     int // descriptor given up to shed a connection when there is no other
 	paused    bool
 	retrying  bool
-	again     bool                // a batch ended before the backlog did: more in the next turn
-	given     [][]accepted        // for each loop, what this batch brings
-	from      unix.RawSockaddrAny // scratch: who the last socket accepted came from
+	again     bool         // a batch ended before the backlog did: more in the next turn
+	given     [][]accepted // for each loop, what this batch brings
 	counts    acceptCounts
 }
 
@@ -40,32 +38,20 @@ type acceptCounts struct {
 }
 
 func newAcceptor(g *Group, listeners []int) *acceptor {
-	a := &acceptor{group: g, loop: g.loops[0], listeners: listeners, most: g.config.MaxConnections, given: make([][]accepted, len(g.loops))}
-	a.spare = openSpare()
+	a := &acceptor{group: g, loop: g.loops[0], most: g.config.MaxConnections, given: make([][]accepted, len(g.loops))}
+	for _, fd := range listeners {
+		a.listeners = append(a.listeners, int32(fd))
+	}
+	a.loop.kernel.Spare(true) // given up to shed a connection when there is no other
 	return a
 }
 
-func openSpare() int {
-	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1
-	}
-	return fd
-}
-
-func (a *acceptor) owns(fd int) bool {
-	for _, l := range a.listeners {
-		if l == fd {
-			return true
-		}
-	}
-	return false
-}
+func (a *acceptor) owns(fd int32) bool { return slices.Contains(a.listeners, fd) }
 
 // accept takes what waits on a listener, a batch at a time. The listener is
 // edge-triggered: what is left when a batch ends is fetched in the next turn, after
 // other events; a task that posts itself again would run before them.
-func (a *acceptor) accept(listener int) {
+func (a *acceptor) accept(listener int32) {
 	for n := 0; !a.paused; n++ {
 		if n == acceptBatch {
 			a.handOver()
@@ -73,23 +59,15 @@ func (a *acceptor) accept(listener int) {
 			a.loop.scheduleTurn()
 			return
 		}
-		fd, e := sysAccept(listener, &a.from)
-		switch e {
-		case 0:
-			a.place(accepted{int32(fd), parsePeer(&a.from)})
+		fd, peer, err := a.loop.kernel.Accept(listener)
+		switch {
+		case err == nil:
+			a.place(accepted{fd, peerOf(peer)})
 			continue
-		case unix.EAGAIN:
-		case unix.EINTR:
-			continue
-		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-			a.counts.exhausted++
-			a.loop.warn(&a.loop.complaints.exhausted, "cannot accept: the kernel is out of descriptors or memory", func() []any {
-				return []any{"error", e}
-			})
-			a.shed(listener)
-			a.retryLater()
-		case unix.EBADF, unix.EINVAL:
-			// The listener was closed or does not listen any more: drain.
+		case err == ErrAgain:
+		case err == ErrNotListening: // it was closed: drain
+		case errors.Is(err, ErrExhausted):
+			a.exhausted(listener, err)
 		default:
 			a.counts.failed++ // of one connection only, accept(2): "treat them like EAGAIN by retrying"
 			continue
@@ -97,6 +75,16 @@ func (a *acceptor) accept(listener int) {
 		break
 	}
 	a.handOver()
+}
+
+// exhausted: no more can be accepted for want of descriptors or memory.
+func (a *acceptor) exhausted(listener int32, err error) {
+	a.counts.exhausted++
+	a.loop.warn(&a.loop.complaints.exhausted, "cannot accept: the kernel is out of descriptors or memory", func() []any {
+		return []any{"error", err}
+	})
+	a.shed(listener)
+	a.retryLater()
 }
 
 // place gives the socket to the loop with the fewest connections.
@@ -124,10 +112,11 @@ func (a *acceptor) place(s accepted) {
 // refuse says why and hangs up. The client's request is not read, so the kernel
 // may reset the connection before it has read the answer; it is a courtesy.
 func (a *acceptor) refuse(fd int32) {
-	sysSend(fd, []byte(refusal))
-	unix.Shutdown(int(fd), unix.SHUT_WR)
-	sysRead(fd, a.loop.rbuf)
-	sysClose(fd)
+	k := a.loop.kernel
+	_, _ = k.Send(fd, []byte(refusal)) // it has room, or is gone
+	k.Shutdown(fd)
+	_, _ = k.Read(fd, a.loop.rbuf)
+	k.CloseSocket(fd)
 }
 
 func (a *acceptor) handOver() {
@@ -148,22 +137,18 @@ func (a *acceptor) handOver() {
 
 // shed refuses waiting connections with the spare descriptor, so that they are
 // told now and do not wait for a timeout.
-func (a *acceptor) shed(listener int) {
-	if a.spare < 0 {
-		return
-	}
-	for range acceptBatch {
-		unix.Close(a.spare)
-		fd, e := sysAccept(listener, &a.from)
-		if e == 0 {
-			a.counts.shed++
-			a.refuse(int32(fd))
+func (a *acceptor) shed(listener int32) {
+	k := a.loop.kernel
+	for n := 0; n < acceptBatch && k.Spare(true); n++ {
+		k.Spare(false)
+		fd, _, err := k.Accept(listener)
+		if err != nil {
+			break
 		}
-		a.spare = openSpare()
-		if e != 0 || a.spare < 0 {
-			return
-		}
+		a.counts.shed++
+		a.refuse(fd)
 	}
+	k.Spare(true)
 }
 
 func (a *acceptor) retryLater() {
@@ -171,15 +156,13 @@ func (a *acceptor) retryLater() {
 		return
 	}
 	a.retrying = true
-	time.AfterFunc(acceptRetry, func() { // ends by itself after one Post
+	a.loop.kernel.After(acceptRetry, func() { // ends by itself after one Post
 		a.loop.Post(func() {
 			a.retrying = false
 			if a.listeners == nil {
 				return // closed meanwhile
 			}
-			if a.spare < 0 {
-				a.spare = openSpare()
-			}
+			a.loop.kernel.Spare(true)
 			a.acceptAll()
 		})
 	})
@@ -203,11 +186,8 @@ func (a *acceptor) pause(on bool) {
 func (a *acceptor) close() {
 	a.paused = true
 	for _, l := range a.listeners {
-		unix.Close(l)
+		a.loop.kernel.CloseSocket(l)
 	}
 	a.listeners = nil
-	if a.spare >= 0 {
-		unix.Close(a.spare)
-		a.spare = -1
-	}
+	a.loop.kernel.Spare(false)
 }

@@ -60,8 +60,8 @@ type connSlab [1 << slabBits]conn
 func (l *Loop) conn(slot uint32) *conn { return &l.slabs[slot>>slabBits][slot&(1<<slabBits-1)] }
 
 // bySocket finds the connection that has the descriptor now.
-func (l *Loop) bySocket(fd int) (uint32, *conn) {
-	if fd >= len(l.slots) || l.slots[fd] == 0 {
+func (l *Loop) bySocket(fd int32) (uint32, *conn) {
+	if int(fd) >= len(l.slots) || l.slots[fd] == 0 {
 		return 0, nil
 	}
 	slot := l.slots[fd] - 1
@@ -72,10 +72,10 @@ func (l *Loop) bySocket(fd int) (uint32, *conn) {
 func (l *Loop) adopt(s accepted) {
 	fd := s.fd
 	l.startTicking()
-	if err := l.poller.Add(int(fd)); err != nil {
+	if err := l.kernel.Add(fd); err != nil {
 		l.counts.refused++
 		l.load.Add(-1)
-		sysClose(fd)
+		l.kernel.CloseSocket(fd)
 		return
 	}
 	var slot uint32
@@ -125,7 +125,7 @@ func (l *Loop) close(slot uint32, c *conn) {
 	l.dropInput(c)
 	l.forgetPeer(slot)
 	l.slots[c.fd] = 0
-	sysClose(c.fd)
+	l.kernel.CloseSocket(c.fd)
 	*c = conn{generation: c.generation, flags: c.flags & flagAgain}
 	l.free = append(l.free, slot)
 	l.open--

@@ -1,10 +1,11 @@
 // Package loop owns the connections: it accepts them, reads them, and sends to
-// them, on one event loop a core, on gnet's epoll poller. It is the only
-// package that imports gnet.
+// them, on one event loop a core.
 //
 //   - Group: the loops of a server, with its listeners.
-//   - Loop: one poller and everything of the connections on it. A connection is
+//   - Loop: one kernel and everything of the connections on it. A connection is
 //     accepted once and stays on its loop for life; nothing of it is locked.
+//   - Kernel: what a loop asks of the operating system, in one interface. Linux's,
+//     on gnet's epoll poller, is in kernel_linux.go, the only file that imports gnet.
 //   - Front: what answers requests and takes messages; the server brings it.
 //   - Turn: what a loop does after events: take from the ring, fan out a
 //     budgeted number of sends, and read events again.

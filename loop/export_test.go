@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"time"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // PostTo runs f on one loop.
@@ -14,7 +12,7 @@ func (g *Group) PostTo(loop int, f func()) { g.loops[loop].Post(f) }
 
 // EndUnasked ends a loop as a failure of its poller would.
 func (g *Group) EndUnasked(loop int) {
-	g.loops[loop].poller.Trigger(func() error { return errStop })
+	g.loops[loop].kernel.Stop()
 }
 
 // Load is how many connections are open or handed over, without asking the loops.
@@ -34,7 +32,7 @@ func (g *Group) StopTicks() {
 	for _, l := range g.loops {
 		l.Post(func() {
 			l.ticking = true // startTicking leaves it alone
-			_ = unix.TimerfdSettime(l.timer, 0, &unix.ItimerSpec{}, nil)
+			l.kernel.Tick(0)
 		})
 	}
 }
@@ -43,22 +41,23 @@ func (g *Group) StopTicks() {
 func (g *Group) Age(loop int, d time.Duration) {
 	l := g.loops[loop]
 	l.Post(func() {
-		l.started = l.started.Add(-d)
-		l.tickOver()
+		l.age(d)
 	})
+}
+
+func (l *Loop) age(d time.Duration) {
+	k := l.kernel.(*linux)
+	k.started = k.started.Add(-d)
+	l.tickOver()
 }
 
 // TurnTimers is the limit of timers.go.
 const TurnTimers = turnTimers
 
 // SendRaw is the system call with which loops send.
-func SendRaw(fd int32, b []byte) (int, error) {
-	n, e := sysSend(fd, b)
-	if e != 0 {
-		return n, e
-	}
-	return n, nil
-}
+func SendRaw(fd int32, b []byte) (int, error) { return sends.Send(fd, b) }
+
+var sends linux
 
 // CountTransports returns how Stats counts the transports of n connections.
 func CountTransports(n int) func() Transports {
@@ -105,8 +104,7 @@ func DismissTurns(n int) func() (turns int) {
 func (g *Group) Advance(ctx context.Context, seconds int) error {
 	return g.each(ctx, func(l *Loop) {
 		for range seconds {
-			l.started = l.started.Add(-tick)
-			l.tickOver()
+			l.age(tick)
 		}
 	})
 }

@@ -7,10 +7,8 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"peal/loop/fanout"
-	"peal/loop/frame"
 	"peal/loop/ring"
 )
 
@@ -35,6 +33,9 @@ type Parts struct {
 	Policy    func(channel string) fanout.Policy           // of slow consumers; nil: all are resumed. Any goroutine calls it.
 	Encodings func() int                                   // bytes of encodings that the loops together may keep with messages; nil: no limit. Any goroutine calls it.
 	Clock     func() int64                                 // the one of ring.Message.Accepted, in nanoseconds; nil: no latencies are observed
+
+	// Kernel opens the kernel of each loop; nil: the machine's.
+	Kernel func(loop int, h Handler) (Kernel, error)
 }
 
 // New makes the loops. Nothing runs before Start.
@@ -42,38 +43,28 @@ func New(c Config, p Parts) (*Group, error) {
 	g := &Group{config: c.WithDefaults()}
 	g.ended = make(chan error, g.config.Loops)
 	for i := range g.config.Loops {
-		l, err := newLoop(i, g.config, p.Front(i), p.Encoder, p.Source, p.Ring.Reader())
+		l, err := newLoop(i, g.config, p)
 		if err != nil {
 			return nil, fmt.Errorf("loop %d: %w", i, err)
-		}
-		l.shareBy = p.Share
-		if p.Policy != nil {
-			l.fan.UsePolicy(p.Policy)
-		}
-		if p.Encodings != nil {
-			loops := g.config.Loops
-			l.fan.LimitEncodings(func() int { return p.Encodings() / loops })
-		}
-		if p.Clock != nil {
-			l.fan.Measure(p.Clock)
 		}
 		g.loops = append(g.loops, l)
 	}
 	a := newAcceptor(g, p.Listeners)
 	g.loops[0].acceptor = a
-	for _, fd := range p.Listeners {
-		if err := g.loops[0].poller.Add(fd); err != nil {
+	for _, fd := range a.listeners {
+		if err := g.loops[0].kernel.Add(fd); err != nil {
 			return nil, fmt.Errorf("poll listener: %w", err)
 		}
 	}
 	return g, nil
 }
 
-// Close gives up a Group that was never started.
+// Close ends a Group whose loops no goroutine runs: one that was never started.
+// Connections that are left are closed as they are.
 func (g *Group) Close() {
 	g.loops[0].acceptor.close()
 	for _, l := range g.loops {
-		l.release()
+		l.end()
 	}
 }
 
@@ -154,84 +145,3 @@ func (g *Group) Pause(on bool) {
 // LimitConnections changes Config.MaxConnections. Connections beyond it stay. It
 // is called on loop 0, by Each.
 func (g *Group) LimitConnections(most int) { g.loops[0].acceptor.most = most }
-
-// drainStep is how often a drain looks whether clients have caught up.
-const drainStep = 10 * time.Millisecond
-
-// Drain stops accepting, sends what is owed, says good-bye (WebSocket 1001, the
-// last answer to polls, the end of event streams) and ends the loops. When ctx
-// ends first, connections that are left are closed as they are.
-func (g *Group) Drain(ctx context.Context) {
-	g.once.Do(func() {
-		l0 := g.loops[0]
-		l0.Post(func() { l0.acceptor.close() })
-		for ctx.Err() == nil {
-			open := 0
-			var lock sync.Mutex
-			_ = g.each(ctx, func(l *Loop) { // an end of ctx is seen above
-				l.drainPass()
-				lock.Lock()
-				open += l.open
-				lock.Unlock()
-			})
-			lock.Lock()
-			none := open == 0
-			lock.Unlock()
-			if none {
-				break
-			}
-			select {
-			case <-time.After(drainStep):
-			case <-ctx.Done():
-			}
-		}
-		for _, l := range g.loops {
-			l.stopping.Store(true)
-			l.poller.Trigger(func() error { return errStop })
-		}
-		stuck := time.After(time.Second) // they have nothing to do but close
-		for range g.loops {
-			select {
-			case <-g.ended:
-			case <-stuck:
-				if ctx.Err() != nil {
-					return // a loop is stuck: the process ends without it
-				}
-				<-g.ended
-			}
-		}
-	})
-}
-
-// drainPass says good-bye to connections that have all they are owed.
-func (l *Loop) drainPass() {
-	l.draining = true
-	if l.apply() { // what was published before the drain is owed
-		l.scheduleTurn()
-		return
-	}
-	for slot := range l.used {
-		c := l.conn(slot)
-		if c.state == stateFree || c.flags&flagDrained != 0 {
-			continue
-		}
-		switch c.state {
-		case stateHTTP:
-			switch {
-			case c.flags&flagAnswering != 0:
-				c.flags |= flagCloseNext
-			case c.input == 0:
-				c.flags |= flagDrained
-				l.linger(slot, c)
-			} // else half a request is here: its answer will be the last
-		case stateParked:
-			c.flags |= flagCloseNext
-			l.fan.Expire(slot) // not at once if its lane is not empty: the next pass asks again
-		case stateSSE, stateWS:
-			if l.fan.CaughtUp(slot) && c.flags&flagBacklog == 0 { // what was read of it is still published
-				c.flags |= flagDrained
-				l.closeStream(slot, c, frame.CloseGoingAway, "the server is going away: reconnect")
-			}
-		}
-	}
-}

@@ -76,10 +76,10 @@ func (l *Loop) endsUnread(slot uint32, c *conn) {
 	if c.flags&flagEnding == 0 || c.flags&flagBacklog != 0 { // the backlog goes first, and reading goes on behind it
 		return
 	}
-	switch endOf(c.fd) {
-	case endBoth:
+	switch l.kernel.EndOf(c.fd) {
+	case EndBoth:
 		l.close(slot, c)
-	case endRead:
+	case EndRead:
 		if c.state == stateParked {
 			l.fan.Expire(slot) // then the rest is read, up to the end
 		}

@@ -36,7 +36,7 @@ func (k *limited) due(now time.Duration) (leftOut int, ok bool) {
 // warn logs a line of kind k, if it is due. What it needs besides is asked for
 // only then, so that a line left out allocates nothing.
 func (l *Loop) warn(k *limited, message string, more func() []any) {
-	if leftOut, ok := k.due(time.Since(l.started)); ok {
+	if leftOut, ok := k.due(l.kernel.Now()); ok {
 		l.config.Log.Warn(message, append(more(), "loop", l.number, "left_out", leftOut)...)
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"log/slog"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"peal/loop/fanout"
 )
 
@@ -60,15 +58,6 @@ func (c Config) WithDefaults() Config {
 		c.Log = slog.Default()
 	}
 	return c
-}
-
-// DescriptorLimit is how many descriptors this process may have open.
-func DescriptorLimit() int {
-	var r unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
-		return 1024
-	}
-	return int(min(r.Cur, 1<<30))
 }
 
 // tick is the unit of the timing wheel.

@@ -1,14 +1,10 @@
 package loop
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"peal/loop/fanout"
 	"peal/loop/ring"
@@ -22,7 +18,7 @@ type Loop struct {
 	// Fixed at creation.
 	config    Config
 	number    uint16
-	poller    poller
+	kernel    Kernel
 	front     Front
 	observer  Observer // the front, if it is one
 	shareBy   func(addr netip.Addr, session uint64) uint64
@@ -30,12 +26,10 @@ type Loop struct {
 	ring      *ring.Reader
 	fan       *fanout.Fan
 	sender    sender
-	yield     int // eventfd: a turn is due
-	timer     int // timerfd: a tick
 	headTicks uint32
 	idleTicks uint32
-	wakeTask  func() error
-	doorTask  func() error
+	wakeTask  func()
+	doorTask  func()
 
 	// Loop-owned.
 	slots       []uint32 // descriptor → slot + 1
@@ -73,7 +67,6 @@ type Loop struct {
 	counts      counts
 	closes      CloseCounts
 	complaints  complaints
-	started     time.Time
 	acceptor    *acceptor // loop 0 only
 
 	_ [64]byte
@@ -119,119 +112,120 @@ type counts struct {
 	longest      uint64        // most work of one callback
 	deferred     uint64        // times that input waited because a connection had used up its part
 	foreign      uint64        // streams told of a gap because their cursor means nothing here
-	busy         time.Duration // in callbacks of the poller, not waiting in it
+	busy         time.Duration // in callbacks of the kernel, not waiting in it
 }
 
-func newLoop(number int, c Config, front Front, enc fanout.Encoder, src fanout.Source, r *ring.Reader) (*Loop, error) {
-	l := &Loop{config: c, number: uint16(number), front: front, encoder: enc, ring: r, started: time.Now()}
+func newLoop(number int, c Config, p Parts) (*Loop, error) {
+	l := &Loop{config: c, number: uint16(number), front: p.Front(number), encoder: p.Encoder, ring: p.Ring.Reader(), shareBy: p.Share}
+	open := p.Kernel
+	if open == nil {
+		open = openKernel
+	}
 	var err error
-	if l.poller, err = openPoller(); err != nil {
-		return nil, fmt.Errorf("open poller: %w", err)
+	if l.kernel, err = open(number, l); err != nil {
+		return nil, err
 	}
-	if l.yield, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("eventfd: %w", err)
-	}
-	if l.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("timerfd: %w", err)
-	}
-	for _, fd := range []int{l.yield, l.timer} {
-		if err := l.poller.Add(fd); err != nil {
-			return nil, fmt.Errorf("poll: %w", err)
-		}
-	}
+	l.sender.kernel = l.kernel
 	l.headTicks, l.idleTicks = ticks(c.HeadTimeout), ticks(c.IdleTimeout)
 	l.wheel = fanout.NewWheel(0)
 	l.inputs = make([]kept, 1)
 	l.rbuf = make([]byte, readBytes)
-	l.sessions = uint64(rand.Uint32()) << 16 // not to be mistaken for a session of the life before
-	l.fan = fanout.New(r.Applied(), c.Fanout, enc, src, &l.sender, l)
+	l.sessions = uint64(l.kernel.Random(1<<32)) << 16 // not to be mistaken for a session of the life before
+	l.fan = fanout.New(l.ring.Applied(), c.Fanout, p.Encoder, p.Source, &l.sender, l)
 	l.fan.UseShares(l.shareOf)
+	if p.Policy != nil {
+		l.fan.UsePolicy(p.Policy)
+	}
+	if p.Encodings != nil {
+		l.fan.LimitEncodings(func() int { return p.Encodings() / c.Loops })
+	}
+	if p.Clock != nil {
+		l.fan.Measure(p.Clock)
+	}
 	l.client.loop = l
-	l.observer, _ = front.(Observer)
+	l.observer, _ = l.front.(Observer)
 	l.wakeTask, l.doorTask = l.woken, l.answerDoor
 	return l, nil
 }
 
-// run polls until the loop is told to end.
+// run serves until the loop is told to end.
 func (l *Loop) run() error {
-	err := l.poller.Polling(l.event)
-	for i := range l.used {
-		l.close(i, l.conn(i))
-	}
-	l.release()
+	err := l.kernel.Run()
+	l.end()
 	return err
 }
 
-// release closes the loop's own descriptors. Workers and the log may live
-// longer than the loop: from now on they ring at no door, whose number may be
+// end closes the connections and gives the kernel back. Workers and the log may
+// live longer than the loop: from now on they ring at no door, whose number may be
 // another file's.
-func (l *Loop) release() {
+func (l *Loop) end() {
+	for i := range l.used {
+		l.close(i, l.conn(i))
+	}
 	l.armed.Store(1)
 	l.door.Lock()
 	l.rung = true
 	l.door.Unlock()
-	unix.Close(l.yield)
-	unix.Close(l.timer)
-	l.poller.Close()
+	l.kernel.Close()
 }
 
-// event is called by the poller for each descriptor that is ready.
-func (l *Loop) event(fd int, e events) error {
-	began, before := time.Since(l.started), l.work()
-	err := l.ready(fd, e)
-	l.callback(before)
-	l.worked(began)
-	return err
-}
+var _ Handler = (*Loop)(nil)
 
-// worked counts the time since began as the loop's own. An event costs two looks
-// at the clock, however many sends it causes: BenchmarkPublishToOne.
-func (l *Loop) worked(began time.Duration) { l.counts.busy += time.Since(l.started) - began }
-
-func (l *Loop) ready(fd int, e events) error {
+// Ready, Turn and Tick are called by the kernel, and by nobody else.
+func (l *Loop) Ready(socket int32, e Events) {
+	began, before := l.kernel.Now(), l.work()
 	l.prompted = false
-	slot, c := l.bySocket(fd)
-	if c == nil {
-		return l.other(fd)
+	if slot, c := l.bySocket(socket); c != nil {
+		l.ready(slot, c, e)
+	} else if l.acceptor != nil && l.acceptor.owns(socket) {
+		l.acceptor.accept(socket)
 	}
-	if e.writable() {
-		if l.fan.Stalled(slot) {
-			l.fan.Writable(slot)
-		}
+	l.after()
+	l.callback(began, before)
+}
+
+func (l *Loop) Turn() {
+	began, before := l.kernel.Now(), l.work()
+	l.prompted, l.turnDue = false, false
+	l.turn()
+	l.callback(began, before)
+}
+
+func (l *Loop) Tick() {
+	began, before := l.kernel.Now(), l.work()
+	l.prompted = false
+	l.tickOver()
+	l.after()
+	l.callback(began, before)
+}
+
+// callback counts what one callback of the kernel did since work was before, and
+// the time since began as the loop's own. It costs two looks at the clock, however
+// many sends it causes: BenchmarkPublishToOne.
+func (l *Loop) callback(began time.Duration, before uint64) {
+	l.counts.longest = max(l.counts.longest, l.work()-before)
+	l.counts.busy += l.kernel.Now() - began
+}
+
+// ready is an event of a connection.
+func (l *Loop) ready(slot uint32, c *conn, e Events) {
+	if e&Writable != 0 && l.fan.Stalled(slot) {
+		l.fan.Writable(slot)
 	}
 	switch {
-	case c.state == stateFree || !e.readable():
+	case c.state == stateFree || e&Readable == 0:
 	case c.flags&flagHalfClosed != 0:
 		// Its end is in every event from now on, and says nothing new; an error does.
-		if e.broken() && c.flags&flagBacklog == 0 && endOf(c.fd) == endBoth {
+		if e&Broken != 0 && c.flags&flagBacklog == 0 && l.kernel.EndOf(c.fd) == EndBoth {
 			l.close(slot, c)
 		}
 	default:
 		c.flags |= flagReadable
-		if e.ending() {
+		if e&Ending != 0 {
 			c.flags |= flagEnding
 		}
 		l.read(slot, c)
 	}
-	l.after()
-	return nil
-}
-
-// other is an event of the loop's own descriptors.
-func (l *Loop) other(fd int) error {
-	switch fd {
-	case l.yield:
-		l.turnDue = false
-		return l.turn()
-	case l.timer:
-		l.tickOver()
-	default:
-		if l.acceptor != nil && l.acceptor.owns(fd) {
-			l.acceptor.accept(fd)
-		}
-	}
-	l.after()
-	return nil
 }
 
 // after sends what an event has caused: a little at once, so that a lone
@@ -260,7 +254,7 @@ func (l *Loop) after() {
 const promptSends = 16
 
 // turn takes from the ring, fans out, and lets interrupted connections read on.
-func (l *Loop) turn() error {
+func (l *Loop) turn() {
 	l.counts.turns++
 	l.armed.Store(0) // before the ring is looked at: see Wake
 	l.apply()
@@ -281,7 +275,6 @@ func (l *Loop) turn() error {
 	if more || len(l.again) > 0 || l.fan.Pending() || l.ring.Waiting() {
 		l.scheduleTurn()
 	}
-	return nil
 }
 
 // flush fans out; what it causes in turn waits for the next, also what a request
@@ -300,15 +293,13 @@ func (l *Loop) apply() (more bool) {
 	return more
 }
 
-// scheduleTurn has the poller report the yield descriptor after the events that
-// are ready now; a task triggered from a task would starve them.
+// scheduleTurn makes a turn due after the events that are ready now.
 func (l *Loop) scheduleTurn() {
 	if l.turnDue {
 		return
 	}
 	l.turnDue = true
-	one := [8]byte{1}
-	unix.Write(l.yield, one[:]) // cannot fail: its counter has room for 2^64 of them
+	l.kernel.Yield()
 }
 
 // busy marks the loop as awake, so that what it publishes itself wakes it by no
@@ -320,23 +311,21 @@ func (l *Loop) idle() { l.armed.Store(0) } // callers look at the ring afterward
 // call it; a call costs one load while the loop is awake.
 func (l *Loop) Wake() {
 	if l.armed.Load() == 0 && l.armed.CompareAndSwap(0, 1) {
-		l.poller.Trigger(l.wakeTask)
+		l.kernel.Trigger(l.wakeTask)
 	}
 }
 
-func (l *Loop) woken() error {
+func (l *Loop) woken() {
 	if l.prompted {
 		// Woken again before an event was read: such tasks could go on for ever.
 		l.scheduleTurn() // which clears armed
-		return nil
+		return
 	}
 	l.prompted = true
 	l.armed.Store(0)
-	began, before := time.Since(l.started), l.work()
+	began, before := l.kernel.Now(), l.work()
 	l.after()
-	l.callback(before)
-	l.worked(began)
-	return nil
+	l.callback(began, before)
 }
 
 // ring the door: what lies behind it is fetched by one task however much there is.
@@ -345,7 +334,7 @@ func (l *Loop) ringDoor() {
 		return
 	}
 	l.rung = true
-	l.poller.Trigger(l.doorTask)
+	l.kernel.Trigger(l.doorTask)
 }
 
 // Answer brings a worker's answer: a response, or frames to a WebSocket. Any
@@ -375,8 +364,8 @@ func (l *Loop) give(sockets []accepted) {
 	l.door.Unlock()
 }
 
-func (l *Loop) answerDoor() error {
-	began, before := time.Since(l.started), l.work()
+func (l *Loop) answerDoor() {
+	began, before := l.kernel.Now(), l.work()
 	l.door.Lock()
 	l.rung = false
 	inbox, answers, posts := l.inbox, l.answers, l.posts
@@ -402,7 +391,5 @@ func (l *Loop) answerDoor() error {
 		f()
 	}
 	l.after()
-	l.callback(before)
-	l.worked(began)
-	return nil
+	l.callback(began, before)
 }

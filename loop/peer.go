@@ -3,9 +3,6 @@ package loop
 import (
 	"encoding/binary"
 	"net/netip"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // peer is the address at the far end of a connection as the kernel gave it at
@@ -29,23 +26,12 @@ func (p peer) addrPort() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(p.ip).Unmap(), p.port)
 }
 
-// parsePeer reads the socket address that accept4 has filled in.
-func parsePeer(sa *unix.RawSockaddrAny) (p peer) {
-	switch sa.Addr.Family {
-	case unix.AF_INET:
-		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
-		p.ip[10], p.ip[11] = 0xFF, 0xFF
-		copy(p.ip[12:], in.Addr[:])
-		p.port = networkOrder(&in.Port)
-	case unix.AF_INET6:
-		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(sa))
-		p.ip, p.port = in.Addr, networkOrder(&in.Port)
+// peerOf is how an address is kept.
+func peerOf(a netip.AddrPort) peer {
+	if !a.IsValid() {
+		return peer{}
 	}
-	return p
-}
-
-func networkOrder(port *uint16) uint16 {
-	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(port))[:])
+	return peer{a.Addr().As16(), a.Port()}
 }
 
 // peerSlab has the peers of the connections in the slab of the same number, 6 bytes

@@ -1,9 +1,8 @@
 package loop
 
 import (
+	"io"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // read takes what the kernel has for one connection: one buffer full, then the
@@ -20,18 +19,18 @@ func (l *Loop) read(slot uint32, c *conn) {
 		if l.waits(c) {
 			b = b[:min(len(b), l.config.ParkedBytes-len(l.inputOf(c)))]
 		}
-		n, e := sysRead(c.fd, b)
+		n, err := l.kernel.Read(c.fd, b)
 		l.counts.reads++
-		if e == unix.EAGAIN {
+		switch err {
+		case nil:
+		case ErrAgain:
 			c.flags &^= flagReadable | flagEnding
 			return
-		}
-		if e != 0 {
-			l.close(slot, c)
-			return
-		}
-		if n == 0 {
+		case io.EOF:
 			l.halfClosed(slot, c)
+			return
+		default:
+			l.close(slot, c)
 			return
 		}
 		full := n == len(b)

@@ -218,7 +218,7 @@ func (l *Loop) linger(slot uint32, c *conn) {
 	}
 	l.unsubscribe(slot, c)
 	l.dropInput(c)
-	shutdownWrite(c.fd)
+	l.kernel.Shutdown(c.fd)
 	c.state = stateLinger
 	l.wait(slot, c, ticks(l.config.LingerTimeout))
 	l.readAgain(slot, c)

@@ -2,38 +2,32 @@ package loop
 
 import (
 	"math"
-	"math/rand/v2"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // maxMissed is after how many silent heartbeats a WebSocket is dead.
 const maxMissed = 2
 
-// startTicking arms the timer descriptor; a loop without connections does not tick.
+// startTicking arms the timer; a loop without connections does not tick.
 func (l *Loop) startTicking() {
 	if l.ticking {
 		return
 	}
 	l.ticking = true
-	l.tick = uint32(time.Since(l.started) / tick)
+	l.tick = uint32(l.kernel.Now() / tick)
 	l.wheel.Advance(l.tick, math.MaxInt, func(uint32) {})
-	second := unix.NsecToTimespec(int64(tick))
-	_ = unix.TimerfdSettime(l.timer, 0, &unix.ItimerSpec{Interval: second, Value: second}, nil) // cannot fail: fixed arguments
+	l.kernel.Tick(tick)
 }
 
 // tickOver turns the wheel.
 func (l *Loop) tickOver() {
-	var b [8]byte
-	sysRead(int32(l.timer), b[:])
-	l.tick = uint32(time.Since(l.started) / tick)
+	l.tick = uint32(l.kernel.Now() / tick)
 	if l.expireDue() {
 		l.scheduleTurn()
 	}
 	if l.wheel.Armed() == 0 {
 		l.ticking = false
-		_ = unix.TimerfdSettime(l.timer, 0, &unix.ItimerSpec{}, nil)
+		l.kernel.Tick(0)
 	}
 }
 
@@ -52,7 +46,7 @@ func (l *Loop) expireDue() (more bool) {
 // connections of one moment do not stay together.
 func (l *Loop) beat() uint32 {
 	h := int64(l.config.Heartbeat)
-	return ticks(time.Duration(h*8/10 + rand.Int64N(h*4/10+1)))
+	return ticks(time.Duration(h*8/10 + l.kernel.Random(h*4/10+1)))
 }
 
 // expire is called when a connection's timer fires.

@@ -66,8 +66,3 @@ func (l *Loop) readWaiting() {
 	}
 	l.again = append(l.again[:0], l.again[n:]...)
 }
-
-// callback counts what one callback of the poller did since work was before.
-func (l *Loop) callback(before uint64) {
-	l.counts.longest = max(l.counts.longest, l.work()-before)
-}
