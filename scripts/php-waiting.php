@@ -182,7 +182,7 @@ for ($i = 0, $heard = true; $i < 300 && $heard; $i++) { // each time round the l
     } while ($line !== false && $line !== "more $i\n");
     $heard = $line !== false;
 }
-printf("%-28s with 1101 visitors: %s\n", 'socket.php', $heard ? 'works' : 'nobody hears anything any more');
+printf("%-28s with 1101 visitors: %s\n", 'socket.php', $heard ? 'works' : 'no visitor receives messages any more');
 stop($loop);
 
 array_map('fclose', $waiting); // or the next program inherits them
