@@ -28,7 +28,7 @@ func (handOverEncoder) Encode(m *ring.Message, _ ring.Encoding) []byte {
 }
 func (handOverEncoder) AppendOpen(dst []byte, _ ring.Encoding, _ uint64, _ bool) []byte { return dst }
 func (handOverEncoder) AppendHeartbeat(dst []byte, _ ring.Encoding, _ uint64) []byte    { return dst }
-func (handOverEncoder) AppendGap(dst []byte, _ ring.Encoding, _ fanout.Gap) []byte {
+func (handOverEncoder) AppendGap(dst []byte, _ ring.Encoding, _ ring.Gap) []byte {
 	return append(dst, "gap!gap!"...)
 }
 func (handOverEncoder) AppendAnswer(dst []byte, _ ring.Encoding, _ fanout.Answer) []byte { return dst }

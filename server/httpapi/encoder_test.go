@@ -40,7 +40,7 @@ func TestEncoderSpeaksAllEncodings(t *testing.T) {
 		check("open, known", string(e.AppendOpen(nil, want.k, 9, true)), strings.TrimSuffix(want.open, position))
 		check("open", string(e.AppendOpen(nil, want.k, 9, false)), want.open)
 		check("heartbeat", string(e.AppendHeartbeat(nil, want.k, 9)), want.heartbeat)
-		check("gap", string(e.AppendGap(nil, want.k, fanout.Gap{Channel: "a", From: 1, To: 3})), want.gapped)
+		check("gap", string(e.AppendGap(nil, want.k, ring.Gap{Channel: "a", From: 1, To: 3})), want.gapped)
 		check("close", string(e.AppendClose(nil, want.k, 1001, "by")), want.closedBy)
 	}
 }
@@ -57,7 +57,7 @@ func TestEncoderAnswersPolls(t *testing.T) {
 	two := []*ring.Message{message(7, "hi"), message(8, "ho")}
 	check(loop.PollJSON, fanout.Answer{Sequence: 9, Messages: two}, 200,
 		`{"cursor":"z-9","messages":[{"channel":"a","cursor":"z-7","time":1,"data":"hi"},{"channel":"a","cursor":"z-8","time":1,"data":"ho"}]}`, "")
-	check(loop.PollJSON, fanout.Answer{Sequence: 9, Gaps: []fanout.Gap{{Channel: "a", To: 3, Foreign: true}}}, 200,
+	check(loop.PollJSON, fanout.Answer{Sequence: 9, Gaps: []ring.Gap{{Channel: "a", To: 3, Foreign: true}}}, 200,
 		`{"cursor":"z-9","gap":[{"channel":"a","to":"z-3","reason":"unknown_cursor"}],"messages":[]}`, "")
 	check(loop.PollRaw, fanout.Answer{Sequence: 9, Messages: two[:1]}, 200, "hi", "z-9")
 	check(loop.PollRaw, fanout.Answer{Sequence: 9, Messages: two}, 200, "hi", "z-7") // the second is still to come
