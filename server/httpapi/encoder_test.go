@@ -45,6 +45,28 @@ func TestEncoderSpeaksAllEncodings(t *testing.T) {
 	}
 }
 
+// The epoch of a log may change while clients are connected: what comes behind has
+// the new one, and what was encoded before has the same name when it is encoded again.
+func TestEncoderFollowsTheEpoch(t *testing.T) {
+	lineage := log.NewLineage(epoch)
+	e := httpapi.NewEncoder(lineage, func(int64) int64 { return 0 })
+	object := func(sequence uint64) string { return string(e.Encode(message(sequence, "hi"), loop.PollJSON)) }
+	before := object(7)
+	lineage.Begin(epoch+1, 8, log.Predecessor{Epoch: epoch, Last: 7})
+	if got := object(7); got != before || !strings.Contains(got, `"z-7"`) {
+		t.Errorf("%s, was %s", got, before)
+	}
+	if got := object(8); !strings.Contains(got, `"z-8"`) {
+		t.Errorf("shown before and lost: %s", got)
+	}
+	if got := object(9); !strings.Contains(got, `"10-9"`) {
+		t.Errorf("of the new epoch: %s", got)
+	}
+	if got := string(e.AppendHeartbeat(nil, loop.SSERaw, 12)); !strings.HasPrefix(got, "id: 10-12\n") {
+		t.Errorf("a position in the new epoch: %q", got)
+	}
+}
+
 func TestEncoderAnswersPolls(t *testing.T) {
 	e := httpapi.NewEncoder(log.NewLineage(epoch), func(n int64) int64 { return 0 })
 	check := func(k ring.Encoding, a fanout.Answer, status int, want, cursor string) {
