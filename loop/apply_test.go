@@ -20,9 +20,9 @@ func (silent) Latest(string, uint64, uint64) (*ring.Message, int, uint64) { retu
 func (silent) Join(string)                                                {}
 func (silent) Leave(string)                                               {}
 func (silent) Head() uint64                                               { return 0 }
-func (silent) Queue(uint32, int32, []byte)                                {}
-func (silent) Flush(func(uint32, int, error))                             {}
-func (silent) Now(_ int32, b []byte) (int, error)                         { return len(b), nil }
+func (silent) Queue(uint32, fanout.Conn, []byte)                          {}
+func (silent) Flush(fanout.Report)                                        {}
+func (silent) Now(_ fanout.Conn, b []byte) (int, bool, error)             { return len(b), false, nil }
 func (silent) Lost(uint32, error)                                         {}
 func (silent) Idle(uint32)                                                {}
 func (silent) Answered(uint32, uint64)                                    {}
@@ -40,7 +40,7 @@ func takes(t *testing.T, members, bytes int, limits fanout.Limits) uint64 {
 	reader := r.Reader()
 	fan := fanout.New(0, limits, encoder{}, silent{}, silent{}, silent{})
 	for slot := range uint32(members) {
-		fan.Attach(slot, int32(slot), uint64(slot)+1)
+		fan.Attach(fanout.Conn{Slot: slot}, uint64(slot)+1)
 		if _, err := fan.Subscribe(slot, &fanout.Subscription{Channels: []string{"own-" + strconv.Itoa(int(slot)), "room"}}); err != nil {
 			t.Fatal(err)
 		}

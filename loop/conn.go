@@ -1,6 +1,9 @@
 package loop
 
-import "peal/loop/frame"
+import (
+	"peal/loop/fanout"
+	"peal/loop/frame"
+)
 
 // state is what a connection is at the moment.
 type state uint8
@@ -52,6 +55,10 @@ type conn struct {
 	missed     uint8  // heartbeats without a sign of life
 	late       uint16 // WebSocket: replies to its messages that are still to come by Answer
 }
+
+// serial tells the connection from those that had its slot before. generation does
+// more: it changes with every Ref that has brought its answer.
+func (c *conn) serial() uint32 { return uint32(c.session >> 8) }
 
 const slabBits = 8
 
@@ -107,7 +114,7 @@ func (l *Loop) adopt(s accepted) {
 	l.setPeer(slot, s.peer)
 	l.open++
 	l.counts.accepted++
-	l.fan.Attach(slot, fd, c.session)
+	l.fan.Attach(fanout.Conn{Slot: slot, Generation: c.serial()}, c.session)
 	l.wait(slot, c, l.idleTicks)
 }
 

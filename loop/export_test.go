@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"time"
 	"unsafe"
+
+	"peal/loop/fanout"
 )
 
 // PostTo runs f on one loop.
@@ -58,6 +60,35 @@ const TurnTimers = turnTimers
 func SendRaw(fd int32, b []byte) (int, error) { return sends.Send(fd, b) }
 
 var sends linux
+
+// NameOf is what the fan-out calls the connection in slot.
+func (g *Group) NameOf(loop int, slot uint32) (name fanout.Conn) {
+	g.on(loop, func(l *Loop) { name = fanout.Conn{Slot: slot, Generation: l.conn(slot).serial()} })
+	return name
+}
+
+// Send has the loop's sender send b, at once or as part of a batch.
+func (g *Group) Send(loop int, to fanout.Conn, now bool, b string) (n int, err error) {
+	g.on(loop, func(l *Loop) {
+		if now {
+			n, _, err = l.sender.Now(to, []byte(b))
+			return
+		}
+		l.sender.Queue(7, to, []byte(b))
+		l.sender.Flush(func(_ uint32, k int, _ bool, e error) { n, err = k, e })
+	})
+	return n, err
+}
+
+// on runs f on the loop.
+func (g *Group) on(loop int, f func(l *Loop)) {
+	done := make(chan struct{})
+	g.loops[loop].Post(func() {
+		f(g.loops[loop])
+		close(done)
+	})
+	<-done
+}
 
 // CountTransports returns how Stats counts the transports of n connections.
 func CountTransports(n int) func() Transports {

@@ -125,7 +125,7 @@ func newLoop(number int, c Config, p Parts) (*Loop, error) {
 	if l.kernel, err = open(number, l); err != nil {
 		return nil, err
 	}
-	l.sender.kernel = l.kernel
+	l.sender.loop = l
 	l.headTicks, l.idleTicks = ticks(c.HeadTimeout), ticks(c.IdleTimeout)
 	l.wheel = fanout.NewWheel(0)
 	l.inputs = make([]kept, 1)

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"errors"
 	"unsafe"
 
 	"peal/loop/fanout"
@@ -8,9 +9,9 @@ import (
 
 // sender sends with one call a connection. It implements fanout.Sender.
 type sender struct {
-	kernel Kernel
-	queue  []outgoing
-	calls  uint64 // of Kernel.Send
+	loop  *Loop // whose connections they are
+	queue []outgoing
+	calls uint64 // of Kernel.Send
 
 	// How often the bytes of a send lay elsewhere than those of the send before:
 	// once for a message that all members share, once for each of them if
@@ -22,30 +23,39 @@ type sender struct {
 
 type outgoing struct {
 	ticket uint32
-	socket int32
+	to     fanout.Conn
 	b      []byte
 }
 
 var _ fanout.Sender = (*sender)(nil)
 
-func (s *sender) Queue(ticket uint32, socket int32, b []byte) {
-	s.queue = append(s.queue, outgoing{ticket, socket, b})
+func (s *sender) Queue(ticket uint32, to fanout.Conn, b []byte) {
+	s.queue = append(s.queue, outgoing{ticket, to, b})
 }
 
-func (s *sender) Flush(report func(ticket uint32, n int, err error)) {
+// Flush reports each send at once: none is out when it returns.
+func (s *sender) Flush(report fanout.Report) {
 	for i := range s.queue {
 		q := &s.queue[i]
 		if p := unsafe.SliceData(q.b); p != s.last {
 			s.buffers, s.last = s.buffers+1, p
 		}
-		n, err := s.Now(q.socket, q.b)
+		n, full, err := s.Now(q.to, q.b)
 		q.b = nil
-		report(q.ticket, n, err)
+		report(q.ticket, n, full, err)
 	}
 	s.queue = s.queue[:0]
 }
 
-func (s *sender) Now(socket int32, b []byte) (int, error) {
+func (s *sender) Now(to fanout.Conn, b []byte) (n int, full bool, err error) {
+	c := s.loop.conn(to.Slot)
+	if c.serial() != to.Generation {
+		return 0, false, errGone
+	}
 	s.calls++
-	return s.kernel.Send(socket, b)
+	n, err = s.loop.kernel.Send(c.fd, b)
+	return n, err == nil && n < len(b), err
 }
+
+// errGone: the connection was closed, and its slot and descriptor may be another's.
+var errGone = errors.New("loop: the connection is gone")

@@ -40,35 +40,37 @@ func (handOverEncoder) AppendClose(dst []byte, _ ring.Encoding, _ uint16, _ stri
 // handOverLoop is one loop: its sockets take everything, or now and then a part.
 type handOverLoop struct {
 	rnd      *rand.Rand
-	received [][]byte // by socket
-	queue    []func(report func(uint32, int, error))
+	received [][]byte // by slot
+	queue    []func(report fanout.Report)
 	full     []uint32
 }
 
-func (l *handOverLoop) Queue(ticket uint32, socket int32, b []byte) {
-	l.queue = append(l.queue, func(report func(uint32, int, error)) {
+func (l *handOverLoop) Queue(ticket uint32, to fanout.Conn, b []byte) {
+	l.queue = append(l.queue, func(report fanout.Report) {
 		n := len(b)
 		if l.rnd.IntN(10) == 0 {
 			n = l.rnd.IntN(n)
-			l.full = append(l.full, uint32(socket))
+			l.full = append(l.full, to.Slot)
 		}
-		l.received[socket] = append(l.received[socket], b[:n]...)
-		report(ticket, n, nil)
+		l.received[to.Slot] = append(l.received[to.Slot], b[:n]...)
+		report(ticket, n, n < len(b), nil)
 	})
 }
-func (l *handOverLoop) Flush(report func(uint32, int, error)) {
+func (l *handOverLoop) Flush(report fanout.Report) {
 	for _, send := range l.queue {
 		send(report)
 	}
 	l.queue = l.queue[:0]
 }
-func (l *handOverLoop) Now(int32, []byte) (int, error) { return 0, errors.New("nothing private here") }
-func (l *handOverLoop) Lost(uint32, error)             {}
-func (l *handOverLoop) Idle(uint32)                    {}
-func (l *handOverLoop) Answered(uint32, uint64)        {}
-func (l *handOverLoop) Gapped(uint32)                  {}
-func (l *handOverLoop) Fell(uint32)                    {}
-func (l *handOverLoop) Slow(uint32)                    {}
+func (l *handOverLoop) Now(fanout.Conn, []byte) (int, bool, error) {
+	return 0, false, errors.New("nothing private here")
+}
+func (l *handOverLoop) Lost(uint32, error)      {}
+func (l *handOverLoop) Idle(uint32)             {}
+func (l *handOverLoop) Answered(uint32, uint64) {}
+func (l *handOverLoop) Gapped(uint32)           {}
+func (l *handOverLoop) Fell(uint32)             {}
+func (l *handOverLoop) Slow(uint32)             {}
 
 func TestHandOverFromHistoryToRing(t *testing.T) {
 	t.Run("holes=false", func(t *testing.T) { handOver(t, memory.Open(time.Now)) })
@@ -182,7 +184,7 @@ func handOver(t *testing.T, l log.Engine) {
 						ahead[i]++
 					}
 					all[i] = append(all[i], m)
-					fan.Attach(slot, int32(slot), uint64(slot)+1)
+					fan.Attach(fanout.Conn{Slot: slot}, uint64(slot)+1)
 					if _, err := fan.Subscribe(slot, &fanout.Subscription{Channels: m.channels, From: fanout.After, Sequence: m.after}); err != nil {
 						t.Error(err)
 					}

@@ -28,29 +28,29 @@ const senderFile = "loop/socket_linux.go"
 var plants = []Plant{
 	{
 		Name: "allocation", About: "an allocation per delivery", File: senderFile,
-		Old:  "n, err := s.Now(q.socket, q.b)",
-		New:  "planted = new([48]byte)\n\t\tn, err := s.Now(q.socket, q.b)",
+		Old:  "n, full, err := s.Now(q.to, q.b)",
+		New:  "planted = new([48]byte)\n\t\tn, full, err := s.Now(q.to, q.b)",
 		Tail: "var planted *[48]byte",
 	},
 	{
 		// Into memory that is kept, so that no allocation gives it away.
 		Name: "copy", About: "a copy per subscriber", File: senderFile,
-		Old: "s.queue = append(s.queue, outgoing{ticket, socket, b})",
+		Old: "s.queue = append(s.queue, outgoing{ticket, to, b})",
 		New: "i := len(s.queue) % len(planted)\n\tplanted[i] = append(planted[i][:0], b...)\n" +
-			"\ts.queue = append(s.queue, outgoing{ticket, socket, planted[i]})",
+			"\ts.queue = append(s.queue, outgoing{ticket, to, planted[i]})",
 		Tail: "var planted [1024][]byte",
 	},
 	{
 		Name: "send", About: "a second send per delivery", File: senderFile,
-		Old: "n, err := s.Now(q.socket, q.b)",
-		New: "half := len(q.b) / 2\n\t\tn, err := s.Now(q.socket, q.b[:half])\n" +
-			"\t\tif n == half {\n\t\t\tvar m int\n\t\t\tm, err = s.Now(q.socket, q.b[half:])\n\t\t\tn += m\n\t\t}",
+		Old: "n, full, err := s.Now(q.to, q.b)",
+		New: "half := len(q.b) / 2\n\t\tn, full, err := s.Now(q.to, q.b[:half])\n" +
+			"\t\tif n == half {\n\t\t\tvar m int\n\t\t\tm, full, err = s.Now(q.to, q.b[half:])\n\t\t\tn += m\n\t\t}",
 	},
 	{
 		// cpu=600 works 600 ns for each send, calibrated when the server starts.
 		Name: "cpu", About: "CPU time per delivery: a tenth of what it costs is right", File: senderFile,
-		Old: "n, err := s.Now(q.socket, q.b)",
-		New: "plantedSpin(plantedRounds)\n\t\tn, err := s.Now(q.socket, q.b)",
+		Old: "n, full, err := s.Now(q.to, q.b)",
+		New: "plantedSpin(plantedRounds)\n\t\tn, full, err := s.Now(q.to, q.b)",
 		Tail: `var (
 	plantedSink   uint64
 	plantedRounds = func() int {

@@ -12,7 +12,7 @@ import (
 )
 
 // The fan under measurement: a sender that takes everything, or nothing from
-// sockets below zero; an encoder whose results exist already; no history but
+// connections that are stalled; an encoder whose results exist already; no history but
 // what a benchmark puts in. What is measured is the fan alone.
 
 type nopSender struct {
@@ -20,23 +20,26 @@ type nopSender struct {
 	lengths []int
 }
 
-func (s *nopSender) Queue(ticket uint32, socket int32, b []byte) {
+// stalled is the generation of connections whose sockets take nothing.
+const stalled = ^uint32(0)
+
+func (s *nopSender) Queue(ticket uint32, to fanout.Conn, b []byte) {
 	n := len(b)
-	if socket < 0 {
+	if to.Generation == stalled {
 		n = 0
 	}
 	s.tickets = append(s.tickets, ticket)
 	s.lengths = append(s.lengths, n)
 }
 
-func (s *nopSender) Flush(report func(uint32, int, error)) {
+func (s *nopSender) Flush(report fanout.Report) {
 	for i, ticket := range s.tickets {
-		report(ticket, s.lengths[i], nil)
+		report(ticket, s.lengths[i], false, nil)
 	}
 	s.tickets, s.lengths = s.tickets[:0], s.lengths[:0]
 }
 
-func (s *nopSender) Now(socket int32, b []byte) (int, error) { return len(b), nil }
+func (s *nopSender) Now(_ fanout.Conn, b []byte) (int, bool, error) { return len(b), false, nil }
 
 type nopEncoder struct{ *simEncoder }
 
@@ -111,14 +114,14 @@ func newScene(tb testing.TB, bytes int, channels ...string) *scene {
 }
 
 // subscribe adds one member and returns its slot. A stalled one's socket takes nothing.
-func (s *scene) subscribe(stalled bool, channels ...string) uint32 {
-	slot := s.slots
+func (s *scene) subscribe(isStalled bool, channels ...string) uint32 {
+	c := fanout.Conn{Slot: s.slots}
 	s.slots++
-	socket := int32(slot)
-	if stalled {
-		socket = -1
+	if isStalled {
+		c.Generation = stalled
 	}
-	s.fan.Attach(slot, socket, uint64(slot)+1)
+	slot := c.Slot
+	s.fan.Attach(c, uint64(slot)+1)
 	if _, err := s.fan.Subscribe(slot, &fanout.Subscription{Channels: channels}); err != nil {
 		s.tb.Fatal(err)
 	}
@@ -212,7 +215,7 @@ func channelBytes(tb testing.TB, n int) float64 {
 	all := names(n)
 	s.slots = uint32(n)
 	for slot := range uint32(n) {
-		s.fan.Attach(slot, int32(slot), uint64(slot)+1)
+		s.fan.Attach(fanout.Conn{Slot: slot}, uint64(slot)+1)
 	}
 	one := make([]string, 1)
 	before := heap()

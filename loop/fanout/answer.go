@@ -178,10 +178,10 @@ func (f *Fan) sendAnswer(slot uint32, m *member, b []byte, sequence uint64) {
 	f.fly(m, flight{slot: slot, answer: true, bytes: b})
 }
 
-func (f *Fan) answerSent(l *flight, m *member, n int) {
+func (f *Fan) answerSent(l *flight, m *member, n int, full bool) {
 	f.stats.Sends++
 	f.stats.Bytes += uint64(n)
-	if n < len(l.bytes) {
+	if full {
 		f.holdRest(l.slot, m, l.bytes[n:])
 		f.full(l.slot, m)
 		return

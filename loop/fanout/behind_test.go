@@ -20,13 +20,13 @@ func TestWhatComesWhileAMemberWaitsForItsTurnIsKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			source := &simHistory{keep: map[string]int{}, kept: map[string][]*ring.Message{}, discarded: map[string]uint64{}, joined: map[string]int{}}
-			out := &simSender{fail: t.Fatalf, sockets: map[int32]*simSocket{}}
+			out := &simSender{fail: t.Fatalf, sockets: map[fanout.Conn]*simSocket{}}
 			fan := fanout.New(0, fanout.Limits{}, &simEncoder{map[[2]uint64]int{}}, source, out, nopEvents{})
 			fan.VisitUpTo(1)
 			for i := range others + members {
 				slot, socket := uint32(i), &simSocket{}
-				out.sockets[int32(i)] = socket
-				fan.Attach(slot, int32(i), uint64(i)+1)
+				out.sockets[fanout.Conn{Slot: slot}] = socket
+				fan.Attach(fanout.Conn{Slot: slot}, uint64(i)+1)
 				set := []string{"others"}
 				if i >= others {
 					set = channels(i)
@@ -46,7 +46,7 @@ func TestWhatComesWhileAMemberWaitsForItsTurnIsKept(t *testing.T) {
 			for fan.Flush(members + 1) {
 			}
 			for i := range members {
-				got := string(out.sockets[int32(others+i)].arrived)
+				got := string(out.sockets[fanout.Conn{Slot: uint32(others + i)}].arrived)
 				if want := "private" + text(m); got != want {
 					t.Fatalf("member %d got %q, want %q", i, strings.TrimSpace(got), want)
 				}

@@ -26,7 +26,7 @@ func newCutScene(t *testing.T, stripBytes int) *cutScene {
 	c := &cutScene{t: t}
 	c.hist = &simHistory{keep: map[string]int{"A": 1000, "B": 1000}, kept: map[string][]*ring.Message{}, discarded: map[string]uint64{}, joined: map[string]int{}}
 	fail := func(format string, args ...any) { t.Helper(); t.Errorf(format, args...) }
-	c.out = &simSender{fail: fail, sockets: map[int32]*simSocket{}, rnd: rand.New(rand.NewPCG(1, 1))}
+	c.out = &simSender{fail: fail, sockets: map[fanout.Conn]*simSocket{}, rnd: rand.New(rand.NewPCG(1, 1))}
 	c.fan = fanout.New(0, fanout.Limits{StripBytes: stripBytes}, &simEncoder{encodes: map[[2]uint64]int{}}, c.hist, c.out, cutEvents{t})
 	return c
 }
@@ -46,8 +46,8 @@ func (c *cutScene) connect(channels []string, after uint64, room int) (uint32, *
 	slot := c.next
 	c.next++
 	s := &simSocket{room: room}
-	c.out.sockets[int32(slot)] = s
-	c.fan.Attach(slot, int32(slot), uint64(slot)+1)
+	c.out.sockets[fanout.Conn{Slot: slot}] = s
+	c.fan.Attach(fanout.Conn{Slot: slot}, uint64(slot)+1)
 	if _, err := c.fan.Subscribe(slot, &fanout.Subscription{Channels: channels, From: fanout.After, Sequence: after}); err != nil {
 		c.t.Fatal(err)
 	}

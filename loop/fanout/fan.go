@@ -15,7 +15,7 @@ type Fan struct {
 	sender  Sender
 	events  Events
 	encode  *ring.Cache
-	report  func(ticket uint32, n int, err error)
+	report  Report
 
 	quantum      int // viewQuantum and shareMembers, but for tests
 	shareMembers int

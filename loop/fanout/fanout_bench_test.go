@@ -97,7 +97,7 @@ func BenchmarkMerge(b *testing.B) {
 				s.source.head = 1000
 				sub := &fanout.Subscription{Channels: set, From: fanout.After}
 				for slot := range uint32(subs) {
-					s.fan.Attach(slot, int32(slot), uint64(slot)+1)
+					s.fan.Attach(fanout.Conn{Slot: slot}, uint64(slot)+1)
 				}
 				before := s.fan.Stats().Deliveries
 				b.ReportAllocs()
@@ -138,7 +138,7 @@ func BenchmarkChurn(b *testing.B) {
 				b.ReportAllocs()
 				b.ResetTimer()
 				for range b.N {
-					s.fan.Attach(slot, 1, 1<<40)
+					s.fan.Attach(fanout.Conn{Slot: slot}, 1<<40)
 					if _, err := s.fan.Subscribe(slot, sub); err != nil {
 						b.Fatal(err)
 					}

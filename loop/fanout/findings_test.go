@@ -26,7 +26,7 @@ func stalledMembers(t *testing.T, members, bytes, limit int, name func(slot uint
 	fan := fanout.New(0, fanout.Limits{HeldBytes: limit}, nopEncoder{}, source, &halfSender{}, events)
 	published := map[string]bool{}
 	for slot := range uint32(members) {
-		fan.Attach(slot, int32(slot), uint64(slot)+1)
+		fan.Attach(fanout.Conn{Slot: slot}, uint64(slot)+1)
 		if _, err := fan.Subscribe(slot, &fanout.Subscription{Channels: []string{name(slot)}}); err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func TestHeldBytesCountsAMessageOnce(t *testing.T) {
 // halfSender's sockets take one byte.
 type halfSender struct{ nopSender }
 
-func (s *halfSender) Flush(report func(uint32, int, error)) {
+func (s *halfSender) Flush(report fanout.Report) {
 	for i := range s.lengths {
 		s.lengths[i] = min(s.lengths[i], 1)
 	}
@@ -85,7 +85,7 @@ func TestExpireAnswersWhenAllIsBarred(t *testing.T) {
 	source, out := &nopSource{}, &nopSender{}
 	events := &answerEvents{}
 	fan := fanout.New(0, fanout.Limits{}, nopEncoder{}, source, out, events)
-	fan.Attach(0, 0, 7)
+	fan.Attach(fanout.Conn{}, 7)
 	if _, err := fan.Subscribe(0, &fanout.Subscription{Channels: []string{"A"}, Encoding: encPoll, OneShot: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestBehindMemberHasOneStripATurn(t *testing.T) {
 		s.fan.Apply([]*ring.Message{m})
 	}
 	s.source.head = 2000
-	s.fan.Attach(0, 0, 1)
+	s.fan.Attach(fanout.Conn{}, 1)
 	if _, err := s.fan.Subscribe(0, &fanout.Subscription{Channels: []string{"A"}, From: fanout.After}); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestBehindMemberHasOneStripATurn(t *testing.T) {
 func TestPollIndexIsBounded(t *testing.T) {
 	s := newScene(t, 10, "A")
 	for slot := range uint32(5000) {
-		s.fan.Attach(slot, int32(slot), 7) // all of them barred, so that they stay
+		s.fan.Attach(fanout.Conn{Slot: slot}, 7) // all of them barred, so that they stay
 		if _, err := s.fan.Subscribe(slot, &fanout.Subscription{Channels: []string{"A"}, Encoding: encPoll, OneShot: true}); err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func (s *joinSource) Join(string) { s.head++ }
 func TestPositionIsKnownBeforeTheSubscriberIsCounted(t *testing.T) {
 	source := &joinSource{}
 	fan := fanout.New(0, fanout.Limits{}, nopEncoder{}, source, &nopSender{}, &slowEvents{})
-	fan.Attach(0, 0, 1)
+	fan.Attach(fanout.Conn{}, 1)
 	position, err := fan.Subscribe(0, &fanout.Subscription{Channels: []string{"A"}})
 	if err != nil {
 		t.Fatal(err)

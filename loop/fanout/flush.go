@@ -22,8 +22,7 @@ type flight struct {
 // event is something to tell the loop at the end of the turn.
 type event struct {
 	kind    eventKind
-	slot    uint32
-	serial  uint32
+	member  Conn
 	session uint64
 	err     error
 	answer  []byte // eventAnswered
@@ -188,8 +187,7 @@ func (f *Fan) advance(slot uint32, m *member) bool {
 		return false
 	}
 	if m.lane != 0 {
-		f.sendLane(slot, m)
-		return true
+		return f.sendLane(slot, m)
 	}
 	if m.view == 0 {
 		return false
@@ -276,24 +274,25 @@ func (f *Fan) fly(m *member, l flight) {
 	f.flights = append(f.flights, l)
 	f.outstanding++
 	f.charge(len(l.bytes) / bytesSent)
-	f.sender.Queue(ticket, m.socket, l.bytes)
+	f.sender.Queue(ticket, Conn{l.slot, m.generation}, l.bytes)
 }
 
 // landed takes the sender's report of one flight.
-func (f *Fan) landed(ticket uint32, n int, err error) {
+func (f *Fan) landed(ticket uint32, n int, full bool, err error) {
 	l := &f.flights[ticket]
 	if !l.void {
 		m := f.member(l.slot)
 		m.flags &^= flagFlying
+		full = full || n < len(l.bytes)
 		switch {
 		case err != nil:
 			f.kill(l.slot, m, eventLost, err)
 		case l.lane:
-			f.laneSent(l.slot, m, n, n < len(l.bytes))
+			f.laneSent(l.slot, m, n, full)
 		case l.answer:
-			f.answerSent(l, m, n)
+			f.answerSent(l, m, n, full)
 		default:
-			f.stripSent(l, m, n)
+			f.stripSent(l, m, n, full)
 		}
 	}
 	*l = flight{}
@@ -303,7 +302,7 @@ func (f *Fan) landed(ticket uint32, n int, err error) {
 }
 
 // stripSent moves the member's position by what its socket took.
-func (f *Fan) stripSent(l *flight, m *member, n int) {
+func (f *Fan) stripSent(l *flight, m *member, n int, full bool) {
 	f.stats.Sends++
 	f.stats.Bytes += uint64(n)
 	s := l.strip
@@ -317,7 +316,11 @@ func (f *Fan) stripSent(l *flight, m *member, n int) {
 			position = max(position, s.last)
 		}
 		l.moveTo(m, position)
-		f.again(l.slot, m)
+		if full {
+			f.full(l.slot, m)
+		} else {
+			f.again(l.slot, m)
+		}
 		return
 	}
 	offset := s.start(int(l.from)) + uint32(n)
@@ -388,7 +391,7 @@ func (f *Fan) kill(slot uint32, m *member, why eventKind, err error) {
 }
 
 func (f *Fan) tell(kind eventKind, slot uint32, m *member, err error) {
-	f.happened = append(f.happened, event{kind, slot, m.serial, m.session, err, nil})
+	f.happened = append(f.happened, event{kind, Conn{slot, m.generation}, m.session, err, nil})
 }
 
 // deliver tells the loop what happened. The loop may call the fan again, also
@@ -397,25 +400,26 @@ func (f *Fan) deliver() {
 	f.delivering = true
 	for i := 0; i < len(f.happened); i++ {
 		e := f.happened[i]
-		m := f.member(e.slot)
-		if m.serial != e.serial || m.flags&flagAttached == 0 {
+		slot := e.member.Slot
+		m := f.member(slot)
+		if m.generation != e.member.Generation || m.flags&flagAttached == 0 {
 			continue
 		}
 		switch e.kind {
 		case eventLost:
-			f.events.Lost(e.slot, e.err)
+			f.events.Lost(slot, e.err)
 		case eventIdle:
-			f.events.Idle(e.slot)
+			f.events.Idle(slot)
 		case eventAnswered:
 			f.response = e.answer
-			f.events.Answered(e.slot, e.session)
+			f.events.Answered(slot, e.session)
 			f.response = nil
 		case eventGapped:
-			f.events.Gapped(e.slot)
+			f.events.Gapped(slot)
 		case eventFell:
-			f.events.Fell(e.slot)
+			f.events.Fell(slot)
 		case eventSlow:
-			f.events.Slow(e.slot)
+			f.events.Slow(slot)
 		}
 	}
 	f.delivering = false

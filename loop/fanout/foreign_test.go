@@ -16,8 +16,8 @@ func newForeignPoll(t *testing.T, keep int) (*cutScene, *simSocket) {
 	c.fan = fanout.New(0, fanout.Limits{}, &simEncoder{encodes: map[[2]uint64]int{}}, c.hist, c.out, nopEvents{})
 	publishTo(c, "A", 2)
 	s := &simSocket{room: 10_000}
-	c.out.sockets[0] = s
-	c.fan.Attach(0, 0, 1)
+	c.out.sockets[fanout.Conn{}] = s
+	c.fan.Attach(fanout.Conn{}, 1)
 	if _, err := c.fan.Subscribe(0, &fanout.Subscription{Channels: []string{"A"}, Encoding: encPoll, OneShot: true, From: fanout.Foreign}); err != nil {
 		t.Fatal(err)
 	}

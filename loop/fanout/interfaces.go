@@ -64,20 +64,29 @@ type Source interface {
 	Head() uint64
 }
 
-// Sender writes to sockets. Bytes handed to Queue stay valid and unchanged
+// Conn names a connection to a Sender: the slot of the loop, and a generation that
+// differs from those of the connections that had the slot before. A sender that
+// has bytes for a connection that is gone refuses them by it.
+type Conn struct{ Slot, Generation uint32 }
+
+// Sender writes to connections. Bytes handed to Queue stay valid and unchanged
 // until they were reported.
 type Sender interface {
-	// Queue asks for b to be sent on socket; ticket names it in the report.
-	Queue(ticket uint32, socket int32, b []byte)
+	// Queue asks for b to be sent to a connection; ticket names it in the report.
+	Queue(ticket uint32, to Conn, b []byte)
 
 	// Flush sends what is queued and calls report once for each ticket, now or
-	// in a later Flush: n bytes were accepted; fewer than asked for means that
-	// the socket is full and Writable will follow; err means that it is gone.
-	Flush(report func(ticket uint32, n int, err error))
+	// in a later Flush: n bytes were accepted; full, or fewer than asked for, means
+	// that Writable will follow; err means that the connection is gone.
+	Flush(report Report)
 
-	// Now sends b at once and reports as Flush does. b is not kept.
-	Now(socket int32, b []byte) (n int, err error)
+	// Now sends b at once and reports as Flush does. b is not kept. Fewer bytes
+	// without full: the others come by Queue, whose turn it is to take them.
+	Now(to Conn, b []byte) (n int, full bool, err error)
 }
+
+// Report is how a Sender says what became of a ticket: see Sender.Flush.
+type Report func(ticket uint32, n int, full bool, err error)
 
 // Events is what the fan tells its loop. They come at the end of Flush, when
 // the fan may be called again.

@@ -40,15 +40,16 @@ func (f *Fan) write(slot uint32, b []byte, answer bool) (done bool, err error) {
 		return m.lane == 0, nil
 	}
 	if m.lane == 0 && m.flags&(flagFull|flagFlying) == 0 {
-		n, err := f.sender.Now(m.socket, b)
-		if err != nil {
+		n, full, err := f.sender.Now(Conn{slot, m.generation}, b)
+		switch {
+		case err != nil:
 			m.flags |= flagDead
 			return false, err
-		}
-		if n == len(b) {
+		case full:
+			f.full(slot, m)
+		case n == len(b):
 			return true, nil
 		}
-		f.full(slot, m)
 		b = b[n:]
 	}
 	l := f.laneOf(slot, m)
@@ -151,14 +152,20 @@ func (f *Fan) dropLane(m *member) {
 	m.lane = 0
 }
 
-// sendLane queues the next part of the lane.
-func (f *Fan) sendLane(slot uint32, m *member) {
+// sendLane queues the next part of the lane, and reports whether there was any: the
+// last of it may have filled the socket.
+func (f *Fan) sendLane(slot uint32, m *member) bool {
 	l := &f.lanes[m.lane]
 	b := l.half
 	if len(b) == 0 {
 		b = l.buf
 	}
+	if len(b) == 0 {
+		f.laneEmpty(slot, m)
+		return false
+	}
 	f.fly(m, flight{slot: slot, lane: true, bytes: b})
+	return true
 }
 
 func (f *Fan) laneSent(slot uint32, m *member, n int, full bool) {
@@ -178,12 +185,16 @@ func (f *Fan) laneSent(slot uint32, m *member, n int, full bool) {
 		return
 	}
 	if len(l.half) == 0 && len(l.buf) == 0 {
-		f.dropLane(m)
-		f.tell(eventIdle, slot, m, nil)
-		f.again(slot, m)
+		f.laneEmpty(slot, m)
 		return
 	}
 	f.queueBehind(slot, m)
+}
+
+func (f *Fan) laneEmpty(slot uint32, m *member) {
+	f.dropLane(m)
+	f.tell(eventIdle, slot, m, nil)
+	f.again(slot, m)
 }
 
 // limitHeld gives up those who hold most when all lanes are above the limit: see

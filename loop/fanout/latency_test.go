@@ -23,7 +23,7 @@ type stopwatchSender struct {
 	w *stopwatch
 }
 
-func (s *stopwatchSender) Flush(report func(uint32, int, error)) {
+func (s *stopwatchSender) Flush(report fanout.Report) {
 	s.w.now += time.Millisecond
 	s.nopSender.Flush(report)
 }
@@ -36,14 +36,14 @@ func newStopwatch(t *testing.T) *stopwatch {
 }
 
 // subscribe adds n members; the sockets of stalled ones take nothing.
-func (w *stopwatch) subscribe(n int, stalled bool, s fanout.Subscription) {
+func (w *stopwatch) subscribe(n int, isStalled bool, s fanout.Subscription) {
 	w.t.Helper()
 	for range n {
-		socket := int32(w.slots)
-		if stalled {
-			socket = -1
+		c := fanout.Conn{Slot: w.slots}
+		if isStalled {
+			c.Generation = stalled
 		}
-		w.fan.Attach(w.slots, socket, uint64(w.slots)+1)
+		w.fan.Attach(c, uint64(w.slots)+1)
 		if _, err := w.fan.Subscribe(w.slots, &s); err != nil {
 			w.t.Fatal(err)
 		}

@@ -20,15 +20,14 @@ const (
 // member is what the fan knows of one connection. It has no pointers, so that
 // a million of them cost the collector nothing.
 type member struct {
-	position uint64 // everything of its view up to here was sent or is in its lane
-	session  uint64
-	view     uint32 // index in views; 0 for none
-	place    uint32 // index in the view's members
-	lane     uint32 // index in lanes; 0 for none
-	socket   int32
-	serial   uint32 // counts attachments of the slot, so that old events are known
-	flags    uint16
-	origin   uint16 // Subscription.Origin
+	position   uint64 // everything of its view up to here was sent or is in its lane
+	session    uint64
+	view       uint32 // index in views; 0 for none
+	place      uint32 // index in the view's members
+	lane       uint32 // index in lanes; 0 for none
+	generation uint32 // Conn.Generation
+	flags      uint16
+	origin     uint16 // Subscription.Origin
 }
 
 // slabBits: 256 members a slab (40 B each) so that growing never moves one.
@@ -40,17 +39,18 @@ func (f *Fan) member(slot uint32) *member {
 	return &f.slabs[slot>>slabBits][slot&(1<<slabBits-1)]
 }
 
-// Attach makes slot a member that receives nothing yet. Slots are the loop's
-// small numbers; session is unique and non-zero.
-func (f *Fan) Attach(slot uint32, socket int32, session uint64) {
-	for int(slot>>slabBits) >= len(f.slabs) {
+// Attach makes c a member that receives nothing yet. Slots are the loop's small
+// numbers, and free again after Detach, for another generation; session is unique
+// and non-zero.
+func (f *Fan) Attach(c Conn, session uint64) {
+	for int(c.Slot>>slabBits) >= len(f.slabs) {
 		f.slabs = append(f.slabs, new(slab))
 	}
-	m := f.member(slot)
+	m := f.member(c.Slot)
 	if m.flags&flagAttached != 0 {
 		panic("fanout: slot attached twice")
 	}
-	*m = member{socket: socket, session: session, serial: m.serial + 1, flags: flagAttached}
+	*m = member{session: session, generation: c.Generation, flags: flagAttached}
 	f.stats.Members++
 }
 
@@ -69,7 +69,7 @@ func (f *Fan) Detach(slot uint32) {
 			}
 		}
 	}
-	*m = member{serial: m.serial}
+	*m = member{}
 	f.stats.Members--
 }
 
@@ -133,11 +133,9 @@ func (f *Fan) Revive(slot uint32) {
 // Writable says that the member's socket has room again.
 func (f *Fan) Writable(slot uint32) {
 	m := f.member(slot)
-	if m.flags&flagAttached == 0 {
+	if m.flags&flagFull == 0 {
 		return
 	}
 	m.flags &^= flagFull
-	if m.lane != 0 || m.view != 0 && m.position < f.views[m.view].head {
-		f.queueBehind(slot, m)
-	}
+	f.again(slot, m)
 }

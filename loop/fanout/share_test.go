@@ -74,7 +74,7 @@ type buffers struct {
 	most int
 }
 
-func (s *buffers) Queue(ticket uint32, socket int32, b []byte) {
+func (s *buffers) Queue(ticket uint32, to fanout.Conn, b []byte) {
 	if s.seen == nil {
 		s.seen = map[*byte]bool{}
 	}
@@ -83,10 +83,10 @@ func (s *buffers) Queue(ticket uint32, socket int32, b []byte) {
 		s.now += len(b)
 	}
 	s.most = max(s.most, s.now)
-	s.nopSender.Queue(ticket, socket, b)
+	s.nopSender.Queue(ticket, to, b)
 }
 
-func (s *buffers) Flush(report func(uint32, int, error)) {
+func (s *buffers) Flush(report fanout.Report) {
 	clear(s.seen)
 	s.now = 0
 	s.nopSender.Flush(report)
@@ -107,8 +107,8 @@ func TestTurnsAreFairByChannel(t *testing.T) {
 		s.apply(2)
 		s.fan.Flush(sceneBudget)
 		before := -1
-		for i, socket := range out.sockets {
-			if socket == int32(slot) {
+		for i, to := range out.slots {
+			if to == slot {
 				before = i
 			}
 		}
@@ -121,12 +121,12 @@ func TestTurnsAreFairByChannel(t *testing.T) {
 // order notes who was sent to.
 type order struct {
 	nopSender
-	sockets []int32
+	slots []uint32
 }
 
-func (s *order) Queue(ticket uint32, socket int32, b []byte) {
-	s.sockets = append(s.sockets, socket)
-	s.nopSender.Queue(ticket, socket, b)
+func (s *order) Queue(ticket uint32, to fanout.Conn, b []byte) {
+	s.slots = append(s.slots, to.Slot)
+	s.nopSender.Queue(ticket, to, b)
 }
 
 // The work of Apply grows with the views that a batch touches, not with views

@@ -17,7 +17,7 @@ func (s *sim) change(c *simClient) {
 	s.decode(c)
 	flying := false
 	for _, q := range s.out.queue {
-		flying = flying || q.socket == int32(c.session)
+		flying = flying || q.to == c.conn()
 	}
 	half, _ := s.fan.Held(c.slot)
 	base := s.fan.Position(c.slot)

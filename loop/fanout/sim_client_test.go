@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"peal/loop/fanout"
 	"peal/loop/ring"
 )
 
@@ -30,6 +31,10 @@ type simClient struct {
 	gone     bool
 	abreast  bool // it shares, was never behind, and was never full if socket.slow says so
 	gaps     int
+}
+
+func (c *simClient) conn() fanout.Conn {
+	return fanout.Conn{Slot: c.slot, Generation: uint32(c.session)}
 }
 
 func (c *simClient) wants(m *ring.Message) bool {

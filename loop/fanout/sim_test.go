@@ -56,7 +56,7 @@ func newSim(t *testing.T, seed uint64) *sim {
 			s.hist.keep[c] = 1000
 		}
 	}
-	s.out = &simSender{fail: s.fail, half: s.half, sockets: map[int32]*simSocket{}, rnd: s.rnd, late: seed%3 == 0}
+	s.out = &simSender{fail: s.fail, half: s.half, sockets: map[fanout.Conn]*simSocket{}, rnd: s.rnd, late: seed%3 == 0}
 	s.most, s.sets = 40, [][]string{{"A"}, {"B"}, {"A", "B"}, {"A", "B", "C"}, {"D"}, {"C", "D", "E"}, {"E"}}
 	if seed%4 == 1 { // views that a turn cannot visit to their end
 		s.crowd, s.most, s.sets = true, 180, [][]string{{"A", "B"}, {"A", "B"}, {"A", "B"}, {"A", "C"}, {"A"}}
@@ -177,8 +177,8 @@ func (s *sim) attach() *simClient {
 	}
 	s.choose(c)
 	s.clients[slot] = c
-	s.out.sockets[int32(s.session)] = c.socket
-	s.fan.Attach(slot, int32(s.session), c.session)
+	s.out.sockets[c.conn()] = c.socket
+	s.fan.Attach(c.conn(), c.session)
 	return c
 }
 
@@ -206,7 +206,7 @@ func (s *sim) start() (from fanout.From, at uint64) {
 func (s *sim) resubscribe(c *simClient) {
 	s.decode(c)
 	for i := range s.out.queue {
-		if s.out.queue[i].socket == int32(c.session) {
+		if s.out.queue[i].to == c.conn() {
 			s.out.queue[i].old = true
 		}
 	}
@@ -312,12 +312,10 @@ func (s *sim) apply(n int) {
 	}
 }
 
-func (s *sim) half(socket int32) int {
-	for _, c := range s.clients {
-		if c.session == uint64(socket) {
-			half, _ := s.fan.Held(c.slot)
-			return half
-		}
+func (s *sim) half(of fanout.Conn) int {
+	if c := s.clients[of.Slot]; c != nil && c.conn() == of {
+		half, _ := s.fan.Held(c.slot)
+		return half
 	}
 	return 0
 }

@@ -131,22 +131,22 @@ type simSocket struct {
 
 var errReset = errors.New("connection reset")
 
-func (s *simSocket) take(b []byte) (int, error) {
+func (s *simSocket) take(b []byte) (n int, full bool, err error) {
 	if s.dead {
-		return 0, errReset
+		return 0, false, errReset
 	}
-	n := min(len(b), s.room)
+	n = min(len(b), s.room)
 	s.room -= n
 	s.arrived = append(s.arrived, b[:n]...)
 	if n < len(b) {
 		s.full, s.slow = true, true
 	}
-	return n, nil
+	return n, n < len(b), nil
 }
 
 type queued struct {
 	ticket uint32
-	socket int32
+	to     fanout.Conn
 	b      []byte
 	was    string // what b held when it was queued: it must not change
 	old    bool   // its member has subscribed to something else since
@@ -154,20 +154,20 @@ type queued struct {
 
 type simSender struct {
 	fail    func(format string, args ...any)
-	half    func(socket int32) int // bytes that the fan holds of a half-sent message
-	sockets map[int32]*simSocket
+	half    func(fanout.Conn) int // bytes that the fan holds of a half-sent message
+	sockets map[fanout.Conn]*simSocket
 	queue   []queued
 	late    bool // report some of it in a later Flush
 	rnd     *rand.Rand
 }
 
-func (s *simSender) Queue(ticket uint32, socket int32, b []byte) {
+func (s *simSender) Queue(ticket uint32, to fanout.Conn, b []byte) {
 	if len(b) == 0 {
 		s.fail("an empty send")
 	}
-	s.queue = append(s.queue, queued{ticket: ticket, socket: socket, b: b, was: string(b)})
+	s.queue = append(s.queue, queued{ticket: ticket, to: to, b: b, was: string(b)})
 }
-func (s *simSender) Flush(report func(uint32, int, error)) {
+func (s *simSender) Flush(report fanout.Report) {
 	n := len(s.queue)
 	if s.late && n > 0 {
 		n = s.rnd.IntN(n + 1)
@@ -178,15 +178,18 @@ func (s *simSender) Flush(report func(uint32, int, error)) {
 		if string(q.b) != q.was {
 			s.fail("bytes changed between Queue and Flush: %.80q is now %.80q", q.was, q.b)
 		}
-		to := s.sockets[q.socket]
-		k, err := to.take(q.b)
-		report(q.ticket, k, err)
+		to := s.sockets[q.to]
+		k, full, err := to.take(q.b)
+		report(q.ticket, k, full, err)
 		if q.old {
-			to.old = len(to.arrived) + s.half(q.socket)
+			to.old = len(to.arrived) + s.half(q.to)
 		}
 	}
 }
-func (s *simSender) Now(socket int32, b []byte) (int, error) { return s.sockets[socket].take(b) }
+func (s *simSender) Now(to fanout.Conn, b []byte) (int, bool, error) {
+	return s.sockets[to].take(b)
+}
+
 func (h *simHistory) retains(m *ring.Message, of map[string]bool) bool {
 	for _, c := range append([]string{m.Channel}, m.Also...) {
 		if of[c] && m.Sequence > h.discarded[c] {

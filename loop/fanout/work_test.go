@@ -99,7 +99,7 @@ func TestHistoryOfManyChannelsIsReadAsItIsSent(t *testing.T) {
 		names := manyChannels(127)
 		d.fill(names, 1000, 100)
 		f := deepFan(d)
-		f.Attach(0, 0, 1)
+		f.Attach(fanout.Conn{}, 1)
 		encoding := encLine
 		if oneShot {
 			encoding = encPoll
@@ -127,7 +127,7 @@ func TestFlushHasABudgetOfWork(t *testing.T) {
 	f := deepFan(d)
 	const members = 100
 	for slot := range uint32(members) {
-		f.Attach(slot, int32(slot), uint64(slot)+1)
+		f.Attach(fanout.Conn{Slot: slot}, uint64(slot)+1)
 		own := slices.Clone(names[slot%8:])
 		if _, err := f.Subscribe(slot, &fanout.Subscription{Channels: own, Encoding: encLine, From: fanout.Earliest}); err != nil {
 			t.Fatal(err)
@@ -151,7 +151,7 @@ func TestDearTurnsLeaveRoomForOthers(t *testing.T) {
 	f := fanout.New(d.head, fanout.Limits{}, nopEncoder{}, d, out, nopEvents{})
 	const members, budget = 100, 16
 	subscribe := func(slot uint32, s fanout.Subscription) {
-		f.Attach(slot, int32(slot), uint64(slot)+1)
+		f.Attach(fanout.Conn{Slot: slot}, uint64(slot)+1)
 		if _, err := f.Subscribe(slot, &s); err != nil {
 			t.Fatal(err)
 		}
@@ -164,11 +164,11 @@ func TestDearTurnsLeaveRoomForOthers(t *testing.T) {
 	f.Apply([]*ring.Message{{Sequence: d.head, Channel: "live", Size: 100, Entry: make([]byte, 100)}})
 	for calls := 1; ; calls++ {
 		more := f.Flush(budget)
-		if slices.Contains(out.sockets, members) {
+		if slices.Contains(out.slots, members) {
 			return
 		}
 		if calls == 3 || !more {
-			t.Fatalf("after %d calls the subscriber has not been sent to, %d others have", calls, len(out.sockets))
+			t.Fatalf("after %d calls the subscriber has not been sent to, %d others have", calls, len(out.slots))
 		}
 	}
 }
@@ -184,7 +184,7 @@ func TestSubscribingIsBoundedWork(t *testing.T) {
 		{From: fanout.Now}, {From: fanout.After, Sequence: 5}, {From: fanout.Earliest}, {From: fanout.Foreign}, {From: fanout.Last, Count: 1000},
 	} {
 		s.Channels, s.Encoding = names, encLine
-		f.Attach(slot, int32(slot), uint64(slot)+1)
+		f.Attach(fanout.Conn{Slot: slot}, uint64(slot)+1)
 		before := f.Work()
 		if _, err := f.Subscribe(slot, &s); err != nil {
 			t.Fatal(err)
@@ -225,7 +225,7 @@ func TestLastOfManyChannels(t *testing.T) {
 			want = all[max(0, len(all)-n)] - 1
 		}
 		f := deepFan(d)
-		f.Attach(0, 0, 1)
+		f.Attach(fanout.Conn{}, 1)
 		got, err := f.Subscribe(0, &fanout.Subscription{Channels: names, Encoding: encLine, From: fanout.Last, Count: n})
 		if err != nil || got != want {
 			t.Fatalf("round %d: the newest %d of %d messages begin after %d (%v), want %d", round, n, len(all), got, err, want)
@@ -243,7 +243,7 @@ func TestDroppedInMidMerge(t *testing.T) {
 	d.fill(names, 1, 1)
 	d.fill(names[:1], 2000, 1)
 	f := deepFan(d)
-	f.Attach(0, 0, 1)
+	f.Attach(fanout.Conn{}, 1)
 	if _, err := f.Subscribe(0, &fanout.Subscription{Channels: names, Encoding: encLine, From: fanout.After, Sequence: 0}); err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func BenchmarkHistory(b *testing.B) {
 				names := manyChannels(channels)
 				d.fill(names, 128_000/channels, 100)
 				f := deepFan(d)
-				f.Attach(0, 0, 1)
+				f.Attach(fanout.Conn{}, 1)
 				before := f.Work()
 				b.ReportAllocs()
 				b.ResetTimer()

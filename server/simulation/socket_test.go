@@ -3,6 +3,8 @@ package simulation_test
 import (
 	"errors"
 	"math/rand/v2"
+
+	"peal/loop/fanout"
 )
 
 // socket takes room bytes; then it is full until the world makes room.
@@ -16,11 +18,11 @@ type socket struct {
 
 var errReset = errors.New("connection reset")
 
-func (s *socket) take(b []byte) (int, error) {
+func (s *socket) take(b []byte) (n int, full bool, err error) {
 	if s.dead {
-		return 0, errReset
+		return 0, false, errReset
 	}
-	n := min(len(b), s.room)
+	n = min(len(b), s.room)
 	s.room -= n
 	s.arrived = append(s.arrived, b[:n]...)
 	s.full = n < len(b)
@@ -30,12 +32,12 @@ func (s *socket) take(b []byte) (int, error) {
 		w := s.conn.client.w
 		w.touched = append(w.touched, s.conn)
 	}
-	return n, nil
+	return n, s.full, nil
 }
 
 type queued struct {
 	ticket uint32
-	socket int32
+	to     fanout.Conn
 	b      []byte
 	was    string // what b held when it was queued: it must not change
 }
@@ -45,18 +47,18 @@ type sender struct {
 	fail    func(format string, args ...any)
 	rnd     *rand.Rand
 	late    bool // reports some of it in a later Flush
-	sockets map[int32]*socket
+	sockets map[fanout.Conn]*socket
 	queue   []queued
 }
 
-func (s *sender) Queue(ticket uint32, socket int32, b []byte) {
+func (s *sender) Queue(ticket uint32, to fanout.Conn, b []byte) {
 	if len(b) == 0 {
 		s.fail("an empty send")
 	}
-	s.queue = append(s.queue, queued{ticket, socket, b, string(b)})
+	s.queue = append(s.queue, queued{ticket, to, b, string(b)})
 }
 
-func (s *sender) Flush(report func(ticket uint32, n int, err error)) {
+func (s *sender) Flush(report fanout.Report) {
 	n := len(s.queue)
 	if s.late && n > 0 {
 		n = s.rnd.IntN(n + 1)
@@ -67,9 +69,11 @@ func (s *sender) Flush(report func(ticket uint32, n int, err error)) {
 		if string(q.b) != q.was {
 			s.fail("bytes changed between Queue and Flush: %.80q is now %.80q", q.was, q.b)
 		}
-		n, err := s.sockets[q.socket].take(q.b)
-		report(q.ticket, n, err)
+		n, full, err := s.sockets[q.to].take(q.b)
+		report(q.ticket, n, full, err)
 	}
 }
 
-func (s *sender) Now(socket int32, b []byte) (int, error) { return s.sockets[socket].take(b) }
+func (s *sender) Now(to fanout.Conn, b []byte) (n int, full bool, err error) {
+	return s.sockets[to].take(b)
+}

@@ -83,7 +83,7 @@ func (c *conn) only() *hearing {
 
 func newStation(w *world, n int) *station {
 	s := &station{w: w, number: uint16(n), reader: w.ring.Reader()}
-	s.sender = &sender{fail: w.fail, rnd: w.rnd, late: w.plan.late, sockets: map[int32]*socket{}}
+	s.sender = &sender{fail: w.fail, rnd: w.rnd, late: w.plan.late, sockets: map[fanout.Conn]*socket{}}
 	s.fan = fanout.New(s.reader.Applied(), w.plan.fan, w.encoder, w.source, s.sender, s)
 	s.fan.UsePolicy(w.plan.policy)
 	return s
@@ -135,8 +135,9 @@ func (s *station) open(client *client) *conn {
 		c.slot = uint32(len(s.conns))
 		s.conns = append(s.conns, c)
 	}
-	s.sender.sockets[int32(c.session)] = c.socket
-	s.fan.Attach(c.slot, int32(c.session), c.session)
+	name := fanout.Conn{Slot: c.slot, Generation: uint32(c.session)}
+	s.sender.sockets[name] = c.socket
+	s.fan.Attach(name, c.session)
 	client.conn = c
 	return c
 }
