@@ -25,7 +25,7 @@ func urlFlag(f *pflag.FlagSet) *string {
 	if start == "" {
 		start = defaultURL
 	}
-	return f.String("url", start, "where the server is (also "+urlVariable+")")
+	return f.String("url", start, "URL of the server (also "+urlVariable+")")
 }
 
 func parseURL(text string) (*url.URL, error) {
@@ -43,7 +43,7 @@ func endpoint(base *url.URL, path string, query url.Values) *url.URL {
 	return u
 }
 
-// refusal is an answer other than the one hoped for.
+// refusal is a response that reports an error.
 type refusal struct {
 	status int
 	text   string
@@ -57,34 +57,40 @@ func (r *refusal) final() bool {
 	return r.status < 500 && r.status != http.StatusTooManyRequests && r.status != http.StatusRequestTimeout
 }
 
-// maxRefusal is how much of a refusal is read.
+// maxRefusal is how many bytes of a refusal are read.
 const maxRefusal = 64 << 10
 
-// refused makes an error of a server's answer: its own words, if they are Peal's.
-func refused(answer *http.Response) *refusal {
-	r := &refusal{status: answer.StatusCode, text: "the server answers " + answer.Status}
-	if r.status == http.StatusNoContent { // an event stream has no other word for it
+// refused returns a response as an error, with the server's own message if it is
+// an error of Peal.
+func refused(response *http.Response) *refusal {
+	r := &refusal{status: response.StatusCode, text: "the server responds with " + response.Status}
+	if r.status == http.StatusNoContent { // an event stream cannot report it otherwise
 		r.text += ": the backend has disconnected this client"
 	}
-	if seconds, err := strconv.Atoi(answer.Header.Get("Retry-After")); err == nil && seconds > 0 {
+	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		r.after = time.Duration(seconds) * time.Second
 	}
-	var said struct {
+	var body struct {
 		Error struct{ Code, Message string }
 	}
-	b, err := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
-	if err == nil && json.Unmarshal(b, &said) == nil && said.Error.Code != "" {
-		r.text += ": " + said.Error.Message + " (" + said.Error.Code + ")"
+	b, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
+	if err == nil && json.Unmarshal(b, &body) == nil && body.Error.Code != "" {
+		r.text += ": " + body.Error.Message + " (" + body.Error.Code + ")"
 	}
 	return r
 }
 
-// unreachable says what to do when no server answers.
+// unreachable is the error for a server that does not respond; it states what to do.
 func unreachable(base *url.URL, err error) error {
-	return fmt.Errorf("no answer from %s: %w (is it running? start it with: peal serve; or say where it is with --url or %s)", base, withoutAddress(err), urlVariable)
+	return fmt.Errorf("no response from %s: %w (if the server is not running, start it with: peal serve; if it has another address, set --url or %s)", base, withoutAddress(err), urlVariable)
 }
 
-// withoutAddress takes the whole address of the request out of net/http's errors.
+// notPeal is the error for a response that Peal does not send.
+func notPeal(base *url.URL) error {
+	return fmt.Errorf("the response of %s is not one of Peal: check --url or %s", base, urlVariable)
+}
+
+// withoutAddress removes the address of the request from net/http's errors.
 func withoutAddress(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

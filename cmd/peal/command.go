@@ -14,7 +14,7 @@ import (
 	"peal/server/spelling"
 )
 
-// usageError is a mistake in how the program was called: exit code 2.
+// usageError is a mistake in the arguments of the program: exit code 2.
 type usageError struct{ error }
 
 func exitCode(err error) int {
@@ -54,7 +54,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	return root
 }
 
-// noArgs refuses arguments that are not flags: words that no command takes.
+// noArgs refuses arguments that are not flags.
 func noArgs(c *cobra.Command, args []string) error {
 	return usage(c, cobra.NoArgs(c, args))
 }
@@ -67,7 +67,7 @@ func usage(c *cobra.Command, err error) error {
 	return err
 }
 
-// version is set by the linker: scripts/release.sh and the Dockerfile give
+// version is set by the linker: scripts/release.sh and the Dockerfile use
 // -ldflags "-X main.version=…", which works for a variable only.
 var version = "development"
 

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A subscriber whom the backend disconnects ends, on each transport, and says why;
+// A disconnected subscriber ends, on each transport, and gives the reason;
 // one of another name stays.
 func TestSubEndsWhenItIsDisconnected(t *testing.T) {
 	url := serving(t)

@@ -14,9 +14,8 @@ import (
 	"peal/server/settings"
 )
 
-// hangup handles SIGHUP: it reloads the configuration file, or ends the server
-// where there is none or where the terminal of the server was closed. One
-// goroutine uses it.
+// hangup handles SIGHUP: it reloads the configuration file, or ends the server if
+// there is none or if the terminal of the server was closed. One goroutine uses it.
 type hangup struct {
 	load      func() (*settings.Settings, error)
 	file      string // the configuration file; "" for none
@@ -44,7 +43,7 @@ func isTerminal(fd int) bool {
 // handle reports whether the server must end.
 func (h *hangup) handle(ctx context.Context) (end bool) {
 	for _, fd := range h.terminals {
-		if !isTerminal(fd) { // the kernel answers EIO once a terminal has hung up
+		if !isTerminal(fd) { // the kernel returns EIO once a terminal has hung up
 			h.log.Info("SIGHUP: the terminal was closed, the server ends")
 			return true
 		}
@@ -57,7 +56,7 @@ func (h *hangup) handle(ctx context.Context) (end bool) {
 	return false
 }
 
-// reloadLimit is how long event loops may take to take new values.
+// reloadLimit is how long event loops may take to apply new values.
 const reloadLimit = 5 * time.Second
 
 // reload applies what a running server can change, and logs a line for each
@@ -94,7 +93,7 @@ func (h *hangup) reload(ctx context.Context) {
 
 // ignoreBrokenPipes makes writes to a standard output or error that has no reader
 // fail. By default they end a Go program by SIGPIPE, which is right for a tool in
-// a pipeline and wrong for a server. signal.Ignore would be inherited by children.
+// a pipeline and wrong for a server. Children would inherit signal.Ignore.
 func ignoreBrokenPipes() {
-	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) // nobody reads it: further ones are dropped
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) // never read: further signals are dropped
 }

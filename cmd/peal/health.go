@@ -16,10 +16,10 @@ func newHealth() *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "health",
-		Short: "Ask a running server whether it is well: exit code 0 or 1",
-		Long: `Asks the admin listener of a running server (peal serve --admin) whether it is
-well. The exit code is 0 if it answers 200, and 1 otherwise: for health checks
-where there is no curl, as in the container image.`,
+		Short: "Check the health of a running server: exit code 0 or 1",
+		Long: `Sends a request to the admin listener of a running server (peal serve --admin).
+The exit code is 0 if the response is 200, and 1 otherwise. Use it for health
+checks in places without curl, such as the container image.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(c.Context(), timeout)
@@ -28,32 +28,32 @@ where there is no curl, as in the container image.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&url, "url", "http://127.0.0.1:8081/healthz", "what to ask; /readyz instead of /healthz is false while draining")
-	f.DurationVar(&timeout, "timeout", 3*time.Second, "how long it may take to answer")
+	f.StringVar(&url, "url", "http://127.0.0.1:8081/healthz", "URL to request; /readyz, unlike /healthz, fails while the server drains")
+	f.DurationVar(&timeout, "timeout", 3*time.Second, "how long the response may take")
 	return c
 }
 
-// health returns nil if url answers 200, and prints what it says.
+// health returns nil if url responds with 200, and prints the response.
 func health(ctx context.Context, url string, stdout io.Writer) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return usageError{fmt.Errorf("health: %w", err)}
 	}
-	// A client of its own: a proxy from the environment has no business between
-	// the check and the server beside it.
+	// A client of its own: the check must not go through a proxy that the
+	// environment names.
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	answer, err := client.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("health: %w", err)
 	}
-	defer answer.Body.Close()
-	said, err := io.ReadAll(io.LimitReader(answer.Body, 1<<10))
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<10))
 	if err != nil {
 		return fmt.Errorf("health: %s: %w", url, err)
 	}
-	text := strings.TrimSpace(string(said))
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("health: %s answers %s: %s", url, answer.Status, text)
+	text := strings.TrimSpace(string(body))
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("health: %s responds with %s: %s", url, response.Status, text)
 	}
 	fmt.Fprintln(stdout, text)
 	return nil

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// withReason adds to an error of the start what to do about it, where the
-// kernel's own word leaves that open.
+// withReason adds to an error of the start what to do about it, if the kernel's
+// error alone does not show that.
 func withReason(err error) error {
 	var op *net.OpError
 	if !errors.As(err, &op) {
@@ -31,7 +31,7 @@ func withReason(err error) error {
 	case errors.Is(err, unix.EADDRINUSE):
 		return fmt.Errorf("%w: %s; end it, or choose another address", err, holder(at.AddrPort()))
 	case errors.Is(err, unix.EACCES):
-		return fmt.Errorf("%w: ports below %d are reserved for root and for programs with the capability CAP_NET_BIND_SERVICE; choose a higher port and let a proxy have this one, or allow it: AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit, or setcap cap_net_bind_service=+ep on the program", err, firstFreePort())
+		return fmt.Errorf("%w: ports below %d are reserved for root and for programs with the capability CAP_NET_BIND_SERVICE; choose a higher port and let a proxy listen on this one, or allow it: AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit, or setcap cap_net_bind_service=+ep on the program", err, firstFreePort())
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		return fmt.Errorf("%w: no network interface of this machine has the address %s; choose one that \"ip address\" lists, 127.0.0.1 for this machine only, or 0.0.0.0 for all of them", err, at.IP)
 	case errors.Is(err, unix.EAFNOSUPPORT):
@@ -52,12 +52,12 @@ func firstFreePort() int {
 	return 1024
 }
 
-// holder says who listens on an address, or on one that includes it, as far as
-// /proc tells: other users' descriptors are hidden from all but root.
+// holder describes the process that listens on an address, or on one that includes
+// it, as far as /proc shows it: only root can see the descriptors of other users.
 func holder(at netip.AddrPort) string {
 	found := listeners(at)
 	if len(found) == 0 {
-		return "no program that listens on it is visible; one may hold the port without listening"
+		return "no program that listens on it is visible; a program may hold the port without listening"
 	}
 	if pids := holders(found); len(pids) > 0 {
 		return fmt.Sprintf("process %d (%s) has it", pids[0], commandLine("/proc/"+strconv.Itoa(pids[0])))
@@ -87,7 +87,7 @@ func holders(sockets []socket) (pids []int) {
 	return pids
 }
 
-// maxCommand is how much of a command line an error message has room for.
+// maxCommand is how many bytes of a command line an error message contains.
 const maxCommand = 120
 
 func commandLine(process string) string {
@@ -99,7 +99,7 @@ func commandLine(process string) string {
 	if len(command) > maxCommand {
 		command = command[:maxCommand] + "…"
 	}
-	// Arguments are another process's: they must not move the cursor.
+	// The arguments come from another process: they must not control the terminal.
 	return strings.Trim(strconv.Quote(command), `"`)
 }
 
@@ -118,7 +118,7 @@ func listeners(at netip.AddrPort) []socket {
 func listening(table string, at netip.AddrPort) (found []socket) {
 	f, err := os.Open(table)
 	if err != nil {
-		return nil // no /proc, or no IPv6: then nobody is named
+		return nil // no /proc, or no IPv6: then no process is named
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
@@ -138,7 +138,8 @@ func listening(table string, at netip.AddrPort) (found []socket) {
 }
 
 // parseLocal reads an address as /proc/net/tcp has it: words of 32 bits in the
-// byte order of the machine, and the port. Only little-endian machines are built for.
+// byte order of the machine, and the port. Peal is built for little-endian machines
+// only.
 func parseLocal(text string) (netip.AddrPort, bool) {
 	address, port, _ := strings.Cut(text, ":")
 	b, err := hex.DecodeString(address)

@@ -37,7 +37,7 @@ func TestTheHolderHasTheSameAddress(t *testing.T) {
 	}
 }
 
-// What is wrong is said, not that another process has the address.
+// The error names the cause, and not that another process has the address.
 func TestServeSaysWhyItCannotListen(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

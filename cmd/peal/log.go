@@ -16,33 +16,33 @@ import (
 func newLog() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log",
-		Short: "Look into the directory of a log (peal serve --log file:DIR)",
+		Short: "Inspect the directory of a log (peal serve --log file:DIR)",
 		Args:  noArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	one := func(c *cobra.Command, args []string) error { return usage(c, cobra.ExactArgs(1)(c, args)) }
 	c.AddCommand(&cobra.Command{
 		Use:   "inspect DIR | file:DIR",
-		Short: "Print the segments of a log, and the epochs before",
+		Short: "Print the segments of a log, and the earlier epochs",
 		Long: `Reads the whole log and prints each of its segments: file, epoch, sequences, bytes,
-and when its first and last messages were published; then the epochs before. It
-changes nothing, and may be used while a server runs; the end may be older then
-than what the server has.`,
+and the times at which its first and last messages were published; then the
+earlier epochs. It changes nothing. You can use it while a server runs; the server
+may then have newer messages.`,
 		Args: one,
 		RunE: func(c *cobra.Command, args []string) error { return inspectLog(logDir(args[0]), c.OutOrStdout()) },
 	}, &cobra.Command{
 		Use:   "verify DIR | file:DIR",
-		Short: "Read all of a log and say whether it is whole: exit code 0 or 1",
-		Long: `Reads every byte of the log against its checksums. Prints "ok" and figures, or each
-damage with its file and byte offset, and then the exit code is 1. It changes
-nothing. While a server has the directory it is refused: verify a copy.`,
+		Short: "Check a log for damage: exit code 0 or 1",
+		Long: `Compares every byte of the log with its checksums. Prints "ok" and figures, or each
+damage with its file and byte offset; the exit code is then 1. It changes nothing.
+It refuses a directory that a running server uses: verify a copy.`,
 		Args: one,
 		RunE: func(c *cobra.Command, args []string) error { return verifyLog(logDir(args[0]), c.OutOrStdout()) },
 	})
 	return c
 }
 
-// logDir takes a directory as it is, or as peal serve --log has it.
+// logDir accepts a directory as it is, or in the form of peal serve --log.
 func logDir(argument string) string {
 	if dir, ok := strings.CutPrefix(argument, "file:"); ok {
 		return dir
@@ -99,7 +99,7 @@ func inspectLog(dir string, w io.Writer) error {
 		fmt.Fprintln(w, "not closed cleanly: the end may be missing, as after a power failure")
 	}
 	if r.Torn > 0 && !r.InUse {
-		fmt.Fprintf(w, "the last %d bytes are torn: the next start cuts them off\n", r.Torn)
+		fmt.Fprintf(w, "the last %d bytes are torn: the next start truncates them\n", r.Torn)
 	}
 	return damaged(r, w)
 }
@@ -110,7 +110,7 @@ func verifyLog(dir string, w io.Writer) error {
 	case err != nil:
 		return err
 	case r.InUse:
-		return fmt.Errorf("a server has %s: stop it, or verify a copy of the directory", dir)
+		return fmt.Errorf("a server uses %s: stop it, or verify a copy of the directory", dir)
 	}
 	if err := damaged(r, w); err != nil {
 		return err
@@ -123,13 +123,13 @@ func verifyLog(dir string, w io.Writer) error {
 	}
 	torn := ""
 	if r.Torn > 0 {
-		torn = fmt.Sprintf("; %d torn bytes at the end, which the next start cuts off", r.Torn)
+		torn = fmt.Sprintf("; %d torn bytes at the end, which the next start truncates", r.Torn)
 	}
 	fmt.Fprintf(w, "ok: %d segments, %d messages, %d bytes%s\n", len(r.Segments), messages, bytes, torn)
 	return nil
 }
 
-// damaged prints all damage; an error says that there is some.
+// damaged prints all damage, and returns an error if there is any.
 func damaged(r file.Report, w io.Writer) error {
 	if len(r.Damage) == 0 {
 		return nil

@@ -23,7 +23,7 @@ func TestLogInspectAndVerify(t *testing.T) {
 	line := strings.Repeat("x", 30_000)
 	served(t, dir, func(url string) {
 		ok(t, strings.Repeat(line+"\n", 5), "pub", "--url", url, "a", "-")
-		if code, _, message := called(t, "log", "verify", dir); code != 1 || !strings.Contains(message, "a server has "+dir) {
+		if code, _, message := called(t, "log", "verify", dir); code != 1 || !strings.Contains(message, "a server uses "+dir) {
 			t.Errorf("verify beside a server: %d %s", code, message)
 		}
 		if code, out, message := called(t, "log", "inspect", dir); code != 0 || !strings.Contains(out, "in use by a server") {

@@ -43,7 +43,7 @@ func newPub() *cobra.Command {
 	}
 	f := c.Flags()
 	address = urlFlag(f)
-	f.StringVar(&p.event, "event", "", "name of the event that browsers see")
+	f.StringVar(&p.event, "event", "", "name of the event that browsers receive")
 	f.BoolVar(&p.cursors, "cursor", false, "print the cursor of each message")
 	return c
 }
@@ -57,10 +57,10 @@ type publisher struct {
 	stdout  io.Writer
 }
 
-// maxLine is the longest line of standard input; servers take far less.
+// maxLine is the longest line of standard input; servers accept far less.
 const maxLine = 64 << 20
 
-// lines publishes each line as it comes.
+// lines publishes each line as it arrives.
 func (p *publisher) lines(ctx context.Context, in io.Reader) error {
 	lines, ended := make(chan string), make(chan error, 1)
 	go func() { // ends with standard input or, while that is silent, with the process
@@ -92,7 +92,7 @@ func (p *publisher) lines(ctx context.Context, in io.Reader) error {
 	}
 }
 
-// A full or busy server is asked again, so often.
+// publishTries is how often a message is sent to a full or busy server.
 const publishTries = 30
 
 // publish publishes one message and waits while the server is full.
@@ -120,31 +120,31 @@ func (p *publisher) post(ctx context.Context, data string) error {
 		return err
 	}
 	request.Header.Set("Content-Type", "text/plain; charset=utf-8")
-	answer, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return unreachable(p.base, err)
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return refused(answer)
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return refused(response)
 	}
-	var said struct{ Cursor string }
-	if err := json.NewDecoder(answer.Body).Decode(&said); err != nil || said.Cursor == "" {
-		return fmt.Errorf("%s does not answer as Peal does: is the URL right?", p.base)
+	var body struct{ Cursor string }
+	if err := json.NewDecoder(response.Body).Decode(&body); err != nil || body.Cursor == "" {
+		return notPeal(p.base)
 	}
-	// The rest is read, so that the connection serves the next line too.
-	if _, err := io.Copy(io.Discard, io.LimitReader(answer.Body, maxRefusal)); err != nil {
+	// Read the rest, so that the connection can be used for the next line.
+	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, maxRefusal)); err != nil {
 		return err
 	}
 	if p.cursors {
-		if _, err := fmt.Fprintln(p.stdout, said.Cursor); err != nil {
+		if _, err := fmt.Fprintln(p.stdout, body.Cursor); err != nil {
 			return fmt.Errorf("write: %w", err)
 		}
 	}
 	return nil
 }
 
-// pause waits, and reports whether it did to the end.
+// pause waits for d, and reports whether ctx let it wait that long.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -24,10 +24,11 @@ func newServe() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Start the server",
-		Long: `Starts the server. Nothing has to be set. Flags win over the environment (--drain
-is PEAL_DRAIN there), the environment over the file that --config names (where it
-is a line "drain: 10s"), and the file over the defaults. Rules for single channels
-stand in the file only, under "channels:"; see docs/configuration.md.`,
+		Long: `Starts the server. No setting is required. Flags take precedence over the
+environment (--drain is PEAL_DRAIN there), the environment over the file that
+--config names (there the line "drain: 10s"), and the file over the defaults.
+Rules for single channels are possible in the file only, under "channels:"; see
+docs/configuration.md.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			input := settings.Input{Flags: flags, Environment: os.Environ(), File: file}
@@ -68,14 +69,14 @@ stand in the file only, under "channels:"; see docs/configuration.md.`,
 	return c
 }
 
-// settingFlag keeps what was said: settings.Load judges it together with the
-// other sources, so that all faults are reported at once.
+// settingFlag stores the values of a flag: settings.Load validates them together
+// with the other sources, so that all faults are reported at once.
 type settingFlag struct {
 	settings.Setting
 	flags map[string][]string
 }
 
-func (f *settingFlag) String() string { return "" } // the help text says the default itself
+func (f *settingFlag) String() string { return "" } // the help text contains the default
 func (f *settingFlag) Type() string   { return f.Kind() }
 func (f *settingFlag) Set(value string) error {
 	f.flags[f.Name] = append(f.flags[f.Name], value)
@@ -83,7 +84,7 @@ func (f *settingFlag) Set(value string) error {
 }
 
 func serve(ctx context.Context, config server.Config, h *hangup, stdout io.Writer) error {
-	// Before the start, which may read a long log: one that comes meanwhile waits.
+	// Before the start, which may read a long log: a signal that arrives meanwhile waits.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGUSR1)
 	if !signal.Ignored(unix.SIGHUP) { // nohup: a closed terminal must not end the server
@@ -100,7 +101,7 @@ func serve(ctx context.Context, config server.Config, h *hangup, stdout io.Write
 	// resident memory until the first connections take its place.
 	debug.FreeOSMemory()
 	welcome(stdout, s.Addrs(), s.Limits())
-	if h.log.Format == logging.JSON { // on a terminal the welcome says it
+	if h.log.Format == logging.JSON { // on a terminal the welcome has it
 		limits := s.Limits()
 		h.log.Info("serving", "addresses", written(s.Addrs()), "admin", written(s.AdminAddrs()), "version", version,
 			"page", page(s.Addrs()), "loops", limits.Loops, "max_connections", limits.Connections, "open_files_limit", limits.Descriptors)

@@ -16,7 +16,7 @@ import (
 
 const patience = 20 * time.Second
 
-// called runs the program to its end and returns its exit code and what it says.
+// called runs the program to its end and returns its exit code and its output.
 func called(t *testing.T, args ...string) (code int, stdout, message string) {
 	t.Helper()
 	// A server that starts against expectation must not stay for ever.
@@ -85,7 +85,7 @@ func TestServeAnswersAndEndsWithItsContext(t *testing.T) {
 		t.Fatal("serve does not end")
 	}
 	if said := <-read; !strings.Contains(said, "http://"+tcp+"/") || !strings.Contains(said, "curl -d 'hello' http://"+tcp+"/publish") {
-		t.Errorf("it does not say what to do next: %q", said)
+		t.Errorf("it does not print what to do next: %q", said)
 	}
 	if c, err := net.DialTimeout("tcp", tcp, time.Second); err == nil {
 		c.Close()
@@ -189,10 +189,10 @@ func TestServePortTaken(t *testing.T) {
 		t.Errorf("the message is %q", message)
 	}
 	if said, _, _ := strings.Cut(message, "process "); strings.Count(said, ln.Addr().String()) != 1 {
-		t.Errorf("the address is not said once: %q", message)
+		t.Errorf("the message does not contain the address once: %q", message)
 	}
 	if want := fmt.Sprintf("process %d (", os.Getpid()); !strings.Contains(message, want) || !strings.Contains(message, "peal.test") {
-		t.Errorf("the message does not say who has the port, %q: %q", want, message)
+		t.Errorf("the message does not name the process that has the port, %q: %q", want, message)
 	}
 }
 

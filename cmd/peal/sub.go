@@ -17,8 +17,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// transports are the ways a subscriber can be served: each is one life of a
-// connection, which ends with an error.
+// transports are the functions that serve a subscriber, by name. Each runs one
+// connection, or polls, until they end with an error.
 var transports = map[string]func(*subscriber, context.Context) error{
 	"ws":   (*subscriber).webSocket,
 	"sse":  (*subscriber).eventStream,
@@ -31,10 +31,10 @@ func newSub() *cobra.Command {
 	var transport string
 	c := &cobra.Command{
 		Use:   "sub CHANNEL…",
-		Short: "Print what is published, a line each",
-		Long: `Prints the data of each message, a line each, and goes on for ever or until --count
-messages came. A lost connection is taken up again where it was left; messages
-that are gone by then are said on standard error.`,
+		Short: "Print published messages, one a line",
+		Long: `Prints the data of each message, one a line, until it has received --count
+messages; without --count it does not end. After a lost connection it reconnects,
+resumes, and reports messages that are no longer available on standard error.`,
 		Example: `  peal sub news
   peal sub news prices --json --last 10
   peal sub jobs --count 1 --transport poll`,
@@ -51,11 +51,11 @@ that are gone by then are said on standard error.`,
 			case !ok:
 				return usageError{fmt.Errorf("--transport %q: must be ws, sse or poll", transport)}
 			case flags.Changed("last") && flags.Changed("cursor"):
-				return usageError{errors.New("--last and --cursor say two places to begin: leave one out")}
+				return usageError{errors.New("--last and --cursor are two different start positions: use only one of them")}
 			case s.last < 0:
 				return usageError{fmt.Errorf("--last %d: must be at least 0", s.last)}
 			case flags.Changed("count") && s.count < 1:
-				return usageError{fmt.Errorf("--count %d: must be at least 1; leave it out to go on for ever", s.count)}
+				return usageError{fmt.Errorf("--count %d: must be at least 1; omit it to receive messages without an end", s.count)}
 			}
 			s.base, s.channels, s.stdout, s.stderr = base, args, c.OutOrStdout(), c.ErrOrStderr()
 			return s.follow(c.Context(), serve)
@@ -65,11 +65,11 @@ that are gone by then are said on standard error.`,
 	address = urlFlag(f)
 	f.StringVar(&transport, "transport", "ws", "ws, sse or poll")
 	f.BoolVar(&s.json, "json", false, "print the whole message as JSON: channel, cursor, time, event, data")
-	f.StringVar(&s.cursor, "cursor", "", "begin after this cursor, or with all that is kept: earliest")
-	f.IntVar(&s.last, "last", 0, "begin with the newest so many messages")
-	f.IntVar(&s.count, "count", 0, "end after so many messages")
-	f.StringVar(&s.client, "client", "", "the name under which presence lists you, and POST /disconnect finds you")
-	// The error is of a flag that does not exist.
+	f.StringVar(&s.cursor, "cursor", "", "start after this cursor; earliest: start with all retained messages")
+	f.IntVar(&s.last, "last", 0, "start with this number of newest messages")
+	f.IntVar(&s.count, "count", 0, "exit after this number of messages")
+	f.StringVar(&s.client, "client", "", "name of this client for presence and POST /disconnect")
+	// The only error is an unknown flag.
 	_ = c.RegisterFlagCompletionFunc("transport", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return slices.Sorted(maps.Keys(transports)), cobra.ShellCompDirectiveNoFileComp
 	})
@@ -80,28 +80,28 @@ that are gone by then are said on standard error.`,
 type subscriber struct {
 	base     *url.URL
 	channels []string
-	last     int // 0: from now
-	count    int // 0: for ever
+	last     int // 0: from now on
+	count    int // 0: without an end
 	json     bool
 	client   string // "": nameless
 	stdout   io.Writer
 	stderr   io.Writer
 
-	cursor   string // where to go on; "" before the server said one
+	cursor   string // where to resume; "" before the server sent one
 	printed  int
-	answered bool // a server was reached: from then on one that is away is waited for
-	moved    bool // something came over this connection
+	answered bool // a server has responded: from then on, connection errors cause a reconnect
+	moved    bool // this connection has delivered something
 }
 
 // errDone ends a subscriber that has printed as many messages as it should.
 var errDone = errors.New("done")
 
-// finalError is one that reconnecting would meet again.
+// finalError is an error that a reconnect would not change.
 type finalError struct{ error }
 
 func (f finalError) Unwrap() error { return f.error }
 
-// Clients of a server that was away come back spread over half the delay.
+// After an outage, clients reconnect spread over half the delay.
 const (
 	minDelay = 200 * time.Millisecond
 	maxDelay = 10 * time.Second
@@ -138,7 +138,7 @@ func (s *subscriber) follow(ctx context.Context, serve func(*subscriber, context
 		}
 		missed := ""
 		if s.cursor == "" && s.last == 0 {
-			missed = "; no cursor came yet, so messages of the meantime are missed"
+			missed = "; no cursor received yet, so messages published meanwhile are missed"
 		}
 		fmt.Fprintf(s.stderr, "peal: disconnected: %v; reconnecting%s\n", withoutAddress(err), missed)
 		if pause(ctx, wait) {
@@ -147,7 +147,7 @@ func (s *subscriber) follow(ctx context.Context, serve func(*subscriber, context
 	}
 }
 
-// query is where and what to subscribe, now.
+// query selects the channels and the position to subscribe from, now.
 func (s *subscriber) query() url.Values {
 	q := url.Values{"channel": s.channels, "format": {"json"}}
 	if s.client != "" {
@@ -177,7 +177,7 @@ func (s *subscriber) message(object []byte) error {
 		Binary []byte `json:"data_base64"`
 	}
 	if err := json.Unmarshal(object, &m); err != nil || m.Cursor == "" {
-		return finalError{fmt.Errorf("%s does not answer as Peal does: is the URL right?", s.base)}
+		return finalError{notPeal(s.base)}
 	}
 	var line []byte
 	switch {
@@ -198,7 +198,7 @@ func (s *subscriber) message(object []byte) error {
 	return nil
 }
 
-// gap is part of what came after a cursor and is gone.
+// gap reports messages after a cursor that are no longer available.
 type gap struct{ Channel, From, To, Reason string }
 
 func (s *subscriber) gap(g gap) {

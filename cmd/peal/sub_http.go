@@ -12,28 +12,28 @@ import (
 	"time"
 )
 
-// get asks for path; the answer is a 200.
+// get requests path; the response it returns is a 200.
 func (s *subscriber) get(ctx context.Context, path string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint(s.base, path, s.query()).String(), nil)
 	if err != nil {
 		return nil, finalError{err}
 	}
-	answer, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, err
 	}
-	if answer.StatusCode != http.StatusOK {
-		defer answer.Body.Close()
-		return nil, refused(answer)
+	if response.StatusCode != http.StatusOK {
+		defer response.Body.Close()
+		return nil, refused(response)
 	}
 	s.answered = true
-	return answer, nil
+	return response, nil
 }
 
-// pollTimeout is more than a server holds a poll: 25 s unless asked for more.
+// pollTimeout is longer than a server holds a poll, which is 25 s by default.
 const pollTimeout = time.Minute
 
-// poll is polls until one fails.
+// poll polls until a poll fails.
 func (s *subscriber) poll(ctx context.Context) error {
 	for {
 		if err := s.pollOnce(ctx); err != nil {
@@ -45,48 +45,48 @@ func (s *subscriber) poll(ctx context.Context) error {
 func (s *subscriber) pollOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	answer, err := s.get(ctx, "poll")
+	response, err := s.get(ctx, "poll")
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
-	var said struct {
+	defer response.Body.Close()
+	var body struct {
 		Cursor   string
 		Gap      []gap
 		Messages []json.RawMessage
 	}
-	if err := json.NewDecoder(answer.Body).Decode(&said); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+	if err := json.NewDecoder(response.Body).Decode(&body); err != nil {
+		return fmt.Errorf("read the response: %w", err)
 	}
-	if said.Cursor == "" {
-		return finalError{fmt.Errorf("%s does not answer as Peal does: is the URL right?", s.base)}
+	if body.Cursor == "" {
+		return finalError{notPeal(s.base)}
 	}
-	for _, g := range said.Gap {
+	for _, g := range body.Gap {
 		s.gap(g)
 	}
-	for _, m := range said.Messages {
+	for _, m := range body.Messages {
 		if err := s.message(m); err != nil {
 			return err
 		}
 	}
-	s.at(said.Cursor)
+	s.at(body.Cursor)
 	return nil
 }
 
-// eventStream is one event stream, read by the HTML standard, section 9.2.6, as
-// far as Peal uses it: lines end in LF, and JSON data is one line.
+// eventStream reads one event stream by the HTML standard, section 9.2.6, as far
+// as Peal uses it: lines end in LF, and JSON data is one line.
 func (s *subscriber) eventStream(ctx context.Context) error {
-	answer, err := s.get(ctx, "sse")
+	response, err := s.get(ctx, "sse")
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
-	if kind := answer.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/event-stream") {
-		return finalError{fmt.Errorf("%s answers with %q, not with an event stream: is the URL right?", s.base, kind)}
+	defer response.Body.Close()
+	if kind := response.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/event-stream") {
+		return finalError{fmt.Errorf("%s responds with %q, not with an event stream: check --url or %s", s.base, kind, urlVariable)}
 	}
 	var id, event string
 	var data []byte
-	for lines := bufio.NewReader(answer.Body); ; {
+	for lines := bufio.NewReader(response.Body); ; {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {
 			return errors.New("the stream ended")
@@ -114,13 +114,13 @@ func (s *subscriber) eventStream(ctx context.Context) error {
 	}
 }
 
-// event is what one event of a stream says; without data, nothing. peal.cursor
-// is a position, which its id says too.
+// event handles one event of a stream; one without data does nothing. peal.cursor
+// gives a position, which is also its id.
 func (s *subscriber) event(name string, data []byte) error {
 	if data == nil || name == "peal.cursor" {
 		return nil
 	}
-	if name != "gap" { // which nobody can publish
+	if name != "gap" { // a name that publishers cannot use
 		return s.message(data)
 	}
 	var g gap

@@ -16,21 +16,21 @@ import (
 // maxFrame bounds a message of the server; its own limit is far below.
 const maxFrame = 1 << 30
 
-// webSocket is one WebSocket connection, with the subprotocol peal.v1: it says
-// at once where it stands, so a cut before the first message loses nothing.
+// webSocket runs one WebSocket connection with the subprotocol peal.v1. The server
+// sends its position at once, so a break before the first message loses nothing.
 func (s *subscriber) webSocket(ctx context.Context) error {
 	u := endpoint(s.base, "ws", s.query())
 	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
 	h := &webSocketHandler{subscriber: s}
-	conn, answer, err := gws.NewClient(h, &gws.ClientOption{
+	conn, response, err := gws.NewClient(h, &gws.ClientOption{
 		Addr:               u.String(),
 		ReadMaxPayloadSize: maxFrame,
 		RequestHeader:      http.Header{"Sec-Websocket-Protocol": {"peal.v1"}},
 		NewDialer:          func() (gws.Dialer, error) { return contextDialer{ctx}, nil },
 	})
 	if err != nil {
-		if answer != nil && answer.StatusCode != 101 {
-			return &refusal{status: answer.StatusCode, text: "the server answers " + answer.Status}
+		if response != nil && response.StatusCode != 101 {
+			return &refusal{status: response.StatusCode, text: "the server responds with " + response.Status}
 		}
 		return err
 	}
@@ -57,12 +57,12 @@ type webSocketHandler struct {
 func (h *webSocketHandler) OnOpen(*gws.Conn)         {}
 func (h *webSocketHandler) OnPong(*gws.Conn, []byte) {}
 
-// OnPing takes the cursor that a ping brings.
+// OnPing stores the cursor that a ping contains.
 func (h *webSocketHandler) OnPing(c *gws.Conn, payload []byte) {
 	if h.err == nil {
 		h.at(string(payload))
 	}
-	_ = c.WritePong(payload) // ReadLoop meets the same error
+	_ = c.WritePong(payload) // ReadLoop returns the same error
 }
 
 func (h *webSocketHandler) OnMessage(c *gws.Conn, m *gws.Message) {
@@ -73,27 +73,27 @@ func (h *webSocketHandler) OnMessage(c *gws.Conn, m *gws.Message) {
 	object := m.Bytes()
 	if !bytes.HasPrefix(object, []byte(`{"gap":`)) && !bytes.HasPrefix(object, []byte(`{"connected":`)) {
 		if h.err = h.message(object); h.err != nil {
-			_ = c.WriteClose(1000, nil) // the connection is given up either way
+			_ = c.WriteClose(1000, nil) // the connection ends in any case
 		}
 		return
 	}
-	var said struct {
+	var frame struct {
 		Connected struct{ Cursor string }
 		Gap       []gap
 	}
-	if err := json.Unmarshal(object, &said); err != nil {
-		h.err = fmt.Errorf("read what the server said: %w", err)
+	if err := json.Unmarshal(object, &frame); err != nil {
+		h.err = fmt.Errorf("read a frame of the server: %w", err)
 		c.NetConn().Close()
 		return
 	}
-	h.at(said.Connected.Cursor)
-	for _, g := range said.Gap {
+	h.at(frame.Connected.Cursor)
+	for _, g := range frame.Gap {
 		h.gap(g)
 	}
 }
 
-// comeBack are the statuses after which the same subscription may be welcome.
-var comeBack = []uint16{0, 1000, 1001, 1005, 1006, 1011, 1012, 1013, 4429}
+// reconnectable are the close codes after which the same subscription may succeed.
+var reconnectable = []uint16{0, 1000, 1001, 1005, 1006, 1011, 1012, 1013, 4429}
 
 func (h *webSocketHandler) OnClose(_ *gws.Conn, err error) {
 	var status *gws.CloseError
@@ -103,7 +103,7 @@ func (h *webSocketHandler) OnClose(_ *gws.Conn, err error) {
 		h.err = fmt.Errorf("the connection broke: %w", err)
 	default:
 		h.err = fmt.Errorf("the server closed with %d %s", status.Code, status.Reason)
-		if !slices.Contains(comeBack, status.Code) {
+		if !slices.Contains(reconnectable, status.Code) {
 			h.err = finalError{h.err}
 		}
 	}

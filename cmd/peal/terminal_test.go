@@ -268,8 +268,8 @@ func TestRefusalsAreFinalAndSayWhy(t *testing.T) {
 	}
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") }))
 	defer other.Close()
-	check("as Peal does", "pub", "--url", other.URL, "a", "x")
-	check("as Peal does", "sub", "--url", other.URL, "a", "--transport", "poll")
+	check("is not one of Peal: check --url", "pub", "--url", other.URL, "a", "x")
+	check("is not one of Peal: check --url", "sub", "--url", other.URL, "a", "--transport", "poll")
 	check("not with an event stream", "sub", "--url", other.URL, "a", "--transport", "sse")
 	check("200", "sub", "--url", other.URL, "a")
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -278,9 +278,9 @@ func TestRefusalsAreFinalAndSayWhy(t *testing.T) {
 	}
 	nobody := "http://" + ln.Addr().String()
 	ln.Close()
-	check("is it running?", "pub", "--url", nobody, "a", "x")
+	check("start it with: peal serve", "pub", "--url", nobody, "a", "x")
 	for _, transport := range allTransports {
-		check("is it running?", "sub", "--url", nobody, "a", "--transport", transport)
+		check("start it with: peal serve", "sub", "--url", nobody, "a", "--transport", transport)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"peal/server"
 )
 
-// welcome says where the server listens and what to do next, with addresses
+// welcome prints where the server listens and what to do next, with addresses
 // that can be pasted.
 func welcome(w io.Writer, addrs []net.Addr, limits server.Limits) {
 	fmt.Fprintf(w, "Peal listens on %s\n", strings.Join(written(addrs), ", "))
@@ -21,9 +21,9 @@ func welcome(w io.Writer, addrs []net.Addr, limits server.Limits) {
 			continue
 		}
 		page := pageURL(at)
-		fmt.Fprintf(w, "See it live:  %s/\n", page)
+		fmt.Fprintf(w, "Page:         %s/\n", page)
 		if far := farURL(at); far != "" {
-			fmt.Fprintf(w, "From afar:    %s/\n", far)
+			fmt.Fprintf(w, "Elsewhere:    %s/\n", far)
 		}
 		fmt.Fprintf(w, "Publish:      curl -d 'hello' %s/publish\n", page)
 		return
@@ -46,7 +46,7 @@ func page(addrs []net.Addr) string {
 	return ""
 }
 
-// written are addresses as --listen takes them.
+// written are addresses in the form of --listen.
 func written(addrs []net.Addr) []string {
 	all := make([]string, len(addrs))
 	for i, a := range addrs {
@@ -58,7 +58,7 @@ func written(addrs []net.Addr) []string {
 	return all
 }
 
-// pageURL is where this machine reaches at: nobody can connect to 0.0.0.0.
+// pageURL is the URL of at on this machine: no client can connect to 0.0.0.0.
 func pageURL(at netip.AddrPort) string {
 	if at.Addr().IsUnspecified() {
 		return fmt.Sprintf("http://localhost:%d", at.Port())
@@ -66,8 +66,8 @@ func pageURL(at netip.AddrPort) string {
 	return "http://" + at.String()
 }
 
-// farURL is where other machines reach a server that listens on every address,
-// by the first one of this machine that is not only its own; "" if at is a
+// farURL is the URL of a server that listens on every address for other machines,
+// with the first address of this machine that is not local to it; "" if at is a
 // single address, or if there is none.
 func farURL(at netip.AddrPort) string {
 	if !at.Addr().IsUnspecified() {
@@ -75,7 +75,7 @@ func farURL(at netip.AddrPort) string {
 	}
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
-		return "" // it is a courtesy
+		return "" // the line is optional
 	}
 	for _, a := range addrs {
 		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && p.Addr().IsGlobalUnicast() {

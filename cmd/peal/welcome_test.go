@@ -16,7 +16,7 @@ func TestWelcomeHasWhatCanBePasted(t *testing.T) {
 		welcome(&b, addrs, server.Limits{Loops: 2, Connections: 900, Descriptors: 1024})
 		got := ""
 		for line := range strings.Lines(b.String()) {
-			if !strings.HasPrefix(line, "From afar:") { // depends on the machine
+			if !strings.HasPrefix(line, "Elsewhere:") { // depends on the machine
 				got += line
 			}
 		}
@@ -27,10 +27,10 @@ func TestWelcomeHasWhatCanBePasted(t *testing.T) {
 	}
 	tcp := func(at string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(at)) }
 	socket := &net.UnixAddr{Net: "unix", Name: "/run/peal.sock"}
-	check("Peal listens on 127.0.0.1:8080, [::1]:8080\nSee it live:  http://127.0.0.1:8080/\nPublish:      curl -d 'hello' http://127.0.0.1:8080/publish\n",
+	check("Peal listens on 127.0.0.1:8080, [::1]:8080\nPage:         http://127.0.0.1:8080/\nPublish:      curl -d 'hello' http://127.0.0.1:8080/publish\n",
 		tcp("127.0.0.1:8080"), tcp("[::1]:8080"))
-	check("Peal listens on 0.0.0.0:80\nSee it live:  http://localhost:80/\nPublish:      curl -d 'hello' http://localhost:80/publish\n", tcp("0.0.0.0:80"))
-	check("Peal listens on [::]:80\nSee it live:  http://localhost:80/\nPublish:      curl -d 'hello' http://localhost:80/publish\n", tcp("[::]:80"))
-	check("Peal listens on unix:/run/peal.sock, [::1]:80\nSee it live:  http://[::1]:80/\nPublish:      curl -d 'hello' http://[::1]:80/publish\n", socket, tcp("[::1]:80"))
+	check("Peal listens on 0.0.0.0:80\nPage:         http://localhost:80/\nPublish:      curl -d 'hello' http://localhost:80/publish\n", tcp("0.0.0.0:80"))
+	check("Peal listens on [::]:80\nPage:         http://localhost:80/\nPublish:      curl -d 'hello' http://localhost:80/publish\n", tcp("[::]:80"))
+	check("Peal listens on unix:/run/peal.sock, [::1]:80\nPage:         http://[::1]:80/\nPublish:      curl -d 'hello' http://[::1]:80/publish\n", socket, tcp("[::1]:80"))
 	check("Peal listens on unix:/run/peal.sock\nPublish:      curl --unix-socket '/run/peal.sock' -d 'hello' http://localhost/publish\n", socket)
 }

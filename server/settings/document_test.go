@@ -10,11 +10,11 @@ import (
 	"peal/server/settings"
 )
 
-var update = flag.Bool("update", false, "write docs/configuration.md anew")
+var update = flag.Bool("update", false, "rewrite docs/configuration.md")
 
 const intro = `# Configuration
 
-<!-- Made from server/settings by: go test ./server/settings -run Document -update -->
+<!-- Generated from server/settings by: go test ./server/settings -run Document -update -->
 
 No setting is required. Peal takes each setting from the first of these sources that has it:
 
@@ -48,7 +48,7 @@ SIGHUP drains and stops the server, as SIGTERM does, in two cases: there is no c
 server was started has been closed. Under ` + "`nohup`" + ` SIGHUP is ignored.
 `
 
-// example is what the document shows of rules; a test reads it.
+// example is the document's example of rules; a test reads it.
 const example = `message-bytes: 32KiB
 channels:
   - match: "prices.*"

@@ -29,13 +29,13 @@ func (f Faults) Error() string {
 	return fmt.Sprintf("%d faults in the configuration:\n  %s", len(lines), strings.Join(lines, "\n  "))
 }
 
-// Unwrap leads errors.As to each fault.
+// Unwrap lets errors.As find each fault.
 func (f Faults) Unwrap() []error { return f }
 
-// meant says what an unknown name was probably meant to be.
+// meant is the fault of an unknown name; it suggests the nearest known one.
 func meant(name string, known []string) string {
 	if k := spelling.Nearest(name, known); k != "" {
 		return "unknown setting; did you mean " + k + "?"
 	}
-	return "unknown setting; see docs/configuration.md, or peal serve --print-config, for all there are"
+	return "unknown setting; docs/configuration.md and peal serve --print-config list all settings"
 }

@@ -13,8 +13,7 @@ import (
 	"peal/server"
 )
 
-// Input is where values come from. Its zero value is a configuration of
-// defaults.
+// Input has the sources of values. Its zero value is a configuration of defaults.
 type Input struct {
 	Flags       map[string][]string // by setting, one value for each time the flag was given
 	Environment []string            // as os.Environ returns it
@@ -23,22 +22,22 @@ type Input struct {
 
 // Settings is a configuration and where each of its values came from.
 type Settings struct {
-	Config  server.Config     // zero where the default is meant
+	Config  server.Config     // zero values stand for defaults
 	Sources map[string]string // by setting: "--drain", "PEAL_DRAIN", "peal.yaml, line 3"; none for a default
 }
 
 // ConfigVariable names the configuration file.
 const ConfigVariable = EnvironmentPrefix + "CONFIG"
 
-// notSettings are variables and beginnings of variables (ending in *) that are
-// somebody else's: of the clients and of the tests.
+// notSettings are variables, and prefixes of variables (ending in *), that are not
+// settings: the clients and the tests use them.
 var notSettings = []string{
 	ConfigVariable, "PEAL_URL", "PEAL_TOKEN", "PEAL_E2E", "PEAL_E2E_SCREENSHOTS",
 	"PEAL_SEED", "PEAL_SEEDS", "PEAL_LOOP_*", "PEAL_LOADTEST_*",
 }
 
-// Load reads in, weakest source first. The error is Faults, with every mistake
-// of every source, also where a stronger one sets the same.
+// Load reads in, the source of lowest precedence first. The error is Faults, with
+// every mistake of every source, even if another source overrides the value.
 func Load(in Input) (*Settings, error) {
 	l := loader{Settings: Settings{Sources: map[string]string{}}, byName: map[string]Setting{}}
 	for _, s := range All() {
@@ -71,7 +70,7 @@ func Load(in Input) (*Settings, error) {
 	return &l.Settings, nil
 }
 
-// parts takes joined errors apart, so that each has its line.
+// parts splits joined errors, so that each has its line.
 func parts(err error) []error {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -84,7 +83,7 @@ func parts(err error) []error {
 	return all
 }
 
-// split takes lists apart at their commas.
+// split splits lists at their commas.
 func split(values []string) []string {
 	list := []string{}
 	for _, v := range values {
@@ -109,7 +108,7 @@ func (l *loader) fault(where, format string, args ...any) {
 	l.faults = append(l.faults, Fault{where, fmt.Sprintf(format, args...)})
 }
 
-// set puts values, which were said at where, into the configuration.
+// set puts values, found at where, into the configuration.
 func (l *loader) set(name, source, where string, values []string) {
 	if err := l.byName[name].set(&l.Config, values); err != nil {
 		l.fault(fmt.Sprintf("%s %q", where, strings.Join(values, ",")), "%v", err)
@@ -135,7 +134,7 @@ func (l *loader) readEnvironment(environment []string) {
 		case !strings.HasPrefix(variable, EnvironmentPrefix) || !ok && (foreign(variable) || OfKubernetes(variable, value)):
 		case !ok:
 			l.fault(variable, "%s", meant(variable, known))
-		case value == "": // as good as unset: how a shell takes a variable back for one command
+		case value == "": // counts as unset: a shell removes a variable for one command so
 		case l.byName[name].Kind() == "list":
 			l.set(name, variable, variable, split([]string{value}))
 		default:
@@ -186,8 +185,8 @@ func (l *loader) readFile(path string) {
 	})
 }
 
-// mapping calls take for each key of n that is known and was not there before.
-// source is its place in the file, where the same with its name.
+// mapping calls take for each known key of n at its first occurrence. source is
+// its place in the file, where the same with its name.
 func (l *loader) mapping(n *yaml.Node, path string, known []string, take func(key, value *yaml.Node, source, where string)) {
 	seen := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -206,7 +205,7 @@ func (l *loader) mapping(n *yaml.Node, path string, known []string, take func(ke
 	}
 }
 
-// values are the values of n, if it has what the setting takes.
+// values are the values of n, if it has the form that the setting accepts.
 func (l *loader) values(s Setting, n *yaml.Node, where string) (values []string, ok bool) {
 	values, err := scalars(n)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 )
 
 // YAML is the effective configuration as a file that --config reads, on any
-// machine, each value with what it is for and where it came from. Defaults that
-// depend on this machine are comments.
+// machine, with the purpose and the source of each value. Defaults that depend on
+// this machine are comments.
 func (s *Settings) YAML() string {
 	effective := s.Config.WithDefaults()
 	var b strings.Builder
@@ -26,7 +26,7 @@ func (s *Settings) YAML() string {
 			switch {
 			case set:
 				from = "from " + source
-			case row.Default != "" && row.Kind() == "number": // another machine has another
+			case row.Default != "" && row.Kind() == "number": // differs between machines
 				comment = "# "
 			}
 			fmt.Fprintf(&b, "\n%s%s: %s # %s\n\n", comment, row.Name, row.text(&effective), from)

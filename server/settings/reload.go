@@ -11,7 +11,7 @@ import (
 type Change struct {
 	Name   string
 	Source string // where the new value comes from; "default"
-	Live   bool   // a running server can take it
+	Live   bool   // a running server can apply it
 }
 
 // Changes are the settings whose effective values differ in next, in the order

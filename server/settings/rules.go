@@ -18,10 +18,10 @@ const RulesKey = "channels"
 
 const rulesVariable = EnvironmentPrefix + "CHANNELS"
 
-// RulesHelp says what rules are for.
-const RulesHelp = "rules for channels by name: the first whose match fits holds; what it leaves out is as the settings say; at most 1000"
+// RulesHelp describes rules.
+const RulesHelp = "rules for channels by name: the first whose match fits applies; the settings above apply to everything that it omits; at most 1000"
 
-// RuleSettings are the keys of one rule. Their place is in the last of
+// RuleSettings are the keys of one rule. They set fields of the last rule in
 // Config.Channels.
 func RuleSettings() []Setting {
 	const inherited = "that of all channels"
@@ -47,8 +47,8 @@ func RuleSettings() []Setting {
 	}
 }
 
-// ofRule makes a field of a Config of a field of its last rule; a Config
-// without rules gets one.
+// ofRule turns a field of a rule into a field of a Config: that of its last rule.
+// A Config without rules gets one.
 func ofRule(field func(r *rules.Rule) any) func(c *server.Config) any {
 	return func(c *server.Config) any {
 		if len(c.Channels) == 0 {
@@ -58,7 +58,7 @@ func ofRule(field func(r *rules.Rule) any) func(c *server.Config) any {
 	}
 }
 
-// readRules reads the list of rules. A rule with faults keeps its place.
+// readRules reads the list of rules. A rule with faults stays in the list.
 func (l *loader) readRules(list *yaml.Node, path, source, where string) {
 	if list.Kind != yaml.SequenceNode {
 		l.fault(where, `must be a list of rules, as in - match: "news.*"`)
@@ -100,8 +100,8 @@ func (l *loader) located(err error) error {
 	return Fault{l.ruleAt[f.Rule], f.Error()}
 }
 
-// quoteHint explains what YAML, which takes it for an alias, makes of a pattern
-// that begins with a star.
+// quoteHint explains the error for a pattern that begins with a star, which YAML
+// reads as an alias.
 func quoteHint(err error) string {
 	if strings.Contains(err.Error(), "expected alphabetic or numeric character") {
 		return `; a value that begins with * needs quotes, as in match: "*.log"`
@@ -109,7 +109,7 @@ func quoteHint(err error) string {
 	return ""
 }
 
-// appendRules prints the rules, and of each what it does not leave open.
+// appendRules prints the rules, and of each the keys that it sets.
 func (s *Settings) appendRules(b *strings.Builder) {
 	fmt.Fprintf(b, "# == Channel rules\n\n# %s\n", RulesHelp)
 	if len(s.Config.Channels) == 0 {

@@ -74,7 +74,7 @@ func TestAllFaultsOfRulesAtOnce(t *testing.T) {
 		path + ", line 3: histroy-age: unknown setting; did you mean history-age?",
 		path + `, line 4: slow "drop": must be resume, latest or disconnect`,
 		path + `, line 5: client-publish "perhaps": must be true or false`,
-		path + `, line 6: max-subscribers "0": must be 1 to 2147483647; leave it out for the default, no limit`,
+		path + `, line 6: max-subscribers "0": must be 1 to 2147483647; omit it for the default, no limit`,
 		path + ", line 7: max-subscribers: is set in line 6 already",
 		path + `, line 8: rule 2, "": has no pattern`,
 		path + ", line 9: match: takes one value",

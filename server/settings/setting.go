@@ -9,11 +9,11 @@ import (
 	"peal/server/rules"
 )
 
-// Setting is one thing an operator can set.
+// Setting is one setting.
 type Setting struct {
-	Name string // of the flag and the key; the variable's is made from it
+	Name string // of the flag and the key; the variable's name follows from it
 
-	// Help is one sentence, without the full stop, on what it does and, for a
+	// Help is one sentence, without the full stop: what the setting does and, for a
 	// limit, what raising it costs.
 	Help string
 
@@ -21,8 +21,8 @@ type Setting struct {
 	// leaves the upper end to server.Config.Validate, or to the machine.
 	Min, Max int64
 
-	// Default is the default in words, where it depends on the machine or where
-	// an empty value does not say it. "" for all others: see DefaultText.
+	// Default is the default in words, if it depends on the machine or if it is an
+	// empty value. "" for all others: see DefaultText.
 	Default string
 
 	Live bool // SIGHUP can change it: see server.Server.Reload
@@ -35,7 +35,7 @@ type Setting struct {
 	field func(c *server.Config) any
 }
 
-// Group is a few settings with something in common.
+// Group is a section of the table: settings with a common subject.
 type Group struct {
 	Title    string
 	About    string
@@ -50,7 +50,7 @@ func All() (all []Setting) {
 	return all
 }
 
-// EnvironmentPrefix begins the name of every variable.
+// EnvironmentPrefix is the beginning of the name of every variable.
 const EnvironmentPrefix = "PEAL_"
 
 // Variable is the name in the environment.

@@ -9,12 +9,12 @@ import (
 	"peal/server/httpapi"
 )
 
-// Upper ends of ranges: not what is wise, but what is surely a slip of the pen.
+// Upper ends of ranges: values beyond them are surely mistakes.
 const (
 	many    = math.MaxInt32
 	maxSize = 1 << 40
 	maxTime = int64(24 * time.Hour)
-	maxPoll = 1<<16 - 1 // messages of one answer are counted in 16 bits
+	maxPoll = 1<<16 - 1 // messages of one response are counted in 16 bits
 	second  = int64(time.Second)
 )
 
@@ -125,9 +125,9 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Engine }},
 			{Name: "fsync", Help: "when a log in files is synced: always (before a message is shown or acknowledged), interval, never",
 				field: func(c *server.Config) any { return &c.File.Fsync }},
-			{Name: "fsync-interval", Help: "how long after it was written a message may stay unsynced with --fsync interval; raising it makes a power failure cost more messages", Min: 1e6, Max: maxTime,
+			{Name: "fsync-interval", Help: "how long a written message may stay unsynced with --fsync interval; raising it makes a power failure cost more messages", Min: 1e6, Max: maxTime,
 				field: func(c *server.Config) any { return &c.File.FsyncInterval }},
-			{Name: "log-segment-bytes", Help: "size of one file of the log; raising it makes what is deleted at once larger", size: true, Min: 64 << 10, Max: 1 << 30,
+			{Name: "log-segment-bytes", Help: "size of one file of the log; raising it makes the server delete more messages at once", size: true, Min: 64 << 10, Max: 1 << 30,
 				field: func(c *server.Config) any { return &c.File.SegmentBytes }},
 			{Name: "log-bytes", Help: "bytes of all files of the log, beyond it the server deletes the oldest file, 0 for no limit; raising it costs disk and time at the start", size: true, off: true, Max: maxSize,
 				field: func(c *server.Config) any { return &c.File.TotalBytes }},
@@ -167,11 +167,11 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Hub.Limits.Messages }},
 			{Name: "history-bytes", Help: "bytes kept of one channel; a larger message is delivered and not kept; raising it costs memory", size: true, Min: 1 << 10, Max: maxSize,
 				field: func(c *server.Config) any { return &c.Hub.Limits.Bytes }},
-			{Name: "history-age", Help: "how long a message is kept; raising it costs memory where messages are few", Min: 1e6, Max: 365 * maxTime,
+			{Name: "history-age", Help: "how long a message is kept; raising it costs memory for channels with few messages", Min: 1e6, Max: 365 * maxTime,
 				field: func(c *server.Config) any { return &c.Hub.Limits.Age }},
 			{Name: "history-total-bytes", Help: "bytes kept of all channels together; beyond it the server drops the oldest messages of the least recently published channel; cached encodings take up to a quarter more; raising it costs that memory", size: true, Min: 64 << 10, Max: maxSize,
 				field: func(c *server.Config) any { return &c.Hub.TotalBytes }},
-			{Name: "history-forgotten-bytes", Help: "memory for the newest dropped message of each channel without subscribers and history, 16 bytes per channel; beyond it the channels with the oldest messages share marks, and a client with an older cursor may get a false gap; 0 for the marks only; raising it costs that memory once as many channels were used", size: true, off: true, Max: maxSize,
+			{Name: "history-forgotten-bytes", Help: "memory for the newest dropped message of each channel without subscribers and history, 16 bytes per channel; beyond it the channels with the oldest messages share marks, and a client with an older cursor may get a false gap; 0 for the marks only; raising it costs that memory when that many channels have been used", size: true, off: true, Max: maxSize,
 				field: func(c *server.Config) any { return &c.Hub.ForgottenBytes }},
 		}},
 	}

@@ -43,7 +43,7 @@ func formatSize(n int64) string {
 	return strconv.FormatInt(n, 10) + "B"
 }
 
-// formatDuration is Duration.String without its zeros: 10m, not 10m0s.
+// formatDuration is Duration.String without trailing zeros: 10m, not 10m0s.
 func formatDuration(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
@@ -66,7 +66,7 @@ func (s Setting) format(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// parse reads one number, size or duration and holds it to the range.
+// parse reads one number, size or duration and checks its range.
 func (s Setting) parse(text string) (n int64, err error) {
 	switch s.Kind() {
 	case "size":
@@ -86,7 +86,7 @@ func (s Setting) parse(text string) (n int64, err error) {
 	case err != nil:
 		return 0, err
 	case n < s.Min, s.Max != 0 && n > s.Max, n > math.MaxInt:
-		return 0, fmt.Errorf("must be %s; leave it out for the default, %s", s.Range(), s.DefaultText())
+		return 0, fmt.Errorf("must be %s; omit it for the default, %s", s.Range(), s.DefaultText())
 	}
 	return n, nil
 }
@@ -134,7 +134,7 @@ func (s Setting) set(c *server.Config, values []string) error {
 	return s.setScalar(field, values[0])
 }
 
-// setScalar parses the one value of a rule's word, or a number, size or duration.
+// setScalar parses one value: a word of a rule, a number, a size or a duration.
 func (s Setting) setScalar(field any, value string) (err error) {
 	switch f := field.(type) {
 	case *fanout.Policy:
@@ -169,7 +169,7 @@ func (s Setting) setScalar(field any, value string) (err error) {
 	return nil
 }
 
-// text is the setting's value in c, as it may be written again.
+// text is the setting's value in c, in the form that Load reads.
 func (s Setting) text(c *server.Config) string {
 	switch f := s.field(c).(type) {
 	case *[]string:
