@@ -42,6 +42,9 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
+	if _, err := net.Listen("tcp4", os.Args[7]); err != nil { // --admin
+		panic(err)
+	}
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -228,7 +231,7 @@ func TestBaseline(t *testing.T) {
 	}
 
 	r.server(`"allocs/delivery 1\ncpu-ns/delivery 9000\n"`)
-	kept, err := readResult(file)
+	kept, err := gate.ReadResult(file)
 	if err != nil {
 		t.Fatal(err)
 	}
