@@ -26,11 +26,11 @@ func BuildCeiling(ctx context.Context, dir string) (*Command, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the ceiling: %w\n%s", err, out)
 	}
-	return &Command{Label: "ceiling", Args: []string{binary, "{port}"}, Dialect: CeilingDialect}, nil
+	return &Command{Label: "ceiling", Args: []string{binary, "{port}"}, Bare: true}, nil
 }
 
 // Peal returns a launcher for the Peal binary at path with further arguments.
 func Peal(path string, further ...string) *Command {
 	args := []string{path, "serve", "--listen", "127.0.0.1:{port}", "--loops", "{loops}"}
-	return &Command{Label: "peal", Args: append(args, further...), Dialect: PealDialect}
+	return &Command{Label: "peal", Args: append(args, further...)}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lxzan/gws"
 
+	"peal/bench/record"
 	"peal/loadtest"
 	"peal/loadtest/child"
 )
@@ -48,10 +49,8 @@ func TestCeilingReachesEveryoneOnceInOrder(t *testing.T) {
 			{Pacer: loadtest.Rate(200), Length: 300 * time.Millisecond, Size: 128},
 		} {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			spec := loadtest.Spec{Addr: s.Addr, Kind: kind, Connections: 200}
-			s.Subscribe(&spec)
-			err := withPool(ctx, spec, func(pool *loadtest.Pool) error {
-				publisher, err := loadtest.DialWS(ctx, s.Addr, 1, s.PublishWS)
+			err := withPool(ctx, s, loadtest.Spec{Kind: kind, Connections: 200}, func(pool *loadtest.Pool) error {
+				publisher, err := s.publisher(ctx, 1)
 				if err != nil {
 					return err
 				}
@@ -124,8 +123,8 @@ func TestCeilingKeepsOpcodeAndPayload(t *testing.T) {
 
 func TestCeilingDoesNotWaitForAStalledReceiver(t *testing.T) {
 	s := startCeiling(t)
-	r, err := fanout{server: running{s}, subscribers: 20, stalled: 1,
-		load: loadtest.Load{InFlight: 16, Length: 500 * time.Millisecond, Size: 60_000}}.run(t.Context())
+	r, err := fanout{subscribers: 20, stalled: 1,
+		load: loadtest.Load{InFlight: 16, Length: 500 * time.Millisecond, Size: 60_000}}.run(t.Context(), running{s}, 1)
 	if err != nil || r.Delivered == 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -164,72 +163,16 @@ func TestExperimentTakesPairsInTurns(t *testing.T) {
 			return Sample{v + float64(len(order))}, nil
 		}
 	}
-	e := Experiment{Key: "k", Rows: []Row{{What: "w", Target: Target{Of: Difference, AtMost: true, Limit: 100}}}, A: side('a', 100), B: side('b', 0)}
-	o := e.Run(t.Context(), 4, io.Discard)
+	e := Experiment{Key: "k", Rows: []record.Row{{What: "w", Target: record.AtMost(record.Difference, 100)}}, A: side('a', 100), B: side('b', 0)}
+	rows := e.Run(t.Context(), 4, io.Discard)
 	if string(order) != "abbaabba" {
 		t.Errorf("order %s", order)
 	}
-	if got := o[0].Judged(); !slices.Equal(got, []float64{99, 101, 99, 101}) || o[0].Verdict() != "met" {
-		t.Errorf("%v, %s", got, o[0].Verdict())
+	if got := rows[0].Judged(); !slices.Equal(got, []float64{99, 101, 99, 101}) || rows[0].Verdict() != "met" || rows[0].Key != "k" {
+		t.Errorf("%v, %s", got, rows[0].Verdict())
 	}
 	e.A = func(context.Context) (Sample, error) { return nil, errors.New("broken") }
-	if o = e.Run(t.Context(), 4, io.Discard); o[0].Err == nil || o[0].Verdict() == "met" {
-		t.Errorf("%+v, %s", o[0], o[0].Verdict())
-	}
-}
-
-func TestVerdict(t *testing.T) {
-	check := func(want string, target Target, a, b []float64) {
-		t.Helper()
-		o := Outcome{Row: Row{Target: target}, A: a, B: b}
-		if got := o.Verdict(); got != want {
-			t.Errorf("%+v of %v and %v: %q, want %q", target, a, b, got, want)
-		}
-	}
-	check("met", Target{Of: Ratio, Limit: 0.97}, []float64{96, 97, 99}, []float64{100, 100, 100})
-	check("missed", Target{Of: Ratio, Limit: 0.97}, []float64{96, 96, 99}, []float64{100, 100, 100})
-	check("met", Target{Of: Value, AtMost: true, Limit: 640}, []float64{900, 640, 100}, nil)
-	check("missed", Target{Of: Value, AtMost: true, Limit: 640}, []float64{700, 640}, nil)
-	check("", Target{}, []float64{1}, nil)
-	check("not measured", Target{Of: Value, Limit: 1}, nil, nil)
-}
-
-func TestWriteTable(t *testing.T) {
-	var b strings.Builder
-	err := WriteTable(&b, []Outcome{
-		{Row: Row{What: "deliveries", Unit: "1/s", Target: Target{Of: Ratio, Limit: 0.97}}, A: []float64{240_000, 250_000}, B: []float64{250_000, 250_000}},
-		{Row: Row{What: "idle", Unit: "bytes", Target: Target{Of: Value, AtMost: true, Limit: 640}}, A: []float64{120.4}},
-		{Row: Row{What: "broken"}, Key: "b", Err: errors.New("because")},
-	})
-	for _, want := range []string{"245 k 1/s [240 k–250 k]", "× 0.98 [0.96–1.00]", "≥ × 0.97", "met", "120 bytes", "≤ 640 bytes", "broken: because"} {
-		if !strings.Contains(b.String(), want) {
-			t.Errorf("no %q in\n%s", want, b.String())
-		}
-	}
-	if err != nil {
-		t.Error(err)
-	}
-}
-
-func TestParseMetric(t *testing.T) {
-	text := "# HELP loops x\nloops{loop=\"0\"} 10\nloops{loop=\"1\"} 1.2e1 1234\nloops_other 7\nplain 3\n"
-	if v, err := parseMetric(strings.NewReader(text), "loops"); err != nil || !slices.Equal(v, []float64{10, 12}) {
-		t.Errorf("%v, %v", v, err)
-	}
-	if v, err := parseMetric(strings.NewReader(text), "plain"); err != nil || !slices.Equal(v, []float64{3}) {
-		t.Errorf("%v, %v", v, err)
-	}
-	if _, err := parseMetric(strings.NewReader(text), "none"); err == nil {
-		t.Error("a metric that is not there was found")
-	}
-}
-
-func TestBareSendIsPlausible(t *testing.T) {
-	cost, err := BareSend()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if cost < 500*time.Nanosecond || cost > 500*time.Microsecond {
-		t.Errorf("a send costs %v", cost)
+	if rows = e.Run(t.Context(), 4, io.Discard); rows[0].Error != "broken" || rows[0].Verdict() == "met" || e.Rows[0].Error != "" {
+		t.Errorf("%+v, %s", rows[0], rows[0].Verdict())
 	}
 }

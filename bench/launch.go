@@ -22,32 +22,12 @@ type Launcher interface {
 	Launch(ctx context.Context, loops int) (*Server, error)
 }
 
-// Dialect is how a server wants to be spoken to.
-type Dialect struct {
-	// Subscribe completes the spec of a fleet: path and channels.
-	Subscribe func(spec *loadtest.Spec)
-	// PublishWS is the path of the WebSocket on which a stream is published.
-	PublishWS func(stream int) string
-}
-
-// PealDialect names its channels in the request.
-var PealDialect = Dialect{
-	Subscribe: func(spec *loadtest.Spec) { spec.Channels = max(spec.Channels, 1) },
-	PublishWS: func(stream int) string { return "/ws?channel=" + loadtest.ChannelName("c", stream) },
-}
-
-// CeilingDialect has no channels, and a path for those who only publish.
-var CeilingDialect = Dialect{
-	Subscribe: func(spec *loadtest.Spec) { spec.Path, spec.Channels = "/", 0 },
-	PublishWS: func(int) string { return "/pub" },
-}
-
 // Command launches a program.
 type Command struct {
-	Label   string
-	Args    []string // program and arguments; {port}, {admin} and {loops} are replaced
-	Dialect Dialect
-	Wait    time.Duration // for each of its ports to accept; 0: 20 s
+	Label string
+	Args  []string      // program and arguments; {port}, {admin} and {loops} are replaced
+	Bare  bool          // speaks like the ceiling: without channels, and /pub is for publishers
+	Wait  time.Duration // for each of its ports to accept; 0: 20 s
 }
 
 // Name returns the label.
@@ -55,13 +35,33 @@ func (c *Command) Name() string { return c.Label }
 
 // Server is one running child process.
 type Server struct {
-	Dialect
 	Name  string
 	Addr  string // 127.0.0.1:port
 	Admin string // the same, of the admin port; "" if its command line has none
 	PID   int
 
+	bare    bool // see Command.Bare
 	program *child.Program
+}
+
+// address completes the spec of subscribers of s.
+func (s *Server) address(spec *loadtest.Spec) {
+	spec.Addr = s.Addr
+	if s.bare && isWebSocket(spec.Transport) {
+		spec.Path, spec.Channels = "/", 0
+	}
+}
+
+func isWebSocket(t loadtest.Transport) bool { return t == "" || t == loadtest.WebSocket }
+
+// publisher connects a WebSocket for each of so many channels.
+func (s *Server) publisher(ctx context.Context, channels int) (*loadtest.WSPublisher, error) {
+	return loadtest.DialWS(ctx, s.Addr, channels, func(channel int) string {
+		if s.bare {
+			return "/pub"
+		}
+		return "/ws?channel=" + loadtest.ChannelName("c", channel)
+	})
 }
 
 // stopWait is how long a server may take to end after SIGTERM.
@@ -73,7 +73,7 @@ func (c *Command) Launch(ctx context.Context, loops int) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Dialect: c.Dialect, Name: c.Label, Addr: child.Loopback(ports.Port)}
+	s := &Server{bare: c.Bare, Name: c.Label, Addr: child.Loopback(ports.Port)}
 	s.program = &child.Program{Name: c.Label, Args: slices.Clone(c.Args), Addrs: []string{s.Addr}, Accept: c.Wait, Grace: stopWait}
 	for i, arg := range c.Args {
 		if s.Admin == "" && strings.Contains(arg, "{admin}") {

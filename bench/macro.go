@@ -1,10 +1,6 @@
 package bench
 
-import (
-	"context"
-
-	"peal/loadtest"
-)
+import "context"
 
 // Macro is a benchmark of a whole server: one run is one sample, on a fresh
 // server. Its figures are written in Go's benchmark format
@@ -49,31 +45,4 @@ func (m Macro) Sample(ctx context.Context, l Launcher) ([]Measure, error) {
 type Measure struct {
 	Unit  string
 	Value float64
-}
-
-// largeBytes is the size of the fan-out in which a copy shows: of 128 bytes
-// nobody would see it.
-const largeBytes = 16 << 10
-
-// Macros returns the benchmarks of a whole server that c's sizes give.
-func (c *Config) Macros() []Macro {
-	all := c.idleMacros()
-	for _, inFlight := range []int{1, 16} {
-		for _, subscribers := range []int{c.Subscribers, c.Many} {
-			all = append(all, c.fanoutMacro(loadtest.WebSocket, subscribers, inFlight, 0))
-		}
-	}
-	return append(all,
-		c.fanoutMacro(loadtest.WebSocket, c.Subscribers, 1, largeBytes),
-		c.fanoutMacro(loadtest.SSE, c.Subscribers, 1, 0),
-		c.openLoopMacro(),
-		c.tenChannelsMacro(),
-		c.publishMacro("Publish", 1, 8),
-		c.publishMacro("ManyChannels", 10, 40),
-		c.pollMacro(),
-		c.acceptMacro(),
-		c.resumeMacro(),
-		c.channelMacro(),
-		c.slowMacro(),
-	)
 }

@@ -1,30 +1,40 @@
 package bench
 
 import (
+	"io"
+	"maps"
 	"math"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/perf/benchfmt"
 )
 
-func TestParseSums(t *testing.T) {
+func TestParseSamples(t *testing.T) {
 	text := "# HELP sends x\n# TYPE sends counter\nsends{loop=\"0\"} 10\nsends{loop=\"1\"} 1.2e1 1234\nsends_other 7\nodd{code=\"a b}\"} 3\n"
-	v, err := parseSums(strings.NewReader(text))
-	if err != nil || len(v) != 3 || v["sends"] != 22 || v["sends_other"] != 7 || v["odd"] != 3 {
+	v, err := parseSamples([]byte(text))
+	if err != nil || len(v) != 3 || !slices.Equal(v["sends"], []float64{10, 12}) || !slices.Equal(v["sends_other"], []float64{7}) || !slices.Equal(v["odd"], []float64{3}) {
 		t.Errorf("%v, %v", v, err)
 	}
-	if _, err := parseSums(strings.NewReader("sends x\n")); err == nil {
+	if _, err := parseSamples([]byte("sends x\n")); err == nil {
 		t.Error("a sample that is no number was read")
+	}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }))
+	defer web.Close()
+	if v, err := (Metrics{URL: web.URL}).read(t.Context(), &Server{}, "none"); err == nil {
+		t.Errorf("a metric that is not there was found: %v", v)
 	}
 }
 
 func TestParseHeap(t *testing.T) {
-	h, err := parseHeap(strings.NewReader("heap profile: 1: 2 [3: 4] @ heap/1\n\n# runtime.MemStats\n# Alloc = 7\n# TotalAlloc = 1000\n# Mallocs = 30\n# Frees = 8\n# HeapAlloc = 7\n"))
-	if err != nil || h != (heap{objects: 30, bytes: 1000, held: 7}) {
+	h, err := parseHeap([]byte("heap profile: 1: 2 [3: 4] @ heap/1\n\n# runtime.MemStats\n# Alloc = 7\n# TotalAlloc = 1000\n# Mallocs = 30\n# Frees = 8\n# HeapAlloc = 7\n"))
+	if err != nil || !maps.Equal(h, counters{heapObjects: 30, heapBytes: 1000, heapHeld: 7}) {
 		t.Errorf("%+v, %v", h, err)
 	}
-	if _, err := parseHeap(strings.NewReader("# Mallocs = 30\n")); err == nil {
+	if _, err := parseHeap([]byte("x\n# Mallocs = 30\n")); err == nil {
 		t.Error("half of a profile was read")
 	}
 }
@@ -41,19 +51,19 @@ func figure(v []Measure, unit string) float64 {
 
 // What a delivery allocates and what a publication does come out apart.
 func TestFanoutFiguresTellDeliveriesFromPublications(t *testing.T) {
-	load := func(published, subscribers, objectsEach, bytesEach float64) *counted {
-		deliveries := published * (subscribers + 1) // the publisher has its own back
-		return &counted{
-			metrics:   map[string]float64{"peal_deliveries_total": deliveries, "peal_delivery_sends_total": deliveries / 2},
-			hasHeap:   true,
-			heap:      heap{objects: 6*published + objectsEach*published*subscribers, bytes: 700*published + bytesEach*published*subscribers},
-			published: published,
-			delivered: published * subscribers,
+	load := func(messages, subscribers, objectsEach, bytesEach float64) counters {
+		deliveries := messages * (subscribers + 1) // the publisher has its own back
+		return counters{
+			"peal_deliveries_total": deliveries, "peal_delivery_sends_total": deliveries / 2,
+			heapObjects: 6*messages + objectsEach*messages*subscribers,
+			heapBytes:   700*messages + bytesEach*messages*subscribers,
+			published:   messages,
+			delivered:   messages * subscribers,
 		}
 	}
-	for _, each := range []heap{{}, {objects: 1, bytes: 144}, {objects: 2, bytes: 16_384}} {
-		v := fanoutFigures(load(4000, 1, each.objects, each.bytes), load(90, 1000, each.objects, each.bytes))
-		for unit, want := range map[string]float64{"allocs/delivery": each.objects, "alloc-B/delivery": each.bytes,
+	for _, each := range [][2]float64{{0, 0}, {1, 144}, {2, 16_384}} {
+		v := fanoutMeasures(load(4000, 1, each[0], each[1]), load(90, 1000, each[0], each[1]))
+		for unit, want := range map[string]float64{"allocs/delivery": each[0], "alloc-B/delivery": each[1],
 			"allocs/publication": 6, "alloc-B/publication": 700, "sends/delivery": 0.5} {
 			if got := figure(v, unit); got != want {
 				t.Errorf("%+v each: %v %s, want %v", each, got, unit, want)
@@ -63,7 +73,7 @@ func TestFanoutFiguresTellDeliveriesFromPublications(t *testing.T) {
 			t.Error("a figure of a server that does not count it")
 		}
 	}
-	if v := fanoutFigures(&counted{published: 1}, &counted{published: 1}); len(v) != 0 {
+	if v := fanoutMeasures(counters{published: 1}, counters{published: 1}); len(v) != 0 {
 		t.Errorf("figures of a server that counts nothing: %v", v)
 	}
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -10,51 +11,23 @@ import (
 	"peal/loadtest"
 )
 
-// MemoryExperiments read the three kinds of memory that an idle connection
-// costs: what is resident of the server's own, how much of that Go's heap holds,
-// and the kernel's. The kernel's is the whole machine's growth, so it has both
-// ends of each connection in it, the client's too.
-//
-// The heap is in use, not alive: what the collector has not taken yet counts. It
-// needs metrics.
-func (c *Config) MemoryExperiments() []Experiment {
-	var all []Experiment
-	for _, t := range []struct {
-		transport loadtest.Transport
-		name      string
-	}{{loadtest.WebSocket, "WebSocket"}, {loadtest.SSE, "SSE"}, {loadtest.Poll, "waiting poll"}} {
-		row := func(kind string) Row { return Row{What: kind + ", " + t.name, Unit: "bytes"} }
-		resident := row("resident")
-		resident.Target = Target{Of: Value, AtMost: true, Limit: 640}
-		all = append(all, Experiment{
-			Key:  "memory-" + string(t.transport),
-			Rows: []Row{resident, row("Go heap in use"), row("kernel, both ends")},
-			A: func(ctx context.Context) (Sample, error) {
-				return c.growth(ctx, loadtest.Spec{Transport: t.transport, Channels: 1}, c.readKinds)
-			},
-		})
-	}
-	return all
-}
+// reader reads how much memory there is, of one kind or several, in bytes.
+type reader func(context.Context, *Server) (Sample, error)
 
 // growth opens Many connections on a fresh server and returns by how much what
 // read returns has grown, for each.
-func (c *Config) growth(ctx context.Context, spec loadtest.Spec, read func(context.Context, *Server) (Sample, error)) (each Sample, err error) {
-	err = withServer(ctx, c.Peal, c.Loops, func(s *Server) error {
+func (c *Config) growth(ctx context.Context, l Launcher, spec loadtest.Spec, read reader) (each Sample, err error) {
+	return onServer(ctx, l, c.Loops, func(s *Server) (Sample, error) {
 		sleep(ctx, c.Settle/4)
 		before, err := read(ctx, s)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		spec.Addr, spec.Connections = s.Addr, c.Many
-		s.Subscribe(&spec)
-		if spec.Transport != loadtest.WebSocket {
-			spec.Path = "" // the dialect's is the WebSocket's
-		}
+		spec.Connections = c.Many
 		if spec.Transport == loadtest.Poll {
 			spec.Query = "timeout=120" // longer than the measurement
 		}
-		return withPool(ctx, spec, func(*loadtest.Pool) error {
+		err = withPool(ctx, s, spec, func(*loadtest.Pool) error {
 			sleep(ctx, c.Settle)
 			after, err := read(ctx, s)
 			for i := range after {
@@ -62,13 +35,37 @@ func (c *Config) growth(ctx context.Context, spec loadtest.Spec, read func(conte
 			}
 			return err
 		})
+		return each, err
 	})
-	return each, err
 }
 
-// readKinds is what is held now, in bytes.
+// readResident is what the server holds: what an operator sees. It depends on
+// when the collector last ran.
+func readResident(_ context.Context, s *Server) (Sample, error) {
+	m, err := loadtest.ReadMemory(s.PID)
+	return Sample{float64(m.Resident)}, err
+}
+
+// readLive is readResident and, if the server reports it, what of that is alive
+// on Go's heap, which is the same in each run.
+func readLive(ctx context.Context, s *Server) (Sample, error) {
+	v, err := readResident(ctx, s)
+	if err != nil || s.Admin == "" {
+		return v, err
+	}
+	var h counters
+	for range 2 { // the first collection leaves what pools have kept for a second
+		if h, err = readHeap(ctx, s, "heap?gc=1&debug=1"); errors.Is(err, errStatus) {
+			return v, nil
+		}
+	}
+	return append(v, h[heapHeld]), err
+}
+
+// readKinds is what the server has resident, what Go's heap has in use of it, and
+// what the kernel holds.
 func (c *Config) readKinds(ctx context.Context, s *Server) (Sample, error) {
-	memory, err := loadtest.ReadMemory(s.PID)
+	v, err := readResident(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +74,7 @@ func (c *Config) readKinds(ctx context.Context, s *Server) (Sample, error) {
 		return nil, err
 	}
 	kernel, err := kernelMemory()
-	return Sample{float64(memory.Resident), sum(heap), kernel}, err
+	return append(v, sum(heap), kernel), err
 }
 
 // kernelMemory is what the kernel holds in its slabs (sockets, files, epoll's
@@ -114,4 +111,11 @@ func fieldAfter(text, line, name string) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("no %s after %s", name, line)
+}
+
+func sum(v []float64) (s float64) {
+	for _, x := range v {
+		s += x
+	}
+	return s
 }

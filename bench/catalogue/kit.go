@@ -45,20 +45,48 @@ func (k *Kit) command(ctx context.Context, args ...string) error {
 
 // shown is a command as it is kept: no places of this machine.
 func (k *Kit) shown(args []string) string {
+	replace := strings.NewReplacer(k.Peal, "peal", k.Root+"/", "", k.Dir+"/", "")
 	args = slices.Clone(args)
 	for i, a := range args {
-		a = strings.ReplaceAll(a, k.Peal, "peal")
-		a = strings.ReplaceAll(a, k.Root+"/", "")
-		a = strings.ReplaceAll(a, k.Dir+"/", "")
-		if strings.ContainsAny(a, " |*?$&;<>()'\"\\") {
-			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
-		args[i] = a
+		args[i] = replace.Replace(a)
 	}
-	return strings.Join(args, " ")
+	return record.CommandLine(args)
 }
 
-// begin is the record of an entry that the kit measures itself.
+// report runs a program that takes --json FILE and returns the file. A program
+// that wrote it and failed says why in there.
+func (k *Kit) report(ctx context.Context, args []string) (file string, err error) {
+	file = filepath.Join(k.Dir, "report.json")
+	if err := os.RemoveAll(file); err != nil {
+		return "", err
+	}
+	failed := k.command(ctx, append(slices.Clone(args), "--json", file)...)
+	if _, err := os.Stat(file); err != nil || ctx.Err() != nil {
+		return "", errors.Join(failed, err, ctx.Err())
+	}
+	if failed != nil {
+		k.say("%s: %v; its report says more", args[0], failed)
+	}
+	return file, nil
+}
+
+// keep adds to r the report of a program of which run says the rest.
+func (k *Kit) keep(ctx context.Context, r *record.Record, run record.Run, args []string) error {
+	file, err := k.report(ctx, args)
+	if err != nil {
+		return err
+	}
+	if run.Report, err = os.ReadFile(file); err != nil {
+		return err
+	}
+	if !json.Valid(run.Report) {
+		return fmt.Errorf("the report of %s is not JSON: %.200s", args[0], run.Report)
+	}
+	r.Runs = append(r.Runs, run)
+	return nil
+}
+
+// begin is a record without what is measured.
 func (k *Kit) begin(ctx context.Context, name string) (*record.Record, error) {
 	e, err := record.Capture(ctx)
 	r := &record.Record{Schema: record.Schema, Name: name, Quick: k.Quick, Command: "scripts/benchmarks.sh --measure " + name, Environment: e}
@@ -119,21 +147,11 @@ func (k *Kit) loadOnce(ctx context.Context, r *record.Record, round int, p plan)
 	}
 	defer func() { err = errors.Join(err, s.Alive(), s.Stop()) }()
 	command := append([]string{k.Peal, "load", p.scenario}, append(slices.Clone(p.args), "--pid", "{pid}")...)
-	file := filepath.Join(k.Dir, "load.json")
-	if err := os.RemoveAll(file); err != nil {
-		return err
-	}
+	run := record.Run{Label: p.label, Server: p.server.Name, Round: round, Program: record.Load, Command: k.shown(command)}
 	_, port, _ := strings.Cut(s.Addr, ":")
 	replace := strings.NewReplacer("{port}", port, "{admin}", s.Admin, "{pid}", strconv.Itoa(s.PID))
-	real := slices.Clone(command)
-	for i := range real {
-		real[i] = replace.Replace(real[i])
+	for i := range command {
+		command[i] = replace.Replace(command[i])
 	}
-	failed := k.command(ctx, append(real, "--json", file)...)
-	report, err := os.ReadFile(file)
-	if err != nil || ctx.Err() != nil || !json.Valid(report) {
-		return errors.Join(failed, err, ctx.Err())
-	}
-	r.Runs = append(r.Runs, record.Run{Label: p.label, Server: p.server.Name, Round: round, Program: record.Load, Command: k.shown(command), Report: report})
-	return nil
+	return k.keep(ctx, r, run, command)
 }

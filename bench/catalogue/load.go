@@ -2,9 +2,7 @@ package catalogue
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 
@@ -18,25 +16,9 @@ const (
 	pollTarget = "poll+http://127.0.0.1:{port}/poll?channel=bench"
 )
 
-// number chooses between the full number and that of a quick pass.
-func (k *Kit) number(full, quick int) int {
-	if k.Quick {
-		return quick
-	}
-	return full
-}
-
-func (k *Kit) size(full, quick int) string { return strconv.Itoa(k.number(full, quick)) }
-
-func (k *Kit) seconds(full, quick int) string { return k.size(full, quick) + "s" }
-
 // latencyLoad goes up to more than two processors carry, the generator's share
 // included, so that the last lines show what saturation looks like.
-func (k *Kit) latencyLoad(ctx context.Context) (*record.Record, error) {
-	r, err := k.begin(ctx, "latency-load")
-	if err != nil {
-		return nil, err
-	}
+func (k *Kit) latencyLoad(ctx context.Context, r *record.Record) error {
 	ours := k.peal(r, 2)
 	rates := []int{5, 20, 50, 80, 110, 140, 180}
 	if k.Quick {
@@ -47,20 +29,16 @@ func (k *Kit) latencyLoad(ctx context.Context) (*record.Record, error) {
 		plans = append(plans, plan{fmt.Sprintf("%d messages/s", rate), ours, "fanout", []string{"--target", wsTarget,
 			"--connections", k.size(1000, 200), "--rate", strconv.Itoa(rate), "--duration", k.seconds(4, 1)}})
 	}
-	return r, k.load(ctx, r, k.rounds(3), plans)
+	return k.load(ctx, r, k.rounds(3), plans)
 }
 
 // generator sets the two kinds of subscriber side by side, on the server that costs
 // least: with messages that come one by one, and so many that several are read at
 // once.
-func (k *Kit) generator(ctx context.Context) (*record.Record, error) {
-	r, err := k.begin(ctx, "generator")
-	if err != nil {
-		return nil, err
-	}
+func (k *Kit) generator(ctx context.Context, r *record.Record) error {
 	c, err := bench.BuildCeiling(ctx, k.Dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ceiling := server{record.Server{Name: c.Label, Version: r.Environment.Commit, Command: k.shown(c.Args)}, c, 1}
 	var plans []plan
@@ -76,16 +54,12 @@ func (k *Kit) generator(ctx context.Context) (*record.Record, error) {
 		plans = append(plans, plan{"epoll, the default, " + load.label, ceiling, "fanout", args},
 			plan{"lxzan/gws (--gws), " + load.label, ceiling, "fanout", append(args[:len(args):len(args)], "--gws")})
 	}
-	return r, k.load(ctx, r, k.rounds(3), plans)
+	return k.load(ctx, r, k.rounds(3), plans)
 }
 
 // hundredThousand has one run of each kind of subscriber. The script starts the
 // servers.
-func (k *Kit) hundredThousand(ctx context.Context) (*record.Record, error) {
-	r, err := k.begin(ctx, "hundred-thousand")
-	if err != nil {
-		return nil, err
-	}
+func (k *Kit) hundredThousand(ctx context.Context, r *record.Record) error {
 	for _, kind := range []struct {
 		label string
 		args  []string
@@ -97,19 +71,15 @@ func (k *Kit) hundredThousand(ctx context.Context) (*record.Record, error) {
 		if k.Quick {
 			args = append(args, "--connections", "7000", "--duration", "4s")
 		}
-		if err := k.script(ctx, r, record.Run{Label: kind.label, Server: "peal", Program: record.Load}, "scripts/hundred-thousand.sh", args); err != nil {
-			return nil, err
+		if err := k.script(ctx, r, kind.label, record.Load, "scripts/hundred-thousand.sh", args); err != nil {
+			return err
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // correctness has one run of each: what it counts is not noise.
-func (k *Kit) correctness(ctx context.Context) (*record.Record, error) {
-	r, err := k.begin(ctx, "correctness")
-	if err != nil {
-		return nil, err
-	}
+func (k *Kit) correctness(ctx context.Context, r *record.Record) error {
 	ours := k.peal(r, 2)
 	args := []string{"--connections", k.size(2000, 300), "--rate", "20", "--duration", k.seconds(9, 3)}
 	storm := func(label, target string) plan {
@@ -118,7 +88,7 @@ func (k *Kit) correctness(ctx context.Context) (*record.Record, error) {
 	plans := []plan{storm("WebSocket", wsTarget+"&format=json"), storm("SSE", sseTarget), storm("long polling", pollTarget),
 		{"all three transports at once", ours, "mixed", append([]string{"--target", wsTarget}, args...)}}
 	if err := k.load(ctx, r, 1, plans); err != nil {
-		return nil, err
+		return err
 	}
 	short := []string{"--length", k.seconds(20, 5), "--restart", k.seconds(4, 2), "--clients", k.size(2000, 300)}
 	for _, c := range []struct {
@@ -129,43 +99,27 @@ func (k *Kit) correctness(ctx context.Context) (*record.Record, error) {
 		{"chaos with restarts, log in files", []string{"--log", "file", "--fsync", "always"}},
 		{"chaos with restarts, little history", []string{"--history", "3", "--rate", "250"}},
 	} {
-		if err := k.chaos(ctx, r, c.label, append(short[:len(short):len(short)], c.args...)); err != nil {
-			return nil, err
+		if err := k.script(ctx, r, c.label, record.Chaos, record.Chaos, append(short[:len(short):len(short)], c.args...)); err != nil {
+			return err
 		}
 	}
-	return r, nil
+	return nil
 }
 
-// chaos adds a summary to r, also of a run in which a promise was broken.
-func (k *Kit) chaos(ctx context.Context, r *record.Record, label string, args []string) error {
-	return k.script(ctx, r, record.Run{Label: label, Server: "peal", Program: record.Chaos}, record.Chaos, args)
-}
-
-// script adds to r what a script of ours, which takes --json FILE, writes there:
-// also of a run that failed, for the report says why.
-func (k *Kit) script(ctx context.Context, r *record.Record, run record.Run, script string, args []string) error {
-	file := filepath.Join(k.Dir, "script.json")
-	if err := os.RemoveAll(file); err != nil {
-		return err
-	}
+// script adds to r the report of a script of ours, also of a run in which a
+// guarantee was broken.
+func (k *Kit) script(ctx context.Context, r *record.Record, label, program, script string, args []string) error {
 	command := append([]string{filepath.Join(k.Root, script)}, args...)
-	failed := k.command(ctx, append(command[:len(command):len(command)], "--json", file)...)
-	report, err := os.ReadFile(file)
-	if err != nil || ctx.Err() != nil {
-		return fmt.Errorf("%s: %w", run.Label, errors.Join(failed, err, ctx.Err()))
+	err := k.keep(ctx, r, record.Run{Label: label, Server: "peal", Round: 1, Program: program, Command: k.shown(command)}, command)
+	if err != nil {
+		return fmt.Errorf("%s: %w", label, err)
 	}
-	run.Round, run.Command, run.Report = 1, k.shown(command), report
-	r.Runs = append(r.Runs, run)
 	return nil
 }
 
 // peers puts each server under the same load, one thread each. What is published
 // is kept by all of them for who comes later.
-func (k *Kit) peers(ctx context.Context) (*record.Record, error) {
-	r, err := k.begin(ctx, "peers")
-	if err != nil {
-		return nil, err
-	}
+func (k *Kit) peers(ctx context.Context, r *record.Record) error {
 	args := []string{"--connections", k.size(5000, 300), "--rate", k.size(5, 20), "--duration", k.seconds(4, 1)}
 	fanout := func(label string, s server, target string, header ...string) plan {
 		own := append([]string{"--target", target}, args...)
@@ -199,7 +153,7 @@ func (k *Kit) peers(ctx context.Context) (*record.Record, error) {
 			plans = append(plans, fanout(l[0], s, l[1], peer.header...))
 		}
 	}
-	return r, k.load(ctx, r, k.rounds(3), plans)
+	return k.load(ctx, r, k.rounds(3), plans)
 }
 
 // starts reports whether the server does, once, so that one that does not is

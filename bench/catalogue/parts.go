@@ -16,11 +16,7 @@ import (
 )
 
 // parts runs the micro-benchmarks of what each message passes.
-func (k *Kit) parts(ctx context.Context) (*record.Record, error) {
-	r, err := k.begin(ctx, "parts")
-	if err != nil {
-		return nil, err
-	}
+func (k *Kit) parts(ctx context.Context, r *record.Record) (err error) {
 	args := []string{"go", "test", "-run", "^$", "-bench", "^Benchmark(Publish|Next|Flush|Singles|Append|Request)$", "-benchmem",
 		"-benchtime", k.size(50, 5) + "ms", "-count", strconv.Itoa(k.rounds(6)),
 		"./loop/ring", "./loop/frame", "./loop/fanout", "./server/hub", "./server/httpapi"}
@@ -30,10 +26,10 @@ func (k *Kit) parts(ctx context.Context) (*record.Record, error) {
 	var out bytes.Buffer
 	c.Dir, c.Stdout, c.Stderr = k.Root, io.MultiWriter(&out, k.Log), k.Log
 	if err := c.Run(); err != nil {
-		return nil, fmt.Errorf("go test: %w", err)
+		return fmt.Errorf("go test: %w", err)
 	}
 	r.Rows, err = partRows(&out)
-	return r, err
+	return err
 }
 
 // partRows are, of each benchmark, the time of its smallest unit and the
@@ -55,8 +51,11 @@ func partRows(from io.Reader) (rows []record.Row, err error) {
 		if !ok {
 			continue // units, or a line that is none of a benchmark
 		}
-		name := withoutProcs(string(b.Name))
-		key := strings.TrimPrefix(b.GetConfig("pkg"), "peal/") + " " + name
+		name, parts := b.Name.Parts()
+		if last := len(parts) - 1; last >= 0 && parts[last][0] == '-' {
+			parts = parts[:last] // the number of processors
+		}
+		key := strings.TrimPrefix(b.GetConfig("pkg"), "peal/") + " " + string(name) + string(bytes.Join(parts, nil))
 		unit := "sec/op"
 		if _, finer := b.Value("sec/delivery"); finer {
 			unit = "sec/delivery"
@@ -73,20 +72,10 @@ func partRows(from io.Reader) (rows []record.Row, err error) {
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("go test's answer: %w", err)
+		return nil, fmt.Errorf("output of go test: %w", err)
 	}
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("go test ran no benchmark")
 	}
 	return rows, nil
-}
-
-// withoutProcs takes the number of processors off a benchmark's name.
-func withoutProcs(name string) string {
-	if i := strings.LastIndexByte(name, '-'); i >= 0 {
-		if _, err := strconv.Atoi(name[i+1:]); err == nil {
-			return name[:i]
-		}
-	}
-	return name
 }

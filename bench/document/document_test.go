@@ -56,7 +56,7 @@ func TestRecordsAreSmallAndNameNoPlaces(t *testing.T) {
 
 // row is a record's with a target of at least limit.
 func row(key string, limit float64, a ...float64) record.Row {
-	return record.Row{Key: key, What: "rate of " + key, Unit: "1/s", Target: &record.Target{Of: "value", Limit: limit}, A: a}
+	return record.Row{Key: key, What: "rate of " + key, Unit: "1/s", Target: record.AtLeast(record.Value, limit), A: a}
 }
 
 func named(name string, rows ...record.Row) map[string]*record.Record {
@@ -90,6 +90,36 @@ func TestARegionIsMadeAnewAndNothingElse(t *testing.T) {
 	records["ceiling"].Rows[0].A[2] = 8.1
 	if changed, _ := render(made, records); changed == made {
 		t.Error("a changed sample changes nothing")
+	}
+}
+
+func TestRowsOfTwoSidesAreCompared(t *testing.T) {
+	made, err := document.Table(&record.Record{Name: "ceiling", Rows: []record.Row{
+		{What: "deliveries", Unit: "1/s", Target: record.AtLeast(record.Ratio, 0.97), A: []float64{240_000, 250_000}, B: []float64{250_000, 250_000}},
+		{What: "idle", Unit: "bytes", Target: record.AtMost(record.Value, 640), A: []float64{120.4}},
+		{What: "channel", Unit: "bytes", Target: record.AtMost(record.Difference, 500), A: []float64{806}, B: []float64{350}},
+		{What: "broken", A: []float64{}, Error: "because\nof that"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"| deliveries | 245 k 1/s [240 k–250 k] | 250 k 1/s [250 k–250 k] | × 0.98 [0.96–1] | ≥ × 0.97 | met |",
+		"| idle | 120 bytes |  |  | ≤ 640 bytes | met |", "| + 456 bytes | ≤ 500 bytes | met |", "| broken | failed: because |  |  |  |  |"} {
+		if !strings.Contains(made, want) {
+			t.Errorf("no %q in\n%s", want, made)
+		}
+	}
+}
+
+func TestTransportsHaveALineEach(t *testing.T) {
+	rows := []record.Row{{Key: "SSE, raw", What: "idle", A: []float64{100, 100}}, {Key: "SSE, raw", What: "p99", A: []float64{3.456, 120.4, 1.5}},
+		{Key: "SSE, json", What: "idle", A: []float64{7}}, {Key: "SSE, json", What: "p99", A: []float64{8}}}
+	made, err := document.Table(&record.Record{Name: "transports", Rows: rows})
+	if err != nil || !strings.Contains(made, "|  | idle | p99 |\n| --- | --- | --- |\n| SSE, raw | 100 [100–100] | 3.46 [1.50–120] |\n| SSE, json | 7 | 8 |\n") {
+		t.Errorf("%v\n%s", err, made)
+	}
+	if made, err = document.Table(&record.Record{Name: "transports", Rows: rows[:3]}); err == nil {
+		t.Errorf("a figure is missing in\n%s", made)
 	}
 }
 

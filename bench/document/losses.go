@@ -2,10 +2,10 @@ package document
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
-	"peal/bench"
 	"peal/bench/record"
 )
 
@@ -21,29 +21,24 @@ type loss struct {
 
 // losses are all of them, ceiling and memory first.
 func losses(records map[string]*record.Record) (all []loss) {
-	names := make([]string, 0, len(records))
-	for name := range records {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(records)) {
 		r := records[name]
 		for i := range r.Rows {
-			o := r.Rows[i].Outcome()
-			switch o.Verdict() {
+			row := &r.Rows[i]
+			one := loss{key: row.Key, quick: r.Quick}
+			switch row.Verdict() {
 			case "failed", "not measured":
-				all = append(all, loss{key: o.Key, quick: r.Quick, what: o.What + ": not all of it could be measured, " + firstLine(r.Rows[i].Error)})
-				continue
+				one.what = row.What + ": not all of it could be measured, " + firstLine(row.Error)
 			case "missed":
+				shown := relation(row)
+				if row.Target.Of == record.Value {
+					shown = spread(row.A, row.Unit)
+				}
+				one.what, one.undecided = fmt.Sprintf("%s: %s, target %s", row.What, shown, row.Limit()), straddles(row.Judged(), row.Target.Limit)
 			default:
 				continue
 			}
-			shown := relation(&o)
-			if o.Target.Of == bench.Value {
-				shown = spread(o.A, o.Unit)
-			}
-			all = append(all, loss{key: o.Key, quick: r.Quick, undecided: straddles(o.Judged(), o.Target.Limit),
-				what: fmt.Sprintf("%s: %s, target %s", o.What, shown, bench.FormatTarget(&o))})
+			all = append(all, one)
 		}
 		all = append(all, brokenPromises(r)...)
 		if name == "peers" {
@@ -133,7 +128,7 @@ func extrapolations(records map[string]*record.Record) string {
 	for _, row := range r.Rows {
 		if row.Key == "memory-ws" {
 			kind, _, _ := strings.Cut(row.What, ",")
-			of[kind] = bench.Median(row.A)
+			of[kind] = record.Median(row.A)
 		}
 	}
 	// Both ends of a connection are on one machine here, a client's costs what a

@@ -5,7 +5,6 @@ import (
 	"math"
 	"strings"
 
-	"peal/bench"
 	"peal/bench/record"
 )
 
@@ -67,7 +66,7 @@ func beaten(r *record.Record) (all []loss) {
 		}
 		for _, v := range rivals {
 			ratios := byRounds(own.of(v.of), g.of(v.of))
-			if m := bench.Median(ratios); len(ratios) == 0 || v.less && m <= 1 || !v.less && m >= 1 {
+			if m := record.Median(ratios); len(ratios) == 0 || v.less && m <= 1 || !v.less && m >= 1 {
 				continue
 			}
 			what := fmt.Sprintf("%s, %s, against %s: × %s", v.name, g.label, g.server, spread(ratios, ""))

@@ -112,17 +112,20 @@ func region(name string, records map[string]*record.Record) (string, error) {
 	if s, ok := summaries[name]; ok {
 		return s(records), nil
 	}
-	t, ok := tables[name]
-	if !ok {
+	if tables[name] == nil {
 		return "", fmt.Errorf("the table %q is not known: bench/document/tables.go has them", name)
 	}
-	r := records[name]
-	if r == nil {
+	if records[name] == nil {
 		return "", fmt.Errorf("the table %s has no record: scripts/benchmarks.sh --measure %s", name, name)
 	}
-	body, err := t(r)
+	return Table(records[name])
+}
+
+// Table shows a record.
+func Table(r *record.Record) (string, error) {
+	body, err := tables[r.Name](r)
 	if err != nil {
-		return "", fmt.Errorf("record %s: %w", name, err)
+		return "", fmt.Errorf("record %s: %w", r.Name, err)
 	}
 	return head(r) + body, nil
 }

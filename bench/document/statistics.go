@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/perf/benchmath"
 
-	"peal/bench"
+	"peal/bench/record"
 )
 
 // enough is how many samples an interval needs: of fewer not even the smallest
@@ -35,7 +35,7 @@ func spread(v []float64, unit string) string {
 		s := benchmath.AssumeNothing.Summary(benchmath.NewSample(slices.Clone(v), &benchmath.DefaultThresholds), confidence)
 		low, high = s.Lo, s.Hi
 	}
-	return fmt.Sprintf("%s [%s–%s]", plain(bench.Median(v), unit), plain(low, ""), plain(high, ""))
+	return fmt.Sprintf("%s [%s–%s]", plain(record.Median(v), unit), plain(low, ""), plain(high, ""))
 }
 
 // brackets says what spread has in them, for tables of n samples.
@@ -61,5 +61,5 @@ func plain(v float64, unit string) string {
 	if v == math.Trunc(v) && math.Abs(v) < 10_000 {
 		return strings.TrimSpace(fmt.Sprintf("%.0f %s", v, unit))
 	}
-	return bench.Format(v, unit)
+	return record.Format(v, unit)
 }

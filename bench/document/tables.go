@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"peal/bench"
 	"peal/bench/record"
 )
 
@@ -98,19 +97,17 @@ func rows(r *record.Record) (string, error) {
 	}
 	var lines [][]string
 	for _, row := range r.Rows {
-		o := row.Outcome()
-		if o.Err != nil && len(o.A) == 0 {
-			line := slices.Repeat([]string{""}, len(columns))
-			line[0], line[1] = o.What, "failed: "+firstLine(row.Error)
-			lines = append(lines, line)
+		line := []string{row.What, spread(row.A, row.Unit)}
+		if row.Error != "" && len(row.A) == 0 {
+			line[1] = "failed: " + firstLine(row.Error)
+			lines = append(lines, append(line, make([]string, len(columns)-2)...))
 			continue
 		}
-		line := []string{o.What, spread(o.A, o.Unit)}
 		if two {
-			line = append(line, without(o.B, o.Unit), relation(&o))
+			line = append(line, without(row.B, row.Unit), relation(&row))
 		}
 		if judged {
-			line = append(line, bench.FormatTarget(&o), o.Verdict())
+			line = append(line, row.Limit(), row.Verdict())
 		}
 		lines = append(lines, line)
 	}
@@ -138,18 +135,15 @@ func without(v []float64, unit string) string {
 }
 
 // relation is A ÷ B, or A − B where the target is about that.
-func relation(o *bench.Outcome) string {
-	as := *o
-	if as.Target.Of != bench.Difference {
-		as.Target.Of = bench.Ratio
-	}
+func relation(r *record.Row) string {
+	difference := r.Target != nil && r.Target.Of == record.Difference
 	switch {
-	case len(o.B) == 0 || as.Target.Of == bench.Ratio && slices.Contains(o.B, 0):
+	case len(r.B) == 0 || !difference && slices.Contains(r.B, 0):
 		return ""
-	case as.Target.Of == bench.Ratio:
-		return "× " + spread(as.Judged(), "")
+	case difference:
+		return "+ " + spread(r.Pairs(record.Difference), r.Unit)
 	}
-	return "+ " + spread(as.Judged(), o.Unit)
+	return "× " + spread(r.Pairs(record.Ratio), "")
 }
 
 // parts has a line for each benchmark: its time, in the unit that its row names,

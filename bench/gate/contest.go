@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"peal/bench"
+	"peal/bench/record"
 )
 
 // Contest measures benchmarks on two launchers in turns.
@@ -134,7 +135,7 @@ func (c *Contest) restless(s *Samples) bool {
 	for _, side := range []*Side{&s.Base, &s.Head} {
 		for _, unit := range side.units() {
 			m, v := c.Config.Metric(s.Benchmark, unit), side.values(unit)
-			if m.Kind == Exact && disagreement(v) > m.margin(bench.Median(v))*tolerance {
+			if m.Kind == Exact && disagreement(v) > m.margin(record.Median(v))*tolerance {
 				return true
 			}
 		}

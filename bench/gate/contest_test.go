@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -164,16 +166,20 @@ func TestTheEndOfTheContextEndsTheContest(t *testing.T) {
 func TestResultsAreReadAsTheyWereWritten(t *testing.T) {
 	r := &Result{Schema: Schema, Base: Build{Name: "base"}, Config: parse(t, judgeConfig)}
 	r.Judge([]Samples{{"B", side("cpu-ns/delivery", 1, 2, 3), side("cpu-ns/delivery", 0, 0, 0)}})
+	file := filepath.Join(t.TempDir(), "result.json")
 	var b bytes.Buffer
-	if err := r.Write(&b); err != nil {
+	if err := errors.Join(r.Write(&b), os.WriteFile(file, b.Bytes(), 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	got, err := ReadResult(bytes.NewReader(b.Bytes()))
+	got, err := ReadResult(file)
 	if err != nil || got.Exit != r.Exit || !slices.Equal(got.Figures[0].Base, r.Figures[0].Base) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, bad := range []string{"", "[]", `{"schema": 2}`} {
-		if _, err := ReadResult(strings.NewReader(bad)); err == nil {
+		if err := os.WriteFile(file, []byte(bad), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadResult(file); err == nil {
 			t.Errorf("%q was read", bad)
 		}
 	}

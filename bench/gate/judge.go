@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"peal/bench"
+	"peal/bench/record"
 )
 
 // Samples are what one benchmark gave on both sides.
@@ -248,7 +249,7 @@ func median(v []float64) *float64 {
 	if len(v) == 0 {
 		return nil
 	}
-	return finite(bench.Median(v))
+	return finite(record.Median(v))
 }
 
 // finite is x, or nil for what JSON cannot say.

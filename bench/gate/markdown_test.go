@@ -6,6 +6,8 @@ import (
 	"flag"
 	"os"
 	"testing"
+
+	"peal/bench/record"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -16,7 +18,7 @@ func TestMarkdown(t *testing.T) {
 	base.Metrics[0].Margin = 0.001
 	r := &Result{
 		Config: head, Changes: Changes(base, head), Took: 1234,
-		Environment: Environment{CPU: "Fast CPU", CPUs: 2, Kernel: "6.1", Go: "go1.26"},
+		Environment: record.Machine{CPU: "Fast CPU", CPUs: 2, Kernel: "6.1", Go: "go1.26"},
 		Base:        Build{Name: "origin/main", Commit: "0123456789abcdef"},
 		Head:        Build{Name: "working tree", Commit: "fedcba9876543210", Changed: true},
 		Rewritten:   []Change{{"Idle | ws: B/connection", "350", "380", true}},

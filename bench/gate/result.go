@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"time"
+
+	"peal/bench/record"
 )
 
 // Schema is the number of the JSON form.
@@ -51,28 +54,20 @@ func (v Verdict) exit() int {
 
 // Result is what a run came to.
 type Result struct {
-	Schema      int         `json:"schema"`
-	Began       time.Time   `json:"began"`
-	Took        float64     `json:"took_s"`
-	Environment Environment `json:"environment"`
-	Base        Build       `json:"base"`
-	Head        Build       `json:"head"`
-	ExactOnly   bool        `json:"deterministic"` // noisy figures were not judged
-	Config      *Config     `json:"config"`
-	Changes     []Change    `json:"config_changes,omitempty"`   // of the limits, base to head
-	Rewritten   []Change    `json:"baseline_changes,omitempty"` // of the figures kept in the repository, base to head
-	Notes       []string    `json:"notes,omitempty"`
-	Figures     []Figure    `json:"figures"`
-	Failures    []Failure   `json:"failures,omitempty"`
-	Exit        int         `json:"exit"`
-}
-
-// Environment is where it was measured.
-type Environment struct {
-	CPU    string `json:"cpu"`
-	CPUs   int    `json:"cpus"`
-	Kernel string `json:"kernel"`
-	Go     string `json:"go"` // that built both
+	Schema      int            `json:"schema"`
+	Began       time.Time      `json:"began"`
+	Took        float64        `json:"took_s"`
+	Environment record.Machine `json:"environment"`
+	Base        Build          `json:"base"`
+	Head        Build          `json:"head"`
+	ExactOnly   bool           `json:"deterministic"` // noisy figures were not judged
+	Config      *Config        `json:"config"`
+	Changes     []Change       `json:"config_changes,omitempty"`   // of the limits, base to head
+	Rewritten   []Change       `json:"baseline_changes,omitempty"` // of the figures kept in the repository, base to head
+	Notes       []string       `json:"notes,omitempty"`
+	Figures     []Figure       `json:"figures"`
+	Failures    []Failure      `json:"failures,omitempty"`
+	Exit        int            `json:"exit"`
 }
 
 // Build is one of the two.
@@ -126,14 +121,18 @@ func (r *Result) Write(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// ReadResult reads what Write wrote.
-func ReadResult(from io.Reader) (*Result, error) {
+// ReadResult reads a file that Write wrote.
+func ReadResult(file string) (*Result, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
 	var r Result
-	if err := json.NewDecoder(from).Decode(&r); err != nil {
-		return nil, fmt.Errorf("not a result of peal-gate: %w", err)
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("%s is not a result of peal-gate: %w", file, err)
 	}
 	if r.Schema != Schema {
-		return nil, fmt.Errorf("schema %d: this version reads %d", r.Schema, Schema)
+		return nil, fmt.Errorf("%s: unknown schema %d, this version reads %d", file, r.Schema, Schema)
 	}
 	return &r, nil
 }

@@ -5,15 +5,17 @@ import (
 	"io"
 
 	"golang.org/x/perf/benchfmt"
+
+	"peal/bench/record"
 )
 
 // WriteBenchmarks writes one side's samples as Go benchmark results, one line a
 // run, so that benchstat compares the files of two sides.
-func WriteBenchmarks(w io.Writer, environment Environment, build Build, all []Samples, side func(*Samples) *Side) error {
+func WriteBenchmarks(w io.Writer, machine record.Machine, build Build, all []Samples, side func(*Samples) *Side) error {
 	config := []benchfmt.Config{
 		{Key: "goos", Value: []byte("linux"), File: true},
-		{Key: "cpu", Value: []byte(environment.CPU), File: true},
-		{Key: "kernel", Value: []byte(environment.Kernel), File: true},
+		{Key: "cpu", Value: []byte(machine.CPU), File: true},
+		{Key: "kernel", Value: []byte(machine.Kernel), File: true},
 		{Key: "commit", Value: []byte(build.Commit), File: true},
 	}
 	to := benchfmt.NewWriter(w)

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/perf/benchmath"
 
-	"peal/bench"
+	"peal/bench/record"
 )
 
 // compare returns Mann-Whitney's p, two-sided, of two sets of samples: how often
@@ -121,7 +121,7 @@ func ahead(base, head []float64, factor float64) (u int) {
 
 // centred puts v on a median of 1.
 func centred(v []float64) []float64 {
-	median := bench.Median(v)
+	median := record.Median(v)
 	c := make([]float64, len(v))
 	for i := range v {
 		c[i] = v[i] / median
@@ -143,7 +143,7 @@ func disagreement(v []float64) float64 {
 	if len(v) == 0 {
 		return 0
 	}
-	median := bench.Median(v)
+	median := record.Median(v)
 	near := slices.Clone(v)
 	slices.SortFunc(near, func(a, b float64) int {
 		return cmp.Compare(abs(a-median), abs(b-median))

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"peal/bench"
+	"peal/bench/record"
 )
 
 // simulated are runs of a gate with made-up samples.
@@ -107,7 +108,7 @@ func TestTheSmallestEffectIsSeenInNineOfTen(t *testing.T) {
 	for range 50 {
 		said = append(said, *s.run(0).Figures[0].SeenPercent)
 	}
-	effect, found := bench.Median(said)/100, 0
+	effect, found := record.Median(said)/100, 0
 	for range runs {
 		if s.run(effect).Figures[0].Verdict == Worse {
 			found++

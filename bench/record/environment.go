@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -11,49 +12,49 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"peal/bench"
 )
+
+// Machine is where something was measured.
+type Machine struct {
+	CPU    string `json:"cpu"` // its model; where the kernel does not name it, the architecture
+	CPUs   int    `json:"cpus"`
+	Kernel string `json:"kernel"`
+	Go     string `json:"go"` // that built this program
+}
+
+// Here is this machine.
+func Here() Machine {
+	cpu := cmp.Or(after(proc("/proc/cpuinfo"), "model name"), runtime.GOARCH)
+	return Machine{CPU: cpu, CPUs: runtime.NumCPU(), Kernel: proc("/proc/sys/kernel/osrelease"), Go: runtime.Version()}
+}
 
 // Environment is what numbers depend on, besides the command.
 type Environment struct {
-	Time            time.Time `json:"time"`
-	Commit          string    `json:"commit"`
-	Dirty           bool      `json:"dirty"` // the tree had changes, records and documents of them aside
-	CPU             string    `json:"cpu"`   // its model
-	CPUs            int       `json:"cpus"`
+	Time   time.Time `json:"time"`
+	Commit string    `json:"commit"` // "unknown" outside a checkout
+	Dirty  bool      `json:"dirty"`  // the tree had changes, records and documents of them aside
+	Machine
 	Virtual         bool      `json:"virtual"`
 	MemoryBytes     uint64    `json:"memory_bytes"`
-	Kernel          string    `json:"kernel"`
 	Congestion      string    `json:"congestion_control"` // of TCP
-	Go              string    `json:"go"`
 	DescriptorLimit uint64    `json:"descriptor_limit"`
 	Collector       string    `json:"collector"` // GOGC and GOMEMLIMIT as they were set; "default"
 	Load            [3]string `json:"load_before"`
-	BareSendUs      float64   `json:"bare_send_us"` // see bench.BareSend
+	BareSendUs      float64   `json:"bare_send_us"` // see BareSend
 }
 
 // notTheTree are files that measuring itself writes: a record is of a clean tree
 // though the record before it has just been written.
 var notTheTree = []string{":!bench/results", ":!BENCHMARKS.md", ":!docs/transports.md"}
 
-// Capture asks the machine, and git about the working directory. What the kernel
-// does not say stays empty; git and a bare send that fail are errors. It takes
-// some tenths of a second of one processor.
+// Capture reads the environment. What the kernel does not report stays empty; a
+// bare send that fails is an error. It takes some tenths of a second of one
+// processor.
 func Capture(ctx context.Context) (e Environment, err error) {
-	e = Environment{Time: time.Now().UTC().Truncate(time.Second), CPUs: runtime.NumCPU(), Go: runtime.Version(), Collector: collector(),
-		Kernel: proc("/proc/sys/kernel/osrelease"), Congestion: proc("/proc/sys/net/ipv4/tcp_congestion_control")}
-	if e.Commit, err = git(ctx, "rev-parse", "--short=10", "HEAD"); err != nil {
-		return e, err
-	}
-	changed, err := git(ctx, append([]string{"status", "--porcelain", "--", ":/"}, notTheTree...)...)
-	if err != nil {
-		return e, err
-	}
-	e.Dirty = changed != ""
-	cpu := proc("/proc/cpuinfo")
-	e.CPU = after(cpu, "model name")
-	e.Virtual = strings.Contains(after(cpu, "flags"), "hypervisor")
+	e = Environment{Time: time.Now().UTC().Truncate(time.Second), Machine: Here(), Collector: collector(),
+		Congestion: proc("/proc/sys/net/ipv4/tcp_congestion_control")}
+	e.Commit, e.Dirty = commit(ctx)
+	e.Virtual = strings.Contains(after(proc("/proc/cpuinfo"), "flags"), "hypervisor")
 	kib, _ := strconv.ParseUint(strings.TrimSuffix(after(proc("/proc/meminfo"), "MemTotal"), " kB"), 10, 64) // 0: unknown
 	e.MemoryBytes = kib << 10
 	copy(e.Load[:], strings.Fields(proc("/proc/loadavg")))
@@ -62,9 +63,23 @@ func Capture(ctx context.Context) (e Environment, err error) {
 		return e, fmt.Errorf("environment: descriptor limit: %w", err)
 	}
 	e.DescriptorLimit = limit.Cur
-	cost, err := bench.BareSend()
+	cost, err := BareSend()
 	e.BareSendUs = float64(cost.Nanoseconds()/10) / 100
 	return e, err
+}
+
+// commit is that of the working directory.
+func commit(ctx context.Context) (id string, dirty bool) {
+	git := func(args ...string) (string, error) {
+		out, err := exec.CommandContext(ctx, "git", args...).Output()
+		return strings.TrimSpace(string(out)), err
+	}
+	id, err := git("rev-parse", "--short=10", "HEAD")
+	if err != nil {
+		return "unknown", false
+	}
+	changed, err := git(append([]string{"status", "--porcelain", "--", ":/"}, notTheTree...)...)
+	return id, err != nil || changed != ""
 }
 
 // collector is what servers inherit.
@@ -94,14 +109,6 @@ func after(text, name string) string {
 		}
 	}
 	return ""
-}
-
-func git(ctx context.Context, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, "git", args...).Output()
-	if err != nil {
-		return "", fmt.Errorf("environment: git %s: %w", args[0], err)
-	}
-	return strings.TrimSpace(string(out)), nil
 }
 
 // String is the environment in one sentence's part, for the head of a table.

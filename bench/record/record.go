@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-
-	"peal/bench"
 )
 
 // Schema is the number of the JSON form. Names and meanings change only with it;
@@ -48,27 +47,6 @@ type Server struct {
 	Configuration string `json:"configuration,omitempty"` // its file
 }
 
-// Row is one line of a table: see bench.Row and bench.Outcome.
-type Row struct {
-	Key    string    `json:"key"` // of the experiment
-	What   string    `json:"what"`
-	Unit   string    `json:"unit,omitempty"`
-	Target *Target   `json:"target,omitempty"`
-	A      []float64 `json:"a"` // all samples, in the order they were taken
-	B      []float64 `json:"b,omitempty"`
-	Error  string    `json:"error,omitempty"` // of the first sample that failed
-}
-
-// Target is what Row is judged by.
-type Target struct {
-	Of     string  `json:"of"` // "value", "ratio" or "difference"
-	AtMost bool    `json:"at_most,omitempty"`
-	Limit  float64 `json:"limit"`
-}
-
-// quantities are the names of what a target can be about.
-var quantities = map[string]bench.Quantity{"value": bench.Value, "ratio": bench.Ratio, "difference": bench.Difference}
-
 // Run is one run of a program that writes a report of its own.
 type Run struct {
 	Label   string          `json:"label"`  // what is varied: the rate, the transport
@@ -85,57 +63,38 @@ const (
 	Chaos = "scripts/chaos.sh" // loadtest/chaos/run's
 )
 
-// RowOf keeps an outcome.
-func RowOf(o *bench.Outcome) Row {
-	r := Row{Key: o.Key, What: strings.TrimSpace(o.What), Unit: o.Unit, A: o.A, B: o.B}
-	for name, of := range quantities {
-		if o.Target.Of == of {
-			r.Target = &Target{Of: name, AtMost: o.Target.AtMost, Limit: o.Target.Limit}
+// CommandLine is args as a shell reads them.
+func CommandLine(args []string) string {
+	quoted := slices.Clone(args)
+	for i, a := range args {
+		if strings.ContainsAny(a, " |*?$&;<>()'\"\\") {
+			quoted[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
 		}
 	}
-	if r.A == nil {
-		r.A = []float64{}
-	}
-	if o.Err != nil {
-		r.Error = o.Err.Error()
-	}
-	return r
+	return strings.Join(quoted, " ")
 }
 
-// Outcome is what RowOf was given, but for the kind of the error.
-func (r *Row) Outcome() bench.Outcome {
-	o := bench.Outcome{Row: bench.Row{What: r.What, Unit: r.Unit}, Key: r.Key, A: r.A, B: r.B}
-	if r.Target != nil {
-		o.Target = bench.Target{Of: quantities[r.Target.Of], AtMost: r.Target.AtMost, Limit: r.Target.Limit}
-	}
-	if r.Error != "" {
-		o.Err = errors.New(r.Error)
-	}
-	return o
-}
-
-// Write replaces the file with r; what is there stays if that fails.
+// Write replaces the file with r; on an error the old file stays.
 func (r *Record) Write(file string) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", " ")
-	if err := e.Encode(r); err != nil {
-		return fmt.Errorf("write record %s: %w", r.Name, err)
+	err := e.Encode(r)
+	if err == nil {
+		err = os.WriteFile(file+".next", b.Bytes(), 0o644)
 	}
-	next := file + ".next"
-	if err := os.WriteFile(next, b.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("write record %s: %w", r.Name, err)
+	if err == nil {
+		err = os.Rename(file+".next", file)
 	}
-	if err := os.Rename(next, file); err != nil {
+	if err != nil {
 		return fmt.Errorf("write record %s: %w", r.Name, err)
 	}
 	return nil
 }
 
-// Read reads one file. The error is ErrSchema if it is of another version, and
-// any other if it is no record, names a quantity that there is not, or has
-// another name than its file.
+// Read reads one file. The error is ErrSchema for a file of another version; any
+// other means that it is not a record, or has a target of an unknown quantity.
 func Read(file string) (*Record, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -149,21 +108,15 @@ func Read(file string) (*Record, error) {
 		return nil, fmt.Errorf("read record %s: %w %d, this version reads %d", file, ErrSchema, r.Schema, Schema)
 	}
 	for _, row := range r.Rows {
-		if _, known := quantities[targetOf(row)]; row.Target != nil && !known {
-			return nil, fmt.Errorf("read record %s: a target of %q", file, row.Target.Of)
+		if t := row.Target; t != nil && !slices.Contains([]Quantity{Value, Ratio, Difference}, t.Of) {
+			return nil, fmt.Errorf("read record %s: row %s has a target of unknown quantity %q", file, row.Key, t.Of)
 		}
 	}
 	return &r, nil
 }
 
-func targetOf(r Row) string {
-	if r.Target == nil {
-		return ""
-	}
-	return r.Target.Of
-}
-
-// ReadAll reads all records of a directory, by name.
+// ReadAll reads all records of a directory, by name. A record must have the name
+// of its file.
 func ReadAll(dir string) (map[string]*Record, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {

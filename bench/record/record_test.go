@@ -2,27 +2,22 @@ package record_test
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
-	"peal/bench"
 	"peal/bench/record"
 )
 
 func TestWhatIsWrittenIsRead(t *testing.T) {
-	outcomes := []bench.Outcome{
-		{Key: "a", Row: bench.Row{What: "  p99", Unit: "ms", Target: bench.Target{Of: bench.Ratio, AtMost: true, Limit: 1.25}}, A: []float64{1, 2.5}, B: []float64{3, 4}},
-		{Key: "b", Row: bench.Row{What: "x", Target: bench.Target{Of: bench.Difference, Limit: 5}}, A: []float64{1}, B: []float64{2}},
-		{Key: "c", Row: bench.Row{What: "y"}, A: []float64{}, Err: errors.New("it rained")},
-	}
-	wrote := record.Record{Schema: record.Schema, Name: "n", Command: "a > b", Runs: []record.Run{{Label: "l", Report: []byte(`{"schema":1}`)}}}
-	for i := range outcomes {
-		wrote.Rows = append(wrote.Rows, record.RowOf(&outcomes[i]))
-	}
+	wrote := record.Record{Schema: record.Schema, Name: "n", Command: "a > b", Rows: []record.Row{
+		{Key: "a", What: "p99", Unit: "ms", Target: record.AtMost(record.Ratio, 1.25), A: []float64{1, 2.5}, B: []float64{3, 4}},
+		{Key: "b", What: "x", Target: record.AtLeast(record.Difference, 5), A: []float64{1}, B: []float64{2}},
+		{Key: "c", What: "y", A: []float64{}, Error: "it rained"},
+	}, Runs: []record.Run{{Label: "l", Report: []byte(`{"schema":1}`)}}}
 	dir := t.TempDir()
 	if err := wrote.Write(filepath.Join(dir, "n.json")); err != nil {
 		t.Fatal(err)
@@ -31,16 +26,34 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	if err != nil || len(all) != 1 {
 		t.Fatal(all, err)
 	}
-	read := all["n"]
-	for i := range read.Rows {
-		o, want := read.Rows[i].Outcome(), outcomes[i]
-		want.What = strings.TrimSpace(want.What)
-		if !reflect.DeepEqual(o, want) {
-			t.Errorf("%+v, want %+v", o, want)
+	if read := all["n"]; !reflect.DeepEqual(read.Rows, wrote.Rows) || read.Command != "a > b" || len(read.Runs) != 1 {
+		t.Errorf("%+v, want %+v", read, wrote)
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	check := func(want string, target *record.Target, a, b []float64) {
+		t.Helper()
+		r := record.Row{Target: target, A: a, B: b}
+		if got := r.Verdict(); got != want {
+			t.Errorf("%+v of %v and %v: %q, want %q", target, a, b, got, want)
 		}
 	}
-	if read.Command != "a > b" || len(read.Runs) != 1 {
-		t.Errorf("%+v", read)
+	check("met", record.AtLeast(record.Ratio, 0.97), []float64{96, 97, 99}, []float64{100, 100, 100})
+	check("missed", record.AtLeast(record.Ratio, 0.97), []float64{96, 96, 99}, []float64{100, 100, 100})
+	check("met", record.AtMost(record.Value, 640), []float64{900, 640, 100}, nil)
+	check("missed", record.AtMost(record.Value, 640), []float64{700, 640}, nil)
+	check("", nil, []float64{1}, nil)
+	check("not measured", record.AtLeast(record.Value, 1), nil, nil)
+}
+
+func TestBareSendIsPlausible(t *testing.T) {
+	cost, err := record.BareSend()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cost < 500*time.Nanosecond || cost > 500*time.Microsecond {
+		t.Errorf("a send costs %v", cost)
 	}
 }
 

@@ -1,13 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"regexp"
-	"time"
 
 	"peal/bench"
 	"peal/bench/attacks"
@@ -15,30 +15,22 @@ import (
 
 // attackOptions are the flags of the attacks.
 type attackOptions struct {
-	on, quick, bench             bool
-	only                         *regexp.Regexp
-	versus                       string
-	length                       time.Duration
-	honest, clients, connections int
-	crowd, sources               int
+	on, quick, bench bool
+	only             *regexp.Regexp // nil: all
+	versus           string
+	given            attacks.Size // 0: the default
 }
 
 func (o *attackOptions) flags(f *flag.FlagSet) {
-	f.BoolFunc("attacks", "only the attacks (--attacks=`regexp`: those with such a name): what hostile clients cost 1,000 honest ones, as one Markdown table", func(value string) (err error) {
-		o.on = true
-		if value != "true" {
-			o.only, err = regexp.Compile(value)
-		}
-		return err
-	})
+	expression(f, &o.on, &o.only, "attacks", "only the attacks (--attacks=`regexp`: those with a matching name): what hostile clients cost 1,000 honest ones, as one Markdown table")
 	f.StringVar(&o.versus, "attacks-versus", "", "another `peal` binary; its rows come first, as \"before\"")
-	f.DurationVar(&o.length, "attack-length", 0, "of each attack (default 6s)")
-	f.IntVar(&o.honest, "honest", 0, "honest subscribers (default 1,000)")
-	f.IntVar(&o.clients, "hostile", 0, "hostile clients (default 16)")
-	f.IntVar(&o.connections, "connections", 0, "connections of attacks that need many (default 3,000)")
-	f.IntVar(&o.crowd, "crowd", 0, "connections beside the honest ones where an attack has such (default 10,000)")
-	f.IntVar(&o.sources, "hostile-sources", 1, "addresses of the hostile clients; 0: the honest clients' own")
-	f.BoolVar(&o.quick, "quick", false, "with --attacks: small numbers, which only show that an attack works")
+	f.DurationVar(&o.given.Length, "attack-length", 0, "of each attack (default 6s)")
+	f.IntVar(&o.given.Honest, "honest", 0, "honest subscribers (default 1,000)")
+	f.IntVar(&o.given.Clients, "hostile", 0, "hostile clients (default 16)")
+	f.IntVar(&o.given.Connections, "connections", 0, "connections of attacks that need many (default 3,000)")
+	f.IntVar(&o.given.Crowd, "crowd", 0, "connections beside the honest ones where an attack has them (default 10,000)")
+	f.IntVar(&o.given.Sources, "hostile-sources", 1, "addresses of the hostile clients; 0: the honest clients' own")
+	f.BoolVar(&o.quick, "quick", false, "with --attacks: small sizes, which only show that an attack works")
 	f.BoolVar(&o.bench, "attacks-format-bench", false, "with --attacks: Go's benchmark format instead of a table")
 }
 
@@ -47,24 +39,16 @@ func (o *attackOptions) size() attacks.Size {
 	if o.quick {
 		s = attacks.Quick()
 	}
-	if o.length > 0 {
-		s.Length = o.length
-	}
-	for _, n := range []struct {
-		to    *int
-		given int
-	}{{&s.Honest, o.honest}, {&s.Clients, o.clients}, {&s.Connections, o.connections}, {&s.Crowd, o.crowd}} {
-		if n.given > 0 {
-			*n.to = n.given
-		}
-	}
-	s.Sources = o.sources
+	g := &o.given
+	s.Length, s.Sources = cmp.Or(g.Length, s.Length), g.Sources
+	s.Honest, s.Clients = cmp.Or(g.Honest, s.Honest), cmp.Or(g.Clients, s.Clients)
+	s.Connections, s.Crowd = cmp.Or(g.Connections, s.Connections), cmp.Or(g.Crowd, s.Crowd)
 	return s
 }
 
-// runAttacks measures each attack on each build, the builds of one attack behind
-// each other, and writes the table at the end. One that cannot be measured is left
-// out, and an error at the end.
+// runAttacks measures each attack on each build, the builds of one attack one
+// after another, and writes the table at the end. An attack that cannot be
+// measured is left out, and makes an error at the end.
 func (o *options) runAttacks(ctx context.Context, stdout, stderr io.Writer) error {
 	builds := []attacks.Build{{Label: "peal", Peal: o.peal}}
 	if o.attacks.versus != "" {

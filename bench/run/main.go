@@ -1,5 +1,6 @@
-// Command run prints every row of the design's table of numbers for one Peal
-// binary. scripts/bench.sh builds Peal and calls it.
+// Command run measures one Peal binary: the rows of the table "ceiling" of
+// BENCHMARKS.md, or what other flags select. scripts/bench.sh builds Peal and
+// calls it.
 package main
 
 import (
@@ -15,9 +16,11 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
-	"time"
+	"text/tabwriter"
 
 	"peal/bench"
+	"peal/bench/document"
+	"peal/bench/record"
 	"peal/loadtest"
 	"peal/loadtest/hostile"
 )
@@ -46,102 +49,99 @@ var errUsage = errors.New("wrong usage")
 
 // options are the command line.
 type options struct {
-	peal, pealArgs, versus string
-	pairs                  int
-	short, list            bool
-	rows                   string
-	transports             bool
-	memory                 bool
-	json                   string
-	length                 time.Duration
-	macro                  macroOptions
-	attacks                attackOptions
-	config                 bench.Config
+	peal, pealArgs, versus    string
+	pairs, count              int
+	short, list, gateSizes    bool
+	rows                      *regexp.Regexp // nil: all
+	transports, memory, macro bool
+	macros                    *regexp.Regexp // nil: all
+	json                      string
+	attacks                   attackOptions
+	config                    bench.Config
+}
+
+// expression is a flag that selects something: --NAME all, --NAME=REGEXP some.
+func expression(f *flag.FlagSet, on *bool, only **regexp.Regexp, name, usage string) {
+	f.BoolFunc(name, usage, func(value string) (err error) {
+		if *on = true; value != "true" {
+			*only, err = regexp.Compile(value)
+		}
+		return err
+	})
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.StringVar(&o.peal, "peal", "", "Peal's `binary`; empty: measure the ceiling in its place (checks the bench itself)")
-	f.StringVar(&o.pealArgs, "peal-args", "--admin 127.0.0.1:{admin}", "further arguments of 'peal serve', divided at spaces; {port}, {admin} and {loops} are replaced")
-	f.StringVar(&o.versus, "versus", "", "`command` line of a server to compare with instead of the ceiling, with {port} and perhaps {loops}; it must speak Peal's paths")
-	f.IntVar(&o.pairs, "pairs", 5, "how many interleaved pairs of each row")
-	f.BoolVar(&o.short, "short", false, "a quick pass: one pair, small numbers")
-	f.StringVar(&o.rows, "rows", "", "only the experiments whose key matches this `regexp` (see --list)")
+	f.StringVar(&o.peal, "peal", "", "Peal's `binary`; empty: measure the ceiling instead (checks the bench itself)")
+	f.StringVar(&o.pealArgs, "peal-args", "--admin 127.0.0.1:{admin}", "further arguments of 'peal serve', separated by spaces; {port}, {admin} and {loops} are replaced")
+	f.StringVar(&o.versus, "versus", "", "`command` line of a server to compare with instead of the ceiling, with {port} and optionally {loops}; it must serve Peal's paths")
+	f.IntVar(&o.pairs, "pairs", 5, "how many interleaved pairs of each row (default 1 with --short)")
+	f.BoolVar(&o.short, "short", false, "a quick pass with small sizes")
+	f.Func("rows", "only the experiments whose key matches this `regexp` (see --list)", func(value string) (err error) {
+		o.rows, err = regexp.Compile(value)
+		return err
+	})
 	f.BoolVar(&o.list, "list", false, "list the experiments' keys")
 	f.BoolVar(&o.transports, "transports", false, "only compare the transports, in --pairs rounds: the table of docs/transports.md")
 	f.BoolVar(&o.memory, "memory", false, "only the three kinds of memory of an idle connection")
 	f.StringVar(&o.json, "json", "", "`file` for all samples and the environment: see bench/record")
-	f.DurationVar(&o.length, "length", 0, "of each measured run (default 4s, 1s with --short)")
-	o.macro.flags(f)
+	length := f.Duration("length", 0, "of each measured run (default 4s, 1s with --short)")
+	expression(f, &o.macro, &o.macros, "macro", "only the macro-benchmarks (--macro=`regexp`: those with a matching name), in Go's benchmark format, for benchstat")
+	f.IntVar(&o.count, "count", 1, "how many samples of each macro-benchmark")
+	f.BoolVar(&o.gateSizes, "gate-sizes", false, "the small sizes with which peal-gate compares two builds")
 	o.attacks.flags(f)
 	rate := f.Float64("open-rate", 0, "messages per second of the open loop; 0: half of the ceiling's closed loop")
 	publishers := f.Int("publishers", 64, "connections of the HTTP publication row")
 	loops := f.Int("loops", 0, "Peal's loops where it is not compared with the ceiling (default 2)")
 	var m bench.Metrics
-	f.StringVar(&m.URL, "metrics-url", "http://{admin}/metrics", "where Peal shows its metrics")
+	f.StringVar(&m.URL, "metrics-url", "http://{admin}/metrics", "where Peal reports its metrics")
 	f.StringVar(&m.LoopConnections, "metric-loop-connections", "peal_connections", "`name` of the gauge with the connections of each loop; empty: the imbalance is not measured")
 	if err := f.Parse(args); err != nil {
 		return o, errors.Join(errUsage, err)
 	}
-	if f.NArg() > 0 || o.pairs < 1 || o.macro.count < 1 || (m.URL == "") != (m.LoopConnections == "") {
-		fmt.Fprintln(stderr, "bench: no arguments but flags; numbers at least 1; --metrics-url and --metric-loop-connections go together")
+	if f.NArg() > 0 || o.pairs < 1 || o.count < 1 || (m.URL == "") != (m.LoopConnections == "") {
+		fmt.Fprintln(stderr, "bench: only flags are accepted; --pairs and --count must be at least 1; --metrics-url and --metric-loop-connections go together")
 		return o, errUsage
 	}
 	o.config = bench.Full()
 	if o.short {
 		o.config = bench.Short()
-		if !isSet(f, "pairs") {
+		set := false
+		f.Visit(func(g *flag.Flag) { set = set || g.Name == "pairs" })
+		if !set {
 			o.pairs = 1
 		}
 	}
-	if o.macro.gate {
+	if o.gateSizes {
 		o.config = bench.GateSizes()
 	}
-	if o.length > 0 {
-		o.config.Length = o.length
+	if *length > 0 {
+		o.config.Length = *length
 	}
 	if *loops > 0 {
 		o.config.Loops = *loops
 	}
-	o.config.Publishers = *publishers
-	o.config.OpenRate, o.config.Metrics = *rate, m
+	o.config.Publishers, o.config.OpenRate, o.config.Metrics = *publishers, *rate, m
 	if o.peal == "" {
 		o.config.Metrics = bench.Metrics{} // the ceiling has none
 	}
 	return o, nil
 }
 
-func isSet(f *flag.FlagSet, name string) (set bool) {
-	f.Visit(func(g *flag.Flag) { set = set || g.Name == name })
-	return set
-}
-
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	only, err := regexp.Compile(o.rows)
-	if err != nil {
-		return fmt.Errorf("--rows: %w", err)
-	}
-	if o.list && o.macro.on {
-		for _, m := range o.macros() {
-			fmt.Fprintln(stdout, m.Name)
+	case o.list:
+		for _, name := range o.names() {
+			fmt.Fprintln(stdout, name)
 		}
 		return nil
-	}
-	if o.list {
-		for _, e := range o.experiments() {
-			fmt.Fprintln(stdout, e.Key)
-		}
-		return nil
-	}
-	if o.attacks.on {
-		if o.peal == "" {
-			return errors.New("--attacks: which --peal?")
-		}
+	case o.attacks.on && o.peal == "":
+		return errors.New("--attacks needs --peal")
+	case o.attacks.on:
 		return o.runAttacks(ctx, stdout, stderr)
 	}
 	dir, err := os.MkdirTemp("", "peal-bench-")
@@ -152,41 +152,48 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := o.servers(ctx, dir); err != nil {
 		return err
 	}
-	if o.macro.on {
+	if o.macro {
 		return o.runMacros(ctx, stdout, stderr)
 	}
-	if err := environment(stdout); err != nil {
-		return err
-	}
-	r, err := o.newRecord(ctx, args)
+	r, err := o.begin(ctx, args)
 	if err != nil {
 		return err
 	}
-	if o.transports {
-		rows, err := o.config.Transports(ctx, o.pairs, stdout, stderr)
-		return errors.Join(err, o.keep(r, rows))
+	r.Rows = o.measure(ctx, stderr)
+	return errors.Join(o.write(r, stdout), ctx.Err())
+}
+
+// names are those of what the flags select.
+func (o *options) names() (all []string) {
+	if o.macro {
+		for _, m := range o.selected() {
+			all = append(all, m.Name)
+		}
+		return all
 	}
-	var outcomes []bench.Outcome
 	for _, e := range o.experiments() {
-		if only.MatchString(e.Key) && ctx.Err() == nil {
-			outcomes = append(outcomes, e.Run(ctx, o.pairs, stderr)...)
+		all = append(all, e.Key)
+	}
+	return all
+}
+
+func (o *options) selected() (some []bench.Macro) {
+	for _, m := range o.config.Macros() {
+		if o.macros == nil || o.macros.MatchString(m.Name) {
+			some = append(some, m)
 		}
 	}
-	fmt.Fprintf(stdout, "\nA: %s; B: %s, unless the row says otherwise. Medians [smallest–greatest] of %d interleaved pairs.\n",
-		o.config.Peal.Name(), o.config.Ceiling.Name(), o.pairs)
-	if o.config.Metrics.LoopConnections == "" {
-		fmt.Fprintln(stdout, "Imbalance between loops and bytes held: n/a without metrics.")
+	return some
+}
+
+func (o *options) experiments() []bench.Experiment {
+	switch {
+	case o.transports:
+		return o.config.TransportExperiments()
+	case o.memory:
+		return o.config.MemoryExperiments()
 	}
-	fmt.Fprintln(stdout)
-	if err := errors.Join(bench.WriteTable(stdout, outcomes), o.keep(r, outcomes)); err != nil {
-		return err
-	}
-	for i := range outcomes {
-		if outcomes[i].Err != nil {
-			return errors.New("some rows could not be measured")
-		}
-	}
-	return ctx.Err()
+	return o.config.Experiments()
 }
 
 // servers sets the two sides.
@@ -197,7 +204,7 @@ func (o *options) servers(ctx context.Context, dir string) error {
 	}
 	o.config.Ceiling, o.config.Peal = ceiling, ceiling
 	if o.versus != "" {
-		o.config.Ceiling = &bench.Command{Label: "versus", Args: strings.Fields(o.versus), Dialect: bench.PealDialect}
+		o.config.Ceiling = &bench.Command{Label: "versus", Args: strings.Fields(o.versus)}
 	}
 	if o.peal != "" {
 		if _, err := exec.LookPath(o.peal); err != nil {
@@ -208,17 +215,133 @@ func (o *options) servers(ctx context.Context, dir string) error {
 	return nil
 }
 
-// environment prints what the numbers depend on.
-func environment(w io.Writer) error {
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease") // missing: printed empty
-	congestion, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
-	load, _ := os.ReadFile("/proc/loadavg")
-	fmt.Fprintf(w, "%s, %d CPUs, Linux %s, %s, %s, load before %s", time.Now().Format(time.RFC3339), runtime.NumCPU(),
-		strings.TrimSpace(string(kernel)), strings.TrimSpace(string(congestion)), runtime.Version(), load)
-	cost, err := bench.BareSend()
+// begin is the record before measuring.
+func (o *options) begin(ctx context.Context, args []string) (*record.Record, error) {
+	e, err := record.Capture(ctx)
+	r := &record.Record{Schema: record.Schema, Name: "ceiling", Quick: o.short, Command: commandLine(args), Environment: e,
+		Sizes: &record.Sizes{Subscribers: o.config.Subscribers, Idle: o.config.Many, Length: o.config.Length.Seconds()}}
+	servers := []bench.Launcher{o.config.Peal}
+	switch {
+	case o.transports:
+		r.Name = "transports"
+	case o.memory:
+		r.Name = "memory"
+	default:
+		servers = append(servers, o.config.Ceiling)
+		if o.config.Metrics.LoopConnections == "" {
+			r.Missing = []string{"imbalance between loops and bytes held, because they need metrics"}
+		}
+	}
+	for _, l := range servers {
+		s := record.Server{Name: l.Name(), Version: e.Commit, Command: l.Name()}
+		if c, ok := l.(*bench.Command); ok {
+			s.Command = strings.Join(append([]string{l.Name()}, c.Args[1:]...), " ")
+		}
+		r.Servers = append(r.Servers, s)
+	}
+	return r, err
+}
+
+// measure takes the samples of all rows. Transports are compared with each other:
+// each has its turn in each round, so that a slow minute of the machine falls on
+// all of them.
+func (o *options) measure(ctx context.Context, log io.Writer) (rows []record.Row) {
+	rounds, pairs := 1, o.pairs
+	if o.transports {
+		rounds, pairs = o.pairs, 1
+	}
+	for round := range rounds {
+		n := 0
+		for _, e := range o.experiments() {
+			if o.rows != nil && !o.rows.MatchString(e.Key) || ctx.Err() != nil {
+				continue
+			}
+			for _, row := range e.Run(ctx, pairs, log) {
+				if round == 0 {
+					rows = append(rows, row)
+				} else if rows[n].A = append(rows[n].A, row.A...); row.Error != "" {
+					rows[n].Error = row.Error
+				}
+				n++
+			}
+		}
+	}
+	return rows
+}
+
+// write writes r, also with rows that failed, and reports those as an error.
+func (o *options) write(r *record.Record, stdout io.Writer) error {
+	if len(r.Rows) == 0 {
+		return errors.New("--rows: no experiment has such a key (see --list)")
+	}
+	text, err := document.Table(r)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "a bare send of 130 bytes costs %.2f µs of CPU here (for comparing machines; no bound)\n", cost.Seconds()*1e6)
+	aligned := tabwriter.NewWriter(stdout, 0, 0, 1, ' ', 0)
+	fmt.Fprint(aligned, strings.ReplaceAll(text, " | ", "\t| "))
+	if err := aligned.Flush(); err != nil {
+		return err
+	}
+	if o.json != "" {
+		if err := r.Write(o.json); err != nil {
+			return err
+		}
+	}
+	for _, row := range r.Rows {
+		if row.Error != "" {
+			return errors.New("some rows could not be measured")
+		}
+	}
+	return nil
+}
+
+// commandLine is what gives the record again, without arguments that name places
+// of one machine.
+func commandLine(args []string) string {
+	line := []string{"scripts/bench.sh"}
+	for i := 0; i < len(args); i++ {
+		name, _, joined := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
+		if name != "peal" && name != "json" {
+			line = append(line, args[i])
+		} else if !joined {
+			i++ // the value
+		}
+	}
+	return record.CommandLine(line)
+}
+
+// runMacros takes one sample of each macro-benchmark, then the next of each, so
+// that a slow minute of the machine falls on all. The first line is a comment:
+// benchstat must not compare by what is in it.
+func (o *options) runMacros(ctx context.Context, stdout, stderr io.Writer) error {
+	commit, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		commit = []byte("unknown") // outside a checkout
+	}
+	if _, err := fmt.Fprintf(stdout, "# %s, commit %s, %s, runs of %v\n", o.config.Peal.Name(), strings.TrimSpace(string(commit)), runtime.Version(), o.config.Length); err != nil {
+		return err
+	}
+	out := bench.NewSampleWriter(stdout)
+	failed := 0
+	for range o.count {
+		for _, m := range o.selected() {
+			v, err := m.Sample(ctx, o.config.Peal)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				fmt.Fprintf(stderr, "%s: %v\n", m.Name, err)
+				failed++
+				continue
+			}
+			if err := out.Write(m.Name, v); err != nil {
+				return err
+			}
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d samples could not be taken", failed)
+	}
 	return nil
 }

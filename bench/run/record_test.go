@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"peal/bench"
@@ -27,13 +27,13 @@ func TestEverySampleIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.config.Peal, o.config.Ceiling = bench.Peal("/somewhere/peal"), &bench.Command{Label: "ceiling", Args: []string{"/somewhere/ceiling", "{port}"}}
-	r, err := o.newRecord(context.Background(), args)
+	r, err := o.begin(context.Background(), args)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := []bench.Outcome{{Key: "k", A: []float64{1, 2}, B: []float64{3, 4}}, {Key: "failed", Err: errors.New("lost 3")}}
-	if err := o.keep(r, rows); err != nil {
-		t.Fatal(err)
+	r.Rows = []record.Row{{Key: "k", A: []float64{1, 2}, B: []float64{3, 4}}, {Key: "failed", A: []float64{}, Error: "lost 3"}}
+	if err := o.write(r, io.Discard); err == nil || !strings.Contains(err.Error(), "some rows") {
+		t.Errorf("a row failed, and the error is %v", err)
 	}
 	read, err := record.Read(file)
 	if err != nil {

@@ -104,8 +104,8 @@ func (c *contest) baseTree(ctx context.Context, checkout *gate.Checkout, headTre
 			c.result.Changes = gate.Changes(was, c.result.Config)
 		}
 	}
-	was, errBase := readResult(filepath.Join(dir, baselineFile))
-	is, errHead := readResult(filepath.Join(headTree, baselineFile))
+	was, errBase := gate.ReadResult(filepath.Join(dir, baselineFile))
+	is, errHead := gate.ReadResult(filepath.Join(headTree, baselineFile))
 	if errBase == nil && errHead == nil {
 		c.result.Rewritten = gate.Rewritten(c.result.Config, was, is)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"peal/bench"
 	"peal/bench/gate"
+	"peal/bench/record"
 	"peal/loadtest/scenario"
 )
 
@@ -29,7 +30,7 @@ type contest struct {
 // gate does all of it: read top to bottom.
 func (p *program) gate(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) {
 	c := &contest{options: o, stderr: stderr, result: &gate.Result{
-		Schema: gate.Schema, Began: time.Now().UTC().Truncate(time.Millisecond), Environment: gate.Here(), ExactOnly: o.exactOnly}}
+		Schema: gate.Schema, Began: time.Now().UTC().Truncate(time.Millisecond), Environment: record.Here(), ExactOnly: o.exactOnly}}
 	if err := c.readBaseline(); err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func (c *contest) readBaseline() error {
 		return nil
 	}
 	var err error
-	if c.kept, err = readResult(c.baseline); err != nil {
+	if c.kept, err = gate.ReadResult(c.baseline); err != nil {
 		return exitError{fmt.Errorf("--baseline: %w", err), gate.ExitUsage}
 	}
 	c.result.Base = gate.Build{Name: c.baseline, Commit: c.kept.Head.Commit, SHA256: c.kept.Head.SHA256}
@@ -202,19 +203,6 @@ func (c *contest) outcome() error {
 		return exitError{errors.New("could not measure"), gate.ExitFailed}
 	}
 	return nil
-}
-
-func readResult(name string) (*gate.Result, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	r, err := gate.ReadResult(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return r, nil
 }
 
 func writeFile(name string, stdout io.Writer, write func(io.Writer) error) (err error) {

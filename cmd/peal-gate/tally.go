@@ -26,7 +26,7 @@ func newTally(stdout io.Writer) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			var all []*gate.Result
 			for _, name := range args {
-				r, err := readResult(name)
+				r, err := gate.ReadResult(name)
 				if err != nil {
 					return exitError{err, gate.ExitUsage}
 				}

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
 )
@@ -13,13 +12,12 @@ import (
 // Answer is what surrounds the messages of one poll.
 type Answer struct {
 	Cursor   log.Cursor // covered up to here
-	Gaps     []ring.Gap
-	Lineage  *log.Lineage // of the log with the gaps
-	Presence [][]byte     // JSON only: objects of publication.AppendPresence, oldest first
-	Date     string       // value of the Date header, "" for none
-	Close    bool         // the connection ends after it
-	Origin   string       // header lines for the page of another origin that asked, each with its CR LF
-	HeadOnly bool         // the answer to HEAD: the body is left out, its length is told
+	Gaps     []publication.Gap
+	Presence [][]byte // JSON only: objects of publication.AppendPresence, oldest first
+	Date     string   // value of the Date header, "" for none
+	Close    bool     // the connection ends after it
+	Origin   string   // header lines for the page of another origin that asked, each with its CR LF
+	HeadOnly bool     // the answer to HEAD: the body is left out, its length is told
 }
 
 // commonHead stands in every answer, also where there are no lines for an origin.
@@ -35,7 +33,7 @@ func AppendJSON(dst []byte, a Answer, objects [][]byte) []byte {
 	gaps := gapText[:0]
 	if len(a.Gaps) > 0 {
 		gaps = append(gaps, `,"gap":`...)
-		gaps = publication.AppendGaps(gaps, a.Gaps, a.Lineage)
+		gaps = publication.AppendGaps(gaps, a.Gaps)
 	}
 	size := len(`{"cursor":""`) + len(cursor) + len(gaps) + len(`,"messages":[]}`) + listBytes(objects)
 	if len(a.Presence) > 0 {
@@ -159,7 +157,7 @@ func appendRawHead(dst []byte, a Answer) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendASCII(dst, publication.AppendGap(text[:0], g, a.Lineage))
+		dst = appendASCII(dst, publication.AppendGap(text[:0], g))
 		if i > 0 && len(dst)-start > maxGapHeader {
 			dst = dst[:mark]
 			break

@@ -11,15 +11,12 @@ import (
 	"strings"
 	"testing"
 
-	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/poll"
+	"peal/server/publication"
 )
 
-var (
-	cursor  = log.Cursor{Epoch: 35, Sequence: 1042}
-	lineage = log.NewLineage(35)
-)
+var cursor = log.Cursor{Epoch: 35, Sequence: 1042}
 
 // read has net/http, an independent client, take the answer apart. What is
 // behind the answer must not be touched.
@@ -70,7 +67,7 @@ func TestAppendJSONHasTheCursorFirst(t *testing.T) {
 	check(`{"cursor":"z-1042","messages":[{"a":1}]}`, poll.Answer{Close: true}, `{"a":1}`)
 	check(`{"cursor":"z-1042","messages":[{"a":1},{"b":2}]}`, poll.Answer{Date: "Mon, 23 Nov 2026 21:00:00 GMT"}, `{"a":1}`, `{"b":2}`)
 	check(`{"cursor":"z-1042","gap":[{"channel":"é","to":"z-1042","reason":"unknown_cursor"}],"messages":[]}`,
-		poll.Answer{Gaps: []ring.Gap{{Channel: "é", To: 1042, Foreign: true}}, Lineage: lineage})
+		poll.Answer{Gaps: []publication.Gap{{Channel: "é", To: cursor}}})
 }
 
 func TestAppendRawIsTheDataAndNothingElse(t *testing.T) {
@@ -103,11 +100,11 @@ func TestAppendRawWithoutAMessageIs204WithTheCursor(t *testing.T) {
 }
 
 func TestGapHeaderIsShortASCIIJSON(t *testing.T) {
-	var gaps []ring.Gap
+	var gaps []publication.Gap
 	for i := range 128 {
-		gaps = append(gaps, ring.Gap{Channel: fmt.Sprintf("💚 ünïcode %d", i), To: 1042, Foreign: true})
+		gaps = append(gaps, publication.Gap{Channel: fmt.Sprintf("💚 ünïcode %d", i), To: cursor})
 	}
-	resp, _ := read(t, "GET", poll.AppendRaw(nil, poll.Answer{Cursor: cursor, Gaps: gaps, Lineage: lineage}, nil))
+	resp, _ := read(t, "GET", poll.AppendRaw(nil, poll.Answer{Cursor: cursor, Gaps: gaps}, nil))
 	header := resp.Header.Get("Peal-Gap")
 	var got []struct{ Channel, To, Reason string }
 	if err := json.Unmarshal([]byte(header), &got); err != nil {

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"peal/loop/fanout"
 	"peal/server"
 	"peal/server/rules"
 )
@@ -31,7 +30,7 @@ type Setting struct {
 	off  bool // 0 means none, which the field writes as -1
 
 	// field is the place in c: *int, *bool, *string, *time.Duration, *[]int or
-	// *[]string; of a rule also *fanout.Policy or *rules.Choice.
+	// *[]string; of a rule also *rules.Policy or *rules.Choice.
 	field func(c *server.Config) any
 }
 
@@ -63,7 +62,7 @@ func (s Setting) Kind() string {
 	switch s.field(new(server.Config)).(type) {
 	case *bool, *rules.Choice:
 		return "switch"
-	case *fanout.Policy:
+	case *rules.Policy:
 		return "policy"
 	case *time.Duration:
 		return "duration"

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"peal/loop/fanout"
 	"peal/server"
 	"peal/server/rules"
 )
@@ -137,8 +136,8 @@ func (s Setting) set(c *server.Config, values []string) error {
 // setScalar parses one value: a word of a rule, a number, a size or a duration.
 func (s Setting) setScalar(field any, value string) (err error) {
 	switch f := field.(type) {
-	case *fanout.Policy:
-		*f, err = fanout.ParsePolicy(value)
+	case *rules.Policy:
+		*f, err = rules.ParsePolicy(value)
 		return err
 	case *rules.Choice:
 		on, err := parseSwitch(value)
@@ -184,7 +183,7 @@ func (s Setting) text(c *server.Config) string {
 		return strconv.Quote(*f)
 	case *bool:
 		return strconv.FormatBool(*f)
-	case *fanout.Policy:
+	case *rules.Policy:
 		return f.String()
 	case *rules.Choice:
 		return strconv.FormatBool(*f == rules.Yes)

@@ -2,7 +2,6 @@ package wsproto
 
 import (
 	"peal/loop/frame"
-	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
 )
@@ -44,9 +43,9 @@ func AppendHeartbeat(dst []byte, c log.Cursor) []byte {
 
 // AppendGap appends a text frame {"gap":[…]} for a JSON connection. Raw has no
 // word for a gap: see CloseGap.
-func AppendGap(dst []byte, g ring.Gap, lineage *log.Lineage) []byte {
+func AppendGap(dst []byte, g publication.Gap) []byte {
 	body := append(make([]byte, 0, 512), `{"gap":[`...)
-	body = publication.AppendGap(body, g, lineage)
+	body = publication.AppendGap(body, g)
 	return frame.AppendMessage(dst, false, append(body, "]}"...))
 }
 

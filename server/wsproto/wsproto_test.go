@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
 	"peal/server/wsproto"
@@ -72,7 +71,7 @@ func TestAppendHeartbeatCarriesTheCursor(t *testing.T) {
 }
 
 func TestAppendGapIsAnObjectOfItsOwn(t *testing.T) {
-	op, p := parse(t, wsproto.AppendGap(nil, ring.Gap{Channel: strings.Repeat("é", 100), To: 1042}, log.NewLineage(35)))
+	op, p := parse(t, wsproto.AppendGap(nil, publication.Gap{Channel: strings.Repeat("é", 100), To: cursor}))
 	var o struct{ Gap []map[string]string }
 	if err := json.Unmarshal(p, &o); op != 1 || err != nil || o.Gap[0]["to"] != "z-1042" {
 		t.Errorf("opcode %d payload %s: %v", op, p, err)

@@ -1,0 +1,218 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Metrics says where a server reports its metrics, in Prometheus' text format.
+// Rows that need a name that is empty are left out.
+type Metrics struct {
+	URL             string // {admin} is replaced by host:port of the admin listener, {addr} by that of the public one
+	LoopConnections string // gauge with one sample per loop
+}
+
+// PealMetrics is where Peal reports them.
+var PealMetrics = Metrics{URL: "http://{admin}/metrics", LoopConnections: "peal_connections"}
+
+// of reports whether s has metrics.
+func (m Metrics) of(s *Server) bool {
+	return m.URL != "" && (s.Admin != "" || !strings.Contains(m.URL, "{admin}"))
+}
+
+// imbalance returns by how much the fullest loop has more connections than the
+// emptiest, in percent of the mean.
+func (m Metrics) imbalance(ctx context.Context, s *Server) (percent float64, err error) {
+	v, err := m.read(ctx, s, m.LoopConnections)
+	if err != nil {
+		return 0, err
+	}
+	all := sum(v)
+	if all == 0 {
+		return 0, fmt.Errorf("metric %s: no connections", m.LoopConnections)
+	}
+	return 100 * (slices.Max(v) - slices.Min(v)) / (all / float64(len(v))), nil
+}
+
+// read returns all samples of one metric.
+func (m Metrics) read(ctx context.Context, s *Server, name string) ([]float64, error) {
+	all, err := m.samples(ctx, s)
+	if err == nil && all[name] == nil {
+		err = missing(name)
+	}
+	return all[name], err
+}
+
+func missing(metric string) error {
+	return fmt.Errorf("the server does not report the metric %s", metric)
+}
+
+// samples returns all samples of each metric; nil of a server without metrics.
+func (m Metrics) samples(ctx context.Context, s *Server) (map[string][]float64, error) {
+	if !m.of(s) {
+		return nil, nil
+	}
+	b, err := get(ctx, strings.NewReplacer("{admin}", s.Admin, "{addr}", s.Addr).Replace(m.URL))
+	if err != nil {
+		return nil, err
+	}
+	return parseSamples(b)
+}
+
+func parseSamples(b []byte) (map[string][]float64, error) {
+	all := map[string][]float64{}
+	for line := range strings.Lines(string(b)) {
+		end := strings.IndexAny(line, "{ ")
+		if end <= 0 || line[0] == '#' {
+			continue
+		}
+		fields := strings.Fields(line[max(end, strings.LastIndexByte(line, '}')+1):])
+		if len(fields) == 0 {
+			continue
+		}
+		x, err := strconv.ParseFloat(fields[0], 64)
+		if err != nil {
+			return nil, fmt.Errorf("metric %s: %w", line[:end], err)
+		}
+		all[line[:end]] = append(all[line[:end]], x)
+	}
+	return all, nil
+}
+
+// counters are what a server has counted by name: each of its metrics, all labels
+// together, and what Go's heap has. What the server does not count is not there.
+type counters map[string]float64
+
+// Counters that are not metrics.
+const (
+	heapObjects = "heap objects allocated"
+	heapBytes   = "heap bytes allocated"
+	heapHeld    = "heap bytes held"
+	published   = "messages published"    // by the load
+	delivered   = "messages that arrived" // at the load's subscribers
+)
+
+// begin reads what s has counted when the load's clients are there and warm. Of a
+// server without metrics it returns nil.
+func (m Metrics) begin(ctx context.Context, s *Server) (counters, error) {
+	all, err := m.samples(ctx, s)
+	if all == nil || err != nil {
+		return nil, err
+	}
+	before := counters{}
+	for name, v := range all {
+		before[name] = sum(v)
+	}
+	// The first readings build what later ones use again. The difference of the
+	// last two is what a reading allocates itself: no part of the load's growth.
+	var last, h counters
+	for range 4 {
+		last = h
+		if h, err = readHeap(ctx, s, "allocs?debug=1"); errors.Is(err, errStatus) {
+			return before, nil
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	for name, v := range h {
+		before[name] = v + (v - last[name])
+	}
+	return before, nil
+}
+
+// end returns the growth since begin, when the load's last message was received.
+func (m Metrics) end(ctx context.Context, s *Server, before counters) (growth counters, err error) {
+	growth = counters{}
+	if before == nil {
+		return growth, nil
+	}
+	if _, known := before[heapObjects]; known {
+		h, err := readHeap(ctx, s, "allocs?debug=1")
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(growth, h)
+	}
+	all, err := m.samples(ctx, s)
+	for name, v := range all {
+		growth[name] = sum(v)
+	}
+	for name := range growth {
+		growth[name] -= before[name]
+	}
+	return growth, err
+}
+
+// per returns counter a for each of counter b, if the server has both.
+func (c counters) per(unit, a, b string, digits int) []Measure {
+	if x, known := c[a]; known && c[b] > 0 {
+		return []Measure{{unit, rounded(x/c[b], digits)}}
+	}
+	return nil
+}
+
+// rounded cuts x after so many digits behind the point. What a Go program
+// allocates by the clock and not for a message is beyond them.
+func rounded(x float64, digits int) float64 {
+	unit := math.Pow10(digits)
+	return math.Round(x*unit)/unit + 0 // +0: not -0
+}
+
+// readHeap reads a profile on the admin listener (net/http/pprof). With debug=1
+// it ends with runtime.MemStats, for which the runtime stops the world and counts
+// what each processor has allocated from its own cache: exact to the object.
+// go_memstats_mallocs_total is not: it leaves out what is in these caches, up to
+// some thousand objects of each processor.
+func readHeap(ctx context.Context, s *Server, profile string) (counters, error) {
+	b, err := get(ctx, "http://"+s.Admin+"/debug/pprof/"+profile)
+	if err != nil {
+		return nil, err
+	}
+	return parseHeap(b)
+}
+
+func parseHeap(b []byte) (counters, error) {
+	h := counters{}
+	for name, field := range map[string]string{heapObjects: "\n# Mallocs = ", heapBytes: "\n# TotalAlloc = ", heapHeld: "\n# HeapAlloc = "} {
+		_, rest, _ := bytes.Cut(b, []byte(field))
+		number, _, _ := bytes.Cut(rest, []byte("\n"))
+		v, err := strconv.ParseFloat(string(number), 64)
+		if err != nil {
+			return nil, fmt.Errorf("heap profile:%s%w", field, err)
+		}
+		h[name] = v
+	}
+	return h, nil
+}
+
+// errStatus means that the server's response has another status than 200.
+var errStatus = errors.New("no such page")
+
+// get returns the body of a response.
+func get(ctx context.Context, url string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("read metrics: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("read metrics from %s: %w: %s", url, errStatus, response.Status)
+	}
+	return io.ReadAll(response.Body)
+}

@@ -1,0 +1,193 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"peal/loadtest"
+)
+
+// fanout is one load of published messages on a fresh server.
+type fanout struct {
+	transport   loadtest.Transport // "": WebSocket
+	format      loadtest.Format
+	subscribers int
+	channels    int // of each connection; 0: 1
+	stalled     int
+	warmUp      loadtest.Load // zero: a quarter of load with one message in flight
+	load        loadtest.Load
+	before      func() error        // after the warm-up; may be nil
+	after       func(*Server) error // with the load still connected; may be nil
+}
+
+func (c *Config) tenChannels(channels int) fanout {
+	return fanout{subscribers: c.Subscribers, channels: channels, load: loadtest.Load{Length: c.Length, InFlight: 1}}
+}
+
+func (c *Config) polls() fanout {
+	return fanout{transport: loadtest.Poll, subscribers: c.Subscribers, load: loadtest.Load{Length: c.Length, InFlight: 1}}
+}
+
+func (c *Config) openLoop(rate float64) fanout {
+	return fanout{subscribers: c.Subscribers, load: loadtest.Load{Length: 2 * c.Length, Pacer: loadtest.Rate(rate)}}
+}
+
+// slow has subscribers that read nothing beside the others, and returns how many
+// bytes the server holds for connections at the end, loop by loop; nil where it
+// does not report that. Large messages fill the stalled connections' sockets
+// first, so that the server is really stuck with them when measuring starts.
+func (c *Config) slow(ctx context.Context, l Launcher, stalled int) (r loadtest.Result, held []float64, err error) {
+	r, err = fanout{subscribers: c.Subscribers, stalled: stalled,
+		warmUp: loadtest.Load{Length: c.Length, InFlight: 16, Size: slowBytes},
+		load:   loadtest.Load{Length: 2 * c.Length, Size: slowBytes, Pacer: loadtest.Rate(10)},
+		after: func(s *Server) error {
+			all, err := c.Metrics.samples(ctx, s)
+			held = all[heldMetric]
+			return err
+		}}.run(ctx, l, 1)
+	return r, held, err
+}
+
+const heldMetric = "peal_held_bytes"
+
+// run returns the measured run's result, or an error if a message was lost,
+// repeated or reordered.
+func (f fanout) run(ctx context.Context, l Launcher, loops int) (loadtest.Result, error) {
+	return onServer(ctx, l, loops, func(s *Server) (loadtest.Result, error) { return f.on(ctx, s) })
+}
+
+// on is run on a server that is there already.
+func (f fanout) on(ctx context.Context, s *Server) (r loadtest.Result, err error) {
+	f.channels = max(f.channels, 1)
+	spec := loadtest.Spec{Transport: f.transport, Format: f.format, Connections: f.subscribers, Stalled: f.stalled, Channels: f.channels}
+	err = withPool(ctx, s, spec, func(pool *loadtest.Pool) error {
+		publisher, err := s.publisher(ctx, f.channels)
+		if err != nil {
+			return err
+		}
+		defer publisher.Close()
+		if f.transport == loadtest.Poll {
+			sleep(ctx, 500*time.Millisecond) // a held poll does not say that it is held
+		}
+		f.load.Streams, f.load.Server = f.channels, s.PID
+		if f.load.Size == 0 {
+			f.load.Size = messageBytes
+		}
+		if f.warmUp.Length == 0 {
+			f.warmUp = loadtest.Load{Length: f.load.Length / 4, InFlight: 1, Size: f.load.Size}
+		}
+		f.warmUp.Streams = f.channels
+		if r, err = clean(loadtest.Run(ctx, pool, publisher, f.warmUp)); err != nil {
+			return fmt.Errorf("warm-up: %w", err)
+		}
+		if f.before != nil {
+			if err := f.before(); err != nil {
+				return err
+			}
+		}
+		if r, err = clean(loadtest.Run(ctx, pool, publisher, f.load)); err != nil || f.after == nil {
+			return err
+		}
+		return f.after(s)
+	})
+	return r, err
+}
+
+// flood publishes over HTTP to so many channels that Channels subscribers
+// share, one channel each: for Length, or each times to every channel, after
+// half of that as warm-up. before, if any, is called in between.
+func (c *Config) flood(ctx context.Context, s *Server, channels, each int, before func() error) (r loadtest.Result, err error) {
+	spec := loadtest.Spec{Connections: c.Channels, Channels: 1, Stride: 1, Around: channels}
+	err = withPool(ctx, s, spec, func(pool *loadtest.Pool) error {
+		load := loadtest.FloodLoad{Addr: s.Addr, Path: loadtest.PublishPath("c"), Connections: c.Publishers,
+			Streams: channels, Size: messageBytes, Length: c.Length / 4, Server: s.PID}
+		if each > 0 {
+			load.Length, load.Messages = time.Minute, each*channels/2
+		}
+		if _, err := clean(loadtest.Flood(ctx, pool, load)); err != nil {
+			return fmt.Errorf("warm-up: %w", err)
+		}
+		if before != nil {
+			if err := before(); err != nil {
+				return err
+			}
+		}
+		load.Length, load.Messages = 4*load.Length, 2*load.Messages
+		r, err = clean(loadtest.Flood(ctx, pool, load))
+		return err
+	})
+	return r, err
+}
+
+// accept opens Many connections at once and returns what one of them cost in
+// CPU time, and, if balance is asked for, the imbalance between the loops then,
+// in percent.
+func (c *Config) accept(ctx context.Context, s *Server, balance bool) (cost time.Duration, imbalance float64, err error) {
+	before, err := loadtest.CPUTime(s.PID)
+	if err != nil {
+		return 0, 0, err
+	}
+	err = withPool(ctx, s, loadtest.Spec{Connections: c.Many, Channels: 1, Window: 1024}, func(*loadtest.Pool) error {
+		after, err := loadtest.CPUTime(s.PID)
+		if err == nil && balance {
+			imbalance, err = c.Metrics.imbalance(ctx, s)
+		}
+		cost = (after - before) / time.Duration(c.Many)
+		return err
+	})
+	return cost, imbalance, err
+}
+
+// clean turns a result with losses into an error.
+func clean(r loadtest.Result, err error) (loadtest.Result, error) {
+	switch {
+	case err != nil:
+		return r, err
+	case !r.Clean() || r.Stalled || r.Closed > 0:
+		return r, fmt.Errorf("of %d expected messages %d lost, %d duplicated, %d reordered, %d foreign; %d connections closed; stalled: %t",
+			r.Expected, r.Lost, r.Duplicated, r.Reordered, r.Foreign, r.Closed, r.Stalled)
+	case r.Delivered == 0:
+		return r, fmt.Errorf("nothing was delivered")
+	}
+	return r, nil
+}
+
+// onServer runs f with a fresh server and stops it.
+func onServer[T any](ctx context.Context, l Launcher, loops int, f func(*Server) (T, error)) (v T, err error) {
+	s, err := l.Launch(ctx, loops)
+	if err != nil {
+		return v, err
+	}
+	defer func() {
+		if alive := s.Alive(); alive != nil {
+			err = alive // explains whatever else went wrong
+		}
+		if stop := s.Stop(); err == nil {
+			err = stop
+		}
+	}()
+	return f(s)
+}
+
+// withPool runs f with all subscribers of spec open on s, and closes them.
+func withPool(ctx context.Context, s *Server, spec loadtest.Spec, f func(*loadtest.Pool) error) error {
+	s.address(&spec)
+	pool, opened, err := loadtest.OpenPool(ctx, spec, 2)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if err := opened.Err(); err != nil {
+		return err
+	}
+	return f(pool)
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

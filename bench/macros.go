@@ -1,0 +1,252 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"peal/loadtest"
+)
+
+// Macros returns the benchmarks of a whole server that c's sizes give.
+func (c *Config) Macros() (all []Macro) {
+	for _, before := range [][]string{nil, idleRequests} {
+		for _, t := range idleTransports {
+			name := "Idle/transport=" + t.key
+			if before != nil {
+				name += "/after=requests"
+			}
+			all = append(all, Macro{name, func(ctx context.Context, l Launcher) ([]Measure, error) {
+				each, err := c.growth(ctx, l, loadtest.Spec{Transport: t.transport, Requests: before, Channels: 1}, readLive)
+				return memoryMeasures(each, "connection"), err
+			}})
+		}
+	}
+	for _, inFlight := range []int{1, 16} {
+		for _, subscribers := range []int{c.Subscribers, c.Many} {
+			all = append(all, c.fanoutMacro(loadtest.WebSocket, subscribers, inFlight, 0))
+		}
+	}
+	rate := c.OpenRate
+	if rate <= 0 {
+		rate = openLoopDeliveries / float64(c.Subscribers)
+	}
+	return append(all,
+		c.fanoutMacro(loadtest.WebSocket, c.Subscribers, 1, largeBytes),
+		c.fanoutMacro(loadtest.SSE, c.Subscribers, 1, 0),
+		Macro{fmt.Sprintf("OpenLoop/subscribers=%d/rate=%g", c.Subscribers, rate), func(ctx context.Context, l Launcher) ([]Measure, error) {
+			r, err := c.openLoop(rate).run(ctx, l, 1)
+			return outside(r, "delivery"), err
+		}},
+		Macro{fmt.Sprintf("TenChannels/subscribers=%d", c.Subscribers), c.counted(c.tenChannels(10), "delivery")},
+		c.publishMacro("Publish", 1, 8),
+		c.publishMacro("ManyChannels", 10, 40),
+		// A response and the poll that follows it count as one. With two loops a
+		// message may be encoded twice at the same moment.
+		Macro{fmt.Sprintf("Poll/pollers=%d", c.Subscribers), c.counted(c.polls(), "poll")},
+		Macro{fmt.Sprintf("Accept/connections=%d", c.Many), c.acceptMeasures},
+		Macro{fmt.Sprintf("Resume/clients=%d/messages=%d", c.Resuming, resumeMessages), c.resumeMeasures},
+		Macro{fmt.Sprintf("Channel/channels=%d", c.Many), c.channelMeasures},
+		// The others must not wait for a subscriber that reads nothing, and the server
+		// must not hold more for it than a half-sent message.
+		Macro{fmt.Sprintf("Slow/subscribers=%d", c.Subscribers), func(ctx context.Context, l Launcher) ([]Measure, error) {
+			r, held, err := c.slow(ctx, l, 1)
+			v := outside(r, "delivery")
+			if held != nil {
+				v = append(v, Measure{"held-B", sum(held)})
+			}
+			return v, err
+		}},
+	)
+}
+
+// openLoopDeliveries is how many a second the open loop asks for where no rate
+// is given: about half of what a loop carries without coalescing.
+const openLoopDeliveries = 50_000
+
+// fanoutMacro publishes to subscribers of one channel, inFlight messages at a
+// time, on one loop. size 0 is that of all the others.
+func (c *Config) fanoutMacro(t loadtest.Transport, subscribers, inFlight, size int) Macro {
+	name := "Fanout"
+	if t != loadtest.WebSocket {
+		name += fmt.Sprintf("/transport=%s", t)
+	}
+	name += fmt.Sprintf("/subscribers=%d/inflight=%d", subscribers, inFlight)
+	if size > 0 {
+		name += fmt.Sprintf("/size=%d", size)
+	}
+	return Macro{name, c.counted(fanout{transport: t, subscribers: subscribers,
+		load: loadtest.Load{Length: c.Length, InFlight: inFlight, Size: size}}, "delivery")}
+}
+
+// counted measures a fan-out on one loop: CPU time and latency from outside, and
+// what the server counts for each delivery, which is called by the name of.
+func (c *Config) counted(f fanout, of string) func(context.Context, Launcher) ([]Measure, error) {
+	return func(ctx context.Context, l Launcher) ([]Measure, error) {
+		return onServer(ctx, l, 1, func(s *Server) ([]Measure, error) {
+			few := f
+			few.subscribers, few.load.Length = 1, f.load.Length/2
+			_, alone, err := c.count(ctx, s, few)
+			if err != nil {
+				return nil, fmt.Errorf("with one subscriber: %w", err)
+			}
+			r, all, err := c.count(ctx, s, f)
+			if err != nil {
+				return nil, err
+			}
+			v := append(outside(r, "delivery"), fanoutMeasures(alone, all)...)
+			// Several in flight leave from a strip, whose memory is used again; a poll
+			// that comes back late has a response of its own.
+			if f.load.InFlight == 1 && f.transport != loadtest.Poll {
+				v = append(v, all.per("buffers/publication", "peal_delivery_buffers_total", published, 3)...)
+			}
+			if isWebSocket(f.transport) { // others carry cursors, which get longer
+				v = append(v, all.per("B/delivery", "peal_delivery_bytes_total", "peal_deliveries_total", 3)...)
+			}
+			for i := range v {
+				v[i].Unit = strings.Replace(v[i].Unit, "/delivery", "/"+of, 1)
+			}
+			return v, nil
+		})
+	}
+}
+
+// count runs f on s and returns what s counted meanwhile, too.
+func (c *Config) count(ctx context.Context, s *Server, f fanout) (r loadtest.Result, n counters, err error) {
+	var before counters
+	f.before = func() (err error) {
+		before, err = c.Metrics.begin(ctx, s)
+		return err
+	}
+	f.after = func(*Server) (err error) {
+		n, err = c.Metrics.end(ctx, s, before)
+		return err
+	}
+	if r, err = f.on(ctx, s); err == nil {
+		n[published], n[delivered] = float64(r.Published), float64(r.Delivered)
+	}
+	return r, n, err
+}
+
+// fanoutMeasures are what a delivery and what a publication cost, of the same
+// load with one subscriber and with all.
+//
+// A server allocates for each publication (its entry in the history, its
+// encoding) and, if something is wrong, for each delivery. With one subscriber
+// and with a thousand the sum of both is known for each publication, and these
+// are two equations for two unknowns. So a delivery that allocates nothing
+// comes out as 0 and not as a thousandth of a publication, and one that
+// allocates once as 1. Deliveries are those that the subscribers counted.
+func fanoutMeasures(alone, all counters) []Measure {
+	v := all.per("sends/delivery", "peal_send_calls_total", "peal_deliveries_total", 3)
+	if v == nil { // a build that counts only what the fan-out asks for
+		v = all.per("sends/delivery", "peal_delivery_sends_total", "peal_deliveries_total", 3)
+	}
+	v = append(v, all.per("encodes/publication", "peal_encodings_total", published, 3)...)
+	_, before := alone[heapObjects]
+	_, after := all[heapObjects]
+	x1, x2 := alone[delivered]/alone[published], all[delivered]/all[published]
+	if !before || !after || x2 <= x1 {
+		return v
+	}
+	solve := func(counter string) (publication, delivery float64) {
+		y1, y2 := alone[counter]/alone[published], all[counter]/all[published]
+		delivery = (y2 - y1) / (x2 - x1)
+		return y1 - delivery*x1, delivery
+	}
+	objects, objectsEach := solve(heapObjects)
+	bytes, bytesEach := solve(heapBytes)
+	return append(v,
+		Measure{"allocs/delivery", rounded(objectsEach, 2)},
+		Measure{"alloc-B/delivery", rounded(bytesEach, 1)},
+		Measure{"allocs/publication", rounded(objects, 1)},
+		Measure{"alloc-B/publication", rounded(bytes, 0)},
+	)
+}
+
+// outside is what is measured without the server's help; nil of a run that failed.
+func outside(r loadtest.Result, of string) []Measure {
+	if r.Latency == nil || r.ServerCPU <= 0 {
+		return nil
+	}
+	return []Measure{{"cpu-ns/" + of, rounded(1e9/r.PerServerCPUSecond(), 1)}, {"p99-ns", float64(r.Latency.Quantile(0.99))}}
+}
+
+// publishMacro publishes over HTTP, as fast as the server answers, to channels
+// with so many subscribers each, and each times to every channel: histories grow
+// as in every other run. What a publication allocates includes what its request,
+// its response, its deliveries and this growth do.
+func (c *Config) publishMacro(name string, subscribers, each int) Macro {
+	channels := max(c.Channels/subscribers, 1)
+	name = fmt.Sprintf("%s/channels=%d/subscribers=%d", name, channels, subscribers)
+	return Macro{name, func(ctx context.Context, l Launcher) ([]Measure, error) {
+		return onServer(ctx, l, c.Loops, func(s *Server) ([]Measure, error) {
+			var before counters
+			r, err := c.flood(ctx, s, channels, each, func() (err error) {
+				before, err = c.Metrics.begin(ctx, s)
+				return err
+			})
+			if err != nil {
+				return nil, err
+			}
+			n, err := c.Metrics.end(ctx, s, before)
+			if err != nil {
+				return nil, err
+			}
+			n[published] = float64(r.Published)
+			v := []Measure{{"cpu-ns/publication", rounded(float64(r.ServerCPU)/n[published], 1)}}
+			v = append(v, n.per("encodes/publication", "peal_encodings_total", published, 3)...)
+			v = append(v, n.per("allocs/publication", heapObjects, published, 1)...)
+			return append(v, n.per("alloc-B/publication", heapBytes, published, 0)...), nil
+		})
+	}}
+}
+
+// acceptMeasures opens connections in a burst.
+func (c *Config) acceptMeasures(ctx context.Context, l Launcher) ([]Measure, error) {
+	return onServer(ctx, l, c.Loops, func(s *Server) ([]Measure, error) {
+		balance := c.Metrics.LoopConnections != "" && c.Metrics.of(s)
+		cost, imbalance, err := c.accept(ctx, s, balance)
+		v := []Measure{{"cpu-ns/connection", float64(cost)}}
+		if balance {
+			v = append(v, Measure{"imbalance-percent", rounded(imbalance, 2)})
+		}
+		return v, err
+	})
+}
+
+// resumeMeasures has clients come for what they missed, all at once.
+func (c *Config) resumeMeasures(ctx context.Context, l Launcher) ([]Measure, error) {
+	return onServer(ctx, l, c.Loops, func(s *Server) ([]Measure, error) {
+		v, err := c.resume(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		return []Measure{{"peak-B", v[0] * 1e6}, {"resume-ns", v[1] * 1e9}, {"cpu-ns/client", rounded(v[2]*1e9/float64(c.Resuming), 1)}}, nil
+	})
+}
+
+// channelMeasures are what a channel with one subscriber costs beyond its
+// connection, on two servers.
+func (c *Config) channelMeasures(ctx context.Context, l Launcher) ([]Measure, error) {
+	own, err := c.growth(ctx, l, loadtest.Spec{Channels: 1, Stride: 1}, readLive)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := c.growth(ctx, l, loadtest.Spec{Channels: 1}, readLive)
+	if err != nil {
+		return nil, err
+	}
+	for i := range own {
+		own[i] -= shared[i]
+	}
+	return memoryMeasures(own, "channel"), nil
+}
+
+// memoryMeasures are readLive's growth.
+func memoryMeasures(each Sample, of string) (v []Measure) {
+	for i, x := range each {
+		v = append(v, Measure{[]string{"B/", "heap-B/"}[i] + of, rounded(x, 1)})
+	}
+	return v
+}

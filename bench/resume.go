@@ -1,0 +1,117 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"peal/loadtest"
+)
+
+// resume publishes first and lets clients come for it afterwards. It returns how
+// far the server's peak memory went beyond before, in MB, the seconds that it
+// took and that the server worked, and the longest request of a probe in
+// milliseconds.
+func (c *Config) resume(ctx context.Context, s *Server) (sample Sample, err error) {
+	cursor, err := publishHistory(ctx, s.Addr)
+	if err != nil {
+		return nil, err
+	}
+	if err := loadtest.ResetPeak(s.PID); err != nil {
+		return nil, err
+	}
+	before, err := loadtest.ReadMemory(s.PID)
+	if err != nil {
+		return nil, err
+	}
+	cpuBefore, err := loadtest.CPUTime(s.PID)
+	if err != nil {
+		return nil, err
+	}
+	slowest := probe(s.Addr)
+	began := time.Now()
+	err = withPool(ctx, s, loadtest.Spec{Connections: c.Resuming, Channels: 1, Window: 1024, Cursor: cursor}, func(pool *loadtest.Pool) error {
+		published := []uint64{resumeMessages}
+		if _, err := pool.Await(ctx, published, time.Minute); err != nil {
+			return err
+		}
+		took := time.Since(began)
+		stall, err := slowest()
+		if err != nil {
+			return err
+		}
+		cpuAfter, err := loadtest.CPUTime(s.PID)
+		if err != nil {
+			return err
+		}
+		after, err := loadtest.ReadMemory(s.PID)
+		if err != nil {
+			return err
+		}
+		received, err := pool.Report(ctx, published)
+		if err != nil {
+			return err
+		}
+		sample = Sample{(float64(after.Peak) - float64(before.Total)) / 1e6, took.Seconds(), (cpuAfter - cpuBefore).Seconds(), float64(stall) / 1e6}
+		_, err = clean(loadtest.Result{Received: received}, nil)
+		return err
+	})
+	return sample, err
+}
+
+// publishHistory publishes resumeMessages and returns the cursor before them. A
+// new pool's run is number 1, so the messages are stamped with that.
+func publishHistory(ctx context.Context, addr string) (cursor string, err error) {
+	publisher, err := loadtest.DialHTTP(ctx, addr, loadtest.PublishPath("c"))
+	if err != nil {
+		return "", err
+	}
+	defer publisher.Close()
+	if err := publisher.Queue(0, []byte("before")); err != nil {
+		return "", err
+	}
+	var response struct{ Cursor string }
+	if err := json.Unmarshal(publisher.LastAnswer, &response); err != nil || response.Cursor == "" {
+		return "", fmt.Errorf("publish: no cursor in %.200q", publisher.LastAnswer)
+	}
+	for i := range uint64(resumeMessages) {
+		m := loadtest.AppendMessage(nil, loadtest.Stamp{Run: 1, Sequence: i + 1, Scheduled: loadtest.Now()}, messageBytes)
+		if err := publisher.Queue(0, m); err != nil {
+			return "", err
+		}
+	}
+	return response.Cursor, nil
+}
+
+// probe makes one request after another, which the loop of its connection
+// answers by itself, until slowest is called, which returns the longest of them.
+func probe(addr string) (slowest func() (time.Duration, error)) {
+	stop, ended := make(chan struct{}), make(chan struct{})
+	var longest time.Duration
+	var failed error
+	go func() { // ends with slowest
+		defer close(ended)
+		for failed == nil {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+			}
+			began := time.Now()
+			response, err := http.Get("http://" + addr + "/channels/none")
+			if failed = err; err == nil {
+				_, failed = io.Copy(io.Discard, response.Body)
+				response.Body.Close()
+			}
+			longest = max(longest, time.Since(began))
+		}
+	}()
+	return func() (time.Duration, error) {
+		close(stop)
+		<-ended
+		return longest, failed
+	}
+}
