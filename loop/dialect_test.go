@@ -252,7 +252,7 @@ func (encoder) AppendHeartbeat(dst []byte, k ring.Encoding, sequence uint64) []b
 	return fmt.Appendf(dst, "beat %d\n", sequence)
 }
 
-func (encoder) AppendGap(dst []byte, k ring.Encoding, g fanout.Gap) []byte {
+func (encoder) AppendGap(dst []byte, k ring.Encoding, g ring.Gap) []byte {
 	if k == loop.WSRaw {
 		return dst
 	}

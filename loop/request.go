@@ -3,6 +3,7 @@ package loop
 import (
 	"peal/loop/fanout"
 	"peal/loop/frame"
+	"peal/loop/ring"
 )
 
 // outBytes is how much of pipelined answers is gathered before it is sent.
@@ -139,7 +140,7 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 	l.counts.foreign++
 	for _, channel := range s.Channels {
 		before := len(out)
-		out = l.encoder.AppendGap(out, s.Encoding, fanout.Gap{Channel: channel, To: l.fan.Dropped(channel, position), Foreign: true})
+		out = l.encoder.AppendGap(out, s.Encoding, ring.Gap{Channel: channel, To: l.fan.Dropped(channel, position), Foreign: true})
 		if len(out) == before && !s.IgnoreGap {
 			l.closes.Add(frame.CloseGap)
 			out = l.encoder.AppendClose(out, s.Encoding, frame.CloseGap, gapReason)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func (handOverEncoder) Encode(m *ring.Message, _ ring.Encoding) []byte {
 }
 func (handOverEncoder) AppendOpen(dst []byte, _ ring.Encoding, _ uint64, _ bool) []byte { return dst }
 func (handOverEncoder) AppendHeartbeat(dst []byte, _ ring.Encoding, _ uint64) []byte    { return dst }
-func (handOverEncoder) AppendGap(dst []byte, _ ring.Encoding, _ fanout.Gap) []byte {
+func (handOverEncoder) AppendGap(dst []byte, _ ring.Encoding, _ ring.Gap) []byte {
 	return append(dst, "gap!gap!"...)
 }
 func (handOverEncoder) AppendAnswer(dst []byte, _ ring.Encoding, _ fanout.Answer) []byte { return dst }
@@ -72,6 +73,56 @@ func (l *handOverLoop) Fell(uint32)             {}
 func (l *handOverLoop) Slow(uint32)             {}
 
 func TestHandOverFromHistoryToRing(t *testing.T) {
+	t.Run("holes=false", func(t *testing.T) { handOver(t, memory.Open(time.Now)) })
+	t.Run("holes=true", func(t *testing.T) { handOver(t, &holeyLog{Log: memory.Open(time.Now), lineage: log.NewLineage(1)}) })
+}
+
+// holeyLog is an engine that leaves out sequences, has control entries between those
+// for subscribers, and begins another epoch now and then.
+type holeyLog struct {
+	*memory.Log // of which only what is not below is used
+	lineage     *log.Lineage
+
+	mu   sync.Mutex
+	tail log.Tail
+	head uint64
+}
+
+func (l *holeyLog) Start(tail log.Tail, _ func([]*log.Entry)) error {
+	l.tail = tail
+	return nil
+}
+
+func (l *holeyLog) Lineage() *log.Lineage { return l.lineage }
+
+func (l *holeyLog) Head() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.head
+}
+
+func (l *holeyLog) Append(batch []*log.Entry, done func(error)) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.tail.Room(len(batch), log.Charge(batch)) {
+		return log.ErrFull
+	}
+	if rand.IntN(50) == 0 {
+		past := append(slices.Clone(l.lineage.Predecessors()), log.Predecessor{Epoch: l.lineage.Epoch(), Last: l.head})
+		l.lineage.Begin(l.lineage.Epoch()+1, l.head, past...)
+	}
+	if rand.IntN(4) == 0 {
+		l.head++
+		l.tail.Apply([]*log.Entry{{Sequence: l.head, Kind: log.KindControl, Channel: "A"}})
+	}
+	log.Number(batch, l.head+1+rand.Uint64N(3), time.Now().UnixMilli())
+	l.head = batch[len(batch)-1].Sequence
+	l.tail.Apply(batch)
+	return nil
+}
+
+// handOver is the test on one engine.
+func handOver(t *testing.T, l log.Engine) {
 	const publishers, each, loops, members = 4, 800, 3, 100
 	r, err := ring.New(1<<10, 1<<30, 0)
 	if err != nil {
@@ -82,7 +133,6 @@ func TestHandOverFromHistoryToRing(t *testing.T) {
 	for i := range readers {
 		readers[i] = r.Reader()
 	}
-	l := memory.Open(time.Now)
 	l.Start(h, nil)
 	names := []string{"A", "B", "C"}
 
@@ -128,7 +178,7 @@ func TestHandOverFromHistoryToRing(t *testing.T) {
 				default:
 				}
 				if slot := uint32(len(all[i])); slot < members && o.rnd.IntN(4) == 0 {
-					head := l.Head()
+					head := l.Head() // also where it is none of a message
 					m := member{[][]string{{"A"}, {"B"}, {"A", "B"}, {"A", "B", "C"}}[o.rnd.IntN(4)], head - min(head, o.rnd.Uint64N(40))}
 					if m.after > fan.Applied() {
 						ahead[i]++
@@ -155,6 +205,12 @@ func TestHandOverFromHistoryToRing(t *testing.T) {
 	}
 	looping.Wait()
 
+	lineage := l.Lineage()
+	for sequence := range l.Head() + 1 {
+		if at, ok := l.Lineage().Resolve(lineage.Cursor(sequence), l.Head()); !ok || at != sequence {
+			t.Fatalf("the cursor of %d resolves to %d, %v", sequence, at, ok)
+		}
+	}
 	met := 0
 	for i := range loops {
 		met += ahead[i]

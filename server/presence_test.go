@@ -11,7 +11,7 @@ import (
 // A slow consumer is told what it missed of presence, and not ended for it: that
 // nothing of it is retained is no fault of its own.
 func TestRulesForSlowConsumersAreNotForPresence(t *testing.T) {
-	for _, slow := range []rules.Policy{rules.Latest, rules.Disconnect} {
+	for _, slow := range []fanout.Policy{fanout.Latest, fanout.Disconnect} {
 		table := rules.New([]rules.Rule{{Match: "*", Slow: slow}}, rules.Rule{})
 		if got := server.Policy(table, "$presence:a"); got != fanout.Resume {
 			t.Errorf("%v: policy %d on the presence of a channel", slow, got)

@@ -219,16 +219,13 @@ func (s *Server) Limits() Limits {
 	return Limits{s.config.Loop.Loops, s.config.Loop.MaxConnections, loop.DescriptorLimit()}
 }
 
-// policies are those of rules as the loops know them.
-var policies = [...]fanout.Policy{rules.Resume: fanout.Resume, rules.Latest: fanout.Latest, rules.Disconnect: fanout.Disconnect}
-
 // policy is what becomes of slow consumers of a channel. On the server's own they
 // are told what they missed, whatever the rules.
 func policy(table *rules.Table, channel string) fanout.Policy {
 	if strings.HasPrefix(channel, log.PresencePrefix) {
 		return fanout.Resume
 	}
-	return policies[table.Slow(channel)]
+	return table.Slow(channel)
 }
 
 func (s *Server) newFront(deps httpapi.Deps) *httpapi.Front {

@@ -72,14 +72,14 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 // channel up to where what was dropped of it ends.
 func (f *Fan) tellForeign(slot uint32, v *view, position uint64) {
 	dropped := f.scratch.gaps // since the request came; what was gone before is in the marks
-	gaps := make([]Gap, 0, v.width())
+	gaps := make([]ring.Gap, 0, v.width())
 	k := f.marks[slot]
 	v.channels(func(i int, c *channel) {
 		to := position
 		if k != nil && k.told != nil {
 			to = max(to, k.told[i])
 		}
-		gaps = append(gaps, Gap{Channel: c.name, To: to, Foreign: true})
+		gaps = append(gaps, ring.Gap{Channel: c.name, To: to, Foreign: true})
 	})
 	for i, g := range dropped {
 		own := &gaps[f.scratch.places[i]]

@@ -12,7 +12,7 @@ type scratch struct {
 	messages []*ring.Message
 	merged   []*ring.Message
 	answer   []*ring.Message
-	gaps     []Gap
+	gaps     []ring.Gap
 	places   []int // of the channels of gaps in their view
 	bytes    []byte
 	merge    merge
@@ -49,7 +49,7 @@ func (f *Fan) readMerged(slot uint32, m *member, v *view, count, bytes int) (upt
 		discarded := g.add(i, c, at)
 		if discarded > at && !k.isTold(i, discarded) {
 			beyond = beyond || discarded > f.applied
-			f.addGap(i, Gap{Channel: c.name, From: at, To: discarded})
+			f.addGap(i, ring.Gap{Channel: c.name, From: at, To: discarded})
 		}
 	})
 	all := f.scratch.merged[:0]
@@ -75,7 +75,7 @@ func (f *Fan) readMerged(slot uint32, m *member, v *view, count, bytes int) (upt
 }
 
 // addGap notes a gap of the channel at that place of the view.
-func (f *Fan) addGap(place int, g Gap) {
+func (f *Fan) addGap(place int, g ring.Gap) {
 	f.scratch.gaps = append(f.scratch.gaps, g)
 	f.scratch.places = append(f.scratch.places, place)
 }
@@ -89,7 +89,7 @@ func (f *Fan) readLatest(position uint64, k *marks, v *view, upto uint64) (beyon
 		}
 		at := k.start(i, position)
 		msg, passed, discarded := f.source.Latest(c.name, at, upto)
-		g := Gap{Channel: c.name, From: at, To: discarded, Slow: true, Skipped: passed}
+		g := ring.Gap{Channel: c.name, From: at, To: discarded, Slow: true, Skipped: passed}
 		if msg != nil {
 			f.scratch.merged = append(f.scratch.merged, msg)
 			if passed > 0 {
@@ -113,7 +113,7 @@ func (f *Fan) conflates(v *view) (yes bool) {
 // ends reports whether a gap that was found ends the member: it is slow, and the
 // policy of that channel says so.
 func (f *Fan) ends(m *member) bool {
-	return m.flags&flagSlow != 0 && slices.ContainsFunc(f.scratch.gaps, func(g Gap) bool { return f.policy(g.Channel) == Disconnect })
+	return m.flags&flagSlow != 0 && slices.ContainsFunc(f.scratch.gaps, func(g ring.Gap) bool { return f.policy(g.Channel) == Disconnect })
 }
 
 // readBack makes a strip of what follows the member's position in the history,

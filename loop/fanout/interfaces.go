@@ -18,7 +18,7 @@ type Encoder interface {
 
 	// AppendGap appends the notice that part of a channel is gone. Nothing
 	// appended means that the encoding has no word for it (raw WebSocket).
-	AppendGap(dst []byte, k ring.Encoding, g Gap) []byte
+	AppendGap(dst []byte, k ring.Encoding, g ring.Gap) []byte
 
 	// AppendAnswer appends the whole HTTP answer to a poll.
 	AppendAnswer(dst []byte, k ring.Encoding, a Answer) []byte
@@ -28,31 +28,11 @@ type Encoder interface {
 	AppendClose(dst []byte, k ring.Encoding, code uint16, reason string) []byte
 }
 
-// Gap says that messages of a channel after From, up to To, may be gone.
-type Gap struct {
-	Channel string
-	From    uint64 // position of the client; 0 with Foreign
-	To      uint64 // highest sequence that was dropped; the next one delivered is greater
-	Foreign bool   // the cursor was of another epoch, ahead of the head or unreadable: From means nothing
-	Slow    bool   // passed over because the client is slow and the policy of its channel is Latest
-	Skipped int    // Slow: how many of them were still retained
-}
-
-// Policy says what becomes of a slow consumer of a channel: one that was live,
-// whose socket then was full.
-type Policy uint8
-
-const (
-	Resume     Policy = iota // it is sent all that is retained, and told of what is not
-	Latest                   // it is sent the newest message alone, and told how many were passed over
-	Disconnect               // it is sent all that is retained; if that has a gap, it is closed (Events.Fell)
-)
-
 // Answer is what one poll is told.
 type Answer struct {
 	Sequence  uint64 // covered up to here
 	Messages  []*ring.Message
-	Gaps      []Gap
+	Gaps      []ring.Gap
 	Close     bool   // the connection is closed after it
 	HeadOnly  bool   // answer to HEAD: headers only
 	Origin    uint16 // Subscription.Origin

@@ -37,7 +37,7 @@ func (e *simEncoder) AppendHeartbeat(dst []byte, k ring.Encoding, s uint64) []by
 func (e *simEncoder) AppendClose(dst []byte, k ring.Encoding, code uint16, reason string) []byte {
 	return dst
 }
-func (e *simEncoder) AppendGap(dst []byte, k ring.Encoding, g fanout.Gap) []byte {
+func (e *simEncoder) AppendGap(dst []byte, k ring.Encoding, g ring.Gap) []byte {
 	if k == encMute {
 		return dst
 	}

@@ -6,7 +6,7 @@
 //   - Ring: the newest messages, found by sequence.
 //   - Reader: one loop's place in it.
 //
-// Messages enter in the order of their sequences, without holes. The ring
+// Messages enter in the order of their sequences, which may have holes. The ring
 // never overwrites what a reader has not taken: Room says no instead, and the
 // log answers "full" to the publisher. What all readers have taken is let go,
 // so that an idle ring does not pin memory.

@@ -10,7 +10,8 @@ import (
 // pins. 64: see BenchmarkPublish; looking each time costs a cache miss a reader.
 const reclaimEvery = 64
 
-// Ring holds the newest messages until every reader has taken them.
+// Ring holds the newest messages until every reader has taken them. It counts them:
+// a place is how many messages came up to it, whatever their sequences.
 type Ring struct {
 	// Fixed before the first Publish.
 	slots    []*Message
@@ -19,14 +20,15 @@ type Ring struct {
 	readers  []*Reader
 
 	// Writer-owned, under the log's append lock.
-	tail       uint64 // sequences up to here were let go
+	newest     uint64 // sequence of the newest message
+	tail       uint64 // places up to here were let go
 	bytes      int    // Size less Saved of what lies in (tail, head]
 	sinceClean int
 
 	_ [64]byte
 
-	// Shared. The store of head makes the slot below it visible; Reader.Next
-	// relies on it.
+	// Shared. The place of the newest message: its store makes the slot visible;
+	// Reader.Next relies on it.
 	head atomic.Uint64
 }
 
@@ -35,18 +37,21 @@ type Reader struct {
 	// Fixed at creation.
 	ring *Ring
 
-	_ [56]byte
+	// Reader-owned.
+	sequence uint64 // of the last message that was taken
 
-	// Shared. Its reader stores it after it took the messages up to it; the
-	// writer's reclaim relies on that before it clears their slots.
+	_ [48]byte
+
+	// Shared. The place up to which its reader has taken the messages: it stores it
+	// after that, and the writer's reclaim relies on it before it clears their slots.
 	applied atomic.Uint64
 
 	_ [56]byte
 }
 
 // New returns a ring of the given number of slots, a power of two, that holds
-// at most maxBytes of unread messages. The first message it takes has the
-// sequence after head.
+// at most maxBytes of unread messages. The messages it takes have sequences greater
+// than head.
 func New(slots, maxBytes int, head uint64) (*Ring, error) {
 	if slots < 2 || slots&(slots-1) != 0 {
 		return nil, fmt.Errorf("ring of %d slots: must be a power of two, at least 2", slots)
@@ -54,22 +59,19 @@ func New(slots, maxBytes int, head uint64) (*Ring, error) {
 	if maxBytes < 1 {
 		return nil, fmt.Errorf("ring of %d bytes: must be at least 1", maxBytes)
 	}
-	r := &Ring{slots: make([]*Message, slots), mask: uint64(slots - 1), maxBytes: maxBytes, tail: head}
-	r.head.Store(head)
-	return r, nil
+	return &Ring{slots: make([]*Message, slots), mask: uint64(slots - 1), maxBytes: maxBytes, newest: head}, nil
 }
 
 // Reader adds a reader that starts at the head. All readers are added before
 // the first Publish.
 func (r *Ring) Reader() *Reader {
-	d := &Reader{ring: r}
-	d.applied.Store(r.head.Load())
+	d := &Reader{ring: r, sequence: r.newest}
 	r.readers = append(r.readers, d)
 	return d
 }
 
-// Head is the sequence of the newest message. Any goroutine may call it.
-func (r *Ring) Head() uint64 { return r.head.Load() }
+// Head is the sequence of the newest message. Writer only.
+func (r *Ring) Head() uint64 { return r.newest }
 
 // Room reports whether so many messages of so many bytes in all can be
 // published now. One message larger than the byte limit has room when nothing
@@ -90,19 +92,20 @@ func (r *Ring) fits(messages, bytes int) bool {
 	return r.bytes+bytes <= r.maxBytes || unread == 0
 }
 
-// Publish adds m, whose sequence must be the one after the head, and for which
+// Publish adds m, whose sequence must be greater than the head, and for which
 // the writer has asked Room. Writer only.
 func (r *Ring) Publish(m *Message) {
-	head := r.head.Load()
-	if m.Sequence != head+1 {
-		panic(fmt.Sprintf("ring: message %d after %d", m.Sequence, head))
+	if m.Sequence <= r.newest {
+		panic(fmt.Sprintf("ring: message %d after %d", m.Sequence, r.newest))
 	}
-	if m.Sequence-r.tail > uint64(len(r.slots)) {
+	place := r.head.Load() + 1
+	if place-r.tail > uint64(len(r.slots)) {
 		panic("ring: published without asking for room")
 	}
-	r.slots[m.Sequence&r.mask] = m
+	r.slots[place&r.mask] = m
 	r.bytes += m.Size - m.Saved
-	r.head.Store(m.Sequence)
+	r.newest = m.Sequence
+	r.head.Store(place)
 	if r.sinceClean++; r.sinceClean >= reclaimEvery {
 		r.reclaim()
 	}
@@ -123,8 +126,8 @@ func (r *Ring) reclaim() {
 	}
 }
 
-// Applied is the last sequence this reader has taken. Any goroutine may call it.
-func (d *Reader) Applied() uint64 { return d.applied.Load() }
+// Applied is the last sequence this reader has taken. The reader's goroutine only.
+func (d *Reader) Applied() uint64 { return d.sequence }
 
 // Behind is how many messages there are to take. Any goroutine may call it.
 func (d *Reader) Behind() uint64 {
@@ -145,11 +148,12 @@ func (d *Reader) Next(dst []*Message, most, bytes int) []*Message {
 	if from == upto {
 		return dst
 	}
-	for s := from + 1; s <= upto; s++ {
-		m := d.ring.slots[s&d.ring.mask]
+	for place := from + 1; place <= upto; place++ {
+		m := d.ring.slots[place&d.ring.mask]
 		dst = append(dst, m)
+		d.sequence = m.Sequence
 		if bytes -= m.Size; bytes < 0 {
-			upto = s
+			upto = place
 		}
 	}
 	d.applied.Store(upto)

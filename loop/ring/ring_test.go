@@ -64,14 +64,52 @@ func TestBytesAreLimitedToo(t *testing.T) {
 	}
 }
 
-func TestPublishRefusesHoles(t *testing.T) {
+func TestPublishRefusesWhatIsOutOfOrder(t *testing.T) {
 	r := newRing(t, 4, 100)
-	defer func() {
-		if recover() == nil {
-			t.Error("a hole in the sequences went unnoticed")
-		}
-	}()
 	r.Publish(&ring.Message{Sequence: 2})
+	for _, sequence := range []uint64{1, 2} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("message %d after 2 went unnoticed", sequence)
+				}
+			}()
+			r.Publish(&ring.Message{Sequence: sequence})
+		}()
+	}
+}
+
+// Sequences may have holes of any size: room is for messages, not for numbers.
+func TestSequencesMayHaveHoles(t *testing.T) {
+	r, err := ring.New(4, 100, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := r.Reader()
+	if d.Applied() != 1000 || r.Head() != 1000 || d.Waiting() {
+		t.Fatalf("applied %d, head %d at the start, want 1000", d.Applied(), r.Head())
+	}
+	next, want := uint64(1000), uint64(1000)
+	for round := range 50 {
+		for range 4 {
+			if !r.Room(1, 1) {
+				t.Fatalf("round %d: no room for four messages", round)
+			}
+			next += 1 + next%1001
+			r.Publish(&ring.Message{Sequence: next, Size: 1})
+		}
+		if r.Room(1, 1) || d.Behind() != 4 || r.Head() != next {
+			t.Fatalf("round %d: room for a fifth, or %d behind, or head %d", round, d.Behind(), r.Head())
+		}
+		for _, m := range append(d.Next(nil, 3, 1<<30), d.Next(nil, 3, 1<<30)...) {
+			if want += 1 + want%1001; m.Sequence != want {
+				t.Fatalf("round %d: took %d, want %d", round, m.Sequence, want)
+			}
+		}
+		if d.Applied() != next {
+			t.Fatalf("round %d: applied %d, want %d", round, d.Applied(), next)
+		}
+	}
 }
 
 // Many publishers behind one lock, several loops: each takes every message

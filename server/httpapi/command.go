@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 
 	"peal/loop"
+	"peal/loop/ring"
 	"peal/server/log"
-	"peal/server/publication"
 	"peal/server/share"
 	"peal/server/wsproto"
 )
@@ -43,7 +43,7 @@ func (f *Front) tellForeign(c loop.Client, from loop.From, channels []string, st
 	var frames []byte // in one piece: each Write is a system call
 	for _, name := range channels {
 		_, discarded, _ := f.deps.Hub.Read(nil, name, start, start, 1, 1) // the gap ends with what was dropped
-		frames = wsproto.AppendGap(frames, publication.Gap{Channel: name, To: f.cursor(max(start, discarded))})
+		frames = wsproto.AppendGap(frames, ring.Gap{Channel: name, To: max(start, discarded), Foreign: true}, f.deps.Log.Lineage())
 	}
 	c.Spend(len(channels))
 	c.Write(frames)

@@ -99,12 +99,12 @@ func (e *Encoder) AppendHeartbeat(dst []byte, k ring.Encoding, sequence uint64) 
 }
 
 // AppendGap implements fanout.Encoder.
-func (e *Encoder) AppendGap(dst []byte, k ring.Encoding, g fanout.Gap) []byte {
+func (e *Encoder) AppendGap(dst []byte, k ring.Encoding, g ring.Gap) []byte {
 	switch {
 	case isSSE(k):
-		return sse.AppendGap(dst, e.gap(g))
+		return sse.AppendGap(dst, g, e.lineage)
 	case k == loop.WSJSON:
-		return wsproto.AppendGap(dst, e.gap(g))
+		return wsproto.AppendGap(dst, g, e.lineage)
 	}
 	return dst
 }
@@ -114,17 +114,14 @@ func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, a fanout.Answer) []b
 	if a.Dismissed {
 		return appendError(dst, shape{close: a.Close, headOnly: a.HeadOnly, origin: e.Origins.head(a.Origin)}, e.clock.date(), errDisconnected, noStore)
 	}
-	var gapSpace [4]publication.Gap
 	pa := poll.Answer{
 		Cursor:   e.cursor(a.Sequence),
-		Gaps:     gapSpace[:0],
+		Gaps:     a.Gaps,
+		Lineage:  e.lineage,
 		Date:     e.clock.date(),
 		Close:    a.Close,
 		HeadOnly: a.HeadOnly,
 		Origin:   e.Origins.head(a.Origin),
-	}
-	for _, g := range a.Gaps {
-		pa.Gaps = append(pa.Gaps, e.gap(g))
 	}
 	if k == loop.PollRaw {
 		return e.appendRawAnswer(dst, pa, a.Messages)
@@ -173,14 +170,6 @@ func isWS(k ring.Encoding) bool  { return k == loop.WSRaw || k == loop.WSJSON }
 
 func (e *Encoder) cursor(sequence uint64) log.Cursor {
 	return e.lineage.Cursor(sequence)
-}
-
-func (e *Encoder) gap(g fanout.Gap) publication.Gap {
-	out := publication.Gap{Channel: g.Channel, To: e.cursor(g.To), Slow: g.Slow, Skipped: g.Skipped}
-	if !g.Foreign {
-		out.From = e.cursor(g.From)
-	}
-	return out
 }
 
 func (e *Encoder) retry() time.Duration {

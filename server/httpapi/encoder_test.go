@@ -40,8 +40,30 @@ func TestEncoderSpeaksAllEncodings(t *testing.T) {
 		check("open, known", string(e.AppendOpen(nil, want.k, 9, true)), strings.TrimSuffix(want.open, position))
 		check("open", string(e.AppendOpen(nil, want.k, 9, false)), want.open)
 		check("heartbeat", string(e.AppendHeartbeat(nil, want.k, 9)), want.heartbeat)
-		check("gap", string(e.AppendGap(nil, want.k, fanout.Gap{Channel: "a", From: 1, To: 3})), want.gapped)
+		check("gap", string(e.AppendGap(nil, want.k, ring.Gap{Channel: "a", From: 1, To: 3})), want.gapped)
 		check("close", string(e.AppendClose(nil, want.k, 1001, "by")), want.closedBy)
+	}
+}
+
+// The epoch of a log may change while clients are connected: what comes behind has
+// the new one, and what was encoded before has the same name when it is encoded again.
+func TestEncoderFollowsTheEpoch(t *testing.T) {
+	lineage := log.NewLineage(epoch)
+	e := httpapi.NewEncoder(lineage, func(int64) int64 { return 0 })
+	object := func(sequence uint64) string { return string(e.Encode(message(sequence, "hi"), loop.PollJSON)) }
+	before := object(7)
+	lineage.Begin(epoch+1, 8, log.Predecessor{Epoch: epoch, Last: 7})
+	if got := object(7); got != before || !strings.Contains(got, `"z-7"`) {
+		t.Errorf("%s, was %s", got, before)
+	}
+	if got := object(8); !strings.Contains(got, `"z-8"`) {
+		t.Errorf("shown before and lost: %s", got)
+	}
+	if got := object(9); !strings.Contains(got, `"10-9"`) {
+		t.Errorf("of the new epoch: %s", got)
+	}
+	if got := string(e.AppendHeartbeat(nil, loop.SSERaw, 12)); !strings.HasPrefix(got, "id: 10-12\n") {
+		t.Errorf("a position in the new epoch: %q", got)
 	}
 }
 
@@ -57,7 +79,7 @@ func TestEncoderAnswersPolls(t *testing.T) {
 	two := []*ring.Message{message(7, "hi"), message(8, "ho")}
 	check(loop.PollJSON, fanout.Answer{Sequence: 9, Messages: two}, 200,
 		`{"cursor":"z-9","messages":[{"channel":"a","cursor":"z-7","time":1,"data":"hi"},{"channel":"a","cursor":"z-8","time":1,"data":"ho"}]}`, "")
-	check(loop.PollJSON, fanout.Answer{Sequence: 9, Gaps: []fanout.Gap{{Channel: "a", To: 3, Foreign: true}}}, 200,
+	check(loop.PollJSON, fanout.Answer{Sequence: 9, Gaps: []ring.Gap{{Channel: "a", To: 3, Foreign: true}}}, 200,
 		`{"cursor":"z-9","gap":[{"channel":"a","to":"z-3","reason":"unknown_cursor"}],"messages":[]}`, "")
 	check(loop.PollRaw, fanout.Answer{Sequence: 9, Messages: two[:1]}, 200, "hi", "z-9")
 	check(loop.PollRaw, fanout.Answer{Sequence: 9, Messages: two}, 200, "hi", "z-7") // the second is still to come

@@ -232,13 +232,13 @@ func (q *questions) historyBody(h history) []byte {
 	body = append(body, `,"cursor":"`...)
 	body = q.lineage.Cursor(covered).Append(body)
 	body = append(body, '"')
-	if gap := (publication.Gap{Channel: h.channel, To: q.lineage.Cursor(discarded)}); h.from == loop.FromGap {
+	if gap := (ring.Gap{Channel: h.channel, To: discarded, Foreign: h.from == loop.FromGap}); gap.Foreign {
 		body = append(body, `,"gap":`...)
-		body = publication.AppendGaps(body, []publication.Gap{gap})
+		body = publication.AppendGaps(body, []ring.Gap{gap}, q.lineage)
 	} else if h.from == loop.FromCursor && h.after < discarded {
-		gap.From = q.lineage.Cursor(h.after)
+		gap.From = h.after
 		body = append(body, `,"gap":`...)
-		body = publication.AppendGaps(body, []publication.Gap{gap})
+		body = publication.AppendGaps(body, []ring.Gap{gap}, q.lineage)
 	}
 	body = append(body, `,"messages":[`...)
 	body = append(body, list...)

@@ -1,8 +1,8 @@
 // Package hub knows the channels: who listens, what was published and can
 // still be resumed, and what is gone.
 //
-// Its nouns. The Hub reads the log as its tail: every entry becomes one
-// ring.Message, the same object in the ring and in the history of each of its
+// Its nouns. The Hub reads the log as its tail: every publication and every event
+// of presence becomes one ring.Message, the same object in the ring and in the history of each of its
 // channels. A channel exists while it has subscribers or history. Its history
 // holds the newest publications within the limits of its rule. Its discarded is the highest
 // sequence ever dropped from it: a reader after an earlier one has a gap, a

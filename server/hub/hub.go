@@ -12,8 +12,8 @@ import (
 	"peal/server/rules"
 )
 
-// Ring is where every message goes after its history, in order and without
-// holes. loop/ring implements it.
+// Ring is where every message goes after its history, in order. loop/ring
+// implements it.
 type Ring interface {
 	// Room reports whether the ring can take that many messages and bytes now.
 	Room(messages, bytes int) bool
@@ -99,7 +99,8 @@ func (h *Hub) Room(entries, bytes int) bool { return h.ring.Room(entries, bytes)
 // Wake wakes whoever reads the ring; see log.Tail.
 func (h *Hub) Wake() { h.wake() }
 
-// Head is the newest sequence of the log that any subscriber can have seen.
+// Head is the newest sequence of the log that any subscriber can have seen. The log's
+// own head may be a later entry, of another kind.
 func (h *Hub) Head() uint64 { return h.head.Load() }
 
 // Encodings is how many bytes of encodings may be kept with messages at the
@@ -113,10 +114,14 @@ func (h *Hub) Clock() int64 { return h.since(h.now()) }
 
 func (h *Hub) since(now time.Time) int64 { return int64(now.Sub(h.began)) }
 
+// isForSubscribers reports whether entries of that kind are delivered.
+func isForSubscribers(k log.Kind) bool { return k == log.KindPublication || k == log.KindPresence }
+
 // Apply takes the next entries of the log; see log.Tail. Calls must not
 // overlap. Each publication is appended to the history of its channels, then
-// every entry goes to the ring. Presence is in no history: who was not there has
-// a gap on the server's channel it was for.
+// it goes to the ring. Presence is in no history: a subscriber that was away gets
+// a gap on the server's channel it was for. Other entries are for other tails: the hub
+// passes them over, and their sequences are holes to it.
 //
 // It allocates one message per entry. Beyond the entry itself it works off
 // what the entry pushes out of each of its channels and of the total: at most
@@ -128,6 +133,9 @@ func (h *Hub) Apply(batch []*log.Entry) {
 	h.order.Lock()
 	defer h.order.Unlock()
 	for _, e := range batch {
+		if !isForSubscribers(e.Kind) {
+			continue
+		}
 		m := newMessage(e)
 		m.Accepted = accepted
 		switch e.Kind {

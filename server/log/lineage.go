@@ -22,14 +22,20 @@ type Predecessor struct {
 // forgotten, and the cursors that were handed out in it are still good.
 //
 // A name that was given never changes, also where an engine begins another epoch
-// in the middle of its life. Any goroutine may use a Lineage.
+// in the middle of its life: because refused entries may be in its store under numbers
+// that it gives again, or because the store was replaced by one that has less (a
+// failover). Sequences go on behind Head, so that whatever was shown keeps its number
+// and its name; the cursors of what the store lost do not resolve any more. Connected
+// subscribers notice nothing.
+//
+// Any goroutine may use a Lineage, and none keeps the epoch it has read.
 type Lineage struct {
 	state atomic.Pointer[lineage] // what it points to does not change
 }
 
 type lineage struct {
 	epoch        Epoch
-	began        uint64        // the sequence before its first
+	began        uint64        // what is behind this sequence is of the epoch
 	predecessors []Predecessor // the oldest first; Last never falls
 }
 
@@ -38,18 +44,19 @@ type lineage struct {
 // predecessors.
 func NewLineage(epoch Epoch, predecessors ...Predecessor) *Lineage {
 	l := &Lineage{}
-	l.Begin(epoch, predecessors...)
+	head := uint64(0)
+	if n := len(predecessors); n > 0 {
+		head = predecessors[n-1].Last
+	}
+	l.Begin(epoch, head, predecessors...)
 	return l
 }
 
-// Begin replaces what l has, as NewLineage does. The engine calls it while the log
-// has no entry behind the last sequence of predecessors, and nobody appends.
-func (l *Lineage) Begin(epoch Epoch, predecessors ...Predecessor) {
-	s := &lineage{epoch: epoch, predecessors: predecessors}
-	if n := len(predecessors); n > 0 {
-		s.began = predecessors[n-1].Last
-	}
-	l.state.Store(s)
+// Begin begins an epoch behind head, the newest sequence that was shown: at least
+// the last one of predecessors, which it keeps. What lies between was shown and is
+// lost. The engine calls it while nothing behind head is shown.
+func (l *Lineage) Begin(epoch Epoch, head uint64, predecessors ...Predecessor) {
+	l.state.Store(&lineage{epoch: epoch, began: head, predecessors: predecessors})
 }
 
 // Epoch is the present epoch.
@@ -71,6 +78,7 @@ func (l *Lineage) Cursor(sequence uint64) Cursor {
 		}
 		return 1 // the first that reaches s
 	})
+	i = min(i, len(s.predecessors)-1) // of the last one, and lost
 	return Cursor{s.predecessors[i].Epoch, sequence}
 }
 

@@ -29,3 +29,27 @@ func TestAnEpochNamesOnlyWhatWasAppendedInIt(t *testing.T) {
 		t.Errorf("%v allocations, want 0", n)
 	}
 }
+
+// A failover: the store that takes over has less than was shown. What was shown keeps
+// its name, what is lost of it does not resolve, and no name is given twice.
+func TestAnEpochThatBeginsBehindLostEntries(t *testing.T) {
+	l := log.NewLineage(10)
+	before := l.Cursor(90)
+	l.Begin(20, 120, log.Predecessor{Epoch: 10, Last: 100}) // shown up to 120, of which 100 are there
+	if l.Epoch() != 20 || l.Cursor(90) != before {
+		t.Errorf("epoch %v, 90 is named %v and was %v", l.Epoch(), l.Cursor(90), before)
+	}
+	for _, c := range []struct {
+		sequence uint64
+		epoch    log.Epoch
+		known    bool
+	}{{0, 10, true}, {100, 10, true}, {101, 10, false}, {120, 10, false}, {121, 20, true}, {150, 20, true}} {
+		at := l.Cursor(c.sequence)
+		if at != (log.Cursor{Epoch: c.epoch, Sequence: c.sequence}) {
+			t.Errorf("sequence %d is named %v, want epoch %v", c.sequence, at, c.epoch)
+		}
+		if _, ok := l.Resolve(at, 150); ok != c.known {
+			t.Errorf("%v resolves: %v, want %v", at, ok, c.known)
+		}
+	}
+}

@@ -26,6 +26,9 @@ type Tail interface {
 	Wake()
 }
 
+// IsControl reports whether a batch is one of control entries.
+func IsControl(batch []*Entry) bool { return len(batch) > 0 && batch[0].Kind == KindControl }
+
 // Tails feeds several tails in their order. An entry is accepted where all have room.
 type Tails []Tail
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
 )
@@ -12,12 +13,13 @@ import (
 // Answer is what surrounds the messages of one poll.
 type Answer struct {
 	Cursor   log.Cursor // covered up to here
-	Gaps     []publication.Gap
-	Presence [][]byte // JSON only: objects of publication.AppendPresence, oldest first
-	Date     string   // value of the Date header, "" for none
-	Close    bool     // the connection ends after it
-	Origin   string   // header lines for the page of another origin that asked, each with its CR LF
-	HeadOnly bool     // the answer to HEAD: the body is left out, its length is told
+	Gaps     []ring.Gap
+	Lineage  *log.Lineage // of the log with the gaps
+	Presence [][]byte     // JSON only: objects of publication.AppendPresence, oldest first
+	Date     string       // value of the Date header, "" for none
+	Close    bool         // the connection ends after it
+	Origin   string       // header lines for the page of another origin that asked, each with its CR LF
+	HeadOnly bool         // the answer to HEAD: the body is left out, its length is told
 }
 
 // commonHead stands in every answer, also where there are no lines for an origin.
@@ -33,7 +35,7 @@ func AppendJSON(dst []byte, a Answer, objects [][]byte) []byte {
 	gaps := gapText[:0]
 	if len(a.Gaps) > 0 {
 		gaps = append(gaps, `,"gap":`...)
-		gaps = publication.AppendGaps(gaps, a.Gaps)
+		gaps = publication.AppendGaps(gaps, a.Gaps, a.Lineage)
 	}
 	size := len(`{"cursor":""`) + len(cursor) + len(gaps) + len(`,"messages":[]}`) + listBytes(objects)
 	if len(a.Presence) > 0 {
@@ -157,7 +159,7 @@ func appendRawHead(dst []byte, a Answer) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendASCII(dst, publication.AppendGap(text[:0], g))
+		dst = appendASCII(dst, publication.AppendGap(text[:0], g, a.Lineage))
 		if i > 0 && len(dst)-start > maxGapHeader {
 			dst = dst[:mark]
 			break

@@ -11,12 +11,15 @@ import (
 	"strings"
 	"testing"
 
+	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/poll"
-	"peal/server/publication"
 )
 
-var cursor = log.Cursor{Epoch: 35, Sequence: 1042}
+var (
+	cursor  = log.Cursor{Epoch: 35, Sequence: 1042}
+	lineage = log.NewLineage(35)
+)
 
 // read has net/http, an independent client, take the answer apart. What is
 // behind the answer must not be touched.
@@ -67,7 +70,7 @@ func TestAppendJSONHasTheCursorFirst(t *testing.T) {
 	check(`{"cursor":"z-1042","messages":[{"a":1}]}`, poll.Answer{Close: true}, `{"a":1}`)
 	check(`{"cursor":"z-1042","messages":[{"a":1},{"b":2}]}`, poll.Answer{Date: "Mon, 23 Nov 2026 21:00:00 GMT"}, `{"a":1}`, `{"b":2}`)
 	check(`{"cursor":"z-1042","gap":[{"channel":"é","to":"z-1042","reason":"unknown_cursor"}],"messages":[]}`,
-		poll.Answer{Gaps: []publication.Gap{{Channel: "é", To: cursor}}})
+		poll.Answer{Gaps: []ring.Gap{{Channel: "é", To: 1042, Foreign: true}}, Lineage: lineage})
 }
 
 func TestAppendRawIsTheDataAndNothingElse(t *testing.T) {
@@ -100,11 +103,11 @@ func TestAppendRawWithoutAMessageIs204WithTheCursor(t *testing.T) {
 }
 
 func TestGapHeaderIsShortASCIIJSON(t *testing.T) {
-	var gaps []publication.Gap
+	var gaps []ring.Gap
 	for i := range 128 {
-		gaps = append(gaps, publication.Gap{Channel: fmt.Sprintf("💚 ünïcode %d", i), To: cursor})
+		gaps = append(gaps, ring.Gap{Channel: fmt.Sprintf("💚 ünïcode %d", i), To: 1042, Foreign: true})
 	}
-	resp, _ := read(t, "GET", poll.AppendRaw(nil, poll.Answer{Cursor: cursor, Gaps: gaps}, nil))
+	resp, _ := read(t, "GET", poll.AppendRaw(nil, poll.Answer{Cursor: cursor, Gaps: gaps, Lineage: lineage}, nil))
 	header := resp.Header.Get("Peal-Gap")
 	var got []struct{ Channel, To, Reason string }
 	if err := json.Unmarshal([]byte(header), &got); err != nil {

@@ -6,7 +6,7 @@
 //	{"channel":"news","cursor":"1z141z4-1043","count":2,"join":[{"client":"ann"}],"leave":[]}
 //
 // Its nouns are the publication (an entry of the log as a client sees it), the
-// gap (part of a channel is gone), presence (who came and went, an entry of that
+// gap (part of a channel is gone, as loop/ring says it), presence (who came and went, an entry of that
 // kind whose data server/presence has written), and the JSON string.
 //
 // data is a string with exactly the published text. What is not text, because

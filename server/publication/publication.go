@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"peal/loop/ring"
 	"peal/server/log"
 )
 
@@ -49,15 +50,6 @@ func SizeHint(e *log.Entry, channel string) int {
 	return objectBytes + len(channel) + len(e.Event) + data + data/16
 }
 
-// Gap says that messages of Channel after From, up to and including To, may be gone.
-type Gap struct {
-	Channel string
-	From    log.Cursor // position of the client; zero if it was of another epoch, ahead of the head or unreadable
-	To      log.Cursor // the next message delivered is after it
-	Slow    bool       // passed over because the client was slow, by the rule of the channel
-	Skipped int        // Slow: how many of them were still retained
-}
-
 // Reasons of a gap, as clients see them.
 const (
 	Discarded     = "discarded"      // dropped by count, bytes, age or eviction
@@ -65,21 +57,22 @@ const (
 	Slow          = "slow"           // passed over, because the client was slow and its channel gives such clients the newest alone
 )
 
-// AppendGap appends the object of g. It allocates only when dst is too small.
-func AppendGap(dst []byte, g Gap) []byte {
+// AppendGap appends the object of g, a gap in the log of that lineage. It allocates
+// only when dst is too small.
+func AppendGap(dst []byte, g ring.Gap, lineage *log.Lineage) []byte {
 	dst = append(dst, `{"channel":`...)
 	dst = AppendString(dst, g.Channel)
 	reason := UnknownCursor
-	if !g.From.IsZero() {
+	if !g.Foreign {
 		if reason = Discarded; g.Slow {
 			reason = Slow
 		}
 		dst = append(dst, `,"from":"`...)
-		dst = g.From.Append(dst)
+		dst = lineage.Cursor(g.From).Append(dst)
 		dst = append(dst, '"')
 	}
 	dst = append(dst, `,"to":"`...)
-	dst = g.To.Append(dst)
+	dst = lineage.Cursor(g.To).Append(dst)
 	dst = append(dst, `","reason":"`...)
 	dst = append(dst, reason...)
 	if reason != Slow {
@@ -91,13 +84,13 @@ func AppendGap(dst []byte, g Gap) []byte {
 }
 
 // AppendGaps appends the array of gs.
-func AppendGaps(dst []byte, gs []Gap) []byte {
+func AppendGaps(dst []byte, gs []ring.Gap, lineage *log.Lineage) []byte {
 	dst = append(dst, '[')
 	for i, g := range gs {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = AppendGap(dst, g)
+		dst = AppendGap(dst, g, lineage)
 	}
 	return append(dst, ']')
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
 )
@@ -21,7 +22,10 @@ type object struct {
 	DataBase64 *string `json:"data_base64"`
 }
 
-var cursor = log.Cursor{Epoch: 35, Sequence: 1042}
+var (
+	cursor  = log.Cursor{Epoch: 35, Sequence: 1042}
+	lineage = log.NewLineage(35)
+)
 
 func TestAppendJSONIsTheDocumentedObject(t *testing.T) {
 	check := func(want string, e *log.Entry) {
@@ -42,19 +46,19 @@ func TestAppendJSONIsTheDocumentedObject(t *testing.T) {
 }
 
 func TestAppendGapNamesItsReason(t *testing.T) {
-	check := func(want string, g publication.Gap) {
+	check := func(want string, g ring.Gap) {
 		t.Helper()
-		if got := string(publication.AppendGap(nil, g)); got != want {
+		if got := string(publication.AppendGap(nil, g, lineage)); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
 	check(`{"channel":"a","from":"z-7","to":"z-1042","reason":"discarded"}`,
-		publication.Gap{Channel: "a", From: log.Cursor{Epoch: 35, Sequence: 7}, To: cursor})
+		ring.Gap{Channel: "a", From: 7, To: 1042})
 	check(`{"channel":"a","to":"z-1042","reason":"unknown_cursor"}`,
-		publication.Gap{Channel: "a", To: cursor})
+		ring.Gap{Channel: "a", To: 1042, Foreign: true})
 	check(`{"channel":"a","from":"z-7","to":"z-1042","reason":"slow","skipped":12}`,
-		publication.Gap{Channel: "a", From: log.Cursor{Epoch: 35, Sequence: 7}, To: cursor, Slow: true, Skipped: 12})
-	if got := string(publication.AppendGaps(nil, nil)); got != "[]" {
+		ring.Gap{Channel: "a", From: 7, To: 1042, Slow: true, Skipped: 12})
+	if got := string(publication.AppendGaps(nil, nil, lineage)); got != "[]" {
 		t.Errorf("no gaps: %s, want []", got)
 	}
 }

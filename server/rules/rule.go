@@ -1,8 +1,9 @@
 package rules
 
 import (
-	"fmt"
 	"time"
+
+	"peal/loop/fanout"
 )
 
 // Rule is what holds for the channels that it matches. In a rule as it is
@@ -20,7 +21,7 @@ type Rule struct {
 	HistoryAge      time.Duration
 
 	// Slow is what becomes of subscribers that cannot keep up. Default Resume.
-	Slow Policy
+	Slow fanout.Policy
 
 	// ClientPublish says whether clients may publish by WebSocket. Publishing by
 	// HTTP is the backend's and always allowed. Default Yes.
@@ -64,30 +65,6 @@ func (r Rule) over(d Rule) Rule {
 		r.Presence = d.Presence
 	}
 	return r
-}
-
-// Policy is what becomes of a subscriber that cannot keep up. 0 is none yet.
-type Policy uint8
-
-const (
-	Resume     Policy = 1 + iota // it catches up from history, and is told of a gap
-	Latest                       // it is sent the newest message and told how many were skipped
-	Disconnect                   // it is closed
-)
-
-var policyNames = [...]string{Resume: "resume", Latest: "latest", Disconnect: "disconnect"}
-
-// String is the policy as it is written, "" for none.
-func (p Policy) String() string { return policyNames[p] }
-
-// ParsePolicy reads what String writes.
-func ParsePolicy(text string) (Policy, error) {
-	for p := Resume; p <= Disconnect; p++ {
-		if p.String() == text {
-			return p, nil
-		}
-	}
-	return 0, fmt.Errorf("must be %s, %s or %s", Resume, Latest, Disconnect)
 }
 
 // Choice is yes, no, or 0 for what is left open.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"peal/loop/fanout"
 	"peal/server/rules"
 )
 
@@ -115,8 +116,8 @@ func TestUnreachableRulesAreFoundExactly(t *testing.T) {
 func TestTheFirstRuleThatMatchesHolds(t *testing.T) {
 	standard := rules.Rule{HistoryMessages: 10, HistoryBytes: 20, HistoryAge: time.Minute, MessageBytes: 30}
 	table := rules.New([]rules.Rule{
-		{Match: "prices.eur", HistoryMessages: -1, Slow: rules.Disconnect},
-		{Match: "prices.*", HistoryMessages: 1, Slow: rules.Latest, ClientPublish: rules.No},
+		{Match: "prices.eur", HistoryMessages: -1, Slow: fanout.Disconnect},
+		{Match: "prices.*", HistoryMessages: 1, Slow: fanout.Latest, ClientPublish: rules.No},
 		{Match: "*.big", Presence: rules.No, MessageBytes: 5, MaxSubscribers: 7, HistoryAge: time.Hour, HistoryBytes: 6},
 	}, standard)
 	check := func(channel string, want rules.Rule) {
@@ -128,12 +129,12 @@ func TestTheFirstRuleThatMatchesHolds(t *testing.T) {
 			t.Errorf("%s: place %d has another rule", channel, table.Index(channel))
 		}
 	}
-	check("prices.eur", rules.Rule{Match: "prices.eur", HistoryMessages: -1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: rules.Disconnect, ClientPublish: rules.Yes, MessageBytes: 30, Presence: rules.Yes})
-	check("prices.usd", rules.Rule{Match: "prices.*", HistoryMessages: 1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: rules.Latest, ClientPublish: rules.No, MessageBytes: 30, Presence: rules.Yes})
-	check("prices.big", rules.Rule{Match: "prices.*", HistoryMessages: 1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: rules.Latest, ClientPublish: rules.No, MessageBytes: 30, Presence: rules.Yes})
-	check("x.big", rules.Rule{Match: "*.big", HistoryMessages: 10, HistoryBytes: 6, HistoryAge: time.Hour, Slow: rules.Resume, ClientPublish: rules.Yes, MessageBytes: 5, MaxSubscribers: 7, Presence: rules.No})
-	check("x", rules.Rule{Match: "*", HistoryMessages: 10, HistoryBytes: 20, HistoryAge: time.Minute, Slow: rules.Resume, ClientPublish: rules.Yes, MessageBytes: 30, Presence: rules.Yes})
-	if got := table.Slow("prices.usd"); got != rules.Latest {
+	check("prices.eur", rules.Rule{Match: "prices.eur", HistoryMessages: -1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: fanout.Disconnect, ClientPublish: rules.Yes, MessageBytes: 30, Presence: rules.Yes})
+	check("prices.usd", rules.Rule{Match: "prices.*", HistoryMessages: 1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: fanout.Latest, ClientPublish: rules.No, MessageBytes: 30, Presence: rules.Yes})
+	check("prices.big", rules.Rule{Match: "prices.*", HistoryMessages: 1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: fanout.Latest, ClientPublish: rules.No, MessageBytes: 30, Presence: rules.Yes})
+	check("x.big", rules.Rule{Match: "*.big", HistoryMessages: 10, HistoryBytes: 6, HistoryAge: time.Hour, Slow: fanout.Resume, ClientPublish: rules.Yes, MessageBytes: 5, MaxSubscribers: 7, Presence: rules.No})
+	check("x", rules.Rule{Match: "*", HistoryMessages: 10, HistoryBytes: 20, HistoryAge: time.Minute, Slow: fanout.Resume, ClientPublish: rules.Yes, MessageBytes: 30, Presence: rules.Yes})
+	if got := table.Slow("prices.usd"); got != fanout.Latest {
 		t.Errorf("slow consumers of prices.usd: %v", got)
 	}
 	if table.Len() != 4 {
@@ -190,13 +191,13 @@ func TestRulesAreLimited(t *testing.T) {
 }
 
 func TestPolicies(t *testing.T) {
-	for _, p := range []rules.Policy{rules.Resume, rules.Latest, rules.Disconnect} {
-		if got, err := rules.ParsePolicy(p.String()); got != p || err != nil {
+	for _, p := range []fanout.Policy{fanout.Resume, fanout.Latest, fanout.Disconnect} {
+		if got, err := fanout.ParsePolicy(p.String()); got != p || err != nil {
 			t.Errorf("%v: %v, %v", p, got, err)
 		}
 	}
 	for _, text := range []string{"", "Resume", "drop"} {
-		if _, err := rules.ParsePolicy(text); err == nil || !strings.Contains(err.Error(), "resume, latest or disconnect") {
+		if _, err := fanout.ParsePolicy(text); err == nil || !strings.Contains(err.Error(), "resume, latest or disconnect") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

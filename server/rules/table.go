@@ -1,5 +1,7 @@
 package rules
 
+import "peal/loop/fanout"
+
 // Most is the number of rules in a Table beside the last: a channel whose name
 // was not seen before is compared with each.
 const Most = 1000
@@ -14,7 +16,7 @@ type Table struct {
 // rule for all other channels. What they leave open they have from standard;
 // what standard leaves open has the defaults of Rule, and no limit.
 func New(rules []Rule, standard Rule) *Table {
-	standard = standard.over(Rule{Slow: Resume, ClientPublish: Yes, Presence: Yes})
+	standard = standard.over(Rule{Slow: fanout.Resume, ClientPublish: Yes, Presence: Yes})
 	standard.Match = "*"
 	t := &Table{}
 	for _, r := range rules {
@@ -46,4 +48,4 @@ func (t *Table) Len() int { return len(t.rules) }
 func (t *Table) For(channel string) *Rule { return t.At(t.Index(channel)) }
 
 // Slow is what becomes of slow subscribers of the channel.
-func (t *Table) Slow(channel string) Policy { return t.For(channel).Slow }
+func (t *Table) Slow(channel string) fanout.Policy { return t.For(channel).Slow }

@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"peal/loop/fanout"
 	"peal/server/log"
 )
 
@@ -57,7 +58,7 @@ func Validate(rules []Rule, messageBytes int) error {
 		if r.MessageBytes < 0 || r.MessageBytes > messageBytes {
 			fault("messages of %d B: must be at most message-bytes, which is %d B for all channels: raise that one, or lower this", r.MessageBytes, messageBytes)
 		}
-		if r.Slow == Latest && r.HistoryMessages < 0 {
+		if r.Slow == fanout.Latest && r.HistoryMessages < 0 {
 			fault("slow: latest needs a history, from which slow subscribers are sent the newest message: set history-messages to at least 1")
 		}
 		if r.MaxSubscribers < 0 {

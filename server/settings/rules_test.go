@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"peal/loop/fanout"
 	"peal/server/rules"
 	"peal/server/settings"
 )
@@ -15,7 +16,7 @@ func TestTheExampleOfRulesIsRead(t *testing.T) {
 	path := file(t, example)
 	s := load(t, settings.Input{File: path})
 	want := []rules.Rule{
-		{Match: "prices.*", HistoryMessages: 1, Slow: rules.Latest, ClientPublish: rules.No},
+		{Match: "prices.*", HistoryMessages: 1, Slow: fanout.Latest, ClientPublish: rules.No},
 		{Match: "chat.*", HistoryAge: 24 * time.Hour, MessageBytes: 4 << 10, MaxSubscribers: 5000},
 	}
 	if !reflect.DeepEqual(s.Config.Channels, want) {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"peal/loop/fanout"
 	"peal/server"
 	"peal/server/rules"
 )
@@ -30,7 +31,7 @@ type Setting struct {
 	off  bool // 0 means none, which the field writes as -1
 
 	// field is the place in c: *int, *bool, *string, *time.Duration, *[]int or
-	// *[]string; of a rule also *rules.Policy or *rules.Choice.
+	// *[]string; of a rule also *fanout.Policy or *rules.Choice.
 	field func(c *server.Config) any
 }
 
@@ -62,7 +63,7 @@ func (s Setting) Kind() string {
 	switch s.field(new(server.Config)).(type) {
 	case *bool, *rules.Choice:
 		return "switch"
-	case *rules.Policy:
+	case *fanout.Policy:
 		return "policy"
 	case *time.Duration:
 		return "duration"

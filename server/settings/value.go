@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"peal/loop/fanout"
 	"peal/server"
 	"peal/server/rules"
 )
@@ -136,8 +137,8 @@ func (s Setting) set(c *server.Config, values []string) error {
 // setScalar parses one value: a word of a rule, a number, a size or a duration.
 func (s Setting) setScalar(field any, value string) (err error) {
 	switch f := field.(type) {
-	case *rules.Policy:
-		*f, err = rules.ParsePolicy(value)
+	case *fanout.Policy:
+		*f, err = fanout.ParsePolicy(value)
 		return err
 	case *rules.Choice:
 		on, err := parseSwitch(value)
@@ -183,7 +184,7 @@ func (s Setting) text(c *server.Config) string {
 		return strconv.Quote(*f)
 	case *bool:
 		return strconv.FormatBool(*f)
-	case *rules.Policy:
+	case *fanout.Policy:
 		return f.String()
 	case *rules.Choice:
 		return strconv.FormatBool(*f == rules.Yes)

@@ -12,13 +12,14 @@ import (
 // life of the log is still in it. It reads entries as they pass from the log to
 // the hub and asks no part of the server anything.
 type oracle struct {
-	w        *world
-	truth    []*log.Entry     // by sequence; the first is 1
-	floor    uint64           // what is up to here was not recovered in this life
-	numbers  map[int][]uint64 // sequences by the number in the data
-	retained *retained
-	common   []uint64       // by life: cursors of it are good up to here; the last is this one
-	pasts    [][]*log.Entry // by life: the log at its end
+	w         *world
+	truth     []*log.Entry     // by sequence; the first is 1
+	floor     uint64           // what is up to here was not recovered in this life
+	delivered uint64           // the newest that is for subscribers, or was there when this life began
+	numbers   map[int][]uint64 // sequences by the number in the data
+	retained  *retained
+	common    []uint64       // by life: cursors of it are good up to here; the last is this one
+	pasts     [][]*log.Entry // by life: the log at its end
 }
 
 // mark is a cursor as the oracle sees it.
@@ -61,6 +62,7 @@ func (o *oracle) beginLife(oldest uint64, recovered, copied []*log.Entry) {
 	for _, e := range recovered {
 		o.append(e)
 	}
+	o.delivered = o.head()
 	if copied == nil {
 		return
 	}
@@ -91,6 +93,9 @@ func (o *oracle) append(e *log.Entry) {
 	o.truth = append(o.truth, e)
 	if e.Sequence != o.head() {
 		o.w.fail("the log has entry %d after %d", e.Sequence, o.head()-1)
+	}
+	if e.Kind != log.KindControl {
+		o.delivered = e.Sequence
 	}
 	if e.Kind == log.KindPublication {
 		n := numberOf(e.Data)
@@ -160,7 +165,7 @@ func (o *oracle) begin(h *hearing, names []string, s start) {
 	}
 	switch {
 	case s.how == fromNow:
-		h.position = o.head()
+		h.position = o.delivered
 		return
 	case s.how == fromCursor && o.understands(s.mark):
 		h.position = s.mark.sequence

@@ -192,7 +192,7 @@ func (e coversMore) AppendAnswer(dst []byte, k ring.Encoding, a fanout.Answer) [
 // mute has an empty word for gaps.
 type mute struct{ fanout.Encoder }
 
-func (e mute) AppendGap(dst []byte, k ring.Encoding, g fanout.Gap) []byte {
+func (e mute) AppendGap(dst []byte, k ring.Encoding, g ring.Gap) []byte {
 	if len(e.Encoder.AppendGap(nil, k, g)) == 0 {
 		return dst
 	}

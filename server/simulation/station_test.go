@@ -210,7 +210,7 @@ func (s *station) startStream(c *conn, sub *loop.Subscription, out []byte) []byt
 		}
 		for _, channel := range sub.Channels {
 			before := len(out)
-			out = s.w.encoder.AppendGap(out, sub.Encoding, fanout.Gap{Channel: channel, To: s.fan.Dropped(channel, position), Foreign: true})
+			out = s.w.encoder.AppendGap(out, sub.Encoding, ring.Gap{Channel: channel, To: s.fan.Dropped(channel, position), Foreign: true})
 			if len(out) == before && !sub.IgnoreGap {
 				s.fan.Unsubscribe(c.slot)
 				c.state = stateClosing

@@ -221,7 +221,7 @@ func (w *world) check() {
 		if limit := w.plan.fan.HeldBytes + 8000; st.Held > limit {
 			w.fail("loop %d holds %d bytes for its connections, limit %d", s.number, st.Held, limit)
 		}
-		if unread := w.oracle.head() - s.reader.Applied(); unread > uint64(w.plan.ringSlots) {
+		if unread := s.reader.Behind(); unread > uint64(w.plan.ringSlots) {
 			w.fail("loop %d is %d behind in a ring of %d", s.number, unread, w.plan.ringSlots)
 		}
 	}

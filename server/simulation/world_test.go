@@ -174,7 +174,7 @@ func (p *plan) newRule(r *rand.Rand, match string) rules.Rule {
 		HistoryBytes:    1200 + r.IntN(20_000),
 		HistoryAge:      time.Hour,
 		MessageBytes:    1 << 16,
-		Slow:            rules.Resume,
+		Slow:            fanout.Resume,
 	}
 	switch r.IntN(5) {
 	case 0:
@@ -186,14 +186,14 @@ func (p *plan) newRule(r *rand.Rand, match string) rules.Rule {
 		rule.HistoryAge = time.Duration(1+r.IntN(20)) * time.Second
 	}
 	if r.IntN(3) == 0 {
-		rule.Slow = rules.Policy(1 + r.IntN(3))
+		rule.Slow = fanout.Policy(1 + r.IntN(3))
 	}
 	return rule
 }
 
 // policy is what becomes of slow consumers of the channel.
 func (p *plan) policy(channel string) fanout.Policy {
-	return [...]fanout.Policy{rules.Resume: fanout.Resume, rules.Latest: fanout.Latest, rules.Disconnect: fanout.Disconnect}[p.rules.For(channel).Slow]
+	return p.rules.Slow(channel)
 }
 
 // hash places the channels, the same in each run of a seed.

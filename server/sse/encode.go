@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
 )
@@ -75,9 +76,9 @@ func AppendJSON(dst []byte, e *log.Entry, channel string, c log.Cursor) []byte {
 // with that of g.To, a client that is cut off right here would come back behind
 // messages of its other channels that it never had. Without one it comes back
 // where it was, and is told again.
-func AppendGap(dst []byte, g publication.Gap) []byte {
+func AppendGap(dst []byte, g ring.Gap, lineage *log.Lineage) []byte {
 	dst = append(dst, "event: gap\ndata: "...)
-	dst = publication.AppendGap(dst, g)
+	dst = publication.AppendGap(dst, g, lineage)
 	return append(dst, "\n\n"...)
 }
 

@@ -11,8 +11,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"peal/loop/ring"
 	"peal/server/log"
-	"peal/server/publication"
 	"peal/server/sse"
 )
 
@@ -61,7 +61,7 @@ func TestOpenAndHeartbeatMoveTheIDAndFireNoMessage(t *testing.T) {
 func TestGapIsANamedEventThatKeepsTheID(t *testing.T) {
 	var r reader
 	r.read("id: " + cursor.String() + "\n\n")
-	r.read(string(sse.AppendGap(nil, publication.Gap{Channel: "a\nb", To: log.Cursor{Epoch: 35, Sequence: 2000}})))
+	r.read(string(sse.AppendGap(nil, ring.Gap{Channel: "a\nb", To: 2000, Foreign: true}, log.NewLineage(35))))
 	want := event{"gap", `{"channel":"a\nb","to":"z-2000","reason":"unknown_cursor"}`, "z-1042"}
 	if len(r.events) != 1 || r.events[0] != want {
 		t.Errorf("%+v, want %+v", r.events, want)

@@ -2,6 +2,7 @@ package wsproto
 
 import (
 	"peal/loop/frame"
+	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
 )
@@ -43,9 +44,9 @@ func AppendHeartbeat(dst []byte, c log.Cursor) []byte {
 
 // AppendGap appends a text frame {"gap":[…]} for a JSON connection. Raw has no
 // word for a gap: see CloseGap.
-func AppendGap(dst []byte, g publication.Gap) []byte {
+func AppendGap(dst []byte, g ring.Gap, lineage *log.Lineage) []byte {
 	body := append(make([]byte, 0, 512), `{"gap":[`...)
-	body = publication.AppendGap(body, g)
+	body = publication.AppendGap(body, g, lineage)
 	return frame.AppendMessage(dst, false, append(body, "]}"...))
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
 	"peal/server/wsproto"
@@ -71,7 +72,7 @@ func TestAppendHeartbeatCarriesTheCursor(t *testing.T) {
 }
 
 func TestAppendGapIsAnObjectOfItsOwn(t *testing.T) {
-	op, p := parse(t, wsproto.AppendGap(nil, publication.Gap{Channel: strings.Repeat("é", 100), To: cursor}))
+	op, p := parse(t, wsproto.AppendGap(nil, ring.Gap{Channel: strings.Repeat("é", 100), To: 1042}, log.NewLineage(35)))
 	var o struct{ Gap []map[string]string }
 	if err := json.Unmarshal(p, &o); op != 1 || err != nil || o.Gap[0]["to"] != "z-1042" {
 		t.Errorf("opcode %d payload %s: %v", op, p, err)

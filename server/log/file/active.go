@@ -140,7 +140,7 @@ func (l *Log) rotate() error {
 		l.segments = l.segments[:n-1]
 	}
 	if l.spoiled {
-		l.lineage.Begin(next.header.epoch, next.header.predecessors...)
+		l.lineage.Begin(next.header.epoch, next.header.first-1, next.header.predecessors...)
 		l.spoiled = false
 	}
 	l.active, l.lookAt = next, l.now().Add(lookEvery)

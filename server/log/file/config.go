@@ -49,7 +49,8 @@ type Config struct {
 	Age        time.Duration
 
 	// QueueEntries and QueueBytes bound what is accepted and not yet shown;
-	// defaults 16,384 and 32 MiB. Beyond either, append answers log.ErrFull.
+	// defaults 16,384 and 32 MiB, and as much again for control entries alone. Beyond
+	// either, append answers log.ErrFull.
 	// Raising them costs that memory and makes publishers wait longer.
 	QueueEntries, QueueBytes int
 

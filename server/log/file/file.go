@@ -35,13 +35,12 @@ type Log struct {
 
 	// The append lock: numbers, the queue, and the tail, whose Room and Apply it
 	// keeps apart. Held for no I/O.
-	mu             sync.Mutex
-	next           uint64     // sequence of the next entry to be accepted
-	queue          []accepted // not yet taken by the writer
-	pendingEntries int        // accepted and not yet shown: in the queue or with the writer
-	pendingBytes   int
-	failure        error // why nothing is accepted; nil when all is well
-	closed         bool
+	mu      sync.Mutex
+	next    uint64     // sequence of the next entry to be accepted
+	queue   []accepted // not yet taken by the writer
+	pending [2]load    // accepted and not yet shown, in the queue or with the writer: messages, and control
+	failure error      // why nothing is accepted; nil when all is well
+	closed  bool
 
 	// Writer-owned from Start on, without a lock.
 	found    []*segment // before Start: what is in the directory
@@ -61,9 +60,20 @@ type Log struct {
 // accepted is one batch on its way.
 type accepted struct {
 	entries []*log.Entry
-	bytes   int // sum of Size
+	bytes   int // log.Charge
 	done    func(error)
 }
+
+// lane is its place in Log.pending.
+func (a accepted) lane() int {
+	if log.IsControl(a.entries) {
+		return 1
+	}
+	return 0
+}
+
+// load is what waits.
+type load struct{ entries, bytes int }
 
 // Lineage names the sequences of the log: what is appended now by the epoch of
 // this life, what was found by those before.
@@ -98,7 +108,8 @@ var errTooLarge = fmt.Errorf("log: an entry of more than %d bytes", MaxMessageBy
 // written: done runs on the writer's goroutine, after the tail was given the
 // entries. Both happen in the order of sequences.
 //
-// log.ErrFull also means that the queue of Config is full; log.ErrStorage that
+// log.ErrFull also means that the queue of Config is full, of which control entries
+// have one of their own: many publishers do not keep them out. log.ErrStorage means that
 // nothing can be written. The error that done is given is one of
 // log.ErrStorage with its cause. Append does not allocate once its queue has
 // grown.
@@ -118,20 +129,22 @@ func (l *Log) Append(batch []*log.Entry, done func(error)) error {
 func (l *Log) accept(a accepted) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	entries, bytes := l.pendingEntries+len(a.entries), l.pendingBytes+a.bytes
+	lane := a.lane()
+	waits := l.pending[lane].entries > 0
+	with := load{l.pending[lane].entries + len(a.entries), l.pending[lane].bytes + a.bytes}
 	switch {
 	case l.closed:
 		return log.ErrClosed
 	case l.failure != nil:
 		return log.ErrStorage
-	case l.pendingEntries > 0 && (entries > l.config.QueueEntries || bytes > l.config.QueueBytes):
+	case waits && (with.entries > l.config.QueueEntries || with.bytes > l.config.QueueBytes):
 		return log.ErrFull
-	case !l.tail.Room(entries, bytes):
+	case lane == 0 && !l.tail.Room(with.entries, with.bytes):
 		return log.ErrFull // what is pending will need its room too
 	}
 	log.Number(a.entries, l.next, l.now().UnixMilli())
 	l.next += uint64(len(a.entries))
-	l.pendingEntries, l.pendingBytes = entries, bytes
+	l.pending[lane] = with
 	l.queue = append(l.queue, a)
 	return nil
 }

@@ -136,8 +136,9 @@ func (l *Log) show(batches []accepted) {
 			l.head.Store(a.entries[n-1].Sequence)
 			l.tail.Apply(a.entries)
 		}
-		l.pendingEntries -= len(a.entries)
-		l.pendingBytes -= a.bytes
+		waits := &l.pending[a.lane()]
+		waits.entries -= len(a.entries)
+		waits.bytes -= a.bytes
 		l.mu.Unlock()
 	}
 	l.tail.Wake()
@@ -161,7 +162,7 @@ func (l *Log) fail(batches []accepted, cause error) {
 	queued := l.queue
 	l.queue = nil
 	l.next = l.head.Load() + 1
-	l.pendingEntries, l.pendingBytes = 0, 0
+	l.pending = [2]load{}
 	again := l.failure != nil
 	l.failure = err
 	l.mu.Unlock()

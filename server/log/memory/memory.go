@@ -79,7 +79,7 @@ func (l *Log) apply(batch []*log.Entry, bytes int) error {
 	if l.closed {
 		return log.ErrClosed
 	}
-	if !l.tail.Room(len(batch), bytes) {
+	if !log.IsControl(batch) && !l.tail.Room(len(batch), bytes) {
 		return log.ErrFull
 	}
 	head := l.head.Load()
