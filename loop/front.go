@@ -14,8 +14,8 @@ const (
 	WSJSON                        // WebSocket text frames, one publication object each
 	SSERaw                        // text/event-stream, data as published
 	SSEJSON                       // text/event-stream, data is the publication object
-	PollRaw                       // one HTTP answer with one message's data
 	PollJSON                      // one HTTP answer {"cursor":…,"messages":[…]}
+	PollRaw                       // one HTTP answer with one message's data
 )
 
 // Front answers the requests on connections that are not streams, and takes

@@ -9,13 +9,15 @@ import (
 	"testing"
 	"time"
 
-	"peal/loop"
 	"peal/loop/ring"
-	"peal/server/httpapi"
+	"peal/server/dialect"
 	"peal/server/hub"
 	"peal/server/log"
 	"peal/server/log/memory"
 )
+
+// table is all dialects.
+var table = dialect.NewTable(dialect.Standard()...)
 
 // readers stand for the loops: they encode each message in every encoding, as
 // subscribers of all transports make them do.
@@ -26,8 +28,8 @@ type readers struct {
 func (readers) Room(int, int) bool { return true }
 
 func (r *readers) Publish(m *ring.Message) {
-	for _, k := range []ring.Encoding{loop.WSRaw, loop.WSJSON, loop.SSERaw, loop.SSEJSON, loop.PollRaw, loop.PollJSON} {
-		m.Encoded(k, r.cache)
+	for k := range table.Len() {
+		m.Encoded(table.Encoding(ring.Encoding(k)), r.cache)
 	}
 }
 
@@ -49,7 +51,7 @@ func TestHistoryTotalBoundsMemory(t *testing.T) {
 				h := hub.New(hub.Config{TotalBytes: total, Limits: hub.Limits{Messages: 1 << 20, Bytes: total}}, r, func() {}, time.Now)
 				l := memory.Open(time.Now)
 				l.Start(h, nil)
-				e := httpapi.NewEncoder(l.Lineage(), rand.Int64N)
+				e := dialect.NewEncoder(table, l.Lineage(), rand.Int64N)
 				r.cache = ring.NewCache(e.Encode, h.Encodings)
 				payload := bytes.Repeat(data, size)[:size]
 				for sent := 0; sent < total*3/2; {

@@ -163,8 +163,7 @@ func New(c Config) (_ *Server, err error) {
 	deps.Policy = &auth.Policy{Open: c.Open, Origins: c.Origins}
 	deps.Origins = httpapi.NewOrigins(deps.Policy)
 	s.origins = deps.Origins
-	encoder := httpapi.NewEncoder(s.log.Lineage(), rand.Int64N)
-	encoder.Origins = deps.Origins
+	encoder := httpapi.NewEncoder(nil, s.log.Lineage(), rand.Int64N, deps.Origins)
 	permissions, err := c.permissions()
 	if err != nil {
 		s.workers.Close()

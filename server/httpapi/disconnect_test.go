@@ -361,7 +361,7 @@ func TestTheDisconnectedLeaveAtOnce(t *testing.T) {
 
 // The answer to a poll that is ended is the refusal, and the last of its connection.
 func TestEncoderAnswersADismissedPoll(t *testing.T) {
-	e := httpapi.NewEncoder(lineage, func(int64) int64 { return 0 })
+	e := httpapi.NewEncoder(table, lineage, func(int64) int64 { return 0 }, nil)
 	for _, k := range []ring.Encoding{loop.PollRaw, loop.PollJSON} {
 		resp, body := readAnswer(t, "GET /", e.AppendAnswer(nil, k, fanout.Answer{Dismissed: true, Close: true}))
 		if resp.StatusCode != 410 || !resp.Close || !strings.HasPrefix(body, `{"error":{"code":"disconnected",`) {

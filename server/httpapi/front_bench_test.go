@@ -1,15 +1,10 @@
 package httpapi_test
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 
 	"peal/loop"
-	"peal/loop/fanout"
-	"peal/loop/ring"
 	"peal/server/httpapi"
-	"peal/server/log"
 )
 
 // What backends, browsers and proxies really send.
@@ -84,33 +79,6 @@ func BenchmarkHeadCheck(b *testing.B) {
 				if _, err := head.Check(in, headLimit); err != nil {
 					b.Fatal(err)
 				}
-			}
-		})
-	}
-}
-
-func BenchmarkEncoder(b *testing.B) {
-	e := httpapi.NewEncoder(log.NewLineage(epoch), func(n int64) int64 { return n / 2 })
-	entry := &log.Entry{Channel: "news", Time: 1732395600123, Data: []byte(strings.Repeat("x", 64))}
-	m := &ring.Message{Sequence: 1042, Channel: "news", Entry: entry}
-	for k, name := range map[ring.Encoding]string{loop.WSRaw: "ws-raw", loop.WSJSON: "ws-json", loop.SSERaw: "sse-raw", loop.SSEJSON: "sse-json", loop.PollJSON: "poll-json"} {
-		b.Run("encode="+name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				e.Encode(m, k)
-			}
-		})
-	}
-	m.Encoded(loop.PollJSON, ring.NewCache(e.Encode, nil)) // as the fan-out has done when it asks for an answer
-	for _, n := range []int{0, 1, 16} {
-		b.Run(fmt.Sprintf("answer=json/messages=%d", n), func(b *testing.B) {
-			dst, a := make([]byte, 0, 8192), fanout.Answer{Sequence: 1042}
-			for range n {
-				a.Messages = append(a.Messages, m)
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				dst = e.AppendAnswer(dst[:0], loop.PollJSON, a)
 			}
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"peal/loop"
 	"peal/loop/fanout"
 	"peal/server/auth"
+	"peal/server/dialect"
 	"peal/server/httpapi"
 	"peal/server/log"
 )
@@ -16,12 +17,11 @@ import (
 const devPage = "http://localhost:3000"
 
 // withPolicy returns a harness with a Front of that policy, and its Encoder.
-func (h *harness) withPolicy(p *auth.Policy) (*harness, *httpapi.Encoder) {
+func (h *harness) withPolicy(p *auth.Policy) (*harness, *dialect.Encoder) {
 	other := *h
 	origins := httpapi.NewOrigins(p)
 	other.front = httpapi.New(httpapi.Deps{Log: h.log, Hub: h.hub, Door: h.door, Workers: h.workers, Policy: p, Origins: origins})
-	e := httpapi.NewEncoder(log.NewLineage(epoch), func(int64) int64 { return 0 })
-	e.Origins = origins
+	e := httpapi.NewEncoder(table, log.NewLineage(epoch), func(int64) int64 { return 0 }, origins)
 	return &other, e
 }
 
@@ -49,7 +49,7 @@ var ways = map[string]string{
 }
 
 // ask sends in with further header lines, and returns the head of the response.
-func ask(t *testing.T, h *harness, e *httpapi.Encoder, in string, headers ...string) *http.Response {
+func ask(t *testing.T, h *harness, e *dialect.Encoder, in string, headers ...string) *http.Response {
 	t.Helper()
 	in = strings.Replace(in, "\r\n", "\r\n"+strings.Join(headers, ""), 1)
 	c := h.call(in)

@@ -1,29 +1,25 @@
 package poll
 
 import (
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
+	"peal/server/response"
 )
 
-// Answer is what surrounds the messages of one poll.
+// Answer is what surrounds the messages of one poll. Of its Head the caller sets what
+// concerns the connection: Date, Origin and Close.
 type Answer struct {
+	response.Head
 	Cursor   log.Cursor // covered up to here
 	Gaps     []ring.Gap
 	Lineage  *log.Lineage // of the log with the gaps
 	Presence [][]byte     // JSON only: objects of publication.AppendPresence, oldest first
-	Date     string       // value of the Date header, "" for none
-	Close    bool         // the connection ends after it
-	Origin   string       // header lines for the page of another origin that asked, each with its CR LF
 	HeadOnly bool         // the answer to HEAD: the body is left out, its length is told
 }
-
-// commonHead stands in every answer, also where there are no lines for an origin.
-const commonHead = "Cache-Control: no-store\r\nVary: Origin\r\n"
 
 // AppendJSON appends the answer with these messages, each the object of package
 // publication, oldest first.
@@ -42,14 +38,8 @@ func AppendJSON(dst []byte, a Answer, objects [][]byte) []byte {
 		size += len(`,"presence":[]`) + listBytes(a.Presence)
 	}
 
-	if need := size + headBytes + len(a.Origin); cap(dst)-len(dst) < need {
-		dst = append(make([]byte, 0, len(dst)+need), dst...)
-	}
-	dst = append(dst, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"...)
-	dst = appendHead(dst, a)
-	dst = append(dst, "Content-Length: "...)
-	dst = strconv.AppendInt(dst, int64(size), 10)
-	dst = append(dst, "\r\n\r\n"...)
+	a.Status, a.Type, a.Size, a.Lines = 200, response.JSON, size, response.NoStore
+	dst = a.Append(grow(dst, response.Room+len(a.Origin)+size))
 	if a.HeadOnly {
 		return dst
 	}
@@ -89,52 +79,40 @@ func listBytes(objects [][]byte) int {
 // AppendRaw appends the answer with e as its one message, or 204 (No Content)
 // where e is nil.
 func AppendRaw(dst []byte, a Answer, e *log.Entry) []byte {
+	a.Lines = response.NoStore
 	if e == nil {
-		dst = append(dst, "HTTP/1.1 204 No Content\r\n"...)
-		dst = appendHead(dst, a)
-		dst = appendRawHead(dst, a)
-		return append(dst, "\r\n"...) // 204 has no Content-Length (RFC 9110 §8.6)
+		a.Status = 204
+		return response.End(a.appendLines(dst))
 	}
-	if need := headBytes + len(a.Origin) + len(e.Data); cap(dst)-len(dst) < need {
-		dst = append(make([]byte, 0, len(dst)+need), dst...)
-	}
-	dst = append(dst, "HTTP/1.1 200 OK\r\nContent-Type: "...)
+	a.Status, a.Size, a.Type = 200, len(e.Data), "application/octet-stream"
 	if publication.IsText(e) {
-		dst = append(dst, "text/plain; charset=utf-8\r\n"...)
-	} else {
-		dst = append(dst, "application/octet-stream\r\n"...)
+		a.Type = "text/plain; charset=utf-8"
 	}
 	// What was published must not run as a page of this origin.
-	dst = append(dst, "X-Content-Type-Options: nosniff\r\n"...)
-	dst = appendHead(dst, a)
-	dst = appendRawHead(dst, a)
+	a.Lines = rawLines
+	dst = a.appendLines(grow(dst, response.Room+rawRoom+len(a.Origin)+len(e.Data)))
 	if e.Event != "" {
 		dst = append(dst, "Peal-Event: "...)
 		dst = appendPercent(dst, e.Event)
 		dst = append(dst, "\r\n"...)
 	}
-	dst = append(dst, "Content-Length: "...)
-	dst = strconv.AppendInt(dst, int64(len(e.Data)), 10)
-	dst = append(dst, "\r\n\r\n"...)
+	dst = response.End(dst)
 	if a.HeadOnly {
 		return dst
 	}
 	return append(dst, e.Data...)
 }
 
-// headBytes is room for any head without gaps and event.
-const headBytes = 512
+// rawLines are those of an answer that has a message as its body.
+const rawLines = response.NoStore + "X-Content-Type-Options: nosniff\r\n"
 
-func appendHead(dst []byte, a Answer) []byte {
-	if a.Date != "" {
-		dst = append(dst, "Date: "...)
-		dst = append(dst, a.Date...)
-		dst = append(dst, "\r\n"...)
-	}
-	dst = append(dst, commonHead...)
-	dst = append(dst, a.Origin...)
-	if a.Close {
-		dst = append(dst, "Connection: close\r\n"...)
+// rawRoom is at least what the lines of a raw head have without gaps and event.
+const rawRoom = 256
+
+// grow returns dst with room for n bytes, growing it at most once.
+func grow(dst []byte, n int) []byte {
+	if cap(dst)-len(dst) < n {
+		return append(make([]byte, 0, len(dst)+n), dst...)
 	}
 	return dst
 }
@@ -144,7 +122,9 @@ func appendHead(dst []byte, a Answer) []byte {
 // there is a gap is never left out.
 const maxGapHeader = 4096
 
-func appendRawHead(dst []byte, a Answer) []byte {
+// appendLines appends the head of a raw answer, without the end.
+func (a *Answer) appendLines(dst []byte) []byte {
+	dst = a.AppendLines(dst)
 	dst = append(dst, "Peal-Cursor: "...)
 	dst = a.Cursor.Append(dst)
 	dst = append(dst, "\r\n"...)

@@ -14,6 +14,7 @@ import (
 	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/poll"
+	"peal/server/response"
 )
 
 var (
@@ -67,8 +68,8 @@ func TestAppendJSONHasTheCursorFirst(t *testing.T) {
 		}
 	}
 	check(`{"cursor":"z-1042","messages":[]}`, poll.Answer{})
-	check(`{"cursor":"z-1042","messages":[{"a":1}]}`, poll.Answer{Close: true}, `{"a":1}`)
-	check(`{"cursor":"z-1042","messages":[{"a":1},{"b":2}]}`, poll.Answer{Date: "Mon, 23 Nov 2026 21:00:00 GMT"}, `{"a":1}`, `{"b":2}`)
+	check(`{"cursor":"z-1042","messages":[{"a":1}]}`, poll.Answer{Head: response.Head{Close: true}}, `{"a":1}`)
+	check(`{"cursor":"z-1042","messages":[{"a":1},{"b":2}]}`, poll.Answer{Head: response.Head{Date: "Mon, 23 Nov 2026 21:00:00 GMT"}}, `{"a":1}`, `{"b":2}`)
 	check(`{"cursor":"z-1042","gap":[{"channel":"é","to":"z-1042","reason":"unknown_cursor"}],"messages":[]}`,
 		poll.Answer{Gaps: []ring.Gap{{Channel: "é", To: 1042, Foreign: true}}, Lineage: lineage})
 }
@@ -96,7 +97,7 @@ func TestAppendRawIsTheDataAndNothingElse(t *testing.T) {
 }
 
 func TestAppendRawWithoutAMessageIs204WithTheCursor(t *testing.T) {
-	resp, body := read(t, "GET", poll.AppendRaw(nil, poll.Answer{Cursor: cursor, Close: true}, nil))
+	resp, body := read(t, "GET", poll.AppendRaw(nil, poll.Answer{Head: response.Head{Close: true}, Cursor: cursor}, nil))
 	if resp.StatusCode != 204 || body != "" || resp.Header.Get("Peal-Cursor") != "z-1042" || !resp.Close {
 		t.Errorf("%d %q %v", resp.StatusCode, body, resp.Header)
 	}

@@ -241,7 +241,7 @@ func (w *world) begin() {
 	if w.ring, err = ring.New(w.plan.ringSlots, w.plan.ringBytes, w.oracle.head()); err != nil {
 		panic(err)
 	}
-	w.encoder = httpapi.NewEncoder(e.Lineage(), w.rnd.Int64N)
+	w.encoder = httpapi.NewEncoder(nil, e.Lineage(), w.rnd.Int64N, nil)
 	if w.bug.encoder != nil {
 		w.encoder = w.bug.encoder(w.encoder)
 	}

@@ -1,20 +1,19 @@
-package httpapi_test
+package dialect_test
 
 import (
 	"strings"
 	"testing"
 
-	"peal/loop"
 	"peal/loop/fanout"
 	"peal/loop/ring"
-	"peal/server/httpapi"
+	"peal/server/dialect"
 	"peal/server/log"
 )
 
 // The dialects are tested in their own packages; here it matters that each
 // encoding gets its own.
 func TestEncoderSpeaksAllEncodings(t *testing.T) {
-	e := httpapi.NewEncoder(log.NewLineage(epoch), func(n int64) int64 { return n - 1 })
+	e := dialect.NewEncoder(table, log.NewLineage(epoch), func(n int64) int64 { return n - 1 })
 	m := message(7, "hi")
 	const object = `{"channel":"a","cursor":"z-7","time":1,"data":"hi"}`
 	const gap = `{"channel":"a","from":"z-1","to":"z-3","reason":"discarded"}`
@@ -23,12 +22,13 @@ func TestEncoderSpeaksAllEncodings(t *testing.T) {
 		k                                          ring.Encoding
 		encoded, open, heartbeat, gapped, closedBy string
 	}{
-		{loop.WSRaw, "\x81\x02hi", "", "\x89\x03z-9", "", "\x88\x04\x03\xe9by"},
-		{loop.WSJSON, "\x81" + string(rune(len(object))) + object, "", "\x89\x03z-9", "\x81" + string(rune(len(gap)+10)) + `{"gap":[` + gap + `]}`, "\x88\x04\x03\xe9by"},
-		{loop.SSERaw, "id: z-7\ndata: hi\n\n", "retry: 4999\n" + position, position, "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n"},
-		{loop.SSEJSON, "id: z-7\ndata: " + object + "\n\n", "retry: 4999\n" + position, position, "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n"},
-		{loop.PollRaw, "hi", "", "", "", ""},
-		{loop.PollJSON, object, "", "", "", ""},
+		{dialect.WSRaw, "\x81\x02hi", "", "\x89\x03z-9", "", "\x88\x04\x03\xe9by"},
+		{dialect.WSJSON, "\x81" + string(rune(len(object))) + object, "", "\x89\x03z-9", "\x81" + string(rune(len(gap)+10)) + `{"gap":[` + gap + `]}`, "\x88\x04\x03\xe9by"},
+		{dialect.SSERaw, "id: z-7\ndata: hi\n\n", "retry: 4999\n" + position, position, "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n"},
+		{dialect.SSEJSON, "id: z-7\ndata: " + object + "\n\n", "retry: 4999\n" + position, position, "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n"},
+		{dialect.PollRaw, "hi", "", "", "", ""},
+		{dialect.V1, "\x81" + string(rune(len(object))) + object, "", "\x89\x03z-9", "\x81" + string(rune(len(gap)+10)) + `{"gap":[` + gap + `]}`, "\x88\x04\x03\xe9by"},
+		{dialect.PollJSON, object, "", "", "", ""},
 	} {
 		check := func(what, got, want string) {
 			t.Helper()
@@ -49,8 +49,8 @@ func TestEncoderSpeaksAllEncodings(t *testing.T) {
 // the new one, and what was encoded before has the same name when it is encoded again.
 func TestEncoderFollowsTheEpoch(t *testing.T) {
 	lineage := log.NewLineage(epoch)
-	e := httpapi.NewEncoder(lineage, func(int64) int64 { return 0 })
-	object := func(sequence uint64) string { return string(e.Encode(message(sequence, "hi"), loop.PollJSON)) }
+	e := dialect.NewEncoder(table, lineage, func(int64) int64 { return 0 })
+	object := func(sequence uint64) string { return string(e.Encode(message(sequence, "hi"), dialect.PollJSON)) }
 	before := object(7)
 	lineage.Begin(epoch+1, 8, log.Predecessor{Epoch: epoch, Last: 7})
 	if got := object(7); got != before || !strings.Contains(got, `"z-7"`) {
@@ -62,13 +62,13 @@ func TestEncoderFollowsTheEpoch(t *testing.T) {
 	if got := object(9); !strings.Contains(got, `"10-9"`) {
 		t.Errorf("of the new epoch: %s", got)
 	}
-	if got := string(e.AppendHeartbeat(nil, loop.SSERaw, 12)); !strings.HasPrefix(got, "id: 10-12\n") {
+	if got := string(e.AppendHeartbeat(nil, dialect.SSERaw, 12)); !strings.HasPrefix(got, "id: 10-12\n") {
 		t.Errorf("a position in the new epoch: %q", got)
 	}
 }
 
 func TestEncoderAnswersPolls(t *testing.T) {
-	e := httpapi.NewEncoder(log.NewLineage(epoch), func(n int64) int64 { return 0 })
+	e := dialect.NewEncoder(table, log.NewLineage(epoch), func(n int64) int64 { return 0 })
 	check := func(k ring.Encoding, a fanout.Answer, status int, want, cursor string) {
 		t.Helper()
 		resp, body := readAnswer(t, "GET", e.AppendAnswer(nil, k, a))
@@ -77,29 +77,29 @@ func TestEncoderAnswersPolls(t *testing.T) {
 		}
 	}
 	two := []*ring.Message{message(7, "hi"), message(8, "ho")}
-	check(loop.PollJSON, fanout.Answer{Sequence: 9, Messages: two}, 200,
+	check(dialect.PollJSON, fanout.Answer{Sequence: 9, Messages: two}, 200,
 		`{"cursor":"z-9","messages":[{"channel":"a","cursor":"z-7","time":1,"data":"hi"},{"channel":"a","cursor":"z-8","time":1,"data":"ho"}]}`, "")
-	check(loop.PollJSON, fanout.Answer{Sequence: 9, Gaps: []ring.Gap{{Channel: "a", To: 3, Foreign: true}}}, 200,
+	check(dialect.PollJSON, fanout.Answer{Sequence: 9, Gaps: []ring.Gap{{Channel: "a", To: 3, Foreign: true}}}, 200,
 		`{"cursor":"z-9","gap":[{"channel":"a","to":"z-3","reason":"unknown_cursor"}],"messages":[]}`, "")
-	check(loop.PollRaw, fanout.Answer{Sequence: 9, Messages: two[:1]}, 200, "hi", "z-9")
-	check(loop.PollRaw, fanout.Answer{Sequence: 9, Messages: two}, 200, "hi", "z-7") // the second is still to come
-	check(loop.PollRaw, fanout.Answer{Sequence: 9}, 204, "", "z-9")
-	resp, _ := readAnswer(t, "HEAD", e.AppendAnswer(nil, loop.PollJSON, fanout.Answer{Sequence: 9, HeadOnly: true, Close: true}))
+	check(dialect.PollRaw, fanout.Answer{Sequence: 9, Messages: two[:1]}, 200, "hi", "z-9")
+	check(dialect.PollRaw, fanout.Answer{Sequence: 9, Messages: two}, 200, "hi", "z-7") // the second is still to come
+	check(dialect.PollRaw, fanout.Answer{Sequence: 9}, 204, "", "z-9")
+	resp, _ := readAnswer(t, "HEAD", e.AppendAnswer(nil, dialect.PollJSON, fanout.Answer{Sequence: 9, HeadOnly: true, Close: true}))
 	if !resp.Close || resp.ContentLength != int64(len(`{"cursor":"z-9","messages":[]}`)) {
 		t.Errorf("HEAD: close %v, length %d", resp.Close, resp.ContentLength)
 	}
 }
 
 func TestEncoderSpeaksOfPresence(t *testing.T) {
-	e := httpapi.NewEncoder(log.NewLineage(epoch), func(n int64) int64 { return 0 })
+	e := dialect.NewEncoder(table, log.NewLineage(epoch), func(n int64) int64 { return 0 })
 	entry := &log.Entry{Kind: log.KindPresence, Sequence: 8, Channel: "a\n", Data: []byte(`{"count":1}`)}
 	m := &ring.Message{Sequence: 8, Channel: "$presence:a\n", Entry: entry}
 	const object = `{"channel":"a\n","cursor":"z-8","count":1}`
 	for k, want := range map[ring.Encoding]string{
-		loop.WSJSON:   "\x81" + string(rune(len(object)+13)) + `{"presence":` + object + `}`,
-		loop.SSERaw:   "id: z-8\nevent: peal.presence\ndata: " + object + "\n\n",
-		loop.SSEJSON:  "id: z-8\nevent: peal.presence\ndata: " + object + "\n\n",
-		loop.PollJSON: object,
+		dialect.WSJSON:   "\x81" + string(rune(len(object)+13)) + `{"presence":` + object + `}`,
+		dialect.SSERaw:   "id: z-8\nevent: peal.presence\ndata: " + object + "\n\n",
+		dialect.SSEJSON:  "id: z-8\nevent: peal.presence\ndata: " + object + "\n\n",
+		dialect.PollJSON: object,
 	} {
 		if got := string(e.Encode(m, k)); got != want {
 			t.Errorf("encoding %d: got %q, want %q", k, got, want)
@@ -109,7 +109,7 @@ func TestEncoderSpeaksOfPresence(t *testing.T) {
 	for _, method := range []string{"GET", "HEAD"} {
 		a.HeadOnly = method == "HEAD"
 		want := `{"cursor":"z-9","presence":[` + object + "," + object + `],"messages":[{"channel":"a","cursor":"z-9","time":1,"data":"hi"}]}`
-		resp, body := readAnswer(t, method, e.AppendAnswer(nil, loop.PollJSON, a))
+		resp, body := readAnswer(t, method, e.AppendAnswer(nil, dialect.PollJSON, a))
 		if resp.ContentLength != int64(len(want)) || !a.HeadOnly && body != want {
 			t.Errorf("%s: %d bytes, %s, want %s", method, resp.ContentLength, body, want)
 		}
@@ -117,17 +117,12 @@ func TestEncoderSpeaksOfPresence(t *testing.T) {
 }
 
 func TestEncoderSharesThePollObject(t *testing.T) {
-	e := httpapi.NewEncoder(log.NewLineage(epoch), func(n int64) int64 { return 0 })
+	e := dialect.NewEncoder(table, log.NewLineage(epoch), func(n int64) int64 { return 0 })
 	m := message(7, strings.Repeat("x", 100))
 	dst := make([]byte, 0, 4096)
 	a := fanout.Answer{Sequence: 9, Messages: []*ring.Message{m}}
-	m.Encoded(loop.PollJSON, ring.NewCache(e.Encode, nil))
-	if n := testing.AllocsPerRun(100, func() { e.AppendAnswer(dst, loop.PollJSON, a) }); n != 0 {
+	m.Encoded(dialect.PollJSON, ring.NewCache(e.Encode, nil))
+	if n := testing.AllocsPerRun(100, func() { e.AppendAnswer(dst, dialect.PollJSON, a) }); n != 0 {
 		t.Errorf("%v allocations, want 0", n)
 	}
-}
-
-func message(sequence uint64, data string) *ring.Message {
-	e := &log.Entry{Sequence: sequence, Channel: "a", Time: 1, Data: []byte(data)}
-	return &ring.Message{Sequence: sequence, Channel: "a", Entry: e}
 }

@@ -1,0 +1,104 @@
+package dialect
+
+import (
+	"time"
+
+	"peal/loop/fanout"
+	"peal/loop/ring"
+	"peal/server/log"
+	"peal/server/response"
+	"peal/server/sse"
+)
+
+// Encoder implements fanout.Encoder: it has each row of a table speak. Message.Entry
+// must be a *log.Entry. It may be shared by all loops if random may.
+type Encoder struct {
+	// Origin returns the header lines for the pages of an origin, which
+	// fanout.Subscription.Origin numbers. Dismissed appends the whole response to a
+	// poll whose client was disconnected. Fixed before the first use; nil Origin: no
+	// page of another origin may read a Held response.
+	Origin    func(number uint16) string
+	Dismissed func(dst []byte, h response.Head, headOnly bool) []byte
+
+	table   *Table
+	lineage *log.Lineage
+	random  func(n int64) int64
+	clock   response.Clock
+}
+
+// NewEncoder returns an encoder for the messages of one log; t nil is the table of
+// Standard. random returns a number in [0, n), as math/rand/v2.Int64N does; it spreads
+// reconnects.
+func NewEncoder(t *Table, lineage *log.Lineage, random func(n int64) int64) *Encoder {
+	if t == nil {
+		t = NewTable(Standard()...)
+	}
+	return &Encoder{table: t, lineage: lineage, random: random}
+}
+
+var _ fanout.Encoder = (*Encoder)(nil)
+
+func entryOf(m *ring.Message) *log.Entry { return m.Entry.(*log.Entry) }
+
+// Encode implements fanout.Encoder.
+func (e *Encoder) Encode(m *ring.Message, k ring.Encoding) []byte {
+	d, entry, at := e.table.At(k), entryOf(m), e.lineage.Cursor(m.Sequence)
+	if entry.Kind != log.KindPresence {
+		return d.Encode(entry, m.Channel, at)
+	}
+	if d.Presence == nil {
+		panic("dialect: presence for " + d.Name + ", which has no word for it")
+	}
+	return d.Presence(entry, at)
+}
+
+// AppendOpen implements fanout.Encoder.
+func (e *Encoder) AppendOpen(dst []byte, k ring.Encoding, sequence uint64, known bool) []byte {
+	if open := e.table.At(k).Open; open != nil {
+		return open(dst, e.lineage.Cursor(sequence), known, e.retry())
+	}
+	return dst
+}
+
+// AppendHeartbeat implements fanout.Encoder.
+func (e *Encoder) AppendHeartbeat(dst []byte, k ring.Encoding, sequence uint64) []byte {
+	if beat := e.table.At(k).Heartbeat; beat != nil {
+		return beat(dst, e.lineage.Cursor(sequence))
+	}
+	return dst
+}
+
+// AppendGap implements fanout.Encoder.
+func (e *Encoder) AppendGap(dst []byte, k ring.Encoding, g ring.Gap) []byte {
+	if gap := e.table.At(k).Gap; gap != nil {
+		return gap(dst, g, e.lineage)
+	}
+	return dst
+}
+
+// AppendClose implements fanout.Encoder.
+func (e *Encoder) AppendClose(dst []byte, k ring.Encoding, code uint16, reason string) []byte {
+	if end := e.table.At(k).Close; end != nil {
+		return end(dst, code, reason, e.retry())
+	}
+	return dst
+}
+
+// AppendAnswer implements fanout.Encoder.
+func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, said fanout.Answer) []byte {
+	h := response.Head{Date: e.clock.Date(), Close: said.Close}
+	if e.Origin != nil {
+		h.Origin = e.Origin(said.Origin)
+	}
+	if said.Dismissed {
+		return e.Dismissed(dst, h, said.HeadOnly)
+	}
+	a := Answer{Messages: said.Messages, encoder: e, encoding: k}
+	a.Head, a.HeadOnly = h, said.HeadOnly
+	a.Cursor, a.Gaps, a.Lineage = e.lineage.Cursor(said.Sequence), said.Gaps, e.lineage
+	return e.table.At(k).Respond(dst, a)
+}
+
+func (e *Encoder) retry() time.Duration {
+	return sse.MinRetry + time.Duration(e.random(int64(sse.MaxRetry-sse.MinRetry)))
+}

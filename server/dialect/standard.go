@@ -1,0 +1,98 @@
+package dialect
+
+import (
+	"time"
+
+	"peal/loop"
+	"peal/loop/ring"
+	"peal/server/log"
+	"peal/server/publication"
+	"peal/server/sse"
+	"peal/server/wsproto"
+)
+
+// Places of the rows of Standard.
+const (
+	WSRaw ring.Encoding = iota
+	WSJSON
+	SSERaw
+	SSEJSON
+	PollJSON
+	PollRaw
+	V1
+)
+
+// Standard returns the rows of Peal's own dialects.
+func Standard() []Dialect {
+	return []Dialect{
+		WSRaw: {
+			Name: "ws-raw", Framing: loop.WebSocket, Protocols: []string{"", wsproto.Raw}, Format: "raw", Publishes: true,
+			Encode:    func(e *log.Entry, _ string, _ log.Cursor) []byte { return wsproto.AppendRaw(nil, e) },
+			Heartbeat: wsproto.AppendHeartbeat,
+			Close:     closeWebSocket,
+		},
+		WSJSON: {
+			Name: "ws-json", Framing: loop.WebSocket, Protocols: []string{""}, Format: "json", Publishes: true,
+			Encode: func(e *log.Entry, channel string, at log.Cursor) []byte {
+				return wsproto.AppendJSON(nil, e, channel, at)
+			},
+			Presence:  func(e *log.Entry, at log.Cursor) []byte { return wsproto.AppendPresence(nil, e, at) },
+			Heartbeat: wsproto.AppendHeartbeat,
+			Gap:       wsproto.AppendGap,
+			Close:     closeWebSocket,
+		},
+		SSERaw: {
+			Name: "sse-raw", Framing: loop.EventStream, Format: "raw",
+			Encode:    func(e *log.Entry, _ string, at log.Cursor) []byte { return sse.AppendRaw(nil, e, at) },
+			Presence:  func(e *log.Entry, at log.Cursor) []byte { return sse.AppendPresence(nil, e, at) },
+			Open:      openEventStream,
+			Heartbeat: sse.AppendHeartbeat,
+			Gap:       sse.AppendGap,
+			Close:     closeEventStream,
+		},
+		SSEJSON: {
+			Name: "sse-json", Framing: loop.EventStream, Format: "json",
+			Encode:    func(e *log.Entry, channel string, at log.Cursor) []byte { return sse.AppendJSON(nil, e, channel, at) },
+			Presence:  func(e *log.Entry, at log.Cursor) []byte { return sse.AppendPresence(nil, e, at) },
+			Open:      openEventStream,
+			Heartbeat: sse.AppendHeartbeat,
+			Gap:       sse.AppendGap,
+			Close:     closeEventStream,
+		},
+		PollJSON: {
+			Name: "poll-json", Framing: loop.Held, Format: "json",
+			Encode: func(e *log.Entry, channel string, at log.Cursor) []byte {
+				return publication.AppendJSON(make([]byte, 0, publication.SizeHint(e, channel)), e, channel, at)
+			},
+			Presence: func(e *log.Entry, at log.Cursor) []byte { return publication.AppendPresence(nil, e, at) },
+			Respond:  respondJSON,
+		},
+		PollRaw: {
+			Name: "poll-raw", Framing: loop.Held, Format: "raw", Most: 1,
+			Encode:  func(e *log.Entry, _ string, _ log.Cursor) []byte { return e.Data },
+			Respond: respondRaw,
+		},
+		V1: {
+			Name: wsproto.V1, Framing: loop.WebSocket, Protocols: []string{wsproto.V1}, Format: "json", SameAs: "ws-json",
+		},
+	}
+}
+
+// closeWebSocket appends a close frame; a client of RFC 6455 comes back when it likes.
+func closeWebSocket(dst []byte, code uint16, reason string, _ time.Duration) []byte {
+	return wsproto.AppendClose(dst, code, reason)
+}
+
+// openEventStream appends the position, unless the client has it, and when to come
+// back.
+func openEventStream(dst []byte, at log.Cursor, known bool, retry time.Duration) []byte {
+	if known {
+		return sse.AppendRetry(dst, retry)
+	}
+	return sse.AppendOpen(dst, at, retry)
+}
+
+// closeEventStream appends when to come back: an event stream has no other word.
+func closeEventStream(dst []byte, _ uint16, _ string, retry time.Duration) []byte {
+	return sse.AppendEnd(dst, retry)
+}

@@ -1,0 +1,94 @@
+package dialect
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"peal/loop"
+	"peal/loop/ring"
+)
+
+// Table is the dialects of a server, by ring.Encoding. It does not change.
+type Table struct {
+	rows      []Dialect
+	bytes     []ring.Encoding // by row: whose messages it is sent, its own or those of SameAs
+	protocols []string
+}
+
+// NewTable makes a table of rows, whose order says which of them is the standard of
+// its framing. It panics on rows that contradict each other: they are source.
+func NewTable(rows ...Dialect) *Table {
+	if len(rows) > math.MaxUint8+1 {
+		panic("dialect: more rows than a ring.Encoding can number")
+	}
+	t := &Table{rows: slices.Clone(rows)}
+	for i := range t.rows {
+		d := &t.rows[i]
+		if slices.IndexFunc(rows, func(other Dialect) bool { return other.Name == d.Name }) != i {
+			panic("dialect: two rows are named " + d.Name)
+		}
+		t.bytes = append(t.bytes, ring.Encoding(i))
+		if d.SameAs != "" {
+			t.bytes[i] = t.share(d)
+		}
+		if d.Encode == nil || (d.Framing == loop.Held) != (d.Respond != nil) {
+			panic(fmt.Sprintf("dialect: %s lacks Encode, or has Respond without being Held, or the reverse", d.Name))
+		}
+		for _, p := range d.Protocols {
+			if p != "" && !slices.Contains(t.protocols, p) {
+				t.protocols = append(t.protocols, p)
+			}
+		}
+	}
+	return t
+}
+
+// share gives d the words of the row that it is the same as, and returns its place.
+func (t *Table) share(d *Dialect) ring.Encoding {
+	i := slices.IndexFunc(t.rows, func(other Dialect) bool { return other.Name == d.SameAs })
+	if i < 0 || t.rows[i].Framing != d.Framing || t.rows[i].SameAs != "" || d.Encode != nil || d.Presence != nil {
+		panic(fmt.Sprintf("dialect: %s cannot be sent the same as %q", d.Name, d.SameAs))
+	}
+	same := &t.rows[i]
+	d.Encode, d.Presence = same.Encode, same.Presence
+	if d.Open == nil {
+		d.Open = same.Open
+	}
+	if d.Heartbeat == nil {
+		d.Heartbeat = same.Heartbeat
+	}
+	if d.Gap == nil {
+		d.Gap = same.Gap
+	}
+	if d.Close == nil {
+		d.Close = same.Close
+	}
+	return ring.Encoding(i)
+}
+
+// Len is the number of rows.
+func (t *Table) Len() int { return len(t.rows) }
+
+// At is the row of k. Nobody may change it.
+func (t *Table) At(k ring.Encoding) *Dialect { return &t.rows[k] }
+
+// Encoding is the row whose messages k is sent: what a subscription says to the
+// fan-out, so that all who are sent the same share it.
+func (t *Table) Encoding(k ring.Encoding) ring.Encoding { return t.bytes[k] }
+
+// Protocols are the subprotocols that can be negotiated, in the order of the rows.
+func (t *Table) Protocols() []string { return t.protocols }
+
+// Choose finds the row for a client of that framing, which has negotiated that
+// subprotocol ("" for none) and asks for that format ("" for the standard). It
+// reports false when there is none.
+func (t *Table) Choose(f loop.Framing, protocol, format string) (k ring.Encoding, ok bool) {
+	for i := range t.rows {
+		d := &t.rows[i]
+		if d.Framing == f && (format == "" || format == d.Format) && (f != loop.WebSocket || slices.Contains(d.Protocols, protocol)) {
+			return ring.Encoding(i), true
+		}
+	}
+	return 0, false
+}
