@@ -6,12 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"peal/loadtest/child"
 )
 
 // MaxPerWorker is how many connections a Pool gives one worker process, well
@@ -31,13 +30,11 @@ type Pool struct {
 
 // remote is one worker process.
 type remote struct {
-	in      io.WriteCloser
-	out     *json.Encoder
-	answers chan event
-	have    atomic.Uint64 // run<<48 | messages; stored by read, a newer one always greater
-	err     error         // why answers was closed; read after that
-	finish  func() error  // waits for the process to end
-	pid     int
+	*child.Twin
+	commands *json.Encoder
+	answers  chan event    // closed at the end of its output
+	have     atomic.Uint64 // run<<48 | messages; stored by read, a newer one always greater
+	err      error         // why answers was closed; read after that
 }
 
 // answerSlack is how much longer than its operation an answer may take.
@@ -113,51 +110,25 @@ func splitSpec(spec Spec, sources int) []Spec {
 	return parts
 }
 
-// startWorker runs this binary again as a worker. It dies with the pipe.
+// startWorker starts a worker. It ends with its input.
 func startWorker(ctx context.Context, moved chan struct{}) (*remote, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find own binary: %w", err)
-	}
-	cmd := exec.CommandContext(ctx, self) // killed, by its pid, when ctx ends
-	cmd.Env = append(os.Environ(), workerEnv+"=1")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
+	twin, err := Worker.Start(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start worker: %w", err)
-	}
-	r := &remote{in: in, out: json.NewEncoder(in), answers: make(chan event, 1), pid: cmd.Process.Pid}
-	read := make(chan struct{})
-	r.finish = func() error {
-		timer := time.AfterFunc(answerSlack, func() { _ = cmd.Process.Kill() }) // it may just have ended
-		defer timer.Stop()
-		<-read
-		if err := cmd.Wait(); err != nil {
-			return fmt.Errorf("worker %d: %w", cmd.Process.Pid, err)
-		}
-		return nil
-	}
-	go func() { // ends with the worker's output
-		defer close(read)
-		r.read(out, moved)
-	}()
+	r := &remote{Twin: twin, commands: json.NewEncoder(twin.In), answers: make(chan event, 1)}
+	go r.read(moved) // ends with the worker's output
 	return r, nil
 }
 
-func (r *remote) read(out io.Reader, moved chan struct{}) {
+func (r *remote) read(moved chan struct{}) {
 	defer close(r.answers)
-	d := json.NewDecoder(bufio.NewReader(out))
+	defer r.Out.Close()
+	d := json.NewDecoder(bufio.NewReader(r.Out))
 	for {
 		var e event
 		if err := d.Decode(&e); err != nil {
-			r.err = fmt.Errorf("worker %d ended: %w", r.pid, err)
+			r.err = fmt.Errorf("worker %d ended: %w", r.PID, err)
 			return
 		}
 		if e.Op == "have" {
@@ -175,8 +146,8 @@ func (r *remote) read(out io.Reader, moved chan struct{}) {
 // each sends a command to every worker and takes every answer.
 func (p *Pool) each(ctx context.Context, allowed time.Duration, c func(i int) command, take func(event) error) error {
 	for i, r := range p.workers {
-		if err := r.out.Encode(c(i)); err != nil {
-			return fmt.Errorf("command to worker %d: %w", r.pid, err)
+		if err := r.commands.Encode(c(i)); err != nil {
+			return fmt.Errorf("command to worker %d: %w", r.PID, err)
 		}
 	}
 	late := time.NewTimer(allowed + answerSlack)
@@ -188,7 +159,7 @@ func (p *Pool) each(ctx context.Context, allowed time.Duration, c func(i int) co
 			case !ok:
 				return r.err
 			case e.Error != "":
-				return fmt.Errorf("worker %d: %s", r.pid, e.Error)
+				return fmt.Errorf("worker %d: %s", r.PID, e.Error)
 			}
 			if err := take(e); err != nil {
 				return err
@@ -196,7 +167,7 @@ func (p *Pool) each(ctx context.Context, allowed time.Duration, c func(i int) co
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-late.C:
-			return fmt.Errorf("worker %d: no answer within %v", r.pid, allowed+answerSlack)
+			return fmt.Errorf("worker %d: no answer within %v", r.PID, allowed+answerSlack)
 		}
 	}
 	return nil
@@ -329,7 +300,7 @@ func (p *Pool) Back(ctx context.Context, timeout time.Duration) (opened Opened, 
 func (p *Pool) PIDs() []int {
 	pids := make([]int, len(p.workers))
 	for i, r := range p.workers {
-		pids[i] = r.pid
+		pids[i] = r.PID
 	}
 	return pids
 }
@@ -340,11 +311,13 @@ func (p *Pool) Close() error {
 	errs := make([]error, len(p.workers))
 	for i, r := range p.workers {
 		all.Go(func() {
-			_ = r.in.Close() // it may have been killed already
+			_ = r.In.Close() // it may have been killed already
 			for range r.answers {
 				// An answer nobody waited for must not hold up the reader.
 			}
-			errs[i] = r.finish()
+			if err := r.Wait(answerSlack); err != nil {
+				errs[i] = fmt.Errorf("worker: %w", err)
+			}
 		})
 	}
 	all.Wait()

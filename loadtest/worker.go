@@ -6,15 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"runtime/debug"
 	"sync"
 	"time"
-)
 
-// workerEnv makes this binary a worker. See WorkerMain.
-const workerEnv = "PEAL_LOADTEST_WORKER"
+	"peal/loadtest/child"
+)
 
 // command is one line from the pool to a worker.
 type command struct {
@@ -38,20 +35,8 @@ type event struct {
 	Received *Received `json:"received,omitempty"`
 }
 
-// IsWorker reports that this process was started as a worker: main must then
-// call WorkerMain before anything else, and exit with its result.
-func IsWorker() bool { return os.Getenv(workerEnv) != "" }
-
-// WorkerMain serves one pool over in and out until in ends, and returns the
-// exit code. The end of in is also what ends it when the pool's process dies.
-func WorkerMain(in io.Reader, out io.Writer) int {
-	signal.Ignore(os.Interrupt) // Ctrl-C reaches the whole group; the pool still wants the report
-	if err := serveWorker(in, out); err != nil {
-		fmt.Fprintln(os.Stderr, "loadtest worker:", err)
-		return 1
-	}
-	return 0
-}
+// Worker is the role of a worker: it serves one pool.
+var Worker = child.Role{Name: "PEAL_LOADTEST_WORKER", Main: serveWorker}
 
 // gcPercent is the collector's GOGC once the connections are open. What is left
 // to allocate are a few bytes for each message of a gws connection, so it seldom
@@ -69,7 +54,7 @@ type worker struct {
 	wait sync.WaitGroup // the progress goroutine, which ends with stop
 }
 
-func serveWorker(in io.Reader, out io.Writer) error {
+func serveWorker(_ string, in io.Reader, out io.Writer) error {
 	w := &worker{out: json.NewEncoder(out), stop: make(chan struct{})}
 	defer func() {
 		close(w.stop)

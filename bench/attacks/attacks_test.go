@@ -8,17 +8,12 @@ import (
 	"testing"
 
 	"peal/loadtest"
+	"peal/loadtest/child"
 	"peal/loadtest/hostile"
 )
 
 func TestMain(m *testing.M) {
-	if loadtest.IsWorker() {
-		os.Exit(loadtest.WorkerMain(os.Stdin, os.Stdout))
-	}
-	if hostile.IsHostile() {
-		os.Exit(hostile.Main(os.Stdin, os.Stdout))
-	}
-	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // for the workers
+	child.Play(loadtest.Worker, hostile.Role)
 	os.Exit(m.Run())
 }
 

@@ -5,12 +5,10 @@ import (
 	"testing"
 
 	"peal/loadtest"
+	"peal/loadtest/child"
 )
 
 func TestMain(m *testing.M) {
-	if loadtest.IsWorker() {
-		os.Exit(loadtest.WorkerMain(os.Stdin, os.Stdout))
-	}
-	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // for the workers
+	child.Play(loadtest.Worker)
 	os.Exit(m.Run())
 }

@@ -22,18 +22,12 @@ import (
 	"peal/bench/document"
 	"peal/bench/record"
 	"peal/loadtest"
+	"peal/loadtest/child"
 	"peal/loadtest/hostile"
 )
 
 func main() {
-	if loadtest.IsWorker() {
-		// Ctrl-C goes to the whole foreground group; the parent decides.
-		signal.Ignore(syscall.SIGINT)
-		os.Exit(loadtest.WorkerMain(os.Stdin, os.Stdout))
-	}
-	if hostile.IsHostile() {
-		os.Exit(hostile.Main(os.Stdin, os.Stdout))
-	}
+	child.Play(loadtest.Worker, hostile.Role)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {

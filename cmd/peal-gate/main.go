@@ -13,13 +13,11 @@ import (
 
 	"peal/bench"
 	"peal/loadtest"
+	"peal/loadtest/child"
 )
 
 func main() {
-	if loadtest.IsWorker() {
-		signal.Ignore(os.Interrupt) // goes to the whole foreground group; the parent decides
-		os.Exit(loadtest.WorkerMain(os.Stdin, os.Stdout))
-	}
+	child.Play(loadtest.Worker)
 	// Worktrees are removed on every end but SIGKILL: so signals end the context
 	// and nothing else.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"peal/loadtest"
+	"peal/loadtest/child"
 	"peal/loadtest/liar"
 	"peal/loadtest/report"
 )
@@ -27,10 +28,7 @@ func TestMain(m *testing.M) {
 		main()
 		os.Exit(0)
 	}
-	if loadtest.IsWorker() {
-		os.Exit(loadtest.WorkerMain(os.Stdin, os.Stdout))
-	}
-	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // each worker would sleep a second
+	child.Play(loadtest.Worker)
 	os.Exit(m.Run())
 }
 

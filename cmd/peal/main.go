@@ -11,12 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"peal/loadtest"
+	"peal/loadtest/child"
 )
 
 func main() {
-	if loadtest.IsWorker() {
-		os.Exit(loadtest.WorkerMain(os.Stdin, os.Stdout)) // a process of peal load
-	}
+	child.Play(loadtest.Worker) // a process of peal load
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, unix.SIGTERM)

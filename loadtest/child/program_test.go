@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"peal/internal/leak"
 )
 
 // moodEnv makes the test binary a server. See serve.
@@ -20,7 +22,7 @@ func TestMain(m *testing.M) {
 	if mood := os.Getenv(moodEnv); mood != "" {
 		serve(mood, os.Args[1:])
 	}
-	os.Exit(m.Run())
+	os.Exit(leak.Main(m))
 }
 
 // serve accepts on the addresses, on each only when it has accepted on the one

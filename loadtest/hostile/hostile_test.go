@@ -10,13 +10,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"peal/internal/leak"
+	"peal/loadtest/child"
 )
 
 func TestMain(m *testing.M) {
-	if IsHostile() {
-		os.Exit(Main(os.Stdin, os.Stdout))
-	}
-	os.Exit(m.Run())
+	child.Play(Role)
+	os.Exit(leak.Main(m))
 }
 
 // sink accepts connections, agrees to everything, and keeps what came.

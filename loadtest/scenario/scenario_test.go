@@ -10,18 +10,16 @@ import (
 	"time"
 
 	"peal/loadtest"
+	"peal/loadtest/child"
 	"peal/loadtest/liar"
 	"peal/loadtest/report"
 )
 
 func TestMain(m *testing.M) {
-	if loadtest.IsWorker() {
-		os.Exit(loadtest.WorkerMain(os.Stdin, os.Stdout))
-	}
+	child.Play(loadtest.Worker)
 	if mood := os.Getenv(moodEnv); mood != "" {
 		serveMoody(os.Args[1], mood)
 	}
-	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	os.Exit(m.Run())
 }
 

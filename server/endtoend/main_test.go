@@ -6,13 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"peal/internal/leak"
 )
 
 // patience bounds every single wait. It is long because CI machines are slow
@@ -45,36 +46,12 @@ func testMain(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
 	}
-	code := m.Run()
-	if code != 0 {
-		return code
-	}
-	if left := leakedGoroutines(5 * time.Second); left != "" {
-		fmt.Fprintln(os.Stderr, "goroutines left behind:\n"+left)
-		code = 1
-	}
-	if left := leftChildren(); left != "" {
+	code := leak.Main(m)
+	if left := leftChildren(); code == 0 && left != "" {
 		fmt.Fprintln(os.Stderr, "processes left behind:\n"+left)
 		code = 1
 	}
 	return code
-}
-
-// leakedGoroutines returns the stacks of goroutines that do not end within wait.
-func leakedGoroutines(wait time.Duration) string {
-	buffer := make([]byte, 4<<20)
-	for end := time.Now().Add(wait); ; runtime.Gosched() {
-		left := ""
-		for stack := range strings.SplitSeq(string(buffer[:runtime.Stack(buffer, true)]), "\n\n") {
-			// A goroutine that waits for a signal is the runtime's own.
-			if !strings.Contains(stack, "endtoend_test.TestMain") && !strings.Contains(stack, "os/signal.") {
-				left += stack + "\n\n"
-			}
-		}
-		if left == "" || time.Now().After(end) {
-			return left
-		}
-	}
 }
 
 // leftChildren names the processes that are still ours, running or ended.

@@ -23,9 +23,7 @@ import (
 )
 
 func main() {
-	if hostile.IsHostile() {
-		os.Exit(hostile.Main(os.Stdin, os.Stdout))
-	}
+	child.Play(hostile.Role)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
