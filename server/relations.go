@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"peal/server/engine"
-	"peal/server/httpapi"
 	"peal/server/log"
+	"peal/server/look"
 	"peal/server/publication"
 )
 
@@ -63,8 +63,8 @@ func (c Config) relations() (faults []error) {
 		"for a message of %d B (message-bytes), which has up to %d B as JSON with base64, or it cuts slow subscribers off", message, publication.BinaryBytes(message))
 	atLeast("held-bytes", fan.HeldBytes, heldFor(fan.AnswerBytes),
 		"for a poll's response of %d B (answer-bytes), or slow clients never get it", fan.AnswerBytes)
-	atLeast("held-bytes", fan.HeldBytes, heldFor(httpapi.PageBytes),
-		"for a page of history (%d B), or slow clients never get it", httpapi.PageBytes)
+	atLeast("held-bytes", fan.HeldBytes, heldFor(look.PageBytes),
+		"for a page of history (%d B), or slow clients never get it", look.PageBytes)
 	atLeast("held-bytes", fan.HeldBytes, heldFor(c.Presence.Named*memberBytes),
 		"for an event that names %d members (presence-named), or it cuts slow subscribers off", c.Presence.Named)
 	atLeast("lane-bytes", fan.LaneBytes, laneFor(c.HTTP.ChannelLimit),

@@ -31,6 +31,8 @@ import (
 	"peal/server/presence"
 	"peal/server/rules"
 	"peal/server/share"
+	"peal/server/tally"
+	"peal/server/workers"
 )
 
 // Server is one Peal server.
@@ -41,7 +43,7 @@ type Server struct {
 	hub        *hub.Hub
 	log        log.Engine
 	loops      *loop.Group
-	workers    *httpapi.Workers
+	workers    *workers.Pool
 	access     *logging.Access  // nil without Config.AccessLog
 	fronts     []*httpapi.Front // by loop; used on its goroutine only
 
@@ -146,7 +148,7 @@ func New(c Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s.keys = keys
-	s.workers = httpapi.NewWorkers(c.Workers, c.WorkerQueue)
+	s.workers = workers.New(c.Workers, c.WorkerQueue)
 	if s.access, err = logging.OpenAccess(c.AccessLog); err != nil {
 		s.workers.Close()
 		return nil, err
@@ -257,12 +259,12 @@ func (s *Server) LogHead() uint64 { return s.log.Head() }
 func (s *Server) HubStats() hub.Stats { return s.hub.Stats() }
 
 // FrontStats is what was counted about requests, on the loops and beside them.
-func (s *Server) FrontStats(ctx context.Context) (httpapi.Stats, error) {
-	each := make([]httpapi.Stats, len(s.fronts))
+func (s *Server) FrontStats(ctx context.Context) (tally.Stats, error) {
+	each := make([]tally.Stats, len(s.fronts))
 	if err := s.loops.Each(ctx, func(i int) { each[i] = s.fronts[i].Stats() }); err != nil {
-		return httpapi.Stats{}, err // a loop may write its own later
+		return tally.Stats{}, err // a loop may write its own later
 	}
-	sum := s.workers.Stats()
+	sum := s.workers.Tally().Stats()
 	for _, one := range each {
 		sum.Add(one)
 	}
@@ -348,7 +350,7 @@ type Stats struct {
 	Epoch    string
 	Sequence uint64
 	Hub      hub.Stats
-	Fronts   httpapi.Stats
+	Fronts   tally.Stats
 	Loops    []loop.Stats
 }
 

@@ -13,9 +13,9 @@ import (
 
 	"peal/loop"
 	"peal/server/auth"
-	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/presence"
+	"peal/server/tally"
 )
 
 // Source tells what the server has done and holds.
@@ -25,7 +25,7 @@ type Source interface {
 	Bans() (kept int, evicted uint64) // disconnected clients that are kept away, and that were let in early
 	IdempotencyKeys() (remembered int, evicted uint64)
 	LoopStats(context.Context) ([]loop.Stats, error)
-	FrontStats(context.Context) (httpapi.Stats, error)
+	FrontStats(context.Context) (tally.Stats, error)
 	LogHead() uint64
 	LogFailing() bool  // its disk is full or broken
 	LostLines() uint64 // of the server's own log; see package logging

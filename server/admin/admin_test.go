@@ -12,9 +12,9 @@ import (
 	"peal/loop/fanout"
 	"peal/server/admin"
 	"peal/server/auth"
-	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/presence"
+	"peal/server/tally"
 )
 
 type source struct {
@@ -40,8 +40,8 @@ func (s *source) LoopStats(context.Context) ([]loop.Stats, error) {
 		{Loop: 1, Fanout: fanout.Stats{Latency: latency}, Connections: 8, Transports: loop.Transports{SSE: 8}, Behind: 5},
 	}, s.err
 }
-func (s *source) FrontStats(context.Context) (httpapi.Stats, error) {
-	return httpapi.Stats{
+func (s *source) FrontStats(context.Context) (tally.Stats, error) {
+	return tally.Stats{
 		Publications: map[string]uint64{"batch": 6},
 		Refusals:     map[string]uint64{"log_full": 4},
 		Closes:       map[int]uint64{1001: 1, 0: 1},

@@ -14,7 +14,7 @@ import (
 
 	"peal/server/admin"
 	"peal/server/auth"
-	"peal/server/httpapi"
+	"peal/server/tally"
 )
 
 // described is what /metrics and docs/metrics.md say about a metric.
@@ -200,19 +200,17 @@ func TestAlertRulesAskForWhatThereIs(t *testing.T) {
 // whole is a source whose labels have all values that there are.
 type whole struct {
 	source
-	fronts httpapi.Stats
+	fronts tally.Stats
 }
 
-func (w *whole) FrontStats(context.Context) (httpapi.Stats, error) { return w.fronts, nil }
+func (w *whole) FrontStats(context.Context) (tally.Stats, error) { return w.fronts, nil }
 
 // values are the values of the labels that /metrics shows: "code" of a metric to
 // "overloaded" and so on.
 func values(t *testing.T) map[string]map[string]bool {
 	t.Helper()
-	workers := httpapi.NewWorkers(1, 1) // it counts with all codes and ways
-	defer workers.Close()
 	w := httptest.NewRecorder()
-	admin.Handler(&whole{source{ready: true}, workers.Stats()}, &auth.Policy{}).ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/metrics", nil))
+	admin.Handler(&whole{source{ready: true}, tally.New().Stats()}, &auth.Policy{}).ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/metrics", nil))
 	all := map[string]map[string]bool{}
 	for line := range strings.Lines(w.Body.String()) {
 		name, labels, ok := strings.Cut(line, "{")

@@ -8,9 +8,9 @@ import (
 
 	"peal/loop"
 	"peal/loop/fanout"
-	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/presence"
+	"peal/server/tally"
 )
 
 // collector asks the source at each scrape.
@@ -19,7 +19,7 @@ type collector struct{ source Source }
 // state is all that the source tells at one scrape.
 type state struct {
 	loops      []loop.Stats
-	fronts     httpapi.Stats
+	fronts     tally.Stats
 	hub        hub.Stats
 	head       uint64
 	failing    bool

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"io"
 	"strconv"
 	"time"
 
@@ -16,13 +17,25 @@ import (
 // A response that comes later has its line then. Event streams and WebSockets have
 // theirs when they begin. Refused heads have what could be read of them.
 
-// access is a request whose response comes later.
-type access struct {
-	line  []byte // up to the status
-	began time.Time
+// accessLog writes the lines of one loop. It implements loop.Observer.
+type accessLog struct {
+	out     io.Writer         // nil: off
+	awaited map[uint64]access // by session: requests whose response comes later
+	line    []byte            // memory
 }
 
-var _ loop.Observer = (*Front)(nil)
+func newAccessLog(out io.Writer) accessLog {
+	return accessLog{out: out, awaited: map[uint64]access{}}
+}
+
+func (l *accessLog) on() bool { return l.out != nil }
+
+// access is a request that is being handled, or whose response comes later.
+type access struct {
+	line   []byte // up to the status
+	began  time.Time
+	before int // bytes of Out that are not its response
+}
 
 // Bytes of what a client can make as long as it likes.
 const (
@@ -33,29 +46,40 @@ const (
 // closedStatus stands for a client that left before its response came.
 const closedStatus = 499
 
-// logAccess logs the request that c is about, whose response begins at
-// c.Out[before:], or remembers it until that comes.
-func (f *Front) logAccess(c *loop.Call, began time.Time, before int) {
-	switch c.Verdict {
+// begin remembers what was there before the request.
+func (l *accessLog) begin(c *loop.Call) access { return access{began: time.Now(), before: len(c.Out)} }
+
+// end logs the request of x, or remembers it until its response comes.
+func (l *accessLog) end(x *exchange, a access) {
+	switch c := x.call; c.Verdict {
 	case loop.More:
 	case loop.Later, loop.Park:
-		f.awaited[c.Session] = access{f.appendAccess(nil, c, began), began}
+		a.line = x.appendAccess(nil, a.began)
+		l.awaited[c.Session] = a
 	default:
-		f.line = appendAccessEnd(f.appendAccess(f.line[:0], c, began), c.Out[before:], began)
-		_, _ = f.deps.Access.Write(f.line) // never fails
+		a.line = x.appendAccess(l.line[:0], a.began)
+		l.line = l.write(a, c.Out[a.before:])
 	}
 }
 
 // Responded implements loop.Observer.
-func (f *Front) Responded(session uint64, response []byte) {
-	if a, ok := f.awaited[session]; ok {
-		delete(f.awaited, session)
-		_, _ = f.deps.Access.Write(appendAccessEnd(a.line, response, a.began)) // never fails
+func (l *accessLog) Responded(session uint64, response []byte) {
+	if a, ok := l.awaited[session]; ok {
+		delete(l.awaited, session)
+		l.write(a, response)
 	}
 }
 
+// write writes the line of a and returns it.
+func (l *accessLog) write(a access, response []byte) []byte {
+	line := appendAccessEnd(a.line, response, a.began)
+	_, _ = l.out.Write(line) // never fails
+	return line
+}
+
 // appendAccess appends the line up to what is known of the response.
-func (f *Front) appendAccess(dst []byte, c *loop.Call, began time.Time) []byte {
+func (x *exchange) appendAccess(dst []byte, began time.Time) []byte {
+	c := x.call
 	dst = append(dst, `{"time":"`...)
 	dst = began.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
 	dst = append(dst, '"')
@@ -65,11 +89,11 @@ func (f *Front) appendAccess(dst []byte, c *loop.Call, began time.Time) []byte {
 		dst = append(dst, '"')
 	}
 	dst = append(dst, `,"method":`...)
-	dst = publication.AppendString(dst, f.head.Method)
+	dst = publication.AppendString(dst, x.head.Method)
 	dst = append(dst, `,"path":`...)
-	dst = publication.AppendString(dst, f.loggedPath())
-	if f.parsed {
-		if agent := f.header.UserAgent(); len(agent) > 0 {
+	dst = publication.AppendString(dst, x.loggedPath())
+	if x.parsed {
+		if agent := x.header.UserAgent(); len(agent) > 0 {
 			dst = append(dst, `,"agent":`...)
 			dst = publication.AppendString(dst, agent[:min(len(agent), maxLoggedAgent)])
 		}
@@ -96,9 +120,9 @@ func appendAccessEnd(dst, response []byte, began time.Time) []byte {
 // loggedPath is the path with the parameters whose values are no secrets; of
 // others, tokens among them, there is only the name. What stands alone has no name:
 // it may be a token (?eyJhbGci…).
-func (f *Front) loggedPath() []byte {
-	path := append([]byte(nil), f.head.Path...)
-	for i, rest := 0, f.head.Query; len(rest) > 0; i++ {
+func (x *exchange) loggedPath() []byte {
+	path := append([]byte(nil), x.head.Path...)
+	for i, rest := 0, x.head.Query; len(rest) > 0; i++ {
 		var pair []byte
 		pair, rest, _ = bytes.Cut(rest, []byte{'&'})
 		if i == 0 {

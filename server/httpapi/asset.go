@@ -6,8 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
-
-	"peal/loop"
 )
 
 // asset is a file of the program that is served: its bytes as they are and
@@ -50,16 +48,16 @@ func newAsset(contentType, head string, body []byte) asset {
 
 // serveAsset answers with the asset in the form that the client takes, or with
 // 304 if the client has it.
-func (f *Front) serveAsset(c *loop.Call, a *asset) {
+func (x *exchange) serveAsset(a *asset) {
 	form := &a.plain
-	if acceptsGzip(f.header.PeekAll("Accept-Encoding")) {
+	if acceptsGzip(x.header.PeekAll("Accept-Encoding")) {
 		form = &a.gzipped
 	}
-	if hasTag(f.header.PeekAll("If-None-Match"), a.plain.etag, a.gzipped.etag) {
-		f.reply(c, 304, "", form.head, nil)
+	if hasTag(x.header.PeekAll("If-None-Match"), a.plain.etag, a.gzipped.etag) {
+		x.reply(304, "", form.head, nil)
 		return
 	}
-	f.reply(c, 200, a.contentType, form.head, form.body)
+	x.reply(200, a.contentType, form.head, form.body)
 }
 
 // acceptsGzip reports whether Accept-Encoding names gzip, or everything, and does

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"peal/loop"
+	"peal/server/refusal"
 )
 
 // Limits of a chunked body beside the limit of its content.
@@ -12,23 +13,29 @@ const (
 	maxTrailer   = 4 << 10 // all trailer lines, which are ignored
 )
 
+// chunks reads bodies. Its memory is used again.
+type chunks struct {
+	content []byte // of a chunked body
+	looked  uint64 // bytes of chunked bodies that were looked at, each time they were
+}
+
 // body finds the body of the request whose head is the first p.Head bytes of in.
 // end == 0 with a nil error means that it is not all there, and that calling
 // again is useless before in has need bytes. The body is not larger than limit;
 // errBodyTooLarge comes as soon as that is visible.
 //
-// content aliases in, or f's memory if the body is chunked.
-func (f *Front) body(h *Head, p *loop.Partial, in []byte, limit int) (content []byte, end, need int, err error) {
+// content aliases in, or the memory of k if the body is chunked.
+func (k *chunks) body(h *Head, p *loop.Partial, in []byte, limit int) (content []byte, end, need int, err *refusal.Error) {
 	at := int(p.Head)
 	switch {
 	case h.Chunked:
 		p.Limit = uint32(limit)
-		if end, need, err = f.scanChunks(p, in); end == 0 || err != nil {
+		if end, need, err = k.scan(p, in); end == 0 || err != nil {
 			return nil, 0, need, err
 		}
-		f.looked += uint64(end - at)
-		f.chunks, end, _, err = appendChunks(f.chunks[:0], in, at, limit)
-		return f.chunks, end, 0, err
+		k.looked += uint64(end - at)
+		k.content, end, _, err = appendChunks(k.content[:0], in, at, limit)
+		return k.content, end, 0, err
 	case h.ContentLength > limit:
 		return nil, 0, 0, errBodyTooLarge
 	case h.ContentLength > len(in)-at:
@@ -38,11 +45,11 @@ func (f *Front) body(h *Head, p *loop.Partial, in []byte, limit int) (content []
 	return in[at:end:end], end, 0, nil
 }
 
-// scanChunks finds the end of the chunked body behind the head of p, and goes on
+// scan finds the end of the chunked body behind the head of p, and goes on
 // where it ended the last time: no line is looked at before it is whole or too
 // long, except once, and no content at all. It finds the same faults as
 // appendChunks, which takes the content of a body that is whole.
-func (f *Front) scanChunks(p *loop.Partial, in []byte) (end, need int, err error) {
+func (k *chunks) scan(p *loop.Partial, in []byte) (end, need int, err *refusal.Error) {
 	if p.Line == 0 {
 		p.Line, p.Sought = p.Head, p.Head
 	}
@@ -54,7 +61,7 @@ func (f *Front) scanChunks(p *loop.Partial, in []byte) (end, need int, err error
 			return 0, 0, errBodyTooLarge
 		}
 		least := max(len(in)+1, i+len("0\r\n\r\n"))
-		if !f.lineIsWhole(p, in, maxChunkLine) {
+		if !k.lineIsWhole(p, in, maxChunkLine) {
 			return 0, least, nil
 		}
 		size, next, err := chunkSize(in, i, limit)
@@ -83,7 +90,7 @@ func (f *Front) scanChunks(p *loop.Partial, in []byte) (end, need int, err error
 		p.Line, p.Sought = uint32(behind), uint32(behind)
 	}
 	for {
-		if !f.lineIsWhole(p, in, maxTrailer) {
+		if !k.lineIsWhole(p, in, maxTrailer) {
 			return 0, len(in) + 1, nil
 		}
 		next, empty, err := trailerLine(in, int(p.Line))
@@ -106,9 +113,9 @@ func (f *Front) scanChunks(p *loop.Partial, in []byte) (end, need int, err error
 
 // lineIsWhole reports whether it is time to read the line at p.Line: the first
 // time, and when its end has come, or more than it may have.
-func (f *Front) lineIsWhole(p *loop.Partial, in []byte, longest int) bool {
+func (k *chunks) lineIsWhole(p *loop.Partial, in []byte, longest int) bool {
 	sought := int(p.Sought)
-	f.looked += uint64(min(len(in)-sought, longest))
+	k.looked += uint64(min(len(in)-sought, longest))
 	if sought == int(p.Line) || len(in)-int(p.Line) > longest || bytes.IndexByte(in[sought:], '\n') >= 0 {
 		p.Sought = p.Line // it may be asked for again, when what follows it has come
 		return true
@@ -121,7 +128,7 @@ func (f *Front) lineIsWhole(p *loop.Partial, in []byte, longest int) bool {
 // (RFC 9112 §7.1), strictly: sizes are hexadecimal digits without a sign,
 // spaces or leading bulk, lines end with CR LF. Extensions and trailers are
 // checked for control characters and otherwise ignored. For end and need see body.
-func appendChunks(dst, in []byte, at, limit int) (content []byte, end, need int, err error) {
+func appendChunks(dst, in []byte, at, limit int) (content []byte, end, need int, err *refusal.Error) {
 	// Chunks of one byte cost six; whoever pads more than that is not honest.
 	tooLong := at + 2*limit + 2*maxTrailer
 	i := at
@@ -169,7 +176,7 @@ func appendChunks(dst, in []byte, at, limit int) (content []byte, end, need int,
 }
 
 // chunkSize reads the line with the size of a chunk at i; next is 0 if in ends before.
-func chunkSize(in []byte, i, limit int) (size, next int, err error) {
+func chunkSize(in []byte, i, limit int) (size, next int, err *refusal.Error) {
 	start := i
 	for ; i < len(in); i++ {
 		digit := hexValue(in[i])
@@ -210,7 +217,7 @@ func chunkSize(in []byte, i, limit int) (size, next int, err error) {
 }
 
 // trailerLine reads one line of trailers at i; next is 0 if in ends before.
-func trailerLine(in []byte, i int) (next int, empty bool, err error) {
+func trailerLine(in []byte, i int) (next int, empty bool, err *refusal.Error) {
 	start := i
 	for i < len(in) && valueByte[in[i]] {
 		if i++; i-start > maxTrailer {

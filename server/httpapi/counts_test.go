@@ -2,20 +2,16 @@ package httpapi_test
 
 import (
 	"maps"
-	"os"
-	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
 
 	"peal/loop"
-	"peal/server/httpapi"
+	"peal/server/tally"
 )
 
 // stats is what the Front and the workers have counted together.
-func (h *harness) stats() httpapi.Stats {
+func (h *harness) stats() tally.Stats {
 	s := h.front.Stats()
-	s.Add(h.workers.Stats())
+	s.Add(h.workers.Tally().Stats())
 	return s
 }
 
@@ -89,100 +85,5 @@ func TestRefusalsAreCountedByCode(t *testing.T) {
 	check("bad_format", 1, func() { h.call(upgrade("/ws?format=xml", version13)) })
 	if got := h.stats().Closes[4400] - closes; got != 1 {
 		t.Errorf("%d closes with 4400, want 1", got)
-	}
-}
-
-// A code that is not known from the start would be counted as other, and a rate
-// of what was never there begins with its second refusal.
-func TestCodesAreComplete(t *testing.T) {
-	files, err := filepath.Glob("*.go")
-	files = append(files, "../wsproto/command.go")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	known := newHarness(t).stats().Refusals
-	delete(known, "other")
-	pattern := regexp.MustCompile(`(?:Code: +|&Fault\{)"(\w+)"`)
-	found := map[string]bool{}
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		source, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range pattern.FindAllStringSubmatch(string(source), -1) {
-			found[m[1]] = true
-			if _, ok := known[m[1]]; !ok {
-				t.Errorf("%s refuses with %s, which codes lacks", file, m[1])
-			}
-		}
-	}
-	for code := range known {
-		if !found[code] {
-			t.Errorf("codes has %s, with which nothing refuses", code)
-		}
-	}
-}
-
-// docs/protocol.md lists every code with its statuses, and says "yes" to another
-// try exactly where the server is at fault.
-func TestEveryCodeIsDocumentedWithWhetherToTryAgain(t *testing.T) {
-	page, err := os.ReadFile("../../docs/protocol.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, ok := strings.Cut(string(page), "## Error codes, and which to try again")
-	if !ok {
-		t.Fatal("docs/protocol.md has no section on error codes")
-	}
-	section, _, _ = strings.Cut(section, "\n## ")
-	type row struct{ statuses, again string }
-	documented := map[string]row{}
-	for line := range strings.Lines(section) {
-		cells := strings.Split(line, "|")
-		if len(cells) != 6 {
-			continue
-		}
-		for _, m := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(cells[1], -1) {
-			if _, ok := documented[m[1]]; ok {
-				t.Errorf("%s is listed twice", m[1])
-			}
-			documented[m[1]] = row{strings.TrimSpace(cells[2]), strings.TrimSpace(cells[3])}
-		}
-	}
-	known := newHarness(t).stats().Refusals
-	delete(known, "other")
-	known["too_many_connections"] = 0 // loop/accept.go
-	for code := range known {
-		if _, ok := documented[code]; !ok {
-			t.Errorf("docs/protocol.md does not list %s", code)
-		}
-	}
-	for code := range documented {
-		if _, ok := known[code]; !ok {
-			t.Errorf("docs/protocol.md lists %s, which does not exist", code)
-		}
-	}
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pattern := regexp.MustCompile(`(?s)Status: +(\d+),\s*Code: +"(\w+)"`)
-	for _, file := range files {
-		source, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		for _, m := range pattern.FindAllStringSubmatch(string(source), -1) {
-			again := m[1] == "408" || m[1] == "429" || m[1] == "500" || m[1] == "503"
-			if d := documented[m[2]]; !strings.Contains(d.statuses, m[1]) || strings.HasPrefix(d.again, "yes") != again {
-				t.Errorf("%s has status %s: docs/protocol.md says %q, try again: %q", m[2], m[1], d.statuses, d.again)
-			}
-		}
 	}
 }

@@ -6,11 +6,12 @@ import (
 	"strconv"
 	"time"
 
-	"peal/loop"
 	"peal/server/ijson"
+	"peal/server/permit"
 	"peal/server/publication"
+	"peal/server/refusal"
 	"peal/server/share"
-	"peal/server/wsproto"
+	"peal/server/subscribe"
 )
 
 // maxDismissed is how many clients one request may disconnect.
@@ -25,34 +26,37 @@ type farewell struct {
 	window  []byte // for how long; nil for the default
 }
 
-// serveDisconnect ends the connections of clients, and keeps them away for a
-// while, as far as there is room for that: {"disconnected":n,"kept_away":m} and,
-// if m is not all of them, "not_kept_away":[…]. They are banned first, so that
-// none of them comes back in between.
-func (f *Front) serveDisconnect(c *loop.Call, r *routed) {
+// control serves POST /disconnect.
+type control struct{ *shared }
+
+// disconnect ends the connections of clients, and keeps them away for a while, as
+// far as there is room for that: {"disconnected":n,"kept_away":m} and, if m is not
+// all of them, "not_kept_away":[…]. They are banned first, so that none of them
+// comes back in between.
+func (o *control) disconnect(x *exchange) {
 	w := farewell{clients: Clients{}}
-	window, err := f.farewell(&w, r.body)
+	window, err := o.farewell(x, &w)
 	if err != nil {
-		f.refuse(c, asError(err), "")
+		x.refuse(err)
 		return
 	}
-	by := f.by
-	c.Work += workName * len(w.clients)
-	kept, refused := f.ban(by, w.clients, window)
-	door, clock, ref, s := f.deps.Door, &f.clock, c.Conn, f.shape()
-	answer := func(n int) []byte {
-		return appendAnswer(nil, s, clock.date(), 200, jsonType, noStore, farewellBody(n, kept, refused))
-	}
-	if f.deps.Dismisser == nil {
-		c.Out = append(c.Out, answer(0)...)
-		c.Verdict = replyVerdict(s)
+	q := x.request(permit.Disconnect)
+	if err := o.gate.Decide(&q); err != nil {
+		x.refuse(err)
 		return
 	}
-	if !f.deps.Dismisser.Dismiss(by, w.clients, func(n int) { door.Answer(ref, answer(n)) }) {
-		f.refuse(c, errDisconnectBusy, "")
+	x.call.Work += subscribe.NameWork * len(w.clients)
+	kept, refused := o.ban(x.by, w.clients, window)
+	if o.deps.Dismisser == nil {
+		x.reply(200, jsonType, noStore, farewellBody(0, kept, refused))
 		return
 	}
-	f.later(c)
+	reply, door, ref := x.pendingReply(), o.deps.Door, x.call.Conn
+	if !o.deps.Dismisser.Dismiss(x.by, w.clients, func(n int) { door.Answer(ref, reply.AppendBody(nil, farewellBody(n, kept, refused))) }) {
+		x.refuse(errDisconnectBusy)
+		return
+	}
+	x.later()
 }
 
 func farewellBody(disconnected, kept int, refused []string) []byte {
@@ -73,25 +77,26 @@ func farewellBody(disconnected, kept int, refused []string) []byte {
 }
 
 // farewell reads the query, and the body if it is a form or JSON, into w.
-func (f *Front) farewell(w *farewell, body []byte) (window time.Duration, err error) {
-	f.args.ParseBytes(f.head.Query)
-	for key, value := range f.args.All() {
+func (o *control) farewell(x *exchange, w *farewell) (window time.Duration, err *refusal.Error) {
+	x.channels.Clear()
+	x.args.ParseBytes(x.head.Query)
+	for key, value := range x.args.All() {
 		if err := w.field(key, value); err != nil {
 			return 0, err
 		}
 	}
-	switch media := mediaType(f.header.ContentType()); {
+	switch media := mediaType(x.header.ContentType()); {
 	case equalFold(media, "application/x-www-form-urlencoded"):
-		f.form.ParseBytes(body)
-		for key, value := range f.form.All() {
+		x.form.ParseBytes(x.body)
+		for key, value := range x.form.All() {
 			if err := w.field(key, value); err != nil {
 				return 0, err
 			}
 		}
 	case equalFold(media, "multipart/form-data"):
-		err = f.eachPart(body, w.field)
+		err = x.eachPart(w.field)
 	case equalFold(media, "application/json"):
-		err = w.json(&f.json, body)
+		err = w.json(&x.json, x.body)
 	}
 	switch {
 	case err != nil:
@@ -99,13 +104,13 @@ func (f *Front) farewell(w *farewell, body []byte) (window time.Duration, err er
 	case len(w.clients) == 0:
 		return 0, errNoClient
 	case w.window == nil:
-		return max(0, f.deps.DisconnectWindow), nil
+		return max(0, o.deps.DisconnectWindow), nil
 	}
 	return parseWindow(w.window)
 }
 
 // field takes one parameter. Unknown ones are ignored.
-func (w *farewell) field(key, value []byte) error {
+func (w *farewell) field(key, value []byte) *refusal.Error {
 	switch {
 	case string(key) == "for":
 		return setOnce(&w.window, "for", value)
@@ -115,11 +120,11 @@ func (w *farewell) field(key, value []byte) error {
 	return nil
 }
 
-func (w *farewell) add(client []byte) error {
+func (w *farewell) add(client []byte) *refusal.Error {
 	if len(client) == 0 {
 		return errNoClient
 	}
-	if err := (visitor{client: client}).check(); err != nil {
+	if err := (subscribe.Visitor{Client: client}).Check(); err != nil {
 		return err
 	}
 	w.clients[string(client)] = struct{}{}
@@ -130,7 +135,7 @@ func (w *farewell) add(client []byte) error {
 }
 
 // json takes the fields of a JSON object. Without a body there is none.
-func (w *farewell) json(r *ijson.Reader, body []byte) error {
+func (w *farewell) json(r *ijson.Reader, body []byte) *refusal.Error {
 	if len(body) == 0 {
 		return nil
 	}
@@ -151,7 +156,7 @@ func (w *farewell) json(r *ijson.Reader, body []byte) error {
 		}
 	}
 	if err := r.End(); err != nil {
-		return jsonError(err)
+		return refusal.OfJSON(err)
 	}
 	if plural {
 		return errClients
@@ -168,9 +173,9 @@ func (w *farewell) json(r *ijson.Reader, body []byte) error {
 	if client == nil {
 		return nil
 	}
-	texts, err := appendTexts(nil, r, client)
+	texts, err := ijson.AppendTexts(nil, r, client)
 	switch {
-	case err == errNoTexts:
+	case err == ijson.ErrNoTexts:
 		return errNoClient
 	case err != nil:
 		return errClients
@@ -184,9 +189,9 @@ func (w *farewell) json(r *ijson.Reader, body []byte) error {
 }
 
 // parseWindow reads seconds, or a Go duration.
-func parseWindow(b []byte) (time.Duration, error) {
+func parseWindow(b []byte) (time.Duration, *refusal.Error) {
 	var d time.Duration
-	if n, err := parseCount(b); err == nil {
+	if n, err := subscribe.ParseCount(b); err == nil {
 		d = time.Duration(min(n, int(MaxDisconnectWindow/time.Second)+1)) * time.Second
 	} else if d, err = time.ParseDuration(string(b)); err != nil {
 		return 0, errFor
@@ -199,49 +204,22 @@ func parseWindow(b []byte) (time.Duration, error) {
 
 // ban keeps the clients away for that long; 0 lets them in again. It returns how
 // many are kept away now, and who had to be but for whom there is no room.
-func (f *Front) ban(by share.Key, clients Clients, window time.Duration) (kept int, refused []string) {
-	if f.deps.Bans == nil {
+func (o *control) ban(by share.Key, clients Clients, window time.Duration) (kept int, refused []string) {
+	if o.deps.Bans == nil {
 		return 0, nil
 	}
-	refused = f.deps.Bans.Ban(by, slices.Sorted(maps.Keys(clients)), window)
+	refused = o.deps.Bans.Ban(by, slices.Sorted(maps.Keys(clients)), window)
 	if window > 0 {
 		kept = len(clients) - len(refused)
 	}
 	return kept, refused
 }
 
-// letIn turns away a visitor who is banned. Where it is still listed on the
-// picked channels, between two polls for example, it leaves at once.
-func (f *Front) letIn() error {
-	if len(f.visitor.client) == 0 || f.deps.Bans == nil || !f.deps.Bans.Has(f.visitor.client) {
-		return nil
-	}
-	for _, n := range f.picked {
-		if f.hasPresence(n) {
-			f.deps.Presence.EndGrace(n.text(), string(f.visitor.client))
-		}
-	}
-	return errDisconnected
-}
-
-// Dismiss reports whether the connection of that session has one of the names,
-// by its URL or for a channel that it has. Then its end must follow, at which it
-// leaves without a grace period. On its loop's goroutine.
-func (f *Front) Dismiss(session uint64, clients Clients) bool {
-	g := f.guests[session]
-	g.Dismissed = g.Is(func(client string) bool {
-		_, named := clients[client]
-		return named
-	})
-	return g.Dismissed
-}
-
-// Found in requests to disconnect, and after them.
+// Found in requests to disconnect.
 var (
-	errDisconnected   = &Error{Status: 410, Code: "disconnected", Message: "the backend has disconnected this client: do not reconnect unchanged", close: wsproto.CloseDisconnected}
-	errNoClient       = &Error{Status: 400, Code: "no_client", Message: "no client is named: send client=ann in the query, a form or a JSON object"}
-	errClients        = &Error{Status: 400, Code: "bad_client", Message: `client must be a string, or an array of strings for several clients: "client":["ann","bob"]`}
-	errTooManyClients = &Error{Status: 400, Code: "too_many_clients", Message: "one request disconnects at most 1000 clients: send several requests"}
-	errFor            = &Error{Status: 400, Code: "bad_for", Message: "for must be a number of seconds, or a duration such as 10m, of at most 24 hours; 0 allows the client to reconnect at once"}
-	errDisconnectBusy = &Error{Status: 503, Code: "busy", Message: "too many disconnect requests are in progress (64 in all, 32 per address): try again in a second"}
+	errNoClient       = &refusal.Error{Status: 400, Code: "no_client", Message: "no client is named: send client=ann in the query, a form or a JSON object"}
+	errClients        = &refusal.Error{Status: 400, Code: "bad_client", Message: `client must be a string, or an array of strings for several clients: "client":["ann","bob"]`}
+	errTooManyClients = &refusal.Error{Status: 400, Code: "too_many_clients", Message: "one request disconnects at most 1000 clients: send several requests"}
+	errFor            = &refusal.Error{Status: 400, Code: "bad_for", Message: "for must be a number of seconds, or a duration such as 10m, of at most 24 hours; 0 allows the client to reconnect at once"}
+	errDisconnectBusy = &refusal.Error{Status: 503, Code: "busy", Message: "too many disconnect requests are in progress (64 in all, 32 per address): try again in a second"}
 )

@@ -1,21 +1,30 @@
-// Package httpapi answers HTTP: it finds out what a request wants and either
-// answers it or says what its connection becomes: a WebSocket, an event stream,
-// a parked poll. It is the only importer of fasthttp.
+// Package httpapi speaks HTTP: it reads requests, finds out what each wants, and
+// either responds or says what its connection becomes: a WebSocket, an event
+// stream, a parked poll. It is the only importer of fasthttp.
 //
 // Its nouns: a [Front] takes the unread bytes of a connection, one request at a
 // time, for one event loop. The [Head] is the strict check that every request
-// passes before fasthttp's parser sees it. An [Error] is a refusal with a code
-// for programs and a sentence for people. [Workers] run what could keep a loop
-// busy. The [Encoder] joins the dialects (packages wsproto, sse, poll) to the
-// fan-out.
+// passes before fasthttp's parser sees it. The exchange is one request and the
+// response to it. The [Encoder] joins the dialects (packages wsproto, sse, poll) to
+// the fan-out.
 //
-// The way of a request: head.go checks it, body.go waits for its body, front.go
-// has it parsed and finds its handler in route.go; publish.go, batch.go,
-// stream.go, query.go and page.go handle it; answer.go writes the answer.
+// HTTP itself is the exchange: head.go, body.go, params.go and fields.go read,
+// response.go writes, route.go has the table of routes. A row of it leads to a
+// handler of one of the rooms, which read what their paths ask for and hand it to
+// the package that is the same for all transports:
+//
+//	subscribing  stream.go      /ws /sse /poll             package subscribe
+//	publishing   publish.go     /publish /publish/batch    package publish
+//	looking      looking.go     /channels and below        package look
+//	control      disconnect.go  /disconnect                package ban, the loops
+//	pages        script.go      / and the scripts
+//
+// Each asks package permit before anything is done. What WebSocket clients send
+// later is package command's.
 //
 // What is held, sent or fanned out is not decided here but in package loop,
 // which is told by the fields of loop.Call.
 //
 // A Front belongs to one loop's goroutine and never blocks. Handlers on a
-// worker have what they need as values; the Front's memory is not theirs.
+// worker have what they need as values; the memory of the exchange is not theirs.
 package httpapi

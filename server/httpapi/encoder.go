@@ -5,6 +5,7 @@ import (
 	"peal/loop/ring"
 	"peal/server/dialect"
 	"peal/server/log"
+	"peal/server/permit"
 	"peal/server/response"
 )
 
@@ -15,7 +16,7 @@ func NewEncoder(t *dialect.Table, lineage *log.Lineage, random func(n int64) int
 	e := dialect.NewEncoder(t, lineage, random)
 	e.Origin = origins.head
 	e.Dismissed = func(dst []byte, h response.Head, headOnly bool) []byte {
-		return appendError(dst, shape{close: h.Close, headOnly: headOnly, origin: h.Origin}, h.Date, errDisconnected, noStore)
+		return appendError(dst, shape{close: h.Close, headOnly: headOnly, origin: h.Origin}, h.Date, permit.ErrDisconnected, noStore)
 	}
 	return e
 }

@@ -2,58 +2,21 @@ package httpapi
 
 import (
 	"peal/loop"
-	"peal/server/share"
 )
 
 // Looked is how many bytes of heads and chunked bodies the front of h has looked
 // at, each time it did.
-func Looked(f loop.Front) uint64 { return f.(*Front).looked }
-
-// Queue is the queue of the workers, by itself.
-type Queue struct {
-	fair
-	limit  int
-	number uint64
-}
-
-func NewQueue(limit int) *Queue { return &Queue{fair: newFair(), limit: limit} }
-
-// Push adds a job, unless there is no room for it; then, or where another has to
-// make way, it returns the session of the one that is refused.
-func (q *Queue) Push(key share.Key, session uint64, cost int) (refused uint64) {
-	q.number++
-	j := &job{share: key, session: session, cost: cost, number: q.number}
-	if q.jobs >= q.limit {
-		v := q.yield(j)
-		if v == nil {
-			return session
-		}
-		refused = v.session
-	}
-	q.push(j)
-	return refused
-}
-
-// Pop takes the job whose turn it is and returns whose it was.
-func (q *Queue) Pop() (session uint64) { return q.pop().session }
-
-func (q *Queue) Len() int { return q.jobs }
-
-// Known is how many shares and connections are remembered.
-func (q *Queue) Known() (shares, sessions int) {
-	for _, t := range q.known {
-		sessions += len(t.ends)
-	}
-	return len(q.known), sessions
+func Looked(f loop.Front) uint64 {
+	return f.(*Front).exchange.looked + f.(*Front).exchange.chunks.looked
 }
 
 // Routes is the methods of each path that is served, by the table.
-func Routes() map[string]string {
+func Routes(f *Front) map[string]string {
 	all := map[string]string{}
-	for path, r := range routes.byPath {
+	for path, r := range f.routes.byPath {
 		all[path] = r.methods
 	}
-	for _, r := range routes.patterns {
+	for _, r := range f.routes.patterns {
 		all[r.pattern] = r.methods
 	}
 	return all

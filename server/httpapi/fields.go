@@ -8,81 +8,84 @@ import (
 	"mime/multipart"
 
 	"peal/server/ijson"
+	"peal/server/names"
+	"peal/server/publish"
+	"peal/server/refusal"
 )
 
 // fields takes channel, data and the rest from a form or a JSON object, if the
 // body is one. Else d stays as it is: the body is the data, for curl -d calls
 // anything a form. d has what the query and the header say.
-func (f *Front) fields(d draft, media, body []byte) (draft, error) {
-	var m message
-	var err error
+func (x *exchange) fields(d publish.Draft, media []byte) (publish.Draft, *refusal.Error) {
+	var m publish.Message
+	var err *refusal.Error
 	switch {
 	case equalFold(media, "application/x-www-form-urlencoded"):
-		err = f.formFields(&m, body)
+		err = x.formFields(&m)
 	case equalFold(media, "application/json"):
-		err = f.jsonFields(&m, body)
+		err = x.jsonFields(&m)
 	case equalFold(media, "multipart/form-data"):
-		err = f.multipartFields(&m, body)
+		err = x.multipartFields(&m)
 	default:
-		return d, textSlip(&f.json, body)
+		return d, textSlip(&x.json, x.body)
 	}
 	switch {
 	case err != nil:
 		return d, err
-	case !m.hasData(): // text that curl calls a form
-		return d, textSlip(&f.json, body)
-	case len(f.picked) == 0 && m.stray != nil:
-		return d, strayField(m.stray)
+	case !m.HasData(): // text that curl calls a form
+		return d, textSlip(&x.json, x.body)
+	case x.channels.Len() == 0 && m.Stray != nil:
+		return d, names.StrayField(m.Stray, publish.Fields)
 	}
-	said, err := m.draft()
-	if err == nil {
-		err = said.join(&d)
+	said, err := m.Draft()
+	if err != nil {
+		return said, err
 	}
-	return said, err
+	return said, join(&said, &d)
 }
 
 // join takes from other what d does not say, and refuses what both say in
 // different ways. What is empty says nothing.
-func (d *draft) join(other *draft) error {
+func join(d, other *publish.Draft) *refusal.Error {
 	switch {
-	case len(d.event) == 0:
-		d.event = other.event
-	case len(other.event) > 0 && !bytes.Equal(d.event, other.event):
-		return contradiction("event", "the body and the URL say different ones: say it once")
+	case len(d.Event) == 0:
+		d.Event = other.Event
+	case len(other.Event) > 0 && !bytes.Equal(d.Event, other.Event):
+		return refusal.Contradiction("event", "the body and the URL say different ones: say it once")
 	}
 	switch {
-	case len(d.key) == 0:
-		d.key = other.key
-	case len(other.key) > 0 && !bytes.Equal(d.key, other.key):
-		return contradiction("idempotency_key", "the body and the URL or the header Idempotency-Key say different ones: say it once")
+	case len(d.Key) == 0:
+		d.Key = other.Key
+	case len(other.Key) > 0 && !bytes.Equal(d.Key, other.Key):
+		return refusal.Contradiction("idempotency_key", "the body and the URL or the header Idempotency-Key say different ones: say it once")
 	}
 	return nil
 }
 
 // formFields reads a form. Without data it is either one for us, with a slip, or
 // text.
-func (f *Front) formFields(m *message, body []byte) error {
-	f.form.ParseBytes(body)
+func (x *exchange) formFields(m *publish.Message) *refusal.Error {
+	x.form.ParseBytes(x.body)
 	ours := false
-	for key, value := range f.form.All() {
+	for key, value := range x.form.All() {
 		ours = ours || isMessageField(key)
-		if ours || f.form.Has("data") {
-			if err := f.field(m, key, value); err != nil {
+		if ours || x.form.Has("data") {
+			if err := x.field(m, key, value); err != nil {
 				return err
 			}
 		}
 	}
 	switch {
-	case m.hasData():
+	case m.HasData():
 		return nil
 	case ours:
-		return errNoData // not a message for the default channel
+		return publish.ErrNoData // not a message for the default channel
 	}
-	return formSlip(body)
+	return formSlip(x.body)
 }
 
 func isMessageField(key []byte) bool {
-	for _, known := range messageFields {
+	for _, known := range publish.Fields {
 		if string(key) == known {
 			return true
 		}
@@ -91,27 +94,27 @@ func isMessageField(key []byte) bool {
 }
 
 // multipartFields reads what PHP's curl makes of an array, and fetch of FormData.
-func (f *Front) multipartFields(m *message, body []byte) error {
-	inURL := len(f.picked)
-	err := f.eachPart(body, func(name, value []byte) error { return f.field(m, name, value) })
+func (x *exchange) multipartFields(m *publish.Message) *refusal.Error {
+	inURL := x.channels.Len()
+	err := x.eachPart(func(name, value []byte) *refusal.Error { return x.field(m, name, value) })
 	switch {
 	case err != nil:
 		return err
-	case !m.hasData():
-		return errNoData
-	case inURL > 0 && len(f.picked) > inURL:
-		return contradiction("channel", "the form and the URL name different ones: name them in one place")
+	case !m.HasData():
+		return publish.ErrNoData
+	case inURL > 0 && x.channels.Len() > inURL:
+		return refusal.Contradiction("channel", "the form and the URL name different ones: name them in one place")
 	}
 	return nil
 }
 
 // eachPart calls take with each part of a multipart body, until it returns an error.
-func (f *Front) eachPart(body []byte, take func(name, value []byte) error) error {
-	_, attributes, err := mime.ParseMediaType(string(f.header.ContentType()))
+func (x *exchange) eachPart(take func(name, value []byte) *refusal.Error) *refusal.Error {
+	_, attributes, err := mime.ParseMediaType(string(x.header.ContentType()))
 	if err != nil || attributes["boundary"] == "" {
 		return errForm
 	}
-	parts := multipart.NewReader(bytes.NewReader(body), attributes["boundary"])
+	parts := multipart.NewReader(bytes.NewReader(x.body), attributes["boundary"])
 	for {
 		part, err := parts.NextRawPart()
 		if errors.Is(err, io.EOF) {
@@ -131,56 +134,42 @@ func (f *Front) eachPart(body []byte, take func(name, value []byte) error) error
 }
 
 // field takes one field of a form.
-func (f *Front) field(m *message, key, value []byte) error {
+func (x *exchange) field(m *publish.Message, key, value []byte) *refusal.Error {
 	switch string(key) {
 	case "data":
-		return setOnce(&m.data, "data", value)
+		return setOnce(&m.Data, "data", value)
 	case "data_base64":
-		return setOnce(&m.base64, "data_base64", value)
+		return setOnce(&m.Base64, "data_base64", value)
 	case "event":
-		return setOnce(&m.event, "event", value)
+		return setOnce(&m.Event, "event", value)
 	case "idempotency_key":
-		return setOnce(&m.key, "idempotency_key", value)
+		return setOnce(&m.Key, "idempotency_key", value)
 	case "channel":
-		return f.pick(value)
+		return x.channels.Add(value)
 	}
 	if isChannelKey(key) {
-		return f.pick(value)
+		return x.channels.Add(value)
 	}
-	if m.stray == nil {
-		m.stray = append([]byte{}, key...)
+	if m.Stray == nil {
+		m.Stray = append([]byte{}, key...)
 	}
 	return nil
 }
 
 // jsonFields reads a JSON object. Any other JSON needs a channel in the query:
 // then it is published as it is, and does not come here.
-func (f *Front) jsonFields(m *message, body []byte) error {
-	r := &f.json
-	r.Start(body)
-	m.read(r)
+func (x *exchange) jsonFields(m *publish.Message) *refusal.Error {
+	r := &x.json
+	r.Start(x.body)
+	m.Read(r)
 	switch err := r.End(); {
 	case err == ijson.ErrKind:
 		return errNotMessage
 	case err != nil:
-		return jsonError(err)
-	case !m.hasData() && m.err == nil:
-		return errNoData
-	case m.plural:
-		return errChannels
+		return refusal.OfJSON(err)
 	}
-	return f.pickJSON(m.channel)
-}
-
-// pickJSON picks the channels that the field of that name has.
-func (f *Front) pickJSON(v ijson.Value) (err error) {
-	if f.texts, err = appendChannels(f.texts[:0], &f.json, v); err != nil {
+	if err := m.Fault(); err != nil {
 		return err
 	}
-	for _, text := range f.texts {
-		if err := f.pick(text); err != nil {
-			return err
-		}
-	}
-	return nil
+	return m.AddChannels(&x.channels, r)
 }

@@ -1,27 +1,27 @@
 package httpapi
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
 	"io"
 	"math"
-	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"peal/loop"
 	"peal/loop/fanout"
 	"peal/server/auth"
 	"peal/server/ban"
+	"peal/server/command"
 	"peal/server/hub"
 	"peal/server/idempotency"
-	"peal/server/ijson"
 	"peal/server/log"
+	"peal/server/look"
+	"peal/server/names"
+	"peal/server/permit"
 	"peal/server/presence"
+	"peal/server/publish"
 	"peal/server/rules"
 	"peal/server/share"
-	"peal/server/wsproto"
+	"peal/server/subscribe"
+	"peal/server/tally"
+	"peal/server/workers"
 )
 
 // Publisher accepts publications: a log.Log. See there.
@@ -38,7 +38,7 @@ type Directory interface {
 	Channels(prefix, after string, limit int) []hub.Info
 }
 
-// Answerer brings an answer that was not ready when the request was handled to
+// Answerer brings a response that was not ready when the request was handled to
 // its connection, through the door of the connection's loop. out is a whole
 // response and becomes the loop's. Whether the connection ends after it was
 // said in loop.Call.Close. Any goroutine may call it, also before
@@ -60,7 +60,7 @@ type Deps struct {
 	Log     Publisher
 	Hub     Directory
 	Door    Answerer
-	Workers *Workers
+	Workers *workers.Pool
 
 	// Policy says who may talk to the server. nil: this machine.
 	Policy *auth.Policy
@@ -94,216 +94,138 @@ type Deps struct {
 	Limits
 }
 
-// DefaultChannel is used wherever a request names none.
-const DefaultChannel = "main"
+// shared is what the rooms of one Front have in common. Fixed at New, except by
+// Reload.
+type shared struct {
+	deps   Deps
+	gate   permit.Gate
+	names  *names.Cache
+	guests *subscribe.Guests
+	target publish.Target
+	desk   look.Desk
+	clock  clock
+	counts *tally.Counts // of the loop; what workers count is theirs
+}
 
-// Front implements loop.Front for one loop. All its memory is reused from
-// request to request.
+// Front implements loop.Front for one loop. Requests come in by the exchange, are
+// found in the table of routes, and are handled by one of the rooms.
 type Front struct {
-	// Fixed at New.
-	deps      Deps
-	page      *asset            // of all Fronts
-	scripts   map[string]*asset // by path; of all Fronts
-	guestbook *presence.Table   // Deps.Presence; without it one that remembers names only
+	shared
+	*subscribe.Guests // Left
+	command.Room      // Open, Message
+	accessLog         // Responded
 
-	// Loop-owned: used only during a call of Request or Message.
-	head    Head
-	routed  routed
-	origin  uint16 // number of the head's Origin, once it is admitted
-	header  fasthttp.RequestHeader
-	parsed  bool              // header is that of the request under way
-	awaited map[uint64]access // by session: requests whose response comes later, with an access log
-	line    []byte            // of the access log
-	args    fasthttp.Args     // of the query
-	form    fasthttp.Args     // of a form in the body
-	reader  *bufio.Reader     // feeds header from source
-	source  bytes.Reader
-	chunks  []byte // content of a chunked body
-	json    ijson.Reader
-	parser  wsproto.Parser
-	texts   [][]byte // channels in a JSON body
-	names   names
-	by      share.Key                  // whose share the request uses
-	visitor visitor                    // who sent the request
-	guests  map[uint64]*presence.Guest // by session: connections with a name
-	sitting []string                   // channels that a guest is listed on
-	picked  []*name                    // channels of the request
-	has     []string                   // channels of a peal.v1 client
-	pending *pending                   // for the next publication
-	partial loop.Partial               // where the loop keeps none
-	looked  uint64                     // bytes of heads and chunked bodies that were looked at, each time they were
-	clock   clock
-	counts  counts
+	exchange *exchange
+	routes   table
 }
 
 // New returns a Front. Each loop needs its own; they share deps.
 func New(deps Deps) *Front {
-	if deps.Policy == nil {
-		deps.Policy = &auth.Policy{}
+	deps = deps.withDefaults()
+	f := &Front{}
+	s := &f.shared
+	s.deps = deps
+	s.gate = permit.Gate{
+		Policy: deps.Policy, Bans: deps.Bans, Hub: deps.Hub, Presence: deps.Presence,
+		ChannelLimit: deps.ChannelLimit, MessageBytes: deps.MessageLimit, WireBytes: deps.WireLimit,
 	}
-	if deps.Origins == nil {
-		deps.Origins = NewOrigins(deps.Policy)
-	}
-	if deps.MessageLimit == 0 {
-		deps.MessageLimit = 64 << 10
-	}
-	if deps.WireLimit == 0 {
-		deps.WireLimit = math.MaxInt
-	}
-	if deps.Rules == nil {
-		deps.Rules = rules.New(nil, rules.Rule{})
-	}
-	deps.Limits = deps.Limits.WithDefaults()
-	f := &Front{deps: deps, page: page(), scripts: scripts(), names: newNames(deps.Rules), counts: newCounts(), guests: map[uint64]*presence.Guest{}, awaited: map[uint64]access{}, guestbook: deps.Presence}
-	if f.guestbook == nil {
-		f.guestbook = presence.New(presence.Config{}, func(string) bool { return false }, time.Now)
-	}
-	f.reader = bufio.NewReaderSize(&f.source, deps.HeadLimit)
+	s.names = names.NewCache(deps.Rules)
+	s.guests = subscribe.NewGuests(&s.gate)
+	s.target = publish.Target{Log: deps.Log, Door: deps.Door, Keys: deps.Keys, Tally: deps.Workers.Tally()}
+	s.desk = look.Desk{Hub: deps.Hub, Presence: deps.Presence, Lineage: deps.Log.Lineage(), Door: deps.Door, Workers: deps.Workers}
+	s.counts = tally.New()
+
+	f.Guests = s.guests
+	f.Room = command.Room{Gate: &s.gate, Names: s.names, Guests: s.guests, Desk: &s.desk, Target: &s.target, Starts: deps.Log, Counts: s.counts}
+	f.accessLog = newAccessLog(deps.Access)
+	f.exchange = newExchange(s)
+	f.routes = newRoutes(s)
 	return f
 }
 
-var _ loop.Front = (*Front)(nil)
+func (d Deps) withDefaults() Deps {
+	if d.Policy == nil {
+		d.Policy = &auth.Policy{}
+	}
+	if d.Origins == nil {
+		d.Origins = NewOrigins(d.Policy)
+	}
+	if d.MessageLimit == 0 {
+		d.MessageLimit = 64 << 10
+	}
+	if d.WireLimit == 0 {
+		d.WireLimit = math.MaxInt
+	}
+	if d.Rules == nil {
+		d.Rules = rules.New(nil, rules.Rule{})
+	}
+	d.Limits = d.Limits.WithDefaults()
+	return d
+}
+
+var (
+	_ loop.Front    = (*Front)(nil)
+	_ loop.Observer = (*Front)(nil)
+)
 
 // Request implements loop.Front.
 func (f *Front) Request(c *loop.Call) {
-	if f.deps.Access == nil {
+	if !f.accessLog.on() {
 		f.request(c)
 		return
 	}
-	began, before := time.Now(), len(c.Out)
+	began := f.accessLog.begin(c)
 	f.request(c)
-	f.logAccess(c, began, before)
+	f.accessLog.end(f.exchange, began)
 }
 
+// request handles what is there of a request: it refuses it, waits for more, or
+// serves it.
 func (f *Front) request(c *loop.Call) {
-	f.parsed = false
-	c.Used, c.Need, c.Verdict, c.Close, c.Sub, c.Work = 0, 0, loop.More, false, nil, 0
-	f.origin = noOrigin
-	p := c.Partial
-	if p == nil {
-		f.partial = loop.Partial{}
-		p = &f.partial
-	}
-	if !c.Ended && !c.Late && f.wait(p, c) {
-		return
-	}
-	headEnd, err := f.head.Check(c.In, f.deps.HeadLimit)
-	f.looked += uint64(max(headEnd, min(len(c.In), f.deps.HeadLimit)))
-	if err == nil && headEnd == 0 {
-		p.Checked = uint32(len(c.In))
-		f.unfinished(c)
-		return
-	}
-	if err == nil {
-		err = f.admit(&f.head)
-	}
+	x := f.exchange
+	x.begin(c)
+	ready, err := x.readHead()
 	if err != nil {
-		f.refuseAndClose(c, err)
+		x.refuseAndClose(err)
 		return
 	}
-
-	r := &f.routed
-	*r = routed{}
-	r.route, r.channel = routes.find(f.head.Path)
-	limit, tooLarge := f.limit(r.route)
-	p.Head = uint32(headEnd)
-	body, end, need, err := f.body(&f.head, p, c.In, limit)
-	switch {
-	case errors.Is(err, errBodyTooLarge):
-		f.refuseAndClose(c, tooLarge)
-		return
-	case err != nil:
-		f.refuseAndClose(c, err)
-		return
-	case end == 0 && (c.Ended || c.Late):
-		f.unfinished(c)
-		return
-	case end == 0:
-		c.Need = need
-		// A body that has begun to come needs no invitation (RFC 9110 §10.1.1).
-		if f.head.Continue && !c.Continued && len(c.In) == headEnd {
-			c.Out = append(c.Out, "HTTP/1.1 100 Continue\r\n\r\n"...)
-		}
+	if !ready {
 		return
 	}
-
-	c.Used, f.by = end, share.Of(c.Peer.Addr(), c.Session)
-	f.head.Close = f.head.Close || c.Draining
-	if err := f.parse(c.In[f.head.Start:headEnd]); err != nil {
-		f.refuseAndClose(c, errUnparsed)
+	x.route, x.segment = f.routes.find(x.head.Path)
+	ready, err = x.readBody()
+	if err != nil {
+		x.refuseAndClose(err)
 		return
 	}
-	f.parsed = true
-	r.body = body
-	f.serve(c, r)
-	f.shrink()
+	if !ready {
+		return
+	}
+	x.serve()
+	x.shrink()
 }
 
-// unfinished waits for the rest of a request, unless there will be none.
-func (f *Front) unfinished(c *loop.Call) {
-	switch {
-	case !c.Ended && !c.Late || len(bytes.Trim(c.In, "\r\n")) == 0: // empty lines are none (RFC 9112 §2.2)
-	case c.Ended:
-		f.refuseAndClose(c, errEnded)
-	default:
-		f.refuseAndClose(c, errLate)
-	}
+// Dismiss reports whether the connection of that session has one of the names,
+// by its URL or for a channel that it has. Then its end must follow, at which it
+// leaves without a grace period. On its loop's goroutine.
+func (f *Front) Dismiss(session uint64, clients Clients) bool {
+	return f.guests.Dismiss(session, func(client string) bool {
+		_, named := clients[client]
+		return named
+	})
 }
 
-// wait reports whether In cannot be a whole request yet, by what is new of it:
-// then it has said so in c. Bytes that come one at a time are looked at twice on
-// the average, not once for each that follows.
-func (f *Front) wait(p *loop.Partial, c *loop.Call) bool {
-	switch {
-	case p.Head > 0 && p.Line > 0: // chunked
-		end, need, err := f.scanChunks(p, c.In)
-		c.Need = need
-		return end == 0 && err == nil
-	case p.Head > 0 || p.Checked == 0 || len(c.In) >= 2*int(p.Checked) || len(c.In) >= f.deps.HeadLimit:
-		return false
-	}
-	from := max(int(max(p.Checked, p.Sought))-len("\n\r"), 0)
-	f.looked += uint64(len(c.In) - from)
-	fresh := c.In[from:]
-	if bytes.Contains(fresh, endOfHead) || bytes.Contains(fresh, bareEnd) {
-		return false
-	}
-	p.Sought = uint32(len(c.In))
-	return true
-}
+// Stats is what this Front has counted. On its loop's goroutine only; what
+// workers have counted is theirs: see workers.Pool.Tally.
+func (f *Front) Stats() tally.Stats { return f.counts.Stats() }
 
-var endOfHead, bareEnd = []byte("\n\r\n"), []byte("\n\n")
-
-// admit refuses requests by whom they are for and where they come from, before
-// their body is waited for.
-func (f *Front) admit(h *Head) error {
-	switch f.deps.Policy.Judge(auth.Request{Host: h.Host, Origin: h.Origin}, false) {
-	case auth.ForeignHost:
-		return errForeignHost
-	case auth.ForeignOrigin:
-		return errForeignOrigin
-	}
-	f.origin = f.deps.Origins.number(h.Origin)
-	switch {
-	case h.Expectation:
-		return errExpectation
-	}
-	return nil
-}
-
-// parse has fasthttp read a head that has passed the check. The header copies
-// what it keeps.
-func (f *Front) parse(head []byte) error {
-	f.source.Reset(head)
-	f.reader.Reset(&f.source)
-	return f.header.Read(f.reader)
-}
-
-// maxKept bounds the memory that a Front keeps from one request to the next.
-const maxKept = 256 << 10
-
-func (f *Front) shrink() {
-	if cap(f.chunks) > maxKept {
-		f.chunks = nil
-	}
+// Reload replaces the limits, except for HeadLimit, the rules, and who may talk to
+// the server; the caller tells Deps.Origins of the last. It is called
+// on the goroutine of the Front's loop. Connections keep what they have already.
+func (f *Front) Reload(limits Limits, t *rules.Table, p *auth.Policy) {
+	limits.HeadLimit = f.deps.HeadLimit
+	f.deps.Limits = limits.WithDefaults()
+	f.deps.Rules, f.deps.Policy = t, p
+	f.gate.Policy, f.gate.ChannelLimit = p, f.deps.ChannelLimit
+	f.names.Use(t)
 }

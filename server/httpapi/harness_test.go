@@ -19,6 +19,7 @@ import (
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/log"
+	"peal/server/workers"
 )
 
 const (
@@ -34,7 +35,7 @@ type harness struct {
 	log     *fakeLog
 	hub     *fakeHub
 	door    *fakeDoor
-	workers *httpapi.Workers
+	workers *workers.Pool
 	front   *httpapi.Front
 	peer    netip.AddrPort // of all connections
 }
@@ -42,7 +43,7 @@ type harness struct {
 func newHarness(t testing.TB) *harness {
 	h := &harness{t: t, log: &fakeLog{}, hub: &fakeHub{}, door: &fakeDoor{answers: make(chan []byte, 16)}}
 	h.hub.log = h.log
-	h.workers = httpapi.NewWorkers(2, 4)
+	h.workers = workers.New(2, 4)
 	t.Cleanup(h.workers.Close)
 	h.front = httpapi.New(httpapi.Deps{Log: h.log, Hub: h.hub, Door: h.door, Workers: h.workers})
 	return h

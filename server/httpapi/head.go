@@ -1,6 +1,10 @@
 package httpapi
 
-import "bytes"
+import (
+	"bytes"
+
+	"peal/server/refusal"
+)
 
 // Limits of a request head, beside Limits.HeadLimit.
 const (
@@ -37,8 +41,8 @@ type Head struct {
 
 // Check decodes the request head at the start of b and returns its length n,
 // empty lines before it included. n == 0 with a nil error means that b ends
-// inside the head, which may have limit bytes: call again with more. Errors are of type *Error; any
-// of them is final: answer it and close. An error is found as soon as the byte
+// inside the head, which may have limit bytes: call again with more. Any error
+// is final: answer it and close. An error is found as soon as the byte
 // that makes it one is there; what lies behind is then of no interest.
 //
 // It is stricter than RFC 9112 wherever two readers of a lenient head could
@@ -49,7 +53,7 @@ type Head struct {
 // what it says is ignored: h.Host is the target's authority (RFC 9112 §3.2.2).
 //
 // b is not kept but for the slices in h. It does not allocate.
-func (h *Head) Check(b []byte, limit int) (n int, err error) {
+func (h *Head) Check(b []byte, limit int) (n int, err *refusal.Error) {
 	*h = Head{ContentLength: -1}
 	whole := len(b)
 	b = b[:min(whole, limit)]
@@ -86,7 +90,7 @@ func (h *Head) Check(b []byte, limit int) (n int, err error) {
 
 // checkRequestLine reads empty lines and the request line (RFC 9112 §3) and
 // returns where the next line begins, 0 if b ends before.
-func (h *Head) checkRequestLine(b []byte) (next int, err error) {
+func (h *Head) checkRequestLine(b []byte) (next int, err *refusal.Error) {
 	i := 0
 	for i < len(b) && b[i] == '\r' { // §2.2: at least one empty line is to be ignored
 		if i+1 == len(b) {
@@ -134,7 +138,7 @@ func (h *Head) checkRequestLine(b []byte) (next int, err error) {
 }
 
 // checkTarget takes the target apart (RFC 9112 §3.2).
-func (h *Head) checkTarget() error {
+func (h *Head) checkTarget() *refusal.Error {
 	t := h.Target
 	switch {
 	case t[0] == '/':
@@ -167,7 +171,7 @@ func (h *Head) checkTarget() error {
 var rootPath = []byte("/")
 
 // checkVersion reads "HTTP/1.1" CRLF at i.
-func (h *Head) checkVersion(b []byte, i int) (next int, err error) {
+func (h *Head) checkVersion(b []byte, i int) (next int, err *refusal.Error) {
 	const pattern = "HTTP/#.#\r\n" // # is a digit
 	for k := range len(pattern) {
 		if i+k == len(b) {
@@ -190,7 +194,7 @@ func (h *Head) checkVersion(b []byte, i int) (next int, err error) {
 
 // checkField reads one header line at i (RFC 9112 §5), or the empty line that
 // ends the head, and returns where the next begins, 0 if b ends before.
-func (h *Head) checkField(b []byte, i int) (next int, end bool, err error) {
+func (h *Head) checkField(b []byte, i int) (next int, end bool, err *refusal.Error) {
 	j := i
 	for j < len(b) && tokenByte[b[j]] {
 		j++
@@ -239,7 +243,7 @@ func (h *Head) checkField(b []byte, i int) (next int, end bool, err error) {
 }
 
 // checkLineEnd reads the LF behind the CR at i.
-func checkLineEnd(b []byte, i int) (next int, err error) {
+func checkLineEnd(b []byte, i int) (next int, err *refusal.Error) {
 	if i+1 == len(b) {
 		return 0, nil
 	}
@@ -251,7 +255,7 @@ func checkLineEnd(b []byte, i int) (next int, err error) {
 
 // misplaced names the fault of a byte where it must not stand; other is what it
 // is called if it is no line end.
-func misplaced(c byte, other error) error {
+func misplaced(c byte, other *refusal.Error) *refusal.Error {
 	switch c {
 	case '\n':
 		return errBareLF
@@ -262,7 +266,7 @@ func misplaced(c byte, other error) error {
 }
 
 // take keeps what the header name says, if it is one of those that matter here.
-func (h *Head) take(name, value []byte) error {
+func (h *Head) take(name, value []byte) *refusal.Error {
 	switch len(name) {
 	case len("host"):
 		if equalFold(name, "host") {
@@ -316,7 +320,7 @@ func (h *Head) take(name, value []byte) error {
 }
 
 // takeHost keeps the one Host (RFC 9112 §3.2). Two equal ones are refused too.
-func (h *Head) takeHost(value []byte) error {
+func (h *Head) takeHost(value []byte) *refusal.Error {
 	if h.Host != nil || !isHost(value) {
 		return errHost
 	}
@@ -340,7 +344,7 @@ func isHost(b []byte) bool {
 
 // takeContentLength reads 1*DIGIT (RFC 9110 §8.6). Two equal ones may be taken
 // for one, but need not be: they are refused.
-func (h *Head) takeContentLength(value []byte) error {
+func (h *Head) takeContentLength(value []byte) *refusal.Error {
 	const maxDigits = 15
 	if h.ContentLength >= 0 || len(value) == 0 || len(value) > maxDigits {
 		return errContentLength
@@ -357,7 +361,7 @@ func (h *Head) takeContentLength(value []byte) error {
 }
 
 // conclude checks what only the whole head shows.
-func (h *Head) conclude() error {
+func (h *Head) conclude() *refusal.Error {
 	switch {
 	case h.HTTP11 && h.Host == nil:
 		return errHost

@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"peal/server/httpapi"
+	"peal/server/refusal"
 )
 
 // headLimit is the default of Limits.HeadLimit.
@@ -169,7 +170,7 @@ func TestCheckRefusesEvilHeadsAtOnce(t *testing.T) {
 	for _, evil := range evilHeads {
 		var h httpapi.Head
 		n, err := h.Check([]byte(evil.head), headLimit)
-		var e *httpapi.Error
+		var e *refusal.Error
 		if n != 0 || !errors.As(err, &e) || e.Status != evil.status {
 			t.Errorf("%s: n=%d err=%v, want an error with status %d", evil.name, n, err, evil.status)
 			continue

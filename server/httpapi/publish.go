@@ -2,121 +2,104 @@ package httpapi
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"sync/atomic"
-	"unicode/utf8"
 
-	"peal/loop"
-	"peal/loop/frame"
 	"peal/server/log"
-	"peal/server/publication"
+	"peal/server/permit"
+	"peal/server/publish"
+	"peal/server/refusal"
+	"peal/server/tally"
+	"peal/server/workers"
 )
 
-// Limits of what goes with a publication.
-const (
-	maxEvent          = 200 // bytes
-	maxIdempotencyKey = 200 // bytes
-)
+// publishing serves POST /publish and POST /publish/batch. What is the same on
+// other transports is in package publish.
+type publishing struct {
+	*shared
+	free *single // for the next message; nil while the log has it
+}
 
-// servePublish appends the body, or the data field of a form or JSON object in
-// it, to each of the channels.
-func (f *Front) servePublish(c *loop.Call, r *routed) {
-	d, err := f.publication(r.body)
-	if err == nil {
-		err = d.check(f.deps.MessageLimit, f.deps.WireLimit)
-	}
-	f.pickDefault()
-	if err == nil {
-		err = f.fitsPicked(len(d.data))
-	}
+// single is one message on its way, and how its publisher receives the
+// response. It is used again unless the log is done with it later.
+type single struct {
+	publish.Append
+	pendingReply
+}
+
+func (r *single) AppendResults(dst []byte, l *log.Lineage, results []publish.Result) []byte {
+	sequence, replayed, err := results[0].Outcome()
 	if err != nil {
-		f.refuse(c, asError(err), "")
+		return r.AppendError(dst, err)
+	}
+	extra := ""
+	if replayed {
+		extra = "Idempotency-Replayed: true\r\n"
+	}
+	var text [len(`{"cursor":""}`) + log.MaxCursorBytes]byte
+	body := append(text[:0], `{"cursor":"`...)
+	body = l.Cursor(sequence).Append(body)
+	body = append(body, `"}`...)
+	return appendResponse(dst, r.shape, r.clock.date(), 200, jsonType, extra, body)
+}
+
+// message appends the body, or the data field of a form or JSON object in it, to
+// each of the channels.
+func (p *publishing) message(x *exchange) {
+	d, err := x.draft()
+	if err != nil {
+		x.refuse(err)
 		return
 	}
-	f.append(c, &d)
+	x.channels.AddDefault()
+	q := x.request(permit.Publish)
+	q.Data, q.Binary = d.Data, d.Binary
+	if err := x.gate.Decide(&q); err != nil {
+		x.refuse(err)
+		return
+	}
+	x.call.Work += publish.EntryWork * x.channels.Len()
+	a := p.free
+	if a == nil {
+		a = &single{Append: publish.Append{To: &p.target, Way: tally.HTTP, Counter: p.counts}}
+		a.Reply = a
+		p.free = a
+	}
+	a.Ref, a.By, a.pendingReply = x.call.Conn, x.by, x.pendingReply()
+	out, later := a.Publish(x.call.Out, &d, x.channels.List())
+	if later {
+		p.free = nil
+		x.later()
+		return
+	}
+	x.call.Out, x.call.Verdict = out, x.shape().verdict()
 }
 
-// publication reads a request to publish, from its query, header and body, and
-// picks its channels; none where it is for the default one.
-func (f *Front) publication(body []byte) (draft, error) {
-	p, err := f.query()
-	d := draft{data: body, event: p.event, key: p.key}
-	for _, key := range f.header.PeekAll("Idempotency-Key") {
-		if err == nil && len(key) > 0 {
-			err = setOnce(&d.key, "idempotency_key", key)
+// draft reads a request to publish, from its query, header and body, with its
+// channels; none where it is for the default one.
+func (x *exchange) draft() (publish.Draft, *refusal.Error) {
+	p, err := x.query()
+	d := publish.Draft{Data: x.body, Event: p.event, Key: p.key}
+	if err != nil {
+		return d, err
+	}
+	for _, key := range x.header.PeekAll("Idempotency-Key") {
+		if len(key) == 0 {
+			continue
+		}
+		if err := setOnce(&d.Key, "idempotency_key", key); err != nil {
+			return d, err
 		}
 	}
-	media := mediaType(f.header.ContentType())
-	if err == nil && (len(f.picked) == 0 || equalFold(media, "multipart/form-data")) {
-		d, err = f.fields(d, media, body)
-	}
-	if err == nil {
-		err = f.stray(publishParameters, false)
-	}
-	d.binary = d.binary || equalFold(media, "application/octet-stream")
-	return d, err
-}
-
-// draft is a publication that was asked for. Its slices are lent.
-type draft struct {
-	data   []byte
-	binary bool
-	event  []byte
-	key    []byte // idempotency key; empty for none
-}
-
-// check tells whether d may be published, and finds out whether it is text.
-func (d *draft) check(limit, wire int) error {
-	switch {
-	case len(d.data) > limit:
-		return errMessageTooLarge
-	case !isEventName(d.event):
-		return errEvent
-	case len(d.key) > maxIdempotencyKey:
-		return errIdempotencyKey
-	}
-	d.binary = d.binary || !utf8.Valid(d.data)
-	return deliverable(d.data, d.binary, wire)
-}
-
-// deliverable refuses a message that is longer than limit as it is sent to some
-// subscriber: it would be cut off in the middle of it.
-func deliverable(data []byte, binary bool, limit int) error {
-	if publication.FitsAnyway(len(data), limit) {
-		return nil
-	}
-	most := publication.MostBytes(data, binary)
-	if most <= limit {
-		return nil
-	}
-	return &Error{
-		Status:  errMessageTooLarge.Status,
-		Code:    errMessageTooLarge.Code,
-		Message: fmt.Sprintf("the encoded message may take %d bytes, and the server can hold at most %d for one subscriber (half of held-bytes): publish a shorter message, or a link to the data", most, limit),
-		close:   frame.CloseTooBig,
-	}
-}
-
-// isEventName reports whether a publisher may use that name. EventSource fires
-// open and error itself, so a page could not tell them apart.
-func isEventName(b []byte) bool {
-	if len(b) == 0 {
-		return true
-	}
-	if len(b) > maxEvent || bytes.HasPrefix(b, []byte("peal")) || !utf8.Valid(b) {
-		return false
-	}
-	for _, c := range b {
-		if c < ' ' || c == 0x7F {
-			return false
+	media := mediaType(x.header.ContentType())
+	if x.channels.Len() == 0 || equalFold(media, "multipart/form-data") {
+		if d, err = x.fields(d, media); err != nil {
+			return d, err
 		}
 	}
-	switch string(b) {
-	case "open", "error", "gap":
-		return false
+	if err := x.stray(publishParameters, false); err != nil {
+		return d, err
 	}
-	return true
+	d.Binary = d.Binary || equalFold(media, "application/octet-stream")
+	return d, d.Check()
 }
 
 // mediaType cuts the parameters off a Content-Type.
@@ -125,113 +108,58 @@ func mediaType(contentType []byte) []byte {
 	return bytes.Trim(media, " \t")
 }
 
-// pending is one append under way. Its answer is written by the loop if the
-// log is done with it before Append returns, else by the log's goroutine.
-type pending struct {
-	// Fixed.
-	lineage *log.Lineage
-	door    Answerer
-	clock   *clock
-	tally   *tally
-	done    func(error) // p.finish, made once
+// batchReply writes the results of a batch.
+type batchReply struct{ pendingReply }
 
-	// Written before Append, and by the log.
-	batch []*log.Entry
-	ref   loop.Ref
-	shape shape
-
-	// Shared. err is written before the exchange in finish and read after the
-	// one that failed because of it.
-	err   error
-	state atomic.Uint32 // 0, then what came first: finished or abandoned
+func (r *batchReply) AppendResults(dst []byte, l *log.Lineage, results []publish.Result) []byte {
+	body := append(make([]byte, 0, 64+64*len(results)), `{"results":[`...)
+	for i := range results {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		sequence, replayed, err := results[i].Outcome()
+		if err != nil {
+			body = err.AppendJSON(body)
+			continue
+		}
+		body = append(body, `{"cursor":"`...)
+		body = l.Cursor(sequence).Append(body)
+		body = append(body, '"')
+		if replayed {
+			body = append(body, `,"replayed":true`...)
+		}
+		body = append(body, '}')
+	}
+	body = append(body, "]}"...)
+	return appendResponse(dst, r.shape, r.clock.date(), 200, jsonType, "", body)
 }
 
-const (
-	finished  = 1 // the log is done: the loop answers
-	abandoned = 2 // Append returned before: finish answers
-)
-
-func (f *Front) newPending() *pending {
-	p := &pending{lineage: f.deps.Log.Lineage(), door: f.deps.Door, clock: &f.clock, tally: &f.deps.Workers.tally}
-	p.done = p.finish
-	return p
-}
-
-// finish is called by the log, on any goroutine, when it is done with the batch.
-func (p *pending) finish(err error) {
-	p.err = err
-	if p.state.CompareAndSwap(0, finished) {
+// batch has a worker append many messages. What is said of one message is said in
+// it: in the URL or a header it could only be passed over.
+func (p *publishing) batch(x *exchange) {
+	q, err := x.query()
+	if err == nil && (x.channels.Len() > 0 || q.event != nil || q.key != nil || len(x.header.PeekAll("Idempotency-Key")) > 0) {
+		err = errBatchHead
+	}
+	if err != nil {
+		x.refuse(err)
 		return
 	}
-	p.door.Answer(p.ref, p.appendAnswer(nil))
-}
+	b := &publish.Batch{
+		Append:  publish.Append{To: &p.target, Reply: &batchReply{x.pendingReply()}, Ref: x.call.Conn, By: x.by, Way: tally.Batch, Counter: p.target.Tally},
+		Gate:    p.gate,
+		Request: x.request(permit.Publish),
+		Rules:   p.deps.Rules,
+		Stray:   x.stray(nil, false),
 
-// appendAnswer appends the response to a publish request.
-func (p *pending) appendAnswer(dst []byte) []byte {
-	if p.err != nil {
-		err := lossRefusal(p.err)
-		p.tally.refuse(err) // rare enough for its lock, also on the loop
-		return appendError(dst, p.shape, p.clock.date(), err, retryLine(err))
+		MaxMessages: p.deps.BatchMessages,
+		MaxEntries:  p.deps.BatchEntries,
 	}
-	c := p.lineage.Cursor(p.batch[len(p.batch)-1].Sequence)
-	return appendCursorAnswer(dst, p.shape, p.clock.date(), "", c)
-}
-
-// append hands d to the log, an entry for each picked channel, and answers.
-func (f *Front) append(c *loop.Call, d *draft) {
-	if len(d.key) > 0 && f.deps.Keys != nil {
-		f.appendOnce(c, d)
+	b.Request.From.Host, b.Request.From.Origin = nil, nil // they end with this call, and were judged when the head came
+	body := bytes.Clone(x.body)
+	if err := p.deps.Workers.Try(&workers.Job{Share: x.by, Session: x.call.Session, Bytes: len(body), Run: func() { b.Run(body) }, Refuse: b.Refuse}); err != nil {
+		x.refuse(err)
 		return
 	}
-	p := f.pending
-	if p == nil {
-		p = f.newPending()
-		f.pending = p
-	}
-	// One copy of the data serves all entries: nobody may change it.
-	data, event, key := bytes.Clone(d.data), string(d.event), string(d.key)
-	p.batch = p.batch[:0]
-	for _, n := range f.picked {
-		p.batch = append(p.batch, &log.Entry{
-			Channel: n.text(), Event: event, Data: data, Binary: d.binary, IdempotencyKey: key,
-		})
-	}
-	log.Share(p.batch)
-	c.Work += workEntry * len(p.batch)
-	p.ref, p.shape = c.Conn, f.shape()
-	p.state.Store(0)
-
-	if err := f.deps.Log.Append(p.batch, p.done); err != nil {
-		clear(p.batch) // not accepted: done is never called, p is still ours
-		f.refuse(c, appendRefusal(err), "")
-		return
-	}
-	f.counts.accept(overHTTP, len(p.batch))
-	if p.state.CompareAndSwap(0, abandoned) {
-		f.pending = nil // it is the log's now
-		f.later(c)
-		return
-	}
-	c.Out = p.appendAnswer(c.Out)
-	c.Verdict = replyVerdict(p.shape)
-	clear(p.batch) // p lives on: it must not hold entries that the history drops
-}
-
-// appendRefusal says why the log did not accept.
-func appendRefusal(err error) *Error {
-	switch {
-	case errors.Is(err, log.ErrClosed):
-		return errDraining
-	case errors.Is(err, log.ErrStorage):
-		return errLogFull
-	}
-	return errOverloaded
-}
-
-// lossRefusal says why a batch that the log had accepted was lost.
-func lossRefusal(err error) *Error {
-	if errors.Is(err, log.ErrStorage) {
-		return errLogFull
-	}
-	return errLost
+	x.later()
 }

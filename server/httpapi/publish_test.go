@@ -11,6 +11,7 @@ import (
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/log"
+	"peal/server/workers"
 )
 
 func TestPublish(t *testing.T) {
@@ -307,7 +308,7 @@ func TestQueriesAreRefusedWhenTooManyWait(t *testing.T) {
 
 func TestBatchesInTheQueueHoldAtMostSixteenMegabytes(t *testing.T) {
 	h := newHarness(t)
-	wide := httpapi.NewWorkers(0, 1000) // nobody works
+	wide := workers.New(0, 1000) // nobody works
 	t.Cleanup(wide.Close)
 	h.front = httpapi.New(httpapi.Deps{Log: h.log, Hub: h.hub, Door: h.door, Workers: wide})
 	in := post("/publish/batch", strings.Repeat(" ", 1<<20))

@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"strings"
 
-	"peal/loop"
+	"peal/server/names"
+	"peal/server/refusal"
 )
 
 // route is one row of the table of routes. Status 404, 405 with Allow, the
@@ -16,17 +17,10 @@ type route struct {
 	pattern string
 	methods string // beside OPTIONS, as in Allow
 	body    body
-	serve   func(f *Front, c *loop.Call, r *routed)
+	serve   func(x *exchange)
 
 	prefix, suffix string // of a pattern with {channel}
 	allow          string // the value of Allow
-}
-
-// routed is a request whose route is known.
-type routed struct {
-	route   *route
-	body    []byte
-	channel []byte // in the path, percent-encoded
 }
 
 // body says which limit the body of a request has.
@@ -40,24 +34,34 @@ const (
 // channelSegment stands for the name of a channel in a pattern.
 const channelSegment = "{channel}"
 
-// routes is the table. docs/http.md lists the same paths and methods.
-var routes = newRoutes([]route{
-	{pattern: "/", methods: "GET, HEAD", serve: (*Front).serveRoot},
-	{pattern: "/ws", methods: "GET", serve: (*Front).serveWebSocket},
-	{pattern: "/sse", methods: "GET, HEAD", serve: (*Front).serveSSE},
-	{pattern: "/poll", methods: "GET, HEAD", serve: (*Front).servePoll},
-	{pattern: "/publish", methods: "POST", serve: (*Front).servePublish},
-	{pattern: "/publish/batch", methods: "POST", body: manyMessages, serve: (*Front).serveBatch},
-	{pattern: "/disconnect", methods: "POST", serve: (*Front).serveDisconnect},
-	{pattern: "/channels", methods: "GET, HEAD", serve: (*Front).serveChannels},
-	{pattern: "/channels/{channel}", methods: "GET, HEAD", serve: (*Front).serveChannel},
-	{pattern: "/channels/{channel}/history", methods: "GET, HEAD", serve: (*Front).serveHistory},
-	{pattern: "/channels/{channel}/presence", methods: "GET, HEAD", serve: (*Front).servePresence},
-	{pattern: clientPath, methods: "GET, HEAD", serve: (*Front).serveScript},
-	{pattern: presencePath, methods: "GET, HEAD", serve: (*Front).serveScript},
-	{pattern: sharePath, methods: "GET, HEAD", serve: (*Front).serveScript},
-	{pattern: "*", methods: "GET, HEAD, POST"}, // only OPTIONS may have this target
-})
+// rows are the table. docs/http.md lists the same paths and methods.
+func rows(s *shared) []route {
+	subscribing, publishing := &subscribing{s}, &publishing{shared: s}
+	looking, control, pages := &looking{s}, &control{s}, newPages()
+	return []route{
+		{pattern: "/", methods: "GET, HEAD", serve: func(x *exchange) {
+			if x.head.Upgrade {
+				subscribing.webSocket(x)
+				return
+			}
+			pages.page(x)
+		}},
+		{pattern: "/ws", methods: "GET", serve: subscribing.webSocket},
+		{pattern: "/sse", methods: "GET, HEAD", serve: subscribing.eventStream},
+		{pattern: "/poll", methods: "GET, HEAD", serve: subscribing.poll},
+		{pattern: "/publish", methods: "POST", serve: publishing.message},
+		{pattern: "/publish/batch", methods: "POST", body: manyMessages, serve: publishing.batch},
+		{pattern: "/disconnect", methods: "POST", serve: control.disconnect},
+		{pattern: "/channels", methods: "GET, HEAD", serve: looking.channels},
+		{pattern: "/channels/{channel}", methods: "GET, HEAD", serve: looking.channel},
+		{pattern: "/channels/{channel}/history", methods: "GET, HEAD", serve: looking.history},
+		{pattern: "/channels/{channel}/presence", methods: "GET, HEAD", serve: looking.presence},
+		{pattern: clientPath, methods: "GET, HEAD", serve: pages.script},
+		{pattern: presencePath, methods: "GET, HEAD", serve: pages.script},
+		{pattern: sharePath, methods: "GET, HEAD", serve: pages.script},
+		{pattern: "*", methods: "GET, HEAD, POST"}, // only OPTIONS may have this target
+	}
+}
 
 // table is the routes, ready to be searched.
 type table struct {
@@ -65,10 +69,11 @@ type table struct {
 	patterns []*route // with {channel}
 }
 
-func newRoutes(rows []route) table {
-	t := table{byPath: make(map[string]*route, len(rows))}
-	for i := range rows {
-		r := &rows[i]
+func newRoutes(s *shared) table {
+	all := rows(s)
+	t := table{byPath: make(map[string]*route, len(all))}
+	for i := range all {
+		r := &all[i]
 		r.allow = r.methods + ", OPTIONS"
 		var found bool
 		if r.prefix, r.suffix, found = strings.Cut(r.pattern, channelSegment); found {
@@ -120,48 +125,16 @@ func (r *route) has(method []byte) bool {
 	return false
 }
 
-// limit is the largest body that a request on the route may have, and the error
-// of a larger one. r is nil for a path that is not served.
-func (f *Front) limit(r *route) (int, *Error) {
-	if r != nil && r.body == manyMessages {
-		return f.deps.BatchLimit, errBatchTooLarge
-	}
-	return f.deps.MessageLimit, errBodyTooLarge
-}
-
-// serve handles a whole request.
-func (f *Front) serve(c *loop.Call, r *routed) {
-	switch {
-	case r.route == nil:
-		f.refuse(c, errNotFound, "")
-	case string(f.head.Method) == "OPTIONS":
-		f.preflight(c, r.route.allow)
-	case !r.route.has(f.head.Method):
-		f.refuse(c, errMethodNotAllowed, "Allow: "+r.route.allow+"\r\n")
-	default:
-		r.route.serve(f, c, r)
-	}
-}
-
-// serveRoot serves the page, or the WebSocket of the default channel.
-func (f *Front) serveRoot(c *loop.Call, r *routed) {
-	if f.head.Upgrade {
-		f.serveWebSocket(c, r)
-		return
-	}
-	f.serveAsset(c, f.page)
-}
-
-// channelOf returns the channel that the path names.
-func (f *Front) channelOf(r *routed) (*name, error) {
-	var decoded [maxName + 1]byte
-	return f.names.get(unescape(decoded[:0], r.channel))
+// pathChannel returns the channel that the path names.
+func (x *exchange) pathChannel() (*names.Name, *refusal.Error) {
+	var decoded [names.MaxBytes + 1]byte
+	return x.names.Get(unescape(decoded[:0], x.segment))
 }
 
 // unescape appends the percent-decoded b, at most one byte more than a name
 // may have. A percent sign that begins no escape stands for itself.
 func unescape(dst, b []byte) []byte {
-	for i := 0; i < len(b) && len(dst) <= maxName; i++ {
+	for i := 0; i < len(b) && len(dst) <= names.MaxBytes; i++ {
 		if b[i] == '%' && i+2 < len(b) && hexValue(b[i+1]) >= 0 && hexValue(b[i+2]) >= 0 {
 			dst = append(dst, byte(hexValue(b[i+1])<<4|hexValue(b[i+2])))
 			i += 2
@@ -183,18 +156,19 @@ const maxRequestHeaders = 2 << 10
 
 // preflight answers OPTIONS (WHATWG Fetch, CORS protocol). A star would not do for
 // Authorization, nor for who sends cookies.
-func (f *Front) preflight(c *loop.Call, allow string) {
+func (x *exchange) preflight() {
+	allow := x.route.allow
 	extra := "Allow: " + allow + "\r\nVary: Access-Control-Request-Headers\r\n"
-	if f.origin != noOrigin {
+	if x.origin != noOrigin {
 		headers := allowedHeaders
-		if asked := f.joined("Access-Control-Request-Headers"); len(asked) > 0 && isTokenList(asked) {
+		if asked := x.joined("Access-Control-Request-Headers"); len(asked) > 0 && isTokenList(asked) {
 			headers = string(asked)
 		}
 		extra += "Access-Control-Allow-Methods: " + allow + "\r\n" +
 			"Access-Control-Allow-Headers: " + headers + "\r\n" +
 			"Access-Control-Max-Age: 86400\r\n"
 	}
-	f.reply(c, 204, "", extra, nil)
+	x.reply(204, "", extra, nil)
 }
 
 // isTokenList reports whether b is a list of header names that may be repeated in

@@ -12,6 +12,7 @@ import (
 
 // docs/http.md lists the routes that there are, and no others.
 func TestRoutesAreDocumented(t *testing.T) {
+	h := newHarness(t)
 	page, err := os.ReadFile("../../docs/http.md")
 	if err != nil {
 		t.Fatal(err)
@@ -25,7 +26,7 @@ func TestRoutesAreDocumented(t *testing.T) {
 	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([A-Z, ]+) \\|").FindAllStringSubmatch(section, -1) {
 		documented[row[1]] = row[2]
 	}
-	served := httpapi.Routes()
+	served := httpapi.Routes(h.front)
 	delete(served, "*") // OPTIONS only
 	if !maps.Equal(served, documented) {
 		t.Errorf("served %v\ndocumented %v", served, documented)
@@ -35,7 +36,7 @@ func TestRoutesAreDocumented(t *testing.T) {
 // Each route answers OPTIONS and 405 with the methods of its row.
 func TestRoutesAnswerFromTheirTable(t *testing.T) {
 	h := newHarness(t)
-	for pattern, methods := range httpapi.Routes() {
+	for pattern, methods := range httpapi.Routes(h.front) {
 		target := strings.Replace(pattern, "{channel}", "a", 1)
 		for method, status := range map[string]int{"OPTIONS": 204, "PATCH": 405} {
 			if target == "*" && method != "OPTIONS" {

@@ -3,8 +3,6 @@ package httpapi
 import (
 	_ "embed"
 	"sync"
-
-	"peal/loop"
 )
 
 // The browser client, the same with presence, and what shares a connection
@@ -42,4 +40,13 @@ var scripts = sync.OnceValue(func() map[string]*asset {
 	return all
 })
 
-func (f *Front) serveScript(c *loop.Call, r *routed) { f.serveAsset(c, f.scripts[r.route.pattern]) }
+// pages serves the files of the program.
+type pages struct {
+	front   *asset
+	scripts map[string]*asset // by path
+}
+
+func newPages() *pages { return &pages{page(), scripts()} }
+
+func (p *pages) page(x *exchange)   { x.serveAsset(p.front) }
+func (p *pages) script(x *exchange) { x.serveAsset(p.scripts[x.route.pattern]) }

@@ -1,18 +1,24 @@
 package httpapi
 
 import (
-	"bytes"
 	"errors"
 	"math/rand/v2"
-	"strings"
 
 	"peal/loop"
 	"peal/loop/frame"
 	"peal/loop/ring"
-	"peal/server/log"
+	"peal/server/permit"
+	"peal/server/refusal"
 	"peal/server/sse"
+	"peal/server/subscribe"
 	"peal/server/wsproto"
 )
+
+// subscribing serves /ws, /sse and /poll. What is the same for peal.v1 is in
+// package subscribe.
+type subscribing struct{ *shared }
+
+var errPresenceRaw = &refusal.Error{Status: 400, Code: "bad_presence", Message: "the raw format cannot carry presence events: use format=json, or the subprotocol peal.v1"}
 
 // sseHead opens an event stream. It has no Content-Length and is not chunked,
 // on purpose: the stream ends with the connection (RFC 9112 §6.3, item 8), so
@@ -25,108 +31,112 @@ const sseHead = "HTTP/1.1 200 OK\r\n" +
 	"Connection: close\r\n" +
 	varyHead
 
-func (f *Front) appendSSEHead(dst []byte) []byte {
+func (x *exchange) appendSSEHead(dst []byte) []byte {
 	dst = append(dst, sseHead...)
-	dst = append(dst, f.deps.Origins.head(f.origin)...)
+	dst = append(dst, x.deps.Origins.head(x.origin)...)
 	return append(dst, "\r\n"...)
 }
 
-// serveSSE turns the connection into an event stream.
-func (f *Front) serveSSE(c *loop.Call, _ *routed) {
-	sub, err := f.subscription(loop.SSERaw, loop.SSERaw, loop.SSEJSON)
+// eventStream turns the connection into an event stream.
+func (s *subscribing) eventStream(x *exchange) {
+	w, err := s.wish(x, loop.SSERaw, loop.SSERaw, loop.SSEJSON)
+	var sub *loop.Subscription
 	if err == nil {
-		err = f.haveRoom()
+		sub, err = s.subscribe(x, &w)
 	}
+	c := x.call
 	switch {
-	case err == errDisconnected:
-		f.counts.refuse(errDisconnected)
-		f.reply(c, 204, "", noStore, nil) // for good, says the HTML standard, 9.2.3
-	case err != nil && err != errChannelFull && err != errPresenceFull:
-		f.refuse(c, asError(err), "")
-	case string(f.head.Method) == "HEAD":
-		c.Out = f.appendSSEHead(c.Out)
+	case err == permit.ErrDisconnected:
+		s.counts.Refuse(err)
+		x.reply(204, "", noStore, nil) // for good, says the HTML standard, 9.2.3
+	case err != nil && !comesBack(err):
+		x.refuse(err)
+	case string(x.head.Method) == "HEAD":
+		c.Out = x.appendSSEHead(c.Out)
 		c.Verdict = loop.ReplyClose
-	case c.Draining || err != nil:
-		// EventSource gives up for good at any status but 200.
-		why := errDraining
-		if err != nil {
-			why = asError(err)
-		}
-		f.counts.refuse(why)
-		c.Out = f.appendSSEHead(c.Out)
+	case err != nil:
+		s.counts.Refuse(err)
+		c.Out = x.appendSSEHead(c.Out)
 		c.Out = sse.AppendEnd(c.Out, sse.MinRetry+rand.N(sse.MaxRetry-sse.MinRetry))
 		c.Verdict = loop.ReplyClose
 	default:
-		c.Out = f.appendSSEHead(c.Out)
+		c.Out = x.appendSSEHead(c.Out)
 		c.Verdict, c.Sub = loop.Stream, sub
-		f.arrive(c.Session, f.by, sub) // its first name is refused to none
-		c.Work += f.cost(sub)
+		s.arrive(x, &w, sub)
 	}
 }
 
-// servePoll parks the request.
-func (f *Front) servePoll(c *loop.Call, _ *routed) {
-	if c.Draining {
-		f.refuse(c, errDraining, "")
-		return
-	}
-	sub, err := f.subscription(loop.PollJSON, loop.PollRaw, loop.PollJSON)
-	if err == nil {
-		err = f.haveRoom()
-	}
+// comesBack reports whether an EventSource is to come back after that refusal: it
+// gives up for good at any status but 200.
+func comesBack(err *refusal.Error) bool {
+	return err == refusal.ErrDraining || err == permit.ErrChannelFull || err == permit.ErrPresenceFull
+}
+
+// poll parks the request.
+func (s *subscribing) poll(x *exchange) {
+	w, err := s.wish(x, loop.PollJSON, loop.PollRaw, loop.PollJSON)
 	if err != nil {
-		f.refuse(c, asError(err), "")
+		x.refuse(err)
 		return
 	}
-	s := f.shape()
-	sub.HeadOnly, sub.Origin = s.headOnly, f.origin
-	// The answer, written later, has no words for the keep-alive of HTTP/1.0.
-	c.Verdict, c.Sub, c.Close = loop.Park, sub, s.close || s.keepAlive
-	f.arrive(c.Session, f.by, sub) // its first name is refused to none
-	c.Work += f.cost(sub)
+	sub, err := s.subscribe(x, &w)
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	shape := x.shape()
+	sub.HeadOnly, sub.Origin = shape.headOnly, x.origin
+	// The response, written later, has no words for the keep-alive of HTTP/1.0.
+	c := x.call
+	c.Verdict, c.Sub, c.Close = loop.Park, sub, shape.close || shape.keepAlive
+	s.arrive(x, &w, sub)
 }
 
-// serveWebSocket makes the connection a WebSocket. What is wrong with the
-// handshake itself is refused over HTTP; what is wrong with the wish comes as a
-// close frame behind the 101, for browsers hide HTTP refusals from scripts.
-func (f *Front) serveWebSocket(c *loop.Call, _ *routed) {
-	up := f.upgrade()
+// webSocket makes the connection a WebSocket. What is wrong with the handshake
+// itself is refused over HTTP; what is wrong with the wish comes as a close frame
+// behind the 101, for browsers hide HTTP refusals from scripts.
+func (s *subscribing) webSocket(x *exchange) {
+	up := x.upgrade()
 	if err := up.Check(); err != nil {
-		f.refuseHandshake(c, err)
+		x.refuseHandshake(err)
 		return
 	}
+	c := x.call
 	protocol := frame.ChooseProtocol(up.Protocols, wsproto.Protocols())
 	c.Out = frame.AppendSwitching(c.Out, up.Key, protocol)
-	sub, err := f.subscribeWebSocket(protocol)
-	if err == nil && c.Draining {
-		err = errDraining
+	w, err := s.webSocketWish(x, protocol)
+	var sub *loop.Subscription
+	if err == nil {
+		sub, err = s.subscribe(x, &w.Wish)
 	}
 	if err != nil {
-		e := asError(err)
-		f.counts.refuse(e)
-		f.counts.closes.Add(e.closeCode())
-		c.Out = wsproto.AppendClose(c.Out, e.closeCode(), e.Code+": "+e.Message)
+		s.counts.Refuse(err)
+		s.counts.Close(err.CloseCode())
+		c.Out = wsproto.AppendClose(c.Out, err.CloseCode(), err.Code+": "+err.Message)
 		c.Verdict = loop.ReplyClose
 		return
 	}
+	sub.IgnoreGap, sub.Commands = w.ignoreGap, w.commands
+	if !w.commands && w.Channels.Len() == 1 {
+		sub.PublishTo = w.Channels.List()[0].Text()
+	}
 	c.Verdict, c.Sub = loop.Stream, sub
-	f.arrive(c.Session, f.by, sub) // its first name is refused to none
-	if g := f.guests[c.Session]; g != nil {
+	s.arrive(x, &w.Wish, sub)
+	if g := s.guests.Of(c.Session); g != nil {
 		g.ByURL = true
 	}
-	c.Work += f.cost(sub)
 }
 
 // upgrade gathers what a handshake is judged by.
-func (f *Front) upgrade() frame.Upgrade {
+func (x *exchange) upgrade() frame.Upgrade {
 	up := frame.Upgrade{
-		Method:    f.head.Method,
-		HTTP11:    f.head.HTTP11,
-		Key:       f.joined("Sec-WebSocket-Key"),
-		Version:   f.joined("Sec-WebSocket-Version"),
-		Protocols: f.joined("Sec-WebSocket-Protocol"),
+		Method:    x.head.Method,
+		HTTP11:    x.head.HTTP11,
+		Key:       x.joined("Sec-WebSocket-Key"),
+		Version:   x.joined("Sec-WebSocket-Version"),
+		Protocols: x.joined("Sec-WebSocket-Protocol"),
 	}
-	if f.head.Upgrade { // lists and case were seen to by Head.Check
+	if x.head.Upgrade { // lists and case were seen to by Head.Check
 		up.Upgrade, up.Connection = websocketToken, upgradeToken
 	}
 	return up
@@ -134,73 +144,62 @@ func (f *Front) upgrade() frame.Upgrade {
 
 var websocketToken, upgradeToken = []byte("websocket"), []byte("upgrade")
 
-// joined returns the value of a header, of several lines as one list.
-func (f *Front) joined(key string) []byte {
-	values := f.header.PeekAll(key)
-	if len(values) == 1 {
-		return values[0]
+func (x *exchange) refuseHandshake(err error) {
+	if frame.StatusCode(err) != 426 {
+		x.refuse(errHandshake)
+		return
 	}
-	return bytes.Join(values, []byte(", "))
+	line := "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+	if errors.Is(err, frame.ErrVersion) {
+		line += "Sec-WebSocket-Version: 13\r\n" // RFC 6455 §4.4
+	}
+	x.refuseWith(errUpgradeRequired, line)
 }
 
-func (f *Front) refuseHandshake(c *loop.Call, err error) {
-	switch frame.StatusCode(err) {
-	case 426:
-		line := "Connection: Upgrade\r\nUpgrade: websocket\r\n"
-		if errors.Is(err, frame.ErrVersion) {
-			line += "Sec-WebSocket-Version: 13\r\n" // RFC 6455 §4.4
-		}
-		f.refuse(c, errUpgradeRequired, line)
-	default:
-		f.refuse(c, errHandshake, "")
-	}
+// webSocketWish is a Wish of a WebSocket.
+type webSocketWish struct {
+	subscribe.Wish
+	commands, ignoreGap bool
 }
 
-func (f *Front) subscribeWebSocket(protocol string) (*loop.Subscription, error) {
-	p, err := f.query()
-	if err == nil { // without a channel a client of peal.v1 is on none: there a proxy's parameters do no harm
-		err = f.stray(subscribeParameters, protocol == wsproto.V1)
-	}
+// webSocketWish reads what a WebSocket asks for.
+func (s *subscribing) webSocketWish(x *exchange, protocol string) (w webSocketWish, err *refusal.Error) {
+	p, err := x.query()
 	if err != nil {
-		return nil, err
+		return w, err
+	}
+	w.commands, w.ignoreGap = protocol == wsproto.V1, p.ignoreGap
+	// Without a channel a client of peal.v1 is on none: there a proxy's parameters do
+	// no harm.
+	if err := x.stray(subscribeParameters, w.commands); err != nil {
+		return w, err
 	}
 	json, ok := wsproto.ParseFormat(protocol, string(p.format))
 	if !ok {
-		return nil, errFormat
+		return w, errFormat
 	}
-	named := len(f.picked) > 0
 	encoding := loop.WSRaw
 	if json {
 		encoding = loop.WSJSON
 	}
-	commands := protocol == wsproto.V1
-	if commands && !named {
+	if w.commands && x.channels.Len() == 0 {
 		p.presence = false // it will say what it wants
+	} else {
+		x.channels.AddDefault()
 	}
-	sub, err := f.subscribe(&p, encoding)
-	if err != nil {
-		return nil, err
-	}
-	sub.IgnoreGap, sub.Commands = p.ignoreGap, commands
-	switch {
-	case commands && !named:
-		sub.Channels, f.picked = nil, f.picked[:0]
-		return sub, nil
-	case !commands && len(f.picked) == 1:
-		sub.PublishTo = f.picked[0].text()
-	}
-	return sub, f.haveRoom()
+	w.Wish, err = s.wishOf(x, &p, encoding)
+	return w, err
 }
 
-// subscription reads what an SSE or poll request asks for. standard is the
-// encoding of a request without a format parameter.
-func (f *Front) subscription(standard, raw, json ring.Encoding) (*loop.Subscription, error) {
-	p, err := f.query()
-	if err == nil {
-		err = f.stray(subscribeParameters, false)
-	}
+// wish reads what an SSE or poll request asks for. standard is the encoding of a
+// request without a format parameter.
+func (s *subscribing) wish(x *exchange, standard, raw, json ring.Encoding) (subscribe.Wish, *refusal.Error) {
+	p, err := x.query()
 	if err != nil {
-		return nil, err
+		return subscribe.Wish{}, err
+	}
+	if err := x.stray(subscribeParameters, false); err != nil {
+		return subscribe.Wish{}, err
 	}
 	encoding := standard
 	switch string(p.format) {
@@ -210,76 +209,46 @@ func (f *Front) subscription(standard, raw, json ring.Encoding) (*loop.Subscript
 	case "json":
 		encoding = json
 	default:
-		return nil, errFormat
+		return subscribe.Wish{}, errFormat
 	}
-	return f.subscribe(&p, encoding)
+	x.channels.AddDefault()
+	return s.wishOf(x, &p, encoding)
 }
 
-// subscribe makes the subscription to the picked channels.
-func (f *Front) subscribe(p *params, encoding ring.Encoding) (*loop.Subscription, error) {
-	from, sequence, last, err := f.start(p)
-	if err != nil {
-		return nil, err
+// wishOf is what the parameters ask for, in an encoding.
+func (s *subscribing) wishOf(x *exchange, p *params, encoding ring.Encoding) (w subscribe.Wish, err *refusal.Error) {
+	w = subscribe.Wish{
+		Channels: &x.channels, Encoding: encoding, Known: p.known, Presence: p.presence,
+		Visitor: subscribe.Visitor{Client: p.client, Info: p.info},
 	}
-	timeout, err := f.deps.pollTimeout(p.timeout)
-	if err != nil {
-		return nil, err
+	if w.Start, err = subscribe.NewStart(s.deps.Log, p.cursor, p.last, x.channels.Len()); err != nil {
+		return w, err
 	}
-	channels := f.channels()
-	if err := f.introduce(p); err != nil {
-		return nil, err
+	if w.Timeout, err = s.deps.pollTimeout(p.timeout); err != nil {
+		return w, err
 	}
-	if p.presence {
-		if channels, err = f.watch(f.by, encoding); err != nil {
-			return nil, err
-		}
+	if err := w.Visitor.Check(); err != nil {
+		return w, err
 	}
-	return &loop.Subscription{
-		Channels: channels,
-		Encoding: encoding,
-		From:     from,
-		Sequence: sequence,
-		Known:    p.known && from == loop.FromCursor,
-		Last:     last,
-		Timeout:  timeout,
-	}, nil
+	if w.Presence && !tellsPresence(encoding) {
+		return w, errPresenceRaw
+	}
+	return w, nil
 }
 
-// Message implements loop.Front: what a raw WebSocket client sends is published
-// as it is, on the channel of its connection; a peal.v1 client sends commands.
-func (f *Front) Message(c loop.Client, binary bool, payload []byte) (code uint16, reason string) {
-	if c.Commands() {
-		f.command(c, binary, payload)
-		return 0, ""
+// subscribe makes the subscription, if the client may have it.
+func (s *subscribing) subscribe(x *exchange, w *subscribe.Wish) (*loop.Subscription, *refusal.Error) {
+	q := x.request(permit.Subscribe)
+	q.Draining = x.call.Draining
+	if len(w.Visitor.Client) > 0 || w.Presence {
+		q.From.Site = x.header.Peek("Sec-Fetch-Site")
 	}
-	channel := strings.TrimPrefix(c.PublishTo(), log.PresencePrefix) // beside its one channel it may have that one's presence
-	if channel == "" {
-		return wsproto.CloseForbidden, "this connection has several channels: publish over HTTP, or connect to one channel"
-	}
-	err := f.mayPublish(channel)
-	if err == nil {
-		err = fits(f.ruleOf(channel), channel, len(payload))
-	}
-	if err == nil {
-		err = deliverable(payload, binary, f.deps.WireLimit)
-	}
-	if err != nil {
-		return f.refuseMessage(asError(err))
-	}
-	e := &log.Entry{Channel: channel, Data: bytes.Clone(payload), Binary: binary}
-	if err := f.deps.Log.Append([]*log.Entry{e}, ignoreLoss); err != nil {
-		return f.refuseMessage(appendRefusal(err))
-	}
-	f.counts.accept(overWebSocket, 1)
-	return 0, ""
+	return w.Subscribe(&s.gate, &q)
 }
 
-// refuseMessage counts the refusal and says it as a close.
-func (f *Front) refuseMessage(e *Error) (code uint16, reason string) {
-	f.counts.refuse(e)
-	return e.closeCode(), e.Message
+// arrive lists the client on its channels and counts what the subscription costs.
+// The first name of a connection is refused to none.
+func (s *subscribing) arrive(x *exchange, w *subscribe.Wish, sub *loop.Subscription) {
+	_, _ = s.guests.Arrive(x.call.Session, x.by, w.Visitor, w.Channels.List(), sub)
+	x.call.Work += w.Work(sub)
 }
-
-// ignoreLoss: a raw WebSocket has no word for a message that was accepted and
-// then lost; the engine logs and counts it.
-func ignoreLoss(error) {}

@@ -2,6 +2,7 @@ package ijson
 
 import (
 	"bytes"
+	"errors"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -53,4 +54,38 @@ func (v Value) Compact() []byte {
 		}
 	}
 	return compact
+}
+
+// Found by AppendTexts.
+var (
+	ErrNotTexts = errors.New("neither a string nor an array of strings")
+	ErrNoTexts  = errors.New("an empty array")
+)
+
+// AppendTexts appends the text of v, a string, or those of an array of strings;
+// nothing if v is not there. r is used for an array. The texts alias v, except
+// those with escapes.
+func AppendTexts(dst [][]byte, r *Reader, v Value) ([][]byte, error) {
+	if v == nil {
+		return dst, nil
+	}
+	if text, ok := v.Text(); ok {
+		return append(dst, text), nil
+	}
+	if v[0] != '[' {
+		return dst, ErrNotTexts
+	}
+	before := len(dst)
+	r.Start(v)
+	for r.Enter('['); r.More(); {
+		text, ok := r.Value().Text()
+		if !ok {
+			return dst, ErrNotTexts
+		}
+		dst = append(dst, text)
+	}
+	if len(dst) == before {
+		return dst, ErrNoTexts
+	}
+	return dst, nil
 }

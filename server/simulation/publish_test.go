@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 
 	"peal/loop"
@@ -42,9 +43,10 @@ type sharer struct {
 	channel string
 }
 
-func (s sharer) Commands() bool    { return false }
-func (s sharer) PublishTo() string { return s.channel }
-func (s sharer) Session() uint64   { return 1 << 40 }
+func (s sharer) Commands() bool       { return false }
+func (s sharer) PublishTo() string    { return s.channel }
+func (s sharer) Session() uint64      { return 1 << 40 }
+func (s sharer) Peer() netip.AddrPort { return netip.AddrPort{} }
 
 // publishHTTP publishes data to one or several channels, an entry each.
 func (w *world) publishHTTP(data []byte, binary bool) {

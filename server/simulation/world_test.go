@@ -14,6 +14,7 @@ import (
 	"peal/server/hub"
 	"peal/server/log"
 	"peal/server/rules"
+	"peal/server/workers"
 )
 
 // world is one server and everybody around it.
@@ -245,7 +246,7 @@ func (w *world) begin() {
 	if w.bug.encoder != nil {
 		w.encoder = w.bug.encoder(w.encoder)
 	}
-	w.front = httpapi.New(httpapi.Deps{Log: e, Hub: w.source, Door: door{w}, Workers: httpapi.NewWorkers(0, 0), Rules: w.plan.rules})
+	w.front = httpapi.New(httpapi.Deps{Log: e, Hub: w.source, Door: door{w}, Workers: workers.New(0, 0), Rules: w.plan.rules})
 	w.stations = nil
 	for i := range w.plan.stations {
 		w.stations = append(w.stations, newStation(w, i))

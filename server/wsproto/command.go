@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"peal/server/ijson"
+	"peal/server/refusal"
 )
 
 // Commands of peal.v1, and the fields that each of them may have beside id and
@@ -40,19 +41,15 @@ type Command struct {
 	values [len(fields)]ijson.Value
 }
 
-// Fault says what is wrong with a message of a client: a stable code and a
-// sentence on what to change.
-type Fault struct{ Code, Message string }
-
 // Parser takes messages apart. Its zero value is ready; one goroutine at a time.
 type Parser struct{ reader ijson.Reader }
 
-// Parse reads one message into c. With a fault the command has the ID, as far as
+// Parse reads one message into c. With an error the command has the ID, as far as
 // it was found before, and must not be carried out.
-func (p *Parser) Parse(c *Command, binary bool, payload []byte) *Fault {
+func (p *Parser) Parse(c *Command, binary bool, payload []byte) *refusal.Error {
 	*c = Command{ID: null}
 	if binary {
-		return &Fault{"bad_command", "commands of peal.v1 are text frames; to publish bytes use data_base64"}
+		return refusal.Bad("bad_command", "commands of peal.v1 are text frames; to publish bytes use data_base64")
 	}
 	var id, name ijson.Value
 	stray := "" // the first field that no command has
@@ -85,14 +82,14 @@ func (p *Parser) Parse(c *Command, binary bool, payload []byte) *Fault {
 		if err != ijson.ErrKind {
 			example = fmt.Sprintf("%s; this is not (RFC 7493): %v", example, err)
 		}
-		return &Fault{"bad_json", example}
+		return refusal.Bad("bad_json", example)
 	}
 	if !hasID {
-		return &Fault{"bad_id", "id must be a string or a number of at most 64 bytes: the reply repeats it"}
+		return refusal.Bad("bad_id", "id must be a string or a number of at most 64 bytes: the reply repeats it")
 	}
 	text, ok := name.Text()
 	if !ok {
-		return &Fault{"unknown_command", "command must be one of " + names()}
+		return refusal.Bad("unknown_command", "command must be one of "+names())
 	}
 	return c.check(text, stray)
 }
@@ -110,7 +107,7 @@ func isID(b []byte) bool {
 }
 
 // check finds unknown names; stray is a quoted field that no command has, or "".
-func (c *Command) check(name []byte, stray string) *Fault {
+func (c *Command) check(name []byte, stray string) *refusal.Error {
 	for _, known := range commands {
 		if known.name != string(name) {
 			continue
@@ -122,11 +119,11 @@ func (c *Command) check(name []byte, stray string) *Fault {
 			}
 		}
 		if stray != "" {
-			return &Fault{"unknown_field", c.Name + " has no field " + stray + "; it has id, command" + list(known.fields)}
+			return refusal.Bad("unknown_field", c.Name+" has no field "+stray+"; it has id, command"+list(known.fields))
 		}
 		return nil
 	}
-	return &Fault{"unknown_command", "there is no command " + short(string(name)) + "; there are " + names()}
+	return refusal.Bad("unknown_command", "there is no command "+short(string(name))+"; there are "+names())
 }
 
 func list(fields []string) string {
@@ -163,28 +160,28 @@ func (c *Command) Value(name string) ijson.Value {
 
 // Text returns the string field of that name, nil if there is none; null counts
 // as none.
-func (c *Command) Text(name string) ([]byte, *Fault) {
+func (c *Command) Text(name string) ([]byte, *refusal.Error) {
 	v := c.Value(name)
 	if v == nil || v.IsNull() {
 		return nil, nil
 	}
 	text, ok := v.Text()
 	if !ok {
-		return nil, &Fault{"bad_field", name + " must be a string"}
+		return nil, refusal.Bad("bad_field", name+" must be a string")
 	}
 	return text, nil
 }
 
 // Switch returns the field of that name, false if there is none; null counts as
 // none.
-func (c *Command) Switch(name string) (on bool, _ *Fault) {
+func (c *Command) Switch(name string) (on bool, _ *refusal.Error) {
 	switch v := c.Value(name); {
 	case v == nil, v.IsNull(), v[0] == 'f':
 		return false, nil
 	case v[0] == 't':
 		return true, nil
 	}
-	return false, &Fault{"bad_field", name + " must be true or false"}
+	return false, refusal.Bad("bad_field", name+" must be true or false")
 }
 
 // Digits returns the text of the number field of that name, nil if there is

@@ -3,7 +3,7 @@
 //
 // Its nouns are the two formats. Raw is the bare data, one unfragmented text
 // or binary frame for each publication; it carries no cursor, so a raw client
-// that falls behind what is retained is closed with [CloseGap] rather than
+// that falls behind what is retained is closed with frame.CloseGap rather than
 // told. JSON is one text frame with the object of package publication.
 //
 // Subprotocols say which format a connection speaks. [Protocols] is the one
@@ -11,7 +11,7 @@
 // [V1] what the client sends is a [Command], taken apart by a [Parser] and
 // answered by a reply or an error with its id. Without, it is published as it is.
 //
-// Frames are loop/frame's; commands are carried out by httpapi.
+// Frames are loop/frame's; commands are carried out by package command.
 //
 // All functions are pure: they extend the slice they are given, keep nothing,
 // and any goroutine may call them. A Parser is one goroutine's.

@@ -1,17 +1,5 @@
 package wsproto
 
-import "peal/loop/frame"
-
-// Private close codes (RFC 6455 §7.4.2). A client that is closed with one of
-// these should not come back unchanged; with 1001 and 1013 it should.
-const (
-	CloseBadRequest      = frame.CloseBadRequest
-	CloseForbidden       = frame.CloseForbidden
-	CloseGap             = frame.CloseGap
-	CloseDisconnected    = frame.CloseDisconnected
-	CloseTooManyChannels = frame.CloseTooManyChannels
-)
-
 // Raw is the subprotocol of clients that must name one: browsers fail a
 // connection on which the server selects none of those they offered.
 const Raw = "peal.raw"

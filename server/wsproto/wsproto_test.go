@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"peal/loop/frame"
 	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
@@ -80,7 +81,7 @@ func TestAppendGapIsAnObjectOfItsOwn(t *testing.T) {
 }
 
 func TestAppendCloseHasCodeAndReason(t *testing.T) {
-	op, p := parse(t, wsproto.AppendClose(nil, wsproto.CloseGap, "gap"))
+	op, p := parse(t, wsproto.AppendClose(nil, frame.CloseGap, "gap"))
 	if op != 8 || binary.BigEndian.Uint16(p) != 4409 || string(p[2:]) != "gap" {
 		t.Errorf("opcode %d payload %q", op, p)
 	}

@@ -1,4 +1,4 @@
-package httpapi
+package workers
 
 import (
 	"container/heap"
@@ -46,20 +46,20 @@ const (
 func newFair() fair { return fair{known: map[share.Key]*turns{}} }
 
 // push adds a job.
-func (q *fair) push(j *job) {
-	t := q.known[j.share]
+func (q *fair) push(j *Job) {
+	t := q.known[j.Share]
 	if t == nil {
 		q.forget()
-		t = &turns{key: j.share, ends: map[uint64]uint64{}}
-		q.known[j.share] = t
+		t = &turns{key: j.Share, ends: map[uint64]uint64{}}
+		q.known[j.Share] = t
 	}
 	t.forget()
-	j.end = max(t.now, t.ends[j.session]) + uint64(j.cost)
-	t.ends[j.session] = j.end
+	j.end = max(t.now, t.ends[j.Session]) + uint64(j.Cost)
+	t.ends[j.Session] = j.end
 	heap.Push(&t.jobs, j)
-	t.bytes += j.bytes
+	t.bytes += j.Bytes
 	q.jobs++
-	q.bytes += j.bytes
+	q.bytes += j.Bytes
 	if len(t.jobs) == 1 {
 		t.start = max(t.start, q.now)
 		q.turn++
@@ -71,12 +71,12 @@ func (q *fair) push(j *job) {
 }
 
 // pop takes the job whose turn it is; there is one.
-func (q *fair) pop() *job {
+func (q *fair) pop() *Job {
 	t := q.active[0]
 	j := t.jobs[0]
-	q.now += 1 + uint64(j.cost/len(q.active))
-	t.now += 1 + uint64(j.cost/len(t.jobs))
-	t.start += uint64(j.cost)
+	q.now += 1 + uint64(j.Cost/len(q.active))
+	t.now += 1 + uint64(j.Cost/len(t.jobs))
+	t.start += uint64(j.Cost)
 	q.turn++
 	t.turn = q.turn
 	q.take(t, 0)
@@ -84,11 +84,11 @@ func (q *fair) pop() *job {
 }
 
 // take takes the job at place i of t.
-func (q *fair) take(t *turns, i int) *job {
-	j := heap.Remove(&t.jobs, i).(*job)
-	t.bytes -= j.bytes
+func (q *fair) take(t *turns, i int) *Job {
+	j := heap.Remove(&t.jobs, i).(*Job)
+	t.bytes -= j.Bytes
 	q.jobs--
-	q.bytes -= j.bytes
+	q.bytes -= j.Bytes
 	switch {
 	case q.jobs == 0: // nobody waits, so nobody has anything to make up for
 		q.active, q.now = q.active[:0], 0
@@ -109,7 +109,7 @@ const victimLooks = 512
 // yield takes out the job that has to make way for j when the queue is full, nil
 // for j itself: the last in turn of the share that has most in the queue, if j is
 // of a share that has less, or comes before it in their own.
-func (q *fair) yield(j *job) (victim *job) {
+func (q *fair) yield(j *Job) (victim *Job) {
 	if q.jobs == 0 {
 		return nil
 	}
@@ -125,12 +125,12 @@ func (q *fair) yield(j *job) (victim *job) {
 			last = i
 		}
 	}
-	if own := q.known[j.share]; own != nil && (own == largest && max(own.now, own.ends[j.session])+uint64(j.cost) >= largest.jobs[last].end ||
+	if own := q.known[j.Share]; own != nil && (own == largest && max(own.now, own.ends[j.Session])+uint64(j.Cost) >= largest.jobs[last].end ||
 		own != largest && own.weight()+j.weight() >= largest.weight()) {
 		return nil
 	}
 	victim = largest.jobs[last]
-	largest.ends[victim.session] = victim.end - uint64(victim.cost)
+	largest.ends[victim.Session] = victim.end - uint64(victim.Cost)
 	return q.take(largest, last)
 }
 
@@ -138,10 +138,10 @@ func (q *fair) yield(j *job) (victim *job) {
 const jobBytes = maxQueuedBytes / 256
 
 // end is when the next job of the share would end.
-func (t *turns) end() uint64 { return t.start + uint64(t.jobs[0].cost) }
+func (t *turns) end() uint64 { return t.start + uint64(t.jobs[0].Cost) }
 
 func (t *turns) weight() int { return t.bytes + len(t.jobs)*jobBytes }
-func (j *job) weight() int   { return j.bytes + jobBytes }
+func (j *Job) weight() int   { return j.Bytes + jobBytes }
 
 // forget makes room for one more share.
 func (q *fair) forget() {
@@ -171,14 +171,14 @@ func (t *turns) forget() {
 	}
 }
 
-type jobHeap []*job
+type jobHeap []*Job
 
 func (h jobHeap) Len() int { return len(h) }
 func (h jobHeap) Less(i, j int) bool {
 	return h[i].end < h[j].end || h[i].end == h[j].end && h[i].number < h[j].number
 }
 func (h jobHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *jobHeap) Push(x any)   { *h = append(*h, x.(*job)) }
+func (h *jobHeap) Push(x any)   { *h = append(*h, x.(*Job)) }
 func (h *jobHeap) Pop() any {
 	last := len(*h) - 1
 	x := (*h)[last]

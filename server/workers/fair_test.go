@@ -1,11 +1,11 @@
-package httpapi_test
+package workers_test
 
 import (
 	"math/rand/v2"
 	"testing"
 
-	"peal/server/httpapi"
 	"peal/server/share"
+	"peal/server/workers"
 )
 
 // Among connections of one address, as behind a proxy: who asks for little is
@@ -19,7 +19,7 @@ func TestWorkersServeWhoAskedForLittle(t *testing.T) {
 			}
 			return 1
 		}
-		q := httpapi.NewQueue(256)
+		q := workers.NewQueue(256)
 		for hog := range uint64(hogs) {
 			q.Push(key(hog), hog, 10_000)
 		}
@@ -42,7 +42,7 @@ func TestWorkersServeWhoAskedForLittle(t *testing.T) {
 
 // Shares of addresses have the same time, however many connections one has.
 func TestWorkersDivideTheirTimeAmongAddresses(t *testing.T) {
-	q := httpapi.NewQueue(1000)
+	q := workers.NewQueue(1000)
 	served := map[share.Key]int{}
 	for session := range uint64(100) {
 		q.Push(1, session, 100)
@@ -65,7 +65,7 @@ func TestWorkersDivideTheirTimeAmongAddresses(t *testing.T) {
 // When the queue is full the address that has most in it makes way; among the
 // connections of one address, those that asked for most.
 func TestAFullQueueRefusesWhoHasMost(t *testing.T) {
-	q := httpapi.NewQueue(8)
+	q := workers.NewQueue(8)
 	for session := range uint64(8) {
 		q.Push(1, 1+session, 100)
 	}
@@ -90,7 +90,7 @@ func TestAFullQueueRefusesWhoHasMost(t *testing.T) {
 // What is remembered is bounded, and all jobs come out once.
 func TestTheQueueOfWorkersIsBounded(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	q := httpapi.NewQueue(256)
+	q := workers.NewQueue(256)
 	in := map[uint64]int{}
 	for range 200_000 {
 		if rnd.IntN(2) == 0 || q.Len() == 0 {

@@ -1,0 +1,77 @@
+package command
+
+import (
+	"peal/loop"
+	"peal/server/look"
+	"peal/server/names"
+	"peal/server/permit"
+	"peal/server/refusal"
+	"peal/server/wsproto"
+)
+
+// Found in questions.
+var (
+	errOneChannel = &refusal.Error{Status: 400, Code: "bad_channel", Message: "history and presence take one channel"}
+	errAsking     = &refusal.Error{Status: 429, Code: "busy", Message: "a history or presence command is still running on this connection: wait for its reply"}
+)
+
+// one returns the channel of a command that takes one.
+func (r *Room) one() (*names.Name, *refusal.Error) {
+	if r.channels.Len() != 1 {
+		return nil, errOneChannel
+	}
+	return r.channels.List()[0], nil
+}
+
+// history has a worker read the history of one channel.
+func (r *Room) history(c loop.Client, cmd *wsproto.Command) *refusal.Error {
+	n, err := r.one()
+	if err != nil {
+		return err
+	}
+	start, err := r.start(cmd)
+	if err != nil {
+		return err
+	}
+	h, err := look.NewHistory(n.Text(), start, cmd.Digits("limit"))
+	if err != nil {
+		return err
+	}
+	return r.ask(c, cmd, permit.History, h.Cost(), func() []byte { return r.Desk.History(h) })
+}
+
+// presence has a worker list who is on one channel.
+func (r *Room) presence(c loop.Client, cmd *wsproto.Command) *refusal.Error {
+	n, err := r.one()
+	if err != nil {
+		return err
+	}
+	after, err := cmd.Text("after")
+	if err != nil {
+		return err
+	}
+	limit, err := look.ParseLimit(cmd.Digits("limit"))
+	if err != nil {
+		return err
+	}
+	from := string(after)
+	return r.ask(c, cmd, permit.Presence, look.MembersCost(limit), func() []byte { return r.Desk.Members(n.Text(), from, limit) })
+}
+
+// ask has a worker make the object of the reply, if the client may have it.
+func (r *Room) ask(c loop.Client, cmd *wsproto.Command, a permit.Action, cost int, body func() []byte) *refusal.Error {
+	q := r.request(c, a)
+	if err := r.Gate.Decide(&q); err != nil {
+		return err
+	}
+	if !c.Ask() {
+		return errAsking
+	}
+	ref := c.Ref()
+	ref.Asked = true
+	if err := r.Desk.Ask(q.Who, ref, replyTo(cmd), cost, body); err != nil {
+		c.Unask()
+		return err
+	}
+	return nil
+}

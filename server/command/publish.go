@@ -1,0 +1,70 @@
+package command
+
+import (
+	"peal/loop/frame"
+	"strings"
+
+	"peal/loop"
+	"peal/server/log"
+	"peal/server/permit"
+	"peal/server/publish"
+	"peal/server/refusal"
+	"peal/server/tally"
+	"peal/server/wsproto"
+)
+
+// publish appends to each of the channels; the reply has the last cursor.
+func (r *Room) publish(c loop.Client, cmd *wsproto.Command) *refusal.Error {
+	var m publish.Message
+	for _, field := range publish.Fields[1:] { // the channels are known
+		m.Set(field, cmd.Value(field))
+	}
+	d, err := m.Draft()
+	if err != nil {
+		return err
+	}
+	if err := d.Check(); err != nil {
+		return err
+	}
+	q := r.request(c, permit.Publish)
+	q.Data, q.Binary = d.Data, d.Binary
+	if err := r.Gate.Decide(&q); err != nil {
+		return err
+	}
+	c.Spend(publish.EntryWork * r.channels.Len())
+	a := &publish.Append{To: r.Target, Reply: replyTo(cmd), Ref: c.Ref(), By: q.Who.Share, Way: tally.WebSocket, Counter: r.Counts}
+	out, later := a.Publish(nil, &d, r.channels.List())
+	if later {
+		c.Owe()
+		return nil
+	}
+	c.Write(out)
+	return nil
+}
+
+// raw publishes a message of a raw WebSocket client.
+func (r *Room) raw(c loop.Client, binary bool, payload []byte) (code uint16, reason string) {
+	channel := strings.TrimPrefix(c.PublishTo(), log.PresencePrefix) // beside its one channel it may have that one's presence
+	if channel == "" {
+		return frame.CloseForbidden, "this connection has several channels: publish over HTTP, or connect to one channel"
+	}
+	r.channels.Reset(r.Names, 1)
+	r.channels.AddKnown(channel)
+	q := r.request(c, permit.Publish)
+	q.Data, q.Binary = payload, binary
+	if err := r.Gate.Decide(&q); err != nil {
+		return r.refuse(err)
+	}
+	d := publish.Draft{Data: payload, Binary: binary}
+	if err := r.Target.Forget(&d, r.channels.List()); err != nil {
+		return r.refuse(err)
+	}
+	r.Counts.Accept(tally.WebSocket, 1)
+	return 0, ""
+}
+
+// refuse counts the refusal of a raw message and says it as a close.
+func (r *Room) refuse(err *refusal.Error) (code uint16, reason string) {
+	r.Counts.Refuse(err)
+	return err.CloseCode(), err.Message
+}

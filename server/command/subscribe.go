@@ -1,0 +1,107 @@
+package command
+
+import (
+	"slices"
+
+	"peal/loop"
+	"peal/server/names"
+	"peal/server/permit"
+	"peal/server/publish"
+	"peal/server/refusal"
+	"peal/server/subscribe"
+	"peal/server/wsproto"
+)
+
+var errAlreadySubscribed = &refusal.Error{Status: 400, Code: "already_subscribed", Message: "this connection is already subscribed to the channel: unsubscribe first to start from another cursor"}
+
+// start reads where a subscription or a page of history begins.
+func (r *Room) start(cmd *wsproto.Command) (subscribe.Start, *refusal.Error) {
+	cursor, err := cmd.Text("cursor")
+	if err != nil {
+		return subscribe.Start{}, err
+	}
+	last := cmd.Digits("last")
+	if len(cursor) > 0 && len(last) > 0 {
+		return subscribe.Start{}, subscribe.ErrCursorAndLast
+	}
+	return subscribe.NewStart(r.Starts, cursor, last, r.channels.Len())
+}
+
+func (r *Room) subscribe(c loop.Client, cmd *wsproto.Command) *refusal.Error {
+	w, err := r.wish(c, cmd)
+	if err != nil {
+		return err
+	}
+	r.has = c.Channels(r.has[:0])
+	for _, n := range r.channels.List() {
+		if _, already := slices.BinarySearch(r.has, n.Text()); already {
+			return errAlreadySubscribed
+		}
+	}
+	q := r.request(c, permit.Subscribe)
+	q.Has = names.CountClients(r.has)
+	s, err := w.Subscribe(r.Gate, &q)
+	if err != nil {
+		return err
+	}
+	s.Commands = true
+	unlisted, err := r.Guests.Arrive(c.Session(), q.Who.Share, w.Visitor, r.channels.List(), s)
+	if err != nil {
+		return err
+	}
+	c.Spend(subscribe.NameWork*len(r.has) + w.Work(s))
+	channels := s.Channels
+	start := c.Subscribe(s)
+	r.tellForeign(c, w.Start.From, channels, start) // before the cursor that leads past it
+	c.Write(wsproto.AppendSubscribed(nil, cmd.ID, r.cursor(start), unlisted))
+	return nil
+}
+
+// wish reads what a subscribe asks for.
+func (r *Room) wish(c loop.Client, cmd *wsproto.Command) (w subscribe.Wish, err *refusal.Error) {
+	w = subscribe.Wish{Channels: &r.channels, Encoding: loop.WSJSON}
+	if w.Start, err = r.start(cmd); err != nil {
+		return w, err
+	}
+	client, err := cmd.Text("client")
+	if err != nil {
+		return w, err
+	}
+	if w.Presence, err = cmd.Switch("presence"); err != nil {
+		return w, err
+	}
+	w.Visitor = subscribe.Visitor{Client: client, Info: publish.Text(cmd.Value("info"))}
+	if err := r.keepName(c, &w.Visitor); err != nil {
+		return w, err
+	}
+	return w, w.Visitor.Check()
+}
+
+// keepName gives a visitor without a name the first one of its connection.
+func (r *Room) keepName(c loop.Client, v *subscribe.Visitor) *refusal.Error {
+	g := r.Guests.Of(c.Session())
+	switch {
+	case g == nil:
+	case len(v.Client) == 0:
+		v.Client = []byte(g.Client())
+		if v.Info == nil {
+			v.Info = []byte(g.Info())
+		}
+	case g.ByURL && string(v.Client) != g.Client():
+		return refusal.Contradiction("client", "this connection named another one in its URL: name it in one place, or connect anew")
+	}
+	return nil
+}
+
+// unsubscribe takes the channels from the client, and their presence events.
+func (r *Room) unsubscribe(c loop.Client, cmd *wsproto.Command) {
+	at := r.covered(c) // while it still has them: a client may take it for the cursor of what it leaves
+	c.Spend(subscribe.SeatWork * r.channels.Len())
+	r.Guests.Leave(c.Session(), r.channels.List())
+	var all []string
+	for _, n := range r.channels.List() {
+		all = append(all, n.Watched()...)
+	}
+	c.Unsubscribe(all)
+	c.Write(wsproto.AppendReply(nil, cmd.ID, at))
+}

@@ -1,0 +1,226 @@
+package httpapi
+
+import (
+	"bufio"
+	"bytes"
+
+	"github.com/valyala/fasthttp"
+
+	"peal/loop"
+	"peal/server/ijson"
+	"peal/server/names"
+	"peal/server/permit"
+	"peal/server/refusal"
+	"peal/server/share"
+)
+
+// exchange is one request and the response to it: HTTP itself. Its head and body
+// are read here, and its response is written here (response.go); what it means is
+// for the rooms. A Front has one, whose memory is used again for each request;
+// what outlives the request is given to others by value.
+type exchange struct {
+	*shared
+	call     *loop.Call
+	progress *loop.Partial // of reading it
+
+	// Of the request, as it is read.
+	head    Head
+	origin  uint16 // number of the head's Origin, once it is admitted
+	route   *route // nil: the path is not served
+	segment []byte // the channel in the path, percent-encoded
+	body    []byte
+	header  fasthttp.RequestHeader
+	parsed  bool // header is that of the request under way
+	by      share.Key
+
+	// Of the request, as its handler reads it (params.go, fields.go).
+	args     fasthttp.Args // of the query
+	form     fasthttp.Args // of a form in the body
+	json     ijson.Reader
+	channels names.Set // that it names
+
+	// Memory.
+	reader  *bufio.Reader // feeds header from source
+	source  bytes.Reader
+	chunks  chunks
+	partial loop.Partial // where the loop keeps none
+	looked  uint64       // bytes of heads that were looked at, each time they were
+}
+
+func newExchange(s *shared) *exchange {
+	x := &exchange{shared: s}
+	x.reader = bufio.NewReaderSize(&x.source, s.deps.HeadLimit)
+	return x
+}
+
+// begin makes x the exchange of a call.
+func (x *exchange) begin(c *loop.Call) {
+	x.call, x.parsed, x.origin = c, false, noOrigin
+	c.Used, c.Need, c.Verdict, c.Close, c.Sub, c.Work = 0, 0, loop.More, false, nil, 0
+	if x.progress = c.Partial; x.progress == nil {
+		x.partial = loop.Partial{}
+		x.progress = &x.partial
+	}
+}
+
+// readHead reports whether the head is there and the request may come in. If not,
+// and it is not refused, the call says what is waited for.
+func (x *exchange) readHead() (ready bool, err *refusal.Error) {
+	c, limit := x.call, x.deps.HeadLimit
+	if !c.Ended && !c.Late && x.mustWait() {
+		return false, nil
+	}
+	end, err := x.head.Check(c.In, limit)
+	x.looked += uint64(max(end, min(len(c.In), limit)))
+	if err != nil {
+		return false, err
+	}
+	if end == 0 {
+		x.progress.Checked = uint32(len(c.In))
+		return false, x.unfinished()
+	}
+	x.progress.Head = uint32(end)
+	q := permit.Request{Action: permit.Arrive, From: x.from()}
+	if err := x.gate.Decide(&q); err != nil {
+		return false, err
+	}
+	x.origin = x.deps.Origins.number(x.head.Origin)
+	if x.head.Expectation {
+		return false, errExpectation
+	}
+	return true, nil
+}
+
+// unfinished refuses the request if its rest will not come.
+func (x *exchange) unfinished() *refusal.Error {
+	c := x.call
+	switch {
+	case !c.Ended && !c.Late || len(bytes.Trim(c.In, "\r\n")) == 0: // empty lines are none (RFC 9112 §2.2)
+		return nil
+	case c.Ended:
+		return errEnded
+	}
+	return errLate
+}
+
+// mustWait reports whether In cannot be a whole request yet, by what is new of it:
+// then it has said so in the call. Bytes that come one at a time are looked at twice
+// on the average, not once for each that follows.
+func (x *exchange) mustWait() bool {
+	c, p := x.call, x.progress
+	switch {
+	case p.Head > 0 && p.Line > 0: // chunked
+		end, need, err := x.chunks.scan(p, c.In)
+		c.Need = need
+		return end == 0 && err == nil
+	case p.Head > 0 || p.Checked == 0 || len(c.In) >= 2*int(p.Checked) || len(c.In) >= x.deps.HeadLimit:
+		return false
+	}
+	from := max(int(max(p.Checked, p.Sought))-len("\n\r"), 0)
+	x.looked += uint64(len(c.In) - from)
+	fresh := c.In[from:]
+	if bytes.Contains(fresh, endOfHead) || bytes.Contains(fresh, bareEnd) {
+		return false
+	}
+	p.Sought = uint32(len(c.In))
+	return true
+}
+
+var endOfHead, bareEnd = []byte("\n\r\n"), []byte("\n\n")
+
+// readBody reports whether the body is there, and has the head parsed. If not, and
+// the request is not refused, the call says what is waited for.
+func (x *exchange) readBody() (ready bool, err *refusal.Error) {
+	c, headEnd := x.call, int(x.progress.Head)
+	limit, tooLarge := x.bodyLimit()
+	content, end, need, err := x.chunks.body(&x.head, x.progress, c.In, limit)
+	if err == errBodyTooLarge {
+		err = tooLarge
+	}
+	if err != nil {
+		return false, err
+	}
+	if end == 0 {
+		if c.Ended || c.Late {
+			return false, x.unfinished()
+		}
+		c.Need = need
+		// A body that has begun to come needs no invitation (RFC 9110 §10.1.1).
+		if x.head.Continue && !c.Continued && len(c.In) == headEnd {
+			c.Out = append(c.Out, "HTTP/1.1 100 Continue\r\n\r\n"...)
+		}
+		return false, nil
+	}
+	c.Used, x.body, x.by = end, content, share.Of(c.Peer.Addr(), c.Session)
+	x.head.Close = x.head.Close || c.Draining
+	if x.parse(c.In[x.head.Start:headEnd]) != nil {
+		return false, errUnparsed
+	}
+	x.parsed = true
+	return true, nil
+}
+
+// bodyLimit is the largest body that the request may have, and the error of a
+// larger one.
+func (x *exchange) bodyLimit() (int, *refusal.Error) {
+	if x.route != nil && x.route.body == manyMessages {
+		return x.deps.BatchLimit, errBatchTooLarge
+	}
+	return x.deps.MessageLimit, errBodyTooLarge
+}
+
+// parse has fasthttp read a head that has passed the check. The header copies
+// what it keeps.
+func (x *exchange) parse(head []byte) error {
+	x.source.Reset(head)
+	x.reader.Reset(&x.source)
+	return x.header.Read(x.reader)
+}
+
+// maxKept bounds the memory that an exchange keeps from one request to the next.
+const maxKept = 256 << 10
+
+func (x *exchange) shrink() {
+	if cap(x.chunks.content) > maxKept {
+		x.chunks.content = nil
+	}
+}
+
+// serve handles a whole request by its route, or without it.
+func (x *exchange) serve() {
+	switch {
+	case x.route == nil:
+		x.refuse(errNotFound)
+	case string(x.head.Method) == "OPTIONS":
+		x.preflight()
+	case !x.route.has(x.head.Method):
+		x.refuseWith(errMethodNotAllowed, "Allow: "+x.route.allow+"\r\n")
+	default:
+		x.route.serve(x)
+	}
+}
+
+// from is where the request comes from.
+func (x *exchange) from() permit.From {
+	return permit.From{Peer: x.call.Peer, Transport: permit.HTTP, Host: x.head.Host, Origin: x.head.Origin}
+}
+
+// request is what the client asks for, with the channels that it names, as package
+// permit decides it.
+func (x *exchange) request(a permit.Action) permit.Request {
+	return permit.Request{
+		Action:   a,
+		Who:      permit.Principal{Session: x.call.Session, Share: x.by},
+		From:     x.from(),
+		Channels: x.channels.List(),
+	}
+}
+
+// joined returns the value of a header, of several lines as one list.
+func (x *exchange) joined(key string) []byte {
+	values := x.header.PeekAll(key)
+	if len(values) == 1 {
+		return values[0]
+	}
+	return bytes.Join(values, []byte(", "))
+}

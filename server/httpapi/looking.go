@@ -1,0 +1,118 @@
+package httpapi
+
+import (
+	"peal/server/look"
+	"peal/server/names"
+	"peal/server/permit"
+	"peal/server/refusal"
+	"peal/server/subscribe"
+)
+
+// looking serves /channels and what is below it. The bodies are package look's.
+type looking struct{ *shared }
+
+// channels lists channels by name.
+func (l *looking) channels(x *exchange) {
+	p, err := x.query()
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	limit, err := look.ParseLimit(p.limit)
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	x.channels.Clear() // it is about all
+	prefix, after := string(p.prefix), string(p.after)
+	l.ask(x, permit.Inspect, look.ChannelsCost, func() []byte { return l.desk.Channels(prefix, after, limit) })
+}
+
+// channel tells about one channel.
+func (l *looking) channel(x *exchange) {
+	n, _, err := l.query(x)
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	q := x.request(permit.Inspect)
+	if err := l.gate.Decide(&q); err != nil {
+		x.refuse(err)
+		return
+	}
+	x.reply(200, jsonType, noStore, l.desk.Channel(n.Text()))
+}
+
+// history returns what is retained of a channel after the cursor, or the newest
+// messages.
+func (l *looking) history(x *exchange) {
+	n, p, err := l.query(x)
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	start, err := subscribe.NewStart(l.deps.Log, p.cursor, p.last, 1)
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	h, err := look.NewHistory(n.Text(), start, p.limit)
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	l.ask(x, permit.History, h.Cost(), func() []byte { return l.desk.History(h) })
+}
+
+// presence lists who is on a channel.
+func (l *looking) presence(x *exchange) {
+	n, p, err := l.query(x)
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	limit, err := look.ParseLimit(p.limit)
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	after := string(p.after)
+	l.ask(x, permit.Presence, look.MembersCost(limit), func() []byte { return l.desk.Members(n.Text(), after, limit) })
+}
+
+// query reads a request whose path names the channel, which is then the only one
+// of the exchange.
+func (l *looking) query(x *exchange) (*names.Name, params, *refusal.Error) {
+	n, err := x.pathChannel()
+	if err != nil {
+		return nil, params{}, err
+	}
+	p, err := x.query()
+	if err != nil {
+		return nil, params{}, err
+	}
+	for _, other := range x.channels.List() {
+		if other.Text() != n.Text() {
+			return nil, params{}, refusal.Contradiction("channel", "the path and the query name different ones: the path is enough")
+		}
+	}
+	x.channels.Clear()
+	x.channels.AddKnown(n.Text())
+	return n, p, nil
+}
+
+// ask has a worker make the body, which costs about so many microseconds, if the
+// client may have it.
+func (l *looking) ask(x *exchange, a permit.Action, cost int, body func() []byte) {
+	q := x.request(a)
+	if err := l.gate.Decide(&q); err != nil {
+		x.refuse(err)
+		return
+	}
+	reply := x.pendingReply()
+	if err := l.desk.Ask(q.Who, x.call.Conn, &reply, cost, body); err != nil {
+		x.refuse(err)
+		return
+	}
+	x.later()
+}

@@ -1,0 +1,99 @@
+package look
+
+import (
+	"runtime"
+	"strconv"
+
+	"peal/loop"
+	"peal/loop/ring"
+	"peal/server/log"
+	"peal/server/publication"
+	"peal/server/refusal"
+	"peal/server/subscribe"
+)
+
+// History is one request for retained messages.
+type History struct {
+	channel string
+	start   subscribe.Start
+	limit   int
+}
+
+// NewHistory is the request for a page of channel from start; limit is as it was
+// sent, empty for none.
+func NewHistory(channel string, start subscribe.Start, limit []byte) (History, *refusal.Error) {
+	h := History{channel: channel, start: start}
+	var err *refusal.Error
+	if h.limit, err = parseLimit(limit, 0, largestPage); err != nil {
+		return h, err
+	}
+	if h.start.From == loop.FromNow { // nothing is newer than now: the newest are meant
+		h.start = subscribe.Start{From: loop.FromLast, Last: standardPage}
+		if h.limit > 0 {
+			h.start.Last = h.limit
+		}
+	}
+	if h.limit == 0 {
+		h.limit = max(standardPage, min(h.start.Last, largestPage))
+	}
+	return h, nil
+}
+
+// Cost is about how many microseconds the page takes.
+func (h *History) Cost() int { return historyCost + h.limit }
+
+// History is what is retained of a channel, oldest first:
+// {"channel","cursor","gap":[…]?,"messages":[…],"more"}. cursor is where the next
+// page, or a subscription, goes on.
+func (d *Desk) History(h History) []byte {
+	upto, after := d.Hub.Head(), h.start.Sequence
+	switch h.start.From {
+	case loop.FromLast:
+		after = d.Hub.Newest(h.channel, h.start.Last)
+	case loop.FromEarliest, loop.FromGap:
+		after = 0
+	}
+	messages, discarded, more := d.Hub.Read(nil, h.channel, after, upto, h.limit, PageBytes)
+	list := make([]byte, 0, 256*len(messages))
+	for i, m := range messages {
+		// What is published may be six times as long in JSON; the page is bounded, too.
+		if len(list) >= PageBytes {
+			messages, more = messages[:i], true
+			break
+		}
+		if i > 0 {
+			list = append(list, ',')
+		}
+		if i%64 == 63 {
+			runtime.Gosched() // a loop that has become ready does not wait for the whole page
+		}
+		list = appendObject(list, m, h.channel, d.Lineage)
+	}
+	covered := upto
+	if more && len(messages) > 0 {
+		covered = messages[len(messages)-1].Sequence
+	}
+
+	body := append(make([]byte, 0, 512+len(list)), `{"channel":`...)
+	body = publication.AppendString(body, h.channel)
+	body = append(body, `,"cursor":"`...)
+	body = d.Lineage.Cursor(covered).Append(body)
+	body = append(body, '"')
+	if gap := (ring.Gap{Channel: h.channel, To: discarded, Foreign: h.start.From == loop.FromGap}); gap.Foreign {
+		body = append(body, `,"gap":`...)
+		body = publication.AppendGaps(body, []ring.Gap{gap}, d.Lineage)
+	} else if h.start.From == loop.FromCursor && after < discarded {
+		gap.From = after
+		body = append(body, `,"gap":`...)
+		body = publication.AppendGaps(body, []ring.Gap{gap}, d.Lineage)
+	}
+	body = append(body, `,"messages":[`...)
+	body = append(body, list...)
+	body = append(body, `],"more":`...)
+	body = strconv.AppendBool(body, more)
+	return append(body, '}')
+}
+
+func appendObject(dst []byte, m *ring.Message, channel string, lineage *log.Lineage) []byte {
+	return publication.AppendJSON(dst, m.Entry.(*log.Entry), channel, lineage.Cursor(m.Sequence))
+}

@@ -1,0 +1,133 @@
+package names
+
+import (
+	"peal/loop/frame"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"peal/server/log"
+	"peal/server/refusal"
+	"peal/server/rules"
+)
+
+// Default is the channel of a request that names none.
+const Default = "main"
+
+// MaxBytes is the length of the longest name.
+const MaxBytes = 200
+
+// Found in names.
+var (
+	ErrName     = &refusal.Error{Status: 400, Code: "bad_channel", Message: "a channel name is 1 to 200 bytes of printable UTF-8 (the joiners U+200C and U+200D are legal), percent-encoded in URLs"}
+	ErrReserved = &refusal.Error{Status: 403, Code: "reserved_channel", Message: "channel names that begin with $ are reserved for the server", Close: frame.CloseForbidden}
+	ErrTooMany  = &refusal.Error{Status: 400, Code: "too_many_channels", Message: "the request names more channels than max-channels (128 by default): use several connections or requests", Close: frame.CloseTooManyChannels}
+)
+
+// Name is a channel's name in the forms that requests need, made once: the set
+// of a subscription to it alone, which all such subscriptions share, and its
+// rule. 32 bytes, because there may be one for each connection.
+type Name struct {
+	set     [1]string
+	watched *[2]string // with its presence; nil until somebody asks
+	rule    *rules.Rule
+}
+
+// Text is the name itself.
+func (n *Name) Text() string { return n.set[0] }
+
+// Rule is the rule of the channel, of the table that the Cache had.
+func (n *Name) Rule() *rules.Rule { return n.rule }
+
+// Alone is the set of the channel alone, which all share: nobody may change it.
+func (n *Name) Alone() []string { return n.set[:] }
+
+// Watched is the channel and the server's one that carries its presence events,
+// sorted. Only the goroutine of the Cache may call it; nobody may change the set.
+func (n *Name) Watched() []string {
+	if n.watched == nil {
+		n.watched = &[2]string{log.PresencePrefix + n.Text(), n.Text()}
+		slices.Sort(n.watched[:])
+	}
+	return n.watched[:]
+}
+
+// CountClients counts the channels of clients among names: beside them may be
+// the server's that carry their presence events.
+func CountClients(names []string) (n int) {
+	for _, name := range names {
+		if !strings.HasPrefix(name, log.PresencePrefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// maxKnown bounds what a Cache remembers: 16,384 names are about 2 MB, and at
+// most 6 MB if all are as long as may be.
+const maxKnown = 1 << 14
+
+// Cache remembers names that were checked. When it is full it starts afresh.
+type Cache struct {
+	known map[string]*Name
+	rules *rules.Table
+}
+
+// NewCache returns an empty cache for one table of rules.
+func NewCache(t *rules.Table) *Cache { return &Cache{make(map[string]*Name), t} }
+
+// Use replaces the table of rules; the names that were given out keep theirs.
+func (c *Cache) Use(t *rules.Table) { c.known, c.rules = make(map[string]*Name), t }
+
+// Get returns the name b, or why it is none. b is not kept.
+func (c *Cache) Get(b []byte) (*Name, *refusal.Error) {
+	if known := c.known[string(b)]; known != nil {
+		return known, nil
+	}
+	if err := check(b); err != nil {
+		return nil, err
+	}
+	return c.add(string(b)), nil
+}
+
+// Of returns a name that is known to be legal: that of a channel that a connection
+// has.
+func (c *Cache) Of(text string) *Name {
+	if known := c.known[text]; known != nil {
+		return known
+	}
+	return c.add(text)
+}
+
+func (c *Cache) add(text string) *Name {
+	if len(c.known) >= maxKnown {
+		clear(c.known)
+	}
+	made := &Name{set: [1]string{text}, rule: c.rules.For(text)}
+	c.known[text] = made
+	return made
+}
+
+// check tells whether b may name a channel of clients.
+func check(b []byte) *refusal.Error {
+	if len(b) == 0 || len(b) > MaxBytes || !IsPrintable(b) {
+		return ErrName
+	}
+	if b[0] == '$' {
+		return ErrReserved
+	}
+	return nil
+}
+
+// IsPrintable reports whether b is UTF-8 without control characters and the like,
+// by rules.IsNameRune.
+func IsPrintable(b []byte) bool {
+	for len(b) > 0 {
+		r, size := utf8.DecodeRune(b)
+		if r == utf8.RuneError && size == 1 || !rules.IsNameRune(r) {
+			return false
+		}
+		b = b[size:]
+	}
+	return true
+}

@@ -1,0 +1,35 @@
+// Package permit is the one place that decides whether a client may do what it
+// asks for. Everything that a client asks becomes a [Request]: who asks, for
+// which action, on which channels, and from where. An HTTP request, a raw
+// WebSocket message, a command of peal.v1 and a message of a batch, which a
+// worker reads, all become the same value and go through [Gate.Decide].
+//
+// Decide makes these checks, in this order, on every transport. The first that
+// fails is the error that the client receives.
+//
+//	check     actions                        errors
+//	host      arrive                         host_not_allowed
+//	origin    arrive                         origin_not_allowed
+//	site      subscribe, with a client name  cross_site
+//	          or presence
+//	ban       subscribe, with a client name  disconnected
+//	rule      publish, over a WebSocket      publish_not_allowed
+//	          subscribe with presence,       presence_off
+//	          presence
+//	room      subscribe                      draining, too_many_channels, channel_full
+//	presence  subscribe with presence        presence_full
+//	size      publish                        message_too_large
+//
+// A request is decided when all of it is known, so what is wrong with its form (a
+// name that is none, a parameter that contradicts another, JSON) comes before
+// any of these; only host and origin are decided as soon as a head has come
+// (action arrive), before its body is waited for. Which methods a path has is the
+// table of routes' to say (package httpapi): without them there is no action. The
+// log itself refuses what it has no room for, and the table of idempotency keys
+// the keys: nobody knows before they try.
+//
+// The fan-out asks nothing: a delivery costs the same whatever is checked here.
+//
+// A Gate is a value that is copied to the goroutines that need it; its tables are
+// shared. Decide does not allocate and keeps nothing.
+package permit

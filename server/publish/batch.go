@@ -1,0 +1,165 @@
+package publish
+
+import (
+	"peal/server/ijson"
+	"peal/server/names"
+	"peal/server/permit"
+	"peal/server/refusal"
+	"peal/server/rules"
+)
+
+// batchGroup is how many messages are appended under one lock, and groupEntries
+// after how many entries no further message joins them: a large batch must not
+// wait for a whole ring to be free, nor others for a long append.
+const (
+	batchGroup   = 64
+	groupEntries = 256
+)
+
+// Found in batches.
+var (
+	errBatch = &refusal.Error{Status: 400, Code: "bad_batch", Message: `the body must be JSON: {"messages":[{"channel":…,"data":…},…]}, with no other field and at most batch-messages messages (1000 by default)`}
+	errWide  = &refusal.Error{Status: 413, Code: "batch_too_wide", Message: "the batch exceeds batch-entries (8192 by default; each channel of each message counts): send this message and those after it in another batch"}
+)
+
+// Batch is one request with many messages. Decoding a megabyte of JSON takes
+// longer than a loop may stand still, so a worker runs it.
+type Batch struct {
+	// Fixed before Run.
+	Append
+	Gate    permit.Gate
+	Request permit.Request // of all messages; Run sets what differs
+	Rules   *rules.Table
+	Stray   *refusal.Error // for a message that names no channel: the URL has something unknown
+
+	MaxMessages int
+	MaxEntries  int
+
+	// Owned by the worker.
+	reader ijson.Reader
+	cache  *names.Cache
+	set    names.Set
+	made   int // entries
+}
+
+// Run decodes the batch and appends it group by group, in order; the reply comes
+// through the door. Nothing is appended before all of it was read: JSON that ends
+// in rubbish is no batch.
+func (b *Batch) Run(body []byte) {
+	messages, err := b.read(body)
+	if err != nil {
+		b.Refuse(err)
+		return
+	}
+	b.cache = names.NewCache(b.Rules)
+	b.results = make([]Result, len(messages))
+	b.left.Store(1)
+	for from := 0; from < len(messages); {
+		to, full := b.appendGroup(messages, from)
+		if full != nil { // the rest is refused too, or order would break
+			for i := to; i < len(messages); i++ {
+				b.results[i].err = full
+			}
+			break
+		}
+		from = to
+	}
+	b.countDown()
+}
+
+// Refuse replies that nothing of the batch was published.
+func (b *Batch) Refuse(err *refusal.Error) {
+	b.To.Tally.Refuse(err)
+	b.To.Door.Answer(b.Ref, b.Reply.AppendError(nil, err))
+}
+
+// appendGroup appends messages from from on as one group, and returns where the
+// next begins.
+func (b *Batch) appendGroup(messages []Message, from int) (to int, full *refusal.Error) {
+	g := &group{of: &b.Append}
+	for to = from; to < len(messages) && to-from < batchGroup && len(g.entries) < groupEntries; to++ {
+		r := &b.results[to]
+		d, err := b.draft(&messages[to])
+		if err != nil {
+			r.err = err
+			continue
+		}
+		g.add(r, &d, b.set.List())
+	}
+	g.results = b.results[from:to]
+	return to, g.append()
+}
+
+// draft reads one message and asks whether it may be published on its channels,
+// which are then in b.set.
+func (b *Batch) draft(m *Message) (Draft, *refusal.Error) {
+	d, err := m.Draft()
+	if err != nil {
+		return d, err
+	}
+	if m.plural {
+		return d, errChannels
+	}
+	if err := d.Check(); err != nil {
+		return d, err
+	}
+	b.set.Reset(b.cache, b.Gate.ChannelLimit)
+	if err := m.AddChannels(&b.set, &b.reader); err != nil {
+		return d, err
+	}
+	if b.set.Len() == 0 {
+		if m.Stray != nil {
+			return d, names.StrayField(m.Stray, Fields)
+		}
+		if b.Stray != nil {
+			return d, b.Stray
+		}
+		b.set.AddDefault()
+	}
+	b.Request.Channels, b.Request.Data, b.Request.Binary = b.set.List(), d.Data, d.Binary
+	if err := b.Gate.Decide(&b.Request); err != nil {
+		return d, err
+	}
+	if b.made += b.set.Len(); b.made > b.MaxEntries {
+		return d, errWide
+	}
+	return d, nil
+}
+
+// read reads the envelope, {"messages":[…]}, and the messages, which alias body.
+func (b *Batch) read(body []byte) (messages []Message, err *refusal.Error) {
+	r, found, strange := &b.reader, false, false
+	r.Start(body)
+	for r.Enter('{'); r.More(); {
+		if string(r.Name()) != "messages" {
+			strange = true
+			r.Value()
+			continue
+		}
+		if found = r.Kind() == '['; !found {
+			r.Value()
+			continue
+		}
+		for r.Enter('['); r.More(); {
+			if len(messages) == b.MaxMessages {
+				return nil, errBatch
+			}
+			messages = append(messages, Message{})
+			if m := &messages[len(messages)-1]; r.Kind() == '{' {
+				m.Read(r)
+			} else {
+				r.Value()
+				m.err = refusal.ErrJSONObject
+			}
+		}
+	}
+	switch err := r.End(); {
+	case err == ijson.ErrKind:
+		return nil, errBatch
+	case err != nil:
+		return nil, refusal.OfJSON(err)
+	case strange, !found:
+		return nil, errBatch
+	}
+	return messages, nil
+}

@@ -1,0 +1,80 @@
+package publish
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"peal/server/log"
+	"peal/server/names"
+	"peal/server/refusal"
+)
+
+// Limits of what goes with a publication.
+const (
+	maxEvent          = 200 // bytes
+	maxIdempotencyKey = 200 // bytes
+)
+
+// EntryWork is what one channel of a publication costs a loop: it is numbered,
+// kept, and handed to the loops. In units of loop.Call.Work.
+const EntryWork = 2
+
+// Found in what goes with the data.
+var (
+	errEvent          = &refusal.Error{Status: 400, Code: "bad_event", Message: "an event name has at most 200 bytes of UTF-8 without control characters; open, error, gap and names that begin with peal are reserved for the server"}
+	errIdempotencyKey = &refusal.Error{Status: 400, Code: "bad_idempotency_key", Message: "an idempotency key has at most 200 bytes"}
+)
+
+// Draft is a publication that was asked for. Its slices are lent.
+type Draft struct {
+	Data   []byte
+	Binary bool // as the publisher says; Check sets it for data that is no text
+	Event  []byte
+	Key    []byte // idempotency key; empty for none
+}
+
+// Check finds out whether d may be published as it is, apart from its size, and
+// whether its data is text.
+func (d *Draft) Check() *refusal.Error {
+	if !isEventName(d.Event) {
+		return errEvent
+	}
+	if len(d.Key) > maxIdempotencyKey {
+		return errIdempotencyKey
+	}
+	d.Binary = d.Binary || !utf8.Valid(d.Data)
+	return nil
+}
+
+// AppendEntries appends the entries of d, one for each channel. They share one
+// copy of the data, which nobody may change.
+func (d *Draft) AppendEntries(dst []*log.Entry, channels []*names.Name) []*log.Entry {
+	data, event, key := bytes.Clone(d.Data), string(d.Event), string(d.Key)
+	from := len(dst)
+	for _, n := range channels {
+		dst = append(dst, &log.Entry{Channel: n.Text(), Event: event, Data: data, Binary: d.Binary, IdempotencyKey: key})
+	}
+	log.Share(dst[from:])
+	return dst
+}
+
+// isEventName reports whether a publisher may use that name. EventSource fires
+// open and error itself, so a page could not tell them apart.
+func isEventName(b []byte) bool {
+	if len(b) == 0 {
+		return true
+	}
+	if len(b) > maxEvent || bytes.HasPrefix(b, []byte("peal")) || !utf8.Valid(b) {
+		return false
+	}
+	for _, c := range b {
+		if c < ' ' || c == 0x7F {
+			return false
+		}
+	}
+	switch string(b) {
+	case "open", "error", "gap":
+		return false
+	}
+	return true
+}

@@ -1,0 +1,122 @@
+package subscribe
+
+import (
+	"time"
+	"unicode/utf8"
+
+	"peal/loop"
+	"peal/loop/frame"
+	"peal/server/names"
+	"peal/server/permit"
+	"peal/server/presence"
+	"peal/server/refusal"
+	"peal/server/share"
+)
+
+// Longest name and text of a client, in bytes.
+const (
+	maxClient = 200
+	maxInfo   = 1 << 10
+)
+
+// Found in what clients say about themselves.
+var (
+	ErrNamesFull = &refusal.Error{Status: 429, Code: "presence_full", Message: "there is no room for another client name on this connection (presence-bytes, address-share): try again later, or use its first name", Close: frame.CloseTryAgainLater}
+
+	errClient = &refusal.Error{Status: 400, Code: "bad_client", Message: "client is 1 to 200 bytes of printable UTF-8, percent-encoded in URLs"}
+	errInfo   = &refusal.Error{Status: 400, Code: "bad_info", Message: "info is at most 1024 bytes of UTF-8: store the rest in your backend, under the client name"}
+)
+
+// Visitor is the name that a client gives itself, empty for none, and what it says
+// about itself. Both may alias the request.
+type Visitor struct{ Client, Info []byte }
+
+// Check finds out whether both may be shown to others.
+func (v Visitor) Check() *refusal.Error {
+	switch {
+	case len(v.Client) > maxClient || !names.IsPrintable(v.Client):
+		return errClient
+	case len(v.Info) > maxInfo || !utf8.Valid(v.Info):
+		return errInfo
+	}
+	return nil
+}
+
+// Guests are the connections of one loop that have a client name. It has the part
+// of loop.Front that is about them.
+type Guests struct {
+	gate      *permit.Gate
+	book      *presence.Table // the gate's; without it one that remembers names only
+	bySession map[uint64]*presence.Guest
+	sitting   []string // channels that a guest is listed on
+}
+
+// NewGuests returns an empty one; gate may change while it is used.
+func NewGuests(gate *permit.Gate) *Guests {
+	g := &Guests{gate: gate, book: gate.Presence, bySession: map[uint64]*presence.Guest{}}
+	if g.book == nil {
+		g.book = presence.New(presence.Config{}, func(string) bool { return false }, time.Now)
+	}
+	return g
+}
+
+// Of returns the guest of a session, nil if it has no name.
+func (g *Guests) Of(session uint64) *presence.Guest { return g.bySession[session] }
+
+// Arrive lists the visitor of a share, if it has a name, on the channels, which s
+// subscribes the connection to. It returns on how many there is no room for it, or
+// ErrNamesFull where it cannot take that name beside another of its connection; a
+// first name is refused to none.
+func (g *Guests) Arrive(session uint64, by share.Key, v Visitor, channels []*names.Name, s *loop.Subscription) (unlisted int, err *refusal.Error) {
+	if len(v.Client) == 0 {
+		return 0, nil
+	}
+	client, info := string(v.Client), string(v.Info)
+	guest := g.bySession[session]
+	if guest == nil {
+		guest = g.book.Enter(by, client, info)
+		g.bySession[session] = guest
+	}
+	g.sitting = g.sitting[:0]
+	for _, n := range channels {
+		g.sitting = append(g.sitting, n.Text())
+	}
+	unlisted, ok := guest.Sit(g.sitting, client, info, func(i int) bool { return g.gate.HasPresence(channels[i]) })
+	clear(g.sitting) // they may be long, and of channels that are gone
+	if !ok {
+		return 0, ErrNamesFull
+	}
+	s.Named = true
+	return unlisted, nil
+}
+
+// Leave takes the client from the channels, where it is listed there.
+func (g *Guests) Leave(session uint64, channels []*names.Name) {
+	guest := g.bySession[session]
+	if guest == nil {
+		return
+	}
+	guest.Rise(func(channel string) bool {
+		for _, n := range channels {
+			if n.Text() == channel {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// Left implements loop.Front: a connection with a name receives nothing more.
+func (g *Guests) Left(session uint64) {
+	g.bySession[session].End()
+	delete(g.bySession, session)
+}
+
+// Dismiss reports whether the connection of that session has a name that is among
+// those of clients, by its URL or for a channel that it has. Then its end must
+// follow, at which it leaves without a grace period.
+func (g *Guests) Dismiss(session uint64, among func(client string) bool) bool {
+	guest := g.bySession[session]
+	guest.Dismissed = guest.Is(among)
+	return guest.Dismissed
+}

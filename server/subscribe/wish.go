@@ -1,0 +1,96 @@
+package subscribe
+
+import (
+	"slices"
+	"time"
+
+	"peal/loop"
+	"peal/loop/ring"
+	"peal/server/names"
+	"peal/server/permit"
+	"peal/server/refusal"
+)
+
+// Wish is what a client asks to receive. It may be on no channel yet, as a
+// connection with commands begins.
+type Wish struct {
+	Channels *names.Set
+	Encoding ring.Encoding
+	Start    Start
+	Known    bool          // the cursor is the id of the client's last event
+	Timeout  time.Duration // of a poll
+	Visitor  Visitor
+	Presence bool // with the presence events of the channels
+}
+
+// What a subscription costs a loop beside what the fan-out counts, in units of
+// loop.Call.Work.
+const (
+	NameWork = 1 // one channel of a set that is looked up and sorted
+	SeatWork = 2 // one channel on which a client is listed
+)
+
+// Work is what the subscription s, made of w, costs.
+func (w *Wish) Work(s *loop.Subscription) int {
+	if s.Named {
+		return (NameWork + SeatWork) * w.Channels.Len()
+	}
+	return NameWork * w.Channels.Len()
+}
+
+// Subscribe asks whether the client may have what it wishes, and makes the
+// subscription. r says who asks and from where, and what it has already; the rest
+// of it is set here. Guests.Arrive must follow.
+func (w *Wish) Subscribe(gate *permit.Gate, r *permit.Request) (*loop.Subscription, *refusal.Error) {
+	r.Action, r.Channels, r.Presence = permit.Subscribe, w.Channels.List(), w.Presence
+	r.Who.Client = w.Visitor.Client
+	if err := gate.Decide(r); err != nil {
+		if err == permit.ErrDisconnected {
+			w.sendAway(gate)
+		}
+		return nil, err
+	}
+	return &loop.Subscription{
+		Channels: w.channels(gate),
+		Encoding: w.Encoding,
+		From:     w.Start.From,
+		Sequence: w.Start.Sequence,
+		Known:    w.Known && w.Start.From == loop.FromCursor,
+		Last:     w.Start.Last,
+		Timeout:  w.Timeout,
+	}, nil
+}
+
+// sendAway ends the presence of a banned client at once where it is still listed,
+// between two polls for example.
+func (w *Wish) sendAway(gate *permit.Gate) {
+	for _, n := range w.Channels.List() {
+		if gate.HasPresence(n) {
+			gate.Presence.EndGrace(n.Text(), string(w.Visitor.Client))
+		}
+	}
+}
+
+// channels is the set to subscribe to: beside the channels the server's own that
+// carry their presence events.
+func (w *Wish) channels(gate *permit.Gate) []string {
+	list := w.Channels.List()
+	switch {
+	case len(list) == 0:
+		return nil
+	case !w.Presence:
+		return w.Channels.Sorted()
+	case len(list) == 1:
+		return list[0].Watched()
+	}
+	var set []string
+	for _, n := range list {
+		if gate.HasPresence(n) {
+			set = append(set, n.Watched()...)
+		} else {
+			set = append(set, n.Text())
+		}
+	}
+	slices.Sort(set)
+	return set
+}
