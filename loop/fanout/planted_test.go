@@ -49,8 +49,8 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			{"if len(l.half) > 0 {", "if len(l.buf) == 0 {"},
 		}},
 		{"gap is not told", "history.go", []patch{{
-			"f.addGap(i, Gap{Channel: c.name, From: at, To: discarded})",
-			"_ = Gap{}",
+			"f.addGap(i, ring.Gap{Channel: c.name, From: at, To: discarded})",
+			"_ = ring.Gap{}",
 		}}},
 		{"gap is told twice", "flush.go", []patch{{
 			"f.noteTold(l.slot, m, s.told)",
