@@ -359,7 +359,7 @@ func (c *channel) shared(k ring.Encoding) bool {
 // with another. Else it has nobody to share with, and strips of its own cost less.
 func (f *Fan) meets(names []string) bool {
 	return slices.ContainsFunc(names, func(n string) bool {
-		c := f.channels[n]
+		c := f.channels.find(matcher{n})
 		return c != nil && c.bundles != nil
 	})
 }

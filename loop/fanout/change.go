@@ -42,7 +42,7 @@ func (k *marks) bar(v *view, m *ring.Message) bool {
 	}
 	had, wanted := false, false
 	v.channels(func(i int, c *channel) {
-		if c.name == m.Channel || slices.Contains(m.Also, c.name) {
+		if c.carries(m) {
 			had = had || k.had[i] >= m.Sequence
 			wanted = wanted || k.skip[i] < m.Sequence
 		}

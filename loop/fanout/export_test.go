@@ -2,7 +2,7 @@ package fanout
 
 // Passes is how many views and bundles hold strips.
 func (f *Fan) Passes() (n int) {
-	for _, c := range f.channels {
+	for _, c := range f.channels.exact {
 		for b := c.bundles; b != nil; b = b.next {
 			if b.pass != nil {
 				n++

@@ -23,7 +23,7 @@ type Fan struct {
 	applied uint64 // last sequence taken from the ring
 
 	slabs    []*slab
-	channels map[string]*channel
+	channels index
 	multi    map[string]*view  // views of several channels
 	views    []*view           // by number; 0 is nobody
 	lanes    []lane            // by number; 0 is nobody
@@ -75,7 +75,7 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 		sender:   out,
 		events:   ev,
 		applied:  applied,
-		channels: map[string]*channel{},
+		channels: newIndex(),
 		multi:    map[string]*view{},
 		views:    make([]*view, 1),
 		lanes:    make([]lane, 1),
@@ -205,7 +205,7 @@ func (f *Fan) Room() bool {
 }
 
 func (f *Fan) applyTo(name string, m *ring.Message) {
-	c := f.channels[name]
+	c := f.channels.matching(name)
 	if c == nil {
 		return
 	}
@@ -239,7 +239,7 @@ func (f *Fan) Pending() bool {
 func (f *Fan) Stats() Stats {
 	s := f.stats
 	s.Encoded = f.encode.Bytes()
-	s.Channels, s.Held, s.Behind = len(f.channels), f.held, f.behind.len()+len(f.waiting)
+	s.Channels, s.Held, s.Behind = f.channels.len(), f.held, f.behind.len()+len(f.waiting)
 	s.Waiting = f.strips
 	if f.latency != nil {
 		s.Latency = f.latency.observed

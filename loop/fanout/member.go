@@ -117,7 +117,7 @@ func (f *Fan) Width(slot uint32) int {
 }
 
 // Channeled is the number of channels with members.
-func (f *Fan) Channeled() int { return len(f.channels) }
+func (f *Fan) Channeled() int { return f.channels.len() }
 
 // Revive lets private bytes be written to a member that an event declared
 // finished (Gapped), so that it can be told why.

@@ -9,7 +9,7 @@ import (
 // channel is what one loop knows of a channel: the views that contain it.
 // Most channels have one view; 32 bytes then, beside the name.
 type channel struct {
-	name    string
+	matcher
 	solo    *view   // views of this channel alone, one for each encoding in use, linked by nextSolo
 	bundles *bundle // views of several channels, nil for none, linked by next
 }
@@ -177,7 +177,7 @@ func (f *Fan) endPass(v *view) (again bool) {
 // find returns the view of these channels, which are sorted, making it if needed.
 func (f *Fan) find(names []string, k ring.Encoding, oneShot bool) *view {
 	if len(names) == 1 {
-		c := f.channel(names[0])
+		c := f.channels.channel(matcher{names[0]})
 		for v := c.solo; v != nil; v = v.nextSolo {
 			if v.encoding == k {
 				return v
@@ -199,19 +199,9 @@ func (f *Fan) find(names []string, k ring.Encoding, oneShot bool) *view {
 	v.several.bundles = make([]*bundle, len(names))
 	v.several.places = make([]uint32, len(names))
 	for i, n := range names {
-		f.link(v, i, f.channel(n))
+		f.link(v, i, f.channels.channel(matcher{n}))
 	}
 	return v
-}
-
-func (f *Fan) channel(name string) *channel {
-	c := f.channels[name]
-	if c == nil {
-		name = strings.Clone(name) // not the request it came in
-		c = &channel{name: name}
-		f.channels[name] = c
-	}
-	return c
 }
 
 func (f *Fan) newView(k ring.Encoding, oneShot bool) *view {
@@ -259,7 +249,7 @@ func (f *Fan) dropView(v *view) {
 
 func (f *Fan) dropChannel(c *channel) {
 	if c.solo == nil && c.bundles == nil {
-		delete(f.channels, c.name)
+		f.channels.forget(c)
 	}
 }
 
