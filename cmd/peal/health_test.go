@@ -19,7 +19,7 @@ func TestHealth(t *testing.T) {
 		case well:
 			_, _ = w.Write([]byte("ok\n"))
 		default:
-			http.Error(w, "an event loop does not answer", http.StatusServiceUnavailable)
+			http.Error(w, "an event loop does not respond", http.StatusServiceUnavailable)
 		}
 	}))
 	defer server.Close()
@@ -35,7 +35,7 @@ func TestHealth(t *testing.T) {
 	}
 	check(0, "ok", "--url", server.URL+"/healthz")
 	well = false
-	check(1, "503 Service Unavailable: an event loop does not answer", "--url", server.URL+"/healthz")
+	check(1, "503 Service Unavailable: an event loop does not respond", "--url", server.URL+"/healthz")
 	check(1, "deadline exceeded", "--url", server.URL+"/silent", "--timeout", "50ms")
 	check(1, "refused", "--url", "http://127.0.0.1:1/healthz")
 	check(2, "health", "--url", "http://bad host/")

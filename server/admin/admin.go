@@ -18,35 +18,36 @@ import (
 	"peal/server/tally"
 )
 
-// Source tells what the server has done and holds.
+// Source provides the counters and gauges of the server.
 type Source interface {
 	HubStats() hub.Stats
 	PresenceStats() presence.Stats
-	Bans() (kept int, evicted uint64) // disconnected clients that are kept away, and that were let in early
+	Bans() (kept int, evicted uint64) // disconnected clients that are kept away, and those evicted early
 	IdempotencyKeys() (remembered int, evicted uint64)
 	LoopStats(context.Context) ([]loop.Stats, error)
 	FrontStats(context.Context) (tally.Stats, error)
 	LogHead() uint64
-	LogFailing() bool  // its disk is full or broken
+	LogFailing() bool  // it cannot write: see peal_log_failing
 	LostLines() uint64 // of the server's own log; see package logging
 	LostAccessLines() uint64
 	Ready() bool // accepting, and not draining
 }
 
-// well is the body of a good answer. A log that cannot be written does not make it
-// a bad one: subscribers are served, and another server would be no better.
+// well is the body of a response with status 200. A log that cannot be written
+// does not change the status: the server can serve subscribers, and so a load
+// balancer must not take them away.
 func well(s Source) []byte {
 	if s.LogFailing() {
-		return []byte("ok, but the log cannot be written: publishing is refused until it can\n")
+		return []byte("ok, but the log cannot be written (disk full or failing, or the directory of --log missing): publishing is refused until it can\n")
 	}
 	return []byte("ok\n")
 }
 
-// scrapeLimit is how long loops may take to answer a scrape.
+// scrapeLimit is how long loops may take to respond to a scrape.
 const scrapeLimit = 2 * time.Second
 
-// Handler returns the handler of the admin listener, which serves those whom p
-// welcomes.
+// Handler returns the handler of the admin listener, which serves the requests
+// that p permits.
 func Handler(s Source, p *auth.Policy) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{s})
@@ -55,7 +56,7 @@ func Handler(s Source, p *auth.Policy) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), scrapeLimit)
 		defer cancel()
 		if _, err := s.LoopStats(ctx); err != nil {
-			http.Error(w, "an event loop does not answer", http.StatusServiceUnavailable)
+			http.Error(w, "an event loop does not respond", http.StatusServiceUnavailable)
 			return
 		}
 		w.Write(well(s))
@@ -76,14 +77,14 @@ func Handler(s Source, p *auth.Policy) http.Handler {
 	return guard(mux, p)
 }
 
-// guard keeps out what a web page makes its reader's browser send: by a name that
-// resolves to this listener (DNS rebinding), by a script, by an image. The metrics
-// and profiles of a loopback listener are not for every site that is visited from
-// this machine.
+// guard refuses requests that a web page makes the browser send: by a name that
+// resolves to this listener (DNS rebinding), by a script, by an image. Otherwise
+// every site visited from this machine could read the metrics and profiles of a
+// loopback listener.
 func guard(h http.Handler, p *auth.Policy) http.Handler {
 	value := func(r *http.Request, name string) []byte {
 		if values := r.Header.Values(name); len(values) > 0 {
-			return []byte(strings.Join(values, ", ")) // of two, neither is good
+			return []byte(strings.Join(values, ", ")) // two joined values are never valid
 		}
 		return nil
 	}
@@ -91,14 +92,14 @@ func guard(h http.Handler, p *auth.Policy) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 		from := auth.Request{Origin: value(r, "Origin"), Site: value(r, "Sec-Fetch-Site")}
-		if r.Host != "" { // of an absolute target, else the Host header; HTTP/1.0 may have neither, and no browser speaks that
+		if r.Host != "" { // of an absolute target, else the Host header; HTTP/1.0 may have neither, but browsers do not use it
 			from.Host = []byte(r.Host)
 		}
 		switch p.Judge(from, true) {
 		case auth.ForeignHost:
-			http.Error(w, "this listener answers under an IP address, localhost, or a name given with --admin-host, and the request is for another host", http.StatusMisdirectedRequest)
+			http.Error(w, "the Host of the request is none that this listener accepts: use an IP address or localhost, or add the name with --admin-host", http.StatusMisdirectedRequest)
 		case auth.ForeignOrigin, auth.CrossSite:
-			http.Error(w, "a web page of another site caused this request (Origin, Sec-Fetch-Site): ask from the address bar, or with another program than a browser", http.StatusForbidden)
+			http.Error(w, "a web page of another site caused this request (Origin, Sec-Fetch-Site): use the address bar, or a program other than a browser", http.StatusForbidden)
 		default:
 			h.ServeHTTP(w, r)
 		}

@@ -13,10 +13,10 @@ import (
 	"peal/server/tally"
 )
 
-// collector asks the source at each scrape.
+// collector queries the source at each scrape.
 type collector struct{ source Source }
 
-// state is all that the source tells at one scrape.
+// state is the result of all queries of one scrape.
 type state struct {
 	loops      []loop.Stats
 	fronts     tally.Stats
@@ -116,11 +116,11 @@ func by(label, name, help string, of func(*state) map[string]uint64) metric {
 
 var metrics = []metric{
 	gauge("connections", "Open connections.", func(s *loop.Stats) float64 { return float64(s.Connections) }),
-	{desc("transport_connections", "Open connections by what they are now.", "transport"), prometheus.GaugeValue, transports},
+	{desc("transport_connections", "Open connections by their current use.", "transport"), prometheus.GaugeValue, transports},
 	counter("connections_accepted_total", "Connections accepted.", func(s *loop.Stats) float64 { return float64(s.Accepted) }),
 	counter("connections_refused_total", "Connections refused: beyond the limit, or no descriptor left.", func(s *loop.Stats) float64 { return float64(s.Refused) }),
 	counter("connections_dead_total", "Connections closed for silence.", func(s *loop.Stats) float64 { return float64(s.Dead) }),
-	counter("connections_slow_total", "Connections given up because they take too little.", func(s *loop.Stats) float64 { return float64(s.Slow) }),
+	counter("connections_slow_total", "Connections closed as slow consumers, beyond --lane-bytes or --held-bytes.", func(s *loop.Stats) float64 { return float64(s.Slow) }),
 	by("reason", "connections_evicted_total", "Connections closed because they held the most when a limit was reached, or for too long.", evictions),
 	counter("connections_disconnected_total", "Connections ended by a request to disconnect their client.", func(s *loop.Stats) float64 { return float64(s.Dismissed) }),
 	one(prometheus.GaugeValue, "disconnected_clients", "Disconnected clients that are kept away.", func(s *state) float64 { return float64(s.bans) }),
@@ -128,8 +128,8 @@ var metrics = []metric{
 	counter("heartbeats_total", "Heartbeats sent to silent streams.", func(s *loop.Stats) float64 { return float64(s.Heartbeats) }),
 	counter("requests_total", "HTTP requests handled.", func(s *loop.Stats) float64 { return float64(s.Requests) }),
 	counter("websocket_received_total", "WebSocket messages received.", func(s *loop.Stats) float64 { return float64(s.Received) }),
-	by("code", "refusals_total", "Errors that clients were told.", func(s *state) map[string]uint64 { return s.fronts.Refusals }),
-	by("code", "websocket_closes_total", "WebSockets that the server closed, by the code it said.", closes),
+	by("code", "refusals_total", "Errors sent to clients, by code.", func(s *state) map[string]uint64 { return s.fronts.Refusals }),
+	by("code", "websocket_closes_total", "WebSockets that the server closed first, by close code.", closes),
 
 	by("way", "publications_total", "Messages accepted by the log.", func(s *state) map[string]uint64 { return s.fronts.Publications }),
 	one(prometheus.GaugeValue, "idempotency_keys", "Idempotency keys in the table.", func(s *state) float64 { return float64(s.keys) }),
@@ -143,12 +143,12 @@ var metrics = []metric{
 	}),
 	counter("deliveries_total", "Messages accepted by sockets, counted once for each subscriber.", func(s *loop.Stats) float64 { return float64(s.Fanout.Deliveries) }),
 	counter("delivery_sends_total", "Send calls that carried messages.", func(s *loop.Stats) float64 { return float64(s.Fanout.Sends) }),
-	counter("send_calls_total", "System calls that sent, answers and heartbeats included.", func(s *loop.Stats) float64 { return float64(s.SendCalls) }),
-	counter("delivery_buffers_total", "Sends whose bytes lay elsewhere in memory than those of the send before.", func(s *loop.Stats) float64 { return float64(s.Buffers) }),
-	counter("encodings_total", "Messages encoded: once for each way of writing them in use, whatever the number of subscribers.", func(s *loop.Stats) float64 { return float64(s.Fanout.Encodings) }),
+	counter("send_calls_total", "System calls that sent, responses and heartbeats included.", func(s *loop.Stats) float64 { return float64(s.SendCalls) }),
+	counter("delivery_buffers_total", "Sends whose bytes were at another place in memory than those of the send before.", func(s *loop.Stats) float64 { return float64(s.Buffers) }),
+	counter("encodings_total", "Encodings of messages: one per message and wire format in use, whatever the number of subscribers.", func(s *loop.Stats) float64 { return float64(s.Fanout.Encodings) }),
 	counter("delivery_bytes_total", "Bytes of messages accepted by sockets.", func(s *loop.Stats) float64 { return float64(s.Fanout.Bytes) }),
 	counter("sockets_full_total", "Times a socket was full.", func(s *loop.Stats) float64 { return float64(s.Fanout.Full) }),
-	counter("gaps_total", "Gaps that clients were told of.", func(s *loop.Stats) float64 { return float64(s.Fanout.Gaps + s.Foreign) }),
+	counter("gaps_total", "Gaps sent to clients.", func(s *loop.Stats) float64 { return float64(s.Fanout.Gaps + s.Foreign) }),
 	gauge("behind_connections", "Connections waiting for their turn to catch up.", func(s *loop.Stats) float64 { return float64(s.Fanout.Behind) }),
 
 	one(prometheus.GaugeValue, "channels", "Channels with subscribers or history.", func(s *state) float64 { return float64(s.hub.Channels) }),
@@ -158,15 +158,15 @@ var metrics = []metric{
 	one(prometheus.GaugeValue, "forgotten_channels", "Channels without subscribers and history whose lost messages are remembered exactly.", func(s *state) float64 { return float64(s.hub.Forgotten) }),
 	one(prometheus.CounterValue, "forgotten_folded_total", "Forgotten channels that share a mark with others, so that older cursors may get a false gap.", func(s *state) float64 { return float64(s.hub.Folded) }),
 	gauge("encoded_bytes", "Bytes of encodings kept with messages, so that further subscribers need not encode them again.", func(s *loop.Stats) float64 { return float64(s.Fanout.Encoded) }),
-	gauge("held_bytes", "Bytes held for single connections: rests of half-sent messages and private items.", func(s *loop.Stats) float64 { return float64(s.Fanout.Held) }),
+	gauge("held_bytes", "Bytes held for single connections: half-sent messages and private items.", func(s *loop.Stats) float64 { return float64(s.Fanout.Held) }),
 	gauge("waiting_bytes", "Bytes of messages that a loop keeps ready while they wait for their turn to be sent.", func(s *loop.Stats) float64 { return float64(s.Fanout.Waiting) }),
 	gauge("input_bytes", "Bytes of unread and unfinished input.", func(s *loop.Stats) float64 { return float64(s.InputBytes) }),
 
 	one(prometheus.GaugeValue, "presence_members", "Clients that are listed, on each of their channels.", func(s *state) float64 { return float64(s.presence.Members) }),
 	one(prometheus.GaugeValue, "presence_bytes", "Memory of presence, as its limit counts it.", func(s *state) float64 { return float64(s.presence.Bytes) }),
-	one(prometheus.CounterValue, "presence_unlisted_total", "Clients that named themselves and found no room in the list of a channel.", func(s *state) float64 { return float64(s.presence.Unlisted) }),
+	one(prometheus.CounterValue, "presence_unlisted_total", "Clients with a name for which the list of a channel had no room.", func(s *state) float64 { return float64(s.presence.Unlisted) }),
 	one(prometheus.CounterValue, "presence_evicted_total", "Members removed from a list to make room for clients of addresses with fewer members.", func(s *state) float64 { return float64(s.presence.Evicted) }),
-	one(prometheus.CounterValue, "presence_events_total", "Events about who came and went.", func(s *state) float64 { return float64(s.presence.Events) }),
+	one(prometheus.CounterValue, "presence_events_total", "Join and leave events.", func(s *state) float64 { return float64(s.presence.Events) }),
 
 	one(prometheus.CounterValue, "logging_lost_lines_total", "Lines of the server's own log that its reader did not receive.", func(s *state) float64 { return float64(s.lost) }),
 	one(prometheus.CounterValue, "access_log_lost_lines_total", "Lines of the access log that were left out.", func(s *state) float64 { return float64(s.lostAccess) }),
@@ -207,8 +207,6 @@ func transports(s *state, put func(float64, ...string)) {
 	put(float64(sum.HTTP), "http")
 }
 
-// closes are close frames by code, those of the loops and those sent right
-// after a handshake.
 // evictions are those of all loops by the limit that was reached.
 func evictions(s *state) map[string]uint64 {
 	sum := map[string]uint64{}
@@ -223,6 +221,8 @@ func evictions(s *state) map[string]uint64 {
 	return sum
 }
 
+// closes are close frames by code, those of the loops and those sent right
+// after a handshake.
 func closes(s *state) map[string]uint64 {
 	sum := map[string]uint64{}
 	add := func(from map[int]uint64) {

@@ -1,9 +1,10 @@
 package auth
 
-// OriginAllowed reports whether a page of that origin may use an open server:
-// only pages of this machine, served over http or https on any port. Requests
-// without an Origin header are not a script's of another site: do not ask
-// about them. The value "null" (sandboxed frames, local files) is anybody's.
+// OriginAllowed reports whether a page of that origin may use the server without
+// further settings: only pages of this machine, served over http or https on any
+// port. Do not call it for requests without an Origin header: no script of another
+// site sends them. The value "null" (sandboxed frames, local files) is refused,
+// because any page can have it.
 func OriginAllowed(origin []byte) bool {
 	rest, ok := cutPrefixFold(origin, "http")
 	if !ok {
@@ -22,15 +23,16 @@ func OriginAllowed(origin []byte) bool {
 	if isLoopbackName(host) {
 		return true
 	}
-	// Browsers write the one loopback address of IPv6 in no other way. A page of
-	// 0.0.0.0 or [::] comes from this machine, too: connections to these addresses
-	// stay on it (RFC 6890 allows them as a source only).
+	// Browsers write the only loopback address of IPv6 as [::1]. A page of 0.0.0.0 or
+	// [::] comes from this machine, too: connections to these addresses stay on it
+	// (RFC 6890 allows them as a source only).
 	_, loopback := isIPv4(host)
 	return loopback || string(host) == "[::1]" || string(host) == "0.0.0.0" || string(host) == "[::]"
 }
 
-// HostAllowed reports whether an open server answers under that name, the value
-// of a Host header with or without port: any IP address, or a name of loopback.
+// HostAllowed reports whether the server accepts that host without further
+// settings, the value of a Host header with or without port: any IP address, or a
+// name of loopback.
 func HostAllowed(host []byte) bool {
 	name, ok := splitHost(host)
 	if !ok {
@@ -74,7 +76,7 @@ func isPort(b []byte) bool {
 }
 
 // isLoopbackName reports whether name is localhost or below it (RFC 6761 §6.3:
-// resolvers never send these names out). The dot of the root may be there.
+// resolvers never send queries for these names). A final dot is allowed.
 func isLoopbackName(name []byte) bool {
 	if n := len(name); n > 0 && name[n-1] == '.' {
 		name = name[:n-1]
@@ -103,13 +105,13 @@ func isNameByte(c byte) bool {
 }
 
 // isIPv4 reports whether b is an IPv4 address in its usual form, and whether it
-// is in 127.0.0.0/8. netip.ParseAddr would make garbage of each call: its error
-// keeps the text.
+// is in 127.0.0.0/8. netip.ParseAddr would allocate in each call: its error
+// contains the text.
 func isIPv4(b []byte) (ok, loopback bool) {
 	parts, digits, n := 0, 0, 0
 	for i := 0; i <= len(b); i++ {
 		if i < len(b) && '0' <= b[i] && b[i] <= '9' {
-			if digits == 1 && n == 0 { // 010 is 8 to some and 10 to others
+			if digits == 1 && n == 0 { // some parsers read 010 as 8, others as 10
 				return false, false
 			}
 			n, digits = n*10+int(b[i]-'0'), digits+1
@@ -129,8 +131,8 @@ func isIPv4(b []byte) (ok, loopback bool) {
 	return parts == 4, parts == 4 && loopback
 }
 
-// isIPv6 reports whether b has the shape of an IPv6 address in brackets. The
-// shape is enough: no name that resolves has brackets.
+// isIPv6 reports whether b has the form of an IPv6 address in brackets. The form
+// is enough: no name that resolves has brackets.
 func isIPv6(b []byte) bool {
 	if len(b) < len("[::]") || b[0] != '[' || b[len(b)-1] != ']' {
 		return false

@@ -1,36 +1,36 @@
 package auth
 
-// Policy says who may talk to a listener. Its zero value is for a server of one
-// machine. All listeners ask the same Judge. Fixed when it is first used.
+// Policy decides which requests a listener accepts. Its zero value is for a server
+// of one machine. All listeners use the same Judge. Fixed when it is first used.
 type Policy struct {
 	Open    bool     // any Host, and pages of any origin
-	Hosts   []string // names to answer to beside IP addresses and loopback, in lower case, without port
+	Hosts   []string // names to accept beside IP addresses and loopback, in lower case, without port
 	Origins []string // pages that may use the server beside those of this machine, as browsers write them: https://app.example
 }
 
-// Request is what a request says about its way here. nil is what it does not say.
+// Request has the parts of a request that show its origin; absent ones are nil.
 type Request struct {
 	Host   []byte // of an absolute target, else the Host header
 	Origin []byte // of the page whose script sent it
-	Site   []byte // Sec-Fetch-Site: how the page that caused it is related to us
+	Site   []byte // Sec-Fetch-Site: the relation of the page that caused it to this server
 }
 
-// Verdict is what is wrong with a request, or that nothing is.
+// Verdict is the reason to refuse a request, or Welcome.
 type Verdict uint8
 
 const (
 	Welcome       Verdict = iota
-	ForeignHost           // it is for another host, or for a name that an attacker has resolve to us
-	ForeignOrigin         // a page that may not use the server has a script that tries
+	ForeignHost           // for another host, or for a name that an attacker resolves to this server
+	ForeignOrigin         // from the script of a page that may not use the server
 	CrossSite             // a page of another site caused it without a script: an image, a link, a form
 )
 
-// Judge finds out whether the request may be served. guarded is for requests that
-// do something even if nobody reads the response, or whose responses nobody else
-// may cause: then what another site's page makes a browser fetch is turned away
-// too. Browsers send no Origin with an image or a link, but say in Sec-Fetch-Site
-// where these come from (W3C Fetch Metadata, §2.4); a client that says neither is
-// no browser, or one of before 2023. It does not allocate.
+// Judge decides whether the request may be served. guarded is for requests that
+// have an effect even if their response is not read: then Judge also refuses what
+// another site's page makes a browser fetch without a script. Browsers send no
+// Origin with an image or a link, but Sec-Fetch-Site (W3C Fetch Metadata, §2.4); a
+// client that sends neither is not a browser, or is one from before 2023. It does
+// not allocate.
 func (p *Policy) Judge(r Request, guarded bool) Verdict {
 	if r.Host != nil && !p.Open && !HostAllowed(r.Host) && !p.hasHost(r.Host) {
 		return ForeignHost
@@ -49,8 +49,8 @@ func (p *Policy) Judge(r Request, guarded bool) Verdict {
 
 // Trusts reports whether a page of that origin may use the server with its
 // user's cookies: one of this machine, or one that the operator named. Open is
-// not enough: a proxy before an open server may tell users by their cookies, and
-// any other site could read with them.
+// not enough: a proxy in front of an open server may identify users by their
+// cookies, and any other site could then read as those users.
 func (p *Policy) Trusts(origin []byte) bool {
 	for _, o := range p.Origins {
 		if string(origin) == o {

@@ -203,7 +203,7 @@ func testClientExample(t *testing.T, p *peal, browser *chromium) {
 	defer c.closeTab()
 	c.until(`document.body.innerText.includes('live over ws') && document.body.innerText.includes('ann: before')`)
 	proxy.set(faults{down: true})
-	c.until(`document.body.innerText.includes('waiting, again in')`)
+	c.until(`document.body.innerText.includes('waiting, next attempt in')`)
 	c.evaluate(`$('text').value = 'while away'; $('form').requestSubmit(); 0`)
 	p.publish("chat", `{"name":"ann","text":"meanwhile"}`)
 	proxy.set(faults{})

@@ -12,9 +12,9 @@ import (
 // MaxDepth is how deep arrays and objects may be nested: the parser's own limit.
 const MaxDepth = 10_000
 
-// Reader walks through one JSON text. The zero value is ready for Start; using
-// it again saves its memory. After a fault nothing more is read: loops over More
-// end, and End says what it was.
+// Reader reads one JSON text. The zero value is ready for Start; reuse saves its
+// memory. After a fault it reads nothing more: loops over More end, and End returns
+// the fault.
 //
 //	r.Start(text)
 //	for r.Enter('{'); r.More(); {
@@ -30,11 +30,11 @@ type Reader struct {
 	fault   error
 }
 
-// ErrKind is the error of End where the value that Enter was asked for is of
-// another kind. Its other errors are of type *SyntaxError.
-var ErrKind = errors.New("ijson: not the array or object that is wanted here")
+// ErrKind is the error of End if a value is of another kind than Enter expects.
+// Its other errors are of type *SyntaxError.
+var ErrKind = errors.New("ijson: not the expected array or object")
 
-// SyntaxError says what is not JSON, or not strict JSON, and at which byte.
+// SyntaxError describes text that is not JSON, or not strict JSON, and its byte.
 type SyntaxError struct {
 	Reason string
 	Offset int
@@ -46,7 +46,7 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("%s, at byte %d", e.Re
 // changed. Values alias it.
 func (r *Reader) Start(text []byte) {
 	r.text, r.fault = text, nil
-	r.source = *bytes.NewBuffer(text) // the decoder reads its bytes where they are
+	r.source = *bytes.NewBuffer(text) // the decoder reads the bytes in place
 	r.decoder.Reset(&r.source)
 }
 
@@ -58,8 +58,7 @@ func (r *Reader) Kind() byte {
 	return byte(r.decoder.PeekKind())
 }
 
-// Enter goes into the array ('[') or object ('{') that comes next. Leaving is
-// More's.
+// Enter enters the array ('[') or object ('{') that comes next. More leaves it.
 func (r *Reader) Enter(open byte) {
 	token, ok := r.token()
 	if ok && byte(token.Kind()) != open {
@@ -98,7 +97,7 @@ func (r *Reader) Value() Value {
 		r.fail(r.syntax(err))
 		return nil
 	}
-	// jsontext lends its value for a moment only; the text itself is ours.
+	// The value of jsontext is valid until its next call only; the text is ours.
 	end := int(r.decoder.InputOffset())
 	return Value(r.text[end-len(value) : end])
 }
@@ -108,9 +107,9 @@ func (r *Reader) End() error {
 	if r.fault != nil {
 		return r.fault
 	}
-	if _, err := r.decoder.ReadToken(); err != io.EOF { // returned bare, says its document
+	if _, err := r.decoder.ReadToken(); err != io.EOF { // unwrapped, as documented
 		if err == nil {
-			err = errors.New("something follows the value")
+			err = errors.New("there is text after the value")
 		}
 		r.fail(r.syntax(err))
 	}
@@ -130,13 +129,13 @@ func (r *Reader) token() (jsontext.Token, bool) {
 
 func (r *Reader) fail(err error) { r.fault = err }
 
-// syntax makes the parser's error one of ours, without its own name.
+// syntax converts the parser's error to a SyntaxError, without the parser's name.
 func (r *Reader) syntax(err error) error {
 	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return &SyntaxError{e.Err.Error(), int(e.ByteOffset)}
 	}
 	if err == io.EOF {
-		return &SyntaxError{"it is empty", 0}
+		return &SyntaxError{"the text is empty", 0}
 	}
 	return &SyntaxError{err.Error(), int(r.decoder.InputOffset())}
 }

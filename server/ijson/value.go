@@ -8,7 +8,7 @@ import (
 )
 
 // Value is the text of one value that a Reader has read, without white space
-// around it. nil is the value of a member that is not there.
+// around it. nil is the value of an absent member.
 type Value []byte
 
 // IsNull reports whether v is null.
@@ -17,8 +17,8 @@ func (v Value) IsNull() bool { return len(v) > 0 && v[0] == 'n' }
 // IsString reports whether v is a string.
 func (v Value) IsString() bool { return len(v) > 0 && v[0] == '"' }
 
-// Text returns what the string v says, false for other values. It aliases v
-// unless there are escapes in it; only then it allocates.
+// Text returns the text of the string v, false for other values. It aliases v
+// unless v has escapes; only then it allocates.
 func (v Value) Text() (text []byte, ok bool) {
 	if !v.IsString() {
 		return nil, false
@@ -27,14 +27,14 @@ func (v Value) Text() (text []byte, ok bool) {
 		return inner, true
 	}
 	text, err := jsontext.AppendUnquote(make([]byte, 0, len(v)), v)
-	return text, err == nil // it was read: there is no error
+	return text, err == nil // a Reader has checked it: there is no error
 }
 
 // Compact returns v without the white space between its tokens; numbers and
-// strings stay as they were written. It aliases v if there is none.
+// strings do not change. It aliases v if there is none.
 func (v Value) Compact() []byte {
 	if len(v) == 0 || v[0] != '{' && v[0] != '[' || !bytes.ContainsAny(v, " \t\r\n") {
-		return v // white space inside strings makes the second way longer, not wrong
+		return v // white space inside strings only costs the copy below
 	}
 	compact := make([]byte, 0, len(v))
 	inString := false

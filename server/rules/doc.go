@@ -1,17 +1,17 @@
-// Package rules says what holds for which channels: how much history they
-// keep, what becomes of slow consumers, whether clients may publish, how large
-// a message and how many subscribers may be.
+// Package rules has the limits and policies of channels: how much history they
+// keep, the policy for slow consumers, whether clients may publish, the size of a
+// message and the number of subscribers.
 //
-// Its nouns. A [Rule] is a pattern and what holds where it matches. A [Table]
-// is rules in their order: the first whose pattern matches a channel's name is
-// the channel's, and the last, which is made of the server's own settings,
-// matches all. What a rule leaves open it has from that last one, never from
-// another rule. In a pattern * stands for any characters, also none; nothing
-// else is special.
+// Its nouns. A [Rule] is a pattern with the limits of the channels that it
+// matches. A [Table] is an ordered list of rules: the first whose pattern matches a
+// channel's name applies to the channel, and the last, which has the server's own
+// settings, matches all. A rule inherits every field that it omits from that last
+// one, never from another rule. In a pattern * stands for any characters, also
+// none; nothing else is special.
 //
-// What it leaves to others: to read rules from a file (server/settings) and to
-// follow them: history is server/hub's, publishing and subscribing are
-// server/httpapi's, slow consumers are the loop's.
+// What it leaves to others: reading rules from a file (server/settings) and
+// enforcing them: server/hub for history, server/httpapi for publishing and
+// subscribing, the loop for slow consumers.
 //
 // A Table never changes: any goroutine may call its methods, none allocates.
 package rules

@@ -2,14 +2,14 @@ package rules
 
 import "strings"
 
-// pattern is a pattern taken apart at its stars, so that a match is a search
-// for each piece behind the one before. The leftmost place is always right: it
-// leaves most to the pieces that follow. So nothing is tried twice, and time is
-// linear in the name, whoever chose it.
+// pattern is a pattern split at its stars, so that a match is a search for each
+// piece after the one before. The leftmost place is always right, because it
+// leaves the most room for the pieces that follow. No place is tried twice, so the
+// time is linear in the name, also if an attacker chose it.
 type pattern struct {
-	prefix string   // what a name begins with; all of it without a star
-	middle []string // what comes between, in this order, not overlapping
-	suffix string   // what it ends with
+	prefix string   // the beginning of a name; all of it without a star
+	middle []string // the pieces between, in this order, not overlapping
+	suffix string   // the end of a name
 	exact  bool     // no star
 }
 
@@ -50,19 +50,19 @@ func (p *pattern) match(name string) bool {
 	return true
 }
 
-// Match reports whether the pattern matches the name. It takes the pattern
-// apart first: to ask again and again, make a Table.
+// Match reports whether the pattern matches the name. It splits the pattern
+// first: for many matches use a Table.
 func Match(text, name string) bool {
 	p := compile(text)
 	return p.match(name)
 }
 
-// anything stands for what no name and no pattern contains.
+// anything is a character that no name and no pattern contains.
 const anything = "\x00"
 
 // covers reports whether p matches every name that other, a pattern, matches.
-// It does if it matches other with its stars read as a character that p cannot
-// name: then a star of p takes it, and takes any other characters as well.
+// It does if it matches other with its stars replaced by a character that p
+// cannot contain: then a star of p matches it, and any other characters as well.
 func (p *pattern) covers(other string) bool {
 	return p.match(strings.ReplaceAll(other, "*", anything))
 }

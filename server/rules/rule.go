@@ -6,9 +6,9 @@ import (
 	"peal/loop/fanout"
 )
 
-// Rule is what holds for the channels that it matches. In a rule as it is
-// written a zero means: as the server's settings say. In a Rule of a Table
-// nothing is left open.
+// Rule has the limits of the channels that it matches. In a rule of the
+// configuration, a zero value stands for the server's own setting. In a Rule of a
+// Table no field is zero for that reason.
 type Rule struct {
 	// Match is the pattern, 1 to 200 bytes of printable UTF-8.
 	Match string
@@ -20,28 +20,28 @@ type Rule struct {
 	HistoryBytes    int
 	HistoryAge      time.Duration
 
-	// Slow is what becomes of subscribers that cannot keep up. Default Resume.
+	// Slow is the policy for slow consumers. Default Resume.
 	Slow fanout.Policy
 
-	// ClientPublish says whether clients may publish by WebSocket. Publishing by
-	// HTTP is the backend's and always allowed. Default Yes.
+	// ClientPublish is whether clients may publish by WebSocket. Publishing by HTTP
+	// is for the backend and always allowed. Default Yes.
 	ClientPublish Choice
 
 	// MessageBytes is the size of one message's data. Never more than the
 	// server's own limit.
 	MessageBytes int
 
-	// MaxSubscribers is how many subscribers a channel may have. It is looked at
-	// before somebody subscribes, so that loops in which this happens at the same
-	// moment may exceed it by a few. Default 0: no limit.
+	// MaxSubscribers is how many subscribers a channel may have. It is checked
+	// before a subscription, so several loops that check at the same moment may
+	// exceed it by a few. Default 0: no limit.
 	MaxSubscribers int
 
-	// Presence says whether one can be listed on these channels, and told who comes
-	// and goes. Default Yes.
+	// Presence is whether these channels have lists of members and their events.
+	// Default Yes.
 	Presence Choice
 }
 
-// over returns r with what it leaves open filled in from d.
+// over returns r with its zero fields filled in from d.
 func (r Rule) over(d Rule) Rule {
 	number := func(v *int, d int) {
 		if *v == 0 {
@@ -67,7 +67,7 @@ func (r Rule) over(d Rule) Rule {
 	return r
 }
 
-// Choice is yes, no, or 0 for what is left open.
+// Choice is yes, no, or 0 for inherited.
 type Choice uint8
 
 const (

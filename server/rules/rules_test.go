@@ -153,7 +153,7 @@ func TestValidateSaysAllAtOnce(t *testing.T) {
 		{Match: "z"},
 	}, 1000)
 	wants := []string{
-		`rule 2, "ab": can never match: rule 1, "a*", has all its channels`,
+		`rule 2, "ab": can never match: rule 1, "a*", matches all its channels`,
 		`rule 2, "ab": history of 5 B: must be at least 512 B`,
 		`rule 2, "ab": history age 1µs: must be at least 1ms`,
 		`rule 3, "": has no pattern`,

@@ -2,19 +2,19 @@ package rules
 
 import "peal/loop/fanout"
 
-// Most is the number of rules in a Table beside the last: a channel whose name
-// was not seen before is compared with each.
+// Most is the number of rules in a Table beside the last: a name that is not cached
+// is compared with each.
 const Most = 1000
 
 // Table is rules in their order. The zero Table is none: see New.
 type Table struct {
-	rules    []Rule    // the last is what the server's settings say
+	rules    []Rule    // the last has the server's settings
 	patterns []pattern // of all rules but the last
 }
 
 // New returns the table of rules, which must be valid, and of standard, the
-// rule for all other channels. What they leave open they have from standard;
-// what standard leaves open has the defaults of Rule, and no limit.
+// rule for all other channels. They inherit their zero fields from standard; zero
+// fields of standard get the defaults of Rule, or no limit.
 func New(rules []Rule, standard Rule) *Table {
 	standard = standard.over(Rule{Slow: fanout.Resume, ClientPublish: Yes, Presence: Yes})
 	standard.Match = "*"
@@ -27,8 +27,8 @@ func New(rules []Rule, standard Rule) *Table {
 	return t
 }
 
-// Index is the place of the channel's rule, for At. It takes a few nanoseconds
-// for each rule: remember it where a channel is asked for often.
+// Index is the index of the channel's rule, for At. It takes a few nanoseconds
+// per rule: cache it for channels that are looked up often.
 func (t *Table) Index(channel string) int {
 	for i := range t.patterns {
 		if t.patterns[i].match(channel) {
@@ -38,14 +38,14 @@ func (t *Table) Index(channel string) int {
 	return len(t.patterns)
 }
 
-// At is the rule at that place, from 0 to Len-1. Nobody may change it.
+// At is the rule at that index, from 0 to Len-1. Do not change it.
 func (t *Table) At(index int) *Rule { return &t.rules[index] }
 
 // Len is the number of rules, the last included.
 func (t *Table) Len() int { return len(t.rules) }
 
-// For is the rule of the channel. Nobody may change it.
+// For is the rule of the channel. Do not change it.
 func (t *Table) For(channel string) *Rule { return t.At(t.Index(channel)) }
 
-// Slow is what becomes of slow subscribers of the channel.
+// Slow is the channel's policy for slow consumers.
 func (t *Table) Slow(channel string) fanout.Policy { return t.For(channel).Slow }

@@ -82,7 +82,7 @@ func TestAllFaultsOfRulesAtOnce(t *testing.T) {
 		path + `, line 9: rule 3, "": messages of 131072 B: must be at most message-bytes, which is 65536 B`,
 		path + ", line 11: must be lines of the form name: value",
 		path + `, line 11: rule 4, "": has no pattern`,
-		path + `, line 12: rule 5, "a.b*": can never match: rule 1, "a.*", has all its channels`,
+		path + `, line 12: rule 5, "a.b*": can never match: rule 1, "a.*", matches all its channels`,
 		"PEAL_CHANNELS: rules for channels are set in the configuration file only",
 	}
 	for _, want := range wants {

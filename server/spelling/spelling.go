@@ -1,11 +1,10 @@
-// Package spelling finds what a misspelt name was meant to be, for errors that
-// say what to change. It is a leaf; its functions are pure, and any goroutine
-// may call them. Their time grows with the product of the lengths: cut what
-// strangers send.
+// Package spelling finds the known name nearest to a misspelt one, for errors that
+// suggest a correction. It imports nothing of Peal; its functions are pure, and any
+// goroutine may call them. Their time grows with the product of the lengths:
+// truncate names that clients send.
 package spelling
 
-// Nearest is the known name that name was most likely meant to be, "" if none
-// is near.
+// Nearest is the known name that is most likely meant by name, "" if none is near.
 func Nearest(name string, known []string) string {
 	best, least := "", max(2, len(name)/3)+1
 	for _, k := range known {
@@ -16,7 +15,7 @@ func Nearest(name string, known []string) string {
 	return best
 }
 
-// distance is how many bytes must be inserted, removed or replaced to make b of a.
+// distance is how many bytes must be inserted, removed or replaced to turn a into b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

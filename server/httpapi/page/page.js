@@ -33,8 +33,8 @@ function state(pane, text, good) {
   small.className = good ? 'good' : 'bad';
 }
 
-// EventSource drops events nobody named to it, so the page must know their
-// names: those that are published here, and those that polling shows.
+// EventSource drops events without a listener for their name, so the page must
+// know the names: those published here, and those that polling shows.
 const events = new Set();
 let source;
 
@@ -50,9 +50,9 @@ function learn(name) {
   return true;
 }
 
-// Each opener starts one transport and returns what stops it.
+// Each opener starts one transport and returns the function that stops it.
 const open = {
-  // The client of /peal.js; the others do with what a browser has.
+  // The client of /peal.js; the others use the browser's own APIs.
   ws() {
     const client = new Peal(location.origin, {
       transports: ['ws'],
@@ -83,14 +83,14 @@ const open = {
       while (!abort.signal.aborted) {
         try {
           state('poll', 'waiting', true);
-          const answer = await fetch('/poll?' + query() + '&cursor=' + encodeURIComponent(cursor), {signal: abort.signal, cache: 'no-store'});
-          const body = await answer.json();
-          if (!answer.ok) throw new Error(body.error.message);
+          const response = await fetch('/poll?' + query() + '&cursor=' + encodeURIComponent(cursor), {signal: abort.signal, cache: 'no-store'});
+          const body = await response.json();
+          if (!response.ok) throw new Error(body.error.message);
           cursor = body.cursor;
           for (const gap of body.gap || []) note('poll', 'gap ' + JSON.stringify(gap));
           for (const m of body.messages) {
             show('poll', 'data' in m ? m.data : m.data_base64, m.event);
-            if (learn(m.event)) note('sse', `an event named ${m.event} went by: EventSource needs addEventListener('${m.event}', …). This page listens to it from now on.`);
+            if (learn(m.event)) note('sse', `an event named ${m.event} was published: EventSource needs addEventListener('${m.event}', …). This page listens for it from now on.`);
           }
         } catch (e) {
           if (abort.signal.aborted) return;
@@ -118,10 +118,10 @@ $('publish').addEventListener('submit', async event => {
   const name = $('event').value;
   learn(name);
   try {
-    const answer = await fetch('/publish?' + query() + (name && '&event=' + encodeURIComponent(name)), {method: 'POST', headers: {'Content-Type': 'text/plain'}, body: $('data').value});
-    const body = await answer.json();
-    $('result').value = answer.ok ? 'published, cursor ' + body.cursor : body.error.message;
-    if (answer.ok) $('data').value = '';
+    const response = await fetch('/publish?' + query() + (name && '&event=' + encodeURIComponent(name)), {method: 'POST', headers: {'Content-Type': 'text/plain'}, body: $('data').value});
+    const body = await response.json();
+    $('result').value = response.ok ? 'published, cursor ' + body.cursor : body.error.message;
+    if (response.ok) $('data').value = '';
   } catch (e) {
     $('result').value = e.message;
   }
@@ -129,13 +129,13 @@ $('publish').addEventListener('submit', async event => {
 });
 
 function snippets() {
-  // 0.0.0.0 is where a server listens, not where others find it.
+  // A server listens on 0.0.0.0, but clients cannot connect to that address.
   const http = location.origin.replace(/^http:..(0\.0\.0\.0|\[::\])/, 'http://localhost'), ws = http.replace(/^http/, 'ws'), q = query();
   const texts = {
     'Browser: the client': `<script src="${http}/peal.js"><\/script>\n<script>\n  const peal = new Peal('${http}');\n  peal.subscribe(${JSON.stringify($('channel').value || 'main')}, {\n    onMessage: m => console.log(m.data),\n  });\n<\/script>`,
     'Browser: WebSocket': `const socket = new WebSocket('${ws}/ws?${q}');\nsocket.onmessage = e => console.log(e.data);\nsocket.onopen = () => socket.send('hello');`,
-    'Browser: server-sent events': `const source = new EventSource('${http}/sse?${q}');\nsource.onmessage = e => console.log(e.data);\n// Published with &event=price: those need their name.\nsource.addEventListener('price', e => console.log('price', e.data));`,
-    'Browser: long polling': `for (let cursor = '', failures = 0;;) {\n  try {\n    const response = await fetch(\n      '${http}/poll?${q}&cursor=' + cursor);\n    if (!response.ok) throw new Error(response.status);\n    const body = await response.json();\n    cursor = body.cursor;\n    failures = 0;\n    body.messages.forEach(m => console.log(m.data));\n  } catch (e) {                      // try again, not all at once\n    const limit = Math.min(30, 2 ** ++failures);\n    await new Promise(r => setTimeout(r, 1000 * limit * Math.random()));\n  }\n}`,
+    'Browser: server-sent events': `const source = new EventSource('${http}/sse?${q}');\nsource.onmessage = e => console.log(e.data);\n// Messages published with &event=price need a listener for that name.\nsource.addEventListener('price', e => console.log('price', e.data));`,
+    'Browser: long polling': `for (let cursor = '', failures = 0;;) {\n  try {\n    const response = await fetch(\n      '${http}/poll?${q}&cursor=' + cursor);\n    if (!response.ok) throw new Error(response.status);\n    const body = await response.json();\n    cursor = body.cursor;\n    failures = 0;\n    body.messages.forEach(m => console.log(m.data));\n  } catch (e) {                      // retry after a random time\n    const limit = Math.min(30, 2 ** ++failures);\n    await new Promise(r => setTimeout(r, 1000 * limit * Math.random()));\n  }\n}`,
     'curl': `curl -d hello '${http}/publish?${q}'\ncurl -d 42 '${http}/publish?${q}&event=price'\ncurl -N '${http}/sse?${q}'\ncurl '${http}/poll?${q}&format=raw'`,
     'PHP': `file_get_contents('${http}/publish?${q}', false,\n  stream_context_create(['http' => [\n    'method' => 'POST',\n    'header' => 'Content-Type: text/plain',\n    'content' => 'hello',\n  ]]));`,
   };
@@ -148,7 +148,7 @@ function snippets() {
         await navigator.clipboard.writeText(text);
         e.target.textContent = 'Copied';
       } catch {
-        e.target.textContent = 'Select it';
+        e.target.textContent = 'Select the text';
       }
       setTimeout(() => { e.target.textContent = 'Copy'; }, 1500);
     };
