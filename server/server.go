@@ -22,6 +22,7 @@ import (
 	"peal/loop/ring"
 	"peal/server/auth"
 	"peal/server/ban"
+	"peal/server/control"
 	"peal/server/engine"
 	"peal/server/httpapi"
 	"peal/server/hub"
@@ -143,8 +144,9 @@ func New(c Config) (_ *Server, err error) {
 	s.hub = hub.New(c.Hub, r, d.wake, time.Now)
 	s.presence = presence.New(c.Presence, s.isWatched, time.Now)
 	s.bans = ban.New(c.DisconnectClients, c.ofShare(c.DisconnectClients), time.Now)
+	orders := control.New(stored, s.bans, time.Now, c.Log)
 	keys := idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, c.ofShare(c.IdempotencyKeys), time.Now)
-	if err := s.startLog(keys); err != nil {
+	if err := s.startLog(keys, orders); err != nil {
 		return nil, err
 	}
 	s.keys = keys
@@ -158,7 +160,7 @@ func New(c Config) (_ *Server, err error) {
 			s.access.Close()
 		}
 	}()
-	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Keys: keys, Presence: s.presence, Dismisser: d, Bans: s.bans, Rules: table, MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP}
+	deps := httpapi.Deps{Log: s.log, Hub: s.hub, Door: d, Workers: s.workers, Keys: keys, Presence: s.presence, Dismisser: d, Bans: s.bans, Orders: orders, Rules: table, MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP}
 	if s.access != nil {
 		deps.Access = s.access
 	}

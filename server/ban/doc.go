@@ -4,7 +4,8 @@
 //
 // Its noun is the ban: a name that clients give themselves, until a moment. The
 // last word about a name holds, whether it is longer or shorter than the one
-// before. Bans live in memory: a restart lifts them all.
+// before. The table is in memory. server/control, which changes it, writes bans to the
+// log, and restores them from a log that survives a restart.
 //
 // There is room for so many bans, and for so many of one share (server/share).
 // Whoever asks for more is told whom it cannot keep away. When the whole table is

@@ -60,9 +60,7 @@ func (t *Table) Ban(by share.Key, clients []string, length time.Duration) (refus
 				t.removeLocked(b)
 			}
 		case b != nil:
-			b.until = until
-			heap.Fix(&t.order, b.places[inAll])
-			heap.Fix(b.by.Own, b.places[inOwn])
+			t.prolongLocked(b, until)
 		case !t.makeRoomLocked(by, now):
 			refused = append(refused, client)
 		default:
@@ -70,6 +68,63 @@ func (t *Table) Ban(by share.Key, clients []string, length time.Duration) (refus
 		}
 	}
 	return refused
+}
+
+// Longest is how long a ban that is restored lasts at most: where the clock was set
+// back in between, it does not last longer than any that was asked for.
+const Longest = 24 * time.Hour
+
+// Restore bans a client until that moment, whatever was said about it before: an
+// order of before a restart, or of another node. A moment that has passed lifts the
+// ban. The bans belong to share.Restored, which may have all the room there is; when
+// that is used up, those that end first go.
+func (t *Table) Restore(client string, until time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	defer func() { t.count.Store(int64(len(t.bans))) }()
+	now := t.now()
+	left := min(until.Sub(now), Longest)
+	b := t.bans[client]
+	switch {
+	case left <= 0:
+		if b != nil {
+			t.removeLocked(b)
+		}
+	case b != nil:
+		t.prolongLocked(b, now.Add(left))
+	default:
+		if len(t.bans) >= t.most {
+			first := t.order.bans[0]
+			if now.Add(left).Before(first.until) {
+				t.evicted++
+				return
+			}
+			t.removeLocked(first)
+			t.evicted++
+		}
+		t.addLocked(share.Restored, client, now.Add(left))
+	}
+}
+
+// collectStep is how many bans Each looks at in one hold of the lock.
+const collectStep = 512
+
+// Each calls f for each ban that is in force. Those that are made or end meanwhile
+// may be among them or not. f runs with the lock held, for so many bans at a time,
+// and must not block.
+func (t *Table) Each(f func(client string, until time.Time)) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	now, seen := t.now(), 0
+	for client, b := range t.bans {
+		if seen++; seen%collectStep == 0 { // a map may change between the steps of a range
+			t.mu.RUnlock()
+			t.mu.RLock()
+		}
+		if now.Before(b.until) && t.bans[client] == b {
+			f(client, b.until)
+		}
+	}
 }
 
 // makeRoomLocked makes room for one more ban of a share, or reports that there
@@ -158,6 +213,13 @@ func (t *Table) addLocked(by share.Key, client string, until time.Time) {
 	heap.Push(&t.order, b)
 	heap.Push(a.Own, b)
 	t.shares.Add(a, 1)
+}
+
+// prolongLocked has a ban end at another moment.
+func (t *Table) prolongLocked(b *ban, until time.Time) {
+	b.until = until
+	heap.Fix(&t.order, b.places[inAll])
+	heap.Fix(b.by.Own, b.places[inOwn])
 }
 
 func (t *Table) removeLocked(b *ban) {

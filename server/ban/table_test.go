@@ -238,6 +238,9 @@ func TestAnyGoroutineMayAsk(t *testing.T) {
 				if i%2 == 0 {
 					table.Ban(1, []string{name}, 0)
 				}
+				if i%50 == 0 {
+					table.Each(func(string, time.Time) {})
+				}
 			}
 		})
 	}
@@ -262,5 +265,63 @@ func BenchmarkHas(b *testing.B) {
 				table.Has(client)
 			}
 		})
+	}
+}
+
+func TestRestoredBansEndWhenTheyWould(t *testing.T) {
+	table, clock := newTable(10)
+	table.Restore("ann", clock.at.Add(time.Minute))
+	table.Restore("old", clock.at)
+	table.Restore("bob", clock.at.Add(100*24*time.Hour))
+	if got := table.Len(); got != 2 || table.Has([]byte("old")) {
+		t.Errorf("%d bans, want 2", got)
+	}
+	clock.advance(time.Minute)
+	if table.Has([]byte("ann")) || !table.Has([]byte("bob")) {
+		t.Error("ann is banned, or bob is not")
+	}
+	table.Restore("bob", clock.at) // let in again
+	if table.Has([]byte("bob")) {
+		t.Error("a later word does not hold")
+	}
+}
+
+// Those that are restored may have all the room; when it is used up, those that end
+// first go, and afterwards they make way for small shares.
+func TestRestoredBansFillTheTable(t *testing.T) {
+	clock := &clock{time.Unix(1_700_000_000, 0)}
+	table := ban.New(4, 2, clock.now)
+	for i, client := range []string{"c", "a", "d", "b", "e"} {
+		table.Restore(client, clock.at.Add(time.Duration(client[0])*time.Minute))
+		if want := min(i+1, 4); table.Len() != want {
+			t.Fatalf("%d bans after %d, want %d", table.Len(), i+1, want)
+		}
+	}
+	table.Restore("A", clock.at.Add(time.Minute)) // would be the first to end
+	if got := banned(table, "Aabcde"); got != "bcde" || table.Evicted() != 2 {
+		t.Errorf("%q, %d evicted", got, table.Evicted())
+	}
+	if refused := banEach(table, 1, "xyz", time.Hour); refused != "z" || banned(table, "bcdexyz") != "dexy" {
+		t.Errorf("refused %q, banned %q", refused, banned(table, "bcdexyz"))
+	}
+}
+
+func TestEachVisitsWhatIsInForce(t *testing.T) {
+	table, clock := newTable(5000)
+	want := map[string]bool{}
+	for i := range 3000 {
+		name := fmt.Sprint(i)
+		table.Ban(1, []string{name}, time.Duration(1+i%2)*time.Minute)
+		want[name] = i%2 == 1
+	}
+	clock.advance(time.Minute)
+	n := 0
+	table.Each(func(client string, until time.Time) {
+		if n++; !want[client] || until != clock.at.Add(time.Minute) {
+			t.Errorf("%s until %v", client, until)
+		}
+	})
+	if n != 1500 {
+		t.Errorf("%d visited, want 1500", n)
 	}
 }

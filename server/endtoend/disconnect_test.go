@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -259,4 +262,70 @@ func TestDisconnectAClientWithManyConnections(t *testing.T) {
 			t.Fatalf("not a clean end: %v", err)
 		}
 	}
+}
+
+// keptAway wants a client to be refused, or not.
+func (p *peal) keptAway(client string, want bool) {
+	p.t.Helper()
+	a := p.do("GET", "/poll?channel=room&cursor=earliest&timeout=1&client="+client, "")
+	if got := a.status == 410 && strings.Contains(string(a.body), `"code":"disconnected"`); got != want || !got && a.status != 200 {
+		p.t.Errorf("%s is kept away: %v, want %v: %d %s", client, got, want, a.status, a.body)
+	}
+}
+
+// killed ends the server by kill -9.
+func (p *peal) killed() {
+	p.t.Helper()
+	p.signal(syscall.SIGKILL)
+	p.exitCode()
+	p.client.CloseIdleConnections()
+}
+
+// With the log in files a client stays away for the rest of its window, whatever
+// ends the server, and also after the log has removed the order.
+func TestTheDisconnectedStayAwayAfterAKill(t *testing.T) {
+	dir := t.TempDir()
+	flags := []string{"--listen", "127.0.0.1:0", "--log", "file:" + dir, "--fsync", "always", "--log-segment-bytes", "64KiB", "--log-bytes", "256KiB"}
+	p := launch(t, flags...)
+	before := p.publish("room", "before")
+	p.disconnect("client=ann&for=10m")
+	p.disconnect("client=bob&client=cid&for=10m")
+	p.disconnect("client=bob&for=0") // the last word holds
+	p.publish("room", "after")
+	if a := p.poll("channel=room&cursor=" + before); len(a.Gap) != 0 || !slices.Equal(a.texts(), []string{"after"}) {
+		t.Errorf("orders are among the messages: %+v", a)
+	}
+	check := func(when string) {
+		t.Helper()
+		for client, away := range map[string]bool{"ann": true, "bob": false, "cid": true, "dan": false} {
+			p.keptAway(client, away)
+		}
+		if t.Failed() {
+			t.Fatal(when)
+		}
+	}
+	check("at once")
+	p.killed()
+	p = launch(t, flags...)
+	check("after a kill")
+	if a := p.poll("channel=room&cursor=" + before); len(a.Gap) != 0 || !slices.Equal(a.texts(), []string{"after"}) {
+		t.Errorf("orders are among the messages: %+v", a)
+	}
+	for range 100 {
+		p.publish("other", strings.Repeat("x", 10_000))
+	}
+	segments, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(segments) == 0 || strings.HasSuffix(segments[0], "/00000000000000000001.log") {
+		t.Fatalf("%q, %v: the segment of the orders is still there", segments, err)
+	}
+	p.killed()
+	p = launch(t, flags...)
+	check("after retention has removed the orders")
+	p.disconnect("client=ann&for=0")
+	p.keptAway("ann", false)
+	p.ended()
+	p = launch(t, flags...)
+	p.keptAway("ann", false)
+	p.keptAway("cid", true)
+	p.ended()
 }

@@ -56,6 +56,10 @@ func TestTheLogsDirectoryGone(t *testing.T) {
 	if a := o.poll("channel=a&cursor=earliest"); !slices.Equal(a.texts(), []string{"before"}) {
 		t.Errorf("history is %+v", a)
 	}
+	if a := o.do("POST", "/disconnect?client=ann&for=1h", ""); string(a.body) != `{"disconnected":0,"kept_away":1,"not_durable":true}` {
+		t.Errorf("disconnect: %d %s", a.status, a.body)
+	}
+	o.keptAway("ann", true)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -67,6 +71,7 @@ func TestTheLogsDirectoryGone(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, o.said())
 	}
 	o = operate(t, nil, nil, "", flags...)
+	o.keptAway("ann", true) // stored when the log recovered
 	if a := o.poll("channel=a&cursor=" + before); len(a.Gap) != 0 || !slices.Equal(a.texts(), []string{"after"}) {
 		t.Errorf("from the cursor before it: %+v", a)
 	}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"peal/server/ijson"
@@ -30,9 +31,11 @@ type farewell struct {
 type control struct{ *shared }
 
 // disconnect ends the connections of clients, and keeps them away for a while, as
-// far as there is room for that: {"disconnected":n,"kept_away":m} and, if m is not
-// all of them, "not_kept_away":[…]. They are banned first, so that none of them
-// comes back in between.
+// far as there is room for that: {"disconnected":n,"kept_away":m}; if m is not all of
+// them, "not_kept_away":[…]; and if the log has not stored the order,
+// "not_durable":true. They are banned first, so that none of them comes back in
+// between. The response is due when the connections have ended and the log has
+// answered.
 func (o *control) disconnect(x *exchange) {
 	w := farewell{clients: Clients{}}
 	window, err := o.farewell(x, &w)
@@ -46,23 +49,54 @@ func (o *control) disconnect(x *exchange) {
 		return
 	}
 	x.call.Work += subscribe.NameWork * len(w.clients)
-	kept, refused := o.ban(x.by, w.clients, window)
-	if o.deps.Dismisser == nil {
-		x.reply(200, jsonType, noStore, farewellBody(0, kept, refused))
-		return
-	}
+	p := &parting{}
+	p.waits.Store(2)
 	reply, door, ref := x.pendingReply(), o.deps.Door, x.call.Conn
-	if !o.deps.Dismisser.Dismiss(x.by, w.clients, func(n int) { door.Answer(ref, reply.AppendBody(nil, farewellBody(n, kept, refused))) }) {
+	p.respond = func() { door.Answer(ref, reply.AppendBody(nil, p.body())) }
+	p.kept, p.refused = o.ban(x.by, w.clients, window, p.stored)
+	if o.deps.Dismisser == nil {
+		p.dismissed(0)
+	} else if !o.deps.Dismisser.Dismiss(x.by, w.clients, p.dismissed) {
 		x.refuse(errDisconnectBusy)
 		return
 	}
 	x.later()
 }
 
-func farewellBody(disconnected, kept int, refused []string) []byte {
-	body := strconv.AppendInt([]byte(`{"disconnected":`), int64(disconnected), 10)
-	body = strconv.AppendInt(append(body, `,"kept_away":`...), int64(kept), 10)
-	for i, client := range refused {
+// parting is a request to disconnect that is under way. Loops and the log finish
+// their parts of it on their goroutines; the later one responds.
+type parting struct {
+	respond func()
+	waits   atomic.Int32 // parts that are not finished
+
+	// Each is set by one part, before it is finished. kept and refused are set before
+	// the loops begin.
+	kept    int
+	refused []string
+	ended   int
+	failure error // of the log
+}
+
+func (p *parting) dismissed(ended int) {
+	p.ended = ended
+	p.finish()
+}
+
+func (p *parting) stored(err error) {
+	p.failure = err
+	p.finish()
+}
+
+func (p *parting) finish() {
+	if p.waits.Add(-1) == 0 {
+		p.respond()
+	}
+}
+
+func (p *parting) body() []byte {
+	body := strconv.AppendInt([]byte(`{"disconnected":`), int64(p.ended), 10)
+	body = strconv.AppendInt(append(body, `,"kept_away":`...), int64(p.kept), 10)
+	for i, client := range p.refused {
 		if i == 0 {
 			body = append(body, `,"not_kept_away":[`...)
 		} else {
@@ -70,8 +104,11 @@ func farewellBody(disconnected, kept int, refused []string) []byte {
 		}
 		body = publication.AppendString(body, client)
 	}
-	if len(refused) > 0 {
+	if len(p.refused) > 0 {
 		body = append(body, ']')
+	}
+	if p.failure != nil {
+		body = append(body, `,"not_durable":true`...)
 	}
 	return append(body, '}')
 }
@@ -203,12 +240,14 @@ func parseWindow(b []byte) (time.Duration, *refusal.Error) {
 }
 
 // ban keeps the clients away for that long; 0 lets them in again. It returns how
-// many are kept away now, and who had to be but for whom there is no room.
-func (o *control) ban(by share.Key, clients Clients, window time.Duration) (kept int, refused []string) {
-	if o.deps.Bans == nil {
+// many are kept away now, and those that had to be but for which there is no room.
+// stored is called when the log has answered.
+func (o *control) ban(by share.Key, clients Clients, window time.Duration, stored func(error)) (kept int, refused []string) {
+	if o.deps.Orders == nil {
+		stored(nil)
 		return 0, nil
 	}
-	refused = o.deps.Bans.Ban(by, slices.Sorted(maps.Keys(clients)), window)
+	refused = o.deps.Orders.KeepAway(by, slices.Sorted(maps.Keys(clients)), window, stored)
 	if window > 0 {
 		kept = len(clients) - len(refused)
 	}

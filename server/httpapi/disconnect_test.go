@@ -16,6 +16,7 @@ import (
 	"peal/loop/ring"
 	"peal/server/ban"
 	"peal/server/httpapi"
+	"peal/server/log"
 	"peal/server/presence"
 	"peal/server/share"
 )
@@ -42,6 +43,8 @@ type gatekeeper struct {
 	bans  *ban.Table
 	here  *presence.Table
 	now   time.Time
+
+	failure error // of the log
 }
 
 func newGatekeeper(t *testing.T, limits httpapi.Limits) *gatekeeper {
@@ -50,8 +53,15 @@ func newGatekeeper(t *testing.T, limits httpapi.Limits) *gatekeeper {
 	g.bans = ban.New(3, 3, clock)
 	g.here = presence.New(presence.Config{}, func(string) bool { return true }, clock)
 	g.front = httpapi.New(httpapi.Deps{Log: g.log, Hub: g.hub, Door: g.door, Workers: g.workers,
-		Dismisser: g.loops, Bans: g.bans, Presence: g.here, Limits: limits})
+		Dismisser: g.loops, Bans: g.bans, Orders: g, Presence: g.here, Limits: limits})
 	return g
+}
+
+// KeepAway is an order that the log stores, or does not: Orders.
+func (g *gatekeeper) KeepAway(by share.Key, clients []string, length time.Duration, done func(error)) (refused []string) {
+	refused = g.bans.Ban(by, clients, length)
+	go done(g.failure)
+	return refused
 }
 
 // members are those on the channel room after what is due was done.
@@ -391,5 +401,25 @@ func BenchmarkDismiss(b *testing.B) {
 				b.Fatal("somebody is nobody")
 			}
 		}
+	}
+}
+
+// An order that the log does not store has its effect all the same, and the response
+// says that a restart undoes it.
+func TestTheResponseSaysWhatIsNotDurable(t *testing.T) {
+	g := newGatekeeper(t, httpapi.Limits{})
+	g.failure = log.ErrStorage
+	for path, want := range map[string]string{
+		"/disconnect?client=ann":                          `{"disconnected":3,"kept_away":1,"not_durable":true}`,
+		"/disconnect?client=ann&for=0":                    `{"disconnected":3,"kept_away":0,"not_durable":true}`,
+		"/disconnect?client=a&client=b&client=c&client=d": `{"disconnected":12,"kept_away":3,"not_kept_away":["d"],"not_durable":true}`,
+	} {
+		g.bans.Ban(0, []string{"ann", "a", "b", "c", "d"}, 0)
+		if resp, body := g.answer(post(path, "")); resp.StatusCode != 200 || body != want {
+			t.Errorf("%s: %d %s, want %s", path, resp.StatusCode, body, want)
+		}
+	}
+	if !g.bans.Has([]byte("a")) {
+		t.Error("it has no effect")
 	}
 }

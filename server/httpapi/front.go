@@ -3,6 +3,7 @@ package httpapi
 import (
 	"io"
 	"math"
+	"time"
 
 	"peal/loop"
 	"peal/loop/fanout"
@@ -55,6 +56,13 @@ type Dismisser interface {
 	Dismiss(by share.Key, clients Clients, done func(ended int)) bool
 }
 
+// Orders decides which clients are kept away: a control.Control. See there.
+type Orders interface {
+	// KeepAway keeps clients away for that long, or lets them in again. done is called
+	// once, on any goroutine, when the log has answered.
+	KeepAway(by share.Key, clients []string, length time.Duration, done func(error)) (refused []string)
+}
+
 // Deps is what a Front needs. All but the numbers are shared between Fronts.
 type Deps struct {
 	Log     Publisher
@@ -79,8 +87,9 @@ type Deps struct {
 	// Dismisser ends the connections of clients. nil: none are found.
 	Dismisser Dismisser
 
-	// Bans are the clients that may not come back yet. nil: all may.
-	Bans *ban.Table
+	// Bans are the clients that may not come back yet; Orders changes them. nil: all may.
+	Bans   *ban.Table
+	Orders Orders
 
 	// Rules are those of single channels. nil: none.
 	Rules *rules.Table

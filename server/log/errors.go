@@ -22,8 +22,8 @@ var (
 )
 
 // MissingError is an error of Reader.Read: entries behind After, up to Upto, are not
-// in the log any more. Reading goes on behind Upto. To who must have them it is a
-// gap.
+// in the log any more. Reading goes on behind Upto. A tail that must have
+// them has a gap there.
 type MissingError struct{ After, Upto uint64 }
 
 func (e *MissingError) Error() string {

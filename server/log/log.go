@@ -47,9 +47,14 @@ type Engine interface {
 	// is none.
 	Oldest() uint64
 
-	// Start hands every entry from Oldest to Head to restore, in order, which owns
-	// them from then on but not the slice. Then the log is open: tail is fed with what
-	// is appended. After an error only Close is left to call.
+	// Keep has the engine keep s, which its tail makes of control entries, beyond the
+	// time for which it keeps the entries. Call it before Start, or not at all.
+	Keep(s State)
+
+	// Start loads the state that is kept. Then it hands every entry from Oldest to Head
+	// to restore, in order, which owns them from then on but not the slice; control
+	// entries before Oldest that are still there come first. Then the log is open: tail
+	// is fed with what is appended. After an error only Close is left to call.
 	Start(tail Tail, restore func(batch []*Entry)) error
 
 	// Failing is why nothing can be appended at the moment, nil when all is well. Any
@@ -59,6 +64,20 @@ type Engine interface {
 	// Close ends the log, also before Start. Appends under way are finished first. An
 	// error means that something that was shown is lost. Closing again changes nothing.
 	Close() error
+}
+
+// State is what a tail has made of control entries. It is small: an engine that keeps
+// entries saves it as a whole before it removes any of them, so it outlasts them.
+type State interface {
+	// Save returns all of it, as of the newest entry that the tail was given, or
+	// later; nothing where there is none. A goroutine of the engine calls it, without a
+	// lock.
+	Save() []byte
+
+	// Load takes what Save has returned in an earlier life, when the newest entry was
+	// upto or later. Some of the entries up to there are restored afterwards, too: they
+	// must change nothing, because entries between them may be gone.
+	Load(saved []byte, upto uint64) error
 }
 
 // Reader is an engine that can read what it has kept. A tail that has fallen behind

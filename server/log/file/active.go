@@ -12,8 +12,9 @@ type active struct {
 	name   string
 	header header
 
-	size int64  // up to the end of the last whole record
-	last uint64 // sequence of the last record; before the first one, that before it
+	control uint64 // sequence of the newest control entry that may be here, 0 for none
+	size    int64  // up to the end of the last whole record
+	last    uint64 // sequence of the last record; before the first one, that before it
 
 	// What is known to be on the disk.
 	syncedSize int64
@@ -123,7 +124,13 @@ func (l *Log) create(before uint64) (*active, error) {
 // rotate begins the next segment, or the first one. The old one is synced under
 // every policy: only the end of the last segment may ever be torn.
 func (l *Log) rotate() error {
-	next, err := l.create(l.behind())
+	before := l.behind()
+	if before < l.head.Load() || l.active != nil && (l.active.gone || l.look() != nil) {
+		if err := l.save(); err != nil { // orders may be among what is lost
+			return err
+		}
+	}
+	next, err := l.create(before)
 	if err != nil {
 		return err
 	}
@@ -132,7 +139,7 @@ func (l *Log) rotate() error {
 			l.config.Log.Warn("closing a segment of the log failed", "file", a.name, "error", err)
 		}
 		if !a.gone {
-			l.keep(past{a.name, a.header.first, a.header.before, a.syncedLast, a.size, l.now().UnixMilli()})
+			l.keep(past{a.name, a.header.first, a.header.before, a.syncedLast, a.control, a.size, l.now().UnixMilli()})
 		}
 	}
 	if n := len(l.segments); n > 0 && l.segments[n-1].name == next.name { // it was empty, and has been replaced

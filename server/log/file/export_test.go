@@ -2,6 +2,9 @@ package file
 
 import "peal/server/log"
 
+// StateName is the file of the state.
+const StateName = stateName
+
 // ErrLocked is what Files.Lock fails with.
 var ErrLocked = errLocked
 

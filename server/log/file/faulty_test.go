@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -31,12 +32,13 @@ type faulty struct {
 	locked bool
 
 	// Faults.
-	dead    int     // operations until the machine is off; negative for never
-	room    int     // bytes that still fit; negative for no end
-	failing float64 // how often a sync, truncate, rename or remove fails
-	lying   bool    // syncs do nothing: the planted bug of showing what is not synced
-	away    bool    // the directory was moved: programs that have it open do not notice
-	deleted bool    // the directory was deleted
+	dead     int     // operations until the machine is off; negative for never
+	room     int     // bytes that still fit; negative for no end
+	failing  float64 // how often a sync, truncate, rename or remove fails
+	lying    bool    // syncs do nothing: the planted bug of showing what is not synced
+	lyingFor string  // likewise, of the file that gets that name
+	away     bool    // the directory was moved: programs that have it open do not notice
+	deleted  bool    // the directory was deleted
 }
 
 // inode is the content of a file.
@@ -153,7 +155,7 @@ func (f *faulty) Create(name string) (file.File, error) {
 	}
 	n := &inode{}
 	f.move(move{to: name, what: n})
-	return &faultyFile{f: f, n: n}, nil
+	return &faultyFile{f: f, n: n, failed: f.lyingFor != "" && strings.HasPrefix(name, f.lyingFor)}, nil
 }
 
 func (f *faulty) Open(name string) (file.Reader, error) {

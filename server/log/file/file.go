@@ -24,6 +24,7 @@ type Log struct {
 
 	// Fixed at Start.
 	tail    log.Tail
+	state   log.State // nil for none
 	started bool
 
 	work  chan struct{} // one signal: there is something for the writer
@@ -43,18 +44,21 @@ type Log struct {
 	closed  bool
 
 	// Writer-owned from Start on, without a lock.
-	found    []*segment // before Start: what is in the directory
-	segments []past     // closed, the oldest first
-	pastSize int64      // of all of them
-	active   *active    // nil while the disk has been too full for one since the start
-	spoiled  bool       // records may be on the disk whose numbers will be given again
-	spare    []accepted // becomes the queue when the writer takes that
-	buffer   []byte     // records being written
-	retryAt  time.Time  // while failure is set
-	syncAt   time.Time  // while something is unsynced, under the policy interval
-	lookAt   time.Time  // when to see whether the directory is still there
-	retainAt time.Time  // when entries may have become too old
-	endErr   error      // what Close returns; read after ended is closed
+	found       []*segment // before Start: what is in the directory
+	segments    []past     // closed, the oldest first
+	pastSize    int64      // of all of them
+	saved       uint64     // the state that was saved stands for all up to here
+	stateThere  bool       // one was saved
+	stateFailed bool       // it could not be, the last time
+	active      *active    // nil while the disk has been too full for one since the start
+	spoiled     bool       // records may be on the disk whose numbers will be given again
+	spare       []accepted // becomes the queue when the writer takes that
+	buffer      []byte     // records being written
+	retryAt     time.Time  // while failure is set
+	syncAt      time.Time  // while something is unsynced, under the policy interval
+	lookAt      time.Time  // when to see whether the directory is still there
+	retainAt    time.Time  // when entries may have become too old
+	endErr      error      // what Close returns; read after ended is closed
 }
 
 // accepted is one batch on its way.

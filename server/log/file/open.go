@@ -128,7 +128,8 @@ func succeed(h *header, last uint64) []log.Predecessor {
 // restoreBatch is how many entries Start hands over at a time.
 const restoreBatch = 256
 
-// Start hands every entry from Oldest to Head to restore, in order, which owns
+// Start loads the state, hands every entry from Oldest to Head to restore, and before
+// them the control entries that are older, in order, which owns
 // them from then on but not the slice; repairs a torn tail; and begins a
 // segment, and with it the writer. Then tail is fed with what is appended. Where
 // the disk is too full for a segment the log starts all the same: it is failing,
@@ -136,6 +137,9 @@ const restoreBatch = 256
 //
 // After an error, which may again be damage, only Close is left to call.
 func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
+	if err := l.load(); err != nil {
+		return withAdvice(err)
+	}
 	if err := l.replay(restore); err != nil {
 		return withAdvice(err)
 	}
@@ -145,7 +149,11 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 	l.tail = tail
 	l.adopt()
 	l.retain() // first: it may make the room that is needed
-	if err := l.rotate(); isFull(err) {
+	err := l.renumber()
+	if err == nil {
+		err = l.rotate()
+	}
+	if isFull(err) {
 		l.fail(nil, err)
 	} else if err != nil {
 		return fmt.Errorf("log: begin a segment in %s: %w", l.dir, err)
@@ -164,7 +172,7 @@ func (l *Log) replay(restore func(batch []*log.Entry)) error {
 		}
 		wanted := s.header.first >= l.oldest
 		damage, err := s.scan(l.files, upto, func(e *log.Entry) {
-			if !wanted {
+			if !wanted && e.Kind != log.KindControl {
 				return
 			}
 			if batch = append(batch, e); len(batch) == restoreBatch {

@@ -23,7 +23,7 @@ func TestLivesOfALog(t *testing.T) {
 	if *seedFlag != 0 {
 		first, seeds = *seedFlag, 1
 	}
-	lost, lives, restored := 0, 0, 0
+	lost, lives, restored, kept := 0, 0, 0, 0
 	for seed := first; seed < first+seeds; seed++ {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(seed)
@@ -33,15 +33,16 @@ func TestLivesOfALog(t *testing.T) {
 			lost += w.lost
 			lives += len(w.lives)
 			restored += w.restored
+			kept += w.kept
 		})
 		if t.Failed() {
 			return
 		}
 	}
-	if (lost == 0 || restored == 0) && seeds > 1 {
-		t.Error("nothing was ever lost, or put back: the test meets too little")
+	if (lost == 0 || restored == 0 || kept == 0) && seeds > 1 {
+		t.Error("nothing was ever lost, or put back, or kept of a removed segment: the test meets too little")
 	}
-	t.Logf("%d lives, in %d of them something shown was lost, before %d a copy was put back", lives, lost, restored)
+	t.Logf("%d lives, in %d of them something shown was lost, before %d a copy was put back; %d orders outlasted their segments", lives, lost, restored, kept)
 }
 
 // The test of the test: bugs that an engine could have, each of which some seed
@@ -64,6 +65,10 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 		},
 		"predecessors forgotten": func(w *world) {
 			w.plant = func(_ *world, l *file.Log) { l.NoPredecessors() }
+		},
+		"control entries removed without their state": func(w *world) { w.forgetful = true },
+		"control entries removed before their state is durable": func(w *world) {
+			w.fs.lyingFor = file.StateName
 		},
 		"shown before synced": func(w *world) { w.fs.lying = true },
 	} {

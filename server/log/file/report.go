@@ -49,6 +49,13 @@ func Read(dir string) (Report, error) {
 }
 
 func read(fs files, dir string) (r Report, err error) {
+	if _, _, _, err := readState(fs, dir); err != nil {
+		d, ok := errors.AsType[*DamageError](err)
+		if !ok {
+			return r, err
+		}
+		r.Damage = append(r.Damage, d)
+	}
 	found, err := readSegments(fs, dir)
 	if d, ok := errors.AsType[*DamageError](err); ok {
 		r.Damage = append(r.Damage, d)

@@ -11,6 +11,7 @@ type past struct {
 	name          string
 	first, before uint64 // of its header
 	last          uint64 // the last sequence of it that counts; first-1 without any
+	control       uint64 // sequence of the newest control entry that may be in it, 0 for none
 	bytes         int64
 	newest        int64 // no entry of it is younger, milliseconds
 }
@@ -18,7 +19,7 @@ type past struct {
 // adopt takes the segments that were found.
 func (l *Log) adopt() {
 	for _, s := range l.found {
-		l.keep(past{s.name, s.header.first, s.header.before, s.last, s.size, s.newest})
+		l.keep(past{s.name, s.header.first, s.header.before, s.last, s.control, s.size, s.newest})
 	}
 	l.found = nil
 }
@@ -31,7 +32,8 @@ func (l *Log) keep(p past) {
 // retain removes the oldest segments beyond the limits of size and age. What
 // cannot be removed is tried again the next time. Each removal is durable
 // before the next: a segment missing between others would be damage. The newest
-// one stays: it has the lineage.
+// one stays: it has the lineage. Before control entries go the state is saved that
+// stands for them; where that cannot be, they stay.
 func (l *Log) retain() {
 	oldest := l.now().Add(-l.config.Age).UnixMilli()
 	stay, active := 1, int64(0)
@@ -43,6 +45,9 @@ func (l *Log) retain() {
 		tooMuch := l.config.TotalBytes > 0 && l.pastSize+active > int64(l.config.TotalBytes)
 		tooOld := l.config.Age > 0 && p.newest < oldest
 		if !tooMuch && !tooOld {
+			return
+		}
+		if l.saveFor(p) != nil {
 			return
 		}
 		err := l.files.Remove(p.name)

@@ -29,6 +29,9 @@ func (e *DamageError) Error() string {
 // Advice is what an operator can do, one sentence.
 func (e *DamageError) Advice() string {
 	dir := filepath.Dir(e.File)
+	if filepath.Base(e.File) == stateName {
+		return fmt.Sprintf("restore the directory from a backup, or move %s away: then clients that were disconnected long ago may come back", e.File)
+	}
 	return fmt.Sprintf("`peal log verify %s` lists all damage; restore the directory from a backup, or go on with what is before the damage: "+
 		"truncate -s %d %s (where that is 0, move the file away instead), and move all later .log files out of the directory", dir, e.Offset, e.File)
 }
@@ -44,6 +47,7 @@ type segment struct {
 	// Found by scan.
 	end            int64  // where its records end
 	last           uint64 // sequence of the last one, first-1 without any
+	control        uint64 // sequence of the newest control entry, 0 for none
 	closed         bool   // behind them is a footer
 	oldest, newest int64  // times of the first and the last, milliseconds, 0 without any
 }
@@ -155,6 +159,9 @@ func (s *segment) scan(fs files, upto uint64, each func(*log.Entry)) (damage *Da
 		s.last, s.newest = e.Sequence, e.Time
 		if s.oldest == 0 {
 			s.oldest = e.Time
+		}
+		if e.Kind == log.KindControl {
+			s.control = e.Sequence
 		}
 		each(e)
 	}

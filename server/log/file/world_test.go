@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -30,7 +31,12 @@ type world struct {
 	serial uint64                // of the last entry made
 	lost   int                   // entries that were shown and not recovered: the test must meet some
 
+	forgetful bool // the planted bug: nothing is saved of the state
+
+	keys map[uint64]byte // by serial, of control entries: what they are about
+
 	restored int  // how often a copy was put back: likewise
+	kept     int  // values of the state whose entry was removed by retention: likewise
 	deleted  bool // the directory was, and nothing has been written since
 }
 
@@ -67,6 +73,8 @@ type life struct {
 	log    *file.Log
 	oldest uint64
 	view   map[uint64]uint64 // by sequence: the entries that this life has behind it, restored or showed
+	state  map[byte]uint64   // of control: the serial of the newest entry about each key
+	loaded uint64            // what the state stands for, while the log is restored
 	head   uint64            // the last of view
 	acked  uint64            // the last sequence of which done said that it is stored
 	ended  bool              // Close returned nil
@@ -92,6 +100,15 @@ func serialOf(e *log.Entry) uint64 { return binary.LittleEndian.Uint64(e.Data) }
 
 // see is called for every entry that this life restores or shows.
 func (l *life) see(e *log.Entry) {
+	if e.Kind == log.KindControl && e.Sequence > l.loaded {
+		l.state[e.Event[0]] = serialOf(e)
+	}
+	if e.Sequence < l.oldest {
+		if e.Kind != log.KindControl {
+			l.fault("sequence %d is restored, the oldest is %d", e.Sequence, l.oldest)
+		}
+		return
+	}
 	if e.Sequence != l.head+1 {
 		l.fault("sequence %d follows %d", e.Sequence, l.head)
 	}
@@ -116,11 +133,56 @@ func (l *life) Apply(batch []*log.Entry) {
 	}
 }
 
+// Save and Load are those of log.State: what the control entries have led to.
+func (l *life) Save() (state []byte) {
+	if l.w.forgetful {
+		return nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(l.state)) {
+		state = binary.LittleEndian.AppendUint64(append(state, key), l.state[key])
+	}
+	return state
+}
+
+func (l *life) Load(state []byte, upto uint64) error {
+	l.loaded = upto
+	for ; len(state) > 0; state = state[9:] {
+		l.state[state[0]] = binary.LittleEndian.Uint64(state[1:])
+	}
+	return nil
+}
+
+// judgeState checks that what the control entries up to the head led to is here,
+// also where they were removed long ago. It may be newer, where a tail was lost
+// after the state was saved.
+func (l *life) judgeState() {
+	want, at := map[byte]uint64{}, map[byte]uint64{}
+	for sequence := uint64(1); sequence <= l.head; sequence++ {
+		serial := l.w.truth[sequence]
+		if key, ok := l.w.keys[serial]; ok {
+			want[key], at[key] = serial, sequence
+		}
+	}
+	for key, serial := range want {
+		if l.state[key] < serial {
+			l.fault("key %c is restored as entry %d, and was entry %d, sequence %d", key, l.state[key], serial, at[key])
+		}
+		if at[key] < l.oldest {
+			l.w.kept++
+		}
+	}
+	for key, serial := range l.state {
+		if of, ok := l.w.keys[serial]; !ok || of != key {
+			l.fault("key %c is restored as entry %d, which is not about it", key, serial)
+		}
+	}
+}
+
 var policies = []string{file.Always, file.Interval, file.Never}
 
 // begin opens the log; nil where the directory failed in the middle of that.
 func (w *world) begin() (*life, error) {
-	l := &life{w: w, policy: policies[w.random.IntN(3)], view: map[uint64]uint64{}}
+	l := &life{w: w, policy: policies[w.random.IntN(3)], view: map[uint64]uint64{}, state: map[byte]uint64{}}
 	var err error
 	l.log, err = file.OpenOn(file.Config{
 		Fsync:        l.policy,
@@ -138,6 +200,7 @@ func (w *world) begin() (*life, error) {
 	if w.plant != nil {
 		w.plant(w, l.log)
 	}
+	l.log.Keep(l)
 	l.oldest, l.head = l.log.Oldest(), l.log.Oldest()-1
 	for sequence := range l.head {
 		l.view[sequence+1] = w.truth[sequence+1] // not retained, and yet what its cursors stand behind
@@ -153,8 +216,9 @@ func (w *world) begin() (*life, error) {
 	if l.head != l.log.Head() {
 		l.fault("restored up to %d, the head is %d", l.head, l.log.Head())
 	}
-	l.acked = l.head
+	l.acked, l.loaded = l.head, 0
 	l.judge()
+	l.judgeState()
 	w.lives = append(w.lives, l)
 	return l, nil
 }
@@ -189,9 +253,15 @@ func (l *life) judge() {
 func (l *life) publish() {
 	for range 1 + l.w.random.IntN(5) {
 		batch := make([]*log.Entry, l.w.random.IntN(4))
+		control := l.w.random.IntN(5) == 0
 		for i := range batch {
 			l.w.serial++
 			batch[i] = entryWith(l.w.serial, l.w.random)
+			if control {
+				batch[i].Kind = log.KindControl
+				l.w.keys[l.w.serial] = 'a' + byte(l.w.random.IntN(20))
+				batch[i].Event = string(l.w.keys[l.w.serial])
+			}
 		}
 		err := l.log.Append(batch, func(err error) {
 			for _, e := range batch {
@@ -223,6 +293,9 @@ func (w *world) live(t *testing.T, l *life) {
 		case 1:
 			w.fs.mu.Lock()
 			w.fs.failing = w.random.Float64() / 4
+			if w.random.IntN(2) == 0 {
+				w.fs.failing = 1 // not even what is refused is cut off
+			}
 			w.fs.mu.Unlock()
 		case 2:
 			w.fs.mu.Lock()
@@ -251,6 +324,13 @@ func (w *world) live(t *testing.T, l *life) {
 			}
 		default:
 			l.publish()
+			w.fs.mu.Lock()
+			failing := w.fs.failing > 0
+			w.fs.mu.Unlock()
+			if failing && w.random.IntN(3) == 0 {
+				synctest.Wait()
+				w.backUp(len(w.lives) - 1) // of what was refused, perhaps
+			}
 		}
 		if w.random.IntN(3) > 0 {
 			synctest.Wait()
@@ -330,5 +410,5 @@ func (w *world) run(t *testing.T) (faults []string) {
 
 func newWorld(seed uint64) *world {
 	random := rand.New(rand.NewPCG(seed, 3))
-	return &world{random: random, fs: newFaulty(rand.New(rand.NewPCG(seed, 4))), shown: map[log.Cursor]uint64{}, truth: map[uint64]uint64{}}
+	return &world{random: random, fs: newFaulty(rand.New(rand.NewPCG(seed, 4))), shown: map[log.Cursor]uint64{}, truth: map[uint64]uint64{}, keys: map[uint64]byte{}}
 }

@@ -111,6 +111,9 @@ func (l *Log) encode(group []accepted) (n int, last uint64, err error) {
 		for _, e := range group[n].entries {
 			l.buffer = appendRecord(l.buffer, l.active.header.mark, e)
 			last = e.Sequence
+			if e.Kind == log.KindControl {
+				l.active.control = last
+			}
 		}
 		if int64(len(l.buffer)) > room && !(n == 0 && l.active.isEmpty()) {
 			if n > 0 {
@@ -260,6 +263,9 @@ func (l *Log) resume() error {
 		return err
 	}
 	if err := l.probe(); err != nil {
+		return err
+	}
+	if err := l.save(); err != nil { // orders may have been refused meanwhile
 		return err
 	}
 	return l.rotate()

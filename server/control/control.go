@@ -1,0 +1,113 @@
+package control
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"peal/server/ban"
+	"peal/server/log"
+	"peal/server/share"
+)
+
+// event names orders about bans among entries of kind control.
+const event = "disconnect"
+
+// Appender takes entries: a log.Log. See there.
+type Appender interface {
+	Append(batch []*log.Entry, done func(error)) error
+}
+
+// Control gives orders and follows them. It is a log.Tail and a log.State.
+type Control struct {
+	// Fixed at New.
+	log    Appender
+	bans   *ban.Table
+	now    func() time.Time
+	report *slog.Logger
+	node   uint64 // names its own orders in the log: they have their effect already
+
+	// Fixed after Load.
+	loaded uint64 // orders up to here are in the state that was loaded
+
+	// order makes the order of orders in the table that of the log. The append lock of
+	// the log is taken with it held, and never the other way round.
+	order sync.Mutex
+}
+
+// New returns a Control of those bans. now is the clock, time.Now outside tests;
+// report is where orders go that cannot be read.
+func New(l Appender, bans *ban.Table, now func() time.Time, report *slog.Logger) *Control {
+	return &Control{log: l, bans: bans, now: now, report: report, node: rand.Uint64()}
+}
+
+// KeepAway keeps clients away for that long from now on, whatever was ordered about
+// them before; zero or less lets them in again. by is the share that asks. It has its
+// effect when KeepAway returns. For those in refused there is no room: see ban.Table.
+//
+// done is called once, perhaps before KeepAway returns, and must not block: with nil
+// when the order is as durable as the log promises, or with the reason why it is
+// not, and lasts until a restart.
+func (c *Control) KeepAway(by share.Key, clients []string, length time.Duration, done func(error)) (refused []string) {
+	c.order.Lock()
+	defer c.order.Unlock()
+	o := order{node: c.node}
+	if length > 0 {
+		o.until = c.now().Add(length).UnixMilli() + 1
+	}
+	refused = c.bans.Ban(by, clients, length)
+	without := make(map[string]struct{}, len(refused))
+	for _, client := range refused {
+		without[client] = struct{}{}
+	}
+	for _, client := range clients {
+		if _, ok := without[client]; !ok {
+			o.clients = append(o.clients, client)
+		}
+	}
+	if len(o.clients) == 0 {
+		done(nil)
+		return refused
+	}
+	entry := &log.Entry{Kind: log.KindControl, Event: event, Data: appendOrder(nil, &o)}
+	if err := c.log.Append([]*log.Entry{entry}, done); err != nil {
+		done(err)
+	}
+	return refused
+}
+
+// Room is always there; see log.Tail.
+func (c *Control) Room(int, int) bool { return true }
+
+// Wake has nobody to wake.
+func (c *Control) Wake() {}
+
+// Apply follows the orders of others; see log.Tail. It takes as long as their clients
+// take in the table of bans.
+func (c *Control) Apply(batch []*log.Entry) {
+	if log.IsControl(batch) {
+		c.follow(batch, false)
+	}
+}
+
+// Restore follows orders that the log has kept: all of them, in order, before
+// anything is appended.
+func (c *Control) Restore(batch []*log.Entry) { c.follow(batch, true) }
+
+func (c *Control) follow(batch []*log.Entry, old bool) {
+	for _, e := range batch {
+		if e.Kind != log.KindControl || e.Event != event || old && e.Sequence <= c.loaded {
+			continue
+		}
+		o, err := parseOrder(e.Data)
+		switch {
+		case err != nil:
+			c.report.Error("an entry of the log was skipped", "sequence", e.Sequence, "error", err)
+		case old || o.node != c.node:
+			for _, client := range o.clients {
+				c.bans.Restore(client, time.UnixMilli(o.until))
+			}
+		}
+	}
+}
