@@ -1,21 +1,20 @@
-// Package ban remembers which clients the backend has disconnected, for a
-// while: event streams and pollers come back by themselves, and so would every
-// client that reconnects.
+// Package ban remembers which clients the backend has disconnected, for a while:
+// event streams and pollers reconnect by themselves, and so do other clients.
 //
-// Its noun is the ban: a name that clients give themselves, until a moment. The
-// last word about a name holds, whether it is longer or shorter than the one
-// before. The table is in memory. server/control, which changes it, writes bans to the
+// Its noun is the ban: a name that clients send, until a moment. The last request
+// for a name counts, whether its window is longer or shorter than the one before.
+// The table is in memory. server/control, which changes it, writes bans to the
 // log, and restores them from a log that survives a restart.
 //
-// There is room for so many bans, and for so many of one share (server/share).
-// Whoever asks for more is told whom it cannot keep away. When the whole table is
-// full the largest share gives up the bans that would end first to smaller ones;
-// they are counted.
+// The number of bans is limited, in all and for one share (server/share). A request
+// for more gets the names that cannot be kept away. When the whole table is full,
+// the bans of the largest share that would end first are evicted in favour of
+// smaller shares; evictions are counted.
 //
-// What it leaves to others: ending the connections there are (loop), turning
-// away those that come, and saying so in each dialect (server/httpapi).
+// What it leaves to others: ending existing connections (loop), refusing new ones,
+// and the form of the refusal in each dialect (server/httpapi).
 //
 // Concurrency: any goroutine may call any method. One lock, held for the names
-// of one call; while nothing is banned Has takes none, for it is asked about
-// every named connection that comes.
+// of one call; while nothing is banned Has takes none, because it is called for
+// every new named connection.
 package ban

@@ -1,14 +1,14 @@
 package ban
 
-// What an order's index says in ban.places.
+// Indexes of ban.places, one for each order.
 const (
 	inAll = iota // of all bans
 	inOwn        // of those of the share
 	orders
 )
 
-// order is bans as a heap, the first to end in front; of those that end
-// together the first by name. It implements heap.Interface.
+// order is a heap of bans, the first to end in front; of those that end together
+// the first by name. It implements heap.Interface.
 type order struct {
 	bans  []*ban
 	index int

@@ -9,7 +9,7 @@ import (
 	"peal/server/share"
 )
 
-// Table is the bans there are.
+// Table has all bans.
 type Table struct {
 	// Fixed at New.
 	most, shareMost int
@@ -29,7 +29,7 @@ type Table struct {
 type ban struct {
 	client string
 	until  time.Time
-	by     *share.Account[*order] // who asked for it first
+	by     *share.Account[*order] // the share that requested it first
 	places [orders]int
 }
 
@@ -39,12 +39,12 @@ func New(most, shareMost int, now func() time.Time) *Table {
 	return &Table{most: most, shareMost: shareMost, now: now, bans: map[string]*ban{}}
 }
 
-// Ban bans clients, no two of them equal, for that long from now on, whatever
-// was said about them before; zero or less lifts their bans. by is the share that
-// asks. It returns those for whom there is no room: the share has what it may
-// have, or the table is full and no other share has more. Otherwise, in a full
-// table, the largest share gives up the ban that would end first. Room is made by
-// Sweep, too. The strings are kept.
+// Ban bans clients, no two of them equal, for length from now on; it replaces
+// earlier bans, and zero or less lifts them. by is the share of the request. It
+// returns the clients without room: the share has reached its limit, or the table
+// is full and no other share has more. Otherwise, in a full table, it evicts the ban
+// of the largest share that would end first. Sweep makes room, too. The strings are
+// kept.
 func (t *Table) Ban(by share.Key, clients []string, length time.Duration) (refused []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -164,12 +164,12 @@ func (t *Table) Has(client []byte) bool {
 	return b != nil && t.now().Before(b.until)
 }
 
-// expireMost is how many bans are forgotten in one hold of the lock: at most a
-// tenth of a millisecond or two.
+// expireMost is how many bans are removed in one hold of the lock, which takes at
+// most 0.1 to 0.2 ms.
 const expireMost = 128
 
-// Sweep forgets bans that have ended. Call it about once a second, not on a loop:
-// they may be many.
+// Sweep removes bans that have ended. Call it about once a second, not on a loop:
+// there may be many.
 func (t *Table) Sweep() {
 	for t.count.Load() > 0 && t.expire() {
 	}
@@ -182,19 +182,19 @@ func (t *Table) expire() (more bool) {
 	return t.expireLocked(t.now(), expireMost)
 }
 
-// Len is how many bans are remembered, those included that have ended and were
-// not swept yet.
+// Len is how many bans are remembered, including those that have ended and were not
+// removed yet.
 func (t *Table) Len() int { return int(t.count.Load()) }
 
-// Evicted is how many bans were ever lifted before their end, for others.
+// Evicted is how many bans were evicted before their end, in favour of others.
 func (t *Table) Evicted() uint64 {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.evicted
 }
 
-// expireLocked forgets at most that many bans that have ended. more says that
-// there may be others.
+// expireLocked removes at most most bans that have ended. more reports that there
+// may be others.
 func (t *Table) expireLocked(now time.Time, most int) (more bool) {
 	for ; most > 0 && len(t.bans) > 0 && !now.Before(t.order.bans[0].until); most-- {
 		t.removeLocked(t.order.bans[0])

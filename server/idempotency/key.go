@@ -6,12 +6,12 @@ import (
 )
 
 // Key is the scope of one message: channel, publisher and the publisher's key,
-// as 128 bits of SHA-256. Two scopes share one by accident once in 2^64, and
-// nobody can make it happen.
+// as 128 bits of SHA-256. Two scopes have the same Key by accident once in 2^64,
+// and no publisher can cause it.
 type Key [16]byte
 
-// Digest stands for the content of a message, likewise. It does not depend on
-// the process: a key is compared with what came before a restart.
+// Digest stands for the content of a message, likewise. It does not depend on the
+// process, because it is compared with digests from before a restart.
 type Digest [16]byte
 
 // KeyOf is the key of a scope. publisher is "" for one without a name.
@@ -26,8 +26,8 @@ func KeyOf(channel, publisher, key string) Key {
 	return Key(sum[:])
 }
 
-// DigestOf is the digest of what subscribers get to see. It reads all of data:
-// one to two milliseconds for each megabyte.
+// DigestOf is the digest of the parts of a message that subscribers receive. It
+// reads all of data: one to two milliseconds for each megabyte.
 func DigestOf(event string, binaryData bool, data []byte) Digest {
 	var space [256]byte
 	head := append(space[:0], 0)

@@ -6,7 +6,7 @@ import (
 	"peal/server/share"
 )
 
-// findLocked returns the place of a key whose window has not passed.
+// findLocked returns the place of a key whose window has not ended.
 func (t *Table) findLocked(key Key, now int64) (place uint32, ok bool) {
 	place, ok = t.places[key]
 	if ok && t.expiredLocked(place, now) {
@@ -16,13 +16,13 @@ func (t *Table) findLocked(key Key, now int64) (place uint32, ok bool) {
 	return place, ok
 }
 
-// expiredLocked reports whether the window has passed. A pending key stays.
+// expiredLocked reports whether the window has ended. A pending key stays.
 func (t *Table) expiredLocked(place uint32, now int64) bool {
 	s := &t.slots[place]
 	return s.sequence != 0 && s.at+t.window <= now
 }
 
-// expireLocked removes up to n of the oldest keys if their window has passed.
+// expireLocked removes up to n of the oldest keys if their window has ended.
 func (t *Table) expireLocked(now int64, n int) {
 	for ; n > 0 && t.all.oldest != none && t.expiredLocked(t.all.oldest, now); n-- {
 		t.removeLocked(t.all.oldest)
@@ -30,9 +30,9 @@ func (t *Table) expireLocked(now int64, n int) {
 }
 
 // makeRoomLocked makes room for n more keys of a share, or returns why there is
-// none. A share that has what it may have is refused before it takes anybody's
-// room. When the whole table is full the oldest keys of the largest share go, if
-// that one alone could make the room and still hold as many as the one that comes.
+// none. A share at its limit is refused before it takes the room of another. When
+// the whole table is full, the oldest keys of the largest share are evicted, if that
+// share alone can make the room and then still holds at least as many as by.
 func (t *Table) makeRoomLocked(by share.Key, n int, now int64) error {
 	a := t.shares.Open(by)
 	for a.Held()+n > t.shareMost {
@@ -62,7 +62,7 @@ func (t *Table) makeRoomLocked(by share.Key, n int, now int64) error {
 	return nil
 }
 
-// fullLocked says when the share may come again.
+// fullLocked is the error for a full share, with the time after which to try again.
 func (t *Table) fullLocked(a *share.Account[ends], now int64) error {
 	after := t.window
 	if a.Held() > 0 {
@@ -71,7 +71,7 @@ func (t *Table) fullLocked(a *share.Account[ends], now int64) error {
 	return &FullError{time.Duration(after) * time.Millisecond}
 }
 
-// addLocked adds s, whose key is not there, as the newest.
+// addLocked adds s, whose key must not be in the table, as the newest.
 func (t *Table) addLocked(s slot) {
 	place := t.free
 	if place != none {
@@ -101,7 +101,7 @@ func (t *Table) addLocked(s slot) {
 	t.shares.Add(a, 1)
 }
 
-// removeLocked forgets the key at place.
+// removeLocked removes the key at place.
 func (t *Table) removeLocked(place uint32) {
 	s := t.slots[place]
 	a := t.shares.Open(s.share)

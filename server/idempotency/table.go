@@ -9,8 +9,8 @@ import (
 	"peal/server/share"
 )
 
-// MaxWaiters is the most attempts, of all keys together, that may wait for the
-// first one of their key.
+// MaxWaiters is how many attempts, of all keys together, may wait for the first one
+// of their key.
 const MaxWaiters = 4096
 
 // Errors of Claim. Nothing was claimed.
@@ -18,41 +18,41 @@ var (
 	// ErrConflict means that a key was used for another message.
 	ErrConflict = errors.New("idempotency: the key was used for another message")
 
-	// ErrBusy means that too many wait, or that the table is full of keys that
-	// are pending. Try again later.
-	ErrBusy = errors.New("idempotency: too many attempts are under way")
+	// ErrBusy means that too many attempts wait, or that the table is full of
+	// pending keys. Try again later.
+	ErrBusy = errors.New("idempotency: too many attempts are in progress")
 )
 
-// FullError is an error of Claim, too: the share of whoever publishes, or the
-// whole table, has no room for the keys. After is when the oldest key of the
-// share is forgotten, at most the window.
+// FullError is an error of Claim, too: the share of the publisher, or the whole
+// table, has no room for the keys. After is the time until the oldest key of the
+// share expires, at most the window.
 type FullError struct{ After time.Duration }
 
 func (e *FullError) Error() string {
 	return "idempotency: no room for more keys of this share for " + e.After.String()
 }
 
-// Claim is what an attempt is told about one of its keys.
+// Claim is the result of an attempt for one of its keys.
 type Claim struct {
 	State    State
 	Sequence uint64 // of the message, with Replayed
 }
 
-// State says who publishes.
+// State is which attempt publishes the message.
 type State uint8
 
 const (
-	First    State = iota // the caller: publish, then Settle or Release
-	Replayed              // somebody did, within the window
-	Pending               // somebody does: the waiter will be called
+	First    State = iota // this attempt: publish, then Settle or Release
+	Replayed              // an earlier attempt has published it, within the window
+	Pending               // another attempt is publishing it: the waiter will be called
 )
 
-// Waiter is told once what became of the attempt that the i-th key waited for:
-// its sequence, or the error given to Release. It runs on the goroutine that
-// settles, without a lock, and must not block.
+// Waiter is called once with the result of the attempt for which the i-th key
+// waits: its sequence, or the error passed to Release. It runs on the goroutine
+// that settles, without a lock, and must not block.
 type Waiter func(i int, sequence uint64, err error)
 
-// Table is the keys that are remembered.
+// Table has the keys that are remembered.
 type Table struct {
 	// Fixed.
 	window    int64 // milliseconds
@@ -94,9 +94,9 @@ type waiter struct {
 
 const none = ^uint32(0)
 
-// New returns an empty table that remembers most keys for window, at most
+// New returns an empty table that remembers at most most keys for window, at most
 // shareMost of them of one share. A message has a key for each of its channels:
-// both must be at least as many. now is the clock, time.Now outside tests.
+// both must be at least that number. now is the clock, time.Now outside tests.
 func New(window time.Duration, most, shareMost int, now func() time.Time) *Table {
 	return &Table{
 		window: window.Milliseconds(), most: most, shareMost: shareMost, now: now,
@@ -109,13 +109,13 @@ func New(window time.Duration, most, shareMost int, now func() time.Time) *Table
 // one for each of its channels and no two of them equal. It fills in claims[i] for
 // keys[i], or returns an error and has claimed nothing.
 //
-// wait is called for each Pending key, perhaps before Claim returns. Each First
-// key must be settled or released, or it is never free again.
+// wait is called for each Pending key, possibly before Claim returns. Each First
+// key must be settled or released; otherwise it is never free again.
 func (t *Table) Claim(by share.Key, keys []Key, body Digest, claims []Claim, wait Waiter) error {
 	now := t.now().UnixMilli()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.expireLocked(now, 2*len(keys)) // faster than keys come
+	t.expireLocked(now, 2*len(keys)) // faster than keys are added
 	fresh, pending := 0, 0
 	for i, key := range keys {
 		place, ok := t.findLocked(key, now)
@@ -153,11 +153,11 @@ func (t *Table) Claim(by share.Key, keys []Key, body Digest, claims []Claim, wai
 	return nil
 }
 
-// Settle says that the message of a First key is in the log.
+// Settle records that the message of a First key is in the log.
 func (t *Table) Settle(key Key, sequence uint64) { t.end(key, sequence, nil) }
 
-// Release says that the message of a First key is not in the log. The key is
-// free again, and those who wait are given err.
+// Release records that the message of a First key is not in the log. The key is
+// free again, and its waiters are called with err.
 func (t *Table) Release(key Key, err error) { t.end(key, 0, err) }
 
 func (t *Table) end(key Key, sequence uint64, err error) {
@@ -165,7 +165,7 @@ func (t *Table) end(key Key, sequence uint64, err error) {
 	place, ok := t.places[key]
 	if !ok || t.slots[place].sequence != 0 {
 		t.mu.Unlock()
-		panic("idempotency: the end of what was not claimed")
+		panic("idempotency: Settle or Release of a key that is not claimed")
 	}
 	waiting := t.waiting[place]
 	delete(t.waiting, place)
@@ -181,9 +181,9 @@ func (t *Table) end(key Key, sequence uint64, err error) {
 	}
 }
 
-// Restore remembers an entry that a log brings along, if it has a key and the
-// window has not passed. Call it for all of a log in their order, before
-// anything is claimed.
+// Restore adds the keys of an entry of an existing log, if it has one and the
+// window has not ended. Call it for all entries of a log in their order, before the
+// first Claim.
 func (t *Table) Restore(e *log.Entry) {
 	now := t.now().UnixMilli()
 	if e.Kind != log.KindPublication || e.IdempotencyKey == "" || e.Time+t.window <= now {
@@ -202,7 +202,7 @@ func (t *Table) restore(e *log.Entry, channel string, body Digest, now int64) {
 	defer t.mu.Unlock()
 	if place, ok := t.places[key]; ok {
 		if t.slots[place].sequence == 0 {
-			return // it is being published here and now
+			return // it is being published now
 		}
 		t.removeLocked(place)
 	}
@@ -210,22 +210,22 @@ func (t *Table) restore(e *log.Entry, channel string, body Digest, now int64) {
 		if t.all.oldest == none || t.slots[t.all.oldest].sequence == 0 {
 			return
 		}
-		t.removeLocked(t.all.oldest) // more than the table holds: the newest are kept
+		t.removeLocked(t.all.oldest) // more than the table has room for: keep the newest
 		t.evicted++
 	}
-	// Where the clock was set back, not longer than the window from now on.
+	// If the clock was set back, a key still expires one window from now at the latest.
 	t.addLocked(slot{key: key, body: body, sequence: e.Sequence, at: min(e.Time, now), share: share.Restored})
 }
 
-// Evicted is how many keys were ever forgotten before their window had passed.
+// Evicted is how many keys were evicted before their window had ended.
 func (t *Table) Evicted() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.evicted
 }
 
-// Len is the number of keys remembered, those of which the window has passed
-// but that are not swept yet included.
+// Len is the number of keys remembered, including those whose window has ended but
+// that were not removed yet.
 func (t *Table) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -83,7 +83,7 @@ func (r *rig) wantTold(want ...string) {
 
 const (
 	conflict = "idempotency: the key was used for another message"
-	busy     = "idempotency: too many attempts are under way"
+	busy     = "idempotency: too many attempts are in progress"
 )
 
 func TestTheFirstAttemptPublishesAndOthersGetItsSequence(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// Words of the setting of the access log, beside the path of a file.
+// Values of the setting of the access log, beside the path of a file.
 const (
 	AccessOff    = "off"
 	AccessStderr = "stderr"
@@ -15,16 +15,16 @@ const (
 // accessLines is how many lines of the access log wait for the disk.
 const accessLines = 4096
 
-// Access is where the lines of the access log go: to a file, or to standard error,
-// by a goroutine of its own. It never blocks who writes.
+// Access writes the lines of the access log to a file or to standard error, in a
+// goroutine of its own. It never blocks its callers.
 type Access struct {
 	lines *lines
 	file  *os.File // nil for standard error
 }
 
-// OpenAccess opens the access log: a file, which is appended to and made if need be
-// (readable for its group), or AccessStderr. AccessOff gives nil. It starts a
-// goroutine, which ends with Close.
+// OpenAccess opens the access log: a file, to which it appends and which it creates
+// if necessary (readable for its group), or AccessStderr. AccessOff returns nil. It
+// starts a goroutine, which ends with Close.
 func OpenAccess(where string) (*Access, error) {
 	a := &Access{}
 	var w io.Writer = os.Stderr
@@ -35,7 +35,7 @@ func OpenAccess(where string) (*Access, error) {
 	default:
 		file, err := os.OpenFile(where, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
 		if err != nil {
-			return nil, fmt.Errorf("open the access log: %w", err)
+			return nil, fmt.Errorf("open the access log (--access-log): %w", err)
 		}
 		a.file, w = file, file
 	}
@@ -45,11 +45,11 @@ func OpenAccess(where string) (*Access, error) {
 	return a, nil
 }
 
-// Write queues a copy of one line, or leaves it out and counts it. It never fails
-// and never blocks. Any goroutine may call it.
+// Write queues a copy of one line, or drops it and counts it. It never fails and
+// never blocks. Any goroutine may call it.
 func (a *Access) Write(line []byte) (int, error) { return a.lines.Write(line) }
 
-// Lost is how many lines were left out since the start. Any goroutine may call it.
+// Lost is how many lines were dropped since the start. Any goroutine may call it.
 func (a *Access) Lost() uint64 {
 	if a == nil {
 		return 0
@@ -57,13 +57,13 @@ func (a *Access) Lost() uint64 {
 	return a.lines.lost.Load()
 }
 
-// Close writes what is queued, at most for a second, and closes the file.
+// Close writes the queued lines, at most for a second, and closes the file.
 func (a *Access) Close() {
 	if a == nil {
 		return
 	}
 	a.lines.close()
 	if a.file != nil {
-		_ = a.file.Close() // what could not be written was counted
+		_ = a.file.Close() // lines that could not be written were counted
 	}
 }

@@ -1,16 +1,16 @@
-// Package logging makes the server's logger: text for a person at a terminal,
-// JSON for a program that collects it.
+// Package logging creates the server's logger: text on a terminal, JSON for programs
+// that collect it.
 //
 //   - Logger: a slog.Logger whose lines are written by a goroutine of its own. A
-//     log that nobody reads (a full pipe, a stopped terminal, a reader that has
-//     left) must not stop an event loop: what does not fit into the queue or
-//     cannot be written is lost, and counted in the next line and in Lost. Each
+//     log without a reader (a full pipe, a stopped terminal, a reader that has
+//     exited) must not stop an event loop: lines that do not fit into the queue or
+//     cannot be written are lost, and counted in the next line and in Lost. Each
 //     line is tried, so a new reader of the same pipe receives lines again.
-//   - Queue: the same for lines that are not the log's.
+//   - Queue: the same for output other than the log.
 //   - Format and level are words, as in the settings: see Check.
 //
-// Which lines there are is for those who log. What a client can cause at will
-// they limit themselves.
+// The callers decide which lines there are, and limit those that clients can cause
+// at will.
 //
-// Concurrency: any goroutine may log, also after Close, which lets go of it.
+// Concurrency: any goroutine may log, also after Close, when lines are dropped.
 package logging

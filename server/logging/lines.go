@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxLines is how many lines wait for a writer that does not take them.
+// maxLines is how many lines wait for a writer that blocks.
 const maxLines = 256
 
 // closeLimit is how long close waits for such a writer.
@@ -33,10 +33,9 @@ type lines struct {
 	closed bool
 }
 
-// newLines starts the goroutine, which ends with close. At most that many lines
-// wait. report is called on that
-// goroutine after lines were lost and one could be written again, with their
-// number; it returns the line that reports them.
+// newLines starts the goroutine, which ends with close. At most most lines wait.
+// When a line could be written again after others were lost, report is called on
+// that goroutine with their number; it returns the line that reports them.
 func newLines(w io.Writer, most int, report func(lost uint64) []byte) *lines {
 	l := &lines{w: w, queue: make(chan []byte, most), ended: make(chan struct{})}
 	go func() {
@@ -55,9 +54,9 @@ func newLines(w io.Writer, most int, report func(lost uint64) []byte) *lines {
 	return l
 }
 
-// put writes all of b and reports whether it could. The next line is tried
-// whatever became of this one: a FIFO may have a new reader by then, and a full
-// disk space again.
+// put writes all of b and reports whether it could. After a failure the next line
+// is tried nevertheless: a FIFO may have a new reader by then, and a full disk space
+// again.
 func (l *lines) put(b []byte) bool {
 	if l.torn {
 		b = append([]byte{'\n'}, b...)
@@ -69,7 +68,7 @@ func (l *lines) put(b []byte) bool {
 		switch {
 		case err == nil:
 		case errors.Is(err, unix.EAGAIN):
-			// Another process that has this pipe or terminal made it non-blocking.
+			// Another process that uses this pipe or terminal made it non-blocking.
 			awaitRoom(l.w)
 		case errors.Is(err, unix.EINTR):
 		default:
@@ -79,10 +78,10 @@ func (l *lines) put(b []byte) bool {
 	return true
 }
 
-// awaitRoom blocks until w can take more, or has no reader, at most a second.
+// awaitRoom blocks until w can accept more, or has no reader, at most a second.
 func awaitRoom(w io.Writer) {
 	if f, ok := w.(*os.File); ok {
-		// The result does not matter: the next write tells.
+		// The result does not matter: the next write reports it.
 		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLOUT}}, 1000)
 	}
 }
@@ -115,14 +114,14 @@ func (l *lines) close() {
 	}
 }
 
-// lossLine returns a function that makes the line about lost lines in the
-// format of the log. Only the goroutine of a lines calls it.
+// lossLine returns a function that formats the line about lost lines in the format
+// of the log. Only the goroutine of a lines calls it.
 func lossLine(handler func(io.Writer) slog.Handler) func(lost uint64) []byte {
 	var b bytes.Buffer
 	own := slog.New(handler(&b))
 	return func(lost uint64) []byte {
 		b.Reset()
-		own.Warn("lines of the log were lost: the reader of the log had left, or did not take them fast enough", "left_out", lost)
+		own.Warn("lines of the log were lost: its reader had exited, or was too slow", "left_out", lost)
 		return b.Bytes()
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Words of the settings.
+// Values of the settings.
 const (
 	Auto = "auto" // Text on a terminal, JSON otherwise
 	Text = "text"
@@ -19,16 +19,16 @@ const (
 	DefaultLevel = "info"
 )
 
-// Check tells whether Open knows these words.
+// Check reports whether Open knows these words.
 func Check(format, level string) error {
 	var errs []error
 	switch format {
 	case Auto, Text, JSON:
 	default:
-		errs = append(errs, fmt.Errorf("log format %q: must be auto, text or json", format))
+		errs = append(errs, fmt.Errorf("log-format %q: must be auto, text or json", format))
 	}
 	if _, ok := levels[level]; !ok {
-		errs = append(errs, fmt.Errorf("log level %q: must be debug, info, warn or error", level))
+		errs = append(errs, fmt.Errorf("log-level %q: must be debug, info, warn or error", level))
 	}
 	return errors.Join(errs...)
 }
@@ -37,7 +37,7 @@ var levels = map[string]slog.Level{
 	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 }
 
-// Logger is a slog.Logger, with what serve must know of it.
+// Logger is a slog.Logger with its format, level and losses.
 type Logger struct {
 	*slog.Logger
 	Format string // Text or JSON
@@ -68,27 +68,26 @@ func Open(w io.Writer, format, level string) *Logger {
 	return l
 }
 
-// SetLevel changes the least important level that is logged, to a word that
-// Check knows.
+// SetLevel changes the lowest level that is logged, to a word that Check knows.
 func (l *Logger) SetLevel(level string) { l.level.Set(levels[level]) }
 
 // Lost is how many lines were lost since the start: the reader of the log had
-// left, or did not take them fast enough.
+// exited, or was too slow.
 func (l *Logger) Lost() uint64 { return l.lines.lost.Load() }
 
-// Queue returns a writer to w that never blocks and never fails, as that of a
-// Logger, for what else the server prints. close writes what is queued, at most
-// for a second.
+// Queue returns a writer to w that never blocks and never fails, like that of a
+// Logger, for other output of the server. close writes the queued lines, at most for
+// a second.
 func Queue(w io.Writer) (_ io.Writer, close func()) {
 	l := newLines(w, maxLines, nil)
 	return l, l.close
 }
 
-// Close writes what is queued, at most for a second, and ends the goroutine.
+// Close writes the queued lines, at most for a second, and ends the goroutine.
 // Lines logged afterwards are dropped.
 func (l *Logger) Close() { l.lines.close() }
 
-// readable writes durations as 10s in JSON too, which has them as nanoseconds.
+// readable writes durations as 10s in JSON too, where slog writes nanoseconds.
 func readable(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())

@@ -6,8 +6,8 @@ import (
 	"peal/server/share"
 )
 
-// accounts says which share (server/share) holds how much of the table. Its lock
-// is the last one to be taken.
+// accounts counts what each share (server/share) holds of the table. Its lock is
+// the last in the lock order.
 type accounts struct {
 	// Fixed at New.
 	config       Config
@@ -16,15 +16,15 @@ type accounts struct {
 
 	mu      sync.Mutex
 	open    map[share.Key]*account // that hold something
-	largest share.Ledger[*account] // by members, which is what can be given up
+	largest share.Ledger[*account] // by members, which can be evicted
 	bytes   int                    // of all
 	members int
 	evicted uint64
 }
 
-// account is what one share holds. Its members are in the order in which they
-// are given up: those without a connection first, the last to have left in front
-// of them, then those that are present, the longest present first.
+// account is what one share holds. Its members are in the order of eviction:
+// first those without a connection, the last to have left in front of them, then
+// those that are present, the longest present first.
 type account struct {
 	share   share.Key // fixed
 	bytes   int
@@ -32,13 +32,13 @@ type account struct {
 	order   queue
 }
 
-// verdict is the answer to somebody who wants more room.
+// verdict is the result of a request for more room.
 type verdict uint8
 
 const (
 	admitted  verdict = iota
-	shareFull         // the share has what it may have
-	tableFull         // all together have
+	shareFull         // the share has reached its limit
+	tableFull         // all shares together have reached theirs
 )
 
 func (a *accounts) init(c Config) {
@@ -58,7 +58,7 @@ func (a *accounts) openLocked(by share.Key) *account {
 	return o
 }
 
-// admitLocked reports whether by may have so much more.
+// admitLocked reports whether by may have that much more.
 func (a *accounts) admitLocked(by share.Key, bytes, members int) verdict {
 	if o := a.open[by]; o != nil && (o.bytes+bytes > a.shareBytes || o.members+members > a.shareMembers) {
 		return shareFull
@@ -72,8 +72,8 @@ func (a *accounts) admitLocked(by share.Key, bytes, members int) verdict {
 	return admitted
 }
 
-// watch has by hold the bytes of a channel that nobody is on, if it may. All that
-// is watched leaves a quarter of the table to members.
+// watch charges by for a channel without members, if it may have more. Watched
+// channels leave a quarter of the table to members.
 func (a *accounts) watch(by share.Key, bytes int) (*account, verdict) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -88,9 +88,9 @@ func (a *accounts) watch(by share.Key, bytes int) (*account, verdict) {
 	return o, admitted
 }
 
-// enter has by hold a connection with the name p, which is used once. It is
-// never refused, for connections have a limit of their own; but without room it
-// has no info.
+// enter charges by for a connection with the name p, which then has one use. It is
+// never refused, because connections have a limit of their own; but without room
+// its info is dropped.
 func (a *accounts) enter(by share.Key, p *person) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -101,7 +101,8 @@ func (a *accounts) enter(by share.Key, p *person) {
 	a.addLocked(p.account, guestBytes+p.bytes())
 }
 
-// describe has by hold p, which is used once, if it may, and so many seats with it.
+// describe charges by for p, which then has one use, if by may have p and that many
+// seats.
 func (a *accounts) describe(by share.Key, p *person, seats int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -113,7 +114,7 @@ func (a *accounts) describe(by share.Key, p *person, seats int) bool {
 	return true
 }
 
-// sit has by hold so many seats of p. With last the use of describe ends.
+// sit charges by for that many seats of p. With last the use of describe ends.
 func (a *accounts) sit(by share.Key, p *person, seats int, last bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -123,7 +124,7 @@ func (a *accounts) sit(by share.Key, p *person, seats int, last bool) {
 	}
 }
 
-// rise takes a seat of p back.
+// rise credits by with a seat of p.
 func (a *accounts) rise(by share.Key, p *person) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -131,7 +132,7 @@ func (a *accounts) rise(by share.Key, p *person) {
 	a.addLocked(a.openLocked(by), -seatBytes)
 }
 
-// end takes back a connection with the name p.
+// end credits by with a connection with the name p.
 func (a *accounts) end(by share.Key, p *person) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -139,7 +140,7 @@ func (a *accounts) end(by share.Key, p *person) {
 	a.addLocked(a.openLocked(by), -guestBytes)
 }
 
-// addMember has by hold m, and so many bytes more than a member takes, if it may.
+// addMember charges by for m, and for more bytes beside it, if by may have them.
 func (a *accounts) addMember(by share.Key, m *member, more int) verdict {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -155,7 +156,7 @@ func (a *accounts) addMember(by share.Key, m *member, more int) verdict {
 	return admitted
 }
 
-// dropMember takes m back. m has been removed from its channel.
+// dropMember credits the account of m, which has been removed from its channel.
 func (a *accounts) dropMember(m *member) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -165,7 +166,7 @@ func (a *accounts) dropMember(m *member) {
 	a.releaseLocked(m.person, 1)
 }
 
-// give takes so many bytes back.
+// give credits o with bytes.
 func (a *accounts) give(o *account, bytes int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -188,7 +189,7 @@ func (a *accounts) countLocked(o *account, members int) {
 	a.largest.Add(entry, members)
 }
 
-// releaseLocked takes uses of p back; with the last one its texts are given back.
+// releaseLocked ends uses of p; with the last one its texts are credited.
 func (a *accounts) releaseLocked(p *person, uses int) {
 	if p.uses -= uses; p.uses == 0 {
 		a.addLocked(p.account, -p.bytes())
@@ -212,10 +213,10 @@ func (a *accounts) returns(m *member) {
 	m.absent = false
 }
 
-// victim is the member that has to go so that by may have one more, and so many
-// bytes; nil if there is none. In a table that is full it is one of the share with
-// most members, if that then still has as many as by; else one of its own share
-// without a connection.
+// victim is the member to evict so that by may have one more member, and that many
+// bytes; nil if there is none. In a full table it is one of the share with the most
+// members, if that share then still has at least as many as by; else one of by
+// itself without a connection.
 func (a *accounts) victim(by share.Key, bytes int) *member {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -235,14 +236,14 @@ func (a *accounts) countEvicted() {
 	a.mu.Unlock()
 }
 
-// dwarfs reports whether o has at least twice as many members as by then has.
+// dwarfs reports whether o has at least twice as many members as by with one more.
 func (a *accounts) dwarfs(o *account, by share.Key) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return o.share != by && o.members >= 2*(a.largest.Held(by)+1)
 }
 
-// replace has *at be p.
+// replace sets *at to p.
 func (a *accounts) replace(at **person, p *person) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -5,26 +5,26 @@ import "time"
 // Config limits a Table. Zero values are the defaults.
 type Config struct {
 	// Grace is how long a member stays after its last connection; default 10 s.
-	// Raising it lets slower reconnects pass unseen, and shows the gone longer.
+	// Raising it hides slower reconnects, and shows members that have left for longer.
 	Grace time.Duration
 
-	// Named is up to how many members of a channel, and changes of them, an event
-	// says who; default 100. Beyond it only how many, once a second. Raising it
-	// makes events larger, for every one who watches.
+	// Named is the number of members of a channel, and of changes, up to which an
+	// event has names; default 100. Beyond it an event has counts only, and there is
+	// at most one a second. Raising it makes events larger for each watcher.
 	Named int
 
-	// Members is how many there may be on all channels, ChannelMembers on one;
+	// Members limits the members of all channels, ChannelMembers those of one;
 	// defaults 1,000,000 and 200,000. Beyond either a client is not listed.
-	// Raising them takes more Bytes.
+	// Raising them needs more Bytes.
 	Members, ChannelMembers int
 
-	// Bytes bounds the members, channels and named connections of the Table, as it
-	// counts them, which is about what they take; default 256 MiB. Beyond it a client
-	// is not listed, and a channel not watched. Named connections themselves are
-	// counted and never refused: their number is limited elsewhere.
+	// Bytes limits the memory of members, channels and named connections, as the
+	// Table counts it, which is about the real memory; default 256 MiB. Beyond it a
+	// client is not listed, and a channel cannot be watched. Named connections
+	// themselves are counted and never refused: another limit bounds their number.
 	Bytes int
 
-	// Share is how much of Members, of Bytes and of ChannelMembers one share
+	// Share is the part of Members, of Bytes and of ChannelMembers that one share
 	// (server/share) may have, in percent, 1 to 100; default 50.
 	Share int
 }
@@ -47,7 +47,7 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
-// What Bytes counts beside texts: see TestBytesAreWhatIsUsed.
+// The bytes that Bytes counts beside texts: see TestBytesAreWhatIsUsed.
 const (
 	memberBytes  = 96  // and its place in the order of its channel
 	channelBytes = 288 // and its place in the shard
@@ -56,7 +56,7 @@ const (
 	seatBytes    = 40
 )
 
-// textBytes is what a text takes.
+// textBytes is the memory of a text.
 func textBytes(s string) int { return (len(s) + 15) &^ 15 }
 
 const (
@@ -64,14 +64,14 @@ const (
 	// than Named.
 	crowdEvery = time.Second
 
-	// watchFor is how long a channel stays watched at least after the last one who
-	// did: who comes back meanwhile is told of no gap if nothing has changed.
+	// watchFor is how long a channel stays watched at least after its last watcher:
+	// a watcher that returns meanwhile receives no gap if nothing has changed.
 	watchFor = time.Minute
 
 	shardCount = 64
 
-	// One lock hold of Tick and Sweep looks at so many members and channels, and
-	// makes so many events, of 100 names each: see BenchmarkHold.
+	// One lock hold of Tick and Sweep visits at most that many members and channels,
+	// and makes at most that many events, of 100 names each: see BenchmarkHold.
 	holdSteps  = 64
 	holdEvents = 16
 )

@@ -8,28 +8,28 @@ import (
 	"peal/server/share"
 )
 
-// Event says how the members of a channel have changed since the event before.
+// Event describes how the members of a channel have changed since the event before.
 type Event struct {
 	Channel string
 	Count   int // members now
 
-	// Who joined or has other info, and who left: the newest state of each client,
-	// which is in one of them at most. Not with Unnamed.
+	// Members that joined or have new info, and members that left: the newest state
+	// of each client, which is in one of them at most. Empty if Unnamed.
 	Join, Leave []publication.Member
 
-	// Unnamed events say how many only.
+	// Unnamed events have counts only.
 	Unnamed      bool
 	Joined, Left int
 }
 
-// changes is what became of a channel's members since its last event.
+// changes are those of a channel's members since its last event.
 type changes struct {
 	members      []*member // each client once; at most Config.Named
 	joined, left int
-	unnamed      bool // there were more, or it is not known who
+	unnamed      bool // there were more changes, or their names are not known
 }
 
-// noteLocked remembers for the next event that m has joined, changed or gone.
+// noteLocked adds to the next event that m has joined, changed or left.
 func (t *Table) noteLocked(s *shard, c *channel, m *member) {
 	if c.watch == nil {
 		return
@@ -52,7 +52,7 @@ func (t *Table) noteLocked(s *shard, c *channel, m *member) {
 	k.members = append(k.members, m)
 }
 
-// markLocked has Tick make an event of c.
+// markLocked makes Tick create an event for c.
 func (t *Table) markLocked(s *shard, c *channel) {
 	if !c.dirty {
 		c.dirty = true
@@ -61,20 +61,20 @@ func (t *Table) markLocked(s *shard, c *channel) {
 	t.signal()
 }
 
-// signal says that Tick has something to do.
+// signal reports that Tick has something to do.
 func (t *Table) signal() {
 	select {
 	case t.work <- struct{}{}:
-	default: // it was said already
+	default: // signalled already
 	}
 }
 
-// Watch makes the changes of channel events, until nobody has watched it for a
+// Watch makes changes of channel cause events, until it has had no watcher for a
 // minute or two. It reports false if there is no room for another channel, or
 // none for one of the share by.
 //
-// Who begins to watch a channel that nobody did could have missed what nobody
-// has published: it begins with an event without names.
+// A channel without watchers publishes no changes, so its first watcher may have
+// missed some: it begins with an event without names.
 func (t *Table) Watch(by share.Key, name string) bool {
 	s := t.shardOf(name)
 	s.mu.Lock()
@@ -95,7 +95,7 @@ func (t *Table) Watch(by share.Key, name string) bool {
 	}
 	c.watch = s.watches.PushBack(c)
 	c.changes = changes{unnamed: true}
-	c.sentAt = max(c.lookedAt, 1) // so that who joins together with it is in its first event
+	c.sentAt = max(c.lookedAt, 1) // so that members that join together with it are in its first event
 	t.markLocked(s, c)
 	return true
 }
@@ -109,7 +109,7 @@ func (t *Table) due(c *channel, now time.Duration) bool {
 	return c.unsent != nil || c.sentAt == 0 || now-c.sentAt >= every
 }
 
-// event makes the event of what c.changes says.
+// event returns the event for c.changes, and clears them.
 func (t *Table) event(c *channel) *Event {
 	k := &c.changes
 	e := &Event{Channel: c.name, Count: c.members.count}
@@ -134,9 +134,8 @@ func (t *Table) event(c *channel) *Event {
 const eventBytes = 32 << 10
 
 // JSON is the event as the data of an entry of the log: an object without the
-// channel and the cursor, which whoever delivers it puts in front
-// (publication.AppendPresence). Names that would make it longer than 32 KiB are
-// left out.
+// channel and the cursor, which publication.AppendPresence adds for delivery. If
+// names would make it longer than 32 KiB, it has counts only.
 func (e *Event) JSON() []byte {
 	if !e.Unnamed {
 		b := e.appendCount(make([]byte, 0, 256))

@@ -6,19 +6,19 @@ import (
 	"peal/server/share"
 )
 
-// Guest is one connection with a name, and where it is listed under which: a
-// peal.v1 client may give another name for some channels. It belongs to the
-// goroutine of its connection.
+// Guest is one connection with a name, and the channels on which it is listed with
+// their names: a peal.v1 client may use another name for some channels. It belongs
+// to the goroutine of its connection.
 type Guest struct {
 	table  *Table
 	by     share.Key
-	person *person // as its first request said
+	person *person // of its first request
 	seats  []seat
 
-	// ByURL says that its URL named it, for all of its channels.
+	// ByURL: the name is in its URL, and applies to all of its channels.
 	ByURL bool
 
-	// Dismissed says that it ends by request and leaves without a grace period.
+	// Dismissed: it was disconnected, and leaves without a grace period.
 	Dismissed bool
 }
 
@@ -37,15 +37,14 @@ func (t *Table) Enter(by share.Key, client, info string) *Guest {
 	return &Guest{table: t, by: by, person: p}
 }
 
-// Client and Info are what the guest's first request said.
+// Client and Info are those of the guest's first request.
 func (g *Guest) Client() string { return g.person.client }
 func (g *Guest) Info() string   { return g.person.info }
 
-// Sit lists the guest on channels, under client and with info about it ("" for
-// nothing new): on those for which listed says so and where there is room. It
-// returns on how many of these there is none. It reports false, and has done
-// nothing, if there is no room to remember another name than that of the guest.
-// The strings are kept.
+// Sit lists the guest under client, with info ("" for nothing new), on those of
+// the channels for which listed is true and which have room. It returns the number
+// of channels without room. It reports false, and has done nothing, if there is no
+// room to remember a name that differs from the guest's own. The strings are kept.
 func (g *Guest) Sit(channels []string, client, info string, listed func(i int) bool) (unlisted int, ok bool) {
 	a := &g.table.accounts
 	p := g.person
@@ -57,7 +56,7 @@ func (g *Guest) Sit(channels []string, client, info string, listed func(i int) b
 		case another:
 			return 0, false
 		default:
-			p = g.person // without what is new about it
+			p = g.person // without the new info
 		}
 	}
 	before := len(g.seats)
@@ -77,7 +76,7 @@ func (g *Guest) Sit(channels []string, client, info string, listed func(i int) b
 	return unlisted, true
 }
 
-// Rise takes the guest from those of its channels that which picks.
+// Rise removes the guest from those of its channels for which which is true.
 func (g *Guest) Rise(which func(channel string) bool) {
 	g.seats = slices.DeleteFunc(g.seats, func(s seat) bool {
 		if !which(s.channel) {
@@ -98,7 +97,7 @@ func (g *Guest) leave(s seat) {
 	g.table.accounts.rise(g.by, s.person)
 }
 
-// End is the end of the connection, once.
+// End ends the guest with its connection. Call it once.
 func (g *Guest) End() {
 	for _, s := range g.seats {
 		g.leave(s)
@@ -107,7 +106,7 @@ func (g *Guest) End() {
 	g.table.accounts.end(g.by, g.person)
 }
 
-// Is reports whether the guest has one of the names, on any of its channels.
+// Is reports whether named is true for one of the guest's names, on any channel.
 func (g *Guest) Is(named func(client string) bool) bool {
 	return named(g.person.client) || slices.ContainsFunc(g.seats, func(s seat) bool { return named(s.person.client) })
 }

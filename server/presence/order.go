@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// order is the members of a channel by client: a list of short sorted lists, so
-// that a member more or less moves a chunk at most, and a page can begin
+// order has the members of a channel, sorted by client: a list of short sorted
+// lists, so that an insertion or removal moves a chunk at most, and a page can begin
 // anywhere. Lookups are two binary searches; there is no map beside it.
 type order struct {
 	chunks [][]*member // none is empty
@@ -42,7 +42,7 @@ func (o *order) get(client string) *member {
 	return nil
 }
 
-// insert adds m, whose client is not there.
+// insert adds m, whose client must not be in it.
 func (o *order) insert(m *member) {
 	o.count++
 	if len(o.chunks) == 0 {
@@ -61,7 +61,7 @@ func (o *order) insert(m *member) {
 	}
 }
 
-// remove takes the member out, which is there.
+// remove removes the member, which must be in it.
 func (o *order) remove(client string) {
 	o.count--
 	i, place, _ := o.find(client)

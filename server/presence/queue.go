@@ -1,16 +1,16 @@
 package presence
 
-// queue is members in some order: an intrusive list through one of their two
+// queue is an ordered list of members: an intrusive list through one of their two
 // pairs of links. A member is in at most one queue of each kind.
 type queue struct {
 	front, back *member
 	links       uint8 // byLeaving or byAccount
 }
 
-// What the links of members are for.
+// Uses of the links of members.
 const (
 	byLeaving = iota // shard.leaving
-	byAccount        // holding.order
+	byAccount        // account.order
 	queues
 )
 

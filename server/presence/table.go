@@ -12,7 +12,7 @@ import (
 	"peal/server/share"
 )
 
-// Table is the members of all channels.
+// Table has the members of all channels.
 type Table struct {
 	// Fixed at New.
 	config  Config
@@ -29,38 +29,38 @@ type Table struct {
 	events   atomic.Uint64
 }
 
-// shard is the channels whose name hashes into it.
+// shard has the channels whose name hashes into it.
 type shard struct {
 	mu       sync.Mutex
 	channels map[string]*channel
-	leaving  queue      // without a connection, the first to go in front
-	watches  list.List  // of *channel that is watched, the least recently looked at in front
-	dirty    []*channel // with something to tell, each once
-	_        [32]byte   // the next lock is another cache line's
+	leaving  queue      // without a connection, the first to expire in front
+	watches  list.List  // of *channel that is watched, the least recently checked in front
+	dirty    []*channel // with changes to publish, each once
+	_        [32]byte   // puts the next lock into another cache line
 }
 
-// channel is one that has members, or is watched, or has something to tell.
+// channel is one that has members, or is watched, or has changes to publish.
 type channel struct {
 	name        string
-	account     *account // of whoever opened it
+	account     *account // of the share that opened it
 	members     order
 	connections int // of its members
 
-	watch    *list.Element // in watches; nil: nobody wants to know
-	lookedAt time.Duration // when somebody did, or Sweep looked for somebody
-	alone    bool          // Sweep found nobody
+	watch    *list.Element // in watches; nil: not watched
+	lookedAt time.Duration // when it was last watched, or checked by Sweep
+	alone    bool          // Sweep found no watcher
 	changes  changes
-	dirty    bool          // in shard.dirty, or in the hands of Tick
+	dirty    bool          // in shard.dirty, or being handled by Tick
 	sentAt   time.Duration // when the last event was made, or could have been; 0 for never
 	unsent   *Event        // the log had no room for it
 }
 
-// member is one client on one channel. Guarded by the shard, but where the
-// accounts are named.
+// member is one client on one channel. The shard's lock guards it, except for the
+// fields that name the accounts.
 type member struct {
 	channel     *channel      // fixed
-	person      *person       // of the connection that said the newest
-	account     *account      // of the share that brought it; fixed
+	person      *person       // of the connection with the newest info
+	account     *account      // of the share that created it; fixed
 	links       [queues]links // byAccount: guarded by the accounts
 	until       time.Duration // without connections: when the grace ends
 	connections int32
@@ -69,8 +69,8 @@ type member struct {
 	absent      bool // the same, for the accounts
 }
 
-// person is what a connection says about its client: the texts, which members
-// and seats share.
+// person has the name and info that a connection sent, which members and seats
+// share.
 type person struct {
 	client, info string
 	account      *account
@@ -79,9 +79,9 @@ type person struct {
 
 func (p *person) bytes() int { return personBytes + textBytes(p.client) + textBytes(p.info) }
 
-// New returns an empty table. watched tells whether somebody is subscribed to
-// the events of a channel right now; now is the clock, time.Now outside tests.
-// It starts no goroutine.
+// New returns an empty table. watched reports whether a client is subscribed to
+// the events of a channel now; now is the clock, time.Now outside tests. It starts
+// no goroutine.
 func New(c Config, watched func(channel string) bool, now func() time.Time) *Table {
 	t := &Table{config: c.WithDefaults(), now: now, watched: watched, began: now(), seed: maphash.MakeSeed(), work: make(chan struct{}, 1)}
 	t.accounts.init(t.config)
@@ -115,12 +115,12 @@ func (t *Table) join(by share.Key, p *person, channel string) *member {
 	return nil
 }
 
-// evictMost is how many members may be given up for a new one: those that are
-// connected leave their connection's bytes.
+// evictMost is how many members may be evicted for a new one: those that are
+// connected free only a part of their bytes.
 const evictMost = 8
 
-// tryJoin is one attempt of join. Without a member the verdict says whose room
-// is lacking, admitted that it is the channel's.
+// tryJoin is one attempt of join. Without a member the verdict is the limit that was
+// reached; admitted stands for that of the channel.
 func (t *Table) tryJoin(by share.Key, p *person, name string) (*member, verdict) {
 	s := t.shardOf(name)
 	s.mu.Lock()
@@ -164,7 +164,7 @@ func (t *Table) addLocked(s *shard, c *channel, by share.Key, p *person, name st
 	}
 	if v := t.accounts.addMember(by, m, more); v != admitted {
 		if c != nil {
-			t.forgetIdleLocked(s, c) // if the last has just made way
+			t.forgetIdleLocked(s, c) // if its last member has just been evicted
 		}
 		return nil, v
 	}
@@ -177,12 +177,12 @@ func (t *Table) addLocked(s *shard, c *channel, by share.Key, p *person, name st
 	return m, admitted
 }
 
-// thinLooks is how many members of a full channel are looked at for one that
-// makes way.
+// thinLooks is how many members of a full channel are examined for one to evict.
 const thinLooks = 16
 
-// thinLocked gives up a member of a full channel for one of the share by, if
-// among some of its members there is one whose share has twice as many as by. A share that fills a channel has nearly all of its members.
+// thinLocked evicts a member of a full channel for one of the share by, if among a
+// few random members there is one whose share has at least twice as many as by. A
+// share that fills a channel has nearly all of its members.
 func (t *Table) thinLocked(s *shard, c *channel, by share.Key) bool {
 	for range thinLooks {
 		chunk := c.members.chunks[rand.IntN(len(c.members.chunks))]
@@ -195,8 +195,8 @@ func (t *Table) thinLocked(s *shard, c *channel, by share.Key) bool {
 	return false
 }
 
-// evict gives up a member so that the share by finds room, and reports whether
-// there was one.
+// evict evicts a member to make room for the share by, and reports whether there
+// was one.
 func (t *Table) evict(by share.Key, bytes int) bool {
 	m := t.accounts.victim(by, bytes)
 	if m == nil {
@@ -206,7 +206,7 @@ func (t *Table) evict(by share.Key, bytes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if m.gone || m.account.share == by && !m.leaving {
-		return true // it has changed meanwhile: look again
+		return true // it has changed meanwhile: try again
 	}
 	c := m.channel
 	t.dropLocked(s, m)
@@ -215,7 +215,7 @@ func (t *Table) evict(by share.Key, bytes int) bool {
 	return true
 }
 
-// dropLocked takes m from its channel.
+// dropLocked removes m from its channel.
 func (t *Table) dropLocked(s *shard, m *member) {
 	c := m.channel
 	if m.leaving {
@@ -230,7 +230,7 @@ func (t *Table) dropLocked(s *shard, m *member) {
 	c.changes.left++
 }
 
-// forgetIdleLocked removes c if there is nothing to know about it.
+// forgetIdleLocked removes c if it has no members, watchers and changes.
 func (t *Table) forgetIdleLocked(s *shard, c *channel) {
 	if c.members.count > 0 || c.watch != nil || c.dirty {
 		return
@@ -239,7 +239,7 @@ func (t *Table) forgetIdleLocked(s *shard, c *channel) {
 	t.accounts.give(c.account, channelBytes+textBytes(c.name))
 }
 
-// leave takes back one join. A member that was given up meanwhile is left alone.
+// leave ends one join. It does nothing if the member was evicted meanwhile.
 func (t *Table) leave(m *member) {
 	s := t.shardOf(m.channel.name)
 	s.mu.Lock()
@@ -261,11 +261,11 @@ func (t *Table) leave(m *member) {
 	}
 }
 
-// endGrace has m leave at once if it has no connection any more.
+// endGrace ends the grace period of m if it has no connection.
 func (t *Table) endGrace(m *member) { t.EndGrace(m.channel.name, m.person.client) }
 
-// EndGrace has client leave channel at once if it has no connection there any
-// more. Who has one, or is not listed, stays as it is. Any goroutine may call it.
+// EndGrace removes client from channel at once if it has no connection there. It
+// does nothing if the client has one or is not listed. Any goroutine may call it.
 func (t *Table) EndGrace(channel, client string) {
 	s := t.shardOf(channel)
 	s.mu.Lock()
@@ -282,16 +282,16 @@ func (t *Table) EndGrace(channel, client string) {
 	}
 }
 
-// Page is some of the members of a channel, and how many there are.
+// Page is a part of the members of a channel, and their number.
 type Page struct {
 	Members     []publication.Member // by client
-	More        bool                 // there are others after these
+	More        bool                 // there are more after these
 	Count       int                  // members of the channel
 	Connections int                  // of all of them
 }
 
 // List returns at most limit members of channel whose client is after the given
-// one. It copies so many under the lock; any goroutine may call it.
+// one. It copies them under the lock; any goroutine may call it.
 func (t *Table) List(channel, after string, limit int) Page {
 	s := t.shardOf(channel)
 	s.mu.Lock()
@@ -316,11 +316,11 @@ type Stats struct {
 	Members  int
 	Bytes    int    // as Config.Bytes counts them
 	Unlisted uint64 // joins that found no room
-	Evicted  uint64 // members that were given up for others
+	Evicted  uint64 // members evicted for others
 	Events   uint64 // published
 }
 
-// Stats counts what there is. Any goroutine may call it.
+// Stats returns the current numbers. Any goroutine may call it.
 func (t *Table) Stats() Stats {
 	a := &t.accounts
 	a.mu.Lock()

@@ -2,21 +2,21 @@ package presence
 
 import "time"
 
-// TickEvery is how often Tick wants to be called while it has something to do.
-// So long changes are gathered into one event.
+// TickEvery is how often Tick must be called while it has something to do.
+// Changes within that time are collected into one event.
 const TickEvery = 100 * time.Millisecond
 
-// Work is signalled when an idle table has got something for Tick.
+// Work is signalled when an idle table has something to do for Tick.
 func (t *Table) Work() <-chan struct{} { return t.work }
 
-// Tick ends the grace of those who did not come back, and has publish called
-// with the events that are due, those of a channel in order. When publish
-// returns an error the event is kept and comes again in a later Tick; what
-// changes meanwhile is for the one after. more says that there is something to
-// do for a Tick in TickEvery; otherwise the next is after Work has signalled.
+// Tick removes the members whose grace period has ended, and calls publish with
+// the due events, those of a channel in order. If publish returns an error, Tick
+// keeps the event and passes it to publish again in a later Tick; changes meanwhile
+// go into the event after it. more reports that Tick must be called again in
+// TickEvery; otherwise call it after Work has signalled.
 func (t *Table) Tick(publish func(*Event) error) (more bool) {
 	select {
-	case <-t.work: // what it was about is seen now
+	case <-t.work: // this call handles it
 	default:
 	}
 	now := t.clock()
@@ -33,8 +33,8 @@ func (t *Table) Tick(publish func(*Event) error) (more bool) {
 	return more
 }
 
-// expire removes members whose grace has ended, at most holdSteps. more says that
-// there are others.
+// expire removes at most holdSteps members whose grace period has ended. more
+// reports that there are others.
 func (t *Table) expire(s *shard, now time.Duration) (more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,8 +50,8 @@ func (t *Table) expire(s *shard, now time.Duration) (more bool) {
 	return true
 }
 
-// publish goes through the channels of s that have something to tell. It
-// reports false when there was no room for an event.
+// publish publishes the events of the channels of s that have changes. It reports
+// false if there was no room for an event.
 func (t *Table) publish(s *shard, now time.Duration, publish func(*Event) error) bool {
 	s.mu.Lock()
 	todo := s.dirty
@@ -82,7 +82,8 @@ func (t *Table) publish(s *shard, now time.Duration, publish func(*Event) error)
 }
 
 // makeEvents appends to made those of the channels that have an event now, in
-// their unsent. It stays as it is until settle, for only Tick and Sweep touch it.
+// their field unsent. It does not change until settle, because only Tick and Sweep
+// change it.
 func (t *Table) makeEvents(s *shard, step []*channel, now time.Duration, made []*channel) []*channel {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +104,7 @@ func (t *Table) makeEvents(s *shard, step []*channel, now time.Duration, made []
 	return made
 }
 
-// settle lets go of the events of the first sent channels of made.
+// settle drops the events of the first sent channels of made.
 func (t *Table) settle(s *shard, made []*channel, sent int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,8 +123,8 @@ func (t *Table) settle(s *shard, made []*channel, sent int) {
 
 func (k *changes) any() bool { return k.unnamed || len(k.members) > 0 }
 
-// Lost says that the log has lost an event of channel that it had accepted: the
-// next one has no names. Any goroutine may call it.
+// Lost reports that the log has lost an event of channel that it had accepted: the
+// next event has no names. Any goroutine may call it.
 func (t *Table) Lost(channel string) {
 	s := t.shardOf(channel)
 	s.mu.Lock()
@@ -134,7 +135,7 @@ func (t *Table) Lost(channel string) {
 	}
 }
 
-// Sweep lets channels be that nobody has watched for a minute or two. Call it
+// Sweep ends the watch of channels without watchers for a minute or two. Call it
 // about once a second, from the goroutine of Tick.
 func (t *Table) Sweep() {
 	now := t.clock()
@@ -144,8 +145,8 @@ func (t *Table) Sweep() {
 	}
 }
 
-// unwatch looks at the watched channels that nobody has looked at for a minute,
-// at most holdSteps. more says that there are others.
+// unwatch checks at most holdSteps watched channels that were not checked for a
+// minute. more reports that there are others.
 func (t *Table) unwatch(s *shard, now time.Duration) (more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,7 +156,7 @@ func (t *Table) unwatch(s *shard, now time.Duration) (more bool) {
 			return false
 		}
 		c := front.Value.(*channel)
-		if alone := !t.watched(c.name); !alone || !c.alone { // once more, for it may just have become so
+		if alone := !t.watched(c.name); !alone || !c.alone { // check twice, because the last watcher may just have left
 			c.alone, c.lookedAt = alone, now
 			s.watches.MoveToBack(front)
 			continue

@@ -1,17 +1,17 @@
-// Package share says whose quota a client uses.
+// Package share decides whose quota a client uses.
 //
-//   - Key: the name of one share. Whoever has the same key uses the same share of
+//   - Key: the name of one share. Clients with the same key use the same share of
 //     a table or of a limit: connections, requests and entries are counted by it.
 //   - Of: the one function that turns a client into its key.
-//   - Ledger: what each share holds of one table, and which holds most.
+//   - Ledger: what each share holds of one table, and which holds the most.
 //
-// A table or queue that strangers fill divides its room by Key first and, inside
+// A table or queue that clients fill divides its room by Key first and, inside
 // one share, by connection (the session). One client, and one address with many
 // connections, can then fill its own share only; when the whole is full, the
-// largest share gives up its largest holder, never a small one.
+// largest holder of the largest share is evicted, never a small one.
 //
-// Today a key is made of the network address. Tokens and API keys will go before
-// the address here, and nowhere else.
+// Today a key is derived from the network address. Tokens and API keys will take
+// precedence over the address here, and nowhere else.
 //
 // Concurrency: values and pure functions; any goroutine.
 package share

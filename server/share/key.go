@@ -9,7 +9,7 @@ import (
 // an entry of 8 bytes. The zero Key is the share of all clients without a network
 // address (those of a Unix socket), and of the server itself.
 //
-// A key is good while the process runs; it is not for storing.
+// A key is valid while the process runs; do not store it.
 type Key uint64
 
 // Keys of no IPv6 network that can send: ff00::/8 is multicast (RFC 4291 §2.7).
@@ -18,21 +18,21 @@ const (
 	zero Key = 0xFFFF_FFFE_0000_0000 // the network of [::1], whose first 64 bits are 0
 )
 
-// Restored is the share of what a log brings along from before a restart, when
-// nobody knows any more whose it was.
+// Restored is the share of entries that a log has from before a restart: their
+// original share is not known.
 const Restored Key = 0xFFFF_FFFD_0000_0000
 
 // Of returns the share of the client at addr, whose connection is session.
 //
 //   - IPv4, also in its IPv6 form: one share for each address.
-//   - IPv6: one share for each /64, which is the least that one customer gets;
-//     who has one has all of its addresses.
+//   - IPv6: one share for each /64, which is the smallest network that providers
+//     assign to a customer; its owner has all of its addresses.
 //   - No address (the zero Addr: a Unix socket): one share for all of them.
 //
-// addr is loop.Call.Peer.Addr() or loop.Client.Peer().Addr(). Clients that come
-// through one proxy have the proxy's address and so one share: inside it they are
-// told apart by their connections. session is not used yet: it is what a token or
-// an API key will be found by, so every caller passes it.
+// addr is loop.Call.Peer.Addr() or loop.Client.Peer().Addr(). Clients behind one
+// proxy have the proxy's address and so one share: inside it, their connections
+// distinguish them. session is not used yet: a token or an API key will be found by
+// it, so every caller passes it.
 //
 // Of does not allocate.
 func Of(addr netip.Addr, session uint64) Key {

@@ -2,8 +2,8 @@ package share
 
 import "container/heap"
 
-// Ledger counts what each share holds of one table, and knows the largest
-// holder. Own is what the table keeps for each holder beside the count.
+// Ledger counts what each share holds of one table, and finds the largest
+// holder. Own is the data of the table for each holder beside the count.
 //
 // Concurrency: none of its own; the lock of the table guards it.
 type Ledger[Own any] struct {
@@ -40,13 +40,13 @@ func (l *Ledger[Own]) Held(k Key) int {
 	return 0
 }
 
-// Add has a hold n more, or less where n is negative. An account that holds
+// Add adds n, which may be negative, to what a holds. An account that holds
 // nothing leaves the ledger, and must not be used again. O(log Len).
 func (l *Ledger[Own]) Add(a *Account[Own], n int) {
 	a.held += n
 	switch {
 	case a.held < 0:
-		panic("share: an account gives back more than it holds")
+		panic("share: Add makes the account negative")
 	case a.place >= 0 && a.held == 0:
 		heap.Remove(&l.order, a.place)
 		delete(l.accounts, a.Key)
@@ -61,7 +61,7 @@ func (l *Ledger[Own]) Add(a *Account[Own], n int) {
 	}
 }
 
-// Largest is the account that holds most, nil if nobody holds anything.
+// Largest is the account that holds the most, nil if the ledger is empty.
 func (l *Ledger[Own]) Largest() *Account[Own] {
 	if len(l.order) == 0 {
 		return nil
@@ -72,13 +72,13 @@ func (l *Ledger[Own]) Largest() *Account[Own] {
 // Len is how many shares hold something.
 func (l *Ledger[Own]) Len() int { return len(l.order) }
 
-// byHeld is the accounts as a heap, the largest in front. It implements
+// byHeld is a heap of the accounts, the largest in front. It implements
 // heap.Interface.
 type byHeld[Own any] []*Account[Own]
 
 func (o byHeld[Own]) Len() int { return len(o) }
 
-// Less orders those that hold as much by their keys, so that runs repeat.
+// Less orders accounts that hold the same by their keys, so that runs repeat.
 func (o byHeld[Own]) Less(i, j int) bool {
 	return o[i].held > o[j].held || o[i].held == o[j].held && o[i].Key < o[j].Key
 }
