@@ -17,7 +17,7 @@ import (
 // A response that comes later has its line then. Event streams and WebSockets have
 // theirs when they begin. Refused heads have what could be read of them.
 
-// accessLog writes the lines of one loop. It implements loop.Observer.
+// accessLog writes the lines of one loop.
 type accessLog struct {
 	out     io.Writer         // nil: off
 	awaited map[uint64]access // by session: requests whose response comes later
@@ -62,8 +62,8 @@ func (l *accessLog) end(x *exchange, a access) {
 	}
 }
 
-// Responded implements loop.Observer.
-func (l *accessLog) Responded(session uint64, response []byte) {
+// responded logs a request whose response has come.
+func (l *accessLog) responded(session uint64, response []byte) {
 	if a, ok := l.awaited[session]; ok {
 		delete(l.awaited, session)
 		l.write(a, response)

@@ -16,7 +16,8 @@ func NewEncoder(t *dialect.Table, lineage *log.Lineage, random func(n int64) int
 	e := dialect.NewEncoder(t, lineage, random)
 	e.Origin = origins.head
 	e.Dismissed = func(dst []byte, h response.Head, headOnly bool) []byte {
-		return appendError(dst, shape{close: h.Close, headOnly: headOnly, origin: h.Origin}, h.Date, permit.ErrDisconnected, noStore)
+		s := shape{close: h.Close, headOnly: headOnly, origin: h.Origin}
+		return s.appendError(dst, h.Date, permit.ErrDisconnected, response.NoStore)
 	}
 	return e
 }

@@ -18,6 +18,7 @@ import (
 	"peal/server/permit"
 	"peal/server/presence"
 	"peal/server/publish"
+	"peal/server/response"
 	"peal/server/rules"
 	"peal/server/share"
 	"peal/server/subscribe"
@@ -112,7 +113,7 @@ type shared struct {
 	guests *subscribe.Guests
 	target publish.Target
 	desk   look.Desk
-	clock  clock
+	clock  response.Clock
 	counts *tally.Counts // of the loop; what workers count is theirs
 }
 
@@ -120,12 +121,10 @@ type shared struct {
 // found in the table of routes, and are handled by one of the rooms.
 type Front struct {
 	shared
-	*subscribe.Guests // Left
-	command.Room      // Open, Message
-	accessLog         // Responded
-
 	exchange *exchange
 	routes   table
+	commands command.Room
+	access   accessLog
 }
 
 // New returns a Front. Each loop needs its own; they share deps.
@@ -144,9 +143,8 @@ func New(deps Deps) *Front {
 	s.desk = look.Desk{Hub: deps.Hub, Presence: deps.Presence, Lineage: deps.Log.Lineage(), Door: deps.Door, Workers: deps.Workers}
 	s.counts = tally.New()
 
-	f.Guests = s.guests
-	f.Room = command.Room{Gate: &s.gate, Names: s.names, Guests: s.guests, Desk: &s.desk, Target: &s.target, Starts: deps.Log, Counts: s.counts}
-	f.accessLog = newAccessLog(deps.Access)
+	f.commands = command.Room{Gate: &s.gate, Names: s.names, Guests: s.guests, Desk: &s.desk, Target: &s.target, Starts: deps.Log, Counts: s.counts}
+	f.access = newAccessLog(deps.Access)
 	f.exchange = newExchange(s)
 	f.routes = newRoutes(s)
 	return f
@@ -179,13 +177,13 @@ var (
 
 // Request implements loop.Front.
 func (f *Front) Request(c *loop.Call) {
-	if !f.accessLog.on() {
+	if !f.access.on() {
 		f.request(c)
 		return
 	}
-	began := f.accessLog.begin(c)
+	began := f.access.begin(c)
 	f.request(c)
-	f.accessLog.end(f.exchange, began)
+	f.access.end(f.exchange, began)
 }
 
 // request handles what is there of a request: it refuses it, waits for more, or
@@ -213,6 +211,20 @@ func (f *Front) request(c *loop.Call) {
 	x.serve()
 	x.shrink()
 }
+
+// Open implements loop.Front.
+func (f *Front) Open(c loop.Client, s *loop.Subscription) { f.commands.Open(c, s) }
+
+// Message implements loop.Front.
+func (f *Front) Message(c loop.Client, binary bool, payload []byte) (code uint16, reason string) {
+	return f.commands.Message(c, binary, payload)
+}
+
+// Left implements loop.Front.
+func (f *Front) Left(session uint64) { f.guests.Left(session) }
+
+// Responded implements loop.Observer.
+func (f *Front) Responded(session uint64, response []byte) { f.access.responded(session, response) }
 
 // Dismiss reports whether the connection of that session has one of the names,
 // by its URL or for a channel that it has. Then its end must follow, at which it

@@ -5,6 +5,7 @@ import (
 	"peal/server/names"
 	"peal/server/permit"
 	"peal/server/refusal"
+	"peal/server/response"
 	"peal/server/subscribe"
 )
 
@@ -40,7 +41,7 @@ func (l *looking) channel(x *exchange) {
 		x.refuse(err)
 		return
 	}
-	x.reply(200, jsonType, noStore, l.desk.Channel(n.Text()))
+	x.reply(200, response.JSON, response.NoStore, l.desk.Channel(n.Text()))
 }
 
 // history returns what is retained of a channel after the cursor, or the newest

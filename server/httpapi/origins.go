@@ -7,12 +7,8 @@ import (
 	"peal/server/auth"
 )
 
-// What the pages of other origins may read (WHATWG Fetch, CORS protocol). Every
-// response says that it depends on the origin, those without one too, or a cache
-// would give one page's to another.
+// What the pages of other origins may read (WHATWG Fetch, CORS protocol).
 const (
-	varyHead = "Vary: Origin\r\n"
-
 	// exposeHead names the headers that scripts are shown beside the common ones.
 	exposeHead = "Access-Control-Expose-Headers: Peal-Cursor, Peal-Event, Peal-Gap, Last-Event-ID, Idempotency-Replayed, Retry-After\r\n"
 

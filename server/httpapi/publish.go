@@ -7,6 +7,7 @@ import (
 	"peal/server/permit"
 	"peal/server/publish"
 	"peal/server/refusal"
+	"peal/server/response"
 	"peal/server/tally"
 	"peal/server/workers"
 )
@@ -38,7 +39,7 @@ func (r *single) AppendResults(dst []byte, l *log.Lineage, results []publish.Res
 	body := append(text[:0], `{"cursor":"`...)
 	body = l.Cursor(sequence).Append(body)
 	body = append(body, `"}`...)
-	return appendResponse(dst, r.shape, r.clock.date(), 200, jsonType, extra, body)
+	return r.shape.append(dst, r.clock.Date(), 200, response.JSON, extra, body)
 }
 
 // message appends the body, or the data field of a form or JSON object in it, to
@@ -131,7 +132,7 @@ func (r *batchReply) AppendResults(dst []byte, l *log.Lineage, results []publish
 		body = append(body, '}')
 	}
 	body = append(body, "]}"...)
-	return appendResponse(dst, r.shape, r.clock.date(), 200, jsonType, "", body)
+	return r.shape.append(dst, r.clock.Date(), 200, response.JSON, "", body)
 }
 
 // batch has a worker append many messages. What is said of one message is said in

@@ -5,18 +5,14 @@ import (
 
 	"peal/loop"
 	"peal/server/refusal"
-)
-
-const (
-	jsonType = "application/json"
-	noStore  = "Cache-Control: no-store\r\n"
+	"peal/server/response"
 )
 
 // shape is what a response must know of its request, by value: responses of
 // workers outlive it.
 type shape struct {
 	close     bool   // the connection ends after it
-	keepAlive bool   // HTTP/1.0 must be told that it does not
+	keepAlive bool   // an HTTP/1.0 client needs a line that it does not
 	headOnly  bool   // HEAD: the body is left out
 	origin    string // header lines for the page that asked, see Origins
 }
@@ -31,43 +27,25 @@ func (x *exchange) shape() shape {
 	}
 }
 
-// appendResponse appends a whole response. extra is header lines, each with its
-// CR LF. body is empty with 204 and 304, which then have no Content-Length.
-func appendResponse(dst []byte, s shape, date string, status int, contentType, extra string, body []byte) []byte {
-	dst = appendResponseHead(dst, s, date, status, contentType, extra, len(body))
+// append appends a whole response. lines are header lines, each with its CR LF. body
+// is empty with 204 and 304.
+func (s shape) append(dst []byte, date string, status int, contentType, lines string, body []byte) []byte {
+	h := response.Head{
+		Status: status, Date: date, Type: contentType, Size: len(body),
+		Origin: s.origin, Lines: lines, Close: s.close, KeepAlive: s.keepAlive,
+	}
+	dst = h.Append(dst)
 	if s.headOnly {
 		return dst
 	}
 	return append(dst, body...)
 }
 
-func appendResponseHead(dst []byte, s shape, date string, status int, contentType, extra string, size int) []byte {
-	dst = append(dst, "HTTP/1.1 "...)
-	dst = append(dst, statusLine(status)...)
-	dst = append(dst, "\r\nDate: "...)
-	dst = append(dst, date...)
-	if status != 204 && status != 304 {
-		dst = append(dst, "\r\nContent-Type: "...)
-		dst = append(dst, contentType...)
-		dst = append(dst, "\r\nContent-Length: "...)
-		dst = strconv.AppendInt(dst, int64(size), 10)
-	}
-	dst = append(dst, "\r\n"+varyHead...)
-	dst = append(dst, s.origin...)
-	if s.close {
-		dst = append(dst, "Connection: close\r\n"...)
-	} else if s.keepAlive {
-		dst = append(dst, "Connection: keep-alive\r\n"...)
-	}
-	dst = append(dst, extra...)
-	return append(dst, "\r\n"...)
-}
-
-// appendError appends the response that says err, beside header lines extra.
-func appendError(dst []byte, s shape, date string, err *refusal.Error, extra string) []byte {
+// appendError appends the response that says err, with more header lines.
+func (s shape) appendError(dst []byte, date string, err *refusal.Error, lines string) []byte {
 	var text [512]byte
 	body := err.AppendJSON(text[:0])
-	return appendResponse(dst, s, date, err.Status, jsonType, extra+retryLine(err), body)
+	return s.append(dst, date, err.Status, response.JSON, lines+retryLine(err), body)
 }
 
 // retryLine asks clients to come back where the error is the server's hour.
@@ -79,10 +57,10 @@ func retryLine(err *refusal.Error) string {
 	return "Retry-After: " + strconv.Itoa(seconds) + "\r\n"
 }
 
-// reply responds to the request at once. extra is header lines, each with its CR LF.
-func (x *exchange) reply(status int, contentType, extra string, body []byte) {
+// reply responds to the request at once. lines are header lines, each with its CR LF.
+func (x *exchange) reply(status int, contentType, lines string, body []byte) {
 	s := x.shape()
-	x.call.Out = appendResponse(x.call.Out, s, x.clock.date(), status, contentType, extra, body)
+	x.call.Out = s.append(x.call.Out, x.clock.Date(), status, contentType, lines, body)
 	x.call.Verdict = s.verdict()
 }
 
@@ -90,10 +68,10 @@ func (x *exchange) reply(status int, contentType, extra string, body []byte) {
 func (x *exchange) refuse(err *refusal.Error) { x.refuseWith(err, "") }
 
 // refuseWith is refuse with more header lines.
-func (x *exchange) refuseWith(err *refusal.Error, extra string) {
+func (x *exchange) refuseWith(err *refusal.Error, lines string) {
 	x.counts.Refuse(err)
 	s := x.shape()
-	x.call.Out = appendError(x.call.Out, s, x.clock.date(), err, extra)
+	x.call.Out = s.appendError(x.call.Out, x.clock.Date(), err, lines)
 	x.call.Verdict = s.verdict()
 }
 
@@ -122,60 +100,15 @@ func (s shape) verdict() loop.Verdict {
 // It implements look.Reply.
 type pendingReply struct {
 	shape shape
-	clock *clock
+	clock *response.Clock
 }
 
 func (x *exchange) pendingReply() pendingReply { return pendingReply{x.shape(), &x.clock} }
 
 func (r *pendingReply) AppendBody(dst, body []byte) []byte {
-	return appendResponse(dst, r.shape, r.clock.date(), 200, jsonType, noStore, body)
+	return r.shape.append(dst, r.clock.Date(), 200, response.JSON, response.NoStore, body)
 }
 
 func (r *pendingReply) AppendError(dst []byte, err *refusal.Error) []byte {
-	return appendError(dst, r.shape, r.clock.date(), err, "")
-}
-
-// statusLine returns the status with its reason phrase.
-func statusLine(status int) string {
-	switch status {
-	case 200:
-		return "200 OK"
-	case 204:
-		return "204 No Content"
-	case 304:
-		return "304 Not Modified"
-	case 400:
-		return "400 Bad Request"
-	case 403:
-		return "403 Forbidden"
-	case 404:
-		return "404 Not Found"
-	case 405:
-		return "405 Method Not Allowed"
-	case 408:
-		return "408 Request Timeout"
-	case 410:
-		return "410 Gone"
-	case 413:
-		return "413 Content Too Large"
-	case 414:
-		return "414 URI Too Long"
-	case 417:
-		return "417 Expectation Failed"
-	case 422:
-		return "422 Unprocessable Content"
-	case 426:
-		return "426 Upgrade Required"
-	case 429:
-		return "429 Too Many Requests"
-	case 431:
-		return "431 Request Header Fields Too Large"
-	case 500:
-		return "500 Internal Server Error"
-	case 503:
-		return "503 Service Unavailable"
-	case 505:
-		return "505 HTTP Version Not Supported"
-	}
-	panic("httpapi: no phrase for status " + strconv.Itoa(status))
+	return r.shape.appendError(dst, r.clock.Date(), err, "")
 }

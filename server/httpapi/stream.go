@@ -9,6 +9,7 @@ import (
 	"peal/loop/ring"
 	"peal/server/permit"
 	"peal/server/refusal"
+	"peal/server/response"
 	"peal/server/sse"
 	"peal/server/subscribe"
 	"peal/server/wsproto"
@@ -20,21 +21,16 @@ type subscribing struct{ *shared }
 
 var errPresenceRaw = &refusal.Error{Status: 400, Code: "bad_presence", Message: "the raw format cannot carry presence events: use format=json, or the subprotocol peal.v1"}
 
-// sseHead opens an event stream. It has no Content-Length and is not chunked,
+// appendSSEHead opens an event stream. It has no Content-Length and is not chunked,
 // on purpose: the stream ends with the connection (RFC 9112 §6.3, item 8), so
 // all clients, those of HTTP/1.0 too, get the same bytes and can share them.
 // X-Accel-Buffering has nginx pass them on as they come.
-const sseHead = "HTTP/1.1 200 OK\r\n" +
-	"Content-Type: text/event-stream\r\n" +
-	"Cache-Control: no-store\r\n" +
-	"X-Accel-Buffering: no\r\n" +
-	"Connection: close\r\n" +
-	varyHead
-
 func (x *exchange) appendSSEHead(dst []byte) []byte {
-	dst = append(dst, sseHead...)
-	dst = append(dst, x.deps.Origins.head(x.origin)...)
-	return append(dst, "\r\n"...)
+	h := response.Head{
+		Status: 200, Type: "text/event-stream", Size: response.Endless, Close: true,
+		Origin: x.deps.Origins.head(x.origin), Lines: response.NoStore + "X-Accel-Buffering: no\r\n",
+	}
+	return h.Append(dst)
 }
 
 // eventStream turns the connection into an event stream.
@@ -48,7 +44,7 @@ func (s *subscribing) eventStream(x *exchange) {
 	switch {
 	case err == permit.ErrDisconnected:
 		s.counts.Refuse(err)
-		x.reply(204, "", noStore, nil) // for good, says the HTML standard, 9.2.3
+		x.reply(204, "", response.NoStore, nil) // for good, says the HTML standard, 9.2.3
 	case err != nil && !comesBack(err):
 		x.refuse(err)
 	case string(x.head.Method) == "HEAD":
