@@ -4,9 +4,9 @@ import (
 	"os"
 	"testing"
 
-	"peal/internal/leak"
 	"peal/loadtest"
 	"peal/loadtest/child"
+	"peal/scripts/leak"
 )
 
 func TestMain(m *testing.M) {

@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"peal/internal/leak"
+	"peal/scripts/leak"
 )
 
 // childEnv makes the test binary a server of its own: see TestDescriptorExhaustion.

@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"peal/internal/leak"
+	"peal/scripts/leak"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Main(m)) }

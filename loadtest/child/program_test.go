@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"peal/internal/leak"
+	"peal/scripts/leak"
 )
 
 // moodEnv makes the test binary a server. See serve.

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"peal/internal/leak"
 	"peal/loadtest/child"
+	"peal/scripts/leak"
 )
 
 func TestMain(m *testing.M) {

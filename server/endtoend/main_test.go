@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"peal/internal/leak"
+	"peal/scripts/leak"
 )
 
 // patience bounds every single wait. It is long because CI machines are slow

@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"peal/internal/leak"
+	"peal/scripts/leak"
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/log/memory"

@@ -44,7 +44,7 @@ func Main(m interface{ Run() int }) (code int) {
 func goroutines() (left string) {
 	buffer := make([]byte, 4<<20)
 	for stack := range strings.SplitSeq(string(buffer[:runtime.Stack(buffer, true)]), "\n\n") {
-		if !strings.Contains(stack, "peal/internal/leak.Main(") && !strings.Contains(stack, "os/signal.") {
+		if !strings.Contains(stack, "peal/scripts/leak.Main(") && !strings.Contains(stack, "os/signal.") {
 			left += stack + "\n\n"
 		}
 	}
