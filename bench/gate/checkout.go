@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,14 +14,11 @@ import (
 	"time"
 )
 
-// Checkout is a place beside the user's working tree where commits are checked
-// out and built. Close removes all of it; the working tree, its index and its
-// branches are never touched.
+// Checkout is a folder beside the user's working tree where commits are unpacked
+// and built. The working tree, its index and its branches are never touched.
 type Checkout struct {
 	Root string // of the user's working tree
-	Dir  string // for trees and binaries; temporary
-
-	trees []string
+	Dir  string // for trees and binaries; temporary, Close removes it
 }
 
 // ErrNoCommit means that a name is not that of a commit: a mistake of the user.
@@ -43,19 +38,8 @@ func OpenCheckout(ctx context.Context, dir string) (*Checkout, error) {
 	return c, nil
 }
 
-// Close removes the trees and the binaries. It does its work whatever became of
-// the context that the rest was done with.
-func (c *Checkout) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	var faults []error
-	for _, tree := range c.trees {
-		if _, err := c.git(ctx, "worktree", "remove", "--force", tree); err != nil {
-			faults = append(faults, fmt.Errorf("remove the worktree %s: %w", tree, err))
-		}
-	}
-	return errors.Join(append(faults, os.RemoveAll(c.Dir))...)
-}
+// Close removes the trees and the binaries.
+func (c *Checkout) Close() error { return os.RemoveAll(c.Dir) }
 
 // Commit returns the full id of the commit that ref names.
 func (c *Checkout) Commit(ctx context.Context, ref string) (string, error) {
@@ -73,26 +57,19 @@ func (c *Checkout) Changed(ctx context.Context) (bool, error) {
 	return out != "", err
 }
 
-// Tree checks a commit out and returns where.
+// Tree unpacks a commit and returns where.
 func (c *Checkout) Tree(ctx context.Context, name, commit string) (dir string, err error) {
 	dir = filepath.Join(c.Dir, name)
-	c.trees = append(c.trees, dir) // also one that came about by half
-	if _, err := c.git(ctx, "worktree", "add", "--quiet", "--detach", dir, commit); err != nil {
-		if _, missing := os.Stat(dir); missing != nil {
-			c.trees = slices.DeleteFunc(c.trees, func(t string) bool { return t == dir })
-		}
-		return "", fmt.Errorf("check out %s: %w", commit, err)
+	if _, err = c.git(ctx, "archive", "--format=tar", "--output="+dir+".tar", commit); err == nil {
+		err = os.Mkdir(dir, 0o755)
+	}
+	if err == nil {
+		err = exec.CommandContext(ctx, "tar", "-xf", dir+".tar", "-C", dir).Run()
+	}
+	if err != nil {
+		return "", fmt.Errorf("unpack %s: %w", commit, err)
 	}
 	return dir, nil
-}
-
-// File returns a file of a commit, nil if the commit does not have it.
-func (c *Checkout) File(ctx context.Context, commit, path string) ([]byte, error) {
-	if out, err := c.git(ctx, "ls-tree", "--name-only", commit, "--", path); err != nil || out == "" {
-		return nil, err
-	}
-	out, err := c.git(ctx, "show", commit+":"+path)
-	return []byte(out), err
 }
 
 // Build compiles the server in dir to a file of that name, and returns the file
@@ -109,24 +86,18 @@ func (c *Checkout) Build(ctx context.Context, dir, name, overlay string) (binary
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", "", fmt.Errorf("build %s: %w\n%s", name, err, bytes.TrimSpace(out))
 	}
-	file, err := os.Open(binary)
+	b, err := os.ReadFile(binary)
 	if err != nil {
 		return "", "", fmt.Errorf("build %s: %w", name, err)
 	}
-	defer file.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, file); err != nil {
-		return "", "", fmt.Errorf("read %s: %w", binary, err)
-	}
-	return binary, hex.EncodeToString(hash.Sum(nil)), nil
+	return binary, fmt.Sprintf("%x", sha256.Sum256(b)), nil
 }
 
 // git runs git in the working tree and returns what it printed, without the last
 // line's end.
 func (c *Checkout) git(ctx context.Context, args ...string) (string, error) {
-	// A hook of the user's repository is not meant for our trees.
-	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", c.Root, "-c", "core.hooksPath=/dev/null"}, args...)...)
-	// Where git itself started us, it said which repository: ours is Root's.
+	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", c.Root}, args...)...)
+	// In a hook, git's own variables name the repository: ours is Root's.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains([]string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"}, name)

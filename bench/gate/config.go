@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"slices"
 
@@ -19,6 +20,9 @@ const (
 	Noisy Kind = "noisy" // measured: judged by a test on many samples
 	Shown Kind = "shown" // not judged
 )
+
+// kinds are all, the least strict first.
+var kinds = []Kind{Shown, Noisy, Exact}
 
 // Config is bench/gate.yaml. ParseConfig puts defaults where it says nothing.
 type Config struct {
@@ -90,7 +94,7 @@ func (c *Config) complete() error {
 		var err error
 		m.benchmark, err = regexp.Compile(m.Benchmark)
 		must(err == nil, "%s: benchmark: %v", at, err)
-		must(slices.Contains([]Kind{Exact, Noisy, Shown}, m.Kind), "%s: kind %q: exact, noisy or shown", at, m.Kind)
+		must(slices.Contains(kinds, m.Kind), "%s: kind %q: exact, noisy or shown", at, m.Kind)
 		must(m.Margin >= 0 && m.MarginPercent >= 0 && m.ThresholdPercent >= 0 && m.SeePercent >= 0, "%s: limits are not below 0", at)
 		must(m.Kind == Exact || m.Margin == 0 && m.MarginPercent == 0, "%s: margin and margin-percent are for exact figures", at)
 		must(m.Kind == Noisy || m.ThresholdPercent == 0 && m.SeePercent == 0, "%s: threshold-percent and see-percent are for noisy figures", at)
@@ -117,7 +121,7 @@ func (c *Config) Metric(benchmark, unit string) Metric {
 
 // margin is how much worse than base is still the same, in the unit.
 func (m *Metric) margin(base float64) float64 {
-	return max(m.Margin, m.MarginPercent/100*abs(base))
+	return max(m.Margin, m.MarginPercent/100*math.Abs(base))
 }
 
 // key names the metric among those of a configuration.
@@ -139,55 +143,54 @@ type Change struct {
 // Changes returns what is different in head, raised limits first. Pairs and
 // samples that became fewer count as raised: less is seen.
 func Changes(base, head *Config) []Change {
-	var all []Change
-	differ := func(what string, b, h float64, raised bool) {
-		if b != h {
-			all = append(all, Change{what, number(b), number(h), raised})
+	var raised, other []Change
+	differ := func(what string, b, h any, raises bool) {
+		switch c := (Change{what, text(b), text(h), raises}); {
+		case b == h:
+		case raises:
+			raised = append(raised, c)
+		default:
+			other = append(other, c)
 		}
 	}
-	differ("pairs", float64(base.Pairs), float64(head.Pairs), head.Pairs < base.Pairs)
-	differ("samples", float64(base.Samples), float64(head.Samples), head.Samples < base.Samples)
+	differ("pairs", base.Pairs, head.Pairs, head.Pairs < base.Pairs)
+	differ("samples", base.Samples, head.Samples, head.Samples < base.Samples)
 	differ("p", base.P, head.P, head.P < base.P)
-	of := func(c *Config, key string) *Metric {
-		i := slices.IndexFunc(c.Metrics, func(m Metric) bool { return m.key() == key })
-		if i < 0 {
-			return nil
-		}
-		return &c.Metrics[i]
-	}
-	for _, b := range base.Metrics {
-		key := b.key()
-		h := of(head, key)
-		switch {
-		case h == nil:
-			all = append(all, Change{key, string(b.Kind), "–", b.Kind != Shown})
+	for i := range base.Metrics {
+		b := &base.Metrics[i]
+		key, h := b.key(), head.named(b.key())
+		if h == nil {
+			differ(key, b.Kind, "–", b.Kind != Shown)
 			continue
-		case b.Kind != h.Kind:
-			all = append(all, Change{key + ": kind", string(b.Kind), string(h.Kind), strictness[h.Kind] < strictness[b.Kind]})
 		}
-		if b.Higher != h.Higher {
-			all = append(all, Change{key + ": higher-is-better", fmt.Sprint(b.Higher), fmt.Sprint(h.Higher), true})
-		}
+		differ(key+": kind", b.Kind, h.Kind, slices.Index(kinds, h.Kind) < slices.Index(kinds, b.Kind))
+		differ(key+": higher-is-better", b.Higher, h.Higher, true)
 		differ(key+": margin", b.Margin, h.Margin, h.Margin > b.Margin)
 		differ(key+": margin-percent", b.MarginPercent, h.MarginPercent, h.MarginPercent > b.MarginPercent)
 		differ(key+": threshold-percent", b.ThresholdPercent, h.ThresholdPercent, h.ThresholdPercent > b.ThresholdPercent)
 		differ(key+": see-percent", b.SeePercent, h.SeePercent, h.SeePercent > b.SeePercent)
 	}
-	for _, h := range head.Metrics {
-		if of(base, h.key()) == nil {
+	for i := range head.Metrics {
+		if h := &head.Metrics[i]; base.named(h.key()) == nil {
 			// An entry before a wider one takes figures away from it.
-			all = append(all, Change{h.key(), "–", string(h.Kind), h.Benchmark != ""})
+			differ(h.key(), "–", h.Kind, h.Benchmark != "")
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Change) int { return order(b.Raised) - order(a.Raised) })
-	return all
+	return append(raised, other...)
 }
 
-var strictness = map[Kind]int{Exact: 2, Noisy: 1, Shown: 0}
-
-func order(first bool) int {
-	if first {
-		return 1
+func text(v any) string {
+	if x, ok := v.(float64); ok {
+		return number(x)
 	}
-	return 0
+	return fmt.Sprint(v)
+}
+
+// named returns the metric of that key, or nil.
+func (c *Config) named(key string) *Metric {
+	i := slices.IndexFunc(c.Metrics, func(m Metric) bool { return m.key() == key })
+	if i < 0 {
+		return nil
+	}
+	return &c.Metrics[i]
 }

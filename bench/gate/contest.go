@@ -29,8 +29,6 @@ type Contest struct {
 // server: unstable, not failed.
 var errInvalid = errors.New("the run is not valid")
 
-func isInvalid(err error) bool { return errors.Is(err, errInvalid) }
-
 // Run takes the samples of all benchmarks. Each pair is base and head, in
 // reverse order every second time, so that a slow minute of the machine falls on
 // both. The error is the end of ctx.
@@ -52,26 +50,19 @@ func (c *Contest) Run(ctx context.Context, macros []bench.Macro) ([]Samples, err
 // only that is asked for.
 func (c *Contest) benchmark(ctx context.Context, m *bench.Macro) (*Samples, error) {
 	s := &Samples{Benchmark: m.Name}
-	sides := []*Side{&s.Base, &s.Head}
-	if c.Base == nil {
-		sides = sides[1:]
-	}
 	pairs := c.Config.Samples
 	for pair := 0; pair < pairs; pair++ {
-		if end, err := c.pair(ctx, m, s, sides, pair, pairs); end || err != nil {
+		if end, err := c.pair(ctx, m, s, pair, pairs); end || err != nil {
 			return s, err
 		}
-		if pair == 0 {
-			exact, noisy := c.kinds(s)
-			switch {
-			case c.ExactOnly && !exact:
-				fmt.Fprintf(c.Log, "%s: nothing is judged exactly, left out\n", m.Name)
-				return nil, nil
-			case !c.ExactOnly && noisy:
-				pairs = c.Config.Pairs
-			}
-		}
-		if pair == c.Config.Samples-1 && pairs == c.Config.Samples && c.restless(s) {
+		exact, noisy := c.kinds(s)
+		switch {
+		case pair == 0 && c.ExactOnly && !exact:
+			fmt.Fprintf(c.Log, "%s: nothing is judged exactly, left out\n", m.Name)
+			return nil, nil
+		case pair == 0 && !c.ExactOnly && noisy:
+			pairs = c.Config.Pairs
+		case pair == c.Config.Samples-1 && pairs == c.Config.Samples && c.restless(s):
 			fmt.Fprintf(c.Log, "%s: samples do not agree, %d more\n", m.Name, furtherSamples)
 			pairs += furtherSamples
 		}
@@ -81,8 +72,11 @@ func (c *Contest) benchmark(ctx context.Context, m *bench.Macro) (*Samples, erro
 
 // pair takes one sample of each side. end says that one has failed too often,
 // and that the other has confirmed it or not.
-func (c *Contest) pair(ctx context.Context, m *bench.Macro, s *Samples, sides []*Side, pair, pairs int) (end bool, err error) {
-	order := slices.Clone(sides)
+func (c *Contest) pair(ctx context.Context, m *bench.Macro, s *Samples, pair, pairs int) (end bool, err error) {
+	order := []*Side{&s.Base, &s.Head}
+	if c.Base == nil {
+		order = order[1:]
+	}
 	if pair%2 == 1 {
 		slices.Reverse(order)
 	}
@@ -113,13 +107,11 @@ func (c *Contest) More(ctx context.Context, macros []bench.Macro, all []Samples,
 			continue
 		}
 		more = true
-		pairs := 2 * c.Config.Pairs
 		fmt.Fprintf(c.Log, "%s: samples spread too far, %d pairs more\n", s.Benchmark, c.Config.Pairs)
-		for pair := c.Config.Pairs; pair < pairs; pair++ {
-			if end, err := c.pair(ctx, &macros[at], s, []*Side{&s.Base, &s.Head}, pair, pairs); err != nil {
+		end := false
+		for pair := c.Config.Pairs; pair < 2*c.Config.Pairs && !end; pair++ {
+			if end, err = c.pair(ctx, &macros[at], s, pair, 2*c.Config.Pairs); err != nil {
 				return more, err
-			} else if end {
-				break
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -74,7 +75,7 @@ func (r *Result) judgeFailures(s *Samples) {
 		}
 	}
 	switch {
-	case isInvalid(s.Base.Err) && base >= maxFailed || isInvalid(s.Head.Err) && head >= maxFailed:
+	case errors.Is(s.Base.Err, errInvalid) && base >= maxFailed || errors.Is(s.Head.Err, errInvalid) && head >= maxFailed:
 		add("base", &s.Base, Unstable)
 		add("head", &s.Head, Unstable)
 	case head >= maxFailed && base == 0 && len(s.Base.Runs) >= maxFailed:

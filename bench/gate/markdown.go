@@ -4,29 +4,27 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/perf/benchmath"
 )
 
-// WriteMarkdown writes r as a comment on a pull request: what decides first,
-// what passed folded away.
+// WriteMarkdown writes r as a comment on a pull request: what decides comes
+// first, what passed is folded away.
 func (r *Result) WriteMarkdown(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "## peal-gate: %s\n\n", r.headline())
 	r.writeSides(&b)
 	raised := slices.ContainsFunc(r.Changes, func(c Change) bool { return c.Raised })
 	if raised {
-		b.WriteString("**Head raises its own limits:**\n\n")
-	} else if len(r.Changes) > 0 {
-		b.WriteString("Head changes its own limits:\n\n")
+		writeChanges(&b, "**Head raises its own limits:**", r.Changes)
+	} else {
+		writeChanges(&b, "Head changes its own limits:", r.Changes)
 	}
-	writeChanges(&b, r.Changes)
-	if len(r.Rewritten) > 0 {
-		b.WriteString("Head rewrites figures that the repository keeps:\n\n")
-		writeChanges(&b, r.Rewritten)
-	}
+	writeChanges(&b, "Head rewrites figures that the repository keeps:", r.Rewritten)
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "- %s\n", note)
 	}
@@ -34,10 +32,7 @@ func (r *Result) WriteMarkdown(w io.Writer) error {
 		b.WriteByte('\n')
 	}
 	r.writeFailures(&b)
-	loud, quiet := r.sorted()
-	writeFigures(&b, loud)
-	r.fold(&b, "passed", quiet, func(v Verdict) bool { return v == Same })
-	r.fold(&b, "new or not judged", quiet, func(v Verdict) bool { return v != Same })
+	r.writeFigures(&b)
 	if slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.P != nil }) {
 		fmt.Fprintf(&b, "Noisy figures: medians ± the 95 %% interval of the base's; p of Mann-Whitney's test, which must be below its Holm level "+
 			"(%s over the whole run) and the change above the limit. *Sees*: the smallest change for the worse that this run would have found in 9 of 10 cases.\n", number(r.Config.P))
@@ -52,22 +47,18 @@ func (r *Result) headline() string {
 	for _, f := range r.Figures {
 		count[f.Verdict]++
 	}
-	broken := 0
 	for _, f := range r.Failures {
 		if f.Verdict == Broken {
-			broken++
+			count[Broken]++
 		}
 	}
 	judged := len(r.Figures) - count[NotSaid] - count[New]
 	switch r.Exit {
 	case ExitRegression:
-		parts := []string{}
-		for _, p := range []struct {
-			n    int
-			what string
-		}{{count[Worse], "worse"}, {count[Gone], "gone"}, {broken, "broken"}} {
-			if p.n > 0 {
-				parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		var parts []string
+		for _, v := range []Verdict{Worse, Gone, Broken} {
+			if count[v] > 0 {
+				parts = append(parts, fmt.Sprintf("%d %s", count[v], strings.Replace(string(v), "regression", "worse", 1)))
 			}
 		}
 		return "regression (" + strings.Join(parts, ", ") + ")"
@@ -76,11 +67,10 @@ func (r *Result) headline() string {
 	case ExitUnstable:
 		return fmt.Sprintf("unstable (%d of %d figures)", count[Unstable], judged)
 	}
-	text := fmt.Sprintf("pass (%d figures", judged)
 	if n := count[Better]; n > 0 {
-		text += fmt.Sprintf(", %d better", n)
+		return fmt.Sprintf("pass (%d figures, %d better)", judged, n)
 	}
-	return text + ")"
+	return fmt.Sprintf("pass (%d figures)", judged)
 }
 
 func (r *Result) writeSides(b *bytes.Buffer) {
@@ -97,6 +87,7 @@ func (r *Result) writeSides(b *bytes.Buffer) {
 }
 
 func (b *Build) describe() string {
+	code := func(s string) string { return "`" + strings.ReplaceAll(s, "`", "'") + "`" }
 	text := code(b.Name)
 	if b.Commit != "" && !strings.HasPrefix(b.Commit, b.Name) {
 		text += " " + code(b.Commit[:min(10, len(b.Commit))])
@@ -107,168 +98,158 @@ func (b *Build) describe() string {
 	return text
 }
 
-func code(s string) string { return "`" + strings.ReplaceAll(s, "`", "'") + "`" }
-
-func writeChanges(b *bytes.Buffer, all []Change) {
-	if len(all) == 0 {
+// table writes a Markdown table, or nothing without rows. aligned are the cells
+// of its second line.
+func table(b *bytes.Buffer, head, aligned string, rows [][]string) {
+	if len(rows) == 0 {
 		return
 	}
-	b.WriteString("| What | Base | Head |\n| --- | --- | --- |\n")
-	for _, c := range all {
-		row := "| %s | %s | %s |\n"
-		if c.Raised {
-			row = "| **%s** | %s | **%s** |\n"
+	fmt.Fprintf(b, "| %s |\n| %s |\n", head, aligned)
+	safe := strings.NewReplacer("< 0", "< 0", "|", "\\|", "\n", "<br>", "<", "&lt;", ">", "&gt;")
+	for _, row := range rows {
+		for i := range row {
+			row[i] = safe.Replace(row[i])
 		}
-		fmt.Fprintf(b, row, cell(c.What), cell(c.Base), cell(c.Head))
+		fmt.Fprintf(b, "| %s |\n", strings.Join(row, " | "))
 	}
 	b.WriteByte('\n')
 }
 
-func (r *Result) writeFailures(b *bytes.Buffer) {
-	if len(r.Failures) == 0 {
+func bold(s string) string { return "**" + s + "**" }
+
+func writeChanges(b *bytes.Buffer, title string, all []Change) {
+	if len(all) == 0 {
 		return
 	}
-	b.WriteString("| Benchmark | Side | Runs failed | passed | Last error | Verdict |\n| --- | --- | ---: | ---: | --- | --- |\n")
+	var rows [][]string
+	for _, c := range all {
+		row := []string{c.What, c.Base, c.Head}
+		if c.Raised {
+			row[0], row[2] = bold(c.What), bold(c.Head)
+		}
+		rows = append(rows, row)
+	}
+	b.WriteString(title + "\n\n")
+	table(b, "What | Base | Head", "--- | --- | ---", rows)
+}
+
+// errorBytes keeps the row of an error short.
+const errorBytes = 300
+
+func (r *Result) writeFailures(b *bytes.Buffer) {
+	var rows [][]string
 	for _, f := range r.Failures {
-		verdict := string(f.Verdict)
+		verdict := bold(string(f.Verdict))
 		switch f.Verdict {
 		case Same:
 			verdict = "does not count"
 		case New:
-			verdict = "new: only head can"
-		default:
-			verdict = "**" + verdict + "**"
+			verdict = "new: only head can run it"
 		}
-		fmt.Fprintf(b, "| %s | %s | %d | %d | %s | %s |\n", cell(f.Benchmark), f.Side, f.Failed, f.Passed, cell(firstLines(f.Error)), verdict)
+		said := strings.TrimSpace(f.Error) // the JSON has all of it
+		if len(said) > errorBytes {
+			said = strings.ToValidUTF8(said[:errorBytes], "") + " …"
+		}
+		rows = append(rows, []string{f.Benchmark, f.Side, strconv.Itoa(f.Failed), strconv.Itoa(f.Passed), said, verdict})
 	}
-	b.WriteByte('\n')
+	table(b, "Benchmark | Side | Runs failed | passed | Last error | Verdict", "--- | --- | ---: | ---: | --- | ---", rows)
 }
 
-// firstLines keeps a row of a table short: the JSON has all of it.
-func firstLines(s string) string {
-	const most = 300
-	s = strings.TrimSpace(s)
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + " …"
-	}
-	return s
-}
-
-// sorted returns the figures that decide or are worth a look, worst first, and
-// the rest.
-func (r *Result) sorted() (loud, quiet []Figure) {
-	rank := map[Verdict]int{Worse: 0, Gone: 1, Failed: 2, Unstable: 3, Better: 4}
-	for _, f := range r.Figures {
-		if _, is := rank[f.Verdict]; is {
-			loud = append(loud, f)
-		} else {
-			quiet = append(quiet, f)
+// writeFigures writes the figures that decide or are worth a look, worst first,
+// and folds the rest.
+func (r *Result) writeFigures(b *bytes.Buffer) {
+	loud := []Verdict{Worse, Gone, Failed, Unstable, Better}
+	var rows, passed, rest [][]string
+	for _, v := range loud {
+		for i := range r.Figures {
+			if r.Figures[i].Verdict == v {
+				rows = append(rows, r.Figures[i].row())
+			}
 		}
 	}
-	slices.SortStableFunc(loud, func(a, b Figure) int { return rank[a.Verdict] - rank[b.Verdict] })
-	return loud, quiet
-}
-
-func (r *Result) fold(b *bytes.Buffer, what string, all []Figure, keep func(Verdict) bool) {
-	var kept []Figure
-	for _, f := range all {
-		if keep(f.Verdict) {
-			kept = append(kept, f)
+	for i := range r.Figures {
+		switch f := &r.Figures[i]; {
+		case f.Verdict == Same:
+			passed = append(passed, f.row())
+		case !slices.Contains(loud, f.Verdict):
+			rest = append(rest, f.row())
 		}
 	}
-	if len(kept) == 0 {
-		return
+	write := func(rows [][]string) {
+		table(b, "Benchmark | Figure | Base | Head | Change | p | Fails beyond | Sees | Verdict", "--- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---", rows)
 	}
-	fmt.Fprintf(b, "<details><summary>%d %s</summary>\n\n", len(kept), what)
-	writeFigures(b, kept)
-	b.WriteString("</details>\n\n")
+	fold := func(what string, rows [][]string) {
+		if len(rows) > 0 {
+			fmt.Fprintf(b, "<details><summary>%d %s</summary>\n\n", len(rows), what)
+			write(rows)
+			b.WriteString("</details>\n\n")
+		}
+	}
+	write(rows)
+	fold("passed", passed)
+	fold("new or not judged", rest)
 }
 
-func writeFigures(b *bytes.Buffer, all []Figure) {
-	if len(all) == 0 {
-		return
+// row is a line of the table of figures.
+func (f *Figure) row() []string {
+	base, change, p, limit, sees, verdict := quantity(f.BaseMedian, f.Unit), "–", "–", "–", "–", string(f.Verdict)
+	if f.Kind != Exact && len(f.Base) >= minPairs {
+		spread := benchmath.AssumeNothing.Summary(sample(f.Base), 0.95).PctRangeString()
+		base += " ± " + strings.Replace(spread, "%", " %", 1)
 	}
-	b.WriteString("| Benchmark | Figure | Base | Head | Change | p | Fails beyond | Sees | Verdict |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n")
-	for i := range all {
-		f := &all[i]
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", cell(f.Benchmark), cell(f.Unit),
-			f.baseText(), f.quantity(f.HeadMedian), f.changeText(), f.pText(), f.limitText(), f.seesText(), f.verdictText())
-	}
-	b.WriteByte('\n')
-}
-
-func (f *Figure) baseText() string {
-	text := f.quantity(f.BaseMedian)
-	if f.Kind == Exact || len(f.Base) < minPairs {
-		return text
-	}
-	spread := benchmath.AssumeNothing.Summary(sample(f.Base), 0.95).PctRangeString()
-	return text + " ± " + strings.Replace(spread, "%", " %", 1)
-}
-
-func (f *Figure) changeText() string {
 	switch {
 	case f.BaseMedian == nil || f.HeadMedian == nil:
-		return "–"
-	case f.ChangePercent == nil || f.Kind == Exact && abs(*f.BaseMedian) < 1:
-		return signed(*f.HeadMedian - *f.BaseMedian)
+	case f.ChangePercent == nil || f.Kind == Exact && math.Abs(*f.BaseMedian) < 1:
+		change = fmt.Sprintf("%+.3g", *f.HeadMedian-*f.BaseMedian)
+	default:
+		change = fmt.Sprintf("%+.3g %%", *f.ChangePercent)
 	}
-	return signed(*f.ChangePercent) + " %"
-}
-
-func (f *Figure) pText() string {
-	switch {
-	case f.P == nil:
-		return "–"
-	case *f.P < 0.0001:
-		return "< 0.0001"
+	if f.P != nil {
+		p, sees = fmt.Sprintf("%.4f", *f.P), "nothing"
+		if *f.P < 0.0001 {
+			p = "< 0.0001"
+		}
 	}
-	return fmt.Sprintf("%.4f", *f.P)
-}
-
-func (f *Figure) limitText() string {
-	switch {
-	case f.Limit == nil:
-		return "–"
-	case f.Kind == Exact:
-		return number(*f.Limit)
+	if f.Limit != nil {
+		if limit = number(*f.Limit); f.Kind != Exact {
+			limit += " %"
+		}
 	}
-	return number(*f.Limit) + " %"
-}
-
-func (f *Figure) seesText() string {
-	switch {
-	case f.SeenPercent != nil:
-		return fmt.Sprintf("%.1f %%", *f.SeenPercent)
-	case f.P != nil:
-		return "nothing"
+	if f.SeenPercent != nil {
+		sees = fmt.Sprintf("%.1f %%", *f.SeenPercent)
 	}
-	return "–"
-}
-
-func (f *Figure) verdictText() string {
-	text := string(f.Verdict)
 	if f.Verdict.exit() != ExitPass {
-		text = "**" + text + "**"
+		verdict = bold(verdict)
 	}
 	if f.Why != "" {
-		text += ": " + f.Why
+		verdict += ": " + f.Why
 	}
-	return cell(text)
+	return []string{f.Benchmark, f.Unit, base, quantity(f.HeadMedian, f.Unit), change, p, limit, sees, verdict}
 }
 
-// cell makes s safe in a row of a table.
-func cell(s string) string {
-	return strings.NewReplacer("|", "\\|", "\n", "<br>", "<", "&lt;", ">", "&gt;").Replace(s)
-}
-
-// quantity writes a number of the figure, which may be missing.
-func (f *Figure) quantity(x *float64) string {
+// quantity writes x, which may be missing, for people: long times in milliseconds
+// or seconds.
+func quantity(x *float64, unit string) string {
 	if x == nil {
 		return "–"
 	}
-	return quantity(*x, f.Unit)
+	if strings.HasSuffix(unit, "-ns") || strings.Contains(unit, "-ns/") {
+		switch a := math.Abs(*x); {
+		case a >= 1e9:
+			return fmt.Sprintf("%.3g s", *x/1e9)
+		case a >= 1e6:
+			return fmt.Sprintf("%.3g ms", *x/1e6)
+		case a >= 1e4:
+			return fmt.Sprintf("%.3g µs", *x/1e3)
+		}
+	}
+	return number(*x)
 }
 
-// signed writes x with its sign and three significant digits.
-func signed(x float64) string { return fmt.Sprintf("%+.3g", x) }
+// number writes x with four significant digits.
+func number(x float64) string {
+	if math.Abs(x) >= 1e4 && math.Abs(x) < 1e15 {
+		return strconv.FormatFloat(math.Round(x), 'f', -1, 64)
+	}
+	return strconv.FormatFloat(x, 'g', 4, 64)
+}

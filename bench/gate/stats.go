@@ -146,10 +146,8 @@ func disagreement(v []float64) float64 {
 	median := record.Median(v)
 	near := slices.Clone(v)
 	slices.SortFunc(near, func(a, b float64) int {
-		return cmp.Compare(abs(a-median), abs(b-median))
+		return cmp.Compare(math.Abs(a-median), math.Abs(b-median))
 	})
 	near = near[:len(near)-len(near)/5]
 	return slices.Max(near) - slices.Min(near)
 }
-
-func abs(x float64) float64 { return math.Abs(x) }

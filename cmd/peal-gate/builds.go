@@ -27,7 +27,7 @@ func (c *contest) builds(ctx context.Context, checkout *gate.Checkout) error {
 	overlay := ""
 	if c.plant != "" {
 		if overlay, err = gate.Overlay(headTree, checkout.Dir, c.plant); err != nil {
-			return exitError{err, gate.ExitUsage}
+			return usage(err)
 		}
 		c.result.Head.Name += " with planted " + c.plant
 	}
@@ -127,10 +127,10 @@ func (c *contest) readConfig(headTree string) error {
 	}
 	b, err := os.ReadFile(name)
 	if err != nil {
-		return exitError{fmt.Errorf("--config: %w", err), gate.ExitUsage}
+		return usage(fmt.Errorf("--config: %w", err))
 	}
 	if c.result.Config, err = gate.ParseConfig(bytes.TrimSpace(b)); err != nil {
-		return exitError{fmt.Errorf("%s: %w", name, err), gate.ExitUsage}
+		return usage(fmt.Errorf("%s: %w", name, err))
 	}
 	if c.kept != nil && c.kept.Config != nil {
 		c.result.Changes = gate.Changes(c.kept.Config, c.result.Config)

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"peal/bench"
 	"peal/bench/gate"
 )
 
@@ -21,8 +23,11 @@ type exitError struct {
 func (e exitError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error {
-	return exitError{fmt.Errorf(format+" (see: peal-gate --help)", args...), gate.ExitUsage}
+	return usage(fmt.Errorf(format+" (see: peal-gate --help)", args...))
 }
+
+// usage makes err a mistake in what was asked for.
+func usage(err error) error { return exitError{err, gate.ExitUsage} }
 
 // exitCode is 4 for whatever kept it from measuring.
 func exitCode(err error) int {
@@ -48,12 +53,12 @@ type options struct {
 	repository                 string
 }
 
-func (p *program) command(stdout, stderr io.Writer) *cobra.Command {
+func command(macros []bench.Macro, stdout, stderr io.Writer) *cobra.Command {
 	o := options{}
 	c := &cobra.Command{
 		Use:   "peal-gate",
 		Short: "Fail when a change makes the server worse",
-		Long: `Builds two commits in worktrees of their own, measures both in turns with the
+		Long: `Builds two commits in a temporary folder, measures both in turns with the
 benchmarks of this checkout, and says what is worse by more than bench/gate.yaml
 allows. Progress is on standard error, the result on standard output.
 
@@ -75,7 +80,7 @@ seen what it must, 4 could not measure. See docs/gate.md.`,
 			if err := o.check(c.Flags().Changed); err != nil {
 				return err
 			}
-			return p.gate(c.Context(), &o, stdout, stderr)
+			return judge(c.Context(), &o, macros, stdout, stderr)
 		},
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -117,14 +122,9 @@ func (o *options) check(given func(flag string) bool) (err error) {
 		}
 	}
 	others := o.baseCmd != "" || o.headCmd != "" || o.scenario != ""
-	ways := 0
-	for _, way := range []bool{o.base != "", o.baseline != "", o.baseCmd != ""} {
-		if way {
-			ways++
-		}
-	}
-	must(ways <= 1, "--base, --baseline and --base-cmd: only one of them")
-	must(ways == 1 || o.saveBaseline != "", "--base: what to compare with (or --baseline, or --base-cmd, or --save-baseline alone)")
+	ways := slices.DeleteFunc([]string{o.base, o.baseline, o.baseCmd}, func(way string) bool { return way == "" })
+	must(len(ways) <= 1, "--base, --baseline and --base-cmd: only one of them")
+	must(len(ways) == 1 || o.saveBaseline != "", "--base: what to compare with (or --baseline, or --base-cmd, or --save-baseline alone)")
 	must(!others || o.headCmd != "" && o.scenario != "", "--head-cmd and --scenario: both, for other servers")
 	must(!others || o.head == "" && o.base == "" && o.plant == "" && !given("config"), "--base, --head and --config: not with --scenario")
 	must(!given("pairs") || o.pairs >= 10, "--pairs %d: at least 10", o.pairs)

@@ -27,9 +27,9 @@ type contest struct {
 	baseServer, headServer bench.Launcher
 }
 
-// gate does all of it: read top to bottom.
-func (p *program) gate(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) {
-	c := &contest{options: o, stderr: stderr, result: &gate.Result{
+// judge does all of it: read top to bottom.
+func judge(ctx context.Context, o *options, macros []bench.Macro, stdout, stderr io.Writer) (err error) {
+	c := &contest{options: o, stderr: stderr, macros: macros, result: &gate.Result{
 		Schema: gate.Schema, Began: time.Now().UTC().Truncate(time.Millisecond), Environment: record.Here(), ExactOnly: o.exactOnly}}
 	if err := c.readBaseline(); err != nil {
 		return err
@@ -39,16 +39,15 @@ func (p *program) gate(ctx context.Context, o *options, stdout, stderr io.Writer
 	} else {
 		var checkout *gate.Checkout
 		if checkout, err = gate.OpenCheckout(ctx, o.repository); err != nil {
-			return exitError{err, gate.ExitUsage}
+			return usage(err)
 		}
 		defer func() { err = errors.Join(err, checkout.Close()) }()
-		c.macros = p.macros()
 		err = c.builds(ctx, checkout)
 	}
 	if err != nil {
 		return err
 	}
-	c.macros = slices.DeleteFunc(c.macros, func(m bench.Macro) bool { return !o.onlyRE.MatchString(m.Name) })
+	c.macros = slices.DeleteFunc(slices.Clone(c.macros), func(m bench.Macro) bool { return !o.onlyRE.MatchString(m.Name) })
 	if len(c.macros) == 0 {
 		return usagef("--only %q: no benchmark has such a name", o.only)
 	}
@@ -64,7 +63,17 @@ func (p *program) gate(ctx context.Context, o *options, stdout, stderr io.Writer
 	if err := c.write(stdout, samples); err != nil {
 		return err
 	}
-	return c.outcome()
+	if text := outcomes[c.result.Exit]; text != "" {
+		return exitError{errors.New(text), c.result.Exit}
+	}
+	return nil
+}
+
+// outcomes are the results that are errors, by exit code.
+var outcomes = map[int]string{
+	gate.ExitRegression: "regression",
+	gate.ExitUnstable:   "unstable: the samples do not show whether it is worse",
+	gate.ExitFailed:     "could not measure",
 }
 
 // readBaseline reads --baseline. Figures that another machine measured, or the
@@ -75,7 +84,7 @@ func (c *contest) readBaseline() error {
 	}
 	var err error
 	if c.kept, err = gate.ReadResult(c.baseline); err != nil {
-		return exitError{fmt.Errorf("--baseline: %w", err), gate.ExitUsage}
+		return usage(fmt.Errorf("--baseline: %w", err))
 	}
 	c.result.Base = gate.Build{Name: c.baseline, Commit: c.kept.Head.Commit, SHA256: c.kept.Head.SHA256}
 	if here, there := c.result.Environment, c.kept.Environment; here != there && !c.exactOnly {
@@ -89,18 +98,18 @@ func (c *contest) readBaseline() error {
 func (c *contest) commands() error {
 	b, err := os.ReadFile(c.scenario)
 	if err != nil {
-		return exitError{fmt.Errorf("--scenario: %w", err), gate.ExitUsage}
+		return usage(fmt.Errorf("--scenario: %w", err))
 	}
 	s, err := gate.ParseScenario(b)
 	if err != nil {
-		return exitError{fmt.Errorf("%s: %w", c.scenario, err), gate.ExitUsage}
+		return usage(fmt.Errorf("%s: %w", c.scenario, err))
 	}
 	c.result.Config, c.macros = &s.Config, []bench.Macro{s.Macro()}
 	c.result.Head.Name = c.headCmd
-	c.headServer = command("head", c.headCmd, s)
+	c.headServer = shell("head", c.headCmd, s)
 	if c.baseCmd != "" {
 		c.result.Base.Name = c.baseCmd
-		c.baseServer = command("base", c.baseCmd, s)
+		c.baseServer = shell("base", c.baseCmd, s)
 		if c.baseCmd == c.headCmd {
 			c.note("Both command lines are the same: this is an A/A run.")
 		}
@@ -108,9 +117,9 @@ func (c *contest) commands() error {
 	return nil
 }
 
-// command launches a command line by the shell, which becomes the server: its
+// shell launches a command line by the shell, which becomes the server: its
 // process is the one that is measured and ended.
-func command(label, line string, s *gate.Scenario) *bench.Command {
+func shell(label, line string, s *gate.Scenario) *bench.Command {
 	return &bench.Command{Label: label, Args: []string{"/bin/sh", "-c", "exec " + line}, Wait: s.Wait}
 }
 
@@ -137,13 +146,12 @@ func (c *contest) measure(ctx context.Context) ([]gate.Samples, error) {
 	for _, s := range samples {
 		for _, err := range []error{s.Base.Err, s.Head.Err} {
 			if errors.Is(err, scenario.ErrUsage) {
-				return nil, exitError{fmt.Errorf("%s: %w", c.scenario, err), gate.ExitUsage}
+				return nil, usage(fmt.Errorf("%s: %w", c.scenario, err))
 			}
 		}
 	}
 	if c.kept != nil {
-		missing := gate.Against(c.kept, samples)
-		for _, name := range missing {
+		for _, name := range gate.Against(c.kept, samples) {
 			if c.onlyRE.MatchString(name) {
 				c.note("%s is in %s and was not measured.", name, c.baseline)
 			}
@@ -154,10 +162,8 @@ func (c *contest) measure(ctx context.Context) ([]gate.Samples, error) {
 
 // write writes all that was asked for.
 func (c *contest) write(stdout io.Writer, samples []gate.Samples) error {
-	if c.benchOut != "" {
-		if err := c.writeSamples(samples); err != nil {
-			return err
-		}
+	if err := c.writeSamples(samples); err != nil {
+		return err
 	}
 	if err := writeFile(c.json, stdout, c.result.Write); err != nil {
 		return err
@@ -172,37 +178,28 @@ func (c *contest) write(stdout io.Writer, samples []gate.Samples) error {
 }
 
 func (c *contest) writeSamples(samples []gate.Samples) error {
+	if c.benchOut == "" {
+		return nil
+	}
 	if err := os.MkdirAll(c.benchOut, 0o755); err != nil {
 		return fmt.Errorf("write samples: %w", err)
 	}
-	for _, side := range []struct {
-		name  string
-		build gate.Build
-		of    func(*gate.Samples) *gate.Side
-	}{
-		{"base", c.result.Base, func(s *gate.Samples) *gate.Side { return &s.Base }},
-		{"head", c.result.Head, func(s *gate.Samples) *gate.Side { return &s.Head }},
-	} {
-		err := writeFile(filepath.Join(c.benchOut, side.name+".txt"), nil, func(w io.Writer) error {
-			return gate.WriteBenchmarks(w, c.result.Environment, side.build, samples, side.of)
+	side := func(name string, build gate.Build, of func(*gate.Samples) *gate.Side) error {
+		return writeFile(filepath.Join(c.benchOut, name), nil, func(w io.Writer) error {
+			m := c.result.Environment
+			out := bench.SamplesOf(w, "goos", "linux", "cpu", m.CPU, "kernel", m.Kernel, "commit", build.Commit)
+			for i := range samples {
+				for _, run := range of(&samples[i]).Runs {
+					if err := out.Write(samples[i].Benchmark, run); err != nil {
+						return fmt.Errorf("write samples: %w", err)
+					}
+				}
+			}
+			return nil
 		})
-		if err != nil {
-			return err
-		}
 	}
-	return nil
-}
-
-func (c *contest) outcome() error {
-	switch c.result.Exit {
-	case gate.ExitRegression:
-		return exitError{errors.New("regression"), gate.ExitRegression}
-	case gate.ExitUnstable:
-		return exitError{errors.New("unstable: the samples do not say whether it is worse"), gate.ExitUnstable}
-	case gate.ExitFailed:
-		return exitError{errors.New("could not measure"), gate.ExitFailed}
-	}
-	return nil
+	return errors.Join(side("base.txt", c.result.Base, func(s *gate.Samples) *gate.Side { return &s.Base }),
+		side("head.txt", c.result.Head, func(s *gate.Samples) *gate.Side { return &s.Head }))
 }
 
 func writeFile(name string, stdout io.Writer, write func(io.Writer) error) (err error) {

@@ -141,9 +141,8 @@ func ask(ctx context.Context, l bench.Launcher) (all []bench.Measure, err error)
 func (r *repository) run(ctx context.Context, macro bench.Macro, args ...string) (code int, stdout, stderr string) {
 	r.t.Helper()
 	before := r.git("status", "--porcelain", "--branch")
-	p := program{macros: func() []bench.Macro { return []bench.Macro{macro} }}
 	var out, log bytes.Buffer
-	err := p.run(ctx, append([]string{"--repository", r.dir}, args...), &out, &log)
+	err := run(ctx, []bench.Macro{macro}, append([]string{"--repository", r.dir}, args...), &out, &log)
 	if err != nil {
 		code = exitCode(err)
 		fmt.Fprintln(&log, err)
@@ -197,7 +196,7 @@ func TestGateOfARepository(t *testing.T) {
 	check("broken", []string{"--base", "main~1"}, 1, "**broken**", "lost a message")
 	r.commit()
 	check("broken in both", args, 4, "**failed**")
-	check("mended", []string{"--base", "main", "--head", "main~2"}, 4, "new: only head can", "check it out to use its own")
+	check("mended", []string{"--base", "main", "--head", "main~2"}, 4, "new: only head can run it", "check it out to use its own")
 	r.server(`1 +`)
 	check("does not compile", args, 4, "build head")
 }
@@ -292,8 +291,7 @@ func TestFilesThatAreWritten(t *testing.T) {
 func TestUsage(t *testing.T) {
 	check := func(want string, args ...string) {
 		t.Helper()
-		p := program{}
-		if err := p.run(t.Context(), args, io.Discard, io.Discard); err == nil || exitCode(err) != gate.ExitUsage || !strings.Contains(err.Error(), want) {
+		if err := run(t.Context(), nil, args, io.Discard, io.Discard); err == nil || exitCode(err) != gate.ExitUsage || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v; want a usage error with %q", args, err, want)
 		}
 	}

@@ -18,30 +18,20 @@ import (
 
 func main() {
 	child.Play(loadtest.Worker)
-	// Worktrees are removed on every end but SIGKILL: so signals end the context
-	// and nothing else.
+	// The temporary folder is removed on every end except SIGKILL: so signals end the
+	// context and nothing else.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
-	p := program{macros: macros}
-	if err := p.run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	sizes := bench.GateSizes()
+	if err := run(ctx, sizes.Macros(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "peal-gate:", err)
 		os.Exit(exitCode(err))
 	}
 }
 
-// program is what a test replaces.
-type program struct {
-	macros func() []bench.Macro // of Peal
-}
-
-func macros() []bench.Macro {
-	c := bench.GateSizes()
-	return c.Macros()
-}
-
-// run is the whole program: a test calls it.
-func (p *program) run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	root := p.command(stdout, stderr)
+// run is the whole program: a test calls it, with benchmarks of its own.
+func run(ctx context.Context, macros []bench.Macro, args []string, stdout, stderr io.Writer) error {
+	root := command(macros, stdout, stderr)
 	root.SetArgs(args)
 	return root.ExecuteContext(ctx)
 }

@@ -28,7 +28,7 @@ func newTally(stdout io.Writer) *cobra.Command {
 			for _, name := range args {
 				r, err := gate.ReadResult(name)
 				if err != nil {
-					return exitError{err, gate.ExitUsage}
+					return usage(err)
 				}
 				all = append(all, r)
 			}
