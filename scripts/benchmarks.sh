@@ -20,7 +20,7 @@ cd "$(dirname "$0")/.."
 dir=$(mktemp -d "${TMPDIR:-/tmp}/peal-benchmarks.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 trap : INT TERM # the command ends its children itself; then EXIT cleans up
-go build -o "$dir/benchmarks" ./bench/document/run
+go build -o "$dir/bench" ./bench/run
 case " $* " in
 *' --measure '*)
 	if [ -z "${PEAL-}" ]; then
@@ -29,4 +29,4 @@ case " $* " in
 	fi
 	;;
 esac
-"$dir/benchmarks" --peal "${PEAL-}" "$@"
+"$dir/bench" documents --peal "${PEAL-}" "$@"

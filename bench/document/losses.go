@@ -52,26 +52,25 @@ func losses(records map[string]*record.Record) (all []loss) {
 }
 
 // brokenPromises are the runs of Peal in which a message was lost, repeated or out
-// of order, or worse.
+// of order, or a guarantee was broken. What cannot be read, its table reports.
 func brokenPromises(r *record.Record) (all []loss) {
-	add := func(label, format string, args ...any) {
-		all = append(all, loss{key: "lost-" + r.Name, quick: r.Quick, what: fmt.Sprintf("%s, %s: ", r.Name, label) + fmt.Sprintf(format, args...)})
+	add := func(label, what string) {
+		all = append(all, loss{key: "lost-" + r.Name, quick: r.Quick, what: r.Name + ", " + label + ": " + what})
 	}
 	measured, err := groups(r)
 	if err != nil {
-		return nil // the table says so
+		return nil
 	}
 	for _, g := range measured {
-		if bad := g.sum(lost) + g.sum(wrong); g.server == peal && bad > 0 {
-			add(g.label, "%s messages lost, %s repeated or reordered", count(g.sum(lost)), count(g.sum(wrong)))
+		if lost, wrong := g.sum(lost), g.sum(wrong); g.server == peal && lost+wrong > 0 {
+			add(g.label, fmt.Sprintf("%.0f messages lost, %.0f repeated or reordered", lost, wrong))
 		}
 	}
 	for _, run := range r.Runs {
-		if run.Program != record.Chaos {
-			continue
-		}
-		if s, err := readSummary(run.Report); err == nil && !s.Clean {
-			add(run.Label, "a promise was broken, seed %d", s.Seed)
+		if run.Program == record.Chaos {
+			if s, err := readSummary(run.Report); err == nil && !s.Clean {
+				add(run.Label, fmt.Sprintf("a promise was broken, seed %d", s.Seed))
+			}
 		}
 	}
 	return all

@@ -73,6 +73,7 @@ func (g *group) valid() (n int, why string) {
 	return n, why
 }
 
+// pointed is what p points to; absent without that.
 func pointed(p *float64, absent float64) float64 {
 	if p == nil {
 		return absent
@@ -80,56 +81,36 @@ func pointed(p *float64, absent float64) float64 {
 	return *p
 }
 
-func times(of func(*report.Report) *report.Times, at func(*report.Times) *float64) figure {
+// in takes a figure from a part of the report, which may be missing.
+func in[T any](part func(*report.Report) *T, value func(*T) float64) figure {
 	return func(r *report.Report) float64 {
-		if t := of(r); t != nil {
-			return pointed(at(t), math.Inf(1)) // nil in a distribution: lost
+		if p := part(r); p != nil {
+			return value(p)
 		}
 		return math.NaN()
 	}
 }
 
-func latency(r *report.Report) *report.Times { return r.Latency }
-func lag(r *report.Report) *report.Times     { return r.Lag }
-func p50(t *report.Times) *float64           { return t.P50 }
-func p99(t *report.Times) *float64           { return t.P99 }
-func p999(t *report.Times) *float64          { return t.P999 }
-func greatest(t *report.Times) *float64      { return t.Max }
+func latency(r *report.Report) *report.Times     { return r.Latency }
+func lag(r *report.Report) *report.Times         { return r.Lag }
+func messages(r *report.Report) *report.Messages { return r.Messages }
+func server(r *report.Report) *report.Server     { return r.Server }
 
-func lost(r *report.Report) float64 {
-	if r.Messages == nil {
-		return math.NaN()
-	}
-	return float64(r.Messages.Lost)
+// at is a quantile; infinite where it is that of a lost message.
+func at(of func(*report.Report) *report.Times, quantile func(*report.Times) *float64) figure {
+	return in(of, func(t *report.Times) float64 { return pointed(quantile(t), math.Inf(1)) })
 }
 
-func wrong(r *report.Report) float64 {
-	if r.Messages == nil {
-		return math.NaN()
-	}
-	return float64(r.Messages.Duplicated + r.Messages.Reordered + r.Messages.Foreign)
-}
+func p50(t *report.Times) *float64 { return t.P50 }
+func p99(t *report.Times) *float64 { return t.P99 }
 
-func deliveredRate(r *report.Report) float64 {
-	if r.Messages == nil {
-		return math.NaN()
-	}
-	return r.Messages.DeliveredRate
-}
-
-func perCPU(r *report.Report) float64 {
-	if r.Server == nil {
-		return math.NaN()
-	}
-	return pointed(r.Server.DeliveriesPerCPUSecond, math.NaN())
-}
-
-func bytesPerConnection(r *report.Report) float64 {
-	if r.Server == nil {
-		return math.NaN()
-	}
-	return pointed(r.Server.BytesPerConnection, math.NaN())
-}
+var (
+	lost               = in(messages, func(m *report.Messages) float64 { return float64(m.Lost) })
+	wrong              = in(messages, func(m *report.Messages) float64 { return float64(m.Duplicated + m.Reordered + m.Foreign) })
+	deliveredRate      = in(messages, func(m *report.Messages) float64 { return m.DeliveredRate })
+	perCPU             = in(server, func(s *report.Server) float64 { return pointed(s.DeliveriesPerCPUSecond, math.NaN()) })
+	bytesPerConnection = in(server, func(s *report.Server) float64 { return pointed(s.BytesPerConnection, math.NaN()) })
+)
 
 // serverCores is the mean while messages were sent.
 func serverCores(r *report.Report) float64 {
@@ -143,9 +124,7 @@ func generatorShare(r *report.Report) float64 {
 	return 100 * pointed(r.Generator.CPUShare, math.NaN())
 }
 
-func generatorCost(r *report.Report) float64 {
-	return pointed(r.Generator.PerDelivery, math.NaN())
-}
+func generatorCost(r *report.Report) float64 { return pointed(r.Generator.PerDelivery, math.NaN()) }
 
 // generatorHeadroom is how many deliveries a second one processor that does
 // nothing else can take and check.
@@ -158,7 +137,6 @@ func generatorBytes(r *report.Report) float64 {
 // column is one of a table of groups.
 type column struct {
 	name string
-	unit string
 	of   figure
 }
 
@@ -180,16 +158,13 @@ func table(first string, name func(*group) string, all []*group, columns []colum
 			notes += fmt.Sprintf("\nNot valid, %s: %s.\n", name(g), why)
 		}
 		for _, c := range columns {
-			line = append(line, spread(g.of(c.of), c.unit))
+			line = append(line, spread(g.of(c.of), ""))
 		}
-		lines = append(lines, append(line, count(g.sum(lost)), count(g.sum(wrong)),
+		lines = append(lines, append(line, fmt.Sprintf("%.0f", g.sum(lost)), fmt.Sprintf("%.0f", g.sum(wrong)),
 			fmt.Sprintf("%d of %d", valid, len(g.reports))))
 	}
 	return grid(heads, lines) + notes
 }
-
-// count writes a whole number as it is.
-func count(v float64) string { return fmt.Sprintf("%.0f", v) }
 
 func latencyLoad(r *record.Record) (string, error) {
 	all, err := groups(r)
@@ -197,28 +172,29 @@ func latencyLoad(r *record.Record) (string, error) {
 		s := g.reports[0].Settings
 		return fmt.Sprintf("%s to %d = %s deliveries/s", g.label, s.Connections, plain(s.Rate*float64(s.Connections), ""))
 	}, all, []column{
-		{"delivered/s", "", deliveredRate},
-		{"p50, ms", "", times(latency, p50)}, {"p99, ms", "", times(latency, p99)}, {"p99.9, ms", "", times(latency, p999)}, {"greatest, ms", "", times(latency, greatest)},
-		{"server, cores", "", serverCores}, {"generator, % of its CPU", "", generatorShare},
+		{"delivered/s", deliveredRate},
+		{"p50, ms", at(latency, p50)}, {"p99, ms", at(latency, p99)},
+		{"p99.9, ms", at(latency, func(t *report.Times) *float64 { return t.P999 })}, {"greatest, ms", at(latency, func(t *report.Times) *float64 { return t.Max })},
+		{"server, cores", serverCores}, {"generator, % of its CPU", generatorShare},
 	}), err
 }
 
 func generator(r *record.Record) (string, error) {
 	all, err := groups(r)
 	return table("Subscribers", func(g *group) string { return g.label }, all, []column{
-		{"CPU per delivery, µs", "", generatorCost}, {"a processor checks, deliveries/s", "", generatorHeadroom},
-		{"of its CPU, %", "", generatorShare}, {"p99 of the lag, ms", "", times(lag, p99)}, {"p99, ms", "", times(latency, p99)},
+		{"CPU per delivery, µs", generatorCost}, {"a processor checks, deliveries/s", generatorHeadroom},
+		{"of its CPU, %", generatorShare}, {"p99 of the lag, ms", at(lag, p99)}, {"p99, ms", at(latency, p99)},
 	}), err
 }
 
 func hundredThousand(r *record.Record) (string, error) {
 	all, err := groups(r)
 	return table("Subscribers", func(g *group) string { return g.label }, all, []column{
-		{"connections", "", func(r *report.Report) float64 { return float64(r.Connections.Opened) }},
-		{"opened in, s", "", func(r *report.Report) float64 { return r.Connections.Took }},
-		{"deliveries", "", func(r *report.Report) float64 { return float64(r.Messages.Delivered) }},
-		{"p99, ms", "", times(latency, p99)},
-		{"bytes a connection, servers", "", bytesPerConnection}, {"load test", "", generatorBytes},
+		{"connections", func(r *report.Report) float64 { return float64(r.Connections.Opened) }},
+		{"opened in, s", func(r *report.Report) float64 { return r.Connections.Took }},
+		{"deliveries", func(r *report.Report) float64 { return float64(r.Messages.Delivered) }},
+		{"p99, ms", at(latency, p99)},
+		{"bytes a connection, servers", bytesPerConnection}, {"load test", generatorBytes},
 	}), err
 }
 
@@ -226,38 +202,39 @@ func hundredThousand(r *record.Record) (string, error) {
 func correctness(r *record.Record) (string, error) {
 	var lines [][]string
 	for _, run := range r.Runs {
-		var line []string
-		var err error
+		read := stormLine
 		if run.Program == record.Chaos {
-			line, err = chaosLine(run.Report)
-		} else {
-			line, err = stormLine(run.Report)
+			read = chaosLine
 		}
+		counts, happened, err := read(run.Report)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", run.Label, err)
 		}
-		lines = append(lines, append([]string{run.Label}, line...))
+		line := []string{run.Label}
+		for _, n := range counts {
+			line = append(line, fmt.Sprint(n))
+		}
+		lines = append(lines, append(line, happened))
 	}
 	return grid([]string{"", "clients", "deliveries checked", "lost", "repeated", "reordered", "what happened"}, lines), nil
 }
 
-func stormLine(b []byte) ([]string, error) {
+func stormLine(b []byte) (counts []any, happened string, err error) {
 	r, err := report.Read(bytes.NewReader(b))
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	m := r.Messages
+	m, s := r.Messages, r.Storm
 	if m == nil {
-		return nil, fmt.Errorf("no messages in the report")
+		return nil, "", fmt.Errorf("no messages in the report")
 	}
-	line := []string{fmt.Sprint(r.Connections.Opened), fmt.Sprint(m.Expected), fmt.Sprint(m.Lost), fmt.Sprint(m.Duplicated), fmt.Sprint(m.Reordered)}
-	if r.Storm == nil {
-		return append(line, fmt.Sprintf("%s messages/s; %d refused, %d connections closed", plain(m.SentRate, ""), m.Refused, r.Connections.Closed)), nil
+	counts = []any{r.Connections.Opened, m.Expected, m.Lost, m.Duplicated, m.Reordered}
+	if s == nil {
+		return counts, fmt.Sprintf("%s messages/s; %d refused, %d connections closed", plain(m.SentRate, ""), m.Refused, r.Connections.Closed), nil
 	}
-	s := r.Storm
-	recovery := times(func(*report.Report) *report.Times { return s.Recovery }, p99)(r)
-	return append(line, fmt.Sprintf("all dropped for %.3g s; %d back after %.2f s, %d never; p99 of the recovery %s", s.Away, s.Back, s.BackTook, s.Unrecovered,
-		spread([]float64{recovery}, "ms"))), nil
+	recovery := at(func(*report.Report) *report.Times { return s.Recovery }, p99)(r)
+	return counts, fmt.Sprintf("all dropped for %.3g s; %d back after %.2f s, %d never; p99 of the recovery %s", s.Away, s.Back, s.BackTook, s.Unrecovered,
+		spread([]float64{recovery}, "ms")), nil
 }
 
 func readSummary(b []byte) (s chaos.Summary, err error) {
@@ -270,12 +247,9 @@ func readSummary(b []byte) (s chaos.Summary, err error) {
 	return s, nil
 }
 
-func chaosLine(b []byte) ([]string, error) {
+func chaosLine(b []byte) (counts []any, happened string, err error) {
 	s, err := readSummary(b)
-	if err != nil {
-		return nil, err
-	}
-	return []string{fmt.Sprint(s.Clients), fmt.Sprint(s.Checked), fmt.Sprint(s.Lost), fmt.Sprint(s.Repeated), fmt.Sprint(s.Reordered),
+	return []any{s.Clients, s.Checked, s.Lost, s.Repeated, s.Reordered},
 		fmt.Sprintf("%d SIGKILL, %d SIGTERM, %d connections, %d changes of transport; %d gaps told, %d of them false; %d clients behind at the end",
-			s.Kills, s.Terms, s.Opened, s.Changes, s.Gaps, s.GapsFalse, s.Behind)}, nil
+			s.Kills, s.Terms, s.Opened, s.Changes, s.Gaps, s.GapsFalse, s.Behind), err
 }

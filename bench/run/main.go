@@ -1,6 +1,7 @@
 // Command run measures one Peal binary: the rows of the table "ceiling" of
 // BENCHMARKS.md, or what other flags select. scripts/bench.sh builds Peal and
-// calls it.
+// calls it. "run documents" makes the tables of the documents instead, for
+// scripts/benchmarks.sh.
 package main
 
 import (
@@ -124,6 +125,9 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == "documents" {
+		return documents(ctx, args[1:], stdout, stderr)
+	}
 	o, err := parse(args, stderr)
 	switch {
 	case err != nil:

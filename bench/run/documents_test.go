@@ -34,7 +34,7 @@ func TestCheckFindsAChangedDigit(t *testing.T) {
 	dir := newRoot(t)
 	try := func(args ...string) (string, error) {
 		var out strings.Builder
-		err := run(context.Background(), append([]string{"--root", dir}, args...), &out, io.Discard)
+		err := documents(context.Background(), append([]string{"--root", dir}, args...), &out, io.Discard)
 		return out.String(), err
 	}
 	if out, err := try("--check"); !errors.Is(err, errDiffer) || !strings.Contains(out, "+| resident | 301 bytes |") {
@@ -59,11 +59,11 @@ func TestCheckFindsAChangedDigit(t *testing.T) {
 	}
 }
 
-func TestUsage(t *testing.T) {
+func TestUsageOfDocuments(t *testing.T) {
 	for _, args := range [][]string{
 		{"memory"}, {"--quick"}, {"--rounds", "2"}, {"--measure"}, {"--measure", "--check", "--peal", "p"}, {"--measure", "--peal", "p", "weather"}, {"--what"},
 	} {
-		if err := run(context.Background(), append([]string{"--root", t.TempDir()}, args...), io.Discard, io.Discard); !errors.Is(err, errUsage) {
+		if err := documents(context.Background(), append([]string{"--root", t.TempDir()}, args...), io.Discard, io.Discard); !errors.Is(err, errUsage) {
 			t.Errorf("%q: %v, want wrong usage", args, err)
 		}
 	}

@@ -1,6 +1,3 @@
-// Command run makes the tables of BENCHMARKS.md from the records in
-// bench/results, and with --measure takes new records first.
-// scripts/benchmarks.sh builds and calls it.
 package main
 
 import (
@@ -12,34 +9,18 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
-	"syscall"
 
 	"peal/bench/catalogue"
 	"peal/bench/document"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
-	case errors.Is(err, flag.ErrHelp), errors.Is(err, errUsage):
-		os.Exit(2)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "benchmarks:", err)
-		os.Exit(1)
-	}
-}
+var errDiffer = errors.New("the documents differ from the tables that the records give: run scripts/benchmarks.sh")
 
-var (
-	errUsage  = errors.New("wrong usage")
-	errDiffer = errors.New("the documents differ from what the records give: run scripts/benchmarks.sh")
-)
-
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+// documents makes the tables of BENCHMARKS.md and docs/transports.md from the
+// records in bench/results, and with --measure takes new records first.
+func documents(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f := flag.NewFlagSet("benchmarks", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	root := f.String("root", ".", "`folder` of the repository")
@@ -67,7 +48,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return nil
 	}
 	if *measure {
-		if err := take(ctx, *root, *peal, f.Args(), *quick, *rounds, stderr); err != nil {
+		k := &catalogue.Kit{Peal: *peal, Quick: *quick, Rounds: *rounds, Log: stderr}
+		if err := take(ctx, k, *root, f.Args()); err != nil {
 			return err
 		}
 	}
@@ -85,30 +67,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // take measures the entries that are named, or all. One that fails does not keep
 // the others from being measured.
-func take(ctx context.Context, root, peal string, names []string, quick bool, rounds int, log io.Writer) error {
+func take(ctx context.Context, k *catalogue.Kit, root string, names []string) (err error) {
 	entries := catalogue.Entries()
 	for _, name := range names {
 		if !slices.ContainsFunc(entries, func(e catalogue.Entry) bool { return e.Name == name }) {
-			fmt.Fprintf(log, "benchmarks: nothing is named %q: see --list\n", name)
+			fmt.Fprintf(k.Log, "benchmarks: unknown table %q: see --list\n", name)
 			return errUsage
 		}
 	}
-	dir, err := os.MkdirTemp("", "peal-benchmarks-")
-	if err != nil {
+	if k.Dir, err = os.MkdirTemp("", "peal-benchmarks-"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if root, err = filepath.Abs(root); err != nil {
+	defer os.RemoveAll(k.Dir)
+	if k.Root, err = filepath.Abs(root); err != nil {
 		return err
 	}
-	k := &catalogue.Kit{Root: root, Peal: peal, Dir: dir, Quick: quick, Rounds: rounds, Log: log}
 	var faults []error
 	for _, e := range entries {
 		if len(names) == 0 && e.Long || len(names) > 0 && !slices.Contains(names, e.Name) || ctx.Err() != nil {
 			continue
 		}
-		fmt.Fprintf(log, "\n== %s: %s\n", e.Name, e.About)
-		faults = append(faults, e.Measure(ctx, k, filepath.Join(root, document.Results)))
+		fmt.Fprintf(k.Log, "\n== %s: %s\n", e.Name, e.About)
+		faults = append(faults, e.Measure(ctx, k, filepath.Join(k.Root, document.Results)))
 	}
 	return errors.Join(append(faults, ctx.Err())...)
 }
@@ -127,7 +107,7 @@ func compare(ctx context.Context, root string, made map[string][]byte, stdout io
 		}
 		differ = true
 		c := exec.CommandContext(ctx, "diff", "-u", "--label", name, "--label", name+", from the records", file, "-")
-		c.Stdin, c.Stdout, c.Stderr = strings.NewReader(string(made[name])), stdout, stdout
+		c.Stdin, c.Stdout, c.Stderr = bytes.NewReader(made[name]), stdout, stdout
 		if err := c.Run(); c.ProcessState == nil {
 			return fmt.Errorf("diff: %w", err)
 		}
