@@ -15,11 +15,10 @@ import (
 
 	"peal/bench/record"
 	"peal/loadtest"
-	"peal/loadtest/child"
 )
 
-// startCeiling builds and starts one, and skips where there is no compiler.
-func startCeiling(t *testing.T) *Server {
+// buildCeiling builds one, and skips where there is no compiler.
+func buildCeiling(t *testing.T) *Command {
 	t.Helper()
 	launcher, err := BuildCeiling(t.Context(), t.TempDir())
 	if errors.Is(err, exec.ErrNotFound) {
@@ -28,7 +27,12 @@ func startCeiling(t *testing.T) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := launcher.Launch(t.Context(), 1)
+	return launcher
+}
+
+func startCeiling(t *testing.T) *Server {
+	t.Helper()
+	s, err := buildCeiling(t).Launch(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,25 +126,12 @@ func TestCeilingKeepsOpcodeAndPayload(t *testing.T) {
 }
 
 func TestCeilingDoesNotWaitForAStalledReceiver(t *testing.T) {
-	s := startCeiling(t)
+	ceiling := buildCeiling(t)
 	r, err := fanout{subscribers: 20, stalled: 1,
-		load: loadtest.Load{InFlight: 16, Length: 500 * time.Millisecond, Size: 60_000}}.run(t.Context(), running{s}, 1)
+		load: loadtest.Load{InFlight: 16, Length: 500 * time.Millisecond, Size: 60_000}}.run(t.Context(), ceiling, 1)
 	if err != nil || r.Delivered == 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
-}
-
-// running is a launcher of a server that runs already and goes on after Stop.
-type running struct{ s *Server }
-
-func (r running) Name() string { return r.s.Name }
-func (r running) Launch(ctx context.Context, _ int) (*Server, error) {
-	c := *r.s
-	c.program = &child.Program{Name: "sleep", Args: []string{"sleep", "100"}} // Stop ends this in its place
-	if err := c.program.Start(ctx); err != nil {
-		return nil, err
-	}
-	return &c, nil
 }
 
 func TestLaunchTellsWhyAServerDoesNotStart(t *testing.T) {

@@ -5,8 +5,8 @@ import "time"
 // Config is what is measured and how long. All fields but the metrics' must be
 // set; Full, Short and GateSizes are three sensible ones.
 type Config struct {
-	Peal    Launcher
-	Ceiling Launcher
+	Peal    *Command
+	Ceiling *Command
 
 	Loops       int           // of Peal, where it is not compared with the one-threaded ceiling
 	Length      time.Duration // of each measured run

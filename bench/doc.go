@@ -4,7 +4,7 @@
 //
 // Its nouns:
 //
-//   - A Launcher starts a Server, a fresh one for each sample. Command is the
+//   - A *Command starts a Server, a fresh one for each sample. Command is the
 //     launcher for anything that is a program: Peal, the ceiling, a peer.
 //   - The ceiling (ceiling/ceiling.c) is the least that a broadcaster can do on
 //     this kernel: a Peal far above it is a defect of the ceiling.

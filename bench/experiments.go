@@ -71,7 +71,7 @@ func (c *Config) Experiments() (all []Experiment) {
 				{What: "publications per second", Unit: "1/s"},
 			},
 			A: func(ctx context.Context) (Sample, error) {
-				return onServer(ctx, c.Peal, c.Loops, func(s *Server) (Sample, error) {
+				return OnServer(ctx, c.Peal, c.Loops, func(s *Server) (Sample, error) {
 					r, err := c.flood(ctx, s, c.Channels, 0, nil)
 					return Sample{r.PerServerCPUSecond(), float64(r.Published) / r.Took.Seconds()}, err
 				})
@@ -97,7 +97,7 @@ func (c *Config) Experiments() (all []Experiment) {
 				{What: "the slowest of the requests that one more client made to the same loops meanwhile", Unit: "ms"},
 			},
 			A: func(ctx context.Context) (Sample, error) {
-				return onServer(ctx, c.Peal, c.Loops, func(s *Server) (Sample, error) { return c.resume(ctx, s) })
+				return OnServer(ctx, c.Peal, c.Loops, func(s *Server) (Sample, error) { return c.resume(ctx, s) })
 			},
 		},
 		Experiment{
@@ -113,7 +113,7 @@ func (c *Config) Experiments() (all []Experiment) {
 // completes messages with one in flight: what it carries without coalescing.
 func (c *Config) openLoopExperiment() Experiment {
 	rate := c.OpenRate
-	side := func(l Launcher) Side {
+	side := func(l *Command) Side {
 		return func(ctx context.Context) (Sample, error) {
 			r, err := c.openLoop(rate).run(ctx, l, 1)
 			return Sample{ms(r.Latency), ms(r.Lag), rate}, err
@@ -147,7 +147,7 @@ func (c *Config) acceptExperiment() Experiment {
 		rows = append(rows, record.Row{What: "imbalance between loops after the burst", Unit: "%", Target: record.AtMost(record.Value, 1)})
 	}
 	return Experiment{Key: "accept", Rows: rows, A: func(ctx context.Context) (Sample, error) {
-		return onServer(ctx, c.Peal, c.Loops, func(s *Server) (Sample, error) {
+		return OnServer(ctx, c.Peal, c.Loops, func(s *Server) (Sample, error) {
 			cost, imbalance, err := c.accept(ctx, s, balance)
 			return Sample{1 / cost.Seconds(), imbalance}[:len(rows)], err
 		})
@@ -235,7 +235,7 @@ func (c *Config) TransportExperiments() (all []Experiment) {
 }
 
 // side counts deliveries per server-CPU-second, and has the p99.
-func (f fanout) side(l Launcher, loops int) Side {
+func (f fanout) side(l *Command, loops int) Side {
 	return func(ctx context.Context) (Sample, error) {
 		r, err := f.run(ctx, l, loops)
 		return Sample{r.PerServerCPUSecond(), ms(r.Latency)}, err

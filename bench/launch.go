@@ -13,25 +13,13 @@ import (
 	"peal/loadtest/child"
 )
 
-// A Launcher starts servers of one make.
-type Launcher interface {
-	// Name is the make, for tables.
-	Name() string
-	// Launch starts one with the given number of loops (threads) and returns
-	// when it accepts connections on each of its listeners. The caller stops it.
-	Launch(ctx context.Context, loops int) (*Server, error)
-}
-
-// Command launches a program.
+// Command launches servers of one make.
 type Command struct {
-	Label string
+	Label string        // the make, for tables
 	Args  []string      // program and arguments; {port}, {admin} and {loops} are replaced
 	Bare  bool          // speaks like the ceiling: without channels, and /pub is for publishers
 	Wait  time.Duration // for each of its ports to accept; 0: 20 s
 }
-
-// Name returns the label.
-func (c *Command) Name() string { return c.Label }
 
 // Server is one running child process.
 type Server struct {
@@ -67,7 +55,8 @@ func (s *Server) publisher(ctx context.Context, channels int) (*loadtest.WSPubli
 // stopWait is how long a server may take to end after SIGTERM.
 const stopWait = 3 * time.Second
 
-// Launch implements Launcher.
+// Launch starts one server with the given number of loops (threads) and returns
+// when it accepts connections on each of its listeners. The caller stops it.
 func (c *Command) Launch(ctx context.Context, loops int) (*Server, error) {
 	ports, err := child.FreePorts()
 	if err != nil {

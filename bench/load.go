@@ -37,7 +37,7 @@ func (c *Config) openLoop(rate float64) fanout {
 // bytes the server holds for connections at the end, loop by loop; nil where it
 // does not report that. Large messages fill the stalled connections' sockets
 // first, so that the server is really stuck with them when measuring starts.
-func (c *Config) slow(ctx context.Context, l Launcher, stalled int) (r loadtest.Result, held []float64, err error) {
+func (c *Config) slow(ctx context.Context, l *Command, stalled int) (r loadtest.Result, held []float64, err error) {
 	r, err = fanout{subscribers: c.Subscribers, stalled: stalled,
 		warmUp: loadtest.Load{Length: c.Length, InFlight: 16, Size: slowBytes},
 		load:   loadtest.Load{Length: 2 * c.Length, Size: slowBytes, Pacer: loadtest.Rate(10)},
@@ -53,8 +53,8 @@ const heldMetric = "peal_held_bytes"
 
 // run returns the measured run's result, or an error if a message was lost,
 // repeated or reordered.
-func (f fanout) run(ctx context.Context, l Launcher, loops int) (loadtest.Result, error) {
-	return onServer(ctx, l, loops, func(s *Server) (loadtest.Result, error) { return f.on(ctx, s) })
+func (f fanout) run(ctx context.Context, l *Command, loops int) (loadtest.Result, error) {
+	return OnServer(ctx, l, loops, func(s *Server) (loadtest.Result, error) { return f.on(ctx, s) })
 }
 
 // on is run on a server that is there already.
@@ -153,8 +153,8 @@ func clean(r loadtest.Result, err error) (loadtest.Result, error) {
 	return r, nil
 }
 
-// onServer runs f with a fresh server and stops it.
-func onServer[T any](ctx context.Context, l Launcher, loops int, f func(*Server) (T, error)) (v T, err error) {
+// OnServer runs f with a fresh server and stops it.
+func OnServer[T any](ctx context.Context, l *Command, loops int, f func(*Server) (T, error)) (v T, err error) {
 	s, err := l.Launch(ctx, loops)
 	if err != nil {
 		return v, err

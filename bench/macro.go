@@ -11,11 +11,11 @@ type Macro struct {
 	Name string
 	// Run starts a server of l, measures and stops it. A run in which a message
 	// was lost, repeated or reordered is an error and not a figure.
-	Run func(ctx context.Context, l Launcher) ([]Measure, error)
+	Run func(ctx context.Context, l *Command) ([]Measure, error)
 }
 
 // Sample runs m once, for sampleTimeout at most.
-func (m Macro) Sample(ctx context.Context, l Launcher) ([]Measure, error) {
+func (m Macro) Sample(ctx context.Context, l *Command) ([]Measure, error) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTimeout)
 	defer cancel()
 	return m.Run(ctx, l)

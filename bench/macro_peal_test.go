@@ -93,13 +93,12 @@ func TestMacrosMeasurePeal(t *testing.T) {
 
 // A server that tells nothing about itself is measured from outside.
 func TestMacrosMeasureWhoTellsNothing(t *testing.T) {
-	s := startCeiling(t)
-	c := tiny()
+	ceiling, c := buildCeiling(t), tiny()
 	for _, m := range c.Macros() {
 		if m.Name != "Fanout/subscribers=50/inflight=1" {
 			continue
 		}
-		v, err := m.Sample(t.Context(), running{s})
+		v, err := m.Sample(t.Context(), ceiling)
 		if err != nil || len(v) != 2 || v[0].Unit != "cpu-ns/delivery" || v[1].Unit != "p99-ns" {
 			t.Errorf("%v, %v", v, err)
 		}

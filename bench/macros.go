@@ -16,7 +16,7 @@ func (c *Config) Macros() (all []Macro) {
 			if before != nil {
 				name += "/after=requests"
 			}
-			all = append(all, Macro{name, func(ctx context.Context, l Launcher) ([]Measure, error) {
+			all = append(all, Macro{name, func(ctx context.Context, l *Command) ([]Measure, error) {
 				each, err := c.growth(ctx, l, loadtest.Spec{Transport: t.transport, Requests: before, Channels: 1}, readLive)
 				return memoryMeasures(each, "connection"), err
 			}})
@@ -34,7 +34,7 @@ func (c *Config) Macros() (all []Macro) {
 	return append(all,
 		c.fanoutMacro(loadtest.WebSocket, c.Subscribers, 1, largeBytes),
 		c.fanoutMacro(loadtest.SSE, c.Subscribers, 1, 0),
-		Macro{fmt.Sprintf("OpenLoop/subscribers=%d/rate=%g", c.Subscribers, rate), func(ctx context.Context, l Launcher) ([]Measure, error) {
+		Macro{fmt.Sprintf("OpenLoop/subscribers=%d/rate=%g", c.Subscribers, rate), func(ctx context.Context, l *Command) ([]Measure, error) {
 			r, err := c.openLoop(rate).run(ctx, l, 1)
 			return outside(r, "delivery"), err
 		}},
@@ -49,7 +49,7 @@ func (c *Config) Macros() (all []Macro) {
 		Macro{fmt.Sprintf("Channel/channels=%d", c.Many), c.channelMeasures},
 		// The others must not wait for a subscriber that reads nothing, and the server
 		// must not hold more for it than a half-sent message.
-		Macro{fmt.Sprintf("Slow/subscribers=%d", c.Subscribers), func(ctx context.Context, l Launcher) ([]Measure, error) {
+		Macro{fmt.Sprintf("Slow/subscribers=%d", c.Subscribers), func(ctx context.Context, l *Command) ([]Measure, error) {
 			r, held, err := c.slow(ctx, l, 1)
 			v := outside(r, "delivery")
 			if held != nil {
@@ -81,9 +81,9 @@ func (c *Config) fanoutMacro(t loadtest.Transport, subscribers, inFlight, size i
 
 // counted measures a fan-out on one loop: CPU time and latency from outside, and
 // what the server counts for each delivery, which is called by the name of.
-func (c *Config) counted(f fanout, of string) func(context.Context, Launcher) ([]Measure, error) {
-	return func(ctx context.Context, l Launcher) ([]Measure, error) {
-		return onServer(ctx, l, 1, func(s *Server) ([]Measure, error) {
+func (c *Config) counted(f fanout, of string) func(context.Context, *Command) ([]Measure, error) {
+	return func(ctx context.Context, l *Command) ([]Measure, error) {
+		return OnServer(ctx, l, 1, func(s *Server) ([]Measure, error) {
 			few := f
 			few.subscribers, few.load.Length = 1, f.load.Length/2
 			_, alone, err := c.count(ctx, s, few)
@@ -179,8 +179,8 @@ func outside(r loadtest.Result, of string) []Measure {
 func (c *Config) publishMacro(name string, subscribers, each int) Macro {
 	channels := max(c.Channels/subscribers, 1)
 	name = fmt.Sprintf("%s/channels=%d/subscribers=%d", name, channels, subscribers)
-	return Macro{name, func(ctx context.Context, l Launcher) ([]Measure, error) {
-		return onServer(ctx, l, c.Loops, func(s *Server) ([]Measure, error) {
+	return Macro{name, func(ctx context.Context, l *Command) ([]Measure, error) {
+		return OnServer(ctx, l, c.Loops, func(s *Server) ([]Measure, error) {
 			var before counters
 			r, err := c.flood(ctx, s, channels, each, func() (err error) {
 				before, err = c.Metrics.begin(ctx, s)
@@ -203,8 +203,8 @@ func (c *Config) publishMacro(name string, subscribers, each int) Macro {
 }
 
 // acceptMeasures opens connections in a burst.
-func (c *Config) acceptMeasures(ctx context.Context, l Launcher) ([]Measure, error) {
-	return onServer(ctx, l, c.Loops, func(s *Server) ([]Measure, error) {
+func (c *Config) acceptMeasures(ctx context.Context, l *Command) ([]Measure, error) {
+	return OnServer(ctx, l, c.Loops, func(s *Server) ([]Measure, error) {
 		balance := c.Metrics.LoopConnections != "" && c.Metrics.of(s)
 		cost, imbalance, err := c.accept(ctx, s, balance)
 		v := []Measure{{"cpu-ns/connection", float64(cost)}}
@@ -216,8 +216,8 @@ func (c *Config) acceptMeasures(ctx context.Context, l Launcher) ([]Measure, err
 }
 
 // resumeMeasures has clients come for what they missed, all at once.
-func (c *Config) resumeMeasures(ctx context.Context, l Launcher) ([]Measure, error) {
-	return onServer(ctx, l, c.Loops, func(s *Server) ([]Measure, error) {
+func (c *Config) resumeMeasures(ctx context.Context, l *Command) ([]Measure, error) {
+	return OnServer(ctx, l, c.Loops, func(s *Server) ([]Measure, error) {
 		v, err := c.resume(ctx, s)
 		if err != nil {
 			return nil, err
@@ -228,7 +228,7 @@ func (c *Config) resumeMeasures(ctx context.Context, l Launcher) ([]Measure, err
 
 // channelMeasures are what a channel with one subscriber costs beyond its
 // connection, on two servers.
-func (c *Config) channelMeasures(ctx context.Context, l Launcher) ([]Measure, error) {
+func (c *Config) channelMeasures(ctx context.Context, l *Command) ([]Measure, error) {
 	own, err := c.growth(ctx, l, loadtest.Spec{Channels: 1, Stride: 1}, readLive)
 	if err != nil {
 		return nil, err

@@ -16,8 +16,8 @@ type reader func(context.Context, *Server) (Sample, error)
 
 // growth opens Many connections on a fresh server and returns by how much what
 // read returns has grown, for each.
-func (c *Config) growth(ctx context.Context, l Launcher, spec loadtest.Spec, read reader) (each Sample, err error) {
-	return onServer(ctx, l, c.Loops, func(s *Server) (Sample, error) {
+func (c *Config) growth(ctx context.Context, l *Command, spec loadtest.Spec, read reader) (each Sample, err error) {
+	return OnServer(ctx, l, c.Loops, func(s *Server) (Sample, error) {
 		sleep(ctx, c.Settle/4)
 		before, err := read(ctx, s)
 		if err != nil {

@@ -23,11 +23,7 @@ func (c *Config) resume(ctx context.Context, s *Server) (sample Sample, err erro
 	if err := loadtest.ResetPeak(s.PID); err != nil {
 		return nil, err
 	}
-	before, err := loadtest.ReadMemory(s.PID)
-	if err != nil {
-		return nil, err
-	}
-	cpuBefore, err := loadtest.CPUTime(s.PID)
+	before, cpuBefore, err := usage(s.PID)
 	if err != nil {
 		return nil, err
 	}
@@ -43,11 +39,7 @@ func (c *Config) resume(ctx context.Context, s *Server) (sample Sample, err erro
 		if err != nil {
 			return err
 		}
-		cpuAfter, err := loadtest.CPUTime(s.PID)
-		if err != nil {
-			return err
-		}
-		after, err := loadtest.ReadMemory(s.PID)
+		after, cpuAfter, err := usage(s.PID)
 		if err != nil {
 			return err
 		}
@@ -60,6 +52,15 @@ func (c *Config) resume(ctx context.Context, s *Server) (sample Sample, err erro
 		return err
 	})
 	return sample, err
+}
+
+func usage(pid int) (loadtest.Memory, time.Duration, error) {
+	m, err := loadtest.ReadMemory(pid)
+	if err != nil {
+		return m, 0, err
+	}
+	cpu, err := loadtest.CPUTime(pid)
+	return m, cpu, err
 }
 
 // publishHistory publishes resumeMessages and returns the cursor before them. A

@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -66,17 +68,20 @@ func (p *prey) must(ctx context.Context, method, path, body string, header ...st
 
 // archive fills the history of the channels that last and earliest ask for.
 func (s Size) archive(ctx context.Context, p *prey) error {
+	type message struct {
+		Channel string `json:"channel"`
+		Data    string `json:"data"`
+	}
 	for c := range s.Channels {
-		var b bytes.Buffer
-		b.WriteString(`{"messages":[`)
+		batch := map[string][]message{}
 		for i := range s.Messages {
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			fmt.Fprintf(&b, `{"channel":"%s%d","data":"m%d"}`, hostile.ArchivePrefix, c, i)
+			batch["messages"] = append(batch["messages"], message{fmt.Sprint(hostile.ArchivePrefix, c), fmt.Sprint("m", i)})
 		}
-		b.WriteString("]}")
-		if _, err := p.must(ctx, "POST", "/publish/batch", b.String(), "Content-Type", "application/json"); err != nil {
+		b, err := json.Marshal(batch)
+		if err == nil {
+			_, err = p.must(ctx, "POST", "/publish/batch", string(b), "Content-Type", "application/json")
+		}
+		if err != nil {
 			return fmt.Errorf("fill the history: %w", err)
 		}
 	}
@@ -102,12 +107,13 @@ func memoryOfHistory(_ context.Context, p *prey) ([]Figure, error) {
 // diskOfBatches holds what a batch takes on disk against what was sent.
 func diskOfBatches(_ context.Context, p *prey) ([]Figure, error) {
 	var size int64
-	err := filepath.WalkDir(p.dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			var i os.FileInfo
-			if i, err = d.Info(); err == nil {
-				size += i.Size()
-			}
+	err := filepath.WalkDir(p.dir, func(_ string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			size += info.Size()
 		}
 		return err
 	})
@@ -134,51 +140,57 @@ func truth(b bool) float64 {
 	return 0
 }
 
-// disconnectWorks ends a connection by the name of its client.
-func disconnectWorks(ctx context.Context, p *prey) ([]Figure, error) {
-	conn, err := net.Dial("tcp4", p.Addr)
+// subscribe opens an event stream as an honest client and returns when its first
+// byte is there. d is the dialer; all must be done within the time.
+func (p *prey) subscribe(ctx context.Context, d net.Dialer, query string, within time.Duration) (net.Conn, error) {
+	conn, err := d.DialContext(ctx, "tcp4", p.Addr)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		return nil, err
+	err = conn.SetDeadline(time.Now().Add(within))
+	if err == nil {
+		_, err = fmt.Fprintf(conn, "GET /sse?%s HTTP/1.1\r\nHost: %s\r\n\r\n", query, p.Addr)
 	}
-	fmt.Fprintf(conn, "GET /sse?channel=home&client=ann HTTP/1.1\r\nHost: %s\r\n\r\n", p.Addr)
-	if _, err := conn.Read(make([]byte, 1)); err != nil { // it is subscribed
-		return nil, err
+	if err == nil {
+		_, err = conn.Read(make([]byte, 1))
 	}
-	status, _, b, err := p.ask(ctx, "POST", "/disconnect?client=ann", "")
-	var answer struct{ Disconnected int }
-	_ = json.Unmarshal(b, &answer) // a refusal disconnects nobody
-	return []Figure{{"honest client disconnected", truth(status == 200 && answer.Disconnected == 1), "1"}}, err
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
-// memberListed asks whether who comes now is on the list.
-func memberListed(ctx context.Context, p *prey) ([]Figure, error) {
-	conn, err := net.Dial("tcp4", p.Addr)
+// disconnectWorks ends a connection by the name of its client.
+func disconnectWorks(ctx context.Context, p *prey) ([]Figure, error) {
+	conn, err := p.subscribe(ctx, net.Dialer{}, "channel=home&client=ann", 10*time.Second)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	status, _, b, err := p.ask(ctx, "POST", "/disconnect?client=ann", "")
+	var response struct{ Disconnected int }
+	_ = json.Unmarshal(b, &response) // a refusal disconnects nobody
+	return []Figure{{"honest client disconnected", truth(status == 200 && response.Disconnected == 1), "1"}}, err
+}
+
+// memberListed looks for a client that connects now on the list of members.
+func memberListed(ctx context.Context, p *prey) ([]Figure, error) {
+	conn, err := p.subscribe(ctx, net.Dialer{}, "channel=home&client=ann", 10*time.Second)
+	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(conn, "GET /sse?channel=home&client=ann HTTP/1.1\r\nHost: %s\r\n\r\n", p.Addr)
-	if _, err := conn.Read(make([]byte, 1)); err != nil {
-		return nil, err
-	}
+	defer conn.Close()
 	_, _, b, err := p.ask(ctx, "GET", "/channels/home/presence", "")
 	return []Figure{{"honest member listed", truth(bytes.Contains(b, []byte(`"ann"`))), "1"}}, err
 }
 
 func rememberCursor(ctx context.Context, p *prey) error {
 	b, err := p.must(ctx, "POST", "/publish?channel=orders", "x")
-	var answer struct{ Cursor string }
+	var response struct{ Cursor string }
 	if err == nil {
-		err = json.Unmarshal(b, &answer)
+		err = json.Unmarshal(b, &response)
 	}
-	p.cursor = answer.Cursor
+	p.cursor = response.Cursor
 	return err
 }
 
@@ -203,18 +215,11 @@ func staller(ctx context.Context, p *prey) error {
 		control := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) })
 		return errors.Join(control, err)
 	}}
-	conn, err := d.DialContext(ctx, "tcp4", p.Addr)
+	conn, err := p.subscribe(ctx, d, "channel=tunnel", 2*time.Minute)
 	if err != nil {
 		return err
 	}
 	p.stall = conn
-	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
-		return err
-	}
-	fmt.Fprintf(conn, "GET /sse?channel=tunnel HTTP/1.1\r\nHost: %s\r\n\r\n", p.Addr)
-	if _, err := conn.Read(make([]byte, 1)); err != nil {
-		return err
-	}
 	for range stallMessages { // far more than the sockets take
 		if _, err := p.must(ctx, "POST", "/publish?channel=tunnel", strings.Repeat("x", stallBytes)); err != nil {
 			return err
@@ -239,14 +244,13 @@ func stallerKept(_ context.Context, p *prey) ([]Figure, error) {
 	}
 	var tail []byte
 	buffer := make([]byte, 64<<10)
-	for !bytes.Contains(tail, []byte(stallEnd)) {
-		n, err := p.stall.Read(buffer)
+	var err error
+	for err == nil && !bytes.Contains(tail, []byte(stallEnd)) {
+		var n int
+		n, err = p.stall.Read(buffer)
 		tail = append(tail[max(0, len(tail)-100):], buffer[:n]...)
-		if err != nil {
-			return []Figure{{"honest stalled client kept", 0, "1"}}, nil
-		}
 	}
-	return []Figure{{"honest stalled client kept", 1, "1"}}, nil
+	return []Figure{{"honest stalled client kept", truth(bytes.Contains(tail, []byte(stallEnd))), "1"}}, nil
 }
 
 // hostileSource is the first address of the hostile clients. The honest ones have
@@ -255,10 +259,7 @@ const hostileSource = "127.0.0.66"
 
 // spec is what the hostile clients are to do.
 func (a *Attack) spec(s Size, p *prey) hostile.Spec {
-	h := hostile.Spec{Addr: p.Addr, Kinds: []string{a.Kind}, Clients: s.Clients, Connections: s.Connections, Channels: s.Channels, Messages: 200}
-	if a.Clients > 0 {
-		h.Clients = a.Clients
-	}
+	h := hostile.Spec{Addr: p.Addr, Kinds: []string{a.Kind}, Clients: cmp.Or(a.Clients, s.Clients), Connections: s.Connections, Channels: s.Channels, Messages: 200}
 	if s.Sources > 0 {
 		h.Source, h.Sources = hostileSource, s.Sources
 	}
@@ -267,10 +268,9 @@ func (a *Attack) spec(s Size, p *prey) hostile.Spec {
 
 // crowd completes the specs of the connections beside the honest ones.
 func (a *Attack) crowd(p *prey) []loadtest.Spec {
-	all := make([]loadtest.Spec, len(a.Crowd))
-	for i, s := range a.Crowd {
-		s.Addr, s.Kind = p.Addr, loadtest.Epoll
-		all[i] = s
+	all := slices.Clone(a.Crowd)
+	for i := range all {
+		all[i].Addr, all[i].Kind = p.Addr, loadtest.Epoll
 	}
 	return all
 }

@@ -16,8 +16,8 @@ import (
 // Contest measures benchmarks on two launchers in turns.
 type Contest struct {
 	Config    *Config
-	Base      bench.Launcher // nil: only head is measured
-	Head      bench.Launcher
+	Base      *bench.Command // nil: only head is measured
+	Head      *bench.Command
 	ExactOnly bool
 	// Timeout ends one sample; 0: 3 minutes.
 	Timeout time.Duration
@@ -176,7 +176,7 @@ func line(run []bench.Measure) (text string) {
 	return text
 }
 
-func (c *Contest) run(ctx context.Context, m *bench.Macro, l bench.Launcher) ([]bench.Measure, error) {
+func (c *Contest) run(ctx context.Context, m *bench.Macro, l *bench.Command) ([]bench.Measure, error) {
 	timeout := c.Timeout
 	if timeout <= 0 {
 		timeout = 3 * time.Minute

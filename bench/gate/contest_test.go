@@ -15,28 +15,20 @@ import (
 	"peal/bench"
 )
 
-// named is a launcher that only has a name.
-type named string
-
-func (n named) Name() string { return string(n) }
-func (n named) Launch(context.Context, int) (*bench.Server, error) {
-	return nil, errors.New("not a server")
-}
-
 // script is a macro whose runs are made up: nth counts those of its side from 0.
 func script(name string, order *[]string, run func(side string, nth int) ([]bench.Measure, error)) bench.Macro {
 	counts := map[string]int{}
-	return bench.Macro{Name: name, Run: func(_ context.Context, l bench.Launcher) ([]bench.Measure, error) {
-		*order = append(*order, l.Name())
-		counts[l.Name()]++
-		return run(l.Name(), counts[l.Name()]-1)
+	return bench.Macro{Name: name, Run: func(_ context.Context, l *bench.Command) ([]bench.Measure, error) {
+		*order = append(*order, l.Label)
+		counts[l.Label]++
+		return run(l.Label, counts[l.Label]-1)
 	}}
 }
 
 func contest(t *testing.T) *Contest {
 	c := parse(t, judgeConfig)
 	c.Pairs = 4
-	return &Contest{Config: c, Base: named("A"), Head: named("B"), Log: io.Discard}
+	return &Contest{Config: c, Base: &bench.Command{Label: "A"}, Head: &bench.Command{Label: "B"}, Log: io.Discard}
 }
 
 func TestSidesTakeTurns(t *testing.T) {

@@ -66,7 +66,7 @@ func TestPlantedRegressionsAreFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &Checkout{Root: root, Dir: t.TempDir()}
-	build := func(name, overlay string) bench.Launcher {
+	build := func(name, overlay string) *bench.Command {
 		t.Helper()
 		binary, _, err := c.Build(t.Context(), root, name, overlay)
 		if err != nil {

@@ -48,33 +48,28 @@ type Scenario struct {
 
 type scenarioUnit struct {
 	unit string
-	of   func(*report.Report) *float64 // nil: not measured
+	of   func(*report.Report) *float64
 }
 
-// scenarioUnits are the figures that a scenario gives, with where they are in
-// the report of the load test.
+// scenarioUnits are the figures that a scenario gives, with their values in the
+// report of the load test; nil: not measured.
 var scenarioUnits = []scenarioUnit{
-	{"cpu-ns/delivery", func(r *report.Report) *float64 {
-		if r.Server == nil || r.Messages == nil || r.Messages.Delivered == 0 {
-			return nil
-		}
-		return finite(1e9 * r.Server.CPU / float64(r.Messages.Delivered))
-	}},
-	{"cpu-ns/connection", func(r *report.Report) *float64 {
-		if r.Server == nil || r.Connections.Opened == 0 {
-			return nil
-		}
-		return finite(1e9 * r.Server.OpenCPU / float64(r.Connections.Opened))
-	}},
-	{"B/connection", func(r *report.Report) *float64 {
-		if r.Server == nil {
-			return nil
-		}
-		return r.Server.BytesPerConnection
-	}},
+	{"cpu-ns/delivery", onServer(func(r *report.Report) *float64 { return finite(1e9 * r.Server.CPU / float64(r.Messages.Delivered)) })},
+	{"cpu-ns/connection", onServer(func(r *report.Report) *float64 { return finite(1e9 * r.Server.OpenCPU / float64(r.Connections.Opened)) })},
+	{"B/connection", onServer(func(r *report.Report) *float64 { return r.Server.BytesPerConnection })},
 	{"p50-ns", latency(func(t *report.Times) *float64 { return t.P50 })},
 	{"p99-ns", latency(func(t *report.Times) *float64 { return t.P99 })},
 	{"p99.9-ns", latency(func(t *report.Times) *float64 { return t.P999 })},
+}
+
+// onServer is for figures of the server, where that was measured.
+func onServer(of func(*report.Report) *float64) func(*report.Report) *float64 {
+	return func(r *report.Report) *float64 {
+		if r.Server == nil {
+			return nil
+		}
+		return of(r)
+	}
 }
 
 func latency(of func(*report.Times) *float64) func(*report.Report) *float64 {
@@ -82,8 +77,7 @@ func latency(of func(*report.Times) *float64) func(*report.Report) *float64 {
 		if r.Latency == nil || of(r.Latency) == nil {
 			return nil
 		}
-		ns := *of(r.Latency) * 1e6
-		return &ns
+		return finite(1e6 * *of(r.Latency))
 	}
 }
 
@@ -124,24 +118,14 @@ func ParseScenario(b []byte) (*Scenario, error) {
 
 // Macro is the scenario as a benchmark.
 func (s *Scenario) Macro() bench.Macro {
-	return bench.Macro{Name: s.Name, Run: func(ctx context.Context, l bench.Launcher) (m []bench.Measure, err error) {
-		server, err := l.Launch(ctx, s.Loops)
-		if err != nil {
-			return nil, err
-		}
-		defer func() {
-			if alive := server.Alive(); alive != nil {
-				err = alive // explains whatever else went wrong
+	return bench.Macro{Name: s.Name, Run: func(ctx context.Context, l *bench.Command) ([]bench.Measure, error) {
+		return bench.OnServer(ctx, l, s.Loops, func(server *bench.Server) ([]bench.Measure, error) {
+			r, err := scenario.Run(ctx, "fanout", s.settings(server))
+			if err != nil {
+				return nil, err
 			}
-			if stop := server.Stop(); err == nil {
-				err = stop
-			}
-		}()
-		r, err := scenario.Run(ctx, "fanout", s.settings(server))
-		if err != nil {
-			return nil, err
-		}
-		return figuresOf(ctx, r)
+			return figuresOf(ctx, r)
+		})
 	}}
 }
 

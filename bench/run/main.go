@@ -218,7 +218,7 @@ func (o *options) begin(ctx context.Context, args []string) (*record.Record, err
 	e, err := record.Capture(ctx)
 	r := &record.Record{Schema: record.Schema, Name: "ceiling", Quick: o.short, Command: commandLine(args), Environment: e,
 		Sizes: &record.Sizes{Subscribers: o.config.Subscribers, Idle: o.config.Many, Length: o.config.Length.Seconds()}}
-	servers := []bench.Launcher{o.config.Peal}
+	servers := []*bench.Command{o.config.Peal}
 	switch {
 	case o.transports:
 		r.Name = "transports"
@@ -230,12 +230,9 @@ func (o *options) begin(ctx context.Context, args []string) (*record.Record, err
 			r.Missing = []string{"imbalance between loops and bytes held, because they need metrics"}
 		}
 	}
-	for _, l := range servers {
-		s := record.Server{Name: l.Name(), Version: e.Commit, Command: l.Name()}
-		if c, ok := l.(*bench.Command); ok {
-			s.Command = strings.Join(append([]string{l.Name()}, c.Args[1:]...), " ")
-		}
-		r.Servers = append(r.Servers, s)
+	for _, c := range servers {
+		command := strings.Join(append([]string{c.Label}, c.Args[1:]...), " ")
+		r.Servers = append(r.Servers, record.Server{Name: c.Label, Version: e.Commit, Command: command})
 	}
 	return r, err
 }
@@ -317,7 +314,7 @@ func (o *options) runMacros(ctx context.Context, stdout, stderr io.Writer) error
 	if err != nil {
 		commit = []byte("unknown") // outside a checkout
 	}
-	if _, err := fmt.Fprintf(stdout, "# %s, commit %s, %s, runs of %v\n", o.config.Peal.Name(), strings.TrimSpace(string(commit)), runtime.Version(), o.config.Length); err != nil {
+	if _, err := fmt.Fprintf(stdout, "# %s, commit %s, %s, runs of %v\n", o.config.Peal.Label, strings.TrimSpace(string(commit)), runtime.Version(), o.config.Length); err != nil {
 		return err
 	}
 	out := bench.NewSampleWriter(stdout)

@@ -24,7 +24,7 @@ type contest struct {
 	kept   *gate.Result // of --baseline
 	macros []bench.Macro
 	// The launchers; baseServer is nil where only head is measured.
-	baseServer, headServer bench.Launcher
+	baseServer, headServer *bench.Command
 }
 
 // judge does all of it: read top to bottom.

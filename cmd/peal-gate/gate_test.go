@@ -112,7 +112,7 @@ func (r *repository) commit() {
 }
 
 // ask is the macro: it reads a toy's figures.
-func ask(ctx context.Context, l bench.Launcher) (all []bench.Measure, err error) {
+func ask(ctx context.Context, l *bench.Command) (all []bench.Measure, err error) {
 	s, err := l.Launch(ctx, 1)
 	if err != nil {
 		return nil, err
@@ -244,7 +244,7 @@ func TestAnEndBySignalLeavesNothing(t *testing.T) {
 	t.Setenv("TMPDIR", temp)
 	r := newRepository(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	macro := bench.Macro{Name: "Toy", Run: func(ctx context.Context, l bench.Launcher) ([]bench.Measure, error) {
+	macro := bench.Macro{Name: "Toy", Run: func(ctx context.Context, l *bench.Command) ([]bench.Measure, error) {
 		cancel()
 		return ask(ctx, l)
 	}}
