@@ -18,11 +18,10 @@ type Side func(ctx context.Context) (Sample, error)
 
 // Experiment is one or several rows measured together.
 type Experiment struct {
-	Key    string       // selects it on the command line
-	Rows   []record.Row // What, Unit and Target; Run adds the rest
-	A      Side
-	B      Side                            // nil: the target is absolute
-	Before func(ctx context.Context) error // runs once before the first sample; may be nil
+	Key  string       // selects it on the command line
+	Rows []record.Row // What, Unit and Target; Run adds the rest
+	A    Side
+	B    Side // nil: the target is absolute
 }
 
 // sampleTimeout bounds one sample, opening and settling included.
@@ -41,11 +40,6 @@ func (e *Experiment) Run(ctx context.Context, pairs int, log io.Writer) []record
 			rows[i].Error = err.Error()
 		}
 		return rows
-	}
-	if e.Before != nil {
-		if err := e.Before(ctx); err != nil {
-			return failed(err)
-		}
 	}
 	for pair := range pairs {
 		a, b, err := e.pair(ctx, pair%2 == 1)

@@ -115,6 +115,13 @@ func (c *Config) openLoopExperiment() Experiment {
 	rate := c.OpenRate
 	side := func(l *Command) Side {
 		return func(ctx context.Context) (Sample, error) {
+			if rate <= 0 {
+				r, err := fanout{subscribers: c.Subscribers, load: loadtest.Load{Length: c.Length, InFlight: 1}}.run(ctx, c.Ceiling, 1)
+				if err != nil {
+					return nil, fmt.Errorf("find the rate: %w", err)
+				}
+				rate = float64(r.Published) / r.Took.Seconds() / 2
+			}
 			r, err := c.openLoop(rate).run(ctx, l, 1)
 			return Sample{ms(r.Latency), ms(r.Lag), rate}, err
 		}
@@ -125,16 +132,6 @@ func (c *Config) openLoopExperiment() Experiment {
 			{What: "p99 at half of the ceiling's saturation, open loop", Unit: "ms", Target: record.AtMost(record.Ratio, 1.25)},
 			{What: "p99 of the sender's lag", Unit: "ms"},
 			{What: "the rate", Unit: "messages/s"},
-		},
-		Before: func(ctx context.Context) error {
-			if rate > 0 {
-				return nil
-			}
-			r, err := fanout{subscribers: c.Subscribers, load: loadtest.Load{Length: c.Length, InFlight: 1}}.run(ctx, c.Ceiling, 1)
-			if err == nil {
-				rate = float64(r.Published) / r.Took.Seconds() / 2
-			}
-			return err
 		},
 		A: side(c.Peal), B: side(c.Ceiling),
 	}

@@ -16,25 +16,15 @@ import (
 // transports of the honest subscribers, in the order of the table.
 var transports = [...]loadtest.Transport{loadtest.WebSocket, loadtest.SSE, loadtest.Poll}
 
-// Heard is what the subscribers of one transport met in a phase.
-type Heard struct {
-	P50, P99, Max time.Duration
-	Lost          uint64 // accepted by the server and never delivered
-	Gaps          uint64
-	Closed        int    // connections that the server ended
-	Refused       uint64 // publications
-	Expected      uint64
-}
-
 // Visits are connections whose request came in two pieces.
 type Visits struct {
 	Made, Refused int // refused: closed, or answered with an error
-	P50, P99, Max time.Duration
+	Latency       *loadtest.Latency
 }
 
 // Phase is what the honest side met.
 type Phase struct {
-	Heard  [len(transports)]Heard
+	Heard  [len(transports)]loadtest.Result // of the subscribers; Closed in this phase
 	Visits Visits
 	Lag    time.Duration // p99 of how late the measuring process woke up
 	Peak   uint64        // bytes resident of the server, at most
@@ -106,15 +96,12 @@ func (h *honest) phase(ctx context.Context, length time.Duration) (p Phase, err 
 	return p, errors.Join(errs...)
 }
 
-func (f *fleet) hear(ctx context.Context, size Size, length time.Duration) (h Heard, err error) {
+func (f *fleet) hear(ctx context.Context, size Size, length time.Duration) (loadtest.Result, error) {
 	r, err := loadtest.Run(ctx, f.pool, f.publisher, loadtest.Load{Pacer: loadtest.Rate(size.Rate), Length: length, Settle: size.Settle, Excuse: true})
-	if err != nil {
-		return h, err
-	}
-	h = Heard{P50: r.Latency.Quantile(0.5), P99: r.Latency.Quantile(0.99), Max: r.Latency.Max(), Lost: r.Lost, Gaps: r.Gaps,
-		Closed: r.Closed - f.closed, Refused: r.Refused, Expected: r.Expected}
+	before := f.closed
 	f.closed = r.Closed
-	return h, nil
+	r.Closed -= before
+	return r, err
 }
 
 // visitEvery is the time between two visits, and betweenPieces that between the
@@ -127,13 +114,12 @@ const (
 
 // visit makes visits until ctx ends. Latency counts from the second piece.
 func visit(ctx context.Context, addr string) (v Visits) {
-	latency := loadtest.NewLatency()
+	v.Latency = loadtest.NewLatency()
 	tick := time.NewTicker(visitEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			v.P50, v.P99, v.Max = latency.Quantile(0.5), latency.Quantile(0.99), latency.Max()
 			return v
 		case <-tick.C:
 		}
@@ -142,7 +128,7 @@ func visit(ctx context.Context, addr string) (v Visits) {
 			v.Refused++
 			continue
 		}
-		latency.Record(int64(took))
+		v.Latency.Record(int64(took))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"peal/bench"
+	"peal/loadtest"
 )
 
 // WriteTable writes the outcomes as one Markdown table. Those of one attack should
@@ -23,19 +24,16 @@ func WriteTable(w io.Writer, all []Outcome) error {
 }
 
 func (o *Outcome) row(b *strings.Builder) {
-	p50 := func(h *Heard) time.Duration { return h.P50 }
-	p99 := func(h *Heard) time.Duration { return h.P99 }
-	greatest := func(h *Heard) time.Duration { return h.Max }
 	var refused, lost, gaps uint64
-	closed := 0
+	closed := o.Crowd
 	for i := range o.Under.Heard {
 		h := &o.Under.Heard[i]
 		refused, lost, gaps, closed = refused+h.Refused, lost+h.Lost, gaps+h.Gaps, closed+h.Closed
 	}
 	v := &o.Under.Visits
 	fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s; %d of %d | %d | %d | %d | %d | %d → %d | %s | %s | %s, %d, %d |\n",
-		o.Attack, o.Build, each(&o.Quiet, p99), each(&o.Under, p50), each(&o.Under, p99), each(&o.Under, greatest),
-		ms(v.P99), v.Refused, v.Made, refused, closed+o.Crowd, lost, gaps, o.Quiet.Peak>>20, o.Under.Peak>>20, ms(o.Under.Lag),
+		o.Attack, o.Build, each(&o.Quiet, 0.99), each(&o.Under, 0.5), each(&o.Under, 0.99), each(&o.Under, 1),
+		ms(quantile(v.Latency, 0.99)), v.Refused, v.Made, refused, closed, lost, gaps, o.Quiet.Peak>>20, o.Under.Peak>>20, ms(o.Under.Lag),
 		o.counted(), size(o.Tally.Sent), o.Tally.Refused, o.Tally.Closed)
 }
 
@@ -47,12 +45,24 @@ func (o *Outcome) counted() string {
 	return strings.Join(all, "; ")
 }
 
-func each(p *Phase, of func(*Heard) time.Duration) string {
+// each is a quantile of every transport's latency.
+func each(p *Phase, q float64) string {
 	var all []string
 	for i := range p.Heard {
-		all = append(all, ms(of(&p.Heard[i])))
+		all = append(all, ms(quantile(p.Heard[i].Latency, q)))
 	}
 	return strings.Join(all, ", ")
+}
+
+// quantile is 0 without a histogram.
+func quantile(l *loadtest.Latency, q float64) time.Duration {
+	switch {
+	case l == nil:
+		return 0
+	case q == 1:
+		return l.Max()
+	}
+	return l.Quantile(q)
 }
 
 func ms(d time.Duration) string {
@@ -80,9 +90,9 @@ func size(n uint64) string {
 func (o *Outcome) Measures() (all []bench.Measure) {
 	for i, t := range transports {
 		all = append(all,
-			bench.Measure{Unit: "quiet-p99-ns/" + string(t), Value: float64(o.Quiet.Heard[i].P99)},
-			bench.Measure{Unit: "p99-ns/" + string(t), Value: float64(o.Under.Heard[i].P99)})
+			bench.Measure{Unit: "quiet-p99-ns/" + string(t), Value: float64(quantile(o.Quiet.Heard[i].Latency, 0.99))},
+			bench.Measure{Unit: "p99-ns/" + string(t), Value: float64(quantile(o.Under.Heard[i].Latency, 0.99))})
 	}
-	all = append(all, bench.Measure{Unit: "visits-p99-ns", Value: float64(o.Under.Visits.P99)}, bench.Measure{Unit: "peak-B", Value: float64(o.Under.Peak)})
+	all = append(all, bench.Measure{Unit: "visits-p99-ns", Value: float64(quantile(o.Under.Visits.Latency, 0.99))}, bench.Measure{Unit: "peak-B", Value: float64(o.Under.Peak)})
 	return all
 }
