@@ -5,13 +5,13 @@ import (
 	"sync"
 )
 
-// channel is one channel that somebody listens to or that has history. Idle
-// channels may be many: see TestIdleChannelIsCheap before adding a field.
+// channel is one channel with subscribers or history. There may be many idle
+// channels: see TestIdleChannelIsCheap before adding a field.
 type channel struct {
 	// Fixed.
 	name string
 	hash uint64
-	rule uint16 // its place in Hub.rules; beside subscribers it costs nothing
+	rule uint16 // its index in Hub.rules; beside subscribers it takes no extra memory
 
 	// Guarded by the shard.
 	subscribers int32
@@ -19,8 +19,8 @@ type channel struct {
 	history     *history // nil while nothing is retained; set and cleared under Hub.order too
 }
 
-// shard is the channels whose hash falls into it, and what is remembered of
-// those that were forgotten.
+// shard has the channels whose hash falls into it, and the records of forgotten
+// ones.
 type shard struct {
 	mu          sync.Mutex
 	channels    map[string]*channel
@@ -31,7 +31,7 @@ type shard struct {
 }
 
 // The table of watermarks is split among the shards: the bucket of a hash is
-// its low bits; the lowest of these choose the shard, the others the place in it.
+// its low bits; the lowest of these select the shard, the others the index in it.
 const (
 	shardCount  = 256
 	bucketCount = 65_536
@@ -43,7 +43,7 @@ const minMapPeak = 64
 // shardOf returns the shard of a hash.
 func (h *Hub) shardOf(hash uint64) *shard { return &h.shards[hash&h.shardMask] }
 
-// watermarkLocked returns the place of the watermark of a hash in s, its shard.
+// watermarkLocked returns the address of the watermark of a hash in s, its shard.
 func (h *Hub) watermarkLocked(s *shard, hash uint64) *uint64 {
 	return &s.watermarks[(hash&h.bucketMask)>>h.shardBits]
 }
@@ -56,8 +56,8 @@ func (h *Hub) openLocked(s *shard, hash uint64, name string) *channel {
 	return h.addLocked(s, hash, name, h.rules.Index(name))
 }
 
-// addLocked makes the channel, which is not there. It begins with what a channel
-// of its hash had discarded and has its own copy of name.
+// addLocked adds the channel, which must not exist. It begins with the discarded of
+// its hash and has its own copy of name.
 func (h *Hub) addLocked(s *shard, hash uint64, name string, rule int) *channel {
 	c := &channel{name: strings.Clone(name), hash: hash, rule: uint16(rule), discarded: h.forgottenLocked(s, hash)}
 	s.channels[c.name] = c
@@ -83,7 +83,7 @@ func (h *Hub) forgetIdleLocked(s *shard, c *channel) {
 }
 
 // dropLocked drops the oldest message of c, which must have one. The history
-// may be left empty: the caller unlinks it.
+// may then be empty: the caller unlinks it.
 func (h *Hub) dropLocked(c *channel) {
 	m := c.history.drop()
 	c.discarded = m.Sequence

@@ -5,9 +5,9 @@ import (
 	"peal/server/log"
 )
 
-// hold counts m into one more history and returns what the histories together
-// grow by. Data that m shares with messages of other channels is charged with the
-// first of them that a history holds.
+// hold counts m in one more history and returns by how many bytes the histories
+// together grow. Data that m shares with messages of other channels is charged with
+// the first of them that a history holds.
 func hold(m *ring.Message) (bytes int) {
 	e := m.Entry.(*log.Entry)
 	if e.Shared != nil && !e.Shared.Hold() {
@@ -16,7 +16,7 @@ func hold(m *ring.Message) (bytes int) {
 	return m.Size
 }
 
-// release undoes hold, and returns what they shrink by.
+// release undoes hold, and returns by how many bytes the histories shrink.
 func release(m *ring.Message) (bytes int) {
 	e := m.Entry.(*log.Entry)
 	if e.Shared != nil && !e.Shared.Release() {

@@ -19,8 +19,8 @@ const (
 	DefaultForgottenBytes = 16 << 20
 )
 
-// Limits says how much history one channel retains: the newest publications
-// within all three.
+// Limits is how much history one channel retains: the newest publications within
+// all three limits.
 type Limits struct {
 	// Messages is the number of publications; default 1,000; negative for no
 	// history. Each costs 8 bytes beyond what Bytes counts.
@@ -32,34 +32,33 @@ type Limits struct {
 	Bytes int
 
 	// Age is how long a publication is retained, to the millisecond; default 10
-	// minutes. An entry with a TTL is retained for the shorter of the two, and
-	// when it expires takes what is older in its channel with it: what a gap
-	// covers is not delivered.
+	// minutes. An entry with a TTL is retained for the shorter of the two. When it
+	// expires, the older messages of its channel are dropped too, because messages
+	// that a gap covers are not delivered.
 	Age time.Duration
 }
 
-// Config is what New needs to know. Its zero value is the documented default.
+// Config is the configuration of a Hub. Its zero value is the documented default.
 type Config struct {
 	// Limits applies to each channel, unless there are Rules.
 	Limits Limits
 
-	// Rules say the limits of each channel. Default: Limits for all. The server
-	// makes them of what the operator set.
+	// Rules has the limits of each channel. Default: Limits for all. The server
+	// creates it from the operator's settings.
 	Rules *rules.Table
 
 	// TotalBytes bounds the histories of all channels; default 256 MiB. Beyond
-	// it the oldest publications of the least recently published channel go; it
-	// is exceeded by the entry being appended at most. Encodings that are kept
-	// with messages come on top of it: Hub.Encodings.
+	// it the oldest publications of the least recently published channel are
+	// dropped; at most the entry that is being appended exceeds it. Cached encodings
+	// are added to it: Hub.Encodings.
 	TotalBytes int
 
-	// ForgottenBytes bounds what is remembered of channels that were forgotten,
-	// having neither subscribers nor history: 16 bytes for each, in tables of a
-	// power of two of which an eighth stays free. Default 16 MiB, for 917,504
-	// channels; negative for none. Beyond it those whose messages are the oldest
-	// share 65,536 watermarks, and a reader with a cursor before such a message
-	// may be told a gap that is none on a channel that had none. The memory is
-	// taken when it is needed.
+	// ForgottenBytes bounds the records of forgotten channels, which have neither
+	// subscribers nor history: 16 bytes for each, in tables of a power of two of
+	// which an eighth stays free. Default 16 MiB, for 917,504 channels; negative for
+	// none. Beyond it, the channels with the oldest messages share 65,536 watermarks,
+	// and a reader with a cursor before such a message may receive a false gap on an
+	// unused channel. The memory is allocated when it is needed.
 	ForgottenBytes int
 }
 
@@ -67,13 +66,13 @@ type Config struct {
 func (c Config) Validate() error {
 	var faults []error
 	if c.Limits.Bytes != 0 && c.Limits.Bytes < log.EntryOverhead {
-		faults = append(faults, fmt.Errorf("hub: history of %d B per channel: must be at least %d B, what one empty message is charged (for no history, set its messages to -1)", c.Limits.Bytes, log.EntryOverhead))
+		faults = append(faults, fmt.Errorf("hub: history of %d B per channel: must be at least %d B, the charge for one empty message: raise history-bytes (for no history, set history-messages to 0)", c.Limits.Bytes, log.EntryOverhead))
 	}
 	if c.Limits.Age != 0 && c.Limits.Age < time.Millisecond {
-		faults = append(faults, fmt.Errorf("hub: history age %v: must be at least 1ms", c.Limits.Age))
+		faults = append(faults, fmt.Errorf("hub: history-age %v: must be at least 1ms", c.Limits.Age))
 	}
 	if c.TotalBytes < 0 {
-		faults = append(faults, fmt.Errorf("hub: history of %d B in all: must be positive", c.TotalBytes))
+		faults = append(faults, fmt.Errorf("hub: history-total-bytes %d: must be positive", c.TotalBytes))
 	}
 	return errors.Join(faults...)
 }
@@ -98,7 +97,7 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
-// table is the rules, or Limits as one rule for all.
+// table returns the rules, or Limits as one rule for all channels.
 func (c Config) table() *rules.Table {
 	if c.Rules != nil {
 		return c.Rules

@@ -2,9 +2,9 @@ package hub
 
 import "slices"
 
-// forgotten is what the forgotten channels of one shard have discarded: a hash
-// table without pointers, open-addressed with linear probing. A channel that
-// comes back keeps its record, so a channel that comes and goes has one.
+// forgotten has the records of the forgotten channels of one shard: a hash table
+// without pointers, open-addressed with linear probing. A channel that is used again
+// keeps its record, so a channel that is forgotten repeatedly has one.
 //
 // Guarded by the shard.
 type forgotten struct {
@@ -14,7 +14,7 @@ type forgotten struct {
 
 // record is one forgotten channel. discarded is not 0 in a record that is used.
 type record struct {
-	hash      uint64 // names with equal hashes share the record: with 64 bits that is no case to reckon with
+	hash      uint64 // names with equal hashes share the record: with 64 bits that is negligible
 	discarded uint64
 }
 
@@ -24,8 +24,8 @@ const recordBytes = 16
 // minRecords is the size of the smallest table, for one shard.
 const minRecords = 16
 
-// foldSample is how many records are looked at to choose what is folded; the
-// lowest eighth of them goes.
+// foldSample is how many records are sampled to choose those that are folded: the
+// lowest eighth.
 const foldSample = 128
 
 // recordsOf is how many records each of the shards may have: a power of two, 0
@@ -42,8 +42,8 @@ func recordsOf(bytes, shards int) int {
 }
 
 // forgottenLocked is the highest sequence that a channel of that hash, which s
-// does not have, may have discarded: that of its record, or of those that were
-// folded into the watermark of its bucket.
+// does not have, may have discarded: that of its record, or of the records folded
+// into the watermark of its bucket.
 func (h *Hub) forgottenLocked(s *shard, hash uint64) uint64 {
 	discarded := *h.watermarkLocked(s, hash)
 	if len(s.forgotten.records) > 0 {
@@ -52,10 +52,10 @@ func (h *Hub) forgottenLocked(s *shard, hash uint64) uint64 {
 	return discarded
 }
 
-// forgetLocked remembers what a channel of that hash, which s no longer has,
-// discarded. When the table of s is full it grows, or folds those of its
-// records whose sequences are the lowest into their watermarks: at most one of
-// len(records) steps for each len(records)/16 new records.
+// forgetLocked records the discarded of a channel of that hash, which s no longer
+// has. When the table of s is full it grows, or folds the records with the lowest
+// sequences into their watermarks: len(records) steps for each len(records)/16 new
+// records at most.
 func (h *Hub) forgetLocked(s *shard, hash, discarded uint64) {
 	watermark := h.watermarkLocked(s, hash)
 	if discarded <= *watermark {
@@ -97,21 +97,20 @@ func (h *Hub) foldLocked(s *shard) {
 		}
 		watermark := h.watermarkLocked(s, r.hash)
 		*watermark = max(*watermark, r.discarded)
-		f.remove(i) // which may bring another to i
+		f.remove(i) // may move another record to i
 		h.folded.Add(1)
 	}
 }
 
 // full reports whether there is no room for another record: an eighth stays
-// free, so that probing ends soon.
+// free, so that probing is short.
 func (f *forgotten) full() bool { return f.count >= len(f.records)-len(f.records)/8 }
 
-// home is where the search for a hash begins. The lowest bits are those of the
-// shard, the same for all.
+// home is the index at which the search for a hash begins. The lowest bits are
+// those of the shard, the same for all.
 func (f *forgotten) home(hash uint64) int { return int(hash>>32) & (len(f.records) - 1) }
 
-// at returns the record of hash, or the free one where it would be. There must
-// be a table.
+// at returns the record of hash, or the free record for it. There must be a table.
 func (f *forgotten) at(hash uint64) *record {
 	for i := f.home(hash); ; i = (i + 1) & (len(f.records) - 1) {
 		if r := &f.records[i]; r.discarded == 0 || r.hash == hash {
@@ -146,13 +145,13 @@ func (f *forgotten) low() uint64 {
 	return sample[len(sample)/8]
 }
 
-// remove frees the i-th record, and closes the hole with those behind it that
-// would not be found across it.
+// remove frees the i-th record, and fills the hole with records behind it that
+// a search would otherwise miss.
 func (f *forgotten) remove(i int) {
 	mask := len(f.records) - 1
 	for next := (i + 1) & mask; f.records[next].discarded != 0; next = (next + 1) & mask {
 		home := f.home(f.records[next].hash)
-		if (next-home)&mask >= (next-i)&mask { // its way from home to next leads over i
+		if (next-home)&mask >= (next-i)&mask { // the search from home to next passes i
 			f.records[i] = f.records[next]
 			i = next
 		}

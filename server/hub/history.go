@@ -6,21 +6,21 @@ import (
 	"peal/loop/ring"
 )
 
-// history is the retained publications of one channel, oldest first: a deque
-// in a ring buffer whose capacity is a power of two. It is taken from at the
-// front only, so whatever it lost is older than whatever it holds.
+// history has the retained publications of one channel, oldest first: a deque
+// in a ring buffer whose capacity is a power of two. Messages are removed at the
+// front only, so all that were dropped are older than all that it holds.
 //
 // A channel has one from its first retained publication until it holds none.
 type history struct {
 	// Guarded by the shard of channel.
 	slots []slot
-	first uint32 // where the oldest is in slots
+	first uint32 // index of the oldest in slots
 	count uint32
 	bytes int // sum of Size
 
 	// Guarded by Hub.order.
 	newer, older *history // neighbours in the list of publishing; see order.go
-	published    uint64   // Hub.published of its newest message: who is less was published to earlier
+	published    uint64   // Hub.published of its newest message: a lower value was published to earlier
 	channel      *channel // fixed
 }
 
@@ -29,8 +29,8 @@ type slot struct {
 	message *ring.Message
 
 	// expires is when this one or any newer one expires, whichever is first, in
-	// milliseconds since 1970: as only the front is dropped, it goes then. So
-	// expires never decreases from slot to slot, even where TTLs do.
+	// milliseconds since 1970: only the front is dropped, so this one is dropped
+	// then. expires therefore never decreases from slot to slot, even if TTLs do.
 	expires int64
 }
 
@@ -64,7 +64,7 @@ func (h *history) drop() *ring.Message {
 	h.first = (h.first + 1) & uint32(len(h.slots)-1)
 	h.count--
 	h.bytes -= m.Size
-	// A quarter, so that a history at the edge does not resize at every turn.
+	// A quarter, so that a history at the boundary does not resize again and again.
 	if int(h.count) <= len(h.slots)/4 && h.count > 0 {
 		h.resize(len(h.slots) / 2)
 	}

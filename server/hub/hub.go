@@ -12,18 +12,17 @@ import (
 	"peal/server/rules"
 )
 
-// Ring is where every message goes after its history, in order. loop/ring
-// implements it.
+// Ring receives every message after its history, in order. loop/ring implements it.
 type Ring interface {
-	// Room reports whether the ring can take that many messages and bytes now.
+	// Room reports whether the ring has room for that many messages and bytes now.
 	Room(messages, bytes int) bool
 
 	// Publish appends m, for which there is room. It must not block.
 	Publish(m *ring.Message)
 }
 
-// Hub is the channels of one log: its log.Tail, and the source of history for
-// the loops (fanout.Source).
+// Hub has the channels of one log: it is its log.Tail, and the source of history
+// for the loops (fanout.Source).
 type Hub struct {
 	// Fixed.
 	config     Config
@@ -33,7 +32,7 @@ type Hub struct {
 	wake       func()
 	now        func() time.Time
 	began      time.Time
-	hash       func(name string) uint64 // seeded per hub: nobody outside can choose names that collide
+	hash       func(name string) uint64 // seeded per hub: clients cannot choose names that collide
 	shards     []shard
 	shardMask  uint64
 	shardBits  int
@@ -52,7 +51,7 @@ type Hub struct {
 	// no history to some and back. See order.go.
 	order     sync.Mutex
 	lists     []list
-	turn      int    // of lists: the next one to be swept
+	turn      int    // index of the next list to sweep
 	published uint64 // counts what was appended to any history
 }
 
@@ -96,15 +95,15 @@ func newHub(config Config, r Ring, wake func(), now func() time.Time, hash func(
 // Room reports whether the ring can take that many entries and bytes; see log.Tail.
 func (h *Hub) Room(entries, bytes int) bool { return h.ring.Room(entries, bytes) }
 
-// Wake wakes whoever reads the ring; see log.Tail.
+// Wake wakes the readers of the ring; see log.Tail.
 func (h *Hub) Wake() { h.wake() }
 
-// Head is the newest sequence of the log that any subscriber can have seen. The log's
-// own head may be a later entry, of another kind.
+// Head is the newest sequence of the log that any subscriber can have received. The
+// log's own head may be a later entry, of another kind.
 func (h *Hub) Head() uint64 { return h.head.Load() }
 
-// Encodings is how many bytes of encodings may be kept with messages at the
-// moment: a quarter of what the histories hold, so that both together stay near
+// Encodings is how many bytes of encodings may be cached with messages now: a
+// quarter of what the histories hold, so that both together stay near
 // Config.TotalBytes whatever the payload. Any goroutine may call it.
 func (h *Hub) Encodings() int { return int(h.bytes.Load()) / 4 }
 
@@ -118,15 +117,15 @@ func (h *Hub) since(now time.Time) int64 { return int64(now.Sub(h.began)) }
 func isForSubscribers(k log.Kind) bool { return k == log.KindPublication || k == log.KindPresence }
 
 // Apply takes the next entries of the log; see log.Tail. Calls must not
-// overlap. Each publication is appended to the history of its channels, then
-// it goes to the ring. Presence is in no history: a subscriber that was away gets
-// a gap on the server's channel it was for. Other entries are for other tails: the hub
-// passes them over, and their sequences are holes to it.
+// overlap. It appends each publication to the history of its channels, then to the
+// ring. Presence is in no history: a subscriber that was away gets a gap on the
+// presence channel. Other entries are for other tails: the hub skips them, and their
+// sequences are holes for it.
 //
-// It allocates one message per entry. Beyond the entry itself it works off
-// what the entry pushes out of each of its channels and of the total: at most
-// Size/log.EntryOverhead + 1 messages each, and whatever has expired. A message
-// is pushed out once, so on average that is one per channel.
+// It allocates one message per entry. Beyond the entry itself, its work is to drop
+// the messages that the entry displaces from each of its channels and from the
+// total: at most Size/log.EntryOverhead + 1 messages each, and expired ones. A
+// message is dropped once, so on average that is one per channel.
 func (h *Hub) Apply(batch []*log.Entry) {
 	clock := h.now()
 	now, accepted := clock.UnixMilli(), h.since(clock)

@@ -6,16 +6,16 @@ import (
 	"peal/server/rules"
 )
 
-// list is the histories of one age by when they were last published to: an
-// intrusive doubly linked list. As all expire at the same age, this is nearly the
-// order in which they do. Every history is in its list from the lock hold in which
-// it is created to the one in which its channel loses it. Guarded by Hub.order.
+// list has the histories of one age, ordered by their last publication: an
+// intrusive doubly linked list. All expire at the same age, so this is nearly the
+// order in which they expire. Every history is in its list from the lock hold in
+// which it is created to the one in which its channel loses it. Guarded by Hub.order.
 type list struct {
 	newest, oldest *history
 }
 
-// classes makes a list for each age that the rules have, and says for each rule
-// which is its.
+// classes returns a list for each age in the rules, and for each rule the index of
+// its list.
 func classes(t *rules.Table) (byRule []uint16, lists []list) {
 	places := map[time.Duration]uint16{}
 	for i := range t.Len() {
@@ -33,8 +33,8 @@ func classes(t *rules.Table) (byRule []uint16, lists []list) {
 // listOf is the list of c's history.
 func (h *Hub) listOf(c *channel) *list { return &h.lists[h.classes[c.rule]] }
 
-// oldestHistory is the one least recently published to, nil if there is none.
-// It takes a step for each age that the rules have.
+// oldestHistory is the least recently published history, nil if there is none. It
+// takes a step for each age in the rules.
 func (h *Hub) oldestHistory() (oldest *history) {
 	for i := range h.lists {
 		if past := h.lists[i].oldest; past != nil && (oldest == nil || past.published < oldest.published) {
@@ -55,7 +55,7 @@ func (l *list) pushNewest(h *history) {
 	l.newest = h
 }
 
-// remove takes h out.
+// remove removes h.
 func (l *list) remove(h *history) {
 	if h.newer != nil {
 		h.newer.older = h.older
@@ -70,8 +70,8 @@ func (l *list) remove(h *history) {
 	h.newer, h.older = nil, nil
 }
 
-// unlinkLocked takes away the history of c if it has an empty one, and forgets
-// c if that leaves nothing of it. h.order is held.
+// unlinkLocked removes the history of c if it is empty, and forgets c if it then
+// has nothing left. h.order is held.
 func (h *Hub) unlinkLocked(s *shard, c *channel) {
 	if c.history == nil || c.history.count > 0 {
 		return
@@ -81,21 +81,22 @@ func (h *Hub) unlinkLocked(s *shard, c *channel) {
 	h.forgetIdleLocked(s, c)
 }
 
-// What one Sweep and one of its lock holds may do.
+// Limits of one Sweep and of one of its lock holds, in channels.
 const (
 	sweepChannels = 4096
-	sweepStep     = 32 // appends wait for so many at most
+	sweepStep     = 32 // appends wait for that many at most
 )
 
-// Sweep takes away histories that expired since nobody published to their
+// Sweep removes histories that have expired because nothing was published to their
 // channel, and forgets the channels without subscribers among them: at most
-// 4,096 of them, the least recently published first, holding up appends for 32
-// at a time. more means that there may be others: call again soon; otherwise a
-// second later will do.
+// 4,096 of them, the least recently published first, delaying appends for 32
+// at a time. more reports that there may be others: call again soon; otherwise a
+// second later is enough.
 //
-// Histories of different ages take turns. Of one age it ends at the first of
-// which something is left. What a shorter TTL has expired behind that one keeps
-// its memory, counted, until its turn or eviction comes; no reader is given it.
+// Histories of different ages take turns. For one age it ends at the first history
+// with unexpired messages. Messages behind that one that a shorter TTL has expired
+// keep their memory, which is counted, until their turn or eviction; no reader
+// receives them.
 func (h *Hub) Sweep(now time.Time) (more bool) {
 	idle := 0
 	for range sweepChannels / sweepStep {
@@ -132,9 +133,9 @@ func (h *Hub) sweepStep(now int64) (more bool) {
 	return true
 }
 
-// reap takes away the history of a channel that a reader found expired as a
-// whole. The reader, who must not wait for h.order under its shard's lock,
-// calls it without.
+// reap removes the history of a channel that a reader found completely expired. The
+// reader must not wait for h.order under its shard's lock, so it calls reap without
+// it.
 func (h *Hub) reap(name string) {
 	hash := h.hash(name)
 	s := h.shardOf(hash)

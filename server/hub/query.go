@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Info is what can be told about one channel at one moment.
+// Info describes one channel at one moment.
 type Info struct {
 	Name        string
 	Subscribers int
@@ -18,8 +18,7 @@ type Info struct {
 	Discarded   uint64 // highest sequence ever dropped, 0 for none
 }
 
-// Stats is what can be told about all channels; the parts are of nearly, not
-// exactly, one moment.
+// Stats describes all channels; its parts are from nearly, not exactly, one moment.
 type Stats struct {
 	Channels    int
 	Subscribers int
@@ -27,8 +26,8 @@ type Stats struct {
 	Bytes       int    // sum of their sizes; data that messages on several channels share counts once
 	Evicted     uint64 // messages ever dropped to keep all histories within the total
 
-	// Channels that were forgotten and whose discarded is remembered exactly, and
-	// those for which there was no room, ever: see Config.ForgottenBytes.
+	// Forgotten channels whose discarded is recorded exactly, and the number of those
+	// that were folded since the start: see Config.ForgottenBytes.
 	Forgotten int
 	Folded    uint64
 }
@@ -36,11 +35,11 @@ type Stats struct {
 // MaxInfos is the most channels that one call of Channels returns.
 const MaxInfos = 1000
 
-// scanStep is how many channels Channels looks at in one lock hold.
+// scanStep is how many channels Channels visits in one lock hold.
 const scanStep = 256
 
-// Channel tells about one channel; ok is false if it has neither subscribers
-// nor history. Any goroutine may call it.
+// Channel returns the Info of one channel; ok is false if it has neither
+// subscribers nor history. Any goroutine may call it.
 func (h *Hub) Channel(name string) (info Info, ok bool) {
 	now := h.now().UnixMilli()
 	s := h.shardOf(h.hash(name))
@@ -60,13 +59,13 @@ func (h *Hub) Channel(name string) (info Info, ok bool) {
 }
 
 // Channels returns the first channels, at most limit and MaxInfos of them, by
-// name in byte order, whose names begin with prefix and come after after. Name
-// the last one as after for the next page; fewer than asked for is the end. Each
-// Info is of one moment, the page is not; a channel that comes or goes
+// name in byte order, whose names begin with prefix and come after after. Pass the
+// last name as after for the next page; fewer than limit channels are the last page.
+// Each Info is from one moment, the page is not; a channel that is added or removed
 // meanwhile may be in it or not.
 //
-// Any goroutine may call it. It looks at every channel there is, so it belongs
-// on a worker, not in a loop; nobody waits for more than 256 of them.
+// Any goroutine may call it. It visits every channel, so call it on a worker and not
+// in a loop; it holds a lock for at most 256 of them.
 func (h *Hub) Channels(prefix, after string, limit int) []Info {
 	limit = min(limit, MaxInfos)
 	if limit <= 0 {
@@ -83,7 +82,7 @@ func (h *Hub) Channels(prefix, after string, limit int) []Info {
 	return p.infos
 }
 
-// Stats counts what there is. Any goroutine may call it.
+// Stats returns the current numbers. Any goroutine may call it.
 func (h *Hub) Stats() Stats {
 	st := Stats{Messages: int(h.messages.Load()), Bytes: int(h.bytes.Load()), Evicted: h.evicted.Load(), Folded: h.folded.Load()}
 	for i := range h.shards {
@@ -97,7 +96,7 @@ func (h *Hub) Stats() Stats {
 	return st
 }
 
-// page collects the first limit of the channels it is shown.
+// page collects the first limit channels of those that scan passes to it.
 type page struct {
 	prefix, after string
 	limit         int
@@ -106,7 +105,7 @@ type page struct {
 	emptied       []string // channels whose histories expired as a whole
 }
 
-// wants reports whether a channel of that name belongs into p as far as p knows.
+// wants reports whether p needs a channel of that name, as far as it knows.
 func (p *page) wants(name string) bool {
 	return name > p.after && strings.HasPrefix(name, p.prefix) &&
 		(len(p.infos) < p.limit || name < p.infos[0].Name)
@@ -121,10 +120,10 @@ func (p *page) add(info Info) {
 	heap.Push(&p.infos, info)
 }
 
-// scan shows the channels of s to p. Every scanStep channels it lets go of the
-// lock in mid-range: Go allows a map to change between the steps of a range,
+// scan passes the channels of s to p. Every scanStep channels it releases the
+// lock within the range: Go allows a map to change between the steps of a range,
 // and the steps themselves are all under the lock. A channel forgotten in
-// between has nothing left, so it is not known, even if a replaced map shows it.
+// between has nothing left, so it is not known, even if a replaced map still has it.
 func (h *Hub) scan(s *shard, p *page) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,10 +131,10 @@ func (h *Hub) scan(s *shard, p *page) {
 	for name, c := range s.channels {
 		if seen++; seen%scanStep == 0 {
 			s.mu.Unlock()
-			runtime.Gosched() // a loop that has become ready does not wait for the whole listing
+			runtime.Gosched() // so that a ready loop does not wait for the whole listing
 			s.mu.Lock()
 		}
-		if !p.wants(name) || name[0] == '$' { // the server's own
+		if !p.wants(name) || name[0] == '$' { // reserved for the server
 			continue
 		}
 		if h.expireLocked(c, p.now) {
@@ -147,8 +146,8 @@ func (h *Hub) scan(s *shard, p *page) {
 	}
 }
 
-// known reports whether there is a reason for the channel to exist: otherwise
-// it is about to be forgotten.
+// known reports whether the channel has subscribers or messages: otherwise it is
+// about to be forgotten.
 func (i Info) known() bool { return i.Subscribers > 0 || i.Messages > 0 }
 
 func (c *channel) infoLocked() Info {
@@ -162,7 +161,7 @@ func (c *channel) infoLocked() Info {
 	return info
 }
 
-// infoHeap has the greatest name on top: the first to make way.
+// infoHeap has the greatest name on top, which is replaced first.
 type infoHeap []Info
 
 func (h infoHeap) Len() int           { return len(h) }

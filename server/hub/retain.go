@@ -16,7 +16,7 @@ func (h *Hub) retain(m *ring.Message, e *log.Entry, now int64) {
 }
 
 // append adds m to the history of one of its channels, within the channel's
-// limits. What cannot be retained is dropped at once, with all that is older.
+// limits. If m cannot be retained, it is dropped at once, with all older messages.
 // h.order is held.
 func (h *Hub) append(m *ring.Message, e *log.Entry, name string, now int64) {
 	hash := h.hash(name)
@@ -36,7 +36,7 @@ func (h *Hub) append(m *ring.Message, e *log.Entry, name string, now int64) {
 		c = h.addLocked(s, hash, name, place)
 	}
 	if m.Sequence <= c.discarded {
-		// A colliding channel of the same entry refused it just now. That takes
+		// A colliding channel of the same entry has just refused it. That needs
 		// channels with different limits, but history > discarded must hold.
 		h.forgetIdleLocked(s, c)
 		return
@@ -64,8 +64,8 @@ func (h *Hub) append(m *ring.Message, e *log.Entry, name string, now int64) {
 	}
 }
 
-// discard makes m, which no history takes, a gap of its channel for whoever was
-// not there. h.order is held.
+// discard makes m, which no history retains, a gap of its channel for clients that
+// were away. h.order is held.
 func (h *Hub) discard(m *ring.Message) {
 	hash := h.hash(m.Channel)
 	s := h.shardOf(hash)
@@ -74,7 +74,7 @@ func (h *Hub) discard(m *ring.Message) {
 	h.refuseLocked(s, hash, m.Channel, m)
 }
 
-// ruleOf is the place of the rule of c, or of a channel of that name if there is none.
+// ruleOf is the index of the rule of c, or of a channel of that name if c is nil.
 func (h *Hub) ruleOf(c *channel, name string) (place int) {
 	if c != nil {
 		return int(c.rule)

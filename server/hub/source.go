@@ -6,9 +6,9 @@ import "peal/loop/ring"
 // it copies while it holds its channel's shard.
 const MaxRead = 1024
 
-// lockPast locks the shard of a channel, drops what has expired of it, and
-// returns what it retains, nil for nothing, and the highest sequence it ever
-// dropped. unlockPast must follow, with the same shard and emptied.
+// lockPast locks the shard of a channel, drops its expired messages, and returns its
+// history, nil for none, and the highest sequence ever dropped from it. unlockPast
+// must follow, with the same shard and emptied.
 func (h *Hub) lockPast(channel string) (s *shard, past *history, discarded uint64, emptied bool) {
 	now := h.now().UnixMilli()
 	hash := h.hash(channel)
@@ -31,14 +31,14 @@ func (h *Hub) unlockPast(s *shard, channel string, emptied bool) {
 
 // Read appends to dst the retained messages of channel with after < sequence ≤
 // upto, oldest first, until their Size exceeds limit bytes (at least one, if
-// there is one) or there are limit count messages, or MaxRead. discarded is the
-// highest sequence ever dropped from the channel, as far as it is remembered if
-// the channel is not known; more says that messages up to upto were left out.
+// there is one) or there are count messages, or MaxRead. discarded is the highest
+// sequence ever dropped from the channel, as far as it is recorded if the channel is
+// not known; more reports that messages up to upto were left out.
 //
-// All three are of one moment: every publication of the channel with after <
+// All three are from one moment: every publication of the channel with after <
 // sequence ≤ upto that the hub has applied is in msgs, or left out and more is
-// true, or has a sequence ≤ discarded; no message returned has one. So there
-// is a gap if and only if after < discarded. discarded may be beyond upto.
+// true, or has a sequence ≤ discarded; no returned message has one. So there is a
+// gap if and only if after < discarded. discarded may be beyond upto.
 //
 // The messages are shared and must not be changed. Any goroutine may call it;
 // it allocates only to extend dst.
@@ -62,8 +62,8 @@ func (h *Hub) Read(dst []*ring.Message, channel string, after, upto uint64, coun
 }
 
 // Newest returns the position after which exactly n retained messages of
-// channel (fewer if fewer are retained; all of them if n < 0) follow. To Read
-// after it is no gap, unless something is discarded in between.
+// channel (fewer if fewer are retained; all of them if n < 0) follow. A Read after
+// it has no gap, unless messages are discarded in between.
 //
 // Any goroutine may call it; it does not allocate.
 func (h *Hub) Newest(channel string, n int) (after uint64) {
@@ -76,8 +76,8 @@ func (h *Hub) Newest(channel string, n int) (after uint64) {
 }
 
 // Latest returns the newest retained message of channel with after < sequence ≤
-// upto, nil if there is none, how many others of them it passed over, and the
-// highest sequence ever dropped from the channel, all of one moment as in Read.
+// upto, nil if there is none, how many others of them it skipped, and the highest
+// sequence ever dropped from the channel, all from one moment as in Read.
 //
 // Any goroutine may call it; it does not allocate.
 func (h *Hub) Latest(channel string, after, upto uint64) (m *ring.Message, passed int, discarded uint64) {
@@ -91,10 +91,10 @@ func (h *Hub) Latest(channel string, after, upto uint64) (m *ring.Message, passe
 	return m, passed, discarded
 }
 
-// Join counts one subscriber of channel in. The channel is kept until it left.
+// Join adds one subscriber of channel. The channel exists until Leave.
 //
-// Any goroutine may call it; a channel that was not known is allocated, with a
-// copy of its name.
+// Any goroutine may call it; an unknown channel is allocated, with a copy of its
+// name.
 func (h *Hub) Join(channel string) {
 	hash := h.hash(channel)
 	s := h.shardOf(hash)
@@ -104,8 +104,8 @@ func (h *Hub) Join(channel string) {
 	s.subscribers++
 }
 
-// Leave counts one subscriber of channel out. The last one takes a channel
-// without history with it. It panics if there is none: the count is broken.
+// Leave removes one subscriber of channel. With the last one, a channel without
+// history is forgotten. It panics if there is none, because the count is then wrong.
 func (h *Hub) Leave(channel string) {
 	s := h.shardOf(h.hash(channel))
 	s.mu.Lock()
