@@ -26,7 +26,7 @@ func TestDocumentsAreWhatTheRecordsGive(t *testing.T) {
 			t.Fatal(err)
 		}
 		if string(text) != string(want) {
-			t.Errorf("%s differs from what %s gives: scripts/benchmarks.sh --check shows how, without --check it mends that", name, document.Results)
+			t.Errorf("%s differs from the records in %s: scripts/benchmarks.sh --check shows how; without --check it rewrites the tables", name, document.Results)
 		}
 	}
 }
@@ -159,7 +159,7 @@ func TestLosses(t *testing.T) {
 		t.Fatal(err)
 	}
 	made, _, _ = strings.Cut(made, "<!-- end: losses")
-	for _, want := range []string{"**rate of publish: 4.25 1/s [4–4.50], target ≥ 5.00 1/s.** Each costs two sends", "**rate of accept: 4 1/s [4–5.50], target ≥ 5.00 1/s.** 70 %", "This cannot be told"} {
+	for _, want := range []string{"**rate of publish: 4.25 1/s [4–4.50], target ≥ 5.00 1/s.** Each publication costs two sends", "**rate of accept: 4 1/s [4–5.50], target ≥ 5.00 1/s.** In a profile, system calls take 70 %", "These samples do not decide it"} {
 		if strings.Count(made, want) != 1 {
 			t.Errorf("want once %q in\n%s", want, made)
 		}
@@ -197,7 +197,7 @@ func TestABrokenPromiseIsALoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	made, _, _ = strings.Cut(made, "<!-- end: losses")
-	for _, want := range []string{"storm: 1 messages lost", "chaos: a promise was broken, seed 77", "polls: not all of it could be measured, it rained."} {
+	for _, want := range []string{"storm: 1 messages lost", "chaos: a guarantee was violated, seed 77", "polls: could not be measured completely: it rained."} {
 		if strings.Count(made, want) != 1 {
 			t.Errorf("want once %q in\n%s", want, made)
 		}

@@ -9,8 +9,8 @@ import (
 	"peal/bench/record"
 )
 
-// loss is a target that was missed, a figure in which a peer is better, a broken
-// promise, or what could not be measured.
+// loss is a missed target, a figure in which a peer is better, a violated
+// guarantee, or a measurement that failed.
 type loss struct {
 	key       string
 	what      string
@@ -19,7 +19,7 @@ type loss struct {
 	reason    string // "": none is known
 }
 
-// losses are all of them, ceiling and memory first.
+// losses are all of them, by the names of the records.
 func losses(records map[string]*record.Record) (all []loss) {
 	for _, name := range slices.Sorted(maps.Keys(records)) {
 		r := records[name]
@@ -28,7 +28,7 @@ func losses(records map[string]*record.Record) (all []loss) {
 			one := loss{key: row.Key, quick: r.Quick}
 			switch row.Verdict() {
 			case "failed", "not measured":
-				one.what = row.What + ": not all of it could be measured, " + firstLine(row.Error)
+				one.what = row.What + ": could not be measured completely: " + firstLine(row.Error)
 			case "missed":
 				shown := relation(row)
 				if row.Target.Of == record.Value {
@@ -40,7 +40,7 @@ func losses(records map[string]*record.Record) (all []loss) {
 			}
 			all = append(all, one)
 		}
-		all = append(all, brokenPromises(r)...)
+		all = append(all, violations(r)...)
 		if name == "peers" {
 			all = append(all, beaten(r)...)
 		}
@@ -51,9 +51,10 @@ func losses(records map[string]*record.Record) (all []loss) {
 	return all
 }
 
-// brokenPromises are the runs of Peal in which a message was lost, repeated or out
-// of order, or a guarantee was broken. What cannot be read, its table reports.
-func brokenPromises(r *record.Record) (all []loss) {
+// violations are the runs of Peal in which a message was lost, duplicated or
+// reordered, or a guarantee was violated. An unreadable report is an error of its
+// table.
+func violations(r *record.Record) (all []loss) {
 	add := func(label, what string) {
 		all = append(all, loss{key: "lost-" + r.Name, quick: r.Quick, what: r.Name + ", " + label + ": " + what})
 	}
@@ -63,13 +64,13 @@ func brokenPromises(r *record.Record) (all []loss) {
 	}
 	for _, g := range measured {
 		if lost, wrong := g.sum(lost), g.sum(wrong); g.server == peal && lost+wrong > 0 {
-			add(g.label, fmt.Sprintf("%.0f messages lost, %.0f repeated or reordered", lost, wrong))
+			add(g.label, fmt.Sprintf("%.0f messages lost, %.0f duplicated or reordered", lost, wrong))
 		}
 	}
 	for _, run := range r.Runs {
 		if run.Program == record.Chaos {
 			if s, err := readSummary(run.Report); err == nil && !s.Clean {
-				add(run.Label, fmt.Sprintf("a promise was broken, seed %d", s.Seed))
+				add(run.Label, fmt.Sprintf("a guarantee was violated, seed %d", s.Seed))
 			}
 		}
 	}
@@ -93,12 +94,12 @@ func reasonFor(key string) (reason string) {
 }
 
 // quickly ends a sentence about a quick record.
-const quickly = " (Of a quick pass with small sizes.)"
+const quickly = " (From a quick pass with small sizes.)"
 
 func writeLosses(records map[string]*record.Record) string {
 	all := losses(records)
 	if len(all) == 0 {
-		return "In nothing that is measured here.\n"
+		return "None.\n"
 	}
 	var b strings.Builder
 	for _, l := range all {
@@ -107,7 +108,7 @@ func writeLosses(records map[string]*record.Record) string {
 			b.WriteString(" " + l.reason)
 		}
 		if l.undecided {
-			b.WriteString(" This cannot be told from these samples: they lie on both sides of the line, or are not valid.")
+			b.WriteString(" These samples do not decide it: they lie on both sides of the limit, or are not valid.")
 		}
 		if l.quick {
 			b.WriteString(quickly)
@@ -117,7 +118,7 @@ func writeLosses(records map[string]*record.Record) string {
 	return b.String()
 }
 
-// extrapolations are figures that nobody measured.
+// extrapolations are figures that were computed, not measured.
 func extrapolations(records map[string]*record.Record) string {
 	r := records["memory"]
 	if r == nil {
@@ -136,7 +137,7 @@ func extrapolations(records map[string]*record.Record) string {
 	if r.Quick {
 		quick = quickly
 	}
-	return fmt.Sprintf("- **Extrapolated, not measured:** a million idle WebSocket connections on one server would be %.2g GB resident and, if the kernel's memory is "+
-		"half the server's, another %.2g GB of the kernel's. Measured were the connections of the table, on one process with its limit of descriptors.%s\n",
+	return fmt.Sprintf("- **Extrapolated, not measured:** a million idle WebSocket connections on one server would need %.2g GB resident and, if half of the kernel's memory belongs to "+
+		"the server's end, another %.2g GB in the kernel. The table has the connections that were measured, on one process with its limit of descriptors.%s\n",
 		of["resident"]*1e6/1e9, of["kernel"]/2*1e6/1e9, quick)
 }

@@ -39,7 +39,7 @@ func peers(r *record.Record) (string, error) {
 	for _, s := range r.Servers {
 		fmt.Fprintf(&b, "\n%s, %s: `%s`", s.Name, s.Version, s.Command)
 		if s.Configuration != "" {
-			fmt.Fprintf(&b, "\n\n<details><summary>its configuration</summary>\n\n```\n%s\n```\n\n</details>", strings.TrimSpace(s.Configuration))
+			fmt.Fprintf(&b, "\n\n<details><summary>Configuration</summary>\n\n```\n%s\n```\n\n</details>", strings.TrimSpace(s.Configuration))
 		}
 		b.WriteString("\n")
 	}
@@ -72,7 +72,7 @@ func beaten(r *record.Record) (all []loss) {
 			what := fmt.Sprintf("%s, %s, against %s: × %s", v.name, g.label, g.server, spread(ratios, ""))
 			undecided := straddles(ratios, 1)
 			if n, _ := own.valid(); n < len(own.reports) {
-				what, undecided = what+", of runs that were not all valid", true
+				what, undecided = what+", from runs that were not all valid", true
 			}
 			all = append(all, loss{key: fmt.Sprintf("peers-%s-%s", g.server, v.key), quick: r.Quick, undecided: undecided,
 				what: what})

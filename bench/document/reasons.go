@@ -1,14 +1,14 @@
 package document
 
-// reasons say why we lose, by the beginning of the loss' key: that of an
-// experiment (scripts/bench.sh --list), or peers-NAME-FIGURE. The longest counts.
+// reasons explain each loss, by a prefix of its key: the key of an experiment
+// (scripts/bench.sh --list), or peers-NAME-FIGURE. The longest prefix applies.
 var reasons = map[string]string{
-	"publish": "Each costs two sends, the delivery and the answer, and a bare send is in the line above the table. A profile has 69 % of the time in system " +
-		"calls, 63 % in `send`; the append with its history 6 %, the fan-out 5 %, parsing 3 %. Only sending in batches (io_uring) would change that. The target was set on a " +
-		"machine whose sends cost less.",
-	"accept": "70 % of a profile is system calls: the 101 (20 %), `accept4` (15 %), `epoll_ctl`, `read` and `close` (24 %). The target was set on a machine whose " +
-		"system calls cost less.",
-	"fanout-1-": "98 % of a profile is in `send`, one for each delivery, as in the ceiling: what is left is the noise of the machine and some 40 ns of ours a delivery.",
-	"fanout-16-": "Both sides coalesce what comes while they send, so the figure depends on how much meets in one turn; single pairs of the ceiling against itself " +
-		"have ranged from 0.81 to 1.46.",
+	"publish": "Each publication costs two sends, the delivery and the response; the line above the table has the cost of a bare send. In a profile, system calls take 69 % of the " +
+		"time (`send` 63 %), the append with its history 6 %, the fan-out 5 %, and parsing 3 %. Only batched sends (io_uring) would change that. The target was set on a " +
+		"machine with cheaper sends.",
+	"accept": "In a profile, system calls take 70 % of the time: sending the 101 response 20 %, `accept4` 15 %, `epoll_ctl`, `read` and `close` 24 %. The target was set on a machine with " +
+		"cheaper system calls.",
+	"fanout-1-": "In a profile, `send` takes 98 % of the time, once per delivery, as in the ceiling. The rest is noise of the machine and about 40 ns of our own code per delivery.",
+	"fanout-16-": "Both sides coalesce messages that arrive while they send, so the figure depends on how many meet in one turn. In single pairs of the ceiling against itself " +
+		"the ratio ranged from 0.81 to 1.46.",
 }

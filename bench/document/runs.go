@@ -61,7 +61,7 @@ func (g *group) sum(f figure) (s float64) {
 	return s
 }
 
-// valid says how many runs were, and why the first that was not was not.
+// valid counts the valid runs, and explains the first one that is not.
 func (g *group) valid() (n int, why string) {
 	for _, r := range g.reports {
 		if r.Validity.Valid {
@@ -148,7 +148,7 @@ func table(first string, name func(*group) string, all []*group, columns []colum
 	for _, c := range columns {
 		heads = append(heads, c.name)
 	}
-	heads = append(heads, "lost", "repeated, reordered", "valid runs")
+	heads = append(heads, "lost", "duplicated, reordered", "valid runs")
 	var lines [][]string
 	notes := ""
 	for _, g := range all {
@@ -174,16 +174,16 @@ func latencyLoad(r *record.Record) (string, error) {
 	}, all, []column{
 		{"delivered/s", deliveredRate},
 		{"p50, ms", at(latency, p50)}, {"p99, ms", at(latency, p99)},
-		{"p99.9, ms", at(latency, func(t *report.Times) *float64 { return t.P999 })}, {"greatest, ms", at(latency, func(t *report.Times) *float64 { return t.Max })},
-		{"server, cores", serverCores}, {"generator, % of its CPU", generatorShare},
+		{"p99.9, ms", at(latency, func(t *report.Times) *float64 { return t.P999 })}, {"max, ms", at(latency, func(t *report.Times) *float64 { return t.Max })},
+		{"server, cores", serverCores}, {"generator, CPU used, % of its share", generatorShare},
 	}), err
 }
 
 func generator(r *record.Record) (string, error) {
 	all, err := groups(r)
 	return table("Subscribers", func(g *group) string { return g.label }, all, []column{
-		{"CPU per delivery, µs", generatorCost}, {"a processor checks, deliveries/s", generatorHeadroom},
-		{"of its CPU, %", generatorShare}, {"p99 of the lag, ms", at(lag, p99)}, {"p99, ms", at(latency, p99)},
+		{"CPU per delivery, µs", generatorCost}, {"deliveries/s that one processor can check", generatorHeadroom},
+		{"CPU used, % of its share", generatorShare}, {"p99 lag, ms", at(lag, p99)}, {"p99, ms", at(latency, p99)},
 	}), err
 }
 
@@ -191,10 +191,10 @@ func hundredThousand(r *record.Record) (string, error) {
 	all, err := groups(r)
 	return table("Subscribers", func(g *group) string { return g.label }, all, []column{
 		{"connections", func(r *report.Report) float64 { return float64(r.Connections.Opened) }},
-		{"opened in, s", func(r *report.Report) float64 { return r.Connections.Took }},
+		{"time to open, s", func(r *report.Report) float64 { return r.Connections.Took }},
 		{"deliveries", func(r *report.Report) float64 { return float64(r.Messages.Delivered) }},
 		{"p99, ms", at(latency, p99)},
-		{"bytes a connection, servers", bytesPerConnection}, {"load test", generatorBytes},
+		{"bytes per connection, servers", bytesPerConnection}, {"load test", generatorBytes},
 	}), err
 }
 
@@ -216,7 +216,7 @@ func correctness(r *record.Record) (string, error) {
 		}
 		lines = append(lines, append(line, happened))
 	}
-	return grid([]string{"", "clients", "deliveries checked", "lost", "repeated", "reordered", "what happened"}, lines), nil
+	return grid([]string{"", "clients", "deliveries checked", "lost", "duplicated", "reordered", "what happened"}, lines), nil
 }
 
 func stormLine(b []byte) (counts []any, happened string, err error) {
@@ -233,7 +233,7 @@ func stormLine(b []byte) (counts []any, happened string, err error) {
 		return counts, fmt.Sprintf("%s messages/s; %d refused, %d connections closed", plain(m.SentRate, ""), m.Refused, r.Connections.Closed), nil
 	}
 	recovery := at(func(*report.Report) *report.Times { return s.Recovery }, p99)(r)
-	return counts, fmt.Sprintf("all dropped for %.3g s; %d back after %.2f s, %d never; p99 of the recovery %s", s.Away, s.Back, s.BackTook, s.Unrecovered,
+	return counts, fmt.Sprintf("all connections dropped for %.3g s; %d reconnected within %.2f s, %d never; p99 of the recovery %s", s.Away, s.Back, s.BackTook, s.Unrecovered,
 		spread([]float64{recovery}, "ms")), nil
 }
 
@@ -250,6 +250,6 @@ func readSummary(b []byte) (s chaos.Summary, err error) {
 func chaosLine(b []byte) (counts []any, happened string, err error) {
 	s, err := readSummary(b)
 	return []any{s.Clients, s.Checked, s.Lost, s.Repeated, s.Reordered},
-		fmt.Sprintf("%d SIGKILL, %d SIGTERM, %d connections, %d changes of transport; %d gaps told, %d of them false; %d clients behind at the end",
+		fmt.Sprintf("%d SIGKILL, %d SIGTERM, %d connections, %d changes of transport; %d gaps reported, %d of them false; %d clients behind at the end",
 			s.Kills, s.Terms, s.Opened, s.Changes, s.Gaps, s.GapsFalse, s.Behind), err
 }

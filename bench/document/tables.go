@@ -8,7 +8,7 @@ import (
 	"peal/bench/record"
 )
 
-// tables says how a record of each name is shown.
+// tables has, for each name of a record, the function that shows it.
 var tables = map[string]func(*record.Record) (string, error){
 	"ceiling":          rows,
 	"memory":           rows,
@@ -22,27 +22,27 @@ var tables = map[string]func(*record.Record) (string, error){
 	"parts":            parts,
 }
 
-// summaries are regions made of several records, as far as they are there.
+// summaries are regions made from several records. They work without any.
 var summaries = map[string]func(map[string]*record.Record) string{
 	"losses":         writeLosses,
 	"extrapolations": extrapolations,
 }
 
-// head says how a table came about.
+// head describes how the table was measured.
 func head(r *record.Record) string {
 	var b strings.Builder
 	if r.Quick {
-		b.WriteString("**A quick pass with small sizes: it shows that the command works. Not to be quoted.**\n\n")
+		b.WriteString("**A quick pass with small sizes. It only shows that the command works: do not quote it.**\n\n")
 	}
 	fmt.Fprintf(&b, "`%s`: %s. %s.", r.Command, brackets(samples(r)), r.Environment.String())
 	if s := r.Sizes; s != nil {
-		fmt.Fprintf(&b, " Where a line does not say it: %d subscribers, %d idle connections, runs of %.3g s.", s.Subscribers, s.Idle, s.Length)
+		fmt.Fprintf(&b, " Unless a line says otherwise: %d subscribers, %d idle connections, runs of %.3g s.", s.Subscribers, s.Idle, s.Length)
 	}
 	for _, m := range r.Missing {
 		fmt.Fprintf(&b, " Not measured: %s.", m)
 	}
 	if n := len(r.Runs); n > 0 {
-		fmt.Fprintf(&b, " It ran, among %d, `%s`.", n, r.Runs[0].Command)
+		fmt.Fprintf(&b, " One of its %d runs: `%s`.", n, r.Runs[0].Command)
 	}
 	return b.String() + "\n\n"
 }
@@ -126,7 +126,7 @@ func firstLine(s string) string {
 	return line
 }
 
-// without is spread, and nothing where nothing is to be said.
+// without is spread, or "" for no samples.
 func without(v []float64, unit string) string {
 	if len(v) == 0 {
 		return ""
@@ -153,7 +153,7 @@ func parts(r *record.Record) (string, error) {
 	for i := 0; i+1 < len(r.Rows); i += 2 {
 		time, allocations := r.Rows[i], r.Rows[i+1]
 		if time.Key != allocations.Key {
-			return "", fmt.Errorf("%s has not both, time and allocations", time.Key)
+			return "", fmt.Errorf("%s lacks its time or its allocations", time.Key)
 		}
 		lines = append(lines, []string{time.Key, spread(time.A, time.What), spread(allocations.A, "")})
 	}

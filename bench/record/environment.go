@@ -115,7 +115,7 @@ func after(text, name string) string {
 func (e *Environment) String() string {
 	commit := e.Commit
 	if e.Dirty {
-		commit += " with changes"
+		commit += " with uncommitted changes"
 	}
 	kind := ""
 	if e.Virtual {
