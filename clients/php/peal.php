@@ -2,8 +2,8 @@
 
 /*
  * The PHP client of Peal in one file: require 'peal.php'. PHP 7.4 or later with
- * the extensions curl and json. The same as the package peal/peal: this file is
- * made from its src/ by "go test ./server/endtoend -run SingleFile -update-php".
+ * the extensions curl and json. It equals the package peal/peal, and is generated
+ * from its src/ by "go test ./server/endtoend -run SingleFile -update-php".
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -13,29 +13,29 @@ declare(strict_types=1);
 namespace Peal;
 
 /**
- * Publishes to a Peal server, looks at what is there, and ends connections.
+ * Publishes to a Peal server, reads its channels, and ends connections.
  *
- * It is made for the middle of a page: whatever happens to the server, a call
- * returns within the option timeout and throws nothing. The connection is kept
- * for the next call of this object. One object is for one request or worker.
+ * It is made for use within a page: whatever happens to the server, a call
+ * returns within the option timeout and throws nothing. The connection stays open
+ * for the next call of this object. Use one object for a request or a worker.
  */
 final class Client
 {
-    /** Of an answer, in bytes. Peal's are smaller; what is larger is not Peal. */
-    private const MAX_ANSWER = 8 << 20;
+    /** The size of a response, in bytes. Those of Peal are smaller. */
+    private const MAX_RESPONSE = 8 << 20;
 
-    /** What comes back later is tried once more after a random time, in microseconds. */
+    /** Range of the random time before the second attempt, in microseconds. */
     private const PAUSE = [50000, 150000];
 
-    /** With these statuses the same request may succeed a moment later. */
+    /** After these statuses the same request may succeed later. */
     private const PASSING = [429, 500, 502, 503, 504];
 
     private const OPTIONS = [
         'connect_timeout' => 0.2, // seconds, for each connection
         'timeout' => 1.0,         // seconds, for all of a call: both tries and the pause between
         'throw' => false,         // a PealException instead of a result that is not ok
-        'logger' => null,         // gets a warning() for each call that failed: PSR-3
-        'headers' => [],          // lines that go with each request, for a proxy before Peal
+        'logger' => null,         // gets a warning() for each failed call: PSR-3
+        'headers' => [],          // lines for each request, for a proxy in front of Peal
     ];
 
     private string $base;
@@ -44,7 +44,7 @@ final class Client
     /** @var array<string, mixed> */
     private array $options;
 
-    /** Why nothing can work; told by each call, since the constructor throws nothing either. */
+    /** A fault of the options; each call returns it, because the constructor does not throw either. */
     private ?Result $fault = null;
 
     /** @var resource|\CurlHandle|null */
@@ -72,17 +72,17 @@ final class Client
         if (!function_exists('curl_init')) {
             $this->fault = Result::failed('no_curl', 'the extension curl is missing: install php-curl');
         } elseif (preg_match('~^https?://~i', $url) !== 1) {
-            $this->fault = Result::failed('bad_option', "the url must begin with http://, https:// or unix:, and is \"$url\"");
+            $this->fault = Result::failed('bad_option', "the URL \"$url\" (first argument, or PEAL_URL) must begin with http://, https:// or unix:");
         }
     }
 
     /**
-     * Publishes data on a channel, or on several: one message each, in that order.
+     * Publishes data on a channel, or on several: one message on each, in that order.
      *
      * @param string|string[] $channel
      * @param mixed $data a string is published as it is, anything else as its JSON
-     * @param array<string, mixed> $options event (its name), binary (bool: not
-     *   text, whatever it looks like), idempotency_key (made if it is not given)
+     * @param array<string, mixed> $options event (its name), binary (bool: publish
+     *   as bytes, even if it is text), idempotency_key (generated if it is not given)
      */
     public function publish($channel, $data, array $options = []): Result
     {
@@ -109,12 +109,12 @@ final class Client
     }
 
     /**
-     * Publishes up to 1,000 messages by one request, in their order, each for
-     * itself: some may succeed and others fail, which the results of the result
-     * tell one by one.
+     * Publishes up to 1,000 messages by one request, in their order, independently
+     * of each other: some may succeed and others fail. The result has one result
+     * for each message.
      *
      * @param array<int, array<string, mixed>> $messages each with channel, data
-     *   and, if you like, event, binary and idempotency_key, as for publish
+     *   and optionally event, binary and idempotency_key, as for publish
      */
     public function publishBatch(array $messages): Result
     {
@@ -138,8 +138,8 @@ final class Client
     }
 
     /**
-     * What is retained of a channel, oldest first: its newest 100 messages, or
-     * what comes after a cursor. The body has more (bool) and gap (what is gone).
+     * The retained messages of a channel, oldest first: its newest 100 messages, or
+     * those after a cursor. The body has more (bool) and gap (messages that are gone).
      *
      * @param array<string, mixed> $options cursor (or 'earliest'), or last (a
      *   number); limit (a number, at most 1,000)
@@ -161,9 +161,9 @@ final class Client
      * cursor are no longer available.
      *
      * @param string|string[] $channel
-     * @param array<string, mixed> $options cursor (or 'earliest'; not given: from
-     *   now on) or last (a number), timeout (whole seconds, 25 if not given; the
-     *   call takes at most the client's timeout longer)
+     * @param array<string, mixed> $options cursor (or 'earliest'; default: from now
+     *   on) or last (a number), timeout (whole seconds, default 25; the call takes
+     *   at most the client's timeout longer)
      */
     public function poll($channel, array $options = []): Result
     {
@@ -182,8 +182,8 @@ final class Client
     }
 
     /**
-     * The channels that somebody subscribes to or that have messages, by name, in
-     * the body's channels; its next is the option after of the next page.
+     * The channels with subscribers or messages, by name, in the field channels of
+     * the body; its field next is the option after for the next page.
      *
      * @param array<string, mixed> $options prefix, after, limit (at most 1,000)
      */
@@ -207,11 +207,11 @@ final class Client
     }
 
     /**
-     * Who is on a channel: in the body count, anonymous (connections without a
-     * name) and members, by client, each with client and, if it has one, info;
-     * its next is the option after of the next page.
+     * The members of a channel: the body has count, anonymous (connections without
+     * a name) and members, by client, each with client and, if it has one, info;
+     * its field next is the option after for the next page.
      *
-     * @param array<string, mixed> $options after, limit (100 if not given, at most 1,000)
+     * @param array<string, mixed> $options after, limit (default 100, at most 1,000)
      */
     public function presence(string $channel, array $options = []): Result
     {
@@ -224,12 +224,12 @@ final class Client
 
     /**
      * Ends all connections of a client, on every transport, and keeps it away for
-     * a while: who logs out, or is banned. The body's disconnected is how many
-     * connections there were; 0 is no error.
+     * a while, for example after a logout or a ban. The field disconnected of the
+     * body is the number of connections; 0 is not an error.
      *
-     * @param string|int|array<string|int> $client as it calls itself with client=; or several, up to 1,000
-     * @param int|string|null $for how long: seconds, or a duration like '10m'; 0
-     *   lets it come back at once, null is as the server is set (60 seconds)
+     * @param string|int|array<string|int> $client the name that it sends with client=; or several, up to 1,000
+     * @param int|string|null $for how long: seconds, or a duration such as '10m'; 0
+     *   allows it to reconnect at once, null is the setting of the server (60 seconds)
      */
     public function disconnect($client, $for = null): Result
     {
@@ -244,7 +244,7 @@ final class Client
     }
 
     /**
-     * Makes of whatever goes wrong in $work a result, and tells the logger.
+     * Turns every error in $work into a result, and logs it.
      *
      * @param callable(): Result $work
      */
@@ -252,7 +252,7 @@ final class Client
     {
         try {
             $result = $this->fault !== null ? clone $this->fault : $work();
-        } catch (\Throwable $e) { // data that cannot be JSON, and the like
+        } catch (\Throwable $e) { // such as data that cannot be JSON
             $result = Result::failed('bad_data', $e->getMessage());
         }
         if ($result->ok) {
@@ -261,12 +261,12 @@ final class Client
         $logger = $this->options['logger'] ?? null;
         if (is_object($logger)) {
             try {
-                // Not every logger fills in placeholders: the message stands by itself.
+                // Not every logger fills in placeholders: the message is complete.
                 $logger->warning("Peal: $call failed: $result->code: $result->message", [
                     'call' => $call, 'code' => $result->code, 'status' => $result->status,
                 ]);
             } catch (\Throwable $e) {
-                // A logger's trouble is not the page's: the result is what counts.
+                // A failing logger must not break the page: return the result.
             }
         }
         if (!empty($this->options['throw'])) {
@@ -276,9 +276,9 @@ final class Client
     }
 
     /**
-     * Sends a request, and once more if that may help and there is time for it.
-     * Both carry the same idempotency key. The server may take $hold seconds to
-     * answer, beyond the timeout.
+     * Sends a request, and once more if that may succeed and there is time for it.
+     * Both have the same idempotency key. The server may take $hold seconds to
+     * respond, beyond the timeout.
      *
      * @param string[] $headers
      */
@@ -298,13 +298,13 @@ final class Client
     }
 
     /**
-     * Sends a request and reads its answer, until $end (of now) at most.
+     * Sends a request and reads its response, until $end (on the clock of now) at most.
      *
      * @param string[] $headers
      */
     private function attempt(string $path, string $has, ?string $body, array $headers, float $end): Result
     {
-        $answer = '';
+        $response = '';
         $retryAfter = null;
         $left = max(0.001, $end - self::now());
         $curl = $this->handle();
@@ -320,11 +320,11 @@ final class Client
                 }
                 return strlen($line);
             },
-            CURLOPT_WRITEFUNCTION => static function ($curl, string $part) use (&$answer): int {
-                if (strlen($answer) + strlen($part) > self::MAX_ANSWER) {
+            CURLOPT_WRITEFUNCTION => static function ($curl, string $part) use (&$response): int {
+                if (strlen($response) + strlen($part) > self::MAX_RESPONSE) {
                     return -1; // ends the transfer
                 }
-                $answer .= $part;
+                $response .= $part;
                 return strlen($part);
             },
         ] + ($body === null ? [] : [CURLOPT_POST => true, CURLOPT_POSTFIELDS => $body]));
@@ -333,12 +333,12 @@ final class Client
             $codes = [CURLE_OPERATION_TIMEDOUT => 'timeout', CURLE_WRITE_ERROR => 'bad_answer'];
             return Result::failed($codes[curl_errno($curl)] ?? 'unreachable', curl_error($curl));
         }
-        return Result::answered((int) curl_getinfo($curl, CURLINFO_RESPONSE_CODE), $answer, $retryAfter, $has);
+        return Result::answered((int) curl_getinfo($curl, CURLINFO_RESPONSE_CODE), $response, $retryAfter, $has);
     }
 
     /**
-     * The one handle, with no option of the last request left; its connection
-     * stays open in between.
+     * The one handle, without the options of the last request; its connection stays
+     * open.
      *
      * @return resource|\CurlHandle
      */
@@ -352,19 +352,19 @@ final class Client
         curl_setopt_array($this->curl, [
             CURLOPT_PROTOCOLS => CURLPROTO_HTTP | CURLPROTO_HTTPS,
             CURLOPT_HTTP_VERSION => CURL_HTTP_VERSION_1_1,
-            CURLOPT_NOSIGNAL => true, // or a timeout below a second is one at once
+            CURLOPT_NOSIGNAL => true, // otherwise a timeout below a second expires at once
         ]);
         if ($this->socket !== '') {
             curl_setopt($this->curl, CURLOPT_UNIX_SOCKET_PATH, $this->socket);
         }
         if (preg_match('~^https?://(localhost|127\.[\d.]+|\[::1\])(:|/|$)~i', $this->base) === 1) {
-            curl_setopt($this->curl, CURLOPT_NOPROXY, '*'); // the environment's proxy has no way to this machine
+            curl_setopt($this->curl, CURLOPT_NOPROXY, '*'); // the environment's proxy cannot reach this machine
         }
         return $this->curl;
     }
 
     /**
-     * What is published for data.
+     * The text to publish for data.
      *
      * @param mixed $data
      */
@@ -377,7 +377,7 @@ final class Client
     }
 
     /**
-     * A message as the batch has it.
+     * A message in the form of a batch.
      *
      * @param array<string, mixed> $message
      * @return array<string, mixed>
@@ -396,7 +396,7 @@ final class Client
     }
 
     /**
-     * The idempotency key among the options, or a new one.
+     * The idempotency key of the options, or a new one.
      *
      * @param array<string, mixed> $options
      */
@@ -409,14 +409,14 @@ final class Client
         return $key;
     }
 
-    /** Seconds of a clock that nobody sets. */
+    /** Seconds of a monotonic clock. */
     private static function now(): float
     {
         return hrtime(true) / 1e9;
     }
 
     /**
-     * Without a name the server would take its channel "main": hardly what is meant.
+     * Refuses a call without a channel: the server would use its channel "main".
      *
      * @param mixed $channel
      */
@@ -436,23 +436,22 @@ final class Client
         $unknown = array_diff(array_keys($options), $known);
         return $unknown === [] ? null : Result::failed(
             'bad_option',
-            'unknown option "' . implode('", "', $unknown) . '"; there are ' . implode(', ', $known)
+            'unknown option "' . implode('", "', $unknown) . '"; the options are ' . implode(', ', $known)
         );
     }
 }
 
 /**
- * What became of a request. Ask ok first; code says to a program, message to a
- * person, what is wrong.
+ * The result of a request. Check ok first; code is for programs, message for people.
  */
 final class Result
 {
-    /** The server did all that was asked. */
+    /** The server has done everything that was requested. */
     public bool $ok = false;
 
     /**
-     * Where the published message, or what was asked for, ends: a browser that
-     * begins with this cursor misses nothing and sees nothing twice.
+     * The position after the published message, or after the requested ones: a
+     * browser that begins with this cursor misses nothing and receives nothing twice.
      */
     public ?string $cursor = null;
 
@@ -462,18 +461,18 @@ final class Result
      */
     public ?string $code = null;
 
-    /** A sentence that says what to change. */
+    /** A sentence that states what to change. */
     public ?string $message = null;
 
-    /** Seconds after which the server wants to be asked again; null if it did not say. */
+    /** Seconds after which to try again, from the server's Retry-After; null without it. */
     public ?int $retryAfter = null;
 
-    /** Of HTTP; 0 if there was no answer. */
+    /** Of HTTP; 0 if there was no response. */
     public int $status = 0;
 
     /**
-     * Under which the message was published. Publishing it once more under this
-     * key, from a queue for instance, is safe: the server takes it once.
+     * The key with which the message was published. It is safe to publish the message
+     * again with this key, for example from a queue: the server accepts it once.
      */
     public ?string $idempotencyKey = null;
 
@@ -486,7 +485,7 @@ final class Result
      */
     public array $messages = [];
 
-    /** @var array<string, mixed> the whole answer as it came */
+    /** @var array<string, mixed> the whole response */
     public array $body = [];
 
     public static function failed(string $code, string $message): self
@@ -498,7 +497,7 @@ final class Result
     }
 
     /**
-     * Reads an answer: {"error":{…}}, or an object that has the field $has.
+     * Reads a response: {"error":{…}}, or an object that has the field $has.
      */
     public static function answered(int $status, string $body, ?int $retryAfter, string $has): self
     {
@@ -508,8 +507,8 @@ final class Result
             if ($result->ok && $status !== 200) {
                 throw new \UnexpectedValueException();
             }
-        } catch (\Throwable $e) { // mostly a TypeError: the answer has another shape
-            $result = self::failed('bad_answer', "status $status without Peal's JSON: is it Peal that listens there, or a proxy before it?");
+        } catch (\Throwable $e) { // mostly a TypeError: the response has another form
+            $result = self::failed('bad_answer', "the response (status $status) is not JSON of Peal: check the URL, and the proxy in front of Peal if there is one");
         }
         $result->status = $status;
         $result->retryAfter = $retryAfter;
@@ -517,7 +516,7 @@ final class Result
     }
 
     /**
-     * Takes over what an answer, or one of the results of a batch, says.
+     * Copies a response, or one of the results of a batch.
      *
      * @param array<string, mixed> $body
      */
@@ -542,8 +541,8 @@ final class Result
     }
 
     /**
-     * Adds the result of one message of a batch. The first that failed speaks
-     * for the whole.
+     * Adds the result of one message of a batch. The code and message of the first
+     * failure are those of the whole batch.
      *
      * @param array<string, mixed> $body
      */
@@ -562,7 +561,7 @@ final class Result
     }
 
     /**
-     * One message with its bytes in data, whatever way they came.
+     * One message with its bytes in data, whether the server sent text or base64.
      *
      * @param array<string, mixed> $message
      * @return array<string, mixed>
@@ -579,8 +578,8 @@ final class Result
 }
 
 /**
- * What went wrong, thrown by a client with the option throw, and only then. Its
- * message begins with the code; the result has everything else.
+ * An error, thrown only by a client with the option throw. Its message begins with
+ * the code; the result has all other details.
  */
 final class PealException extends \RuntimeException
 {
@@ -594,8 +593,8 @@ final class PealException extends \RuntimeException
 }
 
 /**
- * A JSON Web Token (RFC 7519) signed with HMAC-SHA-256, for a browser to show to
- * the server: who it is and which channels it may have.
+ * A JSON Web Token (RFC 7519) signed with HMAC-SHA-256, which a browser sends to the
+ * server. It names the user and the channels that the user may access.
  */
 final class Token
 {
@@ -606,13 +605,13 @@ final class Token
      * The secret should be 32 random bytes or more (RFC 7518, section 3.2).
      *
      * @param array<string, mixed> $claims
-     * @throws \InvalidArgumentException if the secret is empty: everybody could sign
+     * @throws \InvalidArgumentException if the secret is empty: anyone could sign
      * @throws \JsonException if the claims are not UTF-8
      */
     public static function sign(array $claims, string $secret): string
     {
         if ($secret === '') {
-            throw new \InvalidArgumentException('sign a token: the secret is empty');
+            throw new \InvalidArgumentException('sign a token: the secret must not be empty');
         }
         $signed = self::encode('{"alg":"HS256","typ":"JWT"}') . '.'
             . self::encode(json_encode((object) $claims, JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_THROW_ON_ERROR));

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-var updatePHP = flag.Bool("update-php", false, "write clients/php/peal.php anew")
+var updatePHP = flag.Bool("update-php", false, "rewrite clients/php/peal.php")
 
 // phpSources are the files of the package, in the order of the single file.
 var phpSources = []string{"Client.php", "Result.php", "PealException.php", "Token.php"}
@@ -18,8 +18,8 @@ const phpHead = `<?php
 
 /*
  * The PHP client of Peal in one file: require 'peal.php'. PHP 7.4 or later with
- * the extensions curl and json. The same as the package peal/peal: this file is
- * made from its src/ by "go test ./server/endtoend -run SingleFile -update-php".
+ * the extensions curl and json. It equals the package peal/peal, and is generated
+ * from its src/ by "go test ./server/endtoend -run SingleFile -update-php".
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -5,8 +5,8 @@ declare(strict_types=1);
 namespace Peal;
 
 /**
- * What went wrong, thrown by a client with the option throw, and only then. Its
- * message begins with the code; the result has everything else.
+ * An error, thrown only by a client with the option throw. Its message begins with
+ * the code; the result has all other details.
  */
 final class PealException extends \RuntimeException
 {

@@ -5,17 +5,16 @@ declare(strict_types=1);
 namespace Peal;
 
 /**
- * What became of a request. Ask ok first; code says to a program, message to a
- * person, what is wrong.
+ * The result of a request. Check ok first; code is for programs, message for people.
  */
 final class Result
 {
-    /** The server did all that was asked. */
+    /** The server has done everything that was requested. */
     public bool $ok = false;
 
     /**
-     * Where the published message, or what was asked for, ends: a browser that
-     * begins with this cursor misses nothing and sees nothing twice.
+     * The position after the published message, or after the requested ones: a
+     * browser that begins with this cursor misses nothing and receives nothing twice.
      */
     public ?string $cursor = null;
 
@@ -25,18 +24,18 @@ final class Result
      */
     public ?string $code = null;
 
-    /** A sentence that says what to change. */
+    /** A sentence that states what to change. */
     public ?string $message = null;
 
-    /** Seconds after which the server wants to be asked again; null if it did not say. */
+    /** Seconds after which to try again, from the server's Retry-After; null without it. */
     public ?int $retryAfter = null;
 
-    /** Of HTTP; 0 if there was no answer. */
+    /** Of HTTP; 0 if there was no response. */
     public int $status = 0;
 
     /**
-     * Under which the message was published. Publishing it once more under this
-     * key, from a queue for instance, is safe: the server takes it once.
+     * The key with which the message was published. It is safe to publish the message
+     * again with this key, for example from a queue: the server accepts it once.
      */
     public ?string $idempotencyKey = null;
 
@@ -49,7 +48,7 @@ final class Result
      */
     public array $messages = [];
 
-    /** @var array<string, mixed> the whole answer as it came */
+    /** @var array<string, mixed> the whole response */
     public array $body = [];
 
     public static function failed(string $code, string $message): self
@@ -61,7 +60,7 @@ final class Result
     }
 
     /**
-     * Reads an answer: {"error":{…}}, or an object that has the field $has.
+     * Reads a response: {"error":{…}}, or an object that has the field $has.
      */
     public static function answered(int $status, string $body, ?int $retryAfter, string $has): self
     {
@@ -71,8 +70,8 @@ final class Result
             if ($result->ok && $status !== 200) {
                 throw new \UnexpectedValueException();
             }
-        } catch (\Throwable $e) { // mostly a TypeError: the answer has another shape
-            $result = self::failed('bad_answer', "status $status without Peal's JSON: is it Peal that listens there, or a proxy before it?");
+        } catch (\Throwable $e) { // mostly a TypeError: the response has another form
+            $result = self::failed('bad_answer', "the response (status $status) is not JSON of Peal: check the URL, and the proxy in front of Peal if there is one");
         }
         $result->status = $status;
         $result->retryAfter = $retryAfter;
@@ -80,7 +79,7 @@ final class Result
     }
 
     /**
-     * Takes over what an answer, or one of the results of a batch, says.
+     * Copies a response, or one of the results of a batch.
      *
      * @param array<string, mixed> $body
      */
@@ -105,8 +104,8 @@ final class Result
     }
 
     /**
-     * Adds the result of one message of a batch. The first that failed speaks
-     * for the whole.
+     * Adds the result of one message of a batch. The code and message of the first
+     * failure are those of the whole batch.
      *
      * @param array<string, mixed> $body
      */
@@ -125,7 +124,7 @@ final class Result
     }
 
     /**
-     * One message with its bytes in data, whatever way they came.
+     * One message with its bytes in data, whether the server sent text or base64.
      *
      * @param array<string, mixed> $message
      * @return array<string, mixed>

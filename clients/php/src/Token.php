@@ -5,8 +5,8 @@ declare(strict_types=1);
 namespace Peal;
 
 /**
- * A JSON Web Token (RFC 7519) signed with HMAC-SHA-256, for a browser to show to
- * the server: who it is and which channels it may have.
+ * A JSON Web Token (RFC 7519) signed with HMAC-SHA-256, which a browser sends to the
+ * server. It names the user and the channels that the user may access.
  */
 final class Token
 {
@@ -17,13 +17,13 @@ final class Token
      * The secret should be 32 random bytes or more (RFC 7518, section 3.2).
      *
      * @param array<string, mixed> $claims
-     * @throws \InvalidArgumentException if the secret is empty: everybody could sign
+     * @throws \InvalidArgumentException if the secret is empty: anyone could sign
      * @throws \JsonException if the claims are not UTF-8
      */
     public static function sign(array $claims, string $secret): string
     {
         if ($secret === '') {
-            throw new \InvalidArgumentException('sign a token: the secret is empty');
+            throw new \InvalidArgumentException('sign a token: the secret must not be empty');
         }
         $signed = self::encode('{"alg":"HS256","typ":"JWT"}') . '.'
             . self::encode(json_encode((object) $claims, JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_THROW_ON_ERROR));
