@@ -123,9 +123,12 @@ func exhaustedServer() int {
 		return 1
 	}
 	w := &world{journal: newJournal(64, 0)}
-	g, err := loop.New(loop.Config{Loops: 2, MaxConnections: 100_000, Log: slog.New(slog.DiscardHandler)}, loop.Parts{
-		Listeners: []int{fd}, Front: func(int) loop.Front { return front{w} }, Encoder: encoder{}, Source: w.journal, Ring: w.journal.ring,
-	})
+	g, err := loop.New(loop.Config{Loops: 2, MaxConnections: 100_000, Log: slog.New(slog.DiscardHandler)}, w.journal.ring, nil)
+	if err == nil {
+		err = g.Serve(loop.Parts{
+			Listeners: []int{fd}, Front: func(i int) loop.Front { return front{w, i} }, Encoder: encoder{}, Source: w.journal,
+		})
+	}
 	if err != nil {
 		fmt.Println(err)
 		return 1

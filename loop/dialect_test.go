@@ -49,7 +49,10 @@ type parked struct {
 	text string
 }
 
-type front struct{ *world }
+type front struct {
+	*world
+	loop int
+}
 
 var _ loop.Front = front{}
 

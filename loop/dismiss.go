@@ -36,10 +36,10 @@ type dismissal struct {
 //
 // It looks at each connection there is, in bounded turns: one that is named
 // after the call may be missed. pick runs on the goroutine of the loop whose
-// number it gets, and is called once for a connection that it chooses. done is
+// front it gets, and is called once for a connection that it chooses. done is
 // called once, on one of these goroutines, with how many have been ended; when
 // the loops end before, never. Any goroutine may call Dismiss; it does not block.
-func (g *Group) Dismiss(pick func(loop int, session uint64) bool, done func(ended int)) bool {
+func (g *Group) Dismiss(pick func(front Front, session uint64) bool, done func(ended int)) bool {
 	if g.dismissals.Add(1) > maxDismissals {
 		g.dismissals.Add(-1)
 		return false
@@ -47,7 +47,7 @@ func (g *Group) Dismiss(pick func(loop int, session uint64) bool, done func(ende
 	var ended, finished atomic.Int32
 	for _, l := range g.loops {
 		d := &dismissal{
-			pick: func(session uint64) bool { return pick(int(l.number), session) },
+			pick: func(session uint64) bool { return pick(l.front, session) },
 			done: func(n int) {
 				ended.Add(int32(n)) // before finished: who comes last sees them all
 				if finished.Add(1) == int32(len(g.loops)) {

@@ -15,7 +15,7 @@ import (
 func (s *server) dismiss(pick func(session uint64) bool) (ended int) {
 	s.t.Helper()
 	done := make(chan int, 2)
-	if !s.group.Dismiss(func(_ int, session uint64) bool { return pick(session) }, func(n int) { done <- n }) {
+	if !s.group.Dismiss(func(_ loop.Front, session uint64) bool { return pick(session) }, func(n int) { done <- n }) {
 		s.t.Fatal("refused")
 	}
 	select {
@@ -139,8 +139,8 @@ func TestDismissPicksOnEveryLoop(t *testing.T) {
 	}
 	var wrong atomic.Int32
 	done := make(chan int, 1)
-	s.group.Dismiss(func(loop int, session uint64) bool {
-		if int(session&0xff) != loop {
+	s.group.Dismiss(func(of loop.Front, session uint64) bool {
+		if int(session&0xff) != of.(front).loop {
 			wrong.Add(1)
 		}
 		return odd[session]
@@ -161,7 +161,7 @@ func TestDismissIsRefusedWhenTooManyAreUnderWay(t *testing.T) {
 	s := prepare(t, options{})
 	done := make(chan int, loop.MaxDismissals+1)
 	dismiss := func() bool {
-		return s.group.Dismiss(func(int, uint64) bool { return true }, func(n int) { done <- n })
+		return s.group.Dismiss(func(loop.Front, uint64) bool { return true }, func(n int) { done <- n })
 	}
 	for i := range loop.MaxDismissals { // nothing runs yet
 		if !dismiss() {

@@ -14,56 +14,76 @@ import (
 
 // Group is the event loops of one server and the listeners they share.
 type Group struct {
-	config Config
-	loops  []*Loop
-	ended  chan error // one for each loop
-	once   sync.Once
+	config  Config
+	loops   []*Loop
+	ended   chan error // one for each loop
+	once    sync.Once
+	started bool // by the goroutine that calls New, Serve, Start and Close
 
 	dismissals atomic.Int32 // under way
 }
 
-// Parts is what a server brings to a Group.
+// Parts is what the loops of a Group serve.
 type Parts struct {
 	Listeners []int                // listening, non-blocking descriptors (Listen, Inherit); the Group closes them
 	Front     func(loop int) Front // called once for each loop
 	Encoder   fanout.Encoder       // shared: any goroutine calls it
 	Source    fanout.Source
-	Ring      *ring.Ring                                   // before its first message
 	Share     func(addr netip.Addr, session uint64) uint64 // who is counted together when a limit is reached; nil: each connection alone. Any goroutine calls it.
 	Policy    func(channel string) fanout.Policy           // of slow consumers; nil: all are resumed. Any goroutine calls it.
 	Encodings func() int                                   // bytes of encodings that the loops together may keep with messages; nil: no limit. Any goroutine calls it.
 	Clock     func() int64                                 // the one of ring.Message.Accepted, in nanoseconds; nil: no latencies are observed
-
-	// Kernel opens the kernel of each loop; nil: the machine's.
-	Kernel func(loop int, h Handler) (Kernel, error)
 }
 
-// New makes the loops. Nothing runs before Start.
-func New(c Config, p Parts) (*Group, error) {
+// OpenKernel opens the kernel of a loop.
+type OpenKernel func(loop int, h Handler) (Kernel, error)
+
+// New makes the loops, which read r; it must not have a message yet. They can be
+// woken and answered from now on. What they serve follows by Serve, and nothing runs
+// before Start. open is nil for the kernel of the machine.
+func New(c Config, r *ring.Ring, open OpenKernel) (*Group, error) {
+	if open == nil {
+		open = openKernel
+	}
 	g := &Group{config: c.WithDefaults()}
 	g.ended = make(chan error, g.config.Loops)
 	for i := range g.config.Loops {
-		l, err := newLoop(i, g.config, p)
+		l, err := newLoop(i, g.config, r.Reader(), open)
 		if err != nil {
+			g.Close()
 			return nil, fmt.Errorf("loop %d: %w", i, err)
 		}
 		g.loops = append(g.loops, l)
+	}
+	return g, nil
+}
+
+// Serve gives the loops what they serve. Call it once, before Start. After an error
+// only Close is left to call, which closes the listeners, too.
+func (g *Group) Serve(p Parts) error {
+	for _, l := range g.loops {
+		l.serve(p)
 	}
 	a := newAcceptor(g, p.Listeners)
 	g.loops[0].acceptor = a
 	for _, fd := range a.listeners {
 		if err := g.loops[0].kernel.Add(fd); err != nil {
-			return nil, fmt.Errorf("poll listener: %w", err)
+			return fmt.Errorf("poll listener: %w", err)
 		}
 	}
-	return g, nil
+	return nil
 }
 
-// Close ends a Group whose loops no goroutine runs: one that was never started.
-// Connections that are left are closed as they are.
+// Close ends a Group that was not started; one that was is ended by Drain, or with
+// the process. Connections that are left are closed as they are.
 func (g *Group) Close() {
-	g.loops[0].acceptor.close()
+	if g.started {
+		return
+	}
 	for _, l := range g.loops {
+		if l.acceptor != nil {
+			l.acceptor.close()
+		}
 		l.end()
 	}
 }
@@ -74,6 +94,7 @@ var ErrLoopEnded = errors.New("loop: an event loop ended unasked")
 // Start runs the loops. failed receives an error if one ends unasked, which
 // must be fatal: its connections are gone and nobody reads its ring.
 func (g *Group) Start() (failed <-chan error) {
+	g.started = true
 	out := make(chan error, 1)
 	for i, l := range g.loops {
 		go func() { // ends with the loop: Drain waits for it

@@ -82,12 +82,15 @@ func prepare(t testing.TB, o options) *server {
 	s.world = &world{journal: newJournal(o.slots, o.keep), later: make(chan parked, 1024)}
 	fd, addr := o.listen(t)
 	s.addr = addr
-	g, err := loop.New(o.config, loop.Parts{
+	g, err := loop.New(o.config, s.journal.ring, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = g.Serve(loop.Parts{
 		Listeners: []int{fd},
-		Front:     func(int) loop.Front { return front{s.world} },
+		Front:     func(i int) loop.Front { return front{s.world, i} },
 		Encoder:   o.encoder,
 		Source:    s.journal,
-		Ring:      s.journal.ring,
 		Share: func(addr netip.Addr, _ uint64) uint64 { // all loopback addresses are clients of their own
 			b := addr.As16()
 			return binary.BigEndian.Uint64(b[8:])

@@ -115,12 +115,8 @@ type counts struct {
 	busy         time.Duration // in callbacks of the kernel, not waiting in it
 }
 
-func newLoop(number int, c Config, p Parts) (*Loop, error) {
-	l := &Loop{config: c, number: uint16(number), front: p.Front(number), encoder: p.Encoder, ring: p.Ring.Reader(), shareBy: p.Share}
-	open := p.Kernel
-	if open == nil {
-		open = openKernel
-	}
+func newLoop(number int, c Config, r *ring.Reader, open OpenKernel) (*Loop, error) {
+	l := &Loop{config: c, number: uint16(number), ring: r}
 	var err error
 	if l.kernel, err = open(number, l); err != nil {
 		return nil, err
@@ -131,6 +127,15 @@ func newLoop(number int, c Config, p Parts) (*Loop, error) {
 	l.inputs = make([]kept, 1)
 	l.rbuf = make([]byte, readBytes)
 	l.sessions = uint64(l.kernel.Random(1<<32)) << 16 // not to be mistaken for a session of the life before
+	l.client.loop = l
+	l.wakeTask, l.doorTask = l.woken, l.answerDoor
+	return l, nil
+}
+
+// serve gives the loop what it serves.
+func (l *Loop) serve(p Parts) {
+	c := l.config
+	l.front, l.encoder, l.shareBy = p.Front(int(l.number)), p.Encoder, p.Share
 	l.fan = fanout.New(l.ring.Applied(), c.Fanout, p.Encoder, p.Source, &l.sender, l)
 	l.fan.UseShares(l.shareOf)
 	if p.Policy != nil {
@@ -142,10 +147,7 @@ func newLoop(number int, c Config, p Parts) (*Loop, error) {
 	if p.Clock != nil {
 		l.fan.Measure(p.Clock)
 	}
-	l.client.loop = l
 	l.observer, _ = l.front.(Observer)
-	l.wakeTask, l.doorTask = l.woken, l.answerDoor
-	return l, nil
 }
 
 // run serves until the loop is told to end.

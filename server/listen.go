@@ -19,6 +19,13 @@ import (
 
 // listen opens all listeners, or none.
 func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
+	defer func() {
+		if err != nil {
+			for _, fd := range fds {
+				unix.Close(fd)
+			}
+		}
+	}()
 	var inherited []net.Addr
 	for _, fd := range s.config.Inherit {
 		own, err := loop.Inherit(fd)
@@ -64,7 +71,8 @@ func (s *Server) AdminAddrs() []net.Addr { return s.adminAddrs }
 // adminTimeout bounds a request to the admin listener; a profile takes 30 s.
 const adminTimeout = time.Minute
 
-func (s *Server) listenAdmin(p loop.Permissions) (err error) {
+// listenAdmin serves the operator; nil without Config.Admin.
+func (s *Server) listenAdmin(p loop.Permissions) (*http.Server, error) {
 	var listeners []net.Listener
 	for _, a := range s.config.adminAddresses() {
 		ln, err := listenOn(a, p, s.addrs)
@@ -75,24 +83,24 @@ func (s *Server) listenAdmin(p loop.Permissions) (err error) {
 			for _, ln := range listeners {
 				ln.Close()
 			}
-			return fmt.Errorf("admin: %w", err)
+			return nil, fmt.Errorf("admin: %w", err)
 		}
 		listeners = append(listeners, ln)
 		s.adminAddrs = append(s.adminAddrs, ln.Addr())
 	}
 	if len(listeners) == 0 {
-		return nil
+		return nil, nil
 	}
-	s.admin = &http.Server{
+	operator := &http.Server{
 		Handler:           admin.Handler(s, &auth.Policy{Hosts: s.config.AdminHosts}),
 		ReadHeaderTimeout: 5 * time.Second,
 		WriteTimeout:      adminTimeout,
 		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelWarn),
 	}
 	for _, ln := range listeners {
-		go s.admin.Serve(ln) // ends with Run, which closes it
+		go operator.Serve(ln) // ends when it is closed
 	}
-	return nil
+	return operator, nil
 }
 
 // listenError is why nobody can listen on an address. It says the address

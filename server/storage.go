@@ -4,14 +4,13 @@ import (
 	"time"
 
 	"peal/server/control"
-	"peal/server/idempotency"
 	"peal/server/log"
 )
 
 // startLog makes the log feed the hub and control. It brings the entries along that
 // it has kept, for these and for the idempotency keys, which takes as long as it takes
 // to read them.
-func (s *Server) startLog(keys *idempotency.Table, orders *control.Control) error {
+func (s *Server) startLog(orders *control.Control) error {
 	began, l := time.Now(), s.log
 	l.Keep(orders)
 	s.hub.Begin(l.Oldest(), l.Head())
@@ -19,7 +18,7 @@ func (s *Server) startLog(keys *idempotency.Table, orders *control.Control) erro
 		s.hub.Restore(batch)
 		orders.Restore(batch)
 		for _, e := range batch {
-			keys.Restore(e)
+			s.keys.Restore(e)
 		}
 	}
 	if err := l.Start(log.Tails{s.hub, orders}, restore); err != nil {
