@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"peal/loadtest"
 	"peal/loadtest/report"
 	"peal/loadtest/scenario"
 )
@@ -212,7 +213,7 @@ func (l *loadFlags) run(c *cobra.Command, name string, s scenario.Settings) erro
 func localHolders(ctx context.Context, targets []string) []int {
 	var pids []int
 	for _, text := range targets {
-		t, err := scenario.ParseTarget(ctx, text)
+		t, err := loadtest.ParseTarget(ctx, text, "")
 		if err != nil || !t.Local() {
 			return nil
 		}

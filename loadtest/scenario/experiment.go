@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 type experiment struct {
 	name    string
 	s       Settings
-	targets []Target
+	targets []loadtest.Target
 	servers []*child.Program // with Settings.Start: one for each target
 	ctx     context.Context  // of what must be done; it does not end with the user's patience
 	soft    context.Context  // ends with it
@@ -55,95 +56,91 @@ func (e *experiment) newReport() *report.Report {
 	}
 }
 
-// open opens the subscribers that shape makes of the plain ones, and, with
-// publish, the publishers. The session must be closed.
-func (e *experiment) open(shape func([]loadtest.Spec) []loadtest.Spec, publish bool) (*session, error) {
+// shape makes other subscribers of the plain ones; nil keeps them.
+type shape func([]loadtest.Spec) []loadtest.Spec
+
+// with opens the subscribers and, with publish, the publishers, does do with them
+// and closes them. do is left out where there is nothing to measure, and the
+// report then says why.
+func (e *experiment) with(shape shape, publish bool, do func(*session) error) (r *report.Report, err error) {
 	s := &session{experiment: e, report: e.newReport()}
-	for i := range e.targets {
-		pid, admin := 0, ""
-		if i < len(e.s.PID) {
-			pid = e.s.PID[i]
-		}
-		if i < len(e.s.Admin) {
-			admin = e.s.Admin[i]
-		}
-		p := newProbe(pid, admin)
-		if i < len(e.servers) {
-			if p == nil {
-				p = &probe{}
-			}
-			p.server = e.servers[i]
-		}
-		if p != nil {
-			s.probes = append(s.probes, p)
+	defer func() { err = errors.Join(err, s.close()) }()
+	switch err := s.open(shape, publish); {
+	case errors.Is(err, ErrUsage):
+		return nil, err
+	case err != nil:
+		s.abort(err)
+	case s.report.Connections.Opened > 0:
+		if err := do(s); err != nil {
+			return nil, err
 		}
 	}
-	var err error
-	if s.before, err = s.read(); err != nil {
-		return s, s.abort(err)
-	}
-	if publish {
-		if err := s.dial(); errors.Is(err, ErrUsage) {
-			return nil, errors.Join(err, s.close())
-		} else if err != nil {
-			return s, s.abort(err)
-		}
-	}
-	e.say("opening %d connections", e.s.Connections)
-	var parts []loadtest.Spec
-	for _, spec := range shape(e.specs()) {
-		parts = append(parts, loadtest.Split(spec, e.s.Sources)...)
-		s.returns = s.returns || spec.Resume
-	}
-	var opened loadtest.Opened
-	if s.pool, opened, err = loadtest.OpenParts(e.ctx, parts); err != nil {
-		s.pool = nil // it is closed
-		return s, s.abort(err)
-	}
-	s.report.Connections = report.Connections{Wanted: opened.Connections + opened.Failed, Opened: opened.Connections, Failed: opened.Failed,
-		FirstError: opened.FirstError, Took: opened.Took.Seconds(), Handshake: report.NewTimes(opened.Handshake)}
-	if err := s.rest(); err != nil {
-		return s, s.abort(err)
-	}
-	return s, nil
-}
-
-// abort notes why the run cannot go on. What was measured until then is its report,
-// which is not valid. The first reason stays. It returns nil.
-func (s *session) abort(err error) error {
-	if s.report.Aborted == "" {
-		s.report.Aborted = err.Error()
-	}
-	return nil
-}
-
-// invalid is abort, with the report completed.
-func (s *session) invalid(err error) error {
-	_ = s.abort(err) // always nil
-	s.report.Validate(s.s.Limits)
-	return nil
-}
-
-// over reports whether there is nothing to measure, and then completes the report.
-func (s *session) over() bool {
-	if s.report.Aborted == "" && s.report.Connections.Opened > 0 {
-		return false
-	}
-	if s.pool != nil {
+	if s.pool != nil && s.report.Connections.Opened == 0 {
 		if now, err := s.pool.Sample(s.ctx); err == nil {
 			s.readable(now)
 		}
 	}
-	s.report.Validate(s.s.Limits)
-	return true
+	s.report.Validate(e.s.Limits)
+	return s.report, nil
+}
+
+// open reads what the servers hold, connects the publishers and opens the
+// subscribers.
+func (s *session) open(shape shape, publish bool) (err error) {
+	for i := range s.targets {
+		p := &probe{pid: at(s.s.PID, i), admin: metricsURL(at(s.s.Admin, i)), server: at(s.servers, i)}
+		if *p != (probe{}) {
+			s.probes = append(s.probes, p)
+		}
+	}
+	if s.before, err = s.read(); err != nil {
+		return err
+	}
+	if publish {
+		if err := s.dial(); err != nil {
+			return err
+		}
+	}
+	s.say("opening %d connections", s.s.Connections)
+	specs := s.specs()
+	if shape != nil {
+		specs = shape(specs)
+	}
+	var parts []loadtest.Spec
+	for _, spec := range specs {
+		parts = append(parts, loadtest.Split(spec, s.s.Sources)...)
+		s.returns = s.returns || spec.Resume
+	}
+	pool, opened, err := loadtest.OpenParts(s.ctx, parts)
+	if err != nil {
+		return err // the pool is closed
+	}
+	s.pool = pool
+	s.report.Connections = report.Connections{Wanted: opened.Connections + opened.Failed, Opened: opened.Connections, Failed: opened.Failed,
+		FirstError: opened.FirstError, Took: opened.Took.Seconds(), Handshake: report.NewTimes(opened.Handshake)}
+	return s.rest()
+}
+
+// at is all[i], and nothing behind its end.
+func at[T any](all []T, i int) (v T) {
+	if i < len(all) {
+		v = all[i]
+	}
+	return v
+}
+
+// abort notes why the run cannot go on. What was measured until then is its report,
+// which is not valid. The first reason stays.
+func (s *session) abort(err error) {
+	if s.report.Aborted == "" {
+		s.report.Aborted = err.Error()
+	}
 }
 
 // readable notes what of the server the load test could not read.
 func (s *session) readable(r loadtest.Received) {
 	s.report.Connections.Unreadable = r.Unreadable
-	if s.report.Unread == "" {
-		s.report.Unread = r.Unread
-	}
+	s.report.Unread = cmp.Or(s.report.Unread, r.Unread)
 }
 
 // specs are the plain subscribers: each target's share.
@@ -152,7 +149,7 @@ func (e *experiment) specs() []loadtest.Spec {
 	for i := range e.targets {
 		n := len(e.targets)
 		share := e.s.Connections*(i+1)/n - e.s.Connections*i/n
-		spec := e.targets[i].spec(e.s.Channels, share)
+		spec := e.targets[i].Spec(e.s.Channels, share)
 		spec.Timeout, spec.OpenRate, spec.Header = e.s.Timeout, e.s.OpenRate/float64(n), e.header()
 		if e.s.GWS {
 			spec.Kind = loadtest.GWS
@@ -173,11 +170,7 @@ func (e *experiment) header() string {
 // dial connects a publisher for each target.
 func (s *session) dial() error {
 	for i := range s.targets {
-		override := ""
-		if len(s.s.Publish) > 0 {
-			override = s.s.Publish[i]
-		}
-		to, err := s.targets[i].publishTarget(s.soft, override, s.s.Channels)
+		to, err := s.targets[i].Publish(s.soft, at(s.s.Publish, i), s.s.Channels)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrUsage, err)
 		}
@@ -196,18 +189,13 @@ func (s *session) rest() (err error) {
 	if len(s.probes) == 0 {
 		return nil
 	}
-	opened := s.before
 	if s.last, err = s.read(); err != nil {
 		return err
 	}
-	server := &report.Server{OpenCPU: (s.last.cpu - opened.cpu).Seconds(), ResidentBefore: opened.resident}
+	server := &report.Server{OpenCPU: (s.last.cpu - s.before.cpu).Seconds(), ResidentBefore: s.before.resident}
 	for _, p := range s.probes { // of several, the first is named
-		if server.PID == 0 {
-			server.PID, _ = p.process()
-		}
-		if server.Admin == "" {
-			server.Admin = p.admin
-		}
+		pid, _ := p.process()
+		server.PID, server.Admin = cmp.Or(server.PID, pid), cmp.Or(server.Admin, p.admin)
 	}
 	s.report.Server = server
 	s.pause(s.s.Idle)
@@ -216,7 +204,7 @@ func (s *session) rest() (err error) {
 	}
 	server.ResidentIdle, server.ResidentPeak = s.last.resident, s.last.resident
 	if n := s.report.Connections.Opened; n > 0 {
-		per := (float64(s.last.resident) - float64(opened.resident)) / float64(n)
+		per := (float64(s.last.resident) - float64(s.before.resident)) / float64(n)
 		server.BytesPerConnection = &per
 	}
 	return nil

@@ -1,28 +1,20 @@
 package scenario
 
 import (
-	"errors"
 	"time"
 
 	"peal/loadtest"
 	"peal/loadtest/report"
 )
 
-func plain(specs []loadtest.Spec) []loadtest.Spec { return specs }
-
 // fanout is subscribers and a rate.
-func (e *experiment) fanout() (*report.Report, error) { return e.fanoutOf(plain) }
+func (e *experiment) fanout() (*report.Report, error) { return e.fanoutOf(nil) }
 
-func (e *experiment) fanoutOf(shape func([]loadtest.Spec) []loadtest.Spec) (r *report.Report, err error) {
-	s, err := e.open(shape, true)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if !s.over() {
+func (e *experiment) fanoutOf(shape shape) (*report.Report, error) {
+	return e.with(shape, true, func(s *session) error {
 		s.publish(e.s.Rate, e.s.Duration, 0, nil)
-	}
-	return s.report, nil
+		return nil
+	})
 }
 
 // mixed is fanout over Peal's three transports.
@@ -40,7 +32,7 @@ func (e *experiment) mixed() (*report.Report, error) {
 					continue
 				}
 				t := e.targets[i].With(transport)
-				spec := t.spec(e.s.Channels, n)
+				spec := t.Spec(e.s.Channels, n)
 				spec.Timeout, spec.OpenRate, spec.Header = plain.Timeout, plain.OpenRate*float64(n)/float64(plain.Connections), plain.Header
 				all = append(all, spec)
 			}
@@ -50,46 +42,34 @@ func (e *experiment) mixed() (*report.Report, error) {
 }
 
 // connect opens, holds and closes.
-func (e *experiment) connect() (r *report.Report, err error) {
-	s, err := e.open(plain, false)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if s.over() {
-		return s.report, nil
-	}
-	own, err := s.generatorCPU()
-	if err != nil {
-		return s.report, s.invalid(err)
-	}
-	g := report.Generator{Processes: len(own), CPU: sum(own).Seconds()}
-	if took := s.report.Connections.Took; took > 0 {
-		share := 0.0
-		for _, t := range own[1:] { // the workers have done nothing else
-			share = max(share, min(t.Seconds()/took, 1))
+func (e *experiment) connect() (*report.Report, error) {
+	return e.with(nil, false, func(s *session) error {
+		if err := s.hold(); err != nil {
+			s.abort(err)
 		}
-		if e.s.OpenRate > 0 { // without a rate it takes what it gets
-			g.CPUShare = &share
-		}
-	}
-	s.weigh(&g)
-	s.report.Generator = g
-	e.say("holding %d connections", s.report.Connections.Opened)
-	if err := e.hold(s); err != nil {
-		return s.report, s.invalid(err)
-	}
-	s.report.Interrupted = e.interrupted()
-	s.report.Validate(e.s.Limits)
-	return s.report, nil
+		return nil
+	})
 }
 
 // hold keeps the connections open for the duration, and counts those that the
 // server closes.
-func (e *experiment) hold(s *session) error {
-	for end := time.Now().Add(e.s.Duration); time.Now().Before(end) && !e.interrupted(); {
-		e.pause(min(e.s.Every, time.Until(end)))
-		now, err := s.pool.Sample(e.ctx)
+func (s *session) hold() error {
+	own, err := s.generatorCPU()
+	if err != nil {
+		return err
+	}
+	s.report.Generator = report.Generator{Processes: len(own), CPU: sum(own).Seconds(), PerConnection: s.weight()}
+	if took := s.report.Connections.Took; took > 0 && s.s.OpenRate > 0 { // without a rate it takes what it gets
+		share := 0.0
+		for _, t := range own[1:] { // the workers have done nothing else
+			share = max(share, min(t.Seconds()/took, 1))
+		}
+		s.report.Generator.CPUShare = &share
+	}
+	s.say("holding %d connections", s.report.Connections.Opened)
+	for end := time.Now().Add(s.s.Duration); time.Now().Before(end) && !s.interrupted(); {
+		s.pause(min(s.s.Every, time.Until(end)))
+		now, err := s.pool.Sample(s.ctx)
 		if err != nil {
 			return err
 		}
@@ -99,5 +79,6 @@ func (e *experiment) hold(s *session) error {
 			return s.allEnded()
 		}
 	}
+	s.report.Interrupted = s.interrupted()
 	return nil
 }

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,9 +33,8 @@ func (s *session) publish(rate float64, length time.Duration, after time.Duratio
 		r.load.InFlight, r.load.Pacer = s.s.InFlight, nil
 	}
 	if err := r.measure(); err != nil {
-		_ = s.abort(err) // always nil
+		s.abort(err)
 	}
-	s.report.Validate(s.s.Limits)
 }
 
 // measure runs the load. After an error the report has what came until then.
@@ -58,7 +58,7 @@ func (r *run) measure() error {
 	}
 	s.fill(result, r.intervals)
 	if !s.returns && result.Open == 0 {
-		_ = s.abort(s.allEnded()) // always nil
+		s.abort(s.allEnded())
 	}
 	after, lost := s.read()
 	if lost != nil {
@@ -98,7 +98,7 @@ func (r *run) lookAfter(now loadtest.Sample) {
 	if err == nil || r.report.Aborted != "" {
 		return
 	}
-	_ = r.abort(fmt.Errorf("%w, %.1f s after the begin", err, now.At.Seconds())) // always nil
+	r.abort(fmt.Errorf("%w, %.1f s after the begin", err, now.At.Seconds()))
 	close(r.gone)
 }
 
@@ -156,28 +156,27 @@ func round(v float64) float64 { return float64(int64(v*1e3+0.5)) / 1e3 }
 
 // fill says what came.
 func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
+	// Each message goes to all targets; what only one of them refused is one, too.
+	perTarget := func(n uint64) uint64 {
+		targets := uint64(max(len(s.publishers), 1))
+		return max(n/targets, min(n, 1))
+	}
 	p := s.report
 	p.Connections.Closed = r.Closed
 	p.Messages = &report.Messages{
-		Scheduled: r.Scheduled, Sent: r.Published, Refused: r.Refused / uint64(max(len(s.publishers), 1)),
+		Scheduled: r.Scheduled, Sent: r.Published, Refused: perTarget(r.Refused), Unreadable: perTarget(r.Misread),
 		Expected: r.Expected, Delivered: r.Delivered, Lost: r.Lost, Duplicated: r.Duplicated, Reordered: r.Reordered, Foreign: r.Foreign, Gaps: r.Gaps,
-		Unreadable: r.Misread / uint64(max(len(s.publishers), 1)), SentRate: perSecond(r.Published, r.Sending), DeliveredRate: perSecond(r.Delivered, r.Took), ReadBytes: r.Traffic.Read,
+		SentRate: perSecond(r.Published, r.Sending), DeliveredRate: perSecond(r.Delivered, r.Took), ReadBytes: r.Traffic.Read,
 	}
+	p.Messages.Unanswered = min(perTarget(r.Unanswered), p.Messages.Refused)
 	if s.s.InFlight > 0 {
 		p.Messages.Scheduled = r.Published // what comes back is the schedule
-	}
-	if r.Refused > 0 && p.Messages.Refused == 0 {
-		p.Messages.Refused = 1 // by one of several servers
-	}
-	p.Messages.Unanswered = min(r.Unanswered/uint64(max(len(s.publishers), 1)), p.Messages.Refused)
-	if r.Misread > 0 && p.Messages.Unreadable == 0 {
-		p.Messages.Unreadable = 1
 	}
 	s.readable(r.Received)
 	if r.Reason != nil {
 		p.Messages.FirstRefusal = r.Reason.Error()
-		if p.Unread == "" && errors.Is(r.Reason, loadtest.ErrUnreadable) {
-			p.Unread = p.Messages.FirstRefusal
+		if errors.Is(r.Reason, loadtest.ErrUnreadable) {
+			p.Unread = cmp.Or(p.Unread, p.Messages.FirstRefusal)
 		}
 	}
 	p.Latency, p.Lag = report.NewTimes(r.Latency), report.NewTimes(r.Lag)
@@ -211,24 +210,22 @@ func (s *session) cost(r loadtest.Result, before, after []time.Duration, server,
 		per := g.CPU * 1e6 / float64(r.Delivered)
 		g.PerDelivery = &per
 	}
-	s.weigh(&g)
+	g.PerConnection = s.weight()
 	s.report.Generator = g
 }
 
-// weigh fills in what a connection costs the generator.
-func (s *session) weigh(g *report.Generator) {
+// weight is what a connection costs the generator, in bytes; nil: not known.
+func (s *session) weight() *float64 {
 	resident := uint64(0)
 	for _, pid := range s.pool.PIDs() {
 		m, err := loadtest.ReadMemory(pid)
 		if err != nil {
-			return
+			return nil
 		}
 		resident += m.Resident
 	}
-	if n := s.report.Connections.Opened; n > 0 {
-		per := float64(resident) / float64(n)
-		g.PerConnection = &per
-	}
+	per := float64(resident) / float64(s.report.Connections.Opened)
+	return &per
 }
 
 func (s *session) fillServer(before, after usage, r loadtest.Result) {

@@ -34,21 +34,19 @@ type probe struct {
 	server *child.Program // if it is not nil: whose process it is
 }
 
-// newProbe returns nil when there is nothing to ask. admin is an address or URL of
-// the admin listener.
-func newProbe(pid int, admin string) *probe {
-	if pid == 0 && admin == "" {
-		return nil
+// metricsURL is where the metrics of an admin listener are, given its address or
+// a URL; "" for none.
+func metricsURL(admin string) string {
+	if admin == "" {
+		return ""
 	}
-	if admin != "" {
-		if !strings.Contains(admin, "://") {
-			admin = "http://" + admin
-		}
-		if strings.Count(admin, "/") < 3 || strings.HasSuffix(admin, "/") {
-			admin = strings.TrimSuffix(admin, "/") + "/metrics"
-		}
+	if !strings.Contains(admin, "://") {
+		admin = "http://" + admin
 	}
-	return &probe{pid: pid, admin: admin}
+	if strings.Count(admin, "/") < 3 || strings.HasSuffix(admin, "/") {
+		admin = strings.TrimSuffix(admin, "/") + "/metrics"
+	}
+	return admin
 }
 
 // process is the pid, 0 for none, and what earlier ones used.

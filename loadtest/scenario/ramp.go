@@ -1,7 +1,7 @@
 package scenario
 
 import (
-	"errors"
+	"cmp"
 
 	"peal/loadtest/report"
 )
@@ -15,7 +15,7 @@ const refinements = 2
 
 // ramp raises the rate, each for one step, until an objective breaks or the
 // generator does. The report's figures are those of the highest rate that held.
-func (e *experiment) ramp() (r *report.Report, err error) {
+func (e *experiment) ramp() (*report.Report, error) {
 	objectives := e.s.Objectives
 	if len(objectives) == 0 {
 		for _, text := range rampObjectives {
@@ -26,29 +26,19 @@ func (e *experiment) ramp() (r *report.Report, err error) {
 			objectives = append(objectives, o)
 		}
 	}
-	s, err := e.open(plain, true)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if s.over() {
-		return s.report, nil
-	}
-	c := climb{session: s, objectives: objectives, ramp: &report.Ramp{Steps: []report.Step{}}}
-	if err := c.run(); err != nil {
-		return nil, err
-	}
-	best := s.report
-	if c.best != nil {
-		best = c.best
-	}
-	best.Ramp = c.ramp
-	if c.report.Aborted != "" {
-		best.Aborted = c.report.Aborted
-		best.Validate(e.s.Limits)
-	}
-	best.Interrupted = e.interrupted()
-	return best, nil
+	return e.with(nil, true, func(s *session) error {
+		c := climb{session: s, objectives: objectives, ramp: &report.Ramp{Steps: []report.Step{}}}
+		if err := c.run(); err != nil {
+			return err
+		}
+		aborted := s.report.Aborted
+		if c.best != nil {
+			s.report = c.best
+		}
+		s.report.Ramp, s.report.Interrupted = c.ramp, e.interrupted()
+		s.report.Aborted = cmp.Or(aborted, s.report.Aborted)
+		return nil
+	})
 }
 
 // climb is a ramp under way.
@@ -111,6 +101,7 @@ func (c *climb) step(rate float64) (broke string, err error) {
 	if fresh.Aborted != "" && fresh.Messages == nil {
 		return "aborted", nil
 	}
+	fresh.Validate(c.s.Limits)
 	missed, err := fresh.Judge(c.objectives)
 	if err != nil {
 		return "", err

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 
+	"peal/loadtest"
 	"peal/loadtest/child"
 )
 
@@ -13,7 +14,7 @@ import (
 // and where its metrics are.
 func (e *experiment) place() error {
 	s := &e.s
-	if len(s.Start) == 1 && strings.Contains(s.Start[0], "{port}") && len(s.Targets) == 1 && s.Targets[0] == DefaultTarget {
+	if len(s.Start) == 1 && strings.Contains(s.Start[0], "{port}") && len(s.Targets) == 1 && s.Targets[0] == loadtest.DefaultTarget {
 		s.Targets = []string{"ws://127.0.0.1:{port}/ws?channel=bench"}
 	}
 	for _, list := range []*[]string{&s.Start, &s.Targets, &s.Publish, &s.Admin} {

@@ -66,7 +66,7 @@ type Progress struct {
 // Defaults are useful against a Peal on this machine.
 func Defaults() Settings {
 	return Settings{
-		Targets: []string{DefaultTarget}, Connections: 1000, Channels: 1, Rate: 20, Size: 128, Duration: 10 * time.Second,
+		Targets: []string{loadtest.DefaultTarget}, Connections: 1000, Channels: 1, Rate: 20, Size: 128, Duration: 10 * time.Second,
 		Settle: 5 * time.Second, Idle: time.Second, Timeout: time.Minute, Limits: report.DefaultLimits,
 		Mix: [3]int{1, 1, 1}, Away: time.Second, Step: 3 * time.Second, Factor: 1.5, MaxRate: 100_000, Turns: 2, Every: time.Second,
 	}
@@ -157,7 +157,7 @@ func (e *experiment) check(sc scenario) error {
 		"--gws: for fanout, connect, ramp and soak, without --header and --open-rate")
 	must(sc.name != "soak" || len(s.PID)+len(s.Admin)+len(s.Start) > 0, "soak: needs --pid, --admin or --start, for what the server holds")
 	for _, text := range s.Targets {
-		t, err := ParseTarget(e.soft, text)
+		t, err := loadtest.ParseTarget(e.soft, text, s.Secret)
 		if err != nil {
 			faults = append(faults, err)
 			continue
@@ -166,7 +166,6 @@ func (e *experiment) check(sc scenario) error {
 		must(!s.GWS || t.Transport == loadtest.WebSocket && t.Protocol == "" && t.Format != loadtest.JSON && t.Peer == "",
 			"--gws: target %q must be a ws:// with bare messages", text)
 		must(t.Peer != "pusher" || s.Secret != "" || sc.name == "connect", "target %q: needs --secret, of its application", text)
-		t.secret = s.Secret
 		e.targets = append(e.targets, t)
 	}
 	return errors.Join(faults...)

@@ -1,13 +1,15 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"time"
 
 	"peal/loadtest"
+	"peal/loadtest/child"
 	"peal/loadtest/report"
 )
 
@@ -25,38 +27,25 @@ func (e *experiment) returning(specs []loadtest.Spec) []loadtest.Spec {
 
 // cursorless reports whether clients come back that have no cursor.
 func (e *experiment) cursorless() bool {
-	return slices.ContainsFunc(e.targets, func(t Target) bool { return !t.Resumes() })
+	return slices.ContainsFunc(e.targets, func(t loadtest.Target) bool { return !t.Resumes() })
 }
 
 // storm publishes all the time; after a third of it all clients drop.
-func (e *experiment) storm() (r *report.Report, err error) {
-	s, err := e.open(e.returning, true)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if s.over() {
-		return s.report, nil
-	}
-	s.dropAndReturn()
-	return s.report, nil
-}
-
-// dropAndReturn publishes, and drops everybody after a third of the time.
-func (s *session) dropAndReturn() {
-	var dropped bool
-	at := s.s.Duration / 3
-	s.publish(s.s.Rate, s.s.Duration, at, func(ctx context.Context) error {
-		s.say("dropping all connections")
-		dropped = true
-		return s.pool.Drop(ctx, s.s.Away)
+func (e *experiment) storm() (*report.Report, error) {
+	return e.with(e.returning, true, func(s *session) error {
+		dropped, at := false, e.s.Duration/3
+		s.publish(e.s.Rate, e.s.Duration, at, func(ctx context.Context) error {
+			e.say("dropping all connections")
+			dropped = true
+			return s.pool.Drop(ctx, e.s.Away)
+		})
+		if dropped && s.report.Messages != nil {
+			if err := s.recovered(at); err != nil {
+				s.abort(err)
+			}
+		}
+		return nil
 	})
-	if !dropped || s.report.Messages == nil {
-		return
-	}
-	if err := s.recovered(at); err != nil {
-		_ = s.invalid(err) // always nil
-	}
 }
 
 // recovered asks how coming back went.
@@ -67,13 +56,56 @@ func (s *session) recovered(at time.Duration) error {
 	}
 	s.report.Storm = &report.Storm{At: round(at.Seconds()), Away: s.s.Away.Seconds(), Back: back.Connections, Failed: back.Failed,
 		BackTook: back.Took.Seconds(), Recovery: s.recovery, Unrecovered: s.unhealed, Lost: s.report.Messages.Lost, Cursorless: s.cursorless()}
-	s.report.Connections.Failed += back.Failed
-	if s.report.Connections.FirstError == "" {
-		s.report.Connections.FirstError = back.FirstError
-	}
+	c := &s.report.Connections
+	c.Failed, c.FirstError = c.Failed+back.Failed, cmp.Or(c.FirstError, back.FirstError)
 	if back.Connections == 0 {
-		_ = s.abort(fmt.Errorf("no client could come back: %s", back.FirstError)) // always nil
+		return fmt.Errorf("no client could come back: %s", back.FirstError)
 	}
-	s.report.Validate(s.s.Limits)
 	return nil
+}
+
+// restart publishes all the time. After a third of it the server is asked to end,
+// after two thirds it is killed, and each time started again. Lost is what it had
+// acknowledged and somebody never got.
+func (e *experiment) restart() (*report.Report, error) {
+	return e.with(e.returning, true, func(s *session) error {
+		s.excuse = true
+		ended := make(chan error, 1)
+		var ends []report.End
+		go func() { // ends with the second restart, or the user's patience
+			var err error
+			ends, err = e.endTwice(e.servers[0])
+			ended <- err
+		}()
+		s.publish(e.s.Rate, e.s.Duration, 0, nil)
+		if err := <-ended; err != nil {
+			s.abort(err)
+		}
+		if m := s.report.Messages; m != nil {
+			s.report.Restart = &report.Restart{Ends: ends, Recovery: s.recovery, Unrecovered: s.unhealed,
+				Refused: m.Refused - m.Unanswered, Unanswered: m.Unanswered, Lost: m.Lost, Gaps: m.Gaps, Cursorless: e.cursorless()}
+		}
+		return nil
+	})
+}
+
+// endTwice ends a server, and starts it again, at each third of the time.
+func (e *experiment) endTwice(server *child.Program) (ends []report.End, err error) {
+	began := time.Now()
+	for i, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		e.pause(time.Until(began.Add(e.s.Duration * time.Duration(i+1) / 3)))
+		if e.interrupted() {
+			return ends, nil
+		}
+		at := time.Now()
+		killed, err := server.Stop(signal)
+		if err != nil {
+			return ends, err
+		}
+		if err := server.Start(e.ctx); err != nil {
+			return ends, err
+		}
+		ends = append(ends, report.End{At: round(at.Sub(began).Seconds()), Asked: signal == syscall.SIGTERM, Killed: killed, Down: round(time.Since(at).Seconds())})
+	}
+	return ends, nil
 }

@@ -56,8 +56,14 @@ func (e *experiment) versus() (*report.Report, error) {
 	for i, side := range sides {
 		side.Name = e.targets[i].Text
 		if !aborted {
-			e.addStorm(i, side)
-			e.addRestart(i, side)
+			if r := e.also(i, side, "storm", (*experiment).storm); r != nil {
+				side.Storm = r.Storm
+			}
+			if len(e.servers) > 0 {
+				if r := e.also(i, side, "restart", (*experiment).restart); r != nil {
+					side.Restart = r.Restart
+				}
+			}
 		}
 		side.Validate(e.s.Limits)
 		for _, reason := range side.Validity.Reasons {
@@ -74,50 +80,27 @@ func (e *experiment) side(i int) *experiment {
 	one := *e
 	one.targets = e.targets[i : i+1]
 	one.s.Targets = e.s.Targets[i : i+1]
-	cut := func(n int) (from, to int) { return min(i, n), min(i+1, n) }
-	from, to := cut(len(e.s.Publish))
-	one.s.Publish = e.s.Publish[from:to]
-	from, to = cut(len(e.s.PID))
-	one.s.PID = e.s.PID[from:to]
-	from, to = cut(len(e.s.Admin))
-	one.s.Admin = e.s.Admin[from:to]
-	from, to = cut(len(e.s.Start))
-	one.s.Start, one.servers = e.s.Start[from:to], e.servers[from:to]
+	one.s.Publish, one.s.PID, one.s.Admin = only(e.s.Publish, i), only(e.s.PID, i), only(e.s.Admin, i)
+	one.s.Start, one.servers = only(e.s.Start, i), only(e.servers, i)
 	return &one
 }
 
-// addStorm lets side's clients drop.
-func (e *experiment) addStorm(i int, side *report.Report) {
-	if e.interrupted() {
-		return
-	}
-	e.say("storm: %s", e.targets[i].Text)
-	r, err := e.side(i).storm()
-	if also(side, "storm", r, err) {
-		side.Storm = r.Storm
-	}
-}
+// only is all[i] alone, and nothing behind its end.
+func only[T any](all []T, i int) []T { return all[min(i, len(all)):min(i+1, len(all))] }
 
-// also reports whether r is a report of something done beside side's turns, and
-// aborts side if it is none, or was aborted itself.
-func also(side *report.Report, what string, r *report.Report, err error) bool {
+// also runs another scenario on one side. Its report is nil if it could not run,
+// and aborts the side's report if it was aborted itself.
+func (e *experiment) also(i int, side *report.Report, what string, run func(*experiment) (*report.Report, error)) *report.Report {
+	if e.interrupted() {
+		return nil
+	}
+	e.say("%s: %s", what, e.targets[i].Text)
+	r, err := run(e.side(i))
 	if err == nil && r.Aborted != "" {
 		err = errors.New(r.Aborted)
 	}
 	if err != nil && side.Aborted == "" {
 		side.Aborted = what + ": " + err.Error()
 	}
-	return r != nil
-}
-
-// addRestart ends side's server twice, if it is the experiment's.
-func (e *experiment) addRestart(i int, side *report.Report) {
-	if len(e.servers) == 0 || e.interrupted() {
-		return
-	}
-	e.say("restart: %s", e.targets[i].Text)
-	r, err := e.side(i).restart()
-	if also(side, "restart", r, err) {
-		side.Restart = r.Restart
-	}
+	return r
 }
