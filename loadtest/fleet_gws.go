@@ -3,9 +3,7 @@ package loadtest
 import (
 	"context"
 	"errors"
-	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/lxzan/gws"
@@ -91,7 +89,7 @@ func (k *gwsKind) open(ctx context.Context) (o Opened) {
 }
 
 func (k *gwsKind) dial(ctx context.Context, i int) error {
-	conn, err := dialFrom(ctx, k.spec.Source, k.spec.Addr)
+	conn, err := Dialer(k.spec.Source, 0).DialContext(ctx, "tcp4", k.spec.Addr)
 	if err != nil {
 		return err
 	}
@@ -196,25 +194,6 @@ func (gwsHandler) OnMessage(c *gws.Conn, m *gws.Message) {
 	s := c.NetConn().(*gwsSocket)
 	s.kind.sink.takeLocked(s.sub, m.Bytes(), Now())
 	_ = m.Close() // returns the buffer to gws' pool
-}
-
-// dialFrom connects from the local address source ("" for any) without
-// reserving a port before the remote end is known, so that one address has all
-// its ports for each server (IP_BIND_ADDRESS_NO_PORT).
-func dialFrom(ctx context.Context, source, addr string) (net.Conn, error) {
-	d := net.Dialer{}
-	if source != "" {
-		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(source)}
-		d.Control = func(_, _ string, c syscall.RawConn) (err error) {
-			if e := c.Control(func(fd uintptr) {
-				err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-			}); e != nil {
-				return e
-			}
-			return err
-		}
-	}
-	return d.DialContext(ctx, "tcp4", addr)
 }
 
 // gwsUnreadable is ErrUnreadable if it was gws that ended the connection, because of

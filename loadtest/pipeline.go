@@ -100,7 +100,7 @@ func (c *pipe) dial(ctx context.Context) (net.Conn, io.Reader, error) {
 	if c.target.WebSocket {
 		return upgrade(ctx, c.target.Addr, c.target.Path(c.first))
 	}
-	conn, err := dialFrom(ctx, "", c.target.Addr)
+	conn, err := Dialer("", 0).DialContext(ctx, "tcp4", c.target.Addr)
 	return conn, conn, err
 }
 

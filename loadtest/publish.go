@@ -53,7 +53,7 @@ func DialWS(ctx context.Context, addr string, streams int, path func(stream int)
 
 // upgrade opens one WebSocket; rest continues behind the 101.
 func upgrade(ctx context.Context, addr, path string) (conn net.Conn, rest io.Reader, err error) {
-	opened, err := dialFrom(ctx, "", addr)
+	opened, err := Dialer("", 0).DialContext(ctx, "tcp4", addr)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -186,7 +186,7 @@ func DialHTTP(ctx context.Context, addr string, path func(stream int) string) (*
 }
 
 func (p *HTTPPublisher) dial(ctx context.Context) (err error) {
-	if p.conn, err = dialFrom(ctx, "", p.addr); err != nil {
+	if p.conn, err = Dialer("", 0).DialContext(ctx, "tcp4", p.addr); err != nil {
 		p.conn = nil
 		return err
 	}

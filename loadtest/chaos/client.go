@@ -8,11 +8,11 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"peal/loadtest"
 )
 
 // How clients behave. Means of exponential distributions, so that everything
@@ -125,16 +125,8 @@ func (c *client) change() {
 // connect dials, from one of several addresses, for a port that was used a
 // moment ago is not free yet.
 func (c *client) connect(ctx context.Context) (net.Conn, bool) {
-	d := net.Dialer{
-		LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+c.number%100))},
-		Timeout:   5 * time.Second,
-		Control: func(_, _ string, raw syscall.RawConn) error {
-			return raw.Control(func(fd uintptr) {
-				_ = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // best effort
-			})
-		},
-	}
-	conn, err := d.DialContext(ctx, "tcp4", c.run.Addr)
+	source := "127.0.0." + strconv.Itoa(2+c.number%100)
+	conn, err := loadtest.Dialer(source, 0).DialContext(ctx, "tcp4", c.run.Addr)
 	if err != nil {
 		return nil, false
 	}

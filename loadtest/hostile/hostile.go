@@ -1,7 +1,9 @@
 package hostile
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,11 +15,10 @@ import (
 // Kind is one thing that hostile clients do.
 type Kind struct {
 	Name string
-	Does string // one line, for tables and help
 
 	// run is the life of one client: one or more connections. It returns an error
 	// when the server ended it, and is then called again; nil when it is done.
-	run func(ctx context.Context, c *client) error
+	run func(c *client, ctx context.Context) error
 }
 
 // Kinds returns all kinds, in the order of their names.
@@ -68,18 +69,8 @@ type Spec struct {
 }
 
 func (s Spec) withDefaults() Spec {
-	if s.Clients <= 0 {
-		s.Clients = 16
-	}
-	if s.Connections <= 0 {
-		s.Connections = 3000
-	}
-	if s.Channels <= 0 {
-		s.Channels = 127
-	}
-	if s.Messages <= 0 {
-		s.Messages = 200
-	}
+	s.Clients, s.Connections = cmp.Or(s.Clients, 16), cmp.Or(s.Connections, 3000)
+	s.Channels, s.Messages = cmp.Or(s.Channels, 127), cmp.Or(s.Messages, 200)
 	return s
 }
 
@@ -93,62 +84,51 @@ type Tally struct {
 	Refused     uint64 `json:"refused"`     // responses with a status from 400 on
 }
 
-type counters struct {
-	connections, closed, sent, received, requests, refused atomic.Uint64
-}
-
-func (c *counters) tally() Tally {
-	return Tally{c.connections.Load(), c.closed.Load(), c.sent.Load(), c.received.Load(), c.requests.Load(), c.refused.Load()}
-}
-
 // client is one hostile client.
 type client struct {
-	*counters
 	Spec
+	met    *Tally // of all clients: changed by count
 	number int
 	turn   int // number of those of its kind before it
 	source string
 }
 
+// count adds to a number of the tally.
+func count(n *uint64, by int) { atomic.AddUint64(n, uint64(by)) }
+
 // again is how long a client waits that the server has ended.
 const again = 20 * time.Millisecond
 
 // Run plays the clients of s until ctx ends, and returns what they did.
-// ready, if it is not nil, is called once each client has begun.
-func Run(ctx context.Context, s Spec, ready func()) (Tally, error) {
+func Run(ctx context.Context, s Spec) (t Tally, err error) {
 	s = s.withDefaults()
 	kinds := make([]Kind, len(s.Kinds))
 	for i, name := range s.Kinds {
-		var err error
 		if kinds[i], err = kindNamed(name); err != nil {
-			return Tally{}, err
+			return t, err
 		}
 	}
 	if len(kinds) == 0 {
-		return Tally{}, fmt.Errorf("no kind of hostile client was named")
+		return t, errors.New("no kind of hostile client was named")
 	}
-	var n counters
 	var clients sync.WaitGroup
 	for i := range s.Clients {
 		source, err := s.sourceOf(i)
 		if err != nil {
-			return Tally{}, err
+			return t, err
 		}
-		c := &client{counters: &n, Spec: s, number: i, turn: i / len(kinds), source: source}
+		c := &client{Spec: s, met: &t, number: i, turn: i / len(kinds), source: source}
 		clients.Go(func() { c.live(ctx, kinds[i%len(kinds)]) })
 	}
-	if ready != nil {
-		ready()
-	}
 	clients.Wait()
-	return n.tally(), nil
+	return t, nil
 }
 
 // live runs the client again and again.
 func (c *client) live(ctx context.Context, k Kind) {
 	for ctx.Err() == nil {
-		if err := k.run(ctx, c); err != nil && ctx.Err() == nil {
-			c.closed.Add(1)
+		if err := k.run(c, ctx); err != nil && ctx.Err() == nil {
+			count(&c.met.Closed, 1)
 		}
 		pause(ctx, max(again, c.Pause))
 	}
@@ -160,10 +140,11 @@ func (c *client) share() int {
 }
 
 func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
+	if d <= 0 {
+		return
+	}
 	select {
 	case <-ctx.Done():
-	case <-t.C:
+	case <-time.After(d):
 	}
 }

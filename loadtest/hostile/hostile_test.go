@@ -113,7 +113,7 @@ func TestKindsSendWhatTheySay(t *testing.T) {
 			defer cancel()
 			ended := make(chan Tally, 1)
 			go func() { // ends with ctx
-				tally, err := Run(ctx, Spec{Addr: s.addr, Kinds: []string{k.Name}, Clients: 2, Connections: 4, Source: "127.0.0.66", Sources: 2}, nil)
+				tally, err := Run(ctx, Spec{Addr: s.addr, Kinds: []string{k.Name}, Clients: 2, Connections: 4, Source: "127.0.0.66", Sources: 2})
 				if err != nil {
 					t.Error(err)
 				}
@@ -153,7 +153,7 @@ func TestNeighbourEndsWithItsTally(t *testing.T) {
 }
 
 func TestUnknownKindIsRefused(t *testing.T) {
-	_, err := Run(t.Context(), Spec{Addr: "127.0.0.1:1", Kinds: []string{"nice"}}, nil)
+	_, err := Run(t.Context(), Spec{Addr: "127.0.0.1:1", Kinds: []string{"nice"}})
 	if err == nil || !strings.Contains(err.Error(), "bad-json") {
 		t.Errorf("error %v, want one that names the kinds", err)
 	}

@@ -33,7 +33,7 @@ func play(spec string, in io.Reader, out io.Writer) error {
 		_, _ = io.Copy(io.Discard, in)
 		cancel()
 	}()
-	t, err := Run(ctx, s, nil)
+	t, err := Run(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -9,11 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"peal/loadtest"
 )
 
 // sourceOf is the local address of client i.
@@ -41,31 +39,33 @@ type wire struct {
 
 // dial connects. received > 0 is the receive buffer of a client that will not read.
 func (c *client) dial(ctx context.Context, received int) (*wire, error) {
-	d := net.Dialer{Timeout: 5 * time.Second, Control: func(_, _ string, raw syscall.RawConn) (err error) {
-		if e := raw.Control(func(fd uintptr) {
-			if received > 0 {
-				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, received)
-			}
-			if err == nil && c.source != "" {
-				err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-			}
-		}); e != nil {
-			return e
-		}
-		return err
-	}}
-	if c.source != "" {
-		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(c.source)}
-	}
-	conn, err := d.DialContext(ctx, "tcp4", c.Addr)
+	conn, err := loadtest.Dialer(c.source, received).DialContext(ctx, "tcp4", c.Addr)
 	if err != nil {
 		return nil, err
 	}
-	c.connections.Add(1)
+	count(&c.met.Connections, 1)
 	w := &wire{Conn: conn, c: c}
 	w.r = bufio.NewReader(counted{w})
 	w.free = context.AfterFunc(ctx, func() { _ = conn.Close() }) // unblocks whoever reads or writes
 	return w, nil
+}
+
+// on dials, calls start, and then do again and again, with a rest after each,
+// until ctx or the connection ends. start may be nil.
+func (c *client) on(ctx context.Context, received int, rest time.Duration, start, do func(*wire) error) error {
+	w, err := c.dial(ctx, received)
+	if err != nil {
+		return err
+	}
+	defer w.hangUp()
+	if start != nil {
+		err = start(w)
+	}
+	for err == nil && ctx.Err() == nil {
+		err = do(w)
+		pause(ctx, rest)
+	}
+	return err
 }
 
 // hangUp closes the connection.
@@ -79,14 +79,14 @@ type counted struct{ w *wire }
 
 func (c counted) Read(p []byte) (int, error) {
 	n, err := c.w.Conn.Read(p)
-	c.w.c.received.Add(uint64(n))
+	count(&c.w.c.met.Received, n)
 	return n, err
 }
 
 // send writes all of b.
 func (w *wire) send(b []byte) error {
 	n, err := w.Conn.Write(b)
-	w.c.sent.Add(uint64(n))
+	count(&w.c.met.Sent, n)
 	return err
 }
 
@@ -94,9 +94,44 @@ func (w *wire) send(b []byte) error {
 // connection ends.
 func (w *wire) drain() { go func() { _, _ = io.Copy(io.Discard, w.r) }() }
 
+// frames is a start for on: it opens a WebSocket that drops what comes.
+func frames(path, protocol string) func(*wire) error {
+	return func(w *wire) error {
+		if err := w.upgrade(path, protocol); err != nil {
+			return err
+		}
+		w.drain()
+		return nil
+	}
+}
+
+// sends is a do for on: it writes b, which is n requests or frames.
+func sends(b []byte, n int) func(*wire) error {
+	return func(w *wire) error {
+		if err := w.send(b); err != nil {
+			return err
+		}
+		count(&w.c.met.Requests, n)
+		return nil
+	}
+}
+
+// asks is a do for on: it sends a request, whose body is made anew each time, and
+// reads the response.
+func asks(method, path, header string, body func() []byte) func(*wire) error {
+	return func(w *wire) error {
+		var b []byte
+		if body != nil {
+			b = body()
+		}
+		_, err := w.ask(method, path, header, b)
+		return err
+	}
+}
+
 // appendRequest appends a request; a body makes it a POST's.
-func (w *wire) appendRequest(dst []byte, method, path, header string, body []byte) []byte {
-	dst = fmt.Appendf(dst, "%s %s HTTP/1.1\r\nHost: %s\r\n%s", method, path, w.c.Addr, header)
+func (c *client) appendRequest(dst []byte, method, path, header string, body []byte) []byte {
+	dst = fmt.Appendf(dst, "%s %s HTTP/1.1\r\nHost: %s\r\n%s", method, path, c.Addr, header)
 	if method != "GET" {
 		dst = fmt.Appendf(dst, "Content-Length: %d\r\n", len(body))
 	}
@@ -112,16 +147,16 @@ func (w *wire) response() (status int, err error) {
 	}
 	_, err = io.Copy(io.Discard, r.Body)
 	_ = r.Body.Close() // it was read
-	w.c.requests.Add(1)
+	count(&w.c.met.Requests, 1)
 	if r.StatusCode >= 400 {
-		w.c.refused.Add(1)
+		count(&w.c.met.Refused, 1)
 	}
 	return r.StatusCode, err
 }
 
 // ask sends a request and reads its response.
 func (w *wire) ask(method, path, header string, body []byte) (status int, err error) {
-	if err := w.send(w.appendRequest(nil, method, path, header, body)); err != nil {
+	if err := w.send(w.c.appendRequest(nil, method, path, header, body)); err != nil {
 		return 0, err
 	}
 	return w.response()
@@ -136,7 +171,7 @@ func (w *wire) upgrade(path, protocol string) error {
 	if protocol != "" {
 		header += "Sec-WebSocket-Protocol: " + protocol + "\r\n"
 	}
-	if err := w.send(w.appendRequest(nil, "GET", path, header, nil)); err != nil {
+	if err := w.send(w.c.appendRequest(nil, "GET", path, header, nil)); err != nil {
 		return err
 	}
 	r, err := http.ReadResponse(w.r, nil)
@@ -144,7 +179,7 @@ func (w *wire) upgrade(path, protocol string) error {
 		return err
 	}
 	if r.StatusCode != http.StatusSwitchingProtocols {
-		w.c.refused.Add(1)
+		count(&w.c.met.Refused, 1)
 		return fmt.Errorf("upgrade: %s", r.Status)
 	}
 	return nil
@@ -195,6 +230,3 @@ func names(prefix string, n int) []string {
 	}
 	return all
 }
-
-// query is names as parameters.
-func query(names []string) string { return "channel=" + strings.Join(names, "&channel=") }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // ArchivePrefix begins the names of the channels that last and earliest ask for.
@@ -12,106 +13,78 @@ const ArchivePrefix = "archive-"
 
 // workKinds buy processor time of the loops.
 var workKinds = []Kind{
-	{"last", "polls and peal.v1 subscriptions with last=1000 on many channels with history", last},
-	{"earliest", "polls with cursor=earliest on many channels with history", earliest},
-	{"commands", "peal.v1 subscribe and unsubscribe, as many as fit into one read", commands},
-	{"foreign-cursors", "peal.v1 subscribe to many channels with a cursor of another life, and unsubscribe", foreignCursors},
-	{"bad-json", "peal.v1 messages that are not JSON, as many as fit into one read", badJSON},
-	{"pings", "WebSocket pings, as many as fit into one read", pings},
-	{"chunked", "a chunked request body, one byte in each chunk and packet", chunked},
-	{"heartbeats", "nothing: the connections beside it are many and silent", nothing},
-	{"room", "bursts of small messages to a channel that many connections have beside one of their own", room},
+	{"last", (*client).last},
+	{"earliest", (*client).earliest},
+	{"commands", (*client).commands},
+	{"foreign-cursors", (*client).foreignCursors},
+	{"bad-json", (*client).badJSON},
+	{"pings", (*client).pings},
+	{"chunked", (*client).chunked},
+	{"heartbeats", (*client).nothing}, // the connections beside it are many and silent
+	{"room", (*client).room},
 }
 
-func last(ctx context.Context, c *client) error {
+// last asks for last=1000 on many channels with history, by polls and by peal.v1.
+func (c *client) last(ctx context.Context) error {
 	channels := names(ArchivePrefix, c.Channels)
 	if c.turn%2 == 0 {
-		return c.repeat(ctx, "/poll?"+query(channels)+"&last=1000&timeout=1")
+		return c.poll(ctx, channels, "last=1000")
 	}
-	list, _ := json.Marshal(channels) // strings
-	frames := appendFrame(nil, opText, fmt.Sprintf(`{"id":1,"command":"subscribe","channel":%s,"last":1000}`, list))
-	frames = appendFrame(frames, opText, fmt.Sprintf(`{"id":2,"command":"unsubscribe","channel":%s}`, list))
-	return c.flood(ctx, "/ws", "peal.v1", frames, 2)
+	return c.subscribes(ctx, channels, `,"last":1000`)
 }
 
-func earliest(ctx context.Context, c *client) error {
-	return c.repeat(ctx, "/poll?"+query(names(ArchivePrefix, max(c.Channels-1, 1)))+"&cursor=earliest&timeout=1")
+// earliest polls with cursor=earliest on many channels with history.
+func (c *client) earliest(ctx context.Context) error {
+	return c.poll(ctx, names(ArchivePrefix, max(c.Channels-1, 1)), "cursor=earliest")
 }
 
-// repeat asks for path again and again on one connection.
-func (c *client) repeat(ctx context.Context, path string) error {
-	w, err := c.dial(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer w.hangUp()
-	for ctx.Err() == nil {
-		if _, err := w.ask("GET", path, "", nil); err != nil {
-			return err
-		}
-		if c.Pause > 0 {
-			pause(ctx, c.Pause)
-		}
-	}
-	return nil
+// poll polls again and again, from the same place.
+func (c *client) poll(ctx context.Context, channels []string, from string) error {
+	path := "/poll?channel=" + strings.Join(channels, "&channel=") + "&" + from + "&timeout=1"
+	return c.on(ctx, 0, c.Pause, nil, asks("GET", path, "", nil))
 }
 
-// flood writes frames on a WebSocket, a read full at a time, and drops what comes.
-func (c *client) flood(ctx context.Context, path, protocol string, frames []byte, per int) error {
-	w, err := c.dial(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer w.hangUp()
-	if err := w.upgrade(path, protocol); err != nil {
-		return err
-	}
-	w.drain()
-	all, n := filled(frames, per)
-	for ctx.Err() == nil {
-		if err := w.send(all); err != nil {
-			return err
-		}
-		c.requests.Add(uint64(n))
-		if c.Pause > 0 {
-			pause(ctx, c.Pause)
-		}
-	}
-	return nil
+// commands sends peal.v1 subscribe and unsubscribe, as many as fit into one read.
+func (c *client) commands(ctx context.Context) error {
+	return c.subscribes(ctx, fmt.Sprintf("flood-%d", c.number), "")
 }
 
-func commands(ctx context.Context, c *client) error {
-	frames := appendFrame(nil, opText, fmt.Sprintf(`{"id":1,"command":"subscribe","channel":"flood-%d"}`, c.number))
-	frames = appendFrame(frames, opText, fmt.Sprintf(`{"id":2,"command":"unsubscribe","channel":"flood-%d"}`, c.number))
-	return c.flood(ctx, "/ws", "peal.v1", frames, 2)
+// foreignCursors subscribes to many channels with a cursor of another life.
+func (c *client) foreignCursors(ctx context.Context) error {
+	return c.subscribes(ctx, names(fmt.Sprintf("foreign-%d-", c.number), c.Channels), `,"cursor":"of-another-life"`)
 }
 
-func foreignCursors(ctx context.Context, c *client) error {
-	list, _ := json.Marshal(names(fmt.Sprintf("foreign-%d-", c.number), c.Channels)) // strings
-	frames := appendFrame(nil, opText, fmt.Sprintf(`{"id":1,"command":"subscribe","channel":%s,"cursor":"of-another-life"}`, list))
-	frames = appendFrame(frames, opText, fmt.Sprintf(`{"id":2,"command":"unsubscribe","channel":%s}`, list))
-	return c.flood(ctx, "/ws", "peal.v1", frames, 2)
+// subscribes sends peal.v1 commands that subscribe, with further members, and
+// unsubscribe. channel is one name or several.
+func (c *client) subscribes(ctx context.Context, channel any, members string) error {
+	list, _ := json.Marshal(channel) // strings
+	pair := appendFrame(nil, opText, fmt.Sprintf(`{"id":1,"command":"subscribe","channel":%s%s}`, list, members))
+	pair = appendFrame(pair, opText, fmt.Sprintf(`{"id":2,"command":"unsubscribe","channel":%s}`, list))
+	return c.flood(ctx, "/ws", "peal.v1", pair, 2)
 }
 
-func badJSON(ctx context.Context, c *client) error {
+// badJSON sends peal.v1 messages that are not JSON.
+func (c *client) badJSON(ctx context.Context) error {
 	return c.flood(ctx, "/ws", "peal.v1", appendFrame(nil, opText, "hello"), 1)
 }
 
-func pings(ctx context.Context, c *client) error {
+func (c *client) pings(ctx context.Context) error {
 	return c.flood(ctx, fmt.Sprintf("/ws?channel=pings-%d", c.number), "", appendFrame(nil, opPing, ""), 1)
+}
+
+// flood writes frames on a WebSocket, as many at a time as fit into one read, and
+// drops what comes.
+func (c *client) flood(ctx context.Context, path, protocol string, some []byte, per int) error {
+	return c.on(ctx, 0, c.Pause, frames(path, protocol), sends(filled(some, per)))
 }
 
 // chunkedBytes is the body of one request of the kind chunked. On the wire it is six
 // times as much: below twice the default limit of a message, where Peal gives up.
 const chunkedBytes = 20_000
 
-func chunked(ctx context.Context, c *client) error {
-	w, err := c.dial(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer w.hangUp()
-	for ctx.Err() == nil {
+// chunked sends request bodies with one byte in each chunk and packet.
+func (c *client) chunked(ctx context.Context) error {
+	return c.on(ctx, 0, 0, nil, func(w *wire) error {
 		head := fmt.Sprintf("POST /publish?channel=chunked-%d HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n\r\n", c.number, c.Addr)
 		if err := w.send([]byte(head)); err != nil {
 			return err
@@ -124,14 +97,12 @@ func chunked(ctx context.Context, c *client) error {
 		if err := w.send([]byte("0\r\n\r\n")); err != nil {
 			return err
 		}
-		if _, err := w.response(); err != nil {
-			return err
-		}
-	}
-	return nil
+		_, err := w.response()
+		return err
+	})
 }
 
-func nothing(ctx context.Context, _ *client) error {
+func (*client) nothing(ctx context.Context) error {
 	<-ctx.Done()
 	return nil
 }
@@ -142,29 +113,24 @@ const RoomChannel = "room"
 // roomBytes is the size of each of its messages.
 const roomBytes = 400
 
-// room publishes one burst, and no more: what it costs is the server's.
-func room(ctx context.Context, c *client) error {
-	w, err := c.dial(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer w.hangUp()
-	body := make([]byte, roomBytes)
-	for i := range body {
-		body[i] = 'a' + byte(i%26)
-	}
-	var burst []byte
-	for range c.Messages {
-		burst = w.appendRequest(burst, "POST", "/publish?channel="+RoomChannel, "", body)
-	}
-	if err := w.send(burst); err != nil {
-		return err
-	}
-	for range c.Messages {
-		if _, err := w.response(); err != nil {
+// room publishes one burst of small messages to a channel that many connections
+// have beside one of their own, and no more: what it costs is the server's.
+func (c *client) room(ctx context.Context) error {
+	return c.on(ctx, 0, 0, nil, func(w *wire) error {
+		body := []byte(strings.Repeat("abcdefghijklmnopqrstuvwxyz", roomBytes/26+1)[:roomBytes])
+		var burst []byte
+		for range c.Messages {
+			burst = c.appendRequest(burst, "POST", "/publish?channel="+RoomChannel, "", body)
+		}
+		if err := w.send(burst); err != nil {
 			return err
 		}
-	}
-	<-ctx.Done()
-	return nil
+		for range c.Messages {
+			if _, err := w.response(); err != nil {
+				return err
+			}
+		}
+		<-ctx.Done()
+		return nil
+	})
 }
