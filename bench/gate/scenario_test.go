@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"peal/bench"
+	"peal/loadtest"
 	"peal/loadtest/report"
 )
 
@@ -52,7 +53,7 @@ func TestFiguresOfARun(t *testing.T) {
 		per := 700.0
 		r := &report.Report{
 			Connections: report.Connections{Wanted: 10, Opened: 10},
-			Messages:    &report.Messages{Sent: 10, Expected: 100, Delivered: 100},
+			Messages:    &report.Messages{Sent: 10, Counts: loadtest.Counts{Expected: 100, Delivered: 100}},
 			Server:      &report.Server{CPU: 0.001, OpenCPU: 0.002, BytesPerConnection: &per},
 		}
 		r.Validity.Valid = true

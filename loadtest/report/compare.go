@@ -7,105 +7,39 @@ import (
 	"strings"
 )
 
-// compared are the lines of a comparison. lower says that less is better.
-var compared = []struct {
-	name  string
-	unit  unit
-	lower bool
-	value func(r *Report) (float64, bool)
-}{
-	{"connections opened", number, false, func(r *Report) (float64, bool) { return float64(r.Connections.Opened), true }},
-	{"connect p99", duration, true, find("connect_p99").value},
-	{"p50", duration, true, latencyAt(0.5)},
-	{"p90", duration, true, latencyAt(0.9)},
-	{"p99", duration, true, latencyAt(0.99)},
-	{"p99.9", duration, true, latencyAt(0.999)},
-	{"max", duration, true, latencyAt(1)},
-	{"lost", number, true, find("lost").value},
-	{"duplicated", number, true, find("duplicated").value},
-	{"reordered", number, true, find("reordered").value},
-	{"errors", number, true, find("errors").value},
-	{"deliveries per second", number, false, func(r *Report) (float64, bool) {
-		if r.Messages == nil {
-			return 0, false
-		}
-		return math.Round(r.Messages.DeliveredRate), true
-	}},
-	{"deliveries per server CPU second", number, false, func(r *Report) (float64, bool) {
-		if r.Server == nil || r.Server.DeliveriesPerCPUSecond == nil {
-			return 0, false
-		}
-		return math.Round(*r.Server.DeliveriesPerCPUSecond), true
-	}},
-	{"bytes per connection", bytes, true, find("bytes_per_connection").value},
-	{"resident, at most", bytes, true, func(r *Report) (float64, bool) {
-		if r.Server == nil {
-			return 0, false
-		}
-		return float64(r.Server.ResidentPeak), true
-	}},
-	{"recovery after the storm, p99", duration, true, func(r *Report) (float64, bool) {
-		if r.Storm == nil {
-			return 0, false
-		}
-		return quantile(r.Storm.Recovery, 0.99)
-	}},
-	{"lost in the storm", number, true, func(r *Report) (float64, bool) {
-		if r.Storm == nil || r.Messages == nil {
-			return 0, false
-		}
-		return float64(r.Storm.Lost), true
-	}},
-	{"recovery after a restart, p99", duration, true, func(r *Report) (float64, bool) {
-		if r.Restart == nil {
-			return 0, false
-		}
-		return quantile(r.Restart.Recovery, 0.99)
-	}},
-	{"lost in the restarts", number, true, func(r *Report) (float64, bool) {
-		if r.Restart == nil {
-			return 0, false
-		}
-		return float64(r.Restart.Lost), true
-	}},
-	{"carries, messages per second", number, false, func(r *Report) (float64, bool) {
-		if r.Ramp == nil {
-			return 0, false
-		}
-		return math.Round(r.Ramp.Carries), true
-	}},
-}
-
 // Compare writes a table of both, b against a. It is one run each: whether a
 // difference is more than noise only repetition says.
 func Compare(w io.Writer, a, b *Report) error {
 	p := &printer{w: w}
+	p.compare(a, b)
+	return p.err
+}
+
+func (p *printer) compare(a, b *Report) {
 	for i, r := range []*Report{a, b} {
-		p.printf("%c: %s %s\n", 'a'+i, r.Scenario, r.Settings.servers())
+		p.printf("%s: %s %s\n", letter(i), r.Scenario, r.Settings.servers())
 	}
 	p.printf("\n%-34s %14s %14s %9s\n", "", "a", "b", "change")
-	for _, c := range compared {
-		x, okA := c.value(a)
-		y, okB := c.value(b)
-		if !okA && !okB {
+	for _, m := range metrics {
+		x, okA := m.value(a)
+		y, okB := m.value(b)
+		if m.title == "" || !okA && !okB {
 			continue
 		}
-		p.printf("%-34s %14s %14s %9s%s\n", c.name, shown(c.unit, x, okA), shown(c.unit, y, okB), change(x, y, okA && okB), better(x, y, okA && okB, c.lower))
+		both := okA && okB
+		p.printf("%-34s %14s %14s %9s%s\n", m.title, shown(m.unit, x, okA), shown(m.unit, y, okB), change(x, y, both), better(x, y, both, m.more))
 	}
 	for i, r := range []*Report{a, b} {
 		if !r.Validity.Valid {
-			p.printf("%c is not valid: %s\n", 'a'+i, strings.Join(r.Validity.Reasons, "; "))
+			p.printf("%s is not valid: %s\n", letter(i), strings.Join(r.Validity.Reasons, "; "))
 		}
-	}
-	for i, r := range []*Report{a, b} {
 		if r.Storm != nil && r.Storm.Cursorless {
-			p.printf("%c has clients without cursors: in the storm they miss what is published while they are away\n", 'a'+i)
+			p.printf("%s has clients without cursors: in the storm they miss what is published while they are away\n", letter(i))
 		}
 	}
 	for _, difference := range differences(a, b) {
 		p.printf("not alike: %s\n", difference)
 	}
-	return p.err
 }
 
 func shown(u unit, v float64, measured bool) string {
@@ -128,11 +62,11 @@ func change(x, y float64, both bool) string {
 // noise is what two runs on one machine often differ by for no reason.
 const noise = 0.05
 
-func better(x, y float64, both, lower bool) string {
+func better(x, y float64, both, more bool) string {
 	switch {
 	case !both || x == y || math.Abs(y-x) <= noise*math.Abs(x):
 		return ""
-	case (y < x) == lower:
+	case (y > x) == more:
 		return "  better"
 	}
 	return "  worse"

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,16 +37,6 @@ const (
 	bytes
 )
 
-// metric is one thing that objectives can be about. measured is false where a
-// report does not say.
-type metric struct {
-	name  string
-	unit  unit
-	value func(r *Report) (v float64, measured bool)
-	// needs is what a run must have for it.
-	needs Need
-}
-
 // Need is what a metric takes to be measured.
 type Need uint8
 
@@ -57,48 +48,85 @@ const (
 	NeedsStorm // or restarts
 )
 
-var metrics = []metric{
-	{"p50", duration, latencyAt(0.5), NeedsMessages},
-	{"p90", duration, latencyAt(0.9), NeedsMessages},
-	{"p99", duration, latencyAt(0.99), NeedsMessages},
-	{"p99.9", duration, latencyAt(0.999), NeedsMessages},
-	{"max", duration, latencyAt(1), NeedsMessages},
-	{"lost", number, ofMessages(func(m *Messages) uint64 { return m.Lost }), NeedsMessages},
-	{"duplicated", number, ofMessages(func(m *Messages) uint64 { return m.Duplicated }), NeedsMessages},
-	{"reordered", number, ofMessages(func(m *Messages) uint64 { return m.Reordered }), NeedsMessages},
-	{"errors", number, func(r *Report) (float64, bool) { return float64(r.Errors()), true }, NeedsConnections},
-	{"connect_p99", duration, func(r *Report) (float64, bool) { return quantile(r.Connections.Handshake, 0.99) }, NeedsConnections},
-	{"bytes_per_connection", bytes, func(r *Report) (float64, bool) {
-		if r.Server == nil || r.Server.BytesPerConnection == nil {
-			return 0, false
-		}
-		return *r.Server.BytesPerConnection, true
-	}, NeedsServer},
-	{"recovery_max", duration, func(r *Report) (float64, bool) {
-		switch {
-		case r.Storm != nil:
-			return quantile(r.Storm.Recovery, 1)
-		case r.Restart != nil:
-			return quantile(r.Restart.Recovery, 1)
-		}
-		return 0, false
-	}, NeedsStorm},
-	{"memory_slope", bytes, func(r *Report) (float64, bool) {
-		if r.Soak == nil {
-			return 0, false
-		}
-		return r.Soak.MemorySlope, true
-	}, NeedsSoak},
-	{"descriptors_slope", number, func(r *Report) (float64, bool) {
-		if r.Soak == nil || r.Soak.DescriptorsSlope == nil {
-			return 0, false
-		}
-		return *r.Soak.DescriptorsSlope, true
-	}, NeedsSoak},
+// metric is one thing that objectives and comparisons can be about.
+type metric struct {
+	name  string // in objectives; "": only compared
+	title string // in comparisons; "": only an objective
+	unit  unit
+	more  bool // more of it is better
+	needs Need // what a run must have for it
+	value value
 }
 
-func latencyAt(q float64) func(*Report) (float64, bool) {
+// value reads a metric from a report. measured is false where the report does not
+// have it.
+type value func(r *Report) (v float64, measured bool)
+
+var metrics = []metric{
+	{"", "connections opened", number, true, NeedsConnections, func(r *Report) (float64, bool) { return float64(r.Connections.Opened), true }},
+	{"connect_p99", "connect p99", duration, false, NeedsConnections, func(r *Report) (float64, bool) { return quantile(r.Connections.Handshake, 0.99) }},
+	{"p50", "p50", duration, false, NeedsMessages, latencyAt(0.5)},
+	{"p90", "p90", duration, false, NeedsMessages, latencyAt(0.9)},
+	{"p99", "p99", duration, false, NeedsMessages, latencyAt(0.99)},
+	{"p99.9", "p99.9", duration, false, NeedsMessages, latencyAt(0.999)},
+	{"max", "max", duration, false, NeedsMessages, latencyAt(1)},
+	{"lost", "lost", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Lost })},
+	{"duplicated", "duplicated", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Duplicated })},
+	{"reordered", "reordered", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Reordered })},
+	{"errors", "errors", number, false, NeedsConnections, func(r *Report) (float64, bool) { return float64(r.Errors()), true }},
+	{"", "deliveries per second", number, true, NeedsMessages, of(messages, func(m *Messages) (float64, bool) { return math.Round(m.DeliveredRate), true })},
+	{"", "deliveries per server CPU second", number, true, NeedsServer, of(server, func(s *Server) (float64, bool) {
+		v, ok := optional(s.DeliveriesPerCPUSecond)
+		return math.Round(v), ok
+	})},
+	{"bytes_per_connection", "bytes per connection", bytes, false, NeedsServer, of(server, func(s *Server) (float64, bool) { return optional(s.BytesPerConnection) })},
+	{"", "resident, at most", bytes, false, NeedsServer, of(server, func(s *Server) (float64, bool) { return float64(s.ResidentPeak), true })},
+	{"", "recovery after the storm, p99", duration, false, NeedsStorm, of(storm, func(s *Storm) (float64, bool) { return quantile(s.Recovery, 0.99) })},
+	{"", "lost in the storm", number, false, NeedsStorm, of(storm, func(s *Storm) (float64, bool) { return float64(s.Lost), true })},
+	{"", "recovery after a restart, p99", duration, false, NeedsStorm, of(restart, func(s *Restart) (float64, bool) { return quantile(s.Recovery, 0.99) })},
+	{"", "lost in the restarts", number, false, NeedsStorm, of(restart, func(s *Restart) (float64, bool) { return float64(s.Lost), true })},
+	{"recovery_max", "", duration, false, NeedsStorm, func(r *Report) (float64, bool) {
+		if r.Storm != nil {
+			return quantile(r.Storm.Recovery, 1)
+		}
+		return of(restart, func(s *Restart) (float64, bool) { return quantile(s.Recovery, 1) })(r)
+	}},
+	{"memory_slope", "", bytes, false, NeedsSoak, of(soak, func(s *Soak) (float64, bool) { return s.MemorySlope, true })},
+	{"descriptors_slope", "", number, false, NeedsSoak, of(soak, func(s *Soak) (float64, bool) { return optional(s.DescriptorsSlope) })},
+	{"", "carries, messages per second", number, true, NeedsMessages, of(func(r *Report) *Ramp { return r.Ramp }, func(s *Ramp) (float64, bool) { return math.Round(s.Carries), true })},
+}
+
+// Parts of a report; nil: not measured.
+func messages(r *Report) *Messages { return r.Messages }
+func server(r *Report) *Server     { return r.Server }
+func storm(r *Report) *Storm       { return r.Storm }
+func restart(r *Report) *Restart   { return r.Restart }
+func soak(r *Report) *Soak         { return r.Soak }
+
+// of reads a metric from a part of a report.
+func of[T any](part func(*Report) *T, v func(*T) (float64, bool)) value {
+	return func(r *Report) (float64, bool) {
+		if p := part(r); p != nil {
+			return v(p)
+		}
+		return 0, false
+	}
+}
+
+func optional(v *float64) (float64, bool) {
+	if v == nil {
+		return 0, false
+	}
+	return *v, true
+}
+
+func latencyAt(q float64) value {
 	return func(r *Report) (float64, bool) { return quantile(r.Latency, q) }
+}
+
+// ofDeliveries is measured where some were expected.
+func ofDeliveries(count func(*Messages) uint64) value {
+	return of(messages, func(m *Messages) (float64, bool) { return float64(count(m)), m.Expected > 0 })
 }
 
 // quantile is in nanoseconds, and infinite where that message was lost.
@@ -113,29 +141,21 @@ func quantile(t *Times, q float64) (float64, bool) {
 	return float64(v), true
 }
 
-func ofMessages(count func(*Messages) uint64) func(*Report) (float64, bool) {
-	return func(r *Report) (float64, bool) {
-		if r.Messages == nil || r.Messages.Expected == 0 {
-			return 0, false
-		}
-		return float64(count(r.Messages)), true
-	}
-}
-
 func find(name string) *metric {
-	for i := range metrics {
-		if metrics[i].name == name {
-			return &metrics[i]
-		}
+	i := slices.IndexFunc(metrics, func(m metric) bool { return m.name == name && name != "" })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return &metrics[i]
 }
 
 // Metrics are the names that objectives can have.
 func Metrics() []string {
 	var names []string
 	for _, m := range metrics {
-		names = append(names, m.name)
+		if m.name != "" {
+			names = append(names, m.name)
+		}
 	}
 	return names
 }

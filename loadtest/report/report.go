@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -85,19 +86,14 @@ type Connections struct {
 
 // Messages is what was sent and what became of it.
 type Messages struct {
-	Scheduled     uint64  `json:"scheduled"`
-	Sent          uint64  `json:"sent"`
-	Refused       uint64  `json:"refused"`              // by the server, or not answered; their deliveries are lost, but in a restart
-	Unanswered    uint64  `json:"unanswered"`           // of those, written and not answered: the server may have taken them
-	Unreadable    uint64  `json:"unreadable,omitempty"` // of those, with a response that the load test could not read
-	FirstRefusal  string  `json:"first_refusal,omitempty"`
-	Expected      uint64  `json:"expected"` // deliveries
-	Delivered     uint64  `json:"delivered"`
-	Lost          uint64  `json:"lost"`
-	Duplicated    uint64  `json:"duplicated"`
-	Reordered     uint64  `json:"reordered"`
-	Foreign       uint64  `json:"foreign"` // not of this run
-	Gaps          uint64  `json:"gaps"`    // notices that messages are gone
+	Scheduled    uint64 `json:"scheduled"`
+	Sent         uint64 `json:"sent"`
+	Refused      uint64 `json:"refused"`              // by the server, or not answered; their deliveries are lost, but in a restart
+	Unanswered   uint64 `json:"unanswered"`           // of those, written and not answered: the server may have taken them
+	Unreadable   uint64 `json:"unreadable,omitempty"` // of those, with a response that the load test could not read
+	FirstRefusal string `json:"first_refusal,omitempty"`
+	loadtest.Counts
+	Gaps          uint64  `json:"gaps"` // notices that messages are gone
 	SentRate      float64 `json:"sent_per_s"`
 	DeliveredRate float64 `json:"delivered_per_s"`
 	ReadBytes     uint64  `json:"read_bytes"` // by the subscribers
@@ -265,12 +261,7 @@ func (r *Report) Join(other *Report) error {
 	r.Connections.Opened = min(r.Connections.Opened, other.Connections.Opened)
 	r.Connections.Unreadable += other.Connections.Unreadable
 	r.Interrupted = r.Interrupted || other.Interrupted
-	if r.Aborted == "" {
-		r.Aborted = other.Aborted
-	}
-	if r.Unread == "" {
-		r.Unread = other.Unread
-	}
+	r.Aborted, r.Unread = cmp.Or(r.Aborted, other.Aborted), cmp.Or(r.Unread, other.Unread)
 	r.Messages.join(other.Messages)
 	r.Generator.CPU += other.Generator.CPU
 	if share := other.Generator.CPUShare; share != nil && (r.Generator.CPUShare == nil || *share > *r.Generator.CPUShare) {
@@ -307,18 +298,11 @@ func (m *Messages) join(o *Messages) {
 	m.Unanswered += o.Unanswered
 	m.Unreadable += o.Unreadable
 	m.Gaps += o.Gaps
-	m.Expected += o.Expected
-	m.Delivered += o.Delivered
-	m.Lost += o.Lost
-	m.Duplicated += o.Duplicated
-	m.Reordered += o.Reordered
-	m.Foreign += o.Foreign
+	m.Counts.Add(o.Counts)
 	m.SentRate = (m.SentRate + o.SentRate) / 2
 	m.DeliveredRate = (m.DeliveredRate + o.DeliveredRate) / 2
 	m.ReadBytes += o.ReadBytes
-	if m.FirstRefusal == "" {
-		m.FirstRefusal = o.FirstRefusal
-	}
+	m.FirstRefusal = cmp.Or(m.FirstRefusal, o.FirstRefusal)
 }
 
 // Write writes r as JSON.

@@ -28,7 +28,7 @@ func sample(lost uint64) *report.Report {
 	return &report.Report{
 		Schema: report.Schema, Scenario: "fanout", Latency: report.NewTimes(l), Lag: report.NewTimes(lag),
 		Connections: report.Connections{Wanted: 10, Opened: 10, Took: 0.5, Handshake: report.NewTimes(lag)},
-		Messages:    &report.Messages{Scheduled: 100, Sent: 100, Expected: 1000, Delivered: 1000 - lost, Lost: lost},
+		Messages:    &report.Messages{Scheduled: 100, Sent: 100, Counts: loadtest.Counts{Expected: 1000, Delivered: 1000 - lost, Lost: lost}},
 		Intervals: []report.Interval{{At: 1, Sent: 50, Delivered: 500, P50: &v, P99: nil, ServerCPU: &cores, Resident: &resident},
 			{At: 2, Sent: 50, Delivered: 500 - lost, P50: &v, P99: &v}},
 	}

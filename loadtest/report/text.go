@@ -20,7 +20,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	if len(r.Sides) == 2 {
 		p.printf("\n")
-		p.err = firstOf(p.err, Compare(w, r.Sides[0], r.Sides[1]))
+		p.compare(r.Sides[0], r.Sides[1])
 	}
 	if len(r.Sides) == 0 {
 		p.printf("\n")
@@ -28,13 +28,6 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	p.verdict(r)
 	return p.err
-}
-
-func firstOf(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // printer keeps the first error.
@@ -62,7 +55,11 @@ func (p *printer) body(r *Report) {
 			p.line("", "%s", m.FirstRefusal)
 		}
 		p.line("deliveries", "%d of %d, %s a second", m.Delivered, m.Expected, rate(m.DeliveredRate))
-		p.line("", "%d lost, %d duplicated, %d reordered%s", m.Lost, m.Duplicated, m.Reordered, foreign(m.Foreign))
+		p.printf("%-13s %d lost, %d duplicated, %d reordered", "", m.Lost, m.Duplicated, m.Reordered)
+		if m.Foreign > 0 {
+			p.printf(", %d not of this run", m.Foreign)
+		}
+		p.printf("\n")
 	}
 	p.times("latency", r.Latency)
 	p.times("lag", r.Lag)
@@ -86,13 +83,6 @@ func (p *printer) body(r *Report) {
 		p.printf("\n")
 		p.histogram(r.Latency.Histogram)
 	}
-}
-
-func foreign(n uint64) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf(", %d not of this run", n)
 }
 
 func (p *printer) connections(r *Report) {
@@ -119,17 +109,17 @@ func (p *printer) storm(s *Storm) {
 		return
 	}
 	p.line("storm", "all dropped at %.1f s, away for %.1f s; %d back within %.2f s, %d not", s.At, s.Away, s.Back, s.BackTook, s.Failed)
-	p.cursorless(s.Cursorless)
-	p.times("recovery", s.Recovery)
-	if s.Unrecovered > 0 {
-		p.line("", "%d clients were never back with all they missed", s.Unrecovered)
-	}
+	p.returned(s.Cursorless, s.Recovery, s.Unrecovered)
 }
 
-// cursorless says that a loss is the clients' doing as well as the server's.
-func (p *printer) cursorless(so bool) {
-	if so {
-		p.line("", "clients came back without cursors: what was published meanwhile is lost to them")
+// returned is how clients came back.
+func (p *printer) returned(cursorless bool, recovery *Times, unrecovered int) {
+	if cursorless { // a loss is the clients' doing as well as the server's
+		p.line("", "clients came back without cursors: they lost what was published meanwhile")
+	}
+	p.times("recovery", recovery)
+	if unrecovered > 0 {
+		p.line("", "%d clients never recovered all they had missed", unrecovered)
 	}
 }
 
@@ -151,11 +141,7 @@ func (p *printer) restart(r *Restart) {
 	}
 	p.line(name, "messages: %d refused, %d without an answer", r.Refused, r.Unanswered)
 	p.line("", "deliveries of acknowledged messages: %d lost; %d gaps told", r.Lost, r.Gaps)
-	p.cursorless(r.Cursorless)
-	p.times("recovery", r.Recovery)
-	if r.Unrecovered > 0 {
-		p.line("", "%d clients were never back with all they missed", r.Unrecovered)
-	}
+	p.returned(r.Cursorless, r.Recovery, r.Unrecovered)
 }
 
 func (p *printer) ramp(r *Ramp) {
@@ -279,15 +265,11 @@ func orLost(ms *float64) string {
 
 // Millis writes milliseconds with three digits and without an exponent.
 func Millis(ms float64) string {
-	switch {
-	case ms >= 100:
-		return strconv.FormatFloat(ms, 'f', 0, 64)
-	case ms >= 10:
-		return strconv.FormatFloat(ms, 'f', 1, 64)
-	case ms >= 1:
-		return strconv.FormatFloat(ms, 'f', 2, 64)
+	digits := 3
+	for limit := 1.0; digits > 0 && ms >= limit; limit *= 10 {
+		digits--
 	}
-	return strconv.FormatFloat(ms, 'f', 3, 64)
+	return strconv.FormatFloat(ms, 'f', digits, 64)
 }
 
 func rate(v float64) string {

@@ -165,7 +165,7 @@ func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
 	p.Connections.Closed = r.Closed
 	p.Messages = &report.Messages{
 		Scheduled: r.Scheduled, Sent: r.Published, Refused: perTarget(r.Refused), Unreadable: perTarget(r.Misread),
-		Expected: r.Expected, Delivered: r.Delivered, Lost: r.Lost, Duplicated: r.Duplicated, Reordered: r.Reordered, Foreign: r.Foreign, Gaps: r.Gaps,
+		Counts: r.Counts, Gaps: r.Gaps,
 		SentRate: perSecond(r.Published, r.Sending), DeliveredRate: perSecond(r.Delivered, r.Took), ReadBytes: r.Traffic.Read,
 	}
 	p.Messages.Unanswered = min(perTarget(r.Unanswered), p.Messages.Refused)
