@@ -251,5 +251,5 @@ func chaosLine(b []byte) (counts []any, happened string, err error) {
 	s, err := readSummary(b)
 	return []any{s.Clients, s.Checked, s.Lost, s.Repeated, s.Reordered},
 		fmt.Sprintf("%d SIGKILL, %d SIGTERM, %d connections, %d changes of transport; %d gaps reported, %d of them false; %d clients behind at the end",
-			s.Kills, s.Terms, s.Opened, s.Changes, s.Gaps, s.GapsFalse, s.Behind), err
+			s.Kills, s.Terms, s.Connections, s.Changes, s.Gaps, s.GapsFalse, s.Behind), err
 }

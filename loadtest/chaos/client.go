@@ -83,19 +83,13 @@ func (c *client) live(ctx context.Context) {
 		if !first {
 			c.change()
 		}
-		conn, ok := c.connect(ctx)
-		if !ok {
-			if c.isDone() {
-				return
-			}
-			c.pause(ctx)
-			continue
+		if conn, ok := c.connect(ctx); ok {
+			c.follow(ctx, conn)
 		}
-		c.follow(ctx, conn)
 		if c.isDone() {
 			return
 		}
-		c.pause(ctx)
+		pause(ctx, time.Duration(c.rnd.Int64N(int64(maxPause)))) // before coming back
 	}
 }
 
@@ -232,14 +226,6 @@ func (c *client) plan(conn *net.TCPConn, leave func()) *time.Timer {
 	})
 }
 
-// pause waits a little before coming back.
-func (c *client) pause(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(time.Duration(c.rnd.Int64N(int64(maxPause)))):
-	}
-}
-
 // stall stops reading for a while.
 func (c *client) stall() {
 	c.run.count(&c.run.figures.Stalls)
@@ -280,16 +266,17 @@ func (c *client) message(cursor, channel string, data []byte) {
 	}
 }
 
-func (c *client) gap(g gapNotice) {
-	to, ok := c.run.lives.read(g.To)
-	n, named := channelNumber(g.Channel)
-	reasons := map[string]reason{"discarded": discarded, "unknown_cursor": unknownCursor}
-	why, said := reasons[g.Reason]
-	if !ok || !named || !said {
-		c.rubbish("gap %+v", g)
-		return
+func (c *client) gaps(list []gapNotice) {
+	for _, g := range list {
+		to, ok := c.run.lives.read(g.To)
+		n, named := channelNumber(g.Channel)
+		why, known := reasons[g.Reason]
+		if !ok || !named || !known {
+			c.rubbish("gap %+v", g)
+			continue
+		}
+		c.journal.records = append(c.journal.records, record{kind: gap, reason: why, channel: n, at: to})
 	}
-	c.journal.records = append(c.journal.records, record{kind: gap, reason: why, channel: n, at: to})
 }
 
 func (c *client) position(channel, cursor string) {

@@ -29,16 +29,11 @@ func appendData(dst []byte, l label, size int, rnd *rand.Rand) []byte {
 // parseData reads what appendData wrote. ok is false when a byte is different.
 func parseData(data []byte) (l label, ok bool) {
 	var sum uint32
-	head, text := data, []byte(nil)
-	for i, spaces := 0, 0; i < len(data); i++ {
-		if data[i] != ' ' {
-			continue
-		}
-		if spaces++; spaces == 4 {
-			head, text = data[:i], data[i+1:]
-			break
-		}
+	parts := bytes.SplitN(data, []byte(" "), 5)
+	if len(parts) < 5 {
+		return l, false
 	}
-	n, err := fmt.Sscanf(string(head), "%d %d %d %x", &l.id, &l.channel, &l.number, &sum)
-	return l, err == nil && n == 4 && crc32.ChecksumIEEE(text) == sum
+	text := parts[4]
+	_, err := fmt.Sscanf(string(data[:len(data)-len(text)]), "%d %d %d %x ", &l.id, &l.channel, &l.number, &sum)
+	return l, err == nil && crc32.ChecksumIEEE(text) == sum
 }

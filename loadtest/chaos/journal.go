@@ -19,6 +19,9 @@ const (
 	unknownCursor               // the cursor meant nothing to the server
 )
 
+// reasons are their names on the wire.
+var reasons = map[string]reason{"discarded": discarded, "unknown_cursor": unknownCursor}
+
 // record is one thing a client did or heard.
 type record struct {
 	kind    kind

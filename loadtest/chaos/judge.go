@@ -8,19 +8,19 @@ import (
 // Verdict is what the judge found. Everything but Checked and gaps that are not
 // false is wrong.
 type Verdict struct {
-	Checked   uint64 // messages that clients heard
-	Lost      uint64 // never heard, and no gap told
-	Repeated  uint64
-	Reordered uint64 // heard after a later one, and cursors that went back
-	Damaged   uint64 // not what was published, or not for this client, or not to be understood
-	Faults    uint64 // contradictions about the one order
-	Gaps      uint64
-	GapsAgain uint64 // told before on the connection: every poll below its end is told
-	GapsReal  uint64
-	GapsFalse uint64 // nothing is gone
+	Checked   uint64 `json:"checked"` // messages that clients received
+	Lost      uint64 `json:"lost"`    // never received, and not in a gap
+	Repeated  uint64 `json:"repeated"`
+	Reordered uint64 `json:"reordered"`      // received after a later one, and cursors that went back
+	Damaged   uint64 `json:"damaged"`        // not what was published, or not for this client, or unreadable
+	Faults    uint64 `json:"contradictions"` // about the one order
+	Gaps      uint64 `json:"gaps"`
+	GapsAgain uint64 `json:"-"` // sent before on the connection: every poll below its end receives it
+	GapsReal  uint64 `json:"gaps_real"`
+	GapsFalse uint64 `json:"gaps_false"` // nothing is gone
 
 	// Findings are the first of each kind, in words.
-	Findings []string
+	Findings []string `json:"-"`
 }
 
 // Clean reports that every promise was kept.

@@ -1,6 +1,8 @@
 package chaos
 
 import (
+	"cmp"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,19 +19,11 @@ func (p place) isZero() bool { return p == place{} }
 // compare orders places: lives follow one another, and in one the sequence
 // counts.
 func (p place) compare(q place) int {
-	switch {
-	case p.life != q.life:
-		return int(p.life) - int(q.life)
-	case p.sequence < q.sequence:
-		return -1
-	case p.sequence > q.sequence:
-		return 1
-	}
-	return 0
+	return cmp.Or(cmp.Compare(p.life, q.life), cmp.Compare(p.sequence, q.sequence))
 }
 
 func (p place) String() string {
-	return "life " + strconv.Itoa(int(p.life)) + ", sequence " + strconv.FormatUint(p.sequence, 10)
+	return fmt.Sprintf("life %d, sequence %d", p.life, p.sequence)
 }
 
 // lives numbers the epochs of the server as they are first seen. Any goroutine

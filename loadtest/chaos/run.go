@@ -62,20 +62,21 @@ type Report struct {
 // Clean reports that every promise was kept.
 func (r *Report) Clean() bool { return r.Verdict.Clean() && r.Behind == 0 && r.Ended == 0 }
 
-// Figures count what happened.
+// Figures count what happened. The names in JSON are Summary's.
 type Figures struct {
-	Clients      int
-	Connections  uint64
-	Disconnects  uint64 // by clients
-	Changes      uint64 // of transport
-	Stalls       uint64
-	Ended        uint64 // connections that the server ended while it was serving, and their clients wanted
-	Kills, Terms uint64
-	Restores     uint64 // of a copy of the log
-	Lives        int
-	Repeats      uint64 // of publications, with their idempotency key
-	Published    int
-	Acknowledged int
+	Clients      int    `json:"clients"`
+	Connections  uint64 `json:"connections"`
+	Disconnects  uint64 `json:"-"`                    // by clients
+	Changes      uint64 `json:"changes_of_transport"` // of transport
+	Stalls       uint64 `json:"stalls"`
+	Ended        uint64 `json:"ended_by_server"` // connections that the server ended while it was serving, and their clients wanted
+	Kills        uint64 `json:"kills"`
+	Terms        uint64 `json:"terms"`
+	Restores     uint64 `json:"restores,omitempty"` // of an older copy of the log
+	Lives        int    `json:"-"`
+	Repeats      uint64 `json:"-"` // of publications, with their idempotency key
+	Published    int    `json:"published"`
+	Acknowledged int    `json:"-"`
 }
 
 // run is the state of one run.

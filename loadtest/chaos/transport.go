@@ -52,7 +52,7 @@ type ear interface {
 	// message takes a message with its cursor. Both cursor and channel are
 	// empty where the transport does not say them.
 	message(cursor, channel string, data []byte)
-	gap(g gapNotice)
+	gaps(list []gapNotice)
 	// position takes a cursor that comes by itself, of all channels or, where
 	// they are separate, perhaps of one.
 	position(channel, cursor string)

@@ -22,9 +22,7 @@ func pollJSON(conn net.Conn, q query, e ear) error {
 			e.rubbish("not the answer to a poll: %.200q", body)
 			return "", fmt.Errorf("poll: %w", err)
 		}
-		for _, g := range said.Gap {
-			e.gap(g)
-		}
+		e.gaps(said.Gap)
 		for _, m := range said.Messages {
 			hearObject(e, m)
 		}
@@ -42,9 +40,7 @@ func pollRaw(conn net.Conn, q query, e ear) error {
 			if err := json.Unmarshal([]byte(text), &gaps); err != nil {
 				e.rubbish("not a Peal-Gap: %.200q", text)
 			}
-			for _, g := range gaps {
-				e.gap(g)
-			}
+			e.gaps(gaps)
 		}
 		if answer.StatusCode == http.StatusOK {
 			e.message("", "", body) // the cursor may be ahead of it

@@ -77,7 +77,7 @@ func (s *eventStream) dispatch() {
 			s.rubbish("not a gap: %.200q", s.data)
 			break
 		}
-		s.gap(g)
+		s.gaps([]gapNotice{g})
 		if s.id != "" {
 			s.position("", s.id)
 		}
