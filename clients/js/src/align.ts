@@ -4,20 +4,20 @@ import type { Host } from './link.js';
 import type { WireMessage } from './wire.js';
 import type { Gap } from './types.js';
 
-// An event stream, or a poll, takes one cursor for all of its channels. Cursors
-// are opaque: two are equal or not, and nothing tells which is older. So the
-// channels are brought to one of them before.
+// An event stream or a poll has one cursor for all of its channels. Cursors are
+// opaque: two are equal or not, and it is unknown which is older. Therefore the
+// channels are moved to one of them first.
 //
-// T is the cursor that most channels have. A channel that is at x instead gets
-// two looks at its history, in this order:
+// T is the cursor that most channels have. For a channel that is at x instead, the
+// client reads its history twice, in this order:
 //
-//	H = what is retained after T        only marked as seen, not handed on
-//	X = what is retained after x        handed on, and marked as seen
+//	H = retained messages after T       only marked as seen, not delivered
+//	X = retained messages after x       delivered, and marked as seen
 //
-// H was asked first, so X has all of H that is newer than x; what else is in H
-// is not newer than x and was handed on before. Therefore everything after T
-// that is not in H or X is new: the channel may stand at T, and what comes in H
-// or X is dropped. A channel that begins now has no X.
+// H is read first, so X has all messages of H that are newer than x; the others in
+// H are not newer than x and were delivered before. Therefore every message after T
+// that is not in H or X is new: the channel can continue at T, and messages in H
+// or X are dropped. A channel that begins now has no X.
 
 interface Page {
   cursor: string;
@@ -26,7 +26,7 @@ interface Page {
   more: boolean;
 }
 
-/** Reads what is retained of a channel, page by page, and returns the cursor behind it. */
+/** Reads the retained messages of a channel, page by page, and returns the cursor after them. */
 export async function readHistory(
   host: Host,
   name: string,
@@ -44,7 +44,7 @@ export async function readHistory(
   }
 }
 
-/** Hands on what is retained of the channel after its own beginning, ahead of its cursor. */
+/** Delivers the retained messages of the channel after its own start, ahead of its cursor. */
 async function catchUp(host: Host, c: Channel, signal: AbortSignal): Promise<string> {
   return readHistory(host, c.name, c.from, signal, (page) => {
     for (const g of page.gap ?? []) c.gap(g);
@@ -52,12 +52,12 @@ async function catchUp(host: Host, c: Channel, signal: AbortSignal): Promise<str
   });
 }
 
-/** Whether the channel begins with what comes from now on. */
+/** Whether the channel begins with the next message. */
 function isNew(c: Channel): boolean {
   return !c.cursor && c.from.last === undefined;
 }
 
-/** The cursor that most of these channels have, one of which has one. */
+/** The cursor that most of these channels have; at least one of them must have one. */
 function common(channels: Channel[]): string {
   const count: Record<string, number> = {};
   let best = '';
@@ -69,7 +69,7 @@ function common(channels: Channel[]): string {
   return best;
 }
 
-/** Brings a channel to the cursor, where all that follows will come from. */
+/** Moves a channel to the cursor from which the stream continues. */
 export async function bring(host: Host, c: Channel, target: string, signal: AbortSignal): Promise<void> {
   const marked: string[] = [];
   let gap = false;
@@ -80,13 +80,13 @@ export async function bring(host: Host, c: Channel, target: string, signal: Abor
   if (!isNew(c)) await catchUp(host, c, signal);
   for (const cursor of marked) c.seen.add(cursor);
   c.cursor = target;
-  if (PRESENCE) c.roster?.forget(); // events of between are not read
+  if (PRESENCE) c.roster?.forget(); // presence events in between are not read
   c.skipGap = gap;
 }
 
 /**
- * Brings the channels to one cursor and returns it; undefined if all of them
- * begin now and settled is not asked for.
+ * Moves the channels to one cursor and returns it; undefined if all of them
+ * begin now and settled is false.
  */
 export async function align(host: Host, channels: Channel[], settled: boolean, signal: AbortSignal): Promise<string | undefined> {
   const first = channels[0]!;
@@ -99,7 +99,7 @@ export async function align(host: Host, channels: Channel[], settled: boolean, s
   return target;
 }
 
-/** The cursor that stands for now; throws if the server refuses the channel. */
+/** The current cursor; throws if the server refuses the channel. */
 export function now(host: Host, c: Channel, signal: AbortSignal): Promise<string> {
   return readHistory(host, c.name, { last: 0 }, signal, () => {});
 }

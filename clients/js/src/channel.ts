@@ -4,17 +4,17 @@ import { decode } from './wire.js';
 import type { WireMessage, WirePresence } from './wire.js';
 
 /**
- * What this client has of one channel. Everything up to `cursor` was handed on,
- * and beyond it what is in `seen`, nothing else: so any transport can resume
- * from `cursor`, if what it repeats is passed through take().
+ * The state of one channel. All messages up to `cursor` were delivered, and beyond
+ * it only those in `seen`: so any transport can resume from `cursor`, if the
+ * messages that it repeats go through take().
  */
 export class Channel {
   cursor?: string;
   seen = new Set<string>();
-  /** The server will tell of a gap that is known, or that concerns nobody. */
+  /** The server will report a gap that is already known, or that concerns no subscription. */
   skipGap = false;
   state: ChannelState = 'waiting';
-  /** Somebody wants to know who is there. */
+  /** A handler for presence exists. */
   roster?: Roster;
   /** Called once, when it stops. */
   stopped: () => void = () => {};
@@ -27,24 +27,24 @@ export class Channel {
     this.cursor = begin.cursor || undefined;
   }
 
-  /** Where to begin, as the members of a command or the parameters of a URL. */
+  /** The start position, as the members of a command or the parameters of a URL. */
   get from(): { cursor?: string; last?: number } {
     if (this.cursor) return { cursor: this.cursor };
     return this.begin.last === undefined ? {} : { last: this.begin.last };
   }
 
-  /** Hands a message on, unless it was, or an event of presence, which is in the one order too; and moves the cursor to it. */
+  /** Delivers a message, unless it was delivered before, or a presence event, which has its place in the same order; and moves the cursor to it. */
   take(m: WireMessage | WirePresence): void {
     this.cursor = m.cursor;
     if (PRESENCE && 'count' in m) return this.roster?.take(m);
     this.skipGap = false;
     if (this.seen.has(m.cursor)) return;
-    // Beyond all that was seen ahead: the order of a channel is one.
+    // Beyond all messages seen ahead: a channel has one order.
     this.seen.clear();
     this.hand(m as WireMessage);
   }
 
-  /** Hands on a message that was fetched apart, ahead of the cursor. */
+  /** Delivers a message that was fetched separately, ahead of the cursor. */
   takeAhead(m: WireMessage): void {
     if (this.seen.has(m.cursor)) return;
     this.seen.add(m.cursor);
@@ -52,7 +52,7 @@ export class Channel {
   }
 
   gap(g: Gap): void {
-    this.cursor = g.to; // told once: not again after a reconnect
+    this.cursor = g.to; // reported once: not again after a reconnect
     if (this.skipGap) this.skipGap = false;
     else this.tell((h) => h.onGap?.(g));
   }
@@ -75,7 +75,7 @@ export class Channel {
   }
 }
 
-/** Runs code of the application; what it throws is reported and stops nobody else. */
+/** Runs code of the application; errors that it throws are reported and stop nothing else. */
 export function guard(run: () => void): void {
   try {
     run();

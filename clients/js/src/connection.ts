@@ -14,14 +14,14 @@ import { unauthorised } from './wire.js';
 type Direct = Exclude<Transport, 'tab'>;
 
 /**
- * The one connection: which transport, when, and what its end means. At most one
- * link is current; beside it there may be a probe, a WebSocket that takes over
- * when it works.
+ * The one connection: it decides which transport to use, when, and what its end
+ * means. At most one link is current; beside it there may be a probe, a WebSocket
+ * that takes over when it works.
  */
 export class Connection implements Host {
   state: State = 'idle';
   error?: PealError;
-  /** What the connection is live over. */
+  /** The transport over which the connection is live. */
   using?: Transport;
   readonly channels = new Map<string, Channel>();
   readonly me: Host['me'];
@@ -31,24 +31,24 @@ export class Connection implements Host {
   private probes = 0;
   private probeTimer?: ReturnType<typeof setTimeout>;
   private readonly WebSocket?: typeof WebSocket;
-  /** What may be tried, the best first. */
+  /** Transports to try, the best first. */
   private readonly all: Direct[];
   private readonly ladder: Ladder<Direct>;
   readonly tokens: Tokens;
   private failures = 0;
   private liveSince = 0;
   private timer?: ReturnType<typeof setTimeout>;
-  /** Not before, says the server. */
+  /** The server does not allow an attempt before. */
   private notBefore = 0;
-  /** Opening waits for a token: who comes later makes it void. */
+  /** Opening waits for a token: a later attempt makes it void. */
   private turn = 0;
 
   constructor(
     readonly url: string,
     private readonly options: Options,
-    /** Gives the link of a tab that does not lead; undefined where this one has the connection itself. */
+    /** Returns the link of a tab that does not lead; undefined if this tab holds the connection itself. */
     private readonly follow: () => ((host: Host) => Link) | undefined,
-    /** Called when the state, or the link, is another. */
+    /** Called when the state or the link has changed. */
     private readonly changed: () => void,
   ) {
     if (PRESENCE) this.me = { client: options.client, info: options.info };
@@ -56,7 +56,7 @@ export class Connection implements Host {
     this.all = (options.transports ?? ['ws', 'sse', 'poll']).filter((t) => t !== 'ws' || this.WebSocket);
     this.ladder = new Ladder(this.all, 'peal:' + url);
     this.tokens = new Tokens(options.getToken, () => void this.renew());
-    // visibilitychange bubbles up to the window. Node has neither.
+    // visibilitychange bubbles up to the window. Node supports neither.
     for (const event of ['online', 'visibilitychange']) globalThis.addEventListener?.(event, this.poke);
   }
 
@@ -69,13 +69,13 @@ export class Connection implements Host {
     return this.state === 'live' || !this.current?.publish ? this.current : undefined;
   }
 
-  /** There is something to do. */
+  /** Starts the connection if there is something to do. */
   wake(): void {
     if (this.state === 'idle') this.round();
     else this.current?.change();
   }
 
-  /** Begins anew: another tab leads now, or this one. */
+  /** Starts again: another tab leads now, or this one. */
   restart(): void {
     if (this.state === 'idle' || this.state === 'stopped') return;
     this.drop();
@@ -96,7 +96,7 @@ export class Connection implements Host {
       this.rung = 'ws';
       this.probe = undefined;
     } else if (link !== this.current || this.using === this.rung) {
-      return; // it is known: a poll says it with each answer
+      return; // already known: each response of a poll shows it
     }
     if (this.rung !== 'tab') this.ladder.worked(this.rung!);
     this.tokens.accepted();
@@ -120,7 +120,7 @@ export class Connection implements Host {
     else this.wait(error);
   }
 
-  /** The leading tab has lost its connection; it will say when that is back. */
+  /** The leading tab has lost its connection; it will report when it is back. */
   sleep(error: PealError): void {
     if (this.state !== 'waiting') this.become('waiting', { error });
   }
@@ -151,7 +151,7 @@ export class Connection implements Host {
     return transport === 'sse' ? new StreamLink(this) : new PollLink(this);
   }
 
-  /** Ends what there is, without a word. */
+  /** Ends the link and the probe, without a report. */
   private drop(): void {
     this.turn++;
     clearTimeout(this.timer);
@@ -171,7 +171,7 @@ export class Connection implements Host {
     this.become('waiting', { error, retryIn });
   }
 
-  /** Tries WebSocket again later, where something worse works. */
+  /** Tries WebSocket again later, while a less preferred transport works. */
   private plan(): void {
     clearTimeout(this.probeTimer);
     if (this.rung === 'ws') this.probes = 0;
@@ -180,7 +180,7 @@ export class Connection implements Host {
     this.probeTimer = setTimeout(() => (this.probe = this.make('ws')), wait);
   }
 
-  /** A new token is due: with it the connection is opened anew, and resumes. */
+  /** A new token is due: the connection is opened again with it, and resumes. */
   private async renew(): Promise<void> {
     for (let failures = 0; this.state !== 'stopped'; ) {
       try {
@@ -193,7 +193,7 @@ export class Connection implements Host {
     }
   }
 
-  /** The network or the page has come back. */
+  /** The network is back, or the page is visible again. */
   private poke = (): void => {
     if (globalThis.document?.hidden) return;
     if (this.state === 'live') {

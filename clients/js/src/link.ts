@@ -5,20 +5,20 @@ import type { PealError } from './types.js';
 export interface Link {
   /** The set of channels has changed. */
   change(): void;
-  /** Find out soon whether the other side is there. */
+  /** Check soon whether the server still responds. */
   check(): void;
-  /** Ends it without a word to the Host. */
+  /** Ends it without a report to the Host. */
   close(): void;
-  /** Sends a publication, if this transport can; its answer comes by the callback, or never. */
+  /** Sends a publication, if this transport can; its result comes by the callback, or never. */
   publish?(fields: object, done: (cursor?: string, error?: PealError) => void): void;
 }
 
-/** What a Link may do to the connection it belongs to. */
+/** The part of its connection that a Link uses. */
 export interface Host {
   /** The URL of the server without a slash at the end. */
   readonly url: string;
   readonly token: string | undefined;
-  /** How the client names itself, as parameters of a URL. */
+  /** The name and info of the client, as parameters of a URL. */
   readonly me?: { client?: string; info?: string };
   /** By name; those that have stopped are not in it. */
   readonly channels: ReadonlyMap<string, Channel>;

@@ -8,22 +8,22 @@ import { PealError } from './types.js';
 import type { ChannelState, Handlers, Message, Options, PresencePage, PublishOptions, Start, State, Transport, WhichPage } from './types.js';
 import { encode, said } from './wire.js';
 
-/** One membership of a channel; as many as you like share the channel. */
+/** One subscription to a channel; any number of them share the channel. */
 export interface Subscription {
   readonly channel: string;
   readonly state: ChannelState;
-  /** Where the channel stands: good to resume from, on another page or server. */
+  /** The position of the channel, from which another page can resume. */
   readonly cursor: string | undefined;
   unsubscribe(): void;
 }
 
-/** A client of one server: one connection, as many channels as the server allows. */
+/** A client of one server: one connection, and as many channels as the server allows. */
 export class Peal {
   private readonly connection: Connection;
   private readonly publisher: Publisher;
   private readonly sharing?: Sharing;
 
-  /** url is where the server is, such as https://push.example.com; by default, where the page is from. */
+  /** url is the URL of the server, such as https://push.example.com; default: the origin of the page. */
   constructor(url?: string, options: Options = {}) {
     const at = new URL(url ?? '/', globalThis.location?.href);
     const base = (at.origin + at.pathname).replace(/^ws/, 'http').replace(/\/+$/, '');
@@ -32,7 +32,7 @@ export class Peal {
       options,
       () => this.sharing?.follow,
       () => {
-        this.publisher?.flush(); // the constructor may be at work still
+        this.publisher?.flush(); // the constructor may still be running
         this.sharing?.tell();
       },
     ));
@@ -48,15 +48,15 @@ export class Peal {
     return this.connection.using;
   }
 
-  /** Why, while it is waiting or stopped. */
+  /** The reason, while it is waiting or stopped. */
   get error(): PealError | undefined {
     return this.connection.error;
   }
 
   /**
-   * Receives a channel. Throws when the connection has stopped, and on a start
-   * for a channel that is received already. A name that the server refuses stops
-   * the channel.
+   * Subscribes to a channel. Throws when the connection has stopped, and on a start
+   * position for a channel that is already subscribed. A name that the server refuses
+   * stops the channel.
    */
   subscribe(name: string, handlers: (Handlers & Start) | ((m: Message) => void)): Subscription {
     const h = typeof handlers === 'function' ? { onMessage: handlers } : handlers;
@@ -76,7 +76,7 @@ export class Peal {
   }
 
   private check(name: string): void {
-    encodeURIComponent(name); // throws where a name is no text; what else is wrong the server says
+    encodeURIComponent(name); // throws if a name is not valid text; the server reports other faults
     if (this.state === 'stopped') throw this.error;
   }
 
@@ -84,13 +84,13 @@ export class Peal {
     const { channels } = this.connection;
     if (PRESENCE && h.onPresence) {
       (c.roster ??= new Roster(this.connection, c)).forget();
-      // One that is received already is taken up anew where it is, with presence and a list.
+      // A channel that is already subscribed is subscribed again at its position, with presence and a list.
       if (channels.delete(c.name)) this.connection.wake();
     }
     c.handlers.add(h);
     if (c.state === 'live') queueMicrotask(() => c.handlers.has(h) && c.state === 'live' && h.onState?.('live'));
     if (!channels.has(c.name)) {
-      // One that the server refuses makes room for another attempt.
+      // A channel that the server refuses is removed, so that another attempt is possible.
       c.stopped = () => channels.get(c.name) === c && channels.delete(c.name);
       channels.set(c.name, c);
       this.connection.wake();
@@ -108,7 +108,7 @@ export class Peal {
     return feed((h) => this.subscribe(name, h), options);
   }
 
-  /** Who is on a channel, a page of it. Throws 'no_presence' in the build without presence. */
+  /** A page of the members of a channel. Throws 'no_presence' in the build without presence. */
   presence(channel: string, page?: WhichPage): Promise<PresencePage> {
     if (PRESENCE) {
       const ask = () => (this.check(channel), list(this.connection, channel, page));
@@ -119,7 +119,7 @@ export class Peal {
 
   /**
    * Publishes text, bytes, or the JSON of anything else. Resolves when the
-   * server has it; until then it is sent again after each loss of the
+   * server has accepted it; until then it is sent again after each loss of the
    * connection. Rejects with the server's error, 'queue_full', 'timeout' or 'closed'.
    */
   async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<{ cursor: string }> {
@@ -130,7 +130,7 @@ export class Peal {
     return answer;
   }
 
-  /** Ends everything for good: subscriptions stop, publications that wait are rejected, with 'closed'. */
+  /** Ends the client permanently: subscriptions stop, pending publications are rejected with 'closed'. */
   close(): void {
     const error = new PealError('closed', 'close was called');
     this.connection.stop(error);

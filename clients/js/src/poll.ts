@@ -15,7 +15,7 @@ interface Answer extends Told {
 export class PollLink extends RequestLink {
   protected async request(channels: Channel[], signal: AbortSignal): Promise<void> {
     const cursor = await align(this.host, channels, true, signal);
-    // The first answer shows that polling works, so it is asked for soon.
+    // The first response shows that polling works, so request it with a short timeout.
     const timeout = this.worked ? pollHold / 1000 : 1;
     this.heard = Date.now();
     const path = '/poll' + this.asking(channels, { cursor, timeout });
@@ -24,7 +24,7 @@ export class PollLink extends RequestLink {
     this.up(channels);
     this.hear(channels, answer);
     for (const c of channels) c.cursor = answer.cursor;
-    // Something between answers polls instead of the server: not in a circle.
+    // A proxy responds to polls instead of the server: do not poll in a tight loop.
     if (!answer.messages.length && Date.now() - this.heard < backoffFloor) await new Promise((done) => setTimeout(done, backoffFloor));
   }
 }

@@ -13,7 +13,7 @@ interface Result {
 
 interface Item {
   fields: object;
-  /** The link it was given to. */
+  /** The link that has sent it. */
   by?: Link;
   timer: ReturnType<typeof setTimeout>;
   resolve(cursor: string): void;
@@ -21,8 +21,8 @@ interface Item {
 }
 
 /**
- * Publications that wait for their answer. Each has an idempotency key and is
- * sent again, on whichever transport there is, until it is answered.
+ * Publications that wait for their result. Each has an idempotency key and is
+ * sent again, on any transport, until it gets one.
  */
 export class Publisher {
   private readonly queue = new Set<Item>();
@@ -30,7 +30,7 @@ export class Publisher {
   private failures = 0;
   private timer?: ReturnType<typeof setTimeout>;
 
-  /** working gives what works at the moment; none means to wait. */
+  /** working returns the link that works now; without one, publications wait. */
   constructor(
     private readonly host: Host,
     private readonly working: () => Link | undefined,
@@ -54,11 +54,11 @@ export class Publisher {
         timer: setTimeout(() => item.reject(new PealError('timeout', 'no answer; it may have been published')), this.patience),
       };
       this.queue.add(item);
-      if (!this.timer) this.flush(); // or it would overtake those that wait
+      if (!this.timer) this.flush(); // otherwise it would overtake those that wait
     });
   }
 
-  /** Sends what the present link was not given yet. */
+  /** Sends the publications that the current link has not sent yet. */
   flush(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
@@ -107,10 +107,10 @@ export class Publisher {
     } catch (e) {
       const error = e as PealError;
       if (error.final) for (const item of items) item.reject(error);
-      else this.later(error.after); // what the network lost is sent again
+      else this.later(error.after); // send again what the network has lost
     }
     this.posting = false;
-    // Those that must wait are the first in the queue, and the others wait behind them.
+    // Refused publications are the first in the queue, and the others wait behind them.
     if (!this.timer) this.flush();
   }
 

@@ -6,7 +6,7 @@ import type { Host, Link } from './link.js';
 import type { Gap, PealError } from './types.js';
 import type { WireMessage, WirePresence } from './wire.js';
 
-/** What a poll's answer has, or one event of a stream. */
+/** The fields of a poll's response, or of one event of a stream. */
 export interface Told {
   gap?: Gap[];
   presence?: WirePresence[];
@@ -14,13 +14,13 @@ export interface Told {
 }
 
 /**
- * What event streams and polls have in common: the set of channels is in the
- * URL, so that a change of it ends the request and begins another.
+ * The common part of event streams and polls: the set of channels is in the URL, so
+ * a change of the set ends the request and begins another.
  */
 export abstract class RequestLink implements Link {
   private abort?: AbortController;
   private ended = false;
-  /** When something came last, or a poll was sent. */
+  /** When data arrived last, or a poll was sent. */
   protected heard = 0;
   /** Whether it has worked once. */
   protected worked = false;
@@ -30,10 +30,10 @@ export abstract class RequestLink implements Link {
     this.change();
   }
 
-  /** Runs one request until it ends; another one follows at once unless it throws a PealError. */
+  /** Runs one request until it ends; another follows at once unless it throws a PealError. */
   protected abstract request(channels: Channel[], signal: AbortSignal): Promise<void>;
 
-  /** It cannot be asked. If nothing was heard for long it is begun anew. */
+  /** A request cannot be pinged. If no data has arrived for long, it is started again. */
   check(): void {
     if (Date.now() - this.heard > silence / 2) this.change();
   }
@@ -41,7 +41,7 @@ export abstract class RequestLink implements Link {
   change(): void {
     this.abort?.abort();
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => void this.run()); // many subscriptions in a row are one change
+    this.timer = setTimeout(() => void this.run()); // many subscriptions at once are one change
   }
 
   close(): void {
@@ -64,7 +64,7 @@ export abstract class RequestLink implements Link {
     return query({ channel: channels.map((c) => c.name), ...presence, ...more });
   }
 
-  /** Hands on what came for these channels. The cursor behind all of it is the caller's to set. */
+  /** Delivers the messages for these channels. The caller sets the cursor after them. */
   protected hear(channels: Channel[], { gap, presence, messages }: Told): void {
     const at = (m: { channel: string }) => channels.find((c) => c.name === m.channel);
     for (const g of gap ?? []) {
@@ -91,7 +91,7 @@ export abstract class RequestLink implements Link {
     }
   }
 
-  /** The server refused them together: stops those that it refuses alone. Returns whether there are any. */
+  /** The server refused the channels together: stops those that it also refuses alone. Returns whether there are any. */
   private async sift(channels: Channel[], signal: AbortSignal): Promise<boolean> {
     let found = false;
     for (const c of channels) {

@@ -7,21 +7,21 @@ import type { Gap, Member, PealError, Presence, PresencePage, WhichPage } from '
 import { unauthorised } from './wire.js';
 import type { WirePresence } from './wire.js';
 
-/** One page of who is on a channel. */
+/** One page of the members of a channel. */
 export function list(host: Host, name: string, page?: WhichPage): Promise<PresencePage> {
   return askJSON(host, `/channels/${encodeURIComponent(name)}/presence${query({ ...page })}`);
 }
 
 /**
- * Who is on a channel, kept as docs/protocol.md says: the server tells of
- * changes, then the list is asked for, and what was told meanwhile is applied to it.
+ * The members of a channel, kept as docs/protocol.md describes: the server sends
+ * changes, then the list is requested, and changes received meanwhile are applied.
  */
 export class Roster {
-  /** The list was asked for since something may have been missed; a tab that follows asks the one that leads. */
+  /** The list was requested since changes may have been missed; a following tab requests it from the leading one. */
   asked = false;
-  /** Who is there; undefined while that is not known, and where there are too many. */
+  /** The members; undefined while they are unknown, and if there are too many. */
   private members?: Map<string, Member>;
-  /** While the list is on its way: what was told since it was asked for. */
+  /** While the list is requested: the changes since the request. */
   private held?: WirePresence[];
   private failures = 0;
 
@@ -30,13 +30,13 @@ export class Roster {
     private readonly channel: Channel,
   ) {}
 
-  /** Something may have been missed; check() follows when the channel is live. */
+  /** Changes may have been missed; check() follows when the channel is live. */
   forget(): void {
     this.asked = false;
     this.members = this.held = undefined;
   }
 
-  /** The channel is live, and with it what is told of its presence. */
+  /** The channel is live, and so are its presence events. */
   check(): void {
     if (!this.asked) void this.ask();
   }
@@ -60,12 +60,12 @@ export class Roster {
     }
   }
 
-  /** Rejects, too, if the channel is one that the server has no presence of. */
+  /** Also rejects if the rule of the channel turns presence off. */
   list(): Promise<PresencePage> {
     return list(this.host, this.channel.name, { limit: crowd });
   }
 
-  /** Asks for the list; again and again, until it comes or nobody wants it. */
+  /** Requests the list, repeatedly, until it arrives or no handler needs it. */
   private async ask(): Promise<void> {
     const { channel, host } = this;
     const held: WirePresence[] = (this.held = []);
@@ -73,7 +73,7 @@ export class Roster {
     const wanted = () => this.held === held && host.channels.get(channel.name) === channel;
     try {
       const { members, count, next } = await this.list();
-      if (!wanted()) return; // something was missed meanwhile
+      if (!wanted()) return; // changes were missed meanwhile
       this.failures = 0;
       this.held = undefined;
       this.members = next ? undefined : new Map(members.map((m) => [m.client, m]));

@@ -5,7 +5,7 @@ import type { Subscription } from './peal.js';
 import type { Handlers, PealError } from './types.js';
 import type { WireError } from './wire.js';
 
-/** What the client shows of itself to who shares its connection. */
+/** The part of the client that the code for sharing uses. */
 export interface Inside {
   /** Of the server. */
   name: string;
@@ -16,11 +16,11 @@ export interface Inside {
 
 /** One connection for several tabs, as the client sees it. */
 export interface Sharing {
-  /** Makes the link of a tab that does not lead; undefined where this one has the connection itself. */
+  /** Creates the link of a tab that does not lead; undefined if this tab holds the connection itself. */
   readonly follow: ((host: Host) => Link) | undefined;
   /** The state of the connection has changed. */
   tell(): void;
-  /** Feeds a channel that begins somewhere from one that is received, by these handlers. */
+  /** Feeds a channel with a start position from a subscribed one, by these handlers. */
   branch(c: Channel, trunk: Channel): Handlers;
   close(): void;
 }

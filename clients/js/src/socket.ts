@@ -11,11 +11,11 @@ interface Reply {
   error?: WireError;
 }
 
-/** A channel of this socket: asked for, had, or being left. */
+/** A channel of this socket: requested, subscribed, or being left. */
 interface Seat {
   channel: Channel;
   stage: 'joining' | 'joined' | 'leaving';
-  /** A gap was told before the reply, which leads past it. */
+  /** A gap arrived before the reply, whose cursor is after it. */
   gap?: boolean;
 }
 
@@ -29,12 +29,12 @@ export class SocketLink implements Link {
   private ended = false;
   private timer?: ReturnType<typeof setTimeout>;
   /**
-   * All channels have caught up with the connection. From then on messages come
-   * in the one order of all channels, and a cursor covers each of them: so that
-   * they stay together, which SSE and polls are glad of (align.ts).
+   * All channels have caught up with the connection. From then on messages arrive
+   * in the one order of all channels, and a cursor covers each of them. The channels
+   * then stay at one cursor, which saves SSE and polls work (align.ts).
    */
   private even = false;
-  /** Pings whose answer is out of date: something began after they were sent. */
+  /** Pings whose reply is out of date: a subscription began after they were sent. */
   private evening = 0;
 
   constructor(
@@ -59,11 +59,11 @@ export class SocketLink implements Link {
     if (leave.length) {
       this.tell({ command: 'unsubscribe', channel: leave }, () => {
         for (const name of leave) this.seats.delete(name);
-        this.change(); // it may be wanted again
+        this.change(); // it may be subscribed again
       });
     }
-    // Channels that begin at the same place are asked for together. The newest N
-    // would be of all of them, so that is asked for each.
+    // Channels with the same start position are subscribed together. The newest N
+    // would be those of all of them, so these are subscribed one by one.
     const groups = new Map<string, Channel[]>();
     for (const c of this.host.channels.values()) {
       if (this.seats.has(c.name)) continue;
@@ -102,7 +102,7 @@ export class SocketLink implements Link {
           if (!seat.gap) channel.cursor = cursor;
           channel.become('live');
         } else if (channels.length > 1) {
-          this.subscribe([channel]); // who is to blame?
+          this.subscribe([channel]); // one by one, to find the refused channel
         } else {
           this.seats.delete(channel.name);
           channel.become('stopped', said(error));
@@ -145,7 +145,7 @@ export class SocketLink implements Link {
     const seat = this.seats.get(g.channel);
     if (!seat || seat.stage === 'leaving') return;
     seat.gap = true;
-    this.even = false; // its channel stands elsewhere now
+    this.even = false; // its channel is at another cursor now
     seat.channel.gap(g);
     if (seat.stage === 'joined') this.settle();
   }
@@ -155,7 +155,7 @@ export class SocketLink implements Link {
     for (const seat of this.seats.values()) if (seat.stage === 'joined') seat.channel.cursor = cursor;
   }
 
-  /** Asks until all have caught up. */
+  /** Sends pings until all have caught up. */
   private settle(): void {
     const turn = ++this.evening;
     this.tell({ command: 'ping' }, ({ cursor }) => {
@@ -174,7 +174,7 @@ export class SocketLink implements Link {
     this.settle();
   }
 
-  /** Looks after so long whether something was heard; each frame begins it anew. */
+  /** Checks after that time whether a frame arrived; each frame restarts it. */
   private within(milliseconds: number): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
@@ -184,7 +184,7 @@ export class SocketLink implements Link {
   }
 
   private tell(fields: object, done: (reply: Reply) => void): void {
-    if (this.ended || this.socket.readyState !== 1) return; // its close comes
+    if (this.ended || this.socket.readyState !== 1) return; // its close follows
     this.pending.set(++this.id, done);
     this.socket.send(JSON.stringify({ id: this.id, ...fields }));
   }

@@ -10,7 +10,7 @@ import { lost } from './wire.js';
 
 /**
  * Server-sent events, over fetch: EventSource hides heartbeats and statuses, and
- * Node has none.
+ * Node does not have it.
  */
 export class StreamLink extends RequestLink {
   protected async request(channels: Channel[], signal: AbortSignal): Promise<void> {
@@ -26,7 +26,7 @@ export class StreamLink extends RequestLink {
       for (;;) {
         const { value, done } = await reader.read();
         if (signal.aborted) return;
-        // A stream that ends before it begins: come back later.
+        // A stream that ends before it begins: reconnect later.
         if (done) throw new PealError('network', 'the stream ended', { busy: !open && !!parser.retry, after: parser.retry });
         this.heard = Date.now();
         for (const e of parser.push(text.decode(value, { stream: true }))) {
@@ -35,7 +35,7 @@ export class StreamLink extends RequestLink {
           open = true;
           this.up(channels);
         }
-        // Until it is open, bytes of a proxy prove nothing.
+        // Until it is open, bytes may come from a proxy.
         if (open) deadline.within(silence);
       }
     } catch (e) {

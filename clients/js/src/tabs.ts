@@ -8,17 +8,17 @@ import type { Inside, Sharing } from './sharing.js';
 import type { Gap, Handlers, Message, PealError, Presence } from './types.js';
 
 // One tab leads: it holds a lock, which the browser passes on when the tab ends,
-// and has the connection. The others follow: they ask it for channels and are
-// told what comes. Each follower holds a lock of its own, for which the leader
-// waits: having it means that the follower has gone.
+// and has the connection. The others follow: they request channels from it and
+// receive their messages. Each follower holds a lock of its own, for which the
+// leader waits: when the leader gets it, the follower has ended.
 
 type Word =
-  | { word: 'lead' } // to all: ask me
+  | { word: 'lead' } // to all: this tab leads
   | { word: 'state'; live: boolean } // to all: of the leader's connection
   | { word: 'join'; from: string; channel: string; presence: boolean }
   | { word: 'leave'; from: string; channel: string }
   | { word: 'joined'; to: string; channel: string; cursor?: string }
-  | { word: 'refused'; channel: string; code: string; message: string } // to all who have it
+  | { word: 'refused'; channel: string; code: string; message: string } // to all that have it
   | { word: 'message'; message: Message }
   | { word: 'gap'; gap: Gap }
   | { word: 'presence'; presence: Presence };
@@ -30,13 +30,13 @@ export class Tabs implements Sharing {
   private readonly air: BroadcastChannel;
   private readonly abort = new AbortController();
   private leading = false;
-  /** The leader does not answer: this tab has a connection of its own. */
+  /** The leader does not respond: this tab has a connection of its own. */
   private alone = false;
   private link?: TabLink;
-  /** What followers have, by channel; the leader's. */
+  /** In the leader: the channels of the followers, by name. */
   private readonly relays = new Map<string, Relay>();
   private readonly followers = new Set<string>();
-  /** The own lock is held: the leader may wait for it. */
+  /** This tab holds its own lock, and the leader may wait for it. */
   private readonly ready: Promise<void>;
 
   constructor(private readonly inside: Inside) {
@@ -50,7 +50,7 @@ export class Tabs implements Sharing {
     });
   }
 
-  /** Makes the link of a tab that does not lead; undefined if this one does. */
+  /** Creates the link of a tab that does not lead; undefined if this one does. */
   get follow(): ((host: Host) => Link) | undefined {
     if (this.leading || this.alone) return undefined;
     const say: Say = (w) => void this.ready.then(() => this.say(w));
@@ -64,10 +64,10 @@ export class Tabs implements Sharing {
     return { onMessage: (m) => branch.message(m), onGap: (g) => branch.gap(g), onState };
   }
 
-  /** Tells the followers how the connection is. */
+  /** Sends the state of the connection to the followers. */
   tell(): void {
     const { state } = this.inside.connection;
-    if (state === 'stopped') this.close(); // another may have more luck
+    if (state === 'stopped') this.close(); // another tab may succeed
     else if (this.leading) this.say({ word: 'state', live: state === 'live' });
   }
 
@@ -80,7 +80,7 @@ export class Tabs implements Sharing {
     if (!this.abort.signal.aborted) this.air.postMessage(w);
   }
 
-  /** Waits for a lock, calls then, and keeps the lock to the end. */
+  /** Waits for a lock, then calls then, and keeps the lock to the end. */
   private hold(who: string, then: () => void, keep = true): void {
     const { signal } = this.abort;
     const held = () => {
@@ -127,7 +127,7 @@ export class Tabs implements Sharing {
   }
 }
 
-/** One channel of the leader that followers have. */
+/** One channel of the leader with its followers. */
 class Relay {
   refused = false;
   private readonly who = new Set<string>();
@@ -151,7 +151,7 @@ class Relay {
     });
   }
 
-  /** With presence: every follower who wants it is told anew who is there. */
+  /** With presence: sends the members again to every follower that needs them. */
   join(who: string, presence: boolean): void {
     this.who.add(who);
     if (presence && !this.refused) {
@@ -161,7 +161,7 @@ class Relay {
     if (this.subscription.state === 'live') this.joined(who);
   }
 
-  /** Returns whether nobody is left. */
+  /** Returns whether no follower is left. */
   leave(who: string): boolean {
     this.who.delete(who);
     if (this.who.size > 0) return false;

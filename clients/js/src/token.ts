@@ -3,23 +3,23 @@ import type { Options, Token } from './types.js';
 import { PealError } from './types.js';
 import { lost, unauthorised } from './wire.js';
 
-/** The token, got once for all who wait for it. */
+/** The token, requested once for all callers that wait for it. */
 export class Tokens {
   token?: string;
   private waiting?: Promise<void>;
   private timer?: ReturnType<typeof setTimeout>;
-  /** The server has refused this token: a refusal of the next one too is final. */
+  /** The server has refused this token: if it also refuses the next one, that is final. */
   private refusals = 0;
 
-  /** renew is called when a new token is due; who then calls get(true) has it. */
+  /** renew is called when a new token is due; get(true) then returns it. */
   constructor(
     private readonly give: Options['getToken'],
     private readonly renew: () => void,
   ) {}
 
   /**
-   * Resolves when `token` is there. Rejects with the code 'unauthorised' if this
-   * user may not, with 'network' if the source failed.
+   * Resolves when `token` is available. Rejects with the code 'unauthorised' if this
+   * user is not allowed, with 'network' if getToken failed.
    */
   get(fresh = false): Promise<void> {
     const source = this.give;
@@ -27,7 +27,7 @@ export class Tokens {
     return (this.waiting ??= this.fetch(source).finally(() => (this.waiting = undefined)));
   }
 
-  /** The server did not take the token. Returns whether a new one may do. */
+  /** The server refused the token. Returns whether a new one may be accepted. */
   refused(): boolean {
     this.token = undefined;
     return !!this.give && ++this.refusals < 2;
@@ -57,7 +57,7 @@ export class Tokens {
   }
 }
 
-/** When to renew what expires then: half a minute before, or halfway if that is too late. undefined: never. */
+/** When to renew a token with that expiry: half a minute before it, or halfway if that is too late. undefined: never. */
 export function renewIn(expires: number | undefined, now: number): number | undefined {
   const left = expires! - now;
   // A timer of more than 2^31 ms would fire at once.

@@ -1,13 +1,13 @@
 import { PealError } from './types.js';
 import type { Gap, Member, Message } from './types.js';
 
-/** A message or a publication as it is on the wire. */
+/** A message or a publication in its wire format. */
 export interface WireMessage {
   channel: string;
   cursor: string;
   time: number;
   event?: string;
-  /** Bytes come so from another tab, which has read them. */
+  /** Bytes in this form come from another tab, which has decoded them. */
   data?: string | Uint8Array;
   data_base64?: string;
 }
@@ -17,7 +17,7 @@ export interface WireError {
   message: string;
 }
 
-/** Presence as it is on the wire. */
+/** Presence in its wire format. */
 export interface WirePresence {
   channel: string;
   cursor: string;
@@ -54,17 +54,17 @@ export function encode(data: unknown): { data?: string; data_base64?: string } {
   return { data_base64: btoa(binary) };
 }
 
-/** The network's fault, or nobody's. */
+/** An error of the network. */
 export function lost(message: string): PealError {
   return new PealError('network', message);
 }
 
-/** The error of a reply. Some are of the hour: the same will do later. */
+/** The error of a reply. Some are temporary: the same command may succeed later. */
 export function said(e: WireError): PealError {
   return new PealError(e.code, e.message, { busy: /^(log_full|busy|draining|not_stored)$/.test(e.code) });
 }
 
-/** What a close of a WebSocket means (docs/protocol.md). */
+/** The error for a close of a WebSocket (docs/protocol.md). */
 export function closed(code: number, reason: string): PealError {
   if (code < 1007) return code === 1001 ? new PealError('draining', reason, { busy: true }) : lost('the WebSocket was cut');
   const [, word, rest] = /^(\w+): (.*)/s.exec(reason) ?? [];
@@ -74,23 +74,23 @@ export function closed(code: number, reason: string): PealError {
   });
 }
 
-/** What an HTTP status means. body is the answer's text, sent what was posted. */
+/** The error for an HTTP status. body is the text of the response, sent the posted body. */
 export function refused(status: number, retryAfter: string | null, body: string, sent?: string): PealError {
   let error: WireError | undefined;
   try {
     error = (JSON.parse(body) as { error?: WireError }).error;
   } catch {
-    // not ours: a proxy's page
+    // not from Peal: a page of a proxy
   }
-  // Who has a name can be disconnected, and an event stream has no other word for it than 204.
+  // Clients with a name can be disconnected, which an event stream can signal only by 204.
   return new PealError(status === 401 ? unauthorised : (error?.code ?? (PRESENCE && status === 204 ? 'disconnected' : 'http_' + status)), error?.message ?? '', {
     busy: status === 429 || status === 503,
     after: Number(retryAfter) * 1000,
-    // Of 4xx only our own are believed: a proxy may refuse one transport and pass
-    // another. To publish there is no other. 204 tells event streams to stop for good.
+    // Of 4xx only those of Peal are final: a proxy may refuse one transport and pass
+    // another. Publishing has no other. 204 ends an event stream permanently.
     final: status < 400 || (status < 500 && status !== 429 && !!(error ?? sent)),
   });
 }
 
-/** The code of everything that a token may mend. */
+/** The code of errors that a new token may resolve. */
 export const unauthorised = 'unauthorised';
