@@ -2,13 +2,13 @@ package bench
 
 import "time"
 
-// Config is what is measured and how long. All fields but the metrics' must be
-// set; Full, Short and GateSizes are three sensible ones.
+// Config sets what is measured and for how long. Full, Short and GateSizes return
+// sensible sizes.
 type Config struct {
 	Peal    *Command
 	Ceiling *Command
 
-	Loops       int           // of Peal, where it is not compared with the one-threaded ceiling
+	Loops       int           // of Peal, unless it is compared with the single-threaded ceiling
 	Length      time.Duration // of each measured run
 	Settle      time.Duration // before memory is read
 	Subscribers int           // of the smaller fan-out, polls, channels
@@ -27,7 +27,7 @@ func Full() Config {
 		Subscribers: 5_000, Many: 15_000, Channels: 10_000, Resuming: 10_000}
 }
 
-// Short is a pass of a few minutes that shows that everything works; its results
+// Short is a pass of a few minutes that shows that everything works. Its results
 // cannot be compared with the targets.
 func Short() Config {
 	return Config{Loops: 2, Length: time.Second, Settle: time.Second,
@@ -42,8 +42,8 @@ func GateSizes() Config {
 }
 
 const (
-	messageBytes   = 128      // of every message, unless a benchmark says otherwise
-	slowBytes      = 4096     // of the slow consumer's
-	largeBytes     = 16 << 10 // of the fan-out in which a copy shows
-	resumeMessages = 100      // that each resuming client catches up on
+	messageBytes   = 128      // size of every message, unless a benchmark sets another
+	slowBytes      = 4096     // size of messages to the slow consumer
+	largeBytes     = 16 << 10 // size of messages in the fan-out where a copy is visible
+	resumeMessages = 100      // missed by each resuming client
 )

@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// Metrics says where a server reports its metrics, in Prometheus' text format.
-// Rows that need a name that is empty are left out.
+// Metrics is where a server reports its metrics, in Prometheus' text format. Rows
+// that need an empty name are left out.
 type Metrics struct {
 	URL             string // {admin} is replaced by host:port of the admin listener, {addr} by that of the public one
 	LoopConnections string // gauge with one sample per loop
 }
 
-// PealMetrics is where Peal reports them.
+// PealMetrics is where Peal reports its metrics.
 var PealMetrics = Metrics{URL: "http://{admin}/metrics", LoopConnections: "peal_connections"}
 
 // of reports whether s has metrics.
@@ -30,7 +30,7 @@ func (m Metrics) of(s *Server) bool {
 	return m.URL != "" && (s.Admin != "" || !strings.Contains(m.URL, "{admin}"))
 }
 
-// imbalance returns by how much the fullest loop has more connections than the
+// imbalance returns how many more connections the fullest loop has than the
 // emptiest, in percent of the mean.
 func (m Metrics) imbalance(ctx context.Context, s *Server) (percent float64, err error) {
 	v, err := m.read(ctx, s, m.LoopConnections)
@@ -57,7 +57,7 @@ func missing(metric string) error {
 	return fmt.Errorf("the server does not report the metric %s", metric)
 }
 
-// samples returns all samples of each metric; nil of a server without metrics.
+// samples returns all samples of each metric; nil for a server without metrics.
 func (m Metrics) samples(ctx context.Context, s *Server) (map[string][]float64, error) {
 	if !m.of(s) {
 		return nil, nil
@@ -89,11 +89,11 @@ func parseSamples(b []byte) (map[string][]float64, error) {
 	return all, nil
 }
 
-// counters are what a server has counted by name: each of its metrics, all labels
-// together, and what Go's heap has. What the server does not count is not there.
+// counters are values by name: the metrics of a server, each summed over its labels,
+// and those of Go's heap. A counter that the server does not have is absent.
 type counters map[string]float64
 
-// Counters that are not metrics.
+// Names of counters that are not metrics.
 const (
 	heapObjects = "heap objects allocated"
 	heapBytes   = "heap bytes allocated"
@@ -102,8 +102,8 @@ const (
 	delivered   = "messages that arrived" // at the load's subscribers
 )
 
-// begin reads what s has counted when the load's clients are there and warm. Of a
-// server without metrics it returns nil.
+// begin reads the counters of s, when the load's clients are connected and warm. For
+// a server without metrics it returns nil.
 func (m Metrics) begin(ctx context.Context, s *Server) (counters, error) {
 	all, err := m.samples(ctx, s)
 	if all == nil || err != nil {
@@ -113,8 +113,8 @@ func (m Metrics) begin(ctx context.Context, s *Server) (counters, error) {
 	for name, v := range all {
 		before[name] = sum(v)
 	}
-	// The first readings build what later ones use again. The difference of the
-	// last two is what a reading allocates itself: no part of the load's growth.
+	// The first readings allocate what later ones reuse. The difference of the last
+	// two is what one reading allocates; it is no part of the load's growth.
 	var last, h counters
 	for range 4 {
 		last = h
@@ -130,7 +130,7 @@ func (m Metrics) begin(ctx context.Context, s *Server) (counters, error) {
 	return before, nil
 }
 
-// end returns the growth since begin, when the load's last message was received.
+// end returns the growth since begin, after the load's last message was received.
 func (m Metrics) end(ctx context.Context, s *Server, before counters) (growth counters, err error) {
 	growth = counters{}
 	if before == nil {
@@ -153,7 +153,7 @@ func (m Metrics) end(ctx context.Context, s *Server, before counters) (growth co
 	return growth, err
 }
 
-// per returns counter a for each of counter b, if the server has both.
+// per returns counter a divided by counter b, if the server has both.
 func (c counters) per(unit, a, b string, digits int) []Measure {
 	if x, known := c[a]; known && c[b] > 0 {
 		return []Measure{{unit, rounded(x/c[b], digits)}}
@@ -161,18 +161,17 @@ func (c counters) per(unit, a, b string, digits int) []Measure {
 	return nil
 }
 
-// rounded cuts x after so many digits behind the point. What a Go program
-// allocates by the clock and not for a message is beyond them.
+// rounded rounds x to that many decimal places. Allocations that a Go program makes
+// by the clock, not for a message, are below them.
 func rounded(x float64, digits int) float64 {
 	unit := math.Pow10(digits)
 	return math.Round(x*unit)/unit + 0 // +0: not -0
 }
 
-// readHeap reads a profile on the admin listener (net/http/pprof). With debug=1
-// it ends with runtime.MemStats, for which the runtime stops the world and counts
-// what each processor has allocated from its own cache: exact to the object.
-// go_memstats_mallocs_total is not: it leaves out what is in these caches, up to
-// some thousand objects of each processor.
+// readHeap reads a profile from the admin listener (net/http/pprof). With debug=1
+// it ends with runtime.MemStats, for which the runtime stops the world and includes
+// the caches of all processors: exact to the object. go_memstats_mallocs_total
+// leaves these caches out, up to some thousand objects per processor.
 func readHeap(ctx context.Context, s *Server, profile string) (counters, error) {
 	b, err := get(ctx, "http://"+s.Admin+"/debug/pprof/"+profile)
 	if err != nil {

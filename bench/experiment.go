@@ -28,7 +28,7 @@ type Experiment struct {
 const sampleTimeout = 3 * time.Minute
 
 // Run takes pairs of samples, logs progress and returns the rows. A pair with a
-// failed sample does not count; when it is the first one, Run gives up.
+// failed sample does not count. If the first pair fails, Run gives up.
 func (e *Experiment) Run(ctx context.Context, pairs int, log io.Writer) []record.Row {
 	rows := slices.Clone(e.Rows)
 	for i := range rows {
@@ -49,7 +49,7 @@ func (e *Experiment) Run(ctx context.Context, pairs int, log io.Writer) []record
 		if err != nil {
 			failed(err)
 			if pair == 0 {
-				return rows // it will not get better
+				return rows // the others would fail, too
 			}
 			continue
 		}
@@ -68,7 +68,7 @@ func (e *Experiment) Run(ctx context.Context, pairs int, log io.Writer) []record
 	return rows
 }
 
-// pair takes A and B, in reverse order if asked.
+// pair measures A and B, in reverse order if reverse is set.
 func (e *Experiment) pair(ctx context.Context, reverse bool) (a, b Sample, err error) {
 	take := func(side Side) (v Sample) {
 		if side == nil || err != nil {

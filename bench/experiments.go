@@ -8,22 +8,22 @@ import (
 	"peal/loadtest"
 )
 
-// idleTransports are the ways to be connected and receive nothing.
+// idleTransports are the kinds of idle connections.
 var idleTransports = []struct {
 	transport loadtest.Transport
 	name, key string
 }{{loadtest.WebSocket, "WebSocket", "websocket"}, {loadtest.SSE, "SSE", "sse"}, {loadtest.Poll, "waiting poll", "poll"}}
 
-// idleRequests are what a connection may have asked for before.
+// idleRequests are requests that a connection may have made before.
 var idleRequests = []string{"/", "/channels"}
 
-// residentLimit is the most that an idle connection may cost, in bytes.
+// residentLimit is the target for an idle connection, in bytes.
 var residentLimit = record.AtMost(record.Value, 640)
 
-// Experiments returns all rows of the table, in its order.
+// Experiments returns all rows of the table "ceiling", in its order.
 //
-// Of idle connections they read the server's memory with nothing going on. The
-// collector keeps its defaults and is not asked to run: what is resident after
+// The memory of idle connections is read while nothing else happens. The collector
+// has its default settings and no collection is forced: the resident memory after
 // the settling time is what an operator would see.
 func (c *Config) Experiments() (all []Experiment) {
 	for _, before := range [][]string{nil, idleRequests} {
@@ -109,8 +109,8 @@ func (c *Config) Experiments() (all []Experiment) {
 		c.slowExperiment())
 }
 
-// openLoopExperiment takes as the ceiling's saturation the rate at which it
-// completes messages with one in flight: what it carries without coalescing.
+// openLoopExperiment publishes at half of the ceiling's saturation: the rate at
+// which the ceiling completes messages with one in flight, without coalescing.
 func (c *Config) openLoopExperiment() Experiment {
 	rate := c.OpenRate
 	side := func(l *Command) Side {
@@ -153,7 +153,7 @@ func (c *Config) acceptExperiment() Experiment {
 
 func (c *Config) slowExperiment() Experiment {
 	rows := []record.Row{{What: fmt.Sprintf("p99 of %d others, with (A) and without (B) a subscriber that reads nothing", c.Subscribers),
-		Unit: "ms", Target: record.AtMost(record.Ratio, 1.10)}} // a number of ours for "nobody waits for a slow consumer"
+		Unit: "ms", Target: record.AtMost(record.Ratio, 1.10)}} // we chose 1.10: no client may wait for a slow consumer
 	if c.Metrics.URL != "" {
 		rows = append(rows, record.Row{What: fmt.Sprintf("bytes held for connections: its half-sent message of %d bytes, and", slowBytes),
 			Unit: "bytes", Target: record.AtMost(record.Value, slowBytes+1024)})
@@ -170,12 +170,11 @@ func (c *Config) slowExperiment() Experiment {
 	return Experiment{Key: "slow-consumer", Rows: rows, A: side(1), B: side(0)}
 }
 
-// MemoryExperiments read the three kinds of memory that an idle connection
-// costs: what is resident of the server's own, how much of that Go's heap holds,
-// and the kernel's. The kernel's is the whole machine's growth, so it has both
-// ends of each connection in it, the client's too.
+// MemoryExperiments measure the three kinds of memory of an idle connection: the
+// server's resident memory, Go's heap in it, and the kernel's memory. The latter is
+// the growth of the whole machine, so it includes both ends of each connection.
 //
-// The heap is in use, not alive: what the collector has not taken yet counts. It
+// The heap is in use, not live: garbage that was not collected yet counts. It
 // needs metrics.
 func (c *Config) MemoryExperiments() (all []Experiment) {
 	for _, t := range idleTransports {
@@ -189,8 +188,8 @@ func (c *Config) MemoryExperiments() (all []Experiment) {
 	return all
 }
 
-// TransportExperiments measure what a message of messageBytes and a connection
-// cost in each way to receive, which is the key.
+// TransportExperiments measure the cost of a message of messageBytes and of a
+// connection for each transport and format, which are the key.
 func (c *Config) TransportExperiments() (all []Experiment) {
 	for _, way := range []struct {
 		name      string
@@ -231,7 +230,7 @@ func (c *Config) TransportExperiments() (all []Experiment) {
 	return all
 }
 
-// side counts deliveries per server-CPU-second, and has the p99.
+// side measures deliveries per server-CPU-second, and the p99 in ms.
 func (f fanout) side(l *Command, loops int) Side {
 	return func(ctx context.Context) (Sample, error) {
 		r, err := f.run(ctx, l, loops)
@@ -243,7 +242,7 @@ func (c *Config) growthSide(spec loadtest.Spec, read reader) Side {
 	return func(ctx context.Context) (Sample, error) { return c.growth(ctx, c.Peal, spec, read) }
 }
 
-// ms is p99 in milliseconds; 0 without a histogram.
+// ms is the p99 in milliseconds; 0 without a histogram.
 func ms(l *loadtest.Latency) float64 {
 	if l == nil {
 		return 0

@@ -13,26 +13,26 @@ import (
 	"peal/loadtest/child"
 )
 
-// Command launches servers of one make.
+// Command launches servers with one command line.
 type Command struct {
-	Label string        // the make, for tables
+	Label string        // name in tables and messages
 	Args  []string      // program and arguments; {port}, {admin} and {loops} are replaced
-	Bare  bool          // speaks like the ceiling: without channels, and /pub is for publishers
-	Wait  time.Duration // for each of its ports to accept; 0: 20 s
+	Bare  bool          // the ceiling's protocol: no channels, and publishers connect to /pub
+	Wait  time.Duration // until all its ports accept connections; 0: 20 s
 }
 
 // Server is one running child process.
 type Server struct {
 	Name  string
 	Addr  string // 127.0.0.1:port
-	Admin string // the same, of the admin port; "" if its command line has none
+	Admin string // 127.0.0.1:port of its metrics; "" if its command line has no {admin}
 	PID   int
 
 	bare    bool // see Command.Bare
 	program *child.Program
 }
 
-// address completes the spec of subscribers of s.
+// address makes the subscribers of spec connect to s.
 func (s *Server) address(spec *loadtest.Spec) {
 	spec.Addr = s.Addr
 	if s.bare && isWebSocket(spec.Transport) {
@@ -42,7 +42,7 @@ func (s *Server) address(spec *loadtest.Spec) {
 
 func isWebSocket(t loadtest.Transport) bool { return t == "" || t == loadtest.WebSocket }
 
-// publisher connects a WebSocket for each of so many channels.
+// publisher opens one WebSocket per channel.
 func (s *Server) publisher(ctx context.Context, channels int) (*loadtest.WSPublisher, error) {
 	return loadtest.DialWS(ctx, s.Addr, channels, func(channel int) string {
 		if s.bare {
@@ -52,7 +52,7 @@ func (s *Server) publisher(ctx context.Context, channels int) (*loadtest.WSPubli
 	})
 }
 
-// stopWait is how long a server may take to end after SIGTERM.
+// stopWait is how long a server may take to exit after SIGTERM.
 const stopWait = 3 * time.Second
 
 // Launch starts one server with the given number of loops (threads) and returns
@@ -78,9 +78,8 @@ func (c *Command) Launch(ctx context.Context, loops int) (*Server, error) {
 	return s, nil
 }
 
-// Stop ends the server: SIGTERM, then SIGKILL. It returns an error only when the
-// process cannot be ended. A server that had ended by itself is an error of the
-// sample, see Alive.
+// Stop sends SIGTERM, then SIGKILL. It returns an error only if the process does not
+// end. For a server that exited by itself, see Alive.
 func (s *Server) Stop() error {
 	if _, err := s.program.Stop(syscall.SIGTERM); err != nil && !errors.Is(err, child.ErrEnded) {
 		return err
@@ -88,5 +87,5 @@ func (s *Server) Stop() error {
 	return nil
 }
 
-// Alive returns an error with the end of the server's output if it has ended.
+// Alive returns an error with the end of the server's output if it has exited.
 func (s *Server) Alive() error { return s.program.Alive() }

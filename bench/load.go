@@ -33,10 +33,10 @@ func (c *Config) openLoop(rate float64) fanout {
 	return fanout{subscribers: c.Subscribers, load: loadtest.Load{Length: 2 * c.Length, Pacer: loadtest.Rate(rate)}}
 }
 
-// slow has subscribers that read nothing beside the others, and returns how many
-// bytes the server holds for connections at the end, loop by loop; nil where it
-// does not report that. Large messages fill the stalled connections' sockets
-// first, so that the server is really stuck with them when measuring starts.
+// slow adds subscribers that read nothing. It returns how many bytes the server
+// holds for connections at the end, per loop; nil if the server does not report
+// that. Large messages first fill the sockets of the stalled connections, so that
+// the server cannot send to them when the measurement starts.
 func (c *Config) slow(ctx context.Context, l *Command, stalled int) (r loadtest.Result, held []float64, err error) {
 	r, err = fanout{subscribers: c.Subscribers, stalled: stalled,
 		warmUp: loadtest.Load{Length: c.Length, InFlight: 16, Size: slowBytes},
@@ -51,13 +51,13 @@ func (c *Config) slow(ctx context.Context, l *Command, stalled int) (r loadtest.
 
 const heldMetric = "peal_held_bytes"
 
-// run returns the measured run's result, or an error if a message was lost,
-// repeated or reordered.
+// run returns the result, or an error if a message was lost, duplicated or
+// reordered.
 func (f fanout) run(ctx context.Context, l *Command, loops int) (loadtest.Result, error) {
 	return OnServer(ctx, l, loops, func(s *Server) (loadtest.Result, error) { return f.on(ctx, s) })
 }
 
-// on is run on a server that is there already.
+// on is run on a running server.
 func (f fanout) on(ctx context.Context, s *Server) (r loadtest.Result, err error) {
 	f.channels = max(f.channels, 1)
 	spec := loadtest.Spec{Transport: f.transport, Format: f.format, Connections: f.subscribers, Stalled: f.stalled, Channels: f.channels}
@@ -68,7 +68,7 @@ func (f fanout) on(ctx context.Context, s *Server) (r loadtest.Result, err error
 		}
 		defer publisher.Close()
 		if f.transport == loadtest.Poll {
-			sleep(ctx, 500*time.Millisecond) // a held poll does not say that it is held
+			sleep(ctx, 500*time.Millisecond) // no response tells that a poll is held
 		}
 		f.load.Streams, f.load.Server = f.channels, s.PID
 		if f.load.Size == 0 {
@@ -94,9 +94,10 @@ func (f fanout) on(ctx context.Context, s *Server) (r loadtest.Result, err error
 	return r, err
 }
 
-// flood publishes over HTTP to so many channels that Channels subscribers
-// share, one channel each: for Length, or each times to every channel, after
-// half of that as warm-up. before, if any, is called in between.
+// flood publishes over HTTP to that many channels, which Channels subscribers
+// share, with one channel each: for Length, or each times to every channel. A
+// quarter of the length, or half of the messages, comes first as warm-up; then
+// before is called, if any.
 func (c *Config) flood(ctx context.Context, s *Server, channels, each int, before func() error) (r loadtest.Result, err error) {
 	spec := loadtest.Spec{Connections: c.Channels, Channels: 1, Stride: 1, Around: channels}
 	err = withPool(ctx, s, spec, func(pool *loadtest.Pool) error {
@@ -120,9 +121,8 @@ func (c *Config) flood(ctx context.Context, s *Server, channels, each int, befor
 	return r, err
 }
 
-// accept opens Many connections at once and returns what one of them cost in
-// CPU time, and, if balance is asked for, the imbalance between the loops then,
-// in percent.
+// accept opens Many connections at once and returns the CPU time of each. If balance
+// is set, it also returns the imbalance between the loops, in percent.
 func (c *Config) accept(ctx context.Context, s *Server, balance bool) (cost time.Duration, imbalance float64, err error) {
 	before, err := loadtest.CPUTime(s.PID)
 	if err != nil {
@@ -139,7 +139,7 @@ func (c *Config) accept(ctx context.Context, s *Server, balance bool) (cost time
 	return cost, imbalance, err
 }
 
-// clean turns a result with losses into an error.
+// clean returns an error for a result with losses.
 func clean(r loadtest.Result, err error) (loadtest.Result, error) {
 	switch {
 	case err != nil:
@@ -148,12 +148,13 @@ func clean(r loadtest.Result, err error) (loadtest.Result, error) {
 		return r, fmt.Errorf("of %d expected messages %d lost, %d duplicated, %d reordered, %d foreign; %d connections closed; stalled: %t",
 			r.Expected, r.Lost, r.Duplicated, r.Reordered, r.Foreign, r.Closed, r.Stalled)
 	case r.Delivered == 0:
-		return r, fmt.Errorf("nothing was delivered")
+		return r, fmt.Errorf("no message was delivered")
 	}
 	return r, nil
 }
 
-// OnServer runs f with a fresh server and stops it.
+// OnServer starts a server, runs f and stops the server. If the server exited by
+// itself, that is the error.
 func OnServer[T any](ctx context.Context, l *Command, loops int, f func(*Server) (T, error)) (v T, err error) {
 	s, err := l.Launch(ctx, loops)
 	if err != nil {
@@ -161,7 +162,7 @@ func OnServer[T any](ctx context.Context, l *Command, loops int, f func(*Server)
 	}
 	defer func() {
 		if alive := s.Alive(); alive != nil {
-			err = alive // explains whatever else went wrong
+			err = alive // the cause of any other error
 		}
 		if stop := s.Stop(); err == nil {
 			err = stop
@@ -170,7 +171,7 @@ func OnServer[T any](ctx context.Context, l *Command, loops int, f func(*Server)
 	return f(s)
 }
 
-// withPool runs f with all subscribers of spec open on s, and closes them.
+// withPool opens all subscribers of spec on s, runs f and closes them.
 func withPool(ctx context.Context, s *Server, spec loadtest.Spec, f func(*loadtest.Pool) error) error {
 	s.address(&spec)
 	pool, opened, err := loadtest.OpenPool(ctx, spec, 2)

@@ -4,44 +4,44 @@ import "context"
 
 // Macro is a benchmark of a whole server: one run is one sample, on a fresh
 // server. Its figures are written in Go's benchmark format
-// (golang.org/design/14313-benchmark-format), so that benchstat reads them, and
+// (golang.org/design/14313-benchmark-format), which benchstat reads, and
 // cmd/peal-gate compares them between two builds.
 type Macro struct {
-	// Name is the benchmark's, without "Benchmark": "Fanout/subscribers=5000/inflight=1".
+	// Name is without "Benchmark": "Fanout/subscribers=5000/inflight=1".
 	Name string
-	// Run starts a server of l, measures and stops it. A run in which a message
-	// was lost, repeated or reordered is an error and not a figure.
+	// Run starts a server with l, measures it and stops it. A run in which a
+	// message was lost, duplicated or reordered is an error.
 	Run func(ctx context.Context, l *Command) ([]Measure, error)
 }
 
-// Sample runs m once, for sampleTimeout at most.
+// Sample runs m once. It takes sampleTimeout at most.
 func (m Macro) Sample(ctx context.Context, l *Command) ([]Measure, error) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTimeout)
 	defer cancel()
 	return m.Run(ctx, l)
 }
 
-// Measure is one figure of a run. The unit names it within its benchmark. Units
-// are stable. cpu-ns/…, p99-ns, B/connection, B/channel (resident memory) and
-// what Resume has are measured from outside, and have noise. The others are
-// counted by the server:
+// Measure is one figure of a run. The unit identifies it within its benchmark.
+// Units are stable. cpu-ns/…, p99-ns, B/connection, B/channel (resident memory) and
+// the units of Resume are measured from outside and are noisy. The server counts
+// the others:
 //
 //	allocs/delivery, alloc-B/delivery         objects and bytes of Go's heap for each further subscriber of a message
 //	allocs/publication, alloc-B/publication   the same for the message itself
-//	sends/delivery                            system calls: 1 when all are in step
+//	sends/delivery                            system calls: 1 if all subscribers are up to date
 //	B/delivery                                bytes sent, framing included; WebSocket only
-//	encodes/publication                       ways of writing it in use, the publisher's own included
-//	buffers/publication                       memory it was sent from: each way's bytes once, or a copy for each subscriber
-//	heap-B/connection, heap-B/channel         alive on Go's heap
-//	held-B                                    held for single connections
-//	imbalance-percent                         between the loops
+//	encodes/publication                       wire formats in use, including the publisher's own
+//	buffers/publication                       buffers it was sent from: one for each wire format, or a copy for each subscriber
+//	heap-B/connection, heap-B/channel         live on Go's heap
+//	held-B                                    bytes held for single connections
+//	imbalance-percent                         of connections between the loops
 //
-// With one message in flight, what is said of a delivery, encodings and buffers
-// come out the same in every run of a build, also on a busy machine. What is
-// said of a publication includes the growth of young histories and is within
-// 0.1 allocations, 0.2 over HTTP; heap-B is within 3 %.
+// With one message in flight, the figures per delivery, encodings and buffers are
+// the same in every run of a build, also on a busy machine. The figures per
+// publication include the growth of young histories and vary by 0.1 allocations,
+// over HTTP by 0.2; heap-B varies by 3 %.
 //
-// A server that does not count something has no such Measure.
+// If the server does not count something, its Measure is absent.
 type Measure struct {
 	Unit  string
 	Value float64

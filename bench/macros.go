@@ -41,14 +41,14 @@ func (c *Config) Macros() (all []Macro) {
 		Macro{fmt.Sprintf("TenChannels/subscribers=%d", c.Subscribers), c.counted(c.tenChannels(10), "delivery")},
 		c.publishMacro("Publish", 1, 8),
 		c.publishMacro("ManyChannels", 10, 40),
-		// A response and the poll that follows it count as one. With two loops a
-		// message may be encoded twice at the same moment.
+		// A response and the poll after it count as one. One loop, because two could
+		// encode a message at the same moment.
 		Macro{fmt.Sprintf("Poll/pollers=%d", c.Subscribers), c.counted(c.polls(), "poll")},
 		Macro{fmt.Sprintf("Accept/connections=%d", c.Many), c.acceptMeasures},
 		Macro{fmt.Sprintf("Resume/clients=%d/messages=%d", c.Resuming, resumeMessages), c.resumeMeasures},
 		Macro{fmt.Sprintf("Channel/channels=%d", c.Many), c.channelMeasures},
-		// The others must not wait for a subscriber that reads nothing, and the server
-		// must not hold more for it than a half-sent message.
+		// Other subscribers must not wait for one that reads nothing, and the server
+		// must hold at most a half-sent message for it.
 		Macro{fmt.Sprintf("Slow/subscribers=%d", c.Subscribers), func(ctx context.Context, l *Command) ([]Measure, error) {
 			r, held, err := c.slow(ctx, l, 1)
 			v := outside(r, "delivery")
@@ -60,12 +60,12 @@ func (c *Config) Macros() (all []Macro) {
 	)
 }
 
-// openLoopDeliveries is how many a second the open loop asks for where no rate
-// is given: about half of what a loop carries without coalescing.
+// openLoopDeliveries is the default rate of the open loop, in deliveries per second:
+// about half of what one loop can do without coalescing.
 const openLoopDeliveries = 50_000
 
-// fanoutMacro publishes to subscribers of one channel, inFlight messages at a
-// time, on one loop. size 0 is that of all the others.
+// fanoutMacro publishes to subscribers of one channel, with inFlight messages at a
+// time, on one loop. size 0 is messageBytes.
 func (c *Config) fanoutMacro(t loadtest.Transport, subscribers, inFlight, size int) Macro {
 	name := "Fanout"
 	if t != loadtest.WebSocket {
@@ -79,8 +79,8 @@ func (c *Config) fanoutMacro(t loadtest.Transport, subscribers, inFlight, size i
 		load: loadtest.Load{Length: c.Length, InFlight: inFlight, Size: size}}, "delivery")}
 }
 
-// counted measures a fan-out on one loop: CPU time and latency from outside, and
-// what the server counts for each delivery, which is called by the name of.
+// counted measures a fan-out on one loop: CPU time and latency from outside, and the
+// server's counters. of replaces "delivery" in the units.
 func (c *Config) counted(f fanout, of string) func(context.Context, *Command) ([]Measure, error) {
 	return func(ctx context.Context, l *Command) ([]Measure, error) {
 		return OnServer(ctx, l, 1, func(s *Server) ([]Measure, error) {
@@ -95,12 +95,12 @@ func (c *Config) counted(f fanout, of string) func(context.Context, *Command) ([
 				return nil, err
 			}
 			v := append(outside(r, "delivery"), fanoutMeasures(alone, all)...)
-			// Several in flight leave from a strip, whose memory is used again; a poll
-			// that comes back late has a response of its own.
+			// Several messages in flight are sent from a strip, whose memory is reused; a
+			// poll that returns late gets a response of its own.
 			if f.load.InFlight == 1 && f.transport != loadtest.Poll {
 				v = append(v, all.per("buffers/publication", "peal_delivery_buffers_total", published, 3)...)
 			}
-			if isWebSocket(f.transport) { // others carry cursors, which get longer
+			if isWebSocket(f.transport) { // other transports carry cursors, which grow
 				v = append(v, all.per("B/delivery", "peal_delivery_bytes_total", "peal_deliveries_total", 3)...)
 			}
 			for i := range v {
@@ -111,7 +111,7 @@ func (c *Config) counted(f fanout, of string) func(context.Context, *Command) ([
 	}
 }
 
-// count runs f on s and returns what s counted meanwhile, too.
+// count runs f on s and also returns the growth of the counters of s.
 func (c *Config) count(ctx context.Context, s *Server, f fanout) (r loadtest.Result, n counters, err error) {
 	var before counters
 	f.before = func() (err error) {
@@ -128,18 +128,18 @@ func (c *Config) count(ctx context.Context, s *Server, f fanout) (r loadtest.Res
 	return r, n, err
 }
 
-// fanoutMeasures are what a delivery and what a publication cost, of the same
-// load with one subscriber and with all.
+// fanoutMeasures are the costs of a delivery and of a publication, computed from the
+// same load with one subscriber and with all.
 //
 // A server allocates for each publication (its entry in the history, its
-// encoding) and, if something is wrong, for each delivery. With one subscriber
-// and with a thousand the sum of both is known for each publication, and these
-// are two equations for two unknowns. So a delivery that allocates nothing
-// comes out as 0 and not as a thousandth of a publication, and one that
-// allocates once as 1. Deliveries are those that the subscribers counted.
+// encoding) and, if something is wrong, for each delivery. The sum of both per
+// publication is known for one subscriber and for a thousand: two equations with
+// two unknowns. So a delivery without allocations gives 0, not a thousandth of a
+// publication, and one with an allocation gives 1. Deliveries are those that the
+// subscribers counted.
 func fanoutMeasures(alone, all counters) []Measure {
 	v := all.per("sends/delivery", "peal_send_calls_total", "peal_deliveries_total", 3)
-	if v == nil { // a build that counts only what the fan-out asks for
+	if v == nil { // an older build, which counts only sends of the fan-out
 		v = all.per("sends/delivery", "peal_delivery_sends_total", "peal_deliveries_total", 3)
 	}
 	v = append(v, all.per("encodes/publication", "peal_encodings_total", published, 3)...)
@@ -164,7 +164,7 @@ func fanoutMeasures(alone, all counters) []Measure {
 	)
 }
 
-// outside is what is measured without the server's help; nil of a run that failed.
+// outside is what is measured without the server's help; nil for a failed run.
 func outside(r loadtest.Result, of string) []Measure {
 	if r.Latency == nil || r.ServerCPU <= 0 {
 		return nil
@@ -172,10 +172,10 @@ func outside(r loadtest.Result, of string) []Measure {
 	return []Measure{{"cpu-ns/" + of, rounded(1e9/r.PerServerCPUSecond(), 1)}, {"p99-ns", float64(r.Latency.Quantile(0.99))}}
 }
 
-// publishMacro publishes over HTTP, as fast as the server answers, to channels
-// with so many subscribers each, and each times to every channel: histories grow
-// as in every other run. What a publication allocates includes what its request,
-// its response, its deliveries and this growth do.
+// publishMacro publishes over HTTP, as fast as the server responds, to channels with
+// that many subscribers each. It publishes each times to every channel, so that
+// histories grow by the same amount in every run. The allocations of a publication
+// include those of its request, response, deliveries and of this growth.
 func (c *Config) publishMacro(name string, subscribers, each int) Macro {
 	channels := max(c.Channels/subscribers, 1)
 	name = fmt.Sprintf("%s/channels=%d/subscribers=%d", name, channels, subscribers)
@@ -202,7 +202,7 @@ func (c *Config) publishMacro(name string, subscribers, each int) Macro {
 	}}
 }
 
-// acceptMeasures opens connections in a burst.
+// acceptMeasures measures a burst of new connections.
 func (c *Config) acceptMeasures(ctx context.Context, l *Command) ([]Measure, error) {
 	return OnServer(ctx, l, c.Loops, func(s *Server) ([]Measure, error) {
 		balance := c.Metrics.LoopConnections != "" && c.Metrics.of(s)
@@ -215,7 +215,7 @@ func (c *Config) acceptMeasures(ctx context.Context, l *Command) ([]Measure, err
 	})
 }
 
-// resumeMeasures has clients come for what they missed, all at once.
+// resumeMeasures lets all clients resume at once.
 func (c *Config) resumeMeasures(ctx context.Context, l *Command) ([]Measure, error) {
 	return OnServer(ctx, l, c.Loops, func(s *Server) ([]Measure, error) {
 		v, err := c.resume(ctx, s)
@@ -226,8 +226,8 @@ func (c *Config) resumeMeasures(ctx context.Context, l *Command) ([]Measure, err
 	})
 }
 
-// channelMeasures are what a channel with one subscriber costs beyond its
-// connection, on two servers.
+// channelMeasures are the memory of a channel with one subscriber, without its
+// connection: the difference between two servers.
 func (c *Config) channelMeasures(ctx context.Context, l *Command) ([]Measure, error) {
 	own, err := c.growth(ctx, l, loadtest.Spec{Channels: 1, Stride: 1}, readLive)
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 	"peal/loadtest"
 )
 
-// reader reads how much memory there is, of one kind or several, in bytes.
+// reader reads amounts of memory in bytes, of one kind or several.
 type reader func(context.Context, *Server) (Sample, error)
 
-// growth opens Many connections on a fresh server and returns by how much what
-// read returns has grown, for each.
+// growth opens Many connections on a fresh server and returns the growth of each
+// amount per connection.
 func (c *Config) growth(ctx context.Context, l *Command, spec loadtest.Spec, read reader) (each Sample, err error) {
 	return OnServer(ctx, l, c.Loops, func(s *Server) (Sample, error) {
 		sleep(ctx, c.Settle/4)
@@ -39,22 +39,22 @@ func (c *Config) growth(ctx context.Context, l *Command, spec loadtest.Spec, rea
 	})
 }
 
-// readResident is what the server holds: what an operator sees. It depends on
-// when the collector last ran.
+// readResident reads the server's resident memory, as an operator sees it. It
+// depends on when the collector last ran.
 func readResident(_ context.Context, s *Server) (Sample, error) {
 	m, err := loadtest.ReadMemory(s.PID)
 	return Sample{float64(m.Resident)}, err
 }
 
-// readLive is readResident and, if the server reports it, what of that is alive
-// on Go's heap, which is the same in each run.
+// readLive reads the resident memory and, if the server reports it, Go's live heap,
+// which is the same in each run.
 func readLive(ctx context.Context, s *Server) (Sample, error) {
 	v, err := readResident(ctx, s)
 	if err != nil || s.Admin == "" {
 		return v, err
 	}
 	var h counters
-	for range 2 { // the first collection leaves what pools have kept for a second
+	for range 2 { // a sync.Pool keeps its objects over one collection
 		if h, err = readHeap(ctx, s, "heap?gc=1&debug=1"); errors.Is(err, errStatus) {
 			return v, nil
 		}
@@ -62,8 +62,8 @@ func readLive(ctx context.Context, s *Server) (Sample, error) {
 	return append(v, h[heapHeld]), err
 }
 
-// readKinds is what the server has resident, what Go's heap has in use of it, and
-// what the kernel holds.
+// readKinds reads the server's resident memory, Go's heap in use, and the kernel's
+// memory.
 func (c *Config) readKinds(ctx context.Context, s *Server) (Sample, error) {
 	v, err := readResident(ctx, s)
 	if err != nil {
@@ -77,8 +77,8 @@ func (c *Config) readKinds(ctx context.Context, s *Server) (Sample, error) {
 	return append(v, sum(heap), kernel), err
 }
 
-// kernelMemory is what the kernel holds in its slabs (sockets, files, epoll's
-// entries), and in the buffers of TCP sockets, in bytes.
+// kernelMemory is the size of the kernel's slabs (sockets, files, epoll entries) and
+// of the buffers of TCP sockets, in bytes.
 func kernelMemory() (bytes float64, err error) {
 	for _, from := range []struct {
 		file, line, name string
@@ -86,18 +86,18 @@ func kernelMemory() (bytes float64, err error) {
 	}{{"/proc/meminfo", "Slab:", "Slab:", 1 << 10}, {"/proc/net/sockstat", "TCP:", "mem", os.Getpagesize()}} {
 		text, err := os.ReadFile(from.file)
 		if err != nil {
-			return 0, fmt.Errorf("kernel's memory: %w", err)
+			return 0, fmt.Errorf("kernel memory: %w", err)
 		}
 		n, err := fieldAfter(string(text), from.line, from.name)
 		if err != nil {
-			return 0, fmt.Errorf("kernel's memory: %s: %w", from.file, err)
+			return 0, fmt.Errorf("kernel memory: %s: %w", from.file, err)
 		}
 		bytes += float64(n) * float64(from.unit)
 	}
 	return bytes, nil
 }
 
-// fieldAfter is the number that follows name in the line that begins with line.
+// fieldAfter returns the number after name in the line that begins with line.
 func fieldAfter(text, line, name string) (int, error) {
 	for l := range strings.Lines(text) {
 		if !strings.HasPrefix(l, line) {

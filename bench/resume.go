@@ -11,10 +11,9 @@ import (
 	"peal/loadtest"
 )
 
-// resume publishes first and lets clients come for it afterwards. It returns how
-// far the server's peak memory went beyond before, in MB, the seconds that it
-// took and that the server worked, and the longest request of a probe in
-// milliseconds.
+// resume publishes first and lets clients resume afterwards. It returns the growth
+// of the server's peak memory in MB, the seconds until all had caught up, the CPU
+// seconds of the server, and the longest request of a probe in milliseconds.
 func (c *Config) resume(ctx context.Context, s *Server) (sample Sample, err error) {
 	cursor, err := publishHistory(ctx, s.Addr)
 	if err != nil {
@@ -63,8 +62,8 @@ func usage(pid int) (loadtest.Memory, time.Duration, error) {
 	return m, cpu, err
 }
 
-// publishHistory publishes resumeMessages and returns the cursor before them. A
-// new pool's run is number 1, so the messages are stamped with that.
+// publishHistory publishes resumeMessages and returns the cursor before them. The
+// messages are stamped as run 1, which is the first run of a new pool.
 func publishHistory(ctx context.Context, addr string) (cursor string, err error) {
 	publisher, err := loadtest.DialHTTP(ctx, addr, loadtest.PublishPath("c"))
 	if err != nil {
@@ -87,8 +86,8 @@ func publishHistory(ctx context.Context, addr string) (cursor string, err error)
 	return response.Cursor, nil
 }
 
-// probe makes one request after another, which the loop of its connection
-// answers by itself, until slowest is called, which returns the longest of them.
+// probe makes one request after another until slowest is called, which returns the
+// longest. The loop that owns the connection answers each by itself.
 func probe(addr string) (slowest func() (time.Duration, error)) {
 	stop, ended := make(chan struct{}), make(chan struct{})
 	var longest time.Duration

@@ -10,25 +10,23 @@ import (
 	"peal/bench/record"
 )
 
-// SampleWriter writes samples in Go's benchmark format, a line each, so that
-// benchstat reads them.
+// SampleWriter writes samples in Go's benchmark format, one per line, for benchstat.
 type SampleWriter struct {
 	w      *benchfmt.Writer
 	config []benchfmt.Config
 	suffix string // of every name
 }
 
-// NewSampleWriter writes to w as `go test -bench` does. The configuration before
-// the first line is what that writes of the machine, and no more: benchstat
-// compares only what has the same configuration, and a commit in it would keep
-// two builds apart.
+// NewSampleWriter writes to w as `go test -bench` does. The configuration describes
+// only the machine, as there: benchstat compares only samples with the same
+// configuration, so a commit in it would separate two builds.
 func NewSampleWriter(w io.Writer) *SampleWriter {
 	s := SamplesOf(w, "goos", runtime.GOOS, "goarch", runtime.GOARCH, "pkg", "peal/bench", "cpu", record.Here().CPU)
 	s.suffix = fmt.Sprintf("-%d", runtime.GOMAXPROCS(0))
 	return s
 }
 
-// SamplesOf writes to w, under a configuration of keys and values.
+// SamplesOf writes to w with a configuration of keys and values.
 func SamplesOf(w io.Writer, config ...string) *SampleWriter {
 	s := &SampleWriter{w: benchfmt.NewWriter(w)}
 	for i := 0; i < len(config); i += 2 {
