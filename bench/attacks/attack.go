@@ -8,31 +8,31 @@ import (
 	"peal/loadtest"
 )
 
-// Attack is one thing that hostile clients do, and what is looked at.
+// Attack is one behaviour of hostile clients, with what is checked.
 type Attack struct {
-	Name string   // see hostile.Kinds; with a variant behind a "/"
+	Name string   // see hostile.Kinds; a variant follows a "/"
 	Kind string   // of the hostile clients
 	Args []string // further arguments of the server; {dir} is a new directory
 
 	Clients int // hostile; 0: Size.Clients
 
-	// Crowd are connections beside the honest ones. They are opened first.
+	// Crowd are further connections. They are opened first.
 	Crowd []loadtest.Spec
 
-	// Prepare runs before the honest clients are there, Check after the hostile ones
-	// have ended. Both speak to the server as one honest client.
+	// Prepare runs before the honest clients connect, Check after the hostile ones
+	// have stopped. Both act as one honest client.
 	Prepare func(ctx context.Context, p *prey) error
 	Check   func(ctx context.Context, p *prey) ([]Figure, error)
 }
 
-// Figure is something counted.
+// Figure is a counted result.
 type Figure struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
-	Good  string  `json:"good"` // what it should be, in words
+	Good  string  `json:"good"` // the expected value, in words
 }
 
-// Size is how much of everything there is.
+// Size sets the numbers of clients, messages and seconds.
 type Size struct {
 	Honest      int           // subscribers, a third of each transport
 	Rate        float64       // publications a second to each transport's subscribers
@@ -47,24 +47,24 @@ type Size struct {
 	Settle      time.Duration // for the last messages of a phase
 }
 
-// Full is the size of which the documents speak.
+// Full is the size that the documents show.
 func Full() Size {
 	return Size{Honest: 1000, Rate: 20, Clients: 16, Sources: 1, Connections: 3000, Crowd: 10_000, Channels: 127, Messages: 1000,
 		Quiet: 3 * time.Second, Length: 6 * time.Second, Settle: 8 * time.Second}
 }
 
-// Quick shows that an attack works, and no more.
+// Quick only shows that an attack works.
 func Quick() Size {
 	return Size{Honest: 30, Rate: 20, Clients: 3, Sources: 1, Connections: 30, Crowd: 60, Channels: 127, Messages: 20,
 		Quiet: 300 * time.Millisecond, Length: 700 * time.Millisecond, Settle: 5 * time.Second}
 }
 
-// All are the attacks, in the order of the table.
+// All returns the attacks, in the order of the table.
 func (s Size) All() []Attack {
 	crowd := func(path, prefix string, transport loadtest.Transport, connections, stride int) loadtest.Spec {
 		return loadtest.Spec{Transport: transport, Path: path, Prefix: prefix, Connections: connections, Channels: 1, Stride: stride}
 	}
-	// Everybody has the room and one channel more: an own one, or the same.
+	// Every client has the channel "room" and one more: its own, or the same for all.
 	room := func(stride int) []loadtest.Spec {
 		return []loadtest.Spec{
 			crowd("/ws?channel=room", "own-ws-", loadtest.WebSocket, s.Crowd/2, stride),
@@ -97,7 +97,7 @@ func (s Size) All() []Attack {
 	}
 }
 
-// Matching are the attacks with such a name; nil takes all.
+// Matching returns the attacks whose name matches; nil matches all.
 func (s Size) Matching(only *regexp.Regexp) (some []Attack) {
 	for _, a := range s.All() {
 		if only == nil || only.MatchString(a.Name) {

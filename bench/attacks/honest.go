@@ -16,18 +16,18 @@ import (
 // transports of the honest subscribers, in the order of the table.
 var transports = [...]loadtest.Transport{loadtest.WebSocket, loadtest.SSE, loadtest.Poll}
 
-// Visits are connections whose request came in two pieces.
+// Visits are connections whose request arrives in two pieces.
 type Visits struct {
-	Made, Refused int // refused: closed, or answered with an error
+	Made, Refused int // refused: closed, or an error response
 	Latency       *loadtest.Latency
 }
 
-// Phase is what the honest side met.
+// Phase is what the honest side measured.
 type Phase struct {
-	Heard  [len(transports)]loadtest.Result // of the subscribers; Closed in this phase
+	Heard  [len(transports)]loadtest.Result // of the subscribers; Closed counts this phase only
 	Visits Visits
 	Lag    time.Duration // p99 of how late the measuring process woke up
-	Peak   uint64        // bytes resident of the server, at most
+	Peak   uint64        // highest resident memory of the server, in bytes
 }
 
 // honest is the honest side of one server.
@@ -40,10 +40,10 @@ type honest struct {
 type fleet struct {
 	pool      *loadtest.Pool
 	publisher *loadtest.Pipeline
-	closed    int // until now
+	closed    int // in all phases so far
 }
 
-// welcome opens the honest side.
+// welcome connects the honest side.
 func welcome(ctx context.Context, addr string, size Size) (h *honest, err error) {
 	h = &honest{addr: addr, size: size}
 	for i, t := range transports {
@@ -79,7 +79,7 @@ func (h *honest) leave() (err error) {
 	return err
 }
 
-// phase lets the honest side do what it does, for length.
+// phase runs the honest side for length.
 func (h *honest) phase(ctx context.Context, length time.Duration) (p Phase, err error) {
 	over, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
@@ -104,15 +104,15 @@ func (f *fleet) hear(ctx context.Context, size Size, length time.Duration) (load
 	return r, err
 }
 
-// visitEvery is the time between two visits, and betweenPieces that between the
-// two pieces of one's request.
+// visitEvery is the time between two visits, betweenPieces the time between the two
+// pieces of a request.
 const (
 	visitEvery    = 25 * time.Millisecond
 	betweenPieces = 5 * time.Millisecond
 	visitTimeout  = 5 * time.Second
 )
 
-// visit makes visits until ctx ends. Latency counts from the second piece.
+// visit makes visits until ctx ends. Latency is measured from the second piece.
 func visit(ctx context.Context, addr string) (v Visits) {
 	v.Latency = loadtest.NewLatency()
 	tick := time.NewTicker(visitEvery)
@@ -160,8 +160,8 @@ func visitOnce(addr string) (took time.Duration, err error) {
 	return time.Since(began), nil
 }
 
-// lag wakes up every few milliseconds until ctx ends, and returns the p99 of how
-// late that was.
+// lag wakes up every few milliseconds until ctx ends, and returns the p99 of the
+// delay.
 func lag(ctx context.Context) time.Duration {
 	late := loadtest.NewLatency()
 	const every = 5 * time.Millisecond

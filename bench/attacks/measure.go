@@ -20,7 +20,7 @@ type Outcome struct {
 	Build  string
 	Quiet  Phase
 	Under  Phase // the attack
-	Crowd  int   // connections of the crowd that the server ended
+	Crowd  int   // connections of the crowd that the server closed
 	Tally  hostile.Tally
 	Counts []Figure
 }
@@ -31,11 +31,11 @@ type Build struct {
 	Peal  string // the binary
 }
 
-// serverLoops is how many loops a measured server has: one for each processor of
-// the machine the documents speak of.
+// serverLoops is the number of loops of a measured server: one per processor of the
+// machine of BENCHMARKS.md.
 const serverLoops = 2
 
-// Measure runs one attack against a fresh server of build.
+// Measure runs one attack on a fresh server of build.
 func Measure(ctx context.Context, build Build, a Attack, size Size) (o Outcome, err error) {
 	o = Outcome{Attack: a.Name, Build: build.Label}
 	p := &prey{}
@@ -97,7 +97,7 @@ func Measure(ctx context.Context, build Build, a Attack, size Size) (o Outcome, 
 	return o, nil
 }
 
-// both runs the quiet phase, and the one under attack.
+// both runs the quiet phase and the one under attack.
 func (h *honest) both(ctx context.Context, o *Outcome, a Attack, p *prey) (err error) {
 	if o.Quiet, err = h.watched(ctx, p, h.size.Quiet); err != nil {
 		return err

@@ -28,15 +28,15 @@ import (
 // prey is the server under attack, as one honest client sees it.
 type prey struct {
 	*bench.Server
-	dir   string // of its log; "" where that is in memory
+	dir   string // of its log; "" if the log is in memory
 	tally hostile.Tally
-	peak  uint64 // bytes resident at most during the attack
+	peak  uint64 // highest resident memory during the attack, in bytes
 
 	cursor string   // from before the attack
 	stall  net.Conn // see staller
 }
 
-// client speaks for the honest client of Prepare and Check.
+// client sends the requests of the honest client of Prepare and Check.
 var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // ask sends one request and returns the status, the header and the body.
@@ -57,7 +57,7 @@ func (p *prey) ask(ctx context.Context, method, path, body string, header ...str
 	return a.StatusCode, a.Header, b, err
 }
 
-// must is ask for what a server may not refuse while nobody attacks it.
+// must is ask for requests that the server must accept.
 func (p *prey) must(ctx context.Context, method, path, body string, header ...string) ([]byte, error) {
 	status, _, b, err := p.ask(ctx, method, path, body, header...)
 	if err == nil && status/100 != 2 {
@@ -66,7 +66,7 @@ func (p *prey) must(ctx context.Context, method, path, body string, header ...st
 	return b, err
 }
 
-// archive fills the history of the channels that last and earliest ask for.
+// archive fills the history of the channels that the kinds last and earliest request.
 func (s Size) archive(ctx context.Context, p *prey) error {
 	type message struct {
 		Channel string `json:"channel"`
@@ -88,7 +88,7 @@ func (s Size) archive(ctx context.Context, p *prey) error {
 	return nil
 }
 
-// listing fills one history of 1 MB with what a listing writes in six.
+// listing fills one history with 1 MB that takes 6 MB in a listing.
 func (s Size) listing(ctx context.Context, p *prey) error {
 	body := string(hostile.ControlCharacters(1000))
 	for range s.Messages {
@@ -99,12 +99,12 @@ func (s Size) listing(ctx context.Context, p *prey) error {
 	return nil
 }
 
-// memoryOfHistory holds the server's memory against the bound of its histories.
+// memoryOfHistory compares the server's memory with history-total-bytes.
 func memoryOfHistory(_ context.Context, p *prey) ([]Figure, error) {
 	return []Figure{{"resident per history-total-bytes", float64(p.peak) / (32 << 20), "at most 1.5 and the server's own 30 MB"}}, nil
 }
 
-// diskOfBatches holds what a batch takes on disk against what was sent.
+// diskOfBatches compares the bytes on disk with the bytes sent.
 func diskOfBatches(_ context.Context, p *prey) ([]Figure, error) {
 	var size int64
 	err := filepath.WalkDir(p.dir, func(_ string, d os.DirEntry, err error) error {
@@ -122,7 +122,7 @@ func diskOfBatches(_ context.Context, p *prey) ([]Figure, error) {
 
 const ownKeyPath = "/publish?channel=orders"
 
-// ownKey publishes with a key, to be repeated after the attack.
+// ownKey publishes with a key, which ownKeyHonoured repeats after the attack.
 func ownKey(ctx context.Context, p *prey) error {
 	_, err := p.must(ctx, "POST", ownKeyPath, "order 17", "Idempotency-Key", "order-17")
 	return err
@@ -141,7 +141,7 @@ func truth(b bool) float64 {
 }
 
 // subscribe opens an event stream as an honest client and returns when its first
-// byte is there. d is the dialer; all must be done within the time.
+// byte arrives. The connection must not be used for longer than within.
 func (p *prey) subscribe(ctx context.Context, d net.Dialer, query string, within time.Duration) (net.Conn, error) {
 	conn, err := d.DialContext(ctx, "tcp4", p.Addr)
 	if err != nil {
@@ -160,7 +160,7 @@ func (p *prey) subscribe(ctx context.Context, d net.Dialer, query string, within
 	return conn, nil
 }
 
-// disconnectWorks ends a connection by the name of its client.
+// disconnectWorks disconnects an honest client by its identity.
 func disconnectWorks(ctx context.Context, p *prey) ([]Figure, error) {
 	conn, err := p.subscribe(ctx, net.Dialer{}, "channel=home&client=ann", 10*time.Second)
 	if err != nil {
@@ -173,7 +173,7 @@ func disconnectWorks(ctx context.Context, p *prey) ([]Figure, error) {
 	return []Figure{{"honest client disconnected", truth(status == 200 && response.Disconnected == 1), "1"}}, err
 }
 
-// memberListed looks for a client that connects now on the list of members.
+// memberListed looks for a new client in the list of members.
 func memberListed(ctx context.Context, p *prey) ([]Figure, error) {
 	conn, err := p.subscribe(ctx, net.Dialer{}, "channel=home&client=ann", 10*time.Second)
 	if err != nil {
@@ -194,8 +194,7 @@ func rememberCursor(ctx context.Context, p *prey) error {
 	return err
 }
 
-// falseGaps resumes on channels that nobody has used: there is nothing that could
-// be gone.
+// falseGaps resumes on unused channels, where no message can be missing.
 func falseGaps(ctx context.Context, p *prey) ([]Figure, error) {
 	const asked = 200
 	gaps := 0
@@ -209,7 +208,7 @@ func falseGaps(ctx context.Context, p *prey) ([]Figure, error) {
 	return []Figure{{"false gaps of 200", float64(gaps), "0"}}, nil
 }
 
-// staller subscribes and then reads nothing: an honest client in a tunnel.
+// staller subscribes and then reads nothing, like an honest client without network.
 func staller(ctx context.Context, p *prey) error {
 	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		control := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) })
@@ -220,7 +219,7 @@ func staller(ctx context.Context, p *prey) error {
 		return err
 	}
 	p.stall = conn
-	for range stallMessages { // far more than the sockets take
+	for range stallMessages { // far more than the sockets hold
 		if _, err := p.must(ctx, "POST", "/publish?channel=tunnel", strings.Repeat("x", stallBytes)); err != nil {
 			return err
 		}
@@ -235,10 +234,10 @@ const (
 	stallEnd      = "the last one"
 )
 
-// stallerKept reads what the staller has, up to the last message, or a gap.
+// stallerKept reads the stream of the staller up to the last message.
 func stallerKept(_ context.Context, p *prey) ([]Figure, error) {
 	defer p.stall.Close()
-	// With the small buffer the rest would come at 20 KB a second.
+	// With the small buffer the rest would arrive at 20 KB per second.
 	if err := errors.Join(p.stall.(*net.TCPConn).SetReadBuffer(4<<20), p.stall.SetDeadline(time.Now().Add(20*time.Second))); err != nil {
 		return nil, err
 	}
@@ -253,11 +252,11 @@ func stallerKept(_ context.Context, p *prey) ([]Figure, error) {
 	return []Figure{{"honest stalled client kept", truth(bytes.Contains(tail, []byte(stallEnd))), "1"}}, nil
 }
 
-// hostileSource is the first address of the hostile clients. The honest ones have
+// hostileSource is the first address of the hostile clients. The honest clients use
 // 127.0.0.1.
 const hostileSource = "127.0.0.66"
 
-// spec is what the hostile clients are to do.
+// spec describes the hostile clients.
 func (a *Attack) spec(s Size, p *prey) hostile.Spec {
 	h := hostile.Spec{Addr: p.Addr, Kinds: []string{a.Kind}, Clients: cmp.Or(a.Clients, s.Clients), Connections: s.Connections, Channels: s.Channels, Messages: 200}
 	if s.Sources > 0 {
@@ -266,7 +265,7 @@ func (a *Attack) spec(s Size, p *prey) hostile.Spec {
 	return h
 }
 
-// crowd completes the specs of the connections beside the honest ones.
+// crowd returns the specs of the crowd, with the server's address.
 func (a *Attack) crowd(p *prey) []loadtest.Spec {
 	all := slices.Clone(a.Crowd)
 	for i := range all {

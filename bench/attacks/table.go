@@ -10,8 +10,8 @@ import (
 	"peal/loadtest"
 )
 
-// WriteTable writes the outcomes as one Markdown table. Those of one attack should
-// follow each other, before and after.
+// WriteTable writes the outcomes as one Markdown table. Outcomes of one attack should
+// be adjacent.
 func WriteTable(w io.Writer, all []Outcome) error {
 	var b strings.Builder
 	b.WriteString("| attack | build | p99 quiet, ms (ws, sse, poll) | p50 under attack | p99 under attack | max | visits p99; refused | publications refused | closed | lost | gaps | peak MiB, quiet → under | lag p99 | counted | hostile: sent, refused, closed |\n")
@@ -45,7 +45,7 @@ func (o *Outcome) counted() string {
 	return strings.Join(all, "; ")
 }
 
-// each is a quantile of every transport's latency.
+// each writes a quantile of the latency of every transport.
 func each(p *Phase, q float64) string {
 	var all []string
 	for i := range p.Heard {
@@ -86,7 +86,7 @@ func size(n uint64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
-// Measures are an outcome's numbers, for benchstat.
+// Measures returns the numbers of an outcome, for benchstat.
 func (o *Outcome) Measures() (all []bench.Measure) {
 	for i, t := range transports {
 		all = append(all,

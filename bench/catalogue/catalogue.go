@@ -9,16 +9,16 @@ import (
 	"peal/bench/record"
 )
 
-// Entry is one table's measurement.
+// Entry is the measurement of one table.
 type Entry struct {
 	Name  string // of the table and the record
 	About string
-	Long  bool                                              // takes hours: only when it is named
+	Long  bool                                              // takes hours: runs only if it is named
 	run   func(*Kit, context.Context, *record.Record) error // completes the record
 }
 
-// Entries are all, in the order they are measured. Those that are not long take
-// less than half an hour together.
+// Entries returns all entries, in the order in which they are measured. Without the
+// long ones they take less than half an hour.
 func Entries() []Entry {
 	return []Entry{
 		{Name: "ceiling", About: "Peal against a server in C that does the least possible", run: func(k *Kit, ctx context.Context, r *record.Record) error { return k.bench(ctx, r, "2s") }},
@@ -51,8 +51,8 @@ func (e *Entry) Measure(ctx context.Context, k *Kit, folder string) error {
 	return r.Write(filepath.Join(folder, e.Name+".json"))
 }
 
-// bench runs scripts/bench.sh, which writes the record itself. length is that of a
-// run; "": the default.
+// bench runs scripts/bench.sh, which writes the record itself. length is the duration
+// of a run; "": the default.
 func (k *Kit) bench(ctx context.Context, r *record.Record, length string, args ...string) error {
 	command := []string{filepath.Join(k.Root, "scripts/bench.sh")}
 	switch {
@@ -72,7 +72,7 @@ func (k *Kit) bench(ctx context.Context, r *record.Record, length string, args .
 	return err
 }
 
-// rounds is how often each thing has its turn.
+// rounds is how often each measurement is repeated.
 func (k *Kit) rounds(full int) int {
 	if k.Rounds > 0 {
 		return k.Rounds
@@ -80,7 +80,7 @@ func (k *Kit) rounds(full int) int {
 	return k.number(full, 1)
 }
 
-// number chooses between the full number and that of a quick pass.
+// number returns full, or quick in a quick pass.
 func (k *Kit) number(full, quick int) int {
 	if k.Quick {
 		return quick

@@ -11,16 +11,16 @@ import (
 	"peal/bench/record"
 )
 
-// plants are the regressions that the gate's test of itself plants, and in how
-// many of a hundred runs each must be found.
+// plants are the regressions that scripts/gate-selftest.sh plants, and the percentage
+// of runs that must find each.
 var plants = []struct {
 	name  string
 	least float64
 }{{"allocation", 100}, {"copy", 100}, {"send", 100}, {"cpu", 90}}
 
-// gate runs the gate's test of itself, for hours, and counts what it found. With
-// OUT, the folder where that test was told to keep its results, it runs nothing
-// and counts those: they must be of this machine.
+// gate runs scripts/gate-selftest.sh, for hours, and counts its results. If the
+// environment has OUT, the folder with results of an earlier test, it only counts
+// those. They must come from this machine.
 func (k *Kit) gate(ctx context.Context, r *record.Record) error {
 	folder := os.Getenv("OUT")
 	if folder != "" {
@@ -39,8 +39,8 @@ func (k *Kit) gate(ctx context.Context, r *record.Record) error {
 	return countGate(r, folder)
 }
 
-// countGate adds to r what the results in the folder say, and takes over when and
-// of what they are.
+// countGate adds the counts of the results in the folder to r, and copies their time
+// and commit.
 func countGate(r *record.Record, folder string) error {
 	same, err := gateResults(r, folder, "aa")
 	if err != nil {
@@ -76,7 +76,8 @@ func countGate(r *record.Record, folder string) error {
 	return nil
 }
 
-// gateResults reads the results whose names begin with kind; none is an error.
+// gateResults reads the results whose names begin with kind. It is an error if there
+// are none.
 func gateResults(r *record.Record, folder, kind string) (all []*gate.Result, err error) {
 	files, err := filepath.Glob(filepath.Join(folder, kind+"-*.json"))
 	if err != nil {
@@ -91,12 +92,12 @@ func gateResults(r *record.Record, folder, kind string) (all []*gate.Result, err
 			return nil, err
 		}
 		if e := one.Environment; e.CPU != r.Environment.CPU || e.Kernel != r.Environment.Kernel {
-			return nil, fmt.Errorf("result of the gate %s: of another machine, %s with Linux %s", filepath.Base(file), e.CPU, e.Kernel)
+			return nil, fmt.Errorf("result of the gate %s: from another machine, %s with Linux %s", filepath.Base(file), e.CPU, e.Kernel)
 		}
 		all = append(all, one)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("results of the gate: there is no %s-….json", kind)
+		return nil, fmt.Errorf("results of the gate: no file %s-….json", kind)
 	}
 	return all, nil
 }

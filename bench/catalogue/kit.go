@@ -19,20 +19,20 @@ import (
 	"peal/bench/record"
 )
 
-// Kit is what entries are measured with.
+// Kit runs what entries measure.
 type Kit struct {
 	Root   string // of the repository
 	Peal   string // the binary
-	Dir    string // for files on the way; the caller deletes it
+	Dir    string // for temporary files; the caller deletes it
 	Quick  bool   // small sizes, one round
-	Rounds int    // of everything; 0: each entry's own
+	Rounds int    // repetitions; 0: the default of each entry
 	Log    io.Writer
 }
 
 func (k *Kit) say(format string, args ...any) { fmt.Fprintf(k.Log, format+"\n", args...) }
 
-// command prints a command and runs it in the root, with PEAL=binary; what it
-// prints goes to the log. When ctx ends, its whole process group is asked to end.
+// command prints a command and runs it in the root, with PEAL=binary. Its output goes
+// to the log. When ctx ends, its process group receives SIGTERM.
 func (k *Kit) command(ctx context.Context, args ...string) error {
 	k.say("$ %s", k.shown(args))
 	c := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -43,7 +43,7 @@ func (k *Kit) command(ctx context.Context, args ...string) error {
 	return c.Run()
 }
 
-// shown is a command as it is kept: no places of this machine.
+// shown is a command as records keep it, without paths of this machine.
 func (k *Kit) shown(args []string) string {
 	replace := strings.NewReplacer(k.Peal, "peal", k.Root+"/", "", k.Dir+"/", "")
 	args = slices.Clone(args)
@@ -53,8 +53,8 @@ func (k *Kit) shown(args []string) string {
 	return record.CommandLine(args)
 }
 
-// report runs a program that takes --json FILE and returns the file. A program
-// that wrote it and failed says why in there.
+// report runs a program with --json FILE and returns the file. If the program wrote
+// the file and failed, the reason is in there.
 func (k *Kit) report(ctx context.Context, args []string) (file string, err error) {
 	file = filepath.Join(k.Dir, "report.json")
 	if err := os.RemoveAll(file); err != nil {
@@ -65,12 +65,12 @@ func (k *Kit) report(ctx context.Context, args []string) (file string, err error
 		return "", errors.Join(failed, err, ctx.Err())
 	}
 	if failed != nil {
-		k.say("%s: %v; its report says more", args[0], failed)
+		k.say("%s: %v; its report has the reason", args[0], failed)
 	}
 	return file, nil
 }
 
-// keep adds to r the report of a program of which run says the rest.
+// keep runs a program with --json FILE, and adds run with that report to r.
 func (k *Kit) keep(ctx context.Context, r *record.Record, run record.Run, args []string) error {
 	file, err := k.report(ctx, args)
 	if err != nil {
@@ -86,7 +86,7 @@ func (k *Kit) keep(ctx context.Context, r *record.Record, run record.Run, args [
 	return nil
 }
 
-// begin is a record without what is measured.
+// begin returns a record without measurements.
 func (k *Kit) begin(ctx context.Context, name string) (*record.Record, error) {
 	e, err := record.Capture(ctx)
 	r := &record.Record{Schema: record.Schema, Name: name, Quick: k.Quick, Command: "scripts/benchmarks.sh --measure " + name, Environment: e}
@@ -96,14 +96,14 @@ func (k *Kit) begin(ctx context.Context, name string) (*record.Record, error) {
 	return r, err
 }
 
-// server is one that can be started, again and again.
+// server can be started several times.
 type server struct {
 	record.Server
 	launch *bench.Command
 	loops  int
 }
 
-// peal is ours, with so many loops.
+// peal is our own server, with that many loops.
 func (k *Kit) peal(r *record.Record, loops int) server {
 	c := bench.Peal(k.Peal, "--admin", "127.0.0.1:{admin}")
 	command := strings.ReplaceAll(k.shown(c.Args), "{loops}", strconv.Itoa(loops))
@@ -118,8 +118,8 @@ type plan struct {
 	args     []string // {port}, {admin} and {pid} are replaced
 }
 
-// load runs all plans, each round in the reverse order of the one before it, and
-// adds their reports to r.
+// load runs all plans and adds their reports to r. Each round reverses the order of
+// the round before.
 func (k *Kit) load(ctx context.Context, r *record.Record, rounds int, plans []plan) error {
 	for _, p := range plans {
 		if !slices.Contains(r.Servers, p.server.Server) {
@@ -138,8 +138,8 @@ func (k *Kit) load(ctx context.Context, r *record.Record, rounds int, plans []pl
 	return nil
 }
 
-// loadOnce also keeps the report of a run that is not valid, or misses an
-// objective: it says so itself.
+// loadOnce runs one plan. It also keeps the report of a run that is not valid or
+// misses an objective, because the report contains that.
 func (k *Kit) loadOnce(ctx context.Context, r *record.Record, round int, p plan) (err error) {
 	s, err := p.server.launch.Launch(ctx, p.server.loops)
 	if err != nil {

@@ -16,8 +16,8 @@ const (
 	pollTarget = "poll+http://127.0.0.1:{port}/poll?channel=bench"
 )
 
-// latencyLoad goes up to more than two processors carry, the generator's share
-// included, so that the last lines show what saturation looks like.
+// latencyLoad exceeds what two processors can do, generator included, so that the
+// last lines show saturation.
 func (k *Kit) latencyLoad(ctx context.Context, r *record.Record) error {
 	ours := k.peal(r, 2)
 	rates := []int{5, 20, 50, 80, 110, 140, 180}
@@ -32,9 +32,8 @@ func (k *Kit) latencyLoad(ctx context.Context, r *record.Record) error {
 	return k.load(ctx, r, k.rounds(3), plans)
 }
 
-// generator sets the two kinds of subscriber side by side, on the server that costs
-// least: with messages that come one by one, and so many that several are read at
-// once.
+// generator compares the two kinds of subscribers on the cheapest server: with
+// messages that arrive one by one, and with so many that several are read at once.
 func (k *Kit) generator(ctx context.Context, r *record.Record) error {
 	c, err := bench.BuildCeiling(ctx, k.Dir)
 	if err != nil {
@@ -57,7 +56,7 @@ func (k *Kit) generator(ctx context.Context, r *record.Record) error {
 	return k.load(ctx, r, k.rounds(3), plans)
 }
 
-// hundredThousand has one run of each kind of subscriber. The script starts the
+// hundredThousand has one run with each kind of subscribers. The script starts the
 // servers.
 func (k *Kit) hundredThousand(ctx context.Context, r *record.Record) error {
 	for _, kind := range []struct {
@@ -78,7 +77,7 @@ func (k *Kit) hundredThousand(ctx context.Context, r *record.Record) error {
 	return nil
 }
 
-// correctness has one run of each: what it counts is not noise.
+// correctness has one run of each: its counts have no noise.
 func (k *Kit) correctness(ctx context.Context, r *record.Record) error {
 	ours := k.peal(r, 2)
 	args := []string{"--connections", k.size(2000, 300), "--rate", "20", "--duration", k.seconds(9, 3)}
@@ -106,8 +105,7 @@ func (k *Kit) correctness(ctx context.Context, r *record.Record) error {
 	return nil
 }
 
-// script adds to r the report of a script of ours, also of a run in which a
-// guarantee was broken.
+// script adds the report of a script to r, even if a guarantee was violated.
 func (k *Kit) script(ctx context.Context, r *record.Record, label, program, script string, args []string) error {
 	command := append([]string{filepath.Join(k.Root, script)}, args...)
 	err := k.keep(ctx, r, record.Run{Label: label, Server: "peal", Round: 1, Program: program, Command: k.shown(command)}, command)
@@ -117,8 +115,8 @@ func (k *Kit) script(ctx context.Context, r *record.Record, label, program, scri
 	return nil
 }
 
-// peers puts each server under the same load, one thread each. What is published
-// is kept by all of them for who comes later.
+// peers applies the same load to each server, with one thread each. All keep the
+// messages for clients that resume.
 func (k *Kit) peers(ctx context.Context, r *record.Record) error {
 	args := []string{"--connections", k.size(5000, 300), "--rate", k.size(5, 20), "--duration", k.seconds(4, 1)}
 	fanout := func(label string, s server, target string, header ...string) plan {
@@ -156,9 +154,8 @@ func (k *Kit) peers(ctx context.Context, r *record.Record) error {
 	return k.load(ctx, r, k.rounds(3), plans)
 }
 
-// starts reports whether the server does, once, so that one that does not is
-// found before anything is measured. Its last words go to the log: they name
-// places.
+// starts checks once that the server starts, before anything is measured. Its output
+// goes to the log only, because it contains paths of this machine.
 func (k *Kit) starts(ctx context.Context, s server) error {
 	running, err := s.launch.Launch(ctx, s.loops)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"peal/bench/record"
 )
 
-// parts runs the micro-benchmarks of what each message passes.
+// parts runs the micro-benchmarks of the code that each message passes.
 func (k *Kit) parts(ctx context.Context, r *record.Record) (err error) {
 	args := []string{"go", "test", "-run", "^$", "-bench", "^Benchmark(Publish|Next|Flush|Singles|Append|Request)$", "-benchmem",
 		"-benchtime", k.size(50, 5) + "ms", "-count", strconv.Itoa(k.rounds(6)),
@@ -32,8 +32,8 @@ func (k *Kit) parts(ctx context.Context, r *record.Record) (err error) {
 	return err
 }
 
-// partRows are, of each benchmark, the time of its smallest unit and the
-// allocations of an operation: a sample for each time it ran.
+// partRows returns two rows for each benchmark: the time of its smallest unit and the
+// allocations per operation, with a sample for each run.
 func partRows(from io.Reader) (rows []record.Row, err error) {
 	at := map[[2]string]int{}
 	add := func(key, what string, v float64) {
@@ -49,7 +49,7 @@ func partRows(from io.Reader) (rows []record.Row, err error) {
 	for lines.Scan() {
 		b, ok := lines.Result().(*benchfmt.Result)
 		if !ok {
-			continue // units, or a line that is none of a benchmark
+			continue // units, or not a benchmark
 		}
 		name, parts := b.Name.Parts()
 		if last := len(parts) - 1; last >= 0 && parts[last][0] == '-' {
@@ -66,7 +66,7 @@ func partRows(from io.Reader) (rows []record.Row, err error) {
 				return nil, fmt.Errorf("%s has no %s", key, u)
 			}
 			if what, isTime := strings.CutPrefix(u, "sec/"); isTime {
-				u, v = "ns/"+what, math.Round(v*1e12)/1e3 // it was written in ns, with few digits
+				u, v = "ns/"+what, math.Round(v*1e12)/1e3 // printed in ns, with few digits
 			}
 			add(key, u, v)
 		}

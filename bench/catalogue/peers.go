@@ -13,19 +13,19 @@ import (
 	"peal/bench/record"
 )
 
-// centrifugoConfiguration keeps as much as Peal does by default.
+// centrifugoConfiguration retains as much as Peal does by default.
 //
 //go:embed centrifugo.json
 var centrifugoConfiguration string
 
-// mercureSource is a hub in so many lines on Mercure's library, as its own server
+// mercureSource is a small hub that uses Mercure's library, because its own server
 // is a plugin of a web server.
 //
 //go:embed mercure.txt
 var mercureSource string
 
-// mercureToken lets publish: {"mercure":{"publish":["*"]}}, HS256, by the key in
-// mercureSource.
+// mercureToken permits publishing: {"mercure":{"publish":["*"]}}, HS256, with the key
+// in mercureSource.
 const mercureToken = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJtZXJjdXJlIjp7InB1Ymxpc2giOlsiKiJdfX0.ETR59vI9hxYRinmwftJsGtDmEYdchN8uSx5q48pIiFE"
 
 //go:embed nchan.conf
@@ -47,7 +47,7 @@ func (k *Kit) centrifugo(ctx context.Context) (s server, err error) {
 		&bench.Command{Label: "centrifugo", Args: append(append([]string{"env"}, variables...), binary, "-c", file)}, 1}, nil
 }
 
-// mercure builds a hub.
+// mercure builds the hub of mercureSource.
 func (k *Kit) mercure(ctx context.Context) (s server, err error) {
 	const version = "v0.24.2"
 	binary, err := k.build(ctx, "mercure-server", "github.com/dunglas/mercure", version, mercureSource, ".")
@@ -58,8 +58,8 @@ func (k *Kit) mercure(ctx context.Context) (s server, err error) {
 		&bench.Command{Label: "mercure", Args: []string{"env", "GOMAXPROCS=1", binary, "{port}", k.Dir}}, 1}, nil
 }
 
-// build builds a package of a module, or a program of source that requires it, in
-// a module of its own: ours has no use for it.
+// build builds a package of a module, or a program of the given source that uses
+// the module. It does so in a separate module, so that Peal's does not require it.
 func (k *Kit) build(ctx context.Context, name, module, version, source, pkg string) (binary string, err error) {
 	dir := filepath.Join(k.Dir, name+"-module")
 	binary = filepath.Join(k.Dir, name)
@@ -81,17 +81,17 @@ func (k *Kit) build(ctx context.Context, name, module, version, source, pkg stri
 	c.Dir = dir
 	if out, err := c.CombinedOutput(); err != nil {
 		k.say("%s", out)
-		return "", fmt.Errorf("%s %s could not be built here", module, version) // what go says names places
+		return "", fmt.Errorf("%s %s could not be built here", module, version) // the output of go contains paths of this machine
 	}
 	return binary, nil
 }
 
-// nchan takes the installed nginx, and the module that is installed, or else that
-// of Debian's package, unpacked and not installed.
+// nchan uses the installed nginx with the installed module, or else with the module
+// of Debian's package, which is unpacked and not installed.
 func (k *Kit) nchan(ctx context.Context) (s server, err error) {
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
-		return s, fmt.Errorf("there is no nginx")
+		return s, fmt.Errorf("nginx is not installed")
 	}
 	const module = "usr/lib/nginx/modules/ngx_nchan_module.so"
 	at := "/" + module
@@ -105,8 +105,8 @@ func (k *Kit) nchan(ctx context.Context) (s server, err error) {
 	if err != nil {
 		return s, fmt.Errorf("nginx -v failed")
 	}
-	// The port is known when it is started; exec keeps the process. What launches
-	// replaces every {port}, so the pattern must not read so.
+	// The port is known only at the start. Launch replaces every {port}, so the
+	// pattern of sed must not contain one. exec keeps the process.
 	file := filepath.Join(k.Dir, "nchan.conf")
 	real := strings.NewReplacer("modules/ngx_nchan_module.so", at, "{dir}", k.Dir).Replace(nchanConfiguration)
 	if err := os.WriteFile(file, []byte(real), 0o644); err != nil {
@@ -117,7 +117,7 @@ func (k *Kit) nchan(ctx context.Context) (s server, err error) {
 		&bench.Command{Label: "nchan", Args: []string{"sh", "-c", start}}, 1}, nil
 }
 
-// nchanVersion is that of Debian's package.
+// nchanVersion returns the version of Debian's package.
 func nchanVersion(ctx context.Context) string {
 	out, err := exec.CommandContext(ctx, "apt-cache", "show", "--no-all-versions", "libnginx-mod-nchan").Output()
 	if err != nil {
@@ -131,7 +131,7 @@ func nchanVersion(ctx context.Context) string {
 	return "unknown"
 }
 
-// unpack gets a Debian package and unpacks it into the folder unpacked.
+// unpack downloads a Debian package and unpacks it into the folder "unpacked".
 func (k *Kit) unpack(ctx context.Context, name string) error {
 	for _, script := range []string{"apt-get download -q " + name, "dpkg-deb -x " + name + "_*.deb unpacked"} {
 		k.say("$ %s", script)

@@ -1,15 +1,14 @@
-// Package document makes the tables of BENCHMARKS.md and docs/transports.md of
-// the records in bench/results.
+// Package document generates the tables of BENCHMARKS.md and docs/transports.md
+// from the records in bench/results.
 //
-//   - A region is what stands between the comments "table: NAME" and "end: NAME"
-//     in a document; nobody writes there by hand.
-//   - A table is how a record of that name is shown. Its head is the command, the
-//     number of samples and the environment, as the record has them.
-//   - A summary is derived from several records: what we lose, what is only
-//     extrapolated.
-//   - A reason is the sentence that a loss must have, in reasons.go.
+//   - A region is the text between the comments "table: NAME" and "end: NAME" in a
+//     document. It is not edited by hand.
+//   - A table shows the record of that name. Its head has the command, the number
+//     of samples and the environment of the record.
+//   - A summary is derived from several records: the losses, the extrapolations.
+//   - A reason is the explanation that every loss must have, in reasons.go.
 //
 // It reads files and measures nothing; bench/catalogue does. A record without a
-// region, a region without a record, and a loss without a reason are errors: what
-// is not shown, or shown without its cause, is not known. One goroutine at a time.
+// region, a region without a record, and a loss without a reason are errors. One
+// goroutine at a time.
 package document

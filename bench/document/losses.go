@@ -16,7 +16,7 @@ type loss struct {
 	what      string
 	undecided bool // the samples lie on both sides of the limit, or are not valid
 	quick     bool
-	reason    string // "": none is known
+	reason    string // "": unknown
 }
 
 // losses are all of them, by the names of the records.
@@ -77,12 +77,12 @@ func violations(r *record.Record) (all []loss) {
 	return all
 }
 
-// straddles reports whether v has values on both sides of limit.
+// straddles reports whether v has values on both sides of the limit.
 func straddles(v []float64, limit float64) bool {
 	return len(v) > 0 && slices.Min(v) <= limit && slices.Max(v) >= limit
 }
 
-// reasonFor finds the reason with the longest key that key begins with.
+// reasonFor returns the reason with the longest prefix of key.
 func reasonFor(key string) (reason string) {
 	longest := 0
 	for k, text := range reasons {
@@ -93,7 +93,7 @@ func reasonFor(key string) (reason string) {
 	return reason
 }
 
-// quickly ends a sentence about a quick record.
+// quickly is added to a sentence about a quick record.
 const quickly = " (From a quick pass with small sizes.)"
 
 func writeLosses(records map[string]*record.Record) string {
@@ -131,8 +131,8 @@ func extrapolations(records map[string]*record.Record) string {
 			of[kind] = record.Median(row.A)
 		}
 	}
-	// Both ends of a connection are on one machine here, a client's costs what a
-	// server's costs.
+	// Both ends of a connection are on this machine, and each takes half of the
+	// kernel's memory.
 	quick := ""
 	if r.Quick {
 		quick = quickly

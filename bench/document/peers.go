@@ -8,14 +8,14 @@ import (
 	"peal/bench/record"
 )
 
-// peal is our own name among the servers.
+// peal is the name of our own server.
 const peal = "peal"
 
-// rival is a figure that servers are compared by.
+// rival is a figure by which servers are compared.
 type rival struct {
 	column
 	key  string
-	less bool // is better
+	less bool // less is better
 }
 
 var rivals = []rival{
@@ -46,12 +46,12 @@ func peers(r *record.Record) (string, error) {
 	return b.String(), nil
 }
 
-// beaten are the figures in which another server is better than Peal on the same
-// transport, by the median of the rounds' ratios.
+// beaten returns the figures in which another server is better than Peal on the same
+// transport, by the median of the ratios of all rounds.
 func beaten(r *record.Record) (all []loss) {
 	measured, err := groups(r)
 	if err != nil {
-		return nil // peers says so
+		return nil // peers reports it
 	}
 	ours := map[string]*group{}
 	for _, g := range measured {

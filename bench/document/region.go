@@ -12,14 +12,14 @@ import (
 	"peal/bench/record"
 )
 
-// Documents are the files that have regions, and Results the folder of the
-// records, from the root of the repository.
+// Documents are the files with regions, Results is the folder of the records. Both
+// are relative to the root of the repository.
 var (
 	Documents = []string{"BENCHMARKS.md", "docs/transports.md"}
 	Results   = "bench/results"
 )
 
-// Update returns what each of Documents should be, given the records under root.
+// Update returns the text of each of Documents, from the records under root.
 func Update(root string) (map[string][]byte, error) {
 	records, err := record.ReadAll(filepath.Join(root, Results))
 	if err != nil {
@@ -34,9 +34,9 @@ func Update(root string) (map[string][]byte, error) {
 	return Render(texts, records)
 }
 
-// Render makes every region of texts anew. The error joins all faults: a comment
-// without its other half, a region that no record fills, a record that no region
-// shows, a loss without a reason; none is asked for what a record cannot tell.
+// Render generates every region of texts. The error joins all faults: a comment
+// without its counterpart, a region without a record, a record without a region, a
+// loss without a reason. Losses of quick or undecided records need no reason.
 func Render(texts map[string][]byte, records map[string]*record.Record) (map[string][]byte, error) {
 	var faults []error
 	shown := map[string]bool{}
@@ -53,12 +53,12 @@ func Render(texts map[string][]byte, records map[string]*record.Record) (map[str
 	}
 	for name := range records {
 		if !shown[name] {
-			faults = append(faults, fmt.Errorf("the record %s is in no document: write <!-- table: %s --> and <!-- end: %s --> where it belongs", name, name, name))
+			faults = append(faults, fmt.Errorf("record %s is in no document: add <!-- table: %s --> and <!-- end: %s --> to one", name, name, name))
 		}
 	}
 	for _, l := range losses(records) {
 		if l.reason == "" && !l.quick && !l.undecided {
-			faults = append(faults, fmt.Errorf("%s (%s) is lost and has no reason in bench/document/reasons.go", l.what, l.key))
+			faults = append(faults, fmt.Errorf("loss %s (%s) has no reason: add one to bench/document/reasons.go", l.what, l.key))
 		}
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
@@ -67,8 +67,8 @@ func Render(texts map[string][]byte, records map[string]*record.Record) (map[str
 
 var comment = regexp.MustCompile(`^<!-- (table|end): ([a-z0-9-]+) -->$`)
 
-// renderOne copies text and replaces its regions, whose names it returns. What
-// cannot be made stays as it is.
+// renderOne copies text, replaces its regions and returns their names. A region with
+// an error keeps its text.
 func renderOne(text string, records map[string]*record.Record) (out string, regions []string, err error) {
 	var b strings.Builder
 	var faults []error
@@ -81,12 +81,12 @@ func renderOne(text string, records map[string]*record.Record) (out string, regi
 		case m == nil:
 			old += line
 		case m[1] == "table" && open != "" || m[1] == "end" && open != m[2]:
-			return text, regions, fmt.Errorf("%q within the table %q", strings.TrimSpace(line), open)
+			return text, regions, fmt.Errorf("%q is within the table %q", strings.TrimSpace(line), open)
 		case m[1] == "table":
 			b.WriteString(line)
 			open, old = m[2], ""
 			if slices.Contains(regions, open) {
-				return text, regions, fmt.Errorf("the table %s is there twice", open)
+				return text, regions, fmt.Errorf("the table %s appears twice", open)
 			}
 			regions = append(regions, open)
 		default:
@@ -107,13 +107,13 @@ func renderOne(text string, records map[string]*record.Record) (out string, regi
 	return b.String(), regions, errors.Join(faults...)
 }
 
-// region is the text of one.
+// region returns the text of a region.
 func region(name string, records map[string]*record.Record) (string, error) {
 	if s, ok := summaries[name]; ok {
 		return s(records), nil
 	}
 	if tables[name] == nil {
-		return "", fmt.Errorf("the table %q is not known: bench/document/tables.go has them", name)
+		return "", fmt.Errorf("the table %q is not known: see bench/document/tables.go", name)
 	}
 	if records[name] == nil {
 		return "", fmt.Errorf("the table %s has no record: scripts/benchmarks.sh --measure %s", name, name)
@@ -121,7 +121,7 @@ func region(name string, records map[string]*record.Record) (string, error) {
 	return Table(records[name])
 }
 
-// Table shows a record.
+// Table shows a record as Markdown.
 func Table(r *record.Record) (string, error) {
 	body, err := tables[r.Name](r)
 	if err != nil {

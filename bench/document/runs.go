@@ -12,7 +12,7 @@ import (
 	"peal/loadtest/report"
 )
 
-// group is all runs of one server and label, in the order of the first.
+// group is all runs of one server and label.
 type group struct {
 	server, label string
 	reports       []*report.Report
@@ -39,11 +39,11 @@ func groups(r *record.Record) (all []*group, err error) {
 	return all, nil
 }
 
-// figure is what a run came to; not a number where it was not measured, infinite
-// where it is that of a lost message.
+// figure is a value of a run: NaN if it was not measured, infinite if it is the
+// latency of a lost message.
 type figure func(*report.Report) float64
 
-// of takes the figure from every run, those not measured left out.
+// of returns the figure of every run that has it.
 func (g *group) of(f figure) (v []float64) {
 	for _, r := range g.reports {
 		if x := f(r); !math.IsNaN(x) {
@@ -53,7 +53,7 @@ func (g *group) of(f figure) (v []float64) {
 	return v
 }
 
-// sum adds the figure up.
+// sum adds up the figure of all runs.
 func (g *group) sum(f figure) (s float64) {
 	for _, x := range g.of(f) {
 		s += x
@@ -73,7 +73,7 @@ func (g *group) valid() (n int, why string) {
 	return n, why
 }
 
-// pointed is what p points to; absent without that.
+// pointed returns *p, or absent if p is nil.
 func pointed(p *float64, absent float64) float64 {
 	if p == nil {
 		return absent
@@ -81,7 +81,7 @@ func pointed(p *float64, absent float64) float64 {
 	return *p
 }
 
-// in takes a figure from a part of the report, which may be missing.
+// in is a figure from a part of the report, which may be missing.
 func in[T any](part func(*report.Report) *T, value func(*T) float64) figure {
 	return func(r *report.Report) float64 {
 		if p := part(r); p != nil {
@@ -96,7 +96,7 @@ func lag(r *report.Report) *report.Times         { return r.Lag }
 func messages(r *report.Report) *report.Messages { return r.Messages }
 func server(r *report.Report) *report.Server     { return r.Server }
 
-// at is a quantile; infinite where it is that of a lost message.
+// at is a quantile; infinite for a lost message.
 func at(of func(*report.Report) *report.Times, quantile func(*report.Times) *float64) figure {
 	return in(of, func(t *report.Times) float64 { return pointed(quantile(t), math.Inf(1)) })
 }
@@ -112,7 +112,7 @@ var (
 	bytesPerConnection = in(server, func(s *report.Server) float64 { return pointed(s.BytesPerConnection, math.NaN()) })
 )
 
-// serverCores is the mean while messages were sent.
+// serverCores is the mean number of cores that the server used.
 func serverCores(r *report.Report) float64 {
 	if r.Server == nil || r.Settings.Duration == 0 {
 		return math.NaN()
@@ -126,23 +126,23 @@ func generatorShare(r *report.Report) float64 {
 
 func generatorCost(r *report.Report) float64 { return pointed(r.Generator.PerDelivery, math.NaN()) }
 
-// generatorHeadroom is how many deliveries a second one processor that does
-// nothing else can take and check.
+// generatorHeadroom is how many deliveries per second one processor can receive and
+// check if it does nothing else.
 func generatorHeadroom(r *report.Report) float64 { return 1e6 / generatorCost(r) }
 
 func generatorBytes(r *report.Report) float64 {
 	return pointed(r.Generator.PerConnection, math.NaN())
 }
 
-// column is one of a table of groups.
+// column is a column of a table of groups.
 type column struct {
 	name string
 	of   figure
 }
 
-// table writes a line for each group: its name, the columns, what was lost or
-// otherwise wrong in all its runs, and how many of them were valid; below, why
-// others were not.
+// table writes a line for each group: its name, the columns, the number of lost and
+// other wrong messages in all its runs, and how many runs were valid. Below it
+// explains why others were not.
 func table(first string, name func(*group) string, all []*group, columns []column) string {
 	heads := []string{first}
 	for _, c := range columns {
@@ -226,7 +226,7 @@ func stormLine(b []byte) (counts []any, happened string, err error) {
 	}
 	m, s := r.Messages, r.Storm
 	if m == nil {
-		return nil, "", fmt.Errorf("no messages in the report")
+		return nil, "", fmt.Errorf("the report has no messages")
 	}
 	counts = []any{r.Connections.Opened, m.Expected, m.Lost, m.Duplicated, m.Reordered}
 	if s == nil {
@@ -242,7 +242,7 @@ func readSummary(b []byte) (s chaos.Summary, err error) {
 		return s, err
 	}
 	if s.Schema != chaos.SummarySchema {
-		return s, fmt.Errorf("%w %d of the chaos", record.ErrSchema, s.Schema)
+		return s, fmt.Errorf("%w %d of a chaos summary", record.ErrSchema, s.Schema)
 	}
 	return s, nil
 }

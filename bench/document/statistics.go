@@ -11,16 +11,16 @@ import (
 	"peal/bench/record"
 )
 
-// enough is how many samples an interval needs: of fewer not even the smallest
-// and the greatest hold the median with 95 %.
+// enough is how many samples an interval needs: with fewer, not even the smallest and
+// the greatest sample enclose the median with 95 %.
 const enough = 6
 
-// confidence is that of the intervals.
+// confidence is the confidence level of the intervals.
 const confidence = 0.95
 
-// spread is the median and, in brackets, the interval that order statistics give
-// it (benchmath, no distribution assumed), or of less than enough samples the
-// smallest and the greatest. Of one sample there is no bracket.
+// spread writes the median and, in brackets, its interval by order statistics
+// (benchmath, without an assumption about the distribution). With less than enough
+// samples the brackets have the smallest and the greatest; with one there are none.
 func spread(v []float64, unit string) string {
 	switch {
 	case len(v) == 0:
@@ -38,7 +38,7 @@ func spread(v []float64, unit string) string {
 	return fmt.Sprintf("%s [%s–%s]", plain(record.Median(v), unit), plain(low, ""), plain(high, ""))
 }
 
-// brackets says what spread has in them, for tables of n samples.
+// brackets explains the brackets of spread, for tables with n samples.
 func brackets(n []int) string {
 	least, most := slices.Min(n), slices.Max(n)
 	count := fmt.Sprintf("n = %d", least)
@@ -56,7 +56,7 @@ func brackets(n []int) string {
 	return fmt.Sprintf("%s, medians [%.0f %% confidence interval; smallest–greatest where n < %d]", count, 100*confidence, enough)
 }
 
-// plain writes three digits, and whole numbers as they are.
+// plain writes v with three digits, and whole numbers exactly.
 func plain(v float64, unit string) string {
 	if v == math.Trunc(v) && math.Abs(v) < 10_000 {
 		return strings.TrimSpace(fmt.Sprintf("%.0f %s", v, unit))

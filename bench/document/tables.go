@@ -47,7 +47,7 @@ func head(r *record.Record) string {
 	return b.String() + "\n\n"
 }
 
-// samples is how many each row, or label, has.
+// samples returns how many samples each row, or label, has.
 func samples(r *record.Record) (n []int) {
 	for _, row := range r.Rows {
 		if row.Error == "" {
@@ -82,7 +82,7 @@ func grid(columns []string, lines [][]string) string {
 	return b.String()
 }
 
-// rows shows samples of two sides, or of one.
+// rows shows the samples of one side, or of two.
 func rows(r *record.Record) (string, error) {
 	two, judged := false, false
 	for _, row := range r.Rows {
@@ -134,7 +134,7 @@ func without(v []float64, unit string) string {
 	return spread(v, unit)
 }
 
-// relation is A ÷ B, or A − B where the target is about that.
+// relation is A ÷ B, or A − B if the target is about the difference.
 func relation(r *record.Row) string {
 	difference := r.Target != nil && r.Target.Of == record.Difference
 	switch {
@@ -146,8 +146,8 @@ func relation(r *record.Row) string {
 	return "× " + spread(r.Pairs(record.Ratio), "")
 }
 
-// parts has a line for each benchmark: its time, in the unit that its row names,
-// and its allocations.
+// parts has a line for each benchmark: its time, in the unit of its row, and its
+// allocations.
 func parts(r *record.Record) (string, error) {
 	var lines [][]string
 	for i := 0; i+1 < len(r.Rows); i += 2 {
@@ -160,7 +160,7 @@ func parts(r *record.Record) (string, error) {
 	return grid([]string{"Part", "Time", "Allocations"}, lines), nil
 }
 
-// transports has a line for each way and a column for each of its figures.
+// transports has a line for each transport and format, and a column for each figure.
 func transports(r *record.Record) (string, error) {
 	columns := []string{""}
 	var lines [][]string

@@ -6,8 +6,8 @@ import (
 	"peal/bench"
 )
 
-// Keep returns r reduced to what a later run can be compared with: head's
-// samples, without noisy ones where only exact figures were measured.
+// Keep returns the part of r that a later run can be compared with: head's samples,
+// without noisy ones if only exact figures were measured.
 func (r *Result) Keep() *Result {
 	k := &Result{Schema: Schema, Began: r.Began, Took: r.Took, Environment: r.Environment, Head: r.Head, ExactOnly: r.ExactOnly, Config: r.Config}
 	for _, f := range r.Figures {
@@ -19,8 +19,8 @@ func (r *Result) Keep() *Result {
 	return k
 }
 
-// Against puts the head of kept, an earlier result, in the place of the base in
-// samples. missing are the benchmarks that only kept has.
+// Against uses the head of kept, an earlier result, as the base of samples. missing
+// are the benchmarks that only kept has.
 func Against(kept *Result, samples []Samples) (missing []string) {
 	for i := range samples {
 		s := &samples[i]
@@ -39,7 +39,7 @@ func Against(kept *Result, samples []Samples) (missing []string) {
 	return missing
 }
 
-// add adds a unit to the side's runs, one value to each.
+// add adds one value of a unit to each run of the side.
 func (s *Side) add(unit string, values []float64) {
 	for i, v := range values {
 		if i == len(s.Runs) {
@@ -49,8 +49,8 @@ func (s *Side) add(unit string, values []float64) {
 	}
 }
 
-// Rewritten compares two baselines that a repository kept at base and head: a
-// figure that head allows to be worse is one that it raised.
+// Rewritten compares the baselines of the repository at base and at head. A figure
+// that is worse in head's file counts as raised.
 func Rewritten(config *Config, base, head *Result) (all []Change) {
 	value := func(r *Result, benchmark, unit string) *float64 {
 		i := slices.IndexFunc(r.Figures, func(f Figure) bool { return f.Benchmark == benchmark && f.Unit == unit })

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// Checkout is a folder beside the user's working tree where commits are unpacked
-// and built. The working tree, its index and its branches are never touched.
+// Checkout is a temporary folder where commits are unpacked and built. The user's
+// working tree, its index and its branches are never changed.
 type Checkout struct {
 	Root string // of the user's working tree
-	Dir  string // for trees and binaries; temporary, Close removes it
+	Dir  string // for trees and binaries; Close removes it
 }
 
-// ErrNoCommit means that a name is not that of a commit: a mistake of the user.
+// ErrNoCommit means that a name is not the name of a commit: a mistake of the user.
 var ErrNoCommit = errors.New("not a commit of this repository")
 
 // OpenCheckout finds the repository that dir is in.
@@ -45,19 +45,19 @@ func (c *Checkout) Close() error { return os.RemoveAll(c.Dir) }
 func (c *Checkout) Commit(ctx context.Context, ref string) (string, error) {
 	id, err := c.git(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}")
 	if err != nil && ctx.Err() == nil {
-		return "", fmt.Errorf("%q: %w (a shallow clone lacks most: fetch-depth: 0)", ref, ErrNoCommit)
+		return "", fmt.Errorf("%q: %w (a shallow clone has only some: set fetch-depth: 0)", ref, ErrNoCommit)
 	}
 	return id, err
 }
 
-// Changed reports whether the working tree differs from its commit, files that
-// git does not know included.
+// Changed reports whether the working tree differs from its commit, including
+// untracked files.
 func (c *Checkout) Changed(ctx context.Context) (bool, error) {
 	out, err := c.git(ctx, "status", "--porcelain")
 	return out != "", err
 }
 
-// Tree unpacks a commit and returns where.
+// Tree unpacks a commit and returns the folder.
 func (c *Checkout) Tree(ctx context.Context, name, commit string) (dir string, err error) {
 	dir = filepath.Join(c.Dir, name)
 	if _, err = c.git(ctx, "archive", "--format=tar", "--output="+dir+".tar", commit); err == nil {
@@ -72,9 +72,9 @@ func (c *Checkout) Tree(ctx context.Context, name, commit string) (dir string, e
 	return dir, nil
 }
 
-// Build compiles the server in dir to a file of that name, and returns the file
-// and its SHA-256. The same source gives the same bytes wherever it lies. overlay,
-// if any, is a file for go build -overlay.
+// Build compiles the server in dir and returns the binary and its SHA-256. The same
+// source gives the same bytes in every folder. overlay, if any, is a file for go
+// build -overlay.
 func (c *Checkout) Build(ctx context.Context, dir, name, overlay string) (binary, sum string, err error) {
 	binary = filepath.Join(c.Dir, name+".bin")
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-o", binary}
@@ -93,11 +93,10 @@ func (c *Checkout) Build(ctx context.Context, dir, name, overlay string) (binary
 	return binary, fmt.Sprintf("%x", sha256.Sum256(b)), nil
 }
 
-// git runs git in the working tree and returns what it printed, without the last
-// line's end.
+// git runs git in the working tree and returns its output without the final newline.
 func (c *Checkout) git(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", c.Root}, args...)...)
-	// In a hook, git's own variables name the repository: ours is Root's.
+	// In a git hook, these variables name a repository, which may not be Root's.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains([]string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"}, name)

@@ -16,50 +16,51 @@ import (
 type Kind string
 
 const (
-	Exact Kind = "exact" // counted: the same each time, within a margin
+	Exact Kind = "exact" // counted: the same in each run, within a margin
 	Noisy Kind = "noisy" // measured: judged by a test on many samples
 	Shown Kind = "shown" // not judged
 )
 
-// kinds are all, the least strict first.
+// kinds are all kinds, the least strict first.
 var kinds = []Kind{Shown, Noisy, Exact}
 
-// Config is bench/gate.yaml. ParseConfig puts defaults where it says nothing.
+// Config is the content of bench/gate.yaml. ParseConfig adds the defaults.
 type Config struct {
-	// Pairs is how many samples each side gives of a benchmark with noisy
-	// figures; at least 10, default 15. More see smaller effects and take longer.
+	// Pairs is the number of samples of each side for a benchmark with noisy
+	// figures; at least 10, default 15. More pairs detect smaller effects and take
+	// longer.
 	Pairs int `yaml:"pairs" json:"pairs"`
-	// Samples is the same where only exact figures are judged; default 3.
+	// Samples is the same for a benchmark with exact figures only; default 3.
 	Samples int `yaml:"samples" json:"samples"`
-	// P is how often a run in which nothing changed may find a difference in any
-	// of its noisy figures; default 0.01.
+	// P is the probability that a run without a change finds a difference in any of
+	// its noisy figures; default 0.01.
 	P float64 `yaml:"p" json:"p"`
-	// Metrics: the first that is about a figure decides; what none is about is
+	// Metrics: the first that matches a figure applies. A figure without a match is
 	// shown.
 	Metrics []Metric `yaml:"metrics" json:"metrics"`
 }
 
-// Metric is what holds for the figures of one unit.
+// Metric sets how the figures of one unit are judged.
 type Metric struct {
 	Unit      string `yaml:"unit" json:"unit"`
-	Benchmark string `yaml:"benchmark" json:"benchmark,omitempty"` // regular expression; empty: every one
+	Benchmark string `yaml:"benchmark" json:"benchmark,omitempty"` // regular expression; empty: all
 	Kind      Kind   `yaml:"kind" json:"kind"`
-	// Higher is true where more is better; costs are better when lower.
+	// Higher means that more is better.
 	Higher bool `yaml:"higher-is-better" json:"higher_is_better,omitempty"`
 
-	// Of exact figures: how much worse is still the same. The greater counts.
+	// For exact figures: how much worse is still a pass. The greater one applies.
 	Margin        float64 `yaml:"margin" json:"margin,omitempty"`                 // in the unit
 	MarginPercent float64 `yaml:"margin-percent" json:"margin_percent,omitempty"` // of the base
 
-	// Of noisy figures.
-	ThresholdPercent float64 `yaml:"threshold-percent" json:"threshold_percent,omitempty"` // a median that is worse by more fails
-	SeePercent       float64 `yaml:"see-percent" json:"see_percent,omitempty"`             // a run that could not have seen this is unstable; default twice the threshold
+	// For noisy figures.
+	ThresholdPercent float64 `yaml:"threshold-percent" json:"threshold_percent,omitempty"` // a median that is worse by more than this fails
+	SeePercent       float64 `yaml:"see-percent" json:"see_percent,omitempty"`             // a run that could not have detected this is unstable; default: twice the threshold
 
 	benchmark *regexp.Regexp
 }
 
-// minPairs is the least number of pairs that noisy figures are judged by: with
-// fewer, no difference could pass Holm's first step in a run of ten metrics.
+// minPairs is the minimum number of pairs for noisy figures: with fewer, no
+// difference could pass Holm's first step in a run of ten metrics.
 const minPairs = 10
 
 func defaults() Config { return Config{Pairs: 15, Samples: 3, P: 0.01} }
@@ -75,7 +76,7 @@ func ParseConfig(b []byte) (*Config, error) {
 	return &c, c.complete()
 }
 
-// complete checks c and fills in what follows from the rest.
+// complete validates c and computes what follows from the rest.
 func (c *Config) complete() error {
 	var faults []error
 	must := func(ok bool, format string, args ...any) {
@@ -84,7 +85,7 @@ func (c *Config) complete() error {
 		}
 	}
 	must(c.Pairs >= minPairs, "pairs %d: at least %d", c.Pairs, minPairs)
-	must(c.Samples >= 2, "samples %d: at least 2, for they must agree", c.Samples)
+	must(c.Samples >= 2, "samples %d: at least 2, because they must agree", c.Samples)
 	must(c.P > 0 && c.P <= 0.1, "p %v: above 0, at most 0.1", c.P)
 	must(len(c.Metrics) > 0, "metrics: at least one")
 	for i := range c.Metrics {
@@ -95,7 +96,7 @@ func (c *Config) complete() error {
 		m.benchmark, err = regexp.Compile(m.Benchmark)
 		must(err == nil, "%s: benchmark: %v", at, err)
 		must(slices.Contains(kinds, m.Kind), "%s: kind %q: exact, noisy or shown", at, m.Kind)
-		must(m.Margin >= 0 && m.MarginPercent >= 0 && m.ThresholdPercent >= 0 && m.SeePercent >= 0, "%s: limits are not below 0", at)
+		must(m.Margin >= 0 && m.MarginPercent >= 0 && m.ThresholdPercent >= 0 && m.SeePercent >= 0, "%s: limits must not be negative", at)
 		must(m.Kind == Exact || m.Margin == 0 && m.MarginPercent == 0, "%s: margin and margin-percent are for exact figures", at)
 		must(m.Kind == Noisy || m.ThresholdPercent == 0 && m.SeePercent == 0, "%s: threshold-percent and see-percent are for noisy figures", at)
 		if m.Kind == Noisy {
@@ -103,13 +104,13 @@ func (c *Config) complete() error {
 			if m.SeePercent == 0 {
 				m.SeePercent = 2 * m.ThresholdPercent
 			}
-			must(m.SeePercent >= m.ThresholdPercent, "%s: see-percent is at least threshold-percent", at)
+			must(m.SeePercent >= m.ThresholdPercent, "%s: see-percent must be at least threshold-percent", at)
 		}
 	}
 	return errors.Join(faults...)
 }
 
-// Metric returns what holds for a figure.
+// Metric returns the metric that applies to a figure.
 func (c *Config) Metric(benchmark, unit string) Metric {
 	for _, m := range c.Metrics {
 		if m.Unit == unit && (m.benchmark == nil || m.benchmark.MatchString(benchmark)) {
@@ -119,12 +120,12 @@ func (c *Config) Metric(benchmark, unit string) Metric {
 	return Metric{Unit: unit, Kind: Shown}
 }
 
-// margin is how much worse than base is still the same, in the unit.
+// margin is how much worse than base is still a pass, in the unit.
 func (m *Metric) margin(base float64) float64 {
 	return max(m.Margin, m.MarginPercent/100*math.Abs(base))
 }
 
-// key names the metric among those of a configuration.
+// key identifies the metric within a configuration.
 func (m *Metric) key() string {
 	if m.Benchmark == "" {
 		return m.Unit
@@ -137,11 +138,11 @@ type Change struct {
 	What   string `json:"what"` // "cpu-ns/delivery: threshold-percent"
 	Base   string `json:"base"`
 	Head   string `json:"head"`
-	Raised bool   `json:"raised"` // head lets pass what base would not
+	Raised bool   `json:"raised"` // head lets more pass than base
 }
 
-// Changes returns what is different in head, raised limits first. Pairs and
-// samples that became fewer count as raised: less is seen.
+// Changes returns the differences of head, raised limits first. Fewer pairs or
+// samples count as raised, because the run detects less.
 func Changes(base, head *Config) []Change {
 	var raised, other []Change
 	differ := func(what string, b, h any, raises bool) {
@@ -172,7 +173,7 @@ func Changes(base, head *Config) []Change {
 	}
 	for i := range head.Metrics {
 		if h := &head.Metrics[i]; base.named(h.key()) == nil {
-			// An entry before a wider one takes figures away from it.
+			// An entry before a wider one takes figures from it.
 			differ(h.key(), "–", h.Kind, h.Benchmark != "")
 		}
 	}

@@ -13,25 +13,24 @@ import (
 	"peal/bench/record"
 )
 
-// Contest measures benchmarks on two launchers in turns.
+// Contest measures benchmarks on two builds alternately.
 type Contest struct {
 	Config    *Config
 	Base      *bench.Command // nil: only head is measured
 	Head      *bench.Command
 	ExactOnly bool
-	// Timeout ends one sample; 0: 3 minutes.
+	// Timeout is the limit of one sample; 0: 3 minutes.
 	Timeout time.Duration
-	// Log gets a line for each sample.
+	// Log receives a line for each sample.
 	Log io.Writer
 }
 
-// errInvalid marks a run that says more about the generator than about the
-// server: unstable, not failed.
+// errInvalid marks a run in which the generator was too slow: unstable, not failed.
 var errInvalid = errors.New("the run is not valid")
 
-// Run takes the samples of all benchmarks. Each pair is base and head, in
-// reverse order every second time, so that a slow minute of the machine falls on
-// both. The error is the end of ctx.
+// Run takes the samples of all benchmarks. Each pair is base and head, every second
+// one in reverse order, so that a slow minute of the machine affects both. The only
+// error is the end of ctx.
 func (c *Contest) Run(ctx context.Context, macros []bench.Macro) ([]Samples, error) {
 	var all []Samples
 	for i := range macros {
@@ -46,8 +45,7 @@ func (c *Contest) Run(ctx context.Context, macros []bench.Macro) ([]Samples, err
 	return all, nil
 }
 
-// benchmark returns nil for one that has nothing that is judged exactly, where
-// only that is asked for.
+// benchmark returns nil if only exact figures are measured and m has none.
 func (c *Contest) benchmark(ctx context.Context, m *bench.Macro) (*Samples, error) {
 	s := &Samples{Benchmark: m.Name}
 	pairs := c.Config.Samples
@@ -58,20 +56,20 @@ func (c *Contest) benchmark(ctx context.Context, m *bench.Macro) (*Samples, erro
 		exact, noisy := c.kinds(s)
 		switch {
 		case pair == 0 && c.ExactOnly && !exact:
-			fmt.Fprintf(c.Log, "%s: nothing is judged exactly, left out\n", m.Name)
+			fmt.Fprintf(c.Log, "%s: no exact figures, skipped\n", m.Name)
 			return nil, nil
 		case pair == 0 && !c.ExactOnly && noisy:
 			pairs = c.Config.Pairs
 		case pair == c.Config.Samples-1 && pairs == c.Config.Samples && c.restless(s):
-			fmt.Fprintf(c.Log, "%s: samples do not agree, %d more\n", m.Name, furtherSamples)
+			fmt.Fprintf(c.Log, "%s: samples disagree, taking %d more\n", m.Name, furtherSamples)
 			pairs += furtherSamples
 		}
 	}
 	return s, nil
 }
 
-// pair takes one sample of each side. end says that one has failed too often,
-// and that the other has confirmed it or not.
+// pair takes one sample of each side. end means that one side failed too often, and
+// that the other side was measured to confirm it.
 func (c *Contest) pair(ctx context.Context, m *bench.Macro, s *Samples, pair, pairs int) (end bool, err error) {
 	order := []*Side{&s.Base, &s.Head}
 	if c.Base == nil {
@@ -91,10 +89,10 @@ func (c *Contest) pair(ctx context.Context, m *bench.Macro, s *Samples, pair, pa
 	return false, nil
 }
 
-// More takes as many pairs again of the benchmarks in which r has a noisy figure
-// that spreads too far to have shown what it must, and reports whether there were
-// any: then judge again. Ask once. Whether the sides differ has no part in it, so
-// the second look makes no false alarm likelier. The error is the end of ctx.
+// More takes the same number of pairs again for benchmarks with a noisy figure that
+// spreads too much, and reports whether there were any: then call Judge again. Call
+// More once. A difference between the sides does not matter here, so the additional
+// pairs do not make a false alarm more likely. The only error is the end of ctx.
 func (c *Contest) More(ctx context.Context, macros []bench.Macro, all []Samples, r *Result) (more bool, err error) {
 	if c.Base == nil || c.ExactOnly {
 		return false, nil
@@ -107,7 +105,7 @@ func (c *Contest) More(ctx context.Context, macros []bench.Macro, all []Samples,
 			continue
 		}
 		more = true
-		fmt.Fprintf(c.Log, "%s: samples spread too far, %d pairs more\n", s.Benchmark, c.Config.Pairs)
+		fmt.Fprintf(c.Log, "%s: samples spread too much, taking %d more pairs\n", s.Benchmark, c.Config.Pairs)
 		end := false
 		for pair := c.Config.Pairs; pair < 2*c.Config.Pairs && !end; pair++ {
 			if end, err = c.pair(ctx, &macros[at], s, pair, 2*c.Config.Pairs); err != nil {
@@ -118,11 +116,11 @@ func (c *Contest) More(ctx context.Context, macros []bench.Macro, all []Samples,
 	return more, nil
 }
 
-// furtherSamples are taken of exact figures that do not agree: with five, one
-// may be out.
+// furtherSamples are taken if samples of an exact figure disagree: of five, one
+// outlier is ignored.
 const furtherSamples = 2
 
-// restless reports whether samples of an exact figure do not agree.
+// restless reports whether samples of an exact figure disagree.
 func (c *Contest) restless(s *Samples) bool {
 	for _, side := range []*Side{&s.Base, &s.Head} {
 		for _, unit := range side.units() {
@@ -143,8 +141,8 @@ func (c *Contest) kinds(s *Samples) (exact, noisy bool) {
 	return exact, noisy
 }
 
-// sample takes one sample of a side; a run that fails is repeated once. The
-// error is the end of ctx only.
+// sample takes one sample of a side. A failed run is repeated once. The only error is
+// the end of ctx.
 func (c *Contest) sample(ctx context.Context, m *bench.Macro, s *Samples, side *Side, at string) error {
 	name, launcher := "base", c.Base
 	if side == &s.Head {
@@ -188,7 +186,7 @@ func (c *Contest) run(ctx context.Context, m *bench.Macro, l *bench.Command) ([]
 		return nil, err
 	}
 	if len(run) == 0 {
-		return nil, errors.New("it gave no figure")
+		return nil, errors.New("the benchmark gave no figure")
 	}
 	for _, m := range run {
 		if math.IsNaN(m.Value) || math.IsInf(m.Value, 0) {
@@ -198,8 +196,8 @@ func (c *Contest) run(ctx context.Context, m *bench.Macro, l *bench.Command) ([]
 	return run, nil
 }
 
-// confirm measures the other side of one that failed until it has passed, or
-// failed, twice: a fault of head alone is one thing, of both another.
+// confirm measures the other side until it has passed or failed twice, to find out
+// whether only one side is at fault.
 func (c *Contest) confirm(ctx context.Context, m *bench.Macro, s *Samples, failed *Side) error {
 	other := &s.Head
 	if failed == &s.Head {

@@ -10,21 +10,21 @@ import (
 	"peal/bench/record"
 )
 
-// Samples are what one benchmark gave on both sides.
+// Samples are the results of one benchmark on both sides.
 type Samples struct {
 	Benchmark string
 	Base      Side
 	Head      Side
 }
 
-// Side is what one benchmark gave on one side.
+// Side is the results of one benchmark on one side.
 type Side struct {
 	Runs   [][]bench.Measure // each a sample
 	Failed int               // runs that ended with an error
 	Err    error             // the last of them
 }
 
-// units returns the units of the runs, in the order they first came.
+// units returns the units of the runs, in order of appearance.
 func (s *Side) units() (units []string) {
 	for _, run := range s.Runs {
 		for _, m := range run {
@@ -36,7 +36,7 @@ func (s *Side) units() (units []string) {
 	return units
 }
 
-// values returns the samples of one unit, in the order they were taken.
+// values returns the samples of one unit, in the order in which they were taken.
 func (s *Side) values(unit string) (v []float64) {
 	for _, run := range s.Runs {
 		for _, m := range run {
@@ -48,9 +48,8 @@ func (s *Side) values(unit string) (v []float64) {
 	return v
 }
 
-// Judge completes r, whose description of the two sides and Config are set, with
-// a figure for each benchmark and unit, and the exit code. It may be called again
-// when there are more samples.
+// Judge adds a figure for each benchmark and unit to r, and sets the exit code. The
+// sides and the Config of r must be set. It may be called again with more samples.
 func (r *Result) Judge(all []Samples) {
 	r.Figures, r.Failures = nil, nil
 	for i := range all {
@@ -61,12 +60,12 @@ func (r *Result) Judge(all []Samples) {
 	r.settle()
 }
 
-// maxFailed is how many runs of a side may fail before it is given up.
+// maxFailed is the number of failed runs after which a side is given up.
 const maxFailed = 2
 
-// judgeFailures says what runs that failed mean. One failure among runs that
-// passed is told and does not count: the machine may have done it. Two of head
-// where base has none are head's.
+// judgeFailures judges failed runs. One failure among runs that passed is reported and
+// does not count, because the machine may have caused it. Two failures of head and
+// none of base are head's fault.
 func (r *Result) judgeFailures(s *Samples) {
 	base, head := s.Base.Failed, s.Head.Failed
 	add := func(name string, side *Side, v Verdict) {
@@ -81,7 +80,7 @@ func (r *Result) judgeFailures(s *Samples) {
 	case head >= maxFailed && base == 0 && len(s.Base.Runs) >= maxFailed:
 		add("head", &s.Head, Broken)
 	case base >= maxFailed && head == 0 && len(s.Head.Runs) > 0:
-		add("base", &s.Base, New) // head mended it, or base cannot what is measured
+		add("base", &s.Base, New) // head fixed it, or base lacks what is measured
 	case base >= maxFailed || head >= maxFailed:
 		add("base", &s.Base, Failed)
 		add("head", &s.Head, Failed)
@@ -91,10 +90,10 @@ func (r *Result) judgeFailures(s *Samples) {
 	}
 }
 
-// alone reports whether there is no base: figures are measured to be kept.
+// alone reports whether there is no base, only figures to keep.
 func (r *Result) alone() bool { return r.Base.Name == "" }
 
-// given reports whether the benchmark gave what can be compared, or kept.
+// given reports whether the benchmark gave samples to compare, or to keep.
 func (s *Samples) given(alone bool) bool {
 	if alone {
 		return s.Head.Failed < maxFailed && len(s.Head.Runs) > 0
@@ -102,8 +101,8 @@ func (s *Samples) given(alone bool) bool {
 	return s.Base.Failed < maxFailed && s.Head.Failed < maxFailed && len(s.Base.Runs) > 0 && len(s.Head.Runs) > 0
 }
 
-// figures describes the units of one benchmark; exact ones are judged, noisy
-// ones only measured, because all of a run are judged together.
+// figures returns the figures of one benchmark. Exact ones are judged; noisy ones are
+// not, because all noisy figures of a run are judged together.
 func (r *Result) figures(s *Samples) (all []Figure) {
 	units := s.Head.units()
 	for _, u := range s.Base.units() {
@@ -113,7 +112,7 @@ func (r *Result) figures(s *Samples) (all []Figure) {
 	}
 	for _, unit := range units {
 		m := r.Config.Metric(s.Benchmark, unit)
-		f := Figure{Benchmark: s.Benchmark, Unit: unit, Kind: m.Kind, Base: s.Base.values(unit), Head: s.Head.values(unit), Verdict: NotSaid}
+		f := Figure{Benchmark: s.Benchmark, Unit: unit, Kind: m.Kind, Base: s.Base.values(unit), Head: s.Head.values(unit), Verdict: NotJudged}
 		f.BaseMedian, f.HeadMedian = median(f.Base), median(f.Head)
 		if f.BaseMedian != nil && f.HeadMedian != nil && *f.BaseMedian != 0 {
 			f.ChangePercent = finite(100 * (*f.HeadMedian/(*f.BaseMedian) - 1))
@@ -128,10 +127,10 @@ func (r *Result) figures(s *Samples) (all []Figure) {
 		case len(f.Base) == 0:
 			f.Verdict = New
 			if spread := disagreement(f.Head); m.Kind == Exact && spread > m.margin(*f.HeadMedian)*tolerance {
-				f.Verdict, f.Why = Unstable, fmt.Sprintf("new, and its samples are %s apart", number(spread))
+				f.Verdict, f.Why = Unstable, fmt.Sprintf("new, and its samples differ by %s", number(spread))
 			}
 		case len(f.Head) == 0:
-			f.Verdict, f.Why = Gone, "head no longer gives it"
+			f.Verdict, f.Why = Gone, "head no longer reports it"
 		case m.Kind == Exact:
 			judgeExact(&f, &m)
 		default:
@@ -142,10 +141,10 @@ func (r *Result) figures(s *Samples) (all []Figure) {
 	return all
 }
 
-// tolerance is for what quotients of counts lose as floating-point numbers.
+// tolerance allows for rounding of quotients of counts.
 const tolerance = 1 + 1e-9
 
-// worse is by how much head is worse than base, in the unit.
+// worse returns how much worse head is than base, in the unit.
 func (m *Metric) worse(base, head float64) float64 {
 	if m.Higher {
 		return base - head
@@ -153,9 +152,9 @@ func (m *Metric) worse(base, head float64) float64 {
 	return head - base
 }
 
-// judgeExact compares medians within the margin. Samples of a side that do not
-// agree within it make the figure unstable, unless even head's best is worse
-// than base's worst by more than the margin.
+// judgeExact compares the medians within the margin. If samples of a side differ by
+// more than the margin, the figure is unstable, unless even head's best sample is
+// worse than base's worst by more than the margin.
 func judgeExact(f *Figure, m *Metric) {
 	margin := m.margin(*f.BaseMedian)
 	f.Limit = &margin
@@ -170,7 +169,7 @@ func judgeExact(f *Figure, m *Metric) {
 	case apart > allowed, by > allowed && spread <= allowed:
 		f.Verdict = Worse
 	case spread > allowed:
-		f.Verdict, f.Why = Unstable, fmt.Sprintf("samples are up to %s apart", number(spread))
+		f.Verdict, f.Why = Unstable, fmt.Sprintf("samples differ by up to %s", number(spread))
 	case by < -allowed:
 		f.Verdict = Better
 	default:
@@ -187,7 +186,7 @@ func (r *Result) judgeNoisy() {
 	for _, f := range judged {
 		m := r.Config.Metric(f.Benchmark, f.Unit)
 		f.Limit = &m.ThresholdPercent
-		first := r.Config.P / float64(len(judged)) // what a single regression has to pass
+		first := r.Config.P / float64(len(judged)) // the level that a single regression must pass
 		seen := 100 * smallestEffect(f.Base, f.Head, first)
 		if m.Higher {
 			seen = 100 * smallestEffect(inverse(f.Base), inverse(f.Head), first)
@@ -200,15 +199,15 @@ func (r *Result) judgeNoisy() {
 		case significant && by > m.ThresholdPercent:
 			f.Verdict = Worse
 		case f.SeenPercent == nil || seen > m.SeePercent:
-			f.Verdict, f.Why = Unstable, fmt.Sprintf("could not have seen %s %%", number(m.SeePercent))
+			f.Verdict, f.Why = Unstable, fmt.Sprintf("could not have detected %s %%", number(m.SeePercent))
 		case significant && by < -m.ThresholdPercent:
 			f.Verdict = Better
 		}
 	}
 }
 
-// blind names the benchmarks that have a noisy figure which could not have shown
-// a regression of the size it must.
+// blind returns the benchmarks with a noisy figure that could not have detected a
+// regression of the configured size.
 func (r *Result) blind() (benchmarks []string) {
 	for i := range r.Figures {
 		f := &r.Figures[i]
@@ -222,8 +221,7 @@ func (r *Result) blind() (benchmarks []string) {
 	return benchmarks
 }
 
-// testNoisy sets p and level of the figures that are to be judged, and returns
-// them.
+// testNoisy sets p and level of the noisy figures, and returns these figures.
 func (r *Result) testNoisy() (judged []*Figure) {
 	var ps []float64
 	for i := range r.Figures {
@@ -253,7 +251,7 @@ func median(v []float64) *float64 {
 	return finite(record.Median(v))
 }
 
-// finite is x, or nil for what JSON cannot say.
+// finite returns x, or nil for a value that JSON cannot represent.
 func finite(x float64) *float64 {
 	if math.IsInf(x, 0) || math.IsNaN(x) {
 		return nil

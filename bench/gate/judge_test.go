@@ -72,7 +72,7 @@ func TestVerdictOfAFigure(t *testing.T) {
 	check("hits", exact(10, 10, 10), exact(12, 12, 12), Better)
 	check("allocs/delivery", exact(0, 0, 0), nil, Gone)
 	check("allocs/delivery", nil, exact(5, 5, 5), New)
-	check("p99-ns", exact(1, 1, 1), exact(9, 9, 9), NotSaid)
+	check("p99-ns", exact(1, 1, 1), exact(9, 9, 9), NotJudged)
 
 	check("cpu-ns/delivery", around(5000, 0.05, 15), around(5000, 0.05, 15), Same)
 	check("cpu-ns/delivery", around(5000, 0.05, 15), around(5500, 0.05, 15), Worse)
@@ -88,7 +88,7 @@ func TestVerdictOfAFigure(t *testing.T) {
 func TestNoisyFiguresAreNotJudgedWhereOnlyExactOnesAre(t *testing.T) {
 	r := &Result{Base: Build{Name: "base"}, Config: parse(t, judgeConfig), ExactOnly: true}
 	r.Judge([]Samples{{Benchmark: "B", Base: side("cpu-ns/delivery", 1, 1, 1), Head: side("cpu-ns/delivery", 9, 9, 9)}})
-	if f := r.Figures[0]; f.Verdict != NotSaid || r.Exit != ExitFailed {
+	if f := r.Figures[0]; f.Verdict != NotJudged || r.Exit != ExitFailed {
 		t.Errorf("%s, exit %d; want not judged, and a run that judged nothing failed", f.Verdict, r.Exit)
 	}
 }
@@ -112,12 +112,12 @@ func TestFailures(t *testing.T) {
 	}
 	check("one of head", ok, failed(1, 3, boom), ExitPass, Same)
 	check("one of each", failed(1, 3, boom), failed(1, 3, boom), ExitPass, Same)
-	check("head alone", ok, failed(2, 0, boom), ExitRegression, NotSaid)
-	check("head alone, in between", ok, failed(2, 2, boom), ExitRegression, NotSaid)
-	check("head, and base once", failed(1, 3, boom), failed(2, 0, boom), ExitFailed, NotSaid)
+	check("head alone", ok, failed(2, 0, boom), ExitRegression, NotJudged)
+	check("head alone, in between", ok, failed(2, 2, boom), ExitRegression, NotJudged)
+	check("head, and base once", failed(1, 3, boom), failed(2, 0, boom), ExitFailed, NotJudged)
 	check("base alone", failed(2, 0, boom), ok, ExitPass, New)
-	check("both", failed(2, 0, boom), failed(2, 0, boom), ExitFailed, NotSaid)
-	check("an invalid generator", ok, failed(2, 0, invalid), ExitUnstable, NotSaid)
+	check("both", failed(2, 0, boom), failed(2, 0, boom), ExitFailed, NotJudged)
+	check("an invalid generator", ok, failed(2, 0, invalid), ExitUnstable, NotJudged)
 }
 
 func TestPrecedence(t *testing.T) {

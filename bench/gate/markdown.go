@@ -12,8 +12,8 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// WriteMarkdown writes r as a comment on a pull request: what decides comes
-// first, what passed is folded away.
+// WriteMarkdown writes r as a comment on a pull request: regressions first, passed
+// figures folded.
 func (r *Result) WriteMarkdown(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "## peal-gate: %s\n\n", r.headline())
@@ -35,13 +35,13 @@ func (r *Result) WriteMarkdown(w io.Writer) error {
 	r.writeFigures(&b)
 	if slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.P != nil }) {
 		fmt.Fprintf(&b, "Noisy figures: medians ± the 95 %% interval of the base's; p of Mann-Whitney's test, which must be below its Holm level "+
-			"(%s over the whole run) and the change above the limit. *Sees*: the smallest change for the worse that this run would have found in 9 of 10 cases.\n", number(r.Config.P))
+			"(%s over the whole run) and the change above the limit. *Sees*: the smallest change for the worse that this run would have detected in 9 of 10 cases.\n", number(r.Config.P))
 	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
-// headline is the outcome in a few words.
+// headline is the result in a few words.
 func (r *Result) headline() string {
 	count := map[Verdict]int{}
 	for _, f := range r.Figures {
@@ -52,7 +52,7 @@ func (r *Result) headline() string {
 			count[Broken]++
 		}
 	}
-	judged := len(r.Figures) - count[NotSaid] - count[New]
+	judged := len(r.Figures) - count[NotJudged] - count[New]
 	switch r.Exit {
 	case ExitRegression:
 		var parts []string
@@ -98,8 +98,8 @@ func (b *Build) describe() string {
 	return text
 }
 
-// table writes a Markdown table, or nothing without rows. aligned are the cells
-// of its second line.
+// table writes a Markdown table, or nothing without rows. head and aligned are its
+// first two lines.
 func table(b *bytes.Buffer, head, aligned string, rows [][]string) {
 	if len(rows) == 0 {
 		return
@@ -133,7 +133,7 @@ func writeChanges(b *bytes.Buffer, title string, all []Change) {
 	table(b, "What | Base | Head", "--- | --- | ---", rows)
 }
 
-// errorBytes keeps the row of an error short.
+// errorBytes is the longest error in a row.
 const errorBytes = 300
 
 func (r *Result) writeFailures(b *bytes.Buffer) {
@@ -146,7 +146,7 @@ func (r *Result) writeFailures(b *bytes.Buffer) {
 		case New:
 			verdict = "new: only head can run it"
 		}
-		said := strings.TrimSpace(f.Error) // the JSON has all of it
+		said := strings.TrimSpace(f.Error) // the JSON has the whole error
 		if len(said) > errorBytes {
 			said = strings.ToValidUTF8(said[:errorBytes], "") + " …"
 		}
@@ -155,8 +155,8 @@ func (r *Result) writeFailures(b *bytes.Buffer) {
 	table(b, "Benchmark | Side | Runs failed | passed | Last error | Verdict", "--- | --- | ---: | ---: | --- | ---", rows)
 }
 
-// writeFigures writes the figures that decide or are worth a look, worst first,
-// and folds the rest.
+// writeFigures writes the figures that are not a plain pass, worst first, and folds
+// the rest.
 func (r *Result) writeFigures(b *bytes.Buffer) {
 	loud := []Verdict{Worse, Gone, Failed, Unstable, Better}
 	var rows, passed, rest [][]string
@@ -227,8 +227,7 @@ func (f *Figure) row() []string {
 	return []string{f.Benchmark, f.Unit, base, quantity(f.HeadMedian, f.Unit), change, p, limit, sees, verdict}
 }
 
-// quantity writes x, which may be missing, for people: long times in milliseconds
-// or seconds.
+// quantity writes x, which may be nil, with long times in milliseconds or seconds.
 func quantity(x *float64, unit string) string {
 	if x == nil {
 		return "–"

@@ -10,21 +10,21 @@ import (
 	"strings"
 )
 
-// Plant is a regression that is put into a build on purpose, to see whether the
-// gate finds it. It replaces text of one file of the source.
+// Plant is a deliberate regression that tests whether the gate finds it. It replaces
+// text in one source file.
 type Plant struct {
 	Name  string
 	About string
 	File  string // from the root of the repository
-	Old   string // must be there exactly once, so that a plant cannot rot unnoticed
+	Old   string // must occur exactly once, so that an outdated plant is noticed
 	New   string
-	Tail  string // comes after the file's last line
+	Tail  string // is appended to the file
 }
 
 const senderFile = "loop/socket_linux.go"
 
-// plants are all. The first three must always be found by exact figures, the
-// fourth in nine of ten runs by a noisy one.
+// plants are all plants. Exact figures must always find the first three; a noisy one
+// must find the fourth in nine of ten runs.
 var plants = []Plant{
 	{
 		Name: "allocation", About: "an allocation per delivery", File: senderFile,
@@ -33,7 +33,7 @@ var plants = []Plant{
 		Tail: "var planted *[48]byte",
 	},
 	{
-		// Into memory that is kept, so that no allocation gives it away.
+		// Into memory that is kept, so that no allocation shows it.
 		Name: "copy", About: "a copy per subscriber", File: senderFile,
 		Old: "s.queue = append(s.queue, outgoing{ticket, to, b})",
 		New: "i := len(s.queue) % len(planted)\n\tplanted[i] = append(planted[i][:0], b...)\n" +
@@ -47,7 +47,7 @@ var plants = []Plant{
 			"\t\tif n == half {\n\t\t\tvar m int\n\t\t\tm, full, err = s.Now(q.to, q.b[half:])\n\t\t\tn += m\n\t\t}",
 	},
 	{
-		// cpu=600 works 600 ns for each send, calibrated when the server starts.
+		// cpu=600 adds 600 ns of work to each send, calibrated when the server starts.
 		Name: "cpu", About: "CPU time per delivery: a tenth of what it costs is right", File: senderFile,
 		Old: "n, full, err := s.Now(q.to, q.b)",
 		New: "plantedSpin(plantedRounds)\n\t\tn, full, err := s.Now(q.to, q.b)",
@@ -78,10 +78,10 @@ func plantedSpin(rounds int) {
 	},
 }
 
-// plantedNs is how long cpu works if it is not said.
+// plantedNs is the default of cpu.
 const plantedNs = 500
 
-// PlantNames are those of all plants.
+// PlantNames returns the names of all plants.
 func PlantNames() (names []string) {
 	for _, p := range plants {
 		names = append(names, p.Name)
@@ -89,8 +89,8 @@ func PlantNames() (names []string) {
 	return names
 }
 
-// Overlay writes, into dir, what makes go build -overlay plant the regression in
-// the source at root, and returns the file to give it.
+// Overlay writes a file into dir with which go build -overlay plants the regression in
+// the source at root, and returns the file.
 func Overlay(root, dir, plant string) (overlay string, err error) {
 	plant, ns, err := parsePlant(plant)
 	if err != nil {
@@ -98,7 +98,7 @@ func Overlay(root, dir, plant string) (overlay string, err error) {
 	}
 	i := slices.IndexFunc(plants, func(p Plant) bool { return p.Name == plant })
 	if i < 0 {
-		return "", fmt.Errorf("no plant %q: %s", plant, strings.Join(PlantNames(), ", "))
+		return "", fmt.Errorf("unknown plant %q: use %s", plant, strings.Join(PlantNames(), ", "))
 	}
 	p := plants[i]
 	p.Tail = strings.ReplaceAll(p.Tail, "{ns}", strconv.Itoa(ns))
@@ -123,22 +123,22 @@ func Overlay(root, dir, plant string) (overlay string, err error) {
 	return overlay, os.WriteFile(overlay, b, 0o644)
 }
 
-// parsePlant takes cpu=600 apart.
+// parsePlant splits cpu=600.
 func parsePlant(text string) (name string, ns int, err error) {
 	name, value, given := strings.Cut(text, "=")
 	if !given {
 		return name, plantedNs, nil
 	}
 	if ns, err = strconv.Atoi(value); err != nil || ns < 1 || name != "cpu" {
-		return "", 0, fmt.Errorf("plant %q: only cpu has a number, of nanoseconds", text)
+		return "", 0, fmt.Errorf("plant %q: only cpu takes a number, of nanoseconds", text)
 	}
 	return name, ns, nil
 }
 
-// source is what p makes of its file's.
+// source applies p to the text of its file.
 func (p *Plant) source(s string) (string, error) {
 	if n := strings.Count(s, p.Old); n != 1 {
-		return "", fmt.Errorf("plant %s: %q is %d times in %s, and must be there once: look for its new place", p.Name, p.Old, n, p.File)
+		return "", fmt.Errorf("plant %s: %q occurs %d times in %s and must occur once: adapt bench/gate/plant.go", p.Name, p.Old, n, p.File)
 	}
 	s = strings.Replace(s, p.Old, p.New, 1)
 	if strings.Contains(p.Tail, "time.") && !strings.Contains(s, "\t\"time\"\n") {

@@ -10,27 +10,26 @@ import (
 	"peal/bench/record"
 )
 
-// Schema is the number of the JSON form.
+// Schema is the version of the JSON form.
 const Schema = 1
 
-// Verdict is what became of one figure.
+// Verdict is the judgement of one figure.
 type Verdict string
 
 const (
-	Worse    Verdict = "regression" // worse by more than is allowed
-	Gone     Verdict = "gone"       // a judged figure that head no longer gives
-	Broken   Verdict = "broken"     // head fails a benchmark that base passes
-	Failed   Verdict = "failed"     // could not be measured
-	Unstable Verdict = "unstable"   // samples that do not agree, or spread too far to see what must be seen
-	Better   Verdict = "better"     // better by more than would be allowed if it were worse
-	Same     Verdict = "pass"
-	New      Verdict = "new"        // base does not give it
-	NotSaid  Verdict = "not judged" // of kind shown, or noisy where only exact figures are judged
+	Worse     Verdict = "regression" // worse by more than allowed
+	Gone      Verdict = "gone"       // a judged figure that head no longer reports
+	Broken    Verdict = "broken"     // head fails a benchmark that base passes
+	Failed    Verdict = "failed"     // could not be measured
+	Unstable  Verdict = "unstable"   // samples disagree, or spread too much to detect a regression
+	Better    Verdict = "better"     // better by more than would be allowed if it were worse
+	Same      Verdict = "pass"
+	New       Verdict = "new"        // base does not report it
+	NotJudged Verdict = "not judged" // of kind shown, or noisy if only exact figures are judged
 )
 
-// Exit codes of peal-gate, beside 2 for usage. Where several apply, the first in
-// the order 1, 4, 3 is the run's: a proven regression is not undone by what
-// could not be measured.
+// Exit codes of peal-gate. If several apply, the first of 1, 4, 3 is used: a proven
+// regression counts, whatever could not be measured.
 const (
 	ExitPass       = 0
 	ExitRegression = 1
@@ -39,7 +38,7 @@ const (
 	ExitFailed     = 4
 )
 
-// exit returns the code that a verdict asks for.
+// exit returns the exit code of a verdict.
 func (v Verdict) exit() int {
 	switch v {
 	case Worse, Gone, Broken:
@@ -52,7 +51,7 @@ func (v Verdict) exit() int {
 	return ExitPass
 }
 
-// Result is what a run came to.
+// Result is the result of a run.
 type Result struct {
 	Schema      int            `json:"schema"`
 	Began       time.Time      `json:"began"`
@@ -62,48 +61,47 @@ type Result struct {
 	Head        Build          `json:"head"`
 	ExactOnly   bool           `json:"deterministic"` // noisy figures were not judged
 	Config      *Config        `json:"config"`
-	Changes     []Change       `json:"config_changes,omitempty"`   // of the limits, base to head
-	Rewritten   []Change       `json:"baseline_changes,omitempty"` // of the figures kept in the repository, base to head
+	Changes     []Change       `json:"config_changes,omitempty"`   // of limits, from base to head
+	Rewritten   []Change       `json:"baseline_changes,omitempty"` // of figures kept in the repository, from base to head
 	Notes       []string       `json:"notes,omitempty"`
 	Figures     []Figure       `json:"figures"`
 	Failures    []Failure      `json:"failures,omitempty"`
 	Exit        int            `json:"exit"`
 }
 
-// Build is one of the two.
+// Build is one of the two builds.
 type Build struct {
-	Name    string `json:"name"` // as asked for: a ref, "working tree", a command line, a file
+	Name    string `json:"name"` // as given: a ref, "working tree", a command line, a file
 	Commit  string `json:"commit,omitempty"`
 	Changed bool   `json:"changed,omitempty"` // the working tree differs from the commit
 	SHA256  string `json:"sha256,omitempty"`  // of the binary
 }
 
-// Figure is one unit of one benchmark. Numbers that are not there are nil, and
-// not in the JSON.
+// Figure is one unit of one benchmark. Absent numbers are nil, and not in the JSON.
 type Figure struct {
 	Benchmark string    `json:"benchmark"`
 	Unit      string    `json:"unit"`
 	Kind      Kind      `json:"kind"`
 	Base      []float64 `json:"base,omitempty"` // samples, in the order they were taken
 	Head      []float64 `json:"head,omitempty"`
-	// BaseMedian and HeadMedian; ChangePercent is nil where base is 0.
+	// ChangePercent is nil if the median of base is 0.
 	BaseMedian    *float64 `json:"base_median,omitempty"`
 	HeadMedian    *float64 `json:"head_median,omitempty"`
 	ChangePercent *float64 `json:"change_percent,omitempty"`
-	// Of noisy figures: Mann-Whitney's p and the level it had to be below.
+	// For noisy figures: p of the Mann-Whitney test, and the level it must be below.
 	P     *float64 `json:"p,omitempty"`
 	Level *float64 `json:"level,omitempty"`
-	// Limit is how much worse was allowed: in the unit for exact figures, in
-	// percent for noisy ones.
+	// Limit is how much worse is allowed: in the unit for exact figures, in percent
+	// for noisy ones.
 	Limit *float64 `json:"limit,omitempty"`
 	// SeenPercent is the smallest change for the worse that the run would have
-	// found in 9 of 10 cases; nil where it would have found none.
+	// detected in 9 of 10 cases; nil if it would have detected none.
 	SeenPercent *float64 `json:"smallest_effect_percent,omitempty"`
 	Verdict     Verdict  `json:"verdict"`
 	Why         string   `json:"why,omitempty"`
 }
 
-// Failure is a benchmark that did not give all its samples.
+// Failure is a benchmark with failed runs.
 type Failure struct {
 	Benchmark string  `json:"benchmark"`
 	Side      string  `json:"side"` // "base" or "head"
@@ -137,12 +135,12 @@ func ReadResult(file string) (*Result, error) {
 	return &r, nil
 }
 
-// settle sets Exit from the verdicts. A run that compared nothing failed.
+// settle sets Exit from the verdicts. A run that compared nothing has failed.
 func (r *Result) settle() {
 	seen, judged := map[int]bool{}, false
 	for _, f := range r.Figures {
 		seen[f.Verdict.exit()] = true
-		judged = judged || f.Verdict != NotSaid && (f.Verdict != New || r.alone())
+		judged = judged || f.Verdict != NotJudged && (f.Verdict != New || r.alone())
 	}
 	for _, f := range r.Failures {
 		seen[f.Verdict.exit()] = true

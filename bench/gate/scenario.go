@@ -17,28 +17,28 @@ import (
 	"peal/loadtest/scenario"
 )
 
-// Scenario is a benchmark of any server that peal load can speak to: --scenario.
-// It runs the load test "fanout", and has its own limits in place of those of
-// gate.yaml. Fields that are not there have peal load's defaults.
+// Scenario is a benchmark of any server that peal load supports: --scenario. It runs
+// the load test "fanout", and has its own limits instead of those of gate.yaml.
+// Absent fields have the defaults of peal load.
 type Scenario struct {
-	Name        string        `yaml:"name"`        // of the benchmark, without spaces
+	Name        string        `yaml:"name"`        // of the benchmark, one word
 	Target      string        `yaml:"target"`      // as peal load's; {addr} is replaced by host:port
-	Publish     string        `yaml:"publish"`     // the same; empty: what follows from the target
+	Publish     string        `yaml:"publish"`     // the same; empty: derived from the target
 	Header      []string      `yaml:"header"`      // "Name: value", of every request
 	Loops       int           `yaml:"loops"`       // {loops} of the command; default 1
-	Wait        time.Duration `yaml:"wait"`        // for the server to accept; default 10 s
+	Wait        time.Duration `yaml:"wait"`        // until the server accepts connections; default 10 s
 	Connections int           `yaml:"connections"` // subscribers
 	Channels    int           `yaml:"channels"`
-	Rate        float64       `yaml:"rate"`      // messages a second, in all channels together
-	InFlight    int           `yaml:"in-flight"` // instead of a rate: so many messages under way at a time, on one channel
+	Rate        float64       `yaml:"rate"`      // messages per second, over all channels
+	InFlight    int           `yaml:"in-flight"` // instead of a rate: messages in flight at a time, on one channel
 	Size        int           `yaml:"size"`      // bytes
 	Duration    time.Duration `yaml:"duration"`
 	Settle      time.Duration `yaml:"settle"` // how long to wait for the last messages
 	Idle        time.Duration `yaml:"idle"`   // how long the server rests before its memory is read
 
-	// Beyond these a run says more about the generator than about the server, and
-	// is unstable: as peal load's flags of these names. With in-flight, where both
-	// sides take what the machine has, there is no default limit of the CPU.
+	// Beyond these limits of the generator a run is unstable: as peal load's flags of
+	// these names. With in-flight, where both sides use all CPU time of the machine,
+	// the CPU has no default limit.
 	MaxLag  float64 `yaml:"max-lag"`
 	MaxCPU  float64 `yaml:"max-cpu"`
 	MinSent float64 `yaml:"min-sent"`
@@ -51,8 +51,8 @@ type scenarioUnit struct {
 	of   func(*report.Report) *float64
 }
 
-// scenarioUnits are the figures that a scenario gives, with their values in the
-// report of the load test; nil: not measured.
+// scenarioUnits are the figures of a scenario, with their values in the report of the
+// load test; nil: not measured.
 var scenarioUnits = []scenarioUnit{
 	{"cpu-ns/delivery", onServer(func(r *report.Report) *float64 { return finite(1e9 * r.Server.CPU / float64(r.Messages.Delivered)) })},
 	{"cpu-ns/connection", onServer(func(r *report.Report) *float64 { return finite(1e9 * r.Server.OpenCPU / float64(r.Connections.Opened)) })},
@@ -62,7 +62,7 @@ var scenarioUnits = []scenarioUnit{
 	{"p99.9-ns", latency(func(t *report.Times) *float64 { return t.P999 })},
 }
 
-// onServer is for figures of the server, where that was measured.
+// onServer is a figure of the server; nil if the server was not measured.
 func onServer(of func(*report.Report) *float64) func(*report.Report) *float64 {
 	return func(r *report.Report) *float64 {
 		if r.Server == nil {
@@ -81,7 +81,7 @@ func latency(of func(*report.Times) *float64) func(*report.Report) *float64 {
 	}
 }
 
-// ParseScenario reads a scenario's file. An error names all faults.
+// ParseScenario reads the file of a scenario. An error names all faults.
 func ParseScenario(b []byte) (*Scenario, error) {
 	d := scenario.Defaults()
 	s := &Scenario{Loops: 1, Wait: 10 * time.Second, Connections: d.Connections, Channels: d.Channels, Rate: d.Rate, Size: d.Size,
@@ -97,16 +97,16 @@ func ParseScenario(b []byte) (*Scenario, error) {
 	}
 	var faults []error
 	if s.Name == "" || strings.ContainsAny(s.Name, " \t\n") {
-		faults = append(faults, fmt.Errorf("name %q: one word, the benchmark's", s.Name))
+		faults = append(faults, fmt.Errorf("name %q: must be one word", s.Name))
 	}
 	if !strings.Contains(s.Target, "{addr}") {
-		faults = append(faults, fmt.Errorf("target %q: like ws://{addr}/ws?channel=bench", s.Target))
+		faults = append(faults, fmt.Errorf("target %q: must contain {addr}, like ws://{addr}/ws?channel=bench", s.Target))
 	}
 	if s.Publish != "" && !strings.Contains(s.Publish, "{addr}") {
-		faults = append(faults, fmt.Errorf("publish %q: like http://{addr}/publish?channel={channel}", s.Publish))
+		faults = append(faults, fmt.Errorf("publish %q: must contain {addr}, like http://{addr}/publish?channel={channel}", s.Publish))
 	}
 	if s.Loops < 1 || s.Wait <= 0 {
-		faults = append(faults, errors.New("loops and wait: above 0"))
+		faults = append(faults, errors.New("loops and wait: must be above 0"))
 	}
 	for _, m := range s.Metrics {
 		if !slices.ContainsFunc(scenarioUnits, func(u scenarioUnit) bool { return u.unit == m.Unit }) {
@@ -116,7 +116,7 @@ func ParseScenario(b []byte) (*Scenario, error) {
 	return s, errors.Join(append(faults, s.complete())...)
 }
 
-// Macro is the scenario as a benchmark.
+// Macro returns the scenario as a benchmark.
 func (s *Scenario) Macro() bench.Macro {
 	return bench.Macro{Name: s.Name, Run: func(ctx context.Context, l *bench.Command) ([]bench.Measure, error) {
 		return bench.OnServer(ctx, l, s.Loops, func(server *bench.Server) ([]bench.Measure, error) {
@@ -142,8 +142,8 @@ func (s *Scenario) settings(server *bench.Server) scenario.Settings {
 	return d
 }
 
-// figuresOf takes the figures from a report, unless something was lost or the
-// generator was short of something.
+// figuresOf returns the figures of a report. It fails if a message was lost or the
+// generator was too slow.
 func figuresOf(ctx context.Context, r *report.Report) (all []bench.Measure, err error) {
 	m := r.Messages
 	switch {

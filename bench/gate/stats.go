@@ -12,8 +12,8 @@ import (
 	"peal/bench/record"
 )
 
-// compare returns Mann-Whitney's p, two-sided, of two sets of samples: how often
-// chance alone would order them as unevenly. Equal samples give 1.
+// compare returns p of the two-sided Mann-Whitney test of two sets of samples. Equal
+// samples give 1.
 func compare(a, b []float64) float64 {
 	return benchmath.AssumeNothing.Compare(sample(a), sample(b)).P
 }
@@ -23,9 +23,9 @@ func sample(v []float64) *benchmath.Sample {
 	return benchmath.NewSample(slices.Clone(v), &benchmath.DefaultThresholds)
 }
 
-// holm returns for each of ps the level it had to be below, by Holm's step-down
-// over all of them: p for the run as a whole. After the first that is not below
-// its own level the levels stay, and nothing is significant any more.
+// holm returns for each of ps the level that it must be below, by Holm's step-down
+// procedure with p for all of them. After the first that is not below its level,
+// the level stays the same, and nothing more is significant.
 func holm(ps []float64, p float64) []float64 {
 	byP := make([]int, len(ps))
 	for i := range byP {
@@ -45,10 +45,9 @@ func holm(ps []float64, p float64) []float64 {
 	return levels
 }
 
-// criticalU returns the least Mann-Whitney U, counted from the upper half, that
-// is significant at level between n1 and n2 samples without ties; ok is false
-// where even the greatest is not. It asks benchmath, with samples made up to
-// have each U.
+// criticalU returns the smallest Mann-Whitney U in the upper half that is significant
+// at level for n1 and n2 samples without ties; ok is false if even the greatest is
+// not. It calls benchmath with samples constructed to have that U.
 func criticalU(n1, n2 int, level float64) (u int, ok bool) {
 	base := make([]float64, n1)
 	for i := range base {
@@ -71,16 +70,16 @@ func criticalU(n1, n2 int, level float64) (u int, ok bool) {
 }
 
 const (
-	resamples  = 200   // runs like this one that are made up for smallestEffect
-	effectStep = 0.001 // what it is exact to
+	resamples  = 200   // simulated runs
+	effectStep = 0.001 // resolution
 	effectMax  = 4.0   // beyond this it is +Inf
 )
 
-// smallestEffect returns by what share head must be worse for the test to see it
-// at level in 9 of 10 runs with as many samples that spread as these did. The
-// runs are drawn from the samples themselves, each side put on its own median
-// first; for each run the least effect is sought that makes its U critical. It
-// is +Inf where the samples are too few, and for values not above 0.
+// smallestEffect returns how much worse head must be, as a share, for the test to
+// detect it at level in 9 of 10 runs with as many samples and the same spread. It
+// scales each side to a median of 1 and resamples both; for each resample it searches
+// the smallest effect that makes U critical. It is +Inf with too few samples, and for
+// values not above 0.
 func smallestEffect(base, head []float64, level float64) float64 {
 	if len(base) == 0 || len(head) == 0 || slices.Min(base) <= 0 || slices.Min(head) <= 0 {
 		return math.Inf(1)
@@ -89,7 +88,7 @@ func smallestEffect(base, head []float64, level float64) float64 {
 	if !ok {
 		return math.Inf(1)
 	}
-	random := rand.New(rand.NewPCG(1, 2)) // the same samples give the same answer
+	random := rand.New(rand.NewPCG(1, 2)) // the same samples give the same result
 	base, head = centred(base), centred(head)
 	b, h := make([]float64, len(base)), make([]float64, len(head))
 	steps := int(effectMax / effectStep)
@@ -106,8 +105,8 @@ func smallestEffect(base, head []float64, level float64) float64 {
 	return math.Inf(1)
 }
 
-// ahead is Mann-Whitney's U of head times factor: in how many pairs it is above
-// base. Both are sorted.
+// ahead returns the Mann-Whitney U of head times factor: the number of pairs in which
+// it is above base. Both are sorted.
 func ahead(base, head []float64, factor float64) (u int) {
 	i := 0
 	for _, x := range head {
@@ -119,7 +118,7 @@ func ahead(base, head []float64, factor float64) (u int) {
 	return u
 }
 
-// centred puts v on a median of 1.
+// centred scales v to a median of 1.
 func centred(v []float64) []float64 {
 	median := record.Median(v)
 	c := make([]float64, len(v))
@@ -129,7 +128,7 @@ func centred(v []float64) []float64 {
 	return c
 }
 
-// draw fills into, sorted, by chance from from.
+// draw fills into with random values of from, sorted.
 func draw(random *rand.Rand, into, from []float64) {
 	for i := range into {
 		into[i] = from[random.IntN(len(from))]
@@ -137,8 +136,8 @@ func draw(random *rand.Rand, into, from []float64) {
 	slices.Sort(into)
 }
 
-// disagreement is how far the samples of an exact figure are apart. Of every
-// five, one may be out: the farthest from the median do not count.
+// disagreement is the range of the samples of an exact figure. It ignores one of
+// every five, those farthest from the median.
 func disagreement(v []float64) float64 {
 	if len(v) == 0 {
 		return 0

@@ -14,42 +14,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Machine is where something was measured.
+// Machine describes where something was measured.
 type Machine struct {
-	CPU    string `json:"cpu"` // its model; where the kernel does not name it, the architecture
+	CPU    string `json:"cpu"` // its model, or the architecture if the kernel does not name the model
 	CPUs   int    `json:"cpus"`
 	Kernel string `json:"kernel"`
 	Go     string `json:"go"` // that built this program
 }
 
-// Here is this machine.
+// Here describes this machine.
 func Here() Machine {
 	cpu := cmp.Or(after(proc("/proc/cpuinfo"), "model name"), runtime.GOARCH)
 	return Machine{CPU: cpu, CPUs: runtime.NumCPU(), Kernel: proc("/proc/sys/kernel/osrelease"), Go: runtime.Version()}
 }
 
-// Environment is what numbers depend on, besides the command.
+// Environment is what the numbers depend on, in addition to the command.
 type Environment struct {
 	Time   time.Time `json:"time"`
 	Commit string    `json:"commit"` // "unknown" outside a checkout
-	Dirty  bool      `json:"dirty"`  // the tree had changes, records and documents of them aside
+	Dirty  bool      `json:"dirty"`  // the tree had uncommitted changes, other than records and their documents
 	Machine
 	Virtual         bool      `json:"virtual"`
 	MemoryBytes     uint64    `json:"memory_bytes"`
 	Congestion      string    `json:"congestion_control"` // of TCP
 	DescriptorLimit uint64    `json:"descriptor_limit"`
-	Collector       string    `json:"collector"` // GOGC and GOMEMLIMIT as they were set; "default"
+	Collector       string    `json:"collector"` // GOGC and GOMEMLIMIT, if set; "default" otherwise
 	Load            [3]string `json:"load_before"`
 	BareSendUs      float64   `json:"bare_send_us"` // see BareSend
 }
 
-// notTheTree are files that measuring itself writes: a record is of a clean tree
-// though the record before it has just been written.
+// notTheTree are the files that a measurement writes: the record before this one
+// does not make the tree dirty.
 var notTheTree = []string{":!bench/results", ":!BENCHMARKS.md", ":!docs/transports.md"}
 
-// Capture reads the environment. What the kernel does not report stays empty; a
-// bare send that fails is an error. It takes some tenths of a second of one
-// processor.
+// Capture reads the environment. What the kernel does not report stays empty; an
+// error means that a bare send failed. It uses one processor for some tenths of a
+// second.
 func Capture(ctx context.Context) (e Environment, err error) {
 	e = Environment{Time: time.Now().UTC().Truncate(time.Second), Machine: Here(), Collector: collector(),
 		Congestion: proc("/proc/sys/net/ipv4/tcp_congestion_control")}
@@ -68,7 +68,7 @@ func Capture(ctx context.Context) (e Environment, err error) {
 	return e, err
 }
 
-// commit is that of the working directory.
+// commit returns the commit of the working directory.
 func commit(ctx context.Context) (id string, dirty bool) {
 	git := func(args ...string) (string, error) {
 		out, err := exec.CommandContext(ctx, "git", args...).Output()
@@ -82,7 +82,7 @@ func commit(ctx context.Context) (id string, dirty bool) {
 	return id, err != nil || changed != ""
 }
 
-// collector is what servers inherit.
+// collector describes the settings that servers inherit.
 func collector() string {
 	var set []string
 	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
@@ -101,7 +101,7 @@ func proc(file string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// after is what follows "name :" in the first line that begins with name.
+// after returns the text behind "name :" in the first line with that name.
 func after(text, name string) string {
 	for line := range strings.Lines(text) {
 		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
@@ -111,7 +111,7 @@ func after(text, name string) string {
 	return ""
 }
 
-// String is the environment in one sentence's part, for the head of a table.
+// String describes the environment for the head of a table.
 func (e *Environment) String() string {
 	commit := e.Commit
 	if e.Dirty {

@@ -11,31 +11,31 @@ import (
 	"strings"
 )
 
-// Schema is the number of the JSON form. Names and meanings change only with it;
-// new names may come.
+// Schema is the version of the JSON form. A change of names or meanings changes it;
+// new names do not.
 const Schema = 1
 
-// ErrSchema means that a file is of another version of this program.
+// ErrSchema means that another version of this program wrote the file.
 var ErrSchema = errors.New("unknown schema")
 
-// Record is all that is known of one table.
+// Record is everything about one table.
 type Record struct {
 	Schema      int         `json:"schema"`
 	Name        string      `json:"name"`            // of the table, and of the file
-	Quick       bool        `json:"quick,omitempty"` // small sizes, to see that it works: not to be quoted
-	Command     string      `json:"command"`         // that gives the record, from the root of the repository
+	Quick       bool        `json:"quick,omitempty"` // small sizes that only show that it works
+	Command     string      `json:"command"`         // that produces the record, from the root of the repository
 	Environment Environment `json:"environment"`
 	Sizes       *Sizes      `json:"sizes,omitempty"` // of bench/run
 	Servers     []Server    `json:"servers,omitempty"`
-	Missing     []string    `json:"missing,omitempty"` // what was meant to be measured and could not be, with the reason
+	Missing     []string    `json:"missing,omitempty"` // what could not be measured, with the reason
 	Rows        []Row       `json:"rows,omitempty"`
 	Runs        []Run       `json:"runs,omitempty"`
 }
 
-// Sizes are how much was measured where a row does not say it: see bench.Config.
+// Sizes apply to rows that do not mention them: see bench.Config.
 type Sizes struct {
-	Subscribers int     `json:"subscribers"` // that messages are sent to
-	Idle        int     `json:"idle"`        // connections whose memory is measured
+	Subscribers int     `json:"subscribers"` // of a fan-out
+	Idle        int     `json:"idle"`        // idle connections
 	Length      float64 `json:"length_s"`    // of a run
 }
 
@@ -47,23 +47,23 @@ type Server struct {
 	Configuration string `json:"configuration,omitempty"` // its file
 }
 
-// Run is one run of a program that writes a report of its own.
+// Run is one run of a program that writes its own report.
 type Run struct {
-	Label   string          `json:"label"`  // what is varied: the rate, the transport
+	Label   string          `json:"label"`  // the parameter that varies: a rate, a transport
 	Server  string          `json:"server"` // name of one of Servers
-	Round   int             `json:"round"`  // from 1; in each round every label has its turn
+	Round   int             `json:"round"`  // from 1; each round runs every label once
 	Program string          `json:"program"`
 	Command string          `json:"command"`
 	Report  json.RawMessage `json:"report"` // as the program wrote it
 }
 
-// The programs whose reports a Run can have.
+// The programs that write reports for a Run.
 const (
 	Load  = "peal load"        // loadtest/report.Report
-	Chaos = "scripts/chaos.sh" // loadtest/chaos/run's
+	Chaos = "scripts/chaos.sh" // loadtest/chaos.Summary
 )
 
-// CommandLine is args as a shell reads them.
+// CommandLine quotes args for a shell.
 func CommandLine(args []string) string {
 	quoted := slices.Clone(args)
 	for i, a := range args {
@@ -93,8 +93,8 @@ func (r *Record) Write(file string) error {
 	return nil
 }
 
-// Read reads one file. The error is ErrSchema for a file of another version; any
-// other means that it is not a record, or has a target of an unknown quantity.
+// Read reads one file. The error is ErrSchema for a file of another version. Any
+// other error means that it is not a record.
 func Read(file string) (*Record, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {

@@ -15,10 +15,10 @@ type Row struct {
 	Target *Target   `json:"target,omitempty"`
 	A      []float64 `json:"a"` // all samples, in the order they were taken
 	B      []float64 `json:"b,omitempty"`
-	Error  string    `json:"error,omitempty"` // of the last sample that failed; its pair does not count
+	Error  string    `json:"error,omitempty"` // of the last failed sample; its pair does not count
 }
 
-// Target is what a row is judged by, and the limit.
+// Target is the limit of a row.
 type Target struct {
 	Of     Quantity `json:"of"`
 	AtMost bool     `json:"at_most,omitempty"` // otherwise: at least
@@ -40,7 +40,7 @@ func AtLeast(of Quantity, limit float64) *Target { return &Target{Of: of, Limit:
 // AtMost is a target that a smaller value meets.
 func AtMost(of Quantity, limit float64) *Target { return &Target{of, true, limit} }
 
-// Pairs returns the pairs' A − B, or A ÷ B.
+// Pairs returns A − B of each pair if of is Difference, otherwise A ÷ B.
 func (r *Row) Pairs(of Quantity) []float64 {
 	v := make([]float64, min(len(r.A), len(r.B)))
 	for i := range v {
@@ -75,7 +75,7 @@ func (r *Row) Verdict() string {
 	return "missed"
 }
 
-// Limit writes the row's target, "" without one.
+// Limit describes the target; "" without one.
 func (r *Row) Limit() string {
 	if r.Target == nil {
 		return ""
@@ -90,7 +90,7 @@ func (r *Row) Limit() string {
 	return sign + Format(r.Target.Limit, unit)
 }
 
-// Median of v; 0 for none.
+// Median returns the median of v, 0 for no values.
 func Median(v []float64) float64 {
 	if len(v) == 0 {
 		return 0
@@ -102,7 +102,7 @@ func Median(v []float64) float64 {
 	return s[middle]
 }
 
-// Format writes v with three digits, k or M where it is large, and its unit.
+// Format writes v with three digits, k or M if it is large, and its unit.
 func Format(v float64, unit string) string {
 	letter, digits := "", 2
 	switch a := math.Abs(v); {

@@ -9,19 +9,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bareSends is enough connections for the caches to be as cold as they are in a
-// fan-out.
+// bareSends is the number of connections: enough that the caches are as cold as in
+// a fan-out.
 const bareSends = 2_000
 
-// BareSend measures what one small send costs on this machine's loopback, with
-// no server around it and nobody reading meanwhile: the CPU time of a thread
-// that sends 130 bytes to each of many connections, the best of several rounds.
+// BareSend measures the cost of one small send on this machine's loopback, without
+// a server and with no concurrent reader: the CPU time of a thread that sends 130
+// bytes to each of many connections, the best of several rounds.
 //
-// It tells fast machines (and quiet hours) from slow ones, nothing more. It is
-// no bound: a broadcaster whose receivers read on another core at the same time
-// was seen at 5.7 µs per delivery when this said 6.8.
+// It serves to compare machines, and quiet hours with busy ones. It is not a lower
+// bound: a broadcaster whose receivers read on another core at the same time took
+// 5.7 µs per delivery when this measured 6.8.
 func BareSend() (cost time.Duration, err error) {
-	// Locked for good: the thread's CPU clock is only this goroutine's.
+	// The thread's CPU clock must count only this goroutine.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer func() {
@@ -55,7 +55,7 @@ func BareSend() (cost time.Duration, err error) {
 	return cost, nil
 }
 
-// connections opens n of them on the loopback. done closes all.
+// connections opens n connections on the loopback. done closes all of them.
 func connections(n int) (senders, receivers []int, done func(), err error) {
 	var open []int
 	done = func() {
@@ -77,7 +77,7 @@ func connections(n int) (senders, receivers []int, done func(), err error) {
 	for i := 0; i < n && err == nil; i++ {
 		receivers = append(receivers, socket())
 		if err = errors.Join(err, unix.Connect(receivers[i], addr)); err != nil {
-			break // or accept waits forever
+			break // accept would wait forever
 		}
 		sender, _, failed := unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		senders = append(senders, keep(sender, failed))

@@ -22,13 +22,13 @@ type attackOptions struct {
 }
 
 func (o *attackOptions) flags(f *flag.FlagSet) {
-	expression(f, &o.on, &o.only, "attacks", "only the attacks (--attacks=`regexp`: those with a matching name): what hostile clients cost 1,000 honest ones, as one Markdown table")
+	expression(f, &o.on, &o.only, "attacks", "only the attacks (--attacks=`regexp`: those with a matching name): the cost of hostile clients for 1,000 honest ones, as one Markdown table")
 	f.StringVar(&o.versus, "attacks-versus", "", "another `peal` binary; its rows come first, as \"before\"")
 	f.DurationVar(&o.given.Length, "attack-length", 0, "of each attack (default 6s)")
 	f.IntVar(&o.given.Honest, "honest", 0, "honest subscribers (default 1,000)")
 	f.IntVar(&o.given.Clients, "hostile", 0, "hostile clients (default 16)")
 	f.IntVar(&o.given.Connections, "connections", 0, "connections of attacks that need many (default 3,000)")
-	f.IntVar(&o.given.Crowd, "crowd", 0, "connections beside the honest ones where an attack has them (default 10,000)")
+	f.IntVar(&o.given.Crowd, "crowd", 0, "further connections, for attacks that have a crowd (default 10,000)")
 	f.IntVar(&o.given.Sources, "hostile-sources", 1, "addresses of the hostile clients; 0: the honest clients' own")
 	f.BoolVar(&o.quick, "quick", false, "with --attacks: small sizes, which only show that an attack works")
 	f.BoolVar(&o.bench, "attacks-format-bench", false, "with --attacks: Go's benchmark format instead of a table")
@@ -46,9 +46,9 @@ func (o *attackOptions) size() attacks.Size {
 	return s
 }
 
-// runAttacks measures each attack on each build, the builds of one attack one
-// after another, and writes the table at the end. An attack that cannot be
-// measured is left out, and makes an error at the end.
+// runAttacks measures each attack on each build, one build after another, and writes
+// the table at the end. Attacks that fail are omitted, and reported as an error at
+// the end.
 func (o *options) runAttacks(ctx context.Context, stdout, stderr io.Writer) error {
 	builds := []attacks.Build{{Label: "peal", Peal: o.peal}}
 	if o.attacks.versus != "" {

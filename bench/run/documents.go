@@ -16,32 +16,32 @@ import (
 	"peal/bench/document"
 )
 
-var errDiffer = errors.New("the documents differ from the tables that the records give: run scripts/benchmarks.sh")
+var errDiffer = errors.New("the documents differ from the records: run scripts/benchmarks.sh")
 
-// documents makes the tables of BENCHMARKS.md and docs/transports.md from the
-// records in bench/results, and with --measure takes new records first.
+// documents generates the tables of BENCHMARKS.md and docs/transports.md from the
+// records in bench/results. With --measure it measures new records first.
 func documents(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f := flag.NewFlagSet("benchmarks", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	root := f.String("root", ".", "`folder` of the repository")
 	peal := f.String("peal", "", "Peal's `binary`, for --measure")
-	check := f.Bool("check", false, "write nothing; exit code 1 and a diff when a document differs from the records")
-	measure := f.Bool("measure", false, "take the records of the tables that are named anew, or of all")
-	quick := f.Bool("quick", false, "with --measure: small sizes; the tables say so")
-	rounds := f.Int("rounds", 0, "with --measure: how often each thing has its turn; 0: what fits the time")
-	list := f.Bool("list", false, "list what can be measured")
+	check := f.Bool("check", false, "write nothing; print a diff and exit with 1 if a document differs from the records")
+	measure := f.Bool("measure", false, "measure the named tables again, or all")
+	quick := f.Bool("quick", false, "with --measure: small sizes, which the tables mention")
+	rounds := f.Int("rounds", 0, "with --measure: how often each measurement is repeated; 0: the default of each table")
+	list := f.Bool("list", false, "list the tables that can be measured")
 	if err := f.Parse(args); err != nil {
 		return errors.Join(errUsage, err)
 	}
 	if !*measure && (f.NArg() > 0 || *quick || *rounds > 0) || *measure && (*check || *peal == "") || *rounds < 0 {
-		fmt.Fprintln(stderr, "benchmarks: names, --quick, --rounds and --peal go with --measure, --check does not")
+		fmt.Fprintln(stderr, "benchmarks: names, --quick and --rounds need --measure, which needs --peal and excludes --check")
 		return errUsage
 	}
 	if *list {
 		for _, e := range catalogue.Entries() {
 			about := e.About
 			if e.Long {
-				about += " (takes hours: only when it is named)"
+				about += " (takes hours: runs only if named)"
 			}
 			fmt.Fprintf(stdout, "%-18s %s\n", e.Name, about)
 		}
@@ -57,7 +57,7 @@ func documents(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if *check {
 		return errors.Join(err, compare(ctx, *root, made, stdout))
 	}
-	for name, text := range made { // what could be made, also when something could not
+	for name, text := range made { // also after an error: the regions without one
 		if err := os.WriteFile(filepath.Join(*root, name), text, 0o644); err != nil {
 			return err
 		}
@@ -65,8 +65,8 @@ func documents(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	return err
 }
 
-// take measures the entries that are named, or all. One that fails does not keep
-// the others from being measured.
+// take measures the named entries, or all. After a failure it continues with the
+// next entry.
 func take(ctx context.Context, k *catalogue.Kit, root string, names []string) (err error) {
 	entries := catalogue.Entries()
 	for _, name := range names {
@@ -93,7 +93,7 @@ func take(ctx context.Context, k *catalogue.Kit, root string, names []string) (e
 	return errors.Join(append(faults, ctx.Err())...)
 }
 
-// compare prints how the documents differ.
+// compare prints the differences of the documents.
 func compare(ctx context.Context, root string, made map[string][]byte, stdout io.Writer) error {
 	differ := false
 	for _, name := range document.Documents {

@@ -1,7 +1,7 @@
 // Command run measures one Peal binary: the rows of the table "ceiling" of
 // BENCHMARKS.md, or what other flags select. scripts/bench.sh builds Peal and
-// calls it. "run documents" makes the tables of the documents instead, for
-// scripts/benchmarks.sh.
+// calls it. "run documents" generates the tables of the documents instead;
+// scripts/benchmarks.sh calls that.
 package main
 
 import (
@@ -55,7 +55,7 @@ type options struct {
 	config                    bench.Config
 }
 
-// expression is a flag that selects something: --NAME all, --NAME=REGEXP some.
+// expression defines a flag that selects things: --NAME all, --NAME=REGEXP some.
 func expression(f *flag.FlagSet, on *bool, only **regexp.Regexp, name, usage string) {
 	f.BoolFunc(name, usage, func(value string) (err error) {
 		if *on = true; value != "true" {
@@ -161,7 +161,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return errors.Join(o.write(r, stdout), ctx.Err())
 }
 
-// names are those of what the flags select.
+// names returns the names of what the flags select.
 func (o *options) names() (all []string) {
 	if o.macro {
 		for _, m := range o.selected() {
@@ -194,7 +194,7 @@ func (o *options) experiments() []bench.Experiment {
 	return o.config.Experiments()
 }
 
-// servers sets the two sides.
+// servers sets both sides.
 func (o *options) servers(ctx context.Context, dir string) error {
 	ceiling, err := bench.BuildCeiling(ctx, dir)
 	if err != nil {
@@ -213,7 +213,7 @@ func (o *options) servers(ctx context.Context, dir string) error {
 	return nil
 }
 
-// begin is the record before measuring.
+// begin returns the record without its rows.
 func (o *options) begin(ctx context.Context, args []string) (*record.Record, error) {
 	e, err := record.Capture(ctx)
 	r := &record.Record{Schema: record.Schema, Name: "ceiling", Quick: o.short, Command: commandLine(args), Environment: e,
@@ -227,7 +227,7 @@ func (o *options) begin(ctx context.Context, args []string) (*record.Record, err
 	default:
 		servers = append(servers, o.config.Ceiling)
 		if o.config.Metrics.LoopConnections == "" {
-			r.Missing = []string{"imbalance between loops and bytes held, because they need metrics"}
+			r.Missing = []string{"imbalance between loops and bytes held, because the server has no metrics"}
 		}
 	}
 	for _, c := range servers {
@@ -237,9 +237,8 @@ func (o *options) begin(ctx context.Context, args []string) (*record.Record, err
 	return r, err
 }
 
-// measure takes the samples of all rows. Transports are compared with each other:
-// each has its turn in each round, so that a slow minute of the machine falls on
-// all of them.
+// measure takes the samples of all rows. Transports are compared with each other, so
+// each round measures all of them: a slow minute of the machine affects all.
 func (o *options) measure(ctx context.Context, log io.Writer) (rows []record.Row) {
 	rounds, pairs := 1, o.pairs
 	if o.transports {
@@ -264,7 +263,7 @@ func (o *options) measure(ctx context.Context, log io.Writer) (rows []record.Row
 	return rows
 }
 
-// write writes r, also with rows that failed, and reports those as an error.
+// write writes r. Failed rows are written, too, and reported as an error.
 func (o *options) write(r *record.Record, stdout io.Writer) error {
 	if len(r.Rows) == 0 {
 		return errors.New("--rows: no experiment has such a key (see --list)")
@@ -291,8 +290,7 @@ func (o *options) write(r *record.Record, stdout io.Writer) error {
 	return nil
 }
 
-// commandLine is what gives the record again, without arguments that name places
-// of one machine.
+// commandLine is the command that produces the record, without paths of this machine.
 func commandLine(args []string) string {
 	line := []string{"scripts/bench.sh"}
 	for i := 0; i < len(args); i++ {
@@ -306,9 +304,9 @@ func commandLine(args []string) string {
 	return record.CommandLine(line)
 }
 
-// runMacros takes one sample of each macro-benchmark, then the next of each, so
-// that a slow minute of the machine falls on all. The first line is a comment:
-// benchstat must not compare by what is in it.
+// runMacros takes one sample of each macro-benchmark, then the next of each, so that
+// a slow minute of the machine affects all. The first line is a comment, because
+// benchstat must not compare by its content.
 func (o *options) runMacros(ctx context.Context, stdout, stderr io.Writer) error {
 	commit, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
 	if err != nil {

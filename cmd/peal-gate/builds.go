@@ -15,7 +15,7 @@ import (
 // baselineFile is where the repository keeps the figures of --baseline.
 const baselineFile = "bench/baseline.json"
 
-// builds prepares two builds of the repository, or head's alone.
+// builds builds base and head, or only head.
 func (c *contest) builds(ctx context.Context, checkout *gate.Checkout) error {
 	headTree, err := c.headTree(ctx, checkout)
 	if err != nil {
@@ -50,7 +50,7 @@ func (c *contest) builds(ctx context.Context, checkout *gate.Checkout) error {
 	}
 	c.result.Head.SHA256, c.headServer = sum, launcher("head", binary)
 	if sum == c.result.Base.SHA256 {
-		c.note("Both binaries are the same, byte for byte: this is an A/A run.")
+		c.note("Both binaries are identical: this is an A/A run.")
 	}
 	return nil
 }
@@ -61,8 +61,8 @@ func launcher(label, binary string) *bench.Command {
 	return l
 }
 
-// headTree returns where head's source is: the working tree, unless --head names
-// a commit.
+// headTree returns the folder of head's source: the working tree, unless --head names a
+// commit.
 func (c *contest) headTree(ctx context.Context, checkout *gate.Checkout) (dir string, err error) {
 	b := &c.result.Head
 	if c.head == "" {
@@ -81,13 +81,12 @@ func (c *contest) headTree(ctx context.Context, checkout *gate.Checkout) (dir st
 		return "", err
 	}
 	if here != b.Commit {
-		c.note("The benchmarks are those of this peal-gate, not of %s: check it out to use its own.", b.Name)
+		c.note("The benchmarks are those of this peal-gate, not of %s: check that commit out to use its own.", b.Name)
 	}
 	return checkout.Tree(ctx, "head", b.Commit)
 }
 
-// baseTree checks the base out, and notes what head changes about how it is
-// judged.
+// baseTree unpacks base, and notes head's changes of the configuration.
 func (c *contest) baseTree(ctx context.Context, checkout *gate.Checkout, headTree string) (dir string, err error) {
 	b := &c.result.Base
 	b.Name = c.base
@@ -99,7 +98,7 @@ func (c *contest) baseTree(ctx context.Context, checkout *gate.Checkout, headTre
 	}
 	if old, err := os.ReadFile(filepath.Join(dir, c.config)); err == nil && !filepath.IsAbs(c.config) {
 		if was, err := gate.ParseConfig(old); err != nil {
-			c.note("%s of the base cannot be read, and is not compared: %v", c.config, err)
+			c.note("%s of base is not valid and was not compared: %v", c.config, err)
 		} else {
 			c.result.Changes = gate.Changes(was, c.result.Config)
 		}

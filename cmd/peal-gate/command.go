@@ -14,7 +14,7 @@ import (
 	"peal/bench/gate"
 )
 
-// exitError is an end with a code of its own.
+// exitError is an error with an exit code.
 type exitError struct {
 	error
 	code int
@@ -26,10 +26,10 @@ func usagef(format string, args ...any) error {
 	return usage(fmt.Errorf(format+" (see: peal-gate --help)", args...))
 }
 
-// usage makes err a mistake in what was asked for.
+// usage makes err a usage error.
 func usage(err error) error { return exitError{err, gate.ExitUsage} }
 
-// exitCode is 4 for whatever kept it from measuring.
+// exitCode is 4 for errors without a code.
 func exitCode(err error) int {
 	var e exitError
 	if errors.As(err, &e) {
@@ -58,12 +58,13 @@ func command(macros []bench.Macro, stdout, stderr io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "peal-gate",
 		Short: "Fail when a change makes the server worse",
-		Long: `Builds two commits in a temporary folder, measures both in turns with the
-benchmarks of this checkout, and says what is worse by more than bench/gate.yaml
-allows. Progress is on standard error, the result on standard output.
+		Long: `Builds two commits in a temporary folder, measures both alternately with the
+benchmarks of this checkout, and reports figures that are worse by more than
+bench/gate.yaml allows. Progress goes to standard error, the result to standard
+output.
 
-Exit code: 0 pass, 1 regression, 2 usage, 3 unstable: this machine could not have
-seen what it must, 4 could not measure. See docs/gate.md.`,
+Exit codes: 0 pass, 1 regression, 2 usage error, 3 unstable (the samples vary too
+much), 4 could not measure. See docs/gate.md.`,
 		Example: `  peal-gate --base origin/main
   peal-gate --base v1.2.0 --head feature --only '^Fanout' --json r.json
   peal-gate --base HEAD~1 --deterministic
@@ -72,7 +73,7 @@ seen what it must, 4 could not measure. See docs/gate.md.`,
   peal-gate --base-cmd './old --port {port}' --head-cmd './new --port {port}' --scenario chat.yaml`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("%q: takes flags only", args[0])
+				return usagef("%q: peal-gate takes flags only", args[0])
 			}
 			return nil
 		},
@@ -93,27 +94,27 @@ seen what it must, 4 could not measure. See docs/gate.md.`,
 	f.SortFlags = false
 	f.StringVar(&o.base, "base", "", "commit, branch or tag to compare with")
 	f.StringVar(&o.head, "head", "", "commit, branch or tag to judge (default: the working tree as it is)")
-	f.IntVar(&o.pairs, "pairs", 0, "samples of each side where figures are noisy, at least 10 (default: the configuration's)")
+	f.IntVar(&o.pairs, "pairs", 0, "samples of each side for noisy figures, at least 10 (default: as configured)")
 	f.StringVar(&o.only, "only", "", "only the benchmarks whose name this regular expression matches")
-	f.BoolVar(&o.exactOnly, "deterministic", false, "judge only figures that are counted: a few samples, on any machine")
-	f.StringVar(&o.config, "config", "bench/gate.yaml", "what is judged, and how strictly")
-	f.StringVar(&o.baseline, "baseline", "", "compare with figures kept in this file instead of a commit")
-	f.StringVar(&o.saveBaseline, "save-baseline", "", "file to keep the figures of head in, if they are stable")
+	f.BoolVar(&o.exactOnly, "deterministic", false, "judge only counted figures: a few samples, on any machine")
+	f.StringVar(&o.config, "config", "bench/gate.yaml", "file that sets what is judged, and how strictly")
+	f.StringVar(&o.baseline, "baseline", "", "compare with the figures in this file instead of a commit")
+	f.StringVar(&o.saveBaseline, "save-baseline", "", "write the figures of head to this file if they are stable")
 	f.StringVar(&o.baseCmd, "base-cmd", "", "command line of another server to compare with; {port}, {admin} and {loops} are replaced")
 	f.StringVar(&o.headCmd, "head-cmd", "", "command line of the server to judge")
-	f.StringVar(&o.scenario, "scenario", "", "file that says how they are measured and judged")
+	f.StringVar(&o.scenario, "scenario", "", "file that sets how --base-cmd and --head-cmd are measured and judged")
 	f.StringVar(&o.json, "json", "", "file for the result as JSON; - for standard output")
 	f.StringVar(&o.markdown, "markdown", "-", "file for the result as Markdown; - for standard output, '' for none")
 	f.StringVar(&o.benchOut, "bench-out", "", "folder for the samples as Go benchmark results, base.txt and head.txt, for benchstat")
 	f.StringVar(&o.repository, "repository", ".", "the checkout to work in")
-	f.StringVar(&o.plant, "plant", "", "put a regression into head: "+strings.Join(gate.PlantNames(), ", "))
+	f.StringVar(&o.plant, "plant", "", "plant a regression in head: "+strings.Join(gate.PlantNames(), ", "))
 	_ = f.MarkHidden("plant")      // it tests the gate
 	_ = f.MarkHidden("repository") // cd does it
 	c.AddCommand(newTally(stdout))
 	return c
 }
 
-// check names all mistakes that can be seen before anything is read.
+// check reports all mistakes that are visible before any file is read.
 func (o *options) check(given func(flag string) bool) (err error) {
 	var faults []string
 	must := func(ok bool, format string, args ...any) {
@@ -124,11 +125,11 @@ func (o *options) check(given func(flag string) bool) (err error) {
 	others := o.baseCmd != "" || o.headCmd != "" || o.scenario != ""
 	ways := slices.DeleteFunc([]string{o.base, o.baseline, o.baseCmd}, func(way string) bool { return way == "" })
 	must(len(ways) <= 1, "--base, --baseline and --base-cmd: only one of them")
-	must(len(ways) == 1 || o.saveBaseline != "", "--base: what to compare with (or --baseline, or --base-cmd, or --save-baseline alone)")
-	must(!others || o.headCmd != "" && o.scenario != "", "--head-cmd and --scenario: both, for other servers")
-	must(!others || o.head == "" && o.base == "" && o.plant == "" && !given("config"), "--base, --head and --config: not with --scenario")
+	must(len(ways) == 1 || o.saveBaseline != "", "--base is missing: what to compare with (or --baseline, --base-cmd, or --save-baseline alone)")
+	must(!others || o.headCmd != "" && o.scenario != "", "--head-cmd and --scenario: other servers need both")
+	must(!others || o.head == "" && o.base == "" && o.plant == "" && !given("config"), "--base, --head and --config: not allowed with --scenario")
 	must(!given("pairs") || o.pairs >= 10, "--pairs %d: at least 10", o.pairs)
-	must(!given("pairs") || !o.exactOnly, "--pairs: not with --deterministic")
+	must(!given("pairs") || !o.exactOnly, "--pairs: not allowed with --deterministic")
 	must(o.json != "-" || o.markdown != "-" || !given("markdown"), "--json and --markdown: only one on standard output")
 	if o.json == "-" && o.markdown == "-" {
 		o.markdown = ""

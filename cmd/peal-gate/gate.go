@@ -16,14 +16,14 @@ import (
 	"peal/loadtest/scenario"
 )
 
-// contest is a run: what is compared, and what came out.
+// contest is a run and its result.
 type contest struct {
 	*options
 	stderr io.Writer
 	result *gate.Result
 	kept   *gate.Result // of --baseline
 	macros []bench.Macro
-	// The launchers; baseServer is nil where only head is measured.
+	// The servers; baseServer is nil if only head is measured.
 	baseServer, headServer *bench.Command
 }
 
@@ -76,8 +76,8 @@ var outcomes = map[int]string{
 	gate.ExitFailed:     "could not measure",
 }
 
-// readBaseline reads --baseline. Figures that another machine measured, or the
-// same with another kernel, say nothing about noisy ones here.
+// readBaseline reads --baseline. Noisy figures of another machine, kernel or Go version
+// cannot be compared.
 func (c *contest) readBaseline() error {
 	if c.baseline == "" {
 		return nil
@@ -89,7 +89,7 @@ func (c *contest) readBaseline() error {
 	c.result.Base = gate.Build{Name: c.baseline, Commit: c.kept.Head.Commit, SHA256: c.kept.Head.SHA256}
 	if here, there := c.result.Environment, c.kept.Environment; here != there && !c.exactOnly {
 		c.result.ExactOnly = true
-		c.note("Noisy figures are not judged: the kept ones come from %d × %s, Linux %s, %s.", there.CPUs, there.CPU, there.Kernel, there.Go)
+		c.note("Noisy figures are not judged: the baseline was measured on %d × %s, Linux %s, %s.", there.CPUs, there.CPU, there.Kernel, there.Go)
 	}
 	return nil
 }
@@ -117,8 +117,8 @@ func (c *contest) commands() error {
 	return nil
 }
 
-// shell launches a command line by the shell, which becomes the server: its
-// process is the one that is measured and ended.
+// shell launches a command line with the shell's exec, so that the measured process is
+// the server.
 func shell(label, line string, s *gate.Scenario) *bench.Command {
 	return &bench.Command{Label: label, Args: []string{"/bin/sh", "-c", "exec " + line}, Wait: s.Wait}
 }
@@ -141,7 +141,7 @@ func (c *contest) measure(ctx context.Context) ([]gate.Samples, error) {
 		return nil, fmt.Errorf("measure: %w", err)
 	}
 	if more {
-		c.note("Where samples spread too far, as many pairs were taken again.")
+		c.note("Benchmarks whose samples spread too much were measured with twice the pairs.")
 	}
 	for _, s := range samples {
 		for _, err := range []error{s.Base.Err, s.Head.Err} {
@@ -160,7 +160,7 @@ func (c *contest) measure(ctx context.Context) ([]gate.Samples, error) {
 	return samples, nil
 }
 
-// write writes all that was asked for.
+// write writes all requested files.
 func (c *contest) write(stdout io.Writer, samples []gate.Samples) error {
 	if err := c.writeSamples(samples); err != nil {
 		return err
@@ -172,7 +172,7 @@ func (c *contest) write(stdout io.Writer, samples []gate.Samples) error {
 		return err
 	}
 	if c.result.Exit == gate.ExitUnstable || c.result.Exit == gate.ExitFailed {
-		return nil // such figures are not worth keeping
+		return nil // figures that must not become a baseline
 	}
 	return writeFile(c.saveBaseline, stdout, c.result.Keep().Write)
 }

@@ -177,7 +177,7 @@ func TestGateOfARepository(t *testing.T) {
 	check("unknown base", []string{"--base", "nosuch"}, 2, "fetch-depth")
 	check("option for a base", []string{"--base", "--all"}, 2, "not a commit")
 	check("no such benchmark", append(args, "--only", "^X"), 2, "--only")
-	check("no such plant", append(args, "--plant", "rot"), 2, "no plant")
+	check("no such plant", append(args, "--plant", "rot"), 2, "unknown plant")
 	check("no configuration", append(args, "--config", "nosuch.yaml"), 2, "--config")
 
 	r.server(`"allocs/delivery 1\n"`)
@@ -196,7 +196,7 @@ func TestGateOfARepository(t *testing.T) {
 	check("broken", []string{"--base", "main~1"}, 1, "**broken**", "lost a message")
 	r.commit()
 	check("broken in both", args, 4, "**failed**")
-	check("mended", []string{"--base", "main", "--head", "main~2"}, 4, "new: only head can run it", "check it out to use its own")
+	check("mended", []string{"--base", "main", "--head", "main~2"}, 4, "new: only head can run it", "check that commit out to use its own")
 	r.server(`1 +`)
 	check("does not compile", args, 4, "build head")
 }
@@ -300,10 +300,10 @@ func TestUsage(t *testing.T) {
 	check("unknown flag", "--bas", "main")
 	check("only one of them", "--base", "a", "--baseline", "b")
 	check("at least 10", "--base", "a", "--pairs", "9")
-	check("not with --deterministic", "--base", "a", "--pairs", "20", "--deterministic")
+	check("not allowed with --deterministic", "--base", "a", "--pairs", "20", "--deterministic")
 	check("--only", "--base", "a", "--only", "(")
-	check("both, for other servers", "--base-cmd", "a")
-	check("not with --scenario", "--base", "a", "--head-cmd", "a", "--scenario", "s")
+	check("other servers need both", "--base-cmd", "a")
+	check("not allowed with --scenario", "--base", "a", "--head-cmd", "a", "--scenario", "s")
 	check("no such file", "--base-cmd", "a", "--head-cmd", "a", "--scenario", "nosuch")
 	check("only one on standard output", "--base", "a", "--json", "-", "--markdown", "-")
 }

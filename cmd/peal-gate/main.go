@@ -1,5 +1,5 @@
-// Command peal-gate says whether a change makes the server worse: it builds two
-// commits, measures them in turns and judges. See docs/gate.md.
+// Command peal-gate decides whether a change makes the server worse: it builds two
+// commits, measures them alternately and judges. See docs/gate.md.
 package main
 
 import (

@@ -11,15 +11,15 @@ import (
 	"peal/bench/gate"
 )
 
-// newTally counts verdicts over several results: how often an A/A run raised a
-// false alarm, how often a planted regression was found.
+// newTally counts the verdicts of several results: how often an A/A run raised a false
+// alarm, or how often a planted regression was found.
 func newTally(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
 		Use:   "tally RESULT.json...",
 		Short: "Count the verdicts of several results, by figure",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usagef("tally: which results")
+				return usagef("tally: name the files of the results")
 			}
 			return nil
 		},
@@ -50,7 +50,7 @@ func tally(w io.Writer, all []*gate.Result) error {
 		}
 		for _, f := range r.Figures {
 			k := key{f.Benchmark, f.Unit}
-			if f.Verdict == gate.NotSaid {
+			if f.Verdict == gate.NotJudged {
 				continue
 			}
 			if counts[k] == nil {
