@@ -1,20 +1,20 @@
 #!/bin/sh
-# Builds Peal and lets chaos reign over it: 2,000 clients of all transports
-# leave, return elsewhere, stall and change channels while publishers publish and
-# the server is killed and started again every few seconds. Prints what came of
-# it; exit code 1 when a message was lost, repeated or out of order, or a gap was
-# hidden or invented, or when the server ended a connection that its client
-# wanted while it was serving. docs/guarantees.md says what that proves.
+# Builds Peal and runs the chaos test: 2,000 clients on all transports leave, return
+# on other transports, stall and change channels while publishers publish and the
+# server is killed and restarted every few seconds. It prints a summary. The exit code
+# is 1 if a message was lost, duplicated or out of order, if a gap was missing or
+# false, or if the server closed a connection that its client still used.
+# docs/guarantees.md explains what that proves.
 #
 #   scripts/chaos.sh                          a minute, the log in memory
-#   scripts/chaos.sh --length 15s             the short form
-#   scripts/chaos.sh --log file               a log in files that survives; --fsync always or interval
-#   scripts/chaos.sh --log file --restore     older copies of the log are put back
-#   scripts/chaos.sh --hostile 20             beside 20 hostile clients (loadtest/hostile)
-#   scripts/chaos.sh --history 3 --rate 250   little is retained: many gaps
-#   scripts/chaos.sh --seed N                 the clients' decisions of an earlier run
+#   scripts/chaos.sh --length 15s             a short run
+#   scripts/chaos.sh --log file               the log in files, which survives restarts; --fsync always or interval
+#   scripts/chaos.sh --log file --restore     also restores older copies of the log
+#   scripts/chaos.sh --hostile 20             with 20 hostile clients (loadtest/hostile)
+#   scripts/chaos.sh --history 3 --rate 250   little history: many gaps
+#   scripts/chaos.sh --seed N                 repeats the clients' decisions of an earlier run
 #
-# --json FILE keeps the summary; --help shows all. PEAL=path takes that binary
+# --json FILE writes the summary; --help shows all flags. PEAL=path uses that binary
 # instead of a new one.
 set -eu
 cd "$(dirname "$0")/.."

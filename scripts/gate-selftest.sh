@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Tests the regression gate on this machine: how often it raises a false alarm,
-# and how often it finds a regression that is planted in head.
+# and how often it finds a planted regression.
 #
 #   scripts/gate-selftest.sh aa [N]               N runs of HEAD against itself (default 20)
 #   scripts/gate-selftest.sh planted [N] [NAME…]  N runs (default 10) with each plant: allocation, copy,
-#                                                 send (judged by counted figures), cpu=NS (by noisy ones):
-#                                                 NS is a tenth of what a delivery costs here, default 500
+#                                                 send (found by counted figures), cpu=NS (by noisy ones):
+#                                                 NS should be a tenth of the cost of a delivery, default 500
 #
 # ARGS is passed on to peal-gate: ARGS="--only ^Fanout --pairs 20". OUT=folder
-# keeps the results. Works on a clone of HEAD, so commit first. A run takes
-# minutes; an interrupted test prints what it has.
+# keeps the results. The test works on a clone of HEAD, so commit first. A run takes
+# minutes; an interrupted test prints its results so far.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-}
@@ -31,7 +31,7 @@ stopped=
 git clone --quiet --shared . "$dir/clone"
 (cd "$dir/clone" && go build -o "$dir/peal-gate" ./cmd/peal-gate)
 
-# once FILE ARGS… is one run; what fails is part of the test.
+# once FILE ARGS… is one run; a failure is a result.
 once() {
 	local file=$1 code=0
 	shift

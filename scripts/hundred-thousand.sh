@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Opens 100,000 connections to seven Peal processes on this machine, each below
-# 20,000 descriptors, sends every one of them a few messages, and checks each
-# delivery. Takes about a minute on two cores, is ended after 3, and needs the ports
-# 8101 to 8107.
+# 20,000 descriptors, sends a few messages to all of them, and checks each delivery.
+# It takes about a minute on two cores, is stopped after 3, and needs the ports 8101
+# to 8107.
 #
 #   scripts/hundred-thousand.sh         subscribers are raw epoll, 0.1 GB
 #   scripts/hundred-thousand.sh --gws   subscribers are lxzan/gws, an independent client, 0.6 GB
 #
 # Arguments go to peal load: --json FILE, --html FILE, --connections 50000 … The
-# exit code is its own: 0 when every connection opened and every message came once
-# and in order. PEAL=path takes that binary instead of a new one.
+# exit code is that of peal load: 0 if every connection opened and every message
+# arrived once and in order. PEAL=path uses that binary instead of a new one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ulimit -n 20000 # for each process; an error here means that the hard limit is lower
@@ -28,8 +28,8 @@ if [ -z "${PEAL-}" ]; then
 	PEAL=$dir/peal
 fi
 
-# listening PID LOG waits until the server says that it listens; false if it has
-# ended.
+# listening PID LOG waits until the server logs that it listens; false if it has
+# exited.
 listening() {
 	until grep -q 'listens on' "$2"; do
 		kill -0 "$1" 2>/dev/null || return 1
@@ -47,8 +47,8 @@ for port in 8101 8102 8103 8104 8105 8106 8107; do
 done
 set +m
 
-# Each message means 100,000 deliveries, a second of both cores: 0.3 a second
-# leaves them time to end before the next.
+# Each message means 100,000 deliveries, a second of both cores. 0.3 per second leaves
+# time for them to finish before the next message.
 began=$SECONDS code=0
 timeout --foreground --signal INT --kill-after 20 180 "$PEAL" load fanout --connections 100000 "${targets[@]}" \
 	--rate 0.3 --duration 20s --settle 30s --open-timeout 100s \

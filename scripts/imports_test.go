@@ -1,5 +1,5 @@
-// Package scripts has no code of its own; its tests hold the tree to rules that
-// no compiler checks.
+// Package scripts contains only tests, which check rules of the repository that no
+// compiler checks.
 package scripts
 
 import (
@@ -50,7 +50,7 @@ func rules(t *testing.T) map[string]rule {
 	return r
 }
 
-// covers reports whether the rule is about file, a path from the root.
+// covers reports whether the rule applies to file, a path from the root.
 func (r rule) covers(file string) bool {
 	in := false
 	for _, f := range r.Files {
@@ -162,7 +162,7 @@ func TestImportsFollowTheArchitecture(t *testing.T) {
 	}
 }
 
-// The test of the test: what the rules must catch, they catch.
+// The rules reject imports that they must reject.
 func TestRulesCatchWhatTheyShould(t *testing.T) {
 	all := rules(t)
 	for _, c := range []struct{ file, imports string }{

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Builds a release into dist/: a static binary and its SBOM (SPDX) for each
-# architecture, and SHA256SUMS. The same commit and the same Go give the same
+# architecture, and SHA256SUMS. The same commit and the same Go version give the same
 # bytes; --check builds twice, the second time from an empty cache, and compares.
 #
 #   scripts/release.sh            version from git: the tag, or commit and distance
-#   scripts/release.sh --check    the same, and proof that it can be repeated
+#   scripts/release.sh --check    also checks that the build is reproducible
 #   VERSION=v1.0.0 ARCH=arm64 scripts/release.sh
 #
-# scripts/test.sh calls it with --binaries: the cross build and its sizes only.
+# scripts/test.sh calls it with --binaries: only the cross build and its sizes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=${VERSION:-$(git describe --tags --always --dirty 2>/dev/null || echo development)}
@@ -24,7 +24,7 @@ binaries() {
 	done
 }
 
-# release DIR: the binaries and what belongs to them.
+# release DIR: the binaries, their SBOMs and SHA256SUMS.
 release() {
 	rm -rf "$1"
 	mkdir -p "$1"
@@ -44,7 +44,7 @@ case ${1-} in
 	release dist
 	GOCACHE=$tmp/cache release "$tmp/again" > /dev/null
 	diff dist/SHA256SUMS "$tmp/again/SHA256SUMS"
-	echo 'built twice: the same sums' ;;
+	echo 'built twice: identical' ;;
 '') release dist ;;
 *) echo "usage: scripts/release.sh [--check]" >&2; exit 2 ;;
 esac

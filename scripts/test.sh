@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
 # All checks of the repository: format, vet, staticcheck, import rules, the
 # cross build of both architectures, tests with the race detector, allocation
-# tests without it, a short run of every fuzz target, the counted part of the
-# regression gate. Needs Go, a C compiler and
-# git; what the end-to-end tests need besides (php-cli, chromium), and the browser
-# client (Node 20, npm ci in clients/js), is installed by .ci/run, and its absence
-# is a skip with its reason unless PEAL_E2E=require.
+# tests without it, a short run of every fuzz target, and the counted part of the
+# regression gate. Needs Go, a C compiler and git. .ci/run installs what the
+# end-to-end tests (php-cli, chromium) and the browser client (Node 20, npm ci in
+# clients/js) need. Without it these tests are skipped, unless PEAL_E2E=require.
 #
 #   scripts/test.sh              everything
-#   FUZZ=30s scripts/test.sh     longer fuzzing (default 50000x, so many inputs a
-#                                target; 0 for none). A count, because a target that
-#                                is stopped by the clock in mid-input may be reported
+#   FUZZ=30s scripts/test.sh     longer fuzzing (default 50000x inputs per target; 0:
+#                                none). The default is a count, because a target that
+#                                is stopped by a timer during an input may be reported
 #                                as failed: go.dev/issue/75804.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,7 +30,7 @@ go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 step 'static binaries, both architectures'
 scripts/release.sh --binaries
 
-step 'browser client: types, size, unit tests, the copy that the server has'
+step 'browser client: types, size, unit tests, the copy in the server'
 if [ -d clients/js/node_modules ] && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; then
 	npm test --prefix clients/js --silent > /tmp/peal-js.$$ 2>&1 || { cat /tmp/peal-js.$$; rm -f /tmp/peal-js.$$; exit 1; }
 	rm -f /tmp/peal-js.$$
@@ -59,7 +58,7 @@ step 'benchmarks run at all'
 go test -run '^$' -bench . -benchtime 20x ./loop/... ./server/... > /dev/null
 
 if [ "$fuzz" != 0 ]; then
-	step "fuzzing, $fuzz a target"
+	step "fuzzing, $fuzz per target"
 	for pkg in $(go list ./...); do
 		targets=$(go test -list '^Fuzz' "$pkg" | grep '^Fuzz' || true)
 		for target in $targets; do
@@ -70,11 +69,11 @@ if [ "$fuzz" != 0 ]; then
 	done
 fi
 
-step 'what connections and messages cost, counted, against bench/baseline.json'
+step 'counted cost of connections and messages, against bench/baseline.json'
 gate=$(mktemp -d)
 trap 'rm -rf "$gate"' EXIT
 go build -o "$gate/peal-gate" ./cmd/peal-gate
 counted() { "$gate/peal-gate" --deterministic --only '^(Idle|Fanout|ManyChannels)/' --baseline bench/baseline.json 2> "$gate/log" || { code=$?; tail -n 3 "$gate/log"; return $code; }; }
-counted || { [ $? -eq 3 ] && counted; } # 3: the machine was restless; once more
+counted || { [ $? -eq 3 ] && counted; } # 3: unstable; once more
 
 printf '\nall checks passed\n'

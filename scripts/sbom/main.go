@@ -1,11 +1,11 @@
 // Command sbom prints the software bill of materials of a Go binary, as SPDX
-// 2.3 JSON: the program, the Go standard library and every module that the
-// linker took, as the binary itself tells (go version -m).
+// 2.3 JSON: the program, the Go standard library and every linked module, as
+// recorded in the binary (go version -m).
 //
 //	go run ./scripts/sbom dist/peal-linux-amd64
 //
-// The same binary gives the same bytes: the time in it is SOURCE_DATE_EPOCH,
-// else the commit's, else 1970.
+// The same binary gives the same bytes: its time is SOURCE_DATE_EPOCH, or else that of
+// the commit, or else 1970.
 package main
 
 import (
@@ -131,7 +131,7 @@ func write(w io.Writer, path, version, epoch string) error {
 		if m.Replace != nil {
 			m = m.Replace
 		}
-		add(module(m.Path, m.Version, m.Sum, unknown)) // its purl says which module it is; where to get it is the builder's choice
+		add(module(m.Path, m.Version, m.Sum, unknown)) // the purl identifies the module; the builder chooses where to download it
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
