@@ -40,7 +40,7 @@ func (r *Room) history(c loop.Client, cmd *wsproto.Command) *refusal.Error {
 	return r.ask(c, cmd, permit.History, h.Cost(), func() []byte { return r.Desk.History(h) })
 }
 
-// presence has a worker list who is on one channel.
+// presence has a worker list the members of one channel.
 func (r *Room) presence(c loop.Client, cmd *wsproto.Command) *refusal.Error {
 	n, err := r.one()
 	if err != nil {

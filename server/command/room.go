@@ -50,7 +50,7 @@ func (r *Room) Open(c loop.Client, s *loop.Subscription) {
 	}
 	at := r.cursor(start)
 	if from == loop.FromGap {
-		at = log.Cursor{} // no cursor before the gap was told
+		at = log.Cursor{} // no cursor before the gap
 	}
 	c.Write(wsproto.AppendConnected(nil, at, r.Gate.ChannelLimit, r.Gate.MessageBytes))
 	r.tellForeign(c, from, s.Channels, start)
@@ -87,14 +87,17 @@ func (r *Room) tellForeign(c loop.Client, from loop.From, channels []string, sta
 func (r *Room) command(c loop.Client, binary bool, payload []byte) {
 	c.Spend(parseWork)
 	var cmd wsproto.Command
-	err := r.parser.Parse(&cmd, binary, payload)
-	if err == nil {
-		err = r.carryOut(c, &cmd)
-	}
-	if err != nil {
+	if err := r.parseAndCarryOut(c, &cmd, binary, payload); err != nil {
 		r.Counts.Refuse(err)
 		c.Write(wsproto.AppendError(nil, cmd.ID, err.Code, err.Message))
 	}
+}
+
+func (r *Room) parseAndCarryOut(c loop.Client, cmd *wsproto.Command, binary bool, payload []byte) *refusal.Error {
+	if err := r.parser.Parse(cmd, binary, payload); err != nil {
+		return err
+	}
+	return r.carryOut(c, cmd)
 }
 
 // carryOut does what the command says and replies, or returns why not.

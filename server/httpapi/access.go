@@ -154,8 +154,8 @@ func (x *exchange) loggedPath() []byte {
 }
 
 // cutSecond cuts a value, not yet unescaped, behind the first byte that could begin
-// another parameter in it, escaped or not: who appends "?token=…" to a URL that has
-// a query, or ";token=…", or escapes the & before it, gives the token to the
+// another parameter in it, escaped or not: a client that appends "?token=…" to a URL
+// that has a query, or ";token=…", or escapes the & before it, gives the token to the
 // parameter before.
 func cutSecond(value []byte) (before []byte, hidden bool) {
 	for i, c := range value {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"peal/server/ijson"
-	"peal/server/permit"
 	"peal/server/publication"
 	"peal/server/refusal"
 	"peal/server/share"
@@ -43,7 +42,7 @@ func (o *control) disconnect(x *exchange) {
 		x.refuse(err)
 		return
 	}
-	q := x.request(permit.Disconnect)
+	q := x.request()
 	if err := o.gate.Decide(&q); err != nil {
 		x.refuse(err)
 		return
@@ -177,7 +176,7 @@ func (w *farewell) json(r *ijson.Reader, body []byte) *refusal.Error {
 		return nil
 	}
 	var client, window ijson.Value
-	plural := false // a slip that is told, not guessed at
+	plural := false // a mistake that is refused, not guessed at
 	r.Start(body)
 	for r.Enter('{'); r.More(); {
 		switch string(r.Name()) {

@@ -23,7 +23,7 @@
 // later is package command's.
 //
 // What is held, sent or fanned out is not decided here but in package loop,
-// which is told by the fields of loop.Call.
+// which reads the fields of loop.Call.
 //
 // A Front belongs to one loop's goroutine and never blocks. Handlers on a
 // worker have what they need as values; the memory of the exchange is not theirs.

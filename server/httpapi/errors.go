@@ -40,7 +40,6 @@ var (
 
 // Found by routing.
 var (
-	errNotFound         = &refusal.Error{Status: 404, Code: "not_found", Message: "unknown path; Peal serves /ws, /sse, /poll, /publish, /publish/batch, /channels, /disconnect"}
 	errMethodNotAllowed = &refusal.Error{Status: 405, Code: "method_not_allowed", Message: "this path does not support the method; see the Allow header"}
 	errUpgradeRequired  = &refusal.Error{Status: 426, Code: "upgrade_required", Message: "connect with a WebSocket client: Upgrade: websocket, Connection: Upgrade, Sec-WebSocket-Version: 13"}
 	errHandshake        = &refusal.Error{Status: 400, Code: "bad_handshake", Message: "a WebSocket handshake needs HTTP/1.1 and a Sec-WebSocket-Key that is the base64 of 16 bytes"}

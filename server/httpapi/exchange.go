@@ -186,20 +186,6 @@ func (x *exchange) shrink() {
 	}
 }
 
-// serve handles a whole request by its route, or without it.
-func (x *exchange) serve() {
-	switch {
-	case x.route == nil:
-		x.refuse(errNotFound)
-	case string(x.head.Method) == "OPTIONS":
-		x.preflight()
-	case !x.route.has(x.head.Method):
-		x.refuseWith(errMethodNotAllowed, "Allow: "+x.route.allow+"\r\n")
-	default:
-		x.route.serve(x)
-	}
-}
-
 // from is where the request comes from.
 func (x *exchange) from() permit.From {
 	return permit.From{Peer: x.call.Peer, Transport: permit.HTTP, Host: x.head.Host, Origin: x.head.Origin}
@@ -207,9 +193,9 @@ func (x *exchange) from() permit.From {
 
 // request is what the client asks for, with the channels that it names, as package
 // permit decides it.
-func (x *exchange) request(a permit.Action) permit.Request {
+func (x *exchange) request() permit.Request {
 	return permit.Request{
-		Action:   a,
+		Action:   x.route.action,
 		Who:      permit.Principal{Session: x.call.Session, Share: x.by},
 		From:     x.from(),
 		Channels: x.channels.List(),

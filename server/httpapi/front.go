@@ -71,7 +71,7 @@ type Deps struct {
 	Door    Answerer
 	Workers *workers.Pool
 
-	// Policy says who may talk to the server. nil: this machine.
+	// Policy says which hosts and origins are served. nil: those of this machine.
 	Policy *auth.Policy
 
 	// Origins are those that have asked, by Policy. nil: a table of this Front's own,
@@ -82,7 +82,7 @@ type Deps struct {
 	// published with the message and nothing more.
 	Keys *idempotency.Table
 
-	// Presence is who is on which channel. nil: nobody is listed.
+	// Presence is the members of channels. nil: nobody is listed.
 	Presence *presence.Table
 
 	// Dismisser ends the connections of clients. nil: none are found.
@@ -208,7 +208,7 @@ func (f *Front) request(c *loop.Call) {
 	if !ready {
 		return
 	}
-	x.serve()
+	f.routes.serve(x)
 	x.shrink()
 }
 
@@ -240,9 +240,8 @@ func (f *Front) Dismiss(session uint64, clients Clients) bool {
 // workers have counted is theirs: see workers.Pool.Tally.
 func (f *Front) Stats() tally.Stats { return f.counts.Stats() }
 
-// Reload replaces the limits, except for HeadLimit, the rules, and who may talk to
-// the server; the caller tells Deps.Origins of the last. It is called
-// on the goroutine of the Front's loop. Connections keep what they have already.
+// Reload replaces the limits, except for HeadLimit, the rules, and the policy,
+// which the caller gives to Deps.Origins, too. It is called on the goroutine of the Front's loop. Connections keep what they have already.
 func (f *Front) Reload(limits Limits, t *rules.Table, p *auth.Policy) {
 	limits.HeadLimit = f.deps.HeadLimit
 	f.deps.Limits = limits.WithDefaults()

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"peal/server/look"
 	"peal/server/names"
-	"peal/server/permit"
 	"peal/server/refusal"
 	"peal/server/response"
 	"peal/server/subscribe"
@@ -26,7 +25,7 @@ func (l *looking) channels(x *exchange) {
 	}
 	x.channels.Clear() // it is about all
 	prefix, after := string(p.prefix), string(p.after)
-	l.ask(x, permit.Inspect, look.ChannelsCost, func() []byte { return l.desk.Channels(prefix, after, limit) })
+	l.ask(x, look.ChannelsCost, func() []byte { return l.desk.Channels(prefix, after, limit) })
 }
 
 // channel tells about one channel.
@@ -36,7 +35,7 @@ func (l *looking) channel(x *exchange) {
 		x.refuse(err)
 		return
 	}
-	q := x.request(permit.Inspect)
+	q := x.request()
 	if err := l.gate.Decide(&q); err != nil {
 		x.refuse(err)
 		return
@@ -62,10 +61,10 @@ func (l *looking) history(x *exchange) {
 		x.refuse(err)
 		return
 	}
-	l.ask(x, permit.History, h.Cost(), func() []byte { return l.desk.History(h) })
+	l.ask(x, h.Cost(), func() []byte { return l.desk.History(h) })
 }
 
-// presence lists who is on a channel.
+// presence lists the members of a channel.
 func (l *looking) presence(x *exchange) {
 	n, p, err := l.query(x)
 	if err != nil {
@@ -78,7 +77,7 @@ func (l *looking) presence(x *exchange) {
 		return
 	}
 	after := string(p.after)
-	l.ask(x, permit.Presence, look.MembersCost(limit), func() []byte { return l.desk.Members(n.Text(), after, limit) })
+	l.ask(x, look.MembersCost(limit), func() []byte { return l.desk.Members(n.Text(), after, limit) })
 }
 
 // query reads a request whose path names the channel, which is then the only one
@@ -104,8 +103,8 @@ func (l *looking) query(x *exchange) (*names.Name, params, *refusal.Error) {
 
 // ask has a worker make the body, which costs about so many microseconds, if the
 // client may have it.
-func (l *looking) ask(x *exchange, a permit.Action, cost int, body func() []byte) {
-	q := x.request(a)
+func (l *looking) ask(x *exchange, cost int, body func() []byte) {
+	q := x.request()
 	if err := l.gate.Decide(&q); err != nil {
 		x.refuse(err)
 		return

@@ -13,7 +13,7 @@ const (
 	exposeHead = "Access-Control-Expose-Headers: Peal-Cursor, Peal-Event, Peal-Gap, Last-Event-ID, Idempotency-Replayed, Retry-After\r\n"
 
 	// anybodyHead is for pages that may read without cookies: of any origin, on a
-	// server that is open. Browsers refuse the star to who sends cookies.
+	// server that is open. Browsers do not accept the star for requests with cookies.
 	anybodyHead = "Access-Control-Allow-Origin: *\r\n" + exposeHead
 )
 
@@ -24,8 +24,8 @@ const (
 )
 
 // Origins are the trusted origins that have asked, each with the header lines
-// for its pages, made once. A poll is answered long after it was asked, by who
-// knows no request: until then it keeps a number. All Fronts and their Encoder
+// for its pages, made once. The response to a poll is written long after the
+// request, by an encoder that does not know it: until then the poll keeps a number. All Fronts and their Encoder
 // share one.
 type Origins struct {
 	// Shared. Reloading stores policy; what was numbered before and is not trusted
@@ -33,7 +33,7 @@ type Origins struct {
 	policy atomic.Pointer[auth.Policy]
 
 	// Shared. Numbers are given under mu and never change; heads grows at its end,
-	// and who loads it reads what was there before.
+	// and a goroutine that loads it reads what was there before.
 	mu      sync.Mutex
 	numbers map[string]uint16
 	heads   atomic.Pointer[[]string] // by number

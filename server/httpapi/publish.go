@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	"peal/server/log"
-	"peal/server/permit"
 	"peal/server/publish"
 	"peal/server/refusal"
 	"peal/server/response"
@@ -51,7 +50,7 @@ func (p *publishing) message(x *exchange) {
 		return
 	}
 	x.channels.AddDefault()
-	q := x.request(permit.Publish)
+	q := x.request()
 	q.Data, q.Binary = d.Data, d.Binary
 	if err := x.gate.Decide(&q); err != nil {
 		x.refuse(err)
@@ -135,21 +134,22 @@ func (r *batchReply) AppendResults(dst []byte, l *log.Lineage, results []publish
 	return r.shape.append(dst, r.clock.Date(), 200, response.JSON, "", body)
 }
 
-// batch has a worker append many messages. What is said of one message is said in
-// it: in the URL or a header it could only be passed over.
+// batch has a worker append many messages. Channel, event and key belong to each
+// message: in the URL or a header they could only be ignored.
 func (p *publishing) batch(x *exchange) {
 	q, err := x.query()
-	if err == nil && (x.channels.Len() > 0 || q.event != nil || q.key != nil || len(x.header.PeekAll("Idempotency-Key")) > 0) {
-		err = errBatchHead
-	}
 	if err != nil {
 		x.refuse(err)
+		return
+	}
+	if x.channels.Len() > 0 || q.event != nil || q.key != nil || len(x.header.PeekAll("Idempotency-Key")) > 0 {
+		x.refuse(errBatchHead)
 		return
 	}
 	b := &publish.Batch{
 		Append:  publish.Append{To: &p.target, Reply: &batchReply{x.pendingReply()}, Ref: x.call.Conn, By: x.by, Way: tally.Batch, Counter: p.target.Tally},
 		Gate:    p.gate,
-		Request: x.request(permit.Publish),
+		Request: x.request(),
 		Rules:   p.deps.Rules,
 		Stray:   x.stray(nil, false),
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"peal/server/names"
+	"peal/server/permit"
 	"peal/server/refusal"
 )
 
@@ -16,6 +17,7 @@ type route struct {
 	// slash.
 	pattern string
 	methods string // beside OPTIONS, as in Allow
+	action  permit.Action
 	body    body
 	serve   func(x *exchange)
 
@@ -39,23 +41,23 @@ func rows(s *shared) []route {
 	subscribing, publishing := &subscribing{s}, &publishing{shared: s}
 	looking, control, pages := &looking{s}, &control{s}, newPages()
 	return []route{
-		{pattern: "/", methods: "GET, HEAD", serve: func(x *exchange) {
+		{pattern: "/", methods: "GET, HEAD", action: permit.Subscribe, serve: func(x *exchange) {
 			if x.head.Upgrade {
 				subscribing.webSocket(x)
 				return
 			}
 			pages.page(x)
 		}},
-		{pattern: "/ws", methods: "GET", serve: subscribing.webSocket},
-		{pattern: "/sse", methods: "GET, HEAD", serve: subscribing.eventStream},
-		{pattern: "/poll", methods: "GET, HEAD", serve: subscribing.poll},
-		{pattern: "/publish", methods: "POST", serve: publishing.message},
-		{pattern: "/publish/batch", methods: "POST", body: manyMessages, serve: publishing.batch},
-		{pattern: "/disconnect", methods: "POST", serve: control.disconnect},
-		{pattern: "/channels", methods: "GET, HEAD", serve: looking.channels},
-		{pattern: "/channels/{channel}", methods: "GET, HEAD", serve: looking.channel},
-		{pattern: "/channels/{channel}/history", methods: "GET, HEAD", serve: looking.history},
-		{pattern: "/channels/{channel}/presence", methods: "GET, HEAD", serve: looking.presence},
+		{pattern: "/ws", methods: "GET", action: permit.Subscribe, serve: subscribing.webSocket},
+		{pattern: "/sse", methods: "GET, HEAD", action: permit.Subscribe, serve: subscribing.eventStream},
+		{pattern: "/poll", methods: "GET, HEAD", action: permit.Subscribe, serve: subscribing.poll},
+		{pattern: "/publish", methods: "POST", action: permit.Publish, serve: publishing.message},
+		{pattern: "/publish/batch", methods: "POST", action: permit.Publish, body: manyMessages, serve: publishing.batch},
+		{pattern: "/disconnect", methods: "POST", action: permit.Disconnect, serve: control.disconnect},
+		{pattern: "/channels", methods: "GET, HEAD", action: permit.Inspect, serve: looking.channels},
+		{pattern: "/channels/{channel}", methods: "GET, HEAD", action: permit.Inspect, serve: looking.channel},
+		{pattern: "/channels/{channel}/history", methods: "GET, HEAD", action: permit.History, serve: looking.history},
+		{pattern: "/channels/{channel}/presence", methods: "GET, HEAD", action: permit.Presence, serve: looking.presence},
 		{pattern: clientPath, methods: "GET, HEAD", serve: pages.script},
 		{pattern: presencePath, methods: "GET, HEAD", serve: pages.script},
 		{pattern: sharePath, methods: "GET, HEAD", serve: pages.script},
@@ -67,11 +69,13 @@ func rows(s *shared) []route {
 type table struct {
 	byPath   map[string]*route
 	patterns []*route // with {channel}
+	notFound *refusal.Error
 }
 
 func newRoutes(s *shared) table {
 	all := rows(s)
 	t := table{byPath: make(map[string]*route, len(all))}
+	var paths []string
 	for i := range all {
 		r := &all[i]
 		r.allow = r.methods + ", OPTIONS"
@@ -81,7 +85,11 @@ func newRoutes(s *shared) table {
 			continue
 		}
 		t.byPath[r.pattern] = r
+		if r.action != permit.Arrive && r.pattern != "/" {
+			paths = append(paths, r.pattern)
+		}
 	}
+	t.notFound = &refusal.Error{Status: 404, Code: "not_found", Message: "unknown path; Peal serves " + strings.Join(paths, ", ")}
 	return t
 }
 
@@ -97,6 +105,20 @@ func (t *table) find(path []byte) (r *route, channel []byte) {
 		}
 	}
 	return nil, nil
+}
+
+// serve handles a whole request by its route, or without it.
+func (t *table) serve(x *exchange) {
+	switch {
+	case x.route == nil:
+		x.refuse(t.notFound)
+	case string(x.head.Method) == "OPTIONS":
+		x.preflight()
+	case !x.route.has(x.head.Method):
+		x.refuseWith(errMethodNotAllowed, "Allow: "+x.route.allow+"\r\n")
+	default:
+		x.route.serve(x)
+	}
 }
 
 // match returns the segment that stands where the pattern has {channel}.
@@ -155,7 +177,7 @@ const allowedHeaders = "Authorization, Content-Type, Idempotency-Key, Last-Event
 const maxRequestHeaders = 2 << 10
 
 // preflight answers OPTIONS (WHATWG Fetch, CORS protocol). A star would not do for
-// Authorization, nor for who sends cookies.
+// Authorization, nor for pages that send cookies.
 func (x *exchange) preflight() {
 	allow := x.route.allow
 	extra := "Allow: " + allow + "\r\nVary: Access-Control-Request-Headers\r\n"

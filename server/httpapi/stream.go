@@ -234,7 +234,7 @@ func (s *subscribing) wishOf(x *exchange, p *params, encoding ring.Encoding) (w 
 
 // subscribe makes the subscription, if the client may have it.
 func (s *subscribing) subscribe(x *exchange, w *subscribe.Wish) (*loop.Subscription, *refusal.Error) {
-	q := x.request(permit.Subscribe)
+	q := x.request()
 	q.Draining = x.call.Draining
 	if len(w.Visitor.Client) > 0 || w.Presence {
 		q.From.Site = x.header.Peek("Sec-Fetch-Site")

@@ -1,5 +1,5 @@
 // Package look answers questions about what the server has: channels, their
-// history, and who is on them. It is the same for HTTP and for the commands of
+// history, and their members. It is the same for HTTP and for the commands of
 // peal.v1.
 //
 // Its nouns: a [Desk] knows where to look and makes the JSON of a response; what

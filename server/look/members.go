@@ -9,10 +9,10 @@ import (
 // MembersCost is about how many microseconds a page of so many members takes.
 func MembersCost(limit int) int { return presenceCost + limit }
 
-// Members is a page of those who are on a channel, by client:
+// Members is a page of the members of a channel, by client:
 // {"channel","cursor","count","anonymous","members":[…],"next"?}.
-// The cursor is read first: what is told after it may be in the list already, what
-// was told before it is.
+// The cursor is read first: changes after it may be in the list already, changes
+// before it are.
 func (d *Desk) Members(channel, after string, limit int) []byte {
 	at := d.Lineage.Cursor(d.Hub.Head())
 	info, _ := d.Hub.Channel(channel)

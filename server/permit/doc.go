@@ -1,6 +1,6 @@
 // Package permit is the one place that decides whether a client may do what it
-// asks for. Everything that a client asks becomes a [Request]: who asks, for
-// which action, on which channels, and from where. An HTTP request, a raw
+// asks for. Everything that a client asks becomes a [Request]: the client,
+// the action, the channels, and where it comes from. An HTTP request, a raw
 // WebSocket message, a command of peal.v1 and a message of a batch, which a
 // worker reads, all become the same value and go through [Gate.Decide].
 //

@@ -28,7 +28,7 @@ const (
 	WebSocket                  // a message on a WebSocket: of a client
 )
 
-// Principal is who asks. There are no tokens yet: all are anonymous, with a name
+// Principal is the client that asks. There are no tokens yet: all are anonymous, with a name
 // that they give themselves.
 type Principal struct {
 	Client  []byte // the name, empty for none; lent

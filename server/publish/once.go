@@ -38,7 +38,7 @@ type keyed struct {
 	keys    []idempotency.Key
 
 	// Each element is written by the one goroutine that brings its end, before
-	// it counts down; who counts to 0 reads them all.
+	// it counts down; the goroutine that counts to 0 reads them all.
 	claims []idempotency.Claim
 	errs   []*refusal.Error
 }

@@ -39,8 +39,8 @@ func (w *Wish) Work(s *loop.Subscription) int {
 }
 
 // Subscribe asks whether the client may have what it wishes, and makes the
-// subscription. r says who asks and from where, and what it has already; the rest
-// of it is set here. Guests.Arrive must follow.
+// subscription. r has the client, where it asks from, and what it has already; the
+// rest of r is set here. Guests.Arrive must follow.
 func (w *Wish) Subscribe(gate *permit.Gate, r *permit.Request) (*loop.Subscription, *refusal.Error) {
 	r.Action, r.Channels, r.Presence = permit.Subscribe, w.Channels.List(), w.Presence
 	r.Who.Client = w.Visitor.Client
