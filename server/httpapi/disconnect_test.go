@@ -409,14 +409,14 @@ func BenchmarkDismiss(b *testing.B) {
 func TestTheResponseSaysWhatIsNotDurable(t *testing.T) {
 	g := newGatekeeper(t, httpapi.Limits{})
 	g.failure = log.ErrStorage
-	for path, want := range map[string]string{
-		"/disconnect?client=ann":                          `{"disconnected":3,"kept_away":1,"not_durable":true}`,
-		"/disconnect?client=ann&for=0":                    `{"disconnected":3,"kept_away":0,"not_durable":true}`,
-		"/disconnect?client=a&client=b&client=c&client=d": `{"disconnected":12,"kept_away":3,"not_kept_away":["d"],"not_durable":true}`,
+	for _, c := range []struct{ path, want string }{
+		{"/disconnect?client=ann", `{"disconnected":3,"kept_away":1,"not_durable":true}`},
+		{"/disconnect?client=ann&for=0", `{"disconnected":3,"kept_away":0,"not_durable":true}`},
+		{"/disconnect?client=a&client=b&client=c&client=d", `{"disconnected":12,"kept_away":3,"not_kept_away":["d"],"not_durable":true}`},
 	} {
 		g.bans.Ban(0, []string{"ann", "a", "b", "c", "d"}, 0)
-		if resp, body := g.answer(post(path, "")); resp.StatusCode != 200 || body != want {
-			t.Errorf("%s: %d %s, want %s", path, resp.StatusCode, body, want)
+		if resp, body := g.answer(post(c.path, "")); resp.StatusCode != 200 || body != c.want {
+			t.Errorf("%s: %d %s, want %s", c.path, resp.StatusCode, body, c.want)
 		}
 	}
 	if !g.bans.Has([]byte("a")) {
