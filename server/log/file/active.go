@@ -151,6 +151,7 @@ func (l *Log) rotate() error {
 		l.spoiled = false
 	}
 	l.active, l.lookAt = next, l.now().Add(lookEvery)
+	l.expose()
 	l.retain()
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,9 +25,13 @@ var errGone = errors.New("its directory was deleted, moved or replaced")
 // nobody but the owner may read it.
 type disk struct {
 	dir   string
-	root  *os.Root    // the directory itself: it is the same wherever it is moved
-	info  os.FileInfo // of it
+	info  os.FileInfo // of the directory
 	locks []*os.File
+
+	// The directory itself: it is the same wherever it is moved. The writer replaces it,
+	// which mu is for: readers open files of it.
+	mu   sync.RWMutex
+	root *os.Root
 }
 
 // newDisk makes the directory where it does not exist.
@@ -72,6 +77,8 @@ func (d *disk) Create(name string) (file, error) {
 }
 
 func (d *disk) Open(name string) (reader, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
 	f, err := d.root.Open(name)
 	if err != nil {
 		return nil, err
@@ -145,8 +152,10 @@ func (d *disk) Reopen() error {
 	if err != nil {
 		return errors.Join(err, next.close())
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	_ = d.close() // nothing is written there any more
-	*d = *next
+	d.root, d.info, d.locks = next.root, next.info, next.locks
 	return nil
 }
 

@@ -15,6 +15,6 @@
 // readers (the tail).
 //
 // Concurrency: any goroutine may append; a short lock gives the number. One
-// goroutine, the writer, writes, syncs and feeds the tail; all files are its
-// own from Start to Close.
+// goroutine, the writer, writes, syncs and feeds the tail; from Start to Close all
+// files that are written are its own. Any goroutine may Read, and opens files for it.
 package file

@@ -10,7 +10,7 @@ import (
 	"peal/server/log"
 )
 
-// Log is the file engine. It implements log.Engine.
+// Log is the file engine. It implements log.Engine and log.Reader.
 type Log struct {
 	// Fixed at Open.
 	dir     string // for what is said about it
@@ -33,6 +33,11 @@ type Log struct {
 	// Shared. The newest entry that was shown: stored under mu before the tail
 	// is given the entry.
 	head atomic.Uint64
+
+	// Shared. For readers: the segments there are, stored by the writer before an entry
+	// of a new one is shown; and where they have read to.
+	index  atomic.Pointer[index]
+	places places
 
 	// The append lock: numbers, the queue, and the tail, whose Room and Apply it
 	// keeps apart. Held for no I/O.

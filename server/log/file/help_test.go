@@ -16,7 +16,10 @@ import (
 	"peal/server/log/file"
 )
 
-var _ log.Engine = (*file.Log)(nil)
+var (
+	_ log.Engine = (*file.Log)(nil)
+	_ log.Reader = (*file.Log)(nil)
+)
 
 // tail keeps what it is given.
 type tail struct {

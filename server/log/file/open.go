@@ -148,6 +148,7 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 	}
 	l.tail = tail
 	l.adopt()
+	l.expose()
 	l.retain() // first: it may make the room that is needed
 	err := l.renumber()
 	if err == nil {

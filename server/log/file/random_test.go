@@ -23,7 +23,7 @@ func TestLivesOfALog(t *testing.T) {
 	if *seedFlag != 0 {
 		first, seeds = *seedFlag, 1
 	}
-	lost, lives, restored, kept := 0, 0, 0, 0
+	lost, lives, restored, kept, read, missed := 0, 0, 0, 0, 0, 0
 	for seed := first; seed < first+seeds; seed++ {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(seed)
@@ -34,15 +34,17 @@ func TestLivesOfALog(t *testing.T) {
 			lives += len(w.lives)
 			restored += w.restored
 			kept += w.kept
+			read += w.read
+			missed += w.missed
 		})
 		if t.Failed() {
 			return
 		}
 	}
-	if (lost == 0 || restored == 0 || kept == 0) && seeds > 1 {
-		t.Error("nothing was ever lost, or put back, or kept of a removed segment: the test meets too little")
+	if (lost == 0 || restored == 0 || kept == 0 || read == 0 || missed == 0) && seeds > 1 {
+		t.Error("nothing was ever lost, or put back, or kept of a removed segment, or read: the test meets too little")
 	}
-	t.Logf("%d lives, in %d of them something shown was lost, before %d a copy was put back; %d orders outlasted their segments", lives, lost, restored, kept)
+	t.Logf("%d lives, in %d of them something shown was lost, before %d a copy was put back; %d orders outlasted their segments; %d entries were read again, %d times some were missing", lives, lost, restored, kept, read, missed)
 }
 
 // The test of the test: bugs that an engine could have, each of which some seed

@@ -63,5 +63,6 @@ func (l *Log) retain() {
 		}
 		l.segments = l.segments[1:]
 		l.pastSize -= p.bytes
+		l.expose()
 	}
 }

@@ -36,6 +36,8 @@ type world struct {
 	keys map[uint64]byte // by serial, of control entries: what they are about
 
 	restored int  // how often a copy was put back: likewise
+	read     int  // entries that were read while the log was open: likewise
+	missed   int  // parts of it that were missing: likewise
 	kept     int  // values of the state whose entry was removed by retention: likewise
 	deleted  bool // the directory was, and nothing has been written since
 }
@@ -249,6 +251,49 @@ func (l *life) judge() {
 	}
 }
 
+// readSome reads on from somewhere, as a tail does that has fallen behind, and holds
+// what it gets against what was shown.
+func (l *life) readSome() {
+	after := l.w.random.Uint64N(l.log.Head() + 1)
+	for range 20 {
+		entries, err := l.log.Read(nil, after, 1+l.w.random.IntN(5), 1+l.w.random.IntN(2000))
+		var missing *log.MissingError
+		switch {
+		case errors.As(err, &missing):
+			if missing.After != after || missing.Upto <= after || missing.Upto > l.log.Head() || len(entries) > 0 {
+				l.fault("read behind %d: %v", after, err)
+				return
+			}
+			l.w.missed++
+			after = missing.Upto
+		case err != nil:
+			if l.log.Failing() == nil && l.w.isHealthy() {
+				l.fault("read behind %d: %v", after, err)
+			}
+			return
+		case len(entries) == 0:
+			if after != l.log.Head() {
+				l.fault("nothing is read behind %d, the head is %d", after, l.log.Head())
+			}
+			return
+		}
+		for _, e := range entries {
+			if e.Sequence != after+1 || serialOf(e) != l.w.truth[e.Sequence] {
+				l.fault("read behind %d: entry %d, sequence %d, and %d was shown there", after, serialOf(e), e.Sequence, l.w.truth[e.Sequence])
+			}
+			after = e.Sequence
+			l.w.read++
+		}
+	}
+}
+
+// isHealthy reports whether the directory is as it should be.
+func (w *world) isHealthy() bool {
+	w.fs.mu.Lock()
+	defer w.fs.mu.Unlock()
+	return w.fs.dead < 0 && w.fs.failing == 0 && w.fs.room < 0 && !w.fs.away && !w.fs.deleted && !w.deleted
+}
+
 // publish appends a few batches, and checks what becomes of them.
 func (l *life) publish() {
 	for range 1 + l.w.random.IntN(5) {
@@ -334,6 +379,9 @@ func (w *world) live(t *testing.T, l *life) {
 		}
 		if w.random.IntN(3) > 0 {
 			synctest.Wait()
+			if w.random.IntN(3) == 0 {
+				l.readSome()
+			}
 		}
 	}
 	ending := w.random.IntN(3)

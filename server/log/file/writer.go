@@ -301,6 +301,7 @@ func (l *Log) reopen() error {
 	if l.active != nil {
 		l.active.gone = !there[l.active.name]
 	}
+	l.expose()
 	return nil
 }
 
