@@ -3,7 +3,9 @@ package loop
 import (
 	"net/netip"
 
+	"peal/loop/fanout"
 	"peal/loop/frame"
+	"peal/loop/ring"
 )
 
 // client implements Client for the connection that the front is called about.
@@ -19,9 +21,9 @@ func (k *client) conn() *conn { return k.loop.conn(k.slot) }
 func (k *client) Ref() Ref {
 	return Ref{Loop: k.loop.number, Slot: k.slot, Generation: k.conn().generation}
 }
-func (k *client) Session() uint64      { return k.conn().session }
-func (k *client) Peer() netip.AddrPort { return k.loop.peer(k.slot).addrPort() }
-func (k *client) Commands() bool       { return k.conn().flags&flagCommands != 0 }
+func (k *client) Session() uint64        { return k.conn().session }
+func (k *client) Peer() netip.AddrPort   { return k.loop.peer(k.slot).addrPort() }
+func (k *client) Dialect() ring.Encoding { return k.conn().dialect }
 
 func (k *client) PublishTo() string {
 	if k.conn().flags&flagPublishes == 0 {
@@ -34,12 +36,26 @@ func (k *client) Channels(dst []string) []string { return k.loop.fan.Channels(ds
 
 func (k *client) Subscribe(s *Subscription) (start uint64) {
 	k.conn().name(s)
-	start, err := k.loop.fan.Add(k.slot, fanSubscription(s))
+	start, err := k.loop.fan.Add(k.slot, &s.Subscription)
 	if err != nil {
 		panic("loop: subscribed in mid-send: " + err.Error()) // the sender reports before anything is read
 	}
 	k.loop.countChannels()
+	if s.From == fanout.Foreign {
+		k.tellForeign(s, start)
+	}
 	return start
+}
+
+// tellForeign writes in one piece that the cursor of s means nothing here.
+func (k *client) tellForeign(s *Subscription, start uint64) {
+	notices, told := k.loop.foreign(k.loop.scratch[:0], s, start)
+	k.loop.scratch = notices
+	if !told {
+		k.loop.closeStream(k.slot, k.conn(), frame.CloseGap, gapReason)
+		return
+	}
+	k.Write(notices)
 }
 
 func (k *client) Unsubscribe(channels []string) {

@@ -3,6 +3,7 @@ package loop
 import (
 	"peal/loop/fanout"
 	"peal/loop/frame"
+	"peal/loop/ring"
 )
 
 // state is what a connection is at the moment.
@@ -51,9 +52,9 @@ type conn struct {
 	reader     frame.Reader
 	flags      uint16
 	state      state
-	encoding   uint8
-	missed     uint8  // heartbeats without a sign of life
-	late       uint16 // WebSocket: replies to its messages that are still to come by Answer
+	dialect    ring.Encoding // Subscription.Dialect
+	missed     uint8         // heartbeats without a sign of life
+	late       uint16        // WebSocket: replies to its messages that are still to come by Answer
 }
 
 // serial tells the connection from those that had its slot before. generation does

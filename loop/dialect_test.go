@@ -31,6 +31,16 @@ import (
 //
 // CHANNELS is a comma list, FROM is now, first, foreign, last:N or a sequence.
 
+// The dialects of the tests' encoder, and their framings.
+const (
+	wsRaw ring.Encoding = iota
+	wsJSON
+	eventStream
+	parkedLine
+)
+
+var framings = [...]loop.Framing{wsRaw: loop.WebSocket, wsJSON: loop.WebSocket, eventStream: loop.EventStream, parkedLine: loop.Held}
+
 // world is what the fronts of all loops share.
 type world struct {
 	journal  *journal
@@ -121,16 +131,16 @@ func (f front) Request(c *loop.Call) {
 		f.answer(c, loop.Reply, used+n, fmt.Sprintf("got %d\n", n))
 	case "poll":
 		c.Verdict, c.Used = loop.Park, used
-		c.Sub = f.subscription(c, rest, loop.PollJSON)
+		c.Sub = f.subscription(c, rest, parkedLine)
 	case "lastpoll":
 		c.Verdict, c.Used, c.Close = loop.Park, used, true
-		c.Sub = f.subscription(c, rest, loop.PollJSON)
+		c.Sub = f.subscription(c, rest, parkedLine)
 	case "sse":
-		f.stream(c, used, rest, loop.SSERaw)
+		f.stream(c, used, rest, eventStream)
 	case "wsraw":
-		f.stream(c, used, rest, loop.WSRaw)
+		f.stream(c, used, rest, wsRaw)
 	case "wsjson":
-		f.stream(c, used, rest, loop.WSJSON)
+		f.stream(c, used, rest, wsJSON)
 	default:
 		f.answer(c, loop.ReplyClose, used, "what is "+strconv.Quote(verb)+"\n")
 	}
@@ -147,22 +157,23 @@ func (f front) stream(c *loop.Call, used int, rest string, k ring.Encoding) {
 
 func (f front) subscription(c *loop.Call, words string, k ring.Encoding) *loop.Subscription {
 	w := strings.Fields(words)
-	s := &loop.Subscription{Channels: strings.Split(w[0], ","), Encoding: k, Timeout: 60 * time.Second}
+	s := &loop.Subscription{Timeout: 60 * time.Second, Dialect: k, Framing: framings[k]}
+	s.Channels, s.Encoding = strings.Split(w[0], ","), k
 	switch from := w[1]; {
 	case from == "now":
 	case from == "first":
-		s.From = loop.FromEarliest
+		s.From = fanout.Earliest
 	case from == "foreign":
-		s.From = loop.FromGap
+		s.From = fanout.Foreign
 	case strings.HasPrefix(from, "last:"):
-		s.From, s.Last = loop.FromLast, number(from[5:])
+		s.From, s.Count = fanout.Last, number(from[5:])
 	default:
-		s.From, s.Sequence = loop.FromCursor, uint64(number(from))
+		s.From, s.Sequence = fanout.After, uint64(number(from))
 	}
 	for _, word := range w[2:] {
 		switch word {
 		case "publish":
-			s.PublishTo = s.Channels[0]
+			s.Publishes = true
 		case "ignoregap":
 			s.IgnoreGap = true
 		case "named":
@@ -215,7 +226,7 @@ func (f front) Message(c loop.Client, _ bool, payload []byte) (uint16, string) {
 }
 
 // encoder writes the answers. Each message is a line "m SEQUENCE CHANNEL DATA",
-// but for WSRaw, which has the bare data.
+// but for wsRaw, which has the bare data.
 type encoder struct{}
 
 var _ fanout.Encoder = encoder{}
@@ -225,7 +236,7 @@ func appendLine(dst []byte, m *ring.Message) []byte {
 }
 
 func text(dst []byte, k ring.Encoding, line string) []byte {
-	if k == loop.WSJSON {
+	if k == wsJSON {
 		return frame.AppendMessage(dst, false, []byte(line))
 	}
 	return append(dst, line...)
@@ -233,30 +244,30 @@ func text(dst []byte, k ring.Encoding, line string) []byte {
 
 func (encoder) Encode(m *ring.Message, k ring.Encoding) []byte {
 	switch k {
-	case loop.WSRaw:
+	case wsRaw:
 		return frame.AppendMessage(nil, false, []byte(m.Entry.(string)))
-	case loop.WSJSON:
+	case wsJSON:
 		return frame.AppendMessage(nil, false, appendLine(nil, m))
 	}
 	return appendLine(nil, m)
 }
 
 func (encoder) AppendOpen(dst []byte, k ring.Encoding, sequence uint64, _ bool) []byte {
-	if k == loop.WSRaw {
+	if k == wsRaw {
 		return dst
 	}
 	return text(dst, k, fmt.Sprintf("open %d\n", sequence))
 }
 
 func (encoder) AppendHeartbeat(dst []byte, k ring.Encoding, sequence uint64) []byte {
-	if k == loop.WSRaw || k == loop.WSJSON {
+	if k == wsRaw || k == wsJSON {
 		return frame.AppendPing(dst, strconv.AppendUint(nil, sequence, 10))
 	}
 	return fmt.Appendf(dst, "beat %d\n", sequence)
 }
 
 func (encoder) AppendGap(dst []byte, k ring.Encoding, g ring.Gap) []byte {
-	if k == loop.WSRaw {
+	if k == wsRaw {
 		return dst
 	}
 	return text(dst, k, fmt.Sprintf("gap %s %d %d\n", g.Channel, g.From, g.To))
@@ -277,7 +288,7 @@ func (encoder) AppendAnswer(dst []byte, _ ring.Encoding, a fanout.Answer) []byte
 }
 
 func (encoder) AppendClose(dst []byte, k ring.Encoding, code uint16, reason string) []byte {
-	if k == loop.WSRaw || k == loop.WSJSON {
+	if k == wsRaw || k == wsJSON {
 		return frame.AppendClose(dst, code, reason)
 	}
 	return append(dst, "bye\n"...)

@@ -94,7 +94,7 @@ func (l *Loop) dismissOne(slot uint32, c *conn) {
 	l.unsubscribe(slot, c)
 	c.state = stateHTTP
 	c.flags |= flagCloseNext
-	out := l.encoder.AppendAnswer(nil, encodingOf(c), a)
+	out := l.encoder.AppendAnswer(nil, c.dialect, a)
 	l.responded(c, out)
 	l.sendOut(slot, c, out)
 	if c.state == stateHTTP && c.flags&flagAnswering == 0 {

@@ -3,12 +3,9 @@ package loop
 import (
 	"peal/loop/fanout"
 	"peal/loop/frame"
-	"peal/loop/ring"
 )
 
 var _ fanout.Events = (*Loop)(nil)
-
-func encodingOf(c *conn) ring.Encoding { return ring.Encoding(c.encoding) }
 
 // Lost: the socket failed while sending.
 func (l *Loop) Lost(slot uint32, _ error) { l.lost(slot, l.conn(slot)) }

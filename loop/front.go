@@ -4,18 +4,8 @@ import (
 	"net/netip"
 	"time"
 
+	"peal/loop/fanout"
 	"peal/loop/ring"
-)
-
-// The encodings that the loop's connections speak. A server supplies the
-// Encoder that knows how to write them.
-const (
-	WSRaw    ring.Encoding = iota // WebSocket frames, the bare data
-	WSJSON                        // WebSocket text frames, one publication object each
-	SSERaw                        // text/event-stream, data as published
-	SSEJSON                       // text/event-stream, data is the publication object
-	PollJSON                      // one HTTP answer {"cursor":…,"messages":[…]}
-	PollRaw                       // one HTTP answer with one message's data
 )
 
 // Front answers the requests on connections that are not streams, and takes
@@ -54,8 +44,8 @@ type Observer interface {
 type Client interface {
 	Ref() Ref
 	Session() uint64
-	Peer() netip.AddrPort // as in Call
-	Commands() bool       // Subscription.Commands
+	Peer() netip.AddrPort   // as in Call
+	Dialect() ring.Encoding // Subscription.Dialect
 
 	// PublishTo is the channel that a raw message goes to, "" for none.
 	PublishTo() string
@@ -65,7 +55,8 @@ type Client interface {
 
 	// Subscribe adds the channels of s, from where s says, and returns the position
 	// from which on they are delivered. Nothing of them is sent before the front
-	// returns, so a reply that is written now comes first.
+	// returns, so a reply that is written now comes first. Only if s is Foreign is
+	// the gap written at once: no cursor that leads past it may come before.
 	Subscribe(s *Subscription) (start uint64)
 
 	// Unsubscribe takes channels away; those it does not have are ignored.
@@ -153,33 +144,18 @@ type Partial struct {
 	Limit   uint32 // chunked: bytes that the content may have
 }
 
-// From says where a subscription starts.
-type From uint8
-
-const (
-	FromNow      From = iota // what is published from now on
-	FromCursor               // after Sequence
-	FromEarliest             // everything retained
-	FromLast                 // the newest Last messages of the channels together
-	FromGap                  // the cursor means nothing here: say gap, then everything retained
-)
-
-// Subscription is what a request asked to receive. The front creates it, the
-// loop owns it afterwards; subscriptions of many connections may share Channels.
+// Subscription is what a request asked to receive, and what the connection is then.
+// The front creates it, the loop owns it afterwards and sets OneShot and Close. It
+// may have no channel if it has Commands. In a row of the same bytes, Encoding is
+// what the messages are encoded in, and Dialect how everything else is said.
 type Subscription struct {
-	Channels  []string      // sorted, no duplicates, at least one unless Commands
-	Sequence  uint64        // FromCursor
-	Last      int           // FromLast, at least 1
-	Timeout   time.Duration // Park: answer with nothing after it
-	PublishTo string        // WebSocket: channel of what the client sends, "" if it may not
+	fanout.Subscription
 
-	// Small ones, side by side: each poll allocates one of these.
-	Encoding  ring.Encoding
-	From      From
-	Known     bool   // FromCursor: the client keeps this position as the id of its last event
-	IgnoreGap bool   // raw WebSocket: go on after a gap instead of closing with 4409
-	Commands  bool   // WebSocket: what the client sends are commands to the front, not messages
-	HeadOnly  bool   // poll by HEAD: the answer's body is left out
-	Named     bool   // the front wants to know when it ends: Front.Left
-	Origin    uint16 // poll: the front's number of the page's origin, for the encoder's answer
+	Timeout   time.Duration // Park: answer with nothing after it
+	Dialect   ring.Encoding // the one that the Encoder is asked for what concerns this connection alone
+	Framing   Framing
+	Known     bool // After: the client keeps this position as the id of its last event
+	Publishes bool // WebSocket: what the client sends is published to its channel
+	Commands  bool // WebSocket: what the client sends are commands to the front
+	Named     bool // the front wants to know when it ends: Front.Left
 }

@@ -3,7 +3,6 @@ package loop
 import (
 	"peal/loop/fanout"
 	"peal/loop/frame"
-	"peal/loop/ring"
 )
 
 // outBytes is how much of pipelined answers is gathered before it is sent.
@@ -115,74 +114,61 @@ func (l *Loop) sendOut(slot uint32, c *conn, out []byte) []byte {
 // startStream makes the connection what the request asked for. What it must be
 // told first is appended to out, which holds the head already.
 func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []byte {
-	c.encoding = uint8(s.Encoding)
+	c.dialect = s.Dialect
 	c.flags &^= flagPublishes | flagCommands | flagAsking
 	c.name(s)
 	if s.Commands {
 		return l.startCommands(slot, c, s, out)
 	}
-	position, err := l.fan.Subscribe(slot, fanSubscription(s))
+	position, err := l.fan.Subscribe(slot, &s.Subscription)
 	if err != nil {
 		panic("loop: a connection became a stream twice") // its state is stateHTTP
 	}
 	l.countChannels()
 	c.state = stateSSE
-	if s.Encoding == WSRaw || s.Encoding == WSJSON {
+	if s.Framing == WebSocket {
 		c.state = stateWS
-		if s.PublishTo != "" {
+		if s.Publishes {
 			c.flags |= flagPublishes
 		}
 	}
 	l.wait(slot, c, l.beat())
-	if s.From != FromGap {
-		return l.encoder.AppendOpen(out, s.Encoding, position, s.Known)
-	}
-	l.counts.foreign++
-	for _, channel := range s.Channels {
-		before := len(out)
-		out = l.encoder.AppendGap(out, s.Encoding, ring.Gap{Channel: channel, To: l.fan.Dropped(channel, position), Foreign: true})
-		if len(out) == before && !s.IgnoreGap {
-			l.closes.Add(frame.CloseGap)
-			out = l.encoder.AppendClose(out, s.Encoding, frame.CloseGap, gapReason)
-			l.unsubscribe(slot, c)
-			c.state = stateWSClosing
-			l.wait(slot, c, ticks(l.config.LingerTimeout))
+	if s.From == fanout.Foreign {
+		var told bool
+		if out, told = l.foreign(out, s, position); !told {
+			out = l.sendOut(slot, c, out)
+			if c.state != stateFree {
+				l.closeStream(slot, c, frame.CloseGap, gapReason)
+			}
 			return out
 		}
 	}
 	// Last: a client that has this position must have been told of the gap.
-	return l.encoder.AppendOpen(out, s.Encoding, position, false)
+	return l.encoder.AppendOpen(out, s.Dialect, position, s.Known && s.From == fanout.After)
+}
+
+// foreign appends that the cursor of s means nothing here. told is false if the
+// dialect has no word for it and the client must know.
+func (l *Loop) foreign(out []byte, s *Subscription, position uint64) (_ []byte, told bool) {
+	l.counts.foreign++
+	out, told = l.fan.AppendForeign(out, s.Dialect, s.Channels, position)
+	return out, told || s.IgnoreGap
 }
 
 // park holds a poll.
 func (l *Loop) park(slot uint32, c *conn, call *Call) {
-	s := fanSubscription(call.Sub)
-	s.OneShot, s.Close, s.HeadOnly = true, call.Close || l.draining, call.Sub.HeadOnly
-	s.Origin = call.Sub.Origin
-	if call.Sub.Encoding == PollRaw {
-		s.Most = 1
-	}
-	if _, err := l.fan.Subscribe(slot, s); err != nil {
+	s := call.Sub
+	s.OneShot, s.Close = true, call.Close || l.draining
+	if _, err := l.fan.Subscribe(slot, &s.Subscription); err != nil {
 		panic("loop: a poll was parked twice") // its state is stateHTTP
 	}
 	l.countChannels()
-	c.name(call.Sub)
-	c.state, c.encoding = stateParked, uint8(call.Sub.Encoding)
+	c.name(s)
+	c.state, c.dialect = stateParked, s.Dialect
 	if s.Close {
 		c.flags |= flagCloseNext
 	}
-	l.wait(slot, c, ticks(call.Sub.Timeout))
-}
-
-func fanSubscription(s *Subscription) *fanout.Subscription {
-	return &fanout.Subscription{
-		Channels:  s.Channels,
-		Encoding:  s.Encoding,
-		From:      [...]fanout.From{FromNow: fanout.Now, FromCursor: fanout.After, FromEarliest: fanout.Earliest, FromLast: fanout.Last, FromGap: fanout.Foreign}[s.From],
-		Sequence:  s.Sequence,
-		Count:     s.Last,
-		IgnoreGap: s.IgnoreGap,
-	}
+	l.wait(slot, c, ticks(s.Timeout))
 }
 
 // answered sends what a worker has brought.
@@ -232,7 +218,7 @@ const fellReason = "too slow: messages are gone that were not taken; connect aga
 // closeStream says good-bye on a WebSocket or an event stream.
 func (l *Loop) closeStream(slot uint32, c *conn, code uint16, reason string) {
 	l.unsubscribe(slot, c)
-	b := l.encoder.AppendClose(l.scratch[:0], encodingOf(c), code, reason)
+	b := l.encoder.AppendClose(l.scratch[:0], c.dialect, code, reason)
 	l.scratch = b
 	if c.state == stateWS {
 		l.closes.Add(code)

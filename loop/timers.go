@@ -123,7 +123,7 @@ func (l *Loop) heartbeat(slot uint32, c *conn) {
 	}
 	l.counts.heartbeats++
 	l.spend(workSend)
-	l.scratch = l.encoder.AppendHeartbeat(l.scratch[:0], encodingOf(c), l.fan.Position(slot))
+	l.scratch = l.encoder.AppendHeartbeat(l.scratch[:0], c.dialect, l.fan.Position(slot))
 	if _, err := l.fan.Write(slot, l.scratch); err != nil {
 		l.close(slot, c)
 	}

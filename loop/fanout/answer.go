@@ -68,28 +68,6 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	return true
 }
 
-// tellForeign has scratch.gaps say that the cursor means nothing, on each
-// channel up to where what was dropped of it ends.
-func (f *Fan) tellForeign(slot uint32, v *view, position uint64) {
-	dropped := f.scratch.gaps // since the request came; what was gone before is in the marks
-	gaps := make([]ring.Gap, 0, v.width())
-	k := f.marks[slot]
-	v.channels(func(i int, c *channel) {
-		to := position
-		if k != nil && k.told != nil {
-			to = max(to, k.told[i])
-		}
-		gaps = append(gaps, ring.Gap{Channel: c.name, To: to, Foreign: true})
-	})
-	for i, g := range dropped {
-		own := &gaps[f.scratch.places[i]]
-		own.To = max(own.To, g.To)
-	}
-	f.charge(len(gaps) * costGap)
-	f.scratch.gaps = gaps
-	f.stats.Gaps++
-}
-
 // shareable returns the view's last answer if it fits this poll, else nil.
 func (f *Fan) shareable(m *member, v *view) *reply {
 	var c *reply

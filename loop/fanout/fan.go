@@ -111,32 +111,6 @@ func (f *Fan) UsePolicy(of func(channel string) Policy) { f.policy = of }
 // those of the same number. Without it each is alone. Before the first Attach.
 func (f *Fan) UseShares(of func(slot uint32) uint64) { f.share = of }
 
-// From says where a subscription starts.
-type From uint8
-
-const (
-	Now      From = iota // after the newest of the log
-	After                // after Sequence
-	Earliest             // everything retained
-	Last                 // the newest Count of the channels together
-	Foreign              // everything retained, after saying that there is a gap
-)
-
-// Subscription is what a member asks to receive.
-type Subscription struct {
-	Channels  []string // sorted, no duplicates, at least one; kept by nobody
-	Encoding  ring.Encoding
-	OneShot   bool // a poll: one answer, then no longer subscribed
-	Most      int  // OneShot: messages in the answer, 0 for the limit
-	From      From
-	Sequence  uint64
-	Count     int
-	IgnoreGap bool
-	Close     bool   // OneShot: the connection ends with the answer
-	HeadOnly  bool   // OneShot: headers only
-	Origin    uint16 // OneShot: who may read the answer, a number that the encoder knows
-}
-
 // ErrSubscribed: the member has a subscription already; Unsubscribe first.
 var ErrSubscribed = errors.New("fanout: already subscribed")
 
@@ -162,7 +136,7 @@ func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err erro
 	if s.OneShot && v.most == 0 {
 		v.most = uint16(min(f.limits.AnswerMessages, maxMost))
 		if s.Most > 0 {
-			v.most = uint16(min(int(v.most), s.Most))
+			v.most = min(v.most, s.Most)
 		}
 	}
 	position, told := f.resolve(s) // before it is counted: who sees it there and publishes must reach it

@@ -260,10 +260,3 @@ func (f *Fan) resolve(s *Subscription) (position uint64, told []uint64) {
 	}
 	return position, told
 }
-
-// Dropped is where the gap of a foreign cursor ends on channel, for a
-// subscription that was given position: the highest sequence that was dropped.
-func (f *Fan) Dropped(channel string, position uint64) uint64 {
-	_, discarded, _ := f.source.Read(nil, channel, position, position, 1, 1)
-	return max(position, discarded)
-}

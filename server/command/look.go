@@ -6,7 +6,7 @@ import (
 	"peal/server/names"
 	"peal/server/permit"
 	"peal/server/refusal"
-	"peal/server/wsproto"
+	"peal/server/talk"
 )
 
 // Found in questions.
@@ -24,7 +24,7 @@ func (r *Room) one() (*names.Name, *refusal.Error) {
 }
 
 // history has a worker read the history of one channel.
-func (r *Room) history(c loop.Client, cmd *wsproto.Command) *refusal.Error {
+func (r *Room) history(c loop.Client, l *talk.Language, cmd *talk.Command) *refusal.Error {
 	n, err := r.one()
 	if err != nil {
 		return err
@@ -37,11 +37,11 @@ func (r *Room) history(c loop.Client, cmd *wsproto.Command) *refusal.Error {
 	if err != nil {
 		return err
 	}
-	return r.ask(c, cmd, permit.History, h.Cost(), func() []byte { return r.Desk.History(h) })
+	return r.ask(c, l, cmd, permit.History, h.Cost(), func() []byte { return r.Desk.History(h) })
 }
 
 // presence has a worker list the members of one channel.
-func (r *Room) presence(c loop.Client, cmd *wsproto.Command) *refusal.Error {
+func (r *Room) presence(c loop.Client, l *talk.Language, cmd *talk.Command) *refusal.Error {
 	n, err := r.one()
 	if err != nil {
 		return err
@@ -55,11 +55,11 @@ func (r *Room) presence(c loop.Client, cmd *wsproto.Command) *refusal.Error {
 		return err
 	}
 	from := string(after)
-	return r.ask(c, cmd, permit.Presence, look.MembersCost(limit), func() []byte { return r.Desk.Members(n.Text(), from, limit) })
+	return r.ask(c, l, cmd, permit.Presence, look.MembersCost(limit), func() []byte { return r.Desk.Members(n.Text(), from, limit) })
 }
 
 // ask has a worker make the object of the reply, if the client may have it.
-func (r *Room) ask(c loop.Client, cmd *wsproto.Command, a permit.Action, cost int, body func() []byte) *refusal.Error {
+func (r *Room) ask(c loop.Client, l *talk.Language, cmd *talk.Command, a permit.Action, cost int, body func() []byte) *refusal.Error {
 	q := r.request(c, a)
 	if err := r.Gate.Decide(&q); err != nil {
 		return err
@@ -69,7 +69,7 @@ func (r *Room) ask(c loop.Client, cmd *wsproto.Command, a permit.Action, cost in
 	}
 	ref := c.Ref()
 	ref.Asked = true
-	if err := r.Desk.Ask(q.Who, ref, replyTo(cmd), cost, body); err != nil {
+	if err := r.Desk.Ask(q.Who, ref, replyTo(l, cmd), cost, body); err != nil {
 		c.Unask()
 		return err
 	}

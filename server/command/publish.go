@@ -1,20 +1,20 @@
 package command
 
 import (
-	"peal/loop/frame"
 	"strings"
 
 	"peal/loop"
+	"peal/loop/frame"
 	"peal/server/log"
 	"peal/server/permit"
 	"peal/server/publish"
 	"peal/server/refusal"
+	"peal/server/talk"
 	"peal/server/tally"
-	"peal/server/wsproto"
 )
 
 // publish appends to each of the channels; the reply has the last cursor.
-func (r *Room) publish(c loop.Client, cmd *wsproto.Command) *refusal.Error {
+func (r *Room) publish(c loop.Client, l *talk.Language, cmd *talk.Command) *refusal.Error {
 	var m publish.Message
 	for _, field := range publish.Fields[1:] { // the channels are known
 		m.Set(field, cmd.Value(field))
@@ -32,7 +32,7 @@ func (r *Room) publish(c loop.Client, cmd *wsproto.Command) *refusal.Error {
 		return err
 	}
 	c.Spend(publish.EntryWork * r.channels.Len())
-	a := &publish.Append{To: r.Target, Reply: replyTo(cmd), Ref: c.Ref(), By: q.Who.Share, Way: tally.WebSocket, Counter: r.Counts}
+	a := &publish.Append{To: r.Target, Reply: replyTo(l, cmd), Ref: c.Ref(), By: q.Who.Share, Way: tally.WebSocket, Counter: r.Counts}
 	out, later := a.Publish(nil, &d, r.channels.List())
 	if later {
 		c.Owe()

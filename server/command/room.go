@@ -4,7 +4,8 @@ import (
 	"bytes"
 
 	"peal/loop"
-	"peal/loop/ring"
+	"peal/loop/fanout"
+	"peal/server/dialect"
 	"peal/server/ijson"
 	"peal/server/log"
 	"peal/server/look"
@@ -14,8 +15,8 @@ import (
 	"peal/server/refusal"
 	"peal/server/share"
 	"peal/server/subscribe"
+	"peal/server/talk"
 	"peal/server/tally"
-	"peal/server/wsproto"
 )
 
 // parseWork is what one command costs a loop beside what it does, in units of
@@ -26,84 +27,88 @@ const parseWork = 6
 // part of loop.Front that is about them.
 type Room struct {
 	// Fixed before the first use. What they point to may change.
-	Gate   *permit.Gate
-	Names  *names.Cache
-	Guests *subscribe.Guests
-	Desk   *look.Desk
-	Target *publish.Target
-	Starts subscribe.Resolver
-	Counts *tally.Counts
+	Dialects *dialect.Table
+	Gate     *permit.Gate
+	Names    *names.Cache
+	Guests   *subscribe.Guests
+	Desk     *look.Desk
+	Target   *publish.Target
+	Starts   subscribe.Resolver
+	Counts   *tally.Counts
 
 	// Loop-owned: used only during a call.
-	parser   wsproto.Parser
+	parsers  []talk.Parser // by dialect; nil for those that nobody has spoken yet
+	parsed   talk.Command
 	reader   ijson.Reader
 	channels names.Set // of the command or message
 	has      []string  // channels of its client
 }
 
-// Open implements loop.Front for a peal.v1 connection: the greeting, and the
+// Open implements loop.Front for a connection with commands: the greeting, and the
 // channels that its URL named.
 func (r *Room) Open(c loop.Client, s *loop.Subscription) {
-	start, from := r.Desk.Hub.Head(), s.From
-	if len(s.Channels) > 0 {
-		start = c.Subscribe(s)
+	subscribes, start := len(s.Channels) > 0, r.Desk.Hub.Head()
+	var at log.Cursor
+	if s.From != fanout.Foreign { // else no cursor before the gap
+		if subscribes {
+			start = c.Subscribe(s)
+		}
+		at = r.cursor(start)
 	}
-	at := r.cursor(start)
-	if from == loop.FromGap {
-		at = log.Cursor{} // no cursor before the gap
+	c.Write(r.language(c).Connected(nil, at, r.Gate.ChannelLimit, r.Gate.MessageBytes))
+	if s.From == fanout.Foreign && subscribes {
+		c.Subscribe(s)
 	}
-	c.Write(wsproto.AppendConnected(nil, at, r.Gate.ChannelLimit, r.Gate.MessageBytes))
-	r.tellForeign(c, from, s.Channels, start)
 }
 
-// Message implements loop.Front: what a raw WebSocket client sends is published
-// as it is, on the channel of its connection; a peal.v1 client sends commands.
+// Message implements loop.Front: what a client sends is a command, or is published
+// as it is; its dialect says which.
 func (r *Room) Message(c loop.Client, binary bool, payload []byte) (code uint16, reason string) {
-	if c.Commands() {
-		r.command(c, binary, payload)
+	if l := r.language(c); l != nil {
+		r.command(c, l, binary, payload)
 		return 0, ""
 	}
 	return r.raw(c, binary, payload)
 }
 
+// language is that of a client's commands, nil if it has none.
+func (r *Room) language(c loop.Client) *talk.Language { return r.Dialects.At(c.Dialect()).Commands }
+
+// parser is the one of the client's language.
+func (r *Room) parser(c loop.Client, l *talk.Language) talk.Parser {
+	if r.parsers == nil {
+		r.parsers = make([]talk.Parser, r.Dialects.Len())
+	}
+	p := &r.parsers[c.Dialect()]
+	if *p == nil {
+		*p = l.NewParser()
+	}
+	return *p
+}
+
 func (r *Room) cursor(sequence uint64) log.Cursor { return r.Desk.Lineage.Cursor(sequence) }
 
-// tellForeign says gap for a cursor that meant nothing here; the loop knows all
-// other gaps itself.
-func (r *Room) tellForeign(c loop.Client, from loop.From, channels []string, start uint64) {
-	if from != loop.FromGap {
-		return
-	}
-	var frames []byte // in one piece: each Write is a system call
-	for _, name := range channels {
-		_, discarded, _ := r.Desk.Hub.Read(nil, name, start, start, 1, 1) // the gap ends with what was dropped
-		frames = wsproto.AppendGap(frames, ring.Gap{Channel: name, To: max(start, discarded), Foreign: true}, r.Desk.Lineage)
-	}
-	c.Spend(len(channels))
-	c.Write(frames)
-}
-
-// command carries out one message of a peal.v1 client.
-func (r *Room) command(c loop.Client, binary bool, payload []byte) {
+// command carries out one message of a client with commands.
+func (r *Room) command(c loop.Client, l *talk.Language, binary bool, payload []byte) {
 	c.Spend(parseWork)
-	var cmd wsproto.Command
-	if err := r.parseAndCarryOut(c, &cmd, binary, payload); err != nil {
+	cmd := &r.parsed
+	if err := r.parseAndCarryOut(c, l, cmd, binary, payload); err != nil {
 		r.Counts.Refuse(err)
-		c.Write(wsproto.AppendError(nil, cmd.ID, err.Code, err.Message))
+		c.Write(l.Refused(nil, cmd.ID, err))
 	}
 }
 
-func (r *Room) parseAndCarryOut(c loop.Client, cmd *wsproto.Command, binary bool, payload []byte) *refusal.Error {
-	if err := r.parser.Parse(cmd, binary, payload); err != nil {
+func (r *Room) parseAndCarryOut(c loop.Client, l *talk.Language, cmd *talk.Command, binary bool, payload []byte) *refusal.Error {
+	if err := r.parser(c, l).Parse(cmd, binary, payload); err != nil {
 		return err
 	}
-	return r.carryOut(c, cmd)
+	return r.carryOut(c, l, cmd)
 }
 
 // carryOut does what the command says and replies, or returns why not.
-func (r *Room) carryOut(c loop.Client, cmd *wsproto.Command) *refusal.Error {
+func (r *Room) carryOut(c loop.Client, l *talk.Language, cmd *talk.Command) *refusal.Error {
 	if cmd.Name == "ping" {
-		c.Write(wsproto.AppendReply(nil, cmd.ID, r.covered(c)))
+		c.Write(l.Done(nil, cmd.ID, r.covered(c)))
 		return nil
 	}
 	r.channels.Reset(r.Names, r.Gate.ChannelLimit)
@@ -113,18 +118,18 @@ func (r *Room) carryOut(c loop.Client, cmd *wsproto.Command) *refusal.Error {
 	r.channels.AddDefault()
 	switch cmd.Name {
 	case "subscribe":
-		return r.subscribe(c, cmd)
+		return r.subscribe(c, l, cmd)
 	case "unsubscribe":
-		r.unsubscribe(c, cmd)
+		r.unsubscribe(c, l, cmd)
 		return nil
 	case "publish":
-		return r.publish(c, cmd)
+		return r.publish(c, l, cmd)
 	case "history":
-		return r.history(c, cmd)
+		return r.history(c, l, cmd)
 	case "presence":
-		return r.presence(c, cmd)
+		return r.presence(c, l, cmd)
 	}
-	panic("command: wsproto knows it and nobody carries it out: " + cmd.Name)
+	panic("command: no room carries out " + cmd.Name)
 }
 
 // covered is the cursor up to which the client has all of its channels; none
@@ -150,22 +155,23 @@ func (r *Room) request(c loop.Client, a permit.Action) permit.Request {
 
 // reply writes what becomes of the command of that id. It implements
 // publish.Reply and look.Reply.
-type reply struct{ id []byte }
+type reply struct {
+	language *talk.Language
+	id       []byte
+}
 
-func replyTo(cmd *wsproto.Command) *reply { return &reply{bytes.Clone(cmd.ID)} }
+func replyTo(l *talk.Language, cmd *talk.Command) *reply { return &reply{l, bytes.Clone(cmd.ID)} }
 
 func (r *reply) AppendResults(dst []byte, l *log.Lineage, results []publish.Result) []byte {
 	sequence, _, err := results[0].Outcome()
 	if err != nil {
 		return r.AppendError(dst, err)
 	}
-	return wsproto.AppendReply(dst, r.id, l.Cursor(sequence))
+	return r.language.Done(dst, r.id, l.Cursor(sequence))
 }
 
-func (r *reply) AppendBody(dst, body []byte) []byte {
-	return wsproto.AppendReplyWith(dst, r.id, body)
-}
+func (r *reply) AppendBody(dst, body []byte) []byte { return r.language.Result(dst, r.id, body) }
 
 func (r *reply) AppendError(dst []byte, err *refusal.Error) []byte {
-	return wsproto.AppendError(dst, r.id, err.Code, err.Message)
+	return r.language.Refused(dst, r.id, err)
 }

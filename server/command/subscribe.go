@@ -9,13 +9,13 @@ import (
 	"peal/server/publish"
 	"peal/server/refusal"
 	"peal/server/subscribe"
-	"peal/server/wsproto"
+	"peal/server/talk"
 )
 
 var errAlreadySubscribed = &refusal.Error{Status: 400, Code: "already_subscribed", Message: "this connection is already subscribed to the channel: unsubscribe first to start from another cursor"}
 
 // start reads where a subscription or a page of history begins.
-func (r *Room) start(cmd *wsproto.Command) (subscribe.Start, *refusal.Error) {
+func (r *Room) start(cmd *talk.Command) (subscribe.Start, *refusal.Error) {
 	cursor, err := cmd.Text("cursor")
 	if err != nil {
 		return subscribe.Start{}, err
@@ -27,7 +27,7 @@ func (r *Room) start(cmd *wsproto.Command) (subscribe.Start, *refusal.Error) {
 	return subscribe.NewStart(r.Starts, cursor, last, r.channels.Len())
 }
 
-func (r *Room) subscribe(c loop.Client, cmd *wsproto.Command) *refusal.Error {
+func (r *Room) subscribe(c loop.Client, l *talk.Language, cmd *talk.Command) *refusal.Error {
 	w, err := r.wish(c, cmd)
 	if err != nil {
 		return err
@@ -44,22 +44,19 @@ func (r *Room) subscribe(c loop.Client, cmd *wsproto.Command) *refusal.Error {
 	if err != nil {
 		return err
 	}
-	s.Commands = true
 	unlisted, err := r.Guests.Arrive(c.Session(), q.Who.Share, w.Visitor, r.channels.List(), s)
 	if err != nil {
 		return err
 	}
 	c.Spend(subscribe.NameWork*len(r.has) + w.Work(s))
-	channels := s.Channels
 	start := c.Subscribe(s)
-	r.tellForeign(c, w.Start.From, channels, start) // before the cursor that leads past it
-	c.Write(wsproto.AppendSubscribed(nil, cmd.ID, r.cursor(start), unlisted))
+	c.Write(l.Subscribed(nil, cmd.ID, r.cursor(start), unlisted))
 	return nil
 }
 
 // wish reads what a subscribe asks for.
-func (r *Room) wish(c loop.Client, cmd *wsproto.Command) (w subscribe.Wish, err *refusal.Error) {
-	w = subscribe.Wish{Channels: &r.channels, Encoding: loop.WSJSON}
+func (r *Room) wish(c loop.Client, cmd *talk.Command) (w subscribe.Wish, err *refusal.Error) {
+	w = subscribe.Wish{Channels: &r.channels, Dialects: r.Dialects, Dialect: c.Dialect()}
 	if w.Start, err = r.start(cmd); err != nil {
 		return w, err
 	}
@@ -74,7 +71,7 @@ func (r *Room) wish(c loop.Client, cmd *wsproto.Command) (w subscribe.Wish, err 
 	if err := r.keepName(c, &w.Visitor); err != nil {
 		return w, err
 	}
-	return w, w.Visitor.Check()
+	return w, w.Check()
 }
 
 // keepName gives a visitor without a name the first one of its connection.
@@ -94,7 +91,7 @@ func (r *Room) keepName(c loop.Client, v *subscribe.Visitor) *refusal.Error {
 }
 
 // unsubscribe takes the channels from the client, and their presence events.
-func (r *Room) unsubscribe(c loop.Client, cmd *wsproto.Command) {
+func (r *Room) unsubscribe(c loop.Client, l *talk.Language, cmd *talk.Command) {
 	at := r.covered(c) // while it still has them: a client may take it for the cursor of what it leaves
 	c.Spend(subscribe.SeatWork * r.channels.Len())
 	r.Guests.Leave(c.Session(), r.channels.List())
@@ -103,5 +100,5 @@ func (r *Room) unsubscribe(c loop.Client, cmd *wsproto.Command) {
 		all = append(all, n.Watched()...)
 	}
 	c.Unsubscribe(all)
-	c.Write(wsproto.AppendReply(nil, cmd.ID, at))
+	c.Write(l.Done(nil, cmd.ID, at))
 }

@@ -6,6 +6,7 @@ import (
 	"peal/loop"
 	"peal/loop/ring"
 	"peal/server/log"
+	"peal/server/talk"
 )
 
 // Dialect is one way to speak with clients: a row of the table. Functions that are
@@ -26,9 +27,11 @@ type Dialect struct {
 	// once for both, and functions that are nil are that row's. "" for none.
 	SameAs string
 
-	// Publishes: what a client sends is published as it is, on the one channel of its
-	// connection.
+	// What a WebSocket client sends is published as it is, on the one channel of its
+	// connection, or is commands in that language. Else it must not send anything.
+	// Whether it may do what it says is package permit's to decide.
 	Publishes bool
+	Commands  *talk.Language
 
 	// Encode returns a message as it is sent: e as it was published on channel, at
 	// position at. The bytes are shared by all subscribers, and always as many for the
@@ -56,6 +59,14 @@ type Dialect struct {
 	// the server. Held only.
 	Respond func(dst []byte, a Answer) []byte
 	Most    uint16
+}
+
+// AppendClose is Close, which appends nothing if the dialect has no word for it.
+func (d *Dialect) AppendClose(dst []byte, code uint16, reason string, retry time.Duration) []byte {
+	if d.Close == nil {
+		return dst
+	}
+	return d.Close(dst, code, reason, retry)
 }
 
 // TellsPresence reports whether the dialect has a word for presence.

@@ -55,7 +55,7 @@ func (e *Encoder) Encode(m *ring.Message, k ring.Encoding) []byte {
 // AppendOpen implements fanout.Encoder.
 func (e *Encoder) AppendOpen(dst []byte, k ring.Encoding, sequence uint64, known bool) []byte {
 	if open := e.table.At(k).Open; open != nil {
-		return open(dst, e.lineage.Cursor(sequence), known, e.retry())
+		return open(dst, e.lineage.Cursor(sequence), known, Retry(e.random))
 	}
 	return dst
 }
@@ -78,10 +78,7 @@ func (e *Encoder) AppendGap(dst []byte, k ring.Encoding, g ring.Gap) []byte {
 
 // AppendClose implements fanout.Encoder.
 func (e *Encoder) AppendClose(dst []byte, k ring.Encoding, code uint16, reason string) []byte {
-	if end := e.table.At(k).Close; end != nil {
-		return end(dst, code, reason, e.retry())
-	}
-	return dst
+	return e.table.At(k).AppendClose(dst, code, reason, Retry(e.random))
 }
 
 // AppendAnswer implements fanout.Encoder.
@@ -99,6 +96,8 @@ func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, said fanout.Answer) 
 	return e.table.At(k).Respond(dst, a)
 }
 
-func (e *Encoder) retry() time.Duration {
-	return sse.MinRetry + time.Duration(e.random(int64(sse.MaxRetry-sse.MinRetry)))
+// Retry is how long a client should wait before it comes back, by a random function
+// as NewEncoder takes it.
+func Retry(random func(n int64) int64) time.Duration {
+	return sse.MinRetry + time.Duration(random(int64(sse.MaxRetry-sse.MinRetry)))
 }

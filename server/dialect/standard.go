@@ -8,6 +8,7 @@ import (
 	"peal/server/log"
 	"peal/server/publication"
 	"peal/server/sse"
+	"peal/server/talk"
 	"peal/server/wsproto"
 )
 
@@ -74,6 +75,14 @@ func Standard() []Dialect {
 		},
 		V1: {
 			Name: wsproto.V1, Framing: loop.WebSocket, Protocols: []string{wsproto.V1}, Format: "json", SameAs: "ws-json",
+			Commands: &talk.Language{
+				NewParser:  wsproto.NewParser,
+				Connected:  wsproto.AppendConnected,
+				Done:       wsproto.AppendReply,
+				Subscribed: wsproto.AppendSubscribed,
+				Result:     wsproto.AppendReplyWith,
+				Refused:    wsproto.AppendError,
+			},
 		},
 	}
 }

@@ -77,6 +77,14 @@ func (t *Table) At(k ring.Encoding) *Dialect { return &t.rows[k] }
 // fan-out, so that all who are sent the same share it.
 func (t *Table) Encoding(k ring.Encoding) ring.Encoding { return t.bytes[k] }
 
+// Subscription is what row k says of a subscription in it to so many channels.
+func (t *Table) Subscription(k ring.Encoding, channels int) *loop.Subscription {
+	d := t.At(k)
+	s := &loop.Subscription{Dialect: k, Framing: d.Framing, Commands: d.Commands != nil, Publishes: d.Publishes && channels == 1}
+	s.Encoding, s.Most = t.bytes[k], d.Most
+	return s
+}
+
 // Protocols are the subprotocols that can be negotiated, in the order of the rows.
 func (t *Table) Protocols() []string { return t.protocols }
 

@@ -8,6 +8,10 @@ import (
 	"testing"
 
 	"peal/loop"
+	"peal/loop/fanout"
+	"peal/loop/ring"
+	"peal/server/dialect"
+	"peal/server/wsproto"
 )
 
 // fakeClient is a WebSocket of which the test knows what the front did to it.
@@ -25,10 +29,15 @@ type fakeClient struct {
 	peer       netip.AddrPort
 }
 
-func (c *fakeClient) Ref() loop.Ref                  { return loop.Ref{Slot: 7, Generation: 1} }
-func (c *fakeClient) Session() uint64                { return 7 }
-func (c *fakeClient) Peer() netip.AddrPort           { return c.peer }
-func (c *fakeClient) Commands() bool                 { return c.commands }
+func (c *fakeClient) Ref() loop.Ref        { return loop.Ref{Slot: 7, Generation: 1} }
+func (c *fakeClient) Session() uint64      { return 7 }
+func (c *fakeClient) Peer() netip.AddrPort { return c.peer }
+func (c *fakeClient) Dialect() ring.Encoding {
+	if c.commands {
+		return dialect.V1
+	}
+	return dialect.WSRaw
+}
 func (c *fakeClient) PublishTo() string              { return c.publishTo }
 func (c *fakeClient) Channels(dst []string) []string { return append(dst, c.channels...) }
 func (c *fakeClient) Position() (uint64, bool)       { return c.position, !c.behind }
@@ -44,8 +53,13 @@ func (c *fakeClient) Subscribe(s *loop.Subscription) uint64 {
 	c.subscribed = append(c.subscribed, s)
 	c.channels = append(c.channels, s.Channels...)
 	slices.Sort(c.channels)
-	if s.From == loop.FromCursor {
+	switch s.From {
+	case fanout.After:
 		return s.Sequence
+	case fanout.Foreign: // as the loop does
+		for _, name := range s.Channels {
+			c.Write(wsproto.AppendGap(nil, ring.Gap{Channel: name, To: 5, Foreign: true}, lineage))
+		}
 	}
 	return 5
 }
@@ -184,8 +198,8 @@ func TestOpenGreetsAndSubscribesToWhatTheURLNames(t *testing.T) {
 	c := &fakeClient{commands: true}
 	h.log.head = 7
 	h.front.Open(c, &loop.Subscription{Commands: true})
-	h.front.Open(c, &loop.Subscription{Commands: true, Channels: []string{"a"}, From: loop.FromCursor, Sequence: 3})
-	h.front.Open(c, &loop.Subscription{Commands: true, Channels: []string{"b"}, From: loop.FromGap})
+	h.front.Open(c, &loop.Subscription{Commands: true, Subscription: fanout.Subscription{Channels: []string{"a"}, From: fanout.After, Sequence: 3}})
+	h.front.Open(c, &loop.Subscription{Commands: true, Subscription: fanout.Subscription{Channels: []string{"b"}, From: fanout.Foreign}})
 	got := strings.Join(frames(t, c.written), "\n")
 	want := `{"connected":{"cursor":"z-7","max_channels":128,"message_bytes":65536}}
 {"connected":{"cursor":"z-3","max_channels":128,"message_bytes":65536}}

@@ -15,6 +15,7 @@ import (
 	"peal/loop/fanout"
 	"peal/loop/ring"
 	"peal/server/ban"
+	"peal/server/dialect"
 	"peal/server/httpapi"
 	"peal/server/log"
 	"peal/server/presence"
@@ -372,13 +373,13 @@ func TestTheDisconnectedLeaveAtOnce(t *testing.T) {
 // The answer to a poll that is ended is the refusal, and the last of its connection.
 func TestEncoderAnswersADismissedPoll(t *testing.T) {
 	e := httpapi.NewEncoder(table, lineage, func(int64) int64 { return 0 }, nil)
-	for _, k := range []ring.Encoding{loop.PollRaw, loop.PollJSON} {
+	for _, k := range []ring.Encoding{dialect.PollRaw, dialect.PollJSON} {
 		resp, body := readAnswer(t, "GET /", e.AppendAnswer(nil, k, fanout.Answer{Dismissed: true, Close: true}))
 		if resp.StatusCode != 410 || !resp.Close || !strings.HasPrefix(body, `{"error":{"code":"disconnected",`) {
 			t.Errorf("encoding %d: %d, closing %v, %s", k, resp.StatusCode, resp.Close, body)
 		}
 	}
-	head, _ := readAnswer(t, "HEAD /", e.AppendAnswer(nil, loop.PollJSON, fanout.Answer{Dismissed: true, Close: true, HeadOnly: true}))
+	head, _ := readAnswer(t, "HEAD /", e.AppendAnswer(nil, dialect.PollJSON, fanout.Answer{Dismissed: true, Close: true, HeadOnly: true}))
 	if head.StatusCode != 410 || head.ContentLength < 50 {
 		t.Errorf("to HEAD: %d, length %d", head.StatusCode, head.ContentLength)
 	}

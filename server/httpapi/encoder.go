@@ -1,8 +1,6 @@
 package httpapi
 
 import (
-	"peal/loop"
-	"peal/loop/ring"
 	"peal/server/dialect"
 	"peal/server/log"
 	"peal/server/permit"
@@ -21,6 +19,3 @@ func NewEncoder(t *dialect.Table, lineage *log.Lineage, random func(n int64) int
 	}
 	return e
 }
-
-// tellsPresence reports whether the encoding has a word for presence.
-func tellsPresence(k ring.Encoding) bool { return k != loop.WSRaw && k != loop.PollRaw }

@@ -10,6 +10,7 @@ import (
 	"peal/server/auth"
 	"peal/server/ban"
 	"peal/server/command"
+	"peal/server/dialect"
 	"peal/server/hub"
 	"peal/server/idempotency"
 	"peal/server/log"
@@ -92,6 +93,10 @@ type Deps struct {
 	Bans   *ban.Table
 	Orders Orders
 
+	// Dialects are those that clients may speak, the same that the Encoder has. nil:
+	// the standard ones.
+	Dialects *dialect.Table
+
 	// Rules are those of single channels. nil: none.
 	Rules *rules.Table
 
@@ -143,7 +148,7 @@ func New(deps Deps) *Front {
 	s.desk = look.Desk{Hub: deps.Hub, Presence: deps.Presence, Lineage: deps.Log.Lineage(), Door: deps.Door, Workers: deps.Workers}
 	s.counts = tally.New()
 
-	f.commands = command.Room{Gate: &s.gate, Names: s.names, Guests: s.guests, Desk: &s.desk, Target: &s.target, Starts: deps.Log, Counts: s.counts}
+	f.commands = command.Room{Dialects: deps.Dialects, Gate: &s.gate, Names: s.names, Guests: s.guests, Desk: &s.desk, Target: &s.target, Starts: deps.Log, Counts: s.counts}
 	f.access = newAccessLog(deps.Access)
 	f.exchange = newExchange(s)
 	f.routes = newRoutes(s)
@@ -165,6 +170,9 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.Rules == nil {
 		d.Rules = rules.New(nil, rules.Rule{})
+	}
+	if d.Dialects == nil {
+		d.Dialects = dialect.NewTable(dialect.Standard()...)
 	}
 	d.Limits = d.Limits.WithDefaults()
 	return d

@@ -6,20 +6,16 @@ import (
 
 	"peal/loop"
 	"peal/loop/frame"
-	"peal/loop/ring"
+	"peal/server/dialect"
 	"peal/server/permit"
 	"peal/server/refusal"
 	"peal/server/response"
-	"peal/server/sse"
 	"peal/server/subscribe"
-	"peal/server/wsproto"
 )
 
 // subscribing serves /ws, /sse and /poll. What is the same for peal.v1 is in
 // package subscribe.
 type subscribing struct{ *shared }
-
-var errPresenceRaw = &refusal.Error{Status: 400, Code: "bad_presence", Message: "the raw format cannot carry presence events: use format=json, or the subprotocol peal.v1"}
 
 // appendSSEHead opens an event stream. It has no Content-Length and is not chunked,
 // on purpose: the stream ends with the connection (RFC 9112 §6.3, item 8), so
@@ -35,7 +31,7 @@ func (x *exchange) appendSSEHead(dst []byte) []byte {
 
 // eventStream turns the connection into an event stream.
 func (s *subscribing) eventStream(x *exchange) {
-	w, err := s.wish(x, loop.SSERaw, loop.SSERaw, loop.SSEJSON)
+	w, err := s.wish(x, loop.EventStream, "")
 	var sub *loop.Subscription
 	if err == nil {
 		sub, err = s.subscribe(x, &w)
@@ -53,7 +49,7 @@ func (s *subscribing) eventStream(x *exchange) {
 	case err != nil:
 		s.counts.Refuse(err)
 		c.Out = x.appendSSEHead(c.Out)
-		c.Out = sse.AppendEnd(c.Out, sse.MinRetry+rand.N(sse.MaxRetry-sse.MinRetry))
+		c.Out = s.appendClose(c.Out, &w, err)
 		c.Verdict = loop.ReplyClose
 	default:
 		c.Out = x.appendSSEHead(c.Out)
@@ -70,7 +66,7 @@ func comesBack(err *refusal.Error) bool {
 
 // poll parks the request.
 func (s *subscribing) poll(x *exchange) {
-	w, err := s.wish(x, loop.PollJSON, loop.PollRaw, loop.PollJSON)
+	w, err := s.wish(x, loop.Held, "")
 	if err != nil {
 		x.refuse(err)
 		return
@@ -98,26 +94,22 @@ func (s *subscribing) webSocket(x *exchange) {
 		return
 	}
 	c := x.call
-	protocol := frame.ChooseProtocol(up.Protocols, wsproto.Protocols())
+	protocol := frame.ChooseProtocol(up.Protocols, s.deps.Dialects.Protocols())
 	c.Out = frame.AppendSwitching(c.Out, up.Key, protocol)
-	w, err := s.webSocketWish(x, protocol)
+	w, err := s.wish(x, loop.WebSocket, protocol)
 	var sub *loop.Subscription
 	if err == nil {
-		sub, err = s.subscribe(x, &w.Wish)
+		sub, err = s.subscribe(x, &w)
 	}
 	if err != nil {
 		s.counts.Refuse(err)
 		s.counts.Close(err.CloseCode())
-		c.Out = wsproto.AppendClose(c.Out, err.CloseCode(), err.Code+": "+err.Message)
+		c.Out = s.appendClose(c.Out, &w, err)
 		c.Verdict = loop.ReplyClose
 		return
 	}
-	sub.IgnoreGap, sub.Commands = w.ignoreGap, w.commands
-	if !w.commands && w.Channels.Len() == 1 {
-		sub.PublishTo = w.Channels.List()[0].Text()
-	}
 	c.Verdict, c.Sub = loop.Stream, sub
-	s.arrive(x, &w.Wish, sub)
+	s.arrive(x, &w, sub)
 	if g := s.guests.Of(c.Session); g != nil {
 		g.ByURL = true
 	}
@@ -152,84 +144,46 @@ func (x *exchange) refuseHandshake(err error) {
 	x.refuseWith(errUpgradeRequired, line)
 }
 
-// webSocketWish is a Wish of a WebSocket.
-type webSocketWish struct {
-	subscribe.Wish
-	commands, ignoreGap bool
-}
-
-// webSocketWish reads what a WebSocket asks for.
-func (s *subscribing) webSocketWish(x *exchange, protocol string) (w webSocketWish, err *refusal.Error) {
+// wish reads what a request asks for, on a connection of that framing. In the
+// dialects with commands a client may be on no channel yet. The Dialect of the wish
+// is set also where there is an error: it is how the error is said.
+func (s *subscribing) wish(x *exchange, f loop.Framing, protocol string) (w subscribe.Wish, err *refusal.Error) {
+	w.Channels, w.Dialects = &x.channels, s.deps.Dialects
+	w.Dialect, _ = w.Dialects.Choose(f, protocol, "")
+	commands := w.Dialects.At(w.Dialect).Commands != nil
 	p, err := x.query()
 	if err != nil {
 		return w, err
 	}
-	w.commands, w.ignoreGap = protocol == wsproto.V1, p.ignoreGap
 	// Without a channel a client of peal.v1 is on none: there a proxy's parameters do
 	// no harm.
-	if err := x.stray(subscribeParameters, w.commands); err != nil {
+	if err := x.stray(subscribeParameters, commands); err != nil {
 		return w, err
 	}
-	json, ok := wsproto.ParseFormat(protocol, string(p.format))
+	k, ok := w.Dialects.Choose(f, protocol, string(p.format))
 	if !ok {
 		return w, errFormat
 	}
-	encoding := loop.WSRaw
-	if json {
-		encoding = loop.WSJSON
-	}
-	if w.commands && x.channels.Len() == 0 {
+	w.Dialect = k
+	if commands && x.channels.Len() == 0 {
 		p.presence = false // it will say what it wants
 	} else {
 		x.channels.AddDefault()
 	}
-	w.Wish, err = s.wishOf(x, &p, encoding)
-	return w, err
-}
-
-// wish reads what an SSE or poll request asks for. standard is the encoding of a
-// request without a format parameter.
-func (s *subscribing) wish(x *exchange, standard, raw, json ring.Encoding) (subscribe.Wish, *refusal.Error) {
-	p, err := x.query()
-	if err != nil {
-		return subscribe.Wish{}, err
-	}
-	if err := x.stray(subscribeParameters, false); err != nil {
-		return subscribe.Wish{}, err
-	}
-	encoding := standard
-	switch string(p.format) {
-	case "":
-	case "raw":
-		encoding = raw
-	case "json":
-		encoding = json
-	default:
-		return subscribe.Wish{}, errFormat
-	}
-	x.channels.AddDefault()
-	return s.wishOf(x, &p, encoding)
-}
-
-// wishOf is what the parameters ask for, in an encoding.
-func (s *subscribing) wishOf(x *exchange, p *params, encoding ring.Encoding) (w subscribe.Wish, err *refusal.Error) {
-	w = subscribe.Wish{
-		Channels: &x.channels, Encoding: encoding, Known: p.known, Presence: p.presence,
-		Visitor: subscribe.Visitor{Client: p.client, Info: p.info},
-	}
+	w.Known, w.Presence, w.IgnoreGap = p.known, p.presence, p.ignoreGap
+	w.Visitor = subscribe.Visitor{Client: p.client, Info: p.info}
 	if w.Start, err = subscribe.NewStart(s.deps.Log, p.cursor, p.last, x.channels.Len()); err != nil {
 		return w, err
 	}
 	if w.Timeout, err = s.deps.pollTimeout(p.timeout); err != nil {
 		return w, err
 	}
-	if err := w.Visitor.Check(); err != nil {
-		return w, err
-	}
-	if w.Presence && !tellsPresence(encoding) {
-		return w, errPresenceRaw
-	}
-	return w, nil
+	return w, w.Check()
+}
+
+// appendClose appends the end of a stream that ends because of err.
+func (s *subscribing) appendClose(dst []byte, w *subscribe.Wish, err *refusal.Error) []byte {
+	return w.Dialects.At(w.Dialect).AppendClose(dst, err.CloseCode(), err.Code+": "+err.Message, dialect.Retry(rand.Int64N))
 }
 
 // subscribe makes the subscription, if the client may have it.

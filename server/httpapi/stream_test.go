@@ -12,9 +12,8 @@ import (
 
 // describe writes a subscription as one line.
 func describe(s *loop.Subscription) string {
-	encodings := map[any]string{loop.WSRaw: "ws-raw", loop.WSJSON: "ws-json", loop.SSERaw: "sse-raw", loop.SSEJSON: "sse-json", loop.PollRaw: "poll-raw", loop.PollJSON: "poll-json"}
-	from := [...]string{"now", fmt.Sprint("cursor ", s.Sequence), "earliest", fmt.Sprint("last ", s.Last), "gap"}
-	return fmt.Sprintf("%s %s from %s", encodings[s.Encoding], strings.Join(s.Channels, ","), from[s.From])
+	from := [...]string{"now", fmt.Sprint("cursor ", s.Sequence), "earliest", fmt.Sprint("last ", s.Count), "gap"}
+	return fmt.Sprintf("%s %s from %s", table.At(s.Encoding).Name, strings.Join(s.Channels, ","), from[s.From])
 }
 
 func TestSubscriptionsAreReadFromTheRequest(t *testing.T) {
@@ -154,7 +153,7 @@ func TestWebSocketHandshake(t *testing.T) {
 		if resp.StatusCode != 101 || resp.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" || resp.Header.Get("Sec-WebSocket-Protocol") != protocol {
 			t.Errorf("%.60q: %d %v", in, resp.StatusCode, resp.Header)
 		}
-		if got := describe(c.Sub); got != want || c.Sub.Commands != (protocol == "peal.v1") || c.Sub.PublishTo != publishTo {
+		if got := describe(c.Sub); got != want || c.Sub.Commands != (protocol == "peal.v1") || c.Sub.Publishes != (publishTo != "") || publishTo != "" && publishTo != c.Sub.Channels[0] {
 			t.Errorf("%.60q: %s %+v, want %s", in, got, c.Sub, want)
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"runtime"
 	"strconv"
 
-	"peal/loop"
+	"peal/loop/fanout"
 	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
@@ -27,14 +27,14 @@ func NewHistory(channel string, start subscribe.Start, limit []byte) (History, *
 	if h.limit, err = parseLimit(limit, 0, largestPage); err != nil {
 		return h, err
 	}
-	if h.start.From == loop.FromNow { // nothing is newer than now: the newest are meant
-		h.start = subscribe.Start{From: loop.FromLast, Last: standardPage}
+	if h.start.From == fanout.Now { // nothing is newer than now: the newest are meant
+		h.start = subscribe.Start{From: fanout.Last, Count: standardPage}
 		if h.limit > 0 {
-			h.start.Last = h.limit
+			h.start.Count = h.limit
 		}
 	}
 	if h.limit == 0 {
-		h.limit = max(standardPage, min(h.start.Last, largestPage))
+		h.limit = max(standardPage, min(h.start.Count, largestPage))
 	}
 	return h, nil
 }
@@ -48,9 +48,9 @@ func (h *History) Cost() int { return historyCost + h.limit }
 func (d *Desk) History(h History) []byte {
 	upto, after := d.Hub.Head(), h.start.Sequence
 	switch h.start.From {
-	case loop.FromLast:
-		after = d.Hub.Newest(h.channel, h.start.Last)
-	case loop.FromEarliest, loop.FromGap:
+	case fanout.Last:
+		after = d.Hub.Newest(h.channel, h.start.Count)
+	case fanout.Earliest, fanout.Foreign:
 		after = 0
 	}
 	messages, discarded, more := d.Hub.Read(nil, h.channel, after, upto, h.limit, PageBytes)
@@ -79,10 +79,10 @@ func (d *Desk) History(h History) []byte {
 	body = append(body, `,"cursor":"`...)
 	body = d.Lineage.Cursor(covered).Append(body)
 	body = append(body, '"')
-	if gap := (ring.Gap{Channel: h.channel, To: discarded, Foreign: h.start.From == loop.FromGap}); gap.Foreign {
+	if gap := (ring.Gap{Channel: h.channel, To: discarded, Foreign: h.start.From == fanout.Foreign}); gap.Foreign {
 		body = append(body, `,"gap":`...)
 		body = publication.AppendGaps(body, []ring.Gap{gap}, d.Lineage)
-	} else if h.start.From == loop.FromCursor && after < discarded {
+	} else if h.start.From == fanout.After && after < discarded {
 		gap.From = after
 		body = append(body, `,"gap":`...)
 		body = publication.AppendGaps(body, []ring.Gap{gap}, d.Lineage)

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"peal/loop"
+	"peal/loop/fanout"
+	"peal/loop/ring"
 )
 
 // The fourth kind of stream: peal.v1, whose clients subscribe and unsubscribe
@@ -49,7 +51,7 @@ func (w *world) subscribed(c *conn, channels []string, s start, h *hearing) *hea
 
 // startCommands does what loop.startCommands does.
 func (s *station) startCommands(c *conn, sub *loop.Subscription, head []byte) {
-	c.encoding = sub.Encoding
+	c.encoding = sub.Dialect
 	c.talk = &talk{}
 	c.talk.channels = append(c.talk.channels, sub.Channels...)
 	if _, err := s.fan.WriteAnswer(c.slot, head); err != nil {
@@ -66,7 +68,7 @@ type line struct{ c *conn }
 func (l line) Ref() loop.Ref                  { return l.c.ref() }
 func (l line) Session() uint64                { return l.c.session }
 func (l line) Peer() netip.AddrPort           { return netip.AddrPort{} }
-func (l line) Commands() bool                 { return true }
+func (l line) Dialect() ring.Encoding         { return l.c.encoding }
 func (l line) PublishTo() string              { return "" }
 func (l line) Ask() bool                      { return false }
 func (l line) Owe()                           {}
@@ -82,9 +84,13 @@ func (l line) Subscribe(s *loop.Subscription) (start uint64) {
 		fan.Unsubscribe(l.c.slot)
 		s = &all
 	}
-	start, err := l.c.station.fan.Add(l.c.slot, fanSubscription(s))
+	start, err := l.c.station.fan.Add(l.c.slot, &s.Subscription)
 	if err != nil {
 		l.c.client.w.fail("%s: subscribe: %v", l.c, err)
+	}
+	if s.From == fanout.Foreign {
+		notices, _ := l.c.station.fan.AppendForeign(nil, s.Dialect, s.Channels, start)
+		l.Write(notices)
 	}
 	return start
 }

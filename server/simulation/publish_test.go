@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"peal/loop"
+	"peal/loop/ring"
 	"peal/server/log"
 )
 
@@ -43,10 +44,10 @@ type sharer struct {
 	channel string
 }
 
-func (s sharer) Commands() bool       { return false }
-func (s sharer) PublishTo() string    { return s.channel }
-func (s sharer) Session() uint64      { return 1 << 40 }
-func (s sharer) Peer() netip.AddrPort { return netip.AddrPort{} }
+func (s sharer) Dialect() (raw ring.Encoding) { return raw }
+func (s sharer) PublishTo() string            { return s.channel }
+func (s sharer) Session() uint64              { return 1 << 40 }
+func (s sharer) Peer() netip.AddrPort         { return netip.AddrPort{} }
 
 // publishHTTP publishes data to one or several channels, an entry each.
 func (w *world) publishHTTP(data []byte, binary bool) {

@@ -204,21 +204,18 @@ func (s *station) send(c *conn, a ask) {
 func (s *station) startStream(c *conn, sub *loop.Subscription, out []byte) []byte {
 	position := s.subscribe(c, sub, false)
 	c.state = stateStream
-	if sub.From == loop.FromGap {
+	if sub.From == fanout.Foreign {
 		if s.w.bug.opensFirst {
-			out = s.w.encoder.AppendOpen(out, sub.Encoding, position, sub.Known)
+			out = s.w.encoder.AppendOpen(out, sub.Dialect, position, sub.Known && sub.From == fanout.After)
 		}
-		for _, channel := range sub.Channels {
-			before := len(out)
-			out = s.w.encoder.AppendGap(out, sub.Encoding, ring.Gap{Channel: channel, To: s.fan.Dropped(channel, position), Foreign: true})
-			if len(out) == before && !sub.IgnoreGap {
-				s.fan.Unsubscribe(c.slot)
-				c.state = stateClosing
-				return s.w.encoder.AppendClose(out, sub.Encoding, closeGap, "gap")
-			}
+		var told bool
+		if out, told = s.fan.AppendForeign(out, sub.Dialect, sub.Channels, position); !told && !sub.IgnoreGap {
+			s.fan.Unsubscribe(c.slot)
+			c.state = stateClosing
+			return s.w.encoder.AppendClose(out, sub.Dialect, closeGap, "gap")
 		}
 	}
-	return s.w.encoder.AppendOpen(out, sub.Encoding, position, sub.Known)
+	return s.w.encoder.AppendOpen(out, sub.Dialect, position, sub.Known && sub.From == fanout.After)
 }
 
 // Loop's codes for a gap on a stream that has no word for it, and for one of a
@@ -235,17 +232,14 @@ func (s *station) park(c *conn, sub *loop.Subscription) {
 }
 
 func (s *station) subscribe(c *conn, sub *loop.Subscription, oneShot bool) (position uint64) {
-	f := fanSubscription(sub)
+	f := sub.Subscription
 	f.OneShot = oneShot
-	if sub.Encoding == loop.PollRaw {
-		f.Most = 1
-	}
 	early := f.From == fanout.After && f.Sequence > s.fan.Applied()
 	if early && s.w.bug.repeatsAhead {
 		f.Sequence = s.fan.Applied()
 	}
-	c.encoding = sub.Encoding
-	position, err := s.fan.Subscribe(c.slot, f)
+	c.encoding = sub.Dialect
+	position, err := s.fan.Subscribe(c.slot, &f)
 	if err != nil {
 		s.w.fail("%s: subscribe: %v", c, err)
 	}
@@ -254,17 +248,6 @@ func (s *station) subscribe(c *conn, sub *loop.Subscription, oneShot bool) (posi
 		return sub.Sequence
 	}
 	return position
-}
-
-func fanSubscription(sub *loop.Subscription) *fanout.Subscription {
-	return &fanout.Subscription{
-		Channels:  sub.Channels,
-		Encoding:  sub.Encoding,
-		From:      [...]fanout.From{loop.FromNow: fanout.Now, loop.FromCursor: fanout.After, loop.FromEarliest: fanout.Earliest, loop.FromLast: fanout.Last, loop.FromGap: fanout.Foreign}[sub.From],
-		Sequence:  sub.Sequence,
-		Count:     sub.Last,
-		IgnoreGap: sub.IgnoreGap,
-	}
 }
 
 // heartbeat does what loop.heartbeat does.

@@ -5,7 +5,7 @@ import (
 	"math"
 	"strconv"
 
-	"peal/loop"
+	"peal/loop/fanout"
 	"peal/server/log"
 	"peal/server/refusal"
 )
@@ -27,9 +27,9 @@ var (
 
 // Start is where a subscription or a page of history begins.
 type Start struct {
-	From     loop.From
-	Sequence uint64 // FromCursor
-	Last     int    // FromLast
+	From     fanout.From
+	Sequence uint64 // After
+	Count    int    // Last
 }
 
 // Resolver knows which cursors still mean something: a log.Log.
@@ -43,19 +43,19 @@ type Resolver interface {
 func NewStart(r Resolver, cursor, last []byte, channels int) (Start, *refusal.Error) {
 	switch {
 	case string(cursor) == "earliest":
-		return Start{From: loop.FromEarliest}, nil
+		return Start{From: fanout.Earliest}, nil
 	case len(cursor) > 0:
 		c, err := log.ParseCursor(cursor)
 		if err != nil {
-			return Start{From: loop.FromGap}, nil
+			return Start{From: fanout.Foreign}, nil
 		}
 		sequence, ok := r.Resolve(c)
 		if !ok {
-			return Start{From: loop.FromGap}, nil
+			return Start{From: fanout.Foreign}, nil
 		}
-		return Start{From: loop.FromCursor, Sequence: sequence}, nil
+		return Start{From: fanout.After, Sequence: sequence}, nil
 	case len(last) == 0:
-		return Start{From: loop.FromNow}, nil
+		return Start{From: fanout.Now}, nil
 	}
 	n, err := ParseCount(last)
 	switch {
@@ -64,9 +64,9 @@ func NewStart(r Resolver, cursor, last []byte, channels int) (Start, *refusal.Er
 	case n > maxLastOfSeveral && channels > 1:
 		return Start{}, errLastOfSeveral
 	case n == 0:
-		return Start{From: loop.FromNow}, nil
+		return Start{From: fanout.Now}, nil
 	}
-	return Start{From: loop.FromLast, Last: min(n, maxLast)}, nil
+	return Start{From: fanout.Last, Count: min(n, maxLast)}, nil
 }
 
 // ParseCount reads a decimal number; one beyond an int is the largest int.

@@ -6,6 +6,7 @@ import (
 
 	"peal/loop"
 	"peal/loop/ring"
+	"peal/server/dialect"
 	"peal/server/names"
 	"peal/server/permit"
 	"peal/server/refusal"
@@ -14,13 +15,28 @@ import (
 // Wish is what a client asks to receive. It may be on no channel yet, as a
 // connection with commands begins.
 type Wish struct {
-	Channels *names.Set
-	Encoding ring.Encoding
-	Start    Start
-	Known    bool          // the cursor is the id of the client's last event
-	Timeout  time.Duration // of a poll
-	Visitor  Visitor
-	Presence bool // with the presence events of the channels
+	Channels  *names.Set
+	Dialects  *dialect.Table
+	Dialect   ring.Encoding // the row
+	Start     Start
+	Known     bool          // the cursor is the id of the client's last event
+	Timeout   time.Duration // of a poll
+	Visitor   Visitor
+	Presence  bool // with the presence events of the channels
+	IgnoreGap bool // go on after a gap for which the dialect has no word
+}
+
+var errPresenceRaw = &refusal.Error{Status: 400, Code: "bad_presence", Message: "the raw format cannot carry presence events: use format=json, or the subprotocol peal.v1"}
+
+// Check finds out whether the wish makes sense, whoever has it.
+func (w *Wish) Check() *refusal.Error {
+	if err := w.Visitor.Check(); err != nil {
+		return err
+	}
+	if w.Presence && !w.Dialects.At(w.Dialect).TellsPresence() {
+		return errPresenceRaw
+	}
+	return nil
 }
 
 // What a subscription costs a loop beside what the fan-out counts, in units of
@@ -50,15 +66,10 @@ func (w *Wish) Subscribe(gate *permit.Gate, r *permit.Request) (*loop.Subscripti
 		}
 		return nil, err
 	}
-	return &loop.Subscription{
-		Channels: w.channels(gate),
-		Encoding: w.Encoding,
-		From:     w.Start.From,
-		Sequence: w.Start.Sequence,
-		Known:    w.Known && w.Start.From == loop.FromCursor,
-		Last:     w.Start.Last,
-		Timeout:  w.Timeout,
-	}, nil
+	s := w.Dialects.Subscription(w.Dialect, w.Channels.Len())
+	s.Channels, s.From, s.Sequence, s.Count = w.channels(gate), w.Start.From, w.Start.Sequence, w.Start.Count
+	s.Known, s.IgnoreGap, s.Timeout = w.Known, w.IgnoreGap, w.Timeout
+	return s, nil
 }
 
 // sendAway ends the presence of a banned client at once where it is still listed,

@@ -2,52 +2,30 @@ package wsproto
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"peal/server/ijson"
 	"peal/server/refusal"
+	"peal/server/talk"
 )
-
-// Commands of peal.v1, and the fields that each of them may have beside id and
-// command.
-var commands = []struct {
-	name   string
-	fields []string
-}{
-	{"subscribe", []string{"channel", "cursor", "last", "client", "info", "presence"}},
-	{"unsubscribe", []string{"channel"}},
-	{"publish", []string{"channel", "data", "data_base64", "event", "idempotency_key"}},
-	{"history", []string{"channel", "cursor", "last", "limit"}},
-	{"presence", []string{"channel", "after", "limit"}},
-	{"ping", nil},
-}
-
-// fields are those of all commands.
-var fields = [...]string{"channel", "data", "data_base64", "event", "idempotency_key", "cursor", "last", "limit", "client", "info", "presence", "after"}
 
 // maxID bounds the id of a command, which is repeated as it was sent. It counts the
 // bytes of a number, and of a string those between the quotes, an escape as it was
 // written.
 const maxID = 64
 
-// Command is one message of a peal.v1 client: a JSON object with an id, the
-// command's name, and its fields, which are not looked into here. All of it but
-// the name aliases the message.
-type Command struct {
-	ID   []byte // a JSON string or number as it was sent, null if there was none
-	Name string
-
-	values [len(fields)]ijson.Value
-}
-
 // Parser takes messages apart. Its zero value is ready; one goroutine at a time.
 type Parser struct{ reader ijson.Reader }
 
-// Parse reads one message into c. With an error the command has the ID, as far as
-// it was found before, and must not be carried out.
-func (p *Parser) Parse(c *Command, binary bool, payload []byte) *refusal.Error {
-	*c = Command{ID: null}
+// NewParser returns a parser for talk.Language.
+func NewParser() talk.Parser { return new(Parser) }
+
+// Parse implements talk.Parser: a message is a JSON object with an id, the command's
+// name, and its fields. The ID of a command is a JSON string or number as it was sent,
+// null if there was none.
+func (p *Parser) Parse(c *talk.Command, binary bool, payload []byte) *refusal.Error {
+	c.Reset()
+	c.ID = null
 	if binary {
 		return refusal.Bad("bad_command", "commands of peal.v1 are text frames; to publish bytes use data_base64")
 	}
@@ -57,20 +35,15 @@ func (p *Parser) Parse(c *Command, binary bool, payload []byte) *refusal.Error {
 	r.Start(payload)
 	for r.Enter('{'); r.More(); {
 		field := r.Name()
-		var value ijson.Value
-		switch i := slices.Index(fields[:], string(field)); {
-		case i >= 0:
-			value = r.Value()
-			c.values[i] = value
-		case string(field) == "id":
+		switch string(field) {
+		case "id":
 			id = r.Value()
-		case string(field) == "command":
+		case "command":
 			name = r.Value()
 		default:
-			if stray == "" {
+			if value := r.Value(); !c.Set(field, value) && stray == "" {
 				stray = short(string(field))
 			}
-			r.Value()
 		}
 	}
 	hasID := isID(id)
@@ -91,7 +64,7 @@ func (p *Parser) Parse(c *Command, binary bool, payload []byte) *refusal.Error {
 	if !ok {
 		return refusal.Bad("unknown_command", "command must be one of "+names())
 	}
-	return c.check(text, stray)
+	return check(c, text, stray)
 }
 
 var null = []byte("null")
@@ -107,19 +80,18 @@ func isID(b []byte) bool {
 }
 
 // check finds unknown names; stray is a quoted field that no command has, or "".
-func (c *Command) check(name []byte, stray string) *refusal.Error {
-	for _, known := range commands {
-		if known.name != string(name) {
+func check(c *talk.Command, name []byte, stray string) *refusal.Error {
+	for i := range talk.Kinds {
+		k := &talk.Kinds[i]
+		if k.Name != string(name) {
 			continue
 		}
-		c.Name = known.name
-		for i, v := range c.values {
-			if v != nil && !slices.Contains(known.fields, fields[i]) {
-				stray = short(fields[i])
-			}
+		c.Name = k.Name
+		if field := c.Stray(k); field != "" {
+			stray = short(field)
 		}
 		if stray != "" {
-			return refusal.Bad("unknown_field", c.Name+" has no field "+stray+"; it has id, command"+list(known.fields))
+			return refusal.Bad("unknown_field", c.Name+" has no field "+stray+"; it has id, command"+list(k.Fields))
 		}
 		return nil
 	}
@@ -135,8 +107,8 @@ func list(fields []string) string {
 
 func names() string {
 	var all []string
-	for _, c := range commands {
-		all = append(all, c.name)
+	for _, k := range talk.Kinds {
+		all = append(all, k.Name)
 	}
 	return strings.Join(all, ", ")
 }
@@ -147,49 +119,4 @@ func short(s string) string {
 		s = strings.ToValidUTF8(s[:40], "") + "…"
 	}
 	return `"` + s + `"`
-}
-
-// Value returns the field of that name, nil if there is none.
-func (c *Command) Value(name string) ijson.Value {
-	i := slices.Index(fields[:], name)
-	if i < 0 {
-		panic("wsproto: no command has the field " + name)
-	}
-	return c.values[i]
-}
-
-// Text returns the string field of that name, nil if there is none; null counts
-// as none.
-func (c *Command) Text(name string) ([]byte, *refusal.Error) {
-	v := c.Value(name)
-	if v == nil || v.IsNull() {
-		return nil, nil
-	}
-	text, ok := v.Text()
-	if !ok {
-		return nil, refusal.Bad("bad_field", name+" must be a string")
-	}
-	return text, nil
-}
-
-// Switch returns the field of that name, false if there is none; null counts as
-// none.
-func (c *Command) Switch(name string) (on bool, _ *refusal.Error) {
-	switch v := c.Value(name); {
-	case v == nil, v.IsNull(), v[0] == 'f':
-		return false, nil
-	case v[0] == 't':
-		return true, nil
-	}
-	return false, refusal.Bad("bad_field", name+" must be true or false")
-}
-
-// Digits returns the text of the number field of that name, nil if there is
-// none; whether it is one that makes sense is the reader's to find out.
-func (c *Command) Digits(name string) []byte {
-	v := c.Value(name)
-	if v == nil || v.IsNull() {
-		return nil
-	}
-	return v
 }

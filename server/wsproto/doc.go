@@ -6,10 +6,9 @@
 // that falls behind what is retained is closed with frame.CloseGap rather than
 // told. JSON is one text frame with the object of package publication.
 //
-// Subprotocols say which format a connection speaks. [Protocols] is the one
-// list of them, and [ParseFormat] the one place that knows what they mean. With
-// [V1] what the client sends is a [Command], taken apart by a [Parser] and
-// answered by a reply or an error with its id. Without, it is published as it is.
+// With the subprotocol [V1] what the client sends is a talk.Command, taken apart by
+// a [Parser] and answered by a reply or an error with its id. Without, it is published
+// as it is. Which subprotocol speaks which format is a matter of server/dialect.
 //
 // Frames are loop/frame's; commands are carried out by package command.
 //

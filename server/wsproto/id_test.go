@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"peal/server/talk"
 	"peal/server/wsproto"
 )
 
@@ -26,7 +27,7 @@ func TestAnIDHasSixtyFourBytes(t *testing.T) {
 	} {
 		var (
 			p wsproto.Parser
-			c wsproto.Command
+			c talk.Command
 		)
 		fault := p.Parse(&c, false, []byte(`{"command":"ping","id":`+row.id+`}`))
 		switch {

@@ -6,6 +6,7 @@ import (
 	"peal/loop/frame"
 	"peal/server/log"
 	"peal/server/publication"
+	"peal/server/refusal"
 )
 
 // AppendConnected appends the first frame of a peal.v1 connection:
@@ -63,13 +64,13 @@ func AppendReplyWith(dst, id, object []byte) []byte {
 
 // AppendError appends the frame that says why the command with that id was not
 // done: {"id","error":{"code","message"}}.
-func AppendError(dst, id []byte, code, message string) []byte {
+func AppendError(dst, id []byte, err *refusal.Error) []byte {
 	body := append(make([]byte, 0, 256), `{"id":`...)
 	body = append(body, id...)
 	body = append(body, `,"error":{"code":`...)
-	body = publication.AppendString(body, code)
+	body = publication.AppendString(body, err.Code)
 	body = append(body, `,"message":`...)
-	body = publication.AppendString(body, message)
+	body = publication.AppendString(body, err.Message)
 	return frame.AppendMessage(dst, false, append(body, "}}"...))
 }
 

@@ -87,21 +87,6 @@ func TestAppendCloseHasCodeAndReason(t *testing.T) {
 	}
 }
 
-func TestParseFormat(t *testing.T) {
-	check := func(protocol, format string, wantJSON, wantOK bool) {
-		t.Helper()
-		if json, ok := wsproto.ParseFormat(protocol, format); json != wantJSON || ok != wantOK {
-			t.Errorf("%q %q: %v %v, want %v %v", protocol, format, json, ok, wantJSON, wantOK)
-		}
-	}
-	check("", "", false, true)
-	check("", "raw", false, true)
-	check("", "json", true, true)
-	check("", "xml", false, false)
-	check(wsproto.Raw, "", false, true)
-	check(wsproto.Raw, "json", true, false)
-}
-
 func BenchmarkAppend(b *testing.B) {
 	for _, size := range []int{32, 1024} {
 		e := &log.Entry{Channel: "main", Time: 1732395600123, Data: bytes.Repeat([]byte("x"), size)}

@@ -1,0 +1,45 @@
+package fanout
+
+import "peal/loop/ring"
+
+// A cursor that means nothing here is a gap on each channel, up to what was dropped
+// of it. Streams begin with these gaps, and polls have them in their answer.
+
+func foreign(channel string, to uint64) ring.Gap {
+	return ring.Gap{Channel: channel, To: to, Foreign: true}
+}
+
+// AppendForeign appends the notices with which a stream in encoding k begins whose
+// cursor means nothing, for the channels of a subscription that was given position.
+// told is false if the encoding has no word for them.
+func (f *Fan) AppendForeign(dst []byte, k ring.Encoding, channels []string, position uint64) (out []byte, told bool) {
+	before := len(dst)
+	for _, c := range channels {
+		_, dropped, _ := f.source.Read(nil, c, position, position, 1, 1)
+		dst = f.encoder.AppendGap(dst, k, foreign(c, max(position, dropped)))
+	}
+	f.charge(len(channels)*costGap + (len(dst)-before)*costByte)
+	return dst, len(dst) > before
+}
+
+// tellForeign has scratch.gaps say that the cursor means nothing, on each
+// channel up to where what was dropped of it ends.
+func (f *Fan) tellForeign(slot uint32, v *view, position uint64) {
+	dropped := f.scratch.gaps // since the request came; what was gone before is in the marks
+	gaps := make([]ring.Gap, 0, v.width())
+	k := f.marks[slot]
+	v.channels(func(i int, c *channel) {
+		to := position
+		if k != nil && k.told != nil {
+			to = max(to, k.told[i])
+		}
+		gaps = append(gaps, foreign(c.name, to))
+	})
+	for i, g := range dropped {
+		own := &gaps[f.scratch.places[i]]
+		own.To = max(own.To, g.To)
+	}
+	f.charge(len(gaps) * costGap)
+	f.scratch.gaps = gaps
+	f.stats.Gaps++
+}
