@@ -28,8 +28,6 @@ func newAccessLog(out io.Writer) accessLog {
 	return accessLog{out: out, awaited: map[uint64]access{}}
 }
 
-func (l *accessLog) on() bool { return l.out != nil }
-
 // access is a request that is being handled, or whose response comes later.
 type access struct {
 	line   []byte // up to the status

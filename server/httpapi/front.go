@@ -185,7 +185,7 @@ var (
 
 // Request implements loop.Front.
 func (f *Front) Request(c *loop.Call) {
-	if !f.access.on() {
+	if f.access.out == nil {
 		f.request(c)
 		return
 	}

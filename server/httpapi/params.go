@@ -3,9 +3,11 @@ package httpapi
 import (
 	"bytes"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
+	"peal/server/names"
 	"peal/server/refusal"
 	"peal/server/subscribe"
 )
@@ -30,7 +32,7 @@ type params struct {
 }
 
 // query reads the parameters. The channels go to x.channels. Those that nobody
-// knows are left to stray (slips.go).
+// knows are left to stray.
 func (x *exchange) query() (p params, err *refusal.Error) {
 	x.channels.Reset(x.names, x.deps.ChannelLimit)
 	x.args.ParseBytes(x.head.Query)
@@ -95,6 +97,50 @@ func (x *exchange) query() (p params, err *refusal.Error) {
 	}
 	return p, nil
 }
+
+// Parameters of the routes that have a default channel.
+var (
+	subscribeParameters = []string{
+		"channel", "cursor", "lastEventId", "lastEventID", "last_event_id", "Last-Event-ID", "last-event-id",
+		"last", "format", "timeout", "client", "info", "presence", "gap",
+	}
+	publishParameters = []string{"channel", "event", "idempotency_key"}
+)
+
+// added are parameters that client libraries add to any URL against caches and
+// buffers (jQuery, engine.io and its kin, event-source-polyfill): they say nothing.
+var added = []string{"_", "t", "padding"}
+
+// stray refuses a request that names no channel if its query has a parameter
+// that is not known. near is only about those that look like one that is.
+func (x *exchange) stray(known []string, near bool) *refusal.Error {
+	if x.channels.Len() > 0 {
+		return nil
+	}
+	var first []byte
+	found := 0
+	for key := range x.args.All() {
+		if slices.Contains(known, string(key)) || slices.Contains(added, string(key)) || isChannelKey(key) {
+			continue
+		}
+		if names.Nearest(key, known) != "" {
+			return names.StrayParameter(key, known)
+		}
+		if found == 0 {
+			first = key
+		}
+		if found++; found == maxSlips {
+			break
+		}
+	}
+	if found == 0 || near {
+		return nil
+	}
+	return names.StrayParameter(first, known)
+}
+
+// maxSlips is how many unknown names are compared with known ones.
+const maxSlips = 16
 
 // isChannelKey reports whether key is one of PHP's spellings of a repeated
 // parameter: channel[] or channel[0].

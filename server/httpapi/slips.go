@@ -10,50 +10,6 @@ import (
 	"peal/server/refusal"
 )
 
-// Parameters of the routes that have a default channel.
-var (
-	subscribeParameters = []string{
-		"channel", "cursor", "lastEventId", "lastEventID", "last_event_id", "Last-Event-ID", "last-event-id",
-		"last", "format", "timeout", "client", "info", "presence", "gap",
-	}
-	publishParameters = []string{"channel", "event", "idempotency_key"}
-)
-
-// added are parameters that client libraries add to any URL against caches and
-// buffers (jQuery, engine.io and its kin, event-source-polyfill): they say nothing.
-var added = []string{"_", "t", "padding"}
-
-// stray refuses a request that names no channel if its query has a parameter
-// that is not known. near is only about those that look like one that is.
-func (x *exchange) stray(known []string, near bool) *refusal.Error {
-	if x.channels.Len() > 0 {
-		return nil
-	}
-	var first []byte
-	found := 0
-	for key := range x.args.All() {
-		if slices.Contains(known, string(key)) || slices.Contains(added, string(key)) || isChannelKey(key) {
-			continue
-		}
-		if names.Nearest(key, known) != "" {
-			return names.StrayParameter(key, known)
-		}
-		if found == 0 {
-			first = key
-		}
-		if found++; found == maxSlips {
-			break
-		}
-	}
-	if found == 0 || near {
-		return nil
-	}
-	return names.StrayParameter(first, known)
-}
-
-// maxSlips is how many unknown names are compared with known ones.
-const maxSlips = 16
-
 // textSlip refuses a body that is data by its Content-Type, names no channel,
 // and is the JSON of a message or of a list of them, complete or cut off, behind a
 // byte order mark or not: its channel would be ignored.

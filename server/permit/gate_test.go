@@ -1,0 +1,149 @@
+package permit_test
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"peal/server/auth"
+	"peal/server/ban"
+	"peal/server/hub"
+	"peal/server/names"
+	"peal/server/permit"
+	"peal/server/presence"
+	"peal/server/rules"
+)
+
+// directory is channels with so many subscribers each.
+type directory map[string]int
+
+func (d directory) Channel(name string) (hub.Info, bool) {
+	n, ok := d[name]
+	return hub.Info{Name: name, Subscribers: n}, ok
+}
+
+// newGate returns a gate, and a cache of the names that it has rules for.
+func newGate(presenceBytes int) (*permit.Gate, *names.Cache) {
+	now := func() time.Time { return time.Unix(1000, 0) }
+	bans := ban.New(10, 10, now)
+	bans.Ban(1, []string{"evil"}, time.Hour)
+	return &permit.Gate{
+			Policy: &auth.Policy{}, Bans: bans, Hub: directory{"full": 1},
+			Presence:     presence.New(presence.Config{Bytes: presenceBytes}, func(string) bool { return true }, now),
+			ChannelLimit: 2, MessageBytes: 100, WireBytes: 100,
+		}, names.NewCache(rules.New([]rules.Rule{
+			{Match: "full", MaxSubscribers: 1},
+			{Match: "quiet", Presence: rules.No},
+			{Match: "prices", ClientPublish: rules.No},
+			{Match: "small", MessageBytes: 10},
+		}, rules.Rule{}))
+}
+
+// documented is the codes of the table in doc.go, in its order.
+func documented(t *testing.T) (codes []string) {
+	t.Helper()
+	source, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	column := 0
+	for line := range strings.Lines(string(source)) {
+		row, ok := strings.CutPrefix(strings.TrimSpace(line), "//\t")
+		switch {
+		case !ok:
+		case column == 0:
+			column = strings.Index(row, "errors")
+		case len(row) > column:
+			codes = append(codes, strings.Split(row[column:], ", ")...)
+		}
+	}
+	return codes
+}
+
+// Everything is wrong, and what is refused is mended, one after the other: the
+// checks come in the order of the documentation, and there are no others.
+func TestChecksComeInTheDocumentedOrder(t *testing.T) {
+	gate, cache := newGate(1)
+	of := func(texts ...string) (list []*names.Name) {
+		for _, text := range texts {
+			list = append(list, cache.Of(text))
+		}
+		return list
+	}
+	type step struct {
+		code string
+		mend func(r *permit.Request)
+	}
+	order := documented(t)
+	found := map[string]bool{}
+	walk := func(r permit.Request, steps ...step) {
+		t.Helper()
+		at := 0
+		for _, s := range steps {
+			err := gate.Decide(&r)
+			if err == nil || err.Code != s.code {
+				t.Fatalf("action %d: %v, want %s", r.Action, err, s.code)
+			}
+			i := slices.Index(order, s.code)
+			if i < at {
+				t.Errorf("action %d: %s is checked behind %s, and documented before it, or not at all: %q", r.Action, s.code, order[at], order)
+			}
+			at, found[s.code] = i, true
+			s.mend(&r)
+		}
+		if err := gate.Decide(&r); err != nil {
+			t.Errorf("action %d: %v when all is mended", r.Action, err)
+		}
+	}
+	walk(permit.Request{Action: permit.Arrive, From: permit.From{Host: []byte("evil.example"), Origin: []byte("http://evil.example")}},
+		step{"host_not_allowed", func(r *permit.Request) { r.From.Host = []byte("localhost") }},
+		step{"origin_not_allowed", func(r *permit.Request) { r.From.Origin = nil }})
+	walk(permit.Request{
+		Action: permit.Subscribe, Who: permit.Principal{Client: []byte("evil")}, From: permit.From{Site: []byte("cross-site")},
+		Channels: of("quiet"), Presence: true, Draining: true, Has: 2,
+	},
+		step{"cross_site", func(r *permit.Request) { r.From.Site = nil }},
+		step{"disconnected", func(r *permit.Request) { r.Who.Client = nil }},
+		step{"presence_off", func(r *permit.Request) { r.Channels = of("full") }},
+		step{"draining", func(r *permit.Request) { r.Draining = false }},
+		step{"too_many_channels", func(r *permit.Request) { r.Has = 1 }},
+		step{"channel_full", func(r *permit.Request) { r.Channels = of("a") }},
+		step{"presence_full", func(r *permit.Request) { r.Presence = false }})
+	walk(permit.Request{Action: permit.Presence, Channels: of("quiet")},
+		step{"presence_off", func(r *permit.Request) { r.Channels = of("a") }})
+	walk(permit.Request{Action: permit.Publish, From: permit.From{Transport: permit.WebSocket}, Channels: of("prices", "small"), Data: make([]byte, 101)},
+		step{"publish_not_allowed", func(r *permit.Request) { r.From.Transport = permit.HTTP }},
+		step{"message_too_large", func(r *permit.Request) { r.Data = r.Data[:11] }},
+		step{"message_too_large", func(r *permit.Request) { r.Channels = of("a") }},
+		step{"message_too_large", func(*permit.Request) { gate.WireBytes = 10_000 }})
+	for _, code := range order {
+		if !found[code] {
+			t.Errorf("%s is documented, and was not found", code)
+		}
+	}
+}
+
+func TestDecideMakesNoGarbage(t *testing.T) {
+	gate, cache := newGate(1 << 20)
+	gate.WireBytes = 10_000
+	channels := []*names.Name{cache.Of("a"), cache.Of("full")}
+	from := permit.From{Host: []byte("localhost:8080"), Origin: []byte("http://localhost")}
+	for _, r := range []permit.Request{
+		{Action: permit.Arrive, From: from},
+		{Action: permit.Publish, From: permit.From{Transport: permit.WebSocket}, Channels: channels, Data: []byte("x")},
+		{Action: permit.Publish, From: from, Channels: channels, Data: []byte("x")},
+		{Action: permit.Subscribe, From: from, Channels: channels[:1]},
+		{Action: permit.Subscribe, From: from, Channels: channels[:1], Who: permit.Principal{Client: []byte("ann")}, Presence: true},
+		{Action: permit.Presence, Channels: channels[:1]},
+	} {
+		if n := testing.AllocsPerRun(100, func() {
+			if err := gate.Decide(&r); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("action %d: %v allocations", r.Action, n)
+		}
+	}
+}
