@@ -3,10 +3,6 @@ package bench
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"strconv"
-	"strings"
 
 	"peal/loadtest"
 )
@@ -73,44 +69,8 @@ func (c *Config) readKinds(ctx context.Context, s *Server) (Sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	kernel, err := kernelMemory()
-	return append(v, sum(heap), kernel), err
-}
-
-// kernelMemory is the size of the kernel's slabs (sockets, files, epoll entries) and
-// of the buffers of TCP sockets, in bytes.
-func kernelMemory() (bytes float64, err error) {
-	for _, from := range []struct {
-		file, line, name string
-		unit             int
-	}{{"/proc/meminfo", "Slab:", "Slab:", 1 << 10}, {"/proc/net/sockstat", "TCP:", "mem", os.Getpagesize()}} {
-		text, err := os.ReadFile(from.file)
-		if err != nil {
-			return 0, fmt.Errorf("kernel memory: %w", err)
-		}
-		n, err := fieldAfter(string(text), from.line, from.name)
-		if err != nil {
-			return 0, fmt.Errorf("kernel memory: %s: %w", from.file, err)
-		}
-		bytes += float64(n) * float64(from.unit)
-	}
-	return bytes, nil
-}
-
-// fieldAfter returns the number after name in the line that begins with line.
-func fieldAfter(text, line, name string) (int, error) {
-	for l := range strings.Lines(text) {
-		if !strings.HasPrefix(l, line) {
-			continue
-		}
-		fields := strings.Fields(l)
-		for i := range len(fields) - 1 {
-			if fields[i] == name {
-				return strconv.Atoi(fields[i+1])
-			}
-		}
-	}
-	return 0, fmt.Errorf("no %s after %s", name, line)
+	kernel, err := loadtest.KernelMemory()
+	return append(v, sum(heap), float64(kernel)), err
 }
 
 func sum(v []float64) (s float64) {

@@ -76,6 +76,37 @@ func kilobytes(b []byte, name string) (uint64, error) {
 	return v << 10, nil
 }
 
+// SocketMemory returns the memory of all TCP sockets of the machine, in bytes.
+func SocketMemory() (uint64, error) {
+	b, err := os.ReadFile("/proc/net/sockstat")
+	if err != nil {
+		return 0, fmt.Errorf("memory of sockets: %w", err)
+	}
+	_, tcp, _ := bytes.Cut(b, []byte("TCP:"))
+	tcp, _, _ = bytes.Cut(tcp, []byte("\n"))
+	_, mem, _ := bytes.Cut(tcp, []byte(" mem "))
+	pages, err := strconv.ParseUint(string(bytes.TrimSpace(mem)), 10, 64) // it is the last field
+	if err != nil {
+		return 0, fmt.Errorf("memory of sockets: no pages in %q: %w", tcp, err)
+	}
+	return pages * uint64(os.Getpagesize()), nil
+}
+
+// KernelMemory returns the memory of the kernel's slabs (sockets, files, epoll
+// entries) and of all TCP sockets of the machine, in bytes.
+func KernelMemory() (uint64, error) {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, fmt.Errorf("memory of the kernel: %w", err)
+	}
+	slabs, err := kilobytes(b, "Slab:")
+	if err != nil {
+		return 0, fmt.Errorf("memory of the kernel: %w", err)
+	}
+	sockets, err := SocketMemory()
+	return slabs + sockets, err
+}
+
 // ResetPeak makes Memory.Peak start again (5 into /proc/PID/clear_refs).
 func ResetPeak(pid int) error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)

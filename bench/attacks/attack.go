@@ -27,9 +27,9 @@ type Attack struct {
 
 // Figure is a counted result.
 type Figure struct {
-	Name  string  `json:"name"`
-	Value float64 `json:"value"`
-	Good  string  `json:"good"` // the expected value, in words
+	Name  string
+	Value float64
+	Good  string // the expected value, in words
 }
 
 // Size sets the numbers of clients, messages and seconds.

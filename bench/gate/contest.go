@@ -19,8 +19,6 @@ type Contest struct {
 	Base      *bench.Command // nil: only head is measured
 	Head      *bench.Command
 	ExactOnly bool
-	// Timeout is the limit of one sample; 0: 3 minutes.
-	Timeout time.Duration
 	// Log receives a line for each sample.
 	Log io.Writer
 }
@@ -150,13 +148,13 @@ func (c *Contest) sample(ctx context.Context, m *bench.Macro, s *Samples, side *
 	}
 	for {
 		began := time.Now()
-		run, err := c.run(ctx, m, launcher)
+		values, err := run(ctx, m, launcher)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if err == nil {
-			side.Runs = append(side.Runs, run)
-			fmt.Fprintf(c.Log, "%s %s %s:%s  (%.1f s)\n", m.Name, at, name, line(run), time.Since(began).Seconds())
+			side.Runs = append(side.Runs, values)
+			fmt.Fprintf(c.Log, "%s %s %s:%s  (%.1f s)\n", m.Name, at, name, line(values), time.Since(began).Seconds())
 			return nil
 		}
 		side.Failed, side.Err = side.Failed+1, err
@@ -174,14 +172,8 @@ func line(run []bench.Measure) (text string) {
 	return text
 }
 
-func (c *Contest) run(ctx context.Context, m *bench.Macro, l *bench.Command) ([]bench.Measure, error) {
-	timeout := c.Timeout
-	if timeout <= 0 {
-		timeout = 3 * time.Minute
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	run, err := m.Run(ctx, l)
+func run(ctx context.Context, m *bench.Macro, l *bench.Command) ([]bench.Measure, error) {
+	run, err := m.Sample(ctx, l)
 	if err != nil {
 		return nil, err
 	}

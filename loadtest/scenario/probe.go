@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -90,7 +89,9 @@ func (p *probe) read(ctx context.Context) (u usage, err error) {
 	if n, err := loadtest.Descriptors(pid); err == nil { // another user's are hidden
 		u.descriptors = &n
 	}
-	u.sockets = socketMemory()
+	if n, err := loadtest.SocketMemory(); err == nil { // some kernels hide it
+		u.sockets = &n
+	}
 	return u, nil
 }
 
@@ -136,26 +137,4 @@ func scrape(ctx context.Context, address string) (u usage, err error) {
 		u.descriptors = &n
 	}
 	return u, nil
-}
-
-// socketMemory is what all TCP sockets of the machine hold, in bytes; nil where
-// the kernel does not say.
-func socketMemory() *uint64 {
-	b, err := os.ReadFile("/proc/net/sockstat")
-	if err != nil {
-		return nil
-	}
-	for line := range strings.Lines(string(b)) {
-		fields := strings.Fields(line)
-		if len(fields) < 3 || fields[0] != "TCP:" {
-			continue
-		}
-		for i := 1; i+1 < len(fields); i += 2 {
-			if pages, err := strconv.ParseUint(fields[i+1], 10, 64); fields[i] == "mem" && err == nil {
-				n := pages * uint64(os.Getpagesize())
-				return &n
-			}
-		}
-	}
-	return nil
 }
