@@ -5,14 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
+
+	"peal/loadtest"
 )
 
 // Metrics is where a server reports its metrics, in Prometheus' text format. Rows
@@ -62,31 +61,7 @@ func (m Metrics) samples(ctx context.Context, s *Server) (map[string][]float64, 
 	if !m.of(s) {
 		return nil, nil
 	}
-	b, err := get(ctx, strings.NewReplacer("{admin}", s.Admin, "{addr}", s.Addr).Replace(m.URL))
-	if err != nil {
-		return nil, err
-	}
-	return parseSamples(b)
-}
-
-func parseSamples(b []byte) (map[string][]float64, error) {
-	all := map[string][]float64{}
-	for line := range strings.Lines(string(b)) {
-		end := strings.IndexAny(line, "{ ")
-		if end <= 0 || line[0] == '#' {
-			continue
-		}
-		fields := strings.Fields(line[max(end, strings.LastIndexByte(line, '}')+1):])
-		if len(fields) == 0 {
-			continue
-		}
-		x, err := strconv.ParseFloat(fields[0], 64)
-		if err != nil {
-			return nil, fmt.Errorf("metric %s: %w", line[:end], err)
-		}
-		all[line[:end]] = append(all[line[:end]], x)
-	}
-	return all, nil
+	return loadtest.ReadMetrics(ctx, strings.NewReplacer("{admin}", s.Admin, "{addr}", s.Addr).Replace(m.URL))
 }
 
 // counters are values by name: the metrics of a server, each summed over its labels,
@@ -118,7 +93,7 @@ func (m Metrics) begin(ctx context.Context, s *Server) (counters, error) {
 	var last, h counters
 	for range 4 {
 		last = h
-		if h, err = readHeap(ctx, s, "allocs?debug=1"); errors.Is(err, errStatus) {
+		if h, err = readHeap(ctx, s, "allocs?debug=1"); errors.Is(err, loadtest.ErrStatus) {
 			return before, nil
 		} else if err != nil {
 			return nil, err
@@ -173,7 +148,7 @@ func rounded(x float64, digits int) float64 {
 // the caches of all processors: exact to the object. go_memstats_mallocs_total
 // leaves these caches out, up to some thousand objects per processor.
 func readHeap(ctx context.Context, s *Server, profile string) (counters, error) {
-	b, err := get(ctx, "http://"+s.Admin+"/debug/pprof/"+profile)
+	b, err := loadtest.Get(ctx, "http://"+s.Admin+"/debug/pprof/"+profile)
 	if err != nil {
 		return nil, err
 	}
@@ -192,26 +167,4 @@ func parseHeap(b []byte) (counters, error) {
 		h[name] = v
 	}
 	return h, nil
-}
-
-// errStatus means that the server's response has another status than 200.
-var errStatus = errors.New("no such page")
-
-// get returns the body of a response.
-func get(ctx context.Context, url string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("read metrics: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("read metrics from %s: %w: %s", url, errStatus, response.Status)
-	}
-	return io.ReadAll(response.Body)
 }

@@ -51,7 +51,7 @@ func readLive(ctx context.Context, s *Server) (Sample, error) {
 	}
 	var h counters
 	for range 2 { // a sync.Pool keeps its objects over one collection
-		if h, err = readHeap(ctx, s, "heap?gc=1&debug=1"); errors.Is(err, errStatus) {
+		if h, err = readHeap(ctx, s, "heap?gc=1&debug=1"); errors.Is(err, loadtest.ErrStatus) {
 			return v, nil
 		}
 	}

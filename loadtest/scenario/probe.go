@@ -1,12 +1,9 @@
 package scenario
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -97,43 +94,21 @@ func (p *probe) read(ctx context.Context) (u usage, err error) {
 
 // scrape reads the process' and Go's metrics in Prometheus' text format.
 func scrape(ctx context.Context, address string) (u usage, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	found, err := loadtest.ReadMetrics(ctx, address)
 	if err != nil {
 		return u, fmt.Errorf("metrics: %w", err)
 	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return u, fmt.Errorf("metrics: %w", err)
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return u, fmt.Errorf("metrics: %s answers %s", address, answer.Status)
-	}
-	found := map[string]float64{}
-	lines := bufio.NewScanner(answer.Body)
-	for lines.Scan() {
-		name, value, ok := strings.Cut(lines.Text(), " ")
-		if v, err := strconv.ParseFloat(value, 64); ok && err == nil {
-			found[name] = v
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return u, fmt.Errorf("metrics: %w", err)
-	}
-	cpu, ok := found["process_cpu_seconds_total"]
-	resident, ok2 := found["process_resident_memory_bytes"]
-	if !ok || !ok2 {
+	cpu, resident := found["process_cpu_seconds_total"], found["process_resident_memory_bytes"]
+	if cpu == nil || resident == nil {
 		return u, fmt.Errorf("metrics: %s has no process_cpu_seconds_total and process_resident_memory_bytes", address)
 	}
-	u.cpu, u.resident = time.Duration(cpu*1e9), uint64(resident)
+	u.cpu, u.resident = time.Duration(cpu[0]*1e9), uint64(resident[0])
 	if v, ok := found["go_memstats_heap_inuse_bytes"]; ok {
-		n := uint64(v)
+		n := uint64(v[0])
 		u.heap = &n
 	}
 	if v, ok := found["process_open_fds"]; ok {
-		n := int(v)
+		n := int(v[0])
 		u.descriptors = &n
 	}
 	return u, nil
