@@ -5,22 +5,22 @@ import (
 	"slices"
 )
 
-// Holder is a connection and what is kept for it.
+// Holder is a connection with the bytes that are kept for it.
 type Holder struct {
 	Slot  uint32
 	Bytes int
-	Share uint64 // holders of one share have the same
+	Share uint64 // the same for all holders of one share
 }
 
-// spread is how much lighter than the first another may be and still go for room
-// that is not needed yet: holders that have little to do with the first stay.
+// spread is how many times lighter than the heaviest a holder may be and still be
+// chosen for room that is not needed yet: much lighter holders stay.
 const spread = 16
 
-// Choose returns the holders that must go so that the others keep at most limit
-// bytes, the heaviest first. It goes on down to seven eighths of limit, because
-// looking at everybody is dear and the next byte would be too many again; but for
-// that last eighth nobody goes who is much lighter than the first. It orders all
-// in place and returns the front of it.
+// Choose returns the holders to evict so that the others hold at most limit bytes,
+// the heaviest first. It continues down to seven eighths of limit, because a visit
+// of all holders is expensive and the next byte would exceed the limit again; but
+// for that last eighth it chooses no holder that is much lighter than the first. It
+// sorts all in place and returns the front of it.
 func Choose(all []Holder, limit int) []Holder {
 	total := 0
 	shares := make(map[uint64]int)

@@ -1,12 +1,13 @@
-// Package evict chooses who gives up room when a limit on memory is reached.
+// Package evict chooses the connections to close when a limit on memory is reached.
 //
 //   - Holder: one connection, the bytes that are kept for it, and its share (the
 //     group that it is counted with, by address: peal/server/share).
-//   - Choose: the holders that go. The heaviest go first; the weight of a holder
+//   - Choose: the holders to evict. The heaviest are first; the weight of a holder
 //     is its own bytes times those of its whole share. One connection that holds
 //     much is heavy, and so is each of a thousand that hold a little from one
-//     address. A small holder in a small share is the last to go, whoever asked
-//     for the bytes that were too many and however long it has been there.
+//     address. A small holder in a small share is the last, whichever connection
+//     caused the excess and however long the holder has been there.
 //
-// It is pure: no clock, no state. A leaf, for loop and loop/fanout.
+// It is pure: no clock, no state. It imports nothing of Peal; loop and loop/fanout
+// use it.
 package evict

@@ -16,7 +16,7 @@ func AppendMessage(dst []byte, binary bool, payload []byte) []byte {
 func AppendPing(dst, payload []byte) []byte { return appendControl(dst, OpPing, payload) }
 
 // AppendPong appends a whole pong frame (§5.5.3), which repeats the payload of
-// the ping it answers. Limits are those of AppendPing.
+// the ping. Limits are those of AppendPing.
 func AppendPong(dst, payload []byte) []byte { return appendControl(dst, OpPong, payload) }
 
 func appendControl(dst []byte, op Opcode, payload []byte) []byte {

@@ -25,23 +25,22 @@ const (
 	CloseTLS                uint16 = 1015 // never sent: the TLS handshake failed
 )
 
-// Private codes of Peal (§7.4.2). A client that is closed with one of these should
-// not come back unchanged; with CloseGoingAway and
-// CloseTryAgainLater it should.
+// Private codes of Peal (§7.4.2). After one of these a client should not reconnect
+// unchanged; after CloseGoingAway and CloseTryAgainLater it should.
 const (
 	CloseBadRequest      uint16 = 4400
 	CloseUnauthorized    uint16 = 4401 // token missing, invalid or expired
 	CloseForbidden       uint16 = 4403
-	CloseGap             uint16 = 4409 // messages are gone, and the dialect has no word for a gap
+	CloseGap             uint16 = 4409 // messages are gone, and the dialect cannot carry a gap
 	CloseDisconnected    uint16 = 4410 // by the backend
 	CloseTooManyChannels uint16 = 4413
 	CloseRateLimited     uint16 = 4429
 )
 
-// maxReason is what a close frame has left behind the status (§5.5.1).
+// maxReason is the room of a close frame after the status (§5.5.1).
 const maxReason = MaxControl - 2
 
-// MaySend reports whether code may stand in a close frame (§7.4).
+// MaySend reports whether a close frame may contain code (§7.4).
 func MaySend(code uint16) bool {
 	switch {
 	case code >= 3000:
@@ -72,10 +71,10 @@ func ParseClose(payload []byte) (code uint16, reason []byte, err error) {
 	return code, reason, nil
 }
 
-// AppendClose appends a whole close frame. The reason is cut to 123 bytes,
-// between two characters, and before anything that is not UTF-8. A code that
-// may not be sent gives an empty close frame; so the Code of a Close event is
-// what answers it (§5.5.1).
+// AppendClose appends a whole close frame. The reason is truncated to 123 bytes,
+// between two characters, and before anything that is not UTF-8. For a code that
+// may not be sent it appends an empty close frame, so the response to a Close event
+// can use its Code (§5.5.1).
 func AppendClose(dst []byte, code uint16, reason string) []byte {
 	if !MaySend(code) {
 		return AppendHeader(dst, true, OpClose, 0)

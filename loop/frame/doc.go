@@ -1,27 +1,26 @@
-// Package frame speaks RFC 6455 from the server's side: the opening handshake
-// and the frames, with bytes in and values out. It does no I/O.
+// Package frame implements the server side of RFC 6455: the opening handshake and
+// the frames, with bytes in and values out. It does no I/O.
 //
 // Four nouns:
 //
-//   - Upgrade: the header values that ask for a WebSocket, and whether they do
-//     so properly; AppendSwitching writes the answer.
-//   - Header: what stands before a payload (§5.2). Headers, masks, close
+//   - Upgrade: the header values that request a WebSocket, and their check;
+//     AppendSwitching writes the response.
+//   - Header: the part of a frame before its payload (§5.2). Headers, masks, close
 //     payloads and UTF-8 each have one file and can be used alone.
 //   - Reader: 16 bytes without pointers, one per connection, that turn a
 //     client's stream into events. The bytes themselves stay with the caller.
-//   - Event: a whole message or a control frame; its payload lies in the
-//     caller's buffer, unmasked in place.
+//   - Event: a whole message or a control frame; its payload is in the caller's
+//     buffer, unmasked in place.
 //
-// Memory is always the caller's. ParseX and Reader.Next look at a slice and
-// return parts of it; AppendX extends a slice. Nothing here allocates, except
-// an AppendX whose dst is too short. Each byte received is unmasked once,
-// checked once and moved at most twice, however small the pieces are in which
-// it comes.
+// The caller owns all memory. ParseX and Reader.Next read a slice and return parts
+// of it; AppendX extends a slice. Nothing here allocates, except an AppendX whose
+// dst is too short. Each received byte is unmasked once, checked once and moved at
+// most twice, however small the pieces are in which it arrives.
 //
-// An error is final for its connection: CloseCode tells the status to close
-// with, StatusCode the HTTP status of a refused handshake. Extensions are not
-// spoken, so RSV bits are errors and permessage-deflate is never negotiated.
-// HTTP parsing, origins, timeouts and answering pings are left to others.
+// An error is final for its connection: CloseCode returns the status to close with,
+// StatusCode the HTTP status of a refused handshake. Extensions are not supported,
+// so RSV bits are errors and permessage-deflate is never negotiated. HTTP parsing,
+// origins, timeouts and pongs are left to others.
 //
 // Functions may be called from any goroutine; a Reader and the bytes given to
 // it belong to one goroutine at a time.

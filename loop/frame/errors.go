@@ -2,7 +2,7 @@ package frame
 
 import "errors"
 
-// Error is a client's breach of RFC 6455. Any Error is final: close the
+// Error is a client's violation of RFC 6455. Any Error is final: close the
 // connection with CloseCode.
 type Error struct {
 	code uint16
@@ -68,14 +68,14 @@ func (e *HandshakeError) Error() string { return "handshake: " + e.text }
 var (
 	// ErrMethod: the method is not GET.
 	ErrMethod = &HandshakeError{405, "method must be GET"}
-	// ErrHTTPVersion: HTTP/1.0 has no upgrades.
+	// ErrHTTPVersion: HTTP/1.0 does not support upgrades.
 	ErrHTTPVersion = &HandshakeError{400, "HTTP/1.1 is required"}
 	// ErrNotUpgrade: no "websocket" in Upgrade, or no "Upgrade" in Connection.
-	// Answer with "Upgrade: websocket" and "Connection: Upgrade" (RFC 9110 §15.5.22).
+	// Respond with "Upgrade: websocket" and "Connection: Upgrade" (RFC 9110 §15.5.22).
 	ErrNotUpgrade = &HandshakeError{426, "not a WebSocket upgrade"}
-	// ErrVersion: not version 13. Answer with "Sec-WebSocket-Version: 13" (§4.4).
+	// ErrVersion: not version 13. Respond with "Sec-WebSocket-Version: 13" (§4.4).
 	ErrVersion = &HandshakeError{426, "Sec-WebSocket-Version must be 13"}
-	// ErrKey: Sec-WebSocket-Key is not the base64 of 16 bytes, or came twice.
+	// ErrKey: Sec-WebSocket-Key is not the base64 of 16 bytes, or was sent twice.
 	ErrKey = &HandshakeError{400, "Sec-WebSocket-Key must be the base64 of 16 bytes"}
 )
 

@@ -6,20 +6,20 @@ import (
 	"encoding/base64"
 )
 
-// Upgrade is what a request says about becoming a WebSocket (§4.2.1). The
-// caller parses the HTTP and joins several lines of one header with ", ".
-// Host and Origin are the caller's to check.
+// Upgrade has the parts of a request that concern a WebSocket (§4.2.1). The
+// caller parses the HTTP, joins several lines of one header with ", ", and checks
+// Host and Origin.
 type Upgrade struct {
 	Method     []byte
 	HTTP11     bool   // HTTP/1.1 or a later 1.x
-	Upgrade    []byte // the headers' values; nil where there is no such header
+	Upgrade    []byte // the values of the headers; nil without the header
 	Connection []byte
 	Key        []byte // Sec-WebSocket-Key
 	Version    []byte // Sec-WebSocket-Version
 	Protocols  []byte // Sec-WebSocket-Protocol: for ChooseProtocol, not checked here
 }
 
-// Check reports why the request is no proper WebSocket handshake: ErrMethod,
+// Check reports why the request is not a valid WebSocket handshake: ErrMethod,
 // ErrHTTPVersion, ErrNotUpgrade, ErrVersion or ErrKey, in this order; nil if
 // it is one. See StatusCode.
 func (u *Upgrade) Check() error {
@@ -54,8 +54,8 @@ func isKey(key []byte) bool {
 	return n == 16 && err == nil
 }
 
-// AppendAccept appends the value of Sec-WebSocket-Accept that answers key,
-// which has passed Check: base64(SHA-1(key + GUID)), 28 bytes (§4.2.2, item 5.4).
+// AppendAccept appends the value of Sec-WebSocket-Accept for key, which has passed
+// Check: base64(SHA-1(key + GUID)), 28 bytes (§4.2.2, item 5.4).
 func AppendAccept(dst, key []byte) []byte {
 	var text [keyLen + len(guid)]byte
 	n := copy(text[:keyLen], trimOWS(key))
@@ -64,7 +64,7 @@ func AppendAccept(dst, key []byte) []byte {
 	return base64.StdEncoding.AppendEncode(dst, sum[:])
 }
 
-// AppendSwitching appends the whole head of the 101 answer (§4.2.2). key has
+// AppendSwitching appends the whole head of the 101 response (§4.2.2). key has
 // passed Check. protocol is what ChooseProtocol returned: "" selects none.
 func AppendSwitching(dst, key []byte, protocol string) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\n"+
@@ -115,7 +115,7 @@ func cutItem(list []byte) (item, rest []byte) {
 	return trimOWS(item), rest
 }
 
-// trimOWS cuts spaces and tabs off both ends (RFC 9110 §5.6.3).
+// trimOWS removes spaces and tabs at both ends (RFC 9110 §5.6.3).
 func trimOWS(b []byte) []byte {
 	for len(b) > 0 && isOWS(b[0]) {
 		b = b[1:]

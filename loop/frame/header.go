@@ -50,10 +50,10 @@ const (
 	maxLenIn2 = 1<<16 - 1
 )
 
-// Header is what stands before a client's payload.
+// Header is the part of a client's frame before its payload.
 type Header struct {
 	Length int64  // of the payload, in bytes
-	Mask   uint32 // the four key bytes, the first one lowest, as Unmask takes them
+	Mask   uint32 // the four key bytes, the first one lowest, as Unmask expects them
 	Op     Opcode
 	Fin    bool // last or only fragment of a message
 }
@@ -104,7 +104,7 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 	return h, n, nil
 }
 
-// checkFirst finds what can be wrong with the first byte of a header.
+// checkFirst checks the first byte of a header.
 func checkFirst(b byte) error {
 	op := Opcode(b & opBits)
 	switch {

@@ -32,7 +32,7 @@ func Unmask(b []byte, mask uint32, offset int) {
 	}
 }
 
-// unmaskPlain is Unmask as §5.3 words it, and the judge in its tests.
+// unmaskPlain is Unmask as §5.3 describes it, and the reference in its tests.
 func unmaskPlain(b []byte, mask uint32, offset int) {
 	key := [4]byte{byte(mask), byte(mask >> 8), byte(mask >> 16), byte(mask >> 24)}
 	for i := range b {

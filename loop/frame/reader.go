@@ -1,18 +1,18 @@
 package frame
 
-// Kind says what an Event is. It has the value of the opcode.
+// Kind is the kind of an Event. It has the value of the opcode.
 type Kind uint8
 
 const (
 	None   = Kind(OpContinuation) // nothing yet: more bytes are needed
 	Text   = Kind(OpText)         // a whole message, valid UTF-8
 	Binary = Kind(OpBinary)       // a whole message
-	Ping   = Kind(OpPing)         // answer with AppendPong(dst, Payload)
+	Ping   = Kind(OpPing)         // respond with AppendPong(dst, Payload)
 	Pong   = Kind(OpPong)
-	Close  = Kind(OpClose) // answer with AppendClose(dst, Code, "") and close
+	Close  = Kind(OpClose) // respond with AppendClose(dst, Code, "") and close
 )
 
-// Event is what Next found.
+// Event is the result of Next.
 type Event struct {
 	Kind    Kind
 	Code    uint16 // Close: the status, CloseNoStatus if there was none
@@ -25,49 +25,49 @@ const maxMessage = 1 << 30
 
 // Reader is the state of one client's stream between two calls of Next. The
 // zero value is ready. It holds no pointers and no bytes: those that Next has
-// not consumed stay with the caller, laid out so:
+// not consumed stay with the caller, in this layout:
 //
 //	┌──────────────────────┬───────────┬───────────────────────────────┐
 //	│ kept: the fragments  │ hole:     │ next frame: header, payload,  │
-//	│ so far, unmasked,    │ finished  │ of which `seen` bytes are     │
-//	│ without headers      │ with      │ unmasked already              │
+//	│ so far, unmasked,    │ handled   │ of which `seen` bytes are     │
+//	│ without headers      │ already   │ unmasked already              │
 //	└──────────────────────┴───────────┴───────────────────────────────┘
 //
-// Outside a fragmented message kept and hole are 0. Inside one, what lies
-// between two fragments (a header, a control frame) becomes hole, and a whole
-// fragment is moved down over it: each byte once. Closing the hole by moving
-// what follows waits until Next asks for more, when that is part of one frame.
+// Outside a fragmented message kept and hole are 0. Inside one, the bytes between
+// two fragments (a header, a control frame) become hole, and a whole fragment is
+// moved down over it: each byte once. The hole is closed by moving the bytes after
+// it only when Next needs more bytes; these are then part of one frame.
 type Reader struct {
 	kept uint32
 	hole uint32
 	seen uint32
-	text UTF8   // of the text message under way
-	op   Opcode // of the fragmented message under way; OpContinuation outside one
+	text UTF8   // of the current text message
+	op   Opcode // of the current fragmented message; OpContinuation outside one
 	done bool   // a close frame or an error ended the stream
 }
 
-// Next takes the next thing from b and returns what it did not consume.
+// Next returns the next event in b, and the bytes that it did not consume.
 //
 //   - b is the rest of the call before, unchanged, with the bytes received
 //     since appended; at the start, just those. It may have moved in memory.
-//   - A Kind other than None is a whole message or a control frame. Go on with
-//     rest. Payload is good until the next call or the next change to b's
+//   - A Kind other than None is a whole message or a control frame. Continue with
+//     rest. Payload is valid until the next call or the next change to b's
 //     memory, whichever is first; appending to it does not harm rest.
-//   - None with a nil error: more bytes are needed (Need says how many). All
+//   - None with a nil error: more bytes are needed (Need returns how many). All
 //     of rest must be kept; it is shorter than limit + MaxControl + MaxHeader.
 //   - An error is final: send AppendClose(dst, CloseCode(err), …) and close.
-//   - After an error or a Close event, rest is empty, and all that still comes
-//     is discarded (§1.4, §5.5.1).
+//   - After an error or a Close event, rest is empty, and all further bytes are
+//     discarded (§1.4, §5.5.1).
 //
 // The fragments of a message are joined at the front of rest, so rest is not
 // always the end of b: after a control frame inside a fragmented message it is
 // all of b, and after None it may be shorter than b, at b's start. Control
-// frames are reported where they stand, before the message around them.
+// frames are reported in stream order, before the message around them.
 //
 // limit bounds a message, or its fragments together, in bytes (at most 1 GiB;
-// b must be below 4 GiB). ErrTooBig comes as soon as a header announces more.
-// A text that cannot become valid UTF-8 fails with the byte that spoils it,
-// not at the end of its frame.
+// b must be below 4 GiB). ErrTooBig is returned as soon as a header announces more.
+// A text that cannot become valid UTF-8 fails at its first invalid byte, not at the
+// end of its frame.
 //
 // b is written to: payloads are unmasked in place, also those of unfinished
 // frames. Each byte is unmasked and checked once, and moved at most twice.
@@ -102,9 +102,9 @@ func (r *Reader) Next(b []byte, limit int) (ev Event, rest []byte, err error) {
 }
 
 // Need returns how many bytes must at least be appended to rest before Next
-// can find anything; 0 if Next can go on without more. It is a hint about one
-// frame, not one message. The client needs only a header to make it large
-// (after None at most limit, or MaxControl), so grow buffers as bytes come.
+// can return an event; 0 if Next can continue without more. It is a hint about one
+// frame, not one message. A client can make it large with only a header (after None
+// at most limit, or MaxControl), so grow buffers as bytes arrive.
 func (r *Reader) Need(rest []byte) int {
 	if r.done {
 		return 0
@@ -122,8 +122,8 @@ func (r *Reader) Need(rest []byte) int {
 	return clientHeaderLen(b[1]) - len(b)
 }
 
-// Idle reports whether the stream stands between two messages, as far as
-// finished frames go: with an empty rest as well, nothing is under way.
+// Idle reports whether the stream is between two messages, as far as finished frames
+// show: if rest is empty too, no message is incomplete.
 func (r *Reader) Idle() bool { return r.op == OpContinuation }
 
 // admit checks a data frame against the frames before it and the limit.
@@ -139,8 +139,8 @@ func (r *Reader) admit(h Header, limit int) error {
 	return nil
 }
 
-// take unmasks and checks what is new of a data frame's payload, at the start
-// of body, and reports whether it is whole.
+// take unmasks and checks the new bytes of a data frame's payload, at the start of
+// body, and reports whether the payload is complete.
 func (r *Reader) take(h Header, body []byte) (payload []byte, whole bool, err error) {
 	if int64(len(body)) > h.Length {
 		body = body[:h.Length]
@@ -189,7 +189,7 @@ func (r *Reader) finish(h Header, b, payload []byte, start int) (Event, []byte, 
 	return ev, rest, nil
 }
 
-// control reports a control frame whose payload begins at b[start], once it is whole.
+// control reports a control frame whose payload begins at b[start], when it is complete.
 func (r *Reader) control(h Header, b []byte, start int) (Event, []byte, error) {
 	end := start + int(h.Length)
 	if len(b) < end {
@@ -214,7 +214,7 @@ func (r *Reader) control(h Header, b []byte, start int) (Event, []byte, error) {
 	return ev, b, nil
 }
 
-// closeHole moves what follows the hole down to the kept bytes.
+// closeHole moves the bytes after the hole down to the kept bytes.
 func (r *Reader) closeHole(b []byte) []byte {
 	if r.hole == 0 {
 		return b

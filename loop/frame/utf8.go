@@ -2,16 +2,16 @@ package frame
 
 import "unicode/utf8"
 
-// UTF8 checks a text that comes in pieces, which may end inside a character
-// (§8.1). It holds no bytes, only what may come next. The zero value is the
+// UTF8 checks a text that arrives in pieces, which may end inside a character
+// (§8.1). It holds no bytes, only the state of the check. The zero value is the
 // start of a text.
 //
-// utf8.Valid does the bulk; only characters that lie across two pieces are
-// stepped through byte by byte. For the automaton that was tried instead see
-// DESIGN.md.
+// utf8.Valid checks most bytes; only characters that lie across two pieces are
+// checked byte by byte. DESIGN.md in this folder describes the automaton that was
+// tried instead.
 type UTF8 uint8
 
-// What may follow: the states within the characters of RFC 3629 §4.
+// The bytes that may follow: the states within the characters of RFC 3629 §4.
 const (
 	utf8Start   UTF8 = iota // the first byte of a character
 	utf8Tail1               // one of 80–BF
@@ -21,7 +21,7 @@ const (
 	utf8AfterED             // 80–9F, then one: anything higher is a surrogate
 	utf8AfterF0             // 90–BF, then two: anything lower is overlong
 	utf8AfterF4             // 80–8F, then two: anything higher is above U+10FFFF
-	utf8Reject              // nothing leads out of it
+	utf8Reject              // final
 )
 
 // Feed takes the next piece of the text and reports whether the text can still

@@ -1,20 +1,20 @@
 package ring
 
-// CacheFloor is what a Cache keeps whatever its limit says: a burst to many
-// different subscribers is encoded once though no history holds it.
+// CacheFloor is what a Cache may always keep, whatever its limit: a burst to many
+// different subscribers is then encoded once even if no history holds it.
 const CacheFloor = 1 << 20
 
 // EncodingOverhead is what a Cache charges for a result beside its bytes: the
-// object that holds them, its place in the queue, what the allocator rounds up.
+// object that holds them, its place in the queue, the rounding of the allocator.
 const EncodingOverhead = 64
 
 // Cache encodes messages for one goroutine, and keeps the results with the
-// messages, where the caches of other goroutines find them. It takes the oldest
-// of its own results away again when they exceed the limit, so that what
-// encoders make of a message cannot outgrow the message itself.
+// messages, where the caches of other goroutines find them. When its own results
+// exceed the limit, it drops the oldest, so that encodings cannot outgrow the
+// messages themselves.
 //
-// Bytes that a caller holds stay valid: taking a result away only means that
-// the next caller encodes again.
+// Bytes that a caller holds stay valid: after a result was dropped, the next caller
+// encodes again.
 type Cache struct {
 	// Fixed at creation.
 	encode func(*Message, Encoding) []byte
@@ -22,15 +22,15 @@ type Cache struct {
 
 	// Owned by the goroutine. kept is a queue in a ring buffer whose capacity
 	// is a power of two. It refers to results and not to messages, so it does not
-	// hold a message back that nobody else needs.
+	// keep a message in memory.
 	kept  []*encoded
 	first int
 	count int
 	bytes int
 }
 
-// NewCache returns a cache of the results of encode. limit tells how many bytes
-// it may keep at the moment, CacheFloor at least; nil is no limit. The cache
+// NewCache returns a cache of the results of encode. limit returns how many bytes
+// it may keep now, at least CacheFloor; nil is no limit. The cache
 // calls both on its goroutine.
 func NewCache(encode func(*Message, Encoding) []byte, limit func() int) *Cache {
 	return &Cache{encode: encode, limit: limit}
@@ -40,7 +40,7 @@ func NewCache(encode func(*Message, Encoding) []byte, limit func() int) *Cache {
 // each included.
 func (c *Cache) Bytes() int { return c.bytes }
 
-// keep notes that e is one of the cache's results, and makes room for it. e
+// keep records that e is one of the cache's results, and makes room for it. e
 // itself stays even if it is larger than the limit: it is about to be sent.
 func (c *Cache) keep(e *encoded) {
 	if c.limit == nil {
@@ -58,7 +58,7 @@ func (c *Cache) keep(e *encoded) {
 	c.bytes += e.charge()
 }
 
-// drop takes the oldest result away.
+// drop drops the oldest result.
 func (c *Cache) drop() {
 	e := c.kept[c.first]
 	c.kept[c.first] = nil

@@ -1,17 +1,17 @@
-// Package ring hands publications to the event loops: one writer at a time,
+// Package ring passes publications to the event loops: one writer at a time,
 // any number of readers, no locks for the readers.
 //
-//   - Message: one publication, immutable, with its encodings: only those that
-//     somebody has asked for take memory, and there may be any number of them.
+//   - Message: one publication, immutable, with its encodings: only those in use
+//     take memory, and there may be any number of them.
 //   - Ring: the newest messages, found by sequence.
 //   - Reader: one loop's place in it.
 //
 // Messages enter in the order of their sequences, which may have holes. The ring
-// never overwrites what a reader has not taken: Room says no instead, and the
-// log answers "full" to the publisher. What all readers have taken is let go,
-// so that an idle ring does not pin memory.
+// never overwrites messages that a reader has not taken: Room returns false instead,
+// and the log refuses the publication. Messages that all readers have taken are
+// released, so that an idle ring does not keep memory.
 //
-// Concurrency: Room and Publish are the writer's, who brings his own lock (the
-// log's append lock); each Reader belongs to one goroutine, and Applied alone
-// may be called from anywhere.
+// Concurrency: only the writer calls Room and Publish, under its own lock (the
+// append lock of the log); each Reader belongs to one goroutine, but for its methods
+// that any goroutine may call.
 package ring

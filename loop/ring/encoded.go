@@ -5,12 +5,12 @@ import (
 	"unsafe"
 )
 
-// encoded is the result of one encoder for one message: bytes that can be taken
-// away and brought back. The results of a message are a list, which grows at its
-// end and never shrinks, so an encoding that nobody asks for costs nothing.
+// encoded is the result of one encoder for one message: bytes that can be dropped
+// and restored. The results of a message are a list, which grows at its end and
+// never shrinks, so an unused encoding costs nothing.
 //
 // The bytes are a pointer and a size, not an atomic.Pointer[[]byte], because the
-// latter needs an object for the slice header besides: one allocation more for each
+// latter needs another object for the slice header: one allocation more for each
 // encoding (BenchmarkEncodedMiss).
 type encoded struct {
 	// Fixed.
@@ -18,7 +18,7 @@ type encoded struct {
 	encoding Encoding
 
 	// Shared. The store of next makes the rest of the list visible; Message.find
-	// relies on it. first is nil while the bytes are taken away; the load in bytes
+	// relies on it. first is nil while the bytes are dropped; the load in bytes
 	// relies on its store.
 	first atomic.Pointer[byte]
 	next  atomic.Pointer[encoded]
@@ -40,7 +40,7 @@ func newEncoded(k Encoding, b []byte) *encoded {
 	return e
 }
 
-// bytes returns the result; ok is false while it is taken away. Any goroutine
+// bytes returns the result; ok is false while it is dropped. Any goroutine
 // may call it.
 func (e *encoded) bytes() (b []byte, ok bool) {
 	p := e.first.Load()
@@ -50,9 +50,9 @@ func (e *encoded) bytes() (b []byte, ok bool) {
 	return unsafe.Slice(p, e.size)[:e.size:e.size], true
 }
 
-// restore brings the result back as b, and reports whether it did: another
-// goroutine may have been faster, or b has another length than the result had.
-// Then b is its caller's alone.
+// restore stores b as the result again, and reports whether it did: another
+// goroutine may have been faster, or b may have another length than the result had.
+// Then b belongs to its caller alone.
 func (e *encoded) restore(b []byte) bool {
 	return len(b) == int(e.size) && e.first.CompareAndSwap(nil, firstOf(b))
 }

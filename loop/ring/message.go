@@ -2,14 +2,14 @@ package ring
 
 import "sync/atomic"
 
-// Encoding numbers one way of writing a message on the wire. The ring only
-// stores the results; who encodes decides what each number means. A message has
-// memory only for the encodings that somebody has asked for.
+// Encoding is the number of one wire format. The ring only stores the results; the
+// encoder decides what each number means. A message has memory only for the
+// encodings in use.
 type Encoding uint8
 
 // Message is one publication as the loops and the history see it: the same
-// object everywhere, immutable after it was appended but for its encodings,
-// which whoever needs them first fills in and a Cache takes away again.
+// object everywhere, immutable after it was appended except for its encodings,
+// which the first caller that needs them stores and a Cache drops.
 type Message struct {
 	// Fixed before the message enters the ring.
 	Sequence uint64   // number in the log, first is 1
@@ -17,8 +17,8 @@ type Message struct {
 	Also     []string // further channels that carry the same message; usually nil
 	Exclude  uint64   // session that must not receive it, 0 for none
 	Size     int      // bytes charged to the history of its channel
-	Saved    int      // of Size: what a message before it is charged with already in the ring, since they share data
-	Entry    any      // what an encoder needs; the ring never looks inside
+	Saved    int      // part of Size that the ring has charged to an earlier message with the same data
+	Entry    any      // for the encoders; the ring does not use it
 	Accepted int64    // when the log accepted it: nanoseconds of the writer's clock, 0 for unknown
 
 	// Shared: the results of encoders, in the order in which they were first needed.
@@ -26,24 +26,24 @@ type Message struct {
 	encoded atomic.Pointer[encoded]
 }
 
-// Encoded returns the bytes of m in encoding k, encoding it when nobody has
-// needed them before or they were taken away since. Two callers may both encode;
-// both get the bytes of the first to finish. The result is shared and must not
-// be changed; it stays valid while the caller holds it. c is the caller's own.
+// Encoded returns the bytes of m in encoding k. It encodes m if the bytes were not
+// needed before or have been dropped. Two callers may both encode; both get the
+// bytes of the first to finish. The result is shared and must not be changed; it
+// stays valid while the caller holds it. c is the caller's own cache.
 //
-// The result of an encoder must have the same length each time. One that has not
-// is returned to its caller, and not kept.
+// The result of an encoder must have the same length each time. One with another
+// length is returned to its caller, and not kept.
 func (m *Message) Encoded(k Encoding, c *Cache) []byte {
 	e, end := m.find(k)
 	if e == nil {
 		fresh := newEncoded(k, c.encode(m, k))
 		for e == nil {
 			if end.CompareAndSwap(nil, fresh) {
-				c.keep(fresh) // which takes away others, never fresh itself
+				c.keep(fresh) // may drop others, never fresh itself
 				b, _ := fresh.bytes()
 				return b
 			}
-			e, end = find(end, k) // another encoding came to stand there, or this one
+			e, end = find(end, k) // another goroutine has appended a result, of this encoding or another
 		}
 	}
 	for {
@@ -61,8 +61,8 @@ func (m *Message) Encoded(k Encoding, c *Cache) []byte {
 	}
 }
 
-// Kept returns the bytes of m in encoding k if they are there: nobody may have
-// encoded it, or a cache has taken them away. Any goroutine may call it.
+// Kept returns the bytes of m in encoding k if they are stored: they may not have
+// been needed yet, or a cache may have dropped them. Any goroutine may call it.
 func (m *Message) Kept(k Encoding) (b []byte, ok bool) {
 	if e, _ := m.find(k); e != nil {
 		return e.bytes()

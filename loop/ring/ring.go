@@ -5,13 +5,13 @@ import (
 	"sync/atomic"
 )
 
-// reclaimEvery is how many publications may pass before the writer looks at
-// how far the readers are, though it has room: it bounds what an idle ring
-// pins. 64: see BenchmarkPublish; looking each time costs a cache miss a reader.
+// reclaimEvery is how many publications may pass before the writer reads the
+// positions of the readers, even if it has room: it bounds the memory that an idle
+// ring keeps. 64: see BenchmarkPublish; a read costs a cache miss per reader.
 const reclaimEvery = 64
 
 // Ring holds the newest messages until every reader has taken them. It counts them:
-// a place is how many messages came up to it, whatever their sequences.
+// a place is the number of messages up to it, whatever their sequences.
 type Ring struct {
 	// Fixed before the first Publish.
 	slots    []*Message
@@ -21,8 +21,8 @@ type Ring struct {
 
 	// Writer-owned, under the log's append lock.
 	newest     uint64 // sequence of the newest message
-	tail       uint64 // places up to here were let go
-	bytes      int    // Size less Saved of what lies in (tail, head]
+	tail       uint64 // places up to here were released
+	bytes      int    // Size less Saved of the messages in (tail, head]
 	sinceClean int
 
 	_ [64]byte
@@ -50,14 +50,14 @@ type Reader struct {
 }
 
 // New returns a ring of the given number of slots, a power of two, that holds
-// at most maxBytes of unread messages. The messages it takes have sequences greater
-// than head.
+// at most maxBytes of unread messages. The messages that it accepts have sequences
+// greater than head.
 func New(slots, maxBytes int, head uint64) (*Ring, error) {
 	if slots < 2 || slots&(slots-1) != 0 {
-		return nil, fmt.Errorf("ring of %d slots: must be a power of two, at least 2", slots)
+		return nil, fmt.Errorf("ring-slots %d: must be a power of two, at least 2", slots)
 	}
 	if maxBytes < 1 {
-		return nil, fmt.Errorf("ring of %d bytes: must be at least 1", maxBytes)
+		return nil, fmt.Errorf("ring-bytes %d: must be at least 1", maxBytes)
 	}
 	return &Ring{slots: make([]*Message, slots), mask: uint64(slots - 1), maxBytes: maxBytes, newest: head}, nil
 }
@@ -73,7 +73,7 @@ func (r *Ring) Reader() *Reader {
 // Head is the sequence of the newest message. Writer only.
 func (r *Ring) Head() uint64 { return r.newest }
 
-// Room reports whether so many messages of so many bytes in all can be
+// Room reports whether that many messages with that many bytes in all can be
 // published now. One message larger than the byte limit has room when nothing
 // else is unread. Writer only.
 func (r *Ring) Room(messages, bytes int) bool {
@@ -93,14 +93,14 @@ func (r *Ring) fits(messages, bytes int) bool {
 }
 
 // Publish adds m, whose sequence must be greater than the head, and for which
-// the writer has asked Room. Writer only.
+// the writer has called Room. Writer only.
 func (r *Ring) Publish(m *Message) {
 	if m.Sequence <= r.newest {
 		panic(fmt.Sprintf("ring: message %d after %d", m.Sequence, r.newest))
 	}
 	place := r.head.Load() + 1
 	if place-r.tail > uint64(len(r.slots)) {
-		panic("ring: published without asking for room")
+		panic("ring: Publish without Room")
 	}
 	r.slots[place&r.mask] = m
 	r.bytes += m.Size - m.Saved
@@ -111,7 +111,7 @@ func (r *Ring) Publish(m *Message) {
 	}
 }
 
-// reclaim lets go of what every reader has taken.
+// reclaim releases the messages that every reader has taken.
 func (r *Ring) reclaim() {
 	r.sinceClean = 0
 	least := r.head.Load()
@@ -135,7 +135,7 @@ func (d *Reader) Behind() uint64 {
 	return d.ring.head.Load() - applied
 }
 
-// Waiting reports whether there is something to take. Any goroutine may call it.
+// Waiting reports whether there are messages to take. Any goroutine may call it.
 func (d *Reader) Waiting() bool { return d.applied.Load() != d.ring.head.Load() }
 
 // Next appends up to most messages to dst, oldest first, until their Size exceeds

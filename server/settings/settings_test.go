@@ -186,7 +186,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 		`--history-bytes "99999999999GiB": must be a size`,
 		`--inherit "x": "x" must be the number of a descriptor`,
 		`listen on "0.0.0.0:80": everybody`,
-		"ring of 1000 slots: must be a power of two",
+		"ring-slots 1000: must be a power of two",
 	}
 	for _, want := range wants {
 		if !strings.Contains(err.Error(), want) {
