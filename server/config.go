@@ -198,7 +198,7 @@ func (c Config) Validate() error {
 	errs = append(errs, c.checkAdmin(), c.checkSocketMode())
 	errs = append(errs, c.checkTwice()...)
 	if c.RingSlots > 0 && c.RingSlots&(c.RingSlots-1) != 0 {
-		errs = append(errs, fmt.Errorf("config: ring of %d slots: must be a power of two", c.RingSlots))
+		errs = append(errs, fmt.Errorf("config: ring-slots %d: must be a power of two", c.RingSlots))
 	}
 	if c.AddressShare > 100 {
 		errs = append(errs, fmt.Errorf("config: address share of %d percent: must be at most 100", c.AddressShare))

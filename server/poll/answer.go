@@ -10,21 +10,21 @@ import (
 	"peal/server/response"
 )
 
-// Answer is what surrounds the messages of one poll. Of its Head the caller sets what
-// concerns the connection: Date, Origin and Close.
+// Answer is the response to one poll without its messages. The caller sets the fields
+// of its Head that concern the connection: Date, Origin and Close.
 type Answer struct {
 	response.Head
-	Cursor   log.Cursor // covered up to here
+	Cursor   log.Cursor // everything up to here is covered
 	Gaps     []ring.Gap
 	Lineage  *log.Lineage // of the log with the gaps
 	Presence [][]byte     // JSON only: objects of publication.AppendPresence, oldest first
-	HeadOnly bool         // the answer to HEAD: the body is left out, its length is told
+	HeadOnly bool         // the response to HEAD: without the body, but with its length
 }
 
 // AppendJSON appends the answer with these messages, each the object of package
 // publication, oldest first.
 func AppendJSON(dst []byte, a Answer, objects [][]byte) []byte {
-	// The head needs the length of the body, so small parts are made first.
+	// The head needs the length of the body, so small parts are encoded first.
 	var cursorText [log.MaxCursorBytes]byte
 	var gapText [512]byte
 	cursor := a.Cursor.Append(cursorText[:0])
@@ -76,8 +76,8 @@ func listBytes(objects [][]byte) int {
 	return n
 }
 
-// AppendRaw appends the answer with e as its one message, or 204 (No Content)
-// where e is nil.
+// AppendRaw appends the answer with e as its one message, or 204 (No Content) if e
+// is nil.
 func AppendRaw(dst []byte, a Answer, e *log.Entry) []byte {
 	a.Lines = response.NoStore
 	if e == nil {
@@ -88,7 +88,7 @@ func AppendRaw(dst []byte, a Answer, e *log.Entry) []byte {
 	if publication.IsText(e) {
 		a.Type = "text/plain; charset=utf-8"
 	}
-	// What was published must not run as a page of this origin.
+	// Published data must not run as a page of this origin.
 	a.Lines = rawLines
 	dst = a.appendLines(grow(dst, response.Room+rawRoom+len(a.Origin)+len(e.Data)))
 	if e.Event != "" {
@@ -106,7 +106,7 @@ func AppendRaw(dst []byte, a Answer, e *log.Entry) []byte {
 // rawLines are those of an answer that has a message as its body.
 const rawLines = response.NoStore + "X-Content-Type-Options: nosniff\r\n"
 
-// rawRoom is at least what the lines of a raw head have without gaps and event.
+// rawRoom is an upper bound of the lines of a raw head without gaps and event.
 const rawRoom = 256
 
 // grow returns dst with room for n bytes, growing it at most once.
@@ -117,9 +117,9 @@ func grow(dst []byte, n int) []byte {
 	return dst
 }
 
-// maxGapHeader bounds Peal-Gap, for clients refuse heads beyond 8 or 16 KiB. Of
-// 128 channels, those that do not fit are not named, but the first is: that
-// there is a gap is never left out.
+// maxGapHeader bounds Peal-Gap, because clients refuse heads beyond 8 or 16 KiB. Of
+// 128 channels, those that do not fit are omitted, but never the first, so that the
+// header always reports that there is a gap.
 const maxGapHeader = 4096
 
 // appendLines appends the head of a raw answer, without the end.
@@ -157,7 +157,7 @@ func appendASCII(dst, json []byte) []byte {
 		switch {
 		case r < utf8.RuneSelf:
 			dst = append(dst, byte(r))
-		case r > 0xFFFF: // beyond 16 bits JSON wants a surrogate pair (RFC 8259 §7)
+		case r > 0xFFFF: // beyond 16 bits JSON needs a surrogate pair (RFC 8259 §7)
 			r -= 0x10000
 			dst = appendHex(dst, 0xD800+r>>10)
 			dst = appendHex(dst, 0xDC00+r&0x3FF)
@@ -174,10 +174,10 @@ func appendHex(dst []byte, r rune) []byte {
 }
 
 // appendPercent appends s as JavaScript's encodeURIComponent does, so that
-// decodeURIComponent gives it back: what is neither a letter, a digit nor one of
-// the marks below becomes %XX for each byte. Browsers read a header value as
-// Latin-1 and drop spaces at its ends (RFC 9110 §5.5); neither can touch this,
-// and no line end gets into the head.
+// decodeURIComponent returns s: every byte that is not a letter, a digit or one of
+// the marks below becomes %XX. Browsers read a header value as Latin-1 and drop
+// spaces at its ends (RFC 9110 §5.5); neither changes this encoding, and no line end
+// can get into the head.
 func appendPercent(dst []byte, s string) []byte {
 	const digits = "0123456789ABCDEF"
 	for i := range len(s) {

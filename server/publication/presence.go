@@ -5,7 +5,7 @@ import "peal/server/log"
 // Member is one client that is present on a channel.
 type Member struct {
 	Client string
-	Info   string // what it says about itself, "" for nothing
+	Info   string // the info that it sent, "" for none
 }
 
 // AppendMembers appends the array of members: [{"client","info"?},…].
@@ -27,7 +27,7 @@ func AppendMembers(dst []byte, members []Member) []byte {
 }
 
 // AppendPresence appends the object of e, an entry of kind presence: the
-// channel, the cursor c, and what its data says, which is an object that is not
+// channel, the cursor c, and the members of its data, a JSON object that is not
 // empty.
 func AppendPresence(dst []byte, e *log.Entry, c log.Cursor) []byte {
 	dst = append(dst, `{"channel":`...)

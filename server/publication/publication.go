@@ -9,11 +9,11 @@ import (
 	"peal/server/log"
 )
 
-// IsText reports whether the data of e is shown as text rather than base64.
+// IsText reports whether the data of e is sent as text rather than base64.
 func IsText(e *log.Entry) bool { return !e.Binary && utf8.Valid(e.Data) }
 
-// AppendJSON appends the object of e as it was published on channel, whose
-// position in the log is c. It allocates only when dst is too small.
+// AppendJSON appends the object of e, published on channel at position c of the log.
+// It allocates only when dst is too small.
 func AppendJSON(dst []byte, e *log.Entry, channel string, c log.Cursor) []byte {
 	dst = append(dst, `{"channel":`...)
 	dst = AppendString(dst, channel)
@@ -36,12 +36,12 @@ func AppendJSON(dst []byte, e *log.Entry, channel string, c log.Cursor) []byte {
 	return append(dst, '}')
 }
 
-// objectBytes is what an object needs beside its channel, event and data:
+// objectBytes is the length of an object without its channel, event and data:
 // names, punctuation, a cursor, a time.
 const objectBytes = len(`{"channel":"","cursor":"","time":,"event":"","data_base64":""}`) + log.MaxCursorBytes + 13
 
 // SizeHint is a good first capacity for the object of e: exact or a few bytes
-// more when nothing has to be escaped.
+// more if nothing must be escaped.
 func SizeHint(e *log.Entry, channel string) int {
 	data := len(e.Data)
 	if e.Binary {
@@ -53,8 +53,8 @@ func SizeHint(e *log.Entry, channel string) int {
 // Reasons of a gap, as clients see them.
 const (
 	Discarded     = "discarded"      // dropped by count, bytes, age or eviction
-	UnknownCursor = "unknown_cursor" // the client's cursor means nothing here
-	Slow          = "slow"           // passed over, because the client was slow and its channel gives such clients the newest alone
+	UnknownCursor = "unknown_cursor" // the server does not know the client's cursor
+	Slow          = "slow"           // skipped, because the client was slow and the rule of its channel sends slow clients only the newest message
 )
 
 // AppendGap appends the object of g, a gap in the log of that lineage. It allocates

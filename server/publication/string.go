@@ -8,7 +8,7 @@ import (
 
 // AppendString appends s as a JSON string (RFC 8259 §7), quotes included.
 // Control characters, the quote and the backslash are escaped, and so are
-// U+2028 and U+2029, at which JavaScript before 2019 ends a line. Bytes that
+// U+2028 and U+2029, which end a line in JavaScript before 2019. Bytes that
 // are not UTF-8 become U+FFFD, as in encoding/json.
 func AppendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
@@ -22,8 +22,8 @@ func AppendString[T string | []byte](dst []byte, s T) []byte {
 		}
 		if b < utf8.RuneSelf {
 			if cap(dst)-len(dst) < len(s)-from+escapeRoom {
-				// At once for all the rest, if it is like what came: growing step by
-				// step would copy a text of escapes nine times.
+				// Grow once for all the rest, assuming that it is like the part before:
+				// growing step by step would copy a text of escapes nine times.
 				rest := len(s) - from
 				dst = slices.Grow(dst, rest*(len(dst)-start)/max(1, from)+rest/16+escapeRoom)
 			}
@@ -63,8 +63,8 @@ func decodeRune[T string | []byte](s T, i int) (rune, int) {
 
 const hexDigits = "0123456789abcdef"
 
-// appendEscape appends the shortest escape of an ASCII character that must not
-// stand in a JSON string as it is.
+// appendEscape appends the shortest escape of an ASCII character that a JSON string
+// must not contain unescaped.
 func appendEscape(dst []byte, b byte) []byte {
 	switch b {
 	case '"', '\\':
@@ -80,7 +80,7 @@ func appendEscape(dst []byte, b byte) []byte {
 	}
 }
 
-// plain marks the ASCII characters that stand for themselves.
+// plain marks the ASCII characters that need no escape.
 var plain = func() (t [256]bool) {
 	for b := ' '; b < utf8.RuneSelf; b++ {
 		t[b] = b != '"' && b != '\\'
@@ -88,7 +88,7 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// spread is how many bytes one byte of text may become: in a JSON string, or in the
+// spread is how many bytes one byte of text may take: in a JSON string, or in the
 // data fields of an event, where a line end begins another field.
 var spread = func() (t [256]uint8) {
 	for b := range t {
@@ -120,13 +120,13 @@ func MostBytes(data []byte, binary bool) int {
 }
 
 // FitsAnyway reports whether a message with that many bytes of data is at most limit
-// bytes long in each encoding, whatever they are.
+// bytes long in each encoding, whatever the bytes are.
 func FitsAnyway(bytes, limit int) bool { return bytes <= (limit-namesBytes)/maxSpread }
 
 // BinaryBytes is an upper bound of the length of a message with that many bytes of
 // binary data as JSON.
 func BinaryBytes(bytes int) int { return namesBytes + base64.StdEncoding.EncodedLen(bytes) }
 
-// namesBytes is at least what an encoding has beside the data: a channel and an event
-// of 200 bytes, escaped, an id, a time, a frame or HTTP head.
+// namesBytes is an upper bound of the parts of an encoding beside the data: a channel
+// and an event of 200 bytes, escaped, an id, a time, a frame or HTTP head.
 const namesBytes = 2 << 10

@@ -11,8 +11,8 @@ import (
 	"peal/server/publication"
 )
 
-// Clients come back after a random time between these bounds, or all clients
-// of a restarted server would come back at once.
+// Clients reconnect after a random time between these bounds; otherwise all clients
+// of a restarted server would reconnect at once.
 const (
 	MinRetry = 2 * time.Second
 	MaxRetry = 5 * time.Second
@@ -28,8 +28,8 @@ func AppendOpen(dst []byte, c log.Cursor, retry time.Duration) []byte {
 	return AppendHeartbeat(dst, c)
 }
 
-// AppendHeartbeat appends the position c as a CursorEvent. Its data is JSON as
-// that of every event of the server's own.
+// AppendHeartbeat appends the position c as a CursorEvent. Its data is JSON, like
+// that of all events that the server itself sends.
 func AppendHeartbeat(dst []byte, c log.Cursor) []byte {
 	dst = appendID(dst, c)
 	dst = append(dst, "event: "+CursorEvent+"\ndata: {\"cursor\":\""...)
@@ -37,9 +37,9 @@ func AppendHeartbeat(dst []byte, c log.Cursor) []byte {
 	return append(dst, "\"}\n\n"...)
 }
 
-// AppendRaw appends e, whose position is c, as an event with its data as it
-// was published. The standard has one kind of line end: CR and CRLF arrive as
-// LF. Binary data is base64.
+// AppendRaw appends e, whose position is c, as an event with its published data.
+// The standard has one kind of line end: CR and CRLF arrive as LF. Binary data is
+// base64.
 func AppendRaw(dst []byte, e *log.Entry, c log.Cursor) []byte {
 	text := publication.IsText(e)
 	data := base64.StdEncoding.EncodedLen(len(e.Data))
@@ -72,10 +72,10 @@ func AppendJSON(dst []byte, e *log.Entry, channel string, c log.Cursor) []byte {
 
 // AppendGap appends a gap as an event named gap.
 //
-// It has no id on purpose. The id is a position on all channels of a stream:
-// with that of g.To, a client that is cut off right here would come back behind
-// messages of its other channels that it never had. Without one it comes back
-// where it was, and is told again.
+// It intentionally has no id. The id is a position on all channels of a stream:
+// with that of g.To, a client whose connection breaks here would resume after
+// messages of its other channels that it has not received. Without an id it resumes
+// from its old position, and receives the gap again.
 func AppendGap(dst []byte, g ring.Gap, lineage *log.Lineage) []byte {
 	dst = append(dst, "event: gap\ndata: "...)
 	dst = publication.AppendGap(dst, g, lineage)
@@ -93,19 +93,19 @@ func AppendPresence(dst []byte, e *log.Entry, c log.Cursor) []byte {
 	return append(dst, "\n\n"...)
 }
 
-// presenceEvent cannot be the name of a publication's: see httpapi.
+// presenceEvent is reserved: publications cannot have that name.
 const presenceEvent = "peal.presence"
 
 // AppendEnd appends the last bytes of a stream that the server ends: clients
-// come back by themselves, after retry. No empty line follows: the field counts
-// by itself, and some clients take every empty line for an event.
+// reconnect by themselves, after retry. No empty line follows: the field is effective
+// without one, and some clients treat every empty line as an event.
 func AppendEnd(dst []byte, retry time.Duration) []byte { return AppendRetry(dst, retry) }
 
-// eventBytes is what an event needs beside its name and data.
+// eventBytes is the length of an event without its name and data.
 const eventBytes = len("id: \nevent: \ndata: \n\n") + log.MaxCursorBytes
 
-// AppendRetry appends how long to wait before reconnecting: all that a stream
-// begins with for a client that has its position.
+// AppendRetry appends how long to wait before reconnecting: the whole beginning of a
+// stream for a client that has its position.
 func AppendRetry(dst []byte, retry time.Duration) []byte {
 	dst = append(dst, "retry: "...)
 	dst = strconv.AppendInt(dst, retry.Milliseconds(), 10)
@@ -118,8 +118,8 @@ func appendID(dst []byte, c log.Cursor) []byte {
 	return append(dst, '\n')
 }
 
-// appendEvent appends the name field. Publishers cannot have put line ends into
-// a name; if another writer of the log did, they must not become fields.
+// appendEvent appends the name field. Publishers cannot use line ends in a name; if
+// another writer of the log did, they must not become fields.
 func appendEvent(dst []byte, name string) []byte {
 	if name == "" {
 		return dst

@@ -22,8 +22,8 @@ func AppendRaw(dst []byte, e *log.Entry) []byte {
 // AppendJSON appends the object of e, published on channel at position c, as
 // one text frame.
 func AppendJSON(dst []byte, e *log.Entry, channel string, c log.Cursor) []byte {
-	// The header needs the length, which is known only after escaping: write
-	// the object behind room for the longest header, then close the room.
+	// The header needs the length, which is known only after escaping: write the
+	// object after room for the longest header, then move it to the end of the header.
 	at := len(dst)
 	if hint := maxHeader + publication.SizeHint(e, channel); cap(dst)-at < hint {
 		dst = append(make([]byte, 0, at+hint), dst...)
@@ -35,15 +35,15 @@ func AppendJSON(dst []byte, e *log.Entry, channel string, c log.Cursor) []byte {
 	return append(header, object...) // moves down: append is a memmove
 }
 
-// AppendHeartbeat appends a ping whose payload is the cursor, so that a silent
-// connection learns how far it has been served.
+// AppendHeartbeat appends a ping whose payload is the cursor, so that a client
+// without messages learns its position.
 func AppendHeartbeat(dst []byte, c log.Cursor) []byte {
 	var text [log.MaxCursorBytes]byte
 	return frame.AppendPing(dst, c.Append(text[:0]))
 }
 
-// AppendGap appends a text frame {"gap":[…]} for a JSON connection. Raw has no
-// word for a gap: see CloseGap.
+// AppendGap appends a text frame {"gap":[…]} for a JSON connection. Raw cannot carry
+// a gap: see CloseGap.
 func AppendGap(dst []byte, g ring.Gap, lineage *log.Lineage) []byte {
 	body := append(make([]byte, 0, 512), `{"gap":[`...)
 	body = publication.AppendGap(body, g, lineage)
@@ -51,7 +51,7 @@ func AppendGap(dst []byte, g ring.Gap, lineage *log.Lineage) []byte {
 }
 
 // AppendPresence appends a text frame {"presence":{…}} with the object of e, an
-// entry of kind presence at position c. Raw has no word for it.
+// entry of kind presence at position c. Raw cannot carry it.
 func AppendPresence(dst []byte, e *log.Entry, c log.Cursor) []byte {
 	body := append(make([]byte, 0, 512+len(e.Data)), `{"presence":`...)
 	body = publication.AppendPresence(body, e, c)
