@@ -32,14 +32,33 @@ func (r *Room) publish(c loop.Client, l *talk.Language, cmd *talk.Command) *refu
 		return err
 	}
 	c.Spend(publish.EntryWork * r.channels.Len())
-	a := &publish.Append{To: r.Target, Reply: replyTo(l, cmd), Ref: c.Ref(), By: q.Who.Share, Way: tally.WebSocket, Counter: r.Counts}
-	out, later := a.Publish(nil, &d, r.channels.List())
+	a := r.publication()
+	a.Ref, a.By, a.language, a.id = c.Ref(), q.Who.Share, l, append(a.id[:0], cmd.ID...)
+	out, later := a.Publish(r.out[:0], &d, r.channels.List())
 	if later {
+		r.free = nil
 		c.Owe()
 		return nil
 	}
+	r.out = out
 	c.Write(out)
 	return nil
+}
+
+// publication is one message on its way, and the reply to its command. It is used
+// again unless the log is done with it later.
+type publication struct {
+	publish.Append
+	reply
+}
+
+// publication returns the free one.
+func (r *Room) publication() *publication {
+	if r.free == nil {
+		r.free = &publication{Append: publish.Append{To: r.Target, Way: tally.WebSocket, Counter: r.Counts}}
+		r.free.Reply = &r.free.reply
+	}
+	return r.free
 }
 
 // raw publishes a message of a raw WebSocket client.

@@ -40,8 +40,10 @@ type Room struct {
 	parsers  []talk.Parser // by dialect; nil for those that nobody has spoken yet
 	parsed   talk.Command
 	reader   ijson.Reader
-	channels names.Set // of the command or message
-	has      []string  // channels of its client
+	channels names.Set    // of the command or message
+	has      []string     // channels of its client
+	free     *publication // for the next one; nil while the log has it
+	out      []byte       // the reply to a publish
 }
 
 // Open implements loop.Front for a connection with commands: the greeting, and the

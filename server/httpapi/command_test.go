@@ -241,3 +241,15 @@ func TestALatePublishReplyIsNotTheAnswerOfAHistory(t *testing.T) {
 		t.Errorf("%s, as asked: %d", got, h.door.asked.Load())
 	}
 }
+
+func TestPublishingByCommandMakesLittleGarbage(t *testing.T) {
+	h := newHarness(t)
+	h.log.discard = true
+	c, command := &fakeClient{commands: true}, []byte(`{"id":1,"command":"publish","channel":"news","data":"hello"}`)
+	if n := testing.AllocsPerRun(200, func() {
+		c.written = c.written[:0]
+		h.front.Message(c, false, command)
+	}); n > 2 { // the entry and its data: they live on in the log
+		t.Errorf("%v allocations, want 2", n)
+	}
+}
