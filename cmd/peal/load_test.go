@@ -247,7 +247,7 @@ func TestLoadVersusAndCompare(t *testing.T) {
 }
 
 // TestLoadRestart ends and kills the real program: with a log in files nothing that
-// it acknowledged is lost; without one each client is told, each time.
+// it acknowledged is lost; without one each client receives a gap, each time.
 func TestLoadRestart(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

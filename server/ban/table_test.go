@@ -80,8 +80,8 @@ func banned(table *ban.Table, clients string) (known string) {
 	return known
 }
 
-// TestOneShareLeavesRoomForOthers: whoever asks for a day for as many as there is
-// room for has only its share, and is told.
+// TestOneShareLeavesRoomForOthers: a client that bans as many clients as there is
+// room for, for a day, gets its share only, and the result has the others.
 func TestOneShareLeavesRoomForOthers(t *testing.T) {
 	clock := &clock{time.Unix(1_700_000_000, 0)}
 	table := ban.New(6, 3, clock.now)

@@ -89,7 +89,7 @@ func testClientPresence(t *testing.T, r *clientRig, transport string) {
 		t.Errorf("the client is %s", got)
 	}
 	if got := r.evaluate(`got.a.concat(got.b).filter(m => m.startsWith('gap')).join()`); got != "" {
-		t.Errorf("gaps of presence are told as %s", got)
+		t.Errorf("gaps of presence are reported as %s", got)
 	}
 }
 

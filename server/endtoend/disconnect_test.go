@@ -213,7 +213,7 @@ func TestNobodySlipsThroughADisconnect(t *testing.T) {
 	var guests sync.WaitGroup
 	for i := range 8 {
 		paths := []string{"/sse?channel=room&client=ann", "/poll?channel=room&timeout=1&client=ann"}
-		guests.Go(func() { // ends when it is told
+		guests.Go(func() { // ends with stop
 			for !stop.Load() {
 				r, err := p.client.Get(p.url + paths[i%2])
 				if err != nil {

@@ -8,8 +8,8 @@ import (
 	"peal/server"
 )
 
-// Whoever does not send a whole request in time is told so, on every route that
-// reads a body. A connection that has sent nothing is idle, and stays.
+// A client that does not send a whole request in time gets an error, on every route
+// that reads a body. A connection that has sent nothing is idle, and stays.
 func TestSlowRequestsAreRefusedInWords(t *testing.T) {
 	p := startWith(t, func(c *server.Config) {
 		c.Loop.HeadTimeout, c.Loop.IdleTimeout = time.Second, time.Hour

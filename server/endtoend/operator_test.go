@@ -152,7 +152,7 @@ func TestServerOutlivesTheReadersOfItsOutput(t *testing.T) {
 		close(lines)
 	}()
 	told := false
-	o.await("the next reader is told of lost lines", func() bool {
+	o.await("the next reader receives the number of lost lines", func() bool {
 		o.signal(syscall.SIGHUP)
 		o.publish("a", "x")
 		select {

@@ -7,8 +7,8 @@ import (
 	"peal/server"
 )
 
-// Polls at one position share a response, but not with pages of another origin: each
-// is told that it may read, with cookies or without.
+// Polls at one position share a response, but not with pages of another origin: the
+// response permits each origin to read, with cookies or without.
 func TestPollsOfSeveralOriginsAreAnsweredEachForItsOwn(t *testing.T) {
 	p := startWith(t, func(c *server.Config) { c.Open, c.Origins = true, []string{"https://app.example"} })
 	origins := []string{"", "http://localhost:3000", "https://app.example", "https://other.example"}

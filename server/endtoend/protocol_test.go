@@ -73,7 +73,7 @@ type session struct {
 	line  int
 }
 
-// peer is what the lines of a box are said to and come from.
+// peer is the other side of a box: it receives and sends its lines.
 type peer interface {
 	say(string)
 	hear() string

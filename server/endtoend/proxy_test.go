@@ -156,7 +156,7 @@ func (p *peal) tryThrough(t *testing.T, through *peal) {
 		}
 	}
 
-	// Who goes is gone.
+	// Clients that leave are no longer counted.
 	raw.close()
 	v1.close()
 	_ = events.body.Close()

@@ -231,7 +231,7 @@ func (s *eventStream) opened() *eventStream {
 // next returns the next event that fires. Heartbeats alone would let it wait for ever.
 func (s *eventStream) next() event {
 	s.t.Helper()
-	impatient := time.AfterFunc(patience, func() { _ = s.body.Close() }) // the reader is told
+	impatient := time.AfterFunc(patience, func() { _ = s.body.Close() }) // ends the read
 	defer impatient.Stop()
 	e, err := s.tryNext()
 	if err != nil {

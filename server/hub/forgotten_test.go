@@ -45,7 +45,7 @@ func TestForgottenChannelsMakeNoFalseGaps(t *testing.T) {
 	}
 	for i := range channels {
 		if _, discarded, _ := r.Read(nil, fmt.Sprint("used-", i), 0, all, 1, all); discarded != uint64(i+1) {
-			t.Fatalf("a reader of channel %d is told that all up to %d is gone, want %d", i, discarded, i+1)
+			t.Fatalf("channel %d: all up to %d is gone, want %d", i, discarded, i+1)
 		}
 	}
 	if st := r.Stats(); st.Forgotten != channels || st.Folded != 0 || st.Channels != 0 {

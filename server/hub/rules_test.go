@@ -49,7 +49,7 @@ func TestSweepDoesNotWaitForOlderHistoriesThatLiveLonger(t *testing.T) {
 	}
 	r.clock.pass(2 * time.Second)
 	if r.Sweep(r.clock.now()) {
-		t.Error("a hundred channels are said to be too many for one sweep")
+		t.Error("one sweep of a hundred channels reports that there are more")
 	}
 	if got := r.Stats().Channels; got != 101 {
 		t.Errorf("%d channels are left, want 101", got)

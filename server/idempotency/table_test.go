@@ -15,7 +15,7 @@ import (
 	"peal/server/share"
 )
 
-// rig is a table with a clock, and a publisher that is told everything.
+// rig is a table with a clock, and a publisher that records every result.
 type rig struct {
 	*idempotency.Table
 	t    *testing.T

@@ -79,7 +79,8 @@ func TestCheckNamesTheWords(t *testing.T) {
 	}
 }
 
-// A reader that stops must not stop who logs; it is told what it missed.
+// A reader that stops must not block the callers; it later receives the number of
+// lines that it missed.
 func TestLoggingNeverBlocks(t *testing.T) {
 	r, w := io.Pipe() // takes nothing until somebody reads
 	l := logging.Open(w, "json", "info")

@@ -244,7 +244,7 @@ func (s *schedule) run(steps int) error {
 		}
 	}
 	for _, f := range s.followers {
-		s.Watch(f.channel) // it may have been away: then it is told that it missed something
+		s.Watch(f.channel) // it may have been away: then it receives an event without names
 	}
 	if err := s.settle(); err != nil {
 		return err

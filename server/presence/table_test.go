@@ -144,8 +144,8 @@ func TestLongNamesDoNotMakeAnEventLargerThanARing(t *testing.T) {
 	r.want(t, `a {"count":20,"joined":20,"left":0}`)
 }
 
-// Who watches a channel that nobody watched begins with an event that makes it
-// ask for the list; while somebody is subscribed, or was a moment ago, it goes on.
+// The first watcher of a channel begins with an event that makes it request the
+// list; while there are watchers, or were a moment ago, events continue.
 func TestNobodyMissesWhatWasNotPublished(t *testing.T) {
 	r := newRig(presence.Config{})
 	r.Join("a", "ann", "")
