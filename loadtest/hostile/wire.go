@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"peal/loadtest"
@@ -35,6 +36,8 @@ type wire struct {
 	c    *client
 	r    *bufio.Reader
 	free func() bool
+
+	draining sync.WaitGroup // of drain, which counts until the end
 }
 
 // dial connects. received > 0 is the receive buffer of a client that will not read.
@@ -68,10 +71,11 @@ func (c *client) on(ctx context.Context, received int, rest time.Duration, start
 	return err
 }
 
-// hangUp closes the connection.
+// hangUp closes the connection, and waits until nothing counts for it any more.
 func (w *wire) hangUp() {
 	w.free()
 	_ = w.Close() // the server may have been first
+	w.draining.Wait()
 }
 
 // counted reads from a wire and counts.
@@ -92,7 +96,9 @@ func (w *wire) send(b []byte) error {
 
 // drain reads and drops what comes, on a goroutine of its own, until the
 // connection ends.
-func (w *wire) drain() { go func() { _, _ = io.Copy(io.Discard, w.r) }() }
+func (w *wire) drain() {
+	w.draining.Go(func() { _, _ = io.Copy(io.Discard, w.r) })
+}
 
 // frames is a start for on: it opens a WebSocket that drops what comes.
 func frames(path, protocol string) func(*wire) error {
