@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,9 +22,7 @@ func (o *Opened) Add(other Opened) {
 	o.Connections += other.Connections
 	o.Failed += other.Failed
 	o.Took = max(o.Took, other.Took)
-	if o.FirstError == "" {
-		o.FirstError = other.FirstError
-	}
+	o.FirstError = cmp.Or(o.FirstError, other.FirstError)
 	if o.Handshake == nil {
 		o.Handshake = NewLatency()
 	}

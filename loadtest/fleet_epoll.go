@@ -53,14 +53,14 @@ const (
 )
 
 func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
-	addr, err := netip.ParseAddrPort(spec.Addr)
-	if err != nil || !addr.Addr().Is4() {
-		return nil, fmt.Errorf("address %q: must be an IPv4 address and a port", spec.Addr)
+	remote, err := socketAddress(spec.Addr)
+	if err != nil {
+		return nil, err
 	}
 	k := &epollKind{
 		spec:   spec,
 		sink:   sink,
-		remote: unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())},
+		remote: remote,
 		conns:  make([]leanConn, spec.Connections+spec.Stalled),
 		buffer: make([]byte, readBytes+partialLimit),
 		drops:  make(chan time.Duration, 1),
@@ -82,13 +82,22 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 		return nil, fmt.Errorf("subscribers of %s do not poll", spec.Peer)
 	}
 	for _, path := range spec.Requests {
-		k.requests = append(k.requests, appendGet(nil, path, spec.Host))
+		k.requests = append(k.requests, appendGet(nil, path, spec.Host, ""))
 	}
 	if k.ep, k.wake, err = newPoller(); err != nil {
 		return nil, err
 	}
 	go k.loop()
 	return k, nil
+}
+
+// socketAddress reads "127.0.0.1:8080".
+func socketAddress(text string) (a unix.SockaddrInet4, err error) {
+	addr, err := netip.ParseAddrPort(text)
+	if err != nil || !addr.Addr().Is4() {
+		return a, fmt.Errorf("address %q: must be an IPv4 address and a port", text)
+	}
+	return unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}, nil
 }
 
 func (k *epollKind) open(ctx context.Context) Opened {

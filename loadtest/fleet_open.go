@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -129,9 +130,7 @@ func (k *epollKind) fail(c *leanConn, i int, err error) {
 		return
 	}
 	k.opened.Failed++
-	if k.opened.FirstError == "" {
-		k.opened.FirstError = err.Error()
-	}
+	k.opened.FirstError = cmp.Or(k.opened.FirstError, err.Error())
 }
 
 // shut closes c and forgets what was half read.

@@ -1,10 +1,10 @@
 package loadtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -50,10 +50,7 @@ type floodConn struct {
 
 // Flood runs one FloodLoad. Latency counts from each message's send.
 func Flood(ctx context.Context, pool *Pool, load FloodLoad) (r Result, err error) {
-	if load.Connections <= 0 {
-		load.Connections = 64
-	}
-	load.Connections = min(load.Connections, load.Streams)
+	load.Connections = min(cmp.Or(load.Connections, 64), load.Streams)
 	load.Size = max(load.Size, StampBytes)
 	f := &flood{load: load, published: make([]uint64, load.Streams), buffer: make([]byte, 64<<10)}
 	if f.run, err = pool.Begin(ctx, false); err != nil {
@@ -91,18 +88,15 @@ func Flood(ctx context.Context, pool *Pool, load FloodLoad) (r Result, err error
 // open connects everything (a blocking connect: the server is accepting, or
 // refuses at once) and writes the heads down.
 func (f *flood) open() (err error) {
-	addr, err := netip.ParseAddrPort(f.load.Addr)
-	if err != nil || !addr.Addr().Is4() {
-		return fmt.Errorf("address %q: must be an IPv4 address and a port", f.load.Addr)
+	if f.remote, err = socketAddress(f.load.Addr); err != nil {
+		return err
 	}
 	for stream := range f.load.Streams {
-		f.heads = append(f.heads, fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n",
-			f.load.Path(stream), f.load.Addr, f.load.Size))
+		f.heads = append(f.heads, appendPost(nil, f.load.Path(stream), f.load.Addr, textHeader, f.load.Size))
 	}
 	if f.ep, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("epoll: %w", err)
 	}
-	f.remote = unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}
 	f.conns = make([]floodConn, f.load.Connections)
 	for i := range f.conns {
 		f.conns[i] = floodConn{fd: -1, stream: i}

@@ -111,16 +111,15 @@ func (k *epollKind) request(c *leanConn, i int) error {
 		if k.spec.Protocol != "" {
 			header += "Sec-WebSocket-Protocol: " + k.spec.Protocol + "\r\n"
 		}
-		return send(c.fd, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n", path, k.spec.Host, leanKey, header))
+		return send(c.fd, appendUpgrade(nil, path, k.spec.Host, header))
 	case SSE:
 		header := k.spec.Header
 		if len(c.cursor) > 0 {
 			header += "Last-Event-ID: " + string(c.cursor) + "\r\n"
 		}
-		return send(c.fd, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s\r\n", path, k.spec.Host, header))
+		return send(c.fd, appendGet(nil, path, k.spec.Host, "Accept: text/event-stream\r\n"+header))
 	case Poll:
-		if err := send(c.fd, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", path, k.spec.Host, k.spec.Header)); err != nil {
+		if err := send(c.fd, appendGet(nil, path, k.spec.Host, k.spec.Header)); err != nil {
 			return err
 		}
 		c.state = leanStream
@@ -128,10 +127,6 @@ func (k *epollKind) request(c *leanConn, i int) error {
 		return nil
 	}
 	return fmt.Errorf("unknown transport %q", k.spec.Transport)
-}
-
-func appendGet(dst []byte, path, host string) []byte {
-	return fmt.Appendf(dst, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, host)
 }
 
 // send writes b in one call. It is small, and the socket's buffer empty: a

@@ -1,7 +1,7 @@
 package loadtest
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +36,8 @@ type PublishTarget struct {
 type Pipeline struct {
 	target PublishTarget
 	pipes  []*pipe
+	paths  []string       // per stream
+	header string         // of each POST
 	counts []uint64       // per stream, of messages since the last Settle
 	wait   sync.WaitGroup // the pipes' writers, which end with stop
 	stop   context.CancelFunc
@@ -50,8 +52,7 @@ const (
 // pipe is one connection.
 type pipe struct {
 	*Pipeline
-	first int // its first stream
-	heads map[int][]byte
+	first int           // its first stream
 	more  chan struct{} // capacity 1: something is queued
 
 	mu       sync.Mutex
@@ -74,18 +75,18 @@ type sent struct {
 
 // DialPipeline connects a publisher. The first connections must succeed.
 func DialPipeline(ctx context.Context, target PublishTarget) (*Pipeline, error) {
-	target.Streams = max(target.Streams, 1)
-	if target.Host == "" {
-		target.Host = target.Addr
-	}
+	target.Streams, target.Host = max(target.Streams, 1), cmp.Or(target.Host, target.Addr)
 	pipes := target.Streams
 	if !target.WebSocket {
 		pipes = min(pipes, maxPipes)
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	p := &Pipeline{target: target, stop: stop, counts: make([]uint64, target.Streams)}
+	p := &Pipeline{target: target, header: textHeader + target.Header, stop: stop, counts: make([]uint64, target.Streams)}
+	for stream := range target.Streams {
+		p.paths = append(p.paths, target.Path(stream))
+	}
 	for i := range pipes {
-		c := &pipe{Pipeline: p, first: i, heads: map[int][]byte{}, more: make(chan struct{}, 1)}
+		c := &pipe{Pipeline: p, first: i, more: make(chan struct{}, 1)}
 		conn, r, err := c.dial(ctx)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("publisher: %w", err), p.Close())
@@ -98,7 +99,7 @@ func DialPipeline(ctx context.Context, target PublishTarget) (*Pipeline, error) 
 
 func (c *pipe) dial(ctx context.Context) (net.Conn, io.Reader, error) {
 	if c.target.WebSocket {
-		return upgrade(ctx, c.target.Addr, c.target.Path(c.first))
+		return upgrade(ctx, c.target.Addr, c.paths[c.first])
 	}
 	conn, err := Dialer("", 0).DialContext(ctx, "tcp4", c.target.Addr)
 	return conn, conn, err
@@ -117,21 +118,12 @@ func (p *Pipeline) Queue(stream int, payload []byte) error {
 		return nil
 	}
 	if peer := p.target.Peer; peer != nil {
-		path, header, body := peer.Publish(p.target.Path(stream), p.target.Channel(stream), payload)
-		c.queued = fmt.Appendf(c.queued, "POST %s HTTP/1.1\r\nHost: %s\r\n%s%sContent-Length: %d\r\n\r\n",
-			path, p.target.Host, p.target.Header, header, len(body))
-		c.queued = append(c.queued, body...)
+		path, header, body := peer.Publish(p.paths[stream], p.target.Channel(stream), payload)
+		c.queued = append(appendPost(c.queued, path, p.target.Host, p.target.Header+header, len(body)), body...)
 	} else if p.target.WebSocket {
 		c.queued = appendMasked(c.queued, 1, payload)
 	} else {
-		head := c.heads[stream]
-		if head == nil {
-			head = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: text/plain\r\n%sContent-Length: ",
-				p.target.Path(stream), p.target.Host, p.target.Header)
-			c.heads[stream] = head
-		}
-		c.queued = fmt.Appendf(append(c.queued, head...), "%d\r\n\r\n", len(payload))
-		c.queued = append(c.queued, payload...)
+		c.queued = append(appendPost(c.queued, p.paths[stream], p.target.Host, p.header, len(payload)), payload...)
 	}
 	message.size = len(c.queued) - before
 	c.messages = append(c.messages, message)
@@ -322,23 +314,13 @@ func (c *pipe) answers(r io.Reader, served *bool) error {
 		_, err := io.Copy(io.Discard, r)
 		return errors.Join(err, io.EOF)
 	}
-	end := &endReader{r: r}
-	reader := bufio.NewReader(end)
-	for {
-		answer, err := finalResponse(reader)
+	for all := newResponses(r); ; {
+		answer, body, err := all.next(512)
 		if err != nil {
-			return end.judge(err)
+			return err
 		}
 		if answer.StatusCode == http.StatusRequestTimeout && answer.Close {
 			return errRenewed // for a request that had not come when it was sent (RFC 9110 §15.5.9)
-		}
-		body, err := io.ReadAll(io.LimitReader(answer.Body, 512))
-		if err == nil {
-			_, err = io.Copy(io.Discard, answer.Body)
-		}
-		_ = answer.Body.Close() // it was read
-		if err != nil {
-			return end.judge(err)
 		}
 		c.mu.Lock()
 		if len(c.waiting) == 0 {

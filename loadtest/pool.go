@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -239,9 +240,7 @@ func (r *Received) add(other *Received) error {
 	r.Gaps += other.Gaps
 	r.Unrecovered += other.Unrecovered
 	r.Unreadable += other.Unreadable
-	if r.Unread == "" {
-		r.Unread = other.Unread
-	}
+	r.Unread = cmp.Or(r.Unread, other.Unread)
 	if other.Recovery != nil {
 		if r.Recovery == nil {
 			r.Recovery = NewLatency()

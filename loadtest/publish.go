@@ -1,7 +1,6 @@
 package loadtest
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -66,66 +65,18 @@ func upgrade(ctx context.Context, addr, path string) (conn net.Conn, rest io.Rea
 	if err = conn.SetDeadline(time.Now().Add(publishTimeout)); err != nil {
 		return nil, nil, err
 	}
-	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", path, addr, leanKey)
-	if err != nil {
+	if _, err = conn.Write(appendUpgrade(nil, path, addr, "")); err != nil {
 		return nil, nil, err
 	}
-	end := &endReader{r: conn}
-	r := bufio.NewReader(end)
-	answer, err := finalResponse(r)
+	r := newResponses(conn)
+	answer, err := r.head()
 	if err != nil {
-		return nil, nil, fmt.Errorf("upgrade: %w", end.judge(err))
+		return nil, nil, fmt.Errorf("upgrade: %w", err)
 	}
 	if answer.StatusCode != http.StatusSwitchingProtocols || answer.Header.Get("Sec-WebSocket-Accept") != leanAccept {
 		return nil, nil, fmt.Errorf("upgrade refused: %s, or a wrong Sec-WebSocket-Accept", answer.Status)
 	}
-	return conn, r, conn.SetDeadline(time.Time{})
-}
-
-// finalResponse reads the head of a response, and the interim ones before it.
-func finalResponse(r *bufio.Reader) (*http.Response, error) {
-	for {
-		answer, err := http.ReadResponse(r, nil)
-		if err != nil {
-			return nil, err
-		}
-		if answer.StatusCode/100 != 1 || answer.StatusCode == http.StatusSwitchingProtocols {
-			return answer, nil
-		}
-	}
-}
-
-// asUnreadable is ErrUnreadable for an error of reading that is not the connection's.
-func asUnreadable(err error) error {
-	var network net.Error
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &network) {
-		return err
-	}
-	return unreadable("%w", err)
-}
-
-// endReader knows whether its connection has ended.
-type endReader struct {
-	r   io.Reader
-	err error
-}
-
-func (e *endReader) Read(p []byte) (n int, err error) {
-	n, err = e.r.Read(p)
-	if err != nil {
-		e.err = err
-	}
-	return n, err
-}
-
-// judge is asUnreadable for an error of reading from e: what was cut off by the end of
-// the connection is not unreadable.
-func (e *endReader) judge(err error) error {
-	if e.err != nil {
-		return fmt.Errorf("%w: %w", errCut, e.err)
-	}
-	return asUnreadable(err)
+	return conn, r.reader, conn.SetDeadline(time.Time{})
 }
 
 // Queue adds a text frame to what Flush will write.
@@ -165,12 +116,11 @@ func (p *WSPublisher) Close() error {
 // each answer. Where the server ends the connection with an answer, the next message
 // goes over another.
 type HTTPPublisher struct {
-	addr   string
-	path   func(stream int) string
-	conn   net.Conn // nil: ended
-	end    *endReader
-	reader *bufio.Reader // of end
-	out    []byte
+	addr    string
+	path    func(stream int) string
+	conn    net.Conn // nil: ended
+	answers *responses
+	out     []byte
 
 	// Header is further lines of each request, each with its CRLF.
 	Header string
@@ -190,8 +140,7 @@ func (p *HTTPPublisher) dial(ctx context.Context) (err error) {
 		p.conn = nil
 		return err
 	}
-	p.end = &endReader{r: p.conn}
-	p.reader = bufio.NewReaderSize(p.end, 4096)
+	p.answers = newResponses(p.conn)
 	return nil
 }
 
@@ -214,20 +163,13 @@ func (p *HTTPPublisher) Queue(stream int, payload []byte) error {
 	if err := p.conn.SetDeadline(time.Now().Add(publishTimeout)); err != nil {
 		return err
 	}
-	p.out = fmt.Appendf(p.out[:0], "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: text/plain\r\n%sContent-Length: %d\r\n\r\n",
-		p.path(stream), p.addr, p.Header, len(payload))
-	p.out = append(p.out, payload...)
+	p.out = append(appendPost(p.out[:0], p.path(stream), p.addr, textHeader+p.Header, len(payload)), payload...)
 	if _, err := p.conn.Write(p.out); err != nil {
 		return fmt.Errorf("publish to stream %d: %w", stream, err)
 	}
-	answer, err := finalResponse(p.reader)
+	answer, body, err := p.answers.next(partialLimit)
 	if err != nil {
-		return fmt.Errorf("answer to publication in stream %d: %w", stream, p.end.judge(err))
-	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, partialLimit))
-	_ = answer.Body.Close() // it was read
-	if err != nil {
-		return fmt.Errorf("answer to publication in stream %d: %w", stream, p.end.judge(err))
+		return fmt.Errorf("response to publication in stream %d: %w", stream, err)
 	}
 	if answer.Close {
 		err = p.Close()

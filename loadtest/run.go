@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -88,17 +89,9 @@ func (r Result) PerServerCPUSecond() float64 {
 
 // Run publishes one load to the pool's subscribers and reports what arrived.
 func Run(ctx context.Context, pool *Pool, publisher Publisher, load Load) (r Result, err error) {
-	load.Streams = max(load.Streams, 1)
-	load.Size = max(load.Size, StampBytes)
-	if load.Length <= 0 {
-		load.Length = 4 * time.Second
-	}
-	if load.Settle <= 0 {
-		load.Settle = 10 * time.Second
-	}
-	if load.Overrun <= 0 {
-		load.Overrun = 100 * time.Millisecond
-	}
+	load.Streams, load.Size = max(load.Streams, 1), max(load.Size, StampBytes)
+	load.Length, load.Settle = cmp.Or(load.Length, 4*time.Second), cmp.Or(load.Settle, 10*time.Second)
+	load.Overrun, load.Every = cmp.Or(load.Overrun, 100*time.Millisecond), cmp.Or(load.Every, time.Second)
 	if (load.InFlight > 0) == (load.Pacer != nil) || load.InFlight > progressWindow/2 {
 		return r, fmt.Errorf("a load is either a closed loop with 1 to %d in flight or an open loop with a pacer", progressWindow/2)
 	}

@@ -10,9 +10,6 @@ import (
 // watched runs the open loop on a goroutine of its own and, meanwhile, takes
 // samples and runs During on the caller's, to whom the pool belongs.
 func (s *sender) watched(ctx context.Context, began time.Time) error {
-	if s.load.Every <= 0 {
-		s.load.Every = time.Second
-	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.openLoop(ctx) }() // ends with the schedule, Stop or ctx
 	tick := time.NewTicker(s.load.Every)

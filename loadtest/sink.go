@@ -1,6 +1,9 @@
 package loadtest
 
-import "sync"
+import (
+	"cmp"
+	"sync"
+)
 
 // progressWindow is how many messages beyond the last complete one a closed
 // loop may have under way.
@@ -33,7 +36,7 @@ type sink struct {
 	closed      int      // connections that ended unasked since they were opened
 	gaps        uint64   // notices of one, in this run
 	unreadable  int      // connections whose server could not be read, since they were opened
-	unread      error    // of the first of them
+	unread      string   // why, of the first of them
 
 	progress bool
 	arrived  []uint32 // ring: receivers that have message i, at i % progressWindow
@@ -118,9 +121,8 @@ func (s *sink) unreadLocked(sub *subscriber, err error) {
 	if sub != nil {
 		sub.unread = true
 	}
-	if s.unreadable++; s.unread == nil {
-		s.unread = err
-	}
+	s.unreadable++
+	s.unread = cmp.Or(s.unread, err.Error())
 }
 
 // recoverLocked ends sub's recovery if the message was published after sub was
@@ -203,8 +205,7 @@ func (sub *subscriber) lost(published []uint64, excused [][]Span) (n uint64) {
 func (s *sink) report(published []uint64, excused [][]Span) Received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.whyUnreadLocked()}
-	r.Lost = 0
+	r := s.sampleLocked()
 	if s.recovery != nil {
 		r.Recovery = s.recovery.clone()
 	}
@@ -230,18 +231,15 @@ func (s *sink) report(published []uint64, excused [][]Span) Received {
 	return r
 }
 
-func (s *sink) whyUnreadLocked() string {
-	if s.unread == nil {
-		return ""
-	}
-	return s.unread.Error()
-}
-
 // sample returns what came so far. What is still to come is not lost yet.
 func (s *sink) sample() Received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.whyUnreadLocked()}
+	return s.sampleLocked()
+}
+
+func (s *sink) sampleLocked() Received {
+	return Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.unread}
 }
 
 // at is all[i], and nothing for a stream nobody published to.

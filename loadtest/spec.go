@@ -1,9 +1,9 @@
 package loadtest
 
 import (
+	"cmp"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -107,27 +107,9 @@ type Spec struct {
 }
 
 func (s Spec) withDefaults() Spec {
-	if s.Kind == "" {
-		s.Kind = Epoll
-	}
-	if s.Transport == "" {
-		s.Transport = WebSocket
-	}
-	if s.Path == "" {
-		s.Path = "/" + string(s.Transport)
-	}
-	if s.Host == "" {
-		s.Host = s.Addr
-	}
-	if s.Prefix == "" {
-		s.Prefix = "c"
-	}
-	if s.Window <= 0 {
-		s.Window = 256
-	}
-	if s.Timeout <= 0 {
-		s.Timeout = time.Minute
-	}
+	s.Kind, s.Transport = cmp.Or(s.Kind, Epoll), cmp.Or(s.Transport, WebSocket)
+	s.Host, s.Path, s.Prefix = cmp.Or(s.Host, s.Addr), cmp.Or(s.Path, "/"+string(s.Transport)), cmp.Or(s.Prefix, "c")
+	s.Window, s.Timeout = cmp.Or(s.Window, 256), cmp.Or(s.Timeout, time.Minute)
 	return s
 }
 
@@ -146,30 +128,20 @@ func (s *Spec) streams() int { return max(s.Channels, 1) }
 // requestPath is the path and query with which connection i subscribes, with
 // the starting cursor if that is wanted.
 func (s *Spec) requestPath(i int, cursor bool) string {
-	var b strings.Builder
-	b.WriteString(s.Path)
-	separator := byte('?')
-	if strings.Contains(s.Path, "?") {
-		separator = '&'
-	}
-	add := func(parameter string) {
-		b.WriteByte(separator)
-		b.WriteString(parameter)
-		separator = '&'
-	}
+	path := s.Path
 	for c := range s.Channels {
-		add("channel=" + url.QueryEscape(ChannelName(s.Prefix, s.firstStream(i)+c)))
+		path = withParameter(path, "channel="+url.QueryEscape(ChannelName(s.Prefix, s.firstStream(i)+c)))
 	}
 	if s.Format != "" {
-		add("format=" + string(s.Format))
+		path = withParameter(path, "format="+string(s.Format))
 	}
 	if s.Query != "" {
-		add(s.Query)
+		path = withParameter(path, s.Query)
 	}
 	if cursor && s.Cursor != "" {
-		add("cursor=" + url.QueryEscape(s.Cursor))
+		path = withParameter(path, "cursor="+url.QueryEscape(s.Cursor))
 	}
-	return b.String()
+	return path
 }
 
 // channelName is what a peer's connection i subscribes to.
