@@ -66,19 +66,19 @@ func leftChildren() string {
 	return names
 }
 
-type child struct {
+type childProcess struct {
 	pid  int
 	name string // the first 15 bytes of it, as the kernel has it
 }
 
-func children() (list []child) {
+func children() (list []childProcess) {
 	tasks, _ := filepath.Glob("/proc/self/task/*/children") // the pattern is good
 	for _, task := range tasks {
 		pids, _ := os.ReadFile(task) // a thread that has ended has none
 		for text := range strings.FieldsSeq(string(pids)) {
 			pid, _ := strconv.Atoi(text) // written by the kernel
 			name, _ := os.ReadFile("/proc/" + text + "/comm")
-			list = append(list, child{pid, strings.TrimSpace(string(name))})
+			list = append(list, childProcess{pid, strings.TrimSpace(string(name))})
 		}
 	}
 	return list

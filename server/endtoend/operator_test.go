@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"peal/loadtest/child"
 )
 
 // operated is a real server as an operator has it: with a file or pipe for its
@@ -42,7 +44,6 @@ func operate(t *testing.T, stdout, stderr *os.File, shell string, flags ...strin
 	if shell != "" {
 		cmd = exec.Command("sh", append([]string{"-c", shell + ` "$@"`, "sh"}, cmd.Args...)...)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +53,7 @@ func operate(t *testing.T, stdout, stderr *os.File, shell string, flags ...strin
 	if stdout != nil {
 		cmd.Stdout = stdout
 	}
-	err = cmd.Start()
+	process, err := child.Start(cmd)
 	w.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -62,19 +63,18 @@ func operate(t *testing.T, stdout, stderr *os.File, shell string, flags ...strin
 		first, err := bufio.NewReader(r).ReadString('\n')
 		addr, _ = strings.CutPrefix(strings.TrimSpace(first), "Peal listens on ")
 		if err != nil {
-			_ = cmd.Wait()
+			_ = process.Exit()
 			t.Fatalf("peal serve ended: %s", o.said())
 		}
 	}
 	o.peal = newPeal(t, addr)
-	o.process, o.stderr = cmd, new(strings.Builder)
+	o.process, o.stderr = process, new(strings.Builder)
 	o.stop = func() {
 		if o.waited {
 			return
 		}
 		o.waited = true
-		_ = cmd.Process.Kill() // it may have ended
-		_ = cmd.Wait()         // killed: nothing to learn from it
+		_, _ = process.Stop(syscall.SIGKILL, 0) // it may have ended
 	}
 	t.Cleanup(o.stop)
 	return o

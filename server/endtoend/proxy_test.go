@@ -1,18 +1,19 @@
 package endtoend_test
 
 import (
-	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"peal/loadtest/child"
 )
 
 // The configurations in docs/proxies, tried with the real programs: each is
@@ -66,46 +67,28 @@ func (p *peal) proxy(t *testing.T, dir, name string, adapt func(port string) *st
 	if err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp4", "127.0.0.1:0")
+	port, err := child.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := free.Addr().String()
-	_, port, _ := net.SplitHostPort(addr) // ours
-	if err := errors.Join(free.Close(), os.WriteFile(filepath.Join(dir, name), []byte(adapt(port).Replace(string(sample))), 0o644)); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(adapt(strconv.Itoa(port)).Replace(string(sample))), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, args...)
-	said := new(strings.Builder)
-	cmd.Stdout, cmd.Stderr = said, said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	addr := child.Loopback(port)
+	said := &child.Tail{}
+	server := &child.Program{Output: said, Name: name, Args: append([]string{program}, args...), Addrs: []string{addr}, Accept: patience}
+	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }() // ends with the process
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		<-ended
+		if _, err := server.Stop(syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
 		if t.Failed() {
 			t.Logf("%s said: %s", program, said)
 		}
 	})
-	for deadline := time.Now().Add(patience); ; {
-		conn, err := net.Dial("tcp4", addr)
-		if err == nil {
-			_ = conn.Close()
-			return newPeal(t, addr)
-		}
-		select {
-		case <-ended:
-			t.Fatalf("%s ended: %s", program, said)
-		case <-time.After(10 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s does not accept: %v", program, err)
-		}
-	}
+	return newPeal(t, addr)
 }
 
 // tryThrough uses every transport through the proxy.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"peal/loadtest/child"
 	"peal/server"
 )
 
@@ -27,8 +29,8 @@ type peal struct {
 	local  net.Addr // of its connections; nil: any
 	stop   func()   // ends the server and waits for it; may be called again
 
-	process *exec.Cmd // of the real program; nil for a server in the test
-	waited  bool      // for process
+	process *child.Process // of the real program; nil for a server in the test
+	waited  bool           // for process
 	stderr  *strings.Builder
 }
 
@@ -89,45 +91,48 @@ func newPeal(t testing.TB, addr string) *peal {
 func launch(t testing.TB, flags ...string) *peal {
 	t.Helper()
 	cmd := exec.Command(pealBinary, append([]string{"serve"}, flags...)...)
-	stdout, err := cmd.StdoutPipe()
+	stdout, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	cmd.Stdout = w
 	stderr := new(strings.Builder)
 	cmd.Stderr = stderr
-	// If the test dies, the server must not stay.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	process, err := child.Start(cmd)
+	w.Close()
+	if err != nil {
 		t.Fatal(err)
 	}
 	lines := bufio.NewReader(stdout)
 	first, err := lines.ReadString('\n')
 	addr, ok := strings.CutPrefix(strings.TrimSpace(first), "Peal listens on ")
 	if err != nil || !ok {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		_, _ = process.Stop(syscall.SIGKILL, 0) // it may have ended
+		stdout.Close()
 		t.Fatalf("peal serve says %q (%v), stderr: %s", first, err, stderr.String())
 	}
 	p := newPeal(t, addr)
-	p.process, p.stderr = cmd, stderr
+	p.process, p.stderr = process, stderr
 	p.stop = func() {
 		if p.waited {
 			return
 		}
 		p.waited = true
-		_ = cmd.Process.Kill() // it may have ended
-		_ = cmd.Wait()         // killed: nothing to learn from it
+		_, _ = process.Stop(syscall.SIGKILL, 0) // it may have ended
 		p.complain()
 	}
 	t.Cleanup(p.stop)
-	go func() { _, _ = io.Copy(io.Discard, lines) }() // ends with the process
+	go func() { // ends with the process
+		_, _ = io.Copy(io.Discard, lines)
+		stdout.Close()
+	}()
 	return p
 }
 
 // signal sends the process a signal.
 func (p *peal) signal(s syscall.Signal) {
 	p.t.Helper()
-	if err := p.process.Process.Signal(s); err != nil {
+	if err := syscall.Kill(p.process.PID, s); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -135,16 +140,19 @@ func (p *peal) signal(s syscall.Signal) {
 // exitCode waits until the process ends and returns its exit code.
 func (p *peal) exitCode() int {
 	p.t.Helper()
-	timer := time.AfterFunc(patience, func() { _ = p.process.Process.Kill() })
+	timer := time.AfterFunc(patience, func() { _, _ = p.process.Stop(syscall.SIGKILL, 0) })
 	defer timer.Stop()
-	err := p.process.Wait()
+	err := p.process.Exit()
 	p.waited = true
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		p.t.Errorf("wait for peal: %v", err)
 	}
 	p.complain()
-	return p.process.ProcessState.ExitCode()
+	if exit == nil {
+		return 0
+	}
+	return exit.ExitCode()
 }
 
 // complain hands on what must never be on the stderr of the ended process;

@@ -68,7 +68,7 @@ func TestBurstToManySetsOfChannels(t *testing.T) {
 // peakMemory is the greatest resident size that the process ever had, in bytes.
 func (p *peal) peakMemory() int {
 	p.t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.process.Process.Pid))
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.process.PID))
 	if err != nil {
 		p.t.Fatal(err)
 	}
