@@ -79,7 +79,7 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 		return nil, err
 	}
 	if k.peer != nil && spec.Transport == Poll {
-		return nil, fmt.Errorf("subscribers of %s do not poll", spec.Peer)
+		return nil, fmt.Errorf("the %s adapter does not poll: use WebSocket or an event stream", spec.Peer)
 	}
 	for _, path := range spec.Requests {
 		k.requests = append(k.requests, appendGet(nil, path, spec.Host, ""))
@@ -133,7 +133,7 @@ func (k *epollKind) loop() {
 				opened = true
 				k.opened.Took = time.Duration(Now() - k.due)
 				o := k.opened
-				o.Handshake = o.Handshake.clone() // those who come back later are still recorded
+				o.Handshake = o.Handshake.clone() // those that come back later are still recorded
 				k.result <- o
 				timeout = -1
 			} else if timeout < 0 {
@@ -195,7 +195,7 @@ func (k *epollKind) connect(i int) error {
 	}
 	if k.local != nil {
 		if err := unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
-			return fmt.Errorf("bind without port: %w", err)
+			return fmt.Errorf("set IP_BIND_ADDRESS_NO_PORT: %w", err)
 		}
 		if err := unix.Bind(fd, k.local); err != nil {
 			return fmt.Errorf("bind: %w", err)

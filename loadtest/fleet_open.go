@@ -88,7 +88,7 @@ func (k *epollKind) subscribed(c *leanConn) {
 	}
 	k.opening--
 	if c.stalled {
-		_ = unix.EpollCtl(k.ep, unix.EPOLL_CTL_DEL, c.fd, nil) // from here on nobody reads it
+		_ = unix.EpollCtl(k.ep, unix.EPOLL_CTL_DEL, c.fd, nil) // from here on it is not read
 		return
 	}
 	now := Now()
@@ -190,10 +190,10 @@ func (k *epollKind) markDropped(c *leanConn, now int64) {
 // drop is called by another goroutine, after open has returned.
 func (k *epollKind) drop(away time.Duration) error {
 	if !k.spec.Resume || k.spec.Stalled > 0 {
-		return errors.New("only subscribers that resume, and do not stall, can be dropped")
+		return errors.New("only subscribers that resume and do not stall can be dropped")
 	}
 	select {
-	case <-k.result: // of an earlier drop, which nobody asked about
+	case <-k.result: // of an earlier drop, not collected by open
 	default:
 	}
 	k.drops <- away

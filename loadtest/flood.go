@@ -160,7 +160,7 @@ func (f *flood) publish(ctx context.Context) error {
 			return err
 		}
 		if now.Sub(last) > publishTimeout {
-			return fmt.Errorf("%d publications without an answer after %v", asked, publishTimeout)
+			return fmt.Errorf("%d publications without a response after %v", asked, publishTimeout)
 		}
 		for i := range max(n, 0) {
 			c := &f.conns[events[i].Fd]
@@ -212,14 +212,14 @@ func (f *flood) answer(c *floodConn, i int32) (whole bool, err error) {
 	case err != nil:
 		return false, err
 	case used == 0 && len(b) == len(f.buffer):
-		return false, errors.New("an answer that does not end")
+		return false, errors.New("the response does not end")
 	case used == 0:
 		c.kept = append(c.kept[:0], b...)
 		return false, nil
 	case a.status != 200:
 		return false, fmt.Errorf("status %d: %.200s", a.status, a.body)
 	case used < len(b):
-		return false, errors.New("more than one answer to one request")
+		return false, errors.New("more than one response to one request")
 	}
 	c.kept = c.kept[:0]
 	if a.close {

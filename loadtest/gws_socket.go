@@ -16,7 +16,7 @@ import (
 //
 // While gws shakes hands it is the TCP connection, in the dialer's goroutine.
 // Then adopt makes it a bare descriptor, and gws' read loop a coroutine: Read
-// switches to whoever called resume, and resume, when epoll has seen something
+// switches to the caller of resume, and resume, when epoll has seen something
 // to read, back into Read. A connection so has a goroutine's stack, which gws'
 // blocking read loop needs, of 2 KiB and not of 4: what Go's own net.Conn calls
 // down to the parked goroutine does not fit into the smaller one. It has no
@@ -81,7 +81,7 @@ func (s *gwsSocket) end() {
 		return
 	}
 	s.stop()
-	_ = unix.Close(s.fd) // whatever it says, the descriptor is gone
+	_ = unix.Close(s.fd) // the descriptor is closed even on an error
 	s.fd, s.yield, s.next, s.stop = 0, nil, nil, nil
 }
 
@@ -104,7 +104,7 @@ func (s *gwsSocket) Read(p []byte) (int, error) {
 }
 
 // Write sends a pong or a close frame. That the socket has no room for one is an
-// error: nothing else is sent, so the server has not read for long.
+// error: nothing else is sent, so the server must have stopped reading.
 func (s *gwsSocket) Write(p []byte) (int, error) {
 	if s.Conn != nil {
 		return s.Conn.Write(p)

@@ -66,7 +66,7 @@ const Never = time.Duration(latencyMax) - time.Duration(latencyMax)/1000
 
 func (l *Latency) clone() *Latency { return &Latency{l.h.Clone()} }
 
-// Since returns the values that l has and an earlier state of it had not.
+// Since returns the values that were added to l after an earlier state of it.
 func (l *Latency) Since(earlier *Latency) *Latency {
 	s := l.h.Export()
 	for i, n := range earlier.h.Export().Counts {

@@ -37,7 +37,7 @@ func (k *epollKind) takePeer(c *leanConn, i int, message []byte, now int64) erro
 		}
 		switch {
 		case d.Error != "":
-			return fmt.Errorf("the server answers %.200s", d.Error)
+			return fmt.Errorf("the server reports an error: %.200s", d.Error)
 		case d.Greeting && c.state == leanConfirm:
 			if err := sendFrames(c.fd, k.subscription(c, i)); err != nil {
 				return err

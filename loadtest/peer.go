@@ -35,7 +35,7 @@ type Decoded struct {
 	Error      string   // why it cannot be
 }
 
-// A greeter is a Peer whose server must speak before it is spoken to.
+// A greeter is a Peer whose server sends the first message.
 type greeter interface{ greets() }
 
 // A resumer is a Peer whose connections can come back to where they were.
@@ -55,7 +55,7 @@ var peers = map[string]func(secret string) Peer{
 }
 
 // PeerNamed returns an adapter; "" is none, and nil. secret is what its server
-// shares with who publishes, where that does not stand in a header line;
+// shares with its publishers, unless that is in a header line;
 // subscribers need none.
 func PeerNamed(name, secret string) (Peer, error) {
 	if name == "" {
@@ -63,7 +63,7 @@ func PeerNamed(name, secret string) (Peer, error) {
 	}
 	p := peers[name]
 	if p == nil {
-		return nil, fmt.Errorf("unknown kind of server %q: there are %s", name, strings.Join(slices.Sorted(maps.Keys(peers)), ", "))
+		return nil, fmt.Errorf("unknown kind of server %q: must be one of %s", name, strings.Join(slices.Sorted(maps.Keys(peers)), ", "))
 	}
 	return p(secret), nil
 }

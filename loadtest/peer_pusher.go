@@ -24,7 +24,7 @@ func (pusher) Open(path, _ string) string {
 	return withQuery(withQuery(path, "protocol", "7"), "client", "peal-load")
 }
 
-// greets: the server says first who the connection is.
+// greets: the server first sends the id of the connection.
 func (pusher) greets() {}
 
 func (pusher) Subscribe(channel string) []string {
@@ -40,7 +40,7 @@ func (p pusher) Publish(path, channel string, data []byte) (target, header strin
 	return p.sign(path, body, time.Now().Unix()), "Content-Type: application/json\r\n", body
 }
 
-// sign adds the parameters that prove who publishes body: the method, the path
+// sign adds the parameters that authenticate the publisher of body: the method, the path
 // and the query in alphabetical order under an HMAC-SHA256.
 func (p pusher) sign(path string, body []byte, unix int64) string {
 	path, query, _ := strings.Cut(path, "?")

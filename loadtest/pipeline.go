@@ -65,7 +65,7 @@ type pipe struct {
 	writing  bool
 }
 
-// sent is a message on its way. Its stream is 0 once nobody waits for its answer
+// sent is a message on its way. Its stream is 0 once its response is not awaited
 // any more.
 type sent struct {
 	stream   int // from 1 on
@@ -215,7 +215,7 @@ func (c *pipe) write(ctx context.Context, conn net.Conn, r io.Reader) {
 			if errors.Is(err, ErrUnreadable) {
 				c.outcome.Unreadable += uint64(len(c.messages))
 			}
-			c.refuseLocked(c.messages, false, err) // nobody takes them in their time
+			c.refuseLocked(c.messages, false, err) // no server takes them in time
 			c.messages, c.queued = c.messages[:0], c.queued[:0]
 			c.settleLocked()
 			c.mu.Unlock()
@@ -224,7 +224,7 @@ func (c *pipe) write(ctx context.Context, conn net.Conn, r io.Reader) {
 }
 
 // errRenewed ends a connection on which no more requests are answered, as the server
-// has said: what it did not answer it has not taken (RFC 9112 §9.6), and is sent again.
+// announced: requests without a response were not processed (RFC 9112 §9.6) and are sent again.
 var errRenewed = errors.New("the server ends its connection")
 
 // serve sends on conn until it ends, or ctx does. orderly says that the server had a
@@ -320,7 +320,7 @@ func (c *pipe) answers(r io.Reader, served *bool) error {
 			return err
 		}
 		if answer.StatusCode == http.StatusRequestTimeout && answer.Close {
-			return errRenewed // for a request that had not come when it was sent (RFC 9110 §15.5.9)
+			return errRenewed // for a request that arrived after it was sent (RFC 9110 §15.5.9)
 		}
 		c.mu.Lock()
 		if len(c.waiting) == 0 {

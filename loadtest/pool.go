@@ -26,7 +26,7 @@ type Pool struct {
 	run     uint16
 	timeout time.Duration // of opening
 	moved   chan struct{} // capacity 1: some worker's have changed
-	excused [][]Span      // per stream: what of the current run nobody need have
+	excused [][]Span      // per stream: messages of the current run that may be missing
 }
 
 // remote is one worker process.
@@ -82,7 +82,7 @@ func OpenParts(ctx context.Context, parts []Spec) (*Pool, Opened, error) {
 		return command{Op: "open", Spec: &parts[i], Run: p.run}
 	}, func(e event) error {
 		if e.Opened == nil {
-			return errors.New("no result of opening")
+			return errors.New("worker sent no result of open")
 		}
 		opened.Add(*e.Opened)
 		return nil
@@ -168,7 +168,7 @@ func (p *Pool) each(ctx context.Context, allowed time.Duration, c func(i int) co
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-late.C:
-			return fmt.Errorf("worker %d: no answer within %v", r.PID, allowed+answerSlack)
+			return fmt.Errorf("worker %d: no reply within %v", r.PID, allowed+answerSlack)
 		}
 	}
 	return nil
@@ -267,7 +267,7 @@ func (p *Pool) received(ctx context.Context, c command) (Received, error) {
 	all := Received{Latency: NewLatency()}
 	err := p.each(ctx, 0, func(int) command { return c }, func(e event) error {
 		if e.Received == nil || e.Received.Latency == nil {
-			return errors.New("incomplete report")
+			return errors.New("worker sent an incomplete report")
 		}
 		return all.add(e.Received)
 	})
@@ -281,13 +281,13 @@ func (p *Pool) Drop(ctx context.Context, away time.Duration) error {
 	return p.each(ctx, 0, func(int) command { return c }, func(event) error { return nil })
 }
 
-// Back waits, for at most timeout, until all who were dropped are back, and says
+// Back waits, for at most timeout, until all dropped connections are back, and says
 // how it went.
 func (p *Pool) Back(ctx context.Context, timeout time.Duration) (opened Opened, err error) {
 	c := command{Op: "back", Timeout: timeout}
 	err = p.each(ctx, timeout, func(int) command { return c }, func(e event) error {
 		if e.Opened == nil {
-			return errors.New("no result of opening")
+			return errors.New("worker sent no result of open")
 		}
 		opened.Add(*e.Opened)
 		return nil
@@ -312,7 +312,7 @@ func (p *Pool) Close() error {
 		all.Go(func() {
 			_ = r.In.Close() // it may have been killed already
 			for range r.answers {
-				// An answer nobody waited for must not hold up the reader.
+				// The reader must not block on an unexpected reply.
 			}
 			if err := r.Wait(answerSlack); err != nil {
 				errs[i] = fmt.Errorf("worker: %w", err)

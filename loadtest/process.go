@@ -18,7 +18,7 @@ import (
 // /proc/PID/stat are the same sum cut to ticks of 10 ms, and
 // /proc/PID/schedstat is one thread's only. Where the kernel accounts soft
 // interrupts to the running task (no IRQ_TIME_ACCOUNTING), loopback delivery is
-// in it: a server pays for its receivers' arrival, whoever it is.
+// in it: every server pays for the arrival at its receivers.
 func CPUTime(pid int) (time.Duration, error) {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(int32(^pid<<3|2), &ts); err != nil {
@@ -67,7 +67,7 @@ func kilobytes(b []byte, name string) (uint64, error) {
 	_, rest, ok := bytes.Cut(b, []byte(name))
 	fields := bytes.Fields(rest[:max(bytes.IndexByte(rest, '\n'), 0)])
 	if !ok || len(fields) == 0 {
-		return 0, fmt.Errorf("no %s in the kernel's answer", name)
+		return 0, fmt.Errorf("no %s in the kernel's file", name)
 	}
 	v, err := strconv.ParseUint(string(fields[0]), 10, 64)
 	if err != nil {

@@ -21,7 +21,7 @@ func (ps Publishers) Flush() error {
 	return nil
 }
 
-// Settle is Pipeline's. The counts are sums; who is excused is known of a single
+// Settle is Pipeline's. The counts are sums; the excused are known for a single
 // server only.
 func (ps Publishers) Settle(timeout time.Duration) (all Outcome) {
 	for i, p := range ps {

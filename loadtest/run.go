@@ -39,7 +39,7 @@ type Load struct {
 	Stop <-chan struct{}
 
 	// Gone, when it is closed, says that there is no server any more: it ends the loop,
-	// with a result in which what was not accepted is not lost.
+	// with a result in which messages that were not accepted do not count as lost.
 	Gone <-chan struct{}
 
 	// Sampled, if set, is called about every Every (default 1 s) while an open

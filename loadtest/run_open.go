@@ -68,7 +68,7 @@ func (s *sender) await(ctx context.Context, began time.Time) (complete bool, err
 // is due before it sends it.
 const flushAfter = int64(time.Millisecond)
 
-// openLoop follows the schedule whatever comes back. Messages that are due when
+// openLoop follows the schedule, independently of the server. Messages that are due when
 // the sender wakes up leave together, each with its own scheduled time.
 func (s *sender) openLoop(ctx context.Context) error {
 	schedule := NewSchedule(s.load.Pacer, s.load.Length)
@@ -110,7 +110,7 @@ func (s *sender) openLoop(ctx context.Context) error {
 // millisecond late where no goroutine runs, for epoll_wait counts in them.
 const fineWait = 3 * time.Millisecond
 
-// stopped reports whether the user has had enough, or there is nobody to publish to.
+// stopped reports whether the user has interrupted, or the server is gone.
 func (s *sender) stopped() bool { return isClosed(s.load.Stop) || isClosed(s.load.Gone) }
 
 func isClosed(signal <-chan struct{}) bool {

@@ -33,7 +33,7 @@ type sink struct {
 	latency     *Latency
 	recovery    *Latency // of those that were dropped and have recovered; nil: no drop
 	open        int      // connections that are subscribed now
-	closed      int      // connections that ended unasked since they were opened
+	closed      int      // connections that the server ended since they were opened
 	gaps        uint64   // notices of one, in this run
 	unreadable  int      // connections whose server could not be read, since they were opened
 	unread      string   // why, of the first of them
@@ -176,7 +176,7 @@ func (s *sink) expect(published []uint64) <-chan struct{} {
 	return s.done
 }
 
-// lacks reports whether somebody still lacks something that is not excused.
+// lacks reports whether a subscriber lacks a message that is not excused.
 func (s *sink) lacks(published []uint64, excused [][]Span) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,7 +201,7 @@ func (sub *subscriber) lost(published []uint64, excused [][]Span) (n uint64) {
 }
 
 // report returns what came of the given published messages. Those that are
-// excused are expected only of who has them.
+// excused are expected only of subscribers that have them.
 func (s *sink) report(published []uint64, excused [][]Span) Received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,7 +242,7 @@ func (s *sink) sampleLocked() Received {
 	return Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.unread}
 }
 
-// at is all[i], and nothing for a stream nobody published to.
+// at is all[i], and zero for a stream without publications.
 func at[T any](all []T, i int) (v T) {
 	if i < len(all) {
 		v = all[i]

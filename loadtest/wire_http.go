@@ -30,7 +30,7 @@ type answer struct {
 // caller's memory.
 type head struct {
 	status  int
-	length  int // of the body; −1: not said
+	length  int // of the body; −1: not given
 	chunked bool
 	close   bool // the connection ends with this response (RFC 9112 §9.3)
 
@@ -40,7 +40,7 @@ type head struct {
 
 // parseAnswer reads a whole response at the start of b, and the interim ones before
 // it (RFC 9110 §15.2); n == 0: it is not whole yet. ended says that nothing will
-// follow b: that is where the body ends if nothing else says so (RFC 9112 §6.3).
+// follow b: the body then ends there if the head does not give its end (RFC 9112 §6.3).
 func parseAnswer(b []byte, ended bool) (a answer, n int, err error) {
 	a.head, n, err = finalHead(b)
 	if err == nil && n == 0 && ended {
@@ -51,7 +51,7 @@ func parseAnswer(b []byte, ended bool) (a answer, n int, err error) {
 	}
 	switch {
 	case a.status == 101:
-		return a, 0, unreadable("a protocol that was not asked for")
+		return a, 0, unreadable("a protocol that was not requested")
 	case a.status == 204 || a.status == 304:
 		return a, n, nil
 	case a.chunked:
@@ -121,7 +121,7 @@ func parseHead(b []byte) (h head, err error) {
 			h.chunked = true
 		case is(name, "content-encoding"):
 			if len(value) > 0 && !is(value, "identity") {
-				return h, unreadable("content-encoding %q, which was not asked for", value)
+				return h, unreadable("content-encoding %q, which was not requested", value)
 			}
 		case is(name, "connection"):
 			for option := range bytes.SplitSeq(value, []byte(",")) {

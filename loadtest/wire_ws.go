@@ -58,7 +58,7 @@ func parseFrame(b []byte) (f frame, n int, err error) {
 func (c *leanConn) message(f *frame) (whole []byte, err error) {
 	switch {
 	case (f.opcode == 0) != c.fragmented:
-		return nil, unreadable("a continuation of nothing, or a message within another: opcode %d", f.opcode)
+		return nil, unreadable("a continuation frame without a message, or a message within another: opcode %d", f.opcode)
 	case f.final && !c.fragmented:
 		return f.payload, nil
 	case len(c.fragments)+len(f.payload) > partialLimit:

@@ -25,7 +25,7 @@ type command struct {
 }
 
 // event is one line from a worker to the pool: the answer to a command, or
-// op "have", which comes unasked.
+// op "have", which is not a reply.
 type event struct {
 	Op       string    `json:"op"`
 	Error    string    `json:"error,omitempty"`

@@ -24,7 +24,7 @@ const (
 	exitInvalid = 3
 )
 
-// loadError is the end of a load test that was run.
+// loadError is the failure of a load test that was run.
 type loadError struct {
 	error
 	code int
@@ -34,12 +34,12 @@ func newLoad() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "load",
 		Short: "Load test a push server: Peal, or any of WebSocket, SSE and long polling",
-		Long: `Opens subscribers, publishes to them on a schedule, and counts for each of them
-what was lost, repeated or reordered. Latency counts from the moment the schedule
-meant to send. Says itself when a run says more about it than about the server.
+		Long: `Opens subscribers, publishes to them on a schedule, and counts the lost, repeated
+and reordered messages of each. Latency counts from the scheduled time of sending.
+A run is reported as not valid if the load generator limited it more than the server.
 
-Exit code: 0 all is well, 1 an objective was missed, 2 usage, or an objective that
-was not measured, 3 the run is not valid. See docs/loadtest.md.`,
+Exit codes: 0 success, 1 an objective was missed, 2 invalid arguments, or an
+objective that was not measured, 3 the run is not valid. See docs/loadtest.md.`,
 		Example: `  peal load fanout
   peal load fanout --connections 10000 --rate 50 --fail-if 'p99>50ms' --fail-if 'lost>0'
   peal load storm --target sse+http://127.0.0.1:8080/sse?channel=bench --html storm.html
@@ -92,65 +92,65 @@ func newScenario(name, about string) *cobra.Command {
 }
 
 func settingFlags(f *pflag.FlagSet, s *scenario.Settings, name string) {
-	f.StringArrayVar(&s.Targets, "target", s.Targets, "ws://…, peal+ws://…, sse+http://…, poll+http://…, or another server: see docs/loadtest.md; several share the connections")
-	f.IntVar(&s.Connections, "connections", s.Connections, "subscribers")
-	f.IntVar(&s.Channels, "channels", s.Channels, "channels that the subscribers are spread over, one each")
+	f.StringArrayVar(&s.Targets, "target", s.Targets, "server to test: ws://…, peal+ws://…, sse+http://…, poll+http://…, or another server (docs/loadtest.md); several targets share the connections")
+	f.IntVar(&s.Connections, "connections", s.Connections, "number of subscribers")
+	f.IntVar(&s.Channels, "channels", s.Channels, "number of channels; each subscriber has one")
 	if name != "connect" {
-		f.Float64Var(&s.Rate, "rate", s.Rate, "messages a second, in all channels together")
-		f.IntVar(&s.Size, "size", s.Size, "bytes of a message")
+		f.Float64Var(&s.Rate, "rate", s.Rate, "messages per second in all channels together")
+		f.IntVar(&s.Size, "size", s.Size, "size of a message in bytes")
 	}
 	f.DurationVar(&s.Duration, "duration", s.Duration, durationMeans(name))
-	f.StringArrayVar(&s.Publish, "publish", nil, "where to publish if it does not follow from the target: http://…{channel}… or ws://…")
-	f.StringArrayVar(&s.Header, "header", nil, "a further line of every request: 'Name: value'")
+	f.StringArrayVar(&s.Publish, "publish", nil, "address to publish to, if it does not follow from the target: http://…{channel}… or ws://…")
+	f.StringArrayVar(&s.Header, "header", nil, "header line to add to every request: 'Name: value'")
 	if name != "connect" {
-		f.StringVar(&s.Secret, "secret", "", "secret of a Pusher's application: signs what is published, stands in no report")
+		f.StringVar(&s.Secret, "secret", "", "secret of a Pusher application, which signs publications; it is in no report")
 	}
-	f.StringArrayVar(&s.Start, "start", nil, "start the server with this command, and end it: 'peal serve --listen {port}'; one for each target, {port} and {admin} are free ports there and in --target, --publish, --admin")
-	f.IntSliceVar(&s.PID, "pid", nil, "process of the server, to measure what it uses (default: who listens on the target's port here)")
-	f.StringSliceVar(&s.Admin, "admin", nil, "address of the server's metrics, 127.0.0.1:8081: the same from there, and its heap")
-	f.StringSliceVar(&s.Sources, "source", nil, "local addresses to connect from: each has about 28,000 ports for a server")
-	f.Float64Var(&s.OpenRate, "open-rate", 0, "connections to open a second; 0: as fast as it goes")
-	f.DurationVar(&s.Timeout, "open-timeout", s.Timeout, "how long opening all may take")
-	f.DurationVar(&s.Idle, "idle", s.Idle, "how long the server rests before its memory is read")
-	f.DurationVar(&s.Settle, "settle", s.Settle, "how long to wait for the last messages")
-	f.DurationVar(&s.Every, "every", s.Every, "length of an interval")
-	f.BoolVar(&s.GWS, "gws", false, "subscribers are the WebSocket client lxzan/gws: an independent judge, at a fourth more CPU and 5.5 KB each")
+	f.StringArrayVar(&s.Start, "start", nil, "command that starts the server, which is stopped afterwards: 'peal serve --listen {port}'; one for each target; {port} and {admin} stand for free ports, also in --target, --publish and --admin")
+	f.IntSliceVar(&s.PID, "pid", nil, "process of the server, whose CPU and memory are measured (default: the local process that listens on the target's port)")
+	f.StringSliceVar(&s.Admin, "admin", nil, "address of the server's metrics, like 127.0.0.1:8081: CPU and memory are read there, and the heap")
+	f.StringSliceVar(&s.Sources, "source", nil, "local addresses to connect from; each has about 28,000 ports per server")
+	f.Float64Var(&s.OpenRate, "open-rate", 0, "connections to open per second; 0: as fast as possible")
+	f.DurationVar(&s.Timeout, "open-timeout", s.Timeout, "time limit for opening all connections")
+	f.DurationVar(&s.Idle, "idle", s.Idle, "idle time before the memory of the server is read")
+	f.DurationVar(&s.Settle, "settle", s.Settle, "time to wait for the last messages")
+	f.DurationVar(&s.Every, "every", s.Every, "length of an interval of the report")
+	f.BoolVar(&s.GWS, "gws", false, "use the WebSocket client lxzan/gws for the subscribers: an independent check, for a quarter more CPU and 5.5 KB each")
 	switch name {
 	case "storm", "versus":
-		f.DurationVar(&s.Away, "away", s.Away, "how long the dropped clients stay away")
+		f.DurationVar(&s.Away, "away", s.Away, "time before the dropped clients reconnect")
 	case "ramp":
-		f.DurationVar(&s.Step, "step", s.Step, "how long each rate")
-		f.Float64Var(&s.Factor, "factor", s.Factor, "from one rate to the next")
-		f.Float64Var(&s.MaxRate, "max-rate", s.MaxRate, "where to stop")
-		f.Lookup("rate").Usage = "messages a second to begin with"
+		f.DurationVar(&s.Step, "step", s.Step, "duration of each rate")
+		f.Float64Var(&s.Factor, "factor", s.Factor, "factor from one rate to the next")
+		f.Float64Var(&s.MaxRate, "max-rate", s.MaxRate, "highest rate to try")
+		f.Lookup("rate").Usage = "messages per second in the first step"
 		_ = f.MarkHidden("duration") // it has steps
 	}
 	if name == "versus" {
-		f.IntVar(&s.Turns, "turns", s.Turns, "turns of each server")
+		f.IntVar(&s.Turns, "turns", s.Turns, "number of turns of each server")
 	}
 }
 
 func durationMeans(name string) string {
 	switch name {
 	case "connect":
-		return "how long to hold the connections"
+		return "time to hold the connections"
 	case "restart":
-		return "how long to publish; the server ends after a third of it, and is killed after another"
+		return "time to publish; the server is stopped after one third of it and killed after two"
 	case "storm":
-		return "how long to publish; all drop after a third of it"
+		return "time to publish; all clients are dropped after one third of it"
 	}
-	return "how long to publish"
+	return "time to publish"
 }
 
 func (l *loadFlags) add(f *pflag.FlagSet, d report.Limits) {
-	f.StringArrayVar(&l.failIf, "fail-if", nil, "an objective, 'p99>50ms': exit code 1 if it is so ("+strings.Join(report.Metrics(), " ")+")")
-	f.StringVar(&l.json, "json", "", "file for the report as JSON; - for standard output")
+	f.StringArrayVar(&l.failIf, "fail-if", nil, "condition that makes the run fail with exit code 1, like 'p99>50ms' (metrics: "+strings.Join(report.Metrics(), " ")+")")
+	f.StringVar(&l.json, "json", "", "file for the report as JSON; - writes to standard output")
 	f.StringVar(&l.csv, "csv", "", "file for the intervals as CSV")
-	f.StringVar(&l.hgrm, "hgrm", "", "file for the latency's percentiles, as HdrHistogram's plotters read them")
-	f.StringVar(&l.html, "html", "", "file for a page with charts")
-	f.Float64Var(&l.lag, "max-lag", d.Lag, "valid only if p99 of the pacer's lag is at most this share of the reported p99")
-	f.Float64Var(&l.cpu, "max-cpu", d.CPU, "valid only if the generator used at most this share of its CPU")
-	f.Float64Var(&l.sent, "min-sent", d.Sent, "valid only if at least this share of the schedule was sent")
+	f.StringVar(&l.hgrm, "hgrm", "", "file for the percentiles of the latency, in the format of HdrHistogram plotters")
+	f.StringVar(&l.html, "html", "", "file for an HTML page with charts")
+	f.Float64Var(&l.lag, "max-lag", d.Lag, "the run is valid only if p99 of the sending lag is at most this share of the reported p99")
+	f.Float64Var(&l.cpu, "max-cpu", d.CPU, "the run is valid only if the generator used at most this share of its CPU")
+	f.Float64Var(&l.sent, "min-sent", d.Sent, "the run is valid only if at least this share of the schedule was sent")
 }
 
 func completeMetrics(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -207,9 +207,9 @@ func (l *loadFlags) run(c *cobra.Command, name string, s scenario.Settings) erro
 	return nil
 }
 
-// localHolders are the processes that listen where the targets are, if they are
-// all on this machine, can be seen, and are one each: of several nobody knows
-// which works.
+// localHolders are the processes that listen at the targets, if all targets are on
+// this machine and each has exactly one visible process: with several it is unknown
+// which one serves.
 func localHolders(ctx context.Context, targets []string) []int {
 	var pids []int
 	for _, text := range targets {
@@ -226,7 +226,7 @@ func localHolders(ctx context.Context, targets []string) []int {
 	return pids
 }
 
-// write writes the files that were asked for.
+// write writes the files that the flags name.
 func (l *loadFlags) write(stdout io.Writer, r *report.Report) error {
 	for _, f := range []struct {
 		name  string
@@ -261,7 +261,7 @@ func newCompare() *cobra.Command {
 	var html string
 	c := &cobra.Command{
 		Use:   "compare A.json B.json",
-		Short: "Set two reports side by side",
+		Short: "Compare two reports",
 		Example: `  peal load restart --start 'peal serve --listen {port} --log file:/tmp/log' --fail-if 'lost>0'
   peal load compare before.json after.json --html page.html`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -282,7 +282,7 @@ func newCompare() *cobra.Command {
 			return report.Compare(c.OutOrStdout(), both[0], both[1])
 		},
 	}
-	c.Flags().StringVar(&html, "html", "", "file for a page with both")
+	c.Flags().StringVar(&html, "html", "", "file for an HTML page with both")
 	return c
 }
 

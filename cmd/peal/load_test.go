@@ -151,7 +151,7 @@ func TestLoadExitCodes(t *testing.T) {
 	check(2, "6:3:1", append(append([]string{"mixed"}, base...), "--mix", "1:2")...)
 	check(exitInvalid, "short of CPU", fanout("--max-cpu", "0")...)
 	check(exitInvalid, "", "fanout", "--target", "ws://127.0.0.1:1/ws", "--connections", "1")
-	check(exitInvalid, "nothing was due", fanout("--rate", "0.1")...)
+	check(exitInvalid, "no message was due", fanout("--rate", "0.1")...)
 	odd := liar.StartOdd(t, liar.Oddity{Garbage: "\xc1\x01x"})
 	check(exitInvalid, "could not read the server", "fanout", "--target", "ws://"+odd.Addr+"/ws", "--publish", "http://"+odd.Addr+"/publish", "--connections", "2", "--duration", "200ms", "--settle", "200ms", "--idle", "0")
 	check(exitInvalid, "upgrade refused", "fanout", "--target", "ws://"+odd.Addr+"/ws", "--publish", "ws://"+odd.Addr+"/no", "--connections", "2", "--duration", "100ms")
@@ -266,7 +266,7 @@ func TestLoadRestart(t *testing.T) {
 	}
 	// The target follows from the command.
 	code, r, said := loadTested(t, append([]string{"restart", "--start", start("")}, args...)...)
-	if code != 0 || r.Restart.Gaps != 20 || r.Messages.Foreign != 0 || !strings.Contains(said, "20 gaps told") {
+	if code != 0 || r.Restart.Gaps != 20 || r.Messages.Foreign != 0 || !strings.Contains(said, "20 gaps received") {
 		t.Errorf("log in memory: exit code %d: %s", code, said)
 	}
 	if code, _, said := loadTested(t, append([]string{"restart"}, args...)...); code != 2 || !strings.Contains(said, "--start") {

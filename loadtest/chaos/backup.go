@@ -31,7 +31,7 @@ func (p *Process) Restore() error {
 		err = os.Rename(p.copyDir(), p.Dir)
 	}
 	if err != nil {
-		return fmt.Errorf("put the copy of the log back: %w", err)
+		return fmt.Errorf("restore the copy of the log: %w", err)
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package chaos checks the promises of a push server while everything goes
-// wrong at once: many clients of all transports leave, come back with their
+// Package chaos checks the guarantees of a push server under many faults at
+// once: many clients of all transports leave, come back with their
 // cursor on another transport, change their channels and stop reading, while
 // publishers publish and the server is killed and started again. It meets the
 // server on the wire only.
@@ -10,16 +10,15 @@
 //     and whether it was acknowledged. Its data carries its id, channel, number
 //     and checksum: see data.go.
 //   - A client follows one to five channels over one connection after another
-//     and writes down in its journal what it heard: messages, gaps, positions.
+//     and records in its journal what it received: messages, gaps, positions.
 //     It draws no conclusions. See client.go and, one file each, the transports.
 //   - A life of the server is the time from one epoch of its cursors to the
 //     next. A place is a cursor as the judge reads it: a life and a sequence.
 //   - The judge, at the end, replays all journals against what is known to
-//     have been in the log: what the ledger has acknowledged and what anybody
-//     heard. See judge.go; world.go is what is known.
-//   - A connection that the server ends while it serves, and its client wanted, breaks a
-//     promise: nobody here does anything for which the server may end it, and hostile
-//     clients (loadtest/hostile; chaos/run starts them) are no reason.
+//     have been in the log: what the ledger has acknowledged and what any client
+//     received. See judge.go; world.go is what is known.
+//   - The server must not end a connection while it serves: no client here gives it a
+//     reason, and hostile clients (loadtest/hostile; chaos/run starts them) are none.
 //   - A Server is what is started and stopped: Process is the real binary. A
 //     Backup is one whose log can be copied, and the copy be put back: then a
 //     life goes on from one long before, and what came after the copy is cut.
@@ -28,7 +27,7 @@
 // (place.go): a user's client must not read it, a judge of order has to.
 //
 // Each client draws from a random generator of its own, so the decisions of a
-// seed are always the same; what they meet depends on the network and the
+// seed are always the same; what happens to them depends on the network and the
 // clock.
 //
 // Concurrency: a goroutine for each client and publisher and one that restarts

@@ -5,7 +5,7 @@ type kind uint8
 
 const (
 	opened   kind = iota // a connection was asked for; id is its index in journal.connections
-	message              // id, channel; at, if that was said
+	message              // id, channel; at, if the server gave it
 	gap                  // channel, at: up to there; reason
 	position             // at; of channel, or of everyChannel
 	damaged              // something that no server may say: id is the index in journal.damage

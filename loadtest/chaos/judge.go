@@ -28,7 +28,7 @@ func (v *Verdict) Clean() bool {
 	return v.Lost+v.Repeated+v.Reordered+v.Damaged+v.Faults+v.GapsFalse == 0
 }
 
-// Each kind of finding is told so often.
+// The number of findings of each kind that are reported in words.
 const findingsOfAKind = 5
 
 // judge replays journals against the world.
@@ -70,7 +70,7 @@ func pass(w *world, history int, journals []*journal) Verdict {
 	return j.verdict
 }
 
-// find counts a finding, and tells it unless there are many of its kind.
+// find counts a finding, and describes it unless there are many of its kind.
 func (j *judge) find(count *uint64, format string, args ...any) {
 	if *count++; *count > findingsOfAKind {
 		return
@@ -106,8 +106,8 @@ func (j *judge) replay() {
 	}
 }
 
-// open starts a connection: what was told on the one before is forgotten, for a
-// gap whose end the client's cursor has not passed must be told again.
+// open starts a connection: what the one before received is forgotten: a
+// gap whose end the client's cursor has not passed must be sent again.
 func (j *judge) open(connection int) {
 	j.connection, j.channels = connection, j.channels[:0]
 	c := j.journal.connections[connection]
@@ -138,7 +138,7 @@ func (j *judge) message(r record) {
 		j.find(&j.verdict.Damaged, "message %d of channel %d, which it did not ask for", r.id, r.channel)
 		return
 	}
-	at := j.world.at[r.id-1] // where it really is, whatever the client was told
+	at := j.world.at[r.id-1] // where it really is, not where the client was told
 	before := j.heard[r.id]
 	j.heard[r.id] = true
 	switch {
@@ -160,7 +160,7 @@ func (j *judge) message(r record) {
 	}
 }
 
-// position is a place that the client is told it has been served up to.
+// position is a place up to which the server says that the client is served.
 func (j *judge) position(channel int32, p place) {
 	for i := range j.channels {
 		if c := &j.channels[i]; channel == everyChannel || channel == c.channel {
@@ -173,7 +173,7 @@ func (j *judge) position(channel int32, p place) {
 }
 
 // anchor begins to expect what comes after p, if nothing was expected so far:
-// p is the first cursor of a client that came without one. Who asked for what
+// p is the first cursor of a client that had none. A client that asked for what
 // is retained knows where that begins by the first message of the channel.
 func (j *judge) anchor(c *channelState, p place) {
 	if !c.anchored {

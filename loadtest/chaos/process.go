@@ -14,8 +14,8 @@ type Process struct {
 }
 
 // Stop ends the server, by SIGKILL or by SIGTERM, and returns when it is gone.
-// It is an error if the server had ended by itself, or has to be killed after
-// SIGTERM, or exits with a status other than 0 after SIGTERM.
+// It is an error if the server stopped before, or has to be killed after SIGTERM,
+// or exits with a status other than 0 after SIGTERM.
 func (p *Process) Stop(kill bool) error {
 	if kill {
 		_, err := p.Program.Stop(syscall.SIGKILL)

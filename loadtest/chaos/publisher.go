@@ -14,7 +14,7 @@ import (
 )
 
 // Channels are named c0, c1 …; a publication in each life of the server goes to
-// the one after the last, which nobody follows.
+// the one after the last, which no client follows.
 const channelPrefix = "c"
 
 func channelName(n int32) string { return loadtest.ChannelName(channelPrefix, int(n)) }
@@ -123,8 +123,8 @@ func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err 
 	err = json.Unmarshal(p.conn.LastAnswer, &answer)
 	at, ok := p.run.lives.read(answer.Cursor)
 	if err != nil || !ok {
-		p.run.fault("publish: no cursor in the answer %.200q", p.conn.LastAnswer)
-		return 0, errors.New("no cursor")
+		p.run.fault("publish: no cursor in the response %.200q", p.conn.LastAnswer)
+		return 0, errors.New("no cursor in the response")
 	}
 	p.run.ledger.acknowledge(l.id, at)
 	if l.channel != channel {
@@ -134,7 +134,7 @@ func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err 
 }
 
 // errLoses: the publisher behaves as if the answer had never come.
-var errLoses = errors.New("the answer was lost")
+var errLoses = errors.New("the response was lost")
 
 // errRepeated: another message was published first.
 var errRepeated = errors.New("an earlier message was published again")

@@ -44,7 +44,7 @@ type Config struct {
 	Keeps      Keeps         // what a restart leaves
 	Restore    bool          // at every other restart a copy of the log is put back; the server is a Backup, and keeps something
 	History    int           // messages that each channel retains at least; 0: unknown
-	Log        io.Writer     // what clients met; nil: nobody asks
+	Log        io.Writer     // errors of the clients; nil: none
 }
 
 // Default returns the run of scripts/chaos.sh, without address and seed.
@@ -125,14 +125,14 @@ func isClosed(signal <-chan struct{}) bool {
 	}
 }
 
-// fault notes an answer that no server may give.
+// fault records a response that no server may give.
 func (r *run) fault(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.faults = append(r.faults, fmt.Sprintf(format, args...))
 }
 
-// ended notes why the server ended a connection, of the first few.
+// ended records why the server ended a connection, of the first few.
 func (r *run) ended(client int, transport string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -147,7 +147,7 @@ const maxEnds = 5
 // startWait is how long a server that accepts connections may refuse messages.
 const startWait = 20 * time.Second
 
-// Run starts server, lets chaos reign, and judges. An error means that the run
+// Run starts server, disturbs it and its clients, and judges. An error means that the run
 // itself failed; broken promises are in the report.
 func Run(ctx context.Context, c Config, server Server) (report Report, err error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -207,7 +207,7 @@ func (r *run) start(ctx context.Context, server Server, restored bool) error {
 			return ctx.Err()
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("the server started and accepts no message: %w", err)
+			return fmt.Errorf("the server accepts connections and no message: %w", err)
 		}
 	}
 }
@@ -258,7 +258,7 @@ func (r *run) restarts(ctx context.Context, server Server) error {
 		} else {
 			r.count(&r.figures.Terms)
 		}
-		pause(ctx, time.Duration(rnd.Int64N(int64(maxPause)))) // clients find nobody there
+		pause(ctx, time.Duration(rnd.Int64N(int64(maxPause)))) // clients find no server
 		if err := r.start(ctx, server, restored); err != nil {
 			return err
 		}

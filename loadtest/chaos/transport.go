@@ -12,7 +12,7 @@ import (
 
 // transport is one way to follow channels. follow uses conn, which is fresh,
 // tells the ear everything it hears, and returns when the connection is over,
-// for whatever reason, or the ear has heard enough; the caller closes conn.
+// for any reason, or the ear needs no more; the caller closes conn.
 //
 // A further one is a file with a follow and a line here.
 type transport struct {
@@ -40,7 +40,7 @@ func choose(names []string) (chosen []transport, err error) {
 	for _, name := range names {
 		i := slices.IndexFunc(transports, func(t transport) bool { return t.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("no transport is named %q", name)
+			return nil, fmt.Errorf("unknown transport %q", name)
 		}
 		chosen = append(chosen, transports[i])
 	}
@@ -53,7 +53,7 @@ type ear interface {
 	// empty where the transport does not say them.
 	message(cursor, channel string, data []byte)
 	gaps(list []gapNotice)
-	// position takes a cursor that comes by itself, of all channels or, where
+	// position takes a cursor without a message, of all channels or, where
 	// they are separate, perhaps of one.
 	position(channel, cursor string)
 	// rubbish takes what no server may say.

@@ -54,7 +54,7 @@ func openSocket(conn net.Conn, q query, e ear, path, protocol string) (c *gws.Co
 	}
 	if c.SubProtocol() != protocol {
 		e.rubbish("the server selects the subprotocol %q", c.SubProtocol())
-		return nil, nil, errors.New("another subprotocol")
+		return nil, nil, errors.New("the server selected another subprotocol")
 	}
 	return c, func() error { c.ReadLoop(); return s.refused }, nil
 }

@@ -16,15 +16,15 @@ const (
 )
 
 // world is what is known to have been in the log, from the ledger and from
-// what anybody heard.
+// what any client received.
 type world struct {
 	keeps    Keeps
 	ledger   []publication
 	restored map[int32]bool  // lives that began with an older copy of the log
 	kept     []uint64        // by life: sequences up to this one are the life's before it, too
-	at       []place         // by id-1: where it is; zero: nobody knows it
+	at       []place         // by id-1: where it is; zero: not known
 	channels map[int32]order // every known message of a channel
-	faults   []string        // contradictions in what was said of places
+	faults   []string        // contradictions between places that the server gave
 }
 
 // order is the messages of one channel in the log's order.
@@ -164,7 +164,7 @@ func (w *world) publisherOrder(channel int32, o order) {
 			continue
 		}
 		if p.number < before {
-			w.faults = append(w.faults, fmt.Sprintf("channel %d: message %d was acknowledged before number %d was sent and stands behind it", channel, k.id, before))
+			w.faults = append(w.faults, fmt.Sprintf("channel %d: message %d was acknowledged before number %d was sent and comes after it", channel, k.id, before))
 		}
 		before = p.number
 	}
@@ -185,7 +185,7 @@ func (o order) between(after, upto place) order {
 	return o[from:max(from, to)]
 }
 
-// unheard counts the publications to a channel of which nobody knows whether
+// unheard counts the publications to a channel of which it is not known whether
 // the log has them.
 func (w *world) unheard(channel int32) (n int) {
 	for i := range w.ledger {

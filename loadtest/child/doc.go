@@ -2,7 +2,7 @@
 //
 // A Process is one child. It has a process group of its own, so Ctrl-C does not
 // reach it and a kill reaches all that it started, and it dies with this
-// program, whatever ends this program. A Program is a server that can be started
+// program, even if that is killed. A Program is a server that can be started
 // again and again: Start returns when it accepts on each of its addresses. Ports
 // are free ports, to be put where {port} and {admin} stand in a command line.
 //

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Role is what a process does that is this binary, started again by itself.
+// Role is what a process does that is this binary, started again by this binary.
 type Role struct {
 	Name string // of the environment variable that assigns the role, and in messages
 	// Main plays the role until in ends, which it also does when the starter dies.
@@ -70,8 +70,8 @@ func (r Role) Start(ctx context.Context, spec string) (t *Twin, err error) {
 	return t, nil
 }
 
-// Wait waits until the process has ended by itself and returns its error. It is
-// killed after the grace period.
+// Wait waits until the process has ended and returns its error. It is killed after
+// the grace period.
 func (t *Twin) Wait(grace time.Duration) error {
 	if !t.within(grace) {
 		_, _ = t.Stop(syscall.SIGKILL, 0) // it may just have ended

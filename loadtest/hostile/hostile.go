@@ -36,7 +36,7 @@ func kindNamed(name string) (Kind, error) {
 		}
 		names = append(names, k.Name)
 	}
-	return Kind{}, fmt.Errorf("unknown kind of hostile client %q: there are %s", name, strings.Join(names, ", "))
+	return Kind{}, fmt.Errorf("unknown kind of hostile client %q: must be one of %s", name, strings.Join(names, ", "))
 }
 
 // Spec says which clients to play. The zero value of a field is its default.
@@ -109,7 +109,7 @@ func Run(ctx context.Context, s Spec) (t Tally, err error) {
 		}
 	}
 	if len(kinds) == 0 {
-		return t, errors.New("no kind of hostile client was named")
+		return t, errors.New("at least one kind of hostile client must be named")
 	}
 	var clients sync.WaitGroup
 	for i := range s.Clients {

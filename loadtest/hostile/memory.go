@@ -107,13 +107,13 @@ func (c *client) publish(ctx context.Context, path, header string, body []byte, 
 	return c.on(ctx, 0, every, nil, asks("POST", path, header, func() []byte { return body }))
 }
 
-// lateReplies pipelines publications whose responses nobody reads.
+// lateReplies pipelines publications and does not read the responses.
 func (c *client) lateReplies(ctx context.Context) error {
 	one := c.appendRequest(nil, "POST", fmt.Sprintf("/publish?channel=late-%d", c.number), "", []byte("x"))
 	return c.on(ctx, smallReceive, max(c.Pause, c.PublishPause/20), nil, sends(filled(one, 1))) // each is small
 }
 
-// ListingChannel is what the kind listings asks for. Whoever starts it fills the
+// ListingChannel is what the kind listings asks for. The caller fills the
 // channel's history with control characters first: each becomes six bytes.
 const ListingChannel = "listing"
 

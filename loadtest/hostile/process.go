@@ -13,8 +13,8 @@ import (
 	"peal/loadtest/child"
 )
 
-// niceness is how much a Neighbour's process gives way to whoever measures: the
-// generators must not be what an honest client waits for.
+// niceness lowers the priority of a Neighbour's process: an honest client must not
+// wait for the load generators.
 const niceness = 5
 
 // Role is that of a Neighbour's process: it plays the clients until its input

@@ -16,7 +16,7 @@ var tableKinds = []Kind{
 	{"channels", (*client).channels},
 }
 
-// fresh numbers whatever must not be repeated, in all clients.
+// fresh numbers what must be unique, in all clients.
 var fresh atomic.Uint64
 
 // batch is the JSON of 1,000 messages.
@@ -45,7 +45,7 @@ func (c *client) idempotency(ctx context.Context) error {
 // more of them (history-forgotten-bytes), and beyond that its bound is documented.
 const manyChannels = 200_000
 
-// channels sends each message to a channel that nobody has used.
+// channels sends each message to an unused channel.
 func (c *client) channels(ctx context.Context) error {
 	return c.on(ctx, 0, c.PublishPause, nil, asks("POST", "/publish/batch", asJSON, func() []byte {
 		if fresh.Load() >= manyChannels {

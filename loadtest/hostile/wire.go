@@ -49,7 +49,7 @@ func (c *client) dial(ctx context.Context, received int) (*wire, error) {
 	count(&c.met.Connections, 1)
 	w := &wire{Conn: conn, c: c}
 	w.r = bufio.NewReader(counted{w})
-	w.free = context.AfterFunc(ctx, func() { _ = conn.Close() }) // unblocks whoever reads or writes
+	w.free = context.AfterFunc(ctx, func() { _ = conn.Close() }) // unblocks readers and writers
 	return w, nil
 }
 

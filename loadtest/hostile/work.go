@@ -8,10 +8,10 @@ import (
 )
 
 // ArchivePrefix begins the names of the channels that last and earliest ask for.
-// Whoever starts these kinds fills them first.
+// The caller fills them first.
 const ArchivePrefix = "archive-"
 
-// workKinds buy processor time of the loops.
+// workKinds use processor time of the loops.
 var workKinds = []Kind{
 	{"last", (*client).last},
 	{"earliest", (*client).earliest},

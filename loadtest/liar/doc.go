@@ -1,15 +1,14 @@
-// Package liar is a WebSocket server for tests that lies, by plan: it does to
-// the messages of its publisher what the plan says. Whoever connects to /pub
-// publishes; everybody else receives.
+// Package liar has WebSocket servers for tests that misbehave according to a plan.
 //
-// A plan calls send once for the truth, never to lose a message, twice to repeat
-// it, later, on the occasion of another one, to reorder it; it sleeps to stall,
-// and hangs up on whom it likes. What a load test must find is then known
-// exactly.
+// A Server forwards the messages of its publisher, the client at /pub, to all other
+// clients. Its Plan decides for each message: it calls send once to deliver it,
+// never to lose it, twice to repeat it, and with a later message to reorder it. It
+// sleeps to stall, and may close connections. So a test knows exactly what a load
+// test must find.
 //
-// An odd server (StartOdd) tells the truth, in ways that are unusual and legal: with
-// interim responses, connections that end, fragments, other line ends. A load test must
-// read all of them. What is not legal, its Garbage is for.
+// An Odd server behaves correctly, but in unusual ways that are legal: with interim
+// responses, connections that end, fragments, other line ends. A load test must
+// read all of them. Its Garbage is illegal.
 //
-// Neither knows anything of the load test. One lock orders everything that a server does.
+// Neither knows the load test. One lock orders everything that a server does.
 package liar

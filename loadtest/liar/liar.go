@@ -14,10 +14,10 @@ import (
 // with a sequence. It runs under the server's lock.
 type Plan func(subscriber int, sequence uint64, send func())
 
-// Truth lies to nobody.
+// Truth delivers everything.
 func Truth(_ int, _ uint64, send func()) { send() }
 
-// Server is one that lies.
+// Server misbehaves according to its plan.
 type Server struct {
 	gws.BuiltinEventHandler
 

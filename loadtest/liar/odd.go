@@ -22,8 +22,8 @@ type Oddity struct {
 	Chunked   bool   // bodies are chunked, a few bytes in each chunk, with extensions and trailers (RFC 9112 §7.1)
 	Old       bool   // HTTP/1.0: bodies end with the connection (RFC 9112 §6.3)
 	Close     int    // each such response on a connection is its last, and says so; 0: none (RFC 9112 §9.6)
-	HangUp    int    // the same, unsaid: the connection ends while nothing is asked
-	Timeout   bool   // with HangUp: 408 is said first (RFC 9110 §15.5.9)
+	HangUp    int    // the same without notice: the connection ends between requests
+	Timeout   bool   // with HangUp: 408 is sent first (RFC 9110 §15.5.9)
 	Fragments bool   // WebSocket messages come in fragments, with pings between them (RFC 6455 §5.4)
 	Lines     string // ends of an event stream's lines: "\n" (default), "\r", "\r\n"
 	Mark      bool   // a byte order mark begins an event stream

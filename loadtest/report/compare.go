@@ -34,11 +34,11 @@ func (p *printer) compare(a, b *Report) {
 			p.printf("%s is not valid: %s\n", letter(i), strings.Join(r.Validity.Reasons, "; "))
 		}
 		if r.Storm != nil && r.Storm.Cursorless {
-			p.printf("%s has clients without cursors: in the storm they miss what is published while they are away\n", letter(i))
+			p.printf("%s has clients without cursors: in the storm they lose what is published while they are away\n", letter(i))
 		}
 	}
 	for _, difference := range differences(a, b) {
-		p.printf("not alike: %s\n", difference)
+		p.printf("the runs differ: %s\n", difference)
 	}
 }
 

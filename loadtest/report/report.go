@@ -320,7 +320,7 @@ func Read(from io.Reader) (*Report, error) {
 		return nil, fmt.Errorf("not a report of peal load: %w", err)
 	}
 	if r.Schema != Schema {
-		return nil, fmt.Errorf("schema %d: this version reads %d", r.Schema, Schema)
+		return nil, fmt.Errorf("the report has schema %d, this version of peal reads schema %d: use the version that wrote it", r.Schema, Schema)
 	}
 	return &r, nil
 }

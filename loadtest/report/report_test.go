@@ -129,7 +129,7 @@ func TestValidate(t *testing.T) {
 	check("98 sent", func(r *report.Report) { r.Messages.Sent = 98 }, "98.0 % of the schedule")
 	check("none opened", func(r *report.Report) { r.Connections.Opened, r.Connections.FirstError = 0, "refused" }, "refused")
 	check("all refused", func(r *report.Report) { r.Messages.Refused, r.Messages.FirstRefusal = 100, "status 404" }, "404")
-	check("nothing due", func(r *report.Report) { r.Messages.Scheduled, r.Messages.Sent = 0, 0 }, "nothing was due")
+	check("nothing due", func(r *report.Report) { r.Messages.Scheduled, r.Messages.Sent = 0, 0 }, "no message was due")
 }
 
 func TestReadReadsWhatWriteWrote(t *testing.T) {
@@ -266,7 +266,7 @@ func TestCompareSaysWhatIsWorseAndWhatIsNotAlike(t *testing.T) {
 	if err := report.Compare(&out, a, b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"worse", "not alike: rate 0 and 7", "lost"} {
+	for _, want := range []string{"worse", "the runs differ: rate 0 and 7", "lost"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

@@ -42,7 +42,7 @@ func (p *printer) printf(format string, args ...any) {
 	}
 }
 
-// line writes a name and, behind it, what is said of it.
+// line writes a name and a text.
 func (p *printer) line(name, format string, args ...any) {
 	p.printf("%-13s "+format+"\n", append([]any{name}, args...)...)
 }
@@ -129,18 +129,18 @@ func (p *printer) restart(r *Restart) {
 	}
 	name := "restart"
 	for _, e := range r.Ends {
-		how := "asked to end"
+		how := "stopped by SIGTERM"
 		switch {
 		case e.Asked && e.Killed:
-			how = "asked to end, and killed because it did not,"
+			how = "sent SIGTERM, and killed because it did not stop,"
 		case e.Killed:
-			how = "killed"
+			how = "killed by SIGKILL"
 		}
 		p.line(name, "%s at %.1f s, accepts again %.2f s later", how, e.At, e.Down)
 		name = ""
 	}
-	p.line(name, "messages: %d refused, %d without an answer", r.Refused, r.Unanswered)
-	p.line("", "deliveries of acknowledged messages: %d lost; %d gaps told", r.Lost, r.Gaps)
+	p.line(name, "messages: %d refused, %d without a response", r.Refused, r.Unanswered)
+	p.line("", "deliveries of acknowledged messages: %d lost; %d gaps received", r.Lost, r.Gaps)
 	p.returned(r.Cursorless, r.Recovery, r.Unrecovered)
 }
 
@@ -189,7 +189,7 @@ func (p *printer) server(r *Report) {
 func (p *printer) verdict(r *Report) {
 	p.printf("\n")
 	if r.Interrupted {
-		p.printf("interrupted: this is what came until then\n")
+		p.printf("interrupted: the figures cover the time until then\n")
 	}
 	for _, reason := range r.Validity.Reasons {
 		p.printf("INVALID: %s\n", reason)

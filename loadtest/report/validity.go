@@ -44,7 +44,7 @@ func (r *Report) Validate(limits Limits) {
 	if m := r.Messages; m != nil {
 		switch {
 		case m.Scheduled == 0 && r.Aborted == "":
-			fault("nothing was due to be sent: the duration is too short for the rate")
+			fault("no message was due: --duration is too short for --rate")
 		case m.Sent > 0 && m.Refused == m.Sent:
 			fault("the server refused every message: %s", m.FirstRefusal)
 		}

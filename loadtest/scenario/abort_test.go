@@ -70,7 +70,7 @@ func TestServerThatEndsCostsNoReport(t *testing.T) {
 				}
 			}
 			r, err := Run(t.Context(), name, s)
-			checkAborted(t, r, err, "ended all of its 3 connections")
+			checkAborted(t, r, err, "closed all 3 connections")
 			if name == "fanout" {
 				if m := r.Messages; m == nil || m.Delivered == 0 || m.Sent < m.Delivered/3 || m.Sent > 6000/2 {
 					t.Errorf("%+v; want what came until the end, and no more sent after it", m)

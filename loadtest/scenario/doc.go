@@ -1,17 +1,17 @@
-// Package scenario runs load tests and reports what came out.
+// Package scenario runs load tests and reports the results.
 //
-//   - A Target is a server and a way to reach it: ws, sse+http, poll+http,
-//     peal+ws.
-//   - Settings say what to do; their Check names every mistake before anything is
+//   - Settings describe a run; check reports all their mistakes before anything is
 //     opened.
-//   - A scenario is one of All: connect, fanout, mixed, storm, restart, ramp, soak,
+//   - A scenario is one of all: fanout, connect, mixed, storm, restart, ramp, soak,
 //     versus. Run runs it and returns a report.Report.
-//   - A server is the program under test, where the experiment starts it itself.
+//   - An experiment is one Run, a session its open subscribers and publishers:
+//     with opens and closes it for every scenario.
 //   - A probe reads what the server uses, from /proc or from its metrics.
 //
-// The fleet, the publishers and the counting are loadtest's; what a report says,
-// report's. cmd/peal makes flags of the settings.
+// loadtest has the targets, subscribers, publishers and counters,
+// loadtest/report the report, loadtest/child the programs that are started.
+// cmd/peal makes flags of the settings.
 //
 // Concurrency: one Run at a time in a process; it calls Settings.Progress on its
-// own goroutine. The end of its context ends it early, with a report.
+// own goroutine. If its context ends, it ends early, with a report.
 package scenario

@@ -23,8 +23,8 @@ type experiment struct {
 	s       Settings
 	targets []loadtest.Target
 	servers []*child.Program // with Settings.Start: one for each target
-	ctx     context.Context  // of what must be done; it does not end with the user's patience
-	soft    context.Context  // ends with it
+	ctx     context.Context  // of what must be done; it does not end when the user interrupts
+	soft    context.Context  // ends when the user interrupts
 }
 
 // session is the subscribers, open, and what is known of the server.
@@ -43,7 +43,7 @@ type session struct {
 	own        time.Duration // CPU of the generator at the newest sample
 }
 
-// newReport says what is known before the begin.
+// newReport has what is known at the start.
 func (e *experiment) newReport() *report.Report {
 	var kernel unix.Utsname
 	_ = unix.Uname(&kernel) // it cannot fail with a good pointer
@@ -129,7 +129,7 @@ func at[T any](all []T, i int) (v T) {
 	return v
 }
 
-// abort notes why the run cannot go on. What was measured until then is its report,
+// abort records why the run cannot go on. What was measured until then is its report,
 // which is not valid. The first reason stays.
 func (s *session) abort(err error) {
 	if s.report.Aborted == "" {
@@ -137,7 +137,7 @@ func (s *session) abort(err error) {
 	}
 }
 
-// readable notes what of the server the load test could not read.
+// readable records what the load test could not read.
 func (s *session) readable(r loadtest.Received) {
 	s.report.Connections.Unreadable = r.Unreadable
 	s.report.Unread = cmp.Or(s.report.Unread, r.Unread)
@@ -210,7 +210,7 @@ func (s *session) rest() (err error) {
 	return nil
 }
 
-// pause waits, unless the user has no more patience.
+// pause waits, or returns when the user interrupts.
 func (e *experiment) pause(d time.Duration) {
 	select {
 	case <-time.After(d):

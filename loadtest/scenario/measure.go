@@ -79,7 +79,7 @@ func (r *run) untilNow(took time.Duration) loadtest.Result {
 
 // allEnded is the error of a run whose subscribers are all gone.
 func (s *session) allEnded() error {
-	return fmt.Errorf("the server ended all of its %d connections", s.report.Connections.Opened)
+	return fmt.Errorf("the server closed all %d connections", s.report.Connections.Opened)
 }
 
 // lookAfter ends the load if the server is gone: nothing more can be measured, and
@@ -98,7 +98,7 @@ func (r *run) lookAfter(now loadtest.Sample) {
 	if err == nil || r.report.Aborted != "" {
 		return
 	}
-	r.abort(fmt.Errorf("%w, %.1f s after the begin", err, now.At.Seconds()))
+	r.abort(fmt.Errorf("%w, %.1f s after the start", err, now.At.Seconds()))
 	close(r.gone)
 }
 
@@ -126,7 +126,7 @@ func (r *run) sampled(now loadtest.Sample) {
 	r.lookAfter(now)
 	own, err := r.generatorCPU()
 	if err != nil {
-		return // the next command to the worker says so
+		return // the next command to the worker returns the error
 	}
 	seconds := (now.At - r.previous.At).Seconds()
 	recent := now.Latency.Since(r.previous.Latency)

@@ -53,7 +53,7 @@ func (p *probe) process() (pid int, used time.Duration) {
 	return p.pid, 0
 }
 
-// gone is an error if the server's process has ended by itself.
+// gone returns an error if the server's process has stopped unexpectedly.
 func (p *probe) gone() error {
 	if p.server != nil {
 		return p.server.Alive()

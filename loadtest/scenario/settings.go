@@ -55,7 +55,7 @@ type Settings struct {
 	Slow time.Duration
 }
 
-// Progress is the state of a run that has not ended.
+// Progress is the state of a run that goes on.
 type Progress struct {
 	Text  string           // what begins now; otherwise
 	Now   *report.Interval // the newest interval
@@ -80,14 +80,14 @@ type scenario struct {
 }
 
 var all = []scenario{
-	{"fanout", "subscribers of some channels, messages at a rate", (*experiment).fanout, []report.Need{report.NeedsMessages}},
-	{"connect", "how fast and how many connections open, and what they cost", (*experiment).connect, nil},
+	{"fanout", "publishes at a rate to the subscribers of some channels", (*experiment).fanout, []report.Need{report.NeedsMessages}},
+	{"connect", "opens connections: how fast, how many, and what they cost", (*experiment).connect, nil},
 	{"mixed", "fanout over WebSocket, server-sent events and long polling at once", (*experiment).mixed, []report.Need{report.NeedsMessages}},
-	{"storm", "all clients drop and come back with their cursors", (*experiment).storm, []report.Need{report.NeedsMessages, report.NeedsStorm}},
-	{"restart", "the server is ended and killed, and started again: what does it lose", (*experiment).restart, []report.Need{report.NeedsMessages, report.NeedsStorm}},
-	{"ramp", "raises the rate until an objective breaks", (*experiment).ramp, []report.Need{report.NeedsMessages}},
-	{"soak", "fanout for long: does memory grow, do descriptors", (*experiment).soak, []report.Need{report.NeedsMessages, report.NeedsSoak}},
-	{"versus", "the same on two servers in turns", (*experiment).versus, []report.Need{report.NeedsMessages}},
+	{"storm", "drops all clients, which reconnect with their cursors", (*experiment).storm, []report.Need{report.NeedsMessages, report.NeedsStorm}},
+	{"restart", "stops, kills and restarts the server, and counts what is lost", (*experiment).restart, []report.Need{report.NeedsMessages, report.NeedsStorm}},
+	{"ramp", "raises the rate until an objective is missed", (*experiment).ramp, []report.Need{report.NeedsMessages}},
+	{"soak", "fanout for a long time: growth of memory and descriptors", (*experiment).soak, []report.Need{report.NeedsMessages, report.NeedsSoak}},
+	{"versus", "the same load on two servers in turns", (*experiment).versus, []report.Need{report.NeedsMessages}},
 }
 
 // Names are the scenarios', each with a sentence.
@@ -133,39 +133,39 @@ func (e *experiment) check(sc scenario) error {
 	must(s.Connections >= 1, "--connections %d: at least 1", s.Connections)
 	must(s.Channels >= 1 && s.Channels <= s.Connections, "--channels %d: from 1 to the number of connections, %d", s.Channels, s.Connections)
 	must(s.Rate > 0, "--rate %v: more than 0", s.Rate)
-	must(s.InFlight == 0 || s.InFlight > 0 && s.Channels == 1 && sc.name == "fanout", "in flight %d: at least 1, one channel, fanout", s.InFlight)
-	must(s.Size >= loadtest.StampBytes, "--size %d: at least %d, for a message says when it was sent", s.Size, loadtest.StampBytes)
-	must(s.Duration > 0 && s.Timeout > 0 && s.Every > 0, "durations: more than 0")
+	must(s.InFlight == 0 || s.InFlight > 0 && s.Channels == 1 && sc.name == "fanout", "in flight %d: at least 1, with one channel, in fanout", s.InFlight)
+	must(s.Size >= loadtest.StampBytes, "--size %d: at least %d, since each message carries the time of its sending", s.Size, loadtest.StampBytes)
+	must(s.Duration > 0 && s.Timeout > 0 && s.Every > 0, "--duration, --open-timeout, --every: more than 0")
 	must(s.Settle >= 0 && s.Idle >= 0 && s.Away >= 0 && s.OpenRate >= 0, "--settle, --idle, --away, --open-rate: not below 0")
 	must(s.Factor > 1 && s.Step > 0, "--factor %v, --step %v: more than 1, more than 0", s.Factor, s.Step)
-	must(s.Mix[0] >= 0 && s.Mix[1] >= 0 && s.Mix[2] >= 0 && s.Mix[0]+s.Mix[1]+s.Mix[2] > 0, "--mix %v: like 6:3:1", s.Mix)
+	must(s.Mix[0] >= 0 && s.Mix[1] >= 0 && s.Mix[2] >= 0 && s.Mix[0]+s.Mix[1]+s.Mix[2] > 0, "--mix %v: must be like 6:3:1", s.Mix)
 	must(len(s.Targets) >= 1, "--target: at least one")
 	must(len(s.Publish) == 0 || len(s.Publish) == len(s.Targets), "--publish: one for each target")
 	must(len(s.PID) <= len(s.Targets) && len(s.Admin) <= len(s.Targets), "--pid, --admin: at most one for each target")
 	must(len(s.Start) == 0 || len(s.Start) == len(s.Targets), "--start: one for each target")
-	must(len(s.Start) == 0 || len(s.PID) == 0, "--pid: not with --start, which knows it")
-	must(sc.name != "restart" || len(s.Start) == 1 && len(s.Targets) == 1, "restart: one --target, and --start 'peal serve --listen {port}', since it ends the server")
+	must(len(s.Start) == 0 || len(s.PID) == 0, "--pid: not with --start, which knows the process")
+	must(sc.name != "restart" || len(s.Start) == 1 && len(s.Targets) == 1, "restart: one --target, and --start 'peal serve --listen {port}', since it stops the server")
 	must(sc.name != "versus" || len(s.Targets) == 2 && s.Turns > 0, "versus: two --target, and --turns more than 0")
 	for _, o := range s.Objectives {
 		need := o.Needs()
 		can := need == report.NeedsConnections || need == report.NeedsServer || slices.Contains(sc.measures, need)
 		must(can, "objective %s: %s does not measure it", o.Text, sc.name)
 		must(need != report.NeedsServer && need != report.NeedsSoak || len(s.PID)+len(s.Admin)+len(s.Start) > 0,
-			"objective %s: needs --pid, --admin or --start, for what the server holds", o.Text)
+			"objective %s: needs --pid, --admin or --start, which measure what the server holds", o.Text)
 	}
 	must(!s.GWS || len(s.Header) == 0 && s.OpenRate == 0 && sc.name != "storm" && sc.name != "restart" && sc.name != "mixed" && sc.name != "versus",
 		"--gws: for fanout, connect, ramp and soak, without --header and --open-rate")
-	must(sc.name != "soak" || len(s.PID)+len(s.Admin)+len(s.Start) > 0, "soak: needs --pid, --admin or --start, for what the server holds")
+	must(sc.name != "soak" || len(s.PID)+len(s.Admin)+len(s.Start) > 0, "soak: needs --pid, --admin or --start, which measure what the server holds")
 	for _, text := range s.Targets {
 		t, err := loadtest.ParseTarget(e.soft, text, s.Secret)
 		if err != nil {
 			faults = append(faults, err)
 			continue
 		}
-		must(sc.name != "mixed" || t.Peal(), "mixed: target %q must be a Peal's", text)
+		must(sc.name != "mixed" || t.Peal(), "mixed: target %q must be a Peal server", text)
 		must(!s.GWS || t.Transport == loadtest.WebSocket && t.Protocol == "" && t.Format != loadtest.JSON && t.Peer == "",
-			"--gws: target %q must be a ws:// with bare messages", text)
-		must(t.Peer != "pusher" || s.Secret != "" || sc.name == "connect", "target %q: needs --secret, of its application", text)
+			"--gws: target %q must be ws:// with raw messages", text)
+		must(t.Peer != "pusher" || s.Secret != "" || sc.name == "connect", "target %q: needs --secret, the secret of the application", text)
 		e.targets = append(e.targets, t)
 	}
 	return errors.Join(faults...)

@@ -14,7 +14,7 @@ func (e *experiment) soak() (*report.Report, error) {
 	}
 	r.Soak = slopes(r.Intervals)
 	if r.Soak == nil && r.Aborted == "" {
-		return nil, errors.New("soak: too short for a slope: at least ten intervals")
+		return nil, errors.New("soak: too short for a slope: set --duration to at least ten times --every")
 	}
 	return r, nil
 }

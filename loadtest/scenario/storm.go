@@ -30,7 +30,7 @@ func (e *experiment) cursorless() bool {
 	return slices.ContainsFunc(e.targets, func(t loadtest.Target) bool { return !t.Resumes() })
 }
 
-// storm publishes all the time; after a third of it all clients drop.
+// storm publishes all the time; after a third of it, all connections are dropped.
 func (e *experiment) storm() (*report.Report, error) {
 	return e.with(e.returning, true, func(s *session) error {
 		dropped, at := false, e.s.Duration/3
@@ -48,7 +48,7 @@ func (e *experiment) storm() (*report.Report, error) {
 	})
 }
 
-// recovered asks how coming back went.
+// recovered reports how the clients came back.
 func (s *session) recovered(at time.Duration) error {
 	back, err := s.pool.Back(s.ctx, s.s.Timeout)
 	if err != nil {
@@ -59,20 +59,20 @@ func (s *session) recovered(at time.Duration) error {
 	c := &s.report.Connections
 	c.Failed, c.FirstError = c.Failed+back.Failed, cmp.Or(c.FirstError, back.FirstError)
 	if back.Connections == 0 {
-		return fmt.Errorf("no client could come back: %s", back.FirstError)
+		return fmt.Errorf("no client could reconnect: %s", back.FirstError)
 	}
 	return nil
 }
 
-// restart publishes all the time. After a third of it the server is asked to end,
-// after two thirds it is killed, and each time started again. Lost is what it had
-// acknowledged and somebody never got.
+// restart publishes all the time. After a third of the time the server receives
+// SIGTERM, after two thirds SIGKILL, and each time started again. Lost are deliveries of
+// messages that it had acknowledged.
 func (e *experiment) restart() (*report.Report, error) {
 	return e.with(e.returning, true, func(s *session) error {
 		s.excuse = true
 		ended := make(chan error, 1)
 		var ends []report.End
-		go func() { // ends with the second restart, or the user's patience
+		go func() { // ends with the second restart, or when the user interrupts
 			var err error
 			ends, err = e.endTwice(e.servers[0])
 			ended <- err

@@ -36,8 +36,8 @@ func main() {
 }
 
 var (
-	errUsage  = errors.New("wrong usage")
-	errBroken = errors.New("promises were broken")
+	errUsage  = errors.New("invalid arguments")
+	errBroken = errors.New("the server broke its guarantees")
 )
 
 // options are the command line.
@@ -75,14 +75,14 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		return o, errors.Join(errUsage, err)
 	}
 	if f.NArg() > 0 || o.peal == "" || o.Clients < 1 || o.Channels < 5 || o.Publishers < 1 || o.Rate <= 0 || o.History < 1 {
-		fmt.Fprintln(stderr, "chaos: --peal is needed, and no arguments but flags; at least 1 client, 5 channels, 1 publisher, some rate and history")
+		fmt.Fprintln(stderr, "chaos: set --peal, and give flags only; --clients at least 1, --channels at least 5, --publishers at least 1, --rate and --history more than 0")
 		return o, errUsage
 	}
 	for o.Seed == 0 {
 		o.Seed = rand.Uint64()
 	}
 	if o.Restore && !strings.HasPrefix(o.log, "file") {
-		fmt.Fprintln(stderr, "chaos: --restore needs --log file: there is nothing to copy in memory")
+		fmt.Fprintln(stderr, "chaos: --restore needs --log file: a log in memory cannot be copied")
 		return o, errUsage
 	}
 	if o.transports != "" {
@@ -141,7 +141,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, clean()) }()
-	fmt.Fprintf(stdout, "seed %d, log %s, %v and then up to %v to catch up\n", o.Seed, o.log, o.Length, o.CatchUp)
+	fmt.Fprintf(stdout, "seed %d, log %s, publishing for %v, then up to %v to catch up\n", o.Seed, o.log, o.Length, o.CatchUp)
 	stop, err := o.neighbours(ctx)
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		fmt.Fprintf(stdout, "%-28s %d, %d connections, %d MB sent, %d requests refused, %d connections ended\n",
 			"hostile clients", o.hostile, tally.Connections, tally.Sent/1e6, tally.Refused, tally.Closed)
 		if tally.Sent == 0 {
-			return errors.New("the hostile clients did nothing")
+			return errors.New("the hostile clients sent nothing")
 		}
 	}
 	if o.json != "" {
@@ -172,7 +172,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		}
 	}
 	if !report.Clean() {
-		return fmt.Errorf("%w: run again with --seed %d", errBroken, o.Seed)
+		return fmt.Errorf("%w: repeat the run with --seed %d", errBroken, o.Seed)
 	}
 	return nil
 }
