@@ -116,7 +116,7 @@ func (l *Loop) drainPass() {
 			c.flags |= flagCloseNext
 			l.fan.Expire(slot) // not at once if its lane is not empty: the next pass asks again
 		case stateSSE, stateWS:
-			if l.fan.CaughtUp(slot) && c.flags&flagBacklog == 0 { // what was read of it is still published
+			if l.fan.CaughtUp(slot) && !l.owed(c) && c.flags&flagBacklog == 0 { // what was read of it is still published, and replied to
 				c.flags |= flagDrained
 				l.closeStream(slot, c, frame.CloseGoingAway, "the server is going away: reconnect")
 			}

@@ -20,13 +20,13 @@ func (l *Loop) halfClosed(slot uint32, c *conn) {
 	case stateParked:
 		l.fan.Expire(slot) // not while an earlier response is in its lane: Idle asks again
 	case stateWS:
-		if l.owed(c) {
-			l.farewell(slot, c, 0)
-			return
+		l.farewell(slot, c, 0)
+		if !l.owed(c) {
+			l.part(slot, c)
 		}
-		l.close(slot, c)
-	default: // a stream is for a client that is there
-		l.close(slot, c)
+	default: // a stream is for a client that is there; but responses to earlier requests, and replies, may wait in its lane
+		l.unsubscribe(slot, c)
+		l.linger(slot, c)
 	}
 }
 
@@ -55,6 +55,8 @@ func (l *Loop) part(slot uint32, c *conn) {
 		l.closeBack(slot, c, uint16(c.need))
 		return
 	}
+	c.state = stateWSClosing
+	l.wait(slot, c, ticks(l.config.LingerTimeout))
 	l.linger(slot, c)
 }
 
@@ -63,6 +65,7 @@ func (l *Loop) closeBack(slot uint32, c *conn, code uint16) {
 	l.unsubscribe(slot, c)
 	l.scratch = frame.AppendClose(l.scratch[:0], code, "")
 	c.state = stateWSClosing
+	l.wait(slot, c, ticks(l.config.LingerTimeout)) // not what is left of a heartbeat: it may take time to send what is in the lane
 	if _, err := l.fan.Write(slot, l.scratch); err != nil {
 		l.close(slot, c)
 		return

@@ -173,6 +173,7 @@ func (l *Loop) requestTime(c *conn) uint32 {
 // requestLate has the front refuse a request that did not become whole in time.
 // Of one of which there is nothing to refuse, empty lines, the connection is closed.
 func (l *Loop) requestLate(slot uint32, c *conn) {
+	l.wait(slot, c, l.idleTicks) // its timer has fired, and the refusal may wait for room
 	l.requests(slot, c, l.inputOf(c), true)
 	if c.state == stateHTTP && c.flags&flagCloseNext == 0 {
 		l.close(slot, c)

@@ -49,7 +49,8 @@ type Kernel interface {
 	// ended before it was taken.
 	Accept(listener int32) (socket int32, peer netip.AddrPort, err error)
 
-	// Read takes what has come, at most len(b) > 0 bytes. Errors: ErrAgain, nothing
+	// Read takes what has come, at most len(b) > 0 bytes; fewer say that there were no
+	// more, and an event will tell of those that come. Errors: ErrAgain, nothing
 	// is here now and an event will tell; io.EOF, the peer has ended its side; any
 	// other, the connection is gone.
 	Read(socket int32, b []byte) (n int, err error)

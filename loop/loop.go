@@ -167,7 +167,13 @@ func (l *Loop) end() {
 	l.armed.Store(1)
 	l.door.Lock()
 	l.rung = true
+	inbox := l.inbox
+	l.inbox = nil
 	l.door.Unlock()
+	for _, s := range inbox { // handed over, and never adopted
+		l.load.Add(-1)
+		l.kernel.CloseSocket(s.fd)
+	}
 	l.kernel.Close()
 }
 
@@ -175,7 +181,7 @@ var _ Handler = (*Loop)(nil)
 
 // Ready, Turn and Tick are called by the kernel, and by nobody else.
 func (l *Loop) Ready(socket int32, e Events) {
-	began, before := l.kernel.Now(), l.work()
+	began, before := l.begin()
 	l.prompted = false
 	if slot, c := l.bySocket(socket); c != nil {
 		l.ready(slot, c, e)
@@ -187,18 +193,27 @@ func (l *Loop) Ready(socket int32, e Events) {
 }
 
 func (l *Loop) Turn() {
-	began, before := l.kernel.Now(), l.work()
+	began, before := l.begin()
 	l.prompted, l.turnDue = false, false
 	l.turn()
 	l.callback(began, before)
 }
 
 func (l *Loop) Tick() {
-	began, before := l.kernel.Now(), l.work()
+	began, before := l.begin()
 	l.prompted = false
 	l.tickOver()
 	l.after()
 	l.callback(began, before)
+}
+
+// begin is the beginning of each callback. Ticks are not waited for to know the
+// time: behind a pause of the process, events may come before the tick, and a timer
+// that they set must not be short by the pause.
+func (l *Loop) begin() (began time.Duration, before uint64) {
+	began = l.kernel.Now()
+	l.tick = uint32(began / tick)
+	return began, l.work()
 }
 
 // callback counts what one callback of the kernel did since work was before, and
@@ -325,7 +340,7 @@ func (l *Loop) woken() {
 	}
 	l.prompted = true
 	l.armed.Store(0)
-	began, before := l.kernel.Now(), l.work()
+	began, before := l.begin()
 	l.after()
 	l.callback(began, before)
 }
@@ -367,7 +382,7 @@ func (l *Loop) give(sockets []accepted) {
 }
 
 func (l *Loop) answerDoor() {
-	began, before := l.kernel.Now(), l.work()
+	began, before := l.begin()
 	l.door.Lock()
 	l.rung = false
 	inbox, answers, posts := l.inbox, l.answers, l.posts

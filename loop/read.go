@@ -107,6 +107,9 @@ func (l *Loop) take(slot uint32, c *conn, b []byte) {
 			need = c.reader.Need(rest)
 		}
 	}
+	if c.flags&(flagHalfClosed|flagBacklog) == flagHalfClosed && (c.state == stateSSE || c.state == stateWS && !l.waits(c)) {
+		l.halfClosed(slot, c) // it became a stream with the last that the client had sent
+	}
 	switch c.state {
 	case stateFree:
 		return

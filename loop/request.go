@@ -175,7 +175,8 @@ func (l *Loop) park(slot uint32, c *conn, call *Call) {
 func (l *Loop) answered(slot uint32, c *conn, out []byte) {
 	l.responded(c, out)
 	c.state = stateHTTP
-	c.generation++ // the Ref has brought its answer; a second one must not meet the next request
+	c.seen = l.tick // the time that the answer took is not the client's
+	c.generation++  // the Ref has brought its answer; a second one must not meet the next request
 	l.sendOut(slot, c, out)
 	if c.state == stateFree || c.flags&flagAnswering != 0 {
 		return
@@ -189,6 +190,7 @@ func (l *Loop) finished(slot uint32, c *conn) {
 		l.linger(slot, c)
 		return
 	}
+	c.seen = l.tick // idle from now on, not from its request on
 	l.resume(slot, c)
 }
 

@@ -85,21 +85,30 @@ func (g *Group) Stats(ctx context.Context) ([]Stats, error) {
 	out := make([]Stats, len(g.loops))
 	asked := time.Now()
 	err := g.each(ctx, func(l *Loop) {
-		s := Stats{
-			Loop: int(l.number), Connections: l.open, Accepted: l.counts.accepted, Refused: l.counts.refused,
-			Reads: l.counts.reads, Requests: l.counts.requests, Received: l.counts.received,
-			Heartbeats: l.counts.heartbeats, Dead: l.counts.dead, Slow: l.counts.slow, InputFull: l.counts.inputFull, ChannelsFull: l.counts.channelsFull, MessageLate: l.counts.messageLate, Gapped: l.counts.gapped, Fell: l.counts.fell, Dismissed: l.counts.dismissed,
-			Turns: l.counts.turns, Deferred: l.counts.deferred, Work: l.work(), LongestWork: l.counts.longest, SendCalls: l.sender.calls, Buffers: l.sender.buffers, Foreign: l.counts.foreign, Busy: l.counts.busy, Lag: time.Since(asked),
-			Behind: l.ring.Behind(), Transports: l.transports(), Closes: l.closes.ByCode(), InputBytes: l.inputBytes, Applied: l.fan.Applied(), Fanout: l.fan.Stats(),
-		}
-		if a := l.acceptor; a != nil {
-			s.Refused += a.counts.refused + a.counts.shed
-			s.Exhausted, s.Failed = a.counts.exhausted, a.counts.failed
-		}
+		s := g.StatsOf(int(l.number))
+		s.Lag = time.Since(asked)
 		out[l.number] = s
 	})
 	if err != nil {
 		return nil, err // a loop may write its own later
 	}
 	return out, nil
+}
+
+// StatsOf are the counters of one loop, without Lag. It is called on that loop, by
+// Each.
+func (g *Group) StatsOf(loop int) Stats {
+	l := g.loops[loop]
+	s := Stats{
+		Loop: int(l.number), Connections: l.open, Accepted: l.counts.accepted, Refused: l.counts.refused,
+		Reads: l.counts.reads, Requests: l.counts.requests, Received: l.counts.received,
+		Heartbeats: l.counts.heartbeats, Dead: l.counts.dead, Slow: l.counts.slow, InputFull: l.counts.inputFull, ChannelsFull: l.counts.channelsFull, MessageLate: l.counts.messageLate, Gapped: l.counts.gapped, Fell: l.counts.fell, Dismissed: l.counts.dismissed,
+		Turns: l.counts.turns, Deferred: l.counts.deferred, Work: l.work(), LongestWork: l.counts.longest, SendCalls: l.sender.calls, Buffers: l.sender.buffers, Foreign: l.counts.foreign, Busy: l.counts.busy,
+		Behind: l.ring.Behind(), Transports: l.transports(), Closes: l.closes.ByCode(), InputBytes: l.inputBytes, Applied: l.fan.Applied(), Fanout: l.fan.Stats(),
+	}
+	if a := l.acceptor; a != nil {
+		s.Refused += a.counts.refused + a.counts.shed
+		s.Exhausted, s.Failed = a.counts.exhausted, a.counts.failed
+	}
+	return s
 }

@@ -115,7 +115,7 @@ func (l *Loop) heartbeat(slot uint32, c *conn) {
 		return
 	}
 	l.wait(slot, c, l.beat())
-	if !l.fan.CaughtUp(slot) {
+	if !l.fan.CaughtUp(slot) || c.flags&flagFarewell != 0 { // in a farewell it is subscribed to nothing, and so stands nowhere
 		return
 	}
 	if c.state == stateWS && !l.waits(c) {
