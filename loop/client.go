@@ -35,7 +35,11 @@ func (k *client) PublishTo() string {
 func (k *client) Channels(dst []string) []string { return k.loop.fan.Channels(dst, k.slot) }
 
 func (k *client) Subscribe(s *Subscription) (start uint64) {
-	k.conn().name(s)
+	c := k.conn()
+	if c.state != stateWS {
+		return 0 // as in Write: nothing of the reply is sent either
+	}
+	c.name(s)
 	start, err := k.loop.fan.Add(k.slot, &s.Subscription)
 	if err != nil {
 		panic("loop: subscribed in mid-send: " + err.Error()) // the sender reports before anything is read

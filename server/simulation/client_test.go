@@ -62,8 +62,9 @@ func (c *client) forgets() { c.cursor, c.at = "", mark{} }
 // start says where a subscription is to begin.
 type start struct {
 	how  how
-	text string // of fromCursor
-	mark mark   // likewise; life < 0: it never meant anything
+	text string     // of fromCursor
+	mark mark       // likewise; life < 0: it never meant anything
+	made log.Cursor // likewise, if it was made up: a sequence that was not there
 	last int
 }
 
@@ -78,6 +79,17 @@ const (
 
 func (s start) String() string {
 	return [...]string{"now", fmt.Sprintf("cursor %s", s.text), "earliest", fmt.Sprintf("last %d", s.last)}[s.how]
+}
+
+// taken is s when the server takes it. Meanwhile the log may have come to a sequence
+// that was made up, and to another epoch behind it or before.
+func (s start) taken(w *world) start {
+	if s.made != (log.Cursor{}) && s.made.Epoch != w.engine.Lineage().Epoch() {
+		if _, ok := w.engine.Resolve(s.made); !ok {
+			s.mark.life = -1
+		}
+	}
+	return s
 }
 
 // resume is the start of a client that has a cursor.
@@ -130,7 +142,8 @@ func (c *client) foreignStart() start {
 		return start{how: fromCursor, text: c.String(), mark: never}
 	}
 	ahead := mark{w.oracle.life(), w.oracle.head() + 1 + w.rnd.Uint64N(40)}
-	return start{how: fromCursor, text: w.engine.Lineage().Cursor(ahead.sequence).String(), mark: ahead}
+	made := w.engine.Lineage().Cursor(ahead.sequence)
+	return start{how: fromCursor, text: made.String(), mark: ahead, made: made}
 }
 
 // ask is a request for a subscription.
@@ -140,14 +153,19 @@ type ask struct {
 	ignoring  bool // raw WebSocket: gap=ignore
 	channels  []string
 	start     start
+	closes    bool // a poll: the connection ends behind the response
+	timeout   int  // a poll: seconds
+	named     bool // the client says who it is
 }
 
 func (w *world) anyAsk(c *client, s start) ask {
 	a := ask{transport: transport(w.rnd.IntN(int(transports))), json: w.rnd.IntN(2) == 0, channels: c.channels, start: s}
 	a.ignoring = a.transport == webSocket && !a.json && w.rnd.IntN(3) == 0
-	if a.transport == commands && (w.plan.late || w.plan.also) {
+	if a.transport == commands && w.plan.also {
 		a.transport = webSocket
 	}
+	a.closes, a.timeout = a.transport == poll && w.rnd.IntN(8) == 0, 1+w.rnd.IntN(6)
+	a.named = w.rnd.IntN(4) == 0
 	if w.plan.equalData && !a.json && a.transport != eventStream {
 		a.channels = a.channels[:1] // its messages have no cursor
 	}
@@ -164,6 +182,15 @@ func (a ask) head() []byte {
 		q.Set("gap", "ignore")
 	}
 	lines := "Host: localhost\r\n"
+	if a.transport == poll {
+		q.Set("timeout", fmt.Sprint(a.timeout))
+	}
+	if a.named {
+		q.Set("client", "ann")
+	}
+	if a.closes {
+		lines += "Connection: close\r\n"
+	}
 	switch a.start.how {
 	case fromCursor:
 		if a.transport == eventStream {

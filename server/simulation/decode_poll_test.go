@@ -24,7 +24,32 @@ func (d *pollDecoder) next(b []byte) (it item, n int, err error) {
 	} else {
 		it, err = rawAnswer(response, body)
 	}
+	it.closes = response.Close
 	return it, n, err
+}
+
+// publishDecoder reads the response to a publication.
+type publishDecoder struct{}
+
+func (publishDecoder) next(b []byte) (it item, n int, err error) {
+	response, body, n, err := readResponse(b)
+	if err != nil || n == 0 {
+		return item{}, 0, err
+	}
+	var a struct{ Cursor string }
+	if err := json.Unmarshal(body, &a); err != nil || response.StatusCode != http.StatusOK {
+		return item{}, 0, fmt.Errorf("%s: %q: %w", response.Status, body, err)
+	}
+	return item{kind: itemPublished, cursor: a.Cursor, closes: response.Close}, n, nil
+}
+
+// errorCode reads the body of a response with an error.
+func errorCode(body []byte) (string, error) {
+	var e struct{ Error struct{ Code string } }
+	if err := json.Unmarshal(body, &e); err != nil || e.Error.Code == "" {
+		return "", fmt.Errorf("no error code in %q: %w", body, err)
+	}
+	return e.Error.Code, nil
 }
 
 // readResponse reads the response that b begins with, n bytes long; n == 0

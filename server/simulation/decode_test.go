@@ -105,8 +105,10 @@ func (d *wsDecoder) frame(opcode byte, payload []byte) (item, error) {
 			return item{}, fmt.Errorf("a close frame without a code")
 		}
 		return item{kind: itemClose, code: uint16(payload[0])<<8 | uint16(payload[1])}, nil
-	case 9:
-		return item{kind: itemCursor, cursor: string(payload)}, nil
+	case opPing:
+		return item{kind: itemPing, cursor: string(payload)}, nil
+	case opPong:
+		return item{kind: itemPong, cursor: string(payload)}, nil
 	}
 	return item{}, fmt.Errorf("opcode %d", opcode)
 }

@@ -49,7 +49,17 @@ func (s *files) open(tail log.Tail) (engine, uint64, []*log.Entry) {
 	}
 	oldest := l.Oldest()
 	var recovered []*log.Entry
-	if err := l.Start(tail, func(batch []*log.Entry) { recovered = append(recovered, batch...) }); err != nil {
+	keep := func(batch []*log.Entry) {
+		for _, e := range batch {
+			switch {
+			case e.Sequence >= oldest:
+				recovered = append(recovered, e)
+			case e.Kind != log.KindControl || len(recovered) > 0:
+				panic("simulation: an entry before the oldest, and not of control, or not before the others")
+			}
+		}
+	}
+	if err := l.Start(tail, keep); err != nil {
 		panic(err)
 	}
 	synctest.Wait()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"peal/loop/fanout"
 	"peal/server/log"
 )
 
@@ -19,19 +18,24 @@ type item struct {
 	answer  []wireMessage
 	code    uint16 // itemClose
 	id      int    // itemReply; 0: the greeting
-	refusal string // itemReply: code of an error
+	refusal string // itemReply and itemRefused: code of an error
+	closes  bool   // a response: the connection ends behind it
 }
 
 type itemKind uint8
 
 const (
-	itemNothing itemKind = iota // a head, a comment, part of an event
-	itemMessage                 // one publication
-	itemCursor                  // a position without a publication
-	itemGap                     // part of the past is gone
-	itemAnswer                  // a whole poll: gaps, messages, a cursor
-	itemReply                   // to a command of peal.v1, or its greeting
-	itemClose                   // the server ends a WebSocket
+	itemNothing   itemKind = iota // a head, a comment, part of an event
+	itemMessage                   // one publication
+	itemCursor                    // a position without a publication
+	itemGap                       // part of the past is gone
+	itemAnswer                    // a whole poll: gaps, messages, a cursor
+	itemReply                     // to a command of peal.v1, or its greeting
+	itemClose                     // the server ends a WebSocket
+	itemPing                      // a heartbeat
+	itemPong                      // the answer to one of the client's
+	itemPublished                 // a response to a publication
+	itemRefused                   // a response with an error
 )
 
 // wireMessage is a publication as it came. Raw ones have no channel, and no
@@ -62,6 +66,11 @@ func (w *world) judge(c *conn, it item) {
 		w.judgeMessage(c, h, it.message)
 	case itemCursor:
 		w.judgeEverywhere(c, it.cursor)
+	case itemPing:
+		w.judgeEverywhere(c, it.cursor)
+		w.pong(c, it.cursor)
+	case itemPong:
+		w.judgePong(c, it.cursor)
 	case itemReply:
 		w.judgeReply(c, it)
 	case itemGap:
@@ -69,7 +78,7 @@ func (w *world) judge(c *conn, it item) {
 	case itemClose:
 		w.judgeClose(c, it.code)
 	case itemAnswer:
-		if len(it.answer) > w.plan.fan.AnswerMessages {
+		if len(it.answer) > w.plan.loop.Fanout.AnswerMessages {
 			w.fail("%s: %d messages in one answer", c, len(it.answer))
 		}
 		w.judgeGaps(c, it.gaps)
@@ -77,8 +86,79 @@ func (w *world) judge(c *conn, it item) {
 			w.judgeMessage(c, c.only(), m)
 		}
 		w.judgeCursor(c, c.only(), it.cursor)
-		c.hears = nil
+		w.responded(c, it)
+	case itemPublished:
+		w.judgePublished(c, c.current().number, it.cursor)
+		w.responded(c, it)
+	case itemRefused:
+		w.judgeRefused(c, it)
 	}
+}
+
+// responded ends the exchange under way.
+func (w *world) responded(c *conn, it item) {
+	x := c.current()
+	if x == nil {
+		c.ended = true
+		return
+	}
+	if !x.begun && !c.ended && c.socket.kernel != nil && it.kind != itemRefused {
+		w.fail("%s: a response to %.40q, which nobody has seen", c, x.wire)
+	}
+	c.exchanges = c.exchanges[1:]
+	c.active = w.machine.now()
+	if it.closes && !x.closes && !w.draining && !c.dismissed && !c.halfClosed && it.kind != itemRefused {
+		w.fail("%s: it is closed behind the response to %.40q", c, x.wire)
+	}
+	c.ended = c.ended || it.closes
+}
+
+// judgePublished: the cursor of a publication is that of the entry that it became.
+func (w *world) judgePublished(c *conn, number int, cursor string) {
+	at, ok := w.oracle.parse(cursor)
+	switch {
+	case !ok || at.sequence == 0:
+		w.fail("%s: published at %q, which means nothing", c, cursor)
+		return
+	case numberOf(w.oracle.truth[at.sequence-1].Data) != number:
+		w.fail("%s: publication %d is said to be %s, but that is %.20q", c, number, cursor, w.oracle.truth[at.sequence-1].Data)
+	}
+	w.counts[acknowledged]++
+	w.published = append(w.published, known{cursor, at})
+}
+
+func (w *world) judgePong(c *conn, payload string) {
+	if len(c.pings) == 0 || c.pings[0] != payload {
+		w.fail("%s: pong %q, but its pings are %q", c, payload, c.pings)
+		return
+	}
+	c.pings = c.pings[1:]
+}
+
+// judgeRefused: a request is refused only for a reason.
+func (w *world) judgeRefused(c *conn, it item) {
+	x := c.current()
+	right := false
+	switch it.refusal {
+	case "too_many_connections":
+		right = c.socket.kernel == nil && w.isScarce()
+		w.counts[turnedAway]++
+		c.ended = true
+	case "overloaded", "log_full", "not_stored":
+		right = x != nil && x.number > 0
+		w.counts[refused]++
+	case "draining":
+		right = w.draining
+	case "disconnected":
+		right = c.dismissed && x != nil && x.ask.transport == poll
+	case "request_timeout":
+		right = x != nil && w.machine.now()-x.sent >= w.plan.loop.HeadTimeout-tick
+		c.ended = true
+	}
+	if !right {
+		w.fail("%s: refused: %s", c, it.refusal)
+	}
+	w.responded(c, it)
 }
 
 func (w *world) judgeMessage(c *conn, h *hearing, m wireMessage) {
@@ -108,7 +188,7 @@ func (w *world) judgeMessage(c *conn, h *hearing, m wireMessage) {
 	h.position = q
 	w.counts[messages]++
 	switch {
-	case m.cursor == "" || c.transport == poll:
+	case m.cursor == "" || c.transport() == poll:
 	case c.talk != nil: // good for this channel only
 		c.client.learnsOf(m.channel, known{m.cursor, mark{o.life(), q}})
 	default:
@@ -160,7 +240,7 @@ func (w *world) judgeContent(c *conn, e *log.Entry, m wireMessage) {
 	if m.channel != "" && m.channel != e.Channel {
 		w.fail("%s: message %d is said to be on %q, but is on %q", c, e.Sequence, m.channel, e.Channel)
 	}
-	if m.event != e.Event && c.transport != webSocket || m.channel != "" && m.event != e.Event {
+	if m.event != e.Event && c.transport() != webSocket || m.channel != "" && m.event != e.Event {
 		w.fail("%s: message %d has event %q, want %q", c, e.Sequence, m.event, e.Event)
 	}
 }
@@ -249,7 +329,7 @@ func (w *world) judgeGap(c *conn, g wireGap) (fault string) {
 	}
 	known := max(from.sequence, h.position, a.lost, a.excused)
 	if g.Reason == "slow" {
-		if !o.passesOver(h, g.Channel) || c.transport == poll || !o.carriesAfter(g.Channel, known, to.sequence) {
+		if !o.passesOver(h, g.Channel) || c.transport() == poll || !o.carriesAfter(g.Channel, known, to.sequence) {
 			return "nothing may be passed over"
 		}
 		w.counts[passed]++
@@ -275,18 +355,46 @@ func (w *world) judgeGap(c *conn, g wireGap) (fault string) {
 	return ""
 }
 
-// judgeClose: a raw WebSocket has no word for a gap, so it is closed with 4409.
-// And a slow consumer may be closed because of one, if the channel says so.
+// judgeClose: a raw WebSocket has no word for a gap, so it is closed with 4409. A
+// slow client may be closed because of one, if the channel says so.
 func (w *world) judgeClose(c *conn, code uint16) {
+	c.ended = true
 	h := c.only()
-	if code == 1013 && h != nil {
+	switch {
+	case c.saidClose != 0 && code == c.saidClose:
+		w.judgeReplied(c)
+		return
+	case c.expected != 0 && code == c.expected, c.excused, c.pressed && code == codeTryAgain:
+		c.forget()
+	case code == codeDisconnected && c.dismissed:
+		c.forget()
+	case code == codeGoingAway && w.draining:
+		w.judgeGoodBye(c)
+		c.forget()
+	case code == codeTryAgain && h != nil:
 		w.judgeFall(c)
-		return
-	}
-	if code != 4409 || h == nil || !h.mute || h.ignoring {
+	case code != codeGap || h == nil || !h.mute || h.ignoring:
 		w.fail("%s: closed with %d", c, code)
+	default:
+		w.judgeGapClose(c, h)
+	}
+	w.sayClose(c, code)
+}
+
+// judgeReplied: where the client has ended its side, or has sent a close frame, or the
+// server drains, the server's end comes behind the replies to what came before.
+func (w *world) judgeReplied(c *conn) {
+	if c.talk == nil || c.dismissed {
 		return
 	}
+	for _, p := range c.talk.pending {
+		if p.handled {
+			w.fail("%s: it ends without the reply to %v, which came before the client's end", c, p)
+		}
+	}
+}
+
+func (w *world) judgeGapClose(c *conn, h *hearing) {
 	real := h.gapAhead
 	for _, a := range h.accounts {
 		from := max(h.position, a.excused)
@@ -302,24 +410,8 @@ func (w *world) judgeClose(c *conn, code uint16) {
 		w.fail("%s: closed for a gap that is none (at %d)", c, h.position)
 	}
 	w.counts[gaps]++
-	c.hears = nil
+	c.forget()
 	c.client.forgets() // its state is stale: it loads it anew
-}
-
-// judgeFall: only who was slow is closed, and only because of a gap.
-func (w *world) judgeFall(c *conn) {
-	real := false
-	for _, h := range c.hears {
-		real = real || h.explained(w.oracle) || h.position < w.oracle.floor
-		for _, a := range h.accounts {
-			gone := w.oracle.goneAfter(a.name, max(h.position, a.excused), w.oracle.head())
-			real = real || gone && w.plan.policy(a.name) == fanout.Disconnect
-		}
-	}
-	if !real || !c.stalled {
-		w.fail("%s: closed for being slow", c)
-	}
-	c.hears = nil
 }
 
 // explained tells whether a collision explains a gap on one of the channels.

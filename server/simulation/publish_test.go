@@ -99,6 +99,34 @@ func (w *world) answered(out []byte) {
 	}
 }
 
+// publishes tells whether its client may publish on it now.
+func (c *conn) publishes() bool {
+	if c.halfClosed || c.saidClose != 0 || c.ended {
+		return false
+	}
+	return !c.isStream() && len(c.exchanges) < 4 || c.isWebSocket() && c.talk == nil && len(c.current().ask.channels) == 1
+}
+
+// publishOn has a client publish over its own connection.
+func (w *world) publishOn(c *conn) {
+	w.number++
+	binary := w.rnd.IntN(6) == 0
+	data := dataOf(w.number, w.rnd.IntN(300), binary)
+	if c.isStream() {
+		w.note("%s says %d", c, w.number)
+		w.say(c, saying{payload: data, binary: binary})
+		return
+	}
+	x := &exchange{number: w.number, decoder: publishDecoder{}, closes: w.rnd.IntN(10) == 0}
+	head := fmt.Sprintf("POST /publish?%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n", url.Values{"channel": {w.anyName()}}.Encode(), len(data))
+	if x.closes {
+		head += "Connection: close\r\n"
+	}
+	x.wire = append([]byte(head+"\r\n"), data...)
+	w.note("%s publishes %d", c, w.number)
+	w.request(c, x)
+}
+
 // publishEntries appends entries with a TTL, several channels, somebody who
 // must not have them, or a kind that nobody has.
 func (w *world) publishEntries(data []byte, binary bool) {
@@ -114,8 +142,8 @@ func (w *world) publishEntries(data []byte, binary bool) {
 		}
 	}
 	if w.rnd.IntN(6) == 0 {
-		if c := w.connected(); c != nil {
-			e.Exclude = c.session
+		if c := w.connected(nil); c != nil {
+			e.Exclude = c.session // 0 before its first request: nobody
 		}
 	}
 	batch := []*log.Entry{e}

@@ -8,8 +8,14 @@ import (
 	"testing/synctest"
 )
 
+// The first seed, and how many.
+const (
+	seedVariable  = "PEAL_SEED"
+	seedsVariable = "PEAL_SEEDS"
+)
+
 // stepsOfSeed is the length of a schedule.
-const stepsOfSeed = 400
+const stepsOfSeed = 600
 
 // numberFromEnv is the number in the environment variable name, 0 for none.
 func numberFromEnv(t *testing.T, name string) uint64 {
@@ -44,10 +50,10 @@ func TestSimulation(t *testing.T) {
 	if testing.Short() {
 		seeds = 100
 	}
-	if v := numberFromEnv(t, "PEAL_SEED"); v != 0 {
+	if v := numberFromEnv(t, seedVariable); v != 0 {
 		first, seeds = v, 1
 	}
-	if v := numberFromEnv(t, "PEAL_SEEDS"); v != 0 {
+	if v := numberFromEnv(t, seedsVariable); v != 0 {
 		seeds = v
 	}
 	var sum counts

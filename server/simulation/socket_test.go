@@ -2,78 +2,205 @@ package simulation_test
 
 import (
 	"errors"
-	"math/rand/v2"
+	"io"
+	"net/netip"
+	"time"
 
-	"peal/loop/fanout"
+	"peal/loop"
 )
 
-// socket takes room bytes; then it is full until the world makes room.
+// socket is one connection as the operating system has it: a stream of bytes each
+// way, and what is known of their ends.
 type socket struct {
-	conn    *conn
-	room    int
-	arrived []byte // not read by the client yet
-	full    bool   // said so, and owes a Writable
-	dead    bool
+	m      *machine
+	fd     int32
+	peer   netip.AddrPort
+	conn   *conn   // the far end
+	kernel *kernel // the one that tells of it, nil before Kernel.Add
+	edge   bool    // something has become possible, and the kernel has not told yet
+
+	// From the client.
+	wire    []byte // on the way
+	wireEnd bool   // and the end behind it
+	in      []byte // has come, and was not read
+	end     bool   // behind in nothing comes
+	gone    bool   // the client reads no more: what it is sent comes back as a reset
+	reset   bool
+
+	// To the client.
+	room             int           // bytes that it takes before it is full
+	full             bool          // said so: an event is due when there is room
+	behind           bool          // not all that was sent last was taken
+	behindAt, freeAt time.Duration // since, and when that ended
+	out              []byte        // has come, and was not read by the client
+	shut             bool          // the server has ended its side, behind out
+	closed           bool          // the server has closed it
+	shutAt           time.Duration
 }
 
-var errReset = errors.New("connection reset")
+var (
+	errReset   = errors.New("connection reset by peer")
+	errAborted = errors.New("software caused connection abort")
+)
 
-func (s *socket) take(b []byte) (n int, full bool, err error) {
-	if s.dead {
-		return 0, false, errReset
+// hear makes an edge.
+func (s *socket) hear() {
+	if s.kernel != nil && !s.edge && !s.closed {
+		s.edge = true
+		s.kernel.edges = append(s.kernel.edges, s)
 	}
-	n = min(len(b), s.room)
-	s.room -= n
-	s.arrived = append(s.arrived, b[:n]...)
-	s.full = n < len(b)
-	s.conn.stalled = s.conn.stalled || s.full
-	if n > 0 && !s.conn.touched {
-		s.conn.touched = true
-		w := s.conn.client.w
-		w.touched = append(w.touched, s.conn)
-	}
-	return n, s.full, nil
 }
 
-type queued struct {
-	ticket uint32
-	to     fanout.Conn
-	b      []byte
-	was    string // what b held when it was queued: it must not change
-}
-
-// sender implements fanout.Sender for the sockets of one loop.
-type sender struct {
-	fail    func(format string, args ...any)
-	rnd     *rand.Rand
-	late    bool // reports some of it in a later Flush
-	sockets map[fanout.Conn]*socket
-	queue   []queued
-}
-
-func (s *sender) Queue(ticket uint32, to fanout.Conn, b []byte) {
-	if len(b) == 0 {
-		s.fail("an empty send")
-	}
-	s.queue = append(s.queue, queued{ticket, to, b, string(b)})
-}
-
-func (s *sender) Flush(report fanout.Report) {
-	n := len(s.queue)
-	if s.late && n > 0 {
-		n = s.rnd.IntN(n + 1)
-	}
-	now := s.queue[:n]
-	s.queue = append([]queued(nil), s.queue[n:]...)
-	for _, q := range now {
-		if string(q.b) != q.was {
-			s.fail("bytes changed between Queue and Flush: %.80q is now %.80q", q.was, q.b)
+// events is what is possible now.
+func (s *socket) events() (e loop.Events) {
+	if s == s.m.listener {
+		if len(s.m.backlog) > 0 {
+			e = loop.Readable
 		}
-		n, full, err := s.sockets[q.to].take(q.b)
-		report(q.ticket, n, full, err)
+		return e
+	}
+	if len(s.in) > 0 || s.end {
+		e |= loop.Readable
+	}
+	if !s.full {
+		e |= loop.Writable
+	}
+	if s.end {
+		e |= loop.Ending
+	}
+	if s.end && s.shut || s.reset {
+		e |= loop.Readable | loop.Ending | loop.Broken
+	}
+	return e
+}
+
+// write is the client's: b is on its way.
+func (s *socket) write(b []byte) {
+	if !s.reset && !s.wireEnd {
+		s.wire = append(s.wire, b...)
 	}
 }
 
-func (s *sender) Now(to fanout.Conn, b []byte) (n int, full bool, err error) {
-	return s.sockets[to].take(b)
+// deliver lets n bytes of what is on the way arrive, and the end behind the last.
+func (s *socket) deliver(n int) {
+	if s.reset {
+		return
+	}
+	n = min(n, len(s.wire))
+	news := n > 0
+	s.in = append(s.in, s.wire[:n]...)
+	s.wire = s.wire[n:]
+	if len(s.wire) == 0 && s.wireEnd && !s.end {
+		s.end, news = true, true
+	}
+	if s.closed {
+		s.in = nil
+		return
+	}
+	if news {
+		s.hear()
+	}
+}
+
+// finish is the client's: it sends nothing more.
+func (s *socket) finish() { s.wireEnd = true }
+
+// abort is the client's reset. What had come before it may still be read.
+func (s *socket) abort() {
+	if !s.reset {
+		s.wire, s.end, s.reset, s.gone, s.full = nil, true, true, true, false
+		s.out = nil
+		s.hear()
+	}
+}
+
+// widen makes room.
+func (s *socket) widen(n int) {
+	s.room += n
+	if s.full && s.room > 0 {
+		s.full = false
+		s.hear()
+	}
+}
+
+func (s *socket) read(b []byte) (int, error) {
+	switch n := copy(b, s.in); {
+	case n > 0:
+		s.in = s.in[n:]
+		return n, nil
+	case s.reset:
+		return 0, errReset
+	case s.end:
+		return 0, io.EOF
+	}
+	return 0, loop.ErrAgain
+}
+
+func (s *socket) send(b []byte) (int, error) {
+	switch {
+	case s.shut:
+		s.m.w.fail("%s: the server sends behind its own end", s.conn)
+		return 0, errReset
+	case s.reset:
+		return 0, errReset
+	case s.gone:
+		s.reset, s.end = true, true
+		s.hear()
+		return len(b), nil
+	}
+	n := min(len(b), s.room)
+	switch {
+	case s.kernel == nil: // it is new: every kernel has room for a refusal
+		n = len(b)
+	case n > 1 && s.m.w.rnd.IntN(16) == 0:
+		n = 1 + s.m.w.rnd.IntN(n-1) // room is there, and it says that it is full
+	}
+	s.room -= n
+	s.out = append(s.out, b[:n]...)
+	now := s.m.now()
+	switch s.full = n < len(b); {
+	case !s.full && s.behind:
+		s.behind, s.freeAt = false, now
+	case s.full && !s.behind && now > s.freeAt:
+		s.behind, s.behindAt = true, now
+	case s.full:
+		s.behind = true
+	}
+	if s.conn != nil {
+		s.conn.stalled = s.conn.stalled || s.full
+		s.m.w.touch(s.conn)
+	}
+	return n, nil
+}
+
+func (s *socket) endOf() loop.End {
+	switch {
+	case s.reset || s.end && s.shut:
+		return loop.EndBoth
+	case s.end:
+		return loop.EndRead
+	}
+	return loop.EndNone
+}
+
+// shutdown is the server's end of its side.
+func (s *socket) shutdown() {
+	if s.shut {
+		return
+	}
+	s.shut, s.shutAt = true, s.m.now()
+	if s.end {
+		s.hear()
+	}
+	s.m.w.touch(s.conn)
+}
+
+// close is the server's. What the client has sent and nobody has read makes a reset,
+// which overtakes what the client has not read.
+func (s *socket) close() {
+	s.closed = true
+	if len(s.in) > 0 || len(s.wire) > 0 && !s.gone {
+		s.out = nil
+	}
+	s.m.w.touch(s.conn)
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing/synctest"
 	"time"
+
+	"peal/loop"
 )
 
 // run is one schedule. A panic is a failure with its seed.
@@ -18,7 +20,6 @@ func (w *world) run(steps int) {
 	}()
 	for range steps {
 		w.step()
-		w.reply()
 		w.read()
 		w.check()
 		if w.failure != "" {
@@ -31,58 +32,194 @@ func (w *world) run(steps int) {
 }
 
 func (w *world) step() {
-	switch w.rnd.IntN(22) {
-	case 0, 1, 2:
-		n := 1 + w.rnd.IntN(5)
-		w.note("publish %d", n)
-		for range n {
-			w.publish()
-		}
-	case 3, 4:
+	switch w.rnd.IntN(40) {
+	case 0, 1, 2, 3:
+		w.publishSome()
+	case 4, 5, 6:
 		w.note("the log works")
 		for range 1 + w.rnd.IntN(12) {
 			w.engine.work()
 		}
-	case 5, 6, 7:
-		n := w.rnd.IntN(40)
-		for _, s := range w.stations {
+	case 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18:
+		for _, k := range w.machine.kernels {
 			if w.rnd.IntN(3) > 0 {
-				w.note("loop %d applies %d", s.number, n)
-				s.apply(n)
+				w.runLoop(k, 1+w.rnd.IntN(8))
 			}
 		}
-	case 8, 9, 10, 11:
-		s, n := w.anyStation(), 1+w.rnd.IntN(20)
-		w.note("loop %d flushes %d", s.number, n)
-		s.flush(n)
-	case 12, 13:
-		w.makeRoom(w.connected())
-	case 14, 15:
-		w.arrive()
-	case 16:
-		w.leave(w.connected())
-	case 17:
-		w.timer(w.connected())
-	case 18:
+	case 19, 20, 21:
+		w.makeRoom(w.connected(nil))
+	case 22, 23, 24, 25, 26:
+		if w.rnd.IntN(5) == 0 {
+			w.overtake()
+		} else {
+			w.arrive()
+		}
+	case 27:
+		w.leave(w.connected(nil))
+	case 28:
+		if w.rnd.IntN(2) == 0 {
+			w.halfClose(w.connected(nil))
+		}
+	case 29, 30:
 		w.pass()
-	case 19, 20:
-		if c := w.connected(); c != nil && c.talk != nil {
+	case 31, 32, 33, 34:
+		if c := w.connected(func(c *conn) bool { return c.talk != nil }); c != nil {
 			w.command(c)
 		}
-	case 21:
-		switch w.rnd.IntN(10) {
-		case 1:
-			w.note("the disk is copied")
-			w.backUp()
-		case 0:
-			clean := w.rnd.IntN(3) == 0
-			w.note("restart, clean=%v", clean)
-			w.restart(clean)
+	case 35, 36, 37:
+		if c := w.connected((*conn).publishes); c != nil {
+			w.publishOn(c)
+		}
+	case 38:
+		if c := w.connected(func(c *conn) bool { return len(c.socket.wire) > 0 }); c != nil {
+			w.note("the network brings more of %s", c)
+			c.socket.deliver(1 + w.rnd.IntN(len(c.socket.wire)))
+		}
+	case 39:
+		if w.rnd.IntN(2) == 0 {
+			w.misfortune()
+		} else {
+			w.end()
+		}
+	}
+	if w.draining {
+		w.drainOn()
+	}
+}
+
+func (w *world) publishSome() {
+	n := 1 + w.rnd.IntN(5)
+	w.note("publish %d", n)
+	for range n {
+		w.publish()
+	}
+}
+
+// runLoop lets a loop have some callbacks.
+func (w *world) runLoop(k *kernel, n int) {
+	for i := range n {
+		if w.failure != "" || !k.step(true) {
+			n = i
+			break
+		}
+	}
+	if n > 0 {
+		w.note("loop %d has %d callbacks", k.number, n)
+	}
+}
+
+// misfortune is something rare.
+func (w *world) misfortune() {
+	m := w.machine
+	switch w.rnd.IntN(8) {
+	case 0:
+		w.note("no descriptors")
+		m.most, w.scarce = m.used+w.rnd.IntN(2), true
+	case 1, 2:
+		m.most = everything
+		w.note("descriptors")
+	case 3:
+		w.paused = !w.paused && !w.draining
+		w.note("accepting is paused: %v", w.paused)
+		w.group.Pause(w.paused)
+	case 4, 5, 6:
+		w.dismiss(w.connected(func(c *conn) bool { return c.only() != nil && c.current().ask.named }))
+	case 7:
+		w.crowd()
+	}
+}
+
+// crowd is more connections at once than are accepted at once. They come and go.
+func (w *world) crowd() {
+	if w.rnd.IntN(8) > 0 || w.draining {
+		return
+	}
+	w.note("a crowd")
+	w.scarce = true
+	for range 60 + w.rnd.IntN(20) {
+		c := w.open(&client{w: w, name: "one of a crowd"})
+		c.left = true
+		c.socket.gone, c.socket.wireEnd = true, true
+		c.socket.deliver(0)
+	}
+}
+
+// dismiss has the backend end a connection that has a name.
+func (w *world) dismiss(c *conn) {
+	if c == nil {
+		return
+	}
+	session := c.session
+	w.note("%s is dismissed", c)
+	w.group.Dismiss(func(_ loop.Front, other uint64) bool {
+		if other == session {
+			w.counts[dismissals]++
+			c.dismissed = true
+			c.shallEnd()
+		}
+		return other == session
+	}, func(int) {})
+}
+
+// end restarts the server, perhaps behind a drain, or copies its disk.
+func (w *world) end() {
+	switch w.rnd.IntN(5) {
+	case 0:
+		w.note("the disk is copied")
+		w.backUp()
+	case 1:
+		clean := w.rnd.IntN(3) == 0
+		w.note("restart, clean=%v", clean)
+		w.restart(clean)
+	case 2:
+		if !w.draining {
+			w.note("drain")
+			w.counts[drains]++
+			w.draining, w.drainHead = true, w.ring.Head()
+			for _, c := range w.clients {
+				if c.conn != nil {
+					c.conn.shallEnd()
+				}
+			}
+			w.group.StopAccepting()
 		}
 	}
 }
 
-func (w *world) anyStation() *station { return w.stations[w.rnd.IntN(len(w.stations))] }
+// mostPasses is after how many a drain's time is over.
+const mostPasses = 30
+
+// drainOn is a part of a drain: now and then a pass, and the end when nobody is left
+// or time is over.
+func (w *world) drainOn() {
+	switch {
+	case w.passing || w.failure != "":
+	case w.passes > 0 && w.left == 0 || w.passes >= mostPasses:
+		w.note("the drain ends with %d connections", w.left)
+		w.endGroup()
+		w.restart(true)
+	case w.rnd.IntN(4) == 0:
+		w.passing = true
+		w.passes++
+		w.group.SayGoodBye(func(open int) { w.passing, w.left = false, open })
+	}
+}
+
+// endGroup ends the loops, which close what is left.
+func (w *world) endGroup() {
+	for _, s := range w.machine.sockets {
+		if s != nil && s.conn != nil {
+			s.conn.excused = true
+		}
+	}
+	w.group.Close() // as Drain does when its time is over
+	for fd, s := range w.machine.sockets {
+		if s != nil {
+			w.fail("the loops have ended, and descriptor %d (%s) is open", fd, s.conn)
+		}
+	}
+	w.read()
+}
 
 // room is how much a socket takes before it is full.
 func (w *world) room() int {
@@ -107,14 +244,14 @@ func (w *world) anySet() []string {
 	return set
 }
 
-// connected chooses a connection, nil if there is none.
-func (w *world) connected() *conn {
+// connected chooses a connection that is as it should be, nil if there is none.
+func (w *world) connected(as func(*conn) bool) *conn {
 	if len(w.clients) == 0 {
 		return nil
 	}
 	n := w.rnd.IntN(len(w.clients))
 	for i := range w.clients {
-		if c := w.clients[(n+i)%len(w.clients)].conn; c != nil {
+		if c := w.clients[(n+i)%len(w.clients)].conn; c != nil && (as == nil || as(c)) {
 			return c
 		}
 	}
@@ -126,9 +263,8 @@ func (w *world) makeRoom(c *conn) {
 	if c == nil {
 		return
 	}
-	c.socket.room += w.room()
+	c.socket.widen(w.room())
 	w.note("%s gets room", c)
-	c.station.writable(c)
 }
 
 // arrive connects a client, or has one that is connected ask for something.
@@ -141,89 +277,106 @@ func (w *world) arrive() {
 	}
 	c := w.clients[w.rnd.IntN(len(w.clients))]
 	if c.conn == nil {
-		w.anyStation().open(c)
+		if w.draining {
+			return
+		}
+		w.open(c)
 	}
 	switch conn := c.conn; {
-	case conn.ended:
+	case conn.ended || conn.halfClosed || conn.saidClose != 0:
 		return
 	case conn.talk != nil:
 		w.command(conn)
 		return
-	case len(conn.hears) > 0 || conn.waiting != nil:
-		return // it is being served
+	case conn.isStream() || len(conn.exchanges) > 0 && w.rnd.IntN(3) > 0 || len(conn.exchanges) > 3:
+		return // it is being served, or sends the next request before the response
 	}
 	if c.channels == nil || w.rnd.IntN(3) == 0 {
 		c.channels = w.anySet()
 	}
-	w.ask(c, w.anyAsk(c, c.anyStart()))
+	w.subscribe(c.conn, w.anyAsk(c, c.anyStart()))
 }
 
-func (w *world) ask(c *client, a ask) {
-	s := c.conn.station
-	w.note("%s asks loop %d for %s", c.conn, s.number, a)
-	s.send(c.conn, a)
+// overtake has a client come to a loop with a cursor of a message that the loop has
+// not heard of: it saw it on another.
+func (w *world) overtake() {
+	w.publishSome()
+	w.engine.work()
+	c := w.connected(func(c *conn) bool { return len(c.exchanges) == 0 && c.session != 0 && !c.halfClosed && !c.ended })
+	if c == nil {
+		return
+	}
+	at := mark{w.oracle.life(), w.oracle.head()}
+	s := start{how: fromCursor, text: w.engine.Lineage().Cursor(at.sequence).String(), mark: at}
+	if c.client.channels == nil {
+		c.client.channels = w.anySet()
+	}
+	w.subscribe(c, w.anyAsk(c.client, s))
+	c.socket.deliver(len(c.socket.wire))
+	w.runLoop(w.machine.kernels[c.loop], 1+w.rnd.IntN(3))
 }
 
-// leave ends a connection: both ends know, or the loop finds out by sending. A
-// client may come back elsewhere at once.
+// leave ends a connection: well, by a reset, or by silence until something is sent.
+// A client may come back elsewhere at once.
 func (w *world) leave(c *conn) {
 	if c == nil {
 		return
 	}
-	w.note("%s leaves", c)
-	if w.rnd.IntN(2) == 0 && !c.socket.full {
-		w.readConn(c)
-		c.socket.dead = true // the client is gone for itself only when the loop notices
-		return
-	}
 	client := c.client
-	c.station.close(c)
-	if w.rnd.IntN(2) == 0 {
-		w.anyStation().open(client)
-		w.ask(client, w.anyAsk(client, client.resume()))
+	switch n := w.rnd.IntN(4); {
+	case n == 0:
+		w.note("%s is reset", c)
+		c.gone()
+		c.socket.abort()
+	case n == 1 && c.isWebSocket() && !c.halfClosed && c.saidClose == 0:
+		w.note("%s says close", c)
+		w.sayClose(c, 1000)
+		c.saidClose = 1000
+		c.shallEnd()
+		return // and waits for the server's
+	default:
+		w.note("%s leaves", c)
+		c.hangUp()
+	}
+	if w.rnd.IntN(2) == 0 && !w.draining {
+		w.open(client)
+		w.subscribe(client.conn, w.anyAsk(client, client.resume()))
 	}
 }
 
-// timer is the connection's: a heartbeat, or the end of a poll.
-func (w *world) timer(c *conn) {
-	if c == nil {
+// halfClose: the client has sent all it will, and still reads.
+func (w *world) halfClose(c *conn) {
+	if c == nil || c.halfClosed || c.ended || c.saidClose != 0 {
 		return
 	}
-	w.note("the timer of %s", c)
-	c.station.heartbeat(c)
-	c.station.expire(c)
+	w.note("%s ends its side", c)
+	w.counts[halves]++
+	c.halfClosed = true
+	c.shallEnd()
+	c.socket.finish()
+	if w.rnd.IntN(2) == 0 {
+		c.socket.deliver(len(c.socket.wire))
+	}
 }
 
 // pass lets time pass and the hub sweep.
 func (w *world) pass() {
 	d := time.Duration(w.rnd.IntN(3000)) * time.Millisecond
 	w.note("%v pass", d)
-	time.Sleep(d)   // of the bubble
-	synctest.Wait() // an engine's goroutine may have been woken too
+	w.elapse(d)
 	w.hub.Sweep(time.Now())
 }
 
-// isOver tells whether the server has ended an event stream, and all has left.
-func (c *conn) isOver() bool {
-	return c.state == stateClosing && c.transport == eventStream && c.station.fan.LaneEmpty(c.slot)
+func (w *world) elapse(d time.Duration) {
+	time.Sleep(d)   // of the bubble
+	synctest.Wait() // an engine's goroutine may have been woken too
+	w.machine.elapse()
 }
 
 // check holds what must be true after each step.
 func (w *world) check() {
-	for _, c := range w.clients {
-		if c.conn != nil && (c.conn.ended || c.conn.isOver()) {
-			c.conn.station.close(c.conn) // the server has said good-bye
-		}
-	}
-	for _, s := range w.stations {
-		st := s.fan.Stats()
-		// One item more than the limit is let in before somebody is given up.
-		if limit := w.plan.fan.HeldBytes + 8000; st.Held > limit {
-			w.fail("loop %d holds %d bytes for its connections, limit %d", s.number, st.Held, limit)
-		}
-		if unread := s.reader.Behind(); unread > uint64(w.plan.ringSlots) {
-			w.fail("loop %d is %d behind in a ring of %d", s.number, unread, w.plan.ringSlots)
-		}
+	for _, k := range w.machine.kernels {
+		w.checkResting(k)
 	}
 	if len(w.steps)%8 == 0 { // it looks at every shard
 		if st := w.hub.Stats(); st.Bytes > w.plan.hub.TotalBytes {
@@ -236,28 +389,33 @@ func (w *world) check() {
 // checks that nothing is missing and nothing is left behind.
 func (w *world) finish() {
 	w.note("finish")
+	if w.draining {
+		w.endGroup()
+		w.restart(true)
+	}
+	w.machine.most = everything
+	w.scarce = true // those that were refused before
+	w.group.LimitConnections(everything)
+	w.paused = false
+	w.group.Pause(false)
 	for range 1000 { // more than any engine has left to do
 		w.engine.work()
-		for _, s := range w.stations {
-			s.sender.late = false
-			s.apply(everything)
-		}
+		w.runAll()
 	}
 	for round := 0; w.failure == "" && !w.settle(); round++ {
 		if round == 2000 {
 			w.fail("it does not come to rest")
 		}
 	}
+	if w.failure != "" {
+		return
+	}
 	for _, c := range w.clients {
-		if w.failure != "" {
-			return
-		}
-		if n := len(c.conn.socket.arrived); n > 0 {
-			w.fail("%s: its stream ends inside something: %.60q", c.conn, c.conn.socket.arrived)
-		}
-		for _, h := range c.conn.hears {
-			if x := w.oracle.missing(h, w.oracle.head()); x != nil {
-				w.fail("%s at %d: in the end %d on %s never came", c.conn, h.position, x.Sequence, x.Channel)
+		for _, x := range c.conn.exchanges {
+			for _, h := range x.hears {
+				if e := w.oracle.missing(h, w.oracle.head()); e != nil {
+					w.fail("%s at %d: in the end %d on %s never came", c.conn, h.position, e.Sequence, e.Channel)
+				}
 			}
 		}
 		w.counts[resumes] += c.backs
@@ -265,54 +423,87 @@ func (w *world) finish() {
 	w.endAll()
 }
 
+// runAll has the loops do all there is to do.
+func (w *world) runAll() {
+	for range 100_000 {
+		busy := false
+		for _, k := range w.machine.kernels {
+			if w.failure != "" {
+				return
+			}
+			busy = k.step(false) || busy
+		}
+		if !busy {
+			w.read() // of what the network has done
+			if w.machine.resting() {
+				return
+			}
+		}
+	}
+	w.fail("the loops do not come to rest")
+}
+
 // settle is a round of finish. It reports whether there is nothing more to do.
 func (w *world) settle() bool {
 	done := true
 	for _, c := range w.clients {
 		if c.conn == nil {
-			w.anyStation().open(c)
+			w.open(c)
 			done = false
 		}
 		conn := c.conn
-		conn.socket.room = 1 << 20
-		conn.station.writable(conn)
-		if conn.socket.dead {
-			conn.station.close(conn)
-			done = false
-			continue
-		}
-		if len(conn.hears) == 0 && conn.talk == nil && conn.waiting == nil && !conn.ended {
+		conn.socket.widen(1 << 20)
+		conn.socket.deliver(len(conn.socket.wire))
+		switch {
+		case conn.ended || conn.halfClosed || conn.saidClose != 0:
+			done = false // its end is to come
+		case len(conn.exchanges) == 0:
 			if c.channels == nil {
 				c.channels = w.anySet()
 			}
-			w.ask(c, w.anyAsk(c, c.resume()))
+			w.subscribe(conn, w.anyAsk(c, c.resume()))
 			done = false
 		}
-		done = done && !conn.answering && conn.waiting == nil
 	}
-	for _, s := range w.stations {
-		done = !s.flush(1000) && done
-	}
-	w.reply()
-	w.read()
+	w.engine.work()
+	w.runAll()
 	w.check()
 	for _, c := range w.clients {
-		done = done && c.conn != nil && (len(c.conn.hears) > 0 || c.conn.talk != nil) // nobody was given up or answered
+		done = done && c.conn != nil && c.conn.isSettled()
+	}
+	if !done {
+		w.elapse(time.Second)
 	}
 	return done
+}
+
+// isSettled tells whether it receives what is to come, and nothing else is under way.
+func (c *conn) isSettled() bool {
+	x := c.current()
+	return x != nil && x.begun && x.number == 0 && len(c.exchanges) == 1 && len(c.said) == 0 && len(c.socket.out) == 0 && !c.socket.full &&
+		(x.verdict == loop.Park || x.opened) && (c.talk == nil || len(c.talk.pending) == 0)
 }
 
 // endAll closes everything: nothing may be left of it.
 func (w *world) endAll() {
 	for _, c := range w.clients {
-		c.conn.station.close(c.conn)
+		c.conn.hangUp()
 	}
-	for _, s := range w.stations {
-		if st := s.fan.Stats(); st.Members != 0 || st.Views != 0 || st.Channels != 0 || st.Held != 0 {
-			w.fail("loop %d: left behind: %+v", s.number, st)
+	for range 12 { // of lingering, and of publications that the log is slow with
+		w.engine.work()
+		w.runAll()
+		w.elapse(time.Second)
+	}
+	for _, k := range w.machine.kernels {
+		st := w.group.StatsOf(k.number)
+		if st.Connections != 0 || st.InputBytes != 0 || st.Fanout.Members != 0 || st.Fanout.Views != 0 || st.Fanout.Channels != 0 || st.Fanout.Held != 0 {
+			w.fail("loop %d: left behind: %+v", k.number, st)
 		}
 	}
 	if n := w.hub.Stats().Subscribers; n != 0 {
 		w.fail("%d subscribers are left", n)
+	}
+	if w.failure == "" {
+		w.endGroup()
 	}
 }

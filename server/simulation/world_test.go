@@ -2,7 +2,9 @@ package simulation_test
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -25,14 +27,23 @@ type world struct {
 	bug  bug
 
 	// Of one life of the server.
-	engine   engine
-	feed     *feed
-	source   httpapi.Directory
-	hub      *hub.Hub
-	ring     *ring.Ring
-	encoder  fanout.Encoder
-	front    *httpapi.Front
-	stations []*station
+	engine    engine
+	feed      *feed
+	source    httpapi.Directory
+	hub       *hub.Hub
+	ring      *ring.Ring
+	encoder   fanout.Encoder
+	front     *httpapi.Front // of publishers that are no part of the world
+	machine   *machine
+	group     *loop.Group
+	conns     map[netip.AddrPort]*conn
+	draining  bool
+	drainHead uint64 // what the log had when the drain began
+	passing   bool   // a pass of the drain is under way
+	passes    int
+	left      int  // connections after the last pass
+	paused    bool // accepting is
+	scarce    bool // connections were refused or shed lately, or could have been
 
 	// Of all lives.
 	storage   storage
@@ -40,11 +51,10 @@ type world struct {
 	put       backup // the one that the next life finds; zero: none
 	oracle    *oracle
 	clients   []*client
-	sessions  uint64
+	peers     int
 	number    int // of the newest publication
 	published []known
 	touched   []*conn
-	replies   []reply
 
 	steps   []string
 	failure string
@@ -55,34 +65,44 @@ type world struct {
 type counts [kinds]int
 
 const (
-	messages   = iota // judged
-	gaps              // told
-	collisions        // gaps that only a colliding watermark explains
-	coarse            // gaps for what the log has deleted, of whatever channel
-	resumes           // clients that came back with their cursor
-	ahead             // cursors ahead of what their loop had applied
-	restarts          // of the server
-	restores          // of a copy of its disk
-	lost              // entries that were shown and not recovered
-	refused           // publications that the ring or the disk had no room for
-	slow              // connections given up for taking too little
-	passed            // gaps of slow consumers that are sent the newest alone
-	fell              // connections closed because of a gap, for being slow
-	changes           // subscriptions made and ended while connected
+	messages     = iota // judged
+	gaps                // told
+	collisions          // gaps that only a colliding watermark explains
+	coarse              // gaps for what the log has deleted, of whatever channel
+	resumes             // clients that came back with their cursor
+	ahead               // cursors ahead of what their loop had applied
+	restarts            // of the server
+	restores            // of a copy of its disk
+	lost                // entries that were shown and not recovered
+	refused             // publications that the ring or the disk had no room for
+	slow                // connections given up for taking too little
+	passed              // gaps of slow consumers that are sent the newest alone
+	fell                // connections closed because of a gap, for being slow
+	changes             // subscriptions made and ended while connected
+	acknowledged        // publications that a connection was told of
+	halves              // connections whose client ended its side first
+	drains              // of the server
+	goodbyes            // streams that a drain ended
+	dismissals          // connections that were to be ended by name
+	turnedAway          // connections that were told that there are too many
+	exhausted           // times that the machine was out of descriptors
+	deferred            // times that input waited because its connection had used up its part
+	gaveUp              // connections closed for silence, slowness, or too much input
 	kinds
 )
 
 func (c counts) String() string {
 	return fmt.Sprintf("%d messages judged, %d gaps (%d only by colliding watermarks, %d for what the log had deleted), %d resumes, %d cursors ahead of their loop, %d restarts, %d of an older copy, %d shown entries lost, %d publications refused, %d slow connections given up, %d passed over, %d closed, %d changes while connected",
-		c[messages], c[gaps], c[collisions], c[coarse], c[resumes], c[ahead], c[restarts], c[restores], c[lost], c[refused], c[slow], c[passed], c[fell], c[changes])
+		c[messages], c[gaps], c[collisions], c[coarse], c[resumes], c[ahead], c[restarts], c[restores], c[lost], c[refused], c[slow], c[passed], c[fell], c[changes]) +
+		fmt.Sprintf("; of the loops: %d publications acknowledged, %d half-closed, %d drains, %d good-byes, %d dismissals, %d turned away, %d times without descriptors, %d times input deferred, %d given up",
+			c[acknowledged], c[halves], c[drains], c[goodbyes], c[dismissals], c[turnedAway], c[exhausted], c[deferred], c[gaveUp])
 }
 
 // plan is what a seed decides once.
 type plan struct {
 	names     []string
-	stations  int
+	loop      loop.Config
 	most      int  // clients
-	late      bool // senders report late; package loop's do not, and commands want them so
 	also      bool // entries have several channels; a client of peal.v1 cannot tell by which of them it has one
 	expires   bool // what is retained expires; else it is evicted when all together is too much
 	equalData bool // one request publishes the same data to several channels, which clients without cursors cannot tell apart
@@ -91,21 +111,16 @@ type plan struct {
 	salt      uint64
 	hub       hub.Config
 	rules     *rules.Table // limits and policy of each channel
-	fan       fanout.Limits
 	ringSlots int
 	ringBytes int
 }
 
 // bug is a fault planted between parts of the world; the zero value is none.
 type bug struct {
-	tail            func(w *world, next log.Tail) log.Tail
-	source          func(w *world, next httpapi.Directory) httpapi.Directory
-	encoder         func(next fanout.Encoder) fanout.Encoder
-	storage         func(rnd *rand.Rand) storage
-	repeatsAhead    bool // a cursor ahead of its loop is taken for where the loop is
-	beatsWhenBehind bool // a heartbeat says where a stream will be
-	beginsAnew      bool // who subscribes to a further channel begins anew with all of them
-	opensFirst      bool // a stream says its position, then that its cursor meant nothing
+	tail    func(w *world, next log.Tail) log.Tail
+	source  func(w *world, next httpapi.Directory) httpapi.Directory
+	encoder func(next fanout.Encoder) fanout.Encoder
+	storage func(rnd *rand.Rand) storage
 }
 
 func newWorld(seed uint64, b bug) *world {
@@ -129,18 +144,14 @@ func newWorld(seed uint64, b bug) *world {
 func (w *world) newPlan() plan {
 	r := w.rnd
 	p := plan{
-		names:    []string{"A", "B", "C", "news", "news/ä", "private-User.1", "https://example.org/x?y=z&a"}[:1+r.IntN(7)],
-		stations: 1 + r.IntN(3),
-		most:     3 + r.IntN(12),
-		late:     w.seed%4 == 0, equalData: r.IntN(2) == 0, also: r.IntN(4) == 0,
-		buckets: 1 << 12,
-		fan: fanout.Limits{
-			StripBytes: 100 + r.IntN(3000), LaneBytes: 400 + r.IntN(1500), HeldBytes: 3000 + r.IntN(12_000),
-			AnswerMessages: 1 + r.IntN(8), AnswerBytes: 600 + r.IntN(4000),
-		},
+		names:     []string{"A", "B", "C", "news", "news/ä", "private-User.1", "https://example.org/x?y=z&a"}[:1+r.IntN(7)],
+		most:      3 + r.IntN(12),
+		equalData: r.IntN(2) == 0, also: r.IntN(4) == 0,
+		buckets:   1 << 12,
 		ringSlots: 8 << r.IntN(5),
 		ringBytes: 8000 + r.IntN(80_000),
 	}
+	p.loop = newLoopConfig(r)
 	p.expires = r.IntN(2) == 0
 	p.hub.TotalBytes = everything
 	if !p.expires {
@@ -165,6 +176,38 @@ func (w *world) newPlan() plan {
 		p.salt++
 	}
 	return p
+}
+
+// newLoopConfig has limits that are met, each in some worlds.
+func newLoopConfig(r *rand.Rand) loop.Config {
+	c := loop.Config{
+		Loops:          1 + r.IntN(3),
+		MaxConnections: everything,
+		HeadTimeout:    6 * time.Second,
+		IdleTimeout:    time.Duration(10+r.IntN(15)) * time.Second,
+		Heartbeat:      time.Duration(3+r.IntN(8)) * time.Second,
+		LingerTimeout:  time.Duration(2+r.IntN(3)) * time.Second,
+		InputBytes:     everything,
+		TurnSends:      1 + r.IntN(20),
+		Fanout: fanout.Limits{
+			StripBytes: 100 + r.IntN(3000), LaneBytes: 400 + r.IntN(1500), HeldBytes: 3000 + r.IntN(12_000),
+			AnswerMessages: 1 + r.IntN(8), AnswerBytes: 600 + r.IntN(4000),
+		},
+		Log: slog.New(slog.DiscardHandler),
+	}
+	if r.IntN(2) == 0 {
+		c.TurnWork = 8 + r.IntN(100)
+	}
+	if r.IntN(2) == 0 {
+		c.ParkedBytes = 100 + r.IntN(500)
+	}
+	if r.IntN(4) == 0 {
+		c.MaxConnections = 3 + r.IntN(6)
+	}
+	if r.IntN(6) == 0 {
+		c.InputBytes = 1000 + r.IntN(3000)
+	}
+	return c.WithDefaults()
 }
 
 // newRule is the rule of one channel, or of all.
@@ -223,7 +266,8 @@ func (p *plan) collide() bool {
 // begin starts a life of the server on what the storage has.
 func (w *world) begin() {
 	w.feed = &feed{w: w}
-	w.hub = hub.NewWithHash(w.plan.hub, w.feed, func() {}, time.Now, w.plan.hash, w.plan.buckets)
+	w.group = nil
+	w.hub = hub.NewWithHash(w.plan.hub, w.feed, w.wake, time.Now, w.plan.hash, w.plan.buckets)
 	w.source = w.hub
 	var tail log.Tail = w.hub
 	if w.bug.tail != nil {
@@ -246,11 +290,83 @@ func (w *world) begin() {
 	if w.bug.encoder != nil {
 		w.encoder = w.bug.encoder(w.encoder)
 	}
-	w.front = httpapi.New(httpapi.Deps{Log: e, Hub: w.source, Door: door{w}, Workers: workers.New(0, 0), Rules: w.plan.rules})
-	w.stations = nil
-	for i := range w.plan.stations {
-		w.stations = append(w.stations, newStation(w, i))
+	w.front = w.newFront()
+	w.boot()
+}
+
+func (w *world) newFront() *httpapi.Front {
+	return httpapi.New(httpapi.Deps{Log: w.engine, Hub: w.source, Door: door{w}, Workers: workers.New(0, 0), Rules: w.plan.rules})
+}
+
+// boot starts the machine and the loops on it.
+func (w *world) boot() {
+	w.machine, w.conns = newMachine(w), map[netip.AddrPort]*conn{}
+	w.draining, w.drainHead, w.passing, w.passes, w.left, w.paused, w.scarce = false, 0, false, 0, 0, false, false
+	g, err := loop.New(w.plan.loop, w.ring, w.machine.open)
+	if err != nil {
+		panic(err)
 	}
+	err = g.Serve(loop.Parts{
+		Listeners: []int{int(w.machine.listener.fd)},
+		Front:     func(i int) loop.Front { return &watch{w, i, w.newFront()} },
+		Encoder:   w.encoder,
+		Source:    w.source,
+		Policy:    w.plan.policy,
+	})
+	if err != nil {
+		panic(err)
+	}
+	w.group = g
+	for _, k := range w.machine.kernels {
+		k.seen = g.StatsOf(k.number)
+	}
+}
+
+// wake is what a log does when it has shown something.
+func (w *world) wake() {
+	if w.group != nil {
+		w.group.Wake()
+	}
+}
+
+// afterCallback looks at what a callback of the loop has done.
+func (w *world) afterCallback(k *kernel) {
+	now := w.group.StatsOf(k.number)
+	before := k.seen
+	k.seen = now
+	gave := 0
+	for _, n := range [][2]uint64{{before.Slow, now.Slow}, {before.Dead, now.Dead}, {before.InputFull, now.InputFull}, {before.MessageLate, now.MessageLate}, {before.ChannelsFull, now.ChannelsFull}} {
+		gave += int(n[1] - n[0])
+	}
+	w.counts[slow] += int(now.Slow - before.Slow)
+	w.counts[fell] += int(now.Fell - before.Fell)
+	w.counts[deferred] += int(now.Deferred - before.Deferred)
+	w.counts[gaveUp] += gave
+	for _, s := range w.machine.ended {
+		delete(w.conns, s.peer)
+		if gave > 0 {
+			s.conn.excused = true
+		}
+	}
+	w.machine.ended = w.machine.ended[:0]
+	pressed := now.InputFull+now.MessageLate > before.InputFull+before.MessageLate
+	if pressed || now.Fell+now.Gapped > before.Fell+before.Gapped { // some stream is told, which takes its time
+		for _, s := range w.machine.sockets {
+			if s != nil && s.kernel == k && s.conn != nil {
+				s.conn.pressed = s.conn.pressed || pressed
+				s.conn.shallEnd()
+			}
+		}
+	}
+	w.read()
+	// One item more than the limit is let in before somebody is given up.
+	if limit := w.plan.loop.Fanout.HeldBytes + 8000; now.Fanout.Held > limit {
+		w.fail("loop %d holds %d bytes for its connections, limit %d", k.number, now.Fanout.Held, limit)
+	}
+	if now.Behind > uint64(w.plan.ringSlots) {
+		w.fail("loop %d is %d behind in a ring of %d", k.number, now.Behind, w.plan.ringSlots)
+	}
+	w.checkResting(k)
 }
 
 // backup is a copy of the disk, and what the log was then.
@@ -269,11 +385,13 @@ func (w *world) backUp() {
 // restart ends the server and begins its next life. All connections are cut.
 func (w *world) restart(clean bool) {
 	w.counts[restarts]++
+	w.read()
 	for _, c := range w.clients {
 		if c.conn != nil {
 			c.conn.gone()
 		}
 	}
+	w.group = nil
 	w.storage.stop(clean)
 	w.oracle.endLife()
 	if len(w.copies) > 0 && w.rnd.IntN(3) == 0 {
@@ -324,35 +442,8 @@ func (d door) Answer(ref loop.Ref, out []byte) {
 		d.w.answered(out)
 		return
 	}
-	d.w.replies = append(d.w.replies, reply{ref, out})
-}
-
-// read has the clients read what arrived in this step.
-func (w *world) read() {
-	for _, c := range w.touched {
-		w.readConn(c)
-	}
-	w.touched = w.touched[:0]
-}
-
-// readConn has one client read what has arrived.
-func (w *world) readConn(c *conn) {
-	c.touched = false
-	for w.failure == "" && len(c.socket.arrived) > 0 && !c.ended {
-		it, n, err := c.decoder.next(c.socket.arrived)
-		if err != nil {
-			w.fail("%s cannot read what it received: %v", c, err)
-			return
-		}
-		if n == 0 {
-			return
-		}
-		c.socket.arrived = c.socket.arrived[n:]
-		if it.kind == itemNothing {
-			continue
-		}
-		c.ended = it.kind == itemClose
-		w.judge(c, it)
+	if g := d.w.group; g != nil {
+		g.Answer(ref, out)
 	}
 }
 

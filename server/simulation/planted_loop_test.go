@@ -1,0 +1,162 @@
+package simulation_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Bugs of package loop itself are put into its source, by an overlay of the go
+// command: this package's tests are built once with all of them in it, and run once
+// for each, with the one alone that an environment variable names. The build that
+// people use knows nothing of it.
+
+// plantedVariable names the bug that is alive in the test binary with bugs.
+const plantedVariable = "PEAL_PLANTED"
+
+// loopBug is a bug in package loop.
+type loopBug struct {
+	name  string
+	edits []edit
+}
+
+// edit replaces text that must be there exactly once, so that a bug cannot rot
+// unnoticed. BUG in the new text is whether the bug is alive.
+type edit struct{ file, old, new string }
+
+var loopBugs = []loopBug{
+	{"cursor ahead of applied is repeated", []edit{
+		{"request.go", "position, err := l.fan.Subscribe(slot, &s.Subscription)",
+			"if BUG && s.From == fanout.After {\n\t\ts.Sequence = min(s.Sequence, l.fan.Applied())\n\t}\n\tposition, err := l.fan.Subscribe(slot, &s.Subscription)"},
+	}},
+	{"heartbeat of a stream that is behind", []edit{
+		{"timers.go", "if !l.fan.CaughtUp(slot) || c.flags&flagFarewell", "if !l.fan.CaughtUp(slot) && !BUG || c.flags&flagFarewell"},
+	}},
+	{"a further channel takes the others along", []edit{
+		{"client.go", "	c.name(s)\n", "	c.name(s)\n	if BUG {\n		all := *s\n		all.Channels = k.loop.fan.Channels(append([]string(nil), s.Channels...), k.slot)\n		slices.Sort(all.Channels)\n		k.loop.fan.Unsubscribe(k.slot)\n		s = &all\n	}\n"},
+		{"client.go", "	\"net/netip\"\n", "	\"net/netip\"\n	\"slices\"\n"},
+	}},
+	{"position before the gap of a cursor that meant nothing", []edit{
+		{"request.go", "		var told bool\n", "		var told bool\n		if BUG {\n			out = l.encoder.AppendOpen(out, s.Dialect, position, false)\n		}\n"},
+	}},
+	{"half-closed is closed, whatever is owed", []edit{
+		{"halfclose.go", "	switch c.state {\n	case stateHTTP:\n", "	if BUG {\n		l.close(slot, c)\n		return\n	}\n	switch c.state {\n	case stateHTTP:\n"},
+	}},
+	{"a drain says good-bye before what was published is sent", []edit{
+		{"drain.go", "if l.fan.CaughtUp(slot) && !l.owed(c)", "if (BUG || l.fan.CaughtUp(slot)) && !l.owed(c)"},
+	}},
+	{"a pipelined request does not wait for the response before it", []edit{
+		{"read.go", "return c.flags&flagAnswering != 0", "return c.flags&flagAnswering != 0 && !BUG"},
+		{"request.go", "	for len(b) > 0 && c.state == stateHTTP && c.flags&(flagAnswering|flagCloseNext) == 0 {", "	for len(b) > 0 && c.state == stateHTTP && (c.flags&(flagAnswering|flagCloseNext) == 0 || BUG && c.flags&flagCloseNext == 0) {"},
+	}},
+	{"an answer for who had the slot before", []edit{
+		{"loop.go", "if c.generation != a.ref.Generation {", "if c.generation != a.ref.Generation && !BUG {"},
+	}},
+	{"lingering never ends", []edit{
+		{"timers.go", "	case stateLinger:\n		l.close(slot, c)", "	case stateLinger:\n		if BUG {\n			l.wait(slot, c, l.idleTicks)\n			return\n		}\n		l.close(slot, c)"},
+	}},
+	{"the rest of the frames is lost when a connection has used up its part", []edit{
+		{"request.go", "			l.backlog(slot, c)\n			return b\n", "			l.backlog(slot, c)\n			if BUG {\n				return nil\n			}\n			return b\n"},
+	}},
+	{"a full buffer is taken for all there is", []edit{
+		{"read.go", "if !full && c.flags&flagEnding == 0 {", "if (BUG || !full) && c.flags&flagEnding == 0 {"},
+	}},
+	{"accepting ends with a batch", []edit{
+		{"accept.go", "			a.again = true\n			a.loop.scheduleTurn()\n", "			if !BUG {\n				a.again = true\n				a.loop.scheduleTurn()\n			}\n"},
+	}},
+	{"no second attempt after descriptors ran out", []edit{
+		{"accept.go", "	a.shed(listener)\n	a.retryLater()\n", "	a.shed(listener)\n	if !BUG {\n		a.retryLater()\n	}\n"},
+	}},
+	{"a refused connection is not closed", []edit{
+		{"accept.go", "	k.CloseSocket(fd)\n", "	if !BUG {\n		k.CloseSocket(fd)\n	}\n"},
+	}},
+	{"a turn does not let itself be woken", []edit{
+		{"loop.go", "	l.armed.Store(0) // before the ring is looked at: see Wake\n", "	if !BUG {\n		l.armed.Store(0)\n	}\n"},
+	}},
+	{"a heartbeat in a farewell", []edit{
+		{"timers.go", "|| c.flags&flagFarewell != 0 {", "|| c.flags&flagFarewell != 0 && !BUG {"},
+	}},
+	{"replies wait in vain for room when the client has ended its side", []edit{
+		{"halfclose.go", "		l.farewell(slot, c, 0)\n		if !l.owed(c) {\n			l.part(slot, c)\n		}\n", "		l.farewell(slot, c, 0)\n		if !l.owed(c) {\n			if BUG {\n				l.close(slot, c)\n				return\n			}\n			l.part(slot, c)\n		}\n"},
+	}},
+	{"a subscription on a connection that has just been closed", []edit{
+		{"client.go", "	if c.state != stateWS {\n		return 0", "	if c.state != stateWS && !BUG {\n		return 0"},
+	}},
+	{"a socket with room again is not written to", []edit{
+		{"loop.go", "if e&Writable != 0 && l.fan.Stalled(slot) {", "if e&Writable != 0 && e&Readable == 0 && l.fan.Stalled(slot) || !BUG && e&Writable != 0 && l.fan.Stalled(slot) {"},
+	}},
+}
+
+// TestSimulationCatchesPlantedBugsOfTheLoop is the test of the test, for the loop.
+func TestSimulationCatchesPlantedBugsOfTheLoop(t *testing.T) {
+	if raceEnabled || testing.Short() {
+		t.Skip("it builds the test once more: scripts/test.sh runs it, without the race detector")
+	}
+	binary := buildWithBugs(t)
+	for _, b := range loopBugs {
+		t.Run(strings.ReplaceAll(b.name, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command(binary, "-test.run", "^TestSimulation$")
+			cmd.Env = append(os.Environ(), plantedVariable+"="+b.name, seedVariable+"=1", seedsVariable+"="+strconv.Itoa(plantedSeeds))
+			out, err := cmd.CombinedOutput()
+			_, found, ok := strings.Cut(string(out), "seed ")
+			if err == nil || !ok {
+				t.Errorf("the simulation did not notice in %d seeds: %v\n%s", plantedSeeds, err, out)
+				return
+			}
+			t.Logf("found by seed %.300s", found)
+		})
+	}
+}
+
+// buildWithBugs builds the tests of this package with all bugs, and returns the file.
+func buildWithBugs(t *testing.T) (binary string) {
+	t.Helper()
+	dir := t.TempDir()
+	source, err := filepath.Abs("../../loop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{}
+	for _, b := range loopBugs {
+		for _, e := range b.edits {
+			if texts[e.file] == "" {
+				text, err := os.ReadFile(filepath.Join(source, e.file))
+				if err != nil {
+					t.Fatal(err)
+				}
+				texts[e.file] = string(text)
+			}
+			if n := strings.Count(texts[e.file], e.old); n != 1 {
+				t.Fatalf("%s: %q is %d times in loop/%s", b.name, e.old, n, e.file)
+			}
+			texts[e.file] = strings.Replace(texts[e.file], e.old, strings.ReplaceAll(e.new, "BUG", "(planted == \""+b.name+"\")"), 1)
+		}
+	}
+	texts["planted.go"] = "package loop\n\nimport \"os\"\n\nvar planted = os.Getenv(\"" + plantedVariable + "\")\n"
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	for file, text := range texts {
+		to := filepath.Join(dir, file)
+		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		overlay.Replace[filepath.Join(source, file)] = to
+	}
+	j, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, j, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	binary = filepath.Join(dir, "simulation.test")
+	if out, err := exec.Command("go", "test", "-c", "-overlay", list, "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build with the bugs: %v\n%s", err, out)
+	}
+	return binary
+}

@@ -1,0 +1,120 @@
+package simulation_test
+
+import (
+	"bytes"
+
+	"peal/loop"
+	"peal/loop/fanout"
+	"peal/server/httpapi"
+)
+
+// watch stands between a loop and its front. It sees what the loop hands on, which
+// must be what clients have sent, whole and in order; and it opens the account of
+// each subscription at the moment in which the server takes it.
+type watch struct {
+	w    *world
+	loop int
+	next *httpapi.Front
+}
+
+var _ loop.Front = (*watch)(nil)
+
+func (f *watch) Request(call *loop.Call) {
+	w := f.w
+	c := w.conns[call.Peer]
+	if c == nil {
+		w.fail("a request of %v, from where nobody is connected", call.Peer)
+	}
+	c.loop, c.session = f.loop, call.Session
+	before, refusable := call.In, call.Ended || call.Late
+	f.next.Request(call)
+	if call.Verdict == loop.More || w.failure != "" {
+		return
+	}
+	w.readConn(c)
+	x := c.firstUnbegun()
+	if x == nil || !bytes.Equal(before[:call.Used], x.wire) {
+		if !refusable { // for not being whole
+			w.fail("%s: the loop hands on %.300q, which is not what the client has sent next", c, before[:call.Used])
+		}
+		return
+	}
+	w.judgeTurn(c, x)
+	x.begun, x.verdict = true, call.Verdict
+	switch call.Verdict {
+	case loop.Stream, loop.Park:
+		if s := call.Sub; s.From == fanout.After && s.Sequence > w.group.StatsOf(f.loop).Applied {
+			w.counts[ahead]++
+		}
+		a := x.ask
+		if a.transport == commands {
+			c.talk = &talk{channels: append([]string(nil), a.channels...)}
+		}
+		w.subscribed(c, x, a.channels, a.start, &hearing{mute: a.transport == webSocket && !a.json, ignoring: a.ignoring})
+	}
+}
+
+// judgeTurn: a request has to wait until the response to the one before, if that
+// came late, has left to its end.
+func (w *world) judgeTurn(c *conn, x *exchange) {
+	for _, earlier := range c.exchanges {
+		if earlier == x {
+			return
+		}
+		if (earlier.verdict == loop.Later || earlier.verdict == loop.Park) && !c.left && !c.over {
+			w.fail("%s: %.40q is handled before the response to %.40q has left", c, x.wire, earlier.wire)
+			return
+		}
+	}
+}
+
+func (c *conn) firstUnbegun() *exchange {
+	for _, x := range c.exchanges {
+		if !x.begun {
+			return x
+		}
+	}
+	return nil
+}
+
+func (f *watch) Open(client loop.Client, s *loop.Subscription) { f.next.Open(client, s) }
+
+func (f *watch) Message(client loop.Client, binary bool, payload []byte) (code uint16, reason string) {
+	w := f.w
+	c := w.conns[client.Peer()]
+	if len(c.said) == 0 || c.said[0].binary != binary || !bytes.Equal(c.said[0].payload, payload) {
+		w.fail("%s: the loop hands on the message %.60q, which is not what the client has said next", c, payload)
+		return 0, ""
+	}
+	said := c.said[0]
+	c.said = c.said[1:]
+	if p := said.pending; p != nil {
+		w.readConn(c)
+		p.handled = true
+		if p.command == "subscribe" && !c.left {
+			p.hearing = w.subscribed(c, c.current(), p.channels, p.start, &hearing{})
+		}
+	}
+	code, reason = f.next.Message(client, binary, payload)
+	if code != 0 {
+		c.expected = code
+		c.shallEnd()
+		if said.pending != nil {
+			w.fail("%s: %s is answered by close %d: %s", c, payload, code, reason)
+		}
+		if code == codeTryAgain {
+			w.counts[refused]++
+		}
+	}
+	return code, reason
+}
+
+func (f *watch) Left(session uint64) { f.next.Left(session) }
+
+// Close codes that clients may be sent.
+const (
+	codeGoingAway    = 1001
+	codeTryAgain     = 1013
+	codeGap          = 4409
+	codeDisconnected = 4410
+)
