@@ -120,7 +120,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 		return nil, err
 	}
 
-	// Who answers requests.
+	// What responds to requests.
 	if s.access, err = logging.OpenAccess(c.AccessLog); err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func capLoops(c Config) Config {
 }
 
 // policy is what becomes of slow consumers of a channel. On the server's own they
-// are told what they missed, whatever the rules.
+// get gaps for what they missed, whatever the rules.
 func policy(table *rules.Table, channel string) fanout.Policy {
 	if strings.HasPrefix(channel, log.PresencePrefix) {
 		return fanout.Resume

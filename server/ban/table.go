@@ -70,8 +70,8 @@ func (t *Table) Ban(by share.Key, clients []string, length time.Duration) (refus
 	return refused
 }
 
-// Longest is how long a ban that is restored lasts at most: where the clock was set
-// back in between, it does not last longer than any that was asked for.
+// Longest is how long a ban may last. One that is restored does not last longer either,
+// if the clock was set back in between.
 const Longest = 24 * time.Hour
 
 // Restore bans a client until that moment, whatever was said about it before: an

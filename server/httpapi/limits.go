@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"peal/server/ban"
 )
 
 // Limits bound what one request may ask for. Zero values are the defaults.
@@ -30,7 +32,7 @@ type Limits struct {
 }
 
 // MaxDisconnectWindow is the longest that a disconnected client is kept away.
-const MaxDisconnectWindow = 24 * time.Hour
+const MaxDisconnectWindow = ban.Longest
 
 // WithDefaults returns l with its zero values filled in. The default of
 // PollTimeout is within the other two.

@@ -14,7 +14,7 @@
 // that this version does not know survive a round trip.
 //
 // What this package leaves to others: which entries a channel retains, what a
-// gap is and who is told (server/hub), and how a publication looks on the wire
+// gap is and which clients receive it (server/hub), and how a publication looks on the wire
 // (the dialects). It imports nothing else of ours.
 //
 // Concurrency: Epoch, Cursor and the codec are plain values and functions that

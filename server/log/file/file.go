@@ -13,7 +13,7 @@ import (
 // Log is the file engine. It implements log.Engine and log.Reader.
 type Log struct {
 	// Fixed at Open.
-	dir     string // for what is said about it
+	dir     string // for messages
 	config  Config
 	files   files
 	now     func() time.Time
@@ -162,7 +162,7 @@ func (l *Log) accept(a accepted) error {
 func (l *Log) signal() {
 	select {
 	case l.work <- struct{}{}:
-	default: // it has been told
+	default: // a signal waits already
 	}
 }
 
