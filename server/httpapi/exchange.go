@@ -37,6 +37,7 @@ type exchange struct {
 	args     fasthttp.Args // of the query
 	form     fasthttp.Args // of a form in the body
 	json     ijson.Reader
+	params   params
 	channels names.Set // that it names
 
 	// Memory.

@@ -53,8 +53,8 @@ type Answerer interface {
 // Dismisser ends connections on all loops: a loop.Group. See there.
 type Dismisser interface {
 	// Dismiss ends the connections that Front.Dismiss of their loop picks. It
-	// reports false when too many calls, or too many of that share, are under way. done is called once, on any
-	// goroutine, with how many there were.
+	// reports false when too many calls, or too many of that share, are under way.
+	// done is called once, on any goroutine, with how many there were.
 	Dismiss(by share.Key, clients Clients, done func(ended int)) bool
 }
 
@@ -248,8 +248,9 @@ func (f *Front) Dismiss(session uint64, clients Clients) bool {
 // workers have counted is theirs: see workers.Pool.Tally.
 func (f *Front) Stats() tally.Stats { return f.counts.Stats() }
 
-// Reload replaces the limits, except for HeadLimit, the rules, and the policy,
-// which the caller gives to Deps.Origins, too. It is called on the goroutine of the Front's loop. Connections keep what they have already.
+// Reload replaces the limits, except for HeadLimit, the rules, and the policy, which
+// the caller gives to Deps.Origins, too. It is called on the goroutine of the Front's
+// loop. Connections keep what they have already.
 func (f *Front) Reload(limits Limits, t *rules.Table, p *auth.Policy) {
 	limits.HeadLimit = f.deps.HeadLimit
 	f.deps.Limits = limits.WithDefaults()

@@ -13,11 +13,11 @@ type looking struct{ *shared }
 
 // channels lists channels by name.
 func (l *looking) channels(x *exchange) {
-	p, err := x.query()
-	if err != nil {
+	if err := x.query(); err != nil {
 		x.refuse(err)
 		return
 	}
+	p := &x.params
 	limit, err := look.ParseLimit(p.limit)
 	if err != nil {
 		x.refuse(err)
@@ -30,7 +30,7 @@ func (l *looking) channels(x *exchange) {
 
 // channel tells about one channel.
 func (l *looking) channel(x *exchange) {
-	n, _, err := l.query(x)
+	n, err := l.query(x)
 	if err != nil {
 		x.refuse(err)
 		return
@@ -46,17 +46,17 @@ func (l *looking) channel(x *exchange) {
 // history returns what is retained of a channel after the cursor, or the newest
 // messages.
 func (l *looking) history(x *exchange) {
-	n, p, err := l.query(x)
+	n, err := l.query(x)
 	if err != nil {
 		x.refuse(err)
 		return
 	}
-	start, err := subscribe.NewStart(l.deps.Log, p.cursor, p.last, 1)
+	start, err := subscribe.NewStart(l.deps.Log, x.params.cursor, x.params.last, 1)
 	if err != nil {
 		x.refuse(err)
 		return
 	}
-	h, err := look.NewHistory(n.Text(), start, p.limit)
+	h, err := look.NewHistory(n.Text(), start, x.params.limit)
 	if err != nil {
 		x.refuse(err)
 		return
@@ -66,39 +66,38 @@ func (l *looking) history(x *exchange) {
 
 // presence lists the members of a channel.
 func (l *looking) presence(x *exchange) {
-	n, p, err := l.query(x)
+	n, err := l.query(x)
 	if err != nil {
 		x.refuse(err)
 		return
 	}
-	limit, err := look.ParseLimit(p.limit)
+	limit, err := look.ParseLimit(x.params.limit)
 	if err != nil {
 		x.refuse(err)
 		return
 	}
-	after := string(p.after)
+	after := string(x.params.after)
 	l.ask(x, look.MembersCost(limit), func() []byte { return l.desk.Members(n.Text(), after, limit) })
 }
 
 // query reads a request whose path names the channel, which is then the only one
 // of the exchange.
-func (l *looking) query(x *exchange) (*names.Name, params, *refusal.Error) {
+func (l *looking) query(x *exchange) (*names.Name, *refusal.Error) {
 	n, err := x.pathChannel()
 	if err != nil {
-		return nil, params{}, err
+		return nil, err
 	}
-	p, err := x.query()
-	if err != nil {
-		return nil, params{}, err
+	if err := x.query(); err != nil {
+		return nil, err
 	}
 	for _, other := range x.channels.List() {
 		if other.Text() != n.Text() {
-			return nil, params{}, refusal.Contradiction("channel", "the path and the query name different ones: the path is enough")
+			return nil, refusal.Contradiction("channel", "the path and the query name different ones: the path is enough")
 		}
 	}
 	x.channels.Clear()
 	x.channels.AddKnown(n.Text())
-	return n, p, nil
+	return n, nil
 }
 
 // ask has a worker make the body, which costs about so many microseconds, if the

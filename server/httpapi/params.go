@@ -31,9 +31,11 @@ type params struct {
 	ignoreGap bool
 }
 
-// query reads the parameters. The channels go to x.channels. Those that nobody
-// knows are left to stray.
-func (x *exchange) query() (p params, err *refusal.Error) {
+// query reads the parameters into x.params. The channels go to x.channels. Those
+// that nobody knows are left to stray.
+func (x *exchange) query() (err *refusal.Error) {
+	p := &x.params
+	*p = params{}
 	x.channels.Reset(x.names, x.deps.ChannelLimit)
 	x.args.ParseBytes(x.head.Query)
 	var lastEventID []byte
@@ -79,11 +81,11 @@ func (x *exchange) query() (p params, err *refusal.Error) {
 			}
 		}
 		if err != nil {
-			return p, err
+			return err
 		}
 	}
 	if len(p.cursor) > 0 && len(p.last) > 0 {
-		return p, subscribe.ErrCursorAndLast
+		return subscribe.ErrCursorAndLast
 	}
 	// What a client has come to since it made its URL goes before the URL's own
 	// cursor: EventSource says it in this header, polyfills in the query.
@@ -95,7 +97,7 @@ func (x *exchange) query() (p params, err *refusal.Error) {
 			p.cursor, p.known = id, true
 		}
 	}
-	return p, nil
+	return nil
 }
 
 // Parameters of the routes that have a default channel.

@@ -76,11 +76,10 @@ func (p *publishing) message(x *exchange) {
 // draft reads a request to publish, from its query, header and body, with its
 // channels; none where it is for the default one.
 func (x *exchange) draft() (publish.Draft, *refusal.Error) {
-	p, err := x.query()
-	d := publish.Draft{Data: x.body, Event: p.event, Key: p.key}
-	if err != nil {
-		return d, err
+	if err := x.query(); err != nil {
+		return publish.Draft{}, err
 	}
+	d := publish.Draft{Data: x.body, Event: x.params.event, Key: x.params.key}
 	for _, key := range x.header.PeekAll("Idempotency-Key") {
 		if len(key) == 0 {
 			continue
@@ -91,6 +90,7 @@ func (x *exchange) draft() (publish.Draft, *refusal.Error) {
 	}
 	media := mediaType(x.header.ContentType())
 	if x.channels.Len() == 0 || equalFold(media, "multipart/form-data") {
+		var err *refusal.Error
 		if d, err = x.fields(d, media); err != nil {
 			return d, err
 		}
@@ -137,12 +137,11 @@ func (r *batchReply) AppendResults(dst []byte, l *log.Lineage, results []publish
 // batch has a worker append many messages. Channel, event and key belong to each
 // message: in the URL or a header they could only be ignored.
 func (p *publishing) batch(x *exchange) {
-	q, err := x.query()
-	if err != nil {
+	if err := x.query(); err != nil {
 		x.refuse(err)
 		return
 	}
-	if x.channels.Len() > 0 || q.event != nil || q.key != nil || len(x.header.PeekAll("Idempotency-Key")) > 0 {
+	if x.channels.Len() > 0 || x.params.event != nil || x.params.key != nil || len(x.header.PeekAll("Idempotency-Key")) > 0 {
 		x.refuse(errBatchHead)
 		return
 	}

@@ -31,11 +31,7 @@ func (x *exchange) appendSSEHead(dst []byte) []byte {
 
 // eventStream turns the connection into an event stream.
 func (s *subscribing) eventStream(x *exchange) {
-	w, err := s.wish(x, loop.EventStream, "")
-	var sub *loop.Subscription
-	if err == nil {
-		sub, err = s.subscribe(x, &w)
-	}
+	w, sub, err := s.subscribe(x, loop.EventStream, "")
 	c := x.call
 	switch {
 	case err == permit.ErrDisconnected:
@@ -66,12 +62,7 @@ func comesBack(err *refusal.Error) bool {
 
 // poll parks the request.
 func (s *subscribing) poll(x *exchange) {
-	w, err := s.wish(x, loop.Held, "")
-	if err != nil {
-		x.refuse(err)
-		return
-	}
-	sub, err := s.subscribe(x, &w)
+	w, sub, err := s.subscribe(x, loop.Held, "")
 	if err != nil {
 		x.refuse(err)
 		return
@@ -96,11 +87,7 @@ func (s *subscribing) webSocket(x *exchange) {
 	c := x.call
 	protocol := frame.ChooseProtocol(up.Protocols, s.deps.Dialects.Protocols())
 	c.Out = frame.AppendSwitching(c.Out, up.Key, protocol)
-	w, err := s.wish(x, loop.WebSocket, protocol)
-	var sub *loop.Subscription
-	if err == nil {
-		sub, err = s.subscribe(x, &w)
-	}
+	w, sub, err := s.subscribe(x, loop.WebSocket, protocol)
 	if err != nil {
 		s.counts.Refuse(err)
 		s.counts.Close(err.CloseCode())
@@ -144,25 +131,25 @@ func (x *exchange) refuseHandshake(err error) {
 	x.refuseWith(errUpgradeRequired, line)
 }
 
-// wish reads what a request asks for, on a connection of that framing. In the
+// read reads what a request asks for, on a connection of that framing. In the
 // dialects with commands a client may be on no channel yet. The Dialect of the wish
 // is set also where there is an error: it is how the error is said.
-func (s *subscribing) wish(x *exchange, f loop.Framing, protocol string) (w subscribe.Wish, err *refusal.Error) {
+func (s *subscribing) read(w *subscribe.Wish, x *exchange, f loop.Framing, protocol string) (err *refusal.Error) {
 	w.Channels, w.Dialects = &x.channels, s.deps.Dialects
 	w.Dialect, _ = w.Dialects.Choose(f, protocol, "")
 	commands := w.Dialects.At(w.Dialect).Commands != nil
-	p, err := x.query()
-	if err != nil {
-		return w, err
+	if err := x.query(); err != nil {
+		return err
 	}
+	p := &x.params
 	// Without a channel a client of peal.v1 is on none: there a proxy's parameters do
 	// no harm.
 	if err := x.stray(subscribeParameters, commands); err != nil {
-		return w, err
+		return err
 	}
 	k, ok := w.Dialects.Choose(f, protocol, string(p.format))
 	if !ok {
-		return w, errFormat
+		return errFormat
 	}
 	w.Dialect = k
 	if commands && x.channels.Len() == 0 {
@@ -173,12 +160,12 @@ func (s *subscribing) wish(x *exchange, f loop.Framing, protocol string) (w subs
 	w.Known, w.Presence, w.IgnoreGap = p.known, p.presence, p.ignoreGap
 	w.Visitor = subscribe.Visitor{Client: p.client, Info: p.info}
 	if w.Start, err = subscribe.NewStart(s.deps.Log, p.cursor, p.last, x.channels.Len()); err != nil {
-		return w, err
+		return err
 	}
 	if w.Timeout, err = s.deps.pollTimeout(p.timeout); err != nil {
-		return w, err
+		return err
 	}
-	return w, w.Check()
+	return w.Check()
 }
 
 // appendClose appends the end of a stream that ends because of err.
@@ -186,14 +173,19 @@ func (s *subscribing) appendClose(dst []byte, w *subscribe.Wish, err *refusal.Er
 	return w.Dialects.At(w.Dialect).AppendClose(dst, err.CloseCode(), err.Code+": "+err.Message, dialect.Retry(rand.Int64N))
 }
 
-// subscribe makes the subscription, if the client may have it.
-func (s *subscribing) subscribe(x *exchange, w *subscribe.Wish) (*loop.Subscription, *refusal.Error) {
+// subscribe reads what a request asks for and makes the subscription, if the client
+// may have it.
+func (s *subscribing) subscribe(x *exchange, f loop.Framing, protocol string) (w subscribe.Wish, sub *loop.Subscription, err *refusal.Error) {
+	if err := s.read(&w, x, f, protocol); err != nil {
+		return w, nil, err
+	}
 	q := x.request()
 	q.Draining = x.call.Draining
 	if len(w.Visitor.Client) > 0 || w.Presence {
 		q.From.Site = x.header.Peek("Sec-Fetch-Site")
 	}
-	return w.Subscribe(&s.gate, &q)
+	sub, err = w.Subscribe(&s.gate, &q)
+	return w, sub, err
 }
 
 // arrive lists the client on its channels and counts what the subscription costs.
