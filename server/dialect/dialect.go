@@ -34,8 +34,9 @@ type Dialect struct {
 	Commands  *talk.Language
 
 	// Encode returns a message as it is sent: e as it was published on channel, at
-	// position at. The bytes are shared by all subscribers, and always as many for the
-	// same message. In a Held response they are what Respond puts together.
+	// position at. The bytes are shared by all subscribers, always as many for the same
+	// message, and never more than publication.MostBytes says of it: package permit
+	// relies on that. In a Held response they are what Respond puts together.
 	Encode func(e *log.Entry, channel string, at log.Cursor) []byte
 
 	// Presence is Encode for an entry of kind presence. nil: clients cannot ask for it.

@@ -2,37 +2,13 @@ package publication_test
 
 import (
 	"bytes"
-	"strings"
 	"testing"
 
-	"peal/server/log"
 	"peal/server/publication"
-	"peal/server/sse"
-	"peal/server/wsproto"
 )
 
-// What a message may take as it is sent is never more than what is expected of it.
-func TestMostBytesBoundsEachEncoding(t *testing.T) {
-	name := strings.Repeat(`"`, 200)
-	at := log.Cursor{Epoch: 1 << 60, Sequence: 1 << 60}
-	for _, data := range []string{"", "plain", strings.Repeat("\x01", 1000), strings.Repeat("\n", 1000), strings.Repeat("\r", 1000), strings.Repeat("\r\n", 1000),
-		strings.Repeat("\"\\", 1000), strings.Repeat("\u2028", 1000), strings.Repeat("é", 1000), strings.Repeat("\xFF", 1000), strings.Repeat("\x7f\t", 1000)} {
-		for _, binary := range []bool{false, true} {
-			e := &log.Entry{Channel: name, Event: name, Data: []byte(data), Binary: binary, Time: 1 << 40}
-			most := publication.MostBytes(e.Data, !publication.IsText(e))
-			for encoding, b := range map[string][]byte{
-				"JSON frame": wsproto.AppendJSON(nil, e, name, at), "raw frame": wsproto.AppendRaw(nil, e),
-				"event": sse.AppendRaw(nil, e, at), "JSON event": sse.AppendJSON(nil, e, name, at),
-			} {
-				if len(b) > most {
-					t.Errorf("%.10q, binary %v, %s: %d bytes, bound %d", data, binary, encoding, len(b), most)
-				}
-				if publication.FitsAnyway(len(data), len(b)-1) {
-					t.Errorf("%.10q, binary %v, %s: said to fit into %d bytes, has %d", data, binary, encoding, len(b)-1, len(b))
-				}
-			}
-		}
-	}
+// That the bounds hold for each dialect is a test of server/dialect.
+func TestWhatFitsWhateverItIs(t *testing.T) {
 	if !publication.FitsAnyway(64<<10, 1<<20) || publication.FitsAnyway(1<<20, 1<<20) {
 		t.Error("what fits whatever it is")
 	}
