@@ -67,26 +67,22 @@ const maxFailed = 2
 // does not count, because the machine may have caused it. Two failures of head and
 // none of base are head's fault.
 func (r *Result) judgeFailures(s *Samples) {
-	base, head := s.Base.Failed, s.Head.Failed
-	add := func(name string, side *Side, v Verdict) {
-		if side.Failed > 0 {
-			r.Failures = append(r.Failures, Failure{s.Benchmark, name, side.Failed, len(side.Runs), side.Err.Error(), v})
-		}
-	}
+	base, head, verdict := s.Base.Failed, s.Head.Failed, Same
 	switch {
 	case errors.Is(s.Base.Err, errInvalid) && base >= maxFailed || errors.Is(s.Head.Err, errInvalid) && head >= maxFailed:
-		add("base", &s.Base, Unstable)
-		add("head", &s.Head, Unstable)
+		verdict = Unstable
 	case head >= maxFailed && base == 0 && len(s.Base.Runs) >= maxFailed:
-		add("head", &s.Head, Broken)
+		verdict = Broken
 	case base >= maxFailed && head == 0 && len(s.Head.Runs) > 0:
-		add("base", &s.Base, New) // head fixed it, or base lacks what is measured
+		verdict = New // head fixed it, or base lacks what is measured
 	case base >= maxFailed || head >= maxFailed:
-		add("base", &s.Base, Failed)
-		add("head", &s.Head, Failed)
-	default:
-		add("base", &s.Base, Same)
-		add("head", &s.Head, Same)
+		verdict = Failed
+	}
+	for i, side := range []*Side{&s.Base, &s.Head} {
+		if side.Failed > 0 {
+			name := []string{"base", "head"}[i]
+			r.Failures = append(r.Failures, Failure{s.Benchmark, name, side.Failed, len(side.Runs), side.Err.Error(), verdict})
+		}
 	}
 }
 

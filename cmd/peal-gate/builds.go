@@ -31,34 +31,29 @@ func (c *contest) builds(ctx context.Context, checkout *gate.Checkout) error {
 		}
 		c.result.Head.Name += " with planted " + c.plant
 	}
-	var baseTree string
+	build := func(name, tree, overlay string, b *gate.Build) (*bench.Command, error) {
+		c.say("building %s, %s", name, b.Name)
+		binary, sum, err := checkout.Build(ctx, tree, name, overlay)
+		server := bench.Peal(binary, "--admin", "127.0.0.1:{admin}")
+		server.Label, b.SHA256 = name, sum
+		return server, err
+	}
 	if c.base != "" {
-		if baseTree, err = c.baseTree(ctx, checkout, headTree); err != nil {
-			return err
-		}
-		c.say("building base, %s", c.base)
-		binary, sum, err := checkout.Build(ctx, baseTree, "base", "")
+		tree, err := c.baseTree(ctx, checkout, headTree)
 		if err != nil {
 			return err
 		}
-		c.result.Base.SHA256, c.baseServer = sum, launcher("base", binary)
+		if c.baseServer, err = build("base", tree, "", &c.result.Base); err != nil {
+			return err
+		}
 	}
-	c.say("building head, %s", c.result.Head.Name)
-	binary, sum, err := checkout.Build(ctx, headTree, "head", overlay)
-	if err != nil {
+	if c.headServer, err = build("head", headTree, overlay, &c.result.Head); err != nil {
 		return err
 	}
-	c.result.Head.SHA256, c.headServer = sum, launcher("head", binary)
-	if sum == c.result.Base.SHA256 {
+	if c.result.Head.SHA256 == c.result.Base.SHA256 {
 		c.note("Both binaries are identical: this is an A/A run.")
 	}
 	return nil
-}
-
-func launcher(label, binary string) *bench.Command {
-	l := bench.Peal(binary, "--admin", "127.0.0.1:{admin}")
-	l.Label = label
-	return l
 }
 
 // headTree returns the folder of head's source: the working tree, unless --head names a
