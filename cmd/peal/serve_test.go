@@ -168,7 +168,7 @@ func TestServeReportsAllMistakesAtOnce(t *testing.T) {
 	if code != 2 {
 		t.Errorf("exit code %d, want 2", code)
 	}
-	for _, part := range []string{"0.0.0.0:0", `"nonsense"`, `"unix:"`, "1000 slots"} {
+	for _, part := range []string{"0.0.0.0:0", `"nonsense"`, `"unix:"`, "ring-slots 1000"} {
 		if !strings.Contains(message, part) {
 			t.Errorf("%s is not among the mistakes: %s", part, message)
 		}
