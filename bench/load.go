@@ -174,7 +174,7 @@ func OnServer[T any](ctx context.Context, l *Command, loops int, f func(*Server)
 // withPool opens all subscribers of spec on s, runs f and closes them.
 func withPool(ctx context.Context, s *Server, spec loadtest.Spec, f func(*loadtest.Pool) error) error {
 	s.address(&spec)
-	pool, opened, err := loadtest.OpenPool(ctx, spec, 2)
+	pool, opened, err := loadtest.OpenPool(ctx, spec, loadtest.LoopbackSources...)
 	if err != nil {
 		return err
 	}

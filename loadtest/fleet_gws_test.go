@@ -40,7 +40,7 @@ func workerMemory(t *testing.T, n int) uint64 {
 		l.Ping(subscriber)
 		send()
 	})
-	pool, opened, err := OpenPool(ctx, Spec{Addr: l.Addr, Kind: GWS, Connections: n}, 0)
+	pool, opened, err := OpenPool(ctx, Spec{Addr: l.Addr, Kind: GWS, Connections: n})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -303,15 +303,7 @@ func (k *epollKind) pollAnswer(c *leanConn, i int, b []byte, now int64) (int, er
 		return n, k.again(c, i)
 	}
 	c.served = true
-	k.scratch = append(k.scratch[:0], "GET "...)
-	k.scratch = append(k.scratch, k.pollPath(i)...)
-	k.scratch = append(k.scratch, "cursor="...)
-	k.scratch = append(k.scratch, url.QueryEscape(string(cursor))...)
-	k.scratch = append(k.scratch, " HTTP/1.1\r\nHost: "...)
-	k.scratch = append(k.scratch, k.spec.Host...)
-	k.scratch = append(k.scratch, "\r\n"...)
-	k.scratch = append(k.scratch, k.spec.Header...)
-	k.scratch = append(k.scratch, "\r\n"...)
+	k.scratch = appendGet(k.scratch[:0], k.pollPath(i)+"cursor="+url.QueryEscape(string(cursor)), k.spec.Host, k.spec.Header)
 	k.sink.traffic.Written += uint64(len(k.scratch))
 	if err := send(c.fd, k.scratch); err != nil { // the server may have hung up
 		return n, k.again(c, i)

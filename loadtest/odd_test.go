@@ -48,7 +48,7 @@ func oddRun(t *testing.T, way Spec, o liar.Oddity, settle time.Duration) Result 
 	way.Addr, way.Connections = s.Addr, 3
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	pool, opened, err := OpenPool(ctx, way, 0)
+	pool, opened, err := OpenPool(ctx, way)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestFloodThroughConnectionsThatEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := liar.StartOdd(t, o)
-			pool, opened, err := OpenPool(t.Context(), Spec{Addr: s.Addr, Transport: SSE, Connections: 1}, 0)
+			pool, opened, err := OpenPool(t.Context(), Spec{Addr: s.Addr, Transport: SSE, Connections: 1})
 			if err = errors.Join(err, opened.Err()); err != nil {
 				t.Fatal(err)
 			}

@@ -66,7 +66,7 @@ func TestExcusedIsWhatTheServerDidNotTakeUpon(t *testing.T) {
 	m := &moody{random: rand.New(rand.NewPCG(seed, 0))}
 	b, addr := newBoardWith(t, m.publish)
 	m.board = b
-	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: SSE, Connections: subscribers, Channels: 1}, 0)
+	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: SSE, Connections: subscribers, Channels: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

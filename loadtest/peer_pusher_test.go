@@ -154,7 +154,7 @@ func TestPusherDeliversEverythingOnce(t *testing.T) {
 	f, addr := newFakePusher(t)
 	open, publish := PusherPaths("key", "7")
 	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Peer: "pusher", Path: open,
-		Connections: connections, Channels: 1, Stride: 1, Around: channels, Prefix: "pusher-b-"}, 0)
+		Connections: connections, Channels: 1, Stride: 1, Around: channels, Prefix: "pusher-b-"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestPusherDeliversEverythingOnce(t *testing.T) {
 
 func TestPusherRefusesPrivateChannels(t *testing.T) {
 	_, addr := newFakePusher(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Peer: "pusher", Path: "/app/key", Connections: 2, Channel: "private-x"}, 0)
+	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Peer: "pusher", Path: "/app/key", Connections: 2, Channel: "private-x"})
 	if err != nil {
 		t.Fatal(err)
 	}

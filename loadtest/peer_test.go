@@ -184,7 +184,7 @@ func TestPeersDeliverEverythingOnce(t *testing.T) {
 			const connections, channels = 12, 3
 			f, addr := newFakePeer(t)
 			pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: way.transport, Peer: way.peer, Path: way.path,
-				Connections: connections, Channels: 1, Stride: 1, Around: channels, Prefix: "a b-"}, 0)
+				Connections: connections, Channels: 1, Stride: 1, Around: channels, Prefix: "a b-"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -220,7 +220,7 @@ func TestPeersDeliverEverythingOnce(t *testing.T) {
 
 func TestAPeersRefusalIsAFailureToOpen(t *testing.T) {
 	_, addr := newFakePeer(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Peer: "centrifugo", Path: "/connection/websocket", Connections: 2, Channel: "forbidden"}, 0)
+	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Peer: "centrifugo", Path: "/connection/websocket", Connections: 2, Channel: "forbidden"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestMercureAsksByTheParameterOfItsVersion(t *testing.T) {
 func TestCentrifugoResumesOrIsTold(t *testing.T) {
 	const connections = 6
 	f, addr := newFakePeer(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Peer: "centrifugo", Path: "/connection/websocket", Connections: connections, Channel: "a", Resume: true}, 0)
+	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Peer: "centrifugo", Path: "/connection/websocket", Connections: connections, Channel: "a", Resume: true})
 	if err != nil {
 		t.Fatal(err)
 	}

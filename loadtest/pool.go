@@ -41,25 +41,36 @@ type remote struct {
 // answerSlack is how much longer than its operation an answer may take.
 const answerSlack = 20 * time.Second
 
+// LoopbackSources are source addresses for as many workers as reach a server on
+// this machine: each has about 28,000 ports.
+var LoopbackSources = []string{"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6", "127.0.0.7", "127.0.0.8", "127.0.0.9"}
+
 // OpenPool starts the workers that spec needs and opens all connections. Not
 // all of them opening is no error here: see Opened.Err. The Pool must be
-// closed. sources is the number of the first worker's source address,
-// 127.0.0.sources; 0 leaves the choice to the kernel.
+// closed.
 //
 // The current run of a new pool is 1: messages stamped with it count at once,
 // also while connections are still being opened.
-func OpenPool(ctx context.Context, spec Spec, sources int) (*Pool, Opened, error) {
-	return OpenParts(ctx, splitSpec(spec.withDefaults(), sources))
+func OpenPool(ctx context.Context, spec Spec, sources ...string) (*Pool, Opened, error) {
+	return OpenParts(ctx, Split(spec, sources...))
 }
 
 // Split divides spec among as many workers as it needs. Their source addresses
-// go round sources, if there are any.
-func Split(spec Spec, sources []string) []Spec {
-	parts := splitSpec(spec.withDefaults(), 0)
+// rotate through sources; without any, the kernel chooses.
+func Split(spec Spec, sources ...string) []Spec {
+	spec = spec.withDefaults()
+	parts := make([]Spec, max((spec.Connections+MaxPerWorker-1)/MaxPerWorker, 1))
 	for i := range parts {
-		if len(sources) > 0 {
-			parts[i].Source = sources[i%len(sources)]
+		part := spec
+		part.First = spec.Connections * i / len(parts)
+		part.Connections = spec.Connections*(i+1)/len(parts) - part.First
+		if i > 0 {
+			part.Stalled = 0
 		}
+		if len(sources) > 0 {
+			part.Source = sources[i%len(sources)]
+		}
+		parts[i] = part
 	}
 	return parts
 }
@@ -91,24 +102,6 @@ func OpenParts(ctx context.Context, parts []Spec) (*Pool, Opened, error) {
 		return nil, opened, errors.Join(err, p.Close())
 	}
 	return p, opened, nil
-}
-
-// splitSpec divides spec among as many workers as it needs.
-func splitSpec(spec Spec, sources int) []Spec {
-	parts := make([]Spec, max((spec.Connections+MaxPerWorker-1)/MaxPerWorker, 1))
-	for i := range parts {
-		part := spec
-		part.First = spec.Connections * i / len(parts)
-		part.Connections = spec.Connections*(i+1)/len(parts) - part.First
-		if i > 0 {
-			part.Stalled = 0
-		}
-		if sources > 0 {
-			part.Source = fmt.Sprintf("127.0.0.%d", sources+i)
-		}
-		parts[i] = part
-	}
-	return parts
 }
 
 // startWorker starts a worker. It ends with its input.

@@ -87,14 +87,19 @@ const textHeader = "Content-Type: text/plain\r\n"
 // appendPost appends the head of a POST of n bytes. header is further lines, each
 // with its CRLF, here and below.
 func appendPost(dst []byte, path, host, header string, n int) []byte {
-	for _, part := range [...]string{"POST ", path, " HTTP/1.1\r\nHost: ", host, "\r\n", header, "Content-Length: "} {
-		dst = append(dst, part...)
-	}
+	dst = appendAll(dst, "POST ", path, " HTTP/1.1\r\nHost: ", host, "\r\n", header, "Content-Length: ")
 	return append(strconv.AppendInt(dst, int64(n), 10), "\r\n\r\n"...)
 }
 
 func appendGet(dst []byte, path, host, header string) []byte {
-	return fmt.Appendf(dst, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", path, host, header)
+	return appendAll(dst, "GET ", path, " HTTP/1.1\r\nHost: ", host, "\r\n", header, "\r\n")
+}
+
+func appendAll(dst []byte, parts ...string) []byte {
+	for _, part := range parts {
+		dst = append(dst, part...)
+	}
+	return dst
 }
 
 // appendUpgrade appends the opening of a WebSocket.

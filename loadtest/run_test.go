@@ -18,7 +18,7 @@ func runAgainst(t *testing.T, spec Spec, load Load) Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	pool, opened, err := OpenPool(ctx, spec, 2)
+	pool, opened, err := OpenPool(ctx, spec, LoopbackSources...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestOpenPoolCountsRefusedConnections(t *testing.T) {
 	addr := listener.Addr().String()
 	listener.Close()
 	for _, kind := range []Kind{GWS, Epoll} {
-		pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Kind: kind, Connections: 5}, 0)
+		pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Kind: kind, Connections: 5})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +191,7 @@ func TestOpenPoolGivesUpOnASilentServer(t *testing.T) {
 	}
 	defer listener.Close()
 	for _, kind := range []Kind{GWS, Epoll} {
-		pool, opened, err := OpenPool(t.Context(), Spec{Addr: listener.Addr().String(), Kind: kind, Connections: 3, Timeout: 300 * time.Millisecond}, 0)
+		pool, opened, err := OpenPool(t.Context(), Spec{Addr: listener.Addr().String(), Kind: kind, Connections: 3, Timeout: 300 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +206,7 @@ func TestOpenPoolGivesUpOnASilentServer(t *testing.T) {
 
 func TestOpenPoolSplitsConnectionsAmongWorkers(t *testing.T) {
 	spec := Spec{Connections: 2*MaxPerWorker + 1}
-	if got := splitSpec(spec.withDefaults(), 2); len(got) != 3 || got[0].Connections+got[1].Connections+got[2].Connections != spec.Connections ||
+	if got := Split(spec, LoopbackSources...); len(got) != 3 || got[0].Connections+got[1].Connections+got[2].Connections != spec.Connections ||
 		got[1].First != got[0].Connections || got[2].Source != "127.0.0.4" {
 		t.Errorf("split: %+v", got)
 	}

@@ -13,7 +13,7 @@ func TestDroppedSubscribersComeBackWithTheirCursor(t *testing.T) {
 		t.Run("transport="+string(transport), func(t *testing.T) {
 			const connections = 20
 			_, addr := newBoard(t)
-			pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: transport, Connections: connections, Channels: 1, Cursor: "0", Resume: true}, 0)
+			pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: transport, Connections: connections, Channels: 1, Cursor: "0", Resume: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +49,7 @@ func TestDroppedSubscribersComeBackWithTheirCursor(t *testing.T) {
 
 func TestOpenRateOpensOnASchedule(t *testing.T) {
 	_, addr := newBoard(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: SSE, Connections: 20, OpenRate: 100}, 0)
+	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: SSE, Connections: 20, OpenRate: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestLatencySinceIsTheDifference(t *testing.T) {
 
 func TestOpenLoopEndsWhenItIsStopped(t *testing.T) {
 	_, addr := newBoard(t)
-	pool, _, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: SSE, Connections: 2, Channels: 1}, 0)
+	pool, _, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: SSE, Connections: 2, Channels: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func welcome(ctx context.Context, addr string, size Size) (h *honest, err error)
 		spec := loadtest.Spec{Addr: addr, Kind: loadtest.Epoll, Transport: t, Prefix: prefix, Channels: 1, Resume: true, Format: loadtest.JSON,
 			Connections: size.Honest*(i+1)/len(transports) - size.Honest*i/len(transports)}
 		var opened loadtest.Opened
-		if f.pool, opened, err = loadtest.OpenPool(ctx, spec, 0); err == nil {
+		if f.pool, opened, err = loadtest.OpenPool(ctx, spec); err == nil {
 			err = opened.Err()
 		}
 		if err == nil {

@@ -108,7 +108,7 @@ func (s *session) open(shape shape, publish bool) (err error) {
 	}
 	var parts []loadtest.Spec
 	for _, spec := range specs {
-		parts = append(parts, loadtest.Split(spec, s.s.Sources)...)
+		parts = append(parts, loadtest.Split(spec, s.s.Sources...)...)
 		s.returns = s.returns || spec.Resume
 	}
 	pool, opened, err := loadtest.OpenParts(s.ctx, parts)
