@@ -177,9 +177,6 @@ func (p *Pool) Begin(ctx context.Context, progress bool) (run uint16, err error)
 	return p.run, err
 }
 
-// Run is the number of the current run.
-func (p *Pool) Run() uint16 { return p.run }
-
 // Have returns how many of the run's messages every subscriber has, counted
 // from the first; Moved signals a change of it.
 func (p *Pool) Have() uint64 {
