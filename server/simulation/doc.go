@@ -1,7 +1,8 @@
 // Package simulation runs a whole server in one goroutine under a seed, and
 // judges by the bytes that its clients receive. It has tests only.
 //
-// Real are the log engines, the hub with its rules, the ring, the fronts with
+// Real are the log engines, the hub with its rules, control with its bans, the ring,
+// the fronts with
 // their encoder, and the loops: package loop on a kernel that the seed moves
 // (machine_test.go). Made up are the clock, the disk, which forgets what was not
 // synced when the power goes, is full and fails, and of which older copies are put
@@ -18,6 +19,9 @@
 // of every message, cursor, gap, response and end whether it may come now
 // (judge_test.go, ends_test.go). A loop that sleeps has done all it can for
 // everybody on it; that is looked at after every callback.
+//
+// The backend keeps clients away, too (bans_test.go): what it has ordered must hold
+// after each restart as far as the log has kept it.
 //
 // A planted bug is put between two parts of the world (planted_test.go), or into
 // the source of package loop by an overlay of the go command

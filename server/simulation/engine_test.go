@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"peal/server/control"
 	"peal/server/log"
 	"peal/server/log/memory"
 )
@@ -12,8 +13,8 @@ import (
 // storage is what a log is kept in. It outlives the server.
 type storage interface {
 	// open begins a life of the log, which feeds tail. recovered is what was
-	// kept of the lives before, from the sequence oldest on.
-	open(tail log.Tail) (e engine, oldest uint64, recovered []*log.Entry)
+	// kept of the lives before, from the sequence oldest on. c restores its orders.
+	open(tail log.Tail, c *control.Control) (e engine, oldest uint64, recovered []*log.Entry)
 
 	// stop ends the life. Without clean it is a loss of power.
 	stop(clean bool)
@@ -49,7 +50,7 @@ type memoryLife struct {
 	epoch log.Epoch
 }
 
-func (s *noStorage) open(tail log.Tail) (engine, uint64, []*log.Entry) {
+func (s *noStorage) open(tail log.Tail, _ *control.Control) (engine, uint64, []*log.Entry) {
 	s.epoch++
 	l := memory.Open(time.Now)
 	l.Start(tail, nil)
@@ -93,7 +94,7 @@ func (d *disk) copy() (restore func()) {
 func (d *disk) keepsShown() bool { return d.syncs }
 func (d *disk) remembers() bool  { return true }
 
-func (d *disk) open(tail log.Tail) (engine, uint64, []*log.Entry) {
+func (d *disk) open(tail log.Tail, c *control.Control) (engine, uint64, []*log.Entry) {
 	recovered := make([]*log.Entry, 0, len(d.records))
 	var carrier *log.Entry
 	for _, b := range d.records {
@@ -111,6 +112,7 @@ func (d *disk) open(tail log.Tail) (engine, uint64, []*log.Entry) {
 		}
 		recovered = append(recovered, &e)
 	}
+	c.Restore(recovered)
 	if d.lineage == nil || !d.reuses && !(d.trusts && d.ended) {
 		d.lineage = d.succeed(uint64(len(recovered)))
 	}

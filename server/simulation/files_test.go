@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"peal/server/control"
 	"peal/server/log"
 	"peal/server/log/file"
 )
@@ -19,6 +20,8 @@ type files struct {
 	platter *platter
 	life    *filesLife
 	epoch   log.Epoch // the newest of all branches
+
+	forgetful bool // planted: retention removes orders without saving what they led to
 }
 
 func newFiles(rnd *rand.Rand) *files {
@@ -41,7 +44,7 @@ func newFiles(rnd *rand.Rand) *files {
 func (s *files) keepsShown() bool { return s.config.Fsync == file.Always }
 func (s *files) remembers() bool  { return true }
 
-func (s *files) open(tail log.Tail) (engine, uint64, []*log.Entry) {
+func (s *files) open(tail log.Tail, c *control.Control) (engine, uint64, []*log.Entry) {
 	m := newMount(s.platter)
 	l, err := file.OpenOn(s.config, m, time.Now, func() log.Epoch { s.epoch++; return s.epoch })
 	if err != nil {
@@ -49,7 +52,11 @@ func (s *files) open(tail log.Tail) (engine, uint64, []*log.Entry) {
 	}
 	oldest := l.Oldest()
 	var recovered []*log.Entry
+	if !s.forgetful {
+		l.Keep(c)
+	}
 	keep := func(batch []*log.Entry) {
+		c.Restore(batch)
 		for _, e := range batch {
 			switch {
 			case e.Sequence >= oldest:

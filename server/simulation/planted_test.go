@@ -33,6 +33,7 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 		{"the epoch goes on after a good stop", bug{storage: trusts}},
 		{"shown before it is synced", bug{storage: showsFirst}},
 		{"a disk that only says that it has synced", bug{storage: lies}},
+		{"orders removed without their state", bug{storage: forgetful}},
 		{"watermark dropped", bug{source: source(func(s *plantedSource) { s.forgets = map[string]uint64{} })}},
 		{"cursor of an answer covers one too many", bug{encoder: func(e fanout.Encoder) fanout.Encoder { return coversMore{e} }}},
 		{"gap without a word", bug{encoder: func(e fanout.Encoder) fanout.Encoder { return mute{e} }}},
@@ -131,6 +132,13 @@ func showsFirst(rnd *rand.Rand) storage { return &disk{rnd: rnd, syncs: true, sh
 func lies(rnd *rand.Rand) storage {
 	f := newFiles(rnd)
 	f.platter.lies = true
+	return f
+}
+
+// forgetful is the file engine without the state of control.
+func forgetful(rnd *rand.Rand) storage {
+	f := newFiles(rnd)
+	f.forgetful = true
 	return f
 }
 

@@ -148,7 +148,8 @@ func (w *world) publishEntries(data []byte, binary bool) {
 	}
 	batch := []*log.Entry{e}
 	if w.rnd.IntN(6) == 0 { // instead of it one that no subscriber has
-		batch = []*log.Entry{{Kind: log.KindControl, Data: []byte("order")}}
+		w.bans.give()
+		return
 	}
 	if err := w.engine.Append(batch, func(error) {}); errors.Is(err, log.ErrFull) || errors.Is(err, log.ErrStorage) {
 		w.counts[refused]++

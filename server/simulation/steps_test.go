@@ -365,6 +365,7 @@ func (w *world) pass() {
 	w.note("%v pass", d)
 	w.elapse(d)
 	w.hub.Sweep(time.Now())
+	w.bans.table.Sweep()
 }
 
 func (w *world) elapse(d time.Duration) {
@@ -378,6 +379,7 @@ func (w *world) check() {
 	for _, k := range w.machine.kernels {
 		w.checkResting(k)
 	}
+	w.bans.check()
 	if len(w.steps)%8 == 0 { // it looks at every shard
 		if st := w.hub.Stats(); st.Bytes > w.plan.hub.TotalBytes {
 			w.fail("the histories hold %d bytes, limit %d", st.Bytes, w.plan.hub.TotalBytes)

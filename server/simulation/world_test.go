@@ -50,6 +50,7 @@ type world struct {
 	copies    []backup
 	put       backup // the one that the next life finds; zero: none
 	oracle    *oracle
+	bans      *bans
 	clients   []*client
 	peers     int
 	number    int // of the newest publication
@@ -83,6 +84,7 @@ const (
 	halves              // connections whose client ended its side first
 	drains              // of the server
 	goodbyes            // streams that a drain ended
+	outlasted           // clients that are kept away after the log has removed the order
 	dismissals          // connections that were to be ended by name
 	turnedAway          // connections that were told that there are too many
 	exhausted           // times that the machine was out of descriptors
@@ -94,8 +96,8 @@ const (
 func (c counts) String() string {
 	return fmt.Sprintf("%d messages judged, %d gaps (%d only by colliding watermarks, %d for what the log had deleted), %d resumes, %d cursors ahead of their loop, %d restarts, %d of an older copy, %d shown entries lost, %d publications refused, %d slow connections given up, %d passed over, %d closed, %d changes while connected",
 		c[messages], c[gaps], c[collisions], c[coarse], c[resumes], c[ahead], c[restarts], c[restores], c[lost], c[refused], c[slow], c[passed], c[fell], c[changes]) +
-		fmt.Sprintf("; of the loops: %d publications acknowledged, %d half-closed, %d drains, %d good-byes, %d dismissals, %d turned away, %d times without descriptors, %d times input deferred, %d given up",
-			c[acknowledged], c[halves], c[drains], c[goodbyes], c[dismissals], c[turnedAway], c[exhausted], c[deferred], c[gaveUp])
+		fmt.Sprintf("; of the loops: %d publications acknowledged, %d half-closed, %d drains, %d good-byes, %d dismissals, %d orders that outlast their entries, %d turned away, %d times without descriptors, %d times input deferred, %d given up",
+			c[acknowledged], c[halves], c[drains], c[goodbyes], c[dismissals], c[outlasted], c[turnedAway], c[exhausted], c[deferred], c[gaveUp])
 }
 
 // plan is what a seed decides once.
@@ -137,6 +139,7 @@ func newWorld(seed uint64, b bug) *world {
 		w.storage = newFiles(w.rnd)
 	}
 	w.oracle = &oracle{w: w}
+	w.bans = newBans(w)
 	w.begin()
 	return w
 }
@@ -276,9 +279,11 @@ func (w *world) begin() {
 	if w.bug.source != nil {
 		w.source = w.bug.source(w, w.source)
 	}
-	e, oldest, recovered := w.storage.open(&witness{w, tail})
+	w.bans.beginLife()
+	e, oldest, recovered := w.storage.open(&witness{w, log.Tails{tail, w.bans.control}}, w.bans.control)
 	w.engine = e
 	w.oracle.beginLife(oldest, recovered, w.put.truth)
+	w.bans.restored()
 	w.put = backup{}
 	w.hub.Begin(oldest, w.oracle.head())
 	w.hub.Restore(recovered)
