@@ -11,8 +11,8 @@
 // the bans of the largest share that would end first are evicted in favour of
 // smaller shares; evictions are counted.
 //
-// What it leaves to others: ending existing connections (loop), refusing new ones,
-// and the form of the refusal in each dialect (server/httpapi).
+// What it leaves to others: ending existing connections (loop), refusing new ones
+// (server/permit), and the form of the refusal in each dialect (server/dialect).
 //
 // Concurrency: any goroutine may call any method. One lock, held for the names
 // of one call; while nothing is banned Has takes none, because it is called for

@@ -12,7 +12,7 @@
 // one order here and in the log, so a restart ends with the state that was.
 //
 // What it leaves to others: which clients are banned at the moment (server/ban),
-// ending connections, and who may give orders (server/httpapi).
+// ending connections, and who may give orders (server/permit).
 //
 // Concurrency: any goroutine may call any method but Apply and Restore, which are the
 // log's.

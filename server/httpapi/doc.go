@@ -5,8 +5,7 @@
 // Its nouns: a [Front] takes the unread bytes of a connection, one request at a
 // time, for one event loop. The [Head] is the strict check that every request
 // passes before fasthttp's parser sees it. The exchange is one request and the
-// response to it. The [Encoder] joins the dialects (packages wsproto, sse, poll) to
-// the fan-out.
+// response to it. [Origins] are the web pages that may read responses.
 //
 // HTTP itself is the exchange: head.go, body.go, params.go and fields.go read,
 // response.go writes, route.go has the table of routes. A row of it leads to a

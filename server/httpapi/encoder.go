@@ -7,9 +7,9 @@ import (
 	"peal/server/response"
 )
 
-// NewEncoder returns the Encoder of a table, nil for the standard, for the messages of one log, which
-// answers polls for the pages of origins, those of the Fronts; nil: pages of other
-// origins may read no poll. See dialect.NewEncoder.
+// NewEncoder returns the Encoder of a table, nil for the standard, for the messages
+// of one log. origins are those of the Fronts, whose pages may read the responses to
+// polls; nil: pages of other origins may read none. See dialect.NewEncoder.
 func NewEncoder(t *dialect.Table, lineage *log.Lineage, random func(n int64) int64, origins *Origins) *dialect.Encoder {
 	e := dialect.NewEncoder(t, lineage, random)
 	e.Origin = origins.head

@@ -17,8 +17,8 @@
 // evicted in favour of smaller shares, and inside a share members that have left in
 // favour of new ones: account.go.
 //
-// What it leaves to others: access control and the names of connections
-// (server/httpapi), appending events to the log and calling Tick and Sweep
+// What it leaves to others: access control (server/permit) and the names of
+// connections (server/subscribe), appending events to the log and calling Tick and Sweep
 // (server), encoding events (server/publication and the dialects).
 //
 // Concurrency: any goroutine may call any method, but Tick and Sweep have one

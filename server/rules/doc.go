@@ -10,7 +10,7 @@
 // none; nothing else is special.
 //
 // What it leaves to others: reading rules from a file (server/settings) and
-// enforcing them: server/hub for history, server/httpapi for publishing and
+// enforcing them: server/hub for history, server/permit for publishing and
 // subscribing, the loop for slow consumers.
 //
 // A Table never changes: any goroutine may call its methods, none allocates.
