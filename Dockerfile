@@ -1,4 +1,4 @@
-# The image of Peal: one static binary on nothing.
+# The image of Peal: a single static binary without a base system.
 #
 #   docker build -t peal --build-arg VERSION="$(git describe --tags --always)" .
 #   docker run --rm -p 127.0.0.1:8080:8080 peal
@@ -13,16 +13,16 @@ RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
 
 FROM scratch
 COPY --from=build /peal /peal
-# A number, so that Kubernetes' runAsNonRoot can tell; nobody needs a name for it.
+# A number, because Kubernetes' runAsNonRoot cannot check a name.
 USER 65532:65532
 EXPOSE 8080
-# /healthz asks every event loop. There is no curl in here, so Peal asks itself.
+# /healthz queries every event loop. The image has no curl, so Peal sends the request.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 \
     CMD ["/peal", "health"]
 ENTRYPOINT ["/peal"]
-# --open: a container must listen on all its addresses, and everybody who reaches
-# the published port may then publish and subscribe. Publish it to 127.0.0.1
-# (above), to a private network, or behind a proxy that asks who is there.
+# --open: a container must listen on all its addresses, and every client that can
+# reach the published port may then publish and subscribe. Publish it to 127.0.0.1
+# (above), to a private network, or behind a proxy that controls access.
 # --admin stays on the container's loopback; a scraper of /metrics shares its
 # network namespace (a sidecar in the pod, --network container:NAME).
 # --drain is below the 10 s that docker stop waits before it kills.

@@ -12,8 +12,8 @@ import (
 
 const defaultPort = "8080"
 
-// DefaultListen are the addresses without Config.Listen; the second is left out
-// where the machine has no IPv6.
+// DefaultListen are the addresses without Config.Listen; the second is omitted on a
+// machine without IPv6.
 func DefaultListen() []string { return loopbackAddresses(defaultPort) }
 
 func loopbackAddresses(port string) []string {
@@ -23,10 +23,10 @@ func loopbackAddresses(port string) []string {
 // address is one to listen on.
 type address struct {
 	text     string
-	optional bool // left out where the machine has no IPv6
+	optional bool // omitted on a machine without IPv6
 }
 
-// addresses are what Config.Listen means.
+// addresses are those of Config.Listen.
 func (c Config) addresses() (all []address) {
 	loopback := func(port string) {
 		both := loopbackAddresses(port)
@@ -48,7 +48,7 @@ func (c Config) addresses() (all []address) {
 // isPort reports whether an address is a port alone.
 func isPort(address string) bool { return address != "" && strings.Trim(address, "0123456789") == "" }
 
-// checkAddress refuses what cannot be listened on.
+// checkAddress refuses an address on which the server cannot listen.
 func checkAddress(address string) error {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		switch {
@@ -61,13 +61,13 @@ func checkAddress(address string) error {
 	}
 	if isPort(address) {
 		if _, err := net.LookupPort("tcp", address); err != nil || strings.Trim(address, "0") == "" {
-			return fmt.Errorf("listen on %q: a port is 1 to 65535; for one that the kernel chooses say 127.0.0.1:0", address)
+			return fmt.Errorf("listen on %q: a port is 1 to 65535; use 127.0.0.1:0 for a port that the kernel chooses", address)
 		}
 		return nil
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("listen on %q: must be host:port, as in 127.0.0.1:8080, a port alone, which is one of this machine only, or unix:/path", address)
+		return fmt.Errorf("listen on %q: must be host:port, as in 127.0.0.1:8080, a port alone, which is that port of the loopback addresses, or unix:/path", address)
 	}
 	if _, err := net.LookupPort("tcp", port); err != nil {
 		return fmt.Errorf("listen on %q: the port must be 0 to 65535, as in %s", address, net.JoinHostPort(host, defaultPort))
@@ -75,8 +75,8 @@ func checkAddress(address string) error {
 	return nil
 }
 
-// exposed is how others reach an address: "" if they cannot, because it is a
-// Unix socket or one of this machine only.
+// exposed describes the address by which other machines reach it: "" if they cannot,
+// because it is a Unix socket or a loopback address.
 func exposed(address string) (meant string) {
 	host, _, err := net.SplitHostPort(address)
 	if strings.HasPrefix(address, "unix:") || isPort(address) || err != nil || host == "localhost" {
@@ -89,7 +89,7 @@ func exposed(address string) (meant string) {
 	if host == "" || err == nil && ip.IsUnspecified() {
 		return "every address of the machine"
 	}
-	return "that"
+	return "this address"
 }
 
 // safer is the loopback address with the port of another.
@@ -98,14 +98,14 @@ func safer(address string) string {
 	return net.JoinHostPort("127.0.0.1", port)
 }
 
-// checkListen refuses an address for clients that others could reach, while
-// nothing asks them for credentials.
+// checkListen refuses an address that other machines could reach, because clients
+// need no credentials.
 func (c Config) checkListen(address string) error {
 	if err := checkAddress(address); err != nil || c.Open {
 		return err
 	}
 	if meant := exposed(address); meant != "" {
-		return fmt.Errorf("listen on %q: everybody who reaches this address could publish and subscribe, because nothing asks for credentials; listen on %s, or say --open if %s is meant", address, safer(address), meant)
+		return fmt.Errorf("listen on %q: every client that can reach this address could publish and subscribe, because Peal checks no credentials; listen on %s, or set --open to allow %s", address, safer(address), meant)
 	}
 	return nil
 }
@@ -115,10 +115,10 @@ func (c Config) checkInherited(fd int, at net.Addr) error {
 	if at == nil || at.Network() == "unix" || c.Open || exposed(at.String()) == "" {
 		return nil
 	}
-	return fmt.Errorf("inherit descriptor %d: it listens on %s, and everybody who reaches this address could publish and subscribe, because nothing asks for credentials; have the parent process listen on %s, or say --open if that is meant", fd, at, safer(at.String()))
+	return fmt.Errorf("inherit descriptor %d: it listens on %s, and every client that can reach this address could publish and subscribe, because Peal checks no credentials; let the parent process listen on %s, or set --open to allow this address", fd, at, safer(at.String()))
 }
 
-// checkAdmin refuses an address for the operator that others could reach.
+// checkAdmin refuses an address for the operator that other machines could reach.
 func (c Config) checkAdmin() error {
 	if c.Admin == "" {
 		return nil
@@ -127,7 +127,7 @@ func (c Config) checkAdmin() error {
 		return fmt.Errorf("admin: %w", err)
 	}
 	if meant := exposed(c.Admin); meant != "" && !c.AdminOpen {
-		return fmt.Errorf("admin: listen on %q: everybody who reaches this address could read metrics and profiles, because nothing asks for credentials; listen on %s or on a Unix socket, or say --admin-open if %s is meant and a firewall or network policy keeps others out", c.Admin, safer(c.Admin), meant)
+		return fmt.Errorf("admin: listen on %q: every client that can reach this address could read metrics and profiles, because Peal checks no credentials; listen on %s or on a Unix socket, or set --admin-open to allow %s if a firewall or network policy protects it", c.Admin, safer(c.Admin), meant)
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func (c Config) checkTwice() (errs []error) {
 			return // a port that the kernel chooses
 		}
 		if first, ok := seen[text]; ok {
-			errs = append(errs, fmt.Errorf("listen on %q: is given as %s and as %s: leave out one of the two, or choose another address", text, first, what))
+			errs = append(errs, fmt.Errorf("listen on %q: is given as %s and as %s: remove one of the two, or choose another address", text, first, what))
 		}
 		seen[text] = what
 	}
@@ -153,7 +153,7 @@ func (c Config) checkTwice() (errs []error) {
 	return errs
 }
 
-// adminAddresses are what Config.Admin means.
+// adminAddresses are those of Config.Admin.
 func (c Config) adminAddresses() []address {
 	if c.Admin == "" {
 		return nil

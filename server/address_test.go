@@ -36,7 +36,7 @@ func TestAddressesThatAreNot(t *testing.T) {
 	}
 	check(":8080", "every address of the machine", "--open", "127.0.0.1:8080")
 	check("0.0.0.0:8080", "every address of the machine", "127.0.0.1:8080")
-	check("10.0.0.1:8080", "everybody who reaches this address could", "127.0.0.1:8080")
+	check("10.0.0.1:8080", "every client that can reach this address could", "127.0.0.1:8080")
 	check("0", "1 to 65535", "127.0.0.1:0")
 	check("65536", "1 to 65535")
 	check("127.0.0.1:65536", "0 to 65535")

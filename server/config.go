@@ -177,7 +177,7 @@ func (c Config) ofShare(entries int) int {
 	return max(1, int(int64(entries)*int64(c.AddressShare)/100))
 }
 
-// Validate reports all that is wrong at once.
+// Validate reports all faults at once.
 func (c Config) Validate() error {
 	var errs []error
 	for _, a := range c.Listen {
@@ -201,12 +201,12 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("config: ring-slots %d: must be a power of two", c.RingSlots))
 	}
 	if c.AddressShare > 100 {
-		errs = append(errs, fmt.Errorf("config: address share of %d percent: must be at most 100", c.AddressShare))
+		errs = append(errs, fmt.Errorf("config: address-share %d: must be at most 100 (percent)", c.AddressShare))
 	}
 	d := c.WithDefaults()
 	errs = append(errs, d.relations()...)
 	if most := d.ofShare(d.IdempotencyKeys); most < d.HTTP.ChannelLimit {
-		errs = append(errs, fmt.Errorf("config: %d idempotency keys with an address share of %d percent are %d for one address, a message may have %d channels: the first must be at least the second, or no such message with a key is ever accepted", d.IdempotencyKeys, d.AddressShare, most, d.HTTP.ChannelLimit))
+		errs = append(errs, fmt.Errorf("config: idempotency-keys %d with address-share %d (percent) are %d keys for one address, and a message may have %d channels (max-channels), one key for each: raise idempotency-keys or address-share, or lower max-channels", d.IdempotencyKeys, d.AddressShare, most, d.HTTP.ChannelLimit))
 	}
 	errs = append(errs, logging.Check(d.LogFormat, d.LogLevel), c.HTTP.Validate(),
 		c.Hub.Validate(), rules.Validate(c.Channels, d.Loop.MessageBytes), engine.Validate(c.Engine, c.Settings, d.Loop.MessageBytes))

@@ -103,8 +103,8 @@ func (s *Server) listenAdmin(p loop.Permissions) (*http.Server, error) {
 	return operator, nil
 }
 
-// listenError is why nobody can listen on an address. It says the address
-// once, as it was configured; what it wraps would say it again.
+// listenError is the reason why the server cannot listen on an address. Its text has
+// the address once, as it was configured; the wrapped error would repeat it.
 type listenError struct {
 	address string
 	err     error
@@ -131,15 +131,15 @@ func listenOn(a address, p loop.Permissions, others []net.Addr) (net.Listener, e
 		_, port, _ := net.SplitHostPort(a.text) // "" is no address's
 		for _, o := range others {
 			if at, ok := o.(*net.TCPAddr); ok && strconv.Itoa(at.Port) == port {
-				err = fmt.Errorf("this server listens on %s already, which includes it: leave out one of the two, or choose another port", o)
+				err = fmt.Errorf("this server listens on %s already, which includes it: remove one of the two, or choose another port", o)
 			}
 		}
 	}
 	return nil, &listenError{a.text, err}
 }
 
-// missing reports whether err says that the machine has no IPv6, which an
-// optional address does not need.
+// missing reports whether err means that the machine has no IPv6 and the address is
+// optional.
 func (a address) missing(err error) bool {
 	return a.optional && (errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT))
 }

@@ -54,28 +54,28 @@ func (c Config) relations() (faults []error) {
 	}
 	message, fan := c.Loop.MessageBytes, c.Loop.Fanout
 	atLeast("input-bytes", c.Loop.InputBytes, inputFor(message+c.HTTP.HeadLimit),
-		"for a message of %d B (message-bytes) behind a head of %d B (head-bytes), or no such message arrives", message, c.HTTP.HeadLimit)
+		"for a message of %d B (message-bytes) behind a head of %d B (head-bytes); otherwise no such message arrives", message, c.HTTP.HeadLimit)
 	atLeast("input-bytes", c.Loop.InputBytes, inputFor(c.HTTP.BatchLimit+c.HTTP.HeadLimit),
-		"for a batch of %d B (batch-bytes) behind a head of %d B (head-bytes), or no such batch arrives", c.HTTP.BatchLimit, c.HTTP.HeadLimit)
+		"for a batch of %d B (batch-bytes) behind a head of %d B (head-bytes); otherwise no such batch arrives", c.HTTP.BatchLimit, c.HTTP.HeadLimit)
 	atLeast("input-bytes", c.Loop.InputBytes, inputFor(c.Loop.ParkedBytes),
 		"for one connection whose requests wait (%d B, parked-bytes)", c.Loop.ParkedBytes)
 	atLeast("held-bytes", fan.HeldBytes, heldFor(publication.BinaryBytes(message)),
-		"for a message of %d B (message-bytes), which has up to %d B as JSON with base64, or it cuts slow subscribers off", message, publication.BinaryBytes(message))
+		"for a message of %d B (message-bytes), which has up to %d B as JSON with base64; otherwise the server closes slow subscribers", message, publication.BinaryBytes(message))
 	atLeast("held-bytes", fan.HeldBytes, heldFor(fan.AnswerBytes),
-		"for a poll's response of %d B (answer-bytes), or slow clients never get it", fan.AnswerBytes)
+		"for a poll's response of %d B (answer-bytes); otherwise slow clients never receive it", fan.AnswerBytes)
 	atLeast("held-bytes", fan.HeldBytes, heldFor(look.PageBytes),
-		"for a page of history (%d B), or slow clients never get it", look.PageBytes)
+		"for a page of history (%d B); otherwise slow clients never receive it", look.PageBytes)
 	atLeast("held-bytes", fan.HeldBytes, heldFor(c.Presence.Named*memberBytes),
-		"for an event that names %d members (presence-named), or it cuts slow subscribers off", c.Presence.Named)
+		"for an event that names %d members (presence-named); otherwise the server closes slow subscribers", c.Presence.Named)
 	atLeast("lane-bytes", fan.LaneBytes, laneFor(c.HTTP.ChannelLimit),
-		"for a gap on each of %d channels (max-channels), or a client that resumes them on a full socket is closed", c.HTTP.ChannelLimit)
+		"for a gap on each of %d channels (max-channels); otherwise a client that resumes them on a full socket is closed", c.HTTP.ChannelLimit)
 	atLeast("held-bytes", fan.HeldBytes, heldFor(fan.LaneBytes),
 		"for the replies to one connection (%d B, lane-bytes)", fan.LaneBytes)
 	atLeast("ring-bytes", c.RingBytes, message+log.EntryOverhead+maxNames,
-		"for a message of %d B (message-bytes), or it waits until every loop has read everything else", message)
+		"for a message of %d B (message-bytes); otherwise it waits until every loop has read everything else", message)
 	if setting, queue := engine.Queue(c.Engine, c.Settings); setting != "" {
 		atLeast(setting, queue, message+log.EntryOverhead+maxNames,
-			"for a message of %d B (message-bytes), or it waits until everything else is written", message)
+			"for a message of %d B (message-bytes); otherwise it waits until everything else is written", message)
 	}
 	return faults
 }

@@ -99,7 +99,7 @@ func TestServeRefusesAddressesThatOthersReach(t *testing.T) {
 		if code != 2 || stdout != "" {
 			t.Errorf("--listen %s: exit code %d, stdout %q, want 2 and nothing", address, code, stdout)
 		}
-		for _, part := range []string{address, "everybody who reaches this address could publish and subscribe", "--open", "127.0.0.1"} {
+		for _, part := range []string{address, "every client that can reach this address could publish and subscribe", "--open", "127.0.0.1"} {
 			if !strings.Contains(message, part) {
 				t.Errorf("--listen %s: the message lacks %q: %s", address, part, message)
 			}

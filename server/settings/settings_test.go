@@ -185,7 +185,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 		`--message-bytes "64kb": must be a size as in 64KiB`,
 		`--history-bytes "99999999999GiB": must be a size`,
 		`--inherit "x": "x" must be the number of a descriptor`,
-		`listen on "0.0.0.0:80": everybody`,
+		`listen on "0.0.0.0:80": every client`,
 		"ring-slots 1000: must be a power of two",
 	}
 	for _, want := range wants {
