@@ -161,7 +161,11 @@ func (l *Loop) messageLate(slot uint32, c *conn) {
 }
 
 // requestTime is how many ticks are left for the unfinished request of a connection.
+// While it is the server that does not look at it, its time does not pass.
 func (l *Loop) requestTime(c *conn) uint32 {
+	if l.waits(c) || c.flags&flagBacklog != 0 {
+		return l.headTicks
+	}
 	k := &l.inputs[c.input]
 	due := k.since + l.headTicks
 	if head := int(k.partial.Head); head > 0 {

@@ -49,7 +49,7 @@ func (w *world) step() {
 	case 19, 20, 21:
 		w.makeRoom(w.connected(nil))
 	case 22, 23, 24, 25, 26:
-		if w.rnd.IntN(5) == 0 {
+		if w.rnd.IntN(3) == 0 {
 			w.overtake()
 		} else {
 			w.arrive()
