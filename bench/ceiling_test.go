@@ -134,7 +134,7 @@ func TestCeilingDoesNotWaitForAStalledReceiver(t *testing.T) {
 	}
 }
 
-func TestLaunchTellsWhyAServerDoesNotStart(t *testing.T) {
+func TestLaunchReportsWhyAServerDoesNotStart(t *testing.T) {
 	c := &Command{Label: "bad", Args: []string{"sh", "-c", "echo no such thing >&2; exit 3"}}
 	_, err := c.Launch(t.Context(), 1)
 	if err == nil || !strings.Contains(err.Error(), "no such thing") || !strings.Contains(err.Error(), "exit status 3") {

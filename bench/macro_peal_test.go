@@ -91,8 +91,8 @@ func TestMacrosMeasurePeal(t *testing.T) {
 	}
 }
 
-// A server that tells nothing about itself is measured from outside.
-func TestMacrosMeasureWhoTellsNothing(t *testing.T) {
+// A server without metrics is measured from outside.
+func TestMacrosMeasureAServerWithoutMetrics(t *testing.T) {
 	ceiling, c := buildCeiling(t), tiny()
 	for _, m := range c.Macros() {
 		if m.Name != "Fanout/subscribers=50/inflight=1" {

@@ -39,7 +39,7 @@ var mustHold = map[string]struct{ least, most float64 }{
 
 // Each attack in its small form reaches the server, costs no honest client a
 // message or its connection, and its figures are counted.
-func TestAttacksHurtNobodyInSilence(t *testing.T) {
+func TestAttacksCostNoHonestClientAMessage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts twenty servers")
 	}
@@ -55,7 +55,7 @@ func TestAttacksHurtNobodyInSilence(t *testing.T) {
 		}
 		for i, h := range o.Under.Heard {
 			if o.Quiet.Heard[i].Expected == 0 || h.Lost > 0 || h.Closed > 0 {
-				t.Errorf("%s: %s: quiet %+v, under attack %+v; nothing may be lost, nobody closed", a.Name, transports[i], o.Quiet.Heard[i], h)
+				t.Errorf("%s: %s: quiet %+v, under attack %+v; no message may be lost and no connection closed", a.Name, transports[i], o.Quiet.Heard[i], h)
 			}
 		}
 		if (a.Check != nil) != (len(o.Counts) > 0) {

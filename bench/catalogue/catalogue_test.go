@@ -18,7 +18,7 @@ import (
 	"peal/bench/record"
 )
 
-// TestMain also plays a server that accepts and says nothing.
+// TestMain can also be a server that accepts connections and sends nothing.
 func TestMain(m *testing.M) {
 	if port := os.Getenv("CATALOGUE_PORT"); port != "" {
 		if _, err := net.Listen("tcp4", "127.0.0.1:"+port); err != nil {

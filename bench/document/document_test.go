@@ -31,7 +31,7 @@ func TestDocumentsAreWhatTheRecordsGive(t *testing.T) {
 	}
 }
 
-// What is kept is small, and is about Peal and not about who measured.
+// Records are small and contain no paths of the measuring machine.
 func TestRecordsAreSmallAndNameNoPlaces(t *testing.T) {
 	places := regexp.MustCompile(`(/tmp|/home|/root|/work|/var|/usr)/`)
 	sum := int64(0)
@@ -131,7 +131,7 @@ func TestRenderFindsFaults(t *testing.T) {
 	}{
 		{"a record that is in no document", "nothing", named("memory", row("idle-ws", 1, 2)), "record memory is in no document"},
 		{"a region without a record", region("memory"), nil, "has no record"},
-		{"a region that nobody knows", region("weather"), nil, "not known"},
+		{"an unknown region", region("weather"), nil, "not known"},
 		{"a region without an end", "<!-- table: losses -->\n", nil, "has no end"},
 		{"an end without a region", "<!-- end: losses -->\n", nil, "within"},
 		{"a region in another", "<!-- table: losses -->\n<!-- table: memory -->\n", nil, "within"},

@@ -28,7 +28,7 @@ func TestSpread(t *testing.T) {
 	}
 }
 
-func TestBracketsSayWhatTheyHold(t *testing.T) {
+func TestBracketsAreExplained(t *testing.T) {
 	for _, c := range []struct {
 		n    []int
 		want string

@@ -51,7 +51,7 @@ metrics:
 	}
 }
 
-func TestChangesSayWhatLetsMorePass(t *testing.T) {
+func TestChangesListWhatLetsMorePass(t *testing.T) {
 	base := parse(t, `
 metrics:
   - {unit: a, kind: exact, margin: 1}

@@ -100,24 +100,24 @@ func TestTenPercentAreFoundInNineOfTenRuns(t *testing.T) {
 	}
 }
 
-// TestTheSmallestEffectIsSeenInNineOfTen plants what the gate says it could see.
+// TestTheSmallestEffectIsSeenInNineOfTen plants the smallest effect that the gate reports.
 func TestTheSmallestEffectIsSeenInNineOfTen(t *testing.T) {
 	const runs = 200
 	s := simulate(t, 1e-9, 0.05)
-	var said []float64
+	var reported []float64
 	for range 50 {
-		said = append(said, *s.run(0).Figures[0].SeenPercent)
+		reported = append(reported, *s.run(0).Figures[0].SeenPercent)
 	}
-	effect, found := record.Median(said)/100, 0
+	effect, found := record.Median(reported)/100, 0
 	for range runs {
 		if s.run(effect).Figures[0].Verdict == Worse {
 			found++
 		}
 	}
 	if share := float64(found) / runs; share < 0.80 || share > 0.97 {
-		t.Errorf("said to see %.1f %%; found it in %.0f %% of the runs", 100*effect, 100*share)
+		t.Errorf("reported %.1f %% as detectable; found it in %.0f %% of the runs", 100*effect, 100*share)
 	}
-	t.Logf("%.1f %% [%.1f–%.1f] found in %d of %d", 100*effect, slices.Min(said), slices.Max(said), found, runs)
+	t.Logf("%.1f %% [%.1f–%.1f] found in %d of %d", 100*effect, slices.Min(reported), slices.Max(reported), found, runs)
 }
 
 func TestCriticalUIsWhereTheTestTurns(t *testing.T) {

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// toy is a server that tells whoever connects its figures.
+// toy is a server that sends its figures to each client.
 const toy = `package main
 
 import (
