@@ -40,9 +40,10 @@ func (f *Fan) link(v *view, i int, c *channel) {
 		b = b.next
 	}
 	if b == nil {
-		b = &bundle{channel: c, next: c.bundles, covers: f.applied, encoding: v.encoding, oneShot: v.oneShot, shares: v.shares}
+		b = &bundle{channel: c, next: c.bundles, covers: v.head, encoding: v.encoding, oneShot: v.oneShot, shares: v.shares}
 		c.bundles = b
 	}
+	b.covers = min(b.covers, v.head) // nothing has come on c since, and members of v that have all there is stand there
 	v.several.bundles[i], v.several.places[i] = b, uint32(len(b.links))
 	b.links = append(b.links, link{v, i})
 	if p := b.pass; p != nil && p.left > 0 { // one place more before the round is at its end
