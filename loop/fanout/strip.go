@@ -106,7 +106,9 @@ func (s *strip) after(position uint64) int {
 		return s.found // still right when pieces were added: they come after it
 	}
 	i := sort.Search(len(s.index), func(i int) bool { return s.index[i].sequence > position })
-	s.foundFor, s.found = position, i
+	if i < len(s.index) { // else pieces may be added that are not after it: position can be ahead
+		s.foundFor, s.found = position, i
+	}
 	return i
 }
 
