@@ -40,10 +40,7 @@ func (k *client) Subscribe(s *Subscription) (start uint64) {
 		return 0 // as in Write: nothing of the reply is sent either
 	}
 	c.name(s)
-	start, err := k.loop.fan.Add(k.slot, &s.Subscription)
-	if err != nil {
-		panic("loop: subscribed in mid-send: " + err.Error()) // the sender reports before anything is read
-	}
+	start = k.loop.fan.Add(k.slot, &s.Subscription)
 	k.loop.countChannels()
 	if s.From == fanout.Foreign {
 		k.tellForeign(s, start)
@@ -63,9 +60,7 @@ func (k *client) tellForeign(s *Subscription, start uint64) {
 }
 
 func (k *client) Unsubscribe(channels []string) {
-	if err := k.loop.fan.Drop(k.slot, channels); err != nil {
-		panic("loop: unsubscribed in mid-send: " + err.Error()) // as in Subscribe
-	}
+	k.loop.fan.Drop(k.slot, channels)
 }
 
 func (k *client) Position() (sequence uint64, ok bool) {
@@ -89,7 +84,7 @@ func (k *client) Owe() { k.conn().late++ }
 
 func (k *client) Ask() bool {
 	c := k.conn()
-	if c.flags&flagAsking != 0 || !k.loop.fan.LaneEmpty(k.slot) {
+	if c.flags&flagAsking != 0 || k.loop.fan.LaneWaits(k.slot) {
 		return false
 	}
 	c.flags |= flagAsking

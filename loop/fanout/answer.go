@@ -153,7 +153,7 @@ func (f *Fan) sendAnswer(slot uint32, m *member, b []byte, sequence uint64) {
 	m.flags &^= flagForeign
 	f.tell(eventAnswered, slot, m, nil)
 	f.happened[len(f.happened)-1].answer = b
-	f.fly(m, flight{slot: slot, answer: true, bytes: b})
+	f.fly(slot, m, b).answer = true
 }
 
 func (f *Fan) answerSent(l *flight, m *member, n int, full bool) {
@@ -178,16 +178,16 @@ func (f *Fan) HeadOnly(slot uint32) bool { return f.member(slot).flags&flagHeadO
 // Origin is Subscription.Origin of slot.
 func (f *Fan) Origin(slot uint32) uint16 { return f.member(slot).origin }
 
-// Expire answers a poll with what it has, which is nothing: its time is up.
-// It reports whether slot was a waiting poll.
+// Expire answers a poll with what it has, which is nothing: its time is up. It
+// reports false if slot is no waiting poll, or its socket is full.
 func (f *Fan) Expire(slot uint32) bool {
 	m := f.member(slot)
-	if m.view == 0 || !f.views[m.view].oneShot || m.flags&(flagFlying|flagDead) != 0 || m.lane != 0 {
+	if m.view == 0 || !f.views[m.view].oneShot || m.flags&(flagFull|flagDead) != 0 {
 		return false
 	}
 	v := f.views[m.view]
-	if m.position < v.head || m.flags&flagForeign != 0 || f.delivering {
-		m.flags |= flagExpired // something came at the last moment, if it may have it; or it was not told of its gap yet
+	if m.position < v.head || m.flags&flagForeign != 0 || m.lane != 0 || m.flight != 0 || f.delivering {
+		m.flags |= flagExpired // something came at the last moment, if it may have it; or it was not told of its gap yet; or another response is on its way
 		f.queueBehind(slot, m)
 		return true
 	}

@@ -37,7 +37,7 @@ func TestWhatComesWhileAMemberWaitsForItsTurnIsKept(t *testing.T) {
 				if _, err := fan.Write(slot, []byte("private")); err != nil {
 					t.Fatal(err)
 				}
-				socket.room = 1 << 20
+				socket.room, socket.full = 1<<20, false
 				fan.Writable(slot)
 			}
 			m := &ring.Message{Sequence: 1, Channel: "A"}

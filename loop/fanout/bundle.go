@@ -208,7 +208,7 @@ func (f *Fan) visitView(v *view, p *pass, most int) (sent, seen int) {
 	for ; p.within < len(v.members) && seen < most; seen++ {
 		slot := v.members[p.within]
 		m := f.member(slot)
-		if m.position >= v.head || m.flags&(flagFull|flagFlying|flagBehind|flagDead) != 0 || m.lane != 0 {
+		if m.position >= v.head || m.flags&(flagFull|flagBehind|flagDead) != 0 || m.flight != 0 || m.lane != 0 {
 			f.keepFor(m, v)
 			p.within++
 			continue
@@ -237,12 +237,13 @@ func (f *Fan) revisit(v *view) {
 	}
 }
 
-// keep has the strips that who stands at position will read in its next turn,
-// for which it has been queued just now, stay until then.
-func (f *Fan) keep(v *view, position uint64) {
+// keep has the strips that who stands at position will read in its next turn stay
+// until then: until so many have had a turn of those behind, and all flights of the
+// waves before wave were reported.
+func (f *Fan) keep(v *view, position, turn, wave uint64) {
 	if !v.shares {
-		if v.pass != nil && v.pass.has(position) {
-			v.pass.stamp = f.behind.pushed
+		if p := v.pass; p != nil && p.has(position) {
+			p.stamp, p.wave = max(p.stamp, turn), max(p.wave, wave)
 		}
 		return
 	}
@@ -252,37 +253,32 @@ func (f *Fan) keep(v *view, position uint64) {
 		}
 		for s := b.pass.first; s != nil; s = s.next {
 			if s.last > position {
-				s.stamp = f.behind.pushed
+				s.stamp, s.wave = max(s.stamp, turn), max(s.wave, wave)
 				break
 			}
 		}
 	}
 }
 
-// keepFor has what came for m after it was queued behind stay until its turn: the
-// visit that would have sent it passes over m.
+// keepFor has what came for m while it is queued behind, or its bytes are with the
+// sender, stay until its turn: the visit that would have sent it passes over m.
 func (f *Fan) keepFor(m *member, v *view) {
-	if m.flags&flagBehind != 0 && m.position < v.head {
-		f.keep(v, m.position)
-	}
-}
-
-// trimAll lets strips of bundles go that are needed no more. The sender has
-// reported.
-func (f *Fan) trimAll() {
-	later := f.trims[:0]
-	for _, b := range f.trims {
-		if f.trim(b) {
-			later = append(later, b)
+	switch {
+	case m.position >= v.head:
+	case m.flight != 0:
+		l, position := &f.flights[m.flight-1], m.position
+		if l.strip != nil && !v.shares { // its position is where its pass began perhaps, and a new one begins behind the send
+			position = max(position, l.strip.reaches(int(l.to)))
 		}
+		f.keep(v, position, 0, l.wave+1)
+	case m.flags&flagBehind != 0:
+		f.keep(v, m.position, f.behind.pushed, 0)
 	}
-	clear(f.trims[len(later):])
-	f.trims = later
 }
 
 // trim lets the oldest strips of b go, as long as all views have been visited
-// since their last message and all members that were behind have had their turn.
-// It reports whether the latter is what the next one waits for.
+// since their last message and all members that were behind, or had bytes with the
+// sender, have had their turn. It reports whether the latter is what the next one waits for.
 func (f *Fan) trim(b *bundle) (again bool) {
 	p := b.pass
 	for p != nil {
@@ -291,7 +287,7 @@ func (f *Fan) trim(b *bundle) (again bool) {
 			p.ending = false
 			return false
 		}
-		if f.behind.popped() < s.stamp {
+		if f.behind.popped() < s.stamp || !f.reported(s.wave) {
 			return true
 		}
 		b.covers = s.last

@@ -1,15 +1,10 @@
 package fanout
 
 import (
-	"errors"
 	"slices"
 
 	"peal/loop/ring"
 )
-
-// ErrFlying: bytes of the member are with the sender. Its subscription can
-// change when they were reported.
-var ErrFlying = errors.New("fanout: bytes are with the sender")
 
 // marks is what sets single channels of a member apart from its position: each
 // slice has one sequence for each channel of the view, or is nil for none.
@@ -68,14 +63,13 @@ func (k *marks) start(i int, position uint64) uint64 {
 // already. It returns the position from which on s.Channels are delivered.
 //
 // Nothing is sent before the next Flush. What the member has of its other
-// channels is neither repeated nor left out. ErrFlying: try again after a Flush.
-func (f *Fan) Add(slot uint32, s *Subscription) (start uint64, err error) {
+// channels, or will have when what is with the sender was reported, is neither
+// repeated nor left out.
+func (f *Fan) Add(slot uint32, s *Subscription) (start uint64) {
 	m := f.member(slot)
-	if m.flags&flagFlying != 0 {
-		return 0, ErrFlying
-	}
 	if m.view == 0 {
-		return f.Subscribe(slot, s)
+		start, _ = f.Subscribe(slot, s) // fails only for who is subscribed
+		return start
 	}
 	old := f.views[m.view]
 	base, before := f.Position(slot), f.marks[slot]
@@ -112,6 +106,7 @@ func (f *Fan) Add(slot uint32, s *Subscription) (start uint64, err error) {
 		}
 	}
 	f.charge((old.width() + len(names)) * costJoined)
+	f.carry(m, old, s.Channels)
 	f.relocate(slot, m, names, old.encoding)
 	m.position = min(base, start)
 	if start < base {
@@ -119,18 +114,15 @@ func (f *Fan) Add(slot uint32, s *Subscription) (start uint64, err error) {
 	}
 	f.setMarks(slot, m, k)
 	f.wakeMember(slot, m)
-	return start, nil
+	return start
 }
 
 // Drop ends the subscription to some channels of a stream; it goes on with the
-// others. Channels it does not have are ignored. ErrFlying: try again after a Flush.
-func (f *Fan) Drop(slot uint32, channels []string) error {
+// others. Channels it does not have are ignored.
+func (f *Fan) Drop(slot uint32, channels []string) {
 	m := f.member(slot)
-	if m.flags&flagFlying != 0 {
-		return ErrFlying
-	}
 	if m.view == 0 {
-		return nil
+		return
 	}
 	old := f.views[m.view]
 	base, before := f.Position(slot), f.marks[slot]
@@ -143,11 +135,11 @@ func (f *Fan) Drop(slot uint32, channels []string) error {
 	})
 	switch len(names) {
 	case old.width():
-		return nil
+		return
 	case 0:
 		f.leave(slot, m)
 		m.position = base
-		return nil
+		return
 	}
 	k := newMarks(len(names))
 	for at, i := range kept {
@@ -159,11 +151,11 @@ func (f *Fan) Drop(slot uint32, channels []string) error {
 		}
 	}
 	f.charge((old.width() + len(names)) * costJoined)
+	f.carry(m, old, channels)
 	f.relocate(slot, m, names, old.encoding)
 	m.position = base
 	f.setMarks(slot, m, k)
 	f.wakeMember(slot, m)
-	return nil
 }
 
 // Channels appends the names of the member's channels, sorted.
@@ -199,7 +191,7 @@ func (f *Fan) relocate(slot uint32, m *member, names []string, k ring.Encoding) 
 	// Counted there before it is counted out here: a channel without a
 	// subscriber could be forgotten, and what it knows of gaps become coarser.
 	v.channels(func(_ int, c *channel) { f.source.Join(c.name) })
-	f.leave(slot, m)
+	f.part(slot, m)
 	f.join(slot, m, v)
 	v.channels(func(_ int, c *channel) { f.source.Leave(c.name) })
 }

@@ -14,10 +14,12 @@
 //     view or a bundle, or while members that fell behind read the history together.
 //   - Lane: a small private queue of one member: the rest of a half-sent
 //     message, heads, pongs, notices. It goes out before anything else.
+//   - Flight: one send that the Sender has not reported yet, at most one for each
+//     member. It may take any number of turns.
 //
 // The journey: Apply takes messages from the ring and marks the views they
-// touch; Flush visits members, at most so many a turn, and asks the Sender;
-// what a socket did not take stays a position, and Writable brings the member
+// touch; Flush visits members, at most so many a turn, and asks the Sender, which
+// reports at once or later; what a socket did not take stays a position, and Writable brings the member
 // back. Who is further behind than the strips reads the history, and is told of
 // a gap where that has one.
 //

@@ -38,3 +38,14 @@ func (f *Fan) ShareUpTo(n int) { f.shareMembers = n }
 
 // VisitUpTo has no more than n members of a view visited at a time; before the first Flush.
 func (f *Fan) VisitUpTo(n int) { f.quantum = n }
+
+// End is the position to which a flight leads, 0 for nowhere.
+func (f *Fan) End(ticket uint32) uint64 {
+	if l := &f.flights[ticket]; l.strip != nil {
+		return l.strip.reaches(int(l.to))
+	}
+	return 0
+}
+
+// Loose is how many bytes only flights hold.
+func (f *Fan) Loose() int { return f.loose }

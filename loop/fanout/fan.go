@@ -35,27 +35,33 @@ type Fan struct {
 	freeLanes  []uint32
 	freePasses []*pass
 	freeStrips []*strip
-	retired    []*strip // of history, replaced or for one reader: free when the sender has reported
-	pooled     int      // bytes of memory in freeStrips and freePasses
+	pooled     int // bytes of memory in freeStrips and freePasses
 
 	dirty   queue[uint32]  // views with something to send
 	due     queue[*bundle] // bundles with something to send
 	behind  queue[uint32]  // members that catch up, or have a lane to empty
 	waiting []uint32       // members whose gap lies beyond applied: next turn
-	ending  []uint32       // views whose pass is over when the sender has reported
+	ending  []uint32       // views whose pass is over when the sender was flushed
 	backs   []uint32       // views that keep a strip of history
 	touched []*bundle      // by the Apply under way
 	trims   []*bundle      // some of their strips are perhaps needed no more
 
 	kind        int      // of work that Flush goes on with
 	flights     []flight // by ticket, reset when none is out
-	outstanding int
-	held        int             // bytes in lanes of members that were not given up: their blocks once each, and what is private
-	blocks      map[*byte]block // that lanes are the end of
-	strips      int             // bytes in the strips of passes: Room
-	gather      gather          // of what waits for the channels of a view
-	gathered    gathered        // its last result, which the members of a view share
-	covered     reply           // the last answer to polls of a view that shares, coveredOf
+	freeFlight  uint32   // ticket + 1; 0 for none
+	outstanding int      // flights that are out
+	loose       int      // bytes of strips that only flights need and strips does not count
+	news        bool     // the sender has reported since the last Flush
+	waves       waves
+	carried     map[uint32][]string // by ticket of a flight of a subscription that has changed since: carry
+	endingLater []uint32            // of ending: somebody behind, or flying, needs it
+	trimsLater  []*bundle           // likewise
+	held        int                 // bytes in lanes of members that were not given up: their blocks once each, and what is private
+	blocks      map[*byte]block     // that lanes are the end of
+	strips      int                 // bytes in the strips of passes: Room
+	gather      gather              // of what waits for the channels of a view
+	gathered    gathered            // its last result, which the members of a view share
+	covered     reply               // the last answer to polls of a view that shares, coveredOf
 	coveredOf   *view
 	happened    []event
 	response    []byte // of the poll that Events.Answered is about
@@ -81,6 +87,7 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 		lanes:    make([]lane, 1),
 		marks:    map[uint32]*marks{},
 		blocks:   map[*byte]block{},
+		carried:  map[uint32][]string{},
 		policy:   func(string) Policy { return Resume },
 		quantum:  viewQuantum, shareMembers: shareMembers,
 		share: func(slot uint32) uint64 { return uint64(slot) },
@@ -175,7 +182,7 @@ func (f *Fan) Apply(batch []*ring.Message) {
 // Limits.WaitingBytes. While they do not, what comes next stays in the ring:
 // each Flush sends some of it, and strips go when all of it was sent.
 func (f *Fan) Room() bool {
-	return f.strips < f.limits.WaitingBytes || f.dirty.empty() && f.due.empty() && f.behind.empty()
+	return f.strips < f.limits.WaitingBytes || f.outstanding == 0 && f.dirty.empty() && f.due.empty() && f.behind.empty()
 }
 
 func (f *Fan) applyTo(name string, m *ring.Message) {
@@ -204,9 +211,13 @@ func (f *Fan) Response() []byte { return f.response }
 // Applied is the last sequence taken from the ring.
 func (f *Fan) Applied() uint64 { return f.applied }
 
-// Pending reports whether Flush has something to do.
+// Pending reports whether Flush has something to do. That the sender has something
+// to report, and reports it in Flush only, is the caller's to know.
 func (f *Fan) Pending() bool {
-	return !f.dirty.empty() || !f.due.empty() || !f.behind.empty() || len(f.waiting) > 0 || len(f.happened) > 0
+	if f.choked() {
+		return f.news || len(f.happened) > 0
+	}
+	return f.news || !f.dirty.empty() || !f.due.empty() || !f.behind.empty() || len(f.waiting) > 0 || len(f.happened) > 0
 }
 
 // Stats returns the counters and gauges of now.

@@ -163,3 +163,34 @@ func BenchmarkMemory(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkFlushLate is BenchmarkFlush with a sender that reports a turn late, so
+// that sends are always out.
+func BenchmarkFlushLate(b *testing.B) {
+	for _, messages := range []int{1, 16} {
+		for _, subs := range []int{1, 100, 5000} {
+			b.Run(fmt.Sprintf("channels=1/messages=%d/subs=%d", messages, subs), func(b *testing.B) {
+				s := newScene(b, 100, "A")
+				out := late(s)
+				for range subs {
+					s.subscribe(false, "A")
+				}
+				turn := func() {
+					s.apply(messages)
+					out.turn()
+					for s.fan.Flush(sceneBudget) {
+						out.turn()
+					}
+				}
+				turn()
+				before := s.fan.Stats().Deliveries
+				b.ReportAllocs()
+				b.ResetTimer()
+				for range b.N {
+					turn()
+				}
+				reportDeliveries(b, s, before)
+			})
+		}
+	}
+}

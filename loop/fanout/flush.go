@@ -2,22 +2,7 @@ package fanout
 
 import (
 	"slices"
-
-	"peal/loop/ring"
 )
-
-// flight is one send that was queued and not yet reported.
-type flight struct {
-	bytes    []byte
-	strip    *strip // pieces from..to of it; nil with lane and for answers
-	from, to uint32
-	slot     uint32
-	encoding ring.Encoding // of strip
-	void     bool          // the member went away meanwhile
-	stale    bool          // its subscription ended meanwhile: the position is another's
-	lane     bool          // bytes are the member's lane's
-	answer   bool
-}
 
 // event is something to tell the loop at the end of the turn.
 type event struct {
@@ -50,7 +35,7 @@ func (f *Fan) Flush(budget int) (more bool) {
 	f.waiting = f.waiting[:0]
 	visits := 16 * budget
 	turns := f.behind.len() // who made progress and is queued again has had its turn
-	for budget > 0 && visits > 0 && (turns > 0 || !f.dirty.empty() || !f.due.empty()) {
+	for budget > 0 && visits > 0 && !f.choked() && (turns > 0 || !f.dirty.empty() || !f.due.empty()) {
 		before, sent, seen := f.work, 0, 0
 		switch f.kind {
 		case 0:
@@ -70,16 +55,20 @@ func (f *Fan) Flush(budget int) (more bool) {
 		f.kind = (f.kind + 1) % 3
 		budget -= sent + f.sendsOf(before)
 		visits -= seen
-		if f.outstanding >= batchSends || f.gathered.bytes >= gatheredBytes || turns == 0 && f.dirty.empty() && f.due.empty() {
-			f.sender.Flush(f.report)
+		if f.outstanding-f.waves.out >= batchSends || f.gathered.bytes >= gatheredBytes || turns == 0 && f.dirty.empty() && f.due.empty() {
+			f.flush()
 			f.endPasses()
 		}
 	}
 	if f.outstanding > 0 {
-		f.sender.Flush(f.report)
+		f.flush()
 	}
+	f.news = false
 	f.endPasses()
-	if f.behind.empty() {
+	if len(f.endingLater)+len(f.trimsLater) > 0 {
+		f.endWaiting()
+	}
+	if len(f.backs) > 0 && f.behind.empty() {
 		f.dropBacks()
 		f.endPasses()
 	}
@@ -118,7 +107,7 @@ func (f *Fan) visitSome(number uint32) (sent, seen int) {
 		seen++
 		m := f.member(slot)
 		p.next++
-		if m.position >= v.head || m.flags&(flagFull|flagFlying|flagBehind|flagDead) != 0 || m.lane != 0 {
+		if m.position >= v.head || m.flags&(flagFull|flagBehind|flagDead) != 0 || m.flight != 0 || m.lane != 0 {
 			f.keepFor(m, v)
 			continue
 		}
@@ -138,33 +127,52 @@ func (f *Fan) visitSome(number uint32) (sent, seen int) {
 		return sent, seen
 	}
 	p.queued = false
-	f.ending = append(f.ending, number)
+	f.end(v)
 	return sent, seen
 }
 
+// end has the pass of v looked at when the sender has been flushed.
+func (f *Fan) end(v *view) {
+	if !v.pass.ending {
+		v.pass.ending = true
+		f.ending = append(f.ending, v.number)
+	}
+}
+
+// endPasses lets go what was needed for the sends that the sender was given.
 func (f *Fan) endPasses() {
-	if f.outstanding > 0 {
-		return
-	}
 	f.observe()
-	for i, s := range f.retired {
-		f.freeStrip(s)
-		f.retired[i] = nil
-	}
-	f.retired = f.retired[:0]
 	if f.gathered.view != nil {
+		f.freeStrip(f.gathered.strip)
 		f.gathered = gathered{}
 	}
-	later := f.ending[:0]
 	for _, n := range f.ending {
 		if v := f.views[n]; v != nil && f.endPass(v) {
-			later = append(later, n)
+			f.endingLater = append(f.endingLater, n)
 		}
 	}
-	f.ending = later
+	f.ending = f.ending[:0]
 	if len(f.trims) > 0 {
 		f.trimAll()
 	}
+}
+
+func (f *Fan) trimAll() {
+	for i, b := range f.trims {
+		if f.trim(b) {
+			f.trimsLater = append(f.trimsLater, b)
+		}
+		f.trims[i] = nil
+	}
+	f.trims = f.trims[:0]
+}
+
+// endWaiting looks again at what endPasses had to leave: somebody is behind, or
+// has bytes with the sender, who will need it.
+func (f *Fan) endWaiting() {
+	f.ending, f.endingLater = f.endingLater, f.ending
+	f.trims, f.trimsLater = f.trimsLater, f.trims
+	f.endPasses()
 }
 
 // queueBehind gives the member a turn of its own.
@@ -172,10 +180,12 @@ func (f *Fan) queueBehind(slot uint32, m *member) {
 	if m.flags&flagAttached == 0 || m.flags&(flagBehind|flagDead) != 0 {
 		return
 	}
-	m.flags |= flagBehind
-	f.behind.push(slot)
+	if m.flight == 0 { // else its report queues it
+		m.flags |= flagBehind
+		f.behind.push(slot)
+	}
 	if m.view != 0 {
-		f.keep(f.views[m.view], m.position)
+		f.keepFor(m, f.views[m.view])
 	}
 }
 
@@ -183,20 +193,25 @@ func (f *Fan) queueBehind(slot uint32, m *member) {
 // something was queued for it.
 func (f *Fan) advance(slot uint32, m *member) bool {
 	m.flags &^= flagBehind
-	if m.flags&flagAttached == 0 || m.flags&(flagFull|flagFlying|flagDead) != 0 {
+	if m.flags&flagAttached == 0 || m.flags&(flagFull|flagDead) != 0 {
+		return false
+	}
+	if m.flight != 0 {
+		f.queueBehind(slot, m)
 		return false
 	}
 	if m.lane != 0 {
 		return f.sendLane(slot, m)
 	}
-	if m.view == 0 {
+	if !f.owed(m) {
 		return false
 	}
-	v := f.views[m.view]
-	if m.position >= v.head && m.flags&(flagForeign|flagExpired) == 0 {
-		return false
-	}
-	return f.send(slot, m, v)
+	return f.send(slot, m, f.views[m.view])
+}
+
+// owed reports whether the subscription of m has something for it.
+func (f *Fan) owed(m *member) bool {
+	return m.view != 0 && (m.position < f.views[m.view].head || m.flags&(flagForeign|flagExpired) != 0)
 }
 
 // send queues what the member needs next: from a strip, or from history.
@@ -208,12 +223,18 @@ func (f *Fan) send(slot uint32, m *member, v *view) bool {
 	if s == nil {
 		s = f.waitingFor(v, m.position)
 	}
-	if s == nil || s.told != nil && m.flags&flagMarks != 0 || m.flags&flagSlow != 0 && f.conflates(v) {
-		if s = f.readBack(slot, m, v); s == nil {
-			return false
-		}
+	if s != nil && (s.told == nil || m.flags&flagMarks == 0) && (m.flags&flagSlow == 0 || !f.conflates(v)) {
+		return f.launch(slot, m, v, s)
 	}
-	return f.launch(slot, m, v, s)
+	s, shared := f.readBack(slot, m, v)
+	if s == nil {
+		return false
+	}
+	sent := f.launch(slot, m, v, s)
+	if !shared {
+		f.freeStrip(s)
+	}
+	return sent
 }
 
 // holding returns the strip that has what follows position, or nil.
@@ -249,7 +270,12 @@ func (f *Fan) launch(slot uint32, m *member, v *view, s *strip) bool {
 		m.position = max(m.position, s.index[from-1].sequence)
 	}
 	b := s.bytes[s.start(from):s.index[to-1].end]
-	f.fly(m, flight{slot: slot, encoding: v.encoding, strip: s, from: uint32(from), to: uint32(to), bytes: b})
+	s.flights++
+	l := f.fly(slot, m, b)
+	l.strip, l.from, l.to, l.encoding = s, uint32(from), uint32(to), v.encoding
+	if to < len(s.index) || s.last < v.head {
+		f.keep(v, s.reaches(to), 0, f.waves.now+1) // for what it gets next
+	}
 	return true
 }
 
@@ -268,66 +294,35 @@ func (f *Fan) wanted(slot uint32, m *member, v *view, s *strip, i int) (from, to
 	return i, to
 }
 
-func (f *Fan) fly(m *member, l flight) {
-	m.flags |= flagFlying
-	ticket := uint32(len(f.flights))
-	f.flights = append(f.flights, l)
-	f.outstanding++
-	f.charge(len(l.bytes) / bytesSent)
-	f.sender.Queue(ticket, Conn{l.slot, m.generation}, l.bytes)
-}
-
-// landed takes the sender's report of one flight.
-func (f *Fan) landed(ticket uint32, n int, full bool, err error) {
-	l := &f.flights[ticket]
-	if !l.void {
-		m := f.member(l.slot)
-		m.flags &^= flagFlying
-		full = full || n < len(l.bytes)
-		switch {
-		case err != nil:
-			f.kill(l.slot, m, eventLost, err)
-		case l.lane:
-			f.laneSent(l.slot, m, n, full)
-		case l.answer:
-			f.answerSent(l, m, n, full)
-		default:
-			f.stripSent(l, m, n, full)
-		}
-	}
-	*l = flight{}
-	if f.outstanding--; f.outstanding == 0 {
-		f.flights = f.flights[:0]
-	}
-}
-
 // stripSent moves the member's position by what its socket took.
-func (f *Fan) stripSent(l *flight, m *member, n int, full bool) {
+func (f *Fan) stripSent(ticket uint32, l *flight, m *member, n int, full bool) {
 	f.stats.Sends++
 	f.stats.Bytes += uint64(n)
 	s := l.strip
-	if s.told != nil && l.from == 0 && n > 0 && !l.stale {
-		f.noteTold(l.slot, m, s.told) // not to be told twice
+	var told []uint64
+	if l.from == 0 && n > 0 {
+		told = s.told // not to be told twice
 	}
 	if n == len(l.bytes) {
 		f.stats.Deliveries += uint64(l.to - l.from)
-		position := s.index[l.to-1].sequence
-		if int(l.to) == len(s.index) {
-			position = max(position, s.last)
-		}
-		l.moveTo(m, position)
+		f.reach(ticket, l, m, s.reaches(int(l.to)), told)
 		if full {
+			f.laneOf(l.slot, m) // empty: Idle follows when the sender has room again, and nothing of it is left
 			f.full(l.slot, m)
 		} else {
 			f.again(l.slot, m)
+		}
+		if l.stale {
+			f.quiet(l.slot, m)
 		}
 		return
 	}
 	offset := s.start(int(l.from)) + uint32(n)
 	i := s.holding(offset)
 	f.stats.Deliveries += uint64(i - int(l.from))
+	reached := uint64(0)
 	if i > int(l.from) {
-		l.moveTo(m, s.index[i-1].sequence)
+		reached = s.index[i-1].sequence
 	}
 	if begin := s.start(i); offset > begin { // half-sent: it is finished before anything else
 		rest := s.bytes[offset:s.index[i].end]
@@ -336,24 +331,29 @@ func (f *Fan) stripSent(l *flight, m *member, n int, full bool) {
 		} else {
 			rest = slices.Clone(rest)
 		}
-		l.moveTo(m, s.index[i].sequence)
+		reached = s.index[i].sequence
 		f.stats.Deliveries++
 		f.holdRest(l.slot, m, rest)
 	}
+	f.reach(ticket, l, m, reached, told)
 	f.full(l.slot, m)
+	if l.stale {
+		f.quiet(l.slot, m)
+	}
 }
 
-// moveTo moves the member's position, unless it has subscribed anew since.
-func (l *flight) moveTo(m *member, position uint64) {
-	if !l.stale {
-		m.position = position
+// quiet tells the loop of a member without a subscription, which may be waiting to
+// end the connection, that nothing is on its way any more.
+func (f *Fan) quiet(slot uint32, m *member) {
+	if m.view == 0 && m.lane == 0 {
+		f.tell(eventIdle, slot, m, nil)
 	}
 }
 
 // again queues the member if there is more for it. What it was told of, or
 // asked not to be told of, is forgotten when it is past all of that.
 func (f *Fan) again(slot uint32, m *member) {
-	if m.lane != 0 || m.view != 0 && m.position < f.views[m.view].head {
+	if m.lane != 0 || f.owed(m) {
 		f.queueBehind(slot, m)
 		return
 	}
@@ -409,7 +409,9 @@ func (f *Fan) deliver() {
 		case eventLost:
 			f.events.Lost(slot, e.err)
 		case eventIdle:
-			f.events.Idle(slot)
+			if f.LaneEmpty(slot) { // else something was written since, and Idle follows that
+				f.events.Idle(slot)
+			}
 		case eventAnswered:
 			f.response = e.answer
 			f.events.Answered(slot, e.session)

@@ -18,13 +18,13 @@ type cursor struct {
 
 func (c *cursor) sequence() uint64 { return c.strip.index[c.i].sequence }
 
-// gathered is a strip that was merged for a view, until the sender has reported.
+// gathered is a strip that was merged for a view, until the sender is flushed.
 type gathered struct {
 	view     *view
 	position uint64
 	head     uint64
 	strip    *strip
-	bytes    int // of all that were merged since the sender has reported
+	bytes    int // of all that were merged since then
 }
 
 // start begins at what follows position, on n channels of the view. It reports
@@ -91,7 +91,7 @@ func (k *gather) down(i int) {
 
 // waitingFor returns the strip that has what follows position on the channels of
 // a view that shares, nil if it is in none. It is a strip of the one channel that
-// has something, or is merged and lives until the sender has reported.
+// has something, or is merged and lives until the sender is flushed.
 func (f *Fan) waitingFor(v *view, position uint64) *strip {
 	if !v.shares {
 		return nil
@@ -107,7 +107,9 @@ func (f *Fan) waitingFor(v *view, position uint64) *strip {
 	}
 	s := f.newStrip(position)
 	f.gatherInto(s, v)
-	f.retire(s)
+	if f.gathered.strip != nil {
+		f.freeStrip(f.gathered.strip)
+	}
 	f.gathered = gathered{v, position, v.head, s, f.gathered.bytes + cap(s.memory)}
 	return s
 }

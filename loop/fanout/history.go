@@ -116,28 +116,29 @@ func (f *Fan) ends(m *member) bool {
 	return m.flags&flagSlow != 0 && slices.ContainsFunc(f.scratch.gaps, func(g ring.Gap) bool { return f.policy(g.Channel) == Disconnect })
 }
 
-// readBack makes a strip of what follows the member's position in the history,
-// shared with others at the same place. nil means that there is nothing to
-// launch now: it waits for the ring, or was told of a gap, or has caught up.
-func (f *Fan) readBack(slot uint32, m *member, v *view) *strip {
+// readBack makes a strip of what follows the member's position in the history.
+// shared: it is kept for others at the same place, and else the caller's. nil means
+// that there is nothing to launch now: it waits for the ring, or was told of a gap,
+// or has caught up.
+func (f *Fan) readBack(slot uint32, m *member, v *view) (s *strip, shared bool) {
 	upto, o := f.readMerged(slot, m, v, mergeMessages, f.limits.StripBytes)
 	if o == wait {
 		f.waiting = append(f.waiting, slot)
-		return nil
+		return nil, false
 	}
 	if f.ends(m) {
 		f.stats.Gaps++
 		f.kill(slot, m, eventFell, nil)
 		clear(f.scratch.merged)
-		return nil
+		return nil, false
 	}
-	s := f.newStrip(m.position)
+	s = f.newStrip(m.position)
 	s.private = m.flags&flagMarks != 0 || m.flags&flagSlow != 0 && f.conflates(v)
 	s.last = upto
 	f.stats.History++
 	if len(f.scratch.gaps) > 0 && !f.addGaps(slot, m, v, s) {
 		f.freeStrip(s)
-		return nil
+		return nil, false
 	}
 	for _, msg := range f.scratch.merged {
 		if len(s.bytes) >= f.limits.StripBytes {
@@ -153,10 +154,9 @@ func (f *Fan) readBack(slot uint32, m *member, v *view) *strip {
 		m.position = max(m.position, s.last)
 		f.freeStrip(s)
 		f.again(slot, m)
-		return nil
+		return nil, false
 	}
-	f.keepBack(v, s)
-	return s
+	return s, f.keepBack(v, s)
 }
 
 // addGaps begins s with the notices of the gaps that were found. It reports
@@ -186,12 +186,11 @@ func (f *Fan) addGaps(slot uint32, m *member, v *view, s *strip) bool {
 	return true
 }
 
-// keepBack lets others use s while members catch up. The strip it replaces, and
-// one that serves only its first reader, live until the sender has reported.
-func (f *Fan) keepBack(v *view, s *strip) {
+// keepBack lets others use s while members catch up, unless it serves only its
+// first reader, and reports whether it does.
+func (f *Fan) keepBack(v *view, s *strip) bool {
 	if s.private || len(v.members) == 1 {
-		f.retire(s)
-		return
+		return false
 	}
 	p := v.startPass(f)
 	if p.back == nil {
@@ -202,24 +201,14 @@ func (f *Fan) keepBack(v *view, s *strip) {
 		f.backs = append(f.backs, v.number)
 	}
 	if p.back != nil {
-		f.retire(p.back)
+		f.freeStrip(p.back)
 	}
 	p.back = s
-}
-
-// retire lets s go once the sender has reported; with a late sender, whose
-// reports may be long in coming, the collector takes what is more than a batch.
-func (f *Fan) retire(s *strip) {
-	if len(f.retired) < 4*batchSends {
-		f.retired = append(f.retired, s)
-	}
+	return true
 }
 
 // dropBacks lets all strips of history go.
 func (f *Fan) dropBacks() {
-	if len(f.backs) == 0 {
-		return
-	}
 	backs := f.backs
 	f.backs = f.backs[:0]
 	for _, n := range backs {
@@ -227,11 +216,9 @@ func (f *Fan) dropBacks() {
 		if v == nil || v.pass == nil || v.pass.back == nil {
 			continue
 		}
-		f.retire(v.pass.back)
+		f.freeStrip(v.pass.back)
 		v.pass.back = nil
-		if f.endPass(v) {
-			f.ending = append(f.ending, n)
-		}
+		f.end(v)
 	}
 }
 

@@ -69,31 +69,50 @@ type Source interface {
 // has bytes for a connection that is gone refuses them by it.
 type Conn struct{ Slot, Generation uint32 }
 
-// Sender writes to connections. Bytes handed to Queue stay valid and unchanged
-// until they were reported.
+// Sender writes to connections: by a system call for each, into TLS records, or by
+// a queue of the kernel that says later what became of them. The fan asks for one
+// send at a time for each connection: until that was reported it calls neither Queue
+// nor Now for it. Any number of connections may have a send out, for any number of
+// turns. All methods belong to the loop's goroutine.
 type Sender interface {
-	// Queue asks for b to be sent to a connection; ticket names it in the report.
+	// Queue asks for b, which is not empty, to be sent to a connection; ticket
+	// names it in the report. b stays valid and unchanged until then, whatever
+	// becomes of the connection or its subscription.
 	Queue(ticket uint32, to Conn, b []byte)
 
-	// Flush sends what is queued and calls report once for each ticket, now or
-	// in a later Flush: n bytes were accepted; full, or fewer than asked for, means
-	// that Writable will follow; err means that the connection is gone.
+	// Flush begins to send what is queued. It may report that, and what was queued
+	// earlier. It is called in each Fan.Flush in which a send is out.
 	Flush(report Report)
 
-	// Now sends b at once and reports as Flush does. b is not kept. Fewer bytes
-	// without full: the others come by Queue, whose turn it is to take them.
+	// Now sends what it can of b at once. b is not kept. n < len(b) without full
+	// means that the sender does not do it now, which it may always say: the rest
+	// comes by Queue. full and err are as in Report.
 	Now(to Conn, b []byte) (n int, full bool, err error)
 }
 
-// Report is how a Sender says what became of a ticket: see Sender.Flush.
+// Report is how a Sender says what became of a ticket, once for each, also if the
+// connection is gone by then. It may be kept, and called in Flush or at any other
+// moment, but not within Queue, Now or another method of the fan; Fan.Pending is
+// true after that. A sender that reports in Flush alone has the loop call Fan.Flush.
+//
+// n bytes were accepted: they go out before all that is queued later. full, which
+// n < len(b) implies, means that no more is accepted until Fan.Writable, which is
+// called after the report: room that was made between the send and its report must
+// be found by asking again. A sender that has accepted all but keeps the end, as of
+// a TLS record of which the socket took a part, says full as well, and the loop does
+// not end the connection before there is room again. err: the connection is gone.
+//
+// A report does not wait for the client: what a socket does not take is full. Until
+// it comes the fan keeps what the member will need next: see DESIGN.md, Flight.
 type Report func(ticket uint32, n int, full bool, err error)
 
-// Events is what the fan tells its loop. They come at the end of Flush, when
-// the fan may be called again.
+// Events is what the fan tells its loop. They come at the end of Flush, also of
+// what was reported before it, when the fan may be called again.
 type Events interface {
 	// Lost: the socket failed.
 	Lost(slot uint32, err error)
-	// Idle: the lane has become empty; an answer was sent to its end.
+	// Idle: the lane has become empty, an answer was sent to its end, or what was on
+	// its way when the subscription ended has been. LaneEmpty is true.
 	Idle(slot uint32)
 	// Answered: a poll got its answer and is no longer subscribed. Idle
 	// follows, perhaps much later, when the socket has taken all of it.

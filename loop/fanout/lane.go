@@ -10,6 +10,7 @@ type lane struct {
 	slot      uint32
 	used      bool
 	uncounted bool  // its member was given up: nothing of it counts any more
+	answers   int   // bytes of buf that are not under LaneBytes
 	block     *byte // which block half is the end of, in Fan.blocks; nil for none
 }
 
@@ -37,9 +38,9 @@ func (f *Fan) WriteAnswer(slot uint32, b []byte) (done bool, err error) {
 func (f *Fan) write(slot uint32, b []byte, answer bool) (done bool, err error) {
 	m := f.member(slot)
 	if m.flags&flagDead != 0 || len(b) == 0 {
-		return m.lane == 0, nil
+		return m.lane == 0, nil // what came of a client that has gone is still handled
 	}
-	if m.lane == 0 && m.flags&(flagFull|flagFlying) == 0 {
+	if m.lane == 0 && m.flight == 0 && m.flags&flagFull == 0 {
 		n, full, err := f.sender.Now(Conn{slot, m.generation}, b)
 		switch {
 		case err != nil:
@@ -53,19 +54,21 @@ func (f *Fan) write(slot uint32, b []byte, answer bool) (done bool, err error) {
 		b = b[n:]
 	}
 	l := f.laneOf(slot, m)
-	if answer && len(l.half) == 0 && len(l.buf) == 0 && m.flags&flagFlying == 0 {
+	if answer && len(l.half) == 0 && len(l.buf) == 0 && m.flight == 0 {
 		l.half = append([]byte(nil), b...)
 		f.pin(l)
 	} else {
 		l.buf = append(l.buf, b...)
 		f.held += len(b)
-		if !answer && len(l.buf) > f.limits.LaneBytes {
+		if answer {
+			l.answers += len(b)
+		} else if len(l.buf)-l.answers > f.limits.LaneBytes {
 			f.stats.LaneFull++
 			f.kill(slot, m, eventSlow, nil)
 		}
 	}
 	f.limitHeld()
-	if m.flags&(flagFull|flagFlying) == 0 {
+	if m.flags&flagFull == 0 {
 		f.queueBehind(slot, m)
 	}
 	return false, nil
@@ -164,7 +167,10 @@ func (f *Fan) sendLane(slot uint32, m *member) bool {
 		f.laneEmpty(slot, m)
 		return false
 	}
-	f.fly(m, flight{slot: slot, lane: true, bytes: b})
+	f.fly(slot, m, b).lane = true
+	if m.view != 0 {
+		f.keepFor(m, f.views[m.view]) // its turn was for the lane
+	}
 	return true
 }
 
@@ -176,6 +182,7 @@ func (f *Fan) laneSent(slot uint32, m *member, n int, full bool) {
 		}
 	} else {
 		l.buf = l.buf[n:]
+		l.answers = min(l.answers, len(l.buf))
 		if !l.uncounted {
 			f.held -= n
 		}

@@ -46,8 +46,15 @@ func (l *Latency) Add(other *Latency) {
 // each delivery feels.
 type latency struct {
 	clock    func() int64
-	handed   []mark // through, and to be observed when the sender has reported
+	handed   []handed // through, and to be observed when the sender has reported
 	observed Latency
+}
+
+// handed is a mark for which all members have been visited, and before which wave
+// all its flights were queued.
+type handed struct {
+	mark
+	wave uint64
 }
 
 // Measure has the fan observe latencies by clock, which tells nanoseconds on the
@@ -100,7 +107,7 @@ func (f *Fan) through(p *pass, sent, seen int) {
 			break
 		}
 		if m.sends != p.sends {
-			f.latency.handed = append(f.latency.handed, *m)
+			f.latency.handed = append(f.latency.handed, handed{*m, f.waves.now + 1})
 		}
 	}
 	if n > 0 {
@@ -112,20 +119,23 @@ func (f *Fan) through(p *pass, sent, seen int) {
 // its answer, as a rule.
 func (f *Fan) answered(p *pass) {
 	if f.latency != nil {
-		f.latency.handed = append(f.latency.handed, p.marks...)
+		for _, m := range p.marks {
+			f.latency.handed = append(f.latency.handed, handed{m, f.waves.now + 1})
+		}
 		p.marks = p.marks[:0]
 	}
 }
 
-// observe counts what is through, the sender having reported.
+// observe counts what is through, as far as the sender has reported.
 func (f *Fan) observe() {
 	l := f.latency
-	if l == nil || len(l.handed) == 0 {
+	if l == nil || len(l.handed) == 0 || !f.reported(l.handed[0].wave) {
 		return
 	}
-	now := l.clock()
-	for _, m := range l.handed {
+	now, n := l.clock(), 0
+	for ; n < len(l.handed) && f.reported(l.handed[n].wave); n++ {
+		m := &l.handed[n]
 		l.observed.observe(time.Duration(max(0, now-m.accepted)), uint64(m.n))
 	}
-	l.handed = l.handed[:0]
+	l.handed = l.handed[:copy(l.handed, l.handed[n:])]
 }

@@ -4,7 +4,6 @@ package fanout
 const (
 	flagAttached  uint16 = 1 << iota
 	flagFull             // the socket took less than it was given; Writable clears it
-	flagFlying           // bytes are queued with the sender and not reported yet
 	flagBehind           // in the behind queue
 	flagIgnoreGap        // go on after a gap that the encoding cannot tell
 	flagClose            // poll: the connection ends after the answer
@@ -25,6 +24,7 @@ type member struct {
 	view       uint32 // index in views; 0 for none
 	place      uint32 // index in the view's members
 	lane       uint32 // index in lanes; 0 for none
+	flight     uint32 // its ticket + 1 while bytes are with the sender; 0 for none
 	generation uint32 // Conn.Generation
 	flags      uint16
 	origin     uint16 // Subscription.Origin
@@ -54,7 +54,8 @@ func (f *Fan) Attach(c Conn, session uint64) {
 	f.stats.Members++
 }
 
-// Detach forgets the member: its subscription, its lane, its place in queues.
+// Detach forgets the member: its subscription, its lane, its place in queues. Bytes
+// that are with the sender are still reported, and then mean nothing.
 func (f *Fan) Detach(slot uint32) {
 	m := f.member(slot)
 	if m.flags&flagAttached == 0 {
@@ -62,18 +63,12 @@ func (f *Fan) Detach(slot uint32) {
 	}
 	f.leave(slot, m)
 	f.dropLane(m)
-	if m.flags&flagFlying != 0 {
-		for i := range f.flights {
-			if f.flights[i].slot == slot {
-				f.flights[i].void = true
-			}
-		}
-	}
 	*m = member{}
 	f.stats.Members--
 }
 
-// Position is the sequence up to which the member has everything.
+// Position is the sequence up to which the member has everything, by what was
+// reported.
 func (f *Fan) Position(slot uint32) uint64 {
 	m := f.member(slot)
 	if m.view == 0 || m.position >= f.views[m.view].head {
@@ -85,15 +80,32 @@ func (f *Fan) Position(slot uint32) uint64 {
 // CaughtUp reports whether all there is was accepted by the member's socket.
 func (f *Fan) CaughtUp(slot uint32) bool {
 	m := f.member(slot)
-	return m.lane == 0 && m.flags&(flagFull|flagFlying) == 0 &&
+	return m.lane == 0 && m.flight == 0 && m.flags&flagFull == 0 &&
 		(m.view == 0 || m.position >= f.views[m.view].head)
 }
 
 // Stalled reports whether the member's socket is full.
 func (f *Fan) Stalled(slot uint32) bool { return f.member(slot).flags&flagFull != 0 }
 
-// LaneEmpty reports whether nothing private waits for the member's socket.
-func (f *Fan) LaneEmpty(slot uint32) bool { return f.member(slot).lane == 0 }
+// LaneEmpty reports whether nothing private waits for the member's socket, nor, if
+// it has no subscription, is anything on its way to it. Else Idle follows.
+func (f *Fan) LaneEmpty(slot uint32) bool {
+	m := f.member(slot)
+	return m.lane == 0 && (m.flight == 0 || m.view != 0)
+}
+
+// LaneWaits reports whether something private waits that the sender does not have yet.
+func (f *Fan) LaneWaits(slot uint32) bool {
+	m := f.member(slot)
+	if m.lane == 0 {
+		return false
+	}
+	l, out := &f.lanes[m.lane], 0
+	if m.flight != 0 && f.flights[m.flight-1].lane {
+		out = len(f.flights[m.flight-1].bytes)
+	}
+	return m.flags&flagFull != 0 || len(l.half)+len(l.buf) > out
+}
 
 // Held is what the fan keeps for this member alone, in bytes: the rest of a
 // half-sent message (shared with others, but pinned by it) and its lane.
@@ -127,6 +139,9 @@ func (f *Fan) Revive(slot uint32) {
 	f.leave(slot, m) // or the next message would find the same gap
 	if m.lane != 0 {
 		f.recount(&f.lanes[m.lane])
+		if m.flags&flagFull == 0 {
+			f.queueBehind(slot, m)
+		}
 	}
 }
 

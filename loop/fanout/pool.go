@@ -1,8 +1,8 @@
 package fanout
 
 // What passes and strips leave behind is used again. A strip that grew far
-// beyond the cut (one large message) is dropped instead. While the sender still
-// holds bytes, nothing is reused: the collector takes it.
+// beyond the cut (one large message) is dropped instead. A strip whose bytes are with
+// the sender is used again when all of its flights were reported.
 
 const (
 	poolKeeps  = 16 << 10 // passes and strips: about 250 B each without memory
@@ -25,10 +25,21 @@ func (f *Fan) newStrip(base uint64) *strip {
 // kept is the memory of an unused strip beyond what each of them has.
 func (s *strip) kept() int { return cap(s.memory) + 24*max(0, cap(s.index)-8) }
 
+// freeStrip lets s go: at once, or when its last flight is reported. Until then
+// its bytes count among those that wait, or as loose.
 func (f *Fan) freeStrip(s *strip) {
+	if s.flights > 0 {
+		s.free, s.next = true, nil
+		if s.counted == 0 {
+			s.loose = int32(len(s.bytes))
+			f.loose += len(s.bytes)
+		}
+		return
+	}
 	f.strips -= int(s.counted)
-	s.counted = 0
-	if f.outstanding > 0 || len(f.freeStrips) >= poolKeeps || cap(s.memory) > 4*f.limits.StripBytes {
+	f.loose -= int(s.loose)
+	s.counted, s.loose, s.free = 0, 0, false
+	if len(f.freeStrips) >= poolKeeps || cap(s.memory) > 4*f.limits.StripBytes {
 		return
 	}
 	s.reset()
@@ -38,6 +49,10 @@ func (f *Fan) freeStrip(s *strip) {
 	f.pooled += s.kept()
 	f.freeStrips = append(f.freeStrips, s)
 }
+
+// choked reports whether flights hold so many bytes that nobody else needs that no
+// more are queued until some were reported.
+func (f *Fan) choked() bool { return f.loose >= looseBytes }
 
 // count counts what strip s of a pass holds.
 func (f *Fan) count(s *strip) {

@@ -29,7 +29,15 @@ type simClient struct {
 	parked   bool              // poll: subscribed
 	decoded  int               // bytes of socket.arrived that were decoded
 	gone     bool
-	abreast  bool // it shares, was never behind, and was never full if socket.slow says so
+	expired  bool                // poll: its time was up
+	closing  bool                // it is sent what is on its way, and nothing else
+	idle     bool                // what was private had not gone at once: Idle is due
+	answers  int                 // bytes that were written as answers and may be in its lane
+	changes  []func(base uint64) // made while bytes were on their way
+	base     uint64              // before the first of them
+	reached  uint64              // by what was on its way, of the channels in carrying
+	carrying map[string]bool
+	abreast  bool // it was never behind, and never full unless socket.slow says so
 	gaps     int
 }
 

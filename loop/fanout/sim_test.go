@@ -35,14 +35,32 @@ type sim struct {
 	crowd    bool       // many clients of few views; they come, go and get room together
 	few      bool       // views begin and end to share
 	common   bool       // many views of few clients, with a channel in common
+	whole    bool       // strips are never cut, and nothing is retained
 	policies map[string]fanout.Policy
 	steps    []string
 	failed   bool
-	gaps     int
-	messages int
-	changes  int
-	skips    int
-	fell     int
+	tally
+}
+
+// tally is what schedules met.
+type tally struct {
+	seeds, messages, gaps, changes, skips, fell int
+	met                                         struct{ change, drop, write, resubscribe, expire, close int } // a flight
+}
+
+func (t *tally) add(o tally) {
+	t.seeds++
+	t.messages += o.messages
+	t.gaps += o.gaps
+	t.changes += o.changes
+	t.skips += o.skips
+	t.fell += o.fell
+	t.met.change += o.met.change
+	t.met.drop += o.met.drop
+	t.met.write += o.met.write
+	t.met.resubscribe += o.met.resubscribe
+	t.met.expire += o.met.expire
+	t.met.close += o.met.close
 }
 
 func newSim(t *testing.T, seed uint64) *sim {
@@ -56,7 +74,7 @@ func newSim(t *testing.T, seed uint64) *sim {
 			s.hist.keep[c] = 1000
 		}
 	}
-	s.out = &simSender{fail: s.fail, half: s.half, sockets: map[fanout.Conn]*simSocket{}, rnd: s.rnd, late: seed%3 == 0}
+	s.out = &simSender{fail: s.fail, landed: s.landed, sockets: map[fanout.Conn]*simSocket{}, rnd: s.rnd, timing: timing(seed % uint64(timings))}
 	s.most, s.sets = 40, [][]string{{"A"}, {"B"}, {"A", "B"}, {"A", "B", "C"}, {"D"}, {"C", "D", "E"}, {"E"}}
 	if seed%4 == 1 { // views that a turn cannot visit to their end
 		s.crowd, s.most, s.sets = true, 180, [][]string{{"A", "B"}, {"A", "B"}, {"A", "B"}, {"A", "C"}, {"A"}}
@@ -76,9 +94,20 @@ func newSim(t *testing.T, seed uint64) *sim {
 			}
 		}
 		s.hist.keep["A"] = s.rnd.IntN(3)
+		if s.crowd { // what is let go too early is lost
+			clear(s.hist.keep)
+		}
 	}
 	s.limits = fanout.Limits{WaitingBytes: 1000 + s.rnd.IntN(20_000), StripBytes: 50 + s.rnd.IntN(1000), LaneBytes: 300, HeldBytes: 4000, AnswerMessages: 1 + s.rnd.IntN(8), AnswerBytes: 400}
+	if s.crowd && s.common { // many strips, and rounds that take several turns
+		s.limits.StripBytes, s.limits.WaitingBytes = 50+s.rnd.IntN(100), 1<<20
+	}
+	if s.whole = seed%8 == 3; s.whole {
+		s.limits.StripBytes = 1 << 20
+		clear(s.hist.keep)
+	}
 	s.fan = fanout.New(0, s.limits, s.enc, s.hist, s.out, s)
+	s.out.end = s.fan.End
 	if s.few = s.rnd.IntN(3) == 0; s.few {
 		s.fan.ShareUpTo(1 + s.rnd.IntN(60))
 	}
@@ -109,15 +138,29 @@ func (s *sim) Lost(slot uint32, err error) { s.drop(s.clients[slot]) }
 func (s *sim) Idle(slot uint32) {
 	c := s.clients[slot]
 	s.decode(c)
+	c.idle = false
+	if c.closing {
+		s.ended(c)
+		return
+	}
 	if c.encoding >= encPoll && !c.parked && s.rnd.IntN(4) > 0 {
+		if s.rnd.IntN(3) == 0 {
+			s.write(c, true) // the response to a request before this one
+		}
+		if c.gone {
+			return
+		}
 		s.subscribe(c, fanout.After, c.position)
+		if s.rnd.IntN(4) == 0 { // the client has ended its side
+			s.expire(c)
+		}
 	}
 }
 func (s *sim) Answered(slot uint32, session uint64) {
 	if s.clients[slot].session != session {
 		s.fail("answered: wrong session")
 	}
-	s.clients[slot].parked = false
+	s.clients[slot].parked, s.clients[slot].expired = false, false
 }
 func (s *sim) Gapped(slot uint32) {
 	c := s.clients[slot]
@@ -133,7 +176,7 @@ func (s *sim) Gapped(slot uint32) {
 		s.fail("%s: closed for a gap that is none (at %d)", c.name, c.position)
 	}
 	s.gaps++
-	s.drop(c)
+	s.farewell(c)
 }
 func (s *sim) Fell(slot uint32) {
 	c := s.clients[slot]
@@ -146,13 +189,17 @@ func (s *sim) Fell(slot uint32) {
 		s.fail("%s: closed for being slow on channels %v without a reason (at %d)", c.name, c.channels, c.position)
 	}
 	s.fell++
-	s.drop(c)
+	s.farewell(c)
 }
 func (s *sim) Slow(slot uint32) { s.drop(s.clients[slot]) }
 
 func (s *sim) drop(c *simClient) {
 	s.decode(c)
+	if s.out.flying(c.conn()) != nil {
+		s.met.drop++
+	}
 	s.fan.Detach(c.slot)
+	delete(s.out.sockets, c.conn())
 	c.gone = true
 	delete(s.clients, c.slot)
 	s.free = append(s.free, c.slot)
@@ -167,6 +214,9 @@ func (s *sim) attach() *simClient {
 	}
 	s.session++
 	c := &simClient{name: fmt.Sprint("client", s.session), slot: slot, session: s.session, channels: map[string]bool{}, lost: map[string]uint64{}, quiet: map[string]uint64{}, had: map[string]uint64{}, skip: map[string]uint64{}, socket: &simSocket{room: s.rnd.IntN(400)}}
+	if s.common && s.rnd.IntN(4) == 0 || s.whole && s.rnd.IntN(2) == 0 {
+		c.socket.room = 1 << 20 // it must never be told of a gap
+	}
 	switch n := s.rnd.IntN(4); {
 	case s.crowd && s.rnd.IntN(4) > 0:
 		c.encoding = encLine
@@ -205,14 +255,7 @@ func (s *sim) start() (from fanout.From, at uint64) {
 // old ones still arrives.
 func (s *sim) resubscribe(c *simClient) {
 	s.decode(c)
-	for i := range s.out.queue {
-		if s.out.queue[i].to == c.conn() {
-			s.out.queue[i].old = true
-		}
-	}
-	half, _ := s.fan.Held(c.slot)
-	c.socket.old, c.carried = len(c.socket.arrived)+half, nil
-	s.fan.Unsubscribe(c.slot)
+	s.unsubscribe(c)
 	s.choose(c)
 	from, at := s.start()
 	s.note("%s changes to channels %v, from %d at %d", c.name, c.channels, from, at)
@@ -257,7 +300,21 @@ func (s *sim) subscribe(c *simClient, from fanout.From, at uint64) {
 	}
 	c.position = position
 	c.parked = true
-	c.abreast = s.common && !s.few && from == fanout.Now && !c.socket.slow && s.fan.Shares(c.slot)
+	c.abreast = (s.whole && c.encoding < encPoll || s.common && s.fan.Shares(c.slot)) && !s.few && from == fanout.Now && !c.socket.slow
+}
+
+// expire has the time of a poll be up.
+func (s *sim) expire(c *simClient) {
+	flying := s.out.flying(c.conn()) != nil
+	expires := s.fan.Expire(c.slot)
+	s.note("%s expires: %v", c.name, expires)
+	switch {
+	case !expires && !c.expired && !c.socket.full && !c.socket.dead:
+		s.fail("%s: its time is up, but it is no waiting poll", c.name)
+	case expires && flying:
+		s.met.expire++
+	}
+	c.expired = c.expired || expires
 }
 
 func (s *sim) some() *simClient {
@@ -312,12 +369,37 @@ func (s *sim) apply(n int) {
 	}
 }
 
-func (s *sim) half(of fanout.Conn) int {
-	if c := s.clients[of.Slot]; c != nil && c.conn() == of {
-		half, _ := s.fan.Held(c.slot)
-		return half
+// unsubscribe ends the subscription of a stream.
+func (s *sim) unsubscribe(c *simClient) {
+	if q := s.out.flying(c.conn()); q != nil {
+		q.old = true
+		s.met.resubscribe++
 	}
-	return 0
+	half, _ := s.fan.Held(c.slot)
+	c.socket.old, c.carried, c.changes = len(c.socket.arrived)+half, nil, nil
+	s.fan.Unsubscribe(c.slot)
+}
+
+// landed is called when q was reported.
+func (s *sim) landed(q *send) {
+	c := s.clients[q.to.Slot]
+	if c == nil || c.conn() != q.to {
+		return
+	}
+	if q.old {
+		half, _ := s.fan.Held(c.slot)
+		c.socket.old = len(c.socket.arrived) + half
+	}
+	if len(c.changes) > 0 && q.err == nil {
+		s.settle(c, q)
+	}
+}
+
+func (s *sim) flush(n int) {
+	s.out.turn++
+	if !s.fan.Flush(n) {
+		s.idle()
+	}
 }
 
 // howMany is how many clients something happens to at a time.
@@ -335,7 +417,7 @@ func (s *sim) room(c *simClient) {
 	c.socket.room += s.rnd.IntN(200)
 	s.note("%s gets room", c.name)
 	if c.socket.full && c.socket.room > 0 {
-		c.socket.full = false
+		c.socket.full, c.socket.sealed = false, false
 		s.fan.Writable(c.slot)
 	}
 }
@@ -353,7 +435,7 @@ func (s *sim) die(c *simClient) {
 }
 
 func (s *sim) step() {
-	switch s.rnd.IntN(14) {
+	switch s.rnd.IntN(16) {
 	case 0, 1:
 		n := 1 + s.rnd.IntN(6)
 		s.note("publish %d", n)
@@ -367,8 +449,9 @@ func (s *sim) step() {
 	case 4, 5, 6:
 		n := 1 + s.rnd.IntN(20)
 		s.note("flush %d", n)
-		if !s.fan.Flush(n) {
-			s.idle()
+		s.flush(n)
+		for i := s.rnd.IntN(6); i == 0 && len(s.out.out) > 0; { // till all was reported
+			s.flush(n)
 		}
 	case 7, 8:
 		for range s.howMany() {
@@ -387,17 +470,9 @@ func (s *sim) step() {
 	case 10:
 		if c := s.some(); c != nil && c.encoding < encPoll {
 			s.note("private item for %s", c.name)
-			b := fmt.Appendf(nil, "<P %d>", c.wrote)
-			if _, err := s.fan.Write(c.slot, b); err != nil {
-				s.drop(c)
-			} else {
-				c.wrote++
-			}
-			for i := range b {
-				b[i] = '!' // it was lent
-			}
-		} else if c != nil && c.parked && s.fan.Expire(c.slot) {
-			s.note("%s expires", c.name)
+			s.write(c, s.rnd.IntN(4) == 0)
+		} else if c != nil && c.parked {
+			s.expire(c)
 		}
 	case 11:
 		if s.rnd.IntN(4) == 0 {
@@ -406,19 +481,31 @@ func (s *sim) step() {
 			}
 		}
 	case 12:
-		if c := s.some(); c != nil && c.encoding < encPoll && s.rnd.IntN(3) == 0 {
+		if c := s.some(); c != nil && c.encoding < encPoll && !c.closing && s.rnd.IntN(3) == 0 {
 			s.resubscribe(c)
 		}
 	case 13:
-		if c := s.some(); c != nil && c.encoding < encPoll {
+		if c := s.some(); c != nil && c.encoding < encPoll && !c.closing {
 			s.change(c)
+		}
+	case 14:
+		if c := s.some(); c != nil && c.encoding < encPoll && !c.closing && s.rnd.IntN(4) == 0 {
+			s.close(c)
+		}
+	case 15:
+		if s.out.timing == anyTime {
+			s.note("reports between two turns")
+			s.out.some()
 		}
 	}
 	for _, c := range s.clients {
 		s.decode(c)
 		half, private := s.fan.Held(c.slot)
-		if private > s.limits.LaneBytes+20 || half > 500 {
+		if private > s.limits.LaneBytes+c.answers+20 || half > 500 {
 			s.fail("%s holds %d and %d bytes", c.name, half, private)
+		}
+		if s.fan.LaneEmpty(c.slot) {
+			c.answers = 0
 		}
 	}
 	if st := s.fan.Stats(); st.Held > s.limits.HeldBytes+500 {
@@ -429,12 +516,18 @@ func (s *sim) step() {
 // idle is called when the fan says that it has nothing to do: then everybody
 // whose socket is not full has all that was applied.
 func (s *sim) idle() {
-	if len(s.out.queue) > 0 {
+	if len(s.out.out) > 0 {
 		return
 	}
 	for _, c := range s.clients {
 		s.decode(c)
-		if c.socket.full || c.socket.dead || !c.parked {
+		if c.socket.full || c.socket.dead {
+			continue
+		}
+		if c.idle || c.closing || c.expired {
+			s.fail("%s: nothing to do, but Idle did not come (%v), or its end (%v), or its answer (%v)", c.name, c.idle, c.closing, c.expired)
+		}
+		if !c.parked {
 			continue
 		}
 		if x := s.missing(c, c.position, s.fan.Applied()+1); x != nil {
@@ -447,7 +540,7 @@ func (s *sim) idle() {
 	if n := s.fan.Passes(); n > 0 {
 		s.fail("nothing to do, but %d views keep strips", n)
 	}
-	if n := s.fan.Stats().Waiting; n != 0 {
+	if n := s.fan.Stats().Waiting + s.fan.Loose(); n != 0 {
 		s.fail("nothing to do, but %d bytes wait", n)
 	}
 }
@@ -469,14 +562,13 @@ func (s *sim) run(steps int) {
 
 // finish lets everything arrive and checks that nothing is missing.
 func (s *sim) finish() {
-	s.out.late = false
 	for i := 0; i < 2000 && !s.failed; i++ {
 		s.apply(len(s.waiting))
 		for _, c := range s.clients {
 			s.decode(c)
 			c.socket.room = 1 << 20
 			if c.socket.full {
-				c.socket.full = false
+				c.socket.full, c.socket.sealed = false, false
 				s.fan.Writable(c.slot)
 			}
 			if c.encoding >= encPoll && !c.parked && s.fan.CaughtUp(c.slot) {
@@ -484,8 +576,9 @@ func (s *sim) finish() {
 				s.subscribe(c, fanout.After, c.position)
 			}
 		}
+		s.out.turn++
 		if !s.fan.Flush(1000) {
-			done := len(s.waiting) == 0
+			done := len(s.waiting) == 0 && len(s.out.out) == 0
 			for _, c := range s.clients {
 				done = done && !c.socket.full && (c.encoding < encPoll || c.parked)
 			}
@@ -494,6 +587,7 @@ func (s *sim) finish() {
 			}
 		}
 	}
+	s.idle()
 	for _, c := range s.clients {
 		s.decode(c)
 		if c.decoded != len(c.socket.arrived) {
@@ -542,22 +636,42 @@ func TestSimulation(t *testing.T) {
 	if v := numberFromEnv(t, "PEAL_SEEDS"); v != 0 {
 		seeds = v
 	}
-	gaps, messages, changes, skips, fell := 0, 0, 0, 0, 0
+	var all tally
+	var by [timings]tally
 	for seed := first; seed < first+seeds; seed++ {
 		s := newSim(t, seed)
 		s.run(steps)
-		gaps += s.gaps
-		messages += s.messages
-		changes += s.changes
-		skips += s.skips
-		fell += s.fell
+		all.add(s.tally)
+		by[s.out.timing].add(s.tally)
 		if s.failed {
 			break
 		}
 	}
-	t.Logf("seeds %d–%d, %d steps each: %d messages checked, %d gaps, all real; %d subscriptions changed, %d times the newest alone, %d closed for being slow",
-		first, first+seeds-1, steps, messages, gaps, changes, skips, fell)
-	if seeds > 1 && (messages < 1000 || gaps == 0 || changes == 0 || skips == 0 || fell == 0) && !t.Failed() {
+	t.Logf("seeds %d–%d, %d steps each: %s", first, first+seeds-1, steps, &all)
+	if seeds > 1 && all.little() && !t.Failed() {
 		t.Error("the schedules met too little to prove anything")
 	}
+	for kind, a := range by {
+		t.Logf("of these %d with reports %s: %s; with bytes on their way: %d subscriptions changed, %d ended, %d private items, %d polls expired, %d goodbyes, %d connections gone",
+			a.seeds, timing(kind), &a, a.met.change, a.met.resubscribe, a.met.write, a.met.expire, a.met.close, a.met.drop)
+		if seeds >= 400 && !t.Failed() && (a.little() || a.late() != (timing(kind) != atOnce)) {
+			t.Errorf("the schedules with reports %s met too little to prove anything, or too much", timing(kind))
+		}
+	}
+}
+
+// little reports whether something was never met that is to be proven.
+func (t *tally) little() bool {
+	return t.messages < 1000 || t.gaps == 0 || t.changes == 0 || t.skips == 0 || t.fell == 0
+}
+
+// late reports whether each command has met bytes on their way.
+func (t *tally) late() bool {
+	m := &t.met
+	return m.change > 0 && m.drop > 0 && m.write > 0 && m.resubscribe > 0 && m.expire > 0 && m.close > 0
+}
+
+func (t *tally) String() string {
+	return fmt.Sprintf("%d messages checked, %d gaps, all real; %d subscriptions changed, %d times the newest alone, %d closed for being slow",
+		t.messages, t.gaps, t.changes, t.skips, t.fell)
 }

@@ -1,9 +1,7 @@
 package fanout_test
 
 import (
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 
 	"peal/loop/fanout"
@@ -48,7 +46,7 @@ func (e *simEncoder) AppendGap(dst []byte, k ring.Encoding, g ring.Gap) []byte {
 }
 func (e *simEncoder) AppendAnswer(dst []byte, k ring.Encoding, a fanout.Answer) []byte {
 	for _, g := range a.Gaps {
-		dst = fmt.Appendf(dst, "<G %s %d %d>", g.Channel, g.From, g.To)
+		dst = e.AppendGap(dst, k, g)
 	}
 	for _, m := range a.Messages {
 		dst = append(dst, text(m)...)
@@ -118,77 +116,6 @@ func (h *simHistory) Latest(c string, after, upto uint64) (newest *ring.Message,
 func (h *simHistory) Join(c string)  { h.joined[c]++ }
 func (h *simHistory) Leave(c string) { h.joined[c]-- }
 func (h *simHistory) Head() uint64   { return h.head }
-
-// simSocket takes room bytes; then it is full until the test makes room.
-type simSocket struct {
-	room    int
-	arrived []byte
-	full    bool // said so, and owes a Writable
-	dead    bool
-	slow    bool // was full at least once
-	old     int  // what began before here belongs to an earlier subscription
-}
-
-var errReset = errors.New("connection reset")
-
-func (s *simSocket) take(b []byte) (n int, full bool, err error) {
-	if s.dead {
-		return 0, false, errReset
-	}
-	n = min(len(b), s.room)
-	s.room -= n
-	s.arrived = append(s.arrived, b[:n]...)
-	if n < len(b) {
-		s.full, s.slow = true, true
-	}
-	return n, n < len(b), nil
-}
-
-type queued struct {
-	ticket uint32
-	to     fanout.Conn
-	b      []byte
-	was    string // what b held when it was queued: it must not change
-	old    bool   // its member has subscribed to something else since
-}
-
-type simSender struct {
-	fail    func(format string, args ...any)
-	half    func(fanout.Conn) int // bytes that the fan holds of a half-sent message
-	sockets map[fanout.Conn]*simSocket
-	queue   []queued
-	late    bool // report some of it in a later Flush
-	rnd     *rand.Rand
-}
-
-func (s *simSender) Queue(ticket uint32, to fanout.Conn, b []byte) {
-	if len(b) == 0 {
-		s.fail("an empty send")
-	}
-	s.queue = append(s.queue, queued{ticket: ticket, to: to, b: b, was: string(b)})
-}
-func (s *simSender) Flush(report fanout.Report) {
-	n := len(s.queue)
-	if s.late && n > 0 {
-		n = s.rnd.IntN(n + 1)
-	}
-	now := s.queue[:n]
-	s.queue = append([]queued(nil), s.queue[n:]...)
-	for _, q := range now {
-		if string(q.b) != q.was {
-			s.fail("bytes changed between Queue and Flush: %.80q is now %.80q", q.was, q.b)
-		}
-		to := s.sockets[q.to]
-		k, full, err := to.take(q.b)
-		report(q.ticket, k, full, err)
-		if q.old {
-			to.old = len(to.arrived) + s.half(q.to)
-		}
-	}
-}
-func (s *simSender) Now(to fanout.Conn, b []byte) (int, bool, error) {
-	return s.sockets[to].take(b)
-}
 
 func (h *simHistory) retains(m *ring.Message, of map[string]bool) bool {
 	for _, c := range append([]string{m.Channel}, m.Also...) {

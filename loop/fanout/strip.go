@@ -26,9 +26,13 @@ type strip struct {
 	excludes bool     // some message must not reach some session
 	private  bool     // serves one member only
 	counted  int32    // bytes of it in Fan.strips
+	loose    int32    // bytes of it in Fan.loose
+	flights  int32    // that are out with bytes of it
+	free     bool     // to be used again when they were reported
 	sizes    int32    // of a bundle: Size of its messages, which perhaps nobody else keeps
 	until    uint32   // of a bundle: visits of the pass by which all views have been seen since its last message
 	stamp    uint64   // of a bundle: members that were behind by then may need it: queue.pushed
+	wave     uint64   // of a bundle: members with flights of a wave before this may need it
 	next     *strip   // of a bundle: what was waiting after it
 
 	// The last search, since most members stand at the same place.
@@ -57,7 +61,7 @@ func (s *strip) reset() {
 	clear(s.index)
 	s.bytes, s.index, s.memory = nil, s.index[:0], s.memory[:0]
 	s.told, s.gapped, s.excludes, s.private = nil, 0, false, false
-	s.next, s.until, s.stamp, s.sizes = nil, 0, 0, 0
+	s.next, s.until, s.stamp, s.wave, s.sizes = nil, 0, 0, 0, 0
 	s.foundFor = none
 }
 
@@ -110,6 +114,14 @@ func (s *strip) after(position uint64) int {
 		s.foundFor, s.found = position, i
 	}
 	return i
+}
+
+// reaches is where a member stands that has the pieces up to to.
+func (s *strip) reaches(to int) uint64 {
+	if to == len(s.index) {
+		return s.last
+	}
+	return s.index[to-1].sequence
 }
 
 // start is where piece i begins.

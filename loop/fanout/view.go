@@ -71,7 +71,7 @@ func (v *view) first() *channel {
 // at the next member, or view, so that each visit sends all there is.
 type pass struct {
 	queued  bool // in Fan.dirty or Fan.due
-	ending  bool // in Fan.trims
+	ending  bool // in Fan.ending or Fan.trims
 	next    int  // place to visit next
 	within  int  // of a bundle: members of that view that were visited already
 	left    int  // visits until all have been seen since the last message
@@ -79,6 +79,7 @@ type pass struct {
 	before  *strip // what live was before it was cut, for who was not visited since
 	back    *strip // history, shared by those further behind
 	stamp   uint64 // of a view: members that were behind by then may need its strips: queue.pushed
+	wave    uint64 // of a view: members with flights of a wave before this may need them
 	first   *strip // of a bundle: the oldest; its next are newer, the last is live
 	covered reply  // the last poll answer, shared by polls at the same position
 	visits  uint32 // of members, and the sends among them: for marks
@@ -147,16 +148,21 @@ func (f *Fan) markDirty(v *view, p *pass) {
 }
 
 // endPass lets the strips of a view go once all its members have been visited,
-// and those that are behind by less than the strips have had their turn. It
-// reports whether the latter is what it waits for.
+// and those that are behind by less than the strips, or had bytes with the sender,
+// have had their turn. It reports whether the latter is what it waits for.
 func (f *Fan) endPass(v *view) (again bool) {
 	p := v.pass
-	if p == nil || p.queued || p.left > 0 {
+	if p == nil {
 		return false
 	}
-	if f.behind.popped() < p.stamp {
+	if p.queued || p.left > 0 {
+		p.ending = false
+		return false
+	}
+	if f.behind.popped() < p.stamp || !f.reported(p.wave) {
 		return true
 	}
+	p.ending = false
 	if p.back != nil { // history is still being read
 		if p.before != nil {
 			f.freeStrip(p.before)
@@ -269,11 +275,17 @@ func (f *Fan) join(slot uint32, m *member, v *view) {
 	v.channels(func(_ int, c *channel) { f.source.Join(c.name) })
 }
 
-// leave takes the member out of its view, if it is in one.
+// leave takes the member out of its view, if it is in one, which ends its
+// subscription.
 func (f *Fan) leave(slot uint32, m *member) {
-	if m.view == 0 {
-		return
+	if m.view != 0 {
+		f.abandon(m)
+		f.part(slot, m)
 	}
+}
+
+// part takes the member out of its view.
+func (f *Fan) part(slot uint32, m *member) {
 	v := f.views[m.view]
 	end := uint32(len(v.members) - 1)
 	if m.place != end {
@@ -287,13 +299,6 @@ func (f *Fan) leave(slot uint32, m *member) {
 		f.revisit(v)
 	}
 	f.forget(slot, m)
-	if m.flags&flagFlying != 0 {
-		for i := range f.flights {
-			if l := &f.flights[i]; l.slot == slot {
-				l.stale = true
-			}
-		}
-	}
 	v.channels(func(_ int, c *channel) { f.source.Leave(c.name) })
 	if end == 0 {
 		f.dropView(v)
