@@ -144,17 +144,17 @@ type Partial struct {
 	Limit   uint32 // chunked: bytes that the content may have
 }
 
-// Subscription is what a request asked to receive, and what the connection is then.
-// The front creates it, the loop owns it afterwards and sets OneShot and Close. It
-// may have no channel if it has Commands. In a row of the same bytes, Encoding is
-// what the messages are encoded in, and Dialect how everything else is said.
+// Subscription is what a request asks to receive, and what its connection becomes.
+// The front creates it; then the loop owns it and sets OneShot and Close. Without a
+// channel it must have Commands. Encoding numbers the bytes of messages, Dialect those
+// that concern this connection alone; dialects may share an encoding.
 type Subscription struct {
 	fanout.Subscription
 
 	Timeout   time.Duration // Park: answer with nothing after it
-	Dialect   ring.Encoding // the one that the Encoder is asked for what concerns this connection alone
+	Dialect   ring.Encoding // for AppendOpen, AppendHeartbeat, AppendClose and the gap of a Foreign cursor
 	Framing   Framing
-	Known     bool // After: the client keeps this position as the id of its last event
+	Known     bool // After: the client has this position as the id of its last event
 	Publishes bool // WebSocket: what the client sends is published to its channel
 	Commands  bool // WebSocket: what the client sends are commands to the front
 	Named     bool // the front wants to know when it ends: Front.Left

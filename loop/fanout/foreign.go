@@ -2,16 +2,17 @@ package fanout
 
 import "peal/loop/ring"
 
-// A cursor that means nothing here is a gap on each channel, up to what was dropped
-// of it. Streams begin with these gaps, and polls have them in their answer.
+// A cursor of another epoch, ahead of the head or unreadable is a gap on each channel,
+// up to the newest message that was dropped. Streams begin with these gaps, and the
+// response to a poll contains them.
 
 func foreign(channel string, to uint64) ring.Gap {
 	return ring.Gap{Channel: channel, To: to, Foreign: true}
 }
 
-// AppendForeign appends the notices with which a stream in encoding k begins whose
-// cursor means nothing, for the channels of a subscription that was given position.
-// told is false if the encoding has no word for them.
+// AppendForeign appends the gaps with which a stream begins in encoding k, for the
+// channels of a subscription that was given position. told is false if the encoding
+// cannot express gaps.
 func (f *Fan) AppendForeign(dst []byte, k ring.Encoding, channels []string, position uint64) (out []byte, told bool) {
 	before := len(dst)
 	for _, c := range channels {

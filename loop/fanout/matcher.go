@@ -7,9 +7,9 @@ import (
 	"peal/loop/ring"
 )
 
-// matcher says which messages belong to one channel of a view: those published
-// under exactly its name. That a subscription is a set of matchers, and what they
-// match, is known here and nowhere else.
+// matcher determines which messages belong to one channel of a view: those published
+// under exactly its name. A subscription is a set of matchers. Only this file knows
+// what they match.
 type matcher struct{ name string }
 
 func (t *matcher) matches(name string) bool { return t.name == name }
@@ -19,13 +19,12 @@ func (t *matcher) carries(m *ring.Message) bool {
 	return t.matches(m.Channel) || slices.ContainsFunc(m.Also, t.matches)
 }
 
-// index has the channels of a loop by their matchers.
+// index finds the channels of a loop.
 type index struct{ exact map[string]*channel }
 
 func newIndex() index { return index{exact: map[string]*channel{}} }
 
-// matching returns the channel that what is published under name belongs to, nil
-// for none.
+// matching returns the channel of messages that are published under name, nil for none.
 func (x *index) matching(name string) *channel { return x.exact[name] }
 
 // channel returns the channel of a matcher, making it if needed.

@@ -2,14 +2,14 @@ package fanout
 
 import "fmt"
 
-// Policy says what becomes of a slow consumer of a channel: one that was live,
-// whose socket then was full. 0 is none yet, and counts as Resume.
+// Policy determines what happens to a slow consumer of a channel: a member that was
+// live, and whose socket then was full. 0 is not set, and is treated as Resume.
 type Policy uint8
 
 const (
-	Resume     Policy = 1 + iota // it is sent all that is retained, and a gap for what is not
-	Latest                       // it is sent the newest message alone, and how many were passed over
-	Disconnect                   // it is sent all that is retained; if that has a gap, it is closed (Events.Fell)
+	Resume     Policy = 1 + iota // it receives all that is retained, and a gap for the rest
+	Latest                       // it receives the newest message only, and the number skipped
+	Disconnect                   // it receives all that is retained; if that has a gap, it is closed (Events.Fell)
 )
 
 var policyNames = [...]string{Resume: "resume", Latest: "latest", Disconnect: "disconnect"}

@@ -10,7 +10,7 @@ const (
 	After                // after Sequence
 	Earliest             // everything retained
 	Last                 // the newest Count of the channels together
-	Foreign              // everything retained, after saying that there is a gap: the cursor means nothing here
+	Foreign              // everything retained, after a gap: see ring.Gap.Foreign
 )
 
 // Subscription is what a member asks to receive. Those of many members may share
@@ -23,7 +23,7 @@ type Subscription struct {
 	// Small ones, side by side: each poll allocates one of these.
 	Encoding  ring.Encoding
 	From      From
-	IgnoreGap bool   // go on after a gap that the encoding has no word for
+	IgnoreGap bool   // go on after a gap that the encoding cannot express
 	OneShot   bool   // a poll: one answer, then no longer subscribed
 	Close     bool   // OneShot: the connection ends with the answer
 	HeadOnly  bool   // OneShot by HEAD: headers only

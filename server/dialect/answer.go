@@ -6,8 +6,8 @@ import (
 	"peal/server/poll"
 )
 
-// Answer is what a Held response says. Of Answer.Head what concerns the connection
-// is set, and HeadOnly; Respond adds what concerns the messages.
+// Answer is the content of a Held response. The fields of Head that concern the
+// connection are set; Respond sets those that concern the body.
 type Answer struct {
 	poll.Answer
 	Messages []*ring.Message // publications and presence, oldest first
@@ -16,7 +16,7 @@ type Answer struct {
 	encoding ring.Encoding
 }
 
-// Bytes is a message of the answer as Encode or Presence wrote it. It is shared.
+// Bytes returns what Encode or Presence returned for a message. It is shared.
 func (a *Answer) Bytes(m *ring.Message) []byte {
 	if b, ok := m.Kept(a.encoding); ok {
 		return b

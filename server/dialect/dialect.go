@@ -9,51 +9,52 @@ import (
 	"peal/server/talk"
 )
 
-// Dialect is one way to speak with clients: a row of the table. Functions that are
-// nil are words that it does not have. All functions are pure: they keep nothing,
-// and any goroutine may call them.
+// Dialect is one row of the table. A function is nil if the dialect cannot express
+// it. All functions are pure: they keep nothing, and any goroutine may call them.
 type Dialect struct {
-	// Name is the row's own, for tests and logs.
+	// Name identifies the row in tests and in SameAs.
 	Name string
 
-	// A client chooses the first row of the framing of its path that has its
-	// subprotocol ("" for none; WebSocket only), and the format it asks for, if it
-	// asks for one.
+	// A client is given the first row that has the framing of its path, its subprotocol
+	// (WebSocket only; "" for none), and the format that it asks for, if it asks for one.
 	Framing   loop.Framing
 	Protocols []string
 	Format    string
 
-	// SameAs is the name of a row that is sent the same: each message is encoded
-	// once for both, and functions that are nil are that row's. "" for none.
+	// SameAs is the name of a row with the same bytes, "" for none: a message is encoded
+	// once for both, and this row has the functions of that one where its own are nil.
 	SameAs string
 
-	// What a WebSocket client sends is published as it is, on the one channel of its
-	// connection, or is commands in that language. Else it must not send anything.
-	// Whether it may do what it says is package permit's to decide.
+	// What the messages of a WebSocket client mean: Publishes if they are published as
+	// they are, on the one channel of the connection; Commands if they are commands.
+	// Without either, a client that sends a message is closed. Package permit decides
+	// whether a client may do what it asks for.
 	Publishes bool
 	Commands  *talk.Language
 
-	// Encode returns a message as it is sent: e as it was published on channel, at
-	// position at. The bytes are shared by all subscribers, always as many for the same
-	// message, and never more than publication.MostBytes says of it: package permit
-	// relies on that. In a Held response they are what Respond puts together.
+	// Encode returns the bytes of the message e, which was published on channel and has
+	// the cursor at. All subscribers share them. Their number is the same in each call
+	// and at most publication.MostBytes, on which package permit relies. Respond makes a
+	// Held response of the bytes of its messages.
 	Encode func(e *log.Entry, channel string, at log.Cursor) []byte
 
-	// Presence is Encode for an entry of kind presence. nil: clients cannot ask for it.
+	// Presence is Encode for an entry of kind presence. If it is nil, clients that ask for
+	// presence events are refused.
 	Presence func(e *log.Entry, at log.Cursor) []byte
 
-	// Open appends the first bytes of a stream at a position. known: the client has
-	// the position already. retry is how long it should wait before it comes back.
+	// Open appends the first bytes of a stream that begins at a cursor. known means that
+	// the client has this cursor already. retry is the time after which a client should
+	// reconnect.
 	Open func(dst []byte, at log.Cursor, known bool, retry time.Duration) []byte
 
-	// Heartbeat appends what an otherwise silent stream is sent.
+	// Heartbeat appends what keeps a silent stream alive; at is its position.
 	Heartbeat func(dst []byte, at log.Cursor) []byte
 
-	// Gap appends that part of a channel is gone. nil: a stream is closed with
-	// frame.CloseGap instead.
+	// Gap appends the notice of a gap. If it is nil, a stream with a gap is closed with
+	// frame.CloseGap.
 	Gap func(dst []byte, g ring.Gap, lineage *log.Lineage) []byte
 
-	// Close appends the last bytes of a stream. code is one of package frame.
+	// Close appends the last bytes of a stream. code is one of those of package frame.
 	Close func(dst []byte, code uint16, reason string, retry time.Duration) []byte
 
 	// Respond appends a whole response with at most Most messages, 0 for the limit of
@@ -62,7 +63,7 @@ type Dialect struct {
 	Most    uint16
 }
 
-// AppendClose is Close, which appends nothing if the dialect has no word for it.
+// AppendClose is Close; it appends nothing if Close is nil.
 func (d *Dialect) AppendClose(dst []byte, code uint16, reason string, retry time.Duration) []byte {
 	if d.Close == nil {
 		return dst
@@ -70,5 +71,5 @@ func (d *Dialect) AppendClose(dst []byte, code uint16, reason string, retry time
 	return d.Close(dst, code, reason, retry)
 }
 
-// TellsPresence reports whether the dialect has a word for presence.
+// TellsPresence reports whether the dialect can express presence events.
 func (d *Dialect) TellsPresence() bool { return d.Presence != nil }

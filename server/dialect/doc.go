@@ -1,16 +1,15 @@
-// Package dialect has the table of the dialects that the server speaks, and the
-// Encoder that speaks them.
+// Package dialect has the table of wire formats in which the server and its clients
+// communicate.
 //
-//   - Dialect: a row of the table: a framing, the names under which a client chooses
-//     it, how messages and all that the server says besides are written in it, and
-//     what a client's messages mean. What a dialect has no word for is nil.
-//   - Table: the rows. The place of a row in it is its ring.Encoding.
-//   - Encoder: what the loops ask for bytes. It implements fanout.Encoder.
+//   - Dialect: a row of the table. It has a framing, the names by which a client
+//     chooses it, a function for everything that the server sends, and the meaning of
+//     what the client sends. A function is nil if the dialect cannot express it.
+//   - Table: the rows. The index of a row is its ring.Encoding.
+//   - Encoder: an implementation of fanout.Encoder by a table.
 //
-// A new dialect is a package beside sse, poll and wsproto, which extends slices and
-// knows no I/O, and a row in Standard. The loop knows framings only, the fan-out
-// neither; nothing outside the table chooses by encoding.
+// To add a dialect, write a package like sse, poll or wsproto, which appends bytes and
+// does no I/O, and add a row to Standard. The loop knows framings only, and the
+// fan-out only numbers encodings. No code outside the table chooses by encoding.
 //
-// A Table does not change after it was made, and any goroutine may use it. So may
-// it the Encoder.
+// Tables do not change. Any goroutine may use a Table or an Encoder.
 package dialect

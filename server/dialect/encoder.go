@@ -10,13 +10,13 @@ import (
 	"peal/server/sse"
 )
 
-// Encoder implements fanout.Encoder: it has each row of a table speak. Message.Entry
-// must be a *log.Entry. It may be shared by all loops if random may.
+// Encoder implements fanout.Encoder by the functions of a table. Message.Entry must be
+// a *log.Entry. All loops may share it if random may be shared.
 type Encoder struct {
-	// Origin returns the header lines for the pages of an origin, which
-	// fanout.Subscription.Origin numbers. Dismissed appends the whole response to a
-	// poll whose client was disconnected. Fixed before the first use; nil Origin: no
-	// page of another origin may read a Held response.
+	// Fixed before the first use. Origin returns the header lines for the pages of an
+	// origin by its number (fanout.Subscription.Origin); if it is nil, pages of other
+	// origins cannot read Held responses. Dismissed appends the whole response to a poll
+	// whose client was disconnected.
 	Origin    func(number uint16) string
 	Dismissed func(dst []byte, h response.Head, headOnly bool) []byte
 
@@ -26,9 +26,9 @@ type Encoder struct {
 	clock   response.Clock
 }
 
-// NewEncoder returns an encoder for the messages of one log; t nil is the table of
-// Standard. random returns a number in [0, n), as math/rand/v2.Int64N does; it spreads
-// reconnects.
+// NewEncoder returns an encoder for the messages of one log. If t is nil, it has the
+// rows of Standard. random returns a number in [0, n), as math/rand/v2.Int64N does; it
+// spreads reconnects.
 func NewEncoder(t *Table, lineage *log.Lineage, random func(n int64) int64) *Encoder {
 	if t == nil {
 		t = NewTable(Standard()...)
@@ -47,7 +47,7 @@ func (e *Encoder) Encode(m *ring.Message, k ring.Encoding) []byte {
 		return d.Encode(entry, m.Channel, at)
 	}
 	if d.Presence == nil {
-		panic("dialect: presence for " + d.Name + ", which has no word for it")
+		panic("dialect: presence for " + d.Name + ", which cannot express it")
 	}
 	return d.Presence(entry, at)
 }
@@ -96,8 +96,8 @@ func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, said fanout.Answer) 
 	return e.table.At(k).Respond(dst, a)
 }
 
-// Retry is how long a client should wait before it comes back, by a random function
-// as NewEncoder takes it.
+// Retry returns the time after which a client should reconnect. random is that of
+// NewEncoder.
 func Retry(random func(n int64) int64) time.Duration {
 	return sse.MinRetry + time.Duration(random(int64(sse.MaxRetry-sse.MinRetry)))
 }

@@ -87,13 +87,12 @@ func Standard() []Dialect {
 	}
 }
 
-// closeWebSocket appends a close frame; a client of RFC 6455 comes back when it likes.
+// closeWebSocket appends a close frame, which has no field for the time to reconnect.
 func closeWebSocket(dst []byte, code uint16, reason string, _ time.Duration) []byte {
 	return wsproto.AppendClose(dst, code, reason)
 }
 
-// openEventStream appends the position, unless the client has it, and when to come
-// back.
+// openEventStream appends when to reconnect, and the position unless the client has it.
 func openEventStream(dst []byte, at log.Cursor, known bool, retry time.Duration) []byte {
 	if known {
 		return sse.AppendRetry(dst, retry)
@@ -101,7 +100,7 @@ func openEventStream(dst []byte, at log.Cursor, known bool, retry time.Duration)
 	return sse.AppendOpen(dst, at, retry)
 }
 
-// closeEventStream appends when to come back: an event stream has no other word.
+// closeEventStream appends when to reconnect; an event stream can express nothing else.
 func closeEventStream(dst []byte, _ uint16, _ string, retry time.Duration) []byte {
 	return sse.AppendEnd(dst, retry)
 }

@@ -12,12 +12,12 @@ import (
 // Table is the dialects of a server, by ring.Encoding. It does not change.
 type Table struct {
 	rows      []Dialect
-	bytes     []ring.Encoding // by row: whose messages it is sent, its own or those of SameAs
+	bytes     []ring.Encoding // by row: the row whose Encode it has, itself or that of SameAs
 	protocols []string
 }
 
-// NewTable makes a table of rows, whose order says which of them is the standard of
-// its framing. It panics on rows that contradict each other: they are source.
+// NewTable returns a table of rows. The first row of a framing is its standard. It
+// panics on rows that contradict each other, because rows are source code.
 func NewTable(rows ...Dialect) *Table {
 	if len(rows) > math.MaxUint8+1 {
 		panic("dialect: more rows than a ring.Encoding can number")
@@ -44,7 +44,7 @@ func NewTable(rows ...Dialect) *Table {
 	return t
 }
 
-// share gives d the words of the row that it is the same as, and returns its place.
+// share gives d the functions of the row that SameAs names, and returns its index.
 func (t *Table) share(d *Dialect) ring.Encoding {
 	i := slices.IndexFunc(t.rows, func(other Dialect) bool { return other.Name == d.SameAs })
 	if i < 0 || t.rows[i].Framing != d.Framing || t.rows[i].SameAs != "" || d.Encode != nil || d.Presence != nil {
@@ -73,11 +73,12 @@ func (t *Table) Len() int { return len(t.rows) }
 // At is the row of k. Nobody may change it.
 func (t *Table) At(k ring.Encoding) *Dialect { return &t.rows[k] }
 
-// Encoding is the row whose messages k is sent: what a subscription says to the
-// fan-out, so that all who are sent the same share it.
+// Encoding is the encoding of the messages of row k. Rows with the same bytes have the
+// same, so that the fan-out shares them.
 func (t *Table) Encoding(k ring.Encoding) ring.Encoding { return t.bytes[k] }
 
-// Subscription is what row k says of a subscription in it to so many channels.
+// Subscription returns a subscription in row k to a number of channels, with the fields
+// that the row determines.
 func (t *Table) Subscription(k ring.Encoding, channels int) *loop.Subscription {
 	d := t.At(k)
 	s := &loop.Subscription{Dialect: k, Framing: d.Framing, Commands: d.Commands != nil, Publishes: d.Publishes && channels == 1}
@@ -88,9 +89,9 @@ func (t *Table) Subscription(k ring.Encoding, channels int) *loop.Subscription {
 // Protocols are the subprotocols that can be negotiated, in the order of the rows.
 func (t *Table) Protocols() []string { return t.protocols }
 
-// Choose finds the row for a client of that framing, which has negotiated that
-// subprotocol ("" for none) and asks for that format ("" for the standard). It
-// reports false when there is none.
+// Choose finds the row for a client on framing f that has negotiated a subprotocol
+// ("" for none) and asks for a format ("" for the standard). ok is false if there is
+// none.
 func (t *Table) Choose(f loop.Framing, protocol, format string) (k ring.Encoding, ok bool) {
 	for i := range t.rows {
 		d := &t.rows[i]

@@ -1,12 +1,11 @@
-// Package response writes the heads of HTTP responses: of everything that is
-// answered over HTTP/1.1 by the rooms of the server, at once, by a worker, or long
-// after it was asked.
+// Package response writes the heads of HTTP responses: those that are sent at once,
+// those of workers, and those of polls.
 //
-// Its nouns are the head, which has the lines that every response of Peal has, and
-// the clock, which gives the Date.
+//   - Head: the status line and the lines that every response of Peal has.
+//   - Clock: the Date.
 //
-// What it does not write: 101 (package loop/frame) and what the acceptor says to
-// connections beyond the limit (package loop), since these know nothing of HTTP.
+// Two heads are written elsewhere, by packages that know nothing of HTTP: 101 by
+// loop/frame, and the 503 of connections beyond the limit by the acceptor of loop.
 //
-// A head belongs to its caller, a clock to everybody. Nothing is kept.
+// A Head belongs to its caller and is not kept. Any goroutine may use a Clock.
 package response

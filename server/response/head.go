@@ -12,7 +12,7 @@ type Head struct {
 	Origin    string // lines for the page that asked, "" if it is of no other origin
 	Lines     string // further lines
 	Close     bool   // the connection ends after it
-	KeepAlive bool   // an HTTP/1.0 client must be told that it does not
+	KeepAlive bool   // an HTTP/1.0 client needs a line to keep the connection
 }
 
 // Endless is the Size of a response that ends with its connection (RFC 9112 §6.3,
@@ -25,11 +25,11 @@ const NoStore = "Cache-Control: no-store\r\n"
 // JSON is the type of JSON.
 const JSON = "application/json"
 
-// vary says that every response depends on the origin, those without one too, or a
-// cache would give one page's to another.
+// vary keeps caches from giving the response for one origin to another. It is needed
+// in responses to requests without an origin, too.
 const vary = "Vary: Origin\r\n"
 
-// Room is at least what a head has without Origin and Lines.
+// Room is an upper bound of the length of a head without Origin and Lines.
 const Room = 256
 
 // Append appends the whole head.

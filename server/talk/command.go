@@ -7,13 +7,13 @@ import (
 	"peal/server/refusal"
 )
 
-// Kind is one of the commands that there are.
+// Kind is a kind of command.
 type Kind struct {
 	Name   string
 	Fields []string
 }
 
-// Kinds are all commands, with the fields that each of them may have.
+// Kinds are all kinds of commands, with the fields that each may have.
 var Kinds = [...]Kind{
 	{"subscribe", []string{"channel", "cursor", "last", "client", "info", "presence"}},
 	{"unsubscribe", []string{"channel"}},
@@ -26,10 +26,10 @@ var Kinds = [...]Kind{
 // fields are those of all commands.
 var fields = [...]string{"channel", "data", "data_base64", "event", "idempotency_key", "cursor", "last", "limit", "client", "info", "presence", "after"}
 
-// Command is one message of a client. Its fields are not looked into before they are
-// needed. All of it but the name aliases the message.
+// Command is one message of a client. Its fields are not parsed before they are needed.
+// All of it except the name aliases the message.
 type Command struct {
-	ID   []byte // what a reply repeats, as the language has it
+	ID   []byte // repeated in the reply; its form is that of the language
 	Name string // of one of Kinds
 
 	values [len(fields)]ijson.Value
@@ -47,8 +47,7 @@ func (c *Command) Set(name []byte, v ijson.Value) bool {
 	return i >= 0
 }
 
-// Stray returns the last field of c that commands of that kind do not have, "" for
-// none.
+// Stray returns the last field of c that commands of kind k do not have, "" for none.
 func (c *Command) Stray(k *Kind) (name string) {
 	for i, v := range c.values {
 		if v != nil && !slices.Contains(k.Fields, fields[i]) {

@@ -1,13 +1,12 @@
-// Package talk is what clients say on WebSockets whose messages are commands, in
-// whichever dialect they say it, and what they are told then.
+// Package talk defines the commands that clients send on WebSockets, for every dialect
+// that has commands.
 //
-//   - Command: one message of a client: which command it is, and its fields.
-//   - Language: how a dialect reads commands and writes replies. It is the part of a
-//     row of server/dialect that is about the client's messages.
+//   - Command: one message of a client: the name of the command and its fields.
+//   - Language: how a dialect parses commands and writes replies. It is the part of a
+//     row of server/dialect that concerns the messages of clients.
 //
-// What a command means is carried out by server/command, the same for every
-// language. A field is JSON, as peal.v1 has it; other languages make it of what they
-// have.
+// server/command carries out commands, in the same way for every language. A field is
+// JSON, as in peal.v1; other languages convert theirs.
 //
 // Replies are made by pure functions, which any goroutine may call. A Parser and a
 // Command are one goroutine's.
