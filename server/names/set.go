@@ -17,7 +17,9 @@ type Set struct {
 }
 
 // Reset empties the set. At most limit channels fit into it, whose names cache knows.
-func (s *Set) Reset(cache *Cache, limit int) { *s = Set{cache, limit, s.list[:0], s.texts} }
+func (s *Set) Reset(cache *Cache, limit int) {
+	s.cache, s.limit, s.list = cache, limit, s.list[:0]
+}
 
 // List is the channels. It is valid until Reset.
 func (s *Set) List() []*Name { return s.list }
