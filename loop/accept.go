@@ -13,7 +13,7 @@ const acceptBatch = 64
 // acceptRetry is the pause after the kernel was out of descriptors or memory.
 const acceptRetry = 50 * time.Millisecond
 
-// refusal is what a connection beyond the limit is told.
+// refusal is the response to a connection beyond the limit.
 const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 102\r\nRetry-After: 5\r\nConnection: close\r\n\r\n" +
 	`{"error":{"code":"too_many_connections","message":"The server's connection limit is reached: retry."}}`
 
@@ -135,8 +135,8 @@ func (a *acceptor) handOver() {
 	}
 }
 
-// shed refuses waiting connections with the spare descriptor, so that they are
-// told now and do not wait for a timeout.
+// shed refuses waiting connections with the spare descriptor, so that they end now
+// and not after a timeout.
 func (a *acceptor) shed(listener int32) {
 	k := a.loop.kernel
 	for n := 0; n < acceptBatch && k.Spare(true); n++ {

@@ -32,7 +32,7 @@ type Front interface {
 	Left(session uint64)
 }
 
-// Observer is a Front that is told of the responses it did not return from Request:
+// Observer is a Front that observes the responses that it did not return from Request:
 // those of workers and of the log (Later) and of polls (Park). response is lent; nil
 // means that the connection was closed before. On the loop's goroutine.
 type Observer interface {
@@ -67,7 +67,7 @@ type Client interface {
 	Position() (sequence uint64, ok bool)
 
 	// Write sends b, whole frames, to it alone, before any further publication.
-	// b is not kept. Who takes too little of it is closed.
+	// b is not kept. A slow consumer is closed.
 	Write(b []byte)
 
 	// Spend counts work that the message causes on the loop beside its bytes and

@@ -19,7 +19,7 @@ func (c *client) halfClose() {
 
 func reads(s loop.Stats) int { return int(s.Reads) }
 
-// Whoever half-closes gets every response it is owed, in order, and then the end.
+// A client that half-closes gets every pending response, in order, and then the end.
 func TestHalfClosedClientGetsAllResponses(t *testing.T) {
 	s := start(t, options{config: loop.Config{ParkedBytes: 64}})
 	check := func(name, requests string, later int, want ...string) {

@@ -62,7 +62,7 @@ type Loop struct {
 	call        Call
 	partial     Partial // of requests
 	begun       bool    // likewise
-	client      client  // what Front.Open and Message are told
+	client      client  // passed to Front.Open and Message
 	batch       []*ring.Message
 	counts      counts
 	closes      CloseCounts
@@ -150,7 +150,7 @@ func (l *Loop) serve(p Parts) {
 	l.observer, _ = l.front.(Observer)
 }
 
-// run serves until the loop is told to end.
+// run serves until the end of the loop is requested.
 func (l *Loop) run() error {
 	err := l.kernel.Run()
 	l.end()

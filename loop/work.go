@@ -46,8 +46,8 @@ func (l *Loop) queue(slot uint32, c *conn) {
 	}
 }
 
-// readWaiting lets those whose input waits go on, in their order, while the
-// turn's budget of work lasts. Who has more then is at the end.
+// readWaiting continues the connections whose input waits, in their order, while the
+// turn's budget of work lasts. A connection with more input is then at the end.
 func (l *Loop) readWaiting() {
 	until := l.work() + uint64(l.config.TurnWork)
 	n := 0

@@ -8,8 +8,8 @@ import (
 	"peal/server/rules"
 )
 
-// A slow consumer is told what it missed of presence, and not ended for it: that
-// nothing of it is retained is no fault of its own.
+// A slow consumer receives a gap for the presence events that it missed, and is not
+// closed for it, because no history retains them.
 func TestRulesForSlowConsumersAreNotForPresence(t *testing.T) {
 	for _, slow := range []fanout.Policy{fanout.Latest, fanout.Disconnect} {
 		table := rules.New([]rules.Rule{{Match: "*", Slow: slow}}, rules.Rule{})

@@ -40,7 +40,7 @@ type entry struct {
 	sequence      uint64
 }
 
-// telling is what one client is told at once.
+// telling is what one client receives at once.
 type telling struct {
 	gaps     []gapNotice
 	messages []entry

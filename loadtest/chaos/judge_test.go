@@ -251,7 +251,7 @@ func TestJudgeGaps(t *testing.T) {
 	s.client().follows(100, 1).misses(1, 102, discarded).hears(103, 104)
 	s.is("")
 
-	s = one() // each poll below its end is told
+	s = one() // each poll below its end receives it
 	s.client().follows(100, 1).misses(1, 102, discarded).misses(1, 102, discarded).hears(103, 104)
 	s.is("")
 
@@ -312,7 +312,7 @@ func TestJudgeANewLife(t *testing.T) {
 	s.client().follows(101, 1).hears(201, 203)
 	s.is("lost 1")
 
-	s = two(Nothing) // the position is told first: who breaks off there never knows
+	s = two(Nothing) // the position comes first: a client that breaks off there never learns of the gap
 	s.client().follows(101, 1).reaches(200).misses(1, 200, unknownCursor).hears(201, 203)
 	s.is("lost 1")
 
@@ -381,7 +381,7 @@ func TestJudgeALogThatWasPutBack(t *testing.T) {
 		s.restored = map[int32]bool{3: true}
 		return s
 	}
-	s := back() // who heard nothing of it need not know, and who did is told
+	s := back() // a client that received nothing of it needs no gap, the others receive one
 	s.client().follows(100, 1).hears(101, 102, 303, 304)
 	s.client().follows(100, 1).hears(101, 102, 103).follows(103, 1).misses(1, 100, unknownCursor).hears(101, 102, 303, 304)
 	s.client().follows(102, 1).hears(103, 204).follows(204, 1).misses(1, 102, unknownCursor).hears(303, 304)

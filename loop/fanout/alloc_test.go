@@ -239,8 +239,8 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// DESIGN §7 allows 500 B for a channel with one subscriber, beyond its
-// connection, hub and all; the fan may use three quarters of that.
+// A channel with one subscriber may cost 500 B beyond its connection, the hub
+// included; the fan may use three quarters of that.
 func TestChannelIsSmall(t *testing.T) {
 	if got := channelBytes(t, 20_000); got > 375 {
 		t.Errorf("%.0f B a channel with one subscriber, want at most 375", got)

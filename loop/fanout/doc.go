@@ -18,10 +18,10 @@
 //     member. It may take any number of turns.
 //
 // The journey: Apply takes messages from the ring and marks the views they
-// touch; Flush visits members, at most so many a turn, and asks the Sender, which
-// reports at once or later; what a socket did not take stays a position, and Writable brings the member
-// back. Who is further behind than the strips reads the history, and is told of
-// a gap where that has one.
+// touch; Flush visits members, a limited number in a turn, and calls the Sender, which
+// reports at once or later. If a socket does not accept all bytes, the member keeps a
+// position, and continues from it after Writable. A member that is further behind
+// than the strips reads the history, and receives a gap if messages are missing there.
 //
 // Concurrency: a Fan belongs to one goroutine. DESIGN.md beside this file has
 // the states and invariants.

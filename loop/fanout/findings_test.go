@@ -159,7 +159,7 @@ type joinSource struct{ nopSource }
 
 func (s *joinSource) Join(string) { s.head++ }
 
-// Who sees a subscriber and publishes reaches it: it is counted after its
+// A publisher that sees a subscriber reaches it: the subscriber is counted after its
 // position is known.
 func TestPositionIsKnownBeforeTheSubscriberIsCounted(t *testing.T) {
 	source := &joinSource{}

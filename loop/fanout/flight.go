@@ -20,12 +20,12 @@ type flight struct {
 	stale    bool          // its subscription has ended or changed: see Fan.carried
 }
 
-// waves tell how old a flight is. A wave is what was queued between two calls of
-// Sender.Flush; one that is reported at once leaves no trace here.
+// waves count the age of flights. A wave has the sends queued between two calls of
+// Sender.Flush; a wave that is reported at once is not recorded here.
 //
-// Who may need something when it was reported for is noted by the number of a
-// wave, as who waits for a turn is by a place in the queue of those behind: it is
-// kept until all flights up to that wave were reported.
+// An object that flights may still use records the number of a wave, like a member
+// that waits for a turn records a place in the queue of those behind: it is kept until
+// all flights up to that wave were reported.
 type waves struct {
 	now   uint64
 	older queue[int32] // flights that are out of the waves before, the oldest first

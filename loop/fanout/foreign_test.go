@@ -45,7 +45,7 @@ func TestForeignPollIsToldUpToWhatIsGone(t *testing.T) {
 	}
 }
 
-// A poll whose time is up before it had its turn is told of its gap all the same.
+// A poll whose time is up before its turn receives its gap nevertheless.
 func TestForeignPollIsToldWhenItsTimeIsUp(t *testing.T) {
 	c, s := newForeignPoll(t, 0)
 	if !c.fan.Expire(0) {

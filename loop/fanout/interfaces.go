@@ -28,7 +28,7 @@ type Encoder interface {
 	AppendClose(dst []byte, k ring.Encoding, code uint16, reason string) []byte
 }
 
-// Answer is what one poll is told.
+// Answer is the response to one poll.
 type Answer struct {
 	Sequence  uint64 // covered up to here
 	Messages  []*ring.Message

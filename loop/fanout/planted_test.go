@@ -52,7 +52,7 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"f.addGap(i, ring.Gap{Channel: c.name, From: at, To: discarded})",
 			"_ = ring.Gap{}",
 		}}},
-		{"gap is told twice", "flight.go", []patch{{
+		{"gap is sent twice", "flight.go", []patch{{
 			"f.noteTold(l.slot, m, told)",
 			"_ = f.noteTold",
 		}}},

@@ -9,8 +9,8 @@ import (
 	"peal/loop/ring"
 )
 
-// Subscriptions that change while their stream goes on, and what slow consumers
-// are told by the policies of their channels.
+// Subscriptions that change while their stream continues, and the gaps of slow
+// consumers by the policies of their channels.
 
 // change adds channels to a stream, or drops some. While bytes are with the sender
 // the client knows of the change when what it takes of them has arrived: by then it

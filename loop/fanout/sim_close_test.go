@@ -28,10 +28,10 @@ func (s *sim) write(c *simClient, answer bool) {
 	c.idle = c.idle || !done && !dead
 }
 
-// close says goodbye to a stream: what is on its way, and the last item, arrive.
+// close ends a stream: the flights, and the last item, arrive.
 func (s *sim) close(c *simClient) {
 	s.decode(c)
-	s.note("%s is told goodbye", c.name)
+	s.note("%s is closed", c.name)
 	if s.out.flying(c.conn()) != nil {
 		s.met.close++
 	}

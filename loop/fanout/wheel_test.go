@@ -123,7 +123,7 @@ func TestWheelAgainstModel(t *testing.T) {
 	}
 }
 
-// A wheel that is told an earlier time, or the same, does nothing.
+// A wheel that advances to an earlier time, or the same, does nothing.
 func TestWheelDoesNotTurnBack(t *testing.T) {
 	w := fanout.NewWheel(100)
 	w.Set(7, 101)

@@ -20,7 +20,7 @@ const (
 	costAdded   = 40 // a message that is added to a strip, beside its bytes
 	bytesAdded  = 16 // of it are copied in a nanosecond
 	bytesSent   = 3  // that the kernel copies in a nanosecond
-	costTouched = 5  // a view that is told of new messages
+	costTouched = 5  // a view that gets new messages
 )
 
 // unitsPerSend is what one send of the budget of Flush stands for.

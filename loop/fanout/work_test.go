@@ -234,7 +234,7 @@ func TestLastOfManyChannels(t *testing.T) {
 	}
 }
 
-// What is dropped while a merge reads is told as a gap, and nothing before it is lost.
+// Messages dropped while a merge reads cause a gap, and nothing before it is lost.
 func TestDroppedInMidMerge(t *testing.T) {
 	d := newDeepSource()
 	names := manyChannels(2)

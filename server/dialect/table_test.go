@@ -43,7 +43,7 @@ func TestAClientChoosesItsDialect(t *testing.T) {
 	}
 }
 
-// Who is sent the same shares what was encoded.
+// Rows with the same bytes share an encoding.
 func TestRowsThatAreSentTheSameShareAnEncoding(t *testing.T) {
 	for k := range table.Len() {
 		k := ring.Encoding(k)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// varies reports whether caches are told that the response depends on Accept-Encoding.
+// varies reports whether Vary has Accept-Encoding, for caches.
 func varies(r *http.Response) bool {
 	return strings.Contains(strings.Join(r.Header.Values("Vary"), ","), "Accept-Encoding")
 }

@@ -230,8 +230,8 @@ func TestTheWindowHasALimit(t *testing.T) {
 
 const handshake = "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
-// A client that is kept away is told so in the words of its transport, until the
-// window ends or a later request lets it in.
+// A client that is kept away gets the refusal of its transport, until the window ends
+// or a later request lifts it.
 func TestWhoIsKeptAwayIsToldOnEachTransport(t *testing.T) {
 	g := newGatekeeper(t, httpapi.Limits{})
 	g.answer(post("/disconnect?client=ann", ""))

@@ -190,8 +190,8 @@ var channelMistakes = []mistake{
 	{code: "reserved_channel", of: "channel", make: func(a *asked) { a.channels = []string{"$a"} }, inForm: true},
 }
 
-// The same thing that is wrong has the same error on every transport, and of two
-// things that are wrong the same one is told.
+// The same fault has the same error on every transport, and of two faults the same
+// one is reported.
 func TestVerdictsAreTheSameOnEveryTransport(t *testing.T) {
 	c := newCourt(t)
 	c.refused = map[string]uint64{}
@@ -305,7 +305,7 @@ func TestVerdictsAreTheSameOnEveryTransport(t *testing.T) {
 			verdicts(first.code, first.code, first)
 			for _, second := range action.mistakes[i+1:] {
 				if first.of == second.of || first.inForm && second.inForm {
-					continue // of two such the one that is read first is told
+					continue // of two such the one that is read first is reported
 				}
 				verdicts(fmt.Sprintf("%s and %s", first.code, second.code), first.code, first, second)
 			}

@@ -133,7 +133,7 @@ func (x *exchange) refuseHandshake(err error) {
 
 // read reads what a request asks for, on a connection of that framing. In the
 // dialects with commands a client may be on no channel yet. The Dialect of the wish
-// is set also where there is an error: it is how the error is said.
+// is also set with an error: the error is encoded in it.
 func (s *subscribing) read(w *subscribe.Wish, x *exchange, f loop.Framing, protocol string) (err *refusal.Error) {
 	w.Channels, w.Dialects = &x.channels, s.deps.Dialects
 	w.Dialect, _ = w.Dialects.Choose(f, protocol, "")

@@ -186,7 +186,7 @@ func (c *conn) shallEnd() {
 	}
 }
 
-// unlucky is said of a connection that the machine could not give to the server.
+// unlucky marks a connection that the machine could not pass to the server.
 func (c *conn) unlucky() { c.excused = true }
 
 // touch notes that there is something to see at the far end.

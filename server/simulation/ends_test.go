@@ -98,8 +98,8 @@ func (w *world) isScarce() bool {
 	return w.scarce || w.machine.used+len(w.machine.backlog) >= w.plan.loop.MaxConnections
 }
 
-// judgeGoodBye: what was published before the drain began is sent before a stream
-// is told of it.
+// judgeGoodBye: messages published before the drain began are sent before the end of
+// a stream.
 func (w *world) judgeGoodBye(c *conn) {
 	w.counts[goodbyes]++
 	if x := w.owedAtDrain(c); x != nil && !c.halfClosed && c.saidClose == 0 {

@@ -121,7 +121,7 @@ func (w *world) judgePublished(c *conn, number int, cursor string) {
 		w.fail("%s: published at %q, which means nothing", c, cursor)
 		return
 	case numberOf(w.oracle.truth[at.sequence-1].Data) != number:
-		w.fail("%s: publication %d is said to be %s, but that is %.20q", c, number, cursor, w.oracle.truth[at.sequence-1].Data)
+		w.fail("%s: publication %d has the cursor %s, but that is %.20q", c, number, cursor, w.oracle.truth[at.sequence-1].Data)
 	}
 	w.counts[acknowledged]++
 	w.published = append(w.published, known{cursor, at})
@@ -238,7 +238,7 @@ func (w *world) judgeContent(c *conn, e *log.Entry, m wireMessage) {
 		w.fail("%s: message %d is garbled: %.80q, want %.80q", c, e.Sequence, m.data, e.Data)
 	}
 	if m.channel != "" && m.channel != e.Channel {
-		w.fail("%s: message %d is said to be on %q, but is on %q", c, e.Sequence, m.channel, e.Channel)
+		w.fail("%s: message %d has the channel %q, but is on %q", c, e.Sequence, m.channel, e.Channel)
 	}
 	if m.event != e.Event && c.transport() != webSocket || m.channel != "" && m.event != e.Event {
 		w.fail("%s: message %d has event %q, want %q", c, e.Sequence, m.event, e.Event)

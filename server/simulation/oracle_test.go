@@ -37,7 +37,7 @@ func (o *oracle) beginLife(oldest uint64, recovered, copied []*log.Entry) {
 	}
 	before := o.truth
 	if oldest > uint64(len(before))+1 {
-		o.w.fail("the oldest entry is said to be %d, but only %d were shown", oldest, len(before))
+		o.w.fail("the log reports %d as its oldest entry, but only %d were shown", oldest, len(before))
 		return
 	}
 	same := int(oldest) - 1

@@ -148,7 +148,7 @@ type plantedSource struct {
 	late          uint64            // a reader is given what follows so much later
 	trimUnnoticed bool              // nothing was ever dropped
 	backwards     bool              // the newest first
-	timid         bool              // one more than was dropped is said to be
+	timid         bool              // reports one more as dropped
 	forgets       map[string]uint64 // by channel that was known no more: the watermark that is not looked at
 }
 

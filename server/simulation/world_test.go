@@ -355,7 +355,7 @@ func (w *world) afterCallback(k *kernel) {
 	}
 	w.machine.ended = w.machine.ended[:0]
 	pressed := now.InputFull+now.MessageLate > before.InputFull+before.MessageLate
-	if pressed || now.Fell+now.Gapped > before.Fell+before.Gapped { // some stream is told, which takes its time
+	if pressed || now.Fell+now.Gapped > before.Fell+before.Gapped { // a stream receives its gap or end, which takes time
 		for _, s := range w.machine.sockets {
 			if s != nil && s.kernel == k && s.conn != nil {
 				s.conn.pressed = s.conn.pressed || pressed
