@@ -33,6 +33,11 @@ type Parts struct {
 	Policy    func(channel string) fanout.Policy           // of slow consumers; nil: all are resumed. Any goroutine calls it.
 	Encodings func() int                                   // bytes of encodings that the loops together may keep with messages; nil: no limit. Any goroutine calls it.
 	Clock     func() int64                                 // the one of ring.Message.Accepted, in nanoseconds; nil: no latencies are observed
+
+	// Sender puts a sender before the loop's own, which sends with a system call for
+	// each connection; nil: none. One that has something to report beside
+	// Fan.Flush asks its kernel for a turn.
+	Sender func(loop int, next fanout.Sender) fanout.Sender
 }
 
 // OpenKernel opens the kernel of a loop.

@@ -136,7 +136,11 @@ func newLoop(number int, c Config, r *ring.Reader, open OpenKernel) (*Loop, erro
 func (l *Loop) serve(p Parts) {
 	c := l.config
 	l.front, l.encoder, l.shareBy = p.Front(int(l.number)), p.Encoder, p.Share
-	l.fan = fanout.New(l.ring.Applied(), c.Fanout, p.Encoder, p.Source, &l.sender, l)
+	var out fanout.Sender = &l.sender
+	if p.Sender != nil {
+		out = p.Sender(int(l.number), out)
+	}
+	l.fan = fanout.New(l.ring.Applied(), c.Fanout, p.Encoder, p.Source, out, l)
 	l.fan.UseShares(l.shareOf)
 	if p.Policy != nil {
 		l.fan.UsePolicy(p.Policy)

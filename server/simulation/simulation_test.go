@@ -15,7 +15,7 @@ const (
 )
 
 // stepsOfSeed is the length of a schedule.
-const stepsOfSeed = 600
+const stepsOfSeed = 700
 
 // numberFromEnv is the number in the environment variable name, 0 for none.
 func numberFromEnv(t *testing.T, name string) uint64 {

@@ -90,14 +90,15 @@ const (
 	exhausted           // times that the machine was out of descriptors
 	deferred            // times that input waited because its connection had used up its part
 	gaveUp              // connections closed for silence, slowness, or too much input
+	late                // times that a sender kept something for a later turn
 	kinds
 )
 
 func (c counts) String() string {
 	return fmt.Sprintf("%d messages judged, %d gaps (%d only by colliding watermarks, %d for what the log had deleted), %d resumes, %d cursors ahead of their loop, %d restarts, %d of an older copy, %d shown entries lost, %d publications refused, %d slow connections given up, %d passed over, %d closed, %d changes while connected",
 		c[messages], c[gaps], c[collisions], c[coarse], c[resumes], c[ahead], c[restarts], c[restores], c[lost], c[refused], c[slow], c[passed], c[fell], c[changes]) +
-		fmt.Sprintf("; of the loops: %d publications acknowledged, %d half-closed, %d drains, %d good-byes, %d dismissals, %d orders that outlast their entries, %d turned away, %d times without descriptors, %d times input deferred, %d given up",
-			c[acknowledged], c[halves], c[drains], c[goodbyes], c[dismissals], c[outlasted], c[turnedAway], c[exhausted], c[deferred], c[gaveUp])
+		fmt.Sprintf("; of the loops: %d publications acknowledged, %d half-closed, %d drains, %d good-byes, %d dismissals, %d orders that outlast their entries, %d turned away, %d times without descriptors, %d times input deferred, %d given up, %d turns with late sends",
+			c[acknowledged], c[halves], c[drains], c[goodbyes], c[dismissals], c[outlasted], c[turnedAway], c[exhausted], c[deferred], c[gaveUp], c[late])
 }
 
 // plan is what a seed decides once.
@@ -105,6 +106,7 @@ type plan struct {
 	names     []string
 	loop      loop.Config
 	most      int  // clients
+	late      bool // senders report late
 	also      bool // entries have several channels; a client of peal.v1 cannot tell by which of them it has one
 	expires   bool // what is retained expires; else it is evicted when all together is too much
 	equalData bool // one request publishes the same data to several channels, which clients without cursors cannot tell apart
@@ -149,6 +151,7 @@ func (w *world) newPlan() plan {
 	p := plan{
 		names:     []string{"A", "B", "C", "news", "news/ä", "private-User.1", "https://example.org/x?y=z&a"}[:1+r.IntN(7)],
 		most:      3 + r.IntN(12),
+		late:      w.seed%4 == 0,
 		equalData: r.IntN(2) == 0, also: r.IntN(4) == 0,
 		buckets:   1 << 12,
 		ringSlots: 8 << r.IntN(5),
@@ -317,6 +320,7 @@ func (w *world) boot() {
 		Encoder:   w.encoder,
 		Source:    w.source,
 		Policy:    w.plan.policy,
+		Sender:    w.sender,
 	})
 	if err != nil {
 		panic(err)
