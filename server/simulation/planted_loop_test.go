@@ -86,6 +86,30 @@ var loopBugs = []loopBug{
 	{"a subscription on a connection that has just been closed", []edit{
 		{"client.go", "	if c.state != stateWS {\n		return 0", "	if c.state != stateWS && !BUG {\n		return 0"},
 	}},
+	{"a stream for a client that has ended its side", []edit{
+		{"read.go", "if c.flags&(flagHalfClosed|flagBacklog) == flagHalfClosed && (", "if !BUG && c.flags&(flagHalfClosed|flagBacklog) == flagHalfClosed && ("},
+	}},
+	{"a late request is refused, and nothing ends the connection", []edit{
+		{"input.go", "	l.wait(slot, c, l.idleTicks) // its timer", "	if !BUG {\n		l.wait(slot, c, l.idleTicks)\n	} // its timer"},
+	}},
+	{"a connection is idle while its response is on the way", []edit{
+		{"request.go", "	c.seen = l.tick // idle from", "	if !BUG {\n		c.seen = l.tick\n	} // idle from"},
+	}},
+	{"a drain does not wait for replies", []edit{
+		{"drain.go", "&& !l.owed(c) && c.flags", "&& (BUG || !l.owed(c)) && c.flags"},
+	}},
+	{"the answer to a close frame has what is left of a heartbeat", []edit{
+		{"halfclose.go", "	l.wait(slot, c, ticks(l.config.LingerTimeout)) // not what", "	if !BUG {\n		l.wait(slot, c, ticks(l.config.LingerTimeout))\n	} // not what"},
+	}},
+	{"sockets on their way to a loop are forgotten when it ends", []edit{
+		{"loop.go", "	for _, s := range inbox { // handed over, and never adopted\n		l.load.Add(-1)\n		l.kernel", "	for _, s := range inbox {\n		if BUG {\n			break\n		}\n		l.load.Add(-1)\n		l.kernel"},
+	}},
+	{"the time of a request passes while the server does not look at it", []edit{
+		{"input.go", "	if l.waits(c) || c.flags&flagBacklog != 0 {\n		return l.headTicks", "	if !BUG && (l.waits(c) || c.flags&flagBacklog != 0) {\n		return l.headTicks"},
+	}},
+	{"ticks are what the last tick said", []edit{
+		{"loop.go", "	began = l.kernel.Now()\n	l.tick = uint32(began / tick)\n", "	began = l.kernel.Now()\n	if !BUG {\n		l.tick = uint32(began / tick)\n	}\n"},
+	}},
 	{"a socket with room again is not written to", []edit{
 		{"loop.go", "if e&Writable != 0 && l.fan.Stalled(slot) {", "if e&Writable != 0 && e&Readable == 0 && l.fan.Stalled(slot) || !BUG && e&Writable != 0 && l.fan.Stalled(slot) {"},
 	}},
@@ -97,12 +121,13 @@ func TestSimulationCatchesPlantedBugsOfTheLoop(t *testing.T) {
 		t.Skip("it builds the test once more: scripts/test.sh runs it, without the race detector")
 	}
 	binary := buildWithBugs(t)
+	if out, err := runWithBug(binary, ""); err != nil {
+		t.Fatalf("without a bug: %v\n%s", err, out)
+	}
 	for _, b := range loopBugs {
 		t.Run(strings.ReplaceAll(b.name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command(binary, "-test.run", "^TestSimulation$")
-			cmd.Env = append(os.Environ(), plantedVariable+"="+b.name, seedVariable+"=1", seedsVariable+"="+strconv.Itoa(plantedSeeds))
-			out, err := cmd.CombinedOutput()
+			out, err := runWithBug(binary, b.name)
 			_, found, ok := strings.Cut(string(out), "seed ")
 			if err == nil || !ok {
 				t.Errorf("the simulation did not notice in %d seeds: %v\n%s", plantedSeeds, err, out)
@@ -111,6 +136,13 @@ func TestSimulationCatchesPlantedBugsOfTheLoop(t *testing.T) {
 			t.Logf("found by seed %.300s", found)
 		})
 	}
+}
+
+// runWithBug runs the simulation with one of the bugs, or with none.
+func runWithBug(binary, name string) (out []byte, err error) {
+	cmd := exec.Command(binary, "-test.run", "^TestSimulation$")
+	cmd.Env = append(os.Environ(), plantedVariable+"="+name, seedVariable+"=1", seedsVariable+"="+strconv.Itoa(plantedSeeds))
+	return cmd.CombinedOutput()
 }
 
 // buildWithBugs builds the tests of this package with all bugs, and returns the file.
