@@ -16,9 +16,9 @@ import (
 // retention has removed the entries.
 type bans struct {
 	w       *world
-	rnd     *rand.Rand // of its own: schedules of other things stay as they are
-	orders  []order    // of all lives, in the order in which they were given
-	byData  map[string]int
+	rnd     *rand.Rand       // of its own: schedules of other things stay as they are
+	orders  []order          // of all lives, in the order in which they were given
+	byData  map[string][]int // orders; two that say the same have the same data
 	table   *ban.Table
 	control *control.Control
 	may     map[string][]time.Time // by client: until when it is kept away, one of these; zero: not
@@ -35,7 +35,7 @@ type order struct {
 var banned = []string{"ann", "bob", "cid", "dan", "eve"}
 
 func newBans(w *world) *bans {
-	return &bans{w: w, rnd: rand.New(rand.NewPCG(w.seed, 5)), byData: map[string]int{}, may: map[string][]time.Time{}}
+	return &bans{w: w, rnd: rand.New(rand.NewPCG(w.seed, 5)), byData: map[string][]int{}, may: map[string][]time.Time{}}
 }
 
 // beginLife makes the table of a server that starts.
@@ -46,7 +46,8 @@ func (b *bans) beginLife() {
 
 // Append notes which entry the newest order is, and gives it to the log.
 func (b *bans) Append(batch []*log.Entry, done func(error)) error {
-	b.byData[string(batch[0].Data)] = len(b.orders) - 1
+	data := string(batch[0].Data)
+	b.byData[data] = append(b.byData[data], len(b.orders)-1)
 	return b.w.engine.Append(batch, done)
 }
 
@@ -78,11 +79,16 @@ func (b *bans) give() {
 // may have that where the end of the log is lost.
 func (b *bans) restored() {
 	for _, client := range banned {
-		newest, at := -1, uint64(0)
+		newest, at, before := -1, uint64(0), -1
 		for _, e := range b.w.oracle.truth {
-			if i, ok := b.byData[string(e.Data)]; ok && e.Kind == log.KindControl && slices.Contains(b.orders[i].clients, client) {
+			if e.Kind != log.KindControl {
+				continue
+			}
+			i := b.orderOf(e, before)
+			if i >= 0 && slices.Contains(b.orders[i].clients, client) {
 				newest, at = i, e.Sequence
 			}
+			before = max(before, i)
 		}
 		may := []time.Time{{}}
 		if newest >= 0 {
@@ -98,6 +104,16 @@ func (b *bans) restored() {
 		}
 		b.may[client] = may
 	}
+}
+
+// orderOf is the first order behind before that e may be, -1 if it is none.
+func (b *bans) orderOf(e *log.Entry, before int) int {
+	for _, i := range b.byData[string(e.Data)] {
+		if i > before {
+			return i
+		}
+	}
+	return -1
 }
 
 // check: a client is kept away if and only if it must be.

