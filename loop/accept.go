@@ -14,8 +14,8 @@ const acceptBatch = 64
 const acceptRetry = 50 * time.Millisecond
 
 // refusal is the response to a connection beyond the limit.
-const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 102\r\nRetry-After: 5\r\nConnection: close\r\n\r\n" +
-	`{"error":{"code":"too_many_connections","message":"The server's connection limit is reached: retry."}}`
+const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 116\r\nRetry-After: 5\r\nConnection: close\r\n\r\n" +
+	`{"error":{"code":"too_many_connections","message":"the server has reached max-connections: try again in 5 seconds"}}`
 
 // acceptor accepts for all loops; it belongs to loop 0.
 type acceptor struct {
@@ -80,7 +80,7 @@ func (a *acceptor) accept(listener int32) {
 // exhausted: no more can be accepted for want of descriptors or memory.
 func (a *acceptor) exhausted(listener int32, err error) {
 	a.counts.exhausted++
-	a.loop.warn(&a.loop.complaints.exhausted, "cannot accept: the kernel is out of descriptors or memory", func() []any {
+	a.loop.warn(&a.loop.complaints.exhausted, "cannot accept connections: the kernel is out of descriptors or memory; raise ulimit -n, or lower max-connections", func() []any {
 		return []any{"error", err}
 	})
 	a.shed(listener)
@@ -99,7 +99,7 @@ func (a *acceptor) place(s accepted) {
 	}
 	if int(total) >= a.most {
 		a.counts.refused++
-		a.loop.warn(&a.loop.complaints.refused, "connection limit reached: connection refused", func() []any {
+		a.loop.warn(&a.loop.complaints.refused, "connection limit reached: connection refused; raise max-connections", func() []any {
 			return []any{"client", s.peer.text(), "limit", a.most}
 		})
 		a.refuse(s.fd)

@@ -94,7 +94,7 @@ func (g *Group) Close() {
 }
 
 // ErrLoopEnded: a loop stopped though nobody told it to. The process should end.
-var ErrLoopEnded = errors.New("loop: an event loop ended unasked")
+var ErrLoopEnded = errors.New("loop: an event loop stopped unexpectedly")
 
 // Start runs the loops. failed receives an error if one ends unasked, which
 // must be fatal: its connections are gone and nobody reads its ring.

@@ -228,7 +228,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 				changes = time.After(presence.TickEvery)
 			}
 		case err := <-failed:
-			s.config.Log.Error("an event loop ended", "error", err)
+			s.config.Log.Error("an event loop stopped unexpectedly", "error", err)
 			return err
 		case <-ctx.Done():
 			s.drain()
@@ -248,6 +248,6 @@ func (s *Server) drain() {
 	s.config.Log.Info("draining", "limit", limit)
 	s.loops.Drain(ctx)
 	if ctx.Err() != nil {
-		s.config.Log.Warn("drain limit reached: remaining connections were closed")
+		s.config.Log.Warn("drain limit reached: remaining connections were closed; raise drain to give clients more time")
 	}
 }

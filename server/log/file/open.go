@@ -203,7 +203,7 @@ func (l *Log) repair() error {
 	if n := len(l.found); n > 0 {
 		last := l.found[n-1]
 		if torn := last.size - last.end; torn > 0 && !last.closed {
-			l.config.Log.Warn("the end of the log is torn, and was cut off", "file", filepath.Join(last.dir, last.name), "offset", last.end, "bytes", torn)
+			l.config.Log.Warn("the end of the log is torn, and was truncated", "file", filepath.Join(last.dir, last.name), "offset", last.end, "bytes", torn)
 		}
 		if err := cut(l.files, last.name, last.end); err != nil {
 			return fmt.Errorf("log: cut %s to %d bytes: %w", filepath.Join(last.dir, last.name), last.end, err)
