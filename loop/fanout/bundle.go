@@ -237,7 +237,7 @@ func (f *Fan) revisit(v *view) {
 	}
 }
 
-// keep has the strips that who stands at position will read in its next turn stay
+// keep has the strips that a member at position will read in its next turn stay
 // until then: until so many have had a turn of those behind, and all flights of the
 // waves before wave were reported.
 func (f *Fan) keep(v *view, position, turn, wave uint64) {

@@ -68,7 +68,7 @@ func (k *marks) start(i int, position uint64) uint64 {
 func (f *Fan) Add(slot uint32, s *Subscription) (start uint64) {
 	m := f.member(slot)
 	if m.view == 0 {
-		start, _ = f.Subscribe(slot, s) // fails only for who is subscribed
+		start, _ = f.Subscribe(slot, s) // fails only for a member that is subscribed
 		return start
 	}
 	old := f.views[m.view]

@@ -23,9 +23,9 @@ type flight struct {
 // waves count the age of flights. A wave has the sends queued between two calls of
 // Sender.Flush; a wave that is reported at once is not recorded here.
 //
-// An object that flights may still use records the number of a wave, like a member
-// that waits for a turn records a place in the queue of those behind: it is kept until
-// all flights up to that wave were reported.
+// A strip that flying members will need after their reports records the number of a
+// wave, as it records a place in the queue of those behind: it is kept until all
+// flights before that wave were reported.
 type waves struct {
 	now   uint64
 	older queue[int32] // flights that are out of the waves before, the oldest first
