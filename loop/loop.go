@@ -41,7 +41,7 @@ type Loop struct {
 	free        []uint32
 	open        int
 	sessions    uint64
-	inputs      []kept // 0 is nobody's
+	inputs      []kept // 0 is not used
 	freeInputs  []uint32
 	spareInputs [][]byte // buffers to use again: newInput
 	inputBytes  int
@@ -74,7 +74,7 @@ type Loop struct {
 	// Shared.
 	armed    atomic.Uint32 // 1: a wake-up is under way or the loop is awake and will look at the ring. The loop clears it before it looks.
 	load     atomic.Int32  // connections open or handed over
-	stopping atomic.Bool   // the group has told it to end
+	stopping atomic.Bool   // the group has requested the end
 	door     sync.Mutex    // guards the fields below; held for a copy
 	inbox    []accepted    // accepted sockets
 	posts    []func()      // what other goroutines want done here
@@ -111,7 +111,7 @@ type counts struct {
 	work         uint64        // units: see work.go
 	longest      uint64        // most work of one callback
 	deferred     uint64        // times that input waited because a connection had used up its part
-	foreign      uint64        // streams told of a gap because their cursor means nothing here
+	foreign      uint64        // streams with a gap because their cursor is unknown here
 	busy         time.Duration // in callbacks of the kernel, not waiting in it
 }
 

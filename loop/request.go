@@ -111,8 +111,8 @@ func (l *Loop) sendOut(slot uint32, c *conn, out []byte) []byte {
 	return out[:0]
 }
 
-// startStream makes the connection what the request asked for. What it must be
-// told first is appended to out, which holds the head already.
+// startStream turns the connection into the requested stream. It appends the gaps that
+// must come first to out, which holds the head already.
 func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []byte {
 	c.dialect = s.Dialect
 	c.flags &^= flagPublishes | flagCommands | flagAsking

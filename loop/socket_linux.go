@@ -13,10 +13,10 @@ type sender struct {
 	queue []outgoing
 	calls uint64 // of Kernel.Send
 
-	// How often the bytes of a send lay elsewhere than those of the send before:
-	// once for a message that all members share, once for each of them if
-	// somebody copies it on the way here. last keeps those bytes alive, so that
-	// no others can come to lie there.
+	// How often the bytes of a send were at another place than those of the send
+	// before: once for a message that all members share, once for each of them if it
+	// is copied on the path to here. last keeps those bytes in memory, so that no
+	// others can be at the same place.
 	buffers uint64
 	last    *byte
 }

@@ -33,7 +33,7 @@ type Stats struct {
 	LongestWork  uint64         // most units of one callback
 	SendCalls    uint64         // system calls that sent
 	Buffers      uint64         // sends of the fan-out whose bytes lay elsewhere than those of the send before
-	Foreign      uint64         // streams told of a gap because their cursor means nothing here
+	Foreign      uint64         // streams with a gap because their cursor is unknown here
 	Busy         time.Duration  // spent working, not waiting for events
 	Lag          time.Duration  // how long the loop took to come to this question
 	Behind       uint64         // messages in the ring that it has not taken yet

@@ -109,7 +109,7 @@ type Config struct {
 	AccessLog string
 
 	// LogFormat (auto, text, json) and LogLevel (debug, info, warn, error) are for
-	// whoever makes Log; see package logging. Defaults auto and info.
+	// the creator of Log; see package logging. Defaults auto and info.
 	LogFormat, LogLevel string
 }
 

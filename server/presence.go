@@ -5,7 +5,7 @@ import (
 	"peal/server/presence"
 )
 
-// isWatched reports whether somebody is subscribed to the presence of channel.
+// isWatched reports whether a client is subscribed to the presence of channel.
 func (s *Server) isWatched(channel string) bool {
 	info, _ := s.hub.Channel(log.PresencePrefix + channel)
 	return info.Subscribers > 0

@@ -55,9 +55,9 @@ const (
 	shareMembers = 1024
 	// gatheredBytes is how much is merged for single views before the sender is flushed.
 	gatheredBytes = 1 << 20
-	// looseBytes is how much flights may hold that nobody else needs, history and
-	// merged strips, before nothing more is queued until some were reported. A sender
-	// that reports at once never comes near it.
+	// looseBytes limits the bytes that only flights hold, history and merged strips:
+	// beyond it nothing more is queued until some flights were reported. A sender that
+	// reports at once never comes near it.
 	looseBytes = 64 << 20
 	// maxMost is the greatest number of messages in one poll's answer.
 	maxMost = 1<<16 - 1

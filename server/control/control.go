@@ -80,7 +80,7 @@ func (c *Control) KeepAway(by share.Key, clients []string, length time.Duration,
 // Room is always there; see log.Tail.
 func (c *Control) Room(int, int) bool { return true }
 
-// Wake has nobody to wake.
+// Wake does nothing: Control has no readers.
 func (c *Control) Wake() {}
 
 // Apply follows the orders of others; see log.Tail. It takes as long as their clients

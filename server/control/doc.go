@@ -8,7 +8,7 @@
 // saves it before retention removes the entries (log.State).
 //
 // An order has its effect on this server before it is in the log, and keeps it if the
-// log refuses it; whoever gave the order learns that it is not durable. Orders have
+// log refuses it; its request then reports that it is not durable. Orders have
 // one order here and in the log, so a restart ends with the state that was.
 //
 // What it leaves to others: which clients are banned at the moment (server/ban),

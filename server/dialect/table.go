@@ -70,7 +70,7 @@ func (t *Table) share(d *Dialect) ring.Encoding {
 // Len is the number of rows.
 func (t *Table) Len() int { return len(t.rows) }
 
-// At is the row of k. Nobody may change it.
+// At is the row of k. Do not change it.
 func (t *Table) At(k ring.Encoding) *Dialect { return &t.rows[k] }
 
 // Encoding is the encoding of the messages of row k. Rows with the same bytes have the

@@ -25,8 +25,8 @@ type engine struct {
 	// at most so many bytes.
 	check func(s Settings, message int) error
 
-	// queue is how many bytes of entries may wait for the engine, and the setting that
-	// says so; "" for an engine in which nothing waits.
+	// queue returns how many bytes of entries may wait for the engine, and the name of
+	// that setting; "" for an engine in which nothing waits.
 	queue func(s Settings) (setting string, bytes int)
 
 	open func(s Settings, place string, now func() time.Time) (log.Engine, error)

@@ -31,8 +31,8 @@ type params struct {
 	ignoreGap bool
 }
 
-// query reads the parameters into x.params. The channels go to x.channels. Those
-// that nobody knows are left to stray.
+// query reads the parameters into x.params and the channels into x.channels. Unknown
+// parameters are left to stray.
 func (x *exchange) query() (err *refusal.Error) {
 	p := &x.params
 	*p = params{}

@@ -167,10 +167,9 @@ func unescape(dst, b []byte) []byte {
 	return dst
 }
 
-// allowedHeaders are what pages may send where the preflight does not ask for
-// others: nobody looks at those that are not known here, so all are allowed. Pages
-// whose HTTP library adds one to each request (X-Requested-With, traceparent) have
-// no say in it.
+// allowedHeaders are the headers that pages may send if the preflight requests no
+// others. The server ignores unknown headers, so all are allowed: the HTTP libraries of
+// pages add some to each request (X-Requested-With, traceparent).
 const allowedHeaders = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
 
 // maxRequestHeaders bounds what a preflight may ask for, in bytes.

@@ -5,7 +5,7 @@ type Kind uint8
 
 const (
 	KindPublication Kind = iota // a message for the subscribers of its channels
-	KindPresence                // somebody joined or left; never part of a history
+	KindPresence                // members joined or left; never part of a history
 	KindControl                 // an order to the nodes; never delivered
 )
 

@@ -79,7 +79,7 @@ func (s *Set) AddDefault() {
 func (s *Set) Clear() { s.list = s.list[:0] }
 
 // Sorted is the names in their order, as a subscription needs them. Of one channel
-// it is the set that all share: nobody may change it.
+// it is the set that all share: do not change it.
 func (s *Set) Sorted() []string {
 	if len(s.list) == 1 {
 		return s.list[0].Alone()

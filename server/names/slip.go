@@ -9,10 +9,9 @@ import (
 )
 
 // The default channel is for a request that names none and has nothing that is
-// not documented. With anything else in it a name was misspelt, or meant for
-// somebody else, and what was meant for one channel would reach everybody on
-// another. Beside a named channel an unknown parameter does no harm: proxies and
-// trackers add theirs.
+// not documented. Otherwise a name may be misspelt, or meant for another program, and
+// a message for one channel could reach the subscribers of another. Beside a named
+// channel an unknown parameter is harmless: proxies and trackers add them.
 
 // StrayParameter refuses a URL that names no channel and has a parameter that is
 // not known.

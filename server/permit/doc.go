@@ -26,7 +26,7 @@
 // (action arrive), before its body is waited for. Which methods a path has is the
 // table of routes' to say (package httpapi): without them there is no action. The
 // log itself refuses what it has no room for, and the table of idempotency keys
-// the keys: nobody knows before they try.
+// the keys: neither is known before the attempt.
 //
 // The fan-out asks nothing: a delivery costs the same whatever is checked here.
 //

@@ -47,7 +47,7 @@ func (d *Draft) Check() *refusal.Error {
 }
 
 // AppendEntries appends the entries of d, one for each channel. They share one
-// copy of the data, which nobody may change.
+// copy of the data, which must not change.
 func (d *Draft) AppendEntries(dst []*log.Entry, channels []*names.Name) []*log.Entry {
 	data, event, key := bytes.Clone(d.Data), string(d.Event), string(d.Key)
 	from := len(dst)

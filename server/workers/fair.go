@@ -90,7 +90,7 @@ func (q *fair) take(t *turns, i int) *Job {
 	q.jobs--
 	q.bytes -= j.Bytes
 	switch {
-	case q.jobs == 0: // nobody waits, so nobody has anything to make up for
+	case q.jobs == 0: // nothing waits, so no share is behind another
 		q.active, q.now = q.active[:0], 0
 		clear(q.known)
 	case len(t.jobs) == 0:

@@ -1,10 +1,10 @@
-// Package wsproto is what WebSocket clients are sent: publications, pings and
-// the last frame, as RFC 6455 frames of a server.
+// Package wsproto encodes the messages for WebSocket clients: publications, pings
+// and the last frame, as RFC 6455 frames of a server.
 //
-// Its nouns are the two formats. Raw is the bare data, one unfragmented text
-// or binary frame for each publication; it carries no cursor, so a raw client
-// that falls behind what is retained is closed with frame.CloseGap rather than
-// told. JSON is one text frame with the object of package publication.
+// Its nouns are the two formats. Raw is the data only, one unfragmented text or
+// binary frame for each publication. It has no cursor and cannot carry a gap: a raw
+// client that falls behind the retained messages is closed with frame.CloseGap. JSON
+// is one text frame with the object of package publication.
 //
 // With the subprotocol [V1] what the client sends is a talk.Command, taken apart by
 // a [Parser] and answered by a reply or an error with its id. Without, it is published

@@ -110,7 +110,7 @@ func (l *Log) create(before uint64) (*active, error) {
 		h.epoch = l.epochs()
 	}
 	for h.mark == 0 {
-		h.mark = rand.Uint32() // seeded by the system: nobody outside can know it
+		h.mark = rand.Uint32() // seeded by the system: clients cannot know it
 	}
 	name := segmentName(first)
 	f, err := createWhole(l.files, name, appendHeader(nil, &h))

@@ -21,8 +21,8 @@ var errOther = errors.New("another log is in the place of its directory: restart
 // errGone means that what is written to can be found no more, now or after a restart.
 var errGone = errors.New("its directory was deleted, moved or replaced")
 
-// disk is a directory of the real file system. Messages may be private, so
-// nobody but the owner may read it.
+// disk is a directory of the real file system. Messages may be private, so only
+// the owner may read it.
 type disk struct {
 	dir   string
 	info  os.FileInfo // of the directory

@@ -52,7 +52,7 @@ func (l *Log) retain() {
 		}
 		err := l.files.Remove(p.name)
 		if errors.Is(err, fs.ErrNotExist) {
-			err = nil // somebody else has removed it
+			err = nil // another program has removed it
 		}
 		if err == nil {
 			err = l.files.SyncDir()
