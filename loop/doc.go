@@ -6,6 +6,8 @@
 //     accepted once and stays on its loop for life; nothing of it is locked.
 //   - Kernel: what a loop asks of the operating system, in one interface. Linux's,
 //     on gnet's epoll poller, is in kernel_linux.go, the only file that imports gnet.
+//     A server may put a fanout.Sender before the one that sends through it
+//     (Parts.Sender).
 //   - Front: what answers requests and takes messages; the server brings it.
 //   - Turn: what a loop does after events: take from the ring, fan out a
 //     budgeted number of sends, and read events again.

@@ -8,7 +8,8 @@
 // synced when the power goes, is full and fails, and of which older copies are put
 // back, and the machine: bytes come in pieces, sockets take any number of them,
 // events come late, out of order and without a cause, connections end in all the
-// ways there are, descriptors run out and are used again.
+// ways there are, descriptors run out and are used again. A quarter of the seeds
+// have a sender that sends and reports in later turns (sender_test.go).
 //
 // Its nouns. The world is all of that, and a list of steps to choose from. A
 // client is somebody with a cursor: it connects, sends requests and frames, reads
