@@ -172,6 +172,22 @@ type End struct {
 	Down   float64 `json:"down_s"` // from the signal until it accepted again
 }
 
+// late returns when the server accepted again, and when the next step was due, of
+// the first restart that left its clients less than a tenth of the run to recover
+// in; 0 and 0 if there is none. The steps are the thirds of the run.
+func (r *Restart) late(duration float64) (back, until float64) {
+	if r == nil {
+		return 0, 0
+	}
+	for i, e := range r.Ends {
+		back, until = e.At+e.Down, duration*float64(i+2)/3
+		if back > until-duration/10 {
+			return back, until
+		}
+	}
+	return 0, 0
+}
+
 // Ramp is the rates that were tried.
 type Ramp struct {
 	Carries   float64 `json:"carries_per_s"` // the highest rate that held

@@ -132,6 +132,19 @@ func TestValidate(t *testing.T) {
 	check("nothing due", func(r *report.Report) { r.Messages.Scheduled, r.Messages.Sent = 0, 0 }, "no message was due")
 }
 
+func TestARestartNeedsTimeBehindIt(t *testing.T) {
+	for back, valid := range map[[2]float64]bool{
+		{0.6, 1.2}: true, {0.84, 1.34}: true,
+		{0.86, 1.2}: false, {3, 1.2}: false, {0.6, 1.36}: false, {0.6, 1.9}: false,
+	} {
+		r := report.Report{Settings: report.Settings{Duration: 1.5}, Connections: report.Connections{Opened: 1},
+			Restart: &report.Restart{Ends: []report.End{{At: 0.5, Down: back[0] - 0.5}, {At: 1, Down: back[1] - 1}}}}
+		if r.Validate(report.DefaultLimits); r.Validity.Valid != valid {
+			t.Errorf("back after %v of 1.5 s: valid: %t, %v", back, r.Validity.Valid, r.Validity.Reasons)
+		}
+	}
+}
+
 func TestReadReadsWhatWriteWrote(t *testing.T) {
 	r := sample(20)
 	r.Validate(report.DefaultLimits)

@@ -55,6 +55,9 @@ func (r *Report) Validate(limits Limits) {
 			}
 		}
 	}
+	if back, until := r.Restart.late(r.Settings.Duration); until > 0 {
+		fault("a restarted server accepted again after %.1f s only, and the next step of the run was due at %.4g s: use a longer --duration", back, until)
+	}
 	lag, measured := quantile(r.Lag, 0.99)
 	if p99, ok := quantile(r.Latency, 0.99); ok && measured && p99 > 0 {
 		share := lag / p99 // 0 where p99 is that of a lost message
