@@ -43,7 +43,7 @@ func (o *control) disconnect(x *exchange) {
 		return
 	}
 	q := x.request()
-	if err := o.gate.Decide(&q); err != nil {
+	if err := o.gate.Decide(q); err != nil {
 		x.refuse(err)
 		return
 	}

@@ -38,7 +38,8 @@ type exchange struct {
 	form     fasthttp.Args // of a form in the body
 	json     ijson.Reader
 	params   params
-	channels names.Set // that it names
+	channels names.Set      // that it names
+	asked    permit.Request // what package permit decides: arrive, then request
 
 	// Memory.
 	reader  *bufio.Reader // feeds header from source
@@ -81,8 +82,7 @@ func (x *exchange) readHead() (ready bool, err *refusal.Error) {
 		return false, x.unfinished()
 	}
 	x.progress.Head = uint32(end)
-	q := permit.Request{Action: permit.Arrive, From: x.from()}
-	if err := x.gate.Decide(&q); err != nil {
+	if err := x.gate.Decide(x.arrive()); err != nil {
 		return false, err
 	}
 	x.origin = x.deps.Origins.number(x.head.Origin)
@@ -187,20 +187,22 @@ func (x *exchange) shrink() {
 	}
 }
 
-// from is where the request comes from.
-func (x *exchange) from() permit.From {
-	return permit.From{Peer: x.call.Peer, Transport: permit.HTTP, Host: x.head.Host, Origin: x.head.Origin}
+// arrive is what is known of the request by its head alone, as package permit
+// decides it.
+func (x *exchange) arrive() *permit.Request {
+	x.asked = permit.Request{Action: permit.Arrive}
+	f := &x.asked.From // in place: it is large, and all requests come by here
+	f.Peer, f.Transport, f.Host, f.Origin = x.call.Peer, permit.HTTP, x.head.Host, x.head.Origin
+	return &x.asked
 }
 
-// request is what the client asks for, with the channels that it names, as package
-// permit decides it.
-func (x *exchange) request() permit.Request {
-	return permit.Request{
-		Action:   x.route.action,
-		Who:      permit.Principal{Session: x.call.Session, Share: x.by},
-		From:     x.from(),
-		Channels: x.channels.List(),
-	}
+// request is what the client asks for, with the channels that it names. It is the
+// value of arrive, and its caller adds what the action needs besides.
+func (x *exchange) request() *permit.Request {
+	q := &x.asked
+	q.Action, q.Channels = x.route.action, x.channels.List()
+	q.Who.Session, q.Who.Share = x.call.Session, x.by
+	return q
 }
 
 // joined returns the value of a header, of several lines as one list.

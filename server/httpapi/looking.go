@@ -36,7 +36,7 @@ func (l *looking) channel(x *exchange) {
 		return
 	}
 	q := x.request()
-	if err := l.gate.Decide(&q); err != nil {
+	if err := l.gate.Decide(q); err != nil {
 		x.refuse(err)
 		return
 	}
@@ -104,7 +104,7 @@ func (l *looking) query(x *exchange) (*names.Name, *refusal.Error) {
 // client may have it.
 func (l *looking) ask(x *exchange, cost int, body func() []byte) {
 	q := x.request()
-	if err := l.gate.Decide(&q); err != nil {
+	if err := l.gate.Decide(q); err != nil {
 		x.refuse(err)
 		return
 	}

@@ -52,7 +52,7 @@ func (p *publishing) message(x *exchange) {
 	x.channels.AddDefault()
 	q := x.request()
 	q.Data, q.Binary = d.Data, d.Binary
-	if err := x.gate.Decide(&q); err != nil {
+	if err := x.gate.Decide(q); err != nil {
 		x.refuse(err)
 		return
 	}
@@ -148,7 +148,7 @@ func (p *publishing) batch(x *exchange) {
 	b := &publish.Batch{
 		Append:  publish.Append{To: &p.target, Reply: &batchReply{x.pendingReply()}, Ref: x.call.Conn, By: x.by, Way: tally.Batch, Counter: p.target.Tally},
 		Gate:    p.gate,
-		Request: x.request(),
+		Request: *x.request(),
 		Rules:   p.deps.Rules,
 		Stray:   x.stray(nil, false),
 

@@ -184,7 +184,7 @@ func (s *subscribing) subscribe(x *exchange, f loop.Framing, protocol string) (w
 	if len(w.Visitor.Client) > 0 || w.Presence {
 		q.From.Site = x.header.Peek("Sec-Fetch-Site")
 	}
-	sub, err = w.Subscribe(&s.gate, &q)
+	sub, err = w.Subscribe(&s.gate, q)
 	return w, sub, err
 }
 

@@ -36,7 +36,7 @@ type Gate struct {
 // table in the documentation of the package. A subscription with presence has
 // taken its room there when Decide returns nil.
 func (g *Gate) Decide(r *Request) *refusal.Error {
-	if err := g.origin(r); err != nil {
+	if err := g.origin(r); err != nil || r.Action == Arrive {
 		return err
 	}
 	if err := g.ban(r); err != nil {
