@@ -150,21 +150,22 @@ func (m *Metric) worse(base, head float64) float64 {
 
 // judgeExact compares the medians within the margin. If samples of a side differ by
 // more than the margin, the figure is unstable, unless even head's best sample is
-// worse than base's worst by more than the margin.
+// worse than base's worst by more than the margin, or even head's worst is not worse
+// than base's best by more than it: then the samples show enough.
 func judgeExact(f *Figure, m *Metric) {
 	margin := m.margin(*f.BaseMedian)
 	f.Limit = &margin
 	allowed := margin * tolerance
 	by := m.worse(*f.BaseMedian, *f.HeadMedian)
-	apart := m.worse(slices.Max(f.Base), slices.Min(f.Head))
+	apart, most := m.worse(slices.Max(f.Base), slices.Min(f.Head)), m.worse(slices.Min(f.Base), slices.Max(f.Head))
 	if m.Higher {
-		apart = m.worse(slices.Min(f.Base), slices.Max(f.Head))
+		apart, most = m.worse(slices.Min(f.Base), slices.Max(f.Head)), m.worse(slices.Max(f.Base), slices.Min(f.Head))
 	}
 	spread := max(disagreement(f.Base), disagreement(f.Head))
 	switch {
 	case apart > allowed, by > allowed && spread <= allowed:
 		f.Verdict = Worse
-	case spread > allowed:
+	case spread > allowed && most > allowed:
 		f.Verdict, f.Why = Unstable, fmt.Sprintf("samples differ by up to %s", number(spread))
 	case by < -allowed:
 		f.Verdict = Better

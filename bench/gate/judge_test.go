@@ -64,7 +64,10 @@ func TestVerdictOfAFigure(t *testing.T) {
 	check("allocs/delivery", exact(0, 0, 0), exact(1, 1, 1), Worse)
 	check("allocs/delivery", exact(1, 1, 1), exact(0, 0, 0), Better)
 	check("allocs/delivery", exact(0, 0, 0), exact(0, 0.5, 0), Unstable)
-	check("allocs/delivery", exact(0, 0.5, 0), exact(0, 0, 0), Unstable)
+	check("allocs/delivery", exact(0, 0.5, 0), exact(0, 0.5, 0.5), Unstable)
+	check("allocs/delivery", exact(0, 0.5, 0), exact(0, 0, 0), Same) // not worse, whatever base is
+	check("B/connection", exact(1150, 1181, 1200), exact(1060, 1100, 800), Better)
+	check("B/connection", exact(1150, 1181, 1200), exact(1060, 1100, 1400), Unstable)
 	check("allocs/delivery", exact(0, 0.1, 0), exact(1, 1.1, 1), Worse) // spread, but apart
 	check("B/connection", exact(350, 351, 350), exact(355, 356, 356), Same)
 	check("B/connection", exact(350, 351, 350), exact(358, 358, 358), Worse)
@@ -126,7 +129,7 @@ func TestPrecedence(t *testing.T) {
 		case Worse:
 			return Samples{"worse", side("allocs/delivery", 0, 0, 0), side("allocs/delivery", 1, 1, 1)}
 		case Unstable:
-			return Samples{"unstable", side("allocs/delivery", 0, 0, 9), side("allocs/delivery", 0, 0, 0)}
+			return Samples{"unstable", side("allocs/delivery", 0, 0, 0), side("allocs/delivery", 0, 0, 9)}
 		case Failed:
 			bad := Side{Failed: 2, Err: errors.New("boom")}
 			return Samples{"failed", bad, bad}
