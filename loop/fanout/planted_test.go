@@ -21,7 +21,7 @@ const plantedSeeds = "450"
 // patch that no longer matches fails too, so that none is lost unnoticed.
 func TestSimulationCatchesPlantedBugs(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds the package a dozen times")
+		t.Skip("builds the package once for each bug")
 	}
 	if numberFromEnv(t, "PEAL_SEED") != 0 {
 		t.Skip("one seed is being replayed")
