@@ -43,8 +43,7 @@ func (o *control) disconnect(x *exchange) {
 		return
 	}
 	q := x.request()
-	if err := o.gate.Decide(q); err != nil {
-		x.refuse(err)
+	if !x.permits(q) {
 		return
 	}
 	x.call.Work += subscribe.NameWork * len(w.clients)

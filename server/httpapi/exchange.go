@@ -205,6 +205,16 @@ func (x *exchange) request() *permit.Request {
 	return q
 }
 
+// permits reports whether the client may do what it asks for. If not, it has been
+// refused.
+func (x *exchange) permits(q *permit.Request) bool {
+	err := x.gate.Decide(q)
+	if err != nil {
+		x.refuse(err)
+	}
+	return err == nil
+}
+
 // joined returns the value of a header, of several lines as one list.
 func (x *exchange) joined(key string) []byte {
 	values := x.header.PeekAll(key)

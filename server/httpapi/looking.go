@@ -36,8 +36,7 @@ func (l *looking) channel(x *exchange) {
 		return
 	}
 	q := x.request()
-	if err := l.gate.Decide(q); err != nil {
-		x.refuse(err)
+	if !x.permits(q) {
 		return
 	}
 	x.reply(200, response.JSON, response.NoStore, l.desk.Channel(n.Text()))
@@ -104,8 +103,7 @@ func (l *looking) query(x *exchange) (*names.Name, *refusal.Error) {
 // client may have it.
 func (l *looking) ask(x *exchange, cost int, body func() []byte) {
 	q := x.request()
-	if err := l.gate.Decide(q); err != nil {
-		x.refuse(err)
+	if !x.permits(q) {
 		return
 	}
 	reply := x.pendingReply()

@@ -52,8 +52,7 @@ func (p *publishing) message(x *exchange) {
 	x.channels.AddDefault()
 	q := x.request()
 	q.Data, q.Binary = d.Data, d.Binary
-	if err := x.gate.Decide(q); err != nil {
-		x.refuse(err)
+	if !x.permits(q) {
 		return
 	}
 	x.call.Work += publish.EntryWork * x.channels.Len()
