@@ -29,8 +29,8 @@
 // starts at the scheduled moment: a server that stalls cannot hide its stall by
 // stalling the publisher.
 //
-// Servers and workers must run on one machine: latency is the difference of
-// two readings of its CLOCK_MONOTONIC.
+// Publishers and workers read the same clock, CLOCK_MONOTONIC of one machine. Workers
+// on other machines, at an agent, read theirs and add an offset: see Clock.
 //
 // Concurrency: a Pool and its publishers belong to one goroutine; a fleet's
 // receivers share one sink under one lock, which its loop takes once per batch

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,9 +30,13 @@ type Pool struct {
 	excused [][]Span      // per stream: messages of the current run that may be missing
 }
 
-// remote is one worker process.
+// remote is one worker process, on this machine or at an agent.
 type remote struct {
-	*child.Twin
+	name     string      // in errors
+	twin     *child.Twin // nil: at an agent
+	in       io.Closer
+	out      io.ReadCloser
+	clock    *Clock // of one at an agent; nil: this machine's
 	commands *json.Encoder
 	answers  chan event    // closed at the end of its output
 	have     atomic.Uint64 // run<<48 | messages; stored by read, a newer one always greater
@@ -56,10 +61,10 @@ func OpenPool(ctx context.Context, spec Spec, sources ...string) (*Pool, Opened,
 }
 
 // Split divides spec among as many workers as it needs. Their source addresses
-// rotate through sources; without any, the kernel chooses.
+// rotate through sources; without any, the kernel chooses. Every agent gets a share.
 func Split(spec Spec, sources ...string) []Spec {
 	spec = spec.withDefaults()
-	parts := make([]Spec, max((spec.Connections+MaxPerWorker-1)/MaxPerWorker, 1))
+	parts := make([]Spec, max((spec.Connections+MaxPerWorker-1)/MaxPerWorker, min(len(spec.Agents), spec.Connections), 1))
 	for i := range parts {
 		part := spec
 		part.First = spec.Connections * i / len(parts)
@@ -69,6 +74,9 @@ func Split(spec Spec, sources ...string) []Spec {
 		}
 		if len(sources) > 0 {
 			part.Source = sources[i%len(sources)]
+		}
+		if n := len(spec.Agents); n > 0 {
+			part.Agents = spec.Agents[i%n : i%n+1]
 		}
 		parts[i] = part
 	}
@@ -82,11 +90,14 @@ func OpenParts(ctx context.Context, parts []Spec) (*Pool, Opened, error) {
 	for i := range parts {
 		parts[i] = parts[i].withDefaults()
 		p.timeout = max(p.timeout, parts[i].Timeout)
-		r, err := startWorker(ctx, p.moved)
+		r, err := startWorker(ctx, &parts[i], p.moved)
 		if err != nil {
 			return nil, Opened{}, errors.Join(err, p.Close())
 		}
 		p.workers = append(p.workers, r)
+	}
+	if err := p.compareClocks(ctx); err != nil {
+		return nil, Opened{}, errors.Join(err, p.Close())
 	}
 	var opened Opened
 	err := p.each(ctx, p.timeout, func(i int) command {
@@ -104,26 +115,65 @@ func OpenParts(ctx context.Context, parts []Spec) (*Pool, Opened, error) {
 	return p, opened, nil
 }
 
-// startWorker starts a worker. It ends with its input.
-func startWorker(ctx context.Context, moved chan struct{}) (*remote, error) {
-	twin, err := Worker.Start(ctx, "")
-	if err != nil {
-		return nil, err
+// startWorker starts a worker for part. It ends with its input.
+func startWorker(ctx context.Context, part *Spec, moved chan struct{}) (*remote, error) {
+	r := &remote{answers: make(chan event, 1)}
+	var in io.WriteCloser
+	if len(part.Agents) > 0 {
+		conn, err := dialAgent(ctx, part.Agents[0], part.AgentToken)
+		if err != nil {
+			return nil, err
+		}
+		r.name, r.clock = "worker at agent "+part.Agents[0], &Clock{Agent: part.Agents[0]}
+		in, r.out = conn, conn
+	} else {
+		twin, err := Worker.Start(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		r.name, r.twin = fmt.Sprintf("worker %d", twin.PID), twin
+		in, r.out = twin.In, twin.Out
 	}
-	r := &remote{Twin: twin, commands: json.NewEncoder(twin.In), answers: make(chan event, 1)}
+	r.in, r.commands = in, json.NewEncoder(in)
 	go r.read(moved) // ends with the worker's output
 	return r, nil
 }
 
+// compareClocks compares the clocks of the agents' workers with this machine's.
+func (p *Pool) compareClocks(ctx context.Context) error {
+	for _, r := range p.workers {
+		if r.clock == nil {
+			continue
+		}
+		if err := r.compare(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Clocks are the clocks of the workers at agents.
+func (p *Pool) Clocks() (all []Clock) {
+	for _, r := range p.workers {
+		if r.clock != nil {
+			all = append(all, *r.clock)
+		}
+	}
+	return all
+}
+
 func (r *remote) read(moved chan struct{}) {
 	defer close(r.answers)
-	defer r.Out.Close()
-	d := json.NewDecoder(bufio.NewReader(r.Out))
+	defer r.out.Close()
+	d := json.NewDecoder(bufio.NewReader(r.out))
 	for {
 		var e event
 		if err := d.Decode(&e); err != nil {
-			r.err = fmt.Errorf("worker %d ended: %w", r.PID, err)
+			r.err = fmt.Errorf("%s ended: %w", r.name, err)
 			return
+		}
+		if e.Op == "clock" {
+			e.at = Now()
 		}
 		if e.Op == "have" {
 			r.have.Store(e.Have)
@@ -141,7 +191,7 @@ func (r *remote) read(moved chan struct{}) {
 func (p *Pool) each(ctx context.Context, allowed time.Duration, c func(i int) command, take func(event) error) error {
 	for i, r := range p.workers {
 		if err := r.commands.Encode(c(i)); err != nil {
-			return fmt.Errorf("command to worker %d: %w", r.PID, err)
+			return fmt.Errorf("command to %s: %w", r.name, err)
 		}
 	}
 	late := time.NewTimer(allowed + answerSlack)
@@ -153,7 +203,7 @@ func (p *Pool) each(ctx context.Context, allowed time.Duration, c func(i int) co
 			case !ok:
 				return r.err
 			case e.Error != "":
-				return fmt.Errorf("worker %d: %s", r.PID, e.Error)
+				return fmt.Errorf("%s: %s", r.name, e.Error)
 			}
 			if err := take(e); err != nil {
 				return err
@@ -161,7 +211,7 @@ func (p *Pool) each(ctx context.Context, allowed time.Duration, c func(i int) co
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-late.C:
-			return fmt.Errorf("worker %d: no reply within %v", r.PID, allowed+answerSlack)
+			return fmt.Errorf("%s: no reply within %v", r.name, allowed+answerSlack)
 		}
 	}
 	return nil
@@ -170,6 +220,9 @@ func (p *Pool) each(ctx context.Context, allowed time.Duration, c func(i int) co
 // Begin starts a new run and returns its number for the stamps. progress asks
 // for Have, which a closed loop needs.
 func (p *Pool) Begin(ctx context.Context, progress bool) (run uint16, err error) {
+	if err := p.compareClocks(ctx); err != nil {
+		return 0, err
+	}
 	p.run++
 	p.excused = nil
 	c := command{Op: "begin", Run: p.run, Progress: progress}
@@ -285,11 +338,12 @@ func (p *Pool) Back(ctx context.Context, timeout time.Duration) (opened Opened, 
 	return opened, err
 }
 
-// PIDs are the worker processes'.
-func (p *Pool) PIDs() []int {
-	pids := make([]int, len(p.workers))
-	for i, r := range p.workers {
-		pids[i] = r.PID
+// PIDs are the worker processes' on this machine.
+func (p *Pool) PIDs() (pids []int) {
+	for _, r := range p.workers {
+		if r.twin != nil {
+			pids = append(pids, r.twin.PID)
+		}
 	}
 	return pids
 }
@@ -300,11 +354,14 @@ func (p *Pool) Close() error {
 	errs := make([]error, len(p.workers))
 	for i, r := range p.workers {
 		all.Go(func() {
-			_ = r.In.Close() // it may have been killed already
+			_ = r.in.Close() // it may have been killed already
 			for range r.answers {
 				// The reader must not block on an unexpected reply.
 			}
-			if err := r.Wait(answerSlack); err != nil {
+			if r.twin == nil {
+				return
+			}
+			if err := r.twin.Wait(answerSlack); err != nil {
 				errs[i] = fmt.Errorf("worker: %w", err)
 			}
 		})

@@ -91,6 +91,10 @@ type Spec struct {
 	// A Pool gives each worker its own.
 	Source string `json:"source,omitempty"`
 	First  int    `json:"first,omitempty"` // number of this worker's first connection; set by the Pool
+	// Agents are where the workers run, gone round; none: on this machine. Each is an
+	// address of peal load agent. AgentToken is what they know, too.
+	Agents     []string `json:"-"`
+	AgentToken string   `json:"-"`
 
 	// Resume makes a connection that ended come back, from the newest cursor it
 	// saw, until Timeout has passed without it. Event streams say it as browsers do,

@@ -15,13 +15,14 @@ import (
 
 // command is one line from the pool to a worker.
 type command struct {
-	Op        string        `json:"op"` // open, begin, await, sample, report, drop, back
+	Op        string        `json:"op"` // clock, open, begin, await, sample, report, drop, back
 	Spec      *Spec         `json:"spec,omitempty"`
 	Run       uint16        `json:"run,omitempty"`
 	Progress  bool          `json:"progress,omitempty"`
 	Published []uint64      `json:"published,omitempty"`
 	Excused   [][]Span      `json:"excused,omitempty"`
 	Timeout   time.Duration `json:"timeout,omitempty"`
+	Offset    *int64        `json:"offset,omitempty"` // of clock: what to add to the worker's own; nil: it only tells the time
 }
 
 // event is one line from a worker to the pool: the answer to a command, or
@@ -33,6 +34,9 @@ type event struct {
 	Opened   *Opened   `json:"opened,omitempty"`
 	Complete bool      `json:"complete,omitempty"`
 	Received *Received `json:"received,omitempty"`
+	Now      int64     `json:"now,omitempty"` // of clock: the worker's own
+
+	at int64 // Now() of the pool when it came; of clock only
 }
 
 // Worker is the role of a worker: it serves one pool.
@@ -92,6 +96,13 @@ func (w *worker) send(e event) error {
 }
 
 func (w *worker) handle(c command) (e event, err error) {
+	if c.Op == "clock" {
+		if c.Offset != nil {
+			clockOffset.Store(*c.Offset)
+		}
+		e.Now = ownNow()
+		return e, nil
+	}
 	if w.fleet == nil && c.Op != "open" {
 		return e, fmt.Errorf("%q before \"open\"", c.Op)
 	}

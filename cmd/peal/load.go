@@ -52,7 +52,7 @@ objective that was not measured, 3 the run is not valid. See docs/loadtest.md.`,
 	for i, name := range names {
 		c.AddCommand(newScenario(name, about[i]))
 	}
-	c.AddCommand(newCompare())
+	c.AddCommand(newCompare(), newAgent())
 	return c
 }
 
