@@ -35,7 +35,7 @@ func startAgent(t *testing.T, token string) (addr string) {
 
 func TestAgentsReceiveAsWorkersDo(t *testing.T) {
 	l := liar.Start(t, liar.Truth)
-	spec := Spec{Addr: l.Addr, Path: "/", Connections: 10, Agents: []string{startAgent(t, "t"), startAgent(t, "t")}, AgentToken: "t"}
+	spec := Spec{Endpoint: Endpoint{Addr: l.Addr}, Path: "/", Connections: 10, Agents: []string{startAgent(t, "t"), startAgent(t, "t")}, AgentToken: "t"}
 	pool, opened, err := OpenPool(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestAgentsReceiveAsWorkersDo(t *testing.T) {
 	if opened.Connections != 10 || len(pool.PIDs()) != 0 || len(pool.Clocks()) != 2 {
 		t.Fatalf("%+v, %d processes here, clocks %+v; want 10 connections at two agents", opened, len(pool.PIDs()), pool.Clocks())
 	}
-	publisher, err := DialPipeline(t.Context(), PublishTarget{Addr: l.Addr, WebSocket: true, Path: func(int) string { return "/pub" }})
+	publisher, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: l.Addr}, WebSocket: true, Path: func(int) string { return "/pub" }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestAgentsThatCannotServe(t *testing.T) {
 		{foreign.Addr().String(), "t", "does not greet"},
 		{"127.0.0.1:1", "t", "agent 127.0.0.1:1"},
 	} {
-		_, _, err := OpenPool(t.Context(), Spec{Addr: "127.0.0.1:1", Connections: 1, Agents: []string{c.addr}, AgentToken: c.token})
+		_, _, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: "127.0.0.1:1"}, Connections: 1, Agents: []string{c.addr}, AgentToken: c.token})
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want %q", c.addr, err, c.says)
 		}
@@ -130,7 +130,7 @@ func TestAnAgentThatDiesEndsTheRun(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- ServeAgent(ctx, l, "t", func(string, ...any) {}) }()
 	s := liar.Start(t, liar.Truth)
-	pool, _, err := OpenPool(t.Context(), Spec{Addr: s.Addr, Path: "/", Connections: 2, Agents: []string{l.Addr().String()}, AgentToken: "t"})
+	pool, _, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: s.Addr}, Path: "/", Connections: 2, Agents: []string{l.Addr().String()}, AgentToken: "t"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,49 @@
 package loadtest
 
 import (
+	"context"
+	"fmt"
 	"net"
+	"net/netip"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// Endpoint is where a server listens, and how it is reached. It goes as JSON to the
+// worker processes.
+type Endpoint struct {
+	Addr string   `json:"addr"`           // "127.0.0.1:8080", "[::1]:8080": an IP address and a port
+	More []string `json:"more,omitempty"` // further ones: each is tried if the one before refuses
+	Host string   `json:"host,omitempty"` // of the requests; default: Addr
+	TLS  *TLS     `json:"tls,omitempty"`  // nil: none
+}
+
+// Dial connects from the local address source, "" for any, and shakes hands.
+func (e *Endpoint) Dial(ctx context.Context, source string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := e.connect(ctx, Dialer(source, 0))
+	if err != nil || e.TLS == nil {
+		return conn, err
+	}
+	config, err := e.TLS.config(e)
+	if err != nil {
+		_ = conn.Close() // the error says more
+		return nil, err
+	}
+	return secure(ctx, conn, config)
+}
+
+func (e *Endpoint) connect(ctx context.Context, d *net.Dialer) (conn net.Conn, err error) {
+	for _, addr := range append([]string{e.Addr}, e.More...) {
+		if conn, err = d.DialContext(ctx, "tcp", addr); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return conn, err
+}
 
 // Dialer connects from the local address source ("" for any) without reserving a
 // port before the remote end is known, so that one address has all its ports for
@@ -33,5 +70,17 @@ func Dialer(source string, receiveBuffer int) *net.Dialer {
 	return d
 }
 
-// dialTimeout bounds the opening of one TCP connection.
+// dialTimeout bounds the opening of one connection.
 const dialTimeout = 20 * time.Second
+
+// socketAddress reads "127.0.0.1:8080" or "[::1]:8080" for a socket of domain.
+func socketAddress(text string) (domain int, a unix.Sockaddr, err error) {
+	addr, err := netip.ParseAddrPort(text)
+	switch {
+	case err != nil:
+		return 0, nil, fmt.Errorf("address %q: must be an IP address and a port", text)
+	case addr.Addr().Is4():
+		return unix.AF_INET, &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}, nil
+	}
+	return unix.AF_INET6, &unix.SockaddrInet6{Addr: addr.Addr().As16(), Port: int(addr.Port())}, nil
+}

@@ -2,8 +2,9 @@ package loadtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/netip"
+	"net"
 	"runtime"
 	"time"
 
@@ -20,9 +21,9 @@ import (
 type epollKind struct {
 	spec   *Spec
 	sink   *sink
-	peer   Peer // nil: none
-	remote unix.SockaddrInet4
-	local  *unix.SockaddrInet4
+	peer   Peer            // nil: none
+	remote []remoteAddress // the target's, each tried if the one before refuses
+	local  unix.Sockaddr   // nil: the kernel's choice
 
 	ep, wake int
 	conns    []leanConn
@@ -53,14 +54,9 @@ const (
 )
 
 func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
-	remote, err := socketAddress(spec.Addr)
-	if err != nil {
-		return nil, err
-	}
 	k := &epollKind{
 		spec:   spec,
 		sink:   sink,
-		remote: remote,
 		conns:  make([]leanConn, spec.Connections+spec.Stalled),
 		buffer: make([]byte, readBytes+partialLimit),
 		drops:  make(chan time.Duration, 1),
@@ -68,12 +64,12 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 		stop:   make(chan struct{}),
 		ended:  make(chan struct{}),
 	}
-	if spec.Source != "" {
-		source, err := netip.ParseAddr(spec.Source)
-		if err != nil || !source.Is4() {
-			return nil, fmt.Errorf("source %q: must be an IPv4 address", spec.Source)
-		}
-		k.local = &unix.SockaddrInet4{Addr: source.As4()}
+	err := k.addresses()
+	if err != nil {
+		return nil, err
+	}
+	if spec.TLS != nil {
+		return nil, errors.New("subscribers do not speak TLS yet")
 	}
 	if k.peer, err = PeerNamed(spec.Peer, ""); err != nil {
 		return nil, err
@@ -91,13 +87,33 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 	return k, nil
 }
 
-// socketAddress reads "127.0.0.1:8080".
-func socketAddress(text string) (a unix.SockaddrInet4, err error) {
-	addr, err := netip.ParseAddrPort(text)
-	if err != nil || !addr.Addr().Is4() {
-		return a, fmt.Errorf("address %q: must be an IPv4 address and a port", text)
+// remoteAddress is an address of the server.
+type remoteAddress struct {
+	domain int
+	addr   unix.Sockaddr
+}
+
+// addresses reads those of the spec, and leaves out those that its source cannot reach.
+func (k *epollKind) addresses() (err error) {
+	from := 0
+	if k.spec.Source != "" {
+		if from, k.local, err = socketAddress(net.JoinHostPort(k.spec.Source, "0")); err != nil {
+			return fmt.Errorf("source %q: must be an IP address", k.spec.Source)
+		}
 	}
-	return unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}, nil
+	for _, text := range append([]string{k.spec.Addr}, k.spec.More...) {
+		domain, addr, err := socketAddress(text)
+		if err != nil {
+			return err
+		}
+		if from == 0 || from == domain {
+			k.remote = append(k.remote, remoteAddress{domain, addr})
+		}
+	}
+	if len(k.remote) == 0 {
+		return fmt.Errorf("source %q: the target has no such address, but %s: both must be IPv4 or IPv6", k.spec.Source, k.spec.Addr)
+	}
+	return nil
 }
 
 func (k *epollKind) open(ctx context.Context) Opened {
@@ -174,8 +190,29 @@ func (k *epollKind) closeAll() {
 	unix.Close(k.ep)
 }
 
+// connect starts to connect i to the first address that does not refuse at once.
 func (k *epollKind) connect(i int) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	err := k.connectOnce(i)
+	for err != nil && k.another(&k.conns[i]) {
+		err = k.connectOnce(i)
+	}
+	return err
+}
+
+// another gives up the address that has refused c. false: it was the last.
+func (k *epollKind) another(c *leanConn) bool {
+	if int(c.tried)+1 >= len(k.remote) || c.fd == 0 {
+		return false
+	}
+	unix.Close(c.fd)
+	c.fd = 0
+	c.tried++
+	return true
+}
+
+func (k *epollKind) connectOnce(i int) error {
+	remote := k.remote[k.conns[i].tried]
+	fd, err := unix.Socket(remote.domain, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)
 	}
@@ -201,7 +238,7 @@ func (k *epollKind) connect(i int) error {
 			return fmt.Errorf("bind: %w", err)
 		}
 	}
-	if err := unix.Connect(fd, &k.remote); err != nil && err != unix.EINPROGRESS {
+	if err := unix.Connect(fd, remote.addr); err != nil && err != unix.EINPROGRESS {
 		return fmt.Errorf("connect: %w", err)
 	}
 	return unix.EpollCtl(k.ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLOUT, Fd: int32(i)})

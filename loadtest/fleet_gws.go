@@ -29,8 +29,8 @@ type gwsKind struct {
 }
 
 func newGWSKind(spec *Spec, sink *sink) (*gwsKind, error) {
-	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 || spec.Resume || spec.Peer != "" || spec.OpenRate > 0 || spec.Protocol != "" || spec.Header != "" {
-		return nil, errors.New("gws subscribers speak plain WebSocket only; they cannot stall, resume, open at a rate, or send requests or header lines: use the epoll kind")
+	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 || spec.Resume || spec.Peer != "" || spec.OpenRate > 0 || spec.Protocol != "" || spec.Header != "" || spec.TLS != nil {
+		return nil, errors.New("gws subscribers speak plain WebSocket only; they cannot stall, resume, open at a rate, speak TLS, or send requests or header lines: use the epoll kind")
 	}
 	k := &gwsKind{spec: spec, sink: sink, sockets: make([]gwsSocket, spec.Connections), ended: make(chan struct{})}
 	var err error
@@ -89,14 +89,14 @@ func (k *gwsKind) open(ctx context.Context) (o Opened) {
 }
 
 func (k *gwsKind) dial(ctx context.Context, i int) error {
-	conn, err := Dialer(k.spec.Source, 0).DialContext(ctx, "tcp4", k.spec.Addr)
+	conn, err := k.spec.Dial(ctx, k.spec.Source)
 	if err != nil {
 		return err
 	}
 	s := &k.sockets[i]
 	s.Conn, s.kind, s.sub = &finalConn{Conn: conn}, k, &k.sink.subscribers[i]
 	ws, _, err := gws.NewClientFromConn(gwsHandler{}, &gws.ClientOption{
-		Addr:             "ws://" + k.spec.Addr + k.spec.requestPath(i, true),
+		Addr:             "ws://" + k.spec.Host + k.spec.requestPath(i, true),
 		ReadBufferSize:   512,
 		HandshakeTimeout: k.spec.Timeout,
 		NewSession:       func() gws.SessionStorage { return noSession{} },

@@ -40,7 +40,7 @@ func workerMemory(t *testing.T, n int) uint64 {
 		l.Ping(subscriber)
 		send()
 	})
-	pool, opened, err := OpenPool(ctx, Spec{Addr: l.Addr, Kind: GWS, Connections: n})
+	pool, opened, err := OpenPool(ctx, Spec{Endpoint: Endpoint{Addr: l.Addr}, Kind: GWS, Connections: n})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func script(t *testing.T, handler gws.Event, say func(*gws.Conn)) (addr string) 
 // the test's end.
 func openGWS(t *testing.T, addr string) (f *fleet, closeAll func()) {
 	t.Helper()
-	f, err := newFleet(Spec{Addr: addr, Kind: GWS, Connections: 1})
+	f, err := newFleet(Spec{Endpoint: Endpoint{Addr: addr}, Kind: GWS, Connections: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

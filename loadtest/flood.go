@@ -33,7 +33,8 @@ type flood struct {
 	load      FloodLoad
 	run       uint16
 	ep        int
-	remote    unix.SockaddrInet4
+	domain    int
+	remote    unix.Sockaddr
 	conns     []floodConn
 	heads     [][]byte // of each stream's requests
 	published []uint64 // per stream
@@ -88,7 +89,7 @@ func Flood(ctx context.Context, pool *Pool, load FloodLoad) (r Result, err error
 // open connects everything (a blocking connect: the server is accepting, or
 // refuses at once) and writes the heads down.
 func (f *flood) open() (err error) {
-	if f.remote, err = socketAddress(f.load.Addr); err != nil {
+	if f.domain, f.remote, err = socketAddress(f.load.Addr); err != nil {
 		return err
 	}
 	for stream := range f.load.Streams {
@@ -111,11 +112,11 @@ func (f *flood) open() (err error) {
 
 // connect opens connection i, or opens it again.
 func (f *flood) connect(c *floodConn, i int32) (err error) {
-	if c.fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+	if c.fd, err = unix.Socket(f.domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		c.fd = -1
 		return fmt.Errorf("socket: %w", err)
 	}
-	if err := unix.Connect(c.fd, &f.remote); err != nil {
+	if err := unix.Connect(c.fd, f.remote); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
 	_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // best effort: only latency would suffer

@@ -23,6 +23,7 @@ type leanConn struct {
 	partial []byte // unread bytes of an incomplete answer, frame or line
 	state   leanState
 	step    uint8 // preliminary requests answered
+	tried   uint8 // addresses that refused
 	stalled bool
 	began   int64  // Now() of the connect, or when OpenRate meant it
 	cursor  []byte // with Resume: where to come back to
@@ -80,6 +81,9 @@ func (k *epollKind) connected(c *leanConn, i int) error {
 	code, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {
 		return err
+	}
+	if code != 0 && k.another(c) {
+		return k.connect(i)
 	}
 	if code != 0 {
 		return fmt.Errorf("connect: %w", unix.Errno(code))

@@ -40,7 +40,7 @@ func (k *epollKind) hungUp(c *leanConn, i int, rest []byte, err error) error {
 // answered. A subscriber stays one.
 func (k *epollKind) again(c *leanConn, i int) error {
 	unix.Close(c.fd)
-	*c = leanConn{sub: c.sub, stalled: c.stalled, began: c.began, cursor: c.cursor, step: c.step, state: c.state,
+	*c = leanConn{sub: c.sub, stalled: c.stalled, began: c.began, cursor: c.cursor, step: c.step, tried: c.tried, state: c.state,
 		continuing: c.continuing || c.state == leanStream}
 	return k.connect(i)
 }

@@ -56,7 +56,7 @@ func oddRun(t *testing.T, way Spec, o liar.Oddity, settle time.Duration) Result 
 	if err := opened.Err(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := DialPipeline(ctx, PublishTarget{Addr: s.Addr, Path: func(int) string { return "/publish" }})
+	p, err := DialPipeline(ctx, PublishTarget{Endpoint: Endpoint{Addr: s.Addr}, Path: func(int) string { return "/publish" }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestFloodThroughConnectionsThatEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := liar.StartOdd(t, o)
-			pool, opened, err := OpenPool(t.Context(), Spec{Addr: s.Addr, Transport: SSE, Connections: 1})
+			pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: s.Addr}, Transport: SSE, Connections: 1})
 			if err = errors.Join(err, opened.Err()); err != nil {
 				t.Fatal(err)
 			}
@@ -172,7 +172,7 @@ func TestRefusedUpgradeOfAPublisherIsAnError(t *testing.T) {
 		if _, err := DialWS(t.Context(), s.Addr, 1, func(int) string { return path }); err == nil || !strings.Contains(err.Error(), "upgrade refused") {
 			t.Errorf("DialWS to %s: %v", path, err)
 		}
-		_, err := DialPipeline(t.Context(), PublishTarget{Addr: s.Addr, WebSocket: true, Path: func(int) string { return path }})
+		_, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: s.Addr}, WebSocket: true, Path: func(int) string { return path }})
 		if err == nil || !strings.Contains(err.Error(), "upgrade refused") {
 			t.Errorf("DialPipeline to %s: %v", path, err)
 		}

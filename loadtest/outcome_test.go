@@ -66,7 +66,7 @@ func TestExcusedIsWhatTheServerDidNotTakeUpon(t *testing.T) {
 	m := &moody{random: rand.New(rand.NewPCG(seed, 0))}
 	b, addr := newBoardWith(t, m.publish)
 	m.board = b
-	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: SSE, Connections: subscribers, Channels: 1})
+	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Transport: SSE, Connections: subscribers, Channels: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestExcusedIsWhatTheServerDidNotTakeUpon(t *testing.T) {
 	if err := opened.Err(); err != nil {
 		t.Fatal(err)
 	}
-	publisher, err := DialPipeline(t.Context(), PublishTarget{Addr: addr, Path: PublishPath("c")})
+	publisher, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Path: PublishPath("c")})
 	if err != nil {
 		t.Fatal(err)
 	}

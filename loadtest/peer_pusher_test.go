@@ -153,7 +153,7 @@ func TestPusherDeliversEverythingOnce(t *testing.T) {
 	const connections, channels = 12, 3
 	f, addr := newFakePusher(t)
 	open, publish := PusherPaths("key", "7")
-	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Peer: "pusher", Path: open,
+	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Peer: "pusher", Path: open,
 		Connections: connections, Channels: 1, Stride: 1, Around: channels, Prefix: "pusher-b-"})
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestPusherDeliversEverythingOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		publisher, err := DialPipeline(t.Context(), PublishTarget{Addr: addr, Streams: channels, Peer: peer,
+		publisher, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Streams: channels, Peer: peer,
 			Path: func(int) string { return publish }, Channel: func(s int) string { return ChannelName("pusher-b-", s) }})
 		if err != nil {
 			t.Fatal(err)
@@ -195,7 +195,7 @@ func TestPusherDeliversEverythingOnce(t *testing.T) {
 
 func TestPusherRefusesPrivateChannels(t *testing.T) {
 	_, addr := newFakePusher(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Peer: "pusher", Path: "/app/key", Connections: 2, Channel: "private-x"})
+	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Peer: "pusher", Path: "/app/key", Connections: 2, Channel: "private-x"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -183,7 +183,7 @@ func TestPeersDeliverEverythingOnce(t *testing.T) {
 		t.Run(way.peer+"/"+string(way.transport), func(t *testing.T) {
 			const connections, channels = 12, 3
 			f, addr := newFakePeer(t)
-			pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: way.transport, Peer: way.peer, Path: way.path,
+			pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Transport: way.transport, Peer: way.peer, Path: way.path,
 				Connections: connections, Channels: 1, Stride: 1, Around: channels, Prefix: "a b-"})
 			if err != nil {
 				t.Fatal(err)
@@ -196,7 +196,7 @@ func TestPeersDeliverEverythingOnce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			publisher, err := DialPipeline(t.Context(), PublishTarget{Addr: addr, Streams: channels, Peer: peer, Header: "X-API-Key: secret\r\n",
+			publisher, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Streams: channels, Peer: peer, Header: "X-API-Key: secret\r\n",
 				Path: func(int) string { return way.post }, Channel: func(s int) string { return ChannelName("a b-", s) }})
 			if err != nil {
 				t.Fatal(err)
@@ -220,7 +220,7 @@ func TestPeersDeliverEverythingOnce(t *testing.T) {
 
 func TestAPeersRefusalIsAFailureToOpen(t *testing.T) {
 	_, addr := newFakePeer(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Peer: "centrifugo", Path: "/connection/websocket", Connections: 2, Channel: "forbidden"})
+	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Peer: "centrifugo", Path: "/connection/websocket", Connections: 2, Channel: "forbidden"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestMercureAsksByTheParameterOfItsVersion(t *testing.T) {
 func TestCentrifugoResumesOrIsTold(t *testing.T) {
 	const connections = 6
 	f, addr := newFakePeer(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Peer: "centrifugo", Path: "/connection/websocket", Connections: connections, Channel: "a", Resume: true})
+	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Peer: "centrifugo", Path: "/connection/websocket", Connections: connections, Channel: "a", Resume: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func TestCentrifugoResumesOrIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	publisher, err := DialPipeline(t.Context(), PublishTarget{Addr: addr, Peer: peer, Header: "X-API-Key: secret\r\n",
+	publisher, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Peer: peer, Header: "X-API-Key: secret\r\n",
 		Path: func(int) string { return "/api/publish" }, Channel: func(int) string { return "a" }})
 	if err != nil {
 		t.Fatal(err)

@@ -14,8 +14,7 @@ import (
 
 // PublishTarget says where and how a Pipeline publishes.
 type PublishTarget struct {
-	Addr      string                  // IPv4 address and port
-	Host      string                  // of the requests; default: Addr
+	Endpoint
 	Path      func(stream int) string // of each stream's requests, or of its WebSocket
 	WebSocket bool                    // a text frame each, on one connection per stream; otherwise a POST each
 	Header    string                  // further lines of each request, each with its CRLF
@@ -99,9 +98,9 @@ func DialPipeline(ctx context.Context, target PublishTarget) (*Pipeline, error) 
 
 func (c *pipe) dial(ctx context.Context) (net.Conn, io.Reader, error) {
 	if c.target.WebSocket {
-		return upgrade(ctx, c.target.Addr, c.paths[c.first])
+		return upgrade(ctx, &c.target.Endpoint, c.paths[c.first])
 	}
-	conn, err := Dialer("", 0).DialContext(ctx, "tcp4", c.target.Addr)
+	conn, err := c.target.Dial(ctx, "")
 	return conn, conn, err
 }
 

@@ -32,7 +32,7 @@ func (p *postings) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func pipelineTo(t *testing.T, addr string, streams int) *Pipeline {
 	t.Helper()
-	p, err := DialPipeline(t.Context(), PublishTarget{Addr: addr, Streams: streams, Path: func(s int) string { return "/" + string(rune('a'+s)) }})
+	p, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Streams: streams, Path: func(s int) string { return "/" + string(rune('a'+s)) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ type wsConn struct {
 func DialWS(ctx context.Context, addr string, streams int, path func(stream int) string) (*WSPublisher, error) {
 	p := &WSPublisher{}
 	for i := range streams {
-		conn, rest, err := upgrade(ctx, addr, path(i))
+		conn, rest, err := upgrade(ctx, &Endpoint{Addr: addr, Host: addr}, path(i))
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("publisher of stream %d: %w", i, err), p.Close())
 		}
@@ -51,8 +51,8 @@ func DialWS(ctx context.Context, addr string, streams int, path func(stream int)
 }
 
 // upgrade opens one WebSocket; rest continues behind the 101.
-func upgrade(ctx context.Context, addr, path string) (conn net.Conn, rest io.Reader, err error) {
-	opened, err := Dialer("", 0).DialContext(ctx, "tcp4", addr)
+func upgrade(ctx context.Context, to *Endpoint, path string) (conn net.Conn, rest io.Reader, err error) {
+	opened, err := to.Dial(ctx, "")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,7 +65,7 @@ func upgrade(ctx context.Context, addr, path string) (conn net.Conn, rest io.Rea
 	if err = conn.SetDeadline(time.Now().Add(publishTimeout)); err != nil {
 		return nil, nil, err
 	}
-	if _, err = conn.Write(appendUpgrade(nil, path, addr, "")); err != nil {
+	if _, err = conn.Write(appendUpgrade(nil, path, to.Host, "")); err != nil {
 		return nil, nil, err
 	}
 	r := newResponses(conn)
@@ -136,7 +136,7 @@ func DialHTTP(ctx context.Context, addr string, path func(stream int) string) (*
 }
 
 func (p *HTTPPublisher) dial(ctx context.Context) (err error) {
-	if p.conn, err = Dialer("", 0).DialContext(ctx, "tcp4", p.addr); err != nil {
+	if p.conn, err = Dialer("", 0).DialContext(ctx, "tcp", p.addr); err != nil {
 		p.conn = nil
 		return err
 	}

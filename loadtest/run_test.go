@@ -102,7 +102,7 @@ func TestRunCountsEveryLieExactly(t *testing.T) {
 					settle = time.Second
 				}
 				// A machine that is busy with other tests may send late: all are sent.
-				r := runAgainst(t, Spec{Addr: l.Addr, Kind: kind, Connections: subscribers},
+				r := runAgainst(t, Spec{Endpoint: Endpoint{Addr: l.Addr}, Kind: kind, Connections: subscribers},
 					Load{Pacer: Rate(1000), Length: messages * time.Millisecond, Settle: settle, Overrun: 10 * time.Second})
 				if r.Published != messages || r.Counts != p.want {
 					t.Errorf("%d published, %+v; want %d, %+v", r.Published, r.Counts, messages, p.want)
@@ -126,7 +126,7 @@ func TestRunSeesAStallFromTheScheduledTime(t *testing.T) {
 		}
 		send()
 	})
-	r := runAgainst(t, Spec{Addr: l.Addr, Connections: 1}, Load{Pacer: Rate(100), Length: time.Second})
+	r := runAgainst(t, Spec{Endpoint: Endpoint{Addr: l.Addr}, Connections: 1}, Load{Pacer: Rate(100), Length: time.Second})
 	// Messages 20 to 49 were due in the stall: 30 of 100 are late, not one.
 	if p := r.Latency.Quantile(0.85); p < stall/3 {
 		t.Errorf("p85 %v: the stall of %v is hidden", p, stall)
@@ -142,7 +142,7 @@ func TestRunClosedLoopKeepsWhatIsInFlight(t *testing.T) {
 		latest[s] = n
 		send()
 	})
-	r := runAgainst(t, Spec{Addr: l.Addr, Connections: 3, Kind: GWS}, Load{InFlight: 4, Length: 200 * time.Millisecond})
+	r := runAgainst(t, Spec{Endpoint: Endpoint{Addr: l.Addr}, Connections: 3, Kind: GWS}, Load{InFlight: 4, Length: 200 * time.Millisecond})
 	for _, n := range latest {
 		most = max(most, n)
 	}
@@ -157,7 +157,7 @@ func TestRunClosedLoopEndsWhenAMessageIsLost(t *testing.T) {
 			send()
 		}
 	})
-	r := runAgainst(t, Spec{Addr: l.Addr, Connections: 2}, Load{InFlight: 2, Length: 5 * time.Second, Settle: 200 * time.Millisecond})
+	r := runAgainst(t, Spec{Endpoint: Endpoint{Addr: l.Addr}, Connections: 2}, Load{InFlight: 2, Length: 5 * time.Second, Settle: 200 * time.Millisecond})
 	if !r.Stalled || r.Published != 4 || r.Lost != 2 {
 		t.Errorf("stalled %t, %d published, %d lost; want true, 4, 2", r.Stalled, r.Published, r.Lost)
 	}
@@ -171,7 +171,7 @@ func TestOpenPoolCountsRefusedConnections(t *testing.T) {
 	addr := listener.Addr().String()
 	listener.Close()
 	for _, kind := range []Kind{GWS, Epoll} {
-		pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Kind: kind, Connections: 5})
+		pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Kind: kind, Connections: 5})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +191,7 @@ func TestOpenPoolGivesUpOnASilentServer(t *testing.T) {
 	}
 	defer listener.Close()
 	for _, kind := range []Kind{GWS, Epoll} {
-		pool, opened, err := OpenPool(t.Context(), Spec{Addr: listener.Addr().String(), Kind: kind, Connections: 3, Timeout: 300 * time.Millisecond})
+		pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: listener.Addr().String()}, Kind: kind, Connections: 3, Timeout: 300 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,8 +35,7 @@ const (
 // Spec describes the subscribers to open. The zero value of a field is its
 // default.
 type Spec struct {
-	Addr        string    `json:"addr"`           // "127.0.0.1:8080": an IPv4 address and a port
-	Host        string    `json:"host,omitempty"` // of the requests; default: Addr
+	Endpoint
 	Kind        Kind      `json:"kind"`
 	Transport   Transport `json:"transport"`
 	Connections int       `json:"connections"`

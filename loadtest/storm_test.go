@@ -13,7 +13,7 @@ func TestDroppedSubscribersComeBackWithTheirCursor(t *testing.T) {
 		t.Run("transport="+string(transport), func(t *testing.T) {
 			const connections = 20
 			_, addr := newBoard(t)
-			pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: transport, Connections: connections, Channels: 1, Cursor: "0", Resume: true})
+			pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Transport: transport, Connections: connections, Channels: 1, Cursor: "0", Resume: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -21,7 +21,7 @@ func TestDroppedSubscribersComeBackWithTheirCursor(t *testing.T) {
 			if err := opened.Err(); err != nil || opened.Handshake.Count() != connections {
 				t.Fatalf("%v, %d handshakes", err, opened.Handshake.Count())
 			}
-			publisher, err := DialPipeline(t.Context(), PublishTarget{Addr: addr, Path: PublishPath("c")})
+			publisher, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Path: PublishPath("c")})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +49,7 @@ func TestDroppedSubscribersComeBackWithTheirCursor(t *testing.T) {
 
 func TestOpenRateOpensOnASchedule(t *testing.T) {
 	_, addr := newBoard(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: SSE, Connections: 20, OpenRate: 100})
+	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Transport: SSE, Connections: 20, OpenRate: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,12 +77,12 @@ func TestLatencySinceIsTheDifference(t *testing.T) {
 
 func TestOpenLoopEndsWhenItIsStopped(t *testing.T) {
 	_, addr := newBoard(t)
-	pool, _, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: SSE, Connections: 2, Channels: 1})
+	pool, _, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Transport: SSE, Connections: 2, Channels: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	publisher, err := DialPipeline(t.Context(), PublishTarget{Addr: addr, Path: PublishPath("c")})
+	publisher, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Path: PublishPath("c")})
 	if err != nil {
 		t.Fatal(err)
 	}

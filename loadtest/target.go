@@ -16,21 +16,21 @@ import (
 
 // Target is a server and how subscribers reach it.
 type Target struct {
+	Endpoint
 	Text      string
 	Transport Transport
 	Protocol  string // subprotocol of the WebSocket
 	Format    Format // "": the server's choice
 	Peer      string // another server's dialect; "": none
-	Addr      string // IPv4 address and port
-	Host      string // as it was written
 	Path      string // with the query, without the channel
 	Channel   string // "": none is named
 	Named     bool   // the channel is a parameter of the request
 	publish   string // where a peer publishes
+	trust     *TLS   // of connections that are secured
 	secret    string // what a peer's publications are signed with
 }
 
-// schemes are what a target can begin with.
+// schemes are what a target can begin with, over TLS with an s more.
 var schemes = []struct {
 	name      string
 	transport Transport
@@ -62,22 +62,20 @@ func ParseTarget(ctx context.Context, text, secret string) (t Target, err error)
 	}
 	scheme, rest, _ := strings.Cut(text, "://")
 	var names []string
+	secured := false
 	for _, s := range schemes {
-		if names = append(names, s.name+"://"); s.name == scheme {
+		if names = append(names, s.name+"://"); s.name == scheme || s.name+"s" == scheme {
+			secured = s.name != scheme
 			t.Peer, t.publish, t.Transport, t.Protocol, t.Path = s.peer, s.publish, s.transport, s.protocol, s.path
 		}
 	}
-	switch {
-	case slices.Contains([]string{"wss", "sse+https", "poll+https", "peal+wss"}, scheme):
-		return fault("peal load does not speak TLS: measure the plain listener behind the proxy that terminates TLS")
-	case t.Transport == "":
-		return fault("must begin with %s", strings.Join(names, ", "))
+	if t.Transport == "" {
+		return fault("must begin with %s, or over TLS with wss or https", strings.Join(names, ", "))
 	}
 	u, err := url.Parse("http://" + rest)
 	if err != nil || u.Hostname() == "" {
 		return fault("must be like %s", DefaultTarget)
 	}
-	t.Host = u.Host
 	if path := u.EscapedPath(); path != "" && path != "/" {
 		t.Path = path
 	}
@@ -101,7 +99,7 @@ func ParseTarget(ctx context.Context, text, secret string) (t Target, err error)
 	}
 	if t.Peer == "pusher" {
 		if query.Has("secret") {
-			text = t.Host // the message must not repeat it
+			text = u.Host // the message must not repeat it
 		}
 		if err := t.pusher(query); err != nil {
 			return fault("%w", err)
@@ -110,10 +108,18 @@ func ParseTarget(ctx context.Context, text, secret string) (t Target, err error)
 	if len(query) > 0 {
 		t.Path = withParameter(t.Path, query.Encode())
 	}
-	if t.Addr, err = resolve(ctx, u); err != nil {
+	if t.Endpoint, err = resolve(ctx, u, secured); err != nil {
 		return fault("%w", err)
 	}
 	return t, nil
+}
+
+// Trust sets how connections are secured, to the target and to where it publishes,
+// where their addresses say that they are.
+func (t *Target) Trust(with *TLS) {
+	if t.trust = with; t.TLS != nil {
+		t.TLS = with
+	}
 }
 
 // pusher reads what a target says of Pusher's application: key=, or the end of
@@ -138,19 +144,35 @@ func (t *Target) pusher(query url.Values) error {
 	return nil
 }
 
-// resolve returns the IPv4 address and port of u.
-func resolve(ctx context.Context, u *url.URL) (string, error) {
-	port := cmp.Or(u.Port(), "80")
+// resolve finds the addresses of u's host: IPv4 before IPv6, which the machine may
+// lack.
+func resolve(ctx context.Context, u *url.URL, secured bool) (e Endpoint, err error) {
+	port := "80"
+	if e.Host = u.Host; secured {
+		e.TLS, port = &TLS{}, "443"
+	}
+	if strings.Contains(u.Host, "%") {
+		return e, fmt.Errorf("%s: addresses with a zone are not supported", u.Host)
+	}
+	port = cmp.Or(u.Port(), port)
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return "", fmt.Errorf("invalid port %q", port)
+		return e, fmt.Errorf("invalid port %q", port)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", u.Hostname())
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
 	if err != nil {
-		return "", fmt.Errorf("no IPv4 address of %s: %w", u.Hostname(), err)
+		return e, fmt.Errorf("no address of %s: %w", u.Hostname(), err)
 	}
-	return net.JoinHostPort(ips[0].Unmap().String(), port), nil
+	for i, ip := range ips {
+		ips[i] = ip.Unmap()
+	}
+	slices.SortStableFunc(ips, func(a, b netip.Addr) int { return cmp.Compare(a.BitLen(), b.BitLen()) })
+	for _, ip := range slices.Compact(ips) {
+		e.More = append(e.More, net.JoinHostPort(ip.String(), port))
+	}
+	e.Addr, e.More = e.More[0], e.More[1:]
+	return e, nil
 }
 
 // Local reports whether the target is reached without leaving the machine.
@@ -186,7 +208,7 @@ func (t Target) With(transport Transport) Target {
 
 // Spec describes so many subscribers of the target, each of one of the channels.
 func (t *Target) Spec(channels, connections int) Spec {
-	s := Spec{Addr: t.Addr, Host: t.Host, Transport: t.Transport, Protocol: t.Protocol, Format: t.Format, Path: t.Path, Connections: connections}
+	s := Spec{Endpoint: t.Endpoint, Transport: t.Transport, Protocol: t.Protocol, Format: t.Format, Path: t.Path, Connections: connections}
 	if t.Peer != "" {
 		s.Peer, s.Channel = t.Peer, t.channel(1, 0)
 	}
@@ -216,7 +238,7 @@ func (t *Target) channel(channels, stream int) string {
 // Publish is where to publish for the target: override, or what follows from a
 // Peal's address. In an override, {channel} stands for the channel.
 func (t *Target) Publish(ctx context.Context, override string, channels int) (p PublishTarget, err error) {
-	p = PublishTarget{Addr: t.Addr, Host: t.Host, Streams: channels}
+	p = PublishTarget{Endpoint: t.Endpoint, Streams: channels}
 	path := cmp.Or(t.publish, "/publish?channel={channel}")
 	if override != "" {
 		fault := func(format string, args ...any) (PublishTarget, error) {
@@ -224,13 +246,17 @@ func (t *Target) Publish(ctx context.Context, override string, channels int) (p 
 		}
 		scheme, rest, _ := strings.Cut(override, "://")
 		u, err := url.Parse("http://" + rest)
-		if scheme != "http" && scheme != "ws" || err != nil || u.Hostname() == "" {
-			return fault("must be like http://127.0.0.1:8080/publish?channel={channel}, or begin with ws://")
+		secured := scheme == "https" || scheme == "wss"
+		if !secured && scheme != "http" && scheme != "ws" || err != nil || u.Hostname() == "" {
+			return fault("must be like http://127.0.0.1:8080/publish?channel={channel}, or begin with https://, ws:// or wss://")
 		}
-		if p.Addr, err = resolve(ctx, u); err != nil {
+		if p.Endpoint, err = resolve(ctx, u, secured); err != nil {
 			return fault("%w", err)
 		}
-		p.Host, p.WebSocket = u.Host, scheme == "ws"
+		if p.TLS != nil && t.trust != nil {
+			p.TLS = t.trust
+		}
+		p.WebSocket = scheme[0] == 'w'
 		if _, own, _ := strings.Cut(rest, "/"); own != "" || t.publish == "" { // otherwise it is only another address
 			path = "/" + own
 		}

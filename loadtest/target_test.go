@@ -25,7 +25,20 @@ func TestParseTarget(t *testing.T) {
 	check("ws://127.0.0.1:8080/socket?token=x", "ws", "/socket?token=x", "main", false)
 	check("pusher+ws://127.0.0.1:8080?channel=a&key=k&app=7", "ws", "/app/k", "a", false)
 	check("pusher+ws://127.0.0.1:8080/push/app/k?channel=a&app=7", "ws", "/push/app/k", "a", false)
-	for _, bad := range []string{"", "127.0.0.1:8080", "http://127.0.0.1", "wss://127.0.0.1", "ws://", "ws://127.0.0.1:0", "ws://127.0.0.1:99999/",
+	for text, want := range map[string]string{
+		"wss://127.0.0.1/x":                     "127.0.0.1:443",
+		"peal+wss://127.0.0.1:8443":             "127.0.0.1:8443",
+		"sse+https://[::1]/sse":                 "[::1]:443",
+		"poll+https://[::1]:8080/poll":          "[::1]:8080",
+		"centrifugo+wss://127.0.0.1":            "127.0.0.1:443",
+		"mercure+https://127.0.0.1?channel=a":   "127.0.0.1:443",
+		"pusher+wss://127.0.0.1:81/app/k?app=7": "127.0.0.1:81",
+	} {
+		if got, err := ParseTarget(t.Context(), text, ""); err != nil || got.TLS == nil || got.Addr != want {
+			t.Errorf("%s: %+v, %v; want TLS at %s", text, got, err, want)
+		}
+	}
+	for _, bad := range []string{"", "127.0.0.1:8080", "http://127.0.0.1", "w://127.0.0.1", "wsss://127.0.0.1", "ws://[fe80::1%25lo]/", "ws://", "ws://127.0.0.1:0", "ws://127.0.0.1:99999/",
 		"ws://127.0.0.1/?channel=a&channel=b", "sse+http://127.0.0.1/?format=xml",
 		"pusher+ws://127.0.0.1/", "pusher+ws://127.0.0.1/?key=k", "pusher+ws://127.0.0.1/?app=7", "pusher+ws://127.0.0.1/?key=k&app=7&secret=s"} {
 		if got, err := ParseTarget(t.Context(), bad, ""); err == nil {
@@ -56,7 +69,9 @@ func TestPublishTargetFollowsFromAPeal(t *testing.T) {
 	check("ws://127.0.0.1:8080/x", "", 1, 0, "error")
 	check("ws://127.0.0.1:8080/x", "ws://127.0.0.1:81/p/{channel}", 2, 1, "127.0.0.1:81/p/bench-1 true")
 	check("ws://127.0.0.1:8080/x", "ws://127.0.0.1:81/p", 2, 1, "error")
-	check("ws://127.0.0.1:8080/x", "https://127.0.0.1:81/p", 1, 0, "error")
+	check("ws://127.0.0.1:8080/x", "https://127.0.0.1/p", 1, 0, "127.0.0.1:443/p false")
+	check("wss://127.0.0.1:8443/ws?channel=a", "", 1, 0, "127.0.0.1:8443/publish?channel=a false")
+	check("ws://127.0.0.1:8080/x", "ftp://127.0.0.1/p", 1, 0, "error")
 	check("pusher+ws://127.0.0.1:8080?channel=a&key=k&app=7", "", 1, 0, "127.0.0.1:8080/apps/7/events?auth_key=k false")
 	check("pusher+ws://127.0.0.1:8080?channel=a&key=k&app=7", "http://127.0.0.1:81", 1, 0, "127.0.0.1:81/apps/7/events?auth_key=k false")
 }

@@ -156,7 +156,7 @@ func TestSSEAndPollSubscribersGetEverythingOnce(t *testing.T) {
 			b, addr := newBoard(t)
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			pool, opened, err := OpenPool(ctx, Spec{Addr: addr, Transport: way.Transport, Format: way.Format, Connections: connections, Channels: 1,
+			pool, opened, err := OpenPool(ctx, Spec{Endpoint: Endpoint{Addr: addr}, Transport: way.Transport, Format: way.Format, Connections: connections, Channels: 1,
 				Requests: []string{"/", "/"}, Cursor: "0"}, LoopbackSources...)
 			if err != nil {
 				t.Fatal(err)
@@ -196,7 +196,7 @@ func TestSSEAndPollSubscribersGetEverythingOnce(t *testing.T) {
 
 func TestFloodCountsAllPublications(t *testing.T) {
 	b, addr := newBoard(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: SSE, Connections: 1, Channels: 8})
+	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Transport: SSE, Connections: 1, Channels: 8})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestFloodCountsAllPublications(t *testing.T) {
 
 func TestFloodEndsAfterSoManyMessages(t *testing.T) {
 	_, addr := newBoard(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Addr: addr, Transport: SSE, Connections: 1, Channels: 8})
+	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Transport: SSE, Connections: 1, Channels: 8})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,14 +49,14 @@ func welcome(ctx context.Context, addr string, size Size) (h *honest, err error)
 	for i, t := range transports {
 		f := &h.fleets[i]
 		prefix := "honest-" + string(t) + "-"
-		spec := loadtest.Spec{Addr: addr, Kind: loadtest.Epoll, Transport: t, Prefix: prefix, Channels: 1, Resume: true, Format: loadtest.JSON,
+		spec := loadtest.Spec{Endpoint: loadtest.Endpoint{Addr: addr}, Kind: loadtest.Epoll, Transport: t, Prefix: prefix, Channels: 1, Resume: true, Format: loadtest.JSON,
 			Connections: size.Honest*(i+1)/len(transports) - size.Honest*i/len(transports)}
 		var opened loadtest.Opened
 		if f.pool, opened, err = loadtest.OpenPool(ctx, spec); err == nil {
 			err = opened.Err()
 		}
 		if err == nil {
-			f.publisher, err = loadtest.DialPipeline(ctx, loadtest.PublishTarget{Addr: addr, Path: loadtest.PublishPath(prefix), Streams: 1})
+			f.publisher, err = loadtest.DialPipeline(ctx, loadtest.PublishTarget{Endpoint: loadtest.Endpoint{Addr: addr}, Path: loadtest.PublishPath(prefix), Streams: 1})
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("honest subscribers: %w", err), h.leave())

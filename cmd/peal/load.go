@@ -105,6 +105,11 @@ func settingFlags(f *pflag.FlagSet, s *scenario.Settings, name string) {
 	if name != "connect" {
 		f.StringVar(&s.Secret, "secret", "", "secret of a Pusher application, which signs publications; it is in no report")
 	}
+	f.StringVar(&s.CA, "ca", "", "file with the certificates (PEM) of the authorities to trust for TLS, instead of the system's")
+	f.StringVar(&s.ServerName, "server-name", "", "name to ask for and to verify in TLS (default: the host of the target)")
+	f.StringVar(&s.Cert, "cert", "", "file with the client's certificate (PEM), for servers that require one")
+	f.StringVar(&s.Key, "key", "", "file with the key of --cert (PEM); it is in no report")
+	f.BoolVar(&s.Insecure, "insecure", false, "accept any certificate of the server")
 	f.StringArrayVar(&s.Start, "start", nil, "command that starts the server, which is stopped afterwards: 'peal serve --listen {port}'; one for each target; {port} and {admin} stand for free ports, also in --target, --publish and --admin")
 	f.IntSliceVar(&s.PID, "pid", nil, "process of the server, whose CPU and memory are measured (default: the local process that listens on the target's port)")
 	f.StringSliceVar(&s.Admin, "admin", nil, "address of the server's metrics, like 127.0.0.1:8081: CPU and memory are read there, and the heap")

@@ -17,6 +17,10 @@ type Settings struct {
 	Publish     []string // one for each target; none: what follows from it
 	Header      []string // "Name: value", of every request
 	Secret      string   // what Pusher's publications are signed with; in no report
+	CA, Cert    string   // files in PEM: the authorities for TLS, and the client's certificate
+	Key         string   // file: its key
+	ServerName  string   // of TLS; default: the host of each target
+	Insecure    bool     // any certificate is good
 	Connections int      // divided among the targets
 	Channels    int      // each connection has one; messages go round them
 	Rate        float64  // messages a second, in all channels together
@@ -156,12 +160,17 @@ func (e *experiment) check(sc scenario) error {
 	must(!s.GWS || len(s.Header) == 0 && s.OpenRate == 0 && sc.name != "storm" && sc.name != "restart" && sc.name != "mixed" && sc.name != "versus",
 		"--gws: for fanout, connect, ramp and soak, without --header and --open-rate")
 	must(sc.name != "soak" || len(s.PID)+len(s.Admin)+len(s.Start) > 0, "soak: needs --pid, --admin or --start, which measure what the server holds")
+	trust := &loadtest.TLS{ServerName: s.ServerName, Insecure: s.Insecure}
+	if err := trust.Read(s.CA, s.Cert, s.Key); err != nil {
+		faults = append(faults, err)
+	}
 	for _, text := range s.Targets {
 		t, err := loadtest.ParseTarget(e.soft, text, s.Secret)
 		if err != nil {
 			faults = append(faults, err)
 			continue
 		}
+		t.Trust(trust)
 		must(sc.name != "mixed" || t.Peal(), "mixed: target %q must be a Peal server", text)
 		must(!s.GWS || t.Transport == loadtest.WebSocket && t.Protocol == "" && t.Format != loadtest.JSON && t.Peer == "",
 			"--gws: target %q must be ws:// with raw messages", text)
