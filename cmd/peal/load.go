@@ -8,10 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"peal/loadtest"
 	"peal/loadtest/report"
@@ -44,6 +42,7 @@ objective that was not measured, 3 the run is not valid. See docs/loadtest.md.`,
   peal load fanout --connections 10000 --rate 50 --fail-if 'p99>50ms' --fail-if 'lost>0'
   peal load storm --target sse+http://127.0.0.1:8080/sse?channel=bench --html storm.html
   peal load restart --start 'peal serve --listen {port} --log file:/tmp/log' --fail-if 'lost>0'
+  peal load run chat.yaml --rate 100
   peal load compare before.json after.json`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -52,141 +51,97 @@ objective that was not measured, 3 the run is not valid. See docs/loadtest.md.`,
 	for i, name := range names {
 		c.AddCommand(newScenario(name, about[i]))
 	}
-	c.AddCommand(newCompare(), newAgent())
+	c.AddCommand(newRun(), newSchema(), newCompare(), newAgent())
 	return c
 }
 
-// loadFlags are the flags that are not settings.
-type loadFlags struct {
-	failIf                []string
-	mix                   string
-	lag, cpu, sent        float64
-	json, csv, hgrm, html string
+// loadScenario is a subcommand that runs a scenario.
+type loadScenario struct {
+	name     string // "": the scenario file says
+	settings scenario.Settings
+	print    bool
 }
 
 func newScenario(name, about string) *cobra.Command {
-	s, l := scenario.Defaults(), loadFlags{}
+	l := &loadScenario{name: name, settings: scenario.DefaultsOf(name)}
 	c := &cobra.Command{
 		Use:   name,
 		Short: strings.ToUpper(about[:1]) + about[1:],
 		Args:  noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return l.run(c, name, s)
-		},
+		RunE:  func(c *cobra.Command, _ []string) error { return l.run(c) },
 	}
-	if name == "soak" {
-		s.Duration = time.Hour
-	}
-	if name == "connect" {
-		s.Duration = time.Second
-	}
-	f := c.Flags()
-	f.SortFlags = false
-	settingFlags(f, &s, name)
-	l.add(f, s.Limits)
-	if name == "mixed" {
-		f.StringVar(&l.mix, "mix", "1:1:1", "shares of WebSocket : SSE : long polling")
-	}
-	_ = c.RegisterFlagCompletionFunc("fail-if", completeMetrics) // the flag is there
+	l.flags(c)
 	return c
 }
 
-func settingFlags(f *pflag.FlagSet, s *scenario.Settings, name string) {
-	f.StringArrayVar(&s.Targets, "target", s.Targets, "server to test: ws://…, peal+ws://…, sse+http://…, poll+http://…, or another server (docs/loadtest.md); several targets share the connections")
-	f.IntVar(&s.Connections, "connections", s.Connections, "number of subscribers")
-	f.IntVar(&s.Channels, "channels", s.Channels, "number of channels; each subscriber has one")
-	if name != "connect" {
-		f.Float64Var(&s.Rate, "rate", s.Rate, "messages per second in all channels together")
-		f.IntVar(&s.Size, "size", s.Size, "size of a message in bytes")
+// newRun is the subcommand whose settings are in a file.
+func newRun() *cobra.Command {
+	l := &loadScenario{settings: scenario.Defaults()}
+	c := &cobra.Command{
+		Use:     "run FILE.yaml",
+		Short:   "Run a scenario file; flags override it",
+		Example: "  peal load fanout --rate 50 --print-scenario > chat.yaml\n  peal load run chat.yaml --rate 100",
+		Args: func(c *cobra.Command, args []string) error {
+			return usage(c, cobra.ExactArgs(1)(c, args))
+		},
 	}
-	f.DurationVar(&s.Duration, "duration", s.Duration, durationMeans(name))
-	f.StringArrayVar(&s.Publish, "publish", nil, "address to publish to, if it does not follow from the target: http://…{channel}… or ws://…")
-	f.StringArrayVar(&s.Header, "header", nil, "header line to add to every request: 'Name: value'")
-	if name != "connect" {
-		f.StringVar(&s.Secret, "secret", "", "secret of a Pusher application, which signs publications; it is in no report")
+	l.flags(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		content, err := os.ReadFile(args[0])
+		if err != nil {
+			return usageError{fmt.Errorf("read scenario: %w", err)}
+		}
+		if l.name, err = scenario.Read(c.Flags(), args[0], content); err != nil {
+			return usageError{err}
+		}
+		return l.run(c)
 	}
-	f.StringVar(&s.CA, "ca", "", "file with the certificates (PEM) of the authorities to trust for TLS, instead of the system's")
-	f.StringVar(&s.ServerName, "server-name", "", "name to ask for and to verify in TLS (default: the host of the target)")
-	f.StringVar(&s.Cert, "cert", "", "file with the client's certificate (PEM), for servers that require one")
-	f.StringVar(&s.Key, "key", "", "file with the key of --cert (PEM); it is in no report")
-	f.BoolVar(&s.Insecure, "insecure", false, "accept any certificate of the server")
-	f.StringArrayVar(&s.Start, "start", nil, "command that starts the server, which is stopped afterwards: 'peal serve --listen {port}'; one for each target; {port} and {admin} stand for free ports, also in --target, --publish and --admin")
-	f.IntSliceVar(&s.PID, "pid", nil, "process of the server, whose CPU and memory are measured (default: the local process that listens on the target's port)")
-	f.StringSliceVar(&s.Admin, "admin", nil, "address of the server's metrics, like 127.0.0.1:8081: CPU and memory are read there, and the heap")
-	f.StringSliceVar(&s.Sources, "source", nil, "local addresses to connect from; each has about 28,000 ports per server")
-	f.Float64Var(&s.OpenRate, "open-rate", 0, "connections to open per second; 0: as fast as possible")
-	f.DurationVar(&s.Timeout, "open-timeout", s.Timeout, "time limit for opening all connections")
-	f.DurationVar(&s.Idle, "idle", s.Idle, "idle time before the memory of the server is read")
-	f.DurationVar(&s.Settle, "settle", s.Settle, "time to wait for the last messages")
-	f.DurationVar(&s.Every, "every", s.Every, "length of an interval of the report")
-	f.BoolVar(&s.GWS, "gws", false, "use the WebSocket client lxzan/gws for the subscribers: an independent check, for a quarter more CPU and 5.5 KB each")
-	switch name {
-	case "storm", "versus":
-		f.DurationVar(&s.Away, "away", s.Away, "time before the dropped clients reconnect")
-	case "ramp":
-		f.DurationVar(&s.Step, "step", s.Step, "duration of each rate")
-		f.Float64Var(&s.Factor, "factor", s.Factor, "factor from one rate to the next")
-		f.Float64Var(&s.MaxRate, "max-rate", s.MaxRate, "highest rate to try")
-		f.Lookup("rate").Usage = "messages per second in the first step"
-		_ = f.MarkHidden("duration") // it has steps
-	}
-	if name == "versus" {
-		f.IntVar(&s.Turns, "turns", s.Turns, "number of turns of each server")
+	return c
+}
+
+func newSchema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of scenario files",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			b, err := scenario.Schema()
+			if err == nil {
+				_, err = c.OutOrStdout().Write(b)
+			}
+			return err
+		},
 	}
 }
 
-func durationMeans(name string) string {
-	switch name {
-	case "connect":
-		return "time to hold the connections"
-	case "restart":
-		return "time to publish; the server is stopped after one third of it and killed after two"
-	case "storm":
-		return "time to publish; all clients are dropped after one third of it"
-	}
-	return "time to publish"
-}
-
-func (l *loadFlags) add(f *pflag.FlagSet, d report.Limits) {
-	f.StringArrayVar(&l.failIf, "fail-if", nil, "condition that makes the run fail with exit code 1, like 'p99>50ms' (metrics: "+strings.Join(report.Metrics(), " ")+")")
-	f.StringVar(&l.json, "json", "", "file for the report as JSON; - writes to standard output")
-	f.StringVar(&l.csv, "csv", "", "file for the intervals as CSV")
-	f.StringVar(&l.hgrm, "hgrm", "", "file for the percentiles of the latency, in the format of HdrHistogram plotters")
-	f.StringVar(&l.html, "html", "", "file for an HTML page with charts")
-	f.Float64Var(&l.lag, "max-lag", d.Lag, "the run is valid only if p99 of the sending lag is at most this share of the reported p99")
-	f.Float64Var(&l.cpu, "max-cpu", d.CPU, "the run is valid only if the generator used at most this share of its CPU")
-	f.Float64Var(&l.sent, "min-sent", d.Sent, "the run is valid only if at least this share of the schedule was sent")
+func (l *loadScenario) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.SortFlags = false
+	f.AddFlagSet(scenario.Flags(&l.settings, l.name))
+	f.BoolVar(&l.print, "print-scenario", false, "print the scenario file that would run, and exit; environment variables stand for secrets")
+	_ = c.RegisterFlagCompletionFunc("fail-if", completeMetrics) // the flag is there
 }
 
 func completeMetrics(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return report.Metrics(), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }
 
-func (l *loadFlags) run(c *cobra.Command, name string, s scenario.Settings) error {
-	s.Limits = report.Limits{Lag: l.lag, CPU: l.cpu, Sent: l.sent}
+func (l *loadScenario) run(c *cobra.Command) error {
+	if l.print {
+		return scenario.Print(c.OutOrStdout(), c.Flags(), l.name)
+	}
+	s := l.settings
 	s.Version = version
-	for _, text := range l.failIf {
-		o, err := report.ParseObjective(text)
-		if err != nil {
-			return usageError{err}
-		}
-		s.Objectives = append(s.Objectives, o)
-	}
-	if l.mix != "" {
-		if n, err := fmt.Sscanf(l.mix+"\n", "%d:%d:%d\n", &s.Mix[0], &s.Mix[1], &s.Mix[2]); n != 3 || err != nil {
-			return usageError{fmt.Errorf("--mix %q: must be like 6:3:1", l.mix)}
-		}
-	}
 	if len(s.PID)+len(s.Admin)+len(s.Start) == 0 {
 		s.PID = localHolders(c.Context(), s.Targets)
 	}
 	stdout := c.OutOrStdout()
-	if l.json == "-" {
+	if s.Out.JSON == "-" {
 		stdout = c.ErrOrStderr() // the summary, then
 	}
 	progress := newLoadProgress(c.ErrOrStderr())
 	s.Progress = progress.show
-	r, err := scenario.Run(c.Context(), name, s)
+	r, err := scenario.Run(c.Context(), l.name, s)
 	progress.end()
 	if errors.Is(err, scenario.ErrUsage) {
 		return usageError{err}
@@ -195,7 +150,7 @@ func (l *loadFlags) run(c *cobra.Command, name string, s scenario.Settings) erro
 		return loadError{err, exitInvalid}
 	}
 	missed, unmeasured := r.Judge(s.Objectives)
-	if err := l.write(c.OutOrStdout(), r); err != nil {
+	if err := writeOut(c.OutOrStdout(), &s.Out, r); err != nil {
 		return loadError{err, exitInvalid}
 	}
 	if err := r.WriteText(stdout); err != nil {
@@ -231,14 +186,14 @@ func localHolders(ctx context.Context, targets []string) []int {
 	return pids
 }
 
-// write writes the files that the flags name.
-func (l *loadFlags) write(stdout io.Writer, r *report.Report) error {
+// writeOut writes the files that the settings name.
+func writeOut(stdout io.Writer, out *scenario.Out, r *report.Report) error {
 	for _, f := range []struct {
 		name  string
 		write func(io.Writer) error
 	}{
-		{l.json, r.Write}, {l.csv, r.WriteCSV}, {l.hgrm, r.WriteHgrm},
-		{l.html, func(w io.Writer) error { return report.WritePage(w, r) }},
+		{out.JSON, r.Write}, {out.CSV, r.WriteCSV}, {out.Hgrm, r.WriteHgrm},
+		{out.HTML, func(w io.Writer) error { return report.WritePage(w, r) }},
 	} {
 		if err := writeFile(f.name, stdout, f.write); err != nil {
 			return err

@@ -27,9 +27,10 @@ func FreePorts() (p Ports, err error) {
 	return p, nil
 }
 
-// Replace puts the ports where {port} and {admin} stand.
+// Replace puts the ports where {port} and {admin} stand, and 127.0.0.1:{port} where
+// {addr} does.
 func (p Ports) Replace(text string) string {
-	return strings.NewReplacer("{port}", strconv.Itoa(p.Port), "{admin}", strconv.Itoa(p.Admin)).Replace(text)
+	return strings.NewReplacer("{port}", strconv.Itoa(p.Port), "{admin}", strconv.Itoa(p.Admin), "{addr}", Loopback(p.Port)).Replace(text)
 }
 
 // Loopback is the address of a port on this machine.

@@ -21,6 +21,8 @@ type Objective struct {
 	limit  float64 // in the metric's unit: ns, bytes, or a number
 }
 
+func (o Objective) String() string { return o.Text }
+
 // Judged is what became of an objective.
 type Judged struct {
 	Objective string   `json:"objective"`

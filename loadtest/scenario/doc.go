@@ -1,7 +1,8 @@
 // Package scenario runs load tests and reports the results.
 //
 //   - Settings describe a run; check reports all their mistakes before anything is
-//     opened.
+//     opened. One table, rows, has their flags, the keys of scenario files (Read, Print),
+//     the JSON Schema and the documentation.
 //   - A scenario is one of all: fanout, connect, mixed, storm, restart, ramp, soak,
 //     versus. Run runs it and returns a report.Report.
 //   - An experiment is one Run, a session its open subscribers and publishers:
@@ -10,7 +11,6 @@
 //
 // loadtest has the targets, subscribers, publishers and counters,
 // loadtest/report the report, loadtest/child the programs that are started.
-// cmd/peal makes flags of the settings.
 //
 // Concurrency: one Run at a time in a process; it calls Settings.Progress on its
 // own goroutine. If its context ends, it ends early, with a report.

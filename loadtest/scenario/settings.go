@@ -1,10 +1,12 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"peal/loadtest"
@@ -44,12 +46,13 @@ type Settings struct {
 	Objectives []report.Objective
 	Limits     report.Limits
 
-	Mix      [3]int        // of mixed: WebSocket, SSE, poll
+	Mix      Mix           // of mixed
 	Away     time.Duration // of storm
 	Step     time.Duration // of ramp: how long one rate
 	Factor   float64       // of ramp: from one rate to the next
 	MaxRate  float64       // of ramp
 	Turns    int           // of versus
+	Out      Out           // of the command: Run writes nothing
 	Version  string        // of peal
 	Every    time.Duration // between samples
 	Progress func(Progress)
@@ -59,6 +62,9 @@ type Settings struct {
 	Slow time.Duration
 }
 
+// Out are the files for the report; "": none.
+type Out struct{ JSON, CSV, Hgrm, HTML string }
+
 // Progress is the state of a run that goes on.
 type Progress struct {
 	Text  string           // what begins now; otherwise
@@ -67,13 +73,23 @@ type Progress struct {
 	Total time.Duration
 }
 
+// durations are those of the scenarios that have another than the default.
+var durations = map[string]time.Duration{"connect": time.Second, "soak": time.Hour}
+
 // Defaults are useful against a Peal on this machine.
 func Defaults() Settings {
 	return Settings{
 		Targets: []string{loadtest.DefaultTarget}, Connections: 1000, Channels: 1, Rate: 20, Size: 128, Duration: 10 * time.Second,
 		Settle: 5 * time.Second, Idle: time.Second, Timeout: time.Minute, Limits: report.DefaultLimits,
-		Mix: [3]int{1, 1, 1}, Away: time.Second, Step: 3 * time.Second, Factor: 1.5, MaxRate: 100_000, Turns: 2, Every: time.Second,
+		Mix: Mix{1, 1, 1}, Away: time.Second, Step: 3 * time.Second, Factor: 1.5, MaxRate: 100_000, Turns: 2, Every: time.Second,
 	}
+}
+
+// DefaultsOf are the defaults of a scenario.
+func DefaultsOf(name string) Settings {
+	s := Defaults()
+	s.Duration = cmp.Or(durations[name], s.Duration)
+	return s
 }
 
 // scenario is one kind of run.
@@ -100,6 +116,11 @@ func Names() (names, about []string) {
 		names, about = append(names, s.name), append(about, s.about)
 	}
 	return names, about
+}
+
+func scenarios() []string {
+	names, _ := Names()
+	return names
 }
 
 // ErrUsage means that the settings cannot be run.
@@ -142,8 +163,8 @@ func (e *experiment) check(sc scenario) error {
 	must(s.Duration > 0 && s.Timeout > 0 && s.Every > 0, "--duration, --open-timeout, --every: more than 0")
 	must(s.Settle >= 0 && s.Idle >= 0 && s.Away >= 0 && s.OpenRate >= 0, "--settle, --idle, --away, --open-rate: not below 0")
 	must(s.Factor > 1 && s.Step > 0, "--factor %v, --step %v: more than 1, more than 0", s.Factor, s.Step)
-	must(s.Mix[0] >= 0 && s.Mix[1] >= 0 && s.Mix[2] >= 0 && s.Mix[0]+s.Mix[1]+s.Mix[2] > 0, "--mix %v: must be like 6:3:1", s.Mix)
 	must(len(s.Targets) >= 1, "--target: at least one")
+	must(len(s.Start) > 0 || !strings.Contains(strings.Join(s.Targets, ""), "{addr}"), "--target with {addr}: needs --start 'COMMAND {port}'")
 	must(len(s.Publish) == 0 || len(s.Publish) == len(s.Targets), "--publish: one for each target")
 	must(len(s.PID) <= len(s.Targets) && len(s.Admin) <= len(s.Targets), "--pid, --admin: at most one for each target")
 	must(len(s.Start) == 0 || len(s.Start) == len(s.Targets), "--start: one for each target")
