@@ -73,6 +73,7 @@ const (
 	heapObjects = "heap objects allocated"
 	heapBytes   = "heap bytes allocated"
 	heapHeld    = "heap bytes held"
+	syscalls    = "system calls"
 	published   = "messages published"    // by the load
 	delivered   = "messages that arrived" // at the load's subscribers
 )

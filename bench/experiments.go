@@ -72,7 +72,7 @@ func (c *Config) Experiments() (all []Experiment) {
 			},
 			A: func(ctx context.Context) (Sample, error) {
 				return OnServer(ctx, c.Peal, c.Loops, func(s *Server) (Sample, error) {
-					r, err := c.flood(ctx, s, c.Channels, 0, nil)
+					r, err := c.flood(ctx, s, c.Channels, 0, nil, nil)
 					return Sample{r.PerServerCPUSecond(), float64(r.Published) / r.Took.Seconds()}, err
 				})
 			},
@@ -145,7 +145,7 @@ func (c *Config) acceptExperiment() Experiment {
 	}
 	return Experiment{Key: "accept", Rows: rows, A: func(ctx context.Context) (Sample, error) {
 		return OnServer(ctx, c.Peal, c.Loops, func(s *Server) (Sample, error) {
-			cost, imbalance, err := c.accept(ctx, s, balance)
+			cost, _, imbalance, err := c.accept(ctx, s, balance)
 			return Sample{1 / cost.Seconds(), imbalance}[:len(rows)], err
 		})
 	}}

@@ -12,11 +12,13 @@ import (
 type fanout struct {
 	transport   loadtest.Transport // "": WebSocket
 	format      loadtest.Format
+	protocol    string // subprotocol of the WebSockets; its format is JSON
 	subscribers int
 	channels    int // of each connection; 0: 1
 	stalled     int
 	warmUp      loadtest.Load // zero: a quarter of load with one message in flight
 	load        loadtest.Load
+	warmed      counters            // receives the system calls of the warm-up and its messages; may be nil
 	before      func() error        // after the warm-up; may be nil
 	after       func(*Server) error // with the load still connected; may be nil
 }
@@ -60,7 +62,7 @@ func (f fanout) run(ctx context.Context, l *Command, loops int) (loadtest.Result
 // on is run on a running server.
 func (f fanout) on(ctx context.Context, s *Server) (r loadtest.Result, err error) {
 	f.channels = max(f.channels, 1)
-	spec := loadtest.Spec{Transport: f.transport, Format: f.format, Connections: f.subscribers, Stalled: f.stalled, Channels: f.channels}
+	spec := loadtest.Spec{Transport: f.transport, Format: f.format, Protocol: f.protocol, Connections: f.subscribers, Stalled: f.stalled, Channels: f.channels}
 	err = withPool(ctx, s, spec, func(pool *loadtest.Pool) error {
 		publisher, err := s.publisher(ctx, f.channels)
 		if err != nil {
@@ -78,7 +80,8 @@ func (f fanout) on(ctx context.Context, s *Server) (r loadtest.Result, err error
 			f.warmUp = loadtest.Load{Length: f.load.Length / 4, InFlight: 1, Size: f.load.Size}
 		}
 		f.warmUp.Streams = f.channels
-		if r, err = clean(loadtest.Run(ctx, pool, publisher, f.warmUp)); err != nil {
+		warm := func() (loadtest.Result, error) { return clean(loadtest.Run(ctx, pool, publisher, f.warmUp)) }
+		if r, err = withSyscalls(s, f.warmed, warm); err != nil {
 			return fmt.Errorf("warm-up: %w", err)
 		}
 		if f.before != nil {
@@ -96,9 +99,9 @@ func (f fanout) on(ctx context.Context, s *Server) (r loadtest.Result, err error
 
 // flood publishes over HTTP to that many channels, which Channels subscribers
 // share, with one channel each: for Length, or each times to every channel. A
-// quarter of the length, or half of the messages, comes first as warm-up; then
-// before is called, if any.
-func (c *Config) flood(ctx context.Context, s *Server, channels, each int, before func() error) (r loadtest.Result, err error) {
+// quarter of the length, or half of the messages, comes first as warm-up, whose
+// system calls warmed receives; then before is called. Both may be nil.
+func (c *Config) flood(ctx context.Context, s *Server, channels, each int, warmed counters, before func() error) (r loadtest.Result, err error) {
 	spec := loadtest.Spec{Connections: c.Channels, Channels: 1, Stride: 1, Around: channels}
 	err = withPool(ctx, s, spec, func(pool *loadtest.Pool) error {
 		load := loadtest.FloodLoad{Addr: s.Addr, Path: loadtest.PublishPath("c"), Connections: c.Publishers,
@@ -106,7 +109,8 @@ func (c *Config) flood(ctx context.Context, s *Server, channels, each int, befor
 		if each > 0 {
 			load.Length, load.Messages = time.Minute, each*channels/2
 		}
-		if _, err := clean(loadtest.Flood(ctx, pool, load)); err != nil {
+		flood := func() (loadtest.Result, error) { return clean(loadtest.Flood(ctx, pool, load)) }
+		if _, err := withSyscalls(s, warmed, flood); err != nil {
 			return fmt.Errorf("warm-up: %w", err)
 		}
 		if before != nil {
@@ -115,20 +119,23 @@ func (c *Config) flood(ctx context.Context, s *Server, channels, each int, befor
 			}
 		}
 		load.Length, load.Messages = 4*load.Length, 2*load.Messages
-		r, err = clean(loadtest.Flood(ctx, pool, load))
+		r, err = flood()
 		return err
 	})
 	return r, err
 }
 
-// accept opens Many connections at once and returns the CPU time of each. If balance
-// is set, it also returns the imbalance between the loops, in percent.
-func (c *Config) accept(ctx context.Context, s *Server, balance bool) (cost time.Duration, imbalance float64, err error) {
+// accept opens Many connections at once and returns the CPU time of each, and the
+// time until all were subscribed. If balance is set, it also returns the imbalance
+// between the loops, in percent.
+func (c *Config) accept(ctx context.Context, s *Server, balance bool) (cost, took time.Duration, imbalance float64, err error) {
 	before, err := loadtest.CPUTime(s.PID)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
+	began := time.Now()
 	err = withPool(ctx, s, loadtest.Spec{Connections: c.Many, Channels: 1, Window: 1024}, func(*loadtest.Pool) error {
+		took = time.Since(began)
 		after, err := loadtest.CPUTime(s.PID)
 		if err == nil && balance {
 			imbalance, err = c.Metrics.imbalance(ctx, s)
@@ -136,7 +143,7 @@ func (c *Config) accept(ctx context.Context, s *Server, balance bool) (cost time
 		cost = (after - before) / time.Duration(c.Many)
 		return err
 	})
-	return cost, imbalance, err
+	return cost, took, imbalance, err
 }
 
 // clean returns an error for a result with losses.

@@ -22,13 +22,17 @@ func (m Macro) Sample(ctx context.Context, l *Command) ([]Measure, error) {
 }
 
 // Measure is one figure of a run. The unit identifies it within its benchmark.
-// Units are stable. cpu-ns/…, p99-ns, B/connection, B/channel (resident memory) and
-// the units of Resume are measured from outside and are noisy. The server counts
-// the others:
+// Units are stable. cpu-ns/…, open-ns/connection, p50-ns, p99-ns, tail-ns (the mean
+// latency of the slowest hundredth of the deliveries), B/connection, B/channel
+// (resident memory) and the units of Resume are measured from outside and are noisy.
+// The kernel counts the system calls, where it is allowed to, during the warm-up,
+// because that costs time; those with which threads wait and wake each other are not
+// among them. The size of its files is log-B/publication. The server counts the others:
 //
 //	allocs/delivery, alloc-B/delivery         objects and bytes of Go's heap for each further subscriber of a message
 //	allocs/publication, alloc-B/publication   the same for the message itself
-//	sends/delivery                            system calls: 1 if all subscribers are up to date
+//	syscalls/delivery, syscalls/publication   system calls, divided as allocations are
+//	sends/delivery                            those that send: 1 if all subscribers are up to date
 //	B/delivery                                bytes sent, framing included; WebSocket only
 //	encodes/publication                       wire formats in use, including the publisher's own
 //	buffers/publication                       buffers it was sent from: one for each wire format, or a copy for each subscriber

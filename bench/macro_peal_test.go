@@ -34,16 +34,22 @@ func TestMacrosMeasurePeal(t *testing.T) {
 	peal, c := buildPeal(t), tiny()
 	units := map[string]string{ // by the name's first part
 		"Idle":         "B/connection heap-B/connection",
-		"Fanout":       "cpu-ns/delivery p99-ns sends/delivery encodes/publication allocs/delivery alloc-B/delivery allocs/publication alloc-B/publication",
-		"OpenLoop":     "cpu-ns/delivery p99-ns",
+		"Fanout":       "cpu-ns/delivery p50-ns p99-ns tail-ns sends/delivery encodes/publication allocs/delivery alloc-B/delivery allocs/publication alloc-B/publication",
+		"OpenLoop":     "cpu-ns/delivery p50-ns p99-ns tail-ns",
 		"TenChannels":  "cpu-ns/delivery p99-ns sends/delivery allocs/delivery B/delivery",
 		"Publish":      "cpu-ns/publication encodes/publication allocs/publication alloc-B/publication",
 		"ManyChannels": "cpu-ns/publication encodes/publication allocs/publication alloc-B/publication",
+		"LogPublish":   "cpu-ns/publication encodes/publication allocs/publication alloc-B/publication log-B/publication",
 		"Poll":         "cpu-ns/poll p99-ns sends/poll encodes/publication allocs/poll alloc-B/poll",
-		"Accept":       "cpu-ns/connection imbalance-percent",
+		"Accept":       "cpu-ns/connection open-ns/connection imbalance-percent",
 		"Resume":       "peak-B resume-ns cpu-ns/client",
 		"Channel":      "B/channel heap-B/channel",
 		"Slow":         "cpu-ns/delivery p99-ns held-B",
+	}
+	if WhyNoSyscalls() == "" {
+		for kind, unit := range map[string]string{"Fanout": "delivery", "TenChannels": "delivery", "Poll": "poll", "Publish": "publication", "LogPublish": "publication", "Accept": "connection"} {
+			units[kind] += " syscalls/" + unit
+		}
 	}
 	seen := map[string]bool{}
 	for _, m := range c.Macros() {
@@ -74,6 +80,7 @@ func TestMacrosMeasurePeal(t *testing.T) {
 		check("allocs/delivery", 0, 0.1)
 		check("imbalance-percent", 0, 1)
 		check("sends/poll", 1, 0.1)
+		check("syscalls/delivery", 1, 0.2)
 		if strings.Contains(m.Name, "inflight=1/") || strings.HasSuffix(m.Name, "inflight=1") {
 			ways := 1.0
 			if strings.Contains(m.Name, "transport=") {
@@ -99,8 +106,16 @@ func TestMacrosMeasureAServerWithoutMetrics(t *testing.T) {
 			continue
 		}
 		v, err := m.Sample(t.Context(), ceiling)
-		if err != nil || len(v) != 2 || v[0].Unit != "cpu-ns/delivery" || v[1].Unit != "p99-ns" {
-			t.Errorf("%v, %v", v, err)
+		var units []string
+		for _, m := range v {
+			units = append(units, m.Unit)
+		}
+		want := "cpu-ns/delivery p50-ns p99-ns tail-ns"
+		if WhyNoSyscalls() == "" {
+			want += " syscalls/delivery syscalls/publication"
+		}
+		if got := strings.Join(units, " "); got != want || err != nil {
+			t.Errorf("%s, want %s; %v", got, want, err)
 		}
 		return
 	}

@@ -6,10 +6,15 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/perf/benchfmt"
+
+	"peal/loadtest"
 )
 
 func TestAMetricThatIsMissingIsAnError(t *testing.T) {
@@ -70,6 +75,43 @@ func TestFanoutFiguresTellDeliveriesFromPublications(t *testing.T) {
 	}
 	if v := fanoutMeasures(counters{published: 1}, counters{published: 1}); len(v) != 0 {
 		t.Errorf("figures of a server that counts nothing: %v", v)
+	}
+}
+
+// A hundredth of all values is the tail, whatever the rest is.
+func TestTailIsTheMeanOfTheSlowestHundredth(t *testing.T) {
+	l := loadtest.NewLatency()
+	for range 990 {
+		l.Record(int64(2 * time.Millisecond))
+	}
+	for range 5 {
+		l.Record(int64(100 * time.Millisecond))
+	}
+	for range 5 {
+		l.Record(int64(50 * time.Millisecond))
+	}
+	if got := tail(l); math.Abs(got-75e6) > 1e6 {
+		t.Errorf("%v ns, want 75 ms", got)
+	}
+	if got := tail(loadtest.NewLatency()); got != 0 {
+		t.Errorf("%v ns of nothing", got)
+	}
+}
+
+// Calls that a process makes are counted, those of the runtime's clock are not.
+func TestSyscallsAreCounted(t *testing.T) {
+	if why := WhyNoSyscalls(); why != "" {
+		t.Skip(why)
+	}
+	n := counters{}
+	_, err := withSyscalls(&Server{PID: os.Getpid()}, n, func() (r loadtest.Result, err error) {
+		for range 1000 {
+			syscall.Getppid()
+		}
+		return loadtest.Result{Published: 1000}, nil
+	})
+	if each := n[syscalls] / n[published]; err != nil || each < 1 || each > 2 {
+		t.Errorf("%v calls each, %v", each, err)
 	}
 }
 

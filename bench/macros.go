@@ -3,6 +3,9 @@ package bench
 import (
 	"context"
 	"fmt"
+	"math"
+	"os"
+	"slices"
 	"strings"
 
 	"peal/loadtest"
@@ -24,7 +27,7 @@ func (c *Config) Macros() (all []Macro) {
 	}
 	for _, inFlight := range []int{1, 16} {
 		for _, subscribers := range []int{c.Subscribers, c.Many} {
-			all = append(all, c.fanoutMacro(loadtest.WebSocket, subscribers, inFlight, 0))
+			all = append(all, c.fanoutMacro("", fanout{subscribers: subscribers, load: loadtest.Load{InFlight: inFlight}}))
 		}
 	}
 	rate := c.OpenRate
@@ -32,15 +35,17 @@ func (c *Config) Macros() (all []Macro) {
 		rate = openLoopDeliveries / float64(c.Subscribers)
 	}
 	return append(all,
-		c.fanoutMacro(loadtest.WebSocket, c.Subscribers, 1, largeBytes),
-		c.fanoutMacro(loadtest.SSE, c.Subscribers, 1, 0),
+		c.fanoutMacro("", fanout{subscribers: c.Subscribers, load: loadtest.Load{InFlight: 1, Size: largeBytes}}),
+		c.fanoutMacro("/transport=sse", fanout{transport: loadtest.SSE, subscribers: c.Subscribers, load: loadtest.Load{InFlight: 1}}),
+		c.fanoutMacro("/transport=peal.v1", fanout{protocol: "peal.v1", format: loadtest.JSON, subscribers: c.Subscribers, load: loadtest.Load{InFlight: 1}}),
 		Macro{fmt.Sprintf("OpenLoop/subscribers=%d/rate=%g", c.Subscribers, rate), func(ctx context.Context, l *Command) ([]Measure, error) {
 			r, err := c.openLoop(rate).run(ctx, l, 1)
 			return outside(r, "delivery"), err
 		}},
 		Macro{fmt.Sprintf("TenChannels/subscribers=%d", c.Subscribers), c.counted(c.tenChannels(10), "delivery")},
-		c.publishMacro("Publish", 1, 8),
-		c.publishMacro("ManyChannels", 10, 40),
+		c.publishMacro("Publish", 1, 8, false),
+		c.publishMacro("ManyChannels", 10, 40, false),
+		c.publishMacro("LogPublish", 1, 8, true),
 		// A response and the poll after it count as one. One loop, because two could
 		// encode a message at the same moment.
 		Macro{fmt.Sprintf("Poll/pollers=%d", c.Subscribers), c.counted(c.polls(), "poll")},
@@ -64,19 +69,14 @@ func (c *Config) Macros() (all []Macro) {
 // about half of what one loop can do without coalescing.
 const openLoopDeliveries = 50_000
 
-// fanoutMacro publishes to subscribers of one channel, with inFlight messages at a
-// time, on one loop. size 0 is messageBytes.
-func (c *Config) fanoutMacro(t loadtest.Transport, subscribers, inFlight, size int) Macro {
-	name := "Fanout"
-	if t != loadtest.WebSocket {
-		name += fmt.Sprintf("/transport=%s", t)
+// fanoutMacro is f for the usual length, on one loop.
+func (c *Config) fanoutMacro(of string, f fanout) Macro {
+	name := fmt.Sprintf("Fanout%s/subscribers=%d/inflight=%d", of, f.subscribers, f.load.InFlight)
+	if f.load.Size > 0 {
+		name += fmt.Sprintf("/size=%d", f.load.Size)
 	}
-	name += fmt.Sprintf("/subscribers=%d/inflight=%d", subscribers, inFlight)
-	if size > 0 {
-		name += fmt.Sprintf("/size=%d", size)
-	}
-	return Macro{name, c.counted(fanout{transport: t, subscribers: subscribers,
-		load: loadtest.Load{Length: c.Length, InFlight: inFlight, Size: size}}, "delivery")}
+	f.load.Length = c.Length
+	return Macro{name, c.counted(f, "delivery")}
 }
 
 // counted measures a fan-out on one loop: CPU time and latency from outside, and the
@@ -112,8 +112,12 @@ func (c *Config) counted(f fanout, of string) func(context.Context, *Command) ([
 }
 
 // count runs f on s and also returns the growth of the counters of s.
+//
+// The system calls are those of the warm-up, because counting them costs time: as many
+// for each of its messages.
 func (c *Config) count(ctx context.Context, s *Server, f fanout) (r loadtest.Result, n counters, err error) {
 	var before counters
+	f.warmed = counters{}
 	f.before = func() (err error) {
 		before, err = c.Metrics.begin(ctx, s)
 		return err
@@ -124,6 +128,9 @@ func (c *Config) count(ctx context.Context, s *Server, f fanout) (r loadtest.Res
 	}
 	if r, err = f.on(ctx, s); err == nil {
 		n[published], n[delivered] = float64(r.Published), float64(r.Delivered)
+		if calls, known := f.warmed[syscalls]; known {
+			n[syscalls] = calls / f.warmed[published] * n[published]
+		}
 	}
 	return r, n, err
 }
@@ -143,25 +150,21 @@ func fanoutMeasures(alone, all counters) []Measure {
 		v = all.per("sends/delivery", "peal_delivery_sends_total", "peal_deliveries_total", 3)
 	}
 	v = append(v, all.per("encodes/publication", "peal_encodings_total", published, 3)...)
-	_, before := alone[heapObjects]
-	_, after := all[heapObjects]
 	x1, x2 := alone[delivered]/alone[published], all[delivered]/all[published]
-	if !before || !after || x2 <= x1 {
-		return v
+	for _, u := range []struct {
+		unit, counter string
+		digits        int // of a delivery; one less of a publication
+	}{{"allocs/", heapObjects, 2}, {"alloc-B/", heapBytes, 1}, {"syscalls/", syscalls, 2}} {
+		_, before := alone[u.counter]
+		_, after := all[u.counter]
+		if !before || !after || x2 <= x1 {
+			continue
+		}
+		y1, y2 := alone[u.counter]/alone[published], all[u.counter]/all[published]
+		each := (y2 - y1) / (x2 - x1)
+		v = append(v, Measure{u.unit + "delivery", rounded(each, u.digits)}, Measure{u.unit + "publication", rounded(y1-each*x1, u.digits-1)})
 	}
-	solve := func(counter string) (publication, delivery float64) {
-		y1, y2 := alone[counter]/alone[published], all[counter]/all[published]
-		delivery = (y2 - y1) / (x2 - x1)
-		return y1 - delivery*x1, delivery
-	}
-	objects, objectsEach := solve(heapObjects)
-	bytes, bytesEach := solve(heapBytes)
-	return append(v,
-		Measure{"allocs/delivery", rounded(objectsEach, 2)},
-		Measure{"alloc-B/delivery", rounded(bytesEach, 1)},
-		Measure{"allocs/publication", rounded(objects, 1)},
-		Measure{"alloc-B/publication", rounded(bytes, 0)},
-	)
+	return v
 }
 
 // outside is what is measured without the server's help; nil for a failed run.
@@ -169,49 +172,111 @@ func outside(r loadtest.Result, of string) []Measure {
 	if r.Latency == nil || r.ServerCPU <= 0 {
 		return nil
 	}
-	return []Measure{{"cpu-ns/" + of, rounded(1e9/r.PerServerCPUSecond(), 1)}, {"p99-ns", float64(r.Latency.Quantile(0.99))}}
+	return []Measure{{"cpu-ns/" + of, rounded(1e9/r.PerServerCPUSecond(), 1)}, {"p50-ns", float64(r.Latency.Quantile(0.5))},
+		{"p99-ns", float64(r.Latency.Quantile(0.99))}, {"tail-ns", tail(r.Latency)}}
+}
+
+// tail returns the mean of the slowest hundredth of l, in ns. Where a few messages are
+// late, p99 is one of them in one run and none in the next; the tail has a part of each.
+func tail(l *loadtest.Latency) (mean float64) {
+	rest := max(l.Count()/100, 1)
+	n := rest
+	for _, b := range slices.Backward(l.Bars()) {
+		of := min(b.Count, rest)
+		mean, rest = mean+float64(of)*float64(b.To), rest-of
+	}
+	return math.Round(mean / float64(n))
 }
 
 // publishMacro publishes over HTTP, as fast as the server responds, to channels with
 // that many subscribers each. It publishes each times to every channel, so that
 // histories grow by the same amount in every run. The allocations of a publication
-// include those of its request, response, deliveries and of this growth.
-func (c *Config) publishMacro(name string, subscribers, each int) Macro {
+// include those of its request, response, deliveries and of this growth. If kept is
+// set, the server has its log in files, with the default policy.
+func (c *Config) publishMacro(name string, subscribers, each int, kept bool) Macro {
 	channels := max(c.Channels/subscribers, 1)
 	name = fmt.Sprintf("%s/channels=%d/subscribers=%d", name, channels, subscribers)
-	return Macro{name, func(ctx context.Context, l *Command) ([]Measure, error) {
+	return Macro{name, func(ctx context.Context, l *Command) (v []Measure, err error) {
+		dir := ""
+		if kept {
+			if dir, err = os.MkdirTemp("", "peal-log-"); err != nil {
+				return nil, err
+			}
+			defer os.RemoveAll(dir)
+			of := *l
+			of.Args, l = append(slices.Clone(l.Args), "--log", "file:"+dir), &of
+		}
 		return OnServer(ctx, l, c.Loops, func(s *Server) ([]Measure, error) {
-			var before counters
-			r, err := c.flood(ctx, s, channels, each, func() (err error) {
-				before, err = c.Metrics.begin(ctx, s)
-				return err
-			})
-			if err != nil {
-				return nil, err
-			}
-			n, err := c.Metrics.end(ctx, s, before)
-			if err != nil {
-				return nil, err
-			}
-			n[published] = float64(r.Published)
-			v := []Measure{{"cpu-ns/publication", rounded(float64(r.ServerCPU)/n[published], 1)}}
-			v = append(v, n.per("encodes/publication", "peal_encodings_total", published, 3)...)
-			v = append(v, n.per("allocs/publication", heapObjects, published, 1)...)
-			return append(v, n.per("alloc-B/publication", heapBytes, published, 0)...), nil
+			return c.publishMeasures(ctx, s, channels, each, dir)
 		})
 	}}
 }
 
-// acceptMeasures measures a burst of new connections.
+// publishMeasures are those of a publication; dir has the log, if it is in files.
+func (c *Config) publishMeasures(ctx context.Context, s *Server, channels, each int, dir string) ([]Measure, error) {
+	var before, n counters
+	var logBefore float64
+	warmed := counters{}
+	r, err := c.flood(ctx, s, channels, each, warmed, func() (err error) {
+		if logBefore, err = bytesIn(dir); err == nil {
+			before, err = c.Metrics.begin(ctx, s)
+		}
+		return err
+	})
+	if err == nil {
+		n, err = c.Metrics.end(ctx, s, before)
+	}
+	if err != nil {
+		return nil, err
+	}
+	n[published] = float64(r.Published)
+	v := []Measure{{"cpu-ns/publication", rounded(float64(r.ServerCPU)/n[published], 1)}}
+	v = append(v, n.per("encodes/publication", "peal_encodings_total", published, 3)...)
+	v = append(v, n.per("allocs/publication", heapObjects, published, 1)...)
+	v = append(v, n.per("alloc-B/publication", heapBytes, published, 0)...)
+	v = append(v, warmed.per("syscalls/publication", syscalls, published, 1)...)
+	if dir != "" {
+		after, err := bytesIn(dir)
+		return append(v, Measure{"log-B/publication", rounded((after-logBefore)/n[published], 1)}), err
+	}
+	return v, nil
+}
+
+// bytesIn returns the size of all files in dir; 0 if dir is empty.
+func bytesIn(dir string) (sum float64, err error) {
+	if dir == "" {
+		return 0, nil
+	}
+	files, err := os.ReadDir(dir)
+	for _, f := range files {
+		if info, err := f.Info(); err == nil { // it may just have been removed
+			sum += float64(info.Size())
+		}
+	}
+	return sum, err
+}
+
+// acceptMeasures measures a burst of new connections; a third as many, with their
+// system calls counted, follow.
 func (c *Config) acceptMeasures(ctx context.Context, l *Command) ([]Measure, error) {
 	return OnServer(ctx, l, c.Loops, func(s *Server) ([]Measure, error) {
 		balance := c.Metrics.LoopConnections != "" && c.Metrics.of(s)
-		cost, imbalance, err := c.accept(ctx, s, balance)
-		v := []Measure{{"cpu-ns/connection", float64(cost)}}
+		cost, took, imbalance, err := c.accept(ctx, s, balance)
+		v := []Measure{{"cpu-ns/connection", float64(cost)}, {"open-ns/connection", float64(took) / float64(c.Many)}}
 		if balance {
 			v = append(v, Measure{"imbalance-percent", rounded(imbalance, 2)})
 		}
-		return v, err
+		if err != nil {
+			return nil, err
+		}
+		few, n := *c, counters{}
+		few.Many = max(c.Many/3, 1)
+		_, err = withSyscalls(s, n, func() (r loadtest.Result, err error) {
+			_, _, _, err = few.accept(ctx, s, false)
+			r.Published = uint64(few.Many)
+			return r, err
+		})
+		return append(v, n.per("syscalls/connection", syscalls, published, 1)...), err
 	})
 }
 
