@@ -14,6 +14,11 @@ type Counts struct {
 	Duplicated uint64 `json:"duplicated"` // further copies
 	Reordered  uint64 `json:"reordered"`  // first copies that came after a later message of their stream
 	Foreign    uint64 `json:"foreign"`    // no stamp, another run's, or a stream the subscriber did not ask for
+
+	// Damaged messages are no deliveries: each is lost too, unless it comes again whole.
+	Corrupted uint64 `json:"corrupted"` // of the right length, with a wrong byte
+	Truncated uint64 `json:"truncated"` // shorter or longer than it was sent
+	Invalid   uint64 `json:"invalid"`   // text that is not UTF-8, a wrapper that is not JSON, the wrong type of frame
 }
 
 // Traffic is the bytes of a run at the receivers' sockets: payload and all that
@@ -32,12 +37,18 @@ func (c *Counts) Add(other Counts) {
 	c.Duplicated += other.Duplicated
 	c.Reordered += other.Reordered
 	c.Foreign += other.Foreign
+	c.Corrupted += other.Corrupted
+	c.Truncated += other.Truncated
+	c.Invalid += other.Invalid
 }
 
-// Clean reports that every expected message came once and in order.
+// Clean reports that every expected message came once, whole and in order, and nothing else.
 func (c Counts) Clean() bool {
-	return c.Lost == 0 && c.Duplicated == 0 && c.Reordered == 0 && c.Foreign == 0
+	return c.Lost+c.Duplicated+c.Reordered+c.Foreign+c.Damaged() == 0
 }
+
+// Damaged is how many messages arrived in another form than they were sent.
+func (c Counts) Damaged() uint64 { return c.Corrupted + c.Truncated + c.Invalid }
 
 // A track is what one subscriber has of one stream.
 type track struct {

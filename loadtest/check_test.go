@@ -1,7 +1,9 @@
 package loadtest
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -28,7 +30,7 @@ func TestParseStampReadsWhatAppendMessageWrote(t *testing.T) {
 	if _, ok := ParseStamp(make([]byte, 128)); ok {
 		t.Error("zeros passed for a stamp")
 	}
-	if n := testing.AllocsPerRun(100, func() { ParseStamp(AppendMessage(make([]byte, 0, 64), Stamp{}, 40)) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { ParseStamp(AppendMessage(make([]byte, 0, 64), Stamp{}, 50)) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -218,6 +220,79 @@ func TestParseEvent(t *testing.T) {
 		}
 		if got != want || n != len(text) {
 			t.Errorf("%q: %q, %d bytes; want %q, %d", text, got, n, want, len(text))
+		}
+	}
+}
+
+// A stamp in which any byte was changed is none, and no byte of the padding can be.
+func TestEveryWrongByteIsFound(t *testing.T) {
+	whole := AppendMessage(nil, Stamp{Run: 7, Stream: 3, Sequence: 1234, Scheduled: 987654321}, StampBytes+60)
+	if _, ok := ParseStamp(whole); !ok || !padded(whole) {
+		t.Fatal("an intact message is damaged")
+	}
+	for at := range whole {
+		for c := range 256 {
+			if byte(c) == whole[at] {
+				continue
+			}
+			m := append([]byte(nil), whole...)
+			m[at] = byte(c)
+			if _, ok := ParseStamp(m); ok && padded(m) {
+				t.Fatalf("byte %d is %q, and nothing was found", at, byte(c))
+			}
+		}
+	}
+}
+
+// What the quick reader takes for JSON is JSON, and it takes what Peal sends.
+func TestCompactIsJSON(t *testing.T) {
+	for _, peal := range []string{`{"channel":"c0","cursor":"1z141z4-1042","time":1732395600123,"event":"goal","data":""}`,
+		`{"cursor":"9","gap":[{"channel":"a","to":"3","reason":"expired"}],"messages":[{"channel":"a","data":""},{"channel":"a","data":""}]}`, `{"cursor":"9","messages":[]}`} {
+		if compact([]byte(peal), 0) != len(peal) {
+			t.Errorf("%s has to be read by the slow reader", peal)
+		}
+		for at := range peal {
+			for c := range 256 {
+				changed := []byte(peal)
+				changed[at] = byte(c)
+				if compact(changed, 0) == len(changed) && !json.Valid(changed) {
+					t.Fatalf("%s passes for JSON", changed)
+				}
+			}
+			if compact([]byte(peal[:at]), 0) == at && at > 0 {
+				t.Errorf("%s passes for JSON", peal[:at])
+			}
+		}
+	}
+}
+
+func BenchmarkTake(b *testing.B) {
+	for _, size := range []int{128, 1 << 10, 16 << 10} {
+		for _, way := range []Format{Raw, JSON} {
+			b.Run(fmt.Sprintf("bytes=%d/format=%s", size, way), func(b *testing.B) {
+				spec := Spec{Connections: 1, Format: way}
+				s := newSink(&spec)
+				s.begin(1, size, false)
+				k := &epollKind{spec: &spec, sink: s}
+				c := &leanConn{sub: &s.subscribers[0]}
+				now := Now()
+				frames := make([][]byte, 16)
+				for i := range frames {
+					frames[i] = AppendMessage(nil, Stamp{Run: 1, Sequence: uint64(i) + 1, Scheduled: now}, size)
+					if way == JSON {
+						frames[i] = fmt.Appendf(nil, `{"channel":"c0","cursor":"1z141z4-%d","time":1732395600123,"data":"%s"}`, i, frames[i])
+					}
+				}
+				for i := 0; b.Loop(); i++ {
+					if i%len(frames) == 0 {
+						clear(c.sub.tracks)
+					}
+					k.take(c, frames[i%len(frames)], now+1000, text)
+				}
+				if s.counts.Delivered == 0 {
+					b.Error(s.counts)
+				}
+			})
 		}
 	}
 }

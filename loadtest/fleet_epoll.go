@@ -30,10 +30,13 @@ type epollKind struct {
 	requests [][]byte // the preliminary ones, ready to send
 	buffer   []byte   // one read; before it, what the connection kept from the last
 
-	last     bool   // input is called with the last bytes of a connection
-	scratch  []byte // one request
-	joined   []byte // data of an event that has several lines of it
-	samePath string // see pollPath
+	last     bool     // input is called with the last bytes of a connection
+	scratch  []byte   // one request
+	joined   []byte   // data of an event that has several lines of it
+	data     [][]byte // the messages of one JSON text
+	around   []byte   // and the text without them
+	judged   []byte   // the newest such text that is JSON
+	samePath string   // see pollPath
 
 	next     int // connection to open next
 	opening  int // under way

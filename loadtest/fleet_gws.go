@@ -192,7 +192,9 @@ func (gwsHandler) OnPing(c *gws.Conn, payload []byte) {
 func (gwsHandler) OnPong(*gws.Conn, []byte) {}
 func (gwsHandler) OnMessage(c *gws.Conn, m *gws.Message) {
 	s := c.NetConn().(*gwsSocket)
-	s.kind.sink.takeLocked(s.sub, m.Bytes(), Now())
+	if sink := s.kind.sink; sink.typedLocked(byte(m.Opcode)) {
+		sink.takeLocked(s.sub, m.Bytes(), Now(), frameForm(byte(m.Opcode)))
+	}
 	_ = m.Close() // returns the buffer to gws' pool
 }
 

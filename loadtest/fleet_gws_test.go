@@ -99,7 +99,7 @@ func openGWS(t *testing.T, addr string) (f *fleet, closeAll func()) {
 	}
 	closeAll = sync.OnceFunc(f.kind.close)
 	t.Cleanup(closeAll)
-	f.sink.begin(1, false)
+	f.sink.begin(1, 0, false)
 	if o := f.kind.open(t.Context()); o.Err() != nil {
 		t.Fatal(o.Err())
 	}

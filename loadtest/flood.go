@@ -54,7 +54,7 @@ func Flood(ctx context.Context, pool *Pool, load FloodLoad) (r Result, err error
 	load.Connections = min(cmp.Or(load.Connections, 64), load.Streams)
 	load.Size = max(load.Size, StampBytes)
 	f := &flood{load: load, published: make([]uint64, load.Streams), buffer: make([]byte, 64<<10)}
-	if f.run, err = pool.Begin(ctx, false); err != nil {
+	if f.run, err = pool.Begin(ctx, load.Size, false); err != nil {
 		return r, err
 	}
 	defer f.close()

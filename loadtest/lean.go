@@ -32,7 +32,8 @@ type leanConn struct {
 	served     bool // a response has come on it: it may end without a word
 	continuing bool // it takes the place of one that was subscribed
 
-	// Of a WebSocket message in fragments.
+	// Of a WebSocket message, perhaps in fragments.
+	opcode     byte // of its first frame
 	fragmented bool
 	fragments  []byte
 
@@ -270,14 +271,16 @@ func (k *epollKind) frame(c *leanConn, i int, b []byte, now int64) (int, error) 
 	}
 	switch f.opcode {
 	case 0, 1, 2:
-		message, err := c.message(&f)
-		if message == nil || err != nil {
+		message, whole, err := c.message(&f)
+		if !whole || err != nil {
 			return n, err
 		}
 		if k.peer != nil {
-			return n, k.takePeer(c, i, message, now)
+			return n, k.takePeer(c, i, message, now, frameForm(c.opcode))
 		}
-		k.take(c, message, now)
+		if k.sink.typedLocked(c.opcode) {
+			k.take(c, message, now, frameForm(c.opcode))
+		}
 	case 8:
 		return 0, fmt.Errorf("closed by the server: % x", f.payload)
 	case 9:

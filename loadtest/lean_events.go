@@ -141,6 +141,6 @@ func (k *epollKind) happened(c *leanConn, e *streamEvent, now int64) {
 	case string(e.name) == gapEvent:
 		k.sink.gaps++
 	case e.hasData && !bytes.HasPrefix(e.name, []byte(pealEvents)):
-		k.take(c, e.data, now)
+		k.take(c, e.data, now, text)
 	}
 }

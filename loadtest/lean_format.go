@@ -2,31 +2,138 @@ package loadtest
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"unicode/utf8"
 )
 
 // take counts a message of a WebSocket or an event stream.
-func (k *epollKind) take(c *leanConn, message []byte, now int64) {
-	if k.spec.Format == JSON {
-		head, data, ok := bytes.Cut(message, dataField)
-		switch {
-		case ok:
-			message = data // a stamp needs no unescaping
-			if k.spec.Resume {
-				c.keepCursor(head)
-			}
-		case bytes.HasPrefix(message, gapFrame):
-			k.sink.gaps++
-			return
-		case k.spec.Protocol != "":
-			return
+func (k *epollKind) take(c *leanConn, message []byte, now int64, came form) {
+	if k.spec.Format != JSON {
+		k.sink.takeLocked(c.sub, message, now, came)
+		return
+	}
+	if k.unwrap(message) && len(k.data) == 1 && k.sink.deliveredLocked(c.sub, k.data[0], now) {
+		if k.spec.Resume {
+			c.keepCursor(message)
+		}
+		return
+	}
+	w, ok := k.parsed(message)
+	switch {
+	case !ok:
+	case w.Gap != nil:
+		k.sink.gaps++
+	case w.Data == nil && k.spec.Protocol != "":
+	default:
+		k.sink.takeLocked(c.sub, w.message(), now, aString)
+		if k.spec.Resume && w.Cursor != "" {
+			c.cursor = append(c.cursor[:0], w.Cursor...)
 		}
 	}
-	k.sink.takeLocked(c.sub, message, now)
+}
+
+// wrapper is the JSON around one message, or around those of a poll's response.
+type wrapper struct {
+	Cursor    string
+	Gap, Data json.RawMessage
+	Messages  []wrapper
+}
+
+// message is the text that Data is; other data is the message itself.
+func (w *wrapper) message() []byte {
+	var text string
+	if json.Unmarshal(w.Data, &text) != nil {
+		return w.Data
+	}
+	return []byte(text)
+}
+
+// parsed reads JSON. What is not JSON counts as invalid.
+func (k *epollKind) parsed(object []byte) (w wrapper, ok bool) {
+	if err := json.Unmarshal(object, &w); err != nil {
+		k.sink.damagedLocked(&k.sink.counts.Invalid, "not JSON (%v): %.100q", err, object)
+		return w, false
+	}
+	if !utf8.Valid(object) {
+		k.sink.damagedLocked(&k.sink.counts.Invalid, "JSON that is not UTF-8: %.100q", object)
+	}
+	return w, utf8.Valid(object)
+}
+
+// unwrap finds the data of all messages in a JSON text, for k.data, and judges the rest,
+// k.around: ok is false where it is not as compact as most servers write it, and
+// encoding/json has to read it. Of messages that were judged before it only compares.
+func (k *epollKind) unwrap(object []byte) (ok bool) {
+	k.around, k.data = k.around[:0], k.data[:0]
+	for {
+		head, rest, found := bytes.Cut(object, dataField)
+		if k.around = append(k.around, head...); !found {
+			break
+		}
+		end := bytes.IndexByte(rest, '"')
+		if end < 0 {
+			return false
+		}
+		k.around = append(append(k.around, dataField...), '"')
+		k.data = append(k.data, rest[:end])
+		object = rest[end+1:]
+	}
+	if string(k.around) == string(k.judged) {
+		return true
+	}
+	if compact(k.around, 0) != len(k.around) {
+		return false
+	}
+	k.judged = append(k.judged[:0], k.around...)
+	return true
+}
+
+// compact returns the length of the JSON value at the start of b, 0 if it is none, or
+// has spaces, escapes, other characters than ASCII, or numbers that are not whole.
+func compact(b []byte, depth int) (n int) {
+	if len(b) < 2 || depth > 8 {
+		return 0
+	}
+	switch c := b[0]; {
+	case c == '"':
+		for n = 1; n < len(b) && b[n] >= ' ' && b[n] < utf8.RuneSelf && b[n] != '\\'; n++ {
+			if b[n] == '"' {
+				return n + 1
+			}
+		}
+		return 0
+	case '1' <= c && c <= '9':
+		for n = 1; n < len(b) && '0' <= b[n] && b[n] <= '9'; n++ {
+		}
+		return n
+	case c != '{' && c != '[':
+		return 0
+	}
+	object := b[0] == '{'
+	for end := b[0] + 2; ; { // '}' and ']'
+		if n++; n < len(b) && b[n] == end && n == 1 {
+			return 2
+		}
+		if object {
+			name := compact(b[min(n, len(b)):], depth+1)
+			if name == 0 || b[n] != '"' || n+name >= len(b) || b[n+name] != ':' {
+				return 0
+			}
+			n += name + 1
+		}
+		value := compact(b[min(n, len(b)):], depth+1)
+		if n += value; value == 0 || n >= len(b) || b[n] != ',' && b[n] != end {
+			return 0
+		}
+		if b[n] == end {
+			return n + 1
+		}
+	}
 }
 
 // takePeer handles a message of a peer's WebSocket, a line at a time.
-func (k *epollKind) takePeer(c *leanConn, i int, message []byte, now int64) error {
+func (k *epollKind) takePeer(c *leanConn, i int, message []byte, now int64, came form) error {
 	for line := range bytes.SplitSeq(message, []byte("\n")) {
 		if len(line) == 0 {
 			continue
@@ -46,13 +153,13 @@ func (k *epollKind) takePeer(c *leanConn, i int, message []byte, now int64) erro
 			c.state = leanStream
 			k.subscribed(c)
 			for _, data := range d.Missed {
-				k.sink.takeLocked(c.sub, data, now)
+				k.sink.takeLocked(c.sub, data, now, came)
 			}
 			if d.Gap {
 				k.sink.gaps++
 			}
 		case d.Data != nil:
-			k.sink.takeLocked(c.sub, d.Data, now)
+			k.sink.takeLocked(c.sub, untilQuote(d.Data), now, came)
 		}
 		if d.Reply != "" {
 			if err := sendFrames(c.fd, []string{d.Reply}); err != nil {
@@ -63,58 +170,86 @@ func (k *epollKind) takePeer(c *leanConn, i int, message []byte, now int64) erro
 	return nil
 }
 
+// untilQuote is data up to the end of the JSON string that it begins, which may stand
+// in another string. No message has quotes.
+func untilQuote(data []byte) []byte {
+	if end := bytes.IndexByte(data, '"'); end >= 0 {
+		return bytes.TrimRight(data[:end], `\`)
+	}
+	return data
+}
+
 var (
 	dataField   = []byte(`"data":"`)
 	cursorField = []byte(`"cursor":"`)
-	gapFrame    = []byte(`{"gap":`)
+	pollBegin   = []byte(`{"cursor":"`)
 	gapField    = []byte(`,"gap":[`) // of a poll's answer, before its messages
 )
 
 // keepCursor keeps the cursor that an object has before its data. Event streams
 // have it in their id too.
-func (c *leanConn) keepCursor(head []byte) {
-	if _, rest, ok := bytes.Cut(head, cursorField); ok {
-		if end := bytes.IndexByte(rest, '"'); end > 0 {
-			c.cursor = append(c.cursor[:0], rest[:end]...)
-		}
+func (c *leanConn) keepCursor(object []byte) {
+	if cursor := firstCursor(object); cursor != nil {
+		c.cursor = append(c.cursor[:0], cursor...)
 	}
 }
 
-// pollMessages counts the messages of an answer and returns its cursor, which
-// is the answer's memory.
-func (k *epollKind) pollMessages(c *leanConn, a answer, now int64) (cursor []byte, err error) {
-	if k.spec.Format == Raw {
-		switch {
-		case a.status == 200:
-			k.sink.takeLocked(c.sub, a.body, now)
-		case a.status != 204: // the time was up
-			return nil, fmt.Errorf("poll: status %d: %.200s", a.status, a.body)
-		}
-		if a.gap {
-			k.sink.gaps++
-		}
-		if len(a.cursor) == 0 {
-			return nil, unreadable("poll: no Peal-Cursor with %.200q", a.body)
-		}
-		return a.cursor, nil
-	}
-	if a.status != 200 {
-		return nil, fmt.Errorf("poll: status %d: %.200s", a.status, a.body)
-	}
-	_, rest, ok := bytes.Cut(a.body, cursorField)
+// firstCursor returns the memory of object; nil: it has none.
+func firstCursor(object []byte) []byte {
+	_, rest, _ := bytes.Cut(object, cursorField)
 	end := bytes.IndexByte(rest, '"')
-	if !ok || end < 0 {
-		return nil, unreadable("poll: no cursor in %.200q", a.body)
+	if end <= 0 {
+		return nil
 	}
-	cursor, rest = rest[:end], rest[end+1:]
-	if bytes.HasPrefix(rest, gapField) {
+	return rest[:end]
+}
+
+// pollMessages counts the messages of an answer and returns its cursor, which
+// may be the answer's memory.
+func (k *epollKind) pollMessages(c *leanConn, a answer, now int64) (cursor []byte, err error) {
+	switch {
+	case k.spec.Format == Raw && a.status == 204: // the time was up
+	case a.status != 200:
+		return nil, fmt.Errorf("poll: status %d: %.200s", a.status, a.body)
+	case k.spec.Format == Raw:
+		k.sink.takeLocked(c.sub, a.body, now, octets)
+	default:
+		if cursor, err = k.pollObject(c, a.body, now); len(cursor) == 0 && err == nil {
+			err = unreadable("poll: no cursor in %.200q", a.body)
+		}
+		return cursor, err
+	}
+	if a.gap {
 		k.sink.gaps++
 	}
-	for {
-		var found bool
-		if _, rest, found = bytes.Cut(rest, dataField); !found {
-			return cursor, nil
-		}
-		k.sink.takeLocked(c.sub, rest, now)
+	if len(a.cursor) == 0 {
+		return nil, unreadable("poll: no Peal-Cursor with %.200q", a.body)
 	}
+	return a.cursor, nil
+}
+
+// pollObject is pollMessages for a body of JSON.
+func (k *epollKind) pollObject(c *leanConn, body []byte, now int64) (cursor []byte, err error) {
+	cursor, delivered := firstCursor(body), 0
+	known := bytes.HasPrefix(body, pollBegin) && k.unwrap(body)
+	for known && delivered < len(k.data) && k.sink.deliveredLocked(c.sub, k.data[delivered], now) {
+		delivered++
+	}
+	if known && delivered == len(k.data) {
+		if bytes.HasPrefix(body[len(pollBegin)+len(cursor)+1:], gapField) {
+			k.sink.gaps++
+		}
+		return cursor, nil
+	}
+	w, ok := k.parsed(body)
+	if !ok { // where it goes on may be readable all the same
+		return cursor, nil
+	}
+	if w.Gap != nil {
+		k.sink.gaps++
+	}
+	for i := min(delivered, len(w.Messages)); i < len(w.Messages); i++ {
+		k.sink.takeLocked(c.sub, w.Messages[i].message(), now, aString)
+	}
+	return []byte(w.Cursor), nil
 }

@@ -217,15 +217,15 @@ func (p *Pool) each(ctx context.Context, allowed time.Duration, c func(i int) co
 	return nil
 }
 
-// Begin starts a new run and returns its number for the stamps. progress asks
-// for Have, which a closed loop needs.
-func (p *Pool) Begin(ctx context.Context, progress bool) (run uint16, err error) {
+// Begin starts a new run, of messages of size bytes, and returns its number for the
+// stamps. progress asks for Have, which a closed loop needs.
+func (p *Pool) Begin(ctx context.Context, size int, progress bool) (run uint16, err error) {
 	if err := p.compareClocks(ctx); err != nil {
 		return 0, err
 	}
 	p.run++
 	p.excused = nil
-	c := command{Op: "begin", Run: p.run, Progress: progress}
+	c := command{Op: "begin", Run: p.run, Size: size, Progress: progress}
 	err = p.each(ctx, 0, func(int) command { return c }, func(event) error { return nil })
 	return p.run, err
 }
@@ -271,6 +271,7 @@ type Received struct {
 	Unrecovered int      `json:"unrecovered,omitempty"` // clients that never had; they are in Recovery as lost
 	Unreadable  int      `json:"unreadable,omitempty"`  // connections whose server the load test could not read: what they lack is not lost
 	Unread      string   `json:"unread,omitempty"`      // why, of the first
+	Damage      string   `json:"damage,omitempty"`      // what was wrong with the first damaged message
 }
 
 // add adds another worker's.
@@ -283,7 +284,7 @@ func (r *Received) add(other *Received) error {
 	r.Gaps += other.Gaps
 	r.Unrecovered += other.Unrecovered
 	r.Unreadable += other.Unreadable
-	r.Unread = cmp.Or(r.Unread, other.Unread)
+	r.Unread, r.Damage = cmp.Or(r.Unread, other.Unread), cmp.Or(r.Damage, other.Damage)
 	if other.Recovery != nil {
 		if r.Recovery == nil {
 			r.Recovery = NewLatency()

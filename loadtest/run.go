@@ -96,7 +96,7 @@ func Run(ctx context.Context, pool *Pool, publisher Publisher, load Load) (r Res
 		return r, fmt.Errorf("a load is either a closed loop with 1 to %d in flight or an open loop with a pacer", progressWindow/2)
 	}
 	s := sender{pool: pool, publisher: publisher, load: load, published: make([]uint64, load.Streams), lag: NewLatency()}
-	if s.run, err = pool.Begin(ctx, load.InFlight > 0); err != nil {
+	if s.run, err = pool.Begin(ctx, load.Size, load.InFlight > 0); err != nil {
 		return r, err
 	}
 	cpu, err := s.cpu()

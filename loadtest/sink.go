@@ -1,8 +1,12 @@
 package loadtest
 
 import (
+	"bytes"
 	"cmp"
+	"fmt"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 )
 
 // progressWindow is how many messages beyond the last complete one a closed
@@ -28,7 +32,10 @@ type sink struct {
 	// Under mu.
 	subscribers []subscriber
 	run         uint16 // messages of another run are foreign
+	size        int    // of the run's messages; 0: not known
 	counts      Counts
+	damage      string // what was wrong with the first damaged message
+	frames      byte   // the opcode of the server's data frames, as of the first; 0: none yet
 	traffic     Traffic
 	latency     *Latency
 	recovery    *Latency // of those that were dropped and have recovered; nil: no drop
@@ -65,13 +72,13 @@ func newSink(spec *Spec) *sink {
 	return s
 }
 
-// begin forgets everything counted and starts run. With progress, have follows
-// a closed loop that sends message i to stream i % S of subscribers that all
-// have the same S streams.
-func (s *sink) begin(run uint16, progress bool) {
+// begin forgets everything counted and starts run, of messages of size bytes, 0 if
+// that is not known. With progress, have follows a closed loop that sends message i to
+// stream i % S of subscribers that all have the same S streams.
+func (s *sink) begin(run uint16, size int, progress bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.run, s.progress = run, progress
+	s.run, s.size, s.progress, s.damage = run, size, progress, ""
 	s.counts, s.traffic, s.have, s.target, s.gaps = Counts{}, Traffic{}, 0, 0, 0
 	s.latency.Reset()
 	s.done = make(chan struct{})
@@ -84,18 +91,39 @@ func (s *sink) begin(run uint16, progress bool) {
 	}
 }
 
+// form is what a message came in.
+type form uint8
+
+const (
+	octets  form = iota // may be anything: a binary frame, the body of a response
+	text                // must be UTF-8: a text frame, an event
+	aString             // of JSON: must be UTF-8 without control characters
+)
+
 // takeLocked counts one message that a subscriber received at now.
-func (s *sink) takeLocked(sub *subscriber, message []byte, now int64) {
+func (s *sink) takeLocked(sub *subscriber, message []byte, now int64, came form) {
+	if !s.deliveredLocked(sub, message, now) {
+		s.strangeLocked(message, came)
+	}
+}
+
+// deliveredLocked counts a message if it is one of those that sub is to have, and whole.
+func (s *sink) deliveredLocked(sub *subscriber, message []byte, now int64) bool {
 	stamp, ok := ParseStamp(message)
 	index := stamp.Stream - sub.first // wraps round, and is then too big, below first
 	if !ok || stamp.Run != s.run || index >= uint32(len(sub.tracks)) || stamp.Sequence == 0 {
-		s.counts.Foreign++
-		return
+		if ok {
+			s.counts.Foreign++
+		}
+		return ok
+	}
+	if s.size > 0 && len(message) != s.size || !padded(message) {
+		return false
 	}
 	switch sub.tracks[index].take(stamp.Sequence) {
 	case duplicate:
 		s.counts.Duplicated++
-		return
+		return true
 	case reordered:
 		s.counts.Reordered++
 	}
@@ -110,6 +138,42 @@ func (s *sink) takeLocked(sub *subscriber, message []byte, now int64) {
 	if s.counts.Delivered == s.target {
 		close(s.done)
 	}
+	return true
+}
+
+// strangeLocked counts a message without a whole stamp, or with other bytes behind it.
+// One that begins like those of the run, or is as long, was one of them.
+func (s *sink) strangeLocked(message []byte, came form) {
+	begin := appendHex([]byte{'L'}, uint64(s.run), 4)
+	switch {
+	case came >= text && !utf8.Valid(message):
+		s.damagedLocked(&s.counts.Invalid, "text that is not UTF-8: %.100q", message)
+	case came == aString && bytes.ContainsFunc(message, unicode.IsControl):
+		s.damagedLocked(&s.counts.Invalid, "a control character in a string of JSON: %.100q", message)
+	case !bytes.HasPrefix(message, begin) && (len(message) != s.size || s.size == 0):
+		s.counts.Foreign++
+	case len(message) < StampBytes || s.size > 0 && len(message) != s.size:
+		s.damagedLocked(&s.counts.Truncated, "%d bytes instead of %d: %.100q", len(message), max(s.size, StampBytes), message)
+	default:
+		s.damagedLocked(&s.counts.Corrupted, "other bytes than were sent: %.100q", message)
+	}
+}
+
+// damagedLocked counts a damaged message, and keeps what was wrong with the first.
+func (s *sink) damagedLocked(count *uint64, format string, args ...any) {
+	if *count++; s.damage == "" {
+		s.damage = fmt.Sprintf(format, args...)
+	}
+}
+
+// typedLocked reports whether a message's frame has the opcode of all others: a server
+// that changes between text and binary frames changes what an application receives.
+func (s *sink) typedLocked(opcode byte) bool {
+	s.frames = cmp.Or(s.frames, opcode)
+	if opcode != s.frames {
+		s.damagedLocked(&s.counts.Invalid, "a message in a frame of opcode %d, after others of opcode %d", opcode, s.frames)
+	}
+	return opcode == s.frames
 }
 
 // unreadLocked notes that a subscriber's server cannot be read. sub is nil for one of
@@ -239,7 +303,7 @@ func (s *sink) sample() Received {
 }
 
 func (s *sink) sampleLocked() Received {
-	return Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.unread}
+	return Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.unread, Damage: s.damage}
 }
 
 // at is all[i], and zero for a stream without publications.

@@ -11,11 +11,11 @@ import (
 func TestRecoveryIsJudgedByWhatCame(t *testing.T) {
 	spec := Spec{Connections: 4}
 	s := newSink(&spec)
-	s.begin(1, false)
+	s.begin(1, 0, false)
 	s.recovery = NewLatency()
 	const ms = int64(time.Millisecond)
 	take := func(client int, sequence uint64, scheduled, now int64) {
-		s.takeLocked(&s.subscribers[client], AppendMessage(nil, Stamp{Run: 1, Sequence: sequence, Scheduled: scheduled * ms}, 0), now*ms)
+		s.takeLocked(&s.subscribers[client], AppendMessage(nil, Stamp{Run: 1, Sequence: sequence, Scheduled: scheduled * ms}, 0), now*ms, text)
 	}
 	for i := range s.subscribers {
 		take(i, 1, 1, 2)

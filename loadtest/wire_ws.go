@@ -52,25 +52,37 @@ func parseFrame(b []byte) (f frame, n int, err error) {
 	return f, n, nil
 }
 
-// message puts the fragments of a message together (RFC 6455 §5.4). whole is nil
-// while more are to come; it is the frame's memory or the connection's, until the
-// next call.
-func (c *leanConn) message(f *frame) (whole []byte, err error) {
+// message puts the fragments of a message together (RFC 6455 §5.4). whole is false
+// while more are to come. The message is the frame's memory or the connection's, until
+// the next call.
+func (c *leanConn) message(f *frame) (message []byte, whole bool, err error) {
 	switch {
 	case (f.opcode == 0) != c.fragmented:
-		return nil, unreadable("a continuation frame without a message, or a message within another: opcode %d", f.opcode)
-	case f.final && !c.fragmented:
-		return f.payload, nil
+		return nil, false, unreadable("a continuation frame without a message, or a message within another: opcode %d", f.opcode)
 	case len(c.fragments)+len(f.payload) > partialLimit:
-		return nil, unreadable("a message of more than %d bytes", partialLimit)
+		return nil, false, unreadable("a message of more than %d bytes", partialLimit)
+	}
+	if !c.fragmented {
+		c.opcode = f.opcode
+		if f.final {
+			return f.payload, true, nil
+		}
 	}
 	c.fragmented = !f.final
 	c.fragments = append(c.fragments, f.payload...)
 	if !f.final {
-		return nil, nil
+		return nil, false, nil
 	}
-	whole, c.fragments = c.fragments, nil
-	return whole, nil
+	message, c.fragments = c.fragments, nil
+	return message, true, nil
+}
+
+// frameForm is the form of messages in frames with an opcode.
+func frameForm(opcode byte) form {
+	if opcode == 1 {
+		return text
+	}
+	return octets
 }
 
 // appendMasked appends one client frame with a random masking key (§5.3).

@@ -18,6 +18,7 @@ type command struct {
 	Op        string        `json:"op"` // clock, open, begin, await, sample, report, drop, back
 	Spec      *Spec         `json:"spec,omitempty"`
 	Run       uint16        `json:"run,omitempty"`
+	Size      int           `json:"size,omitempty"` // of a run's messages
 	Progress  bool          `json:"progress,omitempty"`
 	Published []uint64      `json:"published,omitempty"`
 	Excused   [][]Span      `json:"excused,omitempty"`
@@ -114,14 +115,14 @@ func (w *worker) handle(c command) (e event, err error) {
 		if w.fleet, err = newFleet(*c.Spec); err != nil {
 			return e, err
 		}
-		w.fleet.sink.begin(c.Run, false)
+		w.fleet.sink.begin(c.Run, 0, false)
 		opened := w.fleet.kind.open(context.Background())
 		e.Opened = &opened
 		debug.SetGCPercent(gcPercent)
 		debug.FreeOSMemory()
 		w.wait.Go(w.progress)
 	case "begin":
-		w.fleet.sink.begin(c.Run, c.Progress)
+		w.fleet.sink.begin(c.Run, c.Size, c.Progress)
 	case "await":
 		e.Complete = w.fleet.await(c.Published, c.Excused, c.Timeout)
 	case "report":

@@ -75,6 +75,10 @@ var metrics = []metric{
 	{"lost", "lost", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Lost })},
 	{"duplicated", "duplicated", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Duplicated })},
 	{"reordered", "reordered", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Reordered })},
+	{"foreign", "not of this run", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Foreign })},
+	{"corrupted", "corrupted", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Corrupted })},
+	{"truncated", "truncated", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Truncated })},
+	{"invalid", "invalid", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Invalid })},
 	{"errors", "errors", number, false, NeedsConnections, func(r *Report) (float64, bool) { return float64(r.Errors()), true }},
 	{"", "deliveries per second", number, true, NeedsMessages, of(messages, func(m *Messages) (float64, bool) { return math.Round(m.DeliveredRate), true })},
 	{"", "deliveries per server CPU second", number, true, NeedsServer, of(server, func(s *Server) (float64, bool) {

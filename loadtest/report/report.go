@@ -93,7 +93,8 @@ type Messages struct {
 	Unreadable   uint64 `json:"unreadable,omitempty"` // of those, with a response that the load test could not read
 	FirstRefusal string `json:"first_refusal,omitempty"`
 	loadtest.Counts
-	Gaps          uint64  `json:"gaps"` // notices that messages are gone
+	FirstDamage   string  `json:"first_damage,omitempty"` // what was wrong with the first damaged message
+	Gaps          uint64  `json:"gaps"`                   // notices that messages are gone
 	SentRate      float64 `json:"sent_per_s"`
 	DeliveredRate float64 `json:"delivered_per_s"`
 	ReadBytes     uint64  `json:"read_bytes"` // by the subscribers
@@ -318,7 +319,7 @@ func (m *Messages) join(o *Messages) {
 	m.SentRate = (m.SentRate + o.SentRate) / 2
 	m.DeliveredRate = (m.DeliveredRate + o.DeliveredRate) / 2
 	m.ReadBytes += o.ReadBytes
-	m.FirstRefusal = cmp.Or(m.FirstRefusal, o.FirstRefusal)
+	m.FirstRefusal, m.FirstDamage = cmp.Or(m.FirstRefusal, o.FirstRefusal), cmp.Or(m.FirstDamage, o.FirstDamage)
 }
 
 // Write writes r as JSON.

@@ -60,6 +60,9 @@ func (p *printer) body(r *Report) {
 			p.printf(", %d not of this run", m.Foreign)
 		}
 		p.printf("\n")
+		if m.Damaged() > 0 {
+			p.line("", "damaged: %d corrupted, %d truncated, %d invalid; the first: %s", m.Corrupted, m.Truncated, m.Invalid, m.FirstDamage)
+		}
 	}
 	p.times("latency", r.Latency)
 	p.times("lag", r.Lag)

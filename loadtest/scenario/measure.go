@@ -165,7 +165,7 @@ func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
 	p.Connections.Closed = r.Closed
 	p.Messages = &report.Messages{
 		Scheduled: r.Scheduled, Sent: r.Published, Refused: perTarget(r.Refused), Unreadable: perTarget(r.Misread),
-		Counts: r.Counts, Gaps: r.Gaps,
+		Counts: r.Counts, FirstDamage: r.Damage, Gaps: r.Gaps,
 		SentRate: perSecond(r.Published, r.Sending), DeliveredRate: perSecond(r.Delivered, r.Took), ReadBytes: r.Traffic.Read,
 	}
 	p.Messages.Unanswered = min(perTarget(r.Unanswered), p.Messages.Refused)
