@@ -167,7 +167,7 @@ func TestTheGateIsCounted(t *testing.T) {
 	out := t.TempDir()
 	t.Setenv("OUT", out)
 	result := func(name, cpu string, exit int) {
-		text := fmt.Sprintf(`{"schema":1,"began":"2026-01-02T03:04:05Z","base":{"commit":"abc"},"environment":{"cpu":%q,"kernel":%q},"exit":%d}`, cpu, e.Kernel, exit)
+		text := fmt.Sprintf(`{"schema": 2,"began":"2026-01-02T03:04:05Z","base":{"commit":"abc"},"environment":{"cpu":%q,"kernel":%q},"exit":%d}`, cpu, e.Kernel, exit)
 		if err := os.WriteFile(filepath.Join(out, name+".json"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,9 @@
 package gate
 
 import (
+	"encoding/json"
+	"errors"
+	"io"
 	"slices"
 
 	"peal/bench"
@@ -17,6 +20,28 @@ func (r *Result) Keep() *Result {
 		k.Figures = append(k.Figures, Figure{Benchmark: f.Benchmark, Unit: f.Unit, Kind: f.Kind, Head: f.Head, HeadMedian: f.HeadMedian, Verdict: New})
 	}
 	return k
+}
+
+// Series are the pairs of one noisy figure in one run, kept to judge them again.
+type Series struct {
+	Run       int       `json:"run"`
+	Benchmark string    `json:"benchmark"`
+	Unit      string    `json:"unit"`
+	Base      []float64 `json:"base"`
+	Head      []float64 `json:"head"`
+}
+
+// WritePairs writes the Series of several runs, one a line.
+func WritePairs(w io.Writer, runs []*Result) (err error) {
+	e := json.NewEncoder(w)
+	for i, r := range runs {
+		for _, f := range r.Figures {
+			if f.Kind == Noisy && len(f.Base) == len(f.Head) && len(f.Base) > 0 {
+				err = errors.Join(err, e.Encode(Series{i, f.Benchmark, f.Unit, f.Base, f.Head}))
+			}
+		}
+	}
+	return err
 }
 
 // Against uses the head of kept, an earlier result, as the base of samples. missing

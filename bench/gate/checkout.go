@@ -93,6 +93,30 @@ func (c *Checkout) Build(ctx context.Context, dir, name, overlay string) (binary
 	return binary, fmt.Sprintf("%x", sha256.Sum256(b)), nil
 }
 
+// Benchmarks returns the names that peal-gate list of the source in dir prints.
+func (c *Checkout) Benchmarks(ctx context.Context, dir string) (names []string, err error) {
+	cmd := exec.CommandContext(ctx, "go", "run", "-trimpath", "-buildvcs=false", "./cmd/peal-gate", "list")
+	cmd.Dir, cmd.WaitDelay = dir, 10*time.Second
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("peal-gate list of base: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return strings.Fields(string(out)), nil
+}
+
+// Differ returns the files of these patterns that differ between base and head, a commit;
+// "" is the working tree.
+func (c *Checkout) Differ(ctx context.Context, base, head string, patterns ...string) ([]string, error) {
+	args := append([]string{"diff", "--name-only", "--end-of-options", base}, head, "--")
+	if head == "" {
+		args = slices.Delete(args, len(args)-2, len(args)-1)
+	}
+	out, err := c.git(ctx, append(args, patterns...)...)
+	return strings.Fields(out), err
+}
+
 // git runs git in the working tree and returns its output without the final newline.
 func (c *Checkout) git(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", c.Root}, args...)...)

@@ -18,6 +18,7 @@ type Contest struct {
 	Config    *Config
 	Base      *bench.Command // nil: only head is measured
 	Head      *bench.Command
+	Kept      *Result // stands for base if there is no Base; may be nil
 	ExactOnly bool
 	// Log receives a line for each sample.
 	Log io.Writer
@@ -26,92 +27,166 @@ type Contest struct {
 // errInvalid marks a run in which the generator was too slow: unstable, not failed.
 var errInvalid = errors.New("the run is not valid")
 
-// Run takes the samples of all benchmarks. Each pair is base and head, every second
-// one in reverse order, so that a slow minute of the machine affects both. The only
-// error is the end of ctx.
-func (c *Contest) Run(ctx context.Context, macros []bench.Macro) ([]Samples, error) {
-	var all []Samples
+// ErrPairs means that there are too few pairs for the number of figures.
+var ErrPairs = errors.New("too few pairs")
+
+// turn is a benchmark that is measured.
+type turn struct {
+	*bench.Macro
+	Samples
+	pairs, taken int // wanted, and so far
+	took         time.Duration
+	ended        bool // a side failed too often
+}
+
+// Run takes the samples of all benchmarks and judges them in r, whose Config and sides
+// must be set. The benchmarks take turns, a pair each, so that the pairs of each spread
+// over the whole run. A pair is base and head, every second one in reverse order, so that
+// a slow minute of the machine affects both. Benchmarks with a noisy figure that is still
+// unstable then take as many pairs again, once.
+//
+// The error is ErrPairs or the end of ctx.
+func (c *Contest) Run(ctx context.Context, macros []bench.Macro, r *Result) ([]Samples, error) {
+	var turns []*turn
 	for i := range macros {
-		s, err := c.benchmark(ctx, &macros[i])
-		if err != nil {
-			return nil, err
-		}
-		if s != nil {
-			all = append(all, *s)
-		}
+		turns = append(turns, &turn{Macro: &macros[i], Samples: Samples{Benchmark: macros[i].Name}, pairs: c.Config.Samples})
 	}
-	return all, nil
+	if err := c.take(ctx, turns, 1); err != nil {
+		return nil, err
+	}
+	turns, err := c.plan(turns)
+	if err == nil {
+		err = c.take(ctx, turns, math.MaxInt)
+	}
+	if err != nil {
+		return nil, err
+	}
+	again := c.again(turns, "samples disagree", func(t *turn) (further int) {
+		if t.pairs == c.Config.Samples && c.restless(&t.Samples) {
+			return furtherSamples
+		}
+		return 0
+	})
+	if err := c.take(ctx, again, math.MaxInt); err != nil {
+		return nil, err
+	}
+	all := c.judge(turns, r)
+	again = c.again(turns, "not decided", func(t *turn) (further int) {
+		if c.Base != nil && t.given(false) && r.undecided(t.Name) {
+			return t.pairs
+		}
+		return 0
+	})
+	if len(again) == 0 {
+		return all, nil
+	}
+	if err := c.take(ctx, again, math.MaxInt); err != nil {
+		return nil, err
+	}
+	return c.judge(turns, r), nil
 }
 
-// benchmark returns nil if only exact figures are measured and m has none.
-func (c *Contest) benchmark(ctx context.Context, m *bench.Macro) (*Samples, error) {
-	s := &Samples{Benchmark: m.Name}
-	pairs := c.Config.Samples
-	for pair := 0; pair < pairs; pair++ {
-		if end, err := c.pair(ctx, m, s, pair, pairs); end || err != nil {
-			return s, err
-		}
-		exact, noisy := c.kinds(s)
-		switch {
-		case pair == 0 && c.ExactOnly && !exact:
-			fmt.Fprintf(c.Log, "%s: no exact figures, skipped\n", m.Name)
-			return nil, nil
-		case pair == 0 && !c.ExactOnly && noisy:
-			pairs = c.Config.Pairs
-		case pair == c.Config.Samples-1 && pairs == c.Config.Samples && c.restless(s):
-			fmt.Fprintf(c.Log, "%s: samples disagree, taking %d more\n", m.Name, furtherSamples)
-			pairs += furtherSamples
-		}
+func (c *Contest) judge(turns []*turn, r *Result) (all []Samples) {
+	for _, t := range turns {
+		all = append(all, t.Samples)
 	}
-	return s, nil
+	if c.Kept != nil {
+		r.vanished = Against(c.Kept, all)
+	}
+	r.Judge(all)
+	return all
 }
 
-// pair takes one sample of each side. end means that one side failed too often, and
-// that the other side was measured to confirm it.
-func (c *Contest) pair(ctx context.Context, m *bench.Macro, s *Samples, pair, pairs int) (end bool, err error) {
-	order := []*Side{&s.Base, &s.Head}
-	if c.Base == nil {
-		order = order[1:]
-	}
-	if pair%2 == 1 {
-		slices.Reverse(order)
-	}
-	for _, side := range order {
-		if err := c.sample(ctx, m, s, side, fmt.Sprintf("%d/%d", pair+1, pairs)); err != nil {
-			return true, err
-		}
-		if side.Failed >= maxFailed {
-			return true, c.confirm(ctx, m, s, side)
+// again wants further pairs, and returns the benchmarks for which there are any.
+func (c *Contest) again(turns []*turn, why string, further func(*turn) int) (all []*turn) {
+	for _, t := range turns {
+		if n := further(t); n > 0 && !t.ended {
+			fmt.Fprintf(c.Log, "%s: %s, taking %d more\n", t.Name, why, n)
+			t.pairs += n
+			all = append(all, t)
 		}
 	}
-	return false, nil
+	return all
 }
 
-// More takes the same number of pairs again for benchmarks with a noisy figure that
-// spreads too much, and reports whether there were any: then call Judge again. Call
-// More once. A difference between the sides does not matter here, so the additional
-// pairs do not make a false alarm more likely. The only error is the end of ctx.
-func (c *Contest) More(ctx context.Context, macros []bench.Macro, all []Samples, r *Result) (more bool, err error) {
-	if c.Base == nil || c.ExactOnly {
-		return false, nil
-	}
-	restless := r.blind()
-	for i := range all {
-		s := &all[i]
-		at := slices.IndexFunc(macros, func(m bench.Macro) bool { return m.Name == s.Benchmark })
-		if at < 0 || !slices.Contains(restless, s.Benchmark) || !s.given(false) {
+// plan decides after the first pair how many pairs each benchmark takes, and leaves out
+// those without figures to judge.
+func (c *Contest) plan(turns []*turn) (kept []*turn, err error) {
+	figures := 0
+	for _, t := range turns {
+		exact, noisy := c.kinds(&t.Samples)
+		if c.ExactOnly && exact == 0 && !t.ended {
+			fmt.Fprintf(c.Log, "%s: no exact figures, skipped\n", t.Name)
 			continue
 		}
-		more = true
-		fmt.Fprintf(c.Log, "%s: samples spread too much, taking %d more pairs\n", s.Benchmark, c.Config.Pairs)
-		end := false
-		for pair := c.Config.Pairs; pair < 2*c.Config.Pairs && !end; pair++ {
-			if end, err = c.pair(ctx, &macros[at], s, pair, 2*c.Config.Pairs); err != nil {
-				return more, err
+		if kept = append(kept, t); noisy > 0 && !c.ExactOnly && !t.ended {
+			t.pairs = c.Config.Pairs
+			figures += noisy
+		}
+	}
+	if figures == 0 || c.Base == nil {
+		return kept, nil
+	}
+	level := c.Config.level(figures)
+	fmt.Fprintf(c.Log, "%d noisy figures, each at the level %.2g, which needs %d pairs: %s\n", figures, level, fewest(level), left(kept))
+	if c.Config.Pairs < fewest(level) {
+		err = fmt.Errorf("%w: %d pairs cannot decide about %d noisy figures with p %v, at least %d can: raise pairs (--pairs) or p, or judge fewer figures (--set, --only, kind: shown)",
+			ErrPairs, c.Config.Pairs, figures, c.Config.P, fewest(level))
+	}
+	return kept, err
+}
+
+// left is how long the pairs that are still wanted take.
+func left(turns []*turn) string {
+	var sum time.Duration
+	for _, t := range turns {
+		sum += t.took / time.Duration(max(t.taken, 1)) * time.Duration(t.pairs-t.taken)
+	}
+	return fmt.Sprintf("about %.0f s left", sum.Seconds())
+}
+
+// take takes pairs, in turns, until each benchmark has as many as it wants, or until has.
+func (c *Contest) take(ctx context.Context, turns []*turn, until int) error {
+	for more := true; more; {
+		more = false
+		for _, t := range turns {
+			if t.taken >= min(t.pairs, until) {
+				continue
+			}
+			began := time.Now()
+			if err := c.pair(ctx, t); err != nil {
+				return err
+			}
+			t.took += time.Since(began)
+			if more = true; until > 1 {
+				fmt.Fprintln(c.Log, left(turns))
 			}
 		}
 	}
-	return more, nil
+	return nil
+}
+
+// pair takes one sample of each side. If one failed too often, it measures the other side
+// to confirm it, and ends the turn.
+func (c *Contest) pair(ctx context.Context, t *turn) error {
+	order := []*Side{&t.Base, &t.Head}
+	if c.Base == nil {
+		order = order[1:]
+	}
+	if t.taken%2 == 1 {
+		slices.Reverse(order)
+	}
+	t.taken++
+	for _, side := range order {
+		if err := c.sample(ctx, t, side, fmt.Sprintf("%d/%d", t.taken, t.pairs)); err != nil {
+			return err
+		}
+		if side.Failed >= maxFailed {
+			t.pairs, t.ended = t.taken, true
+			return c.confirm(ctx, t, side)
+		}
+	}
+	return nil
 }
 
 // furtherSamples are taken if samples of an exact figure disagree: of five, one
@@ -131,34 +206,39 @@ func (c *Contest) restless(s *Samples) bool {
 	return false
 }
 
-func (c *Contest) kinds(s *Samples) (exact, noisy bool) {
-	for _, unit := range append(s.Base.units(), s.Head.units()...) {
-		m := c.Config.Metric(s.Benchmark, unit)
-		exact, noisy = exact || m.Kind == Exact, noisy || m.Kind == Noisy
+// kinds returns how many exact and noisy figures there are.
+func (c *Contest) kinds(s *Samples) (exact, noisy int) {
+	for _, unit := range s.units() {
+		switch c.Config.Metric(s.Benchmark, unit).Kind {
+		case Exact:
+			exact++
+		case Noisy:
+			noisy++
+		}
 	}
 	return exact, noisy
 }
 
 // sample takes one sample of a side. A failed run is repeated once. The only error is
 // the end of ctx.
-func (c *Contest) sample(ctx context.Context, m *bench.Macro, s *Samples, side *Side, at string) error {
+func (c *Contest) sample(ctx context.Context, t *turn, side *Side, at string) error {
 	name, launcher := "base", c.Base
-	if side == &s.Head {
+	if side == &t.Head {
 		name, launcher = "head", c.Head
 	}
 	for {
 		began := time.Now()
-		values, err := run(ctx, m, launcher)
+		values, err := run(ctx, t.Macro, launcher)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if err == nil {
 			side.Runs = append(side.Runs, values)
-			fmt.Fprintf(c.Log, "%s %s %s:%s  (%.1f s)\n", m.Name, at, name, line(values), time.Since(began).Seconds())
+			fmt.Fprintf(c.Log, "%s %s %s:%s  (%.1f s)\n", t.Name, at, name, line(values), time.Since(began).Seconds())
 			return nil
 		}
 		side.Failed, side.Err = side.Failed+1, err
-		fmt.Fprintf(c.Log, "%s %s %s failed: %v\n", m.Name, at, name, err)
+		fmt.Fprintf(c.Log, "%s %s %s failed: %v\n", t.Name, at, name, err)
 		if side.Failed >= maxFailed {
 			return nil
 		}
@@ -190,16 +270,16 @@ func run(ctx context.Context, m *bench.Macro, l *bench.Command) ([]bench.Measure
 
 // confirm measures the other side until it has passed or failed twice, to find out
 // whether only one side is at fault.
-func (c *Contest) confirm(ctx context.Context, m *bench.Macro, s *Samples, failed *Side) error {
-	other := &s.Head
-	if failed == &s.Head {
-		other = &s.Base
+func (c *Contest) confirm(ctx context.Context, t *turn, failed *Side) error {
+	other := &t.Head
+	if failed == &t.Head {
+		other = &t.Base
 		if c.Base == nil {
 			return nil
 		}
 	}
 	for len(other.Runs) < maxFailed && other.Failed < maxFailed {
-		if err := c.sample(ctx, m, s, other, "to confirm"); err != nil {
+		if err := c.sample(ctx, t, other, "to confirm"); err != nil {
 			return err
 		}
 	}

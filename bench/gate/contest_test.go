@@ -27,8 +27,13 @@ func script(name string, order *[]string, run func(side string, nth int) ([]benc
 
 func contest(t *testing.T) *Contest {
 	c := parse(t, judgeConfig)
-	c.Pairs = 4
+	c.Pairs, c.P = 6, 0.1
 	return &Contest{Config: c, Base: &bench.Command{Label: "A"}, Head: &bench.Command{Label: "B"}, Log: io.Discard}
+}
+
+// result is an empty one for c to judge in.
+func (c *Contest) result() *Result {
+	return &Result{Base: Build{Name: "base"}, Config: c.Config, ExactOnly: c.ExactOnly}
 }
 
 func TestSidesTakeTurns(t *testing.T) {
@@ -39,40 +44,71 @@ func TestSidesTakeTurns(t *testing.T) {
 		c.ExactOnly = exactOnly
 		_, err := c.Run(t.Context(), []bench.Macro{script("M", &order, func(string, int) ([]bench.Measure, error) {
 			return []bench.Measure{{Unit: unit, Value: 1}}, nil
-		})})
+		})}, c.result())
 		if got := strings.Join(order, ""); err != nil || got != want {
 			t.Errorf("%s, exact only %t: %s (%v), want %s", unit, exactOnly, got, err, want)
 		}
 	}
-	check(false, "cpu-ns/delivery", "ABBAABBA")
+	check(false, "cpu-ns/delivery", "ABBAABBAABBA")
 	check(false, "allocs/delivery", "ABBAAB")
 	check(true, "allocs/delivery", "ABBAAB")
 	check(true, "cpu-ns/delivery", "AB") // nothing to judge: left out after one pair
 }
 
+func TestBenchmarksTakeTurns(t *testing.T) {
+	var order []string
+	macro := func(name, unit string) bench.Macro {
+		return script(name, new([]string), func(side string, _ int) ([]bench.Measure, error) {
+			order = append(order, name+side)
+			return []bench.Measure{{Unit: unit, Value: 1}}, nil
+		})
+	}
+	c := contest(t)
+	var log bytes.Buffer
+	c.Log = &log
+	if _, err := c.Run(t.Context(), []bench.Macro{macro("m", "allocs/delivery"), macro("n", "allocs/delivery")}, c.result()); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(order, " "); got != "mA mB nA nB mB mA nB nA mA mB nA nB" || !strings.Contains(log.String(), " s left\n") {
+		t.Errorf("%s\n%s", got, log.String())
+	}
+}
+
+func TestTooFewPairsAreRefusedAfterTheFirst(t *testing.T) {
+	c := contest(t)
+	var order []string
+	_, err := c.Run(t.Context(), []bench.Macro{script("M", &order, func(string, int) ([]bench.Measure, error) {
+		return []bench.Measure{{Unit: "cpu-ns/delivery", Value: 1}, {Unit: "deliveries/s", Value: 1}}, nil
+	})}, c.result())
+	if !errors.Is(err, ErrPairs) || !strings.Contains(err.Error(), "6 pairs cannot decide about 2 noisy figures with p 0.1, at least 7 can: raise pairs") || len(order) != 2 {
+		t.Errorf("%v after %v", err, order)
+	}
+}
+
 func TestSamplesThatDoNotAgreeAreFollowedByMore(t *testing.T) {
 	var order []string
-	all, err := contest(t).Run(t.Context(), []bench.Macro{script("M", &order, func(side string, nth int) ([]bench.Measure, error) {
+	c := contest(t)
+	r := c.result()
+	_, err := c.Run(t.Context(), []bench.Macro{script("M", &order, func(side string, nth int) ([]bench.Measure, error) {
 		value := 0.0
 		if side == "B" && nth == 1 {
 			value = 1
 		}
 		return []bench.Measure{{Unit: "allocs/delivery", Value: value}}, nil
-	})})
+	})}, r)
 	if got := strings.Join(order, ""); err != nil || got != "ABBAABBAAB" {
 		t.Errorf("%s (%v), want five of each", got, err)
 	}
-	r := &Result{Base: Build{Name: "base"}, Config: contest(t).Config}
-	if r.Judge(all); r.Exit != ExitPass {
+	if r.Exit != ExitPass {
 		t.Errorf("exit %d: one of five may be out", r.Exit)
 	}
 }
 
-func TestSamplesThatSpreadTooFarAreFollowedByAsManyMore(t *testing.T) {
-	check := func(spread, shift float64, want int) {
+func TestUndecidedBenchmarksTakeAsManyPairsAgain(t *testing.T) {
+	check := func(spread, shift float64, want int, verdict Verdict) {
 		t.Helper()
 		c := contest(t)
-		c.Config.Pairs = 12
+		c.Config.Pairs, c.Config.P = 12, 0.01
 		random := rand.New(rand.NewPCG(3, 4))
 		macros := []bench.Macro{
 			script("Restless", new([]string), func(side string, _ int) ([]bench.Measure, error) {
@@ -86,25 +122,23 @@ func TestSamplesThatSpreadTooFarAreFollowedByAsManyMore(t *testing.T) {
 				return []bench.Measure{{Unit: "cpu-ns/delivery", Value: 1000 + float64(nth%5)}}, nil
 			}),
 		}
-		all, err := c.Run(t.Context(), macros)
+		r := c.result()
+		all, err := c.Run(t.Context(), macros, r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &Result{Base: Build{Name: "base"}, Config: c.Config}
-		r.Judge(all)
-		more, err := c.More(t.Context(), macros, all, r)
-		if err != nil || more != (want > 12) || len(all[0].Base.Runs) != want || len(all[0].Head.Runs) != want || len(all[1].Base.Runs) != 12 {
-			t.Errorf("spread %v, head × %v: %d, %d and %d samples (%v), want %d, as many and 12",
-				spread, shift, len(all[0].Base.Runs), len(all[0].Head.Runs), len(all[1].Base.Runs), err, want)
+		if len(all[0].Base.Runs) != want || len(all[0].Head.Runs) != want || len(all[1].Base.Runs) != 12 {
+			t.Errorf("spread %v, head × %v: %d, %d and %d samples, want %d, as many and 12",
+				spread, shift, len(all[0].Base.Runs), len(all[0].Head.Runs), len(all[1].Base.Runs), want)
 		}
-		if r.Judge(all); len(r.Figures) != 2 || len(r.Figures[0].Base) != want {
-			t.Errorf("%d figures, the first of %d samples, want 2 and %d", len(r.Figures), len(r.Figures[0].Base), want)
+		if len(r.Figures) != 2 || len(r.Figures[0].Base) != want || r.Figures[0].Verdict != verdict {
+			t.Errorf("%d figures, the first %s of %d samples, want 2, %s and %d", len(r.Figures), r.Figures[0].Verdict, len(r.Figures[0].Base), verdict, want)
 		}
 	}
-	check(0.01, 1, 12)
-	check(0.01, 2, 12)
-	check(0.2, 1, 24)
-	check(0.2, 10, 24) // a difference is no reason to stop early
+	check(0.01, 1, 12, Same)
+	check(0.01, 2, 12, Worse)
+	check(0.2, 1, 24, Unstable)
+	check(0.2, 10, 12, Worse) // decided: each look has half of the error probability
 }
 
 func TestAFailedRunIsRepeatedAndTheOtherSideConfirms(t *testing.T) {
@@ -112,12 +146,13 @@ func TestAFailedRunIsRepeatedAndTheOtherSideConfirms(t *testing.T) {
 	check := func(name string, fails func(side string, nth int) bool, wantOrder string, base, head [2]int) {
 		t.Helper()
 		var order []string
-		all, err := contest(t).Run(t.Context(), []bench.Macro{script("M", &order, func(side string, nth int) ([]bench.Measure, error) {
+		c := contest(t)
+		all, err := c.Run(t.Context(), []bench.Macro{script("M", &order, func(side string, nth int) ([]bench.Measure, error) {
 			if fails(side, nth) {
 				return nil, errors.New("lost 3 messages")
 			}
 			return good, nil
-		})})
+		})}, c.result())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +170,8 @@ func TestAFailedRunIsRepeatedAndTheOtherSideConfirms(t *testing.T) {
 
 func TestAFigureThatIsNoNumberIsAFailure(t *testing.T) {
 	for _, run := range [][]bench.Measure{nil, {{Unit: "allocs/delivery", Value: zero() / zero()}}} {
-		all, err := contest(t).Run(t.Context(), []bench.Macro{script("M", new([]string), func(string, int) ([]bench.Measure, error) { return run, nil })})
+		c := contest(t)
+		all, err := c.Run(t.Context(), []bench.Macro{script("M", new([]string), func(string, int) ([]bench.Measure, error) { return run, nil })}, c.result())
 		if err != nil || all[0].Head.Failed != 2 {
 			t.Errorf("%v: %+v, %v", run, all, err)
 		}
@@ -146,10 +182,11 @@ func zero() float64 { return 0 }
 
 func TestTheEndOfTheContextEndsTheContest(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := contest(t).Run(ctx, []bench.Macro{script("M", new([]string), func(string, int) ([]bench.Measure, error) {
+	c := contest(t)
+	_, err := c.Run(ctx, []bench.Macro{script("M", new([]string), func(string, int) ([]bench.Measure, error) {
 		cancel()
 		return nil, ctx.Err()
-	})})
+	})}, c.result())
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
@@ -167,7 +204,7 @@ func TestResultsAreReadAsTheyWereWritten(t *testing.T) {
 	if err != nil || got.Exit != r.Exit || !slices.Equal(got.Figures[0].Base, r.Figures[0].Base) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	for _, bad := range []string{"", "[]", `{"schema": 2}`} {
+	for _, bad := range []string{"", "[]", `{"schema": 1}`} {
 		if err := os.WriteFile(file, []byte(bad), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -36,6 +36,12 @@ func (s *Side) units() (units []string) {
 	return units
 }
 
+// units returns the units of both sides.
+func (s *Samples) units() []string {
+	both := Side{Runs: slices.Concat(s.Head.Runs, s.Base.Runs)}
+	return both.units()
+}
+
 // values returns the samples of one unit, in the order in which they were taken.
 func (s *Side) values(unit string) (v []float64) {
 	for _, run := range s.Runs {
@@ -56,6 +62,7 @@ func (r *Result) Judge(all []Samples) {
 		r.judgeFailures(&all[i])
 		r.Figures = append(r.Figures, r.figures(&all[i])...)
 	}
+	r.judgeGone(all)
 	r.judgeNoisy()
 	r.settle()
 }
@@ -73,8 +80,8 @@ func (r *Result) judgeFailures(s *Samples) {
 		verdict = Unstable
 	case head >= maxFailed && base == 0 && len(s.Base.Runs) >= maxFailed:
 		verdict = Broken
-	case base >= maxFailed && head == 0 && len(s.Head.Runs) > 0:
-		verdict = New // head fixed it, or base lacks what is measured
+	case base >= maxFailed && head == 0 && len(s.Head.Runs) > 0 && !r.baseHas(s.Benchmark):
+		verdict = New // base lacks what is measured
 	case base >= maxFailed || head >= maxFailed:
 		verdict = Failed
 	}
@@ -100,13 +107,7 @@ func (s *Samples) given(alone bool) bool {
 // figures returns the figures of one benchmark. Exact ones are judged; noisy ones are
 // not, because all noisy figures of a run are judged together.
 func (r *Result) figures(s *Samples) (all []Figure) {
-	units := s.Head.units()
-	for _, u := range s.Base.units() {
-		if !slices.Contains(units, u) {
-			units = append(units, u)
-		}
-	}
-	for _, unit := range units {
+	for _, unit := range s.units() {
 		m := r.Config.Metric(s.Benchmark, unit)
 		f := Figure{Benchmark: s.Benchmark, Unit: unit, Kind: m.Kind, Base: s.Base.values(unit), Head: s.Head.values(unit), Verdict: NotJudged}
 		f.BaseMedian, f.HeadMedian = median(f.Base), median(f.Head)
@@ -129,12 +130,41 @@ func (r *Result) figures(s *Samples) (all []Figure) {
 			f.Verdict, f.Why = Gone, "head no longer reports it"
 		case m.Kind == Exact:
 			judgeExact(&f, &m)
+		case len(f.Base) != len(s.Base.Runs) || len(f.Head) != len(s.Head.Runs):
+			f.Verdict, f.Why = Unstable, "some runs did not report it: there are no pairs"
 		default:
 			f.Verdict = Same // until judgeNoisy
 		}
 		all = append(all, f)
 	}
 	return all
+}
+
+// judgeGone adds a failure for each benchmark that only base has, and a figure for
+// each that base keeps in its repository and that no side reports any more. What
+// --allow names is not judged.
+func (r *Result) judgeGone(all []Samples) {
+	for _, name := range r.vanished {
+		r.Failures = append(r.Failures, Failure{Benchmark: name, Side: "head", Error: "head no longer has this benchmark", Verdict: Gone})
+	}
+	for _, k := range r.expected {
+		same := func(f Figure) bool { return f.Benchmark == k.Benchmark && f.Unit == k.Unit }
+		measured := func(s Samples) bool { return s.Benchmark == k.Benchmark && s.given(r.alone()) }
+		if slices.ContainsFunc(all, measured) && !slices.ContainsFunc(r.Figures, same) {
+			r.Figures = append(r.Figures, Figure{Benchmark: k.Benchmark, Unit: k.Unit, Kind: k.Kind, BaseMedian: k.HeadMedian,
+				Verdict: Gone, Why: "base keeps it, and no side reports it"})
+		}
+	}
+	for i := range r.Failures {
+		if f := &r.Failures[i]; f.Verdict == Gone && r.Allows(f.Benchmark) {
+			f.Verdict = NotJudged
+		}
+	}
+	for i := range r.Figures {
+		if f := &r.Figures[i]; f.Verdict == Gone && (r.Allows(f.Benchmark) || r.Allows(f.Benchmark+": "+f.Unit)) {
+			f.Verdict = NotJudged
+		}
+	}
 }
 
 // tolerance allows for rounding of quotients of counts.
@@ -148,6 +178,45 @@ func (m *Metric) worse(base, head float64) float64 {
 	return head - base
 }
 
+// differences returns ln(head/base) of each pair, or its negative if higher is better:
+// above 0 is worse. Values below the floor count as the floor. Equal values give 0; nil
+// means that another value is not above 0.
+func (m *Metric) differences(base, head []float64) []float64 {
+	d := make([]float64, len(base))
+	for i := range d {
+		b, h := max(base[i], m.Floor), max(head[i], m.Floor)
+		if b == h {
+			continue
+		}
+		if b <= 0 || h <= 0 {
+			return nil
+		}
+		if d[i] = math.Log(h / b); m.Higher {
+			d[i] = -d[i]
+		}
+	}
+	return d
+}
+
+// logarithm returns the difference of a change for the worse by percent.
+func (m *Metric) logarithm(percent float64) float64 {
+	if m.Higher {
+		return -math.Log1p(-percent / 100)
+	}
+	return math.Log1p(percent / 100)
+}
+
+// percent returns the change of head against base of a difference; nil if it is infinite.
+func (m *Metric) percent(d float64) *float64 {
+	if m.Higher {
+		d = -d
+	}
+	if math.IsInf(d, 0) {
+		return nil
+	}
+	return finite(100 * math.Expm1(d))
+}
+
 // judgeExact compares the medians within the margin. If samples of a side differ by
 // more than the margin, the figure is unstable, unless even head's best sample is
 // worse than base's worst by more than the margin, or even head's worst is not worse
@@ -157,10 +226,11 @@ func judgeExact(f *Figure, m *Metric) {
 	f.Limit = &margin
 	allowed := margin * tolerance
 	by := m.worse(*f.BaseMedian, *f.HeadMedian)
-	apart, most := m.worse(slices.Max(f.Base), slices.Min(f.Head)), m.worse(slices.Min(f.Base), slices.Max(f.Head))
+	best, worst := slices.Min[[]float64], slices.Max[[]float64]
 	if m.Higher {
-		apart, most = m.worse(slices.Min(f.Base), slices.Max(f.Head)), m.worse(slices.Max(f.Base), slices.Min(f.Head))
+		best, worst = worst, best
 	}
+	apart, most := m.worse(worst(f.Base), best(f.Head)), m.worse(best(f.Base), worst(f.Head))
 	spread := max(disagreement(f.Base), disagreement(f.Head))
 	switch {
 	case apart > allowed, by > allowed && spread <= allowed:
@@ -174,71 +244,58 @@ func judgeExact(f *Figure, m *Metric) {
 	}
 }
 
-// judgeNoisy judges all noisy figures of the run together.
+// judgeNoisy judges all noisy figures of the run together. The intervals of all of
+// them, at both looks, miss the truth with a probability of at most Config.P together.
 func (r *Result) judgeNoisy() {
-	if r.ExactOnly {
-		return
-	}
-	judged := r.testNoisy()
-	for _, f := range judged {
-		m := r.Config.Metric(f.Benchmark, f.Unit)
-		f.Limit = &m.ThresholdPercent
-		first := r.Config.P / float64(len(judged)) // the level that a single regression must pass
-		seen := 100 * smallestEffect(f.Base, f.Head, first)
-		if m.Higher {
-			seen = 100 * smallestEffect(inverse(f.Base), inverse(f.Head), first)
-			seen = 100 * seen / (100 + seen)
-		}
-		f.SeenPercent = finite(seen)
-		significant := *f.P < *f.Level
-		by := 100 * m.worse(*f.BaseMedian, *f.HeadMedian) / *f.BaseMedian
-		switch {
-		case significant && by > m.ThresholdPercent:
-			f.Verdict = Worse
-		case f.SeenPercent == nil || seen > m.SeePercent:
-			f.Verdict, f.Why = Unstable, fmt.Sprintf("could not have detected %s %%", number(m.SeePercent))
-		case significant && by < -m.ThresholdPercent:
-			f.Verdict = Better
-		}
-	}
-}
-
-// blind returns the benchmarks with a noisy figure that could not have detected a
-// regression of the configured size.
-func (r *Result) blind() (benchmarks []string) {
-	for i := range r.Figures {
-		f := &r.Figures[i]
-		if f.P == nil {
-			continue // not judged by a test
-		}
-		if m := r.Config.Metric(f.Benchmark, f.Unit); f.SeenPercent == nil || *f.SeenPercent > m.SeePercent {
-			benchmarks = append(benchmarks, f.Benchmark)
-		}
-	}
-	return benchmarks
-}
-
-// testNoisy sets p and level of the noisy figures, and returns these figures.
-func (r *Result) testNoisy() (judged []*Figure) {
-	var ps []float64
+	var judged []*Figure
 	for i := range r.Figures {
 		if f := &r.Figures[i]; f.Kind == Noisy && f.Verdict == Same {
-			judged, ps = append(judged, f), append(ps, compare(f.Base, f.Head))
+			judged = append(judged, f)
 		}
 	}
-	levels := holm(ps, r.Config.P)
-	for i, f := range judged {
-		f.P, f.Level = &ps[i], &levels[i]
+	r.Intervals = nil
+	if len(judged) == 0 {
+		return
 	}
-	return judged
+	level := r.Config.level(len(judged))
+	r.Intervals = &Intervals{Figures: len(judged), Level: level, FewestPairs: fewest(level)}
+	for _, f := range judged {
+		m := r.Config.Metric(f.Benchmark, f.Unit)
+		f.judgePairs(&m, level)
+	}
 }
 
-func inverse(v []float64) []float64 {
-	w := make([]float64, len(v))
-	for i := range v {
-		w[i] = 1 / v[i]
+// judgePairs judges by the interval of the logarithm of head/base.
+func (f *Figure) judgePairs(m *Metric, level float64) {
+	f.Limit = &m.ThresholdPercent
+	d := m.differences(f.Base, f.Head)
+	if d == nil {
+		f.Verdict, f.Why = Unstable, "a sample is not above 0: set a floor, or kind: exact"
+		return
 	}
-	return w
+	low, by, high := signedRank(d, level)
+	f.ChangePercent = m.percent(by)
+	f.LowPercent, f.HighPercent = m.percent(low), m.percent(high)
+	if m.Higher {
+		f.LowPercent, f.HighPercent = f.HighPercent, f.LowPercent
+	}
+	threshold := m.logarithm(m.ThresholdPercent)
+	switch {
+	case low > 0 && by > threshold:
+		f.Verdict = Worse
+	case high >= m.logarithm(m.SeePercent):
+		f.Verdict, f.Why = Unstable, fmt.Sprintf("a change for the worse by %s %% is not excluded", number(m.SeePercent))
+	case high < 0 && by < -threshold:
+		f.Verdict = Better
+	}
+}
+
+// undecided reports whether the benchmark has an unstable noisy figure, about which
+// more pairs can decide.
+func (r *Result) undecided(benchmark string) bool {
+	return slices.ContainsFunc(r.Figures, func(f Figure) bool {
+		return f.Benchmark == benchmark && f.Kind == Noisy && f.Verdict == Unstable && f.Limit != nil
+	})
 }
 
 func median(v []float64) *float64 {

@@ -3,6 +3,7 @@ package gate
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -43,17 +44,24 @@ func around(v, share float64, n int) (all []float64) {
 	return all
 }
 
+// mixed is v in another order, so that pairs with the samples of another side differ.
+func mixed(v []float64) []float64 {
+	v = slices.Clone(v)
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(v), func(i, j int) { v[i], v[j] = v[j], v[i] })
+	return v
+}
+
 func TestVerdictOfAFigure(t *testing.T) {
 	check := func(unit string, base, head []float64, want Verdict) {
 		t.Helper()
 		r := &Result{Base: Build{Name: "base"}, Config: parse(t, judgeConfig)}
 		of := func(v []float64) Side {
-			if v == nil {
+			if len(v) == 0 {
 				return side("another", 1, 1, 1)
 			}
 			return side(unit, v...)
 		}
-		r.Judge([]Samples{{Benchmark: "B", Base: of(base), Head: of(head)}})
+		r.Judge([]Samples{{Benchmark: "B", Base: of(base), Head: of(mixed(head))}})
 		r.Figures = slices.DeleteFunc(r.Figures, func(f Figure) bool { return f.Unit != unit })
 		if f := r.Figures[0]; f.Verdict != want {
 			t.Errorf("%s %v → %v: %s (%s), want %s", unit, base, head, f.Verdict, f.Why, want)
@@ -82,7 +90,10 @@ func TestVerdictOfAFigure(t *testing.T) {
 	check("cpu-ns/delivery", around(5000, 0.05, 15), around(4500, 0.05, 15), Better)
 	check("cpu-ns/delivery", around(5000, 0.01, 15), around(5150, 0.01, 15), Same) // certain, but within the threshold
 	check("cpu-ns/delivery", around(5000, 0.3, 15), around(5500, 0.3, 15), Unstable)
-	check("cpu-ns/delivery", around(5000, 0.3, 15), around(9000, 0.3, 15), Worse) // unstable, but certain
+	check("cpu-ns/delivery", around(5000, 0.2, 15), around(9000, 0.2, 15), Worse)      // uncertain how much, but that it is
+	check("cpu-ns/delivery", around(5000, 0.02, 15), around(5300, 0.02, 15), Worse)    // beyond the threshold
+	check("cpu-ns/delivery", around(5000, 0.04, 15), around(5200, 0.04, 15), Same)     // within, and 10 % are excluded
+	check("cpu-ns/delivery", around(5000, 0.08, 15), around(5200, 0.08, 15), Unstable) // 10 % are not
 	check("cpu-ns/delivery", exact(5000, 5000, 5000), exact(9000, 9000, 9000), Unstable)
 	check("deliveries/s", around(200e3, 0.02, 15), around(180e3, 0.02, 15), Worse)
 	check("deliveries/s", around(200e3, 0.02, 15), around(230e3, 0.02, 15), Better)

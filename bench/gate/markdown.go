@@ -8,22 +8,22 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/perf/benchmath"
 )
 
 // WriteMarkdown writes r as a comment on a pull request: regressions first, passed
 // figures folded.
 func (r *Result) WriteMarkdown(w io.Writer) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "## peal-gate: %s\n\n", r.headline())
-	r.writeSides(&b)
-	raised := slices.ContainsFunc(r.Changes, func(c Change) bool { return c.Raised })
-	if raised {
-		writeChanges(&b, "**Head raises its own limits:**", r.Changes)
-	} else {
-		writeChanges(&b, "Head changes its own limits:", r.Changes)
+	fmt.Fprintf(&b, "## peal-gate: %s%s\n\n", r.headline(), r.changed())
+	title := "Head changes its own limits:"
+	if slices.ContainsFunc(r.Changes, func(c Change) bool { return c.Raised }) {
+		title = "**Head raises its own limits.** The stricter limit of both sides applied:"
+		if r.Allows("gate.yaml") {
+			title = "**Head raises its own limits.** They applied, because of `--allow gate.yaml`:"
+		}
 	}
+	writeChanges(&b, title, r.Changes)
+	r.writeSides(&b)
 	writeChanges(&b, "Head rewrites figures that the repository keeps:", r.Rewritten)
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "- %s\n", note)
@@ -33,12 +33,23 @@ func (r *Result) WriteMarkdown(w io.Writer) error {
 	}
 	r.writeFailures(&b)
 	r.writeFigures(&b)
-	if slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.P != nil }) {
-		fmt.Fprintf(&b, "Noisy figures: medians ± the 95 %% interval of the base's; p of Mann-Whitney's test, which must be below its Holm level "+
-			"(%s over the whole run) and the change above the limit. *Sees*: the smallest change for the worse that this run would have detected in 9 of 10 cases.\n", number(r.Config.P))
-	}
+	r.writeDrifts(&b)
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// changed says that head changes its limits.
+func (r *Result) changed() string {
+	if len(r.Changes) == 0 {
+		return ""
+	}
+	raised := 0
+	for _, c := range r.Changes {
+		if c.Raised {
+			raised++
+		}
+	}
+	return fmt.Sprintf(" · gate.yaml changed: %d of %d changes let more pass", raised, len(r.Changes))
 }
 
 // headline is the result in a few words.
@@ -48,8 +59,8 @@ func (r *Result) headline() string {
 		count[f.Verdict]++
 	}
 	for _, f := range r.Failures {
-		if f.Verdict == Broken {
-			count[Broken]++
+		if f.Verdict == Broken || f.Verdict == Gone {
+			count[f.Verdict]++
 		}
 	}
 	judged := len(r.Figures) - count[NotJudged] - count[New]
@@ -60,6 +71,9 @@ func (r *Result) headline() string {
 			if count[v] > 0 {
 				parts = append(parts, fmt.Sprintf("%d %s", count[v], strings.Replace(string(v), "regression", "worse", 1)))
 			}
+		}
+		if n := r.raised(); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d raised in baseline.json", n))
 		}
 		return "regression (" + strings.Join(parts, ", ") + ")"
 	case ExitFailed:
@@ -74,9 +88,13 @@ func (r *Result) headline() string {
 }
 
 func (r *Result) writeSides(b *bytes.Buffer) {
-	how := fmt.Sprintf("%d pairs, interleaved", r.Config.Pairs)
-	if r.ExactOnly {
-		how = fmt.Sprintf("%d samples, deterministic figures only", r.Config.Samples)
+	how := fmt.Sprintf("%d samples, deterministic figures only", r.Config.Samples)
+	if !r.ExactOnly {
+		how = fmt.Sprintf("%d pairs, interleaved", r.Config.Pairs)
+	}
+	if i := r.Intervals; i != nil {
+		how += fmt.Sprintf(", as many again for what is not decided, for %d noisy figures with intervals of %.4g %% each, which need %d pairs",
+			i.Figures, 100*(1-i.Level), i.FewestPairs)
 	}
 	sides := "Head "
 	if !r.alone() {
@@ -145,6 +163,8 @@ func (r *Result) writeFailures(b *bytes.Buffer) {
 			verdict = "does not count"
 		case New:
 			verdict = "new: only head can run it"
+		case NotJudged:
+			verdict = "gone, and allowed"
 		}
 		said := strings.TrimSpace(f.Error) // the JSON has the whole error
 		if len(said) > errorBytes {
@@ -176,7 +196,7 @@ func (r *Result) writeFigures(b *bytes.Buffer) {
 		}
 	}
 	write := func(rows [][]string) {
-		table(b, "Benchmark | Figure | Base | Head | Change | p | Fails beyond | Sees | Verdict", "--- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---", rows)
+		table(b, "Benchmark | Figure | Base | Head | Change | Interval | Fails beyond | Verdict", "--- | --- | ---: | ---: | ---: | ---: | ---: | ---", rows)
 	}
 	fold := func(what string, rows [][]string) {
 		if len(rows) > 0 {
@@ -190,13 +210,29 @@ func (r *Result) writeFigures(b *bytes.Buffer) {
 	fold("new or not judged", rest)
 }
 
+// writeDrifts writes what the history shows.
+func (r *Result) writeDrifts(b *bytes.Buffer) {
+	var rows [][]string
+	for _, d := range r.Drifts {
+		change := fmt.Sprintf("%+.3g", d.Last-d.First)
+		if d.ChangePercent != nil {
+			change = fmt.Sprintf("%+.3g %%", *d.ChangePercent)
+		}
+		var at []string
+		for _, commit := range d.At {
+			at = append(at, commit[:min(10, len(commit))])
+		}
+		rows = append(rows, []string{d.Figure, strconv.Itoa(d.Runs), number(d.First), number(d.Last), change, strings.Join(at, ", ")})
+	}
+	if len(rows) > 0 {
+		b.WriteString("Drifts over the runs of the history on this machine:\n\n")
+	}
+	table(b, "Figure | Runs | First level | Last level | Change | New levels begin at", "--- | ---: | ---: | ---: | ---: | ---", rows)
+}
+
 // row is a line of the table of figures.
 func (f *Figure) row() []string {
-	base, change, p, limit, sees, verdict := quantity(f.BaseMedian, f.Unit), "–", "–", "–", "–", string(f.Verdict)
-	if f.Kind != Exact && len(f.Base) >= minPairs {
-		spread := benchmath.AssumeNothing.Summary(sample(f.Base), 0.95).PctRangeString()
-		base += " ± " + strings.Replace(spread, "%", " %", 1)
-	}
+	change, interval, limit, verdict := "–", "–", "–", string(f.Verdict)
 	switch {
 	case f.BaseMedian == nil || f.HeadMedian == nil:
 	case f.ChangePercent == nil || f.Kind == Exact && math.Abs(*f.BaseMedian) < 1:
@@ -204,19 +240,13 @@ func (f *Figure) row() []string {
 	default:
 		change = fmt.Sprintf("%+.3g %%", *f.ChangePercent)
 	}
-	if f.P != nil {
-		p, sees = fmt.Sprintf("%.4f", *f.P), "nothing"
-		if *f.P < 0.0001 {
-			p = "< 0.0001"
-		}
+	if f.LowPercent != nil && f.HighPercent != nil {
+		interval = fmt.Sprintf("%+.3g to %+.3g %%", *f.LowPercent, *f.HighPercent)
 	}
 	if f.Limit != nil {
 		if limit = number(*f.Limit); f.Kind != Exact {
 			limit += " %"
 		}
-	}
-	if f.SeenPercent != nil {
-		sees = fmt.Sprintf("%.1f %%", *f.SeenPercent)
 	}
 	if f.Verdict.exit() != ExitPass {
 		verdict = bold(verdict)
@@ -224,7 +254,7 @@ func (f *Figure) row() []string {
 	if f.Why != "" {
 		verdict += ": " + f.Why
 	}
-	return []string{f.Benchmark, f.Unit, base, quantity(f.HeadMedian, f.Unit), change, p, limit, sees, verdict}
+	return []string{f.Benchmark, f.Unit, quantity(f.BaseMedian, f.Unit), quantity(f.HeadMedian, f.Unit), change, interval, limit, verdict}
 }
 
 // quantity writes x, which may be nil, with long times in milliseconds or seconds.

@@ -25,7 +25,7 @@ func TestMarkdown(t *testing.T) {
 		Notes:       []string{"Both binaries are the same: this is an A/A run."},
 	}
 	both := func(name, unit string, b, h []float64) Samples {
-		return Samples{name, side(unit, b...), side(unit, h...)}
+		return Samples{name, side(unit, b...), side(unit, mixed(h)...)}
 	}
 	r.Judge([]Samples{
 		both("Fanout/subscribers=1000/inflight=1", "allocs/delivery", []float64{0, 0, 0}, []float64{1, 1, 1}),

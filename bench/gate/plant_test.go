@@ -102,12 +102,12 @@ func TestPlantedRegressionsAreFound(t *testing.T) {
 			}
 			head = build("head-"+plant, overlay)
 		}
-		samples, err := (&Contest{Config: config, Base: base, Head: head, ExactOnly: true, Log: io.Discard}).Run(context.Background(), all[at:at+1])
+		c := Contest{Config: config, Base: base, Head: head, ExactOnly: true, Log: io.Discard}
+		r := c.result()
+		samples, err := c.Run(context.Background(), all[at:at+1], r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &Result{Base: Build{Name: "base"}, Config: config, ExactOnly: true}
-		r.Judge(samples)
 		var found []string
 		for _, f := range r.Figures {
 			// What a message itself allocates is uncertain in so short a load, and the

@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
+	"peal/bench"
 	"peal/bench/record"
 )
 
 // Schema is the version of the JSON form.
-const Schema = 1
+const Schema = 2
 
 // Verdict is the judgement of one figure.
 type Verdict string
@@ -61,12 +63,26 @@ type Result struct {
 	Head        Build          `json:"head"`
 	ExactOnly   bool           `json:"deterministic"` // noisy figures were not judged
 	Config      *Config        `json:"config"`
+	Intervals   *Intervals     `json:"intervals,omitempty"`        // of the noisy figures; nil without any
+	Allowed     []string       `json:"allowed,omitempty"`          // what --allow names
 	Changes     []Change       `json:"config_changes,omitempty"`   // of limits, from base to head
 	Rewritten   []Change       `json:"baseline_changes,omitempty"` // of figures kept in the repository, from base to head
 	Notes       []string       `json:"notes,omitempty"`
 	Figures     []Figure       `json:"figures"`
 	Failures    []Failure      `json:"failures,omitempty"`
+	Drifts      []Drift        `json:"drifts,omitempty"` // of --history
 	Exit        int            `json:"exit"`
+
+	catalogue []string // base's benchmarks; nil: not known
+	vanished  []string // those of them that head lacks
+	expected  []Figure // that base keeps in its repository
+}
+
+// Intervals are what the intervals of all noisy figures have in common.
+type Intervals struct {
+	Figures     int     `json:"figures"`
+	Level       float64 `json:"level"`        // the probability that one of them misses, at one look
+	FewestPairs int     `json:"fewest_pairs"` // that this level needs
 }
 
 // Build is one of the two builds.
@@ -84,21 +100,18 @@ type Figure struct {
 	Kind      Kind      `json:"kind"`
 	Base      []float64 `json:"base,omitempty"` // samples, in the order they were taken
 	Head      []float64 `json:"head,omitempty"`
-	// ChangePercent is nil if the median of base is 0.
+	// ChangePercent is nil if the median of base is 0. That of noisy figures is the
+	// Hodges–Lehmann estimate from pairs, and has an interval.
 	BaseMedian    *float64 `json:"base_median,omitempty"`
 	HeadMedian    *float64 `json:"head_median,omitempty"`
 	ChangePercent *float64 `json:"change_percent,omitempty"`
-	// For noisy figures: p of the Mann-Whitney test, and the level it must be below.
-	P     *float64 `json:"p,omitempty"`
-	Level *float64 `json:"level,omitempty"`
+	LowPercent    *float64 `json:"low_percent,omitempty"` // nil: not limited, or not judged
+	HighPercent   *float64 `json:"high_percent,omitempty"`
 	// Limit is how much worse is allowed: in the unit for exact figures, in percent
 	// for noisy ones.
-	Limit *float64 `json:"limit,omitempty"`
-	// SeenPercent is the smallest change for the worse that the run would have
-	// detected in 9 of 10 cases; nil if it would have detected none.
-	SeenPercent *float64 `json:"smallest_effect_percent,omitempty"`
-	Verdict     Verdict  `json:"verdict"`
-	Why         string   `json:"why,omitempty"`
+	Limit   *float64 `json:"limit,omitempty"`
+	Verdict Verdict  `json:"verdict"`
+	Why     string   `json:"why,omitempty"`
 }
 
 // Failure is a benchmark with failed runs.
@@ -132,10 +145,39 @@ func ReadResult(file string) (*Result, error) {
 	if r.Schema != Schema {
 		return nil, fmt.Errorf("%s: unknown schema %d, this version reads %d", file, r.Schema, Schema)
 	}
+	if r.Config != nil {
+		if err := r.Config.complete(); err != nil {
+			return nil, fmt.Errorf("%s: config: %w", file, err)
+		}
+	}
 	return &r, nil
 }
 
-// settle sets Exit from the verdicts. A run that compared nothing has failed.
+// Allows reports whether --allow names what.
+func (r *Result) Allows(what string) bool { return slices.Contains(r.Allowed, what) }
+
+// Expect sets what base has, so that head can be compared with it: the names of its
+// benchmarks, nil if they are not known, and the figures that its repository keeps, nil
+// without any. macros are head's.
+func (r *Result) Expect(catalogue []string, kept *Result, macros []bench.Macro) {
+	r.catalogue = catalogue
+	for _, name := range catalogue {
+		if !slices.ContainsFunc(macros, func(m bench.Macro) bool { return m.Name == name }) {
+			r.vanished = append(r.vanished, name)
+		}
+	}
+	if kept != nil {
+		r.expected = kept.Figures
+	}
+}
+
+// baseHas reports whether base is known to have a benchmark that --allow does not name.
+func (r *Result) baseHas(benchmark string) bool {
+	return slices.Contains(r.catalogue, benchmark) && !r.Allows(benchmark)
+}
+
+// settle sets Exit from the verdicts. A run that compared nothing has failed, and so has
+// a head that raises the figures it will be compared with.
 func (r *Result) settle() {
 	seen, judged := map[int]bool{}, false
 	for _, f := range r.Figures {
@@ -146,7 +188,7 @@ func (r *Result) settle() {
 		seen[f.Verdict.exit()] = true
 	}
 	switch {
-	case seen[ExitRegression]:
+	case seen[ExitRegression] || r.raised() > 0:
 		r.Exit = ExitRegression
 	case seen[ExitFailed] || !judged:
 		r.Exit = ExitFailed
@@ -155,4 +197,14 @@ func (r *Result) settle() {
 	default:
 		r.Exit = ExitPass
 	}
+}
+
+// raised is how many figures of the repository head raises without leave.
+func (r *Result) raised() (n int) {
+	for _, c := range r.Rewritten {
+		if c.Raised && !r.Allows("baseline.json") {
+			n++
+		}
+	}
+	return n
 }

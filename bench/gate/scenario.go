@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,33 +16,17 @@ import (
 	"peal/loadtest/scenario"
 )
 
-// Scenario is a benchmark of any server that peal load supports: --scenario. It runs
-// the load test "fanout", and has its own limits instead of those of gate.yaml.
-// Absent fields have the defaults of peal load.
+// Scenario is a benchmark of any server that peal load supports: --scenario. Its file is
+// one of peal load, with further keys: these fields. It has its own limits instead of those
+// of gate.yaml.
 type Scenario struct {
-	Name        string        `yaml:"name"`        // of the benchmark, one word
-	Target      string        `yaml:"target"`      // as peal load's; {addr} is replaced by host:port
-	Publish     string        `yaml:"publish"`     // the same; empty: derived from the target
-	Header      []string      `yaml:"header"`      // "Name: value", of every request
-	Loops       int           `yaml:"loops"`       // {loops} of the command; default 1
-	Wait        time.Duration `yaml:"wait"`        // until the server accepts connections; default 10 s
-	Connections int           `yaml:"connections"` // subscribers
-	Channels    int           `yaml:"channels"`
-	Rate        float64       `yaml:"rate"`      // messages per second, over all channels
-	InFlight    int           `yaml:"in-flight"` // instead of a rate: messages in flight at a time, on one channel
-	Size        int           `yaml:"size"`      // bytes
-	Duration    time.Duration `yaml:"duration"`
-	Settle      time.Duration `yaml:"settle"` // how long to wait for the last messages
-	Idle        time.Duration `yaml:"idle"`   // how long the server rests before its memory is read
-
-	// Beyond these limits of the generator a run is unstable: as peal load's flags of
-	// these names. With in-flight, where both sides use all CPU time of the machine,
-	// the CPU has no default limit.
-	MaxLag  float64 `yaml:"max-lag"`
-	MaxCPU  float64 `yaml:"max-cpu"`
-	MinSent float64 `yaml:"min-sent"`
-
+	Name   string           `yaml:"name"`  // of the benchmark, one word
+	Loops  int              `yaml:"loops"` // {loops} of the command; default 1
+	Wait   time.Duration    `yaml:"wait"`  // until the server accepts connections; default 10 s
 	Config `yaml:",inline"` // pairs, samples, p, metrics
+
+	load     string // peal load's name of the scenario
+	settings scenario.Settings
 }
 
 type scenarioUnit struct {
@@ -82,28 +65,37 @@ func latency(of func(*report.Times) *float64) func(*report.Report) *float64 {
 }
 
 // ParseScenario reads the file of a scenario. An error names all faults.
-func ParseScenario(b []byte) (*Scenario, error) {
-	d := scenario.Defaults()
-	s := &Scenario{Loops: 1, Wait: 10 * time.Second, Connections: d.Connections, Channels: d.Channels, Rate: d.Rate, Size: d.Size,
-		Duration: 3 * time.Second, Settle: d.Settle, Idle: d.Idle,
-		MaxLag: d.Limits.Lag, MaxCPU: d.Limits.CPU, MinSent: d.Limits.Sent, Config: defaults()}
-	decoder := yaml.NewDecoder(bytes.NewReader(b))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(s); err != nil {
+//
+// With in-flight, where both sides use all CPU time of the machine, max-cpu has no
+// default.
+func ParseScenario(file string, b []byte) (*Scenario, error) {
+	s := &Scenario{Loops: 1, Wait: 10 * time.Second, Config: defaults(), settings: scenario.Defaults()}
+	s.settings.Targets, s.settings.Duration = nil, 3*time.Second
+	flags := scenario.Flags(&s.settings, "")
+	var err error
+	if s.load, err = scenario.Read(flags, file, b); err == nil {
+		err = yaml.Unmarshal(b, s)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if s.InFlight > 0 && s.MaxCPU == d.Limits.CPU {
-		s.MaxCPU = math.MaxFloat64
+	if s.settings.InFlight > 0 && !flags.Changed("max-cpu") {
+		s.settings.Limits.CPU = math.MaxFloat64
 	}
 	var faults []error
 	if s.Name == "" || strings.ContainsAny(s.Name, " \t\n") {
 		faults = append(faults, fmt.Errorf("name %q: must be one word", s.Name))
 	}
-	if !strings.Contains(s.Target, "{addr}") {
-		faults = append(faults, fmt.Errorf("target %q: must contain {addr}, like ws://{addr}/ws?channel=bench", s.Target))
+	for _, key := range []string{"start", "pid", "admin"} {
+		if flags.Changed(key) {
+			faults = append(faults, fmt.Errorf("%s: not in a scenario of the gate, which starts the server with --base-cmd and --head-cmd", key))
+		}
 	}
-	if s.Publish != "" && !strings.Contains(s.Publish, "{addr}") {
-		faults = append(faults, fmt.Errorf("publish %q: must contain {addr}, like http://{addr}/publish?channel={channel}", s.Publish))
+	if len(s.settings.Targets) != 1 || !strings.Contains(s.settings.Targets[0], "{addr}") {
+		faults = append(faults, fmt.Errorf("target %q: must be one that contains {addr}, like ws://{addr}/ws?channel=bench", s.settings.Targets))
+	}
+	if p := strings.Join(s.settings.Publish, " "); p != "" && !strings.Contains(p, "{addr}") {
+		faults = append(faults, fmt.Errorf("publish %q: must contain {addr}, like http://{addr}/publish?channel={channel}", p))
 	}
 	if s.Loops < 1 || s.Wait <= 0 {
 		faults = append(faults, errors.New("loops and wait: must be above 0"))
@@ -120,26 +112,20 @@ func ParseScenario(b []byte) (*Scenario, error) {
 func (s *Scenario) Macro() bench.Macro {
 	return bench.Macro{Name: s.Name, Run: func(ctx context.Context, l *bench.Command) ([]bench.Measure, error) {
 		return bench.OnServer(ctx, l, s.Loops, func(server *bench.Server) ([]bench.Measure, error) {
-			r, err := scenario.Run(ctx, "fanout", s.settings(server))
+			fill := strings.NewReplacer("{addr}", server.Addr, "{admin}", server.Admin)
+			d := s.settings
+			d.Targets, d.PID = []string{fill.Replace(d.Targets[0])}, []int{server.PID}
+			d.Publish = slices.Clone(d.Publish)
+			for i := range d.Publish {
+				d.Publish[i] = fill.Replace(d.Publish[i])
+			}
+			r, err := scenario.Run(ctx, s.load, d)
 			if err != nil {
 				return nil, err
 			}
 			return figuresOf(ctx, r)
 		})
 	}}
-}
-
-func (s *Scenario) settings(server *bench.Server) scenario.Settings {
-	fill := strings.NewReplacer("{addr}", server.Addr, "{admin}", server.Admin)
-	d := scenario.Defaults()
-	d.Targets, d.Header, d.PID = []string{fill.Replace(s.Target)}, s.Header, []int{server.PID}
-	if s.Publish != "" {
-		d.Publish = []string{fill.Replace(s.Publish)}
-	}
-	d.Connections, d.Channels, d.Rate, d.InFlight, d.Size = s.Connections, s.Channels, s.Rate, s.InFlight, s.Size
-	d.Duration, d.Settle, d.Idle = s.Duration, s.Settle, s.Idle
-	d.Limits = report.Limits{Lag: s.MaxLag, CPU: s.MaxCPU, Sent: s.MinSent}
-	return d
 }
 
 // figuresOf returns the figures of a report. It fails if a message was lost or the

@@ -26,11 +26,11 @@ metrics:
 `
 
 func TestScenarioNamesAllFaults(t *testing.T) {
-	s, err := ParseScenario([]byte(exampleScenario))
-	if err != nil || s.Connections != 50 || s.Duration != 500*time.Millisecond || s.Size != 128 || s.Loops != 1 || s.Pairs != 15 || s.Samples != 2 {
+	s, err := ParseScenario("chat.yaml", []byte(exampleScenario))
+	if err != nil || s.load != "fanout" || s.settings.Connections != 50 || s.settings.Duration != 500*time.Millisecond || s.settings.Size != 128 || s.Loops != 1 || s.Pairs != 15 || s.Samples != 2 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	_, err = ParseScenario([]byte(`
+	_, err = ParseScenario("chat.yaml", []byte(`
 name: two words
 target: ws://127.0.0.1/
 publish: http://127.0.0.1/
@@ -43,7 +43,7 @@ metrics: [{unit: allocs/delivery, kind: exact}]
 			t.Errorf("%v; want a fault with %q", err, want)
 		}
 	}
-	if _, err := ParseScenario([]byte("nam: x")); err == nil {
+	if _, err := ParseScenario("chat.yaml", []byte("nam: x")); err == nil {
 		t.Error("an unknown word was read")
 	}
 }
@@ -94,7 +94,7 @@ func TestScenarioOnARealServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A machine that is busy with other tests would send late, if there was a rate.
-	s, err := ParseScenario([]byte(strings.Replace(exampleScenario, "rate: 100", "in-flight: 1", 1)))
+	s, err := ParseScenario("chat.yaml", []byte(strings.Replace(exampleScenario, "rate: 100", "in-flight: 1", 1)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"peal/bench"
 	"peal/bench/gate"
@@ -81,7 +83,8 @@ func (c *contest) headTree(ctx context.Context, checkout *gate.Checkout) (dir st
 	return checkout.Tree(ctx, "head", b.Commit)
 }
 
-// baseTree unpacks base, and notes head's changes of the configuration.
+// baseTree unpacks base, compares what head could loosen, and makes the limits as strict
+// as base's.
 func (c *contest) baseTree(ctx context.Context, checkout *gate.Checkout, headTree string) (dir string, err error) {
 	b := &c.result.Base
 	b.Name = c.base
@@ -95,15 +98,45 @@ func (c *contest) baseTree(ctx context.Context, checkout *gate.Checkout, headTre
 		if was, err := gate.ParseConfig(old); err != nil {
 			c.note("%s of base is not valid and was not compared: %v", c.config, err)
 		} else {
-			c.result.Changes = gate.Changes(was, c.result.Config)
+			c.tighten(was)
 		}
 	}
 	was, errBase := gate.ReadResult(filepath.Join(dir, baselineFile))
 	is, errHead := gate.ReadResult(filepath.Join(headTree, baselineFile))
-	if errBase == nil && errHead == nil {
+	if errBase == nil {
+		if errHead != nil {
+			is = &gate.Result{} // all of its figures are gone
+		}
 		c.result.Rewritten = gate.Rewritten(c.result.Config, was, is)
 	}
-	return dir, nil
+	names, err := checkout.Benchmarks(ctx, dir)
+	if err != nil {
+		c.note("The benchmarks of base are not known, so one that vanished is not noticed: %v", err)
+	}
+	selected := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !c.selects(name) })
+	if err == nil && len(selected) == 0 {
+		return "", usagef("--base %s: none of its %d benchmarks is selected (--only, --set)", c.base, len(names))
+	}
+	c.result.Expect(selected, was, c.macros)
+	return dir, c.noteJudges(ctx, checkout)
+}
+
+// tighten compares head's limits with was, and makes them as strict.
+func (c *contest) tighten(was *gate.Config) {
+	c.result.Changes = gate.Changes(was, c.result.Config)
+	if !c.result.Allows("gate.yaml") {
+		c.result.Config.Tighten(was, c.set)
+	}
+}
+
+// noteJudges notes files of the gate and of its benchmarks that head changes: those of
+// head measure and judge.
+func (c *contest) noteJudges(ctx context.Context, checkout *gate.Checkout) error {
+	files, err := checkout.Differ(ctx, c.result.Base.Commit, c.head, "bench/*.go", "cmd/peal-gate/*.go", ":!*_test.go")
+	if len(files) > 0 {
+		c.note("Head changes what measures and judges: %s.", strings.Join(files, ", "))
+	}
+	return err
 }
 
 func noCommit(flag string, err error) error {
@@ -126,8 +159,11 @@ func (c *contest) readConfig(headTree string) error {
 	if c.result.Config, err = gate.ParseConfig(bytes.TrimSpace(b)); err != nil {
 		return usage(fmt.Errorf("%s: %w", name, err))
 	}
+	if !c.result.Config.Use(c.set) {
+		return usagef("--set %q: %s has no such set", c.set, name)
+	}
 	if c.kept != nil && c.kept.Config != nil {
-		c.result.Changes = gate.Changes(c.kept.Config, c.result.Config)
+		c.tighten(c.kept.Config)
 	}
 	return nil
 }

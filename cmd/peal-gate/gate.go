@@ -30,7 +30,7 @@ type contest struct {
 // judge does all of it: read top to bottom.
 func judge(ctx context.Context, o *options, macros []bench.Macro, stdout, stderr io.Writer) (err error) {
 	c := &contest{options: o, stderr: stderr, macros: macros, result: &gate.Result{
-		Schema: gate.Schema, Began: time.Now().UTC().Truncate(time.Millisecond), Environment: record.Here(), ExactOnly: o.exactOnly}}
+		Schema: gate.Schema, Began: time.Now().UTC().Truncate(time.Millisecond), Environment: record.Here(), ExactOnly: o.exactOnly, Allowed: o.allow}}
 	if err := c.readBaseline(); err != nil {
 		return err
 	}
@@ -47,21 +47,27 @@ func judge(ctx context.Context, o *options, macros []bench.Macro, stdout, stderr
 	if err != nil {
 		return err
 	}
-	c.macros = slices.DeleteFunc(slices.Clone(c.macros), func(m bench.Macro) bool { return !o.onlyRE.MatchString(m.Name) })
-	if len(c.macros) == 0 {
-		return usagef("--only %q: no benchmark has such a name", o.only)
-	}
 	if o.pairs > 0 {
 		c.result.Config.Pairs = o.pairs
+	}
+	if c.macros = slices.DeleteFunc(slices.Clone(c.macros), func(m bench.Macro) bool { return !c.selects(m.Name) }); len(c.macros) == 0 {
+		return usagef("--only %q, --set %q: no benchmark has such a name", o.only, o.set)
 	}
 	samples, err := c.measure(ctx)
 	if err != nil {
 		return err
 	}
-	c.result.Judge(samples)
 	c.result.Took = float64(int(time.Since(c.result.Began).Seconds()))
+	if o.history != "" && c.result.Exit != gate.ExitFailed {
+		if err := c.result.Record(o.history); err != nil {
+			return err
+		}
+	}
 	if err := c.write(stdout, samples); err != nil {
 		return err
+	}
+	if c.result.Exit == gate.ExitUnstable && o.unstableOK {
+		return nil
 	}
 	if text := outcomes[c.result.Exit]; text != "" {
 		return exitError{errors.New(text), c.result.Exit}
@@ -76,20 +82,27 @@ var outcomes = map[int]string{
 	gate.ExitFailed:     "could not measure",
 }
 
-// readBaseline reads --baseline. Noisy figures of another machine, kernel or Go version
-// cannot be compared.
-func (c *contest) readBaseline() error {
+// selects reports whether --only and --set select a benchmark.
+func (c *contest) selects(benchmark string) bool {
+	return c.onlyRE.MatchString(benchmark) && c.result.Config.Selects(benchmark)
+}
+
+// readBaseline reads --baseline. Its noisy figures are not paired with head's, so they are
+// not judged.
+func (c *contest) readBaseline() (err error) {
 	if c.baseline == "" {
 		return nil
 	}
-	var err error
 	if c.kept, err = gate.ReadResult(c.baseline); err != nil {
 		return usage(fmt.Errorf("--baseline: %w", err))
 	}
+	c.kept.Figures = slices.DeleteFunc(c.kept.Figures, func(f gate.Figure) bool { return !c.onlyRE.MatchString(f.Benchmark) })
+	if len(c.kept.Figures) == 0 {
+		return usagef("--baseline %s: no figures of benchmarks that --only %q matches", c.baseline, c.only)
+	}
 	c.result.Base = gate.Build{Name: c.baseline, Commit: c.kept.Head.Commit, SHA256: c.kept.Head.SHA256}
-	if here, there := c.result.Environment, c.kept.Environment; here != there && !c.exactOnly {
-		c.result.ExactOnly = true
-		c.note("Noisy figures are not judged: the baseline was measured on %d × %s, Linux %s, %s.", there.CPUs, there.CPU, there.Kernel, there.Go)
+	if c.result.ExactOnly = true; !c.exactOnly {
+		c.note("Noisy figures are not judged against a file: they need pairs, which --base takes.")
 	}
 	return nil
 }
@@ -100,7 +113,7 @@ func (c *contest) commands() error {
 	if err != nil {
 		return usage(fmt.Errorf("--scenario: %w", err))
 	}
-	s, err := gate.ParseScenario(b)
+	s, err := gate.ParseScenario(c.scenario, b)
 	if err != nil {
 		return usage(fmt.Errorf("%s: %w", c.scenario, err))
 	}
@@ -130,30 +143,18 @@ func (c *contest) note(format string, args ...any) {
 func (c *contest) say(format string, args ...any) { fmt.Fprintf(c.stderr, format+"\n", args...) }
 
 func (c *contest) measure(ctx context.Context) ([]gate.Samples, error) {
-	run := gate.Contest{Config: c.result.Config, Base: c.baseServer, Head: c.headServer, ExactOnly: c.result.ExactOnly, Log: c.stderr}
-	samples, err := run.Run(ctx, c.macros)
+	run := gate.Contest{Config: c.result.Config, Base: c.baseServer, Head: c.headServer, Kept: c.kept, ExactOnly: c.result.ExactOnly, Log: c.stderr}
+	samples, err := run.Run(ctx, c.macros, c.result)
+	if errors.Is(err, gate.ErrPairs) {
+		return nil, usage(err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("measure: %w", err)
-	}
-	c.result.Judge(samples)
-	more, err := run.More(ctx, c.macros, samples, c.result)
-	if err != nil {
-		return nil, fmt.Errorf("measure: %w", err)
-	}
-	if more {
-		c.note("Benchmarks whose samples spread too much were measured with twice the pairs.")
 	}
 	for _, s := range samples {
 		for _, err := range []error{s.Base.Err, s.Head.Err} {
 			if errors.Is(err, scenario.ErrUsage) {
 				return nil, usage(fmt.Errorf("%s: %w", c.scenario, err))
-			}
-		}
-	}
-	if c.kept != nil {
-		for _, name := range gate.Against(c.kept, samples) {
-			if c.onlyRE.MatchString(name) {
-				c.note("%s is in %s and was not measured.", name, c.baseline)
 			}
 		}
 	}

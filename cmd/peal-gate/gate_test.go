@@ -73,6 +73,7 @@ func newRepository(t *testing.T) *repository {
 	r.write("go.mod", "module toy\n\ngo 1.26.0\n")
 	r.write("bench/gate.yaml", fmt.Sprintf(toyConfig, 0.01))
 	r.server(`"allocs/delivery 0\n"`)
+	r.benchmarks("Toy")
 	r.git("init", "--quiet", "--initial-branch=main")
 	r.commit()
 	return r
@@ -93,6 +94,12 @@ func (r *repository) write(name, text string) {
 func (r *repository) server(expression string) {
 	r.t.Helper()
 	r.write("cmd/peal/main.go", fmt.Sprintf(toy, expression))
+}
+
+// benchmarks makes the list of the repository's own peal-gate.
+func (r *repository) benchmarks(names string) {
+	r.t.Helper()
+	r.write("cmd/peal-gate/main.go", fmt.Sprintf("package main\n\nimport \"os\"\n\nfunc main() { os.Stdout.WriteString(%q) }\n", names))
 }
 
 func (r *repository) git(args ...string) string {
@@ -184,7 +191,9 @@ func TestGateOfARepository(t *testing.T) {
 	check("worse in the working tree", args, 1, "regression (1 worse)", "uncommitted changes")
 	check("not in a commit", append(args, "--head", "main"), 0, "pass")
 	r.write("bench/gate.yaml", fmt.Sprintf(toyConfig, 2))
-	check("limits raised", args, 0, "**Head raises its own limits:**", "**allocs/delivery: margin**")
+	const raised = " · gate.yaml changed: 1 of 1 changes let more pass\n\n**Head raises its own limits.**"
+	check("limits raised", args, 1, "## peal-gate: regression (1 worse)"+raised, "**allocs/delivery: margin**")
+	check("and allowed", append(args, "--allow", "gate.yaml"), 0, "## peal-gate: pass (1 figures)"+raised)
 	r.write("bench/gate.yaml", "metrics: 3")
 	check("a configuration that is none", args, 2, "gate.yaml")
 	r.git("checkout", "--quiet", "bench/gate.yaml")
@@ -192,13 +201,131 @@ func TestGateOfARepository(t *testing.T) {
 	r.server(`fmt.Sprint("allocs/delivery ", os.Getpid(), "\n")`)
 	r.commit()
 	check("not the same each time", args, 3, "unstable")
+	check("accepted", append(args, "--unstable-ok"), 0, "unstable (1 of 1 figures)")
 	r.server(`"lost a message"`)
 	check("broken", []string{"--base", "main~1"}, 1, "**broken**", "lost a message")
 	r.commit()
 	check("broken in both", args, 4, "**failed**")
-	check("mended", []string{"--base", "main", "--head", "main~2"}, 4, "new: only head can run it", "check that commit out to use its own")
+	mended := []string{"--base", "main", "--head", "main~2"}
+	check("mended", mended, 4, "**failed**", "check that commit out to use its own")
+	check("allowed to be new", append(mended, "--allow", "Toy"), 4, "new: only head can run it")
 	r.server(`1 +`)
 	check("does not compile", args, 4, "build head")
+}
+
+// TestAPullRequestCannotDisarmTheGate changes in head what the gate compares with.
+func TestAPullRequestCannotDisarmTheGate(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r := newRepository(t)
+	macro := bench.Macro{Name: "Toy", Run: ask}
+	check := func(name string, code int, want string, args ...string) {
+		t.Helper()
+		got, stdout, stderr := r.run(t.Context(), macro, append([]string{"--base", "main"}, args...)...)
+		if got != code || !strings.Contains(stdout+stderr, want) {
+			t.Errorf("%s: exit code %d, want %d and %q\n%s%s", name, got, code, want, stdout, stderr)
+		}
+	}
+	r.server(`"allocs/delivery 1\n"`)
+	file := filepath.Join(r.dir, "bench/baseline.json")
+	if code, stdout, stderr := r.run(t.Context(), macro, "--deterministic", "--save-baseline", "-"); code != 0 {
+		t.Fatalf("%d: %s%s", code, stdout, stderr)
+	} else {
+		_, kept, _ := strings.Cut(stdout, "{\n")
+		r.write("bench/baseline.json", "{\n"+kept)
+	}
+	r.commit()
+	check("nothing changed", 0, "pass (1 figures)")
+
+	kept, err := gate.ReadResult(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	*kept.Figures[0].HeadMedian = 5
+	if err := writeFile(file, nil, kept.Write); err != nil {
+		t.Fatal(err)
+	}
+	check("a kept figure is raised", 1, "regression (1 raised in baseline.json)")
+	check("and allowed", 0, "pass (1 figures)", "--allow", "baseline.json")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	check("the kept figures are removed", 1, "regression (1 raised in baseline.json)")
+	r.git("checkout", "--quiet", "bench/baseline.json")
+
+	r.write("bench/gate.yaml", "samples: 2\nmetrics: [{unit: allocs/delivery, kind: shown}]")
+	r.server(`"allocs/delivery 2\n"`)
+	check("a figure is no longer judged", 1, "regression (1 worse) · gate.yaml changed: 2 of 3 changes")
+	r.git("checkout", "--quiet", "bench/gate.yaml")
+	r.server(`"nothing/delivery 2\n"`)
+	check("a figure is gone", 1, "regression (1 gone)")
+	check("and allowed", 4, "could not measure", "--allow", "Toy: allocs/delivery") // nothing else is left
+	r.commit()
+	check("a kept figure is gone on both sides", 1, "base keeps it, and no side reports it")
+	check("and allowed", 4, "could not measure", "--allow", "Toy")
+	r.server(`"allocs/delivery 1\n"`)
+	r.benchmarks("Toy\nOther")
+	r.commit()
+	check("a benchmark vanished", 1, "head no longer has this benchmark")
+	check("and allowed", 0, "gone, and allowed", "--allow", "Other")
+	check("and not selected", 0, "pass", "--only", "Toy")
+	check("base has nothing that is selected", 2, "none of its 2 benchmarks is selected", "--only", "^X")
+	r.benchmarks("")
+	r.commit()
+	check("base has no benchmark", 2, "none of its 0 benchmarks is selected")
+	r.write("cmd/peal-gate/main.go", "package main")
+	r.commit()
+	check("base has no list", 0, "The benchmarks of base are not known")
+	r.benchmarks("Toy")
+	r.write("bench/gate_x.go", "package bench")
+	r.git("add", "-A")
+	check("the gate itself changes", 0, "Head changes what measures and judges: bench/gate_x.go, cmd/peal-gate/main.go.")
+}
+
+func TestSetsAndPairs(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r := newRepository(t)
+	r.server(`"cpu-ns/delivery 5000\np99-ns 9\n"`)
+	config := func(pairs int, figures string) string {
+		return fmt.Sprintf(`
+pairs: 20
+metrics: [{unit: cpu-ns/delivery, kind: noisy, threshold-percent: 5}, {unit: p99-ns, kind: noisy, threshold-percent: 50}]
+sets: {quick: {benchmarks: ^T, pairs: %d, figures: %s}, empty: {benchmarks: ^X}}`, pairs, figures)
+	}
+	r.write("bench/gate.yaml", config(9, "^cpu"))
+	r.commit()
+	check := func(name string, code int, want string, args ...string) {
+		t.Helper()
+		got, stdout, stderr := r.run(t.Context(), bench.Macro{Name: "Toy", Run: ask}, append([]string{"--base", "main"}, args...)...)
+		if got != code || !strings.Contains(stdout+stderr, want) {
+			t.Errorf("%s: exit code %d, want %d and %q\n%s%s", name, got, code, want, stdout, stderr)
+		}
+	}
+	check("a set", 0, "9 pairs, interleaved, as many again for what is not decided, for 1 noisy figures with intervals of 99.5 % each, which need 9 pairs", "--set", "quick")
+	check("too few pairs", 2, "8 pairs cannot decide about 1 noisy figures", "--set", "quick", "--pairs", "8")
+	check("no such set", 2, "no such set", "--set", "slow")
+	check("a set of nothing", 2, "none of its 1 benchmarks is selected", "--set", "empty")
+	r.write("bench/gate.yaml", config(8, "^p"))
+	check("a weaker set", 2, "9 pairs cannot decide about 2 noisy figures", "--set", "quick") // base's pairs, and the figures of both
+	check("a weaker set, and more pairs", 0, "gate.yaml changed: 3 of 3 changes let more pass", "--set", "quick", "--pairs", "10")
+}
+
+func TestHistory(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r := newRepository(t)
+	file := filepath.Join(t.TempDir(), "history.jsonl")
+	for range 2 {
+		if code, stdout, stderr := r.run(t.Context(), bench.Macro{Name: "Toy", Run: ask}, "--base", "main", "--history", file); code != 0 {
+			t.Fatalf("%d: %s%s", code, stdout, stderr)
+		}
+	}
+	b, err := os.ReadFile(file)
+	if err != nil || strings.Count(string(b), `"Toy: allocs/delivery":0`) != 2 || strings.Count(string(b), "\n") != 2 {
+		t.Errorf("%s%v", b, err)
+	}
+	r.write("history.jsonl", "not JSON\n")
+	if code, _, stderr := r.run(t.Context(), bench.Macro{Name: "Toy", Run: ask}, "--base", "main", "--history", filepath.Join(r.dir, "history.jsonl")); code != 4 || !strings.Contains(stderr, "line 1") {
+		t.Errorf("a file that is no history: %d\n%s", code, stderr)
+	}
 }
 
 func TestBaseline(t *testing.T) {
@@ -219,7 +346,8 @@ func TestBaseline(t *testing.T) {
 	r.server(`"allocs/delivery 2\ncpu-ns/delivery 9000\n"`)
 	check("worse", 1, "regression (1 worse)", "--baseline", file, "--deterministic")
 	r.server(`"cpu-ns/delivery 9000\n"`)
-	check("nothing exact any more", 4, "could not measure", "--baseline", file, "--deterministic")
+	check("nothing exact any more", 1, "head no longer has this benchmark", "--baseline", file, "--deterministic")
+	check("a baseline without figures", 2, "", "--baseline", file, "--deterministic", "--only", "^X")
 	r.server(`fmt.Sprint("allocs/delivery ", os.Getpid(), "\n")`)
 	other := filepath.Join(t.TempDir(), "other.json")
 	check("unstable figures are not kept", 3, "unstable", "--save-baseline", other, "--deterministic")
@@ -228,15 +356,11 @@ func TestBaseline(t *testing.T) {
 	}
 
 	r.server(`"allocs/delivery 1\ncpu-ns/delivery 9000\n"`)
-	kept, err := gate.ReadResult(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kept.Environment.Kernel = "another"
-	if err := writeFile(file, nil, kept.Write); err != nil {
-		t.Fatal(err)
-	}
-	check("kept elsewhere", 0, "Noisy figures are not judged", "--baseline", file)
+	check("noisy figures", 0, "Noisy figures are not judged against a file", "--baseline", file)
+	r.server(`"allocs/delivery 2\n"`)
+	r.write("bench/gate.yaml", fmt.Sprintf(toyConfig, 2))
+	check("limits raised since", 1, "regression (1 worse) · gate.yaml changed", "--baseline", file)
+	check("and allowed", 0, "pass", "--baseline", file, "--allow", "gate.yaml")
 }
 
 func TestAnEndBySignalLeavesNothing(t *testing.T) {
@@ -299,7 +423,7 @@ func TestUsage(t *testing.T) {
 	check("takes flags only", "main")
 	check("unknown flag", "--bas", "main")
 	check("only one of them", "--base", "a", "--baseline", "b")
-	check("at least 10", "--base", "a", "--pairs", "9")
+	check("at least 6", "--base", "a", "--pairs", "5")
 	check("not allowed with --deterministic", "--base", "a", "--pairs", "20", "--deterministic")
 	check("--only", "--base", "a", "--only", "(")
 	check("other servers need both", "--base-cmd", "a")
@@ -309,8 +433,9 @@ func TestUsage(t *testing.T) {
 }
 
 func TestTally(t *testing.T) {
-	figure := func(v gate.Verdict, seen float64) gate.Figure {
-		return gate.Figure{Benchmark: "B", Unit: "u", Verdict: v, SeenPercent: &seen}
+	figure := func(v gate.Verdict, high float64) gate.Figure {
+		low := high - 2
+		return gate.Figure{Benchmark: "B", Unit: "u", Kind: gate.Noisy, Base: []float64{1}, Head: []float64{2}, Verdict: v, LowPercent: &low, HighPercent: &high}
 	}
 	var b bytes.Buffer
 	err := tally(&b, []*gate.Result{
@@ -321,7 +446,7 @@ func TestTally(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"3 runs: 2 pass, 1 regression", "| B         | u      | 1     | 1      | 0        | 1    | –      | 4.0 to 6.0 % |"} {
+	for _, want := range []string{"3 runs: 2 pass, 1 regression", "| B         | u      | 1     | 1      | 0        | 1    | –      | +2.0 to +6.0 % |"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -14,7 +15,8 @@ import (
 // newTally counts the verdicts of several results: how often an A/A run raised a false
 // alarm, or how often a planted regression was found.
 func newTally(stdout io.Writer) *cobra.Command {
-	return &cobra.Command{
+	var pairs string
+	c := &cobra.Command{
 		Use:   "tally RESULT.json...",
 		Short: "Count the verdicts of several results, by figure",
 		Args: func(c *cobra.Command, args []string) error {
@@ -32,9 +34,11 @@ func newTally(stdout io.Writer) *cobra.Command {
 				}
 				all = append(all, r)
 			}
-			return tally(stdout, all)
+			return errors.Join(tally(stdout, all), writeFile(pairs, stdout, func(w io.Writer) error { return gate.WritePairs(w, all) }))
 		},
 	}
+	c.Flags().StringVar(&pairs, "pairs", "", "write the pairs of the noisy figures to this file")
+	return c
 }
 
 // key is one figure over several runs.
@@ -42,7 +46,7 @@ type key struct{ benchmark, unit string }
 
 func tally(w io.Writer, all []*gate.Result) error {
 	var keys []key
-	counts, seen, changes := map[key]map[gate.Verdict]int{}, map[key][]float64{}, map[key][]float64{}
+	counts, ends, changes := map[key]map[gate.Verdict]int{}, map[key][]float64{}, map[key][]float64{}
 	exits := [5]int{}
 	for _, r := range all {
 		if r.Exit >= 0 && r.Exit < len(exits) {
@@ -60,20 +64,20 @@ func tally(w io.Writer, all []*gate.Result) error {
 			if f.ChangePercent != nil {
 				changes[k] = append(changes[k], *f.ChangePercent)
 			}
-			if f.SeenPercent != nil {
-				seen[k] = append(seen[k], *f.SeenPercent)
+			if f.LowPercent != nil && f.HighPercent != nil {
+				ends[k] = append(ends[k], *f.LowPercent, *f.HighPercent)
 			}
 		}
 	}
 	fmt.Fprintf(w, "%d runs: %d pass, %d regression, %d unstable, %d could not measure\n\n", len(all),
 		exits[gate.ExitPass], exits[gate.ExitRegression], exits[gate.ExitUnstable], exits[gate.ExitFailed])
 	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
-	fmt.Fprintln(t, "| Benchmark\t| Figure\t| worse\t| better\t| unstable\t| pass\t| change\t| sees\t|")
+	fmt.Fprintln(t, "| Benchmark\t| Figure\t| worse\t| better\t| unstable\t| pass\t| change\t| intervals\t|")
 	fmt.Fprintln(t, "| ---\t| ---\t| ---:\t| ---:\t| ---:\t| ---:\t| ---\t| ---\t|")
 	for _, k := range keys {
 		c := counts[k]
 		fmt.Fprintf(t, "| %s\t| %s\t| %d\t| %d\t| %d\t| %d\t| %s\t| %s\t|\n", k.benchmark, k.unit,
-			c[gate.Worse]+c[gate.Gone], c[gate.Better], c[gate.Unstable], c[gate.Same], percents(changes[k], "%+.1f"), percents(seen[k], "%.1f"))
+			c[gate.Worse]+c[gate.Gone], c[gate.Better], c[gate.Unstable], c[gate.Same], percents(changes[k], "%+.1f"), percents(ends[k], "%+.1f"))
 	}
 	return t.Flush()
 }
