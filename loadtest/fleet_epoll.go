@@ -26,6 +26,7 @@ type epollKind struct {
 	local  unix.Sockaddr   // nil: the kernel's choice
 
 	ep, wake int
+	beat     *heartbeat
 	conns    []leanConn
 	requests [][]byte // the preliminary ones, ready to send
 	buffer   []byte   // one read; before it, what the connection kept from the last
@@ -85,6 +86,9 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 	}
 	if k.ep, k.wake, err = newPoller(); err != nil {
 		return nil, err
+	}
+	if k.beat, err = newHeartbeat(k.ep); err != nil {
+		return nil, errors.Join(err, unix.Close(k.wake), unix.Close(k.ep))
 	}
 	go k.loop()
 	return k, nil
@@ -165,8 +169,12 @@ func (k *epollKind) loop() {
 		}
 		k.sink.mu.Lock()
 		for i := range max(n, 0) {
-			if events[i].Fd == wakeIndex {
+			switch events[i].Fd {
+			case wakeIndex:
 				_, _ = unix.Read(k.wake, k.buffer[:8]) // it only makes the descriptor quiet
+				continue
+			case beatIndex:
+				k.beat.beat(k.sink)
 				continue
 			}
 			k.event(&k.conns[events[i].Fd], int(events[i].Fd), events[i].Events)
@@ -189,6 +197,7 @@ func (k *epollKind) closeAll() {
 			unix.Close(k.conns[i].fd)
 		}
 	}
+	k.beat.close()
 	unix.Close(k.wake)
 	unix.Close(k.ep)
 }

@@ -21,6 +21,7 @@ type gwsKind struct {
 	sockets []gwsSocket // by number of the connection; fields of the open ones under sink.mu
 
 	ep, wake int
+	beat     *heartbeat
 	ended    chan struct{} // closed by loop
 
 	// The newest ping of the connection that was resumed: see answer. Under sink.mu.
@@ -36,6 +37,9 @@ func newGWSKind(spec *Spec, sink *sink) (*gwsKind, error) {
 	var err error
 	if k.ep, k.wake, err = newPoller(); err != nil {
 		return nil, err
+	}
+	if k.beat, err = newHeartbeat(k.ep); err != nil {
+		return nil, errors.Join(err, unix.Close(k.wake), unix.Close(k.ep))
 	}
 	go k.loop()
 	return k, nil
@@ -126,8 +130,12 @@ func (k *gwsKind) loop() {
 		}
 		k.sink.mu.Lock()
 		for _, e := range events[:max(n, 0)] {
-			if e.Fd == wakeIndex {
+			switch e.Fd {
+			case wakeIndex:
 				stopping = true
+				continue
+			case beatIndex:
+				k.beat.beat(k.sink)
 				continue
 			}
 			k.sockets[e.Fd].resume()
@@ -139,6 +147,7 @@ func (k *gwsKind) loop() {
 		k.sockets[i].end()
 	}
 	k.sink.mu.Unlock()
+	k.beat.close()
 	unix.Close(k.wake)
 	unix.Close(k.ep)
 }

@@ -29,11 +29,16 @@ func (l *Latency) Record(ns int64) {
 	_ = l.h.RecordValue(min(max(ns, 0), latencyMax))
 }
 
+// recordMany is Record of n values.
+func (l *Latency) recordMany(ns int64, n uint64) {
+	_ = l.h.RecordValues(min(max(ns, 0), latencyMax), int64(n)) // in range, as in Record
+}
+
 // RecordLost adds n messages that never came: later than any objective, so
 // that loss never improves a percentile.
 func (l *Latency) RecordLost(n uint64) {
 	if n > 0 {
-		_ = l.h.RecordValues(latencyMax, int64(n)) // in range, as in Record
+		l.recordMany(latencyMax, n)
 	}
 }
 

@@ -264,6 +264,7 @@ type Received struct {
 	Counts
 	Traffic     Traffic  `json:"traffic"`
 	Latency     *Latency `json:"latency"`
+	Waits       *Latency `json:"waits,omitempty"`       // in a report: for each delivery, what the receiving loop waited for a processor
 	Open        int      `json:"open"`                  // connections that are subscribed now
 	Closed      int      `json:"closed"`                // connections that the server ended, since they were opened
 	Gaps        uint64   `json:"gaps,omitempty"`        // notices that messages are gone
@@ -290,6 +291,14 @@ func (r *Received) add(other *Received) error {
 			r.Recovery = NewLatency()
 		}
 		if err := r.Recovery.Merge(other.Recovery); err != nil {
+			return err
+		}
+	}
+	if other.Waits != nil {
+		if r.Waits == nil {
+			r.Waits = NewLatency()
+		}
+		if err := r.Waits.Merge(other.Waits); err != nil {
 			return err
 		}
 	}

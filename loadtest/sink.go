@@ -38,6 +38,7 @@ type sink struct {
 	frames      byte   // the opcode of the server's data frames, as of the first; 0: none yet
 	traffic     Traffic
 	latency     *Latency
+	waits       *Latency // see heartbeat: one for each delivery
 	recovery    *Latency // of those that were dropped and have recovered; nil: no drop
 	open        int      // connections that are subscribed now
 	closed      int      // connections that the server ended since they were opened
@@ -62,6 +63,7 @@ func newSink(spec *Spec) *sink {
 	s := &sink{
 		subscribers: make([]subscriber, spec.Connections),
 		latency:     NewLatency(),
+		waits:       NewLatency(),
 		arrived:     make([]uint32, progressWindow),
 		done:        make(chan struct{}),
 		moved:       make(chan struct{}, 1),
@@ -81,6 +83,7 @@ func (s *sink) begin(run uint16, size int, progress bool) {
 	s.run, s.size, s.progress, s.damage = run, size, progress, ""
 	s.counts, s.traffic, s.have, s.target, s.gaps = Counts{}, Traffic{}, 0, 0, 0
 	s.latency.Reset()
+	s.waits.Reset()
 	s.done = make(chan struct{})
 	clear(s.arrived)
 	s.recovery = nil
@@ -270,6 +273,7 @@ func (s *sink) report(published []uint64, excused [][]Span) Received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.sampleLocked()
+	r.Waits = s.waits.clone()
 	if s.recovery != nil {
 		r.Recovery = s.recovery.clone()
 	}

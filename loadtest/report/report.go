@@ -13,7 +13,7 @@ import (
 )
 
 // Schema is the number of the JSON form.
-const Schema = 1
+const Schema = 2
 
 // Report is one run, or several under one heading. What was not measured is nil.
 type Report struct {
@@ -118,26 +118,51 @@ type Server struct {
 
 // Generator is this side's own cost.
 type Generator struct {
-	Processes     int      `json:"processes"`
-	CPU           float64  `json:"cpu_s"`
-	CPUShare      *float64 `json:"cpu_share"` // of what it could have had: see docs/loadtest.md
-	PerDelivery   *float64 `json:"cpu_us_per_delivery"`
-	PerConnection *float64 `json:"bytes_per_connection"`
+	Processes     int       `json:"processes"`
+	CPU           float64   `json:"cpu_s"`
+	Wait          float64   `json:"wait_s"` // for a processor: runnable, and not running
+	Each          []Process `json:"each"`   // the process that publishes first
+	Machine       Machine   `json:"machine"`
+	Waits         *Times    `json:"waits"`     // for each delivery, how long the process that receives it waited for a processor
+	CPUShare      *float64  `json:"cpu_share"` // of what it could have had: see docs/loadtest.md
+	PerDelivery   *float64  `json:"cpu_us_per_delivery"`
+	PerConnection *float64  `json:"bytes_per_connection"`
+}
+
+// Process is one of the generator's.
+type Process struct {
+	PID  int     `json:"pid"`
+	CPU  float64 `json:"cpu_s"`
+	Wait float64 `json:"wait_s"`
+}
+
+// Machine is what the generator's machine did meanwhile.
+type Machine struct {
+	Busy   float64 `json:"busy_s"`       // of all processors
+	Steal  float64 `json:"steal_s"`      // kept from it by its host
+	Others float64 `json:"others_s"`     // of programs that are neither the server nor the generator, as far as they are known
+	Part   float64 `json:"others_share"` // of the generator's waiting, that which those and the host caused
+}
+
+func (m *Machine) join(o Machine) {
+	m.Busy, m.Steal, m.Others, m.Part = m.Busy+o.Busy, m.Steal+o.Steal, m.Others+o.Others, max(m.Part, o.Part)
 }
 
 // Interval is a piece of a run, about a second.
 type Interval struct {
-	At           float64  `json:"at_s"` // its end
-	Sent         uint64   `json:"sent"`
-	Delivered    uint64   `json:"delivered"`
-	Connections  int      `json:"connections"`
-	P50          *float64 `json:"p50_ms"`
-	P99          *float64 `json:"p99_ms"`
-	Max          *float64 `json:"max_ms"`
-	GeneratorCPU float64  `json:"generator_cores"`
-	ServerCPU    *float64 `json:"server_cores"`
-	Resident     *uint64  `json:"server_resident_bytes"`
-	Descriptors  *int     `json:"server_descriptors"`
+	At            float64  `json:"at_s"` // its end
+	Sent          uint64   `json:"sent"`
+	Delivered     uint64   `json:"delivered"`
+	Connections   int      `json:"connections"`
+	P50           *float64 `json:"p50_ms"`
+	P99           *float64 `json:"p99_ms"`
+	Max           *float64 `json:"max_ms"`
+	GeneratorCPU  float64  `json:"generator_cores"`
+	GeneratorWait float64  `json:"generator_waiting"` // threads that waited for a processor, on average
+	Steal         float64  `json:"steal_cores"`
+	ServerCPU     *float64 `json:"server_cores"`
+	Resident      *uint64  `json:"server_resident_bytes"`
+	Descriptors   *int     `json:"server_descriptors"`
 }
 
 // Storm is how the clients came back after all were dropped.
@@ -263,7 +288,7 @@ func (r *Report) Join(other *Report) error {
 	for _, pair := range []struct {
 		into **Times
 		from *Times
-	}{{&r.Latency, other.Latency}, {&r.Lag, other.Lag}, {&r.Connections.Handshake, other.Connections.Handshake}} {
+	}{{&r.Latency, other.Latency}, {&r.Lag, other.Lag}, {&r.Connections.Handshake, other.Connections.Handshake}, {&r.Generator.Waits, other.Generator.Waits}} {
 		if pair.from == nil || *pair.into == nil {
 			*pair.into = pair.from
 			continue
@@ -281,6 +306,8 @@ func (r *Report) Join(other *Report) error {
 	r.Aborted, r.Unread = cmp.Or(r.Aborted, other.Aborted), cmp.Or(r.Unread, other.Unread)
 	r.Messages.join(other.Messages)
 	r.Generator.CPU += other.Generator.CPU
+	r.Generator.Wait += other.Generator.Wait
+	r.Generator.Machine.join(other.Generator.Machine)
 	if share := other.Generator.CPUShare; share != nil && (r.Generator.CPUShare == nil || *share > *r.Generator.CPUShare) {
 		r.Generator.CPUShare = share
 	}

@@ -121,8 +121,28 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	check("as it should be", func(*report.Report) {}, "")
+	waits := func(d time.Duration, part float64) func(*report.Report) {
+		return func(r *report.Report) {
+			l := loadtest.NewLatency()
+			l.Record(int64(d))
+			r.Generator = report.Generator{Waits: report.NewTimes(l), Machine: report.Machine{Part: part}, Each: []report.Process{{PID: 1}, {PID: 77, CPU: 1, Wait: 2}}}
+		}
+	}
+	fast := func(d time.Duration) func(*report.Report) {
+		return func(r *report.Report) {
+			lag(d)(r)
+			l := loadtest.NewLatency()
+			l.Record(100_000)
+			r.Latency = report.NewTimes(l)
+		}
+	}
 	check("a lag of 0.9 ms with a p99 of 9.9", lag(900*time.Microsecond), "")
 	check("a lag of 1.1 ms with a p99 of 9.9", lag(1100*time.Microsecond), "sent late")
+	check("a lag of 0.9 ms with a p99 of 0.1", fast(900*time.Microsecond), "")
+	check("a lag of 1.1 ms with a p99 of 0.1", fast(1100*time.Microsecond), "sent late")
+	check("45 ms of waiting, for others", waits(45*time.Millisecond, 0.9), "process 77 ran for 1.00 s and waited for 2.00 s")
+	check("45 ms of waiting, for the server", waits(45*time.Millisecond, 0.02), "")
+	check("0.9 ms of waiting", waits(900*time.Microsecond, 1), "")
 	check("CPU 84 %", share(0.84), "")
 	check("CPU 86 %", share(0.86), "short of CPU")
 	check("99 sent", func(r *report.Report) { r.Messages.Sent = 99 }, "")
@@ -173,7 +193,7 @@ func TestReadReadsWhatWriteWrote(t *testing.T) {
 	if again.Latency.P99 != nil || *again.Latency.P90 > 10 {
 		t.Errorf("p90 %v, p99 %v; want a lost message's", *again.Latency.P90, again.Latency.P99)
 	}
-	if _, err := report.Read(strings.NewReader(`{"schema":2}`)); err == nil || !strings.Contains(err.Error(), "schema 2") {
+	if _, err := report.Read(strings.NewReader(`{"schema":1}`)); err == nil || !strings.Contains(err.Error(), "schema 1") {
 		t.Errorf("another schema: %v", err)
 	}
 }

@@ -82,6 +82,10 @@ func (p *printer) body(r *Report) {
 		p.printf(", %s per connection", size(*g.PerConnection))
 	}
 	p.printf("\n")
+	if m := g.Machine; m.Busy > 0 {
+		p.line("", "waited %.2f s for processors; other programs used %.2f s, and the host kept %.2f s", g.Wait, m.Others, m.Steal)
+	}
+	p.times("waits", g.Waits)
 	if r.Latency != nil {
 		p.printf("\n")
 		p.histogram(r.Latency.Histogram)

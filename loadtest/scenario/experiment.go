@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -40,7 +39,7 @@ type session struct {
 	unhealed   int           // clients that did not recover
 	excuse     bool          // what the server did not accept is not lost
 	returns    bool          // clients come back that the server has dropped
-	own        time.Duration // CPU of the generator at the newest sample
+	lastOwn    own           // at the newest sample
 }
 
 // newReport has what is known at the start.
@@ -240,19 +239,6 @@ func plus[T int | uint64](a, b *T) *T {
 	}
 	sum := *a + *b
 	return &sum
-}
-
-// generatorCPU is the CPU time of each process of the generator, this one first.
-func (s *session) generatorCPU() ([]time.Duration, error) {
-	var all []time.Duration
-	for _, pid := range append([]int{os.Getpid()}, s.pool.PIDs()...) {
-		t, err := loadtest.CPUTime(pid)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, t)
-	}
-	return all, nil
 }
 
 func (s *session) close() error {

@@ -54,15 +54,16 @@ func (e *experiment) connect() (*report.Report, error) {
 // hold keeps the connections open for the duration, and counts those that the
 // server closes.
 func (s *session) hold() error {
-	own, err := s.generatorCPU()
+	own, err := s.usage()
 	if err != nil {
 		return err
 	}
-	s.report.Generator = report.Generator{Processes: len(own), CPU: sum(own).Seconds(), PerConnection: s.weight()}
+	s.report.Generator = report.Generator{Processes: len(own.processes), Each: own.processes, PerConnection: s.weight()}
+	s.report.Generator.CPU, s.report.Generator.Wait = own.sums()
 	if took := s.report.Connections.Took; took > 0 && s.s.OpenRate > 0 { // without a rate it takes what it gets
 		share := 0.0
-		for _, t := range own[1:] { // the workers have done nothing else
-			share = max(share, min(t.Seconds()/took, 1))
+		for _, p := range own.processes[1:] { // the workers have done nothing else
+			share = max(share, min(p.CPU/took, 1))
 		}
 		s.report.Generator.CPUShare = &share
 	}

@@ -40,7 +40,7 @@ func (s *session) publish(rate float64, length time.Duration, after time.Duratio
 // measure runs the load. After an error the report has what came until then.
 func (r *run) measure() error {
 	s := r.session
-	own, err := s.generatorCPU()
+	before, err := s.usage()
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (r *run) measure() error {
 	if err != nil {
 		return err
 	}
-	s.last, s.own = server, sum(own)
+	s.last, s.lastOwn = server, before
 	began := time.Now()
 	result, err := loadtest.Run(s.ctx, s.pool, s.slowed(), r.load)
 	took := time.Since(began)
@@ -65,9 +65,9 @@ func (r *run) measure() error {
 		after = s.last // the newest sample's
 	}
 	s.fillServer(server, after, result)
-	ownAfter, err := s.generatorCPU()
+	used, err := s.usage()
 	if err == nil {
-		s.cost(result, own, ownAfter, after.cpu-server.cpu, took)
+		s.cost(result, used.since(before), after.cpu-server.cpu, took)
 	}
 	return errors.Join(lost, err)
 }
@@ -124,20 +124,22 @@ func (p slowPublisher) Queue(stream int, payload []byte) error {
 // sampled makes an interval of a sample.
 func (r *run) sampled(now loadtest.Sample) {
 	r.lookAfter(now)
-	own, err := r.generatorCPU()
+	own, err := r.usage()
 	if err != nil {
 		return // the next command to the worker returns the error
 	}
+	used := own.since(r.lastOwn)
+	cpu, wait := used.sums()
 	seconds := (now.At - r.previous.At).Seconds()
 	recent := now.Latency.Since(r.previous.Latency)
 	i := report.Interval{
 		At: round(now.At.Seconds()), Sent: now.Sent - r.previous.Sent, Delivered: now.Delivered - r.previous.Delivered, Connections: now.Open,
-		GeneratorCPU: round((sum(own) - r.own).Seconds() / seconds),
+		GeneratorCPU: round(cpu / seconds), GeneratorWait: round(wait / seconds), Steal: round(used.machine.Steal.Seconds() / seconds),
 	}
 	if recent.Count() > 0 {
 		i.P50, i.P99, i.Max = report.Ms(recent.Quantile(0.5)), report.Ms(recent.Quantile(0.99)), report.Ms(recent.Max())
 	}
-	r.own = sum(own)
+	r.lastOwn = own
 	// A server that is away, for a restart, leaves a hole.
 	if u, err := r.read(); err == nil && len(r.probes) > 0 {
 		cores := round((u.cpu - r.last.cpu).Seconds() / seconds)
@@ -196,11 +198,14 @@ func perSecond(n uint64, d time.Duration) float64 {
 // cost fills in what the generator used. Its share is the greater of two: the
 // busiest worker's part of one processor, for one thread does its work, and all
 // its processes' part of what the server left them of the machine.
-func (s *session) cost(r loadtest.Result, before, after []time.Duration, server, took time.Duration) {
-	g := report.Generator{Processes: len(after), CPU: (sum(after) - sum(before)).Seconds()}
+func (s *session) cost(r loadtest.Result, used own, server, took time.Duration) {
+	g := report.Generator{Processes: len(used.processes), Each: used.processes}
+	g.CPU, g.Wait = used.sums()
+	g.Machine = report.Machine{Busy: used.machine.Busy.Seconds(), Steal: used.machine.Steal.Seconds()}
+	g.Machine.Others, g.Machine.Part = used.others()
 	share := 0.0
-	for i := 1; i < len(after); i++ { // the first is this process, which only publishes
-		share = max(share, (after[i]-before[i]).Seconds()/took.Seconds())
+	for _, p := range used.processes[1:] { // the first is this process, which only publishes
+		share = max(share, p.CPU/took.Seconds())
 	}
 	if left := float64(runtime.NumCPU())*took.Seconds() - server.Seconds(); left > 0 {
 		share = max(share, g.CPU/left)
@@ -211,6 +216,7 @@ func (s *session) cost(r loadtest.Result, before, after []time.Duration, server,
 		g.PerDelivery = &per
 	}
 	g.PerConnection = s.weight()
+	g.Waits = report.NewTimes(r.Waits)
 	s.report.Generator = g
 }
 
@@ -246,11 +252,4 @@ func (s *session) fillServer(before, after usage, r loadtest.Result) {
 		}
 	}
 	v.Heap, v.Sockets, v.Descriptors = after.heap, after.sockets, after.descriptors
-}
-
-func sum(all []time.Duration) (t time.Duration) {
-	for _, v := range all {
-		t += v
-	}
-	return t
 }

@@ -75,7 +75,7 @@ func (s *Settings) rows() []row {
 		{"csv", &s.Out.CSV, "file for the intervals as CSV", "", isFile},
 		{"hgrm", &s.Out.Hgrm, "file for the percentiles of the latency, in the format of HdrHistogram plotters", "", isFile},
 		{"html", &s.Out.HTML, "file for an HTML page with charts", "", isFile},
-		{"max-lag", &s.Limits.Lag, "the run is valid only if p99 of the sending lag is at most this share of the reported p99", "", 0},
+		{"max-lag", &s.Limits.Lag, "the run is valid only if each delay of the generator itself (the lag of its sending, its waiting for processors) is at most this share of the reported p99, or 1 ms", "", 0},
 		{"max-cpu", &s.Limits.CPU, "the run is valid only if the generator used at most this share of its CPU", "", 0},
 		{"min-sent", &s.Limits.Sent, "the run is valid only if at least this share of the schedule was sent", "", 0},
 	}

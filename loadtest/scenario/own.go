@@ -1,0 +1,85 @@
+package scenario
+
+import (
+	"os"
+	"time"
+
+	"peal/loadtest"
+	"peal/loadtest/report"
+)
+
+// own is what the generator has used so far, and what the others on its machine
+// have.
+type own struct {
+	processes []report.Process // this one first
+	machine   loadtest.Machine
+	server    time.Duration // of the server's processes on this machine
+	known     bool          // all of them are
+}
+
+// usage reads what the generator uses. A kernel that does not count waiting leaves it
+// zero.
+func (s *session) usage() (o own, err error) {
+	for _, pid := range append([]int{os.Getpid()}, s.pool.PIDs()...) {
+		cpu, err := loadtest.CPUTime(pid)
+		if err != nil {
+			return o, err
+		}
+		wait, _ := loadtest.RunDelay(pid)
+		o.processes = append(o.processes, report.Process{PID: pid, CPU: cpu.Seconds(), Wait: wait.Seconds()})
+	}
+	o.known = len(s.pool.Clocks()) == 0
+	for i := range s.targets {
+		pid := at(s.s.PID, i)
+		used := time.Duration(0)
+		if server := at(s.servers, i); server != nil {
+			pid, used = server.Usage()
+		}
+		if tree, err := loadtest.TreeCPUTime(pid); pid != 0 && err == nil {
+			o.server += used + tree
+		} else if s.targets[i].Local() {
+			o.known = false
+		}
+	}
+	o.machine, err = loadtest.ReadMachine()
+	return o, err
+}
+
+// since is what was used after an earlier reading.
+func (o own) since(earlier own) own {
+	d := own{machine: loadtest.Machine{Busy: o.machine.Busy - earlier.machine.Busy, Steal: o.machine.Steal - earlier.machine.Steal},
+		server: o.server - earlier.server, known: o.known && earlier.known}
+	for i, p := range o.processes {
+		// Threads that ended took their waiting with them.
+		d.processes = append(d.processes, report.Process{PID: p.PID, CPU: p.CPU - earlier.processes[i].CPU, Wait: max(p.Wait-earlier.processes[i].Wait, 0)})
+	}
+	return d
+}
+
+// sums are those of the processes, in seconds.
+func (o own) sums() (cpu, wait float64) {
+	for _, p := range o.processes {
+		cpu, wait = cpu+p.CPU, wait+p.Wait
+	}
+	return cpu, wait
+}
+
+// unknownOthers is the part of the generator's waiting that counts where the server's
+// processes are not known, or agents' machines not: what others use may be the server's.
+const unknownOthers = 0.2
+
+// others is what programs used that are neither the server nor the generator, and the
+// part that they and the host had in the use of the processors: what keeps the
+// generator waiting, other than its turns with the server.
+func (o own) others() (seconds, part float64) {
+	cpu, _ := o.sums()
+	busy, steal := o.machine.Busy.Seconds(), o.machine.Steal.Seconds()
+	seconds = max(busy-cpu-o.server.Seconds(), 0)
+	switch {
+	case !o.known:
+		return seconds, unknownOthers
+	case busy+steal <= 0:
+		return seconds, 0
+	}
+	return seconds, min((seconds+steal)/(busy+steal), 1)
+}
