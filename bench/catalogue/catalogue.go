@@ -1,46 +1,75 @@
 package catalogue
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	_ "embed" // for the catalogue
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 
+	"go.yaml.in/yaml/v3"
+
+	"peal/bench"
 	"peal/bench/record"
 )
 
-// Entry is the measurement of one table.
+// Entry is the measurement of one table. catalogue.yaml says what its fields mean.
 type Entry struct {
-	Name  string // of the table and the record
-	About string
-	Long  bool                                              // takes hours: runs only if it is named
-	run   func(*Kit, context.Context, *record.Record) error // completes the record
+	Name, About     string
+	Long            bool // takes hours: runs only if it is named
+	Bench, Function string
+	Rounds          int
+	Runs            []run
 }
+
+type run struct {
+	Label, Server, Load, Script, Quick, Header string
+	Loops                                      int // default 2
+	Each                                       []int
+	QuickEach                                  []int `yaml:"quick-each"`
+}
+
+// source is another project's server: see servers.sh.
+type source struct{ Command, Configuration string }
+
+//go:embed catalogue.yaml
+var catalogueText []byte
+
+var catalogue = func() (all struct {
+	Servers map[string]source
+	Entries []Entry
+}) {
+	d := yaml.NewDecoder(bytes.NewReader(catalogueText))
+	d.KnownFields(true)
+	if err := d.Decode(&all); err != nil {
+		panic("catalogue.yaml: " + err.Error()) // a test reads it
+	}
+	return all
+}()
+
+// functions are what entries may name.
+var functions = map[string]func(*Kit, context.Context, *record.Record) error{"parts": (*Kit).parts, "gate": (*Kit).gate}
 
 // Entries returns all entries, in the order in which they are measured. Without the
 // long ones they take less than half an hour.
-func Entries() []Entry {
-	return []Entry{
-		{Name: "ceiling", About: "Peal against a server in C that does the least possible", run: func(k *Kit, ctx context.Context, r *record.Record) error { return k.bench(ctx, r, "2s") }},
-		{Name: "memory", About: "an idle connection: resident, Go heap, kernel", run: func(k *Kit, ctx context.Context, r *record.Record) error { return k.bench(ctx, r, "", "--memory") }},
-		{Name: "transports", About: "the cost of a message on each transport", run: func(k *Kit, ctx context.Context, r *record.Record) error {
-			return k.bench(ctx, r, "2s", "--transports")
-		}},
-		{Name: "latency-load", About: "latency from light load to saturation", run: (*Kit).latencyLoad},
-		{Name: "correctness", About: "loss, duplicates and order, while all connections drop and while the server is killed", run: (*Kit).correctness},
-		{Name: "generator", About: "the cost of the load generator itself", run: (*Kit).generator},
-		{Name: "peers", About: "other servers under the same load", run: (*Kit).peers},
-		{Name: "hundred-thousand", About: "100,000 connections on one machine", run: (*Kit).hundredThousand},
-		{Name: "parts", About: "the micro-benchmarks of the code that each message passes", run: (*Kit).parts},
-		{Name: "gate", About: "the regression gate's false and missed alarms", run: (*Kit).gate, Long: true},
-	}
-}
+func Entries() []Entry { return catalogue.Entries }
 
 // Measure runs the entry and writes its record into the folder.
 func (e *Entry) Measure(ctx context.Context, k *Kit, folder string) error {
 	r, err := k.begin(ctx, e.Name)
-	if err == nil {
-		err = e.run(k, ctx, r)
+	switch {
+	case err != nil:
+	case e.Function != "":
+		err = functions[e.Function](k, ctx, r)
+	case e.Bench != "":
+		err = k.bench(ctx, r, e)
+	default:
+		err = k.runs(ctx, r, e)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", e.Name, err)
@@ -51,17 +80,13 @@ func (e *Entry) Measure(ctx context.Context, k *Kit, folder string) error {
 	return r.Write(filepath.Join(folder, e.Name+".json"))
 }
 
-// bench runs scripts/bench.sh, which writes the record itself. length is the duration
-// of a run; "": the default.
-func (k *Kit) bench(ctx context.Context, r *record.Record, length string, args ...string) error {
-	command := []string{filepath.Join(k.Root, "scripts/bench.sh")}
-	switch {
-	case k.Quick:
+// bench runs scripts/bench.sh, which writes the record itself.
+func (k *Kit) bench(ctx context.Context, r *record.Record, e *Entry) error {
+	command := append([]string{filepath.Join(k.Root, "scripts/bench.sh")}, strings.Fields(e.Bench)...)
+	if k.Quick {
 		command = append(command, "--short")
-	case length != "":
-		command = append(command, "--length", length)
 	}
-	file, err := k.report(ctx, append(append(command, args...), "--pairs", strconv.Itoa(k.rounds(3))))
+	file, err := k.report(ctx, append(command, "--pairs", strconv.Itoa(k.rounds(e.Rounds))))
 	if err != nil {
 		return err
 	}
@@ -72,22 +97,119 @@ func (k *Kit) bench(ctx context.Context, r *record.Record, length string, args .
 	return err
 }
 
-// rounds is how often each measurement is repeated.
+// rounds is how often each measurement is repeated. What is run once has no noise.
 func (k *Kit) rounds(full int) int {
-	if k.Rounds > 0 {
+	switch {
+	case full == 1 || k.Quick && k.Rounds == 0:
+		return 1
+	case k.Rounds > 0:
 		return k.Rounds
-	}
-	return k.number(full, 1)
-}
-
-// number returns full, or quick in a quick pass.
-func (k *Kit) number(full, quick int) int {
-	if k.Quick {
-		return quick
 	}
 	return full
 }
 
-func (k *Kit) size(full, quick int) string { return strconv.Itoa(k.number(full, quick)) }
+// runs adds the reports of all runs to r: those of peal load in turns, then those of
+// the scripts, which start servers themselves. A server that is not available is
+// missing in the record.
+func (k *Kit) runs(ctx context.Context, r *record.Record, e *Entry) error {
+	var plans []plan
+	servers := map[string]*server{}
+	for _, one := range e.Runs {
+		if one.Load == "" {
+			continue
+		}
+		key := fmt.Sprint(one.Server, one.Loops)
+		if _, known := servers[key]; !known {
+			s, err := k.server(ctx, r, one)
+			if err != nil {
+				k.say("%s: %v", one.Server, err)
+				r.Missing = append(r.Missing, one.Server+", because it could not be built or started here")
+			}
+			servers[key] = s
+		}
+		if s := servers[key]; s != nil {
+			plans = append(plans, k.plans(one, *s)...)
+		}
+	}
+	if err := k.load(ctx, r, k.rounds(e.Rounds), plans); err != nil {
+		return err
+	}
+	for _, one := range e.Runs {
+		if one.Script == "" {
+			continue
+		}
+		program := record.Load
+		if strings.HasPrefix(one.Script, record.Chaos) {
+			program = record.Chaos
+		}
+		command := append(strings.Fields(one.Script), k.quickly(one.Quick)...)
+		command[0] = filepath.Join(k.Root, command[0])
+		err := k.keep(ctx, r, record.Run{Label: one.Label, Server: "peal", Round: 1, Program: program, Command: k.shown(command)}, command)
+		if err != nil {
+			return fmt.Errorf("%s: %w", one.Label, err)
+		}
+	}
+	return nil
+}
 
-func (k *Kit) seconds(full, quick int) string { return k.size(full, quick) + "s" }
+// quickly returns the arguments in text in a quick pass.
+func (k *Kit) quickly(text string) []string {
+	if !k.Quick {
+		return nil
+	}
+	return strings.Fields(text)
+}
+
+// plans are the run's: one for each value of Each.
+func (k *Kit) plans(one run, s server) (all []plan) {
+	each := one.Each
+	if k.Quick && one.QuickEach != nil {
+		each = one.QuickEach
+	}
+	if each == nil {
+		each = []int{0} // {each} does not occur
+	}
+	for _, v := range each {
+		replace := strings.NewReplacer("{each}", strconv.Itoa(v))
+		args := append(strings.Fields(replace.Replace(one.Load)), k.quickly(one.Quick)...)
+		if one.Header != "" {
+			args = append(args, "--header", one.Header)
+		}
+		all = append(all, plan{replace.Replace(one.Label), s, args[0], args[1:]})
+	}
+	return all
+}
+
+// server returns the server of a run. Another project's is built, and started once
+// before anything is measured. What these steps print goes to the log only, because it
+// contains paths of this machine.
+func (k *Kit) server(ctx context.Context, r *record.Record, one run) (*server, error) {
+	switch one.Server {
+	case "", "peal":
+		return k.peal(r, cmp.Or(one.Loops, 2)), nil
+	case "ceiling":
+		c, err := bench.BuildCeiling(ctx, k.Dir)
+		if err != nil {
+			return nil, err
+		}
+		return &server{record.Server{Name: c.Label, Version: r.Environment.Commit, Command: k.shown(c.Args)}, c, 1}, nil
+	}
+	folder := filepath.Join(k.Root, "bench/catalogue")
+	args := []string{filepath.Join(folder, "servers.sh"), one.Server}
+	build := append(args, "build", k.Dir)
+	k.say("$ %s", k.shown(build))
+	c := exec.CommandContext(ctx, build[0], build[1:]...)
+	c.Stderr = k.Log
+	version, err := c.Output()
+	if err != nil {
+		return nil, err
+	}
+	about := catalogue.Servers[one.Server]
+	configuration, err := os.ReadFile(filepath.Join(folder, about.Configuration))
+	if err != nil {
+		return nil, err
+	}
+	s := &server{record.Server{Name: one.Server, Version: strings.TrimSpace(string(version)), Command: about.Command, Configuration: string(configuration)},
+		&bench.Command{Label: one.Server, Args: append(args[:2:2], "start", k.Dir, "{port}")}, 1}
+	return s, s.starts(ctx)
+}

@@ -29,6 +29,35 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// TestRunsAreWhatTheCatalogueSays: a quick pass is smaller by the later of two flags.
+func TestRunsAreWhatTheCatalogueSays(t *testing.T) {
+	k := newKit(t)
+	k.Quick = true
+	for _, e := range Entries() {
+		ways := 0
+		for _, is := range []bool{e.Bench != "", e.Runs != nil, e.Function != ""} {
+			if is {
+				ways++
+			}
+		}
+		if ways != 1 || e.Function != "" && functions[e.Function] == nil || e.Function == "" && e.Rounds == 0 {
+			t.Errorf("%s: %d ways to measure it, function %q, %d rounds", e.Name, ways, e.Function, e.Rounds)
+		}
+		for _, one := range e.Runs {
+			_, external := catalogue.Servers[one.Server]
+			if (one.Load == "") == (one.Script == "") || one.Label == "" || one.Server != "" && one.Server != "ceiling" && !external {
+				t.Errorf("%s: %+v", e.Name, one)
+			}
+		}
+	}
+	i := slices.IndexFunc(Entries(), func(e Entry) bool { return e.Name == "latency-load" })
+	plans := k.plans(Entries()[i].Runs[0], mute("a"))
+	if len(plans) != 3 || plans[1].label != "20 messages/s" || plans[1].scenario != "fanout" ||
+		!strings.HasSuffix(strings.Join(plans[1].args, " "), "--connections 1000 --rate 20 --duration 4s --connections 200 --duration 1s") {
+		t.Errorf("%+v", plans)
+	}
+}
+
 func TestEveryEntryHasATable(t *testing.T) {
 	for _, e := range Entries() {
 		text := "<!-- table: " + e.Name + " -->\n<!-- end: " + e.Name + " -->\n"
@@ -101,12 +130,12 @@ func TestLoadWithoutAReportIsAnError(t *testing.T) {
 }
 
 func TestAServerThatEndsIsNoServer(t *testing.T) {
-	k := newKit(t)
 	s := server{record.Server{Name: "a"}, &bench.Command{Label: "a", Args: []string{"false"}}, 1}
-	if err := k.starts(context.Background(), s); err == nil {
+	if err := s.starts(context.Background()); err == nil {
 		t.Error("it started")
 	}
-	if err := k.starts(context.Background(), mute("a")); err != nil {
+	s = mute("a")
+	if err := s.starts(context.Background()); err != nil {
 		t.Error(err)
 	}
 }

@@ -103,11 +103,20 @@ type server struct {
 	loops  int
 }
 
+// starts reports whether the server starts and can be ended.
+func (s *server) starts(ctx context.Context) error {
+	running, err := s.launch.Launch(ctx, s.loops)
+	if err != nil {
+		return err
+	}
+	return running.Stop()
+}
+
 // peal is our own server, with that many loops.
-func (k *Kit) peal(r *record.Record, loops int) server {
+func (k *Kit) peal(r *record.Record, loops int) *server {
 	c := bench.Peal(k.Peal, "--admin", "127.0.0.1:{admin}")
 	command := strings.ReplaceAll(k.shown(c.Args), "{loops}", strconv.Itoa(loops))
-	return server{record.Server{Name: c.Label, Version: r.Environment.Commit, Command: command}, c, loops}
+	return &server{record.Server{Name: c.Label, Version: r.Environment.Commit, Command: command}, c, loops}
 }
 
 // plan is a run of peal load on a fresh server.

@@ -17,8 +17,12 @@ import (
 
 // parts runs the micro-benchmarks of the code that each message passes.
 func (k *Kit) parts(ctx context.Context, r *record.Record) (err error) {
+	length := "50ms"
+	if k.Quick {
+		length = "5ms"
+	}
 	args := []string{"go", "test", "-run", "^$", "-bench", "^Benchmark(Publish|Next|Flush|Singles|Append|Request)$", "-benchmem",
-		"-benchtime", k.size(50, 5) + "ms", "-count", strconv.Itoa(k.rounds(6)),
+		"-benchtime", length, "-count", strconv.Itoa(k.rounds(6)),
 		"./loop/ring", "./loop/frame", "./loop/fanout", "./server/hub", "./server/httpapi"}
 	r.Command = k.shown(args)
 	k.say("$ %s", r.Command)

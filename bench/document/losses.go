@@ -63,7 +63,7 @@ func violations(r *record.Record) (all []loss) {
 		return nil
 	}
 	for _, g := range measured {
-		if lost, wrong := g.sum(lost), g.sum(wrong); g.server == peal && lost+wrong > 0 {
+		if lost, wrong := g.sum(lost), g.sum(wrong...); g.server == peal && lost+wrong > 0 {
 			add(g.label, fmt.Sprintf("%.0f messages lost, %.0f duplicated or reordered", lost, wrong))
 		}
 	}

@@ -1,7 +1,6 @@
 package document
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -12,10 +11,54 @@ import (
 	"peal/loadtest/report"
 )
 
+// load is a report of peal load, as it was written: records keep those of every schema
+// up to today's.
+type load map[string]any
+
+// readLoad reads a report. The error is ErrSchema for one of a later version.
+func readLoad(b []byte) (l load, err error) {
+	if err := json.Unmarshal(b, &l); err != nil {
+		return nil, fmt.Errorf("report of peal load: %w", err)
+	}
+	if schema := number("schema")(l); !(schema >= 1 && schema <= report.Schema) {
+		return nil, fmt.Errorf("%w %v of a report of peal load", record.ErrSchema, schema)
+	}
+	return l, nil
+}
+
+// at returns what is at a path of names with dots between them; nil: nothing.
+func (l load) at(path string) (v any) {
+	v = map[string]any(l)
+	for name := range strings.SplitSeq(path, ".") {
+		object, _ := v.(map[string]any)
+		v = object[name]
+	}
+	return v
+}
+
+// figure is a value of a run: NaN if it was not measured, infinite if it is the
+// latency of a lost message.
+type figure func(load) float64
+
+// number is the figure at a path. A quantile that is null is that of a lost message.
+func number(path string) figure {
+	return func(l load) float64 {
+		v, ok := l.at(path).(float64)
+		parent := path[:max(0, strings.LastIndexByte(path, '.'))]
+		switch {
+		case ok:
+			return v
+		case strings.HasSuffix(path, "_ms") && l.at(parent) != nil:
+			return math.Inf(1)
+		}
+		return math.NaN()
+	}
+}
+
 // group is all runs of one server and label.
 type group struct {
 	server, label string
-	reports       []*report.Report
+	reports       []load
 }
 
 // groups reads the reports of peal load.
@@ -25,7 +68,7 @@ func groups(r *record.Record) (all []*group, err error) {
 		if run.Program != record.Load {
 			continue
 		}
-		one, err := report.Read(bytes.NewReader(run.Report))
+		one, err := readLoad(run.Report)
 		if err != nil {
 			return nil, fmt.Errorf("%s, round %d: %w", run.Label, run.Round, err)
 		}
@@ -39,10 +82,6 @@ func groups(r *record.Record) (all []*group, err error) {
 	return all, nil
 }
 
-// figure is a value of a run: NaN if it was not measured, infinite if it is the
-// latency of a lost message.
-type figure func(*report.Report) float64
-
 // of returns the figure of every run that has it.
 func (g *group) of(f figure) (v []float64) {
 	for _, r := range g.reports {
@@ -53,10 +92,12 @@ func (g *group) of(f figure) (v []float64) {
 	return v
 }
 
-// sum adds up the figure of all runs.
-func (g *group) sum(f figure) (s float64) {
-	for _, x := range g.of(f) {
-		s += x
+// sum adds up figures of all runs.
+func (g *group) sum(figures ...figure) (s float64) {
+	for _, f := range figures {
+		for _, x := range g.of(f) {
+			s += x
+		}
 	}
 	return s
 }
@@ -64,75 +105,35 @@ func (g *group) sum(f figure) (s float64) {
 // valid counts the valid runs, and explains the first one that is not.
 func (g *group) valid() (n int, why string) {
 	for _, r := range g.reports {
-		if r.Validity.Valid {
+		if r.at("validity.valid") == true {
 			n++
 		} else if why == "" {
-			why = strings.Join(r.Validity.Reasons, "; ")
+			reasons, _ := r.at("validity.reasons").([]any)
+			for i, reason := range reasons {
+				why += fmt.Sprintf("%.*s%v", 2*min(i, 1), "; ", reason)
+			}
 		}
 	}
 	return n, why
 }
 
-// pointed returns *p, or absent if p is nil.
-func pointed(p *float64, absent float64) float64 {
-	if p == nil {
-		return absent
-	}
-	return *p
-}
-
-// in is a figure from a part of the report, which may be missing.
-func in[T any](part func(*report.Report) *T, value func(*T) float64) figure {
-	return func(r *report.Report) float64 {
-		if p := part(r); p != nil {
-			return value(p)
-		}
-		return math.NaN()
-	}
-}
-
-func latency(r *report.Report) *report.Times     { return r.Latency }
-func lag(r *report.Report) *report.Times         { return r.Lag }
-func messages(r *report.Report) *report.Messages { return r.Messages }
-func server(r *report.Report) *report.Server     { return r.Server }
-
-// at is a quantile; infinite for a lost message.
-func at(of func(*report.Report) *report.Times, quantile func(*report.Times) *float64) figure {
-	return in(of, func(t *report.Times) float64 { return pointed(quantile(t), math.Inf(1)) })
-}
-
-func p50(t *report.Times) *float64 { return t.P50 }
-func p99(t *report.Times) *float64 { return t.P99 }
-
 var (
-	lost               = in(messages, func(m *report.Messages) float64 { return float64(m.Lost) })
-	wrong              = in(messages, func(m *report.Messages) float64 { return float64(m.Duplicated + m.Reordered + m.Foreign) })
-	deliveredRate      = in(messages, func(m *report.Messages) float64 { return m.DeliveredRate })
-	perCPU             = in(server, func(s *report.Server) float64 { return pointed(s.DeliveriesPerCPUSecond, math.NaN()) })
-	bytesPerConnection = in(server, func(s *report.Server) float64 { return pointed(s.BytesPerConnection, math.NaN()) })
+	lost               = number("messages.lost")
+	wrong              = []figure{number("messages.duplicated"), number("messages.reordered"), number("messages.foreign")}
+	p50                = number("latency.p50_ms")
+	p99                = number("latency.p99_ms")
+	perCPU             = number("server.deliveries_per_cpu_s")
+	bytesPerConnection = number("server.bytes_per_connection")
 )
 
 // serverCores is the mean number of cores that the server used.
-func serverCores(r *report.Report) float64 {
-	if r.Server == nil || r.Settings.Duration == 0 {
-		return math.NaN()
-	}
-	return r.Server.CPU / r.Settings.Duration
-}
+func serverCores(l load) float64 { return number("server.cpu_s")(l) / number("settings.duration_s")(l) }
 
-func generatorShare(r *report.Report) float64 {
-	return 100 * pointed(r.Generator.CPUShare, math.NaN())
-}
-
-func generatorCost(r *report.Report) float64 { return pointed(r.Generator.PerDelivery, math.NaN()) }
+func generatorShare(l load) float64 { return 100 * number("generator.cpu_share")(l) }
 
 // generatorHeadroom is how many deliveries per second one processor can receive and
 // check if it does nothing else.
-func generatorHeadroom(r *report.Report) float64 { return 1e6 / generatorCost(r) }
-
-func generatorBytes(r *report.Report) float64 {
-	return pointed(r.Generator.PerConnection, math.NaN())
-}
+func generatorHeadroom(l load) float64 { return 1e6 / number("generator.cpu_us_per_delivery")(l) }
 
 // column is a column of a table of groups.
 type column struct {
@@ -160,7 +161,7 @@ func table(first string, name func(*group) string, all []*group, columns []colum
 		for _, c := range columns {
 			line = append(line, spread(g.of(c.of), ""))
 		}
-		lines = append(lines, append(line, fmt.Sprintf("%.0f", g.sum(lost)), fmt.Sprintf("%.0f", g.sum(wrong)),
+		lines = append(lines, append(line, fmt.Sprintf("%.0f", g.sum(lost)), fmt.Sprintf("%.0f", g.sum(wrong...)),
 			fmt.Sprintf("%d of %d", valid, len(g.reports))))
 	}
 	return grid(heads, lines) + notes
@@ -169,32 +170,31 @@ func table(first string, name func(*group) string, all []*group, columns []colum
 func latencyLoad(r *record.Record) (string, error) {
 	all, err := groups(r)
 	return table("Load", func(g *group) string {
-		s := g.reports[0].Settings
-		return fmt.Sprintf("%s to %d = %s deliveries/s", g.label, s.Connections, plain(s.Rate*float64(s.Connections), ""))
+		connections := number("settings.connections")(g.reports[0])
+		return fmt.Sprintf("%s to %.0f = %s deliveries/s", g.label, connections, plain(number("settings.rate_per_s")(g.reports[0])*connections, ""))
 	}, all, []column{
-		{"delivered/s", deliveredRate},
-		{"p50, ms", at(latency, p50)}, {"p99, ms", at(latency, p99)},
-		{"p99.9, ms", at(latency, func(t *report.Times) *float64 { return t.P999 })}, {"max, ms", at(latency, func(t *report.Times) *float64 { return t.Max })},
+		{"delivered/s", number("messages.delivered_per_s")}, {"p50, ms", p50}, {"p99, ms", p99},
+		{"p99.9, ms", number("latency.p99_9_ms")}, {"max, ms", number("latency.max_ms")},
 		{"server, cores", serverCores}, {"generator, CPU used, % of its share", generatorShare},
 	}), err
 }
 
+func label(g *group) string { return g.label }
+
 func generator(r *record.Record) (string, error) {
 	all, err := groups(r)
-	return table("Subscribers", func(g *group) string { return g.label }, all, []column{
-		{"CPU per delivery, µs", generatorCost}, {"deliveries/s that one processor can check", generatorHeadroom},
-		{"CPU used, % of its share", generatorShare}, {"p99 lag, ms", at(lag, p99)}, {"p99, ms", at(latency, p99)},
+	return table("Subscribers", label, all, []column{
+		{"CPU per delivery, µs", number("generator.cpu_us_per_delivery")}, {"deliveries/s that one processor can check", generatorHeadroom},
+		{"CPU used, % of its share", generatorShare}, {"p99 lag, ms", number("lag.p99_ms")}, {"p99, ms", p99},
 	}), err
 }
 
 func hundredThousand(r *record.Record) (string, error) {
 	all, err := groups(r)
-	return table("Subscribers", func(g *group) string { return g.label }, all, []column{
-		{"connections", func(r *report.Report) float64 { return float64(r.Connections.Opened) }},
-		{"time to open, s", func(r *report.Report) float64 { return r.Connections.Took }},
-		{"deliveries", func(r *report.Report) float64 { return float64(r.Messages.Delivered) }},
-		{"p99, ms", at(latency, p99)},
-		{"bytes per connection, servers", bytesPerConnection}, {"load test", generatorBytes},
+	return table("Subscribers", label, all, []column{
+		{"connections", number("connections.opened")}, {"time to open, s", number("connections.took_s")},
+		{"deliveries", number("messages.delivered")}, {"p99, ms", p99},
+		{"bytes per connection, servers", bytesPerConnection}, {"load test", number("generator.bytes_per_connection")},
 	}), err
 }
 
@@ -212,29 +212,29 @@ func correctness(r *record.Record) (string, error) {
 		}
 		line := []string{run.Label}
 		for _, n := range counts {
-			line = append(line, fmt.Sprint(n))
+			line = append(line, fmt.Sprintf("%.0f", n))
 		}
 		lines = append(lines, append(line, happened))
 	}
 	return grid([]string{"", "clients", "deliveries checked", "lost", "duplicated", "reordered", "what happened"}, lines), nil
 }
 
-func stormLine(b []byte) (counts []any, happened string, err error) {
-	r, err := report.Read(bytes.NewReader(b))
+func stormLine(b []byte) (counts []float64, happened string, err error) {
+	l, err := readLoad(b)
 	if err != nil {
 		return nil, "", err
 	}
-	m, s := r.Messages, r.Storm
-	if m == nil {
+	if l.at("messages") == nil {
 		return nil, "", fmt.Errorf("the report has no messages")
 	}
-	counts = []any{r.Connections.Opened, m.Expected, m.Lost, m.Duplicated, m.Reordered}
-	if s == nil {
-		return counts, fmt.Sprintf("%s messages/s; %d refused, %d connections closed", plain(m.SentRate, ""), m.Refused, r.Connections.Closed), nil
+	for _, path := range []string{"connections.opened", "messages.expected", "messages.lost", "messages.duplicated", "messages.reordered"} {
+		counts = append(counts, number(path)(l))
 	}
-	recovery := at(func(*report.Report) *report.Times { return s.Recovery }, p99)(r)
-	return counts, fmt.Sprintf("all connections dropped for %.3g s; %d reconnected within %.2f s, %d never; p99 of the recovery %s", s.Away, s.Back, s.BackTook, s.Unrecovered,
-		spread([]float64{recovery}, "ms")), nil
+	if l.at("storm") == nil {
+		return counts, fmt.Sprintf("%s messages/s; %v refused, %v connections closed", plain(number("messages.sent_per_s")(l), ""), l.at("messages.refused"), l.at("connections.closed")), nil
+	}
+	return counts, fmt.Sprintf("all connections dropped for %.3g s; %v reconnected within %.2f s, %v never; p99 of the recovery %s", l.at("storm.away_s"), l.at("storm.back"),
+		l.at("storm.back_took_s"), l.at("storm.unrecovered"), spread([]float64{number("storm.recovery.p99_ms")(l)}, "ms")), nil
 }
 
 func readSummary(b []byte) (s chaos.Summary, err error) {
@@ -247,9 +247,9 @@ func readSummary(b []byte) (s chaos.Summary, err error) {
 	return s, nil
 }
 
-func chaosLine(b []byte) (counts []any, happened string, err error) {
+func chaosLine(b []byte) (counts []float64, happened string, err error) {
 	s, err := readSummary(b)
-	return []any{s.Clients, s.Checked, s.Lost, s.Repeated, s.Reordered},
+	return []float64{float64(s.Clients), float64(s.Checked), float64(s.Lost), float64(s.Repeated), float64(s.Reordered)},
 		fmt.Sprintf("%d SIGKILL, %d SIGTERM, %d connections, %d changes of transport; %d gaps reported, %d of them false; %d clients behind at the end",
 			s.Kills, s.Terms, s.Connections, s.Changes, s.Gaps, s.GapsFalse, s.Behind), err
 }
