@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 )
 
@@ -53,20 +54,19 @@ func (t *TLS) Read(ca, cert, key string) error {
 // that those that come back resume them, as browsers do.
 func (t *TLS) config(e *Endpoint) (*tls.Config, error) {
 	t.once.Do(func() { t.ready, t.err = t.prepare() })
-	if t.err != nil || t.ServerName != "" {
-		return t.ready, t.err
+	if t.err != nil {
+		return nil, t.err
 	}
 	c, host := t.ready.Clone(), cmp.Or(e.Host, e.Addr)
-	if c.ServerName = host; host != "" {
-		if name, _, err := net.SplitHostPort(host); err == nil {
-			c.ServerName = name
-		}
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
 	}
+	c.ServerName = cmp.Or(t.ServerName, strings.Trim(host, "[]"))
 	return c, nil
 }
 
 func (t *TLS) prepare() (*tls.Config, error) {
-	c := &tls.Config{ServerName: t.ServerName, InsecureSkipVerify: t.Insecure, NextProtos: []string{"http/1.1"}, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
+	c := &tls.Config{InsecureSkipVerify: t.Insecure, NextProtos: []string{"http/1.1"}, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
 	if len(t.CA) > 0 {
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(t.CA) {

@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -31,6 +32,16 @@ type epollKind struct {
 	requests [][]byte // the preliminary ones, ready to send
 	buffer   []byte   // one read; before it, what the connection kept from the last
 
+	// With TLS.
+	config   *tls.Config // of clients that come back; nil: no TLS
+	unknown  *tls.Config // of those that connect for the first time
+	cipher   []byte      // one read
+	undialed []dial      // to be dialed
+	dialing  int         // under way
+	dialed   chan dial   // capacity Window
+	ctx      context.Context
+	cancel   context.CancelFunc // of ctx, by loop
+
 	last     bool     // input is called with the last bytes of a connection
 	scratch  []byte   // one request
 	joined   []byte   // data of an event that has several lines of it
@@ -55,6 +66,8 @@ type epollKind struct {
 const (
 	readBytes    = 256 << 10
 	partialLimit = 4 << 20 // of one message or answer
+
+	stalledBuffer = 4096 // for what is received, of connections that do not read
 )
 
 func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
@@ -73,7 +86,12 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 		return nil, err
 	}
 	if spec.TLS != nil {
-		return nil, errors.New("subscribers do not speak TLS yet")
+		if k.config, err = spec.TLS.config(&spec.Endpoint); err != nil {
+			return nil, err
+		}
+		k.unknown = k.config.Clone()
+		k.unknown.ClientSessionCache = unknownClients{k.config.ClientSessionCache}
+		k.cipher, k.dialed = make([]byte, readBytes/2), make(chan dial, spec.Window)
 	}
 	if k.peer, err = PeerNamed(spec.Peer, ""); err != nil {
 		return nil, err
@@ -90,6 +108,7 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 	if k.beat, err = newHeartbeat(k.ep); err != nil {
 		return nil, errors.Join(err, unix.Close(k.wake), unix.Close(k.ep))
 	}
+	k.ctx, k.cancel = context.WithCancel(context.Background())
 	go k.loop()
 	return k, nil
 }
@@ -172,6 +191,7 @@ func (k *epollKind) loop() {
 			switch events[i].Fd {
 			case wakeIndex:
 				_, _ = unix.Read(k.wake, k.buffer[:8]) // it only makes the descriptor quiet
+				k.takeDialed()
 				continue
 			case beatIndex:
 				k.beat.beat(k.sink)
@@ -192,6 +212,10 @@ func (k *epollKind) loop() {
 }
 
 func (k *epollKind) closeAll() {
+	for k.cancel(); k.dialing > 0; k.dialing-- {
+		d := <-k.dialed
+		d.close()
+	}
 	for i := range k.conns {
 		if k.conns[i].fd != 0 {
 			unix.Close(k.conns[i].fd)
@@ -204,9 +228,21 @@ func (k *epollKind) closeAll() {
 
 // connect starts to connect i to the first address that does not refuse at once.
 func (k *epollKind) connect(i int) error {
-	err := k.connectOnce(i)
-	for err != nil && k.another(&k.conns[i]) {
-		err = k.connectOnce(i)
+	c := &k.conns[i]
+	c.state = leanConnect
+	if c.began == 0 {
+		c.began = Now()
+	}
+	if c.stalled = i >= k.spec.Connections; !c.stalled {
+		c.sub = &k.sink.subscribers[i]
+	}
+	if k.config != nil {
+		k.secured(i)
+		return nil
+	}
+	err := k.connectOnce(c, i)
+	for err != nil && k.another(c) {
+		err = k.connectOnce(c, i)
 	}
 	return err
 }
@@ -222,25 +258,18 @@ func (k *epollKind) another(c *leanConn) bool {
 	return true
 }
 
-func (k *epollKind) connectOnce(i int) error {
-	remote := k.remote[k.conns[i].tried]
+func (k *epollKind) connectOnce(c *leanConn, i int) error {
+	remote := k.remote[c.tried]
 	fd, err := unix.Socket(remote.domain, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)
 	}
-	c := &k.conns[i]
-	c.fd, c.state = fd, leanConnect
-	if c.began == 0 {
-		c.began = Now()
-	}
+	c.fd = fd
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // best effort: only latency would suffer
-	if i >= k.spec.Connections {
-		c.stalled = true
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4096); err != nil {
+	if c.stalled {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, stalledBuffer); err != nil {
 			return fmt.Errorf("receive buffer: %w", err)
 		}
-	} else {
-		c.sub = &k.sink.subscribers[i]
 	}
 	if k.local != nil {
 		if err := unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {

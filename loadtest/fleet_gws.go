@@ -2,7 +2,9 @@ package loadtest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"net"
 	"sync"
 	"time"
 
@@ -20,6 +22,8 @@ type gwsKind struct {
 	sink    *sink
 	sockets []gwsSocket // by number of the connection; fields of the open ones under sink.mu
 
+	config *tls.Config // nil: none
+
 	ep, wake int
 	beat     *heartbeat
 	ended    chan struct{} // closed by loop
@@ -30,11 +34,17 @@ type gwsKind struct {
 }
 
 func newGWSKind(spec *Spec, sink *sink) (*gwsKind, error) {
-	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 || spec.Resume || spec.Peer != "" || spec.OpenRate > 0 || spec.Protocol != "" || spec.Header != "" || spec.TLS != nil {
-		return nil, errors.New("gws subscribers speak plain WebSocket only; they cannot stall, resume, open at a rate, speak TLS, or send requests or header lines: use the epoll kind")
+	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 || spec.Resume || spec.Peer != "" || spec.OpenRate > 0 || spec.Protocol != "" || spec.Header != "" {
+		return nil, errors.New("gws subscribers speak plain WebSocket only; they cannot stall, resume, open at a rate, or send requests or header lines: use the epoll kind")
 	}
 	k := &gwsKind{spec: spec, sink: sink, sockets: make([]gwsSocket, spec.Connections), ended: make(chan struct{})}
 	var err error
+	if spec.TLS != nil {
+		if k.config, err = spec.TLS.config(&spec.Endpoint); err != nil {
+			return nil, err
+		}
+		k.config.ClientSessionCache = nil // none comes back
+	}
 	if k.ep, k.wake, err = newPoller(); err != nil {
 		return nil, err
 	}
@@ -93,24 +103,34 @@ func (k *gwsKind) open(ctx context.Context) (o Opened) {
 }
 
 func (k *gwsKind) dial(ctx context.Context, i int) error {
-	conn, err := k.spec.Dial(ctx, k.spec.Source)
+	tcp, err := k.spec.connect(ctx, Dialer(k.spec.Source, 0))
 	if err != nil {
 		return err
 	}
 	s := &k.sockets[i]
-	s.Conn, s.kind, s.sub = &finalConn{Conn: conn}, k, &k.sink.subscribers[i]
+	s.Conn, s.kind, s.sub = tcp, k, &k.sink.subscribers[i]
+	conn := net.Conn(s)
+	if k.config == nil {
+		s.Conn = &finalConn{Conn: tcp}
+	} else {
+		secured, err := secure(ctx, s, k.config)
+		if err != nil {
+			return err
+		}
+		conn = &finalConn{Conn: secured}
+	}
 	ws, _, err := gws.NewClientFromConn(gwsHandler{}, &gws.ClientOption{
 		Addr:             "ws://" + k.spec.Host + k.spec.requestPath(i, true),
 		ReadBufferSize:   512,
 		HandshakeTimeout: k.spec.Timeout,
 		NewSession:       func() gws.SessionStorage { return noSession{} },
-	}, s)
+	}, conn)
 	if err != nil {
 		return err // gws has closed it
 	}
 	k.sink.mu.Lock()
 	defer k.sink.mu.Unlock()
-	if err := s.adopt(k.ep, i); err != nil {
+	if err := s.adopt(tcp, k.ep, i); err != nil {
 		return err
 	}
 	k.sink.open++
@@ -187,7 +207,7 @@ type gwsHandler struct{}
 
 func (gwsHandler) OnOpen(*gws.Conn) {}
 func (gwsHandler) OnClose(c *gws.Conn, err error) {
-	s := c.NetConn().(*gwsSocket)
+	s := socketOf(c)
 	if err = gwsUnreadable(err); err != nil {
 		s.kind.sink.unreadLocked(s.sub, err)
 	}
@@ -195,12 +215,12 @@ func (gwsHandler) OnClose(c *gws.Conn, err error) {
 	s.kind.sink.open--
 }
 func (gwsHandler) OnPing(c *gws.Conn, payload []byte) {
-	k := c.NetConn().(*gwsSocket).kind
+	k := socketOf(c).kind
 	k.pinged, k.ping = c, payload // gws made it for this call
 }
 func (gwsHandler) OnPong(*gws.Conn, []byte) {}
 func (gwsHandler) OnMessage(c *gws.Conn, m *gws.Message) {
-	s := c.NetConn().(*gwsSocket)
+	s := socketOf(c)
 	if sink := s.kind.sink; sink.typedLocked(byte(m.Opcode)) {
 		sink.takeLocked(s.sub, m.Bytes(), Now(), frameForm(byte(m.Opcode)))
 	}

@@ -82,6 +82,7 @@ func (k *epollKind) start(i int) {
 
 // subscribed counts a connection as opened. The sink's lock is held.
 func (k *epollKind) subscribed(c *leanConn) {
+	c.known = true
 	if c.continuing { // it always was
 		c.continuing = false
 		return
@@ -138,7 +139,7 @@ func (k *epollKind) shut(c *leanConn) {
 	if c.fd != 0 {
 		unix.Close(c.fd)
 	}
-	*c = leanConn{sub: c.sub, stalled: c.stalled, state: leanClosed, began: c.began, cursor: c.cursor}
+	*c = leanConn{sub: c.sub, dials: c.dials, known: c.known, stalled: c.stalled, state: leanClosed, began: c.began, cursor: c.cursor}
 }
 
 // giveUp fails what is not open at the deadline.

@@ -192,7 +192,10 @@ func (f *flood) send(c *floodConn) error {
 	f.sent++
 	f.out = append(f.out[:0], f.heads[c.stream]...)
 	f.out = AppendMessage(f.out, Stamp{f.run, uint32(c.stream), f.published[c.stream], Now()}, f.load.Size)
-	return send(c.fd, f.out)
+	if _, err := writeOnce(c.fd, f.out); err != nil {
+		return fmt.Errorf("send request: %w", err)
+	}
+	return nil
 }
 
 // answer reads once and reports whether the whole answer, a 200, is there.

@@ -1,12 +1,14 @@
 package loadtest
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"net"
 	"syscall"
+	"time"
 
 	"github.com/lxzan/gws"
 	"golang.org/x/sys/unix"
@@ -24,7 +26,7 @@ import (
 // message.
 //
 // After adopt all of it is under sink.mu. gws then calls Read, Write, Close and
-// NetConn, no other method.
+// NetConn, no other method, or crypto/tls between the two.
 type gwsSocket struct {
 	net.Conn // of the handshake; nil after adopt
 
@@ -37,14 +39,22 @@ type gwsSocket struct {
 	stop  func()
 }
 
+// socketOf is what c reads from and writes to, perhaps through TLS.
+func socketOf(c *gws.Conn) *gwsSocket {
+	if s, plain := c.NetConn().(*gwsSocket); plain {
+		return s
+	}
+	return c.NetConn().(*finalConn).Conn.(*tls.Conn).NetConn().(*gwsSocket)
+}
+
 // adopt takes the descriptor out of the TCP connection, which it closes, and adds
 // it to ep's as number i. On an error nothing is left open.
-func (s *gwsSocket) adopt(ep, i int) error {
-	fd, err := duplicateSocket(s.Conn.(*finalConn).Conn.(syscall.Conn))
+func (s *gwsSocket) adopt(tcp net.Conn, ep, i int) error {
+	fd, err := duplicateSocket(tcp.(syscall.Conn))
 	if err != nil {
-		return errors.Join(fmt.Errorf("take over the connection: %w", err), s.Conn.Close())
+		return errors.Join(fmt.Errorf("take over the connection: %w", err), tcp.Close())
 	}
-	_ = s.Conn.Close() // its descriptor is not the last
+	_ = tcp.Close() // its descriptor is not the last
 	if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}); err != nil {
 		return errors.Join(fmt.Errorf("epoll add: %w", err), unix.Close(fd))
 	}
@@ -114,6 +124,14 @@ func (s *gwsSocket) Write(p []byte) (int, error) {
 		err = io.ErrShortWrite
 	}
 	return max(n, 0), err
+}
+
+// SetWriteDeadline is called by crypto/tls before it says goodbye, which never waits.
+func (s *gwsSocket) SetWriteDeadline(t time.Time) error {
+	if s.Conn != nil {
+		return s.Conn.SetWriteDeadline(t)
+	}
+	return nil
 }
 
 // Close ends the connection, but keeps the descriptor for end: a read loop that

@@ -2,7 +2,6 @@ package loadtest
 
 import (
 	"fmt"
-	"io"
 	"net/url"
 	"strings"
 
@@ -18,28 +17,30 @@ import (
 // A poll goes to leanStream as soon as its request is sent: a held poll says
 // nothing.
 type leanConn struct {
-	fd      int // 0: closed
+	fd      int   // 0: closed, or being dialed
+	wire    *wire // of a secured one; nil: plain
 	sub     *subscriber
 	partial []byte // unread bytes of an incomplete answer, frame or line
 	state   leanState
 	step    uint8 // preliminary requests answered
 	tried   uint8 // addresses that refused
+	dials   uint8 // of a secured one; counts round
 	stalled bool
-	began   int64  // Now() of the connect, or when OpenRate meant it
-	cursor  []byte // with Resume: where to come back to
+	known   bool // to the server: it was subscribed before
 
-	// Of a connection that is kept for further requests.
-	served     bool // a response has come on it: it may end without a word
+	served     bool // of one that is kept for further requests: a response has come, it may end without a word
 	continuing bool // it takes the place of one that was subscribed
+	fragmented bool // a WebSocket message is
+	begun      bool // an event stream has: a byte order mark may stand before
+	chunked    bool // the response of an event stream is
 
-	// Of a WebSocket message, perhaps in fragments.
-	opcode     byte // of its first frame
-	fragmented bool
-	fragments  []byte
+	opcode byte // of a WebSocket message's first frame
+
+	began     int64  // Now() of the connect, or when OpenRate meant it
+	cursor    []byte // with Resume: where to come back to
+	fragments []byte // of a WebSocket message
 
 	// Of an event stream.
-	begun     bool   // what a byte order mark may stand before
-	chunked   bool   // its response is
 	chunkLeft int    // bytes of the current chunk that did not come yet, CRLF included
 	text      []byte // an incomplete event of a chunked one
 }
@@ -66,7 +67,7 @@ const (
 func (k *epollKind) event(c *leanConn, i int, events uint32) {
 	var err error
 	switch {
-	case c.state == leanClosed:
+	case c.state == leanClosed || c.fd == 0:
 		return
 	case c.state == leanConnect:
 		err = k.connected(c, i)
@@ -100,7 +101,7 @@ func (k *epollKind) connected(c *leanConn, i int) error {
 func (k *epollKind) request(c *leanConn, i int) error {
 	if int(c.step) < len(k.requests) {
 		c.state = leanRequest
-		return send(c.fd, k.requests[c.step])
+		return c.send(k.requests[c.step])
 	}
 	path := k.spec.requestPath(i, len(c.cursor) == 0)
 	if len(c.cursor) > 0 && k.spec.Transport != SSE {
@@ -116,15 +117,15 @@ func (k *epollKind) request(c *leanConn, i int) error {
 		if k.spec.Protocol != "" {
 			header += "Sec-WebSocket-Protocol: " + k.spec.Protocol + "\r\n"
 		}
-		return send(c.fd, appendUpgrade(nil, path, k.spec.Host, header))
+		return c.send(appendUpgrade(nil, path, k.spec.Host, header))
 	case SSE:
 		header := k.spec.Header
 		if len(c.cursor) > 0 {
 			header += "Last-Event-ID: " + string(c.cursor) + "\r\n"
 		}
-		return send(c.fd, appendGet(nil, path, k.spec.Host, "Accept: text/event-stream\r\n"+header))
+		return c.send(appendGet(nil, path, k.spec.Host, "Accept: text/event-stream\r\n"+header))
 	case Poll:
-		if err := send(c.fd, appendGet(nil, path, k.spec.Host, k.spec.Header)); err != nil {
+		if err := c.send(appendGet(nil, path, k.spec.Host, k.spec.Header)); err != nil {
 			return err
 		}
 		c.state = leanStream
@@ -134,34 +135,17 @@ func (k *epollKind) request(c *leanConn, i int) error {
 	return fmt.Errorf("unknown transport %q", k.spec.Transport)
 }
 
-// send writes b in one call. It is small, and the socket's buffer empty: a
-// short write is an error, not a state.
-func send(fd int, b []byte) error {
-	n, err := unix.Write(fd, b)
-	if err == nil && n < len(b) {
-		err = io.ErrShortWrite
-	}
-	if err != nil {
-		return fmt.Errorf("send request: %w", err)
-	}
-	return nil
-}
-
 // readable reads once (epoll is level-triggered: the rest reports again) and
 // handles every whole thing that is there.
 func (k *epollKind) readable(c *leanConn, i int) error {
 	kept := copy(k.buffer, c.partial)
-	n, err := unix.Read(c.fd, k.buffer[kept:kept+readBytes])
-	switch {
-	case err == unix.EAGAIN || err == unix.EINTR:
+	n, ended := k.recv(c, k.buffer[kept:kept+readBytes])
+	if n == 0 && ended == nil {
 		return nil
-	case err != nil || n == 0:
-		return k.hungUp(c, i, k.buffer[:kept], err)
 	}
-	k.sink.traffic.Read += uint64(n)
 	now := Now()
 	b := k.buffer[:kept+n]
-	for len(b) > 0 {
+	for len(b) > 0 && n > 0 {
 		used, err := k.input(c, i, b, now)
 		if err != nil {
 			return err
@@ -173,6 +157,9 @@ func (k *epollKind) readable(c *leanConn, i int) error {
 			break
 		}
 		b = b[used:]
+	}
+	if ended != nil {
+		return k.hungUp(c, i, b, ended)
 	}
 	if len(b) > partialLimit {
 		return unreadable("a response or message of more than %d bytes", partialLimit)
@@ -238,7 +225,7 @@ func (k *epollKind) subscribeAnswer(c *leanConn, i int, b []byte) (int, error) {
 		}
 		if frames := k.subscription(c, i); len(frames) > 0 {
 			c.state = leanConfirm
-			return end, sendFrames(c.fd, frames)
+			return end, c.sendFrames(frames)
 		}
 	}
 	c.state = leanStream
@@ -255,12 +242,12 @@ func (k *epollKind) subscription(c *leanConn, i int) []string {
 }
 
 // sendFrames sends text frames in one call.
-func sendFrames(fd int, texts []string) error {
+func (c *leanConn) sendFrames(texts []string) error {
 	var out []byte
 	for _, text := range texts {
 		out = appendMasked(out, 1, []byte(text))
 	}
-	return send(fd, out)
+	return c.send(out)
 }
 
 // frame handles one WebSocket frame.
@@ -284,7 +271,7 @@ func (k *epollKind) frame(c *leanConn, i int, b []byte, now int64) (int, error) 
 	case 8:
 		return 0, fmt.Errorf("closed by the server: % x", f.payload)
 	case 9:
-		return n, send(c.fd, appendMasked(nil, 10, f.payload))
+		return n, c.send(appendMasked(nil, 10, f.payload))
 	case 10:
 	default:
 		return 0, unreadable("a frame of opcode %d", f.opcode)
@@ -312,7 +299,7 @@ func (k *epollKind) pollAnswer(c *leanConn, i int, b []byte, now int64) (int, er
 	c.served = true
 	k.scratch = appendGet(k.scratch[:0], k.pollPath(i)+"cursor="+url.QueryEscape(string(cursor)), k.spec.Host, k.spec.Header)
 	k.sink.traffic.Written += uint64(len(k.scratch))
-	if err := send(c.fd, k.scratch); err != nil { // the server may have hung up
+	if err := c.send(k.scratch); err != nil { // the server may have hung up
 		return n, k.again(c, i)
 	}
 	return n, nil

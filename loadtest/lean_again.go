@@ -2,7 +2,6 @@ package loadtest
 
 import (
 	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,14 +12,9 @@ import (
 // errEnded means that the server ended the connection.
 var errEnded = errors.New("closed by the server")
 
-// hungUp handles the end of c: rest is what came and was not whole, err why the read
-// failed, nil for an orderly end. It returns an error where a subscriber was lost by it.
+// hungUp handles the end of c: rest is what came and was not whole, err errEnded or
+// why the read failed. It returns an error where a subscriber was lost by it.
 func (k *epollKind) hungUp(c *leanConn, i int, rest []byte, err error) error {
-	if err == nil {
-		err = errEnded
-	} else {
-		err = fmt.Errorf("read: %w", err)
-	}
 	asking := c.state == leanRequest || c.state == leanSubscribe || c.state == leanStream && k.spec.Transport == Poll
 	switch {
 	case !asking:
@@ -40,7 +34,7 @@ func (k *epollKind) hungUp(c *leanConn, i int, rest []byte, err error) error {
 // answered. A subscriber stays one.
 func (k *epollKind) again(c *leanConn, i int) error {
 	unix.Close(c.fd)
-	*c = leanConn{sub: c.sub, stalled: c.stalled, began: c.began, cursor: c.cursor, step: c.step, tried: c.tried, state: c.state,
+	*c = leanConn{sub: c.sub, stalled: c.stalled, began: c.began, cursor: c.cursor, step: c.step, tried: c.tried, dials: c.dials, known: c.known, state: c.state,
 		continuing: c.continuing || c.state == leanStream}
 	return k.connect(i)
 }

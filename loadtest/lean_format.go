@@ -146,7 +146,7 @@ func (k *epollKind) takePeer(c *leanConn, i int, message []byte, now int64, came
 		case d.Error != "":
 			return fmt.Errorf("the server reports an error: %.200s", d.Error)
 		case d.Greeting && c.state == leanConfirm:
-			if err := sendFrames(c.fd, k.subscription(c, i)); err != nil {
+			if err := c.sendFrames(k.subscription(c, i)); err != nil {
 				return err
 			}
 		case d.Subscribed && c.state == leanConfirm:
@@ -162,7 +162,7 @@ func (k *epollKind) takePeer(c *leanConn, i int, message []byte, now int64, came
 			k.sink.takeLocked(c.sub, untilQuote(d.Data), now, came)
 		}
 		if d.Reply != "" {
-			if err := sendFrames(c.fd, []string{d.Reply}); err != nil {
+			if err := c.sendFrames([]string{d.Reply}); err != nil {
 				return err
 			}
 		}

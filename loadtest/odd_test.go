@@ -2,8 +2,10 @@ package loadtest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +32,9 @@ var oddities = map[string]liar.Oddity{
 	"chunked, in five, to end": {Pieces: 5, Chunked: true, Interim: true, Close: 2},
 }
 
+// securedOddities are tried with TLS too.
+var securedOddities = []string{"plain", "close after three", "end unsaid after three", "byte by byte, CR", "chunked, in five, to end"}
+
 // ways are all that subscribers can be.
 var ways = []Spec{
 	{Transport: WebSocket},
@@ -46,6 +51,11 @@ func oddRun(t *testing.T, way Spec, o liar.Oddity, settle time.Duration) Result 
 	t.Helper()
 	s := liar.StartOdd(t, o)
 	way.Addr, way.Connections = s.Addr, 3
+	to := PublishTarget{Endpoint: Endpoint{Addr: s.Addr}, Path: func(int) string { return "/publish" }}
+	if o.TLS != nil {
+		to.TLS = &TLS{Insecure: true}
+		way.TLS = to.TLS
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	pool, opened, err := OpenPool(ctx, way)
@@ -56,7 +66,7 @@ func oddRun(t *testing.T, way Spec, o liar.Oddity, settle time.Duration) Result 
 	if err := opened.Err(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := DialPipeline(ctx, PublishTarget{Endpoint: Endpoint{Addr: s.Addr}, Path: func(int) string { return "/publish" }})
+	p, err := DialPipeline(ctx, to)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,17 +82,23 @@ func oddRun(t *testing.T, way Spec, o liar.Oddity, settle time.Duration) Result 
 }
 
 func TestOddButLegalServersLoseNothing(t *testing.T) {
+	secured := newAuthority(t).server("localhost")
 	for name, o := range oddities {
 		for _, way := range ways {
-			t.Run(fmt.Sprintf("%s/transport=%s,kind=%s,format=%s,resume=%t", name, way.Transport, way.Kind, way.Format, way.Resume), func(t *testing.T) {
-				t.Parallel()
-				r := oddRun(t, way, o, 20*time.Second)
-				// Where a connection ends unsaid, a POST on its way may be nobody's.
-				mayRefuse := o.HangUp > 0 && !o.Timeout
-				if !r.Complete || !r.Clean() || r.Closed != 0 || r.Refused != 0 && !mayRefuse || r.Unreadable != 0 || r.Misread != 0 {
-					t.Errorf("complete: %t, %+v, %d closed, %d refused (%v), %d unreadable (%s)", r.Complete, r.Counts, r.Closed, r.Refused, r.Reason, r.Unreadable, r.Unread)
+			for _, config := range []*tls.Config{nil, secured} {
+				if o.TLS = config; config != nil && !slices.Contains(securedOddities, name) {
+					continue
 				}
-			})
+				t.Run(fmt.Sprintf("%s/transport=%s,kind=%s,format=%s,resume=%t,tls=%t", name, way.Transport, way.Kind, way.Format, way.Resume, config != nil), func(t *testing.T) {
+					t.Parallel()
+					r := oddRun(t, way, o, 20*time.Second)
+					// Where a connection ends unsaid, a POST on its way may be nobody's.
+					mayRefuse := o.HangUp > 0 && !o.Timeout
+					if !r.Complete || !r.Clean() || r.Closed != 0 || r.Refused != 0 && !mayRefuse || r.Unreadable != 0 || r.Misread != 0 {
+						t.Errorf("complete: %t, %+v, %d closed, %d refused (%v), %d unreadable (%s)", r.Complete, r.Counts, r.Closed, r.Refused, r.Reason, r.Unreadable, r.Unread)
+					}
+				})
+			}
 		}
 	}
 }

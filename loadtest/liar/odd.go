@@ -3,6 +3,7 @@ package liar
 import (
 	"bufio"
 	"crypto/sha1"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -28,7 +29,9 @@ type Oddity struct {
 	Lines     string // ends of an event stream's lines: "\n" (default), "\r", "\r\n"
 	Mark      bool   // a byte order mark begins an event stream
 	Tight     bool   // no space behind an event stream's colons
-	Pieces    int    // bytes in one write; 0: all at once
+	Pieces    int    // bytes in one write, with TLS in one record; 0: all at once
+
+	TLS *tls.Config // nil: none
 
 	// Garbage is sent to subscribers instead of the second message and all after it.
 	Garbage string
@@ -55,6 +58,9 @@ func StartOdd(t testing.TB, o Oddity) *Odd {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if o.TLS != nil {
+		l = tls.NewListener(l, o.TLS)
 	}
 	s := &Odd{Addr: l.Addr().String(), Oddity: o, conns: map[net.Conn]bool{}}
 	s.changed = sync.NewCond(&s.mu)
@@ -146,8 +152,8 @@ func (s *Odd) serve(conn net.Conn) {
 // linger ends a connection in stages, so that what is unread of it does not reset it
 // before the client has read the last response (RFC 9112 §9.6).
 func (s *Odd) linger(conn net.Conn) {
-	_ = conn.(*net.TCPConn).CloseWrite()                  // the client may have been first
-	_ = conn.SetReadDeadline(time.Now().Add(time.Second)) // as above
+	_ = conn.(interface{ CloseWrite() error }).CloseWrite() // the client may have been first
+	_ = conn.SetReadDeadline(time.Now().Add(time.Second))   // as above
 	_, _ = io.Copy(io.Discard, conn)
 }
 
