@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -256,8 +257,9 @@ func bytesIn(dir string) (sum float64, err error) {
 	return sum, err
 }
 
-// acceptMeasures measures a burst of new connections; a third as many, with their
-// system calls counted, follow.
+// acceptMeasures measures a burst of new connections. Then a few open one after
+// another, with the system calls counted: in a burst, they depend on how many arrive
+// together.
 func (c *Config) acceptMeasures(ctx context.Context, l *Command) ([]Measure, error) {
 	return OnServer(ctx, l, c.Loops, func(s *Server) ([]Measure, error) {
 		balance := c.Metrics.LoopConnections != "" && c.Metrics.of(s)
@@ -269,13 +271,18 @@ func (c *Config) acceptMeasures(ctx context.Context, l *Command) ([]Measure, err
 		if err != nil {
 			return nil, err
 		}
-		few, n := *c, counters{}
-		few.Many = max(c.Many/3, 1)
+		n, spec := counters{}, loadtest.Spec{Connections: max(c.Many/6, 1), Channels: 1, Window: 1}
+		s.address(&spec)
+		var pool *loadtest.Pool
 		_, err = withSyscalls(s, n, func() (r loadtest.Result, err error) {
-			_, _, _, err = few.accept(ctx, s, false)
-			r.Published = uint64(few.Many)
-			return r, err
+			var opened loadtest.Opened
+			pool, opened, err = loadtest.OpenPool(ctx, spec, loadtest.LoopbackSources...)
+			r.Published = uint64(opened.Connections)
+			return r, errors.Join(err, opened.Err())
 		})
+		if pool != nil {
+			err = errors.Join(err, pool.Close())
+		}
 		return append(v, n.per("syscalls/connection", syscalls, published, 1)...), err
 	})
 }

@@ -41,7 +41,7 @@ type syscallCount []int // perf events, one for each thread and those that it st
 
 func countSyscalls(pid int) (c syscallCount, err error) {
 	id, err := os.ReadFile(syscallEvents[0])
-	if err != nil {
+	if errors.Is(err, os.ErrNotExist) {
 		id, err = os.ReadFile(syscallEvents[1])
 	}
 	if err != nil {

@@ -5,16 +5,18 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 
 	"peal/bench"
 )
 
 // Keep returns the part of r that a later run can be compared with: head's samples,
-// without noisy ones if only exact figures were measured.
+// without noisy ones if only exact figures were measured, and without system calls,
+// which not every machine lets the gate count.
 func (r *Result) Keep() *Result {
 	k := &Result{Schema: Schema, Began: r.Began, Took: r.Took, Environment: r.Environment, Head: r.Head, ExactOnly: r.ExactOnly, Config: r.Config}
 	for _, f := range r.Figures {
-		if len(f.Head) == 0 || r.ExactOnly && f.Kind != Exact {
+		if len(f.Head) == 0 || r.ExactOnly && f.Kind != Exact || strings.HasPrefix(f.Unit, "syscalls/") {
 			continue
 		}
 		k.Figures = append(k.Figures, Figure{Benchmark: f.Benchmark, Unit: f.Unit, Kind: f.Kind, Head: f.Head, HeadMedian: f.HeadMedian, Verdict: New})

@@ -52,6 +52,9 @@ func (c *contest) builds(ctx context.Context, checkout *gate.Checkout) error {
 	if c.headServer, err = build("head", headTree, overlay, &c.result.Head); err != nil {
 		return err
 	}
+	if why := bench.WhyNoSyscalls(); why != "" {
+		c.note("System calls were not counted: %s.", why)
+	}
 	if c.result.Head.SHA256 == c.result.Base.SHA256 {
 		c.note("Both binaries are identical: this is an A/A run.")
 	}
