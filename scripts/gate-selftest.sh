@@ -1,60 +1,117 @@
 #!/usr/bin/env bash
-# Tests the regression gate on this machine: how often it raises a false alarm,
-# and how often it finds a planted regression.
+# Tests the regression gate on this machine: how often it raises a false alarm, and
+# whether it finds what is planted in head (bench/gate/plants.yaml, go build -overlay).
 #
-#   scripts/gate-selftest.sh aa [N]               N runs of HEAD against itself (default 20)
-#   scripts/gate-selftest.sh planted [N] [NAME…]  N runs (default 10) with each plant: allocation, copy,
-#                                                 send (found by counted figures), cpu=NS (by noisy ones):
-#                                                 NS should be a tenth of the cost of a delivery, default 500
+#   scripts/gate-selftest.sh --aa 40        HEAD against itself, 40 times
+#   scripts/gate-selftest.sh --plants 10    each plant 10 times
+#   scripts/gate-selftest.sh --disarm       a loosened limit, a vanished benchmark, an empty base: each must be refused
 #
-# ARGS is passed on to peal-gate: ARGS="--only ^Fanout --pairs 20". OUT=folder
-# keeps the results. The test works on a clone of HEAD, so commit first. A run takes
-# minutes; an interrupted test prints its results so far.
+# All of them may be given together. --only REGEXP limits --aa to some benchmarks of the
+# set pull-request; --list 'tail cpu=500' names the plants. OUT=folder keeps the results.
+# The test works on a clone of HEAD, so commit first. Nothing else may run meanwhile. An
+# interrupted test prints the table so far.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-what=${1:-}
-[ $# -gt 0 ] && shift
-case $what in
-aa) n=${1:-20} ;;
-planted) n=${1:-10} ;;
-*) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
-esac
-[ $# -gt 0 ] && shift
-read -ra args <<< "${ARGS:-}"
+usage() { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+aa=0 plants=0 disarm='' only='' list='allocation syscall syscall-publication connection log encode cpu tail accept'
+[ $# -gt 0 ] || usage
+while [ $# -gt 0 ]; do
+	case $1 in
+	--disarm) disarm=1; shift; continue ;;
+	--aa | --plants) [[ ${2:-} =~ ^[0-9]+$ ]] || usage; declare "${1#--}=$2" ;;
+	--only | --list) [ $# -gt 1 ] || usage; declare "${1#--}=$2" ;;
+	*) usage ;;
+	esac
+	shift 2
+done
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/peal-gate-selftest.XXXXXX")
 out=${OUT:-$dir/out}
 mkdir -p "$out"
 trap 'rm -rf "$dir"' EXIT
+stopped=''
 trap 'stopped=1' INT TERM # the gate ends its children itself
-stopped=
 git clone --quiet --shared . "$dir/clone"
-(cd "$dir/clone" && go build -o "$dir/peal-gate" ./cmd/peal-gate)
+(cd "$dir/clone" && go build -o "$dir/gate" ./cmd/peal-gate && go build -o "$dir/peal" ./cmd/peal && go build -o "$dir/bench" ./bench/run)
 
-# once FILE ARGS… is one run; a failure is a result.
+# once NAME ARGS… is one run of the gate, whose exit code is kept in NAME.exit.
 once() {
-	local file=$1 code=0
+	local file=$out/$1 code=0
 	shift
-	"$dir/peal-gate" --repository "$dir/clone" --base HEAD --json "$file" --markdown '' "${args[@]}" "$@" 2> "$file.log" || code=$?
-	printf '%s: exit %d\n' "$(basename "$file" .json)" "$code" >&2
-	[ -s "$file" ] || tail -n 3 "$file.log" >&2
+	"$dir/gate" --repository "$dir/clone" --json "$file.json" --markdown "$file.md" "$@" 2> "$file.log" || code=$?
+	echo "$code" > "$file.exit"
+	printf '%s: exit %d, %d s\n' "$(basename "$file")" "$code" $((SECONDS - began)) >&2
+	began=$SECONDS
 }
 
-if [ "$what" = aa ]; then
-	for i in $(seq "$n"); do
-		[ -z "$stopped" ] && once "$out/aa-$(printf %02d "$i").json"
+# row WHAT NAME adds a row to the table: the exit codes of all runs NAME-….
+row() {
+	local codes n
+	codes=$(cat "$out/$2"-[0-9]*.exit)
+	n() { grep -cx "$1" <<< "$codes" || true; }
+	printf '| %s | %d | %d | %d | %d | %d |\n' "$1" "$(wc -l <<< "$codes")" "$(n 1)" "$(n 0)" "$(n 3)" "$(grep -cvx '[013]' <<< "$codes" || true)" >> "$dir/table"
+}
+
+# series NAME N WHAT ARGS… is N runs, and their row.
+series() {
+	local name=$1 n=$2 what=$3 i
+	shift 3
+	for ((i = 1; i <= n; i++)); do
+		[ -n "$stopped" ] || once "$name-$(printf %02d "$i")" --base HEAD --set pull-request "$@"
 	done
-	"$dir/peal-gate" tally "$out"/aa-*.json
-	exit
+	ls "$out/$name"-[0-9]*.exit > /dev/null 2>&1 && row "$what" "$name"
+	return 0
+}
+
+# cost BENCHMARK UNIT is the median of five samples.
+cost() {
+	"$dir/bench" --peal "$dir/peal" --gate-sizes --count 5 "--macro=$1" 2>> "$out/cost.log" |
+		awk -v unit="$2" '{ for (i = 2; i <= NF; i++) if ($i == unit) print $(i - 1) }' | sort -g | sed -n 3p
+}
+
+began=$SECONDS
+printf '| Runs | Number | Regression (1) | Pass (0) | Unstable (3) | Other |\n| --- | ---: | ---: | ---: | ---: | ---: |\n' > "$dir/table"
+fanout='^Fanout/subscribers=1000/inflight=1$'
+[ "$aa" = 0 ] || series aa "$aa" 'a commit against itself' --only "$only"
+[ "$plants" = 0 ] && list=''
+for plant in $list; do
+	name=${plant%%=*} see=$fanout exact=--deterministic
+	case $plant in
+	connection) see='^Idle/transport=websocket$' ;;
+	log | encode) see=^LogPublish/ ;;
+	tail) see="$fanout|^OpenLoop/" exact='' ;;
+	cpu) plant=cpu=$(printf %.0f "$(awk "BEGIN { print $(cost "$fanout" cpu-ns/delivery) / 10 }")") ;; # + 10 %
+	accept) see=^Accept/ plant=accept=$(printf %.0f "$(awk "BEGIN { print $(cost ^Accept/ cpu-ns/connection) / 5 }")") ;; # + 20 %
+	esac
+	[[ $plant == *=* ]] && exact=''
+	[[ $plant == accept* ]] && see=^Accept/
+	# shellcheck disable=SC2086 # exact is a flag or nothing
+	series "$name" "$plants" "planted: $plant" --only "$see" --plant "$plant" $exact
+done
+
+# refused NAME WHAT ARGS… is a run that must not pass.
+refused() {
+	local name=$1 what=$2
+	shift 2
+	once "$name-1" "$@"
+	row "$what" "$name"
+}
+if [ -n "$disarm" ] && [ -z "$stopped" ]; then
+	sed -i 's|^  - {unit: allocs/delivery, kind: exact.*|  - {unit: allocs/delivery, kind: exact, margin: 9}|' "$dir/clone/bench/gate.yaml"
+	refused loosened 'a limit loosened beside an allocation per delivery' --base HEAD --only "$fanout" --plant allocation --deterministic
+	git -C "$dir/clone" checkout --quiet .
+	sed -i '/publishMacro("Publish"/d' "$dir/clone/bench/macros.go"
+	(cd "$dir/clone" && go build -o "$dir/gate" ./cmd/peal-gate)
+	refused vanished 'a benchmark that vanished' --base HEAD --only '^(Publish|Accept)/' --deterministic
+	git -C "$dir/clone" checkout --quiet .
+	(cd "$dir/clone" && go build -o "$dir/gate" ./cmd/peal-gate)
+	echo '{"schema": 2, "environment": {}, "base": {}, "head": {}, "figures": []}' > "$dir/empty.json"
+	refused empty 'an empty base' --baseline "$dir/empty.json" --only "$fanout" --deterministic
 fi
 
-[ $# -gt 0 ] || set -- allocation copy send cpu
-for plant; do
-	exact=--deterministic
-	[[ $plant == cpu* ]] && exact=
-	for i in $(seq "$n"); do
-		[ -z "$stopped" ] && once "$out/$plant-$(printf %02d "$i").json" --plant "$plant" $exact
-	done
-	printf '\nplanted %s\n' "$plant"
-	"$dir/peal-gate" tally "$out/$plant"-*.json
+cat "$dir/table"
+for kind in aa $list; do
+	ls "$out/${kind%%=*}"-[0-9]*.json > /dev/null 2>&1 || continue
+	printf '\n%s: ' "$kind"
+	"$dir/gate" tally "$out/${kind%%=*}"-[0-9]*.json
 done
