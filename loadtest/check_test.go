@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
-
-	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
 func TestParseStampReadsWhatAppendMessageWrote(t *testing.T) {
@@ -65,7 +63,7 @@ func TestTrackAgreesWithASet(t *testing.T) {
 }
 
 func TestScheduleIsFixedInAdvance(t *testing.T) {
-	check := func(pacer vegeta.Pacer, length time.Duration, want ...time.Duration) {
+	check := func(pacer Pacer, length time.Duration, want ...time.Duration) {
 		t.Helper()
 		s := NewSchedule(pacer, length)
 		for i, w := range want {
@@ -82,7 +80,10 @@ func TestScheduleIsFixedInAdvance(t *testing.T) {
 	check(Rate(2.5), time.Second, 400*msec, 800*msec)
 	check(Rate(0.5), 5*time.Second, 2*time.Second, 4*time.Second)
 	check(Rate(10), 99*msec)
-	check(vegeta.ConstantPacer{Freq: 3, Per: time.Second}, time.Second, 333333333, 666666666, 999999999)
+	check(Rate(3), time.Second, 333333333, 666666666, 1000000000)
+	check(Pacer{{200 * msec, 10, 10}, {time.Second, 0, 0}, {100 * msec, 20, 20}}, 0, 100*msec, 200*msec, 1250*msec, 1300*msec)
+	check(Pacer{{2 * time.Second, 0, 4}}, 0, time.Second, 1414213562, 1732050807, 2*time.Second)
+	check(Pacer{{2 * time.Second, 4, 0}}, 0, 267949192, 585786437, time.Second, 2*time.Second)
 	for _, rate := range []float64{1, 24.7, 999, 12345} {
 		s, n := NewSchedule(Rate(rate), 100*time.Second), 0
 		for _, ok := s.Next(); ok; _, ok = s.Next() {

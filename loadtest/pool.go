@@ -28,6 +28,7 @@ type Pool struct {
 	timeout time.Duration // of opening
 	moved   chan struct{} // capacity 1: some worker's have changed
 	excused [][]Span      // per stream: messages of the current run that may be missing
+	plan    *plan         // stages of the run that Begin begins; nil: a single one
 }
 
 // remote is one worker process, on this machine or at an agent.
@@ -225,7 +226,7 @@ func (p *Pool) Begin(ctx context.Context, size int, progress bool) (run uint16, 
 	}
 	p.run++
 	p.excused = nil
-	c := command{Op: "begin", Run: p.run, Size: size, Progress: progress}
+	c := command{Op: "begin", Run: p.run, Size: size, Progress: progress, Stages: p.plan}
 	err = p.each(ctx, 0, func(int) command { return c }, func(event) error { return nil })
 	return p.run, err
 }
@@ -265,6 +266,7 @@ type Received struct {
 	Traffic     Traffic  `json:"traffic"`
 	Latency     *Latency `json:"latency"`
 	Waits       *Latency `json:"waits,omitempty"`       // in a report: for each delivery, what the receiving loop waited for a processor
+	Stages      []Part   `json:"stages,omitempty"`      // of a run with several, in Report only
 	Open        int      `json:"open"`                  // connections that are subscribed now
 	Closed      int      `json:"closed"`                // connections that the server ended, since they were opened
 	Gaps        uint64   `json:"gaps,omitempty"`        // notices that messages are gone
@@ -286,6 +288,10 @@ func (r *Received) add(other *Received) error {
 	r.Unrecovered += other.Unrecovered
 	r.Unreadable += other.Unreadable
 	r.Unread, r.Damage = cmp.Or(r.Unread, other.Unread), cmp.Or(r.Damage, other.Damage)
+	var err error
+	if r.Stages, err = addParts(r.Stages, other.Stages); err != nil {
+		return err
+	}
 	if other.Recovery != nil {
 		if r.Recovery == nil {
 			r.Recovery = NewLatency()

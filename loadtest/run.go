@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
-
-	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
 // Load says what to publish in one run. Message i goes to stream
@@ -20,8 +18,12 @@ type Load struct {
 	// InFlight makes it a closed loop: a message is sent when all subscribers
 	// have the one InFlight before it. Every subscriber must have all streams.
 	InFlight int
-	// Pacer makes it an open loop: see Schedule.
-	Pacer vegeta.Pacer
+	// Pacer makes it an open loop: see Schedule. Stages with lengths replace Length.
+	Pacer Pacer
+
+	// Think is how long a closed loop waits after every subscriber has a message,
+	// before it sends the one that this permits.
+	Think time.Duration
 
 	Server int           // pid whose CPU time is taken; 0: none
 	Settle time.Duration // how long to wait for the last messages; default 10 s
@@ -35,19 +37,19 @@ type Load struct {
 	// not answer, but where it came all the same.
 	Excuse bool
 
-	// Stop, when it is closed, ends an open loop early, with a result.
+	// Stop, when it is closed, ends the loop early, with a result.
 	Stop <-chan struct{}
 
 	// Gone, when it is closed, says that there is no server any more: it ends the loop,
 	// with a result in which messages that were not accepted do not count as lost.
 	Gone <-chan struct{}
 
-	// Sampled, if set, is called about every Every (default 1 s) while an open
-	// loop runs and while its last messages are waited for, on Run's goroutine.
+	// Sampled, if set, is called about every Every (default 1 s) while the loop
+	// runs and while its last messages are waited for, on Run's goroutine.
 	Sampled func(Sample)
 	Every   time.Duration
 
-	// During, if set, runs once beside an open loop: what happens to the clients
+	// During, if set, runs once beside the loop: what happens to the clients
 	// meanwhile. It is called on Run's goroutine, at After.
 	During func(ctx context.Context) error
 	After  time.Duration
@@ -91,11 +93,13 @@ func (r Result) PerServerCPUSecond() float64 {
 func Run(ctx context.Context, pool *Pool, publisher Publisher, load Load) (r Result, err error) {
 	load.Streams, load.Size = max(load.Streams, 1), max(load.Size, StampBytes)
 	load.Length, load.Settle = cmp.Or(load.Length, 4*time.Second), cmp.Or(load.Settle, 10*time.Second)
+	load.Length = cmp.Or(load.Pacer.Length(), load.Length)
 	load.Overrun, load.Every = cmp.Or(load.Overrun, 100*time.Millisecond), cmp.Or(load.Every, time.Second)
 	if (load.InFlight > 0) == (load.Pacer != nil) || load.InFlight > progressWindow/2 {
 		return r, fmt.Errorf("a load is either a closed loop with 1 to %d in flight or an open loop with a pacer", progressWindow/2)
 	}
 	s := sender{pool: pool, publisher: publisher, load: load, published: make([]uint64, load.Streams), lag: NewLatency()}
+	pool.plan = newPlan(load.Pacer, load.Streams)
 	if s.run, err = pool.Begin(ctx, load.Size, load.InFlight > 0); err != nil {
 		return r, err
 	}
@@ -104,12 +108,14 @@ func Run(ctx context.Context, pool *Pool, publisher Publisher, load Load) (r Res
 		return r, err
 	}
 	began := time.Now()
+	loop := s.openLoop
 	if load.InFlight > 0 {
-		r.Stalled, err = s.closedLoop(ctx)
-	} else {
-		err = s.watched(ctx, began)
+		loop = func(ctx context.Context) (err error) {
+			r.Stalled, err = s.closedLoop(ctx)
+			return err
+		}
 	}
-	if err != nil {
+	if err = s.watched(ctx, began, loop); err != nil {
 		return r, err
 	}
 	r.Sending = time.Since(began)
@@ -133,6 +139,9 @@ func Run(ctx context.Context, pool *Pool, publisher Publisher, load Load) (r Res
 	}
 	r.ServerCPU, r.Published, r.Scheduled, r.Lag = after-cpu, s.sent, s.scheduled, s.lag
 	r.Received, err = pool.Report(ctx, s.published)
+	for k := range r.Stages {
+		r.Stages[k].Scheduled, r.Stages[k].Sent = pool.plan.cut(s.scheduled, k), pool.plan.cut(s.sent, k)
+	}
 	return r, err
 }
 
@@ -166,14 +175,35 @@ func (s *sender) queue(scheduled int64) error {
 	return s.publisher.Queue(stream, s.message)
 }
 
+// arrival is when all subscribers had so many messages.
+type arrival struct {
+	have uint64
+	at   time.Time
+}
+
 // closedLoop keeps InFlight messages under way. What became due together is
 // flushed together. A closed loop has no schedule: latency counts from the send.
 func (s *sender) closedLoop(ctx context.Context) (stalled bool, err error) {
 	end := time.Now().Add(s.load.Length)
 	late := time.NewTimer(s.load.Settle)
 	defer late.Stop()
-	for time.Now().Before(end) {
-		due := s.pool.Have() + uint64(s.load.InFlight)
+	thought := time.NewTimer(0)
+	defer thought.Stop()
+	var thinking []arrival // until Think is over
+	have := uint64(0)      // messages after which it is
+	for time.Now().Before(end) && !s.stopped() {
+		if now := s.pool.Have(); s.load.Think == 0 {
+			have = now
+		} else if n := len(thinking); n == 0 && now > have || n > 0 && now > thinking[n-1].have {
+			thinking = append(thinking, arrival{now, time.Now()})
+		}
+		for len(thinking) > 0 && time.Since(thinking[0].at) >= s.load.Think {
+			have, thinking = thinking[0].have, thinking[1:]
+		}
+		if len(thinking) > 0 {
+			thought.Reset(time.Until(thinking[0].at.Add(s.load.Think)))
+		}
+		due := have + uint64(s.load.InFlight)
 		if s.sent < due {
 			for now := Now(); s.sent < due; {
 				if err := s.queue(now); err != nil {
@@ -183,12 +213,15 @@ func (s *sender) closedLoop(ctx context.Context) (stalled bool, err error) {
 			if err := s.publisher.Flush(); err != nil {
 				return false, err
 			}
-			late.Reset(s.load.Settle)
+			late.Reset(s.load.Settle + s.load.Think)
+			s.shown.Store(s.sent)
 		}
 		select {
 		case <-s.pool.Moved():
+		case <-thought.C:
 		case <-late.C:
 			return true, nil
+		case <-s.load.Stop:
 		case <-s.load.Gone:
 			return true, nil
 		case <-ctx.Done():

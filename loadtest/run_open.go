@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watched runs the open loop on a goroutine of its own and, meanwhile, takes
+// watched runs the loop on a goroutine of its own and, meanwhile, takes
 // samples and runs During on the caller's, to whom the pool belongs.
-func (s *sender) watched(ctx context.Context, began time.Time) error {
+func (s *sender) watched(ctx context.Context, began time.Time, loop func(context.Context) error) error {
 	ended := make(chan error, 1)
-	go func() { ended <- s.openLoop(ctx) }() // ends with the schedule, Stop or ctx
+	go func() { ended <- loop(ctx) }() // ends with the load, Stop or ctx
 	tick := time.NewTicker(s.load.Every)
 	defer tick.Stop()
 	var during <-chan time.Time

@@ -31,8 +31,9 @@ type sink struct {
 
 	// Under mu.
 	subscribers []subscriber
-	run         uint16 // messages of another run are foreign
-	size        int    // of the run's messages; 0: not known
+	run         uint16  // messages of another run are foreign
+	size        int     // of the run's messages; 0: not known
+	staged      *staged // what came in each stage; nil: the run has one only
 	counts      Counts
 	damage      string // what was wrong with the first damaged message
 	frames      byte   // the opcode of the server's data frames, as of the first; 0: none yet
@@ -123,7 +124,11 @@ func (s *sink) deliveredLocked(sub *subscriber, message []byte, now int64) bool 
 	if s.size > 0 && len(message) != s.size || !padded(message) {
 		return false
 	}
-	switch sub.tracks[index].take(stamp.Sequence) {
+	verdict := sub.tracks[index].take(stamp.Sequence)
+	if s.staged != nil {
+		s.staged.take(&stamp, verdict, now)
+	}
+	switch verdict {
 	case duplicate:
 		s.counts.Duplicated++
 		return true
@@ -293,6 +298,7 @@ func (s *sink) report(published []uint64, excused [][]Span) Received {
 		r.Expected = r.Delivered + r.Lost
 	}
 	r.Latency.RecordLost(r.Lost)
+	r.Stages = s.stagesLocked(published, excused)
 	if r.Recovery != nil {
 		r.Recovery.RecordLost(uint64(r.Unrecovered))
 	}

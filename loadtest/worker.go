@@ -20,6 +20,7 @@ type command struct {
 	Run       uint16        `json:"run,omitempty"`
 	Size      int           `json:"size,omitempty"` // of a run's messages
 	Progress  bool          `json:"progress,omitempty"`
+	Stages    *plan         `json:"stages,omitempty"`
 	Published []uint64      `json:"published,omitempty"`
 	Excused   [][]Span      `json:"excused,omitempty"`
 	Timeout   time.Duration `json:"timeout,omitempty"`
@@ -123,6 +124,7 @@ func (w *worker) handle(c command) (e event, err error) {
 		w.wait.Go(w.progress)
 	case "begin":
 		w.fleet.sink.begin(c.Run, c.Size, c.Progress)
+		w.fleet.sink.stage(c.Stages)
 	case "await":
 		e.Complete = w.fleet.await(c.Published, c.Excused, c.Timeout)
 	case "report":

@@ -157,7 +157,7 @@ func (l *loadScenario) run(c *cobra.Command) error {
 		return loadError{fmt.Errorf("write: %w", err), exitInvalid}
 	}
 	switch {
-	case unmeasured != nil && r.Aborted == "":
+	case unmeasured != nil && r.Aborted == "" && r.Ended == "":
 		return usageError{unmeasured}
 	case !r.Validity.Valid:
 		return loadError{fmt.Errorf("the run is not valid: %s", strings.Join(r.Validity.Reasons, "; ")), exitInvalid}
@@ -192,7 +192,8 @@ func writeOut(stdout io.Writer, out *scenario.Out, r *report.Report) error {
 		name  string
 		write func(io.Writer) error
 	}{
-		{out.JSON, r.Write}, {out.CSV, r.WriteCSV}, {out.Hgrm, r.WriteHgrm},
+		{out.JSON, r.Write}, {out.CSV, r.WriteCSV}, {out.StagesCSV, r.WriteStagesCSV}, {out.Hgrm, r.WriteHgrm},
+		{out.JUnit, r.WriteJUnit}, {out.OpenMetrics, r.WriteOpenMetrics},
 		{out.HTML, func(w io.Writer) error { return report.WritePage(w, r) }},
 	} {
 		if err := writeFile(f.name, stdout, f.write); err != nil {

@@ -11,10 +11,13 @@ import (
 func (r *Report) WriteCSV(w io.Writer) error {
 	c := csv.NewWriter(w)
 	rows := [][]string{{"at_s", "sent", "delivered", "connections", "p50_ms", "p99_ms", "max_ms",
-		"generator_cores", "server_cores", "server_resident_bytes", "server_descriptors"}}
+		"generator_cores", "server_cores", "server_resident_bytes", "server_descriptors", "stage"}}
+	before := 0.0
 	for _, i := range r.Intervals {
+		stage := r.stageAt((before + i.At) / 2)
+		before = i.At
 		rows = append(rows, []string{field(&i.At), field(&i.Sent), field(&i.Delivered), field(&i.Connections), field(i.P50), field(i.P99), field(i.Max),
-			field(&i.GeneratorCPU), field(i.ServerCPU), field(i.Resident), field(i.Descriptors)})
+			field(&i.GeneratorCPU), field(i.ServerCPU), field(i.Resident), field(i.Descriptors), field(stage)})
 	}
 	return c.WriteAll(rows)
 }

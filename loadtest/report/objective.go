@@ -17,9 +17,14 @@ import (
 type Objective struct {
 	Text   string
 	Metric string
+	Stage  int  // whose figure it is, counted from 1; 0: that of the run
+	share  bool // the limit is in percent of the expected deliveries
 	sign   string
 	limit  float64 // in the metric's unit: ns, bytes, or a number
 }
+
+// Upper reports whether the condition is about too much of something.
+func (o Objective) Upper() bool { return o.sign[0] == '>' }
 
 func (o Objective) String() string { return o.Text }
 
@@ -37,6 +42,8 @@ const (
 	number unit = iota
 	duration
 	bytes
+	deliveries // a number, or a share of those that were expected
+	percent
 )
 
 // Need is what a metric takes to be measured.
@@ -69,16 +76,17 @@ var metrics = []metric{
 	{"connect_p99", "connect p99", duration, false, NeedsConnections, func(r *Report) (float64, bool) { return quantile(r.Connections.Handshake, 0.99) }},
 	{"p50", "p50", duration, false, NeedsMessages, latencyAt(0.5)},
 	{"p90", "p90", duration, false, NeedsMessages, latencyAt(0.9)},
+	{"p95", "p95", duration, false, NeedsMessages, latencyAt(0.95)},
 	{"p99", "p99", duration, false, NeedsMessages, latencyAt(0.99)},
 	{"p99.9", "p99.9", duration, false, NeedsMessages, latencyAt(0.999)},
 	{"max", "max", duration, false, NeedsMessages, latencyAt(1)},
-	{"lost", "lost", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Lost })},
-	{"duplicated", "duplicated", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Duplicated })},
-	{"reordered", "reordered", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Reordered })},
-	{"foreign", "not of this run", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Foreign })},
-	{"corrupted", "corrupted", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Corrupted })},
-	{"truncated", "truncated", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Truncated })},
-	{"invalid", "invalid", number, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Invalid })},
+	{"lost", "lost", deliveries, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Lost })},
+	{"duplicated", "duplicated", deliveries, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Duplicated })},
+	{"reordered", "reordered", deliveries, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Reordered })},
+	{"foreign", "not of this run", deliveries, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Foreign })},
+	{"corrupted", "corrupted", deliveries, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Corrupted })},
+	{"truncated", "truncated", deliveries, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Truncated })},
+	{"invalid", "invalid", deliveries, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Invalid })},
 	{"errors", "errors", number, false, NeedsConnections, func(r *Report) (float64, bool) { return float64(r.Errors()), true }},
 	{"", "deliveries per second", number, true, NeedsMessages, of(messages, func(m *Messages) (float64, bool) { return math.Round(m.DeliveredRate), true })},
 	{"", "deliveries per server CPU second", number, true, NeedsServer, of(server, func(s *Server) (float64, bool) {
@@ -166,10 +174,10 @@ func Metrics() []string {
 	return names
 }
 
-var objectiveForm = regexp.MustCompile(`^\s*([a-z0-9_.]+)\s*(<=|>=|<|>)\s*(\S+)\s*$`)
+var objectiveForm = regexp.MustCompile(`^\s*([a-z0-9_.]+)(?:\{stage=([1-9]\d?)\})?\s*(<=|>=|<|>)\s*(\S+)\s*$`)
 
-// ParseObjective reads "p99>50ms": a metric, one of < > <= >=, and a limit with
-// the metric's unit.
+// ParseObjective reads "p99>50ms", "lost>0.1%", "p99{stage=2}>50ms": a metric, one of
+// < > <= >=, and a limit with the metric's unit, or a share of the expected deliveries.
 func ParseObjective(text string) (Objective, error) {
 	parts := objectiveForm.FindStringSubmatch(text)
 	if parts == nil {
@@ -179,11 +187,24 @@ func ParseObjective(text string) (Objective, error) {
 	if m == nil {
 		return Objective{}, fmt.Errorf("objective %q: %q is not measured; there are %s", text, parts[1], strings.Join(Metrics(), ", "))
 	}
-	limit, err := m.unit.parse(parts[3])
-	if err != nil {
+	stage, _ := strconv.Atoi(parts[2]) // "" is 0
+	amount, share := strings.CutSuffix(parts[4], "%")
+	limit, err := m.unit.parse(amount)
+	switch {
+	case err != nil:
 		return Objective{}, fmt.Errorf("objective %q: %w", text, err)
+	case share && m.unit != deliveries:
+		return Objective{}, fmt.Errorf("objective %q: %s is not a share of the deliveries", text, m.name)
+	case stage > 0 && !m.staged():
+		return Objective{}, fmt.Errorf("objective %q: %s is not measured per stage", text, m.name)
 	}
-	return Objective{Text: strings.TrimSpace(text), Metric: m.name, sign: parts[2], limit: limit}, nil
+	return Objective{Text: strings.TrimSpace(text), Metric: m.name, Stage: stage, share: share, sign: parts[3], limit: limit}, nil
+}
+
+// staged reports whether each stage has its own value: a damaged message says not where
+// it belongs.
+func (m *metric) staged() bool {
+	return m.needs == NeedsMessages && (m.unit == duration || m.name == "lost" || m.name == "duplicated" || m.name == "reordered")
 }
 
 // Needs says what a run must have for o to be measured.
@@ -230,17 +251,24 @@ var ErrUnmeasured = errors.New("not measured")
 func (r *Report) Judge(objectives []Objective) (missed []string, err error) {
 	r.Objectives = []Judged{}
 	for _, o := range objectives {
-		m := find(o.Metric)
-		v, measured := m.value(r)
+		m, part := find(o.Metric), r.part(o.Stage)
+		v, measured := m.value(part)
 		if !measured {
 			err = errors.Join(err, fmt.Errorf("objective %s: %w in this run", o.Text, ErrUnmeasured))
 			continue
 		}
+		unit := m.unit
+		if o.share {
+			v, unit = 100*v/float64(part.Messages.Expected), percent
+		}
 		met := !o.holds(v)
 		if !met {
-			missed = append(missed, fmt.Sprintf("%s (it is %s)", o.Text, m.unit.format(v)))
+			missed = append(missed, fmt.Sprintf("%s (it is %s)", o.Text, unit.format(v)))
 		}
-		r.Objectives = append(r.Objectives, Judged{o.Text, m.unit.json(v), met})
+		r.Objectives = append(r.Objectives, Judged{o.Text, unit.json(v), met})
+	}
+	if r.Ended != "" && len(missed) == 0 { // it was missed then
+		missed = []string{r.Ended}
 	}
 	return missed, err
 }
@@ -276,6 +304,8 @@ func (u unit) format(v float64) string {
 		return Millis(v/1e6) + " ms"
 	case u == bytes:
 		return size(v)
+	case u == percent:
+		return strconv.FormatFloat(v, 'g', 3, 64) + " %"
 	}
 	return strconv.FormatFloat(v, 'f', -1, 64)
 }

@@ -23,6 +23,7 @@ type Report struct {
 	Began       time.Time   `json:"began"`
 	Interrupted bool        `json:"interrupted"`       // ended before its time, by the user
 	Aborted     string      `json:"aborted,omitempty"` // why it ended before its time, if not by the user
+	Ended       string      `json:"ended,omitempty"`   // the missed objective that ended it before its time
 	Environment Environment `json:"environment"`
 	Settings    Settings    `json:"settings"`
 
@@ -30,6 +31,8 @@ type Report struct {
 	Messages    *Messages   `json:"messages"`
 	Latency     *Times      `json:"latency"` // from the scheduled send to the arrival; lost messages last
 	Lag         *Times      `json:"lag"`     // from the scheduled send to the real one
+	WarmUp      *WarmUp     `json:"warm_up,omitempty"`
+	Stages      []Stage     `json:"stages,omitempty"`
 	Server      *Server     `json:"server"`
 	Generator   Generator   `json:"generator"`
 	Unread      string      `json:"unread,omitempty"` // what could not be read first
@@ -58,7 +61,8 @@ type Settings struct {
 	Start       []string `json:"start,omitempty"`
 	Connections int      `json:"connections"`
 	Channels    int      `json:"channels"`
-	Rate        float64  `json:"rate_per_s"`
+	Rate        float64  `json:"rate_per_s"`       // with stages, their mean
+	Stages      []string `json:"stages,omitempty"` // "30s:100/s"
 	Size        int      `json:"size_bytes"`
 	Duration    float64  `json:"duration_s"`
 }
@@ -247,6 +251,7 @@ type Times struct {
 	Mean      float64           `json:"mean_ms"`
 	P50       *float64          `json:"p50_ms"`
 	P90       *float64          `json:"p90_ms"`
+	P95       *float64          `json:"p95_ms"`
 	P99       *float64          `json:"p99_ms"`
 	P999      *float64          `json:"p99_9_ms"`
 	Max       *float64          `json:"max_ms"`
@@ -260,7 +265,7 @@ func NewTimes(l *loadtest.Latency) *Times {
 	}
 	q := func(q float64) *float64 { return Ms(l.Quantile(q)) }
 	return &Times{Count: l.Count(), Mean: l.Mean().Seconds() * 1e3,
-		P50: q(0.5), P90: q(0.9), P99: q(0.99), P999: q(0.999), Max: Ms(l.Max()), Histogram: l}
+		P50: q(0.5), P90: q(0.9), P95: q(0.95), P99: q(0.99), P999: q(0.999), Max: Ms(l.Max()), Histogram: l}
 }
 
 // Ms is d in milliseconds, nil for that of a lost message.

@@ -47,6 +47,9 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s with %d lost: missed %q, %v; want missed %t", text, lost, got, err, missed)
 		}
 	}
+	check("lost>0.1%", 2, true)
+	check("lost>0.1%", 1, false)
+	check("p95>9ms", 0, true)
 	check("p50>50ms", 0, false)
 	check("p50>1ms", 0, true)
 	check(" p99 >= 9ms ", 0, true)
@@ -92,7 +95,7 @@ func TestJudgeNeverPassesWhatWasNotMeasured(t *testing.T) {
 }
 
 func TestParseObjectiveRefuses(t *testing.T) {
-	for _, text := range []string{"", "p99", "p99>", "p99=5ms", "p98>5ms", "p99>50", "p99>1h", "lost>many", "lost>NaN", "p99>>5ms", "bytes_per_connection>1XB", "p99>5ms lost>0"} {
+	for _, text := range []string{"", "p99", "p99>", "p99=5ms", "p98>5ms", "p99>50", "p99>1h", "lost>many", "lost>NaN", "p99>>5ms", "p99>5%", "errors>1%", "lost>%", "p99{stage=0}>5ms", "p99{stage=x}>5ms", "errors{stage=1}>0", "corrupted{stage=1}>0", "bytes_per_connection>1XB", "p99>5ms lost>0"} {
 		if o, err := report.ParseObjective(text); err == nil {
 			t.Errorf("%q was read as %+v", text, o)
 		}

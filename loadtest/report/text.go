@@ -64,11 +64,13 @@ func (p *printer) body(r *Report) {
 			p.line("", "damaged: %d corrupted, %d truncated, %d invalid; the first: %s", m.Corrupted, m.Truncated, m.Invalid, m.FirstDamage)
 		}
 	}
+	p.warmUp(r.WarmUp)
 	p.times("latency", r.Latency)
 	p.times("lag", r.Lag)
 	p.storm(r.Storm)
 	p.restart(r.Restart)
 	p.ramp(r.Ramp)
+	p.stages(r.Stages)
 	p.server(r)
 	g := r.Generator
 	p.printf("%-13s %.2f s CPU in %d processes", "generator", g.CPU, g.Processes)
@@ -197,6 +199,9 @@ func (p *printer) verdict(r *Report) {
 	p.printf("\n")
 	if r.Interrupted {
 		p.printf("interrupted: the figures cover the time until then\n")
+	}
+	if r.Ended != "" {
+		p.printf("ended early: %s\n", r.Ended)
 	}
 	for _, reason := range r.Validity.Reasons {
 		p.printf("INVALID: %s\n", reason)

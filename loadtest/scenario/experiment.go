@@ -50,7 +50,7 @@ func (e *experiment) newReport() *report.Report {
 		Schema: report.Schema, Scenario: e.name, Began: time.Now().UTC().Truncate(time.Millisecond),
 		Environment: report.Environment{CPUs: runtime.NumCPU(), Kernel: unix.ByteSliceToString(kernel.Release[:]), Go: runtime.Version(), Load: e.s.Version},
 		Settings: report.Settings{Targets: e.s.Targets, Publish: e.s.Publish, Start: e.s.Start, Connections: e.s.Connections, Channels: e.s.Channels,
-			Rate: e.s.Rate, Size: e.s.Size, Duration: e.s.Duration.Seconds()},
+			Rate: e.s.Rate, Stages: texts(e.s.Stages), Size: e.s.Size, Duration: e.s.Duration.Seconds()},
 		Objectives: []report.Judged{}, Intervals: []report.Interval{},
 	}
 }
@@ -70,6 +70,9 @@ func (e *experiment) with(shape shape, publish bool, do func(*session) error) (r
 	case err != nil:
 		s.abort(err)
 	case s.report.Connections.Opened > 0:
+		if publish {
+			s.warmUp()
+		}
 		if err := do(s); err != nil {
 			return nil, err
 		}

@@ -72,7 +72,7 @@ func sample(r row) string {
 		return "7:7:7"
 	}
 	if _, ok := r.to.(interface{ GetSlice() []string }); ok {
-		return map[string]string{"fail-if": "p99>77ms"}[r.name]
+		return map[string]string{"fail-if": "p99>77ms", "stage": "7s:7/s..77/s"}[r.name]
 	}
 	return "77"
 }

@@ -20,17 +20,20 @@ type run struct {
 	load      loadtest.Load
 	rate      float64
 	gone      chan struct{} // closed when the server is
+	stop      func()        // ends the load early
 }
 
 // publish sends at rate for length and fills the session's report in. during, if
 // set, happens beside it, at after.
 func (s *session) publish(rate float64, length time.Duration, after time.Duration, during func(context.Context) error) {
-	s.say("publishing %v messages a second for %v", rate, length)
-	r := &run{session: s, rate: rate, gone: make(chan struct{}), previous: loadtest.Sample{Received: loadtest.Received{Latency: loadtest.NewLatency()}}}
-	r.load = loadtest.Load{Streams: s.s.Channels, Size: s.s.Size, Length: length, Pacer: loadtest.Rate(rate), Settle: s.s.Settle, Excuse: s.excuse,
-		Stop: s.soft.Done(), Gone: r.gone, Sampled: r.sampled, Every: s.s.Every, During: during, After: after}
-	if s.s.InFlight > 0 {
-		r.load.InFlight, r.load.Pacer = s.s.InFlight, nil
+	s.say("publishing %.6g messages a second for %v", rate, length)
+	soft, stop := context.WithCancel(s.soft)
+	defer stop()
+	r := &run{session: s, rate: rate, gone: make(chan struct{}), stop: stop, previous: loadtest.Sample{Received: loadtest.Received{Latency: loadtest.NewLatency()}}}
+	r.load = s.load(rate, length, soft)
+	r.load.Gone, r.load.Sampled, r.load.Every, r.load.During, r.load.After = r.gone, r.sampled, s.s.Every, during, after
+	if len(s.s.Stages) > 0 {
+		r.load.Pacer = s.s.Stages
 	}
 	if err := r.measure(); err != nil {
 		s.abort(err)
@@ -148,6 +151,7 @@ func (r *run) sampled(now loadtest.Sample) {
 	}
 	r.previous = now
 	r.intervals = append(r.intervals, i)
+	r.endIfMissed(now)
 	if r.s.Progress != nil {
 		r.s.Progress(Progress{Now: &i, Rate: r.rate, Total: r.load.Length})
 	}
@@ -181,6 +185,7 @@ func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
 			p.Unread = cmp.Or(p.Unread, p.Messages.FirstRefusal)
 		}
 	}
+	p.Stages = s.stages(r.Stages)
 	p.Latency, p.Lag = report.NewTimes(r.Latency), report.NewTimes(r.Lag)
 	p.Intervals = append(p.Intervals, intervals...)
 	p.Interrupted = s.interrupted()

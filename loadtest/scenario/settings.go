@@ -16,18 +16,22 @@ import (
 // Settings say what to run. Zero values are not defaults: see Defaults.
 type Settings struct {
 	Targets     []string
-	Publish     []string // one for each target; none: what follows from it
-	Header      []string // "Name: value", of every request
-	Secret      string   // what Pusher's publications are signed with; in no report
-	CA, Cert    string   // files in PEM: the authorities for TLS, and the client's certificate
-	Key         string   // file: its key
-	ServerName  string   // of TLS; default: the host of each target
-	Insecure    bool     // any certificate is good
-	Connections int      // divided among the targets
-	Channels    int      // each connection has one; messages go round them
-	Rate        float64  // messages a second, in all channels together
-	InFlight    int      // of fanout: messages under way at a time, instead of a rate; 0: the rate
-	Size        int      // bytes of a message, at least loadtest.StampBytes
+	Publish     []string         // one for each target; none: what follows from it
+	Header      []string         // "Name: value", of every request
+	Secret      string           // what Pusher's publications are signed with; in no report
+	CA, Cert    string           // files in PEM: the authorities for TLS, and the client's certificate
+	Key         string           // file: its key
+	ServerName  string           // of TLS; default: the host of each target
+	Insecure    bool             // any certificate is good
+	Connections int              // divided among the targets
+	Channels    int              // each connection has one; messages go round them
+	Rate        float64          // messages a second, in all channels together
+	Stages      []loadtest.Stage // instead of Rate and Duration, which are then their mean and sum
+	Warmup      time.Duration    // before the figures begin
+	Think       time.Duration    // with InFlight: before the next message
+	Abort       bool             // end as soon as an objective is missed
+	InFlight    int              // of fanout: messages under way at a time, instead of a rate; 0: the rate
+	Size        int              // bytes of a message, at least loadtest.StampBytes
 	Duration    time.Duration
 	Settle      time.Duration // how long to wait for the last messages
 	Idle        time.Duration // how long the server rests before its memory is read
@@ -63,7 +67,7 @@ type Settings struct {
 }
 
 // Out are the files for the report; "": none.
-type Out struct{ JSON, CSV, Hgrm, HTML string }
+type Out struct{ JSON, CSV, StagesCSV, Hgrm, HTML, JUnit, OpenMetrics string }
 
 // Progress is the state of a run that goes on.
 type Progress struct {
@@ -133,6 +137,7 @@ func Run(ctx context.Context, name string, s Settings) (*report.Report, error) {
 	if i < 0 {
 		return nil, fmt.Errorf("%w: no scenario %q", ErrUsage, name)
 	}
+	s.follow()
 	e := &experiment{name: name, s: s, soft: ctx, ctx: context.WithoutCancel(ctx)}
 	if err := e.place(); err != nil {
 		return nil, err
@@ -158,7 +163,11 @@ func (e *experiment) check(sc scenario) error {
 	must(s.Connections >= 1, "--connections %d: at least 1", s.Connections)
 	must(s.Channels >= 1 && s.Channels <= s.Connections, "--channels %d: from 1 to the number of connections, %d", s.Channels, s.Connections)
 	must(s.Rate > 0, "--rate %v: more than 0", s.Rate)
-	must(s.InFlight == 0 || s.InFlight > 0 && s.Channels == 1 && sc.name == "fanout", "in flight %d: at least 1, with one channel, in fanout", s.InFlight)
+	must(len(s.Stages) <= maxStages, "--stage: %d, at most %d", len(s.Stages), maxStages)
+	must(s.InFlight == 0 || len(s.Stages) == 0, "--in-flight: not with --stage, since each message waits for those before it")
+	must(s.Think == 0 || s.Think > 0 && s.InFlight > 0, "--think: not below 0, and only with --in-flight")
+	must(s.Warmup >= 0, "--warmup %v: not below 0", s.Warmup)
+	must(s.InFlight == 0 || s.InFlight > 0 && s.Channels == 1 && sc.name == "fanout", "--in-flight %d: at least 1, with one channel, in fanout", s.InFlight)
 	must(s.Size >= loadtest.StampBytes, "--size %d: at least %d, since each message carries the time of its sending", s.Size, loadtest.StampBytes)
 	must(s.Duration > 0 && s.Timeout > 0 && s.Every > 0, "--duration, --open-timeout, --every: more than 0")
 	must(s.Settle >= 0 && s.Idle >= 0 && s.Away >= 0 && s.OpenRate >= 0, "--settle, --idle, --away, --open-rate: not below 0")
@@ -175,6 +184,7 @@ func (e *experiment) check(sc scenario) error {
 		need := o.Needs()
 		can := need == report.NeedsConnections || need == report.NeedsServer || slices.Contains(sc.measures, need)
 		must(can, "objective %s: %s does not measure it", o.Text, sc.name)
+		must(o.Stage <= len(s.Stages), "objective %s: there are %d stages, see --stage", o.Text, len(s.Stages))
 		must(need != report.NeedsServer && need != report.NeedsSoak || len(s.PID)+len(s.Admin)+len(s.Start) > 0,
 			"objective %s: needs --pid, --admin or --start, which measure what the server holds", o.Text)
 	}

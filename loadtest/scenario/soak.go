@@ -13,7 +13,7 @@ func (e *experiment) soak() (*report.Report, error) {
 		return nil, err
 	}
 	r.Soak = slopes(r.Intervals)
-	if r.Soak == nil && r.Aborted == "" {
+	if r.Soak == nil && r.Aborted == "" && r.Ended == "" {
 		return nil, errors.New("soak: too short for a slope: set --duration to at least ten times --every")
 	}
 	return r, nil

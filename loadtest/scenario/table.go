@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"peal/loadtest"
 	"peal/loadtest/report"
 )
 
@@ -44,8 +45,11 @@ func (s *Settings) rows() []row {
 		{"channels", &s.Channels, "number of channels; each subscriber has one", "", 0},
 		{"rate", &s.Rate, "messages per second in all channels together; in a ramp, of its first step", "-connect", 0},
 		{"in-flight", &s.InFlight, "instead of a rate: number of messages in flight at a time, on one channel; the next is sent when every subscriber has received one", "fanout", 0},
+		{"think", &s.Think, "with --in-flight: time between the arrival of a message at every subscriber and the next message", "fanout", 0},
 		{"size", &s.Size, "size of a message in bytes", "-connect", 0},
 		{"duration", &s.Duration, "time to publish; connect holds the connections; storm drops the clients after a third of it; restart stops the server after a third and kills it after two", "-ramp", 0},
+		{"stage", list[loadtest.Stage]{&s.Stages, loadtest.ParseStage}, "instead of --rate and --duration: a rate for some time, like 30s:100/s, or a change of it, like 30s:100/s..1000/s; can be repeated", "fanout mixed storm restart soak", 0},
+		{"warmup", &s.Warmup, "time to publish before the run, at its first rate; it is in no figure, except for the losses in it", "-connect", 0},
 		{"publish", &s.Publish, "address to publish to, if it does not follow from the target: http://…{channel}… or ws://…", "", 0},
 		{"header", &s.Header, "header line to add to every request: 'Name: value'", "", secret},
 		{"secret", &s.Secret, "secret of a Pusher application, which signs publications; it is in no report", "-connect", secret},
@@ -71,10 +75,14 @@ func (s *Settings) rows() []row {
 		{"turns", &s.Turns, "number of turns of each server", "versus", 0},
 		{"mix", &s.Mix, "shares of WebSocket : SSE : long polling", "mixed", 0},
 		{"fail-if", list[report.Objective]{&s.Objectives, report.ParseObjective}, "condition that makes the run fail with exit code 1, like 'p99>50ms' (metrics: " + strings.Join(report.Metrics(), " ") + ")", "", 0},
+		{"abort-on-fail", &s.Abort, "end the run as soon as a --fail-if with > or >= is true of what is known; checked every --every", "fanout mixed storm soak", 0},
 		{"json", &s.Out.JSON, "file for the report as JSON; - writes to standard output", "", isFile},
 		{"csv", &s.Out.CSV, "file for the intervals as CSV", "", isFile},
+		{"csv-stages", &s.Out.StagesCSV, "file for the figures of the stages as CSV", "fanout mixed storm restart soak", isFile},
 		{"hgrm", &s.Out.Hgrm, "file for the percentiles of the latency, in the format of HdrHistogram plotters", "", isFile},
 		{"html", &s.Out.HTML, "file for an HTML page with charts", "", isFile},
+		{"junit", &s.Out.JUnit, "file for the objectives as JUnit XML: a test case each, and one for the validity of the run", "", isFile},
+		{"openmetrics", &s.Out.OpenMetrics, "file for the results in the text format of OpenMetrics", "", isFile},
 		{"max-lag", &s.Limits.Lag, "the run is valid only if each delay of the generator itself (the lag of its sending, its waiting for processors) is at most this share of the reported p99, or 1 ms", "", 0},
 		{"max-cpu", &s.Limits.CPU, "the run is valid only if the generator used at most this share of its CPU", "", 0},
 		{"min-sent", &s.Limits.Sent, "the run is valid only if at least this share of the schedule was sent", "", 0},
