@@ -1,9 +1,6 @@
 package gate
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
 	"slices"
 	"strings"
 
@@ -22,28 +19,6 @@ func (r *Result) Keep() *Result {
 		k.Figures = append(k.Figures, Figure{Benchmark: f.Benchmark, Unit: f.Unit, Kind: f.Kind, Head: f.Head, HeadMedian: f.HeadMedian, Verdict: New})
 	}
 	return k
-}
-
-// Series are the pairs of one noisy figure in one run, kept to judge them again.
-type Series struct {
-	Run       int       `json:"run"`
-	Benchmark string    `json:"benchmark"`
-	Unit      string    `json:"unit"`
-	Base      []float64 `json:"base"`
-	Head      []float64 `json:"head"`
-}
-
-// WritePairs writes the Series of several runs, one a line.
-func WritePairs(w io.Writer, runs []*Result) (err error) {
-	e := json.NewEncoder(w)
-	for i, r := range runs {
-		for _, f := range r.Figures {
-			if f.Kind == Noisy && len(f.Base) == len(f.Head) && len(f.Base) > 0 {
-				err = errors.Join(err, e.Encode(Series{i, f.Benchmark, f.Unit, f.Base, f.Head}))
-			}
-		}
-	}
-	return err
 }
 
 // Against uses the head of kept, an earlier result, as the base of samples. missing
@@ -74,34 +49,4 @@ func (s *Side) add(unit string, values []float64) {
 		}
 		s.Runs[i] = append(s.Runs[i], bench.Measure{Unit: unit, Value: v})
 	}
-}
-
-// Rewritten compares the baselines of the repository at base and at head. A figure
-// that is worse in head's file counts as raised.
-func Rewritten(config *Config, base, head *Result) (all []Change) {
-	value := func(r *Result, benchmark, unit string) *float64 {
-		i := slices.IndexFunc(r.Figures, func(f Figure) bool { return f.Benchmark == benchmark && f.Unit == unit })
-		if i < 0 {
-			return nil
-		}
-		return r.Figures[i].HeadMedian
-	}
-	for _, f := range base.Figures {
-		h := value(head, f.Benchmark, f.Unit)
-		m := config.Metric(f.Benchmark, f.Unit)
-		what := f.Benchmark + ": " + f.Unit
-		switch {
-		case f.HeadMedian == nil || h != nil && *h == *f.HeadMedian:
-		case h == nil:
-			all = append(all, Change{what, number(*f.HeadMedian), "–", true})
-		default:
-			all = append(all, Change{what, number(*f.HeadMedian), number(*h), m.worse(*f.HeadMedian, *h) > m.margin(*f.HeadMedian)})
-		}
-	}
-	for _, f := range head.Figures {
-		if f.HeadMedian != nil && value(base, f.Benchmark, f.Unit) == nil {
-			all = append(all, Change{f.Benchmark + ": " + f.Unit, "–", number(*f.HeadMedian), false})
-		}
-	}
-	return all
 }

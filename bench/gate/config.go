@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -200,82 +199,4 @@ func stricter(base, head Metric) Metric {
 // margin is how much worse than base is still a pass, in the unit.
 func (m *Metric) margin(base float64) float64 {
 	return max(m.Margin, m.MarginPercent/100*math.Abs(base))
-}
-
-// key identifies the metric within a configuration.
-func (m *Metric) key() string {
-	if m.Benchmark == "" {
-		return m.Unit
-	}
-	return m.Unit + " of " + m.Benchmark
-}
-
-// Change is one difference between two configurations.
-type Change struct {
-	What   string `json:"what"` // "cpu-ns/delivery: threshold-percent"
-	Base   string `json:"base"`
-	Head   string `json:"head"`
-	Raised bool   `json:"raised"` // head lets more pass than base
-}
-
-// Changes returns the differences of head, raised limits first. Fewer pairs or
-// samples count as raised, because the run detects less.
-func Changes(base, head *Config) []Change {
-	var raised, other []Change
-	differ := func(what string, b, h any, raises bool) {
-		switch c := (Change{what, text(b), text(h), raises}); {
-		case b == h:
-		case raises:
-			raised = append(raised, c)
-		default:
-			other = append(other, c)
-		}
-	}
-	differ("pairs", base.Pairs, head.Pairs, head.Pairs < base.Pairs)
-	differ("samples", base.Samples, head.Samples, head.Samples < base.Samples)
-	differ("p", base.P, head.P, true) // higher: more false alarms; lower: less is found
-	for i := range base.Metrics {
-		b := &base.Metrics[i]
-		key, h := b.key(), head.named(b.key())
-		if h == nil {
-			differ(key, b.Kind, "–", b.Kind != Shown)
-			continue
-		}
-		differ(key+": kind", b.Kind, h.Kind, slices.Index(kinds, h.Kind) < slices.Index(kinds, b.Kind))
-		differ(key+": higher-is-better", b.Higher, h.Higher, true)
-		differ(key+": margin", b.Margin, h.Margin, h.Margin > b.Margin)
-		differ(key+": margin-percent", b.MarginPercent, h.MarginPercent, h.MarginPercent > b.MarginPercent)
-		differ(key+": threshold-percent", b.ThresholdPercent, h.ThresholdPercent, h.ThresholdPercent > b.ThresholdPercent)
-		differ(key+": see-percent", b.SeePercent, h.SeePercent, h.SeePercent > b.SeePercent)
-		differ(key+": floor", b.Floor, h.Floor, h.Floor > b.Floor)
-	}
-	for i := range head.Metrics {
-		if h := &head.Metrics[i]; base.named(h.key()) == nil {
-			// An entry before a wider one takes figures from it.
-			differ(h.key(), "–", h.Kind, h.Benchmark != "")
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(base.Sets)) {
-		b, h := base.Sets[name], head.Sets[name]
-		differ("set "+name+": benchmarks", b.Benchmarks, h.Benchmarks, true)
-		differ("set "+name+": pairs", b.Pairs, h.Pairs, h.Pairs < b.Pairs)
-		differ("set "+name+": figures", b.Figures, h.Figures, true)
-	}
-	return append(raised, other...)
-}
-
-func text(v any) string {
-	if x, ok := v.(float64); ok {
-		return number(x)
-	}
-	return fmt.Sprint(v)
-}
-
-// named returns the metric of that key, or nil.
-func (c *Config) named(key string) *Metric {
-	i := slices.IndexFunc(c.Metrics, func(m Metric) bool { return m.key() == key })
-	if i < 0 {
-		return nil
-	}
-	return &c.Metrics[i]
 }

@@ -72,8 +72,8 @@ metrics:
 	for _, c := range Changes(base, head) {
 		got = append(got, fmt.Sprintf("%s %s→%s %t", c.What, c.Base, c.Head, c.Raised))
 	}
-	want := []string{"samples 3→2 true", "a: margin 1→2 true", "c exact→– true", "pairs 15→20 false", "b: threshold-percent 5→4 false",
-		"b: see-percent 10→8 false", "d: kind shown→exact false", "e –→exact false"}
+	want := []string{"samples 3→2 true", "a: margin 1→2 true", "c: kind exact→– true", "pairs 15→20 false", "b: threshold-percent 5→4 false",
+		"b: see-percent 10→8 false", "d: kind shown→exact false", "e: kind –→exact false"}
 	if strings.Join(got, "; ") != strings.Join(want, "; ") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

@@ -1,10 +1,14 @@
 package gate
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -223,6 +227,42 @@ func TestSimulation(t *testing.T) {
 		t.Logf("%d runs a cell, 10 figures, 15 pairs, threshold 5 %%, see 10 %%\n\n"+
 			"| Noise of a sample | false alarm in a run | run unstable | figure unstable | +5 %% fails | +10 %% fails | +10 %% unstable | +10 %% passes |\n"+
 			"| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n%s", runs, table.String())
+	}
+}
+
+// TestKeptSeries judges the pairs of real runs of a commit against itself again.
+func TestKeptSeries(t *testing.T) {
+	b, err := os.ReadFile("../results/gate-pairs.jsonl")
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skip("no pairs are kept: docs/gate.md has the command that keeps them")
+	}
+	text, err2 := os.ReadFile("../gate.yaml")
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	config := parse(t, string(text))
+	type series struct {
+		Run, Benchmark, Unit string
+		Base, Head           []float64
+	}
+	runs := map[string][]series{}
+	for line := range bytes.Lines(b) {
+		var s series
+		if err := json.Unmarshal(line, &s); err != nil {
+			t.Fatal(err)
+		}
+		if config.Metric(s.Benchmark, s.Unit).Kind == Noisy {
+			runs[s.Run] = append(runs[s.Run], s)
+		}
+	}
+	for run, all := range runs {
+		for _, s := range all {
+			m := config.Metric(s.Benchmark, s.Unit)
+			f := Figure{Benchmark: s.Benchmark, Unit: s.Unit, Base: s.Base, Head: s.Head, Verdict: Same}
+			if f.judgePairs(&m, config.level(len(all))); f.Verdict == Worse {
+				t.Errorf("%s: %s of %s: a false alarm, %+.1f %%", run, s.Unit, s.Benchmark, *f.ChangePercent)
+			}
+		}
 	}
 }
 

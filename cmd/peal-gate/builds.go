@@ -23,8 +23,19 @@ func (c *contest) builds(ctx context.Context, checkout *gate.Checkout) error {
 	if err != nil {
 		return err
 	}
-	if err := c.readConfig(headTree); err != nil {
+	baseTree := ""
+	if c.base != "" {
+		if baseTree, err = c.baseTree(ctx, checkout); err != nil {
+			return err
+		}
+	}
+	if err := c.readConfig(baseTree, headTree); err != nil {
 		return err
+	}
+	if c.base != "" {
+		if err := c.compare(ctx, checkout, baseTree, headTree); err != nil {
+			return err
+		}
 	}
 	overlay := ""
 	if c.plant != "" {
@@ -41,11 +52,7 @@ func (c *contest) builds(ctx context.Context, checkout *gate.Checkout) error {
 		return server, err
 	}
 	if c.base != "" {
-		tree, err := c.baseTree(ctx, checkout, headTree)
-		if err != nil {
-			return err
-		}
-		if c.baseServer, err = build("base", tree, "", &c.result.Base); err != nil {
+		if c.baseServer, err = build("base", baseTree, "", &c.result.Base); err != nil {
 			return err
 		}
 	}
@@ -86,55 +93,36 @@ func (c *contest) headTree(ctx context.Context, checkout *gate.Checkout) (dir st
 	return checkout.Tree(ctx, "head", b.Commit)
 }
 
-// baseTree unpacks base, compares what head could loosen, and makes the limits as strict
-// as base's.
-func (c *contest) baseTree(ctx context.Context, checkout *gate.Checkout, headTree string) (dir string, err error) {
+// baseTree returns the folder of base's source.
+func (c *contest) baseTree(ctx context.Context, checkout *gate.Checkout) (dir string, err error) {
 	b := &c.result.Base
 	b.Name = c.base
 	if b.Commit, err = checkout.Commit(ctx, b.Name); err != nil {
 		return "", noCommit("--base", err)
 	}
-	if dir, err = checkout.Tree(ctx, "base", b.Commit); err != nil {
-		return "", err
-	}
-	if old, err := os.ReadFile(filepath.Join(dir, c.config)); err == nil && !filepath.IsAbs(c.config) {
-		if was, err := gate.ParseConfig(old); err != nil {
-			c.note("%s of base is not valid and was not compared: %v", c.config, err)
-		} else {
-			c.tighten(was)
-		}
-	}
-	was, errBase := gate.ReadResult(filepath.Join(dir, baselineFile))
-	is, errHead := gate.ReadResult(filepath.Join(headTree, baselineFile))
-	if errBase == nil {
-		if errHead != nil {
+	return checkout.Tree(ctx, "base", b.Commit)
+}
+
+// compare compares what base and head have, besides their limits: kept figures,
+// benchmarks, and the code that measures and judges, which is head's.
+func (c *contest) compare(ctx context.Context, checkout *gate.Checkout, baseTree, headTree string) error {
+	was, err := gate.ReadResult(filepath.Join(baseTree, baselineFile))
+	if err == nil {
+		is, err := gate.ReadResult(filepath.Join(headTree, baselineFile))
+		if err != nil {
 			is = &gate.Result{} // all of its figures are gone
 		}
 		c.result.Rewritten = gate.Rewritten(c.result.Config, was, is)
 	}
-	names, err := checkout.Benchmarks(ctx, dir)
+	names, err := checkout.Benchmarks(ctx, baseTree)
 	if err != nil {
 		c.note("The benchmarks of base are not known, so one that vanished is not noticed: %v", err)
 	}
 	selected := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !c.selects(name) })
 	if err == nil && len(selected) == 0 {
-		return "", usagef("--base %s: none of its %d benchmarks is selected (--only, --set)", c.base, len(names))
+		return usagef("--base %s: none of its %d benchmarks is selected (--only, --set)", c.base, len(names))
 	}
 	c.result.Expect(selected, was, c.macros)
-	return dir, c.noteJudges(ctx, checkout)
-}
-
-// tighten compares head's limits with was, and makes them as strict.
-func (c *contest) tighten(was *gate.Config) {
-	c.result.Changes = gate.Changes(was, c.result.Config)
-	if !c.result.Allows("gate.yaml") {
-		c.result.Config.Tighten(was, c.set)
-	}
-}
-
-// noteJudges notes files of the gate and of its benchmarks that head changes: those of
-// head measure and judge.
-func (c *contest) noteJudges(ctx context.Context, checkout *gate.Checkout) error {
 	files, err := checkout.Differ(ctx, c.result.Base.Commit, c.head, "bench/*.go", "cmd/peal-gate/*.go", ":!*_test.go")
 	if len(files) > 0 {
 		c.note("Head changes what measures and judges: %s.", strings.Join(files, ", "))
@@ -149,8 +137,9 @@ func noCommit(flag string, err error) error {
 	return err
 }
 
-// readConfig reads head's configuration.
-func (c *contest) readConfig(headTree string) error {
+// readConfig reads head's configuration, and makes it as strict as base's or the
+// baseline's.
+func (c *contest) readConfig(baseTree, headTree string) error {
 	name := c.config
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(headTree, name)
@@ -159,14 +148,29 @@ func (c *contest) readConfig(headTree string) error {
 	if err != nil {
 		return usage(fmt.Errorf("--config: %w", err))
 	}
-	if c.result.Config, err = gate.ParseConfig(bytes.TrimSpace(b)); err != nil {
+	config, err := gate.ParseConfig(bytes.TrimSpace(b))
+	if err != nil {
 		return usage(fmt.Errorf("%s: %w", name, err))
 	}
-	if !c.result.Config.Use(c.set) {
+	var was *gate.Config
+	if c.kept != nil {
+		was = c.kept.Config
+	}
+	if old, err := os.ReadFile(filepath.Join(baseTree, c.config)); c.base != "" && err == nil && !filepath.IsAbs(c.config) {
+		if was, err = gate.ParseConfig(old); err != nil {
+			c.note("%s of base is not valid and was not compared: %v", c.config, err)
+			was = nil
+		}
+	}
+	if was != nil {
+		c.result.Changes = gate.Changes(was, config)
+	}
+	if !config.Use(c.set) {
 		return usagef("--set %q: %s has no such set", c.set, name)
 	}
-	if c.kept != nil && c.kept.Config != nil {
-		c.tighten(c.kept.Config)
+	if was != nil && !c.result.Allows("gate.yaml") {
+		config.Tighten(was, c.set)
 	}
+	c.result.Config = config
 	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -15,8 +14,7 @@ import (
 // newTally counts the verdicts of several results: how often an A/A run raised a false
 // alarm, or how often a planted regression was found.
 func newTally(stdout io.Writer) *cobra.Command {
-	var pairs string
-	c := &cobra.Command{
+	return &cobra.Command{
 		Use:   "tally RESULT.json...",
 		Short: "Count the verdicts of several results, by figure",
 		Args: func(c *cobra.Command, args []string) error {
@@ -34,11 +32,9 @@ func newTally(stdout io.Writer) *cobra.Command {
 				}
 				all = append(all, r)
 			}
-			return errors.Join(tally(stdout, all), writeFile(pairs, stdout, func(w io.Writer) error { return gate.WritePairs(w, all) }))
+			return tally(stdout, all)
 		},
 	}
-	c.Flags().StringVar(&pairs, "pairs", "", "write the pairs of the noisy figures to this file")
-	return c
 }
 
 // key is one figure over several runs.
