@@ -43,13 +43,13 @@ func (s *Server) address(spec *loadtest.Spec) {
 func isWebSocket(t loadtest.Transport) bool { return t == "" || t == loadtest.WebSocket }
 
 // publisher opens one WebSocket per channel.
-func (s *Server) publisher(ctx context.Context, channels int) (*loadtest.WSPublisher, error) {
-	return loadtest.DialWS(ctx, s.Addr, channels, func(channel int) string {
+func (s *Server) publisher(ctx context.Context, channels int) (*loadtest.Publisher, error) {
+	return loadtest.DialPublisher(ctx, loadtest.PublishTarget{Endpoint: loadtest.Endpoint{Addr: s.Addr}, WebSocket: true, Streams: channels, Path: func(channel int) string {
 		if s.bare {
 			return "/pub"
 		}
 		return "/ws?channel=" + loadtest.ChannelName("c", channel)
-	})
+	}})
 }
 
 // stopWait is how long a server may take to exit after SIGTERM.

@@ -65,21 +65,22 @@ func usage(pid int) (loadtest.Memory, time.Duration, error) {
 // publishHistory publishes resumeMessages and returns the cursor before them. The
 // messages are stamped as run 1, which is the first run of a new pool.
 func publishHistory(ctx context.Context, addr string) (cursor string, err error) {
-	publisher, err := loadtest.DialHTTP(ctx, addr, loadtest.PublishPath("c"))
+	publisher, err := loadtest.DialPublisher(ctx, loadtest.PublishTarget{Endpoint: loadtest.Endpoint{Addr: addr}, Path: loadtest.PublishPath("c")})
 	if err != nil {
 		return "", err
 	}
 	defer publisher.Close()
-	if err := publisher.Queue(0, []byte("before")); err != nil {
+	answer, err := publisher.Publish(0, []byte("before"))
+	if err != nil {
 		return "", err
 	}
 	var response struct{ Cursor string }
-	if err := json.Unmarshal(publisher.LastAnswer, &response); err != nil || response.Cursor == "" {
-		return "", fmt.Errorf("publish: no cursor in %.200q", publisher.LastAnswer)
+	if err := json.Unmarshal(answer, &response); err != nil || response.Cursor == "" {
+		return "", fmt.Errorf("publish: no cursor in %.200q", answer)
 	}
 	for i := range uint64(resumeMessages) {
 		m := loadtest.AppendMessage(nil, loadtest.Stamp{Run: 1, Sequence: i + 1, Scheduled: loadtest.Now()}, messageBytes)
-		if err := publisher.Queue(0, m); err != nil {
+		if _, err := publisher.Publish(0, m); err != nil {
 			return "", err
 		}
 	}

@@ -44,7 +44,7 @@ func TestAgentsReceiveAsWorkersDo(t *testing.T) {
 	if opened.Connections != 10 || len(pool.PIDs()) != 0 || len(pool.Clocks()) != 2 {
 		t.Fatalf("%+v, %d processes here, clocks %+v; want 10 connections at two agents", opened, len(pool.PIDs()), pool.Clocks())
 	}
-	publisher, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: l.Addr}, WebSocket: true, Path: func(int) string { return "/pub" }})
+	publisher, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: l.Addr}, WebSocket: true, Path: func(int) string { return "/pub" }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,9 +11,9 @@
 //   - A worker is a process with one fleet, run by the same binary again, since
 //     the descriptor limit is per process. A Pool is several workers seen as
 //     one; control is a JSON object per line on stdin and stdout.
-//   - A publisher sends stamped messages, over WebSocket or HTTP keep-alive; a
-//     Pipeline does so without ever being held up by the server; Flood publishes
-//     over many keep-alive connections as fast as it goes.
+//   - A Publisher sends stamped messages, over HTTP or WebSocket, and is never held up
+//     by the server; Flood publishes over many keep-alive connections as fast as it
+//     goes.
 //     Each stream (a channel in one run) has exactly one publisher and counts
 //     its messages 1, 2, 3 …
 //   - A run is one measurement: Begin, publish in a closed loop (N messages in

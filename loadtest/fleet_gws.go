@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -225,6 +226,15 @@ func (gwsHandler) OnMessage(c *gws.Conn, m *gws.Message) {
 		sink.takeLocked(s.sub, m.Bytes(), Now(), frameForm(byte(m.Opcode)))
 	}
 	_ = m.Close() // returns the buffer to gws' pool
+}
+
+// asUnreadable is ErrUnreadable for an error of reading that is not the connection's.
+func asUnreadable(err error) error {
+	var network net.Error
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &network) {
+		return err
+	}
+	return unreadable("%w", err)
 }
 
 // gwsUnreadable is ErrUnreadable if it was gws that ended the connection, because of

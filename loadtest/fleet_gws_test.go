@@ -49,7 +49,7 @@ func workerMemory(t *testing.T, n int) uint64 {
 			t.Error(err)
 		}
 	}()
-	publisher, err := DialWS(ctx, l.Addr, 1, func(int) string { return "/pub" })
+	publisher, err := DialPublisher(ctx, PublishTarget{Endpoint: Endpoint{Addr: l.Addr}, WebSocket: true, Path: func(int) string { return "/pub" }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,7 +93,8 @@ func (f *flood) open() (err error) {
 		return err
 	}
 	for stream := range f.load.Streams {
-		f.heads = append(f.heads, appendPost(nil, f.load.Path(stream), f.load.Addr, textHeader, f.load.Size))
+		whole := AppendRequest(nil, "POST", f.load.Path(stream), f.load.Addr, textHeader, make([]byte, f.load.Size))
+		f.heads = append(f.heads, whole[:len(whole)-f.load.Size])
 	}
 	if f.ep, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("epoll: %w", err)

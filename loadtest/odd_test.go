@@ -66,7 +66,7 @@ func oddRun(t *testing.T, way Spec, o liar.Oddity, settle time.Duration) Result 
 	if err := opened.Err(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := DialPipeline(ctx, to)
+	p, err := DialPublisher(ctx, to)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,23 +157,24 @@ func TestFloodThroughConnectionsThatEnd(t *testing.T) {
 	}
 }
 
-func TestHTTPPublisherGoesOnOverAnotherConnection(t *testing.T) {
+func TestPublisherGoesOnOverAnotherConnection(t *testing.T) {
 	for name, o := range oddities {
 		if o.HangUp > 0 { // a POST is not repeated
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
 			s := liar.StartOdd(t, o)
-			p, err := DialHTTP(t.Context(), s.Addr, func(int) string { return "/publish" })
+			p, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: s.Addr}, Path: func(int) string { return "/publish" }})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer p.Close()
 			for i := range 7 {
-				if err := p.Queue(0, []byte("x")); err != nil {
+				answer, err := p.Publish(0, []byte("x"))
+				if err != nil {
 					t.Fatal(err)
 				}
-				if got, want := string(p.LastAnswer), fmt.Sprintf(`{"cursor":"%d"}`, i+1); got != want {
+				if got, want := string(answer), fmt.Sprintf(`{"cursor":"%d"}`, i+1); got != want {
 					t.Errorf("answer %s, want %s", got, want)
 				}
 			}
@@ -185,15 +186,12 @@ func TestHTTPPublisherGoesOnOverAnotherConnection(t *testing.T) {
 func TestRefusedUpgradeOfAPublisherIsAnError(t *testing.T) {
 	s := liar.StartOdd(t, liar.Oddity{})
 	for _, path := range []string{"/elsewhere", "/publish"} {
-		if _, err := DialWS(t.Context(), s.Addr, 1, func(int) string { return path }); err == nil || !strings.Contains(err.Error(), "upgrade refused") {
-			t.Errorf("DialWS to %s: %v", path, err)
-		}
-		_, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: s.Addr}, WebSocket: true, Path: func(int) string { return path }})
+		_, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: s.Addr}, WebSocket: true, Path: func(int) string { return path }})
 		if err == nil || !strings.Contains(err.Error(), "upgrade refused") {
-			t.Errorf("DialPipeline to %s: %v", path, err)
+			t.Errorf("to %s: %v", path, err)
 		}
 	}
-	p, err := DialWS(t.Context(), liar.StartOdd(t, liar.Oddity{Interim: true, Pieces: 1}).Addr, 1, func(int) string { return "/ws" })
+	p, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: liar.StartOdd(t, liar.Oddity{Interim: true, Pieces: 1}).Addr}, WebSocket: true, Path: func(int) string { return "/ws" }})
 	if err != nil {
 		t.Fatal(err)
 	}

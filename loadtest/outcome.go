@@ -1,30 +1,47 @@
 package loadtest
 
-// Outcome is what became of the messages that a Pipeline was given.
+// Outcome is what became of the messages that a Publisher was given.
 type Outcome struct {
+	Accepted   uint64   // answered with a 2xx, or written as a frame
 	Refused    uint64   // not written, answered with an error, or not answered
 	Unanswered uint64   // of those, written and not answered: the server may have taken them
 	Unreadable uint64   // of those, whose response the load test could not read
 	Reason     error    // of the first
-	Excused    [][]Span // per stream: those refused, sorted; nil: not known
+	Excused    [][]Span // per stream: those refused, sorted; nil: not known, with several targets
+	Answer     []byte   // the body of the newest 2xx
 }
 
 // add adds a later one, whose spans may be out of order.
 func (o *Outcome) add(later Outcome) {
+	o.Accepted += later.Accepted
 	o.Refused += later.Refused
 	o.Unanswered += later.Unanswered
 	o.Unreadable += later.Unreadable
 	if o.Reason == nil {
 		o.Reason = later.Reason
 	}
-	for i, spans := range later.Excused {
+	if later.Answer != nil {
+		o.Answer = later.Answer
+	}
+	for i := range o.Excused[:min(len(o.Excused), len(later.Excused))] {
+		spans := later.Excused[i]
 		o.Excused[i] = append(o.Excused[i], spans...)
+	}
+}
+
+// acceptLocked notes that messages were accepted, but for those that a Settle has
+// given up on.
+func (c *publishConn) acceptLocked(messages []sent) {
+	for _, m := range messages {
+		if m.stream != 0 {
+			c.outcome.Accepted++
+		}
 	}
 }
 
 // refuseLocked notes that messages were not accepted, but for those that a
 // Settle has given up on.
-func (c *pipe) refuseLocked(messages []sent, unanswered bool, reason error) {
+func (c *publishConn) refuseLocked(messages []sent, unanswered bool, reason error) {
 	o := &c.outcome
 	for _, m := range messages {
 		if m.stream == 0 {
@@ -37,7 +54,7 @@ func (c *pipe) refuseLocked(messages []sent, unanswered bool, reason error) {
 			o.Reason = reason
 		}
 		if o.Excused == nil {
-			o.Excused = make([][]Span, c.target.Streams)
+			o.Excused = make([][]Span, len(c.paths))
 		}
 		o.Excused[m.stream-1] = withSequence(o.Excused[m.stream-1], m.sequence)
 	}

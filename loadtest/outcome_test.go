@@ -74,7 +74,7 @@ func TestExcusedIsWhatTheServerDidNotTakeUpon(t *testing.T) {
 	if err := opened.Err(); err != nil {
 		t.Fatal(err)
 	}
-	publisher, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Path: PublishPath("c")})
+	publisher, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Path: PublishPath("c")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -168,8 +168,8 @@ func TestPusherDeliversEverythingOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		publisher, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Streams: channels, Peer: peer,
-			Path: func(int) string { return publish }, Channel: func(s int) string { return ChannelName("pusher-b-", s) }})
+		publisher, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Streams: channels, Path: func(int) string { return publish }}.
+			to(peer, func(s int) string { return ChannelName("pusher-b-", s) }))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -196,8 +196,8 @@ func TestPeersDeliverEverythingOnce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			publisher, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Streams: channels, Peer: peer, Header: "X-API-Key: secret\r\n",
-				Path: func(int) string { return way.post }, Channel: func(s int) string { return ChannelName("a b-", s) }})
+			publisher, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Streams: channels, Header: "X-API-Key: secret\r\n", Path: func(int) string { return way.post }}.
+				to(peer, func(s int) string { return ChannelName("a b-", s) }))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -260,8 +260,8 @@ func TestCentrifugoResumesOrIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	publisher, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Peer: peer, Header: "X-API-Key: secret\r\n",
-		Path: func(int) string { return "/api/publish" }, Channel: func(int) string { return "a" }})
+	publisher, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Header: "X-API-Key: secret\r\n", Path: func(int) string { return "/api/publish" }}.
+		to(peer, func(int) string { return "a" }))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ type Load struct {
 	// says so.
 	Overrun time.Duration
 
-	// Excuse leaves out of Expected and Lost what a Pipeline's server refused or did
+	// Excuse leaves out of Expected and Lost what a Publisher's server refused or did
 	// not answer, but where it came all the same.
 	Excuse bool
 
@@ -43,6 +43,9 @@ type Load struct {
 	// Gone, when it is closed, says that there is no server any more: it ends the loop,
 	// with a result in which messages that were not accepted do not count as lost.
 	Gone <-chan struct{}
+
+	// Slow makes the sender late on purpose, by so much for each message.
+	Slow time.Duration
 
 	// Sampled, if set, is called about every Every (default 1 s) while the loop
 	// runs and while its last messages are waited for, on Run's goroutine.
@@ -67,7 +70,7 @@ type Result struct {
 	Received
 	Published uint64
 	Scheduled uint64 // open loop: what the schedule wanted sent
-	Refused   uint64 // by a Pipeline's server, or not answered; without Load.Excuse they count as lost too
+	Refused   uint64 // by a Publisher's server, or not answered; without Load.Excuse they count as lost too
 	// Unanswered is how many of the refused were written and never answered.
 	Unanswered uint64
 	// Misread is how many of the refused had a response that the load test could not read.
@@ -90,7 +93,7 @@ func (r Result) PerServerCPUSecond() float64 {
 }
 
 // Run publishes one load to the pool's subscribers and reports what arrived.
-func Run(ctx context.Context, pool *Pool, publisher Publisher, load Load) (r Result, err error) {
+func Run(ctx context.Context, pool *Pool, publisher *Publisher, load Load) (r Result, err error) {
 	load.Streams, load.Size = max(load.Streams, 1), max(load.Size, StampBytes)
 	load.Length, load.Settle = cmp.Or(load.Length, 4*time.Second), cmp.Or(load.Settle, 10*time.Second)
 	load.Length = cmp.Or(load.Pacer.Length(), load.Length)
@@ -119,15 +122,10 @@ func Run(ctx context.Context, pool *Pool, publisher Publisher, load Load) (r Res
 		return r, err
 	}
 	r.Sending = time.Since(began)
-	if settler, ok := publisher.(interface {
-		Settle(time.Duration) Outcome
-	}); ok {
-		outcome := settler.Settle(load.Settle)
-		r.Refused, r.Unanswered, r.Reason = outcome.Refused, outcome.Unanswered, outcome.Reason
-		r.Misread = outcome.Unreadable
-		if load.Excuse || r.Misread > 0 || isClosed(load.Gone) {
-			pool.excused = outcome.Excused
-		}
+	outcome := publisher.Settle(load.Settle)
+	r.Refused, r.Unanswered, r.Misread, r.Reason = outcome.Refused, outcome.Unanswered, outcome.Unreadable, outcome.Reason
+	if load.Excuse || r.Misread > 0 || isClosed(load.Gone) {
+		pool.excused = outcome.Excused
 	}
 	if r.Complete, err = s.await(ctx, began); err != nil {
 		return r, err
@@ -148,7 +146,7 @@ func Run(ctx context.Context, pool *Pool, publisher Publisher, load Load) (r Res
 // sender is the publishing side of one run.
 type sender struct {
 	pool      *Pool
-	publisher Publisher
+	publisher *Publisher
 	load      Load
 	run       uint16
 	sent      uint64
@@ -167,12 +165,13 @@ func (s *sender) cpu() (time.Duration, error) {
 }
 
 // queue hands the next message, meant to be sent at scheduled, to the publisher.
-func (s *sender) queue(scheduled int64) error {
+func (s *sender) queue(scheduled int64) {
 	stream := int(s.sent % uint64(s.load.Streams))
 	s.published[stream]++
 	s.sent++
 	s.message = AppendMessage(s.message[:0], Stamp{s.run, uint32(stream), s.published[stream], scheduled}, s.load.Size)
-	return s.publisher.Queue(stream, s.message)
+	time.Sleep(s.load.Slow)
+	s.publisher.Queue(stream, s.message)
 }
 
 // arrival is when all subscribers had so many messages.
@@ -206,13 +205,9 @@ func (s *sender) closedLoop(ctx context.Context) (stalled bool, err error) {
 		due := have + uint64(s.load.InFlight)
 		if s.sent < due {
 			for now := Now(); s.sent < due; {
-				if err := s.queue(now); err != nil {
-					return false, err
-				}
+				s.queue(now)
 			}
-			if err := s.publisher.Flush(); err != nil {
-				return false, err
-			}
+			s.publisher.Flush()
 			late.Reset(s.load.Settle + s.load.Think)
 			s.shown.Store(s.sent)
 		}

@@ -30,7 +30,7 @@ func runAgainst(t *testing.T, spec Spec, load Load) Result {
 	if err := opened.Err(); err != nil {
 		t.Fatal(err)
 	}
-	publisher, err := DialWS(ctx, spec.Addr, max(load.Streams, 1), func(int) string { return "/pub" })
+	publisher, err := DialPublisher(ctx, PublishTarget{Endpoint: Endpoint{Addr: spec.Addr}, WebSocket: true, Streams: load.Streams, Path: func(int) string { return "/pub" }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func TestDroppedSubscribersComeBackWithTheirCursor(t *testing.T) {
 			if err := opened.Err(); err != nil || opened.Handshake.Count() != connections {
 				t.Fatalf("%v, %d handshakes", err, opened.Handshake.Count())
 			}
-			publisher, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Path: PublishPath("c")})
+			publisher, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Path: PublishPath("c")})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +82,7 @@ func TestOpenLoopEndsWhenItIsStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	publisher, err := DialPipeline(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Path: PublishPath("c")})
+	publisher, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Path: PublishPath("c")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -237,8 +237,8 @@ func (t *Target) channel(channels, stream int) string {
 
 // Publish is where to publish for the target: override, or what follows from a
 // Peal's address. In an override, {channel} stands for the channel.
-func (t *Target) Publish(ctx context.Context, override string, channels int) (p PublishTarget, err error) {
-	p = PublishTarget{Endpoint: t.Endpoint, Streams: channels}
+func (t *Target) Publish(ctx context.Context, override, header string, channels int) (p PublishTarget, err error) {
+	p = PublishTarget{Endpoint: t.Endpoint, Header: header, Streams: channels}
 	path := cmp.Or(t.publish, "/publish?channel={channel}")
 	if override != "" {
 		fault := func(format string, args ...any) (PublishTarget, error) {
@@ -266,10 +266,13 @@ func (t *Target) Publish(ctx context.Context, override string, channels int) (p 
 	} else if t.publish == "" && !t.Peal() {
 		return p, fmt.Errorf("target %q is not a Peal server: name the address to publish to with --publish", t.Text)
 	}
-	p.Peer, err = PeerNamed(t.Peer, t.secret)
-	p.Channel = func(stream int) string { return t.channel(channels, stream) }
+	channel := func(stream int) string { return t.channel(channels, stream) }
 	p.Path = func(stream int) string {
-		return strings.ReplaceAll(path, "{channel}", url.QueryEscape(p.Channel(stream)))
+		return strings.ReplaceAll(path, "{channel}", url.QueryEscape(channel(stream)))
+	}
+	peer, err := PeerNamed(t.Peer, t.secret)
+	if peer != nil {
+		p = p.to(peer, channel)
 	}
 	return p, err
 }

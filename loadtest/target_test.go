@@ -54,7 +54,7 @@ func TestPublishTargetFollowsFromAPeal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := to.Publish(t.Context(), override, channels)
+		p, err := to.Publish(t.Context(), override, "", channels)
 		got := "error"
 		if err == nil {
 			got = fmt.Sprintf("%s%s %t", p.Addr, p.Path(stream), p.WebSocket)

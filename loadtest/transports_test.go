@@ -170,7 +170,7 @@ func TestSSEAndPollSubscribersGetEverythingOnce(t *testing.T) {
 				t.Errorf("%d preliminary requests arrived, want %d", b.asked, 2*connections)
 			}
 			b.mu.Unlock()
-			publisher, err := DialHTTP(ctx, addr, PublishPath("c"))
+			publisher, err := DialPublisher(ctx, PublishTarget{Endpoint: Endpoint{Addr: addr}, Path: PublishPath("c")})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -187,8 +187,8 @@ func TestSSEAndPollSubscribersGetEverythingOnce(t *testing.T) {
 			if least := r.Delivered * (StampBytes + 10); r.Traffic.Read < least || (r.Traffic.Written > 0) != (way.Transport == Poll) {
 				t.Errorf("%+v for %d messages of %d bytes", r.Traffic, r.Delivered, StampBytes)
 			}
-			if !strings.Contains(string(publisher.LastAnswer), "cursor") {
-				t.Errorf("last answer %q", publisher.LastAnswer)
+			if answer, err := publisher.Publish(0, []byte("x")); err != nil || !strings.Contains(string(answer), "cursor") {
+				t.Errorf("answer %q, %v", answer, err)
 			}
 		})
 	}
@@ -231,14 +231,14 @@ func TestFloodEndsAfterSoManyMessages(t *testing.T) {
 	}
 }
 
-func TestHTTPPublisherReportsARefusal(t *testing.T) {
+func TestPublisherReportsARefusal(t *testing.T) {
 	_, addr := newBoard(t)
-	p, err := DialHTTP(t.Context(), addr, func(int) string { return "/nowhere" })
+	p, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Path: func(int) string { return "/nowhere" }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if err := p.Queue(0, []byte("x")); err == nil || !strings.Contains(err.Error(), "404") {
+	if _, err := p.Publish(0, []byte("x")); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("%v, want a 404", err)
 	}
 }

@@ -39,7 +39,7 @@ type honest struct {
 
 type fleet struct {
 	pool      *loadtest.Pool
-	publisher *loadtest.Pipeline
+	publisher *loadtest.Publisher
 	closed    int // in all phases so far
 }
 
@@ -56,7 +56,7 @@ func welcome(ctx context.Context, addr string, size Size) (h *honest, err error)
 			err = opened.Err()
 		}
 		if err == nil {
-			f.publisher, err = loadtest.DialPipeline(ctx, loadtest.PublishTarget{Endpoint: loadtest.Endpoint{Addr: addr}, Path: loadtest.PublishPath(prefix), Streams: 1})
+			f.publisher, err = loadtest.DialPublisher(ctx, loadtest.PublishTarget{Endpoint: loadtest.Endpoint{Addr: addr}, Path: loadtest.PublishPath(prefix), Pipeline: 1000})
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("honest subscribers: %w", err), h.leave())

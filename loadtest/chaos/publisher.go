@@ -43,8 +43,9 @@ type publisher struct {
 	run      *run
 	channels []int32
 	rnd      *rand.Rand
-	conn     *loadtest.HTTPPublisher // nil: none
+	conn     *loadtest.Publisher // nil: none
 	data     []byte
+	id       uint64 // of data
 	again    label  // to be repeated before anything else, with the same data; id 0: nothing
 	branch   uint64 // of the run, when that was sent
 }
@@ -92,7 +93,7 @@ func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err 
 	}
 	if p.conn == nil {
 		dial, cancel := context.WithTimeout(ctx, 2*time.Second)
-		p.conn, err = loadtest.DialHTTP(dial, p.run.Addr, loadtest.PublishPath(channelPrefix))
+		p.conn, err = loadtest.DialPublisher(dial, loadtest.PublishTarget{Endpoint: loadtest.Endpoint{Addr: p.run.Addr}, Path: path, Streams: p.run.Channels + 1, Connections: 1, Compose: p.compose})
 		cancel()
 		if err != nil {
 			p.conn = nil
@@ -105,8 +106,8 @@ func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err 
 		loses = p.run.Keeps == All && p.rnd.IntN(100) < loseInPercent
 	}
 	p.again = label{}
-	p.conn.Header = fmt.Sprintf("Idempotency-Key: %d\r\n", l.id)
-	err = p.conn.Queue(int(l.channel), p.data)
+	p.id = l.id
+	body, err := p.conn.Publish(int(l.channel), p.data)
 	if err == nil && loses {
 		err = errLoses
 	}
@@ -120,10 +121,10 @@ func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err 
 		return 0, err
 	}
 	var answer struct{ Cursor string }
-	err = json.Unmarshal(p.conn.LastAnswer, &answer)
+	err = json.Unmarshal(body, &answer)
 	at, ok := p.run.lives.read(answer.Cursor)
 	if err != nil || !ok {
-		p.run.fault("publish: no cursor in the response %.200q", p.conn.LastAnswer)
+		p.run.fault("publish: no cursor in the response %.200q", body)
 		return 0, errors.New("no cursor in the response")
 	}
 	p.run.ledger.acknowledge(l.id, at)
@@ -131,6 +132,13 @@ func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err 
 		return 0, errRepeated
 	}
 	return l.id, nil
+}
+
+var path = loadtest.PublishPath(channelPrefix)
+
+// compose makes the request that publishes data.
+func (p *publisher) compose(dst []byte, channel int, data []byte) []byte {
+	return loadtest.AppendRequest(dst, "POST", path(channel), p.run.Addr, fmt.Sprintf("Idempotency-Key: %d\r\n", p.id), data)
 }
 
 // errLoses: the publisher behaves as if the answer had never come.

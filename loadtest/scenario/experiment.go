@@ -29,17 +29,17 @@ type experiment struct {
 // session is the subscribers, open, and what is known of the server.
 type session struct {
 	*experiment
-	pool       *loadtest.Pool
-	publishers loadtest.Publishers
-	probes     []*probe
-	report     *report.Report
-	before     usage // the subscribers
-	last       usage
-	recovery   *report.Times // of the newest run, if there was a drop
-	unhealed   int           // clients that did not recover
-	excuse     bool          // what the server did not accept is not lost
-	returns    bool          // clients come back that the server has dropped
-	lastOwn    own           // at the newest sample
+	pool      *loadtest.Pool
+	publisher *loadtest.Publisher
+	probes    []*probe
+	report    *report.Report
+	before    usage // the subscribers
+	last      usage
+	recovery  *report.Times // of the newest run, if there was a drop
+	unhealed  int           // clients that did not recover
+	excuse    bool          // what the server did not accept is not lost
+	returns   bool          // clients come back that the server has dropped
+	lastOwn   own           // at the newest sample
 }
 
 // newReport has what is known at the start.
@@ -169,21 +169,19 @@ func (e *experiment) header() string {
 	return b.String()
 }
 
-// dial connects a publisher for each target.
-func (s *session) dial() error {
+// dial connects the publisher to all targets.
+func (s *session) dial() (err error) {
+	var all []loadtest.PublishTarget
 	for i := range s.targets {
-		to, err := s.targets[i].Publish(s.soft, at(s.s.Publish, i), s.s.Channels)
+		to, err := s.targets[i].Publish(s.soft, at(s.s.Publish, i), s.header(), s.s.Channels)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrUsage, err)
 		}
-		to.Header = s.header()
-		p, err := loadtest.DialPipeline(s.ctx, to)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.targets[i].Text, err)
-		}
-		s.publishers = append(s.publishers, p)
+		to.Connections, to.Pipeline = s.s.Publishers, s.s.Pipeline
+		all = append(all, to)
 	}
-	return nil
+	s.publisher, err = loadtest.DialPublisher(s.ctx, all...)
+	return err
 }
 
 // rest lets the server come to rest and reads what it holds for its connections.
@@ -244,8 +242,10 @@ func plus[T int | uint64](a, b *T) *T {
 	return &sum
 }
 
-func (s *session) close() error {
-	err := s.publishers.Close()
+func (s *session) close() (err error) {
+	if s.publisher != nil {
+		err = s.publisher.Close()
+	}
 	if s.pool != nil {
 		err = errors.Join(err, s.pool.Close())
 	}

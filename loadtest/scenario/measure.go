@@ -53,7 +53,7 @@ func (r *run) measure() error {
 	}
 	s.last, s.lastOwn = server, before
 	began := time.Now()
-	result, err := loadtest.Run(s.ctx, s.pool, s.slowed(), r.load)
+	result, err := loadtest.Run(s.ctx, s.pool, s.publisher, r.load)
 	took := time.Since(began)
 	if err != nil {
 		s.fill(r.untilNow(took), r.intervals)
@@ -105,25 +105,6 @@ func (r *run) lookAfter(now loadtest.Sample) {
 	close(r.gone)
 }
 
-// slowed is the publishers, and with Settings.Slow late ones.
-func (s *session) slowed() loadtest.Publisher {
-	if s.s.Slow > 0 {
-		return slowPublisher{s.publishers, s.s.Slow}
-	}
-	return s.publishers
-}
-
-// slowPublisher holds up the pacer.
-type slowPublisher struct {
-	loadtest.Publishers
-	by time.Duration
-}
-
-func (p slowPublisher) Queue(stream int, payload []byte) error {
-	time.Sleep(p.by)
-	return p.Publishers.Queue(stream, payload)
-}
-
 // sampled makes an interval of a sample.
 func (r *run) sampled(now loadtest.Sample) {
 	r.lookAfter(now)
@@ -164,7 +145,7 @@ func round(v float64) float64 { return float64(int64(v*1e3+0.5)) / 1e3 }
 func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
 	// Each message goes to all targets; what only one of them refused is one, too.
 	perTarget := func(n uint64) uint64 {
-		targets := uint64(max(len(s.publishers), 1))
+		targets := uint64(len(s.targets))
 		return max(n/targets, min(n, 1))
 	}
 	p := s.report

@@ -36,6 +36,8 @@ type Settings struct {
 	Settle      time.Duration // how long to wait for the last messages
 	Idle        time.Duration // how long the server rests before its memory is read
 	Sources     []string      // local addresses, gone round by the worker processes
+	Publishers  int           // connections that publish to each target; 0: up to 8, or a WebSocket for each channel
+	Pipeline    int           // requests in flight on each of them; 0: 1
 	OpenRate    float64       // connections a second; 0: as fast as it goes
 	Timeout     time.Duration // for opening all connections
 	GWS         bool          // subscribers are lxzan/gws

@@ -30,7 +30,7 @@ func texts[T fmt.Stringer](all []T) []string { return list[T]{to: &all}.GetSlice
 
 // load is what the settings say of every load.
 func (s *session) load(rate float64, length time.Duration, stop context.Context) loadtest.Load {
-	load := loadtest.Load{Streams: s.s.Channels, Size: s.s.Size, Length: length, Settle: s.s.Settle, Excuse: s.excuse, Stop: stop.Done()}
+	load := loadtest.Load{Streams: s.s.Channels, Size: s.s.Size, Length: length, Settle: s.s.Settle, Excuse: s.excuse, Slow: s.s.Slow, Stop: stop.Done()}
 	if load.InFlight, load.Think = s.s.InFlight, s.s.Think; load.InFlight == 0 {
 		load.Pacer = loadtest.Rate(rate)
 	}
@@ -47,7 +47,7 @@ func (s *session) warmUp() {
 		rate = cmp.Or(s.s.Stages[0].From, s.s.Stages[0].To, rate)
 	}
 	s.say("warming up for %v at %v messages a second", s.s.Warmup, rate)
-	r, err := loadtest.Run(s.ctx, s.pool, s.publishers, s.load(rate, s.s.Warmup, s.soft))
+	r, err := loadtest.Run(s.ctx, s.pool, s.publisher, s.load(rate, s.s.Warmup, s.soft))
 	if err != nil {
 		s.abort(fmt.Errorf("warm-up: %w", err))
 		return
