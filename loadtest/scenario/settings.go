@@ -37,7 +37,7 @@ type Settings struct {
 	Idle        time.Duration // how long the server rests before its memory is read
 	Sources     []string      // local addresses, gone round by the worker processes
 	Publishers  int           // connections that publish to each target; 0: up to 8, or a WebSocket for each channel
-	Pipeline    int           // requests in flight on each of them; 0: 1
+	Pipeline    int           // requests in flight on each of them
 	OpenRate    float64       // connections a second; 0: as fast as it goes
 	Timeout     time.Duration // for opening all connections
 	GWS         bool          // subscribers are lxzan/gws
@@ -85,7 +85,7 @@ var durations = map[string]time.Duration{"connect": time.Second, "soak": time.Ho
 // Defaults are useful against a Peal on this machine.
 func Defaults() Settings {
 	return Settings{
-		Targets: []string{loadtest.DefaultTarget}, Connections: 1000, Channels: 1, Rate: 20, Size: 128, Duration: 10 * time.Second,
+		Targets: []string{loadtest.DefaultTarget}, Connections: 1000, Channels: 1, Pipeline: 1, Rate: 20, Size: 128, Duration: 10 * time.Second,
 		Settle: 5 * time.Second, Idle: time.Second, Timeout: time.Minute, Limits: report.DefaultLimits,
 		Mix: Mix{1, 1, 1}, Away: time.Second, Step: 3 * time.Second, Factor: 1.5, MaxRate: 100_000, Turns: 2, Every: time.Second,
 	}
@@ -173,6 +173,7 @@ func (e *experiment) check(sc scenario) error {
 	must(s.Size >= loadtest.StampBytes, "--size %d: at least %d, since each message carries the time of its sending", s.Size, loadtest.StampBytes)
 	must(s.Duration > 0 && s.Timeout > 0 && s.Every > 0, "--duration, --open-timeout, --every: more than 0")
 	must(s.Settle >= 0 && s.Idle >= 0 && s.Away >= 0 && s.OpenRate >= 0, "--settle, --idle, --away, --open-rate: not below 0")
+	must(s.Publishers >= 0 && s.Pipeline >= 1, "--publishers %d, --pipeline %d: not below 0, not below 1", s.Publishers, s.Pipeline)
 	must(s.Factor > 1 && s.Step > 0, "--factor %v, --step %v: more than 1, more than 0", s.Factor, s.Step)
 	must(len(s.Targets) >= 1, "--target: at least one")
 	must(len(s.Start) > 0 || !strings.Contains(strings.Join(s.Targets, ""), "{addr}"), "--target with {addr}: needs --start 'COMMAND {port}'")
