@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -39,6 +41,21 @@ type agentLine struct {
 	Nonce    []byte `json:"nonce,omitempty"`
 	Proof    []byte `json:"proof,omitempty"`
 	Error    string `json:"error,omitempty"`
+}
+
+// ReadAgentToken reads a token from a file, without the space around it; "" for no file.
+func ReadAgentToken(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(file)
+	if b = bytes.TrimSpace(b); err == nil && len(b) == 0 {
+		err = fmt.Errorf("%s is empty", file)
+	}
+	if err != nil {
+		return "", fmt.Errorf("--agent-token-file: %w", err)
+	}
+	return string(b), nil
 }
 
 func newNonce() []byte {

@@ -41,8 +41,9 @@ func TestAgentsReceiveAsWorkersDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	if opened.Connections != 10 || len(pool.PIDs()) != 0 || len(pool.Clocks()) != 2 {
-		t.Fatalf("%+v, %d processes here, clocks %+v; want 10 connections at two agents", opened, len(pool.PIDs()), pool.Clocks())
+	used, err := pool.Usage(t.Context())
+	if err != nil || opened.Connections != 10 || len(pool.Clocks()) != 2 || len(used) != 2 || used[0].Agent != spec.Agents[0] || used[1].Agent != spec.Agents[1] || used[0].CPU <= 0 {
+		t.Fatalf("%v, %+v, used %+v, clocks %+v; want 10 connections at two agents", err, opened, used, pool.Clocks())
 	}
 	publisher, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: l.Addr}, WebSocket: true, Path: func(int) string { return "/pub" }})
 	if err != nil {

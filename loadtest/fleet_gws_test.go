@@ -58,11 +58,11 @@ func workerMemory(t *testing.T, n int) uint64 {
 	if err != nil || opened.Err() != nil || !r.Clean() || r.Delivered == 0 {
 		t.Fatalf("%v, %v, %+v", err, opened.Err(), r.Counts)
 	}
-	m, err := ReadMemory(pool.PIDs()[0])
+	used, err := pool.Usage(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m.Resident
+	return used[0].Resident
 }
 
 // script is a server that answers the handshake and then does as it says.

@@ -354,14 +354,20 @@ func (p *Pool) Back(ctx context.Context, timeout time.Duration) (opened Opened, 
 	return opened, err
 }
 
-// PIDs are the worker processes' on this machine.
-func (p *Pool) PIDs() (pids []int) {
-	for _, r := range p.workers {
-		if r.twin != nil {
-			pids = append(pids, r.twin.PID)
+// Usage is what each worker has used so far.
+func (p *Pool) Usage(ctx context.Context) (all []Usage, err error) {
+	err = p.each(ctx, 0, func(int) command { return command{Op: "usage"} }, func(e event) error {
+		if e.Usage == nil {
+			return errors.New("worker sent no usage")
 		}
-	}
-	return pids
+		u := *e.Usage
+		if c := p.workers[len(all)].clock; c != nil {
+			u.Agent = c.Agent
+		}
+		all = append(all, u)
+		return nil
+	})
+	return all, err
 }
 
 // Close ends all workers, and with them the connections, and waits for them.

@@ -76,6 +76,27 @@ func kilobytes(b []byte, name string) (uint64, error) {
 	return v << 10, nil
 }
 
+// Usage is what one process of the generator has used so far.
+type Usage struct {
+	PID      int           `json:"pid"`
+	Agent    string        `json:"agent,omitempty"` // where it runs; "": on this machine
+	CPU      time.Duration `json:"cpu"`
+	Wait     time.Duration `json:"wait"`     // for a processor; 0 where the kernel does not count it
+	Resident uint64        `json:"resident"` // as in Memory
+}
+
+// ReadUsage reads that of this process.
+func ReadUsage() (*Usage, error) {
+	u := &Usage{PID: os.Getpid()}
+	u.Wait, _ = RunDelay(u.PID)
+	m, err := ReadMemory(u.PID)
+	if err == nil {
+		u.CPU, err = CPUTime(u.PID)
+	}
+	u.Resident = m.Resident
+	return u, err
+}
+
 // SocketMemory returns the memory of all TCP sockets of the machine, in bytes.
 func SocketMemory() (uint64, error) {
 	b, err := os.ReadFile("/proc/net/sockstat")

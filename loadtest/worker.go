@@ -15,7 +15,7 @@ import (
 
 // command is one line from the pool to a worker.
 type command struct {
-	Op        string        `json:"op"` // clock, open, begin, await, sample, report, drop, back
+	Op        string        `json:"op"` // clock, usage, open, begin, await, sample, report, drop, back
 	Spec      *Spec         `json:"spec,omitempty"`
 	Run       uint16        `json:"run,omitempty"`
 	Size      int           `json:"size,omitempty"` // of a run's messages
@@ -36,6 +36,7 @@ type event struct {
 	Opened   *Opened   `json:"opened,omitempty"`
 	Complete bool      `json:"complete,omitempty"`
 	Received *Received `json:"received,omitempty"`
+	Usage    *Usage    `json:"usage,omitempty"`
 	Now      int64     `json:"now,omitempty"` // of clock: the worker's own
 
 	at int64 // Now() of the pool when it came; of clock only
@@ -98,12 +99,16 @@ func (w *worker) send(e event) error {
 }
 
 func (w *worker) handle(c command) (e event, err error) {
-	if c.Op == "clock" {
+	switch c.Op {
+	case "clock":
 		if c.Offset != nil {
 			clockOffset.Store(*c.Offset)
 		}
 		e.Now = ownNow()
 		return e, nil
+	case "usage":
+		e.Usage, err = ReadUsage()
+		return e, err
 	}
 	if w.fleet == nil && c.Op != "open" {
 		return e, fmt.Errorf("%q before \"open\"", c.Op)

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +27,7 @@ Everybody with the token can have this machine open connections to any server.`,
   peal load fanout --target ws://10.0.0.9:8080 --agent 10.0.0.2:7070 --agent 10.0.0.3:7070 --agent-token-file token`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			token, err := readToken(tokenFile)
+			token, err := loadtest.ReadAgentToken(tokenFile)
 			if err != nil {
 				return usageError{err}
 			}
@@ -52,21 +50,6 @@ Everybody with the token can have this machine open connections to any server.`,
 	f.StringVar(&listen, "listen", "127.0.0.1:7070", "address to serve on")
 	f.StringVar(&tokenFile, "agent-token-file", "", "file with the token that load tests must know, too")
 	return c
-}
-
-// readToken reads a token from a file, without the space around it; "" for no file.
-func readToken(file string) (string, error) {
-	if file == "" {
-		return "", nil
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("--agent-token-file: %w", err)
-	}
-	if b = bytes.TrimSpace(b); len(b) == 0 {
-		return "", fmt.Errorf("--agent-token-file: %s is empty", file)
-	}
-	return string(b), nil
 }
 
 // isLoopback reports whether only this machine reaches an address to listen on.

@@ -131,13 +131,22 @@ type Generator struct {
 	CPUShare      *float64  `json:"cpu_share"` // of what it could have had: see docs/loadtest.md
 	PerDelivery   *float64  `json:"cpu_us_per_delivery"`
 	PerConnection *float64  `json:"bytes_per_connection"`
+	Clocks        []Clock   `json:"clocks,omitempty"` // of workers at agents
+}
+
+// Clock is what is known of the clock of a worker at an agent.
+type Clock struct {
+	Agent       string  `json:"agent"`
+	Uncertainty float64 `json:"uncertainty_ms"` // its latencies are right to within this
+	Drift       float64 `json:"drift_ppm"`
 }
 
 // Process is one of the generator's.
 type Process struct {
-	PID  int     `json:"pid"`
-	CPU  float64 `json:"cpu_s"`
-	Wait float64 `json:"wait_s"`
+	PID   int     `json:"pid"`
+	Agent string  `json:"agent,omitempty"` // where it ran; "": on this machine
+	CPU   float64 `json:"cpu_s"`
+	Wait  float64 `json:"wait_s"`
 }
 
 // Machine is what the generator's machine did meanwhile.

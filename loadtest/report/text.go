@@ -87,6 +87,9 @@ func (p *printer) body(r *Report) {
 	if m := g.Machine; m.Busy > 0 {
 		p.line("", "waited %.2f s for processors; other programs used %.2f s, and the host kept %.2f s", g.Wait, m.Others, m.Steal)
 	}
+	for _, c := range g.Clocks {
+		p.line("", "a worker at agent %s: clock known to ± %.3g ms, drift %.2g ppm", c.Agent, c.Uncertainty, c.Drift)
+	}
 	p.times("waits", g.Waits)
 	if r.Latency != nil {
 		p.printf("\n")

@@ -94,6 +94,12 @@ func (v *Validity) delays(r *Report, fault func(string, ...any)) {
 		return delay, &of
 	}
 	g := r.Generator
+	for _, c := range g.Clocks {
+		if c.Uncertainty > allowed {
+			fault("the clock of agent %s is known to ± %s ms only, and may be off by %s ms: use a quicker network between the agents and this machine", c.Agent, Millis(c.Uncertainty), Millis(allowed))
+			break
+		}
+	}
 	lag, share := judge(r.Lag, 1)
 	if v.Lag = share; lag > allowed {
 		fault("messages were sent late: p99 of the lag is %s ms, %.0f %% of the reported p99, and may be %s ms: use a lower --rate, more processors, or --max-lag",

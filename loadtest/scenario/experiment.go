@@ -24,6 +24,8 @@ type experiment struct {
 	servers []*child.Program // with Settings.Start: one for each target
 	ctx     context.Context  // of what must be done; it does not end when the user interrupts
 	soft    context.Context  // ends when the user interrupts
+
+	agentToken string
 }
 
 // session is the subscribers, open, and what is known of the server.
@@ -152,6 +154,7 @@ func (e *experiment) specs() []loadtest.Spec {
 		n := len(e.targets)
 		share := e.s.Connections*(i+1)/n - e.s.Connections*i/n
 		spec := e.targets[i].Spec(e.s.Channels, share)
+		spec.Agents, spec.AgentToken = e.s.Agents, e.agentToken
 		spec.Timeout, spec.OpenRate, spec.Header = e.s.Timeout, e.s.OpenRate/float64(n), e.header()
 		if e.s.GWS {
 			spec.Kind = loadtest.GWS

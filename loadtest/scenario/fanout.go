@@ -33,6 +33,7 @@ func (e *experiment) mixed() (*report.Report, error) {
 				}
 				t := e.targets[i].With(transport)
 				spec := t.Spec(e.s.Channels, n)
+				spec.Agents, spec.AgentToken = plain.Agents, plain.AgentToken
 				spec.Timeout, spec.OpenRate, spec.Header = plain.Timeout, plain.OpenRate*float64(n)/float64(plain.Connections), plain.Header
 				all = append(all, spec)
 			}
@@ -58,8 +59,7 @@ func (s *session) hold() error {
 	if err != nil {
 		return err
 	}
-	s.report.Generator = report.Generator{Processes: len(own.processes), Each: own.processes, PerConnection: s.weight()}
-	s.report.Generator.CPU, s.report.Generator.Wait = own.sums()
+	s.report.Generator = s.generator(own)
 	if took := s.report.Connections.Took; took > 0 && s.s.OpenRate > 0 { // without a rate it takes what it gets
 		share := 0.0
 		for _, p := range own.processes[1:] { // the workers have done nothing else

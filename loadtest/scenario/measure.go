@@ -185,8 +185,7 @@ func perSecond(n uint64, d time.Duration) float64 {
 // busiest worker's part of one processor, for one thread does its work, and all
 // its processes' part of what the server left them of the machine.
 func (s *session) cost(r loadtest.Result, used own, server, took time.Duration) {
-	g := report.Generator{Processes: len(used.processes), Each: used.processes}
-	g.CPU, g.Wait = used.sums()
+	g := s.generator(used)
 	g.Machine = report.Machine{Busy: used.machine.Busy.Seconds(), Steal: used.machine.Steal.Seconds()}
 	g.Machine.Others, g.Machine.Part = used.others()
 	share := 0.0
@@ -194,30 +193,15 @@ func (s *session) cost(r loadtest.Result, used own, server, took time.Duration) 
 		share = max(share, p.CPU/took.Seconds())
 	}
 	if left := float64(runtime.NumCPU())*took.Seconds() - server.Seconds(); left > 0 {
-		share = max(share, g.CPU/left)
+		share = max(share, used.here()/left)
 	}
 	g.CPUShare = &share
 	if r.Delivered > 0 {
 		per := g.CPU * 1e6 / float64(r.Delivered)
 		g.PerDelivery = &per
 	}
-	g.PerConnection = s.weight()
 	g.Waits = report.NewTimes(r.Waits)
 	s.report.Generator = g
-}
-
-// weight is what a connection costs the generator, in bytes; nil: not known.
-func (s *session) weight() *float64 {
-	resident := uint64(0)
-	for _, pid := range s.pool.PIDs() {
-		m, err := loadtest.ReadMemory(pid)
-		if err != nil {
-			return nil
-		}
-		resident += m.Resident
-	}
-	per := float64(resident) / float64(s.report.Connections.Opened)
-	return &per
 }
 
 func (s *session) fillServer(before, after usage, r loadtest.Result) {

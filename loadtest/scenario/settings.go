@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,9 @@ type Settings struct {
 	OpenRate    float64       // connections a second; 0: as fast as it goes
 	Timeout     time.Duration // for opening all connections
 	GWS         bool          // subscribers are lxzan/gws
+
+	Agents         []string // addresses of agents, gone round by the worker processes; none: this machine
+	AgentTokenFile string
 
 	// Start is one command for each target: the experiment starts it, and ends it.
 	// In it, in the targets, in Publish and in Admin {port} stands for a free port,
@@ -177,6 +181,10 @@ func (e *experiment) check(sc scenario) error {
 	must(s.Factor > 1 && s.Step > 0, "--factor %v, --step %v: more than 1, more than 0", s.Factor, s.Step)
 	must(len(s.Targets) >= 1, "--target: at least one")
 	must(len(s.Start) > 0 || !strings.Contains(strings.Join(s.Targets, ""), "{addr}"), "--target with {addr}: needs --start 'COMMAND {port}'")
+	var err error
+	if e.agentToken, err = loadtest.ReadAgentToken(s.AgentTokenFile); err != nil {
+		faults = append(faults, err)
+	}
 	must(len(s.Publish) == 0 || len(s.Publish) == len(s.Targets), "--publish: one for each target")
 	must(len(s.PID) <= len(s.Targets) && len(s.Admin) <= len(s.Targets), "--pid, --admin: at most one for each target")
 	must(len(s.Start) == 0 || len(s.Start) == len(s.Targets), "--start: one for each target")
@@ -205,6 +213,11 @@ func (e *experiment) check(sc scenario) error {
 			continue
 		}
 		t.Trust(trust)
+		for _, a := range s.Agents {
+			host, _, err := net.SplitHostPort(a)
+			must(err == nil, "--agent %s: must be HOST:PORT", a)
+			must(err != nil || !t.Local() || host == "localhost" || net.ParseIP(host).IsLoopback(), "target %q: agent %s cannot reach it, name an address of this machine in the agents' network", text, a)
+		}
 		must(sc.name != "mixed" || t.Peal(), "mixed: target %q must be a Peal server", text)
 		must(!s.GWS || t.Transport == loadtest.WebSocket && t.Protocol == "" && t.Format != loadtest.JSON && t.Peer == "",
 			"--gws: target %q must be ws:// with raw messages", text)

@@ -64,6 +64,8 @@ func (s *Settings) rows() []row {
 		{"pid", &s.PID, "process of the server, whose CPU and memory are measured (default: the local process that listens on the target's port)", "", 0},
 		{"admin", &s.Admin, "address of the server's metrics, like 127.0.0.1:8081: CPU and memory are read there, and the heap", "", commas},
 		{"source", &s.Sources, "local addresses to connect from; each has about 28,000 ports per server", "", commas},
+		{"agent", &s.Agents, "HOST:PORT of peal load agent, where subscribers run instead of on this machine; several share them", "", 0},
+		{"agent-token-file", &s.AgentTokenFile, "file with the token that agents know", "", isFile},
 		{"open-rate", &s.OpenRate, "connections to open per second; 0: as fast as possible", "", 0},
 		{"open-timeout", &s.Timeout, "time limit for opening all connections", "", 0},
 		{"idle", &s.Idle, "idle time before the memory of the server is read", "", 0},
