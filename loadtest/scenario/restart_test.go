@@ -118,7 +118,13 @@ func restartSettings(t *testing.T, mood string) Settings {
 // TestRestartCountsWhatWasAcknowledgedAndNeverCame: only what the server threw
 // away is lost, not what it refused.
 func TestRestartCountsWhatWasAcknowledgedAndNeverCame(t *testing.T) {
-	r, err := Run(t.Context(), "restart", restartSettings(t, "forgetful"))
+	settings := restartSettings(t, "forgetful")
+	r, err := Run(t.Context(), "restart", settings)
+	for err == nil && !r.Validity.Valid && settings.Duration < 20*time.Second { // a busy machine left the clients no time to come back
+		settings = restartSettings(t, "forgetful")
+		settings.Duration = 2 * time.Duration(r.Settings.Duration*float64(time.Second))
+		r, err = Run(t.Context(), "restart", settings)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,8 +134,8 @@ func TestRestartCountsWhatWasAcknowledgedAndNeverCame(t *testing.T) {
 	if v.Lost > 5*thrownAway || v.Lost+5*failed < 5*thrownAway || v.Refused+v.Unanswered < thrownAway || v.Lost != m.Lost || m.Expected != m.Delivered+m.Lost {
 		t.Errorf("%d lost; want 5 of each of %d thrown away, except those that failed (%d); %+v", v.Lost, thrownAway, failed, m)
 	}
-	if len(v.Ends) != 2 || !v.Ends[0].Asked || v.Ends[0].Killed || v.Ends[1].Asked || !v.Ends[1].Killed || v.Ends[0].At < 0.5 || v.Ends[1].At < 1 {
-		t.Errorf("ends %+v; want one at 0.5 s, asked, and one at 1 s, killed", v.Ends)
+	if len(v.Ends) != 2 || !v.Ends[0].Asked || v.Ends[0].Killed || v.Ends[1].Asked || !v.Ends[1].Killed || v.Ends[0].At < r.Settings.Duration/3 || v.Ends[1].At < r.Settings.Duration*2/3 {
+		t.Errorf("ends %+v; want one after a third of the run, asked, and one after two, killed", v.Ends)
 	}
 	if v.Recovery.Count != 10 || r.Connections.Closed != 10 || v.Gaps != 0 || v.Refused+v.Unanswered != m.Refused {
 		t.Errorf("%d recoveries, %d connections closed by the server, %+v; want each of 5 clients twice", v.Recovery.Count, r.Connections.Closed, v)
