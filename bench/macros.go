@@ -101,7 +101,7 @@ func (c *Config) counted(f fanout, of string) func(context.Context, *Command) ([
 			if f.load.InFlight == 1 && f.transport != loadtest.Poll {
 				v = append(v, all.per("buffers/publication", "peal_delivery_buffers_total", published, 3)...)
 			}
-			if isWebSocket(f.transport) { // other transports carry cursors, which grow
+			if isWebSocket(f.transport) && f.protocol == "" { // others carry cursors, which grow
 				v = append(v, all.per("B/delivery", "peal_delivery_bytes_total", "peal_deliveries_total", 3)...)
 			}
 			for i := range v {
