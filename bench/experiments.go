@@ -122,7 +122,7 @@ func (c *Config) openLoopExperiment() Experiment {
 				}
 				rate = float64(r.Published) / r.Took.Seconds() / 2
 			}
-			r, err := c.openLoop(rate).run(ctx, l, 1)
+			r, err := c.openLoop(c.Subscribers, rate).run(ctx, l, 1)
 			return Sample{ms(r.Latency), ms(r.Lag), rate}, err
 		}
 	}

@@ -31,8 +31,8 @@ func (c *Config) polls() fanout {
 	return fanout{transport: loadtest.Poll, subscribers: c.Subscribers, load: loadtest.Load{Length: c.Length, InFlight: 1}}
 }
 
-func (c *Config) openLoop(rate float64) fanout {
-	return fanout{subscribers: c.Subscribers, load: loadtest.Load{Length: 2 * c.Length, Pacer: loadtest.Rate(rate)}}
+func (c *Config) openLoop(subscribers int, rate float64) fanout {
+	return fanout{subscribers: subscribers, load: loadtest.Load{Length: 2 * c.Length, Pacer: loadtest.Rate(rate)}}
 }
 
 // slow adds subscribers that read nothing. It returns how many bytes the server

@@ -31,16 +31,18 @@ func (c *Config) Macros() (all []Macro) {
 			all = append(all, c.fanoutMacro("", fanout{subscribers: subscribers, load: loadtest.Load{InFlight: inFlight}}))
 		}
 	}
-	rate := c.OpenRate
+	// Few subscribers and many messages, so that a sample contains several of the
+	// slowest hundredth.
+	few, rate := max(c.Subscribers/5, 1), c.OpenRate
 	if rate <= 0 {
-		rate = openLoopDeliveries / float64(c.Subscribers)
+		rate = openLoopDeliveries / float64(few)
 	}
 	return append(all,
 		c.fanoutMacro("", fanout{subscribers: c.Subscribers, load: loadtest.Load{InFlight: 1, Size: largeBytes}}),
 		c.fanoutMacro("/transport=sse", fanout{transport: loadtest.SSE, subscribers: c.Subscribers, load: loadtest.Load{InFlight: 1}}),
 		c.fanoutMacro("/transport=peal.v1", fanout{protocol: "peal.v1", format: loadtest.JSON, subscribers: c.Subscribers, load: loadtest.Load{InFlight: 1}}),
-		Macro{fmt.Sprintf("OpenLoop/subscribers=%d/rate=%g", c.Subscribers, rate), func(ctx context.Context, l *Command) ([]Measure, error) {
-			r, err := c.openLoop(rate).run(ctx, l, 1)
+		Macro{fmt.Sprintf("OpenLoop/subscribers=%d/rate=%g", few, rate), func(ctx context.Context, l *Command) ([]Measure, error) {
+			r, err := c.openLoop(few, rate).run(ctx, l, 1)
 			return outside(r, "delivery"), err
 		}},
 		Macro{fmt.Sprintf("TenChannels/subscribers=%d", c.Subscribers), c.counted(c.tenChannels(10), "delivery")},
