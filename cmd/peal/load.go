@@ -99,21 +99,6 @@ func newRun() *cobra.Command {
 	return c
 }
 
-func newSchema() *cobra.Command {
-	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON Schema of scenario files",
-		Args:  noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			b, err := scenario.Schema()
-			if err == nil {
-				_, err = c.OutOrStdout().Write(b)
-			}
-			return err
-		},
-	}
-}
-
 func (l *loadScenario) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.SortFlags = false

@@ -17,8 +17,8 @@ import (
 	"peal/server/spelling"
 )
 
-// gateKeys are the keys of a scenario file that only peal-gate reads.
-var gateKeys = []string{"name", "loops", "wait", "pairs", "samples", "p", "metrics"}
+// GateKeys are the keys of a scenario file that only peal-gate reads.
+var GateKeys = []string{"name", "loops", "wait", "pairs", "samples", "p", "metrics"}
 
 // Read sets f, which has the flags of all scenarios, to the values in a scenario file,
 // except those that are set already: the command line overrides the file. The keys are the
@@ -54,7 +54,7 @@ func Read(f *pflag.FlagSet, file string, content []byte) (name string, err error
 		key, value := document.Content[0].Content[i], document.Content[0].Content[i+1]
 		r, ok := known[key.Value]
 		switch {
-		case key.Value == "scenario" || slices.Contains(gateKeys, key.Value):
+		case key.Value == "scenario" || slices.Contains(GateKeys, key.Value):
 			continue
 		case !ok:
 			err = fmt.Errorf("unknown setting%s", suggest(key.Value, names))

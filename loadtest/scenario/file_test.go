@@ -2,7 +2,6 @@ package scenario
 
 import (
 	"bytes"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -14,16 +13,10 @@ import (
 	"time"
 )
 
-var update = flag.Bool("update", false, "write the documents that are made of the settings")
+var update = flag.Bool("update", false, "write the table of the settings in docs/loadtest.md")
 
-// TestDocuments holds docs/loadtest.schema.json and the table in docs/loadtest.md to
-// the settings.
+// TestDocuments holds the table in docs/loadtest.md to the settings.
 func TestDocuments(t *testing.T) {
-	schema, err := Schema()
-	if err != nil {
-		t.Fatal(err)
-	}
-	document("../../docs/loadtest.schema.json", func([]byte) []byte { return schema })(t)
 	s := Defaults()
 	flags := Flags(&s, "")
 	var table strings.Builder
@@ -36,26 +29,18 @@ func TestDocuments(t *testing.T) {
 		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", r.name, value, r.scenarios(), strings.ReplaceAll(r.help, "|", `\|`))
 	}
 	part := regexp.MustCompile(`(?s)(<!-- settings -->\n).*(<!-- end of settings -->)`)
-	document("../../docs/loadtest.md", func(before []byte) []byte {
-		return part.ReplaceAll(before, []byte("${1}"+strings.ReplaceAll(table.String(), "$", "$$")+"${2}"))
-	})(t)
-}
-
-func document(name string, written func([]byte) []byte) func(*testing.T) {
-	return func(t *testing.T) {
-		t.Helper()
-		before, err := os.ReadFile(name)
-		if err != nil && !*update {
+	const name = "../../docs/loadtest.md"
+	before, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := part.ReplaceAll(before, []byte("${1}"+strings.ReplaceAll(table.String(), "$", "$$")+"${2}"))
+	if *update {
+		if err := os.WriteFile(name, after, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		after := written(before)
-		if *update {
-			if err := os.WriteFile(name, after, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		} else if !bytes.Equal(before, after) {
-			t.Errorf("%s does not show the settings: run go test ./loadtest/scenario -run TestDocuments -update", name)
-		}
+	} else if !bytes.Equal(before, after) {
+		t.Errorf("%s does not show the settings: run go test ./loadtest/scenario ./cmd/peal -run TestDocuments -update", name)
 	}
 }
 
@@ -140,25 +125,6 @@ func TestReadNamesAllFaults(t *testing.T) {
 	for text, want := range map[string]string{"scenario: fanot": "did you mean fanout?", "rate: 1\nrate: 2": "already defined", "a: [": "yaml", "- rate": "cannot unmarshal"} {
 		if _, err := read(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
-		}
-	}
-}
-
-// TestSchemaHasTheSettings compares the keys of the schema with what Read accepts.
-func TestSchemaHasTheSettings(t *testing.T) {
-	b, err := Schema()
-	var schema struct {
-		Properties map[string]struct{ Description string }
-	}
-	if err != nil || json.Unmarshal(b, &schema) != nil {
-		t.Fatal(err)
-	}
-	if want := 1 + len(gateKeys) + len(new(Settings).rows()); len(schema.Properties) != want {
-		t.Errorf("%d properties, want %d", len(schema.Properties), want)
-	}
-	for name, p := range schema.Properties {
-		if p.Description == "" {
-			t.Errorf("%s has no description", name)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 // entry in the JSON Schema and its line in docs/loadtest.md come from it. To add a setting,
 // add a field to Settings, its default to Defaults, and a row to rows; then run
 //
-//	go test ./loadtest/scenario -run TestDocuments -update
+//	go test ./loadtest/scenario ./cmd/peal -run TestDocuments -update
 //
 // which writes docs/loadtest.schema.json and the table in docs/loadtest.md.
 type row struct {
@@ -101,6 +101,14 @@ func (r *row) has(scenario string) bool {
 	return r.of == "" || scenario == "" || slices.Contains(strings.Fields(r.of), scenario)
 }
 
+// scenarios are those that have the setting, as a text.
+func (r *row) scenarios() string {
+	if others, ok := strings.CutPrefix(r.of, "-"); ok {
+		return "all but " + others
+	}
+	return strings.ReplaceAll(r.of, " ", ", ")
+}
+
 // Flags are the settings of a scenario, of all for "", bound to s, whose values are
 // the defaults.
 func Flags(s *Settings, scenario string) *pflag.FlagSet {
@@ -133,6 +141,9 @@ func Flags(s *Settings, scenario string) *pflag.FlagSet {
 			f.Var(to, r.name, r.help)
 		default:
 			panic(fmt.Sprintf("setting %s: %T has no flag", r.name, r.to))
+		}
+		if r.of != "" {
+			_ = f.SetAnnotation(r.name, "scenarios", []string{r.scenarios()}) // the flag is there
 		}
 	}
 	return f
