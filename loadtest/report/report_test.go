@@ -285,11 +285,15 @@ func TestWritePageIsSelfContained(t *testing.T) {
 			t.Errorf("the page has %q", outside)
 		}
 	}
-	_, rest, _ := strings.Cut(text, "const charts = ")
+	_, rest, _ := strings.Cut(text, "const reports = ")
 	data, _, ok := strings.Cut(rest, ";</script>")
-	var charts []struct{ Tables []struct{ X []float64 } }
-	if err := json.Unmarshal([]byte(data), &charts); !ok || err != nil || len(charts) < 5 || len(charts[0].Tables) != 2 || len(charts[0].Tables[0].X) != 2 {
-		t.Errorf("charts: %v, %t: %.300s", err, ok, data)
+	var reports []struct {
+		Name      string
+		Intervals []report.Interval
+		Curve     [][2]float64
+	}
+	if err := json.Unmarshal([]byte(data), &reports); !ok || err != nil || len(reports) != 2 || reports[1].Name != "b" || len(reports[0].Intervals) != 2 || len(reports[0].Curve) < 10 {
+		t.Errorf("reports: %v, %t: %.300s", err, ok, data)
 	}
 }
 
