@@ -1,8 +1,10 @@
 package loadtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -91,13 +93,16 @@ func (k *gwsKind) open(ctx context.Context) (o Opened) {
 		if r.err == nil {
 			o.Connections++
 			o.Handshake.Record(int64(r.took))
-		} else if o.FirstError == "" {
-			o.FirstError = r.err.Error()
+			continue
 		}
+		o.Failed++
+		o.FirstError = cmp.Or(o.FirstError, r.err.Error())
+		k.sink.ended(endOf(r.err))
 	}
-	o.Failed = k.spec.Connections - o.Connections
-	if o.Failed > 0 && o.FirstError == "" {
-		o.FirstError = "opening took longer than " + k.spec.Timeout.String()
+	if late := k.spec.Connections - o.Connections - o.Failed; late > 0 {
+		reason := "opening took longer than " + k.spec.Timeout.String()
+		o.FirstError, o.Failed = cmp.Or(o.FirstError, reason), o.Failed+late
+		k.sink.ended(End{SideUs, reason, late})
 	}
 	o.Took = time.Since(began)
 	return o
@@ -110,15 +115,16 @@ func (k *gwsKind) dial(ctx context.Context, i int) error {
 	}
 	s := &k.sockets[i]
 	s.Conn, s.kind, s.sub = tcp, k, &k.sink.subscribers[i]
-	conn := net.Conn(s)
+	conn, final := net.Conn(s), &finalConn{Conn: tcp}
 	if k.config == nil {
-		s.Conn = &finalConn{Conn: tcp}
+		s.Conn = final
 	} else {
 		secured, err := secure(ctx, s, k.config)
 		if err != nil {
 			return err
 		}
-		conn = &finalConn{Conn: secured}
+		final.Conn = secured
+		conn = final
 	}
 	ws, _, err := gws.NewClientFromConn(gwsHandler{}, &gws.ClientOption{
 		Addr:             "ws://" + k.spec.Host + k.spec.requestPath(i, true),
@@ -126,8 +132,8 @@ func (k *gwsKind) dial(ctx context.Context, i int) error {
 		HandshakeTimeout: k.spec.Timeout,
 		NewSession:       func() gws.SessionStorage { return noSession{} },
 	}, conn)
-	if err != nil {
-		return err // gws has closed it
+	if err != nil { // gws has closed it
+		return final.refused(err)
 	}
 	k.sink.mu.Lock()
 	defer k.sink.mu.Unlock()
@@ -209,11 +215,27 @@ type gwsHandler struct{}
 func (gwsHandler) OnOpen(*gws.Conn) {}
 func (gwsHandler) OnClose(c *gws.Conn, err error) {
 	s := socketOf(c)
-	if err = gwsUnreadable(err); err != nil {
-		s.kind.sink.unreadLocked(s.sub, err)
+	sink := s.kind.sink
+	var closed *gws.CloseError
+	switch {
+	case errors.As(err, &closed):
+		var payload []byte
+		if closed.Code != 0 {
+			payload = append(binary.BigEndian.AppendUint16(nil, closed.Code), closed.Reason...)
+		}
+		err = sink.closeFrameLocked(payload, false)
+	case err == nil || err.Error() == "" || errors.Is(err, io.EOF):
+		err = errEnded
+	default:
+		var network net.Error
+		if !errors.As(err, &network) && !errors.Is(err, net.ErrClosed) { // it is about what was read
+			err = unreadable("%w", err)
+			sink.unreadLocked(s.sub, err)
+		}
 	}
-	s.kind.sink.closed++
-	s.kind.sink.open--
+	sink.ends = AddEnd(sink.ends, endOf(err))
+	sink.closed++
+	sink.open--
 }
 func (gwsHandler) OnPing(c *gws.Conn, payload []byte) {
 	k := socketOf(c).kind
@@ -226,26 +248,4 @@ func (gwsHandler) OnMessage(c *gws.Conn, m *gws.Message) {
 		sink.takeLocked(s.sub, m.Bytes(), Now(), frameForm(byte(m.Opcode)))
 	}
 	_ = m.Close() // returns the buffer to gws' pool
-}
-
-// asUnreadable is ErrUnreadable for an error of reading that is not the connection's.
-func asUnreadable(err error) error {
-	var network net.Error
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &network) {
-		return err
-	}
-	return unreadable("%w", err)
-}
-
-// gwsUnreadable is ErrUnreadable if it was gws that ended the connection, because of
-// what it read; otherwise nil.
-func gwsUnreadable(err error) error {
-	var closed *gws.CloseError
-	if err == nil || err.Error() == "" || errors.As(err, &closed) {
-		return nil
-	}
-	if err = asUnreadable(err); errors.Is(err, ErrUnreadable) {
-		return err
-	}
-	return nil
 }

@@ -109,6 +109,7 @@ func (k *epollKind) fail(c *leanConn, i int, err error) {
 	if errors.Is(err, ErrUnreadable) {
 		k.sink.unreadLocked(c.sub, err)
 	}
+	k.sink.ends = AddEnd(k.sink.ends, endOf(err))
 	k.shut(c)
 	if streamed {
 		k.sink.closed++
@@ -146,7 +147,6 @@ func (k *epollKind) shut(c *leanConn) {
 func (k *epollKind) giveUp() {
 	k.sink.mu.Lock()
 	defer k.sink.mu.Unlock()
-	err := fmt.Errorf("opening took longer than %v", k.spec.Timeout)
 	k.opening += len(k.conns) - k.next + len(k.retries)
 	for _, r := range k.retries {
 		k.conns[r.conn].state = leanConnect
@@ -154,9 +154,20 @@ func (k *epollKind) giveUp() {
 	k.next, k.retries = len(k.conns), nil
 	for i := range k.conns {
 		if s := k.conns[i].state; s != leanStream && s != leanClosed && !k.conns[i].continuing {
-			k.fail(&k.conns[i], i, err)
+			k.fail(&k.conns[i], i, k.late(&k.conns[i]))
 		}
 	}
+}
+
+// late is the error of a connection that was not open in time.
+func (k *epollKind) late(c *leanConn) error {
+	switch {
+	case c.fd == 0:
+		return fmt.Errorf("opening took longer than %v", k.spec.Timeout)
+	case c.state == leanConnect:
+		return &sided{fmt.Errorf("no TCP connection within %v", k.spec.Timeout), SideNetwork}
+	}
+	return fmt.Errorf("opening took longer than %v: ended %s", k.spec.Timeout, k.waitsFor(c, len(c.partial) > 0))
 }
 
 // dropAll ends all connections and lets them come back after away.

@@ -162,7 +162,19 @@ func duplicateSocket(c syscall.Conn) (fd int, err error) {
 // takes the first response for the last.
 type finalConn struct {
 	net.Conn
-	final bool // the response that is not interim has begun
+	final  bool // the response that is not interim has begun
+	status string
+}
+
+// refused says whose doing it was that gws took the response for no handshake.
+func (c *finalConn) refused(err error) error {
+	switch {
+	case !c.final || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return err
+	case c.status == "101":
+		return unreadable("%w (RFC 6455 §4.1)", err)
+	}
+	return byServer("upgrade refused: %w", err)
 }
 
 // interimAt is how many bytes tell: "HTTP/1.1 103".
@@ -180,7 +192,7 @@ func (c *finalConn) Read(p []byte) (int, error) {
 			return n, err
 		}
 		if status := string(p[9:interimAt]); status[0] != '1' || status == "101" {
-			c.final = true
+			c.final, c.status = true, status
 			return n, nil
 		}
 		for tail := [4]byte(p[interimAt-4 : interimAt]); string(tail[:]) != "\r\n\r\n"; {

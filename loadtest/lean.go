@@ -33,6 +33,7 @@ type leanConn struct {
 	fragmented bool // a WebSocket message is
 	begun      bool // an event stream has: a byte order mark may stand before
 	chunked    bool // the response of an event stream is
+	sized      bool // it has a length
 
 	opcode byte // of a WebSocket message's first frame
 
@@ -41,7 +42,7 @@ type leanConn struct {
 	fragments []byte // of a WebSocket message
 
 	// Of an event stream.
-	chunkLeft int    // bytes of the current chunk that did not come yet, CRLF included
+	left      int    // bytes of the response or chunk that did not come yet: see nextChunk
 	text      []byte // an incomplete event of a chunked one
 }
 
@@ -185,7 +186,7 @@ func (k *epollKind) input(c *leanConn, i int, b []byte, now int64) (int, error) 
 			return n, k.again(c, i)
 		}
 		if a.status >= 500 {
-			return 0, fmt.Errorf("preliminary request: status %d", a.status)
+			return 0, byServer("preliminary request: status %d", a.status)
 		}
 		c.step++
 		if a.close {
@@ -209,15 +210,14 @@ func (k *epollKind) subscribeAnswer(c *leanConn, i int, b []byte) (int, error) {
 	if end == 0 || err != nil {
 		return 0, err
 	}
-	switch {
-	case k.spec.Transport == WebSocket && (head.status != 101 || string(head.accept) != leanAccept):
-		return 0, fmt.Errorf("upgrade refused: status %d, or a wrong Sec-WebSocket-Accept", head.status)
-	case k.spec.Protocol != "" && string(head.protocol) != k.spec.Protocol:
-		return 0, fmt.Errorf("the server does not speak the subprotocol %s", k.spec.Protocol)
-	case k.spec.Transport == SSE && head.status != 200:
-		return 0, fmt.Errorf("event stream refused: status %d", head.status)
+	if k.spec.Transport == SSE {
+		err = c.streams(&head)
+	} else {
+		err = head.upgraded(k.spec.Protocol)
 	}
-	c.chunked = k.spec.Transport == SSE && head.chunked
+	if err != nil {
+		return 0, err
+	}
 	if k.peer != nil {
 		if _, waits := k.peer.(greeter); waits {
 			c.state = leanConfirm
@@ -269,12 +269,13 @@ func (k *epollKind) frame(c *leanConn, i int, b []byte, now int64) (int, error) 
 			k.take(c, message, now, frameForm(c.opcode))
 		}
 	case 8:
-		return 0, fmt.Errorf("closed by the server: % x", f.payload)
+		_ = c.send(appendMasked(nil, 8, f.payload[:min(2, len(f.payload))])) // the server may be gone
+		return 0, k.sink.closeFrameLocked(f.payload, len(b) > n)
 	case 9:
 		return n, c.send(appendMasked(nil, 10, f.payload))
 	case 10:
 	default:
-		return 0, unreadable("a frame of opcode %d", f.opcode)
+		return 0, unreadable("a frame of opcode %d (RFC 6455 §5.2)", f.opcode)
 	}
 	return n, nil
 }

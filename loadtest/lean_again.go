@@ -1,7 +1,7 @@
 package loadtest
 
 import (
-	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 )
@@ -9,12 +9,12 @@ import (
 // This file is about connections that a server may end without doing wrong: after a
 // response that said so, and between two requests (RFC 9112 §9.3 to §9.6).
 
-// errEnded means that the server ended the connection.
-var errEnded = errors.New("closed by the server")
-
 // hungUp handles the end of c: rest is what came and was not whole, err errEnded or
 // why the read failed. It returns an error where a subscriber was lost by it.
 func (k *epollKind) hungUp(c *leanConn, i int, rest []byte, err error) error {
+	if until := k.waitsFor(c, len(rest) > 0); until != "" {
+		err = fmt.Errorf("%w %s", err, until)
+	}
 	asking := c.state == leanRequest || c.state == leanSubscribe || c.state == leanStream && k.spec.Transport == Poll
 	switch {
 	case !asking:
@@ -28,6 +28,21 @@ func (k *epollKind) hungUp(c *leanConn, i int, rest []byte, err error) error {
 	_, err = k.input(c, i, rest, Now())
 	k.last = false
 	return err
+}
+
+// waitsFor says in the middle of what, or before what, a connection is.
+func (k *epollKind) waitsFor(c *leanConn, begun bool) string {
+	switch {
+	case begun || len(c.text) > 0 || c.fragmented:
+		return "in the middle of a response or message"
+	case c.state == leanRequest:
+		return "before the response to a preliminary request"
+	case c.state == leanSubscribe:
+		return "before the response to the handshake"
+	case c.state == leanConfirm:
+		return "before the server confirmed the subscription"
+	}
+	return ""
 }
 
 // again connects c once more: with its next request, or with the one that was not

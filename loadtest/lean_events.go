@@ -1,30 +1,56 @@
 package loadtest
 
-import "bytes"
+import (
+	"bytes"
+	"io"
+)
 
 // This file reads event streams, as the HTML standard has them (§9.2.6): lines that
 // end with CR, LF or both, a byte order mark before the first, fields with and
 // without a space behind the colon, events that end with an empty line.
 
+// streams judges the head of an event stream.
+func (c *leanConn) streams(h *head) error {
+	media, _, _ := bytes.Cut(h.contentType, []byte(";"))
+	switch {
+	case h.status != 200:
+		return byServer("event stream refused: status %d", h.status)
+	case !is(bytes.TrimSpace(media), "text/event-stream"):
+		return unreadable("content type %q instead of text/event-stream (HTML §9.2.2)", h.contentType)
+	}
+	if c.chunked = h.chunked; !c.chunked && h.length >= 0 {
+		c.sized, c.left = true, h.length
+	}
+	if c.sized && c.left == 0 {
+		return errNoMore
+	}
+	return nil
+}
+
+// errNoMore means that the response that an event stream is has ended.
+var errNoMore = byServer("the response ended, which was the event stream")
+
 // stream handles the next piece of an event stream and returns its length.
 func (k *epollKind) stream(c *leanConn, b []byte, now int64) (int, error) {
 	if !c.chunked {
-		return k.events(c, b, now), nil
-	}
-	if c.chunkLeft == 0 {
-		size, n, err := chunkSize(b)
-		if n == 0 || err != nil {
-			return 0, err
+		if c.sized {
+			b = b[:min(len(b), c.left)]
 		}
-		if size == 0 {
-			return 0, errEnded
+		used := k.events(c, b, now)
+		if c.sized && len(b) == c.left {
+			return used, errNoMore
 		}
-		c.chunkLeft = size + 2 // with its CRLF
-		return n, nil
+		c.left -= used
+		return used, nil
 	}
-	n := min(c.chunkLeft, len(b))
-	c.chunkLeft -= n
-	c.text = append(c.text, b[:n-max(0, min(n, 2-c.chunkLeft))]...) // without what is there of the CRLF
+	data, n, err := nextChunk(&c.left, b)
+	switch {
+	case err == io.EOF:
+		return 0, errNoMore
+	case err != nil:
+		return 0, err
+	}
+	c.text = append(c.text, data...)
 	used := k.events(c, c.text, now)
 	if c.text = append(c.text[:0], c.text[used:]...); len(c.text) == 0 {
 		c.text = nil

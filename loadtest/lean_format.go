@@ -3,7 +3,6 @@ package loadtest
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"unicode/utf8"
 )
 
@@ -144,7 +143,7 @@ func (k *epollKind) takePeer(c *leanConn, i int, message []byte, now int64, came
 		}
 		switch {
 		case d.Error != "":
-			return fmt.Errorf("the server reports an error: %.200s", d.Error)
+			return byServer("the server reports an error: %.200s", d.Error)
 		case d.Greeting && c.state == leanConfirm:
 			if err := c.sendFrames(k.subscription(c, i)); err != nil {
 				return err
@@ -210,9 +209,11 @@ func (k *epollKind) pollMessages(c *leanConn, a answer, now int64) (cursor []byt
 	switch {
 	case k.spec.Format == Raw && a.status == 204: // the time was up
 	case a.status != 200:
-		return nil, fmt.Errorf("poll: status %d: %.200s", a.status, a.body)
+		return nil, byServer("poll: status %d: %.200s", a.status, a.body)
 	case k.spec.Format == Raw:
 		k.sink.takeLocked(c.sub, a.body, now, octets)
+	case len(a.contentType) > 0 && !isJSON(a.contentType):
+		return nil, unreadable("poll: content type %q instead of application/json", a.contentType)
 	default:
 		if cursor, err = k.pollObject(c, a.body, now); len(cursor) == 0 && err == nil {
 			err = unreadable("poll: no cursor in %.200q", a.body)

@@ -275,6 +275,7 @@ type Received struct {
 	Unreadable  int      `json:"unreadable,omitempty"`  // connections whose server the load test could not read: what they lack is not lost
 	Unread      string   `json:"unread,omitempty"`      // why, of the first
 	Damage      string   `json:"damage,omitempty"`      // what was wrong with the first damaged message
+	Ends        []End    `json:"ends,omitempty"`        // why connections ended or did not open: Closed, and those that failed
 }
 
 // add adds another worker's.
@@ -288,6 +289,9 @@ func (r *Received) add(other *Received) error {
 	r.Unrecovered += other.Unrecovered
 	r.Unreadable += other.Unreadable
 	r.Unread, r.Damage = cmp.Or(r.Unread, other.Unread), cmp.Or(r.Damage, other.Damage)
+	for _, e := range other.Ends {
+		r.Ends = AddEnd(r.Ends, e)
+	}
 	var err error
 	if r.Stages, err = addParts(r.Stages, other.Stages); err != nil {
 		return err

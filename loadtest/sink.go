@@ -42,10 +42,11 @@ type sink struct {
 	waits       *Latency // see heartbeat: one for each delivery
 	recovery    *Latency // of those that were dropped and have recovered; nil: no drop
 	open        int      // connections that are subscribed now
-	closed      int      // connections that the server ended since they were opened
+	closed      int      // connections that ended since they were opened
 	gaps        uint64   // notices of one, in this run
 	unreadable  int      // connections whose server could not be read, since they were opened
 	unread      string   // why, of the first of them
+	ends        []End    // of connections, since they were opened, and of those that did not open
 
 	progress bool
 	arrived  []uint32 // ring: receivers that have message i, at i % progressWindow
@@ -172,6 +173,26 @@ func (s *sink) damagedLocked(count *uint64, format string, args ...any) {
 	if *count++; s.damage == "" {
 		s.damage = fmt.Sprintf(format, args...)
 	}
+}
+
+// ended notes an end.
+func (s *sink) ended(e End) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ends = AddEnd(s.ends, e)
+}
+
+// closeFrameLocked returns the error that a close frame is. It counts a frame that must
+// not be sent as invalid, and one that is not the last.
+func (s *sink) closeFrameLocked(payload []byte, more bool) error {
+	reason, fault := closeFrame(payload)
+	if fault == "" && more {
+		fault = "data after a close frame (RFC 6455 §5.5.1)"
+	}
+	if fault != "" {
+		s.damagedLocked(&s.counts.Invalid, "%s", fault)
+	}
+	return reason
 }
 
 // typedLocked reports whether a message's frame has the opcode of all others: a server
@@ -313,7 +334,7 @@ func (s *sink) sample() Received {
 }
 
 func (s *sink) sampleLocked() Received {
-	return Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.unread, Damage: s.damage}
+	return Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.unread, Damage: s.damage, Ends: s.ends}
 }
 
 // at is all[i], and zero for a stream without publications.

@@ -116,6 +116,7 @@ func (b *board) poll(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			panic(err) // strings always marshal
 		}
+		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		_, _ = w.Write(body)
 		return

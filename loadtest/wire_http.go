@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 )
 
@@ -34,8 +35,38 @@ type head struct {
 	chunked bool
 	close   bool // the connection ends with this response (RFC 9112 §9.3)
 
-	cursor, accept, protocol []byte // of Peal-Cursor, Sec-WebSocket-Accept and -Protocol
-	gap                      bool   // it has a Peal-Gap
+	contentType, cursor          []byte // the latter of Peal-Cursor
+	upgrade                      []byte // and, below, the other fields of a 101
+	accept, protocol, extensions []byte
+	upgrades                     bool // Connection has it
+	gap                          bool // it has a Peal-Gap
+}
+
+// upgraded judges the answer to a WebSocket's handshake that asked for a subprotocol, ""
+// for none (RFC 6455 §4.1).
+func (h *head) upgraded(protocol string) error {
+	switch {
+	case h.status != 101:
+		return byServer("upgrade refused: status %d", h.status)
+	case !is(h.upgrade, "websocket") || !h.upgrades:
+		return unreadable("status 101 with Upgrade %q, or without Connection: Upgrade (RFC 6455 §4.1)", h.upgrade)
+	case string(h.accept) != leanAccept:
+		return unreadable("status 101 with Sec-WebSocket-Accept %q, which is not the key's (RFC 6455 §4.1)", h.accept)
+	case len(h.extensions) > 0:
+		return unreadable("status 101 with extension %q, which was not offered (RFC 6455 §4.1)", h.extensions)
+	case protocol != "" && len(h.protocol) == 0:
+		return byServer("the server does not speak the subprotocol %s", protocol)
+	case string(h.protocol) != protocol:
+		return unreadable("status 101 with subprotocol %q, which was not offered (RFC 6455 §4.1)", h.protocol)
+	}
+	return nil
+}
+
+// isJSON reports whether a content type is.
+func isJSON(contentType []byte) bool {
+	media, _, _ := bytes.Cut(contentType, []byte(";"))
+	media = bytes.ToLower(bytes.TrimSpace(media))
+	return string(media) == "application/json" || bytes.HasSuffix(media, []byte("+json"))
 }
 
 // parseAnswer reads a whole response at the start of b, and the interim ones before
@@ -87,7 +118,10 @@ func finalHead(b []byte) (h head, n int, err error) {
 	for {
 		end := bytes.Index(b[n:], []byte("\r\n\r\n"))
 		if end < 0 {
-			return h, 0, nil
+			if bytes.Contains(b[n:], []byte("\n\n")) {
+				err = unreadable("a head whose lines do not end with CR and LF (RFC 9112 §2.2)")
+			}
+			return h, 0, err
 		}
 		h, err = parseHead(b[n : n+end])
 		n += end + len("\r\n\r\n")
@@ -97,8 +131,11 @@ func finalHead(b []byte) (h head, n int, err error) {
 	}
 }
 
-// parseHead reads a head without its empty line.
+// parseHead reads a head without its empty line. Folded lines are one (RFC 9112 §5.2).
 func parseHead(b []byte) (h head, err error) {
+	if bytes.Contains(b, []byte("\r\n ")) || bytes.Contains(b, []byte("\r\n\t")) {
+		b = bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n "), []byte("   ")), []byte("\r\n\t"), []byte("   "))
+	}
 	line, rest, _ := bytes.Cut(b, []byte("\r\n"))
 	if h.status, err = parseStatus(line); err != nil {
 		return h, err
@@ -107,13 +144,18 @@ func parseHead(b []byte) (h head, err error) {
 	old := bytes.HasPrefix(line, []byte("HTTP/1.0"))
 	keeps := false
 	for line := range bytes.SplitSeq(rest, []byte("\r\n")) {
-		name, value, _ := bytes.Cut(line, []byte(":"))
+		name, value, ok := bytes.Cut(line, []byte(":"))
 		value = bytes.TrimSpace(value)
 		switch {
+		case len(line) == 0: // of a head without fields
+		case !ok || len(name) == 0 || bytes.ContainsAny(name, " \t") || bytes.IndexByte(value, '\n') >= 0:
+			return h, unreadable("a header line that is none: %.100q (RFC 9112 §5)", line)
 		case is(name, "content-length"):
-			if h.length, err = strconv.Atoi(string(value)); err != nil || h.length < 0 {
-				return h, unreadable("content-length %q", value)
+			n, err := strconv.ParseUint(string(value), 10, 62)
+			if err != nil || h.length >= 0 && h.length != int(n) {
+				return h, unreadable("content-length %q (RFC 9112 §6.3)", value)
 			}
+			h.length = int(n)
 		case is(name, "transfer-encoding"):
 			if !is(value, "chunked") {
 				return h, unreadable("transfer-encoding %q", value)
@@ -127,16 +169,26 @@ func parseHead(b []byte) (h head, err error) {
 			for option := range bytes.SplitSeq(value, []byte(",")) {
 				h.close = h.close || is(bytes.TrimSpace(option), "close")
 				keeps = keeps || is(bytes.TrimSpace(option), "keep-alive")
+				h.upgrades = h.upgrades || is(bytes.TrimSpace(option), "upgrade")
 			}
 		case is(name, "sec-websocket-accept"):
 			h.accept = value
 		case is(name, "sec-websocket-protocol"):
 			h.protocol = value
+		case is(name, "sec-websocket-extensions"):
+			h.extensions = value
+		case is(name, "upgrade"):
+			h.upgrade = value
+		case is(name, "content-type"):
+			h.contentType = value
 		case is(name, "peal-cursor"):
 			h.cursor = value
 		case is(name, "peal-gap"):
 			h.gap = true
 		}
+	}
+	if h.chunked && h.length >= 0 {
+		return h, unreadable("both a content-length and a transfer-encoding (RFC 9112 §6.2)")
 	}
 	h.close = h.close || old && !keeps
 	return h, nil
@@ -159,48 +211,59 @@ func parseStatus(line []byte) (int, error) {
 	return status, nil
 }
 
-// chunkSize reads the line with a chunk's size at the start of b, of which n bytes
-// are its own; n == 0: it is not whole yet.
-func chunkSize(b []byte) (size, n int, err error) {
+// nextChunk reads the next piece of a chunked body (RFC 9112 §7.1) at the start of b, of
+// which n bytes are its own; n == 0: it is not whole yet. left is 0 before the first
+// piece: how much of a chunk is to come, CRLF included, or −1 among the trailers. io.EOF
+// is the end of the body, n with it.
+func nextChunk(left *int, b []byte) (data []byte, n int, err error) {
+	switch {
+	case len(b) == 0:
+		return nil, 0, nil
+	case *left > 2:
+		n = min(*left-2, len(b))
+		*left -= n
+		return b[:n], n, nil
+	case *left > 0:
+		if b[0] != "\n\r"[*left-1] {
+			return nil, 0, unreadable("a chunk without a line end (RFC 9112 §7.1)")
+		}
+		*left--
+		return nil, 1, nil
+	}
 	end := bytes.IndexByte(b, '\n')
 	if end < 0 {
-		return 0, 0, nil
+		return nil, 0, nil
 	}
-	text, _, _ := bytes.Cut(b[:end], []byte(";")) // extensions
-	text = bytes.TrimSpace(text)
-	v, err := strconv.ParseUint(string(text), 16, 31)
+	line := bytes.TrimSuffix(b[:end], []byte("\r"))
+	if *left < 0 {
+		if len(line) == 0 {
+			err = io.EOF
+		}
+		return nil, end + 1, err
+	}
+	text, _, _ := bytes.Cut(line, []byte(";")) // extensions
+	size, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 16, 31)
 	if err != nil {
-		return 0, 0, unreadable("chunk size %q", text)
+		return nil, 0, unreadable("chunk size %q (RFC 9112 §7.1)", text)
 	}
-	return int(v), end + 1, nil
+	if *left = int(size) + 2; size == 0 {
+		*left = -1
+	}
+	return nil, end + 1, nil
 }
 
-// dechunk reads a whole chunked body at the start of b (RFC 9112 §7.1), its
-// trailers included; n == 0: it is not whole yet.
+// dechunk reads a whole chunked body at the start of b, its trailers included; n == 0: it
+// is not whole yet.
 func dechunk(b []byte) (body []byte, n int, err error) {
-	for {
-		size, used, err := chunkSize(b[n:])
-		if used == 0 || err != nil {
+	for left := 0; ; {
+		data, used, err := nextChunk(&left, b[n:])
+		n += used
+		switch {
+		case err == io.EOF:
+			return body, n, nil
+		case used == 0:
 			return nil, 0, err
 		}
-		n += used
-		if size == 0 {
-			break
-		}
-		if len(b)-n < size+2 {
-			return nil, 0, nil
-		}
-		body = append(body, b[n:n+size]...)
-		n += size + 2 // with its CRLF
-	}
-	for {
-		end := bytes.IndexByte(b[n:], '\n')
-		if end < 0 {
-			return nil, 0, nil
-		}
-		line := bytes.TrimSuffix(b[n:n+end], []byte("\r"))
-		if n += end + 1; len(line) == 0 {
-			return body, n, nil
-		}
+		body = append(body, data...)
 	}
 }

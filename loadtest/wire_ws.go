@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 )
 
@@ -22,24 +23,29 @@ func parseFrame(b []byte) (f frame, n int, err error) {
 	if len(b) < 2 {
 		return f, 0, nil
 	}
-	length, head := uint64(b[1]), 2
+	length, head, least := uint64(b[1]), 2, uint64(0)
 	switch {
-	case b[0]&0x70 != 0 || b[1]&0x80 != 0:
-		return f, 0, unreadable("a frame with reserved bits or a mask: % x", b[:2])
+	case b[0]&0x70 != 0:
+		return f, 0, unreadable("a frame with reserved bits: % x (RFC 6455 §5.2)", b[:2])
+	case b[1]&0x80 != 0:
+		return f, 0, unreadable("a masked frame: % x (RFC 6455 §5.1)", b[:2])
 	case length == 126:
 		if head = 4; len(b) < head {
 			return f, 0, nil
 		}
-		length = uint64(binary.BigEndian.Uint16(b[2:]))
+		length, least = uint64(binary.BigEndian.Uint16(b[2:])), 126
 	case length == 127:
 		if head = 10; len(b) < head {
 			return f, 0, nil
 		}
-		length = binary.BigEndian.Uint64(b[2:])
+		length, least = binary.BigEndian.Uint64(b[2:]), 1<<16
 	}
 	f = frame{final: b[0]&0x80 != 0, opcode: b[0] & 15}
 	if f.control() && (!f.final || length > 125) {
-		return f, 0, unreadable("a control frame in fragments, or of more than 125 bytes: % x", b[:2])
+		return f, 0, unreadable("a control frame in fragments, or of more than 125 bytes: % x (RFC 6455 §5.5)", b[:2])
+	}
+	if length < least || length > math.MaxInt64 {
+		return f, 0, unreadable("a length of %d in %d bytes (RFC 6455 §5.2)", length, head-2)
 	}
 	if length > partialLimit {
 		return f, 0, unreadable("a frame of %d bytes", length)
@@ -58,7 +64,7 @@ func parseFrame(b []byte) (f frame, n int, err error) {
 func (c *leanConn) message(f *frame) (message []byte, whole bool, err error) {
 	switch {
 	case (f.opcode == 0) != c.fragmented:
-		return nil, false, unreadable("a continuation frame without a message, or a message within another: opcode %d", f.opcode)
+		return nil, false, unreadable("a continuation frame without a message, or a message within another: opcode %d (RFC 6455 §5.4)", f.opcode)
 	case len(c.fragments)+len(f.payload) > partialLimit:
 		return nil, false, unreadable("a message of more than %d bytes", partialLimit)
 	}

@@ -78,14 +78,15 @@ func (s *Settings) servers() string {
 
 // Connections is how opening went.
 type Connections struct {
-	Wanted     int     `json:"wanted"`
-	Opened     int     `json:"opened"`
-	Failed     int     `json:"failed"`
-	Closed     int     `json:"closed"`               // by the server, after they were opened
-	Unreadable int     `json:"unreadable,omitempty"` // whose server the load test could not read: what they lack is not lost
-	FirstError string  `json:"first_error,omitempty"`
-	Took       float64 `json:"took_s"`
-	Handshake  *Times  `json:"handshake"`
+	Wanted     int            `json:"wanted"`
+	Opened     int            `json:"opened"`
+	Failed     int            `json:"failed"`
+	Closed     int            `json:"closed"`               // after they were opened
+	Unreadable int            `json:"unreadable,omitempty"` // whose server the load test could not read: what they lack is not lost
+	FirstError string         `json:"first_error,omitempty"`
+	Ends       []loadtest.End `json:"ends,omitempty"` // why connections failed or were closed, at most 16 reasons and "others"
+	Took       float64        `json:"took_s"`
+	Handshake  *Times         `json:"handshake"`
 }
 
 // Messages is what was sent and what became of it.
@@ -316,6 +317,9 @@ func (r *Report) Join(other *Report) error {
 	r.Connections.Closed += other.Connections.Closed
 	r.Connections.Opened = min(r.Connections.Opened, other.Connections.Opened)
 	r.Connections.Unreadable += other.Connections.Unreadable
+	for _, e := range other.Connections.Ends {
+		r.Connections.Ends = loadtest.AddEnd(r.Connections.Ends, e)
+	}
 	r.Interrupted = r.Interrupted || other.Interrupted
 	r.Aborted, r.Unread = cmp.Or(r.Aborted, other.Aborted), cmp.Or(r.Unread, other.Unread)
 	r.Messages.join(other.Messages)

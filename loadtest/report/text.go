@@ -97,14 +97,19 @@ func (p *printer) body(r *Report) {
 	}
 }
 
+var sides = map[loadtest.Side]string{loadtest.SideServer: "the server", loadtest.SideUs: "the load test", loadtest.SideNetwork: "the network"}
+
 func (p *printer) connections(r *Report) {
 	c := r.Connections
 	p.printf("%-13s %d of %d open in %.2f s", "connections", c.Opened, c.Wanted, c.Took)
 	if c.Took > 0 {
 		p.printf(" (%s a second)", rate(float64(c.Opened)/c.Took))
 	}
-	p.printf("; %d failed, %d closed by the server\n", c.Failed, c.Closed)
-	if c.FirstError != "" {
+	p.printf("; %d failed, %d ended\n", c.Failed, c.Closed)
+	for _, e := range c.Ends {
+		p.line("", "%d × by %s: %s", e.Count, sides[e.Side], e.Reason)
+	}
+	if c.FirstError != "" && len(c.Ends) == 0 {
 		p.line("", "%s", c.FirstError)
 	}
 	p.times("handshake", c.Handshake)

@@ -141,9 +141,9 @@ func (s *session) abort(err error) {
 	}
 }
 
-// readable records what the load test could not read.
+// readable records what the load test could not read, and why connections ended.
 func (s *session) readable(r loadtest.Received) {
-	s.report.Connections.Unreadable = r.Unreadable
+	s.report.Connections.Unreadable, s.report.Connections.Ends = r.Unreadable, r.Ends
 	s.report.Unread = cmp.Or(s.report.Unread, r.Unread)
 }
 

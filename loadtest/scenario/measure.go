@@ -80,8 +80,16 @@ func (r *run) untilNow(took time.Duration) loadtest.Result {
 	return loadtest.Result{Received: r.previous.Received, Published: r.previous.Sent, Scheduled: r.previous.Sent, Took: took, Sending: took, Lag: loadtest.NewLatency()}
 }
 
-// allEnded is the error of a run whose subscribers are all gone.
+// allEnded is the error of a run whose subscribers are all gone. The kernel closes the
+// connections of a program that ends before the program's parent notices: it waits for that.
 func (s *session) allEnded() error {
+	for end := time.Now().Add(time.Second); len(s.servers) > 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		for _, p := range s.probes {
+			if err := p.gone(); err != nil {
+				return err
+			}
+		}
+	}
 	return fmt.Errorf("the server closed all %d connections", s.report.Connections.Opened)
 }
 
