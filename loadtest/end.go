@@ -93,12 +93,12 @@ func endOf(err error) End {
 
 // closeFrame is the reason that a close frame gives (RFC 6455 §5.5.1, §7.4). fault is what
 // is wrong with it, "" for nothing.
-func closeFrame(payload []byte) (reason error, fault string) {
+func closeFrame(payload []byte) (fault string, reason error) {
 	if len(payload) == 0 {
-		return byServer("close frame without a code"), ""
+		return "", byServer("close frame without a code")
 	}
 	if len(payload) == 1 {
-		return byServer("close frame of one byte"), "a close frame of one byte (RFC 6455 §5.5.1)"
+		return "a close frame of one byte (RFC 6455 §5.5.1)", byServer("close frame of one byte")
 	}
 	code, text := binary.BigEndian.Uint16(payload), payload[2:]
 	switch {
@@ -108,7 +108,7 @@ func closeFrame(payload []byte) (reason error, fault string) {
 		fault = fmt.Sprintf("a close frame whose reason is not UTF-8: %q (RFC 6455 §5.5.1)", text)
 	}
 	if len(text) == 0 {
-		return byServer("close frame %d", code), fault
+		return fault, byServer("close frame %d", code)
 	}
-	return byServer("close frame %d %q", code, text), fault
+	return fault, byServer("close frame %d %q", code, text)
 }

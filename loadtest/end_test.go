@@ -72,7 +72,7 @@ func TestCloseFrames(t *testing.T) {
 		"\x03\xe8a\xff":     `close frame 1000 "a\xff"|not UTF-8`,
 		"\x03\xf6gone away": `close frame 1014 "gone away"|`,
 	} {
-		reason, fault := closeFrame([]byte(payload))
+		fault, reason := closeFrame([]byte(payload))
 		says, breaks, _ := strings.Cut(want, "|")
 		if reason.Error() != says || (fault == "") != (breaks == "") || !strings.Contains(fault, breaks) || endOf(reason).Side != SideServer {
 			t.Errorf("% x: %v, %s", payload, reason, fault)

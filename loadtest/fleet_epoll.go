@@ -42,13 +42,13 @@ type epollKind struct {
 	ctx      context.Context
 	cancel   context.CancelFunc // of ctx, by loop
 
-	last     bool     // input is called with the last bytes of a connection
-	scratch  []byte   // one request
-	joined   []byte   // data of an event that has several lines of it
-	data     [][]byte // the messages of one JSON text
-	around   []byte   // and the text without them
-	judged   []byte   // the newest such text that is JSON
-	samePath string   // see pollPath
+	last     bool            // input is called with the last bytes of a connection
+	scratch  []byte          // one request
+	joined   []byte          // data of an event that has several lines of it
+	data     [][]byte        // the messages of one JSON text
+	around   []byte          // and the text without them
+	judged   map[string]bool // such texts that are JSON
+	samePath string          // see pollPath
 
 	next     int // connection to open next
 	opening  int // under way
@@ -76,6 +76,7 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 		sink:   sink,
 		conns:  make([]leanConn, spec.Connections+spec.Stalled),
 		buffer: make([]byte, readBytes+partialLimit),
+		judged: map[string]bool{},
 		drops:  make(chan time.Duration, 1),
 		result: make(chan Opened, 1),
 		stop:   make(chan struct{}),

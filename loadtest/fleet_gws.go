@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -224,6 +225,8 @@ func (gwsHandler) OnClose(c *gws.Conn, err error) {
 			payload = append(binary.BigEndian.AppendUint16(nil, closed.Code), closed.Reason...)
 		}
 		err = sink.closeFrameLocked(payload, false)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = fmt.Errorf("%w in the middle of a message", errEnded)
 	case err == nil || err.Error() == "" || errors.Is(err, io.EOF):
 		err = errEnded
 	default:

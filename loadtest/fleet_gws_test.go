@@ -35,11 +35,10 @@ func workerMemory(t *testing.T, n int) uint64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var l *liar.Server
-	l = liar.Start(t, func(subscriber int, _ uint64, send func()) {
-		l.Ping(subscriber)
-		send()
-	})
+	l := liar.StartOdd(t, liar.Oddity{Lie: func(to *liar.Subscriber, _ uint64, message string) {
+		to.Ping("?")
+		to.Send(message)
+	}})
 	pool, opened, err := OpenPool(ctx, Spec{Endpoint: Endpoint{Addr: l.Addr}, Kind: GWS, Connections: n})
 	if err != nil {
 		t.Fatal(err)

@@ -42,8 +42,8 @@ type leanConn struct {
 	fragments []byte // of a WebSocket message
 
 	// Of an event stream.
-	left      int    // bytes of the response or chunk that did not come yet: see nextChunk
-	text      []byte // an incomplete event of a chunked one
+	left int    // bytes of the response or chunk that did not come yet: see nextChunk
+	text []byte // an incomplete event of a chunked one
 }
 
 type leanState uint8

@@ -60,9 +60,8 @@ func (k *epollKind) parsed(object []byte) (w wrapper, ok bool) {
 	return w, utf8.Valid(object)
 }
 
-// unwrap finds the data of all messages in a JSON text, for k.data, and judges the rest,
-// k.around: ok is false where it is not as compact as most servers write it, and
-// encoding/json has to read it. Of messages that were judged before it only compares.
+// unwrap finds the data of all messages in a JSON text, for k.data. ok is false where the
+// rest is no JSON. What was judged once, as for another subscriber, is not judged again.
 func (k *epollKind) unwrap(object []byte) (ok bool) {
 	k.around, k.data = k.around[:0], k.data[:0]
 	for {
@@ -78,57 +77,17 @@ func (k *epollKind) unwrap(object []byte) (ok bool) {
 		k.data = append(k.data, rest[:end])
 		object = rest[end+1:]
 	}
-	if string(k.around) == string(k.judged) {
+	if k.judged[string(k.around)] {
 		return true
 	}
-	if compact(k.around, 0) != len(k.around) {
+	if !utf8.Valid(k.around) || !json.Valid(k.around) {
 		return false
 	}
-	k.judged = append(k.judged[:0], k.around...)
+	if len(k.judged) > 1000 {
+		clear(k.judged)
+	}
+	k.judged[string(k.around)] = true
 	return true
-}
-
-// compact returns the length of the JSON value at the start of b, 0 if it is none, or
-// has spaces, escapes, other characters than ASCII, or numbers that are not whole.
-func compact(b []byte, depth int) (n int) {
-	if len(b) < 2 || depth > 8 {
-		return 0
-	}
-	switch c := b[0]; {
-	case c == '"':
-		for n = 1; n < len(b) && b[n] >= ' ' && b[n] < utf8.RuneSelf && b[n] != '\\'; n++ {
-			if b[n] == '"' {
-				return n + 1
-			}
-		}
-		return 0
-	case '1' <= c && c <= '9':
-		for n = 1; n < len(b) && '0' <= b[n] && b[n] <= '9'; n++ {
-		}
-		return n
-	case c != '{' && c != '[':
-		return 0
-	}
-	object := b[0] == '{'
-	for end := b[0] + 2; ; { // '}' and ']'
-		if n++; n < len(b) && b[n] == end && n == 1 {
-			return 2
-		}
-		if object {
-			name := compact(b[min(n, len(b)):], depth+1)
-			if name == 0 || b[n] != '"' || n+name >= len(b) || b[n+name] != ':' {
-				return 0
-			}
-			n += name + 1
-		}
-		value := compact(b[min(n, len(b)):], depth+1)
-		if n += value; value == 0 || n >= len(b) || b[n] != ',' && b[n] != end {
-			return 0
-		}
-		if b[n] == end {
-			return n + 1
-		}
-	}
 }
 
 // takePeer handles a message of a peer's WebSocket, a line at a time.

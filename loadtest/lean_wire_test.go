@@ -78,10 +78,7 @@ func socketServer(t *testing.T, config *tls.Config, say func(c, raw net.Conn)) (
 // serverFrame is a message of the given size as a text frame.
 func serverFrame(sequence uint64, size int) []byte {
 	message := AppendMessage(nil, Stamp{Run: 1, Sequence: sequence, Scheduled: Now()}, size)
-	if size < 126 {
-		return append([]byte{0x81, byte(size)}, message...)
-	}
-	return append([]byte{0x81, 127, 0, 0, 0, 0, byte(size >> 24), byte(size >> 16), byte(size >> 8), byte(size)}, message...)
+	return []byte(liar.Frame(0x81, string(message)))
 }
 
 func TestSecuredSubscribersReadRecordsOfAnySizeUntilTheEnd(t *testing.T) {

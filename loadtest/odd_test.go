@@ -30,6 +30,9 @@ var oddities = map[string]liar.Oddity{
 	"byte by byte, CR":         {Pieces: 1, Lines: "\r", Mark: true, Chunked: true, Interim: true, Fragments: true},
 	"three bytes, old, close":  {Pieces: 3, Old: true, Tight: true},
 	"chunked, in five, to end": {Pieces: 5, Chunked: true, Interim: true, Close: 2},
+	"folded heads":             {Heads: true, Interim: true},
+	"fields of all kinds":      {Fields: true, Lines: "\r\n", Chunked: true, Pieces: 7},
+	"JSON at leisure":          {Spaced: true, Heads: true, Pieces: 11},
 }
 
 // securedOddities are tried with TLS too.
@@ -39,8 +42,10 @@ var securedOddities = []string{"plain", "close after three", "end unsaid after t
 var ways = []Spec{
 	{Transport: WebSocket},
 	{Transport: WebSocket, Kind: GWS},
+	{Transport: WebSocket, Format: JSON},
 	{Transport: SSE},
 	{Transport: SSE, Resume: true},
+	{Transport: SSE, Format: JSON, Resume: true},
 	{Transport: Poll},
 	{Transport: Poll, Format: Raw},
 	{Transport: Poll, Resume: true, Requests: []string{"/", "/"}},

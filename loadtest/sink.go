@@ -185,7 +185,7 @@ func (s *sink) ended(e End) {
 // closeFrameLocked returns the error that a close frame is. It counts a frame that must
 // not be sent as invalid, and one that is not the last.
 func (s *sink) closeFrameLocked(payload []byte, more bool) error {
-	reason, fault := closeFrame(payload)
+	fault, reason := closeFrame(payload)
 	if fault == "" && more {
 		fault = "data after a close frame (RFC 6455 §5.5.1)"
 	}

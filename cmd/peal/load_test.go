@@ -54,11 +54,11 @@ func loadTested(t *testing.T, args ...string) (code int, r *report.Report, said 
 // the first 60 messages.
 func TestLoadCountsEveryLieExactly(t *testing.T) {
 	const subscribers = 7
-	var l *liar.Server
 	held := map[int]func(){}
 	lies := []struct {
 		name                                string
-		plan                                liar.Plan
+		plan                                liar.Plan // or lie
+		lie                                 liar.Lie
 		lost, duplicated, reordered, hungUp uint64
 		objective                           string // that is missed
 	}{
@@ -90,17 +90,20 @@ func TestLoadCountsEveryLieExactly(t *testing.T) {
 			}
 			send()
 		}},
-		{name: "hangs up on one", hungUp: 1, objective: "errors>0", plan: func(s int, n uint64, send func()) {
-			if s == 4 && n == 41 {
-				l.HangUp(s)
+		{name: "hangs up on one", hungUp: 1, objective: "errors>0", lie: func(to *liar.Subscriber, n uint64, message string) {
+			if to.Number == 4 && n == 41 {
+				to.HangUp()
 			}
-			send()
+			to.Send(message)
 		}},
 	}
 	for _, way := range [][]string{nil, {"--gws"}} {
 		for _, lie := range lies {
 			t.Run(strings.Join(append(way, lie.name), " "), func(t *testing.T) {
-				l = liar.Start(t, lie.plan)
+				l := liar.StartOdd(t, liar.Oddity{Lie: lie.lie})
+				if lie.plan != nil {
+					l = liar.Start(t, lie.plan)
+				}
 				args := append([]string{"fanout", "--target", "ws://" + l.Addr + "/", "--publish", "ws://" + l.Addr + "/pub",
 					"--connections", "7", "--rate", "500", "--duration", "200ms", "--settle", "400ms", "--idle", "0"}, anyMachine...)
 				args = append(args, way...)

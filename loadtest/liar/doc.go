@@ -1,14 +1,14 @@
-// Package liar has WebSocket servers for tests that misbehave according to a plan.
+// Package liar has a server for tests that misbehaves according to a plan.
 //
-// A Server forwards the messages of its publisher, the client at /pub, to all other
-// clients. Its Plan decides for each message: it calls send once to deliver it,
-// never to lose it, twice to repeat it, and with a later message to reorder it. It
-// sleeps to stall, and may close connections. So a test knows exactly what a load
-// test must find.
+// An Odd server passes the messages of its publishers, POST /publish and WebSockets at
+// /pub, to its subscribers at /ws, /sse and /poll. Its Lie decides for each message and
+// subscriber: it sends it once to deliver it, never to lose it, twice to repeat it, with
+// a later message to reorder it, or changed; it sleeps to stall, sends other bytes, and
+// ends connections. So a test knows exactly what a load test must find.
 //
-// An Odd server behaves correctly, but in unusual ways that are legal: with interim
+// Without a Lie it behaves correctly, but in unusual ways that are legal: with interim
 // responses, connections that end, fragments, other line ends. A load test must
 // read all of them. Its Garbage is illegal.
 //
-// Neither knows the load test. One lock orders everything that a server does.
+// It does not know the load test. One lock orders all lies.
 package liar

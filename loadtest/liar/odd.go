@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"crypto/tls"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/lxzan/gws"
 )
 
 // Oddity is what is unusual about an odd server. The zero value is a plain one.
@@ -29,9 +32,19 @@ type Oddity struct {
 	Lines     string // ends of an event stream's lines: "\n" (default), "\r", "\r\n"
 	Mark      bool   // a byte order mark begins an event stream
 	Tight     bool   // no space behind an event stream's colons
+	Heads     bool   // heads have folded lines, tabs, empty fields and several of a name (RFC 9112 §5)
+	Fields    bool   // events have comments, unknown fields, ids with NUL, a retry (HTML §9.2.6)
+	Spaced    bool   // JSON has spaces, escapes and its names in another order
 	Pieces    int    // bytes in one write, with TLS in one record; 0: all at once
 
 	TLS *tls.Config // nil: none
+
+	// Head, if set, changes the head of each response to a subscriber.
+	Head func(head string) string
+	// Lie, if set, decides what subscribers get.
+	Lie Lie
+	// Mute makes a server that reads requests of subscribers and says nothing.
+	Mute bool
 
 	// Garbage is sent to subscribers instead of the second message and all after it.
 	Garbage string
@@ -39,17 +52,21 @@ type Oddity struct {
 	BadAnswer string
 }
 
-// Odd is one odd server: /ws, /sse, /poll and POST /publish, of one channel.
+// Odd is one odd server of one channel: /ws, /sse and /poll; POST /publish, and
+// WebSockets at /pub that publish.
 type Odd struct {
 	Addr string
 	Oddity
 	wait sync.WaitGroup
 
-	mu       sync.Mutex
-	messages []string
-	changed  *sync.Cond
-	conns    map[net.Conn]bool
-	ended    bool
+	lies sync.Mutex
+
+	mu          sync.Mutex
+	messages    []string
+	changed     *sync.Cond
+	conns       map[net.Conn]bool
+	subscribers int
+	ended       bool
 }
 
 // StartOdd starts one, which ends with the test.
@@ -103,6 +120,7 @@ func (s *Odd) serve(conn net.Conn) {
 		s.mu.Unlock()
 	}()
 	w, r := piecewise{conn, s.Pieces}, bufio.NewReader(conn)
+	var polls *Subscriber
 	for answered := 1; ; answered++ {
 		q, err := http.ReadRequest(r)
 		if err != nil {
@@ -116,26 +134,40 @@ func (s *Odd) serve(conn net.Conn) {
 			w.write("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
 		}
 		last := s.Old || s.Close > 0 && answered%s.Close == 0
-		switch q.URL.Path {
+		path := q.URL.Path
+		if path == "/" && q.Header.Get("Upgrade") != "" {
+			path = "/ws"
+		}
+		if s.Mute && path != "/publish" {
+			_, _ = io.Copy(io.Discard, r) // ends with the connection
+			return
+		}
+		switch path {
+		case "/pub":
+			s.publisher(conn, r, q)
+			return
 		case "/publish":
 			n := s.add(string(body))
 			if s.BadAnswer != "" && n > 1 {
 				w.write(s.BadAnswer)
 				return
 			}
-			s.answer(w, last, "", fmt.Sprintf(`{"cursor":"%d"}`, n))
+			w.write(s.answer(last, "", fmt.Sprintf(`{"cursor":"%d"}`, n)))
 		case "/poll":
-			if !s.poll(w, last, q) {
+			if polls == nil {
+				polls = s.subscriber()
+			}
+			if !s.poll(w, polls, last, q) {
 				return
 			}
 		case "/sse":
-			s.stream(w)
+			s.stream(w, q)
 			return
 		case "/ws":
 			s.socket(w, r, q)
 			return
 		default:
-			s.answer(w, last, "", "hello")
+			w.write(s.answer(last, "", "hello"))
 		}
 		if last {
 			return
@@ -157,12 +189,11 @@ func (s *Odd) linger(conn net.Conn) {
 	_, _ = io.Copy(io.Discard, conn)
 }
 
-// answer writes a response of 200.
-func (s *Odd) answer(w piecewise, last bool, header, body string) {
+// answer is a response of 200.
+func (s *Odd) answer(last bool, header, body string) string {
 	switch {
 	case s.Old:
-		w.write("HTTP/1.0 200 OK\r\n" + header + "\r\n" + body)
-		return
+		return s.head("HTTP/1.0 200 OK\r\n"+header) + body
 	case s.Chunked:
 		header += "Transfer-Encoding: chunked\r\n"
 		body = chunks(body) + "0\r\nTrailer: x\r\n\r\n"
@@ -172,7 +203,23 @@ func (s *Odd) answer(w piecewise, last bool, header, body string) {
 	if last {
 		header += "Connection: close\r\n"
 	}
-	w.write("HTTP/1.1 200 OK\r\n" + header + "\r\n" + body)
+	return s.head("HTTP/1.1 200 OK\r\n"+header) + body
+}
+
+// head ends a head.
+func (s *Odd) head(lines string) string {
+	if s.Heads {
+		lines = strings.ReplaceAll(lines, ": ", ":\t ") + "X-Folded: a,\r\n\tb,\r\n  c\r\nX-Empty:\r\nX-Empty: \t\r\nconnection: x-odd\r\n"
+	}
+	return lines + "\r\n"
+}
+
+// changedHead is a head of a response to a subscriber.
+func (s *Odd) changedHead(head string) string {
+	if s.Head != nil {
+		return s.Head(head)
+	}
+	return head
 }
 
 // chunks cuts text.
@@ -213,33 +260,80 @@ func (s *Odd) after(at int) (message string, ok bool) {
 	return s.messages[at], true
 }
 
-// garbled reports whether message number at is garbage.
-func (s *Odd) garbled(at int) bool { return s.Garbage != "" && at > 0 }
+// subscriber numbers a connection.
+func (s *Odd) subscriber() *Subscriber {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.subscribers++
+	return &Subscriber{Number: s.subscribers - 1}
+}
 
-func (s *Odd) poll(w piecewise, last bool, q *http.Request) bool {
+// publisher takes each message of a WebSocket as a publication.
+func (s *Odd) publisher(conn net.Conn, r *bufio.Reader, q *http.Request) {
+	socket, err := gws.NewUpgrader(publishing{s: s}, nil).UpgradeFromConn(conn, r, q)
+	if err == nil {
+		socket.ReadLoop()
+	}
+}
+
+type publishing struct {
+	gws.BuiltinEventHandler
+	s *Odd
+}
+
+func (p publishing) OnMessage(_ *gws.Conn, m *gws.Message) {
+	p.s.add(m.Data.String())
+	_ = m.Close() // it returns the buffer
+}
+
+func (s *Odd) poll(w piecewise, to *Subscriber, last bool, q *http.Request) bool {
 	at, err := strconv.Atoi(q.FormValue("cursor"))
 	if err != nil {
 		at = s.count()
 	}
-	message, ok := s.after(at)
-	if !ok {
-		return false
+	for ; len(to.queue) == 0; at++ {
+		message, ok := s.after(at)
+		if !ok {
+			return false
+		}
+		s.lie(to, at, message)
 	}
-	if s.garbled(at) {
-		w.write(s.Garbage)
-		return true
-	}
-	cursor := strconv.Itoa(at + 1)
-	if q.FormValue("format") == "raw" {
-		s.answer(w, last, "peal-CURSOR:"+cursor+"\r\n", message)
-		return true
-	}
-	data, _ := json.Marshal(message) // a string
-	s.answer(w, last, "", fmt.Sprintf(`{"cursor":"%s","messages":[{"channel":"c0","cursor":"%s","data":%s}]}`, cursor, cursor, data))
-	return true
+	return to.next(w, func(message string) string {
+		cursor := strconv.Itoa(at)
+		if q.FormValue("format") == "raw" {
+			return s.changedHead(s.answer(last, "peal-CURSOR:"+cursor+"\r\n", message))
+		}
+		body := fmt.Sprintf(`{"cursor":"%s","messages":[%s]}`, cursor, s.object(at, message))
+		if s.Spaced {
+			body = fmt.Sprintf(" {\n\t\"messages\" : [ %s\r\n], \"cursor\":\"%s\"} ", s.object(at, message), cursor)
+		}
+		return s.changedHead(s.answer(last, "Content-Type: application/json\r\n", body))
+	})
 }
 
-func (s *Odd) stream(w piecewise) {
+// object is the JSON of a message with the cursor behind it.
+func (s *Odd) object(at int, message string) string {
+	data, _ := json.Marshal(message) // a string
+	if s.Spaced && len(message) > 0 {
+		return fmt.Sprintf("{ \"data\":\n \"\\u%04x%s , \"time\":1.5e3,\"channel\" : \"c0\", \"cursor\" : \"%d\" }", message[0], data[2:], at)
+	}
+	return fmt.Sprintf(`{"channel":"c0","cursor":"%d","time":1,"data":%s}`, at, raw(message))
+}
+
+// raw is a string of JSON whose bytes are those of a message.
+func raw(message string) string {
+	return `"` + strings.ReplaceAll(message, `"`, `\"`) + `"`
+}
+
+// written is what a stream or a WebSocket sends for a message.
+func (s *Odd) written(q *http.Request, at int, message string) string {
+	if q.FormValue("format") == "json" {
+		return s.object(at+1, message)
+	}
+	return message
+}
+
+func (s *Odd) stream(w piecewise, q *http.Request) {
 	at, colon := s.count(), ": "
 	if s.Tight {
 		colon = ":"
@@ -255,54 +349,40 @@ func (s *Odd) stream(w piecewise) {
 	if s.Mark {
 		text = "\xef\xbb\xbf" + text
 	}
-	w.write(head + "Content-Type: text/event-stream\r\n\r\n" + wrap(text))
-	for ; ; at++ {
-		message, ok := s.after(at)
-		if !ok {
-			return
-		}
-		event := "event" + colon + "gone" + s.Lines + "id" + colon + strconv.Itoa(at+1) + s.Lines + "data" + colon + message + s.Lines + s.Lines
-		if s.garbled(at) {
-			event = s.Garbage
-			w.write(event)
-			continue
-		}
-		if !w.write(wrap(event)) {
-			return
-		}
+	w.write(s.changedHead(s.head(head+"Content-Type: text/event-stream\r\n")) + wrap(text))
+	extra := ""
+	if s.Fields {
+		extra = strings.Join([]string{":", ": data: x", "unknown: x", "Data: x", "data-: x", "id: a\x00b", "retry: soon", "event", ""}, s.Lines)
 	}
+	s.follow(w, at, func(at int, message string) string {
+		return wrap(extra + "event" + colon + "gone" + s.Lines + "id" + colon + strconv.Itoa(at+1) + s.Lines + "data" + colon + strings.ReplaceAll(s.written(q, at, message), "\n", s.Lines+"data"+colon) + s.Lines + s.Lines)
+	})
 }
 
 func (s *Odd) socket(w piecewise, r io.Reader, q *http.Request) {
 	s.wait.Go(func() { _, _ = io.Copy(io.Discard, r) }) // ends with the connection; pongs
 	at := s.count()
 	sum := sha1.Sum([]byte(q.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	w.write("HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nconnection: upgrade\r\nsec-websocket-accept:" + base64.StdEncoding.EncodeToString(sum[:]) + "\r\n\r\n")
-	for ; ; at++ {
-		message, ok := s.after(at)
-		if !ok {
-			return
+	w.write(s.changedHead(s.head("HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nconnection: upgrade\r\nsec-websocket-accept:" + base64.StdEncoding.EncodeToString(sum[:]) + "\r\n")))
+	s.follow(w, at, func(at int, message string) string {
+		text := s.written(q, at, message)
+		if third := len(text) / 3; s.Fragments {
+			return Frame(0x01, "") + Frame(0x89, strings.Repeat("p", 125)) + Frame(0x00, text[:third]) + Frame(0x89, "") + Frame(0x00, text[third:2*third]) + Frame(0x00, "") + Frame(0x8A, "two") + Frame(0x80, text[2*third:])
 		}
-		text := part(0x81, message)
-		if s.Fragments {
-			third := len(message) / 3
-			text = part(0x01, message[:third]) + part(0x89, "one") + part(0x00, message[third:2*third]) + part(0x00, "") + part(0x8A, "two") + part(0x80, message[2*third:])
-		}
-		if s.garbled(at) {
-			text = s.Garbage
-		}
-		if !w.write(text) {
-			return
-		}
-	}
+		return Frame(0x81, text)
+	})
 }
 
-// part is a frame of less than 64 KiB.
-func part(first byte, payload string) string {
-	if n := len(payload); n > 125 {
+// Frame is a frame with its first byte.
+func Frame(first byte, payload string) string {
+	switch n := len(payload); {
+	case n >= 1<<16:
+		return string(binary.BigEndian.AppendUint64([]byte{first, 127}, uint64(n))) + payload
+	case n > 125:
 		return string([]byte{first, 126, byte(n >> 8), byte(n)}) + payload
+	default:
+		return string([]byte{first, byte(n)}) + payload
 	}
-	return string([]byte{first, byte(len(payload))}) + payload
 }
 
 // piecewise writes a few bytes at a time.

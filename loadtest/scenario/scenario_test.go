@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 }
 
 // small is a run against a liar.
-func small(l *liar.Server) Settings {
+func small(l *liar.Odd) Settings {
 	s := Defaults()
 	s.Targets, s.Publish = []string{"ws://" + l.Addr + "/"}, []string{"ws://" + l.Addr + "/pub"}
 	s.Connections, s.Rate, s.Duration, s.Settle, s.Every = 3, 100, 500*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
