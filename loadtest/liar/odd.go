@@ -147,7 +147,7 @@ func (s *Odd) serve(conn net.Conn) {
 			s.publisher(conn, r, q)
 			return
 		case "/publish":
-			n := s.add(string(body))
+			n := s.Add(string(body))
 			if s.BadAnswer != "" && n > 1 {
 				w.write(s.BadAnswer)
 				return
@@ -233,7 +233,8 @@ func chunks(text string) string {
 	return b.String()
 }
 
-func (s *Odd) add(message string) int {
+// Add publishes a message, and returns how many there are.
+func (s *Odd) Add(message string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.messages = append(s.messages, message)
@@ -282,7 +283,7 @@ type publishing struct {
 }
 
 func (p publishing) OnMessage(_ *gws.Conn, m *gws.Message) {
-	p.s.add(m.Data.String())
+	p.s.Add(m.Data.String())
 	_ = m.Close() // it returns the buffer
 }
 
