@@ -99,7 +99,7 @@ func TestLatencyIsThatOfTheServer(t *testing.T) {
 				to.Send(message)
 			}})
 			spec.Addr, spec.Cursor = s.Addr, "0"
-			f, opened := openFleet(t, spec)
+			f, opened := openThree(t, spec)
 			if err := opened.Err(); err != nil {
 				t.Fatal(err)
 			}

@@ -156,6 +156,8 @@ func (k *epollKind) close() {
 	close(k.stop)
 	wakeUp(k.wake)
 	<-k.ended
+	unix.Close(k.wake) // not by loop, which may end before it is woken
+	unix.Close(k.ep)
 }
 
 // loop ends when stop is closed.
@@ -223,8 +225,6 @@ func (k *epollKind) closeAll() {
 		}
 	}
 	k.beat.close()
-	unix.Close(k.wake)
-	unix.Close(k.ep)
 }
 
 // connect starts to connect i to the first address that does not refuse at once.
