@@ -160,17 +160,9 @@ func (m *missing) remove(sequence uint64) bool {
 	if i == len(m.ranges) || m.ranges[i].First > sequence {
 		return false
 	}
-	switch r := &m.ranges[i]; {
-	case r.First == r.Last:
-		m.ranges = slices.Delete(m.ranges, i, i+1)
-	case r.First == sequence:
-		r.First++
-	case r.Last == sequence:
-		r.Last--
-	default:
-		tail := Span{sequence + 1, r.Last}
-		r.Last = sequence - 1
-		m.ranges = slices.Insert(m.ranges, i+1, tail)
-	}
+	r := m.ranges[i]
+	left := []Span{{r.First, sequence - 1}, {sequence + 1, r.Last}}
+	left = slices.DeleteFunc(left, func(s Span) bool { return s.First > s.Last })
+	m.ranges = slices.Replace(m.ranges, i, i+1, left...)
 	return true
 }

@@ -69,7 +69,10 @@ func (k *epollKind) unwrap(object []byte) (ok bool) {
 		if k.around = append(k.around, head...); !found {
 			break
 		}
-		end := bytes.IndexByte(rest, '"')
+		end := k.sink.size
+		if end == 0 || end >= len(rest) || rest[end] != '"' {
+			end = bytes.IndexByte(rest, '"')
+		}
 		if end < 0 {
 			return false
 		}

@@ -82,6 +82,7 @@ func lies() map[string]lie {
 	}
 	all := map[string]lie{
 		"none":                  {},
+		"nothing at all":        {tell: func(*liar.Subscriber, uint64, string) {}, want: Counts{Lost: 3 * messages}},
 		"a wrong byte":          {tell: sending(func(m string) string { return changed(m, 80, '!') }), want: Counts{Corrupted: 1, Lost: 1}},
 		"the last byte":         {tell: sending(func(m string) string { return changed(m, lieBytes-1, '!') }), want: Counts{Corrupted: 1, Lost: 1}},
 		"a digit of the stamp":  {tell: sending(func(m string) string { return changed(m, 20, m[20]^1) }), want: Counts{Corrupted: 1, Lost: 1}},
@@ -274,6 +275,51 @@ func TestEveryRefusalHasItsSide(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A server that accepts and says nothing is given up, and the reason is the time-out.
+func TestMuteServersAreGivenUp(t *testing.T) {
+	for _, way := range []string{"ws", "ws gws", "sse"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			spec := lieWays[way]
+			spec.Addr, spec.Timeout = liar.StartOdd(t, liar.Oddity{Mute: true}).Addr, 500*time.Millisecond
+			f, opened := openThree(t, spec)
+			n := 0
+			for _, e := range f.sink.sample().Ends {
+				if n += e.Count; e.Side == SideServer {
+					t.Errorf("%+v", e)
+				}
+			}
+			if opened.Failed != 3 || n != 3 {
+				t.Errorf("%d failed, %d with a reason", opened.Failed, n)
+			}
+		})
+	}
+	k := &epollKind{spec: &Spec{Timeout: time.Second}}
+	for c, want := range map[*leanConn]End{
+		{}:                            {SideUs, "opening took longer than 1s", 1},
+		{fd: 9, state: leanConnect}:   {SideNetwork, "no TCP connection within 1s", 1},
+		{fd: 9, state: leanRequest}:   {SideUs, "opening took longer than 1s: ended before the response to a preliminary request", 1},
+		{fd: 9, state: leanSubscribe}: {SideUs, "opening took longer than 1s: ended before the response to the handshake", 1},
+		{fd: 9, state: leanConfirm}:   {SideUs, "opening took longer than 1s: ended before the server confirmed the subscription", 1},
+		{fd: 9, state: leanSubscribe, partial: []byte("HTTP/")}: {SideUs, "opening took longer than 1s: ended in the middle of a response or message", 1},
+	} {
+		if got := endOf(k.late(c)); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+}
+
+// The reasons of all workers are one list.
+func TestEndsOfAllWorkersAreOneList(t *testing.T) {
+	var refused, ended Received
+	refused.Latency, ended.Latency, refused.Waits, ended.Waits = NewLatency(), NewLatency(), NewLatency(), NewLatency()
+	refused.Ends = []End{{SideServer, "status 403", 2}}
+	ended.Ends = []End{{SideServer, "closed by the server (FIN)", 1}, {SideServer, "status 403", 1}}
+	if err := refused.add(&ended); err != nil || fmt.Sprint(refused.Ends) != "[{server status 403 3} {server closed by the server (FIN) 1}]" {
+		t.Errorf("%v, %v", refused.Ends, err)
 	}
 }
 

@@ -60,6 +60,7 @@ func TestLoadCountsEveryLieExactly(t *testing.T) {
 		plan                                liar.Plan // or lie
 		lie                                 liar.Lie
 		lost, duplicated, reordered, hungUp uint64
+		damaged                             uint64
 		objective                           string // that is missed
 	}{
 		{name: "truth", plan: liar.Truth},
@@ -89,6 +90,16 @@ func TestLoadCountsEveryLieExactly(t *testing.T) {
 				time.Sleep(50 * time.Millisecond)
 			}
 			send()
+		}},
+		{name: "changes 2 to one, and cuts 1", lost: 3, damaged: 3, objective: "corrupted>1", lie: func(to *liar.Subscriber, n uint64, message string) {
+			switch {
+			case to.Number == 3 && (n == 7 || n == 9):
+				to.Send(strings.Replace(message, "klm", "kLm", 1))
+			case to.Number == 3 && n == 8:
+				to.Send(message[:100])
+			default:
+				to.Send(message)
+			}
 		}},
 		{name: "hangs up on one", hungUp: 1, objective: "errors>0", lie: func(to *liar.Subscriber, n uint64, message string) {
 			if to.Number == 4 && n == 41 {
@@ -122,7 +133,7 @@ func TestLoadCountsEveryLieExactly(t *testing.T) {
 					lost = m.Sent - 40
 				}
 				if m.Sent < 60 || m.Expected != subscribers*m.Sent || m.Lost != lost || m.Delivered != m.Expected-lost ||
-					m.Duplicated != lie.duplicated || m.Reordered != lie.reordered || m.Foreign != 0 || m.Refused != 0 || r.Errors() != lie.hungUp {
+					m.Duplicated != lie.duplicated || m.Reordered != lie.reordered || m.Foreign != 0 || m.Damaged() != lie.damaged || m.Refused != 0 || r.Errors() != lie.hungUp {
 					t.Errorf("%+v, %d errors; want %d lost, %+v", m, r.Errors(), lost, lie)
 				}
 				if uint64(r.Latency.Count) != m.Expected {
