@@ -24,10 +24,10 @@
 // found, and peal load is both as a command. bench measures with them directly.
 //
 // Every message starts with a Stamp: run, stream, sequence and the moment the
-// schedule meant to send it. A receiver therefore counts exactly, for each
-// subscriber and stream, what was lost, duplicated and reordered, and latency
-// starts at the scheduled moment: a server that stalls cannot hide its stall by
-// stalling the publisher.
+// schedule meant to send it; all bytes behind it are known. A receiver therefore counts
+// exactly, for each subscriber and stream, what was lost, duplicated, reordered and
+// damaged, and latency starts at the scheduled moment: a server that stalls cannot hide
+// its stall by stalling the publisher. Each End of a connection has a reason and a side.
 //
 // Publishers and workers read the same clock, CLOCK_MONOTONIC of one machine. Workers
 // on other machines, at an agent, read theirs and add an offset: see Clock.

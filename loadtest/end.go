@@ -61,7 +61,7 @@ func byServer(format string, args ...any) error {
 }
 
 // errEnded means that the server ended the connection.
-var errEnded = byServer("closed by the server (FIN)")
+var errEnded = byServer("connection closed (FIN)")
 
 // endOf describes the error with which a connection ended.
 func endOf(err error) End {

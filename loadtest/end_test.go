@@ -16,7 +16,7 @@ func TestEveryEndHasItsSide(t *testing.T) {
 		side   Side
 		reason string
 	}{
-		{errEnded, SideServer, "closed by the server (FIN)"},
+		{errEnded, SideServer, "connection closed (FIN)"},
 		{fmt.Errorf("read: %w", unix.ECONNRESET), SideServer, "reset"},
 		{fmt.Errorf("send request: %w", unix.EPIPE), SideServer, "pipe"},
 		{errCut, SideServer, "in the middle"},

@@ -317,8 +317,8 @@ func TestEndsOfAllWorkersAreOneList(t *testing.T) {
 	var refused, ended Received
 	refused.Latency, ended.Latency, refused.Waits, ended.Waits = NewLatency(), NewLatency(), NewLatency(), NewLatency()
 	refused.Ends = []End{{SideServer, "status 403", 2}}
-	ended.Ends = []End{{SideServer, "closed by the server (FIN)", 1}, {SideServer, "status 403", 1}}
-	if err := refused.add(&ended); err != nil || fmt.Sprint(refused.Ends) != "[{server status 403 3} {server closed by the server (FIN) 1}]" {
+	ended.Ends = []End{{SideServer, "connection closed (FIN)", 1}, {SideServer, "status 403", 1}}
+	if err := refused.add(&ended); err != nil || fmt.Sprint(refused.Ends) != "[{server status 403 3} {server connection closed (FIN) 1}]" {
 		t.Errorf("%v, %v", refused.Ends, err)
 	}
 }

@@ -18,7 +18,7 @@ func unreadable(format string, args ...any) error {
 }
 
 // errCut means that a connection ended in the middle of a response.
-var errCut = errors.New("closed by the server in the middle of a response")
+var errCut = errors.New("connection closed in the middle of a response")
 
 // answer is one HTTP response. body is the caller's memory, but for that of a
 // chunked one.
