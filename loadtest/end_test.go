@@ -21,7 +21,7 @@ func TestEveryEndHasItsSide(t *testing.T) {
 		{fmt.Errorf("send request: %w", unix.EPIPE), SideServer, "pipe"},
 		{errCut, SideServer, "in the middle"},
 		{fmt.Errorf("upgrade: %w", io.EOF), SideServer, "EOF"},
-		{(&head{status: 403}).upgraded(""), SideServer, "status 403"},
+		{(&head{status: 403}).upgraded("", ""), SideServer, "status 403"},
 		{(&leanConn{}).streams(&head{status: 503}), SideServer, "status 503"},
 		{fmt.Errorf("connect: %w", unix.ECONNREFUSED), SideNetwork, "refused"},
 		{fmt.Errorf("connect: %w", unix.EHOSTUNREACH), SideNetwork, "no route"},
@@ -29,7 +29,7 @@ func TestEveryEndHasItsSide(t *testing.T) {
 		{fmt.Errorf("socket: %w", unix.EMFILE), SideUs, "too many open files"},
 		{fmt.Errorf("connect: %w", unix.EADDRNOTAVAIL), SideUs, "cannot assign"},
 		{unreadable("a masked frame"), SideUs, "a masked frame"},
-		{(&head{status: 101}).upgraded(""), SideUs, "status 101 with Upgrade"},
+		{(&head{status: 101}).upgraded("", ""), SideUs, "status 101 with Upgrade"},
 		{errors.New("whatever else"), SideUs, "whatever else"},
 	} {
 		if e := endOf(c.err); e.Side != c.side || !strings.Contains(e.Reason, c.reason) || strings.Contains(e.Reason, ErrUnreadable.Error()) || e.Count != 1 {
@@ -123,7 +123,7 @@ func TestHandshakesThatMustNotBe(t *testing.T) {
 		old, replacement, _ := strings.Cut(change, "=")
 		h, n, err := finalHead([]byte(strings.Replace(good, old, replacement, 1) + "\r\n"))
 		if err == nil {
-			err = h.upgraded("")
+			err = h.upgraded("", "")
 		}
 		if n == 0 && err == nil || (err == nil) != (rule == "") || err != nil && (!errors.Is(err, ErrUnreadable) || !strings.Contains(err.Error(), rule)) {
 			t.Errorf("%q: %v, want %q", change, err, rule)

@@ -213,7 +213,7 @@ func (k *epollKind) subscribeAnswer(c *leanConn, i int, b []byte) (int, error) {
 	if k.spec.Transport == SSE {
 		err = c.streams(&head)
 	} else {
-		err = head.upgraded(k.spec.Protocol)
+		err = head.upgraded(k.spec.Protocol, k.spec.Header)
 	}
 	if err != nil {
 		return 0, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 )
 
 // ErrUnreadable means that the load test cannot read what the server sent. That is
@@ -43,8 +44,8 @@ type head struct {
 }
 
 // upgraded judges the answer to a WebSocket's handshake that asked for a subprotocol, ""
-// for none (RFC 6455 §4.1).
-func (h *head) upgraded(protocol string) error {
+// for none, and had further header lines (RFC 6455 §4.1).
+func (h *head) upgraded(protocol, lines string) error {
 	switch {
 	case h.status != 101:
 		return byServer("upgrade refused: status %d", h.status)
@@ -52,11 +53,11 @@ func (h *head) upgraded(protocol string) error {
 		return unreadable("status 101 with Upgrade %q, or without Connection: Upgrade (RFC 6455 §4.1)", h.upgrade)
 	case string(h.accept) != leanAccept:
 		return unreadable("status 101 with Sec-WebSocket-Accept %q, which is not the key's (RFC 6455 §4.1)", h.accept)
-	case len(h.extensions) > 0:
+	case len(h.extensions) > 0 && !strings.Contains(strings.ToLower(lines), "sec-websocket-extensions:"):
 		return unreadable("status 101 with extension %q, which was not offered (RFC 6455 §4.1)", h.extensions)
 	case protocol != "" && len(h.protocol) == 0:
 		return byServer("the server does not speak the subprotocol %s", protocol)
-	case string(h.protocol) != protocol:
+	case string(h.protocol) != protocol && !strings.Contains(lines, string(h.protocol)):
 		return unreadable("status 101 with subprotocol %q, which was not offered (RFC 6455 §4.1)", h.protocol)
 	}
 	return nil
