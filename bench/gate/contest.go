@@ -196,9 +196,9 @@ const furtherSamples = 2
 // restless reports whether samples of an exact figure disagree.
 func (c *Contest) restless(s *Samples) bool {
 	for _, side := range []*Side{&s.Base, &s.Head} {
-		for _, unit := range side.units() {
+		for _, unit := range s.units() {
 			m, v := c.Config.Metric(s.Benchmark, unit), side.values(unit)
-			if m.Kind == Exact && disagreement(v) > m.margin(record.Median(v))*tolerance {
+			if m.Kind == Exact && len(v) > 0 && disagreement(v) > m.margin(record.Median(v))*tolerance {
 				return true
 			}
 		}

@@ -29,7 +29,7 @@ func TestChangePointsAreFoundWhereTheyWerePlanted(t *testing.T) {
 		t.Helper()
 		found := 0
 		for seed := range uint64(10) {
-			got := changePoints(rand.New(rand.NewPCG(1, 2)), planted(seed, 60, 0.03, of), 0.001)
+			got := changePoints(rand.New(rand.NewPCG(1, 2)), planted(seed, 60, 0.03, of), 0.005)
 			near := func(a, b int) bool { return a-b <= 3 && b-a <= 3 }
 			if slices.EqualFunc(got, want, near) {
 				found++

@@ -24,9 +24,9 @@ type Side struct {
 	Err    error             // the last of them
 }
 
-// units returns the units of the runs, in order of appearance.
-func (s *Side) units() (units []string) {
-	for _, run := range s.Runs {
+// units returns the units of both sides, in order of appearance.
+func (s *Samples) units() (units []string) {
+	for _, run := range slices.Concat(s.Head.Runs, s.Base.Runs) {
 		for _, m := range run {
 			if !slices.Contains(units, m.Unit) {
 				units = append(units, m.Unit)
@@ -34,12 +34,6 @@ func (s *Side) units() (units []string) {
 		}
 	}
 	return units
-}
-
-// units returns the units of both sides.
-func (s *Samples) units() []string {
-	both := Side{Runs: slices.Concat(s.Head.Runs, s.Base.Runs)}
-	return both.units()
 }
 
 // values returns the samples of one unit, in the order in which they were taken.
@@ -127,7 +121,7 @@ func (r *Result) figures(s *Samples) (all []Figure) {
 				f.Verdict, f.Why = Unstable, fmt.Sprintf("new, and its samples differ by %s", number(spread))
 			}
 		case len(f.Head) == 0:
-			f.Verdict, f.Why = Gone, "head no longer reports it"
+			f.Verdict, f.Why = r.gone(s.Benchmark, unit), "head no longer reports it"
 		case m.Kind == Exact:
 			judgeExact(&f, &m)
 		case len(f.Base) != len(s.Base.Runs) || len(f.Head) != len(s.Head.Runs):
@@ -141,42 +135,43 @@ func (r *Result) figures(s *Samples) (all []Figure) {
 }
 
 // judgeGone adds a failure for each benchmark that only base has, and a figure for
-// each that base keeps in its repository and that no side reports any more. What
-// --allow names is not judged.
+// each that base keeps in its repository and that no side reports any more.
 func (r *Result) judgeGone(all []Samples) {
 	for _, name := range r.vanished {
-		r.Failures = append(r.Failures, Failure{Benchmark: name, Side: "head", Error: "head no longer has this benchmark", Verdict: Gone})
+		r.Failures = append(r.Failures, Failure{Benchmark: name, Side: "head", Error: "head no longer has this benchmark", Verdict: r.gone(name)})
 	}
 	for _, k := range r.expected {
 		same := func(f Figure) bool { return f.Benchmark == k.Benchmark && f.Unit == k.Unit }
 		measured := func(s Samples) bool { return s.Benchmark == k.Benchmark && s.given(r.alone()) }
 		if slices.ContainsFunc(all, measured) && !slices.ContainsFunc(r.Figures, same) {
 			r.Figures = append(r.Figures, Figure{Benchmark: k.Benchmark, Unit: k.Unit, Kind: k.Kind, BaseMedian: k.HeadMedian,
-				Verdict: Gone, Why: "base keeps it, and no side reports it"})
+				Verdict: r.gone(k.Benchmark, k.Unit), Why: "base keeps it, and no side reports it"})
 		}
 	}
-	for i := range r.Failures {
-		if f := &r.Failures[i]; f.Verdict == Gone && r.Allows(f.Benchmark) {
-			f.Verdict = NotJudged
-		}
+}
+
+// gone is the verdict about a benchmark that is gone, or one of its units: what --allow
+// names is not judged.
+func (r *Result) gone(benchmark string, unit ...string) Verdict {
+	if r.Allows(benchmark) || len(unit) > 0 && r.Allows(benchmark+": "+unit[0]) {
+		return NotJudged
 	}
-	for i := range r.Figures {
-		if f := &r.Figures[i]; f.Verdict == Gone && (r.Allows(f.Benchmark) || r.Allows(f.Benchmark+": "+f.Unit)) {
-			f.Verdict = NotJudged
-		}
-	}
+	return Gone
 }
 
 // tolerance allows for rounding of quotients of counts.
 const tolerance = 1 + 1e-9
 
-// worse returns how much worse head is than base, in the unit.
-func (m *Metric) worse(base, head float64) float64 {
+// sign is the direction that is worse.
+func (m *Metric) sign() float64 {
 	if m.Higher {
-		return base - head
+		return -1
 	}
-	return head - base
+	return 1
 }
+
+// worse returns how much worse head is than base, in the unit.
+func (m *Metric) worse(base, head float64) float64 { return m.sign() * (head - base) }
 
 // differences returns ln(head/base) of each pair, or its negative if higher is better:
 // above 0 is worse. Values below the floor count as the floor. Equal values give 0; nil
@@ -191,31 +186,18 @@ func (m *Metric) differences(base, head []float64) []float64 {
 		if b <= 0 || h <= 0 {
 			return nil
 		}
-		if d[i] = math.Log(h / b); m.Higher {
-			d[i] = -d[i]
-		}
+		d[i] = m.sign() * math.Log(h/b)
 	}
 	return d
 }
 
 // logarithm returns the difference of a change for the worse by percent.
 func (m *Metric) logarithm(percent float64) float64 {
-	if m.Higher {
-		return -math.Log1p(-percent / 100)
-	}
-	return math.Log1p(percent / 100)
+	return m.sign() * math.Log1p(m.sign()*percent/100)
 }
 
-// percent returns the change of head against base of a difference; nil if it is infinite.
-func (m *Metric) percent(d float64) *float64 {
-	if m.Higher {
-		d = -d
-	}
-	if math.IsInf(d, 0) {
-		return nil
-	}
-	return finite(100 * math.Expm1(d))
-}
+// percent returns the change of head against base of a difference.
+func (m *Metric) percent(d float64) *float64 { return finite(100 * math.Expm1(m.sign()*d)) }
 
 // judgeExact compares the medians within the margin. If samples of a side differ by
 // more than the margin, the figure is unstable, unless even head's best sample is
@@ -275,7 +257,9 @@ func (f *Figure) judgePairs(m *Metric, level float64) {
 	}
 	low, by, high := signedRank(d, level)
 	f.ChangePercent = m.percent(by)
-	f.LowPercent, f.HighPercent = m.percent(low), m.percent(high)
+	if !math.IsInf(high, 1) {
+		f.LowPercent, f.HighPercent = m.percent(low), m.percent(high)
+	}
 	if m.Higher {
 		f.LowPercent, f.HighPercent = f.HighPercent, f.LowPercent
 	}

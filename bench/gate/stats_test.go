@@ -196,8 +196,11 @@ var sim = flag.Bool("sim", false, "print the table of docs/gate.md: takes minute
 // docs/gate.md, with room for the chance of so few runs.
 func TestSimulation(t *testing.T) {
 	runs := 60
-	if raceEnabled || testing.Short() {
+	if testing.Short() {
 		runs = 20
+	}
+	if raceEnabled {
+		runs = 5
 	}
 	if *sim {
 		runs = 1000
