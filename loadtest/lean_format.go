@@ -13,8 +13,8 @@ func (k *epollKind) take(c *leanConn, message []byte, now int64, came form) {
 		return
 	}
 	if k.unwrap(message) && len(k.data) == 1 && k.sink.deliveredLocked(c.sub, k.data[0], now) {
-		if k.spec.Resume {
-			c.keepCursor(message)
+		if cursor := firstCursor(message); k.spec.Resume && cursor != nil {
+			c.cursor = append(c.cursor[:0], cursor...)
 		}
 		return
 	}
@@ -147,15 +147,8 @@ var (
 	gapField    = []byte(`,"gap":[`) // of a poll's answer, before its messages
 )
 
-// keepCursor keeps the cursor that an object has before its data. Event streams
-// have it in their id too.
-func (c *leanConn) keepCursor(object []byte) {
-	if cursor := firstCursor(object); cursor != nil {
-		c.cursor = append(c.cursor[:0], cursor...)
-	}
-}
-
-// firstCursor returns the memory of object; nil: it has none.
+// firstCursor returns the cursor that an object has before its data, which is the
+// object's memory; nil: it has none. Event streams have it in their id too.
 func firstCursor(object []byte) []byte {
 	_, rest, _ := bytes.Cut(object, cursorField)
 	end := bytes.IndexByte(rest, '"')

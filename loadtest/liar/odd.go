@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -83,6 +82,9 @@ func StartOdd(t testing.TB, o Oddity) *Odd {
 	s.changed = sync.NewCond(&s.mu)
 	if s.Lines == "" {
 		s.Lines = "\n"
+	}
+	if s.Head == nil {
+		s.Head = func(head string) string { return head }
 	}
 	s.wait.Go(func() {
 		for {
@@ -214,14 +216,6 @@ func (s *Odd) head(lines string) string {
 	return lines + "\r\n"
 }
 
-// changedHead is a head of a response to a subscriber.
-func (s *Odd) changedHead(head string) string {
-	if s.Head != nil {
-		return s.Head(head)
-	}
-	return head
-}
-
 // chunks cuts text.
 func chunks(text string) string {
 	var b strings.Builder
@@ -302,28 +296,24 @@ func (s *Odd) poll(w piecewise, to *Subscriber, last bool, q *http.Request) bool
 	return to.next(w, func(message string) string {
 		cursor := strconv.Itoa(at)
 		if q.FormValue("format") == "raw" {
-			return s.changedHead(s.answer(last, "peal-CURSOR:"+cursor+"\r\n", message))
+			return s.Head(s.answer(last, "peal-CURSOR:"+cursor+"\r\n", message))
 		}
 		body := fmt.Sprintf(`{"cursor":"%s","messages":[%s]}`, cursor, s.object(at, message))
 		if s.Spaced {
 			body = fmt.Sprintf(" {\n\t\"messages\" : [ %s\r\n], \"cursor\":\"%s\"} ", s.object(at, message), cursor)
 		}
-		return s.changedHead(s.answer(last, "Content-Type: application/json\r\n", body))
+		return s.Head(s.answer(last, "Content-Type: application/json\r\n", body))
 	})
 }
 
-// object is the JSON of a message with the cursor behind it.
+// object is the JSON of a message with the cursor behind it. It escapes only quotes, so
+// that what is wrong in a message is wrong there.
 func (s *Odd) object(at int, message string) string {
-	data, _ := json.Marshal(message) // a string
+	message = strings.ReplaceAll(message, `"`, `\"`)
 	if s.Spaced && len(message) > 0 {
-		return fmt.Sprintf("{ \"data\":\n \"\\u%04x%s , \"time\":1.5e3,\"channel\" : \"c0\", \"cursor\" : \"%d\" }", message[0], data[2:], at)
+		return fmt.Sprintf("{ \"data\":\n \"\\u%04x%s\" , \"time\":1.5e3,\"channel\" : \"c0\", \"cursor\" : \"%d\" }", message[0], message[1:], at)
 	}
-	return fmt.Sprintf(`{"channel":"c0","cursor":"%d","time":1,"data":%s}`, at, raw(message))
-}
-
-// raw is a string of JSON whose bytes are those of a message.
-func raw(message string) string {
-	return `"` + strings.ReplaceAll(message, `"`, `\"`) + `"`
+	return fmt.Sprintf(`{"channel":"c0","cursor":"%d","time":1,"data":"%s"}`, at, message)
 }
 
 // written is what a stream or a WebSocket sends for a message.
@@ -350,7 +340,7 @@ func (s *Odd) stream(w piecewise, q *http.Request) {
 	if s.Mark {
 		text = "\xef\xbb\xbf" + text
 	}
-	w.write(s.changedHead(s.head(head+"Content-Type: text/event-stream\r\n")) + wrap(text))
+	w.write(s.Head(s.head(head+"Content-Type: text/event-stream\r\n")) + wrap(text))
 	extra := ""
 	if s.Fields {
 		extra = strings.Join([]string{":", ": data: x", "unknown: x", "Data: x", "data-: x", "id: a\x00b", "retry: soon", "event", ""}, s.Lines)
@@ -364,7 +354,7 @@ func (s *Odd) socket(w piecewise, r io.Reader, q *http.Request) {
 	s.wait.Go(func() { _, _ = io.Copy(io.Discard, r) }) // ends with the connection; pongs
 	at := s.count()
 	sum := sha1.Sum([]byte(q.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	w.write(s.changedHead(s.head("HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nconnection: upgrade\r\nsec-websocket-accept:" + base64.StdEncoding.EncodeToString(sum[:]) + "\r\n")))
+	w.write(s.Head(s.head("HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nconnection: upgrade\r\nsec-websocket-accept:" + base64.StdEncoding.EncodeToString(sum[:]) + "\r\n")))
 	s.follow(w, at, func(at int, message string) string {
 		text := s.written(q, at, message)
 		if third := len(text) / 3; s.Fragments {
