@@ -27,6 +27,9 @@ type Counts struct {
 type Traffic struct {
 	Read    uint64 `json:"read"`
 	Written uint64 `json:"written"`
+
+	Compressed uint64 `json:"compressed,omitempty"` // of Read: messages of permessage-deflate, without their frames
+	Inflated   uint64 `json:"inflated,omitempty"`   // what they were before
 }
 
 // Add adds other to c.

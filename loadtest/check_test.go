@@ -140,15 +140,15 @@ func TestParseFrameAsksForMoreOnEveryPrefix(t *testing.T) {
 		whole := append(append([]byte(nil), masked[:head]...), make([]byte, size)...)
 		whole[1] &^= 0x80
 		for cut := 0; cut < len(whole); cut += 1 + cut/200*97 {
-			if _, n, err := parseFrame(whole[:cut]); n != 0 || err != nil {
+			if _, n, err := parseFrame(whole[:cut], false); n != 0 || err != nil {
 				t.Fatalf("first %d of %d bytes: n=%d err=%v", cut, len(whole), n, err)
 			}
 		}
-		f, n, err := parseFrame(append(whole, 1, 2, 3))
+		f, n, err := parseFrame(append(whole, 1, 2, 3), false)
 		if f.opcode != 1 || !f.final || len(f.payload) != size || n != len(whole) || err != nil {
 			t.Errorf("size %d: opcode %d, %d bytes, n=%d, err=%v", size, f.opcode, len(f.payload), n, err)
 		}
-		if _, _, err := parseFrame(masked); !errors.Is(err, ErrUnreadable) {
+		if _, _, err := parseFrame(masked, false); !errors.Is(err, ErrUnreadable) {
 			t.Error("a masked frame from a server was accepted")
 		}
 	}

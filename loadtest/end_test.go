@@ -90,7 +90,7 @@ func TestFramesThatMustNotBe(t *testing.T) {
 		"\x82\x7f\x00\x00\x00\x00\x00\x00\x01\x00": "§5.2",
 		"\x82\x7f\x80\x00\x00\x00\x00\x00\x00\x01": "§5.2", // the highest bit
 	} {
-		if _, _, err := parseFrame([]byte(frame)); !errors.Is(err, ErrUnreadable) || !strings.Contains(err.Error(), rule) {
+		if _, _, err := parseFrame([]byte(frame), false); !errors.Is(err, ErrUnreadable) || !strings.Contains(err.Error(), rule) {
 			t.Errorf("% x: %v, want %s", frame, err, rule)
 		}
 	}
@@ -98,7 +98,7 @@ func TestFramesThatMustNotBe(t *testing.T) {
 		whole := appendMasked(nil, 2, make([]byte, size))
 		whole = append(whole[:len(whole)-size-4], make([]byte, size)...)
 		whole[1] &^= 0x80
-		if f, n, err := parseFrame(whole); len(f.payload) != size || n != len(whole) || err != nil {
+		if f, n, err := parseFrame(whole, false); len(f.payload) != size || n != len(whole) || err != nil {
 			t.Errorf("%d bytes: %d, %v", size, len(f.payload), err)
 		}
 	}

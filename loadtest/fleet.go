@@ -10,7 +10,8 @@ import (
 
 // Opened says how opening a fleet went.
 type Opened struct {
-	Connections int           `json:"connections"` // subscribed
+	Connections int           `json:"connections"`        // subscribed
+	Deflated    int           `json:"deflated,omitempty"` // of those: with messages that may be compressed
 	Failed      int           `json:"failed"`
 	FirstError  string        `json:"first_error,omitempty"`
 	Took        time.Duration `json:"took"`
@@ -21,6 +22,7 @@ type Opened struct {
 func (o *Opened) Add(other Opened) {
 	o.Connections += other.Connections
 	o.Failed += other.Failed
+	o.Deflated += other.Deflated
 	o.Took = max(o.Took, other.Took)
 	o.FirstError = cmp.Or(o.FirstError, other.FirstError)
 	if o.Handshake == nil {
@@ -59,9 +61,13 @@ type fleet struct {
 	kind opener
 }
 
+// firstRun is the run of messages that come before a pool begins another.
+const firstRun = 1
+
 func newFleet(spec Spec) (*fleet, error) {
 	spec = spec.withDefaults()
 	f := &fleet{spec: spec, sink: newSink(&spec)}
+	f.sink.begin(firstRun, 0, false) // before connections open: their first messages count
 	var err error
 	switch spec.Kind {
 	case GWS:

@@ -49,6 +49,7 @@ type epollKind struct {
 	around   []byte          // and the text without them
 	judged   map[string]bool // such texts that are JSON
 	samePath string          // see pollPath
+	inflater inflater        // of compressed messages
 
 	next     int // connection to open next
 	opening  int // under way

@@ -38,8 +38,8 @@ type gwsKind struct {
 }
 
 func newGWSKind(spec *Spec, sink *sink) (*gwsKind, error) {
-	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 || spec.Resume || spec.Peer != "" || spec.OpenRate > 0 || spec.Protocol != "" || spec.Header != "" {
-		return nil, errors.New("gws subscribers speak plain WebSocket only; they cannot stall, resume, open at a rate, or send requests or header lines: use the epoll kind")
+	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 || spec.Resume || spec.Peer != "" || spec.OpenRate > 0 || spec.Protocol != "" || spec.Header != "" || spec.Deflate {
+		return nil, errors.New("gws subscribers speak plain WebSocket only; they cannot stall, resume, open at a rate, compress, or send requests or header lines: use the epoll kind")
 	}
 	k := &gwsKind{spec: spec, sink: sink, sockets: make([]gwsSocket, spec.Connections), ended: make(chan struct{})}
 	var err error

@@ -67,11 +67,17 @@ func workerMemory(t *testing.T, n int) uint64 {
 // script is a server that answers the handshake and then does as it says.
 func script(t *testing.T, handler gws.Event, say func(*gws.Conn)) (addr string) {
 	t.Helper()
+	return scripted(t, handler, nil, say)
+}
+
+// scripted is script with options.
+func scripted(t *testing.T, handler gws.Event, option *gws.ServerOption, say func(*gws.Conn)) (addr string) {
+	t.Helper()
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	upgrader := gws.NewUpgrader(handler, nil)
+	upgrader := gws.NewUpgrader(handler, option)
 	ended := make(chan struct{})
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer close(ended)
@@ -98,7 +104,6 @@ func openGWS(t *testing.T, addr string) (f *fleet, closeAll func()) {
 	}
 	closeAll = sync.OnceFunc(f.kind.close)
 	t.Cleanup(closeAll)
-	f.sink.begin(1, 0, false)
 	if o := f.kind.open(t.Context()); o.Err() != nil {
 		t.Fatal(o.Err())
 	}

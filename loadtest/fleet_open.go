@@ -94,6 +94,9 @@ func (k *epollKind) subscribed(c *leanConn) {
 	}
 	now := Now()
 	k.opened.Connections++
+	if c.deflated {
+		k.opened.Deflated++
+	}
 	k.opened.Handshake.Record(now - c.began)
 	k.sink.open++
 	if c.sub.dropped != 0 {

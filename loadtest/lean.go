@@ -18,7 +18,7 @@ import (
 // nothing.
 type leanConn struct {
 	fd      int   // 0: closed, or being dialed
-	wire    *wire // of a secured one; nil: plain
+	wire    *wire // of one with TLS or compression; nil: plain
 	sub     *subscriber
 	partial []byte // unread bytes of an incomplete answer, frame or line
 	state   leanState
@@ -34,8 +34,9 @@ type leanConn struct {
 	begun      bool // an event stream has: a byte order mark may stand before
 	chunked    bool // the response of an event stream is
 	sized      bool // it has a length
-
-	opcode byte // of a WebSocket message's first frame
+	deflated   bool // WebSocket messages may be compressed
+	squeezed   bool // the current one is
+	opcode     byte // of its first frame
 
 	began     int64  // Now() of the connect, or when OpenRate meant it
 	cursor    []byte // with Resume: where to come back to
@@ -118,7 +119,7 @@ func (k *epollKind) request(c *leanConn, i int) error {
 		if k.spec.Protocol != "" {
 			header += "Sec-WebSocket-Protocol: " + k.spec.Protocol + "\r\n"
 		}
-		return c.send(appendUpgrade(nil, path, k.spec.Host, header))
+		return c.send(appendUpgrade(nil, path, k.spec.Host, header+k.offer()))
 	case SSE:
 		header := k.spec.Header
 		if len(c.cursor) > 0 {
@@ -212,8 +213,8 @@ func (k *epollKind) subscribeAnswer(c *leanConn, i int, b []byte) (int, error) {
 	}
 	if k.spec.Transport == SSE {
 		err = c.streams(&head)
-	} else {
-		err = head.upgraded(k.spec.Protocol, k.spec.Header)
+	} else if err = head.upgraded(k.spec.Protocol, k.spec.Header+k.offer()); err == nil {
+		err = k.extended(c, string(head.extensions))
 	}
 	if err != nil {
 		return 0, err
@@ -252,13 +253,16 @@ func (c *leanConn) sendFrames(texts []string) error {
 
 // frame handles one WebSocket frame.
 func (k *epollKind) frame(c *leanConn, i int, b []byte, now int64) (int, error) {
-	f, n, err := parseFrame(b)
+	f, n, err := parseFrame(b, c.deflated)
 	if n == 0 || err != nil {
 		return 0, err
 	}
 	switch f.opcode {
 	case 0, 1, 2:
 		message, whole, err := c.message(&f)
+		if whole && err == nil && c.squeezed {
+			message, err = k.inflate(c, message)
+		}
 		if !whole || err != nil {
 			return n, err
 		}

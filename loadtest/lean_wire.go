@@ -17,10 +17,14 @@ import (
 // connections are dialed, hands shaken, on goroutines that end with that; then the
 // loop has the descriptor, and crypto/tls reads what the loop gives it.
 
-// wire is the net.Conn below a tls.Conn. While hands are shaken it is the TCP connection.
+// wire is what a connection with TLS or compression has more than a plain one. With TLS
+// it is the net.Conn below the tls.Conn; while hands are shaken, the TCP connection.
 type wire struct {
-	net.Conn // nil: the loop has it
-	tls      *tls.Conn
+	takeover bool   // compressed messages refer to those before
+	window   []byte // the end of those
+
+	net.Conn           // nil: the loop has it
+	tls      *tls.Conn // nil: none
 	fd       int
 	in       []byte // read from the socket, and not by tls
 	ended    bool   // nothing follows in
@@ -71,7 +75,8 @@ func (w *wire) decrypt(into, in []byte, ended bool) (n int, err error) {
 // bytes with errEnded, or another error.
 func (k *epollKind) recv(c *leanConn, into []byte) (n int, err error) {
 	from := into
-	if c.wire != nil {
+	secured := c.wire != nil && c.wire.tls != nil
+	if secured {
 		from = k.cipher
 	}
 	n, err = unix.Read(c.fd, from)
@@ -83,7 +88,7 @@ func (k *epollKind) recv(c *leanConn, into []byte) (n int, err error) {
 	}
 	k.sink.traffic.Read += uint64(n)
 	switch {
-	case c.wire != nil:
+	case secured:
 		return c.wire.decrypt(into, from[:n], n == 0)
 	case n == 0:
 		return 0, errEnded
@@ -94,7 +99,7 @@ func (k *epollKind) recv(c *leanConn, into []byte) (n int, err error) {
 // send writes b in one call. It is small, and the socket's buffer empty: a
 // short write is an error, not a state.
 func (c *leanConn) send(b []byte) (err error) {
-	if c.wire != nil {
+	if c.wire != nil && c.wire.tls != nil {
 		_, err = c.wire.tls.Write(b)
 	} else {
 		_, err = writeOnce(c.fd, b)

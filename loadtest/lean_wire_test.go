@@ -25,7 +25,6 @@ func openFleet(t *testing.T, spec Spec) (*fleet, Opened) {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.kind.close)
-	f.sink.begin(1, 0, false)
 	return f, f.kind.open(t.Context())
 }
 
@@ -43,9 +42,9 @@ func waitFor(t *testing.T, f *fleet, as func(Received) bool) {
 	}
 }
 
-// socketServer accepts one connection, in TLS with a config, makes a WebSocket of it and
-// does as say says; raw is below TLS.
-func socketServer(t *testing.T, config *tls.Config, say func(c, raw net.Conn)) (addr string) {
+// socketServer accepts one connection, in TLS with a config, makes a WebSocket of it,
+// with extensions, and does as say says; raw is below TLS.
+func socketServer(t *testing.T, config *tls.Config, extensions string, say func(c, raw net.Conn)) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
@@ -67,8 +66,12 @@ func socketServer(t *testing.T, config *tls.Config, say func(c, raw net.Conn)) (
 		if err != nil {
 			return
 		}
+		header := ""
+		if extensions != "" {
+			header = "\r\nSec-WebSocket-Extensions: " + extensions
+		}
 		accept := sha1.Sum([]byte(q.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+base64.StdEncoding.EncodeToString(accept[:])+"\r\n\r\n") // the client sees it missing
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+base64.StdEncoding.EncodeToString(accept[:])+header+"\r\n\r\n") // the client sees it missing
 		say(c, raw)
 	}()
 	t.Cleanup(func() { _ = l.Close(); <-ended })
@@ -92,7 +95,7 @@ func TestSecuredSubscribersReadRecordsOfAnySizeUntilTheEnd(t *testing.T) {
 	} {
 		for _, kind := range []Kind{Epoll, GWS} {
 			t.Run(name+", "+string(kind), func(t *testing.T) {
-				addr := socketServer(t, ca.server("push.test"), func(c, raw net.Conn) {
+				addr := socketServer(t, ca.server("push.test"), "", func(c, raw net.Conn) {
 					for i, size := range []int{StampBytes, 16 << 10, 1 << 20, 125} {
 						_, _ = c.Write(serverFrame(uint64(i+1), size)) // what is not sent does not arrive
 					}
@@ -117,7 +120,7 @@ func TestSecuredSubscribersReadRecordsOfAnySizeUntilTheEnd(t *testing.T) {
 func TestSubscribersCheckTheServersCertificate(t *testing.T) {
 	ca, other := newAuthority(t), newAuthority(t)
 	for _, kind := range []Kind{Epoll, GWS} {
-		addr := socketServer(t, ca.server("push.test"), func(net.Conn, net.Conn) {})
+		addr := socketServer(t, ca.server("push.test"), "", func(net.Conn, net.Conn) {})
 		_, opened := openFleet(t, Spec{Endpoint: Endpoint{Addr: addr, TLS: &TLS{CA: other.pem}}, Kind: kind, Connections: 1})
 		if opened.Failed != 1 || !strings.Contains(opened.FirstError, "--ca") {
 			t.Errorf("%s: %+v", kind, opened)
@@ -165,7 +168,7 @@ func TestSecuredSubscribersGiveUpOnASilentServer(t *testing.T) {
 
 func TestSubscribersTryTheAddressesInOrder(t *testing.T) {
 	for _, kind := range []Kind{Epoll, GWS} {
-		addr := socketServer(t, nil, func(c, _ net.Conn) { _, _ = io.Copy(io.Discard, c) })
+		addr := socketServer(t, nil, "", func(c, _ net.Conn) { _, _ = io.Copy(io.Discard, c) })
 		_, port, _ := net.SplitHostPort(addr)
 		f, opened := openFleet(t, Spec{Endpoint: Endpoint{Addr: "127.0.0.1:" + port, More: []string{"127.0.0.2:" + port, addr}}, Kind: kind, Connections: 1})
 		if err := opened.Err(); err != nil || f.sink.sample().Open != 1 {
@@ -176,7 +179,7 @@ func TestSubscribersTryTheAddressesInOrder(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "both must be") {
 		t.Error(err)
 	}
-	addr := socketServer(t, nil, func(c, _ net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	addr := socketServer(t, nil, "", func(c, _ net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	if _, opened := openFleet(t, Spec{Endpoint: Endpoint{Addr: "127.0.0.1:1", More: []string{addr}}, Source: "::1", Connections: 1}); opened.Err() != nil {
 		t.Error(opened.Err())
 	}

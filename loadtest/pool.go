@@ -87,7 +87,7 @@ func Split(spec Spec, sources ...string) []Spec {
 // OpenParts is OpenPool for parts that may differ, in transport or server: a
 // worker for each. All must have the same streams.
 func OpenParts(ctx context.Context, parts []Spec) (*Pool, Opened, error) {
-	p := &Pool{moved: make(chan struct{}, 1), run: 1}
+	p := &Pool{moved: make(chan struct{}, 1), run: firstRun}
 	for i := range parts {
 		parts[i] = parts[i].withDefaults()
 		p.timeout = max(p.timeout, parts[i].Timeout)
@@ -102,7 +102,7 @@ func OpenParts(ctx context.Context, parts []Spec) (*Pool, Opened, error) {
 	}
 	var opened Opened
 	err := p.each(ctx, p.timeout, func(i int) command {
-		return command{Op: "open", Spec: &parts[i], Run: p.run}
+		return command{Op: "open", Spec: &parts[i]}
 	}, func(e event) error {
 		if e.Opened == nil {
 			return errors.New("worker sent no result of open")
@@ -283,6 +283,8 @@ func (r *Received) add(other *Received) error {
 	r.Counts.Add(other.Counts)
 	r.Traffic.Read += other.Traffic.Read
 	r.Traffic.Written += other.Traffic.Written
+	r.Traffic.Compressed += other.Traffic.Compressed
+	r.Traffic.Inflated += other.Traffic.Inflated
 	r.Open += other.Open
 	r.Closed += other.Closed
 	r.Gaps += other.Gaps

@@ -395,7 +395,7 @@ func (c *publishConn) input(b []byte, ended bool) (n int, err error) {
 		}
 		return n, c.say(nil)
 	}
-	f, n, err := parseFrame(b)
+	f, n, err := parseFrame(b, false)
 	if n == 0 || err != nil {
 		return 0, err
 	}

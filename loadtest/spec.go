@@ -59,6 +59,9 @@ type Spec struct {
 	// Epoll only.
 	Protocol string `json:"protocol,omitempty"`
 
+	// Deflate offers permessage-deflate. Epoll only.
+	Deflate bool `json:"deflate,omitempty"`
+
 	// Header is further lines of each subscribing request, each with its CRLF.
 	// Epoll only.
 	Header string `json:"header,omitempty"`

@@ -8,9 +8,10 @@ import (
 
 // frame is one frame of a server. payload is the caller's memory.
 type frame struct {
-	final   bool
-	opcode  byte
-	payload []byte
+	final      bool
+	compressed bool // RSV1, which permessage-deflate uses (RFC 7692 §6)
+	opcode     byte
+	payload    []byte
 }
 
 // control reports whether the frame may stand between the fragments of a message
@@ -18,14 +19,14 @@ type frame struct {
 func (f *frame) control() bool { return f.opcode >= 8 }
 
 // parseFrame reads one server frame (RFC 6455 §5.2: never masked) at the start
-// of b; n == 0: it is not whole yet.
-func parseFrame(b []byte) (f frame, n int, err error) {
+// of b; n == 0: it is not whole yet. deflated says that messages may be compressed.
+func parseFrame(b []byte, deflated bool) (f frame, n int, err error) {
 	if len(b) < 2 {
 		return f, 0, nil
 	}
 	length, head, least := uint64(b[1]), 2, uint64(0)
 	switch {
-	case b[0]&0x70 != 0:
+	case b[0]&0x30 != 0 || b[0]&0x40 != 0 && (!deflated || b[0]&15 != 1 && b[0]&15 != 2):
 		return f, 0, unreadable("a frame with reserved bits: % x (RFC 6455 §5.2)", b[:2])
 	case b[1]&0x80 != 0:
 		return f, 0, unreadable("a masked frame: % x (RFC 6455 §5.1)", b[:2])
@@ -40,7 +41,7 @@ func parseFrame(b []byte) (f frame, n int, err error) {
 		}
 		length, least = binary.BigEndian.Uint64(b[2:]), 1<<16
 	}
-	f = frame{final: b[0]&0x80 != 0, opcode: b[0] & 15}
+	f = frame{final: b[0]&0x80 != 0, compressed: b[0]&0x40 != 0, opcode: b[0] & 15}
 	if f.control() && (!f.final || length > 125) {
 		return f, 0, unreadable("a control frame in fragments, or of more than 125 bytes: % x (RFC 6455 §5.5)", b[:2])
 	}
@@ -69,7 +70,7 @@ func (c *leanConn) message(f *frame) (message []byte, whole bool, err error) {
 		return nil, false, unreadable("a message of more than %d bytes", partialLimit)
 	}
 	if !c.fragmented {
-		c.opcode = f.opcode
+		c.opcode, c.squeezed = f.opcode, f.compressed
 		if f.final {
 			return f.payload, true, nil
 		}

@@ -121,7 +121,6 @@ func (w *worker) handle(c command) (e event, err error) {
 		if w.fleet, err = newFleet(*c.Spec); err != nil {
 			return e, err
 		}
-		w.fleet.sink.begin(c.Run, 0, false)
 		opened := w.fleet.kind.open(context.Background())
 		e.Opened = &opened
 		debug.SetGCPercent(gcPercent)

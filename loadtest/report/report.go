@@ -87,6 +87,7 @@ type Connections struct {
 	Ends       []loadtest.End `json:"ends,omitempty"` // why connections failed or were closed, at most 16 reasons and "others"
 	Took       float64        `json:"took_s"`
 	Handshake  *Times         `json:"handshake"`
+	Deflated   *int           `json:"deflated,omitempty"` // with permessage-deflate; nil: not offered
 }
 
 // Messages is what was sent and what became of it.
@@ -103,6 +104,9 @@ type Messages struct {
 	SentRate      float64 `json:"sent_per_s"`
 	DeliveredRate float64 `json:"delivered_per_s"`
 	ReadBytes     uint64  `json:"read_bytes"` // by the subscribers
+
+	CompressedBytes uint64 `json:"compressed_bytes,omitempty"` // of those: messages of permessage-deflate
+	InflatedBytes   uint64 `json:"inflated_bytes,omitempty"`   // what they were before
 }
 
 // Server is the process under test.

@@ -64,6 +64,7 @@ func (p *printer) body(r *Report) {
 			p.line("", "damaged: %d corrupted, %d truncated, %d invalid; the first: %s", m.Corrupted, m.Truncated, m.Invalid, m.FirstDamage)
 		}
 	}
+	p.deflate(r)
 	p.warmUp(r.WarmUp)
 	p.times("latency", r.Latency)
 	p.times("lag", r.Lag)
@@ -98,6 +99,17 @@ func (p *printer) body(r *Report) {
 }
 
 var sides = map[loadtest.Side]string{loadtest.SideServer: "the server", loadtest.SideUs: "the load test", loadtest.SideNetwork: "the network"}
+
+// deflate writes what became of the offer to compress.
+func (p *printer) deflate(r *Report) {
+	if n := r.Connections.Deflated; n != nil {
+		p.printf("%-13s accepted on %d connections", "deflate", *n)
+		if m := r.Messages; m != nil && m.CompressedBytes > 0 {
+			p.printf("; %s became %s, %.1f : 1", size(float64(m.InflatedBytes)), size(float64(m.CompressedBytes)), float64(m.InflatedBytes)/float64(m.CompressedBytes))
+		}
+		p.printf("\n")
+	}
+}
 
 func (p *printer) connections(r *Report) {
 	c := r.Connections

@@ -122,6 +122,9 @@ func (s *session) open(shape shape, publish bool) (err error) {
 	s.pool = pool
 	s.report.Connections = report.Connections{Wanted: opened.Connections + opened.Failed, Opened: opened.Connections, Failed: opened.Failed,
 		FirstError: opened.FirstError, Took: opened.Took.Seconds(), Handshake: report.NewTimes(opened.Handshake)}
+	if s.s.Deflate {
+		s.report.Connections.Deflated = &opened.Deflated
+	}
 	return s.rest()
 }
 
@@ -156,6 +159,7 @@ func (e *experiment) specs() []loadtest.Spec {
 		spec := e.targets[i].Spec(e.s.Channels, share)
 		spec.Agents, spec.AgentToken = e.s.Agents, e.agentToken
 		spec.Timeout, spec.OpenRate, spec.Header = e.s.Timeout, e.s.OpenRate/float64(n), e.header()
+		spec.Deflate = e.s.Deflate
 		if e.s.GWS {
 			spec.Kind = loadtest.GWS
 		}

@@ -35,6 +35,7 @@ func (e *experiment) mixed() (*report.Report, error) {
 				spec := t.Spec(e.s.Channels, n)
 				spec.Agents, spec.AgentToken = plain.Agents, plain.AgentToken
 				spec.Timeout, spec.OpenRate, spec.Header = plain.Timeout, plain.OpenRate*float64(n)/float64(plain.Connections), plain.Header
+				spec.Deflate = plain.Deflate
 				all = append(all, spec)
 			}
 		}

@@ -162,6 +162,7 @@ func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
 		Scheduled: r.Scheduled, Sent: r.Published, Refused: perTarget(r.Refused), Unreadable: perTarget(r.Misread),
 		Counts: r.Counts, FirstDamage: r.Damage, Gaps: r.Gaps,
 		SentRate: perSecond(r.Published, r.Sending), DeliveredRate: perSecond(r.Delivered, r.Took), ReadBytes: r.Traffic.Read,
+		CompressedBytes: r.Traffic.Compressed, InflatedBytes: r.Traffic.Inflated,
 	}
 	p.Messages.Unanswered = min(perTarget(r.Unanswered), p.Messages.Refused)
 	if s.s.InFlight > 0 {
