@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,11 +17,15 @@ import (
 	"peal/loadtest/report"
 )
 
-// moodEnv makes the test binary a small server, see serveMoody.
-const moodEnv = "TEST_MOOD"
+// moodEnv makes the test binary a small server, see serveMoody. memoryEnv names the
+// file of a fair one.
+const (
+	moodEnv   = "TEST_MOOD"
+	memoryEnv = "TEST_MOOD_FILE"
+)
 
 // serveMoody serves event streams at /sse and takes messages at /publish. What it
-// is in the mood for: "fair"; "forgetful", which acknowledges each tenth message
+// is in the mood for: "fair", whose memory is a file; "forgetful", which acknowledges each tenth message
 // and throws it away, and refuses as many; "amnesic", which has nothing for who
 // comes back; "mortal", which ends at its 20th
 // message; "dead", which ends with a word.
@@ -28,16 +33,28 @@ func serveMoody(addr, mood string) {
 	if mood == "dead" {
 		log.Fatal("out of order")
 	}
-	v := &moody{mood: mood, streams: map[http.ResponseWriter]bool{}}
+	v := &moody{mood: mood, life: strconv.Itoa(os.Getpid()), streams: map[http.ResponseWriter]bool{}}
+	if mood == "fair" {
+		var err error
+		if v.file, err = os.OpenFile(os.Getenv(memoryEnv), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
+			log.Fatal(err)
+		}
+		all, err := io.ReadAll(v.file)
+		if err != nil {
+			log.Fatal(err)
+		}
+		v.life, v.kept = "all", strings.Fields(string(all)) // no message has spaces
+	}
 	http.HandleFunc("GET /sse", v.stream)
 	http.HandleFunc("POST /publish", v.publish)
 	log.Fatal(http.ListenAndServe(addr, nil))
 }
 
-// moody is one life of the server. Its memory ends with it: who comes back from
-// an earlier life has all of this one.
+// moody is one life of the server. Its memory ends with it, but the fair one's: who
+// comes back from an earlier life has all of this one.
 type moody struct {
-	mood string
+	mood, life string
+	file       *os.File // nil: none
 
 	mu      sync.Mutex
 	kept    []string
@@ -50,7 +67,7 @@ func (v *moody) stream(w http.ResponseWriter, r *http.Request) {
 	from := len(v.kept)
 	if id := r.Header.Get("Last-Event-ID"); id != "" && v.mood != "amnesic" {
 		life, n, _ := strings.Cut(id, "-")
-		if from, _ = strconv.Atoi(n); life != strconv.Itoa(os.Getpid()) {
+		if from, _ = strconv.Atoi(n); life != v.life {
 			from = 0
 		}
 	}
@@ -69,7 +86,7 @@ func (v *moody) stream(w http.ResponseWriter, r *http.Request) {
 // send is done before the acknowledgement, so what is in flight when the server
 // is killed is the kernel's already.
 func (v *moody) send(w http.ResponseWriter, i int) {
-	fmt.Fprintf(w, "id: %d-%d\ndata: %s\n\n", os.Getpid(), i+1, v.kept[i])
+	fmt.Fprintf(w, "id: %s-%d\ndata: %s\n\n", v.life, i+1, v.kept[i])
 	_ = http.NewResponseController(w).Flush()
 }
 
@@ -91,6 +108,11 @@ func (v *moody) publish(w http.ResponseWriter, r *http.Request) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.kept = append(v.kept, string(body))
+	if v.file != nil {
+		if _, err := fmt.Fprintln(v.file, string(body)); err != nil {
+			log.Fatal(err)
+		}
+	}
 	for stream := range v.streams {
 		v.send(stream, len(v.kept)-1)
 	}
@@ -103,7 +125,7 @@ func startMoody(t *testing.T, mood, addr string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("env %s=%s '%s' %s", moodEnv, mood, self, addr)
+	return fmt.Sprintf("env %s=%s %s='%s' '%s' %s", moodEnv, mood, memoryEnv, filepath.Join(t.TempDir(), "kept"), self, addr)
 }
 
 func restartSettings(t *testing.T, mood string) Settings {
