@@ -16,6 +16,7 @@
 //     goes.
 //     Each stream (a channel in one run) has exactly one publisher and counts
 //     its messages 1, 2, 3 …
+//   - A dialect is how a server that is not Peal is spoken to: loadtest/dialect.
 //   - A run is one measurement: Begin, publish in a closed loop (N messages in
 //     flight) or an open loop (a schedule fixed in advance), Await, Report. An
 //     open loop can be sampled, and its subscribers dropped and taken back.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"peal/loadtest/dialect"
 )
 
 // epollKind plays the subscribers on one goroutine and raw epoll. It exists
@@ -22,7 +24,7 @@ import (
 type epollKind struct {
 	spec   *Spec
 	sink   *sink
-	peer   Peer            // nil: none
+	peer   *dialect.Peer   // nil: none
 	remote []remoteAddress // the target's, each tried if the one before refuses
 	local  unix.Sockaddr   // nil: the kernel's choice
 
@@ -57,6 +59,11 @@ type epollKind struct {
 	due      int64 // Now() at which the first connection is opened
 	deadline int64
 	retries  []retry // with Resume: to be opened again, the earliest first
+
+	unexpected []byte // the first message of those that no step waited for
+	turns      int    // how many were sent, or were not due
+	turnAt     int64  // Now() of the next
+	nextTurn   int    // milliseconds until then; −1: never
 
 	drops  chan time.Duration // capacity 1: how long to stay away
 	result chan Opened        // one value, when opening is over
@@ -95,11 +102,13 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 		k.unknown.ClientSessionCache = unknownClients{k.config.ClientSessionCache}
 		k.cipher, k.dialed = make([]byte, readBytes/2), make(chan dial, spec.Window)
 	}
-	if k.peer, err = PeerNamed(spec.Peer, ""); err != nil {
-		return nil, err
-	}
-	if k.peer != nil && spec.Transport == Poll {
-		return nil, fmt.Errorf("the %s adapter does not poll: use WebSocket or an event stream", spec.Peer)
+	if spec.Dialect != nil {
+		if k.peer, err = spec.Dialect.Subscriber(spec.Data, spec.Path, spec.Header); err != nil {
+			return nil, err
+		}
+		if spec.Transport == Poll {
+			return nil, errors.New("a dialect does not poll: use WebSocket or an event stream")
+		}
 	}
 	for _, path := range spec.Requests {
 		k.requests = append(k.requests, appendGet(nil, path, spec.Host, ""))
@@ -186,11 +195,15 @@ func (k *epollKind) loop() {
 				timeout = 100
 			}
 		}
+		if k.nextTurn >= 0 && (timeout < 0 || k.nextTurn < timeout) {
+			timeout = k.nextTurn
+		}
 		n, err := unix.EpollWait(k.ep, events, timeout)
 		if err != nil && err != unix.EINTR {
 			panic("loadtest: epoll_wait: " + err.Error()) // our own broken descriptor
 		}
 		k.sink.mu.Lock()
+		k.nextTurn = k.speakDue(Now())
 		for i := range max(n, 0) {
 			switch events[i].Fd {
 			case wakeIndex:

@@ -38,7 +38,7 @@ type gwsKind struct {
 }
 
 func newGWSKind(spec *Spec, sink *sink) (*gwsKind, error) {
-	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 || spec.Resume || spec.Peer != "" || spec.OpenRate > 0 || spec.Protocol != "" || spec.Header != "" || spec.Deflate {
+	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 || spec.Resume || spec.Dialect != nil || spec.Data.Given() || spec.OpenRate > 0 || spec.Protocol != "" || spec.Header != "" || spec.Deflate {
 		return nil, errors.New("gws subscribers speak plain WebSocket only; they cannot stall, resume, open at a rate, compress, or send requests or header lines: use the epoll kind")
 	}
 	k := &gwsKind{spec: spec, sink: sink, sockets: make([]gwsSocket, spec.Connections), ended: make(chan struct{})}

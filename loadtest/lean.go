@@ -11,7 +11,7 @@ import (
 // leanConn is one connection of the epoll kind.
 //
 //	leanConnect ──▶ leanRequest (once per Spec.Requests) ──▶ leanSubscribe ──▶ leanStream
-//	                                                            (a Peer: leanConfirm before it)
+//	                                                            (a dialect: leanConfirm before it)
 //	     └──────────────────┴─────────────── any error ────────────┴──────▶ leanClosed
 //
 // A poll goes to leanStream as soon as its request is sent: a held poll says
@@ -22,7 +22,7 @@ type leanConn struct {
 	sub     *subscriber
 	partial []byte // unread bytes of an incomplete answer, frame or line
 	state   leanState
-	step    uint8 // preliminary requests answered
+	step    uint8 // preliminary requests answered; then, steps of a dialect taken
 	tried   uint8 // addresses that refused
 	dials   uint8 // of a secured one; counts round
 	stalled bool
@@ -53,7 +53,7 @@ const (
 	leanConnect leanState = iota
 	leanRequest
 	leanSubscribe
-	leanConfirm // a Peer's frames were sent; their answer is awaited
+	leanConfirm // steps of a dialect are left
 	leanStream
 	leanClosed
 )
@@ -109,25 +109,25 @@ func (k *epollKind) request(c *leanConn, i int) error {
 	if len(c.cursor) > 0 && k.spec.Transport != SSE {
 		path = withParameter(path, "cursor="+url.QueryEscape(string(c.cursor)))
 	}
+	header := k.spec.expand(i, k.spec.Header)
 	if k.peer != nil {
-		path = k.peer.Open(k.spec.Path, k.spec.channelName(i))
+		v := k.values(c, i)
+		path, header = k.peer.Path.Text(v), k.peer.Header.Text(v)
 	}
 	c.state = leanSubscribe
 	switch k.spec.Transport {
 	case WebSocket:
-		header := k.spec.Header
 		if k.spec.Protocol != "" {
 			header += "Sec-WebSocket-Protocol: " + k.spec.Protocol + "\r\n"
 		}
 		return c.send(appendUpgrade(nil, path, k.spec.Host, header+k.offer()))
 	case SSE:
-		header := k.spec.Header
 		if len(c.cursor) > 0 {
 			header += "Last-Event-ID: " + string(c.cursor) + "\r\n"
 		}
 		return c.send(appendGet(nil, path, k.spec.Host, "Accept: text/event-stream\r\n"+header))
 	case Poll:
-		if err := c.send(appendGet(nil, path, k.spec.Host, k.spec.Header)); err != nil {
+		if err := c.send(appendGet(nil, path, k.spec.Host, header)); err != nil {
 			return err
 		}
 		c.state = leanStream
@@ -200,7 +200,7 @@ func (k *epollKind) input(c *leanConn, i int, b []byte, now int64) (int, error) 
 	case k.spec.Transport == WebSocket:
 		return k.frame(c, i, b, now)
 	case k.spec.Transport == SSE:
-		return k.stream(c, b, now)
+		return k.stream(c, i, b, now)
 	}
 	return k.pollAnswer(c, i, b, now)
 }
@@ -220,35 +220,12 @@ func (k *epollKind) subscribeAnswer(c *leanConn, i int, b []byte) (int, error) {
 		return 0, err
 	}
 	if k.peer != nil {
-		if _, waits := k.peer.(greeter); waits {
-			c.state = leanConfirm
-			return end, nil
-		}
-		if frames := k.subscription(c, i); len(frames) > 0 {
-			c.state = leanConfirm
-			return end, c.sendFrames(frames)
-		}
+		c.step = 0 // of its own
+		return end, k.approach(c, i)
 	}
 	c.state = leanStream
 	k.subscribed(c)
 	return end, nil
-}
-
-// subscription is the frames that subscribe a peer's connection.
-func (k *epollKind) subscription(c *leanConn, i int) []string {
-	if r, ok := k.peer.(resumer); ok && len(c.cursor) > 0 {
-		return r.Return(k.spec.channelName(i), c.cursor)
-	}
-	return k.peer.Subscribe(k.spec.channelName(i))
-}
-
-// sendFrames sends text frames in one call.
-func (c *leanConn) sendFrames(texts []string) error {
-	var out []byte
-	for _, text := range texts {
-		out = appendMasked(out, 1, []byte(text))
-	}
-	return c.send(out)
 }
 
 // frame handles one WebSocket frame.
@@ -302,7 +279,7 @@ func (k *epollKind) pollAnswer(c *leanConn, i int, b []byte, now int64) (int, er
 		return n, k.again(c, i)
 	}
 	c.served = true
-	k.scratch = appendGet(k.scratch[:0], k.pollPath(i)+"cursor="+url.QueryEscape(string(cursor)), k.spec.Host, k.spec.Header)
+	k.scratch = appendGet(k.scratch[:0], k.pollPath(i)+"cursor="+url.QueryEscape(string(cursor)), k.spec.Host, k.spec.expand(i, k.spec.Header))
 	k.sink.traffic.Written += uint64(len(k.scratch))
 	if err := c.send(k.scratch); err != nil { // the server may have hung up
 		return n, k.again(c, i)
@@ -317,7 +294,7 @@ func (k *epollKind) pollPath(i int) string {
 		return k.samePath
 	}
 	path := withParameter(k.spec.requestPath(i, false), "")
-	if k.spec.Stride == 0 {
+	if k.spec.Stride == 0 && !k.spec.Data.Given() {
 		k.samePath = path
 	}
 	return path

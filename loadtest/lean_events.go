@@ -31,12 +31,15 @@ func (c *leanConn) streams(h *head) error {
 var errNoMore = byServer("the response ended, which was the event stream")
 
 // stream handles the next piece of an event stream and returns its length.
-func (k *epollKind) stream(c *leanConn, b []byte, now int64) (int, error) {
+func (k *epollKind) stream(c *leanConn, i int, b []byte, now int64) (int, error) {
 	if !c.chunked {
 		if c.sized {
 			b = b[:min(len(b), c.left)]
 		}
-		used := k.events(c, b, now)
+		used, err := k.events(c, i, b, now)
+		if err != nil {
+			return 0, err
+		}
 		if c.sized && len(b) == c.left {
 			return used, errNoMore
 		}
@@ -51,7 +54,10 @@ func (k *epollKind) stream(c *leanConn, b []byte, now int64) (int, error) {
 		return 0, err
 	}
 	c.text = append(c.text, data...)
-	used := k.events(c, c.text, now)
+	used, err := k.events(c, i, c.text, now)
+	if err != nil {
+		return 0, err
+	}
 	if c.text = append(c.text[:0], c.text[used:]...); len(c.text) == 0 {
 		c.text = nil
 	}
@@ -64,10 +70,10 @@ func (k *epollKind) stream(c *leanConn, b []byte, now int64) (int, error) {
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // events handles the whole events of text and returns their length.
-func (k *epollKind) events(c *leanConn, text []byte, now int64) (used int) {
+func (k *epollKind) events(c *leanConn, i int, text []byte, now int64) (used int, err error) {
 	if !c.begun {
 		if len(text) < len(byteOrderMark) && bytes.HasPrefix(byteOrderMark, text) {
-			return 0
+			return 0, nil
 		}
 		c.begun = true
 		if bytes.HasPrefix(text, byteOrderMark) {
@@ -77,13 +83,15 @@ func (k *epollKind) events(c *leanConn, text []byte, now int64) (used int) {
 	for {
 		e, n := parseEvent(text[used:], k.joined[:0])
 		if n == 0 {
-			return used
+			return used, nil
 		}
 		used += n
 		if len(e.joined) > 0 {
 			k.joined = e.joined
 		}
-		k.happened(c, &e, now)
+		if err := k.happened(c, i, &e, now); err != nil {
+			return 0, err
+		}
 	}
 }
 
@@ -159,14 +167,17 @@ const (
 )
 
 // happened handles one event.
-func (k *epollKind) happened(c *leanConn, e *streamEvent, now int64) {
+func (k *epollKind) happened(c *leanConn, i int, e *streamEvent, now int64) error {
 	if e.hasID && k.spec.Resume {
 		c.cursor = append(c.cursor[:0], e.id...)
 	}
 	switch {
+	case k.peer != nil && e.hasData:
+		return k.takePeer(c, i, e.data, now, text)
 	case string(e.name) == gapEvent:
 		k.sink.gaps++
 	case e.hasData && !bytes.HasPrefix(e.name, []byte(pealEvents)):
 		k.take(c, e.data, now, text)
 	}
+	return nil
 }

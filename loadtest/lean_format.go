@@ -93,53 +93,6 @@ func (k *epollKind) unwrap(object []byte) (ok bool) {
 	return true
 }
 
-// takePeer handles a message of a peer's WebSocket, a line at a time.
-func (k *epollKind) takePeer(c *leanConn, i int, message []byte, now int64, came form) error {
-	for line := range bytes.SplitSeq(message, []byte("\n")) {
-		if len(line) == 0 {
-			continue
-		}
-		d := k.peer.Decode(line)
-		if r, ok := k.peer.(resumer); ok && k.spec.Resume {
-			c.cursor = r.Advance(c.cursor, line)
-		}
-		switch {
-		case d.Error != "":
-			return byServer("the server reports an error: %.200s", d.Error)
-		case d.Greeting && c.state == leanConfirm:
-			if err := c.sendFrames(k.subscription(c, i)); err != nil {
-				return err
-			}
-		case d.Subscribed && c.state == leanConfirm:
-			c.state = leanStream
-			k.subscribed(c)
-			for _, data := range d.Missed {
-				k.sink.takeLocked(c.sub, data, now, came)
-			}
-			if d.Gap {
-				k.sink.gaps++
-			}
-		case d.Data != nil:
-			k.sink.takeLocked(c.sub, untilQuote(d.Data), now, came)
-		}
-		if d.Reply != "" {
-			if err := c.sendFrames([]string{d.Reply}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// untilQuote is data up to the end of the JSON string that it begins, which may stand
-// in another string. No message has quotes.
-func untilQuote(data []byte) []byte {
-	if end := bytes.IndexByte(data, '"'); end >= 0 {
-		return bytes.TrimRight(data[:end], `\`)
-	}
-	return data
-}
-
 var (
 	dataField   = []byte(`"data":"`)
 	cursorField = []byte(`"cursor":"`)

@@ -140,7 +140,7 @@ func (f *fakePusher) OnMessage(c *gws.Conn, m *gws.Message) {
 			return
 		}
 		socket.channels = append(socket.channels, of.Channel)
-		_ = c.WriteString(`{"event":"pusher_internal:subscription_succeeded","channel":` + quote(of.Channel) + `,"data":"{}"}`)
+		_ = c.WriteString(`{"event":"pusher_internal:subscription_succeeded","channel":` + fmt.Sprintf("%q", of.Channel) + `,"data":"{}"}`)
 		_ = c.WriteString(`{"event":"pusher:ping","data":{}}`)
 	case "pusher:ping":
 		_ = c.WriteString(`{"event":"pusher:pong","data":{}}`)
@@ -152,9 +152,8 @@ func (f *fakePusher) OnMessage(c *gws.Conn, m *gws.Message) {
 func TestPusherDeliversEverythingOnce(t *testing.T) {
 	const connections, channels = 12, 3
 	f, addr := newFakePusher(t)
-	open, publish := PusherPaths("key", "7")
-	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Peer: "pusher", Path: open,
-		Connections: connections, Channels: 1, Stride: 1, Around: channels, Prefix: "pusher-b-"})
+	target := spoken(t, "pusher+ws://"+addr+"?channel=pusher-b&key=key&app=7", "")
+	pool, opened, err := OpenPool(t.Context(), target.Spec(channels, connections))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,16 +163,7 @@ func TestPusherDeliversEverythingOnce(t *testing.T) {
 	}
 	run := func(secret string) Result {
 		t.Helper()
-		peer, err := PeerNamed("pusher", secret)
-		if err != nil {
-			t.Fatal(err)
-		}
-		publisher, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Streams: channels, Path: func(int) string { return publish }}.
-			to(peer, func(s int) string { return ChannelName("pusher-b-", s) }))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer publisher.Close()
+		publisher := publisherOf(t, spoken(t, target.Text, secret), "", channels)
 		r, err := Run(t.Context(), pool, publisher, Load{Streams: channels, Pacer: Rate(300), Length: 200 * time.Millisecond, Settle: 500 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
@@ -195,7 +185,8 @@ func TestPusherDeliversEverythingOnce(t *testing.T) {
 
 func TestPusherRefusesPrivateChannels(t *testing.T) {
 	_, addr := newFakePusher(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Peer: "pusher", Path: "/app/key", Connections: 2, Channel: "private-x"})
+	target := spoken(t, "pusher+ws://"+addr+"?channel=private-x&key=key&app=7", "")
+	pool, opened, err := OpenPool(t.Context(), target.Spec(1, 2))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,37 +194,4 @@ func TestPusherRefusesPrivateChannels(t *testing.T) {
 	if opened.Failed != 2 || !strings.Contains(opened.FirstError, "authorization needed") {
 		t.Errorf("%+v, want 2 failed, authorization needed", opened)
 	}
-}
-
-// TestPusherSignature has the worked example of Pusher's HTTP API reference.
-func TestPusherSignature(t *testing.T) {
-	body := []byte(`{"name":"foo","channels":["project-3"],"data":"{\"some\":\"data\"}"}`)
-	got := pusher{"7ad3773142a6692b25b8"}.sign("/apps/3/events?auth_key=278d425bdf160c739803", body, 1353088179)
-	const want = "/apps/3/events?auth_key=278d425bdf160c739803&auth_timestamp=1353088179&auth_version=1.0" +
-		"&body_md5=ec365a775a4cd0599faeb73354201b6f&auth_signature=da454824c97ba181a32ccc17a72625ba02771f50b50e1e7430e47a1f3f457e6c"
-	if got != want {
-		t.Errorf("%s\nwant %s", got, want)
-	}
-}
-
-func TestPusherDecode(t *testing.T) {
-	check := func(line string, want Decoded) {
-		t.Helper()
-		got := pusher{}.Decode([]byte(line))
-		text, _, _ := strings.Cut(string(got.Data), `\"`)
-		text, _, _ = strings.Cut(text, `"`)
-		if text != string(want.Data) || got.Greeting != want.Greeting || got.Subscribed != want.Subscribed || got.Reply != want.Reply || (got.Error == "") != (want.Error == "") {
-			t.Errorf("%s: %+v, text %q", line, got, text)
-		}
-	}
-	data := func(s string) Decoded { return Decoded{Data: []byte(s)} }
-	check(`{"event":"message","channel":"a","data":"L0a"}`, data("L0a"))
-	check(`{"channel":"a","event":"message","data": "\"L0a\""}`, data("L0a")) // JSON within, as some libraries send
-	check(`{"data":"L0a","event":"message","channel":"pusher-like"}`, data("L0a"))
-	check(`{"event":"pusher:pong","data":"{}"}`, Decoded{})
-	check(`{"event":"pusher:ping","data":{}}`, Decoded{Reply: `{"event":"pusher:pong","data":{}}`})
-	check(`{"event":"pusher_internal:subscription_succeeded","channel":"a","data":"{}"}`, Decoded{Subscribed: true})
-	check(`{"event": "pusher:connection_established", "data": "{\"socket_id\":\"1.2\"}"}`, Decoded{Greeting: true})
-	check(`{"event":"pusher:error","data":{"code":4001,"message":"no such app"}}`, Decoded{Error: "some"})
-	check(`{"event":"pusher`, Decoded{Error: "some"})
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/lxzan/gws"
+
+	"peal/loadtest/dialect"
 )
 
 // fakePeer is as much of another server as its documentation says of what a load
@@ -170,21 +172,12 @@ func newFakePeer(t *testing.T) (*fakePeer, string) {
 }
 
 func TestPeersDeliverEverythingOnce(t *testing.T) {
-	for _, way := range []struct {
-		peer       string
-		transport  Transport
-		path, post string
-	}{
-		{"centrifugo", WebSocket, "/connection/websocket", "/api/publish"},
-		{"mercure", SSE, "/.well-known/mercure", "/.well-known/mercure"},
-		{"nchan", WebSocket, "/sub", "/pub"},
-		{"nchan", SSE, "/sub", "/pub"},
-	} {
-		t.Run(way.peer+"/"+string(way.transport), func(t *testing.T) {
+	for _, way := range []string{"centrifugo+ws://%s?channel=a%%20b", "mercure+http://%s?channel=a%%20b", "nchan+ws://%s?channel=a%%20b", "nchan+http://%s?channel=a%%20b"} {
+		t.Run(way, func(t *testing.T) {
 			const connections, channels = 12, 3
 			f, addr := newFakePeer(t)
-			pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Transport: way.transport, Peer: way.peer, Path: way.path,
-				Connections: connections, Channels: 1, Stride: 1, Around: channels, Prefix: "a b-"})
+			target := spoken(t, fmt.Sprintf(way, addr), "")
+			pool, opened, err := OpenPool(t.Context(), target.Spec(channels, connections))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,16 +185,7 @@ func TestPeersDeliverEverythingOnce(t *testing.T) {
 			if err := opened.Err(); err != nil {
 				t.Fatal(err)
 			}
-			peer, err := PeerNamed(way.peer, "secret")
-			if err != nil {
-				t.Fatal(err)
-			}
-			publisher, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Streams: channels, Header: "X-API-Key: secret\r\n", Path: func(int) string { return way.post }}.
-				to(peer, func(s int) string { return ChannelName("a b-", s) }))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer publisher.Close()
+			publisher := publisherOf(t, target, "X-API-Key: secret\r\n", channels)
 			r, err := Run(t.Context(), pool, publisher, Load{Streams: channels, Pacer: Rate(300), Length: 200 * time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
@@ -211,16 +195,42 @@ func TestPeersDeliverEverythingOnce(t *testing.T) {
 			}
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			if way.peer == "centrifugo" && f.pongs == 0 {
+			if target.Dialect.Name == "centrifugo" && f.pongs == 0 {
 				t.Error("its pings were not answered")
 			}
 		})
 	}
 }
 
+// spoken is a target in the dialect that it names.
+func spoken(t *testing.T, text, secret string) Target {
+	t.Helper()
+	target, err := ParseTarget(t.Context(), text, nil, dialect.Data{Secret: secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return target
+}
+
+// publisherOf publishes to a target until the end of the test.
+func publisherOf(t *testing.T, target Target, header string, channels int) *Publisher {
+	t.Helper()
+	to, err := target.Publish(t.Context(), "", header, channels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publisher, err := DialPublisher(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = publisher.Close() })
+	return publisher
+}
+
 func TestAPeersRefusalIsAFailureToOpen(t *testing.T) {
 	_, addr := newFakePeer(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Peer: "centrifugo", Path: "/connection/websocket", Connections: 2, Channel: "forbidden"})
+	target := spoken(t, "centrifugo+ws://"+addr+"?channel=forbidden", "")
+	pool, opened, err := OpenPool(t.Context(), target.Spec(1, 2))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,10 +243,17 @@ func TestAPeersRefusalIsAFailureToOpen(t *testing.T) {
 func TestMercureAsksByTheParameterOfItsVersion(t *testing.T) {
 	check := func(path, want string) {
 		t.Helper()
-		if got := (mercure{}).Open(path, "a b"); got != want {
+		target := spoken(t, "mercure+http://127.0.0.1"+path, "")
+		peer, err := target.Dialect.Subscriber(target.Data, target.Path, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := peer.Path.Text(&dialect.Values{Channel: "a b"}); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
+	check("", "/.well-known/mercure?topic=a+b")
+	check("?match", "/.well-known/mercure?match=a+b")
 	check("/.well-known/mercure", "/.well-known/mercure?topic=a+b")
 	check("/hub?match=", "/hub?match=a+b")
 	check("/hub?match=&x=1", "/hub?match=a+b&x=1")
@@ -248,7 +265,10 @@ func TestMercureAsksByTheParameterOfItsVersion(t *testing.T) {
 func TestCentrifugoResumesOrIsTold(t *testing.T) {
 	const connections = 6
 	f, addr := newFakePeer(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Peer: "centrifugo", Path: "/connection/websocket", Connections: connections, Channel: "a", Resume: true})
+	target := spoken(t, "centrifugo+ws://"+addr+"?channel=a", "")
+	spec := target.Spec(1, connections)
+	spec.Resume = true
+	pool, opened, err := OpenPool(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,16 +276,7 @@ func TestCentrifugoResumesOrIsTold(t *testing.T) {
 	if err := opened.Err(); err != nil {
 		t.Fatal(err)
 	}
-	peer, err := PeerNamed("centrifugo", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	publisher, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Header: "X-API-Key: secret\r\n", Path: func(int) string { return "/api/publish" }}.
-		to(peer, func(int) string { return "a" }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer publisher.Close()
+	publisher := publisherOf(t, target, "X-API-Key: secret\r\n", 1)
 	run := func(epoch string) Result {
 		t.Helper()
 		r, err := Run(t.Context(), pool, publisher, Load{Pacer: Rate(200), Length: 600 * time.Millisecond, Settle: time.Second, Every: time.Second,
@@ -295,19 +306,4 @@ func TestCentrifugoResumesOrIsTold(t *testing.T) {
 	if r := run("b"); !r.Clean() || r.Gaps != 0 {
 		t.Errorf("in the new epoch: %+v, %d gaps", r.Counts, r.Gaps)
 	}
-}
-
-func TestCentrifugoAdvance(t *testing.T) {
-	check := func(cursor, line, want string) {
-		t.Helper()
-		if got := (centrifugo{}).Advance([]byte(cursor), []byte(line)); string(got) != want {
-			t.Errorf("from %q by %s to %q, want %q", cursor, line, got, want)
-		}
-	}
-	check("", `{"id":2,"subscribe":{"recoverable":true,"epoch":"xyz","offset":9}}`, "xyz 9")
-	check("xyz 9", `{"push":{"channel":"a","pub":{"data":"L0","offset":10}}}`, "xyz 10")
-	check("", `{"push":{"channel":"a","pub":{"data":"L0","offset":10}}}`, "")
-	check("xyz 9", `{"push":{"channel":"a","pub":{"data":"L0"}}}`, "xyz 9")
-	check("xyz 9", `{}`, "xyz 9")
-	check("old 9", `{"id":2,"subscribe":{}}`, "")
 }

@@ -30,6 +30,10 @@ type PublishTarget struct {
 	// AppendRequest), or masked frames. nil: a POST of the payload, or a text frame.
 	Compose func(dst []byte, stream int, payload []byte) []byte
 
+	// Accepts says whether a response accepts its message. It is called by several
+	// goroutines. nil: those with a 2xx do.
+	Accepts func(status int, body []byte) bool
+
 	// Converse, if it is not nil, begins the conversation of one WebSocket, whose first
 	// stream is given: a function that is called with nil once the connection is open,
 	// and then with each message of the server. It returns frames to send, and whether
@@ -113,6 +117,9 @@ func newPublishTarget(to PublishTarget, streams int) *publishTarget {
 		to.Connections = streams
 	}
 	t.conns = make([]*publishConn, min(cmp.Or(max(to.Connections, 0), 8), streams))
+	if to.Accepts == nil {
+		t.Accepts = func(status int, _ []byte) bool { return status/100 == 2 }
+	}
 	if to.Compose == nil {
 		t.Compose = func(dst []byte, stream int, payload []byte) []byte {
 			if to.WebSocket {
@@ -120,16 +127,6 @@ func newPublishTarget(to PublishTarget, streams int) *publishTarget {
 			}
 			return AppendRequest(dst, "POST", t.paths[stream], to.Host, textHeader+to.Header, payload)
 		}
-	}
-	return t
-}
-
-// to makes a peer's requests of the publications. The other fields are set already.
-func (t PublishTarget) to(peer Peer, channel func(stream int) string) PublishTarget {
-	host, header, path := cmp.Or(t.Host, t.Addr), t.Header, t.Path
-	t.Compose = func(dst []byte, stream int, payload []byte) []byte {
-		target, more, body := peer.Publish(path(stream), channel(stream), payload)
-		return AppendRequest(dst, "POST", target, host, header+more, body)
 	}
 	return t
 }

@@ -413,7 +413,7 @@ func (c *publishConn) answered(a answer) error {
 	if c.inFlight == 0 {
 		return fmt.Errorf("an answer to nothing: status %d", a.status)
 	}
-	if a.status/100 == 2 {
+	if c.Accepts(a.status, a.body) {
 		c.acceptLocked(c.waiting[:1])
 		c.outcome.Answer = append(c.outcome.Answer[:0], a.body...)
 	} else {

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"peal/loadtest/dialect"
 )
 
 // Kind is the program that plays the subscribers.
@@ -49,10 +51,12 @@ type Spec struct {
 	// choice, which must be json for polls and raw for the others. Epoll only.
 	Format Format `json:"format,omitempty"`
 
-	// Peer names the adapter of another server: see PeerNamed. Each connection
-	// then has one channel: Channel if Channels is 0. Epoll only.
-	Peer    string `json:"peer,omitempty"`
-	Channel string `json:"channel,omitempty"`
+	// Dialect is that of another server, and Data what its placeholders stand for,
+	// also those in Path and Header. Each connection then has one channel: Channel if
+	// Channels is 0. Epoll only.
+	Dialect *dialect.Dialect `json:"dialect,omitempty"`
+	Data    dialect.Data     `json:"data,omitzero"`
+	Channel string           `json:"channel,omitempty"`
 
 	// Protocol is the subprotocol a WebSocket asks for and must be given. Frames
 	// without data (of peal.v1: "connected", replies) are then passed over.
@@ -100,7 +104,7 @@ type Spec struct {
 
 	// Resume makes a connection that ended come back, from the newest cursor it
 	// saw, until Timeout has passed without it. Event streams say it as browsers do,
-	// in Last-Event-ID. Where the dialect has none, as raw WebSocket and a Peer's,
+	// in Last-Event-ID. Where the dialect has none, as raw WebSocket and most others',
 	// it comes back to what is new. Epoll only.
 	Resume bool `json:"resume,omitempty"`
 
@@ -147,10 +151,20 @@ func (s *Spec) requestPath(i int, cursor bool) string {
 	if cursor && s.Cursor != "" {
 		path = withParameter(path, "cursor="+url.QueryEscape(s.Cursor))
 	}
-	return path
+	return s.expand(i, path, "url")
 }
 
-// channelName is what a peer's connection i subscribes to.
+// expand puts connection i's data in the places that text has for it. A dialect's
+// connections have their own way.
+func (s *Spec) expand(i int, text string, escapes ...string) string {
+	if s.Dialect != nil || !s.Data.Given() {
+		return text
+	}
+	v := s.Data.Values(s.First+i, s.channelName(i))
+	return s.Data.Expand(text, &v, escapes...)
+}
+
+// channelName is what connection i of another server subscribes to.
 func (s *Spec) channelName(i int) string {
 	if s.Channels == 0 {
 		return s.Channel

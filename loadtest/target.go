@@ -3,7 +3,6 @@ package loadtest
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"peal/loadtest/dialect"
 )
 
 // Target is a server and how subscribers reach it.
@@ -21,42 +22,36 @@ type Target struct {
 	Transport Transport
 	Protocol  string // subprotocol of the WebSocket
 	Format    Format // "": the server's choice
-	Peer      string // another server's dialect; "": none
 	Path      string // with the query, without the channel
 	Channel   string // "": none is named
 	Named     bool   // the channel is a parameter of the request
-	publish   string // where a peer publishes
 	trust     *TLS   // of connections that are secured
-	secret    string // what a peer's publications are signed with
+
+	Dialect *dialect.Dialect // another server's; nil: none
+	Data    dialect.Data     // what the placeholders of its templates stand for
 }
 
-// schemes are what a target can begin with, over TLS with an s more.
+// schemes are what a target can begin with, over TLS with an s more. Further ones are the
+// names of dialects, with +ws or +http.
 var schemes = []struct {
 	name      string
 	transport Transport
 	protocol  string
 	path      string // if there is none
-	peer      string
-	publish   string // the peer's path to publish to, on the same address; "": not known
 }{
-	{"ws", WebSocket, "", "/", "", ""},
-	{"peal+ws", WebSocket, "peal.v1", "/ws", "", ""},
-	{"sse+http", SSE, "", "/sse", "", ""},
-	{"poll+http", Poll, "", "/poll", "", ""},
-	{"centrifugo+ws", WebSocket, "", "/connection/websocket", "centrifugo", "/api/publish"},
-	{"mercure+http", SSE, "", "/.well-known/mercure", "mercure", "/.well-known/mercure"},
-	{"nchan+ws", WebSocket, "", "/sub", "nchan", "/pub"},
-	{"pusher+ws", WebSocket, "", "/", "pusher", ""},
-	{"nchan+http", SSE, "", "/sub", "nchan", "/pub"},
+	{"ws", WebSocket, "", "/"},
+	{"peal+ws", WebSocket, "peal.v1", "/ws"},
+	{"sse+http", SSE, "", "/sse"},
+	{"poll+http", Poll, "", "/poll"},
 }
 
 // DefaultTarget is a Peal on this machine.
 const DefaultTarget = "ws://127.0.0.1:8080/ws?channel=bench"
 
-// ParseTarget reads a target and resolves its host's name. secret signs what is
-// published to a Pusher's application; "" for other servers.
-func ParseTarget(ctx context.Context, text, secret string) (t Target, err error) {
-	t = Target{Text: text, secret: secret}
+// ParseTarget reads a target and resolves its host's name. spoken is laid over the
+// dialect that the target names; nil is none.
+func ParseTarget(ctx context.Context, text string, spoken *dialect.Dialect, data dialect.Data) (t Target, err error) {
+	t = Target{Text: text, Data: data}
 	fault := func(format string, args ...any) (Target, error) {
 		return Target{}, fmt.Errorf("target %q: "+format, append([]any{text}, args...)...)
 	}
@@ -66,18 +61,22 @@ func ParseTarget(ctx context.Context, text, secret string) (t Target, err error)
 	for _, s := range schemes {
 		if names = append(names, s.name+"://"); s.name == scheme || s.name+"s" == scheme {
 			secured = s.name != scheme
-			t.Peer, t.publish, t.Transport, t.Protocol, t.Path = s.peer, s.publish, s.transport, s.protocol, s.path
+			t.Transport, t.Protocol, t.Path = s.transport, s.protocol, s.path
 		}
 	}
 	if t.Transport == "" {
-		return fault("must begin with %s, or over TLS with wss or https", strings.Join(names, ", "))
+		if secured, err = t.named(scheme); err != nil {
+			return fault("must begin with %s, or over TLS with wss or https, or name a dialect, like %s: %w", strings.Join(names, ", "), strings.Join(dialectSchemes(), ", "), err)
+		}
 	}
+	t.Dialect = t.Dialect.With(spoken)
 	u, err := url.Parse("http://" + rest)
 	if err != nil || u.Hostname() == "" {
 		return fault("must be like %s", DefaultTarget)
 	}
-	if path := u.EscapedPath(); path != "" && path != "/" {
-		t.Path = path
+	own := u.EscapedPath()
+	if own != "" && own != "/" {
+		t.Path = own
 	}
 	query := u.Query()
 	if channels := query["channel"]; len(channels) > 1 {
@@ -97,16 +96,19 @@ func ParseTarget(ctx context.Context, text, secret string) (t Target, err error)
 	default:
 		return fault("format is json or raw")
 	}
-	if t.Peer == "pusher" {
+	if t.Dialect != nil {
 		if query.Has("secret") {
 			text = u.Host // the message must not repeat it
 		}
-		if err := t.pusher(query); err != nil {
+		if err := t.speak(own, query); err != nil {
 			return fault("%w", err)
 		}
 	}
 	if len(query) > 0 {
 		t.Path = withParameter(t.Path, query.Encode())
+	}
+	if t.Dialect != nil || data.Given() {
+		t.Path = braces.Replace(t.Path)
 	}
 	if t.Endpoint, err = resolve(ctx, u, secured); err != nil {
 		return fault("%w", err)
@@ -120,28 +122,6 @@ func (t *Target) Trust(with *TLS) {
 	if t.trust = with; t.TLS != nil {
 		t.TLS = with
 	}
-}
-
-// pusher reads what a target says of Pusher's application: key=, or the end of
-// its path as in /app/KEY, and app=, its id. The secret must not stand there:
-// targets are in every report.
-func (t *Target) pusher(query url.Values) error {
-	if query.Has("secret") {
-		return errors.New("give the secret with --secret: targets stand in reports")
-	}
-	key, app := query.Get("key"), query.Get("app")
-	query.Del("key")
-	query.Del("app")
-	before, end, found := strings.Cut(t.Path, "/app/")
-	if key == "" && found {
-		key, _ = url.PathUnescape(end) // of an escaped path
-	}
-	if key == "" || app == "" {
-		return errors.New("must name the application, like pusher+ws://HOST?channel=bench&key=KEY&app=ID")
-	}
-	open, publish := PusherPaths(key, app)
-	t.Path, t.publish = strings.TrimSuffix(before, "/")+open, publish
-	return nil
 }
 
 // resolve finds the addresses of u's host: IPv4 before IPv6, which the machine may
@@ -190,14 +170,14 @@ func (t *Target) Port() int {
 // Peal reports whether the paths are Peal's, whose publish address is known.
 func (t *Target) Peal() bool {
 	path, _, _ := strings.Cut(t.Path, "?")
-	return t.Peer == "" && (path == "/ws" || path == "/sse" || path == "/poll" || path == "/" && t.Transport == WebSocket)
+	return t.Dialect == nil && (path == "/ws" || path == "/sse" || path == "/poll" || path == "/" && t.Transport == WebSocket)
 }
 
 // Resumes reports whether subscribers that come back say where they were: a
 // Peal's with its cursor, those of event streams with their last event's id,
 // Centrifugo's with epoch and offset.
 func (t *Target) Resumes() bool {
-	return t.Peal() || t.Transport == SSE || t.Peer == "centrifugo"
+	return t.Peal() || t.Transport == SSE || t.Dialect != nil && t.Dialect.Resumes()
 }
 
 // With returns the target over another transport, at Peal's path for it.
@@ -208,14 +188,14 @@ func (t Target) With(transport Transport) Target {
 
 // Spec describes so many subscribers of the target, each of one of the channels.
 func (t *Target) Spec(channels, connections int) Spec {
-	s := Spec{Endpoint: t.Endpoint, Transport: t.Transport, Protocol: t.Protocol, Format: t.Format, Path: t.Path, Connections: connections}
-	if t.Peer != "" {
-		s.Peer, s.Channel = t.Peer, t.channel(1, 0)
+	s := Spec{Endpoint: t.Endpoint, Transport: t.Transport, Protocol: t.Protocol, Format: t.Format, Path: t.Path, Data: t.Data, Connections: connections}
+	if t.Dialect != nil {
+		s.Dialect, s.Channel = t.Dialect, t.channel(1, 0)
 	}
 	switch {
 	case channels > 1:
 		s.Channels, s.Stride, s.Around, s.Prefix = 1, 1, channels, t.prefix()
-	case t.Named && t.Peer == "":
+	case t.Named && t.Dialect == nil:
 		s.Path = withParameter(s.Path, "channel="+url.QueryEscape(t.Channel))
 	}
 	return s
@@ -235,12 +215,17 @@ func (t *Target) channel(channels, stream int) string {
 	return t.Channel
 }
 
-// Publish is where to publish for the target: override, or what follows from a
-// Peal's address. In an override, {channel} stands for the channel.
+// Publish is where to publish for the target: override, or what follows from its
+// dialect or a Peal's address. In an override, {channel} stands for the channel.
 func (t *Target) Publish(ctx context.Context, override, header string, channels int) (p PublishTarget, err error) {
-	p = PublishTarget{Endpoint: t.Endpoint, Header: header, Streams: channels}
-	path := cmp.Or(t.publish, "/publish?channel={channel}")
-	if override != "" {
+	p = PublishTarget{Endpoint: t.Endpoint, Streams: channels, Header: header}
+	d := t.Dialect
+	if d == nil {
+		d = &dialect.Dialect{}
+	}
+	path := cmp.Or(d.Publish, "/publish?channel={channel}")
+	switch frames := d.Publish == "" && d.PublishFrame != ""; {
+	case override != "":
 		fault := func(format string, args ...any) (PublishTarget, error) {
 			return p, fmt.Errorf("--publish %q: "+format, append([]any{override}, args...)...)
 		}
@@ -257,22 +242,24 @@ func (t *Target) Publish(ctx context.Context, override, header string, channels 
 			p.TLS = t.trust
 		}
 		p.WebSocket = scheme[0] == 'w'
-		if _, own, _ := strings.Cut(rest, "/"); own != "" || t.publish == "" { // otherwise it is only another address
+		if _, own, _ := strings.Cut(rest, "/"); own != "" || d.Publish == "" { // otherwise it is only another address
 			path = "/" + own
 		}
-		if channels > 1 && t.Peer == "" && !strings.Contains(path, "{channel}") {
+		if channels > 1 && !strings.Contains(path+d.PublishBody+d.PublishFrame, "{channel") {
 			return fault("must have {channel} where each of the %d channels is named", channels)
 		}
-	} else if t.publish == "" && !t.Peal() {
+	case frames:
+		path, p.WebSocket = t.Path, true
+	case d.Publish == "" && !t.Peal():
 		return p, fmt.Errorf("target %q is not a Peal server: name the address to publish to with --publish", t.Text)
 	}
 	channel := func(stream int) string { return t.channel(channels, stream) }
+	if t.Dialect != nil {
+		err = t.compose(&p, path, channel)
+		return p, err
+	}
 	p.Path = func(stream int) string {
 		return strings.ReplaceAll(path, "{channel}", url.QueryEscape(channel(stream)))
 	}
-	peer, err := PeerNamed(t.Peer, t.secret)
-	if peer != nil {
-		p = p.to(peer, channel)
-	}
-	return p, err
+	return p, nil
 }

@@ -3,12 +3,14 @@ package loadtest
 import (
 	"fmt"
 	"testing"
+
+	"peal/loadtest/dialect"
 )
 
 func TestParseTarget(t *testing.T) {
 	check := func(text, transport, path, channel string, peal bool) {
 		t.Helper()
-		got, err := ParseTarget(t.Context(), text, "")
+		got, err := ParseTarget(t.Context(), text, nil, dialect.Data{})
 		if err != nil {
 			t.Error(err)
 			return
@@ -23,8 +25,8 @@ func TestParseTarget(t *testing.T) {
 	check("sse+http://127.0.0.1:8080?channel=a%20b", "sse", "/sse", "a b", true)
 	check("poll+http://127.0.0.1:8080/poll?timeout=60&channel=a&format=raw", "poll", "/poll?timeout=60", "a", true)
 	check("ws://127.0.0.1:8080/socket?token=x", "ws", "/socket?token=x", "main", false)
-	check("pusher+ws://127.0.0.1:8080?channel=a&key=k&app=7", "ws", "/app/k", "a", false)
-	check("pusher+ws://127.0.0.1:8080/push/app/k?channel=a&app=7", "ws", "/push/app/k", "a", false)
+	check("pusher+ws://127.0.0.1:8080?channel=a&key=k&app=7", "ws", "/app/{key}?client=peal-load&protocol=7", "a", false)
+	check("pusher+ws://127.0.0.1:8080/push/app/k?channel=a&app=7", "ws", "/push/app/{key}?client=peal-load&protocol=7", "a", false)
 	for text, want := range map[string]string{
 		"wss://127.0.0.1/x":                     "127.0.0.1:443",
 		"peal+wss://127.0.0.1:8443":             "127.0.0.1:8443",
@@ -34,14 +36,14 @@ func TestParseTarget(t *testing.T) {
 		"mercure+https://127.0.0.1?channel=a":   "127.0.0.1:443",
 		"pusher+wss://127.0.0.1:81/app/k?app=7": "127.0.0.1:81",
 	} {
-		if got, err := ParseTarget(t.Context(), text, ""); err != nil || got.TLS == nil || got.Addr != want {
+		if got, err := ParseTarget(t.Context(), text, nil, dialect.Data{}); err != nil || got.TLS == nil || got.Addr != want {
 			t.Errorf("%s: %+v, %v; want TLS at %s", text, got, err, want)
 		}
 	}
 	for _, bad := range []string{"", "127.0.0.1:8080", "http://127.0.0.1", "w://127.0.0.1", "wsss://127.0.0.1", "ws://[fe80::1%25lo]/", "ws://", "ws://127.0.0.1:0", "ws://127.0.0.1:99999/",
 		"ws://127.0.0.1/?channel=a&channel=b", "sse+http://127.0.0.1/?format=xml",
 		"pusher+ws://127.0.0.1/", "pusher+ws://127.0.0.1/?key=k", "pusher+ws://127.0.0.1/?app=7", "pusher+ws://127.0.0.1/?key=k&app=7&secret=s"} {
-		if got, err := ParseTarget(t.Context(), bad, ""); err == nil {
+		if got, err := ParseTarget(t.Context(), bad, nil, dialect.Data{}); err == nil {
 			t.Errorf("%q was read as %+v", bad, got)
 		}
 	}
@@ -50,7 +52,7 @@ func TestParseTarget(t *testing.T) {
 func TestPublishTargetFollowsFromAPeal(t *testing.T) {
 	check := func(target, override string, channels, stream int, want string) {
 		t.Helper()
-		to, err := ParseTarget(t.Context(), target, "")
+		to, err := ParseTarget(t.Context(), target, nil, dialect.Data{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"peal/loadtest"
+	"peal/loadtest/dialect"
 	"peal/loadtest/report"
 	"peal/loadtest/scenario"
 )
@@ -158,7 +159,7 @@ func (l *loadScenario) run(c *cobra.Command) error {
 func localHolders(ctx context.Context, targets []string) []int {
 	var pids []int
 	for _, text := range targets {
-		t, err := loadtest.ParseTarget(ctx, text, "")
+		t, err := loadtest.ParseTarget(ctx, text, nil, dialect.Data{})
 		if err != nil || !t.Local() {
 			return nil
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"peal/loadtest"
+	"peal/loadtest/dialect"
 )
 
 // Schema is the number of the JSON form.
@@ -65,6 +66,9 @@ type Settings struct {
 	Stages      []string `json:"stages,omitempty"` // "30s:100/s"
 	Size        int      `json:"size_bytes"`
 	Duration    float64  `json:"duration_s"`
+
+	Dialects []*dialect.Dialect `json:"dialects,omitempty"` // of the targets that have one, in their order
+	Data     string             `json:"data,omitempty"`     // the file of what the placeholders stand for
 }
 
 // servers are the targets, and how they were started.

@@ -52,7 +52,7 @@ func (e *experiment) newReport() *report.Report {
 		Schema: report.Schema, Scenario: e.name, Began: time.Now().UTC().Truncate(time.Millisecond),
 		Environment: report.Environment{CPUs: runtime.NumCPU(), Kernel: unix.ByteSliceToString(kernel.Release[:]), Go: runtime.Version(), Load: e.s.Version},
 		Settings: report.Settings{Targets: e.s.Targets, Publish: e.s.Publish, Start: e.s.Start, Connections: e.s.Connections, Channels: e.s.Channels,
-			Rate: e.s.Rate, Stages: texts(e.s.Stages), Size: e.s.Size, Duration: e.s.Duration.Seconds()},
+			Rate: e.s.Rate, Stages: texts(e.s.Stages), Size: e.s.Size, Duration: e.s.Duration.Seconds(), Dialects: e.dialects(), Data: e.s.Speech.Data},
 		Objectives: []report.Judged{}, Intervals: []report.Interval{},
 	}
 }

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -52,12 +53,12 @@ func sample(r row) string {
 	case *time.Duration:
 		return "77s"
 	case *string, *[]string:
-		return map[bool]string{false: "word", true: "Name: word"}[r.name == "header"]
+		return map[bool]string{false: "word", true: "Name: word"}[strings.HasSuffix(r.name, "header")]
 	case *Mix:
 		return "7:7:7"
 	}
 	if _, ok := r.to.(interface{ GetSlice() []string }); ok {
-		return map[string]string{"fail-if": "p99>77ms", "stage": "7s:7/s..77/s"}[r.name]
+		return cmp.Or(map[string]string{"fail-if": "p99>77ms", "stage": "7s:7/s..77/s"}[r.name], "word")
 	}
 	return "77"
 }
@@ -67,6 +68,7 @@ func sample(r row) string {
 func TestEachSettingIsReadAndPrinted(t *testing.T) {
 	t.Setenv("NAME", "word")
 	t.Setenv("SECRET", "word")
+	t.Setenv("TOKEN", "word")
 	for _, name := range scenarios() {
 		given := DefaultsOf(name)
 		flags := Flags(&given, name)

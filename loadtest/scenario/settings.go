@@ -19,7 +19,6 @@ type Settings struct {
 	Targets     []string
 	Publish     []string         // one for each target; none: what follows from it
 	Header      []string         // "Name: value", of every request
-	Secret      string           // what Pusher's publications are signed with; in no report
 	CA, Cert    string           // files in PEM: the authorities for TLS, and the client's certificate
 	Key         string           // file: its key
 	ServerName  string           // of TLS; default: the host of each target
@@ -46,6 +45,8 @@ type Settings struct {
 
 	Agents         []string // addresses of agents, gone round by the worker processes; none: this machine
 	AgentTokenFile string
+
+	Speech // what the servers speak that are not Peal
 
 	// Start is one command for each target: the experiment starts it, and ends it.
 	// In it, in the targets, in Publish and in Admin {port} stands for a free port,
@@ -207,8 +208,18 @@ func (e *experiment) check(sc scenario) error {
 	if err := trust.Read(s.CA, s.Cert, s.Key); err != nil {
 		faults = append(faults, err)
 	}
-	for _, text := range s.Targets {
-		t, err := loadtest.ParseTarget(e.soft, text, s.Secret)
+	must(len(s.Files) <= 1 || len(s.Files) == len(s.Targets), "--dialect: one for all targets, or one for each")
+	data, err := s.data()
+	if err != nil {
+		faults = append(faults, err)
+	}
+	for i, text := range s.Targets {
+		spoken, err := s.of(i)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		t, err := loadtest.ParseTarget(e.soft, text, spoken, data)
 		if err != nil {
 			faults = append(faults, err)
 			continue
@@ -220,9 +231,9 @@ func (e *experiment) check(sc scenario) error {
 			must(err != nil || !t.Local() || host == "localhost" || net.ParseIP(host).IsLoopback(), "target %q: agent %s cannot reach it, name an address of this machine in the agents' network", text, a)
 		}
 		must(sc.name != "mixed" || t.Peal(), "mixed: target %q must be a Peal server", text)
-		must(!s.GWS || t.Transport == loadtest.WebSocket && t.Protocol == "" && t.Format != loadtest.JSON && t.Peer == "",
+		must(!s.GWS || t.Transport == loadtest.WebSocket && t.Protocol == "" && t.Format != loadtest.JSON && t.Dialect == nil && !data.Given(),
 			"--gws: target %q must be ws:// with raw messages", text)
-		must(t.Peer != "pusher" || s.Secret != "" || sc.name == "connect", "target %q: needs --secret, the secret of the application", text)
+		must(t.Dialect == nil || t.Dialect.Code != "pusher" || s.Secret != "" || sc.name == "connect", "target %q: needs --secret, the secret of the application", text)
 		e.targets = append(e.targets, t)
 	}
 	return errors.Join(faults...)

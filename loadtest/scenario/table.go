@@ -39,7 +39,7 @@ const (
 
 // rows are the settings, in the order of help and documents, bound to s.
 func (s *Settings) rows() []row {
-	return []row{
+	return slices.Concat([]row{
 		{"target", &s.Targets, "server to test: ws://…, peal+ws://…, sse+http://…, poll+http://…, or another server (docs/loadtest.md); several targets share the connections", "", 0},
 		{"connections", &s.Connections, "number of subscribers", "", 0},
 		{"channels", &s.Channels, "number of channels; each subscriber has one", "", 0},
@@ -55,6 +55,7 @@ func (s *Settings) rows() []row {
 		{"pipeline", &s.Pipeline, "HTTP requests in flight on each connection that publishes; 1: the next is sent when the last was answered, and messages that are due wait, which counts as latency", "-connect", 0},
 		{"header", &s.Header, "header line to add to every request: 'Name: value'", "", secret},
 		{"secret", &s.Secret, "secret of a Pusher application, which signs publications; it is in no report", "-connect", secret},
+	}, s.Speech.rows(), []row{
 		{"ca", &s.CA, "file with the certificates (PEM) of the authorities to trust for TLS, instead of the system's", "", isFile},
 		{"server-name", &s.ServerName, "name to ask for and to verify in TLS (default: the host of the target)", "", 0},
 		{"cert", &s.Cert, "file with the client's certificate (PEM), for servers that require one", "", isFile},
@@ -91,7 +92,7 @@ func (s *Settings) rows() []row {
 		{"max-lag", &s.Limits.Lag, "the run is valid only if each delay of the generator itself (the lag of its sending, its waiting for processors) is at most this share of the reported p99, or 1 ms", "", 0},
 		{"max-cpu", &s.Limits.CPU, "the run is valid only if the generator used at most this share of its CPU", "", 0},
 		{"min-sent", &s.Limits.Sent, "the run is valid only if at least this share of the schedule was sent", "", 0},
-	}
+	})
 }
 
 // has reports whether the scenario has the setting; "" has all.
