@@ -3,11 +3,8 @@ package loadtest
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // FloodLoad publishes over HTTP keep-alive as fast as the server answers: each
@@ -25,212 +22,108 @@ type FloodLoad struct {
 	Settle      time.Duration // as in Load
 }
 
-// flood is one FloodLoad under way. It runs on raw epoll, like the lean
-// subscribers and for the same reason: a client that takes more CPU than the
-// server would leave it idle between two requests, and then measures its
-// wake-ups.
+// flood is one FloodLoad under way. Its connections are those of lean subscribers, and
+// for the same reason: a client that takes more CPU than the server would leave it idle
+// between two requests, and then measures its wake-ups.
+//
+// Its fields belong to the fleet's loop until all connections are done.
 type flood struct {
 	load      FloodLoad
-	run       uint16
-	ep        int
-	domain    int
-	remote    unix.Sockaddr
-	conns     []floodConn
+	sender    sender
 	heads     [][]byte // of each stream's requests
-	published []uint64 // per stream
-	sent      int
-	buffer    []byte
+	streams   []int    // of each connection's request under way
+	connected int
+	before    time.Duration // the server's CPU time, when all were connected
+	began     time.Time
 	out       []byte
-}
-
-type floodConn struct {
-	fd     int
-	stream int // of the request under way
-	kept   []byte
 }
 
 // Flood runs one FloodLoad. Latency counts from each message's send.
 func Flood(ctx context.Context, pool *Pool, load FloodLoad) (r Result, err error) {
 	load.Connections = min(cmp.Or(load.Connections, 64), load.Streams)
 	load.Size = max(load.Size, StampBytes)
-	f := &flood{load: load, published: make([]uint64, load.Streams), buffer: make([]byte, 64<<10)}
-	if f.run, err = pool.Begin(ctx, load.Size, false); err != nil {
+	f := &flood{load: load, sender: sender{load: Load{Server: load.Server}, published: make([]uint64, load.Streams)}}
+	for stream := range load.Streams {
+		whole := AppendRequest(nil, "POST", load.Path(stream), load.Addr, textHeader, make([]byte, load.Size))
+		f.heads = append(f.heads, whole[:len(whole)-load.Size])
+	}
+	for i := range load.Connections {
+		f.streams = append(f.streams, i)
+	}
+	if f.sender.run, err = pool.Begin(ctx, load.Size, false); err != nil {
 		return r, err
 	}
-	defer f.close()
-	if err := f.open(); err != nil {
-		return r, err
-	}
-	s := sender{load: Load{Server: load.Server}}
-	before, err := s.cpu()
+	fleet, err := newFleet(Spec{Endpoint: Endpoint{Addr: load.Addr}, Transport: Poll, Connections: load.Connections, Window: load.Connections,
+		Timeout: load.Length + publishTimeout, flood: f})
 	if err != nil {
 		return r, err
 	}
-	began := time.Now()
-	if err := f.publish(ctx); err != nil {
+	defer fleet.kind.close()
+	if o := fleet.kind.open(ctx); o.Failed > 0 {
+		return r, fmt.Errorf("%d of %d publishers failed: %s", o.Failed, load.Connections, o.FirstError)
+	}
+	published := f.sender.published
+	if r.Complete, err = pool.Await(ctx, published, max(load.Settle, 10*time.Second)); err != nil {
 		return r, err
 	}
-	for _, n := range f.published {
-		r.Published += n
-	}
-	if r.Complete, err = pool.Await(ctx, f.published, max(load.Settle, 10*time.Second)); err != nil {
-		return r, err
-	}
-	r.Took = time.Since(began)
-	after, err := s.cpu()
+	r.Published, r.Took = f.sender.sent, time.Since(f.began)
+	after, err := f.sender.cpu()
 	if err != nil {
 		return r, err
 	}
-	r.ServerCPU = after - before
-	r.Received, err = pool.Report(ctx, f.published)
+	r.ServerCPU = after - f.before
+	r.Received, err = pool.Report(ctx, published)
 	return r, err
 }
 
-// open connects everything (a blocking connect: the server is accepting, or
-// refuses at once) and writes the heads down.
-func (f *flood) open() (err error) {
-	if f.domain, f.remote, err = socketAddress(f.load.Addr); err != nil {
+// opened is called for each connection that is open. The first requests leave when all are.
+func (f *flood) opened(k *epollKind, c *leanConn, i int) (err error) {
+	c.state = leanRequest
+	if f.connected == len(k.conns) { // it is another in its place
+		return f.send(c, i)
+	}
+	if f.connected++; f.connected < len(k.conns) {
+		return nil
+	}
+	if f.before, err = f.sender.cpu(); err != nil {
 		return err
 	}
-	for stream := range f.load.Streams {
-		whole := AppendRequest(nil, "POST", f.load.Path(stream), f.load.Addr, textHeader, make([]byte, f.load.Size))
-		f.heads = append(f.heads, whole[:len(whole)-f.load.Size])
-	}
-	if f.ep, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return fmt.Errorf("epoll: %w", err)
-	}
-	f.conns = make([]floodConn, f.load.Connections)
-	for i := range f.conns {
-		f.conns[i] = floodConn{fd: -1, stream: i}
-	}
-	for i := range f.conns {
-		if err := f.connect(&f.conns[i], int32(i)); err != nil {
-			return err
+	f.began = time.Now()
+	for i := range k.conns {
+		if err := f.send(&k.conns[i], i); err != nil {
+			k.fail(&k.conns[i], i, err)
 		}
 	}
 	return nil
 }
 
-// connect opens connection i, or opens it again.
-func (f *flood) connect(c *floodConn, i int32) (err error) {
-	if c.fd, err = unix.Socket(f.domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
-		c.fd = -1
-		return fmt.Errorf("socket: %w", err)
-	}
-	if err := unix.Connect(c.fd, f.remote); err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // best effort: only latency would suffer
-	return errors.Join(unix.SetNonblock(c.fd, true),
-		unix.EpollCtl(f.ep, unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: i}))
+func (f *flood) send(c *leanConn, i int) error {
+	s := &f.sender
+	stream := f.streams[i]
+	s.published[stream]++
+	s.sent++
+	f.out = AppendMessage(append(f.out[:0], f.heads[stream]...), Stamp{s.run, uint32(stream), s.published[stream], Now()}, f.load.Size)
+	return c.send(f.out)
 }
 
-func (f *flood) close() {
-	for _, c := range f.conns {
-		if c.fd >= 0 {
-			unix.Close(c.fd)
-		}
-	}
-	if f.ep > 0 {
-		unix.Close(f.ep)
-	}
-}
-
-// publish sends until the time is up, and then waits for the answers.
-func (f *flood) publish(ctx context.Context) error {
-	for i := range f.conns {
-		if err := f.send(&f.conns[i]); err != nil {
-			return err
-		}
-	}
-	var (
-		end    = time.Now().Add(f.load.Length)
-		last   = time.Now() // answer
-		asked  = len(f.conns)
-		events = make([]unix.EpollEvent, len(f.conns))
-	)
-	for asked > 0 {
-		n, err := unix.EpollWait(f.ep, events, 100)
-		if err != nil && err != unix.EINTR {
-			return fmt.Errorf("epoll: %w", err)
-		}
-		now := time.Now()
-		if n > 0 {
-			last = now
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if now.Sub(last) > publishTimeout {
-			return fmt.Errorf("%d publications without a response after %v", asked, publishTimeout)
-		}
-		for i := range max(n, 0) {
-			c := &f.conns[events[i].Fd]
-			answered, err := f.answer(c, int32(events[i].Fd))
-			if err != nil {
-				return fmt.Errorf("publication in stream %d: %w", c.stream, err)
-			}
-			if !answered {
-				continue
-			}
-			if now.After(end) || f.load.Messages > 0 && f.sent >= f.load.Messages {
-				asked--
-				continue
-			}
-			if c.stream += len(f.conns); c.stream >= f.load.Streams {
-				c.stream = int(events[i].Fd)
-			}
-			if err := f.send(c); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (f *flood) send(c *floodConn) error {
-	f.published[c.stream]++
-	f.sent++
-	f.out = append(f.out[:0], f.heads[c.stream]...)
-	f.out = AppendMessage(f.out, Stamp{f.run, uint32(c.stream), f.published[c.stream], Now()}, f.load.Size)
-	if _, err := writeOnce(c.fd, f.out); err != nil {
-		return fmt.Errorf("send request: %w", err)
-	}
-	return nil
-}
-
-// answer reads once and reports whether the whole answer, a 200, is there.
-func (f *flood) answer(c *floodConn, i int32) (whole bool, err error) {
-	kept := copy(f.buffer, c.kept)
-	n, err := unix.Read(c.fd, f.buffer[kept:])
+// answered handles the response, which must be a 200, and sends the next request.
+func (f *flood) answered(k *epollKind, c *leanConn, i int, b []byte) (n int, err error) {
+	a, n, err := parseAnswer(b, k.last)
 	switch {
-	case err == unix.EAGAIN || err == unix.EINTR:
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("read: %w", err)
-	case n == 0 && kept == 0:
-		return false, errEnded
-	}
-	b := f.buffer[:kept+n]
-	a, used, err := parseAnswer(b, n == 0)
-	switch {
-	case err != nil:
-		return false, err
-	case used == 0 && len(b) == len(f.buffer):
-		return false, errors.New("the response does not end")
-	case used == 0:
-		c.kept = append(c.kept[:0], b...)
-		return false, nil
+	case n == 0 || err != nil:
+		return 0, err
 	case a.status != 200:
-		return false, fmt.Errorf("status %d: %.200s", a.status, a.body)
-	case used < len(b):
-		return false, errors.New("more than one response to one request")
+		return 0, fmt.Errorf("publication in stream %d: status %d: %.200s", f.streams[i], a.status, a.body)
+	case f.load.Messages > 0 && f.sender.sent >= uint64(f.load.Messages) || time.Since(f.began) > f.load.Length:
+		c.state = leanStream
+		k.subscribed(c) // it is done
+		return n, nil
 	}
-	c.kept = c.kept[:0]
+	if f.streams[i] += len(k.conns); f.streams[i] >= f.load.Streams {
+		f.streams[i] = i
+	}
 	if a.close {
-		unix.Close(c.fd)
-		c.fd = -1
-		return true, f.connect(c, i)
+		return n, k.again(c, i)
 	}
-	return true, nil
+	return n, f.send(c, i)
 }

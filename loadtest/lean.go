@@ -96,6 +96,9 @@ func (k *epollKind) connected(c *leanConn, i int) error {
 	if err != nil {
 		return err
 	}
+	if k.spec.flood != nil {
+		return k.spec.flood.opened(k, c, i)
+	}
 	return k.request(c, i)
 }
 
@@ -178,6 +181,8 @@ func (k *epollKind) readable(c *leanConn, i int) error {
 // it is not whole yet.
 func (k *epollKind) input(c *leanConn, i int, b []byte, now int64) (int, error) {
 	switch {
+	case k.spec.flood != nil:
+		return k.spec.flood.answered(k, c, i, b)
 	case c.state == leanRequest:
 		a, n, err := parseAnswer(b, k.last)
 		if n == 0 || err != nil {

@@ -33,13 +33,13 @@ type publishConn struct {
 	upgraded bool
 	converse func([]byte) ([]byte, bool, error)
 	messages leanConn // puts fragments together
-	writer   sync.WaitGroup
 
+	writer   sync.WaitGroup
 	mu       sync.Mutex
 	conn     net.Conn  // nil: none
 	ready    bool      // messages may be written
 	served   bool      // an answer has come
-	until    time.Time // the deadline of the next answer
+	asked    time.Time // since when something is awaited; zero: nothing
 	pausing  error     // why there is no connection, and no attempt at one
 	due      bool      // queued to, and not flushed
 	writing  bool      // the writer has batch
@@ -117,8 +117,8 @@ func (c *publishConn) sendLocked() {
 	if len(c.batch) == 0 {
 		return
 	}
-	if before == 0 {
-		c.awaitLocked()
+	if before == 0 && c.inFlight > 0 && !c.WebSocket {
+		c.asked = time.Now()
 	}
 	if n := tryWrite(c.conn, c.batch); n < len(c.batch) {
 		c.writing = true
@@ -127,15 +127,6 @@ func (c *publishConn) sendLocked() {
 		return
 	}
 	c.wroteLocked()
-}
-
-// awaitLocked bounds the wait for what comes next. Errors of deadlines, here and below,
-// are the next read's or write's too.
-func (c *publishConn) awaitLocked() {
-	if !c.ready || !c.WebSocket {
-		c.until = time.Now().Add(publishTimeout)
-		_ = c.conn.SetReadDeadline(c.until)
-	}
 }
 
 // tryWrite writes what conn takes at once, nothing if conn is not a plain socket.
@@ -159,13 +150,15 @@ func tryWrite(conn net.Conn, b []byte) (n int) {
 // write writes b, the end of the batch.
 func (c *publishConn) write(conn net.Conn, b []byte) {
 	defer c.writer.Done()
-	_ = conn.SetWriteDeadline(time.Now().Add(publishTimeout))
+	_ = conn.SetWriteDeadline(time.Now().Add(publishTimeout)) // an error is Write's too
 	_, err := conn.Write(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writing = false
 	if c.failed = err; err != nil {
-		_ = conn.SetReadDeadline(time.Now().Add(time.Second)) // what the server said before it hung up is still to be read
+		// What the server said before it hung up is still to be read.
+		c.asked = time.Now().Add(time.Second - publishTimeout)
+		_ = conn.SetReadDeadline(time.Now().Add(time.Second)) // an error is Read's too
 		return
 	}
 	c.wroteLocked()
@@ -256,10 +249,7 @@ var errRenewed = errors.New("the server ends its connection")
 // ended is after an attempt or a connection ended with err, and reports whether it was
 // of use. If it was not, and the next attempt has to wait, messages do not.
 func (c *publishConn) ended(err error, waits bool) (served bool) {
-	select {
-	case c.opened <- err: // the first attempt
-	default:
-	}
+	c.attempted(err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	served, refused := c.served, c.outcome.Refused
@@ -291,7 +281,9 @@ func (c *publishConn) live(ctx context.Context) error {
 		return err
 	}
 	closed := context.AfterFunc(ctx, func() { _ = conn.Close() }) // it ends the reads and writes
-	err = c.read(conn)
+	if err = c.start(conn); err == nil {
+		err = c.read(conn)
+	}
 	closed()
 	_ = conn.Close() // the server may have been first
 	c.mu.Lock()
@@ -308,33 +300,22 @@ func (c *publishConn) live(ctx context.Context) error {
 }
 
 // start makes conn the connection.
-func (c *publishConn) start(conn net.Conn) {
+func (c *publishConn) start(conn net.Conn) error {
+	c.messages, c.upgraded, c.converse = leanConn{}, false, opensAtOnce
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.conn, c.upgraded, c.messages = conn, false, leanConn{}
-	if c.WebSocket {
-		c.control = appendUpgrade(nil, c.paths[c.first], c.Host, c.Header)
-		c.sendLocked()
-		return
+	c.conn, c.asked = conn, time.Now()
+	c.mu.Unlock()
+	if !c.WebSocket {
+		return c.say(nil)
 	}
-	c.readyLocked()
-}
-
-// readyLocked lets messages be written.
-func (c *publishConn) readyLocked() {
-	c.ready = true
-	select {
-	case c.opened <- nil: // the first
-	default:
-	}
-	c.sendLocked()
-	c.settleLocked()
+	c.urge(appendUpgrade(nil, c.paths[c.first], c.Host, c.Header))
+	return nil
 }
 
 func (c *publishConn) read(conn net.Conn) error {
-	c.start(conn)
 	buffer, kept := make([]byte, 4096), 0
 	for {
+		_ = conn.SetReadDeadline(c.until()) // an error is Read's too
 		n, err := conn.Read(buffer[kept:])
 		b := buffer[:kept+n]
 		for len(b) > 0 {
@@ -350,7 +331,7 @@ func (c *publishConn) read(conn net.Conn) error {
 		switch kept = copy(buffer, b); {
 		case errors.Is(err, io.EOF):
 			return errEnded
-		case err != nil && !(errors.Is(err, os.ErrDeadlineExceeded) && c.mayBeSilent(conn)):
+		case err != nil && !(errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(c.until())):
 			return err
 		case kept > partialLimit:
 			return unreadable("a response or message of more than %d bytes", partialLimit)
@@ -360,15 +341,14 @@ func (c *publishConn) read(conn net.Conn) error {
 	}
 }
 
-// mayBeSilent is after a deadline, and reports whether it was none.
-func (c *publishConn) mayBeSilent(conn net.Conn) bool {
+// until is when what is awaited is late, or later.
+func (c *publishConn) until() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inFlight == 0 && c.ready && c.failed == nil {
-		_ = conn.SetReadDeadline(time.Time{})
-		return true
+	if c.asked.IsZero() {
+		return time.Now().Add(publishTimeout)
 	}
-	return c.failed == nil && time.Now().Before(c.until)
+	return c.asked.Add(publishTimeout)
 }
 
 // input handles one whole thing at the start of b and returns its length, 0 if
@@ -389,7 +369,7 @@ func (c *publishConn) input(b []byte, ended bool) (n int, err error) {
 		if head.status != http.StatusSwitchingProtocols || string(head.accept) != leanAccept {
 			return 0, fmt.Errorf("upgrade refused: status %d %s, or a wrong Sec-WebSocket-Accept", head.status, http.StatusText(head.status))
 		}
-		c.upgraded, c.converse = true, opensAtOnce
+		c.upgraded = true
 		if c.Converse != nil {
 			c.converse = c.Converse(c.first)
 		}
@@ -424,8 +404,8 @@ func (c *publishConn) answered(a answer) error {
 	if a.close {
 		return errRenewed
 	}
-	if c.inFlight > 0 {
-		c.awaitLocked()
+	if c.asked = (time.Time{}); c.inFlight > 0 {
+		c.asked = time.Now()
 	}
 	c.sendLocked()
 	c.settleLocked()
@@ -442,10 +422,10 @@ func (c *publishConn) frame(f frame) error {
 		}
 		return c.say(append([]byte{}, message...)) // never nil
 	case 8:
-		c.reply(8, f.payload)
+		c.urge(appendMasked(nil, 8, f.payload))
 		return fmt.Errorf("closed by the server: %s", closeReason(f.payload))
 	case 9:
-		c.reply(10, f.payload)
+		c.urge(appendMasked(nil, 10, f.payload))
 	case 10:
 	default:
 		return unreadable("a frame of opcode %d", f.opcode)
@@ -453,11 +433,11 @@ func (c *publishConn) frame(f frame) error {
 	return nil
 }
 
-// reply sends a control frame.
-func (c *publishConn) reply(opcode byte, payload []byte) {
+// urge sends what goes before messages.
+func (c *publishConn) urge(b []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.control = appendMasked(c.control, opcode, payload)
+	c.control = append(c.control, b...)
 	c.sendLocked()
 }
 
@@ -476,9 +456,18 @@ func (c *publishConn) say(message []byte) error {
 	defer c.mu.Unlock()
 	c.control = append(c.control, frames...)
 	if ready && !c.ready {
-		_ = c.conn.SetReadDeadline(time.Time{})
-		c.readyLocked()
+		c.ready, c.asked = true, time.Time{}
+		c.attempted(nil)
 	}
 	c.sendLocked()
+	c.settleLocked()
 	return err
+}
+
+// attempted is called with the end of each attempt; the first is reported.
+func (c *publishConn) attempted(err error) {
+	select {
+	case c.opened <- err:
+	default:
+	}
 }

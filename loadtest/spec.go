@@ -112,6 +112,8 @@ type Spec struct {
 	// their opening time counts; 0: as many at once as Window allows. Epoll only.
 	OpenRate float64 `json:"open_rate,omitempty"`
 
+	flood *flood // nil: these are subscribers
+
 	Window  int           `json:"window,omitempty"`  // connections being opened at once, default 256
 	Timeout time.Duration `json:"timeout,omitempty"` // for opening all of them, default 60 s
 }
