@@ -87,7 +87,7 @@ func DialPublisher(ctx context.Context, targets ...PublishTarget) (*Publisher, e
 		t := newPublishTarget(to, len(p.counts))
 		p.targets = append(p.targets, t)
 		for i := range t.conns {
-			c := newPublishConn(t, i)
+			c := &publishConn{publishTarget: t, first: i, opened: make(chan error, 1)}
 			t.conns[i] = c
 			p.wait.Go(func() { c.run(background) })
 			var err error
@@ -147,7 +147,7 @@ func (p *Publisher) Queue(stream int, payload []byte) {
 // it can.
 func (p *Publisher) Flush() {
 	for _, c := range p.due {
-		c.flush()
+		c.flush(nil)
 	}
 	p.due = p.due[:0]
 }

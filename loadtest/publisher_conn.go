@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -54,6 +55,8 @@ type publishConn struct {
 	idle     chan struct{} // if not nil: closed when nothing waits
 }
 
+var errTooFast = errors.New("the server takes less than is published: lower --rate, or raise --publishers or --pipeline")
+
 // sent is a message on its way. Its stream is 0 once nobody waits for its answer.
 type sent struct {
 	stream   int // from 1 on
@@ -68,42 +71,38 @@ const (
 	longestPause  = 200 * time.Millisecond
 )
 
-func newPublishConn(t *publishTarget, first int) *publishConn {
-	return &publishConn{publishTarget: t, first: first, opened: make(chan error, 1)}
-}
-
 // queue reports whether c is to be flushed for it.
 func (c *publishConn) queue(stream int, sequence uint64, request []byte) (flush bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := sent{stream: stream + 1, sequence: sequence}
-	switch {
-	case c.pausing != nil:
-		c.refuseLocked([]sent{m}, false, c.pausing)
-		return false
-	case c.size > publishQueueBytes:
-		c.refuseLocked([]sent{m}, false, errors.New("the server takes less than is published: lower --rate, or raise --publishers or --pipeline"))
+	m, reason := sent{stream: stream + 1, sequence: sequence}, c.pausing
+	if c.size > publishQueueBytes {
+		reason = cmp.Or(reason, errTooFast)
+	}
+	if reason != nil {
+		c.refuseLocked([]sent{m}, false, reason)
 		return false
 	}
-	m.request = append(c.spare[:0], request...)
-	c.spare = nil
+	m.request, c.spare = append(c.spare[:0], request...), nil
 	c.size += len(request)
 	c.waiting = append(c.waiting, m)
 	flush, c.due = !c.due, true
 	return flush
 }
 
-func (c *publishConn) flush() {
+// flush sends control frames, and then what is queued.
+func (c *publishConn) flush(control []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.due = false
+	c.control = append(c.control, control...)
 	c.sendLocked()
-	c.settleLocked()
 }
 
 // sendLocked writes what may be written. A call never blocks: what the socket does
 // not take at once the writer writes.
 func (c *publishConn) sendLocked() {
+	defer c.settleLocked()
 	if c.conn == nil || c.writing || c.failed != nil {
 		return
 	}
@@ -132,18 +131,11 @@ func (c *publishConn) sendLocked() {
 // tryWrite writes what conn takes at once, nothing if conn is not a plain socket.
 // Its errors are those of the next write.
 func tryWrite(conn net.Conn, b []byte) (n int) {
-	socket, ok := conn.(syscall.Conn)
-	if !ok {
-		return 0
+	if socket, ok := conn.(syscall.Conn); ok {
+		if raw, err := socket.SyscallConn(); err == nil {
+			_ = raw.Write(func(fd uintptr) bool { n, _ = unix.Write(int(fd), b); return true })
+		}
 	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = raw.Write(func(fd uintptr) bool {
-		n, _ = unix.Write(int(fd), b)
-		return true
-	})
 	return max(n, 0)
 }
 
@@ -163,7 +155,6 @@ func (c *publishConn) write(conn net.Conn, b []byte) {
 	}
 	c.wroteLocked()
 	c.sendLocked()
-	c.settleLocked()
 }
 
 // wroteLocked is after the batch was written: a frame has no answer.
@@ -308,7 +299,7 @@ func (c *publishConn) start(conn net.Conn) error {
 	if !c.WebSocket {
 		return c.say(nil)
 	}
-	c.urge(appendUpgrade(nil, c.paths[c.first], c.Host, c.Header))
+	c.flush(appendUpgrade(nil, c.paths[c.first], c.Host, c.Header))
 	return nil
 }
 
@@ -408,7 +399,6 @@ func (c *publishConn) answered(a answer) error {
 		c.asked = time.Now()
 	}
 	c.sendLocked()
-	c.settleLocked()
 	return nil
 }
 
@@ -417,28 +407,20 @@ func (c *publishConn) frame(f frame) error {
 	switch f.opcode {
 	case 0, 1, 2:
 		message, whole, err := c.messages.message(&f)
-		if !whole || err != nil {
+		if !whole || err != nil || c.Converse == nil {
 			return err
 		}
 		return c.say(append([]byte{}, message...)) // never nil
 	case 8:
-		c.urge(appendMasked(nil, 8, f.payload))
+		c.flush(appendMasked(nil, 8, f.payload))
 		return fmt.Errorf("closed by the server: %s", closeReason(f.payload))
 	case 9:
-		c.urge(appendMasked(nil, 10, f.payload))
+		c.flush(appendMasked(nil, 10, f.payload))
 	case 10:
 	default:
 		return unreadable("a frame of opcode %d", f.opcode)
 	}
 	return nil
-}
-
-// urge sends what goes before messages.
-func (c *publishConn) urge(b []byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.control = append(c.control, b...)
-	c.sendLocked()
 }
 
 // closeReason is what a close frame says (RFC 6455 §5.5.1).
@@ -460,7 +442,6 @@ func (c *publishConn) say(message []byte) error {
 		c.attempted(nil)
 	}
 	c.sendLocked()
-	c.settleLocked()
 	return err
 }
 

@@ -180,7 +180,10 @@ func TestPublisherRefusesWhatIsDueInItsPause(t *testing.T) {
 		defer c.mu.Unlock()
 		return c.pausing != nil
 	}
-	for i := 0; i < 10_000; i++ { // attempts fail at once, so it is nearly always in the pause
+	for i := 0; ; i++ { // attempts fail at once, so it is nearly always in the pause
+		if i == 10_000 {
+			t.Fatal("no pause between attempts")
+		}
 		if paused() {
 			p.Queue(0, []byte("three"))
 			o := p.Settle(20 * time.Second)
