@@ -17,6 +17,7 @@ type PublishTarget struct {
 	WebSocket bool                    // a text frame each; otherwise a POST each
 	Header    string                  // further lines of each request, each with its CRLF
 	Streams   int                     // default 1
+	timeout   time.Duration           // of each write, answer and opening; default 20 s
 
 	// Connections is over how many the streams are divided: at most one a stream.
 	// Default 8; of WebSockets one a stream, which is also so if their paths differ.
@@ -74,8 +75,8 @@ type publishTarget struct {
 }
 
 const (
-	publishTimeout    = 20 * time.Second // of each write, answer and opening
-	publishQueueBytes = 8 << 20          // waiting for one connection: beyond it messages are refused
+	publishTimeout    = 20 * time.Second
+	publishQueueBytes = 8 << 20 // waiting for one connection: beyond it messages are refused
 )
 
 // DialPublisher connects a publisher. All have the first target's number of streams.
@@ -105,7 +106,7 @@ func DialPublisher(ctx context.Context, targets ...PublishTarget) (*Publisher, e
 }
 
 func newPublishTarget(to PublishTarget, streams int) *publishTarget {
-	to.Host, to.Pipeline = cmp.Or(to.Host, to.Addr), max(to.Pipeline, 1)
+	to.Host, to.Pipeline, to.timeout = cmp.Or(to.Host, to.Addr), max(to.Pipeline, 1), cmp.Or(to.timeout, publishTimeout)
 	t := &publishTarget{PublishTarget: to}
 	for stream := range streams {
 		t.paths = append(t.paths, to.Path(stream))

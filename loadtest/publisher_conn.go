@@ -142,14 +142,14 @@ func tryWrite(conn net.Conn, b []byte) (n int) {
 // write writes b, the end of the batch.
 func (c *publishConn) write(conn net.Conn, b []byte) {
 	defer c.writer.Done()
-	_ = conn.SetWriteDeadline(time.Now().Add(publishTimeout)) // an error is Write's too
+	_ = conn.SetWriteDeadline(time.Now().Add(c.timeout)) // an error is Write's too
 	_, err := conn.Write(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writing = false
 	if c.failed = err; err != nil {
 		// What the server said before it hung up is still to be read.
-		c.asked = time.Now().Add(time.Second - publishTimeout)
+		c.asked = time.Now().Add(time.Second - c.timeout)
 		_ = conn.SetReadDeadline(time.Now().Add(time.Second)) // an error is Read's too
 		return
 	}
@@ -285,7 +285,7 @@ func (c *publishConn) live(ctx context.Context) error {
 	c.mu.Unlock()
 	c.writer.Wait()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("no response within %v", publishTimeout)
+		return fmt.Errorf("no response within %v", c.timeout)
 	}
 	return err
 }
@@ -337,9 +337,9 @@ func (c *publishConn) until() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.asked.IsZero() {
-		return time.Now().Add(publishTimeout)
+		return time.Now().Add(c.timeout)
 	}
-	return c.asked.Add(publishTimeout)
+	return c.asked.Add(c.timeout)
 }
 
 // input handles one whole thing at the start of b and returns its length, 0 if

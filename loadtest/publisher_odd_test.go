@@ -45,6 +45,8 @@ type cutter struct {
 	mu     sync.Mutex
 	random *rand.Rand
 	whole  int // 2xx responses that were sent to the end
+	single bool
+	early  int // requests that came before the last was answered
 }
 
 var cutterResponses = []string{
@@ -69,6 +71,9 @@ func (c *cutter) serve(conn *net.TCPConn, n int) {
 			return
 		}
 		c.mu.Lock()
+		if c.single && r.Buffered() > 0 {
+			c.early++
+		}
 		response := cutterResponses[0]
 		if c.random.IntN(3) == 0 {
 			response = cutterResponses[c.random.IntN(len(cutterResponses))]
@@ -110,7 +115,7 @@ func TestPublisherCountsAddUp(t *testing.T) {
 	pipelined(t, func(t *testing.T, pipeline int) {
 		t.Parallel()
 		seed := rand.Uint64()
-		c := &cutter{random: rand.New(rand.NewPCG(seed, 0))}
+		c := &cutter{random: rand.New(rand.NewPCG(seed, 0)), single: pipeline == 1}
 		p := publisherTo(t, serveConns(t, c.serve).Addr().String(), 3, pipeline)
 		for round := range 20 {
 			c.mu.Lock()
@@ -134,27 +139,57 @@ func TestPublisherCountsAddUp(t *testing.T) {
 			if o.Accepted != uint64(c.whole) || o.Accepted+o.Refused != messages || o.Unanswered > o.Refused || spans != o.Refused || (o.Reason == nil) != (o.Refused == 0) {
 				t.Errorf("seed %d, round %d: of %d %+v, %d excused; the server accepted %d", seed, round, messages, o, spans, c.whole)
 			}
+			if c.early > 0 {
+				t.Errorf("%d requests were pipelined", c.early)
+			}
 			c.mu.Unlock()
 		}
 	})
 }
 
+// TestPublisherGivesUpOnAConnectionThatSaysNothing: the others of its channel are sent
+// over the next.
+func TestPublisherGivesUpOnAConnectionThatSaysNothing(t *testing.T) {
+	listener := serveConns(t, func(conn *net.TCPConn, n int) {
+		if n == 0 {
+			_, _ = io.Copy(io.Discard, conn)
+			return
+		}
+		accept(conn, n)
+	})
+	p, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: listener.Addr().String()}, Path: func(int) string { return "/" }, timeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if _, err := p.Publish(0, []byte("one")); err == nil || !strings.Contains(err.Error(), "no response within 1s") {
+		t.Errorf("%v, want no response", err)
+	}
+	for i := 0; err != nil || i == 0; i++ { // a busy machine may take a second, too
+		if _, err = p.Publish(0, []byte("two")); err != nil && i == 10 {
+			t.Fatal(err)
+		}
+	}
+}
+
+// accept answers everything, and hangs up at a request with the header Last.
+func accept(conn *net.TCPConn, _ int) {
+	for r := bufio.NewReader(conn); ; {
+		request, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		_, _ = io.ReadAll(request.Body)
+		if request.Header.Get("Last") != "" {
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	}
+}
+
 // TestPublisherRefusesWhatIsDueInItsPause takes the server away: nothing waits for the
 // publisher's own delay. When the server is back, it publishes again.
 func TestPublisherRefusesWhatIsDueInItsPause(t *testing.T) {
-	accept := func(conn *net.TCPConn, _ int) {
-		for r := bufio.NewReader(conn); ; {
-			request, err := http.ReadRequest(r)
-			if err != nil {
-				return
-			}
-			_, _ = io.ReadAll(request.Body)
-			if request.Header.Get("Last") != "" {
-				return
-			}
-			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		}
-	}
 	listener := serveConns(t, accept)
 	addr, header := listener.Addr().String(), ""
 	p, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Path: func(int) string { return "/" },
@@ -170,7 +205,7 @@ func TestPublisherRefusesWhatIsDueInItsPause(t *testing.T) {
 	}
 	_ = listener.Close()
 	header = "Last: yes\r\n"
-	if _, err := p.Publish(0, []byte("two")); err == nil || !strings.Contains(err.Error(), "closed by the server") {
+	if _, err := p.Publish(0, []byte("two")); err == nil || !strings.Contains(err.Error(), "connection ended") {
 		t.Errorf("%v, want the end of the connection", err)
 	}
 	header = ""
