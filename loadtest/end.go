@@ -21,7 +21,8 @@ const (
 	SideNetwork Side = "network" // neither: nothing accepted, or no way there
 )
 
-// End is how many connections ended, or did not open, for one reason.
+// End is how many connections ended or did not open, or messages were refused, for one
+// reason.
 type End struct {
 	Side   Side   `json:"side"`
 	Reason string `json:"reason"`

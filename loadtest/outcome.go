@@ -7,6 +7,7 @@ type Outcome struct {
 	Unanswered uint64   // of those, written and not answered: the server may have taken them
 	Unreadable uint64   // of those, whose response the load test could not read
 	Reason     error    // of the first
+	Refusals   []End    // all, by reason
 	Excused    [][]Span // per stream: those refused, sorted; nil: not known, with several targets
 	Answer     []byte   // the body of the newest 2xx
 }
@@ -19,6 +20,9 @@ func (o *Outcome) add(later Outcome) {
 	o.Unreadable += later.Unreadable
 	if o.Reason == nil {
 		o.Reason = later.Reason
+	}
+	for _, e := range later.Refusals {
+		o.Refusals = AddEnd(o.Refusals, e)
 	}
 	if later.Answer != nil {
 		o.Answer = later.Answer
@@ -43,6 +47,7 @@ func (c *publishConn) acceptLocked(messages []sent) {
 // Settle has given up on.
 func (c *publishConn) refuseLocked(messages []sent, unanswered bool, reason error) {
 	o := &c.outcome
+	before := o.Refused
 	for _, m := range messages {
 		if m.stream == 0 {
 			continue
@@ -57,6 +62,11 @@ func (c *publishConn) refuseLocked(messages []sent, unanswered bool, reason erro
 			o.Excused = make([][]Span, len(c.paths))
 		}
 		o.Excused[m.stream-1] = withSequence(o.Excused[m.stream-1], m.sequence)
+	}
+	if o.Refused > before {
+		e := endOf(reason)
+		e.Count = int(o.Refused - before)
+		o.Refusals = AddEnd(o.Refusals, e)
 	}
 }
 

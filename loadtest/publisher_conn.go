@@ -3,7 +3,6 @@ package loadtest
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -235,7 +234,7 @@ func (c *publishConn) run(ctx context.Context) {
 
 // errRenewed ends a connection on which no more requests are answered, as the server
 // announced: requests without a response were not processed (RFC 9112 §9.6) and are sent again.
-var errRenewed = errors.New("the server ends its connection")
+var errRenewed = byServer("the server ends its connection")
 
 // ended is after an attempt or a connection ended with err, and reports whether it was
 // of use. If it was not, and the next attempt has to wait, messages do not.
@@ -358,7 +357,7 @@ func (c *publishConn) input(b []byte, ended bool) (n int, err error) {
 			return 0, err
 		}
 		if head.status != http.StatusSwitchingProtocols || string(head.accept) != leanAccept {
-			return 0, fmt.Errorf("upgrade refused: status %d %s, or a wrong Sec-WebSocket-Accept", head.status, http.StatusText(head.status))
+			return 0, byServer("upgrade refused: status %d %s, or a wrong Sec-WebSocket-Accept", head.status, http.StatusText(head.status))
 		}
 		c.upgraded = true
 		if c.Converse != nil {
@@ -382,13 +381,13 @@ func (c *publishConn) answered(a answer) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inFlight == 0 {
-		return fmt.Errorf("an answer to nothing: status %d", a.status)
+		return byServer("an answer to nothing: status %d", a.status)
 	}
 	if c.Accepts(a.status, a.body) {
 		c.acceptLocked(c.waiting[:1])
 		c.outcome.Answer = append(c.outcome.Answer[:0], a.body...)
 	} else {
-		c.refuseLocked(c.waiting[:1], false, fmt.Errorf("publishing: %d %s: %.200s", a.status, http.StatusText(a.status), a.body))
+		c.refuseLocked(c.waiting[:1], false, byServer("publishing: %d %s: %.200s", a.status, http.StatusText(a.status), a.body))
 	}
 	c.dropLocked(1)
 	c.served = true
@@ -413,7 +412,8 @@ func (c *publishConn) frame(f frame) error {
 		return c.say(append([]byte{}, message...)) // never nil
 	case 8:
 		c.flush(appendMasked(nil, 8, f.payload))
-		return fmt.Errorf("closed by the server: %s", closeReason(f.payload))
+		_, err := closeFrame(f.payload)
+		return err
 	case 9:
 		c.flush(appendMasked(nil, 10, f.payload))
 	case 10:
@@ -421,14 +421,6 @@ func (c *publishConn) frame(f frame) error {
 		return unreadable("a frame of opcode %d", f.opcode)
 	}
 	return nil
-}
-
-// closeReason is what a close frame says (RFC 6455 §5.5.1).
-func closeReason(payload []byte) string {
-	if len(payload) < 2 {
-		return "without a code"
-	}
-	return fmt.Sprintf("%d %s", binary.BigEndian.Uint16(payload), payload[2:])
 }
 
 // say goes on with the conversation.

@@ -135,8 +135,12 @@ func TestPublisherCountsAddUp(t *testing.T) {
 					spans += s.Last - s.First + 1
 				}
 			}
+			reasons := 0
+			for _, e := range o.Refusals {
+				reasons += e.Count
+			}
 			c.mu.Lock()
-			if o.Accepted != uint64(c.whole) || o.Accepted+o.Refused != messages || o.Unanswered > o.Refused || spans != o.Refused || (o.Reason == nil) != (o.Refused == 0) {
+			if o.Accepted != uint64(c.whole) || o.Accepted+o.Refused != messages || o.Unanswered > o.Refused || spans != o.Refused || reasons != int(o.Refused) || (o.Reason == nil) != (o.Refused == 0) {
 				t.Errorf("seed %d, round %d: of %d %+v, %d excused; the server accepted %d", seed, round, messages, o, spans, c.whole)
 			}
 			if c.early > 0 {

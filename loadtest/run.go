@@ -76,6 +76,7 @@ type Result struct {
 	// Misread is how many of the refused had a response that the load test could not read.
 	Misread   uint64
 	Reason    error         // of the first refusal
+	Refusals  []End         // all of them, by reason
 	Took      time.Duration // first message sent until the last received
 	Sending   time.Duration // first message sent until the last
 	ServerCPU time.Duration // in that time
@@ -124,6 +125,7 @@ func Run(ctx context.Context, pool *Pool, publisher *Publisher, load Load) (r Re
 	r.Sending = time.Since(began)
 	outcome := publisher.Settle(load.Settle)
 	r.Refused, r.Unanswered, r.Misread, r.Reason = outcome.Refused, outcome.Unanswered, outcome.Unreadable, outcome.Reason
+	r.Refusals = outcome.Refusals
 	if load.Excuse || r.Misread > 0 || isClosed(load.Gone) {
 		pool.excused = outcome.Excused
 	}

@@ -96,12 +96,13 @@ type Connections struct {
 
 // Messages is what was sent and what became of it.
 type Messages struct {
-	Scheduled    uint64 `json:"scheduled"`
-	Sent         uint64 `json:"sent"`
-	Refused      uint64 `json:"refused"`              // by the server, or not answered; their deliveries are lost, but in a restart
-	Unanswered   uint64 `json:"unanswered"`           // of those, written and not answered: the server may have taken them
-	Unreadable   uint64 `json:"unreadable,omitempty"` // of those, with a response that the load test could not read
-	FirstRefusal string `json:"first_refusal,omitempty"`
+	Scheduled    uint64         `json:"scheduled"`
+	Sent         uint64         `json:"sent"`
+	Refused      uint64         `json:"refused"`              // by the server, or not answered; their deliveries are lost, but in a restart
+	Unanswered   uint64         `json:"unanswered"`           // of those, written and not answered: the server may have taken them
+	Unreadable   uint64         `json:"unreadable,omitempty"` // of those, with a response that the load test could not read
+	FirstRefusal string         `json:"first_refusal,omitempty"`
+	Refusals     []loadtest.End `json:"refusals,omitempty"` // of each target: why, at most 16 reasons and "others"
 	loadtest.Counts
 	FirstDamage   string  `json:"first_damage,omitempty"` // what was wrong with the first damaged message
 	Gaps          uint64  `json:"gaps"`                   // notices that messages are gone
@@ -368,6 +369,9 @@ func (m *Messages) join(o *Messages) {
 	m.Unanswered += o.Unanswered
 	m.Unreadable += o.Unreadable
 	m.Gaps += o.Gaps
+	for _, e := range o.Refusals {
+		m.Refusals = loadtest.AddEnd(m.Refusals, e)
+	}
 	m.Counts.Add(o.Counts)
 	m.SentRate = (m.SentRate + o.SentRate) / 2
 	m.DeliveredRate = (m.DeliveredRate + o.DeliveredRate) / 2

@@ -51,9 +51,7 @@ func (p *printer) body(r *Report) {
 	p.connections(r)
 	if m := r.Messages; m != nil {
 		p.line("messages", "%d sent of %d scheduled, %s a second; %d refused", m.Sent, m.Scheduled, rate(m.SentRate), m.Refused)
-		if m.FirstRefusal != "" {
-			p.line("", "%s", m.FirstRefusal)
-		}
+		p.ends(m.Refusals)
 		p.line("deliveries", "%d of %d, %s a second", m.Delivered, m.Expected, rate(m.DeliveredRate))
 		p.printf("%-13s %d lost, %d duplicated, %d reordered", "", m.Lost, m.Duplicated, m.Reordered)
 		if m.Foreign > 0 {
@@ -111,6 +109,12 @@ func (p *printer) deflate(r *Report) {
 	}
 }
 
+func (p *printer) ends(all []loadtest.End) {
+	for _, e := range all {
+		p.line("", "%d × by %s: %s", e.Count, sides[e.Side], e.Reason)
+	}
+}
+
 func (p *printer) connections(r *Report) {
 	c := r.Connections
 	p.printf("%-13s %d of %d open in %.2f s", "connections", c.Opened, c.Wanted, c.Took)
@@ -118,9 +122,7 @@ func (p *printer) connections(r *Report) {
 		p.printf(" (%s a second)", rate(float64(c.Opened)/c.Took))
 	}
 	p.printf("; %d failed, %d ended\n", c.Failed, c.Closed)
-	for _, e := range c.Ends {
-		p.line("", "%d × by %s: %s", e.Count, sides[e.Side], e.Reason)
-	}
+	p.ends(c.Ends)
 	if c.FirstError != "" && len(c.Ends) == 0 {
 		p.line("", "%s", c.FirstError)
 	}

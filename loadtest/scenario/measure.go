@@ -169,7 +169,7 @@ func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
 		p.Messages.Scheduled = r.Published // what comes back is the schedule
 	}
 	s.readable(r.Received)
-	if r.Reason != nil {
+	if p.Messages.Refusals = r.Refusals; r.Reason != nil {
 		p.Messages.FirstRefusal = r.Reason.Error()
 		if errors.Is(r.Reason, loadtest.ErrUnreadable) {
 			p.Unread = cmp.Or(p.Unread, p.Messages.FirstRefusal)
