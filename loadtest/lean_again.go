@@ -40,7 +40,7 @@ func (k *epollKind) waitsFor(c *leanConn, begun bool) string {
 	case c.state == leanSubscribe:
 		return "before the response to the handshake"
 	case c.state == leanConfirm:
-		return "before the server confirmed the subscription: " + k.awaited(c)
+		return "before the server confirmed the subscription" + k.awaited(c)
 	}
 	return ""
 }

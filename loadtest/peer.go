@@ -166,9 +166,12 @@ func (k *epollKind) takePeer(c *leanConn, i int, frame []byte, now int64, came f
 	return nil
 }
 
-// awaited is the message that a connection in leanConfirm waits for.
+// awaited says what a connection in leanConfirm waits for.
 func (k *epollKind) awaited(c *leanConn) string {
-	text := fmt.Sprintf("nothing came that matches --expect %q", k.peer.Steps[c.step].Expect.Source)
+	if k.peer == nil || int(c.step) >= len(k.peer.Steps) {
+		return ""
+	}
+	text := fmt.Sprintf(": nothing came that matches --expect %q", k.peer.Steps[c.step].Expect.Source)
 	if k.unexpected != nil {
 		text += fmt.Sprintf("; the first message that did not was %q", k.unexpected)
 	}
