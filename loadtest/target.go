@@ -252,6 +252,11 @@ func (t *Target) Publish(ctx context.Context, override, header string, channels 
 		path, p.WebSocket = t.Path, true
 	case d.Publish == "" && !t.Peal():
 		return p, fmt.Errorf("target %q is not a Peal server: name the address to publish to with --publish", t.Text)
+	case d.Publish == "":
+		_, query, _ := strings.Cut(t.Path, "?")
+		if v, _ := url.ParseQuery(query); v.Has("token") { // for a proxy in front of it
+			path = withParameter(path, "token="+url.QueryEscape(v.Get("token")))
+		}
 	}
 	channel := func(stream int) string { return t.channel(channels, stream) }
 	if t.Dialect != nil {

@@ -68,6 +68,7 @@ func TestPublishTargetFollowsFromAPeal(t *testing.T) {
 	check("ws://127.0.0.1:8080/ws?channel=a b", "", 1, 0, "127.0.0.1:8080/publish?channel=a+b false")
 	check("sse+http://127.0.0.1:8080/sse?channel=a", "", 3, 2, "127.0.0.1:8080/publish?channel=a-2 false")
 	check("ws://127.0.0.1:8080", "", 1, 0, "127.0.0.1:8080/publish?channel=main false")
+	check("ws://127.0.0.1:8080/ws?channel=a&token=x%26y&last=1", "", 1, 0, "127.0.0.1:8080/publish?channel=a&token=x%26y false")
 	check("ws://127.0.0.1:8080/x", "", 1, 0, "error")
 	check("ws://127.0.0.1:8080/x", "ws://127.0.0.1:81/p/{channel}", 2, 1, "127.0.0.1:81/p/bench-1 true")
 	check("ws://127.0.0.1:8080/x", "ws://127.0.0.1:81/p", 2, 1, "error")
