@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,9 +19,8 @@ type retry struct {
 	at   int64
 }
 
-// retryAfter is how long a client waits that could not come back. Clients in
-// the field wait longer, and not all as long.
-const retryAfter = int64(100 * time.Millisecond)
+// retryAfter is how long a client waits that could not come back, without a Backoff.
+const retryAfter = 100 * time.Millisecond
 
 // begin starts opening everything, in wait from now.
 func (k *epollKind) begin(wait time.Duration) {
@@ -82,7 +82,7 @@ func (k *epollKind) start(i int) {
 
 // subscribed counts a connection as opened. The sink's lock is held.
 func (k *epollKind) subscribed(c *leanConn) {
-	c.known = true
+	c.known, c.attempts = true, 0
 	if c.continuing { // it always was
 		c.continuing = false
 		return
@@ -100,6 +100,9 @@ func (k *epollKind) subscribed(c *leanConn) {
 	k.opened.Handshake.Record(now - c.began)
 	k.sink.open++
 	if c.sub.dropped != 0 {
+		if k.spec.Backoff != nil {
+			k.sink.returned.Record(now - c.sub.dropped)
+		}
 		c.sub.back = now
 	}
 }
@@ -113,23 +116,26 @@ func (k *epollKind) fail(c *leanConn, i int, err error) {
 		k.sink.unreadLocked(c.sub, err)
 	}
 	k.sink.ends = AddEnd(k.sink.ends, endOf(err))
-	k.shut(c)
 	if streamed {
 		k.sink.closed++
 		k.sink.open--
 		k.opened.Connections--
+		if c.deflated {
+			k.opened.Deflated--
+		}
 	} else {
 		k.opening--
 	}
+	k.shut(c)
 	now := Now()
 	switch {
-	case k.spec.Resume && !c.stalled && (streamed || now < k.deadline):
+	case k.spec.Resume && !c.stalled && !final(err) && (streamed || now < k.deadline || c.known && k.spec.Backoff != nil):
 		if streamed {
 			k.deadline = max(k.deadline, now+int64(k.spec.Timeout))
 			c.began = 0
 			k.markDropped(c, now)
 		}
-		k.retries = append(k.retries, retry{i, now + retryAfter})
+		k.retryLater(c, i, now)
 		return
 	case streamed:
 		return
@@ -138,12 +144,24 @@ func (k *epollKind) fail(c *leanConn, i int, err error) {
 	k.opened.FirstError = cmp.Or(k.opened.FirstError, err.Error())
 }
 
+// retryLater lets connection i come back after its delay.
+func (k *epollKind) retryLater(c *leanConn, i int, now int64) {
+	first := time.Duration(0)
+	if c.wire != nil {
+		first = c.wire.retry
+	}
+	at := now + int64(k.spec.Backoff.delay(c.attempts, first))
+	c.attempts = min(c.attempts, 200) + 1
+	n, _ := slices.BinarySearchFunc(k.retries, at, func(r retry, at int64) int { return cmp.Compare(r.at, at) })
+	k.retries = slices.Insert(k.retries, n, retry{i, at})
+}
+
 // shut closes c and forgets what was half read.
 func (k *epollKind) shut(c *leanConn) {
 	if c.fd != 0 {
 		unix.Close(c.fd)
 	}
-	*c = leanConn{sub: c.sub, dials: c.dials, known: c.known, stalled: c.stalled, state: leanClosed, began: c.began, cursor: c.cursor}
+	*c = leanConn{sub: c.sub, wire: c.wire.kept(), dials: c.dials, attempts: c.attempts, known: c.known, stalled: c.stalled, state: leanClosed, began: c.began, cursor: c.cursor}
 }
 
 // giveUp fails what is not open at the deadline.

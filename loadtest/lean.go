@@ -25,8 +25,10 @@ type leanConn struct {
 	step    uint8 // preliminary requests answered; then, steps of a dialect taken
 	tried   uint8 // addresses that refused
 	dials   uint8 // of a secured one; counts round
-	stalled bool
-	known   bool // to the server: it was subscribed before
+
+	attempts uint8 // to come back, in vain
+	stalled  bool
+	known    bool // to the server: it was subscribed before
 
 	served     bool // of one that is kept for further requests: a response has come, it may end without a word
 	continuing bool // it takes the place of one that was subscribed
@@ -222,7 +224,7 @@ func (k *epollKind) subscribeAnswer(c *leanConn, i int, b []byte) (int, error) {
 		err = k.extended(c, string(head.extensions))
 	}
 	if err != nil {
-		return 0, err
+		return 0, k.spec.Backoff.judge(head.status, err)
 	}
 	if k.peer != nil {
 		c.step = 0 // of its own
@@ -256,7 +258,11 @@ func (k *epollKind) frame(c *leanConn, i int, b []byte, now int64) (int, error) 
 		}
 	case 8:
 		_ = c.send(appendMasked(nil, 8, f.payload[:min(2, len(f.payload))])) // the server may be gone
-		return 0, k.sink.closeFrameLocked(f.payload, len(b) > n)
+		err, code := k.sink.closeFrameLocked(f.payload, len(b) > n), 0
+		if len(f.payload) >= 2 {
+			code = int(f.payload[0])<<8 | int(f.payload[1])
+		}
+		return 0, k.spec.Backoff.judge(code, err)
 	case 9:
 		return n, c.send(appendMasked(nil, 10, f.payload))
 	case 10:

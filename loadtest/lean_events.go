@@ -3,6 +3,8 @@ package loadtest
 import (
 	"bytes"
 	"io"
+	"strconv"
+	"time"
 )
 
 // This file reads event streams, as the HTML standard has them (§9.2.6): lines that
@@ -97,9 +99,9 @@ func (k *epollKind) events(c *leanConn, i int, text []byte, now int64) (used int
 
 // streamEvent is one of an event stream. Its slices are the caller's memory.
 type streamEvent struct {
-	name, id, data []byte
-	hasID, hasData bool
-	joined         []byte // data of several lines
+	name, id, data, retry []byte
+	hasID, hasData        bool
+	joined                []byte // data of several lines
 }
 
 // parseEvent reads one event, up to and with the empty line that ends it; n == 0: it
@@ -130,6 +132,8 @@ func parseEvent(text, scratch []byte) (e streamEvent, n int) {
 			}
 		case "event":
 			e.name = value
+		case "retry":
+			e.retry = value
 		case "id":
 			if bytes.IndexByte(value, 0) < 0 {
 				e.id, e.hasID = value, true
@@ -170,6 +174,12 @@ const (
 func (k *epollKind) happened(c *leanConn, i int, e *streamEvent, now int64) error {
 	if e.hasID && k.spec.Resume {
 		c.cursor = append(c.cursor[:0], e.id...)
+	}
+	if n, err := strconv.ParseUint(string(e.retry), 10, 31); err == nil && k.spec.Backoff != nil {
+		if c.wire == nil {
+			c.wire = &wire{}
+		}
+		c.wire.retry = time.Duration(n) * time.Millisecond
 	}
 	switch {
 	case k.peer != nil && e.hasData:

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,14 +21,23 @@ import (
 // wire is what a connection with TLS or compression has more than a plain one. With TLS
 // it is the net.Conn below the tls.Conn; while hands are shaken, the TCP connection.
 type wire struct {
-	takeover bool   // compressed messages refer to those before
-	window   []byte // the end of those
+	retry    time.Duration // which an event stream wants before the next; 0: it does not say
+	takeover bool          // compressed messages refer to those before
+	window   []byte        // the end of those
 
 	net.Conn           // nil: the loop has it
 	tls      *tls.Conn // nil: none
 	fd       int
 	in       []byte // read from the socket, and not by tls
 	ended    bool   // nothing follows in
+}
+
+// kept is what the next connection of the same client has of w.
+func (w *wire) kept() *wire {
+	if w == nil || w.retry == 0 {
+		return nil
+	}
+	return &wire{retry: w.retry}
 }
 
 // Read returns what is in memory. That there is nothing now is an error which
@@ -174,6 +184,9 @@ func (k *epollKind) takeDialed() {
 			continue
 		}
 		if d.err == nil {
+			if c.wire != nil {
+				d.wire.retry = c.wire.retry
+			}
 			c.fd, c.wire = d.wire.fd, d.wire
 			d.err = unix.EpollCtl(k.ep, unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(d.conn)})
 		}

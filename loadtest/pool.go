@@ -271,6 +271,7 @@ type Received struct {
 	Closed      int      `json:"closed"`                // connections that the server ended, since they were opened
 	Gaps        uint64   `json:"gaps,omitempty"`        // notices that messages are gone
 	Recovery    *Latency `json:"recovery,omitempty"`    // after Drop: from the drop until a client was back and had all it missed
+	Returned    *Latency `json:"returned,omitempty"`    // with a Backoff: from the end of each connection until the client was subscribed again
 	Unrecovered int      `json:"unrecovered,omitempty"` // clients that never had; they are in Recovery as lost
 	Unreadable  int      `json:"unreadable,omitempty"`  // connections whose server the load test could not read: what they lack is not lost
 	Unread      string   `json:"unread,omitempty"`      // why, of the first
@@ -298,19 +299,17 @@ func (r *Received) add(other *Received) error {
 	if r.Stages, err = addParts(r.Stages, other.Stages); err != nil {
 		return err
 	}
-	if other.Recovery != nil {
-		if r.Recovery == nil {
-			r.Recovery = NewLatency()
+	for _, both := range []struct {
+		to   **Latency
+		from *Latency
+	}{{&r.Recovery, other.Recovery}, {&r.Returned, other.Returned}, {&r.Waits, other.Waits}} {
+		if both.from == nil {
+			continue
 		}
-		if err := r.Recovery.Merge(other.Recovery); err != nil {
-			return err
+		if *both.to == nil {
+			*both.to = NewLatency()
 		}
-	}
-	if other.Waits != nil {
-		if r.Waits == nil {
-			r.Waits = NewLatency()
-		}
-		if err := r.Waits.Merge(other.Waits); err != nil {
+		if err := (*both.to).Merge(both.from); err != nil {
 			return err
 		}
 	}

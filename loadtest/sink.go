@@ -41,6 +41,7 @@ type sink struct {
 	latency     *Latency
 	waits       *Latency // see heartbeat: one for each delivery
 	recovery    *Latency // of those that were dropped and have recovered; nil: no drop
+	returned    *Latency // with a Backoff: from the end of each connection until the client was back
 	open        int      // connections that are subscribed now
 	closed      int      // connections that ended since they were opened
 	gaps        uint64   // notices of one, in this run
@@ -65,6 +66,7 @@ func newSink(spec *Spec) *sink {
 	s := &sink{
 		subscribers: make([]subscriber, spec.Connections),
 		latency:     NewLatency(),
+		returned:    NewLatency(),
 		waits:       NewLatency(),
 		arrived:     make([]uint32, progressWindow),
 		done:        make(chan struct{}),
@@ -89,6 +91,7 @@ func (s *sink) begin(run uint16, size int, progress bool) {
 	s.done = make(chan struct{})
 	clear(s.arrived)
 	s.recovery = nil
+	s.returned.Reset()
 	for i := range s.subscribers {
 		sub := &s.subscribers[i]
 		clear(sub.tracks)
@@ -334,7 +337,11 @@ func (s *sink) sample() Received {
 }
 
 func (s *sink) sampleLocked() Received {
-	return Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.unread, Damage: s.damage, Ends: s.ends}
+	r := Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.unread, Damage: s.damage, Ends: s.ends}
+	if s.returned.Count() > 0 {
+		r.Returned = s.returned.clone()
+	}
+	return r
 }
 
 // at is all[i], and zero for a stream without publications.

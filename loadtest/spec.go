@@ -108,6 +108,10 @@ type Spec struct {
 	// it comes back to what is new. Epoll only.
 	Resume bool `json:"resume,omitempty"`
 
+	// Backoff, with Resume, makes them come back by it, without a time limit. nil: always
+	// after 100 ms.
+	Backoff *Backoff `json:"backoff,omitempty"`
+
 	// OpenRate opens so many connections a second, on a schedule from which
 	// their opening time counts; 0: as many at once as Window allows. Epoll only.
 	OpenRate float64 `json:"open_rate,omitempty"`

@@ -82,16 +82,17 @@ func (s *Settings) servers() string {
 
 // Connections is how opening went.
 type Connections struct {
-	Wanted     int            `json:"wanted"`
-	Opened     int            `json:"opened"`
-	Failed     int            `json:"failed"`
-	Closed     int            `json:"closed"`               // after they were opened
-	Unreadable int            `json:"unreadable,omitempty"` // whose server the load test could not read: what they lack is not lost
-	FirstError string         `json:"first_error,omitempty"`
-	Ends       []loadtest.End `json:"ends,omitempty"` // why connections failed or were closed, at most 16 reasons and "others"
-	Took       float64        `json:"took_s"`
-	Handshake  *Times         `json:"handshake"`
-	Deflated   *int           `json:"deflated,omitempty"` // with permessage-deflate; nil: not offered
+	Wanted      int            `json:"wanted"`
+	Opened      int            `json:"opened"`
+	Failed      int            `json:"failed"`
+	Closed      int            `json:"closed"`               // after they were opened
+	Unreadable  int            `json:"unreadable,omitempty"` // whose server the load test could not read: what they lack is not lost
+	FirstError  string         `json:"first_error,omitempty"`
+	Ends        []loadtest.End `json:"ends,omitempty"` // why connections failed or were closed, at most 16 reasons and "others"
+	Took        float64        `json:"took_s"`
+	Handshake   *Times         `json:"handshake"`
+	Reconnected *Times         `json:"reconnected,omitempty"` // from the end of a connection until the client was subscribed again; with --reconnect
+	Deflated    *int           `json:"deflated,omitempty"`    // with permessage-deflate; nil: not offered
 }
 
 // Messages is what was sent and what became of it.
@@ -300,6 +301,9 @@ func Ms(d time.Duration) *float64 {
 // that did not open, or that the server closed, and publications it refused.
 func (r *Report) Errors() uint64 {
 	n := uint64(r.Connections.Failed + r.Connections.Closed)
+	if back := r.Connections.Reconnected; back != nil { // not lasting; the loss is counted as such
+		n -= min(n, uint64(back.Count))
+	}
 	if r.Messages != nil {
 		n += r.Messages.Refused
 	}

@@ -127,6 +127,10 @@ func (p *printer) connections(r *Report) {
 		p.line("", "%s", c.FirstError)
 	}
 	p.times("handshake", c.Handshake)
+	if c.Reconnected != nil {
+		p.line("reconnects", "%d", c.Reconnected.Count)
+		p.times("", c.Reconnected)
+	}
 }
 
 func (p *printer) times(name string, t *Times) {

@@ -21,6 +21,7 @@ type experiment struct {
 	name    string
 	s       Settings
 	targets []loadtest.Target
+	backoff loadtest.Backoff // of Settings.Reconnect
 	servers []*child.Program // with Settings.Start: one for each target
 	ctx     context.Context  // of what must be done; it does not end when the user interrupts
 	soft    context.Context  // ends when the user interrupts
@@ -160,6 +161,9 @@ func (e *experiment) specs() []loadtest.Spec {
 		spec.Agents, spec.AgentToken = e.s.Agents, e.agentToken
 		spec.Timeout, spec.OpenRate, spec.Header = e.s.Timeout, e.s.OpenRate/float64(n), e.header()
 		spec.Deflate = e.s.Deflate
+		if e.s.Reconnect != "" {
+			e.targets[i].Reconnect(&spec, e.backoff)
+		}
 		if e.s.GWS {
 			spec.Kind = loadtest.GWS
 		}

@@ -36,6 +36,9 @@ func (e *experiment) mixed() (*report.Report, error) {
 				spec.Agents, spec.AgentToken = plain.Agents, plain.AgentToken
 				spec.Timeout, spec.OpenRate, spec.Header = plain.Timeout, plain.OpenRate*float64(n)/float64(plain.Connections), plain.Header
 				spec.Deflate = plain.Deflate
+				if plain.Backoff != nil {
+					t.Reconnect(&spec, e.backoff)
+				}
 				all = append(all, spec)
 			}
 		}

@@ -168,6 +168,7 @@ func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
 	if s.s.InFlight > 0 {
 		p.Messages.Scheduled = r.Published // what comes back is the schedule
 	}
+	p.Connections.Reconnected = report.NewTimes(r.Returned)
 	s.readable(r.Received)
 	if p.Messages.Refusals = r.Refusals; r.Reason != nil {
 		p.Messages.FirstRefusal = r.Reason.Error()

@@ -38,6 +38,7 @@ type Settings struct {
 	Sources     []string      // local addresses, gone round by the worker processes
 	Publishers  int           // connections that publish to each target; 0: up to 8, or a WebSocket for each channel
 	Pipeline    int           // requests in flight on each of them
+	Reconnect   string        // how clients come back, see loadtest.ParseBackoff; "": not at all
 	Deflate     bool          // WebSockets offer permessage-deflate
 	OpenRate    float64       // connections a second; 0: as fast as it goes
 	Timeout     time.Duration // for opening all connections
@@ -201,9 +202,14 @@ func (e *experiment) check(sc scenario) error {
 		must(need != report.NeedsServer && need != report.NeedsSoak || len(s.PID)+len(s.Admin)+len(s.Start) > 0,
 			"objective %s: needs --pid, --admin or --start, which measure what the server holds", o.Text)
 	}
-	must(!s.GWS || len(s.Header) == 0 && s.OpenRate == 0 && !s.Deflate && sc.name != "storm" && sc.name != "restart" && sc.name != "mixed" && sc.name != "versus",
-		"--gws: for fanout, connect, ramp and soak, without --header, --deflate and --open-rate")
+	must(!s.GWS || len(s.Header) == 0 && s.OpenRate == 0 && !s.Deflate && s.Reconnect == "" && sc.name != "storm" && sc.name != "restart" && sc.name != "mixed" && sc.name != "versus",
+		"--gws: for fanout, connect, ramp and soak, without --header, --deflate, --reconnect and --open-rate")
 	must(sc.name != "soak" || len(s.PID)+len(s.Admin)+len(s.Start) > 0, "soak: needs --pid, --admin or --start, which measure what the server holds")
+	if s.Reconnect != "" {
+		var err error
+		e.backoff, err = loadtest.ParseBackoff(s.Reconnect)
+		must(err == nil, "--reconnect %v", err)
+	}
 	trust := &loadtest.TLS{ServerName: s.ServerName, Insecure: s.Insecure}
 	if err := trust.Read(s.CA, s.Cert, s.Key); err != nil {
 		faults = append(faults, err)

@@ -68,6 +68,7 @@ func (s *Settings) rows() []row {
 		{"agent", &s.Agents, "HOST:PORT of peal load agent, where subscribers run instead of on this machine; several share them", "", 0},
 		{"agent-token-file", &s.AgentTokenFile, "file with the token that agents know", "", isFile},
 		{"deflate", &s.Deflate, "offer to the server to compress WebSocket messages (permessage-deflate)", "", 0},
+		{"reconnect", &s.Reconnect, "subscribers whose connection ends reconnect, with delays from the first to the maximum, like 100ms..5s; with factor and jitter 100ms..5s,2,0.5", "", 0},
 		{"open-rate", &s.OpenRate, "connections to open per second; 0: as fast as possible", "", 0},
 		{"open-timeout", &s.Timeout, "time limit for opening all connections", "", 0},
 		{"idle", &s.Idle, "idle time before the memory of the server is read", "", 0},
