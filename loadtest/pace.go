@@ -1,11 +1,12 @@
 package loadtest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -16,28 +17,25 @@ type Stage struct {
 	From, To float64
 }
 
+var stageForm = regexp.MustCompile(`^([^:]+):([\d.]+)/s(?:\.\.([\d.]+)/s)?$`)
+
 // ParseStage reads "30s:100/s" or "30s:100/s..1000/s".
 func ParseStage(text string) (s Stage, err error) {
-	length, rates, _ := strings.Cut(text, ":")
-	from, to, ramp := strings.Cut(rates, "..")
-	if !ramp {
-		to = from
-	}
-	s.Length, err = time.ParseDuration(length)
-	for _, r := range []struct {
-		text string
-		into *float64
-	}{{from, &s.From}, {to, &s.To}} {
-		number, ok := strings.CutSuffix(r.text, "/s")
-		v, fault := strconv.ParseFloat(number, 64)
-		if *r.into = v; fault != nil || !ok || v < 0 || math.IsInf(v, 0) || math.IsNaN(v) {
-			err = errors.Join(err, fmt.Errorf("rate %q", r.text))
-		}
-	}
-	if err != nil || s.Length <= 0 {
+	parts := stageForm.FindStringSubmatch(text)
+	if parts == nil {
 		return s, fmt.Errorf("stage %q: must be like 30s:100/s or 30s:100/s..1000/s", text)
 	}
-	return s, nil
+	var faults [3]error
+	s.Length, faults[0] = time.ParseDuration(parts[1])
+	s.From, faults[1] = strconv.ParseFloat(parts[2], 64)
+	s.To, faults[2] = strconv.ParseFloat(cmp.Or(parts[3], parts[2]), 64)
+	if err = errors.Join(faults[:]...); err == nil && s.Length <= 0 {
+		err = errors.New("the time must be more than 0")
+	}
+	if err != nil {
+		err = fmt.Errorf("stage %q: %w", text, err)
+	}
+	return s, err
 }
 
 func (s Stage) String() string {

@@ -58,14 +58,6 @@ type staged struct {
 	parts []Part
 }
 
-// newStaged returns nil for no plan.
-func newStaged(p *plan) *staged {
-	if p == nil {
-		return nil
-	}
-	return &staged{*p, make([]Part, len(p.Ends))}
-}
-
 // take counts a message of the run.
 func (s *staged) take(stamp *Stamp, v verdict, now int64) {
 	i := (stamp.Sequence-1)*s.Streams + uint64(stamp.Stream)
@@ -93,7 +85,10 @@ func (p *Part) latency() *Latency {
 func (s *sink) stage(p *plan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.staged = newStaged(p)
+	s.staged = nil
+	if p != nil {
+		s.staged = &staged{*p, make([]Part, len(p.Ends))}
+	}
 }
 
 // stagesLocked are the parts of a run, with what was lost of each.

@@ -23,7 +23,7 @@ func staged(t *testing.T) *report.Report {
 		one := sample(lost)
 		r.Stages = append(r.Stages, report.Stage{From: 10, To: float64(10 * (k + 1)), Duration: 1, Scheduled: 100, Sent: 100, Counts: one.Messages.Counts, Latency: one.Latency})
 	}
-	r.WarmUp = &report.WarmUp{Duration: 0.5, Sent: 7}
+	r.WarmUp = &report.Stage{Duration: 0.5, Sent: 7}
 	r.WarmUp.Lost = 3
 	return r
 }

@@ -30,9 +30,9 @@ type Report struct {
 
 	Connections Connections `json:"connections"`
 	Messages    *Messages   `json:"messages"`
-	Latency     *Times      `json:"latency"` // from the scheduled send to the arrival; lost messages last
-	Lag         *Times      `json:"lag"`     // from the scheduled send to the real one
-	WarmUp      *WarmUp     `json:"warm_up,omitempty"`
+	Latency     *Times      `json:"latency"`           // from the scheduled send to the arrival; lost messages last
+	Lag         *Times      `json:"lag"`               // from the scheduled send to the real one
+	WarmUp      *Stage      `json:"warm_up,omitempty"` // published before the run, and in no other figure
 	Stages      []Stage     `json:"stages,omitempty"`
 	Server      *Server     `json:"server"`
 	Generator   Generator   `json:"generator"`

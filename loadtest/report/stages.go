@@ -19,14 +19,6 @@ type Stage struct {
 	Latency *Times `json:"latency"`
 }
 
-// WarmUp is what was published before the run. It is in no other figure.
-type WarmUp struct {
-	Duration float64 `json:"duration_s"`
-	Sent     uint64  `json:"sent"`
-	Refused  uint64  `json:"refused"`
-	loadtest.Counts
-}
-
 // part is the report of one stage: its messages and latency; of the whole run for 0.
 func (r *Report) part(stage int) *Report {
 	switch {
@@ -75,10 +67,10 @@ func (p *printer) stages(all []Stage) {
 	p.printf("\n")
 }
 
-func (p *printer) warmUp(w *WarmUp) {
+func (p *printer) warmUp(w *Stage) {
 	if w != nil {
-		p.line("warm-up", "%.4g s, in no other figure: %d sent, %d refused; deliveries: %d lost, %d duplicated, %d reordered",
-			w.Duration, w.Sent, w.Refused, w.Lost, w.Duplicated, w.Reordered)
+		p.line("warm-up", "%.4g s, in no other figure: %d sent; deliveries: %d lost, %d duplicated, %d reordered",
+			w.Duration, w.Sent, w.Lost, w.Duplicated, w.Reordered)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -123,48 +124,44 @@ func expand(text string) (string, error) {
 // Print writes the scenario file that runs what f says: the settings that are not the
 // defaults. In place of a secret it has an environment variable.
 func Print(w io.Writer, f *pflag.FlagSet, scenario string) error {
-	file := yaml.Node{Kind: yaml.MappingNode}
-	add := func(name string, value yaml.Node) {
-		file.Content = append(file.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: name}, &value)
-	}
-	add("scenario", yaml.Node{Kind: yaml.ScalarNode, Value: scenario})
+	lines := "scenario: " + scenario + "\n"
 	for _, r := range new(Settings).rows() {
 		flag := f.Lookup(r.name)
 		if flag == nil || !flag.Changed {
 			continue
 		}
+		lines += r.name + ":"
 		if slice, ok := flag.Value.(interface{ GetSlice() []string }); ok {
-			values := yaml.Node{Kind: yaml.SequenceNode}
-			for _, text := range slice.GetSlice() {
-				values.Content = append(values.Content, r.node(text))
+			texts := slice.GetSlice()
+			for _, text := range texts {
+				lines += "\n  - " + r.inYAML(text)
 			}
-			add(r.name, values)
-			continue
+			if len(texts) == 0 { // what it has is in another list
+				lines += " []"
+			}
+		} else {
+			lines += " " + r.inYAML(flag.Value.String())
 		}
-		add(r.name, *r.node(flag.Value.String()))
+		lines += "\n"
 	}
-	return yaml.NewEncoder(w).Encode(&file)
+	_, err := io.WriteString(w, lines)
+	return err
 }
 
-var notWord = regexp.MustCompile(`\W+`)
+var (
+	notWord = regexp.MustCompile(`\W+`)
+	plain   = regexp.MustCompile(`^\w[\w./>=%-]*$`)
+)
 
-// node is a value in a file.
-func (r *row) node(text string) *yaml.Node {
-	if r.is&secret != 0 {
-		name, _, header := strings.Cut(text, ":")
-		if !header {
-			name = r.name
-		}
-		text = "${" + strings.ToUpper(notWord.ReplaceAllString(name, "_")) + "}"
-		if header {
-			text = name + ": " + text
-		}
+// inYAML is a value in a file. Where it needs quotes, those of Go are YAML's.
+func (r *row) inYAML(text string) string {
+	if name, _, header := strings.Cut(text, ":"); r.is&secret != 0 && header {
+		text = name + ": ${" + strings.ToUpper(notWord.ReplaceAllString(name, "_")) + "}"
+	} else if r.is&secret != 0 {
+		text = "${" + strings.ToUpper(notWord.ReplaceAllString(r.name, "_")) + "}"
 	}
-	n := &yaml.Node{Kind: yaml.ScalarNode, Value: text}
-	switch r.to.(type) {
-	case *int, *float64, *bool, *[]int:
-	default:
-		n.Tag = "!!str"
+	if plain.MatchString(text) {
+		return text
 	}
-	return n
+	return strconv.Quote(text)
 }

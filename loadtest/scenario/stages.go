@@ -19,8 +19,8 @@ func (s *Settings) follow() {
 		return
 	}
 	messages := 0.0
-	for _, stage := range s.Stages {
-		messages += (stage.From + stage.To) / 2 * stage.Length.Seconds()
+	for _, one := range s.Stages {
+		messages += (one.From + one.To) / 2 * one.Length.Seconds()
 	}
 	s.Duration = loadtest.Pacer(s.Stages).Length()
 	s.Rate = messages / s.Duration.Seconds()
@@ -52,17 +52,19 @@ func (s *session) warmUp() {
 		s.abort(fmt.Errorf("warm-up: %w", err))
 		return
 	}
-	s.report.WarmUp = &report.WarmUp{Duration: s.s.Warmup.Seconds(), Sent: r.Published, Refused: r.Refused, Counts: r.Counts}
+	s.report.WarmUp = stage(loadtest.Stage{Length: s.s.Warmup, From: rate, To: rate}, loadtest.Part{Scheduled: r.Scheduled, Sent: r.Published, Counts: r.Counts, Latency: r.Latency})
 }
 
 // stages are those of a run, as its report has them.
 func (s *session) stages(parts []loadtest.Part) (all []report.Stage) {
 	for k, p := range parts {
-		stage := s.s.Stages[k]
-		all = append(all, report.Stage{From: stage.From, To: stage.To, Duration: stage.Length.Seconds(),
-			Scheduled: p.Scheduled, Sent: p.Sent, Counts: p.Counts, Latency: report.NewTimes(p.Latency)})
+		all = append(all, *stage(s.s.Stages[k], p))
 	}
 	return all
+}
+
+func stage(s loadtest.Stage, p loadtest.Part) *report.Stage {
+	return &report.Stage{From: s.From, To: s.To, Duration: s.Length.Seconds(), Scheduled: p.Scheduled, Sent: p.Sent, Counts: p.Counts, Latency: report.NewTimes(p.Latency)}
 }
 
 // endIfMissed ends the run if an objective is missed by what is known now, and

@@ -26,6 +26,7 @@ func TestLossesAreOfTheirStage(t *testing.T) {
 			send()
 		}
 	}))
+	s.Settle = 2 * time.Second
 	s.Warmup = 100 * time.Millisecond // 10 messages, numbered on their own
 	s.Stages = []loadtest.Stage{{Length: 300 * time.Millisecond, From: 100, To: 100}, {Length: 300 * time.Millisecond, From: 100, To: 300}}
 	s.Objectives = []report.Objective{objective(t, "lost{stage=2}>1"), objective(t, "lost{stage=1}>1"), objective(t, "lost>5%")}
@@ -56,7 +57,7 @@ func TestLossesAreOfTheirStage(t *testing.T) {
 
 func TestAMissedObjectiveEndsTheRun(t *testing.T) {
 	s := small(liar.Start(t, func(_ int, _ uint64, send func()) { send(); send() }))
-	s.Duration, s.Abort = time.Hour, true
+	s.Duration, s.Abort, s.Settle = time.Hour, true, time.Minute
 	s.Objectives = []report.Objective{objective(t, "lost<1"), objective(t, "duplicated>50%")}
 	r, err := Run(t.Context(), "fanout", s)
 	if err != nil || r.Ended == "" || r.Interrupted || !r.Validity.Valid || r.Messages.Scheduled != r.Messages.Sent {
@@ -71,7 +72,7 @@ func TestAMissedObjectiveEndsTheRun(t *testing.T) {
 // another one.
 func TestThinkHoldsAClosedLoopBack(t *testing.T) {
 	s := small(liar.Start(t, liar.Truth))
-	s.InFlight, s.Think = 2, 50*time.Millisecond
+	s.InFlight, s.Think, s.Settle = 2, 50*time.Millisecond, time.Minute
 	r, err := Run(t.Context(), "fanout", s)
 	if err != nil || r.Messages.Sent == 0 || r.Messages.Sent > 2*11 || r.Messages.Lost != 0 {
 		t.Errorf("%v: %+v", err, r.Messages)
