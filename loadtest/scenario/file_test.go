@@ -130,3 +130,26 @@ func TestReadNamesAllFaults(t *testing.T) {
 		}
 	}
 }
+
+// TestDocumentedFilesAreRead reads the scenario files in the documents, of which one is
+// peal-gate's.
+func TestDocumentedFilesAreRead(t *testing.T) {
+	t.Setenv("TOKEN", "t1")
+	block := regexp.MustCompile("(?s)```yaml\n(# chat.yaml\n.*?)```")
+	for _, name := range []string{"../../docs/loadtest.md", "../../docs/gate.md"} {
+		page, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := block.FindAllSubmatch(page, -1)
+		for _, file := range found {
+			s := Defaults()
+			if _, err := Read(Flags(&s, ""), "chat.yaml", file[1]); err != nil || s.Connections != 5000 && s.InFlight != 1 {
+				t.Errorf("%s: %v, %+v", name, err, s)
+			}
+		}
+		if len(found) == 0 {
+			t.Errorf("%s has no scenario file", name)
+		}
+	}
+}
