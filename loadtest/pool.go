@@ -277,6 +277,7 @@ type Received struct {
 	Unread      string   `json:"unread,omitempty"`      // why, of the first
 	Damage      string   `json:"damage,omitempty"`      // what was wrong with the first damaged message
 	Ends        []End    `json:"ends,omitempty"`        // why connections ended or did not open: Closed, and those that failed
+	Stranger    string   `json:"stranger,omitempty"`    // the first foreign message, quoted, at most 200 bytes of it
 }
 
 // add adds another worker's.
@@ -291,6 +292,7 @@ func (r *Received) add(other *Received) error {
 	r.Gaps += other.Gaps
 	r.Unrecovered += other.Unrecovered
 	r.Unreadable += other.Unreadable
+	r.Stranger = cmp.Or(r.Stranger, other.Stranger)
 	r.Unread, r.Damage = cmp.Or(r.Unread, other.Unread), cmp.Or(r.Damage, other.Damage)
 	for _, e := range other.Ends {
 		r.Ends = AddEnd(r.Ends, e)

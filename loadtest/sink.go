@@ -36,6 +36,7 @@ type sink struct {
 	staged      *staged // what came in each stage; nil: the run has one only
 	counts      Counts
 	damage      string // what was wrong with the first damaged message
+	stranger    string // the first foreign message, quoted, no more than its beginning
 	frames      byte   // the opcode of the server's data frames, as of the first; 0: none yet
 	traffic     Traffic
 	latency     *Latency
@@ -84,7 +85,7 @@ func newSink(spec *Spec) *sink {
 func (s *sink) begin(run uint16, size int, progress bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.run, s.size, s.progress, s.damage = run, size, progress, ""
+	s.run, s.size, s.progress, s.damage, s.stranger = run, size, progress, "", ""
 	s.counts, s.traffic, s.have, s.target, s.gaps = Counts{}, Traffic{}, 0, 0, 0
 	s.latency.Reset()
 	s.waits.Reset()
@@ -121,7 +122,7 @@ func (s *sink) deliveredLocked(sub *subscriber, message []byte, now int64) bool 
 	index := stamp.Stream - sub.first // wraps round, and is then too big, below first
 	if !ok || stamp.Run != s.run || index >= uint32(len(sub.tracks)) || stamp.Sequence == 0 {
 		if ok {
-			s.counts.Foreign++
+			s.foreignLocked(message)
 		}
 		return ok
 	}
@@ -163,11 +164,18 @@ func (s *sink) strangeLocked(message []byte, came form) {
 	case came == aString && bytes.ContainsFunc(message, unicode.IsControl):
 		s.damagedLocked(&s.counts.Invalid, "a control character in a string of JSON: %.100q", message)
 	case !bytes.HasPrefix(message, begin) && (len(message) != s.size || s.size == 0):
-		s.counts.Foreign++
+		s.foreignLocked(message)
 	case len(message) < StampBytes || s.size > 0 && len(message) != s.size:
 		s.damagedLocked(&s.counts.Truncated, "%d bytes instead of %d: %.100q", len(message), max(s.size, StampBytes), message)
 	default:
 		s.damagedLocked(&s.counts.Corrupted, "other bytes than were sent: %.100q", message)
+	}
+}
+
+// foreignLocked counts a message that is not one of the run's, and keeps the first.
+func (s *sink) foreignLocked(message []byte) {
+	if s.counts.Foreign++; s.stranger == "" {
+		s.stranger = fmt.Sprintf("%q", message[:min(len(message), 200)])
 	}
 }
 
@@ -337,7 +345,7 @@ func (s *sink) sample() Received {
 }
 
 func (s *sink) sampleLocked() Received {
-	r := Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.unread, Damage: s.damage, Ends: s.ends}
+	r := Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.unread, Damage: s.damage, Ends: s.ends, Stranger: s.stranger}
 	if s.returned.Count() > 0 {
 		r.Returned = s.returned.clone()
 	}

@@ -19,8 +19,9 @@ import (
 
 // Exit codes of peal load, beside 0 and 2.
 const (
-	exitMissed  = 1
-	exitInvalid = 3
+	exitMissed      = 1
+	exitInvalid     = 3
+	exitInterrupted = 130
 )
 
 // loadError is the failure of a load test that was run.
@@ -38,7 +39,9 @@ and reordered messages of each. Latency counts from the scheduled time of sendin
 A run is reported as not valid if the load generator limited it more than the server.
 
 Exit codes: 0 success, 1 an objective was missed, 2 invalid arguments, or an
-objective that was not measured, 3 the run is not valid. See docs/loadtest.md.`,
+objective that was not measured, 3 the run is not valid, 130 it was interrupted
+(SIGINT or SIGTERM): the report has what was measured until then, and a second
+signal ends the program at once. See docs/loadtest.md.`,
 		Example: `  peal load fanout
   peal load fanout --connections 10000 --rate 50 --fail-if 'p99>50ms' --fail-if 'lost>0'
   peal load storm --target sse+http://127.0.0.1:8080/sse?channel=bench --html storm.html
@@ -133,7 +136,11 @@ func (l *loadScenario) run(c *cobra.Command) error {
 		return usageError{err}
 	}
 	if err != nil {
-		return loadError{err, exitInvalid}
+		code := exitInvalid
+		if c.Context().Err() != nil {
+			code = exitInterrupted
+		}
+		return loadError{err, code}
 	}
 	missed, unmeasured := r.Judge(s.Objectives)
 	if err := writeOut(c.OutOrStdout(), &s.Out, r); err != nil {
@@ -143,6 +150,8 @@ func (l *loadScenario) run(c *cobra.Command) error {
 		return loadError{fmt.Errorf("write: %w", err), exitInvalid}
 	}
 	switch {
+	case r.Interrupted:
+		return loadError{errors.New("interrupted"), exitInterrupted}
 	case unmeasured != nil && r.Aborted == "" && r.Ended == "":
 		return usageError{unmeasured}
 	case !r.Validity.Valid:

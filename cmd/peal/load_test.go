@@ -318,8 +318,8 @@ func TestLoadInterruptedReports(t *testing.T) {
 	var out strings.Builder
 	args := append([]string{"load", "fanout", "--target", "ws://" + host, "--connections", "5", "--duration", "1h", "--rate", "100", "--every", "50ms", "--idle", "0", "--json", "-"}, anyMachine...)
 	err := run(ctx, args, nil, io.Writer(&out), &cancelOn{text: " sent ", cancel: cancel})
-	if err != nil {
-		t.Fatal(err)
+	if exitCode(err) != exitInterrupted {
+		t.Fatalf("%v; want exit code %d", err, exitInterrupted)
 	}
 	r, err := report.Read(strings.NewReader(out.String()))
 	if err != nil {

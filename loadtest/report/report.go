@@ -105,8 +105,9 @@ type Messages struct {
 	FirstRefusal string         `json:"first_refusal,omitempty"`
 	Refusals     []loadtest.End `json:"refusals,omitempty"` // of each target: why, at most 16 reasons and "others"
 	loadtest.Counts
-	FirstDamage   string  `json:"first_damage,omitempty"` // what was wrong with the first damaged message
-	Gaps          uint64  `json:"gaps"`                   // notices that messages are gone
+	FirstDamage   string  `json:"first_damage,omitempty"`  // what was wrong with the first damaged message
+	FirstForeign  string  `json:"first_foreign,omitempty"` // the first foreign message, quoted, at most 200 bytes of it
+	Gaps          uint64  `json:"gaps"`                    // notices that messages are gone
 	SentRate      float64 `json:"sent_per_s"`
 	DeliveredRate float64 `json:"delivered_per_s"`
 	ReadBytes     uint64  `json:"read_bytes"` // by the subscribers
@@ -380,6 +381,7 @@ func (m *Messages) join(o *Messages) {
 	m.SentRate = (m.SentRate + o.SentRate) / 2
 	m.DeliveredRate = (m.DeliveredRate + o.DeliveredRate) / 2
 	m.ReadBytes += o.ReadBytes
+	m.FirstForeign = cmp.Or(m.FirstForeign, o.FirstForeign)
 	m.FirstRefusal, m.FirstDamage = cmp.Or(m.FirstRefusal, o.FirstRefusal), cmp.Or(m.FirstDamage, o.FirstDamage)
 }
 

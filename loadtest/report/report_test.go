@@ -152,6 +152,15 @@ func TestValidate(t *testing.T) {
 	check("98 sent", func(r *report.Report) { r.Messages.Sent = 98 }, "98.0 % of the schedule")
 	check("none opened", func(r *report.Report) { r.Connections.Opened, r.Connections.FirstError = 0, "refused" }, "refused")
 	check("all refused", func(r *report.Report) { r.Messages.Refused, r.Messages.FirstRefusal = 100, "status 404" }, "404")
+	check("half not open", func(r *report.Report) {
+		r.Connections = report.Connections{Wanted: 10, Opened: 5, FirstError: "status 403"}
+	}, "5 of 10 connections could not be opened: status 403; a token may be needed")
+	check("less than half not open", func(r *report.Report) { r.Connections = report.Connections{Wanted: 10, Opened: 6} }, "")
+	check("nothing came", func(r *report.Report) { r.Messages.Delivered, r.Messages.Lost = 0, 1000 }, "--send")
+	check("all damaged", func(r *report.Report) { r.Messages.Delivered, r.Messages.Corrupted = 0, 1000 }, "delivered whole")
+	check("only foreign ones", func(r *report.Report) {
+		r.Messages.Delivered, r.Messages.Foreign, r.Messages.FirstForeign = 0, 7, `"hi"`
+	}, `7 others, the first "hi"`)
 	check("nothing due", func(r *report.Report) { r.Messages.Scheduled, r.Messages.Sent = 0, 0 }, "no message was due")
 }
 

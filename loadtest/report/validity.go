@@ -36,12 +36,7 @@ type Validity struct {
 func (r *Report) Validate(limits Limits) {
 	v := Validity{Limits: limits, Reasons: []string{}, CPU: r.Generator.CPUShare}
 	fault := func(format string, args ...any) { v.Reasons = append(v.Reasons, fmt.Sprintf(format, args...)) }
-	if r.Connections.Opened == 0 && r.Aborted == "" {
-		fault("no connection could be opened: %s", r.Connections.FirstError)
-	}
-	if r.Aborted != "" {
-		fault("the run ended before its time: %s", r.Aborted)
-	}
+	r.fruitless(fault)
 	misread := uint64(0)
 	if r.Messages != nil {
 		misread = r.Messages.Unreadable
@@ -49,18 +44,10 @@ func (r *Report) Validate(limits Limits) {
 	if n := r.Connections.Unreadable; n > 0 || misread > 0 {
 		fault("the load test could not read the server on %d connections and in %d responses to publications: %s", n, misread, r.Unread)
 	}
-	if m := r.Messages; m != nil {
-		switch {
-		case m.Scheduled == 0 && r.Aborted == "":
-			fault("no message was due: --duration is too short for --rate")
-		case m.Sent > 0 && m.Refused == m.Sent:
-			fault("the server refused every message: %s", m.FirstRefusal)
-		}
-		if m.Scheduled > 0 {
-			sent := float64(m.Sent) / float64(m.Scheduled)
-			if v.Sent = &sent; sent < limits.Sent {
-				fault("only %.1f %% of the schedule was sent, less than %.4g %%", 100*sent, 100*limits.Sent)
-			}
+	if m := r.Messages; m != nil && m.Scheduled > 0 {
+		sent := float64(m.Sent) / float64(m.Scheduled)
+		if v.Sent = &sent; sent < limits.Sent {
+			fault("only %.1f %% of the schedule was sent, less than %.4g %%", 100*sent, 100*limits.Sent)
 		}
 	}
 	if back, until := r.Restart.late(r.Settings.Duration); until > 0 {

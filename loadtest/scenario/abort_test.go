@@ -1,7 +1,10 @@
 package scenario
 
 import (
+	"context"
 	"io"
+	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -131,5 +134,65 @@ func TestWhatCannotBeReadMakesARunInvalid(t *testing.T) {
 		if r.Messages.Lost != 0 {
 			t.Errorf("%s: %d lost", c.transport, r.Messages.Lost)
 		}
+	}
+}
+
+// TestInterruptedRunsHaveReports ends each scenario when it opens its connections, and
+// when it measures.
+func TestInterruptedRunsHaveReports(t *testing.T) {
+	for _, name := range []string{"connect", "fanout", "storm", "ramp", "soak", "versus"} {
+		for _, at := range []string{"opening", "interval", "holding"} {
+			if (at == "holding") != (name == "connect") && at != "opening" {
+				continue
+			}
+			s := oddly(liar.StartOdd(t, liar.Oddity{}), "sse+http://")
+			if name == "versus" {
+				other := oddly(liar.StartOdd(t, liar.Oddity{}), "sse+http://")
+				s.Targets, s.Publish = append(s.Targets, other.Targets...), append(s.Publish, other.Publish...)
+			} else {
+				s.PID = []int{os.Getpid()}
+			}
+			ctx, interrupt := context.WithCancel(t.Context())
+			s.Progress = func(p Progress) {
+				if strings.HasPrefix(p.Text, at) || p.Now != nil && at == "interval" {
+					interrupt()
+				}
+			}
+			r, err := Run(ctx, name, s)
+			interrupt()
+			if err != nil || !r.Interrupted {
+				t.Errorf("%s, interrupted at %s: %+v, %v; want a report", name, at, r, err)
+			}
+		}
+	}
+}
+
+// TestARunWithoutDeliveriesSaysWhatToChange publishes to another server than that of
+// the subscribers, which sends nothing, or what others published.
+func TestARunWithoutDeliveriesSaysWhatToChange(t *testing.T) {
+	for _, c := range []struct{ other, hint string }{
+		{"", "--send"},
+		{`{"data":"L0002 and so on"}`, `1 others, the first "{\"data\":\"L0002 and so on\"}": if that has the published text in it, unwrap it with &format=json`},
+	} {
+		l := liar.StartOdd(t, liar.Oddity{})
+		s := oddly(l, "sse+http://")
+		s.Publish, s.Duration, s.Connections = []string{"http://" + liar.StartOdd(t, liar.Oddity{}).Addr + "/publish"}, 300*time.Millisecond, 1
+		if c.other != "" {
+			s.Settle = 3 * time.Second // for it to come
+		}
+		s.Progress = func(p Progress) {
+			if p.Now == nil || c.other == "" {
+				return
+			}
+			response, err := http.Post("http://"+l.Addr+"/publish", "text/plain", strings.NewReader(c.other))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = response.Body.Close()
+			c.other = ""
+		}
+		r, err := Run(t.Context(), "fanout", s)
+		checkAborted(t, r, err, c.hint)
 	}
 }

@@ -70,6 +70,8 @@ func (e *experiment) with(shape shape, publish bool, do func(*session) error) (r
 	switch err := s.open(shape, publish); {
 	case errors.Is(err, ErrUsage):
 		return nil, err
+	case err != nil && e.interrupted(): // that is why
+		s.report.Interrupted = true
 	case err != nil:
 		s.abort(err)
 	case s.report.Connections.Opened > 0:
@@ -101,6 +103,11 @@ func (s *session) open(shape shape, publish bool) (err error) {
 	if s.before, err = s.read(); err != nil {
 		return err
 	}
+	for _, o := range s.s.Objectives {
+		if o.Metric == "descriptors_slope" && s.before.descriptors == nil {
+			return fmt.Errorf("%w: objective %s: the server's descriptors cannot be read: run as the user of its process, or use an --admin that has process_open_fds", ErrUsage, o.Text)
+		}
+	}
 	if publish {
 		if err := s.dial(); err != nil {
 			return err
@@ -116,7 +123,10 @@ func (s *session) open(shape shape, publish bool) (err error) {
 		parts = append(parts, loadtest.Split(spec, s.s.Sources...)...)
 		s.returns = s.returns || spec.Resume
 	}
-	pool, opened, err := loadtest.OpenParts(s.ctx, parts)
+	opening, cancel := context.WithCancel(s.ctx) // its end kills the workers
+	stop := context.AfterFunc(s.soft, cancel)
+	pool, opened, err := loadtest.OpenParts(opening, parts)
+	stop()
 	if err != nil {
 		return err // the pool is closed
 	}
@@ -191,7 +201,7 @@ func (s *session) dial() (err error) {
 		to.Connections, to.Pipeline = s.s.Publishers, s.s.Pipeline
 		all = append(all, to)
 	}
-	s.publisher, err = loadtest.DialPublisher(s.ctx, all...)
+	s.publisher, err = loadtest.DialPublisher(s.soft, all...)
 	return err
 }
 

@@ -160,7 +160,7 @@ func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
 	p.Connections.Closed = r.Closed
 	p.Messages = &report.Messages{
 		Scheduled: r.Scheduled, Sent: r.Published, Refused: perTarget(r.Refused), Unreadable: perTarget(r.Misread),
-		Counts: r.Counts, FirstDamage: r.Damage, Gaps: r.Gaps,
+		Counts: r.Counts, FirstDamage: r.Damage, FirstForeign: r.Stranger, Gaps: r.Gaps,
 		SentRate: perSecond(r.Published, r.Sending), DeliveredRate: perSecond(r.Delivered, r.Took), ReadBytes: r.Traffic.Read,
 		CompressedBytes: r.Traffic.Compressed, InflatedBytes: r.Traffic.Inflated,
 	}

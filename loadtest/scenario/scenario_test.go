@@ -35,7 +35,7 @@ func small(l *liar.Odd) Settings {
 // message of a schedule with one every 10 ms.
 func TestALateSenderIsFoundOut(t *testing.T) {
 	s := small(liar.Start(t, liar.Truth))
-	s.Slow, s.Limits = 30*time.Millisecond, report.DefaultLimits
+	s.Slow, s.Settle, s.Limits = 30*time.Millisecond, 10*time.Second, report.DefaultLimits
 	r, err := Run(t.Context(), "fanout", s)
 	if err != nil {
 		t.Fatal(err)

@@ -204,6 +204,7 @@ func (e *experiment) check(sc scenario) error {
 	}
 	must(!s.GWS || len(s.Header) == 0 && s.OpenRate == 0 && !s.Deflate && s.Reconnect == "" && sc.name != "storm" && sc.name != "restart" && sc.name != "mixed" && sc.name != "versus",
 		"--gws: for fanout, connect, ramp and soak, without --header, --deflate, --reconnect and --open-rate")
+	must(sc.name != "soak" || s.Duration >= slopeIntervals*s.Every, "soak: --duration %v: at least %d times --every %v, for a slope", s.Duration, slopeIntervals, s.Every)
 	must(sc.name != "soak" || len(s.PID)+len(s.Admin)+len(s.Start) > 0, "soak: needs --pid, --admin or --start, which measure what the server holds")
 	if s.Reconnect != "" {
 		var err error

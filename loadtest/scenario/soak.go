@@ -1,10 +1,6 @@
 package scenario
 
-import (
-	"errors"
-
-	"peal/loadtest/report"
-)
+import "peal/loadtest/report"
 
 // soak is fanout, and the slopes of what the server holds.
 func (e *experiment) soak() (*report.Report, error) {
@@ -12,17 +8,20 @@ func (e *experiment) soak() (*report.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Soak = slopes(r.Intervals)
-	if r.Soak == nil && r.Aborted == "" && r.Ended == "" {
-		return nil, errors.New("soak: too short for a slope: set --duration to at least ten times --every")
+	if r.Soak = slopes(r.Intervals); r.Soak == nil && r.Aborted == "" && r.Ended == "" && !r.Interrupted {
+		r.Aborted = "too few intervals have the memory of the server for a slope"
+		r.Validate(e.s.Limits)
 	}
 	return r, nil
 }
 
+// slopeIntervals is how many intervals a slope needs.
+const slopeIntervals = 10
+
 // slopes fits straight lines, by least squares, to what the server held after the
 // first tenth of the run, in which it still grows for a reason.
 func slopes(intervals []report.Interval) *report.Soak {
-	if len(intervals) < 10 {
+	if len(intervals) < slopeIntervals {
 		return nil
 	}
 	var hours, bytes, descriptors []float64

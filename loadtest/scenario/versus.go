@@ -13,7 +13,7 @@ import (
 // are put together; a storm follows on each, and the restarts of those that the
 // experiment has started.
 func (e *experiment) versus() (*report.Report, error) {
-	sides, aborted := [2]*report.Report{}, false
+	sides, ended := [2]*report.Report{}, false
 	for turn := range e.s.Turns {
 		order := []int{0, 1}
 		if turn%2 == 1 {
@@ -30,32 +30,26 @@ func (e *experiment) versus() (*report.Report, error) {
 			} else if err := sides[i].Join(r); err != nil {
 				return nil, err
 			}
-			if e.interrupted() || sides[i].Aborted != "" {
-				aborted = aborted || sides[i].Aborted != ""
+			if ended = e.interrupted() || sides[i].Aborted != ""; ended {
 				break
 			}
 		}
-		if aborted {
+		if ended {
 			break
 		}
 	}
-	if aborted {
-		for i := range sides {
-			if sides[i] == nil {
-				sides[i] = e.side(i).newReport()
-				sides[i].Aborted = "it had no turn"
-			}
+	for i := range sides {
+		if sides[i] == nil {
+			sides[i] = e.side(i).newReport()
+			sides[i].Aborted = "it had no turn"
 		}
-	}
-	if sides[0] == nil || sides[1] == nil {
-		return nil, errors.New("versus: interrupted before both had a turn")
 	}
 	whole := e.newReport()
 	whole.Interrupted = e.interrupted()
 	whole.Validity = report.Validity{Valid: true, Reasons: []string{}, Limits: e.s.Limits}
 	for i, side := range sides {
 		side.Name = e.targets[i].Text
-		if !aborted {
+		if !ended {
 			if r := e.also(i, side, "storm", (*experiment).storm); r != nil {
 				side.Storm = r.Storm
 			}
