@@ -1,12 +1,12 @@
 package loadtest
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,51 +29,22 @@ func CPUTime(pid int) (time.Duration, error) {
 
 // Memory is what one process holds, in bytes.
 type Memory struct {
-	Resident  uint64 // RssAnon: anonymous pages, so neither the binary nor files
-	Anonymous uint64 // Pss_Anon: the same, shared pages divided among their holders
-	Peak      uint64 // VmHWM: greatest RSS since start, or since ResetPeak
-	Total     uint64 // VmRSS
+	Resident uint64 // RssAnon: anonymous pages, so neither the binary nor files
+	Peak     uint64 // VmHWM: greatest RSS since start, or since ResetPeak
+	Total    uint64 // VmRSS
 }
 
-// ReadMemory reads /proc/PID/status and smaps_rollup.
-func ReadMemory(pid int) (m Memory, err error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+// ReadMemory reads /proc/PID/status.
+func ReadMemory(pid int) (Memory, error) {
+	p, err := procfs.NewProc(pid)
 	if err != nil {
-		return m, fmt.Errorf("memory of process %d: %w", pid, err)
+		return Memory{}, fmt.Errorf("memory of process %d: %w", pid, err)
 	}
-	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	s, err := p.NewStatus()
 	if err != nil {
-		return m, fmt.Errorf("memory of process %d: %w", pid, err)
+		return Memory{}, fmt.Errorf("memory of process %d: %w", pid, err)
 	}
-	for _, f := range []struct {
-		from []byte
-		name string
-		to   *uint64
-	}{
-		{status, "RssAnon:", &m.Resident},
-		{status, "VmHWM:", &m.Peak},
-		{status, "VmRSS:", &m.Total},
-		{rollup, "Pss_Anon:", &m.Anonymous},
-	} {
-		if *f.to, err = kilobytes(f.from, f.name); err != nil {
-			return m, fmt.Errorf("memory of process %d: %w", pid, err)
-		}
-	}
-	return m, nil
-}
-
-// kilobytes finds "name   123 kB" and returns it in bytes.
-func kilobytes(b []byte, name string) (uint64, error) {
-	_, rest, ok := bytes.Cut(b, []byte(name))
-	fields := bytes.Fields(rest[:max(bytes.IndexByte(rest, '\n'), 0)])
-	if !ok || len(fields) == 0 {
-		return 0, fmt.Errorf("no %s in the kernel's file", name)
-	}
-	v, err := strconv.ParseUint(string(fields[0]), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%s %w", name, err)
-	}
-	return v << 10, nil
+	return Memory{Resident: s.RssAnon, Peak: s.VmHWM, Total: s.VmRSS}, nil
 }
 
 // Usage is what one process of the generator has used so far.
@@ -87,8 +58,7 @@ type Usage struct {
 
 // ReadUsage reads that of this process.
 func ReadUsage() (*Usage, error) {
-	u := &Usage{PID: os.Getpid()}
-	u.Wait, _ = RunDelay(u.PID)
+	u := &Usage{PID: os.Getpid(), Wait: RunDelay(os.Getpid())}
 	m, err := ReadMemory(u.PID)
 	if err == nil {
 		u.CPU, err = CPUTime(u.PID)
@@ -99,33 +69,38 @@ func ReadUsage() (*Usage, error) {
 
 // SocketMemory returns the memory of all TCP sockets of the machine, in bytes.
 func SocketMemory() (uint64, error) {
-	b, err := os.ReadFile("/proc/net/sockstat")
+	fs, err := procfs.NewDefaultFS()
 	if err != nil {
 		return 0, fmt.Errorf("memory of sockets: %w", err)
 	}
-	_, tcp, _ := bytes.Cut(b, []byte("TCP:"))
-	tcp, _, _ = bytes.Cut(tcp, []byte("\n"))
-	_, mem, _ := bytes.Cut(tcp, []byte(" mem "))
-	pages, err := strconv.ParseUint(string(bytes.TrimSpace(mem)), 10, 64) // it is the last field
+	stat, err := fs.NetSockstat()
 	if err != nil {
-		return 0, fmt.Errorf("memory of sockets: no pages in %q: %w", tcp, err)
+		return 0, fmt.Errorf("memory of sockets: %w", err)
 	}
-	return pages * uint64(os.Getpagesize()), nil
+	for _, p := range stat.Protocols {
+		if p.Protocol == "TCP" && p.Mem != nil {
+			return uint64(*p.Mem) * uint64(os.Getpagesize()), nil
+		}
+	}
+	return 0, errors.New("memory of sockets: none of TCP in /proc/net/sockstat")
 }
 
 // KernelMemory returns the memory of the kernel's slabs (sockets, files, epoll
 // entries) and of all TCP sockets of the machine, in bytes.
 func KernelMemory() (uint64, error) {
-	b, err := os.ReadFile("/proc/meminfo")
+	fs, err := procfs.NewDefaultFS()
 	if err != nil {
 		return 0, fmt.Errorf("memory of the kernel: %w", err)
 	}
-	slabs, err := kilobytes(b, "Slab:")
-	if err != nil {
+	info, err := fs.Meminfo()
+	switch {
+	case err != nil:
 		return 0, fmt.Errorf("memory of the kernel: %w", err)
+	case info.SlabBytes == nil:
+		return 0, errors.New("memory of the kernel: no slabs in /proc/meminfo")
 	}
 	sockets, err := SocketMemory()
-	return slabs + sockets, err
+	return *info.SlabBytes + sockets, err
 }
 
 // ResetPeak makes Memory.Peak start again (5 into /proc/PID/clear_refs).
@@ -135,6 +110,9 @@ func ResetPeak(pid int) error {
 
 // Descriptors counts the open file descriptors of pid.
 func Descriptors(pid int) (int, error) {
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	return len(entries), err
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return 0, err
+	}
+	return p.FileDescriptorsLen()
 }

@@ -216,30 +216,46 @@ func writeFile(name string, stdout io.Writer, write func(io.Writer) error) (err 
 func newCompare() *cobra.Command {
 	var html string
 	c := &cobra.Command{
-		Use:   "compare A.json B.json",
-		Short: "Compare two reports",
-		Example: `  peal load restart --start 'peal serve --listen {port} --log file:/tmp/log' --fail-if 'lost>0'
-  peal load compare before.json after.json --html page.html`,
-		Args: func(c *cobra.Command, args []string) error {
-			return usage(c, cobra.ExactArgs(2)(c, args))
-		},
+		Use:   "compare A.json... [--] B.json...",
+		Short: "Compare reports of two sides, with several runs each to tell a difference from noise",
+		Example: `  peal load compare before.json after.json --html page.html
+  peal load compare a1.json a2.json a3.json a4.json a5.json -- b1.json b2.json b3.json b4.json b5.json`,
 		RunE: func(c *cobra.Command, args []string) error {
-			var both []*report.Report
-			for _, name := range args {
-				r, err := readReport(name)
+			split := c.ArgsLenAtDash()
+			if split < 0 && len(args) == 2 {
+				split = 1
+			}
+			if split < 1 || split == len(args) {
+				return usageError{errors.New("compare: give two reports, or several on both sides of --")}
+			}
+			var sides []*report.Report
+			for _, names := range [][]string{args[:split], args[split:]} {
+				side, err := readSide(names)
 				if err != nil {
 					return usageError{err}
 				}
-				both = append(both, r)
+				sides = append(sides, side)
 			}
-			if err := writeFile(html, c.OutOrStdout(), func(w io.Writer) error { return report.WritePage(w, both...) }); err != nil {
+			if err := writeFile(html, c.OutOrStdout(), func(w io.Writer) error { return report.WritePage(w, sides...) }); err != nil {
 				return err
 			}
-			return report.Compare(c.OutOrStdout(), both[0], both[1])
+			return report.Compare(c.OutOrStdout(), sides[0], sides[1])
 		},
 	}
 	c.Flags().StringVar(&html, "html", "", "file for an HTML page with both")
 	return c
+}
+
+func readSide(names []string) (*report.Report, error) {
+	var runs []*report.Report
+	for _, name := range names {
+		r, err := readReport(name)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, r)
+	}
+	return report.Side(runs)
 }
 
 func readReport(name string) (*report.Report, error) {

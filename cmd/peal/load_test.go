@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -169,7 +170,7 @@ func TestLoadExitCodes(t *testing.T) {
 	odd := liar.StartOdd(t, liar.Oddity{Garbage: "\xc1\x01x"})
 	check(exitInvalid, "could not read the server", "fanout", "--target", "ws://"+odd.Addr+"/ws", "--publish", "http://"+odd.Addr+"/publish", "--connections", "2", "--duration", "200ms", "--settle", "200ms", "--idle", "0")
 	check(exitInvalid, "upgrade refused", "fanout", "--target", "ws://"+odd.Addr+"/ws", "--publish", "ws://"+odd.Addr+"/no", "--connections", "2", "--duration", "100ms")
-	for _, args := range [][]string{{"only.json"}, {"neither.json", "other.json"}} {
+	for _, args := range [][]string{{"only.json"}, {"a.json", "b.json", "c.json"}, {"--", "b.json"}, {"neither.json", "other.json"}} {
 		if code, _, said := fed(t, "", append([]string{"load", "compare"}, args...)...); code != 2 {
 			t.Errorf("peal load compare %q: exit code %d, want 2: %s", args, code, said)
 		}
@@ -257,6 +258,10 @@ func TestLoadVersusAndCompare(t *testing.T) {
 	}
 	if out := ok(t, "", "load", "compare", names[0], names[1]); !strings.Contains(out, "p99.9") {
 		t.Errorf("compare: %s", out)
+	}
+	five := append([]string{"load", "compare"}, slices.Repeat(names[:1], 5)...)
+	if out := ok(t, "", append(append(five, "--"), slices.Repeat(names[1:], 5)...)...); !strings.Contains(out, "99 % interval") || strings.Contains(out, "not enough runs") {
+		t.Errorf("compare five each: %s", out)
 	}
 }
 

@@ -4,11 +4,50 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
+
+	"peal/loadtest"
 )
 
-// Compare writes a table of both, b against a. It is one run each: whether a
-// difference is more than noise only repetition says.
+// Side makes one report of several runs of the same load: their sums, and as Turns the
+// runs. The error says in what they differ.
+func Side(runs []*Report) (*Report, error) {
+	if len(runs) == 1 {
+		return runs[0], nil
+	}
+	whole, err := runs[0].clone()
+	if err != nil {
+		return nil, err
+	}
+	whole.Turns = runs
+	for i, r := range runs {
+		if d := differences(runs[0], r); len(d) > 0 {
+			return nil, fmt.Errorf("runs of one side differ: %s", strings.Join(d, ", "))
+		}
+		if i == 0 {
+			continue
+		}
+		if err := whole.Join(r); err != nil {
+			return nil, err
+		}
+		whole.Validity.Valid = whole.Validity.Valid && r.Validity.Valid
+		whole.Validity.Reasons = append(whole.Validity.Reasons, r.Validity.Reasons...)
+	}
+	return whole, nil
+}
+
+// clone is a copy that shares nothing.
+func (r *Report) clone() (*Report, error) {
+	var b strings.Builder
+	if err := r.Write(&b); err != nil {
+		return nil, err
+	}
+	return Read(strings.NewReader(b.String()))
+}
+
+// Compare writes a table of both, b against a: of each metric the medians of their
+// runs, and where there are enough of those, whether b is better or worse beyond noise.
 func Compare(w io.Writer, a, b *Report) error {
 	p := &printer{w: w}
 	p.compare(a, b)
@@ -17,17 +56,16 @@ func Compare(w io.Writer, a, b *Report) error {
 
 func (p *printer) compare(a, b *Report) {
 	for i, r := range []*Report{a, b} {
-		p.printf("%s: %s %s\n", letter(i), r.Scenario, r.Settings.servers())
+		p.printf("%s: %s %s, %d runs\n", letter(i), r.Scenario, r.Settings.servers(), max(len(r.Turns), 1))
 	}
-	p.printf("\n%-34s %14s %14s %9s\n", "", "a", "b", "change")
+	p.printf("\n%-34s %14s %14s %9s  %.0f %% interval\n", "", "a", "b", "change", 100*(1-noise))
 	for _, m := range metrics {
-		x, okA := m.value(a)
-		y, okB := m.value(b)
-		if m.title == "" || !okA && !okB {
-			continue
+		if m.title != "" {
+			p.metric(&m, m.values(a), m.values(b))
 		}
-		both := okA && okB
-		p.printf("%-34s %14s %14s %9s%s\n", m.title, shown(m.unit, x, okA), shown(m.unit, y, okB), change(x, y, both), better(x, y, both, m.more))
+	}
+	if n := runsNeeded(); rankSumCut(max(len(a.Turns), 1), max(len(b.Turns), 1)) == 0 {
+		p.printf("not enough runs to say what is better or worse: %d for each side are (versus --turns %d, or compare a1.json a2.json … -- b1.json b2.json …)\n", n, n)
 	}
 	for i, r := range []*Report{a, b} {
 		if !r.Validity.Valid {
@@ -42,34 +80,62 @@ func (p *printer) compare(a, b *Report) {
 	}
 }
 
-func shown(u unit, v float64, measured bool) string {
-	if !measured {
+// values are the metric's, sorted, of the runs that have it; or of all together, which
+// has what was measured once.
+func (m *metric) values(r *Report) (all []float64) {
+	for _, run := range append(slices.Clone(r.Turns), r) {
+		if v, ok := m.value(run); ok && (run != r || len(all) == 0) {
+			all = append(all, v)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// metric writes the line of one.
+func (p *printer) metric(m *metric, a, b []float64) {
+	if len(a)+len(b) == 0 {
+		return
+	}
+	p.printf("%-34s %14s %14s", m.title, shown(m.unit, a), shown(m.unit, b))
+	defer p.printf("\n")
+	if len(a) == 0 || len(b) == 0 || a[0] == b[len(b)-1] && b[0] == a[len(a)-1] {
+		return
+	}
+	// A ratio, where there can be one.
+	write, ratio := m.unit.format, a[0] > 0 && b[0] > 0
+	of := func(all []float64) (some []float64) {
+		for _, v := range all {
+			if v = min(v, float64(loadtest.Never)); ratio { // a lost message's is infinite
+				v = math.Log(v)
+			}
+			some = append(some, v)
+		}
+		return some
+	}
+	if ratio {
+		write = func(v float64) string { return fmt.Sprintf("%+.1f %%", 100*math.Expm1(v)) }
+	}
+	low, change, high, enough := shift(of(a), of(b))
+	p.printf(" %9s", write(change))
+	if !enough {
+		return
+	}
+	verdict := "no difference seen"
+	switch {
+	case low > 0 && m.more, high < 0 && !m.more:
+		verdict = "better"
+	case low > 0, high < 0:
+		verdict = "worse"
+	}
+	p.printf("  %s to %s: %s", write(low), write(high), verdict)
+}
+
+func shown(u unit, sorted []float64) string {
+	if len(sorted) == 0 {
 		return "–"
 	}
-	return u.format(v)
-}
-
-func change(x, y float64, both bool) string {
-	switch {
-	case !both, x == y, math.IsInf(x, 0), math.IsInf(y, 0):
-		return ""
-	case x == 0:
-		return "new"
-	}
-	return fmt.Sprintf("%+.1f %%", 100*(y/x-1))
-}
-
-// noise is what two runs on one machine often differ by for no reason.
-const noise = 0.05
-
-func better(x, y float64, both, more bool) string {
-	switch {
-	case !both || x == y || math.Abs(y-x) <= noise*math.Abs(x):
-		return ""
-	case (y > x) == more:
-		return "  better"
-	}
-	return "  worse"
+	return u.format(median(sorted))
 }
 
 // differences are settings that two comparable runs would share.

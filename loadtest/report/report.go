@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,7 @@ type Report struct {
 	Ramp        *Ramp       `json:"ramp,omitempty"`
 	Soak        *Soak       `json:"soak,omitempty"`
 	Sides       []*Report   `json:"sides,omitempty"` // of versus
+	Turns       []*Report   `json:"turns,omitempty"` // of a side: the runs that it sums up
 }
 
 // Environment is where the generator ran.
@@ -243,7 +245,35 @@ func (r *Restart) late(duration float64) (back, until float64) {
 type Ramp struct {
 	Carries   float64 `json:"carries_per_s"` // the highest rate that held
 	LimitedBy string  `json:"limited_by"`    // the objective that broke, "generator", "max-rate", "interrupted" or "aborted"
+	Knee      float64 `json:"knee_per_s"`    // the rate from which p99 grows faster than the rate; 0: it does not
 	Steps     []Step  `json:"steps"`
+}
+
+// bend is how far, of the whole, the curve of p99 must be below a straight line to
+// have a knee.
+const bend = 0.2
+
+// FindKnee sorts the steps by their rates and fills in the knee: the rate at which the
+// curve of p99 is farthest below the line from its first to its last point.
+func (r *Ramp) FindKnee() {
+	slices.SortFunc(r.Steps, func(a, b Step) int { return cmp.Compare(a.Rate, b.Rate) })
+	var with []Step // a p99
+	for _, s := range r.Steps {
+		if s.P99 != nil {
+			with = append(with, s)
+		}
+	}
+	if len(with) < 3 {
+		return
+	}
+	first, last := with[0], with[len(with)-1]
+	for deepest, i := bend, 1; i < len(with)-1; i++ {
+		x := (with[i].Rate - first.Rate) / (last.Rate - first.Rate)
+		y := (*with[i].P99 - *first.P99) / (*last.P99 - *first.P99)
+		if *last.P99 > *first.P99 && x-y > deepest {
+			deepest, r.Knee = x-y, with[i].Rate
+		}
+	}
 }
 
 // Step is one rate.

@@ -306,19 +306,83 @@ func TestWritePageIsSelfContained(t *testing.T) {
 	}
 }
 
-func TestCompareSaysWhatIsWorseAndWhatIsNotAlike(t *testing.T) {
-	a, b := sample(0), sample(20)
-	a.Validate(report.DefaultLimits)
-	b.Validate(report.DefaultLimits)
-	b.Settings.Rate = 7
+func compared(t *testing.T, a, b []*report.Report) string {
+	t.Helper()
+	var sides [2]*report.Report
+	for i, runs := range [][]*report.Report{a, b} {
+		for _, r := range runs {
+			r.Validate(report.DefaultLimits)
+		}
+		side, err := report.Side(runs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sides[i] = side
+	}
 	var out strings.Builder
-	if err := report.Compare(&out, a, b); err != nil {
+	if err := report.Compare(&out, sides[0], sides[1]); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"worse", "the runs differ: rate 0 and 7", "lost"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in\n%s", want, out.String())
+	return out.String()
+}
+
+// runs are of one side, with slightly different deliveries a second.
+func runs(n int, lost uint64, rate float64) (all []*report.Report) {
+	for i := range n {
+		r := sample(lost)
+		r.Messages.DeliveredRate = rate + float64(i)
+		all = append(all, r)
+	}
+	return all
+}
+
+func TestCompareSaysWhatIsNotAlike(t *testing.T) {
+	b := sample(20)
+	b.Settings.Rate = 7
+	out := compared(t, runs(1, 0, 1000), []*report.Report{b})
+	for _, want := range []string{"not enough runs to say", "5 for each side", "the runs differ: rate 0 and 7", "lost"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
 		}
+	}
+	if strings.Contains(out, "better:") || strings.Contains(out, ": worse") {
+		t.Errorf("a verdict on one run each:\n%s", out)
+	}
+}
+
+func TestCompareHasVerdictsBeyondNoiseOnly(t *testing.T) {
+	line := func(out, title string) string {
+		for l := range strings.Lines(out) {
+			if strings.HasPrefix(l, title) {
+				return strings.TrimSpace(l)
+			}
+		}
+		return ""
+	}
+	for _, c := range []struct {
+		title string
+		a, b  []*report.Report
+		want  string
+	}{
+		{"deliveries per second ", runs(5, 0, 1000), runs(5, 0, 1100), "+9.6 % to +10.4 %"},
+		{"deliveries per second ", runs(5, 0, 1000), runs(5, 0, 1100), ": better"},
+		{"deliveries per second ", runs(5, 0, 1100), runs(5, 0, 1000), ": worse"},
+		{"deliveries per second ", runs(5, 0, 1000), runs(5, 0, 1002), "no difference seen"},
+		{"lost ", runs(5, 0, 1000), runs(5, 3, 1000), ": worse"},
+		{"lost ", runs(5, 3, 1000), runs(6, 0, 1000), ": better"},
+		{"max ", runs(5, 3, 1000), runs(5, 0, 1000), ": better"}, // a lost message's was infinite
+	} {
+		if out := compared(t, c.a, c.b); !strings.Contains(line(out, c.title), c.want) {
+			t.Errorf("%q; want %q in it", line(out, c.title), c.want)
+		}
+	}
+	if out := compared(t, runs(4, 0, 1000), runs(5, 0, 9000)); !strings.Contains(out, "not enough runs") {
+		t.Errorf("4 and 5 are enough:\n%s", out)
+	}
+	other := runs(2, 0, 1000)
+	other[1].Settings.Connections = 7
+	if _, err := report.Side(other); err == nil || !strings.Contains(err.Error(), "connections 0 and 7") {
+		t.Errorf("%v; want what differs", err)
 	}
 }
 
@@ -329,5 +393,25 @@ func TestJoinAddsExactly(t *testing.T) {
 	}
 	if a.Latency.Count != 2000 || a.Messages.Lost != 23 || a.Messages.Expected != 2000 || len(a.Intervals) != 4 || a.Intervals[3].At != 4 {
 		t.Errorf("%d values, %+v, %d intervals", a.Latency.Count, a.Messages, len(a.Intervals))
+	}
+}
+
+func TestFindKnee(t *testing.T) {
+	for _, c := range []struct {
+		p99  []float64 // at 100, 200, 300 … messages a second
+		knee float64
+	}{
+		{[]float64{1, 1.1, 1.2, 1.4, 20, 90}, 400},
+		{[]float64{90, 20, 1.2, 1.1, 1}, 0}, // it falls
+		{[]float64{1, 2, 3, 4, 5}, 0},
+		{[]float64{1, 90}, 0},
+	} {
+		r := report.Ramp{}
+		for i := len(c.p99) - 1; i >= 0; i-- {
+			r.Steps = append(r.Steps, report.Step{Rate: float64(100 * (i + 1)), P99: &c.p99[i]})
+		}
+		if r.FindKnee(); r.Knee != c.knee || r.Steps[0].Rate != 100 {
+			t.Errorf("%v: the knee is at %v, want %v", c.p99, r.Knee, c.knee)
+		}
 	}
 }

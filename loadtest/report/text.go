@@ -185,7 +185,11 @@ func (p *printer) ramp(r *Ramp) {
 	}
 	p.printf("\n%12s %12s %9s %9s %9s %8s\n", "messages/s", "deliveries/s", "p50 ms", "p99 ms", "lost", "")
 	for _, s := range r.Steps {
-		p.printf("%12s %12s %9s %9s %9d %s\n", rate(s.Rate), rate(s.Delivered), orLost(s.P50), orLost(s.P99), s.Lost, s.Broke)
+		note := s.Broke
+		if s.Rate == r.Knee {
+			note = "knee " + note
+		}
+		p.printf("%12s %12s %9s %9s %9d %s\n", rate(s.Rate), rate(s.Delivered), orLost(s.P50), orLost(s.P99), s.Lost, note)
 	}
 	p.printf("\n")
 	p.line("carries", "%s messages a second; limited by %s", rate(r.Carries), r.LimitedBy)

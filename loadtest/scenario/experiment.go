@@ -108,6 +108,14 @@ func (s *session) open(shape shape, publish bool) (err error) {
 			return fmt.Errorf("%w: objective %s: the server's descriptors cannot be read: run as the user of its process, or use an --admin that has process_open_fds", ErrUsage, o.Text)
 		}
 	}
+	if err = s.connect(shape, publish); err != nil {
+		return err
+	}
+	return s.rest()
+}
+
+// connect connects the publishers and opens the subscribers.
+func (s *session) connect(shape shape, publish bool) error {
 	if publish {
 		if err := s.dial(); err != nil {
 			return err
@@ -136,7 +144,18 @@ func (s *session) open(shape shape, publish bool) (err error) {
 	if s.s.Deflate {
 		s.report.Connections.Deflated = &opened.Deflated
 	}
-	return s.rest()
+	return nil
+}
+
+// reconnect connects all anew: what a server did to the connections that were, and
+// what it has queued for them, ends with them.
+func (s *session) reconnect(shape shape) error {
+	err := s.close()
+	s.publisher, s.pool = nil, nil
+	if err != nil {
+		return err
+	}
+	return s.connect(shape, true)
 }
 
 // at is all[i], and nothing behind its end.

@@ -80,8 +80,8 @@ func (s *session) hold() error {
 		}
 		s.report.Connections.Closed = now.Closed
 		s.readable(now)
-		if now.Open == 0 {
-			return s.allEnded()
+		if err := s.ended(now); err != nil {
+			return err
 		}
 	}
 	s.report.Interrupted = s.interrupted()

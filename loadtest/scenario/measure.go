@@ -80,6 +80,17 @@ func (r *run) untilNow(took time.Duration) loadtest.Result {
 	return loadtest.Result{Received: r.previous.Received, Published: r.previous.Sent, Scheduled: r.previous.Sent, Took: took, Sending: took, Lag: loadtest.NewLatency()}
 }
 
+// ended returns an error if a server's process has ended, or has closed all connections.
+func (s *session) ended(now loadtest.Received) (err error) {
+	for _, p := range s.probes {
+		err = errors.Join(err, p.gone())
+	}
+	if err == nil && !s.returns && now.Open == 0 {
+		err = s.allEnded()
+	}
+	return err
+}
+
 // allEnded is the error of a run whose subscribers are all gone. The kernel closes the
 // connections of a program that ends before the program's parent notices: it waits for that.
 func (s *session) allEnded() error {
@@ -99,13 +110,7 @@ func (r *run) lookAfter(now loadtest.Sample) {
 	if r.returns && r.excuse { // it is ended on purpose
 		return
 	}
-	err := error(nil)
-	for _, p := range r.probes {
-		err = errors.Join(err, p.gone())
-	}
-	if err == nil && !r.returns && now.Open == 0 {
-		err = r.allEnded()
-	}
+	err := r.ended(now.Received)
 	if err == nil || r.report.Aborted != "" {
 		return
 	}
@@ -126,7 +131,7 @@ func (r *run) sampled(now loadtest.Sample) {
 	recent := now.Latency.Since(r.previous.Latency)
 	i := report.Interval{
 		At: round(now.At.Seconds()), Sent: now.Sent - r.previous.Sent, Delivered: now.Delivered - r.previous.Delivered, Connections: now.Open,
-		GeneratorCPU: round(cpu / seconds), GeneratorWait: round(wait / seconds), Steal: round(used.machine.Steal.Seconds() / seconds),
+		GeneratorCPU: round(cpu / seconds), GeneratorWait: round(wait / seconds), Steal: round(used.machine.Steal / seconds),
 	}
 	if recent.Count() > 0 {
 		i.P50, i.P99, i.Max = report.Ms(recent.Quantile(0.5)), report.Ms(recent.Quantile(0.99)), report.Ms(recent.Max())
@@ -196,7 +201,7 @@ func perSecond(n uint64, d time.Duration) float64 {
 // its processes' part of what the server left them of the machine.
 func (s *session) cost(r loadtest.Result, used own, server, took time.Duration) {
 	g := s.generator(used)
-	g.Machine = report.Machine{Busy: used.machine.Busy.Seconds(), Steal: used.machine.Steal.Seconds()}
+	g.Machine = report.Machine{Busy: used.machine.Busy, Steal: used.machine.Steal}
 	g.Machine.Others, g.Machine.Part = used.others()
 	share := 0.0
 	for _, p := range used.processes[1:] { // the first is this process, which only publishes

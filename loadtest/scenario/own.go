@@ -103,7 +103,7 @@ const unknownOthers = 0.2
 // generator waiting, other than its turns with the server.
 func (o own) others() (seconds, part float64) {
 	cpu := o.here()
-	busy, steal := o.machine.Busy.Seconds(), o.machine.Steal.Seconds()
+	busy, steal := o.machine.Busy, o.machine.Steal
 	seconds = max(busy-cpu-o.server.Seconds(), 0)
 	switch {
 	case !o.known:

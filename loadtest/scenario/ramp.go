@@ -35,6 +35,7 @@ func (e *experiment) ramp() (*report.Report, error) {
 		if c.best != nil {
 			s.report = c.best
 		}
+		c.ramp.FindKnee()
 		s.report.Ramp, s.report.Interrupted = c.ramp, e.interrupted()
 		s.report.Aborted = cmp.Or(aborted, s.report.Aborted)
 		return nil
@@ -47,46 +48,33 @@ type climb struct {
 	objectives []report.Objective
 	ramp       *report.Ramp
 	best       *report.Report // of the highest rate that held
+	broken     bool           // the last step broke
 }
 
 func (c *climb) run() error {
 	low, high := 0.0, 0.0
-	for rate := c.s.Rate; high == 0; rate *= c.s.Factor {
-		if rate > c.s.MaxRate {
+	for rate, tries := c.s.Rate, 0; tries <= refinements; {
+		if high == 0 && rate > c.s.MaxRate {
 			c.ramp.LimitedBy = "max-rate"
 			return nil
 		}
 		broke, err := c.step(rate)
-		if err != nil || c.interrupted() {
-			c.ramp.LimitedBy = "interrupted"
+		switch {
+		case err != nil || c.interrupted():
+			c.ramp.LimitedBy = cmp.Or(c.ramp.LimitedBy, "interrupted")
 			return err
-		}
-		if broke == "" {
+		case broke == "":
 			low = rate
-			continue
-		}
-		high, c.ramp.LimitedBy = rate, broke
-	}
-	if c.ramp.LimitedBy == "aborted" {
-		return nil
-	}
-	for range refinements {
-		if low == 0 {
-			return nil
-		}
-		rate := (low + high) / 2
-		broke, err := c.step(rate)
-		if err != nil || c.interrupted() {
-			return err
-		}
-		if broke == "aborted" {
-			c.ramp.LimitedBy = broke
-			return nil
-		}
-		if broke == "" {
-			low = rate
-		} else {
+		default:
 			high, c.ramp.LimitedBy = rate, broke
+		}
+		switch {
+		case broke == "aborted", high > 0 && low == 0:
+			return nil
+		case high == 0:
+			rate *= c.s.Factor
+		default:
+			tries, rate = tries+1, (low+high)/2
 		}
 	}
 	return nil
@@ -97,6 +85,15 @@ func (c *climb) step(rate float64) (broke string, err error) {
 	fresh := *c.report
 	fresh.Intervals = nil
 	c.report = &fresh
+	if c.broken { // what it lost, or still has queued, is not this step's
+		if err := c.reconnect(nil); err != nil && !c.interrupted() {
+			c.abort(err)
+			return "aborted", nil
+		}
+		if c.interrupted() {
+			return "", nil
+		}
+	}
 	c.publish(rate, c.s.Step, 0, nil)
 	if fresh.Aborted != "" && fresh.Messages == nil {
 		return "aborted", nil
@@ -128,6 +125,7 @@ func (c *climb) step(rate float64) (broke string, err error) {
 			c.ramp.Carries, c.best = rate, &fresh
 		}
 	}
+	c.broken = broke != ""
 	c.ramp.Steps = append(c.ramp.Steps, step)
 	return broke, nil
 }

@@ -94,7 +94,7 @@ func Defaults() Settings {
 	return Settings{
 		Targets: []string{loadtest.DefaultTarget}, Connections: 1000, Channels: 1, Pipeline: 1, Rate: 20, Size: 128, Duration: 10 * time.Second,
 		Settle: 5 * time.Second, Idle: time.Second, Timeout: time.Minute, Limits: report.DefaultLimits,
-		Mix: Mix{1, 1, 1}, Away: time.Second, Step: 3 * time.Second, Factor: 1.5, MaxRate: 100_000, Turns: 2, Every: time.Second,
+		Mix: Mix{1, 1, 1}, Away: time.Second, Step: 3 * time.Second, Factor: 1.5, MaxRate: 100_000, Turns: 5, Every: time.Second,
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // are put together; a storm follows on each, and the restarts of those that the
 // experiment has started.
 func (e *experiment) versus() (*report.Report, error) {
-	sides, ended := [2]*report.Report{}, false
+	turns, sides, ended := [2][]*report.Report{}, [2]*report.Report{}, false
 	for turn := range e.s.Turns {
 		order := []int{0, 1}
 		if turn%2 == 1 {
@@ -25,12 +25,8 @@ func (e *experiment) versus() (*report.Report, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", e.targets[i].Text, err)
 			}
-			if sides[i] == nil {
-				sides[i] = r
-			} else if err := sides[i].Join(r); err != nil {
-				return nil, err
-			}
-			if ended = e.interrupted() || sides[i].Aborted != ""; ended {
+			turns[i] = append(turns[i], r)
+			if ended = e.interrupted() || r.Aborted != ""; ended {
 				break
 			}
 		}
@@ -39,10 +35,16 @@ func (e *experiment) versus() (*report.Report, error) {
 		}
 	}
 	for i := range sides {
-		if sides[i] == nil {
-			sides[i] = e.side(i).newReport()
-			sides[i].Aborted = "it had no turn"
+		if len(turns[i]) == 0 {
+			none := e.side(i).newReport()
+			none.Aborted = "it had no turn"
+			turns[i] = append(turns[i], none)
 		}
+		side, err := report.Side(turns[i])
+		if err != nil {
+			return nil, err
+		}
+		sides[i] = side
 	}
 	whole := e.newReport()
 	whole.Interrupted = e.interrupted()
