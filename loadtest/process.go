@@ -53,17 +53,23 @@ type Usage struct {
 	Agent    string        `json:"agent,omitempty"` // where it runs; "": on this machine
 	CPU      time.Duration `json:"cpu"`
 	Wait     time.Duration `json:"wait"`     // for a processor; 0 where the kernel does not count it
-	Resident uint64        `json:"resident"` // as in Memory
+	Resident uint64        `json:"resident"` // bytes, as in Memory
 }
 
-// ReadUsage reads that of this process.
+// ReadUsage reads that of this process. It is read in every interval, so it must be
+// cheap: /proc/self/statm is, smaps_rollup is not.
 func ReadUsage() (*Usage, error) {
-	u := &Usage{PID: os.Getpid(), Wait: RunDelay(os.Getpid())}
-	m, err := ReadMemory(u.PID)
+	u := &Usage{PID: os.Getpid()}
+	u.Wait = RunDelay(u.PID)
+	var size, resident, shared uint64
+	b, err := os.ReadFile("/proc/self/statm")
+	if err == nil {
+		_, err = fmt.Sscan(string(b), &size, &resident, &shared)
+	}
 	if err == nil {
 		u.CPU, err = CPUTime(u.PID)
 	}
-	u.Resident = m.Resident
+	u.Resident = (resident - min(shared, resident)) * uint64(os.Getpagesize())
 	return u, err
 }
 
