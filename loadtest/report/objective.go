@@ -88,6 +88,12 @@ var metrics = []metric{
 	{"truncated", "truncated", deliveries, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Truncated })},
 	{"invalid", "invalid", deliveries, false, NeedsMessages, ofDeliveries(func(m *Messages) uint64 { return m.Invalid })},
 	{"errors", "errors", number, false, NeedsConnections, func(r *Report) (float64, bool) { return float64(r.Errors()), true }},
+	{"reconnects", "reconnects", number, false, NeedsConnections, func(r *Report) (float64, bool) {
+		if r.Connections.Reconnected == nil {
+			return 0, true // none, or they were not to come back: then their ends are errors
+		}
+		return float64(r.Connections.Reconnected.Count), true
+	}},
 	{"", "deliveries per second", number, true, NeedsMessages, of(messages, func(m *Messages) (float64, bool) { return math.Round(m.DeliveredRate), true })},
 	{"", "deliveries per server CPU second", number, true, NeedsServer, of(server, func(s *Server) (float64, bool) {
 		v, ok := optional(s.DeliveriesPerCPUSecond)
