@@ -202,7 +202,8 @@ func prove(t *testing.T, transport Transport, hold func(n uint64) time.Duration)
 		load, own := r.Latency.Quantile(q), all[max(int(math.Ceil(q*float64(len(all))))-1, 0)]
 		off := (load - own).Abs()
 		t.Logf("p%v: load test %v, witness %v, %v apart", 100*q, load, own, off)
-		if off > max(own/20, time.Millisecond) {
+		// The greatest is one event of one process, which the other need not have met.
+		if q < 1 && off > max(own/20, time.Millisecond) {
 			t.Errorf("p%v: %v apart, more than 5 %% and 1 ms", 100*q, off)
 		}
 	}
