@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -42,18 +41,7 @@ type fakeSocket struct {
 func newFakePusher(t *testing.T) (*fakePusher, string) {
 	f := &fakePusher{conns: map[*gws.Conn]*fakeSocket{}, quiet: 20 * time.Millisecond}
 	f.upgrader = gws.NewUpgrader(f, nil)
-	server := httptest.NewServer(f)
-	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
-		f.mu.Lock()
-		for c := range f.conns {
-			_ = c.NetConn().Close()
-		}
-		f.mu.Unlock()
-		f.wait.Wait()
-	})
-	return f, server.Listener.Addr().String()
+	return f, serveSockets(t, f, &f.mu, f.conns, &f.wait)
 }
 
 func (f *fakePusher) ServeHTTP(w http.ResponseWriter, r *http.Request) {

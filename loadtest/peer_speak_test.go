@@ -5,7 +5,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,18 +39,7 @@ type odder struct {
 func newOdder(t *testing.T) (*odder, string) {
 	o := &odder{conns: map[*gws.Conn]string{}, joins: map[string]int{}, asked: map[string]int{}, status: http.StatusOK}
 	o.upgrader = gws.NewUpgrader(o, &gws.ServerOption{SubProtocols: []string{"odd.v1"}})
-	server := httptest.NewServer(o)
-	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
-		o.mu.Lock()
-		for c := range o.conns {
-			_ = c.NetConn().Close()
-		}
-		o.mu.Unlock()
-		o.wait.Wait()
-	})
-	return o, server.Listener.Addr().String()
+	return o, serveSockets(t, o, &o.mu, o.conns, &o.wait)
 }
 
 func (o *odder) ServeHTTP(w http.ResponseWriter, r *http.Request) {

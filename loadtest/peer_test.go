@@ -154,21 +154,27 @@ func (f *fakePeer) OnMessage(c *gws.Conn, m *gws.Message) {
 	}
 }
 
-func newFakePeer(t *testing.T) (*fakePeer, string) {
-	f := &fakePeer{conns: map[*gws.Conn]string{}, sse: map[chan string]string{}, kept: map[string][]string{}, epoch: "a"}
-	f.upgrader = gws.NewUpgrader(f, nil)
-	server := httptest.NewServer(f)
+// serveSockets serves h until the test ends. It then closes the sockets in conns, which
+// mu guards, and waits for their read loops.
+func serveSockets[V any](t *testing.T, h http.Handler, mu *sync.Mutex, conns map[*gws.Conn]V, wait *sync.WaitGroup) (addr string) {
+	server := httptest.NewServer(h)
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
-		f.mu.Lock()
-		for c := range f.conns {
+		mu.Lock()
+		for c := range conns {
 			_ = c.NetConn().Close()
 		}
-		f.mu.Unlock()
-		f.wait.Wait()
+		mu.Unlock()
+		wait.Wait()
 	})
-	return f, server.Listener.Addr().String()
+	return server.Listener.Addr().String()
+}
+
+func newFakePeer(t *testing.T) (*fakePeer, string) {
+	f := &fakePeer{conns: map[*gws.Conn]string{}, sse: map[chan string]string{}, kept: map[string][]string{}, epoch: "a"}
+	f.upgrader = gws.NewUpgrader(f, nil)
+	return f, serveSockets(t, f, &f.mu, f.conns, &f.wait)
 }
 
 func TestPeersDeliverEverythingOnce(t *testing.T) {
