@@ -92,15 +92,5 @@ func (r *remote) ask(ctx context.Context, c command) (event, error) {
 	}
 	late := time.NewTimer(answerSlack)
 	defer late.Stop()
-	select {
-	case e, ok := <-r.answers:
-		if !ok {
-			return e, r.err
-		}
-		return e, nil
-	case <-ctx.Done():
-		return event{}, ctx.Err()
-	case <-late.C:
-		return event{}, fmt.Errorf("%s: no reply within %v", r.name, answerSlack)
-	}
+	return r.answer(ctx, late.C, answerSlack)
 }

@@ -198,24 +198,33 @@ func (p *Pool) each(ctx context.Context, allowed time.Duration, c func(i int) co
 	late := time.NewTimer(allowed + answerSlack)
 	defer late.Stop()
 	for _, r := range p.workers {
-		select {
-		case e, ok := <-r.answers:
-			switch {
-			case !ok:
-				return r.err
-			case e.Error != "":
-				return fmt.Errorf("%s: %s", r.name, e.Error)
-			}
-			if err := take(e); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-late.C:
-			return fmt.Errorf("%s: no reply within %v", r.name, allowed+answerSlack)
+		e, err := r.answer(ctx, late.C, allowed+answerSlack)
+		if err == nil {
+			err = take(e)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// answer waits for the answer to a command until late, which is after so long.
+func (r *remote) answer(ctx context.Context, late <-chan time.Time, after time.Duration) (event, error) {
+	select {
+	case e, ok := <-r.answers:
+		switch {
+		case !ok:
+			return e, r.err
+		case e.Error != "":
+			return e, fmt.Errorf("%s: %s", r.name, e.Error)
+		}
+		return e, nil
+	case <-ctx.Done():
+		return event{}, ctx.Err()
+	case <-late:
+		return event{}, fmt.Errorf("%s: no reply within %v", r.name, after)
+	}
 }
 
 // Begin starts a new run, of messages of size bytes, and returns its number for the
