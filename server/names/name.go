@@ -4,9 +4,9 @@ import (
 	"peal/loop/frame"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"peal/server/log"
+	"peal/server/pattern"
 	"peal/server/refusal"
 	"peal/server/rules"
 )
@@ -110,24 +110,11 @@ func (c *Cache) add(text string) *Name {
 
 // check tells whether b may name a channel of clients.
 func check(b []byte) *refusal.Error {
-	if len(b) == 0 || len(b) > MaxBytes || !IsPrintable(b) {
+	if len(b) == 0 || len(b) > MaxBytes || !pattern.IsPrintable(b) {
 		return ErrName
 	}
 	if b[0] == '$' {
 		return ErrReserved
 	}
 	return nil
-}
-
-// IsPrintable reports whether b is UTF-8 without control characters and the like,
-// by rules.IsNameRune.
-func IsPrintable(b []byte) bool {
-	for len(b) > 0 {
-		r, size := utf8.DecodeRune(b)
-		if r == utf8.RuneError && size == 1 || !rules.IsNameRune(r) {
-			return false
-		}
-		b = b[size:]
-	}
-	return true
 }

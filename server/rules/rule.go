@@ -10,7 +10,7 @@ import (
 // configuration, a zero value stands for the server's own setting. In a Rule of a
 // Table no field is zero for that reason.
 type Rule struct {
-	// Match is the pattern, 1 to 200 bytes of printable UTF-8.
+	// Match is the pattern: see package pattern.
 	Match string
 
 	// HistoryMessages, HistoryBytes and HistoryAge limit what is retained of

@@ -1,6 +1,9 @@
 package rules
 
-import "peal/loop/fanout"
+import (
+	"peal/loop/fanout"
+	"peal/server/pattern"
+)
 
 // Most is the number of rules in a Table beside the last: a name that is not cached
 // is compared with each.
@@ -8,8 +11,8 @@ const Most = 1000
 
 // Table is rules in their order. The zero Table is none: see New.
 type Table struct {
-	rules    []Rule    // the last has the server's settings
-	patterns []pattern // of all rules but the last
+	rules    []Rule            // the last has the server's settings
+	patterns []pattern.Pattern // of all rules but the last
 }
 
 // New returns the table of rules, which must be valid, and of standard, the
@@ -21,7 +24,8 @@ func New(rules []Rule, standard Rule) *Table {
 	t := &Table{}
 	for _, r := range rules {
 		t.rules = append(t.rules, r.over(standard))
-		t.patterns = append(t.patterns, compile(r.Match))
+		p, _ := pattern.Compile(r.Match) // Validate has reported the error
+		t.patterns = append(t.patterns, p)
 	}
 	t.rules = append(t.rules, standard)
 	return t
@@ -31,7 +35,7 @@ func New(rules []Rule, standard Rule) *Table {
 // per rule: cache it for channels that are looked up often.
 func (t *Table) Index(channel string) int {
 	for i := range t.patterns {
-		if t.patterns[i].match(channel) {
+		if t.patterns[i].Match(channel) {
 			return i
 		}
 	}

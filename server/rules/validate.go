@@ -5,16 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"peal/loop/fanout"
 	"peal/server/log"
+	"peal/server/pattern"
 )
-
-// maxPattern is the length of the longest pattern in bytes, equal to that of the
-// longest name of a channel.
-const maxPattern = 200
 
 // Fault is a mistake in one rule.
 type Fault struct {
@@ -32,22 +27,23 @@ func Validate(rules []Rule, messageBytes int) error {
 		return fmt.Errorf("%d rules for channels: must be at most %d, because each new name is compared with all of them; use patterns to need fewer", len(rules), Most)
 	}
 	var faults []error
-	var earlier []pattern
+	var earlier []pattern.Pattern
 	for i, r := range rules {
 		fault := func(format string, args ...any) {
 			faults = append(faults, &Fault{i, r.Match, fmt.Sprintf(format, args...)})
 		}
+		compiled, err := pattern.Compile(r.Match)
 		switch {
 		case r.Match == "":
 			fault("has no pattern: set match")
-		case !isPattern(r.Match):
-			fault("a pattern is 1 to %d bytes of printable UTF-8, in which * stands for any characters", maxPattern)
+		case err != nil:
+			fault("%v", err)
 		default:
-			if k := slices.IndexFunc(earlier, func(p pattern) bool { return p.covers(r.Match) }); k >= 0 {
+			if k := slices.IndexFunc(earlier, func(p pattern.Pattern) bool { return p.Covers(r.Match) }); k >= 0 {
 				fault("can never match: rule %d, %q, matches all its channels; move this rule before it, or remove it", k+1, rules[k].Match)
 			}
 		}
-		earlier = append(earlier, compile(r.Match))
+		earlier = append(earlier, compiled)
 		if r.HistoryBytes != 0 && r.HistoryBytes < log.EntryOverhead {
 			fault("history of %d B: must be at least %d B, the charge for one empty message (for no history, set history-messages to 0)", r.HistoryBytes, log.EntryOverhead)
 		}
@@ -65,25 +61,4 @@ func Validate(rules []Rule, messageBytes int) error {
 		}
 	}
 	return errors.Join(faults...)
-}
-
-func isPattern(text string) bool {
-	if text == "" || len(text) > maxPattern || !utf8.ValidString(text) {
-		return false
-	}
-	for _, r := range text {
-		if !IsNameRune(r) {
-			return false
-		}
-	}
-	return true
-}
-
-// IsNameRune reports whether the name of a channel or a client may contain r:
-// printable characters, and the two joiners, which are invisible but part of the
-// spelling: U+200C in Persian, U+200D in emoji and Indic scripts. Names are
-// compared byte by byte; names that only look alike are different channels.
-func IsNameRune(r rune) bool {
-	const zeroWidthNonJoiner, zeroWidthJoiner = '\u200c', '\u200d'
-	return unicode.IsPrint(r) || r == zeroWidthNonJoiner || r == zeroWidthJoiner
 }

@@ -70,9 +70,10 @@ everything that this rule omits, and to channels without a rule. Rules do not co
 
 ` + "```yaml\n" + example + "```" + `
 
-In ` + "`match`, `*`" + ` matches any characters, also none and also ` + "`.` and `/`" + `; nothing else is special. Put it in quotes: YAML has its own
-use for a leading ` + "`*`" + `. There are at most 1,000 rules. Peal refuses a rule that can never match because an earlier rule matches all its
-channels.
+In ` + "`match`, `*`" + ` matches any characters, also none and also ` + "`.` and `/`" + `. A ` + "`\\`" + ` makes the next character stand for itself:
+` + "`\\*`" + ` is a star and ` + "`\\\\`" + ` a backslash. Names that begin with ` + "`$`" + ` are the server's; only a pattern that begins with ` + "`$`" + ` matches them. Put
+patterns in single quotes: YAML has its own use for a leading ` + "`*`" + ` and, in double quotes, for backslashes. There are at most 1,000
+rules. Peal refuses a rule that can never match because an earlier rule matches all its channels.
 
 | Key | Kind | Default | Range | What it is |
 | --- | --- | --- | --- | --- |

@@ -26,7 +26,7 @@ const RulesHelp = "rules for channels by name: the first whose match fits applie
 func RuleSettings() []Setting {
 	const inherited = "that of all channels"
 	return []Setting{
-		{Name: "match", Help: "channels of the rule; * matches any characters, also none, and nothing else is special", Default: "none: must be set",
+		{Name: "match", Help: `channels of the rule; * matches any characters, also none, but no leading $; \* is a star`, Default: "none: must be set",
 			field: ofRule(func(r *rules.Rule) any { return &r.Match })},
 		{Name: "history-messages", Help: "messages kept of one channel, 0 for no history", off: true, Max: many, Default: inherited,
 			field: ofRule(func(r *rules.Rule) any { return &r.HistoryMessages })},

@@ -7,6 +7,7 @@ import (
 	"peal/loop"
 	"peal/loop/frame"
 	"peal/server/names"
+	"peal/server/pattern"
 	"peal/server/permit"
 	"peal/server/presence"
 	"peal/server/refusal"
@@ -34,7 +35,7 @@ type Visitor struct{ Client, Info []byte }
 // Check finds out whether both may be shown to others.
 func (v Visitor) Check() *refusal.Error {
 	switch {
-	case len(v.Client) > maxClient || !names.IsPrintable(v.Client):
+	case len(v.Client) > maxClient || !pattern.IsPrintable(v.Client):
 		return errClient
 	case len(v.Info) > maxInfo || !utf8.Valid(v.Info):
 		return errInfo
