@@ -8,8 +8,8 @@
 //   - Input: the sources of values; flags take precedence over the environment,
 //     the environment over the file, the file over the default.
 //   - Settings: the result of Load, with the source of each value.
-//   - the rules for channels: a list of mappings, in the file only, whose keys
-//     are Settings of their own.
+//   - List: a list of mappings, in the file only, whose keys are Settings of their
+//     own, as the rules for channels are.
 //   - Fault: one mistake. Load reports all of them at once.
 //
 // All names of a setting follow from the first: history-age is the flag

@@ -100,7 +100,7 @@ func document() string {
 		}
 	}
 	b.WriteString(ruleIntro)
-	for _, s := range settings.RuleSettings() {
+	for _, s := range settings.Rules().Settings {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.Name, s.Kind(), s.DefaultText(), s.Range(), s.Help)
 	}
 	return b.String()

@@ -39,7 +39,7 @@ var notSettings = []string{
 // Load reads in, the source of lowest precedence first. The error is Faults, with
 // every mistake of every source, even if another source overrides the value.
 func Load(in Input) (*Settings, error) {
-	l := loader{Settings: Settings{Sources: map[string]string{}}, byName: map[string]Setting{}}
+	l := loader{Settings: Settings{Sources: map[string]string{}}, byName: map[string]Setting{}, itemAt: map[string][]string{}}
 	for _, s := range All() {
 		l.names = append(l.names, s.Name)
 		l.byName[s.Name] = s
@@ -100,7 +100,7 @@ type loader struct {
 	Settings
 	byName map[string]Setting
 	names  []string
-	ruleAt []string // where each rule for channels begins: "peal.yaml, line 3"
+	itemAt map[string][]string // by list, where each item begins: "peal.yaml, line 3"
 	faults Faults
 }
 
@@ -110,15 +110,28 @@ func (l *loader) fault(where, format string, args ...any) {
 
 // set puts values, found at where, into the configuration.
 func (l *loader) set(name, source, where string, values []string) {
-	if err := l.byName[name].set(&l.Config, values); err != nil {
-		l.fault(fmt.Sprintf("%s %q", where, strings.Join(values, ",")), "%v", err)
-		return
+	if l.take(l.byName[name], where, values) {
+		l.Sources[name] = source
 	}
-	l.Sources[name] = source
+}
+
+// take puts the values of s into the configuration. It reports whether they are valid.
+func (l *loader) take(s Setting, where string, values []string) bool {
+	err := s.set(&l.Config, values)
+	switch {
+	case err != nil && s.secret:
+		l.fault(where, "%v", err)
+	case err != nil:
+		l.fault(fmt.Sprintf("%s %q", where, strings.Join(values, ",")), "%v", err)
+	}
+	return err == nil
 }
 
 func (l *loader) readEnvironment(environment []string) {
-	names := map[string]string{}
+	names, lists := map[string]string{}, map[string]List{}
+	for _, list := range Lists() {
+		lists[list.variable()] = list
+	}
 	var known []string
 	for _, name := range l.names {
 		v := l.byName[name].Variable()
@@ -128,9 +141,10 @@ func (l *loader) readEnvironment(environment []string) {
 	for _, entry := range environment {
 		variable, value, _ := strings.Cut(entry, "=")
 		name, ok := names[variable]
+		list, isList := lists[variable]
 		switch {
-		case variable == rulesVariable:
-			l.fault(variable, "rules for channels are set in the configuration file only, under %s:", RulesKey)
+		case isList:
+			l.fault(variable, "%s are set in the configuration file only, under %s:", list.Items, list.Key)
 		case !strings.HasPrefix(variable, EnvironmentPrefix) || !ok && (foreign(variable) || OfKubernetes(variable, value)):
 		case !ok:
 			l.fault(variable, "%s", meant(variable, known))
@@ -173,9 +187,15 @@ func (l *loader) readFile(path string) {
 		l.fault(path, "must be lines of the form name: value, as in drain: 10s")
 		return
 	}
-	l.mapping(root, path, append([]string{RulesKey}, l.names...), func(key, value *yaml.Node, source, where string) {
-		if key.Value == RulesKey {
-			l.readRules(value, path, source, where)
+	lists := map[string]List{}
+	known := l.names[:len(l.names):len(l.names)]
+	for _, list := range Lists() {
+		lists[list.Key] = list
+		known = append(known, list.Key)
+	}
+	l.mapping(root, path, known, func(key, value *yaml.Node, source, where string) {
+		if list, ok := lists[key.Value]; ok {
+			l.readList(list, value, path, source, where)
 			return
 		}
 		s := l.byName[key.Value]

@@ -7,7 +7,7 @@ import (
 
 // YAML is the effective configuration as a file that --config reads, on any
 // machine, with the purpose and the source of each value. Defaults that depend on
-// this machine are comments.
+// this machine are comments. Secrets are not printed: their values must be set again.
 func (s *Settings) YAML() string {
 	effective := s.Config.WithDefaults()
 	var b strings.Builder
@@ -29,9 +29,14 @@ func (s *Settings) YAML() string {
 			case row.Default != "" && row.Kind() == "number": // differs between machines
 				comment = "# "
 			}
-			fmt.Fprintf(&b, "\n%s%s: %s # %s\n\n", comment, row.Name, row.text(&effective), from)
+			fmt.Fprintf(&b, "\n%s%s: %s # %s\n\n", comment, row.Name, row.shown(&effective), from)
 		}
 	}
-	s.appendRules(&b)
+	for i, list := range Lists() {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		s.appendList(&b, list)
+	}
 	return b.String()
 }

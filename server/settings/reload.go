@@ -3,8 +3,6 @@ package settings
 import (
 	"reflect"
 	"strings"
-
-	"peal/server"
 )
 
 // Change is one setting that differs between two configurations.
@@ -15,7 +13,7 @@ type Change struct {
 }
 
 // Changes are the settings whose effective values differ in next, in the order
-// of the table, the channel rules last.
+// of the table, the lists last.
 func (s *Settings) Changes(next *Settings) (all []Change) {
 	a, b := s.Config.WithDefaults(), next.Config.WithDefaults()
 	add := func(name string, live bool) {
@@ -30,8 +28,10 @@ func (s *Settings) Changes(next *Settings) (all []Change) {
 			add(row.Name, row.Live)
 		}
 	}
-	if a, b := a.Channels, b.Channels; len(a)+len(b) > 0 && !reflect.DeepEqual(a, b) {
-		add(RulesKey, server.SameHistories(a, b))
+	for _, list := range Lists() {
+		if !list.equal(&a, &b) {
+			add(list.Key, list.live(a, b))
+		}
 	}
 	return all
 }
@@ -47,9 +47,10 @@ func (s *Settings) Take(next *Settings, names []string) *Settings {
 		if source, ok := next.Sources[name]; ok {
 			taken.Sources[name] = source
 		}
-		if name == RulesKey {
-			taken.Config.Channels = next.Config.Channels
-			continue
+		for _, list := range Lists() {
+			if list.Key == name {
+				list.value(&taken.Config).Set(list.value(&next.Config))
+			}
 		}
 		for _, row := range All() {
 			if row.Name == name {

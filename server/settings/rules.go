@@ -1,29 +1,28 @@
 package settings
 
 import (
-	"errors"
-	"fmt"
-	"reflect"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 
 	"peal/server"
 	"peal/server/rules"
 )
 
-// RulesKey is the key of the file under which the rules for channels are. They
-// are a list of mappings, so there is neither a flag nor a variable for them.
-const RulesKey = "channels"
+// channelRules are the rules for channels.
+var channelRules = List{
+	Key:   "channels",
+	Title: "Channel rules",
+	Items: "rules for channels",
+	Help:  "rules for channels by name: the first whose match fits applies; the settings above apply to everything that it omits; at most 1000",
 
-const rulesVariable = EnvironmentPrefix + "CHANNELS"
+	Settings: ruleSettings(),
 
-// RulesHelp describes rules.
-const RulesHelp = "rules for channels by name: the first whose match fits applies; the settings above apply to everything that it omits; at most 1000"
+	example: `match: "news.*"`,
+	items:   func(c *server.Config) any { return &c.Channels },
+	live:    func(a, b server.Config) bool { return server.SameHistories(a.Channels, b.Channels) },
+	index:   faultAt(func(f *rules.Fault) int { return f.Rule }),
+}
 
-// RuleSettings are the keys of one rule. They set fields of the last rule in
-// Config.Channels.
-func RuleSettings() []Setting {
+func ruleSettings() []Setting {
 	const inherited = "that of all channels"
 	return []Setting{
 		{Name: "match", Help: `channels of the rule; * matches any characters, also none, but no leading $; \* is a star`, Default: "none: must be set",
@@ -47,57 +46,9 @@ func RuleSettings() []Setting {
 	}
 }
 
-// ofRule turns a field of a rule into a field of a Config: that of its last rule.
-// A Config without rules gets one.
+// ofRule is a field of the last rule.
 func ofRule(field func(r *rules.Rule) any) func(c *server.Config) any {
-	return func(c *server.Config) any {
-		if len(c.Channels) == 0 {
-			c.Channels = make([]rules.Rule, 1)
-		}
-		return field(&c.Channels[len(c.Channels)-1])
-	}
-}
-
-// readRules reads the list of rules. A rule with faults stays in the list.
-func (l *loader) readRules(list *yaml.Node, path, source, where string) {
-	if list.Kind != yaml.SequenceNode {
-		l.fault(where, `must be a list of rules, as in - match: "news.*"`)
-		return
-	}
-	l.Sources[RulesKey] = source
-	byName, names := map[string]Setting{}, []string{}
-	for _, s := range RuleSettings() {
-		names = append(names, s.Name)
-		byName[s.Name] = s
-	}
-	for _, rule := range list.Content {
-		at := fmt.Sprintf("%s, line %d", path, rule.Line)
-		l.ruleAt = append(l.ruleAt, at)
-		l.Config.Channels = append(l.Config.Channels, rules.Rule{})
-		if rule.Kind != yaml.MappingNode {
-			l.fault(at, `must be lines of the form name: value, as in match: "news.*"`)
-			continue
-		}
-		l.mapping(rule, path, names, func(key, value *yaml.Node, _, where string) {
-			s := byName[key.Value]
-			values, ok := l.values(s, value, where)
-			if !ok {
-				return
-			}
-			if err := s.set(&l.Config, values); err != nil {
-				l.fault(fmt.Sprintf("%s %q", where, strings.Join(values, ",")), "%v", err)
-			}
-		})
-	}
-}
-
-// located gives a fault of a rule its place in the file.
-func (l *loader) located(err error) error {
-	var f *rules.Fault
-	if !errors.As(err, &f) || f.Rule >= len(l.ruleAt) {
-		return err
-	}
-	return Fault{l.ruleAt[f.Rule], f.Error()}
+	return ofItem(func(c *server.Config) *[]rules.Rule { return &c.Channels }, field)
 }
 
 // quoteHint explains the error for a pattern that begins with a star, which YAML
@@ -107,24 +58,4 @@ func quoteHint(err error) string {
 		return `; a value that begins with * needs quotes, as in match: "*.log"`
 	}
 	return ""
-}
-
-// appendRules prints the rules, and of each the keys that it sets.
-func (s *Settings) appendRules(b *strings.Builder) {
-	fmt.Fprintf(b, "# == Channel rules\n\n# %s\n", RulesHelp)
-	if len(s.Config.Channels) == 0 {
-		fmt.Fprintf(b, "%s: [] # default: none\n", RulesKey)
-		return
-	}
-	fmt.Fprintf(b, "%s: # from %s\n", RulesKey, s.Sources[RulesKey])
-	for _, r := range s.Config.Channels {
-		one := server.Config{Channels: []rules.Rule{r}}
-		indent := "  - "
-		for _, row := range RuleSettings() {
-			if !reflect.ValueOf(row.field(&one)).Elem().IsZero() {
-				fmt.Fprintf(b, "%s%s: %s\n", indent, row.Name, row.text(&one))
-				indent = "    "
-			}
-		}
-	}
 }

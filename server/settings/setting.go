@@ -27,6 +27,8 @@ type Setting struct {
 
 	Live bool // SIGHUP can change it: see server.Server.Reload
 
+	secret bool // neither printed nor part of a fault
+
 	size bool // the number is one of bytes
 	off  bool // 0 means none, which the field writes as -1
 

@@ -69,7 +69,7 @@ func TestEveryFieldOfTheConfigHasOneSetting(t *testing.T) {
 	}
 	// A rule's keys set the fields of the last rule.
 	c.Channels = make([]rules.Rule, 2)
-	for _, s := range settings.RuleSettings() {
+	for _, s := range settings.Rules().Settings {
 		p := s.Field(&c)
 		if other := rows[p]; other != "" {
 			t.Errorf("%s and %s set the same field", other, s.Name)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -169,7 +170,15 @@ func (s Setting) setScalar(field any, value string) (err error) {
 	return nil
 }
 
-// text is the setting's value in c, in the form that Load reads.
+// shown is the setting's value in c as it may be printed.
+func (s Setting) shown(c *server.Config) string {
+	if s.secret && !reflect.ValueOf(s.field(c)).Elem().IsZero() {
+		return `"(set)"`
+	}
+	return s.text(c)
+}
+
+// text is the setting's value in c, in the form that Load reads. It may be secret: see shown.
 func (s Setting) text(c *server.Config) string {
 	switch f := s.field(c).(type) {
 	case *[]string:
