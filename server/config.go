@@ -46,9 +46,11 @@ type Config struct {
 	// none: a web site's own name could otherwise resolve to it.
 	AdminHosts []string
 
-	// Origins are those of web pages, as in https://app.example, that may use the
-	// server beside pages of this machine, and with their users' cookies. Default
-	// none. With Open pages of all others may use it too, without cookies.
+	// Origins are those of web pages that may use the server beside pages of this
+	// machine, and with their users' cookies: exact ones as in https://app.example, all
+	// below a name as in https://*.example.org, and null, which gets no cookies. At most
+	// auth.MostOrigins; default none. With Open pages of all others may use it too,
+	// without cookies.
 	Origins []string
 
 	// Drain is how long clients are given at the end. Default 10 s.
@@ -185,11 +187,7 @@ func (c Config) Validate() error {
 			errs = append(errs, err)
 		}
 	}
-	for _, o := range c.Origins {
-		if !auth.IsOrigin(o) {
-			errs = append(errs, fmt.Errorf("config: allow-origin %q: must be the scheme, the host in lower case and a port that is not the scheme's own, as in https://app.example or http://10.0.0.7:3000 (for every origin, without cookies, use --open)", o))
-		}
-	}
+	errs = append(errs, c.checkOrigins()...)
 	for _, h := range c.AdminHosts {
 		if !auth.IsHost(h) {
 			errs = append(errs, fmt.Errorf("config: admin-host %q: must be a host name in lower case without a port, as in peal.internal", h))

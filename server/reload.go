@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"peal/server/auth"
 	"peal/server/rules"
 )
 
@@ -28,7 +27,9 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 		return err
 	}
 	table := rules.New(c.Channels, s.standard)
-	policy := &auth.Policy{Open: s.config.Open, Origins: c.Origins}
+	running := s.config
+	running.Origins = c.Origins
+	policy := running.policy()
 	apply := func(i int) {
 		s.fronts[i].Reload(c.HTTP, table, policy)
 		if i == 0 {

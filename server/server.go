@@ -13,7 +13,6 @@ import (
 	"peal/loop"
 	"peal/loop/fanout"
 	"peal/loop/ring"
-	"peal/server/auth"
 	"peal/server/ban"
 	"peal/server/control"
 	"peal/server/engine"
@@ -134,7 +133,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if err := begun("workers"); err != nil {
 		return nil, err
 	}
-	allowed := &auth.Policy{Open: c.Open, Origins: c.Origins}
+	allowed := c.policy()
 	s.origins = httpapi.NewOrigins(allowed)
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.hub, Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,

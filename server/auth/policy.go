@@ -3,9 +3,17 @@ package auth
 // Policy decides which requests a listener accepts. Its zero value is for a server
 // of one machine. All listeners use the same Judge. Fixed when it is first used.
 type Policy struct {
-	Open    bool     // any Host, and pages of any origin
-	Hosts   []string // names to accept beside IP addresses and loopback, in lower case, without port
-	Origins []string // pages that may use the server beside those of this machine, as browsers write them: https://app.example
+	Open  bool     // any Host, and pages of any origin
+	Hosts []string // names to accept beside IP addresses and loopback, in lower case, without port
+
+	// Origins are the pages that may use the server beside those of this machine, as
+	// browsers write them, in the form that [CheckOrigin] accepts: https://app.example,
+	// https://*.example.org, null.
+	Origins []string
+
+	// ListedOnly restricts Open to hosts: pages of other origins are refused, except
+	// those that the server's own host has served.
+	ListedOnly bool
 }
 
 // Request has the parts of a request that show its origin; absent ones are nil.
@@ -36,7 +44,7 @@ func (p *Policy) Judge(r Request, guarded bool) Verdict {
 		return ForeignHost
 	}
 	if r.Origin != nil {
-		if p.Open || p.Trusts(r.Origin) {
+		if p.admits(r) {
 			return Welcome
 		}
 		return ForeignOrigin
@@ -47,17 +55,49 @@ func (p *Policy) Judge(r Request, guarded bool) Verdict {
 	return Welcome
 }
 
+// admits reports whether pages of the origin of r may use the server.
+func (p *Policy) admits(r Request) bool {
+	if p.Open && (!p.ListedOnly || isOriginOf(r.Origin, r.Host)) || p.Trusts(r.Origin) {
+		return true
+	}
+	return string(r.Origin) == null && p.Lists(r.Origin)
+}
+
 // Trusts reports whether a page of that origin may use the server with its
 // user's cookies: one of this machine, or one that the operator named. Open is
 // not enough: a proxy in front of an open server may identify users by their
-// cookies, and any other site could then read as those users.
+// cookies, and any other site could then read as those users. Nor is null, even if
+// it is listed: every site can make pages of that origin.
 func (p *Policy) Trusts(origin []byte) bool {
-	for _, o := range p.Origins {
-		if string(origin) == o {
+	if string(origin) == null {
+		return false
+	}
+	for _, item := range p.Origins {
+		if matches(item, origin) {
 			return true
 		}
 	}
 	return OriginAllowed(origin)
+}
+
+// Lists reports whether the list has that origin itself, and not by a wildcard only.
+func (p *Policy) Lists(origin []byte) bool {
+	for _, item := range p.Origins {
+		if string(origin) == item {
+			return true
+		}
+	}
+	return false
+}
+
+// isOriginOf reports whether a page of that origin may come from host itself. The
+// scheme is not known: a proxy may have removed TLS.
+func isOriginOf(origin, host []byte) bool {
+	rest, ok := cutPrefixFold(origin, "https://")
+	if !ok {
+		rest, ok = cutPrefixFold(origin, "http://")
+	}
+	return ok && len(host) > 0 && string(rest) == string(host)
 }
 
 func (p *Policy) hasHost(host []byte) bool {
@@ -73,23 +113,6 @@ func (p *Policy) hasHost(host []byte) bool {
 	return false
 }
 
-// IsOrigin reports whether text is an origin as browsers write it: scheme, host in
-// lower case, and a port that is not the scheme's own; no path.
-func IsOrigin(text string) bool {
-	b := []byte(text)
-	rest, ok := cutPrefixFold(b, "https://")
-	standard := ":443"
-	if !ok {
-		rest, ok = cutPrefixFold(b, "http://")
-		standard = ":80"
-	}
-	host, isHost := splitHost(rest)
-	if !ok || !isHost || b[0] != 'h' || len(rest) == len(host)+1 || string(rest[len(host):]) == standard {
-		return false
-	}
-	return isHostName(host)
-}
-
 // IsHost reports whether text is a host name in lower case, without a port.
 func IsHost(text string) bool { return len(text) > 0 && isHostName([]byte(text)) }
 
@@ -98,7 +121,7 @@ func isHostName(b []byte) bool {
 		return true
 	}
 	for _, c := range b {
-		if !isNameByte(c) || 'A' <= c && c <= 'Z' {
+		if !isLowerNameByte(c) {
 			return false
 		}
 	}

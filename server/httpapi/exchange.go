@@ -26,6 +26,7 @@ type exchange struct {
 	// Of the request, as it is read.
 	head    Head
 	origin  uint16 // number of the head's Origin, once it is admitted
+	cors    string // header lines for the pages of it
 	route   *route // nil: the path is not served
 	segment []byte // the channel in the path, percent-encoded
 	body    []byte
@@ -57,7 +58,7 @@ func newExchange(s *shared) *exchange {
 
 // begin makes x the exchange of a call.
 func (x *exchange) begin(c *loop.Call) {
-	x.call, x.parsed, x.origin = c, false, noOrigin
+	x.call, x.parsed, x.origin, x.cors = c, false, noOrigin, ""
 	c.Used, c.Need, c.Verdict, c.Close, c.Sub, c.Work = 0, 0, loop.More, false, nil, 0
 	if x.progress = c.Partial; x.progress == nil {
 		x.partial = loop.Partial{}
@@ -85,7 +86,7 @@ func (x *exchange) readHead() (ready bool, err *refusal.Error) {
 	if err := x.gate.Decide(x.arrive()); err != nil {
 		return false, err
 	}
-	x.origin = x.deps.Origins.number(x.head.Origin)
+	x.origin, x.cors = x.deps.Origins.admit(x.head.Origin)
 	if x.head.Expectation {
 		return false, errExpectation
 	}
@@ -192,8 +193,14 @@ func (x *exchange) shrink() {
 func (x *exchange) arrive() *permit.Request {
 	x.asked = permit.Request{Action: permit.Arrive}
 	f := &x.asked.From // in place: it is large, and all requests come by here
-	f.Peer, f.Transport, f.Host, f.Origin = x.call.Peer, permit.HTTP, x.head.Host, x.head.Origin
+	f.Peer, f.Transport, f.Host, f.Origin, f.Site = x.call.Peer, permit.HTTP, x.head.Host, x.head.Origin, x.head.Site
+	x.asked.Effect = !isSafe(x.head.Method)
 	return &x.asked
+}
+
+// isSafe reports whether requests of that method only read (RFC 9110 §9.2.1).
+func isSafe(method []byte) bool {
+	return string(method) == "GET" || string(method) == "HEAD" || string(method) == "OPTIONS"
 }
 
 // request is what the client asks for, with the channels that it names. It is the

@@ -23,6 +23,7 @@ type Head struct {
 	Query         []byte // of Target, without the question mark
 	Host          []byte // whom the request is for: of an absolute target, else the Host header; nil if there is neither (HTTP/1.0)
 	Origin        []byte // nil if there is none
+	Site          []byte // Sec-Fetch-Site; nil if there is none
 	ContentLength int    // -1 if there is none
 	Chunked       bool
 	HTTP11        bool
@@ -304,9 +305,12 @@ func (h *Head) take(name, value []byte) *refusal.Error {
 				}
 			})
 		}
-	case len("content-length"):
+	case len("content-length"): // also sec-fetch-site
 		if equalFold(name, "content-length") {
 			return h.takeContentLength(value)
+		}
+		if equalFold(name, "sec-fetch-site") {
+			h.Site = value
 		}
 	case len("transfer-encoding"):
 		if equalFold(name, "transfer-encoding") {

@@ -17,16 +17,22 @@ const (
 	anybodyHead = "Access-Control-Allow-Origin: *\r\n" + exposeHead
 )
 
-// Limits of Origins. Beyond them a page is answered as if it were not trusted.
+// Limits of Origins.
 const (
-	maxOrigins = 4096 // about 2 MB
-	maxOrigin  = 255  // bytes
+	maxOrigins = 4096 // with a number, beside those that the operator listed: about 2 MB
+	maxOrigin  = 255  // bytes of one; a longer one is answered as if it were not trusted
+	maxNumber  = 1<<16 - 1
 )
 
 // Origins are the trusted origins that have asked, each with the header lines
 // for its pages, made once. The response to a poll is written long after the
 // request, by an encoder that does not know it: until then the poll keeps a number. All Fronts and their Encoder
 // share one.
+//
+// An origin beyond maxOrigins gets no number: its polls are answered as if it were
+// not trusted. An origin that the operator listed by name always gets one, so that
+// requests with invented origins, of this machine or below a wildcard, cannot take
+// its place.
 type Origins struct {
 	// Shared. Reloading stores policy; what was numbered before and is not trusted
 	// any more keeps its number, which nobody is given again.
@@ -36,6 +42,7 @@ type Origins struct {
 	// and a goroutine that loads it reads what was there before.
 	mu      sync.Mutex
 	numbers map[string]uint16
+	listed  int                      // of numbers: those that were listed by name
 	heads   atomic.Pointer[[]string] // by number
 }
 
@@ -56,29 +63,36 @@ func NewOrigins(p *auth.Policy) *Origins {
 // Use replaces the policy. Any goroutine may call it.
 func (o *Origins) Use(p *auth.Policy) { o.policy.Store(p) }
 
-// number returns that of an origin that was admitted, nil for none. Any goroutine
-// may call it.
-func (o *Origins) number(origin []byte) uint16 {
+// admit returns the number of an origin that may use the server, nil for none, and
+// the header lines for the responses to its pages. Any goroutine may call it. It
+// allocates for an origin that has no number yet.
+func (o *Origins) admit(origin []byte) (number uint16, head string) {
+	p := o.policy.Load()
 	switch {
 	case origin == nil:
-		return noOrigin
-	case len(origin) > maxOrigin || !o.policy.Load().Trusts(origin):
-		return anybody
+		return noOrigin, ""
+	case len(origin) > maxOrigin || !p.Trusts(origin):
+		return anybody, anybodyHead
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if n, ok := o.numbers[string(origin)]; ok {
-		return n
-	}
 	heads := *o.heads.Load()
-	if len(heads) >= maxOrigins {
-		return anybody
+	if n, ok := o.numbers[string(origin)]; ok {
+		return n, heads[n]
 	}
-	text := string(origin)
-	heads = append(heads, "Access-Control-Allow-Origin: "+text+"\r\nAccess-Control-Allow-Credentials: true\r\n"+exposeHead)
-	o.numbers[text] = uint16(len(heads) - 1)
+	text, listed := string(origin), p.Lists(origin)
+	head = "Access-Control-Allow-Origin: " + text + "\r\nAccess-Control-Allow-Credentials: true\r\n" + exposeHead
+	if len(heads) > maxNumber || !listed && len(o.numbers)-o.listed >= maxOrigins {
+		return anybody, head
+	}
+	heads = append(heads, head)
+	number = uint16(len(heads) - 1)
+	o.numbers[text] = number
+	if listed {
+		o.listed++
+	}
 	o.heads.Store(&heads)
-	return o.numbers[text]
+	return number, head
 }
 
 // head returns the header lines for the pages of an origin. Any goroutine may

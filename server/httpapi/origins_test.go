@@ -161,22 +161,117 @@ func TestPreflightAllowsWhatPagesSend(t *testing.T) {
 	}
 }
 
-// Beyond the table's room pages read as those that are not trusted do.
+// Beyond the table's room polls are answered as if they were not trusted, and all
+// other requests are not affected, nor are origins that are listed by name.
 func TestOriginsAreBounded(t *testing.T) {
-	h, e := newHarness(t).withPolicy(&auth.Policy{})
+	h, e := newHarness(t).withPolicy(&auth.Policy{Origins: []string{"https://app.example", "https://*.example.org"}})
 	last := uint16(0)
 	for i := range 5000 {
 		c := h.call("GET /poll HTTP/1.1\r\nHost: localhost\r\nOrigin: " + fmt.Sprintf("http://n%d.localhost", i) + "\r\n\r\n")
 		last = max(last, c.Sub.Origin)
 	}
-	if last != 4095 {
-		t.Errorf("the highest number is %d, want 4095", last)
+	if last != 4097 {
+		t.Errorf("the highest number is %d, want 4097: 4096 origins behind two numbers of other meaning", last)
 	}
 	for origin, want := range map[string]string{
-		"http://n0.localhost": "http://n0.localhost", "http://n4999.localhost": "*", "http://" + strings.Repeat("a", 300) + ".localhost": "*",
+		"http://n0.localhost": "http://n0.localhost", "https://app.example": "https://app.example", "https://a.example.org": "*", "http://n4999.localhost": "*", "http://" + strings.Repeat("a", 300) + ".localhost": "*",
 	} {
 		if resp := ask(t, h, e, get("/poll"), "Origin: "+origin+"\r\n"); resp.Header.Get("Access-Control-Allow-Origin") != want {
 			t.Errorf("%.30s: %v, want %s", origin, resp.Header, want)
+		}
+	}
+	for way, in := range ways {
+		if strings.HasSuffix(way, "poll") {
+			continue
+		}
+		if resp := ask(t, h, e, in, "Origin: https://a.example.org\r\n"); resp.Header.Get("Access-Control-Allow-Origin") != "https://a.example.org" || resp.Header.Get("Access-Control-Allow-Credentials") != "true" {
+			t.Errorf("%s: %v", way, resp.Header)
+		}
+	}
+}
+
+// A page with an origin of null is one of any site: if it is listed, it may read
+// without cookies.
+func TestNullReadsWithoutCookiesIfListed(t *testing.T) {
+	for name, p := range map[string]*auth.Policy{
+		"closed": {Origins: []string{"null"}}, "open": {Open: true, Origins: []string{"null"}}, "open, listed only": {Open: true, ListedOnly: true, Origins: []string{"null"}},
+	} {
+		h, e := newHarness(t).withPolicy(p)
+		for way, in := range ways {
+			resp := ask(t, h, e, in, "Origin: null\r\nCookie: s=1\r\n")
+			if resp.StatusCode == 403 || resp.Header.Get("Access-Control-Allow-Origin") != "*" || resp.Header.Get("Access-Control-Allow-Credentials") != "" {
+				t.Errorf("%s, %s: %d %v", name, way, resp.StatusCode, resp.Header)
+			}
+		}
+	}
+}
+
+// Browsers send forms of any site without a preflight. Nothing of them may happen,
+// on no path that has an effect.
+func TestFormsOfOtherSitesHaveNoEffect(t *testing.T) {
+	forms := map[string]string{
+		"text/plain":                        `{"channel":"a","data":"x","messages":[{"channel":"a","data":"x"}],"client":"ann"}`,
+		"application/x-www-form-urlencoded": "channel=a&data=x&client=ann",
+		"multipart/form-data; boundary=b":   "--b\r\nContent-Disposition: form-data; name=\"data\"\r\n\r\nx\r\n--b--\r\n",
+	}
+	site := func(value string) string { return "Sec-Fetch-Site: " + value + "\r\n" }
+	sources := map[string]string{ // header lines: the error
+		"Origin: https://evil.example\r\n" + site("cross-site"): "origin_not_allowed",
+		"Origin: https://evil.example\r\n":                      "origin_not_allowed",
+		"Origin: null\r\n" + site("cross-site"):                 "origin_not_allowed",
+		"Origin: null\r\n" + site("same-origin"):                "origin_not_allowed",
+		"Origin: null\r\n":                                      "origin_not_allowed",
+		site("cross-site"):                                      "cross_site",
+		site("same-site"):                                       "cross_site",
+		"Cookie: s=1\r\n" + site("cross-site"):                  "cross_site",
+	}
+	for name, p := range map[string]*auth.Policy{
+		"closed": {Origins: []string{"https://app.example"}}, "listed only": {Open: true, ListedOnly: true, Origins: []string{"https://app.example"}}, "open": {Open: true},
+	} {
+		h, e := newHarness(t).withPolicy(p)
+		for _, target := range []string{"/publish?channel=a", "/publish", "/publish/batch", "/disconnect?client=ann", "/disconnect"} {
+			for media, body := range forms {
+				in := post(target, body, "Content-Type: "+media+"\r\n")
+				for lines, want := range sources {
+					if name == "open" && want == "origin_not_allowed" {
+						continue // pages of any origin may use it
+					}
+					resp := ask(t, h, e, in, lines)
+					if resp.StatusCode != 403 {
+						t.Errorf("%s: %s, %s with %q: %d, want 403 %s", name, target, media, lines, resp.StatusCode, want)
+					}
+					noCORS(t, lines, resp)
+				}
+			}
+		}
+		if published := h.log.take(); published != "" {
+			t.Errorf("%s: published: %s", name, published)
+		}
+		for _, lines := range []string{"", site("same-origin"), site("none"), "Origin: http://localhost:3000\r\n" + site("cross-site")} {
+			if resp := ask(t, h, e, post("/publish?channel=a", "x"), lines); resp.StatusCode != 200 {
+				t.Errorf("%s: publish with %q: %d", name, lines, resp.StatusCode)
+			}
+		}
+	}
+}
+
+// A preflight has no token: browsers add Authorization to the request that follows.
+func TestPreflightAllowsAuthorization(t *testing.T) {
+	for name, p := range map[string]*auth.Policy{
+		"closed": {Origins: []string{"https://app.example", "https://*.example.org"}}, "listed only": {Open: true, ListedOnly: true, Origins: []string{"https://app.example", "https://*.example.org"}}, "open": {Open: true},
+	} {
+		h, _ := newHarness(t).withPolicy(p)
+		for _, origin := range []string{"https://app.example", "https://a.b.example.org"} {
+			for _, target := range []string{"/publish", "/publish/batch", "/poll", "/sse", "/channels/a/history", "/disconnect"} {
+				resp, _ := h.answer(preflight(target, origin, "Access-Control-Request-Headers: authorization\r\n"))
+				if allowed := resp.Header.Get("Access-Control-Allow-Origin"); resp.StatusCode != 204 || resp.Header.Get("Access-Control-Allow-Headers") != "authorization" || allowed != origin && (name != "open" || allowed != "*") {
+					t.Errorf("%s, %s, %s: %d %v", name, origin, target, resp.StatusCode, resp.Header)
+				}
+			}
+		}
+		resp, _ := h.answer(preflight("/publish", "https://example.org", "Access-Control-Request-Headers: authorization\r\n"))
+		if refused := resp.StatusCode == 403; refused == (name == "open") {
+			t.Errorf("%s: the bare domain of a wildcard: %d", name, resp.StatusCode)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func (x *exchange) shape() shape {
 		close:     h.Close,
 		keepAlive: !h.HTTP11 && !h.Close,
 		headOnly:  string(h.Method) == "HEAD",
-		origin:    x.deps.Origins.head(x.origin),
+		origin:    x.cors,
 	}
 }
 

@@ -24,7 +24,7 @@ type subscribing struct{ *shared }
 func (x *exchange) appendSSEHead(dst []byte) []byte {
 	h := response.Head{
 		Status: 200, Type: "text/event-stream", Size: response.Endless, Close: true,
-		Origin: x.deps.Origins.head(x.origin), Lines: response.NoStore + "X-Accel-Buffering: no\r\n",
+		Origin: x.cors, Lines: response.NoStore + "X-Accel-Buffering: no\r\n",
 	}
 	return h.Append(dst)
 }
@@ -181,9 +181,6 @@ func (s *subscribing) subscribe(x *exchange, f loop.Framing, protocol string) (w
 	}
 	q := x.request()
 	q.Draining = x.call.Draining
-	if len(w.Visitor.Client) > 0 || w.Presence {
-		q.From.Site = x.header.Peek("Sec-Fetch-Site")
-	}
 	sub, err = w.Subscribe(&s.gate, q)
 	return w, sub, err
 }

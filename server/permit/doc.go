@@ -10,7 +10,8 @@
 //	check     actions                        errors
 //	host      arrive                         host_not_allowed
 //	origin    arrive                         origin_not_allowed
-//	site      subscribe, with a client name  cross_site
+//	site      arrive, by POST;               cross_site
+//	          subscribe, with a client name
 //	          or presence
 //	ban       subscribe, with a client name  disconnected
 //	rule      publish, over a WebSocket      publish_not_allowed
@@ -22,7 +23,7 @@
 //
 // A request is decided when all of it is known, so what is wrong with its form (a
 // name that is none, a parameter that contradicts another, JSON) comes before
-// any of these; only host and origin are decided as soon as a head has come
+// any of these; only host, origin and the site of a POST are decided as soon as a head has come
 // (action arrive), before its body is waited for. Which methods a path has is the
 // table of routes' to say (package httpapi): without them there is no action. The
 // log itself refuses what it has no room for, and the table of idempotency keys

@@ -57,19 +57,21 @@ func (g *Gate) Decide(r *Request) *refusal.Error {
 // Found by where a request comes from.
 var (
 	ErrForeignHost   = &refusal.Error{Status: 403, Code: "host_not_allowed", Message: "this server accepts only an IP address or localhost in the Host header: use one of these, or start the server with --open"}
-	ErrForeignOrigin = &refusal.Error{Status: 403, Code: "origin_not_allowed", Message: "this server accepts only web pages from localhost, and the Origin header names another site: start the server with --allow-origin and that origin, or with --open to accept all sites"}
-	ErrCrossSite     = &refusal.Error{Status: 403, Code: "cross_site", Message: "a page of another site caused this request without a script (Sec-Fetch-Site), and the request uses client or presence: use fetch, EventSource or WebSocket, which send an Origin header", Close: frame.CloseForbidden}
+	ErrForeignOrigin = &refusal.Error{Status: 403, Code: "origin_not_allowed", Message: "the Origin header names a site whose web pages may not use this server: start the server with --allow-origin and that origin (allow-origin also takes https://*.example.org), or use a page from localhost"}
+	ErrCrossSite     = &refusal.Error{Status: 403, Code: "cross_site", Message: "a page of another site caused this request without a script (Sec-Fetch-Site), and the request has an effect (POST, client or presence): use fetch, EventSource or WebSocket, which send an Origin header", Close: frame.CloseForbidden}
 )
 
 func (g *Gate) origin(r *Request) *refusal.Error {
 	from := auth.Request{Host: r.From.Host, Origin: r.From.Origin, Site: r.From.Site}
 	switch r.Action {
 	case Arrive:
-		switch g.Policy.Judge(from, false) {
+		switch g.Policy.Judge(from, r.Effect) {
 		case auth.ForeignHost:
 			return ErrForeignHost
 		case auth.ForeignOrigin:
 			return ErrForeignOrigin
+		case auth.CrossSite:
+			return ErrCrossSite
 		}
 	case Subscribe:
 		// This is where a GET does something that others see. No page of another site

@@ -97,9 +97,10 @@ func TestChecksComeInTheDocumentedOrder(t *testing.T) {
 			t.Errorf("action %d: %v when all is mended", r.Action, err)
 		}
 	}
-	walk(permit.Request{Action: permit.Arrive, From: permit.From{Host: []byte("evil.example"), Origin: []byte("http://evil.example")}},
+	walk(permit.Request{Action: permit.Arrive, From: permit.From{Host: []byte("evil.example"), Origin: []byte("http://evil.example"), Site: []byte("cross-site")}, Effect: true},
 		step{"host_not_allowed", func(r *permit.Request) { r.From.Host = []byte("localhost") }},
-		step{"origin_not_allowed", func(r *permit.Request) { r.From.Origin = nil }})
+		step{"origin_not_allowed", func(r *permit.Request) { r.From.Origin = nil }},
+		step{"cross_site", func(r *permit.Request) { r.Effect = false }})
 	walk(permit.Request{
 		Action: permit.Subscribe, Who: permit.Principal{Client: []byte("evil")}, From: permit.From{Site: []byte("cross-site")},
 		Channels: of("quiet"), Presence: true, Draining: true, Has: 2,

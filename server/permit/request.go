@@ -52,6 +52,9 @@ type Request struct {
 	From     From
 	Channels []*names.Name
 
+	// Of Arrive.
+	Effect bool // the request does something even if its response is not read: its method is not GET, HEAD or OPTIONS
+
 	// Of Subscribe.
 	Has      int  // channels that the connection has already
 	Presence bool // it asks for presence events

@@ -39,7 +39,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.SocketGroup }},
 			{Name: "admin-host", Help: "host name without a port that --admin accepts beside IP addresses and localhost, such as the name that a scraper uses for this machine; repeatable", Default: "none",
 				field: func(c *server.Config) any { return &c.AdminHosts }},
-			{Name: "allow-origin", Live: true, Help: "origin of web pages, as in https://app.example, that may use the server beside pages of this machine, with the cookies of their users; --open also allows all other origins, without cookies; repeatable", Default: "none",
+			{Name: "allow-origin", Live: true, Help: "origin of web pages, as in https://app.example, or all below a name, as in https://*.example.org, that may use the server beside pages of this machine, with the cookies of their users; null is for sandboxed frames and local files, without cookies; --open also allows all other origins, without cookies; repeatable, at most 1000", Default: "none",
 				field: func(c *server.Config) any { return &c.Origins }},
 		}},
 		{"The process", "", []Setting{
