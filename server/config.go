@@ -84,6 +84,10 @@ type Config struct {
 	// use, the address that has most gives up those that end first to others.
 	DisconnectClients int
 
+	// Revocations is how many subjects and IDs of tokens are revoked at a time, default
+	// 100,000. Beyond that a request for more is refused: what was accepted must hold.
+	Revocations int
+
 	HTTP httpapi.Limits // what one request may ask for; BatchLimit must fit into Loop.InputBytes: see relations.go
 
 	Loop loop.Config // loops, connections, timeouts; Loops defaults to GOMAXPROCS here
@@ -130,6 +134,7 @@ func (c Config) WithDefaults() Config {
 	number(&c.AddressShare, 50)
 	number(&c.IdempotencyKeys, 500_000)
 	number(&c.DisconnectClients, 100_000)
+	number(&c.Revocations, 100_000)
 	number(&c.Loop.Loops, runtime.GOMAXPROCS(0))
 	if c.Drain <= 0 {
 		c.Drain = 10 * time.Second

@@ -7,6 +7,7 @@ import (
 	"peal/loop"
 	"peal/server/hub"
 	"peal/server/presence"
+	"peal/server/revoke"
 	"peal/server/tally"
 )
 
@@ -63,6 +64,9 @@ func (s *Server) PresenceStats() presence.Stats { return s.presence.Stats() }
 // Bans is how many disconnected clients are kept away, and how many were ever let
 // in before their time for the sake of others.
 func (s *Server) Bans() (kept int, evicted uint64) { return s.bans.Len(), s.bans.Evicted() }
+
+// Revocations tells about tokens that are revoked.
+func (s *Server) Revocations() revoke.Stats { return s.revoked.Stats() }
 
 // IdempotencyKeys is how many keys are remembered, and how many were ever
 // forgotten before their window had passed.

@@ -22,6 +22,7 @@ import (
 	"peal/server/log"
 	"peal/server/logging"
 	"peal/server/presence"
+	"peal/server/revoke"
 	"peal/server/rules"
 	"peal/server/share"
 	"peal/server/workers"
@@ -38,6 +39,8 @@ type Server struct {
 	hub        *hub.Hub
 	presence   *presence.Table
 	bans       *ban.Table
+	revoked    *revoke.Table
+	dismisser  *dismisser
 	keys       *idempotency.Table
 	access     *logging.Access // nil without Config.AccessLog
 	workers    *workers.Pool
@@ -111,7 +114,8 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	s.presence = presence.New(c.Presence, s.isWatched, time.Now)
 	s.bans = ban.New(c.DisconnectClients, c.ofShare(c.DisconnectClients), time.Now)
 	s.keys = idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, c.ofShare(c.IdempotencyKeys), time.Now)
-	orders := control.New(s.log, s.bans, time.Now, c.Log)
+	s.revoked = revoke.New(c.Revocations, longestToken, time.Now)
+	orders := control.New(s.log, s.bans, s.revoked, time.Now, c.Log)
 	if err := s.startLog(orders); err != nil {
 		return nil, err
 	}
@@ -135,9 +139,10 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	}
 	allowed := c.policy()
 	s.origins = httpapi.NewOrigins(allowed)
+	s.dismisser = &dismisser{loops: s.loops}
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.hub, Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
-		Dismisser: &dismisser{loops: s.loops}, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins,
+		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins,
 		MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}
 	if s.access != nil {
@@ -200,6 +205,9 @@ func policy(table *rules.Table, channel string) fanout.Policy {
 	return table.Slow(channel)
 }
 
+// longestToken is how long a token can be valid after it was issued.
+const longestToken = 24*time.Hour + 10*time.Second
+
 // sweepEvery is how often old history is looked for.
 const sweepEvery = time.Second
 
@@ -217,6 +225,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 			s.hub.Sweep(now)
 			s.presence.Sweep()
 			s.bans.Sweep()
+			s.revoked.Sweep()
 		case <-s.presence.Work():
 			if changes == nil {
 				changes = time.After(presence.TickEvery)

@@ -15,6 +15,7 @@ import (
 	"peal/server/auth"
 	"peal/server/hub"
 	"peal/server/presence"
+	"peal/server/revoke"
 	"peal/server/tally"
 )
 
@@ -23,6 +24,7 @@ type Source interface {
 	HubStats() hub.Stats
 	PresenceStats() presence.Stats
 	Bans() (kept int, evicted uint64) // disconnected clients that are kept away, and those evicted early
+	Revocations() revoke.Stats
 	IdempotencyKeys() (remembered int, evicted uint64)
 	LoopStats(context.Context) ([]loop.Stats, error)
 	FrontStats(context.Context) (tally.Stats, error)

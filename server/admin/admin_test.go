@@ -14,6 +14,7 @@ import (
 	"peal/server/auth"
 	"peal/server/hub"
 	"peal/server/presence"
+	"peal/server/revoke"
 	"peal/server/tally"
 )
 
@@ -24,9 +25,12 @@ type source struct {
 	frontErr error
 }
 
-func (s *source) HubStats() hub.Stats            { return hub.Stats{Channels: 3, Messages: 5, Bytes: 700} }
-func (s *source) PresenceStats() presence.Stats  { return presence.Stats{Members: 2} }
-func (s *source) Bans() (int, uint64)            { return 4, 1 }
+func (s *source) HubStats() hub.Stats           { return hub.Stats{Channels: 3, Messages: 5, Bytes: 700} }
+func (s *source) PresenceStats() presence.Stats { return presence.Stats{Members: 2} }
+func (s *source) Bans() (int, uint64)           { return 4, 1 }
+func (s *source) Revocations() revoke.Stats {
+	return revoke.Stats{Names: 5, Floor: 1_700_000_000, Folded: 2}
+}
 func (s *source) IdempotencyKeys() (int, uint64) { return 6, 1 }
 func (s *source) Ready() bool                    { return s.ready }
 func (s *source) LogHead() uint64                { return 9 }

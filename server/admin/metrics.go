@@ -10,6 +10,7 @@ import (
 	"peal/loop/fanout"
 	"peal/server/hub"
 	"peal/server/presence"
+	"peal/server/revoke"
 	"peal/server/tally"
 )
 
@@ -30,12 +31,14 @@ type state struct {
 	keys       int
 	lostKeys   uint64
 	lostBans   uint64
+	revoked    revoke.Stats
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.hub, s.head, s.failing = c.source.HubStats(), c.source.LogHead(), c.source.LogFailing()
 	s.presence = c.source.PresenceStats()
 	s.bans, s.lostBans = c.source.Bans()
+	s.revoked = c.source.Revocations()
 	s.lost, s.lostAccess = c.source.LostLines(), c.source.LostAccessLines()
 	s.keys, s.lostKeys = c.source.IdempotencyKeys()
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
@@ -125,6 +128,9 @@ var metrics = []metric{
 	counter("connections_disconnected_total", "Connections ended by a request to disconnect their client.", func(s *loop.Stats) float64 { return float64(s.Dismissed) }),
 	one(prometheus.GaugeValue, "disconnected_clients", "Disconnected clients that are kept away.", func(s *state) float64 { return float64(s.bans) }),
 	one(prometheus.CounterValue, "disconnected_evicted_total", "Disconnected clients evicted before the end of their window, in favour of addresses that keep fewer away.", func(s *state) float64 { return float64(s.lostBans) }),
+	one(prometheus.GaugeValue, "revocations", "Users and tokens that are revoked.", func(s *state) float64 { return float64(s.revoked.Names) }),
+	one(prometheus.GaugeValue, "tokens_refused_before_seconds", "Tokens that were issued before this time (seconds since 1970) are refused, because it is not known which of them were revoked; 0 if all revocations are known.", func(s *state) float64 { return float64(s.revoked.Floor) }),
+	one(prometheus.CounterValue, "revocations_folded_total", "Revocations that had no room when they were restored, so that all tokens of before are refused.", func(s *state) float64 { return float64(s.revoked.Folded) }),
 	counter("heartbeats_total", "Heartbeats sent to silent streams.", func(s *loop.Stats) float64 { return float64(s.Heartbeats) }),
 	counter("requests_total", "HTTP requests handled.", func(s *loop.Stats) float64 { return float64(s.Requests) }),
 	counter("websocket_received_total", "WebSocket messages received.", func(s *loop.Stats) float64 { return float64(s.Received) }),

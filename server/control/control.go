@@ -8,11 +8,9 @@ import (
 
 	"peal/server/ban"
 	"peal/server/log"
+	"peal/server/revoke"
 	"peal/server/share"
 )
-
-// event names orders about bans among entries of kind control.
-const event = "disconnect"
 
 // Appender takes entries: a log.Log. See there.
 type Appender interface {
@@ -22,24 +20,26 @@ type Appender interface {
 // Control gives orders and follows them. It is a log.Tail and a log.State.
 type Control struct {
 	// Fixed at New.
-	log    Appender
-	bans   *ban.Table
-	now    func() time.Time
-	report *slog.Logger
-	node   uint64 // names its own orders in the log: they have their effect already
+	log     Appender
+	bans    *ban.Table
+	revoked *revoke.Table
+	now     func() time.Time
+	report  *slog.Logger
+	node    uint64 // names its own orders in the log: they have their effect already
 
-	// Fixed after Load.
+	// Fixed after the start of the log.
 	loaded uint64 // orders up to here are in the state that was loaded
+	lost   string // why the state may be incomplete, "" if it is not
 
-	// order makes the order of orders in the table that of the log. The append lock of
+	// order makes the order of orders in the tables that of the log. The append lock of
 	// the log is taken with it held, and never the other way round.
 	order sync.Mutex
 }
 
-// New returns a Control of those bans. now is the clock, time.Now outside tests;
-// report is where orders go that cannot be read.
-func New(l Appender, bans *ban.Table, now func() time.Time, report *slog.Logger) *Control {
-	return &Control{log: l, bans: bans, now: now, report: report, node: rand.Uint64()}
+// New returns a Control of those bans and revocations. now is the clock, time.Now
+// outside tests; report is where orders go that cannot be read.
+func New(l Appender, bans *ban.Table, revoked *revoke.Table, now func() time.Time, report *slog.Logger) *Control {
+	return &Control{log: l, bans: bans, revoked: revoked, now: now, report: report, node: rand.Uint64()}
 }
 
 // KeepAway keeps clients away for that long from now on, whatever was ordered about
@@ -52,7 +52,7 @@ func New(l Appender, bans *ban.Table, now func() time.Time, report *slog.Logger)
 func (c *Control) KeepAway(by share.Key, clients []string, length time.Duration, done func(error)) (refused []string) {
 	c.order.Lock()
 	defer c.order.Unlock()
-	o := order{node: c.node}
+	o := disconnection{node: c.node}
 	if length > 0 {
 		o.until = c.now().Add(length).UnixMilli() + 1
 	}
@@ -70,11 +70,29 @@ func (c *Control) KeepAway(by share.Key, clients []string, length time.Duration,
 		done(nil)
 		return refused
 	}
-	entry := &log.Entry{Kind: log.KindControl, Event: event, Data: appendOrder(nil, &o)}
+	c.append(eventDisconnect, appendDisconnection(nil, &o), done)
+	return refused
+}
+
+// Revoke revokes the tokens of o, which are refused when it returns; connections that
+// have one are the caller's to end. It reports false, and does nothing, when the table
+// has no room. done is as for KeepAway, and is not called after false.
+func (c *Control) Revoke(o *revoke.Order, done func(error)) (ok bool) {
+	c.order.Lock()
+	defer c.order.Unlock()
+	r := revocation{node: c.node, given: c.now().Unix(), Order: *o}
+	if !c.revoked.Revoke(o) {
+		return false
+	}
+	c.append(eventRevoke, appendRevocation(nil, &r), done)
+	return true
+}
+
+func (c *Control) append(event string, data []byte, done func(error)) {
+	entry := &log.Entry{Kind: log.KindControl, Event: event, Data: data}
 	if err := c.log.Append([]*log.Entry{entry}, done); err != nil {
 		done(err)
 	}
-	return refused
 }
 
 // Room is always there; see log.Tail.
@@ -83,8 +101,8 @@ func (c *Control) Room(int, int) bool { return true }
 // Wake does nothing: Control has no readers.
 func (c *Control) Wake() {}
 
-// Apply follows the orders of others; see log.Tail. It takes as long as their clients
-// take in the table of bans.
+// Apply follows the orders of others; see log.Tail. It takes as long as their names
+// take in the tables.
 func (c *Control) Apply(batch []*log.Entry) {
 	if log.IsControl(batch) {
 		c.follow(batch, false)
@@ -97,17 +115,42 @@ func (c *Control) Restore(batch []*log.Entry) { c.follow(batch, true) }
 
 func (c *Control) follow(batch []*log.Entry, old bool) {
 	for _, e := range batch {
-		if e.Kind != log.KindControl || e.Event != event || old && e.Sequence <= c.loaded {
+		if e.Kind != log.KindControl || old && e.Sequence <= c.loaded {
 			continue
 		}
-		o, err := parseOrder(e.Data)
-		switch {
-		case err != nil:
+		var err error
+		switch e.Event {
+		case eventDisconnect:
+			err = c.followDisconnection(e.Data, old)
+		case eventRevoke:
+			err = c.followRevocation(e.Data, old)
+		}
+		if err != nil {
 			c.report.Error("an entry of the log was skipped", "sequence", e.Sequence, "error", err)
-		case old || o.node != c.node:
-			for _, client := range o.clients {
-				c.bans.Restore(client, time.UnixMilli(o.until))
-			}
 		}
 	}
+}
+
+func (c *Control) followDisconnection(data []byte, old bool) error {
+	o, err := parseDisconnection(data)
+	if err != nil || !old && o.node == c.node {
+		return err
+	}
+	for _, client := range o.clients {
+		c.bans.Restore(client, time.UnixMilli(o.until))
+	}
+	return nil
+}
+
+// followRevocation revokes what the order says. One that cannot be read may be about
+// any token that was issued up to now.
+func (c *Control) followRevocation(data []byte, old bool) error {
+	o, err := parseRevocation(data)
+	switch {
+	case err != nil:
+		c.revoked.Raise(c.now().Unix())
+	case old || o.node != c.node:
+		c.revoked.Restore(&o.Order, o.given)
+	}
+	return err
 }

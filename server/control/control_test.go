@@ -15,6 +15,7 @@ import (
 	"peal/server/control"
 	"peal/server/log"
 	"peal/server/log/memory"
+	"peal/server/revoke"
 	"peal/server/share"
 )
 
@@ -22,6 +23,9 @@ var (
 	_ log.Tail  = (*control.Control)(nil)
 	_ log.State = (*control.Control)(nil)
 )
+
+// lifetime is how long a token can be valid.
+const lifetime = time.Hour
 
 var quiet = slog.New(slog.DiscardHandler)
 
@@ -33,9 +37,10 @@ func (c *clock) now() time.Time { return c.at }
 // server is one life of a server, with the log of all of them.
 type server struct {
 	*control.Control
-	bans  *ban.Table
-	clock *clock
-	log   *fakeLog
+	bans    *ban.Table
+	revoked *revoke.Table
+	clock   *clock
+	log     *fakeLog
 }
 
 // fakeLog keeps what it accepts, in the form in which it would be stored.
@@ -65,8 +70,8 @@ func (l *fakeLog) Append(batch []*log.Entry, done func(error)) error {
 }
 
 func newServer(most int, at *clock, l *fakeLog) *server {
-	s := &server{bans: ban.New(most, most, at.now), clock: at, log: l}
-	s.Control = control.New(l, s.bans, at.now, quiet)
+	s := &server{bans: ban.New(most, most, at.now), revoked: revoke.New(most, lifetime, at.now), clock: at, log: l}
+	s.Control = control.New(l, s.bans, s.revoked, at.now, quiet)
 	l.tail = s.Control
 	return s
 }
@@ -190,7 +195,7 @@ func TestARestartEndsWhereTheServerWas(t *testing.T) {
 	bans := ban.New(1000, 1000, time.Now)
 	l := memory.Open(time.Now)
 	kept := &keeper{}
-	c := control.New(l, bans, time.Now, quiet)
+	c := control.New(l, bans, revoke.New(1, lifetime, time.Now), time.Now, quiet)
 	l.Start(log.Tails{kept, c}, nil)
 	var all sync.WaitGroup
 	for g := range 4 {
@@ -204,7 +209,7 @@ func TestARestartEndsWhereTheServerWas(t *testing.T) {
 	}
 	all.Wait()
 	again := ban.New(1000, 1000, time.Now)
-	control.New(l, again, time.Now, quiet).Restore(kept.entries)
+	control.New(l, again, revoke.New(1, lifetime, time.Now), time.Now, quiet).Restore(kept.entries)
 	for i := range 5 {
 		for _, name := range []string{fmt.Sprint(i), "x" + fmt.Sprint(i)} {
 			if was, is := bans.Has([]byte(name)), again.Has([]byte(name)); was != is {
@@ -252,7 +257,7 @@ func TestTheStateIsAllBansInForce(t *testing.T) {
 			short++
 		}
 	}
-	if short < 400 || again.Load([]byte("\x02"), 0) == nil || again.Load(nil, 0) != nil {
+	if short < 400 || again.Load([]byte("\x03"), 0) == nil || again.Load(nil, 0) != nil {
 		t.Errorf("%d of 500 prefixes are errors", short)
 	}
 }

@@ -3,57 +3,117 @@ package control
 import (
 	"encoding/binary"
 	"time"
+
+	"peal/server/revoke"
 )
 
-// The state is all bans that are in force:
+// The state is all bans and revocations that are in force, and the floor of tokens:
 //
-//	│ version 1 │ so many × (until 8, milliseconds since 1970; length of the name, uvarint; name) │
-const stateVersion = 1
+//	│ version 2 │ floor 8, seconds since 1970, 0: none │ names │
+//	names: each what it is, its length (uvarint), the name, and
+//	  of a client  │ until 8, milliseconds since 1970 │
+//	  of a sub     │ last 8, the newest token that it can be about │ before 8, both seconds since 1970 │
+//	  of a jti     │ last 8 │
+//
+// Version 1 had clients only: │ 1 │ so many × (until 8, name) │. A server of a
+// version that cannot read the state does not start with it.
+const (
+	stateVersion = 2
+	stateBytes   = 1 + 8
+)
 
-// Save returns the bans that are in force, nothing if there is none: at most as many
-// as the table of bans holds. See log.State.
+// Save returns the bans and revocations that are in force, nothing if there is none: at
+// most as many as their tables hold. See log.State.
 func (c *Control) Save() (state []byte) {
+	le := binary.LittleEndian
+	state = le.AppendUint64(append(state, stateVersion), uint64(c.revoked.Floor()))
 	c.bans.Each(func(client string, until time.Time) {
-		if state == nil {
-			state = append(state, stateVersion)
-		}
-		state = binary.LittleEndian.AppendUint64(state, uint64(until.UnixMilli()+1))
-		state = binary.AppendUvarint(state, uint64(len(client)))
-		state = append(state, client...)
+		state = appendName(append(state, ofClient), client)
+		state = le.AppendUint64(state, uint64(until.UnixMilli()+1))
 	})
+	c.revoked.Each(func(name string, isID bool, before, last int64) {
+		if isID {
+			state = le.AppendUint64(appendName(append(state, ofID), name), uint64(last))
+			return
+		}
+		state = le.AppendUint64(appendName(append(state, ofSubject), name), uint64(last))
+		state = le.AppendUint64(state, uint64(before))
+	})
+	if len(state) == stateBytes && c.revoked.Floor() == 0 {
+		return nil
+	}
 	return state
 }
 
 // Load takes what Save has returned in an earlier life; see log.State.
 func (c *Control) Load(state []byte, upto uint64) error {
 	c.loaded = upto
-	if len(state) == 0 {
+	switch {
+	case len(state) == 0:
 		return nil
-	}
-	if state[0] != stateVersion {
+	case state[0] == 1:
+		return c.loadVersion1(state[1:])
+	case state[0] != stateVersion || len(state) < stateBytes:
 		return errOrder
 	}
-	for b := state[1:]; len(b) > 0; {
+	c.revoked.Raise(int64(binary.LittleEndian.Uint64(state[1:])))
+	for b := state[stateBytes:]; len(b) > 0; {
+		name, rest, ok := cutName(b[1:])
+		if !ok {
+			return errOrder
+		}
+		if b, ok = c.loadName(b[0], name, rest); !ok {
+			return errOrder
+		}
+	}
+	return nil
+}
+
+// loadName takes one name of the state; b is what follows it.
+func (c *Control) loadName(what byte, name string, b []byte) (rest []byte, ok bool) {
+	if len(b) < 8 {
+		return nil, false
+	}
+	at := int64(binary.LittleEndian.Uint64(b))
+	b = b[8:]
+	named := map[string]struct{}{name: {}}
+	switch {
+	case what == ofClient:
+		c.bans.Restore(name, time.UnixMilli(at))
+	case what == ofSubject && len(b) >= 8:
+		c.revoked.Restore(&revoke.Order{Subjects: named, Before: int64(binary.LittleEndian.Uint64(b))}, at)
+		b = b[8:]
+	case what == ofID:
+		c.revoked.Restore(&revoke.Order{IDs: named}, at)
+	default:
+		return nil, false
+	}
+	return b, true
+}
+
+func (c *Control) loadVersion1(b []byte) error {
+	for len(b) > 0 {
 		if len(b) < 8 {
 			return errOrder
 		}
-		until := int64(binary.LittleEndian.Uint64(b))
 		client, rest, ok := cutName(b[8:])
 		if !ok {
 			return errOrder
 		}
-		c.bans.Restore(client, time.UnixMilli(until))
+		c.bans.Restore(client, time.UnixMilli(int64(binary.LittleEndian.Uint64(b))))
 		b = rest
 	}
 	return nil
 }
 
-// cutName reads the name at the start of b, behind its length.
-func cutName(b []byte) (name string, rest []byte, ok bool) {
-	length, n := binary.Uvarint(b)
-	if n <= 0 || length > uint64(len(b)-n) {
-		return "", nil, false
-	}
-	b = b[n:]
-	return string(b[:length]), b[length:], true
+// Lost refuses all tokens that were issued before now: one of them may have been
+// revoked in an earlier life. See log.State. Clients that were kept away can come back.
+func (c *Control) Lost(why string) {
+	c.lost = why
+	c.revoked.Raise(c.now().Unix())
 }
+
+// Missing is why revocations of earlier lives may be unknown, "" if all are known:
+// then tokens that were issued before the start are refused. Call it after the log
+// was started.
+func (c *Control) Missing() string { return c.lost }

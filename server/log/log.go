@@ -53,8 +53,9 @@ type Engine interface {
 
 	// Start loads the state that is kept. Then it hands every entry from Oldest to Head
 	// to restore, in order, which owns them from then on but not the slice; control
-	// entries before Oldest that are still there come first. Then the log is open: tail
-	// is fed with what is appended. After an error only Close is left to call.
+	// entries before Oldest that are still there come first. If the state cannot be
+	// known to be complete, it calls State.Lost. Then the log is open: tail is fed with
+	// what is appended. After an error only Close is left to call.
 	Start(tail Tail, restore func(batch []*Entry)) error
 
 	// Failing is why nothing can be appended at the moment, nil when all is well. Any
@@ -78,6 +79,12 @@ type State interface {
 	// upto or later. Some of the entries up to there are restored afterwards, too: they
 	// must change nothing, because entries between them may be gone.
 	Load(saved []byte, upto uint64) error
+
+	// Lost says that control entries of earlier lives may be missing, together with
+	// what they had led to, and why, as a clause. Start calls it at most once, when all
+	// that is left was restored; it saves the state before anything is appended, so what
+	// Lost changes is kept.
+	Lost(why string)
 }
 
 // Reader is an engine that can read what it has kept. A tail that has fallen behind

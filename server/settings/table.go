@@ -156,11 +156,13 @@ func Groups() []Group {
 			{Name: "presence-bytes", Help: "memory of all members, named connections and their channels; beyond it presence=1 on another channel also gets 429; raising it costs that memory", size: true, Min: 64 << 10, Max: maxSize,
 				field: func(c *server.Config) any { return &c.Presence.Bytes }},
 		}},
-		{"Disconnecting", "Ending the connections of a client and refusing new ones for a while: [http.md](http.md#disconnecting-post-disconnect).", []Setting{
+		{"Disconnecting and revoking", "Ending the connections of a client and refusing new ones for a while: [http.md](http.md#disconnecting-post-disconnect); and refusing tokens before they expire: [http.md](http.md#revoking-tokens-post-revoke).", []Setting{
 			{Name: "disconnect-window", Live: true, Help: "how long a disconnected client is kept away if the request has no `for`, 0 for not at all; raising it needs room for more clients", off: true, Max: int64(httpapi.MaxDisconnectWindow),
 				field: func(c *server.Config) any { return &c.HTTP.DisconnectWindow }},
 			{Name: "disconnect-clients", Help: "clients kept away at a time; beyond it, or beyond the address-share of one address, the server disconnects a client without keeping it away, and reports that in the response; raising it costs about 150 bytes and the name for each", Min: 1, Max: many,
 				field: func(c *server.Config) any { return &c.DisconnectClients }},
+			{Name: "revocations", Help: "users and tokens that are revoked at a time; beyond it the server refuses to revoke more (429); raising it costs about 200 bytes and the name for each", Min: 1, Max: many,
+				field: func(c *server.Config) any { return &c.Revocations }},
 		}},
 		{"History", "Each channel keeps its newest messages within all limits. A cursor older than the kept messages gets a gap.", []Setting{
 			{Name: "history-messages", Help: "messages kept of one channel, 0 for no history; raising it costs memory", off: true, Max: many,

@@ -9,6 +9,7 @@ import (
 	"peal/server/ban"
 	"peal/server/control"
 	"peal/server/log"
+	"peal/server/revoke"
 )
 
 // bans are what the backend has ordered about clients, and what the server must make
@@ -41,7 +42,7 @@ func newBans(w *world) *bans {
 // beginLife makes the table of a server that starts.
 func (b *bans) beginLife() {
 	b.table = ban.New(100, 100, time.Now)
-	b.control = control.New(b, b.table, time.Now, slog.New(slog.DiscardHandler))
+	b.control = control.New(b, b.table, revoke.New(100, time.Hour, time.Now), time.Now, slog.New(slog.DiscardHandler))
 }
 
 // Append notes which entry the newest order is, and gives it to the log.

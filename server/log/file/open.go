@@ -130,8 +130,8 @@ const restoreBatch = 256
 
 // Start loads the state, hands every entry from Oldest to Head to restore, and before
 // them the control entries that are older, in order, which owns
-// them from then on but not the slice; repairs a torn tail; and begins a
-// segment, and with it the writer. Then tail is fed with what is appended. Where
+// them from then on but not the slice; tells the state if it may be incomplete, and
+// saves it then; repairs a torn tail; and begins a segment, and with it the writer. Then tail is fed with what is appended. Where
 // the disk is too full for a segment the log starts all the same: it is failing,
 // as it would be had the disk filled up later.
 //
@@ -143,6 +143,7 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 	if err := l.replay(restore); err != nil {
 		return withAdvice(err)
 	}
+	l.judge()
 	if err := l.repair(); err != nil {
 		return err
 	}
@@ -150,7 +151,7 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 	l.adopt()
 	l.expose()
 	l.retain() // first: it may make the room that is needed
-	err := l.renumber()
+	err := l.settle()
 	if err == nil {
 		err = l.rotate()
 	}

@@ -30,7 +30,7 @@ func (e *DamageError) Error() string {
 func (e *DamageError) Advice() string {
 	dir := filepath.Dir(e.File)
 	if filepath.Base(e.File) == stateName {
-		return fmt.Sprintf("restore the directory from a backup, or move %s away: then clients that were disconnected long ago may come back", e.File)
+		return fmt.Sprintf("restore the directory from a backup, or move %s away: then clients that were disconnected long ago may come back, and tokens that were issued before the next start are refused", e.File)
 	}
 	return fmt.Sprintf("`peal log verify %s` lists all damage; restore the directory from a backup, or go on with what is before the damage: "+
 		"truncate -s %d %s (where that is 0, move the file away instead), and move all later .log files out of the directory", dir, e.Offset, e.File)

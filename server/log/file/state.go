@@ -18,6 +18,10 @@ import (
 // top of it. Where the end of the log was lost, and that sequence with it, the start
 // saves the state again: the numbers will be given again.
 //
+// A log has its state from its first start on, also while there were no orders. So a
+// start without it, or one that stands for more than the log has, cannot know what
+// was ordered: log.State.Lost.
+//
 //	│ magic 8 │ version 4 │ upto 8 │ length 8 │ state: length bytes │ checksum 4 │
 //
 // The checksum is of all before it.
@@ -111,24 +115,43 @@ func (l *Log) save() error {
 		return nil
 	}
 	upto := l.head.Load() // first: what comes meanwhile may be in the state or not
-	state := l.state.Save()
-	if len(state) > 0 || l.stateThere {
-		f, err := createWhole(l.files, stateName, appendState(nil, state, upto))
-		if err != nil {
-			return err
-		}
-		l.stateThere = true
-		if err := f.Close(); err != nil {
-			return err
-		}
+	f, err := createWhole(l.files, stateName, appendState(nil, l.state.Save(), upto))
+	if err != nil {
+		return err
+	}
+	l.stateThere = true
+	if err := f.Close(); err != nil {
+		return err
 	}
 	l.saved = upto
 	return nil
 }
 
-// renumber saves the state again if it stands for entries that were lost.
-func (l *Log) renumber() error {
-	if l.saved <= l.head.Load() {
+// lost is why orders of earlier lives may be missing, "" if none are.
+func (l *Log) lost() string {
+	switch {
+	case l.stateThere && l.saved <= l.head.Load():
+		return ""
+	case l.stateThere:
+		return "the end of the log was lost"
+	case l.head.Load() == 0:
+		return "the log is new"
+	default:
+		return "the file state is missing"
+	}
+}
+
+// judge tells the state, which is loaded and restored, if it may be incomplete.
+func (l *Log) judge() {
+	if why := l.lost(); l.state != nil && why != "" {
+		l.state.Lost(why)
+	}
+}
+
+// settle saves a state that may be incomplete, before anything is appended: from then
+// on it is the state of this log. Otherwise there is one already.
+func (l *Log) settle() error {
+	if l.state == nil || l.lost() == "" {
 		return nil
 	}
 	return l.save()

@@ -18,7 +18,10 @@ type newest struct {
 	value string
 	upto  uint64
 	fails bool
+	lost  []string // calls of Lost
 }
+
+func (n *newest) Lost(why string) { n.lost = append(n.lost, why) }
 
 func (n *newest) Save() []byte { return []byte(n.value) }
 
@@ -114,17 +117,73 @@ func TestRetentionKeepsTheState(t *testing.T) {
 	mustClose(t, l)
 }
 
-// A log without orders writes no state.
-func TestNoStateWithoutOrders(t *testing.T) {
+// A start that cannot know all orders tells the state so, once, and saves what that
+// makes of it: the next start knows it.
+func TestAStartKnowsWhetherTheStateIsComplete(t *testing.T) {
 	fs := newDir()
+	check := func(when, want string) {
+		t.Helper()
+		l, n := mustOpenWith(t, fs, small)
+		if got := strings.Join(n.lost, "; "); got != want {
+			t.Errorf("%s: lost %q, want %q", when, got, want)
+		}
+		if fs.names[file.StateName] == nil {
+			t.Errorf("%s: no state was saved", when)
+		}
+		for range 50 {
+			appendOne(t, l, strings.Repeat("x", 60)) // retention removes segments without orders
+		}
+		mustClose(t, l)
+	}
+	check("the first start", "the log is new")
+	check("the next", "")
+	check("the one after", "")
+	if err := fs.Remove(file.StateName); err != nil {
+		t.Fatal(err)
+	}
+	check("without the state", "the file state is missing")
+	check("after that", "")
 	l, _ := mustOpenWith(t, fs, small)
-	for range 50 {
-		appendOne(t, l, strings.Repeat("x", 60))
+	for i := range 50 {
+		order(t, l, fmt.Sprint(i)) // retention removes segments with orders, and saves the state
 	}
 	mustClose(t, l)
-	if fs.names[file.StateName] != nil {
-		t.Error("there is one")
+	check("with the state of orders", "")
+	l, _ = mustOpenWith(t, fs, small)
+	for i := range 50 {
+		order(t, l, fmt.Sprint(i))
 	}
+	mustClose(t, l)
+	for _, name := range fs.segments() {
+		if err := fs.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("without the end of the log", "the end of the log was lost")
+	check("after that", "")
+}
+
+// A start on a full disk cannot save the state. It does so when there is room, before
+// it appends anything.
+func TestAStateThatIsIncompleteIsSavedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newDir()
+		fs.fill(0)
+		l, n := mustOpenWith(t, fs, small)
+		n.value = "refuse what was before" // what Lost has made of it
+		if fs.names[file.StateName] != nil || len(fs.segments()) != 0 {
+			t.Fatal("the disk is not full: the test proves nothing")
+		}
+		fs.fill(-1)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		mustClose(t, l)
+		l, n = mustOpenWith(t, fs, small)
+		if n.value != "refuse what was before" || len(n.lost) != 0 {
+			t.Errorf("%q, lost %q", n.value, n.lost)
+		}
+		mustClose(t, l)
+	})
 }
 
 // What cannot be saved keeps its segments, and publishing goes on.

@@ -79,6 +79,7 @@ type life struct {
 	loaded uint64            // what the state stands for, while the log is restored
 	head   uint64            // the last of view
 	acked  uint64            // the last sequence of which done said that it is stored
+	lost   bool              // the log said that the state may be incomplete
 	ended  bool              // Close returned nil
 	undone bool              // a copy was put back that was made before its end
 
@@ -154,6 +155,21 @@ func (l *life) Load(state []byte, upto uint64) error {
 	return nil
 }
 
+func (l *life) Lost(string) { l.lost = true }
+
+// judgeLost: a start in an empty directory knows of no orders, and one that goes on
+// from a clean stop knows all.
+func (l *life) judgeLost(empty, state bool) {
+	lives := l.w.lives
+	clean := len(lives) > 0 && lives[len(lives)-1].ended && !lives[len(lives)-1].undone
+	switch {
+	case empty && !l.lost:
+		l.fault("the directory was empty, and Lost was not called")
+	case !empty && state && clean && l.lost:
+		l.fault("the life before ended well, and Lost was called")
+	}
+}
+
 // judgeState checks that what the control entries up to the head led to is here,
 // also where they were removed long ago. It may be newer, where a tail was lost
 // after the state was saved.
@@ -199,6 +215,7 @@ func (w *world) begin() (*life, error) {
 		w.lives, w.copies, w.truth = nil, nil, map[uint64]uint64{} // another log
 	}
 	w.deleted = false
+	state, empty := w.fs.names[file.StateName] != nil, len(w.fs.segments()) == 0
 	if w.plant != nil {
 		w.plant(w, l.log)
 	}
@@ -219,6 +236,7 @@ func (w *world) begin() (*life, error) {
 		l.fault("restored up to %d, the head is %d", l.head, l.log.Head())
 	}
 	l.acked, l.loaded = l.head, 0
+	l.judgeLost(empty && !state, state)
 	l.judge()
 	l.judgeState()
 	w.lives = append(w.lives, l)

@@ -16,7 +16,8 @@ type Log struct {
 	now     func() time.Time
 
 	// Fixed at Start.
-	tail log.Tail
+	tail  log.Tail
+	state log.State // nil for none
 
 	// Shared. Stored under mu before the entries are applied, so who was shown
 	// an entry never loads less than its sequence.
@@ -35,11 +36,14 @@ func Open(now func() time.Time) *Log {
 // Start has the log feed tail. It restores nothing and never fails.
 func (l *Log) Start(tail log.Tail, _ func([]*log.Entry)) error {
 	l.tail = tail
+	if l.state != nil {
+		l.state.Lost("the log is in memory, and ends with the server")
+	}
 	return nil
 }
 
-// Keep does nothing: nothing outlasts the log.
-func (l *Log) Keep(log.State) {}
+// Keep has Start tell s that it begins anew: nothing outlasts the log.
+func (l *Log) Keep(s log.State) { l.state = s }
 
 // Oldest is 1: nothing was kept.
 func (l *Log) Oldest() uint64 { return 1 }
