@@ -3,17 +3,14 @@ package auth
 // Policy decides which requests a listener accepts. Its zero value is for a server
 // of one machine. All listeners use the same Judge. Fixed when it is first used.
 type Policy struct {
-	Open  bool     // any Host, and pages of any origin
-	Hosts []string // names to accept beside IP addresses and loopback, in lower case, without port
+	Open    bool     // any Host, and pages of any origin
+	AnyHost bool     // any Host, and pages that the server itself has served: clients prove who they are
+	Hosts   []string // names to accept beside IP addresses and loopback, in lower case, without port
 
 	// Origins are the pages that may use the server beside those of this machine, as
 	// browsers write them, in the form that [CheckOrigin] accepts: https://app.example,
 	// https://*.example.org, null.
 	Origins []string
-
-	// ListedOnly restricts Open to hosts: pages of other origins are refused, except
-	// those that the server's own host has served.
-	ListedOnly bool
 }
 
 // Request has the parts of a request that show its origin; absent ones are nil.
@@ -40,7 +37,7 @@ const (
 // client that sends neither is not a browser, or is one from before 2023. It does
 // not allocate.
 func (p *Policy) Judge(r Request, guarded bool) Verdict {
-	if r.Host != nil && !p.Open && !HostAllowed(r.Host) && !p.hasHost(r.Host) {
+	if r.Host != nil && !p.Open && !p.AnyHost && !HostAllowed(r.Host) && !p.hasHost(r.Host) {
 		return ForeignHost
 	}
 	if r.Origin != nil {
@@ -57,7 +54,7 @@ func (p *Policy) Judge(r Request, guarded bool) Verdict {
 
 // admits reports whether pages of the origin of r may use the server.
 func (p *Policy) admits(r Request) bool {
-	if p.Open && (!p.ListedOnly || isOriginOf(r.Origin, r.Host)) || p.Trusts(r.Origin) {
+	if p.Open || p.Trusts(r.Origin) || p.AnyHost && isOriginOf(r.Origin, r.Host) {
 		return true
 	}
 	return string(r.Origin) == null && p.Lists(r.Origin)

@@ -61,10 +61,10 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// With ListedOnly an open server answers to any host, and to the pages of listed
-// origins, of this machine, and of the host itself.
-func TestListedOnlyRefusesPagesOfOtherOrigins(t *testing.T) {
-	p := &auth.Policy{Open: true, ListedOnly: true, Origins: []string{"https://app.example", "https://*.example.org"}}
+// With AnyHost a server answers to any host, and to the pages of listed origins, of
+// this machine, and of the host itself.
+func TestAnyHostRefusesPagesOfOtherOrigins(t *testing.T) {
+	p := &auth.Policy{AnyHost: true, Origins: []string{"https://app.example", "https://*.example.org"}}
 	for _, c := range []struct {
 		host, origin string
 		want         auth.Verdict
@@ -107,8 +107,8 @@ func TestNullIsWelcomeOnlyIfListedAndNeverTrusted(t *testing.T) {
 		{auth.Policy{}, auth.ForeignOrigin},
 		{auth.Policy{Origins: []string{"https://app.example", "https://*.example.org"}}, auth.ForeignOrigin},
 		{auth.Policy{Origins: []string{"https://app.example", "null"}}, auth.Welcome},
-		{auth.Policy{Open: true, ListedOnly: true}, auth.ForeignOrigin},
-		{auth.Policy{Open: true, ListedOnly: true, Origins: []string{"null"}}, auth.Welcome},
+		{auth.Policy{AnyHost: true}, auth.ForeignOrigin},
+		{auth.Policy{AnyHost: true, Origins: []string{"null"}}, auth.Welcome},
 		{auth.Policy{Open: true}, auth.Welcome},
 	} {
 		if got := c.policy.Judge(r, true); got != c.want {
@@ -153,7 +153,7 @@ func BenchmarkJudge(b *testing.B) {
 		origins []string
 	}{{"exact", list(1, "https://app.example.org")}, {"wildcard", list(1, "https://*.example.org")}, {"last-of-100", list(100, "https://app.example.org")}, {"wildcard-last-of-1000", list(1000, "https://*.example.org")}} {
 		b.Run("list="+c.name, func(b *testing.B) {
-			p := &auth.Policy{Open: true, ListedOnly: true, Origins: c.origins}
+			p := &auth.Policy{AnyHost: true, Origins: c.origins}
 			r := auth.Request{Host: []byte("push.example.org"), Origin: []byte("https://app.example.org"), Site: []byte("same-site")}
 			b.ReportAllocs()
 			for b.Loop() {

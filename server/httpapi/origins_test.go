@@ -194,7 +194,7 @@ func TestOriginsAreBounded(t *testing.T) {
 // without cookies.
 func TestNullReadsWithoutCookiesIfListed(t *testing.T) {
 	for name, p := range map[string]*auth.Policy{
-		"closed": {Origins: []string{"null"}}, "open": {Open: true, Origins: []string{"null"}}, "open, listed only": {Open: true, ListedOnly: true, Origins: []string{"null"}},
+		"closed": {Origins: []string{"null"}}, "open": {Open: true, Origins: []string{"null"}}, "any host": {AnyHost: true, Origins: []string{"null"}},
 	} {
 		h, e := newHarness(t).withPolicy(p)
 		for way, in := range ways {
@@ -226,7 +226,7 @@ func TestFormsOfOtherSitesHaveNoEffect(t *testing.T) {
 		"Cookie: s=1\r\n" + site("cross-site"):                  "cross_site",
 	}
 	for name, p := range map[string]*auth.Policy{
-		"closed": {Origins: []string{"https://app.example"}}, "listed only": {Open: true, ListedOnly: true, Origins: []string{"https://app.example"}}, "open": {Open: true},
+		"closed": {Origins: []string{"https://app.example"}}, "any host": {AnyHost: true, Origins: []string{"https://app.example"}}, "open": {Open: true},
 	} {
 		h, e := newHarness(t).withPolicy(p)
 		for _, target := range []string{"/publish?channel=a", "/publish", "/publish/batch", "/disconnect?client=ann", "/disconnect"} {
@@ -258,7 +258,7 @@ func TestFormsOfOtherSitesHaveNoEffect(t *testing.T) {
 // A preflight has no token: browsers add Authorization to the request that follows.
 func TestPreflightAllowsAuthorization(t *testing.T) {
 	for name, p := range map[string]*auth.Policy{
-		"closed": {Origins: []string{"https://app.example", "https://*.example.org"}}, "listed only": {Open: true, ListedOnly: true, Origins: []string{"https://app.example", "https://*.example.org"}}, "open": {Open: true},
+		"closed": {Origins: []string{"https://app.example", "https://*.example.org"}}, "any host": {AnyHost: true, Origins: []string{"https://app.example", "https://*.example.org"}}, "open": {Open: true},
 	} {
 		h, _ := newHarness(t).withPolicy(p)
 		for _, origin := range []string{"https://app.example", "https://a.b.example.org"} {
