@@ -14,6 +14,7 @@ const (
 	stateHTTP            // between requests, inside one, or its answer on the way
 	stateParked          // a poll waits
 	stateLater           // a worker answers
+	stateWaiting         // a request is here, and the front wants to look at it later: Again
 	stateSSE             // an event stream; what the client sends is discarded
 	stateWS              // WebSocket, open
 	stateWSClosing       // WebSocket, our close frame was sent, the client's is awaited

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 //	big N                N bytes and a line end
 //	later TEXT           TEXT, when the test says so (world.later)
 //	lastlater TEXT       the same, and the connection ends
+//	wait WORD REQUEST    REQUEST, when the test has said WORD (world.say)
 //	pub CHANNEL TEXT     published inside the loop: "ok SEQUENCE"
 //	body N               N bytes follow the line, after "continue"
 //	poll CHANNELS FROM S held for at most S seconds [named]
@@ -43,14 +45,17 @@ var framings = [...]loop.Framing{wsRaw: loop.WebSocket, wsJSON: loop.WebSocket, 
 
 // world is what the fronts of all loops share.
 type world struct {
-	journal  *journal
-	later    chan parked
-	received atomic.Int64 // WebSocket messages that begin with '#', which are only counted
-	requests atomic.Int64
-	echoed   func(text string) // called on the loop for each echo, if set
-	draining atomic.Int64      // requests that were told of the drain
-	named    ledger            // sessions of named subscriptions
-	left     ledger            // sessions that Front.Left was called for
+	journal   *journal
+	later     chan parked
+	waiting   chan parked  // requests that wait for their word
+	said      sync.Map     // words
+	lateWaits bool         // refusing a body that is late waits for the word "late"
+	received  atomic.Int64 // WebSocket messages that begin with '#', which are only counted
+	requests  atomic.Int64
+	echoed    func(text string) // called on the loop for each echo, if set
+	draining  atomic.Int64      // requests that were told of the drain
+	named     ledger            // sessions of named subscriptions
+	left      ledger            // sessions that Front.Left was called for
 }
 
 // parked is a request that waits for Group.Answer.
@@ -86,6 +91,15 @@ func (f front) Request(c *loop.Call) {
 	}
 	verb, rest, _ := strings.Cut(string(c.In[:end]), " ")
 	used := end + 1
+	for verb == "wait" {
+		word, request, _ := strings.Cut(rest, " ")
+		if _, ok := f.said.Load(word); !ok {
+			c.Verdict = loop.Wait
+			f.waiting <- parked{c.Conn, word}
+			return
+		}
+		verb, rest, _ = strings.Cut(request, " ")
+	}
 	switch verb {
 	case "echo":
 		if f.echoed != nil {
@@ -117,6 +131,11 @@ func (f front) Request(c *loop.Call) {
 		n := number(rest)
 		if len(c.In) < used+n {
 			f.requests.Add(-1)
+			if _, ok := f.said.Load("late"); c.Late && f.lateWaits && !ok {
+				c.Verdict = loop.Wait
+				f.waiting <- parked{c.Conn, "late"}
+				return
+			}
 			if c.Late {
 				f.answer(c, loop.ReplyClose, len(c.In), "late\n")
 				return

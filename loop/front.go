@@ -87,7 +87,8 @@ type Client interface {
 }
 
 // Ref names a connection to other goroutines. It goes stale when the
-// connection closes; a stale Ref is ignored.
+// connection closes, and for Answer and Again when it has brought the answer to its
+// request, or has had it looked at again; a stale Ref is ignored.
 type Ref struct {
 	Loop       uint16
 	Slot       uint32
@@ -105,6 +106,7 @@ const (
 	Stream                    // Out is the head; from here on the connection is what Sub says
 	Park                      // a poll: held until something comes for Sub or Sub.Timeout passes
 	Later                     // Loop.Answer(c.Conn, …) will bring the answer; until then nothing else is read
+	Wait                      // nothing of In is used, nothing is answered: Request is called again about the same bytes, and what has come behind them, after Group.Again(c.Conn)
 )
 
 // Call is one look at a connection's unread bytes. The loop owns and reuses
@@ -118,11 +120,11 @@ type Call struct {
 	Continued bool           // a 100 (Continue) was already sent for this request
 	Draining  bool           // answer, but do not keep connections alive
 	Late      bool           // its time has passed: a request that is not whole is to be refused, not waited for
-	Partial   *Partial       // what the front found out about In in earlier calls; the front's to change. nil: nothing
+	Partial   *Partial       // what the front found out about In in earlier calls, of More and Wait; the front's to change. nil: nothing
 	Ended     bool           // the client has ended its side: In is all there will be, so a request that is not whole is to be refused, not waited for
 
 	// Returned.
-	Used    int    // bytes of In that the handled request took; 0 with More
+	Used    int    // bytes of In that the handled request took; not used with More and Wait
 	Need    int    // with More: len(In) below which calling again is useless, 0 if unknown
 	Out     []byte // the answer, appended to the slice given; the loop keeps the array
 	Verdict Verdict

@@ -16,7 +16,10 @@ func (l *Loop) halfClosed(slot uint32, c *conn) {
 		if c.flags&flagAnswering == 0 {
 			l.resume(slot, c) // what is here of a request is all of it
 		} // else Idle goes on
-	case stateLater: // answered goes on
+	case stateLater, stateWaiting: // answered goes on, or askAgain
+		if l.kernel.EndOf(c.fd) == EndBoth { // reset behind its end: no event tells of that
+			l.close(slot, c)
+		}
 	case stateParked:
 		l.fan.Expire(slot) // not while an earlier response is in its lane: Idle asks again
 	case stateWS:

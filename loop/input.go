@@ -2,6 +2,7 @@ package loop
 
 import (
 	"math"
+	"unsafe"
 
 	"peal/loop/evict"
 	"peal/loop/frame"
@@ -14,6 +15,7 @@ type kept struct {
 	bytes []byte
 	slot  uint32 // whose
 	since uint32 // tick in which the first byte of the unfinished request or WebSocket message in it came
+	waits uint32 // stateWaiting: since that tick
 
 	partial Partial // of the request
 }
@@ -54,6 +56,30 @@ func (l *Loop) keepInput(slot uint32, c *conn, b []byte, need int, fresh bool) {
 		l.freeInput(old)
 	} else {
 		k.bytes = append(old[:0], b...)
+	}
+}
+
+// keepRest is keepInput for what is left of b that may be the input kept so far.
+func (l *Loop) keepRest(slot uint32, c *conn, rest []byte, need int, fresh bool) {
+	if c.input != 0 && len(rest) > 0 && unsafe.SliceData(rest) == unsafe.SliceData(l.inputs[c.input].bytes) {
+		l.inputs[c.input].bytes = rest // where it was
+		return
+	}
+	l.keepInput(slot, c, rest, need, fresh)
+}
+
+// keepPartial keeps with the input what requests has left of the front's knowledge.
+func (l *Loop) keepPartial(c *conn) {
+	if c.input == 0 {
+		return
+	}
+	k := &l.inputs[c.input]
+	k.partial = l.partial
+	if l.begun {
+		k.since = l.tick
+	}
+	if c.state == stateWaiting {
+		k.waits = l.tick
 	}
 }
 
@@ -178,7 +204,12 @@ func (l *Loop) requestTime(c *conn) uint32 {
 // Of one of which there is nothing to refuse, empty lines, the connection is closed.
 func (l *Loop) requestLate(slot uint32, c *conn) {
 	l.wait(slot, c, l.idleTicks) // its timer has fired, and the refusal may wait for room
-	l.requests(slot, c, l.inputOf(c), true)
+	rest, need := l.requests(slot, c, l.inputOf(c), true)
+	if c.state == stateWaiting { // for the front to refuse it: its time stays over
+		l.keepRest(slot, c, rest, need, false)
+		l.keepPartial(c)
+		return
+	}
 	if c.state == stateHTTP && c.flags&flagCloseNext == 0 {
 		l.close(slot, c)
 	}

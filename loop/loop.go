@@ -79,8 +79,8 @@ type Loop struct {
 	inbox    []accepted    // accepted sockets
 	posts    []func()      // what other goroutines want done here
 	rung     bool          // the door task is under way
-
-	answers []answer
+	answers  []answer
+	waiters  []Ref // whose requests the front is to look at again
 
 	answerBytes atomic.Int64 // of answers that were brought and not handed on yet
 }
@@ -389,8 +389,8 @@ func (l *Loop) answerDoor() {
 	began, before := l.begin()
 	l.door.Lock()
 	l.rung = false
-	inbox, answers, posts := l.inbox, l.answers, l.posts
-	l.inbox, l.answers, l.posts = nil, nil, nil
+	inbox, answers, waiters, posts := l.inbox, l.answers, l.waiters, l.posts
+	l.inbox, l.answers, l.waiters, l.posts = nil, nil, nil, nil
 	l.door.Unlock()
 	for _, s := range inbox {
 		l.adopt(s)
@@ -407,6 +407,9 @@ func (l *Loop) answerDoor() {
 		case stateWS:
 			l.replied(a.ref, c, a.out)
 		}
+	}
+	for _, ref := range waiters {
+		l.askAgain(ref)
 	}
 	for _, f := range posts {
 		f()

@@ -1,9 +1,6 @@
 package loop
 
-import (
-	"io"
-	"unsafe"
-)
+import "io"
 
 // read takes what the kernel has for one connection: one buffer full, then the
 // others have their turn. Registered edge-triggered, the connection stays
@@ -70,7 +67,7 @@ func (l *Loop) mayRead(c *conn) bool {
 // waits reports whether the connection's further requests or messages must wait for an answer.
 func (l *Loop) waits(c *conn) bool {
 	switch c.state {
-	case stateParked, stateLater:
+	case stateParked, stateLater, stateWaiting:
 		return true
 	case stateHTTP:
 		return c.flags&flagAnswering != 0
@@ -117,16 +114,9 @@ func (l *Loop) take(slot uint32, c *conn, b []byte) {
 		l.dropInput(c)
 		return
 	}
-	if c.input != 0 && len(rest) > 0 && unsafe.SliceData(rest) == unsafe.SliceData(l.inputs[c.input].bytes) {
-		l.inputs[c.input].bytes = rest // where it was
-	} else {
-		l.keepInput(slot, c, rest, need, l.counts.received != received || c.state != was)
-	}
-	if asked && c.input != 0 {
-		k := &l.inputs[c.input]
-		if k.partial = l.partial; l.begun {
-			k.since = l.tick
-		}
+	l.keepRest(slot, c, rest, need, l.counts.received != received || c.state != was)
+	if asked {
+		l.keepPartial(c)
 	}
 	l.limitInput()
 }

@@ -9,7 +9,7 @@ import (
 const outBytes = 64 << 10
 
 // requests handles the requests in b, in order, until one is not whole, must
-// wait, or turns the connection into something else. It returns what is left,
+// wait (stateWaiting, with it in rest), or turns the connection into something else. It returns what is left,
 // and how many more bytes are wanted. late says that the time of the request in b
 // has passed.
 //
@@ -49,6 +49,13 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte,
 				l.begun = true
 				l.wait(slot, c, l.headTicks)
 			}
+			break
+		}
+		if call.Verdict == Wait {
+			out = out[:before]
+			c.need = 0
+			c.state = stateWaiting
+			l.spend(workRequest + call.Work)
 			break
 		}
 		l.counts.requests++

@@ -62,7 +62,7 @@ func (l *Loop) expire(slot uint32) {
 			return
 		}
 		l.wait(slot, c, l.idleTicks)
-	case stateLater:
+	case stateLater, stateWaiting:
 		l.wait(slot, c, l.idleTicks)
 	case stateSSE:
 		l.heartbeat(slot, c)

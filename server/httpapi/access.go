@@ -50,7 +50,7 @@ func (l *accessLog) begin(c *loop.Call) access { return access{began: time.Now()
 // end logs the request of x, or remembers it until its response comes.
 func (l *accessLog) end(x *exchange, a access) {
 	switch c := x.call; c.Verdict {
-	case loop.More:
+	case loop.More, loop.Wait:
 	case loop.Later, loop.Park:
 		a.line = x.appendAccess(nil, a.began)
 		l.awaited[c.Session] = a
