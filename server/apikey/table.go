@@ -3,6 +3,8 @@ package apikey
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -11,7 +13,10 @@ import (
 
 // Table is the keys of a server. The nil Table has none.
 type Table struct {
-	sums   []words // of the keys, in the order of their definitions
+	definitions []Definition
+
+	// Of the keys, in the order of their definitions.
+	sums   []words
 	grants []*grant.Grant
 	uses   []*use
 }
@@ -32,31 +37,42 @@ type use struct {
 	second   atomic.Int64 // of the last one, since 1970; 0 for none
 }
 
-// New returns the table of definitions, which must be valid (see Validate). before is
-// the one that it replaces, nil for none: keys of the same name go on counting.
+// New returns the table of definitions, which must be valid (see Validate) and which it
+// keeps. before is the table that it replaces, nil for none: keys of the same name go
+// on counting, and those whose definition is the same keep their grant (see Holds).
 func New(definitions []Definition, before *Table) *Table {
-	earlier := map[string]*use{}
-	if before != nil {
-		for i, g := range before.grants {
-			earlier[g.Subject] = before.uses[i]
-		}
-	}
-	t := &Table{}
+	t := &Table{definitions: definitions}
 	for _, d := range definitions {
 		sum, ok := parseDigest(d.Digest)
 		if !ok {
-			panic("a digest was not validated")
-		}
-		u := earlier[d.Name]
-		if u == nil {
-			u = &use{}
+			panic(fmt.Sprintf("key %q was not validated: its digest is invalid", d.Name))
 		}
 		t.sums = append(t.sums, wordsOf(sum))
-		t.grants = append(t.grants, d.grant())
-		t.uses = append(t.uses, u)
+		i := before.index(d.Name)
+		if i < 0 {
+			t.grants, t.uses = append(t.grants, d.grant()), append(t.uses, &use{})
+			continue
+		}
+		g := before.grants[i]
+		if !before.definitions[i].equal(d) {
+			g = d.grant()
+		}
+		t.grants, t.uses = append(t.grants, g), append(t.uses, before.uses[i])
 	}
 	return t
 }
+
+// index is that of the key with that name, -1 for none.
+func (t *Table) index(name string) int {
+	if t == nil {
+		return -1
+	}
+	return slices.IndexFunc(t.definitions, func(d Definition) bool { return d.Name == name })
+}
+
+// Holds reports whether g, which this table or an earlier one has returned, is what a
+// key of this one allows: it is neither revoked nor changed.
+func (t *Table) Holds(g *grant.Grant) bool { return t != nil && slices.Contains(t.grants, g) }
 
 // Find returns what the key allows, and counts its use; false for a text that is not
 // a key, and for an unknown key: see Refusal. It does not allocate.
@@ -103,7 +119,7 @@ func (t *Table) Len() int {
 type Use struct {
 	Name     string
 	Requests uint64
-	Last     time.Time // in whole seconds; zero for never
+	Second   int64 // of the last one, since 1970; 0 for none
 }
 
 // Uses are those of all keys, in the order of their definitions.
@@ -111,10 +127,7 @@ func (t *Table) Uses() []Use {
 	all := make([]Use, t.Len())
 	for i := range all {
 		u := t.uses[i]
-		all[i] = Use{Name: t.grants[i].Subject, Requests: u.requests.Load()}
-		if s := u.second.Load(); s != 0 {
-			all[i].Last = time.Unix(s, 0)
-		}
+		all[i] = Use{t.definitions[i].Name, u.requests.Load(), u.second.Load()}
 	}
 	return all
 }
