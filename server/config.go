@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"peal/loop"
+	"peal/server/apikey"
 	"peal/server/auth"
 	"peal/server/engine"
 	"peal/server/httpapi"
@@ -52,6 +53,11 @@ type Config struct {
 	// auth.MostOrigins; default none. With Open pages of all others may use it too,
 	// without cookies.
 	Origins []string
+
+	// Keys are those of backends. Default none. KeyFiles are where the creator of the
+	// Config has taken some of them from; the server does not read them.
+	Keys     []apikey.Definition
+	KeyFiles []string
 
 	// Drain is how long clients are given at the end. Default 10 s.
 	Drain time.Duration
@@ -211,7 +217,7 @@ func (c Config) Validate() error {
 	if most := d.ofShare(d.IdempotencyKeys); most < d.HTTP.ChannelLimit {
 		errs = append(errs, fmt.Errorf("config: idempotency-keys %d with address-share %d (percent) are %d keys for one address, and a message may have %d channels (max-channels), one key for each: raise idempotency-keys or address-share, or lower max-channels", d.IdempotencyKeys, d.AddressShare, most, d.HTTP.ChannelLimit))
 	}
-	errs = append(errs, logging.Check(d.LogFormat, d.LogLevel), c.HTTP.Validate(),
+	errs = append(errs, logging.Check(d.LogFormat, d.LogLevel), c.HTTP.Validate(), apikey.Validate(c.Keys),
 		c.Hub.Validate(), rules.Validate(c.Channels, d.Loop.MessageBytes), engine.Validate(c.Engine, c.Settings, d.Loop.MessageBytes))
 	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"peal/loop"
+	"peal/server/apikey"
 	"peal/server/hub"
 	"peal/server/presence"
 	"peal/server/revoke"
@@ -73,6 +74,9 @@ func (s *Server) Revocations() revoke.Stats { return s.revoked.Stats() }
 func (s *Server) IdempotencyKeys() (remembered int, evicted uint64) {
 	return s.keys.Len(), s.keys.Evicted()
 }
+
+// KeyUses is how often each key of a backend was used, and when.
+func (s *Server) KeyUses() []apikey.Use { return s.backends.Load().Uses() }
 
 // LoopStats asks the loops for their counters.
 func (s *Server) LoopStats(ctx context.Context) ([]loop.Stats, error) { return s.loops.Stats(ctx) }

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 
+	"peal/server/apikey"
 	"peal/server/rules"
 )
 
 // Reload takes from c what a running server can change: Drain, Loop.MaxConnections,
-// HTTP without HeadLimit, Origins, and Channels if [SameHistories]. Everything else in c is
-// ignored. On an error nothing is changed, unless ctx ended meanwhile.
+// HTTP without HeadLimit, Origins, Keys, and Channels if [SameHistories]. Everything else
+// in c is ignored. On an error nothing is changed, unless ctx ended meanwhile.
 //
 // c must be valid. Requests that a loop handles afterwards see all of the new
 // values or, until the loop has taken them, all of the old ones. One goroutine at
@@ -41,6 +42,7 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	}
 	s.origins.Use(policy)
 	s.table.Store(table)
+	s.backends.Store(apikey.New(c.Keys, s.backends.Load()))
 	s.channels = c.Channels
 	s.drainNs.Store(int64(c.Drain))
 	return nil

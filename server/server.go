@@ -13,6 +13,7 @@ import (
 	"peal/loop"
 	"peal/loop/fanout"
 	"peal/loop/ring"
+	"peal/server/apikey"
 	"peal/server/ban"
 	"peal/server/control"
 	"peal/server/engine"
@@ -56,8 +57,9 @@ type Server struct {
 	// What Reload changes. channels is used by its caller; standard is fixed.
 	channels []rules.Rule
 	standard rules.Rule
-	table    atomic.Pointer[rules.Table] // loops read it for slow consumers
-	drainNs  atomic.Int64                // Config.Drain
+	table    atomic.Pointer[rules.Table]  // loops read it for slow consumers
+	drainNs  atomic.Int64                 // Config.Drain
+	backends atomic.Pointer[apikey.Table] // Config.Keys; the admin listener reads it
 }
 
 // New builds the server and opens its listeners; from then on clients can
@@ -83,6 +85,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	s := &Server{config: c, channels: c.Channels, standard: c.standard()}
 	s.table.Store(table)
 	s.drainNs.Store(int64(c.Drain))
+	s.backends.Store(apikey.New(c.Keys, nil))
 	defer func() {
 		if err != nil {
 			err = s.closers.closeAfter(err)

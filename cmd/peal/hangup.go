@@ -18,7 +18,7 @@ import (
 // there is none or if the terminal of the server was closed. One goroutine uses it.
 type hangup struct {
 	load      func() (*settings.Settings, error)
-	file      string // the configuration file; "" for none
+	file      string // the files that were read at the start, separated by commas; "" for none
 	terminals []int  // standard descriptors that were a terminal at the start
 	current   *settings.Settings
 	log       *logging.Logger

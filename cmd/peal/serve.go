@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,8 +28,8 @@ func newServe() *cobra.Command {
 		Long: `Starts the server. No setting is required. Flags take precedence over the
 environment (--drain is PEAL_DRAIN there), the environment over the file that
 --config names (there the line "drain: 10s"), and the file over the defaults.
-Rules for single channels are possible in the file only, under "channels:"; see
-docs/configuration.md.`,
+Rules for single channels are possible in the file only, under "channels:", keys of
+backends under "keys:" or in a file of their own; see docs/configuration.md.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			input := settings.Input{Flags: flags, Environment: os.Environ(), File: file}
@@ -51,7 +52,7 @@ docs/configuration.md.`,
 			stdout, closeStdout := logging.Queue(c.OutOrStdout())
 			defer closeStdout()
 			s.Config.Log, s.Config.LostLines = log.Logger, log.Lost
-			h := &hangup{load: load, file: input.FilePath(), terminals: standardTerminals(), current: s, log: log}
+			h := &hangup{load: load, file: strings.Join(s.Files, ", "), terminals: standardTerminals(), current: s, log: log}
 			return serve(c.Context(), s.Config, h, stdout)
 		},
 	}

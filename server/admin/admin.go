@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"peal/loop"
+	"peal/server/apikey"
 	"peal/server/auth"
 	"peal/server/hub"
 	"peal/server/presence"
@@ -26,6 +27,7 @@ type Source interface {
 	Bans() (kept int, evicted uint64) // disconnected clients that are kept away, and those evicted early
 	Revocations() revoke.Stats
 	IdempotencyKeys() (remembered int, evicted uint64)
+	KeyUses() []apikey.Use // of the keys of backends
 	LoopStats(context.Context) ([]loop.Stats, error)
 	FrontStats(context.Context) (tally.Stats, error)
 	LogHead() uint64

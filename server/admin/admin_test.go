@@ -11,6 +11,7 @@ import (
 	"peal/loop"
 	"peal/loop/fanout"
 	"peal/server/admin"
+	"peal/server/apikey"
 	"peal/server/auth"
 	"peal/server/hub"
 	"peal/server/presence"
@@ -32,11 +33,14 @@ func (s *source) Revocations() revoke.Stats {
 	return revoke.Stats{Names: 5, Floor: 1_700_000_000, Folded: 2}
 }
 func (s *source) IdempotencyKeys() (int, uint64) { return 6, 1 }
-func (s *source) Ready() bool                    { return s.ready }
-func (s *source) LogHead() uint64                { return 9 }
-func (s *source) LogFailing() bool               { return true }
-func (s *source) LostLines() uint64              { return 6 }
-func (s *source) LostAccessLines() uint64        { return 7 }
+func (s *source) KeyUses() []apikey.Use {
+	return []apikey.Use{{Name: "shop", Requests: 8, Second: 1700000000}, {Name: `odd "name"`}}
+}
+func (s *source) Ready() bool             { return s.ready }
+func (s *source) LogHead() uint64         { return 9 }
+func (s *source) LogFailing() bool        { return true }
+func (s *source) LostLines() uint64       { return 6 }
+func (s *source) LostAccessLines() uint64 { return 7 }
 func (s *source) LoopStats(context.Context) ([]loop.Stats, error) {
 	latency := fanout.Latency{Counts: [len(fanout.LatencyBounds) + 1]uint64{0: 3, 5: 2, len(fanout.LatencyBounds): 1}, Sum: 21 * time.Second}
 	return []loop.Stats{
@@ -72,7 +76,8 @@ func TestHandler(t *testing.T) {
 	check("/readyz", 200, "ok", "the log cannot be written")
 	check("/metrics", 200, `peal_connections{loop="0"} 7`, `peal_connections{loop="1"} 8`, "peal_channels 3", "peal_history_bytes 700", "go_goroutines",
 		`peal_transport_connections{transport="sse"} 11`, `peal_transport_connections{transport="http"} 4`,
-		`peal_publications_total{way="batch"} 6`, `peal_refusals_total{code="log_full"} 4`, "peal_log_head_sequence 9", "peal_log_failing 1", "peal_logging_lost_lines_total 6", "peal_access_log_lost_lines_total 7",
+		`peal_publications_total{way="batch"} 6`, `peal_refusals_total{code="log_full"} 4`, "peal_log_head_sequence 9", "peal_log_failing 1", "peal_logging_lost_lines_total 6",
+		`peal_key_requests_total{key="shop"} 8`, `peal_key_requests_total{key="odd \"name\""} 0`, `peal_key_last_use_seconds{key="shop"} 1.7e+09`, `peal_key_last_use_seconds{key="odd \"name\""} 0`, "peal_access_log_lost_lines_total 7",
 		`peal_websocket_closes_total{code="1001"} 3`, `peal_websocket_closes_total{code="other"} 1`,
 		`peal_delivery_seconds_bucket{le="2.5e-05"} 6`, `peal_delivery_seconds_bucket{le="0.001"} 10`,
 		`peal_delivery_seconds_bucket{le="10"} 10`, `peal_delivery_seconds_bucket{le="+Inf"} 12`, "peal_delivery_seconds_sum 42", "peal_delivery_seconds_count 12",

@@ -8,6 +8,7 @@ import (
 
 	"peal/loop"
 	"peal/loop/fanout"
+	"peal/server/apikey"
 	"peal/server/hub"
 	"peal/server/presence"
 	"peal/server/revoke"
@@ -32,6 +33,7 @@ type state struct {
 	lostKeys   uint64
 	lostBans   uint64
 	revoked    revoke.Stats
+	backends   []apikey.Use
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
@@ -41,6 +43,7 @@ func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.revoked = c.source.Revocations()
 	s.lost, s.lostAccess = c.source.LostLines(), c.source.LostAccessLines()
 	s.keys, s.lostKeys = c.source.IdempotencyKeys()
+	s.backends = c.source.KeyUses()
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
 		return s, err
 	}
@@ -136,6 +139,17 @@ var metrics = []metric{
 	counter("websocket_received_total", "WebSocket messages received.", func(s *loop.Stats) float64 { return float64(s.Received) }),
 	by("code", "refusals_total", "Errors sent to clients, by code.", func(s *state) map[string]uint64 { return s.fronts.Refusals }),
 	by("code", "websocket_closes_total", "WebSockets that the server closed first, by close code.", closes),
+
+	{desc("key_requests_total", "Requests that sent this key of a backend.", "key"), prometheus.CounterValue, func(s *state, put func(float64, ...string)) {
+		for _, u := range s.backends {
+			put(float64(u.Requests), u.Name)
+		}
+	}},
+	{desc("key_last_use_seconds", "Time of the last request that sent this key of a backend, in seconds since 1970; 0 if there was none.", "key"), prometheus.GaugeValue, func(s *state, put func(float64, ...string)) {
+		for _, u := range s.backends {
+			put(float64(u.Second), u.Name)
+		}
+	}},
 
 	by("way", "publications_total", "Messages accepted by the log.", func(s *state) map[string]uint64 { return s.fronts.Publications }),
 	one(prometheus.GaugeValue, "idempotency_keys", "Idempotency keys in the table.", func(s *state) float64 { return float64(s.keys) }),

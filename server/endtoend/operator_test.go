@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"peal/loadtest/child"
+	"peal/server/apikey"
 )
 
 // operated is a real server as an operator has it: with a file or pipe for its
@@ -313,6 +314,27 @@ func TestSIGHUPReloads(t *testing.T) {
 			break
 		}
 	}
+	o.end(syscall.SIGTERM)
+}
+
+// Keys can be in a file of their own, without a configuration file: SIGHUP reads it
+// again.
+func TestSIGHUPReloadsKeyFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("keys: []\n")
+	o := operate(t, nil, nil, "", "--key-file", path)
+	write("keys:\n  - name: shop\n    digest: \"" + apikey.Digest("any") + "\"\n    allow: [publish]\n")
+	o.signal(syscall.SIGHUP)
+	o.awaitLine(`"applied":"keys","need_restart":0`)
+	write("keys:\n  - name: shop\n")
+	o.signal(syscall.SIGHUP)
+	o.awaitLine("has no digest")
 	o.end(syscall.SIGTERM)
 }
 

@@ -39,12 +39,12 @@ name of the Service.
 ## Reload: SIGHUP
 
 ` + "`kill -HUP`" + ` (` + "`ExecReload=kill -HUP $MAINPID`" + ` in a systemd unit) reloads the configuration file. Flags and variables still take
-precedence. A running server applies %s, and
+precedence. A running server applies %s, the [keys](#keys) with their files, and
 of the [channel rules](#channel-rules) all but ` + "`match` and `history-…`" + `. For every other changed setting, the log has a line that
 names it: it takes effect after a restart. If the file has a fault, or the server cannot apply it, all settings stay as they are, and the log
 has the reason. Existing connections stay open, even beyond a lower ` + "`max-connections`" + `.
 
-SIGHUP drains and stops the server, as SIGTERM does, in two cases: there is no configuration file, or the terminal from which the
+SIGHUP drains and stops the server, as SIGTERM does, in two cases: there is neither a configuration file nor a key file, or the terminal from which the
 server was started has been closed. Under ` + "`nohup`" + ` SIGHUP is ignored.
 `
 
@@ -59,6 +59,28 @@ channels:
     history-age: 24h
     message-bytes: 4KiB
     max-subscribers: 5000
+`
+
+// keyExample is the document's example of keys; a test reads it.
+const keyExample = `keys:
+  - name: shop
+    digest: "sha256:6c2586611dccc965fc9605b60632fd76468b51dcecfbbf6288bba430433c6265"
+    allow: ["publish:orders.*", disconnect]
+`
+
+const keyIntro = `
+## Keys
+
+Backends prove who they are by keys. The configuration has the digest of each key and what the key may do; ` + "`peal key create`" + ` prints a key with
+these lines. [keys.md](keys.md) describes how to create, use, replace and revoke keys. Keys exist in the configuration file, under ` + "`keys`" + `, and in the
+files that ` + "`key-file`" + ` names, which have the same form:
+
+` + "```yaml\n" + keyExample + "```" + `
+
+There are at most 1,000 keys, each with at most 100 entries in ` + "`allow`" + `. ` + "`--print-config`" + ` shows no digests.
+
+| Key | Kind | Default | Range | What it is |
+| --- | --- | --- | --- | --- |
 `
 
 const ruleIntro = `
@@ -99,8 +121,12 @@ func document() string {
 			fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s | %s |\n", s.Name, s.Variable(), s.Kind(), s.DefaultText(), s.Range(), s.Help)
 		}
 	}
+	b.WriteString(keyIntro)
+	for _, s := range settings.Keys.Settings {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.Name, s.Kind(), s.DefaultText(), s.Range(), s.Help)
+	}
 	b.WriteString(ruleIntro)
-	for _, s := range settings.Rules().Settings {
+	for _, s := range settings.Rules.Settings {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.Name, s.Kind(), s.DefaultText(), s.Range(), s.Help)
 	}
 	return b.String()

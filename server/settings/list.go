@@ -12,7 +12,7 @@ import (
 )
 
 // List is a list of mappings in the configuration file, as the rules for channels
-// are. There is neither a flag nor a variable for it.
+// are. There is neither a flag nor a variable for its items.
 type List struct {
 	Key   string // of the file, under which the list is
 	Title string // of the section that describes it
@@ -22,6 +22,10 @@ type List struct {
 	// Settings are the keys of one item. They set fields of the last item of a
 	// Config; a Config without items gets one.
 	Settings []Setting
+
+	// Files is the setting that names files with further items, under the same key. ""
+	// if there is none.
+	Files string
 
 	example string // a line of an item, as in match: "news.*"
 
@@ -36,10 +40,18 @@ type List struct {
 }
 
 // Lists are the lists of the file, in their order.
-func Lists() []List { return []List{channelRules} }
+func Lists() []List { return []List{backendKeys, channelRules} }
 
 // variable is the name that the list would have in the environment.
 func (l List) variable() string { return Setting{Name: l.Key}.Variable() }
+
+// elsewhere completes a sentence about where the items are set.
+func (l List) elsewhere() string {
+	if l.Files == "" {
+		return ""
+	}
+	return ", or in a file that " + l.Files + " names"
+}
 
 func (l List) value(c *server.Config) reflect.Value { return reflect.ValueOf(l.items(c)).Elem() }
 
@@ -84,6 +96,9 @@ func (l *loader) readList(list List, n *yaml.Node, path, source, where string) {
 		l.fault(where, "must be a list of %s, as in - %s", list.Items, list.example)
 		return
 	}
+	if earlier, ok := l.Sources[list.Key]; ok {
+		source = earlier + " and " + source
+	}
 	l.Sources[list.Key] = source
 	byName, names := map[string]Setting{}, []string{}
 	for _, s := range list.Settings {
@@ -107,6 +122,25 @@ func (l *loader) readList(list List, n *yaml.Node, path, source, where string) {
 	}
 }
 
+// readFiles appends the items of the files that settings name.
+func (l *loader) readFiles() {
+	for _, list := range Lists() {
+		l.inline[list.Key] = list.value(&l.Config).Len()
+		if list.Files == "" {
+			continue
+		}
+		for _, path := range *l.byName[list.Files].field(&l.Config).(*[]string) {
+			root := l.root(path, l.Sources[list.Files]+": "+list.Files)
+			if root == nil {
+				continue
+			}
+			l.mapping(root, path, []string{list.Key}, func(_, value *yaml.Node, source, where string) {
+				l.readList(list, value, path, source, where)
+			})
+		}
+	}
+}
+
 // located gives a fault of an item its place in the file.
 func (l *loader) located(err error) error {
 	for _, list := range Lists() {
@@ -117,24 +151,38 @@ func (l *loader) located(err error) error {
 	return err
 }
 
-// appendList prints the items of a list, and of each the keys that it sets.
+// appendList prints the items of a list, and of each the keys that it sets. Items from
+// files of their own are comments: the setting that names the files brings them back.
 func (s *Settings) appendList(b *strings.Builder, list List) {
 	fmt.Fprintf(b, "# == %s\n\n# %s\n", list.Title, list.Help)
-	all := list.value(&s.Config)
-	if all.Len() == 0 {
+	all, inline := list.value(&s.Config), s.inline[list.Key]
+	switch {
+	case all.Len() == 0:
 		fmt.Fprintf(b, "%s: [] # default: none\n", list.Key)
-		return
+	case inline == 0:
+		fmt.Fprintf(b, "# %s: # from %s\n", list.Key, s.Sources[list.Key])
+	default:
+		fmt.Fprintf(b, "%s: # from %s\n", list.Key, s.Sources[list.Key])
 	}
-	fmt.Fprintf(b, "%s: # from %s\n", list.Key, s.Sources[list.Key])
 	for i := range all.Len() {
 		var one server.Config
 		list.value(&one).Set(all.Slice(i, i+1))
-		indent := "  - "
-		for _, row := range list.Settings {
-			if !reflect.ValueOf(row.field(&one)).Elem().IsZero() {
-				fmt.Fprintf(b, "%s%s: %s\n", indent, row.Name, row.shown(&one))
-				indent = "    "
-			}
+		comment := ""
+		if i >= inline {
+			comment = "# "
+		}
+		list.appendItem(b, comment, &one, Setting.shown)
+	}
+}
+
+// appendItem prints the only item of one, in lines that begin with comment. value
+// prints a setting.
+func (l List) appendItem(b *strings.Builder, comment string, one *server.Config, value func(Setting, *server.Config) string) {
+	indent := "  - "
+	for _, row := range l.Settings {
+		if !reflect.ValueOf(row.field(one)).Elem().IsZero() {
+			fmt.Fprintf(b, "%s%s%s: %s\n", comment, indent, row.Name, value(row, one))
+			indent = "    "
 		}
 	}
 }

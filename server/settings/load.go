@@ -24,6 +24,9 @@ type Input struct {
 type Settings struct {
 	Config  server.Config     // zero values stand for defaults
 	Sources map[string]string // by setting: "--drain", "PEAL_DRAIN", "peal.yaml, line 3"; none for a default
+	Files   []string          // that Load has read, the configuration file first
+
+	inline map[string]int // by list, how many of its items are in the configuration file itself
 }
 
 // ConfigVariable names the configuration file.
@@ -39,14 +42,16 @@ var notSettings = []string{
 // Load reads in, the source of lowest precedence first. The error is Faults, with
 // every mistake of every source, even if another source overrides the value.
 func Load(in Input) (*Settings, error) {
-	l := loader{Settings: Settings{Sources: map[string]string{}}, byName: map[string]Setting{}, itemAt: map[string][]string{}}
+	l := loader{
+		Settings: Settings{Sources: map[string]string{}, inline: map[string]int{}},
+		byName:   map[string]Setting{}, itemAt: map[string][]string{},
+	}
 	for _, s := range All() {
 		l.names = append(l.names, s.Name)
 		l.byName[s.Name] = s
 	}
-	file := in.FilePath()
-	if file != "" {
-		l.readFile(file)
+	if path := in.path(); path != "" {
+		l.readFile(path)
 	}
 	l.readEnvironment(in.Environment)
 	for _, name := range l.names {
@@ -59,6 +64,7 @@ func Load(in Input) (*Settings, error) {
 			l.set(name, "--"+name, "--"+name, values)
 		}
 	}
+	l.readFiles()
 	if err := l.Config.Validate(); err != nil {
 		for _, part := range parts(err) {
 			l.faults = append(l.faults, l.located(part))
@@ -68,6 +74,19 @@ func Load(in Input) (*Settings, error) {
 		return nil, l.faults
 	}
 	return &l.Settings, nil
+}
+
+// path is that of the configuration file, "" for none.
+func (in Input) path() string {
+	if in.File != "" {
+		return in.File
+	}
+	for _, entry := range in.Environment {
+		if path, ok := strings.CutPrefix(entry, ConfigVariable+"="); ok {
+			return path
+		}
+	}
+	return ""
 }
 
 // parts splits joined errors, so that each has its line.
@@ -144,7 +163,7 @@ func (l *loader) readEnvironment(environment []string) {
 		list, isList := lists[variable]
 		switch {
 		case isList:
-			l.fault(variable, "%s are set in the configuration file only, under %s:", list.Items, list.Key)
+			l.fault(variable, "%s are set in the configuration file only, under %s:%s", list.Items, list.Key, list.elsewhere())
 		case !strings.HasPrefix(variable, EnvironmentPrefix) || !ok && (foreign(variable) || OfKubernetes(variable, value)):
 		case !ok:
 			l.fault(variable, "%s", meant(variable, known))
@@ -164,20 +183,22 @@ func foreign(variable string) bool {
 	})
 }
 
-func (l *loader) readFile(path string) {
+// root is the mapping of a file, nil if it has none. where is the place of its name.
+func (l *loader) root(path, where string) *yaml.Node {
 	f, err := os.Open(path)
 	if err != nil {
-		l.fault("configuration file", "%v", err)
-		return
+		l.fault(where, "%v", err)
+		return nil
 	}
 	defer f.Close()
+	l.Files = append(l.Files, path)
 	var document, more yaml.Node
 	d := yaml.NewDecoder(f)
 	if err := d.Decode(&document); errors.Is(err, io.EOF) {
-		return // empty, or nothing but comments
+		return nil // empty, or nothing but comments
 	} else if err != nil {
 		l.fault(path, "%v%s", err, quoteHint(err))
-		return
+		return nil
 	}
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
 		l.fault(path, "must be one document: remove what begins with ---")
@@ -185,6 +206,14 @@ func (l *loader) readFile(path string) {
 	root := document.Content[0]
 	if root.Kind != yaml.MappingNode {
 		l.fault(path, "must be lines of the form name: value, as in drain: 10s")
+		return nil
+	}
+	return root
+}
+
+func (l *loader) readFile(path string) {
+	root := l.root(path, "configuration file")
+	if root == nil {
 		return
 	}
 	lists := map[string]List{}

@@ -1,9 +1,6 @@
 package settings
 
-import (
-	"reflect"
-	"strings"
-)
+import "reflect"
 
 // Change is one setting that differs between two configurations.
 type Change struct {
@@ -38,7 +35,7 @@ func (s *Settings) Changes(next *Settings) (all []Change) {
 
 // Take is s with the values that next has for these settings.
 func (s *Settings) Take(next *Settings, names []string) *Settings {
-	taken := &Settings{Config: s.Config, Sources: map[string]string{}}
+	taken := &Settings{Config: s.Config, Sources: map[string]string{}, Files: next.Files}
 	for name, source := range s.Sources {
 		taken.Sources[name] = source
 	}
@@ -60,17 +57,4 @@ func (s *Settings) Take(next *Settings, names []string) *Settings {
 		}
 	}
 	return taken
-}
-
-// FilePath is the configuration file that Load would read, "" for none.
-func (in Input) FilePath() string {
-	if in.File != "" {
-		return in.File
-	}
-	for _, entry := range in.Environment {
-		if path, ok := strings.CutPrefix(entry, ConfigVariable+"="); ok {
-			return path
-		}
-	}
-	return ""
 }

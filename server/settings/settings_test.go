@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"peal/server"
+	"peal/server/apikey"
 	"peal/server/rules"
 	"peal/server/settings"
 )
@@ -67,14 +68,16 @@ func TestEveryFieldOfTheConfigHasOneSetting(t *testing.T) {
 		}
 		rows[p] = s.Name
 	}
-	// A rule's keys set the fields of the last rule.
-	c.Channels = make([]rules.Rule, 2)
-	for _, s := range settings.Rules().Settings {
-		p := s.Field(&c)
-		if other := rows[p]; other != "" {
-			t.Errorf("%s and %s set the same field", other, s.Name)
+	// The keys of an item set the fields of the last item.
+	c.Channels, c.Keys = make([]rules.Rule, 2), make([]apikey.Definition, 2)
+	for _, list := range settings.Lists() {
+		for _, s := range list.Settings {
+			p := s.Field(&c)
+			if other := rows[p]; other != "" {
+				t.Errorf("%s and %s set the same field", other, s.Name)
+			}
+			rows[p] = s.Name
 		}
-		rows[p] = s.Name
 	}
 	check := func(path string, v reflect.Value) {
 		if rows[v.Addr().Interface()] == "" {
@@ -82,7 +85,7 @@ func TestEveryFieldOfTheConfigHasOneSetting(t *testing.T) {
 		}
 	}
 	leaves(reflect.ValueOf(&c).Elem(), "Config", func(path string, v reflect.Value) {
-		if path == "Config.Channels" {
+		if path == "Config.Channels" || path == "Config.Keys" {
 			leaves(v.Index(1), path, check)
 			return
 		}
@@ -265,7 +268,7 @@ func TestWhatIsPrintedCanBeReadAgain(t *testing.T) {
 		if len(a.Listen) == 0 && len(b.Listen) == 0 {
 			a.Listen, b.Listen = nil, nil
 		}
-		for _, list := range [][2]*[]string{{&a.AdminHosts, &b.AdminHosts}, {&a.Origins, &b.Origins}} {
+		for _, list := range [][2]*[]string{{&a.AdminHosts, &b.AdminHosts}, {&a.Origins, &b.Origins}, {&a.KeyFiles, &b.KeyFiles}} {
 			if len(*list[0]) == 0 && len(*list[1]) == 0 {
 				*list[0], *list[1] = nil, nil
 			}

@@ -42,6 +42,10 @@ func Groups() []Group {
 			{Name: "allow-origin", Live: true, Help: "origin of web pages, as in https://app.example, or all below a name, as in https://*.example.org, that may use the server beside pages of this machine, with the cookies of their users; null is for sandboxed frames and local files, without cookies; --open also allows all other origins, without cookies; repeatable, at most 1000", Default: "none",
 				field: func(c *server.Config) any { return &c.Origins }},
 		}},
+		{"Access", "What clients must prove to be allowed an action. The file has the [keys](#keys) of backends, too.", []Setting{
+			{Name: "key-file", Live: true, Help: "YAML file with further keys of backends, in the form of keys, so that they can be kept outside the configuration; repeatable", Default: "none",
+				field: func(c *server.Config) any { return &c.KeyFiles }},
+		}},
 		{"The process", "", []Setting{
 			{Name: "loops", Help: "event loops; the server caps them at the number of processors and logs a warning", Min: 1, Default: "one for each core",
 				field: func(c *server.Config) any { return &c.Loop.Loops }},
