@@ -228,7 +228,7 @@ func TestClientLife(t *testing.T) {
 	t.Run("Restart", func(t *testing.T) { testClientRestart(t, browser) })
 	t.Run("Wakes", func(t *testing.T) { testClientWakes(t, rig(t), browser) })
 	t.Run("Publishes", func(t *testing.T) { testClientPublishes(t, rig(t)) })
-	t.Run("RenewsItsToken", func(t *testing.T) { testClientToken(t, rig(t)) })
+	t.Run("SendsItsToken", func(t *testing.T) { testClientToken(t, rig(t)) })
 	t.Run("Refused", func(t *testing.T) { testClientRefused(t, rig(t)) })
 	t.Run("Example", func(t *testing.T) { testClientExample(t, start(t), browser) })
 	t.Run("Tabs", func(t *testing.T) { testClientTabs(t, rig(t), browser) })

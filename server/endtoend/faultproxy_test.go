@@ -115,6 +115,9 @@ func (p *proxy) serve(forward http.Handler, w http.ResponseWriter, r *http.Reque
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		p.tokens[token] = true
 	}
+	if _, token, ok := strings.Cut(r.Header.Get("Sec-WebSocket-Protocol"), "peal.token."); ok {
+		p.tokens[token] = true
+	}
 	if upgrade && !f.noUpgrades && !f.deaf {
 		p.upgrades++
 	}

@@ -25,6 +25,7 @@ export class Connection implements Host {
   using?: Transport;
   readonly channels = new Map<string, Channel>();
   readonly me: Host['me'];
+  session?: string;
   private current?: Link;
   private rung?: Transport;
   private probe?: Link;
@@ -36,6 +37,8 @@ export class Connection implements Host {
   private readonly ladder: Ladder<Direct>;
   readonly tokens: Tokens;
   private failures = 0;
+  /** Tokens that the server refused in a WebSocket, one after another: the second is final. */
+  private refusals = 0;
   private liveSince = 0;
   private timer?: ReturnType<typeof setTimeout>;
   /** The server does not allow an attempt before. */
@@ -55,13 +58,9 @@ export class Connection implements Host {
     this.WebSocket = options.WebSocket ?? globalThis.WebSocket;
     this.all = (options.transports ?? ['ws', 'sse', 'poll']).filter((t) => t !== 'ws' || this.WebSocket);
     this.ladder = new Ladder(this.all, 'peal:' + url);
-    this.tokens = new Tokens(options.getToken, () => void this.renew());
+    this.tokens = new Tokens(options);
     // visibilitychange bubbles up to the window. Node supports neither.
     for (const event of ['online', 'visibilitychange']) globalThis.addEventListener?.(event, this.poke);
-  }
-
-  get token(): string | undefined {
-    return this.tokens.token;
   }
 
   /** The link that works, if one does. */
@@ -84,7 +83,6 @@ export class Connection implements Host {
 
   stop(error: PealError): void {
     this.drop();
-    this.tokens.close();
     for (const event of ['online', 'visibilitychange']) globalThis.removeEventListener?.(event, this.poke);
     this.become('stopped', { error });
   }
@@ -99,7 +97,7 @@ export class Connection implements Host {
       return; // already known: each response of a poll shows it
     }
     if (this.rung !== 'tab') this.ladder.worked(this.rung!);
-    this.tokens.accepted();
+    this.refusals = 0;
     this.liveSince ||= Date.now();
     this.become('live', { transport: this.rung });
     this.plan();
@@ -113,7 +111,10 @@ export class Connection implements Host {
     if (link !== this.current) return;
     const fallback = this.state !== 'live' && !error.busy && this.rung !== 'tab';
     this.drop();
-    if (error.code === unauthorised && this.tokens.refused()) return this.round();
+    if (error.code === unauthorised && link.token && !this.refusals++) {
+      this.tokens.refuse(link.token, error);
+      return this.round();
+    }
     const next = fallback && this.ladder.next();
     if (error.final || error.code === unauthorised) this.stop(error);
     else if (next) void this.open(next);
@@ -180,12 +181,13 @@ export class Connection implements Host {
     this.probeTimer = setTimeout(() => (this.probe = this.make('ws')), wait);
   }
 
-  /** A new token is due: the connection is opened again with it, and resumes. */
-  private async renew(): Promise<void> {
-    for (let failures = 0; this.state !== 'stopped'; ) {
+  async expiring(link: Link): Promise<void> {
+    const { token } = this.tokens;
+    for (let failures = 0; link === this.current; ) {
       try {
         await this.tokens.get(true);
-        return this.restart();
+        if (link === this.current && token !== this.tokens.token) link.renew?.();
+        return;
       } catch (e) {
         if ((e as PealError).final) return this.stop(e as PealError);
         await new Promise((done) => setTimeout(done, backoff(failures++)));

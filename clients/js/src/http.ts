@@ -1,6 +1,6 @@
 import { answerWithin } from './limits.js';
 import type { Host } from './link.js';
-import { lost, refused } from './wire.js';
+import { lost, refused, unauthorised } from './wire.js';
 
 /** A signal that aborts with another one, or when the time is up. */
 export class Deadline {
@@ -25,10 +25,12 @@ export class Deadline {
   };
 }
 
-/** Requests, and throws a PealError if the answer is not 200 or does not come. */
-export async function ask(host: Host, path: string, signal: AbortSignal, body?: string): Promise<Response> {
+/** Requests, and throws a PealError if the answer is not 200 or does not come. After a 401 it requests once more, with a new token. */
+export async function ask(host: Host, path: string, signal: AbortSignal, body?: string, again = true): Promise<Response> {
+  const { tokens } = host;
+  const { token } = tokens;
   const headers: Record<string, string> = {};
-  if (host.token) headers.Authorization = 'Bearer ' + host.token;
+  if (token) headers.Authorization = 'Bearer ' + token;
   if (body) headers['Content-Type'] = 'application/json';
   let answer: Response;
   try {
@@ -36,8 +38,15 @@ export async function ask(host: Host, path: string, signal: AbortSignal, body?: 
   } catch (e) {
     throw lost(String(e));
   }
-  if (answer.status !== 200) throw refused(answer.status, answer.headers.get('Retry-After'), await answer.text(), body);
-  return answer;
+  if (answer.status === 200) {
+    if (/^.(sse|poll)/.test(path)) host.session = answer.headers.get('Peal-Session') ?? undefined;
+    return answer;
+  }
+  const error = refused(answer.status, answer.headers.get('Retry-After'), await answer.text(), body);
+  if (error.code !== unauthorised || !token || !again) throw error;
+  tokens.refuse(token, error);
+  await tokens.get();
+  return ask(host, path, signal, body, false);
 }
 
 /** Requests JSON, within a time. */

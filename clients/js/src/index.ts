@@ -14,7 +14,6 @@ export type {
   Start,
   State,
   StateDetail,
-  Token,
   Transport,
   WhichPage,
 } from './types.js';

@@ -20,9 +20,6 @@ export const stable = 60_000;
 export const probeFirst = 30_000;
 export const probeCap = 600_000;
 
-/** A new token is asked for so long before the old one expires. */
-export const renewAhead = 30_000;
-
 /** Members of a channel up to which they are listed, as the server names them unless told otherwise. */
 export const crowd = 100;
 

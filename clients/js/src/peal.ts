@@ -48,6 +48,11 @@ export class Peal {
     return this.connection.using;
   }
 
+  /** The id of this client's session, which stays the same over reconnects: for `exclude`. */
+  get session(): string | undefined {
+    return this.connection.session;
+  }
+
   /** The reason, while it is waiting or stopped. */
   get error(): PealError | undefined {
     return this.connection.error;
@@ -124,8 +129,8 @@ export class Peal {
    */
   async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<{ cursor: string }> {
     this.check(channel);
-    const { event, idempotencyKey = key() } = options;
-    const answer = this.publisher.add({ channel, ...encode(data), event, idempotency_key: idempotencyKey });
+    const { event, exclude, idempotencyKey = key() } = options;
+    const answer = this.publisher.add({ channel, ...encode(data), event, exclude, idempotency_key: idempotencyKey });
     this.connection.wake();
     return answer;
   }

@@ -4,6 +4,7 @@ import { query } from './http.js';
 import { silence } from './limits.js';
 import type { Host, Link } from './link.js';
 import type { Gap, PealError } from './types.js';
+import { unauthorised } from './wire.js';
 import type { WireMessage, WirePresence } from './wire.js';
 
 /** The fields of a poll's response, or of one event of a stream. */
@@ -44,6 +45,10 @@ export abstract class RequestLink implements Link {
     this.timer = setTimeout(() => void this.run()); // many subscriptions at once are one change
   }
 
+  renew(): void {
+    this.change();
+  }
+
   close(): void {
     this.ended = true;
     clearTimeout(this.timer);
@@ -61,7 +66,7 @@ export abstract class RequestLink implements Link {
   /** The query for these channels. */
   protected asking(channels: Channel[], more: Record<string, string | number | undefined>): string {
     const presence = PRESENCE && { presence: channels.some((c) => c.roster) ? 1 : undefined, ...this.host.me };
-    return query({ channel: channels.map((c) => c.name), ...presence, ...more });
+    return query({ channel: channels.map((c) => c.name), session: this.host.session, ...presence, ...more });
   }
 
   /** Delivers the messages for these channels. The caller sets the cursor after them. */
@@ -85,7 +90,7 @@ export abstract class RequestLink implements Link {
       } catch (e) {
         if (signal.aborted) return;
         const error = e as PealError;
-        if (!error.final || !(await this.sift(channels, signal))) return this.host.down(this, error);
+        if (!error.final || error.code === unauthorised || !(await this.sift(channels, signal))) return this.host.down(this, error);
       }
       if (signal.aborted) return;
     }

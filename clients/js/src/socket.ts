@@ -3,11 +3,13 @@ import { query } from './http.js';
 import { openWithin, pongWithin, silence } from './limits.js';
 import type { Host, Link } from './link.js';
 import type { Gap, PealError } from './types.js';
-import { closed, lost, said } from './wire.js';
+import { closed, denied, lost, said } from './wire.js';
 import type { Frame, WireError, WireMessage, WirePresence } from './wire.js';
 
 interface Reply {
   cursor?: string;
+  /** Of the command token. */
+  unsubscribed?: string[];
   error?: WireError;
 }
 
@@ -21,6 +23,7 @@ interface Seat {
 
 /** A WebSocket with the subprotocol peal.v1 (docs/protocol.md). */
 export class SocketLink implements Link {
+  token?: string;
   private readonly socket: WebSocket;
   private readonly seats = new Map<string, Seat>();
   private readonly pending = new Map<number, (reply: Reply) => void>();
@@ -41,7 +44,10 @@ export class SocketLink implements Link {
     private readonly host: Host,
     Implementation: typeof WebSocket,
   ) {
-    this.socket = new Implementation(host.url.replace(/^http/, 'ws') + '/ws' + query({ token: host.token, ...(PRESENCE && host.me) }), 'peal.v1');
+    // A URL would be in the logs of proxies.
+    this.token = host.tokens.token;
+    const protocols = ['peal.v1', ...(this.token ? ['peal.token.' + this.token] : [])];
+    this.socket = new Implementation(host.url.replace(/^http/, 'ws') + '/ws' + query({ session: host.session, ...(PRESENCE && host.me) }), protocols);
     this.socket.onmessage = (e) => this.frame(JSON.parse(e.data as string) as Frame);
     this.socket.onclose = (e) => this.end(closed(e.code, e.reason));
     this.socket.onerror = () => {}; // a close follows
@@ -84,6 +90,16 @@ export class SocketLink implements Link {
     this.socket.close();
   }
 
+  renew(): void {
+    this.token = this.host.tokens.token;
+    this.tell({ command: 'token', token: this.token }, ({ unsubscribed, error }) => {
+      if (error) return this.end(/^token/.test(error.code) ? denied(error.message) : lost(error.message));
+      // They are subscribed again, and the server's error is theirs.
+      for (const name of unsubscribed ?? []) this.seats.delete(name);
+      this.change();
+    });
+  }
+
   publish(fields: object, done: (cursor?: string, error?: PealError) => void): void {
     this.tell({ command: 'publish', ...fields }, ({ cursor, error }) => done(cursor, error && said(error)));
   }
@@ -117,11 +133,14 @@ export class SocketLink implements Link {
     if (this.open) this.within(silence);
     if (f.connected) {
       this.open = true;
+      this.host.session = f.connected.session;
       this.within(silence);
       this.host.up(this);
       if (!this.ended) this.change();
     } else if (f.gap) {
       for (const g of f.gap) this.gap(g);
+    } else if (f.token_expires) {
+      this.host.expiring(this);
     } else if (PRESENCE && f.presence) {
       this.message(f.presence);
     } else if (f.channel !== undefined && f.id === undefined) {

@@ -46,7 +46,9 @@ export class StreamLink extends RequestLink {
   }
 
   private frame(channels: Channel[], e: StreamEvent): void {
-    if (e.data && e.event !== 'peal.cursor') {
+    if (e.event === 'peal.token_expires') {
+      this.host.expiring(this);
+    } else if (e.data && e.event !== 'peal.cursor') {
       this.hear(channels, { [e.event === 'gap' ? 'gap' : 'messages']: [JSON.parse(e.data)] });
     }
     // An id covers all channels of the stream.

@@ -1,75 +1,46 @@
-import { renewAhead } from './limits.js';
-import type { Options, Token } from './types.js';
-import { PealError } from './types.js';
-import { lost, unauthorised } from './wire.js';
+import type { Options, PealError } from './types.js';
+import { denied, lost, unauthorised } from './wire.js';
 
 /** The token, requested once for all callers that wait for it. */
 export class Tokens {
   token?: string;
+  private readonly source: Options['getToken'];
   private waiting?: Promise<void>;
-  private timer?: ReturnType<typeof setTimeout>;
-  /** The server has refused this token: if it also refuses the next one, that is final. */
-  private refusals = 0;
+  /** The token that the server has refused, and why. */
+  private bad?: string;
+  private why?: string;
 
-  /** renew is called when a new token is due; get(true) then returns it. */
-  constructor(
-    private readonly give: Options['getToken'],
-    private readonly renew: () => void,
-  ) {}
+  constructor({ token, getToken }: Options) {
+    this.source = getToken ?? (token ? async () => token : undefined);
+  }
 
   /**
-   * Resolves when `token` is available. Rejects with the code 'unauthorised' if this
-   * user is not allowed, with 'network' if getToken failed.
+   * Resolves when `token` is available; fresh: when a new one is. Rejects with the code
+   * 'unauthorised' if there is none for this user, with 'network' if getToken failed.
    */
   get(fresh = false): Promise<void> {
-    const source = this.give;
-    if (!source || (this.token !== undefined && !fresh)) return Promise.resolve();
-    return (this.waiting ??= this.fetch(source).finally(() => (this.waiting = undefined)));
+    if (!this.source || (this.token && !fresh)) return Promise.resolve();
+    return (this.waiting ??= this.request(this.source).finally(() => (this.waiting = undefined)));
   }
 
-  /** The server refused the token. Returns whether a new one may be accepted. */
-  refused(): boolean {
+  /** The server has refused this token: get() requests another one, and does not accept the same again. */
+  refuse(token: string, error: PealError): void {
+    if (token !== this.token) return; // it was replaced meanwhile
+    this.bad = token;
+    this.why = error.message;
     this.token = undefined;
-    return !!this.give && ++this.refusals < 2;
   }
 
-  accepted(): void {
-    this.refusals = 0;
-  }
-
-  close(): void {
-    clearTimeout(this.timer);
-  }
-
-  private async fetch(source: NonNullable<Options['getToken']>): Promise<void> {
-    let got: string | Token | null;
+  private async request(source: NonNullable<Options['getToken']>): Promise<void> {
+    let token: string | null = null;
     try {
-      got = await source();
+      token = await source();
     } catch (e) {
-      throw lost('getToken: ' + e);
+      if ((e as PealError)?.code !== unauthorised) throw lost('getToken: ' + e);
     }
-    if (got === null) throw new PealError(unauthorised, 'getToken gave no token', { final: true });
-    const { token, expires } = typeof got === 'string' ? { token: got, expires: undefined } : got;
-    this.token = token;
-    clearTimeout(this.timer);
-    const wait = renewIn(expires ?? expiry(token), Date.now());
-    if (wait !== undefined) this.timer = setTimeout(this.renew, wait);
-  }
-}
-
-/** When to renew a token with that expiry: half a minute before it, or halfway if that is too late. undefined: never. */
-export function renewIn(expires: number | undefined, now: number): number | undefined {
-  const left = expires! - now;
-  // A timer of more than 2^31 ms would fire at once.
-  return expires === undefined ? undefined : Math.min(2 ** 31 - 1, Math.max(1_000, left - renewAhead, left / 2));
-}
-
-/** The `exp` of a JWT in milliseconds (RFC 7519 §4.1.4); undefined if it is none, or has none. */
-export function expiry(token: string): number | undefined {
-  try {
-    const claims = JSON.parse(atob(token.split('.')[1]!.replace(/-/g, '+').replace(/_/g, '/'))) as { exp?: number };
-    return claims.exp && claims.exp * 1000;
-  } catch {
-    return undefined;
+    // Other characters are in no JWT, and a WebSocket cannot carry them.
+    if (!/^[\w.-]+$/.test(token ?? '')) throw denied('getToken gave no token');
+    if (token === this.bad) throw denied(this.why!);
+    this.token = token!;
   }
 }

@@ -28,7 +28,8 @@ export interface WirePresence {
 
 /** Any frame of peal.v1. */
 export interface Frame extends Partial<WireMessage> {
-  connected?: object;
+  connected?: { session?: string };
+  token_expires?: object;
   gap?: Gap[];
   presence?: WirePresence;
   id?: number | null;
@@ -59,6 +60,11 @@ export function lost(message: string): PealError {
   return new PealError('network', message);
 }
 
+/** The error for a token that is missing, or not accepted. */
+export function denied(message: string): PealError {
+  return new PealError(unauthorised, message, { final: true });
+}
+
 /** The error of a reply. Some are temporary: the same command may succeed later. */
 export function said(e: WireError): PealError {
   return new PealError(e.code, e.message, { busy: /^(log_full|busy|draining|not_stored)$/.test(e.code) });
@@ -83,7 +89,8 @@ export function refused(status: number, retryAfter: string | null, body: string,
     // not from Peal: a page of a proxy
   }
   // Clients with a name can be disconnected, which an event stream can signal only by 204.
-  return new PealError(status === 401 ? unauthorised : (error?.code ?? (PRESENCE && status === 204 ? 'disconnected' : 'http_' + status)), error?.message ?? '', {
+  // Without a token the server refuses some channels, and may accept others.
+  return new PealError(status === 401 && error?.code !== 'token_missing' ? unauthorised : (error?.code ?? (PRESENCE && status === 204 ? 'disconnected' : 'http_' + status)), error?.message ?? '', {
     busy: status === 429 || status === 503,
     after: Number(retryAfter) * 1000,
     // Of 4xx only those of Peal are final: a proxy may refuse one transport and pass

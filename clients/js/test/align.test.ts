@@ -6,6 +6,7 @@ import { align } from '../src/align.js';
 import { Branch } from '../src/branch.js';
 import { Channel } from '../src/channel.js';
 import type { Host } from '../src/link.js';
+import { Tokens } from '../src/token.js';
 import type { WireMessage } from '../src/wire.js';
 
 /** Numbers in [0, n), the same for the same seed. */
@@ -90,7 +91,7 @@ test('aligned channels lose and repeat nothing, wherever each began', async () =
     });
     if (random(4) === 0) model.discarded[names[0]!] = random(model.head + 1);
     const before = model.head;
-    const host = { url: 'http://model' } as Host;
+    const host = { url: 'http://model', tokens: new Tokens({}) } as Host;
     const target = await align(host, channels, true, new AbortController().signal);
     // The stream from there: gaps first, then the merge of all.
     model.publish(10);
@@ -132,7 +133,7 @@ test('a branch loses and repeats nothing, ahead of its trunk or behind it', asyn
     const got: string[] = [];
     const c = new Channel('a', { cursor: model.cursor(at) });
     c.handlers.add({ onMessage: (m) => got.push(m.data as string) });
-    const branch = new Branch({ url: 'http://model' } as Host, c, () => assert.fail('asked again'));
+    const branch = new Branch({ url: 'http://model', tokens: new Tokens({}) } as Host, c, () => assert.fail('asked again'));
     const say = (upto: number) => {
       for (const m of model.after('a', trunk)) if (model.sequence(m.cursor) <= upto) branch.message({ ...m, data: m.data! });
       trunk = Math.max(trunk, upto);

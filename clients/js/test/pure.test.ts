@@ -5,8 +5,8 @@ import { backoff } from '../src/backoff.js';
 import { Channel } from '../src/channel.js';
 import { EventParser } from '../src/events.js';
 import { Ladder } from '../src/ladder.js';
-import { expiry, renewIn, Tokens } from '../src/token.js';
-import { closed, decode, encode, refused } from '../src/wire.js';
+import { Tokens } from '../src/token.js';
+import { closed, decode, encode, lost, refused } from '../src/wire.js';
 
 test('waits are random between half a second and twice as long after each failure, to 20 s', () => {
   for (let failures = 0; failures < 100; failures++) {
@@ -68,6 +68,7 @@ test('statuses say whether to come back', () => {
   assert.deepEqual(of(204, null, ''), ['disconnected', false, true, 0]);
   assert.deepEqual(of(410, null, '{"error":{"code":"disconnected","message":"no"}}'), ['disconnected', false, true, 0]);
   assert.equal(of(401, null, ours)[0], 'unauthorised');
+  assert.deepEqual(of(401, null, '{"error":{"code":"token_missing","message":"no"}}'), ['token_missing', false, true, 0]);
   // To publish there is no other way: what a proxy refuses is refused.
   assert.equal(refused(404, null, '<h1>proxy</h1>', '{}').final, true);
   assert.equal(refused(403, null, '', '{}').final, true);
@@ -136,27 +137,18 @@ test('a handler that throws stops neither the others nor the channel', () => {
   assert.throws(report, /mine/, 'it is thrown where the page can see it');
 });
 
-test('a token is asked for once for all, and renewed in time', async () => {
+test('a token is asked for once for all, and again when it is refused', async () => {
   let asked = 0;
-  const tokens = new Tokens(
-    async () => 'token' + ++asked,
-    () => {},
-  );
+  const tokens = new Tokens({ getToken: async () => 'token' + ++asked });
   await Promise.all([tokens.get(), tokens.get(), tokens.get()]);
   assert.equal(tokens.token, 'token1');
-  assert.equal(tokens.refused(), true, 'the first refusal asks for another');
+  tokens.refuse('token1', lost('no'));
+  tokens.refuse('token1', lost('no'));
+  await Promise.all([tokens.get(), tokens.get()]);
+  tokens.refuse('token1', lost('of an old request'));
   await tokens.get();
-  assert.equal(asked, 2);
-  assert.equal(tokens.refused(), false, 'the second in a row is final');
-  tokens.close();
-
-  assert.equal(renewIn(undefined, 0), undefined);
-  assert.equal(renewIn(100_000, 0), 70_000);
-  assert.equal(renewIn(40_000, 0), 20_000);
-  assert.equal(renewIn(0, 5_000), 1_000, 'one that has expired is not asked for in a circle');
-  assert.equal(renewIn(2 ** 50, 0), 2 ** 31 - 1);
-  const jwt = (claims: object) => `x.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.y`;
-  assert.equal(expiry(jwt({ exp: 1_700_000_000, sub: '>>>???' })), 1_700_000_000_000);
-  assert.equal(expiry(jwt({})), undefined);
-  assert.equal(expiry('opaque'), undefined);
+  assert.deepEqual([tokens.token, asked], ['token2', 2]);
+  await Promise.all([tokens.get(true), tokens.get(true)]);
+  assert.deepEqual([tokens.token, asked], ['token3', 3]);
+  await new Tokens({}).get();
 });

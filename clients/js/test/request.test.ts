@@ -2,21 +2,24 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import { Peal } from '../src/peal.js';
-import type { StateDetail } from '../src/types.js';
+import type { Message, Options, StateDetail } from '../src/types.js';
 
 const real = globalThis.fetch;
 let asked: string[];
+let bearers: Array<string | undefined>;
 let answer: (path: string, signal: AbortSignal) => Response | Promise<Response>;
 let details: StateDetail[];
 let wake: () => void;
 
 beforeEach(() => {
   asked = [];
+  bearers = [];
   details = [];
   mock.timers.enable({ apis: ['setTimeout', 'Date'] });
   Object.assign(globalThis, {
     fetch: async (url: string, init: RequestInit) => {
       asked.push(new URL(url).pathname);
+      bearers.push((init.headers as Record<string, string>).Authorization);
       return answer(url, init.signal!);
     },
     addEventListener: (event: string, f: () => void) => event === 'online' && (wake = f),
@@ -36,9 +39,9 @@ async function pass(milliseconds: number): Promise<void> {
   await turn();
 }
 
-function client(transports: Array<'sse' | 'poll'>): Peal {
-  const peal = new Peal('http://server', { transports, onState: (_, detail) => details.push(detail) });
-  peal.subscribe('a', () => {});
+function client(transports: Array<'sse' | 'poll'>, options: Options = {}, onMessage = (_: Message) => {}): Peal {
+  const peal = new Peal('http://server', { transports, onState: (_, detail) => details.push(detail), ...options });
+  peal.subscribe('a', onMessage);
   return peal;
 }
 
@@ -133,4 +136,83 @@ test('what a proxy buffers is given up after 2.5 s', async () => {
   await pass(1);
   assert.equal(asked.length, 4);
   peal.close();
+});
+
+const denied = () => new Response('{"error":{"code":"token_expired","message":"get a new one"}}', { status: 401 });
+
+test('a warning in a stream begins it again with the new token, without a gap or a repeat', async () => {
+  const streams: Array<(text: string) => void> = [];
+  const urls: string[] = [];
+  answer = (path, signal) => {
+    urls.push(path);
+    const body = new ReadableStream({
+      start(c) {
+        streams.push((text) => c.enqueue(new TextEncoder().encode(text)));
+        signal.addEventListener('abort', () => c.error(new Error('aborted')));
+      },
+    });
+    return new Response(body, { headers: { 'Peal-Session': 's1' } });
+  };
+  let calls = 0;
+  const got: string[] = [];
+  const peal = client(['sse'], { getToken: async () => 'token' + ++calls }, (m) => got.push(m.cursor));
+  const message = (cursor: string) => `id: ${cursor}\ndata: {"channel":"a","cursor":"${cursor}","time":0,"data":""}\n\n`;
+  await turn();
+  await pass(1);
+  streams[0]!('retry: 3000\nid: c1\nevent: peal.cursor\ndata: {"cursor":"c1"}\n\n' + message('c2'));
+  await turn();
+  streams[0]!('event: peal.token_expires\ndata: {"in":20}\n\n' + message('c3'));
+  await turn();
+  await pass(1);
+  assert.deepEqual(bearers, ['Bearer token1', 'Bearer token2']);
+  assert.match(urls[1]!, /cursor=c3/);
+  assert.match(urls[1]!, /session=s1/);
+  assert.equal(peal.session, 's1');
+  streams[1]!('retry: 3000\nid: c3\n\n' + message('c4'));
+  await turn();
+  assert.deepEqual(got, ['c2', 'c3', 'c4']);
+  assert.equal(peal.state, 'live');
+  assert.ok(!details.some((d) => d.error));
+  peal.close();
+});
+
+test('a request that is refused for its token is sent once more, with another', async () => {
+  let calls = 0;
+  let good = '';
+  answer = (path) => {
+    if (bearers.at(-1) !== good) return denied();
+    return Response.json(path.includes('history') ? { cursor: 'c1', messages: [], more: false } : { cursor: 'c2', messages: [] });
+  };
+  const peal = client(['poll'], { getToken: async () => 'token' + ++calls });
+  good = 'Bearer token2';
+  await turn();
+  await pass(1);
+  assert.deepEqual(asked, ['/channels/a/history', '/channels/a/history', '/poll']);
+  assert.equal(peal.state, 'live');
+  good = 'Bearer token3';
+  await pass(500);
+  assert.equal(peal.state, 'live');
+  assert.deepEqual(bearers.slice(3, 5), ['Bearer token2', 'Bearer token3']);
+  good = 'none';
+  await pass(500);
+  await turn();
+  assert.equal(peal.state, 'stopped');
+  assert.deepEqual([peal.error?.code, peal.error?.message], ['unauthorised', 'get a new one']);
+  assert.deepEqual(bearers.slice(-2), ['Bearer token3', 'Bearer token4']);
+});
+
+test('a refusal without a token, or of a user that has none, stops the client and not only its channels', async () => {
+  answer = denied;
+  for (const options of [{}, { token: 'one' }, { getToken: async () => (bearers.length ? null : 'one') }]) {
+    for (const transport of ['sse', 'poll'] as const) {
+      asked = [];
+      bearers = [];
+      const peal = client([transport], options);
+      await turn();
+      await pass(1);
+      assert.equal(peal.state, 'stopped', transport + JSON.stringify(options));
+      assert.equal(peal.error?.code, 'unauthorised');
+      assert.equal(asked.length, 1);
+    }
+  }
 });

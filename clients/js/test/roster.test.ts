@@ -6,6 +6,7 @@ import { Channel } from '../src/channel.js';
 import type { Host } from '../src/link.js';
 import { Peal } from '../src/peal.js';
 import { Roster } from '../src/roster.js';
+import { Tokens } from '../src/token.js';
 import type { Member, Presence } from '../src/types.js';
 import type { WirePresence } from '../src/wire.js';
 
@@ -81,7 +82,7 @@ test('the list is right whenever nothing is on its way', async () => {
     const random = randomOf(seed);
     const model = new Model();
     const channel = new Channel('a', {});
-    const host = { url: 'http://model', channels: new Map([['a', channel]]), wake: () => {} } as unknown as Host & { wake(): void };
+    const host = { url: 'http://model', tokens: new Tokens({}), channels: new Map([['a', channel]]), wake: () => {} } as unknown as Host & { wake(): void };
     channel.roster = new Roster(host, channel);
     let last: Presence | undefined;
     const onPresence = (p: Presence) => {
@@ -134,7 +135,7 @@ test('a list that cannot be had is asked for again, and not when nobody wants it
   const channel = new Channel('a', {});
   const channels = new Map([['a', channel]]);
   let woken = 0;
-  const host = { url: 'http://model', channels, wake: () => woken++ } as unknown as Host & { wake(): void };
+  const host = { url: 'http://model', tokens: new Tokens({}), channels, wake: () => woken++ } as unknown as Host & { wake(): void };
   channel.roster = new Roster(host, channel);
   channel.become('live');
   assert.equal(asked[0]!.url, 'http://model/channels/a/presence?limit=100');

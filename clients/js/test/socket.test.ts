@@ -14,7 +14,10 @@ class FakeSocket {
   onmessage?: (e: { data: string }) => void;
   onclose?: (e: { code: number; reason: string }) => void;
 
-  constructor(readonly url: string) {
+  constructor(
+    readonly url: string,
+    readonly protocols: string[],
+  ) {
     FakeSocket.all.push(this);
   }
   send(text: string): void {
@@ -167,13 +170,161 @@ test('a refused token is renewed once', async () => {
   const peal = client({ getToken: async () => 'token' + ++asked });
   peal.subscribe('a', () => {});
   await turn();
-  assert.match(FakeSocket.last.url, /token=token1$/);
-  FakeSocket.last.close(4401, 'expired: get a new one');
+  assert.deepEqual(FakeSocket.last.protocols, ['peal.v1', 'peal.token.token1']);
+  assert.equal(FakeSocket.last.url, 'ws://server/at/ws', 'the token is not in the URL');
+  FakeSocket.last.close(4401, 'token_expired: get a new one');
   await turn();
-  assert.match(FakeSocket.last.url, /token=token2$/);
-  FakeSocket.last.close(4401, 'expired: get a new one');
+  assert.deepEqual(FakeSocket.last.protocols, ['peal.v1', 'peal.token.token2']);
+  FakeSocket.last.close(4401, 'token_invalid: wrong secret');
   assert.equal(peal.state, 'stopped');
-  assert.equal(peal.error?.code, 'unauthorised');
+  assert.deepEqual([peal.error?.code, peal.error?.message], ['unauthorised', 'wrong secret']);
+  assert.equal(FakeSocket.all.length, 2);
+});
+
+test('each token that works may expire: the next one is requested every time', async () => {
+  let asked = 0;
+  const peal = client({ getToken: async () => 'token' + ++asked });
+  peal.subscribe('a', () => {});
+  await turn();
+  for (let n = 1; n <= 5; n++) {
+    assert.deepEqual(FakeSocket.last.protocols, ['peal.v1', 'peal.token.token' + n]);
+    FakeSocket.last.say({ connected: {} });
+    FakeSocket.last.close(4401, 'token_expired: get a new one');
+    await turn();
+  }
+  peal.close();
+});
+
+test('the same token again is final, and so is a token that cannot be renewed', async () => {
+  let asked = 0;
+  const cached = async () => (asked++, 'cached');
+  for (const options of [{ getToken: cached }, { token: 'cached' }]) {
+    FakeSocket.all = [];
+    const peal = client(options);
+    peal.subscribe('a', () => {});
+    await turn();
+    assert.deepEqual(FakeSocket.last.protocols, ['peal.v1', 'peal.token.cached']);
+    FakeSocket.last.say({ connected: {} });
+    FakeSocket.last.close(4401, 'token_expired: get a new one');
+    await turn();
+    assert.equal(peal.state, 'stopped');
+    assert.deepEqual([peal.error?.code, peal.error?.message], ['unauthorised', 'get a new one']);
+    assert.equal(FakeSocket.all.length, 1);
+  }
+  assert.equal(asked, 2);
+});
+
+test('a user without a token is stopped, a backend without an answer is called again', async () => {
+  for (const [result, state] of [
+    [() => null, 'stopped'],
+    [() => 'no token', 'stopped'],
+    [() => Promise.reject(Object.assign(new Error('logged out'), { code: 'unauthorised' })), 'stopped'],
+    [() => Promise.reject(new Error('no network')), 'waiting'],
+  ] as const) {
+    const peal = client({ getToken: async () => result() });
+    peal.subscribe('a', () => {});
+    await turn();
+    assert.equal(peal.state, state, String(result));
+    assert.equal(peal.error?.code, state === 'stopped' ? 'unauthorised' : 'network');
+    assert.equal(FakeSocket.all.length, 0);
+    peal.close();
+  }
+});
+
+/** A client with the channels a and b, live. */
+async function renewing(getToken: () => Promise<string | null>): Promise<[Peal, FakeSocket]> {
+  const peal = client({ getToken });
+  peal.subscribe('a', () => {});
+  peal.subscribe('b', () => {});
+  await turn();
+  FakeSocket.last.say({ connected: {} });
+  FakeSocket.last.answer('subscribe', 'c1');
+  FakeSocket.last.answer('ping', 'c1');
+  return [peal, FakeSocket.last];
+}
+
+test('a warning renews the token of the live connection', async () => {
+  let asked = 0;
+  const [peal, socket] = await renewing(async () => 'token' + ++asked);
+  const told: string[] = [];
+  peal.subscribe('b', { onState: (state, error) => told.push(state + ' ' + error?.code) });
+  socket.say({ token_expires: { in: 20 } });
+  await turn();
+  const [command] = socket.sent;
+  assert.deepEqual([command!.command, command!.token], ['token', 'token2']);
+  // b is not granted any more: its own subscription says so.
+  socket.sent = [];
+  socket.say({ id: command!.id, ok: true, unsubscribed: ['b'] });
+  const [again] = socket.sent;
+  assert.deepEqual([again!.command, again!.channel], ['subscribe', ['b']]);
+  assert.equal(again!.cursor, 'c1');
+  socket.say({ id: again!.id, error: { code: 'not_granted', message: 'no' } });
+  assert.deepEqual(told, ['live undefined', 'stopped not_granted']);
+  assert.equal(peal.state, 'live');
+  assert.equal(FakeSocket.all.length, 1);
+  // A reconnect uses the new token.
+  socket.close(1006);
+  await pass(1_000);
+  assert.deepEqual(FakeSocket.last.protocols, ['peal.v1', 'peal.token.token2']);
+  assert.equal(asked, 2);
+  peal.close();
+});
+
+test('a renewal that the server refuses is tried with another token, then final', async () => {
+  let asked = 0;
+  const [peal, socket] = await renewing(async () => 'token' + ++asked);
+  socket.say({ token_expires: { in: 20 } });
+  await turn();
+  socket.say({ id: socket.sent[0]!.id, error: { code: 'token_invalid', message: 'no' } });
+  await turn();
+  assert.deepEqual(FakeSocket.last.protocols, ['peal.v1', 'peal.token.token3']);
+  assert.equal(socket.readyState, 3);
+  FakeSocket.last.close(4401, 'token_invalid: no');
+  await turn();
+  assert.equal(peal.state, 'stopped');
+  // Without the command there is the connection.
+  const [other, its] = await renewing(async () => 'token' + ++asked);
+  its.say({ token_expires: { in: 20 } });
+  await turn();
+  its.say({ id: its.sent[0]!.id, error: { code: 'rate_limited', message: 'later' } });
+  assert.equal(other.state, 'waiting');
+  await pass(1_000);
+  assert.deepEqual(FakeSocket.last.protocols, ['peal.v1', 'peal.token.token5']);
+  other.close();
+});
+
+test('after a warning getToken is called until it responds; the same token again is no renewal', async () => {
+  const tokens = [async () => 'one', () => Promise.reject(new Error('no network')), async () => 'one'];
+  const [peal, socket] = await renewing(() => tokens.shift()!());
+  socket.say({ token_expires: { in: 20 } });
+  await turn();
+  assert.equal(tokens.length, 1);
+  await pass(1_000);
+  assert.equal(tokens.length, 0);
+  assert.deepEqual(socket.sent, []);
+  assert.equal(peal.state, 'live');
+  peal.close();
+
+  const [other, its] = await renewing(async () => (tokens.push(async () => ''), tokens.length < 2 ? 'one' : null));
+  its.say({ token_expires: { in: 20 } });
+  await turn();
+  assert.equal(other.state, 'stopped', 'a user that has no token any more');
+  assert.equal(other.error?.code, 'unauthorised');
+});
+
+test('a client keeps its session over reconnects', async () => {
+  const peal = client();
+  peal.subscribe('a', () => {});
+  await turn();
+  FakeSocket.last.say({ connected: { session: 's1' } });
+  assert.equal(peal.session, 's1');
+  void peal.publish('a', 'x', { exclude: peal.session }).catch(() => {});
+  await turn();
+  assert.equal(FakeSocket.last.sent.at(-1)!.exclude, 's1');
+  FakeSocket.last.close(1006);
+  await pass(1_000);
+  assert.equal(FakeSocket.last.url, 'ws://server/at/ws?session=s1');
+  peal.close();
 });
 
 test('channels stand together only when all have caught up', async () => {
