@@ -21,14 +21,11 @@ type dismisser struct {
 const dismissalsOfShare = 32
 
 // Dismiss ends the connections of clients; see httpapi.Dismisser.
-func (d *dismisser) Dismiss(by share.Key, clients httpapi.Clients, done func(ended int)) bool {
+func (d *dismisser) Dismiss(by share.Key, pick func(*httpapi.Front, uint64) bool, done func(ended int)) bool {
 	if !d.begin(by) {
 		return false
 	}
-	pick := func(front loop.Front, session uint64) bool {
-		return front.(*httpapi.Front).Dismiss(session, clients)
-	}
-	ok := d.loops.Dismiss(pick, func(n int) {
+	ok := d.loops.Dismiss(func(front loop.Front, session uint64) bool { return pick(front.(*httpapi.Front), session) }, func(n int) {
 		d.end(by)
 		done(n)
 	})

@@ -52,10 +52,10 @@ type Answerer interface {
 
 // Dismisser ends connections on all loops: a loop.Group. See there.
 type Dismisser interface {
-	// Dismiss ends the connections that Front.Dismiss of their loop picks. It
+	// Dismiss ends the connections that pick chooses, which is called on their loop. It
 	// reports false when too many calls, or too many of that share, are under way.
 	// done is called once, on any goroutine, with how many there were.
-	Dismiss(by share.Key, clients Clients, done func(ended int)) bool
+	Dismiss(by share.Key, pick func(front *Front, session uint64) bool, done func(ended int)) bool
 }
 
 // Orders decides which clients are kept away: a control.Control. See there.
