@@ -87,16 +87,6 @@ func (p *Policy) Lists(origin []byte) bool {
 	return false
 }
 
-// isOriginOf reports whether a page of that origin may come from host itself. The
-// scheme is not known: a proxy may have removed TLS.
-func isOriginOf(origin, host []byte) bool {
-	rest, ok := cutPrefixFold(origin, "https://")
-	if !ok {
-		rest, ok = cutPrefixFold(origin, "http://")
-	}
-	return ok && len(host) > 0 && string(rest) == string(host)
-}
-
 func (p *Policy) hasHost(host []byte) bool {
 	name, ok := splitHost(host)
 	if n := len(name); ok && name[n-1] == '.' {

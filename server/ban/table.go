@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"peal/server/share"
 )
@@ -158,9 +159,17 @@ func (t *Table) Has(client []byte) bool {
 	if t.count.Load() == 0 {
 		return false
 	}
+	return t.HasText(unsafe.String(unsafe.SliceData(client), len(client))) // only looked up
+}
+
+// HasText is Has for a text.
+func (t *Table) HasText(client string) bool {
+	if t.count.Load() == 0 {
+		return false
+	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	b := t.bans[string(client)]
+	b := t.bans[client]
 	return b != nil && t.now().Before(b.until)
 }
 

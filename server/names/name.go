@@ -1,6 +1,7 @@
 package names
 
 import (
+	"bytes"
 	"peal/loop/frame"
 	"slices"
 	"strings"
@@ -108,12 +109,13 @@ func (c *Cache) add(text string) *Name {
 	return made
 }
 
-// check tells whether b may name a channel of clients.
+// check tells whether b may name a channel of clients: one that they make by using
+// it, or that of one user.
 func check(b []byte) *refusal.Error {
 	if len(b) == 0 || len(b) > MaxBytes || !pattern.IsPrintable(b) {
 		return ErrName
 	}
-	if b[0] == '$' {
+	if b[0] == '$' && (!bytes.HasPrefix(b, userPrefix) || len(b) == len(userPrefix)) {
 		return ErrReserved
 	}
 	return nil

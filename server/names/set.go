@@ -12,6 +12,7 @@ import (
 type Set struct {
 	cache *Cache
 	limit int
+	user  string // of the request, "" for none: see Me
 	list  []*Name
 	texts [][]byte
 }
@@ -21,6 +22,10 @@ func (s *Set) Reset(cache *Cache, limit int) {
 	s.cache, s.limit, s.list = cache, limit, s.list[:0]
 }
 
+// Of says whose request it is: the sub of its token, "" without one. Me is the
+// channel of that user from then on.
+func (s *Set) Of(user string) { s.user = user }
+
 // List is the channels. It is valid until Reset.
 func (s *Set) List() []*Name { return s.list }
 
@@ -29,7 +34,7 @@ func (s *Set) Len() int { return len(s.list) }
 
 // Add adds the channel b.
 func (s *Set) Add(b []byte) *refusal.Error {
-	n, err := s.cache.Get(b)
+	n, err := s.Get(b)
 	if err != nil {
 		return err
 	}
@@ -41,6 +46,27 @@ func (s *Set) Add(b []byte) *refusal.Error {
 	}
 	s.list = append(s.list, n)
 	return nil
+}
+
+// Get returns the channel b, or why it is none; it is not added. The set must know its
+// cache: see Reset.
+func (s *Set) Get(b []byte) (*Name, *refusal.Error) {
+	if len(b) != len(Me) || string(b) != Me {
+		return s.cache.Get(b)
+	}
+	if s.user == "" {
+		return nil, ErrMe
+	}
+	return s.cache.Of(UserPrefix + s.user), nil
+}
+
+// AddUser adds the channel of a user, by the sub of the user's tokens.
+func (s *Set) AddUser(user []byte) *refusal.Error {
+	if !IsUser(user) {
+		return errUser
+	}
+	var name [MaxBytes]byte
+	return s.Add(append(append(name[:0], UserPrefix...), user...))
 }
 
 // errNone refuses an empty array: no channel is not the default one.

@@ -13,7 +13,13 @@
 //	site      arrive, by POST;               cross_site
 //	          subscribe, with a client name
 //	          or presence
+//	          publish, without a token
+//	          where tokens are needed
+//	revoked   all but arrive, with a token   token_revoked
+//	client    subscribe, with a token        client_mismatch
 //	ban       subscribe, with a client name  disconnected
+//	          or a token
+//	grant     all but arrive                 token_missing, backend_only, not_allowed
 //	rule      publish, over a WebSocket      publish_not_allowed
 //	          subscribe with presence,       presence_off
 //	          presence
@@ -28,6 +34,13 @@
 // table of routes' to say (package httpapi): without them there is no action. The
 // log itself refuses what it has no room for, and the table of idempotency keys
 // the keys: neither is known before the attempt.
+//
+// What a client has proven is a [grant.Grant]: that of a user's token or of a backend's
+// key; a token or key that is none is refused before, by package httpapi. The check
+// "grant" compares it with the rule of each channel: anyone, token or backend. The
+// channel $user:<name> is for the user of that name and for backends. Which actions
+// need what, is a table of the test (grant_test.go), which fails for an action that
+// is not in it.
 //
 // The fan-out asks nothing: a delivery costs the same whatever is checked here.
 //

@@ -27,6 +27,13 @@ type Gate struct {
 	Hub      Directory
 	Presence *presence.Table
 
+	// Revocations are the tokens that no longer hold. nil: all hold.
+	Revocations Revocations
+
+	// NeedsToken: nothing is allowed that no rule, token or key grants. Then the rules of
+	// all channels need a token where they do not say otherwise.
+	NeedsToken bool
+
 	ChannelLimit int // channels of one connection
 	MessageBytes int // of one publication
 	WireBytes    int // of one publication as it is sent
@@ -39,7 +46,16 @@ func (g *Gate) Decide(r *Request) *refusal.Error {
 	if err := g.origin(r); err != nil || r.Action == Arrive {
 		return err
 	}
+	if err := g.revoked(r); err != nil {
+		return err
+	}
+	if err := g.client(r); err != nil {
+		return err
+	}
 	if err := g.ban(r); err != nil {
+		return err
+	}
+	if err := g.grant(r); err != nil {
 		return err
 	}
 	if err := g.rule(r); err != nil {
@@ -61,6 +77,10 @@ var (
 	ErrCrossSite     = &refusal.Error{Status: 403, Code: "cross_site", Message: "a page of another site caused this request without a script (Sec-Fetch-Site), and the request has an effect (POST, client or presence): use fetch, EventSource or WebSocket, which send an Origin header", Close: frame.CloseForbidden}
 )
 
+// Site decides by where a request comes from alone: for a batch, whose messages are
+// decided one by one after the request has ended.
+func (g *Gate) Site(r *Request) *refusal.Error { return g.origin(r) }
+
 func (g *Gate) origin(r *Request) *refusal.Error {
 	from := auth.Request{Host: r.From.Host, Origin: r.From.Origin, Site: r.From.Site}
 	switch r.Action {
@@ -79,15 +99,27 @@ func (g *Gate) origin(r *Request) *refusal.Error {
 		if (len(r.Who.Client) > 0 || r.Presence) && g.Policy.Judge(from, true) != auth.Welcome {
 			return ErrCrossSite
 		}
+	case Publish:
+		// Where tokens are needed, a rule may let anyone publish; but no page of another
+		// site may make its visitors do it.
+		if g.NeedsToken && r.Who.Grant == nil && g.Policy.IsCrossSite(from) {
+			return ErrForeignPublish
+		}
 	}
 	return nil
 }
+
+// ErrForeignPublish refuses what a page of another site publishes without a token.
+var ErrForeignPublish = &refusal.Error{Status: 403, Code: "cross_site", Message: "a page of another site sent this request without a token: send a token, or start the server with --allow-origin and the origin of that page", Close: frame.CloseForbidden}
 
 // ErrDisconnected refuses a client that the backend has disconnected.
 var ErrDisconnected = &refusal.Error{Status: 410, Code: "disconnected", Message: "the backend has disconnected this client: do not reconnect unchanged", Close: frame.CloseDisconnected}
 
 func (g *Gate) ban(r *Request) *refusal.Error {
-	if r.Action == Subscribe && len(r.Who.Client) > 0 && g.Bans != nil && g.Bans.Has(r.Who.Client) {
+	if r.Action != Subscribe || g.Bans == nil {
+		return nil
+	}
+	if len(r.Who.Client) > 0 && g.Bans.Has(r.Who.Client) || r.Who.User() != "" && g.Bans.HasText(r.Who.User()) {
 		return ErrDisconnected
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"peal/server/auth"
 	"peal/server/ban"
+	"peal/server/grant"
 	"peal/server/hub"
 	"peal/server/names"
 	"peal/server/permit"
@@ -30,12 +31,12 @@ func newGate(presenceBytes int) (*permit.Gate, *names.Cache) {
 	bans := ban.New(10, 10, now)
 	bans.Ban(1, []string{"evil"}, time.Hour)
 	return &permit.Gate{
-			Policy: &auth.Policy{}, Bans: bans, Hub: directory{"full": 1},
+			Policy: &auth.Policy{}, Bans: bans, Hub: directory{"full": 1}, Revocations: revocations{"gone": true},
 			Presence:     presence.New(presence.Config{Bytes: presenceBytes}, func(string) bool { return true }, now),
 			ChannelLimit: 2, MessageBytes: 100, WireBytes: 100,
 		}, names.NewCache(rules.New([]rules.Rule{
 			{Match: "full", MaxSubscribers: 1},
-			{Match: "quiet", Presence: rules.No},
+			{Match: "quiet", Presence: rules.No, Subscribe: rules.Backend},
 			{Match: "prices", ClientPublish: rules.No},
 			{Match: "small", MessageBytes: 10},
 		}, rules.Rule{}))
@@ -102,17 +103,29 @@ func TestChecksComeInTheDocumentedOrder(t *testing.T) {
 		step{"origin_not_allowed", func(r *permit.Request) { r.From.Origin = nil }},
 		step{"cross_site", func(r *permit.Request) { r.Effect = false }})
 	walk(permit.Request{
-		Action: permit.Subscribe, Who: permit.Principal{Client: []byte("evil")}, From: permit.From{Site: []byte("cross-site")},
+		Action: permit.Subscribe, From: permit.From{Site: []byte("cross-site")},
+		Who:      permit.Principal{Client: []byte("evil"), Grant: &grant.Grant{Kind: grant.User, Subject: "42", ID: "gone", Scope: scope(t)}},
 		Channels: of("quiet"), Presence: true, Draining: true, Has: 2,
 	},
 		step{"cross_site", func(r *permit.Request) { r.From.Site = nil }},
-		step{"disconnected", func(r *permit.Request) { r.Who.Client = nil }},
+		step{"token_revoked", func(r *permit.Request) { r.Who.Grant = &grant.Grant{Kind: grant.User, Subject: "42", Scope: scope(t)} }},
+		step{"client_mismatch", func(r *permit.Request) {
+			r.Who = permit.Principal{Grant: &grant.Grant{Kind: grant.User, Subject: "evil", Scope: scope(t)}}
+		}},
+		step{"disconnected", func(r *permit.Request) { r.Who.Grant = nil }},
+		step{"token_missing", func(r *permit.Request) { r.Who.Grant = &grant.Grant{Kind: grant.User, Subject: "42", Scope: scope(t)} }},
+		step{"backend_only", func(r *permit.Request) {
+			r.Who.Grant = &grant.Grant{Kind: grant.Backend, Subject: "shop", Scope: scope(t)}
+		}},
+		step{"not_allowed", func(r *permit.Request) {
+			r.Who.Grant = &grant.Grant{Kind: grant.Backend, Subject: "shop", Scope: all(t)}
+		}},
 		step{"presence_off", func(r *permit.Request) { r.Channels = of("full") }},
 		step{"draining", func(r *permit.Request) { r.Draining = false }},
 		step{"too_many_channels", func(r *permit.Request) { r.Has = 1 }},
 		step{"channel_full", func(r *permit.Request) { r.Channels = of("a") }},
 		step{"presence_full", func(r *permit.Request) { r.Presence = false }})
-	walk(permit.Request{Action: permit.Presence, Channels: of("quiet")},
+	walk(permit.Request{Action: permit.Presence, Channels: of("quiet"), Who: permit.Principal{Grant: &grant.Grant{Kind: grant.Backend, Scope: all(t)}}},
 		step{"presence_off", func(r *permit.Request) { r.Channels = of("a") }})
 	walk(permit.Request{Action: permit.Publish, From: permit.From{Transport: permit.WebSocket}, Channels: of("prices", "small"), Data: make([]byte, 101)},
 		step{"publish_not_allowed", func(r *permit.Request) { r.From.Transport = permit.HTTP }},

@@ -3,21 +3,23 @@ package permit
 import (
 	"net/netip"
 
+	"peal/server/grant"
 	"peal/server/names"
 	"peal/server/share"
 )
 
-// Action is what a client asks for.
-type Action uint8
+// Action is what a client asks for; see package grant.
+type Action = grant.Action
 
 const (
-	Arrive     Action = iota // an HTTP request whose head has come
-	Subscribe                // to receive channels
-	History                  // to read retained messages
-	Presence                 // to list the members of a channel
-	Publish                  // a message on channels
-	Inspect                  // to list channels, or the numbers of one
-	Disconnect               // to end the connections of clients
+	Arrive     = grant.Arrive
+	Subscribe  = grant.Subscribe
+	History    = grant.History
+	Presence   = grant.Presence
+	Publish    = grant.Publish
+	Inspect    = grant.Inspect
+	Disconnect = grant.Disconnect
+	Revoke     = grant.Revoke
 )
 
 // Transport is how a client talks to the server.
@@ -28,12 +30,20 @@ const (
 	WebSocket                  // a message on a WebSocket: of a client
 )
 
-// Principal is the client that asks. There are no tokens yet: all are anonymous, with a name
-// that they give themselves.
+// Principal is the client that asks.
 type Principal struct {
-	Client  []byte // the name, empty for none; lent
+	Grant   *grant.Grant // of its token or key; nil: it is anonymous
+	Client  []byte       // the name that it gives itself, empty for none; lent
 	Session uint64
 	Share   share.Key
+}
+
+// User is the sub of the token that the client has, "" if it has none.
+func (p *Principal) User() string {
+	if p.Grant == nil || p.Grant.Kind != grant.User {
+		return ""
+	}
+	return p.Grant.Subject
 }
 
 // From is where a request comes from.
@@ -52,8 +62,13 @@ type Request struct {
 	From     From
 	Channels []*names.Name
 
+<<<<<<< HEAD
 	// Of Arrive.
 	Effect bool // the request does something even if its response is not read: its method is not GET, HEAD or OPTIONS
+=======
+	// Of Inspect: the names that it is about begin with this, where it names no channel.
+	Prefix []byte
+>>>>>>> 36a0778 (server/permit: decide what a token or key grants, by the rule of each channel)
 
 	// Of Subscribe.
 	Has      int  // channels that the connection has already

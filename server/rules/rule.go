@@ -27,6 +27,11 @@ type Rule struct {
 	// is for the backend and always allowed. Default Yes.
 	ClientPublish Choice
 
+	// Subscribe is who may subscribe to these channels, read their history and list
+	// their members; Publish is who may publish on them, on any transport. Defaults
+	// those of the server: Anyone with auth open, Token with auth token.
+	Subscribe, Publish Who
+
 	// MessageBytes is the size of one message's data. Never more than the
 	// server's own limit.
 	MessageBytes int
@@ -60,6 +65,12 @@ func (r Rule) over(d Rule) Rule {
 	}
 	if r.ClientPublish == 0 {
 		r.ClientPublish = d.ClientPublish
+	}
+	if r.Subscribe == 0 {
+		r.Subscribe = d.Subscribe
+	}
+	if r.Publish == 0 {
+		r.Publish = d.Publish
 	}
 	if r.Presence == 0 {
 		r.Presence = d.Presence

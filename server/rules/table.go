@@ -19,7 +19,7 @@ type Table struct {
 // rule for all other channels. They inherit their zero fields from standard; zero
 // fields of standard get the defaults of Rule, or no limit.
 func New(rules []Rule, standard Rule) *Table {
-	standard = standard.over(Rule{Slow: fanout.Resume, ClientPublish: Yes, Presence: Yes})
+	standard = standard.over(Rule{Slow: fanout.Resume, ClientPublish: Yes, Presence: Yes, Subscribe: Anyone, Publish: Anyone})
 	standard.Match = "*"
 	t := &Table{}
 	for _, r := range rules {

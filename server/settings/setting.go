@@ -33,7 +33,7 @@ type Setting struct {
 	off  bool // 0 means none, which the field writes as -1
 
 	// field is the place in c: *int, *bool, *string, *time.Duration, *[]int or
-	// *[]string; of a rule also *fanout.Policy or *rules.Choice.
+	// *[]string; of a rule also *fanout.Policy, *rules.Choice or *rules.Who.
 	field func(c *server.Config) any
 }
 
@@ -60,13 +60,15 @@ func (s Setting) Variable() string {
 	return EnvironmentPrefix + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
 }
 
-// Kind names what a value is: switch, number, size, duration, text, list or policy.
+// Kind names what a value is: switch, number, size, duration, text, list, policy or principal.
 func (s Setting) Kind() string {
 	switch s.field(new(server.Config)).(type) {
 	case *bool, *rules.Choice:
 		return "switch"
 	case *fanout.Policy:
 		return "policy"
+	case *rules.Who:
+		return "principal"
 	case *time.Duration:
 		return "duration"
 	case *[]int, *[]string:

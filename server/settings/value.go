@@ -141,6 +141,9 @@ func (s Setting) setScalar(field any, value string) (err error) {
 	case *fanout.Policy:
 		*f, err = fanout.ParsePolicy(value)
 		return err
+	case *rules.Who:
+		*f, err = rules.ParseWho(value)
+		return err
 	case *rules.Choice:
 		on, err := parseSwitch(value)
 		if err == nil {
@@ -194,6 +197,8 @@ func (s Setting) text(c *server.Config) string {
 	case *bool:
 		return strconv.FormatBool(*f)
 	case *fanout.Policy:
+		return f.String()
+	case *rules.Who:
 		return f.String()
 	case *rules.Choice:
 		return strconv.FormatBool(*f == rules.Yes)

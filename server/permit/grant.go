@@ -1,0 +1,118 @@
+package permit
+
+import (
+	"peal/loop/frame"
+	"peal/server/grant"
+	"peal/server/names"
+	"peal/server/refusal"
+	"peal/server/rules"
+)
+
+// Revocations knows which tokens no longer hold: a revoke.Table.
+type Revocations interface {
+	// Has reports whether the token of that grant is revoked. It does not allocate.
+	Has(g *grant.Grant) bool
+}
+
+// Found by what the client has proven about itself.
+var (
+	ErrRevoked  = &refusal.Error{Status: 401, Code: "token_revoked", Message: "the backend has revoked this token: get a new one", Close: frame.CloseUnauthorized}
+	ErrMismatch = &refusal.Error{Status: 403, Code: "client_mismatch", Message: "client differs from the sub of the token: leave client out, because the token names the client", Close: frame.CloseForbidden}
+	ErrNoToken  = &refusal.Error{Status: 401, Code: "token_missing", Message: "this needs a token or a key: send it as Authorization: Bearer, on a WebSocket also as the subprotocol peal.token.<token>, or as token= in the URL", Close: frame.CloseUnauthorized}
+	ErrNotUser  = &refusal.Error{Status: 403, Code: "not_allowed", Message: "a channel $user:<name> is for the user of that name and for backends: subscribe to $me", Close: frame.CloseForbidden}
+	ErrNoGrant  = &refusal.Error{Status: 403, Code: "not_allowed", Message: "the token or key does not grant this action on one of the channels: get one whose patterns match (for a token peal.subscribe, peal.publish or peal.presence, for a key allow)", Close: frame.CloseForbidden}
+	ErrNotKey   = &refusal.Error{Status: 403, Code: "backend_only", Message: "this is for backends: send a key that allows it as Authorization: Bearer", Close: frame.CloseForbidden}
+)
+
+func (g *Gate) revoked(r *Request) *refusal.Error {
+	if r.Who.Grant != nil && g.Revocations != nil && g.Revocations.Has(r.Who.Grant) {
+		return ErrRevoked
+	}
+	return nil
+}
+
+// client refuses another name than that of the token.
+func (g *Gate) client(r *Request) *refusal.Error {
+	if user := r.Who.User(); r.Action == Subscribe && user != "" && len(r.Who.Client) > 0 && string(r.Who.Client) != user {
+		return ErrMismatch
+	}
+	return nil
+}
+
+// grant refuses what the client has not been granted, by its token or key.
+func (g *Gate) grant(r *Request) *refusal.Error {
+	if !r.Action.HasChannels() || r.Action == Inspect {
+		return g.grantControl(r)
+	}
+	for _, n := range r.Channels {
+		need := n.Rule().Subscribe
+		if r.Action == Publish {
+			need = n.Rule().Publish
+		}
+		if err := granted(r.Who.Grant, r.Action, n, need); err != nil {
+			return err
+		}
+		if r.Action == Subscribe && r.Presence && g.HasPresence(n) {
+			if err := granted(r.Who.Grant, Presence, n, need); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// granted decides about one channel. need is what its rule asks for.
+func granted(who *grant.Grant, a Action, n *names.Name, need rules.Who) *refusal.Error {
+	user := n.User()
+	switch {
+	case user != "" && a != Publish:
+		if who != nil && who.Kind == grant.User && who.Subject == user {
+			return nil
+		}
+		need = rules.Backend
+	case user != "" && need == rules.Token:
+		need = rules.Backend
+	case need == rules.Anyone:
+		return nil
+	}
+	switch {
+	case need == rules.Anyone:
+		return nil
+	case who == nil:
+		return ErrNoToken
+	case need == rules.Backend && who.Kind != grant.Backend:
+		if user != "" && a != Publish {
+			return ErrNotUser
+		}
+		return ErrNotKey
+	case !who.Allows(a, n.Text()):
+		return ErrNoGrant
+	}
+	return nil
+}
+
+// grantControl decides about actions that are the backend's.
+func (g *Gate) grantControl(r *Request) *refusal.Error {
+	who := r.Who.Grant
+	switch {
+	case !g.NeedsToken && r.Action != Revoke:
+		return nil // without access control they are everybody's, as publishing is
+	case who == nil:
+		return ErrNoToken
+	case who.Kind != grant.Backend:
+		return ErrNotKey
+	case !who.May(r.Action):
+		return ErrNoGrant
+	case r.Action != Inspect:
+		return nil
+	}
+	if len(r.Channels) == 0 && !who.Covers(Inspect, string(r.Prefix)) {
+		return ErrNoGrant
+	}
+	for _, n := range r.Channels {
+		if !who.Allows(Inspect, n.Text()) {
+			return ErrNoGrant
+		}
+	}
+	return nil
+}
