@@ -98,24 +98,27 @@ func safer(address string) string {
 	return net.JoinHostPort("127.0.0.1", port)
 }
 
-// checkListen refuses an address that other machines could reach, because clients
+// public reports whether the server may listen on addresses that others can reach.
+func (c Config) public() bool { return c.Open || c.Auth == AuthToken }
+
+// checkListen refuses an address that other machines could reach, where clients
 // need no credentials.
 func (c Config) checkListen(address string) error {
-	if err := checkAddress(address); err != nil || c.Open {
+	if err := checkAddress(address); err != nil || c.public() {
 		return err
 	}
 	if meant := exposed(address); meant != "" {
-		return fmt.Errorf("listen on %q: every client that can reach this address could publish and subscribe, because Peal checks no credentials; listen on %s, or set --open to allow %s", address, safer(address), meant)
+		return fmt.Errorf("listen on %q: every client that can reach this address could publish and subscribe, because auth is open; set --auth token, listen on %s, or set --open to allow %s", address, safer(address), meant)
 	}
 	return nil
 }
 
 // checkInherited is checkListen for a listener of the parent process.
 func (c Config) checkInherited(fd int, at net.Addr) error {
-	if at == nil || at.Network() == "unix" || c.Open || exposed(at.String()) == "" {
+	if at == nil || at.Network() == "unix" || c.public() || exposed(at.String()) == "" {
 		return nil
 	}
-	return fmt.Errorf("inherit descriptor %d: it listens on %s, and every client that can reach this address could publish and subscribe, because Peal checks no credentials; let the parent process listen on %s, or set --open to allow this address", fd, at, safer(at.String()))
+	return fmt.Errorf("inherit descriptor %d: it listens on %s, and every client that can reach this address could publish and subscribe, because auth is open; set --auth token, let the parent process listen on %s, or set --open to allow this address", fd, at, safer(at.String()))
 }
 
 // checkAdmin refuses an address for the operator that other machines could reach.

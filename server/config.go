@@ -18,6 +18,15 @@ import (
 	"peal/server/rules"
 )
 
+// Values of Config.Auth.
+const (
+	AuthOpen  = "open"
+	AuthToken = "token"
+)
+
+// NoCookie is the value of Config.TokenCookie for none.
+const NoCookie = "off"
+
 // Config is what an operator can set.
 type Config struct {
 	// Listen are the addresses: "host:port", "unix:/path", or a port alone, which
@@ -31,6 +40,20 @@ type Config struct {
 	// Open lets the server listen on addresses that others can reach, and answer
 	// to any Host and Origin. Everybody who reaches it may publish and subscribe.
 	Open bool
+
+	// Auth says who may do what: AuthOpen, the default, allows everything that no rule
+	// of a channel restricts; AuthToken refuses what no rule, token or key grants. Then
+	// the server may listen on any address, and answers to any Host.
+	Auth string
+
+	// TokenCookie is the name of the cookie that may carry a token, default
+	// "peal_token", "off" for none. TokenQuery is whether ?token= may; default Yes.
+	TokenCookie string
+	TokenQuery  rules.Choice
+
+	// TokenWorkers verify tokens that are not known yet, default half of the processors;
+	// TokenQueue connections wait for them, default 20,000. Beyond it 503.
+	TokenWorkers, TokenQueue int
 
 	// Admin is the address of the operator's listener: health, metrics,
 	// profiles. Default none. It must not be public. AdminOpen lets it be one that
@@ -138,6 +161,17 @@ func (c Config) WithDefaults() Config {
 	number(&c.Workers, 2)
 	number(&c.WorkerQueue, 256)
 	number(&c.AddressShare, 50)
+	number(&c.TokenWorkers, max(1, runtime.GOMAXPROCS(0)/2))
+	number(&c.TokenQueue, 20_000)
+	if c.Auth == "" {
+		c.Auth = AuthOpen
+	}
+	if c.TokenCookie == "" {
+		c.TokenCookie = "peal_token"
+	}
+	if c.TokenQuery == 0 {
+		c.TokenQuery = rules.Yes
+	}
 	number(&c.IdempotencyKeys, 500_000)
 	number(&c.DisconnectClients, 100_000)
 	number(&c.Revocations, 100_000)
@@ -204,6 +238,7 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("config: admin-host %q: must be a host name in lower case without a port, as in peal.internal", h))
 		}
 	}
+	errs = append(errs, c.checkAccess()...)
 	errs = append(errs, c.checkAdmin(), c.checkSocketMode())
 	errs = append(errs, c.checkTwice()...)
 	if c.RingSlots > 0 && c.RingSlots&(c.RingSlots-1) != 0 {
@@ -224,7 +259,13 @@ func (c Config) Validate() error {
 
 // standard is what holds for channels without a rule; c has its defaults.
 func (c Config) standard() rules.Rule {
+	who := rules.Anyone
+	if c.Auth == AuthToken {
+		who = rules.Token
+	}
 	return rules.Rule{
+		Subscribe:       who,
+		Publish:         who,
 		HistoryMessages: c.Hub.Limits.Messages,
 		HistoryBytes:    c.Hub.Limits.Bytes,
 		HistoryAge:      c.Hub.Limits.Age,

@@ -6,9 +6,10 @@ import (
 	"peal/server/auth"
 )
 
-// policy decides from where clients may come: the hosts and origins of c.
+// policy decides from where clients may come: the hosts and origins of c. Where clients
+// prove who they are, any name may lead to the server.
 func (c Config) policy() *auth.Policy {
-	return &auth.Policy{Open: c.Open, Origins: c.Origins}
+	return &auth.Policy{Open: c.Open, AnyHost: c.Auth == AuthToken, Origins: c.Origins}
 }
 
 func (c Config) checkOrigins() (errs []error) {

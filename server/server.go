@@ -45,6 +45,7 @@ type Server struct {
 	keys       *idempotency.Table
 	access     *logging.Access // nil without Config.AccessLog
 	workers    *workers.Pool
+	verifiers  *workers.Pool    // of tokens
 	fronts     []*httpapi.Front // by loop; used on its goroutine only
 	origins    *httpapi.Origins
 
@@ -140,12 +141,18 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if err := begun("workers"); err != nil {
 		return nil, err
 	}
+	s.verifiers = workers.New(c.TokenWorkers, c.TokenQueue)
+	s.closers.add("end the verifiers", func() error { s.verifiers.Close(); return nil })
+	if err := begun("verifiers"); err != nil {
+		return nil, err
+	}
 	allowed := c.policy()
 	s.origins = httpapi.NewOrigins(allowed)
 	s.dismisser = &dismisser{loops: s.loops}
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.hub, Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
 		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins,
+		Identity:     s.identity(c),
 		MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}
 	if s.access != nil {
@@ -176,6 +183,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if err := begun("listeners"); err != nil {
 		return nil, err
 	}
+	s.warnIfPublic()
 	admin, err := s.listenAdmin(permissions)
 	if err != nil {
 		return nil, err

@@ -7,7 +7,7 @@ import (
 )
 
 func TestWhichPagesAreTheServersOwn(t *testing.T) {
-	p := &auth.Policy{Open: true, ListedOnly: true, Origins: []string{"https://app.example"}}
+	p := &auth.Policy{Open: true, AnyHost: true, Origins: []string{"https://app.example"}}
 	bytes := func(text string) []byte {
 		if text == "" {
 			return nil
@@ -59,8 +59,8 @@ func TestWhichPagesAreTheServersOwn(t *testing.T) {
 
 // Where clients prove who they are, any name may lead to the server, and its own pages
 // may use it under that name.
-func TestListedOnlyAcceptsThePagesOfItsOwnHost(t *testing.T) {
-	p := &auth.Policy{Open: true, ListedOnly: true}
+func TestAnyHostAcceptsThePagesOfItsOwnHost(t *testing.T) {
+	p := &auth.Policy{AnyHost: true}
 	for origin, want := range map[string]auth.Verdict{"https://push.example": auth.Welcome, "https://evil.example": auth.ForeignOrigin, "null": auth.ForeignOrigin} {
 		if got := p.Judge(auth.Request{Host: []byte("push.example"), Origin: []byte(origin)}, false); got != want {
 			t.Errorf("%s: %v, want %v", origin, got, want)

@@ -114,6 +114,7 @@ func (r *Room) carryOut(c loop.Client, l *talk.Language, cmd *talk.Command) *ref
 		return nil
 	}
 	r.channels.Reset(r.Names, r.Gate.ChannelLimit)
+	r.channels.Of(r.user(c))
 	if err := r.channels.AddJSON(&r.reader, cmd.Value("channel")); err != nil {
 		return err
 	}
@@ -134,6 +135,12 @@ func (r *Room) carryOut(c loop.Client, l *talk.Language, cmd *talk.Command) *ref
 	panic("command: no room carries out " + cmd.Name)
 }
 
+// user is the sub of the token that the client has, "" if it has none.
+func (r *Room) user(c loop.Client) string {
+	who := permit.Principal{Grant: r.Guests.Grant(c.Session())}
+	return who.User()
+}
+
 // covered is the cursor up to which the client has all of its channels; none
 // while more is on the way.
 func (r *Room) covered(c loop.Client) log.Cursor {
@@ -149,7 +156,7 @@ func (r *Room) covered(c loop.Client) log.Cursor {
 func (r *Room) request(c loop.Client, a permit.Action) permit.Request {
 	return permit.Request{
 		Action:   a,
-		Who:      permit.Principal{Session: c.Session(), Share: share.Of(c.Peer().Addr(), c.Session())},
+		Who:      permit.Principal{Grant: r.Guests.Grant(c.Session()), Session: c.Session(), Share: share.Of(c.Peer().Addr(), c.Session())},
 		From:     permit.From{Peer: c.Peer(), Transport: permit.WebSocket},
 		Channels: r.channels.List(),
 	}

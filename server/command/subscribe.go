@@ -67,7 +67,9 @@ func (r *Room) wish(c loop.Client, cmd *talk.Command) (w subscribe.Wish, err *re
 	if w.Presence, err = cmd.Switch("presence"); err != nil {
 		return w, err
 	}
-	w.Visitor = subscribe.Visitor{Client: client, Info: publish.Text(cmd.Value("info"))}
+	if w.Visitor, err = subscribe.NewVisitor(client, publish.Text(cmd.Value("info")), r.Guests.Grant(c.Session())); err != nil {
+		return w, err
+	}
 	if err := r.keepName(c, &w.Visitor); err != nil {
 		return w, err
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"peal/loop"
+	"peal/server/grant"
 	"peal/server/ijson"
 	"peal/server/names"
 	"peal/server/permit"
@@ -33,6 +34,8 @@ type exchange struct {
 	header  fasthttp.RequestHeader
 	parsed  bool // header is that of the request under way
 	by      share.Key
+	grant   *grant.Grant   // what the client has proven; nil: nothing
+	denied  *refusal.Error // why its token or key is none
 
 	// Of the request, as its handler reads it (params.go, fields.go).
 	args     fasthttp.Args // of the query
@@ -47,11 +50,13 @@ type exchange struct {
 	source  bytes.Reader
 	chunks  chunks
 	partial loop.Partial // where the loop keeps none
-	looked  uint64       // bytes of heads that were looked at, each time they were
+
+	inquiries inquiries
+	looked    uint64 // bytes of heads that were looked at, each time they were
 }
 
 func newExchange(s *shared) *exchange {
-	x := &exchange{shared: s}
+	x := &exchange{shared: s, inquiries: inquiries{}}
 	x.reader = bufio.NewReaderSize(&x.source, s.deps.HeadLimit)
 	return x
 }
@@ -59,6 +64,8 @@ func newExchange(s *shared) *exchange {
 // begin makes x the exchange of a call.
 func (x *exchange) begin(c *loop.Call) {
 	x.call, x.parsed, x.origin, x.cors = c, false, noOrigin, ""
+	x.grant, x.denied = nil, nil
+	x.channels.Of("")
 	c.Used, c.Need, c.Verdict, c.Close, c.Sub, c.Work = 0, 0, loop.More, false, nil, 0
 	if x.progress = c.Partial; x.progress == nil {
 		x.partial = loop.Partial{}
@@ -203,12 +210,19 @@ func isSafe(method []byte) bool {
 	return string(method) == "GET" || string(method) == "HEAD" || string(method) == "OPTIONS"
 }
 
+// principal is the client.
+func (x *exchange) principal() *permit.Principal {
+	w := &x.asked.Who
+	w.Grant, w.Session, w.Share = x.grant, x.call.Session, x.by
+	return w
+}
+
 // request is what the client asks for, with the channels that it names. It is the
 // value of arrive, and its caller adds what the action needs besides.
 func (x *exchange) request() *permit.Request {
 	q := &x.asked
 	q.Action, q.Channels = x.route.action, x.channels.List()
-	q.Who.Session, q.Who.Share = x.call.Session, x.by
+	x.principal()
 	return q
 }
 

@@ -13,6 +13,7 @@ import (
 	"peal/server/dialect"
 	"peal/server/hub"
 	"peal/server/idempotency"
+	"peal/server/identity"
 	"peal/server/log"
 	"peal/server/look"
 	"peal/server/names"
@@ -48,6 +49,9 @@ type Directory interface {
 // Front.Request has returned.
 type Answerer interface {
 	Answer(ref loop.Ref, out []byte)
+
+	// Again has Front.Request asked again about a request that waits (loop.Wait).
+	Again(ref loop.Ref)
 }
 
 // Dismisser ends connections on all loops: a loop.Group. See there.
@@ -74,6 +78,9 @@ type Deps struct {
 
 	// Policy says which hosts and origins are served. nil: those of this machine.
 	Policy *auth.Policy
+
+	// Identity is how clients prove who they are.
+	identity.Identity
 
 	// Origins are those that have asked, by Policy. nil: a table of this Front's own,
 	// which an Encoder must have too if it is to answer polls of pages.
@@ -140,6 +147,7 @@ func New(deps Deps) *Front {
 	s.deps = deps
 	s.gate = permit.Gate{
 		Policy: deps.Policy, Bans: deps.Bans, Hub: deps.Hub, Presence: deps.Presence,
+		Revocations: deps.Revocations, NeedsToken: deps.NeedsToken,
 		ChannelLimit: deps.ChannelLimit, MessageBytes: deps.MessageLimit, WireBytes: deps.WireLimit,
 	}
 	s.names = names.NewCache(deps.Rules)

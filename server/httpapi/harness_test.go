@@ -41,7 +41,7 @@ type harness struct {
 }
 
 func newHarness(t testing.TB) *harness {
-	h := &harness{t: t, log: &fakeLog{}, hub: &fakeHub{}, door: &fakeDoor{answers: make(chan []byte, 16)}}
+	h := &harness{t: t, log: &fakeLog{}, hub: &fakeHub{}, door: &fakeDoor{answers: make(chan []byte, 16), again: make(chan loop.Ref, 10)}}
 	h.hub.log = h.log
 	h.workers = workers.New(2, 4)
 	t.Cleanup(h.workers.Close)
@@ -279,6 +279,7 @@ func (h *fakeHub) Channels(prefix, after string, limit int) (out []hub.Info) {
 // fakeDoor keeps the answers that come from other goroutines.
 type fakeDoor struct {
 	answers chan []byte
+	again   chan loop.Ref
 	asked   atomic.Int32 // answers with Ref.Asked
 }
 
@@ -292,6 +293,8 @@ func (d *fakeDoor) Answer(ref loop.Ref, out []byte) {
 	}
 	d.answers <- out
 }
+
+func (d *fakeDoor) Again(ref loop.Ref) { d.again <- ref }
 
 func (d *fakeDoor) wait(t testing.TB) []byte {
 	t.Helper()

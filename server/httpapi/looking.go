@@ -24,6 +24,7 @@ func (l *looking) channels(x *exchange) {
 		return
 	}
 	x.channels.Clear() // it is about all
+	x.asked.Prefix = p.prefix
 	prefix, after := string(p.prefix), string(p.after)
 	l.ask(x, look.ChannelsCost, func() []byte { return l.desk.Channels(prefix, after, limit) })
 }

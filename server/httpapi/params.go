@@ -27,7 +27,8 @@ type params struct {
 	limit     []byte
 	client    []byte // the name the client gives itself, and what it says about itself
 	info      []byte
-	presence  bool // it asks for presence events
+	user      []byte // whose channel to publish on
+	presence  bool   // it asks for presence events
 	ignoreGap bool
 }
 
@@ -71,6 +72,9 @@ func (x *exchange) query() (err *refusal.Error) {
 			err = setOnce(&p.client, "client", value)
 		case "info":
 			err = setOnce(&p.info, "info", value)
+		case "user":
+			err = setOnce(&p.user, "user", value)
+		case "token": // read before: see identity.go
 		case "presence":
 			p.presence = string(value) == "1" || string(value) == "true"
 		case "gap":
@@ -104,9 +108,9 @@ func (x *exchange) query() (err *refusal.Error) {
 var (
 	subscribeParameters = []string{
 		"channel", "cursor", "lastEventId", "lastEventID", "last_event_id", "Last-Event-ID", "last-event-id",
-		"last", "format", "timeout", "client", "info", "presence", "gap",
+		"last", "format", "timeout", "client", "info", "presence", "gap", "token",
 	}
-	publishParameters = []string{"channel", "event", "idempotency_key"}
+	publishParameters = []string{"channel", "event", "idempotency_key", "user", "token"}
 )
 
 // added are parameters that client libraries add to any URL against caches and

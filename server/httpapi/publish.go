@@ -78,6 +78,11 @@ func (x *exchange) draft() (publish.Draft, *refusal.Error) {
 	if err := x.query(); err != nil {
 		return publish.Draft{}, err
 	}
+	if x.params.user != nil {
+		if err := x.channels.AddUser(x.params.user); err != nil {
+			return publish.Draft{}, err
+		}
+	}
 	d := publish.Draft{Data: x.body, Event: x.params.event, Key: x.params.key}
 	for _, key := range x.header.PeekAll("Idempotency-Key") {
 		if len(key) == 0 {
@@ -144,10 +149,15 @@ func (p *publishing) batch(x *exchange) {
 		x.refuse(errBatchHead)
 		return
 	}
+	q := x.request()
+	if err := p.gate.Site(q); err != nil {
+		x.refuse(err)
+		return
+	}
 	b := &publish.Batch{
 		Append:  publish.Append{To: &p.target, Reply: &batchReply{x.pendingReply()}, Ref: x.call.Conn, By: x.by, Way: tally.Batch, Counter: p.target.Tally},
 		Gate:    p.gate,
-		Request: *x.request(),
+		Request: *q,
 		Rules:   p.deps.Rules,
 		Stray:   x.stray(nil, false),
 

@@ -45,11 +45,15 @@ func (s shape) append(dst []byte, date string, status int, contentType, lines st
 func (s shape) appendError(dst []byte, date string, err *refusal.Error, lines string) []byte {
 	var text [512]byte
 	body := err.AppendJSON(text[:0])
-	return s.append(dst, date, err.Status, response.JSON, lines+retryLine(err), body)
+	return s.append(dst, date, err.Status, response.JSON, lines+errorLines(err), body)
 }
 
-// retryLine asks clients to come back where the error is the server's hour.
-func retryLine(err *refusal.Error) string {
+// errorLines asks clients to come back where the error is the server's hour, and says
+// how they can prove who they are where they have not (RFC 9110 §11.6.1).
+func errorLines(err *refusal.Error) string {
+	if err.Status == 401 {
+		return "WWW-Authenticate: Bearer\r\n"
+	}
 	seconds, ok := err.Again()
 	if !ok {
 		return ""

@@ -116,9 +116,21 @@ func (t *table) serve(x *exchange) {
 		x.preflight()
 	case !x.route.has(x.head.Method):
 		x.refuseWith(errMethodNotAllowed, "Allow: "+x.route.allow+"\r\n")
+	case !x.route.identifies(x):
+		x.route.serve(x)
+	case !x.identify():
+		// it waits
+	case x.denied != nil && !x.head.Upgrade: // on a WebSocket it is a close: browsers hide refusals
+		x.refuse(x.denied)
 	default:
+		x.channels.Of(x.principal().User())
 		x.route.serve(x)
 	}
+}
+
+// identifies reports whether it matters to the route which client asks.
+func (r *route) identifies(x *exchange) bool {
+	return r.action != permit.Arrive && (r.pattern != "/" || x.head.Upgrade)
 }
 
 // match returns the segment that stands where the pattern has {channel}.
@@ -150,7 +162,8 @@ func (r *route) has(method []byte) bool {
 // pathChannel returns the channel that the path names.
 func (x *exchange) pathChannel() (*names.Name, *refusal.Error) {
 	var decoded [names.MaxBytes + 1]byte
-	return x.names.Get(unescape(decoded[:0], x.segment))
+	x.channels.Reset(x.names, x.deps.ChannelLimit)
+	return x.channels.Get(unescape(decoded[:0], x.segment))
 }
 
 // unescape appends the percent-decoded b, at most one byte more than a name

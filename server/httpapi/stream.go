@@ -86,6 +86,10 @@ func (s *subscribing) webSocket(x *exchange) {
 	}
 	c := x.call
 	protocol := frame.ChooseProtocol(up.Protocols, s.deps.Dialects.Protocols())
+	if protocol == "" && tokenIn(up.Protocols) != nil {
+		x.refuse(errTokenAlone)
+		return
+	}
 	c.Out = frame.AppendSwitching(c.Out, up.Key, protocol)
 	w, sub, err := s.subscribe(x, loop.WebSocket, protocol)
 	if err != nil {
@@ -138,6 +142,9 @@ func (s *subscribing) read(w *subscribe.Wish, x *exchange, f loop.Framing, proto
 	w.Channels, w.Dialects = &x.channels, s.deps.Dialects
 	w.Dialect, _ = w.Dialects.Choose(f, protocol, "")
 	commands := w.Dialects.At(w.Dialect).Commands != nil
+	if x.denied != nil {
+		return x.denied
+	}
 	if err := x.query(); err != nil {
 		return err
 	}
@@ -158,7 +165,9 @@ func (s *subscribing) read(w *subscribe.Wish, x *exchange, f loop.Framing, proto
 		x.channels.AddDefault()
 	}
 	w.Known, w.Presence, w.IgnoreGap = p.known, p.presence, p.ignoreGap
-	w.Visitor = subscribe.Visitor{Client: p.client, Info: p.info}
+	if w.Visitor, err = subscribe.NewVisitor(p.client, p.info, x.grant); err != nil {
+		return err
+	}
 	if w.Start, err = subscribe.NewStart(s.deps.Log, p.cursor, p.last, x.channels.Len()); err != nil {
 		return err
 	}
@@ -188,6 +197,7 @@ func (s *subscribing) subscribe(x *exchange, f loop.Framing, protocol string) (w
 // arrive lists the client on its channels and counts what the subscription costs.
 // The first name of a connection is refused to none.
 func (s *subscribing) arrive(x *exchange, w *subscribe.Wish, sub *loop.Subscription) {
+	s.guests.Hold(x.call.Session, x.grant, sub)
 	_, _ = s.guests.Arrive(x.call.Session, x.by, w.Visitor, w.Channels.List(), sub)
 	x.call.Work += w.Work(sub)
 }

@@ -62,13 +62,11 @@ type Request struct {
 	From     From
 	Channels []*names.Name
 
-<<<<<<< HEAD
 	// Of Arrive.
 	Effect bool // the request does something even if its response is not read: its method is not GET, HEAD or OPTIONS
-=======
+
 	// Of Inspect: the names that it is about begin with this, where it names no channel.
 	Prefix []byte
->>>>>>> 36a0778 (server/permit: decide what a token or key grants, by the rule of each channel)
 
 	// Of Subscribe.
 	Has      int  // channels that the connection has already

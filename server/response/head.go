@@ -80,6 +80,8 @@ func statusText(status int) string {
 		return "304 Not Modified"
 	case 400:
 		return "400 Bad Request"
+	case 401:
+		return "401 Unauthorized"
 	case 403:
 		return "403 Forbidden"
 	case 404:

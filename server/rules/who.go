@@ -2,7 +2,7 @@ package rules
 
 import "errors"
 
-// Who is what a client must prove to be allowed an action, or 0 for inherited.
+// A Who is what a client must prove to be allowed an action; 0 is inherited.
 type Who uint8
 
 const (

@@ -42,7 +42,17 @@ func Groups() []Group {
 			{Name: "allow-origin", Live: true, Help: "origin of web pages, as in https://app.example, or all below a name, as in https://*.example.org, that may use the server beside pages of this machine, with the cookies of their users; null is for sandboxed frames and local files, without cookies; --open also allows all other origins, without cookies; repeatable, at most 1000", Default: "none",
 				field: func(c *server.Config) any { return &c.Origins }},
 		}},
-		{"Access", "What clients must prove to be allowed an action. The file has the [keys](#keys) of backends, too.", []Setting{
+		{"Access", "What clients must prove to be allowed an action. Channel rules (`subscribe`, `publish`) say it for single channels; the file has the [keys](#keys) of backends, too.", []Setting{
+			{Name: "auth", Help: "open: everything is allowed that no channel rule restricts; token: only what a channel rule, a token or a key grants, and then the server may listen on any address",
+				field: func(c *server.Config) any { return &c.Auth }},
+			{Name: "token-cookie", Help: "name of the cookie that may carry a token, off for none; it counts for pages of the server itself and of allow-origin only",
+				field: func(c *server.Config) any { return &c.TokenCookie }},
+			{Name: "token-query", Help: "whether URLs may carry a token (?token=), which EventSource needs without a cookie; proxies may log URLs",
+				field: func(c *server.Config) any { return &c.TokenQuery }},
+			{Name: "token-workers", Help: "goroutines that verify tokens that the server does not know yet; raising it takes processor time from the loops when many clients connect", Min: 1, Max: 1 << 10, Default: "half of the processors",
+				field: func(c *server.Config) any { return &c.TokenWorkers }},
+			{Name: "token-queue", Help: "requests that wait until their token is verified, beyond it 503 for the address with the most; raising it costs memory", Min: 1, Max: many,
+				field: func(c *server.Config) any { return &c.TokenQueue }},
 			{Name: "key-file", Live: true, Help: "YAML file with further keys of backends, in the form of keys, so that they can be kept outside the configuration; repeatable", Default: "none",
 				field: func(c *server.Config) any { return &c.KeyFiles }},
 		}},

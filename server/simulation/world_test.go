@@ -456,6 +456,8 @@ func (d door) Answer(ref loop.Ref, out []byte) {
 	}
 }
 
+func (d door) Again(ref loop.Ref) { d.w.group.Again(ref) }
+
 func (w *world) note(format string, args ...any) {
 	w.steps = append(w.steps, fmt.Sprintf(format, args...))
 }

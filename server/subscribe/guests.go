@@ -6,6 +6,7 @@ import (
 
 	"peal/loop"
 	"peal/loop/frame"
+	"peal/server/grant"
 	"peal/server/names"
 	"peal/server/pattern"
 	"peal/server/permit"
@@ -24,13 +25,32 @@ const (
 var (
 	ErrNamesFull = &refusal.Error{Status: 429, Code: "presence_full", Message: "there is no room for another client name on this connection (presence-bytes, address-share): try again later, or use its first name", Close: frame.CloseTryAgainLater}
 
+	errProvenInfo = &refusal.Error{Status: 403, Code: "client_mismatch", Message: "with a token, presence shows peal.info of the token: leave info out", Close: frame.CloseForbidden}
+
 	errClient = &refusal.Error{Status: 400, Code: "bad_client", Message: "client is 1 to 200 bytes of printable UTF-8, percent-encoded in URLs"}
 	errInfo   = &refusal.Error{Status: 400, Code: "bad_info", Message: "info is at most 1024 bytes of UTF-8: store the rest in your backend, under the client name"}
 )
 
 // Visitor is the name that a client gives itself, empty for none, and what it says
-// about itself. Both may alias the request.
+// about itself. Both may alias the request, or be those of its token.
 type Visitor struct{ Client, Info []byte }
+
+// NewVisitor is the visitor with that name and info, as the request has them. A user's
+// token has both: then the request need not say them, and cannot say others.
+func NewVisitor(client, info []byte, g *grant.Grant) (Visitor, *refusal.Error) {
+	v := Visitor{Client: client, Info: info}
+	if g == nil || g.Kind != grant.User {
+		return v, nil
+	}
+	switch {
+	case len(info) > 0 && string(info) != g.Info:
+		return v, errProvenInfo
+	case len(client) == 0:
+		v.Client = []byte(g.Subject)
+	}
+	v.Info = []byte(g.Info)
+	return v, nil // permit compares the names
+}
 
 // Check finds out whether both may be shown to others.
 func (v Visitor) Check() *refusal.Error {
@@ -43,18 +63,19 @@ func (v Visitor) Check() *refusal.Error {
 	return nil
 }
 
-// Guests are the connections of one loop that have a client name. It has the part
-// of loop.Front that is about them.
+// Guests are the connections of one loop that have a client name, and those that have
+// proven who they are. It has the part of loop.Front that is about them.
 type Guests struct {
 	gate      *permit.Gate
 	book      *presence.Table // the gate's; without it one that remembers names only
 	bySession map[uint64]*presence.Guest
-	sitting   []string // channels that a guest is listed on
+	grants    map[uint64]*grant.Grant // by session
+	sitting   []string                // channels that a guest is listed on
 }
 
 // NewGuests returns an empty one; gate may change while it is used.
 func NewGuests(gate *permit.Gate) *Guests {
-	g := &Guests{gate: gate, book: gate.Presence, bySession: map[uint64]*presence.Guest{}}
+	g := &Guests{gate: gate, book: gate.Presence, bySession: map[uint64]*presence.Guest{}, grants: map[uint64]*grant.Grant{}}
 	if g.book == nil {
 		g.book = presence.New(presence.Config{}, func(string) bool { return false }, time.Now)
 	}
@@ -63,6 +84,18 @@ func NewGuests(gate *permit.Gate) *Guests {
 
 // Of returns the guest of a session, nil if it has no name.
 func (g *Guests) Of(session uint64) *presence.Guest { return g.bySession[session] }
+
+// Hold remembers what the client of a session has proven, until Left; nil is nothing.
+// s is its subscription.
+func (g *Guests) Hold(session uint64, proven *grant.Grant, s *loop.Subscription) {
+	if proven != nil {
+		g.grants[session] = proven
+		s.Named = true
+	}
+}
+
+// Grant is what the client of a session has proven, nil for nothing.
+func (g *Guests) Grant(session uint64) *grant.Grant { return g.grants[session] }
 
 // Arrive lists the visitor of a share, if it has a name, on the channels, which s
 // subscribes the connection to. It returns on how many there is no room for it, or
@@ -107,10 +140,13 @@ func (g *Guests) Leave(session uint64, channels []*names.Name) {
 	})
 }
 
-// Left implements loop.Front: a connection with a name receives nothing more.
+// Left implements loop.Front: a connection with a name or a grant receives nothing more.
 func (g *Guests) Left(session uint64) {
-	g.bySession[session].End()
-	delete(g.bySession, session)
+	if guest := g.bySession[session]; guest != nil {
+		guest.End()
+		delete(g.bySession, session)
+	}
+	delete(g.grants, session)
 }
 
 // Dismiss reports whether the connection of that session has a name that is among
@@ -118,6 +154,9 @@ func (g *Guests) Left(session uint64) {
 // follow, at which it leaves without a grace period.
 func (g *Guests) Dismiss(session uint64, among func(client string) bool) bool {
 	guest := g.bySession[session]
+	if guest == nil {
+		return false
+	}
 	guest.Dismissed = guest.Is(among)
 	return guest.Dismissed
 }

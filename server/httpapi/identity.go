@@ -1,0 +1,185 @@
+package httpapi
+
+import (
+	"bytes"
+	"sync/atomic"
+
+	"peal/loop"
+	"peal/loop/frame"
+	"peal/server/auth"
+	"peal/server/grant"
+	"peal/server/identity"
+	"peal/server/refusal"
+)
+
+// Found in how clients prove who they are.
+var (
+	errKeyPlace   = &refusal.Error{Status: 401, Code: "key_misplaced", Message: "a key of a backend was sent in a URL, a cookie or a subprotocol, where others can read it: send it as Authorization: Bearer, and replace it", Close: frame.CloseUnauthorized}
+	errTokenQuery = &refusal.Error{Status: 401, Code: "token_misplaced", Message: "this server takes no tokens from URLs (token-query: false): send it as Authorization: Bearer, as the subprotocol peal.token.<token>, or as a cookie", Close: frame.CloseUnauthorized}
+	errScheme     = &refusal.Error{Status: 401, Code: "token_invalid", Message: "the Authorization header must be: Bearer, a space, and a token or key", Close: frame.CloseUnauthorized}
+	errTokenAlone = &refusal.Error{Status: 400, Code: "bad_handshake", Message: "Sec-WebSocket-Protocol has a token and no protocol: send peal.v1 or peal.raw beside peal.token.<token>, because the server must select one, and the token is none"}
+)
+
+// tokenProtocol begins the element of Sec-WebSocket-Protocol that carries a token.
+// Browsers let a script set no other header of a handshake.
+var tokenProtocol = []byte("peal.token.")
+
+// carrier is where a request has its proof.
+type carrier uint8
+
+const (
+	inNothing carrier = iota
+	inHeader
+	inProtocol
+	inQuery
+	inCookie
+)
+
+// identify finds out what the client has proven: x.grant, or x.denied with the reason
+// why its proof is none. It reports false if the request must wait for that; then the
+// call says so.
+func (x *exchange) identify() (ready bool) {
+	id := &x.deps.Identity
+	if id.Tokens == nil && id.Keys == nil {
+		return true
+	}
+	text, from, err := x.proof()
+	if err != nil || from == inNothing {
+		x.denied = err
+		return true
+	}
+	if identity.IsKey(text) {
+		if x.denied = errKeyPlace; from == inHeader {
+			x.grant, x.denied = id.Key(text)
+		}
+		return true
+	}
+	if id.Tokens == nil {
+		return true // as a server that knows no tokens has always done
+	}
+	q := x.inquiries.take(x.call.Conn, x.call.Session, text)
+	g, err, known := id.Tokens.Cached(text)
+	switch {
+	case known:
+		x.grant, x.denied = g, err
+	case q == nil:
+		if x.denied = x.inquire(text); x.denied == nil {
+			return x.wait()
+		}
+	case !q.done.Load():
+		x.inquiries[x.call.Conn.Slot] = q
+		return x.wait()
+	default:
+		x.grant, x.denied = q.grant, q.err
+	}
+	return true
+}
+
+// proof returns the token or key of the request. What was sent on purpose goes before
+// a cookie, which the browser sends by itself.
+func (x *exchange) proof() (text []byte, from carrier, err *refusal.Error) {
+	id := &x.deps.Identity
+	if value := x.header.Peek("Authorization"); len(value) > 0 {
+		text, ok := bearer(value)
+		if !ok {
+			return nil, inHeader, errScheme
+		}
+		return text, inHeader, nil
+	}
+	if x.head.Upgrade {
+		if text := tokenIn(x.joined("Sec-WebSocket-Protocol")); text != nil {
+			return text, inProtocol, nil
+		}
+	}
+	if bytes.Contains(x.head.Query, []byte("token=")) {
+		x.args.ParseBytes(x.head.Query)
+		if text := x.args.Peek("token"); len(text) > 0 {
+			if !id.Query {
+				return nil, inQuery, errTokenQuery
+			}
+			return text, inQuery, nil
+		}
+	}
+	if id.Cookie != "" {
+		if text := x.header.Cookie(id.Cookie); len(text) > 0 && x.ownPage() {
+			return text, inCookie, nil
+		}
+	}
+	return nil, inNothing, nil
+}
+
+// ownPage reports whether a page that may act for its user caused the request.
+func (x *exchange) ownPage() bool {
+	from := auth.Request{Host: x.head.Host, Origin: x.head.Origin, Site: x.head.Site}
+	return x.deps.Policy.IsOwn(from, x.header.Peek("Referer"))
+}
+
+// bearer cuts the scheme off the value of Authorization (RFC 6750 §2.1).
+func bearer(value []byte) (text []byte, ok bool) {
+	scheme, text, ok := bytes.Cut(value, []byte{' '})
+	text = bytes.Trim(text, " ")
+	return text, ok && len(text) > 0 && equalFold(scheme, "bearer")
+}
+
+// tokenIn returns the token in a list of subprotocols, nil if there is none.
+func tokenIn(list []byte) []byte {
+	for item := range bytes.SplitSeq(list, []byte{','}) {
+		if text, ok := bytes.CutPrefix(bytes.Trim(item, " \t"), tokenProtocol); ok && len(text) > 0 {
+			return text
+		}
+	}
+	return nil
+}
+
+// inquiry is a token that a worker verifies for a request that waits.
+type inquiry struct {
+	session uint64
+	token   []byte
+
+	// Set by the worker, before done.
+	grant *grant.Grant
+	err   *refusal.Error
+	done  atomic.Bool
+}
+
+// inquire has a worker verify the token, and the request wait; or it returns why no
+// worker has time.
+func (x *exchange) inquire(token []byte) *refusal.Error {
+	door, ref := x.deps.Door, x.call.Conn
+	q := &inquiry{session: x.call.Session, token: bytes.Clone(token)}
+	err := x.deps.Identity.Verify(x.by, q.session, q.token, func(g *grant.Grant, err *refusal.Error) {
+		q.grant, q.err = g, err
+		q.done.Store(true)
+		door.Again(ref)
+	})
+	if err != nil {
+		return err
+	}
+	x.inquiries[ref.Slot] = q
+	return nil
+}
+
+// wait has the request wait until the door says Again.
+func (x *exchange) wait() (ready bool) {
+	x.call.Verdict, x.call.Used = loop.Wait, 0
+	return false
+}
+
+// inquiries are those of one loop, by the slot of the connection: a connection has one
+// at a time. What a connection leaves behind that closes meanwhile is replaced by the
+// next one in its slot.
+type inquiries map[uint32]*inquiry
+
+// take returns the inquiry about that token of that session, nil if there is none, and
+// forgets whatever the slot has: a result must never serve another token.
+func (s inquiries) take(ref loop.Ref, session uint64, token []byte) *inquiry {
+	q := s[ref.Slot]
+	if q == nil {
+		return nil
+	}
+	delete(s, ref.Slot)
+	if q.session != session || !bytes.Equal(q.token, token) {
+		return nil
+	}
+	return q
+}

@@ -1,0 +1,79 @@
+package identity
+
+import (
+	"bytes"
+
+	"peal/loop/frame"
+	"peal/server/grant"
+	"peal/server/permit"
+	"peal/server/refusal"
+	"peal/server/share"
+	"peal/server/workers"
+)
+
+// Tokens verifies the tokens of users: a token.Verifier. See there.
+type Tokens interface {
+	// Cached returns the result of an earlier Verify, if it is known. It neither blocks
+	// nor allocates.
+	Cached(text []byte) (g *grant.Grant, err *refusal.Error, known bool)
+
+	// Verify takes as long as a signature, or as the keys of an issuer. Any goroutine but
+	// a loop's may call it.
+	Verify(text []byte) (*grant.Grant, *refusal.Error)
+}
+
+// Keys finds the keys of backends: an apikey.Table. See there.
+type Keys interface {
+	// Find returns what the key allows, and whether it is known. It does not allocate.
+	Find(text []byte) (*grant.Grant, bool)
+}
+
+// Identity is how clients prove who they are. Its zero value takes nothing as a proof,
+// and allows everyone what no rule restricts.
+type Identity struct {
+	NeedsToken bool // what no rule, token or key grants is refused: auth token
+
+	Tokens Tokens // nil: none are verified
+	Keys   Keys   // nil: none are known
+
+	// Verifiers verify the tokens that are not cached. Needed with Tokens.
+	Verifiers *workers.Pool
+
+	Revocations permit.Revocations // nil: all tokens hold
+
+	Cookie string // that may carry a token; "" for none
+	Query  bool   // ?token= may carry one
+}
+
+// errKeyUnknown refuses a key that is not in the configuration.
+var errKeyUnknown = &refusal.Error{Status: 401, Code: "key_unknown", Message: "the server does not know this key: create one with peal key create, add its digest to keys in the configuration, and reload", Close: frame.CloseUnauthorized}
+
+// keyPrefix begins each key, and no token: a dot of a JWT comes later, and its first
+// byte is that of "{" in base64.
+var keyPrefix = []byte("peal_")
+
+// IsKey reports whether the text is that of a key, and not of a token.
+func IsKey(text []byte) bool { return bytes.HasPrefix(text, keyPrefix) }
+
+// Key returns what a key allows.
+func (id *Identity) Key(text []byte) (*grant.Grant, *refusal.Error) {
+	if id.Keys != nil {
+		if g, ok := id.Keys.Find(text); ok {
+			return g, nil
+		}
+	}
+	return nil, errKeyUnknown
+}
+
+// verifyCost is about how many microseconds one verification takes, beside its bytes.
+const verifyCost = 100
+
+// Verify has a worker verify the token of a connection, or returns why none has time.
+// done is called once, on any goroutine. The token is kept until then.
+func (id *Identity) Verify(by share.Key, session uint64, token []byte, done func(*grant.Grant, *refusal.Error)) *refusal.Error {
+	return id.Verifiers.Try(&workers.Job{
+		Share: by, Session: session, Bytes: len(token), Cost: verifyCost,
+		Run:    func() { done(id.Tokens.Verify(token)) },
+		Refuse: func(err *refusal.Error) { done(nil, err) },
+	})
+}
