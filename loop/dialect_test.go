@@ -271,11 +271,11 @@ func (encoder) Encode(m *ring.Message, k ring.Encoding) []byte {
 	return appendLine(nil, m)
 }
 
-func (encoder) AppendOpen(dst []byte, k ring.Encoding, sequence uint64, _ bool) []byte {
+func (encoder) AppendOpen(dst []byte, k ring.Encoding, o fanout.Opening) []byte {
 	if k == wsRaw {
 		return dst
 	}
-	return text(dst, k, fmt.Sprintf("open %d\n", sequence))
+	return text(dst, k, fmt.Sprintf("open %d\n", o.Sequence))
 }
 
 func (encoder) AppendHeartbeat(dst []byte, k ring.Encoding, sequence uint64) []byte {

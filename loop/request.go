@@ -151,7 +151,8 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 		}
 	}
 	// Last: a client that has this position must have been told of the gap.
-	return l.encoder.AppendOpen(out, s.Dialect, position, s.Known && s.From == fanout.After)
+	known := s.Known && s.From == fanout.After
+	return l.encoder.AppendOpen(out, s.Dialect, fanout.Opening{Sequence: position, Known: known, Session: c.session, Adopted: s.Adopt})
 }
 
 // foreign appends that the cursor of s means nothing here. told is false if the

@@ -27,7 +27,7 @@ type handOverEncoder struct{}
 func (handOverEncoder) Encode(m *ring.Message, _ ring.Encoding) []byte {
 	return binary.BigEndian.AppendUint64(nil, m.Sequence)
 }
-func (handOverEncoder) AppendOpen(dst []byte, _ ring.Encoding, _ uint64, _ bool) []byte { return dst }
+func (handOverEncoder) AppendOpen(dst []byte, _ ring.Encoding, _ fanout.Opening) []byte { return dst }
 func (handOverEncoder) AppendHeartbeat(dst []byte, _ ring.Encoding, _ uint64) []byte    { return dst }
 func (handOverEncoder) AppendGap(dst []byte, _ ring.Encoding, _ ring.Gap) []byte {
 	return append(dst, "gap!gap!"...)

@@ -25,6 +25,7 @@ import (
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/rules"
+	"peal/server/session"
 	"peal/server/share"
 	"peal/server/workers"
 )
@@ -114,6 +115,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	}
 
 	// What the log feeds.
+	sessions := session.Random()
 	s.hub = hub.New(c.Hub, r, s.loops.Wake, time.Now)
 	s.presence = presence.New(c.Presence, s.isWatched, time.Now)
 	s.bans = ban.New(c.DisconnectClients, c.ofShare(c.DisconnectClients), time.Now)
@@ -148,10 +150,12 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	}
 	allowed := c.policy()
 	s.origins = httpapi.NewOrigins(allowed)
+	encoder := httpapi.NewEncoder(nil, s.log.Lineage(), rand.Int64N, s.origins)
+	encoder.Sessions = sessions
 	s.dismisser = &dismisser{loops: s.loops}
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.hub, Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
-		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins,
+		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
 		Identity:     s.identity(c),
 		MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}
@@ -170,7 +174,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	err = s.loops.Serve(loop.Parts{
 		Listeners: listeners,
 		Front:     func(i int) loop.Front { return s.fronts[i] },
-		Encoder:   httpapi.NewEncoder(nil, s.log.Lineage(), rand.Int64N, s.origins),
+		Encoder:   encoder,
 		Source:    s.hub,
 		Share:     func(addr netip.Addr, session uint64) uint64 { return uint64(share.Of(addr, session)) },
 		Policy:    func(channel string) fanout.Policy { return policy(s.table.Load(), channel) },

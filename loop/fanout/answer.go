@@ -22,7 +22,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		f.sendAnswer(slot, m, c.bytes, c.sequence)
 		return true
 	}
-	a := Answer{Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0, Origin: m.origin}
+	a := Answer{Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0, Origin: m.origin, Session: m.introduced()}
 	f.scratch.gaps, f.scratch.places = f.scratch.gaps[:0], f.scratch.places[:0]
 	shared := m.flags&flagForeign == 0
 	if shared {
@@ -55,7 +55,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	}
 	b := f.encoder.AppendAnswer(nil, v.encoding, a)
 	f.charge(len(b) * costByte)
-	if shared && len(v.members) > 1 {
+	if shared && len(v.members) > 1 && m.flags&flagIntroduce == 0 {
 		r := reply{b, len(a.Messages), m.position, a.Sequence, m.flags & replyFlags, m.origin}
 		if !v.shares {
 			v.pass.covered = r
@@ -68,11 +68,19 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	return true
 }
 
+// introduced is the session that the answer tells its client, 0 for none.
+func (m *member) introduced() uint64 {
+	if m.flags&flagIntroduce == 0 {
+		return 0
+	}
+	return m.session
+}
+
 // shareable returns the view's last answer if it fits this poll, else nil.
 func (f *Fan) shareable(m *member, v *view) *reply {
 	var c *reply
 	switch {
-	case m.flags&flagForeign != 0:
+	case m.flags&(flagForeign|flagIntroduce) != 0:
 		return nil
 	case v.shares:
 		if f.coveredOf != v {
@@ -191,7 +199,7 @@ func (f *Fan) Expire(slot uint32) bool {
 		f.queueBehind(slot, m)
 		return true
 	}
-	b := f.encoder.AppendAnswer(nil, v.encoding, Answer{Sequence: f.Position(slot), Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0, Origin: m.origin})
+	b := f.encoder.AppendAnswer(nil, v.encoding, Answer{Sequence: f.Position(slot), Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0, Origin: m.origin, Session: m.introduced()})
 	f.sendAnswer(slot, m, b, f.Position(slot))
 	return true
 }

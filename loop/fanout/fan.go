@@ -129,11 +129,11 @@ func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err erro
 		return 0, ErrSubscribed
 	}
 	m.origin = s.Origin
-	m.flags &^= flagIgnoreGap | flagClose | flagHeadOnly | flagForeign | flagExpired | flagLive | flagSlow
+	m.flags &^= flagIgnoreGap | flagClose | flagHeadOnly | flagForeign | flagExpired | flagLive | flagSlow | flagIntroduce
 	for _, o := range []struct {
 		on   bool
 		flag uint16
-	}{{s.IgnoreGap, flagIgnoreGap}, {s.Close, flagClose}, {s.HeadOnly, flagHeadOnly}, {s.From == Foreign && s.OneShot, flagForeign}} {
+	}{{s.IgnoreGap, flagIgnoreGap}, {s.Close, flagClose}, {s.HeadOnly, flagHeadOnly}, {s.Introduce, flagIntroduce}, {s.From == Foreign && s.OneShot, flagForeign}} {
 		if o.on {
 			m.flags |= o.flag
 		}

@@ -8,9 +8,8 @@ type Encoder interface {
 	// Encode returns the bytes of m on a stream in encoding k.
 	Encode(m *ring.Message, k ring.Encoding) []byte
 
-	// AppendOpen appends the first bytes of a stream whose position is sequence.
-	// known: the client has it already.
-	AppendOpen(dst []byte, k ring.Encoding, sequence uint64, known bool) []byte
+	// AppendOpen appends the first bytes of a stream.
+	AppendOpen(dst []byte, k ring.Encoding, o Opening) []byte
 
 	// AppendHeartbeat appends what an otherwise silent stream is sent: an id
 	// line for SSE, a ping frame for WebSocket, both carrying the position.
@@ -28,6 +27,14 @@ type Encoder interface {
 	AppendClose(dst []byte, k ring.Encoding, code uint16, reason string) []byte
 }
 
+// Opening is how a stream begins.
+type Opening struct {
+	Sequence uint64    // its position
+	Known    bool      // the client has the position already
+	Session  uint64    // of the member
+	Adopted  *[16]byte // the name by which publishers leave it out; nil: that of its session
+}
+
 // Answer is the response to one poll.
 type Answer struct {
 	Sequence  uint64 // covered up to here
@@ -36,6 +43,7 @@ type Answer struct {
 	Close     bool   // the connection is closed after it
 	HeadOnly  bool   // answer to HEAD: headers only
 	Origin    uint16 // Subscription.Origin
+	Session   uint64 // Subscription.Introduce: that of the member; else 0
 	Dismissed bool   // the client was disconnected, which is all there is to say; from the loop only
 }
 

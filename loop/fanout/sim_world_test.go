@@ -30,7 +30,7 @@ func (e *simEncoder) Encode(m *ring.Message, k ring.Encoding) []byte {
 	e.encodes[[2]uint64{m.Sequence, uint64(k)}]++
 	return []byte(text(m))
 }
-func (e *simEncoder) AppendOpen(dst []byte, k ring.Encoding, s uint64, _ bool) []byte { return dst }
+func (e *simEncoder) AppendOpen(dst []byte, k ring.Encoding, _ fanout.Opening) []byte { return dst }
 func (e *simEncoder) AppendHeartbeat(dst []byte, k ring.Encoding, s uint64) []byte    { return dst }
 func (e *simEncoder) AppendClose(dst []byte, k ring.Encoding, code uint16, reason string) []byte {
 	return dst

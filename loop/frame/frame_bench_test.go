@@ -78,7 +78,7 @@ func BenchmarkAppendSwitching(b *testing.B) {
 	key := []byte(rfcKey)
 	b.ReportAllocs()
 	for b.Loop() {
-		frame.AppendSwitching(dst, key, "peal.v1")
+		frame.AppendSwitching(dst, key, "peal.v1", nil)
 	}
 }
 

@@ -65,8 +65,9 @@ func AppendAccept(dst, key []byte) []byte {
 }
 
 // AppendSwitching appends the whole head of the 101 response (§4.2.2). key has
-// passed Check. protocol is what ChooseProtocol returned: "" selects none.
-func AppendSwitching(dst, key []byte, protocol string) []byte {
+// passed Check. protocol is what ChooseProtocol returned: "" selects none. lines are
+// further header lines, with a CR LF at the end of each.
+func AppendSwitching(dst, key []byte, protocol string, lines []byte) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\n"+
 		"Upgrade: websocket\r\n"+
 		"Connection: Upgrade\r\n"+
@@ -76,7 +77,9 @@ func AppendSwitching(dst, key []byte, protocol string) []byte {
 		dst = append(dst, "\r\nSec-WebSocket-Protocol: "...)
 		dst = append(dst, protocol...)
 	}
-	return append(dst, "\r\n\r\n"...)
+	dst = append(dst, "\r\n"...)
+	dst = append(dst, lines...)
+	return append(dst, "\r\n"...)
 }
 
 // ChooseProtocol returns the first of the client's offered subprotocols, a

@@ -28,10 +28,10 @@ func TestAppendAcceptOnTheExampleOfTheRFC(t *testing.T) {
 
 func TestAppendSwitching(t *testing.T) {
 	const head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + rfcAccept + "\r\n"
-	if got := frame.AppendSwitching(nil, []byte(rfcKey), ""); string(got) != head+"\r\n" {
+	if got := frame.AppendSwitching(nil, []byte(rfcKey), "", nil); string(got) != head+"\r\n" {
 		t.Errorf("%q", got)
 	}
-	if got := frame.AppendSwitching(nil, []byte(rfcKey), "peal.v1"); string(got) != head+"Sec-WebSocket-Protocol: peal.v1\r\n\r\n" {
+	if got := frame.AppendSwitching(nil, []byte(rfcKey), "peal.v1", []byte("Further: line\r\n")); string(got) != head+"Sec-WebSocket-Protocol: peal.v1\r\nFurther: line\r\n\r\n" {
 		t.Errorf("%q", got)
 	}
 }
@@ -154,7 +154,7 @@ func TestHandshakeDoesNotAllocate(t *testing.T) {
 			t.Error("wrong verdict")
 		}
 		frame.AppendAccept(dst, u.Key)
-		frame.AppendSwitching(dst, u.Key, frame.ChooseProtocol(u.Protocols, ours))
+		frame.AppendSwitching(dst, u.Key, frame.ChooseProtocol(u.Protocols, ours), nil)
 	})
 	if allocs != 0 {
 		t.Errorf("%v allocations", allocs)
@@ -184,7 +184,7 @@ func FuzzHandshake(f *testing.F) {
 		if got := frame.ChooseProtocol(u.Protocols, []string{"b", "a"}); got != want {
 			t.Errorf("protocol of %q: %q, want %q", protocols, got, want)
 		}
-		head := frame.AppendSwitching(nil, u.Key, want)
+		head := frame.AppendSwitching(nil, u.Key, want, nil)
 		if !bytes.HasSuffix(head, []byte("\r\n\r\n")) || bytes.Count(head, []byte("\r\n")) > 6 {
 			t.Errorf("%q", head)
 		}

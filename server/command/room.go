@@ -13,6 +13,7 @@ import (
 	"peal/server/permit"
 	"peal/server/publish"
 	"peal/server/refusal"
+	"peal/server/session"
 	"peal/server/share"
 	"peal/server/subscribe"
 	"peal/server/talk"
@@ -34,6 +35,7 @@ type Room struct {
 	Desk     *look.Desk
 	Target   *publish.Target
 	Starts   subscribe.Resolver
+	Sessions *session.IDs
 	Counts   *tally.Counts
 
 	// Loop-owned: used only during a call.
@@ -57,10 +59,18 @@ func (r *Room) Open(c loop.Client, s *loop.Subscription) {
 		}
 		at = r.cursor(start)
 	}
-	c.Write(r.language(c).Connected(nil, at, r.Gate.ChannelLimit, r.Gate.MessageBytes))
+	c.Write(r.language(c).Connected(nil, at, r.session(c, s), r.Gate.ChannelLimit, r.Gate.MessageBytes))
 	if s.From == fanout.Foreign && subscribes {
 		c.Subscribe(s)
 	}
+}
+
+// session is the id of the client's session.
+func (r *Room) session(c loop.Client, s *loop.Subscription) session.ID {
+	if s.Adopt != nil {
+		return session.ID(*s.Adopt)
+	}
+	return r.Sessions.Of(c.Session())
 }
 
 // Message implements loop.Front: what a client sends is a command, or is published

@@ -6,6 +6,7 @@ import (
 	"peal/loop"
 	"peal/loop/ring"
 	"peal/server/log"
+	"peal/server/session"
 	"peal/server/talk"
 )
 
@@ -43,9 +44,9 @@ type Dialect struct {
 	Presence func(e *log.Entry, at log.Cursor) []byte
 
 	// Open appends the first bytes of a stream that begins at a cursor. known means that
-	// the client has this cursor already. retry is the time after which a client should
-	// reconnect.
-	Open func(dst []byte, at log.Cursor, known bool, retry time.Duration) []byte
+	// the client has this cursor already. id is that of its session, zero for none. retry
+	// is the time after which a client should reconnect.
+	Open func(dst []byte, at log.Cursor, id session.ID, known bool, retry time.Duration) []byte
 
 	// Heartbeat appends what keeps a silent stream alive; at is its position.
 	Heartbeat func(dst []byte, at log.Cursor) []byte

@@ -7,6 +7,7 @@ import (
 	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/response"
+	"peal/server/session"
 	"peal/server/sse"
 )
 
@@ -16,9 +17,11 @@ type Encoder struct {
 	// Fixed before the first use. Origin returns the header lines for the pages of an
 	// origin by its number (fanout.Subscription.Origin); if it is nil, pages of other
 	// origins cannot read Held responses. Dismissed appends the whole response to a poll
-	// whose client was disconnected.
+	// whose client was disconnected. Sessions are the ids that a client receives when its
+	// stream opens, or with the response to its first poll; nil: none.
 	Origin    func(number uint16) string
 	Dismissed func(dst []byte, h response.Head, headOnly bool) []byte
+	Sessions  *session.IDs
 
 	table   *Table
 	lineage *log.Lineage
@@ -53,11 +56,19 @@ func (e *Encoder) Encode(m *ring.Message, k ring.Encoding) []byte {
 }
 
 // AppendOpen implements fanout.Encoder.
-func (e *Encoder) AppendOpen(dst []byte, k ring.Encoding, sequence uint64, known bool) []byte {
-	if open := e.table.At(k).Open; open != nil {
-		return open(dst, e.lineage.Cursor(sequence), known, Retry(e.random))
+func (e *Encoder) AppendOpen(dst []byte, k ring.Encoding, o fanout.Opening) []byte {
+	open := e.table.At(k).Open
+	if open == nil {
+		return dst
 	}
-	return dst
+	var id session.ID
+	switch {
+	case o.Adopted != nil:
+		id = session.ID(*o.Adopted)
+	case e.Sessions != nil:
+		id = e.Sessions.Of(o.Session)
+	}
+	return open(dst, e.lineage.Cursor(o.Sequence), id, o.Known, Retry(e.random))
 }
 
 // AppendHeartbeat implements fanout.Encoder.
@@ -92,6 +103,9 @@ func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, said fanout.Answer) 
 	}
 	a := Answer{Messages: said.Messages, encoder: e, encoding: k}
 	a.Head, a.HeadOnly = h, said.HeadOnly
+	if said.Session != 0 && e.Sessions != nil {
+		a.Session = e.Sessions.Of(said.Session)
+	}
 	a.Cursor, a.Gaps, a.Lineage = e.lineage.Cursor(said.Sequence), said.Gaps, e.lineage
 	return e.table.At(k).Respond(dst, a)
 }

@@ -8,24 +8,27 @@ import (
 	"peal/loop/ring"
 	"peal/server/dialect"
 	"peal/server/log"
+	"peal/server/session"
 )
 
 // The dialects are tested in their own packages; here it matters that each
 // encoding gets its own.
 func TestEncoderSpeaksAllEncodings(t *testing.T) {
 	e := dialect.NewEncoder(table, log.NewLineage(epoch), func(n int64) int64 { return n - 1 })
+	e.Sessions = session.New([16]byte{1})
 	m := message(7, "hi")
 	const object = `{"channel":"a","cursor":"z-7","time":1,"data":"hi"}`
 	const gap = `{"channel":"a","from":"z-1","to":"z-3","reason":"discarded"}`
 	const position = "id: z-9\nevent: peal.cursor\ndata: {\"cursor\":\"z-9\"}\n\n"
+	opened := strings.Replace(position, "}", `,"session":"`+e.Sessions.Of(7).String()+`"}`, 1)
 	for _, want := range []struct {
 		k                                          ring.Encoding
 		encoded, open, heartbeat, gapped, closedBy string
 	}{
 		{dialect.WSRaw, "\x81\x02hi", "", "\x89\x03z-9", "", "\x88\x04\x03\xe9by"},
 		{dialect.WSJSON, "\x81" + string(rune(len(object))) + object, "", "\x89\x03z-9", "\x81" + string(rune(len(gap)+10)) + `{"gap":[` + gap + `]}`, "\x88\x04\x03\xe9by"},
-		{dialect.SSERaw, "id: z-7\ndata: hi\n\n", "retry: 4999\n" + position, position, "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n"},
-		{dialect.SSEJSON, "id: z-7\ndata: " + object + "\n\n", "retry: 4999\n" + position, position, "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n"},
+		{dialect.SSERaw, "id: z-7\ndata: hi\n\n", "retry: 4999\n" + opened, position, "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n"},
+		{dialect.SSEJSON, "id: z-7\ndata: " + object + "\n\n", "retry: 4999\n" + opened, position, "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n"},
 		{dialect.PollRaw, "hi", "", "", "", ""},
 		{dialect.V1, "\x81" + string(rune(len(object))) + object, "", "\x89\x03z-9", "\x81" + string(rune(len(gap)+10)) + `{"gap":[` + gap + `]}`, "\x88\x04\x03\xe9by"},
 		{dialect.PollJSON, object, "", "", "", ""},
@@ -37,8 +40,8 @@ func TestEncoderSpeaksAllEncodings(t *testing.T) {
 			}
 		}
 		check("encoded", string(e.Encode(m, want.k)), want.encoded)
-		check("open, known", string(e.AppendOpen(nil, want.k, 9, true)), strings.TrimSuffix(want.open, position))
-		check("open", string(e.AppendOpen(nil, want.k, 9, false)), want.open)
+		check("open, known", string(e.AppendOpen(nil, want.k, fanout.Opening{Sequence: 9, Known: true, Session: 7})), strings.TrimSuffix(want.open, opened))
+		check("open", string(e.AppendOpen(nil, want.k, fanout.Opening{Sequence: 9, Session: 7})), want.open)
 		check("heartbeat", string(e.AppendHeartbeat(nil, want.k, 9)), want.heartbeat)
 		check("gap", string(e.AppendGap(nil, want.k, ring.Gap{Channel: "a", From: 1, To: 3})), want.gapped)
 		check("close", string(e.AppendClose(nil, want.k, 1001, "by")), want.closedBy)

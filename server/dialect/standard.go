@@ -7,6 +7,7 @@ import (
 	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
+	"peal/server/session"
 	"peal/server/sse"
 	"peal/server/talk"
 	"peal/server/wsproto"
@@ -92,12 +93,13 @@ func closeWebSocket(dst []byte, code uint16, reason string, _ time.Duration) []b
 	return wsproto.AppendClose(dst, code, reason)
 }
 
-// openEventStream appends when to reconnect, and the position unless the client has it.
-func openEventStream(dst []byte, at log.Cursor, known bool, retry time.Duration) []byte {
+// openEventStream appends when to reconnect, and the position with the session id unless
+// the client has the position.
+func openEventStream(dst []byte, at log.Cursor, id session.ID, known bool, retry time.Duration) []byte {
 	if known {
 		return sse.AppendRetry(dst, retry)
 	}
-	return sse.AppendOpen(dst, at, retry)
+	return sse.AppendOpen(dst, at, id, retry)
 }
 
 // closeEventStream appends when to reconnect; an event stream can express nothing else.

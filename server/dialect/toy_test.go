@@ -25,6 +25,7 @@ import (
 	"peal/server/log/memory"
 	"peal/server/publication"
 	"peal/server/refusal"
+	"peal/server/session"
 	"peal/server/talk"
 	"peal/server/workers"
 )
@@ -64,7 +65,7 @@ func toys() []dialect.Dialect {
 			Encode: func(e *log.Entry, channel string, at log.Cursor) []byte {
 				return line(nil, fmt.Sprintf("%s %s %s", channel, at, e.Data))
 			},
-			Open: func(dst []byte, at log.Cursor, known bool, _ time.Duration) []byte {
+			Open: func(dst []byte, at log.Cursor, _ session.ID, known bool, _ time.Duration) []byte {
 				return line(dst, "open ", at, " ", known)
 			},
 			Heartbeat: func(dst []byte, at log.Cursor) []byte { return line(dst, "beat ", at) },
@@ -85,7 +86,7 @@ func toys() []dialect.Dialect {
 			},
 			Commands: &talk.Language{
 				NewParser: func() talk.Parser { return words{} },
-				Connected: func(dst []byte, at log.Cursor, channels, _ int) []byte {
+				Connected: func(dst []byte, at log.Cursor, _ session.ID, channels, _ int) []byte {
 					return said(dst, "hello ", at, " ", channels)
 				},
 				Done:       func(dst, _ []byte, at log.Cursor) []byte { return said(dst, "done ", at) },

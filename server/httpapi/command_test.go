@@ -11,6 +11,7 @@ import (
 	"peal/loop/fanout"
 	"peal/loop/ring"
 	"peal/server/dialect"
+	"peal/server/session"
 	"peal/server/wsproto"
 )
 
@@ -197,13 +198,15 @@ func TestOpenGreetsAndSubscribesToWhatTheURLNames(t *testing.T) {
 	h := newHarness(t)
 	c := &fakeClient{commands: true}
 	h.log.head = 7
+	mine := session.ID{15: 4}
 	h.front.Open(c, &loop.Subscription{Commands: true})
 	h.front.Open(c, &loop.Subscription{Commands: true, Subscription: fanout.Subscription{Channels: []string{"a"}, From: fanout.After, Sequence: 3}})
-	h.front.Open(c, &loop.Subscription{Commands: true, Subscription: fanout.Subscription{Channels: []string{"b"}, From: fanout.Foreign}})
+	h.front.Open(c, &loop.Subscription{Commands: true, Adopt: (*[16]byte)(&mine), Subscription: fanout.Subscription{Channels: []string{"b"}, From: fanout.Foreign}})
 	got := strings.Join(frames(t, c.written), "\n")
-	want := `{"connected":{"cursor":"z-7","max_channels":128,"message_bytes":65536}}
-{"connected":{"cursor":"z-3","max_channels":128,"message_bytes":65536}}
-{"connected":{"max_channels":128,"message_bytes":65536}}
+	own := ids.Of(c.Session()).String()
+	want := `{"connected":{"cursor":"z-7","session":"` + own + `","max_channels":128,"message_bytes":65536}}
+{"connected":{"cursor":"z-3","session":"` + own + `","max_channels":128,"message_bytes":65536}}
+{"connected":{"session":"AAAAAAAAAAAAAAAAAAAABA","max_channels":128,"message_bytes":65536}}
 {"gap":[{"channel":"b","to":"z-5","reason":"unknown_cursor"}]}`
 	if got != want || strings.Join(c.channels, ",") != "a,b" {
 		t.Errorf("got\n%s\nwant\n%s; channels %v", got, want, c.channels)

@@ -47,6 +47,7 @@ var (
 
 // Found in parameters and bodies.
 var (
+	errSession   = &refusal.Error{Status: 400, Code: "bad_session", Message: "session must be an id that the server gave (Peal-Session), or 22 characters of base64url made of 16 random bytes"}
 	errFormat    = &refusal.Error{Status: 400, Code: "bad_format", Message: "format must be json or raw, and the subprotocol peal.raw excludes json"}
 	errTimeout   = &refusal.Error{Status: 400, Code: "bad_timeout", Message: "timeout must be a number of seconds, or a duration such as 30s"}
 	errForm      = &refusal.Error{Status: 400, Code: "bad_form", Message: "the body is not a valid form of its Content-Type"}

@@ -22,6 +22,7 @@ import (
 	"peal/server/publish"
 	"peal/server/response"
 	"peal/server/rules"
+	"peal/server/session"
 	"peal/server/share"
 	"peal/server/subscribe"
 	"peal/server/tally"
@@ -104,6 +105,9 @@ type Deps struct {
 	// the standard ones.
 	Dialects *dialect.Table
 
+	// Sessions are the session ids of the process. nil: those of a random key.
+	Sessions *session.IDs
+
 	// Rules are those of single channels. nil: none.
 	Rules *rules.Table
 
@@ -156,7 +160,7 @@ func New(deps Deps) *Front {
 	s.desk = look.Desk{Hub: deps.Hub, Presence: deps.Presence, Lineage: deps.Log.Lineage(), Door: deps.Door, Workers: deps.Workers}
 	s.counts = tally.New()
 
-	f.commands = command.Room{Dialects: deps.Dialects, Gate: &s.gate, Names: s.names, Guests: s.guests, Desk: &s.desk, Target: &s.target, Starts: deps.Log, Counts: s.counts}
+	f.commands = command.Room{Dialects: deps.Dialects, Gate: &s.gate, Names: s.names, Guests: s.guests, Desk: &s.desk, Target: &s.target, Starts: deps.Log, Sessions: deps.Sessions, Counts: s.counts}
 	f.access = newAccessLog(deps.Access)
 	f.exchange = newExchange(s)
 	f.routes = newRoutes(s)
@@ -181,6 +185,9 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.Dialects == nil {
 		d.Dialects = dialect.NewTable(dialect.Standard()...)
+	}
+	if d.Sessions == nil {
+		d.Sessions = session.Random()
 	}
 	d.Limits = d.Limits.WithDefaults()
 	return d

@@ -19,6 +19,7 @@ import (
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/log"
+	"peal/server/session"
 	"peal/server/workers"
 )
 
@@ -26,6 +27,9 @@ const (
 	epoch       = log.Epoch(35) // "z" in a cursor
 	formerEpoch = log.Epoch(33) // "x"; its first three entries live on
 )
+
+// ids are those of the Front.
+var ids = session.New([16]byte{1})
 
 var lineage = log.NewLineage(epoch)
 
@@ -45,7 +49,7 @@ func newHarness(t testing.TB) *harness {
 	h.hub.log = h.log
 	h.workers = workers.New(2, 4)
 	t.Cleanup(h.workers.Close)
-	h.front = httpapi.New(httpapi.Deps{Log: h.log, Hub: h.hub, Door: h.door, Workers: h.workers})
+	h.front = httpapi.New(httpapi.Deps{Log: h.log, Hub: h.hub, Door: h.door, Workers: h.workers, Sessions: ids})
 	return h
 }
 

@@ -10,7 +10,7 @@ import (
 // What the pages of other origins may read (WHATWG Fetch, CORS protocol).
 const (
 	// exposeHead names the headers that scripts are shown beside the common ones.
-	exposeHead = "Access-Control-Expose-Headers: Peal-Cursor, Peal-Event, Peal-Gap, Last-Event-ID, Idempotency-Replayed, Retry-After\r\n"
+	exposeHead = "Access-Control-Expose-Headers: Peal-Cursor, Peal-Event, Peal-Gap, Peal-Session, Last-Event-ID, Idempotency-Replayed, Retry-After\r\n"
 
 	// anybodyHead is for pages that may read without cookies: of any origin, on a
 	// server that is open. Browsers do not accept the star for requests with cookies.

@@ -78,7 +78,7 @@ func TestTrustedPagesMayReadWithCookies(t *testing.T) {
 					!strings.Contains(strings.Join(resp.Header.Values("Vary"), ","), "Origin") {
 					t.Errorf("%s, %s, %s: %v", name, way, origin, resp.Header)
 				}
-				for _, shown := range []string{"Peal-Cursor", "Peal-Event", "Peal-Gap", "Last-Event-ID", "Idempotency-Replayed", "Retry-After"} {
+				for _, shown := range []string{"Peal-Cursor", "Peal-Event", "Peal-Gap", "Peal-Session", "Last-Event-ID", "Idempotency-Replayed", "Retry-After"} {
 					if !strings.Contains(resp.Header.Get("Access-Control-Expose-Headers"), shown) {
 						t.Errorf("%s, %s: pages are not shown %s", name, way, shown)
 					}

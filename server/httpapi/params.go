@@ -28,6 +28,7 @@ type params struct {
 	client    []byte // the name the client gives itself, and what it says about itself
 	info      []byte
 	user      []byte // whose channel to publish on
+	session   []byte // the id that the client presents; empty, but not nil: it asks for one
 	presence  bool   // it asks for presence events
 	ignoreGap bool
 }
@@ -72,6 +73,8 @@ func (x *exchange) query() (err *refusal.Error) {
 			err = setOnce(&p.client, "client", value)
 		case "info":
 			err = setOnce(&p.info, "info", value)
+		case "session":
+			err = setOnce(&p.session, "session", value)
 		case "user":
 			err = setOnce(&p.user, "user", value)
 		case "token": // read before: see identity.go
@@ -108,7 +111,7 @@ func (x *exchange) query() (err *refusal.Error) {
 var (
 	subscribeParameters = []string{
 		"channel", "cursor", "lastEventId", "lastEventID", "last_event_id", "Last-Event-ID", "last-event-id",
-		"last", "format", "timeout", "client", "info", "presence", "gap", "token",
+		"last", "format", "timeout", "client", "info", "session", "presence", "gap", "token",
 	}
 	publishParameters = []string{"channel", "event", "idempotency_key", "user", "token"}
 )

@@ -10,6 +10,7 @@ import (
 	"peal/server/permit"
 	"peal/server/refusal"
 	"peal/server/response"
+	"peal/server/session"
 	"peal/server/subscribe"
 )
 
@@ -21,18 +22,26 @@ type subscribing struct{ *shared }
 // on purpose: the stream ends with the connection (RFC 9112 §6.3, item 8), so
 // all clients, those of HTTP/1.0 too, get the same bytes and can share them.
 // X-Accel-Buffering has nginx pass them on as they come.
-func (x *exchange) appendSSEHead(dst []byte) []byte {
+func (x *exchange) appendSSEHead(dst []byte, id session.ID) []byte {
 	h := response.Head{
 		Status: 200, Type: "text/event-stream", Size: response.Endless, Close: true,
 		Origin: x.cors, Lines: response.NoStore + "X-Accel-Buffering: no\r\n",
 	}
-	return h.Append(dst)
+	return response.End(id.AppendHeader(h.AppendLines(dst)))
+}
+
+// sessionOf is the id of the client's session.
+func (s *subscribing) sessionOf(x *exchange, w *subscribe.Wish) session.ID {
+	if w.Session != nil {
+		return session.ID(*w.Session)
+	}
+	return s.deps.Sessions.Of(x.call.Session)
 }
 
 // eventStream turns the connection into an event stream.
 func (s *subscribing) eventStream(x *exchange) {
 	w, sub, err := s.subscribe(x, loop.EventStream, "")
-	c := x.call
+	c, id := x.call, s.sessionOf(x, &w)
 	switch {
 	case err == permit.ErrDisconnected:
 		s.counts.Refuse(err)
@@ -40,15 +49,15 @@ func (s *subscribing) eventStream(x *exchange) {
 	case err != nil && !comesBack(err):
 		x.refuse(err)
 	case string(x.head.Method) == "HEAD":
-		c.Out = x.appendSSEHead(c.Out)
+		c.Out = x.appendSSEHead(c.Out, id)
 		c.Verdict = loop.ReplyClose
 	case err != nil:
 		s.counts.Refuse(err)
-		c.Out = x.appendSSEHead(c.Out)
+		c.Out = x.appendSSEHead(c.Out, id)
 		c.Out = s.appendClose(c.Out, &w, err)
 		c.Verdict = loop.ReplyClose
 	default:
-		c.Out = x.appendSSEHead(c.Out)
+		c.Out = x.appendSSEHead(c.Out, id)
 		c.Verdict, c.Sub = loop.Stream, sub
 		s.arrive(x, &w, sub)
 	}
@@ -69,6 +78,9 @@ func (s *subscribing) poll(x *exchange) {
 	}
 	shape := x.shape()
 	sub.HeadOnly, sub.Origin = shape.headOnly, x.origin
+	// A response with an id is for one client only. Those who have a cursor were told, or
+	// do not want to know.
+	sub.Introduce = w.Session == nil && (len(x.params.cursor) == 0 || x.params.session != nil)
 	// The response, written later, has no words for the keep-alive of HTTP/1.0.
 	c := x.call
 	c.Verdict, c.Sub, c.Close = loop.Park, sub, shape.close || shape.keepAlive
@@ -90,8 +102,9 @@ func (s *subscribing) webSocket(x *exchange) {
 		x.refuse(errTokenAlone)
 		return
 	}
-	c.Out = frame.AppendSwitching(c.Out, up.Key, protocol)
 	w, sub, err := s.subscribe(x, loop.WebSocket, protocol)
+	var line [session.HeaderBytes]byte
+	c.Out = frame.AppendSwitching(c.Out, up.Key, protocol, s.sessionOf(x, &w).AppendHeader(line[:0]))
 	if err != nil {
 		s.counts.Refuse(err)
 		s.counts.Close(err.CloseCode())
@@ -165,6 +178,13 @@ func (s *subscribing) read(w *subscribe.Wish, x *exchange, f loop.Framing, proto
 		x.channels.AddDefault()
 	}
 	w.Known, w.Presence, w.IgnoreGap = p.known, p.presence, p.ignoreGap
+	if len(p.session) > 0 {
+		id, ok := session.Parse(p.session)
+		if !ok {
+			return errSession
+		}
+		w.Session = (*[16]byte)(&id)
+	}
 	if w.Visitor, err = subscribe.NewVisitor(p.client, p.info, x.grant); err != nil {
 		return err
 	}

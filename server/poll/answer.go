@@ -8,6 +8,7 @@ import (
 	"peal/server/log"
 	"peal/server/publication"
 	"peal/server/response"
+	"peal/server/session"
 )
 
 // Answer is the response to one poll without its messages. The caller sets the fields
@@ -19,6 +20,7 @@ type Answer struct {
 	Lineage  *log.Lineage // of the log with the gaps
 	Presence [][]byte     // JSON only: objects of publication.AppendPresence, oldest first
 	HeadOnly bool         // the response to HEAD: without the body, but with its length
+	Session  session.ID   // of the client, zero for none
 }
 
 // AppendJSON appends the answer with these messages, each the object of package
@@ -39,7 +41,7 @@ func AppendJSON(dst []byte, a Answer, objects [][]byte) []byte {
 	}
 
 	a.Status, a.Type, a.Size, a.Lines = 200, response.JSON, size, response.NoStore
-	dst = a.Append(grow(dst, response.Room+len(a.Origin)+size))
+	dst = response.End(a.appendSession(a.AppendLines(grow(dst, response.Room+session.HeaderBytes+len(a.Origin)+size))))
 	if a.HeadOnly {
 		return dst
 	}
@@ -122,9 +124,17 @@ func grow(dst []byte, n int) []byte {
 // header always reports that there is a gap.
 const maxGapHeader = 4096
 
+// appendSession appends the line with the session, if there is one.
+func (a *Answer) appendSession(dst []byte) []byte {
+	if a.Session.IsZero() {
+		return dst
+	}
+	return a.Session.AppendHeader(dst)
+}
+
 // appendLines appends the head of a raw answer, without the end.
 func (a *Answer) appendLines(dst []byte) []byte {
-	dst = a.AppendLines(dst)
+	dst = a.appendSession(a.AppendLines(dst))
 	dst = append(dst, "Peal-Cursor: "...)
 	dst = a.Cursor.Append(dst)
 	dst = append(dst, "\r\n"...)

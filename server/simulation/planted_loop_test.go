@@ -45,7 +45,7 @@ var loopBugs = []loopBug{
 		{"client.go", "	\"net/netip\"\n", "	\"net/netip\"\n	\"slices\"\n"},
 	}},
 	{"position before the gap of a cursor that meant nothing", []edit{
-		{"request.go", "		var told bool\n", "		var told bool\n		if BUG {\n			out = l.encoder.AppendOpen(out, s.Dialect, position, false)\n		}\n"},
+		{"request.go", "		var told bool\n", "		var told bool\n		if BUG {\n			out = l.encoder.AppendOpen(out, s.Dialect, fanout.Opening{Sequence: position})\n		}\n"},
 	}},
 	{"half-closed is closed, whatever is owed", []edit{
 		{"halfclose.go", "	switch c.state {\n	case stateHTTP:\n", "	if BUG {\n		l.close(slot, c)\n		return\n	}\n	switch c.state {\n	case stateHTTP:\n"},

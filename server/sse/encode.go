@@ -9,6 +9,7 @@ import (
 	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
+	"peal/server/session"
 )
 
 // Clients reconnect after a random time between these bounds; otherwise all clients
@@ -22,19 +23,28 @@ const (
 const CursorEvent = "peal.cursor"
 
 // AppendOpen appends the first bytes of a stream at position c: how long to
-// wait before reconnecting, and the position.
-func AppendOpen(dst []byte, c log.Cursor, retry time.Duration) []byte {
-	dst = AppendRetry(dst, retry)
-	return AppendHeartbeat(dst, c)
+// wait before reconnecting, and a CursorEvent with the position and, unless it is
+// zero, the session id of the client: browsers show scripts no header of an event stream.
+func AppendOpen(dst []byte, c log.Cursor, id session.ID, retry time.Duration) []byte {
+	dst = appendCursor(AppendRetry(dst, retry), c)
+	if !id.IsZero() {
+		dst = append(dst, `,"session":"`...)
+		dst = append(id.Append(dst), '"')
+	}
+	return append(dst, "}\n\n"...)
 }
 
 // AppendHeartbeat appends the position c as a CursorEvent. Its data is JSON, like
 // that of all events that the server itself sends.
 func AppendHeartbeat(dst []byte, c log.Cursor) []byte {
+	return append(appendCursor(dst, c), "}\n\n"...)
+}
+
+// appendCursor appends a CursorEvent, without the end of its object.
+func appendCursor(dst []byte, c log.Cursor) []byte {
 	dst = appendID(dst, c)
 	dst = append(dst, "event: "+CursorEvent+"\ndata: {\"cursor\":\""...)
-	dst = c.Append(dst)
-	return append(dst, "\"}\n\n"...)
+	return append(c.Append(dst), '"')
 }
 
 // AppendRaw appends e, whose position is c, as an event with its published data.

@@ -13,6 +13,7 @@ import (
 
 	"peal/loop/ring"
 	"peal/server/log"
+	"peal/server/session"
 	"peal/server/sse"
 )
 
@@ -40,10 +41,10 @@ func TestAppendRawSplitsLinesAtCRAndLFAndCRLF(t *testing.T) {
 }
 
 func TestOpenAndHeartbeatMoveTheIDAndFireNoMessage(t *testing.T) {
-	b := sse.AppendOpen(nil, log.Cursor{Epoch: 35, Sequence: 1}, 2500*time.Millisecond)
+	b := sse.AppendOpen(nil, log.Cursor{Epoch: 35, Sequence: 1}, session.ID{15: 4}, 2500*time.Millisecond)
 	var r reader
 	r.read(string(b))
-	want := []event{{sse.CursorEvent, `{"cursor":"z-1"}`, "z-1"}}
+	want := []event{{sse.CursorEvent, `{"cursor":"z-1","session":"AAAAAAAAAAAAAAAAAAAABA"}`, "z-1"}}
 	if !slices.Equal(r.events, want) || r.lastEventID != "z-1" || r.retry != 2500 {
 		t.Errorf("after open: %+v, want %+v", r, want)
 	}
@@ -97,7 +98,7 @@ func FuzzSSE(f *testing.F) {
 			wantData = base64.StdEncoding.EncodeToString(data)
 		}
 		var r reader
-		stream := sse.AppendOpen(nil, log.Cursor{Epoch: 35}, sse.MinRetry)
+		stream := sse.AppendOpen(nil, log.Cursor{Epoch: 35}, session.ID{}, sse.MinRetry)
 		stream = sse.AppendRaw(stream, e, cursor)
 		stream = sse.AppendJSON(stream, e, e.Channel, log.Cursor{Epoch: 35, Sequence: 2000})
 		r.read(string(stream))

@@ -22,8 +22,9 @@ type Wish struct {
 	Known     bool          // the cursor is the id of the client's last event
 	Timeout   time.Duration // of a poll
 	Visitor   Visitor
-	Presence  bool // with the presence events of the channels
-	IgnoreGap bool // go on after a gap for which the dialect has no word
+	Session   *[16]byte // the session id that the client presented; nil for none
+	Presence  bool      // with the presence events of the channels
+	IgnoreGap bool      // go on after a gap for which the dialect has no word
 }
 
 var errPresenceRaw = &refusal.Error{Status: 400, Code: "bad_presence", Message: "the raw format cannot carry presence events: use format=json, or the subprotocol peal.v1"}
@@ -68,7 +69,7 @@ func (w *Wish) Subscribe(gate *permit.Gate, r *permit.Request) (*loop.Subscripti
 	}
 	s := w.Dialects.Subscription(w.Dialect, w.Channels.Len())
 	s.Channels, s.From, s.Sequence, s.Count = w.channels(gate), w.Start.From, w.Start.Sequence, w.Start.Count
-	s.Known, s.IgnoreGap, s.Timeout = w.Known, w.IgnoreGap, w.Timeout
+	s.Known, s.IgnoreGap, s.Timeout, s.Adopt = w.Known, w.IgnoreGap, w.Timeout, w.Session
 	return s, nil
 }
 

@@ -3,6 +3,7 @@ package talk
 import (
 	"peal/server/log"
 	"peal/server/refusal"
+	"peal/server/session"
 )
 
 // Parser parses the messages of clients, one at a time.
@@ -20,9 +21,9 @@ type Language struct {
 	// NewParser returns a parser for the goroutine of one loop.
 	NewParser func() Parser
 
-	// Connected appends the first frames of a connection at a position. channels and
-	// messageBytes are the limits of a client.
-	Connected func(dst []byte, at log.Cursor, channels, messageBytes int) []byte
+	// Connected appends the first frames of a connection at a position. id is that of its
+	// session; channels and messageBytes are the limits of a client.
+	Connected func(dst []byte, at log.Cursor, id session.ID, channels, messageBytes int) []byte
 
 	// Done appends the reply to a command that was carried out.
 	Done func(dst, id []byte, at log.Cursor) []byte

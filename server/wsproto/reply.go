@@ -7,19 +7,23 @@ import (
 	"peal/server/log"
 	"peal/server/publication"
 	"peal/server/refusal"
+	"peal/server/session"
 )
 
 // AppendConnected appends the first frame of a peal.v1 connection:
-// {"connected":{"cursor"?,"max_channels","message_bytes"}}. c is where the
-// connection stands, left out if zero; the others are the limits of a client.
-func AppendConnected(dst []byte, c log.Cursor, channels, messageBytes int) []byte {
-	body := append(make([]byte, 0, 160), `{"connected":{`...)
+// {"connected":{"cursor"?,"session","max_channels","message_bytes"}}. c is where the
+// connection stands, left out if zero; id is that of its session; the others are the
+// limits of a client.
+func AppendConnected(dst []byte, c log.Cursor, id session.ID, channels, messageBytes int) []byte {
+	body := append(make([]byte, 0, 192), `{"connected":{`...)
 	if !c.IsZero() {
 		body = append(body, `"cursor":"`...)
 		body = c.Append(body)
 		body = append(body, `",`...)
 	}
-	body = append(body, `"max_channels":`...)
+	body = append(body, `"session":"`...)
+	body = id.Append(body)
+	body = append(body, `","max_channels":`...)
 	body = strconv.AppendInt(body, int64(channels), 10)
 	body = append(body, `,"message_bytes":`...)
 	body = strconv.AppendInt(body, int64(messageBytes), 10)
