@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"log/slog"
 	"time"
 
 	"peal/server/control"
@@ -24,9 +26,23 @@ func (s *Server) startLog(orders *control.Control) error {
 	if err := l.Start(log.Tails{s.hub, orders}, restore); err != nil {
 		return err
 	}
+	s.reportForgotten(orders.Missing())
 	if l.Head() == 0 {
 		return nil
 	}
 	s.config.Log.Info("the log is read", "engine", s.config.Engine, "epoch", l.Lineage().Epoch(), "oldest", l.Oldest(), "sequence", l.Head(), "took", time.Since(began))
 	return nil
+}
+
+// reportForgotten logs that tokens of before this start are refused, and why. It is
+// something to look at if the log has messages, and still not all orders.
+func (s *Server) reportForgotten(why string) {
+	if why == "" || s.config.Auth != AuthToken {
+		return
+	}
+	level := slog.LevelInfo
+	if s.log.Head() > 0 {
+		level = slog.LevelWarn
+	}
+	s.config.Log.Log(context.Background(), level, "tokens that were issued before this start are refused: it is not known which of them were revoked", "reason", why, "issued_before", time.Unix(s.revoked.Floor(), 0).UTC().Format(time.RFC3339))
 }

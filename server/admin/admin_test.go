@@ -53,6 +53,7 @@ func (s *source) FrontStats(context.Context) (tally.Stats, error) {
 		Publications: map[string]uint64{"batch": 6},
 		Refusals:     map[string]uint64{"log_full": 4},
 		Closes:       map[int]uint64{1001: 1, 0: 1},
+		Revoked:      3,
 	}, s.frontErr
 }
 
@@ -80,7 +81,7 @@ func TestHandler(t *testing.T) {
 		`peal_key_requests_total{key="shop"} 8`, `peal_key_requests_total{key="odd \"name\""} 0`, `peal_key_last_use_seconds{key="shop"} 1.7e+09`, `peal_key_last_use_seconds{key="odd \"name\""} 0`, "peal_access_log_lost_lines_total 7",
 		`peal_websocket_closes_total{code="1001"} 3`, `peal_websocket_closes_total{code="other"} 1`,
 		`peal_delivery_seconds_bucket{le="2.5e-05"} 6`, `peal_delivery_seconds_bucket{le="0.001"} 10`,
-		`peal_delivery_seconds_bucket{le="10"} 10`, `peal_delivery_seconds_bucket{le="+Inf"} 12`, "peal_delivery_seconds_sum 42", "peal_delivery_seconds_count 12",
+		`peal_delivery_seconds_bucket{le="10"} 10`, `peal_delivery_seconds_bucket{le="+Inf"} 12`, "peal_delivery_seconds_sum 42", "peal_connections_revoked_total 3", "peal_revocations 5", "peal_tokens_refused_before_seconds 1.7e+09", "peal_revocations_folded_total 2", "peal_delivery_seconds_count 12",
 		`peal_loop_busy_seconds_total{loop="0"} 1.5`, `peal_loop_behind_messages{loop="1"} 5`)
 	check("/debug/pprof/", 200, "goroutine")
 	check("/publish", 404)

@@ -19,6 +19,7 @@ import (
 	"peal/server/httpapi"
 	"peal/server/log"
 	"peal/server/presence"
+	"peal/server/revoke"
 	"peal/server/share"
 )
 
@@ -86,6 +87,9 @@ func (g *gatekeeper) KeepAway(by share.Key, clients []string, length time.Durati
 	go done(g.failure)
 	return refused
 }
+
+// Revoke is part of Orders.
+func (g *gatekeeper) Revoke(*revoke.Order, func(error)) bool { panic("nobody revokes here") }
 
 // members are those on the channel room after what is due was done.
 func (g *gatekeeper) members() string {

@@ -21,6 +21,7 @@ import (
 	"peal/server/presence"
 	"peal/server/publish"
 	"peal/server/response"
+	"peal/server/revoke"
 	"peal/server/rules"
 	"peal/server/session"
 	"peal/server/share"
@@ -63,11 +64,16 @@ type Dismisser interface {
 	Dismiss(by share.Key, pick func(front *Front, session uint64) bool, done func(ended int)) bool
 }
 
-// Orders decides which clients are kept away: a control.Control. See there.
+// Orders decides which clients are kept away, and which tokens are revoked: a
+// control.Control. See there.
 type Orders interface {
 	// KeepAway keeps clients away for that long, or lets them in again. done is called
 	// once, on any goroutine, when the log has answered.
 	KeepAway(by share.Key, clients []string, length time.Duration, done func(error)) (refused []string)
+
+	// Revoke revokes tokens, or reports false where there is no room. done is as for
+	// KeepAway, and is not called after false.
+	Revoke(order *revoke.Order, done func(error)) (ok bool)
 }
 
 // Deps is what a Front needs. All but the numbers are shared between Fronts.
@@ -97,7 +103,8 @@ type Deps struct {
 	// Dismisser ends the connections of clients. nil: none are found.
 	Dismisser Dismisser
 
-	// Bans are the clients that may not come back yet; Orders changes them. nil: all may.
+	// Bans are the clients that may not come back yet; Orders changes them, and the
+	// revocations of Identity. nil: all may.
 	Bans   *ban.Table
 	Orders Orders
 
@@ -249,14 +256,24 @@ func (f *Front) Left(session uint64) { f.guests.Left(session) }
 // Responded implements loop.Observer.
 func (f *Front) Responded(session uint64, response []byte) { f.access.responded(session, response) }
 
-// Dismiss reports whether the connection of that session has one of the names,
-// by its URL or for a channel that it has. Then its end must follow, at which it
+// Dismiss reports whether the connection of that session has one of the names, by its
+// token, its URL or for a channel that it has. Then its end must follow, at which it
 // leaves without a grace period. On its loop's goroutine.
 func (f *Front) Dismiss(session uint64, clients Clients) bool {
 	return f.guests.Dismiss(session, func(client string) bool {
 		_, named := clients[client]
 		return named
 	})
+}
+
+// Revoke reports whether the connection of that session has a token that the order
+// revokes. Then its end must follow, as after Dismiss.
+func (f *Front) Revoke(session uint64, order *revoke.Order) bool {
+	if !f.guests.Revoke(session, order.Covers) {
+		return false
+	}
+	f.counts.Revoke()
+	return true
 }
 
 // Stats is what this Front has counted. On its loop's goroutine only; what

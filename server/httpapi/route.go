@@ -39,7 +39,7 @@ const channelSegment = "{channel}"
 // rows are the table. docs/http.md lists the same paths and methods.
 func rows(s *shared) []route {
 	subscribing, publishing := &subscribing{s}, &publishing{shared: s}
-	looking, control, pages := &looking{s}, &control{s}, newPages()
+	looking, control, revoking, pages := &looking{s}, &control{s}, &revoking{s}, newPages()
 	return []route{
 		{pattern: "/", methods: "GET, HEAD", action: permit.Subscribe, serve: func(x *exchange) {
 			if x.head.Upgrade {
@@ -54,6 +54,7 @@ func rows(s *shared) []route {
 		{pattern: "/publish", methods: "POST", action: permit.Publish, serve: publishing.message},
 		{pattern: "/publish/batch", methods: "POST", action: permit.Publish, body: manyMessages, serve: publishing.batch},
 		{pattern: "/disconnect", methods: "POST", action: permit.Disconnect, serve: control.disconnect},
+		{pattern: "/revoke", methods: "POST", action: permit.Revoke, serve: revoking.revoke},
 		{pattern: "/channels", methods: "GET, HEAD", action: permit.Inspect, serve: looking.channels},
 		{pattern: "/channels/{channel}", methods: "GET, HEAD", action: permit.Inspect, serve: looking.channel},
 		{pattern: "/channels/{channel}/history", methods: "GET, HEAD", action: permit.History, serve: looking.history},

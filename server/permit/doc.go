@@ -15,7 +15,7 @@
 //	          or presence
 //	          publish, without a token
 //	          where tokens are needed
-//	revoked   all but arrive, with a token   token_revoked
+//	revoked   all but arrive, with a token   control_state_lost, token_revoked
 //	client    subscribe, with a token        client_mismatch
 //	ban       subscribe, with a client name  disconnected
 //	          or a token

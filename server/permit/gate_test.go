@@ -104,10 +104,13 @@ func TestChecksComeInTheDocumentedOrder(t *testing.T) {
 		step{"cross_site", func(r *permit.Request) { r.Effect = false }})
 	walk(permit.Request{
 		Action: permit.Subscribe, From: permit.From{Site: []byte("cross-site")},
-		Who:      permit.Principal{Client: []byte("evil"), Grant: &grant.Grant{Kind: grant.User, Subject: "42", ID: "gone", Scope: scope(t)}},
+		Who:      permit.Principal{Client: []byte("evil"), Grant: &grant.Grant{Kind: grant.User, Subject: "42", ID: "old", Scope: scope(t)}},
 		Channels: of("quiet"), Presence: true, Draining: true, Has: 2,
 	},
 		step{"cross_site", func(r *permit.Request) { r.From.Site = nil }},
+		step{"control_state_lost", func(r *permit.Request) {
+			r.Who.Grant = &grant.Grant{Kind: grant.User, Subject: "42", ID: "gone", Scope: scope(t)}
+		}},
 		step{"token_revoked", func(r *permit.Request) { r.Who.Grant = &grant.Grant{Kind: grant.User, Subject: "42", Scope: scope(t)} }},
 		step{"client_mismatch", func(r *permit.Request) {
 			r.Who = permit.Principal{Grant: &grant.Grant{Kind: grant.User, Subject: "evil", Scope: scope(t)}}

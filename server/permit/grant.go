@@ -10,13 +10,18 @@ import (
 
 // Revocations knows which tokens no longer hold: a revoke.Table.
 type Revocations interface {
-	// Has reports whether the token of that grant is revoked. It does not allocate.
+	// Has reports whether the token of that grant is refused. It does not allocate.
 	Has(g *grant.Grant) bool
+
+	// IsUnknown reports whether one that is refused was perhaps not revoked: the server
+	// does not know the revocations of when it was issued.
+	IsUnknown(g *grant.Grant) bool
 }
 
 // Found by what the client has proven about itself.
 var (
-	ErrRevoked  = &refusal.Error{Status: 401, Code: "token_revoked", Message: "the backend has revoked this token: get a new one", Close: frame.CloseUnauthorized}
+	ErrRevoked  = &refusal.Error{Status: 401, Code: "token_revoked", Message: "the backend has revoked this token: get a new one from it", Close: frame.CloseDisconnected}
+	ErrUnknown  = &refusal.Error{Status: 401, Code: "control_state_lost", Message: "this token was issued before the server started (iat), and the server cannot know whether it has been revoked: get a new one, with iat; with --log file: the server keeps revocations", Close: frame.CloseUnauthorized}
 	ErrMismatch = &refusal.Error{Status: 403, Code: "client_mismatch", Message: "client differs from the sub of the token: leave client out, because the token names the client", Close: frame.CloseForbidden}
 	ErrNoToken  = &refusal.Error{Status: 401, Code: "token_missing", Message: "this needs a token or a key: send it as Authorization: Bearer, on a WebSocket also as the subprotocol peal.token.<token>, or as token= in the URL", Close: frame.CloseUnauthorized}
 	ErrNotUser  = &refusal.Error{Status: 403, Code: "not_allowed", Message: "a channel $user:<name> is for the user of that name and for backends: subscribe to $me", Close: frame.CloseForbidden}
@@ -25,10 +30,14 @@ var (
 )
 
 func (g *Gate) revoked(r *Request) *refusal.Error {
-	if r.Who.Grant != nil && g.Revocations != nil && g.Revocations.Has(r.Who.Grant) {
+	switch who := r.Who.Grant; {
+	case who == nil || g.Revocations == nil || !g.Revocations.Has(who):
+		return nil
+	case g.Revocations.IsUnknown(who):
+		return ErrUnknown
+	default:
 		return ErrRevoked
 	}
-	return nil
 }
 
 // client refuses another name than that of the token.

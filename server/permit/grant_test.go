@@ -173,7 +173,8 @@ func TestListingNeedsAllThatItLists(t *testing.T) {
 
 type revocations map[string]bool
 
-func (r revocations) Has(g *grant.Grant) bool { return r[g.ID] }
+func (r revocations) Has(g *grant.Grant) bool       { return r[g.ID] || r.IsUnknown(g) }
+func (r revocations) IsUnknown(g *grant.Grant) bool { return g.ID == "old" }
 
 func TestARevokedTokenIsRefusedForEverything(t *testing.T) {
 	gate := &permit.Gate{Policy: &auth.Policy{}, Hub: directory{}, ChannelLimit: 1, Revocations: revocations{"x": true}}
@@ -181,6 +182,10 @@ func TestARevokedTokenIsRefusedForEverything(t *testing.T) {
 		who := permit.Principal{Grant: &grant.Grant{Kind: grant.User, ID: "x", Scope: all(t)}}
 		if err := gate.Decide(&permit.Request{Action: action, Who: who}); err != permit.ErrRevoked {
 			t.Errorf("%s: %v", action, err)
+		}
+		who.Grant = &grant.Grant{Kind: grant.User, ID: "old", Scope: all(t)}
+		if err := gate.Decide(&permit.Request{Action: action, Who: who}); err != permit.ErrUnknown {
+			t.Errorf("%s, issued before the revocations that are known: %v", action, err)
 		}
 		who.Grant = &grant.Grant{Kind: grant.Backend, ID: "y", Scope: all(t)}
 		if err := gate.Decide(&permit.Request{Action: action, Who: who}); err == permit.ErrRevoked {

@@ -150,13 +150,23 @@ func (g *Guests) Left(session uint64) {
 }
 
 // Dismiss reports whether the connection of that session has a name that is among
-// those of clients, by its URL or for a channel that it has. Then its end must
-// follow, at which it leaves without a grace period.
+// those of clients, by its token, its URL or for a channel that it has. Then its end
+// must follow, at which it leaves without a grace period.
 func (g *Guests) Dismiss(session uint64, among func(client string) bool) bool {
-	guest := g.bySession[session]
-	if guest == nil {
-		return false
+	proven, guest := g.grants[session], g.bySession[session]
+	picked := proven != nil && proven.Kind == grant.User && among(proven.Subject) || guest != nil && guest.Is(among)
+	return dismiss(guest, picked)
+}
+
+// Revoke is Dismiss for connections by what they have proven.
+func (g *Guests) Revoke(session uint64, among func(*grant.Grant) bool) bool {
+	return dismiss(g.bySession[session], among(g.grants[session]))
+}
+
+// dismiss has the guest, if there is one, leave at once if its connection is picked.
+func dismiss(guest *presence.Guest, picked bool) bool {
+	if guest != nil {
+		guest.Dismissed = picked
 	}
-	guest.Dismissed = guest.Is(among)
-	return guest.Dismissed
+	return picked
 }

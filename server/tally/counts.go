@@ -29,6 +29,7 @@ type Counts struct {
 	publications [ways]uint64
 	refusals     map[string]uint64
 	closes       loop.CloseCounts
+	revoked      uint64
 }
 
 // New returns counts that have every code, with 0.
@@ -56,9 +57,12 @@ func (n *Counts) Refuse(err *refusal.Error) {
 // Close counts a WebSocket that is closed right after its handshake.
 func (n *Counts) Close(code uint16) { n.closes.Add(code) }
 
+// Revoke counts a connection that ends because its token is revoked.
+func (n *Counts) Revoke() { n.revoked++ }
+
 // Stats is what was counted.
 func (n *Counts) Stats() Stats {
-	s := Stats{Publications: map[string]uint64{}, Refusals: maps.Clone(n.refusals), Closes: n.closes.ByCode()}
+	s := Stats{Publications: map[string]uint64{}, Refusals: maps.Clone(n.refusals), Closes: n.closes.ByCode(), Revoked: n.revoked}
 	for w, name := range wayNames {
 		s.Publications[name] = n.publications[w]
 	}
@@ -100,6 +104,7 @@ type Stats struct {
 	Publications map[string]uint64 // accepted by the log, by way: http, batch, websocket
 	Refusals     map[string]uint64 // errors that clients received, by code
 	Closes       map[int]uint64    // WebSockets closed right after their handshake; see loop.CloseCounts
+	Revoked      uint64            // connections that ended because their token was revoked
 }
 
 // Add adds the counts of other to s, which may be zero.
@@ -107,6 +112,7 @@ func (s *Stats) Add(other Stats) {
 	add(&s.Publications, other.Publications)
 	add(&s.Refusals, other.Refusals)
 	add(&s.Closes, other.Closes)
+	s.Revoked += other.Revoked
 }
 
 func add[K comparable](to *map[K]uint64, from map[K]uint64) {
