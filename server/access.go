@@ -67,3 +67,4 @@ func (s *Server) warnIfPublic() {
 type backendKeys struct{ table *atomic.Pointer[apikey.Table] }
 
 func (k backendKeys) Find(text []byte) (*grant.Grant, bool) { return k.table.Load().Find(text) }
+func (k backendKeys) Len() int                              { return k.table.Load().Len() }

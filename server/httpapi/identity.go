@@ -17,6 +17,7 @@ var (
 	errKeyPlace   = &refusal.Error{Status: 401, Code: "key_misplaced", Message: "a key of a backend was sent in a URL, a cookie or a subprotocol, where others can read it: send it as Authorization: Bearer, and replace it", Close: frame.CloseUnauthorized}
 	errTokenQuery = &refusal.Error{Status: 401, Code: "token_misplaced", Message: "this server takes no tokens from URLs (token-query: false): send it as Authorization: Bearer, as the subprotocol peal.token.<token>, or as a cookie", Close: frame.CloseUnauthorized}
 	errScheme     = &refusal.Error{Status: 401, Code: "token_invalid", Message: "the Authorization header must be: Bearer, a space, and a token or key", Close: frame.CloseUnauthorized}
+	errNoTokens   = &refusal.Error{Status: 401, Code: "token_invalid", Message: "this server verifies no tokens: set token-secret, token-key or token-jwks, or send a key", Close: frame.CloseUnauthorized}
 	errTokenAlone = &refusal.Error{Status: 400, Code: "bad_handshake", Message: "Sec-WebSocket-Protocol has a token and no protocol: send peal.v1 or peal.raw beside peal.token.<token>, because the server must select one, and the token is none"}
 )
 
@@ -40,7 +41,7 @@ const (
 // call says so.
 func (x *exchange) identify() (ready bool) {
 	id := &x.deps.Identity
-	if id.Tokens == nil && id.Keys == nil {
+	if id.Off() {
 		return true
 	}
 	text, from, err := x.proof()
@@ -55,7 +56,10 @@ func (x *exchange) identify() (ready bool) {
 		return true
 	}
 	if id.Tokens == nil {
-		return true // as a server that knows no tokens has always done
+		if id.NeedsToken {
+			x.denied = errNoTokens
+		}
+		return true
 	}
 	q := x.inquiries.take(x.call.Conn, x.call.Session, text)
 	g, err, known := id.Tokens.Cached(text)
@@ -81,10 +85,12 @@ func (x *exchange) proof() (text []byte, from carrier, err *refusal.Error) {
 	id := &x.deps.Identity
 	if value := x.header.Peek("Authorization"); len(value) > 0 {
 		text, ok := bearer(value)
-		if !ok {
+		switch {
+		case ok:
+			return text, inHeader, nil
+		case id.NeedsToken: // else it may be for a proxy
 			return nil, inHeader, errScheme
 		}
-		return text, inHeader, nil
 	}
 	if x.head.Upgrade {
 		if text := tokenIn(x.joined("Sec-WebSocket-Protocol")); text != nil {

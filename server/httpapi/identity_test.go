@@ -52,6 +52,8 @@ func (f *fakeTokens) Verify(text []byte) (*grant.Grant, *refusal.Error) {
 // fakeKeys knows one key.
 type fakeKeys struct{ grant *grant.Grant }
 
+func (f fakeKeys) Len() int { return 1 }
+
 func (f fakeKeys) Find(text []byte) (*grant.Grant, bool) {
 	return f.grant, string(text) == "peal_good"
 }
@@ -365,6 +367,7 @@ func TestOpenServersTakeTokensToo(t *testing.T) {
 		get("/poll?channel=a1"):                                  "401 token_missing",
 		with("/poll?channel=a1", "Authorization: Bearer t.o.k"):  "ok",
 		with("/poll?channel=x", "Authorization: Bearer t.o.k"):   "ok",
+		with("/poll?channel=x", "Authorization: Basic eDp5"):     "ok", // for a proxy
 		with("/poll?channel=x", "Authorization: Bearer b.a.d"):   "401 token_invalid",
 		post("/publish?channel=x", "x"):                          "ok",
 		post("/publish?user=42", "x"):                            "ok",

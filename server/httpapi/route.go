@@ -121,7 +121,7 @@ func (t *table) serve(x *exchange) {
 		x.route.serve(x)
 	case !x.identify():
 		// it waits
-	case x.denied != nil && !x.head.Upgrade: // on a WebSocket it is a close: browsers hide refusals
+	case x.denied != nil && x.route.action != permit.Subscribe: // there it may have to be a close
 		x.refuse(x.denied)
 	default:
 		x.channels.Of(x.principal().User())

@@ -26,6 +26,9 @@ type Tokens interface {
 type Keys interface {
 	// Find returns what the key allows, and whether it is known. It does not allocate.
 	Find(text []byte) (*grant.Grant, bool)
+
+	// Len is how many keys there are.
+	Len() int
 }
 
 // Identity is how clients prove who they are. Its zero value takes nothing as a proof,
@@ -43,6 +46,12 @@ type Identity struct {
 
 	Cookie string // that may carry a token; "" for none
 	Query  bool   // ?token= may carry one
+}
+
+// Off reports whether nothing is taken as a proof and nothing is needed: the server
+// then ignores what clients send, as it does with any header that it does not know.
+func (id *Identity) Off() bool {
+	return !id.NeedsToken && id.Tokens == nil && (id.Keys == nil || id.Keys.Len() == 0)
 }
 
 // errKeyUnknown refuses a key that is not in the configuration.
