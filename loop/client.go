@@ -69,7 +69,7 @@ func (k *client) Position() (sequence uint64, ok bool) {
 
 func (k *client) Write(b []byte) {
 	c := k.conn()
-	if c.state != stateWS {
+	if !c.isOpen() {
 		return // it was closed, by an earlier Write perhaps
 	}
 	k.loop.spend(workSend + len(b)/workOut)
@@ -78,9 +78,22 @@ func (k *client) Write(b []byte) {
 	}
 }
 
+func (k *client) Close(code uint16, reason string) {
+	c := k.conn()
+	switch {
+	case !c.isOpen():
+	case c.flags&flagFarewell != 0:
+		k.loop.part(k.slot, c) // it leaves anyway, with a good-bye of its own
+	default:
+		k.loop.closeStream(k.slot, c, code, reason)
+	}
+}
+
 func (k *client) Spend(units int) { k.loop.spend(units) }
 
 func (k *client) Owe() { k.conn().late++ }
+
+func (k *client) Unowe() { k.conn().late = max(k.conn().late, 1) - 1 }
 
 func (k *client) Ask() bool {
 	c := k.conn()
@@ -128,13 +141,20 @@ func (l *Loop) replied(ref Ref, c *conn, frames []byte) {
 		l.close(ref.Slot, c)
 		return
 	}
+	l.settled(ref.Slot, c, waited)
+}
+
+// settled goes on with a WebSocket that may be owed less than before. waited says that
+// its messages had to wait then.
+func (l *Loop) settled(slot uint32, c *conn, waited bool) {
 	switch {
+	case c.state != stateWS:
 	case c.flags&flagFarewell != 0:
 		if !l.owed(c) {
-			l.part(ref.Slot, c)
+			l.part(slot, c)
 		}
 	case waited && !l.waits(c):
-		l.resume(ref.Slot, c)
+		l.resume(slot, c)
 	}
 }
 

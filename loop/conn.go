@@ -62,6 +62,12 @@ type conn struct {
 // more: it changes with every Ref that has brought its answer.
 func (c *conn) serial() uint32 { return uint32(c.session >> 8) }
 
+// isOpen reports whether it is a WebSocket or an event stream that may be written to:
+// its last bytes were not.
+func (c *conn) isOpen() bool {
+	return c.state == stateWS || c.state == stateSSE && c.flags&flagCloseNext == 0
+}
+
 const slabBits = 8
 
 type connSlab [1 << slabBits]conn

@@ -28,8 +28,8 @@ import (
 //	wait WORD REQUEST    REQUEST, when the test has said WORD (world.say)
 //	pub CHANNEL TEXT     published inside the loop: "ok SEQUENCE"
 //	body N               N bytes follow the line, after "continue"
-//	poll CHANNELS FROM S held for at most S seconds [named]
-//	sse, wsraw, wsjson CHANNELS FROM [publish] [ignoregap] [named]
+//	poll CHANNELS FROM S held for at most S seconds [named] [ref]
+//	sse, wsraw, wsjson CHANNELS FROM [publish] [ignoregap] [named] [ref]
 //
 // CHANNELS is a comma list, FROM is now, first, foreign, last:N or a sequence.
 
@@ -47,10 +47,11 @@ var framings = [...]loop.Framing{wsRaw: loop.WebSocket, wsJSON: loop.WebSocket, 
 type world struct {
 	journal   *journal
 	later     chan parked
-	waiting   chan parked  // requests that wait for their word
-	said      sync.Map     // words
-	lateWaits bool         // refusing a body that is late waits for the word "late"
-	received  atomic.Int64 // WebSocket messages that begin with '#', which are only counted
+	refs      chan loop.Ref // of requests that have the word ref
+	waiting   chan parked   // requests that wait for their word
+	said      sync.Map      // words
+	lateWaits bool          // refusing a body that is late waits for the word "late"
+	received  atomic.Int64  // WebSocket messages that begin with '#', which are only counted
 	requests  atomic.Int64
 	echoed    func(text string) // called on the loop for each echo, if set
 	draining  atomic.Int64      // requests that were told of the drain
@@ -198,6 +199,8 @@ func (f front) subscription(c *loop.Call, words string, k ring.Encoding) *loop.S
 		case "named":
 			s.Named = true
 			f.named.add(c.Session)
+		case "ref":
+			f.refs <- c.Conn
 		default:
 			s.Timeout = time.Duration(number(word)) * time.Second
 		}
@@ -229,6 +232,13 @@ func (f front) Message(c loop.Client, _ bool, payload []byte) (uint16, string) {
 	}
 	if string(payload) == "throw me out" {
 		return 4410, "as you wish"
+	}
+	if words, ok := strings.CutPrefix(string(payload), "close "); ok {
+		code, reason, _ := strings.Cut(words, " ")
+		c.Close(uint16(number(code)), reason)
+		c.Write(frame.AppendMessage(nil, false, []byte("never")))
+		c.Close(4400, "only once")
+		return 4400, "only once"
 	}
 	if text, ok := strings.CutPrefix(string(payload), "later "); ok {
 		c.Owe()

@@ -16,5 +16,5 @@
 // frame's; HTTP is the Front's. This package moves bytes and keeps time.
 //
 // Concurrency: everything of a Loop belongs to its goroutine. Others have one
-// door: Wake, Answer, Again and Post, which leave something behind and wake the loop.
+// door: Wake, Answer, Again, Do and Post, which leave something behind and wake the loop.
 package loop

@@ -39,8 +39,9 @@ type Observer interface {
 	Responded(session uint64, response []byte)
 }
 
-// Client is the WebSocket connection that the front is called about. It is good
-// for the length of the call and must not be kept; Ref may.
+// Client is the WebSocket, or for what is not about messages and channels the event
+// stream, that the front is called about. It is good for the length of the call and
+// must not be kept; Ref may.
 type Client interface {
 	Ref() Ref
 	Session() uint64
@@ -66,17 +67,24 @@ type Client interface {
 	// ok is false while more waits than its socket has taken.
 	Position() (sequence uint64, ok bool)
 
-	// Write sends b, whole frames, to it alone, before any further publication.
-	// b is not kept. A slow consumer is closed.
+	// Write sends b, whole frames or events, to it alone, before any further
+	// publication. b is not kept. A slow consumer is closed.
 	Write(b []byte)
+
+	// Close ends it: behind what was written before, a WebSocket is sent the code and
+	// the reason, an event stream its end. It receives nothing more.
+	Close(code uint16, reason string)
 
 	// Spend counts work that the message causes on the loop beside its bytes and
 	// what is written and subscribed: units of about a microsecond.
 	Spend(units int)
 
-	// Owe says that one reply (Answerer, by Ref) is to come for the message under
-	// way. While many are to come, no further messages are taken of it.
+	// Owe says that one reply is to come for the message under way, by Group.Answer or
+	// by Group.Do with Unowe. While many are to come, no further messages are taken of it.
 	Owe()
+
+	// Unowe takes Owe back: the reply was written by Write, or there will be none.
+	Unowe()
 
 	// Ask reports whether one long answer (Answerer of a worker, by Ref) may be
 	// prepared for it: not while another one is under way or waits for its socket.

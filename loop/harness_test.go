@@ -79,7 +79,7 @@ func prepare(t testing.TB, o options) *server {
 		o.encoder = encoder{}
 	}
 	s := &server{t: t}
-	s.world = &world{journal: newJournal(o.slots, o.keep), later: make(chan parked, 1024), waiting: make(chan parked, 1024)}
+	s.world = &world{journal: newJournal(o.slots, o.keep), later: make(chan parked, 1024), waiting: make(chan parked, 1024), refs: make(chan loop.Ref, 1024)}
 	fd, addr := o.listen(t)
 	s.addr = addr
 	g, err := loop.New(o.config, s.journal.ring, nil)

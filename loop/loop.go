@@ -81,6 +81,7 @@ type Loop struct {
 	rung     bool          // the door task is under way
 	answers  []answer
 	waiters  []Ref // whose requests the front is to look at again
+	visits   []visit
 
 	answerBytes atomic.Int64 // of answers that were brought and not handed on yet
 }
@@ -389,8 +390,8 @@ func (l *Loop) answerDoor() {
 	began, before := l.begin()
 	l.door.Lock()
 	l.rung = false
-	inbox, answers, waiters, posts := l.inbox, l.answers, l.waiters, l.posts
-	l.inbox, l.answers, l.waiters, l.posts = nil, nil, nil, nil
+	inbox, answers, waiters, visits, posts := l.inbox, l.answers, l.waiters, l.visits, l.posts
+	l.inbox, l.answers, l.waiters, l.visits, l.posts = nil, nil, nil, nil, nil
 	l.door.Unlock()
 	for _, s := range inbox {
 		l.adopt(s)
@@ -410,6 +411,9 @@ func (l *Loop) answerDoor() {
 	}
 	for _, ref := range waiters {
 		l.askAgain(ref)
+	}
+	for _, v := range visits {
+		l.visit(v)
 	}
 	for _, f := range posts {
 		f()

@@ -233,8 +233,8 @@ func (l *Loop) closeStream(slot uint32, c *conn, code uint16, reason string) {
 	if c.state == stateWS {
 		l.closes.Add(code)
 		c.state = stateWSClosing
-		l.wait(slot, c, ticks(l.config.LingerTimeout))
 	}
+	l.wait(slot, c, ticks(l.config.LingerTimeout)) // to take what is in its lane
 	if len(b) > 0 {
 		if _, err := l.fan.Write(slot, b); err != nil {
 			l.close(slot, c)

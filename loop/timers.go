@@ -65,6 +65,10 @@ func (l *Loop) expire(slot uint32) {
 	case stateLater, stateWaiting:
 		l.wait(slot, c, l.idleTicks)
 	case stateSSE:
+		if !c.isOpen() { // it does not take its end
+			l.close(slot, c)
+			return
+		}
 		l.heartbeat(slot, c)
 	case stateWS:
 		left := l.messageTime(c)

@@ -26,6 +26,7 @@ type fakeClient struct {
 	position   uint64
 	behind     bool
 	asking     bool
+	closed     uint16 // code of Close
 	written    []byte
 	peer       netip.AddrPort
 }
@@ -45,6 +46,8 @@ func (c *fakeClient) Position() (uint64, bool)       { return c.position, !c.beh
 func (c *fakeClient) Write(b []byte)                 { c.written = append(c.written, b...) }
 func (c *fakeClient) Spend(units int)                { c.spent += units }
 func (c *fakeClient) Owe()                           { c.owed++ }
+func (c *fakeClient) Unowe()                         { c.owed-- }
+func (c *fakeClient) Close(code uint16, _ string)    { c.closed = code }
 func (c *fakeClient) Unask()                         { c.asking = false }
 func (c *fakeClient) Ask() bool                      { was := c.asking; c.asking = true; return !was }
 func (c *fakeClient) Unsubscribe(channels []string) {
