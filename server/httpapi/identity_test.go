@@ -24,6 +24,8 @@ type fakeTokens struct {
 	mu       sync.Mutex
 	cached   map[string]bool
 	verified int
+
+	dropped chan struct{} // a signal for each Drop
 }
 
 var errBadToken = &refusal.Error{Status: 401, Code: "token_invalid", Message: "bad", Close: frame.CloseUnauthorized}
@@ -47,6 +49,17 @@ func (f *fakeTokens) Verify(text []byte) (*grant.Grant, *refusal.Error) {
 	}
 	f.cached[string(text)] = true
 	return g, nil
+}
+
+func (f *fakeTokens) Drop(pick func(*grant.Grant) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for text := range f.cached {
+		if pick(f.grants[text]) {
+			delete(f.cached, text)
+		}
+	}
+	f.dropped <- struct{}{}
 }
 
 // fakeKeys knows one key.
@@ -79,7 +92,7 @@ func newGuarded(t *testing.T, change func(d *httpapi.Deps)) *guarded {
 		all[a] = []string{"*", "$*"}
 	}
 	g := &guarded{harness: newHarness(t)}
-	g.tokens = &fakeTokens{cached: map[string]bool{}, grants: map[string]*grant.Grant{
+	g.tokens = &fakeTokens{cached: map[string]bool{}, dropped: make(chan struct{}, 100), grants: map[string]*grant.Grant{
 		"t.o.k": {Kind: grant.User, Subject: "42", Expires: time.Now().Add(time.Hour).Unix(), Info: `{"n":1}`,
 			Scope: scope(map[grant.Action][]string{grant.Subscribe: {"a*"}, grant.Publish: {"p*"}})},
 	}}

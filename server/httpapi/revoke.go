@@ -54,6 +54,7 @@ func (o *revoking) revoke(x *exchange) {
 		x.refuse(errRevocationsFull)
 		return
 	}
+	o.deps.Identity.Drop(x.by, x.call.Session, order.Covers)
 	p.end(x, func(front *Front, session uint64) bool { return front.Revoke(session, order) })
 }
 

@@ -224,7 +224,9 @@ func TestATokenIsRevokedWhileItIsVerified(t *testing.T) {
 		"GET /ws?channel=a HTTP/1.1\r\n" + handshake + bearing("late") + "\r\n",
 		"GET /ws HTTP/1.1\r\n" + handshake + bearing("late") + "Sec-WebSocket-Protocol: peal.v1\r\n\r\n",
 	} {
+		r.tokens.mu.Lock()
 		clear(r.tokens.cached)
+		r.tokens.mu.Unlock()
 		if c := r.call(request); c.Verdict != loop.Wait {
 			t.Fatalf("%.40q does not wait: %s", request, c.Out)
 		}
@@ -277,4 +279,21 @@ func TestDisconnectFindsTheNameOfAToken(t *testing.T) {
 	check("42", "42.new 42.old")
 	check("b b,43", "43.new 43.old b-b.new b-b.old")
 	check("4,421", "")
+}
+
+// What is revoked is not cached any more, and the rest is.
+func TestRevokedTokensLeaveTheCache(t *testing.T) {
+	r := newRevoker(t)
+	r.ask(post("/revoke?sub=42", "", withKey))
+	r.door.wait(t)
+	select {
+	case <-r.tokens.dropped:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing is dropped")
+	}
+	r.tokens.mu.Lock()
+	defer r.tokens.mu.Unlock()
+	if r.tokens.cached["42.old"] || !r.tokens.cached["42.new"] || len(r.tokens.cached) != 5 {
+		t.Errorf("cached: %v", r.tokens.cached)
+	}
 }

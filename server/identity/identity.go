@@ -20,6 +20,10 @@ type Tokens interface {
 	// Verify takes as long as a signature, or as the keys of an issuer. Any goroutine but
 	// a loop's may call it.
 	Verify(text []byte) (*grant.Grant, *refusal.Error)
+
+	// Drop forgets the cached tokens whose grants f picks. It takes as long as to visit
+	// all of them. Any goroutine but a loop's may call it.
+	Drop(f func(*grant.Grant) bool)
 }
 
 // Keys finds the keys of backends: an apikey.Table. See there.
@@ -84,5 +88,21 @@ func (id *Identity) Verify(by share.Key, session uint64, token []byte, done func
 		Share: by, Session: session, Bytes: len(token), Cost: verifyCost,
 		Run:    func() { done(id.Tokens.Verify(token)) },
 		Refuse: func(err *refusal.Error) { done(nil, err) },
+	})
+}
+
+// dropCost is about how many microseconds Drop takes.
+const dropCost = 5000
+
+// Drop has a worker forget the cached tokens that f picks, which have been revoked. No
+// decision depends on it, so it does not matter if none has time.
+func (id *Identity) Drop(by share.Key, session uint64, f func(*grant.Grant) bool) {
+	if id.Tokens == nil {
+		return
+	}
+	_ = id.Verifiers.Try(&workers.Job{
+		Share: by, Session: session, Cost: dropCost,
+		Run:    func() { id.Tokens.Drop(f) },
+		Refuse: func(*refusal.Error) {},
 	})
 }
