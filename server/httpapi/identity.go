@@ -6,9 +6,9 @@ import (
 
 	"peal/loop"
 	"peal/loop/frame"
+	"peal/server/apikey"
 	"peal/server/auth"
 	"peal/server/grant"
-	"peal/server/identity"
 	"peal/server/refusal"
 )
 
@@ -49,7 +49,7 @@ func (x *exchange) identify() (ready bool) {
 		x.denied = err
 		return true
 	}
-	if identity.IsKey(text) {
+	if apikey.Is(text) {
 		if x.denied = errKeyPlace; from == inHeader {
 			x.grant, x.denied = id.Key(text)
 		}

@@ -216,7 +216,8 @@ func TestEveryCarrierOfATokenOnEveryTransport(t *testing.T) {
 			{ask(channel("a1", "&token="+bad)), closes["401"] + " token_invalid"},
 			{ask(channel("a1", "&token="+bad), "Authorization: Bearer "+token), "ok"}, // the header goes first
 			{ask(channel("b1", ""), "Authorization: Bearer "+key), "ok"},
-			{ask(channel("b1", ""), "Authorization: Bearer peal_bad"), closes["401"] + " key_unknown"},
+			{ask(channel("b1", ""), "Authorization: Bearer peal_bad"), closes["401"] + " key_invalid"},
+			{ask(channel("b1", ""), "Authorization: Bearer peal_0eL6xfxWSufd8j2VgXSABOw7RzyNqrbp5D9ERWrWD293aVLX7"), closes["401"] + " key_unknown"},
 			{ask(channel("b1", "&token="+key)), closes["401"] + " key_misplaced"},
 			{ask(channel("$user:42", ""), "Authorization: Bearer "+token), "ok"},
 			{ask(channel("$me", ""), "Authorization: Bearer "+token), "ok"},

@@ -1,9 +1,8 @@
 package identity
 
 import (
-	"bytes"
-
 	"peal/loop/frame"
+	"peal/server/apikey"
 	"peal/server/grant"
 	"peal/server/permit"
 	"peal/server/refusal"
@@ -58,15 +57,11 @@ func (id *Identity) Off() bool {
 	return !id.NeedsToken && id.Tokens == nil && (id.Keys == nil || id.Keys.Len() == 0)
 }
 
+// errKeyInvalid refuses what begins as a key and has another form, or another checksum.
+var errKeyInvalid = &refusal.Error{Status: 401, Code: "key_invalid", Message: "the checksum of the key is wrong, or a part of it is missing: copy the whole key again; peal key check examines it", Close: frame.CloseUnauthorized}
+
 // errKeyUnknown refuses a key that is not in the configuration.
 var errKeyUnknown = &refusal.Error{Status: 401, Code: "key_unknown", Message: "the server does not know this key: create one with peal key create, add its digest to keys in the configuration, and reload", Close: frame.CloseUnauthorized}
-
-// keyPrefix begins each key, and no token: a dot of a JWT comes later, and its first
-// byte is that of "{" in base64.
-var keyPrefix = []byte("peal_")
-
-// IsKey reports whether the text is that of a key, and not of a token.
-func IsKey(text []byte) bool { return bytes.HasPrefix(text, keyPrefix) }
 
 // Key returns what a key allows.
 func (id *Identity) Key(text []byte) (*grant.Grant, *refusal.Error) {
@@ -74,6 +69,9 @@ func (id *Identity) Key(text []byte) (*grant.Grant, *refusal.Error) {
 		if g, ok := id.Keys.Find(text); ok {
 			return g, nil
 		}
+	}
+	if apikey.Check(string(text)) != nil {
+		return nil, errKeyInvalid
 	}
 	return nil, errKeyUnknown
 }
