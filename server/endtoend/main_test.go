@@ -92,7 +92,7 @@ func tool(t *testing.T, name string) string {
 	if err == nil {
 		return path
 	}
-	lacking(t, fmt.Sprintf("%s is not on PATH: install Debian's package (chromium, php-cli, nginx-light)", name))
+	lacking(t, fmt.Sprintf("%s is not on PATH: install Debian's package (chromium, php-cli, nginx-light, curl, nodejs)", name))
 	return ""
 }
 

@@ -99,6 +99,9 @@ func (p *peal) try(method, path, body string, header ...string) (answer, error) 
 		}
 		r.Header.Add(name, value)
 	}
+	if r.Header["Authorization"] == nil && p.proof != "" {
+		r.Header.Set("Authorization", "Bearer "+p.proof)
+	}
 	response, err := p.client.Do(r)
 	if err != nil {
 		return answer{}, err

@@ -27,6 +27,7 @@ type peal struct {
 	url    string // http://host:port
 	client *http.Client
 	local  net.Addr // of its connections; nil: any
+	proof  string   // a token or key for plain requests that have none; "" for none
 	stop   func()   // ends the server and waits for it; may be called again
 
 	process *child.Process // of the real program; nil for a server in the test
