@@ -55,6 +55,7 @@ type Log struct {
 	saved       uint64     // the state that was saved stands for all up to here
 	stateThere  bool       // one was saved
 	stateFailed bool       // it could not be, the last time
+	incomplete  bool       // until Start has saved it: control entries may be missing
 	active      *active    // nil while the disk has been too full for one since the start
 	spoiled     bool       // records may be on the disk whose numbers will be given again
 	spare       []accepted // becomes the queue when the writer takes that

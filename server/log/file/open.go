@@ -203,7 +203,7 @@ func (l *Log) repair() error {
 	}
 	if n := len(l.found); n > 0 {
 		last := l.found[n-1]
-		if torn := last.size - last.end; torn > 0 && !last.closed {
+		if torn := l.torn(); torn > 0 {
 			l.config.Log.Warn("the end of the log is torn, and was truncated", "file", filepath.Join(last.dir, last.name), "offset", last.end, "bytes", torn)
 		}
 		if err := cut(l.files, last.name, last.end); err != nil {

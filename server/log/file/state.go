@@ -127,23 +127,42 @@ func (l *Log) save() error {
 	return nil
 }
 
-// lost is why orders of earlier lives may be missing, "" if none are.
+// lost is why orders of earlier lives may be missing, "" if none are known to be. A
+// torn end is what a power failure leaves, which loses entries that were acknowledged
+// unless each was synced before.
 func (l *Log) lost() string {
 	switch {
-	case l.stateThere && l.saved <= l.head.Load():
-		return ""
-	case l.stateThere:
-		return "the end of the log was lost"
-	case l.head.Load() == 0:
+	case !l.stateThere && l.head.Load() == 0:
 		return "the log is new"
-	default:
+	case !l.stateThere:
 		return "the file state is missing"
+	case l.saved > l.head.Load():
+		return "the end of the log was lost"
+	case l.config.Fsync != Always && l.torn() > 0:
+		return "the end of the log is torn"
 	}
+	return ""
+}
+
+// torn is how many bytes at the end of the segments that were found are no record.
+func (l *Log) torn() int64 {
+	if len(l.found) == 0 {
+		return 0
+	}
+	last := l.found[len(l.found)-1]
+	if last.closed {
+		return 0
+	}
+	return last.size - last.end
 }
 
 // judge tells the state, which is loaded and restored, if it may be incomplete.
 func (l *Log) judge() {
-	if why := l.lost(); l.state != nil && why != "" {
+	if l.state == nil {
+		return
+	}
+	if why := l.lost(); why != "" {
+		l.incomplete = true
 		l.state.Lost(why)
 	}
 }
@@ -151,7 +170,7 @@ func (l *Log) judge() {
 // settle saves a state that may be incomplete, before anything is appended: from then
 // on it is the state of this log. Otherwise there is one already.
 func (l *Log) settle() error {
-	if l.state == nil || l.lost() == "" {
+	if !l.incomplete {
 		return nil
 	}
 	return l.save()

@@ -163,6 +163,29 @@ func TestAStartKnowsWhetherTheStateIsComplete(t *testing.T) {
 	check("after that", "")
 }
 
+// A torn end may have had orders that were acknowledged, if these were not synced.
+func TestATornEndMayHaveHadOrders(t *testing.T) {
+	for policy, want := range map[string]string{file.Always: "", file.Interval: "the end of the log is torn", file.Never: "the end of the log is torn"} {
+		fs, config := newDir(), file.Config{Fsync: policy}
+		l, _ := mustOpenWith(t, fs, config)
+		appendOne(t, l, "x")
+		mustClose(t, l)
+		name := fs.segments()[0]
+		b := fs.names[name].now
+		fs.put(name, b[:len(b)-15]) // without the footer of 12 bytes, and with a record that is cut short
+		l, n := mustOpenWith(t, fs, config)
+		if got := strings.Join(n.lost, "; "); got != want {
+			t.Errorf("%s: lost %q, want %q", policy, got, want)
+		}
+		mustClose(t, l)
+		l, n = mustOpenWith(t, fs, config)
+		if len(n.lost) != 0 {
+			t.Errorf("%s: the start after that: lost %q", policy, n.lost)
+		}
+		mustClose(t, l)
+	}
+}
+
 // A start on a full disk cannot save the state. It does so when there is room, before
 // it appends anything.
 func TestAStateThatIsIncompleteIsSavedFirst(t *testing.T) {
