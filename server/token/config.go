@@ -1,0 +1,93 @@
+package token
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Config is the settings of tokens. Zero values are the defaults. Without any secret,
+// key or JWKS every token is refused.
+type Config struct {
+	// Secrets (token-secret) sign tokens with HS256: any of them, so that a new one can
+	// be added before the old one is removed. Each has at least 32 bytes.
+	Secrets []string
+
+	// SecretFile (token-secret-file) has more of them, one a line, without white space
+	// around it.
+	SecretFile string
+
+	// Keys (token-key) are PEM files with public keys or certificates: RSA of at least
+	// 2,048 bits (RS256), P-256 (ES256), Ed25519 (EdDSA).
+	Keys []string
+
+	// JWKS (token-jwks) are files, https URLs, or http URLs of a loopback host, each
+	// with the public keys of one issuer. If there are several Issuers, ISSUER= comes
+	// first: "https://login.example=https://login.example/jwks.json".
+	JWKS []string
+
+	// Issuers (token-issuer) and Audiences (token-audience): if set, iss must be one of
+	// these, and aud contain one. JWKS need both. All issuers share one set of users:
+	// sub 42 of one is sub 42 of another. Secrets and Keys are good for all of them.
+	Issuers, Audiences []string
+
+	// Leeway (token-leeway) is how far the clocks of the signer and of Peal may differ,
+	// 1 s to 5 min; default 10 s, negative for none. A token is good until exp and
+	// Leeway.
+	Leeway time.Duration
+
+	// Lifetime (token-lifetime) is the longest time from iat to exp, and without iat from
+	// now to exp; default 24 h. Raising it keeps revocations for longer.
+	Lifetime time.Duration
+
+	// CacheEntries and CacheBytes limit the verified tokens that are remembered;
+	// defaults 65,536 and 32 MiB. Beyond either, tokens that were not used lately are
+	// verified again when they are.
+	CacheEntries, CacheBytes int
+
+	Now       func() time.Time  // default time.Now
+	Log       *slog.Logger      // default slog.Default()
+	Transport http.RoundTripper // to JWKS; default as http.DefaultTransport
+}
+
+// Limits of the configuration.
+const (
+	minSecret = 32 // bytes, the size of the hash (RFC 7518 §3.2)
+	maxKeys   = 8  // secrets, and keys of token-key: each costs a wrong token one attempt
+	maxSets   = 16
+	maxLeeway = 5 * time.Minute
+)
+
+// WithDefaults returns c with its zero values filled in.
+func (c Config) WithDefaults() Config {
+	if c.Leeway == 0 {
+		c.Leeway = 10 * time.Second
+	}
+	c.Leeway = max(0, c.Leeway)
+	if c.Lifetime == 0 {
+		c.Lifetime = 24 * time.Hour
+	}
+	if c.CacheEntries == 0 {
+		c.CacheEntries = 1 << 16
+	}
+	if c.CacheBytes == 0 {
+		c.CacheBytes = 32 << 20
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Transport == nil {
+		c.Transport = http.DefaultTransport
+	}
+	return c
+}
+
+// Validate reports all faults at once, by the names of settings, also those of the
+// files that c names. It opens no connection. Secrets are not in the error.
+func (c Config) Validate() error {
+	_, err := newRing(c.WithDefaults(), nil)
+	return err
+}

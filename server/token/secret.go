@@ -1,0 +1,71 @@
+package token
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// readSecrets returns the secrets of the configuration in their order, those of the
+// file last. Its errors, one for each fault, do not contain a secret.
+func readSecrets(c *Config) (secrets [][]byte, faults []error) {
+	add := func(from, secret string) {
+		if err := checkSecret(secret); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", from, err))
+			return
+		}
+		secrets = append(secrets, []byte(secret))
+	}
+	for i, secret := range c.Secrets {
+		add(fmt.Sprintf("token-secret, number %d", i+1), secret)
+	}
+	if c.SecretFile != "" {
+		all, err := ReadSecrets(c.SecretFile)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("token-secret-file: %w", err))
+		}
+		for i, secret := range all {
+			add(fmt.Sprintf("token-secret-file %s, number %d", c.SecretFile, i+1), secret)
+		}
+		if info, err := os.Stat(c.SecretFile); err == nil && info.Mode()&0o004 != 0 {
+			c.Log.Warn("token-secret-file can be read by every user of this machine: chmod o-r it", "file", c.SecretFile)
+		}
+	}
+	if len(secrets) > maxKeys {
+		faults = append(faults, fmt.Errorf("token-secret and token-secret-file: %d secrets: must be at most %d; remove those that no token is signed with any more", len(secrets), maxKeys))
+	}
+	return secrets, faults
+}
+
+// ReadSecrets reads a file of secrets: one a line, without white space around it.
+func ReadSecrets(path string) (secrets []string, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Contains(text, []byte("-----BEGIN ")) {
+		return nil, fmt.Errorf("%s has a PEM key: name it with token-key; a secret for HS256 is a line of text", path)
+	}
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" {
+			secrets = append(secrets, line)
+		}
+	}
+	if len(secrets) == 0 {
+		return nil, fmt.Errorf("%s has no secret: write one a line", path)
+	}
+	return secrets, nil
+}
+
+// checkSecret returns why a text is no secret for HS256.
+func checkSecret(secret string) error {
+	if len(secret) < minSecret {
+		return fmt.Errorf("a secret of %d bytes: must have at least %d, or it can be guessed from a token; make one with: openssl rand -base64 48", len(secret), minSecret)
+	}
+	if strings.Contains(secret, "-----BEGIN ") {
+		return errors.New("is a PEM key: name its file with token-key; a secret for HS256 is a text")
+	}
+	return nil
+}
