@@ -39,6 +39,10 @@ final class Client
     ];
 
     private string $base;
+
+    /** The header with the key; empty without one. @var string[] */
+    private array $authorization = [];
+
     private string $socket = '';
 
     /** @var array<string, mixed> */
@@ -58,9 +62,14 @@ final class Client
      *   null is the environment's PEAL_URL, or else http://127.0.0.1:8080
      * @param array<string, mixed> $options connect_timeout, timeout (seconds),
      *   throw (bool), logger (PSR-3), headers (lines)
+     * @param string|null $key the key of this backend (peal_…); null is the environment's PEAL_KEY, or else none
      */
-    public function __construct(?string $url = null, array $options = [])
-    {
+    public function __construct(
+        ?string $url = null,
+        array $options = [],
+        #[\SensitiveParameter]
+        ?string $key = null
+    ) {
         $url = $url ?? (getenv('PEAL_URL') ?: 'http://127.0.0.1:8080');
         if (strncmp($url, 'unix:', 5) === 0) {
             $this->socket = substr($url, 5);
@@ -68,7 +77,7 @@ final class Client
         }
         $this->base = rtrim($url, '/');
         $this->options = $options + self::OPTIONS;
-        $this->fault = self::unknown($options, array_keys(self::OPTIONS));
+        $this->fault = self::unknown($options, array_keys(self::OPTIONS)) ?? $this->authorize($key ?? (getenv('PEAL_KEY') ?: ''));
         if (!function_exists('curl_init')) {
             $this->fault = Result::failed('no_curl', 'the extension curl is missing: install php-curl');
         } elseif (preg_match('~^https?://~i', $url) !== 1) {
@@ -82,29 +91,30 @@ final class Client
      * @param string|string[] $channel
      * @param mixed $data a string is published as it is, anything else as its JSON
      * @param array<string, mixed> $options event (its name), binary (bool: publish
-     *   as bytes, even if it is text), idempotency_key (generated if it is not given)
+     *   as bytes, even if it is text), idempotency_key (generated if it is not given),
+     *   exclude (the session that does not receive it: the id from the browser that caused it)
      */
     public function publish($channel, $data, array $options = []): Result
     {
         return $this->guard('publish', function () use ($channel, $data, $options): Result {
-            $fault = self::unknown($options, ['event', 'binary', 'idempotency_key']);
-            if ($fault !== null || ($fault = self::nameless($channel)) !== null) {
-                return $fault;
-            }
-            $query = '';
-            foreach ((array) $channel as $name) {
-                $query .= '&channel=' . rawurlencode((string) $name);
-            }
-            if (($options['event'] ?? '') !== '') {
-                $query .= '&event=' . rawurlencode($options['event']);
-            }
-            $key = self::key($options);
-            $result = $this->send('/publish?' . substr($query, 1), 'cursor', self::text($data), [
-                'Content-Type: ' . (empty($options['binary']) ? 'text/plain; charset=utf-8' : 'application/octet-stream'),
-                'Idempotency-Key: ' . $key,
-            ]);
-            $result->idempotencyKey = $key;
-            return $result;
+            return self::nameless($channel) ?? $this->post('channel', (array) $channel, $data, $options);
+        });
+    }
+
+    /**
+     * Publishes data to a user, on all connections that have a token with this sub: on the
+     * channel $user:SUB, which the browser calls $me.
+     *
+     * @param string|int $sub
+     * @param mixed $data as for publish
+     * @param array<string, mixed> $options as for publish
+     */
+    public function publishToUser($sub, $data, array $options = []): Result
+    {
+        return $this->guard('publishToUser', function () use ($sub, $data, $options): Result {
+            return (string) $sub === ''
+                ? Result::failed('no_client', 'name the user: the sub of its tokens')
+                : $this->post('user', [$sub], $data, $options);
         });
     }
 
@@ -114,14 +124,14 @@ final class Client
      * for each message.
      *
      * @param array<int, array<string, mixed>> $messages each with channel, data
-     *   and optionally event, binary and idempotency_key, as for publish
+     *   and optionally event, binary, idempotency_key and exclude, as for publish
      */
     public function publishBatch(array $messages): Result
     {
         return $this->guard('publishBatch', function () use ($messages): Result {
             $batch = [];
             foreach ($messages as $i => $message) {
-                $fault = self::unknown($message, ['channel', 'data', 'event', 'binary', 'idempotency_key']);
+                $fault = self::unknown($message, ['channel', 'data', 'event', 'binary', 'idempotency_key', 'exclude']);
                 if ($fault !== null || ($fault = self::nameless($message['channel'] ?? null)) !== null) {
                     $fault->message = "message $i: $fault->message";
                     return $fault;
@@ -244,6 +254,37 @@ final class Client
     }
 
     /**
+     * Revokes tokens: of a user, or one by its jti. Connections that have them end within a
+     * second, and the server refuses the tokens until they have expired.
+     *
+     * @param string|int|array<string|int>|null $sub all tokens of this user, or of these users
+     * @param string|array<string>|null $jti this token, or these
+     * @param int|null $before only the tokens of sub that were issued before it, in seconds since 1970; default: now
+     */
+    public function revoke($sub = null, $jti = null, ?int $before = null): Result
+    {
+        return $this->guard('revoke', function () use ($sub, $jti, $before): Result {
+            $body = [];
+            foreach (['sub' => $sub, 'jti' => $jti] as $name => $value) {
+                if ($value !== null) {
+                    $body[$name] = array_values(array_map('strval', (array) $value));
+                }
+            }
+            $names = array_merge([], ...array_values($body));
+            if ($names === [] || in_array('', $names, true)) {
+                return Result::failed('no_client', 'name the user (sub) or the token (jti) to revoke');
+            }
+            return $this->send('/revoke', 'disconnected', self::text($body + ($before === null ? [] : ['before' => $before])), ['Content-Type: application/json']);
+        });
+    }
+
+    /** Without the key, which must be in no dump. */
+    public function __debugInfo(): array
+    {
+        return ['url' => $this->base];
+    }
+
+    /**
      * Turns every error in $work into a result, and logs it.
      *
      * @param callable(): Result $work
@@ -273,6 +314,55 @@ final class Client
             throw new PealException($result);
         }
         return $result;
+    }
+
+    /**
+     * Publishes to channels, or to a user.
+     *
+     * @param array<string|int> $names
+     * @param mixed $data
+     * @param array<string, mixed> $options
+     */
+    private function post(string $parameter, array $names, $data, array $options): Result
+    {
+        $fault = self::unknown($options, ['event', 'binary', 'idempotency_key', 'exclude']);
+        if ($fault !== null) {
+            return $fault;
+        }
+        $query = '';
+        foreach ($names as $name) {
+            $query .= "&$parameter=" . rawurlencode((string) $name);
+        }
+        foreach (['event', 'exclude'] as $option) {
+            if (($options[$option] ?? '') !== '') {
+                $query .= "&$option=" . rawurlencode($options[$option]);
+            }
+        }
+        $key = self::key($options);
+        $result = $this->send('/publish?' . substr($query, 1), 'cursor', self::text($data), [
+            'Content-Type: ' . (empty($options['binary']) ? 'text/plain; charset=utf-8' : 'application/octet-stream'),
+            'Idempotency-Key: ' . $key,
+        ]);
+        $result->idempotencyKey = $key;
+        return $result;
+    }
+
+    /** Sends the key with each request, from now on. */
+    private function authorize(
+        #[\SensitiveParameter]
+        string $key
+    ): ?Result {
+        if ($key === '') {
+            return null;
+        }
+        if (preg_match('/^[\x21-\x7E]+$/D', $key) !== 1) { // a line break would begin a header of its own
+            return Result::failed('bad_option', 'the key (argument key, or PEAL_KEY) has characters that no key has, such as a space or a line break');
+        }
+        if (preg_grep('/^authorization\s*:/i', (array) ($this->options['headers'])) !== []) {
+            return Result::failed('bad_option', 'both a key (argument key, or PEAL_KEY) and the option headers send Authorization: use one of them');
+        }
+        $this->authorization = ["Authorization: Bearer $key"];
+        return null;
     }
 
     /**
@@ -313,7 +403,7 @@ final class Client
             CURLOPT_CONNECTTIMEOUT_MS => (int) ceil(1000 * min($left, max(0.001, (float) $this->options['connect_timeout']))),
             CURLOPT_TIMEOUT_MS => (int) ceil(1000 * $left),
             // "Expect:" keeps curl from waiting a second for a 100 Continue.
-            CURLOPT_HTTPHEADER => array_merge(['Expect:', 'Accept: application/json'], (array) $this->options['headers'], $headers),
+            CURLOPT_HTTPHEADER => array_merge(['Expect:', 'Accept: application/json'], $this->authorization, (array) $this->options['headers'], $headers),
             CURLOPT_HEADERFUNCTION => static function ($curl, string $line) use (&$retryAfter): int {
                 if (preg_match('/^retry-after:\s*(\d{1,6})\s*$/i', $line, $found) === 1) {
                     $retryAfter = (int) $found[1];
@@ -593,29 +683,176 @@ final class PealException extends \RuntimeException
 }
 
 /**
- * A JSON Web Token (RFC 7519) signed with HMAC-SHA-256, which a browser sends to the
- * server. It names the user and the channels that the user may access.
+ * Signs tokens: JSON Web Tokens (RFC 7519), which a browser sends to the server. A
+ * token names its user, and the channels that the user may access.
  */
 final class Token
 {
+    /** The longest names of users, in bytes: the channel $user:NAME has at most 200. */
+    private const MAX_SUBJECT = 194;
+
+    /** The lists of patterns in the claim peal, and info. */
+    private const PEAL = ['subscribe', 'publish', 'presence', 'info'];
+
     /**
      * Signs the claims, for example
-     * ['sub' => 'user-7', 'exp' => time() + 3600, 'channels' => ['chat.*']].
+     * ['sub' => '42', 'peal' => ['subscribe' => ['orders.42.*'], 'presence' => ['chat'], 'info' => ['name' => 'Ann']]].
      *
-     * The secret should be 32 random bytes or more (RFC 7518, section 3.2).
+     * sub is required. Without exp the token holds for an hour; iat and jti, by which
+     * it can be revoked, are added. subscribe, publish and presence of peal are lists
+     * of patterns, in which * stands for any characters: insert values by escape(). info is
+     * what other members of a channel see.
      *
      * @param array<string, mixed> $claims
-     * @throws \InvalidArgumentException if the secret is empty: anyone could sign
+     * @param string $key the secret that the server has as token-secret, at least 32 bytes;
+     *   for RS256 and ES256 a private key in PEM, whose public key is the server's token-key
+     * @param string $alg HS256, RS256 or ES256
+     * @param string|null $kid the name of the key in a JWKS
+     * @throws \InvalidArgumentException if the claims or the key are not usable
      * @throws \JsonException if the claims are not UTF-8
      */
-    public static function sign(array $claims, string $secret): string
+    public static function sign(
+        array $claims,
+        #[\SensitiveParameter]
+        string $key,
+        string $alg = 'HS256',
+        ?string $kid = null
+    ): string {
+        $header = ['alg' => $alg, 'typ' => 'JWT'] + ($kid === null ? [] : ['kid' => $kid]);
+        $signed = self::encode(self::json($header)) . '.' . self::encode(self::json(self::complete($claims)));
+        return $signed . '.' . self::encode(self::signature($signed, $key, $alg));
+    }
+
+    /**
+     * Returns a pattern that matches only this value, for example
+     * 'orders.' . Token::escape($customer) . '.*'. Without it, a customer named "*" could
+     * read the orders of all others.
+     *
+     * @param string|int $value
+     */
+    public static function escape($value): string
     {
-        if ($secret === '') {
-            throw new \InvalidArgumentException('sign a token: the secret must not be empty');
+        return strtr((string) $value, ['\\' => '\\\\', '*' => '\\*']);
+    }
+
+    /**
+     * Checks the claims, and adds those that have a default.
+     *
+     * @param array<string, mixed> $claims
+     * @return array<string, mixed>
+     */
+    private static function complete(array $claims): array
+    {
+        $sub = $claims['sub'] ?? '';
+        if (is_int($sub)) {
+            $claims['sub'] = $sub = (string) $sub;
         }
-        $signed = self::encode('{"alg":"HS256","typ":"JWT"}') . '.'
-            . self::encode(json_encode((object) $claims, JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_THROW_ON_ERROR));
-        return $signed . '.' . self::encode(hash_hmac('sha256', $signed, $secret, true));
+        if (!is_string($sub) || $sub === '' || strlen($sub) > self::MAX_SUBJECT) {
+            throw new \InvalidArgumentException('sign a token: sub must be the name of the user, a string of 1 to ' . self::MAX_SUBJECT . ' bytes');
+        }
+        $claims += ['iat' => time(), 'jti' => bin2hex(random_bytes(12))];
+        $claims += ['exp' => $claims['iat'] + 3600];
+        foreach (['iat', 'exp', 'nbf'] as $time) {
+            if (!is_int($claims[$time] ?? 0)) {
+                throw new \InvalidArgumentException("sign a token: $time must be an integer, in seconds since 1970");
+            }
+        }
+        if (isset($claims['peal'])) {
+            $claims['peal'] = self::grants($claims['peal']);
+        }
+        return $claims;
+    }
+
+    /**
+     * Checks the claim peal, and returns it as the object that it is in JSON.
+     *
+     * @param mixed $peal
+     */
+    private static function grants($peal): \stdClass
+    {
+        $grants = new \stdClass();
+        foreach ((array) $peal as $name => $value) {
+            if (!in_array($name, self::PEAL, true)) {
+                throw new \InvalidArgumentException("sign a token: peal has the unknown member \"$name\"; known are " . implode(', ', self::PEAL));
+            }
+            if ($name === 'info') {
+                $grants->info = (object) $value;
+                continue;
+            }
+            if (!is_array($value) || array_filter($value, 'is_string') !== $value) {
+                throw new \InvalidArgumentException("sign a token: peal.$name must be an array of patterns");
+            }
+            $grants->$name = array_values($value);
+        }
+        return $grants;
+    }
+
+    private static function signature(
+        string $signed,
+        #[\SensitiveParameter]
+        string $key,
+        string $alg
+    ): string {
+        if ($alg === 'HS256') {
+            if (strlen($key) < 32) {
+                throw new \InvalidArgumentException('sign a token: the secret must have at least 32 bytes; create one with: openssl rand -base64 48');
+            }
+            if (strpos($key, '-----BEGIN ') === 0) {
+                throw new \InvalidArgumentException('sign a token: HS256 needs a secret, and this is a key in PEM: choose RS256 or ES256');
+            }
+            return hash_hmac('sha256', $signed, $key, true);
+        }
+        if ($alg !== 'RS256' && $alg !== 'ES256') {
+            throw new \InvalidArgumentException("sign a token: unknown algorithm \"$alg\": must be HS256, RS256 or ES256");
+        }
+        $private = self::privateKey($key, $alg);
+        if (!openssl_sign($signed, $signature, $private, OPENSSL_ALGO_SHA256)) {
+            throw new \InvalidArgumentException('sign a token: openssl cannot sign with this key');
+        }
+        return $alg === 'RS256' ? $signature : self::concatenated($signature);
+    }
+
+    /**
+     * @return \OpenSSLAsymmetricKey|resource
+     */
+    private static function privateKey(
+        #[\SensitiveParameter]
+        string $key,
+        string $alg
+    ) {
+        if (!function_exists('openssl_sign')) {
+            throw new \InvalidArgumentException("sign a token: $alg needs the extension openssl");
+        }
+        $private = strpos($key, '-----BEGIN ') === 0 ? openssl_pkey_get_private($key) : false;
+        $details = $private ? openssl_pkey_get_details($private) : [];
+        $fits = $alg === 'RS256'
+            ? isset($details['rsa']) && $details['bits'] >= 2048
+            : ($details['ec']['curve_name'] ?? '') === 'prime256v1';
+        if (!$private || !$fits) {
+            throw new \InvalidArgumentException("sign a token: $alg needs a private key in PEM: " . ($alg === 'RS256' ? 'RSA of at least 2048 bits' : 'EC on the curve P-256'));
+        }
+        return $private;
+    }
+
+    /**
+     * The two numbers of an ECDSA signature, 32 bytes each (RFC 7518, section 3.4),
+     * from the form of openssl: SEQUENCE {INTEGER, INTEGER} in DER.
+     */
+    private static function concatenated(string $der): string
+    {
+        $numbers = '';
+        for ($at = 2, $i = 0; $i < 2; $i++) {
+            $length = ord($der[$at + 1]);
+            $numbers .= str_pad(ltrim(substr($der, $at + 2, $length), "\0"), 32, "\0", STR_PAD_LEFT);
+            $at += 2 + $length;
+        }
+        return $numbers;
+    }
+
+    /** @param array<string, mixed> $value */
+    private static function json(array $value): string
+    {
+        return json_encode((object) $value, JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_THROW_ON_ERROR);
     }
 
     /** base64url without padding: RFC 7515, section 2. */

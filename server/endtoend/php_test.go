@@ -20,7 +20,7 @@ func phpFile(t *testing.T, script string, args ...string) (stdout *bufio.Reader,
 	t.Helper()
 	path := tool(t, "php")
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	cmd := exec.CommandContext(ctx, path, append([]string{"-d", "display_errors=stderr", "-d", "error_reporting=-1", script}, args...)...)
+	cmd := exec.CommandContext(ctx, path, append([]string{"-d", "display_errors=stderr", "-d", "error_reporting=-1", "-d", "zend.exception_ignore_args=0", script}, args...)...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()

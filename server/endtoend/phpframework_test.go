@@ -189,7 +189,7 @@ func TestSymfonyDocument(t *testing.T) {
 func TestPHPClientDocument(t *testing.T) {
 	tool(t, "php")
 	names, dir := unpack(t, "clients/php/README.md")
-	if !slices.Equal(names, []string{"first.php"}) {
+	if !slices.Equal(names, []string{"first.php", "token.php"}) {
 		t.Fatalf("the files are %q", names)
 	}
 	if err := os.Symlink(patientClient(t), dir+"/peal.php"); err != nil {
@@ -204,6 +204,14 @@ func TestPHPClientDocument(t *testing.T) {
 	wait()
 	if got := p.poll("channel=orders&cursor=earliest").texts(); !slices.Equal(got, []string{`{"id":17,"paid":true}`}) {
 		t.Errorf("published %q", got)
+	}
+
+	t.Setenv("PEAL_TOKEN_SECRET", secret)
+	out, wait = phpFile(t, dir+"/token.php")
+	token, _ := out.ReadString('\n') // it ends without one
+	wait()
+	if claims := jwtPart(t, token, 1); !strings.HasSuffix(token, "."+hs256(token)) || !strings.Contains(claims, `"peal":{"subscribe":["news","orders.42.*"],"presence":["chat"],"info":{"name":"Ann"}}`) {
+		t.Errorf("the token %s has %s", token, claims)
 	}
 }
 

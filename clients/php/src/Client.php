@@ -31,6 +31,10 @@ final class Client
     ];
 
     private string $base;
+
+    /** The header with the key; empty without one. @var string[] */
+    private array $authorization = [];
+
     private string $socket = '';
 
     /** @var array<string, mixed> */
@@ -50,9 +54,14 @@ final class Client
      *   null is the environment's PEAL_URL, or else http://127.0.0.1:8080
      * @param array<string, mixed> $options connect_timeout, timeout (seconds),
      *   throw (bool), logger (PSR-3), headers (lines)
+     * @param string|null $key the key of this backend (peal_…); null is the environment's PEAL_KEY, or else none
      */
-    public function __construct(?string $url = null, array $options = [])
-    {
+    public function __construct(
+        ?string $url = null,
+        array $options = [],
+        #[\SensitiveParameter]
+        ?string $key = null
+    ) {
         $url = $url ?? (getenv('PEAL_URL') ?: 'http://127.0.0.1:8080');
         if (strncmp($url, 'unix:', 5) === 0) {
             $this->socket = substr($url, 5);
@@ -60,7 +69,7 @@ final class Client
         }
         $this->base = rtrim($url, '/');
         $this->options = $options + self::OPTIONS;
-        $this->fault = self::unknown($options, array_keys(self::OPTIONS));
+        $this->fault = self::unknown($options, array_keys(self::OPTIONS)) ?? $this->authorize($key ?? (getenv('PEAL_KEY') ?: ''));
         if (!function_exists('curl_init')) {
             $this->fault = Result::failed('no_curl', 'the extension curl is missing: install php-curl');
         } elseif (preg_match('~^https?://~i', $url) !== 1) {
@@ -74,29 +83,30 @@ final class Client
      * @param string|string[] $channel
      * @param mixed $data a string is published as it is, anything else as its JSON
      * @param array<string, mixed> $options event (its name), binary (bool: publish
-     *   as bytes, even if it is text), idempotency_key (generated if it is not given)
+     *   as bytes, even if it is text), idempotency_key (generated if it is not given),
+     *   exclude (the session that does not receive it: the id from the browser that caused it)
      */
     public function publish($channel, $data, array $options = []): Result
     {
         return $this->guard('publish', function () use ($channel, $data, $options): Result {
-            $fault = self::unknown($options, ['event', 'binary', 'idempotency_key']);
-            if ($fault !== null || ($fault = self::nameless($channel)) !== null) {
-                return $fault;
-            }
-            $query = '';
-            foreach ((array) $channel as $name) {
-                $query .= '&channel=' . rawurlencode((string) $name);
-            }
-            if (($options['event'] ?? '') !== '') {
-                $query .= '&event=' . rawurlencode($options['event']);
-            }
-            $key = self::key($options);
-            $result = $this->send('/publish?' . substr($query, 1), 'cursor', self::text($data), [
-                'Content-Type: ' . (empty($options['binary']) ? 'text/plain; charset=utf-8' : 'application/octet-stream'),
-                'Idempotency-Key: ' . $key,
-            ]);
-            $result->idempotencyKey = $key;
-            return $result;
+            return self::nameless($channel) ?? $this->post('channel', (array) $channel, $data, $options);
+        });
+    }
+
+    /**
+     * Publishes data to a user, on all connections that have a token with this sub: on the
+     * channel $user:SUB, which the browser calls $me.
+     *
+     * @param string|int $sub
+     * @param mixed $data as for publish
+     * @param array<string, mixed> $options as for publish
+     */
+    public function publishToUser($sub, $data, array $options = []): Result
+    {
+        return $this->guard('publishToUser', function () use ($sub, $data, $options): Result {
+            return (string) $sub === ''
+                ? Result::failed('no_client', 'name the user: the sub of its tokens')
+                : $this->post('user', [$sub], $data, $options);
         });
     }
 
@@ -106,14 +116,14 @@ final class Client
      * for each message.
      *
      * @param array<int, array<string, mixed>> $messages each with channel, data
-     *   and optionally event, binary and idempotency_key, as for publish
+     *   and optionally event, binary, idempotency_key and exclude, as for publish
      */
     public function publishBatch(array $messages): Result
     {
         return $this->guard('publishBatch', function () use ($messages): Result {
             $batch = [];
             foreach ($messages as $i => $message) {
-                $fault = self::unknown($message, ['channel', 'data', 'event', 'binary', 'idempotency_key']);
+                $fault = self::unknown($message, ['channel', 'data', 'event', 'binary', 'idempotency_key', 'exclude']);
                 if ($fault !== null || ($fault = self::nameless($message['channel'] ?? null)) !== null) {
                     $fault->message = "message $i: $fault->message";
                     return $fault;
@@ -236,6 +246,37 @@ final class Client
     }
 
     /**
+     * Revokes tokens: of a user, or one by its jti. Connections that have them end within a
+     * second, and the server refuses the tokens until they have expired.
+     *
+     * @param string|int|array<string|int>|null $sub all tokens of this user, or of these users
+     * @param string|array<string>|null $jti this token, or these
+     * @param int|null $before only the tokens of sub that were issued before it, in seconds since 1970; default: now
+     */
+    public function revoke($sub = null, $jti = null, ?int $before = null): Result
+    {
+        return $this->guard('revoke', function () use ($sub, $jti, $before): Result {
+            $body = [];
+            foreach (['sub' => $sub, 'jti' => $jti] as $name => $value) {
+                if ($value !== null) {
+                    $body[$name] = array_values(array_map('strval', (array) $value));
+                }
+            }
+            $names = array_merge([], ...array_values($body));
+            if ($names === [] || in_array('', $names, true)) {
+                return Result::failed('no_client', 'name the user (sub) or the token (jti) to revoke');
+            }
+            return $this->send('/revoke', 'disconnected', self::text($body + ($before === null ? [] : ['before' => $before])), ['Content-Type: application/json']);
+        });
+    }
+
+    /** Without the key, which must be in no dump. */
+    public function __debugInfo(): array
+    {
+        return ['url' => $this->base];
+    }
+
+    /**
      * Turns every error in $work into a result, and logs it.
      *
      * @param callable(): Result $work
@@ -265,6 +306,55 @@ final class Client
             throw new PealException($result);
         }
         return $result;
+    }
+
+    /**
+     * Publishes to channels, or to a user.
+     *
+     * @param array<string|int> $names
+     * @param mixed $data
+     * @param array<string, mixed> $options
+     */
+    private function post(string $parameter, array $names, $data, array $options): Result
+    {
+        $fault = self::unknown($options, ['event', 'binary', 'idempotency_key', 'exclude']);
+        if ($fault !== null) {
+            return $fault;
+        }
+        $query = '';
+        foreach ($names as $name) {
+            $query .= "&$parameter=" . rawurlencode((string) $name);
+        }
+        foreach (['event', 'exclude'] as $option) {
+            if (($options[$option] ?? '') !== '') {
+                $query .= "&$option=" . rawurlencode($options[$option]);
+            }
+        }
+        $key = self::key($options);
+        $result = $this->send('/publish?' . substr($query, 1), 'cursor', self::text($data), [
+            'Content-Type: ' . (empty($options['binary']) ? 'text/plain; charset=utf-8' : 'application/octet-stream'),
+            'Idempotency-Key: ' . $key,
+        ]);
+        $result->idempotencyKey = $key;
+        return $result;
+    }
+
+    /** Sends the key with each request, from now on. */
+    private function authorize(
+        #[\SensitiveParameter]
+        string $key
+    ): ?Result {
+        if ($key === '') {
+            return null;
+        }
+        if (preg_match('/^[\x21-\x7E]+$/D', $key) !== 1) { // a line break would begin a header of its own
+            return Result::failed('bad_option', 'the key (argument key, or PEAL_KEY) has characters that no key has, such as a space or a line break');
+        }
+        if (preg_grep('/^authorization\s*:/i', (array) ($this->options['headers'])) !== []) {
+            return Result::failed('bad_option', 'both a key (argument key, or PEAL_KEY) and the option headers send Authorization: use one of them');
+        }
+        $this->authorization = ["Authorization: Bearer $key"];
+        return null;
     }
 
     /**
@@ -305,7 +395,7 @@ final class Client
             CURLOPT_CONNECTTIMEOUT_MS => (int) ceil(1000 * min($left, max(0.001, (float) $this->options['connect_timeout']))),
             CURLOPT_TIMEOUT_MS => (int) ceil(1000 * $left),
             // "Expect:" keeps curl from waiting a second for a 100 Continue.
-            CURLOPT_HTTPHEADER => array_merge(['Expect:', 'Accept: application/json'], (array) $this->options['headers'], $headers),
+            CURLOPT_HTTPHEADER => array_merge(['Expect:', 'Accept: application/json'], $this->authorization, (array) $this->options['headers'], $headers),
             CURLOPT_HEADERFUNCTION => static function ($curl, string $line) use (&$retryAfter): int {
                 if (preg_match('/^retry-after:\s*(\d{1,6})\s*$/i', $line, $found) === 1) {
                     $retryAfter = (int) $found[1];

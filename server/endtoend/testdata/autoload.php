@@ -7,6 +7,6 @@ spl_autoload_register(function ($class) {
 });
 $peal = new Peal\Client($argv[1]);
 $result = $peal->publish('php', 'x');
-Peal\Token::sign([], 'k');
+Peal\Token::sign(['sub' => 'x'], str_repeat('k', 32));
 new Peal\PealException($result);
 echo $result->ok ? 'published' : $result->message, "\n";
