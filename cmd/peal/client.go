@@ -46,6 +46,7 @@ func endpoint(base *url.URL, path string, query url.Values) *url.URL {
 // refusal is a response that reports an error.
 type refusal struct {
 	status int
+	code   string // "" if it is not an error of Peal
 	text   string
 	after  time.Duration // Retry-After; 0 without
 }
@@ -75,7 +76,8 @@ func refused(response *http.Response) *refusal {
 	}
 	b, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
 	if err == nil && json.Unmarshal(b, &body) == nil && body.Error.Code != "" {
-		r.text += ": " + body.Error.Message + " (" + body.Error.Code + ")"
+		r.code = body.Error.Code
+		r.text += ": " + body.Error.Message + " (" + r.code + ")"
 	}
 	return r
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,6 +122,7 @@ func (l *loadScenario) run(c *cobra.Command) error {
 	}
 	s := l.settings
 	s.Version = version
+	s.Token, s.PublishKey = cmp.Or(s.Token, os.Getenv(tokenVariable)), cmp.Or(s.PublishKey, os.Getenv(keyVariable))
 	if len(s.PID)+len(s.Admin)+len(s.Start) == 0 {
 		s.PID = localHolders(c.Context(), s.Targets)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,11 +19,13 @@ import (
 func newPub() *cobra.Command {
 	var p publisher
 	var address *string
+	var proven *proof
 	c := &cobra.Command{
 		Use:   "pub CHANNEL [DATA|-]",
 		Short: "Publish a message, or each line of standard input",
 		Example: `  peal pub news 'hello'
-  tail -f app.log | peal pub log`,
+  tail -f app.log | peal pub log
+  PEAL_KEY=$(cat shop.key) peal pub orders.7 '{"paid":true}'`,
 		Args: func(c *cobra.Command, args []string) error {
 			return usage(c, cobra.RangeArgs(1, 2)(c, args))
 		},
@@ -31,18 +34,22 @@ func newPub() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if p.header, err = proven.header(keyVariable); err != nil {
+				return err
+			}
 			p.base, p.query, p.stdout = base, url.Values{"channel": args[:1]}, c.OutOrStdout()
 			if p.event != "" {
 				p.query.Set("event", p.event)
 			}
 			if len(args) == 2 && args[1] != "-" {
-				return p.publish(c.Context(), args[1])
+				return proven.explain(p.publish(c.Context(), args[1]))
 			}
-			return p.lines(c.Context(), c.InOrStdin())
+			return proven.explain(p.lines(c.Context(), c.InOrStdin()))
 		},
 	}
 	f := c.Flags()
 	address = urlFlag(f)
+	proven = proofFlags(f)
 	f.StringVar(&p.event, "event", "", "name of the event that browsers receive")
 	f.BoolVar(&p.cursors, "cursor", false, "print the cursor of each message")
 	return c
@@ -52,6 +59,7 @@ func newPub() *cobra.Command {
 type publisher struct {
 	base    *url.URL
 	query   url.Values
+	header  http.Header
 	event   string
 	cursors bool
 	stdout  io.Writer
@@ -119,6 +127,7 @@ func (p *publisher) post(ctx context.Context, data string) error {
 	if err != nil {
 		return err
 	}
+	maps.Copy(request.Header, p.header)
 	request.Header.Set("Content-Type", "text/plain; charset=utf-8")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

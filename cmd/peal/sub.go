@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -28,22 +29,30 @@ var transports = map[string]func(*subscriber, context.Context) error{
 func newSub() *cobra.Command {
 	var s subscriber
 	var address *string
+	var proven *proof
 	var transport string
 	c := &cobra.Command{
 		Use:   "sub CHANNEL…",
 		Short: "Print published messages, one a line",
 		Long: `Prints the data of each message, one a line, until it has received --count
 messages; without --count it does not end. After a lost connection it reconnects,
-resumes, and reports messages that are no longer available on standard error.`,
+resumes, and reports messages that are no longer available on standard error.
+
+It does not renew its token: when that expires, it ends with exit code 1, and
+prints the cursor to continue from with another one.`,
 		Example: `  peal sub news
   peal sub news prices --json --last 10
-  peal sub jobs --count 1 --transport poll`,
+  peal sub jobs --count 1 --transport poll
+  PEAL_TOKEN=$(peal token --sub 42 --subscribe 'orders.*') peal sub orders.7`,
 		Args: func(c *cobra.Command, args []string) error {
 			return usage(c, cobra.MinimumNArgs(1)(c, args))
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			base, err := parseURL(*address)
 			if err != nil {
+				return err
+			}
+			if s.header, err = proven.header(tokenVariable); err != nil {
 				return err
 			}
 			serve, ok := transports[transport]
@@ -58,11 +67,12 @@ resumes, and reports messages that are no longer available on standard error.`,
 				return usageError{fmt.Errorf("--count %d: must be at least 1; omit it to receive messages without an end", s.count)}
 			}
 			s.base, s.channels, s.stdout, s.stderr = base, args, c.OutOrStdout(), c.ErrOrStderr()
-			return s.follow(c.Context(), serve)
+			return proven.explain(s.follow(c.Context(), serve))
 		},
 	}
 	f := c.Flags()
 	address = urlFlag(f)
+	proven = proofFlags(f)
 	f.StringVar(&transport, "transport", "ws", "ws, sse or poll")
 	f.BoolVar(&s.json, "json", false, "print the whole message as JSON: channel, cursor, time, event, data")
 	f.StringVar(&s.cursor, "cursor", "", "start after this cursor; earliest: start with all retained messages")
@@ -84,6 +94,7 @@ type subscriber struct {
 	count    int // 0: without an end
 	json     bool
 	client   string // "": nameless
+	header   http.Header
 	stdout   io.Writer
 	stderr   io.Writer
 
@@ -124,7 +135,7 @@ func (s *subscriber) follow(ctx context.Context, serve func(*subscriber, context
 			}
 			return nil
 		case errors.As(err, &final), errors.As(err, &r) && r.final():
-			return err
+			return s.expired(err)
 		case !s.answered && r == nil:
 			return unreachable(s.base, err)
 		}
@@ -145,6 +156,16 @@ func (s *subscriber) follow(ctx context.Context, serve func(*subscriber, context
 			delay = min(2*delay, maxDelay)
 		}
 	}
+}
+
+// expired adds to the error that ends a subscriber how to go on where it stands, if
+// another token changes that.
+func (s *subscriber) expired(err error) error {
+	var r *refusal
+	if s.cursor == "" || !errors.As(err, &r) || r.status != http.StatusUnauthorized {
+		return err
+	}
+	return fmt.Errorf("%w; to continue without a gap, add --cursor %s", err, s.cursor)
 }
 
 // query selects the channels and the position to subscribe from, now.

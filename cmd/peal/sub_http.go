@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ func (s *subscriber) get(ctx context.Context, path string) (*http.Response, erro
 	if err != nil {
 		return nil, finalError{err}
 	}
+	maps.Copy(request.Header, s.header)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, err
@@ -114,10 +116,10 @@ func (s *subscriber) eventStream(ctx context.Context) error {
 	}
 }
 
-// event handles one event of a stream; one without data does nothing. peal.cursor
-// gives a position, which is also its id.
+// event handles one event of a stream; one without data does nothing. Names that
+// begin with peal. are the server's: peal.cursor gives a position, which is also its id.
 func (s *subscriber) event(name string, data []byte) error {
-	if data == nil || name == "peal.cursor" {
+	if data == nil || strings.HasPrefix(name, "peal.") {
 		return nil
 	}
 	if name != "gap" { // a name that publishers cannot use

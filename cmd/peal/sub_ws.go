@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/lxzan/gws"
 )
@@ -22,10 +24,12 @@ func (s *subscriber) webSocket(ctx context.Context) error {
 	u := endpoint(s.base, "ws", s.query())
 	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
 	h := &webSocketHandler{subscriber: s}
+	header := http.Header{"Sec-Websocket-Protocol": {"peal.v1"}}
+	maps.Copy(header, s.header)
 	conn, response, err := gws.NewClient(h, &gws.ClientOption{
 		Addr:               u.String(),
 		ReadMaxPayloadSize: maxFrame,
-		RequestHeader:      http.Header{"Sec-Websocket-Protocol": {"peal.v1"}},
+		RequestHeader:      header,
 		NewDialer:          func() (gws.Dialer, error) { return contextDialer{ctx}, nil },
 	})
 	if err != nil {
@@ -71,7 +75,7 @@ func (h *webSocketHandler) OnMessage(c *gws.Conn, m *gws.Message) {
 		return
 	}
 	object := m.Bytes()
-	if !bytes.HasPrefix(object, []byte(`{"gap":`)) && !bytes.HasPrefix(object, []byte(`{"connected":`)) {
+	if !slices.ContainsFunc(notMessages, func(start []byte) bool { return bytes.HasPrefix(object, start) }) {
 		if h.err = h.message(object); h.err != nil {
 			_ = c.WriteClose(1000, nil) // the connection ends in any case
 		}
@@ -92,6 +96,10 @@ func (h *webSocketHandler) OnMessage(c *gws.Conn, m *gws.Message) {
 	}
 }
 
+// notMessages are the beginnings of the frames that are no messages. The warning that a
+// token expires is one: peal sub has no other token.
+var notMessages = [][]byte{[]byte(`{"gap":`), []byte(`{"connected":`), []byte(`{"token_expires":`)}
+
 // reconnectable are the close codes after which the same subscription may succeed.
 var reconnectable = []uint16{0, 1000, 1001, 1005, 1006, 1011, 1012, 1013, 4429}
 
@@ -104,7 +112,8 @@ func (h *webSocketHandler) OnClose(_ *gws.Conn, err error) {
 	default:
 		h.err = fmt.Errorf("the server closed with %d %s", status.Code, status.Reason)
 		if !slices.Contains(reconnectable, status.Code) {
-			h.err = finalError{h.err}
+			code, _, _ := strings.Cut(string(status.Reason), ":")
+			h.err = finalError{&refusal{status: int(status.Code) - 4000, code: code, text: h.err.Error()}}
 		}
 	}
 }

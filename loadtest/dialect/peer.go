@@ -31,6 +31,9 @@ func (d Data) With(name, value string) Data {
 // Given reports whether there is anything.
 func (d *Data) Given() bool { return d.Token != "" || len(d.Columns) > 0 }
 
+// HasToken reports whether {token} stands for something.
+func (d *Data) HasToken() bool { return d.Token != "" || slices.Contains(d.Columns, "token") }
+
 // Expand is text, a template, with the values in their places. What is none stays as
 // it is.
 func (d *Data) Expand(text string, v *Values, byDefault ...string) string {

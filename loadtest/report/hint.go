@@ -2,10 +2,15 @@ package report
 
 import "strings"
 
+// tokenHint is what to change if the server asks for a proof.
+const tokenHint = "a token may be needed: PEAL_TOKEN or --token and PEAL_KEY or --publish-key for a Peal, otherwise --header 'Authorization: …'"
+
 // hints are what to change, by what an error contains.
 var hints = []struct{ error, change string }{
-	{" 401", "a token may be needed: --header 'Authorization: …'"},
-	{" 403", "a token may be needed: --header 'Authorization: …'"},
+	{" 401", tokenHint},
+	{" 403", tokenHint},
+	{" 4401", tokenHint},
+	{" 4403", tokenHint},
 	{" 404", "the path in --target or --publish may be another"},
 	{" 405", "the path in --target or --publish may be another"},
 	{"too many open files", "raise the limit of open files, of the server too: ulimit -n"},
@@ -23,6 +28,15 @@ func withHint(err string) string {
 	return err
 }
 
+// failure is why a connection is not open. What a server closes after its handshake, as it
+// does with a token that it refuses, is no error of the opening.
+func (c *Connections) failure() string {
+	if c.FirstError != "" || len(c.Ends) == 0 {
+		return c.FirstError
+	}
+	return c.Ends[0].Reason
+}
+
 // fruitless finds what makes a run say little or nothing of the server, although the
 // generator did its part.
 func (r *Report) fruitless(fault func(string, ...any)) {
@@ -32,9 +46,9 @@ func (r *Report) fruitless(fault func(string, ...any)) {
 		fault("the run ended before its time: %s", withHint(r.Aborted))
 		return
 	case c.Opened == 0 && !r.Interrupted:
-		fault("no connection could be opened: %s", withHint(c.FirstError))
+		fault("no connection could be opened: %s", withHint(c.failure()))
 	case 2*c.Opened <= c.Wanted && !r.Interrupted:
-		fault("%d of %d connections could not be opened: %s", c.Wanted-c.Opened, c.Wanted, withHint(c.FirstError))
+		fault("%d of %d connections could not be opened: %s", c.Wanted-c.Opened, c.Wanted, withHint(c.failure()))
 	}
 	switch {
 	case m == nil:

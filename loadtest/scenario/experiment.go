@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -188,7 +189,7 @@ func (e *experiment) specs() []loadtest.Spec {
 		share := e.s.Connections*(i+1)/n - e.s.Connections*i/n
 		spec := e.targets[i].Spec(e.s.Channels, share)
 		spec.Agents, spec.AgentToken = e.s.Agents, e.agentToken
-		spec.Timeout, spec.OpenRate, spec.Header = e.s.Timeout, e.s.OpenRate/float64(n), e.header()
+		spec.Timeout, spec.OpenRate, spec.Header = e.s.Timeout, e.s.OpenRate/float64(n), e.header()+e.bearer(i, e.tokens(i))
 		spec.Deflate = e.s.Deflate
 		if e.s.Reconnect != "" {
 			e.targets[i].Reconnect(&spec, e.backoff)
@@ -209,11 +210,39 @@ func (e *experiment) header() string {
 	return b.String()
 }
 
+// bearer is the header line with which a Peal is shown a token or a key. It is empty if
+// there is none, or if the settings have another place for it: Authorization in --header,
+// token= in the target.
+func (e *experiment) bearer(target int, text string) string {
+	t := &e.targets[target]
+	own := func(line string) bool { return strings.EqualFold(line[:strings.Index(line+":", ":")], "Authorization") }
+	if text == "" || !t.Peal() || strings.Contains(t.Text, "token=") || slices.ContainsFunc(e.s.Header, own) {
+		return ""
+	}
+	return "Authorization: Bearer " + text + "\r\n"
+}
+
+// tokens is the token of each subscriber of a target, as a template.
+func (e *experiment) tokens(target int) string {
+	if !e.targets[target].Data.HasToken() {
+		return ""
+	}
+	return "{token}"
+}
+
+// publishBearer is bearer of the publications of a target: the key, or else the token of the first
+// subscriber.
+func (e *experiment) publishBearer(target int) string {
+	data := e.targets[target].Data
+	first := data.Values(0, "")
+	return e.bearer(target, cmp.Or(e.s.PublishKey, data.Expand(e.tokens(target), &first)))
+}
+
 // dial connects the publisher to all targets.
 func (s *session) dial() (err error) {
 	var all []loadtest.PublishTarget
 	for i := range s.targets {
-		to, err := s.targets[i].Publish(s.soft, at(s.s.Publish, i), s.header(), s.s.Channels)
+		to, err := s.targets[i].Publish(s.soft, at(s.s.Publish, i), s.header()+s.publishBearer(i), s.s.Channels)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrUsage, err)
 		}

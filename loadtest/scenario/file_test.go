@@ -69,6 +69,7 @@ func TestEachSettingIsReadAndPrinted(t *testing.T) {
 	t.Setenv("NAME", "word")
 	t.Setenv("SECRET", "word")
 	t.Setenv("TOKEN", "word")
+	t.Setenv("PUBLISH_KEY", "word")
 	for _, name := range scenarios() {
 		given := DefaultsOf(name)
 		flags := Flags(&given, name)

@@ -36,6 +36,7 @@ type Settings struct {
 	Settle      time.Duration // how long to wait for the last messages
 	Idle        time.Duration // how long the server rests before its memory is read
 	Sources     []string      // local addresses, gone round by the worker processes
+	PublishKey  string        // of a backend of a Peal; in no report
 	Publishers  int           // connections that publish to each target; 0: up to 8, or a WebSocket for each channel
 	Pipeline    int           // requests in flight on each of them
 	Reconnect   string        // how clients come back, see loadtest.ParseBackoff; "": not at all
@@ -239,7 +240,7 @@ func (e *experiment) check(sc scenario) error {
 		}
 		must(sc.name != "mixed" || t.Peal(), "mixed: target %q must be a Peal server", text)
 		must(!s.GWS || t.Transport == loadtest.WebSocket && t.Protocol == "" && t.Format != loadtest.JSON && t.Dialect == nil && !data.Given(),
-			"--gws: target %q must be ws:// with raw messages", text)
+			"--gws: target %q must be ws:// with raw messages, without --token (also PEAL_TOKEN) and --data", text)
 		must(t.Dialect == nil || t.Dialect.Code != "pusher" || s.Secret != "" || sc.name == "connect", "target %q: needs --secret, the secret of the application", text)
 		e.targets = append(e.targets, t)
 	}

@@ -11,7 +11,7 @@ import (
 type Speech struct {
 	Files  []string        // of dialects: one for all targets, or one for each
 	Flags  dialect.Dialect // laid over them
-	Token  string          // {token}; in no report
+	Token  string          // {token}, and what the subscribers of a Peal send; in no report
 	Secret string          // what Pusher's publications are signed with; in no report
 	Data   string          // file
 }
@@ -62,7 +62,7 @@ func (s *Speech) rows() []row {
 		{"ping", &d.Ping, "message that is no publication and its response: 'ping=pong', '{\"type\":6}=>{\"type\":6}', or /expression/ alone for no response", "", 0},
 		{"ping-every", &d.PingEvery, "text to send on each connection in an interval: '25s=TEXT'", "", 0},
 		{"reject", &d.Reject, "message with which the server refuses, a text or /expression/: it ends the connection", "", 0},
-		{"token", &s.Token, "what {token} stands for; it is in no report", "", secret},
+		{"token", &s.Token, "token of the subscribers of a Peal (better PEAL_TOKEN), and what {token} stands for; it is in no report", "", secret},
 		{"data", &s.Data, "CSV file with a row for each connection, gone round; the first names the columns, which are placeholders", "", isFile},
 		{"publish-method", &d.PublishMethod, "method of a publication's request (default: POST)", "-connect", 0},
 		{"publish-header", &d.PublishHeader, "header line of a publication's request: 'Name: value'", "-connect", secret},
