@@ -240,6 +240,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 			s.hub.Sweep(now)
 			s.presence.Sweep()
 			s.bans.Sweep()
+			s.backends.Load().Sweep(now)
 			s.revoked.Sweep()
 		case <-s.presence.Work():
 			if changes == nil {

@@ -86,8 +86,7 @@ func hasForm(text []byte) bool {
 }
 
 // hasChecksum reports whether a text that has the form of a key ends with the
-// checksum of its beginning. It does not allocate. Its time depends on whether the
-// checksum fits, which tells nothing of any key of the server.
+// checksum of its beginning.
 func hasChecksum(text []byte) bool {
 	body, digits := text[:Length-checkDigits], text[Length-checkDigits:]
 	has := uint64(0)

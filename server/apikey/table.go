@@ -34,7 +34,8 @@ func wordsOf(sum [sha256.Size]byte) (w words) {
 // use is the count of one key. Tables of a server share it by name.
 type use struct {
 	requests atomic.Uint64
-	second   atomic.Int64 // of the last one, since 1970; 0 for none
+	swept    uint64       // requests at the last Sweep, which alone uses it
+	second   atomic.Int64 // of the last Sweep that found new requests, since 1970; 0 for none
 }
 
 // New returns the table of definitions, which must be valid (see Validate) and which it
@@ -80,7 +81,8 @@ func (t *Table) Holds(g *grant.Grant) bool { return t != nil && slices.Contains(
 // Its time depends on the number of keys, and not on how much of one the text has in
 // common with it: digests are compared, each with all of them, without a branch.
 func (t *Table) Find(text []byte) (*grant.Grant, bool) {
-	if t == nil || !hasForm(text) || !hasChecksum(text) {
+	// The checksum is for people: here the digest decides, and knows no better.
+	if t == nil || len(text) != Length || !Is(text) {
 		return nil, false
 	}
 	has := wordsOf(sha256.Sum256(text))
@@ -94,16 +96,18 @@ func (t *Table) Find(text []byte) (*grant.Grant, bool) {
 	if found < 0 {
 		return nil, false
 	}
-	t.uses[found].count(time.Now())
+	t.uses[found].requests.Add(1)
 	return t.grants[found], true
 }
 
-func (u *use) count(now time.Time) {
-	u.requests.Add(1)
-	// Loops share the counter: a store only where it changes leaves its memory shared
-	// for a second.
-	if s := now.Unix(); s != u.second.Load() {
-		u.second.Store(s)
+// Sweep notes when the keys were last used: at now, if they were since the call before.
+// Call it once a second: Find itself reads no clock. One goroutine at a time may call it.
+func (t *Table) Sweep(now time.Time) {
+	for _, u := range t.uses {
+		if n := u.requests.Load(); n != u.swept {
+			u.swept = n
+			u.second.Store(now.Unix())
+		}
 	}
 }
 
@@ -119,7 +123,7 @@ func (t *Table) Len() int {
 type Use struct {
 	Name     string
 	Requests uint64
-	Second   int64 // of the last one, since 1970; 0 for none
+	Second   int64 // of the last one, since 1970, as the next Sweep noted it; 0 for none
 }
 
 // Uses are those of all keys, in the order of their definitions.

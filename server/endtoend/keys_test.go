@@ -227,11 +227,12 @@ func TestKeysAreReplacedWhileTheServerRuns(t *testing.T) {
 	if e := reader.next(); e.data != "x" {
 		t.Errorf("the reader received %+v", e)
 	}
-	metrics := overSocket(t, admin, "GET", "/metrics")
+	metrics := ""
 	for _, want := range []string{`peal_key_requests_total{key="shop"} 3`, `peal_key_requests_total{key="crm"} 2`, `peal_key_last_use_seconds{key="shop"} 1.`} {
-		if !strings.Contains(metrics, want) {
-			t.Errorf("metrics lack %q", want)
-		}
+		o.await("metrics have "+want, func() bool { // the last use is noted once a second
+			metrics = overSocket(t, admin, "GET", "/metrics")
+			return strings.Contains(metrics, want)
+		})
 	}
 	o.end(syscall.SIGTERM)
 	for _, key := range []string{first, second, third, watcher} {
