@@ -303,8 +303,8 @@ func (encoder) AppendGap(dst []byte, k ring.Encoding, g ring.Gap) []byte {
 }
 
 func (encoder) AppendAnswer(dst []byte, _ ring.Encoding, a fanout.Answer) []byte {
-	if a.Dismissed {
-		return fmt.Appendf(dst, "dismissed close=%v\n", a.Close)
+	if a.Ended != nil {
+		return fmt.Appendf(dst, "%v close=%v\n", a.Ended, a.Close)
 	}
 	dst = fmt.Appendf(dst, "poll %d %d %d\n", a.Sequence, len(a.Gaps), len(a.Messages))
 	for _, g := range a.Gaps {

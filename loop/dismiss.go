@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 
 	"peal/loop/fanout"
-	"peal/loop/frame"
 )
 
 // A turn looks at so many connections for those that are to be dismissed, and
@@ -19,27 +18,34 @@ const (
 // maxDismissals is how many calls of Dismiss may be under way.
 const maxDismissals = 64
 
-const dismissReason = "disconnected: the backend has ended the connections of this client"
+// Ending is what a client receives whose connection is dismissed: a WebSocket the code
+// and the reason in its close frame, a poll a response with which the encoder expresses
+// Cause (fanout.Answer.Ended). An event stream just ends: its client learns the rest
+// when it comes back. Endings are immutable and may be shared.
+type Ending struct {
+	Code   uint16
+	Reason string
+	Cause  any // not nil
+}
 
 // dismissal is one call of Dismiss on its way through the connections of a loop.
 type dismissal struct {
-	pick  func(session uint64) bool
+	pick  func(session uint64) *Ending
 	done  func(ended int)
 	next  uint32 // slot
 	ended int
 }
 
-// Dismiss ends the connections that pick chooses among those with a name
-// (Subscription.Named): a WebSocket with 4410, an event stream by its end, a poll
-// by an answer that says so. It reports false, and does nothing, when too many
-// calls are under way.
+// Dismiss ends the connections for which pick returns an Ending, among those with a
+// name (Subscription.Named). It reports false, and does nothing, when too many calls
+// are under way.
 //
 // It looks at each connection there is, in bounded turns: one that is named
 // after the call may be missed. pick runs on the goroutine of the loop whose
 // front it gets, and is called once for a connection that it chooses. done is
 // called once, on one of these goroutines, with how many have been ended; when
 // the loops end before, never. Any goroutine may call Dismiss; it does not block.
-func (g *Group) Dismiss(pick func(front Front, session uint64) bool, done func(ended int)) bool {
+func (g *Group) Dismiss(pick func(front Front, session uint64) *Ending, done func(ended int)) bool {
 	if g.dismissals.Add(1) > maxDismissals {
 		g.dismissals.Add(-1)
 		return false
@@ -47,7 +53,7 @@ func (g *Group) Dismiss(pick func(front Front, session uint64) bool, done func(e
 	var ended, finished atomic.Int32
 	for _, l := range g.loops {
 		d := &dismissal{
-			pick: func(session uint64) bool { return pick(l.front, session) },
+			pick: func(session uint64) *Ending { return pick(l.front, session) },
 			done: func(n int) {
 				ended.Add(int32(n)) // before finished: who comes last sees them all
 				if finished.Add(1) == int32(len(g.loops)) {
@@ -72,8 +78,12 @@ func (l *Loop) dismiss() (more bool) {
 	d := l.dismissals[0]
 	most := d.ended + dismissEnds
 	for end := min(d.next+dismissLooks, l.used); d.next < end && d.ended < most; d.next++ {
-		if c := l.conn(d.next); c.flags&flagNamed != 0 && d.pick(c.session) {
-			l.dismissOne(d.next, c)
+		c := l.conn(d.next)
+		if c.flags&flagNamed == 0 {
+			continue
+		}
+		if e := d.pick(c.session); e != nil {
+			l.dismissOne(d.next, c, e)
 			d.ended++
 		}
 	}
@@ -84,13 +94,13 @@ func (l *Loop) dismiss() (more bool) {
 	return len(l.dismissals) > 0
 }
 
-func (l *Loop) dismissOne(slot uint32, c *conn) {
+func (l *Loop) dismissOne(slot uint32, c *conn, e *Ending) {
 	l.counts.dismissed++
 	if c.state != stateParked {
-		l.closeStream(slot, c, frame.CloseDisconnected, dismissReason)
+		l.closeStream(slot, c, e.Code, e.Reason)
 		return
 	}
-	a := fanout.Answer{Dismissed: true, Close: true, HeadOnly: l.fan.HeadOnly(slot), Origin: l.fan.Origin(slot)}
+	a := fanout.Answer{Ended: e.Cause, Close: true, HeadOnly: l.fan.HeadOnly(slot), Origin: l.fan.Origin(slot)}
 	l.unsubscribe(slot, c)
 	c.state = stateHTTP
 	c.flags |= flagCloseNext

@@ -12,10 +12,10 @@ import (
 )
 
 // dismiss has Group.Dismiss pick by session and waits for its end.
-func (s *server) dismiss(pick func(session uint64) bool) (ended int) {
+func (s *server) dismiss(pick func(session uint64) *loop.Ending) (ended int) {
 	s.t.Helper()
 	done := make(chan int, 2)
-	if !s.group.Dismiss(func(_ loop.Front, session uint64) bool { return pick(session) }, func(n int) { done <- n }) {
+	if !s.group.Dismiss(func(_ loop.Front, session uint64) *loop.Ending { return pick(session) }, func(n int) { done <- n }) {
 		s.t.Fatal("refused")
 	}
 	select {
@@ -27,13 +27,15 @@ func (s *server) dismiss(pick func(session uint64) bool) (ended int) {
 	}
 }
 
-func everybody(uint64) bool { return true }
+var over = &loop.Ending{Code: 4410, Reason: "disconnected: by the test", Cause: "dismissed"}
+
+func everybody(uint64) *loop.Ending { return over }
 
 func (c *client) expectDismissed() {
 	c.t.Helper()
 	op, payload := c.frame()
-	if want := closePayload(4410, "disconnected: "); op != opClose || !strings.HasPrefix(payload, want) {
-		c.t.Fatalf("frame %d %q, want a close frame with %q", op, payload, want)
+	if want := closePayload(4410, "disconnected: by the test"); op != opClose || payload != want {
+		c.t.Fatalf("frame %d %q, want a close frame %q", op, payload, want)
 	}
 	c.sendFrame(opClose, payload[:2])
 	c.expectEnd()
@@ -75,6 +77,32 @@ func TestDismissEndsNamedConnectionsOfEachKind(t *testing.T) {
 	unnamed.expect("m 1 a still here")
 	between.send("echo after\n")
 	between.expect("after")
+}
+
+// One dismissal may end connections in different ways.
+func TestDismissEndsEachInItsWay(t *testing.T) {
+	s := start(t, options{})
+	socket, poll, spared := s.dial(), s.dial(), s.dial()
+	socket.ws("wsraw", "a now named")
+	poll.send("poll a now 60 named\n")
+	s.await("the poll is held", func() bool { return s.sum(polls) == 1 })
+	sessions := slices.Clone(s.named.sessions)
+	spared.ws("wsraw", "a now named")
+	expired := &loop.Ending{Code: 4401, Reason: "token_expired: get a new one", Cause: "expired"}
+	gone := &loop.Ending{Code: 4403, Reason: "not_allowed: ask for more", Cause: "forbidden"}
+	if n := s.dismiss(func(session uint64) *loop.Ending {
+		return map[uint64]*loop.Ending{sessions[0]: expired, sessions[1]: gone}[session]
+	}); n != 2 {
+		t.Errorf("%d ended, want 2", n)
+	}
+	socket.expectFrame(opClose, closePayload(4401, "token_expired: get a new one"))
+	poll.expect("forbidden close=true")
+	poll.expectEnd()
+	s.publish("a", "still here")
+	spared.expectFrame(opText, "still here")
+	if n := s.sum(func(l loop.Stats) int { return int(l.Closes[4401]) }); n != 1 {
+		t.Errorf("%d closes with 4401 counted, want 1", n)
+	}
 }
 
 func TestDismissLeavesAHalfSentMessageWhole(t *testing.T) {
@@ -139,11 +167,14 @@ func TestDismissPicksOnEveryLoop(t *testing.T) {
 	}
 	var wrong atomic.Int32
 	done := make(chan int, 1)
-	s.group.Dismiss(func(of loop.Front, session uint64) bool {
+	s.group.Dismiss(func(of loop.Front, session uint64) *loop.Ending {
 		if int(session&0xff) != of.(front).loop {
 			wrong.Add(1)
 		}
-		return odd[session]
+		if odd[session] {
+			return over
+		}
+		return nil
 	}, func(n int) { done <- n })
 	if n := <-done; n != 15 || wrong.Load() != 0 {
 		t.Errorf("%d ended, want 15; %d asked for on another loop", n, wrong.Load())
@@ -161,7 +192,7 @@ func TestDismissIsRefusedWhenTooManyAreUnderWay(t *testing.T) {
 	s := prepare(t, options{})
 	done := make(chan int, loop.MaxDismissals+1)
 	dismiss := func() bool {
-		return s.group.Dismiss(func(loop.Front, uint64) bool { return true }, func(n int) { done <- n })
+		return s.group.Dismiss(func(loop.Front, uint64) *loop.Ending { return over }, func(n int) { done <- n })
 	}
 	for i := range loop.MaxDismissals { // nothing runs yet
 		if !dismiss() {

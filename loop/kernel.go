@@ -105,8 +105,8 @@ type Events uint8
 const (
 	Readable Events = 1 << iota // read it: bytes, the end, a connection to accept
 	Writable                    // it has room
-	Ending                      // the peer's end may be close behind what can be read; with Readable
-	Broken                      // nothing can be sent to the peer any more; with Ending
+	NearEnd                     // the peer's end may be close behind what can be read; with Readable
+	Broken                      // nothing can be sent to the peer any more; with NearEnd
 )
 
 // End is what is known of the end of a connection.

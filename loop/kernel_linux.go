@@ -101,7 +101,7 @@ func eventsOf(e netpoll.IOEvent) (out Events) {
 		out |= Readable
 	}
 	if e&(unix.EPOLLRDHUP|broken) != 0 {
-		out |= Ending
+		out |= NearEnd
 	}
 	if e&broken != 0 {
 		out |= Broken

@@ -243,7 +243,7 @@ func (l *Loop) ready(slot uint32, c *conn, e Events) {
 		}
 	default:
 		c.flags |= flagReadable
-		if e&Ending != 0 {
+		if e&NearEnd != 0 {
 			c.flags |= flagEnding
 		}
 		l.read(slot, c)

@@ -21,11 +21,11 @@ type dismisser struct {
 const dismissalsOfShare = 32
 
 // Dismiss ends the connections of clients; see httpapi.Dismisser.
-func (d *dismisser) Dismiss(by share.Key, pick func(*httpapi.Front, uint64) bool, done func(ended int)) bool {
+func (d *dismisser) Dismiss(by share.Key, pick func(*httpapi.Front, uint64) *loop.Ending, done func(ended int)) bool {
 	if !d.begin(by) {
 		return false
 	}
-	ok := d.loops.Dismiss(func(front loop.Front, session uint64) bool { return pick(front.(*httpapi.Front), session) }, func(n int) {
+	ok := d.loops.Dismiss(func(front loop.Front, session uint64) *loop.Ending { return pick(front.(*httpapi.Front), session) }, func(n int) {
 		d.end(by)
 		done(n)
 	})

@@ -16,12 +16,12 @@ import (
 type Encoder struct {
 	// Fixed before the first use. Origin returns the header lines for the pages of an
 	// origin by its number (fanout.Subscription.Origin); if it is nil, pages of other
-	// origins cannot read Held responses. Dismissed appends the whole response to a poll
-	// whose client was disconnected. Sessions are the ids that a client receives when its
+	// origins cannot read Held responses. Ended appends the whole response to a poll
+	// that was ended for that cause (loop.Ending). Sessions are the ids that a client receives when its
 	// stream opens, or with the response to its first poll; nil: none.
-	Origin    func(number uint16) string
-	Dismissed func(dst []byte, h response.Head, headOnly bool) []byte
-	Sessions  *session.IDs
+	Origin   func(number uint16) string
+	Ended    func(dst []byte, h response.Head, headOnly bool, cause any) []byte
+	Sessions *session.IDs
 
 	table   *Table
 	lineage *log.Lineage
@@ -98,8 +98,8 @@ func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, said fanout.Answer) 
 	if e.Origin != nil {
 		h.Origin = e.Origin(said.Origin)
 	}
-	if said.Dismissed {
-		return e.Dismissed(dst, h, said.HeadOnly)
+	if said.Ended != nil {
+		return e.Ended(dst, h, said.HeadOnly, said.Ended)
 	}
 	a := Answer{Messages: said.Messages, encoder: e, encoding: k}
 	a.Head, a.HeadOnly = h, said.HeadOnly

@@ -18,7 +18,9 @@ import (
 	"peal/server/dialect"
 	"peal/server/httpapi"
 	"peal/server/log"
+	"peal/server/permit"
 	"peal/server/presence"
+	"peal/server/refusal"
 	"peal/server/revoke"
 	"peal/server/share"
 )
@@ -31,14 +33,14 @@ type fakeDismisser struct {
 	busy     bool
 }
 
-func (d *fakeDismisser) Dismiss(_ share.Key, pick func(*httpapi.Front, uint64) bool, done func(int)) bool {
+func (d *fakeDismisser) Dismiss(_ share.Key, pick func(*httpapi.Front, uint64) *loop.Ending, done func(int)) bool {
 	if d.busy {
 		return false
 	}
 	d.ended = nil
 	n := 0
 	for session, name := range d.sessions {
-		if pick(d.front, session) {
+		if pick(d.front, session) != nil {
 			n++
 			d.ended = append(d.ended, name)
 		}
@@ -400,12 +402,17 @@ func TestTheDisconnectedLeaveAtOnce(t *testing.T) {
 func TestEncoderAnswersADismissedPoll(t *testing.T) {
 	e := httpapi.NewEncoder(table, lineage, func(int64) int64 { return 0 }, nil)
 	for _, k := range []ring.Encoding{dialect.PollRaw, dialect.PollJSON} {
-		resp, body := readAnswer(t, "GET /", e.AppendAnswer(nil, k, fanout.Answer{Dismissed: true, Close: true}))
+		resp, body := readAnswer(t, "GET /", e.AppendAnswer(nil, k, fanout.Answer{Ended: permit.ErrDisconnected, Close: true}))
 		if resp.StatusCode != 410 || !resp.Close || !strings.HasPrefix(body, `{"error":{"code":"disconnected",`) {
 			t.Errorf("encoding %d: %d, closing %v, %s", k, resp.StatusCode, resp.Close, body)
 		}
 	}
-	head, _ := readAnswer(t, "HEAD /", e.AppendAnswer(nil, dialect.PollJSON, fanout.Answer{Dismissed: true, Close: true, HeadOnly: true}))
+	expired := &refusal.Error{Status: 401, Code: "token_expired", Message: "get a new one"}
+	resp, body := readAnswer(t, "GET /", e.AppendAnswer(nil, dialect.PollRaw, fanout.Answer{Ended: expired, Close: true}))
+	if resp.StatusCode != 401 || !strings.HasPrefix(body, `{"error":{"code":"token_expired","message":"get a new one"`) {
+		t.Errorf("expired: %d, %s", resp.StatusCode, body)
+	}
+	head, _ := readAnswer(t, "HEAD /", e.AppendAnswer(nil, dialect.PollJSON, fanout.Answer{Ended: permit.ErrDisconnected, Close: true, HeadOnly: true}))
 	if head.StatusCode != 410 || head.ContentLength < 50 {
 		t.Errorf("to HEAD: %d, length %d", head.StatusCode, head.ContentLength)
 	}

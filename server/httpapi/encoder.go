@@ -3,7 +3,7 @@ package httpapi
 import (
 	"peal/server/dialect"
 	"peal/server/log"
-	"peal/server/permit"
+	"peal/server/refusal"
 	"peal/server/response"
 )
 
@@ -13,9 +13,9 @@ import (
 func NewEncoder(t *dialect.Table, lineage *log.Lineage, random func(n int64) int64, origins *Origins) *dialect.Encoder {
 	e := dialect.NewEncoder(t, lineage, random)
 	e.Origin = origins.head
-	e.Dismissed = func(dst []byte, h response.Head, headOnly bool) []byte {
+	e.Ended = func(dst []byte, h response.Head, headOnly bool, cause any) []byte {
 		s := shape{close: h.Close, headOnly: headOnly, origin: h.Origin}
-		return s.appendError(dst, h.Date, permit.ErrDisconnected, response.NoStore)
+		return s.appendError(dst, h.Date, cause.(*refusal.Error), response.NoStore)
 	}
 	return e
 }

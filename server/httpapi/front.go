@@ -61,7 +61,7 @@ type Dismisser interface {
 	// Dismiss ends the connections that pick chooses, which is called on their loop. It
 	// reports false when too many calls, or too many of that share, are under way.
 	// done is called once, on any goroutine, with how many there were.
-	Dismiss(by share.Key, pick func(front *Front, session uint64) bool, done func(ended int)) bool
+	Dismiss(by share.Key, pick func(front *Front, session uint64) *loop.Ending, done func(ended int)) bool
 }
 
 // Orders decides which clients are kept away, and which tokens are revoked: a

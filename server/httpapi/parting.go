@@ -3,6 +3,8 @@ package httpapi
 import (
 	"sync/atomic"
 
+	"peal/loop"
+	"peal/server/permit"
 	"peal/server/refusal"
 )
 
@@ -27,11 +29,25 @@ func (x *exchange) newParting(body func(*parting) []byte) *parting {
 	return p
 }
 
+// NewEnding returns the end of connections for a reason, which polls receive as the
+// response to a request.
+func NewEnding(why *refusal.Error, reason string) *loop.Ending {
+	return &loop.Ending{Code: why.CloseCode(), Reason: why.Code + ": " + reason, Cause: why}
+}
+
+// Disconnected is the end of a connection by an order.
+var Disconnected = NewEnding(permit.ErrDisconnected, "the backend has ended the connections of this client")
+
 // end ends the connections that pick chooses, on all loops.
 func (p *parting) end(x *exchange, pick func(front *Front, session uint64) bool) {
 	if x.deps.Dismisser == nil {
 		p.dismissed(0)
-	} else if !x.deps.Dismisser.Dismiss(x.by, pick, p.dismissed) {
+	} else if !x.deps.Dismisser.Dismiss(x.by, func(front *Front, session uint64) *loop.Ending {
+		if pick(front, session) {
+			return Disconnected
+		}
+		return nil
+	}, p.dismissed) {
 		x.refuse(errDismissBusy)
 		return
 	}

@@ -66,10 +66,10 @@ func (s *socket) events() (e loop.Events) {
 		e |= loop.Writable
 	}
 	if s.end {
-		e |= loop.Ending
+		e |= loop.NearEnd
 	}
 	if s.end && s.shut || s.reset {
-		e |= loop.Readable | loop.Ending | loop.Broken
+		e |= loop.Readable | loop.NearEnd | loop.Broken
 	}
 	return e
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"peal/loop"
+	"peal/server/httpapi"
 )
 
 // run is one schedule. A panic is a failure with its seed.
@@ -151,13 +152,14 @@ func (w *world) dismiss(c *conn) {
 	}
 	session := c.session
 	w.note("%s is dismissed", c)
-	w.group.Dismiss(func(_ loop.Front, other uint64) bool {
-		if other == session {
-			w.counts[dismissals]++
-			c.dismissed = true
-			c.shallEnd()
+	w.group.Dismiss(func(_ loop.Front, other uint64) *loop.Ending {
+		if other != session {
+			return nil
 		}
-		return other == session
+		w.counts[dismissals]++
+		c.dismissed = true
+		c.shallEnd()
+		return httpapi.Disconnected
 	}, func(int) {})
 }
 
