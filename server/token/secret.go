@@ -12,7 +12,7 @@ import (
 // file last. Its errors, one for each fault, do not contain a secret.
 func readSecrets(c *Config) (secrets [][]byte, faults []error) {
 	add := func(from, secret string) {
-		if err := checkSecret(secret); err != nil {
+		if err := CheckSecret(secret); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", from, err))
 			return
 		}
@@ -59,8 +59,8 @@ func ReadSecrets(path string) (secrets []string, err error) {
 	return secrets, nil
 }
 
-// checkSecret returns why a text is no secret for HS256.
-func checkSecret(secret string) error {
+// CheckSecret returns why a text is no secret for HS256. The error does not contain it.
+func CheckSecret(secret string) error {
 	if len(secret) < minSecret {
 		return fmt.Errorf("a secret of %d bytes: must have at least %d, or it can be guessed from a token; make one with: openssl rand -base64 48", len(secret), minSecret)
 	}

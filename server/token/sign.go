@@ -21,7 +21,7 @@ type Claims struct {
 // library of their language. It refuses what Verify would refuse with the default
 // configuration and secret; the error does not contain the secret.
 func Sign(secret string, c Claims) (string, error) {
-	if err := checkSecret(secret); err != nil {
+	if err := CheckSecret(secret); err != nil {
 		return "", err
 	}
 	grants := map[string]any{}
