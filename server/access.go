@@ -1,7 +1,9 @@
 package server
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync/atomic"
 
@@ -15,6 +17,14 @@ import (
 func (c Config) checkAccess() (errs []error) {
 	if c.Auth != "" && c.Auth != AuthOpen && c.Auth != AuthToken {
 		errs = append(errs, fmt.Errorf("config: auth %q: must be open or token", c.Auth))
+	}
+	if c.Auth == AuthToken && !c.Token.Configured() && len(c.Keys) == 0 {
+		errs = append(errs, errors.New("config: auth token: nothing could prove that a client may do anything: set token-secret, token-secret-file, token-key or token-jwks, or add keys"))
+	}
+	tokens := c.Token
+	tokens.Log = slog.New(slog.DiscardHandler) // New logs its warnings
+	if err := tokens.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("config: %w", err))
 	}
 	if !isCookieName(c.TokenCookie) {
 		errs = append(errs, fmt.Errorf("config: token-cookie %q: must be a name of letters, digits, - and _, or off", c.TokenCookie))
@@ -44,6 +54,9 @@ func (s *Server) identity(c Config) identity.Identity {
 	}
 	if id.Cookie == NoCookie {
 		id.Cookie = ""
+	}
+	if c.Token.Configured() {
+		id.Tokens = s.tokens
 	}
 	return id
 }

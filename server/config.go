@@ -16,6 +16,7 @@ import (
 	"peal/server/logging"
 	"peal/server/presence"
 	"peal/server/rules"
+	"peal/server/token"
 )
 
 // Values of Config.Auth.
@@ -45,6 +46,9 @@ type Config struct {
 	// of a channel restricts; AuthToken refuses what no rule, token or key grants. Then
 	// the server may listen on any address, and answers to any Host.
 	Auth string
+
+	// Token is how tokens are verified. Without secrets, keys and key sets none are.
+	Token token.Config
 
 	// TokenCookie is the name of the cookie that may carry a token, default
 	// "peal_token", "off" for none. TokenQuery is whether ?token= may; default Yes.
@@ -216,6 +220,16 @@ func (c Config) WithDefaults() Config {
 		c.Engine = engine.Default
 	}
 	c.Settings = c.Settings.WithDefaults(c.Log)
+	c.Token.Log = c.Log
+	duration := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	duration(&c.Token.Leeway, token.DefaultLeeway)
+	duration(&c.Token.Lifetime, token.DefaultLifetime)
+	number(&c.Token.CacheEntries, token.DefaultCacheEntries)
+	number(&c.Token.CacheBytes, token.DefaultCacheBytes)
 	return c
 }
 

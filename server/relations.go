@@ -7,6 +7,7 @@ import (
 	"peal/server/log"
 	"peal/server/look"
 	"peal/server/publication"
+	"peal/server/token"
 )
 
 // Limits depend on one another: a message that may be published must fit into
@@ -33,6 +34,9 @@ func heldFor(bytes int) int { return 2 * bytes }
 // encodings: the inverse of heldFor. Longer ones are refused when they are published.
 func (c Config) wireLimit() int { return c.Loop.Fanout.HeldBytes / 2 }
 
+// headRest is what browsers send in a head beside a token, at least.
+const headRest = 1 << 10
+
 // gapBytes is at least what one frame that tells a peal.v1 client of a gap takes.
 const gapBytes = 512
 
@@ -53,6 +57,10 @@ func (c Config) relations() (faults []error) {
 		}
 	}
 	message, fan := c.Loop.MessageBytes, c.Loop.Fanout
+	if c.Token.Configured() {
+		atLeast("head-bytes", c.HTTP.HeadLimit, token.MaxBytes+headRest,
+			"for a token of %d B beside other headers; otherwise such a token never arrives", token.MaxBytes)
+	}
 	atLeast("input-bytes", c.Loop.InputBytes, inputFor(message+c.HTTP.HeadLimit),
 		"for a message of %d B (message-bytes) behind a head of %d B (head-bytes); otherwise no such message arrives", message, c.HTTP.HeadLimit)
 	atLeast("input-bytes", c.Loop.InputBytes, inputFor(c.HTTP.BatchLimit+c.HTTP.HeadLimit),

@@ -27,12 +27,15 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	if err := checkDescriptors(c); err != nil {
 		return err
 	}
+	if err := s.tokens.Reload(c.Token); err != nil {
+		return err
+	}
 	table := rules.New(c.Channels, s.standard)
 	running := s.config
-	running.Origins = c.Origins
-	policy := running.policy()
+	running.Origins, running.Token = c.Origins, c.Token
+	policy, id := running.policy(), s.identity(running)
 	apply := func(i int) {
-		s.fronts[i].Reload(c.HTTP, table, policy)
+		s.fronts[i].Reload(c.HTTP, table, policy, id)
 		if i == 0 {
 			s.loops.LimitConnections(c.Loop.MaxConnections)
 		}

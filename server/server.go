@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"peal/server/rules"
 	"peal/server/session"
 	"peal/server/share"
+	"peal/server/token"
 	"peal/server/workers"
 )
 
@@ -46,7 +48,8 @@ type Server struct {
 	keys       *idempotency.Table
 	access     *logging.Access // nil without Config.AccessLog
 	workers    *workers.Pool
-	verifiers  *workers.Pool    // of tokens
+	verifiers  *workers.Pool // of tokens
+	tokens     *token.Verifier
 	fronts     []*httpapi.Front // by loop; used on its goroutine only
 	origins    *httpapi.Origins
 
@@ -143,6 +146,9 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if err := begun("workers"); err != nil {
 		return nil, err
 	}
+	if s.tokens, err = token.New(c.Token); err != nil {
+		return nil, err
+	}
 	s.verifiers = workers.New(c.TokenWorkers, c.TokenQueue)
 	s.closers.add("end the verifiers", func() error { s.verifiers.Close(); return nil })
 	if err := begun("verifiers"); err != nil {
@@ -231,6 +237,9 @@ const sweepEvery = time.Second
 func (s *Server) Run(ctx context.Context) (err error) {
 	defer func() { err = s.closers.closeAfter(err) }()
 	failed := s.loops.Start()
+	var refreshing sync.WaitGroup
+	refreshing.Go(func() { s.tokens.Run(ctx) })
+	defer refreshing.Wait()
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
 	var changes <-chan time.Time // while there is something to tell about presence

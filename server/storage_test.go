@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"peal/server"
+	"peal/server/token"
 )
 
 // A start that refuses earlier tokens says so, and why.
@@ -17,7 +18,7 @@ func TestAStartReportsThatItRefusesEarlierTokens(t *testing.T) {
 	check := func(engine, auth string, want ...string) {
 		t.Helper()
 		var text bytes.Buffer
-		s, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}, Auth: auth, Engine: engine, Log: slog.New(slog.NewTextHandler(&text, nil))})
+		s, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}, Auth: auth, Token: token.Config{Secrets: []string{strings.Repeat("s", 32)}}, Engine: engine, Log: slog.New(slog.NewTextHandler(&text, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -280,13 +280,14 @@ func (f *Front) Revoke(session uint64, order *revoke.Order) bool {
 // workers have counted is theirs: see workers.Pool.Tally.
 func (f *Front) Stats() tally.Stats { return f.counts.Stats() }
 
-// Reload replaces the limits, except for HeadLimit, the rules, and the policy, which
+// Reload replaces the limits, except for HeadLimit, the rules, what clients prove, and
+// the policy, which
 // the caller gives to Deps.Origins, too. It is called on the goroutine of the Front's
 // loop. Connections keep what they have already.
-func (f *Front) Reload(limits Limits, t *rules.Table, p *auth.Policy) {
+func (f *Front) Reload(limits Limits, t *rules.Table, p *auth.Policy, id identity.Identity) {
 	limits.HeadLimit = f.deps.HeadLimit
 	f.deps.Limits = limits.WithDefaults()
-	f.deps.Rules, f.deps.Policy = t, p
+	f.deps.Rules, f.deps.Policy, f.deps.Identity = t, p, id
 	f.gate.Policy, f.gate.ChannelLimit = p, f.deps.ChannelLimit
 	f.names.Use(t)
 }

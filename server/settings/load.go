@@ -24,7 +24,7 @@ type Input struct {
 type Settings struct {
 	Config  server.Config     // zero values stand for defaults
 	Sources map[string]string // by setting: "--drain", "PEAL_DRAIN", "peal.yaml, line 3"; none for a default
-	Files   []string          // that Load has read, the configuration file first
+	Files   []string          // that were read, the configuration file first
 
 	inline map[string]int // by list, how many of its items are in the configuration file itself
 }
@@ -65,6 +65,7 @@ func Load(in Input) (*Settings, error) {
 		}
 	}
 	l.readFiles()
+	l.Files = append(l.Files, l.Config.Token.Files()...)
 	if err := l.Config.Validate(); err != nil {
 		for _, part := range parts(err) {
 			l.faults = append(l.faults, l.located(part))

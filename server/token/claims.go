@@ -14,7 +14,7 @@ import (
 
 // Limits of what a token may have.
 const (
-	MaxBytes     = 8 << 10 // of a whole token
+	MaxBytes     = 6 << 10 // of a whole token: it must fit into a head, beside other headers
 	maxSubject   = 194     // the channel $user:SUBJECT has at most 200
 	maxID        = 200
 	maxPatterns  = 100 // of all lists together

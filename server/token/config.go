@@ -3,6 +3,7 @@ package token
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -50,6 +51,14 @@ type Config struct {
 	Transport http.RoundTripper // to JWKS; default as http.DefaultTransport
 }
 
+// Defaults of Config.
+const (
+	DefaultLeeway       = 10 * time.Second
+	DefaultLifetime     = 24 * time.Hour
+	DefaultCacheEntries = 1 << 16
+	DefaultCacheBytes   = 32 << 20
+)
+
 // Limits of the configuration.
 const (
 	minSecret = 32 // bytes, the size of the hash (RFC 7518 §3.2)
@@ -61,17 +70,17 @@ const (
 // WithDefaults returns c with its zero values filled in.
 func (c Config) WithDefaults() Config {
 	if c.Leeway == 0 {
-		c.Leeway = 10 * time.Second
+		c.Leeway = DefaultLeeway
 	}
 	c.Leeway = max(0, c.Leeway)
 	if c.Lifetime == 0 {
-		c.Lifetime = 24 * time.Hour
+		c.Lifetime = DefaultLifetime
 	}
 	if c.CacheEntries == 0 {
-		c.CacheEntries = 1 << 16
+		c.CacheEntries = DefaultCacheEntries
 	}
 	if c.CacheBytes == 0 {
-		c.CacheBytes = 32 << 20
+		c.CacheBytes = DefaultCacheBytes
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -90,4 +99,23 @@ func (c Config) WithDefaults() Config {
 func (c Config) Validate() error {
 	_, err := newRing(c.WithDefaults(), nil)
 	return err
+}
+
+// Configured reports whether c has anything that could verify a token.
+func (c Config) Configured() bool {
+	return len(c.Secrets)+len(c.Keys)+len(c.JWKS) > 0 || c.SecretFile != ""
+}
+
+// Files are the files that c names. They are read by New and Reload.
+func (c Config) Files() (paths []string) {
+	if c.SecretFile != "" {
+		paths = append(paths, c.SecretFile)
+	}
+	paths = append(paths, c.Keys...)
+	for _, set := range c.JWKS {
+		if !strings.Contains(set, "://") {
+			paths = append(paths, set)
+		}
+	}
+	return paths
 }

@@ -18,7 +18,7 @@ var (
 	// ErrNoKeys refuses a token of an issuer whose keys cannot be read at the moment.
 	ErrNoKeys = &refusal.Error{Status: 503, Code: "token_keys_unavailable", Message: "the key of the token cannot be looked up at the moment (token-jwks): try again later", Close: frame.CloseTryAgainLater}
 
-	errTooLong   = invalid("a token has at most 8 KiB: grant patterns instead of lists of channels")
+	errTooLong   = invalid("a token has at most 6 KiB: grant patterns instead of lists of channels")
 	errForm      = invalid("a token is a signed JWT in the compact form: three parts of base64url without padding, separated by dots")
 	errHeader    = invalid("the header of the token must be a JSON object (RFC 7493) without a name twice, with alg and, optionally, kid as strings")
 	errAlgorithm = invalid("alg must be HS256, RS256, ES256 or EdDSA")
