@@ -18,6 +18,7 @@ var (
 	errTokenQuery = &refusal.Error{Status: 401, Code: "token_misplaced", Message: "this server takes no tokens from URLs (token-query: false): send it as Authorization: Bearer, as the subprotocol peal.token.<token>, or as a cookie", Close: frame.CloseUnauthorized}
 	errScheme     = &refusal.Error{Status: 401, Code: "token_invalid", Message: "the Authorization header must be: Bearer, a space, and a token or key", Close: frame.CloseUnauthorized}
 	errNoTokens   = &refusal.Error{Status: 401, Code: "token_invalid", Message: "this server verifies no tokens: set token-secret, token-key or token-jwks, or send a key", Close: frame.CloseUnauthorized}
+	errTokens     = &refusal.Error{Status: 401, Code: "token_invalid", Message: "the request has two different tokens or keys in one place (Authorization, Sec-WebSocket-Protocol, token= or the cookie): send one", Close: frame.CloseUnauthorized}
 	errTokenAlone = &refusal.Error{Status: 400, Code: "bad_handshake", Message: "Sec-WebSocket-Protocol has a token and no protocol: send peal.v1 or peal.raw beside peal.token.<token>, because the server must select one, and the token is none"}
 )
 
@@ -80,38 +81,68 @@ func (x *exchange) identify() (ready bool) {
 }
 
 // proof returns the token or key of the request. What was sent on purpose goes before
-// a cookie, which the browser sends by itself.
+// a cookie, which the browser sends by itself. Two in one place are refused: a proxy or
+// another server could take the other one.
 func (x *exchange) proof() (text []byte, from carrier, err *refusal.Error) {
 	id := &x.deps.Identity
-	if value := x.header.Peek("Authorization"); len(value) > 0 {
+	var one sole
+	for _, value := range x.header.PeekAll("Authorization") {
 		text, ok := bearer(value)
 		switch {
 		case ok:
-			return text, inHeader, nil
-		case id.NeedsToken: // else it may be for a proxy
+			one.add(text)
+		case len(value) > 0 && id.NeedsToken: // else it may be for a proxy
 			return nil, inHeader, errScheme
 		}
 	}
+	if len(one.text) > 0 {
+		return one.text, inHeader, one.err
+	}
 	if x.head.Upgrade {
-		if text := tokenIn(x.joined("Sec-WebSocket-Protocol")); text != nil {
-			return text, inProtocol, nil
+		if one := tokenIn(x.joined("Sec-WebSocket-Protocol")); len(one.text) > 0 {
+			return one.text, inProtocol, one.err
 		}
 	}
 	if bytes.Contains(x.head.Query, []byte("token=")) {
 		x.args.ParseBytes(x.head.Query)
-		if text := x.args.Peek("token"); len(text) > 0 {
-			if !id.Query {
-				return nil, inQuery, errTokenQuery
+		for key, value := range x.args.All() {
+			if string(key) == "token" {
+				one.add(value)
 			}
-			return text, inQuery, nil
+		}
+		if len(one.text) > 0 && !id.Query {
+			return nil, inQuery, errTokenQuery
+		}
+		if len(one.text) > 0 {
+			return one.text, inQuery, one.err
 		}
 	}
 	if id.Cookie != "" {
-		if text := x.header.Cookie(id.Cookie); len(text) > 0 && x.ownPage() {
-			return text, inCookie, nil
+		for key, value := range x.header.Cookies() {
+			if string(key) == id.Cookie {
+				one.add(value)
+			}
+		}
+		if len(one.text) > 0 && x.ownPage() {
+			return one.text, inCookie, one.err
 		}
 	}
 	return nil, inNothing, nil
+}
+
+// sole is a value that may be there several times, but not with different texts.
+type sole struct {
+	text []byte
+	err  *refusal.Error
+}
+
+func (s *sole) add(text []byte) {
+	switch {
+	case len(s.text) == 0:
+		s.text = text
+	case len(text) > 0 && !bytes.Equal(s.text, text):
+		s.err = errTokens
+	}
 }
 
 // ownPage reports whether a page that may act for its user caused the request.
@@ -127,14 +158,14 @@ func bearer(value []byte) (text []byte, ok bool) {
 	return text, ok && len(text) > 0 && equalFold(scheme, "bearer")
 }
 
-// tokenIn returns the token in a list of subprotocols, nil if there is none.
-func tokenIn(list []byte) []byte {
+// tokenIn returns the token in a list of subprotocols, if there is one.
+func tokenIn(list []byte) (one sole) {
 	for item := range bytes.SplitSeq(list, []byte{','}) {
-		if text, ok := bytes.CutPrefix(bytes.Trim(item, " \t"), tokenProtocol); ok && len(text) > 0 {
-			return text
+		if text, ok := bytes.CutPrefix(bytes.Trim(item, " \t"), tokenProtocol); ok {
+			one.add(text)
 		}
 	}
-	return nil
+	return one
 }
 
 // inquiry is a token that a worker verifies for a request that waits.

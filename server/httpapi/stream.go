@@ -98,7 +98,7 @@ func (s *subscribing) webSocket(x *exchange) {
 	}
 	c := x.call
 	protocol := frame.ChooseProtocol(up.Protocols, s.deps.Dialects.Protocols())
-	if protocol == "" && tokenIn(up.Protocols) != nil {
+	if protocol == "" && len(tokenIn(up.Protocols).text) > 0 {
 		x.refuse(errTokenAlone)
 		return
 	}
