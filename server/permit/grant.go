@@ -24,6 +24,7 @@ var (
 	ErrUnknown  = &refusal.Error{Status: 401, Code: "control_state_lost", Message: "this token was issued before the server started (iat), and the server cannot know whether it has been revoked: get a new one, with iat; with --log file: the server keeps revocations", Close: frame.CloseUnauthorized}
 	ErrMismatch = &refusal.Error{Status: 403, Code: "client_mismatch", Message: "client differs from the sub of the token: leave client out, because the token names the client", Close: frame.CloseForbidden}
 	ErrNoToken  = &refusal.Error{Status: 401, Code: "token_missing", Message: "this needs a token or a key: send it as Authorization: Bearer, on a WebSocket also as the subprotocol peal.token.<token>, or as token= in the URL", Close: frame.CloseUnauthorized}
+	ErrNoName   = &refusal.Error{Status: 401, Code: "token_missing", Message: "with auth token, a client name needs a token, which names the client: send a token, or leave client out", Close: frame.CloseUnauthorized}
 	ErrNotUser  = &refusal.Error{Status: 403, Code: "not_allowed", Message: "a channel $user:<name> is for the user of that name and for backends: subscribe to $me", Close: frame.CloseForbidden}
 	ErrNoGrant  = &refusal.Error{Status: 403, Code: "not_allowed", Message: "the token or key does not grant this action on one of the channels: get one whose patterns match (for a token peal.subscribe, peal.publish or peal.presence, for a key allow)", Close: frame.CloseForbidden}
 	ErrNotKey   = &refusal.Error{Status: 403, Code: "backend_only", Message: "this is for backends: send a key that allows it as Authorization: Bearer", Close: frame.CloseForbidden}
@@ -48,8 +49,12 @@ func (g *Gate) client(r *Request) *refusal.Error {
 	return nil
 }
 
-// grant refuses what the client has not been granted, by its token or key.
+// grant refuses what the client has not been granted, by its token or key; also a name,
+// where a token would prove it: nobody is listed as a user who it is not.
 func (g *Gate) grant(r *Request) *refusal.Error {
+	if g.NeedsToken && r.Action == Subscribe && r.Who.Grant == nil && len(r.Who.Client) > 0 {
+		return ErrNoName
+	}
 	if !r.Action.HasChannels() || r.Action == Inspect {
 		return g.grantControl(r)
 	}

@@ -8,6 +8,7 @@ import (
 	"peal/server/grant"
 	"peal/server/names"
 	"peal/server/permit"
+	"peal/server/refusal"
 	"peal/server/rules"
 )
 
@@ -167,6 +168,31 @@ func TestListingNeedsAllThatItLists(t *testing.T) {
 	for prefix, want := range map[string]bool{"": false, "b": false, "a": true, "ab": true, `\`: false, "*": false} {
 		if err := gate.Decide(&permit.Request{Action: grant.Inspect, Who: who, Prefix: []byte(prefix)}); (err == nil) != want {
 			t.Errorf("%q: %v", prefix, err)
+		}
+	}
+}
+
+// Where tokens are needed, an anonymous client has no name: it could be that of a user.
+func TestAnonymousClientsHaveNoNameWhereTokensAreNeeded(t *testing.T) {
+	cache := names.NewCache(rules.New(nil, rules.Rule{Subscribe: rules.Anyone}))
+	for _, needs := range []bool{false, true} {
+		gate := &permit.Gate{Policy: &auth.Policy{}, Hub: directory{}, ChannelLimit: 10, NeedsToken: needs}
+		for _, c := range []struct {
+			who    *grant.Grant
+			client string
+			want   *refusal.Error
+		}{
+			{nil, "", nil}, {nil, "42", permit.ErrNoName},
+			{&grant.Grant{Kind: grant.User, Subject: "42", Scope: scope(t)}, "42", nil},
+			{&grant.Grant{Kind: grant.Backend, Subject: "shop", Scope: scope(t)}, "42", nil},
+		} {
+			if !needs {
+				c.want = nil
+			}
+			r := permit.Request{Action: grant.Subscribe, Who: permit.Principal{Grant: c.who, Client: []byte(c.client)}, Channels: []*names.Name{cache.Of("a")}}
+			if err := gate.Decide(&r); err != c.want {
+				t.Errorf("needs a token %v, %+v: %v, want %v", needs, c, err, c.want)
+			}
 		}
 	}
 }
