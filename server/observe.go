@@ -69,6 +69,10 @@ func (s *Server) Bans() (kept int, evicted uint64) { return s.bans.Len(), s.bans
 // Revocations tells about tokens that are revoked.
 func (s *Server) Revocations() revoke.Stats { return s.revoked.Stats() }
 
+// RateLimited is how many publications and commands were refused because they came too
+// soon, by what has the limit.
+func (s *Server) RateLimited() map[string]uint64 { return s.buckets.Stats() }
+
 // IdempotencyKeys is how many keys are remembered, and how many were ever
 // forgotten before their window had passed.
 func (s *Server) IdempotencyKeys() (remembered int, evicted uint64) {

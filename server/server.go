@@ -24,6 +24,7 @@ import (
 	"peal/server/log"
 	"peal/server/logging"
 	"peal/server/presence"
+	"peal/server/rate"
 	"peal/server/revoke"
 	"peal/server/rules"
 	"peal/server/session"
@@ -52,6 +53,7 @@ type Server struct {
 	tokens     *token.Verifier
 	fronts     []*httpapi.Front // by loop; used on its goroutine only
 	origins    *httpapi.Origins
+	buckets    *rate.Table // of what clients may do how often
 
 	// Used by New, then by Run or Close.
 	closers closers
@@ -159,10 +161,11 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	encoder := httpapi.NewEncoder(nil, s.log.Lineage(), rand.Int64N, s.origins)
 	encoder.Sessions = sessions
 	s.dismisser = &dismisser{loops: s.loops}
+	s.buckets = rate.New(rate.Buckets)
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.hub, Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
 		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
-		Identity:     s.identity(c),
+		Identity: s.identity(c), Buckets: s.buckets,
 		MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}
 	if s.access != nil {

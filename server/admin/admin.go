@@ -26,6 +26,7 @@ type Source interface {
 	PresenceStats() presence.Stats
 	Bans() (kept int, evicted uint64) // disconnected clients that are kept away, and those evicted early
 	Revocations() revoke.Stats
+	RateLimited() map[string]uint64 // refusals, by what has the limit: connection, key, user, channel
 	IdempotencyKeys() (remembered int, evicted uint64)
 	KeyUses() []apikey.Use // of the keys of backends
 	LoopStats(context.Context) ([]loop.Stats, error)

@@ -29,6 +29,9 @@ type source struct {
 func (s *source) HubStats() hub.Stats           { return hub.Stats{Channels: 3, Messages: 5, Bytes: 700} }
 func (s *source) PresenceStats() presence.Stats { return presence.Stats{Members: 2} }
 func (s *source) Bans() (int, uint64)           { return 4, 1 }
+func (s *source) RateLimited() map[string]uint64 {
+	return map[string]uint64{"connection": 11, "key": 0, "user": 12, "channel": 0}
+}
 func (s *source) Revocations() revoke.Stats {
 	return revoke.Stats{Names: 5, Floor: 1_700_000_000, Folded: 2}
 }
@@ -77,7 +80,7 @@ func TestHandler(t *testing.T) {
 	check("/readyz", 200, "ok", "the log cannot be written")
 	check("/metrics", 200, `peal_connections{loop="0"} 7`, `peal_connections{loop="1"} 8`, "peal_channels 3", "peal_history_bytes 700", "go_goroutines",
 		`peal_transport_connections{transport="sse"} 11`, `peal_transport_connections{transport="http"} 4`,
-		`peal_publications_total{way="batch"} 6`, `peal_refusals_total{code="log_full"} 4`, "peal_log_head_sequence 9", "peal_log_failing 1", "peal_logging_lost_lines_total 6",
+		`peal_publications_total{way="batch"} 6`, `peal_refusals_total{code="log_full"} 4`, `peal_rate_limited_total{by="connection"} 11`, `peal_rate_limited_total{by="user"} 12`, "peal_log_head_sequence 9", "peal_log_failing 1", "peal_logging_lost_lines_total 6",
 		`peal_key_requests_total{key="shop"} 8`, `peal_key_requests_total{key="odd \"name\""} 0`, `peal_key_last_use_seconds{key="shop"} 1.7e+09`, `peal_key_last_use_seconds{key="odd \"name\""} 0`, "peal_access_log_lost_lines_total 7",
 		`peal_websocket_closes_total{code="1001"} 3`, `peal_websocket_closes_total{code="other"} 1`,
 		`peal_delivery_seconds_bucket{le="2.5e-05"} 6`, `peal_delivery_seconds_bucket{le="0.001"} 10`,

@@ -32,6 +32,7 @@ type state struct {
 	keys       int
 	lostKeys   uint64
 	lostBans   uint64
+	limited    map[string]uint64
 	revoked    revoke.Stats
 	backends   []apikey.Use
 }
@@ -40,6 +41,7 @@ func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.hub, s.head, s.failing = c.source.HubStats(), c.source.LogHead(), c.source.LogFailing()
 	s.presence = c.source.PresenceStats()
 	s.bans, s.lostBans = c.source.Bans()
+	s.limited = c.source.RateLimited()
 	s.revoked = c.source.Revocations()
 	s.lost, s.lostAccess = c.source.LostLines(), c.source.LostAccessLines()
 	s.keys, s.lostKeys = c.source.IdempotencyKeys()
@@ -139,6 +141,7 @@ var metrics = []metric{
 	counter("requests_total", "HTTP requests handled.", func(s *loop.Stats) float64 { return float64(s.Requests) }),
 	counter("websocket_received_total", "WebSocket messages received.", func(s *loop.Stats) float64 { return float64(s.Received) }),
 	by("code", "refusals_total", "Errors sent to clients, by code.", func(s *state) map[string]uint64 { return s.fronts.Refusals }),
+	by("by", "rate_limited_total", "Publications and commands refused because they came too soon, by what has the limit.", func(s *state) map[string]uint64 { return s.limited }),
 	by("code", "websocket_closes_total", "WebSockets that the server closed first, by close code.", closes),
 
 	{desc("key_requests_total", "Requests that sent this key of a backend.", "key"), prometheus.CounterValue, func(s *state, put func(float64, ...string)) {

@@ -20,6 +20,7 @@ import (
 	"peal/server/permit"
 	"peal/server/presence"
 	"peal/server/publish"
+	"peal/server/rate"
 	"peal/server/response"
 	"peal/server/revoke"
 	"peal/server/rules"
@@ -118,6 +119,11 @@ type Deps struct {
 	// Rules are those of single channels. nil: none.
 	Rules *rules.Table
 
+	// Buckets count what clients do, for the rates in Limits and Rules. nil: nothing is
+	// limited. Monotonic is a clock that does not go back; nil: that of this process.
+	Buckets   *rate.Table
+	Monotonic func() time.Duration
+
 	// Access takes the lines of the access log, one a Write, which must not block
 	// and keeps nothing. nil: none.
 	Access io.Writer
@@ -159,6 +165,7 @@ func New(deps Deps) *Front {
 	s.gate = permit.Gate{
 		Policy: deps.Policy, Bans: deps.Bans, Hub: deps.Hub, Presence: deps.Presence,
 		Revocations: deps.Revocations, NeedsToken: deps.NeedsToken,
+		Pace:         permit.Pace{Buckets: deps.Buckets, Limits: deps.Rates, Now: deps.Monotonic},
 		ChannelLimit: deps.ChannelLimit, MessageBytes: deps.MessageLimit, WireBytes: deps.WireLimit,
 	}
 	s.names = names.NewCache(deps.Rules)
@@ -189,6 +196,10 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.Rules == nil {
 		d.Rules = rules.New(nil, rules.Rule{})
+	}
+	if d.Monotonic == nil {
+		began := time.Now()
+		d.Monotonic = func() time.Duration { return time.Since(began) }
 	}
 	if d.Dialects == nil {
 		d.Dialects = dialect.NewTable(dialect.Standard()...)
@@ -288,6 +299,6 @@ func (f *Front) Reload(limits Limits, t *rules.Table, p *auth.Policy, id identit
 	limits.HeadLimit = f.deps.HeadLimit
 	f.deps.Limits = limits.WithDefaults()
 	f.deps.Rules, f.deps.Policy, f.deps.Identity = t, p, id
-	f.gate.Policy, f.gate.ChannelLimit = p, f.deps.ChannelLimit
+	f.gate.Policy, f.gate.ChannelLimit, f.gate.Pace.Limits = p, f.deps.ChannelLimit, f.deps.Rates
 	f.names.Use(t)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"peal/server/ban"
+	"peal/server/rate"
 )
 
 // Limits bound what one request may ask for. Zero values are the defaults.
@@ -24,6 +25,9 @@ type Limits struct {
 	// clamped to the other two. Defaults 25 s, 1 s and 120 s. They count in whole
 	// seconds, rounded up.
 	PollTimeout, MinPollTimeout, MaxPollTimeout time.Duration
+
+	// Rates are how often clients may publish and give commands. Default none.
+	Rates rate.Limits
 
 	// DisconnectWindow is how long a disconnected client is kept away where the
 	// request does not say; default 60 s, negative for not at all. At most
@@ -45,6 +49,11 @@ func (l Limits) WithDefaults() Limits {
 	duration := func(v *time.Duration, d time.Duration) {
 		if *v <= 0 {
 			*v = d
+		}
+	}
+	for _, limit := range []*rate.Limit{&l.Rates.Connection, &l.Rates.Key, &l.Rates.User} {
+		if !limit.IsSet() {
+			*limit = rate.Off
 		}
 	}
 	number(&l.HeadLimit, 8<<10)
@@ -69,6 +78,11 @@ func (l Limits) Validate() error {
 		faults = append(faults, fmt.Errorf("config: poll timeout of at least %v and at most %v: the first must not be greater", l.MinPollTimeout, l.MaxPollTimeout))
 	} else if l.PollTimeout < l.MinPollTimeout || l.PollTimeout > l.MaxPollTimeout {
 		faults = append(faults, fmt.Errorf("config: poll timeout %v: must be between the least, %v, and the greatest, %v", l.PollTimeout, l.MinPollTimeout, l.MaxPollTimeout))
+	}
+	for name, limit := range map[string]rate.Limit{"rate-connection": l.Rates.Connection, "rate-key": l.Rates.Key, "rate-user": l.Rates.User} {
+		if err := limit.Check(); err != nil {
+			faults = append(faults, fmt.Errorf("config: %s %s: %w", name, limit, err))
+		}
 	}
 	if l.DisconnectWindow > MaxDisconnectWindow {
 		faults = append(faults, fmt.Errorf("config: disconnected clients are kept away for %v: must be at most %v", l.DisconnectWindow, MaxDisconnectWindow))

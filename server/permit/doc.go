@@ -24,6 +24,7 @@
 //	          subscribe with presence,       presence_off
 //	          presence
 //	room      subscribe                      draining, too_many_channels, channel_full
+//	rate      publish; over a WebSocket all  rate_limited
 //	presence  subscribe with presence        presence_full
 //	size      publish                        message_too_large
 //
@@ -42,8 +43,12 @@
 // need what, is a table of the test (grant_test.go), which fails for an action that
 // is not in it.
 //
+// The check "rate" ([Pace]) comes after all that would refuse the request anyway, and
+// before presence takes room for it. Only a message that is too large is counted
+// though it is refused.
+//
 // The fan-out asks nothing: a delivery costs the same whatever is checked here.
 //
 // A Gate is a value that is copied to the goroutines that need it; its tables are
-// shared. Decide does not allocate and keeps nothing.
+// shared. Decide keeps nothing, and allocates only to refuse.
 package permit

@@ -34,6 +34,9 @@ type Gate struct {
 	// all channels need a token where they do not say otherwise.
 	NeedsToken bool
 
+	// Pace is what clients may do how often.
+	Pace Pace
+
 	ChannelLimit int // channels of one connection
 	MessageBytes int // of one publication
 	WireBytes    int // of one publication as it is sent
@@ -62,6 +65,9 @@ func (g *Gate) Decide(r *Request) *refusal.Error {
 		return err
 	}
 	if err := g.room(r); err != nil {
+		return err
+	}
+	if err := g.rate(r); err != nil {
 		return err
 	}
 	if err := g.presence(r); err != nil {

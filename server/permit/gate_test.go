@@ -14,6 +14,7 @@ import (
 	"peal/server/names"
 	"peal/server/permit"
 	"peal/server/presence"
+	"peal/server/rate"
 	"peal/server/rules"
 )
 
@@ -32,7 +33,7 @@ func newGate(presenceBytes int) (*permit.Gate, *names.Cache) {
 	bans.Ban(1, []string{"evil"}, time.Hour)
 	return &permit.Gate{
 			Policy: &auth.Policy{}, Bans: bans, Hub: directory{"full": 1}, Revocations: revocations{"gone": true},
-			Presence:     presence.New(presence.Config{Bytes: presenceBytes}, func(string) bool { return true }, now),
+			Presence:     newPresence(presenceBytes),
 			ChannelLimit: 2, MessageBytes: 100, WireBytes: 100,
 		}, names.NewCache(rules.New([]rules.Rule{
 			{Match: "full", MaxSubscribers: 1},
@@ -40,6 +41,10 @@ func newGate(presenceBytes int) (*permit.Gate, *names.Cache) {
 			{Match: "prices", ClientPublish: rules.No},
 			{Match: "small", MessageBytes: 10},
 		}, rules.Rule{}))
+}
+
+func newPresence(bytes int) *presence.Table {
+	return presence.New(presence.Config{Bytes: bytes}, func(string) bool { return true }, func() time.Time { return time.Unix(1000, 0) })
 }
 
 // documented is the codes of the table in doc.go, in its order.
@@ -131,7 +136,12 @@ func TestChecksComeInTheDocumentedOrder(t *testing.T) {
 	walk(permit.Request{Action: permit.Presence, Channels: of("quiet"), Who: permit.Principal{Grant: &grant.Grant{Kind: grant.Backend, Scope: all(t)}}},
 		step{"presence_off", func(r *permit.Request) { r.Channels = of("a") }})
 	walk(permit.Request{Action: permit.Publish, From: permit.From{Transport: permit.WebSocket}, Channels: of("prices", "small"), Data: make([]byte, 101)},
-		step{"publish_not_allowed", func(r *permit.Request) { r.From.Transport = permit.HTTP }},
+		step{"publish_not_allowed", func(r *permit.Request) {
+			gate.Pace = permit.Pace{Buckets: rate.New(1), Limits: rate.Limits{Connection: rate.PerSecond(1)}, Now: func() time.Duration { return 0 }}
+			gate.Pace.Buckets.Take(gate.Pace.Buckets.Number(rate.Connection, r.Who.Session), gate.Pace.Limits.Connection, 1, 0)
+			r.From.Transport = permit.HTTP
+		}},
+		step{"rate_limited", func(*permit.Request) { gate.Pace = permit.Pace{} }},
 		step{"message_too_large", func(r *permit.Request) { r.Data = r.Data[:11] }},
 		step{"message_too_large", func(r *permit.Request) { r.Channels = of("a") }},
 		step{"message_too_large", func(*permit.Request) { gate.WireBytes = 10_000 }})

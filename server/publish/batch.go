@@ -40,6 +40,10 @@ type Batch struct {
 	cache  *names.Cache
 	set    names.Set
 	made   int // entries
+
+	// limited refuses the messages behind the first that came too soon: a token that
+	// becomes available meanwhile must not let a later one overtake it.
+	limited *refusal.Error
 }
 
 // Run decodes the batch and appends it group by group, in order; the reply comes
@@ -117,7 +121,13 @@ func (b *Batch) draft(m *Message) (Draft, *refusal.Error) {
 		b.set.AddDefault()
 	}
 	b.Request.Channels, b.Request.Data, b.Request.Binary = b.set.List(), d.Data, d.Binary
+	if b.limited != nil {
+		return d, b.limited
+	}
 	if err := b.Gate.Decide(&b.Request); err != nil {
+		if permit.IsRate(err) {
+			b.limited = err
+		}
 		return d, err
 	}
 	if b.made += b.set.Len(); b.made > b.MaxEntries {

@@ -79,6 +79,24 @@ func parseCount(text string) (int, error) {
 	return 0, errors.New("must have numbers from 1 to " + strconv.Itoa(Most) + " (off for no limit)")
 }
 
+// Check returns nil if the limit is one that Parse returns, or none.
+func (l Limit) Check() error {
+	if !l.IsOn() {
+		return nil
+	}
+	if l.Per != time.Second && l.Per != time.Minute || l.Count > Most || l.Burst < 1 || l.Burst > Most {
+		return errors.New("must be for each second or minute, with numbers from 1 to " + strconv.Itoa(Most))
+	}
+	return nil
+}
+
+// Limits are those of a server. A zero value is no limit.
+type Limits struct {
+	Connection Limit // of each connection of a client that is no backend
+	Key        Limit // of each key of a backend, on all of its connections
+	User       Limit // of each user with a token, on all connections
+}
+
 // String is the limit as Parse reads it.
 func (l Limit) String() string {
 	if !l.IsOn() {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"peal/loop/fanout"
+	"peal/server/rate"
 )
 
 // Rule has the limits of the channels that it matches. In a rule of the
@@ -35,6 +36,11 @@ type Rule struct {
 	// MessageBytes is the size of one message's data. Never more than the
 	// server's own limit.
 	MessageBytes int
+
+	// Rate limits the publications of one client on one channel, in place of the limits
+	// of its connection and user. Keys of backends are not limited by it. Default 0: those
+	// apply; rate.Off is no limit.
+	Rate rate.Limit
 
 	// MaxSubscribers is how many subscribers a channel may have. It is checked
 	// before a subscription, so several loops that check at the same moment may

@@ -56,6 +56,9 @@ func Validate(rules []Rule, messageBytes int) error {
 		if r.Slow == fanout.Latest && r.HistoryMessages < 0 {
 			fault("slow: latest needs a history, because slow consumers receive the newest message from it: set history-messages to at least 1")
 		}
+		if err := r.Rate.Check(); err != nil {
+			fault("rate %s: %v", r.Rate, err)
+		}
 		if r.MaxSubscribers < 0 {
 			fault("%d subscribers: must be at least 1; omit max-subscribers for no limit", r.MaxSubscribers)
 		}

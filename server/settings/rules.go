@@ -43,6 +43,8 @@ func ruleSettings() []Setting {
 			field: ofRule(func(r *rules.Rule) any { return &r.ClientPublish })},
 		{Name: "message-bytes", Help: "one message, beyond it 413 or close 1009; at most message-bytes of all channels", size: true, Min: 1, Max: 1 << 30, Default: inherited,
 			field: ofRule(func(r *rules.Rule) any { return &r.MessageBytes })},
+		{Name: "rate", Help: "publications of one client on one channel, as in 5/s, 5/s burst 20 or 30/m, or off; it replaces rate-connection and rate-user on these channels, and does not apply to keys of backends; beyond it 429 or close 4429", Default: "rate-connection and rate-user apply",
+			field: ofRule(func(r *rules.Rule) any { return &r.Rate })},
 		{Name: "max-subscribers", Help: "subscribers of one channel, beyond it 429, close 1013, or the end of the event stream; checked before subscribing, so clients that subscribe at the same moment may exceed it by a few", Min: 1, Max: many, Default: "no limit",
 			field: ofRule(func(r *rules.Rule) any { return &r.MaxSubscribers })},
 		{Name: "presence", Help: "whether the channel has presence lists and events; if false, presence requests get 403 or close 4403, and clients with a name are counted only", Default: "true",

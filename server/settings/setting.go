@@ -6,6 +6,7 @@ import (
 
 	"peal/loop/fanout"
 	"peal/server"
+	"peal/server/rate"
 	"peal/server/rules"
 )
 
@@ -67,6 +68,8 @@ func (s Setting) Kind() string {
 		return "switch"
 	case *fanout.Policy:
 		return "policy"
+	case *rate.Limit:
+		return "rate"
 	case *rules.Who:
 		return "principal"
 	case *time.Duration:

@@ -12,6 +12,7 @@ import (
 
 	"peal/server"
 	"peal/server/apikey"
+	"peal/server/rate"
 	"peal/server/rules"
 	"peal/server/settings"
 )
@@ -47,7 +48,7 @@ func leaves(v reflect.Value, path string, f func(path string, v reflect.Value)) 
 	for i := range v.NumField() {
 		field, name := v.Field(i), path+"."+v.Type().Field(i).Name
 		switch {
-		case field.Kind() == reflect.Struct:
+		case field.Kind() == reflect.Struct && field.Type() != reflect.TypeFor[rate.Limit]():
 			leaves(field, name, f)
 		case strings.HasSuffix(name, ".Log"), name == "Config.LostLines":
 		case name == "Config.Hub.Rules": // server.New makes them of Config.Channels

@@ -11,6 +11,7 @@ import (
 
 	"peal/loop/fanout"
 	"peal/server"
+	"peal/server/rate"
 	"peal/server/rules"
 )
 
@@ -135,7 +136,7 @@ func (s Setting) set(c *server.Config, values []string) error {
 	return s.setScalar(field, values[0])
 }
 
-// setScalar parses one value: a word of a rule, a number, a size or a duration.
+// setScalar parses one value: a word of a rule, a rate, a number, a size or a duration.
 func (s Setting) setScalar(field any, value string) (err error) {
 	switch f := field.(type) {
 	case *fanout.Policy:
@@ -143,6 +144,9 @@ func (s Setting) setScalar(field any, value string) (err error) {
 		return err
 	case *rules.Who:
 		*f, err = rules.ParseWho(value)
+		return err
+	case *rate.Limit:
+		*f, err = rate.Parse(value)
 		return err
 	case *rules.Choice:
 		on, err := parseSwitch(value)
@@ -199,6 +203,8 @@ func (s Setting) text(c *server.Config) string {
 	case *fanout.Policy:
 		return f.String()
 	case *rules.Who:
+		return f.String()
+	case *rate.Limit:
 		return f.String()
 	case *rules.Choice:
 		return strconv.FormatBool(*f == rules.Yes)
