@@ -124,6 +124,7 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 	c.dialect = s.Dialect
 	c.flags &^= flagPublishes | flagCommands | flagAsking
 	c.name(s)
+	l.fan.Adopt(slot, s.Adopt)
 	if s.Commands {
 		return l.startCommands(slot, c, s, out)
 	}
@@ -167,6 +168,7 @@ func (l *Loop) foreign(out []byte, s *Subscription, position uint64) (_ []byte, 
 func (l *Loop) park(slot uint32, c *conn, call *Call) {
 	s := call.Sub
 	s.OneShot, s.Close = true, call.Close || l.draining
+	l.fan.Adopt(slot, s.Adopt)
 	if _, err := l.fan.Subscribe(slot, &s.Subscription); err != nil {
 		panic("loop: a poll was parked twice") // its state is stateHTTP
 	}

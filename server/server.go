@@ -122,6 +122,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	// What the log feeds.
 	sessions := session.Random()
 	s.hub = hub.New(c.Hub, r, s.loops.Wake, time.Now)
+	s.hub.UseSessions(func(id [16]byte) uint64 { n, _ := sessions.Session(id); return n })
 	s.presence = presence.New(c.Presence, s.isWatched, time.Now)
 	s.bans = ban.New(c.DisconnectClients, c.ofShare(c.DisconnectClients), time.Now)
 	s.keys = idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, c.ofShare(c.IdempotencyKeys), time.Now)

@@ -22,11 +22,11 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		f.sendAnswer(slot, m, c.bytes, c.sequence)
 		return true
 	}
-	a := Answer{Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0, Origin: m.origin, Session: m.introduced()}
+	a := Answer{Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0, Origin: m.origin, Introduce: m.flags&flagIntroduce != 0}
 	f.scratch.gaps, f.scratch.places = f.scratch.gaps[:0], f.scratch.places[:0]
 	shared := m.flags&flagForeign == 0
 	if shared {
-		a.Messages, a.Sequence, shared = f.fromIndex(v, m)
+		a.Messages, a.Sequence, shared = f.fromIndex(slot, v, m)
 	}
 	if !shared {
 		upto, o := f.readMerged(slot, m, v, int(v.most)+1, f.limits.AnswerBytes)
@@ -37,7 +37,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		if len(f.scratch.gaps) > 0 {
 			f.stats.Gaps++
 		}
-		a.Messages, a.Sequence = f.take(v, m, f.scratch.merged, max(m.position, upto))
+		a.Messages, a.Sequence = f.take(slot, v, m, f.scratch.merged, max(m.position, upto))
 		clear(f.scratch.merged)
 		if m.flags&flagForeign != 0 {
 			f.tellForeign(slot, v, m.position)
@@ -68,14 +68,6 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	return true
 }
 
-// introduced is the session that the answer tells its client, 0 for none.
-func (m *member) introduced() uint64 {
-	if m.flags&flagIntroduce == 0 {
-		return 0
-	}
-	return m.session
-}
-
 // shareable returns the view's last answer if it fits this poll, else nil.
 func (f *Fan) shareable(m *member, v *view) *reply {
 	var c *reply
@@ -101,7 +93,7 @@ func (f *Fan) shareable(m *member, v *view) *reply {
 // fromIndex takes the messages after the member's position from the live strip
 // of its view, or from what waits for its channels. It reports false if some of
 // them are only in the history.
-func (f *Fan) fromIndex(v *view, m *member) (out []*ring.Message, covered uint64, ok bool) {
+func (f *Fan) fromIndex(slot uint32, v *view, m *member) (out []*ring.Message, covered uint64, ok bool) {
 	all := f.scratch.merged[:0]
 	if v.shares {
 		if n, ok := f.gather.start(v, m.position); !ok || n == 0 {
@@ -112,7 +104,7 @@ func (f *Fan) fromIndex(v *view, m *member) (out []*ring.Message, covered uint64
 			if msg == nil {
 				break
 			}
-			if !msg.Barred(m.session) {
+			if !f.leavesOut(msg, slot, m) {
 				all = append(all, msg)
 			}
 		}
@@ -125,20 +117,20 @@ func (f *Fan) fromIndex(v *view, m *member) (out []*ring.Message, covered uint64
 			if len(all) > int(v.most) {
 				break
 			}
-			if !p.message.Barred(m.session) {
+			if !f.leavesOut(p.message, slot, m) {
 				all = append(all, p.message)
 			}
 		}
 	}
 	f.scratch.merged = all
-	out, covered = f.take(v, m, all, max(m.position, f.applied))
+	out, covered = f.take(slot, v, m, all, max(m.position, f.applied))
 	clear(all)
 	return out, covered, true
 }
 
 // take collects messages until an answer is full, and returns what it covers:
 // covered if nothing was left over.
-func (f *Fan) take(v *view, m *member, all []*ring.Message, covered uint64) ([]*ring.Message, uint64) {
+func (f *Fan) take(slot uint32, v *view, m *member, all []*ring.Message, covered uint64) ([]*ring.Message, uint64) {
 	out := f.scratch.answer[:0]
 	bytes := 0
 	for i, msg := range all {
@@ -146,7 +138,7 @@ func (f *Fan) take(v *view, m *member, all []*ring.Message, covered uint64) ([]*
 			covered = all[i-1].Sequence
 			break
 		}
-		if !msg.Barred(m.session) {
+		if !f.leavesOut(msg, slot, m) {
 			out = append(out, msg)
 			bytes += len(msg.Encoded(v.encoding, f.encode)) // as it is sent: JSON may be six times as long
 		}
@@ -199,7 +191,7 @@ func (f *Fan) Expire(slot uint32) bool {
 		f.queueBehind(slot, m)
 		return true
 	}
-	b := f.encoder.AppendAnswer(nil, v.encoding, Answer{Sequence: f.Position(slot), Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0, Origin: m.origin, Session: m.introduced()})
+	b := f.encoder.AppendAnswer(nil, v.encoding, Answer{Sequence: f.Position(slot), Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0, Origin: m.origin, Introduce: m.flags&flagIntroduce != 0})
 	f.sendAnswer(slot, m, b, f.Position(slot))
 	return true
 }

@@ -23,6 +23,7 @@ type Fan struct {
 	applied uint64 // last sequence taken from the ring
 
 	slabs    []*slab
+	adopted  []*ids // by slot, as slabs; nil where nobody has adopted an id
 	channels index
 	multi    map[string]*view  // views of several channels
 	views    []*view           // by number; 0 is nobody

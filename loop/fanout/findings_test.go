@@ -90,7 +90,7 @@ func TestExpireAnswersWhenAllIsBarred(t *testing.T) {
 		t.Fatal(err)
 	}
 	source.head++
-	fan.Apply([]*ring.Message{{Sequence: 1, Channel: "A", Exclude: 7, Size: 1}})
+	fan.Apply([]*ring.Message{{Sequence: 1, Channel: "A", Exclude: &ring.Exclusion{Session: 7}, Size: 1}})
 	if !fan.Expire(0) {
 		t.Fatal("not a waiting poll")
 	}
@@ -146,7 +146,7 @@ func TestPollIndexIsBounded(t *testing.T) {
 	}
 	for range 5000 {
 		s.source.head++
-		s.fan.Apply([]*ring.Message{{Sequence: s.source.head, Channel: "A", Exclude: 7, Size: 10}})
+		s.fan.Apply([]*ring.Message{{Sequence: s.source.head, Channel: "A", Exclude: &ring.Exclusion{Session: 7}, Size: 10}})
 		s.fan.Flush(8)
 	}
 	if n := s.fan.LiveIndex(); n > 1000 {

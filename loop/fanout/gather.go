@@ -65,7 +65,7 @@ func (k *gather) next() *ring.Message {
 		k.down(0)
 		if m.Sequence > k.last { // else it was on a channel before
 			k.last = m.Sequence
-			k.excludes = k.excludes || m.Exclude != 0
+			k.excludes = k.excludes || m.Exclude != nil
 			return m
 		}
 	}

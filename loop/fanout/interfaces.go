@@ -37,14 +37,14 @@ type Opening struct {
 
 // Answer is the response to one poll.
 type Answer struct {
-	Sequence uint64 // covered up to here
-	Messages []*ring.Message
-	Gaps     []ring.Gap
-	Close    bool   // the connection is closed after it
-	HeadOnly bool   // answer to HEAD: headers only
-	Origin   uint16 // Subscription.Origin
-	Session  uint64 // Subscription.Introduce: that of the member; else 0
-	Ended    any    // why the client receives nothing more, which is all there is to say; nil: it is an answer. From the loop only
+	Sequence  uint64 // covered up to here
+	Messages  []*ring.Message
+	Gaps      []ring.Gap
+	Close     bool   // the connection is closed after it
+	HeadOnly  bool   // answer to HEAD: headers only
+	Origin    uint16 // Subscription.Origin
+	Introduce bool   // Subscription.Introduce
+	Ended     any    // why the client receives nothing more, which is all there is to say; nil: it is an answer. From the loop only
 }
 
 // Source is the history, and the count of who listens. Any goroutine may call it.

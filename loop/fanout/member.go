@@ -14,7 +14,8 @@ const (
 	flagForeign          // poll with a cursor that means nothing here: the answer says gap
 	flagLive             // had all there was at least once: no longer resuming
 	flagSlow             // its socket was full while it was live, and it has not caught up since
-	flagIntroduce        // poll: the answer has its session, so it is its own alone
+	flagIntroduce        // poll: the answer has a session id, so it is for this member alone
+	flagAdopted          // it is known by an id of another session: Fan.adopted
 )
 
 // member is what the fan knows of one connection. It has no pointers, so that

@@ -60,6 +60,22 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"if s.excludes || m.flags&flagMarks != 0 {",
 			"if m.flags&flagMarks != 0 {",
 		}}},
+		{"id that was adopted is not left out", "exclude.go", []patch{{
+			"case m.flags&flagAdopted != 0:",
+			"case false:",
+		}}},
+		{"id that was adopted is left out after it was given up", "exclude.go", []patch{{
+			"m.flags &^= flagAdopted",
+			"_ = m",
+		}}},
+		{"id of a session is left out though another was adopted", "exclude.go", []patch{{
+			"return f.adopted[",
+			"return m.session == x.Session || f.adopted[",
+		}}},
+		{"response to a poll is shared though somebody is left out", "answer.go", []patch{{
+			"case v.pass == nil || v.pass.live.excludes:",
+			"case v.pass == nil:",
+		}}},
 		{"leaving in mid-pass passes over a member", "view.go", []patch{{
 			"v.pass.left = len(v.members) // the one that moved",
 			"v.pass.left = min(v.pass.left, len(v.members)) // the one that moved",

@@ -31,6 +31,7 @@ func (s *sim) attach() *simClient {
 	s.clients[slot] = c
 	s.out.sockets[c.conn()] = c.socket
 	s.fan.Attach(c.conn(), c.session)
+	c.id = ownID(c.session)
 	return c
 }
 
@@ -81,6 +82,7 @@ func (s *sim) subscribe(c *simClient, from fanout.From, at uint64) {
 			}
 		}
 	}
+	s.adopt(c)
 	position, err := s.fan.Subscribe(c.slot, sub)
 	if err != nil {
 		s.fail("%s: subscribe: %v", c.name, err)
@@ -142,7 +144,9 @@ func (s *sim) publish() {
 		m.Also = []string{s.names[s.rnd.IntN(len(s.names))], s.names[s.rnd.IntN(len(s.names))]}
 	}
 	if c := s.some(); c != nil && s.rnd.IntN(10) == 0 {
-		m.Exclude = c.session
+		m.Exclude = exclusion(c.id)
+	} else if s.rnd.IntN(20) == 0 {
+		m.Exclude = exclusion(s.anyID())
 	}
 	// duplicates among a message's channels are the publisher's to remove
 	if s.common && s.rnd.IntN(2) == 0 {

@@ -16,6 +16,7 @@ type simClient struct {
 	slot     uint32
 	socket   *simSocket
 	session  uint64
+	id       [16]byte // by which it is left out: its own, or one that it has adopted
 	channels map[string]bool
 	encoding ring.Encoding
 	position uint64            // by what was decoded
@@ -46,7 +47,7 @@ func (c *simClient) conn() fanout.Conn {
 }
 
 func (c *simClient) wants(m *ring.Message) bool {
-	if m.Exclude == c.session {
+	if m.Exclude != nil && m.Exclude.ID == c.id {
 		return false
 	}
 	had, asked := false, false

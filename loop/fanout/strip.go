@@ -74,7 +74,7 @@ func (s *strip) add(m *ring.Message, b []byte) {
 	}
 	s.index = append(s.index, piece{m.Sequence, uint32(len(s.bytes)), m})
 	s.last = m.Sequence
-	s.excludes = s.excludes || m.Exclude != 0
+	s.excludes = s.excludes || m.Exclude != nil
 }
 
 // copyIn appends b to the strip's own memory, moving there what was borrowed.
@@ -90,7 +90,7 @@ func (s *strip) copyIn(b []byte) {
 func (s *strip) note(m *ring.Message) {
 	s.index = append(s.index, piece{m.Sequence, 0, m})
 	s.last = m.Sequence
-	s.excludes = s.excludes || m.Exclude != 0
+	s.excludes = s.excludes || m.Exclude != nil
 }
 
 // addNotices begins the strip with the notices of its gaps, as one piece that

@@ -27,7 +27,7 @@ type Subscription struct {
 	OneShot   bool   // a poll: one answer, then no longer subscribed
 	Close     bool   // OneShot: the connection ends with the answer
 	HeadOnly  bool   // OneShot by HEAD: headers only
-	Introduce bool   // OneShot: the answer has the session of the member (Answer.Session)
+	Introduce bool   // OneShot: the answer has a name by which publishers leave the client out, from its next poll on
 	Most      uint16 // OneShot: messages in the answer, 0 for the limit
 	Origin    uint16 // OneShot: who may read the answer, a number that the encoder knows
 }

@@ -12,14 +12,14 @@ type Encoding uint8
 // which the first caller that needs them stores and a Cache drops.
 type Message struct {
 	// Fixed before the message enters the ring.
-	Sequence uint64   // number in the log, first is 1
-	Channel  string   // where it was published
-	Also     []string // further channels that carry the same message; usually nil
-	Exclude  uint64   // session that must not receive it, 0 for none
-	Size     int      // bytes charged to the history of its channel
-	Saved    int      // part of Size that the ring has charged to an earlier message with the same data
-	Entry    any      // for the encoders; the ring does not use it
-	Accepted int64    // when the log accepted it: nanoseconds of the writer's clock, 0 for unknown
+	Sequence uint64     // number in the log, first is 1
+	Channel  string     // where it was published
+	Also     []string   // further channels that carry the same message; usually nil
+	Exclude  *Exclusion // who must not receive it, nil for nobody
+	Size     int        // bytes charged to the history of its channel
+	Saved    int        // part of Size that the ring has charged to an earlier message with the same data
+	Entry    any        // for the encoders; the ring does not use it
+	Accepted int64      // when the log accepted it: nanoseconds of the writer's clock, 0 for unknown
 
 	// Shared: the results of encoders, in the order in which they were first needed.
 	// A store publishes the finished bytes; the load in find relies on it.
@@ -83,5 +83,9 @@ func find(from *atomic.Pointer[encoded], k Encoding) (e *encoded, end *atomic.Po
 	}
 }
 
-// Barred reports whether m must not reach session.
-func (m *Message) Barred(session uint64) bool { return m.Exclude != 0 && m.Exclude == session }
+// Exclusion names the session that a message must not reach: that of every connection
+// which is known by ID, by its own session number or because it has adopted ID.
+type Exclusion struct {
+	ID      [16]byte
+	Session uint64 // the number that ID stands for in this process, 0 for none
+}

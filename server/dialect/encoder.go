@@ -103,8 +103,8 @@ func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, said fanout.Answer) 
 	}
 	a := Answer{Messages: said.Messages, encoder: e, encoding: k}
 	a.Head, a.HeadOnly = h, said.HeadOnly
-	if said.Session != 0 && e.Sessions != nil {
-		a.Session = e.Sessions.Of(said.Session)
+	if said.Introduce && e.Sessions != nil {
+		a.Session = e.Sessions.Fresh()
 	}
 	a.Cursor, a.Gaps, a.Lineage = e.lineage.Cursor(said.Sequence), said.Gaps, e.lineage
 	return e.table.At(k).Respond(dst, a)

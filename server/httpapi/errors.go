@@ -51,5 +51,5 @@ var (
 	errFormat    = &refusal.Error{Status: 400, Code: "bad_format", Message: "format must be json or raw, and the subprotocol peal.raw excludes json"}
 	errTimeout   = &refusal.Error{Status: 400, Code: "bad_timeout", Message: "timeout must be a number of seconds, or a duration such as 30s"}
 	errForm      = &refusal.Error{Status: 400, Code: "bad_form", Message: "the body is not a valid form of its Content-Type"}
-	errBatchHead = &refusal.Error{Status: 400, Code: "bad_batch", Message: `a batch takes channel, event and idempotency_key in each message only: remove them from the URL and the headers`}
+	errBatchHead = &refusal.Error{Status: 400, Code: "bad_batch", Message: `a batch takes channel, event, idempotency_key and exclude in each message only: remove them from the URL and the headers`}
 )

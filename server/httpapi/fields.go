@@ -59,6 +59,12 @@ func join(d, other *publish.Draft) *refusal.Error {
 	case len(other.Key) > 0 && !bytes.Equal(d.Key, other.Key):
 		return refusal.Contradiction("idempotency_key", "the body and the URL or the header Idempotency-Key say different ones: say it once")
 	}
+	switch {
+	case len(d.Exclude) == 0:
+		d.Exclude = other.Exclude
+	case len(other.Exclude) > 0 && !bytes.Equal(d.Exclude, other.Exclude):
+		return refusal.Contradiction("exclude", "the body and the URL say different ones: say it once")
+	}
 	return nil
 }
 
@@ -144,6 +150,8 @@ func (x *exchange) field(m *publish.Message, key, value []byte) *refusal.Error {
 		return setOnce(&m.Event, "event", value)
 	case "idempotency_key":
 		return setOnce(&m.Key, "idempotency_key", value)
+	case "exclude":
+		return setOnce(&m.Exclude, "exclude", value)
 	case "channel":
 		return x.channels.Add(value)
 	}

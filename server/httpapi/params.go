@@ -22,6 +22,7 @@ type params struct {
 	timeout   []byte
 	event     []byte
 	key       []byte // idempotency key
+	exclude   []byte // who does not receive it
 	prefix    []byte
 	after     []byte
 	limit     []byte
@@ -63,6 +64,8 @@ func (x *exchange) query() (err *refusal.Error) {
 			err = setOnce(&p.event, "event", value)
 		case "idempotency_key":
 			err = setOnce(&p.key, "idempotency_key", value)
+		case "exclude":
+			err = setOnce(&p.exclude, "exclude", value)
 		case "prefix":
 			err = setOnce(&p.prefix, "prefix", value)
 		case "after":
@@ -113,7 +116,7 @@ var (
 		"channel", "cursor", "lastEventId", "lastEventID", "last_event_id", "Last-Event-ID", "last-event-id",
 		"last", "format", "timeout", "client", "info", "session", "presence", "gap", "token",
 	}
-	publishParameters = []string{"channel", "event", "idempotency_key", "user", "token"}
+	publishParameters = []string{"channel", "event", "idempotency_key", "exclude", "user", "token"}
 )
 
 // added are parameters that client libraries add to any URL against caches and

@@ -27,6 +27,7 @@ type asked struct {
 	presence            bool
 
 	data, event, key string
+	exclude          string
 	rule             string // of the channel to publish on
 }
 
@@ -149,6 +150,7 @@ func (a *asked) query() string {
 	set("info", a.info)
 	set("event", a.event)
 	set("idempotency_key", a.key)
+	set("exclude", a.exclude)
 	if a.presence {
 		q.Set("presence", "1")
 	}
@@ -177,6 +179,7 @@ func (a *asked) fields(command string) map[string]any {
 	set("info", a.info)
 	set("event", a.event)
 	set("idempotency_key", a.key)
+	set("exclude", a.exclude)
 	set("data", a.data)
 	if a.presence {
 		f["presence"] = true
@@ -256,6 +259,7 @@ func TestVerdictsAreTheSameOnEveryTransport(t *testing.T) {
 			{code: "too_many_channels", of: "channel", make: func(a *asked) { a.channels = []string{"a", "b", "c", "d", "e"} }, not: []string{"raw"}, inForm: true},
 			{code: "bad_event", of: "event", make: func(a *asked) { a.event = "gap" }, not: []string{"raw"}, inForm: true},
 			{code: "bad_idempotency_key", of: "key", make: func(a *asked) { a.key = strings.Repeat("x", 201) }, not: []string{"raw"}, inForm: true},
+			{code: "bad_exclude", of: "exclude", make: func(a *asked) { a.exclude = "7" }, not: []string{"raw"}, inForm: true},
 			{code: "publish_not_allowed", of: "rule", make: func(a *asked) { a.rule = "backend." + a.rule }, not: []string{"HTTP", "batch"}},
 			{code: "message_too_large", of: "data", make: func(a *asked) { a.data = strings.Repeat("x", 1001) }, not: []string{"HTTP"}}, // there the body is
 			{code: "message_too_large", of: "limit", make: func(a *asked) {

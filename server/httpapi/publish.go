@@ -83,7 +83,7 @@ func (x *exchange) draft() (publish.Draft, *refusal.Error) {
 			return publish.Draft{}, err
 		}
 	}
-	d := publish.Draft{Data: x.body, Event: x.params.event, Key: x.params.key}
+	d := publish.Draft{Data: x.body, Event: x.params.event, Key: x.params.key, Exclude: x.params.exclude}
 	for _, key := range x.header.PeekAll("Idempotency-Key") {
 		if len(key) == 0 {
 			continue
@@ -145,7 +145,7 @@ func (p *publishing) batch(x *exchange) {
 		x.refuse(err)
 		return
 	}
-	if x.channels.Len() > 0 || x.params.event != nil || x.params.key != nil || len(x.header.PeekAll("Idempotency-Key")) > 0 {
+	if x.channels.Len() > 0 || x.params.event != nil || x.params.key != nil || x.params.exclude != nil || len(x.header.PeekAll("Idempotency-Key")) > 0 {
 		x.refuse(errBatchHead)
 		return
 	}

@@ -56,22 +56,21 @@ func TestPollsTellTheirSessionToWhoIsNew(t *testing.T) {
 			t.Errorf("%s: adopts %v", query, c.Sub.Adopt)
 		}
 	}
+	told := map[session.ID]bool{}
 	for _, k := range []struct {
 		answer fanout.Answer
 		raw    bool
-	}{{fanout.Answer{Sequence: 4, Session: 9}, false}, {fanout.Answer{Sequence: 4, Session: 9}, true}, {fanout.Answer{Sequence: 4}, false}} {
+	}{{fanout.Answer{Sequence: 4, Introduce: true}, false}, {fanout.Answer{Sequence: 4, Introduce: true}, true}, {fanout.Answer{Sequence: 4}, false}} {
 		encoding := dialect.PollJSON
 		if k.raw {
 			encoding = dialect.PollRaw
 		}
-		want := ""
-		if k.answer.Session != 0 {
-			want = ids.Of(9).String()
-		}
 		resp, _ := readAnswer(t, "GET", e.AppendAnswer(nil, encoding, k.answer))
-		if got := resp.Header.Get("Peal-Session"); got != want {
-			t.Errorf("%+v: %q, want %q", k, got, want)
+		id, ok := session.Parse([]byte(resp.Header.Get("Peal-Session")))
+		if _, known := ids.Session(id); ok != k.answer.Introduce || known || told[id] {
+			t.Errorf("%+v: Peal-Session %q", k, resp.Header.Values("Peal-Session"))
 		}
+		told[id] = ok
 	}
 }
 

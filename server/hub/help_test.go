@@ -49,6 +49,7 @@ type rig struct {
 func newRig(config hub.Config) *rig {
 	r := &rig{clock: newClock(), ring: &fakeRing{}}
 	r.Hub = hub.New(config, r.ring, nothing, r.clock.now)
+	r.UseSessions(func(id [16]byte) uint64 { return 10 * uint64(id[0]) })
 	return r
 }
 

@@ -37,7 +37,8 @@ type Hub struct {
 	shardMask  uint64
 	shardBits  int
 	bucketMask uint64
-	records    int // most records of forgotten channels in each shard
+	records    int                      // most records of forgotten channels in each shard
+	session    func(id [16]byte) uint64 // see UseSessions
 
 	// Shared. head is stored after the entry is in its histories and before it
 	// is in the ring, so no client has a cursor ahead of it.
@@ -92,6 +93,11 @@ func newHub(config Config, r Ring, wake func(), now func() time.Time, hash func(
 	return h
 }
 
+// UseSessions has messages leave out sessions of this process by their numbers, too: number
+// returns the one that an id stands for, 0 for none. Without it, they leave out only those
+// that have adopted an id. Before Restore and Apply, whose callers call it.
+func (h *Hub) UseSessions(number func(id [16]byte) uint64) { h.session = number }
+
 // Room reports whether the ring can take that many entries and bytes; see log.Tail.
 func (h *Hub) Room(entries, bytes int) bool { return h.ring.Room(entries, bytes) }
 
@@ -135,7 +141,7 @@ func (h *Hub) Apply(batch []*log.Entry) {
 		if !isForSubscribers(e.Kind) {
 			continue
 		}
-		m := newMessage(e)
+		m := h.newMessage(e)
 		m.Accepted = accepted
 		switch e.Kind {
 		case log.KindPublication:

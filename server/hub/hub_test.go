@@ -5,13 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"peal/loop/ring"
 	"peal/server/hub"
 	"peal/server/log"
 )
 
 func TestWhatIsForSubscribersGoesToTheRingOnce(t *testing.T) {
 	r := newRig(hub.Config{})
-	publication := &log.Entry{Channel: "a", Also: []string{"b", "a", "b"}, Exclude: 7, Data: []byte("x")}
+	publication := &log.Entry{Channel: "a", Also: []string{"b", "a", "b"}, Exclude: &[16]byte{7}, Data: []byte("x")}
 	r.append(publication, &log.Entry{Kind: log.KindControl, Channel: "a", Data: []byte("order")}, &log.Entry{Kind: log.KindPresence, Channel: "a"})
 	if len(r.ring.messages) != 2 || !equal(r.ring.messages, []uint64{1, 3}) || r.Head() != 3 {
 		t.Fatalf("ring has %v, head is %d", list(r.ring.messages), r.Head())
@@ -21,7 +22,7 @@ func TestWhatIsForSubscribersGoesToTheRingOnce(t *testing.T) {
 		t.Fatalf("ring has %v, head is %d after entries that are not for subscribers", list(r.ring.messages), r.Head())
 	}
 	m := r.ring.messages[0]
-	if m.Channel != "a" || len(m.Also) != 3 || m.Exclude != 7 || m.Entry != any(publication) || m.Size != publication.Size() {
+	if m.Channel != "a" || len(m.Also) != 3 || *m.Exclude != (ring.Exclusion{ID: [16]byte{7}, Session: 70}) || m.Entry != any(publication) || m.Size != publication.Size() {
 		t.Errorf("the message is %+v", m)
 	}
 	if m := r.ring.messages[1]; m.Channel != "$presence:a" || m.Also != nil || m.Size < log.EntryOverhead {

@@ -32,19 +32,24 @@ func (h *Hub) Restore(batch []*log.Entry) {
 	defer h.order.Unlock()
 	for _, e := range batch {
 		if e.Kind == log.KindPublication {
-			h.retain(newMessage(e), e, now)
+			h.retain(h.newMessage(e), e, now)
 		}
 	}
 }
 
 // newMessage makes the message that ring and histories share.
-func newMessage(e *log.Entry) *ring.Message {
+func (h *Hub) newMessage(e *log.Entry) *ring.Message {
 	m := &ring.Message{
 		Sequence: e.Sequence,
-		Exclude:  e.Exclude,
 		Size:     e.Size(),
 		Saved:    e.Saved(),
 		Entry:    e,
+	}
+	if e.Exclude != nil {
+		m.Exclude = &ring.Exclusion{ID: *e.Exclude}
+		if h.session != nil {
+			m.Exclude.Session = h.session(*e.Exclude)
+		}
 	}
 	switch e.Kind {
 	case log.KindPublication:

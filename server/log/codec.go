@@ -42,10 +42,11 @@ const (
 	tagTTL            = 10 // varint
 	tagKey            = 11 // bytes
 	tagPrivate        = 12 // uvarint, 0 or 1
-	tagExclude        = 13 // uvarint
+	_                 = 13 // was the number of a session, which no publisher could set
 	tagIdempotencyKey = 14 // bytes
 	tagTag            = 15 // length of name (uvarint), name, value; repeated, sorted by name
 	tagDataOf         = 16 // uvarint: how many sequences before this entry is the one that has its data; 0: this one has the data of others
+	tagExclude        = 17 // 16 bytes
 )
 
 // AppendEntry extends dst with the binary form of e. Equal entries have equal
@@ -75,12 +76,14 @@ func AppendEntry(dst []byte, e *Entry) []byte {
 	dst = appendInt(dst, tagTTL, e.TTL)
 	dst = appendString(dst, tagKey, e.Key)
 	dst = appendBool(dst, tagPrivate, e.Private)
-	dst = appendUint(dst, tagExclude, e.Exclude)
 	dst = appendString(dst, tagIdempotencyKey, e.IdempotencyKey)
 	dst = appendTags(dst, e.Tags)
 	if e.Shared != nil {
 		var b [binary.MaxVarintLen64]byte
 		dst = appendValue(dst, tagDataOf, b[:binary.PutUvarint(b[:], e.Sequence-e.Shared.First)])
+	}
+	if e.Exclude != nil {
+		dst = appendValue(dst, tagExclude, e.Exclude[:])
 	}
 	dst = append(dst, e.unknown...)
 
@@ -185,7 +188,10 @@ func (e *Entry) setField(tag uint64, value, whole []byte) (ok bool) {
 	case tagPrivate:
 		e.Private, ok = parseBoolValue(value)
 	case tagExclude:
-		e.Exclude, ok = parseUintValue(value)
+		if ok = len(value) == len(e.Exclude); ok {
+			id := [16]byte(value)
+			e.Exclude = &id
+		}
 	case tagIdempotencyKey:
 		e.IdempotencyKey, ok = string(value), true
 	case tagTag:

@@ -17,15 +17,15 @@ func full() log.Entry {
 		Sequence: 1042, Time: 1_770_000_000_123, Kind: log.KindControl,
 		Channel: "private-App.User.1", Also: []string{"b", "", "ü"}, Event: "update",
 		Data: []byte("hello\x00\xff"), Binary: true,
-		Publisher: "p", TTL: 60_000, Key: "k", Private: true, Exclude: math.MaxUint64,
+		Publisher: "p", TTL: 60_000, Key: "k", Private: true, Exclude: &[16]byte{0: 1, 15: 0xff},
 		IdempotencyKey: "once", Tags: map[string]string{"z": "1", "a": "", "": "x"},
 	}
 }
 
-// later is an entry of a later version: a publication on "a" with the fields 99 and 17.
+// later is an entry of a later version: a publication on "a" with the fields 99 and 18.
 func later(t testing.TB) []byte {
 	t.Helper()
-	b, err := hex.DecodeString("01" + "0d000000" + "010107" + "6303aabbcc" + "040161" + "1100")
+	b, err := hex.DecodeString("01" + "0d000000" + "010107" + "6303aabbcc" + "040161" + "1200")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestParseEntryKeepsFieldsOfLaterVersions(t *testing.T) {
 	}
 	e.Sequence = 8
 	got := hex.EncodeToString(log.AppendEntry(nil, &e))
-	if want := "01" + "0d000000" + "010108" + "040161" + "6303aabbcc" + "1100"; got != want {
+	if want := "01" + "0d000000" + "010108" + "040161" + "6303aabbcc" + "1200"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
@@ -97,6 +97,8 @@ func TestParseEntryRefusesDamage(t *testing.T) {
 		"empty integer":                "01020000000100",
 		"kind above 255":               "0104000000030280" + "02",
 		"flag of 2":                    "0103000000080102",
+		"excludes too little":          "0105000000" + "010107" + "1100",
+		"excludes too much":            "0116000000" + "010107" + "1111" + "0102030405060708090a0b0c0d0e0f1011",
 		"tag without length":           "01020000000f00",
 		"tag longer than its":          "01030000000f0105",
 		"uvarint overflow":             "010c000000010affffffffffffffffff7f",

@@ -30,7 +30,7 @@ type Entry struct {
 	TTL            int64  // milliseconds, 0 for the channel's rule
 	Key            string // compaction key
 	Private        bool
-	Exclude        uint64 // session that must not receive it
+	Exclude        *[16]byte // id of the session that must not receive it, nil for none
 	IdempotencyKey string
 	Tags           map[string]string
 
@@ -47,6 +47,9 @@ const EntryOverhead = 512 // see BenchmarkHistoryMemory in server/hub
 // headers in a small map.
 const tagOverhead = 48
 
+// exclusionOverhead is what Size charges for Exclude: it, and what the message makes of it.
+const exclusionOverhead = 64
+
 // Size is the number of bytes that e is charged with wherever entries are
 // limited by bytes: by Tail.Room, in the ring, in histories. It is an estimate
 // of the memory that e keeps occupied, without what encoders make of it. Data that
@@ -56,6 +59,9 @@ func (e *Entry) Size() int {
 		len(e.Publisher) + len(e.Key) + len(e.IdempotencyKey) + len(e.unknown)
 	for _, channel := range e.Also {
 		n += len(channel) + 16 // its string header
+	}
+	if e.Exclude != nil {
+		n += exclusionOverhead
 	}
 	for k, v := range e.Tags {
 		n += len(k) + len(v) + tagOverhead

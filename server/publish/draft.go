@@ -7,6 +7,7 @@ import (
 	"peal/server/log"
 	"peal/server/names"
 	"peal/server/refusal"
+	"peal/server/session"
 )
 
 // Limits of what goes with a publication.
@@ -22,6 +23,7 @@ const EntryWork = 2
 // Found in what goes with the data.
 var (
 	errEvent          = &refusal.Error{Status: 400, Code: "bad_event", Message: "an event name has at most 200 bytes of UTF-8 without control characters; open, error, gap and names that begin with peal are reserved for the server"}
+	errExclude        = &refusal.Error{Status: 400, Code: "bad_exclude", Message: "exclude must be the session id of one client, 22 characters of base64url: Peal-Session, or session in its first message"}
 	errIdempotencyKey = &refusal.Error{Status: 400, Code: "bad_idempotency_key", Message: "an idempotency key has at most 200 bytes"}
 )
 
@@ -31,6 +33,10 @@ type Draft struct {
 	Binary bool // as the publisher says; Check sets it for data that is no text
 	Event  []byte
 	Key    []byte // idempotency key; empty for none
+
+	// Exclude is the id of the session that does not receive it, as text; empty for none.
+	Exclude []byte
+	exclude *[16]byte // read by Check
 }
 
 // Check finds out whether d may be published as it is, apart from its size, and
@@ -42,6 +48,13 @@ func (d *Draft) Check() *refusal.Error {
 	if len(d.Key) > maxIdempotencyKey {
 		return errIdempotencyKey
 	}
+	if len(d.Exclude) > 0 {
+		id, ok := session.Parse(d.Exclude)
+		if !ok {
+			return errExclude
+		}
+		d.exclude = (*[16]byte)(&id)
+	}
 	d.Binary = d.Binary || !utf8.Valid(d.Data)
 	return nil
 }
@@ -52,7 +65,7 @@ func (d *Draft) AppendEntries(dst []*log.Entry, channels []*names.Name) []*log.E
 	data, event, key := bytes.Clone(d.Data), string(d.Event), string(d.Key)
 	from := len(dst)
 	for _, n := range channels {
-		dst = append(dst, &log.Entry{Channel: n.Text(), Event: event, Data: data, Binary: d.Binary, IdempotencyKey: key})
+		dst = append(dst, &log.Entry{Channel: n.Text(), Event: event, Data: data, Binary: d.Binary, IdempotencyKey: key, Exclude: d.exclude})
 	}
 	log.Share(dst[from:])
 	return dst

@@ -9,7 +9,7 @@ import (
 )
 
 // Fields are those of a publication in JSON and in a form.
-var Fields = []string{"channel", "data", "data_base64", "event", "idempotency_key"}
+var Fields = []string{"channel", "data", "data_base64", "event", "idempotency_key", "exclude"}
 
 // Found in messages.
 var (
@@ -21,11 +21,12 @@ var (
 // Message is a publication as publishers write it in JSON or in a form. Its
 // slices alias the request; nil is what it does not have.
 type Message struct {
-	Data   []byte // as it is published, but for the base64
-	Base64 []byte
-	Event  []byte
-	Key    []byte
-	Stray  []byte // the first field that is none of Fields
+	Data    []byte // as it is published, but for the base64
+	Base64  []byte
+	Event   []byte
+	Key     []byte
+	Exclude []byte
+	Stray   []byte // the first field that is none of Fields
 
 	channel ijson.Value    // JSON: a string or an array of them; see AddChannels
 	plural  bool           // JSON: it has "channels", which is refused, not guessed at
@@ -63,6 +64,8 @@ func (m *Message) Set(name string, v ijson.Value) bool {
 		m.Event = m.text("event", v)
 	case "idempotency_key":
 		m.Key = m.text("idempotency_key", v)
+	case "exclude":
+		m.Exclude = m.text("exclude", v)
 	default:
 		return false
 	}
@@ -114,7 +117,7 @@ func (m *Message) AddChannels(s *names.Set, r *ijson.Reader) *refusal.Error {
 // Draft is m as a publication. Its slices alias the request unless the data is
 // of base64.
 func (m *Message) Draft() (Draft, *refusal.Error) {
-	d := Draft{Data: m.Data, Event: m.Event, Key: m.Key}
+	d := Draft{Data: m.Data, Event: m.Event, Key: m.Key, Exclude: m.Exclude}
 	switch {
 	case m.err != nil:
 		return d, m.err

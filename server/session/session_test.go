@@ -39,6 +39,18 @@ func TestAnIDNamesOneSessionOfItsProcess(t *testing.T) {
 	}
 }
 
+func TestFreshIDsAreNoConnections(t *testing.T) {
+	ids := session.New([16]byte{1})
+	seen := map[session.ID]bool{}
+	for n := range uint64(1000) {
+		id := ids.Fresh()
+		if other, ok := ids.Session(id); ok || seen[id] || id == ids.Of(n+1) {
+			t.Fatalf("%s came before, or is of session %d (%v)", id, other, ok)
+		}
+		seen[id] = true
+	}
+}
+
 func TestParseTakesWhatAppendWrites(t *testing.T) {
 	ids := session.Random()
 	for n := range uint64(1000) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"peal/server/log"
+	"peal/server/session"
 )
 
 // transport is what a request asks for.
@@ -32,6 +33,7 @@ type client struct {
 	earlier  []known
 	single   map[string]known // cursors of single channels, of peal.v1
 	backs    int              // times it came back with its cursor
+	session  session.ID       // the last that it had
 }
 
 // known is a cursor that somebody was given once.
@@ -153,9 +155,10 @@ type ask struct {
 	ignoring  bool // raw WebSocket: gap=ignore
 	channels  []string
 	start     start
-	closes    bool // a poll: the connection ends behind the response
-	timeout   int  // a poll: seconds
-	named     bool // the client says who it is
+	closes    bool       // a poll: the connection ends behind the response
+	timeout   int        // a poll: seconds
+	named     bool       // the client says who it is
+	session   session.ID // it presents this one; zero: none
 }
 
 func (w *world) anyAsk(c *client, s start) ask {
@@ -166,6 +169,7 @@ func (w *world) anyAsk(c *client, s start) ask {
 	}
 	a.closes, a.timeout = a.transport == poll && w.rnd.IntN(8) == 0, 1+w.rnd.IntN(6)
 	a.named = w.rnd.IntN(4) == 0
+	a.session = c.anySession()
 	if w.plan.equalData && !a.json && a.transport != eventStream {
 		a.channels = a.channels[:1] // its messages have no cursor
 	}
@@ -187,6 +191,9 @@ func (a ask) head() []byte {
 	}
 	if a.named {
 		q.Set("client", "ann")
+	}
+	if !a.session.IsZero() {
+		q.Set("session", a.session.String())
 	}
 	if a.closes {
 		lines += "Connection: close\r\n"

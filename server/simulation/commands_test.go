@@ -60,6 +60,9 @@ func (w *world) command(c *conn) {
 	case "publish":
 		w.number++
 		p.number, p.channels = w.number, []string{w.anyName()}
+		if id := w.anybody(); !id.IsZero() {
+			fields["exclude"] = id.String()
+		}
 		fields["data"] = string(dataOf(w.number, w.rnd.IntN(100), false))
 	}
 	if fields["channel"] == nil && p.channels != nil {
@@ -97,7 +100,7 @@ func (s start) fields(fields map[string]any) {
 // replyItem reads a greeting or a reply; ok is false for everything else.
 func replyItem(b []byte) (it item, ok bool) {
 	var r struct {
-		Connected *struct{ Cursor string }
+		Connected *struct{ Cursor, Session string }
 		ID        *int
 		Cursor    string
 		Error     struct{ Code string }
@@ -106,7 +109,7 @@ func replyItem(b []byte) (it item, ok bool) {
 		return item{}, false
 	}
 	if r.Connected != nil {
-		return item{kind: itemReply, cursor: r.Connected.Cursor}, true
+		return item{kind: itemReply, cursor: r.Connected.Cursor, session: r.Connected.Session}, true
 	}
 	return item{kind: itemReply, id: *r.ID, cursor: r.Cursor, refusal: r.Error.Code}, true
 }
@@ -128,6 +131,9 @@ func (w *world) judgeOrder(c *conn, h *hearing, cursor string) {
 func (w *world) judgeReply(c *conn, it item) {
 	t := c.talk
 	if it.id == 0 {
+		if it.session == "" {
+			w.fail("%s: a greeting without a session", c)
+		}
 		if h := c.only(); h != nil { // those of its URL
 			h.answered = true
 			if it.cursor != "" {

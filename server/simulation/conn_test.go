@@ -153,7 +153,10 @@ func (w *world) subscribe(c *conn, a ask) {
 
 // subscribed opens the account of a subscription as the server is about to see it.
 func (w *world) subscribed(c *conn, x *exchange, channels []string, s start, h *hearing) *hearing {
-	h.conn = c
+	h.conn, h.session = c, w.sessionOf(c, x)
+	if !h.session.IsZero() {
+		c.client.session = h.session
+	}
 	w.oracle.begin(h, channels, s.taken(w))
 	x.hears = append(x.hears, h)
 	return h

@@ -24,7 +24,7 @@ func (d *pollDecoder) next(b []byte) (it item, n int, err error) {
 	} else {
 		it, err = rawAnswer(response, body)
 	}
-	it.closes = response.Close
+	it.closes, it.session = response.Close, response.Header.Get("Peal-Session")
 	return it, n, err
 }
 

@@ -37,15 +37,17 @@ func (p *publicationJSON) message() (wireMessage, error) {
 }
 
 // readHead takes a response head with that status line.
-func readHead(b []byte, status string) (n int, err error) {
+func readHead(b []byte, status string) (it item, n int, err error) {
 	n = bytes.Index(b, []byte("\r\n\r\n")) + 4
 	if n == 3 {
-		return 0, nil
+		return item{}, 0, nil
 	}
 	if !strings.HasPrefix(string(b), "HTTP/1.1 "+status+" ") {
-		return 0, fmt.Errorf("the answer is not %s: %q", status, b)
+		return item{}, 0, fmt.Errorf("the answer is not %s: %q", status, b)
 	}
-	return n, nil
+	_, session, _ := strings.Cut(string(b[:n]), "\r\nPeal-Session: ")
+	session, _, _ = strings.Cut(session, "\r\n")
+	return item{kind: itemHead, session: session}, n, nil
 }
 
 // wsDecoder reads a 101 and unfragmented, unmasked frames (RFC 6455 §5.2).
@@ -57,9 +59,9 @@ type wsDecoder struct {
 
 func (d *wsDecoder) next(b []byte) (it item, n int, err error) {
 	if !d.opened {
-		n, err := readHead(b, "101")
+		it, n, err := readHead(b, "101")
 		d.opened = n > 0
-		return item{}, n, err
+		return it, n, err
 	}
 	if len(b) < 2 {
 		return item{}, 0, nil
@@ -139,9 +141,9 @@ type sseDecoder struct {
 
 func (d *sseDecoder) next(b []byte) (it item, n int, err error) {
 	if !d.opened {
-		n, err := readHead(b, "200")
+		it, n, err := readHead(b, "200")
 		d.opened = n > 0
-		return item{}, n, err
+		return it, n, err
 	}
 	end := bytes.IndexAny(b, "\r\n")
 	if end < 0 || b[end] == '\r' && end+1 == len(b) {
@@ -187,13 +189,14 @@ func (d *sseDecoder) dispatch() (it item, err error) {
 	d.data, d.event = nil, ""
 	switch {
 	case event == "peal.cursor":
-		if want := `{"cursor":"` + d.lastID + `"}`; string(data) != want {
-			err = fmt.Errorf("position %s, want %s", data, want)
+		var p struct{ Cursor, Session string }
+		if err := json.Unmarshal(data, &p); err != nil || p.Cursor != d.lastID {
+			return item{}, fmt.Errorf("position %s, want %s: %w", data, d.lastID, err)
 		}
 		if !moved {
-			return item{}, err
+			return item{session: p.Session}, nil
 		}
-		return item{kind: itemCursor, cursor: d.lastID}, err
+		return item{kind: itemCursor, cursor: d.lastID, session: p.Session}, nil
 	case event == "gap":
 		var g wireGap
 		err = json.Unmarshal(data, &g)

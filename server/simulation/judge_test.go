@@ -19,13 +19,15 @@ type item struct {
 	code    uint16 // itemClose
 	id      int    // itemReply; 0: the greeting
 	refusal string // itemReply and itemRefused: code of an error
+	session string // id of the session, "" for none
 	closes  bool   // a response: the connection ends behind it
 }
 
 type itemKind uint8
 
 const (
-	itemNothing   itemKind = iota // a head, a comment, part of an event
+	itemNothing   itemKind = iota // a comment, part of an event
+	itemHead                      // of a stream
 	itemMessage                   // one publication
 	itemCursor                    // a position without a publication
 	itemGap                       // part of the past is gone
@@ -56,7 +58,12 @@ type wireGap struct {
 
 // judge says whether c may receive it now, and notes what c knows afterwards.
 func (w *world) judge(c *conn, it item) {
+	w.judgeSession(c, it.session)
 	switch it.kind {
+	case itemHead:
+		if it.session == "" {
+			w.fail("%s: the head of a stream without a session", c)
+		}
 	case itemMessage:
 		h := c.only()
 		if c.talk != nil {
@@ -185,6 +192,7 @@ func (w *world) judgeMessage(c *conn, h *hearing, m wireMessage) {
 		w.fail("%s at %d: message %d came, but %d on %s did not", c, h.position, q, x.Sequence, x.Channel)
 	}
 	w.judgeContent(c, e, m)
+	w.countLeftOut(h, q)
 	h.position = q
 	w.counts[messages]++
 	switch {
@@ -271,6 +279,7 @@ func (w *world) judgeCovered(c *conn, h *hearing, upto uint64) {
 	if x := w.oracle.missing(h, upto); x != nil {
 		w.fail("%s at %d: its cursor covers %d, but %d on %s did not come", c, h.position, upto, x.Sequence, x.Channel)
 	}
+	w.countLeftOut(h, upto)
 	h.position = max(h.position, upto)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"peal/loop/fanout"
 	"peal/server/log"
+	"peal/server/session"
 )
 
 // oracle knows the true log, what each channel retains, and how much of each
@@ -135,10 +136,11 @@ type hearing struct {
 	accounts []account // by channel
 	position uint64    // everything up to here came, or is excused
 	conn     *conn
-	answered bool // of peal.v1: its reply came
-	gapAhead bool // the cursor meant nothing: a gap must be told on each channel first
-	mute     bool // the stream has no word for a gap: it is closed instead
-	ignoring bool // and not even closed
+	session  session.ID // by which it is left out
+	answered bool       // of peal.v1: its reply came
+	gapAhead bool       // the cursor meant nothing: a gap must be told on each channel first
+	mute     bool       // the stream has no word for a gap: it is closed instead
+	ignoring bool       // and not even closed
 }
 
 // account is what is owed of one channel.
@@ -185,15 +187,7 @@ func (o *oracle) begin(h *hearing, names []string, s start) {
 
 // wants tells whether e is on a channel of h and not kept from it.
 func (h *hearing) wants(e *log.Entry) bool {
-	if e.Exclude != 0 && e.Exclude == h.conn.session {
-		return false
-	}
-	for _, name := range channelsOf(e) {
-		if h.account(name) != nil {
-			return true
-		}
-	}
-	return false
+	return !h.leavesOut(e) && h.hears(e)
 }
 
 // missing returns the first entry in (h.position, upto] that h should have had

@@ -37,6 +37,9 @@ var loopBugs = []loopBug{
 		{"request.go", "position, err := l.fan.Subscribe(slot, &s.Subscription)",
 			"if BUG && s.From == fanout.After {\n\t\ts.Sequence = min(s.Sequence, l.fan.Applied())\n\t}\n\tposition, err := l.fan.Subscribe(slot, &s.Subscription)"},
 	}},
+	{"id that a client presents is not adopted", []edit{
+		{"request.go", "	l.fan.Adopt(slot, s.Adopt)\n	if s.Commands {", "	if !BUG {\n		l.fan.Adopt(slot, s.Adopt)\n	}\n	if s.Commands {"},
+	}},
 	{"heartbeat of a stream that is behind", []edit{
 		{"timers.go", "if !l.fan.CaughtUp(slot) || c.flags&flagFarewell", "if !l.fan.CaughtUp(slot) && !BUG || c.flags&flagFarewell"},
 	}},

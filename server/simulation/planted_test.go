@@ -37,6 +37,8 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 		{"watermark dropped", bug{source: source(func(s *plantedSource) { s.forgets = map[string]uint64{} })}},
 		{"cursor of an answer covers one too many", bug{encoder: func(e fanout.Encoder) fanout.Encoder { return coversMore{e} }}},
 		{"gap without a word", bug{encoder: func(e fanout.Encoder) fanout.Encoder { return mute{e} }}},
+		{"session left out of what is live alone", bug{source: source(func(s *plantedSource) { s.forgives = true })}},
+		{"session of the life before left out by its number", bug{source: source(func(s *plantedSource) { s.forgives, s.numbers = true, true })}},
 		{"gap that is none", bug{source: source(func(s *plantedSource) { s.timid = true })}},
 	} {
 		t.Run(strings.ReplaceAll(p.name, " ", "-"), func(t *testing.T) {
@@ -68,7 +70,7 @@ func (t *lateHistory) Apply(batch []*log.Entry) {
 	t.w.feed.swap = nil
 	t.late = append([]*log.Entry(nil), batch...)
 	for _, e := range batch {
-		t.w.ring.Publish(messageOf(e, e.Sequence))
+		t.w.ring.Publish(t.w.messageOf(e, e.Sequence))
 	}
 }
 
@@ -82,8 +84,11 @@ type ringHead struct {
 
 func (s ringHead) Head() uint64 { return s.w.ring.Head() }
 
-func messageOf(e *log.Entry, sequence uint64) *ring.Message {
-	m := &ring.Message{Sequence: sequence, Exclude: e.Exclude, Size: e.Size(), Entry: e}
+func (w *world) messageOf(e *log.Entry, sequence uint64) *ring.Message {
+	m := &ring.Message{Sequence: sequence, Size: e.Size(), Entry: e}
+	if e.Exclude != nil {
+		m.Exclude = &ring.Exclusion{ID: *e.Exclude, Session: w.numberOf(*e.Exclude)}
+	}
 	if e.Kind == log.KindPublication {
 		m.Channel, m.Also = e.Channel, e.Also
 	}
@@ -107,8 +112,8 @@ func (t *swapped) Apply(batch []*log.Entry) {
 			first = m
 			return true
 		case first != nil:
-			t.w.ring.Publish(messageOf(m.Entry.(*log.Entry), first.Sequence))
-			t.w.ring.Publish(messageOf(first.Entry.(*log.Entry), m.Sequence))
+			t.w.ring.Publish(t.w.messageOf(m.Entry.(*log.Entry), first.Sequence))
+			t.w.ring.Publish(t.w.messageOf(first.Entry.(*log.Entry), m.Sequence))
 			first = nil
 			return true
 		}
@@ -148,6 +153,8 @@ type plantedSource struct {
 	late          uint64            // a reader is given what follows so much later
 	trimUnnoticed bool              // nothing was ever dropped
 	backwards     bool              // the newest first
+	forgives      bool              // leaves nobody out
+	numbers       bool              // but for those of this life
 	timid         bool              // reports one more as dropped
 	forgets       map[string]uint64 // by channel that was known no more: the watermark that is not looked at
 }
@@ -163,6 +170,11 @@ func source(plant func(s *plantedSource)) func(*world, httpapi.Directory) httpap
 func (s *plantedSource) Read(dst []*ring.Message, channel string, after, upto uint64, count, bytes int) ([]*ring.Message, uint64, bool) {
 	from := len(dst)
 	dst, discarded, more := s.Directory.Read(dst, channel, after+s.late, upto, count, bytes)
+	for i, m := range dst[from:] {
+		if s.forgives && m.Exclude != nil && !(s.numbers && m.Exclude.Session != 0) {
+			dst[from+i] = &ring.Message{Sequence: m.Sequence, Channel: m.Channel, Also: m.Also, Size: m.Size, Entry: m.Entry}
+		}
+	}
 	switch {
 	case s.trimUnnoticed:
 		discarded = 0

@@ -58,6 +58,9 @@ func (w *world) publishHTTP(data []byte, binary bool) {
 	if w.rnd.IntN(3) == 0 {
 		q.Set("event", "price")
 	}
+	if id := w.anybody(); !id.IsZero() {
+		q.Set("exclude", id.String())
+	}
 	media := "text/plain"
 	if binary {
 		media = "application/octet-stream"
@@ -141,10 +144,8 @@ func (w *world) publishEntries(data []byte, binary bool) {
 			}
 		}
 	}
-	if w.rnd.IntN(6) == 0 {
-		if c := w.connected(nil); c != nil {
-			e.Exclude = c.session // 0 before its first request: nobody
-		}
+	if id := w.anybody(); !id.IsZero() {
+		e.Exclude = (*[16]byte)(&id)
 	}
 	batch := []*log.Entry{e}
 	if w.rnd.IntN(6) == 0 { // instead of it one that no subscriber has

@@ -16,6 +16,7 @@ import (
 	"peal/server/hub"
 	"peal/server/log"
 	"peal/server/rules"
+	"peal/server/session"
 	"peal/server/workers"
 )
 
@@ -33,6 +34,7 @@ type world struct {
 	hub       *hub.Hub
 	ring      *ring.Ring
 	encoder   fanout.Encoder
+	sessions  *session.IDs
 	front     *httpapi.Front // of publishers that are no part of the world
 	machine   *machine
 	group     *loop.Group
@@ -91,14 +93,15 @@ const (
 	deferred            // times that input waited because its connection had used up its part
 	gaveUp              // connections closed for silence, slowness, or too much input
 	late                // times that a sender kept something for a later turn
+	leftOut             // messages that a session was not to receive, and has passed
 	kinds
 )
 
 func (c counts) String() string {
 	return fmt.Sprintf("%d messages judged, %d gaps (%d only by colliding watermarks, %d for what the log had deleted), %d resumes, %d cursors ahead of their loop, %d restarts, %d of an older copy, %d shown entries lost, %d publications refused, %d slow connections given up, %d passed over, %d closed, %d changes while connected",
 		c[messages], c[gaps], c[collisions], c[coarse], c[resumes], c[ahead], c[restarts], c[restores], c[lost], c[refused], c[slow], c[passed], c[fell], c[changes]) +
-		fmt.Sprintf("; of the loops: %d publications acknowledged, %d half-closed, %d drains, %d good-byes, %d dismissals, %d orders that outlast their entries, %d turned away, %d times without descriptors, %d times input deferred, %d given up, %d turns with late sends",
-			c[acknowledged], c[halves], c[drains], c[goodbyes], c[dismissals], c[outlasted], c[turnedAway], c[exhausted], c[deferred], c[gaveUp], c[late])
+		fmt.Sprintf("; of the loops: %d publications acknowledged, %d half-closed, %d drains, %d good-byes, %d dismissals, %d orders that outlast their entries, %d turned away, %d times without descriptors, %d times input deferred, %d given up, %d turns with late sends; %d messages kept from one session",
+			c[acknowledged], c[halves], c[drains], c[goodbyes], c[dismissals], c[outlasted], c[turnedAway], c[exhausted], c[deferred], c[gaveUp], c[late], c[leftOut])
 }
 
 // plan is what a seed decides once.
@@ -273,7 +276,9 @@ func (p *plan) collide() bool {
 func (w *world) begin() {
 	w.feed = &feed{w: w}
 	w.group = nil
+	w.sessions = w.newSessions()
 	w.hub = hub.NewWithHash(w.plan.hub, w.feed, w.wake, time.Now, w.plan.hash, w.plan.buckets)
+	w.hub.UseSessions(w.numberOf)
 	w.source = w.hub
 	var tail log.Tail = w.hub
 	if w.bug.tail != nil {
@@ -294,7 +299,9 @@ func (w *world) begin() {
 	if w.ring, err = ring.New(w.plan.ringSlots, w.plan.ringBytes, w.oracle.head()); err != nil {
 		panic(err)
 	}
-	w.encoder = httpapi.NewEncoder(nil, e.Lineage(), w.rnd.Int64N, nil)
+	encoder := httpapi.NewEncoder(nil, e.Lineage(), w.rnd.Int64N, nil)
+	encoder.Sessions = w.sessions
+	w.encoder = encoder
 	if w.bug.encoder != nil {
 		w.encoder = w.bug.encoder(w.encoder)
 	}
@@ -303,7 +310,7 @@ func (w *world) begin() {
 }
 
 func (w *world) newFront() *httpapi.Front {
-	return httpapi.New(httpapi.Deps{Log: w.engine, Hub: w.source, Door: door{w}, Workers: workers.New(0, 0), Rules: w.plan.rules})
+	return httpapi.New(httpapi.Deps{Log: w.engine, Hub: w.source, Door: door{w}, Workers: workers.New(0, 0), Rules: w.plan.rules, Sessions: w.sessions})
 }
 
 // boot starts the machine and the loops on it.

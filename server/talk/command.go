@@ -17,14 +17,14 @@ type Kind struct {
 var Kinds = [...]Kind{
 	{"subscribe", []string{"channel", "cursor", "last", "client", "info", "presence"}},
 	{"unsubscribe", []string{"channel"}},
-	{"publish", []string{"channel", "data", "data_base64", "event", "idempotency_key"}},
+	{"publish", []string{"channel", "data", "data_base64", "event", "idempotency_key", "exclude"}},
 	{"history", []string{"channel", "cursor", "last", "limit"}},
 	{"presence", []string{"channel", "after", "limit"}},
 	{"ping", nil},
 }
 
 // fields are those of all commands.
-var fields = [...]string{"channel", "data", "data_base64", "event", "idempotency_key", "cursor", "last", "limit", "client", "info", "presence", "after"}
+var fields = [...]string{"channel", "data", "data_base64", "event", "idempotency_key", "exclude", "cursor", "last", "limit", "client", "info", "presence", "after"}
 
 // Command is one message of a client. Its fields are not parsed before they are needed.
 // All of it except the name aliases the message.
