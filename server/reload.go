@@ -30,6 +30,7 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	if err := s.tokens.Reload(c.Token); err != nil {
 		return err
 	}
+	s.revoked.Keep(c.Token.Longest())
 	table := rules.New(c.Channels, s.standard)
 	running := s.config
 	running.Origins, running.Token = c.Origins, c.Token

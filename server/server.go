@@ -126,7 +126,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	s.presence = presence.New(c.Presence, s.isWatched, time.Now)
 	s.bans = ban.New(c.DisconnectClients, c.ofShare(c.DisconnectClients), time.Now)
 	s.keys = idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, c.ofShare(c.IdempotencyKeys), time.Now)
-	s.revoked = revoke.New(c.Revocations, longestToken, time.Now)
+	s.revoked = revoke.New(c.Revocations, c.Token.Longest(), time.Now)
 	orders := control.New(s.log, s.bans, s.revoked, time.Now, c.Log)
 	if err := s.startLog(orders); err != nil {
 		return nil, err
@@ -229,9 +229,6 @@ func policy(table *rules.Table, channel string) fanout.Policy {
 	}
 	return table.Slow(channel)
 }
-
-// longestToken is how long a token can be valid after it was issued.
-const longestToken = 24*time.Hour + 10*time.Second
 
 // sweepEvery is how often old history is looked for.
 const sweepEvery = time.Second

@@ -37,7 +37,7 @@ func (s *Server) startLog(orders *control.Control) error {
 // reportForgotten logs that tokens of before this start are refused, and why. It is
 // something to look at if the log has messages, and still not all orders.
 func (s *Server) reportForgotten(why string) {
-	if why == "" || s.config.Auth != AuthToken {
+	if why == "" || !s.config.Token.Configured() {
 		return
 	}
 	level := slog.LevelInfo

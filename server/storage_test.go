@@ -15,10 +15,11 @@ import (
 // A start that refuses earlier tokens says so, and why.
 func TestAStartReportsThatItRefusesEarlierTokens(t *testing.T) {
 	dir := t.TempDir()
-	check := func(engine, auth string, want ...string) {
+	tokens := token.Config{Secrets: []string{strings.Repeat("s", 32)}}
+	check := func(engine string, tokens token.Config, want ...string) {
 		t.Helper()
 		var text bytes.Buffer
-		s, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}, Auth: auth, Token: token.Config{Secrets: []string{strings.Repeat("s", 32)}}, Engine: engine, Log: slog.New(slog.NewTextHandler(&text, nil))})
+		s, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}, Token: tokens, Engine: engine, Log: slog.New(slog.NewTextHandler(&text, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,20 +33,20 @@ func TestAStartReportsThatItRefusesEarlierTokens(t *testing.T) {
 			}
 		}
 		if len(want) == 0 && line != "" || strings.Count(line, "\n") > 1 {
-			t.Errorf("%s, %s: %s", engine, auth, line)
+			t.Errorf("%s: %s", engine, line)
 		}
 		for _, w := range want {
 			if !strings.Contains(line, w) {
-				t.Errorf("%s, %s: %q lacks %q", engine, auth, line, w)
+				t.Errorf("%s: %q lacks %q", engine, line, w)
 			}
 		}
 	}
-	check("memory", server.AuthToken, "level=INFO", "the log is in memory", "issued_before=20")
-	check("memory", server.AuthOpen)
-	check("file:"+dir, server.AuthToken, "level=INFO", "the log is new")
-	check("file:"+dir, server.AuthToken)
+	check("memory", tokens, "level=INFO", "the log is in memory", "issued_before=20")
+	check("memory", token.Config{}) // there are no tokens
+	check("file:"+dir, tokens, "level=INFO", "the log is new")
+	check("file:"+dir, tokens)
 	if err := os.Remove(filepath.Join(dir, "state")); err != nil {
 		t.Fatal(err)
 	}
-	check("file:"+dir, server.AuthToken, "the log is new") // nothing was published
+	check("file:"+dir, tokens, "the log is new") // nothing was published
 }

@@ -49,7 +49,7 @@ func (o *control) disconnect(x *exchange) {
 	var refused []string // both are set before the loops begin, and so before the body is made
 	p := x.newParting(func(p *parting) []byte { return p.disconnected(kept, refused) })
 	kept, refused = o.ban(x.by, w.clients, window, p.stored)
-	p.end(x, func(front *Front, session uint64) bool { return front.Dismiss(session, w.clients) })
+	p.end(x, Disconnected, func(front *Front, session uint64) bool { return front.Dismiss(session, w.clients) })
 }
 
 // disconnected is the body of the response.

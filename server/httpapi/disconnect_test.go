@@ -30,6 +30,7 @@ type fakeDismisser struct {
 	front    *httpapi.Front
 	sessions map[uint64]string // each with its name
 	ended    []string          // different names, of the last call
+	ending   *loop.Ending      // of one of them
 	busy     bool
 }
 
@@ -40,8 +41,9 @@ func (d *fakeDismisser) Dismiss(_ share.Key, pick func(*httpapi.Front, uint64) *
 	d.ended = nil
 	n := 0
 	for session, name := range d.sessions {
-		if pick(d.front, session) != nil {
+		if ending := pick(d.front, session); ending != nil {
 			n++
+			d.ending = ending
 			d.ended = append(d.ended, name)
 		}
 	}

@@ -35,16 +35,19 @@ func NewEnding(why *refusal.Error, reason string) *loop.Ending {
 	return &loop.Ending{Code: why.CloseCode(), Reason: why.Code + ": " + reason, Cause: why}
 }
 
-// Disconnected is the end of a connection by an order.
-var Disconnected = NewEnding(permit.ErrDisconnected, "the backend has ended the connections of this client")
+// How orders end connections.
+var (
+	Disconnected = NewEnding(permit.ErrDisconnected, "the backend has ended the connections of this client")
+	Revoked      = NewEnding(permit.ErrRevoked, "the backend has revoked the token of this connection")
+)
 
 // end ends the connections that pick chooses, on all loops.
-func (p *parting) end(x *exchange, pick func(front *Front, session uint64) bool) {
+func (p *parting) end(x *exchange, ending *loop.Ending, pick func(front *Front, session uint64) bool) {
 	if x.deps.Dismisser == nil {
 		p.dismissed(0)
 	} else if !x.deps.Dismisser.Dismiss(x.by, func(front *Front, session uint64) *loop.Ending {
 		if pick(front, session) {
-			return Disconnected
+			return ending
 		}
 		return nil
 	}, p.dismissed) {

@@ -55,7 +55,7 @@ func (o *revoking) revoke(x *exchange) {
 		return
 	}
 	o.deps.Identity.Drop(x.by, x.call.Session, order.Covers)
-	p.end(x, func(front *Front, session uint64) bool { return front.Revoke(session, order) })
+	p.end(x, Revoked, func(front *Front, session uint64) bool { return front.Revoke(session, order) })
 }
 
 // order reads the request.

@@ -142,6 +142,9 @@ func TestRevokeTakesTokensFromQueryFormAndJSON(t *testing.T) {
 		if got := strings.Join(r.loops.ended, " "); got != c.ended {
 			t.Errorf("%s\nends %q, want %q", c.request, got, c.ended)
 		}
+		if e := r.loops.ending; n > 0 && (e.Code != 4410 || !strings.HasPrefix(e.Reason, "token_revoked: ")) {
+			t.Errorf("%s\nends them with %+v", c.request, e)
+		}
 		if got := r.refused(); got != c.ended {
 			t.Errorf("%s\nrefuses %q, want %q", c.request, got, c.ended)
 		}

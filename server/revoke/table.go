@@ -72,11 +72,12 @@ func New(most int, keep time.Duration, now func() time.Time) *Table {
 	return t
 }
 
-// Keep replaces how long a token can be valid, also for what is revoked already.
+// Keep has the table keep what is revoked for as long as d, if it does not do so for
+// longer already. It does so for what is revoked already, too.
 func (t *Table) Keep(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.keep = d
+	t.keep = max(t.keep, d)
 }
 
 // Revoke revokes the tokens of o, which are refused when it returns. It reports false,

@@ -227,6 +227,7 @@ func TestKeepHoldsForWhatIsRevokedAlready(t *testing.T) {
 	table, c := newTable(10, time.Hour)
 	table.Revoke(ids("x"))
 	table.Keep(3 * time.Hour)
+	table.Keep(time.Minute) // and back
 	c.pass(2 * time.Hour)
 	if table.Sweep(); !table.Has(user("", "x", start)) {
 		t.Error("it ended after the shorter time")

@@ -153,9 +153,8 @@ func (g *Guests) Left(session uint64) {
 // those of clients, by its token, its URL or for a channel that it has. Then its end
 // must follow, at which it leaves without a grace period.
 func (g *Guests) Dismiss(session uint64, among func(client string) bool) bool {
-	proven, guest := g.grants[session], g.bySession[session]
-	picked := proven != nil && proven.Kind == grant.User && among(proven.Subject) || guest != nil && guest.Is(among)
-	return dismiss(guest, picked)
+	guest := g.bySession[session] // a user has one, under the sub of its token
+	return dismiss(guest, guest != nil && guest.Is(among))
 }
 
 // Revoke is Dismiss for connections by what they have proven.

@@ -101,6 +101,13 @@ func (c Config) Validate() error {
 	return err
 }
 
+// Longest is how long a token can be valid after a moment at which it was signed
+// already. c must be valid.
+func (c Config) Longest() time.Duration {
+	c = c.WithDefaults()
+	return c.Lifetime + 2*c.Leeway // the clock of its signer may be ahead
+}
+
 // Configured reports whether c has anything that could verify a token.
 func (c Config) Configured() bool {
 	return len(c.Secrets)+len(c.Keys)+len(c.JWKS) > 0 || c.SecretFile != ""
