@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"peal/server/apikey"
 	"peal/server/rules"
 )
 
@@ -46,10 +45,9 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	}
 	s.origins.Use(policy)
 	s.table.Store(table)
-	s.backends.Store(apikey.New(c.Keys, s.backends.Load()))
 	s.channels = c.Channels
 	s.drainNs.Store(int64(c.Drain))
-	return nil
+	return s.useKeys(ctx, c.Keys)
 }
 
 // SameHistories reports whether two lists of rules differ at most in what a

@@ -3,7 +3,6 @@ package apikey
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"peal/server/grant"
@@ -25,10 +24,6 @@ type Definition struct {
 	// allowed on every channel, also on those of single users ($user:42). A key without
 	// an entry is refused: it could do nothing.
 	Allow []string
-}
-
-func (d Definition) equal(other Definition) bool {
-	return d.Name == other.Name && d.Digest == other.Digest && slices.Equal(d.Allow, other.Allow)
 }
 
 // The most that a configuration may have.

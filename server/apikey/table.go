@@ -19,6 +19,10 @@ type Table struct {
 	sums   []words
 	grants []*grant.Grant
 	uses   []*use
+
+	// changed has the grants of the table before whose key is still there and allows
+	// something else: the grant that it has now if that is more, nil if it may be less.
+	changed map[*grant.Grant]*grant.Grant
 }
 
 // words is a digest in the form in which it is compared.
@@ -40,9 +44,9 @@ type use struct {
 
 // New returns the table of definitions, which must be valid (see Validate) and which it
 // keeps. before is the table that it replaces, nil for none: keys of the same name go
-// on counting, and those whose definition is the same keep their grant (see Holds).
+// on counting, and those whose definition is the same keep their grant.
 func New(definitions []Definition, before *Table) *Table {
-	t := &Table{definitions: definitions}
+	t := &Table{definitions: definitions, changed: map[*grant.Grant]*grant.Grant{}}
 	for _, d := range definitions {
 		sum, ok := parseDigest(d.Digest)
 		if !ok {
@@ -54,13 +58,26 @@ func New(definitions []Definition, before *Table) *Table {
 			t.grants, t.uses = append(t.grants, d.grant()), append(t.uses, &use{})
 			continue
 		}
-		g := before.grants[i]
-		if !before.definitions[i].equal(d) {
-			g = d.grant()
-		}
-		t.grants, t.uses = append(t.grants, g), append(t.uses, before.uses[i])
+		t.grants, t.uses = append(t.grants, t.next(before, i, d)), append(t.uses, before.uses[i])
 	}
 	return t
+}
+
+// next is the grant of d, whose name key i of the table before has.
+func (t *Table) next(before *Table, i int, d Definition) *grant.Grant {
+	former, old := before.definitions[i], before.grants[i]
+	if former.Digest != d.Digest {
+		return d.grant()
+	}
+	if slices.Equal(former.Allow, d.Allow) {
+		return old
+	}
+	now := d.grant()
+	t.changed[old] = nil
+	if !slices.ContainsFunc(former.Allow, func(entry string) bool { return !slices.Contains(d.Allow, entry) }) {
+		t.changed[old] = now
+	}
+	return now
 }
 
 // index is that of the key with that name, -1 for none.
@@ -71,12 +88,19 @@ func (t *Table) index(name string) int {
 	return slices.IndexFunc(t.definitions, func(d Definition) bool { return d.Name == name })
 }
 
-// Holds reports whether g, which this table or an earlier one has returned, is what a
-// key of this one allows: it is neither revoked nor changed.
-func (t *Table) Holds(g *grant.Grant) bool { return t != nil && slices.Contains(t.grants, g) }
+// Renew is for what was opened with a key of the table before: g is its grant. It
+// returns the grant that the key has now if it allows at least as much; nil if it may
+// allow less, or if it is revoked. known is whether the key is still there.
+func (t *Table) Renew(g *grant.Grant) (now *grant.Grant, known bool) {
+	if slices.Contains(t.grants, g) {
+		return g, true
+	}
+	now, known = t.changed[g]
+	return now, known
+}
 
 // Find returns what the key allows, and counts its use; false for a text that is not
-// a key, and for an unknown key: see Refusal. It does not allocate.
+// a key, and for an unknown key. It does not allocate.
 //
 // Its time depends on the number of keys, and not on how much of one the text has in
 // common with it: digests are compared, each with all of them, without a branch.

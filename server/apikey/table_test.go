@@ -108,25 +108,37 @@ func TestUsesAreCountedAndSurviveReload(t *testing.T) {
 	}
 }
 
-// A connection that has the grant of a key may keep it while the key stays as it is.
-func TestUnchangedKeysKeepTheirGrant(t *testing.T) {
-	find := func(table *apikey.Table, b byte) *grant.Grant {
-		g, _ := table.Find([]byte(created(t, b)))
-		return g
-	}
-	first := apikey.New([]apikey.Definition{definition(t, 1, "same", "publish"), definition(t, 2, "allow", "publish"), definition(t, 3, "digest", "publish"), definition(t, 4, "gone", "publish")}, nil)
-	second := apikey.New([]apikey.Definition{definition(t, 2, "allow", "history"), definition(t, 5, "digest", "publish"), definition(t, 1, "same", "publish")}, first)
-	for b, want := range []bool{1: true, 2: false, 3: false, 4: false} {
-		if g := find(first, byte(b)); b > 0 && (!first.Holds(g) || second.Holds(g) != want) {
-			t.Errorf("key %d holds %v before and %v after, want true and %v", b, first.Holds(g), second.Holds(g), want)
+// What was opened with a key goes on while the key allows as much as before.
+func TestGrantsAreRenewed(t *testing.T) {
+	first := apikey.New([]apikey.Definition{
+		definition(t, 1, "same", "publish"), definition(t, 2, "more", "publish"), definition(t, 3, "less", "publish", "history"),
+		definition(t, 4, "other", "publish"), definition(t, 5, "digest", "publish"), definition(t, 6, "gone", "publish"), definition(t, 7, "named", "publish"),
+	}, nil)
+	second := apikey.New([]apikey.Definition{
+		definition(t, 7, "renamed", "publish"), definition(t, 8, "digest", "publish"), definition(t, 4, "other", "publish:a"),
+		definition(t, 3, "less", "publish"), definition(t, 2, "more", "history", "publish"), definition(t, 1, "same", "publish"),
+	}, first)
+	for b, want := range map[byte]struct{ now, known bool }{
+		1: {true, true}, 2: {true, true}, 3: {false, true}, 4: {false, true}, 5: {}, 6: {}, 7: {},
+	} {
+		g, _ := first.Find([]byte(created(t, b)))
+		now, known := second.Renew(g)
+		if (now != nil) != want.now || known != want.known {
+			t.Errorf("key %d: %v, %v, want %+v", b, now, known, want)
+		}
+		if found, _ := second.Find([]byte(created(t, b))); now != nil && now != found {
+			t.Errorf("key %d: renewed to another grant than its own", b)
+		}
+		if (now == g) != (b == 1) {
+			t.Errorf("key %d: keeps its grant: %v", b, now == g)
 		}
 	}
-	if g := find(second, 2); g.Allows(grant.Publish, "a") || !g.Allows(grant.History, "a") || !second.Holds(g) {
+	g, _ := second.Find([]byte(created(t, 2)))
+	if !g.Allows(grant.History, "a") || g.Allows(grant.Inspect, "a") {
 		t.Error("a key with other entries has the grant of the earlier ones")
 	}
-	var none *apikey.Table
-	if none.Holds(find(first, 1)) || second.Holds(nil) {
-		t.Error("a grant holds that is none of the table")
+	if now, known := apikey.New(nil, second).Renew(g); now != nil || known {
+		t.Error("a key of no table is renewed")
 	}
 }
 

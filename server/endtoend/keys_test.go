@@ -2,6 +2,7 @@ package endtoend_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -239,6 +240,80 @@ func TestKeysAreReplacedWhileTheServerRuns(t *testing.T) {
 		if strings.Contains(o.said(), key[5:]) || strings.Contains(metrics, key[5:]) {
 			t.Error("the log or the metrics have a key")
 		}
+	}
+}
+
+// A reload ends what was opened with a key that is gone or allows less, on every
+// transport, before it says that it is done. Others stay, and may do more at once.
+func TestConnectionsEndWithTheirKey(t *testing.T) {
+	names := []string{"gone", "less", "more", "same"}
+	allow := map[string][]string{"inspector": {"inspect"}}
+	for _, name := range names {
+		allow[name] = []string{"subscribe", "history"}
+	}
+	p := startGuarded(t, allow, nil)
+	p.proof = p.keys["inspector"]
+	sockets, streams, polls := map[string]*socket{}, map[string]*eventStream{}, map[string]chan answer{}
+	for _, name := range names {
+		sockets[name] = p.dialSocket("/ws?channel=a", http.Header{"Authorization": {"Bearer " + p.keys[name]}})
+		streams[name] = p.events("channel=a", bearer(p.keys[name])).opened()
+		polls[name] = make(chan answer, 1)
+		go func() { // ends with the response
+			a, _ := p.try("GET", "/poll?channel=a", "", bearer(p.keys[name])) // without one the status is 0
+			polls[name] <- a
+		}()
+	}
+	p.awaitSubscribers("a", 3*len(names))
+
+	next := p.config
+	next.Keys = nil
+	for _, d := range p.config.Keys {
+		switch d.Name {
+		case "gone":
+			continue
+		case "less":
+			d.Allow = []string{"subscribe"}
+		case "more":
+			d.Allow = []string{"publish", "subscribe", "history"}
+		}
+		next.Keys = append(next.Keys, d)
+	}
+	if err := p.server.Reload(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.subscribers("a"); got != 6 {
+		t.Errorf("%d connections are left when the reload is done, want 6", got)
+	}
+	for name, want := range map[string]struct {
+		close  uint16
+		status int
+		code   string
+	}{"gone": {4401, 401, "key_unknown"}, "less": {1013, 503, "key_changed"}} {
+		if got := sockets[name].closed(); got != want.close {
+			t.Errorf("WebSocket of the key %s: closed with %d, want %d", name, got, want.close)
+		}
+		if _, err := streams[name].tryNext(); err != io.EOF {
+			t.Errorf("event stream of the key %s: %v, want its end", name, err)
+		}
+		if a := <-polls[name]; a.status != want.status || decode[problem](t, a.body).Error.Code != want.code {
+			t.Errorf("poll of the key %s: %d %s, want %d %s", name, a.status, a.body, want.status, want.code)
+		}
+	}
+	sockets["more"].send(false, "from a key that may publish now")
+	for _, name := range []string{"more", "same"} {
+		if f := sockets[name].next(); !strings.HasPrefix(f.data, "from a key") {
+			t.Errorf("WebSocket of the key %s received %q", name, f.data)
+		}
+		if e := streams[name].next(); !strings.HasPrefix(e.data, "from a key") {
+			t.Errorf("event stream of the key %s received %+v", name, e)
+		}
+		if a := <-polls[name]; a.status != 200 {
+			t.Errorf("poll of the key %s: %d", name, a.status)
+		}
+	}
+	sockets["same"].send(false, "from a key that may not")
+	if got := sockets["same"].closed(); got != 4403 {
+		t.Errorf("closed with %d, want 4403", got)
 	}
 }
 

@@ -26,9 +26,11 @@ type peal struct {
 	addr   string // host:port
 	url    string // http://host:port
 	client *http.Client
-	local  net.Addr // of its connections; nil: any
-	proof  string   // a token or key for plain requests that have none; "" for none
-	stop   func()   // ends the server and waits for it; may be called again
+	local  net.Addr       // of its connections; nil: any
+	server *server.Server // in the test; nil for a process
+	config server.Config  // of server
+	proof  string         // a token or key for plain requests that have none; "" for none
+	stop   func()         // ends the server and waits for it; may be called again
 
 	process *child.Process // of the real program; nil for a server in the test
 	waited  bool           // for process
@@ -60,6 +62,7 @@ func startWith(t testing.TB, set func(*server.Config)) *peal {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }() // ends at stop
 	p := newPeal(t, s.Addrs()[0].String())
+	p.server, p.config = s, config
 	stopped := false
 	p.stop = func() {
 		t.Helper()

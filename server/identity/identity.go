@@ -60,8 +60,8 @@ func (id *Identity) Off() bool {
 // errKeyInvalid refuses what begins as a key and has another form, or another checksum.
 var errKeyInvalid = &refusal.Error{Status: 401, Code: "key_invalid", Message: "the checksum of the key is wrong, or a part of it is missing: copy the whole key again; peal key check examines it", Close: frame.CloseUnauthorized}
 
-// errKeyUnknown refuses a key that is not in the configuration.
-var errKeyUnknown = &refusal.Error{Status: 401, Code: "key_unknown", Message: "the server does not know this key: create one with peal key create, add its digest to keys in the configuration, and reload", Close: frame.CloseUnauthorized}
+// ErrKeyUnknown refuses a key that is not in the configuration.
+var ErrKeyUnknown = &refusal.Error{Status: 401, Code: "key_unknown", Message: "the server does not know this key: create one with peal key create, add its digest to keys in the configuration, and reload", Close: frame.CloseUnauthorized}
 
 // Key returns what a key allows.
 func (id *Identity) Key(text []byte) (*grant.Grant, *refusal.Error) {
@@ -73,7 +73,7 @@ func (id *Identity) Key(text []byte) (*grant.Grant, *refusal.Error) {
 	if apikey.Check(string(text)) != nil {
 		return nil, errKeyInvalid
 	}
-	return nil, errKeyUnknown
+	return nil, ErrKeyUnknown
 }
 
 // verifyCost is about how many microseconds one verification takes, beside its bytes.

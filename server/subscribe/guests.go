@@ -162,6 +162,21 @@ func (g *Guests) Revoke(session uint64, among func(*grant.Grant) bool) bool {
 	return dismiss(g.bySession[session], among(g.grants[session]))
 }
 
+// Rekey replaces the grant of a session that has the key of a backend by what renew
+// returns for it. If that is nil, it reports true: the end of the connection must
+// follow, as after Dismiss.
+func (g *Guests) Rekey(session uint64, renew func(*grant.Grant) *grant.Grant) bool {
+	held := g.grants[session]
+	if held == nil || held.Kind != grant.Backend {
+		return dismiss(g.bySession[session], false)
+	}
+	now := renew(held)
+	if now != nil {
+		g.grants[session] = now
+	}
+	return dismiss(g.bySession[session], now == nil)
+}
+
 // dismiss has the guest, if there is one, leave at once if its connection is picked.
 func dismiss(guest *presence.Guest, picked bool) bool {
 	if guest != nil {

@@ -1,0 +1,42 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"peal/loop"
+	"peal/server/apikey"
+	"peal/server/httpapi"
+)
+
+// useKeys replaces the keys of backends. Connections whose key has gone, or allows less,
+// have ended when it returns nil; those whose key allows more have that, too. The keys
+// themselves are replaced in any case.
+func (s *Server) useKeys(ctx context.Context, keys []apikey.Definition) error {
+	table := apikey.New(keys, s.backends.Load())
+	s.backends.Store(table) // first: a connection that a loop opens from now on has its grant from here
+	done := make(chan int, 1)
+	pick := func(front loop.Front, session uint64) *loop.Ending {
+		return front.(*httpapi.Front).Rekey(session, table)
+	}
+	for !s.loops.Dismiss(pick, func(ended int) { done <- ended }) { // requests to disconnect are under way
+		select {
+		case <-time.After(retryDismiss):
+		case <-ctx.Done():
+			return fmt.Errorf("the keys are in use, but connections with former keys were not ended, because too many requests to disconnect are in progress: reload again: %w", ctx.Err())
+		}
+	}
+	select {
+	case ended := <-done:
+		if ended > 0 {
+			s.config.Log.Info("ended connections whose key was removed or allows less", "connections", ended)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("an event loop does not respond: %w", ctx.Err())
+	}
+}
+
+// retryDismiss is how long useKeys waits for others that end connections.
+const retryDismiss = 20 * time.Millisecond
