@@ -2,6 +2,7 @@ package loop
 
 import (
 	"net/netip"
+	"time"
 
 	"peal/loop/fanout"
 	"peal/loop/frame"
@@ -89,6 +90,12 @@ func (k *client) Close(code uint16, reason string) {
 	}
 }
 
+func (k *client) SetDeadline(d time.Duration) {
+	if c := k.conn(); c.isOpen() && c.flags&flagFarewell == 0 { // else it is leaving
+		k.loop.setDeadline(k.slot, d)
+	}
+}
+
 func (k *client) Spend(units int) { k.loop.spend(units) }
 
 func (k *client) Owe() { k.conn().late++ }
@@ -122,6 +129,7 @@ func (l *Loop) startCommands(slot uint32, c *conn, s *Subscription, out []byte) 
 	c.state = stateWS
 	c.flags |= flagCommands
 	l.wait(slot, c, l.beat())
+	l.setDeadline(slot, s.Deadline)
 	l.front.Open(l.clientOf(slot), s)
 	return out
 }

@@ -137,6 +137,7 @@ func (l *Loop) close(slot uint32, c *conn) {
 	l.fan.Detach(slot)
 	l.left(c)
 	l.wheel.Clear(slot)
+	l.deadlines.Clear(slot)
 	l.dropInput(c)
 	l.forgetPeer(slot)
 	l.slots[c.fd] = 0
@@ -150,6 +151,7 @@ func (l *Loop) close(slot uint32, c *conn) {
 // unsubscribe ends what the connection receives; what is in its lane still goes out.
 func (l *Loop) unsubscribe(slot uint32, c *conn) {
 	l.fan.Unsubscribe(slot)
+	l.deadlines.Clear(slot)
 	l.left(c)
 }
 

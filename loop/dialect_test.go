@@ -29,7 +29,7 @@ import (
 //	pub CHANNEL TEXT     published inside the loop: "ok SEQUENCE"
 //	body N               N bytes follow the line, after "continue"
 //	poll CHANNELS FROM S held for at most S seconds [named] [ref]
-//	sse, wsraw, wsjson CHANNELS FROM [publish] [ignoregap] [named] [ref]
+//	sse, wsraw, wsjson CHANNELS FROM [publish] [ignoregap] [named] [ref] [S, the deadline]
 //
 // CHANNELS is a comma list, FROM is now, first, foreign, last:N or a sequence.
 
@@ -47,11 +47,12 @@ var framings = [...]loop.Framing{wsRaw: loop.WebSocket, wsJSON: loop.WebSocket, 
 type world struct {
 	journal   *journal
 	later     chan parked
-	refs      chan loop.Ref // of requests that have the word ref
-	waiting   chan parked   // requests that wait for their word
-	said      sync.Map      // words
-	lateWaits bool          // refusing a body that is late waits for the word "late"
-	received  atomic.Int64  // WebSocket messages that begin with '#', which are only counted
+	refs      chan loop.Ref       // of requests that have the word ref
+	waiting   chan parked         // requests that wait for their word
+	said      sync.Map            // words
+	lateWaits bool                // refusing a body that is late waits for the word "late"
+	received  atomic.Int64        // WebSocket messages that begin with '#', which are only counted
+	due       func(c loop.Client) // called on the loop for each deadline, if set
 	requests  atomic.Int64
 	echoed    func(text string) // called on the loop for each echo, if set
 	draining  atomic.Int64      // requests that were told of the drain
@@ -177,7 +178,7 @@ func (f front) stream(c *loop.Call, used int, rest string, k ring.Encoding) {
 
 func (f front) subscription(c *loop.Call, words string, k ring.Encoding) *loop.Subscription {
 	w := strings.Fields(words)
-	s := &loop.Subscription{Timeout: 60 * time.Second, Dialect: k, Framing: framings[k]}
+	s := &loop.Subscription{Dialect: k, Framing: framings[k]}
 	s.Channels, s.Encoding = strings.Split(w[0], ","), k
 	switch from := w[1]; {
 	case from == "now":
@@ -202,7 +203,7 @@ func (f front) subscription(c *loop.Call, words string, k ring.Encoding) *loop.S
 		case "ref":
 			f.refs <- c.Conn
 		default:
-			s.Timeout = time.Duration(number(word)) * time.Second
+			s.Deadline = time.Duration(number(word)) * time.Second
 		}
 	}
 	return s
@@ -217,6 +218,18 @@ func number(s string) int {
 }
 
 func (f front) Open(c loop.Client, s *loop.Subscription) {}
+
+// Due writes a line, and does what the test wants then.
+func (f front) Due(c loop.Client) {
+	line := []byte("due\n")
+	if framings[c.Dialect()] == loop.WebSocket {
+		line = frame.AppendMessage(nil, false, []byte("due"))
+	}
+	c.Write(line)
+	if f.due != nil {
+		f.due(c)
+	}
+}
 
 func (f front) Left(session uint64) { f.left.add(session) }
 

@@ -172,3 +172,6 @@ const ConnBytes = unsafe.Sizeof(conn{})
 
 // TakeFromRing is what a loop does with its ring.
 var TakeFromRing = take
+
+// DeadlineTick is the tick of a deadline.
+var DeadlineTick = deadlineTick

@@ -25,6 +25,11 @@ type Front interface {
 	// status and reason.
 	Message(c Client, binary bool, payload []byte) (code uint16, reason string)
 
+	// Due is called for a stream whose deadline is over (Subscription.Deadline,
+	// Client.SetDeadline), which has none any more. It may write to c, end it, or set the
+	// next deadline.
+	Due(c Client)
+
 	// Left is called once for a connection of which a Subscription was Named, when
 	// it receives nothing more: it was closed, is being closed, or its poll is
 	// answered. It may then be named anew. What a client unsubscribes itself is
@@ -75,6 +80,11 @@ type Client interface {
 	// the reason, an event stream its end. It receives nothing more.
 	Close(code uint16, reason string)
 
+	// SetDeadline has Front.Due called when d has passed, instead of any earlier
+	// deadline: in whole seconds, not before its time, and within 2 s of it unless the
+	// loop is overloaded. 0: none. A negative one is over.
+	SetDeadline(d time.Duration)
+
 	// Spend counts work that the message causes on the loop beside its bytes and
 	// what is written and subscribed: units of about a microsecond.
 	Spend(units int)
@@ -112,7 +122,7 @@ const (
 	Reply                     // Out is the answer; the connection stays for the next request
 	ReplyClose                // Out is the answer; the connection is closed after it (lingering)
 	Stream                    // Out is the head; from here on the connection is what Sub says
-	Park                      // a poll: held until something comes for Sub or Sub.Timeout passes
+	Park                      // a poll: held until something comes for Sub or Sub.Deadline is over
 	Later                     // Loop.Answer(c.Conn, …) will bring the answer; until then nothing else is read
 	Wait                      // nothing of In is used, nothing is answered: Request is called again about the same bytes, and what has come behind them, after Group.Again(c.Conn)
 )
@@ -161,7 +171,7 @@ type Partial struct {
 type Subscription struct {
 	fanout.Subscription
 
-	Timeout   time.Duration // Park: answer with nothing after it
+	Deadline  time.Duration // Park: answer with nothing then. Stream: Client.SetDeadline, 0 for none
 	Dialect   ring.Encoding // for AppendOpen, AppendHeartbeat, AppendClose and the gap of a Foreign cursor
 	Framing   Framing
 	Known     bool // After: the client has this position as the id of its last event

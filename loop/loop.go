@@ -46,6 +46,7 @@ type Loop struct {
 	spareInputs [][]byte // buffers to use again: newInput
 	inputBytes  int
 	wheel       *fanout.Wheel
+	deadlines   *fanout.Wheel // of streams: setDeadline
 	tick        uint32
 	ticking     bool
 	again       []uint32     // connections whose reading was interrupted for the others, the first first
@@ -124,7 +125,7 @@ func newLoop(number int, c Config, r *ring.Reader, open OpenKernel) (*Loop, erro
 	}
 	l.sender.loop = l
 	l.headTicks, l.idleTicks = ticks(c.HeadTimeout), ticks(c.IdleTimeout)
-	l.wheel = fanout.NewWheel(0)
+	l.wheel, l.deadlines = fanout.NewWheel(0), fanout.NewWheel(0)
 	l.inputs = make([]kept, 1)
 	l.rbuf = make([]byte, readBytes)
 	l.sessions = uint64(l.kernel.Random(1<<32)) << 16 // not to be mistaken for a session of the life before

@@ -141,6 +141,7 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 		}
 	}
 	l.wait(slot, c, l.beat())
+	l.setDeadline(slot, s.Deadline)
 	if s.From == fanout.Foreign {
 		var told bool
 		if out, told = l.foreign(out, s, position); !told {
@@ -178,7 +179,7 @@ func (l *Loop) park(slot uint32, c *conn, call *Call) {
 	if s.Close {
 		c.flags |= flagCloseNext
 	}
-	l.wait(slot, c, ticks(s.Timeout))
+	l.wait(slot, c, ticks(s.Deadline))
 }
 
 // answered sends what a worker has brought.

@@ -16,6 +16,7 @@ func (l *Loop) startTicking() {
 	l.ticking = true
 	l.tick = uint32(l.kernel.Now() / tick)
 	l.wheel.Advance(l.tick, math.MaxInt, func(uint32) {})
+	l.deadlines.Advance(l.tick, math.MaxInt, func(uint32) {})
 	l.kernel.Tick(tick)
 }
 
@@ -31,7 +32,7 @@ func (l *Loop) tickOver() {
 	}
 }
 
-// turnTimers is how many timers a callback serves: with a heartbeat for each that
+// turnTimers is how many timers, and as many deadlines, a callback serves: with a heartbeat for each that
 // is half a millisecond. Those of one tick are spread over so many turns, and
 // events are read between them.
 const turnTimers = 64
@@ -39,7 +40,8 @@ const turnTimers = 64
 // expireDue serves timers that are due. more says that there are others: they
 // have further turns.
 func (l *Loop) expireDue() (more bool) {
-	return l.wheel.Advance(l.tick, turnTimers, l.expire)
+	more = l.wheel.Advance(l.tick, turnTimers, l.expire)
+	return l.deadlines.Advance(l.tick, turnTimers, l.due) || more
 }
 
 // beat is the time to the next heartbeat in ticks, spread so that a thousand

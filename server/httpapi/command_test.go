@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"peal/loop"
 	"peal/loop/fanout"
@@ -27,6 +28,7 @@ type fakeClient struct {
 	behind     bool
 	asking     bool
 	closed     uint16 // code of Close
+	deadline   time.Duration
 	written    []byte
 	peer       netip.AddrPort
 }
@@ -46,6 +48,7 @@ func (c *fakeClient) Position() (uint64, bool)       { return c.position, !c.beh
 func (c *fakeClient) Write(b []byte)                 { c.written = append(c.written, b...) }
 func (c *fakeClient) Spend(units int)                { c.spent += units }
 func (c *fakeClient) Owe()                           { c.owed++ }
+func (c *fakeClient) SetDeadline(d time.Duration)    { c.deadline = d }
 func (c *fakeClient) Unowe()                         { c.owed-- }
 func (c *fakeClient) Close(code uint16, _ string)    { c.closed = code }
 func (c *fakeClient) Unask()                         { c.asking = false }

@@ -261,6 +261,9 @@ func (f *Front) Message(c loop.Client, binary bool, payload []byte) (code uint16
 	return f.commands.Message(c, binary, payload)
 }
 
+// Due implements loop.Front.
+func (f *Front) Due(loop.Client) {}
+
 // Left implements loop.Front.
 func (f *Front) Left(session uint64) { f.guests.Left(session) }
 

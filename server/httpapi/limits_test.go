@@ -76,7 +76,7 @@ func TestEachLimitIsKeptAndNoOther(t *testing.T) {
 func TestPollTimeoutIsHeldToItsLimits(t *testing.T) {
 	check := func(h *harness, query string, want time.Duration) {
 		t.Helper()
-		if c := h.call(get("/poll" + query)); c.Sub == nil || c.Sub.Timeout != want {
+		if c := h.call(get("/poll" + query)); c.Sub == nil || c.Sub.Deadline != want {
 			t.Errorf("/poll%s: %+v, want a timeout of %v", query, c.Sub, want)
 		}
 	}

@@ -191,8 +191,12 @@ func (s *subscribing) read(w *subscribe.Wish, x *exchange, f loop.Framing, proto
 	if w.Start, err = subscribe.NewStart(s.deps.Log, p.cursor, p.last, x.channels.Len()); err != nil {
 		return err
 	}
-	if w.Timeout, err = s.deps.pollTimeout(p.timeout); err != nil {
+	timeout, err := s.deps.pollTimeout(p.timeout)
+	if err != nil {
 		return err
+	}
+	if f == loop.Held {
+		w.Timeout = timeout
 	}
 	return w.Check()
 }

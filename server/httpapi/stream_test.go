@@ -73,6 +73,9 @@ func TestSSEHeadIsTheSameForAll(t *testing.T) {
 	if c.Verdict != loop.Stream || string(c.Out) != string(old.Out) || old.Verdict != loop.Stream {
 		t.Errorf("verdicts %d %d, %q, %q", c.Verdict, old.Verdict, c.Out, old.Out)
 	}
+	if c.Sub.Deadline != 0 {
+		t.Errorf("a stream has a deadline as a poll: %v", c.Sub.Deadline)
+	}
 	resp, _ := readAnswer(t, "GET", c.Out)
 	for name, want := range map[string]string{
 		"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no", "Access-Control-Allow-Origin": "", "Vary": "Origin",
@@ -94,8 +97,8 @@ func TestPollIsParked(t *testing.T) {
 	check := func(in string, timeout time.Duration, closing, headOnly bool) {
 		t.Helper()
 		c := h.call(in)
-		if c.Verdict != loop.Park || len(c.Out) > 0 || c.Sub.Timeout != timeout || c.Close != closing || c.Sub.HeadOnly != headOnly {
-			t.Errorf("%q: verdict %d, timeout %v, close %v, head only %v", in, c.Verdict, c.Sub.Timeout, c.Close, c.Sub.HeadOnly)
+		if c.Verdict != loop.Park || len(c.Out) > 0 || c.Sub.Deadline != timeout || c.Close != closing || c.Sub.HeadOnly != headOnly {
+			t.Errorf("%q: verdict %d, timeout %v, close %v, head only %v", in, c.Verdict, c.Sub.Deadline, c.Close, c.Sub.HeadOnly)
 		}
 	}
 	check(get("/poll"), 25*time.Second, false, false)

@@ -109,6 +109,8 @@ func (f *watch) Message(client loop.Client, binary bool, payload []byte) (code u
 	return code, reason
 }
 
+func (f *watch) Due(client loop.Client) { f.next.Due(client) }
+
 func (f *watch) Left(session uint64) { f.next.Left(session) }
 
 // Close codes that clients may be sent.

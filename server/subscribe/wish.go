@@ -20,7 +20,7 @@ type Wish struct {
 	Dialect   ring.Encoding // the row
 	Start     Start
 	Known     bool          // the cursor is the id of the client's last event
-	Timeout   time.Duration // of a poll
+	Timeout   time.Duration // of a poll, 0 for a stream
 	Visitor   Visitor
 	Session   *[16]byte // the session id that the client presented; nil for none
 	Presence  bool      // with the presence events of the channels
@@ -69,7 +69,7 @@ func (w *Wish) Subscribe(gate *permit.Gate, r *permit.Request) (*loop.Subscripti
 	}
 	s := w.Dialects.Subscription(w.Dialect, w.Channels.Len())
 	s.Channels, s.From, s.Sequence, s.Count = w.channels(gate), w.Start.From, w.Start.Sequence, w.Start.Count
-	s.Known, s.IgnoreGap, s.Timeout, s.Adopt = w.Known, w.IgnoreGap, w.Timeout, w.Session
+	s.Known, s.IgnoreGap, s.Deadline, s.Adopt = w.Known, w.IgnoreGap, w.Timeout, w.Session
 	return s, nil
 }
 
