@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
@@ -200,15 +201,43 @@ func TestAStartWithoutTheWholeStateRefusesEarlierTokens(t *testing.T) {
 	}
 }
 
+func decodeHex(t *testing.T, text string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.ReplaceAll(text, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Later versions must read what this one writes.
+func TestStateAndOrdersOnTheDisk(t *testing.T) {
+	s := newServer(100, &clock{time.Unix(10_000, 0)}, &fakeLog{})
+	state := decodeHex(t, "02 2823000000000000"+ // the floor: 9,000
+		"01 03 616e6e e180990000000000"+ // the client ann until 10,060,001 ms
+		"02 03 626f62 8025000000000000 1c25000000000000"+ // the sub bob: up to 9,500, ordered at 9,600
+		"03 01 78 e425000000000000") // the jti x, ordered at 9,700
+	if err := s.Load(state, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.refused("ann/8999 ann/9000 bob/9500 bob/9501 x"); got != "ann/8999 bob/9500 x" || s.banned("a") != "" || !s.bans.Has([]byte("ann")) {
+		t.Errorf("refused %q", got)
+	}
+	want := bytes.Replace(state, decodeHex(t, "e180990000000000"), decodeHex(t, "e280990000000000"), 1) // a millisecond more, for the parts of one
+	if got := s.Save(); !bytes.Equal(got, want) {
+		t.Errorf("saved again it is %x, want %x", got, want)
+	}
+	order := decodeHex(t, "01 0807060504030201 8025000000000000 1c25000000000000 02 03 626f62 03 01 78") // given at 9,600: bob up to 9,500, and x
+	s = newServer(100, &clock{time.Unix(10_000, 0)}, &fakeLog{})
+	s.Restore([]*log.Entry{{Sequence: 1, Kind: log.KindControl, Event: "revoke", Data: order}})
+	if got := s.refused("bob/9500 bob/9501 x y"); got != "bob/9500 x" {
+		t.Errorf("refused %q", got)
+	}
+}
+
 // What the version before this one has written is read: a state of version 1, and its orders.
 func TestStateAndOrdersOfBeforeRevocations(t *testing.T) {
-	decode := func(text string) []byte {
-		b, err := hex.DecodeString(strings.ReplaceAll(text, " ", ""))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
+	decode := func(text string) []byte { return decodeHex(t, text) }
 	s := newServer(100, &clock{time.Unix(1000, 0)}, &fakeLog{})
 	if err := s.Load(decode("01 a12d100000000000 03 616e6e b92c100000000000 03 626f62"), 5); err != nil { // ann until 1,060,257 ms, bob until 1,060,025
 		t.Fatal(err)
