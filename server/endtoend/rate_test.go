@@ -14,6 +14,7 @@ import (
 	"peal/server/apikey"
 	"peal/server/rate"
 	"peal/server/rules"
+	"peal/server/token"
 )
 
 // burst is a limit of n that brings back a token in a minute only: more than any test
@@ -243,4 +244,58 @@ func TestRateOfAChannelRule(t *testing.T) {
 		t.Errorf("%d %s: the rule's channels used the connection's rate", a.status, a.body)
 	}
 	refusedByRate(t, w.post("/publish?channel=other", "x"), "rate-connection")
+}
+
+const userSecret = "a secret of at least thirty-two bytes"
+
+// userToken returns the token of a user who may do everything on the channels of clients.
+func userToken(t *testing.T, sub string) string {
+	t.Helper()
+	all := []string{"*"}
+	text, err := token.Sign(userSecret, token.Claims{Subject: sub, Subscribe: all, Publish: all, Presence: all, Issued: time.Now(), Lifetime: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// A user has one bucket on all of its connections and transports, beside those of the
+// connections.
+func TestRateOfAUser(t *testing.T) {
+	p := startWith(t, func(c *server.Config) {
+		c.Auth, c.Token.Secrets = server.AuthToken, []string{userSecret}
+		c.HTTP.Rates.Connection, c.HTTP.Rates.User = burst(4), burst(6)
+		c.Channels = []rules.Rule{{Match: "chat.*", Rate: burst(2)}}
+	})
+	ann, bob := userToken(t, "ann"), userToken(t, "bob")
+	bearer := func(text string) string { return "Authorization: Bearer " + text + "\r\n" }
+	w := p.dial()
+	for range 3 {
+		if a := w.post("/publish?channel=a", "x", bearer(ann)); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	s := p.dialSocket("/ws?channel=a", http.Header{"Sec-Websocket-Protocol": {"peal.raw, peal.token." + ann}})
+	for range 3 {
+		s.send(false, "x")
+		s.next()
+	}
+	s.send(false, "x")
+	if code := s.closed(); code != 4429 || !strings.Contains(s.err.Error(), "rate-user: 1/m burst 6") {
+		t.Errorf("closed with %d, %v", code, s.err)
+	}
+	for range 2 { // the rate of the rule is the user's, too
+		if a := p.dial().post("/publish?channel=chat.1", "x", bearer(ann)); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	refusedByRate(t, p.dial().post("/publish?channel=chat.1", "x", bearer(ann)), "channel rule")
+	refusedByRate(t, p.dial().post("/publish?channel=a", "x", bearer(ann)), "rate-user")
+	if a := w.post("/publish?channel=a", "x", bearer(bob)); a.status != 200 { // the fourth of the connection
+		t.Errorf("another user: %d %s", a.status, a.body)
+	}
+	refusedByRate(t, w.post("/publish?channel=a", "x", bearer(bob)), "rate-connection")
+	if a := w.post("/publish?channel=a", "x"); a.status != 401 { // what is not granted does not count
+		t.Errorf("without a token: %d %s", a.status, a.body)
+	}
 }
