@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -142,6 +143,11 @@ type Config struct {
 	// LostLines is how many lines of Log were lost, for the metric; default none.
 	// Any goroutine may call it.
 	LostLines func() uint64
+
+	// Reread has the configuration and its files read again and Reload called, and returns
+	// what was done in words: for POST /reload of the admin listener. Default none: then
+	// there is nothing to read. Any goroutine may call it.
+	Reread func(ctx context.Context) (done string, err error)
 
 	// AccessLog is where a line for each request goes: "off", the default,
 	// "stderr", or the path of a file. Turning it on costs about 2 µs a request.

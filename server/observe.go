@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"peal/loop"
 	"peal/server/apikey"
@@ -115,4 +116,14 @@ func (s Stats) JSON() string {
 		return err.Error()
 	}
 	return string(b)
+}
+
+var errNothingToRead = errors.New("this server has no configuration to read again")
+
+// Reread implements admin.Source.
+func (s *Server) Reread(ctx context.Context) (done string, err error) {
+	if s.config.Reread == nil {
+		return "", errNothingToRead
+	}
+	return s.config.Reread(ctx)
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,15 +17,18 @@ import (
 	"peal/server/settings"
 )
 
-// hangup handles SIGHUP: it reloads the configuration file, or ends the server if
-// there is none or if the terminal of the server was closed. One goroutine uses it.
+// hangup handles SIGHUP: it reloads the configuration, or ends the server if no file
+// was read at the start, or if the terminal of the server was closed. It also reloads
+// for the operator's listener (peal reload).
 type hangup struct {
 	load      func() (*settings.Settings, error)
 	file      string // the files that were read at the start, separated by commas; "" for none
 	terminals []int  // standard descriptors that were a terminal at the start
-	current   *settings.Settings
 	log       *logging.Logger
 	server    *server.Server
+
+	mu      sync.Mutex // held while it reloads: peal reload asks for it, too
+	current *settings.Settings
 }
 
 // standardTerminals are the standard descriptors that are a terminal now.
@@ -52,20 +58,23 @@ func (h *hangup) handle(ctx context.Context) (end bool) {
 		h.log.Info("SIGHUP: there is no configuration file to reload, the server ends")
 		return true
 	}
-	h.reload(ctx)
+	_, _ = h.reload(ctx) // it is logged
 	return false
 }
 
 // reloadLimit is how long event loops may take to apply new values.
 const reloadLimit = 5 * time.Second
 
-// reload applies what a running server can change, and logs a line for each
-// setting that it cannot. Values are not logged.
-func (h *hangup) reload(ctx context.Context) {
+// reload reads the configuration and its files again and applies what a running server
+// can change. It logs what it has done, with a line for each setting that needs a
+// restart, and returns it in words. On an error nothing is changed. Values are neither
+// logged nor returned.
+func (h *hangup) reload(ctx context.Context) (done string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	next, err := h.load()
 	if err != nil {
-		h.log.Warn("configuration not reloaded: all settings stay as they are", "file", h.file, "error", err)
-		return
+		return "", h.refuse(err)
 	}
 	var dead []settings.Change
 	var names []string
@@ -80,15 +89,24 @@ func (h *hangup) reload(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, reloadLimit)
 	defer cancel()
 	if err := h.server.Reload(ctx, taken.Config); err != nil {
-		h.log.Warn("configuration not reloaded: all settings stay as they are", "file", h.file, "error", err)
-		return
+		return "", h.refuse(err)
 	}
 	h.current = taken
 	h.log.SetLevel(taken.Config.WithDefaults().LogLevel)
+	var b strings.Builder
+	fmt.Fprintf(&b, "reloaded; changed: %s\n", cmp.Or(strings.Join(names, ", "), "no setting; files of tokens and keys were read again"))
 	for _, c := range dead {
 		h.log.Warn("setting changed, but not reloaded: restart the server to apply it", "setting", c.Name, "source", c.Source)
+		fmt.Fprintf(&b, "restart the server to apply %s (%s)\n", c.Name, c.Source)
 	}
 	h.log.Info("configuration reloaded", "file", h.file, "applied", strings.Join(names, " "), "need_restart", len(dead))
+	return b.String(), nil
+}
+
+// refuse logs why the configuration stays as it is.
+func (h *hangup) refuse(err error) error {
+	h.log.Warn("configuration not reloaded: all settings stay as they are", "file", h.file, "error", err)
+	return fmt.Errorf("configuration not reloaded, all settings stay as they are: %w", err)
 }
 
 // ignoreBrokenPipes makes writes to a standard output or error that has no reader

@@ -53,6 +53,7 @@ backends under "keys:" or in a file of their own; see docs/configuration.md.`,
 			defer closeStdout()
 			s.Config.Log, s.Config.LostLines = log.Logger, log.Lost
 			h := &hangup{load: load, file: strings.Join(s.Files, ", "), terminals: standardTerminals(), current: s, log: log}
+			s.Config.Reread = h.reload
 			return serve(c.Context(), s.Config, h, stdout)
 		},
 	}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/pprof"
 	"strings"
@@ -36,6 +37,10 @@ type Source interface {
 	LostLines() uint64 // of the server's own log; see package logging
 	LostAccessLines() uint64
 	Ready() bool // accepting, and not draining
+
+	// Reread reads the configuration again and applies it. It returns what was done, or why
+	// nothing was, in words without secrets.
+	Reread(ctx context.Context) (done string, err error)
 }
 
 // well is the body of a response with status 200. A log that cannot be written
@@ -72,6 +77,14 @@ func Handler(s Source, p *auth.Policy) http.Handler {
 			return
 		}
 		w.Write(well(s))
+	})
+	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
+		done, err := s.Reread(r.Context())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+			return
+		}
+		io.WriteString(w, done)
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("/debug/pprof/", pprof.Index)

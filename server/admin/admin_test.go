@@ -44,6 +44,12 @@ func (s *source) LogHead() uint64         { return 9 }
 func (s *source) LogFailing() bool        { return true }
 func (s *source) LostLines() uint64       { return 6 }
 func (s *source) LostAccessLines() uint64 { return 7 }
+func (s *source) Reread(context.Context) (string, error) {
+	if s.ready {
+		return "reloaded\n", nil
+	}
+	return "", errors.New("line 3 is wrong")
+}
 func (s *source) LoopStats(context.Context) ([]loop.Stats, error) {
 	latency := fanout.Latency{Counts: [len(fanout.LatencyBounds) + 1]uint64{0: 3, 5: 2, len(fanout.LatencyBounds): 1}, Sum: 21 * time.Second}
 	return []loop.Stats{
@@ -88,7 +94,18 @@ func TestHandler(t *testing.T) {
 		`peal_loop_busy_seconds_total{loop="0"} 1.5`, `peal_loop_behind_messages{loop="1"} 5`)
 	check("/debug/pprof/", 200, "goroutine")
 	check("/publish", 404)
+	check("/reload", 405)
+	reload := func(status int, want string) {
+		t.Helper()
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("POST", "http://127.0.0.1:8081/reload", nil))
+		if w.Code != status || w.Body.String() != want {
+			t.Errorf("reload: %d %q", w.Code, w.Body)
+		}
+	}
+	reload(200, "reloaded\n")
 	s.ready = false
+	reload(422, "line 3 is wrong\n")
 	check("/readyz", 503, "draining")
 	s.frontErr = errors.New("stuck between two questions")
 	check("/metrics", 500)

@@ -50,7 +50,7 @@ func leaves(v reflect.Value, path string, f func(path string, v reflect.Value)) 
 		switch {
 		case field.Kind() == reflect.Struct && field.Type() != reflect.TypeFor[rate.Limit]():
 			leaves(field, name, f)
-		case strings.HasSuffix(name, ".Log"), name == "Config.LostLines":
+		case strings.HasSuffix(name, ".Log"), name == "Config.LostLines", name == "Config.Reread":
 		case name == "Config.Hub.Rules": // server.New makes them of Config.Channels
 		case name == "Config.Presence.Share": // that is Config.AddressShare
 		case name == "Config.Token.Now", name == "Config.Token.Transport": // of tests
