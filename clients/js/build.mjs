@@ -1,4 +1,4 @@
-// Builds the client: dist/peal.mjs, dist/presence.mjs and dist/share.mjs (ESM), dist/peal.js, dist/peal-presence.js and dist/peal-share.js (for script tags),
+// Builds the client: dist/peal.mjs, dist/presence.mjs, dist/share.mjs and dist/sign.mjs (ESM), dist/peal.js, dist/peal-presence.js and dist/peal-share.js (for script tags),
 // types, and the copies that the server embeds. With --check it leaves those as
 // they are, fails if they are not what the sources give, or the client is too
 // large, and runs the unit tests.
@@ -48,6 +48,7 @@ await make('false', { ...esm, entryPoints: { peal: 'src/index.ts' } });
 await make('true', { ...iife, entryPoints: { 'peal-presence': 'src/global.ts' } });
 await make('true', { ...iife, entryPoints: { 'peal-share': 'src/global.share.ts' } });
 await make('true', { ...esm, entryPoints: { presence: 'src/index.ts', share: 'src/share.ts' } });
+await build({ ...common, ...esm, mangleProps: undefined, outdir: 'dist', entryPoints: { sign: 'src/sign.ts' } });
 
 function size(name) {
   const bytes = gzipSync(readFileSync('dist/' + name), { level: 9 }).length;
