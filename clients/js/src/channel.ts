@@ -52,6 +52,7 @@ export class Channel {
   }
 
   gap(g: Gap): void {
+    g.channel = this.name;
     this.cursor = g.to; // reported once: not again after a reconnect
     if (this.skipGap) this.skipGap = false;
     else this.tell((h) => h.onGap?.(g));
@@ -66,13 +67,18 @@ export class Channel {
   }
 
   private hand(m: WireMessage): void {
-    const message = decode(m);
+    const message = { ...decode(m), channel: this.name };
     this.tell((h) => h.onMessage?.(message));
   }
 
   tell(say: (h: Handlers) => void): void {
     for (const h of [...this.handlers]) if (this.handlers.has(h)) guard(() => say(h));
   }
+}
+
+/** The name under which a channel is subscribed: the server calls $me by its full name. */
+export function subscribed(name: string, channels: { has(name: string): boolean }): string {
+  return /^\$user:/.test(name) && !channels.has(name) ? '$me' : name;
 }
 
 /** Runs code of the application; errors that it throws are reported and stop nothing else. */

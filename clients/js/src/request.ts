@@ -1,4 +1,5 @@
 import { now } from './align.js';
+import { subscribed } from './channel.js';
 import type { Channel } from './channel.js';
 import { query } from './http.js';
 import { silence } from './limits.js';
@@ -71,7 +72,7 @@ export abstract class RequestLink implements Link {
 
   /** Delivers the messages for these channels. The caller sets the cursor after them. */
   protected hear(channels: Channel[], { gap, presence, messages }: Told): void {
-    const at = (m: { channel: string }) => channels.find((c) => c.name === m.channel);
+    const at = (m: { channel: string }) => channels.find((c) => c.name === subscribed(m.channel, this.host.channels));
     for (const g of gap ?? []) {
       if (PRESENCE) for (const c of channels) c.roster?.missed(g);
       at(g)?.gap(g);

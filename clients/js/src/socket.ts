@@ -1,4 +1,5 @@
 import type { Channel } from './channel.js';
+import { subscribed } from './channel.js';
 import { query } from './http.js';
 import { openWithin, pongWithin, silence } from './limits.js';
 import type { Host, Link } from './link.js';
@@ -153,7 +154,7 @@ export class SocketLink implements Link {
   }
 
   private message(m: WireMessage | WirePresence): void {
-    const seat = this.seats.get(m.channel);
+    const seat = this.seats.get(subscribed(m.channel, this.seats));
     if (seat?.stage !== 'joined') return;
     if (this.even) this.stand(m.cursor);
     seat.channel.take(m);
@@ -161,7 +162,7 @@ export class SocketLink implements Link {
 
   private gap(g: Gap): void {
     if (PRESENCE) for (const c of this.host.channels.values()) c.roster?.missed(g);
-    const seat = this.seats.get(g.channel);
+    const seat = this.seats.get(subscribed(g.channel, this.seats));
     if (!seat || seat.stage === 'leaving') return;
     seat.gap = true;
     this.even = false; // its channel is at another cursor now

@@ -352,6 +352,31 @@ test('channels stand together only when all have caught up', async () => {
   peal.close();
 });
 
+test('messages of $me come under its full name', async () => {
+  const peal = client({ token: 't' });
+  const told: string[] = [];
+  peal.subscribe('$me', { onMessage: (m) => told.push(m.channel + ' ' + m.cursor), onGap: (g) => told.push(`gap ${g.channel} ${g.to}`) });
+  await turn();
+  const socket = FakeSocket.last;
+  socket.say({ connected: {} });
+  assert.deepEqual(socket.answer('subscribe', 'c0').channel, ['$me']);
+  socket.say({ channel: '$user:42', cursor: 'c1', time: 0, data: '' });
+  socket.say({ gap: [{ channel: '$user:42', to: 'c2', reason: 'discarded' }] });
+  socket.say({ channel: 'else', cursor: 'c3', time: 0, data: '' });
+  assert.deepEqual(told, ['$me c1', 'gap $me c2']);
+  peal.close();
+
+  const both = client({ token: 't' });
+  both.subscribe('$me', () => told.push('wrong'));
+  both.subscribe('$user:42', (m) => told.push(m.channel));
+  await turn();
+  FakeSocket.last.say({ connected: {} });
+  FakeSocket.last.answer('subscribe', 'c0');
+  FakeSocket.last.say({ channel: '$user:42', cursor: 'c1', time: 0, data: '' });
+  assert.equal(told.at(-1), '$user:42');
+  both.close();
+});
+
 test('a gap before the answer is where the channel stands', async () => {
   const peal = client();
   const told: string[] = [];
