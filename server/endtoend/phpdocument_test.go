@@ -21,7 +21,7 @@ type phpPage struct {
 }
 
 // phpPrograms are the files of docs/php.md; each has a test below.
-var phpPrograms = []string{"publish.php", "old/socket.php", "chat.php", "old/poll.php", "state.php", "worker.php", "old/stream.php", "logout.php"}
+var phpPrograms = []string{"publish.php", "old/socket.php", "chat.php", "old/poll.php", "state.php", "worker.php", "old/stream.php", "logout.php", "token.php", "paid.php"}
 
 func newPHPPage(t *testing.T) *phpPage {
 	t.Helper()

@@ -141,7 +141,7 @@ func TestLaravelDocument(t *testing.T) {
 	}
 }
 
-// What is meant for some must not go to a server that asks nobody who he is.
+// What is meant for some must not go to a server that checks no tokens.
 func TestLaravelDocumentRefusesPrivateChannels(t *testing.T) {
 	debianPHP(t, "Illuminate/Foundation/Application.php", "php-laravel-framework")
 	_, dir := unpack(t, "docs/laravel.md")
@@ -164,6 +164,7 @@ func TestLaravelDocumentRefusesPrivateChannels(t *testing.T) {
 func TestSymfonyDocument(t *testing.T) {
 	debianPHP(t, "Symfony/Bundle/FrameworkBundle/FrameworkBundle.php", "php-symfony-framework-bundle")
 	debianPHP(t, "Symfony/Component/Yaml/Yaml.php", "php-symfony-yaml")
+	debianPHP(t, "Symfony/Component/Security/Core/Security.php", "php-symfony-security-core")
 	_, dir := unpack(t, "docs/symfony.md")
 	patch(t, dir+"/config/services.yaml", "timeout: 1.0", "timeout: 25")
 	paid(t, "symfony.php", dir)

@@ -1,8 +1,8 @@
 <?php
 // The application of docs/laravel.md, in a folder that has its files, on
 // Debian's Laravel. Answers each request of the command line: METHOD PATH.
-// Usage: PEAL_URL=… PEAL_PHP=path/of/peal.php php laravel.php FOLDER [--worker | --job UUID] METHOD PATH …
-// With --job each request is another try of that job of the queue.
+// Usage: PEAL_URL=… PEAL_PHP=path/of/peal.php php laravel.php FOLDER [--worker | --job UUID] [--user ID] [--socket ID] METHOD PATH …
+// With --job each request is another try of that job of the queue. --user is logged in; --socket is the header X-Socket-ID.
 error_reporting(E_ALL & ~E_DEPRECATED); // Laravel 8 on PHP 8.2
 require 'Illuminate/autoload.php';
 require getenv('PEAL_PHP');
@@ -45,6 +45,15 @@ if ($requests[0] === '--job') {
     [, $job] = array_splice($requests, 0, 2);
 }
 
+$user = null;
+if ($requests[0] === '--user') {
+    [, $user] = array_splice($requests, 0, 2);
+}
+$socket = [];
+if ($requests[0] === '--socket') {
+    $socket = ['HTTP_X_SOCKET_ID' => array_splice($requests, 0, 2)[1]];
+}
+
 $app = new Illuminate\Foundation\Application($root);
 $app->singleton(Illuminate\Contracts\Http\Kernel::class, Illuminate\Foundation\Http\Kernel::class);
 $app->singleton(Illuminate\Contracts\Console\Kernel::class, Illuminate\Foundation\Console\Kernel::class);
@@ -53,7 +62,10 @@ $kernel = $app->make(Illuminate\Contracts\Http\Kernel::class);
 $kernel->bootstrap();
 require "$root/routes/web.php";
 foreach (array_chunk($requests, 2) as [$method, $path]) {
-    $request = Illuminate\Http\Request::create($path, $method, [], [], [], ['HTTP_ACCEPT' => 'application/json']);
+    $request = Illuminate\Http\Request::create($path, $method, [], [], [], ['HTTP_ACCEPT' => 'application/json'] + $socket);
+    if ($user !== null) { // as the middleware auth does
+        $request->setUserResolver(fn () => new Illuminate\Auth\GenericUser(['id' => $user, 'name' => 'Anna']));
+    }
     if ($job !== null) {
         $try = new Illuminate\Queue\Jobs\SyncJob($app, json_encode(['uuid' => $job]), 'sync', 'default');
         $app['events']->dispatch(new Illuminate\Queue\Events\JobProcessing('sync', $try));
