@@ -109,11 +109,13 @@ export class Connection implements Host {
       this.plan();
     }
     if (link !== this.current) return;
-    const fallback = this.state !== 'live' && !error.busy && this.rung !== 'tab';
+    const live = this.state === 'live';
+    const fallback = !live && !error.busy && this.rung !== 'tab';
     this.drop();
-    if (error.code === unauthorised && link.token && !this.refusals++) {
+    if (error.code === unauthorised && link.token) {
       this.tokens.refuse(link.token, error);
-      return this.round();
+      if (live) return this.wait(error); // it has expired: not all clients at once
+      if (!this.refusals++) return this.round();
     }
     const next = fallback && this.ladder.next();
     if (error.final || error.code === unauthorised) this.stop(error);

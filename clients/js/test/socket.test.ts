@@ -190,7 +190,8 @@ test('each token that works may expire: the next one is requested every time', a
     assert.deepEqual(FakeSocket.last.protocols, ['peal.v1', 'peal.token.token' + n]);
     FakeSocket.last.say({ connected: {} });
     FakeSocket.last.close(4401, 'token_expired: get a new one');
-    await turn();
+    assert.equal(peal.state, 'waiting', 'for a random time');
+    await pass(20_000);
   }
   peal.close();
 });
@@ -206,7 +207,7 @@ test('the same token again is final, and so is a token that cannot be renewed', 
     assert.deepEqual(FakeSocket.last.protocols, ['peal.v1', 'peal.token.cached']);
     FakeSocket.last.say({ connected: {} });
     FakeSocket.last.close(4401, 'token_expired: get a new one');
-    await turn();
+    await pass(1_000);
     assert.equal(peal.state, 'stopped');
     assert.deepEqual([peal.error?.code, peal.error?.message], ['unauthorised', 'get a new one']);
     assert.equal(FakeSocket.all.length, 1);
@@ -276,9 +277,12 @@ test('a renewal that the server refuses is tried with another token, then final'
   socket.say({ token_expires: { in: 20 } });
   await turn();
   socket.say({ id: socket.sent[0]!.id, error: { code: 'token_invalid', message: 'no' } });
-  await turn();
+  await pass(1_000);
   assert.deepEqual(FakeSocket.last.protocols, ['peal.v1', 'peal.token.token3']);
   assert.equal(socket.readyState, 3);
+  FakeSocket.last.close(4401, 'token_invalid: no');
+  await turn();
+  assert.deepEqual(FakeSocket.last.protocols, ['peal.v1', 'peal.token.token4']);
   FakeSocket.last.close(4401, 'token_invalid: no');
   await turn();
   assert.equal(peal.state, 'stopped');
@@ -289,7 +293,7 @@ test('a renewal that the server refuses is tried with another token, then final'
   its.say({ id: its.sent[0]!.id, error: { code: 'rate_limited', message: 'later' } });
   assert.equal(other.state, 'waiting');
   await pass(1_000);
-  assert.deepEqual(FakeSocket.last.protocols, ['peal.v1', 'peal.token.token5']);
+  assert.deepEqual(FakeSocket.last.protocols, ['peal.v1', 'peal.token.token6']);
   other.close();
 });
 
