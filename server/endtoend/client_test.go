@@ -18,6 +18,7 @@ type clientRig struct {
 	p     *peal
 	proxy *proxy
 	page  string
+	mint  func(user string) string // tokens for GET /token?user=…; "": 401
 }
 
 func newClientRig(t *testing.T, p *peal, c *chromium) *clientRig {
@@ -28,6 +29,14 @@ func newClientRig(t *testing.T, p *peal, c *chromium) *clientRig {
 		t.Fatal(err)
 	}
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/token" {
+			token := r.mint(req.FormValue("user"))
+			if token == "" {
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+			fmt.Fprint(w, token)
+			return
+		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		client := "peal.js"
 		if req.URL.Path == "/presence" {
@@ -229,6 +238,7 @@ func TestClientLife(t *testing.T) {
 	t.Run("Wakes", func(t *testing.T) { testClientWakes(t, rig(t), browser) })
 	t.Run("Publishes", func(t *testing.T) { testClientPublishes(t, rig(t)) })
 	t.Run("SendsItsToken", func(t *testing.T) { testClientToken(t, rig(t)) })
+	t.Run("Token", func(t *testing.T) { testClientTokenOfAServer(t, browser) })
 	t.Run("Refused", func(t *testing.T) { testClientRefused(t, rig(t)) })
 	t.Run("Example", func(t *testing.T) { testClientExample(t, start(t), browser) })
 	t.Run("Tabs", func(t *testing.T) { testClientTabs(t, rig(t), browser) })
