@@ -90,26 +90,32 @@ export abstract class RequestLink implements Link {
         await this.request(channels, signal);
       } catch (e) {
         if (signal.aborted) return;
-        const error = e as PealError;
-        if (!error.final || error.code === unauthorised || !(await this.sift(channels, signal))) return this.host.down(this, error);
+        const error = await this.sift(e as PealError, channels, signal);
+        if (error && !signal.aborted) return this.host.down(this, error);
       }
       if (signal.aborted) return;
     }
   }
 
-  /** The server refused the channels together: stops those that it also refuses alone. Returns whether there are any. */
-  private async sift(channels: Channel[], signal: AbortSignal): Promise<boolean> {
+  /**
+   * The server may have refused the channels together: stops those that it also refuses
+   * alone. Returns the error of the whole, undefined if they were the cause.
+   */
+  private async sift(error: PealError, channels: Channel[], signal: AbortSignal): Promise<PealError | undefined> {
+    if (!error.final || error.code === unauthorised) return error;
     let found = false;
     for (const c of channels) {
       try {
         await now(this.host, c, signal);
         if (PRESENCE) await c.roster?.list();
       } catch (e) {
-        if (signal.aborted || !(e as PealError).final) continue;
+        const its = e as PealError;
+        if (signal.aborted || its.code === unauthorised) return its;
+        if (!its.final) continue;
         found = true;
-        c.become('stopped', e as PealError);
+        c.become('stopped', its);
       }
     }
-    return found || signal.aborted;
+    return found ? undefined : error;
   }
 }

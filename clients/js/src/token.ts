@@ -39,7 +39,7 @@ export class Tokens {
       if ((e as PealError)?.code !== unauthorised) throw lost('getToken: ' + e);
     }
     // Other characters are in no JWT, and a WebSocket cannot carry them.
-    if (!/^[\w.-]+$/.test(token ?? '')) throw denied('getToken gave no token');
+    if (!/^[\w.-]+$/.test(token ?? '')) throw denied('no token');
     if (token === this.bad) throw denied(this.why!);
     this.token = token!;
   }

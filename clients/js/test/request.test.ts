@@ -201,6 +201,19 @@ test('a request that is refused for its token is sent once more, with another', 
   assert.deepEqual(bearers.slice(-2), ['Bearer token3', 'Bearer token4']);
 });
 
+test('a token that is refused while channels are sifted is that of the client', async () => {
+  answer = (path) => (path.includes('/poll') ? new Response('{"error":{"code":"disconnected","message":"no"}}', { status: 410 }) : asked.length > 2 ? denied() : Response.json({ cursor: 'c1', messages: [], more: false }));
+  const peal = client(['poll'], { getToken: async () => (bearers.length ? null : 'one') });
+  const states: string[] = [];
+  peal.subscribe('b', { onState: (state, error) => states.push(state + ' ' + error?.code) });
+  await turn();
+  await pass(1);
+  assert.equal(peal.state, 'stopped');
+  assert.equal(peal.error?.code, 'unauthorised');
+  assert.deepEqual(states, ['stopped unauthorised']);
+  peal.close();
+});
+
 test('a refusal without a token, or of a user that has none, stops the client and not only its channels', async () => {
   answer = denied;
   for (const options of [{}, { token: 'one' }, { getToken: async () => (bearers.length ? null : 'one') }]) {
