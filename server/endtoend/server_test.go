@@ -94,7 +94,14 @@ func newPeal(t testing.TB, addr string) *peal {
 // launch runs the real program with `serve` and these flags.
 func launch(t testing.TB, flags ...string) *peal {
 	t.Helper()
-	cmd := exec.Command(pealBinary, append([]string{"serve"}, flags...)...)
+	return launchProgram(t, pealBinary, nil, flags...)
+}
+
+// launchProgram is launch with another build of the program, and more variables.
+func launchProgram(t testing.TB, program string, variables []string, flags ...string) *peal {
+	t.Helper()
+	cmd := exec.Command(program, append([]string{"serve"}, flags...)...)
+	cmd.Env = append(os.Environ(), variables...)
 	stdout, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
