@@ -48,7 +48,7 @@ type Config struct {
 
 	Now       func() time.Time  // default time.Now
 	Log       *slog.Logger      // default slog.Default()
-	Transport http.RoundTripper // to JWKS; default as http.DefaultTransport
+	Transport http.RoundTripper // to JWKS; default like http.DefaultTransport, with smaller limits
 }
 
 // Defaults of Config.
@@ -89,9 +89,18 @@ func (c Config) WithDefaults() Config {
 		c.Log = slog.Default()
 	}
 	if c.Transport == nil {
-		c.Transport = http.DefaultTransport
+		c.Transport = newTransport()
 	}
 	return c
+}
+
+// newTransport returns one for requests that are minutes apart: no connection waits
+// for the next.
+func newTransport() http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DisableKeepAlives = true
+	t.MaxResponseHeaderBytes = 64 << 10
+	return t
 }
 
 // Validate reports all faults at once, by the names of settings, also those of the

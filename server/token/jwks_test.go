@@ -66,9 +66,7 @@ func of(iss string, more ...any) map[string]any {
 func remote(t *testing.T, at *clock, urls ...string) token.Config {
 	t.Helper()
 	c := config()
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	c.Secrets, c.Now, c.Transport, c.Audiences = nil, at.now, transport, []string{"peal"}
+	c.Secrets, c.Now, c.Audiences = nil, at.now, []string{"peal"}
 	for n, url := range urls {
 		iss := string(rune('a' + n))
 		c.Issuers = append(c.Issuers, iss)
@@ -191,6 +189,10 @@ func TestSetsThatCannotBeRead(t *testing.T) {
 		"HTML":            {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `<html>`) }, "not a JWKS"},
 		"10 MB":           {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat(" ", 10<<20), good) }, "more than 262144 bytes"},
 		"too many keys":   {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, jwks(t, make([]map[string]any, 101)...)) }, "101 keys"},
+		"a head of 1 MB": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X", strings.Repeat("x", 1<<20))
+			fmt.Fprint(w, good)
+		}, "headers exceeded"},
 		"half a response": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "999")
 			fmt.Fprint(w, good)
