@@ -129,8 +129,8 @@ func (c Config) Files() (paths []string) {
 	}
 	paths = append(paths, c.Keys...)
 	for _, set := range c.JWKS {
-		if !strings.Contains(set, "://") {
-			paths = append(paths, set)
+		if _, source, ok := splitSet(set, c.Issuers); ok && !strings.Contains(source, "://") {
+			paths = append(paths, source)
 		}
 	}
 	return paths

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +98,16 @@ func TestValidateKnowsWhichIssuerASetIsOf(t *testing.T) {
 		if err := with.Validate(); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%q of %q: %v, want %q", c.jwks, c.issuers, err, c.want)
 		}
+	}
+}
+
+func TestFilesAreThoseThatAreRead(t *testing.T) {
+	c := token.Config{
+		SecretFile: "s", Keys: []string{"k"}, Issuers: []string{"https://a.example", "b"},
+		JWKS: []string{"https://a.example=/etc/a.json", "b=https://b.example/jwks?x=y", "b=b.json"},
+	}
+	if got, want := c.Files(), []string{"s", "k", "/etc/a.json", "b.json"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
