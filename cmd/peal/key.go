@@ -180,7 +180,7 @@ func checkKey(key string, s *settings.Settings, stdout io.Writer) error {
 	}
 	g, ok := apikey.New(s.Config.Keys, nil).Find([]byte(key))
 	if !ok {
-		return fmt.Errorf("none of the %d keys in %s is this one: add its digest, which \"peal key digest\" prints", len(s.Config.Keys), strings.Join(s.Files, ", "))
+		return fmt.Errorf("the key is not in %s (keys there: %d): add its digest, which \"peal key digest\" prints", strings.Join(s.Files, ", "), len(s.Config.Keys))
 	}
 	for _, d := range s.Config.Keys {
 		if d.Name == g.Subject {

@@ -65,7 +65,7 @@ func TestKeyCreatePrintsTheKeyAndTheConfiguration(t *testing.T) {
 		t.Errorf("check: %d %s %s", code, stdout, message)
 	}
 	_, other, _ := keyed(t, "", "create", "--name", "shop", "--allow", "publish")
-	if code, stdout, message := keyed(t, other, "check", "--config", path); code != 1 || stdout != "" || !strings.Contains(message, "none of the 1 keys in "+path) {
+	if code, stdout, message := keyed(t, other, "check", "--config", path); code != 1 || stdout != "" || !strings.Contains(message, "the key is not in "+path+" (keys there: 1)") {
 		t.Errorf("check of another key: %d %s %s", code, stdout, message)
 	}
 }
