@@ -23,7 +23,7 @@ No setting is required. Peal takes each setting from the first of these sources 
 3. **a YAML file**, named by ` + "`--config FILE` or `PEAL_CONFIG`" + `: one line for each setting, as in ` + "`drain: 30s`" + `;
 4. the defaults below.
 
-Sizes are written ` + "`64KiB`, `1MiB`, `2GiB`" + ` or in bytes, durations ` + "`500ms`, `10s`, `1h30m`" + `, switches ` + "`true` or `false`" + `. Lists are
+Sizes are written ` + "`64KiB`, `1MiB`, `2GiB`" + ` or in bytes, durations ` + "`500ms`, `10s`, `1h30m`" + `, rates ` + "`20/s`, `20/s burst 100`, `30/m` or `off`" + `, switches ` + "`true` or `false`" + `. Lists are
 ` + "`[a, b]`" + ` in the file, ` + "`a,b`" + ` in the environment, and repeated flags. An empty variable counts as none.
 
 ` + "`peal serve --print-config`" + ` prints the effective settings as such a file, with the source of each value. ` + "`peal serve --check`" + `
