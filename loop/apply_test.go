@@ -15,7 +15,11 @@ type silent struct{}
 func (silent) Read(dst []*ring.Message, _ string, _, _ uint64, _, _ int) ([]*ring.Message, uint64, bool) {
 	return dst, 0, false
 }
-func (silent) Newest(string, int) uint64                                  { return 0 }
+func (silent) Newest(string, int) uint64 { return 0 }
+func (silent) Concerns(_ string, discarded uint64, _ func(*ring.Exclusion) bool) (uint64, bool) {
+	return discarded, true
+}
+
 func (silent) Latest(string, uint64, uint64) (*ring.Message, int, uint64) { return nil, 0, 0 }
 func (silent) Join(string)                                                {}
 func (silent) Leave(string)                                               {}

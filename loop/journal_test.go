@@ -113,6 +113,10 @@ func (j *journal) Newest(channel string, n int) uint64 {
 	return p.messages[len(p.messages)-n-1].Sequence
 }
 
+func (*journal) Concerns(_ string, discarded uint64, _ func(*ring.Exclusion) bool) (uint64, bool) {
+	return discarded, true
+}
+
 func (j *journal) Latest(channel string, after, upto uint64) (*ring.Message, int, uint64) {
 	msgs, discarded, _ := j.Read(nil, channel, after, upto, 1<<20, 1<<30)
 	if len(msgs) == 0 {

@@ -64,6 +64,10 @@ func (h *nopSource) Read(dst []*ring.Message, c string, after, upto uint64, coun
 	return dst, 0, false
 }
 func (h *nopSource) Newest(string, int) uint64 { return h.head }
+func (*nopSource) Concerns(_ string, discarded uint64, _ func(*ring.Exclusion) bool) (uint64, bool) {
+	return discarded, true
+}
+
 func (h *nopSource) Latest(string, uint64, uint64) (*ring.Message, int, uint64) {
 	return nil, 0, 0
 }

@@ -26,15 +26,24 @@ func (f *Fan) Adopt(slot uint32, id *[16]byte) {
 	m.flags |= flagAdopted
 }
 
+// concerns returns what remains of a gap of channel for the member, 0 for nothing. The
+// strip that is being read is then for this member alone, if others have more or less of it.
+func (f *Fan) concerns(channel string, discarded uint64, slot uint32, m *member) uint64 {
+	upto, whole := f.source.Concerns(channel, discarded, func(x *ring.Exclusion) bool { return f.known(x, slot, m) })
+	f.scratch.own = f.scratch.own || !whole
+	return upto
+}
+
 // leavesOut reports whether msg must not reach the member. It then moves past msg as
 // if it had received it.
 func (f *Fan) leavesOut(msg *ring.Message, slot uint32, m *member) bool {
-	switch x := msg.Exclude; {
-	case x == nil:
-		return false
-	case m.flags&flagAdopted != 0:
+	return msg.Exclude != nil && f.known(msg.Exclude, slot, m)
+}
+
+// known reports whether x names the member.
+func (f *Fan) known(x *ring.Exclusion, slot uint32, m *member) bool {
+	if m.flags&flagAdopted != 0 {
 		return f.adopted[slot>>slabBits][slot&(1<<slabBits-1)] == x.ID
-	default:
-		return m.session == x.Session
 	}
+	return m.session == x.Session
 }

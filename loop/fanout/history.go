@@ -16,6 +16,7 @@ type scratch struct {
 	places   []int // of the channels of gaps in their view
 	bytes    []byte
 	merge    merge
+	own      bool // what was read is for one member alone: concerns
 }
 
 // outcome of reading history.
@@ -34,6 +35,7 @@ const (
 // that give a slow consumer only their newest, there is only that.
 func (f *Fan) readMerged(slot uint32, m *member, v *view, count, bytes int) (upto uint64, o outcome) {
 	f.scratch.gaps, f.scratch.places = f.scratch.gaps[:0], f.scratch.places[:0]
+	f.scratch.own = false
 	k := f.marks[slot]
 	slow := m.flags&flagSlow != 0
 	beyond := false
@@ -47,6 +49,9 @@ func (f *Fan) readMerged(slot uint32, m *member, v *view, count, bytes int) (upt
 		}
 		at := k.start(i, m.position)
 		discarded := g.add(i, c, at)
+		if discarded > at && !k.isTold(i, discarded) {
+			discarded = f.concerns(c.name, discarded, slot, m)
+		}
 		if discarded > at && !k.isTold(i, discarded) {
 			beyond = beyond || discarded > f.applied
 			f.addGap(i, ring.Gap{Channel: c.name, From: at, To: discarded})
@@ -133,7 +138,7 @@ func (f *Fan) readBack(slot uint32, m *member, v *view) (s *strip, shared bool) 
 		return nil, false
 	}
 	s = f.newStrip(m.position)
-	s.private = m.flags&flagMarks != 0 || m.flags&flagSlow != 0 && f.conflates(v)
+	s.private = f.scratch.own || m.flags&flagMarks != 0 || m.flags&flagSlow != 0 && f.conflates(v)
 	s.last = upto
 	f.stats.History++
 	if len(f.scratch.gaps) > 0 && !f.addGaps(slot, m, v, s) {

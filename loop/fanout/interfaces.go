@@ -64,6 +64,10 @@ type Source interface {
 	// the highest sequence ever discarded from the channel.
 	Latest(channel string, after, upto uint64) (m *ring.Message, passed int, discarded uint64)
 
+	// Concerns returns what remains of a gap of channel, which ends at discarded, for a
+	// member of which leavesOut knows the exclusions; whole: it is the same for all.
+	Concerns(channel string, discarded uint64, leavesOut func(x *ring.Exclusion) bool) (upto uint64, whole bool)
+
 	// Join and Leave count one subscriber of channel in and out.
 	Join(channel string)
 	Leave(channel string)

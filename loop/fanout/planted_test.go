@@ -61,8 +61,8 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"if m.flags&flagMarks != 0 {",
 		}}},
 		{"id that was adopted is not left out", "exclude.go", []patch{{
-			"case m.flags&flagAdopted != 0:",
-			"case false:",
+			"if m.flags&flagAdopted != 0 {",
+			"if false {",
 		}}},
 		{"id that was adopted is left out after it was given up", "exclude.go", []patch{{
 			"m.flags &^= flagAdopted",
@@ -71,6 +71,14 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 		{"id of a session is left out though another was adopted", "exclude.go", []patch{{
 			"return f.adopted[",
 			"return m.session == x.Session || f.adopted[",
+		}}},
+		{"gap for what a session was left out of", "exclude.go", []patch{{
+			"return upto\n",
+			"return max(upto, discarded)\n",
+		}}},
+		{"no gap for who had the same position as one that was left out", "exclude.go", []patch{{
+			"f.scratch.own = f.scratch.own || !whole",
+			"_ = whole",
 		}}},
 		{"response to a poll is shared though somebody is left out", "answer.go", []patch{{
 			"case v.pass == nil || v.pass.live.excludes:",

@@ -136,7 +136,7 @@ func (s *sim) decode(c *simClient) {
 			if slow {
 				s.checkSkip(c, w)
 			}
-			if !slow && to > s.hist.discarded[w[1]] || to <= max(c.position, c.had[w[1]], c.skip[w[1]]) && c.encoding < encPoll {
+			if !slow && (to > s.hist.discarded[w[1]] || !s.lacks(c, w[1], max(c.position, c.had[w[1]], c.skip[w[1]]), to)) || to <= max(c.position, c.had[w[1]], c.skip[w[1]]) && c.encoding < encPoll {
 				s.fail("%s: gap on %s %d..%d is not real (discarded %d, at %d)", c.name, w[1], from, to, s.hist.discarded[w[1]], c.position)
 			}
 			if c.abreast && !c.socket.slow && !c.socket.dead {

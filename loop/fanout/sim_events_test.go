@@ -41,7 +41,7 @@ func (s *sim) Gapped(slot uint32) {
 	}
 	real := false
 	for ch := range c.channels {
-		real = real || s.hist.discarded[ch] > max(c.position, c.had[ch], c.skip[ch], c.quiet[ch]) || s.policies[ch] == fanout.Latest && c.socket.slow
+		real = real || s.lacks(c, ch, max(c.position, c.had[ch], c.skip[ch], c.quiet[ch]), s.hist.head) || s.policies[ch] == fanout.Latest && c.socket.slow
 	}
 	if !real || c.abreast && !c.socket.slow && !c.socket.dead {
 		s.fail("%s: closed for a gap that is none (at %d)", c.name, c.position)
@@ -54,7 +54,7 @@ func (s *sim) Fell(slot uint32) {
 	s.decode(c)
 	real := false
 	for ch := range c.channels {
-		real = real || s.policies[ch] == fanout.Disconnect && c.socket.slow && s.hist.discarded[ch] > max(c.position, c.had[ch], c.skip[ch], c.quiet[ch], c.lost[ch])
+		real = real || s.policies[ch] == fanout.Disconnect && c.socket.slow && s.lacks(c, ch, max(c.position, c.had[ch], c.skip[ch], c.quiet[ch], c.lost[ch]), s.hist.head)
 	}
 	if !real {
 		s.fail("%s: closed for being slow on channels %v without a reason (at %d)", c.name, c.channels, c.position)

@@ -2,6 +2,7 @@ package fanout_test
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"peal/loop/ring"
 )
@@ -42,4 +43,36 @@ func (s *sim) adopt(c *simClient) {
 		c.id = ownID(c.session)
 		s.fan.Adopt(c.slot, nil)
 	}
+}
+
+// Concerns tells what of a gap is left for who knows the exclusions.
+func (h *simHistory) Concerns(c string, discarded uint64, leavesOut func(x *ring.Exclusion) bool) (upto uint64, whole bool) {
+	var first *ring.Exclusion
+	for q := discarded; q > 0; q-- {
+		m := h.all[q-1]
+		switch {
+		case m.Channel != c && !slices.Contains(m.Also, c):
+			continue
+		case m.Exclude == nil && first == nil:
+			return discarded, true
+		case m.Exclude == nil || first != nil && m.Exclude.ID != first.ID:
+			return q, false
+		case !leavesOut(m.Exclude):
+			return discarded, false
+		}
+		first = m.Exclude
+	}
+	return 0, first == nil
+}
+
+// lacks tells whether something that was dropped from the channel in (from, to] is
+// for the client.
+func (s *sim) lacks(c *simClient, channel string, from, to uint64) bool {
+	for q := from + 1; q <= min(to, s.hist.discarded[channel]); q++ {
+		m := s.hist.all[q-1]
+		if (m.Channel == channel || slices.Contains(m.Also, channel)) && (m.Exclude == nil || m.Exclude.ID != c.id) {
+			return true
+		}
+	}
+	return false
 }

@@ -52,6 +52,10 @@ func (d *deepSource) Newest(c string, n int) uint64 {
 	return kept[len(kept)-n-1].Sequence
 }
 
+func (*deepSource) Concerns(_ string, discarded uint64, _ func(*ring.Exclusion) bool) (uint64, bool) {
+	return discarded, true
+}
+
 func (d *deepSource) Latest(c string, after, upto uint64) (*ring.Message, int, uint64) {
 	d.look(c)
 	kept := d.kept[c]

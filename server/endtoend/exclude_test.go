@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"peal/server"
 )
 
 // receiver is a client of one transport. Its data says of every message, and of every
@@ -220,4 +222,37 @@ func firstData(t *testing.T, s *eventStream) string {
 		t.Fatal(err)
 	}
 	return e.data
+}
+
+// A channel without history: what a session was left out of while it was away is no gap
+// for it, though it is gone, and is one for others.
+func TestWhatASessionWasLeftOutOfIsNoGap(t *testing.T) {
+	p := startWith(t, func(c *server.Config) { c.Hub.Limits.Messages = -1 })
+	begin := p.publish("a", "begin")
+	const me, other = "bXktb3duLXNlc3Npb24tIQ", "aW5vdGhlci1zZXNzaW9uIQ"
+	for range 3 {
+		p.publishTo("/publish?channel=a&exclude="+me, "not for me")
+	}
+	var waiting []*receiver
+	for name, connect := range receivers {
+		if name != "poll" { // it would wait for its timeout first
+			waiting = append(waiting, connect(p, "&cursor="+begin+"&session="+me))
+		}
+	}
+	p.awaitSubscribers("a", len(waiting))
+	if got := p.poll("channel=a&timeout=1&cursor=" + begin + "&session=" + me); len(got.Gap) != 0 || len(got.Messages) != 0 {
+		t.Errorf("a poll of who was left out: %+v", got)
+	}
+	if got := p.poll("channel=a&timeout=1&cursor=" + begin + "&session=" + other); len(got.Gap) != 1 {
+		t.Errorf("a poll of another: %+v, want a gap", got)
+	}
+	for name, connect := range receivers {
+		if name != "raw WebSocket" { // it is closed
+			connect(p, "&cursor="+begin+"&session="+other).wants(t, "another on "+name, "gap")
+		}
+	}
+	p.publish("a", "one")
+	for _, r := range waiting {
+		r.wants(t, "who was left out", "one")
+	}
 }

@@ -247,6 +247,10 @@ func (h *fakeHub) Newest(channel string, n int) uint64 {
 	return of[max(0, len(of)-n)] - 1
 }
 
+func (*fakeHub) Concerns(_ string, discarded uint64, _ func(*ring.Exclusion) bool) (uint64, bool) {
+	return discarded, true
+}
+
 func (h *fakeHub) Latest(channel string, after, upto uint64) (*ring.Message, int, uint64) {
 	return nil, 0, 3 // asked about slow consumers only, of which there are none here
 }

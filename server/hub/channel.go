@@ -24,10 +24,11 @@ type channel struct {
 type shard struct {
 	mu          sync.Mutex
 	channels    map[string]*channel
-	peak        int       // most channels since the map was made: maps do not shrink
-	subscribers int       // of all its channels
-	forgotten   forgotten // discarded of the channels forgotten last
-	watermarks  []uint64  // by hash bucket: highest discarded of the channels forgotten before them
+	peak        int            // most channels since the map was made: maps do not shrink
+	subscribers int            // of all its channels
+	forgotten   forgotten      // discarded of the channels forgotten last
+	runs        map[uint64]run // by hash of the channel, see exempt.go; nil for none
+	watermarks  []uint64       // by hash bucket: highest discarded of the channels forgotten before them
 }
 
 // The table of watermarks is split among the shards: the bucket of a hash is
@@ -86,6 +87,9 @@ func (h *Hub) forgetIdleLocked(s *shard, c *channel) {
 // may then be empty: the caller unlinks it.
 func (h *Hub) dropLocked(c *channel) {
 	m := c.history.drop()
+	if m.Exclude != nil {
+		h.shardOf(c.hash).exemptLocked(c.hash, c.discarded, m)
+	}
 	c.discarded = m.Sequence
 	h.bytes.Add(-int64(release(m)))
 	h.messages.Add(-1)

@@ -35,3 +35,13 @@ func (h *Hub) Slots(name string) int {
 	}
 	return 0
 }
+
+// Runs is how many channels have a run of dropped messages that leave out one session.
+func (h *Hub) Runs() (n int) {
+	for i := range h.shards {
+		h.shards[i].mu.Lock()
+		n += len(h.shards[i].runs)
+		h.shards[i].mu.Unlock()
+	}
+	return n
+}

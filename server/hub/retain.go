@@ -86,11 +86,17 @@ func (h *Hub) ruleOf(c *channel, name string) (place int) {
 func (h *Hub) refuseLocked(s *shard, hash uint64, name string, m *ring.Message) {
 	c := s.channels[name]
 	if c == nil {
+		if m.Exclude != nil {
+			s.exemptLocked(hash, h.forgottenLocked(s, hash), m)
+		}
 		h.forgetLocked(s, hash, m.Sequence)
 		return
 	}
 	for c.history != nil && c.history.count > 0 {
 		h.dropLocked(c)
+	}
+	if m.Exclude != nil && m.Sequence > c.discarded {
+		s.exemptLocked(hash, c.discarded, m)
 	}
 	c.discarded = max(c.discarded, m.Sequence)
 	h.unlinkLocked(s, c)

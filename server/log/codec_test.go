@@ -56,6 +56,24 @@ func TestEntryHasTheDocumentedForm(t *testing.T) {
 	}
 }
 
+// The field that an exclusion has now, and the one that it had: a session number, which
+// names nobody in another process.
+func TestExclusionHasAFieldOfItsOwn(t *testing.T) {
+	e := log.Entry{Sequence: 7, Channel: "a", Exclude: &[16]byte{0: 1, 15: 0xff}}
+	got := hex.EncodeToString(log.AppendEntry(nil, &e))
+	if want := "01" + "18000000" + "010107" + "040161" + "1110" + "010000000000000000000000000000ff"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	former, err := hex.DecodeString("01" + "09000000" + "010107" + "040161" + "0d0105")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, n, err := log.ParseEntry(former)
+	if err != nil || n != len(former) || read.Exclude != nil || !bytes.Equal(log.AppendEntry(nil, &read), former) {
+		t.Errorf("the former field: %+v, n=%d, %v", read, n, err)
+	}
+}
+
 func TestParseEntryAsksForMoreOnEveryPrefix(t *testing.T) {
 	e := full()
 	whole := log.AppendEntry(nil, &e)

@@ -124,7 +124,7 @@ func (w *world) judgeFall(c *conn) {
 	for _, h := range c.hears() {
 		real = real || h.explained(w.oracle) || h.position < w.oracle.floor
 		for _, a := range h.accounts {
-			gone := w.oracle.goneAfter(a.name, max(h.position, a.excused), w.oracle.head())
+			gone := w.oracle.goneAfter(h, a.name, max(h.position, a.excused), w.oracle.head())
 			real = real || gone && w.plan.policy(a.name) == fanout.Disconnect
 		}
 	}

@@ -348,7 +348,7 @@ func (w *world) judgeGap(c *conn, g wireGap) (fault string) {
 	if g.Reason != "discarded" {
 		return "its reason is unknown"
 	}
-	real := to.sequence <= o.discarded(g.Channel) && o.goneAfter(g.Channel, known, to.sequence)
+	real := to.sequence <= o.discarded(g.Channel) && o.goneAfter(h, g.Channel, known, to.sequence)
 	if !real && to.sequence == o.floor {
 		w.counts[coarse]++ // the log does not know what it has deleted
 		a.lost = max(a.lost, to.sequence)
@@ -407,7 +407,7 @@ func (w *world) judgeGapClose(c *conn, h *hearing) {
 	real := h.gapAhead
 	for _, a := range h.accounts {
 		from := max(h.position, a.excused)
-		real = real || w.oracle.goneAfter(a.name, from, w.oracle.head()) || w.oracle.passesOver(h, a.name)
+		real = real || w.oracle.goneAfter(h, a.name, from, w.oracle.head()) || w.oracle.passesOver(h, a.name)
 	}
 	switch {
 	case real:

@@ -233,9 +233,15 @@ func (o *oracle) carriesAfter(name string, from, to uint64) bool {
 	return false
 }
 
-// goneAfter tells whether something on the channel in (from, to] is truly gone.
-func (o *oracle) goneAfter(name string, from, to uint64) bool {
-	return o.carriesAfter(name, from, min(to, o.discarded(name)))
+// goneAfter tells whether something on the channel in (from, to] that is for h is truly
+// gone.
+func (o *oracle) goneAfter(h *hearing, name string, from, to uint64) bool {
+	for q := min(to, o.discarded(name), o.head()); q > from; q-- {
+		if e := o.truth[q-1]; slices.Contains(channelsOf(e), name) && !h.leavesOut(e) {
+			return true
+		}
+	}
+	return false
 }
 
 // watermark is what the channel may begin with when the hub has forgotten it: the

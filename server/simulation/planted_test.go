@@ -39,6 +39,7 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 		{"gap without a word", bug{encoder: func(e fanout.Encoder) fanout.Encoder { return mute{e} }}},
 		{"session left out of what is live alone", bug{source: source(func(s *plantedSource) { s.forgives = true })}},
 		{"session of the life before left out by its number", bug{source: source(func(s *plantedSource) { s.forgives, s.numbers = true, true })}},
+		{"gap for what a session was left out of", bug{source: source(func(s *plantedSource) { s.strict = true })}},
 		{"gap that is none", bug{source: source(func(s *plantedSource) { s.timid = true })}},
 	} {
 		t.Run(strings.ReplaceAll(p.name, " ", "-"), func(t *testing.T) {
@@ -155,6 +156,7 @@ type plantedSource struct {
 	backwards     bool              // the newest first
 	forgives      bool              // leaves nobody out
 	numbers       bool              // but for those of this life
+	strict        bool              // nobody is excused from a gap
 	timid         bool              // reports one more as dropped
 	forgets       map[string]uint64 // by channel that was known no more: the watermark that is not looked at
 }
@@ -188,6 +190,13 @@ func (s *plantedSource) Read(dst []*ring.Message, channel string, after, upto ui
 		}
 	}
 	return dst, discarded, more
+}
+
+func (s *plantedSource) Concerns(channel string, discarded uint64, leavesOut func(x *ring.Exclusion) bool) (uint64, bool) {
+	if s.strict {
+		return discarded, true
+	}
+	return s.Directory.Concerns(channel, discarded, leavesOut)
 }
 
 func (s *plantedSource) Join(channel string) {
