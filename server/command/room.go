@@ -6,6 +6,7 @@ import (
 	"peal/loop"
 	"peal/loop/fanout"
 	"peal/server/dialect"
+	"peal/server/identity"
 	"peal/server/ijson"
 	"peal/server/log"
 	"peal/server/look"
@@ -28,6 +29,8 @@ const parseWork = 6
 // part of loop.Front that is about them.
 type Room struct {
 	// Fixed before the first use. What they point to may change.
+	Identity *identity.Identity
+	Door     Door
 	Dialects *dialect.Table
 	Gate     *permit.Gate
 	Names    *names.Cache
@@ -119,9 +122,12 @@ func (r *Room) parseAndCarryOut(c loop.Client, l *talk.Language, cmd *talk.Comma
 
 // carryOut does what the command says and replies, or returns why not.
 func (r *Room) carryOut(c loop.Client, l *talk.Language, cmd *talk.Command) *refusal.Error {
-	if cmd.Name == "ping" {
+	switch cmd.Name {
+	case "ping":
 		c.Write(l.Done(nil, cmd.ID, r.covered(c)))
 		return nil
+	case "token":
+		return r.token(c, l, cmd)
 	}
 	r.channels.Reset(r.Names, r.Gate.ChannelLimit)
 	r.channels.Of(r.user(c))

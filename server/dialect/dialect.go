@@ -55,6 +55,10 @@ type Dialect struct {
 	// frame.CloseGap.
 	Gap func(dst []byte, g ring.Gap, lineage *log.Lineage) []byte
 
+	// Expires appends the warning that the token of the client expires in that time. If
+	// it is nil, the client is not warned.
+	Expires func(dst []byte, in time.Duration) []byte
+
 	// Close appends the last bytes of a stream. code is one of those of package frame.
 	Close func(dst []byte, code uint16, reason string, retry time.Duration) []byte
 

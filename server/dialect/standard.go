@@ -50,6 +50,7 @@ func Standard() []Dialect {
 			Open:      openEventStream,
 			Heartbeat: sse.AppendHeartbeat,
 			Gap:       sse.AppendGap,
+			Expires:   sse.AppendExpires,
 			Close:     closeEventStream,
 		},
 		SSEJSON: {
@@ -59,6 +60,7 @@ func Standard() []Dialect {
 			Open:      openEventStream,
 			Heartbeat: sse.AppendHeartbeat,
 			Gap:       sse.AppendGap,
+			Expires:   sse.AppendExpires,
 			Close:     closeEventStream,
 		},
 		PollJSON: {
@@ -76,11 +78,13 @@ func Standard() []Dialect {
 		},
 		V1: {
 			Name: wsproto.V1, Framing: loop.WebSocket, Protocols: []string{wsproto.V1}, Format: "json", SameAs: "ws-json",
+			Expires: wsproto.AppendExpires,
 			Commands: &talk.Language{
 				NewParser:  wsproto.NewParser,
 				Connected:  wsproto.AppendConnected,
 				Done:       wsproto.AppendReply,
 				Subscribed: wsproto.AppendSubscribed,
+				Renewed:    wsproto.AppendRenewed,
 				Result:     wsproto.AppendReplyWith,
 				Refused:    wsproto.AppendError,
 			},

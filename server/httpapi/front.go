@@ -55,6 +55,9 @@ type Answerer interface {
 
 	// Again has Front.Request asked again about a request that waits (loop.Wait).
 	Again(ref loop.Ref)
+
+	// Do runs f on the loop of a WebSocket or event stream, if it is still open.
+	Do(ref loop.Ref, f func(c loop.Client))
 }
 
 // Dismisser ends connections on all loops: a loop.Group. See there.
@@ -128,6 +131,9 @@ type Deps struct {
 	// and keeps nothing. nil: none.
 	Access io.Writer
 
+	// Now is the clock by which tokens expire. nil: time.Now.
+	Now func() time.Time
+
 	MessageLimit int // bytes of one publication; 0: 64 KiB
 	WireLimit    int // bytes of one publication as it is sent; 0: no limit
 	Limits
@@ -169,12 +175,15 @@ func New(deps Deps) *Front {
 		ChannelLimit: deps.ChannelLimit, MessageBytes: deps.MessageLimit, WireBytes: deps.WireLimit,
 	}
 	s.names = names.NewCache(deps.Rules)
-	s.guests = subscribe.NewGuests(&s.gate)
+	s.guests = subscribe.NewGuests(&s.gate, deps.Now)
 	s.target = publish.Target{Log: deps.Log, Door: deps.Door, Keys: deps.Keys, Tally: deps.Workers.Tally()}
 	s.desk = look.Desk{Hub: deps.Hub, Presence: deps.Presence, Lineage: deps.Log.Lineage(), Door: deps.Door, Workers: deps.Workers}
 	s.counts = tally.New()
 
-	f.commands = command.Room{Dialects: deps.Dialects, Gate: &s.gate, Names: s.names, Guests: s.guests, Desk: &s.desk, Target: &s.target, Starts: deps.Log, Sessions: deps.Sessions, Counts: s.counts}
+	f.commands = command.Room{
+		Identity: &s.deps.Identity, Door: deps.Door, Dialects: deps.Dialects, Gate: &s.gate, Names: s.names, Guests: s.guests,
+		Desk: &s.desk, Target: &s.target, Starts: deps.Log, Sessions: deps.Sessions, Counts: s.counts,
+	}
 	f.access = newAccessLog(deps.Access)
 	f.exchange = newExchange(s)
 	f.routes = newRoutes(s)
@@ -187,6 +196,9 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.Origins == nil {
 		d.Origins = NewOrigins(d.Policy)
+	}
+	if d.Now == nil {
+		d.Now = time.Now
 	}
 	if d.MessageLimit == 0 {
 		d.MessageLimit = 64 << 10
@@ -262,7 +274,7 @@ func (f *Front) Message(c loop.Client, binary bool, payload []byte) (code uint16
 }
 
 // Due implements loop.Front.
-func (f *Front) Due(loop.Client) {}
+func (f *Front) Due(c loop.Client) { f.commands.Due(c) }
 
 // Left implements loop.Front.
 func (f *Front) Left(session uint64) { f.guests.Left(session) }

@@ -45,7 +45,7 @@ type harness struct {
 }
 
 func newHarness(t testing.TB) *harness {
-	h := &harness{t: t, log: &fakeLog{}, hub: &fakeHub{}, door: &fakeDoor{answers: make(chan []byte, 16), again: make(chan loop.Ref, 10)}}
+	h := &harness{t: t, log: &fakeLog{}, hub: &fakeHub{}, door: &fakeDoor{answers: make(chan []byte, 16), again: make(chan loop.Ref, 10), do: make(chan func(loop.Client), 10)}}
 	h.hub.log = h.log
 	h.workers = workers.New(2, 4)
 	t.Cleanup(h.workers.Close)
@@ -288,6 +288,7 @@ func (h *fakeHub) Channels(prefix, after string, limit int) (out []hub.Info) {
 type fakeDoor struct {
 	answers chan []byte
 	again   chan loop.Ref
+	do      chan func(loop.Client)
 	asked   atomic.Int32 // answers with Ref.Asked
 }
 
@@ -303,6 +304,8 @@ func (d *fakeDoor) Answer(ref loop.Ref, out []byte) {
 }
 
 func (d *fakeDoor) Again(ref loop.Ref) { d.again <- ref }
+
+func (d *fakeDoor) Do(_ loop.Ref, f func(loop.Client)) { d.do <- f }
 
 func (d *fakeDoor) wait(t testing.TB) []byte {
 	t.Helper()

@@ -221,7 +221,7 @@ func (s *subscribing) subscribe(x *exchange, f loop.Framing, protocol string) (w
 // arrive lists the client on its channels and counts what the subscription costs.
 // The first name of a connection is refused to none.
 func (s *subscribing) arrive(x *exchange, w *subscribe.Wish, sub *loop.Subscription) {
-	s.guests.Hold(x.call.Session, x.grant, sub)
+	s.guests.Hold(x.call.Session, x.grant, sub, w.Dialects.At(w.Dialect).Expires != nil)
 	_, _ = s.guests.Arrive(x.call.Session, x.by, w.Visitor, w.Channels.List(), sub)
 	x.call.Work += w.Work(sub)
 }

@@ -22,6 +22,7 @@ type Revocations interface {
 var (
 	ErrRevoked  = &refusal.Error{Status: 401, Code: "token_revoked", Message: "the backend has revoked this token: get a new one from it", Close: frame.CloseDisconnected}
 	ErrUnknown  = &refusal.Error{Status: 401, Code: "control_state_lost", Message: "this token was issued before the server started (iat), and the server cannot know whether it has been revoked: get a new one, with iat; with --log file: the server keeps revocations", Close: frame.CloseUnauthorized}
+	ErrExpired  = &refusal.Error{Status: 401, Code: "token_expired", Message: "the token has expired: get a new one, and connect again from the same cursor", Close: frame.CloseUnauthorized}
 	ErrMismatch = &refusal.Error{Status: 403, Code: "client_mismatch", Message: "client differs from the sub of the token: leave client out, because the token names the client", Close: frame.CloseForbidden}
 	ErrNoToken  = &refusal.Error{Status: 401, Code: "token_missing", Message: "this needs a token or a key: send it as Authorization: Bearer, on a WebSocket also as the subprotocol peal.token.<token>, or as token= in the URL", Close: frame.CloseUnauthorized}
 	ErrNoName   = &refusal.Error{Status: 401, Code: "token_missing", Message: "with auth token, a client name needs a token, which names the client: send a token, or leave client out", Close: frame.CloseUnauthorized}
@@ -29,6 +30,18 @@ var (
 	ErrNoGrant  = &refusal.Error{Status: 403, Code: "not_allowed", Message: "the token or key does not grant this action on one of the channels: get one whose patterns match (for a token peal.subscribe, peal.publish or peal.presence, for a key allow)", Close: frame.CloseForbidden}
 	ErrNotKey   = &refusal.Error{Status: 403, Code: "backend_only", Message: "this is for backends: send a key that allows it as Authorization: Bearer", Close: frame.CloseForbidden}
 )
+
+// Keep decides about channels that the connection has already, after the client has
+// proven something new: whether it may keep them.
+func (g *Gate) Keep(r *Request) *refusal.Error {
+	if err := g.revoked(r); err != nil {
+		return err
+	}
+	if err := g.ban(r); err != nil {
+		return err
+	}
+	return g.grant(r)
+}
 
 func (g *Gate) revoked(r *Request) *refusal.Error {
 	switch who := r.Who.Grant; {

@@ -465,6 +465,8 @@ func (d door) Answer(ref loop.Ref, out []byte) {
 
 func (d door) Again(ref loop.Ref) { d.w.group.Again(ref) }
 
+func (d door) Do(ref loop.Ref, f func(c loop.Client)) { d.w.group.Do(ref, f) }
+
 func (w *world) note(format string, args ...any) {
 	w.steps = append(w.steps, fmt.Sprintf(format, args...))
 }

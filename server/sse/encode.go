@@ -106,6 +106,17 @@ func AppendPresence(dst []byte, e *log.Entry, c log.Cursor) []byte {
 // presenceEvent is reserved: publications cannot have that name.
 const presenceEvent = "peal.presence"
 
+// AppendExpires appends the warning that the token of the client expires in that time: an
+// event named peal.token_expires with {"in":seconds}.
+func AppendExpires(dst []byte, in time.Duration) []byte {
+	dst = append(appendEvent(dst, expiresEvent), `data: {"in":`...)
+	dst = strconv.AppendInt(dst, int64(in.Seconds()), 10)
+	return append(dst, "}\n\n"...)
+}
+
+// expiresEvent is reserved, as presenceEvent is.
+const expiresEvent = "peal.token_expires"
+
 // AppendEnd appends the last bytes of a stream that the server ends: clients
 // reconnect by themselves, after retry. No empty line follows: the field is effective
 // without one, and some clients treat every empty line as an event.

@@ -71,13 +71,15 @@ type Guests struct {
 	bySession map[uint64]*presence.Guest
 	grants    map[uint64]*grant.Grant // by session
 	sitting   []string                // channels that a guest is listed on
+	now       func() time.Time
 }
 
-// NewGuests returns an empty one; gate may change while it is used.
-func NewGuests(gate *permit.Gate) *Guests {
-	g := &Guests{gate: gate, book: gate.Presence, bySession: map[uint64]*presence.Guest{}, grants: map[uint64]*grant.Grant{}}
+// NewGuests returns an empty one; gate may change while it is used. now is the clock,
+// time.Now outside tests.
+func NewGuests(gate *permit.Gate, now func() time.Time) *Guests {
+	g := &Guests{gate: gate, book: gate.Presence, bySession: map[uint64]*presence.Guest{}, grants: map[uint64]*grant.Grant{}, now: now}
 	if g.book == nil {
-		g.book = presence.New(presence.Config{}, func(string) bool { return false }, time.Now)
+		g.book = presence.New(presence.Config{}, func(string) bool { return false }, now)
 	}
 	return g
 }
@@ -86,12 +88,38 @@ func NewGuests(gate *permit.Gate) *Guests {
 func (g *Guests) Of(session uint64) *presence.Guest { return g.bySession[session] }
 
 // Hold remembers what the client of a session has proven, until Left; nil is nothing.
-// s is its subscription.
-func (g *Guests) Hold(session uint64, proven *grant.Grant, s *loop.Subscription) {
-	if proven != nil {
-		g.grants[session] = proven
-		s.Named = true
+// s is its subscription, which ends with the proof: a poll is answered then, and of a
+// stream the loop reports the time (loop.Front.Due), before the end if the client can
+// be warned.
+func (g *Guests) Hold(session uint64, proven *grant.Grant, s *loop.Subscription, warned bool) {
+	if proven == nil {
+		return
 	}
+	g.grants[session] = proven
+	s.Named = true
+	switch d := lease(proven, g.now(), warned && s.Framing != loop.Held); {
+	case s.Framing != loop.Held:
+		s.Deadline = d
+	case d > 0:
+		s.Timeout = min(s.Timeout, d)
+	}
+}
+
+// Renew replaces what the client of a session has proven, and returns when it is to be
+// warned; 0 for never.
+func (g *Guests) Renew(session uint64, proven *grant.Grant) (deadline time.Duration) {
+	g.grants[session] = proven
+	return lease(proven, g.now(), true)
+}
+
+// Remaining is how long the proof of a session still holds. ok is false if it has none, or one
+// that does not expire.
+func (g *Guests) Remaining(session uint64) (left time.Duration, ok bool) {
+	proven := g.grants[session]
+	if proven == nil || proven.Expires == 0 {
+		return 0, false
+	}
+	return time.Unix(proven.Expires, 0).Sub(g.now()), true
 }
 
 // Grant is what the client of a session has proven, nil for nothing.

@@ -20,11 +20,12 @@ var Kinds = [...]Kind{
 	{"publish", []string{"channel", "data", "data_base64", "event", "idempotency_key", "exclude"}},
 	{"history", []string{"channel", "cursor", "last", "limit"}},
 	{"presence", []string{"channel", "after", "limit"}},
+	{"token", []string{"token"}},
 	{"ping", nil},
 }
 
 // fields are those of all commands.
-var fields = [...]string{"channel", "data", "data_base64", "event", "idempotency_key", "exclude", "cursor", "last", "limit", "client", "info", "presence", "after"}
+var fields = [...]string{"channel", "data", "data_base64", "event", "idempotency_key", "exclude", "cursor", "last", "limit", "client", "info", "presence", "after", "token"}
 
 // Command is one message of a client. Its fields are not parsed before they are needed.
 // All of it except the name aliases the message.

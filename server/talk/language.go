@@ -32,6 +32,10 @@ type Language struct {
 	// presence list has no room for the client.
 	Subscribed func(dst, id []byte, at log.Cursor, unlisted int) []byte
 
+	// Renewed is Done for a token. unsubscribed are the channels that it does not grant,
+	// and that the client no longer has.
+	Renewed func(dst, id []byte, at log.Cursor, unsubscribed []string) []byte
+
 	// Result appends the reply to a history or presence command: a JSON object that is
 	// not empty.
 	Result func(dst, id, object []byte) []byte

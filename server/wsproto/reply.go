@@ -2,6 +2,7 @@ package wsproto
 
 import (
 	"strconv"
+	"time"
 
 	"peal/loop/frame"
 	"peal/server/log"
@@ -56,6 +57,34 @@ func AppendSubscribed(dst, id []byte, c log.Cursor, unlisted int) []byte {
 	object = append(object, `"unlisted":`...)
 	object = strconv.AppendInt(object, int64(unlisted), 10)
 	return AppendReplyWith(dst, id, append(object, '}'))
+}
+
+// AppendRenewed is AppendReply for a token: {"id","ok":true,"cursor"?,"unsubscribed"?}.
+func AppendRenewed(dst, id []byte, c log.Cursor, unsubscribed []string) []byte {
+	if len(unsubscribed) == 0 {
+		return AppendReply(dst, id, c)
+	}
+	object := append(make([]byte, 0, 128), '{')
+	if !c.IsZero() {
+		object = append(object, `"cursor":"`...)
+		object = append(c.Append(object), `",`...)
+	}
+	object = append(object, `"unsubscribed":[`...)
+	for i, channel := range unsubscribed {
+		if i > 0 {
+			object = append(object, ',')
+		}
+		object = publication.AppendString(object, channel)
+	}
+	return AppendReplyWith(dst, id, append(object, "]}"...))
+}
+
+// AppendExpires appends the frame that warns that the token of the client expires in
+// that time: {"token_expires":{"in":seconds}}.
+func AppendExpires(dst []byte, in time.Duration) []byte {
+	body := append(make([]byte, 0, 64), `{"token_expires":{"in":`...)
+	body = strconv.AppendInt(body, int64(in.Seconds()), 10)
+	return frame.AppendMessage(dst, false, append(body, "}}"...))
 }
 
 // AppendReplyWith is AppendReply with the members of object, a JSON object that
