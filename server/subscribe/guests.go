@@ -101,7 +101,7 @@ func (g *Guests) Hold(session uint64, proven *grant.Grant, s *loop.Subscription,
 	case s.Framing != loop.Held:
 		s.Deadline = d
 	case d > 0:
-		s.Timeout = min(s.Timeout, d)
+		s.Deadline = min(s.Deadline, d)
 	}
 }
 
