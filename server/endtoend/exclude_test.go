@@ -142,6 +142,15 @@ func TestOneSessionIsLeftOut(t *testing.T) {
 			other.wants(t, "another", "not for me", "one")
 
 			connect(p, "&cursor="+begin+"&session="+me.session).wants(t, "who is left out and came back", "one")
+			history := func(session string) (texts []string) {
+				for _, m := range decode[polled](t, p.do("GET", "/channels/a/history?cursor="+begin+session, "").body).Messages {
+					texts = append(texts, m.text())
+				}
+				return texts
+			}
+			if mine, all := history("&session="+me.session), history(""); !slices.Equal(mine, []string{"one"}) || !slices.Equal(all, []string{"not for me", "one"}) {
+				t.Errorf("the history has %q for who is left out, %q for others", mine, all)
+			}
 			connect(p, "&cursor="+begin).wants(t, "a stranger", "not for me", "one")
 			p.ended()
 
@@ -242,6 +251,11 @@ func TestWhatASessionWasLeftOutOfIsNoGap(t *testing.T) {
 	p.awaitSubscribers("a", len(waiting))
 	if got := p.poll("channel=a&timeout=1&cursor=" + begin + "&session=" + me); len(got.Gap) != 0 || len(got.Messages) != 0 {
 		t.Errorf("a poll of who was left out: %+v", got)
+	}
+	for session, gaps := range map[string]int{me: 0, other: 1} {
+		if got := decode[polled](t, p.do("GET", "/channels/a/history?cursor="+begin+"&session="+session, "").body); len(got.Gap) != gaps {
+			t.Errorf("the history says %+v, want %d gaps", got, gaps)
+		}
 	}
 	if got := p.poll("channel=a&timeout=1&cursor=" + begin + "&session=" + other); len(got.Gap) != 1 {
 		t.Errorf("a poll of another: %+v, want a gap", got)

@@ -61,6 +61,10 @@ func (l *looking) history(x *exchange) {
 		x.refuse(err)
 		return
 	}
+	if h.LeftOut, err = x.session(); err != nil {
+		x.refuse(err)
+		return
+	}
 	l.ask(x, h.Cost(), func() []byte { return l.desk.History(h) })
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"peal/server/names"
 	"peal/server/refusal"
+	"peal/server/session"
 	"peal/server/subscribe"
 )
 
@@ -108,6 +109,18 @@ func (x *exchange) query() (err *refusal.Error) {
 		}
 	}
 	return nil
+}
+
+// session is the id that the client presents, nil for none.
+func (x *exchange) session() (*[16]byte, *refusal.Error) {
+	if len(x.params.session) == 0 {
+		return nil, nil
+	}
+	id, ok := session.Parse(x.params.session)
+	if !ok {
+		return nil, errSession
+	}
+	return (*[16]byte)(&id), nil
 }
 
 // Parameters of the routes that have a default channel.

@@ -178,12 +178,8 @@ func (s *subscribing) read(w *subscribe.Wish, x *exchange, f loop.Framing, proto
 		x.channels.AddDefault()
 	}
 	w.Known, w.Presence, w.IgnoreGap = p.known, p.presence, p.ignoreGap
-	if len(p.session) > 0 {
-		id, ok := session.Parse(p.session)
-		if !ok {
-			return errSession
-		}
-		w.Session = (*[16]byte)(&id)
+	if w.Session, err = x.session(); err != nil {
+		return err
 	}
 	if w.Visitor, err = subscribe.NewVisitor(p.client, p.info, x.grant); err != nil {
 		return err

@@ -21,6 +21,7 @@ type Directory interface {
 	Head() uint64
 	Newest(channel string, n int) (after uint64)
 	Read(dst []*ring.Message, channel string, after, upto uint64, count, bytes int) (messages []*ring.Message, discarded uint64, more bool)
+	Concerns(channel string, discarded uint64, leavesOut func(x *ring.Exclusion) bool) (upto uint64, whole bool)
 	Channel(name string) (hub.Info, bool)
 	Channels(prefix, after string, limit int) []hub.Info
 }

@@ -17,6 +17,10 @@ type History struct {
 	channel string
 	start   subscribe.Start
 	limit   int
+
+	// LeftOut is the id of the session that reads: it receives nothing that it was left
+	// out of. nil: there is nothing of it.
+	LeftOut *[16]byte
 }
 
 // NewHistory is the request for a page of channel from start; limit is as it was
@@ -61,13 +65,19 @@ func (d *Desk) History(h History) []byte {
 			messages, more = messages[:i], true
 			break
 		}
-		if i > 0 {
-			list = append(list, ',')
-		}
 		if i%64 == 63 {
 			runtime.Gosched() // a loop that has become ready does not wait for the whole page
 		}
+		if m.Exclude != nil && h.isLeftOut(m.Exclude) {
+			continue
+		}
+		if len(list) > 0 {
+			list = append(list, ',')
+		}
 		list = appendObject(list, m, h.channel, d.Lineage)
+	}
+	if h.LeftOut != nil && after < discarded {
+		discarded, _ = d.Hub.Concerns(h.channel, discarded, h.isLeftOut)
 	}
 	covered := upto
 	if more && len(messages) > 0 {
@@ -93,6 +103,8 @@ func (d *Desk) History(h History) []byte {
 	body = strconv.AppendBool(body, more)
 	return append(body, '}')
 }
+
+func (h *History) isLeftOut(x *ring.Exclusion) bool { return h.LeftOut != nil && x.ID == *h.LeftOut }
 
 func appendObject(dst []byte, m *ring.Message, channel string, lineage *log.Lineage) []byte {
 	return publication.AppendJSON(dst, m.Entry.(*log.Entry), channel, lineage.Cursor(m.Sequence))
