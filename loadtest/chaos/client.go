@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"peal/loadtest"
@@ -46,6 +47,11 @@ type client struct {
 	journal   journal
 	stallAt   int // messages of this connection until it stalls; 0: never
 	leaving   <-chan struct{}
+	proofs    int    // that were signed
+	coming    *proof // that of the next renewal
+
+	// proof is the token of the connection. The client's goroutine stores it.
+	proof atomic.Pointer[proof]
 
 	mu       sync.Mutex
 	conn     net.Conn         // nil between connections
@@ -144,8 +150,13 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 
 	life := c.run.serving()
+	c.prove()
 	t := c.run.transports[c.transport]
 	q, from := c.query(t)
+	if p := c.proof.Load(); p != nil {
+		q.proof, q.renewal = p.text, c
+	}
+	heard := len(c.journal.records) + 1
 	c.journal.open(connection{t.name, t.separate, q.start != "" && from[0].isZero(), c.channels, from})
 	c.run.count(&c.run.figures.Connections)
 	if c.transport != c.before {
@@ -153,7 +164,17 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 		c.run.count(&c.run.figures.Changes)
 	}
 	err := t.follow(conn, q, c) // nearly always a read that failed
-	if err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) && life > 0 && life == c.run.serving() {
+	excused := false
+	if p := c.proof.Load(); p != nil {
+		excused = p.over() || c.run.Keeps == Nothing && len(c.journal.records) == heard // a token from before the start
+		if p.narrow {
+			c.run.count(&c.run.figures.Refused)
+		}
+		if p.retried || !p.over() && len(c.journal.records) == heard {
+			c.proof.Store(nil)
+		}
+	}
+	if err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) && life > 0 && life == c.run.serving() && !excused {
 		c.run.count(&c.run.figures.Ended)
 		c.run.ended(c.number, t.name, err)
 	}
@@ -247,6 +268,12 @@ func (c *client) message(cursor, channel string, data []byte) {
 	if !ok || !whole || channel != "" && channel != channelName(l.channel) {
 		c.rubbish("message on %q with cursor %q: %.200q", channel, cursor, data)
 		return
+	}
+	if p := c.proof.Load(); p != nil {
+		if why := p.forbids(&c.run.ledger, l); why != "" {
+			c.run.count(&c.run.figures.Ungranted)
+			c.rubbish("message %d on channel %d: %s", l.id, l.channel, why)
+		}
 	}
 	switch {
 	case cursor == "": // the position that follows has it

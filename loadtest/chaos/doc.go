@@ -19,6 +19,10 @@
 //     received. See judge.go; world.go is what is known.
 //   - The server must not end a connection while it serves: no client here gives it a
 //     reason, and hostile clients (loadtest/hostile; chaos/run starts them) are none.
+//   - With Access the server needs tokens. A proof is a token of a client: it lives for a
+//     few seconds, is renewed on a live connection where the transport can, may lack a
+//     channel, and may be revoked. No message may come that the proof of the connection
+//     does not grant: see access.go. What it grants is owed as without tokens.
 //   - A Server is what is started and stopped: Process is the real binary. A
 //     Backup is one whose log can be copied, and the copy be put back: then a
 //     life goes on from one long before, and what came after the copy is cut.

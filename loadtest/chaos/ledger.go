@@ -1,13 +1,17 @@
 package chaos
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // publication is one message that was published. If it was not acknowledged,
 // it may be in the log or not.
 type publication struct {
 	label
-	at    place // where the server said it is; zero: not acknowledged
-	again bool  // sent more than once: the answer may name a later life than that of its birth
+	at    place     // where the server said it is; zero: not acknowledged
+	sent  time.Time // when it was begun
+	again bool      // sent more than once: the answer may name a later life than that of its birth
 }
 
 // ledger is all publications. Any goroutine may use it.
@@ -25,9 +29,26 @@ func (l *ledger) begin(channel int32) label {
 		l.numbers = map[int32]uint32{}
 	}
 	l.numbers[channel]++
-	p := publication{label: label{uint64(len(l.all) + 1), channel, l.numbers[channel]}}
+	p := publication{label: label{uint64(len(l.all) + 1), channel, l.numbers[channel]}, sent: time.Now()}
 	l.all = append(l.all, p)
 	return p.label
+}
+
+// next is the id of the next publication.
+func (l *ledger) next() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return uint64(len(l.all) + 1)
+}
+
+// began is when a publication was begun; the zero time if there is none with that id.
+func (l *ledger) began(id uint64) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if id < 1 || id > uint64(len(l.all)) {
+		return time.Time{}
+	}
+	return l.all[id-1].sent
 }
 
 // repeat notes that the publication is about to be sent again.

@@ -138,7 +138,11 @@ var path = loadtest.PublishPath(channelPrefix)
 
 // compose makes the request that publishes data.
 func (p *publisher) compose(dst []byte, channel int, data []byte) []byte {
-	return loadtest.AppendRequest(dst, "POST", path(channel), p.run.Addr, fmt.Sprintf("Idempotency-Key: %d\r\n", p.id), data)
+	head := fmt.Sprintf("Idempotency-Key: %d\r\n", p.id)
+	if p.run.Access != nil {
+		head += "Authorization: Bearer " + p.run.Access.Key + "\r\n"
+	}
+	return loadtest.AppendRequest(dst, "POST", path(channel), p.run.Addr, head, data)
 }
 
 // errLoses: the publisher behaves as if the answer had never come.

@@ -23,6 +23,12 @@ func (r *Report) Write(w io.Writer) error {
 	if r.Restores > 0 {
 		line("  to an older copy", "%d", r.Restores)
 	}
+	if r.Tokens > 0 {
+		line("tokens", "%d, %d revoked", r.Tokens, r.Revocations)
+		line("  renewed while connected", "%d", r.Renewals)
+		line("  refused for a channel", "%d", r.Refused)
+		line("not granted, and received", "%d", r.Ungranted)
+	}
 	line("messages published", "%d", r.Published)
 	line("  acknowledged", "%d", r.Acknowledged)
 	line("  published again", "%d", r.Repeats)

@@ -44,6 +44,7 @@ type Config struct {
 	Keeps      Keeps         // what a restart leaves
 	Restore    bool          // at every other restart a copy of the log is put back; the server is a Backup, and keeps something
 	History    int           // messages that each channel retains at least; 0: unknown
+	Access     *Access       // nil: the server needs no tokens
 	Log        io.Writer     // errors of the clients; nil: none
 }
 
@@ -73,6 +74,11 @@ type Figures struct {
 	Kills        uint64 `json:"kills"`
 	Terms        uint64 `json:"terms"`
 	Restores     uint64 `json:"restores,omitempty"` // of an older copy of the log
+	Tokens       uint64 `json:"tokens,omitempty"`
+	Renewals     uint64 `json:"renewals,omitempty"` // on a live connection
+	Revocations  uint64 `json:"revocations,omitempty"`
+	Refused      uint64 `json:"refused,omitempty"`   // connections whose token lacked a channel
+	Ungranted    uint64 `json:"ungranted,omitempty"` // messages that the token of the connection did not grant
 	Lives        int    `json:"-"`
 	Repeats      uint64 `json:"-"` // of publications, with their idempotency key
 	Published    int    `json:"published"`
@@ -169,6 +175,9 @@ func Run(ctx context.Context, c Config, server Server) (report Report, err error
 	}
 	for i := range c.Publishers {
 		publishing.Go(func() { r.publish(ctx, i) })
+	}
+	if c.Access != nil {
+		publishing.Go(func() { r.revoke(ctx, clients) })
 	}
 	restarts := r.restarts(ctx, server)
 	close(r.ending)

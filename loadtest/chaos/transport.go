@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 )
 
 // transport is one way to follow channels. follow uses conn, which is fresh,
@@ -63,9 +64,21 @@ type ear interface {
 // query is what is asked for.
 type query struct {
 	addr     string
+	proof    string // token; empty for none
 	channels []string
+	renewal  renewal  // nil: the connection ends with its token
 	start    string   // "cursor=…", "last=…" or empty: from now
 	cursors  []string // of separate channels: where each begins; empty: from now
+}
+
+// renewal is how a connection gets further tokens while it lasts. Its methods are called
+// on the goroutine that follows.
+type renewal interface {
+	// next returns a new token, and when it is to be sent.
+	next() (text string, at time.Time)
+	// renewed takes the response: from now on that token counts, which does not grant
+	// these channels.
+	renewed(unsubscribed []string)
 }
 
 // path returns the path of a request in the given format.
@@ -101,8 +114,12 @@ func hearObject(e ear, text []byte) {
 
 // get sends one GET and returns the answer, whose body the caller reads to its
 // end before the next one.
-func get(conn net.Conn, r *bufio.Reader, host, path string) (*http.Response, error) {
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, host); err != nil {
+func get(conn net.Conn, r *bufio.Reader, q *query, path string) (*http.Response, error) {
+	proof := ""
+	if q.proof != "" {
+		proof = "Authorization: Bearer " + q.proof + "\r\n"
+	}
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", path, q.addr, proof); err != nil {
 		return nil, err
 	}
 	return http.ReadResponse(r, nil)

@@ -54,7 +54,7 @@ func pollRaw(conn net.Conn, q query, e ear) error {
 // for the one before.
 func polls(conn net.Conn, q query, format string, take func(*http.Response, []byte) (cursor string, err error)) error {
 	for r := bufio.NewReader(conn); ; {
-		answer, err := get(conn, r, q.addr, q.path("/poll", format)+"&timeout=10")
+		answer, err := get(conn, r, &q, q.path("/poll", format)+"&timeout=10")
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 // events, §9.2.6), as far as a server that ends its lines in LF needs it.
 func followStream(conn net.Conn, q query, e ear, format string) error {
 	r := bufio.NewReader(conn)
-	answer, err := get(conn, r, q.addr, q.path("/sse", format))
+	answer, err := get(conn, r, &q, q.path("/sse", format))
 	if err != nil {
 		return err
 	}
@@ -71,6 +71,7 @@ func (s *eventStream) dispatch() {
 	case !s.filled: // retry alone
 	case s.event == "peal.cursor":
 		s.position("", s.id)
+	case s.event == "peal.token_expires":
 	case s.event == "gap":
 		var g gapNotice
 		if err := json.Unmarshal(s.data, &g); err != nil {

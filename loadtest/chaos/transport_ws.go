@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/lxzan/gws"
 )
@@ -13,7 +14,7 @@ const protocolName = "peal.v1"
 
 // followWebSocket is one WebSocket in format=json.
 func followWebSocket(conn net.Conn, q query, e ear) error {
-	_, follow, err := openSocket(conn, q, e, q.path("/ws", "json"), "")
+	_, _, follow, err := openSocket(conn, q, e, q.path("/ws", "json"), "")
 	if err != nil {
 		return err
 	}
@@ -23,7 +24,7 @@ func followWebSocket(conn net.Conn, q query, e ear) error {
 // followProtocol is one WebSocket that speaks peal.v1: it subscribes to each
 // channel by a command of its own, from that channel's cursor.
 func followProtocol(conn net.Conn, q query, e ear) error {
-	c, follow, err := openSocket(conn, q, e, "/ws", protocolName)
+	c, s, follow, err := openSocket(conn, q, e, "/ws", protocolName)
 	if err != nil {
 		return err
 	}
@@ -40,23 +41,28 @@ func followProtocol(conn net.Conn, q query, e ear) error {
 			return err
 		}
 	}
+	stop := s.renew(c)
+	defer func() { stop() }()
 	return follow()
 }
 
-func openSocket(conn net.Conn, q query, e ear, path, protocol string) (c *gws.Conn, follow func() error, err error) {
-	s := &socketEar{ear: e, channels: q.channels, protocol: protocol != ""}
-	options := &gws.ClientOption{Addr: "ws://" + q.addr + path, ReadBufferSize: 2048}
+func openSocket(conn net.Conn, q query, e ear, path, protocol string) (c *gws.Conn, s *socketEar, follow func() error, err error) {
+	s = &socketEar{ear: e, channels: q.channels, protocol: protocol != "", renewal: q.renewal}
+	options := &gws.ClientOption{Addr: "ws://" + q.addr + path, ReadBufferSize: 2048, RequestHeader: map[string][]string{}}
 	if s.protocol {
-		options.RequestHeader = map[string][]string{"Sec-Websocket-Protocol": {protocol}}
+		options.RequestHeader["Sec-Websocket-Protocol"] = []string{protocol}
+	}
+	if q.proof != "" {
+		options.RequestHeader["Authorization"] = []string{"Bearer " + q.proof}
 	}
 	if c, _, err = gws.NewClientFromConn(s, options, conn); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if c.SubProtocol() != protocol {
 		e.rubbish("the server selects the subprotocol %q", c.SubProtocol())
-		return nil, nil, errors.New("the server selected another subprotocol")
+		return nil, nil, nil, errors.New("the server selected another subprotocol")
 	}
-	return c, func() error { c.ReadLoop(); return s.refused }, nil
+	return c, s, func() error { c.ReadLoop(); return s.refused }, nil
 }
 
 // socketEar is called by ReadLoop, on the client's goroutine.
@@ -67,6 +73,37 @@ type socketEar struct {
 	channels []string
 	answered int // commands
 	refused  error
+
+	renewal renewal     // nil: none
+	timer   *time.Timer // sends the next token
+	rest    int         // messages until the connection is given up, because it lacks a channel; 0: it goes on
+}
+
+// tokenID is the id of the command that renews the token. Others have small numbers.
+const tokenID = 1 << 20
+
+// afterReduction is how many messages a connection receives that has lost a channel.
+const afterReduction = 3
+
+// renew has the next token sent when it is time. stop ends that.
+func (s *socketEar) renew(c *gws.Conn) (stop func()) {
+	if s.renewal == nil {
+		return func() {}
+	}
+	text, at := s.renewal.next()
+	command := fmt.Appendf(nil, `{"id":%d,"command":"token","token":%q}`, tokenID, text)
+	s.timer = time.AfterFunc(time.Until(at), func() { _ = c.WriteMessage(gws.OpcodeText, command) }) // ReadLoop meets the same error
+	return func() { s.timer.Stop() }
+}
+
+// renewed takes the response to a renewal.
+func (s *socketEar) renewed(c *gws.Conn, unsubscribed []string) {
+	s.renewal.renewed(unsubscribed)
+	if len(unsubscribed) > 0 {
+		s.rest = afterReduction
+		return
+	}
+	s.renew(c)
 }
 
 // OnPing takes the cursor that a ping brings, of all channels once they are
@@ -87,7 +124,10 @@ func (s *socketEar) OnMessage(c *gws.Conn, m *gws.Message) {
 		Connected *json.RawMessage
 		ID        *int
 		Error     *json.RawMessage
-		Gap       []gapNotice
+		Expires   *json.RawMessage `json:"token_expires"`
+
+		Unsubscribed []string
+		Gap          []gapNotice
 		object
 	}
 	err := json.Unmarshal(m.Bytes(), &said)
@@ -96,12 +136,19 @@ func (s *socketEar) OnMessage(c *gws.Conn, m *gws.Message) {
 		s.gaps(said.Gap)
 	case err == nil && said.Data != nil && said.ID == nil:
 		s.message(said.Cursor, said.Channel, []byte(*said.Data))
+		if s.rest > 0 {
+			if s.rest--; s.rest == 0 {
+				_ = c.NetConn().Close() // ends ReadLoop
+			}
+		}
 	case err != nil || !s.protocol:
 		s.rubbish("not a message: %.200q", m.Bytes())
-	case said.Connected != nil:
+	case said.Connected != nil, said.Expires != nil:
 	case said.Error != nil: // a server that ends, or has too much to do
 		s.refused = fmt.Errorf("subscribe: %s", *said.Error)
 		_ = c.NetConn().Close() // ends ReadLoop
+	case said.ID != nil && *said.ID == tokenID && s.renewal != nil:
+		s.renewed(c, said.Unsubscribed)
 	case said.ID != nil && *said.ID >= 0 && *said.ID < len(s.channels):
 		s.answered++
 		s.position(s.channels[*said.ID], said.Cursor)

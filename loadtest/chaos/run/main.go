@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -47,6 +49,7 @@ type options struct {
 	verbose                                bool
 	json                                   string
 	hostile                                int
+	tokens                                 bool
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
@@ -69,6 +72,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.StringVar(&o.transports, "transports", "", "of the clients, with commas between; empty: all, which are ws json, peal.v1, sse, sse json, poll, poll raw")
 	f.IntVar(&o.History, "history", 100_000, "messages the server retains of each channel")
 	f.IntVar(&o.hostile, "hostile", 0, "hostile clients beside the honest ones, of all kinds of loadtest/hostile that fit")
+	f.BoolVar(&o.tokens, "tokens", false, "the server needs tokens: clients have some that live 2 to 6 s, renew them, and lose them by revocation; not with --hostile")
 	f.StringVar(&o.json, "json", "", "`file` for the summary, as JSON")
 	f.BoolVar(&o.verbose, "verbose", false, "print why connections ended that clients wanted to keep, and the server's log")
 	if err := f.Parse(args); err != nil {
@@ -83,6 +87,10 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	}
 	if o.Restore && !strings.HasPrefix(o.log, "file") {
 		fmt.Fprintln(stderr, "chaos: --restore needs --log file: a log in memory cannot be copied")
+		return o, errUsage
+	}
+	if o.tokens && o.hostile > 0 {
+		fmt.Fprintln(stderr, "chaos: --tokens and --hostile exclude each other: hostile clients have no tokens")
 		return o, errUsage
 	}
 	if o.transports != "" {
@@ -127,8 +135,33 @@ func (o *options) server() (p *chaos.Process, clean func() error, err error) {
 	default:
 		return nil, nil, fmt.Errorf("--log %q: must be memory, file or file:DIR", o.log)
 	}
+	if o.tokens {
+		files, err := o.access(p)
+		if err != nil {
+			return nil, nil, errors.Join(err, clean())
+		}
+		before := clean
+		clean = func() error { return errors.Join(before(), os.RemoveAll(files)) }
+	}
 	p.Args = append(p.Args, strings.Fields(o.pealArgs)...)
 	return p, clean, nil
+}
+
+// access has the server need tokens and keys, whose files are in dir.
+func (o *options) access(p *chaos.Process) (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "peal-chaos-access-"); err != nil {
+		return "", err
+	}
+	var key, lines bytes.Buffer
+	create := exec.Command(o.peal, "key", "create", "--name", "chaos", "--allow", "publish", "--allow", "revoke")
+	create.Stdout, create.Stderr = &key, &lines
+	if err := create.Run(); err != nil {
+		return dir, fmt.Errorf("peal key create: %w: %s", err, lines.String())
+	}
+	o.Access = &chaos.Access{Secret: fmt.Sprintf("chaos-%064x", o.Seed), Key: strings.TrimSpace(key.String())}
+	secret, keys := filepath.Join(dir, "secret"), filepath.Join(dir, "keys.yaml")
+	p.Args = append(p.Args, "--auth", "token", "--token-secret-file", secret, "--token-leeway", "1s", "--key-file", keys)
+	return dir, errors.Join(os.WriteFile(secret, []byte(o.Access.Secret), 0o600), os.WriteFile(keys, lines.Bytes(), 0o600))
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
