@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,26 +33,5 @@ checks in places without curl, such as the container image.`,
 
 // health returns nil if url responds with 200, and prints the response.
 func health(ctx context.Context, url string, stdout io.Writer) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return usageError{fmt.Errorf("health: %w", err)}
-	}
-	// A client of its own: the check must not go through a proxy that the
-	// environment names.
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	if err != nil {
-		return fmt.Errorf("health: %w", err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<10))
-	if err != nil {
-		return fmt.Errorf("health: %s: %w", url, err)
-	}
-	text := strings.TrimSpace(string(body))
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("health: %s responds with %s: %s", url, response.Status, text)
-	}
-	fmt.Fprintln(stdout, text)
-	return nil
+	return askAdmin(ctx, "health", http.MethodGet, url, stdout)
 }

@@ -38,7 +38,7 @@ name of the Service.
 
 ## Reload: SIGHUP
 
-` + "`kill -HUP`" + ` (` + "`ExecReload=kill -HUP $MAINPID`" + ` in a systemd unit) reloads the configuration file. Flags and variables still take
+` + "`kill -HUP`" + ` (` + "`ExecReload=kill -HUP $MAINPID`" + ` in a systemd unit) reloads the configuration file and the files of keys and tokens; so does ` + "`peal reload`" + `, which asks the ` + "`admin`" + ` listener and prints what changed, or what is wrong. Flags and variables still take
 precedence. A running server applies %s, the [keys](#keys) with their files, and
 of the [channel rules](#channel-rules) all but ` + "`match` and `history-…`" + `. For every other changed setting, the log has a line that
 names it: it takes effect after a restart. If the file has a fault, or the server cannot apply it, all settings stay as they are, and the log

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// askAdmin sends a request to the admin listener of a running server for a command,
+// and prints the response. It returns nil if the response is 200.
+func askAdmin(ctx context.Context, command, method, url string, stdout io.Writer) error {
+	request, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		return usageError{fmt.Errorf("%s: %w", command, err)}
+	}
+	// A client of its own: the request must not go through a proxy that the
+	// environment names.
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return fmt.Errorf("%s: %w (is the server running, with --admin?)", command, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	if err != nil {
+		return fmt.Errorf("%s: %s: %w", command, url, err)
+	}
+	text := strings.TrimSpace(string(body))
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s responds with %s: %s", command, url, response.Status, text)
+	}
+	fmt.Fprintln(stdout, text)
+	return nil
+}
