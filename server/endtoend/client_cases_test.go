@@ -173,6 +173,32 @@ func testClientToken(t *testing.T, r *clientRig) {
 	r.wantStates(t, "connecting ws", "waiting network", "connecting ws", "live ws")
 }
 
+// A client knows its session on each transport, keeps it when it reconnects or changes
+// the transport, and can leave itself out.
+func testClientSession(t *testing.T, r *clientRig, browser *chromium) {
+	other := browser.tab(t, r.page)
+	defer other.closeTab()
+	other.evaluate(`connect(); listen('a'); 0`)
+	other.until(`channelStates.a.includes('live')`)
+	for _, transport := range []string{"poll", "sse", "ws"} {
+		r.evaluate(`client?.close(); 0`)
+		r.live(`{transports: ['` + transport + `']}`)
+		session := r.evaluate(`client.session`)
+		r.evaluate(`client.publish('a', 'to others', {exclude: client.session}).then(() => client.publish('a', 'to all')); 0`)
+		r.until(`has('a', 'to all')`)
+		other.until(`got.a.slice(-2).join() === 'to others,to all'`)
+		r.proxy.set(faults{})
+		if transport != "poll" { // a browser repeats a GET by itself
+			r.until(`states.slice(-3).join() === 'waiting network,connecting ` + transport + `,live ` + transport + `'`)
+		}
+		r.evaluate(`client.publish('a', 'to others', {exclude: '` + session + `'}).then(() => client.publish('a', 'end')); 0`)
+		r.until(`has('a', 'end')`)
+		if got := strings.Join(r.list("a"), ","); got != "to all,end" || len(session) != 22 || r.evaluate(`client.session`) != session {
+			t.Errorf("%s: %q was %q, and has %s", transport, r.evaluate(`client.session`), session, got)
+		}
+	}
+}
+
 // One bad name stops that channel and no other, on each transport.
 func testClientRefused(t *testing.T, r *clientRig) {
 	for _, transport := range []string{"ws", "sse", "poll"} {

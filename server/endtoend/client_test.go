@@ -238,6 +238,7 @@ func TestClientLife(t *testing.T) {
 	t.Run("Wakes", func(t *testing.T) { testClientWakes(t, rig(t), browser) })
 	t.Run("Publishes", func(t *testing.T) { testClientPublishes(t, rig(t)) })
 	t.Run("SendsItsToken", func(t *testing.T) { testClientToken(t, rig(t)) })
+	t.Run("LeavesItselfOut", func(t *testing.T) { testClientSession(t, rig(t), browser) })
 	t.Run("Token", func(t *testing.T) { testClientTokenOfAServer(t, browser) })
 	t.Run("Refused", func(t *testing.T) { testClientRefused(t, rig(t)) })
 	t.Run("Example", func(t *testing.T) { testClientExample(t, start(t), browser) })

@@ -36,7 +36,7 @@ export async function readHistory(
 ): Promise<string> {
   for (;;) {
     const limit = Math.min(1000, from.last || 1000);
-    const page = await askJSON<Page>(host, `/channels/${encodeURIComponent(name)}/history${query({ ...from, limit })}`, signal);
+    const page = await askJSON<Page>(host, `/channels/${encodeURIComponent(name)}/history${query({ ...from, limit, session: host.session })}`, signal);
     if (signal.aborted) throw new Error('aborted');
     each(page);
     if (!page.more) return page.cursor;

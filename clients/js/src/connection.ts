@@ -25,7 +25,11 @@ export class Connection implements Host {
   using?: Transport;
   readonly channels = new Map<string, Channel>();
   readonly me: Host['me'];
-  session?: string;
+  /** 16 random bytes in base64url. */
+  readonly session = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16))))
+    .replace(/\+/g, '-')
+    .replace(/\//g, '_')
+    .slice(0, 22);
   private current?: Link;
   private rung?: Transport;
   private probe?: Link;

@@ -38,10 +38,7 @@ export async function ask(host: Host, path: string, signal: AbortSignal, body?: 
   } catch (e) {
     throw lost(String(e));
   }
-  if (answer.status === 200) {
-    if (/^.(sse|poll)/.test(path)) host.session = answer.headers.get('Peal-Session') ?? undefined;
-    return answer;
-  }
+  if (answer.status === 200) return answer;
   const error = refused(answer.status, answer.headers.get('Retry-After'), await answer.text(), body);
   if (error.code !== unauthorised || !token || !again) throw error;
   tokens.refuse(token, error);

@@ -23,8 +23,8 @@ export interface Host {
   /** The URL of the server without a slash at the end. */
   readonly url: string;
   readonly tokens: Tokens;
-  /** Names this client to the server, on all of its connections. */
-  session?: string;
+  /** Names this client to the server in all requests that receive messages. */
+  readonly session: string;
   /** The name and info of the client, as parameters of a URL. */
   readonly me?: { client?: string; info?: string };
   /** By name; those that have stopped are not in it. */

@@ -48,8 +48,8 @@ export class Peal {
     return this.connection.using;
   }
 
-  /** The id of this client's session, which stays the same over reconnects: for `exclude`. */
-  get session(): string | undefined {
+  /** The id of this client's session, on all of its connections: for `exclude`. */
+  get session(): string {
     return this.connection.session;
   }
 

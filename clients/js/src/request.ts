@@ -67,7 +67,7 @@ export abstract class RequestLink implements Link {
   /** The query for these channels. */
   protected asking(channels: Channel[], more: Record<string, string | number | undefined>): string {
     const presence = PRESENCE && { presence: channels.some((c) => c.roster) ? 1 : undefined, ...this.host.me };
-    return query({ channel: channels.map((c) => c.name), session: this.host.session, ...presence, ...more });
+    return query({ channel: channels.map((c) => c.name), ...presence, session: this.host.session, ...more });
   }
 
   /** Delivers the messages for these channels. The caller sets the cursor after them. */

@@ -134,7 +134,6 @@ export class SocketLink implements Link {
     if (this.open) this.within(silence);
     if (f.connected) {
       this.open = true;
-      this.host.session = f.connected.session;
       this.within(silence);
       this.host.up(this);
       if (!this.ended) this.change();

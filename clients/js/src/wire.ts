@@ -28,7 +28,7 @@ export interface WirePresence {
 
 /** Any frame of peal.v1. */
 export interface Frame extends Partial<WireMessage> {
-  connected?: { session?: string };
+  connected?: object;
   token_expires?: object;
   gap?: Gap[];
   presence?: WirePresence;

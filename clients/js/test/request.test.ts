@@ -151,7 +151,7 @@ test('a warning in a stream begins it again with the new token, without a gap or
         signal.addEventListener('abort', () => c.error(new Error('aborted')));
       },
     });
-    return new Response(body, { headers: { 'Peal-Session': 's1' } });
+    return new Response(body);
   };
   let calls = 0;
   const got: string[] = [];
@@ -166,8 +166,7 @@ test('a warning in a stream begins it again with the new token, without a gap or
   await pass(1);
   assert.deepEqual(bearers, ['Bearer token1', 'Bearer token2']);
   assert.match(urls[1]!, /cursor=c3/);
-  assert.match(urls[1]!, /session=s1/);
-  assert.equal(peal.session, 's1');
+  for (const url of urls) assert.ok(url.includes('session=' + peal.session));
   streams[1]!('retry: 3000\nid: c3\n\n' + message('c4'));
   await turn();
   assert.deepEqual(got, ['c2', 'c3', 'c4']);
