@@ -1,11 +1,19 @@
 package main
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/lxzan/gws"
 )
+
+// guardedSecret signs tokens for a guarded server.
+const guardedSecret = "0123456789abcdef0123456789abcdef"
 
 // guarded starts a server with --auth token that knows a key, which allows this, and
 // returns its URL and the key.
@@ -25,7 +33,7 @@ func guarded(t *testing.T, allow ...string) (url, key string) {
 	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return serving(t, "--auth", "token", "--config", path), strings.TrimSpace(stdout)
+	return serving(t, "--auth", "token", "--token-secret", guardedSecret, "--config", path), strings.TrimSpace(stdout)
 }
 
 // A key is taken from its flag or its variable, on each transport; what the server
@@ -98,5 +106,76 @@ func TestKeyOfLoad(t *testing.T) {
 	run(success)
 	if file := ok(t, "", "load", "fanout", "--print-scenario", "--publish-key", key); !strings.Contains(file, `publish-key: "${PUBLISH_KEY}"`) || strings.Contains(file, key[8:]) {
 		t.Errorf("the scenario file is\n%s", file)
+	}
+}
+
+// A token may come by a flag or by a variable, on each transport.
+func TestTokenOfSub(t *testing.T) {
+	url, key := guarded(t, "publish")
+	ok(t, "", "pub", "--url", url, "--key", key, "orders.7", "paid")
+	token := strings.TrimSpace(ok(t, "", "token", "--sub", "42", "--subscribe", "orders.*", "--secret", guardedSecret))
+	t.Setenv("PEAL_TOKEN", token)
+	t.Setenv("PEAL_KEY", key) // sub prefers the token
+	for _, transport := range allTransports {
+		args := []string{"sub", "--url", url, "--last", "1", "--count", "1", "--transport", transport}
+		if got := ok(t, "", append(args, "orders.7")...); got != "paid\n" {
+			t.Errorf("%s: %q", transport, got)
+		}
+		code, stdout, stderr := fed(t, "", append(args, "private")...)
+		if code != 1 || stdout != "" || !strings.Contains(stderr, "set PEAL_TOKEN to one that grants this") || strings.Contains(stderr, token[:20]) {
+			t.Errorf("%s: exit code %d, %q, %q", transport, code, stdout, stderr)
+		}
+	}
+	code, _, stderr := fed(t, "", "pub", "--url", url, "--token", token, "orders.7", "x")
+	if code != 1 || !strings.Contains(stderr, "set --token to one that grants this") {
+		t.Errorf("publishing with a token: exit code %d, %q", code, stderr)
+	}
+}
+
+// When the token expires, sub ends, and says how to go on.
+func TestSubEndsWhenItsTokenExpires(t *testing.T) {
+	const refusal = `{"error":{"code":"token_expired","message":"the token has expired: get a new one"}}`
+	const message = `{"channel":"a","cursor":"c1","time":1,"data":"hi"}`
+	tries := map[string]int{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer t.o.k" {
+			t.Errorf("%s has the header %q", r.URL.Path, r.Header.Get("Authorization"))
+		}
+		if tries[r.URL.Path]++; tries[r.URL.Path] > 1 {
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, refusal)
+			return
+		}
+		switch r.URL.Path {
+		case "/ws":
+			upgrader := gws.NewUpgrader(new(gws.BuiltinEventHandler), &gws.ServerOption{SubProtocols: []string{"peal.v1"}})
+			c, err := upgrader.Upgrade(w, r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for _, frame := range []string{`{"connected":{"cursor":"c0"}}`, message, `{"token_expires":{"in":20}}`} {
+				if err := c.WriteMessage(gws.OpcodeText, []byte(frame)); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := c.WriteClose(4401, []byte("token_expired: the token has expired: get a new one")); err != nil {
+				t.Error(err)
+			}
+		case "/sse":
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprint(w, "id: c1\ndata: "+message+"\n\nevent: peal.token_expires\ndata: {\"in\":20}\n\n")
+		case "/poll":
+			fmt.Fprint(w, `{"cursor":"c1","messages":[`+message+`]}`)
+		}
+	}))
+	defer server.Close()
+	for _, transport := range allTransports {
+		code, stdout, stderr := fed(t, "", "sub", "a", "--url", server.URL, "--transport", transport, "--token", "t.o.k")
+		for _, want := range []string{"the token has expired", "set --token to another one", "to continue without a gap, add --cursor c1"} {
+			if code != 1 || stdout != "hi\n" || !strings.Contains(stderr, want) {
+				t.Errorf("%s: exit code %d, %q, %q, want %q", transport, code, stdout, stderr, want)
+			}
+		}
 	}
 }
