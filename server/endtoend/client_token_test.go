@@ -37,6 +37,12 @@ func (m *minter) mint(user string) string {
 	return text
 }
 
+func (m *minter) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.given
+}
+
 func (m *minter) set(change func(m *minter)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -63,6 +69,16 @@ func testClientTokenOfAServer(t *testing.T, browser *chromium) {
 	}
 	for _, transport := range []string{"ws", "sse", "poll"} {
 		options := func(more string) string { return "{transports: ['" + transport + "'], " + getToken("ann") + more + "}" }
+		t.Run("Expires/"+transport, func(t *testing.T) {
+			r, _, m := newRig(t)
+			m.set(func(m *minter) { m.lifetime = 2 * time.Second })
+			r.live(options(""))
+			said := chat(t, r.p, "a", "b")
+			r.p.await("three tokens", func() bool { return m.count() >= 3 })
+			r.settle(t, said)
+			m.set(func(m *minter) { m.refuse = true })
+			r.until(`states.at(-1) === 'stopped unauthorised' && channelStates.a.at(-1) === 'stopped unauthorised'`)
+		})
 		t.Run("Grants/"+transport, func(t *testing.T) {
 			r, g, m := newRig(t)
 			r.evaluate("connect(" + options("") + "); listen('a'); listen('secret'); listen('b'); listen('$me'); 0")
@@ -80,6 +96,29 @@ func testClientTokenOfAServer(t *testing.T, browser *chromium) {
 			r.until(`states.at(-1).startsWith('stopped')`)
 		})
 	}
+	t.Run("Renews", func(t *testing.T) {
+		r, _, m := newRig(t)
+		r.evaluate(`window.Watched = class extends WebSocket { constructor(...a) { super(...a); window.socket = this; } }; 0`)
+		r.live("{WebSocket: Watched, " + getToken("ann") + "}")
+		said := chat(t, r.p, "a", "b")
+		for n := 2; n < 5; n++ {
+			said.more()
+			// As the server says when it is time.
+			r.evaluate(`socket.onmessage({data: '{"token_expires":{"in":20}}'}); 0`)
+			r.p.await("a token", func() bool { return m.count() == n })
+		}
+		said.more()
+		m.set(func(m *minter) { m.channels = []string{"b"} })
+		r.evaluate(`socket.onmessage({data: '{"token_expires":{"in":20}}'}); 0`)
+		r.until(`channelStates.a.at(-1) === 'stopped not_allowed'`)
+		said.more()
+		said.channels = []string{"b"} // a has what it had
+		r.settle(t, said)
+		r.wantStates(t, "connecting ws", "live ws")
+		if n := r.proxy.count(); n != 1 {
+			t.Errorf("%d WebSockets for one", n)
+		}
+	})
 	t.Run("Presence", func(t *testing.T) {
 		r, _, _ := newRig(t)
 		ann, bob := browser.tab(t, r.page+"/presence"), browser.tab(t, r.page+"/presence")

@@ -486,37 +486,3 @@ func TestRevocationsWhileTheLogFails(t *testing.T) {
 	}
 	p.ends()
 }
-
-// A connection is judged by the token that it has now: a revoked one cannot renew it,
-// and the revocation of one that was replaced does not end it.
-func TestRevocationsAndRenewals(t *testing.T) {
-	p := startSecret(t)
-	old, newer, last := tokenOf(t, "ann", "ann-1", 0), tokenOf(t, "ann", "ann-2", 0), tokenOf(t, "ann", "ann-3", 0)
-	s := p.dialSocket("/ws?channel=room", http.Header{"Sec-Websocket-Protocol": {"peal.v1, peal.token." + old}})
-	s.next() // connected
-	renew := func(token, want string) {
-		t.Helper()
-		s.send(false, fmt.Sprintf(`{"id":1,"command":"token","token":%q}`, token))
-		if got := s.next().data; !strings.Contains(got, want) {
-			t.Errorf("%s, want %s", got, want)
-		}
-	}
-	if r := p.revoke("jti=ann-2"); r.Disconnected != 0 {
-		t.Errorf("%+v", r)
-	}
-	renew(newer, `"code":"token_revoked"`)
-	renew(last, `"ok":true`)
-	if r := p.revoke("jti=ann-1"); r.Disconnected != 0 {
-		t.Errorf("the token that was replaced: %+v", r)
-	}
-	p.publish("room", "still there")
-	if got := s.next().data; !strings.Contains(got, "still there") {
-		t.Errorf("received %s", got)
-	}
-	if r := p.revoke("jti=ann-3"); r.Disconnected != 1 {
-		t.Errorf("the token that it has: %+v", r)
-	}
-	if code := s.closed(); code != 4410 {
-		t.Errorf("closed with %d", code)
-	}
-}
