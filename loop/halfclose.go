@@ -17,9 +17,7 @@ func (l *Loop) halfClosed(slot uint32, c *conn) {
 			l.resume(slot, c) // what is here of a request is all of it
 		} // else Idle goes on
 	case stateLater, stateWaiting: // answered goes on, or askAgain
-		if l.kernel.EndOf(c.fd) == EndBoth { // reset behind its end: no event tells of that
-			l.close(slot, c)
-		}
+		l.endReset(slot, c) // no event tells of a reset that has come with the end
 	case stateParked:
 		l.fan.Expire(slot) // not while an earlier response is in its lane: Idle asks again
 	case stateWS:
@@ -94,8 +92,21 @@ func (l *Loop) endsUnread(slot uint32, c *conn) {
 
 // endHalfClosed ends a half-closed connection that is owed nothing more.
 func (l *Loop) endHalfClosed(slot uint32, c *conn) {
-	if c.flags&flagHalfClosed != 0 && c.state == stateHTTP && c.flags&(flagAnswering|flagBacklog) == 0 {
+	if c.flags&(flagHalfClosed|flagAnswering|flagBacklog) != flagHalfClosed {
+		return
+	}
+	switch c.state {
+	case stateLater, stateWaiting:
+		l.endReset(slot, c) // its event may have come before the backlog was handled
+	case stateHTTP:
 		l.linger(slot, c)
+	}
+}
+
+// endReset closes a half-closed connection that was reset: nobody is there for a response.
+func (l *Loop) endReset(slot uint32, c *conn) {
+	if l.kernel.EndOf(c.fd) == EndBoth {
+		l.close(slot, c)
 	}
 }
 

@@ -34,6 +34,13 @@ type conn struct {
 	expected   uint16 // close code of the front's refusal
 	stalled    bool   // its socket was full at least once
 	touched    bool   // something arrived in this step
+
+	waiting *waiting      // its request that the front lets wait
+	stream  loop.Ref      // of the request that became a stream
+	becomes transport     // likewise what it asked for
+	due     time.Duration // deadline, 0 for none
+	visits  int           // that were asked for, and have not come
+	notes   int           // of the front on a WebSocket, that have not come
 }
 
 // exchange is one request and all that it causes.

@@ -21,6 +21,10 @@
 // (judge_test.go, ends_test.go). A loop that sleeps has done all it can for
 // everybody on it; that is looked at after every callback.
 //
+// In some worlds the front lets requests wait and has them looked at again
+// (waiting_test.go), and its streams have deadlines, at which, or from elsewhere, it
+// writes to them and ends them (deadlines_test.go).
+//
 // The backend keeps clients away, too (bans_test.go): what it has ordered must hold
 // after each restart as far as the log has kept it.
 //

@@ -42,7 +42,7 @@ func (w *world) judgeStreamEnd(c *conn, x *exchange) {
 		if !c.ended {
 			w.fail("%s: a WebSocket ends without a close frame", c)
 		}
-	case c.dismissed:
+	case c.dismissed, c.expected != 0:
 	case w.draining && w.owedAtDrain(c) == nil:
 		w.counts[goodbyes]++
 	default:
@@ -57,6 +57,8 @@ func (w *world) judgeHTTPEnd(c *conn) {
 		}
 	}
 	switch {
+	case c.waits():
+		w.fail("%s: it ends while its request waits", c)
 	case c.ended, w.draining, w.isIdle(c):
 	case len(c.exchanges) > 0:
 		w.fail("%s: it ends, and %.40q was not looked at", c, c.exchanges[0].wire)
@@ -151,6 +153,7 @@ func (w *world) checkResting(k *kernel) {
 
 func (w *world) checkOne(c *conn) {
 	s := c.socket
+	w.checkDue(c)
 	switch {
 	case s.shut:
 		if w.machine.now()-s.shutAt > w.plan.loop.LingerTimeout+2*tick {
@@ -168,6 +171,8 @@ func (w *world) checkOne(c *conn) {
 	w.checkInput(c)
 	for i, x := range c.exchanges {
 		switch {
+		case c.waits():
+			return
 		case !x.begun && i == 0 && len(s.wire) == 0:
 			w.fail("%s: the loop has nothing to do, but was sent %.40q", c, x.wire)
 		case !x.begun:
@@ -179,7 +184,7 @@ func (w *world) checkOne(c *conn) {
 			w.checkHears(c, x)
 		}
 	}
-	if s.end && !c.awaitsLog() {
+	if s.end && !c.awaitsLog() && !c.waits() {
 		w.fail("%s: the client has ended its side and is owed nothing, and the loop keeps it", c)
 	}
 }
@@ -219,5 +224,5 @@ func (c *conn) awaitsLog() bool {
 // awaitsResponse tells whether its further input has to wait.
 func (c *conn) awaitsResponse() bool {
 	x := c.current()
-	return x != nil && x.begun && (x.verdict == loop.Later || x.verdict == loop.Park)
+	return c.waits() || x != nil && x.begun && (x.verdict == loop.Later || x.verdict == loop.Park)
 }

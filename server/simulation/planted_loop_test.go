@@ -105,6 +105,34 @@ var loopBugs = []loopBug{
 	{"ticks are what the last tick said", []edit{
 		{"loop.go", "	began = l.kernel.Now()\n	l.tick = uint32(began / tick)\n", "	began = l.kernel.Now()\n	if !BUG {\n		l.tick = uint32(began / tick)\n	}\n"},
 	}},
+	{"a request that waits is lost when its client has ended its side", []edit{
+		{"halfclose.go", "	case stateLater, stateWaiting: // answered", "	case stateWaiting:\n		if BUG {\n			l.close(slot, c)\n			return\n		}\n		l.endReset(slot, c)\n	case stateLater: // answered"},
+	}},
+	{"a request that waits makes its connection idle", []edit{
+		{"timers.go", "	case stateLater, stateWaiting:\n		l.wait(slot, c, l.idleTicks)\n", "	case stateLater, stateWaiting:\n		if BUG && c.state == stateWaiting {\n			l.close(slot, c)\n			return\n		}\n		l.wait(slot, c, l.idleTicks)\n"},
+	}},
+	{"a request that waits is asked about for another", []edit{
+		{"waiting.go", "if c.generation != ref.Generation ||", "if c.generation != ref.Generation && !BUG ||"},
+	}},
+	{"what comes behind a request that waits is handled at once", []edit{
+		{"read.go", "	if !l.waits(c) && c.state == stateHTTP && (len(b)", "	if BUG && c.state == stateWaiting {\n		c.state = stateHTTP\n	}\n	if !l.waits(c) && c.state == stateHTTP && (len(b)"},
+	}},
+	{"a deadline that is a second early", []edit{
+		{"deadline.go", "	return uint32((now + min(d, maxDeadline) + tick - 1) / tick)", "	if BUG {\n		return uint32((now + min(d, maxDeadline)) / tick)\n	}\n	return uint32((now + min(d, maxDeadline) + tick - 1) / tick)"},
+	}},
+	{"a deadline outlives its connection", []edit{
+		{"conn.go", "	l.wheel.Clear(slot)\n	l.deadlines.Clear(slot)\n", "	l.wheel.Clear(slot)\n	if !BUG {\n		l.deadlines.Clear(slot)\n	}\n"},
+		{"deadline.go", "	if d == 0 {\n		l.deadlines.Clear(slot)\n", "	if d == 0 {\n		if !BUG {\n			l.deadlines.Clear(slot)\n		}\n"},
+	}},
+	{"deadlines behind those of one turn wait for the next tick", []edit{
+		{"timers.go", "return l.deadlines.Advance(l.tick, turnTimers, l.due) || more", "return l.deadlines.Advance(l.tick, map[bool]int{true: 0, false: turnTimers}[BUG], l.due) && !BUG || more"},
+	}},
+	{"the front writes behind a good-bye", []edit{
+		{"client.go", "	if !c.isOpen() {\n		return // it was closed, by", "	if !c.isOpen() && !BUG {\n		return // it was closed, by"},
+	}},
+	{"a visit for who had the slot before", []edit{
+		{"visit.go", "if c.generation != v.ref.Generation ||", "if c.generation != v.ref.Generation && !BUG ||"},
+	}},
 	{"a socket with room again is not written to", []edit{
 		{"loop.go", "if e&Writable != 0 && l.fan.Stalled(slot) {", "if e&Writable != 0 && e&Readable == 0 && l.fan.Stalled(slot) || !BUG && e&Writable != 0 && l.fan.Stalled(slot) {"},
 	}},

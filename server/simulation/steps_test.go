@@ -83,6 +83,8 @@ func (w *world) step() {
 			w.end()
 		}
 	}
+	w.askAgain()
+	w.visit()
 	if w.draining {
 		w.drainOn()
 	}
@@ -393,6 +395,7 @@ func (w *world) check() {
 // checks that nothing is missing and nothing is left behind.
 func (w *world) finish() {
 	w.note("finish")
+	w.finishing = true
 	if w.draining {
 		w.endGroup()
 		w.restart(true)
@@ -403,6 +406,7 @@ func (w *world) finish() {
 	w.paused = false
 	w.group.Pause(false)
 	for range 1000 { // more than any engine has left to do
+		w.askAgain()
 		w.engine.work()
 		w.runAll()
 	}
@@ -469,6 +473,7 @@ func (w *world) settle() bool {
 			done = false
 		}
 	}
+	w.askAgain()
 	w.engine.work()
 	w.runAll()
 	w.check()

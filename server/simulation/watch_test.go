@@ -26,6 +26,9 @@ func (f *watch) Request(call *loop.Call) {
 		w.fail("a request of %v, from where nobody is connected", call.Peer)
 	}
 	c.loop, c.session = f.loop, call.Session
+	if w.letWait(c, call) {
+		return
+	}
 	before, refusable := call.In, call.Ended || call.Late
 	f.next.Request(call)
 	if call.Verdict == loop.More || w.failure != "" {
@@ -43,14 +46,22 @@ func (f *watch) Request(call *loop.Call) {
 	x.begun, x.verdict = true, call.Verdict
 	switch call.Verdict {
 	case loop.Stream, loop.Park:
-		if s := call.Sub; s.From == fanout.After && s.Sequence > w.group.StatsOf(f.loop).Applied {
+		s := call.Sub
+		if s.From == fanout.After && s.Sequence > w.group.StatsOf(f.loop).Applied {
 			w.counts[ahead]++
 		}
 		a := x.ask
 		if a.transport == commands {
 			c.talk = &talk{channels: append([]string(nil), a.channels...)}
 		}
-		w.subscribed(c, x, a.channels, a.start, &hearing{mute: a.transport == webSocket && !a.json, ignoring: a.ignoring})
+		if call.Verdict == loop.Stream {
+			s.Deadline, c.stream, c.becomes = w.anyDeadline(), call.Conn, a.transport
+			c.expectDue(s.Deadline)
+		}
+		h := w.subscribed(c, x, a.channels, a.start, &hearing{mute: a.transport == webSocket && !a.json, ignoring: a.ignoring})
+		if h.mute && h.gapAhead {
+			c.shallEnd() // its cursor means nothing, and it has no word for that
+		}
 	}
 }
 
@@ -109,7 +120,7 @@ func (f *watch) Message(client loop.Client, binary bool, payload []byte) (code u
 	return code, reason
 }
 
-func (f *watch) Due(client loop.Client) { f.next.Due(client) }
+func (f *watch) Due(client loop.Client) { f.w.judgeDue(f.w.conns[client.Peer()], client) }
 
 func (f *watch) Left(session uint64) { f.next.Left(session) }
 

@@ -24,6 +24,7 @@ import (
 type world struct {
 	seed uint64
 	rnd  *rand.Rand
+	own  *rand.Rand // of what a front does unasked: schedules of other things stay as they are
 	plan plan
 	bug  bug
 
@@ -43,9 +44,10 @@ type world struct {
 	drainHead uint64 // what the log had when the drain began
 	passing   bool   // a pass of the drain is under way
 	passes    int
-	left      int  // connections after the last pass
-	paused    bool // accepting is
-	scarce    bool // connections were refused or shed lately, or could have been
+	left      int        // connections after the last pass
+	paused    bool       // accepting is
+	scarce    bool       // connections were refused or shed lately, or could have been
+	stale     []loop.Ref // of requests that have waited
 
 	// Of all lives.
 	storage   storage
@@ -55,7 +57,8 @@ type world struct {
 	bans      *bans
 	clients   []*client
 	peers     int
-	number    int // of the newest publication
+	finishing bool // everything is to come to rest
+	number    int  // of the newest publication
 	published []known
 	touched   []*conn
 
@@ -93,6 +96,10 @@ const (
 	deferred            // times that input waited because its connection had used up its part
 	gaveUp              // connections closed for silence, slowness, or too much input
 	late                // times that a sender kept something for a later turn
+	waited              // requests that the front let wait, and that were looked at again
+	deadlines           // of streams
+	visited             // streams, from elsewhere
+	closings            // of streams, by the front
 	leftOut             // messages that a session was not to receive, and has passed
 	kinds
 )
@@ -100,8 +107,8 @@ const (
 func (c counts) String() string {
 	return fmt.Sprintf("%d messages judged, %d gaps (%d only by colliding watermarks, %d for what the log had deleted), %d resumes, %d cursors ahead of their loop, %d restarts, %d of an older copy, %d shown entries lost, %d publications refused, %d slow connections given up, %d passed over, %d closed, %d changes while connected",
 		c[messages], c[gaps], c[collisions], c[coarse], c[resumes], c[ahead], c[restarts], c[restores], c[lost], c[refused], c[slow], c[passed], c[fell], c[changes]) +
-		fmt.Sprintf("; of the loops: %d publications acknowledged, %d half-closed, %d drains, %d good-byes, %d dismissals, %d orders that outlast their entries, %d turned away, %d times without descriptors, %d times input deferred, %d given up, %d turns with late sends; %d messages kept from one session",
-			c[acknowledged], c[halves], c[drains], c[goodbyes], c[dismissals], c[outlasted], c[turnedAway], c[exhausted], c[deferred], c[gaveUp], c[late], c[leftOut])
+		fmt.Sprintf("; of the loops: %d publications acknowledged, %d half-closed, %d drains, %d good-byes, %d dismissals, %d orders that outlast their entries, %d turned away, %d times without descriptors, %d times input deferred, %d given up, %d turns with late sends; %d messages kept from one session; of the front: %d requests waited, %d deadlines, %d visits, %d streams ended",
+			c[acknowledged], c[halves], c[drains], c[goodbyes], c[dismissals], c[outlasted], c[turnedAway], c[exhausted], c[deferred], c[gaveUp], c[late], c[leftOut], c[waited], c[deadlines], c[visited], c[closings])
 }
 
 // plan is what a seed decides once.
@@ -110,6 +117,8 @@ type plan struct {
 	loop      loop.Config
 	most      int  // clients
 	late      bool // senders report late
+	waits     bool // the front lets requests wait
+	deadlines bool // streams have deadlines, and the front visits them
 	also      bool // entries have several channels; a client of peal.v1 cannot tell by which of them it has one
 	expires   bool // what is retained expires; else it is evicted when all together is too much
 	equalData bool // one request publishes the same data to several channels, which clients without cursors cannot tell apart
@@ -131,7 +140,7 @@ type bug struct {
 }
 
 func newWorld(seed uint64, b bug) *world {
-	w := &world{seed: seed, rnd: rand.New(rand.NewPCG(seed, 4)), bug: b}
+	w := &world{seed: seed, rnd: rand.New(rand.NewPCG(seed, 4)), own: rand.New(rand.NewPCG(seed, 6)), bug: b}
 	w.plan = w.newPlan()
 	switch kind := w.rnd.IntN(5); {
 	case b.storage != nil:
@@ -155,6 +164,8 @@ func (w *world) newPlan() plan {
 		names:     []string{"A", "B", "C", "news", "news/ä", "private-User.1", "https://example.org/x?y=z&a"}[:1+r.IntN(7)],
 		most:      3 + r.IntN(12),
 		late:      w.seed%4 == 0,
+		waits:     w.seed%3 == 0,
+		deadlines: w.seed%5 < 2,
 		equalData: r.IntN(2) == 0, also: r.IntN(4) == 0,
 		buckets:   1 << 12,
 		ringSlots: 8 << r.IntN(5),
@@ -317,6 +328,7 @@ func (w *world) newFront() *httpapi.Front {
 func (w *world) boot() {
 	w.machine, w.conns = newMachine(w), map[netip.AddrPort]*conn{}
 	w.draining, w.drainHead, w.passing, w.passes, w.left, w.paused, w.scarce = false, 0, false, 0, 0, false, false
+	w.stale = nil
 	g, err := loop.New(w.plan.loop, w.ring, w.machine.open)
 	if err != nil {
 		panic(err)
