@@ -178,7 +178,9 @@ test('a warning in a stream begins it again with the new token, without a gap or
 test('a request that is refused for its token is sent once more, with another', async () => {
   let calls = 0;
   let good = '';
+  const urls: string[] = [];
   answer = (path) => {
+    urls.push(path);
     if (bearers.at(-1) !== good) return denied();
     return Response.json(path.includes('history') ? { cursor: 'c1', messages: [], more: false } : { cursor: 'c2', messages: [] });
   };
@@ -198,6 +200,7 @@ test('a request that is refused for its token is sent once more, with another', 
   assert.equal(peal.state, 'stopped');
   assert.deepEqual([peal.error?.code, peal.error?.message], ['unauthorised', 'get a new one']);
   assert.deepEqual(bearers.slice(-2), ['Bearer token3', 'Bearer token4']);
+  for (const url of urls) assert.ok(url.includes('session=' + peal.session), `${url}: history has messages that are not for this session, too`);
 });
 
 test('a token that is refused while channels are sifted is that of the client', async () => {
