@@ -148,7 +148,47 @@ func (x *exchange) loggedPath() []byte {
 			path = append(path, '-')
 		}
 	}
+	path = hideProofs(path)
 	return path[:min(len(path), maxLoggedPath)]
+}
+
+// hideProofs replaces what looks like a token or a key, wherever it is: in the path, in
+// the name of a parameter, or in a value that is logged. path is overwritten.
+func hideProofs(path []byte) []byte {
+	shown := path[:0]
+	for i := 0; i < len(path); {
+		n := proofLen(path[i:])
+		if n == 0 {
+			shown = append(shown, path[i])
+			i++
+			continue
+		}
+		shown = append(shown, '-')
+		i += n
+	}
+	return shown
+}
+
+// minProof is the length from which a text may be a token or key.
+const minProof = 20
+
+// proofLen is the length of the token or key with which b seems to begin, 0 for none.
+func proofLen(b []byte) (n int) {
+	if !bytes.HasPrefix(b, []byte("eyJ")) && !bytes.HasPrefix(b, []byte("peal_")) { // eyJ is {" in base64
+		return 0
+	}
+	for n < len(b) && (isBase64(b[n]) || b[n] == '.') {
+		n++
+	}
+	if n < minProof {
+		return 0
+	}
+	return n
+}
+
+// isBase64 reports whether c is a character of base64url.
+func isBase64(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || c == '-' || c == '_'
 }
 
 // cutSecond cuts a value, not yet unescaped, behind the first byte that could begin

@@ -46,11 +46,14 @@ func Nearest(name []byte, known []string) string {
 	return spelling.Nearest(string(name), known)
 }
 
+// maxQuoted is how much of a longer name is quoted: it may be a token or a key.
+const maxQuoted = 12
+
 // quoted is a name of the client's in a sentence.
 func quoted(name []byte) string {
 	text := string(name)
 	if len(text) > maxSlip {
-		text = text[:maxSlip] + "…"
+		text = text[:maxQuoted] + "…"
 	}
 	return `"` + strings.ToValidUTF8(text, "?") + `"`
 }
