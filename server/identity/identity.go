@@ -82,9 +82,10 @@ const verifyCost = 100
 // Verify has a worker verify the token of a connection, or returns why none has time.
 // done is called once, on any goroutine. The token is kept until then.
 func (id *Identity) Verify(by share.Key, session uint64, token []byte, done func(*grant.Grant, *refusal.Error)) *refusal.Error {
+	tokens := id.Tokens // a reload replaces id while the worker has not begun
 	return id.Verifiers.Try(&workers.Job{
 		Share: by, Session: session, Bytes: len(token), Cost: verifyCost,
-		Run:    func() { done(id.Tokens.Verify(token)) },
+		Run:    func() { done(tokens.Verify(token)) },
 		Refuse: func(err *refusal.Error) { done(nil, err) },
 	})
 }
@@ -95,12 +96,13 @@ const dropCost = 5000
 // Drop has a worker forget the cached tokens that f picks, which have been revoked. No
 // decision depends on it, so it does not matter if none has time.
 func (id *Identity) Drop(by share.Key, session uint64, f func(*grant.Grant) bool) {
-	if id.Tokens == nil {
+	tokens := id.Tokens // see Verify
+	if tokens == nil {
 		return
 	}
 	_ = id.Verifiers.Try(&workers.Job{
 		Share: by, Session: session, Cost: dropCost,
-		Run:    func() { id.Tokens.Drop(f) },
+		Run:    func() { tokens.Drop(f) },
 		Refuse: func(*refusal.Error) {},
 	})
 }
