@@ -31,6 +31,9 @@ func (r *Room) publish(c loop.Client, l *talk.Language, cmd *talk.Command) *refu
 	if err := r.Gate.Decide(&q); err != nil {
 		return err
 	}
+	if len(d.Key) > 0 {
+		d.Publisher = r.Gate.Publisher(&q.Who)
+	}
 	c.Spend(publish.EntryWork * r.channels.Len())
 	a := r.publication()
 	a.Ref, a.By, a.language, a.id = c.Ref(), q.Who.Share, l, append(a.id[:0], cmd.ID...)

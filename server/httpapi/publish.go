@@ -55,6 +55,9 @@ func (p *publishing) message(x *exchange) {
 	if !x.permits(q) {
 		return
 	}
+	if len(d.Key) > 0 {
+		d.Publisher = p.gate.Publisher(&q.Who)
+	}
 	x.call.Work += publish.EntryWork * x.channels.Len()
 	a := p.free
 	if a == nil {
@@ -159,6 +162,7 @@ func (p *publishing) batch(x *exchange) {
 		Gate:    p.gate,
 		Request: *q,
 		Rules:   p.deps.Rules,
+		User:    q.Who.User(),
 		Stray:   x.stray(nil, false),
 
 		MaxMessages: p.deps.BatchMessages,

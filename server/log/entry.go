@@ -26,7 +26,7 @@ type Entry struct {
 	Shared   *Shared  // the entries of the batch that have the same Data, nil for none
 	Binary   bool     // not to be shown as text: published as octet-stream, as a binary frame, or not UTF-8
 
-	Publisher      string // client id of the publisher
+	Publisher      string // whose IdempotencyKey it is, "" for backends
 	TTL            int64  // milliseconds, 0 for the channel's rule
 	Key            string // compaction key
 	Private        bool

@@ -46,6 +46,23 @@ func (p *Principal) User() string {
 	return p.Grant.Subject
 }
 
+// Publisher is whose idempotency keys a client uses: those of a user are its own, so
+// that no user takes the key of a backend, or learns that somebody has used it. Those
+// of backends are common ones, "", as long as no token is needed those of all others, too.
+func (g *Gate) Publisher(who *Principal) string {
+	switch user := who.User(); {
+	case user != "":
+		return names.UserPrefix + user
+	case who.Grant == nil && g.NeedsToken:
+		return anyone
+	}
+	return ""
+}
+
+// anyone is the publisher of what comes without a token where tokens are needed. No
+// user's is equal.
+const anyone = "$anyone"
+
 // From is where a request comes from.
 type From struct {
 	Peer      netip.AddrPort // not valid for a Unix socket

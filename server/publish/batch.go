@@ -30,6 +30,7 @@ type Batch struct {
 	Gate    permit.Gate
 	Request permit.Request // of all messages; Run sets what differs
 	Rules   *rules.Table
+	User    string         // whose channel $me is, "" for none
 	Stray   *refusal.Error // for a message that names no channel: the URL has something unknown
 
 	MaxMessages int
@@ -56,6 +57,7 @@ func (b *Batch) Run(body []byte) {
 		return
 	}
 	b.cache = names.NewCache(b.Rules)
+	b.set.Of(b.User)
 	b.results = make([]Result, len(messages))
 	b.left.Store(1)
 	for from := 0; from < len(messages); {
@@ -130,6 +132,7 @@ func (b *Batch) draft(m *Message) (Draft, *refusal.Error) {
 		}
 		return d, err
 	}
+	d.Publisher = b.Gate.Publisher(&b.Request.Who)
 	if b.made += b.set.Len(); b.made > b.MaxEntries {
 		return d, errWide
 	}

@@ -34,6 +34,9 @@ type Draft struct {
 	Event  []byte
 	Key    []byte // idempotency key; empty for none
 
+	// Publisher is whose Key it is: see permit.Gate.Publisher.
+	Publisher string
+
 	// Exclude is the id of the session that does not receive it, as text; empty for none.
 	Exclude []byte
 	exclude *[16]byte // read by Check
@@ -62,10 +65,13 @@ func (d *Draft) Check() *refusal.Error {
 // AppendEntries appends the entries of d, one for each channel. They share one
 // copy of the data, which must not change.
 func (d *Draft) AppendEntries(dst []*log.Entry, channels []*names.Name) []*log.Entry {
-	data, event, key := bytes.Clone(d.Data), string(d.Event), string(d.Key)
+	data, event, key, publisher := bytes.Clone(d.Data), string(d.Event), string(d.Key), ""
+	if key != "" {
+		publisher = d.Publisher
+	}
 	from := len(dst)
 	for _, n := range channels {
-		dst = append(dst, &log.Entry{Channel: n.Text(), Event: event, Data: data, Binary: d.Binary, IdempotencyKey: key, Exclude: d.exclude})
+		dst = append(dst, &log.Entry{Channel: n.Text(), Event: event, Data: data, Binary: d.Binary, Publisher: publisher, IdempotencyKey: key, Exclude: d.exclude})
 	}
 	log.Share(dst[from:])
 	return dst
