@@ -14,6 +14,7 @@ import (
 	"peal/server/permit"
 	"peal/server/refusal"
 	"peal/server/share"
+	"peal/server/subscribe"
 	"peal/server/talk"
 )
 
@@ -99,6 +100,7 @@ func (r *Room) renew(c loop.Client, l *talk.Language, id []byte, g *grant.Grant)
 // and all that must be taken away with them: those of presence events.
 func (r *Room) lost(c loop.Client, q *permit.Request) (lost []*names.Name, gone []string) {
 	r.has = c.Channels(r.has[:0])
+	c.Spend(subscribe.SeatWork * len(r.has))
 	for _, text := range r.has {
 		if strings.HasPrefix(text, log.PresencePrefix) {
 			continue

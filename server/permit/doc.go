@@ -20,7 +20,7 @@
 //	ban       subscribe, with a client name  disconnected
 //	          or a token
 //	grant     all but arrive                 token_missing, backend_only, not_allowed
-//	rule      publish, over a WebSocket      publish_not_allowed
+//	rule      publish, by a client           publish_not_allowed
 //	          subscribe with presence,       presence_off
 //	          presence
 //	room      subscribe                      draining, too_many_channels, channel_full

@@ -139,7 +139,7 @@ var (
 
 func (g *Gate) rule(r *Request) *refusal.Error {
 	switch {
-	case r.Action == Publish && r.From.Transport == WebSocket:
+	case r.Action == Publish && (r.From.Transport == WebSocket || g.isClient(&r.Who)):
 		for _, n := range r.Channels {
 			if n.Rule().ClientPublish == rules.No {
 				return ErrBackendOnly
@@ -156,6 +156,12 @@ func (g *Gate) rule(r *Request) *refusal.Error {
 		return ErrPresenceOff
 	}
 	return nil
+}
+
+// isClient reports whether it is no backend that asks over HTTP: without access control
+// nobody can tell.
+func (g *Gate) isClient(who *Principal) bool {
+	return who.User() != "" || who.Grant == nil && g.NeedsToken
 }
 
 // HasPresence reports whether clients are listed on the channel.

@@ -22,6 +22,7 @@ type Revocations interface {
 var (
 	ErrRevoked  = &refusal.Error{Status: 401, Code: "token_revoked", Message: "the backend has revoked this token: get a new one from it", Close: frame.CloseDisconnected}
 	ErrUnknown  = &refusal.Error{Status: 401, Code: "control_state_lost", Message: "this token was issued before the server started (iat), and the server cannot know whether it has been revoked: get a new one, with iat; with --log file: the server keeps revocations", Close: frame.CloseUnauthorized}
+	ErrNoIssued = &refusal.Error{Status: 401, Code: "control_state_lost", Message: "the token does not say when it was issued, and the server does not know which tokens were revoked before it started: sign tokens with iat; with --log file: the server keeps revocations, and takes tokens without iat", Close: frame.CloseUnauthorized}
 	ErrExpired  = &refusal.Error{Status: 401, Code: "token_expired", Message: "the token has expired: get a new one, and connect again from the same cursor", Close: frame.CloseUnauthorized}
 	ErrMismatch = &refusal.Error{Status: 403, Code: "client_mismatch", Message: "client differs from the sub of the token: leave client out, because the token names the client", Close: frame.CloseForbidden}
 	ErrNoToken  = &refusal.Error{Status: 401, Code: "token_missing", Message: "this needs a token or a key: send it as Authorization: Bearer, on a WebSocket also as the subprotocol peal.token.<token>, or as token= in the URL", Close: frame.CloseUnauthorized}
@@ -47,6 +48,8 @@ func (g *Gate) revoked(r *Request) *refusal.Error {
 	switch who := r.Who.Grant; {
 	case who == nil || g.Revocations == nil || !g.Revocations.Has(who):
 		return nil
+	case g.Revocations.IsUnknown(who) && who.Issued == 0:
+		return ErrNoIssued
 	case g.Revocations.IsUnknown(who):
 		return ErrUnknown
 	default:

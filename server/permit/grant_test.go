@@ -209,9 +209,13 @@ func TestARevokedTokenIsRefusedForEverything(t *testing.T) {
 		if err := gate.Decide(&permit.Request{Action: action, Who: who}); err != permit.ErrRevoked {
 			t.Errorf("%s: %v", action, err)
 		}
-		who.Grant = &grant.Grant{Kind: grant.User, ID: "old", Scope: all(t)}
+		who.Grant = &grant.Grant{Kind: grant.User, ID: "old", Issued: 1, Scope: all(t)}
 		if err := gate.Decide(&permit.Request{Action: action, Who: who}); err != permit.ErrUnknown {
 			t.Errorf("%s, issued before the revocations that are known: %v", action, err)
+		}
+		who.Grant = &grant.Grant{Kind: grant.User, ID: "old", Scope: all(t)}
+		if err := gate.Decide(&permit.Request{Action: action, Who: who}); err != permit.ErrNoIssued {
+			t.Errorf("%s, without iat: %v", action, err)
 		}
 		who.Grant = &grant.Grant{Kind: grant.Backend, ID: "y", Scope: all(t)}
 		if err := gate.Decide(&permit.Request{Action: action, Who: who}); err == permit.ErrRevoked {
@@ -245,6 +249,31 @@ func TestPagesOfOtherSitesPublishNothingWithoutAToken(t *testing.T) {
 		r.Who.Grant = &grant.Grant{Kind: grant.User, Subject: "1", Scope: scope(t)}
 		if err := gate.Decide(&r); err != nil {
 			t.Errorf("origin %q, site %q, with a token: %v", c.origin, c.site, err)
+		}
+	}
+}
+
+// client-publish: false is about clients, whatever the transport is, as soon as the
+// server can tell them from backends.
+func TestClientsMayNotPublishOverHTTPEither(t *testing.T) {
+	cache := names.NewCache(rules.New(nil, rules.Rule{Publish: rules.Anyone, ClientPublish: rules.No}))
+	for _, c := range []struct {
+		open      bool
+		who       *grant.Grant
+		transport permit.Transport
+		want      *refusal.Error
+	}{
+		{true, nil, permit.HTTP, nil}, // the backend, as far as anybody knows
+		{true, nil, permit.WebSocket, permit.ErrBackendOnly},
+		{true, &grant.Grant{Kind: grant.User, Subject: "42", Scope: all(t)}, permit.HTTP, permit.ErrBackendOnly},
+		{false, nil, permit.HTTP, permit.ErrBackendOnly},
+		{false, &grant.Grant{Kind: grant.User, Subject: "42", Scope: all(t)}, permit.HTTP, permit.ErrBackendOnly},
+		{false, &grant.Grant{Kind: grant.Backend, Subject: "shop", Scope: all(t)}, permit.HTTP, nil},
+	} {
+		gate := &permit.Gate{Policy: &auth.Policy{}, Hub: directory{}, ChannelLimit: 1, MessageBytes: 100, WireBytes: 10_000, NeedsToken: !c.open}
+		r := permit.Request{Action: permit.Publish, Who: permit.Principal{Grant: c.who}, From: permit.From{Transport: c.transport}, Channels: []*names.Name{cache.Of("prices")}, Data: []byte("x")}
+		if err := gate.Decide(&r); err != c.want {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }

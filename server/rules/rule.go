@@ -24,8 +24,8 @@ type Rule struct {
 	// Slow is the policy for slow consumers. Default Resume.
 	Slow fanout.Policy
 
-	// ClientPublish is whether clients may publish by WebSocket. Publishing by HTTP
-	// is for the backend and always allowed. Default Yes.
+	// ClientPublish is whether clients may publish: over a WebSocket, with a token, and
+	// where tokens are needed without one. Others are taken for the backend. Default Yes.
 	ClientPublish Choice
 
 	// Subscribe is who may subscribe to these channels, read their history and list

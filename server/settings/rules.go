@@ -39,7 +39,7 @@ func ruleSettings() []Setting {
 			field: ofRule(func(r *rules.Rule) any { return &r.Subscribe })},
 		{Name: "publish", Help: "who may publish, over any transport: anyone, token (a token or key must grant the channel), or backend (a key must grant it)", Default: "anyone with auth open, token with auth token",
 			field: ofRule(func(r *rules.Rule) any { return &r.Publish })},
-		{Name: "client-publish", Help: "whether WebSocket clients may publish, else close 4403; publishing over HTTP is always allowed", Default: "true",
+		{Name: "client-publish", Help: "whether clients may publish, over a WebSocket or with a token, else 403 or close 4403; backends may over HTTP: those with a key, and with auth open those with nothing", Default: "true",
 			field: ofRule(func(r *rules.Rule) any { return &r.ClientPublish })},
 		{Name: "message-bytes", Help: "one message, beyond it 413 or close 1009; at most message-bytes of all channels", size: true, Min: 1, Max: 1 << 30, Default: inherited,
 			field: ofRule(func(r *rules.Rule) any { return &r.MessageBytes })},
