@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"sync/atomic"
 
 	"peal/loop"
@@ -86,16 +87,20 @@ func (x *exchange) identify() (ready bool) {
 func (x *exchange) proof() (text []byte, from carrier, err *refusal.Error) {
 	id := &x.deps.Identity
 	var one sole
+	var other *refusal.Error // beside a token elsewhere, another scheme is for a proxy
 	for _, value := range x.header.PeekAll("Authorization") {
 		text, ok := bearer(value)
 		switch {
 		case ok:
 			one.add(text)
-		case len(value) > 0 && id.NeedsToken: // else it may be for a proxy
-			return nil, inHeader, errScheme
+		case len(value) > 0 && id.NeedsToken:
+			other = errScheme
 		}
 	}
 	if len(one.text) > 0 {
+		if other != nil {
+			return nil, inHeader, other
+		}
 		return one.text, inHeader, one.err
 	}
 	if x.head.Upgrade {
@@ -127,7 +132,7 @@ func (x *exchange) proof() (text []byte, from carrier, err *refusal.Error) {
 			return one.text, inCookie, one.err
 		}
 	}
-	return nil, inNothing, nil
+	return nil, inNothing, other
 }
 
 // sole is a value that may be there several times, but not with different texts.
@@ -171,7 +176,7 @@ func tokenIn(list []byte) (one sole) {
 // inquiry is a token that a worker verifies for a request that waits.
 type inquiry struct {
 	session uint64
-	token   []byte
+	token   [sha256.Size]byte // its digest: what a connection leaves behind must be small
 
 	// Set by the worker, before done.
 	grant *grant.Grant
@@ -183,8 +188,8 @@ type inquiry struct {
 // worker has time.
 func (x *exchange) inquire(token []byte) *refusal.Error {
 	door, ref := x.deps.Door, x.call.Conn
-	q := &inquiry{session: x.call.Session, token: bytes.Clone(token)}
-	err := x.deps.Identity.Verify(x.by, q.session, q.token, func(g *grant.Grant, err *refusal.Error) {
+	q := &inquiry{session: x.call.Session, token: sha256.Sum256(token)}
+	err := x.deps.Identity.Verify(x.by, q.session, bytes.Clone(token), func(g *grant.Grant, err *refusal.Error) {
 		q.grant, q.err = g, err
 		q.done.Store(true)
 		door.Again(ref)
@@ -215,7 +220,7 @@ func (s inquiries) take(ref loop.Ref, session uint64, token []byte) *inquiry {
 		return nil
 	}
 	delete(s, ref.Slot)
-	if q.session != session || !bytes.Equal(q.token, token) {
+	if q.session != session || q.token != sha256.Sum256(token) {
 		return nil
 	}
 	return q

@@ -215,6 +215,8 @@ func TestEveryCarrierOfATokenOnEveryTransport(t *testing.T) {
 			{ask(channel("b1", "&token="+token)), closes["403"] + " not_allowed"},
 			{ask(channel("a1", "&token="+bad)), closes["401"] + " token_invalid"},
 			{ask(channel("a1", "&token="+bad), "Authorization: Bearer "+token), "ok"}, // the header goes first
+			{ask(channel("a1", "&token="+token), "Authorization: Basic eDp5"), "ok"},  // which is for a proxy
+			{ask(channel("a1", ""), "Cookie: peal_token="+token, "Sec-Fetch-Site: same-origin", "Authorization: Basic eDp5"), "ok"},
 			{ask(channel("b1", ""), "Authorization: Bearer "+key), "ok"},
 			{ask(channel("b1", ""), "Authorization: Bearer peal_bad"), closes["401"] + " key_invalid"},
 			{ask(channel("b1", ""), "Authorization: Bearer peal_0eL6xfxWSufd8j2VgXSABOw7RzyNqrbp5D9ERWrWD293aVLX7"), closes["401"] + " key_unknown"},
