@@ -142,7 +142,7 @@ func createKey(d apikey.Definition, stdout, stderr io.Writer) error {
 	}
 	_, err = fmt.Fprintf(stderr, `# The key is on standard output and is not shown again. Send it as
 # "Authorization: Bearer peal_...". These lines belong to the configuration, or to a
-# file that --key-file names; if it has keys: already, without the first of them.
+# file that --key-file names. If that has a line "keys:" already, leave this one out.
 %s`, settings.KeyYAML(d))
 	if err == nil {
 		_, err = fmt.Fprintln(stdout, key)

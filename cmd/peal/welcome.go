@@ -11,8 +11,12 @@ import (
 )
 
 // welcome prints where the server listens and what to do next, with addresses
-// that can be pasted.
-func welcome(w io.Writer, addrs []net.Addr, limits server.Limits) {
+// that can be pasted. needsKey: publishing takes a key, which the reader must have.
+func welcome(w io.Writer, addrs []net.Addr, limits server.Limits, needsKey bool) {
+	curl := "curl"
+	if needsKey {
+		curl = `curl -H "Authorization: Bearer $PEAL_KEY"`
+	}
 	fmt.Fprintf(w, "Peal listens on %s\n", strings.Join(written(addrs), ", "))
 	defer fmt.Fprintf(w, "Limits:       %d connections (%d open files), %d event loops\n", limits.Connections, limits.Descriptors, limits.Loops)
 	for _, a := range addrs {
@@ -25,12 +29,12 @@ func welcome(w io.Writer, addrs []net.Addr, limits server.Limits) {
 		if far := farURL(at); far != "" {
 			fmt.Fprintf(w, "Elsewhere:    %s/\n", far)
 		}
-		fmt.Fprintf(w, "Publish:      curl -d 'hello' %s/publish\n", page)
+		fmt.Fprintf(w, "Publish:      %s -d 'hello' %s/publish\n", curl, page)
 		return
 	}
 	for _, a := range addrs {
 		if a.Network() == "unix" {
-			fmt.Fprintf(w, "Publish:      curl --unix-socket '%s' -d 'hello' http://localhost/publish\n", a)
+			fmt.Fprintf(w, "Publish:      %s --unix-socket '%s' -d 'hello' http://localhost/publish\n", curl, a)
 			return
 		}
 	}

@@ -10,10 +10,11 @@ import (
 )
 
 func TestWelcomeHasWhatCanBePasted(t *testing.T) {
+	needsKey := false
 	check := func(want string, addrs ...net.Addr) {
 		t.Helper()
 		var b strings.Builder
-		welcome(&b, addrs, server.Limits{Loops: 2, Connections: 900, Descriptors: 1024})
+		welcome(&b, addrs, server.Limits{Loops: 2, Connections: 900, Descriptors: 1024}, needsKey)
 		got := ""
 		for line := range strings.Lines(b.String()) {
 			if !strings.HasPrefix(line, "Elsewhere:") { // depends on the machine
@@ -33,4 +34,8 @@ func TestWelcomeHasWhatCanBePasted(t *testing.T) {
 	check("Peal listens on [::]:80\nPage:         http://localhost:80/\nPublish:      curl -d 'hello' http://localhost:80/publish\n", tcp("[::]:80"))
 	check("Peal listens on unix:/run/peal.sock, [::1]:80\nPage:         http://[::1]:80/\nPublish:      curl -d 'hello' http://[::1]:80/publish\n", socket, tcp("[::1]:80"))
 	check("Peal listens on unix:/run/peal.sock\nPublish:      curl --unix-socket '/run/peal.sock' -d 'hello' http://localhost/publish\n", socket)
+
+	needsKey = true
+	check("Peal listens on [::1]:80\nPage:         http://[::1]:80/\nPublish:      curl -H \"Authorization: Bearer $PEAL_KEY\" -d 'hello' http://[::1]:80/publish\n", tcp("[::1]:80"))
+	check("Peal listens on unix:/run/peal.sock\nPublish:      curl -H \"Authorization: Bearer $PEAL_KEY\" --unix-socket '/run/peal.sock' -d 'hello' http://localhost/publish\n", socket)
 }
