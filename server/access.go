@@ -24,7 +24,9 @@ func (c Config) checkAccess() (errs []error) {
 	tokens := c.Token
 	tokens.Log = slog.New(slog.DiscardHandler) // New logs its warnings
 	if err := tokens.Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("config: %w", err))
+		for _, fault := range err.(interface{ Unwrap() []error }).Unwrap() { // they are joined
+			errs = append(errs, fmt.Errorf("config: %w", fault))
+		}
 	}
 	if !isCookieName(c.TokenCookie) {
 		errs = append(errs, fmt.Errorf("config: token-cookie %q: must be a name of letters, digits, - and _, or off", c.TokenCookie))

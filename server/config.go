@@ -56,7 +56,8 @@ type Config struct {
 	TokenCookie string
 	TokenQuery  rules.Choice
 
-	// TokenWorkers verify tokens that are not known yet, default half of the processors;
+	// TokenWorkers verify tokens that are not known yet, default half of the processors
+	// and at least 2, because one may wait for the keys of an issuer;
 	// TokenQueue connections wait for them, default 20,000. Beyond it 503.
 	TokenWorkers, TokenQueue int
 
@@ -171,7 +172,7 @@ func (c Config) WithDefaults() Config {
 	number(&c.Workers, 2)
 	number(&c.WorkerQueue, 256)
 	number(&c.AddressShare, 50)
-	number(&c.TokenWorkers, max(1, runtime.GOMAXPROCS(0)/2))
+	number(&c.TokenWorkers, max(2, runtime.GOMAXPROCS(0)/2))
 	number(&c.TokenQueue, 20_000)
 	if c.Auth == "" {
 		c.Auth = AuthOpen

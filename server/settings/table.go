@@ -69,7 +69,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.TokenCookie }},
 			{Name: "token-query", Help: "whether URLs may carry a token (?token=), which EventSource needs without a cookie; proxies may log URLs",
 				field: func(c *server.Config) any { return &c.TokenQuery }},
-			{Name: "token-workers", Help: "goroutines that verify tokens that the server does not know yet; raising it takes processor time from the loops when many clients connect", Min: 1, Max: 1 << 10, Default: "half of the processors",
+			{Name: "token-workers", Help: "goroutines that verify tokens that the server does not know yet; raising it takes processor time from the loops when many clients connect", Min: 1, Max: 1 << 10, Default: "half of the processors, at least 2",
 				field: func(c *server.Config) any { return &c.TokenWorkers }},
 			{Name: "token-queue", Help: "requests that wait until their token is verified, beyond it 503 for the address with the most; raising it costs memory", Min: 1, Max: many,
 				field: func(c *server.Config) any { return &c.TokenQueue }},
