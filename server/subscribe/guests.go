@@ -1,6 +1,7 @@
 package subscribe
 
 import (
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -133,8 +134,11 @@ func (g *Guests) Arrive(session uint64, by share.Key, v Visitor, channels []*nam
 	if len(v.Client) == 0 {
 		return 0, nil
 	}
-	client, info := string(v.Client), string(v.Info)
 	guest := g.bySession[session]
+	if guest == nil && g.provenAs(session, v.Client) && !slices.ContainsFunc(channels, g.gate.HasPresence) {
+		return 0, nil // its grant has the name, and it is listed nowhere
+	}
+	client, info := string(v.Client), string(v.Info)
 	if guest == nil {
 		guest = g.book.Enter(by, client, info)
 		g.bySession[session] = guest
@@ -150,6 +154,12 @@ func (g *Guests) Arrive(session uint64, by share.Key, v Visitor, channels []*nam
 	}
 	s.Named = true
 	return unlisted, nil
+}
+
+// provenAs reports whether that is the name of the user of a session.
+func (g *Guests) provenAs(session uint64, client []byte) bool {
+	proven := g.grants[session]
+	return proven != nil && proven.Kind == grant.User && proven.Subject == string(client)
 }
 
 // Leave takes the client from the channels, where it is listed there.
@@ -181,8 +191,9 @@ func (g *Guests) Left(session uint64) {
 // those of clients, by its token, its URL or for a channel that it has. Then its end
 // must follow, at which it leaves without a grace period.
 func (g *Guests) Dismiss(session uint64, among func(client string) bool) bool {
-	guest := g.bySession[session] // a user has one, under the sub of its token
-	return dismiss(guest, guest != nil && guest.Is(among))
+	guest, proven := g.bySession[session], g.grants[session]
+	picked := proven != nil && proven.Kind == grant.User && among(proven.Subject)
+	return dismiss(guest, picked || guest != nil && guest.Is(among))
 }
 
 // Revoke is Dismiss for connections by what they have proven.
