@@ -11,6 +11,7 @@ import (
 
 	"peal/loadtest"
 	"peal/loadtest/child"
+	"peal/loadtest/dialect"
 )
 
 // Command launches servers with one command line.
@@ -19,6 +20,14 @@ type Command struct {
 	Args  []string      // program and arguments; {port}, {admin} and {loops} are replaced
 	Bare  bool          // the ceiling's protocol: no channels, and publishers connect to /pub
 	Wait  time.Duration // until all its ports accept connections; 0: 20 s
+	Credentials
+}
+
+// Credentials are further lines of the requests of clients, each with its CRLF.
+type Credentials struct {
+	Subscriber string // a template
+	Publisher  string
+	Data       dialect.Data // of subscribers
 }
 
 // Server is one running child process.
@@ -28,13 +37,18 @@ type Server struct {
 	Admin string // 127.0.0.1:port of its metrics; "" if its command line has no {admin}
 	PID   int
 
+	Credentials
+
 	bare    bool // see Command.Bare
 	program *child.Program
 }
 
 // address makes the subscribers of spec connect to s.
 func (s *Server) address(spec *loadtest.Spec) {
-	spec.Addr = s.Addr
+	spec.Addr, spec.Header = s.Addr, s.Subscriber
+	if s.Data.Given() {
+		spec.Data = s.Data
+	}
 	if s.bare && isWebSocket(spec.Transport) {
 		spec.Path, spec.Channels = "/", 0
 	}
@@ -44,7 +58,7 @@ func isWebSocket(t loadtest.Transport) bool { return t == "" || t == loadtest.We
 
 // publisher opens one WebSocket per channel.
 func (s *Server) publisher(ctx context.Context, channels int) (*loadtest.Publisher, error) {
-	return loadtest.DialPublisher(ctx, loadtest.PublishTarget{Endpoint: loadtest.Endpoint{Addr: s.Addr}, WebSocket: true, Streams: channels, Path: func(channel int) string {
+	return loadtest.DialPublisher(ctx, loadtest.PublishTarget{Endpoint: loadtest.Endpoint{Addr: s.Addr}, WebSocket: true, Header: s.Publisher, Streams: channels, Path: func(channel int) string {
 		if s.bare {
 			return "/pub"
 		}
@@ -62,7 +76,7 @@ func (c *Command) Launch(ctx context.Context, loops int) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bare: c.Bare, Name: c.Label, Addr: child.Loopback(ports.Port)}
+	s := &Server{Credentials: c.Credentials, bare: c.Bare, Name: c.Label, Addr: child.Loopback(ports.Port)}
 	s.program = &child.Program{Name: c.Label, Args: slices.Clone(c.Args), Addrs: []string{s.Addr}, Accept: c.Wait, Grace: stopWait}
 	for i, arg := range c.Args {
 		if s.Admin == "" && strings.Contains(arg, "{admin}") {

@@ -13,6 +13,7 @@ import (
 type FloodLoad struct {
 	Addr        string
 	Path        func(stream int) string // see PublishPath
+	Header      string                  // further lines of each request, each with its CRLF
 	Connections int                     // default 64
 	Streams     int
 	Size        int
@@ -44,7 +45,7 @@ func Flood(ctx context.Context, pool *Pool, load FloodLoad) (r Result, err error
 	load.Size = max(load.Size, StampBytes)
 	f := &flood{load: load, sender: sender{load: Load{Server: load.Server}, published: make([]uint64, load.Streams)}}
 	for stream := range load.Streams {
-		whole := AppendRequest(nil, "POST", load.Path(stream), load.Addr, textHeader, make([]byte, load.Size))
+		whole := AppendRequest(nil, "POST", load.Path(stream), load.Addr, textHeader+load.Header, make([]byte, load.Size))
 		f.heads = append(f.heads, whole[:len(whole)-load.Size])
 	}
 	for i := range load.Connections {

@@ -2,6 +2,7 @@ package document
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,7 +49,7 @@ func TestBracketsAreExplained(t *testing.T) {
 func TestReasonsAreForWhatIsMeasured(t *testing.T) {
 	config := bench.Full()
 	keys := []string{"hundred-thousand"}
-	for _, e := range append(config.Experiments(), config.MemoryExperiments()...) {
+	for _, e := range slices.Concat(config.Experiments(), config.MemoryExperiments(), config.AuthExperiments(new(bench.Auth))) {
 		keys = append(keys, e.Key)
 	}
 	for _, server := range []string{"nchan", "centrifugo", "mercure"} {

@@ -12,6 +12,7 @@ import (
 var tables = map[string]func(*record.Record) (string, error){
 	"ceiling":          rows,
 	"memory":           rows,
+	"auth":             rows,
 	"hundred-thousand": hundredThousand,
 	"gate":             rows,
 	"transports":       transports,

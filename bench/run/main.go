@@ -49,6 +49,8 @@ type options struct {
 	short, list, gateSizes    bool
 	rows                      *regexp.Regexp // nil: all
 	transports, memory, macro bool
+	auth                      bool
+	proof                     bench.Auth     // of the servers with --auth
 	macros                    *regexp.Regexp // nil: all
 	json                      string
 	attacks                   attackOptions
@@ -80,6 +82,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.BoolVar(&o.list, "list", false, "list the experiments' keys")
 	f.BoolVar(&o.transports, "transports", false, "only compare the transports, in --pairs rounds: the table of docs/transports.md")
 	f.BoolVar(&o.memory, "memory", false, "only the three kinds of memory of an idle connection")
+	f.BoolVar(&o.auth, "auth", false, "only what tokens and keys cost: --auth token against --auth open")
 	f.StringVar(&o.json, "json", "", "`file` for all samples and the environment: see bench/record")
 	length := f.Duration("length", 0, "of each measured run (default 4s, 1s with --short)")
 	expression(f, &o.macro, &o.macros, "macro", "only the macro-benchmarks (--macro=`regexp`: those with a matching name), in Go's benchmark format, for benchstat")
@@ -190,6 +193,8 @@ func (o *options) experiments() []bench.Experiment {
 		return o.config.TransportExperiments()
 	case o.memory:
 		return o.config.MemoryExperiments()
+	case o.auth:
+		return o.config.AuthExperiments(&o.proof)
 	}
 	return o.config.Experiments()
 }
@@ -210,6 +215,12 @@ func (o *options) servers(ctx context.Context, dir string) error {
 		}
 		o.config.Peal = bench.Peal(o.peal, strings.Fields(o.pealArgs)...)
 	}
+	if o.auth {
+		if o.peal == "" {
+			return errors.New("--auth needs --peal")
+		}
+		return o.proof.Prepare(ctx, o.peal, dir)
+	}
 	return nil
 }
 
@@ -224,6 +235,8 @@ func (o *options) begin(ctx context.Context, args []string) (*record.Record, err
 		r.Name = "transports"
 	case o.memory:
 		r.Name = "memory"
+	case o.auth:
+		r.Name, servers = "auth", append(servers, o.config.Peal)
 	default:
 		servers = append(servers, o.config.Ceiling)
 		if o.config.Metrics.LoopConnections == "" {
@@ -233,6 +246,9 @@ func (o *options) begin(ctx context.Context, args []string) (*record.Record, err
 	for _, c := range servers {
 		command := strings.Join(append([]string{c.Label}, c.Args[1:]...), " ")
 		r.Servers = append(r.Servers, record.Server{Name: c.Label, Version: e.Commit, Command: command})
+	}
+	if o.auth {
+		r.Servers[0].Name, r.Servers[1].Name = "--auth token", "--auth open"
 	}
 	return r, err
 }
