@@ -189,6 +189,9 @@ func withPool(ctx context.Context, s *Server, spec loadtest.Spec, f func(*loadte
 	if err := opened.Err(); err != nil {
 		return err
 	}
+	if opened.Connections < spec.Connections {
+		return fmt.Errorf("the server has closed %d of %d connections again", spec.Connections-opened.Connections, spec.Connections)
+	}
 	return f(pool)
 }
 
