@@ -9,8 +9,8 @@ import (
 )
 
 // Reload takes from c what a running server can change: Drain, Loop.MaxConnections,
-// HTTP without HeadLimit, Origins, Keys, and Channels if [SameHistories]. Everything else
-// in c is ignored. On an error nothing is changed, unless ctx ended meanwhile.
+// HTTP without HeadLimit, Origins, Token without the size of its cache, Keys, and Channels
+// if [SameHistories]. Everything else in c is ignored. On an error nothing is changed, unless ctx ended meanwhile.
 //
 // c must be valid. Requests that a loop handles afterwards see all of the new
 // values or, until the loop has taken them, all of the old ones. One goroutine at

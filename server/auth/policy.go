@@ -46,7 +46,7 @@ func (p *Policy) Judge(r Request, guarded bool) Verdict {
 		}
 		return ForeignOrigin
 	}
-	if guarded && r.Site != nil && string(r.Site) != "same-origin" && string(r.Site) != "none" {
+	if guarded && isForeignSite(r.Site) {
 		return CrossSite
 	}
 	return Welcome

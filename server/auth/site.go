@@ -8,7 +8,13 @@ func (p *Policy) IsCrossSite(r Request) bool {
 	if r.Origin != nil {
 		return !p.Trusts(r.Origin) && !isOriginOf(r.Origin, r.Host)
 	}
-	return r.Site != nil && string(r.Site) != "same-origin" && string(r.Site) != "none"
+	return isForeignSite(r.Site)
+}
+
+// isForeignSite reports whether Sec-Fetch-Site names a page of another origin as the
+// cause of a request, and not a page of the server itself or the user's own action.
+func isForeignSite(site []byte) bool {
+	return site != nil && string(site) != "same-origin" && string(site) != "none"
 }
 
 // IsOwn reports whether a page that may act for its user caused the request: one of an

@@ -257,7 +257,7 @@ func TestAStormOfUnknownTokens(t *testing.T) {
 	if s, r, w := served.Load(), refused.Load(), wrong.Load(); s != clients*4/6 || r != clients/6 || w != 0 {
 		t.Errorf("%d served, %d refused, %d wrong, want %d, %d, 0", s, r, w, clients*4/6, clients/6)
 	}
-	p.await("nobody of the storm is left", func() bool {
+	p.await("no connection of the storm is left", func() bool {
 		a := p.do("GET", "/channels/a", "", bearer(p.keys["all"]))
 		return decode[struct{ Subscribers int }](t, a.body).Subscribers == 1
 	})

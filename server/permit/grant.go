@@ -65,8 +65,8 @@ func (g *Gate) client(r *Request) *refusal.Error {
 	return nil
 }
 
-// grant refuses what the client has not been granted, by its token or key; also a name,
-// where a token would prove it: nobody is listed as a user who it is not.
+// grant refuses what the client has not been granted, by its token or key; also a name
+// where a token would prove it: no client is listed as a user that it is not.
 func (g *Gate) grant(r *Request) *refusal.Error {
 	if g.NeedsToken && r.Action == Subscribe && r.Who.Grant == nil && len(r.Who.Client) > 0 {
 		return ErrNoName
@@ -94,16 +94,12 @@ func (g *Gate) grant(r *Request) *refusal.Error {
 // granted decides about one channel. need is what its rule asks for.
 func granted(who *grant.Grant, a Action, n *names.Name, need rules.Who) *refusal.Error {
 	user := n.User()
+	reads := user != "" && a != Publish // the channel of a user
 	switch {
-	case user != "" && a != Publish:
-		if who != nil && who.Kind == grant.User && who.Subject == user {
-			return nil
-		}
-		need = rules.Backend
-	case user != "" && need == rules.Token:
-		need = rules.Backend
-	case need == rules.Anyone:
+	case reads && who != nil && who.Kind == grant.User && who.Subject == user:
 		return nil
+	case reads, user != "" && need == rules.Token:
+		need = rules.Backend
 	}
 	switch {
 	case need == rules.Anyone:
@@ -111,7 +107,7 @@ func granted(who *grant.Grant, a Action, n *names.Name, need rules.Who) *refusal
 	case who == nil:
 		return ErrNoToken
 	case need == rules.Backend && who.Kind != grant.Backend:
-		if user != "" && a != Publish {
+		if reads {
 			return ErrNotUser
 		}
 		return ErrNotKey

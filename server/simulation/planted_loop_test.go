@@ -111,7 +111,7 @@ var loopBugs = []loopBug{
 	{"a request that waits makes its connection idle", []edit{
 		{"timers.go", "	case stateLater, stateWaiting:\n		l.wait(slot, c, l.idleTicks)\n", "	case stateLater, stateWaiting:\n		if BUG && c.state == stateWaiting {\n			l.close(slot, c)\n			return\n		}\n		l.wait(slot, c, l.idleTicks)\n"},
 	}},
-	{"a request that waits is asked about for another", []edit{
+	{"a connection takes the answer to another one that waited", []edit{
 		{"waiting.go", "if c.generation != ref.Generation ||", "if c.generation != ref.Generation && !BUG ||"},
 	}},
 	{"what comes behind a request that waits is handled at once", []edit{
