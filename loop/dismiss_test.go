@@ -86,7 +86,7 @@ func TestDismissEndsEachInItsWay(t *testing.T) {
 	socket.ws("wsraw", "a now named")
 	poll.send("poll a now 60 named\n")
 	s.await("the poll is held", func() bool { return s.sum(polls) == 1 })
-	sessions := slices.Clone(s.named.sessions)
+	sessions := s.named.inOrder()
 	spared.ws("wsraw", "a now named")
 	expired := &loop.Ending{Code: 4401, Reason: "token_expired: get a new one", Cause: "expired"}
 	gone := &loop.Ending{Code: 4403, Reason: "not_allowed: ask for more", Cause: "forbidden"}

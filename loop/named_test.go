@@ -20,6 +20,12 @@ func (l *ledger) add(session uint64) {
 	l.mu.Unlock()
 }
 
+func (l *ledger) inOrder() []uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.sessions)
+}
+
 func (l *ledger) sorted() []uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
