@@ -25,8 +25,8 @@ type acceptor struct {
 	most      int // connections on all loops
 	paused    bool
 	retrying  bool
-	again     bool         // a batch ended before the backlog did: more in the next turn
-	given     [][]accepted // for each loop, what this batch brings
+	again     bool        // a batch ended before the backlog did: more in the next turn
+	given     [][]Arrival // for each loop, what this batch brings
 	counts    acceptCounts
 }
 
@@ -38,7 +38,7 @@ type acceptCounts struct {
 }
 
 func newAcceptor(g *Group, listeners []int) *acceptor {
-	a := &acceptor{group: g, loop: g.loops[0], most: g.config.MaxConnections, given: make([][]accepted, len(g.loops))}
+	a := &acceptor{group: g, loop: g.loops[0], most: g.config.MaxConnections, given: make([][]Arrival, len(g.loops))}
 	for _, fd := range listeners {
 		a.listeners = append(a.listeners, int32(fd))
 	}
@@ -59,10 +59,10 @@ func (a *acceptor) accept(listener int32) {
 			a.loop.scheduleTurn()
 			return
 		}
-		fd, peer, err := a.loop.kernel.Accept(listener)
+		arrival, err := a.loop.kernel.Accept(listener)
 		switch {
 		case err == nil:
-			a.place(accepted{fd, peerOf(peer)})
+			a.place(arrival)
 			continue
 		case err == ErrAgain:
 		case err == ErrNotListening: // it was closed: drain
@@ -88,7 +88,7 @@ func (a *acceptor) exhausted(listener int32, err error) {
 }
 
 // place gives the socket to the loop with the fewest connections.
-func (a *acceptor) place(s accepted) {
+func (a *acceptor) place(s Arrival) {
 	least, total := 0, int32(0)
 	for i, l := range a.group.loops {
 		n := l.load.Load()
@@ -100,9 +100,9 @@ func (a *acceptor) place(s accepted) {
 	if int(total) >= a.most {
 		a.counts.refused++
 		a.loop.warn(&a.loop.complaints.refused, "connection limit reached: connection refused; raise max-connections", func() []any {
-			return []any{"client", s.peer.text(), "limit", a.most}
+			return []any{"client", peerOf(s.Peer).text(), "limit", a.most}
 		})
-		a.refuse(s.fd)
+		a.refuse(s)
 		return
 	}
 	a.group.loops[least].load.Add(1)
@@ -110,13 +110,16 @@ func (a *acceptor) place(s accepted) {
 }
 
 // refuse says why and hangs up. The client's request is not read, so the kernel
-// may reset the connection before it has read the answer; it is a courtesy.
-func (a *acceptor) refuse(fd int32) {
+// may reset the connection before it has read the answer; it is a courtesy. Before
+// the handshake of TLS nothing can be said.
+func (a *acceptor) refuse(s Arrival) {
 	k := a.loop.kernel
-	_, _ = k.Send(fd, []byte(refusal)) // it has room, or is gone
-	k.Shutdown(fd)
-	_, _ = k.Read(fd, a.loop.rbuf)
-	k.CloseSocket(fd)
+	if !s.Secure {
+		_, _, _ = k.Send(s.Socket, []byte(refusal)) // it has room, or is gone
+		k.Shutdown(s.Socket)
+		_, _ = k.Read(s.Socket, a.loop.rbuf)
+	}
+	k.CloseSocket(s.Socket)
 }
 
 func (a *acceptor) handOver() {
@@ -141,12 +144,12 @@ func (a *acceptor) shed(listener int32) {
 	k := a.loop.kernel
 	for n := 0; n < acceptBatch && k.Spare(true); n++ {
 		k.Spare(false)
-		fd, _, err := k.Accept(listener)
+		arrival, err := k.Accept(listener)
 		if err != nil {
 			break
 		}
 		a.counts.shed++
-		a.refuse(fd)
+		a.refuse(arrival)
 	}
 	k.Spare(true)
 }

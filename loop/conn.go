@@ -36,7 +36,6 @@ const (
 	flagDrained                       // the drain has said good-bye
 	flagNamed                         // Front.Left is due when it receives nothing more
 	flagHalfClosed                    // the client has ended its side: all it sent was read, and what it is owed is still sent
-	flagIPv6                          // its address is an IPv6 address: peerSlab
 	flagFarewell                      // WebSocket: the client has ended its side, and leaves when it has its replies
 	flagBacklog                       // part of its input waits for a turn, because it had used up its part of this one
 )
@@ -84,8 +83,8 @@ func (l *Loop) bySocket(fd int32) (uint32, *conn) {
 }
 
 // adopt makes an accepted socket a connection of this loop.
-func (l *Loop) adopt(s accepted) {
-	fd := s.fd
+func (l *Loop) adopt(s Arrival) {
+	fd := s.Socket
 	l.startTicking()
 	if err := l.kernel.Add(fd); err != nil {
 		l.counts.refused++
@@ -119,7 +118,8 @@ func (l *Loop) adopt(s accepted) {
 		state:      stateHTTP,
 		seen:       l.tick,
 	}
-	l.setPeer(slot, s.peer)
+	l.setPeer(slot, peerOf(s.Peer))
+	l.setVia(slot, s.Secure)
 	l.open++
 	l.counts.accepted++
 	l.fan.Attach(fanout.Conn{Slot: slot, Generation: c.serial()}, c.session)

@@ -22,6 +22,7 @@ import (
 //	last TEXT            TEXT, and the connection ends
 //	work N               "done", and the front says that it was N units of work
 //	peer                 the address of the client, as the front is given it
+//	via                  whether it came over TLS, and from a trusted proxy
 //	big N                N bytes and a line end
 //	later TEXT           TEXT, when the test says so (world.later)
 //	lastlater TEXT       the same, and the connection ends
@@ -113,6 +114,8 @@ func (f front) Request(c *loop.Call) {
 		f.answer(c, loop.Reply, used, "done\n")
 	case "peer":
 		f.answer(c, loop.Reply, used, c.Peer.String()+"\n")
+	case "via":
+		f.answer(c, loop.Reply, used, fmt.Sprintf("secure=%v trusted=%v\n", c.Secure, c.Trusted))
 	case "last":
 		f.answer(c, loop.ReplyClose, used, rest+"\n")
 	case "big":

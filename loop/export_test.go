@@ -57,7 +57,7 @@ func (l *Loop) age(d time.Duration) {
 const TurnTimers = turnTimers
 
 // SendRaw is the system call with which loops send.
-func SendRaw(fd int32, b []byte) (int, error) { return sends.Send(fd, b) }
+func SendRaw(fd int32, b []byte) (n int, full bool, err error) { return sends.Send(fd, b) }
 
 var sends linux
 

@@ -135,6 +135,8 @@ type Call struct {
 	Conn      Ref
 	Session   uint64
 	Peer      netip.AddrPort // address of the client, or of the proxy before it; not valid for a Unix socket
+	Secure    bool           // the client came over TLS
+	Trusted   bool           // Peer is a proxy whose word about its client counts: Parts.Trusted
 	Continued bool           // a 100 (Continue) was already sent for this request
 	Draining  bool           // answer, but do not keep connections alive
 	Late      bool           // its time has passed: a request that is not whole is to be refused, not waited for

@@ -29,6 +29,7 @@ type Parts struct {
 	Front     func(loop int) Front // called once for each loop
 	Encoder   fanout.Encoder       // shared: any goroutine calls it
 	Source    fanout.Source
+	Trusted   func(peer netip.Addr) bool                   // whose word about the clients behind it counts, a proxy's; not valid: a Unix socket's. nil: nobody's. Any goroutine calls it.
 	Share     func(addr netip.Addr, session uint64) uint64 // who is counted together when a limit is reached; nil: each connection alone. Any goroutine calls it.
 	Policy    func(channel string) fanout.Policy           // of slow consumers; nil: all are resumed. Any goroutine calls it.
 	Encodings func() int                                   // bytes of encodings that the loops together may keep with messages; nil: no limit. Any goroutine calls it.
@@ -48,7 +49,7 @@ type OpenKernel func(loop int, h Handler) (Kernel, error)
 // before Start. open is nil for the kernel of the machine.
 func New(c Config, r *ring.Ring, open OpenKernel) (*Group, error) {
 	if open == nil {
-		open = openKernel
+		open = OpenMachine
 	}
 	g := &Group{config: c.WithDefaults()}
 	g.ended = make(chan error, g.config.Loops)

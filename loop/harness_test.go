@@ -42,6 +42,8 @@ type options struct {
 	sendBuffer int // SO_SNDBUF of the server's sockets
 	encoder    fanout.Encoder
 	listen     func(t testing.TB) (fd int, addr net.Addr)
+	open       loop.OpenKernel
+	trusted    func(peer netip.Addr) bool
 }
 
 func start(t testing.TB, o options) *server {
@@ -82,7 +84,7 @@ func prepare(t testing.TB, o options) *server {
 	s.world = &world{journal: newJournal(o.slots, o.keep), later: make(chan parked, 1024), waiting: make(chan parked, 1024), refs: make(chan loop.Ref, 1024)}
 	fd, addr := o.listen(t)
 	s.addr = addr
-	g, err := loop.New(o.config, s.journal.ring, nil)
+	g, err := loop.New(o.config, s.journal.ring, o.open)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +93,7 @@ func prepare(t testing.TB, o options) *server {
 		Front:     func(i int) loop.Front { return front{s.world, i} },
 		Encoder:   o.encoder,
 		Source:    s.journal,
+		Trusted:   o.trusted,
 		Share: func(addr netip.Addr, _ uint64) uint64 { // all loopback addresses are clients of their own
 			b := addr.As16()
 			return binary.BigEndian.Uint64(b[8:])

@@ -43,11 +43,10 @@ type Kernel interface {
 	// and any may come without a cause.
 	Add(socket int32) error
 
-	// Accept takes one connection that waits on a listener. The address is not valid
-	// for a Unix socket. Errors: ErrAgain, none waits now and an event will tell;
-	// ErrExhausted, try later; ErrNotListening; any other concerns one connection that
-	// ended before it was taken.
-	Accept(listener int32) (socket int32, peer netip.AddrPort, err error)
+	// Accept takes one connection that waits on a listener. Errors: ErrAgain, none waits
+	// now and an event will tell; ErrExhausted, try later; ErrNotListening; any other
+	// concerns one connection that ended before it was taken.
+	Accept(listener int32) (Arrival, error)
 
 	// Read takes what has come, at most len(b) > 0 bytes; fewer say that there were no
 	// more, and an event will tell of those that come. Errors: ErrAgain, nothing
@@ -55,12 +54,15 @@ type Kernel interface {
 	// other, the connection is gone.
 	Read(socket int32, b []byte) (n int, err error)
 
-	// Send hands on what the socket has room for. n < len(b) without an error means
-	// that it is full, and an event will tell when it is not. An error means that
-	// the connection is gone. b is not kept.
-	Send(socket int32, b []byte) (n int, err error)
+	// Send hands on what the socket has room for: n bytes were accepted and go out before
+	// all that is sent later. full, which n < len(b) implies, means that no more is
+	// accepted now, and an event will tell when it is; with n == len(b) the kernel
+	// keeps the end of b itself until there is room, as of a TLS record. An error
+	// means that the connection is gone. b is not kept.
+	Send(socket int32, b []byte) (n int, full bool, err error)
 
-	// Shutdown ends our side of the connection, behind what was sent.
+	// Shutdown ends our side of the connection, behind what was sent, also behind what
+	// the kernel keeps.
 	Shutdown(socket int32)
 
 	// CloseSocket closes a socket or listener. Where the client has sent what was not
@@ -85,9 +87,24 @@ type Kernel interface {
 	Random(n int64) int64
 }
 
+// A layer is a Kernel that stands on another one, and the Handler of that: it changes
+// what connections carry, as TLS does, and the loop does not know of it.
+
+// Arrival is a connection that was accepted.
+type Arrival struct {
+	Socket int32
+	Peer   netip.AddrPort // not valid for a Unix socket
+	Secure bool           // it is encrypted between the client and this process
+}
+
 // Handler is a loop as its kernel sees it. One call at a time, on the goroutine that
 // runs the kernel.
 type Handler interface {
+	// Peer tells the address of the client of a socket that was added, instead of the one
+	// in its Arrival: the proxy before it has named it. It comes before anything can
+	// be read from the socket. An address that is not valid means a client of a Unix socket.
+	Peer(socket int32, peer netip.AddrPort)
+
 	// Ready tells what may be possible now on a socket that was added. The socket may
 	// have been closed meanwhile, and its number be another's.
 	Ready(socket int32, e Events)

@@ -30,7 +30,8 @@ type linux struct {
 	started time.Time
 }
 
-func openKernel(_ int, h Handler) (Kernel, error) {
+// OpenMachine opens a kernel of this machine.
+func OpenMachine(_ int, h Handler) (Kernel, error) {
 	k := &linux{handler: h, yield: -1, timer: -1, spare: -1, started: time.Now()}
 	var err error
 	if k.poller, err = netpoll.OpenPoller(); err != nil {
@@ -139,24 +140,24 @@ func (k *linux) Add(socket int32) error {
 	return k.poller.AddReadWrite(&netpoll.PollAttachment{FD: int(socket)}, true)
 }
 
-func (k *linux) Accept(listener int32) (socket int32, peer netip.AddrPort, err error) {
+func (k *linux) Accept(listener int32) (Arrival, error) {
 	for {
 		k.from.Addr.Family = unix.AF_UNSPEC
 		size := uint32(unix.SizeofSockaddrAny)
 		n, _, e := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&k.from)), uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 		switch e {
 		case 0:
-			return int32(n), addrPortOf(&k.from), nil
+			return Arrival{Socket: int32(n), Peer: addrPortOf(&k.from)}, nil
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
-			return -1, netip.AddrPort{}, ErrAgain
+			return Arrival{}, ErrAgain
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-			return -1, netip.AddrPort{}, fmt.Errorf("%w: %w", ErrExhausted, e)
+			return Arrival{}, fmt.Errorf("%w: %w", ErrExhausted, e)
 		case unix.EBADF, unix.EINVAL:
-			return -1, netip.AddrPort{}, ErrNotListening
+			return Arrival{}, ErrNotListening
 		}
-		return -1, netip.AddrPort{}, e
+		return Arrival{}, e
 	}
 }
 
@@ -194,18 +195,18 @@ func (k *linux) Read(socket int32, b []byte) (int, error) {
 	}
 }
 
-func (k *linux) Send(socket int32, b []byte) (int, error) {
+func (k *linux) Send(socket int32, b []byte) (n int, full bool, err error) {
 	for {
-		n, _, e := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(socket), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		sent, _, e := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(socket), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		switch e {
 		case 0:
-			return int(n), nil
+			return int(sent), int(sent) < len(b), nil
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM:
-			return 0, nil // of memory as of room: the kernel says writable when it has some again
+			return 0, true, nil // of memory as of room: the kernel says writable when it has some again
 		}
-		return 0, e
+		return 0, false, e
 	}
 }
 

@@ -22,6 +22,7 @@ type Loop struct {
 	front     Front
 	observer  Observer // the front, if it is one
 	shareBy   func(addr netip.Addr, session uint64) uint64
+	trusted   func(peer netip.Addr) bool
 	encoder   fanout.Encoder
 	ring      *ring.Reader
 	fan       *fanout.Fan
@@ -77,7 +78,7 @@ type Loop struct {
 	load     atomic.Int32  // connections open or handed over
 	stopping atomic.Bool   // the group has requested the end
 	door     sync.Mutex    // guards the fields below; held for a copy
-	inbox    []accepted    // accepted sockets
+	inbox    []Arrival     // accepted sockets
 	posts    []func()      // what other goroutines want done here
 	rung     bool          // the door task is under way
 	answers  []answer
@@ -137,7 +138,7 @@ func newLoop(number int, c Config, r *ring.Reader, open OpenKernel) (*Loop, erro
 // serve gives the loop what it serves.
 func (l *Loop) serve(p Parts) {
 	c := l.config
-	l.front, l.encoder, l.shareBy = p.Front(int(l.number)), p.Encoder, p.Share
+	l.front, l.encoder, l.shareBy, l.trusted = p.Front(int(l.number)), p.Encoder, p.Share, p.Trusted
 	var out fanout.Sender = &l.sender
 	if p.Sender != nil {
 		out = p.Sender(int(l.number), out)
@@ -178,7 +179,7 @@ func (l *Loop) end() {
 	l.door.Unlock()
 	for _, s := range inbox { // handed over, and never adopted
 		l.load.Add(-1)
-		l.kernel.CloseSocket(s.fd)
+		l.kernel.CloseSocket(s.Socket)
 	}
 	l.kernel.Close()
 }
@@ -380,7 +381,7 @@ func (l *Loop) Post(f func()) {
 }
 
 // give hands over accepted sockets.
-func (l *Loop) give(sockets []accepted) {
+func (l *Loop) give(sockets []Arrival) {
 	l.door.Lock()
 	l.inbox = append(l.inbox, sockets...)
 	l.ringDoor()

@@ -20,7 +20,7 @@ func BenchmarkSend(b *testing.B) {
 		name string
 		send func(fd int32) (int, error)
 	}{
-		{"raw", func(fd int32) (int, error) { return loop.SendRaw(fd, payload) }},
+		{"raw", func(fd int32) (int, error) { n, _, err := loop.SendRaw(fd, payload); return n, err }},
 		{"unix.Write", func(fd int32) (int, error) { return unix.Write(int(fd), payload) }},
 	} {
 		b.Run("call="+way.name, func(b *testing.B) {

@@ -34,13 +34,47 @@ func peerOf(a netip.AddrPort) peer {
 	return peer{a.Addr().As16(), a.Port()}
 }
 
-// peerSlab has the peers of the connections in the slab of the same number, 6 bytes
+// peerSlab has the peers of the connections in the slab of the same number, 7 bytes
 // for each. They lie beside the connections, not in them: an event does not need
 // them. An IPv4 address lies here itself, an IPv6 address in Loop.addresses6
-// (flagIPv6). Without an address both are 0, which is no IPv4 peer.
+// (viaIPv6). Without an address both are 0, which is no IPv4 peer.
 type peerSlab struct {
 	address [1 << slabBits]uint32 // IPv4, or the index of an IPv6 address
 	port    [1 << slabBits]uint16
+	via     [1 << slabBits]via
+}
+
+// via is how a connection came here.
+type via uint8
+
+const (
+	viaIPv6    via = 1 << iota // its address is an IPv6 address
+	viaTLS                     // it is encrypted
+	viaTrusted                 // its peer is a proxy whose word about its clients counts
+)
+
+func (l *Loop) via(slot uint32) via { return l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)] }
+
+// setVia notes how a connection with a peer came here.
+func (l *Loop) setVia(slot uint32, secure bool) {
+	v := &l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)]
+	*v &^= viaTLS | viaTrusted
+	if secure {
+		*v |= viaTLS
+	}
+	if l.trusted != nil && l.trusted(l.peer(slot).addrPort().Addr()) {
+		*v |= viaTrusted
+	}
+}
+
+// Peer is called by the kernel, and by nobody else.
+func (l *Loop) Peer(socket int32, peer netip.AddrPort) {
+	if slot, c := l.bySocket(socket); c != nil {
+		secure := l.via(slot)&viaTLS != 0
+		l.forgetPeer(slot)
+		l.setPeer(slot, peerOf(peer))
+		l.setVia(slot, secure)
+	}
 }
 
 // peer is the address of the connection.
@@ -48,7 +82,7 @@ func (l *Loop) peer(slot uint32) (p peer) {
 	s, i := l.peers[slot>>slabBits], slot&(1<<slabBits-1)
 	p.port = s.port[i]
 	switch {
-	case l.conn(slot).flags&flagIPv6 != 0:
+	case s.via[i]&viaIPv6 != 0:
 		p.ip = l.addresses6[s.address[i]]
 	case s.address[i] != 0 || p.port != 0:
 		p.ip[10], p.ip[11] = 0xFF, 0xFF
@@ -73,18 +107,17 @@ func (l *Loop) setPeer(slot uint32, p peer) {
 	} else {
 		l.addresses6 = append(l.addresses6, p.ip)
 	}
-	l.conn(slot).flags |= flagIPv6
+	s.via[i] |= viaIPv6
 	s.address[i] = uint32(n)
 }
 
 // forgetPeer gives the memory of an IPv6 address back.
 func (l *Loop) forgetPeer(slot uint32) {
 	s, i := l.peers[slot>>slabBits], slot&(1<<slabBits-1)
-	if c := l.conn(slot); c.flags&flagIPv6 != 0 {
-		c.flags &^= flagIPv6
+	if s.via[i]&viaIPv6 != 0 {
 		l.free6 = append(l.free6, s.address[i])
 	}
-	s.address[i], s.port[i] = 0, 0
+	s.address[i], s.port[i], s.via[i] = 0, 0, 0
 }
 
 // clientText is the address of a client for a line of the log.
@@ -105,10 +138,4 @@ func (l *Loop) shareOf(slot uint32) uint64 {
 	} else {
 		return l.shareBy(l.peer(slot).addrPort().Addr(), session)
 	}
-}
-
-// accepted is a socket on its way to the loop that will own it.
-type accepted struct {
-	fd   int32
-	peer peer
 }

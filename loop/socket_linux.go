@@ -53,8 +53,7 @@ func (s *sender) Now(to fanout.Conn, b []byte) (n int, full bool, err error) {
 		return 0, false, errGone
 	}
 	s.calls++
-	n, err = s.loop.kernel.Send(c.fd, b)
-	return n, err == nil && n < len(b), err
+	return s.loop.kernel.Send(c.fd, b)
 }
 
 // errGone: the connection was closed, and its slot and descriptor may be another's.

@@ -271,24 +271,24 @@ func (k *kernel) Add(fd int32) error {
 	return nil
 }
 
-func (k *kernel) Accept(int32) (int32, netip.AddrPort, error) {
+func (k *kernel) Accept(int32) (loop.Arrival, error) {
 	m := k.m
 	switch {
 	case m.listener.closed:
-		return -1, netip.AddrPort{}, loop.ErrNotListening
+		return loop.Arrival{}, loop.ErrNotListening
 	case len(m.backlog) == 0:
-		return -1, netip.AddrPort{}, loop.ErrAgain
+		return loop.Arrival{}, loop.ErrAgain
 	case m.used >= m.most:
 		m.w.counts[exhausted]++
-		return -1, netip.AddrPort{}, fmt.Errorf("%w: %w", loop.ErrExhausted, errAborted)
+		return loop.Arrival{}, fmt.Errorf("%w: %w", loop.ErrExhausted, errAborted)
 	}
 	s := m.backlog[0]
 	m.backlog = m.backlog[1:]
 	if s.reset && m.w.rnd.IntN(2) == 0 {
-		return -1, netip.AddrPort{}, errAborted
+		return loop.Arrival{}, errAborted
 	}
 	m.take(s)
-	return s.fd, s.peer, nil
+	return loop.Arrival{Socket: s.fd, Peer: s.peer}, nil
 }
 
 func (k *kernel) Read(fd int32, b []byte) (int, error) {
@@ -298,11 +298,12 @@ func (k *kernel) Read(fd int32, b []byte) (int, error) {
 	return k.m.socket(fd).read(b)
 }
 
-func (k *kernel) Send(fd int32, b []byte) (int, error) {
+func (k *kernel) Send(fd int32, b []byte) (n int, full bool, err error) {
 	if len(b) == 0 {
 		panic("an empty send")
 	}
-	return k.m.socket(fd).send(b)
+	n, err = k.m.socket(fd).send(b)
+	return n, err == nil && n < len(b), err
 }
 
 func (k *kernel) Shutdown(fd int32)       { k.m.socket(fd).shutdown() }

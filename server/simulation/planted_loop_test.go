@@ -79,7 +79,7 @@ var loopBugs = []loopBug{
 		{"accept.go", "	a.shed(listener)\n	a.retryLater()\n", "	a.shed(listener)\n	if !BUG {\n		a.retryLater()\n	}\n"},
 	}},
 	{"a refused connection is not closed", []edit{
-		{"accept.go", "	k.CloseSocket(fd)\n", "	if !BUG {\n		k.CloseSocket(fd)\n	}\n"},
+		{"accept.go", "	k.CloseSocket(s.Socket)\n", "	if !BUG {\n		k.CloseSocket(s.Socket)\n	}\n"},
 	}},
 	{"a turn does not let itself be woken", []edit{
 		{"loop.go", "	l.armed.Store(0) // before the ring is looked at: see Wake\n", "	if !BUG {\n		l.armed.Store(0)\n	}\n"},
