@@ -3,6 +3,7 @@ package loop_test
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -103,6 +104,11 @@ func (f front) Request(c *loop.Call) {
 		}
 		verb, rest, _ = strings.Cut(request, " ")
 	}
+	if verb == "as" { // sent by that client, which the front has found behind a proxy
+		client, request, _ := strings.Cut(rest, " ")
+		c.Client = netip.MustParseAddrPort(client)
+		verb, rest, _ = strings.Cut(request, " ")
+	}
 	switch verb {
 	case "echo":
 		if f.echoed != nil {
@@ -115,7 +121,7 @@ func (f front) Request(c *loop.Call) {
 	case "peer":
 		f.answer(c, loop.Reply, used, c.Peer.String()+"\n")
 	case "via":
-		f.answer(c, loop.Reply, used, fmt.Sprintf("secure=%v trusted=%v\n", c.Secure, c.Trusted))
+		f.answer(c, loop.Reply, used, fmt.Sprintf("secure=%v trusted=%v named=%v\n", c.Secure, c.Trusted, c.Named))
 	case "last":
 		f.answer(c, loop.ReplyClose, used, rest+"\n")
 	case "big":

@@ -167,6 +167,23 @@ func (p *Peers) Get(slot uint32) netip.AddrPort { return p.loop.peer(slot).addrP
 // Long is how many IPv6 addresses there is room for.
 func (p *Peers) Long() int { return len(p.loop.addresses6) }
 
+// PeerOf is the address with which a connection is counted.
+func (g *Group) PeerOf(loop int, slot uint32) (text string) {
+	g.on(loop, func(l *Loop) { text = l.clientText(slot) })
+	return text
+}
+
+// Proxies is how many addresses of proxies a loop keeps beside those of their clients.
+func (g *Group) Proxies(loop int) (n int) {
+	g.on(loop, func(l *Loop) { n = len(l.proxies) })
+	return n
+}
+
+// Exempt is whether no limit for one address applies to a peer.
+func Exempt(trusted func(netip.Addr) bool, peer netip.Addr) bool {
+	return (&Loop{trusted: trusted}).exempt(peer)
+}
+
 // ConnBytes is the size of a connection beside its address.
 const ConnBytes = unsafe.Sizeof(conn{})
 

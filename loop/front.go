@@ -137,6 +137,7 @@ type Call struct {
 	Peer      netip.AddrPort // address of the client, or of the proxy before it; not valid for a Unix socket
 	Secure    bool           // the client came over TLS
 	Trusted   bool           // Peer is a proxy whose word about its client counts: Parts.Trusted
+	Named     bool           // Peer was named by a proxy, in a PROXY header
 	Continued bool           // a 100 (Continue) was already sent for this request
 	Draining  bool           // answer, but do not keep connections alive
 	Late      bool           // its time has passed: a request that is not whole is to be refused, not waited for
@@ -151,6 +152,11 @@ type Call struct {
 	Close   bool // with Park and Later: close after the answer (HTTP/1.0, Connection: close)
 	Sub     *Subscription
 	Work    int // units of about a microsecond that the request took, beside its bytes and its subscription
+
+	// Client is who has sent the request through Peer, if it is Trusted: the connection
+	// is counted with that address, and logged with it, until the next request. Not valid: Peer. With
+	// More it may be left out once it was given.
+	Client netip.AddrPort
 }
 
 // Partial is what a front remembers of a request that is not whole, so that it

@@ -28,9 +28,9 @@ func (k *naming) Read(socket int32, b []byte) (int, error) {
 func TestALayerNamesTheClientBehindAProxy(t *testing.T) {
 	loopback := func(peer netip.Addr) bool { return peer.IsLoopback() }
 	for _, c := range []struct{ client, via string }{
-		{"192.0.2.7:4711", "secure=true trusted=false"},
-		{"[2001:db8::7]:4711", "secure=true trusted=false"},
-		{"127.0.0.9:4711", "secure=true trusted=true"},
+		{"192.0.2.7:4711", "secure=true trusted=false named=true"},
+		{"[2001:db8::7]:4711", "secure=true trusted=false named=true"},
+		{"127.0.0.9:4711", "secure=true trusted=true named=true"},
 	} {
 		s := start(t, options{trusted: loopback, open: func(number int, h loop.Handler) (loop.Kernel, error) {
 			below, err := loop.OpenMachine(number, h)
@@ -50,7 +50,7 @@ func TestALayerNamesTheClientBehindAProxy(t *testing.T) {
 }
 
 func TestAConnectionWithoutLayersIsPlain(t *testing.T) {
-	for trusted, want := range map[bool]string{false: "secure=false trusted=false", true: "secure=false trusted=true"} {
+	for trusted, want := range map[bool]string{false: "secure=false trusted=false named=false", true: "secure=false trusted=true named=false"} {
 		s := start(t, options{trusted: func(netip.Addr) bool { return trusted }})
 		c := s.dial()
 		c.send("via\n")

@@ -35,9 +35,10 @@ type Loop struct {
 	// Loop-owned.
 	slots       []uint32 // descriptor → slot + 1
 	slabs       []*connSlab
-	peers       []*peerSlab // beside slabs
-	addresses6  [][16]byte  // of connections over IPv6, by index in peerSlab
-	free6       []uint32    // indices of addresses6 that nobody has
+	peers       []*peerSlab     // beside slabs
+	addresses6  [][16]byte      // of connections over IPv6, by index in peerSlab
+	free6       []uint32        // indices of addresses6 that nobody has
+	proxies     map[uint32]peer // trusted ones, of connections whose peer is the client of a request: viaClient
 	used        uint32
 	free        []uint32
 	open        int

@@ -51,6 +51,8 @@ const (
 	viaIPv6    via = 1 << iota // its address is an IPv6 address
 	viaTLS                     // it is encrypted
 	viaTrusted                 // its peer is a proxy whose word about its clients counts
+	viaNamed                   // its peer was named by the proxy before it: Handler.Peer
+	viaClient                  // its peer is the client of its latest request, behind the proxy in Loop.proxies
 )
 
 func (l *Loop) via(slot uint32) via { return l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)] }
@@ -62,9 +64,18 @@ func (l *Loop) setVia(slot uint32, secure bool) {
 	if secure {
 		*v |= viaTLS
 	}
-	if l.trusted != nil && l.trusted(l.peer(slot).addrPort().Addr()) {
+	if l.trusts(l.peer(slot).addrPort().Addr()) {
 		*v |= viaTrusted
 	}
+}
+
+// trusts reports whether the word of that peer about its clients counts.
+func (l *Loop) trusts(peer netip.Addr) bool { return l.trusted != nil && l.trusted(peer) }
+
+// exempt reports whether no limit for one address applies to the connections of a peer:
+// it is no client of its own (a trusted proxy), or is on this machine.
+func (l *Loop) exempt(peer netip.Addr) bool {
+	return !peer.IsValid() || peer.IsLoopback() || l.trusts(peer)
 }
 
 // Peer is called by the kernel, and by nobody else.
@@ -74,6 +85,59 @@ func (l *Loop) Peer(socket int32, peer netip.AddrPort) {
 		l.forgetPeer(slot)
 		l.setPeer(slot, peerOf(peer))
 		l.setVia(slot, secure)
+		v := &l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)]
+		if *v |= viaNamed; !peer.IsValid() {
+			*v &^= viaTrusted // of a Unix socket of the proxy's, not of this server
+		}
+	}
+}
+
+// setClient gives a connection the address of the client that has sent its latest
+// request through a trusted proxy, which has many clients. One that is not valid
+// gives it that of the proxy back.
+func (l *Loop) setClient(slot uint32, client netip.AddrPort) {
+	v := l.via(slot)
+	switch {
+	case client.IsValid() && v&viaClient == 0:
+		if l.proxies == nil {
+			l.proxies = map[uint32]peer{}
+		}
+		l.proxies[slot] = l.peer(slot)
+		l.replacePeer(slot, peerOf(client), v|viaClient)
+	case client.IsValid():
+		l.replacePeer(slot, peerOf(client), v)
+	case v&viaClient != 0:
+		l.replacePeer(slot, l.proxies[slot], v&^viaClient)
+		delete(l.proxies, slot)
+	}
+}
+
+// replacePeer is setPeer for a connection that has an address.
+func (l *Loop) replacePeer(slot uint32, p peer, v via) {
+	if l.peer(slot) == p {
+		l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)] = v
+		return
+	}
+	l.release6(slot)
+	l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)] = v &^ viaIPv6
+	l.setPeer(slot, p)
+}
+
+// transport is the address at the other end of the connection, which setClient has
+// not replaced.
+func (l *Loop) transport(slot uint32) peer {
+	if l.via(slot)&viaClient != 0 {
+		return l.proxies[slot]
+	}
+	return l.peer(slot)
+}
+
+// keepClient makes the client of the latest request that of the connection, which has
+// become a stream.
+func (l *Loop) keepClient(slot uint32) {
+	if v := &l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)]; *v&viaClient != 0 {
+		*v &^= viaClient
+		delete(l.proxies, slot)
 	}
 }
 
@@ -113,11 +177,17 @@ func (l *Loop) setPeer(slot uint32, p peer) {
 
 // forgetPeer gives the memory of an IPv6 address back.
 func (l *Loop) forgetPeer(slot uint32) {
+	l.keepClient(slot)
+	l.release6(slot)
+	s, i := l.peers[slot>>slabBits], slot&(1<<slabBits-1)
+	s.address[i], s.port[i], s.via[i] = 0, 0, 0
+}
+
+func (l *Loop) release6(slot uint32) {
 	s, i := l.peers[slot>>slabBits], slot&(1<<slabBits-1)
 	if s.via[i]&viaIPv6 != 0 {
 		l.free6 = append(l.free6, s.address[i])
 	}
-	s.address[i], s.port[i], s.via[i] = 0, 0, 0
 }
 
 // clientText is the address of a client for a line of the log.

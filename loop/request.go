@@ -26,9 +26,10 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte,
 			In:        b,
 			Conn:      Ref{Loop: l.number, Slot: slot, Generation: c.generation},
 			Session:   c.session,
-			Peer:      l.peer(slot).addrPort(),
+			Peer:      l.transport(slot).addrPort(),
 			Secure:    l.via(slot)&viaTLS != 0,
 			Trusted:   l.via(slot)&viaTrusted != 0,
+			Named:     l.via(slot)&viaNamed != 0,
 			Continued: c.flags&flagContinued != 0,
 			Draining:  l.draining,
 			Late:      late,
@@ -40,6 +41,9 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte,
 		l.front.Request(call)
 		l.idle()
 		out = call.Out
+		if call.Trusted && (call.Client.IsValid() || call.Verdict != More || c.flags&flagHead == 0) {
+			l.setClient(slot, call.Client)
+		}
 		if call.Verdict == More {
 			if len(out) > before {
 				c.flags |= flagContinued
@@ -125,6 +129,7 @@ func (l *Loop) sendOut(slot uint32, c *conn, out []byte) []byte {
 func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []byte {
 	c.dialect = s.Dialect
 	c.flags &^= flagPublishes | flagCommands | flagAsking
+	l.keepClient(slot)
 	c.name(s)
 	l.fan.Adopt(slot, s.Adopt)
 	if s.Commands {
