@@ -147,7 +147,7 @@ func TestTimersAreServedInTurns(t *testing.T) {
 	if most := uint64(beat * loop.TurnTimers); after.LongestWork > max(before.LongestWork, most) {
 		t.Errorf("%d heartbeats: %d units of work in one callback, want at most %d", streams, after.LongestWork, most)
 	}
-	if turns := after.Turns - before.Turns; turns < streams/loop.TurnTimers {
-		t.Errorf("%d heartbeats in %d turns", streams, turns)
+	if after.Turns == before.Turns { // how many is not known: ticks serve timers, too
+		t.Errorf("%d heartbeats, and not one turn", streams)
 	}
 }
