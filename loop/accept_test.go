@@ -64,6 +64,7 @@ func TestBurstIsSpreadEvenly(t *testing.T) {
 }
 
 func TestConnectionLimitRefusesAndRecovers(t *testing.T) {
+	onlyPlain(t)
 	s := start(t, options{config: loop.Config{MaxConnections: 10}})
 	var open []*client
 	for range 10 {
@@ -275,6 +276,7 @@ func ask(c net.Conn, request string) (string, error) {
 }
 
 func TestResetsBeforeAccept(t *testing.T) {
+	onlyPlain(t)
 	s := start(t, options{})
 	s.group.Pause(true)
 	s.stats() // behind it in the same queue: accepting is paused now
@@ -290,6 +292,7 @@ func TestResetsBeforeAccept(t *testing.T) {
 }
 
 func TestPauseLeavesConnectionsWaiting(t *testing.T) {
+	onlyPlain(t)
 	s := start(t, options{})
 	before := s.dial()
 	before.send("echo 1\n")
@@ -315,6 +318,7 @@ func TestPauseLeavesConnectionsWaiting(t *testing.T) {
 
 // A burst must not keep those who are connected from being read.
 func TestAcceptingLeavesTimeForReading(t *testing.T) {
+	onlyPlain(t)
 	const n = 2000
 	loads := make(chan int, 1)
 	s := prepare(t, options{config: loop.Config{Loops: 1}})

@@ -75,6 +75,7 @@ func (w *crew) wait(t *testing.T) {
 // A delivered frame costs no allocation; a published message some, whoever
 // receives it.
 func TestAllocationsOfDeliveredFrames(t *testing.T) {
+	onlyPlain(t)
 	for _, tc := range []struct {
 		name, words string
 		at          int // together in flight

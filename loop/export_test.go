@@ -48,9 +48,31 @@ func (g *Group) Age(loop int, d time.Duration) {
 }
 
 func (l *Loop) age(d time.Duration) {
-	k := l.kernel.(*linux)
+	k, ok := l.kernel.(*linux)
+	if !ok {
+		k = l.kernel.(*layered).machine
+	}
 	k.started = k.started.Add(-d)
 	l.tickOver()
+}
+
+// layered is a kernel of layers, with the one of the machine below them.
+type layered struct {
+	Kernel
+	machine *linux
+}
+
+// OpenLayered opens the kernel of the machine with a layer on it.
+func OpenLayered(layer func(below OpenKernel) OpenKernel) OpenKernel {
+	return func(number int, h Handler) (Kernel, error) {
+		var machine *linux
+		k, err := layer(func(number int, h Handler) (Kernel, error) {
+			k, err := OpenMachine(number, h)
+			machine, _ = k.(*linux)
+			return k, err
+		})(number, h)
+		return &layered{k, machine}, err
+	}
 }
 
 // TurnTimers is the limit of timers.go.

@@ -1,7 +1,7 @@
 package loop_test
 
 import (
-	"net"
+	"crypto/tls"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +12,10 @@ import (
 // halfClose ends the client's side: it sends nothing more, and still reads.
 func (c *client) halfClose() {
 	c.t.Helper()
-	if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+	if secured, ok := c.Conn.(*tls.Conn); ok {
+		secured.CloseWrite()
+	}
+	if err := c.tcp().CloseWrite(); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -179,6 +182,7 @@ func TestHalfCloseEndsAStream(t *testing.T) {
 // What was read of a client is handled also if the client resets the connection
 // before its turn comes, and then the connection is closed.
 func TestWhatWaitsForItsTurnOutlivesAReset(t *testing.T) {
+	onlyPlain(t)
 	const n = 3000
 	for _, k := range []struct {
 		name, first, each string
@@ -199,7 +203,7 @@ func TestWhatWaitsForItsTurnOutlivesAReset(t *testing.T) {
 			s.group.PostTo(0, func() { close(held); <-goOn })
 			<-held
 			c.send(strings.Repeat(k.each, n))
-			if err := c.Conn.(*net.TCPConn).SetLinger(0); err != nil { // Close resets
+			if err := c.tcp().SetLinger(0); err != nil { // Close resets
 				t.Fatal(err)
 			}
 			c.Close()

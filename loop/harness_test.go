@@ -3,6 +3,7 @@ package loop_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 
 	"peal/loop"
 	"peal/loop/fanout"
+	"peal/loop/secure"
 )
 
 // patience is how long anything may take on a busy machine with the race
@@ -32,6 +34,8 @@ type server struct {
 	group  *loop.Group
 	addr   net.Addr
 	failed <-chan error
+	layer  *secure.Layer // nil: without TLS
+	roots  *tls.Config   // of its clients
 }
 
 // options of a test server; zero values are fine.
@@ -44,6 +48,7 @@ type options struct {
 	listen     func(t testing.TB) (fd int, addr net.Addr)
 	open       loop.OpenKernel
 	trusted    func(peer netip.Addr) bool
+	secure     bool // over TLS
 }
 
 func start(t testing.TB, o options) *server {
@@ -84,6 +89,9 @@ func prepare(t testing.TB, o options) *server {
 	s.world = &world{journal: newJournal(o.slots, o.keep), later: make(chan parked, 1024), waiting: make(chan parked, 1024), refs: make(chan loop.Ref, 1024)}
 	fd, addr := o.listen(t)
 	s.addr = addr
+	if o.secure || everythingOverTLS {
+		s.encrypt(&o, fd)
+	}
 	g, err := loop.New(o.config, s.journal.ring, o.open)
 	if err != nil {
 		t.Fatal(err)
@@ -223,7 +231,7 @@ func (s *server) dialFrom(address string, receiveBuffer int) *client {
 	s.t.Helper()
 	d := s.dialer(receiveBuffer)
 	d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(address)}
-	c, err := d.Dial(s.addr.Network(), s.addr.String())
+	c, err := s.wrap(d.Dial(s.addr.Network(), s.addr.String()))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -233,7 +241,7 @@ func (s *server) dialFrom(address string, receiveBuffer int) *client {
 
 // connect may be called from any goroutine.
 func (s *server) connect(receiveBuffer int) (net.Conn, error) {
-	return s.dialer(receiveBuffer).Dial(s.addr.Network(), s.addr.String())
+	return s.wrap(s.dialer(receiveBuffer).Dial(s.addr.Network(), s.addr.String()))
 }
 
 func (s *server) dialer(receiveBuffer int) *net.Dialer {
@@ -303,8 +311,8 @@ func isTimeout(err error) bool {
 }
 
 func (c *client) reset() {
-	c.Conn.(*net.TCPConn).SetLinger(0)
-	c.Close()
+	c.tcp().SetLinger(0)
+	c.tcp().Close()
 }
 
 // sse begins an event stream and returns its position.

@@ -32,6 +32,7 @@ func (s *server) advance(seconds int) {
 }
 
 func TestInputLimitClosesTheHogs(t *testing.T) {
+	onlyPlain(t)
 	s := start(t, options{config: loop.Config{Loops: 1, InputBytes: 512 << 10}})
 	slow := s.dialFrom(honestAddress, 0) // has the largest single message, and is there first
 	slow.ws("wsraw", "a now publish")

@@ -50,6 +50,7 @@ func TestALayerNamesTheClientBehindAProxy(t *testing.T) {
 }
 
 func TestAConnectionWithoutLayersIsPlain(t *testing.T) {
+	onlyPlain(t)
 	for trusted, want := range map[bool]string{false: "secure=false trusted=false named=false", true: "secure=false trusted=true named=false"} {
 		s := start(t, options{trusted: func(netip.Addr) bool { return trusted }})
 		c := s.dial()

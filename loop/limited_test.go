@@ -49,6 +49,7 @@ func (r *record) lines() []string {
 
 // Clients that are refused again and again must not fill the operator's disk.
 func TestRefusedConnectionsDoNotFloodTheLog(t *testing.T) {
+	onlyPlain(t)
 	r := &record{}
 	began := time.Now()
 	s := start(t, options{config: loop.Config{Loops: 1, MaxConnections: 1, Log: slog.New(slog.NewTextHandler(r, nil))}})

@@ -157,7 +157,7 @@ func (b *subscriber) run(opened func()) error {
 			err = b.stream(from)
 		}
 		if b.random.IntN(2) == 0 {
-			b.conn.(*net.TCPConn).SetLinger(0)
+			tcp(b.conn).SetLinger(0)
 		}
 		b.conn.Close()
 		if err != nil {

@@ -46,6 +46,7 @@ func TestPeerReachesTheFront(t *testing.T) {
 	check("unix:"+filepath.Join(t.TempDir(), "peal.sock"), func(net.Addr) string { return "invalid AddrPort" })
 
 	t.Run("IPv4 through an IPv6 socket", func(t *testing.T) {
+		onlyPlain(t)
 		s := start(t, options{listen: listenOn("[::]:0")})
 		_, port, _ := strings.Cut(s.addr.String(), "]:")
 		c, err := net.Dial("tcp4", "127.0.0.1:"+port)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +30,7 @@ func TestByteByByte(t *testing.T) {
 }
 
 func TestPipelinedRequestsAreAnsweredTogether(t *testing.T) {
+	onlyPlain(t)
 	s := start(t, options{config: loop.Config{Loops: 1, TurnWork: 1 << 20}})
 	c := s.dial()
 	const n = 500
@@ -45,7 +45,7 @@ func TestPipelinedRequestsAreAnsweredTogether(t *testing.T) {
 	if _, err := io.ReadFull(c.r, got); err != nil || string(got) != want.String() {
 		t.Fatalf("answers: %.60q, %v", got, err)
 	}
-	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
+	raw, err := c.tcp().SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -510,7 +510,7 @@ const readBytes = 64 << 10 // what the loop reads at a time
 // sentBytes is how much has arrived in the server's kernel.
 func sentBytes(t *testing.T, c *client) (n int) {
 	t.Helper()
-	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
+	raw, err := c.tcp().SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}

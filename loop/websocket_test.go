@@ -211,6 +211,7 @@ func TestBehindIsNotDead(t *testing.T) {
 // One client that reads nothing: the others get everything at once, and it
 // costs the server no more than what it has half received.
 func TestStalledClientAmongOthers(t *testing.T) {
+	onlyPlain(t)
 	const messages, bytes, others = 300, 8 << 10, 40
 	for _, tc := range []struct {
 		name  string
