@@ -186,6 +186,7 @@ type Subscription struct {
 	Publishes bool // WebSocket: what the client sends is published to its channel
 	Commands  bool // WebSocket: what the client sends are commands to the front
 	Named     bool // the front wants to know when it ends: Front.Left
+	Deflate   bool // WebSocket: permessage-deflate was negotiated, so messages of the client may be compressed
 
 	// Adopt is the name by which publishers leave the session out (ring.Exclusion), of an
 	// earlier connection perhaps; nil: that of its own.

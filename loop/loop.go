@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"peal/loop/deflate"
 	"peal/loop/fanout"
 	"peal/loop/ring"
 )
@@ -60,6 +61,7 @@ type Loop struct {
 	draining    bool
 	crowded     bool   // there are more channels than may be: a turn looks for who has most
 	scratch     []byte // one private item for one connection
+	inflater    deflate.Inflater
 	rbuf        []byte
 	out         []byte // answers of the requests handled in one read
 	call        Call

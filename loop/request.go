@@ -132,6 +132,9 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 	l.keepClient(slot)
 	c.name(s)
 	l.fan.Adopt(slot, s.Adopt)
+	if s.Deflate {
+		c.reader = frame.NewDeflateReader()
+	}
 	if s.Commands {
 		return l.startCommands(slot, c, s, out)
 	}
@@ -261,6 +264,9 @@ func (l *Loop) frames(slot uint32, c *conn, b []byte) (rest []byte) {
 	until := l.share()
 	for {
 		ev, rest, err := c.reader.Next(b, l.config.MessageBytes)
+		if err == nil && ev.Compressed && c.state == stateWS {
+			ev.Payload, err = l.inflate(ev)
+		}
 		if err != nil {
 			if c.state == stateWS {
 				l.closeStream(slot, c, frame.CloseCode(err), err.Error())

@@ -4,8 +4,8 @@
 # tests without it, a short run of every fuzz target, and the counted part of the
 # regression gate. Needs Go, a C compiler and git. .ci/run installs what the
 # end-to-end tests (php-cli, chromium), the browser client (Node 20, npm ci in
-# clients/js), the load tests of other servers (loadtest/dialect) and server/token
-# (npm ci in testdata/jose) need. Without it these tests are skipped, unless
+# clients/js), the load tests of other servers (loadtest/dialect) server/token
+# (npm ci in testdata/jose) and server/endtoend (npm ci in testdata/ws) need. Without it these tests are skipped, unless
 # PEAL_E2E=require.
 #
 #   scripts/test.sh              everything

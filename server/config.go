@@ -135,6 +135,12 @@ type Config struct {
 	Engine string
 	engine.Settings
 
+	// Deflate is whether messages of channels without a rule are compressed for clients
+	// that can take that, default No; DeflateMinBytes the length below which messages are
+	// not compressed, default 256.
+	Deflate         rules.Choice
+	DeflateMinBytes int
+
 	// Channels are rules for channels by name: the first that matches holds, and
 	// what it leaves open is as for all other channels. Default none.
 	Channels []rules.Rule
@@ -180,6 +186,10 @@ func (c Config) WithDefaults() Config {
 	if c.TokenCookie == "" {
 		c.TokenCookie = "peal_token"
 	}
+	if c.Deflate == 0 {
+		c.Deflate = rules.No
+	}
+	number(&c.DeflateMinBytes, 256)
 	if c.TokenQuery == 0 {
 		c.TokenQuery = rules.Yes
 	}
@@ -291,5 +301,6 @@ func (c Config) standard() rules.Rule {
 		HistoryBytes:    c.Hub.Limits.Bytes,
 		HistoryAge:      c.Hub.Limits.Age,
 		MessageBytes:    c.Loop.MessageBytes,
+		Deflate:         c.Deflate,
 	}
 }

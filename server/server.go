@@ -161,6 +161,8 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	s.origins = httpapi.NewOrigins(allowed)
 	encoder := httpapi.NewEncoder(nil, s.log.Lineage(), rand.Int64N, s.origins)
 	encoder.Sessions = sessions
+	encoder.MinBytes = c.DeflateMinBytes
+	encoder.Compresses = func(channel string) bool { return s.table.Load().Deflates(channel) }
 	s.dismisser = &dismisser{loops: s.loops}
 	s.buckets = rate.New(rate.Buckets)
 	deps := httpapi.Deps{

@@ -102,10 +102,14 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 // see ring.Cache. limit is called for each encoding; nil is no limit. Before the
 // first Apply.
 func (f *Fan) LimitEncodings(limit func() int) {
+	compressor, _ := f.encoder.(Compressor)
 	f.encode = ring.NewCache(func(m *ring.Message, k ring.Encoding) []byte {
 		f.stats.Encodings++
 		b := f.encoder.Encode(m, k)
 		f.charge(costEncoded + len(b)*costByte)
+		if compressor != nil {
+			f.charge(compressor.CompressionCost(m, k))
+		}
 		return b
 	}, limit)
 }

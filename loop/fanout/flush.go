@@ -2,6 +2,8 @@ package fanout
 
 import (
 	"slices"
+
+	"peal/loop/ring"
 )
 
 // event is something to tell the loop at the end of the turn.
@@ -326,11 +328,7 @@ func (f *Fan) stripSent(ticket uint32, l *flight, m *member, n int, full bool) {
 	}
 	if begin := s.start(i); offset > begin { // half-sent: it is finished before anything else
 		rest := s.bytes[offset:s.index[i].end]
-		if msg := s.index[i].message; msg != nil {
-			rest = msg.Encoded(l.encoding, f.encode)[offset-begin:]
-		} else {
-			rest = slices.Clone(rest)
-		}
+		rest = f.restOf(s.index[i].message, l.encoding, rest, int(s.index[i].end-begin))
 		reached = s.index[i].sequence
 		f.stats.Deliveries++
 		f.holdRest(l.slot, m, rest)
@@ -340,6 +338,18 @@ func (f *Fan) stripSent(ticket uint32, l *flight, m *member, n int, full bool) {
 	if l.stale {
 		f.quiet(l.slot, m)
 	}
+}
+
+// restOf returns the end of one piece of a strip, of whole bytes, for a lane: shared with
+// the message, which keeps its bytes longer than the strip does. What the message would
+// be encoded to now may have another length, if the encoder compresses by rules.
+func (f *Fan) restOf(m *ring.Message, k ring.Encoding, rest []byte, whole int) []byte {
+	if m != nil {
+		if b := m.Encoded(k, f.encode); len(b) == whole {
+			return b[whole-len(rest):]
+		}
+	}
+	return slices.Clone(rest)
 }
 
 // quiet tells the loop of a member without a subscription, which may be waiting to

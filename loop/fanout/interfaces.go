@@ -27,6 +27,13 @@ type Encoder interface {
 	AppendClose(dst []byte, k ring.Encoding, code uint16, reason string) []byte
 }
 
+// Compressor is an Encoder that compresses messages in some of its encodings.
+type Compressor interface {
+	// CompressionCost is what that takes, beside the encoding, in nanoseconds; 0 in
+	// encodings that are not compressed.
+	CompressionCost(m *ring.Message, k ring.Encoding) int
+}
+
 // Opening is how a stream begins.
 type Opening struct {
 	Sequence uint64    // its position

@@ -26,3 +26,25 @@ func appendControl(dst []byte, op Opcode, payload []byte) []byte {
 	dst = AppendHeader(dst, true, op, len(payload))
 	return append(dst, payload...)
 }
+
+// SplitMessage returns the payload of b if b is one whole message as AppendMessage
+// appends it.
+func SplitMessage(b []byte) (op Opcode, payload []byte, ok bool) {
+	if len(b) < 2 {
+		return 0, nil, false
+	}
+	n := 2
+	switch b[1] {
+	case lenIn2:
+		n += 2
+	case lenIn8:
+		n += 8
+	}
+	if len(b) < n {
+		return 0, nil, false
+	}
+	op, payload = Opcode(b[0]&opBits), b[n:]
+	var header [MaxHeader]byte
+	whole := string(AppendHeader(header[:0], true, op, len(payload))) == string(b[:n])
+	return op, payload, whole && (op == OpText || op == OpBinary)
+}

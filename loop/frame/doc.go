@@ -18,9 +18,9 @@
 // most twice, however small the pieces are in which it arrives.
 //
 // An error is final for its connection: CloseCode returns the status to close with,
-// StatusCode the HTTP status of a refused handshake. Extensions are not supported,
-// so RSV bits are errors and permessage-deflate is never negotiated. HTTP parsing,
-// origins, timeouts and pongs are left to others.
+// StatusCode the HTTP status of a refused handshake. Of the reserved bits, RSV1 is legal
+// where permessage-deflate was negotiated: package loop/deflate does that, and inflates.
+// HTTP parsing, origins, timeouts and pongs are left to others.
 //
 // Functions may be called from any goroutine; a Reader and the bytes given to
 // it belong to one goroutine at a time.

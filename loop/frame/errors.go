@@ -13,7 +13,7 @@ func (e *Error) Error() string { return "frame: " + e.text }
 
 // Found in a frame header.
 var (
-	// ErrRSV: a reserved bit is set, and no extension was negotiated (§5.2).
+	// ErrRSV: a reserved bit is set that no negotiated extension uses (§5.2).
 	ErrRSV = &Error{CloseProtocolError, "reserved bit set"}
 	// ErrOpcode: opcode 3–7 or 11–15 (§5.2).
 	ErrOpcode = &Error{CloseProtocolError, "reserved opcode"}
@@ -37,6 +37,8 @@ var (
 	ErrTooBig = &Error{CloseTooBig, "message too big"}
 	// ErrUTF8: a text message or a close reason that is not UTF-8 (§8.1).
 	ErrUTF8 = &Error{CloseInvalidPayload, "invalid UTF-8"}
+	// ErrDeflate: a compressed message that cannot be inflated (RFC 7692 §7.2.2).
+	ErrDeflate = &Error{CloseInvalidPayload, "compressed message is not valid DEFLATE"}
 	// ErrClosePayload: a close frame with a payload of one byte (§5.5.1).
 	ErrClosePayload = &Error{CloseProtocolError, "close frame with half a status code"}
 	// ErrCloseCode: a close status that may not be sent (§7.4).

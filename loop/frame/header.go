@@ -41,6 +41,7 @@ const (
 const (
 	finBit    = 0x80
 	rsvBits   = 0x70
+	rsv1Bit   = 0x40 // compressed (RFC 7692 §6)
 	opBits    = 0x0F
 	maskBit   = 0x80
 	lenBits   = 0x7F
@@ -52,29 +53,33 @@ const (
 
 // Header is the part of a client's frame before its payload.
 type Header struct {
-	Length int64  // of the payload, in bytes
-	Mask   uint32 // the four key bytes, the first one lowest, as Unmask expects them
-	Op     Opcode
-	Fin    bool // last or only fragment of a message
+	Length     int64  // of the payload, in bytes
+	Mask       uint32 // the four key bytes, the first one lowest, as Unmask expects them
+	Op         Opcode
+	Fin        bool // last or only fragment of a message
+	Compressed bool // the message is compressed: RSV1 of its first frame (RFC 7692 §6)
 }
 
 // ParseHeader decodes the frame header at the start of b, which a client sent,
 // and returns its length n. n == 0 with a nil error means b ends inside the
 // header: call again with more bytes. Any error is final: see CloseCode. An
-// error in the first two bytes is found without the rest.
+// error in the first two bytes is found without the rest. No extension is negotiated.
 //
 // b is not kept.
-func ParseHeader(b []byte) (h Header, n int, err error) {
+func ParseHeader(b []byte) (h Header, n int, err error) { return parseHeader(b, false) }
+
+// parseHeader is ParseHeader with or without permessage-deflate.
+func parseHeader(b []byte, deflate bool) (h Header, n int, err error) {
 	if len(b) == 0 {
 		return Header{}, 0, nil
 	}
-	if err := checkFirst(b[0]); err != nil {
+	if err := checkFirst(b[0], deflate); err != nil {
 		return Header{}, 0, err
 	}
 	if len(b) < 2 {
 		return Header{}, 0, nil
 	}
-	h.Op, h.Fin = Opcode(b[0]&opBits), b[0]&finBit != 0
+	h.Op, h.Fin, h.Compressed = Opcode(b[0]&opBits), b[0]&finBit != 0, b[0]&rsv1Bit != 0
 	short := b[1] & lenBits
 	if b[1]&maskBit == 0 {
 		return Header{}, 0, ErrUnmasked
@@ -104,11 +109,16 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 	return h, n, nil
 }
 
-// checkFirst checks the first byte of a header.
-func checkFirst(b byte) error {
+// checkFirst checks the first byte of a header. RSV1 belongs to the first frame of a
+// message only, never to a control frame (RFC 7692 §6.1).
+func checkFirst(b byte, deflate bool) error {
 	op := Opcode(b & opBits)
+	reserved := b & rsvBits
+	if deflate && (op == OpText || op == OpBinary) {
+		reserved &^= rsv1Bit
+	}
 	switch {
-	case b&rsvBits != 0:
+	case reserved != 0:
 		return ErrRSV
 	case knownOpcodes>>op&1 == 0:
 		return ErrOpcode
@@ -133,6 +143,15 @@ func clientHeaderLen(b1 byte) int {
 // (§5.1), for a payload of length bytes, which is not negative.
 func AppendHeader(dst []byte, fin bool, op Opcode, length int) []byte {
 	return appendHeader(dst, fin, op, length, 0)
+}
+
+// AppendCompressedHeader appends the header of a server's whole message that is
+// compressed, in one frame (RFC 7692 §6.1).
+func AppendCompressedHeader(dst []byte, op Opcode, length int) []byte {
+	first := len(dst)
+	dst = appendHeader(dst, true, op, length, 0)
+	dst[first] |= rsv1Bit
+	return dst
 }
 
 // AppendMaskedHeader appends the header of a client's frame. The payload that

@@ -14,9 +14,10 @@ const (
 
 // Event is the result of Next.
 type Event struct {
-	Kind    Kind
-	Code    uint16 // Close: the status, CloseNoStatus if there was none
-	Payload []byte // unmasked; of Close, the reason. Aliases the bytes given to Next.
+	Kind       Kind
+	Code       uint16 // Close: the status, CloseNoStatus if there was none
+	Compressed bool   // Text, Binary: Payload is compressed (RFC 7692 §7.2.2). It is still to be checked as UTF-8.
+	Payload    []byte // unmasked; of Close, the reason. Aliases the bytes given to Next.
 }
 
 // maxMessage bounds a message whatever the caller's limit, so that the
@@ -43,8 +44,28 @@ type Reader struct {
 	seen uint32
 	text UTF8   // of the current text message
 	op   Opcode // of the current fragmented message; OpContinuation outside one
-	done bool   // a close frame or an error ended the stream
+	bits uint8
 }
+
+const (
+	doneBit    uint8 = 1 << iota // a close frame or an error ended the stream
+	deflateBit                   // permessage-deflate was negotiated
+	packedBit                    // the current fragmented message is compressed
+)
+
+// NewDeflateReader returns the Reader of a stream with permessage-deflate.
+func NewDeflateReader() Reader { return Reader{bits: deflateBit} }
+
+func (r *Reader) done() bool    { return r.bits&doneBit != 0 }
+func (r *Reader) deflate() bool { return r.bits&deflateBit != 0 }
+
+// isPacked reports whether h is of a compressed message.
+func (r *Reader) isPacked(h Header) bool { return h.Compressed || r.bits&packedBit != 0 }
+
+// packedLimit is the limit of the compressed bytes of a message: compression makes those
+// that do not shrink longer, by the header of a block in 16 KiB or less, and the limit of
+// the message itself is that of its inflater.
+func packedLimit(limit int) int { return limit + limit/256 + 64 }
 
 // Next returns the next event in b, and the bytes that it did not consume.
 //
@@ -54,7 +75,8 @@ type Reader struct {
 //     rest. Payload is valid until the next call or the next change to b's
 //     memory, whichever is first; appending to it does not harm rest.
 //   - None with a nil error: more bytes are needed (Need returns how many). All
-//     of rest must be kept; it is shorter than limit + MaxControl + MaxHeader.
+//     of rest must be kept; it is shorter than limit + MaxControl + MaxHeader, and
+//     of a compressed message 0.4 % and 64 bytes longer.
 //   - An error is final: send AppendClose(dst, CloseCode(err), …) and close.
 //   - After an error or a Close event, rest is empty, and all further bytes are
 //     discarded (§1.4, §5.5.1).
@@ -72,9 +94,9 @@ type Reader struct {
 // b is written to: payloads are unmasked in place, also those of unfinished
 // frames. Each byte is unmasked and checked once, and moved at most twice.
 func (r *Reader) Next(b []byte, limit int) (ev Event, rest []byte, err error) {
-	for !r.done {
+	for !r.done() {
 		at := int(r.kept) + int(r.hole)
-		h, n, err := ParseHeader(b[at:])
+		h, n, err := parseHeader(b[at:], r.deflate())
 		if err != nil {
 			return r.fail(b, err)
 		}
@@ -106,11 +128,11 @@ func (r *Reader) Next(b []byte, limit int) (ev Event, rest []byte, err error) {
 // frame, not one message. A client can make it large with only a header (after None
 // at most limit, or MaxControl), so grow buffers as bytes arrive.
 func (r *Reader) Need(rest []byte) int {
-	if r.done {
+	if r.done() {
 		return 0
 	}
 	b := rest[int(r.kept)+int(r.hole):]
-	h, n, err := ParseHeader(b)
+	h, n, err := parseHeader(b, r.deflate())
 	switch {
 	case err != nil:
 		return 0
@@ -128,12 +150,16 @@ func (r *Reader) Idle() bool { return r.op == OpContinuation }
 
 // admit checks a data frame against the frames before it and the limit.
 func (r *Reader) admit(h Header, limit int) error {
+	limit = min(limit, maxMessage)
+	if r.isPacked(h) {
+		limit = packedLimit(limit)
+	}
 	switch {
 	case h.Op == OpContinuation && r.op == OpContinuation:
 		return ErrContinuation
 	case h.Op != OpContinuation && r.op != OpContinuation:
 		return ErrInterleaved
-	case h.Length > int64(min(limit, maxMessage))-int64(r.kept):
+	case h.Length > int64(limit)-int64(r.kept):
 		return ErrTooBig
 	}
 	return nil
@@ -147,7 +173,7 @@ func (r *Reader) take(h Header, body []byte) (payload []byte, whole bool, err er
 	}
 	fresh := body[r.seen:]
 	Unmask(fresh, h.Mask, int(r.seen))
-	if r.op|h.Op == OpText { // one of them is OpContinuation, which is 0
+	if r.op|h.Op == OpText && !r.isPacked(h) { // one of them is OpContinuation, which is 0
 		if !r.text.Feed(fresh) {
 			return nil, false, ErrUTF8
 		}
@@ -165,6 +191,9 @@ func (r *Reader) take(h Header, body []byte) (payload []byte, whole bool, err er
 func (r *Reader) keep(h Header, b, payload []byte, n int) []byte {
 	if r.op == OpContinuation { // the first one stays where it is
 		r.op = h.Op
+		if h.Compressed {
+			r.bits |= packedBit
+		}
 		r.kept = uint32(len(payload))
 		return b[n:]
 	}
@@ -181,11 +210,11 @@ func (r *Reader) finish(h Header, b, payload []byte, start int) (Event, []byte, 
 	}
 	rest := b[start+len(payload):]
 	if r.op == OpContinuation {
-		return Event{Kind: Kind(h.Op), Payload: payload[:len(payload):len(payload)]}, rest, nil
+		return Event{Kind: Kind(h.Op), Compressed: h.Compressed, Payload: payload[:len(payload):len(payload)]}, rest, nil
 	}
 	end := int(r.kept) + copy(b[r.kept:], payload)
-	ev := Event{Kind: Kind(r.op), Payload: b[:end:end]}
-	*r = Reader{}
+	ev := Event{Kind: Kind(r.op), Compressed: r.isPacked(h), Payload: b[:end:end]}
+	*r = Reader{bits: r.bits & deflateBit}
 	return ev, rest, nil
 }
 
@@ -203,7 +232,7 @@ func (r *Reader) control(h Header, b []byte, start int) (Event, []byte, error) {
 		if err != nil {
 			return r.fail(b, err)
 		}
-		r.done = true
+		r.bits |= doneBit
 		ev.Code, ev.Payload = code, reason
 		return ev, b[:0], nil
 	}
@@ -227,6 +256,6 @@ func (r *Reader) closeHole(b []byte) []byte {
 
 // fail ends the stream.
 func (r *Reader) fail(b []byte, err error) (Event, []byte, error) {
-	r.done = true
+	r.bits |= doneBit
 	return Event{}, b[:0], err
 }

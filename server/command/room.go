@@ -94,7 +94,7 @@ func (r *Room) parser(c loop.Client, l *talk.Language) talk.Parser {
 	if r.parsers == nil {
 		r.parsers = make([]talk.Parser, r.Dialects.Len())
 	}
-	p := &r.parsers[c.Dialect()]
+	p := &r.parsers[r.Dialects.PlainOf(c.Dialect())]
 	if *p == nil {
 		*p = l.NewParser()
 	}

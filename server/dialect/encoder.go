@@ -14,7 +14,9 @@ import (
 // Encoder implements fanout.Encoder by the functions of a table. Message.Entry must be
 // a *log.Entry. All loops may share it if random may be shared.
 type Encoder struct {
-	// Fixed before the first use. Origin returns the header lines for the pages of an
+	// Fixed before the first use. Compresses reports whether messages of a channel may be
+	// compressed for clients that can take that, nil for none; MinBytes is the length
+	// below which they are not. Origin returns the header lines for the pages of an
 	// origin by its number (fanout.Subscription.Origin); if it is nil, pages of other
 	// origins cannot read Held responses. Ended appends the whole response to a poll
 	// that was ended for that cause (loop.Ending). Sessions are the ids that a client receives when its
@@ -22,6 +24,9 @@ type Encoder struct {
 	Origin   func(number uint16) string
 	Ended    func(dst []byte, h response.Head, headOnly bool, cause any) []byte
 	Sessions *session.IDs
+
+	Compresses func(channel string) bool
+	MinBytes   int
 
 	table   *Table
 	lineage *log.Lineage
@@ -45,6 +50,9 @@ func entryOf(m *ring.Message) *log.Entry { return m.Entry.(*log.Entry) }
 
 // Encode implements fanout.Encoder.
 func (e *Encoder) Encode(m *ring.Message, k ring.Encoding) []byte {
+	if f := &e.table.forms[k]; f.coding != Plain {
+		return e.compress(m, f)
+	}
 	d, entry, at := e.table.At(k), entryOf(m), e.lineage.Cursor(m.Sequence)
 	if entry.Kind != log.KindPresence {
 		return d.Encode(entry, m.Channel, at)

@@ -11,7 +11,9 @@ import (
 
 // Table is the dialects of a server, by ring.Encoding. It does not change.
 type Table struct {
-	rows      []Dialect
+	rows      []Dialect       // those of NewTable, then their compressed forms
+	plain     int             // number of the former
+	forms     []form          // by row
 	bytes     []ring.Encoding // by row: the row whose Encode it has, itself or that of SameAs
 	protocols []string
 }
@@ -22,7 +24,7 @@ func NewTable(rows ...Dialect) *Table {
 	if len(rows) > math.MaxUint8+1 {
 		panic("dialect: more rows than a ring.Encoding can number")
 	}
-	t := &Table{rows: slices.Clone(rows)}
+	t := &Table{rows: slices.Clone(rows), plain: len(rows)}
 	for i := range t.rows {
 		d := &t.rows[i]
 		if slices.IndexFunc(rows, func(other Dialect) bool { return other.Name == d.Name }) != i {
@@ -41,6 +43,7 @@ func NewTable(rows ...Dialect) *Table {
 			}
 		}
 	}
+	t.addCoded()
 	return t
 }
 
@@ -67,8 +70,8 @@ func (t *Table) share(d *Dialect) ring.Encoding {
 	return ring.Encoding(i)
 }
 
-// Len is the number of rows.
-func (t *Table) Len() int { return len(t.rows) }
+// Len is the number of rows without their compressed forms, which come behind them.
+func (t *Table) Len() int { return t.plain }
 
 // At is the row of k. Do not change it.
 func (t *Table) At(k ring.Encoding) *Dialect { return &t.rows[k] }
@@ -93,7 +96,7 @@ func (t *Table) Protocols() []string { return t.protocols }
 // ("" for none) and asks for a format ("" for the standard). ok is false if there is
 // none.
 func (t *Table) Choose(f loop.Framing, protocol, format string) (k ring.Encoding, ok bool) {
-	for i := range t.rows {
+	for i := range t.plain {
 		d := &t.rows[i]
 		if d.Framing == f && (format == "" || format == d.Format) && (f != loop.WebSocket || slices.Contains(d.Protocols, protocol)) {
 			return ring.Encoding(i), true

@@ -103,8 +103,12 @@ func (s *subscribing) webSocket(x *exchange) {
 		return
 	}
 	w, sub, err := s.subscribe(x, loop.WebSocket, protocol)
-	var line [session.HeaderBytes]byte
-	c.Out = frame.AppendSwitching(c.Out, up.Key, protocol, s.sessionOf(x, &w).AppendHeader(line[:0]))
+	var space [session.HeaderBytes + extensionBytes]byte
+	lines := s.sessionOf(x, &w).AppendHeader(space[:0])
+	if err == nil {
+		lines = s.deflate(x, &w, sub).AppendLine(lines)
+	}
+	c.Out = frame.AppendSwitching(c.Out, up.Key, protocol, lines)
 	if err != nil {
 		s.counts.Refuse(err)
 		s.counts.Close(err.CloseCode())

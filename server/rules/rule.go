@@ -47,6 +47,10 @@ type Rule struct {
 	// exceed it by a few. Default 0: no limit.
 	MaxSubscribers int
 
+	// Deflate is whether messages are compressed for clients that can take that.
+	// Default No.
+	Deflate Choice
+
 	// Presence is whether these channels have lists of members and their events.
 	// Default Yes.
 	Presence Choice
@@ -80,6 +84,9 @@ func (r Rule) over(d Rule) Rule {
 	}
 	if r.Presence == 0 {
 		r.Presence = d.Presence
+	}
+	if r.Deflate == 0 {
+		r.Deflate = d.Deflate
 	}
 	return r
 }

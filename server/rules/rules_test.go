@@ -16,7 +16,7 @@ func TestTheFirstRuleThatMatchesHolds(t *testing.T) {
 	table := rules.New([]rules.Rule{
 		{Match: "prices.eur", HistoryMessages: -1, Slow: fanout.Disconnect},
 		{Match: "prices.*", HistoryMessages: 1, Slow: fanout.Latest, ClientPublish: rules.No, Publish: rules.Backend},
-		{Match: "*.big", Presence: rules.No, MessageBytes: 5, MaxSubscribers: 7, HistoryAge: time.Hour, HistoryBytes: 6},
+		{Match: "*.big", Presence: rules.No, Deflate: rules.Yes, MessageBytes: 5, MaxSubscribers: 7, HistoryAge: time.Hour, HistoryBytes: 6},
 	}, standard)
 	check := func(channel string, want rules.Rule) {
 		t.Helper()
@@ -27,13 +27,16 @@ func TestTheFirstRuleThatMatchesHolds(t *testing.T) {
 			t.Errorf("%s: place %d has another rule", channel, table.Index(channel))
 		}
 	}
-	check("prices.eur", rules.Rule{Match: "prices.eur", HistoryMessages: -1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: fanout.Disconnect, ClientPublish: rules.Yes, Subscribe: rules.Anyone, Publish: rules.Anyone, MessageBytes: 30, Presence: rules.Yes})
-	check("prices.usd", rules.Rule{Match: "prices.*", HistoryMessages: 1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: fanout.Latest, ClientPublish: rules.No, Subscribe: rules.Anyone, Publish: rules.Backend, MessageBytes: 30, Presence: rules.Yes})
-	check("prices.big", rules.Rule{Match: "prices.*", HistoryMessages: 1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: fanout.Latest, ClientPublish: rules.No, Subscribe: rules.Anyone, Publish: rules.Backend, MessageBytes: 30, Presence: rules.Yes})
-	check("x.big", rules.Rule{Match: "*.big", HistoryMessages: 10, HistoryBytes: 6, HistoryAge: time.Hour, Slow: fanout.Resume, ClientPublish: rules.Yes, Subscribe: rules.Anyone, Publish: rules.Anyone, MessageBytes: 5, MaxSubscribers: 7, Presence: rules.No})
-	check("x", rules.Rule{Match: "*", HistoryMessages: 10, HistoryBytes: 20, HistoryAge: time.Minute, Slow: fanout.Resume, ClientPublish: rules.Yes, Subscribe: rules.Anyone, Publish: rules.Anyone, MessageBytes: 30, Presence: rules.Yes})
+	check("prices.eur", rules.Rule{Match: "prices.eur", HistoryMessages: -1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: fanout.Disconnect, ClientPublish: rules.Yes, Subscribe: rules.Anyone, Publish: rules.Anyone, MessageBytes: 30, Presence: rules.Yes, Deflate: rules.No})
+	check("prices.usd", rules.Rule{Match: "prices.*", HistoryMessages: 1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: fanout.Latest, ClientPublish: rules.No, Subscribe: rules.Anyone, Publish: rules.Backend, MessageBytes: 30, Presence: rules.Yes, Deflate: rules.No})
+	check("prices.big", rules.Rule{Match: "prices.*", HistoryMessages: 1, HistoryBytes: 20, HistoryAge: time.Minute, Slow: fanout.Latest, ClientPublish: rules.No, Subscribe: rules.Anyone, Publish: rules.Backend, MessageBytes: 30, Presence: rules.Yes, Deflate: rules.No})
+	check("x.big", rules.Rule{Match: "*.big", HistoryMessages: 10, HistoryBytes: 6, HistoryAge: time.Hour, Slow: fanout.Resume, ClientPublish: rules.Yes, Subscribe: rules.Anyone, Publish: rules.Anyone, MessageBytes: 5, MaxSubscribers: 7, Presence: rules.No, Deflate: rules.Yes})
+	check("x", rules.Rule{Match: "*", HistoryMessages: 10, HistoryBytes: 20, HistoryAge: time.Minute, Slow: fanout.Resume, ClientPublish: rules.Yes, Subscribe: rules.Anyone, Publish: rules.Anyone, MessageBytes: 30, Presence: rules.Yes, Deflate: rules.No})
 	if got := table.Slow("prices.usd"); got != fanout.Latest {
 		t.Errorf("slow consumers of prices.usd: %v", got)
+	}
+	if !table.Deflates("x.big") || table.Deflates("x") || !table.DeflatesAny() || rules.New(nil, standard).DeflatesAny() {
+		t.Error("x.big alone is to be compressed")
 	}
 	if table.Len() != 4 {
 		t.Errorf("%d rules, want 4 with the last", table.Len())

@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"slices"
+
 	"peal/loop/fanout"
 	"peal/server/pattern"
 )
@@ -13,13 +15,14 @@ const Most = 1000
 type Table struct {
 	rules    []Rule            // the last has the server's settings
 	patterns []pattern.Pattern // of all rules but the last
+	deflates bool              // some rule says so
 }
 
 // New returns the table of rules, which must be valid, and of standard, the
 // rule for all other channels. They inherit their zero fields from standard; zero
 // fields of standard get the defaults of Rule, or no limit.
 func New(rules []Rule, standard Rule) *Table {
-	standard = standard.over(Rule{Slow: fanout.Resume, ClientPublish: Yes, Presence: Yes, Subscribe: Anyone, Publish: Anyone})
+	standard = standard.over(Rule{Slow: fanout.Resume, ClientPublish: Yes, Presence: Yes, Deflate: No, Subscribe: Anyone, Publish: Anyone})
 	standard.Match = "*"
 	t := &Table{}
 	for _, r := range rules {
@@ -28,6 +31,7 @@ func New(rules []Rule, standard Rule) *Table {
 		t.patterns = append(t.patterns, p)
 	}
 	t.rules = append(t.rules, standard)
+	t.deflates = slices.ContainsFunc(t.rules, func(r Rule) bool { return r.Deflate == Yes })
 	return t
 }
 
@@ -50,6 +54,13 @@ func (t *Table) Len() int { return len(t.rules) }
 
 // For is the rule of the channel. Do not change it.
 func (t *Table) For(channel string) *Rule { return t.At(t.Index(channel)) }
+
+// Deflates reports whether the messages of the channel are compressed for clients that
+// can take that.
+func (t *Table) Deflates(channel string) bool { return t.For(channel).Deflate == Yes }
+
+// DeflatesAny reports whether there may be such channels.
+func (t *Table) DeflatesAny() bool { return t.deflates }
 
 // Slow is the channel's policy for slow consumers.
 func (t *Table) Slow(channel string) fanout.Policy { return t.For(channel).Slow }

@@ -47,6 +47,8 @@ func ruleSettings() []Setting {
 			field: ofRule(func(r *rules.Rule) any { return &r.Rate })},
 		{Name: "max-subscribers", Help: "subscribers of one channel, beyond it 429, close 1013, or the end of the event stream; checked before subscribing, so clients that subscribe at the same moment may exceed it by a few", Min: 1, Max: many, Default: "no limit",
 			field: ofRule(func(r *rules.Rule) any { return &r.MaxSubscribers })},
+		{Name: "deflate", Help: "whether messages are compressed for clients that offer it; leave it off where messages have secrets beside text that others choose (security.md)", Default: inherited,
+			field: ofRule(func(r *rules.Rule) any { return &r.Deflate })},
 		{Name: "presence", Help: "whether the channel has presence lists and events; if false, presence requests get 403 or close 4403, and clients with a name are counted only", Default: "true",
 			field: ofRule(func(r *rules.Rule) any { return &r.Presence })},
 	}

@@ -1,0 +1,62 @@
+package dialect
+
+import (
+	"strings"
+
+	"peal/loop/ring"
+	"peal/server/log"
+	"peal/server/wsproto"
+
+	"peal/loop/deflate"
+)
+
+// compress returns the bytes of m in a compressed row. A message that is short, does not
+// shrink, or is on a channel whose messages are not compressed is sent as it is: the
+// same connection receives both kinds. What decides may change while m is kept; then its
+// bytes have another length, as no message is compressed that does not become shorter.
+func (e *Encoder) compress(m *ring.Message, f *form) []byte {
+	b := e.plainBytes(m, f.plain)
+	if !e.mayCompress(m, len(b)) {
+		return b
+	}
+	w := deflate.Wide
+	if f.coding == DeflateNarrow {
+		w = deflate.Narrow
+	}
+	return wsproto.Deflated(b, w)
+}
+
+// plainBytes returns m in a plain row, whose bytes may have been needed already.
+func (e *Encoder) plainBytes(m *ring.Message, k ring.Encoding) []byte {
+	if b, ok := m.Kept(e.table.bytes[k]); ok {
+		return b
+	}
+	return e.Encode(m, k)
+}
+
+// mayCompress reports whether m may be compressed, which has size bytes.
+func (e *Encoder) mayCompress(m *ring.Message, size int) bool {
+	if size < e.MinBytes || e.Compresses == nil || !e.Compresses(strings.TrimPrefix(m.Channel, log.PresencePrefix)) {
+		return false
+	}
+	for _, name := range m.Also {
+		if !e.Compresses(name) {
+			return false
+		}
+	}
+	return true
+}
+
+// What compressing costs a loop, in nanoseconds (BenchmarkAppend of loop/deflate).
+const (
+	costMessage = 10_000
+	costByte    = 8
+)
+
+// CompressionCost implements fanout.Compressor.
+func (e *Encoder) CompressionCost(m *ring.Message, k ring.Encoding) int {
+	if e.table.forms[k].coding == Plain || m.Size < e.MinBytes {
+		return 0
+	}
+	return costMessage + m.Size*costByte
+}
