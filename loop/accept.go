@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"peal/loop/admit"
 )
 
 // acceptBatch is how many sockets are accepted before they are handed over and
@@ -13,7 +15,7 @@ const acceptBatch = 64
 // acceptRetry is the pause after the kernel was out of descriptors or memory.
 const acceptRetry = 50 * time.Millisecond
 
-// refusal is the response to a connection beyond the limit.
+// refusal is the response to a connection for which there is no descriptor.
 const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 116\r\nRetry-After: 5\r\nConnection: close\r\n\r\n" +
 	`{"error":{"code":"too_many_connections","message":"the server has reached max-connections: try again in 5 seconds"}}`
 
@@ -22,23 +24,23 @@ type acceptor struct {
 	group     *Group
 	loop      *Loop
 	listeners []int32
-	most      int // connections on all loops
+	admission *admit.Admission
 	paused    bool
 	retrying  bool
-	again     bool        // a batch ended before the backlog did: more in the next turn
-	given     [][]Arrival // for each loop, what this batch brings
+	waiting   bool         // for the rate of new connections: resume
+	again     bool         // a batch ended before the backlog did: more in the next turn
+	given     [][]newcomer // for each loop, what this batch brings
 	counts    acceptCounts
 }
 
 type acceptCounts struct {
-	refused   uint64 // beyond MaxConnections
 	shed      uint64 // no descriptor left
 	exhausted uint64 // times the kernel was out of something
 	failed    uint64 // connections that ended before they were accepted
 }
 
 func newAcceptor(g *Group, listeners []int) *acceptor {
-	a := &acceptor{group: g, loop: g.loops[0], most: g.config.MaxConnections, given: make([][]Arrival, len(g.loops))}
+	a := &acceptor{group: g, loop: g.loops[0], admission: g.admission, given: make([][]newcomer, len(g.loops))}
 	for _, fd := range listeners {
 		a.listeners = append(a.listeners, int32(fd))
 	}
@@ -52,7 +54,7 @@ func (a *acceptor) owns(fd int32) bool { return slices.Contains(a.listeners, fd)
 // edge-triggered: what is left when a batch ends is fetched in the next turn, after
 // other events; a task that posts itself again would run before them.
 func (a *acceptor) accept(listener int32) {
-	for n := 0; !a.paused; n++ {
+	for n := 0; !a.paused && !a.mustWait(); n++ {
 		if n == acceptBatch {
 			a.handOver()
 			a.again = true
@@ -87,7 +89,32 @@ func (a *acceptor) exhausted(listener int32, err error) {
 	a.retryLater()
 }
 
-// place gives the socket to the loop with the fewest connections.
+// mustWait reports whether accepting pauses for the rate of new connections. Those
+// that wait stay in the kernel's backlog, and a timer goes on with them.
+func (a *acceptor) mustWait() bool {
+	if a.waiting {
+		return true
+	}
+	wait := a.admission.Pause(a.loop.now)
+	if wait == 0 {
+		return false
+	}
+	a.waiting = true
+	a.loop.kernel.After(max(wait, leastPause), func() { // ends by itself after one Post
+		a.loop.Post(func() {
+			a.waiting = false
+			a.acceptAll()
+		})
+	})
+	return true
+}
+
+// leastPause is how long accepting pauses at least: some tokens come back meanwhile,
+// and not each connection costs a timer.
+const leastPause = 2 * time.Millisecond
+
+// place gives the socket to the loop with the fewest connections, also if it is only
+// to be refused there.
 func (a *acceptor) place(s Arrival) {
 	least, total := 0, int32(0)
 	for i, l := range a.group.loops {
@@ -97,16 +124,20 @@ func (a *acceptor) place(s Arrival) {
 			least = i
 		}
 	}
-	if int(total) >= a.most {
-		a.counts.refused++
-		a.loop.warn(&a.loop.complaints.refused, "connection limit reached: connection refused; raise max-connections", func() []any {
-			return []any{"client", peerOf(s.Peer).text(), "limit", a.most}
-		})
-		a.refuse(s)
-		return
+	who := a.loop.clientAt(s.Peer.Addr())
+	why, wait := a.admission.Admit(who, int(total), a.loop.now)
+	c := newcomer{Arrival: s, counted: who.Limited && why == admit.None, why: why}
+	if why == admit.None {
+		a.group.loops[least].load.Add(1)
+	} else {
+		a.loop.warnRefused(why, s.Peer)
+		var ok bool
+		if c.retry, ok = a.admission.Polite(why, wait, a.loop.now, a.loop.kernel.Random); !ok {
+			a.loop.kernel.CloseSocket(s.Socket)
+			return
+		}
 	}
-	a.group.loops[least].load.Add(1)
-	a.given[least] = append(a.given[least], s)
+	a.given[least] = append(a.given[least], c)
 }
 
 // refuse says why and hangs up. The client's request is not read, so the kernel

@@ -75,7 +75,10 @@ func TestConnectionLimitRefusesAndRecovers(t *testing.T) {
 	}
 	for range 3 {
 		c := s.dial()
-		expectRefusal(t, c.r)
+		c.send("echo out\n")
+		c.expect("refused: connections")
+		c.expectEnd()
+		c.Close()
 	}
 	if n := s.stats()[0].Refused; n != 3 {
 		t.Errorf("refused %d, want 3", n)
@@ -87,31 +90,6 @@ func TestConnectionLimitRefusesAndRecovers(t *testing.T) {
 		c := s.dial()
 		c.send("echo again\n")
 		c.expect("again")
-	}
-}
-
-// expectRefusal wants a whole 503 answer and the end.
-func expectRefusal(t testing.TB, r *bufio.Reader) {
-	t.Helper()
-	head, length := "", -1
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			t.Fatalf("refusal: %q: %v", head+line, err)
-		}
-		if line == "\r\n" {
-			break
-		}
-		if v, ok := strings.CutPrefix(line, "Content-Length: "); ok {
-			length = number(strings.TrimSpace(v))
-		}
-		head += line
-	}
-	if !strings.HasPrefix(head, "HTTP/1.1 503 ") {
-		t.Errorf("refused with %q", head)
-	}
-	if body, err := io.ReadAll(r); err != nil || len(body) != length {
-		t.Errorf("body of %d bytes, %v; Content-Length is %d", len(body), err, length)
 	}
 }
 

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"peal/loop/admit"
 	"peal/loop/fanout"
 	"peal/loop/frame"
 	"peal/loop/ring"
@@ -83,12 +84,12 @@ func (l *Loop) bySocket(fd int32) (uint32, *conn) {
 }
 
 // adopt makes an accepted socket a connection of this loop.
-func (l *Loop) adopt(s Arrival) {
+func (l *Loop) adopt(s newcomer) {
 	fd := s.Socket
 	l.startTicking()
 	if err := l.kernel.Add(fd); err != nil {
 		l.counts.refused++
-		l.load.Add(-1)
+		l.leave(s)
 		l.kernel.CloseSocket(fd)
 		return
 	}
@@ -124,6 +125,7 @@ func (l *Loop) adopt(s Arrival) {
 	l.counts.accepted++
 	l.fan.Attach(fanout.Conn{Slot: slot, Generation: c.serial()}, c.session)
 	l.wait(slot, c, l.idleTicks)
+	l.enter(slot, c, s)
 }
 
 // close ends the connection at once. Nothing else may be done with c.
@@ -139,13 +141,17 @@ func (l *Loop) close(slot uint32, c *conn) {
 	l.wheel.Clear(slot)
 	l.deadlines.Clear(slot)
 	l.dropInput(c)
+	gone := l.newcomerOf(slot)
+	if gone.why != admit.None {
+		delete(l.refusals, slot)
+	}
 	l.forgetPeer(slot)
 	l.slots[c.fd] = 0
 	l.kernel.CloseSocket(c.fd)
 	*c = conn{generation: c.generation, flags: c.flags & flagAgain}
 	l.free = append(l.free, slot)
 	l.open--
-	l.load.Add(-1)
+	l.leave(gone)
 }
 
 // unsubscribe ends what the connection receives; what is in its lane still goes out.

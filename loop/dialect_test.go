@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"peal/loop"
+	"peal/loop/admit"
 	"peal/loop/fanout"
 	"peal/loop/frame"
 	"peal/loop/ring"
@@ -90,6 +91,10 @@ func (f front) Request(c *loop.Call) {
 		return
 	}
 	f.requests.Add(1)
+	if why := c.Refusal.Reason; why != admit.None {
+		f.answer(c, loop.Later, end+1, "refused: "+why.String()+"\n") // the loop ends it whatever the verdict
+		return
+	}
 	if c.Draining {
 		f.draining.Add(1)
 	}

@@ -214,3 +214,14 @@ var TakeFromRing = take
 
 // DeadlineTick is the tick of a deadline.
 var DeadlineTick = deadlineTick
+
+// Addresses is how many addresses are counted.
+func (g *Group) Addresses() int { return g.admission.Stats().Addresses }
+
+// Config is what the loops were made with.
+func (g *Group) Config() Config { return g.config }
+
+// NameClient is what a layer below does when it learns the client's address.
+func (g *Group) NameClient(loop int, slot uint32, peer netip.AddrPort) {
+	g.on(loop, func(l *Loop) { l.Peer(l.conn(slot).fd, peer) })
+}

@@ -135,6 +135,7 @@ type Call struct {
 	Conn      Ref
 	Session   uint64
 	Peer      netip.AddrPort // address of the client, or of the proxy before it; not valid for a Unix socket
+	Refusal   Refusal        // set: the request is to be refused for it, in the form of its transport; the connection ends then
 	Secure    bool           // the client came over TLS
 	Trusted   bool           // Peer is a proxy whose word about its client counts: Parts.Trusted
 	Named     bool           // Peer was named by a proxy, in a PROXY header

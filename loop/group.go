@@ -4,21 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 
+	"peal/loop/admit"
 	"peal/loop/fanout"
 	"peal/loop/ring"
 )
 
 // Group is the event loops of one server and the listeners they share.
 type Group struct {
-	config  Config
-	loops   []*Loop
-	ended   chan error // one for each loop
-	once    sync.Once
-	started bool // by the goroutine that calls New, Serve, Start and Close
+	config    Config
+	admission *admit.Admission
+	loops     []*Loop
+	ended     chan error // one for each loop
+	once      sync.Once
+	started   bool // by the goroutine that calls New, Serve, Start and Close
 
 	dismissals atomic.Int32 // under way
 }
@@ -29,6 +32,7 @@ type Parts struct {
 	Front     func(loop int) Front // called once for each loop
 	Encoder   fanout.Encoder       // shared: any goroutine calls it
 	Source    fanout.Source
+	Limited   func(peer netip.Addr) bool                   // the limits of addresses hold for it (Config.Admission); nil: unless it is a loopback address, Trusted, or not valid, a Unix socket's. Any goroutine calls it.
 	Trusted   func(peer netip.Addr) bool                   // whose word about the clients behind it counts, a proxy's; not valid: a Unix socket's. nil: nobody's. Any goroutine calls it.
 	Share     func(addr netip.Addr, session uint64) uint64 // who is counted together when a limit is reached; nil: each connection alone. Any goroutine calls it.
 	Policy    func(channel string) fanout.Policy           // of slow consumers; nil: all are resumed. Any goroutine calls it.
@@ -53,8 +57,9 @@ func New(c Config, r *ring.Ring, open OpenKernel) (*Group, error) {
 	}
 	g := &Group{config: c.WithDefaults()}
 	g.ended = make(chan error, g.config.Loops)
+	g.admission = admit.New(g.config.admission(), rand.Uint64())
 	for i := range g.config.Loops {
-		l, err := newLoop(i, g.config, r.Reader(), open)
+		l, err := newLoop(i, g.config, r.Reader(), g.admission, open)
 		if err != nil {
 			g.Close()
 			return nil, fmt.Errorf("loop %d: %w", i, err)
@@ -168,7 +173,3 @@ func (g *Group) Pause(on bool) {
 	l := g.loops[0]
 	l.Post(func() { l.acceptor.pause(on) })
 }
-
-// LimitConnections changes Config.MaxConnections. Connections beyond it stay. It
-// is called on loop 0, by Each.
-func (g *Group) LimitConnections(most int) { g.loops[0].acceptor.most = most }

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"peal/loop"
+	"peal/loop/admit"
 	"peal/loop/fanout"
 	"peal/loop/secure"
 )
@@ -85,6 +86,9 @@ func prepare(t testing.TB, o options) *server {
 	if o.encoder == nil {
 		o.encoder = encoder{}
 	}
+	if !o.config.Admission.RefusalRate.IsOn() {
+		o.config.Admission.RefusalRate = admit.Rate{Interval: time.Millisecond, Burst: 1000}
+	}
 	s := &server{t: t}
 	s.world = &world{journal: newJournal(o.slots, o.keep), later: make(chan parked, 1024), waiting: make(chan parked, 1024), refs: make(chan loop.Ref, 1024)}
 	fd, addr := o.listen(t)
@@ -106,6 +110,7 @@ func prepare(t testing.TB, o options) *server {
 			b := addr.As16()
 			return binary.BigEndian.Uint64(b[8:])
 		},
+		Limited: func(addr netip.Addr) bool { return addr != netip.AddrFrom4([4]byte{127, 0, 0, 1}) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -165,6 +170,9 @@ func (s *server) awaitEmpty() {
 		s.t.Errorf("%d subscribers joined and never left", n)
 	}
 	for _, one := range s.stats() {
+		if a := one.Admission; a.Addresses != 0 || a.Open != 0 {
+			s.t.Errorf("without connections %d addresses are counted, and %d refusals are under way", a.Addresses, a.Open)
+		}
 		if one.InputBytes != 0 || one.Fanout.Held != 0 || one.Fanout.Members != 0 || one.Fanout.Channels != 0 {
 			s.t.Errorf("loop %d without connections holds %+v", one.Loop, one)
 		}

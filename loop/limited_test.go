@@ -64,7 +64,7 @@ func TestRefusedConnectionsDoNotFloodTheLog(t *testing.T) {
 	if len(lines) > most {
 		t.Errorf("%d lines in %v: %q", len(lines), time.Since(began), lines)
 	}
-	if want := "connection limit reached"; !strings.Contains(lines[0], want) || !strings.Contains(lines[0], "limit=1 ") {
+	if want := "has reached max-connections"; !strings.Contains(lines[0], want) {
 		t.Errorf("the log says %q, want %q", lines[0], want)
 	}
 	// What the lines say they left out is missing, and nothing else.

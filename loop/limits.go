@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"peal/loop/admit"
 	"peal/loop/fanout"
 )
 
@@ -11,6 +12,7 @@ import (
 type Config struct {
 	Loops          int           // event loops; default 1. More than GOMAXPROCS gains nothing.
 	MaxConnections int           // on all loops together; default what the descriptor limit leaves, less a margin. Beyond it connections are refused with 503.
+	Admission      admit.Limits  // of new connections; Connections and FullAtOnce are not used. Zero values are no limits, and no refusal with a response.
 	MessageBytes   int           // one WebSocket message; default 64 KiB. Beyond it close 1009.
 	HeadTimeout    time.Duration // a request head must be whole this long after its first byte; a request with its body, and a WebSocket message, have a second more for each KiB that has come of body and message; default 10 s. Beyond it the front refuses the request (Call.Late), and the WebSocket is closed.
 	IdleTimeout    time.Duration // a connection between requests, and before its first; default 75 s
@@ -26,8 +28,8 @@ type Config struct {
 }
 
 // DescriptorMargin is how many descriptors are kept free under the descriptor
-// limit: listeners, logs, the engine's files, profiles, and two for each loop.
-func DescriptorMargin(loops int) int { return 128 + 2*loops }
+// limit: listeners, logs, the engine's files, profiles, connections that are being refused, and two for each loop.
+func DescriptorMargin(loops int) int { return 128 + fullAtOnce + 2*loops }
 
 // WithDefaults returns c with its zero values filled in.
 func (c Config) WithDefaults() Config {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"peal/loop/admit"
 	"peal/loop/deflate"
 	"peal/loop/fanout"
 	"peal/loop/ring"
@@ -24,6 +25,8 @@ type Loop struct {
 	observer  Observer // the front, if it is one
 	shareBy   func(addr netip.Addr, session uint64) uint64
 	trusted   func(peer netip.Addr) bool
+	limited   func(peer netip.Addr) bool
+	admission *admit.Admission // of the group
 	encoder   fanout.Encoder
 	ring      *ring.Reader
 	fan       *fanout.Fan
@@ -52,8 +55,10 @@ type Loop struct {
 	deadlines   *fanout.Wheel // of streams: setDeadline
 	tick        uint32
 	ticking     bool
-	again       []uint32     // connections whose reading was interrupted for the others, the first first
-	dismissals  []*dismissal // the oldest is under way
+	refusals    map[uint32]Refusal // by slot, of connections that are here to be refused
+	now         time.Duration      // at the beginning of the callback under way
+	again       []uint32           // connections whose reading was interrupted for the others, the first first
+	dismissals  []*dismissal       // the oldest is under way
 	turnDue     bool
 	flushed     uint64 // work when the fan last sent
 	flushing    bool
@@ -81,7 +86,7 @@ type Loop struct {
 	load     atomic.Int32  // connections open or handed over
 	stopping atomic.Bool   // the group has requested the end
 	door     sync.Mutex    // guards the fields below; held for a copy
-	inbox    []Arrival     // accepted sockets
+	inbox    []newcomer    // accepted connections
 	posts    []func()      // what other goroutines want done here
 	rung     bool          // the door task is under way
 	answers  []answer
@@ -121,8 +126,8 @@ type counts struct {
 	busy         time.Duration // in callbacks of the kernel, not waiting in it
 }
 
-func newLoop(number int, c Config, r *ring.Reader, open OpenKernel) (*Loop, error) {
-	l := &Loop{config: c, number: uint16(number), ring: r}
+func newLoop(number int, c Config, r *ring.Reader, a *admit.Admission, open OpenKernel) (*Loop, error) {
+	l := &Loop{config: c, number: uint16(number), ring: r, admission: a, refusals: map[uint32]Refusal{}}
 	var err error
 	if l.kernel, err = open(number, l); err != nil {
 		return nil, err
@@ -141,6 +146,9 @@ func newLoop(number int, c Config, r *ring.Reader, open OpenKernel) (*Loop, erro
 // serve gives the loop what it serves.
 func (l *Loop) serve(p Parts) {
 	c := l.config
+	if l.limited = p.Limited; l.limited == nil {
+		l.limited = l.isLimited
+	}
 	l.front, l.encoder, l.shareBy, l.trusted = p.Front(int(l.number)), p.Encoder, p.Share, p.Trusted
 	var out fanout.Sender = &l.sender
 	if p.Sender != nil {
@@ -181,7 +189,7 @@ func (l *Loop) end() {
 	l.inbox = nil
 	l.door.Unlock()
 	for _, s := range inbox { // handed over, and never adopted
-		l.load.Add(-1)
+		l.leave(s)
 		l.kernel.CloseSocket(s.Socket)
 	}
 	l.kernel.Close()
@@ -223,6 +231,7 @@ func (l *Loop) Tick() {
 func (l *Loop) begin() (began time.Duration, before uint64) {
 	began = l.kernel.Now()
 	l.tick = uint32(began / tick)
+	l.now = began
 	return began, l.work()
 }
 
@@ -384,7 +393,7 @@ func (l *Loop) Post(f func()) {
 }
 
 // give hands over accepted sockets.
-func (l *Loop) give(sockets []Arrival) {
+func (l *Loop) give(sockets []newcomer) {
 	l.door.Lock()
 	l.inbox = append(l.inbox, sockets...)
 	l.ringDoor()

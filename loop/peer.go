@@ -53,6 +53,8 @@ const (
 	viaTrusted                 // its peer is a proxy whose word about its clients counts
 	viaNamed                   // its peer was named by the proxy before it: Handler.Peer
 	viaClient                  // its peer is the client of its latest request, behind the proxy in Loop.proxies
+	viaCounted                 // it is counted with its address: admit.Admission.Leave
+	viaRefused                 // it is here to be refused: Loop.refusals
 )
 
 func (l *Loop) via(slot uint32) via { return l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)] }
@@ -81,7 +83,7 @@ func (l *Loop) exempt(peer netip.Addr) bool {
 // Peer is called by the kernel, and by nobody else.
 func (l *Loop) Peer(socket int32, peer netip.AddrPort) {
 	if slot, c := l.bySocket(socket); c != nil {
-		secure := l.via(slot)&viaTLS != 0
+		secure, was := l.via(slot)&viaTLS != 0, l.newcomerOf(slot)
 		l.forgetPeer(slot)
 		l.setPeer(slot, peerOf(peer))
 		l.setVia(slot, secure)
@@ -89,6 +91,7 @@ func (l *Loop) Peer(socket int32, peer netip.AddrPort) {
 		if *v |= viaNamed; !peer.IsValid() {
 			*v &^= viaTrusted // of a Unix socket of the proxy's, not of this server
 		}
+		l.rename(slot, c, was)
 	}
 }
 

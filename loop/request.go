@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"peal/loop/admit"
 	"peal/loop/fanout"
 	"peal/loop/frame"
 )
@@ -37,6 +38,9 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte,
 			Ended:     c.flags&flagHalfClosed != 0,
 			Out:       out,
 		}
+		if l.via(slot)&viaRefused != 0 {
+			call.Refusal = l.refusals[slot]
+		}
 		l.busy()
 		l.front.Request(call)
 		l.idle()
@@ -56,6 +60,9 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte,
 				l.wait(slot, c, l.headTicks)
 			}
 			break
+		}
+		if call.Refusal.Reason != admit.None { // whatever the front thinks
+			call.Verdict = ReplyClose
 		}
 		if call.Verdict == Wait {
 			out = out[:before]

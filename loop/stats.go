@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"peal/loop/admit"
 	"peal/loop/fanout"
 )
 
@@ -12,9 +13,10 @@ type Stats struct {
 	Loop         int
 	Connections  int
 	Accepted     uint64
-	Exhausted    uint64 // times the kernel was out of descriptors or memory while accepting
-	Failed       uint64 // connections that ended before they were accepted
-	Refused      uint64 // beyond the limit, or without a descriptor
+	Exhausted    uint64      // times the kernel was out of descriptors or memory while accepting
+	Failed       uint64      // connections that ended before they were accepted
+	Refused      uint64      // without a descriptor, or for a reason of Admission
+	Admission    admit.Stats // of the loop that accepts
 	Reads        uint64
 	Requests     uint64
 	Received     uint64 // WebSocket messages from clients
@@ -107,7 +109,11 @@ func (g *Group) StatsOf(loop int) Stats {
 		Behind: l.ring.Behind(), Transports: l.transports(), Closes: l.closes.ByCode(), InputBytes: l.inputBytes, Applied: l.fan.Applied(), Fanout: l.fan.Stats(),
 	}
 	if a := l.acceptor; a != nil {
-		s.Refused += a.counts.refused + a.counts.shed
+		s.Admission = a.admission.Stats()
+		s.Refused += a.counts.shed
+		for _, n := range s.Admission.Refused {
+			s.Refused += n
+		}
 		s.Exhausted, s.Failed = a.counts.exhausted, a.counts.failed
 	}
 	return s

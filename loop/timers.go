@@ -97,6 +97,9 @@ func (l *Loop) expire(slot uint32) {
 // earlier one is asked again here.
 func (l *Loop) expireHTTP(slot uint32, c *conn) {
 	limit := l.idleTicks
+	if l.via(slot)&viaRefused != 0 {
+		limit = l.headTicks
+	}
 	if c.flags&flagHead != 0 {
 		if left := l.requestTime(c); left > 0 {
 			l.wait(slot, c, left)

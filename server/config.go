@@ -125,6 +125,8 @@ type Config struct {
 
 	HTTP httpapi.Limits // what one request may ask for; BatchLimit must fit into Loop.InputBytes: see relations.go
 
+	Admission Admission // of new connections
+
 	Loop loop.Config // loops, connections, timeouts; Loops defaults to GOMAXPROCS here
 	Hub  hub.Config  // history
 
@@ -230,6 +232,8 @@ func (c Config) WithDefaults() Config {
 		c.Loop.Fanout.LaneBytes = laneFor(max(32, c.HTTP.ChannelLimit))
 	}
 	c.Loop = c.Loop.WithDefaults()
+	c.Admission = c.Admission.withDefaults(c.Loop.MaxConnections)
+	c.Loop.Admission = c.Admission.limits()
 	c.Hub = c.Hub.WithDefaults()
 	c.Presence.Share = c.AddressShare
 	c.Presence = c.Presence.WithDefaults()

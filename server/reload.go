@@ -8,7 +8,7 @@ import (
 	"peal/server/rules"
 )
 
-// Reload takes from c what a running server can change: Drain, Loop.MaxConnections,
+// Reload takes from c what a running server can change: Drain, Loop.MaxConnections, Admission,
 // HTTP without HeadLimit, Origins, Token without the size of its cache, Keys, and Channels
 // if [SameHistories]. Everything else in c is ignored. On an error nothing is changed, unless ctx ended meanwhile.
 //
@@ -36,13 +36,11 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	policy, id := running.policy(), s.identity(running)
 	apply := func(i int) {
 		s.fronts[i].Reload(c.HTTP, table, policy, id)
-		if i == 0 {
-			s.loops.LimitConnections(c.Loop.MaxConnections)
-		}
 	}
 	if err := s.loops.Each(ctx, apply); err != nil {
 		return fmt.Errorf("an event loop does not respond: %w", err)
 	}
+	s.loops.LimitAdmission(c.Loop)
 	s.origins.Use(policy)
 	s.table.Store(table)
 	s.channels = c.Channels

@@ -1,6 +1,9 @@
 package admit
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // Reason says why a connection is refused.
 type Reason uint8
@@ -18,6 +21,14 @@ const (
 var names = [reasons]string{"", "connections", "address", "address_rate", "memory"}
 
 func (r Reason) String() string { return names[r] }
+
+// Reasons are those to refuse a connection.
+func Reasons() (all []Reason) {
+	for r := None + 1; r < reasons; r++ {
+		all = append(all, r)
+	}
+	return all
+}
 
 // Limits are the limits of new connections. Zero values are no limits, but for
 // Connections and RefusalRate: without them every connection is refused, and none with a response.
@@ -40,11 +51,14 @@ type Client struct {
 }
 
 // Admission decides about connections in the order in which they come.
+//
+// Any goroutine may call it, but for Admit and Pause: the one that accepts.
 type Admission struct {
-	Limits
-	Counts   *Counts
+	counts   Counts
 	Refusals Refusals
 
+	mu      sync.Mutex // held for nanoseconds
+	limits  Limits
 	total   Bucket
 	buckets Buckets
 	pressed bool
@@ -52,17 +66,28 @@ type Admission struct {
 	pauses  uint64
 }
 
-// New returns an Admission without limits; seed is that of NewBuckets.
-func New(counts *Counts, seed uint64) *Admission {
-	return &Admission{Counts: counts, buckets: NewBuckets(seed)}
+// New returns an Admission with those limits; seed is that of NewBuckets.
+func New(l Limits, seed uint64) *Admission { return &Admission{limits: l, buckets: NewBuckets(seed)} }
+
+// Limit changes the limits. Connections that are there stay.
+func (a *Admission) Limit(l Limits) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.limits = l
 }
 
 // Press says whether the memory of the process is beyond its mark.
-func (a *Admission) Press(on bool) { a.pressed = on }
+func (a *Admission) Press(on bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pressed = on
+}
 
 // Pause returns how long accepting must pause for the total rate, 0 if it need not.
 func (a *Admission) Pause(now time.Duration) time.Duration {
-	wait := a.total.Wait(a.Rate, now)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	wait := a.total.Wait(a.limits.Rate, now)
 	if wait > 0 {
 		a.pauses++
 	}
@@ -70,61 +95,81 @@ func (a *Admission) Pause(now time.Duration) time.Duration {
 }
 
 // Admit decides about a connection beside open others. If it is limited by address and
-// admitted, it is counted, and Counts.Leave must follow. wait is at least how long the
-// client must stay away.
+// admitted, it is counted, and Leave must follow. wait is at least how long the client
+// must stay away.
 //
 // An address that is beyond its own limits takes nothing from the total rate.
 func (a *Admission) Admit(c Client, open int, now time.Duration) (why Reason, wait time.Duration) {
-	if why, wait = a.admitAddress(c, now); why != None {
-		a.refuse(why, now)
-		return why, wait
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if why, wait = a.address(c, now); why == None {
+		a.total.Take(a.limits.Rate, now)
+		switch {
+		case a.pressed:
+			why = Memory
+		case open >= a.limits.Connections:
+			why = Full
+		}
 	}
-	a.total.Take(a.Rate, now)
-	switch {
-	case a.pressed:
-		why = Memory
-	case open >= a.Connections:
-		why = Full
-	case c.Limited && !a.Counts.Enter(c.Key, a.PerAddress):
-		why = Address // others of the address have come in between
+	if why == None && c.Limited && !a.counts.Enter(c.Key, a.limits.PerAddress) {
+		why = Address
 	}
-	if why != None {
-		a.refuse(why, now)
-	}
-	return why, 0
+	return why, a.refuse(why, wait, now)
 }
 
-func (a *Admission) admitAddress(c Client, now time.Duration) (why Reason, wait time.Duration) {
+// Name decides about a connection that was admitted, and whose client has another address
+// than its connection, by the limits of that address. What Admit says of counting
+// holds for it.
+func (a *Admission) Name(c Client, now time.Duration) (why Reason, wait time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if why, wait = a.address(c, now); why == None && c.Limited && !a.counts.Enter(c.Key, a.limits.PerAddress) {
+		why = Address
+	}
+	return why, a.refuse(why, wait, now)
+}
+
+// Leave ends a connection that was counted.
+func (a *Admission) Leave(key uint64) { a.counts.Leave(key) }
+
+// address decides by the limits of one address; a.mu is held.
+func (a *Admission) address(c Client, now time.Duration) (why Reason, wait time.Duration) {
 	if !c.Limited {
 		return None, 0
 	}
-	if wait := a.buckets.Take(c.Key, a.AddressRate, now); wait > 0 {
+	if wait := a.buckets.Take(c.Key, a.limits.AddressRate, now); wait > 0 {
 		return AddressRate, wait
 	}
-	if a.PerAddress > 0 && a.Counts.Of(c.Key) >= a.PerAddress {
+	if a.limits.PerAddress > 0 && a.counts.Of(c.Key) >= a.limits.PerAddress {
 		return Address, 0
 	}
 	return None, 0
 }
 
-func (a *Admission) refuse(why Reason, now time.Duration) {
-	a.by[why]++
-	a.Refusals.count(now)
-}
-
-// Polite reports whether a connection that is refused for that reason gets a response.
-// Refusals.End must follow after true.
-func (a *Admission) Polite(why Reason, now time.Duration) bool {
-	atOnce := a.RefusalRate.Burst
-	if why == Full {
-		atOnce = min(atOnce, a.FullAtOnce)
+// refuse counts a refusal, if it is one; a.mu is held.
+func (a *Admission) refuse(why Reason, wait, now time.Duration) time.Duration {
+	if why != None {
+		a.by[why]++
+		a.Refusals.count(now)
 	}
-	return a.RefusalRate.IsOn() && a.Refusals.Begin(a.RefusalRate, atOnce, now)
+	return wait
 }
 
-// Retry is when a client that was refused is to come back.
-func (a *Admission) Retry(wait time.Duration, random func(n int64) int64) time.Duration {
-	return a.Refusals.Retry(a.RefusalRate, wait, random)
+// Polite reports whether a connection that is refused for that reason gets a response,
+// and when its client is to come back, at least after wait. Refusals.End must follow
+// after true.
+func (a *Admission) Polite(why Reason, wait, now time.Duration, random func(n int64) int64) (retry time.Duration, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	rate := a.limits.RefusalRate
+	atOnce := rate.Burst
+	if why == Full {
+		atOnce = min(atOnce, a.limits.FullAtOnce)
+	}
+	if !rate.IsOn() || !a.Refusals.begin(rate, atOnce, now) {
+		return 0, false
+	}
+	return a.Refusals.retry(rate, wait, random), true
 }
 
 // Stats is what was refused, and how often accepting paused for the total rate.
@@ -137,9 +182,14 @@ type Stats struct {
 
 // Stats returns the counters.
 func (a *Admission) Stats() Stats {
-	s := Stats{Refused: make(map[string]uint64, reasons), Pauses: a.pauses, Open: a.Refusals.Open(), Addresses: a.Counts.Len()}
-	for r := None + 1; r < reasons; r++ {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := Stats{Refused: make(map[string]uint64, reasons), Pauses: a.pauses, Open: a.Refusals.Open(), Addresses: a.counts.Len()}
+	for _, r := range Reasons() {
 		s.Refused[r.String()] = a.by[r]
 	}
 	return s
 }
+
+// Connections is how many connections of an address are counted.
+func (a *Admission) Connections(key uint64) int { return a.counts.Of(key) }

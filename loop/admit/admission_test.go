@@ -13,15 +13,15 @@ var (
 	flood     = admit.Client{Key: 66, Limited: true}
 )
 
+func none(int64) int64 { return 0 }
+
 func client(key int) admit.Client { return admit.Client{Key: uint64(key), Limited: true} }
 
 func newAdmission(l admit.Limits) *admit.Admission {
-	a := admit.New(&admit.Counts{}, 1)
 	if l.Connections == 0 {
 		l.Connections = 1 << 20
 	}
-	a.Limits = l
-	return a
+	return admit.New(l, 1)
 }
 
 func TestReasonsInTheirOrder(t *testing.T) {
@@ -42,10 +42,10 @@ func TestReasonsInTheirOrder(t *testing.T) {
 	check("without memory", client(4), 2, admit.Memory)
 	a.Press(false)
 	check("with memory again", client(4), 2, admit.None)
-	a.Counts.Leave(1)
-	a.Counts.Leave(2)
-	a.Counts.Leave(4)
-	if n := a.Counts.Len(); n != 0 {
+	a.Leave(1)
+	a.Leave(2)
+	a.Leave(4)
+	if n := a.Stats().Addresses; n != 0 {
 		t.Errorf("%d addresses are left; those that were refused must not be counted", n)
 	}
 	s := a.Stats()
@@ -90,12 +90,12 @@ func TestManyAddressesTakeNothingFromOthers(t *testing.T) {
 		if why, _ := a.Admit(key, 0, time.Minute); why != admit.None {
 			t.Fatalf("address %d: %s", i, why)
 		}
-		a.Counts.Leave(key.Key) // it goes at once
+		a.Leave(key.Key) // it goes at once
 	}
-	if n := a.Counts.Len(); n != 1 {
+	if n := a.Stats().Addresses; n != 1 {
 		t.Errorf("%d addresses are counted, want the one that has connections", n)
 	}
-	if n := a.Counts.Of(1); n != 3 {
+	if n := a.Connections(1); n != 3 {
 		t.Errorf("the honest address has %d connections, want 3", n)
 	}
 }
@@ -127,7 +127,7 @@ func TestRefusalsHaveABudget(t *testing.T) {
 	now := time.Minute
 	polite := func(why admit.Reason, want bool) {
 		t.Helper()
-		if got := a.Polite(why, now); got != want {
+		if _, got := a.Polite(why, 0, now, none); got != want {
 			t.Errorf("%s: a response is %v, want %v (%d under way)", why, got, want, a.Refusals.Open())
 		}
 	}
@@ -148,19 +148,24 @@ func TestRefusalsHaveABudget(t *testing.T) {
 	}
 	a.Refusals.End()
 	polite(admit.Address, false) // the rate
-	if (&admit.Admission{}).Polite(admit.Address, now) {
+	if _, ok := newAdmission(admit.Limits{}).Polite(admit.Address, 0, now, none); ok {
 		t.Error("without a rate of refusals there is one with a response")
 	}
 }
 
 func TestRetryGrowsWithTheOverloadAndIsSpread(t *testing.T) {
-	a := newAdmission(admit.Limits{Connections: 1, RefusalRate: admit.Rate{Interval: 10 * time.Millisecond, Burst: 1}})
+	a := newAdmission(admit.Limits{Connections: 1, RefusalRate: admit.Rate{Interval: 10 * time.Millisecond, Burst: 100_000}})
 	random := rand.New(rand.NewPCG(1, 1)).Int64N
 	now := time.Minute
 	measure := func() (least, most time.Duration) {
 		least = time.Hour
 		for range 1000 {
-			d := a.Retry(0, random)
+			d, ok := a.Polite(admit.Address, 0, now, random)
+			if !ok {
+				t.Fatal("no room for a refusal")
+			}
+			a.Refusals.End()
+			now += 10 * time.Microsecond
 			least, most = min(least, d), max(most, d)
 		}
 		return least, most
@@ -181,7 +186,7 @@ func TestRetryGrowsWithTheOverloadAndIsSpread(t *testing.T) {
 	if _, most := measure(); most > 6*time.Second {
 		t.Errorf("two minutes later still up to %v", most)
 	}
-	if d := a.Retry(50*time.Second, random); d < 50*time.Second {
+	if d, _ := a.Polite(admit.AddressRate, 50*time.Second, now, random); d < 50*time.Second {
 		t.Errorf("retry after %v, but the rate of the address needs 50 s", d)
 	}
 }
@@ -193,7 +198,7 @@ func BenchmarkAdmit(b *testing.B) {
 		now := time.Duration(i) * time.Microsecond
 		c := client(i % 50_000)
 		if a.Pause(now); i >= 50_000 {
-			a.Counts.Leave(c.Key)
+			a.Leave(c.Key)
 		}
 		a.Admit(c, 1, now)
 	}

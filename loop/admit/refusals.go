@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Refusals is the budget of refusals that have a response. Begin and Retry belong to
-// the goroutine that accepts; any goroutine may call End.
+// Refusals is the budget of refusals that have a response. The lock of
+// the Admission guards all but open; any goroutine may call End.
 type Refusals struct {
 	bucket Bucket
 	open   atomic.Int32 // under way
@@ -15,9 +15,9 @@ type Refusals struct {
 	halved time.Duration // when that was done last
 }
 
-// Begin reports whether there is room for one more refusal under way: within the rate, and while
+// begin reports whether there is room for one more refusal under way: within the rate, and while
 // fewer than atOnce are. End must follow after true.
-func (f *Refusals) Begin(r Rate, atOnce int, now time.Duration) bool {
+func (f *Refusals) begin(r Rate, atOnce int, now time.Duration) bool {
 	if int(f.open.Load()) >= atOnce || f.bucket.Take(r, now) > 0 {
 		return false
 	}
@@ -49,10 +49,10 @@ func (f *Refusals) count(now time.Duration) {
 	f.recent++
 }
 
-// Retry is when a client that was refused is to come back, at least after wait. It
+// retry is when a client that was refused is to come back, at least after wait. It
 // grows with the overload: the clients that were refused lately come back over the time in which they can
 // all be refused once more. It is spread over half to one and a half times of that.
-func (f *Refusals) Retry(r Rate, wait time.Duration, random func(n int64) int64) time.Duration {
+func (f *Refusals) retry(r Rate, wait time.Duration, random func(n int64) int64) time.Duration {
 	base := leastRetry
 	if r.IsOn() {
 		base += time.Duration(f.recent) * r.Interval

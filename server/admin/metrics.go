@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"peal/loop"
+	"peal/loop/admit"
 	"peal/loop/fanout"
 	"peal/server/apikey"
 	"peal/server/hub"
@@ -126,7 +127,11 @@ var metrics = []metric{
 	gauge("connections", "Open connections.", func(s *loop.Stats) float64 { return float64(s.Connections) }),
 	{desc("transport_connections", "Open connections by their current use.", "transport"), prometheus.GaugeValue, transports},
 	counter("connections_accepted_total", "Connections accepted.", func(s *loop.Stats) float64 { return float64(s.Accepted) }),
-	counter("connections_refused_total", "Connections refused: beyond the limit, or no descriptor left.", func(s *loop.Stats) float64 { return float64(s.Refused) }),
+	counter("connections_refused_total", "Connections refused: beyond a limit of admission, or no descriptor left.", func(s *loop.Stats) float64 { return float64(s.Refused) }),
+	by("reason", "admission_refused_total", "Connections refused by admission, by reason.", admissionRefused),
+	one(prometheus.CounterValue, "accept_pauses_total", "Times that accepting paused because new connections came faster than --accept-rate.", func(s *state) float64 { return float64(s.admission().Pauses) }),
+	one(prometheus.GaugeValue, "refusing_connections", "Refused connections that are open until they have their response.", func(s *state) float64 { return float64(s.admission().Open) }),
+	one(prometheus.GaugeValue, "counted_addresses", "IPv4 addresses and IPv6 /64 that have connections and are limited.", func(s *state) float64 { return float64(s.admission().Addresses) }),
 	counter("connections_dead_total", "Connections closed for silence.", func(s *loop.Stats) float64 { return float64(s.Dead) }),
 	counter("connections_slow_total", "Connections closed as slow consumers, beyond --lane-bytes or --held-bytes.", func(s *loop.Stats) float64 { return float64(s.Slow) }),
 	by("reason", "connections_evicted_total", "Connections closed because they held the most when a limit was reached, or for too long.", evictions),
@@ -229,6 +234,25 @@ func transports(s *state, put func(float64, ...string)) {
 	put(float64(sum.SSE), "sse")
 	put(float64(sum.Poll), "poll")
 	put(float64(sum.HTTP), "http")
+}
+
+// admission is what the loop that accepts has counted.
+func (s *state) admission() admit.Stats {
+	for i := range s.loops {
+		if a := s.loops[i].Admission; a.Refused != nil {
+			return a
+		}
+	}
+	return admit.Stats{}
+}
+
+// admissionRefused has an entry for each reason.
+func admissionRefused(s *state) map[string]uint64 {
+	all := map[string]uint64{}
+	for _, r := range admit.Reasons() {
+		all[r.String()] = s.admission().Refused[r.String()]
+	}
+	return all
 }
 
 // evictions are those of all loops by the limit that was reached.

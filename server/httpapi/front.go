@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"peal/loop"
+	"peal/loop/admit"
 	"peal/loop/fanout"
 	"peal/server/auth"
 	"peal/server/ban"
@@ -250,6 +251,10 @@ func (f *Front) request(c *loop.Call) {
 		return
 	}
 	if !ready {
+		return
+	}
+	if c.Refusal.Reason != admit.None {
+		f.refuseConnection(x)
 		return
 	}
 	x.route, x.segment = f.routes.find(x.head.Path)

@@ -20,6 +20,7 @@ type route struct {
 	action  permit.Action
 	body    body
 	serve   func(x *exchange)
+	refuse  func(x *exchange, err *refusal.Error) bool // a connection that is here to be refused; nil, or false: an HTTP response says err
 
 	prefix, suffix string // of a pattern with {channel}
 	allow          string // the value of Allow
@@ -47,10 +48,10 @@ func rows(s *shared) []route {
 				return
 			}
 			pages.page(x)
-		}},
-		{pattern: "/ws", methods: "GET", action: permit.Subscribe, serve: subscribing.webSocket},
-		{pattern: "/sse", methods: "GET, HEAD", action: permit.Subscribe, serve: subscribing.eventStream},
-		{pattern: "/poll", methods: "GET, HEAD", action: permit.Subscribe, serve: subscribing.poll},
+		}, refuse: subscribing.refuseSocket},
+		{pattern: "/ws", methods: "GET", action: permit.Subscribe, serve: subscribing.webSocket, refuse: subscribing.refuseSocket},
+		{pattern: "/sse", methods: "GET, HEAD", action: permit.Subscribe, serve: subscribing.eventStream, refuse: subscribing.refuseStream},
+		{pattern: "/poll", methods: "GET, HEAD", action: permit.Subscribe, serve: subscribing.poll, refuse: subscribing.refusePoll},
 		{pattern: "/publish", methods: "POST", action: permit.Publish, serve: publishing.message},
 		{pattern: "/publish/batch", methods: "POST", action: permit.Publish, body: manyMessages, serve: publishing.batch},
 		{pattern: "/disconnect", methods: "POST", action: permit.Disconnect, serve: control.disconnect},

@@ -92,8 +92,7 @@ func TestEveryCodeIsDocumentedWithWhetherToTryAgain(t *testing.T) {
 		}
 	}
 	known := codes(t)
-	known["too_many_connections"] = true // loop/accept.go
-	known["https_required"] = true       // loop/secure/handshake.go
+	known["https_required"] = true // loop/secure/handshake.go
 	for code := range known {
 		if _, ok := documented[code]; !ok {
 			t.Errorf("docs/protocol.md does not list %s", code)

@@ -30,6 +30,9 @@ type conn struct {
 	over       bool   // the end was seen
 	dismissed  bool   // the backend has asked for its end
 	excused    bool   // the server could not keep it, and has counted that
+	served     bool   // a request of it was not refused
+	scarce     bool   // it could be refused when it was accepted
+	turned     bool   // it was refused: it reads no more, and hangs up when the server has
 	pressed    bool   // it may be the one on its loop that was told that its input is too slow, or too much
 	expected   uint16 // close code of the front's refusal
 	stalled    bool   // its socket was full at least once
@@ -220,6 +223,13 @@ func (w *world) read() {
 func (w *world) readConn(c *conn) {
 	c.touched = false
 	s := c.socket
+	if c.turned {
+		if (s.shut || s.closed) && !c.left {
+			c.left = true // before hangUp, which comes back here
+			c.hangUp()
+		}
+		return
+	}
 	for w.failure == "" && len(s.out) > 0 && !c.left && !c.over {
 		it, n, err := c.next(s.out)
 		if err != nil {

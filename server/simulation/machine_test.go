@@ -283,6 +283,7 @@ func (k *kernel) Accept(int32) (loop.Arrival, error) {
 		return loop.Arrival{}, fmt.Errorf("%w: %w", loop.ErrExhausted, errAborted)
 	}
 	s := m.backlog[0]
+	s.conn.scarce = m.w.isScarce()
 	m.backlog = m.backlog[1:]
 	if s.reset && m.w.rnd.IntN(2) == 0 {
 		return loop.Arrival{}, errAborted

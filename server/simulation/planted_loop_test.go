@@ -81,6 +81,21 @@ var loopBugs = []loopBug{
 	{"a refused connection is not closed", []edit{
 		{"accept.go", "	k.CloseSocket(s.Socket)\n", "	if !BUG {\n		k.CloseSocket(s.Socket)\n	}\n"},
 	}},
+	{"an address is counted for ever", []edit{
+		{"admission.go", "		l.admission.Leave(l.addressKey(n.Peer.Addr()))", "		if !BUG {\n			l.admission.Leave(l.addressKey(n.Peer.Addr()))\n		}"},
+	}},
+	{"a refusal never ends", []edit{
+		{"admission.go", "		l.admission.Refusals.End()\n", "		if !BUG {\n			l.admission.Refusals.End()\n		}\n"},
+	}},
+	{"accepting pauses for good", []edit{
+		{"accept.go", "			a.waiting = false\n", "			a.waiting = BUG\n"},
+	}},
+	{"a connection that is to be refused is served", []edit{
+		{"request.go", "if l.via(slot)&viaRefused != 0 {", "if l.via(slot)&viaRefused != 0 && !BUG {"},
+	}},
+	{"refused connections count as open", []edit{
+		{"admission.go", "		return // it was never part of load\n", "		if !BUG {\n			return // it was never part of load\n		}\n"},
+	}},
 	{"a turn does not let itself be woken", []edit{
 		{"loop.go", "	l.armed.Store(0) // before the ring is looked at: see Wake\n", "	if !BUG {\n		l.armed.Store(0)\n	}\n"},
 	}},

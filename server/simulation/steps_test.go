@@ -402,7 +402,9 @@ func (w *world) finish() {
 	}
 	w.machine.most = everything
 	w.scarce = true // those that were refused before
-	w.group.LimitConnections(everything)
+	limits := w.plan.loop
+	limits.MaxConnections = everything
+	w.group.LimitAdmission(limits)
 	w.paused = false
 	w.group.Pause(false)
 	for range 1000 { // more than any engine has left to do
@@ -508,6 +510,9 @@ func (w *world) endAll() {
 		if st.Connections != 0 || st.InputBytes != 0 || st.Fanout.Members != 0 || st.Fanout.Views != 0 || st.Fanout.Channels != 0 || st.Fanout.Held != 0 {
 			w.fail("loop %d: left behind: %+v", k.number, st)
 		}
+	}
+	if a := w.group.StatsOf(0).Admission; a.Addresses != 0 || a.Open != 0 {
+		w.fail("%d addresses are counted, and %d refusals are under way", a.Addresses, a.Open)
 	}
 	if n := w.hub.Stats().Subscribers; n != 0 {
 		w.fail("%d subscribers are left", n)

@@ -2,8 +2,10 @@ package simulation_test
 
 import (
 	"bytes"
+	"strings"
 
 	"peal/loop"
+	"peal/loop/admit"
 	"peal/loop/fanout"
 	"peal/server/httpapi"
 )
@@ -26,6 +28,11 @@ func (f *watch) Request(call *loop.Call) {
 		w.fail("a request of %v, from where nobody is connected", call.Peer)
 	}
 	c.loop, c.session = f.loop, call.Session
+	if call.Refusal.Reason != admit.None {
+		f.turnAway(c, call)
+		return
+	}
+	w.judgeServed(c)
 	if w.letWait(c, call) {
 		return
 	}
@@ -63,6 +70,54 @@ func (f *watch) Request(call *loop.Call) {
 			c.shallEnd() // its cursor means nothing, and it has no word for that
 		}
 	}
+}
+
+// judgeServed: no more connections are served at a time than there may be.
+func (w *world) judgeServed(c *conn) {
+	c.served = true
+	n := 0
+	for _, other := range w.conns {
+		if other.served && !other.socket.closed {
+			n++
+		}
+	}
+	if most := w.plan.loop.MaxConnections; n > most && !w.finishing {
+		w.fail("%s: %d connections are served, at most %d may be", c, n, most)
+	}
+}
+
+// turnAway judges the refusal of a connection. What it does afterwards is its end only.
+func (f *watch) turnAway(c *conn, call *loop.Call) {
+	w := f.w
+	if call.Refusal.Reason != admit.Full || !c.scarce {
+		w.fail("%s: an honest client is refused: %s", c, call.Refusal.Reason)
+	}
+	f.next.Request(call)
+	if call.Verdict == loop.More || w.failure != "" {
+		return
+	}
+	w.readConn(c)
+	x := c.firstUnbegun()
+	if call.Verdict != loop.ReplyClose || x == nil {
+		w.fail("%s: refused with verdict %d", c, call.Verdict)
+		return
+	}
+	want := "HTTP/1.1 503 "
+	switch {
+	case x.number > 0:
+	case x.ask.transport == poll:
+		want = "HTTP/1.1 429 "
+	case x.ask.transport == eventStream:
+		want = "HTTP/1.1 200 "
+	default:
+		want = "HTTP/1.1 101 "
+	}
+	if !strings.HasPrefix(string(call.Out), want) && !call.Ended && !call.Late {
+		w.fail("%s: %.40q is refused with %.60q, want %q", c, x.wire, call.Out, want)
+	}
+	w.counts[turnedAway]++
+	c.unlucky()
+	c.turned = true
 }
 
 // judgeTurn: a request has to wait until the response to the one before, if that

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"peal/loop"
+	"peal/loop/admit"
 	"peal/loop/fanout"
 	"peal/loop/ring"
 	"peal/server/httpapi"
@@ -172,6 +173,9 @@ func (w *world) newPlan() plan {
 		ringBytes: 8000 + r.IntN(80_000),
 	}
 	p.loop = newLoopConfig(r)
+	if w.seed%2 == 0 {
+		p.loop.Admission = newAdmission(w.own)
+	}
 	p.expires = r.IntN(2) == 0
 	p.hub.TotalBytes = everything
 	if !p.expires {
@@ -199,6 +203,17 @@ func (w *world) newPlan() plan {
 }
 
 // newLoopConfig has limits that are met, each in some worlds.
+// newAdmission returns limits that honest clients do not meet: each connection has an
+// address of its own. Only the rate of all makes them wait.
+func newAdmission(r *rand.Rand) admit.Limits {
+	return admit.Limits{
+		PerAddress:  1,
+		AddressRate: admit.Rate{Interval: time.Hour, Burst: 1},
+		Rate:        admit.Rate{Interval: time.Duration(1+r.IntN(50)) * time.Millisecond, Burst: 1 + r.IntN(8)},
+		RefusalRate: admit.Rate{Interval: time.Duration(1+r.IntN(500)) * time.Millisecond, Burst: 1 + r.IntN(20)},
+	}
+}
+
 func newLoopConfig(r *rand.Rand) loop.Config {
 	c := loop.Config{
 		Loops:          1 + r.IntN(3),
@@ -340,6 +355,8 @@ func (w *world) boot() {
 		Source:    w.source,
 		Policy:    w.plan.policy,
 		Sender:    w.sender,
+		Share:     func(peer netip.Addr, session uint64) uint64 { return w.share(peer, session) },
+		Limited:   func(netip.Addr) bool { return true },
 	})
 	if err != nil {
 		panic(err)
@@ -348,6 +365,15 @@ func (w *world) boot() {
 	for _, k := range w.machine.kernels {
 		k.seen = g.StatsOf(k.number)
 	}
+}
+
+// share is whom a connection is counted with: with nobody, but for its address.
+func (w *world) share(peer netip.Addr, session uint64) uint64 {
+	if session != 0 {
+		return session
+	}
+	b := peer.As4()
+	return uint64(b[2])<<8 | uint64(b[3])
 }
 
 // wake is what a log does when it has shown something.
