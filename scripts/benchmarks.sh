@@ -1,5 +1,5 @@
 #!/bin/sh
-# Generates the tables of BENCHMARKS.md and docs/transports.md from the raw records
+# Generates the tables of BENCHMARKS.md, docs/transports.md and docs/deploy.md from the raw records
 # in bench/results.
 #
 #   scripts/benchmarks.sh                              only generates the tables

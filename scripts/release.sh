@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds a release into dist/: a static binary and its SBOM (SPDX) for each
-# architecture, and SHA256SUMS. The same commit and the same Go version give the same
+# Builds a release into dist/: for each architecture a static binary, its SBOM (SPDX),
+# a Debian package, and an archive for scripts/install.sh, which is there, too; and
+# SHA256SUMS. The same commit and the same Go version give the same
 # bytes; --check builds twice, the second time from an empty cache, and compares.
 #
 #   scripts/release.sh            version from git: the tag, or commit and distance
@@ -24,7 +25,7 @@ binaries() {
 	done
 }
 
-# release DIR: the binaries, their SBOMs and SHA256SUMS.
+# release DIR: the binaries, their SBOMs, the packages, install.sh and SHA256SUMS.
 release() {
 	rm -rf "$1"
 	mkdir -p "$1"
@@ -33,7 +34,9 @@ release() {
 	for file in "$1"/peal-linux-*; do
 		go run ./scripts/sbom "$file" "$version" > "$file.spdx.json"
 	done
-	(cd "$1" && sha256sum peal-* > SHA256SUMS)
+	scripts/package/build.sh "$1" "$version"
+	cp scripts/install.sh "$1"
+	(cd "$1" && sha256sum peal* install.sh > SHA256SUMS)
 }
 
 tmp=$(mktemp -d)

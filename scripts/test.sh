@@ -4,9 +4,10 @@
 # tests without it, a short run of every fuzz target, and the counted part of the
 # regression gate. Needs Go, a C compiler and git. .ci/run installs what the
 # end-to-end tests (php-cli, chromium), the browser client (Node 20, npm ci in
-# clients/js), the load tests of other servers (loadtest/dialect) server/token
-# (npm ci in testdata/jose) and server/endtoend (npm ci in testdata/ws) need. Without it these tests are skipped, unless
-# PEAL_E2E=require.
+# clients/js), the load tests of other servers (loadtest/dialect), server/token
+# (npm ci in testdata/jose) and server/endtoend (npm ci in testdata/ws) need, and the
+# programs that check the packages (lintian, shellcheck, systemd). Without it these
+# tests are skipped, unless PEAL_E2E=require.
 #
 #   scripts/test.sh              everything
 #   FUZZ=30s scripts/test.sh     longer fuzzing (default 50000x inputs per target; 0:
@@ -31,6 +32,13 @@ go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
 step 'static binaries, both architectures'
 scripts/release.sh --binaries
+
+step 'known vulnerabilities'
+scripts/package/govulncheck-test.sh
+scripts/govulncheck.sh
+
+step 'Debian package'
+scripts/package/check.sh
 
 step 'browser client: types, size, unit tests, the copy in the server'
 if [ -d clients/js/node_modules ] && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; then

@@ -1,4 +1,4 @@
-// Package document generates the tables of BENCHMARKS.md and docs/transports.md
+// Package document generates the tables of BENCHMARKS.md, docs/transports.md and docs/deploy.md
 // from the records in bench/results.
 //
 //   - A region is the text between the comments "table: NAME" and "end: NAME" in a

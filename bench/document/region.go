@@ -15,7 +15,7 @@ import (
 // Documents are the files with regions, Results is the folder of the records. Both
 // are relative to the root of the repository.
 var (
-	Documents = []string{"BENCHMARKS.md", "docs/transports.md"}
+	Documents = []string{"BENCHMARKS.md", "docs/transports.md", "docs/deploy.md"}
 	Results   = "bench/results"
 )
 

@@ -27,6 +27,7 @@ var tables = map[string]func(*record.Record) (string, error){
 var summaries = map[string]func(map[string]*record.Record) string{
 	"losses":         writeLosses,
 	"extrapolations": extrapolations,
+	"capacity":       capacity,
 }
 
 // head describes how the table was measured.
