@@ -16,6 +16,7 @@ import (
 // doctorCommand is the flags of peal doctor.
 type doctorCommand struct {
 	json, strict bool
+	doctorURL
 
 	config, root string // of the machine
 	pid          int
@@ -25,17 +26,28 @@ func newDoctor() *cobra.Command {
 	var d doctorCommand
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Find what is wrong with a machine",
-		Long: `Checks the machine for a server with the configuration of --config and the
-environment (PEAL_…): limits, kernel settings, memory, clock, disk, permissions.
+		Short: "Find what is wrong with a machine, or with the way to a server",
+		Long: `Without --url, checks the machine for a server with the configuration of --config
+and the environment (PEAL_…): limits, kernel settings, memory, clock, disk,
+permissions. With --url, checks a server as its clients reach it, through all proxies:
+TLS, WebSockets, event streams, quiet connections, long polls, headers, CORS.
 
-It changes nothing. Each line has the value; each fault also has the reason and the
-exact command that removes it. Exit codes: 0 no failure (with --strict: and no
-warning), 1 a failure, 2 the checks could not be made.`,
-		Example: `  peal doctor --config /etc/peal/peal.yaml --pid $(pidof peal)`,
-		Args:    noArgs,
+It changes nothing. Each line has the value; each fault also has the reason and what
+removes it: a command, a setting of Peal, or the lines for nginx, HAProxy, Caddy,
+Apache and Traefik. Exit codes: 0 no failure (with --strict: and no warning), 1 a
+failure, 2 the checks could not be made.`,
+		Example: `  peal doctor --config /etc/peal/peal.yaml --pid $(pidof peal)
+  peal doctor --url https://push.example.org --origin https://app.example.org
+  peal doctor --url https://push.example.org --token-file 42.token --channel orders.7 --key-file shop.key --publish-url http://127.0.0.1:8080`,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			report, err := d.machine()
+			check := d.machine
+			if d.url != "" {
+				check = func() (*doctor.Report, error) {
+					return d.outside(c.Context(), func(text string) { fmt.Fprintln(c.ErrOrStderr(), text) })
+				}
+			}
+			report, err := check()
 			if err != nil {
 				return usageError{err}
 			}
@@ -49,6 +61,7 @@ warning), 1 a failure, 2 the checks could not be made.`,
 	f.StringVar(&d.config, "config", "", "YAML file with settings of the server (also "+settings.ConfigVariable+")")
 	f.IntVar(&d.pid, "pid", 0, "running server whose limits are checked (default: those of this shell)")
 	f.StringVar(&d.root, "root", "/", "directory where the files of the machine begin, for a mounted image")
+	d.flags(f)
 	return c
 }
 

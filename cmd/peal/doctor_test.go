@@ -55,3 +55,38 @@ func TestDoctorPrintsJSON(t *testing.T) {
 		t.Errorf("exit code %d, %v, %+v", code, err, r)
 	}
 }
+
+func TestDoctorChecksAURL(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	check := func(wantCode int, want string, args ...string) {
+		t.Helper()
+		code, stdout, message := called(t, append([]string{"doctor", "--quick"}, args...)...)
+		if code != wantCode || !strings.Contains(stdout+message, want) {
+			t.Errorf("peal doctor %q: exit code %d, %q, %q, want %d and %q", args, code, stdout, message, wantCode, want)
+		}
+		if strings.Contains(stdout+message, "s3cret") {
+			t.Errorf("peal doctor %q prints a secret: %q, %q", args, stdout, message)
+		}
+	}
+	const nobody = "http://127.0.0.1:1"
+	check(1, "failure  reachable", "--url", nobody)
+	check(1, "failure  reachable", "--url", nobody, "--token-file", file("token", "s3cret\n"), "--key-file", file("key", "peal_s3cret\n"), "--header", "Cookie: s3cret")
+	check(2, "must be like", "--url", "push.example.org")
+	check(2, "must be like", "--url", nobody, "--publish-url", "push.example.org")
+	check(2, "one of nginx, haproxy", "--url", nobody, "--proxy", "squid")
+	check(2, "--origin", "--url", nobody, "--origin", "app.example.org")
+	check(2, "--connect", "--url", nobody, "--connect", "192.0.2.7")
+	check(2, "at least 1s", "--url", nobody, "--poll", "0s")
+	check(2, "--header", "--url", nobody, "--header", "s3cret")
+	check(2, "--token-file", "--url", nobody, "--token-file", filepath.Join(dir, "missing"))
+	check(2, "a space or a line break", "--url", nobody, "--token-file", file("lines", "s3cret\ns3cret"))
+	check(2, "--ca", "--url", nobody, "--ca", filepath.Join(dir, "missing"))
+	check(2, "no certificate in PEM", "--url", nobody, "--ca", file("empty.pem", ""))
+}
