@@ -23,6 +23,7 @@ import (
 	"peal/server/idempotency"
 	"peal/server/log"
 	"peal/server/logging"
+	"peal/server/permit"
 	"peal/server/presence"
 	"peal/server/rate"
 	"peal/server/revoke"
@@ -168,7 +169,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.hub, Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
 		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
-		Identity: s.identity(c), Buckets: s.buckets,
+		Identity: s.identity(c), Buckets: s.buckets, Users: permit.NewUsers(),
 		MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}
 	if s.access != nil {

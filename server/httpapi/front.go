@@ -3,6 +3,7 @@ package httpapi
 import (
 	"io"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"peal/loop"
@@ -128,6 +129,12 @@ type Deps struct {
 	Buckets   *rate.Table
 	Monotonic func() time.Duration
 
+	// Users are the connections of users. nil: they are not limited.
+	Users *permit.Users
+
+	// NoMemory is set while publications are refused for want of memory. nil: never.
+	NoMemory *atomic.Bool
+
 	// Access takes the lines of the access log, one a Write, which must not block
 	// and keeps nothing. nil: none.
 	Access io.Writer
@@ -172,7 +179,8 @@ func New(deps Deps) *Front {
 	s.gate = permit.Gate{
 		Policy: deps.Policy, Bans: deps.Bans, Hub: deps.Hub, Presence: deps.Presence,
 		Revocations: deps.Revocations, NeedsToken: deps.NeedsToken,
-		Pace:         permit.Pace{Buckets: deps.Buckets, Limits: deps.Rates, Now: deps.Monotonic},
+		Pace:  permit.Pace{Buckets: deps.Buckets, Limits: deps.Rates, Now: deps.Monotonic},
+		Users: deps.Users, UserLimit: deps.UserConnections, NoMemory: deps.NoMemory,
 		ChannelLimit: deps.ChannelLimit, MessageBytes: deps.MessageLimit, WireBytes: deps.WireLimit,
 	}
 	s.names = names.NewCache(deps.Rules)
@@ -320,5 +328,6 @@ func (f *Front) Reload(limits Limits, t *rules.Table, p *auth.Policy, id identit
 	f.deps.Limits = limits.WithDefaults()
 	f.deps.Rules, f.deps.Policy, f.deps.Identity = t, p, id
 	f.gate.Policy, f.gate.ChannelLimit, f.gate.Pace.Limits = p, f.deps.ChannelLimit, f.deps.Rates
+	f.gate.UserLimit = f.deps.UserConnections
 	f.names.Use(t)
 }

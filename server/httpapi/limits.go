@@ -29,6 +29,10 @@ type Limits struct {
 	// Rates are how often clients may publish and give commands. Default none.
 	Rates rate.Limits
 
+	// UserConnections is how many streams, polls and WebSockets a user (sub of the token) may
+	// have; default no limit. Beyond it 429, or close 4429.
+	UserConnections int
+
 	// DisconnectWindow is how long a disconnected client is kept away where the
 	// request does not say; default 60 s, negative for not at all. At most
 	// MaxDisconnectWindow.
@@ -63,6 +67,7 @@ func (l Limits) WithDefaults() Limits {
 	number(&l.BatchEntries, max(8192, l.ChannelLimit))
 	duration(&l.MinPollTimeout, time.Second)
 	duration(&l.MaxPollTimeout, max(120*time.Second, l.MinPollTimeout, l.PollTimeout))
+	number(&l.UserConnections, -1)
 	if l.DisconnectWindow == 0 {
 		l.DisconnectWindow = time.Minute
 	}

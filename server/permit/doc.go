@@ -23,7 +23,8 @@
 //	rule      publish, by a client           publish_not_allowed
 //	          subscribe with presence,       presence_off
 //	          presence
-//	room      subscribe                      draining, too_many_channels, channel_full
+//	room      subscribe                      draining, too_many_channels, too_many_connections, channel_full
+//	          publish                        memory_full
 //	rate      publish; over a WebSocket all  rate_limited
 //	presence  subscribe with presence        presence_full
 //	size      publish                        message_too_large

@@ -2,6 +2,7 @@ package permit
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"peal/loop/frame"
 	"peal/server/auth"
@@ -36,6 +37,14 @@ type Gate struct {
 
 	// Pace is what clients may do how often.
 	Pace Pace
+
+	// Users are the streams, polls and WebSockets of users, of which each may have UserLimit;
+	// 0, or nil: nothing is limited.
+	Users     *Users
+	UserLimit int
+
+	// NoMemory is set while nothing more may be published for want of memory. nil: never.
+	NoMemory *atomic.Bool
 
 	ChannelLimit int // channels of one connection
 	MessageBytes int // of one publication
@@ -178,6 +187,9 @@ var (
 // room finds out whether there is room for one more subscriber. Loops do not wait
 // for one another: those that come at the same moment may all be let in.
 func (g *Gate) room(r *Request) *refusal.Error {
+	if r.Action == Publish && g.NoMemory != nil && g.NoMemory.Load() {
+		return refusal.ErrNoMemory
+	}
 	if r.Action != Subscribe {
 		return nil
 	}
@@ -186,6 +198,11 @@ func (g *Gate) room(r *Request) *refusal.Error {
 	}
 	if r.Has+len(r.Channels) > g.ChannelLimit {
 		return names.ErrTooMany
+	}
+	if r.From.Transport == HTTP && g.UserLimit > 0 && g.Users != nil { // a WebSocket was counted when it opened
+		if user := r.Who.User(); user != "" && g.Users.Of(user) >= g.UserLimit {
+			return ErrUserFull
+		}
 	}
 	for _, n := range r.Channels {
 		if most := n.Rule().MaxSubscribers; most > 0 {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,6 +134,11 @@ func TestChecksComeInTheDocumentedOrder(t *testing.T) {
 		step{"too_many_channels", func(r *permit.Request) { r.Has = 1 }},
 		step{"channel_full", func(r *permit.Request) { r.Channels = of("a") }},
 		step{"presence_full", func(r *permit.Request) { r.Presence = false }})
+	gate.Users, gate.UserLimit = permit.NewUsers(), 1
+	gate.Users.Enter("42")
+	walk(permit.Request{Action: permit.Subscribe, Who: permit.Principal{Grant: &grant.Grant{Kind: grant.User, Subject: "42", Scope: all(t)}}, Channels: of("full")},
+		step{"too_many_connections", func(*permit.Request) { gate.Users.Leave("42") }},
+		step{"channel_full", func(r *permit.Request) { r.Channels = of("a") }})
 	walk(permit.Request{Action: permit.Presence, Channels: of("quiet"), Who: permit.Principal{Grant: &grant.Grant{Kind: grant.Backend, Scope: all(t)}}},
 		step{"presence_off", func(r *permit.Request) { r.Channels = of("a") }})
 	walk(permit.Request{Action: permit.Publish, From: permit.From{Transport: permit.WebSocket}, Channels: of("prices", "small"), Data: make([]byte, 101)},
@@ -145,6 +151,10 @@ func TestChecksComeInTheDocumentedOrder(t *testing.T) {
 		step{"message_too_large", func(r *permit.Request) { r.Data = r.Data[:11] }},
 		step{"message_too_large", func(r *permit.Request) { r.Channels = of("a") }},
 		step{"message_too_large", func(*permit.Request) { gate.WireBytes = 10_000 }})
+	gate.NoMemory = new(atomic.Bool)
+	gate.NoMemory.Store(true)
+	walk(permit.Request{Action: permit.Publish, Channels: of("a"), Data: []byte("x")},
+		step{"memory_full", func(*permit.Request) { gate.NoMemory.Store(false) }})
 	for _, code := range order {
 		if !found[code] {
 			t.Errorf("%s is documented, and was not found", code)

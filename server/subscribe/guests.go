@@ -96,6 +96,7 @@ func (g *Guests) Hold(session uint64, proven *grant.Grant, s *loop.Subscription,
 	if proven == nil {
 		return
 	}
+	g.count(session, proven)
 	g.grants[session] = proven
 	s.Named = true
 	switch d := lease(proven, g.now(), warned && s.Framing != loop.Held); {
@@ -184,7 +185,21 @@ func (g *Guests) Left(session uint64) {
 		guest.End()
 		delete(g.bySession, session)
 	}
+	g.count(session, nil)
 	delete(g.grants, session)
+}
+
+// count counts the connection with the user of its grant, which is replaced by next.
+func (g *Guests) count(session uint64, next *grant.Grant) {
+	if g.gate.Users == nil {
+		return
+	}
+	if was := g.grants[session]; was != nil && was.Kind == grant.User {
+		g.gate.Users.Leave(was.Subject)
+	}
+	if next != nil && next.Kind == grant.User {
+		g.gate.Users.Enter(next.Subject)
+	}
 }
 
 // Dismiss reports whether the connection of that session has a name that is among
