@@ -333,6 +333,7 @@ func (k *kernel) fail(c *conn, r Reason) {
 	h := c.shake
 	if c.state == stateHello { // crypto/tls has said nothing
 		switch {
+		case r == ReasonGone, r == ReasonTimeout:
 		case r == ReasonPlain:
 			k.put(c, []byte(plainAnswer))
 		case len(h.in) > 0 && h.in[0] == typeHandshake:

@@ -24,13 +24,13 @@ var (
 )
 
 // recordSize is the size of the record at the front of b, and whether b has all of it.
-// Of a record that is too long, the header is all that crypto/tls needs.
+// Of a record that is too long, or no record, the header is all that crypto/tls needs.
 func recordSize(b []byte) (n int, whole bool) {
 	if len(b) < recordHeader {
 		return 0, false
 	}
 	n = int(b[3])<<8 | int(b[4])
-	if n > maxCiphertext {
+	if n > maxCiphertext || b[1] != 3 {
 		return recordHeader, true
 	}
 	return recordHeader + n, len(b) >= recordHeader+n

@@ -25,7 +25,7 @@ type kernel struct {
 	handshakes deadlines     // of all unfinished ones
 	records    deadlines     // of records of which a part has come
 	partings   deadlines     // of connections that end behind an alert
-	sweeping   bool          // a call of sweep is under way
+	sweepAt    time.Duration // when sweep is called next; 0: it is not
 	input      int           // bytes of input kept
 	feed       []byte        // what crypto/tls has still to read of a record, if lend cannot give it
 	complained time.Duration // no line of the log before

@@ -33,7 +33,7 @@ type Stats struct {
 	Broken   uint64          // connections closed after their handshake, for a violation of the protocol
 	Stalled  uint64          // connections closed after their handshake, because a record was not complete in time
 	Evicted  uint64          // connections closed after their handshake, because too much input was kept
-	Records  uint64          // records of which the socket took only a part
+	Partial  uint64          // records of which the socket took only a part
 	Open     int             // TLS connections, with or without a finished handshake
 	Waiting  int             // clients that wait for a goroutine
 	Running  int             // unfinished handshakes with a goroutine
@@ -55,7 +55,7 @@ func (l *Layer) Stats() Stats {
 	c := &l.counts
 	s := Stats{
 		Full: c.full.Load(), Resumed: c.resumed.Load(), TLS12: c.tls12.Load(), TLS13: c.tls13.Load(),
-		Broken: c.broken.Load(), Stalled: c.stalled.Load(), Evicted: c.evicted.Load(), Records: c.parts.Load(),
+		Broken: c.broken.Load(), Stalled: c.stalled.Load(), Evicted: c.evicted.Load(), Partial: c.parts.Load(),
 		Open: int(c.open.Load()), Kept: int(c.kept.Load()), Input: int(c.input.Load()),
 	}
 	for r := range s.Failed {

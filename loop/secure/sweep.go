@@ -28,27 +28,27 @@ func (k *kernel) await(d *deadlines, c *conn) {
 	k.sweepLater()
 }
 
-// sweepLater has sweep called at the next deadline.
+// sweepLater has sweep called at the next deadline, if it is not called sooner.
 func (k *kernel) sweepLater() {
-	if k.sweeping {
-		return
-	}
 	next := time.Duration(-1)
 	for _, d := range []*deadlines{&k.handshakes, &k.records, &k.partings} {
 		if len(d.queue) > 0 && (next < 0 || d.queue[0].at < next) {
 			next = d.queue[0].at
 		}
 	}
-	if next >= 0 {
-		k.sweeping = true
+	if next >= 0 && (k.sweepAt == 0 || next < k.sweepAt) {
+		k.sweepAt = next
 		k.below.After(max(next-k.below.Now(), time.Millisecond), func() { k.poke(k.sweep) })
 	}
 }
 
 // sweep ends what has taken too long.
 func (k *kernel) sweep() {
-	k.sweeping = false
 	now := k.below.Now()
+	if now < k.sweepAt {
+		return // that of a later deadline, which was called for first
+	}
+	k.sweepAt = 0
 	k.handshakes.expire(now, func(d deadline) {
 		if d.c.state == stateHello || d.c.state == stateShaking {
 			k.fail(d.c, ReasonTimeout)
