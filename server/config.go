@@ -83,6 +83,11 @@ type Config struct {
 	// without cookies.
 	Origins []string
 
+	// TrustedProxies are networks and addresses of proxies whose word about their clients
+	// counts, "loopback" for this machine, and "unix" for the clients of Unix sockets; see
+	// package forwarded. Default none.
+	TrustedProxies []string
+
 	// Keys are those of backends. Default none. KeyFiles are where the creator of the
 	// Config has taken some of them from; the server does not read them.
 	Keys     []apikey.Definition
@@ -268,6 +273,9 @@ func (c Config) Validate() error {
 		}
 	}
 	errs = append(errs, c.checkOrigins()...)
+	if _, err := c.trustProxies(); err != nil {
+		errs = append(errs, err)
+	}
 	for _, h := range c.AdminHosts {
 		if !auth.IsHost(h) {
 			errs = append(errs, fmt.Errorf("config: admin-host %q: must be a host name in lower case without a port, as in peal.internal", h))

@@ -9,7 +9,7 @@ import (
 )
 
 // Reload takes from c what a running server can change: Drain, Loop.MaxConnections, Admission,
-// HTTP without HeadLimit, Origins, Token without the size of its cache, Keys, and Channels
+// HTTP without HeadLimit, Origins, TrustedProxies, Token without the size of its cache, Keys, and Channels
 // if [SameHistories]. Everything else in c is ignored. On an error nothing is changed, unless ctx ended meanwhile.
 //
 // c must be valid. Requests that a loop handles afterwards see all of the new
@@ -30,6 +30,10 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 		return err
 	}
 	s.revoked.Keep(c.Token.Longest())
+	trusted, err := c.trustProxies()
+	if err != nil {
+		return err
+	}
 	table := rules.New(c.Channels, s.standard)
 	running := s.config
 	running.Origins, running.Token = c.Origins, c.Token
@@ -42,6 +46,7 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	}
 	s.loops.LimitAdmission(c.Loop)
 	s.origins.Use(policy)
+	s.useProxies(trusted)
 	s.table.Store(table)
 	s.channels = c.Channels
 	s.drainNs.Store(int64(c.Drain))

@@ -13,11 +13,13 @@ import (
 
 	"peal/loop"
 	"peal/loop/fanout"
+	"peal/loop/proxied"
 	"peal/loop/ring"
 	"peal/server/apikey"
 	"peal/server/ban"
 	"peal/server/control"
 	"peal/server/engine"
+	"peal/server/forwarded"
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/idempotency"
@@ -55,6 +57,8 @@ type Server struct {
 	fronts     []*httpapi.Front // by loop; used on its goroutine only
 	origins    *httpapi.Origins
 	buckets    *rate.Table // of what clients may do how often
+	proxies    *forwarded.Proxies
+	proxied    *proxied.Layer // nil if no proxy was trusted at the start
 
 	// Used by New, then by Run or Close.
 	closers closers
@@ -112,7 +116,11 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.loops, err = loop.New(c.Loop, r, nil); err != nil {
+	trusted, err := c.trustProxies()
+	if err != nil {
+		return nil, err
+	}
+	if s.loops, err = loop.New(c.Loop, r, s.openKernel(c, trusted)); err != nil {
 		return nil, err
 	}
 	s.closers.add("close the loops", func() error { s.loops.Close(); return nil })
@@ -169,7 +177,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.hub, Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
 		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
-		Identity: s.identity(c), Buckets: s.buckets, Users: permit.NewUsers(),
+		Identity: s.identity(c), Buckets: s.buckets, Users: permit.NewUsers(), Proxies: s.proxies,
 		MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}
 	if s.access != nil {
@@ -189,6 +197,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 		Front:     func(i int) loop.Front { return s.fronts[i] },
 		Encoder:   encoder,
 		Source:    s.hub,
+		Trusted:   s.proxies.Has,
 		Share:     func(addr netip.Addr, session uint64) uint64 { return uint64(share.Of(addr, session)) },
 		Policy:    func(channel string) fanout.Policy { return policy(s.table.Load(), channel) },
 		Encodings: s.hub.Encodings,

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"peal/loop"
+	"peal/loop/proxied"
 	"peal/server/apikey"
 	"peal/server/auth"
 	"peal/server/hub"
@@ -27,6 +28,8 @@ type Source interface {
 	PresenceStats() presence.Stats
 	Bans() (kept int, evicted uint64) // disconnected clients that are kept away, and those evicted early
 	Revocations() revoke.Stats
+	ForwardingIgnored() uint64 // times that a peer that is no trusted proxy named a client
+	ProxyHeaders() proxied.Stats
 	RateLimited() map[string]uint64 // refusals, by what has the limit: connection, key, user, channel
 	IdempotencyKeys() (remembered int, evicted uint64)
 	KeyUses() []apikey.Use // of the keys of backends

@@ -9,6 +9,7 @@ import (
 	"peal/loop"
 	"peal/loop/admit"
 	"peal/loop/fanout"
+	"peal/loop/proxied"
 	"peal/server/apikey"
 	"peal/server/hub"
 	"peal/server/presence"
@@ -36,6 +37,8 @@ type state struct {
 	limited    map[string]uint64
 	revoked    revoke.Stats
 	backends   []apikey.Use
+	ignored    uint64
+	proxied    proxied.Stats
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
@@ -47,6 +50,7 @@ func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.lost, s.lostAccess = c.source.LostLines(), c.source.LostAccessLines()
 	s.keys, s.lostKeys = c.source.IdempotencyKeys()
 	s.backends = c.source.KeyUses()
+	s.ignored, s.proxied = c.source.ForwardingIgnored(), c.source.ProxyHeaders()
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
 		return s, err
 	}
@@ -139,6 +143,10 @@ var metrics = []metric{
 	one(prometheus.GaugeValue, "disconnected_clients", "Disconnected clients that are kept away.", func(s *state) float64 { return float64(s.bans) }),
 	one(prometheus.CounterValue, "disconnected_evicted_total", "Disconnected clients evicted before the end of their window, in favour of addresses that keep fewer away.", func(s *state) float64 { return float64(s.lostBans) }),
 	one(prometheus.CounterValue, "connections_revoked_total", "Connections ended because their token was revoked.", func(s *state) float64 { return float64(s.fronts.Revoked) }),
+	one(prometheus.CounterValue, "forwarding_ignored_total", "Times that a client that is not in trusted-proxies named another client, in a header of HTTP or of the PROXY protocol.", func(s *state) float64 { return float64(s.ignored) }),
+	by("result", "proxy_headers_total", "Headers of the PROXY protocol from trusted proxies.", func(s *state) map[string]uint64 {
+		return map[string]uint64{"read": s.proxied.Headers, "malformed": s.proxied.Malformed, "late": s.proxied.Late}
+	}),
 	one(prometheus.GaugeValue, "revocations", "Users and tokens that are revoked.", func(s *state) float64 { return float64(s.revoked.Names) }),
 	one(prometheus.GaugeValue, "tokens_refused_before_seconds", "Tokens that were issued before this time (seconds since 1970) are refused, because it is not known which of them were revoked; 0 if all revocations are known.", func(s *state) float64 { return float64(s.revoked.Floor) }),
 	one(prometheus.CounterValue, "revocations_folded_total", "Revocations that had no room when they were restored, so that all tokens of before are refused.", func(s *state) float64 { return float64(s.revoked.Folded) }),

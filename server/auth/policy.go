@@ -18,6 +18,7 @@ type Request struct {
 	Host   []byte // of an absolute target, else the Host header
 	Origin []byte // of the page whose script sent it
 	Site   []byte // Sec-Fetch-Site: the relation of the page that caused it to this server
+	HTTPS  bool   // it left the client over TLS; otherwise that is not known
 }
 
 // Verdict is the reason to refuse a request, or Welcome.
@@ -54,7 +55,7 @@ func (p *Policy) Judge(r Request, guarded bool) Verdict {
 
 // admits reports whether pages of the origin of r may use the server.
 func (p *Policy) admits(r Request) bool {
-	if p.Open || p.Trusts(r.Origin) || p.AnyHost && isOriginOf(r.Origin, r.Host) {
+	if p.Open || p.Trusts(r.Origin) || p.AnyHost && isOriginOf(r.Origin, r) {
 		return true
 	}
 	return string(r.Origin) == null && p.Lists(r.Origin)

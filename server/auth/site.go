@@ -6,7 +6,7 @@ package auth
 // accepts all pages with Open. A request without these headers is not a browser's.
 func (p *Policy) IsCrossSite(r Request) bool {
 	if r.Origin != nil {
-		return !p.Trusts(r.Origin) && !isOriginOf(r.Origin, r.Host)
+		return !p.Trusts(r.Origin) && !isOriginOf(r.Origin, r)
 	}
 	return isForeignSite(r.Site)
 }
@@ -26,19 +26,20 @@ func (p *Policy) IsOwn(r Request, referer []byte) bool {
 	case string(r.Site) == "cross-site":
 		return false
 	case r.Origin != nil:
-		return p.Trusts(r.Origin) || isOriginOf(r.Origin, r.Host)
+		return p.Trusts(r.Origin) || isOriginOf(r.Origin, r)
 	case r.Site != nil:
 		return string(r.Site) == "same-origin"
 	}
-	return isOriginOf(originOf(referer), r.Host)
+	return isOriginOf(originOf(referer), r)
 }
 
-// isOriginOf reports whether a page of that origin may come from host itself, the value
-// of a Host header. The scheme is not known: a proxy may have removed TLS.
-func isOriginOf(origin, host []byte) bool {
-	standard := ":443"
+// isOriginOf reports whether a page of that origin may come from the host that the
+// request is for. Of a request over TLS it must be a page of https. Of others the scheme
+// is not known: a proxy may have removed TLS.
+func isOriginOf(origin []byte, r Request) bool {
+	standard, host := ":443", r.Host
 	rest, ok := cutPrefixFold(origin, "https://")
-	if !ok {
+	if !ok && !r.HTTPS {
 		rest, ok = cutPrefixFold(origin, "http://")
 		standard = ":80"
 	}

@@ -67,3 +67,27 @@ func TestAnyHostAcceptsThePagesOfItsOwnHost(t *testing.T) {
 		}
 	}
 }
+
+// Of a request over TLS only pages of https are the server's own: one of http could come
+// from anybody on the way.
+func TestOverTLSOwnPagesAreOfHTTPS(t *testing.T) {
+	p := &auth.Policy{AnyHost: true}
+	for _, c := range []struct {
+		origin string
+		https  bool
+		own    bool
+	}{
+		{"https://push.example", true, true}, {"http://push.example", true, false}, {"http://push.example:443", true, false},
+		{"https://push.example", false, true}, {"http://push.example", false, true},
+		{"http://localhost:3000", true, true}, // trusted whatever the scheme
+	} {
+		r := auth.Request{Host: []byte("push.example"), Origin: []byte(c.origin), HTTPS: c.https}
+		if got := p.IsOwn(r, nil); got != c.own || p.IsCrossSite(r) == c.own || (p.Judge(r, true) == auth.Welcome) != c.own {
+			t.Errorf("%+v: own %v", c, got)
+		}
+		r = auth.Request{Host: r.Host, HTTPS: c.https}
+		if got := p.IsOwn(r, []byte(c.origin+"/page")); got != (c.own && c.origin != "http://localhost:3000") {
+			t.Errorf("%+v as the Referer: own %v", c, got)
+		}
+	}
+}

@@ -77,13 +77,16 @@ func (l *accessLog) write(a access, response []byte) []byte {
 
 // appendAccess appends the line up to what is known of the response.
 func (x *exchange) appendAccess(dst []byte, began time.Time) []byte {
-	c := x.call
 	dst = append(dst, `{"time":"`...)
 	dst = began.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
 	dst = append(dst, '"')
-	if c.Peer.IsValid() {
+	if a := x.client; a.IsValid() {
 		dst = append(dst, `,"client":"`...)
-		dst = c.Peer.AppendTo(dst)
+		if a.Port() == 0 { // the proxy did not say
+			dst = a.Addr().AppendTo(dst)
+		} else {
+			dst = a.AppendTo(dst)
+		}
 		dst = append(dst, '"')
 	}
 	dst = append(dst, `,"method":`...)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bufio"
 	"bytes"
+	"net/netip"
 
 	"github.com/valyala/fasthttp"
 
@@ -32,7 +33,9 @@ type exchange struct {
 	segment []byte // the channel in the path, percent-encoded
 	body    []byte
 	header  fasthttp.RequestHeader
-	parsed  bool // header is that of the request under way
+	parsed  bool           // header is that of the request under way
+	client  netip.AddrPort // who sent it: Call.Peer, or who is behind a trusted proxy; not valid for a Unix socket
+	https   bool           // it left the client over TLS, as far as is known
 	by      share.Key
 	grant   *grant.Grant   // what the client has proven; nil: nothing
 	denied  *refusal.Error // why its token or key is none
@@ -65,6 +68,7 @@ func newExchange(s *shared) *exchange {
 func (x *exchange) begin(c *loop.Call) {
 	x.call, x.parsed, x.origin, x.cors = c, false, noOrigin, ""
 	x.grant, x.denied = nil, nil
+	x.client, x.https = c.Peer, c.Secure
 	x.channels.Of("")
 	c.Used, c.Need, c.Verdict, c.Close, c.Sub, c.Work = 0, 0, loop.More, false, nil, 0
 	if x.progress = c.Partial; x.progress == nil {
@@ -83,13 +87,16 @@ func (x *exchange) readHead() (ready bool, err *refusal.Error) {
 	end, err := x.head.Check(c.In, limit)
 	x.looked += uint64(max(end, min(len(c.In), limit)))
 	if err != nil {
-		return false, err
+		return false, x.unlessProxied(err)
 	}
 	if end == 0 {
 		x.progress.Checked = uint32(len(c.In))
 		return false, x.unfinished()
 	}
 	x.progress.Head = uint32(end)
+	if err := x.findClient(c.In[x.head.Start:end]); err != nil {
+		return false, err
+	}
 	if err := x.gate.Decide(x.arrive()); err != nil {
 		return false, err
 	}
@@ -160,7 +167,7 @@ func (x *exchange) readBody() (ready bool, err *refusal.Error) {
 		}
 		return false, nil
 	}
-	c.Used, x.body, x.by = end, content, share.Of(c.Peer.Addr(), c.Session)
+	c.Used, x.body, x.by = end, content, share.Of(x.client.Addr(), c.Session)
 	x.head.Close = x.head.Close || c.Draining
 	if x.parse(c.In[x.head.Start:headEnd]) != nil {
 		return false, errUnparsed
@@ -200,7 +207,7 @@ func (x *exchange) shrink() {
 func (x *exchange) arrive() *permit.Request {
 	x.asked = permit.Request{Action: permit.Arrive}
 	f := &x.asked.From // in place: it is large, and all requests come by here
-	f.Peer, f.Transport, f.Host, f.Origin, f.Site = x.call.Peer, permit.HTTP, x.head.Host, x.head.Origin, x.head.Site
+	f.Peer, f.Transport, f.Host, f.Origin, f.Site, f.HTTPS = x.client, permit.HTTP, x.head.Host, x.head.Origin, x.head.Site, x.https
 	x.asked.Effect = !isSafe(x.head.Method)
 	return &x.asked
 }
@@ -213,7 +220,7 @@ func isSafe(method []byte) bool {
 // principal is the client.
 func (x *exchange) principal() *permit.Principal {
 	w := &x.asked.Who
-	w.Grant, w.Session, w.Share = x.grant, x.call.Session, x.by
+	w.Grant, w.Session, w.Share, w.Behind = x.grant, x.call.Session, x.by, x.call.Client.IsValid()
 	return w
 }
 

@@ -13,6 +13,7 @@ import (
 	"peal/server/ban"
 	"peal/server/command"
 	"peal/server/dialect"
+	"peal/server/forwarded"
 	"peal/server/hub"
 	"peal/server/idempotency"
 	"peal/server/identity"
@@ -94,6 +95,10 @@ type Deps struct {
 
 	// Identity is how clients prove who they are.
 	identity.Identity
+
+	// Proxies are those whose word about clients counts. nil: none; then Call.Trusted must
+	// not be set.
+	Proxies *forwarded.Proxies
 
 	// Origins are those that have asked, by Policy. nil: a table of this Front's own,
 	// which an Encoder must have too if it is to answer polls of pages.

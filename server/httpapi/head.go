@@ -32,6 +32,7 @@ type Head struct {
 	Continue      bool // Expect: 100-continue
 	Expectation   bool // some other Expect
 
+	forwarding     bool   // X-Forwarded-For, X-Forwarded-Proto or Forwarded is there
 	authority      []byte // of an absolute target
 	fields         int
 	upgradeToken   bool
@@ -312,7 +313,14 @@ func (h *Head) take(name, value []byte) *refusal.Error {
 		if equalFold(name, "sec-fetch-site") {
 			h.Site = value
 		}
-	case len("transfer-encoding"):
+	case len("forwarded"):
+		h.forwarding = h.forwarding || equalFold(name, "forwarded")
+	case len("x-forwarded-for"):
+		h.forwarding = h.forwarding || equalFold(name, "x-forwarded-for")
+	case len("transfer-encoding"): // also x-forwarded-proto
+		if equalFold(name, "x-forwarded-proto") {
+			h.forwarding = true
+		}
 		if equalFold(name, "transfer-encoding") {
 			if h.Chunked || !equalFold(value, "chunked") {
 				return errTransferEncoding

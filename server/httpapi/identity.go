@@ -152,7 +152,7 @@ func (s *sole) add(text []byte) {
 
 // ownPage reports whether a page that may act for its user caused the request.
 func (x *exchange) ownPage() bool {
-	from := auth.Request{Host: x.head.Host, Origin: x.head.Origin, Site: x.head.Site}
+	from := auth.Request{Host: x.head.Host, Origin: x.head.Origin, Site: x.head.Site, HTTPS: x.https}
 	return x.deps.Policy.IsOwn(from, x.header.Peek("Referer"))
 }
 

@@ -97,7 +97,7 @@ var (
 func (g *Gate) Site(r *Request) *refusal.Error { return g.origin(r) }
 
 func (g *Gate) origin(r *Request) *refusal.Error {
-	from := auth.Request{Host: r.From.Host, Origin: r.From.Origin, Site: r.From.Site}
+	from := auth.Request{Host: r.From.Host, Origin: r.From.Origin, Site: r.From.Site, HTTPS: r.From.HTTPS}
 	switch r.Action {
 	case Arrive:
 		switch g.Policy.Judge(from, r.Effect) {

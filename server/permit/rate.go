@@ -22,7 +22,8 @@ type Pace struct {
 // rate refuses what the client does more often than it may. A request that is refused
 // takes nothing from any bucket.
 //
-// A backend has the bucket of its key. Every other client has the one of its connection
+// A backend has the bucket of its key. Every other client has the one of its connection,
+// or, of what a trusted proxy forwards, that of its address,
 // and, with a token, that of its user, too; on channels whose rule has a rate it has
 // one for each channel instead.
 func (g *Gate) rate(r *Request) *refusal.Error {
@@ -65,7 +66,7 @@ func (p *Pace) on(who *Principal, n *names.Name) rate.Key {
 	if user := who.User(); user != "" {
 		return p.Buckets.On(p.Buckets.Name(rate.User, user), n.Text())
 	}
-	return p.Buckets.On(p.Buckets.Number(rate.Connection, who.Session), n.Text())
+	return p.Buckets.On(p.Buckets.Number(rate.Connection, who.connection()), n.Text())
 }
 
 // giveBack returns what was taken for channels with a rate.
@@ -87,7 +88,7 @@ func (p *Pace) spend(who *Principal, n int) *refusal.Error {
 	}
 	var connection rate.Key
 	if p.Limits.Connection.IsOn() {
-		connection = p.Buckets.Number(rate.Connection, who.Session)
+		connection = p.Buckets.Number(rate.Connection, who.connection())
 		if err := p.take(rate.Connection, connection, p.Limits.Connection, n); err != nil {
 			return err
 		}

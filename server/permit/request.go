@@ -36,6 +36,15 @@ type Principal struct {
 	Client  []byte       // the name that it gives itself, empty for none; lent
 	Session uint64
 	Share   share.Key
+	Behind  bool // it is behind a trusted proxy, whose connection has other clients' requests, too
+}
+
+// connection is the number by which rate-connection counts.
+func (p *Principal) connection() uint64 {
+	if p.Behind {
+		return uint64(p.Share)
+	}
+	return p.Session
 }
 
 // User is the sub of the token that the client has, "" if it has none.
@@ -65,11 +74,12 @@ const anyone = "$anyone"
 
 // From is where a request comes from.
 type From struct {
-	Peer      netip.AddrPort // not valid for a Unix socket
+	Peer      netip.AddrPort // the client; not valid for a Unix socket
 	Transport Transport
 	Host      []byte // whom the request is for; nil: it does not say, or is no HTTP request
 	Origin    []byte // of the page whose script sent it; nil for none
 	Site      []byte // Sec-Fetch-Site; nil for none
+	HTTPS     bool   // it left the client over TLS
 }
 
 // Request is what a client asks for. Its slices are lent for the length of a call.

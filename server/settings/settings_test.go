@@ -263,7 +263,7 @@ func TestForeignVariablesAreLeftAlone(t *testing.T) {
 func TestWhatIsPrintedCanBeReadAgain(t *testing.T) {
 	for _, in := range []settings.Input{
 		{},
-		{Flags: map[string][]string{"listen": {"127.0.0.1:1,[::1]:2"}, "inherit": {"3"}, "history-messages": {"0"}, "admin": {"localhost:1"}, "admin-host": {"peal.internal"}, "allow-origin": {"https://a.example,https://b.example:8443"}, "open": {"true"}, "message-bytes": {"70000"}}},
+		{Flags: map[string][]string{"listen": {"127.0.0.1:1,[::1]:2"}, "inherit": {"3"}, "history-messages": {"0"}, "admin": {"localhost:1"}, "admin-host": {"peal.internal"}, "allow-origin": {"https://a.example,https://b.example:8443"}, "open": {"true"}, "trusted-proxies": {"10.0.0.0/8,unix"}, "message-bytes": {"70000"}}},
 	} {
 		s := load(t, in)
 		again := load(t, settings.Input{File: file(t, s.YAML())})
@@ -271,7 +271,7 @@ func TestWhatIsPrintedCanBeReadAgain(t *testing.T) {
 		if len(a.Listen) == 0 && len(b.Listen) == 0 {
 			a.Listen, b.Listen = nil, nil
 		}
-		for _, list := range [][2]*[]string{{&a.AdminHosts, &b.AdminHosts}, {&a.Origins, &b.Origins}, {&a.KeyFiles, &b.KeyFiles},
+		for _, list := range [][2]*[]string{{&a.AdminHosts, &b.AdminHosts}, {&a.Origins, &b.Origins}, {&a.TrustedProxies, &b.TrustedProxies}, {&a.KeyFiles, &b.KeyFiles},
 			{&a.Token.Secrets, &b.Token.Secrets}, {&a.Token.Keys, &b.Token.Keys}, {&a.Token.JWKS, &b.Token.JWKS}, {&a.Token.Issuers, &b.Token.Issuers}, {&a.Token.Audiences, &b.Token.Audiences}} {
 			if len(*list[0]) == 0 && len(*list[1]) == 0 {
 				*list[0], *list[1] = nil, nil

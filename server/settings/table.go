@@ -41,6 +41,8 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.AdminHosts }},
 			{Name: "allow-origin", Live: true, Help: "origin of web pages, as in https://app.example, or all below a name, as in https://*.example.org, that may use the server beside pages of this machine, with the cookies of their users; null is for sandboxed frames and local files, without cookies; --open also allows all other origins, without cookies; repeatable, at most 1000", Default: "none",
 				field: func(c *server.Config) any { return &c.Origins }},
+			{Name: "trusted-proxies", Live: true, Help: "proxies whose word about the addresses of their clients counts (X-Forwarded-For, Forwarded, X-Forwarded-Proto, PROXY protocol): a network as in 10.0.0.0/8, an address, loopback, or unix for Unix sockets; repeatable, at most 1000; see proxies.md", Default: "none",
+				field: func(c *server.Config) any { return &c.TrustedProxies }},
 		}},
 		{"Access", "What clients must prove to be allowed an action. Channel rules (`subscribe`, `publish`) say it for single channels; the file has the [keys](#keys) of backends, too.", []Setting{
 			{Name: "auth", Help: "open: everything is allowed that no channel rule restricts; token: only what a channel rule, a token or a key grants, and then the server may listen on any address",

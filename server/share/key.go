@@ -29,8 +29,9 @@ const Restored Key = 0xFFFF_FFFD_0000_0000
 //     assign to a customer; its owner has all of its addresses.
 //   - No address (the zero Addr: a Unix socket): one share for all of them.
 //
-// addr is loop.Call.Peer.Addr() or loop.Client.Peer().Addr(). Clients behind one
-// proxy have the proxy's address and so one share: inside it, their connections
+// addr is that of the client: loop.Client.Peer().Addr(), or behind a trusted proxy
+// loop.Call.Client.Addr(). Clients behind one
+// proxy that is not trusted have the proxy's address and so one share: inside it, their connections
 // distinguish them. session is not used yet: a token or an API key will be found by
 // it, so every caller passes it.
 //
