@@ -34,11 +34,12 @@ const (
 	flagAsking                        // WebSocket: a worker prepares an answer for it
 	flagAgain                         // in Loop.again: another round of reading is due
 	flagHead                          // part of a request is here, so HeadTimeout runs
-	flagDrained                       // the drain has said good-bye
+	flagDrained                       // its turn in a drain has come: it ends as soon as it has all it is owed
 	flagNamed                         // Front.Left is due when it receives nothing more
 	flagHalfClosed                    // the client has ended its side: all it sent was read, and what it is owed is still sent
 	flagFarewell                      // WebSocket: the client has ended its side, and leaves when it has its replies
 	flagBacklog                       // part of its input waits for a turn, because it had used up its part of this one
+	flagUsed                          // it had a request
 )
 
 // conn is one client socket, 56 bytes without a pointer. It is found by

@@ -12,22 +12,45 @@ import (
 const drainStep = 10 * time.Millisecond
 
 // Drain stops accepting, sends what is owed, says good-bye (WebSocket 1001, the
-// last answer to polls, the end of event streams) and ends the loops. When ctx
-// ends first, connections that are left are closed as they are.
+// last answer to polls, the end of event streams) to a number of connections a second
+// (pace), and ends the loops. When ctx ends first, connections that are left are closed
+// as they are.
 func (g *Group) Drain(ctx context.Context) {
 	g.once.Do(func() {
 		g.StopAccepting()
-		for g.someLeft(ctx) && g.awaitPass(ctx) {
+		pace := g.pace(ctx)
+		for g.someLeft(ctx, pace.due(g.loops[0].kernel.Now())) && g.awaitPass(ctx) {
 		}
 		g.stop(ctx)
 	})
 }
 
-// someLeft is one pass of a drain. It reports whether another is due: connections
+// pace is that of a drain that begins now.
+func (g *Group) pace(ctx context.Context) pace {
+	open := 0
+	for _, l := range g.loops {
+		open += int(l.load.Load())
+	}
+	limit := time.Duration(0)
+	if end, ok := ctx.Deadline(); ok {
+		limit = time.Until(end)
+	}
+	p := newPace(int(g.drainRate.Load()), open, limit)
+	p.began = g.loops[0].kernel.Now()
+	if p.raised {
+		g.config.Log.Info("drain-rate is too low for the connections that are open: the drain is faster", "connections", open, "limit", limit, "rate", int(p.rate))
+	}
+	return p
+}
+
+// SetDrainRate changes Config.DrainRate. Any goroutine may call it.
+func (g *Group) SetDrainRate(perSecond int) { g.drainRate.Store(int64(perSecond)) }
+
+// someLeft is one pass of a drain, with more good-byes. It reports whether another is due: connections
 // are left, and so is time.
-func (g *Group) someLeft(ctx context.Context) bool {
+func (g *Group) someLeft(ctx context.Context, more int) bool {
 	left := make(chan int, 1)
-	g.SayGoodBye(func(open int) { left <- open })
+	g.SayGoodBye(more, func(open int) { left <- open })
 	select {
 	case n := <-left:
 		return n > 0
@@ -74,15 +97,17 @@ func (g *Group) StopAccepting() {
 	l.Post(func() { l.acceptor.close() })
 }
 
-// SayGoodBye is one pass of a drain. It says good-bye to connections that have all
-// they are owed; for the others there must be a pass later. done is called once, on
-// the goroutine of a loop, with how many connections are left. Any goroutine may
-// call SayGoodBye; it does not wait.
-func (g *Group) SayGoodBye(done func(open int)) {
+// SayGoodBye is one pass of a drain. more is how many connections may have their turn
+// beside those that earlier passes have left. A connection whose turn has come gets its
+// good-bye when it has all it is owed, in this pass or a later one; until its turn it is
+// served as before. done is called once, on the goroutine of a loop, with how many
+// connections are left. Any goroutine may call SayGoodBye; it does not wait.
+func (g *Group) SayGoodBye(more int, done func(open int)) {
+	g.goodbyes.Add(int64(more))
 	var open, finished atomic.Int32
 	for _, l := range g.loops {
 		l.Post(func() {
-			l.drainPass()
+			l.drainPass(&g.goodbyes)
 			open.Add(int32(l.open)) // before finished: who comes last sees them all
 			if finished.Add(1) == int32(len(g.loops)) {
 				done(int(open.Load()))
@@ -91,35 +116,65 @@ func (g *Group) SayGoodBye(done func(open int)) {
 	}
 }
 
-// drainPass says good-bye to connections that have all they are owed.
-func (l *Loop) drainPass() {
-	l.draining = true
+// drainVisits is how many connections one pass looks at: a pass must not keep the loop
+// from those that are still served.
+const drainVisits = 4096
+
+// drainPass visits the connections behind those of the pass before.
+func (l *Loop) drainPass(goodbyes *atomic.Int64) {
 	if l.apply() { // what was published before the drain is owed
 		l.scheduleTurn()
 		return
 	}
-	for slot := range l.used {
+	for range min(l.used, drainVisits) {
+		if l.drainAt >= l.used {
+			l.drainAt = 0
+		}
+		slot := l.drainAt
+		l.drainAt++
 		c := l.conn(slot)
-		if c.state == stateFree || c.flags&flagDrained != 0 {
+		if c.state == stateFree || c.flags&flagDrained == 0 && !l.takeTurn(c, goodbyes) {
 			continue
 		}
-		switch c.state {
-		case stateHTTP:
-			switch {
-			case c.flags&flagAnswering != 0:
-				c.flags |= flagCloseNext
-			case c.input == 0:
-				c.flags |= flagDrained
-				l.linger(slot, c)
-			} // else half a request is here: its answer will be the last
-		case stateParked:
+		l.sayGoodBye(slot, c)
+	}
+}
+
+// takeTurn reports whether it is the turn of c, and takes one of goodbyes for it.
+func (l *Loop) takeTurn(c *conn, goodbyes *atomic.Int64) bool {
+	if c.flags&flagUsed == 0 && l.tick-c.seen < freshTicks {
+		return false // its first request is on the way
+	}
+	if goodbyes.Load() <= 0 {
+		return false
+	}
+	if goodbyes.Add(-1) < 0 { // another loop was faster
+		goodbyes.Add(1)
+		return false
+	}
+	c.flags |= flagDrained
+	return true
+}
+
+// freshTicks is how long a drain waits for the first request of a connection.
+const freshTicks = 2
+
+// sayGoodBye ends c if it has all it is owed; otherwise a later pass asks again.
+func (l *Loop) sayGoodBye(slot uint32, c *conn) {
+	switch c.state {
+	case stateHTTP:
+		switch {
+		case c.flags&flagAnswering != 0:
 			c.flags |= flagCloseNext
-			l.fan.Expire(slot) // not at once if its lane is not empty: the next pass asks again
-		case stateSSE, stateWS:
-			if l.fan.CaughtUp(slot) && !l.owed(c) && c.flags&flagBacklog == 0 { // what was read of it is still published, and replied to
-				c.flags |= flagDrained
-				l.closeStream(slot, c, frame.CloseGoingAway, "the server is going away: reconnect")
-			}
+		case c.input == 0:
+			l.linger(slot, c)
+		} // else half a request is here: its answer will be the last
+	case stateParked:
+		c.flags |= flagCloseNext
+		l.fan.Finish(slot) // not at once if its lane is not empty
+	case stateSSE, stateWS:
+		if l.fan.CaughtUp(slot) && !l.owed(c) && c.flags&flagBacklog == 0 && c.isOpen() { // what was read of it is still published, and replied to
+			l.closeStream(slot, c, frame.CloseGoingAway, "draining: the server is going away")
 		}
 	}
 }

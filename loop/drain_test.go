@@ -239,3 +239,80 @@ func TestDrainHandlesWhatWasRead(t *testing.T) {
 		t.Errorf("%d of %d messages handled", got, n)
 	}
 }
+
+// In each pass the good-byes that it may say, and no more; who has none yet is served.
+func TestEachPassOfADrainSaysSoManyGoodByes(t *testing.T) {
+	const clients, each = 90, 20
+	s := start(t, options{})
+	for n := range clients {
+		c := s.dial()
+		defer c.Close()
+		if n%3 == 2 {
+			c.ws("wsraw", "a now")
+		} else {
+			c.sse("a now")
+		}
+	}
+	keep := s.dial()
+	keep.send("echo 1\n")
+	keep.expect("1")
+	defer keep.Close()
+	streams := func() (n int) { // without good-bye
+		closed := uint64(0)
+		for _, one := range s.stats() {
+			n += one.Transports.SSE + one.Transports.WebSocket
+			closed += one.Closes[1001]
+		}
+		return n - int(closed) // those still count as WebSockets until their clients answer
+	}
+	s.await("streams", func() bool { return streams() == clients })
+	s.group.StopAccepting()
+	pass := func(more int) {
+		done := make(chan int, 1)
+		s.group.SayGoodBye(more, func(open int) { done <- open })
+		<-done
+	}
+	pass(0)
+	pass(0)
+	if n := streams(); n != clients {
+		t.Errorf("%d of %d streams after passes without a good-bye", n, clients)
+	}
+	for left := clients + 1; left > 0; left -= min(each, left) { // with keep
+		pass(each)
+		for range 3 { // what a pass may say and did not, the next may
+			pass(0)
+		}
+		if n, most := streams(), max(0, left-each); n > most || n < most-1 {
+			t.Errorf("%d streams left after a pass, want %d or one less", n, most)
+		}
+		if left == clients+1 {
+			s.publish("a", "still served")
+		}
+	}
+	keep.expectEnd()
+}
+
+// A connection whose first request is on its way is served, and then closed.
+func TestDrainWaitsForTheFirstRequest(t *testing.T) {
+	s := prepare(t, options{config: loop.Config{Loops: 1}})
+	s.group.Start()
+	c := s.dial()
+	s.await("the connection", func() bool { return s.group.Load() == 1 })
+	drained := make(chan struct{})
+	go func() { // ends with the drain
+		defer close(drained)
+		s.group.Drain(testContext())
+	}()
+	s.await("the end of the listener", func() bool {
+		other, err := net.DialTimeout("tcp", s.addr.String(), time.Second)
+		if err == nil {
+			other.Close()
+		}
+		return err != nil
+	})
+	c.send("echo 1\n")
+	c.expect("1")
+	c.expectEnd()
+	c.Close()
+	<-drained
+}

@@ -225,3 +225,9 @@ func (g *Group) Config() Config { return g.config }
 func (g *Group) NameClient(loop int, slot uint32, peer netip.AddrPort) {
 	g.on(loop, func(l *Loop) { l.Peer(l.conn(slot).fd, peer) })
 }
+
+// Pace returns due of the pace of a drain that begins at 0.
+func Pace(perSecond, open int, limit time.Duration) func(now time.Duration) int {
+	p := newPace(perSecond, open, limit)
+	return p.due
+}

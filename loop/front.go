@@ -140,7 +140,7 @@ type Call struct {
 	Trusted   bool           // Peer is a proxy whose word about its client counts: Parts.Trusted
 	Named     bool           // Peer was named by a proxy, in a PROXY header
 	Continued bool           // a 100 (Continue) was already sent for this request
-	Draining  bool           // answer, but do not keep connections alive
+	Draining  bool           // answer, but do not keep the connection alive: a drain has come to it
 	Late      bool           // its time has passed: a request that is not whole is to be refused, not waited for
 	Partial   *Partial       // what the front found out about In in earlier calls, of More and Wait; the front's to change. nil: nothing
 	Ended     bool           // the client has ended its side: In is all there will be, so a request that is not whole is to be refused, not waited for

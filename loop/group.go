@@ -24,6 +24,8 @@ type Group struct {
 	started   bool // by the goroutine that calls New, Serve, Start and Close
 
 	dismissals atomic.Int32 // under way
+	drainRate  atomic.Int64 // Config.DrainRate
+	goodbyes   atomic.Int64 // that a drain may still say now
 }
 
 // Parts is what the loops of a Group serve.
@@ -56,6 +58,7 @@ func New(c Config, r *ring.Ring, open OpenKernel) (*Group, error) {
 		open = OpenMachine
 	}
 	g := &Group{config: c.WithDefaults()}
+	g.SetDrainRate(g.config.DrainRate)
 	g.ended = make(chan error, g.config.Loops)
 	g.admission = admit.New(g.config.admission(), rand.Uint64())
 	for i := range g.config.Loops {

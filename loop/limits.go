@@ -23,6 +23,7 @@ type Config struct {
 	Channels       int           // channels with subscribers on a loop; default 1,048,576. Beyond it the connections with most channels are closed, counted with their shares. Each costs about 1 KiB.
 	TurnSends      int           // sends in one turn before events are read again; default 512
 	TurnWork       int           // work on what clients sent in one turn before events are read again, in units of about 1 µs; one connection has a quarter of it at a time; default 500
+	DrainRate      int           // connections a second to which a drain says good-bye; default 500. A drain is faster where its time would not be enough.
 	Fanout         fanout.Limits
 	Log            *slog.Logger // default slog.Default()
 }
@@ -55,6 +56,7 @@ func (c Config) WithDefaults() Config {
 	number(&c.Channels, 1<<20)
 	number(&c.TurnSends, 512)
 	number(&c.TurnWork, 500)
+	number(&c.DrainRate, DefaultDrainRate)
 	c.Fanout = c.Fanout.WithDefaults()
 	if c.Log == nil {
 		c.Log = slog.Default()

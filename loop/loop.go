@@ -62,8 +62,8 @@ type Loop struct {
 	turnDue     bool
 	flushed     uint64 // work when the fan last sent
 	flushing    bool
-	prompted    bool // a wake-up was served since the last event
-	draining    bool
+	prompted    bool   // a wake-up was served since the last event
+	drainAt     uint32 // the slot that the next pass of a drain visits first
 	crowded     bool   // there are more channels than may be: a turn looks for who has most
 	scratch     []byte // one private item for one connection
 	inflater    deflate.Inflater

@@ -32,7 +32,7 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte,
 			Trusted:   l.via(slot)&viaTrusted != 0,
 			Named:     l.via(slot)&viaNamed != 0,
 			Continued: c.flags&flagContinued != 0,
-			Draining:  l.draining,
+			Draining:  c.flags&flagDrained != 0,
 			Late:      late,
 			Partial:   &l.partial,
 			Ended:     c.flags&flagHalfClosed != 0,
@@ -73,13 +73,13 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte,
 		}
 		l.counts.requests++
 		c.need = 0
-		c.flags &^= flagHead | flagContinued
+		c.flags = c.flags&^(flagHead|flagContinued) | flagUsed
 		l.partial = Partial{}
 		b = b[call.Used:]
 		l.spend(workRequest + call.Work + call.Used/workBytes + (len(out)-before)/workOut)
 		switch call.Verdict {
 		case Reply:
-			if l.draining {
+			if call.Draining {
 				c.flags |= flagCloseNext
 			}
 		case ReplyClose:
@@ -185,7 +185,7 @@ func (l *Loop) foreign(out []byte, s *Subscription, position uint64) (_ []byte, 
 // park holds a poll.
 func (l *Loop) park(slot uint32, c *conn, call *Call) {
 	s := call.Sub
-	s.OneShot, s.Close = true, call.Close || l.draining
+	s.OneShot, s.Close = true, call.Close || call.Draining
 	l.fan.Adopt(slot, s.Adopt)
 	if _, err := l.fan.Subscribe(slot, &s.Subscription); err != nil {
 		panic("loop: a poll was parked twice") // its state is stateHTTP

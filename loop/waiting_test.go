@@ -266,7 +266,7 @@ func TestDrainBehindARequestThatWaits(t *testing.T) {
 	stream.send("wait b sse x now\n")
 	streamRef := s.expectWaiting("b")
 	passed, drained := make(chan int), make(chan struct{})
-	s.group.SayGoodBye(func(open int) { passed <- open })
+	s.group.SayGoodBye(1000, func(open int) { passed <- open })
 	if open := <-passed; open != 2 {
 		t.Errorf("%d connections are left, want 2", open)
 	}

@@ -121,6 +121,14 @@ func (c Config) checkInherited(fd int, at net.Addr) error {
 	return fmt.Errorf("inherit descriptor %d: it listens on %s, and every client that can reach this address could publish and subscribe, because auth is open; set --auth token, let the parent process listen on %s, or set --open to allow this address", fd, at, safer(at.String()))
 }
 
+// checkInheritedAdmin is checkAdmin for a listener of the parent process.
+func (c Config) checkInheritedAdmin(fd int, at net.Addr) error {
+	if at.Network() == "unix" || c.AdminOpen || exposed(at.String()) == "" {
+		return nil
+	}
+	return fmt.Errorf("inherit descriptor %d: it listens on %s, and every client that can reach this address could read metrics and profiles, because Peal checks no credentials; let the parent process listen on %s or on a Unix socket, or set --admin-open if a firewall or network policy protects it", fd, at, safer(at.String()))
+}
+
 // checkAdmin refuses an address for the operator that other machines could reach.
 func (c Config) checkAdmin() error {
 	if c.Admin == "" {

@@ -39,6 +39,9 @@ type Config struct {
 	// Inherit are listening descriptors of the parent process, served beside Listen.
 	Inherit []int
 
+	// InheritAdmin are those that the operator's listener serves beside Admin.
+	InheritAdmin []int
+
 	// Open lets the server listen on addresses that others can reach, and answer
 	// to any Host and Origin. Everybody who reaches it may publish and subscribe.
 	Open bool
@@ -93,8 +96,10 @@ type Config struct {
 	Keys     []apikey.Definition
 	KeyFiles []string
 
-	// Drain is how long clients are given at the end. Default 10 s.
-	Drain time.Duration
+	// Drain is how long clients are given at the end. Default 10 s. DrainDelay is how long
+	// the server serves as before at the end, while it reports that it is not ready, so
+	// that load balancers learn of it before it stops to accept. Default none.
+	Drain, DrainDelay time.Duration
 
 	// RingSlots is how many publications the slowest loop may be behind (a power
 	// of two, default 16384), RingBytes how many bytes (default 64 MiB). Beyond

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -42,6 +43,9 @@ func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
 		}
 	}
 	for _, a := range s.config.addresses() {
+		if isAmong(a, inherited) {
+			continue
+		}
 		ln, err := listenOn(a, p, slices.Concat(s.addrs, inherited))
 		if a.missing(err) {
 			continue
@@ -73,20 +77,12 @@ const adminTimeout = time.Minute
 
 // listenAdmin serves the operator; nil without Config.Admin.
 func (s *Server) listenAdmin(p loop.Permissions) (*http.Server, error) {
-	var listeners []net.Listener
-	for _, a := range s.config.adminAddresses() {
-		ln, err := listenOn(a, p, s.addrs)
-		if a.missing(err) {
-			continue
+	listeners, err := s.adminListeners(p)
+	if err != nil {
+		for _, ln := range listeners {
+			ln.Close()
 		}
-		if err != nil {
-			for _, ln := range listeners {
-				ln.Close()
-			}
-			return nil, fmt.Errorf("admin: %w", err)
-		}
-		listeners = append(listeners, ln)
-		s.adminAddrs = append(s.adminAddrs, ln.Addr())
+		return nil, fmt.Errorf("admin: %w", err)
 	}
 	if len(listeners) == 0 {
 		return nil, nil
@@ -101,6 +97,68 @@ func (s *Server) listenAdmin(p loop.Permissions) (*http.Server, error) {
 		go operator.Serve(ln) // ends when it is closed
 	}
 	return operator, nil
+}
+
+// adminListeners opens the operator's listeners. Those that it returns with an error are
+// to be closed.
+func (s *Server) adminListeners(p loop.Permissions) (all []net.Listener, err error) {
+	var inherited []net.Addr
+	for _, fd := range s.config.InheritAdmin {
+		ln, err := inheritListener(fd)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, ln)
+		inherited = append(inherited, ln.Addr())
+		if err := s.config.checkInheritedAdmin(fd, ln.Addr()); err != nil {
+			return all, err
+		}
+	}
+	for _, a := range s.config.adminAddresses() {
+		if isAmong(a, inherited) {
+			continue
+		}
+		ln, err := listenOn(a, p, slices.Concat(s.addrs, inherited))
+		if a.missing(err) {
+			continue
+		}
+		if err != nil {
+			return all, err
+		}
+		all = append(all, ln)
+		s.adminAddrs = append(s.adminAddrs, ln.Addr())
+	}
+	s.adminAddrs = append(s.adminAddrs, inherited...)
+	return all, nil
+}
+
+// inheritListener is loop.Inherit for a listener of package net.
+func inheritListener(fd int) (net.Listener, error) {
+	own, err := loop.Inherit(fd)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(own), "")
+	defer f.Close() // FileListener copies it
+	ln, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("inherit descriptor %d: %w", fd, err)
+	}
+	if u, ok := ln.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false) // the parent process has made the file
+	}
+	return ln, nil
+}
+
+// isAmong reports whether a listener of the parent process has the address already, so
+// that a configuration serves with and without socket activation.
+func isAmong(a address, inherited []net.Addr) bool {
+	for _, at := range inherited {
+		if a.text == at.String() || at.Network() == "unix" && a.text == "unix:"+at.String() {
+			return true
+		}
+	}
+	return false
 }
 
 // listenError is the reason why the server cannot listen on an address. Its text has

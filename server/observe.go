@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"peal/loop"
 	"peal/server/apikey"
@@ -88,6 +89,15 @@ func (s *Server) LoopStats(ctx context.Context) ([]loop.Stats, error) { return s
 
 // Ready reports whether new clients are welcome.
 func (s *Server) Ready() bool { return !s.draining.Load() }
+
+// DrainLimit is how long the end of the server may take.
+func (s *Server) DrainLimit() time.Duration {
+	return time.Duration(s.delayNs.Load() + s.drainNs.Load())
+}
+
+// StuckLoops returns a function that returns the numbers of the event loops that have
+// not turned when ctx ends. One goroutine at a time may call it.
+func (s *Server) StuckLoops() func(ctx context.Context) []int { return s.loops.NewWatch().Stuck }
 
 // Stats is the state of the server for an operator.
 type Stats struct {

@@ -8,7 +8,7 @@ import (
 	"peal/server/rules"
 )
 
-// Reload takes from c what a running server can change: Drain, Loop.MaxConnections, Admission,
+// Reload takes from c what a running server can change: Drain, DrainDelay, Loop.DrainRate, Loop.MaxConnections, Admission,
 // HTTP without HeadLimit, Origins, TrustedProxies, Token without the size of its cache, Keys, and Channels
 // if [SameHistories]. Everything else in c is ignored. On an error nothing is changed, unless ctx ended meanwhile.
 //
@@ -50,6 +50,8 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	s.table.Store(table)
 	s.channels = c.Channels
 	s.drainNs.Store(int64(c.Drain))
+	s.delayNs.Store(int64(c.DrainDelay))
+	s.loops.SetDrainRate(c.Loop.DrainRate)
 	return s.useKeys(ctx, c.Keys)
 }
 

@@ -71,6 +71,7 @@ type Server struct {
 	standard rules.Rule
 	table    atomic.Pointer[rules.Table]  // loops read it for slow consumers
 	drainNs  atomic.Int64                 // Config.Drain
+	delayNs  atomic.Int64                 // Config.DrainDelay
 	backends atomic.Pointer[apikey.Table] // Config.Keys; the admin listener reads it
 }
 
@@ -97,6 +98,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	s := &Server{config: c, channels: c.Channels, standard: c.standard()}
 	s.table.Store(table)
 	s.drainNs.Store(int64(c.Drain))
+	s.delayNs.Store(int64(c.DrainDelay))
 	s.backends.Store(apikey.New(c.Keys, nil))
 	defer func() {
 		if err != nil {
@@ -250,9 +252,12 @@ const sweepEvery = time.Second
 func (s *Server) Run(ctx context.Context) (err error) {
 	defer func() { err = s.closers.closeAfter(err) }()
 	failed := s.loops.Start()
-	var refreshing sync.WaitGroup
-	refreshing.Go(func() { s.tokens.Run(ctx) })
-	defer refreshing.Wait()
+	serving, end := context.WithCancel(context.WithoutCancel(ctx))
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	defer end()
+	parts.Go(func() { s.tokens.Run(serving) })
+	signalled, drained := ctx.Done(), make(chan struct{})
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
 	var changes <-chan time.Time // while there is something to tell about presence
@@ -276,8 +281,13 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		case err := <-failed:
 			s.config.Log.Error("an event loop stopped unexpectedly", "error", err)
 			return err
-		case <-ctx.Done():
-			s.drain()
+		case <-signalled: // clients are served until the drain comes to them
+			signalled = nil
+			parts.Go(func() {
+				s.drain(serving)
+				close(drained)
+			})
+		case <-drained:
 			return nil
 		}
 	}
@@ -286,11 +296,19 @@ func (s *Server) Run(ctx context.Context) (err error) {
 // Close ends a server that Run is not called for.
 func (s *Server) Close() error { return s.closers.closeAfter(nil) }
 
-func (s *Server) drain() {
-	limit := time.Duration(s.drainNs.Load())
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
+// drain ends the loops. It is quick when ctx ends.
+func (s *Server) drain(ctx context.Context) {
 	s.draining.Store(true)
+	if delay := time.Duration(s.delayNs.Load()); delay > 0 {
+		s.config.Log.Info("not ready: the drain begins later", "delay", delay)
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+		}
+	}
+	limit := time.Duration(s.drainNs.Load())
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	s.config.Log.Info("draining", "limit", limit)
 	s.loops.Drain(ctx)
 	if ctx.Err() != nil {

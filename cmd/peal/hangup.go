@@ -26,6 +26,7 @@ type hangup struct {
 	terminals []int  // standard descriptors that were a terminal at the start
 	log       *logging.Logger
 	server    *server.Server
+	service   *service
 
 	mu      sync.Mutex // held while it reloads: peal reload asks for it, too
 	current *settings.Settings
@@ -72,6 +73,8 @@ const reloadLimit = 5 * time.Second
 func (h *hangup) reload(ctx context.Context) (done string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.service.tell(h.service.Reloading())
+	defer func() { h.service.reloaded(err) }()
 	next, err := h.load()
 	if err != nil {
 		return "", h.refuse(err)

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,7 +53,15 @@ backends under "keys:" or in a file of their own; see docs/configuration.md.`,
 			stdout, closeStdout := logging.Queue(c.OutOrStdout())
 			defer closeStdout()
 			s.Config.Log, s.Config.LostLines = log.Logger, log.Lost
-			h := &hangup{load: load, file: strings.Join(s.Files, ", "), terminals: standardTerminals(), current: s, log: log}
+			service, err := newService()
+			if err == nil {
+				err = service.addSockets(&s.Config)
+			}
+			if err != nil {
+				return err
+			}
+			service.log = log.Logger
+			h := &hangup{load: load, file: strings.Join(s.Files, ", "), terminals: standardTerminals(), current: s, log: log, service: service}
 			s.Config.Reread = h.reload
 			return serve(c.Context(), s.Config, h, stdout)
 		},
@@ -111,6 +120,14 @@ func serve(ctx context.Context, config server.Config, h *hangup, stdout io.Write
 
 	ctx, end := context.WithCancel(ctx)
 	defer end()
+	over, finish := context.WithCancel(context.WithoutCancel(ctx))
+	var reports sync.WaitGroup
+	defer reports.Wait()
+	defer finish()
+	h.service.status = "Serving " + strings.Join(written(s.Addrs()), ", ")
+	reports.Go(func() { h.service.run(over, s.StuckLoops()) })
+	reports.Go(func() { h.service.drain(ctx, over, s.DrainLimit) })
+
 	ended := make(chan struct{})
 	defer func() { <-ended }()
 	go func() { // ends with ctx

@@ -12,7 +12,7 @@ type reply struct {
 	origin   uint16
 }
 
-const replyFlags = flagClose | flagHeadOnly
+const replyFlags = flagClose | flagHeadOnly | flagLast
 
 // answer queues a poll's answer if there is something to tell, and ends its
 // subscription. It reports whether it did.
@@ -22,7 +22,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		f.sendAnswer(slot, m, c.bytes, c.sequence)
 		return true
 	}
-	a := Answer{Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0, Origin: m.origin, Introduce: m.flags&flagIntroduce != 0}
+	a := newAnswer(m)
 	f.scratch.gaps, f.scratch.places = f.scratch.gaps[:0], f.scratch.places[:0]
 	shared := m.flags&flagForeign == 0
 	if shared {
@@ -66,6 +66,11 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	clear(f.scratch.answer)
 	f.sendAnswer(slot, m, b, a.Sequence)
 	return true
+}
+
+// newAnswer is one without content.
+func newAnswer(m *member) Answer {
+	return Answer{Close: m.flags&flagClose != 0, Last: m.flags&flagLast != 0, HeadOnly: m.flags&flagHeadOnly != 0, Origin: m.origin, Introduce: m.flags&flagIntroduce != 0}
 }
 
 // shareable returns the view's last answer if it fits this poll, else nil.
@@ -191,7 +196,18 @@ func (f *Fan) Expire(slot uint32) bool {
 		f.queueBehind(slot, m)
 		return true
 	}
-	b := f.encoder.AppendAnswer(nil, v.encoding, Answer{Sequence: f.Position(slot), Close: m.flags&flagClose != 0, HeadOnly: m.flags&flagHeadOnly != 0, Origin: m.origin, Introduce: m.flags&flagIntroduce != 0})
+	a := newAnswer(m)
+	a.Sequence = f.Position(slot)
+	b := f.encoder.AppendAnswer(nil, v.encoding, a)
 	f.sendAnswer(slot, m, b, f.Position(slot))
 	return true
+}
+
+// Finish is Expire for the last answer on a connection, because the server ends. It may
+// be called again until the answer has left.
+func (f *Fan) Finish(slot uint32) {
+	if m := f.member(slot); m.view != 0 && f.views[m.view].oneShot {
+		m.flags |= flagClose | flagLast
+		f.Expire(slot)
+	}
 }

@@ -134,7 +134,7 @@ func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err erro
 		return 0, ErrSubscribed
 	}
 	m.origin = s.Origin
-	m.flags &^= flagIgnoreGap | flagClose | flagHeadOnly | flagForeign | flagExpired | flagLive | flagSlow | flagIntroduce
+	m.flags &^= flagIgnoreGap | flagClose | flagHeadOnly | flagForeign | flagExpired | flagLive | flagSlow | flagIntroduce | flagLast
 	for _, o := range []struct {
 		on   bool
 		flag uint16

@@ -48,6 +48,7 @@ type Answer struct {
 	Messages  []*ring.Message
 	Gaps      []ring.Gap
 	Close     bool   // the connection is closed after it
+	Last      bool   // the server is going away: the client is to come back a little later
 	HeadOnly  bool   // answer to HEAD: headers only
 	Origin    uint16 // Subscription.Origin
 	Introduce bool   // Subscription.Introduce

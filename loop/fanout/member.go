@@ -16,6 +16,7 @@ const (
 	flagSlow             // its socket was full while it was live, and it has not caught up since
 	flagIntroduce        // poll: the answer has a session id, so it is for this member alone
 	flagAdopted          // it is known by an id of another session: Fan.adopted
+	flagLast             // poll: Finish
 )
 
 // member is what the fan knows of one connection. It has no pointers, so that

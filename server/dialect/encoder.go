@@ -114,6 +114,9 @@ func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, said fanout.Answer) 
 	if said.Introduce && e.Sessions != nil {
 		a.Session = e.Sessions.Fresh()
 	}
+	if said.Last {
+		a.Retry = Retry(e.random)
+	}
 	a.Cursor, a.Gaps, a.Lineage = e.lineage.Cursor(said.Sequence), said.Gaps, e.lineage
 	return e.table.At(k).Respond(dst, a)
 }

@@ -19,18 +19,19 @@ func TestEncoderSpeaksAllEncodings(t *testing.T) {
 	m := message(7, "hi")
 	const object = `{"channel":"a","cursor":"z-7","time":1,"data":"hi"}`
 	const gap = `{"channel":"a","from":"z-1","to":"z-3","reason":"discarded"}`
+	const closed = "\x88\x16\x03\xe9by; retry in 4999 ms"
 	const position = "id: z-9\nevent: peal.cursor\ndata: {\"cursor\":\"z-9\"}\n\n"
 	opened := strings.Replace(position, "}", `,"session":"`+e.Sessions.Of(7).String()+`"}`, 1)
 	for _, want := range []struct {
 		k                                          ring.Encoding
 		encoded, open, heartbeat, gapped, closedBy string
 	}{
-		{dialect.WSRaw, "\x81\x02hi", "", "\x89\x03z-9", "", "\x88\x04\x03\xe9by"},
-		{dialect.WSJSON, "\x81" + string(rune(len(object))) + object, "", "\x89\x03z-9", "\x81" + string(rune(len(gap)+10)) + `{"gap":[` + gap + `]}`, "\x88\x04\x03\xe9by"},
+		{dialect.WSRaw, "\x81\x02hi", "", "\x89\x03z-9", "", closed},
+		{dialect.WSJSON, "\x81" + string(rune(len(object))) + object, "", "\x89\x03z-9", "\x81" + string(rune(len(gap)+10)) + `{"gap":[` + gap + `]}`, closed},
 		{dialect.SSERaw, "id: z-7\ndata: hi\n\n", "retry: 4999\n" + opened, position, "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n"},
 		{dialect.SSEJSON, "id: z-7\ndata: " + object + "\n\n", "retry: 4999\n" + opened, position, "event: gap\ndata: " + gap + "\n\n", "retry: 4999\n"},
 		{dialect.PollRaw, "hi", "", "", "", ""},
-		{dialect.V1, "\x81" + string(rune(len(object))) + object, "", "\x89\x03z-9", "\x81" + string(rune(len(gap)+10)) + `{"gap":[` + gap + `]}`, "\x88\x04\x03\xe9by"},
+		{dialect.V1, "\x81" + string(rune(len(object))) + object, "", "\x89\x03z-9", "\x81" + string(rune(len(gap)+10)) + `{"gap":[` + gap + `]}`, closed},
 		{dialect.PollJSON, object, "", "", "", ""},
 	} {
 		check := func(what, got, want string) {
@@ -87,7 +88,15 @@ func TestEncoderAnswersPolls(t *testing.T) {
 	check(dialect.PollRaw, fanout.Answer{Sequence: 9, Messages: two[:1]}, 200, "hi", "z-9")
 	check(dialect.PollRaw, fanout.Answer{Sequence: 9, Messages: two}, 200, "hi", "z-7") // the second is still to come
 	check(dialect.PollRaw, fanout.Answer{Sequence: 9}, 204, "", "z-9")
-	resp, _ := readAnswer(t, "HEAD", e.AppendAnswer(nil, dialect.PollJSON, fanout.Answer{Sequence: 9, HeadOnly: true, Close: true}))
+	resp, _ := readAnswer(t, "GET", e.AppendAnswer(nil, dialect.PollRaw, fanout.Answer{Sequence: 9, Close: true, Last: true}))
+	if got := resp.Header.Get("Retry-After"); got != "2" || !resp.Close {
+		t.Errorf("the last response: Retry-After %q, close %v", got, resp.Close)
+	}
+	resp, body := readAnswer(t, "GET", e.AppendAnswer(nil, dialect.PollJSON, fanout.Answer{Sequence: 9, Close: true, Last: true, Gaps: []ring.Gap{{Channel: "a", To: 3, Foreign: true}}}))
+	if want := `{"cursor":"z-9","retry_ms":2000,"gap":[{"channel":"a","to":"z-3","reason":"unknown_cursor"}],"messages":[]}`; body != want || resp.Header.Get("Retry-After") != "2" {
+		t.Errorf("the last response: %s", body)
+	}
+	resp, _ = readAnswer(t, "HEAD", e.AppendAnswer(nil, dialect.PollJSON, fanout.Answer{Sequence: 9, HeadOnly: true, Close: true}))
 	if !resp.Close || resp.ContentLength != int64(len(`{"cursor":"z-9","messages":[]}`)) {
 		t.Errorf("HEAD: close %v, length %d", resp.Close, resp.ContentLength)
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"peal/loop"
+	"peal/loop/frame"
 	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
@@ -92,8 +93,12 @@ func Standard() []Dialect {
 	}
 }
 
-// closeWebSocket appends a close frame, which has no field for the time to reconnect.
-func closeWebSocket(dst []byte, code uint16, reason string, _ time.Duration) []byte {
+// closeWebSocket appends a close frame. It has no field for the time to reconnect: the
+// reason of a close after which clients come back has it at its end.
+func closeWebSocket(dst []byte, code uint16, reason string, retry time.Duration) []byte {
+	if code == frame.CloseGoingAway || code == frame.CloseTryAgainLater {
+		return wsproto.AppendCloseRetry(dst, code, reason, retry)
+	}
 	return wsproto.AppendClose(dst, code, reason)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -34,6 +35,11 @@ func testMain(m *testing.M) int {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		fmt.Fprintln(os.Stderr, "become subreaper:", err)
 		return 1
+	}
+	// Where SIGHUP is ignored, as under nohup, children ignore it, too. A signal that is
+	// handled here has its default in them.
+	if signal.Ignored(unix.SIGHUP) {
+		signal.Notify(make(chan os.Signal, 1), unix.SIGHUP) // never read
 	}
 	dir, err := os.MkdirTemp("", "peal-endtoend-")
 	if err != nil {

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestSIGTERMInTheMiddleOfAFanOut: the server says good-bye in the word of each
@@ -45,13 +49,15 @@ func TestSIGTERMInTheMiddleOfAFanOut(t *testing.T) {
 		}
 	}
 
-	// Several publish as fast as they are answered, until nobody answers.
+	// Several publish as fast as they are answered, until nobody answers, or what the
+	// stalled ones have missed would leave the history.
+	const most = 700
 	var acked atomic.Int64
 	enough := make(chan struct{})
 	var publishers sync.WaitGroup
 	for n := range 4 {
 		publishers.Go(func() {
-			for i := 0; ctx.Err() == nil; i++ {
+			for i := 0; ctx.Err() == nil && acked.Load() < most; i++ {
 				a, err := p.try("POST", "/publish?channel=busy", fmt.Sprintf("%d-%06d", n, i)+strings.Repeat(".", 1000), "Content-Type: text/plain")
 				if err != nil || a.status == 503 {
 					return
@@ -137,9 +143,11 @@ func TestParkedPollsAreAnsweredAtTheEnd(t *testing.T) {
 	p.signal(syscall.SIGINT) // as Ctrl-C does; the same drain
 	if got := decode[polled](t, json.want("GET", 200).body); got.Cursor != cursor || len(got.Messages) > 0 {
 		t.Errorf("poll is answered %+v, want cursor %s", got, cursor)
+	} else if got.RetryMS < 2000 || got.RetryMS > 5000 {
+		t.Errorf("the client is to poll again after %d ms, want 2 to 5 s", got.RetryMS)
 	}
 	json.ended("poll")
-	if got := raw.want("GET", 204); got.header.Get("Peal-Cursor") != cursor {
+	if got := raw.want("GET", 204); got.header.Get("Peal-Cursor") != cursor || !strings.Contains("2 3 4 5", got.header.Get("Retry-After")) || got.header.Get("Retry-After") == "" {
 		t.Errorf("raw poll is answered %v", got.header)
 	}
 	raw.ended("raw poll")
@@ -219,6 +227,47 @@ func TestASecondSignalDoesNotWaitForTheDrain(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	if code := w.closed(); code != 1001 {
 		t.Errorf("closed with %d, want 1001", code)
+	}
+	if !strings.Contains(w.err.Error(), "draining: the server is going away; retry in ") {
+		t.Errorf("the reason does not say when to come back: %v", w.err)
+	}
+	p.signal(syscall.SIGTERM)
+	p.exitCode()
+	if err := p.process.Exit(); err == nil || err.Error() != "signal: terminated" {
+		t.Errorf("the process ended with %v, want SIGTERM", err)
+	}
+}
+
+// With drain-delay the server reports that it is not ready, and serves as before.
+func TestReadinessEndsBeforeTheDrain(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "admin.sock")
+	p := launch(t, "--listen", "127.0.0.1:0", "--admin", "unix:"+socket, "--drain-delay", "5m")
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}
+	defer transport.CloseIdleConnections()
+	ready := func() int {
+		answer, err := (&http.Client{Transport: transport, Timeout: patience}).Get("http://localhost/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	if got := ready(); got != 200 {
+		t.Errorf("before the signal: %d", got)
+	}
+	w := p.dialSocket("/ws?channel=a", nil)
+	p.signal(syscall.SIGTERM)
+	for end := time.Now().Add(patience); ready() != 503; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it stays ready")
+		}
+	}
+	p.client.CloseIdleConnections()
+	p.publish("a", "x") // on a new connection
+	if got := w.next(); got.data != "x" {
+		t.Errorf("received %q", got.data)
 	}
 	p.signal(syscall.SIGTERM)
 	p.exitCode()

@@ -44,6 +44,7 @@ type polled struct {
 	Cursor   string    `json:"cursor"`
 	Gap      []gap     `json:"gap"`
 	Messages []message `json:"messages"`
+	RetryMS  int       `json:"retry_ms"`
 
 	Presence []presenceEvent `json:"presence"`
 }

@@ -1,7 +1,9 @@
 package poll
 
 import (
+	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"peal/loop/ring"
@@ -21,6 +23,10 @@ type Answer struct {
 	Presence [][]byte     // JSON only: objects of publication.AppendPresence, oldest first
 	HeadOnly bool         // the response to HEAD: without the body, but with its length
 	Session  session.ID   // of the client, zero for none
+
+	// Retry is when the client is to poll again, 0 for at once. The header Retry-After has
+	// it in seconds, rounded up.
+	Retry time.Duration
 }
 
 // AppendJSON appends the answer with these messages, each the object of package
@@ -31,6 +37,9 @@ func AppendJSON(dst []byte, a Answer, objects [][]byte) []byte {
 	var gapText [512]byte
 	cursor := a.Cursor.Append(cursorText[:0])
 	gaps := gapText[:0]
+	if a.Retry > 0 {
+		gaps = strconv.AppendInt(append(gaps, `,"retry_ms":`...), a.Retry.Milliseconds(), 10)
+	}
 	if len(a.Gaps) > 0 {
 		gaps = append(gaps, `,"gap":`...)
 		gaps = publication.AppendGaps(gaps, a.Gaps, a.Lineage)
@@ -124,8 +133,14 @@ func grow(dst []byte, n int) []byte {
 // header always reports that there is a gap.
 const maxGapHeader = 4096
 
-// appendSession appends the line with the session, if there is one.
+// appendSession appends the lines with the session and the time of the next poll, if
+// there are any.
 func (a *Answer) appendSession(dst []byte) []byte {
+	if a.Retry > 0 {
+		dst = append(dst, "Retry-After: "...)
+		dst = strconv.AppendInt(dst, int64((a.Retry+time.Second-1)/time.Second), 10)
+		dst = append(dst, "\r\n"...)
+	}
 	if a.Session.IsZero() {
 		return dst
 	}

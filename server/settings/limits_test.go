@@ -11,7 +11,7 @@ import (
 )
 
 // notLimits are numbers, sizes, durations and rates that limit nothing that clients can fill.
-var notLimits = []string{"token-leeway", "fsync-interval", "deflate-min-bytes"}
+var notLimits = []string{"token-leeway", "fsync-interval", "deflate-min-bytes", "drain-delay"}
 
 // docs/limits.md has a row for each setting that is a limit, and names no others.
 func TestLimitsPageIsComplete(t *testing.T) {

@@ -277,8 +277,10 @@ func TestWhatIsPrintedCanBeReadAgain(t *testing.T) {
 				*list[0], *list[1] = nil, nil
 			}
 		}
-		if len(a.Inherit) == 0 && len(b.Inherit) == 0 {
-			a.Inherit, b.Inherit = nil, nil
+		for _, list := range [][2]*[]int{{&a.Inherit, &b.Inherit}, {&a.InheritAdmin, &b.InheritAdmin}} {
+			if len(*list[0]) == 0 && len(*list[1]) == 0 {
+				*list[0], *list[1] = nil, nil
+			}
 		}
 		if !reflect.DeepEqual(a, b) {
 			t.Errorf("printed\n%s\nand read again it is\n%+v, not\n%+v", s.YAML(), b, a)

@@ -205,7 +205,7 @@ func (w *world) drainOn() {
 	case w.rnd.IntN(4) == 0:
 		w.passing = true
 		w.passes++
-		w.group.SayGoodBye(func(open int) { w.passing, w.left = false, open })
+		w.group.SayGoodBye(w.rnd.IntN(8), func(open int) { w.passing, w.left = false, open })
 	}
 }
 

@@ -1,6 +1,10 @@
 package wsproto
 
 import (
+	"strconv"
+	"time"
+	"unicode/utf8"
+
 	"peal/loop/frame"
 	"peal/loop/ring"
 	"peal/server/log"
@@ -61,4 +65,15 @@ func AppendPresence(dst []byte, e *log.Entry, c log.Cursor) []byte {
 // AppendClose appends the last frame: the status code and reason.
 func AppendClose(dst []byte, code uint16, reason string) []byte {
 	return frame.AppendClose(dst, code, reason)
+}
+
+// AppendCloseRetry is AppendClose for a client that is to come back in that time: the
+// reason ends with it, as in "draining: …; retry in 2731 ms".
+func AppendCloseRetry(dst []byte, code uint16, reason string, retry time.Duration) []byte {
+	hint := "; retry in " + strconv.FormatInt(retry.Milliseconds(), 10) + " ms"
+	for len(reason)+len(hint) > frame.MaxControl-2 { // the status takes two bytes
+		_, size := utf8.DecodeLastRuneInString(reason)
+		reason = reason[:len(reason)-size]
+	}
+	return frame.AppendClose(dst, code, reason+hint)
 }

@@ -9,6 +9,8 @@ import type { WireMessage } from './wire.js';
 interface Answer extends Told {
   cursor: string;
   messages: WireMessage[];
+  /** The server is shutting down: poll again in that time. */
+  retry_ms?: number;
 }
 
 /** Long polling. */
@@ -25,6 +27,6 @@ export class PollLink extends RequestLink {
     this.hear(channels, answer);
     for (const c of channels) c.cursor = answer.cursor;
     // A proxy responds to polls instead of the server: do not poll in a tight loop.
-    if (!answer.messages.length && Date.now() - this.heard < backoffFloor) await new Promise((done) => setTimeout(done, backoffFloor));
+    if (answer.retry_ms || (!answer.messages.length && Date.now() - this.heard < backoffFloor)) await new Promise((done) => setTimeout(done, answer.retry_ms || backoffFloor));
   }
 }

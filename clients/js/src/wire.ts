@@ -72,10 +72,11 @@ export function said(e: WireError): PealError {
 
 /** The error for a close of a WebSocket (docs/protocol.md). */
 export function closed(code: number, reason: string): PealError {
-  if (code < 1007) return code === 1001 ? new PealError('draining', reason, { busy: true }) : lost('the WebSocket was cut');
+  if (code < 1007 && code !== 1001) return lost('the WebSocket was cut');
   const [, word, rest] = /^(\w+): (.*)/s.exec(reason) ?? [];
   return new PealError(code === 4401 ? unauthorised : (word ?? 'closed_' + code), rest ?? reason, {
-    busy: code === 1013 || code === 4429,
+    busy: code === 1001 || code === 1013 || code === 4429,
+    after: +/(\d+) ms$/.exec(reason)?.[1]!,
     final: code >= 4400 && code !== 4429,
   });
 }

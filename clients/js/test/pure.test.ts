@@ -45,12 +45,16 @@ test('close codes say whether to come back', () => {
     return [e.code, !!e.busy, !!e.final];
   };
   assert.deepEqual(of(1006), ['network', false, false]);
-  assert.deepEqual(of(1001), ['draining', true, false]);
+  assert.deepEqual(of(1001), ['closed_1001', true, false]);
+  assert.deepEqual(of(1001, 'draining: the server is going away; retry in 2731 ms'), ['draining', true, false]);
   assert.deepEqual(of(1013, 'log_full: too slow'), ['log_full', true, false]);
   assert.deepEqual(of(4429), ['closed_4429', true, false]);
   assert.deepEqual(of(4401, 'expired: get a new token'), ['unauthorised', false, true]);
   assert.deepEqual(of(4400, 'bad_format: no'), ['bad_format', false, true]);
   assert.deepEqual(of(4410, 'disconnected: by the backend'), ['disconnected', false, true]);
+  assert.equal(closed(1001, 'draining: the server is going away; retry in 2731 ms').after, 2731);
+  assert.equal(closed(1013, 'slow: take more; retry in 4000 ms').after, 4000);
+  assert.equal(closed(1013, 'slow: take more').after || 0, 0);
   assert.deepEqual(of(4413), ['closed_4413', false, true]);
 });
 
