@@ -48,6 +48,7 @@ func healthy() *planted {
 		"proc/sys/net/core/netdev_max_backlog":                            "1000",
 		"proc/sys/net/ipv4/tcp_max_syn_backlog":                           "1024",
 		"proc/sys/net/ipv4/tcp_mem":                                       "92000\t123000\t184000",
+		"proc/sys/net/ipv4/tcp_max_orphans":                               "65536",
 		"proc/sys/net/ipv4/tcp_rmem":                                      "4096\t131072\t6291456",
 		"proc/sys/net/ipv4/tcp_wmem":                                      "4096\t16384\t4194304",
 		"proc/sys/net/ipv4/ip_local_port_range":                           "32768\t60999",
@@ -123,12 +124,13 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 		{"netdev backlog", func(p *planted) { p.write("proc/sys/net/core/netdev_max_backlog", "300") }, "netdev-backlog", doctor.Warning, "300", "sysctl -w net.core.netdev_max_backlog="},
 		{"SYN backlog", func(p *planted) { p.write("proc/sys/net/ipv4/tcp_max_syn_backlog", "128") }, "syn-backlog", doctor.Warning, "128", "sysctl -w net.ipv4.tcp_max_syn_backlog="},
 		{"tcp_mem", func(p *planted) { p.write("proc/sys/net/ipv4/tcp_mem", "3000 4000 6000") }, "tcp-mem", doctor.Warning, "3000 4000 6000", "tcp_mem='10000 20000 40000'"},
+		{"orphans", func(p *planted) { p.write("proc/sys/net/ipv4/tcp_max_orphans", "4096") }, "tcp-orphans", doctor.Warning, "4096", "tcp_max_orphans='65536'"},
 		{"tcp_rmem", func(p *planted) { p.write("proc/sys/net/ipv4/tcp_rmem", "4096 8192 16384") }, "tcp-rmem", doctor.Warning, "16384", "tcp_rmem="},
 		{"tcp_wmem", func(p *planted) { p.write("proc/sys/net/ipv4/tcp_wmem", "4096 8192 16384") }, "tcp-wmem", doctor.Warning, "16384", "tcp_wmem="},
 		{"backlog overflowed", func(p *planted) {
 			p.write("proc/net/netstat", "TcpExt: SyncookiesSent ListenOverflows\nTcpExt: 0 31")
 		}, "backlog", doctor.Warning, "31", "somaxconn"},
-		{"few ports", func(p *planted) { p.write("proc/sys/net/ipv4/ip_local_port_range", "50000 60000") }, "ephemeral-ports", doctor.Warning, "10001 ports", "ip_local_port_range='1024 65535'"},
+		{"few ports", func(p *planted) { p.write("proc/sys/net/ipv4/ip_local_port_range", "50000 60000") }, "ephemeral-ports", doctor.Warning, "10001 ports", "ip_local_port_range='10240 65535'"},
 		{"a listener's port is an ephemeral one", func(p *planted) {
 			p.Config.Listen = append(p.Config.Listen, "40000")
 			p.write("proc/sys/net/ipv4/ip_local_reserved_ports", "35000")
@@ -253,7 +255,7 @@ func TestManyConnectionsNeedMore(t *testing.T) {
 	p := healthy()
 	p.Config.Loop.MaxConnections = 1_000_000
 	p.write("proc/self/limits", "Max open files            2000000                 2000000                 files")
-	want := map[string]doctor.Status{"netdev-backlog": doctor.Warning, "syn-backlog": doctor.Warning, "tcp-mem": doctor.Warning, "conntrack": doctor.Failure, "memory": doctor.Warning}
+	want := map[string]doctor.Status{"netdev-backlog": doctor.Warning, "syn-backlog": doctor.Warning, "tcp-mem": doctor.Warning, "tcp-orphans": doctor.Warning, "conntrack": doctor.Failure, "memory": doctor.Warning}
 	for _, f := range p.Check() {
 		if w, ok := want[f.Check]; ok && f.Status != w || !ok && f.Status != doctor.OK {
 			t.Errorf("%+v, want %s", f, w)

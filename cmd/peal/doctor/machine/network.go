@@ -25,7 +25,7 @@ func (m *Machine) ports() (all []doctor.Finding) {
 	count := span[1] - span[0] + 1
 	if count < fewPorts {
 		all = append(all, doctor.Warn(check, fmt.Sprintf("%s: %d ports", value, count),
-			"a proxy on this machine needs a port for each connection to one address of Peal; when none is left, clients get 502", append(setSysctl(key, "1024 65535"), "let the proxy connect to a Unix socket (listen: unix:/run/peal/peal.sock), which needs no ports")...))
+			"a proxy on this machine needs a port for each connection to one address of Peal; when none is left, clients get 502", append(setSysctl(key, "10240 65535"), "let the proxy connect to a Unix socket (listen: unix:/run/peal/peal.sock), which needs no ports")...))
 	} else {
 		all = append(all, doctor.Fine(check, "%s: a proxy on this machine can have %d connections to one address of Peal", value, count))
 	}

@@ -48,6 +48,8 @@ var sysctls = []sysctl{
 	{"tcp-mem", "net.ipv4.tcp_mem", 2, func(n int) int64 { return int64(n) }, func(n int, old []int64) string {
 		return fmt.Sprintf("%d %d %d", max(old[0], int64(n)/2), max(old[1], int64(n)), 2*int64(n))
 	}, "buffers of all TCP connections together, in pages of 4 KiB: one for each connection must fit, or the kernel drops packets of a fan-out"},
+	{"tcp-orphans", "net.ipv4.tcp_max_orphans", 0, func(n int) int64 { return int64(n) / 4 }, func(n int, _ []int64) string { return fmt.Sprint(max(65_536, n/4)) },
+		"connections that the server has closed and whose last bytes are on their way; beyond it the kernel resets them, and clients miss the reason for the end"},
 	{"tcp-rmem", "net.ipv4.tcp_rmem", 2, atLeast(64<<10, 64<<10), always("4096 131072 6291456"),
 		"the receive buffer of a connection cannot grow to one message of 64 KiB"},
 	{"tcp-wmem", "net.ipv4.tcp_wmem", 2, atLeast(64<<10, 64<<10), always("4096 16384 4194304"),

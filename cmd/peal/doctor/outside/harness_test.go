@@ -118,14 +118,10 @@ func text(r *doctor.Report) string {
 	return b.String()
 }
 
-// optionalTool is a tool that no machine has to have.
-func optionalTool(t *testing.T, name string) string {
-	t.Helper()
-	p, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("%s is not on PATH: install Debian's package", name)
-	}
-	return p
+// optional reports whether a program is there that no machine has to have.
+func optional(name string) bool {
+	_, err := exec.LookPath(name)
+	return err == nil
 }
 
 // tool returns the path of an outside program, or ends the test as skipped, or as failed

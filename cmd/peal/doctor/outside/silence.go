@@ -71,6 +71,9 @@ func (e *examination) quietStream(ctx context.Context, check string) verdict {
 	if !e.reader {
 		return fine(doctor.Skip(check, "%s", e.denied))
 	}
+	if !e.streams {
+		return fine(doctor.Skip(check, "no event stream: see event-stream"))
+	}
 	s, end, err := e.followSoon(ctx, nil)
 	defer end()
 	if err != nil || s.body != "" {

@@ -170,6 +170,7 @@ func (e *examination) eventStream(ctx context.Context) {
 		e.held(check, s, value)
 		return
 	}
+	e.streams = true
 	if e.publish == nil {
 		e.fine(check, "begins at once (%s); delivery is not checked: %s", s.proto, e.cannot)
 		e.compression(s)

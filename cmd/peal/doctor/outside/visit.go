@@ -47,6 +47,7 @@ type examination struct {
 	findings []doctor.Finding
 
 	reader   bool // the visitor may subscribe to the channel
+	streams  bool // event streams arrive
 	publish  func(ctx context.Context, data string) error
 	limit    int    // of a message, as the server says; 0: unknown
 	denied   string // why the visitor may not subscribe
