@@ -50,6 +50,8 @@ type options struct {
 	open       loop.OpenKernel
 	trusted    func(peer netip.Addr) bool
 	secure     bool // over TLS
+
+	certificate *tls.Certificate // nil: the authority's
 }
 
 func start(t testing.TB, o options) *server {

@@ -17,5 +17,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		os.Exit(exhaustedServer())
 	}
+	if words := os.Getenv(shakerEnv); words != "" {
+		os.Exit(shake(words))
+	}
 	os.Exit(leak.Main(m))
 }

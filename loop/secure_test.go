@@ -26,11 +26,16 @@ var authority = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
 	if err != nil {
 		panic(err)
 	}
+	return certify(key, &key.PublicKey)
+})
+
+// certify makes a certificate for a key, signed by itself.
+func certify(private, public any) (tls.Certificate, *x509.CertPool) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
 	if err != nil {
 		panic(err)
 	}
@@ -40,12 +45,15 @@ var authority = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
-})
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private, Leaf: leaf}, pool
+}
 
 // encrypt puts TLS below the loops, for the connections of one listener.
 func (s *server) encrypt(o *options, listener int) {
 	certificate, roots := authority()
+	if o.certificate != nil {
+		certificate = *o.certificate
+	}
 	s.layer = secure.New(secure.Config{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}})
 	s.roots = &tls.Config{RootCAs: roots, ServerName: "localhost"}
 	if o.open == nil {

@@ -41,9 +41,9 @@ type upper struct {
 var _ loop.Handler = (*above)(nil)
 
 func (a *above) Ready(fd int32, e loop.Events) {
-	if fd == listener {
+	if fd == listener || fd == plainListener {
 		for {
-			arrival, err := a.kernel.Accept(listener)
+			arrival, err := a.kernel.Accept(fd)
 			if err != nil {
 				return
 			}

@@ -125,7 +125,7 @@ func (m memory) Read(p []byte) (int, error) {
 	c := m.c
 	for len(c.come) == 0 {
 		if c.gone {
-			return 0, io.EOF
+			return 0, io.ErrUnexpectedEOF // io.EOF is for close_notify
 		}
 		if !c.shaking {
 			return 0, errEmpty{}

@@ -104,6 +104,22 @@ func TestHandshakesThatFail(t *testing.T) {
 			t.Errorf("%v; %+v", c.end, s)
 		}
 	})
+	t.Run("a chain of certificates without an end", func(t *testing.T) {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			r := newRoom(t, 1, mutual)
+			r.dial(func(c *tls.Config) {
+				only(version)(c)
+				chain := tls.Certificate{PrivateKey: certificate.PrivateKey, Leaf: certificate.Leaf}
+				for range 90_000 / len(certificate.Certificate[0]) {
+					chain.Certificate = append(chain.Certificate, certificate.Certificate[0])
+				}
+				c.Certificates = []tls.Certificate{chain}
+			}).flow()
+			if s := r.layer.Stats(); s.Failed[secure.ReasonOversize] != 1 {
+				t.Errorf("%+v", s)
+			}
+		}
+	})
 	t.Run("with a certificate", func(t *testing.T) {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			r := newRoom(t, 1, mutual)
@@ -226,7 +242,13 @@ func TestNoEarlyData(t *testing.T) {
 
 // A client that sends much behind its handshake, before the server has looked at that.
 func TestDataBehindTheHandshake(t *testing.T) {
-	r := newRoom(t, 1, nil)
+	for seed := range uint64(20) {
+		dataBehindTheHandshake(t, seed)
+	}
+}
+
+func dataBehindTheHandshake(t *testing.T, seed uint64) {
+	r := newRoom(t, seed, nil)
 	c := r.dial(only(tls.VersionTLS13))
 	c.give(1 << 20)
 	r.m.settle()

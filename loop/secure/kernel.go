@@ -8,8 +8,9 @@ import (
 	"peal/loop"
 )
 
-// cipherBytes is how much ciphertext one read takes: for clients that send much.
-const cipherBytes = 32 << 10
+// cipherBytes is how much ciphertext one read takes. With a record that is kept, it has
+// room for all that may have come before a handshake is done (maxHandshake).
+const cipherBytes = 48 << 10
 
 // kernel is the layer on one loop.
 type kernel struct {

@@ -36,7 +36,8 @@ type Config struct {
 	// HandshakeTimeout is for the handshake as a whole. Default 10 s.
 	HandshakeTimeout time.Duration
 
-	// RecordTimeout is for one record, from its first byte to its last. Default 30 s.
+	// RecordTimeout is for one record, from its first byte to its last. Default 30 s. A
+	// connection that has always a part of some record has up to twice that.
 	RecordTimeout time.Duration
 
 	// InputBytes is how much all connections of one loop together may have sent that cannot

@@ -40,6 +40,7 @@ type timer struct {
 type socket struct {
 	m      *machine
 	fd     int32
+	from   int32 // listener
 	peer   netip.AddrPort
 	in     []byte // has come from the client
 	ended  bool   // and then its end
@@ -53,7 +54,10 @@ type socket struct {
 	closed bool
 }
 
-const listener = 3
+const (
+	listener      = 3
+	plainListener = 4
+)
 
 var (
 	_        loop.Kernel = (*machine)(nil)
@@ -86,7 +90,7 @@ func (m *machine) step() bool {
 		}
 	}
 	if len(m.backlog) > 0 {
-		due = append(due, func() { m.handler.Ready(listener, loop.Readable) })
+		due = append(due, func() { m.handler.Ready(m.backlog[0].from, loop.Readable) })
 	}
 	if m.yielded {
 		due = append(due, func() { m.yielded = false; m.handler.Turn() })
@@ -136,7 +140,7 @@ func (m *machine) connect(peer string) *socket {
 	for m.sockets[fd] != nil {
 		fd++
 	}
-	s := &socket{m: m, fd: fd, peer: netip.MustParseAddrPort(peer), room: 1 << 20}
+	s := &socket{m: m, fd: fd, from: listener, peer: netip.MustParseAddrPort(peer), room: 1 << 20}
 	m.sockets[fd] = s
 	m.backlog = append(m.backlog, s)
 	return s
@@ -181,7 +185,7 @@ func (m *machine) socket(fd int32) *socket {
 }
 
 func (m *machine) Accept(fd int32) (loop.Arrival, error) {
-	if len(m.backlog) == 0 {
+	if len(m.backlog) == 0 || m.backlog[0].from != fd {
 		return loop.Arrival{}, loop.ErrAgain
 	}
 	s := m.backlog[0]
@@ -228,14 +232,15 @@ func (m *machine) Send(fd int32, b []byte) (int, bool, error) {
 	}
 	n := min(len(b), max(0, s.room-len(s.out)))
 	s.out = append(s.out, b[:n]...)
-	s.full = s.full || n < len(b)
-	return n, n < len(b), nil
+	full := n < len(b) || len(s.out) >= s.room // a layer below may say it that early
+	s.full = s.full || full
+	return n, full, nil
 }
 
 func (m *machine) Shutdown(fd int32) { m.socket(fd).shut = true }
 
 func (m *machine) CloseSocket(fd int32) {
-	if fd == listener {
+	if fd == listener || fd == plainListener {
 		return
 	}
 	s := m.socket(fd)

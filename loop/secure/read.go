@@ -56,7 +56,9 @@ func (k *kernel) Read(fd int32, b []byte) (n int, err error) {
 // decrypt reads records until b is full, or there are no more (loop.ErrAgain), or
 // the connection has ended.
 func (k *kernel) decrypt(c *conn, b []byte) (n int, err error) {
-	here := c.in // what has come and was not decrypted; from the first read on it lies in k.cipher
+	// What has come and was not decrypted. crypto/tls refers to the last record until
+	// the next, which must not hold a buffer of the connection's own in memory.
+	here := k.cipher[:copy(k.cipher[:], c.in)]
 	short := false
 	for records := 0; n < len(b); {
 		size, whole := recordSize(here)

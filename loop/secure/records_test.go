@@ -354,11 +354,42 @@ func TestAConnectionThatIsNotAdded(t *testing.T) {
 		t.Fatalf("%+v", r.layer.Stats())
 	}
 	r.above.accept = nil
-	next := r.m.connect("192.0.2.1:1")
-	next.peer = c.peer
-	r.m.settle()
-	next.deliver([]byte("GET / HTTP/1.1\r\n\r\n"))
-	if r.m.settle(); r.layer.Stats().Failed[secure.ReasonPlain] != 1 {
+	r.plain(c.fd)
+	if r.dial(nil).shook(); r.layer.Stats().Open != 1 {
 		t.Errorf("%+v", r.layer.Stats())
+	}
+}
+
+// plain makes a connection without TLS, which is to get the descriptor.
+func (r *room) plain(fd int32) {
+	r.t.Helper()
+	s := r.m.connect("192.0.2.1:1")
+	s.from = plainListener
+	r.m.settle()
+	s.deliver([]byte("hello"))
+	r.m.settle()
+	u := r.above.conns[s.fd]
+	u.owed = []byte("world")
+	r.above.send(u)
+	if s.fd != fd || u.secure || string(u.got) != "hello" || string(s.out) != "world" {
+		r.t.Errorf("descriptor %d, want %d; secure %v, %q, %q", s.fd, fd, u.secure, u.got, s.out)
+	}
+	u.shut = true
+	r.above.send(u)
+	if !s.shut || len(s.out) != 5 {
+		r.t.Errorf("the end: %q", s.out)
+	}
+	r.above.close(u)
+}
+
+func TestPlainConnectionsBesideTLS(t *testing.T) {
+	r := newRoom(t, 1, nil)
+	c := r.dial(nil).shook()
+	fd := c.s.fd
+	r.plain(fd + 1)
+	r.above.close(c.upper())
+	r.plain(fd) // which had TLS
+	if r.dial(nil).shook().s.fd != fd {
+		t.Error("this test is of one descriptor")
 	}
 }

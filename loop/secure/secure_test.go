@@ -152,12 +152,20 @@ func session(t *testing.T, seed uint64) {
 			fail("client %d is not secure", i)
 		}
 		if rnd.IntN(2) == 0 { // the client ends first
-			if rnd.IntN(3) > 0 {
+			said := rnd.IntN(3) > 0
+			if said {
+				last := payload(rnd.IntN(3), seed)
+				if s.said = append(s.said, last...); len(last) > 0 {
+					s.write(last)
+				}
 				s.tls.CloseWrite()
 			}
 			if rnd.IntN(3) > 0 {
 				rest()
 				s.s.deliver(nil)
+			}
+			if rest(); said && !u.ended || !bytes.Equal(u.got, s.said) {
+				fail("client %d has said its end, and the server has not heard it", i)
 			}
 		} else {
 			u.shut = true
