@@ -93,11 +93,11 @@ func (l *Loop) enter(slot uint32, c *conn, n newcomer) {
 }
 
 // rename admits a connection again when the proxy before it has named its client. One
-// that is refused is closed: it has no token of the budget, and the proxy answers.
-func (l *Loop) rename(slot uint32, c *conn, was newcomer) {
+// that is not welcome is to be closed: it has no token of the budget, and the proxy answers.
+func (l *Loop) rename(slot uint32, was newcomer) (welcome bool) {
 	if was.why != admit.None {
 		l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)] |= viaRefused
-		return
+		return true
 	}
 	if was.counted {
 		l.admission.Leave(l.addressKey(was.Peer.Addr()))
@@ -105,14 +105,14 @@ func (l *Loop) rename(slot uint32, c *conn, was newcomer) {
 	peer := l.peer(slot).addrPort()
 	who := l.clientAt(peer.Addr())
 	if !who.Limited {
-		return
+		return true
 	}
 	if why, _ := l.admission.Name(who, l.now); why != admit.None {
 		l.warnRefused(why, peer)
-		l.close(slot, c)
-		return
+		return false
 	}
 	l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)] |= viaCounted
+	return true
 }
 
 // Press refuses new connections, or ends that. It is for when the memory of the process

@@ -223,7 +223,11 @@ func (g *Group) Config() Config { return g.config }
 
 // NameClient is what a layer below does when it learns the client's address.
 func (g *Group) NameClient(loop int, slot uint32, peer netip.AddrPort) {
-	g.on(loop, func(l *Loop) { l.Peer(l.conn(slot).fd, peer) })
+	g.on(loop, func(l *Loop) {
+		if c := l.conn(slot); !l.Peer(c.fd, peer) {
+			l.close(slot, c) // as after a read that has failed
+		}
+	})
 }
 
 // Pace returns due of the pace of a drain that begins at 0.

@@ -103,7 +103,9 @@ type Handler interface {
 	// Peer tells the address of the client of a socket that was added, instead of the one
 	// in its Arrival: the proxy before it has named it. It comes before anything can
 	// be read from the socket. An address that is not valid means a client of a Unix socket.
-	Peer(socket int32, peer netip.AddrPort)
+	// If no connection is taken of that client (welcome is false), Read must return an
+	// error: Peer is called from inside it, where nothing can be closed.
+	Peer(socket int32, peer netip.AddrPort) (welcome bool)
 
 	// Ready tells what may be possible now on a socket that was added. The socket may
 	// have been closed meanwhile, and its number be another's.

@@ -1,6 +1,7 @@
 package loop_test
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 
@@ -21,7 +22,9 @@ func (k *naming) Accept(listener int32) (loop.Arrival, error) {
 }
 
 func (k *naming) Read(socket int32, b []byte) (int, error) {
-	k.handler.Peer(socket, k.client)
+	if !k.handler.Peer(socket, k.client) {
+		return 0, errors.New("not welcome")
+	}
 	return k.Kernel.Read(socket, b)
 }
 

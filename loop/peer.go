@@ -81,18 +81,20 @@ func (l *Loop) exempt(peer netip.Addr) bool {
 }
 
 // Peer is called by the kernel, and by nobody else.
-func (l *Loop) Peer(socket int32, peer netip.AddrPort) {
-	if slot, c := l.bySocket(socket); c != nil {
-		secure, was := l.via(slot)&viaTLS != 0, l.newcomerOf(slot)
-		l.forgetPeer(slot)
-		l.setPeer(slot, peerOf(peer))
-		l.setVia(slot, secure)
-		v := &l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)]
-		if *v |= viaNamed; !peer.IsValid() {
-			*v &^= viaTrusted // of a Unix socket of the proxy's, not of this server
-		}
-		l.rename(slot, c, was)
+func (l *Loop) Peer(socket int32, peer netip.AddrPort) (welcome bool) {
+	slot, c := l.bySocket(socket)
+	if c == nil {
+		return false
 	}
+	secure, was := l.via(slot)&viaTLS != 0, l.newcomerOf(slot)
+	l.forgetPeer(slot)
+	l.setPeer(slot, peerOf(peer))
+	l.setVia(slot, secure)
+	v := &l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)]
+	if *v |= viaNamed; !peer.IsValid() {
+		*v &^= viaTrusted // of a Unix socket of the proxy's, not of this server
+	}
+	return l.rename(slot, was)
 }
 
 // setClient gives a connection the address of the client that has sent its latest

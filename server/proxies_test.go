@@ -37,10 +37,18 @@ func (l *lines) count(text string) int {
 // trying is a server with proxies to trust, on TCP and a Unix socket.
 func trying(t *testing.T, list ...string) (s *server.Server, log *lines) {
 	t.Helper()
+	return tryingWith(t, nil, list...)
+}
+
+func tryingWith(t *testing.T, change func(*server.Config), list ...string) (s *server.Server, log *lines) {
+	t.Helper()
 	log = &lines{}
 	c := server.Config{
 		Listen: []string{"127.0.0.1:0", "unix:" + filepath.Join(t.TempDir(), "s")}, TrustedProxies: list,
 		Log: slog.New(slog.NewTextHandler(log, nil)), AccessLog: filepath.Join(t.TempDir(), "access"),
+	}
+	if change != nil {
+		change(&c)
 	}
 	s, err := server.New(c)
 	if err != nil {
@@ -151,5 +159,35 @@ func TestHeadersAreCounted(t *testing.T) {
 	plain, _ := trying(t)
 	if got := fmt.Sprintf("%+v", plain.ProxyHeaders()); got != "{Headers:0 Malformed:0 Late:0}" {
 		t.Error(got)
+	}
+}
+
+// The limit of an address holds for the clients that a proxy names, and not for the proxy.
+func TestClientsOfProxiesAreLimitedByTheirAddress(t *testing.T) {
+	s, _ := tryingWith(t, func(c *server.Config) { c.Admission.PerAddress = 2 }, "loopback")
+	dial := func(client string) net.Conn {
+		t.Helper()
+		c, err := net.Dial("tcp", s.Addrs()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		fmt.Fprintf(c, "PROXY TCP4 %s 198.51.100.1 4711 443\r\n%s", client, strings.Replace(script, "Connection: close\r\n", "", 1))
+		return c
+	}
+	served := func(c net.Conn) bool {
+		_, err := http.ReadResponse(bufio.NewReader(c), nil)
+		return err == nil
+	}
+	for _, client := range []string{"192.0.2.7", "192.0.2.7", "192.0.2.8", "192.0.2.8"} {
+		if !served(dial(client)) {
+			t.Errorf("%s is refused", client)
+		}
+	}
+	if served(dial("192.0.2.7")) {
+		t.Error("a third connection of one client is served")
+	}
+	if !served(dial("192.0.2.9")) {
+		t.Error("a client behind the same proxy is refused")
 	}
 }

@@ -96,11 +96,12 @@ func (c *conn) send(pieces ...string) {
 }
 
 // The loop: a read until there is no more.
-func (c *conn) Peer(s int32, client netip.AddrPort) {
+func (c *conn) Peer(s int32, client netip.AddrPort) (welcome bool) {
 	if s != socket || len(c.got) > 0 {
 		c.t.Errorf("Peer of %d after %d bytes", s, len(c.got))
 	}
 	c.named = append(c.named, client)
+	return client.Addr().String() != "192.0.2.66"
 }
 func (c *conn) Turn()                    {}
 func (c *conn) Tick()                    {}

@@ -27,6 +27,7 @@ type beginning struct {
 
 var (
 	errMalformed = errors.New("malformed PROXY header")
+	errUnwelcome = errors.New("no connection is taken of the client of the proxy")
 	errLate      = errors.New("the PROXY header was not whole in time")
 )
 
@@ -104,8 +105,8 @@ func (k *kernel) decide(socket int32, s *beginning) (decided bool, err error) {
 			return false, k.refuse(err)
 		}
 		k.layer.headers.Add(1)
-		if s.bytes = s.bytes[n:]; named {
-			k.above.Peer(socket, client)
+		if s.bytes = s.bytes[n:]; named && !k.above.Peer(socket, client) {
+			return false, errUnwelcome
 		}
 	}
 	s.decided = true

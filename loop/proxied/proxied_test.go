@@ -239,3 +239,11 @@ func TestReadsTellWhetherThereIsMore(t *testing.T) {
 		t.Errorf("%d, %v", n, err)
 	}
 }
+
+// A client of which the loop takes no connection ends with an error of the read.
+func TestAClientThatIsNotWelcome(t *testing.T) {
+	c := dial(t, proxy, "PROXY TCP4 192.0.2.66 198.51.100.1 4711 443\r\n"+request).pass(64)
+	if c.err == nil || errors.Is(c.err, io.EOF) || len(c.got) > 0 || !c.closed || c.layer.Stats().Malformed != 0 || c.lines.Len() > 0 {
+		t.Errorf("%q, %v: %s", c.got, c.err, c.lines.String())
+	}
+}

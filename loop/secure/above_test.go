@@ -144,4 +144,7 @@ func (a *above) Turn() {
 
 func (a *above) Tick() {}
 
-func (a *above) Peer(fd int32, peer netip.AddrPort) { a.conns[fd].peer = peer }
+func (a *above) Peer(fd int32, peer netip.AddrPort) bool {
+	a.conns[fd].peer = peer
+	return true
+}

@@ -150,11 +150,11 @@ func (k *kernel) EndOf(fd int32) loop.End {
 
 // What follows is loop.Handler, for the kernel below.
 
-func (k *kernel) Peer(fd int32, peer netip.AddrPort) {
+func (k *kernel) Peer(fd int32, peer netip.AddrPort) (welcome bool) {
 	if c := k.conn(fd); c != nil {
 		c.rename(peer)
 	}
-	k.above.Peer(fd, peer)
+	return k.above.Peer(fd, peer)
 }
 
 func (k *kernel) Ready(fd int32, e loop.Events) {
