@@ -55,6 +55,7 @@ type Loop struct {
 	deadlines   *fanout.Wheel // of streams: setDeadline
 	tick        uint32
 	ticking     bool
+	sheds       sheds
 	refusals    map[uint32]Refusal // by slot, of connections that are here to be refused
 	now         time.Duration      // at the beginning of the callback under way
 	again       []uint32           // connections whose reading was interrupted for the others, the first first
@@ -118,6 +119,7 @@ type counts struct {
 	gapped       uint64 // raw streams closed for a gap
 	fell         uint64 // slow streams closed by the rule of a channel
 	dismissed    uint64 // ended by Group.Dismiss
+	shed         uint64 // closed by Group.ShedStalled
 	turns        uint64
 	work         uint64        // units: see work.go
 	longest      uint64        // most work of one callback

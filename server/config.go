@@ -137,6 +137,11 @@ type Config struct {
 
 	Admission Admission // of new connections
 
+	// MemoryLimit is how much memory the process may have, in bytes. Beyond nine tenths of it new
+	// connections are refused, and those that have been stalled the longest end; beyond it publications are refused, too. Default nine
+	// tenths of the limit of the cgroup, if it has one; negative: none.
+	MemoryLimit int
+
 	Loop loop.Config // loops, connections, timeouts; Loops defaults to GOMAXPROCS here
 	Hub  hub.Config  // history
 
@@ -242,6 +247,9 @@ func (c Config) WithDefaults() Config {
 		c.Loop.Fanout.LaneBytes = laneFor(max(32, c.HTTP.ChannelLimit))
 	}
 	c.Loop = c.Loop.WithDefaults()
+	if c.MemoryLimit == 0 {
+		c.MemoryLimit = defaultMemoryLimit()
+	}
 	c.Admission = c.Admission.withDefaults(c.Loop.MaxConnections)
 	c.Loop.Admission = c.Admission.limits()
 	c.Hub = c.Hub.WithDefaults()

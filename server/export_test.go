@@ -1,7 +1,21 @@
 package server
 
+import (
+	"context"
+
+	"peal/server/memory"
+)
+
 // Policy is what becomes of slow consumers of a channel.
 var Policy = policy
 
 // Build is New, with a function that is called behind each step.
 var Build = build
+
+// MemoryIs is what the watch of the memory does once a second.
+func (s *Server) MemoryIs(level memory.Level) { s.memoryIs(level, 1, 1) }
+
+// WatchMemory is the watch, with another source of what the process has.
+func (s *Server) WatchMemory(ctx context.Context, resident func() (int, error)) {
+	s.watchMemory(ctx, resident)
+}

@@ -25,6 +25,7 @@ import (
 	"peal/server/idempotency"
 	"peal/server/log"
 	"peal/server/logging"
+	"peal/server/memory"
 	"peal/server/permit"
 	"peal/server/presence"
 	"peal/server/rate"
@@ -65,6 +66,9 @@ type Server struct {
 
 	// Shared. Stored at the end; the admin listener reads it.
 	draining atomic.Bool
+
+	memory   atomic.Int32 // memory.Level
+	noMemory atomic.Bool  // publications are refused: permit.Gate
 
 	// What Reload changes. channels is used by its caller; standard is fixed.
 	channels []rules.Rule
@@ -179,7 +183,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.hub, Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
 		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
-		Identity: s.identity(c), Buckets: s.buckets, Users: permit.NewUsers(), Proxies: s.proxies,
+		Identity: s.identity(c), Buckets: s.buckets, Users: permit.NewUsers(), Proxies: s.proxies, NoMemory: &s.noMemory,
 		MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}
 	if s.access != nil {
@@ -257,6 +261,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	defer parts.Wait()
 	defer end()
 	parts.Go(func() { s.tokens.Run(serving) })
+	parts.Go(func() { s.watchMemory(serving, memory.Resident) })
 	signalled, drained := ctx.Done(), make(chan struct{})
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()

@@ -17,6 +17,7 @@ import (
 	"peal/server/apikey"
 	"peal/server/auth"
 	"peal/server/hub"
+	"peal/server/memory"
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/tally"
@@ -36,6 +37,7 @@ type Source interface {
 	LoopStats(context.Context) ([]loop.Stats, error)
 	FrontStats(context.Context) (tally.Stats, error)
 	LogHead() uint64
+	MemoryLevel() memory.Level
 	LogFailing() bool  // it cannot write: see peal_log_failing
 	LostLines() uint64 // of the server's own log; see package logging
 	LostAccessLines() uint64
@@ -75,6 +77,10 @@ func Handler(s Source, p *auth.Policy) http.Handler {
 		w.Write(well(s))
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if s.MemoryLevel() != memory.Normal {
+			http.Error(w, "beyond the mark of memory-limit: new connections are refused", http.StatusServiceUnavailable)
+			return
+		}
 		if !s.Ready() {
 			http.Error(w, "draining", http.StatusServiceUnavailable)
 			return

@@ -15,6 +15,7 @@ import (
 	"peal/server/apikey"
 	"peal/server/auth"
 	"peal/server/hub"
+	"peal/server/memory"
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/tally"
@@ -25,6 +26,7 @@ type source struct {
 	err   error
 
 	frontErr error
+	level    memory.Level
 }
 
 func (s *source) HubStats() hub.Stats           { return hub.Stats{Channels: 3, Messages: 5, Bytes: 700} }
@@ -45,11 +47,12 @@ func (s *source) IdempotencyKeys() (int, uint64) { return 6, 1 }
 func (s *source) KeyUses() []apikey.Use {
 	return []apikey.Use{{Name: "shop", Requests: 8, Second: 1700000000}, {Name: `odd "name"`}}
 }
-func (s *source) Ready() bool             { return s.ready }
-func (s *source) LogHead() uint64         { return 9 }
-func (s *source) LogFailing() bool        { return true }
-func (s *source) LostLines() uint64       { return 6 }
-func (s *source) LostAccessLines() uint64 { return 7 }
+func (s *source) Ready() bool               { return s.ready }
+func (s *source) MemoryLevel() memory.Level { return s.level }
+func (s *source) LogHead() uint64           { return 9 }
+func (s *source) LogFailing() bool          { return true }
+func (s *source) LostLines() uint64         { return 6 }
+func (s *source) LostAccessLines() uint64   { return 7 }
 func (s *source) Reread(context.Context) (string, error) {
 	if s.ready {
 		return "reloaded\n", nil

@@ -12,6 +12,7 @@ import (
 	"peal/loop/proxied"
 	"peal/server/apikey"
 	"peal/server/hub"
+	"peal/server/memory"
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/tally"
@@ -36,6 +37,7 @@ type state struct {
 	lostBans   uint64
 	limited    map[string]uint64
 	revoked    revoke.Stats
+	memory     memory.Level
 	backends   []apikey.Use
 	ignored    uint64
 	proxied    proxied.Stats
@@ -47,6 +49,7 @@ func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.bans, s.lostBans = c.source.Bans()
 	s.limited = c.source.RateLimited()
 	s.revoked = c.source.Revocations()
+	s.memory = c.source.MemoryLevel()
 	s.lost, s.lostAccess = c.source.LostLines(), c.source.LostAccessLines()
 	s.keys, s.lostKeys = c.source.IdempotencyKeys()
 	s.backends = c.source.KeyUses()
@@ -133,6 +136,7 @@ var metrics = []metric{
 	counter("connections_accepted_total", "Connections accepted.", func(s *loop.Stats) float64 { return float64(s.Accepted) }),
 	counter("connections_refused_total", "Connections refused: beyond a limit of admission, or no descriptor left.", func(s *loop.Stats) float64 { return float64(s.Refused) }),
 	by("reason", "admission_refused_total", "Connections refused by admission, by reason.", admissionRefused),
+	one(prometheus.GaugeValue, "memory_level", "0; 1 while new connections are refused because of --memory-limit; 2 while publications are refused, too.", func(s *state) float64 { return float64(s.memory) }),
 	one(prometheus.CounterValue, "accept_pauses_total", "Times that accepting paused because new connections came faster than --accept-rate.", func(s *state) float64 { return float64(s.admission().Pauses) }),
 	one(prometheus.GaugeValue, "refusing_connections", "Refused connections that are open until they have their response.", func(s *state) float64 { return float64(s.admission().Open) }),
 	one(prometheus.GaugeValue, "counted_addresses", "IPv4 addresses and IPv6 /64 that have connections and are limited.", func(s *state) float64 { return float64(s.admission().Addresses) }),
@@ -271,6 +275,7 @@ func evictions(s *state) map[string]uint64 {
 		sum["input"] += l.InputFull
 		sum["channels"] += l.ChannelsFull
 		sum["message"] += l.MessageLate
+		sum["memory"] += l.Shed
 		sum["lane"] += l.Fanout.LaneFull
 		sum["held"] += l.Fanout.HeldFull
 	}

@@ -121,6 +121,8 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Admission.AddressRate }},
 			{Name: "refusals", Live: true, Help: "refused connections that get a response with the time to connect again, in the same form; the burst is also their number at a time; beyond it the server closes them without a response; raising it lets refused clients cause more work",
 				field: func(c *server.Config) any { return &c.Admission.Refusals }},
+			{Name: "memory-limit", Help: "memory of the process, 0 for no limit; beyond nine tenths of it the server refuses new connections (503, close 1013) and closes those whose socket has been full the longest, beyond it it also refuses publications (503); raising it risks that the kernel ends the process", size: true, off: true, Max: maxSize, Default: "nine tenths of the limit of the cgroup, if it has one",
+				field: func(c *server.Config) any { return &c.MemoryLimit }},
 			{Name: "message-bytes", Help: "size of one message, published over HTTP or WebSocket, beyond it 413 or close 1009; raising it costs memory and lets one message delay others", size: true, Min: 1 << 10, Max: 1 << 30,
 				field: func(c *server.Config) any { return &c.Loop.MessageBytes }},
 			{Name: "head-timeout", Help: "time from its first byte in which a request head must be complete; a body or a WebSocket message has one more second for each KiB received; beyond it 408 or close 1013; raising it lets slow clients hold connections", Min: second, Max: maxTime,
