@@ -42,6 +42,7 @@ type conn struct {
 	ended bool        // the client has ended its side: nothing comes behind in and plain
 	shut  bool        // Shutdown was called, and waits for kept
 	timed bool        // it is in kernel.records
+	dry   bool        // all that has come was read
 	news  loop.Events // of kernel.due
 	vain  credit      // for records without data
 }

@@ -168,6 +168,7 @@ func (k *kernel) Ready(fd int32, e loop.Events) {
 	}
 	switch c.state {
 	case stateOpen, stateEnded:
+		c.dry = c.dry && e&loop.Readable == 0
 		if e != 0 {
 			k.above.Ready(fd, e)
 		}

@@ -60,6 +60,7 @@ func (k *kernel) decrypt(c *conn, b []byte) (n int, err error) {
 	// the next, which must not hold a buffer of the connection's own in memory.
 	here := k.cipher[:copy(k.cipher[:], c.in)]
 	short := false
+	c.dry = false
 	for records := 0; n < len(b); {
 		size, whole := recordSize(here)
 		switch {
@@ -81,6 +82,7 @@ func (k *kernel) decrypt(c *conn, b []byte) (n int, err error) {
 			k.holdIn(c, nil) // a part of a record is of no use
 			return n, io.EOF
 		case short:
+			c.dry = true
 			k.holdIn(c, here)
 			return n, loop.ErrAgain
 		}

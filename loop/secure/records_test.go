@@ -221,9 +221,23 @@ func TestHalfARecord(t *testing.T) {
 	if u.closed {
 		t.Fatal(u.err)
 	}
+	u.got, u.most = nil, 10 // and now the loop does not read for a while
+	c.s.deliver(append(s.record(23, make([]byte, 100)), s.record(23, make([]byte, 16000))...))
+	for !u.stopped {
+		r.m.step()
+		u.stopped = len(u.got) > 0
+	}
+	r.m.elapse(100 * time.Second)
+	r.m.elapse(100 * time.Second)
+	u.most, u.stopped = 0, false
+	r.above.read(u)
+	if r.m.settle(); u.closed || len(u.got) != 16100 {
+		t.Fatalf("%d bytes, %v", len(u.got), u.err)
+	}
 	c.s.deliver(s.record(23, make([]byte, 100))[:50])
-	r.m.elapse(20 * time.Second)
-	r.m.elapse(41 * time.Second)
+	for range 4 {
+		r.m.elapse(25 * time.Second)
+	}
 	if !u.closed || r.layer.Stats().Stalled != 1 {
 		t.Errorf("closed %v; %+v", u.closed, r.layer.Stats())
 	}

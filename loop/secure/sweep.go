@@ -67,15 +67,10 @@ func (k *kernel) sweep() {
 		c.timed = false
 		switch {
 		case len(c.in) == 0:
-		case c.count != d.count: // another record
+		case c.count != d.count || !c.dry: // another record, or the loop above does not read now
 			c.timed = true
 			k.await(&k.records, c)
 		default:
-			if _, whole := recordSize(c.in); whole { // the loop above does not read now
-				c.timed = true
-				k.await(&k.records, c)
-				return
-			}
 			k.layer.counts.stalled.Add(1)
 			k.abort(c, errLate)
 		}
