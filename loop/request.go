@@ -139,6 +139,7 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 	l.keepClient(slot)
 	c.name(s)
 	l.fan.Adopt(slot, s.Adopt)
+	head := len(out)
 	if s.Deflate {
 		c.reader = frame.NewDeflateReader()
 	}
@@ -171,7 +172,9 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 	}
 	// Last: a client that has this position must have been told of the gap.
 	known := s.Known && s.From == fanout.After
-	return l.encoder.AppendOpen(out, s.Dialect, fanout.Opening{Sequence: position, Known: known, Session: c.session, Adopted: s.Adopt})
+	out = l.encoder.AppendOpen(out, s.Dialect, fanout.Opening{Sequence: position, Known: known, Session: c.session, Adopted: s.Adopt})
+	l.fan.AddSum(slot, out[head:])
+	return out
 }
 
 // foreign appends that the cursor of s means nothing here. told is false if the
@@ -256,7 +259,7 @@ func (l *Loop) closeStream(slot uint32, c *conn, code uint16, reason string) {
 	}
 	l.wait(slot, c, ticks(l.config.LingerTimeout)) // to take what is in its lane
 	if len(b) > 0 {
-		if _, err := l.fan.Write(slot, b); err != nil {
+		if _, err := l.fan.WriteEnd(slot, b); err != nil {
 			l.close(slot, c)
 			return
 		}

@@ -64,11 +64,15 @@ func chunks(data []byte, n int) func(yield func(part []byte) bool) {
 	}
 }
 
+// storedHeader is the length of the header of a stored block that begins at a byte.
+const storedHeader = 5
+
 // maxStored is the length of the longest stored block (RFC 1951 §3.2.4).
 const maxStored = 1<<16 - 1
 
 // AppendStored appends data as stored blocks: it is not compressed, and SumStored finds
-// it again.
+// it again. An empty block ends them, at which readers hand over what they have: that of
+// Go waits for one.
 func AppendStored(dst, data []byte) []byte {
 	for part := range chunks(data, maxStored) {
 		dst = append(dst, 0)
@@ -76,11 +80,54 @@ func AppendStored(dst, data []byte) []byte {
 		dst = binary.LittleEndian.AppendUint16(dst, ^uint16(len(part)))
 		dst = append(dst, part...)
 	}
-	return dst
+	return append(dst, flush...)
 }
 
+// flush is an empty stored block that begins at a byte.
+const flush = "\x00" + tail
+
 // StoredBytes is the length of n bytes as stored blocks.
-func StoredBytes(n int) int { return n + 5*max(1, (n+maxStored-1)/maxStored) }
+func StoredBytes(n int) int {
+	return n + storedHeader*max(1, (n+maxStored-1)/maxStored) + len(flush)
+}
+
+// CloseStored makes stored blocks of what was appended to dst from start on, where
+// OpenStored had appended before: none if that is nothing.
+func CloseStored(dst []byte, start int) []byte {
+	n := len(dst) - start - storedHeader
+	switch {
+	case n == 0:
+		return dst[:start]
+	case n > maxStored:
+		return AppendStored(dst[:start], append([]byte(nil), dst[start+storedHeader:]...))
+	}
+	binary.LittleEndian.PutUint16(dst[start+1:], uint16(n))
+	binary.LittleEndian.PutUint16(dst[start+3:], ^uint16(n))
+	return append(dst, flush...)
+}
+
+// OpenStored appends room for the header of a stored block.
+func OpenStored(dst []byte) []byte { return append(dst, make([]byte, storedHeader)...) }
+
+// Shorter returns data as blocks that end at a byte: compressed if they may be and are
+// shorter then, else stored. The result has the length that it needs.
+func Shorter(data []byte, compressed bool) []byte {
+	if compressed {
+		scratch := pool.Get().(*[]byte)
+		defer pool.Put(scratch)
+		out := AppendFlushed((*scratch)[:0], data, Wide)
+		if cap(out) <= keptBytes {
+			*scratch = out
+		}
+		if len(out) < StoredBytes(len(data)) {
+			return append(make([]byte, 0, len(out)), out...)
+		}
+	}
+	return AppendStored(make([]byte, 0, StoredBytes(len(data))), data)
+}
+
+// pool has memory for results until their length is known.
+var pool = sync.Pool{New: func() any { return new([]byte) }}
 
 // sink appends what is written to it.
 type sink []byte

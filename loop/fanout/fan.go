@@ -69,6 +69,7 @@ type Fan struct {
 	delivering  bool   // of these: what is queued with the sender now waits for the next Flush
 	scratch     scratch
 	stats       Stats
+	summing     summing
 	work        uint64   // done since the start: see charge
 	latency     *latency // nil: see Measure
 }
@@ -94,6 +95,7 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 		share: func(slot uint32) uint64 { return uint64(slot) },
 	}
 	f.report = f.landed
+	f.summing.summer, _ = enc.(Summer)
 	f.LimitEncodings(nil)
 	return f
 }
@@ -134,7 +136,7 @@ func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err erro
 		return 0, ErrSubscribed
 	}
 	m.origin = s.Origin
-	m.flags &^= flagIgnoreGap | flagClose | flagHeadOnly | flagForeign | flagExpired | flagLive | flagSlow | flagIntroduce | flagLast
+	m.flags &^= flagIgnoreGap | flagClose | flagHeadOnly | flagForeign | flagExpired | flagLive | flagSlow | flagIntroduce | flagLast | flagSummed
 	for _, o := range []struct {
 		on   bool
 		flag uint16
@@ -143,6 +145,7 @@ func (f *Fan) Subscribe(slot uint32, s *Subscription) (position uint64, err erro
 			m.flags |= o.flag
 		}
 	}
+	f.beginSum(slot, m, s.Encoding)
 	f.charge(len(s.Channels) * costJoined)
 	v := f.find(s.Channels, s.Encoding, s.OneShot)
 	if s.OneShot && v.most == 0 {

@@ -306,6 +306,9 @@ func (f *Fan) stripSent(ticket uint32, l *flight, m *member, n int, full bool) {
 		told = s.told // not to be told twice
 	}
 	if n == len(l.bytes) {
+		if m.flags&flagSummed != 0 {
+			f.addFlight(l, m, int(l.to))
+		}
 		f.stats.Deliveries += uint64(l.to - l.from)
 		f.reach(ticket, l, m, s.reaches(int(l.to)), told)
 		if full {
@@ -322,6 +325,13 @@ func (f *Fan) stripSent(ticket uint32, l *flight, m *member, n int, full bool) {
 	offset := s.start(int(l.from)) + uint32(n)
 	i := s.holding(offset)
 	f.stats.Deliveries += uint64(i - int(l.from))
+	if m.flags&flagSummed != 0 {
+		to := i
+		if offset > s.start(i) {
+			to++ // it is finished before anything else
+		}
+		f.addFlight(l, m, to)
+	}
 	reached := uint64(0)
 	if i > int(l.from) {
 		reached = s.index[i-1].sequence

@@ -1,6 +1,9 @@
 package fanout
 
-import "peal/loop/ring"
+import (
+	"peal/loop/deflate"
+	"peal/loop/ring"
+)
 
 // Encoder writes messages and notices in the encodings of the server. Results
 // of Encode are shared and immutable; the Append methods extend dst.
@@ -32,6 +35,24 @@ type Compressor interface {
 	// CompressionCost is what that takes, beside the encoding, in nanoseconds; 0 in
 	// encodings that are not compressed.
 	CompressionCost(m *ring.Message, k ring.Encoding) int
+}
+
+// Summer is an Encoder with encodings in which the end of a stream tells the checksum of
+// all that it has carried, as gzip does.
+type Summer interface {
+	// Sums reports whether k is such an encoding. The Fan asks once for each subscription.
+	Sums(k ring.Encoding) bool
+
+	// Sum is that of what Encode(m, k) carries. The Fan asks once for each message, as
+	// long as it remembers the answer.
+	Sum(m *ring.Message, k ring.Encoding) deflate.Sum
+
+	// SumOf is that of what b carries, which was appended by AppendOpen, AppendGap,
+	// AppendHeartbeat or AppendClose in such an encoding, or given to Fan.Write.
+	SumOf(b []byte) deflate.Sum
+
+	// AppendEnd appends what follows AppendClose, always of the same length.
+	AppendEnd(dst []byte, s deflate.Sum) []byte
 }
 
 // Opening is how a stream begins.

@@ -26,6 +26,9 @@ type block struct {
 // socket took all of it; if not, Idle follows when it has. An error means that
 // the socket is gone. Beyond Limits.LaneBytes the member is given up (Slow).
 func (f *Fan) Write(slot uint32, b []byte) (done bool, err error) {
+	if m := f.member(slot); m.flags&flagSummed != 0 && !f.stripOut(m) {
+		f.AddSum(slot, b)
+	}
 	return f.write(slot, b, false)
 }
 

@@ -17,6 +17,9 @@ const (
 	flagIntroduce        // poll: the answer has a session id, so it is for this member alone
 	flagAdopted          // it is known by an id of another session: Fan.adopted
 	flagLast             // poll: Finish
+	flagSummed           // it has a sum: its encoding is that of a Summer
+
+	flagUnsummed = flagLast // a stream with a sum: the end in its lane lacks it, because a strip before it is with the sender
 )
 
 // member is what the fan knows of one connection. It has no pointers, so that

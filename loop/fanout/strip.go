@@ -35,6 +35,8 @@ type strip struct {
 	wave     uint64   // of a bundle: members with flights of a wave before this may need it
 	next     *strip   // of a bundle: what was waiting after it
 
+	sum *stripSum // of a Summer's encoding
+
 	// The last search, since most members stand at the same place.
 	foundFor uint64
 	found    int
@@ -63,6 +65,9 @@ func (s *strip) reset() {
 	s.told, s.gapped, s.excludes, s.private = nil, 0, false, false
 	s.next, s.until, s.stamp, s.wave, s.sizes = nil, 0, 0, 0, 0
 	s.foundFor = none
+	if s.sum != nil {
+		*s.sum = stripSum{}
+	}
 }
 
 // add appends a message whose bytes are b: borrowed if it is the first.

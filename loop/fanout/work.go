@@ -17,6 +17,8 @@ const (
 	costEncoded = 300 // one encoding, beside its bytes
 	costJoined  = 400 // a channel of a subscription that is made or changed
 
+	costSum = 300 // the sum of a message that is added to another
+
 	costAdded   = 40 // a message that is added to a strip, beside its bytes
 	bytesAdded  = 16 // of it are copied in a nanosecond
 	bytesSent   = 3  // that the kernel copies in a nanosecond

@@ -13,18 +13,22 @@ const (
 	Plain         Coding = iota
 	Deflate              // WebSocket: permessage-deflate (RFC 7692)
 	DeflateNarrow        // the same for clients that want a small window
+	Gzip                 // EventStream: Content-Encoding
 	codings
 )
 
 // codingsOf are those of the rows of a framing, beside Plain.
 func codingsOf(f loop.Framing) []Coding {
-	if f == loop.WebSocket {
+	switch f {
+	case loop.WebSocket:
 		return []Coding{Deflate, DeflateNarrow}
+	case loop.EventStream:
+		return []Coding{Gzip}
 	}
 	return nil
 }
 
-var suffixes = [codings]string{Deflate: "+deflate", DeflateNarrow: "+deflate-narrow"}
+var suffixes = [codings]string{Deflate: "+deflate", DeflateNarrow: "+deflate-narrow", Gzip: "+gzip"}
 
 // DeflateOf is the Coding for what was negotiated.
 func DeflateOf(a deflate.Agreement) Coding {
@@ -60,6 +64,9 @@ func (t *Table) addCoded() {
 			}
 			row := t.rows[i]
 			row.Name += suffixes[c]
+			if c == Gzip {
+				row.store()
+			}
 			t.rows = append(t.rows, row)
 			t.forms[i].coded[c], t.forms[i].has[c] = k, true
 			t.forms = append(t.forms, form{coding: c, plain: ring.Encoding(i)})

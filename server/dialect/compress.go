@@ -3,11 +3,10 @@ package dialect
 import (
 	"strings"
 
+	"peal/loop/deflate"
 	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/wsproto"
-
-	"peal/loop/deflate"
 )
 
 // compress returns the bytes of m in a compressed row. A message that is short, does not
@@ -16,7 +15,11 @@ import (
 // bytes have another length, as no message is compressed that does not become shorter.
 func (e *Encoder) compress(m *ring.Message, f *form) []byte {
 	b := e.plainBytes(m, f.plain)
-	if !e.mayCompress(m, len(b)) {
+	may := e.mayCompress(m, len(b))
+	if f.coding == Gzip {
+		return deflate.Shorter(b, may)
+	}
+	if !may {
 		return b
 	}
 	w := deflate.Wide

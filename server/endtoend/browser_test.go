@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"peal/server"
 )
 
 // report is what testdata/transports.html says it received.
@@ -70,9 +72,19 @@ func (s *site) until(what string, right func(report) bool) (last report) {
 	}
 }
 
-func TestBrowserReceivesOnAllTransports(t *testing.T) {
+func TestBrowserReceivesOnAllTransports(t *testing.T) { receivesOnAllTransports(t, start(t)) }
+
+// The same with compression, which browsers offer on all transports, and a restart.
+func TestBrowserReceivesCompressedMessages(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	receivesOnAllTransports(t, compressing(t, 1))
+	toldOfTheGapAfterARestart(t, func(addr string) *peal {
+		return compressing(t, 1, func(c *server.Config) { c.Listen = []string{addr} })
+	})
+}
+
+func receivesOnAllTransports(t *testing.T, p *peal) {
 	tool(t, "chromium")
-	p := start(t)
 	s := serveSite(t, p.addr)
 	c := browse(t, s.url)
 	s.until("WebSocket and EventSource are open", func(r report) bool {
@@ -128,8 +140,12 @@ func TestBrowserReceivesOnAllTransports(t *testing.T) {
 
 func TestBrowserIsToldOfTheGapAfterARestart(t *testing.T) {
 	t.Parallel() // it waits most of the time
+	toldOfTheGapAfterARestart(t, func(addr string) *peal { return startOn(t, addr) })
+}
+
+func toldOfTheGapAfterARestart(t *testing.T, startOn func(addr string) *peal) {
 	tool(t, "chromium")
-	p := start(t)
+	p := startOn("127.0.0.1:0")
 	s := serveSite(t, p.addr)
 	browse(t, s.url)
 	s.until("WebSocket and EventSource are open", func(r report) bool {
@@ -140,7 +156,7 @@ func TestBrowserIsToldOfTheGapAfterARestart(t *testing.T) {
 		return slices.Contains(r.Websocket, "before") && slices.Contains(r.Eventsource, "before") && slices.Contains(r.Poll, "before")
 	})
 	p.stop()
-	p = startOn(t, p.addr) // a new log, in a new epoch
+	p = startOn(p.addr) // a new log, in a new epoch
 	p.publish("main", "missed")
 	r := s.until("EventSource and poll have come back", func(r report) bool {
 		return slices.Contains(r.Eventsource, "missed") && slices.Contains(r.Poll, "missed")

@@ -225,6 +225,19 @@ func TestClient(t *testing.T) {
 			})
 		}
 	})
+	t.Run("Compressed", func(t *testing.T) {
+		for _, transport := range []string{"ws", "sse", "poll"} {
+			t.Run(transport, func(t *testing.T) {
+				r := newClientRig(t, compressing(t, 1), browser)
+				r.live("{transports: ['" + transport + "']}")
+				said := chat(t, r.p, "a", "b")
+				said.more()
+				r.proxy.set(faults{})
+				said.more()
+				r.settle(t, said)
+			})
+		}
+	})
 	t.Run("ChangesTransport", func(t *testing.T) { testClientChangesTransport(t, rig(t)) })
 }
 

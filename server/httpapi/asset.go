@@ -60,40 +60,6 @@ func (x *exchange) serveAsset(a *asset) {
 	x.reply(200, a.contentType, form.head, form.body)
 }
 
-// acceptsGzip reports whether Accept-Encoding names gzip, or everything, and does
-// not give it the weight 0 (RFC 9110 §12.5.3). Without the header nobody is sent
-// what might not be understood.
-func acceptsGzip(values [][]byte) bool {
-	named, any := -1, false // weight of gzip: -1 not named, 0 refused, 1 accepted
-	for _, value := range values {
-		for item := range bytes.SplitSeq(value, []byte{','}) {
-			coding, parameters, _ := bytes.Cut(item, []byte{';'})
-			coding = bytes.TrimSpace(coding)
-			weight := 1
-			if isZeroWeight(parameters) {
-				weight = 0
-			}
-			switch {
-			case bytes.EqualFold(coding, []byte("gzip")), bytes.EqualFold(coding, []byte("x-gzip")):
-				named = max(named, weight)
-			case string(coding) == "*":
-				any = weight == 1
-			}
-		}
-	}
-	return named == 1 || named < 0 && any
-}
-
-// isZeroWeight reports whether parameters are q=0, q=0.0 and so on.
-func isZeroWeight(parameters []byte) bool {
-	name, value, ok := bytes.Cut(parameters, []byte{'='})
-	if !ok || !bytes.EqualFold(bytes.TrimSpace(name), []byte("q")) {
-		return false
-	}
-	value = bytes.TrimSpace(value)
-	return len(value) > 0 && value[0] == '0' && len(bytes.Trim(value, "0.")) == 0
-}
-
 // hasTag reports whether If-None-Match has one of the tags, by weak comparison
 // (RFC 9110 §13.1.2): a proxy that compresses makes a strong tag a weak one.
 func hasTag(values [][]byte, tags ...string) bool {

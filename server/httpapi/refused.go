@@ -42,7 +42,7 @@ func (s *subscribing) refuseStream(x *exchange, err *refusal.Error) bool {
 	}
 	s.counts.Refuse(err)
 	w := s.wishOf(loop.EventStream, "")
-	x.call.Out = x.appendSSEHead(x.call.Out, s.deps.Sessions.Of(x.call.Session))
+	x.call.Out = x.appendSSEHead(x.call.Out, s.deps.Sessions.Of(x.call.Session), "")
 	x.call.Out = w.Dialects.At(w.Dialect).AppendClose(x.call.Out, err.CloseCode(), err.Code+": "+err.Message, x.call.Refusal.Retry)
 	x.call.Verdict = loop.ReplyClose
 	return true

@@ -22,12 +22,13 @@ type subscribing struct{ *shared }
 // on purpose: the stream ends with the connection (RFC 9112 §6.3, item 8), so
 // all clients, those of HTTP/1.0 too, get the same bytes and can share them.
 // X-Accel-Buffering has nginx pass them on as they come.
-func (x *exchange) appendSSEHead(dst []byte, id session.ID) []byte {
+func (x *exchange) appendSSEHead(dst []byte, id session.ID, lines string) []byte {
 	h := response.Head{
 		Status: 200, Type: "text/event-stream", Size: response.Endless, Close: true,
 		Origin: x.cors, Lines: response.NoStore + "X-Accel-Buffering: no\r\n",
 	}
-	return response.End(id.AppendHeader(h.AppendLines(dst)))
+	dst = append(h.AppendLines(dst), lines...)
+	return response.End(id.AppendHeader(dst))
 }
 
 // sessionOf is the id of the client's session.
@@ -48,16 +49,18 @@ func (s *subscribing) eventStream(x *exchange) {
 		x.reply(204, "", response.NoStore, nil) // for good, says the HTML standard, 9.2.3
 	case err != nil && !comesBack(err):
 		x.refuse(err)
-	case string(x.head.Method) == "HEAD":
-		c.Out = x.appendSSEHead(c.Out, id)
-		c.Verdict = loop.ReplyClose
-	case err != nil:
+	case err != nil && string(x.head.Method) != "HEAD":
 		s.counts.Refuse(err)
-		c.Out = x.appendSSEHead(c.Out, id)
+		c.Out = x.appendSSEHead(c.Out, id, "")
 		c.Out = s.appendClose(c.Out, &w, err)
 		c.Verdict = loop.ReplyClose
+	case string(x.head.Method) == "HEAD":
+		lines, _ := s.gzip(x, &w, sub)
+		c.Out = x.appendSSEHead(c.Out, id, lines)
+		c.Verdict = loop.ReplyClose
 	default:
-		c.Out = x.appendSSEHead(c.Out, id)
+		lines, begin := s.gzip(x, &w, sub)
+		c.Out = append(x.appendSSEHead(c.Out, id, lines), begin...)
 		c.Verdict, c.Sub = loop.Stream, sub
 		s.arrive(x, &w, sub)
 	}
