@@ -28,21 +28,32 @@ type address struct {
 
 // addresses are those of Config.Listen.
 func (c Config) addresses() (all []address) {
-	loopback := func(port string) {
-		both := loopbackAddresses(port)
-		all = append(all, address{text: both[0]}, address{text: both[1], optional: true})
+	listen := c.Listen
+	if len(listen) == 0 && len(c.Inherit) == 0 {
+		listen = []string{defaultPort}
 	}
-	if len(c.Listen) == 0 && len(c.Inherit) == 0 {
-		loopback(defaultPort)
-	}
-	for _, a := range c.Listen {
+	return addressesOf(listen)
+}
+
+// addressesOf are those of a list, in which a port alone stands for two.
+func addressesOf(list []string) (all []address) {
+	for _, a := range list {
 		if isPort(a) {
-			loopback(a)
+			both := loopbackAddresses(a)
+			all = append(all, address{text: both[0]}, address{text: both[1], optional: true})
 		} else {
 			all = append(all, address{text: a})
 		}
 	}
 	return all
+}
+
+// redirectAddresses are those of Config.HTTPRedirect.
+func (c Config) redirectAddresses() []address {
+	if c.HTTPRedirect == "" {
+		return nil
+	}
+	return addressesOf([]string{c.HTTPRedirect})
 }
 
 // isPort reports whether an address is a port alone.
@@ -123,7 +134,7 @@ func (c Config) checkInherited(fd int, at net.Addr) error {
 
 // checkInheritedAdmin is checkAdmin for a listener of the parent process.
 func (c Config) checkInheritedAdmin(fd int, at net.Addr) error {
-	if at.Network() == "unix" || c.AdminOpen || exposed(at.String()) == "" {
+	if at.Network() == "unix" || c.AdminOpen || c.AdminTLS.ClientCA != "" || exposed(at.String()) == "" {
 		return nil
 	}
 	return fmt.Errorf("inherit descriptor %d: it listens on %s, and every client that can reach this address could read metrics and profiles, because Peal checks no credentials; let the parent process listen on %s or on a Unix socket, or set --admin-open if a firewall or network policy protects it", fd, at, safer(at.String()))
@@ -137,8 +148,8 @@ func (c Config) checkAdmin() error {
 	if err := checkAddress(c.Admin); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
-	if meant := exposed(c.Admin); meant != "" && !c.AdminOpen {
-		return fmt.Errorf("admin: listen on %q: every client that can reach this address could read metrics and profiles, because Peal checks no credentials; listen on %s or on a Unix socket, or set --admin-open to allow %s if a firewall or network policy protects it", c.Admin, safer(c.Admin), meant)
+	if meant := exposed(c.Admin); meant != "" && !c.AdminOpen && c.AdminTLS.ClientCA == "" {
+		return fmt.Errorf("admin: listen on %q: every client that can reach this address could read metrics and profiles, because Peal checks no credentials; listen on %s or on a Unix socket, set admin-client-ca to require client certificates, or set --admin-open to allow %s if a firewall or network policy protects it", c.Admin, safer(c.Admin), meant)
 	}
 	return nil
 }
@@ -158,6 +169,12 @@ func (c Config) checkTwice() (errs []error) {
 	for _, a := range c.addresses() {
 		add(a.text, "--listen")
 	}
+	for _, a := range addressesOf(c.ListenPlain) {
+		add(a.text, "--listen-plain")
+	}
+	for _, a := range c.redirectAddresses() {
+		add(a.text, "--http-redirect")
+	}
 	for _, a := range c.adminAddresses() {
 		add(a.text, "--admin")
 	}
@@ -169,5 +186,5 @@ func (c Config) adminAddresses() []address {
 	if c.Admin == "" {
 		return nil
 	}
-	return Config{Listen: []string{c.Admin}}.addresses()
+	return addressesOf([]string{c.Admin})
 }

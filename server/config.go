@@ -11,6 +11,7 @@ import (
 	"peal/loop"
 	"peal/server/apikey"
 	"peal/server/auth"
+	"peal/server/certificate"
 	"peal/server/engine"
 	"peal/server/httpapi"
 	"peal/server/hub"
@@ -42,6 +43,14 @@ type Config struct {
 	// InheritAdmin are those that the operator's listener serves beside Admin.
 	InheritAdmin []int
 
+	// TLS, with certificates or domains, encrypts connections to the TCP addresses of
+	// Listen and Inherit. ListenPlain are TCP addresses, as in Listen, that stay
+	// cleartext beside them. HTTPRedirect is the address of a listener that sends http
+	// to https, and answers challenges of ACME; default none.
+	TLS          TLS
+	ListenPlain  []string
+	HTTPRedirect string
+
 	// Open lets the server listen on addresses that others can reach, and answer
 	// to any Host and Origin. Everybody who reaches it may publish and subscribe.
 	Open bool
@@ -69,6 +78,9 @@ type Config struct {
 	// others can reach.
 	Admin     string
 	AdminOpen bool
+
+	// AdminTLS encrypts connections to Admin.
+	AdminTLS AdminTLS
 
 	// SocketMode is the mode of Unix sockets in octal, default "0666"; SocketGroup
 	// their group by name or number, default that of the process.
@@ -217,6 +229,16 @@ func (c Config) WithDefaults() Config {
 	if c.Drain <= 0 {
 		c.Drain = 10 * time.Second
 	}
+	number(&c.TLS.Handshakes, 512)
+	if c.TLS.HandshakeTimeout <= 0 {
+		c.TLS.HandshakeTimeout = 10 * time.Second
+	}
+	if c.TLS.ACME.Directory == "" {
+		c.TLS.ACME.Directory = certificate.LetsEncrypt
+	}
+	if c.TLS.ACME.Dir == "" {
+		c.TLS.ACME.Dir = acmeDir()
+	}
 	if c.SocketMode == "" {
 		c.SocketMode = defaultSocketMode
 	}
@@ -297,6 +319,7 @@ func (c Config) Validate() error {
 	errs = append(errs, c.checkAccess()...)
 	errs = append(errs, c.checkAdmin(), c.checkSocketMode())
 	errs = append(errs, c.checkTwice()...)
+	errs = append(errs, c.checkTLS()...)
 	if c.RingSlots > 0 && c.RingSlots&(c.RingSlots-1) != 0 {
 		errs = append(errs, fmt.Errorf("config: ring-slots %d: must be a power of two", c.RingSlots))
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,7 +19,7 @@ import (
 	"peal/server/auth"
 )
 
-// listen opens all listeners, or none.
+// listen opens all listeners, or none, and tells the layer of TLS which are its own.
 func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
 	defer func() {
 		if err != nil {
@@ -28,6 +29,15 @@ func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
 		}
 	}()
 	var inherited []net.Addr
+	serve := func(fd int, at net.Addr, plain bool) {
+		secure := s.encryption.layer != nil && !plain && at != nil && at.Network() == "tcp"
+		if secure {
+			s.encryption.layer.Serve(fd)
+		}
+		if at != nil {
+			s.endpoints = append(s.endpoints, Endpoint{at, secure})
+		}
+	}
 	for _, fd := range s.config.Inherit {
 		own, err := loop.Inherit(fd)
 		if err != nil {
@@ -41,8 +51,11 @@ func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
 		if at != nil {
 			inherited = append(inherited, at)
 		}
+		serve(own, at, slices.ContainsFunc(addressesOf(s.config.ListenPlain), func(a address) bool { return isAmong(a, []net.Addr{at}) }))
 	}
-	for _, a := range s.config.addresses() {
+	from := len(s.endpoints)
+	addresses := s.config.addresses()
+	for i, a := range slices.Concat(addresses, addressesOf(s.config.ListenPlain)) {
 		if isAmong(a, inherited) {
 			continue
 		}
@@ -60,13 +73,18 @@ func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
 		}
 		fds = append(fds, fd)
 		s.addrs = append(s.addrs, bound)
+		serve(fd, bound, i >= len(addresses))
 	}
 	s.addrs = append(s.addrs, inherited...)
+	s.endpoints = slices.Concat(s.endpoints[from:], s.endpoints[:from])
 	return fds, nil
 }
 
-// Addrs are the addresses of Config.Listen as they are, ports filled in, and
-// then those of Config.Inherit.
+// Endpoints are Addrs with what they speak.
+func (s *Server) Endpoints() []Endpoint { return s.endpoints }
+
+// Addrs are the addresses of Config.Listen and of Config.ListenPlain as they are, ports
+// filled in, and then those of Config.Inherit.
 func (s *Server) Addrs() []net.Addr { return s.addrs }
 
 // AdminAddrs are the addresses of Config.Admin as they are, none without.
@@ -94,6 +112,9 @@ func (s *Server) listenAdmin(p loop.Permissions) (*http.Server, error) {
 		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelWarn),
 	}
 	for _, ln := range listeners {
+		if store := s.encryption.admin; store != nil && ln.Addr().Network() == "tcp" {
+			ln = tls.NewListener(ln, store.TLS())
+		}
 		go operator.Serve(ln) // ends when it is closed
 	}
 	return operator, nil

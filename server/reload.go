@@ -9,8 +9,8 @@ import (
 )
 
 // Reload takes from c what a running server can change: Drain, DrainDelay, Loop.DrainRate, Loop.MaxConnections, Admission,
-// HTTP without HeadLimit, Origins, TrustedProxies, Token without the size of its cache, Keys, and Channels
-// if [SameHistories]. Everything else in c is ignored. On an error nothing is changed, unless ctx ended meanwhile.
+// HTTP without HeadLimit, Origins, TrustedProxies, Token without the size of its cache, Keys, the files of TLS
+// and AdminTLS, and Channels if [SameHistories]. Everything else in c is ignored. On an error nothing is changed, unless ctx ended meanwhile.
 //
 // c must be valid. Requests that a loop handles afterwards see all of the new
 // values or, until the loop has taken them, all of the old ones. One goroutine at
@@ -27,6 +27,9 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 		return err
 	}
 	if err := s.tokens.Reload(c.Token); err != nil {
+		return err
+	}
+	if err := s.encryption.reload(c); err != nil {
 		return err
 	}
 	s.revoked.Keep(c.Token.Longest())

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -40,26 +41,29 @@ import (
 // Server is one Peal server.
 type Server struct {
 	// Fixed by New.
-	config     Config
-	addrs      []net.Addr
-	adminAddrs []net.Addr
-	log        log.Engine
-	loops      *loop.Group
-	hub        *hub.Hub
-	presence   *presence.Table
-	bans       *ban.Table
-	revoked    *revoke.Table
-	dismisser  *dismisser
-	keys       *idempotency.Table
-	access     *logging.Access // nil without Config.AccessLog
-	workers    *workers.Pool
-	verifiers  *workers.Pool // of tokens
-	tokens     *token.Verifier
-	fronts     []*httpapi.Front // by loop; used on its goroutine only
-	origins    *httpapi.Origins
-	buckets    *rate.Table // of what clients may do how often
-	proxies    *forwarded.Proxies
-	proxied    *proxied.Layer // nil if no proxy was trusted at the start
+	config        Config
+	addrs         []net.Addr
+	adminAddrs    []net.Addr
+	endpoints     []Endpoint // of addrs
+	encryption    encryption
+	redirectAddrs []net.Addr
+	log           log.Engine
+	loops         *loop.Group
+	hub           *hub.Hub
+	presence      *presence.Table
+	bans          *ban.Table
+	revoked       *revoke.Table
+	dismisser     *dismisser
+	keys          *idempotency.Table
+	access        *logging.Access // nil without Config.AccessLog
+	workers       *workers.Pool
+	verifiers     *workers.Pool // of tokens
+	tokens        *token.Verifier
+	fronts        []*httpapi.Front // by loop; used on its goroutine only
+	origins       *httpapi.Origins
+	buckets       *rate.Table // of what clients may do how often
+	proxies       *forwarded.Proxies
+	proxied       *proxied.Layer // nil if no proxy was trusted at the start
 
 	// Used by New, then by Run or Close.
 	closers closers
@@ -126,7 +130,10 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.loops, err = loop.New(c.Loop, r, s.openKernel(c, trusted)); err != nil {
+	if s.encryption, err = openEncryption(c); err != nil {
+		return nil, err
+	}
+	if s.loops, err = loop.New(c.Loop, r, s.encryption.open(s.openKernel(c, trusted))); err != nil {
 		return nil, err
 	}
 	s.closers.add("close the loops", func() error { s.loops.Close(); return nil })
@@ -226,6 +233,16 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if err := begun("admin listener"); err != nil {
 		return nil, err
 	}
+	redirect, err := s.listenRedirect()
+	if err != nil {
+		return nil, fmt.Errorf("http-redirect: %w", err)
+	}
+	if redirect != nil {
+		s.closers.add("close the listener that redirects to https", redirect.Close)
+	}
+	if err := begun("redirect listener"); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -262,6 +279,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	defer end()
 	parts.Go(func() { s.tokens.Run(serving) })
 	parts.Go(func() { s.watchMemory(serving, memory.Resident) })
+	parts.Go(func() { s.encryption.run(serving) })
 	signalled, drained := ctx.Done(), make(chan struct{})
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()

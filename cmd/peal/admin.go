@@ -10,17 +10,21 @@ import (
 
 // askAdmin sends a request to the admin listener of a running server for a command,
 // and prints the response. It returns nil if the response is 200.
-func askAdmin(ctx context.Context, command, method, url string, stdout io.Writer) error {
+func askAdmin(ctx context.Context, command, method, url string, trusted *trust, stdout io.Writer) error {
+	config, err := trusted.config()
+	if err != nil {
+		return err
+	}
 	request, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return usageError{fmt.Errorf("%s: %w", command, err)}
 	}
 	// A client of its own: the request must not go through a proxy that the
 	// environment names.
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: config}}
 	response, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("%s: %w (is the server running, with --admin?)", command, err)
+		return fmt.Errorf("%s: %w (is the server running, with --admin?)", command, explainTLS(err))
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))

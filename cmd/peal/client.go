@@ -84,7 +84,7 @@ func refused(response *http.Response) *refusal {
 
 // unreachable is the error for a server that does not respond; it states what to do.
 func unreachable(base *url.URL, err error) error {
-	return fmt.Errorf("no response from %s: %w (if the server is not running, start it with: peal serve; if it has another address, set --url or %s)", base, withoutAddress(err), urlVariable)
+	return fmt.Errorf("no response from %s: %w (if the server is not running, start it with: peal serve; if it has another address, set --url or %s)", base, explainTLS(withoutAddress(err)), urlVariable)
 }
 
 // notPeal is the error for a response that Peal does not send.

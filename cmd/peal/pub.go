@@ -20,6 +20,7 @@ func newPub() *cobra.Command {
 	var p publisher
 	var address *string
 	var proven *proof
+	var trusted *trust
 	c := &cobra.Command{
 		Use:   "pub CHANNEL [DATA|-]",
 		Short: "Publish a message, or each line of standard input",
@@ -37,6 +38,9 @@ func newPub() *cobra.Command {
 			if p.header, err = proven.header(keyVariable); err != nil {
 				return err
 			}
+			if p.client, _, err = trusted.client(); err != nil {
+				return err
+			}
 			p.base, p.query, p.stdout = base, url.Values{"channel": args[:1]}, c.OutOrStdout()
 			if p.event != "" {
 				p.query.Set("event", p.event)
@@ -50,6 +54,7 @@ func newPub() *cobra.Command {
 	f := c.Flags()
 	address = urlFlag(f)
 	proven = proofFlags(f)
+	trusted = trustFlags(f)
 	f.StringVar(&p.event, "event", "", "name of the event that browsers receive")
 	f.BoolVar(&p.cursors, "cursor", false, "print the cursor of each message")
 	return c
@@ -60,6 +65,7 @@ type publisher struct {
 	base    *url.URL
 	query   url.Values
 	header  http.Header
+	client  *http.Client
 	event   string
 	cursors bool
 	stdout  io.Writer
@@ -129,7 +135,7 @@ func (p *publisher) post(ctx context.Context, data string) error {
 	}
 	maps.Copy(request.Header, p.header)
 	request.Header.Set("Content-Type", "text/plain; charset=utf-8")
-	response, err := http.DefaultClient.Do(request)
+	response, err := p.client.Do(request)
 	if err != nil {
 		return unreachable(p.base, err)
 	}

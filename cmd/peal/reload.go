@@ -11,6 +11,7 @@ import (
 func newReload() *cobra.Command {
 	var url string
 	var timeout time.Duration
+	var trusted *trust
 	c := &cobra.Command{
 		Use:   "reload",
 		Short: "Have a running server read its configuration again",
@@ -23,11 +24,12 @@ is 1. The signal SIGHUP does the same, and writes the result to the log.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(c.Context(), timeout)
 			defer cancel()
-			return askAdmin(ctx, "reload", http.MethodPost, url, c.OutOrStdout())
+			return askAdmin(ctx, "reload", http.MethodPost, url, trusted, c.OutOrStdout())
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&url, "url", "http://127.0.0.1:8081/reload", "URL of the admin listener")
+	trusted = trustFlags(f).proving(f)
+	f.StringVar(&url, "url", "http://127.0.0.1:8081/reload", "URL of the admin listener; https:// if it has --admin-tls-cert")
 	f.DurationVar(&timeout, "timeout", 10*time.Second, "how long the response may take")
 	return c
 }

@@ -111,11 +111,11 @@ func serve(ctx context.Context, config server.Config, h *hangup, stdout io.Write
 	// The start has compressed the page and read a log: its garbage would count as
 	// resident memory until the first connections take its place.
 	debug.FreeOSMemory()
-	welcome(stdout, s.Addrs(), s.Limits(), config.Auth == server.AuthToken)
+	welcome(stdout, s.Endpoints(), s.Limits(), config.Auth == server.AuthToken)
 	if h.log.Format == logging.JSON { // on a terminal the welcome has it
 		limits := s.Limits()
 		h.log.Info("serving", "addresses", written(s.Addrs()), "admin", written(s.AdminAddrs()), "version", version,
-			"page", page(s.Addrs()), "loops", limits.Loops, "max_connections", limits.Connections, "open_files_limit", limits.Descriptors)
+			"page", page(s.Endpoints()), "loops", limits.Loops, "max_connections", limits.Connections, "open_files_limit", limits.Descriptors)
 	}
 
 	ctx, end := context.WithCancel(ctx)

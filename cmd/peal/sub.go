@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ func newSub() *cobra.Command {
 	var s subscriber
 	var address *string
 	var proven *proof
+	var trusted *trust
 	var transport string
 	c := &cobra.Command{
 		Use:   "sub CHANNEL…",
@@ -55,6 +57,9 @@ prints the cursor to continue from with another one.`,
 			if s.header, err = proven.header(tokenVariable); err != nil {
 				return err
 			}
+			if s.http, s.trust, err = trusted.client(); err != nil {
+				return err
+			}
 			serve, ok := transports[transport]
 			switch flags := c.Flags(); {
 			case !ok:
@@ -73,6 +78,7 @@ prints the cursor to continue from with another one.`,
 	f := c.Flags()
 	address = urlFlag(f)
 	proven = proofFlags(f)
+	trusted = trustFlags(f)
 	f.StringVar(&transport, "transport", "ws", "ws, sse or poll")
 	f.BoolVar(&s.json, "json", false, "print the whole message as JSON: channel, cursor, time, event, data")
 	f.StringVar(&s.cursor, "cursor", "", "start after this cursor; earliest: start with all retained messages")
@@ -94,6 +100,8 @@ type subscriber struct {
 	count    int // 0: without an end
 	json     bool
 	client   string // "": nameless
+	http     *http.Client
+	trust    *tls.Config // of WebSockets; nil: the default
 	header   http.Header
 	stdout   io.Writer
 	stderr   io.Writer

@@ -20,7 +20,7 @@ func (s *subscriber) get(ctx context.Context, path string) (*http.Response, erro
 		return nil, finalError{err}
 	}
 	maps.Copy(request.Header, s.header)
-	response, err := http.DefaultClient.Do(request)
+	response, err := s.http.Do(request)
 	if err != nil {
 		return nil, err
 	}

@@ -30,6 +30,7 @@ func (s *subscriber) webSocket(ctx context.Context) error {
 		Addr:               u.String(),
 		ReadMaxPayloadSize: maxFrame,
 		RequestHeader:      header,
+		TlsConfig:          s.trust.Clone(),
 		NewDialer:          func() (gws.Dialer, error) { return contextDialer{ctx}, nil },
 	})
 	if err != nil {

@@ -10,11 +10,15 @@ import (
 )
 
 func TestWelcomeHasWhatCanBePasted(t *testing.T) {
-	needsKey := false
+	needsKey, secure := false, false
 	check := func(want string, addrs ...net.Addr) {
 		t.Helper()
 		var b strings.Builder
-		welcome(&b, addrs, server.Limits{Loops: 2, Connections: 900, Descriptors: 1024}, needsKey)
+		var endpoints []server.Endpoint
+		for _, a := range addrs {
+			endpoints = append(endpoints, server.Endpoint{Addr: a, Secure: secure && a.Network() == "tcp"})
+		}
+		welcome(&b, endpoints, server.Limits{Loops: 2, Connections: 900, Descriptors: 1024}, needsKey)
 		got := ""
 		for line := range strings.Lines(b.String()) {
 			if !strings.HasPrefix(line, "Elsewhere:") { // depends on the machine
@@ -38,4 +42,8 @@ func TestWelcomeHasWhatCanBePasted(t *testing.T) {
 	needsKey = true
 	check("Peal listens on [::1]:80\nPage:         http://[::1]:80/\nPublish:      curl -H \"Authorization: Bearer $PEAL_KEY\" -d 'hello' http://[::1]:80/publish\n", tcp("[::1]:80"))
 	check("Peal listens on unix:/run/peal.sock\nPublish:      curl -H \"Authorization: Bearer $PEAL_KEY\" --unix-socket '/run/peal.sock' -d 'hello' http://localhost/publish\n", socket)
+
+	needsKey, secure = false, true
+	check("Peal listens on [::]:443\nPage:         https://localhost:443/\nPublish:      curl -d 'hello' https://localhost:443/publish\n", tcp("[::]:443"))
+	check("Peal listens on unix:/run/peal.sock, 192.0.2.1:443\nPage:         https://192.0.2.1:443/\nPublish:      curl -d 'hello' https://192.0.2.1:443/publish\n", socket, tcp("192.0.2.1:443"))
 }

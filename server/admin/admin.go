@@ -34,6 +34,7 @@ type Source interface {
 	RateLimited() map[string]uint64 // refusals, by what has the limit: connection, key, user, channel
 	IdempotencyKeys() (remembered int, evicted uint64)
 	KeyUses() []apikey.Use // of the keys of backends
+	TLSStats() TLSStats
 	LoopStats(context.Context) ([]loop.Stats, error)
 	FrontStats(context.Context) (tally.Stats, error)
 	LogHead() uint64
@@ -118,7 +119,7 @@ func guard(h http.Handler, p *auth.Policy) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
-		from := auth.Request{Origin: value(r, "Origin"), Site: value(r, "Sec-Fetch-Site")}
+		from := auth.Request{Origin: value(r, "Origin"), Site: value(r, "Sec-Fetch-Site"), HTTPS: r.TLS != nil}
 		if r.Host != "" { // of an absolute target, else the Host header; HTTP/1.0 may have neither, but browsers do not use it
 			from.Host = []byte(r.Host)
 		}

@@ -11,9 +11,11 @@ import (
 	"peal/loop"
 	"peal/loop/fanout"
 	"peal/loop/proxied"
+	"peal/loop/secure"
 	"peal/server/admin"
 	"peal/server/apikey"
 	"peal/server/auth"
+	"peal/server/certificate"
 	"peal/server/hub"
 	"peal/server/memory"
 	"peal/server/presence"
@@ -46,6 +48,14 @@ func (s *source) Revocations() revoke.Stats {
 func (s *source) IdempotencyKeys() (int, uint64) { return 6, 1 }
 func (s *source) KeyUses() []apikey.Use {
 	return []apikey.Use{{Name: "shop", Requests: 8, Second: 1700000000}, {Name: `odd "name"`}}
+}
+func (s *source) TLSStats() admin.TLSStats {
+	return admin.TLSStats{
+		Connections: secure.Stats{Full: 3, Resumed: 4, TLS13: 7, Failed: [secure.Reasons]uint64{secure.ReasonTimeout: 2}, Open: 5},
+		Certificates: certificate.Stats{Certificates: []certificate.Expiry{
+			{Name: "a.example", Until: time.Unix(1_800_000_000, 0)}, {Name: "a.example", Until: time.Unix(1_700_000_000, 0)},
+		}},
+	}
 }
 func (s *source) Ready() bool               { return s.ready }
 func (s *source) MemoryLevel() memory.Level { return s.level }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,6 +42,7 @@ type state struct {
 	backends   []apikey.Use
 	ignored    uint64
 	proxied    proxied.Stats
+	tls        TLSStats
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
@@ -54,6 +56,7 @@ func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.keys, s.lostKeys = c.source.IdempotencyKeys()
 	s.backends = c.source.KeyUses()
 	s.ignored, s.proxied = c.source.ForwardingIgnored(), c.source.ProxyHeaders()
+	s.tls = c.source.TLSStats()
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
 		return s, err
 	}
@@ -71,7 +74,7 @@ type metric struct {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, m := range metrics {
+	for _, m := range slices.Concat(metrics, tlsMetrics) {
 		out <- m.desc
 	}
 	out <- deliverySeconds
@@ -86,7 +89,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.NewInvalidMetric(metrics[0].desc, err)
 		return
 	}
-	for _, m := range metrics {
+	for _, m := range slices.Concat(metrics, tlsMetrics) {
 		m.emit(&s, func(v float64, labels ...string) {
 			out <- prometheus.MustNewConstMetric(m.desc, m.kind, v, labels...)
 		})

@@ -57,6 +57,40 @@ func TestWhichPagesAreTheServersOwn(t *testing.T) {
 	}
 }
 
+// A page of http is not the server's own where the request came over TLS: another could
+// have sent it in the server's name.
+func TestOwnPagesOfAServerWithTLS(t *testing.T) {
+	p := &auth.Policy{AnyHost: true}
+	for _, c := range []struct {
+		host, origin string
+		secure, own  bool
+	}{
+		{"push.example", "https://push.example", true, true},
+		{"push.example:443", "https://push.example", true, true},
+		{"push.example:8443", "https://push.example:8443", true, true},
+		{"push.example", "https://push.example:8443", true, false},
+		{"push.example", "http://push.example", true, false},
+		{"push.example:80", "http://push.example", true, false},
+		{"push.example:443", "http://push.example:443", true, false},
+		{"push.example", "http://push.example", false, true},
+		{"push.example", "https://push.example", false, true}, // a proxy has removed TLS
+	} {
+		r := auth.Request{Host: []byte(c.host), Origin: []byte(c.origin), HTTPS: c.secure}
+		if got := p.IsOwn(r, nil); got != c.own {
+			t.Errorf("%+v: own %v", c, got)
+		}
+		if got := p.IsCrossSite(r); got == c.own {
+			t.Errorf("%+v: cross-site %v", c, got)
+		}
+		if got := p.Judge(r, true) == auth.Welcome; got != c.own {
+			t.Errorf("%+v: welcome %v", c, got)
+		}
+		if got := p.IsOwn(auth.Request{Host: r.Host, HTTPS: c.secure}, []byte(c.origin+"/page")); got != c.own {
+			t.Errorf("%+v, by the Referer: own %v", c, got)
+		}
+	}
+}
+
 // Where clients prove who they are, any name may lead to the server, and its own pages
 // may use it under that name.
 func TestAnyHostAcceptsThePagesOfItsOwnHost(t *testing.T) {

@@ -111,11 +111,11 @@ func (i *issuer) run(ctx context.Context) {
 
 // follow keeps the certificate of one domain.
 func (i *issuer) follow(ctx context.Context, domain string) {
-	retry := i.config.Retry
+	retry := i.store.base.Retry
 	for {
 		next := lookAgain
 		if err := i.obtain(ctx, domain); err == nil {
-			retry = i.config.Retry
+			retry = i.store.base.Retry
 		} else if ctx.Err() == nil {
 			next = retry
 			retry = min(2*retry, mostRetry)

@@ -101,7 +101,7 @@ func TestACME(t *testing.T) {
 		t.Skip(err)
 	}
 	config := func(dir string, domains ...string) certificate.Config {
-		return certificate.Config{ACME: certificate.ACME{Domains: domains, Directory: authority.Directory, CA: authority.CA, Dir: dir, Email: "ops@example.org", Retry: time.Hour}}
+		return certificate.Config{ACME: certificate.ACME{Domains: domains, Directory: authority.Directory, CA: authority.CA, Dir: dir, Email: "ops@example.org"}, Retry: time.Hour}
 	}
 	trusting := func(server string) *tls.Config {
 		return &tls.Config{RootCAs: authority.Roots, ServerName: server}

@@ -35,6 +35,7 @@ type Config struct {
 
 	Now   func() time.Time // default time.Now
 	Every time.Duration    // between looks at the files, default 3 s
+	Retry time.Duration    // after a failure of ACME, doubled after each; default 2 minutes
 }
 
 // Pair is a certificate, with those that signed it, and its key, as PEM files.
@@ -47,9 +48,10 @@ type ACME struct {
 	Email     string // for the authority to reach the operator; may be ""
 	Dir       string // has the account and the certificates; must be set
 	CA        string // PEM file with a root for the connection to Directory, beside those of the machine; "" for none
-
-	Retry time.Duration // after a failure, doubled after each; default 2 minutes
 }
+
+// Files are those that Reload reads again.
+func (c Config) Files() []string { return paths(c.Pairs, c.ClientCA) }
 
 // Pairs puts the files of tls-cert and tls-key together.
 func Pairs(certs, keys []string) []Pair {
@@ -75,8 +77,8 @@ func (c Config) withDefaults() Config {
 	if c.ACME.Directory == "" {
 		c.ACME.Directory = LetsEncrypt
 	}
-	if c.ACME.Retry <= 0 {
-		c.ACME.Retry = 2 * time.Minute
+	if c.Retry <= 0 {
+		c.Retry = 2 * time.Minute
 	}
 	return c
 }

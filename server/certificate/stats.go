@@ -21,6 +21,15 @@ type Expiry struct {
 	Until time.Time
 }
 
+// Add adds those of another Store.
+func (st *Stats) Add(o Stats) {
+	st.Certificates = append(st.Certificates, o.Certificates...)
+	st.Reloads += o.Reloads
+	st.Failed += o.Failed
+	st.Granted += o.Granted
+	st.Refused += o.Refused
+}
+
 // Stats may be called by any goroutine.
 func (s *Store) Stats() (st Stats) {
 	st.Reloads, st.Failed = s.reloads.Load(), s.failures.Load()

@@ -3,7 +3,6 @@ package endtoend_test
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -34,14 +33,14 @@ func TestAccessLog(t *testing.T) {
 		p.do("GET", "/channels?limit=1&"+query, "")
 	}
 	p.dialSocket("/ws?channel=a", nil)
-	c, err := net.DialTimeout("tcp", p.addr, patience) // leaves while it polls
+	c, err := p.connect() // leaves while it polls
 	if err != nil {
 		t.Fatal(err)
 	}
 	fmt.Fprint(c, "GET /poll?channel=gone HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	p.awaitSubscribers("gone", 1)
-	c.(*net.TCPConn).SetLinger(0)
-	c.Close()
+	tcp(c).SetLinger(0)
+	tcp(c).Close() // without a word of TLS
 	p.awaitSubscribers("gone", 0)
 	p.stop()
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -102,7 +101,7 @@ func TestTokensAreNowhereToBeRead(t *testing.T) {
 				"Sec-WebSocket-Protocol: peal.v1, peal.token." + proof + "\r\n", "Sec-WebSocket-Protocol: peal.token." + proof + "\r\n" + handshake[:len(handshake)-2] + "\r\n", "Origin: https://evil.example\r\n"} {
 				w := o.dial()
 				w.send(r + " HTTP/1.1\r\n" + hostLine + "Connection: close\r\n" + lines + "Content-Length: 1\r\n\r\nx")
-				_ = w.conn.(*net.TCPConn).CloseWrite()
+				_ = endSide(w.conn)
 				b, _ := io.ReadAll(w.r) // a reset is as good as an end
 				w.conn.Close()
 				seen(r[:12]+" "+lines[:min(len(lines), 20)], string(b))
@@ -208,7 +207,7 @@ func TestAStormOfUnknownTokens(t *testing.T) {
 	var storm sync.WaitGroup
 	for i := range clients {
 		storm.Go(func() {
-			conn, err := net.DialTimeout("tcp", p.addr, patience)
+			conn, err := p.connect()
 			if err != nil {
 				wrong.Add(1)
 				return
@@ -223,10 +222,10 @@ func TestAStormOfUnknownTokens(t *testing.T) {
 			_, _ = io.WriteString(conn, request) // reading finds out
 			switch i % 6 {
 			case 0: // leaves
-				_ = conn.(*net.TCPConn).SetLinger(0)
+				_ = tcp(conn).SetLinger(0)
 				return
 			case 1: // ends its side
-				_ = conn.(*net.TCPConn).CloseWrite()
+				_ = endSide(conn)
 			case 2: // sends more than a connection that waits may have unread
 				go func() { // ends with the connection
 					_, _ = io.WriteString(conn, strings.Repeat("GET /channels HTTP/1.1\r\n"+hostLine+"\r\n", 64<<10/60))

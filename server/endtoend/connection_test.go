@@ -23,7 +23,7 @@ type wire struct {
 
 func (p *peal) dial() *wire {
 	p.t.Helper()
-	conn, err := net.DialTimeout("tcp", p.addr, patience)
+	conn, err := p.connect()
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	check("in one piece", p.dial().send(whole))
 
 	w := p.dial()
-	if err := w.conn.(*net.TCPConn).SetNoDelay(true); err != nil {
+	if err := tcp(w.conn).SetNoDelay(true); err != nil {
 		t.Fatal(err)
 	}
 	for i := range len(whole) {
@@ -287,7 +287,7 @@ func TestAClientThatHangsUpIsForgotten(t *testing.T) {
 	p.awaitSubscribers("a", 2)
 	stream.conn.Close()
 	p.awaitSubscribers("a", 1)
-	if err := ws.conn.(*net.TCPConn).SetLinger(0); err != nil { // a reset
+	if err := tcp(ws.conn).SetLinger(0); err != nil { // a reset
 		t.Fatal(err)
 	}
 	ws.conn.Close()

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -18,7 +17,7 @@ import (
 // the responses until the server ends the other.
 func (p *peal) halfClosed(requests ...string) (all []answer) {
 	p.t.Helper()
-	c, err := net.DialTimeout("tcp", p.addr, patience)
+	c, err := p.connect()
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -27,7 +26,7 @@ func (p *peal) halfClosed(requests ...string) (all []answer) {
 	if _, err := io.WriteString(c, strings.Join(requests, "")); err != nil {
 		p.t.Fatal(err)
 	}
-	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+	if err := endSide(c); err != nil {
 		p.t.Fatal(err)
 	}
 	for r := bufio.NewReader(c); ; {
@@ -116,14 +115,14 @@ func TestHalfClosedClientIsAnsweredOnEveryRoute(t *testing.T) {
 func TestHalfClosedPollLeaves(t *testing.T) {
 	p := startWith(t, func(c *server.Config) { c.Presence.Grace = 1 })
 	cursor := p.publish("room", "first")
-	c, err := net.DialTimeout("tcp", p.addr, patience)
+	c, err := p.connect()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	fmt.Fprintf(c, "GET /poll?channel=room&client=ann&cursor=%s HTTP/1.1\r\nHost: localhost\r\n\r\n", cursor)
 	p.awaitSubscribers("room", 1)
-	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+	if err := endSide(c); err != nil {
 		t.Fatal(err)
 	}
 	c.SetDeadline(time.Now().Add(patience))

@@ -104,8 +104,8 @@ type crowd struct {
 
 func newCrowd(ctx context.Context, p *peal) *crowd {
 	c := &crowd{p: p, ctx: ctx}
-	c.transport = &http.Transport{DialContext: (&net.Dialer{Timeout: patience}).DialContext, MaxIdleConnsPerHost: 4096}
-	c.slow = &http.Transport{DialContext: stallable.DialContext}
+	c.transport = &http.Transport{DialContext: (&net.Dialer{Timeout: patience}).DialContext, MaxIdleConnsPerHost: 4096, TLSClientConfig: p.trust}
+	c.slow = &http.Transport{DialContext: stallable.DialContext, TLSClientConfig: p.trust}
 	p.t.Cleanup(func() {
 		c.wait.Wait()
 		c.transport.CloseIdleConnections()
@@ -189,7 +189,7 @@ func (c *crowd) openSocket(l *listener) error {
 		dialer = stallable
 	}
 	conn, _, err := gws.NewClient(crowdHandler{l: l}, &gws.ClientOption{
-		Addr: "ws://" + c.p.addr + "/ws?" + l.query(), HandshakeTimeout: patience, Logger: quiet{}, ReadBufferSize: 512,
+		Addr: c.p.ws() + "/ws?" + l.query(), TlsConfig: c.p.trust.Clone(), HandshakeTimeout: patience, Logger: quiet{}, ReadBufferSize: 512,
 		NewDialer: func() (gws.Dialer, error) { return dialer, nil },
 	})
 	if err != nil {

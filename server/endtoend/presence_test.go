@@ -2,7 +2,6 @@ package endtoend_test
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -277,7 +276,7 @@ func TestAClientThatIsKilledLeaves(t *testing.T) {
 	w := p.dial()
 	w.send("GET /sse?channel=room&client=ann HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	r.until("ann")
-	_ = w.conn.(*net.TCPConn).SetLinger(0) // the kernel says it with a reset, as for a process that was killed
+	_ = tcp(w.conn).SetLinger(0) // the kernel says it with a reset, as for a process that was killed
 	_ = w.conn.Close()
 	r.until("")
 }

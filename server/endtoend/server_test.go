@@ -3,6 +3,7 @@ package endtoend_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,6 +32,7 @@ type peal struct {
 	server *server.Server // in the test; nil for a process
 	config server.Config  // of server
 	proof  string         // a token or key for plain requests that have none; "" for none
+	trust  *tls.Config    // of connections to a server with TLS; nil: cleartext
 	stop   func()         // ends the server and waits for it; may be called again
 
 	process *child.Process // of the real program; nil for a server in the test
@@ -54,6 +57,7 @@ func startWith(t testing.TB, set func(*server.Config)) *peal {
 	config := server.Config{Listen: []string{"127.0.0.1:0"}, Log: slog.New(slog.DiscardHandler)}
 	config.Loop.Loops = min(2, runtime.GOMAXPROCS(0))
 	set(&config)
+	trust := encrypt(t, &config)
 	s, err := server.New(config)
 	if err != nil {
 		t.Fatalf("start the server: %v", err)
@@ -62,6 +66,7 @@ func startWith(t testing.TB, set func(*server.Config)) *peal {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }() // ends at stop
 	p := newPeal(t, s.Addrs()[0].String())
+	p.trusts(trust)
 	p.server, p.config = s, config
 	stopped := false
 	p.stop = func() {
@@ -100,7 +105,8 @@ func launch(t testing.TB, flags ...string) *peal {
 // launchProgram is launch with another build of the program, and more variables.
 func launchProgram(t testing.TB, program string, variables []string, flags ...string) *peal {
 	t.Helper()
-	cmd := exec.Command(program, append([]string{"serve"}, flags...)...)
+	trust, more := encryptionFlags(t)
+	cmd := exec.Command(program, slices.Concat([]string{"serve"}, flags, more)...)
 	cmd.Env = append(os.Environ(), variables...)
 	stdout, w, err := os.Pipe()
 	if err != nil {
@@ -123,6 +129,7 @@ func launchProgram(t testing.TB, program string, variables []string, flags ...st
 		t.Fatalf("peal serve says %q (%v), stderr: %s", first, err, stderr.String())
 	}
 	p := newPeal(t, addr)
+	p.trusts(trust)
 	p.process, p.stderr = process, stderr
 	p.stop = func() {
 		if p.waited {

@@ -3,7 +3,6 @@ package endtoend_test
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +28,7 @@ func (p *peal) flood(channel string) {
 func (p *peal) sluggish(request string) *wire {
 	p.t.Helper()
 	w := p.dial()
-	if err := w.conn.(*net.TCPConn).SetReadBuffer(128 << 10); err != nil {
+	if err := tcp(w.conn).SetReadBuffer(128 << 10); err != nil {
 		p.t.Fatal(err)
 	}
 	if err := w.conn.SetDeadline(time.Now().Add(2 * patience)); err != nil {

@@ -64,7 +64,7 @@ func (p *peal) dialSocket(path string, header http.Header) *socket {
 func (p *peal) tryDialSocket(path string, header http.Header) (*socket, *http.Response, error) {
 	s := &socket{t: p.t, got: make(chan frame, 4096), ended: make(chan struct{})}
 	conn, response, err := gws.NewClient(socketHandler{s}, &gws.ClientOption{
-		Addr: "ws://" + p.addr + path, RequestHeader: header, HandshakeTimeout: patience, Logger: quiet{},
+		Addr: p.ws() + path, TlsConfig: p.trust.Clone(), RequestHeader: header, HandshakeTimeout: patience, Logger: quiet{},
 		NewDialer: func() (gws.Dialer, error) { return &net.Dialer{Timeout: patience, LocalAddr: p.local}, nil },
 	})
 	if err != nil {

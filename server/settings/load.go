@@ -66,6 +66,7 @@ func Load(in Input) (*Settings, error) {
 	}
 	l.readFiles()
 	l.Files = append(l.Files, l.Config.Token.Files()...)
+	l.Files = append(l.Files, l.Config.TLSFiles()...)
 	if err := l.Config.Validate(); err != nil {
 		for _, part := range parts(err) {
 			l.faults = append(l.faults, l.located(part))

@@ -272,7 +272,8 @@ func TestWhatIsPrintedCanBeReadAgain(t *testing.T) {
 			a.Listen, b.Listen = nil, nil
 		}
 		for _, list := range [][2]*[]string{{&a.AdminHosts, &b.AdminHosts}, {&a.Origins, &b.Origins}, {&a.TrustedProxies, &b.TrustedProxies}, {&a.KeyFiles, &b.KeyFiles},
-			{&a.Token.Secrets, &b.Token.Secrets}, {&a.Token.Keys, &b.Token.Keys}, {&a.Token.JWKS, &b.Token.JWKS}, {&a.Token.Issuers, &b.Token.Issuers}, {&a.Token.Audiences, &b.Token.Audiences}} {
+			{&a.Token.Secrets, &b.Token.Secrets}, {&a.Token.Keys, &b.Token.Keys}, {&a.Token.JWKS, &b.Token.JWKS}, {&a.Token.Issuers, &b.Token.Issuers}, {&a.Token.Audiences, &b.Token.Audiences},
+			{&a.TLS.Certs, &b.TLS.Certs}, {&a.TLS.Keys, &b.TLS.Keys}, {&a.TLS.ACME.Domains, &b.TLS.ACME.Domains}, {&a.ListenPlain, &b.ListenPlain}} {
 			if len(*list[0]) == 0 && len(*list[1]) == 0 {
 				*list[0], *list[1] = nil, nil
 			}

@@ -1,0 +1,111 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+
+	"peal/loop"
+	"peal/loop/secure"
+	"peal/server/admin"
+	"peal/server/certificate"
+)
+
+// encryption is what listeners need that speak TLS; a zero value is for a server without.
+type encryption struct {
+	certificates *certificate.Store // of the listeners for clients; nil without TLS
+	layer        *secure.Layer      // nil without TLS
+	admin        *certificate.Store // of the operator's listener; nil if that is cleartext
+}
+
+// openEncryption reads the certificates of c, which has its defaults.
+func openEncryption(c Config) (e encryption, err error) {
+	if c.TLS.On() {
+		if e.certificates, err = certificate.Open(c.certificates()); err != nil {
+			return e, err
+		}
+		e.layer = secure.New(secure.Config{TLS: e.certificates.TLS(), Handshakes: c.TLS.Handshakes, HandshakeTimeout: c.TLS.HandshakeTimeout, Log: c.Log})
+	}
+	if c.AdminTLS.On() {
+		e.admin, err = certificate.Open(c.adminCertificates())
+	}
+	return e, err
+}
+
+// open puts TLS on a kernel.
+func (e *encryption) open(below loop.OpenKernel) loop.OpenKernel {
+	if e.layer == nil {
+		return below
+	}
+	return e.layer.Open(below)
+}
+
+// run looks after certificates until ctx ends.
+func (e *encryption) run(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, s := range []*certificate.Store{e.certificates, e.admin} {
+		if s != nil {
+			all.Go(func() { s.Run(ctx) })
+		}
+	}
+	all.Wait()
+}
+
+var (
+	errTurnTLS      = errors.New("tls-cert: TLS cannot be turned on or off while the server runs: restart it")
+	errTurnAdminTLS = errors.New("admin-tls-cert: TLS of the admin listener cannot be turned on or off while the server runs: restart it")
+)
+
+// reload reads certificates again. On an error those of a listener all stay.
+func (e *encryption) reload(c Config) error {
+	if c.TLS.On() != (e.certificates != nil) {
+		return errTurnTLS
+	}
+	if c.AdminTLS.On() != (e.admin != nil) {
+		return errTurnAdminTLS
+	}
+	if e.certificates != nil {
+		now := c.certificates()
+		if err := e.certificates.Reload(now.Pairs, now.ClientCA); err != nil {
+			return err
+		}
+	}
+	if e.admin != nil {
+		now := c.adminCertificates()
+		return e.admin.Reload(now.Pairs, now.ClientCA)
+	}
+	return nil
+}
+
+// stats are those of both listeners.
+func (e *encryption) stats() (st admin.TLSStats) {
+	if e.layer != nil {
+		st.Connections = e.layer.Stats()
+	}
+	for _, s := range []*certificate.Store{e.certificates, e.admin} {
+		if s != nil {
+			st.Certificates.Add(s.Stats())
+		}
+	}
+	return st
+}
+
+// TLSStats implements admin.Source.
+func (s *Server) TLSStats() admin.TLSStats { return s.encryption.stats() }
+
+// Endpoint is an address on which the server listens for clients.
+type Endpoint struct {
+	Addr   net.Addr
+	Secure bool // it speaks TLS
+}
+
+// securePort is the port of the first address that speaks TLS, 0 if there is none.
+func (s *Server) securePort() int {
+	for _, e := range s.endpoints {
+		if at, ok := e.Addr.(*net.TCPAddr); ok && e.Secure {
+			return at.Port
+		}
+	}
+	return 0
+}
