@@ -26,6 +26,7 @@ const (
 	noEventID
 	noKeepAlive
 	noRoute
+	forwards
 )
 
 // Kinds are the proxies that there is advice for.
@@ -140,6 +141,13 @@ var cures = map[symptom][5][]string{
 		{"# remove: header Connection close"},
 		{"KeepAlive On", "KeepAliveTimeout 60"},
 		{"respondingTimeouts.idleTimeout: 180s   # of the entryPoint"},
+	},
+	forwards: {
+		{"proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;", `proxy_set_header Forwarded "";`},
+		{"option forwardfor", "http-request del-header Forwarded"},
+		{"header_up -Forwarded   # in reverse_proxy, which writes X-Forwarded-For itself"},
+		{"RequestHeader unset Forwarded   # Apache writes X-Forwarded-For itself"},
+		{`customRequestHeaders.Forwarded: ""   # of a headers middleware; and no forwardedHeaders.insecure on the entryPoint`},
 	},
 	noRoute: {
 		{"location / { proxy_pass http://127.0.0.1:8080; }", "location /push/ { proxy_pass http://127.0.0.1:8080/; }   # below a path: both end in /"},

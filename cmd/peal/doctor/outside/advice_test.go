@@ -8,7 +8,7 @@ import (
 // Each symptom has lines for each kind of proxy, all of them while it is unknown, and
 // none if Peal itself responds.
 func TestEachSymptomHasAdviceForEachProxy(t *testing.T) {
-	for s := range noRoute + 1 {
+	for s := range forwards + 1 {
 		for _, kind := range Kinds() {
 			if a := s.advice(kind); len(a) != 1 || a[0].Proxy != kind || len(a[0].Lines) == 0 {
 				t.Errorf("symptom %d, %s: %+v", s, kind, a)

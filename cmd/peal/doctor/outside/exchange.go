@@ -103,6 +103,7 @@ func (e *examination) ask(ctx context.Context, wait time.Duration, method, path 
 	}
 	maps.Copy(request.Header, e.Header)
 	maps.Copy(request.Header, header)
+	repeatable(request)
 	began := time.Now()
 	r, err := e.plain.Do(request)
 	return read(r, err, began)
@@ -119,3 +120,7 @@ func (e *examination) peek(ctx context.Context, header http.Header) response {
 func (e *examination) peekAt(ctx context.Context, text string, header http.Header) response {
 	return e.ask(ctx, e.Patience, http.MethodGet, "poll", url.Values{"cursor": {"peal-doctor"}, "session": {""}, "timeout": {"1"}, "_": {text}}, "", header)
 }
+
+// repeatable has net/http send the request again if it finds the connection closed by a
+// proxy that has closed it for being idle. The header without values is not sent.
+func repeatable(request *http.Request) { request.Header["Idempotency-Key"] = nil }

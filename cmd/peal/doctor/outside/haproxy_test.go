@@ -22,6 +22,8 @@ defaults d%[1]d
 
 frontend f%[1]d from d%[1]d
 	bind %[2]s
+	option forwardfor
+	http-request del-header Forwarded
 	default_backend b%[1]d
 
 backend b%[1]d from d%[1]d
@@ -48,6 +50,8 @@ var haproxyPlants = []plant{
 		want: []string{"keep-alive: warning"}, says: "option httpclose"},
 	{name: "no Authorization", replace: []string{"default_backend", "http-request del-header Authorization\n\tdefault_backend"},
 		want: []string{"authorization: failure"}, says: "del-header Authorization"},
+	{name: "Forwarded", replace: []string{"http-request del-header Forwarded", ""},
+		want: []string{"forwarded: warning"}, says: "del-header Forwarded"},
 	{name: "no Upgrade", replace: []string{"default_backend", "http-request del-header Upgrade\n\tdefault_backend"},
 		want: []string{"websocket: failure"}, says: "del-header Upgrade"},
 	{name: "another Host", replace: []string{"default_backend", "http-request set-header Host peal\n\tdefault_backend"},
@@ -64,7 +68,7 @@ var haproxyPlants = []plant{
 
 func TestMisconfigurationsOfHAProxyAreNamed(t *testing.T) {
 	t.Parallel()
-	peal, addrs := serve(t, nil), ports(t, len(haproxyPlants))
+	peal, addrs := serve(t, trusting), ports(t, len(haproxyPlants))
 	b := &strings.Builder{}
 	for i, p := range haproxyPlants {
 		b.WriteString(strings.NewReplacer(p.replace...).Replace(fmt.Sprintf(goodHAProxy, i, addrs[i], peal)))

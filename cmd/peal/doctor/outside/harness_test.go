@@ -64,6 +64,9 @@ func serve(t *testing.T, change func(c *server.Config)) string {
 	return s.Addrs()[0].String()
 }
 
+// trusting has a server take the addresses of clients from proxies of this machine.
+func trusting(c *server.Config) { c.TrustedProxies = []string{"loopback"} }
+
 // bearer is a token for all channels that begin with peal-doctor, and reader one that
 // grants no publishing.
 func bearer(t *testing.T) http.Header {

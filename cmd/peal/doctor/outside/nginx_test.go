@@ -17,6 +17,8 @@ const goodNginx = `
 		proxy_set_header Host $http_host;
 		proxy_set_header Upgrade $http_upgrade;
 		proxy_set_header Connection $peal_connection;
+		proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+		proxy_set_header Forwarded "";
 		proxy_buffering off;
 		proxy_read_timeout 130s;
 		location / {
@@ -36,7 +38,7 @@ var nginxPlants = []plant{
 		want: []string{"websocket: failure"}, says: "proxy_set_header Upgrade $http_upgrade;"},
 	{name: "HTTP/1.0", replace: []string{"proxy_http_version 1.1", "proxy_http_version 1.0"},
 		want: []string{"websocket: failure"}, says: "proxy_http_version 1.1;"},
-	{name: "defaults", replace: []string{"proxy_http_version 1.1;", "", "proxy_set_header Host $http_host;", "", "proxy_set_header Upgrade $http_upgrade;", "", "proxy_set_header Connection $peal_connection;", "", "proxy_buffering off;", ""},
+	{name: "defaults", replace: []string{"proxy_http_version 1.1;", "", "proxy_set_header Host $http_host;", "", "proxy_set_header Upgrade $http_upgrade;", "", "proxy_set_header Connection $peal_connection;", "", "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;", "", "proxy_buffering off;", ""},
 		want: []string{"host: failure", "websocket: failure"}, says: "proxy_set_header Host $http_host;"},
 	{name: "small body", replace: []string{"location /", "client_max_body_size 1k; location /"},
 		want: []string{"request-body: failure"}, says: "client_max_body_size 2m;"},
@@ -62,6 +64,10 @@ var nginxPlants = []plant{
 		want: []string{"last-event-id: failure"}, says: "remove: proxy_set_header Last-Event-ID"},
 	{name: "no keep-alive", replace: []string{"keepalive_timeout 75s;", "keepalive_timeout 0;"},
 		want: []string{"keep-alive: warning"}, says: "keepalive_timeout 75s;"},
+	{name: "Forwarded", replace: []string{`proxy_set_header Forwarded "";`, ""},
+		want: []string{"forwarded: warning"}, says: `proxy_set_header Forwarded "";`},
+	{name: "forged addresses", replace: []string{"$proxy_add_x_forwarded_for", "$http_x_forwarded_for", `proxy_set_header Forwarded "";`, ""},
+		want: []string{"forwarded: warning"}, says: "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"},
 	{name: "path with a prefix", replace: []string{"location /", "location /push/"},
 		want: []string{"route: failure"}, says: "both end in /",
 		visit: func(v *outside.Visit) { v.URL.Path = "/push/" }},
@@ -73,7 +79,7 @@ var nginxPlants = []plant{
 
 func TestMisconfigurationsOfNginxAreNamed(t *testing.T) {
 	t.Parallel()
-	peal, addrs := serve(t, nil), ports(t, len(nginxPlants))
+	peal, addrs := serve(t, trusting), ports(t, len(nginxPlants))
 	b := &strings.Builder{}
 	fmt.Fprintf(b, `
 events {}

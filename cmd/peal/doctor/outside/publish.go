@@ -87,6 +87,7 @@ func (e *examination) post(ctx context.Context, data string) error {
 	}
 	maps.Copy(request.Header, header)
 	request.Header.Set("Content-Type", "text/plain; charset=utf-8")
+	repeatable(request)
 	began := time.Now()
 	r, err := client.Do(request)
 	if a := read(r, err, began); a.err != nil || a.status != http.StatusOK {

@@ -80,7 +80,7 @@ func (e *examination) examine(ctx context.Context) {
 		return
 	}
 	for _, check := range []func(*examination, context.Context){
-		(*examination).keepAlive, (*examination).caches, (*examination).lastEventID, (*examination).authorization, (*examination).largeHead,
+		(*examination).keepAlive, (*examination).caches, (*examination).lastEventID, (*examination).authorization, (*examination).largeHead, (*examination).forwarding,
 		(*examination).host, (*examination).pages, (*examination).preflight, (*examination).largeBody,
 		(*examination).choosePublisher, (*examination).eventStream, (*examination).webSocket, (*examination).silence, (*examination).redirect,
 	} {
