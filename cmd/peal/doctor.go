@@ -85,7 +85,8 @@ func (d *doctorCommand) machine() (*doctor.Report, error) {
 		subject = "this machine, for a server with this configuration"
 	}
 	m := machine.Open(d.root, pid, s.Config.WithDefaults(), s.Files)
-	m.Config.Loop.MaxConnections = s.Config.Loop.MaxConnections // its default depends on the limit of this process
+	// Their defaults depend on the limits of this process.
+	m.Config.Loop.MaxConnections, m.Config.MemoryLimit = s.Config.Loop.MaxConnections, s.Config.MemoryLimit
 	return &doctor.Report{Subject: subject, Findings: m.Check()}, nil
 }
 

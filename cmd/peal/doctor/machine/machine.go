@@ -48,7 +48,7 @@ func (m *Machine) Check() []doctor.Finding {
 	for _, check := range []func(m *Machine) []doctor.Finding{
 		(*Machine).descriptors, (*Machine).files, (*Machine).sysctls, (*Machine).overflows, (*Machine).ports, (*Machine).conntrack, (*Machine).reversePath,
 		(*Machine).memory, (*Machine).swap, (*Machine).hugePages, (*Machine).processes, (*Machine).clock,
-		(*Machine).disk, (*Machine).permissions,
+		(*Machine).disk, (*Machine).permissions, (*Machine).trust,
 	} {
 		all = append(all, check(m)...)
 	}

@@ -34,7 +34,7 @@ func (p *planted) mode(name string, mode fs.FileMode) {
 
 // healthy is a machine without a fault for its configuration.
 func healthy() *planted {
-	c := server.Config{Engine: "file:/var/lib/peal", Listen: []string{"0.0.0.0:443", "unix:/run/peal/peal.sock"}, Auth: server.AuthToken}
+	c := server.Config{Engine: "file:/var/lib/peal", Listen: []string{"0.0.0.0:443", "unix:/run/peal/peal.sock"}, Auth: server.AuthToken, TrustedProxies: []string{"10.0.0.0/8", "loopback"}, MemoryLimit: 4 << 30}
 	c.Token.SecretFile = "/etc/peal/token.secret"
 	c.Loop.MaxConnections, c.Loop.Loops = 20_000, 2
 	p := &planted{files: fstest.MapFS{}}
@@ -145,12 +145,19 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 		{"tight memory", func(p *planted) {
 			p.write("proc/meminfo", "MemAvailable: 500000 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB")
 		}, "memory", doctor.Warning, "489 MiB available", "--max-connections"},
-		{"cgroup memory", func(p *planted) { p.write("sys/fs/cgroup/system.slice/memory.max", "134217728") }, "memory", doctor.Failure, "128 MiB allowed by the cgroup", "MemoryMax="},
+		{"cgroup memory", func(p *planted) {
+			p.Config.MemoryLimit = 100 << 20
+			p.write("sys/fs/cgroup/system.slice/memory.max", "134217728")
+		}, "memory", doctor.Failure, "128 MiB allowed by the cgroup", "MemoryMax="},
 		{"cgroup memory, version 1", func(p *planted) {
+			p.Config.MemoryLimit = 100 << 20
 			p.write("proc/self/cgroup", "3:memory:/docker/a\n2:pids:/docker/a\n1:name=systemd:/x")
 			p.write("sys/fs/cgroup/memory/docker/a/memory.limit_in_bytes", "134217728")
 			p.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712")
 		}, "memory", doctor.Failure, "128 MiB allowed by the cgroup", "MemoryMax="},
+		{"memory-limit above the memory", func(p *planted) { p.Config.MemoryLimit = 9 << 30 }, "memory", doctor.Failure, "memory-limit is 9216 MiB", "--memory-limit 7031MiB"},
+		{"everybody is a proxy", func(p *planted) { p.Config.TrustedProxies = []string{"loopback", "0.0.0.0/0"} }, "trusted-proxies", doctor.Failure, "0.0.0.0/0", "docs/proxies.md"},
+		{"everybody is a proxy, IPv6", func(p *planted) { p.Config.TrustedProxies = []string{"::/0"} }, "trusted-proxies", doctor.Failure, "::/0", "docs/proxies.md"},
 		{"cgroup threads", func(p *planted) { p.write("sys/fs/cgroup/system.slice/peal.service/pids.max", "32") }, "threads", doctor.Failure, "allows 32", "TasksMax="},
 		{"cgroup threads, few", func(p *planted) { p.write("sys/fs/cgroup/system.slice/peal.service/pids.max", "128") }, "threads", doctor.Warning, "allows 128", "TasksMax="},
 		{"swapping", func(p *planted) {

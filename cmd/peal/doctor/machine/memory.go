@@ -47,6 +47,12 @@ func (m *Machine) memory() []doctor.Finding {
 		room, from = limit, "allowed by the cgroup"
 		fix = append(fix, "MemoryMax= in the systemd unit, or the memory limit of the container: raise it")
 	}
+	if limit := int64(m.Config.MemoryLimit); limit > 0 && info["MemTotal"] > 0 {
+		if most := m.most(info["MemTotal"] << 10); limit > most {
+			return one(doctor.Fail(check, fmt.Sprintf("memory-limit is %s, and the machine or the cgroup has %s", mebibytes(limit), mebibytes(most)),
+				"the kernel ends the process before the server refuses new connections", fmt.Sprintf("--memory-limit %dMiB, or without it nine tenths of the limit of the cgroup", most/10*9>>20)))
+		}
+	}
 	need, words := m.need()
 	value := fmt.Sprintf("%s %s: %s", mebibytes(room), from, words)
 	fix = append(fix, fmt.Sprintf("--max-connections %d, --history-total-bytes, or more memory", max(1, int64(m.connections())*room/need*8/10)))
@@ -58,6 +64,14 @@ func (m *Machine) memory() []doctor.Finding {
 		return one(doctor.Warn(check, value, why+"; keep a fifth free", fix...))
 	}
 	return one(doctor.Fine(check, "%s", value))
+}
+
+// most is what the process can have at all: the memory of the machine, or less.
+func (m *Machine) most(total int64) int64 {
+	if limit, ok := m.cgroup("memory.max", "memory/", "memory.limit_in_bytes"); ok {
+		return min(limit, total)
+	}
+	return total
 }
 
 // cgroup returns the lowest limit of the process's control group and those above it.

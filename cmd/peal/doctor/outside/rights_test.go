@@ -11,6 +11,7 @@ import (
 	"peal/cmd/peal/doctor/outside"
 	"peal/server"
 	"peal/server/apikey"
+	"peal/server/rules"
 )
 
 func status(r *doctor.Report, check string) doctor.Status {
@@ -79,6 +80,13 @@ func TestServerOfADeveloper(t *testing.T) {
 	if status(r, "authorization") != doctor.Skipped || status(r, "token") != doctor.Skipped {
 		t.Errorf("%s", text(r))
 	}
+}
+
+// What Peal compresses itself is no fault.
+func TestCompressionOfPeal(t *testing.T) {
+	peal := serve(t, func(c *server.Config) { c.Deflate, c.DeflateMinBytes = rules.Yes, 1 })
+	r := examine(t, peal, func(v *outside.Visit) { v.Quick = true })
+	noFault(t, r, "event-stream", "event-stream-compression", "websocket-delivery")
 }
 
 // A heartbeat that comes later than the visitor waits is a warning, and so no proof.

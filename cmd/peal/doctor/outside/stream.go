@@ -30,6 +30,7 @@ type stream struct {
 	body     string // if it is no event stream
 	events   chan event
 	encoding string
+	system   byte // of the header of gzip; before the first event
 }
 
 // follow opens an event stream as a browser does; the events end with ctx. While there
@@ -77,7 +78,7 @@ func (s *stream) read(ctx context.Context, body io.ReadCloser) {
 			send(event{end: err})
 			return
 		}
-		in = plain
+		in, s.system = plain, plain.OS
 	}
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, mostBody)
@@ -204,9 +205,17 @@ func (e *examination) held(check string, s *stream, value string) {
 	e.fault(check, value, why, buffered)
 }
 
+// gzipUnix is the system (RFC 1952 §2.3.1) that zlib writes, which nginx, HAProxy and
+// Apache use. Peal writes that it is unknown.
+const gzipUnix = 3
+
 // compression reports that a proxy compresses the stream.
 func (e *examination) compression(s *stream) {
-	if s.encoding != "" && e.kind != none {
-		e.cost("event-stream-compression", "Content-Encoding: "+s.encoding+", and events arrive at once", "a proxy that compresses each stream by itself needs some 250 KiB of memory for each connection, and may hold events back under load", compressed)
+	const check = "event-stream-compression"
+	switch {
+	case s.encoding == "gzip" && s.system == gzipUnix, s.encoding != "" && s.encoding != "gzip":
+		e.cost(check, "the proxy compresses ("+s.encoding+"), and events arrive at once", "it needs some 250 KiB of memory for each connection, and may hold events back under load; Peal compresses a message once for all (deflate)", compressed)
+	case s.encoding != "":
+		e.fine(check, "gzip of Peal, and events arrive at once")
 	}
 }
