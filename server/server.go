@@ -184,7 +184,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	encoder := httpapi.NewEncoder(nil, s.log.Lineage(), rand.Int64N, s.origins)
 	encoder.Sessions = sessions
 	encoder.MinBytes = c.DeflateMinBytes
-	encoder.Compresses = func(channel string) bool { return s.table.Load().Deflates(channel) }
+	encoder.Deflates = func(channel string) bool { return s.table.Load().Deflates(channel) }
 	s.dismisser = &dismisser{loops: s.loops}
 	s.buckets = rate.New(rate.Buckets)
 	deps := httpapi.Deps{

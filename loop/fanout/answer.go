@@ -29,7 +29,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		a.Messages, a.Sequence, shared = f.fromIndex(slot, v, m)
 	}
 	if !shared {
-		upto, o := f.readMerged(slot, m, v, int(v.most)+1, f.limits.AnswerBytes)
+		upto, o := f.readMerged(slot, m, v, int(v.most)+1, f.answerBytes(v.encoding))
 		if o == wait {
 			f.waiting = append(f.waiting, slot)
 			return false
@@ -55,6 +55,13 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	}
 	b := f.encoder.AppendAnswer(nil, v.encoding, a)
 	f.charge(len(b) * costByte)
+	if f.compressor != nil && f.compressor.Compresses(v.encoding) {
+		size := 0
+		for _, msg := range a.Messages {
+			size += msg.Size
+		}
+		f.charge(f.compressor.CompressionCost(v.encoding, true, size))
+	}
 	if shared && len(v.members) > 1 && m.flags&flagIntroduce == 0 {
 		r := reply{b, len(a.Messages), m.position, a.Sequence, m.flags & replyFlags, m.origin}
 		if !v.shares {
@@ -66,6 +73,15 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	clear(f.scratch.answer)
 	f.sendAnswer(slot, m, b, a.Sequence)
 	return true
+}
+
+// answerBytes is where an answer in encoding k ends. One that is compressed for the member
+// is shorter, so that it keeps the loop for about as long as one message.
+func (f *Fan) answerBytes(k ring.Encoding) int {
+	if f.compressor != nil && f.compressor.Compresses(k) {
+		return min(f.limits.AnswerBytes, compressedAnswer)
+	}
+	return f.limits.AnswerBytes
 }
 
 // newAnswer is one without content.
@@ -137,9 +153,9 @@ func (f *Fan) fromIndex(slot uint32, v *view, m *member) (out []*ring.Message, c
 // covered if nothing was left over.
 func (f *Fan) take(slot uint32, v *view, m *member, all []*ring.Message, covered uint64) ([]*ring.Message, uint64) {
 	out := f.scratch.answer[:0]
-	bytes := 0
+	bytes, limit := 0, f.answerBytes(v.encoding)
 	for i, msg := range all {
-		if len(out) == int(v.most) || bytes >= f.limits.AnswerBytes {
+		if len(out) == int(v.most) || bytes >= limit {
 			covered = all[i-1].Sequence
 			break
 		}

@@ -70,8 +70,9 @@ type Fan struct {
 	scratch     scratch
 	stats       Stats
 	summing     summing
-	work        uint64   // done since the start: see charge
-	latency     *latency // nil: see Measure
+	compressor  Compressor // nil: nothing is compressed
+	work        uint64     // done since the start: see charge
+	latency     *latency   // nil: see Measure
 }
 
 // New returns a fan whose loop has applied everything up to applied.
@@ -96,6 +97,7 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 	}
 	f.report = f.landed
 	f.summing.summer, _ = enc.(Summer)
+	f.compressor, _ = enc.(Compressor)
 	f.LimitEncodings(nil)
 	return f
 }
@@ -104,13 +106,12 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 // see ring.Cache. limit is called for each encoding; nil is no limit. Before the
 // first Apply.
 func (f *Fan) LimitEncodings(limit func() int) {
-	compressor, _ := f.encoder.(Compressor)
 	f.encode = ring.NewCache(func(m *ring.Message, k ring.Encoding) []byte {
 		f.stats.Encodings++
 		b := f.encoder.Encode(m, k)
 		f.charge(costEncoded + len(b)*costByte)
-		if compressor != nil {
-			f.charge(compressor.CompressionCost(m, k))
+		if f.compressor != nil {
+			f.charge(f.compressor.CompressionCost(k, false, m.Size))
 		}
 		return b
 	}, limit)

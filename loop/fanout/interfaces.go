@@ -32,9 +32,12 @@ type Encoder interface {
 
 // Compressor is an Encoder that compresses messages in some of its encodings.
 type Compressor interface {
-	// CompressionCost is what that takes, beside the encoding, in nanoseconds; 0 in
-	// encodings that are not compressed.
-	CompressionCost(m *ring.Message, k ring.Encoding) int
+	// Compresses reports whether k is such an encoding.
+	Compresses(k ring.Encoding) bool
+
+	// CompressionCost is what Encode, or AppendAnswer, takes for so many bytes beside the
+	// encoding, in nanoseconds; 0 if it compresses nothing.
+	CompressionCost(k ring.Encoding, answer bool, size int) int
 }
 
 // Summer is an Encoder with encodings in which the end of a stream tells the checksum of

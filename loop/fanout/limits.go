@@ -59,6 +59,8 @@ const (
 	// beyond it nothing more is queued until some flights were reported. A sender that
 	// reports at once never comes near it.
 	looseBytes = 64 << 20
+	// compressedAnswer is AnswerBytes for answers that are compressed.
+	compressedAnswer = 64 << 10
 	// maxMost is the greatest number of messages in one poll's answer.
 	maxMost = 1<<16 - 1
 	// backViews is how many views may keep a strip of history at a time.

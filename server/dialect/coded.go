@@ -14,6 +14,7 @@ const (
 	Deflate              // WebSocket: permessage-deflate (RFC 7692)
 	DeflateNarrow        // the same for clients that want a small window
 	Gzip                 // EventStream: Content-Encoding
+	GzipBody             // Held: the same, of each response by itself
 	codings
 )
 
@@ -24,11 +25,13 @@ func codingsOf(f loop.Framing) []Coding {
 		return []Coding{Deflate, DeflateNarrow}
 	case loop.EventStream:
 		return []Coding{Gzip}
+	case loop.Held:
+		return []Coding{GzipBody}
 	}
 	return nil
 }
 
-var suffixes = [codings]string{Deflate: "+deflate", DeflateNarrow: "+deflate-narrow", Gzip: "+gzip"}
+var suffixes = [codings]string{Deflate: "+deflate", DeflateNarrow: "+deflate-narrow", Gzip: "+gzip", GzipBody: "+gzip"}
 
 // DeflateOf is the Coding for what was negotiated.
 func DeflateOf(a deflate.Agreement) Coding {

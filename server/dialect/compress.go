@@ -15,6 +15,9 @@ import (
 // bytes have another length, as no message is compressed that does not become shorter.
 func (e *Encoder) compress(m *ring.Message, f *form) []byte {
 	b := e.plainBytes(m, f.plain)
+	if f.coding == GzipBody {
+		return b // AppendAnswer compresses all of the response
+	}
 	may := e.mayCompress(m, len(b))
 	if f.coding == Gzip {
 		return deflate.Shorter(b, may)
@@ -39,11 +42,11 @@ func (e *Encoder) plainBytes(m *ring.Message, k ring.Encoding) []byte {
 
 // mayCompress reports whether m may be compressed, which has size bytes.
 func (e *Encoder) mayCompress(m *ring.Message, size int) bool {
-	if size < e.MinBytes || e.Compresses == nil || !e.Compresses(strings.TrimPrefix(m.Channel, log.PresencePrefix)) {
+	if size < e.MinBytes || e.Deflates == nil || !e.Deflates(strings.TrimPrefix(m.Channel, log.PresencePrefix)) {
 		return false
 	}
 	for _, name := range m.Also {
-		if !e.Compresses(name) {
+		if !e.Deflates(name) {
 			return false
 		}
 	}
@@ -56,10 +59,25 @@ const (
 	costByte    = 8
 )
 
+// Compresses implements fanout.Compressor.
+func (e *Encoder) Compresses(k ring.Encoding) bool { return e.table.forms[k].coding != Plain }
+
 // CompressionCost implements fanout.Compressor.
-func (e *Encoder) CompressionCost(m *ring.Message, k ring.Encoding) int {
-	if e.table.forms[k].coding == Plain || m.Size < e.MinBytes {
+func (e *Encoder) CompressionCost(k ring.Encoding, answer bool, size int) int {
+	if size < e.MinBytes || !e.Compresses(k) || answer != (e.table.forms[k].coding == GzipBody) {
 		return 0
 	}
-	return costMessage + m.Size*costByte
+	return costMessage + size*costByte
+}
+
+// gzip returns the body of a response compressed, nil if it is short or does not become
+// shorter.
+func (e *Encoder) gzip(body []byte) []byte {
+	if len(body) < e.MinBytes {
+		return nil
+	}
+	if z := deflate.AppendGzip(make([]byte, 0, len(body)/2), body); len(z) < len(body) {
+		return z
+	}
+	return nil
 }

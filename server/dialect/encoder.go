@@ -14,7 +14,7 @@ import (
 // Encoder implements fanout.Encoder by the functions of a table. Message.Entry must be
 // a *log.Entry. All loops may share it if random may be shared.
 type Encoder struct {
-	// Fixed before the first use. Compresses reports whether messages of a channel may be
+	// Fixed before the first use. Deflates reports whether messages of a channel may be
 	// compressed for clients that can take that, nil for none; MinBytes is the length
 	// below which they are not. Origin returns the header lines for the pages of an
 	// origin by its number (fanout.Subscription.Origin); if it is nil, pages of other
@@ -25,8 +25,8 @@ type Encoder struct {
 	Ended    func(dst []byte, h response.Head, headOnly bool, cause any) []byte
 	Sessions *session.IDs
 
-	Compresses func(channel string) bool
-	MinBytes   int
+	Deflates func(channel string) bool
+	MinBytes int
 
 	table   *Table
 	lineage *log.Lineage
@@ -118,6 +118,9 @@ func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, said fanout.Answer) 
 		a.Retry = Retry(e.random)
 	}
 	a.Cursor, a.Gaps, a.Lineage = e.lineage.Cursor(said.Sequence), said.Gaps, e.lineage
+	if e.table.forms[k].coding == GzipBody {
+		a.Gzip = e.gzip
+	}
 	return e.table.At(k).Respond(dst, a)
 }
 

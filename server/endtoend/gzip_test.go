@@ -168,3 +168,91 @@ http.get(process.argv[1], { headers: { 'Accept-Encoding': 'gzip' } }, r => {
 		})
 	}
 }
+
+// A response to a poll is compressed as a whole, if it is long enough and all of its
+// channels allow it.
+func TestGzipOfPolls(t *testing.T) {
+	p := startWith(t, func(c *server.Config) {
+		c.DeflateMinBytes = 200
+		c.Channels = []rules.Rule{{Match: "news*", Deflate: rules.Yes}}
+	})
+	long := strings.Repeat("all work and no play ", 400)
+	cursor := p.publish("news", "short")
+	for range 3 {
+		p.publish("news", long)
+		p.publish("other", long)
+	}
+	for _, c := range []struct {
+		query  string
+		gzip   bool
+		length int // of the body, 0 for any
+	}{
+		{"channel=news&cursor=" + cursor, true, 0},
+		{"channel=news&channel=news2&cursor=" + cursor, true, 0},
+		{"channel=news&format=raw&cursor=" + cursor, true, len(long)},
+		{"channel=news&last=0&timeout=1s", false, 0},
+		{"channel=news&channel=other&cursor=" + cursor, false, 0},
+		{"channel=other&cursor=" + cursor, false, 0},
+	} {
+		var bodies [2]string
+		for i, accept := range []string{"identity", "gzip"} {
+			w := p.dial()
+			for range 2 { // keep-alive
+				w.send("GET /poll?" + c.query + " HTTP/1.1\r\n" + hostLine + "Accept-Encoding: " + accept + "\r\n\r\n")
+				a := w.want("GET", 200)
+				bodies[i] = string(a.body)
+				if got := a.header.Get("Content-Encoding") == "gzip"; got != (c.gzip && i == 1) {
+					t.Fatalf("%s, %s: %v", c.query, accept, a.header)
+				} else if got {
+					if z, err := gzip.NewReader(bytes.NewReader(a.body)); err != nil {
+						t.Fatal(err)
+					} else if b, err := io.ReadAll(z); err != nil {
+						t.Fatal(err)
+					} else {
+						bodies[i] = string(b)
+					}
+					if !strings.Contains(strings.Join(a.header.Values("Vary"), ","), "Accept-Encoding") || len(a.body) > len(bodies[i])/5 {
+						t.Errorf("%s: %d bytes of %d, %v", c.query, len(a.body), len(bodies[i]), a.header)
+					}
+				}
+				h := w.send("HEAD /poll?"+c.query+" HTTP/1.1\r\n"+hostLine+"Accept-Encoding: "+accept+"\r\n\r\n").want("HEAD", 200)
+				if h.header.Get("Content-Length") != a.header.Get("Content-Length") || h.header.Get("Content-Encoding") != a.header.Get("Content-Encoding") {
+					t.Errorf("%s: HEAD %v, GET %v", c.query, h.header, a.header)
+				}
+			}
+			w.conn.Close()
+		}
+		if bodies[0] != bodies[1] || c.length > 0 && len(bodies[0]) != c.length {
+			t.Errorf("%s: %.200q, compressed %.200q", c.query, bodies[0], bodies[1])
+		}
+	}
+}
+
+// Polls that wait share a compressed response, and one that is long ends early.
+func TestGzipOfWaitingPolls(t *testing.T) {
+	p := compressing(t, 1)
+	long := strings.Repeat("all work and no play ", 3000) // 63,000 B
+	from := p.publish("a", "first")
+	var waiting []*wire
+	for range 5 {
+		waiting = append(waiting, p.dial().send("GET /poll?channel=a&cursor="+from+" HTTP/1.1\r\n"+hostLine+acceptGzip+"\r\n"))
+	}
+	p.awaitSubscribers("a", 5)
+	p.publish("a", "second")
+	for _, w := range waiting {
+		z, err := gzip.NewReader(bytes.NewReader(w.want("GET", 200).body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(z); err != nil || !strings.Contains(string(b), `"data":"second"`) {
+			t.Errorf("%v, %q", err, b)
+		}
+	}
+	for range 10 {
+		p.publish("a", long)
+	}
+	a := p.do("GET", "/poll?channel=a&cursor="+from, "")
+	if n := strings.Count(string(a.body), `"channel":"a"`); n < 2 || n > 3 { // client of net/http: it asks for gzip
+		t.Errorf("%d messages in a compressed response", n)
+	}
+}

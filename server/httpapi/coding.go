@@ -40,6 +40,22 @@ func (s *subscribing) gzip(x *exchange, w *subscribe.Wish, sub *loop.Subscriptio
 	return varyCoding + "Content-Encoding: gzip\r\n", deflate.GzipHeader
 }
 
+// gzipBody has the response to a poll compressed if the client accepts that and the
+// messages of all its channels may be: they are compressed together.
+func (s *subscribing) gzipBody(x *exchange, w *subscribe.Wish, sub *loop.Subscription) {
+	if !s.deps.Rules.DeflatesAny() {
+		return
+	}
+	for _, n := range w.Channels.List() {
+		if !deflates(n) {
+			return
+		}
+	}
+	if acceptsGzip(x.header.PeekAll("Accept-Encoding")) {
+		w.Dialects.Recode(sub, dialect.GzipBody)
+	}
+}
+
 // varyCoding keeps caches from giving a compressed response to who cannot read it.
 const varyCoding = "Vary: Accept-Encoding\r\n"
 

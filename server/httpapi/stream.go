@@ -79,6 +79,7 @@ func (s *subscribing) poll(x *exchange) {
 		x.refuse(err)
 		return
 	}
+	s.gzipBody(x, &w, sub)
 	shape := x.shape()
 	sub.HeadOnly, sub.Origin = shape.headOnly, x.origin
 	// A response with an id is for one client only. Those who have a cursor were told, or

@@ -24,6 +24,9 @@ type Answer struct {
 	HeadOnly bool         // the response to HEAD: without the body, but with its length
 	Session  session.ID   // of the client, zero for none
 
+	// Gzip returns the body compressed, nil if it is sent as it is; nil if no body is.
+	Gzip func(body []byte) []byte
+
 	// Retry is when the client is to poll again, 0 for at once. The header Retry-After has
 	// it in seconds, rounded up.
 	Retry time.Duration
@@ -50,10 +53,20 @@ func AppendJSON(dst []byte, a Answer, objects [][]byte) []byte {
 	}
 
 	a.Status, a.Type, a.Size, a.Lines = 200, response.JSON, size, response.NoStore
+	if a.Gzip != nil {
+		body := a.appendBody(make([]byte, 0, size), cursor, gaps, objects)
+		body = a.code(body)
+		return a.appendWhole(dst, body)
+	}
 	dst = response.End(a.appendSession(a.AppendLines(grow(dst, response.Room+session.HeaderBytes+len(a.Origin)+size))))
 	if a.HeadOnly {
 		return dst
 	}
+	return a.appendBody(dst, cursor, gaps, objects)
+}
+
+// appendBody appends the object.
+func (a *Answer) appendBody(dst, cursor, gaps []byte, objects [][]byte) []byte {
 	dst = append(dst, `{"cursor":"`...)
 	dst = append(dst, cursor...)
 	dst = append(dst, '"')
@@ -66,6 +79,26 @@ func AppendJSON(dst []byte, a Answer, objects [][]byte) []byte {
 	dst = append(dst, `,"messages":[`...)
 	dst = appendList(dst, objects)
 	return append(dst, `]}`...)
+}
+
+// code returns the body as it is sent, and sets what the head says about it.
+func (a *Answer) code(body []byte) []byte {
+	a.Lines += "Vary: Accept-Encoding\r\n"
+	if z := a.Gzip(body); z != nil {
+		a.Lines += "Content-Encoding: gzip\r\n"
+		body = z
+	}
+	a.Size = len(body)
+	return body
+}
+
+// appendWhole appends head and body.
+func (a *Answer) appendWhole(dst, body []byte) []byte {
+	dst = response.End(a.appendSession(a.AppendLines(grow(dst, response.Room+session.HeaderBytes+len(a.Origin)+len(a.Lines)+len(body)))))
+	if a.HeadOnly {
+		return dst
+	}
+	return append(dst, body...)
 }
 
 // appendList appends the objects with commas between them, listBytes of bytes.
@@ -101,7 +134,11 @@ func AppendRaw(dst []byte, a Answer, e *log.Entry) []byte {
 	}
 	// Published data must not run as a page of this origin.
 	a.Lines = rawLines
-	dst = a.appendLines(grow(dst, response.Room+rawRoom+len(a.Origin)+len(e.Data)))
+	body := e.Data
+	if a.Gzip != nil {
+		body = a.code(body)
+	}
+	dst = a.appendLines(grow(dst, response.Room+rawRoom+len(a.Origin)+len(body)))
 	if e.Event != "" {
 		dst = append(dst, "Peal-Event: "...)
 		dst = appendPercent(dst, e.Event)
@@ -111,7 +148,7 @@ func AppendRaw(dst []byte, a Answer, e *log.Entry) []byte {
 	if a.HeadOnly {
 		return dst
 	}
-	return append(dst, e.Data...)
+	return append(dst, body...)
 }
 
 // rawLines are those of an answer that has a message as its body.

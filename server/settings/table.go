@@ -205,7 +205,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Loop.Fanout.WaitingBytes }},
 			{Name: "held-bytes", Help: "half-sent messages and responses held by a loop; beyond it the server closes the connections that hold the most, counted together by address; raising it costs that memory for each loop", size: true, Min: 64 << 10, Max: maxSize,
 				field: func(c *server.Config) any { return &c.Loop.Fanout.HeldBytes }},
-			{Name: "deflate", Help: "whether messages of channels without a rule of their own are compressed for clients that offer it (WebSocket: permessage-deflate; event streams: Accept-Encoding: gzip); it saves bytes and costs processor time, 10 µs and more for each message; see [security.md](security.md) for what it reveals",
+			{Name: "deflate", Help: "whether messages of channels without a rule of their own are compressed for clients that offer it (WebSocket: permessage-deflate; event streams and polls: Accept-Encoding: gzip); it saves bytes and costs processor time, 10 µs and more for each message; see [security.md](security.md) for what it reveals",
 				field: func(c *server.Config) any { return &c.Deflate }},
 			{Name: "deflate-min-bytes", Help: "length below which a message is sent uncompressed; raising it saves processor time", size: true, Min: 1, Max: 1 << 30,
 				field: func(c *server.Config) any { return &c.DeflateMinBytes }},
