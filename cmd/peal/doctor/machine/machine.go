@@ -46,9 +46,9 @@ type Clock struct {
 func (m *Machine) Check() []doctor.Finding {
 	var all []doctor.Finding
 	for _, check := range []func(m *Machine) []doctor.Finding{
-		(*Machine).descriptors, (*Machine).files, (*Machine).sysctls, (*Machine).overflows, (*Machine).ports, (*Machine).conntrack, (*Machine).reversePath,
+		(*Machine).descriptors, (*Machine).files, (*Machine).sysctls, (*Machine).overflows, (*Machine).ports, (*Machine).lowPorts, (*Machine).conntrack, (*Machine).reversePath,
 		(*Machine).memory, (*Machine).swap, (*Machine).hugePages, (*Machine).processes, (*Machine).clock,
-		(*Machine).disk, (*Machine).permissions, (*Machine).trust,
+		(*Machine).disk, (*Machine).permissions, (*Machine).certificates, (*Machine).trust,
 	} {
 		all = append(all, check(m)...)
 	}

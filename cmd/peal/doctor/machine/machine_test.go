@@ -1,9 +1,13 @@
 package machine_test
 
 import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"os"
 	"strings"
 	"testing"
@@ -36,11 +40,14 @@ func (p *planted) mode(name string, mode fs.FileMode) {
 func healthy() *planted {
 	c := server.Config{Engine: "file:/var/lib/peal", Listen: []string{"0.0.0.0:443", "unix:/run/peal/peal.sock"}, Auth: server.AuthToken, TrustedProxies: []string{"10.0.0.0/8", "loopback"}, MemoryLimit: 4 << 30}
 	c.Token.SecretFile = "/etc/peal/token.secret"
+	c.TLS.Certs, c.TLS.Keys = []string{"/etc/peal/push.pem"}, []string{"/etc/peal/push.key"}
 	c.Loop.MaxConnections, c.Loop.Loops = 20_000, 2
 	p := &planted{files: fstest.MapFS{}}
 	p.Files, p.PID, p.Dir, p.Config = p.files, "self", "/srv", c.WithDefaults()
 	for name, text := range map[string]string{
-		"proc/self/limits":                                                "Limit                     Soft Limit           Hard Limit           Units\nMax processes             100000               100000               processes\nMax open files            1024                 1048576              files",
+		"proc/self/limits": "Limit                     Soft Limit           Hard Limit           Units\nMax processes             100000               100000               processes\nMax open files            1024                 1048576              files",
+		"proc/self/status": "Name: peal\nCapEff:	0000000000000400",
+		"proc/sys/net/ipv4/ip_unprivileged_port_start": "1024",
 		"proc/self/cgroup":                                                "0::/system.slice/peal.service",
 		"proc/sys/fs/file-max":                                            "9223372036854775807",
 		"proc/sys/fs/nr_open":                                             "1048576",
@@ -71,6 +78,8 @@ func healthy() *planted {
 	} {
 		p.write(name, text)
 	}
+	p.files["etc/peal/push.pem"] = certificate(300 * 24 * time.Hour)
+	p.files["etc/peal/push.key"] = &fstest.MapFile{Mode: 0o600}
 	p.files["etc/peal/token.secret"] = &fstest.MapFile{Mode: 0o600}
 	p.mode("var/lib/peal", fs.ModeDir|0o750)
 	p.mode("run/peal", fs.ModeDir|0o755)
@@ -80,6 +89,17 @@ func healthy() *planted {
 		return machine.Clock{Synchronised: true, Error: 3 * time.Millisecond}, nil
 	}
 	return p
+}
+
+// certificate is a file with one that ends after that time.
+func certificate(left time.Duration) *fstest.MapFile {
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(left)}
+	b, err := x509.CreateCertificate(nil, c, c, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return &fstest.MapFile{Mode: 0o644, Data: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b})}
 }
 
 func usage(u machine.Usage) func(string) (machine.Usage, error) {
@@ -135,6 +155,11 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			p.Config.Listen = append(p.Config.Listen, "40000")
 			p.write("proc/sys/net/ipv4/ip_local_reserved_ports", "35000")
 		}, "listen-port", doctor.Warning, "port 40000", "ip_local_reserved_ports='35000,40000'"},
+		{"port 443 without the capability", func(p *planted) { p.write("proc/self/status", "CapEff:	0000000000000000") }, "low-ports", doctor.Failure, "443: below 1024", "CAP_NET_BIND_SERVICE"},
+		{"key that others read", func(p *planted) { p.mode("etc/peal/push.key", 0o644) }, "secret-file", doctor.Failure, "push.key has mode 0644", "chmod 600 /etc/peal/push.key"},
+		{"certificate that ends soon", func(p *planted) { p.files["etc/peal/push.pem"] = certificate(100 * time.Hour) }, "certificate", doctor.Warning, "ends in 4 days", "certbot"},
+		{"certificate that has ended", func(p *planted) { p.files["etc/peal/push.pem"] = certificate(-time.Hour) }, "certificate", doctor.Failure, "has ended", "renew"},
+		{"no certificate in the file", func(p *planted) { p.write("etc/peal/push.pem", "nothing") }, "certificate", doctor.Failure, "no certificate in PEM", "in PEM"},
 		{"tw_reuse", func(p *planted) { p.write("proc/sys/net/ipv4/tcp_tw_reuse", "0") }, "tw-reuse", doctor.Warning, "is 0", "tcp_tw_reuse='2'"},
 		{"small conntrack", func(p *planted) { p.write("proc/sys/net/netfilter/nf_conntrack_max", "16384") }, "conntrack", doctor.Failure, "need 25000", "nf_conntrack_max='50000'"},
 		{"full conntrack", func(p *planted) { p.write("proc/sys/net/netfilter/nf_conntrack_count", "262000") }, "conntrack", doctor.Failure, "262000 in use", "nf_conntrack_max="},
@@ -143,8 +168,8 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			p.write("proc/meminfo", "MemAvailable: 200000 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB")
 		}, "memory", doctor.Failure, "196 MiB available", "--max-connections"},
 		{"tight memory", func(p *planted) {
-			p.write("proc/meminfo", "MemAvailable: 500000 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB")
-		}, "memory", doctor.Warning, "489 MiB available", "--max-connections"},
+			p.write("proc/meminfo", "MemAvailable: 660000 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB")
+		}, "memory", doctor.Warning, "645 MiB available", "--max-connections"},
 		{"cgroup memory", func(p *planted) {
 			p.Config.MemoryLimit = 100 << 20
 			p.write("sys/fs/cgroup/system.slice/memory.max", "134217728")
@@ -200,7 +225,7 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			p.Config.Token.Secrets, p.Sources = []string{"x"}, []string{"peal.yaml"}
 			p.mode("srv/peal.yaml", 0o604)
 		}, "secret-file", doctor.Failure, "/srv/peal.yaml has mode 0604", "chmod 600 /srv/peal.yaml"},
-		{"no secret", func(p *planted) { delete(p.files, "etc/peal/token.secret") }, "secret-file", doctor.Failure, "does not exist", "urandom"},
+		{"no secret", func(p *planted) { delete(p.files, "etc/peal/token.secret") }, "secret-file", doctor.Failure, "does not exist", "docs/tokens.md"},
 		{"log that others write", func(p *planted) { p.mode("var/lib/peal", fs.ModeDir|0o777) }, "log-directory", doctor.Failure, "0777", "chmod 750"},
 		{"log that others list", func(p *planted) { p.mode("var/lib/peal", fs.ModeDir|0o755) }, "log-directory", doctor.Warning, "0755", "chmod 750"},
 		{"no directory for the socket", func(p *planted) { delete(p.files, "run/peal") }, "socket-directory", doctor.Failure, "does not exist", "RuntimeDirectory=peal"},
@@ -234,7 +259,7 @@ func TestAMachineThatShowsNothingIsNotFaulty(t *testing.T) {
 	unreadable := errors.New("planted: not readable")
 	p := healthy()
 	p.Files = fstest.MapFS{}
-	p.Config.Engine, p.Config.Token.SecretFile, p.Config.Listen = "memory", "", nil
+	p.Config.Engine, p.Config.Token.SecretFile, p.Config.Listen, p.Config.TLS = "memory", "", nil, server.TLS{}
 	p.Clock = func() (machine.Clock, error) { return machine.Clock{}, unreadable }
 	skipped := 0
 	for _, f := range p.Check() {
@@ -262,7 +287,7 @@ func TestManyConnectionsNeedMore(t *testing.T) {
 	p := healthy()
 	p.Config.Loop.MaxConnections = 1_000_000
 	p.write("proc/self/limits", "Max open files            2000000                 2000000                 files")
-	want := map[string]doctor.Status{"netdev-backlog": doctor.Warning, "syn-backlog": doctor.Warning, "tcp-mem": doctor.Warning, "tcp-orphans": doctor.Warning, "conntrack": doctor.Failure, "memory": doctor.Warning}
+	want := map[string]doctor.Status{"netdev-backlog": doctor.Warning, "syn-backlog": doctor.Warning, "tcp-mem": doctor.Warning, "tcp-orphans": doctor.Warning, "conntrack": doctor.Failure, "memory": doctor.Failure}
 	for _, f := range p.Check() {
 		if w, ok := want[f.Check]; ok && f.Status != w || !ok && f.Status != doctor.OK {
 			t.Errorf("%+v, want %s", f, w)

@@ -15,6 +15,7 @@ import (
 const (
 	plainBytes  = 450
 	tokenBytes  = 1_000
+	tlsBytes    = 8_000 // in addition
 	kernelBytes = 4_000
 )
 
@@ -24,6 +25,9 @@ func (m *Machine) need() (bytes int64, words string) {
 	each := int64(plainBytes)
 	if c.Auth == server.AuthToken {
 		each = tokenBytes
+	}
+	if c.TLS.On() {
+		each += tlsBytes
 	}
 	n := int64(m.connections())
 	history := int64(c.Hub.TotalBytes) + int64(c.Hub.TotalBytes)/4

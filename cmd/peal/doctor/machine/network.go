@@ -3,7 +3,6 @@ package machine
 import (
 	"fmt"
 	"io/fs"
-	"net"
 	"strconv"
 	"strings"
 
@@ -46,13 +45,8 @@ func (m *Machine) listeners(span []int64) (all []doctor.Finding) {
 	if err != nil {
 		reserved = ""
 	}
-	for _, address := range m.Config.Listen {
-		text := address
-		if _, port, err := net.SplitHostPort(address); err == nil {
-			text = port
-		}
-		port, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || port < span[0] || port > span[1] || inRanges(reserved, port) {
+	for _, port := range m.tcpPorts() {
+		if port < span[0] || port > span[1] || inRanges(reserved, port) {
 			continue
 		}
 		list := strconv.FormatInt(port, 10)

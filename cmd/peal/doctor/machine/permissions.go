@@ -33,6 +33,12 @@ func (m *Machine) secrets() (list []string) {
 	if f := m.Config.Token.SecretFile; f != "" {
 		list = append(list, m.whole(f))
 	}
+	for _, f := range m.Config.TLS.Keys {
+		list = append(list, m.whole(f))
+	}
+	if f := m.Config.AdminTLS.Key; f != "" {
+		list = append(list, m.whole(f))
+	}
 	if len(m.Config.Token.Secrets) > 0 {
 		for _, f := range m.Sources {
 			list = append(list, m.whole(f))
@@ -46,11 +52,11 @@ func (m *Machine) secret(p string) doctor.Finding {
 	i, err := m.stat(p)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return doctor.Fail(check, p+" does not exist", "the server does not start without it", "head -c 32 /dev/urandom | base64 > "+p+" && chmod 600 "+p)
+		return doctor.Fail(check, p+" does not exist", "the server does not start without it", "a file with the secret (docs/tokens.md) or the key (docs/tls.md)")
 	case err != nil:
 		return doctor.Skip(check, "%v", err)
 	case i.Mode().Perm()&0o007 != 0:
-		return doctor.Fail(check, fmt.Sprintf("%s has mode %04o: every user of the machine can read it", p, i.Mode().Perm()), "a user who reads the secret can sign tokens for every user of your application", "chmod 600 "+p)
+		return doctor.Fail(check, fmt.Sprintf("%s has mode %04o: every user of the machine can read it", p, i.Mode().Perm()), "a user who reads it can sign tokens for every user of your application, or be your server for others", "chmod 600 "+p)
 	}
 	return doctor.Fine(check, "%s has mode %04o", p, i.Mode().Perm())
 }
