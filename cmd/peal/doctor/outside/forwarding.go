@@ -15,6 +15,10 @@ func (e *examination) forwarding(ctx context.Context) {
 		e.fine(check, "no Forwarded header of a client reaches Peal, or Peal trusts no proxy (trusted-proxies)")
 		return
 	}
+	if e.kind == none {
+		e.skip(check, "Peal trusts the address of this machine itself (trusted-proxies): visit it from another one")
+		return
+	}
 	e.cost(check, "a Forwarded header of a client reaches Peal, which trusts the proxy",
 		"requests that have it get 400 bad_forwarding; and if the proxy does not append to X-Forwarded-For, a client can choose its address and avoid all limits for one address", forwards)
 }

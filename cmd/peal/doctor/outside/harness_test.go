@@ -92,7 +92,7 @@ func examine(t *testing.T, addr string, change func(v *outside.Visit)) *doctor.R
 	_, port, _ := strings.Cut(addr, ":")
 	v := outside.Visit{
 		URL: &url.URL{Scheme: "http", Host: "push.example:" + port}, Connect: addr, Header: bearer(t),
-		Patience: patience, Idle: 5 * time.Second, Poll: 2 * time.Second,
+		Patience: patience, Idle: 5 * time.Second, Poll: 3 * time.Second,
 	}
 	if change != nil {
 		change(&v)

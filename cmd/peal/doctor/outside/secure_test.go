@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"peal/cmd/peal/doctor/outside"
+	"peal/server"
 )
 
 // save writes the certificate and its key as files.
@@ -55,4 +56,30 @@ func TestNginxWithTLSAndHTTP2(t *testing.T) {
 	b.WriteString("}\n")
 	startNginx(t, b.String(), addrs)
 	find(t, "nginx", plants, addrs)
+}
+
+// Peal speaks TLS itself, directly and behind docs/proxies/haproxy-tcp.cfg, which
+// forwards bytes: it is not to be seen.
+func TestTLSOfPeal(t *testing.T) {
+	t.Parallel()
+	year := time.Now().Add(300 * 24 * time.Hour)
+	root := sign(t, nil, true, "root", year)
+	roots := x509.NewCertPool()
+	roots.AddCert(root.cert)
+	cert, key := sign(t, root, false, "push.example", year).save(t)
+	peal, addrs := serve(t, func(c *server.Config) {
+		trusting(c)
+		c.TLS.Certs, c.TLS.Keys = []string{cert}, []string{key}
+	}), ports(t, 2)
+	visit := func(v *outside.Visit) { v.URL.Scheme, v.Roots = "https", roots }
+	plants := []plant{{name: "no proxy", visit: visit}}
+	if tool(t, "haproxy") != "" {
+		for i, replace := range [][]string{{}, {"130s", "1s"}} {
+			startHAProxy(t, documented(t, "haproxy-tcp.cfg", append([]string{"127.0.0.1:8443", peal, "bind :443", "bind " + addrs[i]}, replace...)...), addrs[i:i+1])
+		}
+		plants = append(plants, plant{name: "HAProxy, TCP", visit: visit}, plant{
+			name: "HAProxy, TCP, short timeouts", want: []string{"idle-event-stream: failure", "idle-websocket: failure", "long-poll: failure"}, says: "name it with --proxy", visit: visit,
+		})
+	}
+	find(t, "none was seen", plants, append([]string{peal}, addrs...))
 }
