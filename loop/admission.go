@@ -115,6 +115,27 @@ func (l *Loop) rename(slot uint32, was newcomer) (welcome bool) {
 	return true
 }
 
+// countClient counts a connection of a trusted proxy that becomes a stream with the
+// client of its request: from now on it has no other. Before, it has none of its own.
+func (l *Loop) countClient(slot uint32) {
+	if l.via(slot)&viaClient == 0 {
+		return
+	}
+	l.keepClient(slot)
+	if who := l.clientAt(l.peer(slot).addrPort().Addr()); who.Limited {
+		l.admission.Count(who.Key)
+		l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)] |= viaCounted
+	}
+}
+
+// AddressFull reports whether a client at addr has as many connections as it may: a
+// front decides by it about the streams of clients behind trusted proxies. Any goroutine may
+// call it; those that ask at the same moment may all be let in.
+func (g *Group) AddressFull(addr netip.Addr) bool {
+	who := g.loops[0].clientAt(addr)
+	return who.Limited && g.admission.Full(who.Key)
+}
+
 // Press refuses new connections, or ends that. It is for when the memory of the process
 // is beyond its mark. Any goroutine may call it.
 func (g *Group) Press(on bool) { g.admission.Press(on) }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"peal/loop"
+	"peal/loop/admit"
 )
 
 func anyPeer(netip.Addr) bool { return true }
@@ -82,6 +83,36 @@ func TestOnlyTrustedPeersHaveClients(t *testing.T) {
 	c.ws("as 192.0.2.7:1 wsraw", "room now publish")
 	c.sendFrame(opText, "peer")
 	c.expectFrame(opText, c.LocalAddr().String())
+}
+
+// A stream behind a trusted proxy counts as a connection of its client, and nothing of the
+// proxy counts as one of its own.
+func TestStreamsBehindAProxyCountForTheirClient(t *testing.T) {
+	s := start(t, options{trusted: anyPeer, config: loop.Config{Loops: 1, Admission: admit.Limits{PerAddress: 2}}})
+	client, other := netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")
+	check := func(addresses int, full bool) {
+		t.Helper()
+		s.await("the streams are counted", func() bool {
+			return s.group.Addresses() == addresses && s.group.AddressFull(client) == full && !s.group.AddressFull(other)
+		})
+	}
+	check(0, false)
+	keep := s.dial()
+	keep.send("as 192.0.2.7:1 echo a\n") // a request is no stream
+	keep.expect("a")
+	check(0, false)
+	one, two := s.dial(), s.dial()
+	one.ws("as 192.0.2.7:1 wsraw", "room now publish")
+	check(1, false)
+	two.ws("as 192.0.2.7:2 wsraw", "room now publish")
+	check(1, true)
+	s.dial().ws("as [2001:db8::7]:1 wsraw", "room now publish")
+	s.dial().ws("as 127.0.0.1:1 wsraw", "room now publish") // this machine is not limited
+	check(2, true)
+	one.Close()
+	check(2, false)
+	two.Close()
+	check(1, false)
 }
 
 func TestExempt(t *testing.T) {

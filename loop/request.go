@@ -136,7 +136,7 @@ func (l *Loop) sendOut(slot uint32, c *conn, out []byte) []byte {
 func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []byte {
 	c.dialect = s.Dialect
 	c.flags &^= flagPublishes | flagCommands | flagAsking
-	l.keepClient(slot)
+	l.countClient(slot)
 	c.name(s)
 	l.fan.Adopt(slot, s.Adopt)
 	head := len(out)

@@ -190,7 +190,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.hub, Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
 		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
-		Identity: s.identity(c), Buckets: s.buckets, Users: permit.NewUsers(), Proxies: s.proxies, NoMemory: &s.noMemory,
+		Identity: s.identity(c), Buckets: s.buckets, Users: permit.NewUsers(), Proxies: s.proxies, AddressFull: s.loops.AddressFull, NoMemory: &s.noMemory,
 		MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}
 	if s.access != nil {

@@ -129,6 +129,17 @@ func (a *Admission) Name(c Client, now time.Duration) (why Reason, wait time.Dur
 	return why, a.refuse(why, wait, now)
 }
 
+// Count counts a connection of an address without deciding about it, because Full was
+// asked before. Leave must follow.
+func (a *Admission) Count(key uint64) { a.counts.Enter(key, 0) }
+
+// Full reports whether the address has as many connections as it may.
+func (a *Admission) Full(key uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.limits.PerAddress > 0 && a.counts.Of(key) >= a.limits.PerAddress
+}
+
 // Leave ends a connection that was counted.
 func (a *Admission) Leave(key uint64) { a.counts.Leave(key) }
 

@@ -143,6 +143,29 @@ func TestRatesAreThoseOfTheClient(t *testing.T) {
 	publish("2001:db8:0:1::2", 1, "429") // of the same /64
 }
 
+// A client that has as many streams as it may gets no further one through the proxy.
+func TestStreamsAreThoseOfTheClient(t *testing.T) {
+	b := newBehind(t, func(d *httpapi.Deps) {
+		d.AddressFull = func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.7") }
+	})
+	for _, c := range []struct {
+		path, client string
+		status, body string
+	}{
+		{"/sse?channel=a", "192.0.2.7", "200", "retry: "},
+		{"/poll?channel=a", "192.0.2.7", "429", "too_many_connections"},
+		{"/peal.js", "192.0.2.7", "200", ""},
+	} {
+		call := b.request("GET "+c.path, "X-Forwarded-For: "+c.client)
+		if out := string(call.Out); !strings.HasPrefix(out, "HTTP/1.1 "+c.status) || !strings.Contains(out, c.body) || call.Verdict == loop.Stream {
+			t.Errorf("%s of %s: %v, %s", c.path, c.client, call.Verdict, out)
+		}
+	}
+	if call := b.request("GET /sse?channel=a", "X-Forwarded-For: 192.0.2.8"); call.Verdict != loop.Stream {
+		t.Errorf("another client: %v, %s", call.Verdict, call.Out)
+	}
+}
+
 // Over TLS, as the proxy says, a page of the server itself is one of https.
 func TestTheProxySaysWhetherTheClientUsesTLS(t *testing.T) {
 	for _, c := range []struct {

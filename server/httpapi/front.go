@@ -3,6 +3,7 @@ package httpapi
 import (
 	"io"
 	"math"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -134,6 +135,9 @@ type Deps struct {
 	Buckets   *rate.Table
 	Monotonic func() time.Duration
 
+	// AddressFull is permit.Gate.AddressFull. nil: no address is limited.
+	AddressFull func(netip.Addr) bool
+
 	// Users are the connections of users. nil: they are not limited.
 	Users *permit.Users
 
@@ -184,8 +188,8 @@ func New(deps Deps) *Front {
 	s.gate = permit.Gate{
 		Policy: deps.Policy, Bans: deps.Bans, Hub: deps.Hub, Presence: deps.Presence,
 		Revocations: deps.Revocations, NeedsToken: deps.NeedsToken,
-		Pace:  permit.Pace{Buckets: deps.Buckets, Limits: deps.Rates, Now: deps.Monotonic},
-		Users: deps.Users, UserLimit: deps.UserConnections, NoMemory: deps.NoMemory,
+		Pace:        permit.Pace{Buckets: deps.Buckets, Limits: deps.Rates, Now: deps.Monotonic},
+		AddressFull: deps.AddressFull, Users: deps.Users, UserLimit: deps.UserConnections, NoMemory: deps.NoMemory,
 		ChannelLimit: deps.ChannelLimit, MessageBytes: deps.MessageLimit, WireBytes: deps.WireLimit,
 	}
 	s.names = names.NewCache(deps.Rules)

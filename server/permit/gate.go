@@ -2,6 +2,7 @@ package permit
 
 import (
 	"fmt"
+	"net/netip"
 	"sync/atomic"
 
 	"peal/loop/frame"
@@ -37,6 +38,11 @@ type Gate struct {
 
 	// Pace is what clients may do how often.
 	Pace Pace
+
+	// AddressFull reports whether an address has as many connections as it may. It is asked
+	// about clients behind trusted proxies only; others are counted by their connections.
+	// nil: none has. Any goroutine may call it.
+	AddressFull func(netip.Addr) bool
 
 	// Users are the streams, polls and WebSockets of users, of which each may have UserLimit;
 	// 0, or nil: nothing is limited.
@@ -180,6 +186,7 @@ func (g *Gate) HasPresence(n *names.Name) bool {
 
 // Found where there is no room for one more subscriber.
 var (
+	ErrAddressFull  = &refusal.Error{Status: 429, Code: "too_many_connections", Message: "your address has too many streams and WebSockets (max-connections-per-address): close one, or try again later", Close: frame.CloseRateLimited}
 	ErrChannelFull  = &refusal.Error{Status: 429, Code: "channel_full", Message: "the channel has reached the max-subscribers of its rule: try again later", Close: frame.CloseTryAgainLater}
 	ErrPresenceFull = &refusal.Error{Status: 429, Code: "presence_full", Message: "there is no room for presence events of one more channel (presence-bytes, address-share): try again later, or without presence", Close: frame.CloseTryAgainLater}
 )
@@ -198,6 +205,9 @@ func (g *Gate) room(r *Request) *refusal.Error {
 	}
 	if r.Has+len(r.Channels) > g.ChannelLimit {
 		return names.ErrTooMany
+	}
+	if r.From.Transport == HTTP && r.Who.Behind && g.AddressFull != nil && g.AddressFull(r.From.Peer.Addr()) {
+		return ErrAddressFull
 	}
 	if r.From.Transport == HTTP && g.UserLimit > 0 && g.Users != nil { // a WebSocket was counted when it opened
 		if user := r.Who.User(); user != "" && g.Users.Of(user) >= g.UserLimit {
