@@ -22,7 +22,6 @@ type kernel struct {
 	// Loop-owned.
 	conns      []*conn       // by descriptor; nil: without TLS, or not on this loop
 	due        []*conn       // the loop above is to hear of them in a turn
-	wanted     bool          // the loop above wants a turn
 	handshakes deadlines     // of all unfinished ones
 	records    deadlines     // of records of which a part has come
 	partings   deadlines     // of connections that end behind an alert
@@ -67,17 +66,13 @@ func (k *kernel) conn(fd int32) *conn {
 
 func (k *kernel) Run() error                      { return k.below.Run() }
 func (k *kernel) Stop()                           { k.below.Stop() }
+func (k *kernel) Yield()                          { k.below.Yield() }
 func (k *kernel) Trigger(task func())             { k.below.Trigger(task) }
 func (k *kernel) Tick(every time.Duration)        { k.below.Tick(every) }
 func (k *kernel) Spare(keep bool) bool            { return k.below.Spare(keep) }
 func (k *kernel) Now() time.Duration              { return k.below.Now() }
 func (k *kernel) After(d time.Duration, f func()) { k.below.After(d, f) }
 func (k *kernel) Random(n int64) int64            { return k.below.Random(n) }
-
-func (k *kernel) Yield() {
-	k.wanted = true
-	k.below.Yield()
-}
 
 // Close waits for the goroutines of the handshakes, which have been interrupted.
 func (k *kernel) Close() error {
@@ -194,10 +189,7 @@ func (k *kernel) Turn() {
 		}
 	}
 	k.due = append(k.due[:0], k.due[n:]...)
-	if k.wanted {
-		k.wanted = false
-		k.above.Turn()
-	}
+	k.above.Turn() // whoever has asked for it
 }
 
 // handler is the kernel as the one below sees it: both interfaces have a Tick.

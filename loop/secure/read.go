@@ -80,6 +80,9 @@ func (k *kernel) decrypt(c *conn, b []byte) (n int, err error) {
 			continue
 		case c.ended:
 			k.holdIn(c, nil) // a part of a record is of no use
+			if c.err != nil {
+				return n, c.err // a send has found the connection gone
+			}
 			return n, io.EOF
 		case short:
 			c.dry = true

@@ -25,6 +25,9 @@
 // (waiting_test.go), and its streams have deadlines, at which, or from elsewhere, it
 // writes to them and ends them (deadlines_test.go).
 //
+// TestSimulationOverTLS puts TLS below the loops, loop/secure, and below that a client's
+// side of it (tunnel_test.go): the world speaks plaintext, and the oracle demands the same.
+//
 // The backend keeps clients away, too (bans_test.go): what it has ordered must hold
 // after each restart as far as the log has kept it.
 //

@@ -69,7 +69,11 @@ func (w *world) judgeHTTPEnd(c *conn) {
 
 // isIdle tells whether nothing came of it for so long that the server may end it.
 func (w *world) isIdle(c *conn) bool {
-	return w.machine.now()-c.active >= w.plan.loop.IdleTimeout-tick
+	limit := w.plan.loop.IdleTimeout
+	if c.scarce { // it is to be refused, and has the time for a request
+		limit = w.plan.loop.HeadTimeout
+	}
+	return w.machine.now()-c.active >= limit-tick
 }
 
 // isStuck tells whether the client took nothing for so long, or the loop was paused for

@@ -157,20 +157,25 @@ func (s *socket) send(b []byte) (int, error) {
 	}
 	s.room -= n
 	s.out = append(s.out, b[:n]...)
-	now := s.m.now()
 	switch s.full = n < len(b); {
-	case !s.full && s.behind:
-		s.behind, s.freeAt = false, now
-	case s.full && !s.behind && now > s.freeAt:
-		s.behind, s.behindAt = true, now
 	case s.full:
-		s.behind = true
+		s.fill()
+	case s.behind:
+		s.behind, s.freeAt = false, s.m.now()
 	}
-	if s.conn != nil {
-		s.conn.stalled = s.conn.stalled || s.full
-		s.m.w.touch(s.conn)
-	}
+	s.m.w.touch(s.conn)
 	return n, nil
+}
+
+// fill notes that not all that was sent was taken.
+func (s *socket) fill() {
+	if now := s.m.now(); !s.behind && now > s.freeAt {
+		s.behindAt = now
+	}
+	s.behind = true
+	if s.conn != nil {
+		s.conn.stalled = true
+	}
 }
 
 func (s *socket) endOf() loop.End {

@@ -39,6 +39,8 @@ type world struct {
 	sessions  *session.IDs
 	front     *httpapi.Front // of publishers that are no part of the world
 	machine   *machine
+	tunnel    []*tunnel     // with bug.tls, by loop
+	secured   []loop.Kernel // likewise
 	group     *loop.Group
 	conns     map[netip.AddrPort]*conn
 	draining  bool
@@ -138,6 +140,7 @@ type bug struct {
 	source  func(w *world, next httpapi.Directory) httpapi.Directory
 	encoder func(next fanout.Encoder) fanout.Encoder
 	storage func(rnd *rand.Rand) storage
+	tls     bool // none: TLS is below the loops
 }
 
 func newWorld(seed uint64, b bug) *world {
@@ -344,7 +347,11 @@ func (w *world) boot() {
 	w.machine, w.conns = newMachine(w), map[netip.AddrPort]*conn{}
 	w.draining, w.drainHead, w.passing, w.passes, w.left, w.paused, w.scarce = false, 0, false, 0, 0, false, false
 	w.stale = nil
-	g, err := loop.New(w.plan.loop, w.ring, w.machine.open)
+	open := loop.OpenKernel(w.machine.open)
+	if w.cut(); w.bug.tls {
+		open = w.encrypted(open)
+	}
+	g, err := loop.New(w.plan.loop, w.ring, open)
 	if err != nil {
 		panic(err)
 	}
