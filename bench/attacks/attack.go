@@ -14,7 +14,8 @@ type Attack struct {
 	Kind string   // of the hostile clients
 	Args []string // further arguments of the server; {dir} is a new directory
 
-	Clients int // hostile; 0: Size.Clients
+	Clients     int // hostile; 0: Size.Clients
+	Connections int // of theirs together; 0: Size.Connections
 
 	// Crowd are further connections. They are opened first.
 	Crowd []loadtest.Spec
@@ -93,6 +94,24 @@ func (s Size) All() []Attack {
 		{Name: "idempotency", Kind: "idempotency", Prepare: ownKey, Check: ownKeyHonoured},
 		{Name: "bans", Kind: "bans", Check: disconnectWorks},
 		{Name: "presence", Kind: "presence", Clients: 1, Check: memberListed},
+		{Name: "slow-heads", Kind: "slow-heads"},
+		{Name: "slow-bodies", Kind: "slow-bodies"},
+		{Name: "slow-frames", Kind: "slow-frames"},
+		{Name: "half-open", Kind: "half-open", Connections: s.Crowd},
+		{Name: "resets", Kind: "resets"},
+		{Name: "zero-windows", Kind: "zero-windows"},
+		{Name: "tiny-windows", Kind: "tiny-windows", Connections: s.Connections / 10},
+		{Name: "long-frames", Kind: "long-frames"},
+		{Name: "empty-fragments", Kind: "empty-fragments"},
+		{Name: "closes", Kind: "closes"},
+		{Name: "unmasked", Kind: "unmasked"},
+		{Name: "deflate-bombs", Kind: "deflate-bombs", Args: []string{"--deflate"}},
+		{Name: "new-names", Kind: "new-names"},
+		{Name: "many-channels", Kind: "many-channels"},
+		{Name: "reads", Kind: "reads", Prepare: s.archive},
+		{Name: "far-cursors", Kind: "far-cursors", Prepare: s.longAgo},
+		{Name: "header-bombs", Kind: "header-bombs"},
+		{Name: "poll-floods", Kind: "poll-floods"},
 		{Name: "channels", Kind: "channels", Args: []string{"--history-total-bytes", "8MiB"}, Prepare: rememberCursor, Check: falseGaps},
 	}
 }

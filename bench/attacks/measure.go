@@ -20,7 +20,9 @@ type Outcome struct {
 	Build  string
 	Quiet  Phase
 	Under  Phase // the attack
-	Crowd  int   // connections of the crowd that the server closed
+	Before Resources
+	After  Resources // when the hostile clients have gone
+	Crowd  int       // connections of the crowd that the server closed
 	Tally  hostile.Tally
 	Counts []Figure
 }
@@ -39,7 +41,7 @@ const serverLoops = 2
 func Measure(ctx context.Context, build Build, a Attack, size Size) (o Outcome, err error) {
 	o = Outcome{Attack: a.Name, Build: build.Label}
 	p := &prey{}
-	args := append([]string{}, a.Args...)
+	args := append([]string{"--admin", "{admin}"}, a.Args...)
 	for i := range args {
 		if strings.Contains(args[i], "{dir}") {
 			temporary, err := os.MkdirTemp("", "peal-attacks-")
@@ -102,6 +104,9 @@ func (h *honest) both(ctx context.Context, o *Outcome, a Attack, p *prey) (err e
 	if o.Quiet, err = h.watched(ctx, p, h.size.Quiet); err != nil {
 		return err
 	}
+	if o.Before, err = p.resources(ctx); err != nil {
+		return fmt.Errorf("resources: %w", err)
+	}
 	neighbour, err := hostile.Start(ctx, a.spec(h.size, p))
 	if err != nil {
 		return err
@@ -112,7 +117,8 @@ func (h *honest) both(ctx context.Context, o *Outcome, a Attack, p *prey) (err e
 		return errors.Join(err, stopped)
 	}
 	p.tally, p.peak = o.Tally, o.Under.Peak
-	return nil
+	o.After, err = p.recovered(ctx, o.Before)
+	return err
 }
 
 // watched runs a phase and reads the server's peak memory in it.

@@ -88,6 +88,14 @@ func (s Size) archive(ctx context.Context, p *prey) error {
 	return nil
 }
 
+// longAgo fills the history behind a cursor.
+func (s Size) longAgo(ctx context.Context, p *prey) error {
+	if err := rememberCursor(ctx, p); err != nil {
+		return err
+	}
+	return s.archive(ctx, p)
+}
+
 // listing fills one history with 1 MB that takes 6 MB in a listing.
 func (s Size) listing(ctx context.Context, p *prey) error {
 	body := string(hostile.ControlCharacters(1000))
@@ -258,7 +266,7 @@ const hostileSource = "127.0.0.66"
 
 // spec describes the hostile clients.
 func (a *Attack) spec(s Size, p *prey) hostile.Spec {
-	h := hostile.Spec{Addr: p.Addr, Kinds: []string{a.Kind}, Clients: cmp.Or(a.Clients, s.Clients), Connections: s.Connections, Channels: s.Channels, Messages: 200}
+	h := hostile.Spec{Addr: p.Addr, Kinds: []string{a.Kind}, Clients: cmp.Or(a.Clients, s.Clients), Connections: cmp.Or(a.Connections, s.Connections), Cursor: p.cursor, Channels: s.Channels, Messages: 200}
 	if s.Sources > 0 {
 		h.Source, h.Sources = hostileSource, s.Sources
 	}

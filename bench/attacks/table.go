@@ -14,8 +14,8 @@ import (
 // be adjacent.
 func WriteTable(w io.Writer, all []Outcome) error {
 	var b strings.Builder
-	b.WriteString("| attack | build | p99 quiet, ms (ws, sse, poll) | p50 under attack | p99 under attack | max | visits p99; refused | publications refused | closed | lost | gaps | peak MiB, quiet → under | lag p99 | counted | hostile: sent, refused, closed |\n")
-	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString("| attack | build | p99 quiet, ms (ws, sse, poll) | p50 under attack | p99 under attack | max | p99 ratio | visits p99; refused | publications refused | closed | lost | gaps | peak MiB, quiet → under | descriptors, before → after | live MiB, before → after | lag p99 | counted | hostile: connections, sent, refused, closed |\n")
+	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for i := range all {
 		all[i].row(&b)
 	}
@@ -31,10 +31,21 @@ func (o *Outcome) row(b *strings.Builder) {
 		refused, lost, gaps, closed = refused+h.Refused, lost+h.Lost, gaps+h.Gaps, closed+h.Closed
 	}
 	v := &o.Under.Visits
-	fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s; %d of %d | %d | %d | %d | %d | %d → %d | %s | %s | %s, %d, %d |\n",
-		o.Attack, o.Build, each(&o.Quiet, 0.99), each(&o.Under, 0.5), each(&o.Under, 0.99), each(&o.Under, 1),
-		ms(quantile(v.Latency, 0.99)), v.Refused, v.Made, refused, closed, lost, gaps, o.Quiet.Peak>>20, o.Under.Peak>>20, ms(o.Under.Lag),
-		o.counted(), size(o.Tally.Sent), o.Tally.Refused, o.Tally.Closed)
+	fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %.1f | %s; %d of %d | %d | %d | %d | %d | %d → %d | %d → %d | %.1f → %.1f | %s | %s | %d, %s, %d, %d |\n",
+		o.Attack, o.Build, each(&o.Quiet, 0.99), each(&o.Under, 0.5), each(&o.Under, 0.99), each(&o.Under, 1), o.Ratio(),
+		ms(quantile(v.Latency, 0.99)), v.Refused, v.Made, refused, closed, lost, gaps, o.Quiet.Peak>>20, o.Under.Peak>>20,
+		o.Before.Descriptors, o.After.Descriptors, float64(o.Before.Live)/(1<<20), float64(o.After.Live)/(1<<20), ms(o.Under.Lag),
+		o.counted(), o.Tally.Connections, size(o.Tally.Sent), o.Tally.Refused, o.Tally.Closed)
+}
+
+// Ratio is the p99 under attack divided by the quiet one, of the transport where that is
+// most. The lag of the measuring process is subtracted from both.
+func (o *Outcome) Ratio() (most float64) {
+	for i := range o.Under.Heard {
+		quiet, under := quantile(o.Quiet.Heard[i].Latency, 0.99)-o.Quiet.Lag, quantile(o.Under.Heard[i].Latency, 0.99)-o.Under.Lag
+		most = max(most, under.Seconds()/max(quiet, time.Millisecond).Seconds())
+	}
+	return most
 }
 
 func (o *Outcome) counted() string {

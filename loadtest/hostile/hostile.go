@@ -23,7 +23,7 @@ type Kind struct {
 
 // Kinds returns all kinds, in the order of their names.
 func Kinds() []Kind {
-	all := slices.Concat(workKinds, memoryKinds, tableKinds)
+	all := slices.Concat(workKinds, memoryKinds, tableKinds, slowKinds, frameKinds, requestKinds)
 	slices.SortFunc(all, func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
@@ -57,6 +57,9 @@ type Spec struct {
 	// Channels is on how many a request is; default 127.
 	Channels int `json:"channels,omitempty"`
 
+	// Cursor is an old one, for the kind far-cursors. Default: earliest.
+	Cursor string `json:"cursor,omitempty"`
+
 	// Messages is the size of one burst of the kind room; default 200.
 	Messages int `json:"messages,omitempty"`
 
@@ -70,6 +73,7 @@ type Spec struct {
 
 func (s Spec) withDefaults() Spec {
 	s.Clients, s.Connections = cmp.Or(s.Clients, 16), cmp.Or(s.Connections, 3000)
+	s.Cursor = cmp.Or(s.Cursor, "earliest")
 	s.Channels, s.Messages = cmp.Or(s.Channels, 127), cmp.Or(s.Messages, 200)
 	return s
 }

@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"bytes"
+	"compress/flate"
 	"context"
 	"io"
 	"net"
@@ -101,6 +102,24 @@ func TestKindsSendWhatTheySay(t *testing.T) {
 		"presence":        {`"client":"nobody-`, `"info":"iiii`},
 		"channels":        {`{"channel":"unused-`},
 		"heartbeats":      nil,
+		"slow-heads":      {"\r\nX-Slow: ", "\r\nX-Slow: x"},
+		"slow-bodies":     {"Content-Length: 60000\r\n\r\n"},
+		"slow-frames":     {"\x81\xfe" + "\xea\x60" + "\x00\x00\x00\x00"},
+		"half-open":       nil,
+		"resets":          {"GET /poll?channel=reset HTTP/1.1\r\n"},
+		"zero-windows":    {"GET /sse?channel=windows", "POST /publish?channel=windows"},
+		"tiny-windows":    {"GET /sse?channel=windows", "POST /publish?channel=windows"},
+		"long-frames":     {"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00", "\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff"},
+		"empty-fragments": {"\x01\x80\x00\x00\x00\x00\x00\x80\x00\x00\x00\x00\x00\x80"},
+		"closes":          {"\x88\x85\x00\x00\x00\x00\x03\xe8bye\x88"},
+		"unmasked":        {"a\x80\x01b"},
+		"deflate-bombs":   {"permessage-deflate", "\xc2\xfe", "channel=%24user:bombs"},
+		"new-names":       {`"command":"subscribe","channel":"new-`, `"command":"unsubscribe"`},
+		"many-channels":   {`"channel":["many-0-0","many-0-1"`},
+		"reads":           {"GET /channels/archive-0/history?last=1000", "GET /channels/archive-0/presence"},
+		"far-cursors":     {"GET /poll?channel=archive-0", "&cursor=earliest"},
+		"header-bombs":    {"X-Bomb: bbbb", "X:\r\nX:\r\n"},
+		"poll-floods":     {"GET /poll?channel=floods-0&timeout=1 HTTP/1.1\r\n"},
 	}
 	for _, k := range Kinds() {
 		t.Run(k.Name, func(t *testing.T) {
@@ -156,5 +175,17 @@ func TestUnknownKindIsRefused(t *testing.T) {
 	_, err := Run(t.Context(), Spec{Addr: "127.0.0.1:1", Kinds: []string{"nice"}})
 	if err == nil || !strings.Contains(err.Error(), "bad-json") {
 		t.Errorf("error %v, want one that names the kinds", err)
+	}
+}
+
+// The bomb fits into a frame and becomes as long as it should.
+func TestDeflateBombInflates(t *testing.T) {
+	b := deflateBomb()
+	if len(b) >= 64<<10 {
+		t.Errorf("%d bytes: the server would refuse its length alone", len(b))
+	}
+	n, err := io.Copy(io.Discard, flate.NewReader(io.MultiReader(bytes.NewReader(b[8:]), strings.NewReader("\x00\x00\xff\xff\x01\x00\x00\xff\xff"))))
+	if n != bombParts<<16 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
 	}
 }

@@ -41,14 +41,14 @@ func (c *client) idempotency(ctx context.Context) error {
 	}))
 }
 
-// manyChannels is how many channels the kind channels uses. A server remembers
+// mostChannels is how many channels the kind channels uses. A server remembers
 // more of them (history-forgotten-bytes), and beyond that its bound is documented.
-const manyChannels = 200_000
+const mostChannels = 200_000
 
 // channels sends each message to an unused channel.
 func (c *client) channels(ctx context.Context) error {
 	return c.on(ctx, 0, c.PublishPause, nil, asks("POST", "/publish/batch", asJSON, func() []byte {
-		if fresh.Load() >= manyChannels {
+		if fresh.Load() >= mostChannels {
 			<-ctx.Done()
 		}
 		return batch(func(dst []byte, _ int) []byte {

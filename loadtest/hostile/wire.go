@@ -173,10 +173,16 @@ const asJSON = "Content-Type: application/json\r\n"
 
 // upgrade opens a WebSocket.
 func (w *wire) upgrade(path, protocol string) error {
-	header := "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	header := ""
 	if protocol != "" {
-		header += "Sec-WebSocket-Protocol: " + protocol + "\r\n"
+		header = "Sec-WebSocket-Protocol: " + protocol + "\r\n"
 	}
+	return w.upgradeWith(path, header)
+}
+
+// upgradeWith is upgrade with further header lines.
+func (w *wire) upgradeWith(path, header string) error {
+	header += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 	if err := w.send(w.c.appendRequest(nil, "GET", path, header, nil)); err != nil {
 		return err
 	}
@@ -193,8 +199,10 @@ func (w *wire) upgrade(path, protocol string) error {
 
 // Opcodes of RFC 6455 §5.2.
 const (
-	opText = 1
-	opPing = 9
+	opText   = 1
+	opBinary = 2
+	opClose  = 8
+	opPing   = 9
 )
 
 // appendHead appends the head of a final client frame of n bytes. Its masking key

@@ -542,6 +542,7 @@ func TestSmugglingIsRefused(t *testing.T) {
 		{"chunk size 0x0", head + hostLine + "Transfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n"},
 		{"chunk size with a sign", head + hostLine + "Transfer-Encoding: chunked\r\n\r\n+0\r\n\r\n"},
 		{"chunk size with a space", head + hostLine + "Transfer-Encoding: chunked\r\n\r\n0 \r\n\r\n"},
+		{"chunk size of too many digits", head + hostLine + "Transfer-Encoding: chunked\r\n\r\n000000002\r\nhi\r\n0\r\n\r\n"},
 		{"chunk without its end", head + hostLine + "Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n"},
 		{"chunk size and bare LF", head + hostLine + "Transfer-Encoding: chunked\r\n\r\n0\n\r\n"},
 		{"LF in a chunk extension", head + hostLine + "Transfer-Encoding: chunked\r\n\r\n0;a\nb\r\n\r\n"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"peal/loadtest/hostile"
@@ -33,6 +34,9 @@ func (o *options) neighbours(ctx context.Context) (stop func() (hostile.Tally, e
 			s.Kinds = append(s.Kinds, k.Name)
 		}
 	}
+	// There are more kinds than clients: another selection in each run.
+	rand.New(rand.NewPCG(o.Seed, 0)).Shuffle(len(s.Kinds), func(i, j int) { s.Kinds[i], s.Kinds[j] = s.Kinds[j], s.Kinds[i] })
+	s.Kinds = s.Kinds[:min(len(s.Kinds), o.hostile)]
 	s.Connections = hostileConnections * o.hostile / len(s.Kinds)
 	n, err := hostile.Start(ctx, s)
 	if err != nil {
