@@ -97,7 +97,7 @@ func (h *hangup) reload(ctx context.Context) (done string, err error) {
 	h.current = taken
 	h.log.SetLevel(taken.Config.WithDefaults().LogLevel)
 	var b strings.Builder
-	fmt.Fprintf(&b, "reloaded; changed: %s\n", cmp.Or(strings.Join(names, ", "), "no setting; files of tokens and keys were read again"))
+	fmt.Fprintf(&b, "reloaded; changed: %s\n", cmp.Or(strings.Join(names, ", "), "no setting; files of tokens, keys and certificates were read again"))
 	for _, c := range dead {
 		h.log.Warn("setting changed, but not reloaded: restart the server to apply it", "setting", c.Name, "source", c.Source)
 		fmt.Fprintf(&b, "restart the server to apply %s (%s)\n", c.Name, c.Source)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -54,6 +55,9 @@ func browse(t *testing.T, url string) *chromium {
 		"--disable-background-networking", "--disable-component-update", "--disable-sync",
 		"--disable-dev-shm-usage", "--disable-breakpad", "--user-data-dir="+profile,
 		"--remote-debugging-pipe", "about:blank")
+	if key := os.Getenv(knownKey); key != "" {
+		cmd.Args = slices.Insert(cmd.Args, 1, "--ignore-certificate-errors-spki-list="+key)
+	}
 	cmd.ExtraFiles = []*os.File{theirIn, theirOut} // 3 and 4, as the flag says
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	log, err := os.Create(filepath.Join(profile, "stderr"))

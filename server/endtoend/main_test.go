@@ -98,7 +98,7 @@ func tool(t *testing.T, name string) string {
 	if err == nil {
 		return path
 	}
-	lacking(t, fmt.Sprintf("%s is not on PATH: install Debian's package (chromium, php-cli, nginx-light, curl, nodejs)", name))
+	lacking(t, fmt.Sprintf("%s is not on PATH: install Debian's package (chromium, php-cli, nginx-light, curl, openssl, nodejs)", name))
 	return ""
 }
 

@@ -1,9 +1,15 @@
 package endtoend_test
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"reflect"
 	"runtime"
 	"strings"
@@ -65,6 +71,13 @@ func TestOverTLS(t *testing.T) {
 		TestWebSocketRefusalsComeAsCloseCodes,
 		TestWebSocketCursors,
 		TestAccessLog,
+		TestPHPPublishes,
+		TestPHPPublishesWithCurl,
+		TestPHPReceivesByPolling,
+		TestPHPReceivesServerSentEvents,
+		TestPHPClientPublishesAndReadsBack,
+		TestClientInNode,
+		TestOwnPageShowsAllTransports,
 	} {
 		name := runtime.FuncForPC(reflect.ValueOf(test).Pointer()).Name()
 		t.Run(strings.TrimPrefix(name[strings.LastIndexByte(name, '.')+1:], "Test"), test)
@@ -78,11 +91,42 @@ func encrypt(t testing.TB, c *server.Config) *tls.Config {
 	if !isOverTLS(t) {
 		return nil
 	}
-	ca := testca.New(t, "Test")
-	cert, key := ca.Files(t.TempDir(), "server", testca.Leaf{})
+	ca, dir := testca.New(t, "Test"), t.TempDir()
+	cert, key := ca.Files(dir, "server", testca.Leaf{})
 	c.TLS.Certs, c.TLS.Keys = []string{cert}, []string{key}
+	believe(t, ca, dir, cert)
 	return trusting(ca)
 }
+
+// believe has the programs that the test starts trust an authority: PHP, Node, and the
+// browser, which knows the certificate.
+func believe(t testing.TB, ca *testca.CA, dir, cert string) {
+	t.Helper()
+	root := ca.File(dir, "root")
+	ini := filepath.Join(dir, "ini")
+	if err := os.Mkdir(ini, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(ini, "ca.ini"), []byte("curl.cainfo="+root+"\nopenssl.cafile="+root+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PHP_INI_SCAN_DIR", ":"+ini)
+	t.Setenv("NODE_EXTRA_CA_CERTS", root)
+	text, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
+	t.Setenv(knownKey, base64.StdEncoding.EncodeToString(sum[:]))
+}
+
+// knownKey names the variable with the digest of the public key that the browser accepts.
+const knownKey = "PEAL_TEST_PUBLIC_KEY"
 
 // encryptionFlags are those of encrypt for a process.
 func encryptionFlags(t testing.TB) (trust *tls.Config, flags []string) {
