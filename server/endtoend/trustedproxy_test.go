@@ -2,6 +2,7 @@ package endtoend_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"peal/scripts/testca"
 	"peal/server"
 )
 
@@ -25,12 +27,15 @@ type behindProxies struct {
 	access string // path of the access log
 }
 
-func newBehindProxies(t *testing.T) *behindProxies {
+func newBehindProxies(t *testing.T, changes ...func(*server.Config)) *behindProxies {
 	t.Helper()
 	dir := t.TempDir()
 	p := &behindProxies{socket: filepath.Join(dir, "s"), access: filepath.Join(dir, "access")}
 	p.peal = startWith(t, func(c *server.Config) {
 		c.Listen, c.TrustedProxies, c.AccessLog = append(c.Listen, "unix:"+p.socket), []string{"127.0.0.1", "unix"}, p.access
+		for _, change := range changes {
+			change(c)
+		}
 	})
 	return p
 }
@@ -99,12 +104,16 @@ func (p *behindProxies) tryBytes(t *testing.T, through *peal) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		local := c.LocalAddr()
+		if through.trust != nil {
+			c = tls.Client(c, through.trust)
+		}
 		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 198.51.100.1\r\nForwarded: for=198.51.100.2\r\n\r\n", path)
 		if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || resp.StatusCode != 200 {
 			t.Fatalf("%v, %v", resp, err)
 		}
-		if client := p.client(path); client != c.LocalAddr().String() {
-			t.Errorf("client %q, want %v", client, c.LocalAddr())
+		if client := p.client(path); client != local.String() {
+			t.Errorf("client %q, want %v", client, local)
 		}
 		c.Close()
 	}
@@ -138,7 +147,7 @@ func TestThroughTrustedHAProxy(t *testing.T) {
 
 func TestThroughNginxStream(t *testing.T) {
 	program := tool(t, "nginx")
-	if _, err := os.Stat("/usr/lib/nginx/modules/ngx_stream_module.so"); err != nil {
+	if _, err := os.Stat(streamModule); err != nil {
 		lacking(t, "nginx's stream module: install libnginx-mod-stream")
 	}
 	p := newBehindProxies(t)
@@ -201,3 +210,31 @@ func TestHAProxyWithoutAClient(t *testing.T) {
 	}
 	p.tryThrough(t, through)
 }
+
+// TLS ends in Peal: the header comes before the handshake, and no proxy reads the rest.
+func TestTLSThroughProxiesByBytes(t *testing.T) {
+	haproxy, nginx := tool(t, "haproxy"), tool(t, "nginx")
+	ca := testca.New(t, "Test")
+	cert, key := ca.Files(t.TempDir(), "server", testca.Leaf{})
+	p := newBehindProxies(t, func(c *server.Config) { c.TLS.Certs, c.TLS.Keys = []string{cert}, []string{key} })
+	p.trusts(trusting(ca))
+	for _, send := range []string{"send-proxy-v2", "send-proxy"} {
+		dir := t.TempDir()
+		through := p.proxy(t, dir, "haproxy-tcp.cfg", func(port string) *strings.Replacer {
+			return strings.NewReplacer("127.0.0.1:8443 send-proxy-v2", p.addr+" "+send, "bind :443", "bind 127.0.0.1:"+port)
+		}, haproxy, "-db", "-f", filepath.Join(dir, "haproxy-tcp.cfg"))
+		through.trusts(trusting(ca))
+		p.tryBytes(t, through)
+	}
+	if _, err := os.Stat(streamModule); err != nil {
+		lacking(t, "nginx's stream module: install libnginx-mod-stream")
+	}
+	dir := t.TempDir()
+	through := p.proxy(t, dir, "nginx-stream.conf", func(port string) *strings.Replacer {
+		return strings.NewReplacer("127.0.0.1:8443;", p.addr+";", "listen 443;", "listen 127.0.0.1:"+port+";")
+	}, nginx, "-p", dir, "-c", "nginx-stream.conf", "-e", "stderr", "-g", "daemon off; master_process off; pid nginx.pid;")
+	through.trusts(trusting(ca))
+	p.tryBytes(t, through)
+}
+
+const streamModule = "/usr/lib/nginx/modules/ngx_stream_module.so"
