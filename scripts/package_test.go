@@ -3,10 +3,13 @@ package scripts
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 
 	"peal/server/settings"
 )
@@ -36,6 +39,27 @@ func TestConfigurationOfThePackages(t *testing.T) {
 		if !known[m[1]] {
 			t.Errorf("package/peal.yaml shows %s, which is no setting", m[1])
 		}
+	}
+}
+
+// So is the one of the manifests for Kubernetes.
+func TestConfigurationOfTheManifests(t *testing.T) {
+	b, err := os.ReadFile("package/kubernetes/peal.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct{ Data map[string]string }
+	if err := yaml.Unmarshal(b[:strings.Index(string(b), "\n---\n")], &config); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"token.secret": strings.Repeat("s", 32), "keys.yaml": "keys: [{name: shop, digest: 'sha256:" + strings.Repeat("0", 64) + "', allow: [publish]}]", "peal.yaml": strings.ReplaceAll(config.Data["peal.yaml"], "/secret/", dir+"/")} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := settings.Load(settings.Input{File: filepath.Join(dir, "peal.yaml")}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -1,6 +1,8 @@
 package server_test
 
 import (
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -96,5 +98,33 @@ func TestSocketModes(t *testing.T) {
 	}
 	if _, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}, SocketGroup: "no-such-group"}); err == nil || !strings.Contains(err.Error(), `socket-group "no-such-group": this machine has no such group`) {
 		t.Errorf("an unknown group: %v", err)
+	}
+}
+
+// A configuration is the same with and without socket activation.
+func TestAddressesThatTheParentProcessServes(t *testing.T) {
+	at := func(network, address string) net.Addr {
+		if network == "unix" {
+			return &net.UnixAddr{Name: address, Net: network}
+		}
+		return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))
+	}
+	for _, c := range []struct {
+		configured string
+		inherited  net.Addr
+		want       bool
+	}{
+		{"127.0.0.1:8080", at("tcp", "127.0.0.1:8080"), true},
+		{"127.0.0.1:8080", at("tcp", "127.0.0.1:8081"), false},
+		{"[::]:443", at("tcp", "[::]:443"), true},
+		{":443", at("tcp", "[::]:443"), true},
+		{":443", at("tcp", "[::]:80"), false},
+		{":443", at("tcp", "[::1]:443"), false},
+		{":443", at("tcp", "0.0.0.0:443"), false}, // IPv6 would be missing
+		{"unix:/run/peal.sock", at("unix", "/run/peal.sock"), true},
+	} {
+		if got := server.IsAmong(c.configured, c.inherited); got != c.want {
+			t.Errorf("%s, inherited %s: %v", c.configured, c.inherited, got)
+		}
 	}
 }

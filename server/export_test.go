@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net"
 
 	"peal/server/memory"
 )
@@ -18,4 +19,9 @@ func (s *Server) MemoryIs(level memory.Level) { s.memoryIs(level, 1, 1) }
 // WatchMemory is the watch, with another source of what the process has.
 func (s *Server) WatchMemory(ctx context.Context, resident func() (int, error)) {
 	s.watchMemory(ctx, resident)
+}
+
+// IsAmong reports whether an inherited listener has an address of the configuration.
+func IsAmong(configured string, inherited net.Addr) bool {
+	return isAmong(address{text: configured}, []net.Addr{inherited})
 }

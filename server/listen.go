@@ -175,8 +175,11 @@ func inheritListener(fd int) (net.Listener, error) {
 // that a configuration serves with and without socket activation.
 func isAmong(a address, inherited []net.Addr) bool {
 	for _, at := range inherited {
-		if a.text == at.String() || at.Network() == "unix" && a.text == "unix:"+at.String() {
+		switch tcp, ok := at.(*net.TCPAddr); {
+		case a.text == at.String(), at.Network() == "unix" && a.text == "unix:"+at.String():
 			return true
+		case ok && tcp.IP.To4() == nil && tcp.IP.IsUnspecified() && a.text == fmt.Sprint(":", tcp.Port):
+			return true // ":443" is both families, as [::]:443 is
 		}
 	}
 	return false
