@@ -90,3 +90,16 @@ func TestDoctorChecksAURL(t *testing.T) {
 	check(2, "--ca", "--url", nobody, "--ca", filepath.Join(dir, "missing"))
 	check(2, "no certificate in PEM", "--url", nobody, "--ca", file("empty.pem", ""))
 }
+
+func TestDoctorVisitsAServer(t *testing.T) {
+	url := serving(t)
+	code, stdout, stderr := fed(t, "", "doctor", "--quick", "--strict", "--url", url)
+	if code != 0 || stderr != "" || !strings.Contains(stdout, "ok       websocket-delivery") || !strings.Contains(stdout, " 0 warnings, 0 failures, ") {
+		t.Errorf("exit code %d, %s, %q", code, stdout, stderr)
+	}
+	code, stdout, stderr = fed(t, "", "doctor", "--json", "--poll", "1s", "--idle", "1s", "--url", url, "--header", "Origin: https://evil.example")
+	var r doctor.Report
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != 1 || r.Count(doctor.Failure) == 0 || !strings.Contains(stderr, "This takes up to 6s") {
+		t.Errorf("exit code %d, %v, %s, %q", code, err, stdout, stderr)
+	}
+}

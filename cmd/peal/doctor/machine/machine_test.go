@@ -228,6 +228,10 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 		{"no secret", func(p *planted) { delete(p.files, "etc/peal/token.secret") }, "secret-file", doctor.Failure, "does not exist", "docs/tokens.md"},
 		{"log that others write", func(p *planted) { p.mode("var/lib/peal", fs.ModeDir|0o777) }, "log-directory", doctor.Failure, "0777", "chmod 750"},
 		{"log that others list", func(p *planted) { p.mode("var/lib/peal", fs.ModeDir|0o755) }, "log-directory", doctor.Warning, "0755", "chmod 750"},
+		{"keys of ACME that others see", func(p *planted) {
+			p.Config.TLS.ACME.Domains, p.Config.TLS.ACME.Dir = []string{"push.example"}, "/var/lib/peal-acme"
+			p.mode("var/lib/peal-acme", fs.ModeDir|0o755)
+		}, "acme-directory", doctor.Failure, "0755", "chmod 700 /var/lib/peal-acme"},
 		{"no directory for the socket", func(p *planted) { delete(p.files, "run/peal") }, "socket-directory", doctor.Failure, "does not exist", "RuntimeDirectory=peal"},
 		{"socket in a directory of all", func(p *planted) { p.mode("run/peal", fs.ModeDir|0o777) }, "socket-directory", doctor.Warning, "0777", "chmod 755"},
 		{"socket that nobody reaches", func(p *planted) { p.mode("run/peal", fs.ModeDir|0o700) }, "socket-directory", doctor.Warning, "0700", "chmod 755"},

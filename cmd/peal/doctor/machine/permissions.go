@@ -18,6 +18,9 @@ func (m *Machine) permissions() (all []doctor.Finding) {
 	if dir := m.logDir(); dir != "" {
 		all = append(all, m.logPermissions(dir))
 	}
+	if len(m.Config.TLS.ACME.Domains) > 0 {
+		all = append(all, m.acmePermissions(m.whole(m.Config.TLS.ACME.Dir)))
+	}
 	for _, a := range m.sockets() {
 		all = append(all, m.socketDir(a))
 	}
@@ -75,6 +78,22 @@ func (m *Machine) logPermissions(dir string) doctor.Finding {
 		return doctor.Fail(check, fmt.Sprintf("%s has mode %04o: every user of the machine can write there", dir, i.Mode().Perm()), "a user can replace the log and remove revocations of tokens", "chmod 750 "+dir)
 	case i.Mode().Perm()&0o005 != 0:
 		return doctor.Warn(check, fmt.Sprintf("%s has mode %04o: every user of the machine can list it", dir, i.Mode().Perm()), "the files of the log have the text of all messages", "chmod 750 "+dir)
+	}
+	return doctor.Fine(check, "%s has mode %04o", dir, i.Mode().Perm())
+}
+
+// acmePermissions checks the directory with the keys of certificates that the server
+// obtains.
+func (m *Machine) acmePermissions(dir string) doctor.Finding {
+	const check = "acme-directory"
+	i, err := m.stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return doctor.Fine(check, "%s does not exist yet: the server creates it", dir)
+	case err != nil:
+		return doctor.Skip(check, "%v", err)
+	case i.Mode().Perm()&0o007 != 0:
+		return doctor.Fail(check, fmt.Sprintf("%s has mode %04o: every user of the machine can look into it", dir, i.Mode().Perm()), "it has the keys of your certificates and of your account", "chmod 700 "+dir)
 	}
 	return doctor.Fine(check, "%s has mode %04o", dir, i.Mode().Perm())
 }

@@ -97,7 +97,7 @@ func (m *Machine) overflows() []doctor.Finding {
 		for i, number := range strings.Fields(rest) {
 			if i < len(names) && names[i] == "ListenOverflows" && number != "0" {
 				return one(doctor.Warn(check, "connections dropped because a backlog was full, since the start of the machine: "+number,
-					"clients that were dropped try again after a second or more; the counter is of all programs on this machine", setSysctl("net.core.somaxconn", "65535")[0]+", then restart the server", "nstat -az TcpExtListenOverflows  (shows whether it still grows)"))
+					"clients that were dropped try again after a second or more; the counter is of all programs on this machine", setSysctl("net.core.somaxconn", "65535")[0], "systemctl restart peal  (a listener keeps the backlog that it has)", "nstat -az TcpExtListenOverflows  (shows whether it still grows)"))
 			}
 		}
 		return one(doctor.Fine(check, "no backlog has been full since the start of the machine"))

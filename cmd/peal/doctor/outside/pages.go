@@ -3,6 +3,7 @@ package outside
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 
@@ -97,6 +98,9 @@ func (e *examination) redirect(ctx context.Context) {
 		u.Host = "[" + u.Host + "]"
 	}
 	plain.URL, plain.Header = &u, nil // the token stays off this connection
+	if host, _, err := net.SplitHostPort(e.target); err == nil {
+		plain.target = net.JoinHostPort(host, "80")
+	}
 	plain.plain = plain.client(false)
 	defer plain.plain.CloseIdleConnections()
 	r := plain.ask(ctx, e.Patience, http.MethodGet, "", nil, "", nil)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"strings"
 	"time"
 
 	"peal/cmd/peal/doctor"
@@ -16,24 +18,73 @@ import (
 // life before its end.
 const soon = 14 * 24 * time.Hour
 
-// reach connects, and checks TLS. It reports false if nothing more can be checked.
-func (e *examination) reach(ctx context.Context) bool {
-	const check = "reachable"
-	began := time.Now()
-	conn, err := e.dial(ctx)
-	if err != nil {
-		f := doctor.Fail(check, err.Error(), "clients cannot connect")
-		var unknown *net.DNSError
-		if errors.As(err, &unknown) {
-			f.Fix = []string{"a DNS record for " + e.URL.Hostname() + "; to check the server before it exists: --connect ADDRESS:PORT"}
-		} else {
-			f.Fix = []string{"systemctl status peal and your proxy; ss -ltn (on the server) lists the ports; the firewall must allow " + e.address()}
+// mostAddresses of a name are tried.
+const mostAddresses = 16
+
+// targets are the addresses that clients can connect to, each with the port.
+func (e *examination) targets(ctx context.Context) ([]string, error) {
+	host, port := e.URL.Hostname(), e.URL.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[e.URL.Scheme]
+	}
+	switch {
+	case e.Connect != "":
+		return []string{e.Connect}, nil
+	case host == "localhost" || net.ParseIP(host) != nil: // a server of a developer need not have IPv6
+		return []string{net.JoinHostPort(host, port)}, nil
+	}
+	resolve := e.Resolve
+	if resolve == nil {
+		resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
-		e.add(f)
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.Patience)
+	defer cancel()
+	addrs, err := resolve(ctx, host)
+	var list []string
+	for _, a := range addrs[:min(len(addrs), mostAddresses)] {
+		list = append(list, net.JoinHostPort(a.Unmap().String(), port))
+	}
+	return list, err
+}
+
+// reach connects to each address, and checks TLS at the first that responds. It reports
+// false if nothing more can be checked.
+func (e *examination) reach(ctx context.Context) bool {
+	const check, why = "reachable", "clients cannot connect"
+	targets, err := e.targets(ctx)
+	if err != nil || len(targets) == 0 {
+		e.add(doctor.Fail(check, fmt.Sprintf("%s has no address: %v", e.URL.Hostname(), err), why, "a DNS record for "+e.URL.Hostname()+"; to check the server before it exists: --connect ADDRESS:PORT"))
+		return false
+	}
+	var conn net.Conn
+	var reached, failed []string
+	for _, at := range targets {
+		began := time.Now()
+		c, err := e.dialTo(ctx, at)
+		if err != nil {
+			failed = append(failed, err.Error())
+			continue
+		}
+		reached = append(reached, fmt.Sprintf("%s in %s", at, time.Since(began).Round(10*time.Microsecond)))
+		if conn != nil {
+			c.Close()
+			continue
+		}
+		conn, e.target = c, at
+	}
+	fix := "systemctl status peal and your proxy; ss -ltn (on the server) lists the ports; the firewall must allow them"
+	if conn == nil {
+		e.add(doctor.Fail(check, strings.Join(failed, "; "), why, fix))
 		return false
 	}
 	defer conn.Close()
-	e.fine(check, "%s, connected in %s", conn.RemoteAddr(), time.Since(began).Round(10*time.Microsecond))
+	if len(failed) > 0 {
+		e.add(doctor.Warn(check, "connected to "+strings.Join(reached, ", ")+", but: "+strings.Join(failed, "; "), "clients that try this address first wait, or give up", "listen on all addresses (IPv4 and IPv6) of the name, or remove the DNS record of this one; "+fix))
+	} else {
+		e.fine(check, "connected to %s", strings.Join(reached, ", "))
+	}
 	if e.URL.Scheme == "https" {
 		return e.checkTLS(ctx, conn)
 	}

@@ -1,6 +1,7 @@
 package outside_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -124,6 +126,34 @@ func TestNoServer(t *testing.T) {
 	if len(r.Findings) != 1 || r.Findings[0].Check != "reachable" || r.Findings[0].Status != doctor.Failure || len(r.Findings[0].Fix) == 0 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// A name may have several addresses; each of them must respond.
+func TestAddressesOfAName(t *testing.T) {
+	peal := serve(t, nil)
+	named := func(want string, status doctor.Status, addrs ...string) {
+		t.Helper()
+		r := examine(t, peal, func(v *outside.Visit) {
+			v.Connect, v.Quick = "", true
+			v.Resolve = func(_ context.Context, host string) (list []netip.Addr, err error) {
+				if host != "push.example" {
+					t.Errorf("asks for %s", host)
+				}
+				for _, a := range addrs {
+					list = append(list, netip.MustParseAddr(a))
+				}
+				return list, nil
+			}
+		})
+		if f := r.Findings[0]; f.Check != "reachable" || f.Status != status || !strings.Contains(f.Value, want) || (status != doctor.Failure) != (len(r.Findings) > 1) {
+			t.Errorf("%q: %s", addrs, text(r))
+		}
+	}
+	named("connected to 127.0.0.1:", doctor.OK, "127.0.0.1")
+	named("but: dial tcp 127.0.0.2:", doctor.Warning, "127.0.0.1", "127.0.0.2")
+	named("but: dial tcp 127.0.0.2:", doctor.Warning, "127.0.0.2", "::ffff:127.0.0.1")
+	named("127.0.0.2:", doctor.Failure, "127.0.0.2")
+	named("has no address", doctor.Failure)
 }
 
 // What is no Peal, or does not respond, is named in time.

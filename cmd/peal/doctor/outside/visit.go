@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -27,6 +28,9 @@ type Visit struct {
 	Origin  string // of a page that uses the server; "": only that of the server itself
 	Proxy   string // the kind of proxy in front; "": what it looks like
 
+	// Resolve finds the addresses of a name; nil: DNS.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+
 	Roots   *x509.CertPool // nil: those of the machine
 	Connect string         // host:port to connect to in place of that of URL; "" for none
 
@@ -46,8 +50,9 @@ type examination struct {
 	named    string // the proxy in words
 	findings []doctor.Finding
 
-	reader   bool // the visitor may subscribe to the channel
-	streams  bool // event streams arrive
+	target   string // host:port that is connected to
+	reader   bool   // the visitor may subscribe to the channel
+	streams  bool   // event streams arrive
 	publish  func(ctx context.Context, data string) error
 	limit    int    // of a message, as the server says; 0: unknown
 	denied   string // why the visitor may not subscribe
@@ -114,21 +119,13 @@ func (e *examination) cost(check, value, why string, s symptom) {
 	e.findings[len(e.findings)-1].Status = doctor.Warning
 }
 
-// address is what is connected to.
-func (e *examination) address() string {
-	if e.Connect != "" {
-		return e.Connect
-	}
-	port := e.URL.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[e.URL.Scheme]
-	}
-	return net.JoinHostPort(e.URL.Hostname(), port)
+func (e *examination) dial(ctx context.Context) (net.Conn, error) {
+	return e.dialTo(ctx, e.target)
 }
 
-func (e *examination) dial(ctx context.Context) (net.Conn, error) {
+func (e *examination) dialTo(ctx context.Context, address string) (net.Conn, error) {
 	d := net.Dialer{Timeout: e.Patience}
-	return d.DialContext(ctx, "tcp", e.address())
+	return d.DialContext(ctx, "tcp", address)
 }
 
 // tls is how connections are encrypted, with those protocols above.
