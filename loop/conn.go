@@ -142,6 +142,8 @@ func (l *Loop) close(slot uint32, c *conn) {
 	l.wheel.Clear(slot)
 	l.deadlines.Clear(slot)
 	l.dropInput(c)
+	l.endHead(c)
+	l.forgetInflow(slot)
 	gone := l.newcomerOf(slot)
 	if gone.why != admit.None {
 		delete(l.refusals, slot)

@@ -169,7 +169,7 @@ const slowMessageReason = "the message did not become whole in time: send it at 
 // WebSocket; the most there are if there is none, or if it is the server that
 // does not read.
 func (l *Loop) messageTime(c *conn) uint32 {
-	if c.input == 0 || l.waits(c) || c.flags&flagBacklog != 0 {
+	if c.input == 0 || l.waits(c) || c.flags&flagBacklog != 0 || l.isSlowed(l.inputs[c.input].slot) {
 		return math.MaxUint32
 	}
 	k := &l.inputs[c.input]
@@ -189,7 +189,7 @@ func (l *Loop) messageLate(slot uint32, c *conn) {
 // requestTime is how many ticks are left for the unfinished request of a connection.
 // While it is the server that does not look at it, its time does not pass.
 func (l *Loop) requestTime(c *conn) uint32 {
-	if l.waits(c) || c.flags&flagBacklog != 0 {
+	if l.waits(c) || c.flags&flagBacklog != 0 || c.input != 0 && l.isSlowed(l.inputs[c.input].slot) {
 		return l.headTicks
 	}
 	k := &l.inputs[c.input]

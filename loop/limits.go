@@ -13,6 +13,8 @@ type Config struct {
 	Loops          int           // event loops; default 1. More than GOMAXPROCS gains nothing.
 	MaxConnections int           // on all loops together; default what the descriptor limit leaves, less a margin. Beyond it connections are refused with 503.
 	Admission      admit.Limits  // of new connections; Connections and FullAtOnce are not used. Zero values are no limits, and no refusal with a response.
+	Heads          int           // unfinished requests of all loops; default 20,000. Beyond it those of the addresses with the most are closed.
+	Inflow         Inflow        // of each connection
 	MessageBytes   int           // one WebSocket message; default 64 KiB. Beyond it close 1009.
 	HeadTimeout    time.Duration // a request head must be whole this long after its first byte; a request with its body, and a WebSocket message, have a second more for each KiB that has come of body and message; default 10 s. Beyond it the front refuses the request (Call.Late), and the WebSocket is closed.
 	IdleTimeout    time.Duration // a connection between requests, and before its first; default 75 s
@@ -47,6 +49,7 @@ func (c Config) WithDefaults() Config {
 	number(&c.Loops, 1)
 	number(&c.MaxConnections, DescriptorLimit()-DescriptorMargin(c.Loops))
 	number(&c.MessageBytes, 64<<10)
+	number(&c.Heads, 20_000)
 	duration(&c.HeadTimeout, 10*time.Second)
 	duration(&c.IdleTimeout, 75*time.Second)
 	duration(&c.Heartbeat, 20*time.Second)

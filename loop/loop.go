@@ -55,6 +55,10 @@ type Loop struct {
 	deadlines   *fanout.Wheel // of streams: setDeadline
 	tick        uint32
 	ticking     bool
+	inflows     []*inflowSlab // beside slabs, where something was counted
+	slowed      []uint32      // connections that are not read from for their limit of bytes
+	first       bool          // the read under way is the connection's first in its tick
+	heads       int           // connections with flagHead
 	sheds       sheds
 	refusals    map[uint32]Refusal // by slot, of connections that are here to be refused
 	now         time.Duration      // at the beginning of the callback under way
@@ -120,6 +124,9 @@ type counts struct {
 	fell         uint64 // slow streams closed by the rule of a channel
 	dismissed    uint64 // ended by Group.Dismiss
 	shed         uint64 // closed by Group.ShedStalled
+	slowed       uint64 // times that reading paused for Inflow.Bytes
+	flooded      uint64 // closed: more frames than Inflow.Frames
+	headsFull    uint64 // closed: an unfinished request when there were more than Config.Heads
 	turns        uint64
 	work         uint64        // units: see work.go
 	longest      uint64        // most work of one callback

@@ -54,6 +54,7 @@ const (
 	viaNamed                   // its peer was named by the proxy before it: Handler.Peer
 	viaClient                  // its peer is the client of its latest request, behind the proxy in Loop.proxies
 	viaCounted                 // it is counted with its address: admit.Admission.Leave
+	viaSlowed                  // reading from it pauses: Loop.slowed
 	viaRefused                 // it is here to be refused: Loop.refusals
 )
 

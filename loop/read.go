@@ -8,7 +8,7 @@ import "io"
 // announced the end.
 func (l *Loop) read(slot uint32, c *conn) {
 	for c.flags&flagReadable != 0 {
-		if !l.mayRead(c) {
+		if !l.mayRead(c) || l.isSlowed(slot) {
 			l.endsUnread(slot, c)
 			return
 		}
@@ -34,7 +34,11 @@ func (l *Loop) read(slot uint32, c *conn) {
 		if !full && c.flags&flagEnding == 0 {
 			c.flags &^= flagReadable // more, or the end, makes a new event
 		}
+		l.first = c.seen != l.tick
 		c.seen, c.missed = l.tick, 0
+		if l.config.Inflow.Bytes > 0 {
+			l.countBytes(slot, n)
+		}
 		l.take(slot, c, b[:n])
 		if c.state == stateFree {
 			return
@@ -119,6 +123,7 @@ func (l *Loop) take(slot uint32, c *conn, b []byte) {
 		l.keepPartial(c)
 	}
 	l.limitInput()
+	l.limitHeads()
 }
 
 // resume goes on with what a connection could not do while its answer was on

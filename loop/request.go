@@ -55,7 +55,7 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte,
 			c.need = uint32(call.Need)
 			need = max(0, call.Need-len(b))
 			if c.flags&flagHead == 0 {
-				c.flags |= flagHead
+				l.beginHead(c)
 				l.begun = true
 				l.wait(slot, c, l.headTicks)
 			}
@@ -73,7 +73,8 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte,
 		}
 		l.counts.requests++
 		c.need = 0
-		c.flags = c.flags&^(flagHead|flagContinued) | flagUsed
+		l.endHead(c)
+		c.flags = c.flags&^flagContinued | flagUsed
 		l.partial = Partial{}
 		b = b[call.Used:]
 		l.spend(workRequest + call.Work + call.Used/workBytes + (len(out)-before)/workOut)
@@ -271,9 +272,21 @@ func (l *Loop) closeStream(slot uint32, c *conn, code uint16, reason string) {
 
 // frames takes what a WebSocket client sent.
 func (l *Loop) frames(slot uint32, c *conn, b []byte) (rest []byte) {
+	rest, n := l.takeFrames(slot, c, b)
+	if c.state == stateWS && l.tooManyFrames(slot, n) {
+		l.flooded(slot, c)
+		return nil
+	}
+	return rest
+}
+
+// takeFrames is frames, and returns how many there were.
+func (l *Loop) takeFrames(slot uint32, c *conn, b []byte) (rest []byte, n int) {
 	until := l.share()
 	for {
 		ev, rest, err := c.reader.Next(b, l.config.MessageBytes)
+		n += ev.Joined
+		l.spend(ev.Joined * workFrame)
 		if err == nil && ev.Compressed && c.state == stateWS {
 			ev.Payload, err = l.inflate(ev)
 		}
@@ -284,11 +297,13 @@ func (l *Loop) frames(slot uint32, c *conn, b []byte) (rest []byte) {
 			if c.state != stateFree {
 				l.linger(slot, c) // RFC 6455 §7.1.7: the connection has failed, its close frame is not awaited
 			}
-			return nil
+			return nil, n
 		}
+		if ev.Kind == frame.None {
+			return rest, n
+		}
+		n++
 		switch ev.Kind {
-		case frame.None:
-			return rest
 		case frame.Text, frame.Binary:
 			if c.state == stateWS {
 				l.message(slot, c, ev.Kind == frame.Binary, ev.Payload)
@@ -308,19 +323,19 @@ func (l *Loop) frames(slot uint32, c *conn, b []byte) (rest []byte) {
 			default:
 				l.closeBack(slot, c, ev.Code)
 			}
-			return nil
+			return nil, n
 		}
 		if c.state == stateFree || c.state == stateLinger {
-			return nil
+			return nil, n
 		}
 		l.spend(workFrame + (len(b)-len(rest))/workBytes)
 		b = rest
 		if l.waits(c) {
-			return b
+			return b, n
 		}
 		if len(b) > 0 && l.work() >= until {
 			l.backlog(slot, c)
-			return b
+			return b, n
 		}
 	}
 }

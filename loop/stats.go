@@ -30,6 +30,10 @@ type Stats struct {
 	Fell         uint64 // slow streams closed by the rule of a channel
 	Dismissed    uint64 // ended by Group.Dismiss
 	Shed         uint64 // closed by Group.ShedStalled
+	Slowed       uint64 // times that reading from a connection paused for Config.Inflow.Bytes
+	Flooded      uint64 // closed: more frames than Config.Inflow.Frames
+	HeadsFull    uint64 // closed: an unfinished request when there were more than Config.Heads
+	Heads        int    // unfinished requests
 	Turns        uint64
 	Deferred     uint64         // times that input waited for a turn because its connection had used up its part
 	Work         uint64         // units of about a microsecond: Config.TurnWork
@@ -105,7 +109,7 @@ func (g *Group) StatsOf(loop int) Stats {
 	s := Stats{
 		Loop: int(l.number), Connections: l.open, Accepted: l.counts.accepted, Refused: l.counts.refused,
 		Reads: l.counts.reads, Requests: l.counts.requests, Received: l.counts.received,
-		Heartbeats: l.counts.heartbeats, Dead: l.counts.dead, Slow: l.counts.slow, InputFull: l.counts.inputFull, ChannelsFull: l.counts.channelsFull, MessageLate: l.counts.messageLate, Gapped: l.counts.gapped, Fell: l.counts.fell, Dismissed: l.counts.dismissed, Shed: l.counts.shed,
+		Heartbeats: l.counts.heartbeats, Dead: l.counts.dead, Slow: l.counts.slow, InputFull: l.counts.inputFull, ChannelsFull: l.counts.channelsFull, MessageLate: l.counts.messageLate, Gapped: l.counts.gapped, Fell: l.counts.fell, Dismissed: l.counts.dismissed, Shed: l.counts.shed, Slowed: l.counts.slowed, Flooded: l.counts.flooded, HeadsFull: l.counts.headsFull, Heads: l.heads,
 		Turns: l.counts.turns, Deferred: l.counts.deferred, Work: l.work(), LongestWork: l.counts.longest, SendCalls: l.sender.calls, Buffers: l.sender.buffers, Foreign: l.counts.foreign, Busy: l.counts.busy,
 		Behind: l.ring.Behind(), Transports: l.transports(), Closes: l.closes.ByCode(), InputBytes: l.inputBytes, Applied: l.fan.Applied(), Fanout: l.fan.Stats(),
 	}

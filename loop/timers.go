@@ -26,6 +26,7 @@ func (l *Loop) tickOver() {
 	if l.expireDue() {
 		l.scheduleTurn()
 	}
+	l.resumeSlowed()
 	if l.wheel.Armed() == 0 {
 		l.ticking = false
 		l.kernel.Tick(0)

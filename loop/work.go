@@ -57,6 +57,7 @@ func (l *Loop) readWaiting() {
 		c.flags &^= flagAgain
 		if c.flags&flagBacklog != 0 {
 			c.flags &^= flagBacklog
+			l.first = false
 			l.take(slot, c, nil)
 			l.endHalfClosed(slot, c)
 		}

@@ -3,6 +3,7 @@ package server
 import (
 	"time"
 
+	"peal/loop"
 	"peal/loop/admit"
 	"peal/server/rate"
 )
@@ -23,6 +24,36 @@ type Admission struct {
 	// Refusals is how many refused connections get a response, default 500/s; the burst
 	// is also how many at a time. Beyond it they are closed without one.
 	Refusals rate.Limit
+}
+
+// Input limits what comes on each connection.
+type Input struct {
+	// Bytes are those of a second, at least 4 KiB; default no limit. Beyond it the server stops reading from the
+	// connection until the next second.
+	Bytes int
+
+	// Frames are those of a WebSocket, fragments and control frames included; default
+	// 10000/s burst 50000. Beyond it close 4429.
+	Frames rate.Limit
+}
+
+func (i Input) withDefaults() Input {
+	if i.Bytes <= 0 {
+		i.Bytes = -1
+	}
+	if !i.Frames.IsSet() {
+		i.Frames = rate.Limit{Count: 10_000, Per: time.Second, Burst: 50_000}
+	}
+	return i
+}
+
+// inflow is the limit of a loop, which counts in seconds.
+func (i Input) inflow() (f loop.Inflow) {
+	f.Bytes = max(0, i.Bytes)
+	if i.Frames.IsOn() {
+		f.Frames, f.FramesBurst = max(1, i.Frames.Count*int(time.Second)/int(i.Frames.Per)), i.Frames.Burst
+	}
+	return f
 }
 
 func (a Admission) withDefaults(connections int) Admission {

@@ -149,6 +149,8 @@ type Config struct {
 
 	Admission Admission // of new connections
 
+	Input Input // of each connection
+
 	// MemoryLimit is how much memory the process may have, in bytes. Beyond nine tenths of it new
 	// connections are refused, and those that have been stalled the longest end; beyond it publications are refused, too. Default nine
 	// tenths of the limit of the cgroup, if it has one; negative: none.
@@ -274,6 +276,8 @@ func (c Config) WithDefaults() Config {
 	}
 	c.Admission = c.Admission.withDefaults(c.Loop.MaxConnections)
 	c.Loop.Admission = c.Admission.limits()
+	c.Input = c.Input.withDefaults()
+	c.Loop.Inflow = c.Input.inflow()
 	c.Hub = c.Hub.WithDefaults()
 	c.Presence.Share = c.AddressShare
 	c.Presence = c.Presence.WithDefaults()
@@ -322,6 +326,9 @@ func (c Config) Validate() error {
 	errs = append(errs, c.checkTLS()...)
 	if c.RingSlots > 0 && c.RingSlots&(c.RingSlots-1) != 0 {
 		errs = append(errs, fmt.Errorf("config: ring-slots %d: must be a power of two", c.RingSlots))
+	}
+	if n := c.Input.Bytes; n > 0 && n < 4<<10 {
+		errs = append(errs, fmt.Errorf("config: rate-input-bytes %d: must be at least 4KiB, or 0 for no limit: a message needs as many in a second", n))
 	}
 	if c.AddressShare > 100 {
 		errs = append(errs, fmt.Errorf("config: address-share %d: must be at most 100 (percent)", c.AddressShare))

@@ -17,6 +17,7 @@ type Event struct {
 	Kind       Kind
 	Code       uint16 // Close: the status, CloseNoStatus if there was none
 	Compressed bool   // Text, Binary: Payload is compressed (RFC 7692 §7.2.2). It is still to be checked as UTF-8.
+	Joined     int    // fragments before it that this call has joined: a frame each
 	Payload    []byte // unmasked; of Close, the reason. Aliases the bytes given to Next.
 }
 
@@ -94,6 +95,7 @@ func packedLimit(limit int) int { return limit + limit/256 + 64 }
 // b is written to: payloads are unmasked in place, also those of unfinished
 // frames. Each byte is unmasked and checked once, and moved at most twice.
 func (r *Reader) Next(b []byte, limit int) (ev Event, rest []byte, err error) {
+	joined := 0
 	for !r.done() {
 		at := int(r.kept) + int(r.hole)
 		h, n, err := parseHeader(b[at:], r.deflate())
@@ -101,10 +103,12 @@ func (r *Reader) Next(b []byte, limit int) (ev Event, rest []byte, err error) {
 			return r.fail(b, err)
 		}
 		if n == 0 {
-			return Event{}, r.closeHole(b), nil
+			return Event{Joined: joined}, r.closeHole(b), nil
 		}
 		if h.Op.IsControl() {
-			return r.control(h, b, at+n)
+			ev, rest, err = r.control(h, b, at+n)
+			ev.Joined = joined
+			return ev, rest, err
 		}
 		if err := r.admit(h, limit); err != nil {
 			return r.fail(b, err)
@@ -114,11 +118,14 @@ func (r *Reader) Next(b []byte, limit int) (ev Event, rest []byte, err error) {
 		case err != nil:
 			return r.fail(b, err)
 		case !whole:
-			return Event{}, r.closeHole(b), nil
+			return Event{Joined: joined}, r.closeHole(b), nil
 		case h.Fin:
-			return r.finish(h, b, payload, at+n)
+			ev, rest, err = r.finish(h, b, payload, at+n)
+			ev.Joined = joined
+			return ev, rest, err
 		}
 		b = r.keep(h, b, payload, n)
+		joined++
 	}
 	return Event{}, b[:0], nil
 }

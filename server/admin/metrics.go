@@ -204,6 +204,8 @@ var metrics = []metric{
 	gauge("encoded_bytes", "Bytes of encodings kept with messages, so that further subscribers need not encode them again.", func(s *loop.Stats) float64 { return float64(s.Fanout.Encoded) }),
 	gauge("held_bytes", "Bytes held for single connections: half-sent messages and private items.", func(s *loop.Stats) float64 { return float64(s.Fanout.Held) }),
 	gauge("waiting_bytes", "Bytes of messages that a loop keeps ready while they wait for their turn to be sent.", func(s *loop.Stats) float64 { return float64(s.Fanout.Waiting) }),
+	gauge("unfinished_requests", "Requests that began to come and are not complete.", func(s *loop.Stats) float64 { return float64(s.Heads) }),
+	counter("input_paused_total", "Times that reading from a connection paused for --rate-input-bytes.", func(s *loop.Stats) float64 { return float64(s.Slowed) }),
 	gauge("input_bytes", "Bytes of unread and unfinished input.", func(s *loop.Stats) float64 { return float64(s.InputBytes) }),
 
 	one(prometheus.GaugeValue, "presence_members", "Clients that are listed, on each of their channels.", func(s *state) float64 { return float64(s.presence.Members) }),
@@ -279,6 +281,8 @@ func evictions(s *state) map[string]uint64 {
 		sum["channels"] += l.ChannelsFull
 		sum["message"] += l.MessageLate
 		sum["memory"] += l.Shed
+		sum["frames"] += l.Flooded
+		sum["heads"] += l.HeadsFull
 		sum["lane"] += l.Fanout.LaneFull
 		sum["held"] += l.Fanout.HeldFull
 	}

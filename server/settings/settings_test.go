@@ -48,7 +48,7 @@ func leaves(v reflect.Value, path string, f func(path string, v reflect.Value)) 
 	for i := range v.NumField() {
 		field, name := v.Field(i), path+"."+v.Type().Field(i).Name
 		switch {
-		case strings.HasPrefix(name, "Config.Loop.Admission"): // server.Config makes it of Config.Admission
+		case strings.HasPrefix(name, "Config.Loop.Admission"), strings.HasPrefix(name, "Config.Loop.Inflow"): // server.Config makes it of Config.Admission
 		case field.Kind() == reflect.Struct && field.Type() != reflect.TypeFor[rate.Limit]():
 			leaves(field, name, f)
 		case strings.HasSuffix(name, ".Log"), name == "Config.LostLines", name == "Config.Reread":

@@ -169,7 +169,7 @@ func (w *world) checkOne(c *conn) {
 			w.fail("%s: the client has reset it, and the loop keeps it", c)
 		}
 		return
-	case s.full, c.ended, c.excused, c.left:
+	case s.full, c.ended, c.excused, c.left, s.isSlowed():
 		return
 	}
 	w.checkInput(c)

@@ -38,7 +38,7 @@ var loopBugs = []loopBug{
 			"if BUG && s.From == fanout.After {\n\t\ts.Sequence = min(s.Sequence, l.fan.Applied())\n\t}\n\tposition, err := l.fan.Subscribe(slot, &s.Subscription)"},
 	}},
 	{"id that a client presents is not adopted", []edit{
-		{"request.go", "	l.fan.Adopt(slot, s.Adopt)\n	if s.Commands {", "	if !BUG {\n		l.fan.Adopt(slot, s.Adopt)\n	}\n	if s.Commands {"},
+		{"request.go", "	l.fan.Adopt(slot, s.Adopt)\n	if s.Deflate {", "	if !BUG {\n		l.fan.Adopt(slot, s.Adopt)\n	}\n	if s.Deflate {"},
 	}},
 	{"heartbeat of a stream that is behind", []edit{
 		{"timers.go", "if !l.fan.CaughtUp(slot) || c.flags&flagFarewell", "if !l.fan.CaughtUp(slot) && !BUG || c.flags&flagFarewell"},
@@ -67,7 +67,7 @@ var loopBugs = []loopBug{
 		{"timers.go", "	case stateLinger:\n		l.close(slot, c)", "	case stateLinger:\n		if BUG {\n			l.wait(slot, c, l.idleTicks)\n			return\n		}\n		l.close(slot, c)"},
 	}},
 	{"the rest of the frames is lost when a connection has used up its part", []edit{
-		{"request.go", "			l.backlog(slot, c)\n			return b\n", "			l.backlog(slot, c)\n			if BUG {\n				return nil\n			}\n			return b\n"},
+		{"request.go", "			l.backlog(slot, c)\n			return b, n\n", "			l.backlog(slot, c)\n			if BUG {\n				return nil, n\n			}\n			return b, n\n"},
 	}},
 	{"a full buffer is taken for all there is", []edit{
 		{"read.go", "if !full && c.flags&flagEnding == 0 {", "if (BUG || !full) && c.flags&flagEnding == 0 {"},
@@ -82,7 +82,7 @@ var loopBugs = []loopBug{
 		{"accept.go", "	k.CloseSocket(s.Socket)\n", "	if !BUG {\n		k.CloseSocket(s.Socket)\n	}\n"},
 	}},
 	{"an address is counted for ever", []edit{
-		{"admission.go", "		l.admission.Leave(l.addressKey(n.Peer.Addr()))", "		if !BUG {\n			l.admission.Leave(l.addressKey(n.Peer.Addr()))\n		}"},
+		{"admission.go", "	case n.counted:\n		l.admission.Leave(", "	case n.counted && !BUG:\n		l.admission.Leave("},
 	}},
 	{"a refusal never ends", []edit{
 		{"admission.go", "		l.admission.Refusals.End()\n", "		if !BUG {\n			l.admission.Refusals.End()\n		}\n"},
@@ -95,6 +95,12 @@ var loopBugs = []loopBug{
 	}},
 	{"refused connections count as open", []edit{
 		{"admission.go", "		return // it was never part of load\n", "		if !BUG {\n			return // it was never part of load\n		}\n"},
+	}},
+	{"an unfinished request is counted for ever", []edit{
+		{"conn.go", "	l.endHead(c)\n", "	if !BUG {\n		l.endHead(c)\n	}\n"},
+	}},
+	{"a connection that was slowed is not read from again", []edit{
+		{"inflow.go", "			l.readAgain(slot, l.conn(slot))\n", "			if !BUG {\n				l.readAgain(slot, l.conn(slot))\n			}\n"},
 	}},
 	{"a turn does not let itself be woken", []edit{
 		{"loop.go", "	l.armed.Store(0) // before the ring is looked at: see Wake\n", "	if !BUG {\n		l.armed.Store(0)\n	}\n"},

@@ -12,6 +12,7 @@ import (
 // socket is one connection as the operating system has it: a stream of bytes each
 // way, and what is known of their ends.
 type socket struct {
+	flow   flow
 	m      *machine
 	fd     int32
 	peer   netip.AddrPort
@@ -123,10 +124,29 @@ func (s *socket) widen(n int) {
 	}
 }
 
+// flow is what was read of a socket lately, less what may come (loop.Inflow.Bytes).
+type flow struct {
+	bytes int
+	tick  time.Duration // in seconds
+}
+
+func (f *flow) add(m *machine, n int) {
+	now := m.now() / tick
+	f.bytes = max(0, f.bytes-int(now-f.tick)*m.w.plan.loop.Inflow.Bytes) + n
+	f.tick = now
+}
+
+// isSlowed tells whether the loop may have paused reading: its tick may be a second late.
+func (s *socket) isSlowed() bool {
+	f, rate := s.flow, s.m.w.plan.loop.Inflow.Bytes
+	return rate > 0 && f.bytes-int(max(0, s.m.now()/tick-1-f.tick))*rate > rate
+}
+
 func (s *socket) read(b []byte) (int, error) {
 	switch n := copy(b, s.in); {
 	case n > 0:
 		s.in = s.in[n:]
+		s.flow.add(s.m, n)
 		return n, nil
 	case s.reset:
 		return 0, errReset

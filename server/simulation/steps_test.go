@@ -507,7 +507,7 @@ func (w *world) endAll() {
 	}
 	for _, k := range w.machine.kernels {
 		st := w.group.StatsOf(k.number)
-		if st.Connections != 0 || st.InputBytes != 0 || st.Fanout.Members != 0 || st.Fanout.Views != 0 || st.Fanout.Channels != 0 || st.Fanout.Held != 0 {
+		if st.Connections != 0 || st.InputBytes != 0 || st.Heads != 0 || st.Fanout.Members != 0 || st.Fanout.Views != 0 || st.Fanout.Channels != 0 || st.Fanout.Held != 0 {
 			w.fail("loop %d: left behind: %+v", k.number, st)
 		}
 	}

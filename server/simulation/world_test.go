@@ -178,6 +178,7 @@ func (w *world) newPlan() plan {
 	p.loop = newLoopConfig(r)
 	if w.seed%2 == 0 {
 		p.loop.Admission = newAdmission(w.own)
+		p.loop.Inflow = loop.Inflow{Bytes: 1100 + w.own.IntN(2000), Frames: 500, FramesBurst: 2000}
 	}
 	p.expires = r.IntN(2) == 0
 	p.hub.TotalBytes = everything
