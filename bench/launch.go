@@ -19,6 +19,8 @@ type Command struct {
 	Label string        // name in tables and messages
 	Args  []string      // program and arguments; {port}, {admin} and {loops} are replaced
 	Bare  bool          // the ceiling's protocol: no channels, and publishers connect to /pub
+	TLS   bool          // clients connect with TLS, and accept any certificate
+	Path  string        // where subscribers connect, instead of Peal's path and channels
 	Wait  time.Duration // until all its ports accept connections; 0: 20 s
 	Credentials
 }
@@ -40,12 +42,17 @@ type Server struct {
 	Credentials
 
 	bare    bool // see Command.Bare
+	path    string
+	trust   *loadtest.TLS
 	program *child.Program
 }
 
 // address makes the subscribers of spec connect to s.
 func (s *Server) address(spec *loadtest.Spec) {
-	spec.Addr, spec.Header = s.Addr, s.Subscriber
+	spec.Addr, spec.TLS, spec.Header = s.Addr, s.trust, s.Subscriber
+	if s.path != "" {
+		spec.Path, spec.Channels = s.path, 0
+	}
 	if s.Data.Given() {
 		spec.Data = s.Data
 	}
@@ -58,7 +65,7 @@ func isWebSocket(t loadtest.Transport) bool { return t == "" || t == loadtest.We
 
 // publisher opens one WebSocket per channel.
 func (s *Server) publisher(ctx context.Context, channels int) (*loadtest.Publisher, error) {
-	return loadtest.DialPublisher(ctx, loadtest.PublishTarget{Endpoint: loadtest.Endpoint{Addr: s.Addr}, WebSocket: true, Header: s.Publisher, Streams: channels, Path: func(channel int) string {
+	return loadtest.DialPublisher(ctx, loadtest.PublishTarget{Endpoint: loadtest.Endpoint{Addr: s.Addr, TLS: s.trust}, WebSocket: true, Header: s.Publisher, Streams: channels, Path: func(channel int) string {
 		if s.bare {
 			return "/pub"
 		}
@@ -76,7 +83,10 @@ func (c *Command) Launch(ctx context.Context, loops int) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Credentials: c.Credentials, bare: c.Bare, Name: c.Label, Addr: child.Loopback(ports.Port)}
+	s := &Server{Credentials: c.Credentials, bare: c.Bare, path: c.Path, Name: c.Label, Addr: child.Loopback(ports.Port)}
+	if c.TLS {
+		s.trust = &loadtest.TLS{Insecure: true}
+	}
 	s.program = &child.Program{Name: c.Label, Args: slices.Clone(c.Args), Addrs: []string{s.Addr}, Accept: c.Wait, Grace: stopWait}
 	for i, arg := range c.Args {
 		if s.Admin == "" && strings.Contains(arg, "{admin}") {

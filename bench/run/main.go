@@ -49,8 +49,9 @@ type options struct {
 	short, list, gateSizes    bool
 	rows                      *regexp.Regexp // nil: all
 	transports, memory, macro bool
-	auth                      bool
+	auth, tls                 bool
 	proof                     bench.Auth     // of the servers with --auth
+	secured                   bench.TLS      // of those with --tls
 	macros                    *regexp.Regexp // nil: all
 	json                      string
 	attacks                   attackOptions
@@ -83,6 +84,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.BoolVar(&o.transports, "transports", false, "only compare the transports, in --pairs rounds: the table of docs/transports.md")
 	f.BoolVar(&o.memory, "memory", false, "only the three kinds of memory of an idle connection")
 	f.BoolVar(&o.auth, "auth", false, "only what tokens and keys cost: --auth token against --auth open")
+	f.BoolVar(&o.tls, "tls", false, "only TLS: handshakes and memory against nginx with Nchan, and what it costs a delivery")
 	f.StringVar(&o.json, "json", "", "`file` for all samples and the environment: see bench/record")
 	length := f.Duration("length", 0, "of each measured run (default 4s, 1s with --short)")
 	expression(f, &o.macro, &o.macros, "macro", "only the macro-benchmarks (--macro=`regexp`: those with a matching name), in Go's benchmark format, for benchstat")
@@ -195,6 +197,8 @@ func (o *options) experiments() []bench.Experiment {
 		return o.config.MemoryExperiments()
 	case o.auth:
 		return o.config.AuthExperiments(&o.proof)
+	case o.tls:
+		return o.config.TLSExperiments(&o.secured)
 	}
 	return o.config.Experiments()
 }
@@ -221,6 +225,12 @@ func (o *options) servers(ctx context.Context, dir string) error {
 		}
 		return o.proof.Prepare(ctx, o.peal, dir)
 	}
+	if o.tls {
+		if o.peal == "" {
+			return errors.New("--tls needs --peal")
+		}
+		return o.secured.Prepare(dir)
+	}
 	return nil
 }
 
@@ -237,6 +247,8 @@ func (o *options) begin(ctx context.Context, args []string) (*record.Record, err
 		r.Name = "memory"
 	case o.auth:
 		r.Name, servers = "auth", append(servers, o.config.Peal)
+	case o.tls:
+		r.Name, servers = "tls", append(servers, o.config.Peal)
 	default:
 		servers = append(servers, o.config.Ceiling)
 		if o.config.Metrics.LoopConnections == "" {
@@ -249,6 +261,9 @@ func (o *options) begin(ctx context.Context, args []string) (*record.Record, err
 	}
 	if o.auth {
 		r.Servers[0].Name, r.Servers[1].Name = "--auth token", "--auth open"
+	}
+	if o.tls {
+		r.Servers[0].Name, r.Servers[1].Name = "Peal with TLS", "nginx + Nchan with TLS"
 	}
 	return r, err
 }

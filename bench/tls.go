@@ -1,0 +1,143 @@
+package bench
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	_ "embed" // for the configuration of nginx
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+
+	"peal/bench/record"
+	"peal/loadtest"
+)
+
+// TLS starts servers that speak TLS, with one certificate. Its zero value can only name
+// its experiments.
+type TLS struct{ dir string }
+
+//go:embed tls.nginx.conf
+var nginxConf string
+
+// nchanModule is where Debian has it.
+const nchanModule = "/usr/lib/nginx/modules/ngx_nchan_module.so"
+
+// Prepare writes the certificate and the configuration of nginx into dir.
+func (t *TLS) Prepare(dir string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "peal bench"}, DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+	certificate, err := x509.CreateCertificate(rand.Reader, leaf, leaf, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	t.dir = dir
+	return errors.Join(
+		os.WriteFile(t.file("cert.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}), 0o600),
+		os.WriteFile(t.file("nginx.conf"), []byte(nginxConf), 0o600),
+		os.WriteFile(t.file("key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+}
+
+func (t *TLS) file(name string) string { return filepath.Join(t.dir, name) }
+
+// peal is plain with the certificate.
+func (t *TLS) peal(plain *Command) *Command {
+	c := with(plain, "--tls-cert", t.file("cert.pem"), "--tls-key", t.file("key.pem"))
+	c.TLS = true
+	return c
+}
+
+// nchan is nginx with Nchan, one worker.
+func (t *TLS) nchan() (*Command, error) {
+	if _, err := os.Stat(nchanModule); err != nil {
+		return nil, fmt.Errorf("nginx with Nchan: %w: install Debian's nginx and libnginx-mod-nchan", err)
+	}
+	const start = `sed "s|@DIR@|$0|; s|@PORT@|$1|" "$0/nginx.conf" > "$0/nginx.conf.$1" && exec nginx -e stderr -p "$0" -c "$0/nginx.conf.$1"`
+	return &Command{Label: "nginx + Nchan", TLS: true, Path: "/sub?id=c0", Args: []string{"sh", "-c", start, t.dir, "{port}"}}, nil
+}
+
+// TLSExperiments compare Peal with nginx and Nchan, both with TLS and one thread, and
+// then Peal with TLS (A) with Peal without (B).
+func (c *Config) TLSExperiments(t *TLS) []Experiment {
+	side := func(of func(ctx context.Context, l *Command) (Sample, error), peal bool) Side {
+		return func(ctx context.Context) (_ Sample, err error) {
+			l := t.peal(c.Peal)
+			if !peal {
+				if l, err = t.nchan(); err != nil {
+					return nil, err
+				}
+			}
+			return of(ctx, l)
+		}
+	}
+	full := func(ctx context.Context, l *Command) (Sample, error) { return c.handshakes(ctx, l, false) }
+	resumed := func(ctx context.Context, l *Command) (Sample, error) { return c.handshakes(ctx, l, true) }
+	idle := func(ctx context.Context, l *Command) (Sample, error) {
+		return c.growth(ctx, l, loadtest.Spec{Channels: 1}, readResident)
+	}
+	clients := fmt.Sprintf("%d clients", c.Subscribers)
+	all := []Experiment{
+		{Key: "tls-full", A: side(full, true), B: side(full, false), Rows: []record.Row{{Unit: "1/s", Target: record.AtLeast(record.Ratio, 1),
+			What: "full handshakes, each with an upgrade to a WebSocket that subscribes, per server-CPU-second, " + clients}}},
+		{Key: "tls-resumed", A: side(resumed, true), B: side(resumed, false), Rows: []record.Row{{Unit: "1/s", Target: record.AtLeast(record.Ratio, 1),
+			What: "the same when all come back at once and resume their sessions"}}},
+		{Key: "tls-idle", A: side(idle, true), B: side(idle, false), Rows: []record.Row{{Unit: "bytes", Target: record.AtMost(record.Value, 8<<10),
+			What: "resident bytes per idle WebSocket over TLS"}}},
+	}
+	for _, inFlight := range []int{1, 16} {
+		f := fanout{subscribers: c.Subscribers, load: loadtest.Load{Length: c.Length, InFlight: inFlight}}
+		all = append(all, Experiment{Key: fmt.Sprintf("tls-fanout-%d", inFlight), Rows: []record.Row{
+			{What: fmt.Sprintf("deliveries per server-CPU-second, %d in flight, Peal with TLS (A) and without (B)", inFlight), Unit: "1/s"},
+			{What: "p99", Unit: "ms"},
+		}, A: func(ctx context.Context) (Sample, error) { return f.side(t.peal(c.Peal), 1)(ctx) }, B: f.side(c.Peal, 1)})
+	}
+	return all
+}
+
+// handshakes has Subscribers clients connect, and, if again is set, lose their
+// connections and come back, which is what counts then.
+func (c *Config) handshakes(ctx context.Context, l *Command, again bool) (Sample, error) {
+	return OnServer(ctx, l, 1, func(s *Server) (each Sample, err error) {
+		before, err := loadtest.CPUTime(s.PID)
+		if err != nil {
+			return nil, err
+		}
+		err = withPool(ctx, s, loadtest.Spec{Connections: c.Subscribers, Channels: 1, Window: 256, Resume: again}, func(p *loadtest.Pool) error {
+			if again {
+				sleep(ctx, c.Settle/4)
+				if before, err = loadtest.CPUTime(s.PID); err != nil {
+					return err
+				}
+				if err := p.Drop(ctx, 0); err != nil {
+					return err
+				}
+				back, err := p.Back(ctx, time.Minute)
+				if err != nil {
+					return err
+				}
+				if err := back.Err(); err != nil || back.Connections < c.Subscribers {
+					return errors.Join(err, fmt.Errorf("%d of %d clients came back", back.Connections, c.Subscribers))
+				}
+			}
+			after, err := loadtest.CPUTime(s.PID)
+			each = Sample{float64(c.Subscribers) / (after - before).Seconds()}
+			return err
+		})
+		return each, err
+	})
+}
