@@ -85,6 +85,7 @@ func (k *kernel) abort(c *conn, err error) {
 	c.state, c.err = stateEnded, err
 	k.holdIn(c, nil)
 	k.holdPlain(c, nil)
+	k.keep(c, nil)
 	k.later(c, loop.Readable|loop.NearEnd)
 }
 

@@ -343,7 +343,7 @@ func (k *kernel) fail(c *conn, r Reason) {
 		k.put(c, alertFor(r))
 	}
 	k.interrupt(c, r)
-	if r == ReasonGone || r == ReasonTimeout || c.ended || c.err != nil {
+	if r == ReasonGone || r == ReasonTimeout || r == ReasonMemory || c.ended || c.err != nil {
 		k.part(c)
 		return
 	}

@@ -27,6 +27,7 @@ type kernel struct {
 	partings   deadlines     // of connections that end behind an alert
 	sweepAt    time.Duration // when sweep is called next; 0: it is not
 	input      int           // bytes of input kept
+	kept       int           // bytes of output kept
 	feed       []byte        // what crypto/tls has still to read of a record, if lend cannot give it
 	complained time.Duration // no line of the log before
 

@@ -45,6 +45,10 @@ type Config struct {
 	// it, those with the most are closed, with regard to their addresses.
 	InputBytes int
 
+	// KeptBytes is how much of sealed records the sockets of one loop together may not have
+	// taken, at most one record each. Default 64 MiB. Beyond it, as of InputBytes.
+	KeptBytes int
+
 	// Lockstep runs the goroutine of a handshake only while the loop waits for it, for
 	// simulations, in which everything happens in one order.
 	Lockstep bool
@@ -62,6 +66,7 @@ func (c Config) withDefaults() Config {
 	or(&c.Waiting, 8192)
 	or(&c.Computing, max(1, runtime.GOMAXPROCS(0)-1))
 	or(&c.InputBytes, 32<<20)
+	or(&c.KeptBytes, 64<<20)
 	if c.HandshakeTimeout <= 0 {
 		c.HandshakeTimeout = 10 * time.Second
 	}

@@ -176,6 +176,15 @@ func (s *socket) take(n int) []byte {
 	return b
 }
 
+// widen makes room.
+func (s *socket) widen(room int) {
+	s.room = room
+	if s.full && !s.closed {
+		s.full = false
+		s.edge |= loop.Writable
+	}
+}
+
 func (m *machine) socket(fd int32) *socket {
 	s := m.sockets[fd]
 	if s == nil || s.closed {

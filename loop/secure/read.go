@@ -19,6 +19,7 @@ const maxUnfinished = 256
 var (
 	errVain   = errors.New("tls: too many records without data")
 	errLate   = errors.New("tls: a record was not complete in time")
+	errSlow   = errors.New("tls: too many sockets take nothing, and too much is kept for this one")
 	errHeavy  = errors.New("tls: too much input that cannot be decrypted yet")
 	errFailed = errors.New("tls: the handshake has failed")
 )

@@ -271,6 +271,30 @@ func TestInputIsLimited(t *testing.T) {
 	}
 }
 
+// Beyond KeptBytes, those whose sockets take nothing go, with regard to their addresses.
+func TestKeptOutputIsLimited(t *testing.T) {
+	r := newRoom(t, 1, func(c *secure.Config) { c.KeptBytes = 200 << 10 })
+	honest := r.dial(nil).shook()
+	honest.s.room = len(honest.s.out)
+	honest.send(make([]byte, 1000))
+	for range 30 {
+		c := r.dialFrom("198.51.100.1:1", nil).shook()
+		c.s.room = len(c.s.out)
+		c.send(make([]byte, 16000))
+		r.m.settle()
+		if n := r.layer.Stats().Kept; n > 200<<10 {
+			t.Fatalf("%d bytes are kept", n)
+		}
+	}
+	if s := r.layer.Stats(); s.Evicted == 0 || honest.upper().closed {
+		t.Errorf("the honest one is closed: %v; %+v", honest.upper().closed, s)
+	}
+	honest.s.widen(1 << 20)
+	if honest.flow(); len(honest.got) != 1000 {
+		t.Errorf("the honest one has %d bytes", len(honest.got))
+	}
+}
+
 // What a full socket has not taken goes out before close_notify and the end.
 func TestTheEndWaitsForWhatIsKept(t *testing.T) {
 	r := newRoom(t, 1, nil)

@@ -131,11 +131,7 @@ func session(t *testing.T, seed uint64) {
 			u.stopped = false
 			r.above.read(u)
 		}
-		s.s.room = 1 << 20
-		if s.s.full {
-			s.s.full = false
-			s.s.edge |= 2 // loop.Writable
-		}
+		s.s.widen(1 << 20)
 		s.pieces = 1 << 20
 	}
 	rest()

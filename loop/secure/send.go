@@ -45,6 +45,7 @@ func (k *kernel) put(c *conn, p []byte) {
 			k.layer.counts.parts.Add(1)
 		}
 		k.keep(c, append(c.kept, p...))
+		k.limitKept()
 	}
 }
 
@@ -76,6 +77,7 @@ func (k *kernel) flush(c *conn) (room bool) {
 // keep replaces what is kept of sealed records.
 func (k *kernel) keep(c *conn, b []byte) {
 	if d := cap(b) - cap(c.kept); d != 0 {
+		k.kept += d
 		k.layer.counts.kept.Add(int64(d))
 	}
 	c.kept = b

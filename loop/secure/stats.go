@@ -32,7 +32,7 @@ type Stats struct {
 	Failed   [Reasons]uint64 // handshakes
 	Broken   uint64          // connections closed after their handshake, for a violation of the protocol
 	Stalled  uint64          // connections closed after their handshake, because a record was not complete in time
-	Evicted  uint64          // connections closed after their handshake, because too much input was kept
+	Evicted  uint64          // connections closed after their handshake, because too much input or output was kept
 	Partial  uint64          // records of which the socket took only a part
 	Open     int             // TLS connections, with or without a finished handshake
 	Waiting  int             // clients that wait for a goroutine

@@ -103,22 +103,34 @@ func (k *kernel) hold(bytes int) {
 
 // limitInput closes those that hold the most input, when all together hold too much.
 func (k *kernel) limitInput() {
-	if k.input <= k.layer.config.InputBytes {
-		return
+	if limit := k.layer.config.InputBytes; k.input > limit {
+		k.evict(limit, errHeavy, (*conn).heldInput)
 	}
+}
+
+// limitKept closes those of which the most output is kept, likewise.
+func (k *kernel) limitKept() {
+	if limit := k.layer.config.KeptBytes; k.kept > limit {
+		k.evict(limit, errSlow, func(c *conn) int { return cap(c.kept) })
+	}
+}
+
+func (k *kernel) evict(limit int, why error, bytes func(*conn) int) {
 	var all []evict.Holder
 	for fd, c := range k.conns {
-		if c != nil && c.heldInput() > 0 {
-			all = append(all, evict.Holder{Slot: uint32(fd), Bytes: c.heldInput(), Share: c.share})
+		if c != nil && bytes(c) > 0 {
+			all = append(all, evict.Holder{Slot: uint32(fd), Bytes: bytes(c), Share: c.share})
 		}
 	}
-	for _, h := range evict.Choose(all, k.layer.config.InputBytes) {
-		c := k.conns[h.Slot]
-		if c.state == stateOpen {
+	for _, h := range evict.Choose(all, limit) {
+		switch c := k.conns[h.Slot]; c.state {
+		case stateOpen:
 			k.layer.counts.evicted.Add(1)
-			k.abort(c, errHeavy)
-		} else {
+			k.abort(c, why)
+		case stateHello, stateShaking:
 			k.fail(c, ReasonMemory)
+		case stateParting:
+			k.part(c)
 		}
 	}
 }
