@@ -29,7 +29,7 @@ type address struct {
 // addresses are those of Config.Listen.
 func (c Config) addresses() (all []address) {
 	listen := c.Listen
-	if len(listen) == 0 && len(c.Inherit) == 0 {
+	if len(listen) == 0 && len(c.Inherit)+len(c.InheritPlain) == 0 {
 		listen = []string{defaultPort}
 	}
 	return addressesOf(listen)

@@ -40,6 +40,9 @@ type Config struct {
 	// Inherit are listening descriptors of the parent process, served beside Listen.
 	Inherit []int
 
+	// InheritPlain are those that stay cleartext, as ListenPlain. Without TLS all do.
+	InheritPlain []int
+
 	// InheritAdmin are those that the operator's listener serves beside Admin.
 	InheritAdmin []int
 

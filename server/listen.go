@@ -38,7 +38,8 @@ func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
 			s.endpoints = append(s.endpoints, Endpoint{at, secure})
 		}
 	}
-	for _, fd := range s.config.Inherit {
+	plain := addressesOf(s.config.ListenPlain)
+	for i, fd := range slices.Concat(s.config.Inherit, s.config.InheritPlain) {
 		own, err := loop.Inherit(fd)
 		if err != nil {
 			return fds, err
@@ -51,11 +52,11 @@ func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
 		if at != nil {
 			inherited = append(inherited, at)
 		}
-		serve(own, at, slices.ContainsFunc(addressesOf(s.config.ListenPlain), func(a address) bool { return isAmong(a, []net.Addr{at}) }))
+		serve(own, at, i >= len(s.config.Inherit) || slices.ContainsFunc(plain, func(a address) bool { return isAmong(a, []net.Addr{at}) }))
 	}
 	from := len(s.endpoints)
 	addresses := s.config.addresses()
-	for i, a := range slices.Concat(addresses, addressesOf(s.config.ListenPlain)) {
+	for i, a := range slices.Concat(addresses, plain) {
 		if isAmong(a, inherited) {
 			continue
 		}

@@ -17,6 +17,9 @@ type Attack struct {
 	Clients     int // hostile; 0: Size.Clients
 	Connections int // of theirs together; 0: Size.Connections
 
+	// Encrypted: the server speaks TLS with the hostile clients.
+	Encrypted bool
+
 	// Crowd are further connections. They are opened first.
 	Crowd []loadtest.Spec
 
@@ -112,6 +115,8 @@ func (s Size) All() []Attack {
 		{Name: "far-cursors", Kind: "far-cursors", Prepare: s.longAgo},
 		{Name: "header-bombs", Kind: "header-bombs"},
 		{Name: "poll-floods", Kind: "poll-floods"},
+		{Name: "slow-tls", Kind: "slow-tls", Encrypted: true},
+		{Name: "tls-handshakes", Kind: "tls-handshakes", Encrypted: true},
 		{Name: "channels", Kind: "channels", Args: []string{"--history-total-bytes", "8MiB"}, Prepare: rememberCursor, Check: falseGaps},
 	}
 }

@@ -53,7 +53,18 @@ func Measure(ctx context.Context, build Build, a Attack, size Size) (o Outcome, 
 			args[i] = strings.ReplaceAll(args[i], "{dir}", p.dir)
 		}
 	}
-	if p.Server, err = bench.Peal(build.Peal, args...).Launch(ctx, serverLoops); err != nil {
+	command := bench.Peal(build.Peal, args...)
+	if a.Encrypted {
+		dir, err := os.MkdirTemp("", "peal-attacks-")
+		if err != nil {
+			return o, err
+		}
+		defer os.RemoveAll(dir)
+		if command, p.secure, err = encrypted(build.Peal, dir, args); err != nil {
+			return o, err
+		}
+	}
+	if p.Server, err = command.Launch(ctx, serverLoops); err != nil {
 		return o, err
 	}
 	defer func() {

@@ -44,8 +44,10 @@ func (s *service) addSockets(c *server.Config) error {
 			c.InheritAdmin = append(c.InheritAdmin, socket.FD)
 		case name == "listen", name == "", name == "unknown", strings.HasSuffix(name, ".socket"):
 			c.Inherit = append(c.Inherit, socket.FD)
+		case name == "plain":
+			c.InheritPlain = append(c.InheritPlain, socket.FD)
 		default:
-			return fmt.Errorf("socket activation: descriptor %d has the name %q: set FileDescriptorName= of the socket unit to listen or admin", socket.FD, name)
+			return fmt.Errorf("socket activation: descriptor %d has the name %q: set FileDescriptorName= of the socket unit to listen, plain or admin", socket.FD, name)
 		}
 	}
 	return nil

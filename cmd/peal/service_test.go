@@ -104,9 +104,9 @@ func TestReloadsAreReportedToSystemd(t *testing.T) {
 }
 
 func TestSocketsOfSystemdByTheirNames(t *testing.T) {
-	s := &service{sockets: []systemd.Socket{{FD: 3, Name: "peal.socket"}, {FD: 4, Name: "admin"}, {FD: 5, Name: "listen"}, {FD: 6}}}
+	s := &service{sockets: []systemd.Socket{{FD: 3, Name: "peal.socket"}, {FD: 4, Name: "admin"}, {FD: 5, Name: "listen"}, {FD: 6}, {FD: 7, Name: "plain"}}}
 	var c server.Config
-	if err := s.addSockets(&c); err != nil || len(c.Inherit) != 3 || len(c.InheritAdmin) != 1 || c.InheritAdmin[0] != 4 {
+	if err := s.addSockets(&c); err != nil || len(c.Inherit) != 3 || len(c.InheritAdmin) != 1 || c.InheritAdmin[0] != 4 || len(c.InheritPlain) != 1 || c.InheritPlain[0] != 7 {
 		t.Errorf("%v, %v, %v", c.Inherit, c.InheritAdmin, err)
 	}
 	s.sockets = []systemd.Socket{{FD: 3, Name: "metrics"}}

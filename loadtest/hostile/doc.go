@@ -8,7 +8,8 @@
 //   - A Kind is one thing that hostile clients do: work.go has those that use
 //     processor time, memory.go those that make the server keep bytes, tables.go
 //     those that fill its fixed tables, slow.go those that hold connections, frames.go
-//     those that misuse WebSockets, requests.go those with many or large requests.
+//     those that misuse WebSockets, requests.go those with many or large requests, encrypted.go
+//     those that need TLS.
 //   - A Spec gives the kinds, the number of clients, and the server. Run plays
 //     them until its context ends.
 //   - A Tally counts what they sent and received, so that a test can tell an

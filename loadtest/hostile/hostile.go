@@ -23,7 +23,7 @@ type Kind struct {
 
 // Kinds returns all kinds, in the order of their names.
 func Kinds() []Kind {
-	all := slices.Concat(workKinds, memoryKinds, tableKinds, slowKinds, frameKinds, requestKinds)
+	all := slices.Concat(workKinds, memoryKinds, tableKinds, slowKinds, frameKinds, requestKinds, encryptedKinds)
 	slices.SortFunc(all, func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }

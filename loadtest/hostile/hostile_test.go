@@ -119,6 +119,8 @@ func TestKindsSendWhatTheySay(t *testing.T) {
 		"reads":           {"GET /channels/archive-0/history?last=1000", "GET /channels/archive-0/presence"},
 		"far-cursors":     {"GET /poll?channel=archive-0", "&cursor=earliest"},
 		"header-bombs":    {"X-Bomb: bbbb", "X:\r\nX:\r\n"},
+		"slow-tls":        {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03x"},
+		"tls-handshakes":  {"\x16\x03\x01"},
 		"poll-floods":     {"GET /poll?channel=floods-0&timeout=1 HTTP/1.1\r\n"},
 	}
 	for _, k := range Kinds() {

@@ -278,7 +278,7 @@ func TestWhatIsPrintedCanBeReadAgain(t *testing.T) {
 				*list[0], *list[1] = nil, nil
 			}
 		}
-		for _, list := range [][2]*[]int{{&a.Inherit, &b.Inherit}, {&a.InheritAdmin, &b.InheritAdmin}} {
+		for _, list := range [][2]*[]int{{&a.Inherit, &b.Inherit}, {&a.InheritPlain, &b.InheritPlain}, {&a.InheritAdmin, &b.InheritAdmin}} {
 			if len(*list[0]) == 0 && len(*list[1]) == 0 {
 				*list[0], *list[1] = nil, nil
 			}

@@ -27,6 +27,8 @@ func Groups() []Group {
 				field:   func(c *server.Config) any { return &c.Listen }},
 			{Name: "inherit", Help: "number of a listening descriptor inherited from the parent process, served beside --listen; repeatable", Default: "none",
 				field: func(c *server.Config) any { return &c.Inherit }},
+			{Name: "inherit-plain", Help: "number of such a descriptor that stays cleartext beside TLS, as the addresses of --listen-plain; repeatable", Default: "none",
+				field: func(c *server.Config) any { return &c.InheritPlain }},
 			{Name: "inherit-admin", Help: "number of such a descriptor that the admin listener serves, beside --admin; repeatable", Default: "none",
 				field: func(c *server.Config) any { return &c.InheritAdmin }},
 			{Name: "open", Help: "allow addresses that other machines can reach; any client there can publish and subscribe",

@@ -9,8 +9,8 @@ import (
 )
 
 // notHere are kinds that have no sense in chaos: what they publish to, or wait for,
-// needs a crowd of connections.
-var notHere = map[string]bool{"heartbeats": true, "room": true}
+// needs a crowd of connections; or they need TLS.
+var notHere = map[string]bool{"heartbeats": true, "room": true, "slow-tls": true, "tls-handshakes": true}
 
 // The hostile clients' address. The honest ones have 127.0.0.1 to 127.0.0.101.
 const hostileSource = "127.0.0.201"
