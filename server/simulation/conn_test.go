@@ -133,6 +133,9 @@ func (w *world) open(client *client) *conn {
 	c := &conn{client: client, loop: -1, active: w.machine.now(), toEnd: -1}
 	c.socket = w.machine.connect(c)
 	w.conns[c.socket.peer] = c
+	if w.bug.proxied {
+		c.socket.write(headerOf(c.socket.peer))
+	}
 	client.conn = c
 	return c
 }

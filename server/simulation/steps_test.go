@@ -143,7 +143,7 @@ func (w *world) crowd() {
 		c := w.open(&client{w: w, name: "one of a crowd"})
 		c.left = true
 		c.socket.gone, c.socket.wireEnd = true, true
-		c.socket.deliver(0)
+		c.socket.deliver(len(c.socket.wire)) // at most the header of a proxy
 	}
 }
 

@@ -141,6 +141,7 @@ type bug struct {
 	encoder func(next fanout.Encoder) fanout.Encoder
 	storage func(rnd *rand.Rand) storage
 	tls     bool // none: TLS is below the loops
+	proxied bool // none: the PROXY protocol is
 }
 
 func newWorld(seed uint64, b bug) *world {
@@ -352,6 +353,9 @@ func (w *world) boot() {
 	if w.cut(); w.bug.tls {
 		open = w.encrypted(open)
 	}
+	if w.bug.proxied {
+		open = w.proxied(open)
+	}
 	g, err := loop.New(w.plan.loop, w.ring, open)
 	if err != nil {
 		panic(err)
@@ -364,7 +368,7 @@ func (w *world) boot() {
 		Policy:    w.plan.policy,
 		Sender:    w.sender,
 		Share:     func(peer netip.Addr, session uint64) uint64 { return w.share(peer, session) },
-		Limited:   func(netip.Addr) bool { return true },
+		Limited:   func(peer netip.Addr) bool { return peer.As4()[0] == 127 }, // and not those of proxies
 	})
 	if err != nil {
 		panic(err)
