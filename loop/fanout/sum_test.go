@@ -241,3 +241,78 @@ func endWithSum(t *testing.T, seed uint64) {
 		}
 	}
 }
+
+// changingEncoder encodes a message to other bytes after a change, as one that compresses
+// by rules does.
+type changingEncoder struct {
+	*simEncoder
+	changed bool
+}
+
+func (e *changingEncoder) Encode(m *ring.Message, _ ring.Encoding) []byte {
+	if e.changed {
+		return append([]byte("something else and longer"), m.Entry.([]byte)...)
+	}
+	return m.Entry.([]byte)
+}
+
+// halfwaySender takes half of what it is given, when it is let, and then all.
+type halfwaySender struct {
+	queued []send
+	report fanout.Report
+	sent   []byte
+	whole  bool
+}
+
+func (s *halfwaySender) Queue(ticket uint32, to fanout.Conn, b []byte) {
+	s.queued = append(s.queued, send{ticket: ticket, to: to, b: b})
+}
+func (s *halfwaySender) Flush(report fanout.Report)                 { s.report = report }
+func (s *halfwaySender) Now(fanout.Conn, []byte) (int, bool, error) { return 0, false, nil }
+func (s *halfwaySender) land() {
+	for _, q := range s.queued {
+		n := len(q.b)
+		if q.to.Slot == 0 && !s.whole {
+			n /= 2
+		}
+		if q.to.Slot == 0 {
+			s.sent = append(s.sent, q.b[:n]...)
+		}
+		s.report(q.ticket, n, n < len(q.b), nil)
+	}
+	s.queued, s.whole = nil, true
+}
+
+// The rest of a half-sent message is the rest of what was sent, though the message was
+// dropped from the cache and would be encoded to something else now.
+func TestTheRestOfAMessageThatIsEncodedToSomethingElse(t *testing.T) {
+	enc, out, source := &changingEncoder{}, &halfwaySender{}, &nopSource{kept: map[string][]*ring.Message{}}
+	fan := fanout.New(0, fanout.Limits{}, enc, source, out, nopEvents{})
+	fan.LimitEncodings(func() int { return 0 })
+	for slot, channel := range []string{"a", "b"} {
+		fan.Attach(fanout.Conn{Slot: uint32(slot)}, uint64(slot)+1)
+		if _, err := fan.Subscribe(uint32(slot), &fanout.Subscription{Channels: []string{channel}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	big := func(sequence uint64, channel string) *ring.Message {
+		return &ring.Message{Sequence: sequence, Channel: channel, Size: ring.CacheFloor, Entry: bytes.Repeat([]byte(channel+"bcdefg"), ring.CacheFloor/7)}
+	}
+	first := big(1, "a")
+	fan.Apply([]*ring.Message{first})
+	fan.Flush(10)
+	enc.changed = true
+	fan.Apply([]*ring.Message{big(2, "b")})
+	fan.Flush(10)
+	if _, kept := first.Kept(0); kept {
+		t.Fatal("the first message is still encoded")
+	}
+	out.land()
+	fan.Flush(10)
+	fan.Writable(0)
+	fan.Flush(10)
+	out.land()
+	if !bytes.Equal(out.sent, first.Entry.([]byte)) {
+		t.Errorf("%d bytes were sent, want the %d of the message", len(out.sent), len(first.Entry.([]byte)))
+	}
+}

@@ -159,6 +159,7 @@ type ask struct {
 	timeout   int        // a poll: seconds
 	named     bool       // the client says who it is
 	session   session.ID // it presents this one; zero: none
+	deflates  bool       // it can take compressed messages
 }
 
 func (w *world) anyAsk(c *client, s start) ask {
@@ -170,6 +171,7 @@ func (w *world) anyAsk(c *client, s start) ask {
 	a.closes, a.timeout = a.transport == poll && w.rnd.IntN(8) == 0, 1+w.rnd.IntN(6)
 	a.named = w.rnd.IntN(4) == 0
 	a.session = c.anySession()
+	a.deflates = w.plan.deflates && w.own.IntN(3) > 0
 	if w.plan.equalData && !a.json && a.transport != eventStream {
 		a.channels = a.channels[:1] // its messages have no cursor
 	}
@@ -213,6 +215,12 @@ func (a ask) head() []byte {
 	if a.transport == commands {
 		lines += "Sec-WebSocket-Protocol: peal.v1\r\n"
 	}
+	switch {
+	case a.deflates && (a.transport == eventStream || a.transport == poll):
+		lines += "Accept-Encoding: gzip\r\n"
+	case a.deflates:
+		lines += "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+	}
 	if a.transport == webSocket || a.transport == commands {
 		lines += "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 	}
@@ -231,7 +239,7 @@ func (a ask) decoder() decoder {
 	case commands:
 		return &wsDecoder{json: true, replies: true}
 	case eventStream:
-		return &sseDecoder{json: a.json}
+		return &gzipDecoder{sseDecoder: sseDecoder{json: a.json}}
 	}
 	return &pollDecoder{json: a.json}
 }

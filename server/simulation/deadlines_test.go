@@ -81,7 +81,11 @@ func (w *world) act(c *conn, client loop.Client) {
 // write writes a note.
 func (w *world) write(c *conn, client loop.Client, text string) {
 	if c.becomes == eventStream {
-		client.Write([]byte(":" + text + "\n"))
+		b := []byte(":" + text + "\n")
+		if w.isPacked(c) {
+			b = stored(b)
+		}
+		client.Write(b)
 		return
 	}
 	if text == note {

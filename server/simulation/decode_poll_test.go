@@ -67,6 +67,9 @@ func readResponse(b []byte) (response *http.Response, body []byte, n int, err er
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, nil, 0, nil
 	}
+	if err == nil {
+		body, err = unzipped(body, response.Header.Get("Content-Encoding"))
+	}
 	return response, body, len(b) - source.Len() - r.Buffered(), err
 }
 

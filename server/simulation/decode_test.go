@@ -55,12 +55,15 @@ type wsDecoder struct {
 	json    bool
 	replies bool // peal.v1
 	opened  bool
+
+	deflated bool // compression was agreed to
 }
 
 func (d *wsDecoder) next(b []byte) (it item, n int, err error) {
 	if !d.opened {
 		it, n, err := readHead(b, "101")
 		d.opened = n > 0
+		d.deflated = strings.Contains(string(b[:n]), extension)
 		return it, n, err
 	}
 	if len(b) < 2 {
@@ -70,7 +73,7 @@ func (d *wsDecoder) next(b []byte) (it item, n int, err error) {
 	switch {
 	case b[1]&0x80 != 0:
 		return item{}, 0, fmt.Errorf("a masked frame: %x", b[:2])
-	case b[0]&0xF0 != 0x80:
+	case b[0]&0xF0 != 0x80 && !(d.deflated && (b[0] == 0xC1 || b[0] == 0xC2)):
 		return item{}, 0, fmt.Errorf("not a whole message: %x", b[:2])
 	case length >= 126:
 		header = map[int]int{126: 4, 127: 10}[length]
@@ -86,6 +89,11 @@ func (d *wsDecoder) next(b []byte) (it item, n int, err error) {
 		return item{}, 0, nil
 	}
 	payload := b[header : header+length]
+	if b[0]&0x40 != 0 {
+		if payload, err = inflate(append(bytes.Clone(payload), flushed...)); err != nil {
+			return item{}, 0, err
+		}
+	}
 	it, err = d.frame(b[0]&0x0F, payload)
 	return it, header + length, err
 }

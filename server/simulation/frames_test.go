@@ -53,6 +53,9 @@ func (w *world) say(c *conn, s saying) {
 	}
 	var wire []byte
 	rest := s.payload
+	if c.isDeflated() && w.own.IntN(2) == 0 {
+		rest, op = deflated(rest), op|0x40
+	}
 	for w.rnd.IntN(4) == 0 && len(rest) > 0 {
 		n := w.rnd.IntN(len(rest) + 1)
 		wire = appendFrame(wire, op, rest[:n], w.rnd.Uint32())

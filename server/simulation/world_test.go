@@ -121,6 +121,7 @@ type plan struct {
 	most      int  // clients
 	late      bool // senders report late
 	waits     bool // the front lets requests wait
+	deflates  bool // messages of some channels are compressed for clients that offer it
 	deadlines bool // streams have deadlines, and the front visits them
 	also      bool // entries have several channels; a client of peal.v1 cannot tell by which of them it has one
 	expires   bool // what is retained expires; else it is evicted when all together is too much
@@ -170,6 +171,7 @@ func (w *world) newPlan() plan {
 		most:      3 + r.IntN(12),
 		late:      w.seed%4 == 0,
 		waits:     w.seed%3 == 0,
+		deflates:  w.seed%3 == 1 && w.bug.encoder == nil, // one that is planted does not compress
 		deadlines: w.seed%5 < 2,
 		equalData: r.IntN(2) == 0, also: r.IntN(4) == 0,
 		buckets:   1 << 12,
@@ -269,6 +271,9 @@ func (p *plan) newRule(r *rand.Rand, match string) rules.Rule {
 	if p.expires {
 		rule.HistoryAge = time.Duration(1+r.IntN(20)) * time.Second
 	}
+	if p.deflates && len(match)%2 == 1 { // of all but some names
+		rule.Deflate = rules.Yes
+	}
 	if r.IntN(3) == 0 {
 		rule.Slow = fanout.Policy(1 + r.IntN(3))
 	}
@@ -332,6 +337,8 @@ func (w *world) begin() {
 	}
 	encoder := httpapi.NewEncoder(nil, e.Lineage(), w.rnd.Int64N, nil)
 	encoder.Sessions = w.sessions
+	encoder.MinBytes = 60
+	encoder.Deflates = w.plan.rules.Deflates
 	w.encoder = encoder
 	if w.bug.encoder != nil {
 		w.encoder = w.bug.encoder(w.encoder)
