@@ -11,6 +11,7 @@
 #   scripts/chaos.sh --log file               the log in files, which survives restarts; --fsync always or interval
 #   scripts/chaos.sh --log file --restore     also restores older copies of the log
 #   scripts/chaos.sh --tokens                 clients have tokens that live 2 to 6 s, renew them, and lose them by revocation
+#   scripts/chaos.sh --tls                    connections are encrypted, and clients resume sessions
 #   scripts/chaos.sh --hostile 20             with 20 hostile clients (loadtest/hostile)
 #   scripts/chaos.sh --history 3 --rate 250   little history: many gaps
 #   scripts/chaos.sh --seed N                 repeats the clients' decisions of an earlier run

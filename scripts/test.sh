@@ -60,6 +60,7 @@ scripts/chaos.sh --length 9s --restart 3s --log file
 scripts/chaos.sh --length 6s --restart 3s --history 3 --rate 250
 scripts/chaos.sh --length 5s --restart 3s --clients 500 --log file --hostile 20
 scripts/chaos.sh --length 8s --restart 3s --log file --tokens
+scripts/chaos.sh --length 5s --restart 3s --clients 500 --log file --tls
 scripts/chaos.sh --length 6s --restart 700ms --clients 300 --log file --restore
 
 step 'benchmarks run at all'

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -151,7 +152,12 @@ func (r *run) remembers() bool { return r.Keeps != AllOrCut && !r.Restore }
 // revoke revokes proofs of clients until the run is ending.
 func (r *run) revoke(ctx context.Context, clients []*client) {
 	rnd := rand.New(rand.NewPCG(r.Seed, 1<<34))
+	server, scheme := r.endpoint(), "http://"
 	web := &http.Client{Timeout: 5 * time.Second}
+	if r.TLS != nil {
+		scheme = "https://"
+		web.Transport = &http.Transport{DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return server.Dial(ctx, "") }}
+	}
 	defer web.CloseIdleConnections()
 	for ctx.Err() == nil && !isClosed(r.ending) {
 		pause(ctx, revokePause)
@@ -160,7 +166,7 @@ func (r *run) revoke(ctx context.Context, clients []*client) {
 			continue
 		}
 		p.revoking.Store(true)
-		request, err := http.NewRequestWithContext(ctx, "POST", "http://"+r.Addr+"/revoke?jti="+url.QueryEscape(p.id), nil)
+		request, err := http.NewRequestWithContext(ctx, "POST", scheme+r.Addr+"/revoke?jti="+url.QueryEscape(p.id), nil)
 		if err != nil {
 			r.fault("revoke: %v", err)
 			return

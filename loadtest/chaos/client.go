@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,8 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"peal/loadtest"
 )
 
 // How clients behave. Means of exponential distributions, so that everything
@@ -126,7 +125,8 @@ func (c *client) change() {
 // moment ago is not free yet.
 func (c *client) connect(ctx context.Context) (net.Conn, bool) {
 	source := "127.0.0." + strconv.Itoa(2+c.number%100)
-	conn, err := loadtest.Dialer(source, 0).DialContext(ctx, "tcp4", c.run.Addr)
+	server := c.run.endpoint()
+	conn, err := server.Dial(ctx, source)
 	if err != nil {
 		return nil, false
 	}
@@ -145,9 +145,9 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 	ending := ctx
 	ctx, leave := context.WithCancel(ctx)
 	defer leave()
-	defer c.plan(conn.(*net.TCPConn), leave).Stop()
+	defer c.plan(below(conn), leave).Stop()
 	c.leaving = ctx.Done()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = below(conn).Close() })()
 
 	life := c.run.serving()
 	c.prove()
@@ -225,6 +225,16 @@ func (c *client) query(t transport) (q query, from []place) {
 		}
 	}
 	return q, from
+}
+
+// below is the TCP connection under TLS, if there is TLS. A client that leaves closes that:
+// the server could respond to a good-bye of TLS before the connection is closed, as if it had
+// ended it.
+func below(conn net.Conn) *net.TCPConn {
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
+	return conn.(*net.TCPConn)
 }
 
 // plan decides how a connection ends and whether it stalls. The timer calls
@@ -350,7 +360,7 @@ func (c *client) finish(last map[int32]uint64) bool {
 	}
 	c.done = true
 	if c.conn != nil {
-		_ = c.conn.Close()
+		_ = below(c.conn).Close()
 	}
 	return true
 }

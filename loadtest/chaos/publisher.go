@@ -93,7 +93,7 @@ func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err 
 	}
 	if p.conn == nil {
 		dial, cancel := context.WithTimeout(ctx, 2*time.Second)
-		p.conn, err = loadtest.DialPublisher(dial, loadtest.PublishTarget{Endpoint: loadtest.Endpoint{Addr: p.run.Addr}, Path: path, Streams: p.run.Channels + 1, Connections: 1, Compose: p.compose})
+		p.conn, err = loadtest.DialPublisher(dial, loadtest.PublishTarget{Endpoint: p.run.endpoint(), Path: path, Streams: p.run.Channels + 1, Connections: 1, Compose: p.compose})
 		cancel()
 		if err != nil {
 			p.conn = nil

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"peal/loadtest"
 )
 
 // Server is what is killed and started again, on one address.
@@ -45,8 +47,12 @@ type Config struct {
 	Restore    bool          // at every other restart a copy of the log is put back; the server is a Backup, and keeps something
 	History    int           // messages that each channel retains at least; 0: unknown
 	Access     *Access       // nil: the server needs no tokens
+	TLS        *loadtest.TLS // nil: cleartext
 	Log        io.Writer     // errors of the clients; nil: none
 }
+
+// endpoint is the server.
+func (c *Config) endpoint() loadtest.Endpoint { return loadtest.Endpoint{Addr: c.Addr, TLS: c.TLS} }
 
 // Default returns the run of scripts/chaos.sh, without address and seed.
 func Default() Config {

@@ -49,7 +49,7 @@ type options struct {
 	verbose                                bool
 	json                                   string
 	hostile                                int
-	tokens                                 bool
+	tokens, encrypted                      bool
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
@@ -73,6 +73,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.IntVar(&o.History, "history", 100_000, "messages the server retains of each channel")
 	f.IntVar(&o.hostile, "hostile", 0, "hostile clients beside the honest ones, of all kinds of loadtest/hostile that fit")
 	f.BoolVar(&o.tokens, "tokens", false, "the server needs tokens: clients have some that live 2 to 6 s, renew them, and lose them by revocation; not with --hostile")
+	f.BoolVar(&o.encrypted, "tls", false, "connections are encrypted, and clients resume sessions; not with --hostile")
 	f.StringVar(&o.json, "json", "", "`file` for the summary, as JSON")
 	f.BoolVar(&o.verbose, "verbose", false, "print why connections ended that clients wanted to keep, and the server's log")
 	if err := f.Parse(args); err != nil {
@@ -91,6 +92,10 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	}
 	if o.tokens && o.hostile > 0 {
 		fmt.Fprintln(stderr, "chaos: --tokens and --hostile exclude each other: hostile clients have no tokens")
+		return o, errUsage
+	}
+	if o.encrypted && o.hostile > 0 {
+		fmt.Fprintln(stderr, "chaos: --tls and --hostile exclude each other: hostile clients speak no TLS")
 		return o, errUsage
 	}
 	if o.transports != "" {
@@ -137,6 +142,14 @@ func (o *options) server() (p *chaos.Process, clean func() error, err error) {
 	}
 	if o.tokens {
 		files, err := o.access(p)
+		if err != nil {
+			return nil, nil, errors.Join(err, clean())
+		}
+		before := clean
+		clean = func() error { return errors.Join(before(), os.RemoveAll(files)) }
+	}
+	if o.encrypted {
+		files, err := o.encrypt(p)
 		if err != nil {
 			return nil, nil, errors.Join(err, clean())
 		}
