@@ -19,7 +19,7 @@ type Command struct {
 	Label string        // name in tables and messages
 	Args  []string      // program and arguments; {port}, {admin} and {loops} are replaced
 	Bare  bool          // the ceiling's protocol: no channels, and publishers connect to /pub
-	TLS   bool          // clients connect with TLS, and accept any certificate
+	TLS   *loadtest.TLS // how clients connect; nil: without TLS
 	Path  string        // where subscribers connect, instead of Peal's path and channels
 	Wait  time.Duration // until all its ports accept connections; 0: 20 s
 	Credentials
@@ -83,10 +83,7 @@ func (c *Command) Launch(ctx context.Context, loops int) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Credentials: c.Credentials, bare: c.Bare, path: c.Path, Name: c.Label, Addr: child.Loopback(ports.Port)}
-	if c.TLS {
-		s.trust = &loadtest.TLS{Insecure: true}
-	}
+	s := &Server{Credentials: c.Credentials, bare: c.Bare, path: c.Path, trust: c.TLS, Name: c.Label, Addr: child.Loopback(ports.Port)}
 	s.program = &child.Program{Name: c.Label, Args: slices.Clone(c.Args), Addrs: []string{s.Addr}, Accept: c.Wait, Grace: stopWait}
 	for i, arg := range c.Args {
 		if s.Admin == "" && strings.Contains(arg, "{admin}") {

@@ -55,10 +55,13 @@ func (t *TLS) Prepare(dir string) error {
 
 func (t *TLS) file(name string) string { return filepath.Join(t.dir, name) }
 
+// clients use the key exchange that both servers have: OpenSSL 3.0 has no ML-KEM.
+func clients() *loadtest.TLS { return &loadtest.TLS{Insecure: true, Classic: true} }
+
 // peal is plain with the certificate.
 func (t *TLS) peal(plain *Command) *Command {
 	c := with(plain, "--tls-cert", t.file("cert.pem"), "--tls-key", t.file("key.pem"))
-	c.TLS = true
+	c.TLS = clients()
 	return c
 }
 
@@ -68,7 +71,7 @@ func (t *TLS) nchan() (*Command, error) {
 		return nil, fmt.Errorf("nginx with Nchan: %w: install Debian's nginx and libnginx-mod-nchan", err)
 	}
 	const start = `sed "s|@DIR@|$0|; s|@PORT@|$1|" "$0/nginx.conf" > "$0/nginx.conf.$1" && exec nginx -e stderr -p "$0" -c "$0/nginx.conf.$1"`
-	return &Command{Label: "nginx + Nchan", TLS: true, Path: "/sub?id=c0", Args: []string{"sh", "-c", start, t.dir, "{port}"}}, nil
+	return &Command{Label: "nginx + Nchan", TLS: clients(), Path: "/sub?id=c0", Args: []string{"sh", "-c", start, t.dir, "{port}"}}, nil
 }
 
 // TLSExperiments compare Peal with nginx and Nchan, both with TLS and one thread, and
@@ -90,12 +93,17 @@ func (c *Config) TLSExperiments(t *TLS) []Experiment {
 	idle := func(ctx context.Context, l *Command) (Sample, error) {
 		return c.growth(ctx, l, loadtest.Spec{Channels: 1}, readResident)
 	}
-	clients := fmt.Sprintf("%d clients", c.Subscribers)
+	hybrid := func(ctx context.Context, l *Command) (Sample, error) {
+		l.TLS = &loadtest.TLS{Insecure: true}
+		return c.handshakes(ctx, l, false)
+	}
 	all := []Experiment{
 		{Key: "tls-full", A: side(full, true), B: side(full, false), Rows: []record.Row{{Unit: "1/s", Target: record.AtLeast(record.Ratio, 1),
-			What: "full handshakes, each with an upgrade to a WebSocket that subscribes, per server-CPU-second, " + clients}}},
+			What: fmt.Sprintf("full handshakes (ECDSA P-256, X25519), each with an upgrade to a WebSocket that subscribes, per server-CPU-second, %d clients", c.Subscribers)}}},
+		{Key: "tls-hybrid", A: side(hybrid, true), Rows: []record.Row{{Unit: "1/s",
+			What: "the same with ML-KEM, as browsers do it (Peal only)"}}},
 		{Key: "tls-resumed", A: side(resumed, true), B: side(resumed, false), Rows: []record.Row{{Unit: "1/s", Target: record.AtLeast(record.Ratio, 1),
-			What: "the same when all come back at once and resume their sessions"}}},
+			What: "X25519 again, when all come back at once and resume their sessions"}}},
 		{Key: "tls-idle", A: side(idle, true), B: side(idle, false), Rows: []record.Row{{Unit: "bytes", Target: record.AtMost(record.Value, 8<<10),
 			What: "resident bytes per idle WebSocket over TLS"}}},
 	}

@@ -21,6 +21,7 @@ type TLS struct {
 	Cert       []byte `json:"cert,omitempty"`        // PEM: the client's certificate
 	Key        []byte `json:"key,omitempty"`         // PEM: its key
 	Insecure   bool   `json:"insecure,omitempty"`    // any certificate is good
+	Classic    bool   `json:"classic,omitempty"`     // the key exchange is X25519: not every server has ML-KEM, which costs more
 
 	once  sync.Once
 	ready *tls.Config
@@ -67,6 +68,9 @@ func (t *TLS) config(e *Endpoint) (*tls.Config, error) {
 
 func (t *TLS) prepare() (*tls.Config, error) {
 	c := &tls.Config{InsecureSkipVerify: t.Insecure, NextProtos: []string{"http/1.1"}, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
+	if t.Classic {
+		c.CurvePreferences = []tls.CurveID{tls.X25519}
+	}
 	if len(t.CA) > 0 {
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(t.CA) {
