@@ -155,9 +155,12 @@ func TestNoWayOfEndingLeavesAnAddressCounted(t *testing.T) {
 			all = append(all, c)
 		}
 		s.await("all are there", func() bool { return s.stats()[0].Admission.Addresses == 1 && s.sum(connections) == 8 })
+		turnedAway := func() uint64 { a := s.stats()[0]; return a.Refused + a.Failed }
+		before := turnedAway()
 		s.dialFrom(here, 0).expectRefused(admit.Address)
 		refused := s.dialFrom(here, 0)
 		refused.reset()
+		s.await("both were taken from the backlog", func() bool { return turnedAway() == before+2 })
 		for _, c := range all {
 			end(c)
 		}

@@ -46,6 +46,7 @@ type options struct {
 	slots      int // of the ring, default 4096
 	sendBuffer int // SO_SNDBUF of the server's sockets
 	encoder    fanout.Encoder
+	unlimited  bool // no limits of addresses, not even counted
 	listen     func(t testing.TB) (fd int, addr net.Addr)
 	open       loop.OpenKernel
 	trusted    func(peer netip.Addr) bool
@@ -112,7 +113,7 @@ func prepare(t testing.TB, o options) *server {
 			b := addr.As16()
 			return binary.BigEndian.Uint64(b[8:])
 		},
-		Limited: func(addr netip.Addr) bool { return addr != netip.AddrFrom4([4]byte{127, 0, 0, 1}) },
+		Limited: func(addr netip.Addr) bool { return !o.unlimited && addr != netip.AddrFrom4([4]byte{127, 0, 0, 1}) },
 	})
 	if err != nil {
 		t.Fatal(err)

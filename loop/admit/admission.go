@@ -102,7 +102,9 @@ func (a *Admission) Pause(now time.Duration) time.Duration {
 func (a *Admission) Admit(c Client, open int, now time.Duration) (why Reason, wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if why, wait = a.address(c, now); why == None {
+	why, wait = a.address(c, now)
+	counted := why == None && c.Limited
+	if why == None {
 		a.total.Take(a.limits.Rate, now)
 		switch {
 		case a.pressed:
@@ -111,8 +113,8 @@ func (a *Admission) Admit(c Client, open int, now time.Duration) (why Reason, wa
 			why = Full
 		}
 	}
-	if why == None && c.Limited && !a.counts.Enter(c.Key, a.limits.PerAddress) {
-		why = Address
+	if why != None && counted {
+		a.counts.Leave(c.Key)
 	}
 	return why, a.refuse(why, wait, now)
 }
@@ -123,9 +125,7 @@ func (a *Admission) Admit(c Client, open int, now time.Duration) (why Reason, wa
 func (a *Admission) Name(c Client, now time.Duration) (why Reason, wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if why, wait = a.address(c, now); why == None && c.Limited && !a.counts.Enter(c.Key, a.limits.PerAddress) {
-		why = Address
-	}
+	why, wait = a.address(c, now)
 	return why, a.refuse(why, wait, now)
 }
 
@@ -141,9 +141,13 @@ func (a *Admission) Full(key uint64) bool {
 }
 
 // Leave ends a connection that was counted.
-func (a *Admission) Leave(key uint64) { a.counts.Leave(key) }
+func (a *Admission) Leave(key uint64) {
+	a.mu.Lock()
+	a.counts.Leave(key)
+	a.mu.Unlock()
+}
 
-// address decides by the limits of one address; a.mu is held.
+// address decides by the limits of one address, and counts it; a.mu is held.
 func (a *Admission) address(c Client, now time.Duration) (why Reason, wait time.Duration) {
 	if !c.Limited {
 		return None, 0
@@ -151,7 +155,7 @@ func (a *Admission) address(c Client, now time.Duration) (why Reason, wait time.
 	if wait := a.buckets.Take(c.Key, a.limits.AddressRate, now); wait > 0 {
 		return AddressRate, wait
 	}
-	if a.limits.PerAddress > 0 && a.counts.Of(c.Key) >= a.limits.PerAddress {
+	if !a.counts.Enter(c.Key, a.limits.PerAddress) {
 		return Address, 0
 	}
 	return None, 0
@@ -203,4 +207,8 @@ func (a *Admission) Stats() Stats {
 }
 
 // Connections is how many connections of an address are counted.
-func (a *Admission) Connections(key uint64) int { return a.counts.Of(key) }
+func (a *Admission) Connections(key uint64) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.counts.Of(key)
+}

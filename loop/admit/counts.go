@@ -1,21 +1,14 @@
 package admit
 
-import "sync"
-
 // Counts is how many connections each address has. An address without one has no
 // entry: there are never more entries than connections.
 //
-// Any goroutine may call it.
-type Counts struct {
-	mu sync.Mutex
-	by map[uint64]uint32
-}
+// Concurrency: none of its own.
+type Counts struct{ by map[uint64]uint32 }
 
 // Enter counts one more connection of key, or reports false where it has limit of them.
 // A limit of 0 is none. Leave must follow after true.
 func (c *Counts) Enter(key uint64, limit int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	n := c.by[key]
 	if limit > 0 && int64(n) >= int64(limit) {
 		return false
@@ -29,8 +22,6 @@ func (c *Counts) Enter(key uint64, limit int) bool {
 
 // Leave takes back one Enter.
 func (c *Counts) Leave(key uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	switch n := c.by[key]; n {
 	case 0:
 		panic("admit: Leave without Enter")
@@ -43,14 +34,10 @@ func (c *Counts) Leave(key uint64) {
 
 // Of is how many connections key has.
 func (c *Counts) Of(key uint64) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	return int(c.by[key])
 }
 
 // Len is how many addresses have connections.
 func (c *Counts) Len() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	return len(c.by)
 }

@@ -18,6 +18,6 @@
 // address only while it has a connection, and Buckets forgets the fullest bucket when
 // a set of them has no room, which can only make it take more of its owner.
 //
-// Concurrency: one loop accepts, and connections end on any loop, so an Admission and its
-// Counts have locks, held for nanoseconds. No clock, no system call: the time is an argument.
+// Concurrency: one loop accepts, and connections end on any loop, so an Admission has a
+// lock, held for nanoseconds. No clock, no system call: the time is an argument.
 package admit
