@@ -135,7 +135,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.LogLevel }},
 			{Name: "workers", Help: "goroutines for requests that take too long for a loop (listings, batches, history); raising it takes processor time from the loops", Min: 1, Max: 1 << 10,
 				field: func(c *server.Config) any { return &c.Workers }},
-			{Name: "address-share", Help: "largest share, in percent, of each table that clients fill (idempotency keys, clients kept away, members of channels) for one IPv4 address or IPv6 /64; use 100 if all clients connect through one proxy; raising it lets one address leave less room for the others", Min: 1, Max: 100,
+			{Name: "address-share", Help: "largest share, in percent, of each table that clients fill (idempotency keys, clients kept away, members of channels) for one IPv4 address or IPv6 /64; use 100 if all clients connect through one proxy that is not in trusted-proxies; raising it lets one address leave less room for the others", Min: 1, Max: 100,
 				field: func(c *server.Config) any { return &c.AddressShare }},
 			{Name: "worker-queue", Help: "requests that wait for a worker; addresses, and the connections of each address, get equal shares of time; beyond it 503 for the address with the most waiting requests; raising it costs memory and a longer wait", Min: 1, Max: many,
 				field: func(c *server.Config) any { return &c.WorkerQueue }},
