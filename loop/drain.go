@@ -38,7 +38,7 @@ func (g *Group) pace(ctx context.Context) pace {
 	p := newPace(int(g.drainRate.Load()), open, limit)
 	p.began = g.loops[0].kernel.Now()
 	if p.raised {
-		g.config.Log.Info("drain-rate is too low for the connections that are open: the drain is faster", "connections", open, "limit", limit, "rate", int(p.rate))
+		g.config.Log.Info("drain-rate is too low for the connections that are open: the drain is faster", "connections", open, "limit", limit.Round(100*time.Millisecond), "rate", int(p.rate))
 	}
 	return p
 }

@@ -25,3 +25,6 @@ func (s *Server) WatchMemory(ctx context.Context, resident func() (int, error)) 
 func IsAmong(configured string, inherited net.Addr) bool {
 	return isAmong(address{text: configured}, []net.Addr{inherited})
 }
+
+// EachLoop runs f on every loop.
+func (s *Server) EachLoop(ctx context.Context, f func(loop int)) error { return s.loops.Each(ctx, f) }
