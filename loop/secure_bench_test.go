@@ -8,9 +8,11 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"peal/loop"
 )
 
 // shakerEnv makes the test binary a client that makes handshakes: see BenchmarkHandshake.
@@ -68,6 +72,80 @@ func BenchmarkHandshake(b *testing.B) {
 	}
 }
 
+// BenchmarkIdle is the memory of the server's process for each idle connection over
+// TLS 1.3, after one request and its response. Use -benchtime 5000x or more.
+func BenchmarkIdle(b *testing.B) {
+	s := start(b, options{secure: true})
+	before := resident()
+	end := s.hold(b, b.N, "hold")
+	s.awaitConnections(b.N)
+	s.await("their handshakes", func() bool { return int(s.layer.Stats().Full) >= b.N })
+	after := resident()
+	b.ReportMetric(float64(after-before)/float64(b.N), "resident-B/conn")
+	end()
+	s.awaitEmpty()
+}
+
+// hold has another process hold n connections, until end.
+func (s *server) hold(b *testing.B, n int, how string) (end func()) {
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), shakerEnv+"="+fmt.Sprintf("%s %d %s", s.addr, n, how))
+	child.Stderr = os.Stderr
+	in, err := child.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		b.Fatal(err)
+	}
+	return func() {
+		in.Close()
+		child.Wait()
+	}
+}
+
+// BenchmarkDeliver counts the deliveries of a CPU-second of the server to 1,000
+// subscribers in another process, one publication at a time.
+func BenchmarkDeliver(b *testing.B) {
+	const subscribers = 1000
+	for _, over := range []string{"plain", "tls"} {
+		for _, size := range []int{100, 1000} {
+			b.Run(fmt.Sprintf("bytes=%d/over=%s", size, over), func(b *testing.B) {
+				s := start(b, options{secure: over == "tls", keep: 10})
+				end := s.hold(b, subscribers, "stream-"+over)
+				s.await("subscribers", func() bool { return s.sum(func(s loop.Stats) int { return s.Transports.SSE }) == subscribers })
+				data := strings.Repeat("x", size)
+				deliveries := func() (n int) {
+					return s.sum(func(s loop.Stats) int { return int(s.Fanout.Deliveries) })
+				}
+				s.publish("a", data)
+				s.await("the first", func() bool { return deliveries() >= subscribers })
+				b.ResetTimer()
+				used := cpuTime()
+				for i := range b.N {
+					s.publish("a", data)
+					s.await("deliveries", func() bool { return deliveries() >= (i+2)*subscribers })
+				}
+				used = cpuTime() - used
+				b.StopTimer()
+				b.ReportMetric(float64(b.N*subscribers)/used.Seconds(), "deliveries/cpu-s")
+				end()
+			})
+		}
+	}
+}
+
+// resident is the memory of this process that is in use.
+func resident() int {
+	debug.FreeOSMemory()
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		panic(err)
+	}
+	pages, _ := strconv.Atoi(strings.Fields(string(statm))[1])
+	return pages * os.Getpagesize()
+}
+
 func cpuTime() time.Duration {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
@@ -97,6 +175,34 @@ func shake(words string) int {
 		}
 		_, err = c.Read(make([]byte, 100)) // and the ticket before it
 		return err
+	}
+	if how := f[2]; how != "true" && how != "false" {
+		for range n {
+			c, err := net.Dial("tcp", f[0])
+			if err == nil && how != "stream-plain" {
+				c = tls.Client(c, config)
+			}
+			request := "echo x\n"
+			if how != "hold" {
+				request = "sse a now\n"
+			}
+			if err == nil {
+				_, err = c.Write([]byte(request))
+			}
+			if err == nil {
+				_, err = c.Read(make([]byte, 100))
+			}
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			defer c.Close()
+			if how != "hold" {
+				go io.Copy(io.Discard, c) // ends with the connection
+			}
+		}
+		io.Copy(io.Discard, os.Stdin) // until the server's test has measured
+		return 0
 	}
 	var all sync.WaitGroup
 	work, failed := make(chan struct{}), make(chan error, 8)

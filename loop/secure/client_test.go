@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
 	"math/big"
 	"net"
 	"sync"
@@ -125,7 +124,7 @@ func (m memory) Read(p []byte) (int, error) {
 	c := m.c
 	for len(c.come) == 0 {
 		if c.gone {
-			return 0, io.ErrUnexpectedEOF // io.EOF is for close_notify
+			return 0, errCut // io.EOF is for close_notify
 		}
 		if !c.shaking {
 			return 0, errEmpty{}
@@ -149,6 +148,8 @@ func (memory) RemoteAddr() net.Addr             { return nil }
 func (memory) SetDeadline(time.Time) error      { return nil }
 func (memory) SetReadDeadline(time.Time) error  { return nil }
 func (memory) SetWriteDeadline(time.Time) error { return nil }
+
+var errCut = errors.New("the end without close_notify")
 
 type errEmpty struct{}
 

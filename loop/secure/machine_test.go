@@ -26,6 +26,7 @@ type machine struct {
 	yielded bool
 	timers  []timer
 	closed  bool
+	calm    bool // reads take all that is there
 
 	mu    sync.Mutex // goroutines trigger
 	tasks []func()
@@ -216,7 +217,7 @@ func (m *machine) Read(fd int32, b []byte) (int, error) {
 		return 0, loop.ErrAgain
 	}
 	n := min(len(b), len(s.in))
-	if n > 1 && m.rnd.IntN(4) == 0 { // the others came just after it
+	if n > 1 && !m.calm && m.rnd.IntN(4) == 0 { // the others came just after it
 		n = 1 + m.rnd.IntN(n-1)
 		s.edge |= loop.Readable
 		if s.ended {
