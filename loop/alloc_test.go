@@ -133,17 +133,22 @@ func TestAllocationsOfReceivedFrames(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		pieces int
-	}{{"whole", 1}, {"in three pieces", 3}} {
+		wire   string
+	}{
+		{"whole", 1, string(masked(0x80|opText, "#"+strings.Repeat("f", 299)))},
+		{"in three pieces", 3, string(masked(0x80|opText, "#"+strings.Repeat("f", 299)))},
+		{"compressed", 1, compressed("#" + strings.Repeat("f", 2999))},
+	} {
 		t.Run(tc.name, func(t *testing.T) {
 			const senders, rounds, slack = 200, 200, 3000
 			s := start(t, options{})
 			var all []*client
 			for range senders {
 				c := s.dial()
-				c.ws("wsraw", "a now publish")
+				c.ws("wsraw", "a now publish deflate")
 				all = append(all, c)
 			}
-			wire := masked(0x80|opText, "#"+strings.Repeat("f", 299))
+			wire := []byte(tc.wire)
 			w := newCrew(t, all, func(c net.Conn, _ []byte) error {
 				for i := range tc.pieces {
 					if _, err := c.Write(wire[i*len(wire)/tc.pieces : (i+1)*len(wire)/tc.pieces]); err != nil {

@@ -211,6 +211,8 @@ func (f front) subscription(c *loop.Call, words string, k ring.Encoding) *loop.S
 			s.Publishes = true
 		case "ignoregap":
 			s.IgnoreGap = true
+		case "deflate":
+			s.Deflate = true
 		case "named":
 			s.Named = true
 			f.named.add(c.Session)

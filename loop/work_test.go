@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"peal/loop"
+	"peal/loop/deflate"
 )
 
 // What one client sends in one piece costs a callback no more than a turn's
@@ -22,6 +23,8 @@ func TestOneCallbackDoesLittle(t *testing.T) {
 		{"pings", "wsjson", string(masked(0x80|opPing, "x")), func(c *client) { c.expectFrame(opPong, "x") }},
 		{"commands", "wsjson", string(masked(0x80|opText, "work 30")), func(c *client) { c.expectFrame(opText, "done") }},
 		{"messages", "wsjson", string(masked(0x80|opText, "#")), nil},
+		{"compressed messages", "wsjson", string(masked(0xC0|opText, string(deflate.AppendMessage(nil, []byte("#"+strings.Repeat(" ", 30_000)), deflate.Wide)))), nil},
+		{"compressed noise", "wsjson", string(masked(0xC0|opText, string(deflate.AppendStored(nil, []byte("#"+strings.Repeat("~!", 400)))[:807]))), nil},
 		{"requests", "", "echo x\n", func(c *client) { c.expect("x") }},
 		{"dear requests", "", "work 100\n", func(c *client) { c.expect("done") }},
 		{"published", "", "pub b x\n", func(c *client) { c.line() }},
@@ -34,7 +37,7 @@ func TestOneCallbackDoesLittle(t *testing.T) {
 			for range 4 {
 				c := s.dial()
 				if kind.first != "" {
-					c.ws(kind.first, "a now publish")
+					c.ws(kind.first, "a now publish deflate")
 					c.expectFrame(opText, "open 0\n")
 				}
 				clients = append(clients, c)

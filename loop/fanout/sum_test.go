@@ -316,3 +316,57 @@ func TestTheRestOfAMessageThatIsEncodedToSomethingElse(t *testing.T) {
 		t.Errorf("%d bytes were sent, want the %d of the message", len(out.sent), len(first.Entry.([]byte)))
 	}
 }
+
+// sumNothing is an encoder of which every stream has a sum.
+type sumNothing struct{ nopEncoder }
+
+func (sumNothing) Sums(ring.Encoding) bool { return true }
+func (sumNothing) Sum(m *ring.Message, _ ring.Encoding) deflate.Sum {
+	return deflate.SumOf(m.Entry.([]byte))
+}
+func (sumNothing) SumOf(b []byte) deflate.Sum                 { return deflate.SumOf(b) }
+func (sumNothing) AppendEnd(dst []byte, _ deflate.Sum) []byte { return dst }
+
+// summedScene has members of two sets of channels, all with sums.
+func summedScene(tb testing.TB, members int) *scene {
+	s := newScene(tb, 200, "A", "B")
+	s.fan = fanout.New(0, fanout.Limits{}, sumNothing{}, s.source, &nopSender{}, nopEvents{})
+	for i := range members {
+		s.subscribe(false, [][]string{{"A"}, {"A", "B"}}[i%2]...)
+	}
+	return s
+}
+
+func TestSummedDeliveryAllocatesNothing(t *testing.T) {
+	s := summedScene(t, 100)
+	step := func() { s.publish(3) }
+	for range 50 {
+		step()
+	}
+	if n := testing.AllocsPerRun(100, step); n != 0 {
+		t.Errorf("%.1f allocations", n)
+	}
+}
+
+// The cost of sums beside BenchmarkFlush.
+func BenchmarkFlushSummed(b *testing.B) {
+	for _, summed := range []bool{false, true} {
+		b.Run(fmt.Sprintf("summed=%v", summed), func(b *testing.B) {
+			s := summedScene(b, 1000)
+			if !summed {
+				s.fan = fanout.New(0, fanout.Limits{}, nopEncoder{}, s.source, &nopSender{}, nopEvents{})
+				s.slots = 0
+				for i := range 1000 {
+					s.subscribe(false, [][]string{{"A"}, {"A", "B"}}[i%2]...)
+				}
+			}
+			before := s.fan.Stats().Deliveries
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				s.publish(1)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(s.fan.Stats().Deliveries-before), "ns/delivery")
+		})
+	}
+}
