@@ -23,7 +23,7 @@ Listen %[1]s
 var apachePlants = []plant{
 	{name: "nothing"},
 	{name: "no Upgrade", replace: []string{" upgrade=websocket", ""}, want: []string{"websocket: failure"}, says: "upgrade=websocket   # Apache 2.4.47 or later"},
-	{name: "timeout", replace: []string{"timeout=130", "timeout=1"}, want: []string{"idle-event-stream: failure", "long-poll: failure"}, says: "ProxyTimeout 130"},
+	{name: "timeout", replace: []string{"timeout=130", "timeout=2"}, want: []string{"idle-event-stream: failure", "long-poll: failure"}, says: "ProxyTimeout 130"},
 	{name: "another Host", replace: []string{"ProxyPreserveHost On", ""}, want: []string{"host: failure"}, says: "ProxyPreserveHost On"},
 	{name: "no keep-alive", replace: []string{"KeepAlive On", "KeepAlive Off"}, want: []string{"keep-alive: warning"}, says: "KeepAlive On"},
 	{name: "small headers", replace: []string{"LimitRequestFieldSize 8190", "LimitRequestFieldSize 2000"}, want: []string{"large-headers: failure"}, says: "LimitRequestFieldSize 16380"},

@@ -56,7 +56,7 @@ func TestDocumentedConfigurationsHaveNoFault(t *testing.T) {
 		reached["HAProxy"] = at
 	}
 	if at, dir := addrs[2], t.TempDir(); optional("caddy") {
-		run(t, dir, "Caddyfile", documented(t, "Caddyfile", "127.0.0.1:8080", peal, ":80 {", "{\nadmin off\nauto_https off\n}\nhttp://push.example:"+at[strings.Index(at, ":")+1:]+" {\nbind 127.0.0.1"),
+		run(t, dir, "Caddyfile", documented(t, "Caddyfile", "127.0.0.1:8080", peal, ":80 {", "{\nadmin off\nauto_https off\n}\nhttp://push.example:"+at[strings.Index(at, ":")+1:]+" {\nbind "+at[:strings.Index(at, ":")]),
 			[]string{at}, "env", "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "caddy", "run", "--adapter", "caddyfile", "--config", filepath.Join(dir, "Caddyfile"))
 		reached["Caddy"] = at
 	}

@@ -32,13 +32,13 @@ backend b%[1]d from d%[1]d
 
 var haproxyPlants = []plant{
 	{name: "nothing"},
-	{name: "server timeout", replace: []string{"timeout server 130s", "timeout server 1s"},
+	{name: "server timeout", replace: []string{"timeout server 130s", "timeout server 2s"},
 		want: []string{"long-poll: failure"}, says: "timeout server 130s"}, // streams without an end have the timeout of tunnels
-	{name: "server timeout, none of tunnels", replace: []string{"timeout server 130s", "timeout server 1s", "timeout tunnel 130s", ""},
+	{name: "server timeout, none of tunnels", replace: []string{"timeout server 130s", "timeout server 2s", "timeout tunnel 130s", ""},
 		want: []string{"idle-event-stream: failure", "idle-websocket: failure", "long-poll: failure"}, says: "timeout server 130s"},
-	{name: "client timeout", replace: []string{"timeout client 130s", "timeout client 1s", "timeout tunnel 130s", ""},
+	{name: "client timeout", replace: []string{"timeout client 130s", "timeout client 2s", "timeout tunnel 130s", ""},
 		want: []string{"idle-websocket: failure"}, says: "timeout client 130s"},
-	{name: "tunnel timeout", replace: []string{"timeout tunnel 130s", "timeout tunnel 1s"},
+	{name: "tunnel timeout", replace: []string{"timeout tunnel 130s", "timeout tunnel 2s"},
 		want: []string{"idle-event-stream: failure", "idle-websocket: failure"}, says: "timeout tunnel 130s"},
 	// It holds uploads back until they are complete; there is nothing to see of it.
 	{name: "request buffering", replace: []string{"option abortonclose", "option abortonclose\n\toption http-buffer-request"}},

@@ -3,8 +3,10 @@ package outside_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
@@ -28,23 +30,27 @@ import (
 
 func TestMain(m *testing.M) {
 	child.Play() // the programs that tests start die with them
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // they wait, most of the time
+		panic(err)
+	}
 	os.Exit(leak.Main(m))
 }
 
 // patience is how long what comes at once may take: nothing waits for it but the
 // checks that find something held back.
-const patience = 6 * time.Second
+const patience = 10 * time.Second
 
 // secret signs the tokens of the tests.
 var secret = strings.Repeat("s", 32)
 
 // serve starts a server of which clients need tokens, and returns its address. Its
-// heartbeats come after 1.6 to 2.4 s.
+// heartbeats come after 4 to 6 s: proxies that cut earlier do so after 2 s.
 func serve(t *testing.T, change func(c *server.Config)) string {
 	t.Helper()
 	c := server.Config{Listen: []string{"127.0.0.1:0"}, Auth: server.AuthToken, Drain: time.Second, Log: slog.New(slog.DiscardHandler)}
 	c.Token.Secrets = []string{secret}
-	c.Loop.Loops, c.Loop.Heartbeat = 1, 2*time.Second
+	c.Loop.Loops, c.Loop.Heartbeat = 1, 5*time.Second
 	if change != nil {
 		change(&c)
 	}
@@ -92,7 +98,7 @@ func examine(t *testing.T, addr string, change func(v *outside.Visit)) *doctor.R
 	_, port, _ := strings.Cut(addr, ":")
 	v := outside.Visit{
 		URL: &url.URL{Scheme: "http", Host: "push.example:" + port}, Connect: addr, Header: bearer(t),
-		Patience: patience, Idle: 5 * time.Second, Poll: 3 * time.Second,
+		Patience: patience, Idle: 20 * time.Second, Poll: 5 * time.Second,
 	}
 	if change != nil {
 		change(&v)
@@ -143,17 +149,17 @@ func tool(t *testing.T, name string) string {
 	return ""
 }
 
-// ports are free ones of the loopback address.
+// ports are addresses of this machine that no other program uses: of a network of
+// 127.0.0.0/8 that is chosen at random, with one free port.
 func ports(t *testing.T, n int) (addrs []string) {
 	t.Helper()
-	for len(addrs) < n {
-		port, err := child.FreePort()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if addr := child.Loopback(port); !slices.Contains(addrs, addr) {
-			addrs = append(addrs, addr)
-		}
+	port, err := child.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := fmt.Sprintf("127.%d.%d", 1+rand.IntN(254), rand.IntN(256))
+	for i := range n {
+		addrs = append(addrs, fmt.Sprintf("%s.%d:%d", network, i+1, port))
 	}
 	return addrs
 }

@@ -32,7 +32,7 @@ var nginxPlants = []plant{
 	{name: "buffering that Peal turns off", replace: []string{"proxy_buffering off;", "proxy_buffering on;"}},
 	{name: "buffering", replace: []string{"proxy_buffering off;", "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;"},
 		want: []string{"event-stream: failure"}, says: "proxy_buffering off;"},
-	{name: "read timeout", replace: []string{"130s", "1s"},
+	{name: "read timeout", replace: []string{"130s", "2s"},
 		want: []string{"idle-event-stream: failure", "idle-websocket: failure", "long-poll: failure"}, says: "proxy_read_timeout 130s;"},
 	{name: "no Upgrade", replace: []string{"proxy_set_header Upgrade $http_upgrade;", "", "$peal_connection", `""`},
 		want: []string{"websocket: failure"}, says: "proxy_set_header Upgrade $http_upgrade;"},

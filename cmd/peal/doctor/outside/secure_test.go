@@ -45,7 +45,7 @@ func TestNginxWithTLSAndHTTP2(t *testing.T) {
 		{name: "nothing", says: "HTTP/2, and HTTP/1.1 for WebSockets", visit: visit},
 		{name: "buffering", replace: []string{"proxy_buffering off;", "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;"},
 			want: []string{"event-stream: failure"}, says: "proxy_buffering off;", visit: visit},
-		{name: "read timeout", replace: []string{"130s", "1s"},
+		{name: "read timeout", replace: []string{"130s", "2s"},
 			want: []string{"idle-event-stream: failure", "idle-websocket: failure", "long-poll: failure"}, says: "proxy_read_timeout 130s;", visit: visit},
 	}
 	b := &strings.Builder{}
@@ -74,7 +74,7 @@ func TestTLSOfPeal(t *testing.T) {
 	visit := func(v *outside.Visit) { v.URL.Scheme, v.Roots = "https", roots }
 	plants := []plant{{name: "no proxy", visit: visit}}
 	if tool(t, "haproxy") != "" {
-		for i, replace := range [][]string{{}, {"130s", "1s"}} {
+		for i, replace := range [][]string{{}, {"130s", "2s"}} {
 			startHAProxy(t, documented(t, "haproxy-tcp.cfg", append([]string{"127.0.0.1:8443", peal, "bind :443", "bind " + addrs[i]}, replace...)...), addrs[i:i+1])
 		}
 		plants = append(plants, plant{name: "HAProxy, TCP", visit: visit}, plant{
