@@ -25,6 +25,7 @@ const overTLS = "TestOverTLS"
 // TestOverTLS runs tests of every transport against servers with TLS: what holds without
 // it holds with it.
 func TestOverTLS(t *testing.T) {
+	believe(t)
 	for _, test := range []func(*testing.T){
 		TestCommandsMissAndRepeatNothing,
 		TestCommandHistoryToASlowReader,
@@ -86,33 +87,37 @@ func TestOverTLS(t *testing.T) {
 
 func isOverTLS(t testing.TB) bool { return strings.HasPrefix(t.Name(), overTLS+"/") }
 
-// encrypt gives a server a certificate in tests of TestOverTLS, and returns what its clients trust.
+// encrypted is the certificate of all servers in TestOverTLS, which sets it.
+var encrypted struct {
+	ca        *testca.CA
+	cert, key string
+}
+
+// encrypt gives a server a certificate in tests of TestOverTLS, and returns what its
+// clients trust.
 func encrypt(t testing.TB, c *server.Config) *tls.Config {
 	if !isOverTLS(t) {
 		return nil
 	}
-	ca, dir := testca.New(t, "Test"), t.TempDir()
-	cert, key := ca.Files(dir, "server", testca.Leaf{})
-	c.TLS.Certs, c.TLS.Keys = []string{cert}, []string{key}
-	believe(t, ca, dir, cert)
-	return trusting(ca)
+	c.TLS.Certs, c.TLS.Keys = []string{encrypted.cert}, []string{encrypted.key}
+	return trusting(encrypted.ca)
 }
 
-// believe has the programs that the test starts trust an authority: PHP, Node, and the
-// browser, which knows the certificate.
-func believe(t testing.TB, ca *testca.CA, dir, cert string) {
+// believe has the programs that tests start trust the authority of encrypted: PHP, Node, and
+// the browser, which knows the certificate.
+func believe(t *testing.T) {
 	t.Helper()
-	root := ca.File(dir, "root")
-	ini := filepath.Join(dir, "ini")
+	dir := t.TempDir()
+	encrypted.ca = testca.New(t, "Test")
+	encrypted.cert, encrypted.key = encrypted.ca.Files(dir, "server", testca.Leaf{})
+	root, ini := encrypted.ca.File(dir, "root"), filepath.Join(dir, "ini")
 	if err := os.Mkdir(ini, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(ini, "ca.ini"), []byte("curl.cainfo="+root+"\nopenssl.cafile="+root+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PHP_INI_SCAN_DIR", ":"+ini)
-	t.Setenv("NODE_EXTRA_CA_CERTS", root)
-	text, err := os.ReadFile(cert)
+	text, err := os.ReadFile(encrypted.cert)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,11 +127,16 @@ func believe(t testing.TB, ca *testca.CA, dir, cert string) {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
-	t.Setenv(knownKey, base64.StdEncoding.EncodeToString(sum[:]))
+	for name, value := range map[string]string{"PHP_INI_SCAN_DIR": ":" + ini, "NODE_EXTRA_CA_CERTS": root, knownKey: base64.StdEncoding.EncodeToString(sum[:])} {
+		if err := os.Setenv(name, value); err != nil { // not t.Setenv: tests of it run in parallel
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Unsetenv(name) })
+	}
 }
 
 // knownKey names the variable with the digest of the public key that the browser accepts.
-const knownKey = "PEAL_TEST_PUBLIC_KEY"
+const knownKey = "ENDTOEND_PUBLIC_KEY"
 
 // encryptionFlags are those of encrypt for a process.
 func encryptionFlags(t testing.TB) (trust *tls.Config, flags []string) {
