@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"peal/server"
 )
@@ -189,5 +190,26 @@ func TestClientsOfProxiesAreLimitedByTheirAddress(t *testing.T) {
 	}
 	if !served(dial("192.0.2.9")) {
 		t.Error("a client behind the same proxy is refused")
+	}
+}
+
+// A header that does not become whole ends the connection, also in front of TLS or of
+// nothing; a connection that has sent nothing waits for longer.
+func TestAHeaderThatDoesNotBecomeWhole(t *testing.T) {
+	s, log := tryingWith(t, func(c *server.Config) { c.Loop.HeadTimeout = time.Second }, "loopback")
+	silent, err := net.Dial("tcp", s.Addrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if status, body := ask(t, s.Addrs()[0], "PROXY TCP4 192.0.2.7 198.51"); status != 0 {
+		t.Errorf("%d %s, want the end", status, body)
+	}
+	if got := s.ProxyHeaders(); got.Late != 1 || log.count("not complete within head-timeout") != 1 {
+		t.Errorf("%+v", got)
+	}
+	fmt.Fprint(silent, script)
+	if _, err := http.ReadResponse(bufio.NewReader(silent), nil); err != nil {
+		t.Errorf("the silent one: %v", err)
 	}
 }
