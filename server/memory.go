@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	memoryEvery = time.Second // how often the memory of the process is looked at
-	shedAtOnce  = 64          // stalled connections that are ended then, on each loop
+	memoryEvery = 250 * time.Millisecond // how often the memory of the process is looked at
+	shedEvery   = 4                      // in so many looks stalled connections are ended
+	shedAtOnce  = 64                     // so many, on each loop
 )
 
 // defaultMemoryLimit is what Config.MemoryLimit is by default.
@@ -33,13 +34,20 @@ func (s *Server) watchMemory(ctx context.Context, resident func() (int, error)) 
 		defer debug.SetMemoryLimit(before)
 	}
 	s.config.Log.Info("watching the memory of the process", "limit", limit)
+	if history := s.config.Hub.TotalBytes; history > limit/2 {
+		s.config.Log.Warn("history-total-bytes is more than half of memory-limit: when the history is full, publications may be refused; lower history-total-bytes or raise memory-limit", "history-total-bytes", history, "memory-limit", limit)
+	}
 	ticker := time.NewTicker(memoryEvery)
 	defer ticker.Stop()
-	for failed := false; ; {
+	failed := false
+	for look := 0; ; look++ {
 		n, err := resident()
 		switch {
 		case err == nil:
 			s.memoryIs(watch.Step(n), n, limit)
+			if s.MemoryLevel() != memory.Normal && look%shedEvery == 0 {
+				s.loops.ShedStalled(shedAtOnce)
+			}
 		case !failed:
 			failed = true
 			s.config.Log.Warn("memory-limit has no effect: the memory of the process cannot be read", "error", err)
@@ -67,9 +75,6 @@ func (s *Server) memoryIs(level memory.Level, resident, limit int) {
 		default:
 			s.config.Log.Warn("memory is beyond nine tenths of memory-limit: new connections are refused, and stalled connections closed; raise memory-limit, or lower max-connections or history-total-bytes", attributes...)
 		}
-	}
-	if level != memory.Normal {
-		s.loops.ShedStalled(shedAtOnce)
 	}
 }
 
