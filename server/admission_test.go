@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"peal/loop"
+	"peal/scripts/testca"
 	"peal/server"
 	"peal/server/rate"
 )
@@ -97,5 +100,64 @@ func TestFullServerRefusesInTheFormOfTheTransport(t *testing.T) {
 		check("/sse?channel=a", 200, "retry: ")
 		check("/poll?channel=a", 429, "too_many_connections")
 		check("/channels", 503, "too_many_connections")
+	}
+}
+
+// Over TLS a refusal comes behind the handshake, and beyond the budget the connection ends before it.
+// Clients that never finish the handshake leave nothing behind.
+func TestRefusalsOverTLS(t *testing.T) {
+	ca, dir := testca.New(t, "CA"), t.TempDir()
+	cert, key := ca.Files(dir, "a", testca.Leaf{})
+	c := server.Config{Listen: []string{"127.0.0.1:0"}, TLS: server.TLS{Certs: []string{cert}, Keys: []string{key}}}
+	c.Loop.MaxConnections = 1
+	s := serving(t, c)
+	trust := &tls.Config{RootCAs: ca.Pool, ServerName: "localhost"}
+	url := "https://" + s.Addrs()[0].String()
+	held, err := tls.Dial("tcp", s.Addrs()[0].String(), trust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+
+	for path, want := range map[string]int{"/channels": 503, "/poll?channel=a": 429, "/sse?channel=a": 200} {
+		response, err := asked(t, trust, request(t, "GET", url+path, "localhost"))
+		if err != nil || response.StatusCode != want || want != 200 && response.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: %v, %v, want %d", path, response, err, want)
+		}
+	}
+	for _, first := range []string{"", "\x16\x03\x01", "GET / HTTP/1.1\r\n\r\n"} { // no handshake, half of one, none at all
+		conn, err := net.Dial("tcp", s.Addrs()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, first)
+		conn.Close()
+	}
+	stats := func() loop.Stats {
+		t.Helper()
+		all, err := s.LoopStats(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all[0]
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		st := stats()
+		if st.Connections == 1 && st.Admission.Open == 0 && st.Refused == 6 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections, %d refusals under way, %d refused, want 1, 0 and 6", st.Connections, st.Admission.Open, st.Refused)
+		}
+	}
+
+	next := c
+	next.Admission.Refusals = rate.Off
+	if err := s.Reload(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := tls.Dial("tcp", s.Addrs()[0].String(), trust); err == nil {
+		conn.Close()
+		t.Error("without a budget a handshake was finished")
 	}
 }
