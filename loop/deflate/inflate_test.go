@@ -35,8 +35,8 @@ func noise(n int) []byte {
 
 // messages is what is compressed and inflated again.
 func messages() map[string][]byte {
-	all := map[string][]byte{"zeros": make([]byte, 100_000)}
-	for _, n := range []int{0, 1, 2, 5, 125, 126, 1000, 4096, 32<<10 - 1, 32 << 10, 64 << 10, 1<<16 + 1, 200_000} {
+	all := map[string][]byte{"zeros": make([]byte, 70_000)}
+	for _, n := range []int{0, 1, 2, 5, 125, 126, 1000, 4096, 32<<10 - 1, 32 << 10, 64 << 10, 1<<16 + 1} {
 		all[fmt.Sprintf("text of %d", n)] = text(n)
 		all[fmt.Sprintf("noise of %d", n)] = noise(n)
 	}
@@ -78,7 +78,7 @@ func TestCompressingIsDeterministic(t *testing.T) {
 	for name, message := range messages() {
 		for _, w := range []deflate.Window{deflate.Wide, deflate.Narrow} {
 			first := deflate.AppendFlushed(nil, message, w)
-			for range 3 {
+			for range 2 {
 				deflate.AppendFlushed(nil, text(rand.IntN(5000)), w)
 				if again := deflate.AppendFlushed([]byte("x"), message, w); !bytes.Equal(again[1:], first) {
 					t.Fatalf("%s, window %d: other bytes the second time", name, w)
@@ -137,12 +137,12 @@ func TestInflate(t *testing.T) {
 	}
 }
 
-// A bomb of a gigabyte takes no more memory than the limit.
+// A bomb of 16 MiB takes no more memory than the limit.
 func TestABombIsCappedWhileItInflates(t *testing.T) {
 	var bomb bytes.Buffer
 	z, _ := flate.NewWriter(&bomb, 9)
 	zeros := make([]byte, 1<<20)
-	for range 256 {
+	for range 16 {
 		_, _ = z.Write(zeros)
 	}
 	_ = z.Flush()
