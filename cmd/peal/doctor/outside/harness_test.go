@@ -31,7 +31,7 @@ import (
 func TestMain(m *testing.M) {
 	child.Play() // the programs that tests start die with them
 	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil { // they wait, most of the time
+	if err := flag.Set("test.parallel", "4"); err != nil { // they wait, most of the time
 		panic(err)
 	}
 	os.Exit(leak.Main(m))
@@ -103,7 +103,7 @@ func examine(t *testing.T, addr string, change func(v *outside.Visit)) *doctor.R
 	if change != nil {
 		change(&v)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	return v.Examine(ctx)
 }
