@@ -62,6 +62,9 @@ func (l *Loop) mayRead(c *conn) bool {
 	if c.flags&flagBacklog != 0 {
 		return false // what was read waits for its turn
 	}
+	if c.state == stateLinger && c.need > mostDiscarded {
+		return false
+	}
 	if !l.waits(c) {
 		return true
 	}
@@ -85,6 +88,7 @@ func (l *Loop) waits(c *conn) bool {
 // used. b is the loop's memory.
 func (l *Loop) take(slot uint32, c *conn, b []byte) {
 	if c.state == stateSSE || c.state == stateLinger || c.flags&flagFarewell != 0 {
+		l.discard(c, len(b))
 		return
 	}
 	if c.input != 0 {
@@ -137,4 +141,18 @@ func (l *Loop) resume(slot uint32, c *conn) {
 	}
 	l.readAgain(slot, c) // in a turn, not from inside what called
 	l.endHalfClosed(slot, c)
+}
+
+// mostDiscarded is how much of what a client sends behind the end of its connection is
+// read: so much of a body that was refused, for example. The rest stays in the kernel, and
+// the client waits, until LingerTimeout.
+const mostDiscarded = 16 << 20
+
+// discard counts n bytes that are dropped. They are work: a client that sends as fast as
+// it can has its turns like others.
+func (l *Loop) discard(c *conn, n int) {
+	l.spend(1 + n/workDiscarded)
+	if c.state == stateLinger {
+		c.need += uint32(n)
+	}
 }

@@ -240,7 +240,7 @@ func (l *Loop) linger(slot uint32, c *conn) {
 	l.unsubscribe(slot, c)
 	l.dropInput(c)
 	l.kernel.Shutdown(c.fd)
-	c.state = stateLinger
+	c.state, c.need = stateLinger, 0
 	l.wait(slot, c, ticks(l.config.LingerTimeout))
 	l.readAgain(slot, c)
 }

@@ -15,6 +15,8 @@ const (
 	workSend    = 8    // a system call that sends: 8 µs over loopback
 	workBytes   = 64   // bytes of input to a unit: JSON is read at 10 ns a byte
 	workOut     = 1024 // bytes of output to a unit
+
+	workDiscarded = 4096 // bytes of input to a unit that are read and dropped
 )
 
 // connShare is which part of Config.TurnWork one connection has at a time.

@@ -154,3 +154,30 @@ func TestTimersAreServedInTurns(t *testing.T) {
 		t.Errorf("%d heartbeats, and not one turn", streams)
 	}
 }
+
+// What is read and dropped is work, too, and a client that is to hang up cannot send for
+// ever.
+func TestDroppedInputIsCounted(t *testing.T) {
+	s := start(t, options{config: loop.Config{Loops: 1}})
+	c := s.dial()
+	c.sse("a now")
+	before := s.stats()[0].Work
+	const sent = 1 << 20
+	c.send(strings.Repeat("x", sent))
+	s.await("work", func() bool { return s.stats()[0].Work-before >= sent/4096 })
+
+	ended := s.dial()
+	ended.send("last bye\n")
+	ended.expect("bye")
+	ended.SetDeadline(time.Now().Add(patience))
+	piece, all := make([]byte, 1<<20), 0
+	for all < 1<<30 {
+		n, err := ended.Conn.Write(piece)
+		if all += n; err != nil {
+			break
+		}
+	}
+	if all > 64<<20 { // with what the sockets hold
+		t.Errorf("it could send %d bytes behind the end", all)
+	}
+}
