@@ -54,7 +54,7 @@ func (s *server) encrypt(o *options, listener int) {
 	if o.certificate != nil {
 		certificate = *o.certificate
 	}
-	s.layer = secure.New(secure.Config{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}})
+	s.layer = secure.New(secure.Config{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}, HandshakeTimeout: 3 * patience})
 	s.roots = &tls.Config{RootCAs: roots, ServerName: "localhost"}
 	if o.open == nil {
 		o.open = loop.OpenLayered(s.layer.Open)

@@ -49,8 +49,11 @@ fi
 step 'tests, race detector on'
 go test -race -timeout 15m ./...
 
-step 'simulations: the fan-out, the whole server'
-go test -count=1 -v -run '^TestSimulation$' ./loop/fanout ./server/simulation | grep -v '^==='
+step 'simulations: the fan-out, the whole server, the whole server over TLS'
+go test -count=1 -v -run '^TestSimulation(OverTLS)?$' ./loop/fanout ./server/simulation | grep -v '^==='
+
+step 'the loop over TLS'
+PEAL_LOOP_TLS=1 go test -count=1 -run 'HalfClose|Drain|Mixed|OverTLS|Reset' ./loop
 
 step 'tests of allocations and of planted bugs, race detector off'
 go test -count=1 -run 'Alloc|Planted' ./...
