@@ -131,7 +131,11 @@ func (a *Admission) Name(c Client, now time.Duration) (why Reason, wait time.Dur
 
 // Count counts a connection of an address without deciding about it, because Full was
 // asked before. Leave must follow.
-func (a *Admission) Count(key uint64) { a.counts.Enter(key, 0) }
+func (a *Admission) Count(key uint64) {
+	a.mu.Lock()
+	a.counts.Enter(key, 0)
+	a.mu.Unlock()
+}
 
 // Full reports whether the address has as many connections as it may.
 func (a *Admission) Full(key uint64) bool {

@@ -2,6 +2,7 @@ package admit_test
 
 import (
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -201,5 +202,26 @@ func BenchmarkAdmit(b *testing.B) {
 			a.Leave(c.Key)
 		}
 		a.Admit(c, 1, now)
+	}
+}
+
+// Loops count and ask while others leave.
+func TestStreamsAreCountedByAnyGoroutine(t *testing.T) {
+	a := admit.New(admit.Limits{PerAddress: 1}, 1)
+	var all sync.WaitGroup
+	for key := range uint64(8) {
+		all.Go(func() {
+			for range 200 {
+				a.Count(key)
+				if !a.Full(key) || a.Connections(key) != 1 {
+					t.Errorf("%d is not full", key)
+				}
+				a.Leave(key)
+			}
+		})
+	}
+	all.Wait()
+	if n := a.Stats().Addresses; n != 0 {
+		t.Errorf("%d addresses are left", n)
 	}
 }
