@@ -19,9 +19,14 @@ import (
 // The configurations in docs/proxies, tried with the real programs: each is
 // taken as it stands, but for addresses and places to write to.
 
-func TestThroughNginx(t *testing.T) {
+func TestThroughNginx(t *testing.T) { throughNginx(t, start(t)) }
+
+// Event streams and polls reach the client of net/http, which asks for gzip, at once.
+func TestCompressedThroughNginx(t *testing.T) { throughNginx(t, compressing(t, 1)) }
+
+func throughNginx(t *testing.T, p *peal) {
 	program := tool(t, "nginx")
-	p, dir := start(t), t.TempDir()
+	dir := t.TempDir()
 	through := p.proxy(t, dir, "nginx.conf", func(port string) *strings.Replacer {
 		return strings.NewReplacer("127.0.0.1:8080", p.addr, "listen 80;", "listen 127.0.0.1:"+port+";",
 			"\nhttp {", "\nhttp {\naccess_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;")
