@@ -38,7 +38,7 @@ var loopBugs = []loopBug{
 			"if BUG && s.From == fanout.After {\n\t\ts.Sequence = min(s.Sequence, l.fan.Applied())\n\t}\n\tposition, err := l.fan.Subscribe(slot, &s.Subscription)"},
 	}},
 	{"id that a client presents is not adopted", []edit{
-		{"request.go", "	l.fan.Adopt(slot, s.Adopt)\n	if s.Deflate {", "	if !BUG {\n		l.fan.Adopt(slot, s.Adopt)\n	}\n	if s.Deflate {"},
+		{"request.go", "	l.fan.Adopt(slot, s.Adopt)\n	head := len(out)", "	if !BUG {\n		l.fan.Adopt(slot, s.Adopt)\n	}\n	head := len(out)"},
 	}},
 	{"heartbeat of a stream that is behind", []edit{
 		{"timers.go", "if !l.fan.CaughtUp(slot) || c.flags&flagFarewell", "if !l.fan.CaughtUp(slot) && !BUG || c.flags&flagFarewell"},
