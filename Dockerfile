@@ -1,4 +1,5 @@
-# The image of Peal: a single static binary without a base system.
+# The image of Peal: a single static binary and the root certificates, without a base
+# system. scripts/package/image.sh builds and tries it where there is an engine.
 #
 #   docker build -t peal --build-arg VERSION="$(git describe --tags --always)" .
 #   docker run --rm -p 127.0.0.1:8080:8080 peal
@@ -12,6 +13,8 @@ RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /peal ./cmd/peal
 
 FROM scratch
+# For the authority of acme and for https:// of token-jwks.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /peal /peal
 # A number, because Kubernetes' runAsNonRoot cannot check a name.
 USER 65532:65532

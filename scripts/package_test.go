@@ -104,6 +104,18 @@ func TestImageHasWhatTheBuildNeeds(t *testing.T) {
 	}
 }
 
+// Without root certificates the image cannot reach an authority of ACME.
+func TestImageHasRootCertificates(t *testing.T) {
+	b, err := os.ReadFile("../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, final, _ := strings.Cut(string(b), "\nFROM scratch\n")
+	if !strings.Contains(final, " /etc/ssl/certs/ca-certificates.crt\n") {
+		t.Error("the last stage of the Dockerfile lacks /etc/ssl/certs/ca-certificates.crt")
+	}
+}
+
 func TestShellScriptsAreClean(t *testing.T) {
 	if _, err := exec.LookPath("shellcheck"); err != nil {
 		if os.Getenv("PEAL_E2E") == "require" {

@@ -37,6 +37,9 @@ scripts/govulncheck.sh
 step 'Debian package'
 scripts/package/check.sh
 
+step 'container image'
+scripts/package/image.sh
+
 step 'browser client: types, size, unit tests, the copy in the server'
 if [ -d clients/js/node_modules ] && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; then
 	npm test --prefix clients/js --silent > /tmp/peal-js.$$ 2>&1 || { cat /tmp/peal-js.$$; rm -f /tmp/peal-js.$$; exit 1; }
