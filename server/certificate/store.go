@@ -46,6 +46,7 @@ func Open(c Config) (*Store, error) {
 	s := &Store{base: c, pairs: c.Pairs, ca: c.ClientCA, granted: map[string]*tls.Certificate{}}
 	s.config = &tls.Config{
 		MinVersion:     tls.VersionTLS12,
+		CipherSuites:   suites,
 		NextProtos:     []string{"http/1.1"},
 		GetCertificate: s.find,
 	}
@@ -165,9 +166,18 @@ func (c Config) load() (files []*tls.Certificate, warnings []string, err error) 
 	return files, warnings, nil
 }
 
+// suites are those of TLS 1.2 with forward secrecy and authenticated encryption. TLS 1.3
+// has no others.
+var suites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
 func (s *Store) forClients(authorities *x509.CertPool) *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS12,
+		CipherSuites:           suites,
 		NextProtos:             s.config.NextProtos,
 		GetCertificate:         s.find,
 		ClientAuth:             tls.RequireAndVerifyClientCert,

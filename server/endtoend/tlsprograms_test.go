@@ -85,6 +85,7 @@ func TestTLSByOpenSSL(t *testing.T) {
 		{[]string{"-tls1_2", "-cipher", "AES128-SHA:AES256-SHA:AES128-GCM-SHA256:AES256-GCM-SHA384:@SECLEVEL=0"}, true, ""},
 		{[]string{"-tls1_2", "-cipher", "NULL:eNULL:aNULL:ADH:AECDH:@SECLEVEL=0"}, true, ""},
 		{[]string{"-tls1_2", "-cipher", "DHE-RSA-AES128-SHA:DHE-RSA-AES256-GCM-SHA384:CAMELLIA:ARIA:PSK:@SECLEVEL=0"}, true, ""},
+		{[]string{"-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0"}, true, ""}, // CBC
 		{[]string{"-alpn", "http/1.1"}, false, "ALPN protocol: http/1.1"},
 		{[]string{"-alpn", "h2,http/1.1"}, false, "ALPN protocol: http/1.1"},
 		{[]string{"-alpn", "h2"}, true, "no application protocol"},
