@@ -5,5 +5,5 @@
 // clients reach it, through whatever is in between. Both return findings; neither
 // changes anything on the machine.
 //
-// A Finding is a value; a Report belongs to one goroutine at a time.
+// docs/doctor.md lists all checks. A Finding is a value; a Report belongs to one goroutine at a time.
 package doctor
