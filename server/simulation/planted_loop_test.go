@@ -17,7 +17,7 @@ import (
 
 // plantedLoopSeeds is how many schedules a bug of the loop may survive: those that
 // need a full socket and a deadline at once take some.
-const plantedLoopSeeds = 1500
+const plantedLoopSeeds = 6000
 
 // plantedVariable names the bug that is alive in the test binary with bugs.
 const plantedVariable = "PEAL_PLANTED"
