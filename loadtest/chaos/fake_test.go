@@ -266,8 +266,13 @@ func (f *fake) ws(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.news == nil || f.epoch != s.life { // stopped meanwhile: nobody waits for what would begin now
+		cancel()
+		_ = c.NetConn().Close()
+		return
+	}
 	f.conns[c.NetConn()] = true
-	f.mu.Unlock()
 	f.wait.Go(func() { c.ReadLoop(); cancel() })
 	f.wait.Go(func() {
 		defer c.NetConn().Close()
