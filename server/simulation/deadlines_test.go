@@ -100,6 +100,7 @@ func (w *world) visit() {
 	if !w.plan.deadlines || w.own.IntN(6) > 0 {
 		return
 	}
+	w.visitLate()
 	n := len(w.clients)
 	if n == 0 {
 		return
@@ -123,6 +124,23 @@ func (w *world) visit() {
 		if c.saidClose == 0 && !c.halfClosed && !c.socket.wireEnd {
 			w.act(c, client)
 		}
+	})
+}
+
+// visitLate has something done on a stream whose connection has ended, as somebody who was
+// long about it would. The slot is another's by then, mostly: the latest that was freed is
+// the first to be used again.
+func (w *world) visitLate() {
+	n := len(w.streams)
+	if n == 0 {
+		return
+	}
+	c := w.streams[w.own.IntN(n)]
+	if !c.socket.closed {
+		return
+	}
+	w.group.Do(c.stream, func(client loop.Client) {
+		w.fail("%s: it is closed, and another connection is visited for it: session %d", c, client.Session()&0xFFFF)
 	})
 }
 

@@ -22,7 +22,7 @@ func (w *world) judgeEnd(c *conn) {
 	case len(s.out) > 0:
 		w.fail("%s: its stream ends inside something: %.60q", c, s.out)
 	case s.kernel == nil:
-		if !c.ended && !w.isScarce() {
+		if !c.ended && !c.scarce && !w.isScarce() {
 			w.fail("%s: refused, though there is room", c)
 		}
 	case x != nil && x.isStream() && x.begun && x.verdict == loop.Stream:
@@ -70,7 +70,7 @@ func (w *world) judgeHTTPEnd(c *conn) {
 // isIdle tells whether nothing came of it for so long that the server may end it.
 func (w *world) isIdle(c *conn) bool {
 	limit := w.plan.loop.IdleTimeout
-	if c.scarce { // it is to be refused, and has the time for a request
+	if c.scarce && !c.served { // it may be here to be refused, and has the time for a request
 		limit = w.plan.loop.HeadTimeout
 	}
 	return w.machine.now()-c.active >= limit-tick

@@ -64,6 +64,7 @@ func (f *watch) Request(call *loop.Call) {
 		if call.Verdict == loop.Stream {
 			s.Deadline, c.stream, c.becomes = w.anyDeadline(), call.Conn, a.transport
 			c.expectDue(s.Deadline)
+			w.streams = append(w.streams, c)
 		}
 		h := w.subscribed(c, x, a.channels, a.start, &hearing{mute: a.transport == webSocket && !a.json, ignoring: a.ignoring})
 		if h.mute && h.gapAhead {

@@ -51,6 +51,7 @@ type world struct {
 	paused    bool       // accepting is
 	scarce    bool       // connections were refused or shed lately, or could have been
 	stale     []loop.Ref // of requests that have waited
+	streams   []*conn    // that there were
 
 	// Of all lives.
 	storage   storage
@@ -355,7 +356,7 @@ func (w *world) newFront() *httpapi.Front {
 func (w *world) boot() {
 	w.machine, w.conns = newMachine(w), map[netip.AddrPort]*conn{}
 	w.draining, w.drainHead, w.passing, w.passes, w.left, w.paused, w.scarce = false, 0, false, 0, 0, false, false
-	w.stale = nil
+	w.stale, w.streams = nil, nil
 	open := loop.OpenKernel(w.machine.open)
 	if w.cut(); w.bug.tls {
 		open = w.encrypted(open)
