@@ -57,25 +57,34 @@ var (
 	errTurnAdminTLS = errors.New("admin-tls-cert: TLS of the admin listener cannot be turned on or off while the server runs: restart it")
 )
 
-// reload reads certificates again. On an error those of a listener all stay.
-func (e *encryption) reload(c Config) error {
+// prepare reads certificates again. use has both listeners take them; before it, and on an
+// error, those that there are stay.
+func (e *encryption) prepare(c Config) (use func(), err error) {
 	if c.TLS.On() != (e.certificates != nil) {
-		return errTurnTLS
+		return nil, errTurnTLS
 	}
 	if c.AdminTLS.On() != (e.admin != nil) {
-		return errTurnAdminTLS
+		return nil, errTurnAdminTLS
 	}
-	if e.certificates != nil {
-		now := c.certificates()
-		if err := e.certificates.Reload(now.Pairs, now.ClientCA); err != nil {
-			return err
+	var all []func()
+	for _, one := range []struct {
+		store *certificate.Store
+		now   certificate.Config
+	}{{e.certificates, c.certificates()}, {e.admin, c.adminCertificates()}} {
+		if one.store == nil {
+			continue
 		}
+		use, err := one.store.Prepare(one.now.Pairs, one.now.ClientCA)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, use)
 	}
-	if e.admin != nil {
-		now := c.adminCertificates()
-		return e.admin.Reload(now.Pairs, now.ClientCA)
-	}
-	return nil
+	return func() {
+		for _, use := range all {
+			use()
+		}
+	}, nil
 }
 
 // stats are those of both listeners.

@@ -26,17 +26,19 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	if err := checkDescriptors(c); err != nil {
 		return err
 	}
-	if err := s.tokens.Reload(c.Token); err != nil {
-		return err
-	}
-	if err := s.encryption.reload(c); err != nil {
-		return err
-	}
-	s.revoked.Keep(c.Token.Longest())
 	trusted, err := c.trustProxies()
 	if err != nil {
 		return err
 	}
+	useCertificates, err := s.encryption.prepare(c)
+	if err != nil {
+		return err
+	}
+	if err := s.tokens.Reload(c.Token); err != nil { // the last that may fail
+		return err
+	}
+	useCertificates()
+	s.revoked.Keep(c.Token.Longest())
 	table := rules.New(c.Channels, s.standard)
 	running := s.config
 	running.Origins, running.Token = c.Origins, c.Token

@@ -10,10 +10,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"peal/scripts/testca"
 	"peal/server"
 	"peal/server/certificate"
+	"peal/server/token"
 )
 
 func TestFaultsOfTLSAreReportedTogether(t *testing.T) {
@@ -181,6 +183,47 @@ func TestAdminWithClientCertificates(t *testing.T) {
 	}
 	if response, err := asked(t, nil, request(t, "GET", strings.Replace(url, "https", "http", 1), "")); err == nil && response.StatusCode == 200 {
 		t.Error("without TLS the metrics are shown")
+	}
+}
+
+// A reload that cannot turn TLS off changes nothing else: what is accepted as a token stays.
+func TestReloadThatFailsForTLSKeepsTokens(t *testing.T) {
+	ca := testca.New(t, "CA")
+	cert, key := ca.Files(t.TempDir(), "a", testca.Leaf{})
+	secret := strings.Repeat("s", 32)
+	c := server.Config{Listen: []string{"127.0.0.1:0"}, TLS: server.TLS{Certs: []string{cert}, Keys: []string{key}}}
+	c.Token.Secrets = []string{secret}
+	s := serving(t, c)
+	text, err := token.Sign(secret, token.Claims{Subject: "u", Issued: time.Now().Add(time.Second), Lifetime: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool, ServerName: "localhost"}, DisableKeepAlives: true}}
+	check := func(when string) {
+		t.Helper()
+		r, err := client.Get("https://" + s.Addrs()[0].String() + "/poll?timeout=1&token=" + text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		if r.StatusCode != 200 {
+			t.Errorf("%s: %s", when, r.Status)
+		}
+	}
+	check("before")
+	for name, change := range map[string]func(*server.Config){
+		"TLS is turned off": func(c *server.Config) { c.TLS = server.TLS{} },
+		"TLS of the admin listener is turned on": func(c *server.Config) {
+			c.Admin, c.AdminTLS = "127.0.0.1:1", server.AdminTLS{Cert: cert, Key: key}
+		},
+	} {
+		next := c
+		next.Token.Secrets = []string{strings.Repeat("t", 32)}
+		change(&next)
+		if err := s.Reload(t.Context(), next); err == nil || !strings.Contains(err.Error(), "restart") {
+			t.Errorf("%s: %v", name, err)
+		}
+		check(name)
 	}
 }
 

@@ -103,10 +103,19 @@ func (s *Store) Run(ctx context.Context) {
 // Reload reads the files again, and takes pairs and the file of authorities for client
 // certificates in place of the old ones. On an error everything stays.
 func (s *Store) Reload(pairs []Pair, clientCA string) error {
+	use, err := s.Prepare(pairs, clientCA)
+	if err == nil {
+		use()
+	}
+	return err
+}
+
+// Prepare is Reload in two steps: nothing changes before use is called, which cannot fail.
+func (s *Store) Prepare(pairs []Pair, clientCA string) (use func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if (clientCA == "") != (s.ca == "") { // the first has decided what the config asks for
-		return fmt.Errorf("%sclient-ca: cannot be set or removed while the server runs: restart it", s.base.Prefix)
+		return nil, fmt.Errorf("%sclient-ca: cannot be set or removed while the server runs: restart it", s.base.Prefix)
 	}
 	c := s.base
 	c.Pairs, c.ClientCA = pairs, clientCA
@@ -114,12 +123,15 @@ func (s *Store) Reload(pairs []Pair, clientCA string) error {
 	files, client, err := s.load(c)
 	if err != nil {
 		s.failures.Add(1)
-		return err
+		return nil, err
 	}
-	s.pairs, s.ca, s.watch = pairs, clientCA, watch{seen: seen}
-	s.use(files, client)
-	s.reloads.Add(1)
-	return nil
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.pairs, s.ca, s.watch = pairs, clientCA, watch{seen: seen}
+		s.use(files, client)
+		s.reloads.Add(1)
+	}, nil
 }
 
 // load is Config.load, with warnings logged.
