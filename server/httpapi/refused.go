@@ -67,7 +67,7 @@ func (s *subscribing) refuseSocket(x *exchange, err *refusal.Error) bool {
 	s.counts.Refuse(err)
 	s.counts.Close(err.CloseCode())
 	x.call.Out = frame.AppendSwitching(x.call.Out, up.Key, protocol, nil)
-	x.call.Out = s.appendClose(x.call.Out, &w, err)
+	x.call.Out = w.Dialects.At(w.Dialect).AppendClose(x.call.Out, err.CloseCode(), err.Code+": "+err.Message, x.call.Refusal.Retry)
 	x.call.Verdict = loop.ReplyClose
 	return true
 }

@@ -57,6 +57,9 @@ func TestConnectionsAreRefusedInTheFormOfTheirTransport(t *testing.T) {
 		if !strings.HasPrefix(head, "HTTP/1.1 101 ") || len(frame) < 4 || frame[0] != 0x88 || !bytes.HasPrefix([]byte(frame[2:]), code) || !strings.Contains(frame, "connect again in 7 s") {
 			t.Errorf("%s for %s: %q", path, why, out)
 		}
+		if again := strings.HasSuffix(frame, "; retry in 6500 ms"); again != (why == admit.Full) { // the time in close 1013 is what clients obey
+			t.Errorf("%s for %s: %q", path, why, frame)
+		}
 	}
 	if n := h.front.Stats().Refusals["too_many_connections"]; n != 12 {
 		t.Errorf("%d refusals were counted", n)
