@@ -26,7 +26,14 @@ func (l *Loop) halfClosed(slot uint32, c *conn) {
 			l.part(slot, c)
 		}
 	default: // a stream is for a client that is there; but responses to earlier requests, and replies, may wait in its lane
+		open := c.isOpen()
 		l.unsubscribe(slot, c)
+		if open {
+			if _, err := l.fan.WriteEnd(slot, nil); err != nil { // what its encoding ends with
+				l.close(slot, c)
+				return
+			}
+		}
 		l.linger(slot, c)
 	}
 }

@@ -101,6 +101,25 @@ func TestGzipOfEventStreams(t *testing.T) {
 	}
 }
 
+// A client that ends its side gets the end of its stream, too.
+func TestGzipEndsWhereTheClientEndsItsSide(t *testing.T) {
+	p := compressing(t, 100)
+	long := strings.Repeat("all work and no play ", 40)
+	w, _ := p.stream("channel=a", acceptGzip[:len(acceptGzip)-2])
+	z, err := gzip.NewReader(w.r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.publish("a", long)
+	readUntil(t, z, long)
+	if err := w.conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(z); err != nil {
+		t.Errorf("%v after %.300q", err, b)
+	}
+}
+
 // By Accept-Encoding and by the rule of the channel.
 func TestGzipIsNegotiated(t *testing.T) {
 	p := startWith(t, func(c *server.Config) {
