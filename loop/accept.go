@@ -100,7 +100,7 @@ func (a *acceptor) mustWait() bool {
 		return false
 	}
 	a.waiting = true
-	a.loop.kernel.After(max(wait, leastPause), func() { // ends by itself after one Post
+	a.loop.kernel.After(min(max(wait, leastPause), mostPause), func() { // ends by itself after one Post
 		a.loop.Post(func() {
 			a.waiting = false
 			a.acceptAll()
@@ -112,6 +112,10 @@ func (a *acceptor) mustWait() bool {
 // leastPause is how long accepting pauses at least: some tokens come back meanwhile,
 // and not each connection costs a timer.
 const leastPause = 2 * time.Millisecond
+
+// mostPause is how long it pauses at most before it looks again: the limit may have been
+// raised meanwhile.
+const mostPause = time.Second
 
 // place gives the socket to the loop with the fewest connections, also if it is only
 // to be refused there.

@@ -91,6 +91,20 @@ func TestNewConnectionsOfOneAddress(t *testing.T) {
 	s.group.LimitAdmission(limits)
 }
 
+// A client that waits for a rate that is far too low is served once it was raised.
+func TestAcceptRateThatIsRaised(t *testing.T) {
+	limits := loop.Config{Admission: admit.Limits{Rate: admit.Rate{Interval: time.Hour, Burst: 1}}}
+	s := start(t, options{config: limits})
+	s.dial().echo()
+	late := s.dial()
+	if !eventually(patience, func() bool { return s.stats()[0].Admission.Pauses > 0 }) {
+		t.Fatal("accepting does not pause")
+	}
+	limits.Admission.Rate = admit.Rate{}
+	s.group.LimitAdmission(limits)
+	late.echo()
+}
+
 // Beyond the rate of new connections all are served, a little later.
 func TestAcceptRateSpreadsAStorm(t *testing.T) {
 	s := start(t, options{config: loop.Config{Admission: admit.Limits{Rate: admit.Rate{Interval: 2 * time.Millisecond, Burst: 10}}}})
