@@ -12,6 +12,12 @@ const (
 	memoryEvery = 250 * time.Millisecond // how often the memory of the process is looked at
 	shedEvery   = 4                      // in so many looks stalled connections are ended
 	shedAtOnce  = 64                     // so many, on each loop
+
+	// While the level is not normal, memory without a use is given back: at such intervals, and
+	// for so small a part of the time. Nobody else does it for minutes, because what refuses its
+	// clients allocates little.
+	releaseEvery = 5 * time.Second
+	releasePart  = 20
 )
 
 // defaultMemoryLimit is what Config.MemoryLimit is by default.
@@ -40,6 +46,7 @@ func (s *Server) watchMemory(ctx context.Context, resident func() (int, error)) 
 	ticker := time.NewTicker(memoryEvery)
 	defer ticker.Stop()
 	failed := false
+	var release time.Time // the next
 	for look := 0; ; look++ {
 		n, err := resident()
 		switch {
@@ -47,6 +54,10 @@ func (s *Server) watchMemory(ctx context.Context, resident func() (int, error)) 
 			s.memoryIs(watch.Step(n), n, limit)
 			if s.MemoryLevel() != memory.Normal && look%shedEvery == 0 {
 				s.loops.ShedStalled(shedAtOnce)
+			}
+			if began := time.Now(); s.MemoryLevel() != memory.Normal && !began.Before(release) {
+				debug.FreeOSMemory() // collects garbage before
+				release = time.Now().Add(max(releaseEvery, releasePart*time.Since(began)))
 			}
 		case !failed:
 			failed = true

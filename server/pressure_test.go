@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,6 +51,31 @@ func TestLevelsOfMemory(t *testing.T) {
 	publish(open, 200, "cursor")
 	s.MemoryIs(memory.Normal)
 	publish(&client, 200, "cursor")
+}
+
+// Garbage that nobody collects does not keep the level up.
+func TestMemoryIsGivenBack(t *testing.T) {
+	s, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}, MemoryLimit: 1 << 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var collected atomic.Bool
+	garbage := new([1 << 20]byte)
+	runtime.AddCleanup(garbage, func(c *atomic.Bool) { c.Store(true) }, &collected)
+	ctx, cancel := context.WithCancel(context.Background())
+	looked := 0
+	s.WatchMemory(ctx, func() (int, error) {
+		looked++
+		if looked > 1 && (collected.Load() || looked == 20) {
+			cancel()
+			return 0, nil
+		}
+		return 1 << 40, nil
+	})
+	if !collected.Load() || s.MemoryLevel() != memory.Normal {
+		t.Errorf("level %d after %d looks, collected: %v", s.MemoryLevel(), looked, collected.Load())
+	}
 }
 
 // The watch takes the levels from what the process has, and sets the limit of the runtime meanwhile.
