@@ -47,7 +47,7 @@ func Open(c Config) (*Store, error) {
 	s.config = &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		CipherSuites:   suites,
-		NextProtos:     []string{"http/1.1"},
+		NextProtos:     []string{"http/1.1", "http/1.0"},
 		GetCertificate: s.find,
 	}
 	s.watch.seen = stamps(s.paths())

@@ -63,8 +63,10 @@ func TestVersionsAndProtocols(t *testing.T) {
 		{tls.VersionTLS12, nil, "", false}, {tls.VersionTLS13, nil, "", false},
 		{tls.VersionTLS13, []string{"h2", "http/1.1"}, "http/1.1", false},
 		{tls.VersionTLS12, []string{"http/1.1"}, "http/1.1", false},
-		{tls.VersionTLS13, []string{"h2"}, "", true},         // RFC 7301 §3.2
-		{tls.VersionTLS13, []string{"acme-tls/1"}, "", true}, // there is no ACME
+		{tls.VersionTLS13, []string{"http/1.0", "http/1.1"}, "http/1.1", false},
+		{tls.VersionTLS13, []string{"http/1.0"}, "http/1.0", false}, // curl --http1.0
+		{tls.VersionTLS13, []string{"h2"}, "", true},                // RFC 7301 §3.2
+		{tls.VersionTLS13, []string{"acme-tls/1"}, "", true},        // there is no ACME
 	} {
 		state, err := shake(t, s, &tls.Config{RootCAs: ca.Pool, ServerName: "localhost", MinVersion: c.version, MaxVersion: c.version, NextProtos: c.offers})
 		if (err != nil) != c.refused {
