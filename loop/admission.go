@@ -104,7 +104,7 @@ func (l *Loop) rename(slot uint32, was newcomer) (welcome bool) {
 	}
 	peer := l.peer(slot).addrPort()
 	who := l.clientAt(peer.Addr())
-	if !who.Limited {
+	if !who.Limited || l.via(slot)&viaTrusted != 0 { // trusted until a moment ago: its address may change with each request
 		return true
 	}
 	if why, _ := l.admission.Name(who, l.now); why != admit.None {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -191,6 +192,23 @@ func TestNoWayOfEndingLeavesAnAddressCounted(t *testing.T) {
 	s.group.Drain(testContext())
 	if n := s.group.Addresses(); n != 0 {
 		t.Errorf("%d addresses are counted after the drain", n)
+	}
+}
+
+// A proxy that is named, and trusted no longer at that moment, is not counted: the address of its
+// connection may change before it ends.
+func TestProxyThatIsNamedDuringAReload(t *testing.T) {
+	proxy := netip.MustParseAddrPort("192.0.2.1:2")
+	var asked atomic.Int32
+	s := start(t, options{
+		config:  loop.Config{Loops: 1, Admission: admit.Limits{PerAddress: 1}},
+		trusted: func(a netip.Addr) bool { return a == proxy.Addr() && asked.Add(1) == 1 },
+	})
+	c := s.dial()
+	c.echo()
+	s.group.NameClient(0, 0, proxy)
+	if n := s.group.Addresses(); n != 0 {
+		t.Errorf("%d addresses are counted", n)
 	}
 }
 
