@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"io"
+	"log/slog"
 	"net"
 
 	"peal/server/memory"
@@ -28,3 +30,6 @@ func IsAmong(configured string, inherited net.Addr) bool {
 
 // EachLoop runs f on every loop.
 func (s *Server) EachLoop(ctx context.Context, f func(loop int)) error { return s.loops.Each(ctx, f) }
+
+// OperatorErrors is where the operator's listener writes its errors.
+func OperatorErrors(l *slog.Logger) io.Writer { return operatorErrors{l} }

@@ -1,15 +1,18 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -110,7 +113,7 @@ func (s *Server) listenAdmin(p loop.Permissions) (*http.Server, error) {
 		Handler:           admin.Handler(s, &auth.Policy{Hosts: s.config.AdminHosts}),
 		ReadHeaderTimeout: 5 * time.Second,
 		WriteTimeout:      adminTimeout,
-		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelWarn),
+		ErrorLog:          log.New(operatorErrors{s.config.Log}, "", 0),
 	}
 	for _, ln := range listeners {
 		if store := s.encryption.admin; store != nil && ln.Addr().Network() == "tcp" {
@@ -225,4 +228,17 @@ func listenOn(a address, p loop.Permissions, others []net.Addr) (net.Listener, e
 // optional.
 func (a address) missing(err error) bool {
 	return a.optional && (errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT))
+}
+
+// operatorErrors writes the errors of the operator's listener. Handshakes that fail may
+// be those of strangers, and could fill the log: they are for debugging.
+type operatorErrors struct{ log *slog.Logger }
+
+func (e operatorErrors) Write(line []byte) (int, error) {
+	level, text := slog.LevelWarn, strings.TrimSpace(string(line))
+	if strings.Contains(text, "TLS handshake error") {
+		level = slog.LevelDebug
+	}
+	e.log.Log(context.Background(), level, text)
+	return len(line), nil
 }

@@ -1,8 +1,10 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -259,5 +261,19 @@ func TestReloadOfCertificates(t *testing.T) {
 	}
 	if st := s.TLSStats(); st.Connections.Full < 3 || len(st.Certificates.Certificates) != 1 {
 		t.Errorf("stats: %+v", st)
+	}
+}
+
+// A stranger whose handshake with the operator's listener fails cannot fill the log.
+func TestHandshakesWithTheOperatorAreForDebugging(t *testing.T) {
+	var text bytes.Buffer
+	w := server.OperatorErrors(slog.New(slog.NewTextHandler(&text, nil)))
+	fmt.Fprintln(w, "http: TLS handshake error from 192.0.2.1:4711: tls: client didn't provide a certificate")
+	if text.Len() != 0 {
+		t.Errorf("a line: %s", &text)
+	}
+	fmt.Fprintln(w, "http: panic serving 192.0.2.1:4711: oh")
+	if !strings.Contains(text.String(), "level=WARN") || !strings.Contains(text.String(), "panic serving") {
+		t.Errorf("no line about a panic: %s", &text)
 	}
 }
