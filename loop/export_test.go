@@ -39,12 +39,10 @@ func (g *Group) StopTicks() {
 	}
 }
 
-// Age lets d pass for the timers of a loop, all at once.
+// Age lets d pass for the timers of a loop, all at once, and returns when it has: other
+// goroutines look at the clock, too.
 func (g *Group) Age(loop int, d time.Duration) {
-	l := g.loops[loop]
-	l.Post(func() {
-		l.age(d)
-	})
+	g.on(loop, func(l *Loop) { l.age(d) })
 }
 
 func (l *Loop) age(d time.Duration) {
