@@ -21,7 +21,7 @@ one() {
 	local amount=$inputs log=$out/${1##*/}.$2
 	! [[ $1 =~ $network ]] || amount=$time
 	for try in 1 2; do
-		if GOMAXPROCS=1 go test -run '^$' -fuzz "^$2\$" -fuzztime "$amount" -parallel 1 "$1" > "$log" 2>&1; then
+		if GOMAXPROCS=1 go test -run '^$' -fuzz "^$2\$" -fuzztime "$amount" -fuzzminimizetime 100x -parallel 1 "$1" > "$log" 2>&1; then
 			echo "$1 $2: $(grep -o 'execs: [0-9]*' "$log" | tail -1 | grep -o '[0-9]*') inputs"
 			return
 		fi

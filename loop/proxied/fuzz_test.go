@@ -19,6 +19,7 @@ func FuzzPROXY(f *testing.F) {
 		request, "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n" + request, "PROXY UNKNOWN\r\n", "PROXY TCP6 2001:db8::7 ::1 1 2\r\n\x16\x03\x01",
 		signature2 + "\x21\x11\x00\x0c\xc0\x00\x02\x07\xc6\x33\x64\x01\x12\x67\x01\xbb" + request, signature2 + "\x20\x00\x00\x00x",
 		signature2 + "\x21\x11\x00\x0f\xc0\x00\x02\x07\xc6\x33\x64\x01\x12\x67\x01\xbb\x04\x00\x00", signature2 + "\x21\x31\xff\xff", "\r\n\r\nGET", "PRO",
+		signature2 + "\x21\x11\x00\x0c\xc0\x00\x02\x4200000000", "PROXY TCP4 192.0.2.66 198.51.100.1 4711 443\r\n",
 	} {
 		f.Add([]byte(text), uint64(3), uint16(1))
 		f.Add([]byte(text), uint64(12345), uint16(9))
@@ -83,5 +84,5 @@ func alone(b []byte) (rest []byte, named []netip.AddrPort, bad bool) {
 			named = append(named, netip.AddrPort{})
 		}
 	}
-	return rest, named, len(named) == 1 && named[0].IsValid() && named[0].Addr().IsUnspecified()
+	return rest, named, len(named) == 1 && named[0].IsValid() && (named[0].Addr().IsUnspecified() || named[0].Addr() == unwelcome)
 }

@@ -101,7 +101,7 @@ func (c *conn) Peer(s int32, client netip.AddrPort) (welcome bool) {
 		c.t.Errorf("Peer of %d after %d bytes", s, len(c.got))
 	}
 	c.named = append(c.named, client)
-	return client.Addr().String() != "192.0.2.66"
+	return client.Addr() != unwelcome
 }
 func (c *conn) Turn()                    {}
 func (c *conn) Tick()                    {}
@@ -139,3 +139,6 @@ func (c *conn) tick(d time.Duration) {
 	c.now += d
 	c.handler.Tick()
 }
+
+// unwelcome is a client of which the loop above takes no connection.
+var unwelcome = netip.MustParseAddr("192.0.2.66")
