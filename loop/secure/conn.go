@@ -31,7 +31,7 @@ type conn struct {
 	// Loop-owned. The goroutine of a handshake reads shake, which changes when that has ended.
 	shake *handshake // nil: done
 	err   error      // of stateEnded, or of a send
-	in    []byte     // ciphertext that crypto/tls has not got: a part of a record, or what had no time
+	in    []byte     // ciphertext that crypto/tls does not have yet: a part of a record, or what had no time
 	plain []byte     // decrypted, and there was no room for it
 	kept  []byte     // sealed, and the socket has not taken it
 	share uint64     // who it is counted with: shareOf

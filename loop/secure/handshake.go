@@ -40,7 +40,7 @@ type handshake struct {
 	// Shared.
 	mu     sync.Mutex // guards the fields below
 	came   sync.Cond  // ready returns true
-	in     []byte     // what has come and crypto/tls has not got
+	in     []byte     // what has come and crypto/tls does not have yet
 	left   int        // bytes that it has still to get of the record at the front
 	out    []byte     // what it has written and the loop has not sent
 	waits  bool       // the goroutine waits for more
