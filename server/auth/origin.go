@@ -1,5 +1,7 @@
 package auth
 
+import "peal/server/ascii"
+
 // OriginAllowed reports whether a page of that origin may use the server without
 // further settings: only pages of this machine, served over http or https on any
 // port. Do not call it for requests without an Origin header: no script of another
@@ -83,7 +85,7 @@ func isLoopbackName(name []byte) bool {
 	}
 	const localhost = "localhost"
 	cut := len(name) - len(localhost)
-	if cut < 0 || !equalFold(name[cut:], localhost) {
+	if cut < 0 || !ascii.EqualFold(name[cut:], localhost) {
 		return false
 	}
 	if cut == 0 {
@@ -151,24 +153,8 @@ func isIPv6(b []byte) bool {
 }
 
 func cutPrefixFold(b []byte, prefix string) (rest []byte, ok bool) {
-	if len(b) < len(prefix) || !equalFold(b[:len(prefix)], prefix) {
+	if len(b) < len(prefix) || !ascii.EqualFold(b[:len(prefix)], prefix) {
 		return b, false
 	}
 	return b[len(prefix):], true
-}
-
-// equalFold compares in ASCII; lower is in lower case.
-func equalFold(b []byte, lower string) bool {
-	if len(b) != len(lower) {
-		return false
-	}
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
 }

@@ -1,5 +1,7 @@
 package auth
 
+import "peal/server/ascii"
+
 // Policy decides which requests a listener accepts. Its zero value is for a server
 // of one machine. All listeners use the same Judge. Fixed when it is first used.
 type Policy struct {
@@ -94,7 +96,7 @@ func (p *Policy) hasHost(host []byte) bool {
 		name = name[:n-1]
 	}
 	for _, h := range p.Hosts {
-		if ok && equalFold(name, h) {
+		if ok && ascii.EqualFold(name, h) {
 			return true
 		}
 	}

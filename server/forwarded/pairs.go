@@ -1,6 +1,10 @@
 package forwarded
 
-import "bytes"
+import (
+	"bytes"
+
+	"peal/server/ascii"
+)
 
 // forwarded goes through a line of Forwarded (RFC 7239 §4). Its elements are cut from
 // the right, too: a quotation mark that a client has left open must not swallow what
@@ -75,12 +79,12 @@ func parseElement(b []byte) (e element, ok bool) {
 			return e, false
 		}
 		switch {
-		case equalFold(name, "for"):
+		case ascii.EqualFold(name, "for"):
 			if e.node != nil {
 				return e, false
 			}
 			e.node = value
-		case equalFold(name, "proto"):
+		case ascii.EqualFold(name, "proto"):
 			if hasProto {
 				return e, false
 			}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
+
+	"peal/server/ascii"
 )
 
 // maxHops is how many trusted proxies one behind another are looked through. Behind
@@ -43,15 +45,15 @@ func Read(head []byte, t *Trusted) (Client, error) {
 		}
 		switch len(name) {
 		case len("forwarded"):
-			if equalFold(name, "forwarded") {
+			if ascii.EqualFold(name, "forwarded") {
 				f.forwarded(value)
 			}
 		case len("x-forwarded-for"):
-			if equalFold(name, "x-forwarded-for") {
+			if ascii.EqualFold(name, "x-forwarded-for") {
 				x.plain(value)
 			}
 		case len("x-forwarded-proto"):
-			if !hasProto && equalFold(name, "x-forwarded-proto") {
+			if !hasProto && ascii.EqualFold(name, "x-forwarded-proto") {
 				_, last := cutLast(value)
 				https, hasProto = isHTTPS(last), true
 			}
@@ -118,20 +120,6 @@ func cutLast(list []byte) (rest, item []byte) {
 	return rest, bytes.Trim(list, " \t")
 }
 
-func isHTTPS(proto []byte) bool { return equalFold(proto, "https") || equalFold(proto, "wss") }
-
-// equalFold compares in ASCII; lower is in lower case.
-func equalFold(b []byte, lower string) bool {
-	if len(b) != len(lower) {
-		return false
-	}
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
+func isHTTPS(proto []byte) bool {
+	return ascii.EqualFold(proto, "https") || ascii.EqualFold(proto, "wss")
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"peal/server/ascii"
 	"peal/server/ijson"
 	"peal/server/refusal"
 )
@@ -43,16 +44,16 @@ func (x *exchange) arguments(all []argument) *refusal.Error {
 		}
 	}
 	switch media := mediaType(x.header.ContentType()); {
-	case equalFold(media, "application/x-www-form-urlencoded"):
+	case ascii.EqualFold(media, "application/x-www-form-urlencoded"):
 		x.form.ParseBytes(x.body)
 		for key, value := range x.form.All() {
 			if err := take(key, value); err != nil {
 				return err
 			}
 		}
-	case equalFold(media, "multipart/form-data"):
+	case ascii.EqualFold(media, "multipart/form-data"):
 		return x.eachPart(take)
-	case equalFold(media, "application/json"):
+	case ascii.EqualFold(media, "application/json"):
 		return jsonArguments(&x.json, x.body, all)
 	}
 	return nil

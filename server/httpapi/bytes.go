@@ -41,19 +41,3 @@ func visibleBut(out string) (t [256]bool) {
 	}
 	return t
 }
-
-// equalFold compares in ASCII; lower is in lower case.
-func equalFold(b []byte, lower string) bool {
-	if len(b) != len(lower) {
-		return false
-	}
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
-}

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"mime/multipart"
 
+	"peal/server/ascii"
 	"peal/server/ijson"
 	"peal/server/names"
 	"peal/server/publish"
@@ -20,11 +21,11 @@ func (x *exchange) fields(d publish.Draft, media []byte) (publish.Draft, *refusa
 	var m publish.Message
 	var err *refusal.Error
 	switch {
-	case equalFold(media, "application/x-www-form-urlencoded"):
+	case ascii.EqualFold(media, "application/x-www-form-urlencoded"):
 		err = x.formFields(&m)
-	case equalFold(media, "application/json"):
+	case ascii.EqualFold(media, "application/json"):
 		err = x.jsonFields(&m)
-	case equalFold(media, "multipart/form-data"):
+	case ascii.EqualFold(media, "multipart/form-data"):
 		err = x.multipartFields(&m)
 	default:
 		return d, textSlip(&x.json, x.body)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 
+	"peal/server/ascii"
 	"peal/server/refusal"
 )
 
@@ -148,8 +149,8 @@ func (h *Head) checkTarget() *refusal.Error {
 	default:
 		// The absolute form is for proxies, but every server must take it.
 		scheme := len("http://")
-		if len(t) > scheme && equalFold(t[:scheme], "http://") {
-		} else if scheme++; len(t) > scheme && equalFold(t[:scheme], "https://") {
+		if len(t) > scheme && ascii.EqualFold(t[:scheme], "http://") {
+		} else if scheme++; len(t) > scheme && ascii.EqualFold(t[:scheme], "https://") {
 		} else {
 			return errTarget
 		}
@@ -271,58 +272,58 @@ func misplaced(c byte, other *refusal.Error) *refusal.Error {
 func (h *Head) take(name, value []byte) *refusal.Error {
 	switch len(name) {
 	case len("host"):
-		if equalFold(name, "host") {
+		if ascii.EqualFold(name, "host") {
 			return h.takeHost(value)
 		}
 	case len("origin"): // also expect
-		if equalFold(name, "origin") {
+		if ascii.EqualFold(name, "origin") {
 			if h.Origin != nil {
 				return errOriginTwice
 			}
 			h.Origin = value
-		} else if equalFold(name, "expect") {
-			if equalFold(value, "100-continue") {
+		} else if ascii.EqualFold(name, "expect") {
+			if ascii.EqualFold(value, "100-continue") {
 				h.Continue = true
 			} else {
 				h.Expectation = true
 			}
 		}
 	case len("upgrade"):
-		if equalFold(name, "upgrade") {
+		if ascii.EqualFold(name, "upgrade") {
 			eachToken(value, func(token []byte) {
-				h.websocketToken = h.websocketToken || equalFold(token, "websocket")
+				h.websocketToken = h.websocketToken || ascii.EqualFold(token, "websocket")
 			})
 		}
 	case len("connection"):
-		if equalFold(name, "connection") {
+		if ascii.EqualFold(name, "connection") {
 			eachToken(value, func(token []byte) {
 				switch {
-				case equalFold(token, "close"):
+				case ascii.EqualFold(token, "close"):
 					h.closeToken = true
-				case equalFold(token, "keep-alive"):
+				case ascii.EqualFold(token, "keep-alive"):
 					h.keepAliveToken = true
-				case equalFold(token, "upgrade"):
+				case ascii.EqualFold(token, "upgrade"):
 					h.upgradeToken = true
 				}
 			})
 		}
 	case len("content-length"): // also sec-fetch-site
-		if equalFold(name, "content-length") {
+		if ascii.EqualFold(name, "content-length") {
 			return h.takeContentLength(value)
 		}
-		if equalFold(name, "sec-fetch-site") {
+		if ascii.EqualFold(name, "sec-fetch-site") {
 			h.Site = value
 		}
 	case len("forwarded"):
-		h.forwarding = h.forwarding || equalFold(name, "forwarded")
+		h.forwarding = h.forwarding || ascii.EqualFold(name, "forwarded")
 	case len("x-forwarded-for"):
-		h.forwarding = h.forwarding || equalFold(name, "x-forwarded-for")
+		h.forwarding = h.forwarding || ascii.EqualFold(name, "x-forwarded-for")
 	case len("transfer-encoding"): // also x-forwarded-proto
-		if equalFold(name, "x-forwarded-proto") {
+		if ascii.EqualFold(name, "x-forwarded-proto") {
 			h.forwarding = true
 		}
-		if equalFold(name, "transfer-encoding") {
-			if h.Chunked || !equalFold(value, "chunked") {
+		if ascii.EqualFold(name, "transfer-encoding") {
+			if h.Chunked || !ascii.EqualFold(value, "chunked") {
 				return errTransferEncoding
 			}
 			h.Chunked = true

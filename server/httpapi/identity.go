@@ -8,6 +8,7 @@ import (
 	"peal/loop"
 	"peal/loop/frame"
 	"peal/server/apikey"
+	"peal/server/ascii"
 	"peal/server/auth"
 	"peal/server/grant"
 	"peal/server/refusal"
@@ -160,7 +161,7 @@ func (x *exchange) ownPage() bool {
 func bearer(value []byte) (text []byte, ok bool) {
 	scheme, text, ok := bytes.Cut(value, []byte{' '})
 	text = bytes.Trim(text, " ")
-	return text, ok && len(text) > 0 && equalFold(scheme, "bearer")
+	return text, ok && len(text) > 0 && ascii.EqualFold(scheme, "bearer")
 }
 
 // tokenIn returns the token in a list of subprotocols, if there is one.

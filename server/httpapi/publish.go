@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 
+	"peal/server/ascii"
 	"peal/server/log"
 	"peal/server/publish"
 	"peal/server/refusal"
@@ -96,7 +97,7 @@ func (x *exchange) draft() (publish.Draft, *refusal.Error) {
 		}
 	}
 	media := mediaType(x.header.ContentType())
-	if x.channels.Len() == 0 || equalFold(media, "multipart/form-data") {
+	if x.channels.Len() == 0 || ascii.EqualFold(media, "multipart/form-data") {
 		var err *refusal.Error
 		if d, err = x.fields(d, media); err != nil {
 			return d, err
@@ -105,7 +106,7 @@ func (x *exchange) draft() (publish.Draft, *refusal.Error) {
 	if err := x.stray(publishParameters, false); err != nil {
 		return d, err
 	}
-	d.Binary = d.Binary || equalFold(media, "application/octet-stream")
+	d.Binary = d.Binary || ascii.EqualFold(media, "application/octet-stream")
 	return d, d.Check()
 }
 
