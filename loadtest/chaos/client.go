@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,7 @@ type client struct {
 	leaving   <-chan struct{}
 	proofs    int    // that were signed
 	coming    *proof // that of the next renewal
+	failed    error  // how the newest connection that failed ended
 
 	// proof is the token of the connection. The client's goroutine stores it.
 	proof atomic.Pointer[proof]
@@ -164,6 +166,9 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 		c.run.count(&c.run.figures.Changes)
 	}
 	err := t.follow(conn, q, c) // nearly always a read that failed
+	if ctx.Err() == nil {
+		c.failed = err
+	}
 	excused := false
 	if p := c.proof.Load(); p != nil {
 		excused = p.over() || c.run.Keeps == Nothing && len(c.journal.records) == heard // a token from before the start
@@ -363,6 +368,22 @@ func (c *client) finish(last map[int32]uint64) bool {
 		_ = below(c.conn).Close()
 	}
 	return true
+}
+
+// lacks describes a client that has not everything. Its goroutine has ended.
+func (c *client) lacks() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "client %d is behind, on connection %d (%s, %d records in all):", c.number, len(c.journal.connections), c.run.transports[c.transport].name, len(c.journal.records))
+	for _, n := range c.channels {
+		if c.newest[n] != c.run.last[n] {
+			fmt.Fprintf(&b, " of channel %d it has message %d and not %d, and asks for what follows %q;", n, c.newest[n], c.run.last[n], c.cursors[n])
+		}
+	}
+	if p := c.proof.Load(); p != nil {
+		fmt.Fprintf(&b, " its token %s is valid for %v, narrow %t, revoked at %d;", p.id, time.Until(p.expires).Round(time.Millisecond), p.narrow, p.revoked.Load())
+	}
+	fmt.Fprintf(&b, " the connection before ended with: %v", c.failed)
+	return b.String()
 }
 
 func (c *client) isDone() bool {

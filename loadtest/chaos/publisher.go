@@ -70,6 +70,7 @@ func (p *publisher) live(ctx context.Context, rate float64) map[int32]uint64 {
 		}
 	}
 	last := map[int32]uint64{}
+	ending := p.run.ledger.next()
 	for _, c := range p.channels {
 		for last[c] == 0 && ctx.Err() == nil {
 			id, err := p.publish(ctx, c)
@@ -77,7 +78,11 @@ func (p *publisher) live(ctx context.Context, rate float64) map[int32]uint64 {
 				pause(ctx, publisherPauses)
 				continue
 			}
-			last[c] = id
+			// One that was begun before and is only repeated is in the log already: a
+			// client that has just exchanged channels may have a cursor beyond it.
+			if id >= ending {
+				last[c] = id
+			}
 		}
 	}
 	return last

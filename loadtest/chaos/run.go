@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -336,14 +337,16 @@ func (r *run) judge(clients []*client) Report {
 		}
 	}
 	journals := make([]*journal, len(clients))
+	var behind []string
 	for i, c := range clients {
 		journals[i] = &c.journal
 		if !c.done {
 			report.Behind++
+			behind = append(behind, c.lacks())
 		}
 	}
 	report.Verdict = pass(newWorld(r.Keeps, r.restored, r.ledger.all, journals, report.Lives), r.History, journals)
 	report.Faults += uint64(len(r.faults))
-	report.Findings = append(append(report.Findings, r.faults...), r.ends...)
+	report.Findings = slices.Concat(report.Findings, r.faults, r.ends, behind[:min(len(behind), findingsOfAKind)])
 	return report
 }
