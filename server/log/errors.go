@@ -16,6 +16,15 @@ var (
 	// It is also what done is given for a batch that could not be written.
 	ErrStorage = errors.New("log: cannot be written")
 
+	// ErrUnavailable means that the store of the log, which several nodes share, cannot
+	// be reached. Given to done, it means that the batch may be in the log or not: a
+	// repeat with the same idempotency keys finds out. Given by Append, nothing was sent.
+	ErrUnavailable = errors.New("log: the store cannot be reached")
+
+	// ErrConflict is given to done for a batch that has an idempotency key with which
+	// another node has published another message. Nothing was appended.
+	ErrConflict = errors.New("log: the idempotency key was used for another message")
+
 	// ErrClosed means that the log was closed. Nothing was appended, and never
 	// will be.
 	ErrClosed = errors.New("log: closed")
