@@ -18,6 +18,7 @@ type Ring struct {
 	mask     uint64
 	maxBytes int
 	readers  []*Reader
+	onRoom   func() // nil: nobody waits for room
 
 	// Writer-owned, under the log's append lock.
 	newest     uint64 // sequence of the newest message
@@ -30,6 +31,10 @@ type Ring struct {
 	// Shared. The place of the newest message: its store makes the slot visible;
 	// Reader.Next relies on it.
 	head atomic.Uint64
+
+	// Shared, beside head, which readers load anyway: Room has said no, and onRoom is
+	// due when a reader has taken something.
+	wanted atomic.Bool
 }
 
 // Reader is one loop's place in the ring.
@@ -70,16 +75,31 @@ func (r *Ring) Reader() *Reader {
 	return d
 }
 
+// OnRoom has f called when there may be room again after Room has said no: once for
+// each no at most, on the goroutine of a reader, which it must not block. Call it
+// before the first Publish.
+func (r *Ring) OnRoom(f func()) { r.onRoom = f }
+
 // Head is the sequence of the newest message. Writer only.
 func (r *Ring) Head() uint64 { return r.newest }
 
 // Room reports whether that many messages with that many bytes in all can be
 // published now. One message larger than the byte limit has room when nothing
-// else is unread. Writer only.
+// else is unread. After a no, OnRoom's function follows. Writer only.
 func (r *Ring) Room(messages, bytes int) bool {
 	if r.fits(messages, bytes) {
 		return true
 	}
+	r.reclaim()
+	if r.fits(messages, bytes) {
+		return true
+	}
+	if r.onRoom == nil {
+		return false
+	}
+	// A reader may have taken something between these lines: it stores its place and then
+	// looks at wanted. So this looks at the places once more behind wanted.
+	r.wanted.Store(true)
 	r.reclaim()
 	return r.fits(messages, bytes)
 }
@@ -157,5 +177,8 @@ func (d *Reader) Next(dst []*Message, most, bytes int) []*Message {
 		}
 	}
 	d.applied.Store(upto)
+	if r := d.ring; r.wanted.Load() && r.wanted.CompareAndSwap(true, false) {
+		r.onRoom()
+	}
 	return dst
 }

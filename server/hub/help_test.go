@@ -16,15 +16,18 @@ const all = 1 << 40
 type fakeRing struct {
 	full     bool
 	messages []*ring.Message
+	onRoom   func()
 }
 
 func (r *fakeRing) Room(messages, bytes int) bool { return !r.full }
+func (r *fakeRing) OnRoom(f func())               { r.onRoom = f }
 func (r *fakeRing) Publish(m *ring.Message)       { r.messages = append(r.messages, m) }
 
 // noRing forgets what it is given.
 type noRing struct{}
 
 func (noRing) Room(messages, bytes int) bool { return true }
+func (noRing) OnRoom(func())                 {}
 func (noRing) Publish(m *ring.Message)       {}
 
 // clock is the time of a test.

@@ -17,6 +17,10 @@ type Ring interface {
 	// Room reports whether the ring has room for that many messages and bytes now.
 	Room(messages, bytes int) bool
 
+	// OnRoom has f called when there may be room again after Room has said no. f runs on
+	// any goroutine and must not block.
+	OnRoom(f func())
+
 	// Publish appends m, for which there is room. It must not block.
 	Publish(m *ring.Message)
 }
@@ -100,6 +104,9 @@ func (h *Hub) UseSessions(number func(id [16]byte) uint64) { h.session = number 
 
 // Room reports whether the ring can take that many entries and bytes; see log.Tail.
 func (h *Hub) Room(entries, bytes int) bool { return h.ring.Room(entries, bytes) }
+
+// OnRoom has f called when there may be room again; see log.Waiting.
+func (h *Hub) OnRoom(f func()) { h.ring.OnRoom(f) }
 
 // Wake wakes the readers of the ring; see log.Tail.
 func (h *Hub) Wake() { h.wake() }

@@ -232,3 +232,17 @@ func TestApplyAllocatesTheMessageOnly(t *testing.T) {
 		t.Errorf("%v allocations for an entry, want 1", n)
 	}
 }
+
+func TestRoomIsSignalled(t *testing.T) {
+	r := &fakeRing{}
+	h := hub.New(hub.Config{}, r, nothing, time.Now)
+	called := false
+	var tail log.Tail = h
+	log.Tails{tail}.OnRoom(func() { called = true })
+	if r.onRoom == nil {
+		t.Fatal("the ring does not know whom to call")
+	}
+	if r.onRoom(); !called {
+		t.Error("the engine was not called")
+	}
+}

@@ -1,0 +1,124 @@
+package ring_test
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"peal/loop/ring"
+)
+
+// A no is followed by one call, when a reader has taken something. Without a no there
+// is none.
+func TestRoomIsSignalledOnce(t *testing.T) {
+	r := newRing(t, 2, 1<<20)
+	d := r.Reader()
+	calls := 0
+	r.OnRoom(func() { calls++ })
+	publish := func(sequence uint64) {
+		t.Helper()
+		if !r.Room(1, 1) {
+			t.Fatalf("no room for %d", sequence)
+		}
+		r.Publish(&ring.Message{Sequence: sequence, Size: 1})
+	}
+	take := func(want int) {
+		t.Helper()
+		if d.Next(nil, 1, 1<<20); calls != want {
+			t.Fatalf("%d calls, want %d", calls, want)
+		}
+	}
+	publish(1)
+	take(0)
+	publish(2)
+	publish(3)
+	if r.Room(1, 1) || r.Room(1, 1) {
+		t.Fatal("room in a full ring")
+	}
+	take(1)
+	take(1)
+	take(1) // nothing to take
+	publish(4)
+	take(1)
+	publish(5)
+	if r.Room(1, 1<<21) { // too many bytes
+		t.Fatal("room for more than the limit")
+	}
+	take(2)
+}
+
+// A writer that waits for nothing but the signal publishes all; and with a Room that
+// loses a signal it would be stuck.
+func TestNoSignalOfRoomIsLost(t *testing.T) {
+	if !signalled(t, (*ring.Ring).Room, 20_000, time.Minute) {
+		t.Error("the writer waits, and there is room")
+	}
+}
+
+func TestPlantedRoomLosesTheSignal(t *testing.T) {
+	if signalled(t, (*ring.Ring).RoomWithoutLastLook, 20_000, time.Second) {
+		t.Error("a Room that does not look again was not found")
+	}
+}
+
+// signalled has a writer publish so many messages to two readers, with room to ask,
+// and reports whether it has. It is stuck when nothing was published for patience.
+func signalled(t *testing.T, room func(r *ring.Ring, messages, bytes int) bool, count uint64, patience time.Duration) bool {
+	t.Helper()
+	r := newRing(t, 2, 1<<20)
+	signal := make(chan struct{}, 1)
+	r.OnRoom(func() {
+		select {
+		case signal <- struct{}{}:
+		default:
+		}
+	})
+	var (
+		wg        sync.WaitGroup
+		published atomic.Uint64
+		over      atomic.Bool
+	)
+	defer wg.Wait()
+	defer over.Store(true)
+	for range 2 {
+		d := r.Reader()
+		wg.Go(func() {
+			var batch []*ring.Message
+			for !over.Load() {
+				if batch = d.Next(batch[:0], 1, 1<<20); len(batch) == 0 {
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	written, stuck := make(chan struct{}), make(chan struct{})
+	wg.Go(func() {
+		defer close(written)
+		for next := uint64(1); next <= count; next++ {
+			for !room(r, 1, 1) {
+				select {
+				case <-signal:
+				case <-stuck:
+					return
+				}
+			}
+			r.Publish(&ring.Message{Sequence: next, Size: 1})
+			published.Store(next)
+		}
+	})
+	for before := uint64(0); ; {
+		select {
+		case <-written:
+			return true
+		case <-time.After(patience):
+		}
+		now := published.Load()
+		if now == before {
+			close(stuck)
+			return false
+		}
+		before = now
+	}
+}
