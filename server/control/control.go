@@ -3,6 +3,7 @@ package control
 import (
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,9 @@ type Control struct {
 	// order makes the order of orders in the tables that of the log. The append lock of
 	// the log is taken with it held, and never the other way round.
 	order sync.Mutex
+
+	mu      sync.Mutex       // locked last
+	pending []*disconnection // this node's, in their order, that are not in the log yet
 }
 
 // New returns a Control of those bans and revocations. now is the clock, time.Now
@@ -70,8 +74,49 @@ func (c *Control) KeepAway(by share.Key, clients []string, length time.Duration,
 		done(nil)
 		return refused
 	}
-	c.append(eventDisconnect, appendDisconnection(nil, &o), done)
+	c.await(&o)
+	c.append(eventDisconnect, appendDisconnection(nil, &o), func(err error) {
+		if err != nil {
+			c.forget(&o)
+		}
+		done(err)
+	})
 	return refused
+}
+
+// await notes an order that will come by the log. Until then it holds here against
+// those of other nodes about its clients: they are before it in the log.
+func (c *Control) await(o *disconnection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending = append(c.pending, o)
+}
+
+// forget ends what await began, where the order may not be in the log. If it is all
+// the same, it is followed as one of another node.
+func (c *Control) forget(o *disconnection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending = slices.DeleteFunc(c.pending, func(p *disconnection) bool { return p == o })
+}
+
+// arrived reports whether o is an order of this node that has its effect already.
+func (c *Control) arrived(o *disconnection) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.pending, func(p *disconnection) bool { return p.until == o.until && slices.Equal(p.clients, o.clients) })
+	if o.node != c.node || i < 0 {
+		return false
+	}
+	c.pending = slices.Delete(c.pending, i, i+1)
+	return true
+}
+
+// overruled reports whether an order of this node about the client is still to come.
+func (c *Control) overruled(client string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.pending, func(p *disconnection) bool { return slices.Contains(p.clients, client) })
 }
 
 // Revoke revokes the tokens of o, which are refused when it returns; connections that
@@ -133,11 +178,13 @@ func (c *Control) follow(batch []*log.Entry, old bool) {
 
 func (c *Control) followDisconnection(data []byte, old bool) error {
 	o, err := parseDisconnection(data)
-	if err != nil || !old && o.node == c.node {
+	if err != nil || !old && c.arrived(&o) {
 		return err
 	}
 	for _, client := range o.clients {
-		c.bans.Restore(client, time.UnixMilli(o.until))
+		if old || !c.overruled(client) {
+			c.bans.Restore(client, time.UnixMilli(o.until))
+		}
 	}
 	return nil
 }

@@ -11,7 +11,9 @@
 //
 // An order has its effect on this server before it is in the log, and keeps it if the
 // log refuses it; its request then reports that it is not durable. Orders have
-// one order here and in the log, so a restart ends with the state that was.
+// one order here and in the log, so a restart ends with the state that was. Where other
+// nodes give orders, too, the log decides between them: a node's own order holds there until it
+// comes by the log, and what was before it in the log is overruled.
 //
 // What it leaves to others: which clients are banned at the moment (server/ban), which
 // tokens are revoked (server/revoke), ending connections, and who may give orders
