@@ -152,7 +152,7 @@ func (r *run) remembers() bool { return r.Keeps != AllOrCut && !r.Restore }
 // revoke revokes proofs of clients until the run is ending.
 func (r *run) revoke(ctx context.Context, clients []*client) {
 	rnd := rand.New(rand.NewPCG(r.Seed, 1<<34))
-	server, scheme := r.endpoint(), "http://"
+	server, scheme := r.endpoint(0), "http://"
 	web := &http.Client{Timeout: 5 * time.Second}
 	if r.TLS != nil {
 		scheme = "https://"
@@ -166,7 +166,7 @@ func (r *run) revoke(ctx context.Context, clients []*client) {
 			continue
 		}
 		p.revoking.Store(true)
-		request, err := http.NewRequestWithContext(ctx, "POST", scheme+r.Addr+"/revoke?jti="+url.QueryEscape(p.id), nil)
+		request, err := http.NewRequestWithContext(ctx, "POST", scheme+server.Addr+"/revoke?jti="+url.QueryEscape(p.id), nil)
 		if err != nil {
 			r.fault("revoke: %v", err)
 			return

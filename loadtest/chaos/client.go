@@ -44,6 +44,7 @@ type client struct {
 	transport int
 	before    int              // transport of the connection before
 	cursors   map[int32]string // by channel: where to go on; missing before the server said one
+	node      int              // to which it connects; of a cluster another one each time
 	journal   journal
 	stallAt   int // messages of this connection until it stalls; 0: never
 	leaving   <-chan struct{}
@@ -123,11 +124,22 @@ func (c *client) change() {
 	}
 }
 
+// moves chooses the node of the next connection.
+func (c *client) moves() {
+	if n := len(c.run.addrs()); n > 1 {
+		before := c.node
+		if c.node = c.rnd.IntN(n); c.node != before {
+			c.run.count(&c.run.figures.Moves)
+		}
+	}
+}
+
 // connect dials, from one of several addresses, for a port that was used a
 // moment ago is not free yet.
 func (c *client) connect(ctx context.Context) (net.Conn, bool) {
 	source := "127.0.0." + strconv.Itoa(2+c.number%100)
-	server := c.run.endpoint()
+	c.moves()
+	server := c.run.endpoint(c.node)
 	conn, err := server.Dial(ctx, source)
 	if err != nil {
 		return nil, false
@@ -151,7 +163,8 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 	c.leaving = ctx.Done()
 	defer context.AfterFunc(ctx, func() { _ = below(conn).Close() })()
 
-	life := c.run.serving()
+	peace := &c.run.peace[c.node]
+	number := peace.number()
 	c.prove()
 	t := c.run.transports[c.transport]
 	q, from := c.query(t)
@@ -170,8 +183,12 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 		c.failed = err
 	}
 	excused := false
+	if errors.Is(err, errComeBack) && c.run.Nodes != nil {
+		c.run.count(&c.run.figures.ComeBacks)
+		excused = true
+	}
 	if p := c.proof.Load(); p != nil {
-		excused = p.over() || c.run.Keeps == Nothing && len(c.journal.records) == heard // a token from before the start
+		excused = excused || p.over() || c.run.Keeps == Nothing && len(c.journal.records) == heard // a token from before the start
 		if p.narrow {
 			c.run.count(&c.run.figures.Refused)
 		}
@@ -179,7 +196,7 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 			c.proof.Store(nil)
 		}
 	}
-	if err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) && life > 0 && life == c.run.serving() && !excused {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) && number > 0 && number == peace.number() && !excused {
 		c.run.count(&c.run.figures.Ended)
 		c.run.ended(c.number, t.name, err)
 	}
@@ -198,7 +215,7 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 // query is what to ask for on the next connection. Channels without a cursor
 // begin at the oldest that there is, and so do all where they are not separate.
 func (c *client) query(t transport) (q query, from []place) {
-	q.addr = c.run.Addr
+	q.addr = c.run.addrs()[c.node]
 	var oldest place
 	var first string
 	for _, n := range c.channels {

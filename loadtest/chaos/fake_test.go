@@ -27,8 +27,10 @@ type fake struct {
 	mu    sync.Mutex
 	epoch uint64 // counts lives
 	log   []entry
-	sent  uint64        // messages told in all lives
-	news  chan struct{} // closed when something was published
+	keys  map[string]uint64 // sequences by idempotency key
+	sent  uint64            // messages told in all lives
+	news  chan struct{}     // closed when something was published
+	lost  uint64            // entries up to there are gone, and clients before it have a gap
 	web   *http.Server
 	conns map[net.Conn]bool // WebSockets
 	wait  sync.WaitGroup
@@ -55,16 +57,20 @@ func (f *fake) Start(context.Context) error {
 	}
 	f.mu.Lock()
 	f.epoch++
-	f.log, f.news, f.conns = nil, make(chan struct{}), map[net.Conn]bool{}
+	f.log, f.news, f.conns, f.keys = nil, make(chan struct{}), map[net.Conn]bool{}, map[string]uint64{}
 	f.mu.Unlock()
+	f.web = &http.Server{Handler: f.routes()}
+	f.wait.Go(func() { _ = f.web.Serve(listener) }) // ErrServerClosed
+	return nil
+}
+
+func (f *fake) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /publish", f.publish)
 	mux.HandleFunc("GET /poll", f.poll)
 	mux.HandleFunc("GET /sse", f.sse)
 	mux.HandleFunc("GET /ws", f.ws)
-	f.web = &http.Server{Handler: mux}
-	f.wait.Go(func() { _ = f.web.Serve(listener) }) // ErrServerClosed
-	return nil
+	return mux
 }
 
 func (f *fake) Stop(bool) error {
@@ -95,6 +101,12 @@ func (f *fake) publish(w http.ResponseWriter, r *http.Request) {
 	if f.news == nil {
 		return
 	}
+	key := r.Header.Get("Idempotency-Key")
+	if before := f.keys[key]; before > 0 {
+		fmt.Fprintf(w, `{"cursor":%q}`, f.cursorLocked(before))
+		return
+	}
+	f.keys[key] = uint64(len(f.log) + 1)
 	f.log = append(f.log, entry{r.URL.Query().Get("channel"), string(data), uint64(len(f.log) + 1)})
 	close(f.news)
 	f.news = make(chan struct{})
@@ -179,6 +191,7 @@ func (s *follower) collectLocked(most int) (t telling) {
 				break
 			}
 		}
+		dropped[c] = max(dropped[c], s.lost)
 		switch to := dropped[c]; {
 		case s.foreign:
 			t.gaps = append(t.gaps, gapNotice{Channel: c, To: s.cursor(to), Reason: "unknown_cursor"})

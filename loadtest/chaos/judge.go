@@ -55,6 +55,7 @@ type channelState struct {
 	high     place // the last place heard
 	floor    place // everything up to here is accounted for: heard, or told as a gap
 	told     place // where the last gap ends
+	anew     bool  // its cursor meant nothing: it was told that anything may be missing
 }
 
 // pass returns the verdict on all journals.
@@ -196,7 +197,7 @@ func (j *judge) cover(c *channelState, p place) {
 		return
 	}
 	for _, k := range j.world.channels[c.channel].between(c.floor, p) {
-		if j.heard[k.id] || j.missed[k.id] || j.cut(k.at) {
+		if j.heard[k.id] || j.missed[k.id] || j.cut(k.at) && (c.anew || !j.lost(k.at)) { // what a cluster has lost is a gap
 			continue
 		}
 		j.missed[k.id] = true
@@ -219,6 +220,11 @@ func (j *judge) gap(r record) {
 	}
 	if to.compare(c.told) <= 0 {
 		j.verdict.GapsAgain++
+		return
+	}
+	if j.loses(c.floor, to) {
+		j.verdict.GapsReal++
+		c.told, c.floor = to, later(c.floor, to)
 		return
 	}
 	messages := j.world.channels[r.channel]
@@ -256,7 +262,7 @@ func (j *judge) unknown(c *channelState, r record, to place) {
 	if to.compare(c.high) < 0 {
 		c.high = to
 	}
-	c.anchored, c.floor, c.told = true, to, to
+	c.anchored, c.anew, c.floor, c.told = true, true, to, to
 }
 
 func later(p, q place) place {

@@ -18,6 +18,7 @@ type scene struct {
 	lives   int
 
 	restored map[int32]bool
+	losses   []span // of a cluster
 }
 
 func newScene(t *testing.T, keeps Keeps) *scene {
@@ -112,7 +113,9 @@ func (h *hearing) misses(channel int32, to int, why reason) *hearing {
 // is the verdict: counts of what is wrong, as in "lost 2, repeated 1".
 func (s *scene) is(want string) {
 	s.t.Helper()
-	v := pass(newWorld(s.keeps, s.restored, s.ledger, s.heard, s.lives), s.history, s.heard)
+	w := newWorld(s.keeps, s.restored, s.ledger, s.heard, s.lives)
+	w.losses = s.losses
+	v := pass(w, s.history, s.heard)
 	var got []string
 	for _, c := range []struct {
 		name string

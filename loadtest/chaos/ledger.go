@@ -58,11 +58,11 @@ func (l *ledger) repeat(id uint64) {
 	l.all[id-1].again = true
 }
 
-// life is that in which a message was acknowledged.
-func (l *ledger) life(id uint64) int32 {
+// at is where a message was acknowledged to be.
+func (l *ledger) at(id uint64) place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.all[id-1].at.life
+	return l.all[id-1].at
 }
 
 // acknowledge notes that the server has it, and where.

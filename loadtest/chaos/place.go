@@ -31,7 +31,11 @@ func (p place) String() string {
 //
 // The numbers follow the lives, because Run publishes a message in each life
 // before it ends it: an epoch is known before the next one can be.
+//
+// The nodes of a cluster share one log, in which no sequence occurs twice, whatever
+// its epoch: there all places are of one life.
 type lives struct {
+	shared  bool // a cluster's
 	mu      sync.Mutex
 	numbers map[string]int32
 }
@@ -53,6 +57,9 @@ func (l *lives) read(cursor string) (p place, ok bool) {
 		}
 		n = int32(len(l.numbers) + 1)
 		l.numbers[strings.Clone(epoch)] = n
+	}
+	if l.shared {
+		n = 1
 	}
 	return place{n, sequence}, true
 }

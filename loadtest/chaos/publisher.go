@@ -32,6 +32,7 @@ const (
 	bigInPercent    = 10
 	loseInPercent   = 5                     // of answers, where publications are repeated
 	publisherPauses = 20 * time.Millisecond // after a failure
+	answerWait      = 5 * time.Second       // of a node of a cluster
 )
 
 // publisher publishes to channels of its own, one message after another: each
@@ -48,6 +49,7 @@ type publisher struct {
 	id       uint64 // of data
 	again    label  // to be repeated before anything else, with the same data; id 0: nothing
 	branch   uint64 // of the run, when that was sent
+	node     int    // of conn; of a cluster another one each time
 }
 
 // live publishes rate messages per second until the run is ending, and then to
@@ -97,8 +99,9 @@ func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err 
 		p.again, p.branch = label{}, p.run.branch
 	}
 	if p.conn == nil {
+		p.node = p.rnd.IntN(len(p.run.addrs()))
 		dial, cancel := context.WithTimeout(ctx, 2*time.Second)
-		p.conn, err = loadtest.DialPublisher(dial, loadtest.PublishTarget{Endpoint: p.run.endpoint(), Path: path, Streams: p.run.Channels + 1, Connections: 1, Compose: p.compose})
+		p.conn, err = loadtest.DialPublisher(dial, loadtest.PublishTarget{Endpoint: p.run.endpoint(p.node), Path: path, Streams: p.run.Channels + 1, Connections: 1, Compose: p.compose})
 		cancel()
 		if err != nil {
 			p.conn = nil
@@ -112,7 +115,7 @@ func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err 
 	}
 	p.again = label{}
 	p.id = l.id
-	body, err := p.conn.Publish(int(l.channel), p.data)
+	body, err := p.send(l)
 	if err == nil && loses {
 		err = errLoses
 	}
@@ -139,6 +142,17 @@ func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err 
 	return l.id, nil
 }
 
+// send sends data, and returns the answer. A node of a cluster has less time for it,
+// because another one may take the message instead.
+func (p *publisher) send(l label) (answer []byte, err error) {
+	if p.run.Nodes == nil {
+		return p.conn.Publish(int(l.channel), p.data)
+	}
+	p.conn.Queue(int(l.channel), p.data)
+	o := p.conn.Settle(answerWait)
+	return o.Answer, o.Reason
+}
+
 var path = loadtest.PublishPath(channelPrefix)
 
 // compose makes the request that publishes data.
@@ -147,7 +161,7 @@ func (p *publisher) compose(dst []byte, channel int, data []byte) []byte {
 	if p.run.Access != nil {
 		head += "Authorization: Bearer " + p.run.Access.Key + "\r\n"
 	}
-	return loadtest.AppendRequest(dst, "POST", path(channel), p.run.Addr, head, data)
+	return loadtest.AppendRequest(dst, "POST", path(channel), p.run.addrs()[p.node], head, data)
 }
 
 // errLoses: the publisher behaves as if the answer had never come.

@@ -3,6 +3,8 @@ package chaos
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 )
 
 // Write prints the report.
@@ -19,7 +21,16 @@ func (r *Report) Write(w io.Writer) error {
 	line("  on another transport", "%d", r.Changes)
 	line("  stalled", "%d", r.Stalls)
 	line("  ended by the server", "%d", r.Ended)
-	line("restarts", "%d (%d SIGKILL, %d SIGTERM), %d epochs", r.Kills+r.Terms, r.Kills, r.Terms, r.Lives)
+	if r.Nodes > 0 {
+		line("  to another node", "%d", r.Moves)
+		line("  told to come back", "%d", r.ComeBacks)
+		line("nodes", "%d, %d epochs of the log", r.Nodes, r.Lives)
+		for _, name := range slices.Sorted(maps.Keys(r.Disturbed)) {
+			line("  "+name, "%d", r.Disturbed[name])
+		}
+	} else {
+		line("restarts", "%d (%d SIGKILL, %d SIGTERM), %d epochs", r.Kills+r.Terms, r.Kills, r.Terms, r.Lives)
+	}
 	if r.Restores > 0 {
 		line("  to an older copy", "%d", r.Restores)
 	}

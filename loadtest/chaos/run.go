@@ -34,7 +34,8 @@ type Backup interface {
 // Config is one run. All fields must be set, but for those that say what their
 // zero value means; Default sets them.
 type Config struct {
-	Addr       string // 127.0.0.1:port
+	Addr       string   // 127.0.0.1:port; of a cluster: not used
+	Nodes      []string // the same of each node of a cluster; nil: one server
 	Seed       uint64
 	Length     time.Duration // of publishing
 	CatchUp    time.Duration // that clients are given at the end
@@ -52,8 +53,18 @@ type Config struct {
 	Log        io.Writer     // errors of the clients; nil: none
 }
 
-// endpoint is the server.
-func (c *Config) endpoint() loadtest.Endpoint { return loadtest.Endpoint{Addr: c.Addr, TLS: c.TLS} }
+// addrs are the servers.
+func (c *Config) addrs() []string {
+	if c.Nodes == nil {
+		return []string{c.Addr}
+	}
+	return c.Nodes
+}
+
+// endpoint is a server, by its index in addrs.
+func (c *Config) endpoint(node int) loadtest.Endpoint {
+	return loadtest.Endpoint{Addr: c.addrs()[node], TLS: c.TLS}
+}
 
 // Default returns the run of scripts/chaos.sh, without address and seed.
 func Default() Config {
@@ -87,9 +98,14 @@ type Figures struct {
 	Refused      uint64 `json:"refused,omitempty"`   // connections whose token lacked a channel
 	Ungranted    uint64 `json:"ungranted,omitempty"` // messages that the token of the connection did not grant
 	Lives        int    `json:"-"`
-	Repeats      uint64 `json:"-"` // of publications, with their idempotency key
+	Repeats      uint64 `json:"-"`               // of publications, with their idempotency key
+	Nodes        int    `json:"nodes,omitempty"` // of a cluster
+	Moves        uint64 `json:"changes_of_node,omitempty"`
+	ComeBacks    uint64 `json:"come_backs,omitempty"` // connections that a node of a cluster refused or ended: come back later, or elsewhere
 	Published    int    `json:"published"`
 	Acknowledged int    `json:"-"`
+
+	Disturbed map[string]int `json:"disturbed,omitempty"` // how often what happened to a cluster
 }
 
 // run is the state of one run.
@@ -115,15 +131,10 @@ type run struct {
 	branchMu sync.RWMutex
 	branch   uint64
 
-	// served counts the times that the server was started, and is −1 times that
-	// from before it is ended until it has started again. See serving.
-	served atomic.Int64
-}
+	losses []span // of the log of a cluster; the disturber's until it has ended
 
-// serving is a number while the server serves, another one each time it was started,
-// and below 1 while it does not: a connection that ends with the number with which it
-// began was ended by the server, and not by its end.
-func (r *run) serving() int64 { return r.served.Load() }
+	peace []peace // by node
+}
 
 func (r *run) count(n *uint64) { atomic.AddUint64(n, 1) }
 
@@ -165,35 +176,50 @@ const startWait = 20 * time.Second
 func Run(ctx context.Context, c Config, server Server) (report Report, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &run{Config: c, ending: make(chan struct{}), allPublished: make(chan struct{}), last: map[int32]uint64{}, restored: map[int32]bool{}}
-	if r.transports, err = choose(c.Transports); err != nil {
+	r, err := newRun(c)
+	if err != nil {
 		return report, err
 	}
 	if err := r.start(ctx, server, false); err != nil {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, server.Stop(true)) }()
+	return r.play(ctx, cancel, func() error { return r.restarts(ctx, server) })
+}
 
-	clients := make([]*client, c.Clients)
+func newRun(c Config) (*run, error) {
+	transports, err := choose(c.Transports)
+	r := &run{Config: c, transports: transports, ending: make(chan struct{}), allPublished: make(chan struct{}), last: map[int32]uint64{},
+		restored: map[int32]bool{}, lives: lives{shared: c.Nodes != nil}, peace: make([]peace, len(c.addrs()))}
+	for i := range r.peace {
+		r.peace[i].disturbers = 1
+	}
+	return r, err
+}
+
+// play has clients follow and publishers publish while disturb runs, and judges. cancel
+// ends ctx.
+func (r *run) play(ctx context.Context, cancel func(), disturb func() error) (report Report, err error) {
+	clients := make([]*client, r.Clients)
 	var following, publishing sync.WaitGroup
 	for i := range clients {
 		clients[i] = newClient(r, i)
 		following.Go(func() { clients[i].live(ctx) })
 	}
-	for i := range c.Publishers {
+	for i := range r.Publishers {
 		publishing.Go(func() { r.publish(ctx, i) })
 	}
-	if c.Access != nil {
+	if r.Access != nil {
 		publishing.Go(func() { r.revoke(ctx, clients) })
 	}
-	restarts := r.restarts(ctx, server)
+	disturbed := disturb()
 	close(r.ending)
 	publishing.Wait()
 	close(r.allPublished)
-	if restarts == nil {
+	if disturbed == nil {
 		r.catchUp(ctx, clients)
 	}
-	if err := errors.Join(restarts, ctx.Err()); err != nil {
+	if err := errors.Join(disturbed, ctx.Err()); err != nil {
 		cancel()
 		following.Wait()
 		return report, err
@@ -209,21 +235,27 @@ func (r *run) start(ctx context.Context, server Server, restored bool) error {
 	if err := server.Start(ctx); err != nil {
 		return err
 	}
+	id, err := r.announce(ctx)
+	if err == nil && restored {
+		r.restored[r.ledger.at(id).life] = true
+	}
+	if err == nil {
+		r.peace[0].restore(0)
+	}
+	return err
+}
+
+// announce publishes a message, in a life of the server that may have begun just now.
+func (r *run) announce(ctx context.Context) (id uint64, err error) {
 	p := publisher{run: r, rnd: rand.New(rand.NewPCG(r.Seed, 0))}
 	defer p.hangUp()
 	for end := time.Now().Add(startWait); ; pause(ctx, publisherPauses) {
-		id, err := p.publish(ctx, int32(r.Channels))
-		if err == nil && restored {
-			r.restored[r.ledger.life(id)] = true
-		}
-		if err == nil {
-			r.served.Store(1 - r.served.Load())
-		}
+		id, err = p.publish(ctx, int32(r.Channels))
 		if err == nil || ctx.Err() != nil {
-			return ctx.Err()
+			return id, ctx.Err()
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("the server accepts connections and no message: %w", err)
+			return 0, fmt.Errorf("the server accepts connections and no message: %w", err)
 		}
 	}
 }
@@ -255,7 +287,7 @@ func (r *run) restarts(ctx context.Context, server Server) error {
 				return err
 			}
 		}
-		r.served.Store(-r.served.Load())
+		r.peace[0].disturb()
 		if err := server.Stop(kill); err != nil {
 			return err
 		}
@@ -330,7 +362,7 @@ func (r *run) catchUp(ctx context.Context, clients []*client) {
 // judge is called when all goroutines of the run have ended.
 func (r *run) judge(clients []*client) Report {
 	report := Report{Figures: r.figures}
-	report.Figures.Clients, report.Lives, report.Published = len(clients), r.lives.count(), len(r.ledger.all)
+	report.Figures.Clients, report.Lives, report.Published, report.Nodes = len(clients), r.lives.count(), len(r.ledger.all), len(r.Nodes)
 	for _, p := range r.ledger.all {
 		if !p.at.isZero() {
 			report.Acknowledged++
@@ -345,7 +377,9 @@ func (r *run) judge(clients []*client) Report {
 			behind = append(behind, c.lacks())
 		}
 	}
-	report.Verdict = pass(newWorld(r.Keeps, r.restored, r.ledger.all, journals, report.Lives), r.History, journals)
+	w := newWorld(r.Keeps, r.restored, r.ledger.all, journals, report.Lives)
+	w.losses = r.losses
+	report.Verdict = pass(w, r.History, journals)
 	report.Faults += uint64(len(r.faults))
 	report.Findings = slices.Concat(report.Findings, r.faults, r.ends, behind[:min(len(behind), findingsOfAKind)])
 	return report

@@ -15,6 +15,7 @@ type Summary struct {
 	Seed    uint64  `json:"seed,string"` // more than a double can hold
 	Log     string  `json:"log"`
 	Fsync   string  `json:"fsync,omitempty"`
+	Lose    bool    `json:"lose,omitempty"` // the store of a cluster loses entries
 	Length  float64 `json:"length_s"`
 	Rate    float64 `json:"rate_per_s"`
 	History int     `json:"history_messages"`

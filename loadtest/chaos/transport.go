@@ -3,6 +3,7 @@ package chaos
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -59,6 +60,18 @@ type ear interface {
 	position(channel, cursor string)
 	// rubbish takes what no server may say.
 	rubbish(format string, args ...any)
+}
+
+// errComeBack: the server says that its client is to come back, later or elsewhere.
+var errComeBack = errors.New("come back")
+
+// refusal is the error of a response without success.
+func refusal(what string, status int, body []byte) error {
+	err := fmt.Errorf("%s: status %d: %.200s", what, status, body)
+	if status == http.StatusServiceUnavailable {
+		err = errors.Join(errComeBack, err)
+	}
+	return err
 }
 
 // query is what is asked for.

@@ -63,7 +63,7 @@ func polls(conn net.Conn, q query, format string, take func(*http.Response, []by
 			return err // half an answer is none: the cursor stays
 		}
 		if answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusNoContent {
-			return fmt.Errorf("poll: status %d: %.200s", answer.StatusCode, body)
+			return refusal("poll", answer.StatusCode, body)
 		}
 		cursor, err := take(answer, body)
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"net"
 )
 
@@ -17,7 +16,7 @@ func followStream(conn net.Conn, q query, e ear, format string) error {
 		return err
 	}
 	if answer.StatusCode != 200 {
-		return fmt.Errorf("event stream: status %d", answer.StatusCode)
+		return refusal("event stream", answer.StatusCode, nil)
 	}
 	s := eventStream{ear: e, json: format == "json"}
 	for lines := bufio.NewReaderSize(answer.Body, 2048); ; {

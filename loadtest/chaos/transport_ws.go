@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/lxzan/gws"
 )
 
 const protocolName = "peal.v1"
+
+// behind is the code of a refusal by a node of a cluster that has not read the log far enough.
+const behind = "node_behind"
 
 // followWebSocket is one WebSocket in format=json.
 func followWebSocket(conn net.Conn, q query, e ear) error {
@@ -55,7 +60,11 @@ func openSocket(conn net.Conn, q query, e ear, path, protocol string) (c *gws.Co
 	if q.proof != "" {
 		options.RequestHeader["Authorization"] = []string{"Bearer " + q.proof}
 	}
-	if c, _, err = gws.NewClientFromConn(s, options, conn); err != nil {
+	c, answer, err := gws.NewClientFromConn(s, options, conn)
+	if err != nil && answer != nil && answer.StatusCode == http.StatusServiceUnavailable {
+		err = errors.Join(errComeBack, err)
+	}
+	if err != nil {
 		return nil, nil, nil, err
 	}
 	if c.SubProtocol() != protocol {
@@ -146,6 +155,9 @@ func (s *socketEar) OnMessage(c *gws.Conn, m *gws.Message) {
 	case said.Connected != nil, said.Expires != nil:
 	case said.Error != nil: // a server that ends, or has too much to do
 		s.refused = fmt.Errorf("subscribe: %s", *said.Error)
+		if strings.Contains(string(*said.Error), behind) {
+			s.refused = errors.Join(errComeBack, s.refused)
+		}
 		_ = c.NetConn().Close() // ends ReadLoop
 	case said.ID != nil && *said.ID == tokenID && s.renewal != nil:
 		s.renewed(c, said.Unsubscribed)

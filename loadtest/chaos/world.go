@@ -25,7 +25,11 @@ type world struct {
 	at       []place         // by id-1: where it is; zero: not known
 	channels map[int32]order // every known message of a channel
 	faults   []string        // contradictions between places that the server gave
+	losses   []span          // what the store of a cluster has lost; nodes had seen it
 }
+
+// span is sequences: after < sequence < before.
+type span struct{ after, before uint64 }
 
 // order is the messages of one channel in the log's order.
 type order []known
@@ -142,6 +146,9 @@ func (w *world) canonical(p place) place {
 // cut reports that the place was in the log and is not in a later life, which is
 // allowed: the log does not keep everything, or an older copy was put back.
 func (w *world) cut(p place) bool {
+	if w.lost(p) {
+		return true
+	}
 	if w.keeps == Nothing {
 		return false
 	}
@@ -152,6 +159,16 @@ func (w *world) cut(p place) bool {
 		}
 	}
 	return false
+}
+
+// lost reports that the store of a cluster has lost what was there.
+func (w *world) lost(p place) bool {
+	return slices.ContainsFunc(w.losses, func(s span) bool { return s.after < p.sequence && p.sequence < s.before })
+}
+
+// loses reports that the store of a cluster has lost something between two places.
+func (w *world) loses(after, upto place) bool {
+	return slices.ContainsFunc(w.losses, func(s span) bool { return after.sequence < s.before && s.after < upto.sequence })
 }
 
 // publisherOrder checks that what one publisher sent after an acknowledgement

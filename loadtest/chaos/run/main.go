@@ -50,6 +50,8 @@ type options struct {
 	json                                   string
 	hostile                                int
 	tokens, encrypted                      bool
+	count                                  int // nodes; 0: one server
+	loses                                  bool
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
@@ -57,7 +59,9 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&o.peal, "peal", "", "Peal's `binary`")
-	f.StringVar(&o.log, "log", "memory", "the server's log: memory, or file for a new directory that is deleted afterwards, or file:`DIR`, a new one, to keep it")
+	f.StringVar(&o.log, "log", "memory", "the server's log: memory, or file for a new directory that is deleted afterwards, or file:`DIR`, a new one, to keep it, or redis, with --nodes")
+	f.IntVar(&o.count, "nodes", 0, "with --log redis: how many nodes, which are killed, stopped and cut off, and so is Redis")
+	f.BoolVar(&o.loses, "lose", false, "with --nodes: Redis also loses its newest entries, of which each client must have a gap")
 	f.StringVar(&o.fsync, "fsync", "always", "with file: always or interval")
 	f.StringVar(&o.pealArgs, "peal-args", "", "further arguments of 'peal serve', divided at spaces")
 	f.Uint64Var(&o.Seed, "seed", 0, "of all decisions of clients; 0: a new one")
@@ -90,6 +94,10 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		fmt.Fprintln(stderr, "chaos: --restore needs --log file: a log in memory cannot be copied")
 		return o, errUsage
 	}
+	if (o.log == "redis") != (o.count > 0) || o.loses && o.count == 0 || o.count > 0 && (o.tokens || o.encrypted || o.hostile > 0) {
+		fmt.Fprintln(stderr, "chaos: --log redis and --nodes belong together, --lose needs them, and --tokens, --tls and --hostile exclude them")
+		return o, errUsage
+	}
 	if o.tokens && o.hostile > 0 {
 		fmt.Fprintln(stderr, "chaos: --tokens and --hostile exclude each other: hostile clients have no tokens")
 		return o, errUsage
@@ -107,6 +115,11 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	return o, nil
 }
 
+// serve are the arguments of 'peal serve' with every log.
+func (o *options) serve() []string {
+	return []string{"--drain", "1s", "--history-messages", strconv.Itoa(o.History), "--history-bytes", "1GiB", "--history-total-bytes", "2GiB", "--history-age", "24h"}
+}
+
 // server returns the real binary, as the options want it. clean removes what
 // it leaves behind.
 func (o *options) server() (p *chaos.Process, clean func() error, err error) {
@@ -115,10 +128,8 @@ func (o *options) server() (p *chaos.Process, clean func() error, err error) {
 		return nil, nil, err
 	}
 	o.Addr, clean = child.Loopback(port), func() error { return nil }
-	history := strconv.Itoa(o.History)
 	p = &chaos.Process{Program: child.Program{Name: "the server", Addrs: []string{o.Addr}, Output: o.Log,
-		Args: []string{o.peal, "serve", "--listen", o.Addr, "--drain", "1s",
-			"--history-messages", history, "--history-bytes", "1GiB", "--history-total-bytes", "2GiB", "--history-age", "24h"}}}
+		Args: append([]string{o.peal, "serve", "--listen", o.Addr}, o.serve()...)}}
 	kind, dir, _ := strings.Cut(o.log, ":")
 	switch {
 	case o.log == "memory":
@@ -177,12 +188,22 @@ func (o *options) access(p *chaos.Process) (dir string, err error) {
 	return dir, errors.Join(os.WriteFile(secret, []byte(o.Access.Secret), 0o600), os.WriteFile(keys, lines.Bytes(), 0o600))
 }
 
+// reign prepares what the options want: one server, or a cluster.
+func (o *options) reign() (run func(context.Context) (chaos.Report, error), clean func() error, err error) {
+	if o.count == 0 {
+		server, clean, err := o.server()
+		return func(ctx context.Context) (chaos.Report, error) { return chaos.Run(ctx, o.Config, server) }, clean, err
+	}
+	n, err := o.nodes(append(o.serve(), strings.Fields(o.pealArgs)...))
+	return func(ctx context.Context) (chaos.Report, error) { return chaos.RunCluster(ctx, o.Config, n) }, func() error { return nil }, err
+}
+
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
-	server, clean, err := o.server()
+	reign, clean, err := o.reign()
 	if err != nil {
 		return err
 	}
@@ -192,7 +213,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	report, err := chaos.Run(ctx, o.Config, server)
+	report, err := reign(ctx)
 	tally, stopped := stop()
 	if err := errors.Join(err, stopped); err != nil {
 		return err
@@ -213,6 +234,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		if s.Log = o.log; strings.HasPrefix(o.log, "file") {
 			s.Log, s.Fsync = "file", o.fsync
 		}
+		s.Lose = o.loses
 		if err := s.Write(o.json); err != nil {
 			return err
 		}

@@ -1,0 +1,74 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// stream is the key of the log.
+const stream = "peal:log"
+
+// Last is the sequence of the newest entry that Redis has, 0 for none.
+func (c *Cluster) Last(ctx context.Context) (uint64, error) {
+	answer, err := c.Redis.Do(ctx, "XREVRANGE", stream, "+", "-", "COUNT", "1")
+	if err != nil {
+		return 0, err
+	}
+	entries, _ := answer.([]any)
+	if len(entries) == 0 {
+		return 0, nil
+	}
+	entry, _ := entries[0].([]any)
+	if len(entry) == 0 {
+		return 0, fmt.Errorf("not an entry of a stream: %v", answer)
+	}
+	id, _ := entry[0].(string)
+	digits, _, _ := strings.Cut(id, "-")
+	return strconv.ParseUint(digits, 10, 64)
+}
+
+// LoseTail kills Redis, cuts up to most bytes off the end of its append-only file, and
+// starts it again; nodes reach it only before and afterwards. It returns the last sequences
+// before and after. Needs proxies and a Redis with an append-only file.
+func (c *Cluster) LoseTail(ctx context.Context, rnd *rand.Rand, most int) (before, after uint64, err error) {
+	for _, n := range c.Nodes {
+		n.Proxy.Refuse()
+	}
+	if before, err = c.Last(ctx); err != nil {
+		return 0, 0, err
+	}
+	if err := c.Redis.Kill(); err != nil {
+		return 0, 0, err
+	}
+	if err := cutTail(c.Redis.Dir(), 1+rnd.IntN(most)); err != nil {
+		return 0, 0, err
+	}
+	if err := c.Redis.Start(ctx); err != nil {
+		return 0, 0, err
+	}
+	after, err = c.Last(ctx)
+	for _, n := range c.Nodes {
+		err = errors.Join(err, n.Proxy.Go())
+	}
+	return before, after, err
+}
+
+// cutTail cuts bytes off the append-only file that Redis writes to, whose directory is in dir.
+func cutTail(dir string, bytes int) error {
+	files, err := filepath.Glob(filepath.Join(dir, "appendonlydir", "*.incr.aof"))
+	if err != nil || len(files) == 0 {
+		return errors.Join(err, fmt.Errorf("no append-only file in %s", dir))
+	}
+	file := files[len(files)-1]
+	about, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	return os.Truncate(file, max(0, about.Size()-int64(bytes)))
+}
