@@ -25,7 +25,7 @@ import (
 var updatePHP = flag.Bool("update-php", false, "rewrite clients/php/peal.php")
 
 // phpSources are the files of the package, in the order of the single file.
-var phpSources = []string{"Client.php", "Result.php", "PealException.php", "Token.php"}
+var phpSources = []string{"Client.php", "Result.php", "PealException.php", "Token.php", "RedisPublisher.php"}
 
 const phpHead = `<?php
 

@@ -190,7 +190,7 @@ func TestSymfonyDocument(t *testing.T) {
 func TestPHPClientDocument(t *testing.T) {
 	tool(t, "php")
 	names, dir := unpack(t, "clients/php/README.md")
-	if !slices.Equal(names, []string{"first.php", "token.php"}) {
+	if !slices.Equal(names, []string{"first.php", "token.php", "order.php", "outbox.php", "relay.php"}) {
 		t.Fatalf("the files are %q", names)
 	}
 	if err := os.Symlink(patientClient(t), dir+"/peal.php"); err != nil {
