@@ -78,11 +78,24 @@ func (r *Room) raw(c loop.Client, binary bool, payload []byte) (code uint16, rea
 		return r.refuse(err)
 	}
 	d := publish.Draft{Data: payload, Binary: binary}
-	if err := r.Target.Forget(&d, r.channels.List()); err != nil {
+	if err := r.Target.Forget(&d, r.channels.List(), r.forgotten(c)); err != nil {
 		return r.refuse(err)
 	}
 	r.Counts.Accept(tally.WebSocket, 1)
 	return 0, ""
+}
+
+// forgotten ends the connection of a raw WebSocket whose message was lost in the store of
+// the log: no other notice exists for it. nil for a log on a disk, whose faults its operator
+// hears of.
+func (r *Room) forgotten(c loop.Client) func(*refusal.Error) {
+	if !r.Target.Remote {
+		return nil
+	}
+	ref, door := c.Ref(), r.Door
+	return func(err *refusal.Error) {
+		door.Do(ref, func(c loop.Client) { c.Close(err.CloseCode(), err.Code+": "+err.Message) })
+	}
 }
 
 // refuse counts the refusal of a raw message and says it as a close.

@@ -195,6 +195,7 @@ func New(deps Deps) *Front {
 	s.names = names.NewCache(deps.Rules)
 	s.guests = subscribe.NewGuests(&s.gate, deps.Now)
 	s.target = publish.Target{Log: deps.Log, Door: deps.Door, Keys: deps.Keys, Tally: deps.Workers.Tally()}
+	_, s.target.Remote = deps.Log.(log.Distributed)
 	s.desk = look.Desk{Hub: deps.Hub, Presence: deps.Presence, Lineage: deps.Log.Lineage(), Door: deps.Door, Workers: deps.Workers}
 	s.counts = tally.New()
 

@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"errors"
 	"sync/atomic"
 
 	"peal/loop"
+	"peal/server/log"
 	"peal/server/permit"
 	"peal/server/refusal"
 )
@@ -25,7 +27,15 @@ func (x *exchange) newParting(body func(*parting) []byte) *parting {
 	p := &parting{}
 	p.waits.Store(2)
 	reply, door, ref := x.pendingReply(), x.deps.Door, x.call.Conn
-	p.respond = func() { door.Answer(ref, reply.AppendBody(nil, body(p))) }
+	counts := x.deps.Workers.Tally()
+	p.respond = func() {
+		if errors.Is(p.failure, log.ErrUnavailable) {
+			counts.Refuse(errOrderUnavailable)
+			door.Answer(ref, reply.AppendError(nil, errOrderUnavailable))
+			return
+		}
+		door.Answer(ref, reply.AppendBody(nil, body(p)))
+	}
 	return p
 }
 
@@ -81,5 +91,9 @@ func (p *parting) appendDurable(body []byte) []byte {
 	}
 	return append(body, '}')
 }
+
+// errOrderUnavailable is the response to an order that the other nodes of the log do not
+// know, or may not know.
+var errOrderUnavailable = &refusal.Error{Status: 503, Code: "log_unavailable", Message: "the store of the log cannot be reached: the order holds on this node, and the other nodes may not know of it; repeat it in a second"}
 
 var errDismissBusy = &refusal.Error{Status: 503, Code: "busy", Message: "too many requests to disconnect or revoke are in progress (64 in all, 32 per address): try again in a second"}

@@ -44,6 +44,10 @@ type Target struct {
 	Door  Door
 	Keys  *idempotency.Table // nil: keys are published with the message and nothing more
 	Tally *tally.Shared
+
+	// Remote: the log is in a store that may not respond, and loses messages that
+	// were accepted more often than a disk fails.
+	Remote bool
 }
 
 // Append is the messages of one request on their way into the log. A publisher of
@@ -207,23 +211,42 @@ func refusalOf(err error) *refusal.Error {
 		return refusal.ErrDraining
 	case errors.Is(err, log.ErrStorage):
 		return refusal.ErrLogFull
+	case errors.Is(err, log.ErrUnavailable):
+		return refusal.ErrNoLog
 	}
 	return refusal.ErrOverloaded
 }
 
 // lossOf says why entries that the log had accepted were lost.
 func lossOf(err error) *refusal.Error {
-	if errors.Is(err, log.ErrStorage) {
+	switch {
+	case errors.Is(err, log.ErrStorage):
 		return refusal.ErrLogFull
+	case errors.Is(err, log.ErrUnavailable):
+		return refusal.ErrUnanswered
+	case errors.Is(err, log.ErrFull):
+		return refusal.ErrOverloaded
+	case errors.Is(err, log.ErrConflict):
+		return errConflict
 	}
 	return refusal.ErrLost
 }
 
-// Forget appends a message whose publisher receives no reply: a raw WebSocket has
-// no word for a message that was accepted and then lost; the engine logs and
-// counts it.
-func (t *Target) Forget(d *Draft, channels []*names.Name) *refusal.Error {
-	if err := t.Log.Append(d.AppendEntries(nil, channels), ignoreLoss); err != nil {
+// Forget appends a message whose publisher receives no reply. lost is called, on any
+// goroutine, if the log has accepted the message and then lost it, or may have; the
+// refusal was counted. nil: nobody wants to know; the engine logs and counts it.
+func (t *Target) Forget(d *Draft, channels []*names.Name, lost func(*refusal.Error)) *refusal.Error {
+	done := ignoreLoss
+	if lost != nil {
+		done = func(err error) {
+			if err != nil {
+				refused := lossOf(err)
+				t.Tally.Refuse(refused)
+				lost(refused)
+			}
+		}
+	}
+	if err := t.Log.Append(d.AppendEntries(nil, channels), done); err != nil {
 		return refusalOf(err)
 	}
 	return nil
