@@ -37,7 +37,7 @@ func (r *Room) history(c loop.Client, l *talk.Language, cmd *talk.Command) *refu
 	if err != nil {
 		return err
 	}
-	return r.ask(c, l, cmd, permit.History, h.Cost(), func() []byte { return r.Desk.History(h) })
+	return r.ask(c, l, cmd, permit.History, h.Cost(), start.Behind, func() []byte { return r.Desk.History(h) })
 }
 
 // presence has a worker list the members of one channel.
@@ -55,12 +55,14 @@ func (r *Room) presence(c loop.Client, l *talk.Language, cmd *talk.Command) *ref
 		return err
 	}
 	from := string(after)
-	return r.ask(c, l, cmd, permit.Presence, look.MembersCost(limit), func() []byte { return r.Desk.Members(n.Text(), from, limit) })
+	return r.ask(c, l, cmd, permit.Presence, look.MembersCost(limit), false, func() []byte { return r.Desk.Members(n.Text(), from, limit) })
 }
 
-// ask has a worker make the object of the reply, if the client may have it.
-func (r *Room) ask(c loop.Client, l *talk.Language, cmd *talk.Command, a permit.Action, cost int, body func() []byte) *refusal.Error {
+// ask has a worker make the object of the reply, if the client may have it. behind is
+// permit.Request.Behind.
+func (r *Room) ask(c loop.Client, l *talk.Language, cmd *talk.Command, a permit.Action, cost int, behind bool, body func() []byte) *refusal.Error {
 	q := r.request(c, a)
+	q.Behind = behind
 	if err := r.Gate.Decide(&q); err != nil {
 		return err
 	}

@@ -141,6 +141,9 @@ type Deps struct {
 	// Users are the connections of users. nil: they are not limited.
 	Users *permit.Users
 
+	// Stale is permit.Gate.Stale. nil: never.
+	Stale *atomic.Bool
+
 	// NoMemory is set while publications are refused for want of memory. nil: never.
 	NoMemory *atomic.Bool
 
@@ -187,7 +190,7 @@ func New(deps Deps) *Front {
 	s.deps = deps
 	s.gate = permit.Gate{
 		Policy: deps.Policy, Bans: deps.Bans, Hub: deps.Hub, Presence: deps.Presence,
-		Revocations: deps.Revocations, NeedsToken: deps.NeedsToken,
+		Revocations: deps.Revocations, Stale: deps.Stale, NeedsToken: deps.NeedsToken,
 		Pace:        permit.Pace{Buckets: deps.Buckets, Limits: deps.Rates, Now: deps.Monotonic},
 		AddressFull: deps.AddressFull, Users: deps.Users, UserLimit: deps.UserConnections, NoMemory: deps.NoMemory,
 		ChannelLimit: deps.ChannelLimit, MessageBytes: deps.MessageLimit, WireBytes: deps.WireLimit,

@@ -26,7 +26,7 @@ func (l *looking) channels(x *exchange) {
 	x.channels.Clear() // it is about all
 	x.asked.Prefix = p.prefix
 	prefix, after := string(p.prefix), string(p.after)
-	l.ask(x, look.ChannelsCost, func() []byte { return l.desk.Channels(prefix, after, limit) })
+	l.ask(x, look.ChannelsCost, false, func() []byte { return l.desk.Channels(prefix, after, limit) })
 }
 
 // channel tells about one channel.
@@ -65,7 +65,7 @@ func (l *looking) history(x *exchange) {
 		x.refuse(err)
 		return
 	}
-	l.ask(x, h.Cost(), func() []byte { return l.desk.History(h) })
+	l.ask(x, h.Cost(), start.Behind, func() []byte { return l.desk.History(h) })
 }
 
 // presence lists the members of a channel.
@@ -81,7 +81,7 @@ func (l *looking) presence(x *exchange) {
 		return
 	}
 	after := string(x.params.after)
-	l.ask(x, look.MembersCost(limit), func() []byte { return l.desk.Members(n.Text(), after, limit) })
+	l.ask(x, look.MembersCost(limit), false, func() []byte { return l.desk.Members(n.Text(), after, limit) })
 }
 
 // query reads a request whose path names the channel, which is then the only one
@@ -105,9 +105,10 @@ func (l *looking) query(x *exchange) (*names.Name, *refusal.Error) {
 }
 
 // ask has a worker make the body, which costs about so many microseconds, if the
-// client may have it.
-func (l *looking) ask(x *exchange, cost int, body func() []byte) {
+// client may have it. behind is permit.Request.Behind.
+func (l *looking) ask(x *exchange, cost int, behind bool, body func() []byte) {
 	q := x.request()
+	q.Behind = behind
 	if !x.permits(q) {
 		return
 	}

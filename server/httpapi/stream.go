@@ -69,7 +69,7 @@ func (s *subscribing) eventStream(x *exchange) {
 // comesBack reports whether an EventSource is to come back after that refusal: it
 // gives up for good at any status but 200.
 func comesBack(err *refusal.Error) bool {
-	return err == refusal.ErrDraining || err == permit.ErrChannelFull || err == permit.ErrUserFull || err == permit.ErrAddressFull || err == permit.ErrPresenceFull
+	return err == refusal.ErrDraining || err == refusal.ErrNodeBehind || err == permit.ErrChannelFull || err == permit.ErrUserFull || err == permit.ErrAddressFull || err == permit.ErrPresenceFull
 }
 
 // poll parks the request.

@@ -16,6 +16,7 @@
 //	          publish, without a token
 //	          where tokens are needed
 //	revoked   all but arrive, with a token   control_state_lost, token_revoked
+//	stale     all but arrive, with a token   node_behind
 //	client    subscribe, with a token        client_mismatch
 //	ban       subscribe, with a client name  disconnected
 //	          or a token
@@ -23,7 +24,8 @@
 //	rule      publish, by a client           publish_not_allowed
 //	          subscribe with presence,       presence_off
 //	          presence
-//	room      subscribe                      draining, too_many_channels, too_many_connections, channel_full
+//	room      subscribe, history             node_behind
+//	          subscribe                      draining, too_many_channels, too_many_connections, channel_full
 //	          publish                        memory_full
 //	rate      publish; over a WebSocket all  rate_limited
 //	presence  subscribe with presence        presence_full

@@ -32,6 +32,10 @@ type Gate struct {
 	// Revocations are the tokens that no longer hold. nil: all hold.
 	Revocations Revocations
 
+	// Stale is set while the node may not know of revocations, because it has not read the
+	// log for a while. nil: never.
+	Stale *atomic.Bool
+
 	// NeedsToken: nothing is allowed that no rule, token or key grants. Then the rules of
 	// all channels need a token where they do not say otherwise.
 	NeedsToken bool
@@ -65,6 +69,9 @@ func (g *Gate) Decide(r *Request) *refusal.Error {
 		return err
 	}
 	if err := g.revoked(r); err != nil {
+		return err
+	}
+	if err := g.stale(r); err != nil {
 		return err
 	}
 	if err := g.client(r); err != nil {
@@ -196,6 +203,9 @@ var (
 func (g *Gate) room(r *Request) *refusal.Error {
 	if r.Action == Publish && g.NoMemory != nil && g.NoMemory.Load() {
 		return refusal.ErrNoMemory
+	}
+	if r.Behind {
+		return refusal.ErrNodeBehind
 	}
 	if r.Action != Subscribe {
 		return nil

@@ -155,6 +155,21 @@ func TestChecksComeInTheDocumentedOrder(t *testing.T) {
 	gate.NoMemory.Store(true)
 	walk(permit.Request{Action: permit.Publish, Channels: of("a"), Data: []byte("x")},
 		step{"memory_full", func(*permit.Request) { gate.NoMemory.Store(false) }})
+	user := permit.Principal{Grant: &grant.Grant{Kind: grant.User, Subject: "42", Scope: all(t)}}
+	gate.Stale = new(atomic.Bool)
+	gate.Stale.Store(true)
+	for _, a := range []permit.Action{permit.Subscribe, permit.History, permit.Presence, permit.Publish} {
+		gate.Stale.Store(true)
+		walk(permit.Request{Action: a, Who: user, Channels: of("a")},
+			step{"node_behind", func(*permit.Request) { gate.Stale.Store(false) }})
+	}
+	gate.Stale.Store(true)
+	walk(permit.Request{Action: permit.Publish, Channels: of("a"), Who: permit.Principal{Grant: &grant.Grant{Kind: grant.Backend, Scope: all(t)}}})
+	walk(permit.Request{Action: permit.Subscribe, Channels: of("a")})
+	for _, a := range []permit.Action{permit.Subscribe, permit.History} {
+		walk(permit.Request{Action: a, Channels: of("a"), Behind: true},
+			step{"node_behind", func(r *permit.Request) { r.Behind = false }})
+	}
 	for _, code := range order {
 		if !found[code] {
 			t.Errorf("%s is documented, and was not found", code)

@@ -57,6 +57,14 @@ func (g *Gate) revoked(r *Request) *refusal.Error {
 	}
 }
 
+// stale refuses users while it is not known whether their tokens still hold.
+func (g *Gate) stale(r *Request) *refusal.Error {
+	if who := r.Who.Grant; who != nil && who.Kind == grant.User && g.Stale != nil && g.Stale.Load() {
+		return refusal.ErrNodeBehind
+	}
+	return nil
+}
+
 // client refuses another name than that of the token.
 func (g *Gate) client(r *Request) *refusal.Error {
 	if user := r.Who.User(); r.Action == Subscribe && user != "" && len(r.Who.Client) > 0 && string(r.Who.Client) != user {

@@ -100,6 +100,9 @@ type Request struct {
 	Presence bool // it asks for presence events
 	Draining bool // the server takes no new subscribers
 
+	// Of Subscribe and History.
+	Behind bool // it begins at a position of another node that this one has not read yet
+
 	// Of Publish.
 	Data   []byte
 	Binary bool

@@ -30,6 +30,7 @@ type Start struct {
 	From     fanout.From
 	Sequence uint64 // After
 	Count    int    // Last
+	Behind   bool   // another node has handed out the cursor, and this one has not read as far: permit.Request.Behind
 }
 
 // Resolver knows which cursors still mean something: a log.Log.
@@ -49,11 +50,7 @@ func NewStart(r Resolver, cursor, last []byte, channels int) (Start, *refusal.Er
 		if err != nil {
 			return Start{From: fanout.Foreign}, nil
 		}
-		sequence, ok := r.Resolve(c)
-		if !ok {
-			return Start{From: fanout.Foreign}, nil
-		}
-		return Start{From: fanout.After, Sequence: sequence}, nil
+		return after(r, c), nil
 	case len(last) == 0:
 		return Start{From: fanout.Now}, nil
 	}
@@ -67,6 +64,23 @@ func NewStart(r Resolver, cursor, last []byte, channels int) (Start, *refusal.Er
 		return Start{From: fanout.Now}, nil
 	}
 	return Start{From: fanout.Last, Count: min(n, maxLast)}, nil
+}
+
+// after is where a client begins that has the cursor.
+func after(r Resolver, c log.Cursor) Start {
+	sequence, ok := r.Resolve(c)
+	if ok {
+		return Start{From: fanout.After, Sequence: sequence}
+	}
+	if shared, is := r.(log.Distributed); is {
+		if shared.Ahead(c) {
+			return Start{From: fanout.Foreign, Behind: true}
+		}
+		if sequence, ok = r.Resolve(c); ok { // it was read between the two
+			return Start{From: fanout.After, Sequence: sequence}
+		}
+	}
+	return Start{From: fanout.Foreign}
 }
 
 // ParseCount reads a decimal number; one beyond an int is the largest int.

@@ -60,7 +60,7 @@ func (w *Wish) Work(s *loop.Subscription) int {
 // rest of r is set here. Guests.Arrive must follow.
 func (w *Wish) Subscribe(gate *permit.Gate, r *permit.Request) (*loop.Subscription, *refusal.Error) {
 	r.Action, r.Channels, r.Presence = permit.Subscribe, w.Channels.List(), w.Presence
-	r.Who.Client = w.Visitor.Client
+	r.Who.Client, r.Behind = w.Visitor.Client, w.Start.Behind
 	if err := gate.Decide(r); err != nil {
 		if err == permit.ErrDisconnected {
 			w.sendAway(gate)
