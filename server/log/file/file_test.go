@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,69 +13,13 @@ import (
 	"peal/server/log/file"
 )
 
-func TestAppendNumbersShowsWakesAndIsDoneInOrder(t *testing.T) {
-	l, to := mustOpen(t, newDir(), file.Config{Fsync: file.Always})
-	var order []uint64
-	var wg sync.WaitGroup
-	for range 3 {
-		wg.Add(1)
-		batch := []*log.Entry{{Channel: "a", Time: 7}, {Channel: "b"}}
-		err := l.Append(batch, func(err error) {
-			defer wg.Done()
-			if n := to.shown(); err != nil || n < len(order)*2+2 {
-				t.Errorf("done with %v when %d entries were shown", err, n)
-			}
-			order = append(order, batch[1].Sequence)
-			if batch[0].Time != 7 || batch[1].Time == 0 {
-				t.Errorf("times %d and %d", batch[0].Time, batch[1].Time)
-			}
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	wg.Wait()
-	if len(order) != 3 || order[0] != 2 || order[1] != 4 || order[2] != 6 || l.Head() != 6 || to.wakes == 0 {
-		t.Errorf("done %v, head %d, woken %d times", order, l.Head(), to.wakes)
-	}
-	mustClose(t, l)
-	if err := l.Append(nil, nil); !errors.Is(err, log.ErrClosed) {
-		t.Errorf("closed: %v", err)
-	}
-	mustClose(t, l)
-}
-
-func TestWhatWasAppendedIsThereAgain(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "deep", "log") // is made
-	open := func() (*file.Log, []*log.Entry) {
-		l, err := file.Open(dir, file.Config{SegmentBytes: 300, Log: quiet}, time.Now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var restored []*log.Entry
-		if err := l.Start(&tail{}, func(batch []*log.Entry) { restored = append(restored, batch...) }); err != nil {
-			t.Fatal(err)
-		}
-		return l, restored
-	}
-	l, _ := open()
-	epoch := l.Lineage().Epoch()
-	for range 20 {
-		appendOne(t, l, strings.Repeat("é", 30))
-	}
-	e := &log.Entry{Channel: "a", Also: []string{"b"}, Event: "price", Data: []byte{0xff}, Binary: true, IdempotencyKey: "k", Tags: map[string]string{"x": "y"}}
-	if err := l.Append([]*log.Entry{e}, nil); err != nil {
+func TestTheDirectoryIsMadeAndClosedToOthers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "deep", "log")
+	l, err := file.Open(dir, file.Config{Log: quiet}, time.Now)
+	if err != nil {
 		t.Fatal(err)
 	}
-	mustClose(t, l) // shows it
-	l, restored := open()
 	defer mustClose(t, l)
-	if len(restored) != 21 || l.Lineage().Epoch() == epoch || l.Head() != 21 || l.Oldest() != 1 {
-		t.Fatalf("%d restored, a new epoch %v, head %d, oldest %d", len(restored), l.Lineage().Epoch() != epoch, l.Head(), l.Oldest())
-	}
-	if got := string(log.AppendEntry(nil, restored[20])); got != string(log.AppendEntry(nil, e)) {
-		t.Errorf("restored %+v, want %+v", restored[20], e)
-	}
 	info, err := os.Stat(dir)
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the directory is open to others: %v, %v", info.Mode(), err)

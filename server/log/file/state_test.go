@@ -86,37 +86,6 @@ func order(t *testing.T, l *file.Log, data string) {
 
 var small = file.Config{SegmentBytes: 500, TotalBytes: 2000, Age: -1}
 
-// Retention removes the segment of an order, and what it led to is still there.
-func TestRetentionKeepsTheState(t *testing.T) {
-	fs := newDir()
-	l, _ := mustOpenWith(t, fs, small)
-	order(t, l, "first")
-	for range 50 {
-		appendOne(t, l, strings.Repeat("x", 60))
-	}
-	if fs.segments()[0] == "00000000000000000001.log" {
-		t.Fatal("the segment of the order is still there: the test proves nothing")
-	}
-	for _, want := range []string{"first", "second", "third"} {
-		mustClose(t, l)
-		again, n := mustOpenWith(t, fs, small)
-		if n.value != want {
-			t.Errorf("%q, want %q", n.value, want)
-		}
-		l = again
-		switch want {
-		case "first":
-			order(t, l, "second") // in a segment, beside the state that was saved
-		case "second":
-			order(t, l, "third")
-			for range 50 {
-				appendOne(t, l, strings.Repeat("x", 60))
-			}
-		}
-	}
-	mustClose(t, l)
-}
-
 // A start that cannot know all orders tells the state so, once, and saves what that
 // makes of it: the next start knows it.
 func TestAStartKnowsWhetherTheStateIsComplete(t *testing.T) {

@@ -1,8 +1,6 @@
 package memory_test
 
 import (
-	"errors"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,7 +13,6 @@ var _ log.Engine = (*memory.Log)(nil)
 // fakeTail keeps sequences and the order of its calls.
 type fakeTail struct {
 	head      func() uint64
-	full      bool
 	entries   int
 	bytes     int
 	sequences []uint64
@@ -25,7 +22,7 @@ type fakeTail struct {
 func (f *fakeTail) Room(entries, bytes int) bool {
 	f.entries, f.bytes = entries, bytes
 	f.calls = append(f.calls, "room")
-	return !f.full
+	return true
 }
 
 func (f *fakeTail) Apply(batch []*log.Entry) {
@@ -71,22 +68,6 @@ func TestAppendNumbersAppliesWakesAndIsDone(t *testing.T) {
 	}
 }
 
-func TestResolveKnowsThisLifeUpToItsHead(t *testing.T) {
-	l, _ := newLog()
-	if err := l.Append([]*log.Entry{{}, {}}, nil); err != nil {
-		t.Fatal(err)
-	}
-	for sequence, want := range []bool{true, true, true, false} {
-		got, ok := l.Resolve(log.Cursor{Epoch: l.Lineage().Epoch(), Sequence: uint64(sequence)})
-		if ok != want || ok && got != uint64(sequence) {
-			t.Errorf("sequence %d of 2: %d, %v", sequence, got, ok)
-		}
-	}
-	if _, ok := l.Resolve(log.Cursor{Epoch: l.Lineage().Epoch() + 1, Sequence: 1}); ok {
-		t.Error("a cursor of another life resolves")
-	}
-}
-
 func TestDoneMayAppend(t *testing.T) {
 	l, tail := newLog()
 	err := l.Append([]*log.Entry{{}}, func(error) {
@@ -98,65 +79,6 @@ func TestDoneMayAppend(t *testing.T) {
 		t.Errorf("%v, %v", err, tail.sequences)
 	}
 }
-
-func TestRefusedBatchLeavesNoTrace(t *testing.T) {
-	l, tail := newLog()
-	done := func(error) { t.Error("done was called") }
-	tail.full = true
-	e := &log.Entry{}
-	if err := l.Append([]*log.Entry{e}, done); !errors.Is(err, log.ErrFull) {
-		t.Errorf("full: %v", err)
-	}
-	tail.full = false
-	if err := l.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := l.Append([]*log.Entry{e}, done); !errors.Is(err, log.ErrClosed) {
-		t.Errorf("closed: %v", err)
-	}
-	if l.Head() != 0 || e.Sequence != 0 || e.Time != 0 || len(tail.sequences) != 0 {
-		t.Errorf("head %d, entry %+v, applied %v", l.Head(), e, tail.sequences)
-	}
-	if err := l.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestConcurrentAppendsMakeOneOrder(t *testing.T) {
-	_, tail := newLog()
-	var wg sync.WaitGroup
-	tailWake := &quietTail{fakeTail: tail}
-	l := memory.Open(time.Now)
-	l.Start(tailWake, nil)
-	tail.head = l.Head
-	for range 8 {
-		wg.Go(func() {
-			for range 500 {
-				batch := []*log.Entry{{}, {}, {}}
-				if err := l.Append(batch, nil); err != nil {
-					t.Error(err)
-				}
-				if batch[1].Sequence != batch[0].Sequence+1 || batch[2].Sequence != batch[0].Sequence+2 {
-					t.Error("a batch was torn")
-				}
-			}
-		})
-	}
-	wg.Wait()
-	for i, sequence := range tail.sequences {
-		if sequence != uint64(i+1) {
-			t.Fatalf("entry %d has sequence %d", i, sequence)
-		}
-	}
-	if len(tail.sequences) != 12_000 || l.Head() != 12_000 {
-		t.Errorf("%d entries, head %d", len(tail.sequences), l.Head())
-	}
-}
-
-// quietTail may be woken by several goroutines at once.
-type quietTail struct{ *fakeTail }
-
-func (quietTail) Wake() {}
 
 // noTail does nothing, so that only the engine is measured.
 type noTail struct{}

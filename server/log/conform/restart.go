@@ -1,0 +1,120 @@
+package conform
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"peal/server/log"
+)
+
+func aRestartGoesOn(t *testing.T, w *world) {
+	n := w.node(t)
+	n.publish(t, "1")
+	n.order(t, "2")
+	n.publish(t, "3")
+	cursors := []log.Cursor{n.cursor(0), n.cursor(1), n.cursor(2), n.cursor(3)}
+	for life := range 3 {
+		epoch := n.Lineage().Epoch()
+		n.close(t)
+		again := w.node(t)
+		if got, want := fmt.Sprint(dataOf(again.restored)), []string{"[1 2 3]", "[1 2 3 4]", "[1 2 3 4 5]"}[life]; got != want || again.Oldest() != 1 {
+			t.Errorf("life %d restored %s from %d on, want %s", life, got, again.Oldest(), want)
+		}
+		if again.tail.Order() != "2" || len(again.tail.lost) != 0 {
+			t.Errorf("life %d: newest order %q; lost: %q", life, again.tail.Order(), again.tail.lost)
+		}
+		for i, c := range cursors {
+			if got, ok := again.Resolve(c); !ok || got != uint64(i) || again.cursor(uint64(i)) != c {
+				t.Errorf("life %d: %v is %d, %v; it is called %v", life, c, got, ok, again.cursor(uint64(i)))
+			}
+		}
+		if _, ok := again.Resolve(log.Cursor{Epoch: epoch, Sequence: again.Head() + 1}); ok {
+			t.Errorf("life %d: a position that the life before never had resolves", life)
+		}
+		e := again.publish(t, fmt.Sprint(life+4))
+		if e.Sequence != uint64(life+4) {
+			t.Errorf("life %d goes on with %d", life, e.Sequence)
+		}
+		cursors = append(cursors, again.cursor(e.Sequence))
+		n = again
+	}
+}
+
+// forget appends until the entry is retained no more.
+func (n *node) forget(t *testing.T, sequence uint64) (missing *log.MissingError) {
+	t.Helper()
+	data := []byte(strings.Repeat("x", 1024))
+	for end := time.Now().Add(limit); time.Now().Before(end); {
+		batch := make([]*log.Entry, 50)
+		for i := range batch {
+			batch[i] = &log.Entry{Channel: "a", Data: data}
+		}
+		n.append(t, batch...)
+		if _, err := n.Engine.(log.Reader).Read(nil, sequence-1, 1, 1); errors.As(err, &missing) {
+			return missing
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatalf("entry %d is retained after %v, with head %d", sequence, limit, n.Head())
+	return nil
+}
+
+func whatIsForgottenIsMissing(t *testing.T, w *world) {
+	n := w.open(t, true)
+	first := n.publish(t, "first")
+	cursor := n.cursor(first.Sequence)
+	missing := n.forget(t, first.Sequence)
+	if missing.After != first.Sequence-1 || missing.Upto < first.Sequence || missing.Upto >= n.Head() {
+		t.Fatalf("missing %+v, head %d", missing, n.Head())
+	}
+	if missing.Error() != fmt.Sprintf("log: the entries from sequence 1 to %d are not in the log any more", missing.Upto) {
+		t.Error(missing)
+	}
+	for after := missing.Upto; after < n.Head(); {
+		got, err := n.Engine.(log.Reader).Read(nil, after, 1000, 1<<20)
+		if again := (*log.MissingError)(nil); errors.As(err, &again) && again.Upto > after { // forgotten meanwhile
+			after = again.Upto
+			continue
+		}
+		if err != nil || len(got) == 0 || got[0].Sequence != after+1 {
+			t.Fatalf("behind %d: %d entries; %v", after, len(got), err)
+		}
+		after = got[len(got)-1].Sequence
+	}
+	if got, ok := n.Resolve(cursor); !ok || got != first.Sequence {
+		t.Errorf("the cursor of what is forgotten is %d, %v: it is a position still, with a gap behind it", got, ok)
+	}
+	head := n.Head()
+	n.close(t)
+	again := w.open(t, true)
+	if again.Oldest() <= missing.Upto || len(again.restored) == 0 || again.restored[0].Sequence != again.Oldest() || again.Head() != head {
+		t.Errorf("restored %d entries from %d on, head %d; want them from %d on, head %d", len(again.restored), again.Oldest(), again.Head(), missing.Upto+1, head)
+	}
+	increasing(t, "restored", again.restored)
+	if last := again.restored[len(again.restored)-1].Sequence; last != head {
+		t.Errorf("restored up to %d, want %d", last, head)
+	}
+}
+
+func stateOutlastsTheEntries(t *testing.T, w *world) {
+	n := w.open(t, true)
+	for _, order := range []string{"first", "second"} {
+		n.order(t, order)
+		n.forget(t, n.Head())
+		n.close(t)
+		again := w.open(t, true)
+		if got := again.tail.Order(); got != order || len(again.tail.lost) != 0 {
+			t.Errorf("the order is %q, want %q; lost: %q", got, order, again.tail.lost)
+		}
+		n = again
+	}
+	n.order(t, "third") // not in a checkpoint, perhaps
+	n.close(t)
+	if got := w.open(t, true).tail.Order(); got != "third" {
+		t.Errorf("the order is %q, want third", got)
+	}
+}
