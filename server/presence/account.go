@@ -13,6 +13,7 @@ type accounts struct {
 	config       Config
 	shareBytes   int
 	shareMembers int
+	cluster      *Cluster // nil for none; what other nodes have leaves less room
 
 	mu      sync.Mutex
 	open    map[share.Key]*account // that hold something
@@ -67,6 +68,8 @@ func (a *accounts) admitLocked(by share.Key, bytes, members int) verdict {
 	case bytes > a.shareBytes || members > a.shareMembers:
 		return shareFull
 	case a.bytes+bytes > a.config.Bytes || a.members+members > a.config.Members:
+		return tableFull
+	case a.cluster != nil && members > 0 && a.cluster.full(a.bytes+bytes, a.members+members):
 		return tableFull
 	}
 	return admitted

@@ -17,11 +17,16 @@
 // evicted in favour of smaller shares, and inside a share members that have left in
 // favour of new ones: account.go.
 //
+// With a log that several nodes share, each node's Table has the members of that node, and
+// tells the log of them (Report). A [Cluster] has those of all nodes, which it makes of the log,
+// and so do the events: Feed puts it in front of the hub. Deltas tell of changes, states of all
+// members of a node when another has come; delta.go has their form.
+//
 // What it leaves to others: access control (server/permit) and the names of
 // connections (server/subscribe), appending events to the log and calling Tick and Sweep
 // (server), encoding events (server/publication and the dialects).
 //
-// Concurrency: any goroutine may call any method, but Tick and Sweep have one
+// Concurrency: any goroutine may call any method, but Tick, Report and Sweep have one
 // caller, which Work signals. A channel belongs to one of 64 shards, each with a
 // lock that is held for bounded work: see BenchmarkHold and BenchmarkWait. No lock
 // is held while events are published. Sweep queries the subscribers of the hub under
@@ -29,4 +34,7 @@
 //
 //	presence shard.mu → hub shard.mu
 //	presence shard.mu → accounts.mu
+//	presence shard.mu → reporter.mu
+//	append lock → Cluster.mu → hub shard.mu, the lock of the nodes
+//	presence shard.mu → Cluster.mu
 package presence

@@ -21,12 +21,14 @@ type Table struct {
 	began   time.Time
 	seed    maphash.Seed
 	work    chan struct{}
+	cluster *Cluster // nil: this node has a log of its own
 
 	// Shared.
 	shards   [shardCount]shard
 	accounts accounts
 	unlisted atomic.Uint64
 	events   atomic.Uint64
+	report   reporter // with a cluster
 }
 
 // shard has the channels whose name hashes into it.
@@ -67,6 +69,8 @@ type member struct {
 	gone        bool // removed from channel.members
 	leaving     bool // without connections: in shard.leaving
 	absent      bool // the same, for the accounts
+
+	places *place // in a Cluster, which uses person and this only; never nil there
 }
 
 // person has the name and info that a connection sent, which members and seats
@@ -154,7 +158,7 @@ func (t *Table) tryJoin(by share.Key, p *person, name string) (*member, verdict)
 
 // addLocked makes the member, and the channel if c is nil.
 func (t *Table) addLocked(s *shard, c *channel, by share.Key, p *person, name string) (*member, verdict) {
-	if c != nil && c.members.count >= t.config.ChannelMembers && !t.thinLocked(s, c, by) {
+	if t.channelFullLocked(c, name) && !t.thinLocked(s, c, by) {
 		return nil, admitted
 	}
 	m := &member{channel: c, person: p}
@@ -177,6 +181,19 @@ func (t *Table) addLocked(s *shard, c *channel, by share.Key, p *person, name st
 	return m, admitted
 }
 
+// channelFullLocked reports whether a channel, which c is if it has members on this node, has
+// as many members as it may have.
+func (t *Table) channelFullLocked(c *channel, name string) bool {
+	count := 0
+	if c != nil {
+		count = c.members.count
+	}
+	if t.cluster != nil {
+		count += t.cluster.foreign(name)
+	}
+	return count >= t.config.ChannelMembers
+}
+
 // thinLooks is how many members of a full channel are examined for one to evict.
 const thinLooks = 16
 
@@ -184,6 +201,9 @@ const thinLooks = 16
 // few random members there is one whose share has at least twice as many as by. A
 // share that fills a channel has nearly all of its members.
 func (t *Table) thinLocked(s *shard, c *channel, by share.Key) bool {
+	if c == nil || c.members.count == 0 {
+		return false // all are on other nodes
+	}
 	for range thinLooks {
 		chunk := c.members.chunks[rand.IntN(len(c.members.chunks))]
 		if m := chunk[rand.IntN(len(chunk))]; t.accounts.dwarfs(m.account, by) {
@@ -287,12 +307,17 @@ type Page struct {
 	Members     []publication.Member // by client
 	More        bool                 // there are more after these
 	Count       int                  // members of the channel
-	Connections int                  // of all of them
+	Connections int                  // of all of them; with a Cluster, of those on this node
 }
 
 // List returns at most limit members of channel whose client is after the given
 // one. It copies them under the lock; any goroutine may call it.
 func (t *Table) List(channel, after string, limit int) Page {
+	if t.cluster != nil {
+		p := t.cluster.List(channel, after, limit)
+		p.Connections = t.connections(channel)
+		return p
+	}
 	s := t.shardOf(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()

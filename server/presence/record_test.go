@@ -1,0 +1,96 @@
+package presence_test
+
+import (
+	"testing"
+
+	"peal/server/log"
+	"peal/server/presence"
+	"peal/server/publication"
+)
+
+func entryOf(sequence uint64, channel, data string) *log.Entry {
+	return &log.Entry{Kind: log.KindPresence, Sequence: sequence, Channel: channel, Data: []byte(data)}
+}
+
+const (
+	nodeA = "\x0a\x00\x00\x00\x00\x00\x00\x00"
+	nodeB = "\x0b\x00\x00\x00\x00\x00\x00\x00"
+)
+
+// TestEventsAreOfTheNetChange: what the bytes of entries mean, and that only what changes for the
+// cluster is an event.
+func TestEventsAreOfTheNetChange(t *testing.T) {
+	c := presence.NewCluster(presence.Config{}, 10, func(string) bool { return true }, func() []uint64 { return []uint64{10, 11} })
+	for i, step := range []struct{ channel, data, want string }{
+		{"tea", "\x01\x01" + nodeA + "\x01\x03ann\x01x", `{"count":1,"join":[{"client":"ann","info":"x"}],"leave":[]}`},
+		{"tea", "\x01\x01" + nodeA + "\x01\x03ann\x01x", ""},                                                               // once more
+		{"tea", "\x01\x01" + nodeB + "\x01\x03ann\x00\x01\x03bob\x00", `{"count":2,"join":[{"client":"bob"}],"leave":[]}`}, // no info keeps that of the other node
+		{"tea", "\x01\x01" + nodeB + "\x01\x03ann\x01y", `{"count":2,"join":[{"client":"ann","info":"y"}],"leave":[]}`},
+		{"tea", "\x01\x01" + nodeB + "\x02\x03ann\x02\x03bob", `{"count":1,"join":[{"client":"ann","info":"x"}],"leave":[{"client":"bob"}]}`},
+		{"", "\x01\x02" + nodeB + "\x01", ""},                            // a state begins
+		{"", "\x01\x02" + nodeB + "\x00\x03tea\x01\x03cid\x01z\x05", ""}, // it makes no event
+		{"tea", "\x01\x03" + nodeA, `{"count":2,"joined":0,"left":0}`},   // but is owed one
+		{"", "\x01\x02" + nodeB + "\x02", ""},                            // and ends
+		{"tea", "\x01\x01" + nodeA + "\x02\x03ann", `{"count":1,"join":[],"leave":[{"client":"ann"}]}`},
+		{"tea", "\x01\x01" + nodeB + "\x02\x03cid", `{"count":0,"join":[],"leave":[{"client":"cid"}]}`},
+		{"tea", "\x01\x63" + nodeB + "what?", ""}, // of a later version
+	} {
+		ev, err := c.Apply(entryOf(uint64(i+1), step.channel, step.data))
+		got := ""
+		if ev != nil {
+			got = string(ev.JSON())
+		}
+		if err != nil || got != step.want {
+			t.Errorf("step %d: %v, %s, want %s", i, err, got, step.want)
+		}
+	}
+	if st := c.Stats(); st.Members != 0 || st.Bytes != 0 {
+		t.Errorf("when all have left: %+v", st)
+	}
+}
+
+// TestDamagedEntriesChangeNothing: whatever the bytes.
+func TestDamagedEntriesChangeNothing(t *testing.T) {
+	c := presence.NewCluster(presence.Config{}, 10, func(string) bool { return false }, func() []uint64 { return nil })
+	for _, whole := range []string{
+		"\x01\x01" + nodeB + "\x01\x03ann\x01x\x02\x03bob",
+		"\x01\x02" + nodeB + "\x00\x03tea\x02\x03ann\x00\x05\x03bob\x01x\x05",
+	} {
+		for cut := range len(whole) {
+			if _, err := c.Apply(entryOf(1, "tea", whole[:cut])); err == nil && cut != 10 && cut != 11 && cut != 17 {
+				t.Errorf("%q was accepted", whole[:cut])
+			}
+			if p := c.List("tea", "", 9); p.Count > 0 && cut != 17 {
+				t.Fatalf("%q changed something: %v", whole[:cut], p)
+			}
+			c.Apply(entryOf(2, "tea", "\x01\x01"+nodeB+"\x02\x03ann"))
+		}
+	}
+	for _, data := range []string{"", "{}", `{"count":1}`, "\x02\x01" + nodeB, "\x01\x01" + nodeB + "\x03\x01a", "\x01\x02" + nodeB + "\x00\x01a\xff\xff\xff\xff\x7f"} {
+		if _, err := c.Apply(entryOf(1, "tea", data)); err == nil {
+			t.Errorf("%q was accepted", data)
+		}
+	}
+}
+
+// TestRoomIsThatOfTheCluster: members on other nodes take room from this one.
+func TestRoomIsThatOfTheCluster(t *testing.T) {
+	r := newRig(presence.Config{Members: 10, ChannelMembers: 4})
+	c := presence.NewCluster(presence.Config{Members: 10, ChannelMembers: 4}, 10, func(string) bool { return true }, func() []uint64 { return []uint64{10} })
+	r.UseCluster(c)
+	for i, client := range []string{"ann", "bob", "cid"} {
+		c.Apply(entryOf(uint64(i+1), "tea", "\x01\x01"+nodeB+"\x01\x03"+client+"\x00"))
+	}
+	if !r.Join("tea", "dan", "") || r.Join("tea", "eve", "") {
+		t.Error("the channel has room for one more")
+	}
+	for i := range 7 {
+		if got := r.Join(string(rune('a'+i)), "x", ""); got != (i < 6) {
+			t.Errorf("member %d of this node: %v", i+2, got)
+		}
+	}
+	want := []publication.Member{{Client: "ann"}, {Client: "bob"}, {Client: "cid"}}
+	if p := r.List("tea", "", 10); p.Count != 3 || p.Members[0] != want[0] || p.Members[2] != want[2] || p.Connections != 1 {
+		t.Errorf("the log has not said that dan is there: %+v", p)
+	}
+}
