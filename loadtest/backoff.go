@@ -14,7 +14,7 @@ import (
 // Backoff says how long clients wait before each attempt to come back, as browsers and
 // client libraries do.
 type Backoff struct {
-	First  time.Duration `json:"first"` // an event stream's retry: replaces it
+	First  time.Duration `json:"first"` // an event stream's retry: and the time in the reason of a close replace it
 	Max    time.Duration `json:"max"`
 	Factor float64       `json:"factor"`          // from one delay to the next
 	Jitter float64       `json:"jitter"`          // the share of a delay that is random

@@ -82,10 +82,11 @@ func TestSubscribersComeBackUntilTheyMustNot(t *testing.T) {
 		closed    int
 		back      int64
 	}{
-		"204":              {SSE, []string{stream, busy, stream, "", status("204 No Content")}, 2, 1},
-		"a Peal's 403":     {SSE, []string{stream, stream, stream, status("403 Forbidden")}, 3, 2},
-		"a Peal's 4401":    {WebSocket, []string{socket + "\x88\x02\x03\xf5", busy, socket, socket + "\x88\x02\x11\x31"}, 3, 2},
-		"at the beginning": {SSE, []string{busy, busy, status("204 No Content")}, 0, 0},
+		"204":                 {SSE, []string{stream, busy, stream, "", status("204 No Content")}, 2, 1},
+		"a Peal's 403":        {SSE, []string{stream, stream, stream, status("403 Forbidden")}, 3, 2},
+		"a Peal's 4401":       {WebSocket, []string{socket + "\x88\x02\x03\xf5", busy, socket, socket + "\x88\x02\x11\x31"}, 3, 2},
+		"a close with a time": {WebSocket, []string{socket + "\x88\x15\x11\x4drate; retry in 3 ms", socket + "\x88\x02\x11\x31"}, 2, 1},
+		"at the beginning":    {SSE, []string{busy, busy, status("204 No Content")}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr, connections := sayings(t, c.texts...)
@@ -102,5 +103,25 @@ func TestSubscribersComeBackUntilTheyMustNot(t *testing.T) {
 				t.Errorf("%d came back, %d open; want %d, 0", r.Returned.Count(), r.Open, c.back)
 			}
 		})
+	}
+}
+
+func TestCloseReasonsNameATime(t *testing.T) {
+	for reason, want := range map[string]time.Duration{
+		"draining: the server is going away; retry in 2731 ms": 2731 * time.Millisecond,
+		"too_many_connections: x; retry in 1 ms":               time.Millisecond,
+		"":                                                     0, "retry in 5 ms": 0, "x; retry in 5 s": 0, "x; retry in  ms": 0, "x; retry in -1 ms": 0, "x; retry in 5 ms.": 0,
+	} {
+		if got := closeRetry([]byte(reason)); got != want {
+			t.Errorf("%q: %v, want %v", reason, got, want)
+		}
+	}
+	b := &Backoff{First: time.Second, Max: time.Second, Factor: 2}
+	c := &leanConn{}
+	if c.comeBackIn(b, 0); c.wire != nil {
+		t.Error("no time was kept as one")
+	}
+	if c.comeBackIn(b, 7*time.Second); b.delay(0, c.wire.retry) != 7*time.Second {
+		t.Errorf("%v kept, want 7 s", c.wire.retry)
 	}
 }

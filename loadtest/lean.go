@@ -261,6 +261,7 @@ func (k *epollKind) frame(c *leanConn, i int, b []byte, now int64) (int, error) 
 		err, code := k.sink.closeFrameLocked(f.payload, len(b) > n), 0
 		if len(f.payload) >= 2 {
 			code = int(f.payload[0])<<8 | int(f.payload[1])
+			c.comeBackIn(k.spec.Backoff, closeRetry(f.payload[2:]))
 		}
 		return 0, k.spec.Backoff.judge(code, err)
 	case 9:

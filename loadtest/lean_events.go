@@ -170,17 +170,40 @@ const (
 	pealEvents = "peal."
 )
 
+// milliseconds is the time that a server wants to pass before the next connection; 0 if
+// text is none.
+func milliseconds(text []byte) time.Duration {
+	n, _ := strconv.ParseUint(string(text), 10, 31) // 0 with an error
+	return time.Duration(n) * time.Millisecond
+}
+
+// closeRetry is the time at the end of the reason of Peal's closes, as in
+// "draining: …; retry in 2731 ms"; 0 without one.
+func closeRetry(reason []byte) time.Duration {
+	_, hint, _ := bytes.Cut(reason, []byte("; retry in "))
+	if text, found := bytes.CutSuffix(hint, []byte(" ms")); found {
+		return milliseconds(text)
+	}
+	return 0
+}
+
+// comeBackIn keeps what the server wants instead of Backoff.First; 0: nothing.
+func (c *leanConn) comeBackIn(b *Backoff, retry time.Duration) {
+	if b == nil || retry == 0 {
+		return
+	}
+	if c.wire == nil {
+		c.wire = &wire{}
+	}
+	c.wire.retry = retry
+}
+
 // happened handles one event.
 func (k *epollKind) happened(c *leanConn, i int, e *streamEvent, now int64) error {
 	if e.hasID && k.spec.Resume {
 		c.cursor = append(c.cursor[:0], e.id...)
 	}
-	if n, err := strconv.ParseUint(string(e.retry), 10, 31); err == nil && k.spec.Backoff != nil {
-		if c.wire == nil {
-			c.wire = &wire{}
-		}
-		c.wire.retry = time.Duration(n) * time.Millisecond
-	}
+	c.comeBackIn(k.spec.Backoff, milliseconds(e.retry))
 	switch {
 	case k.peer != nil && e.hasData:
 		return k.takePeer(c, i, e.data, now, text)

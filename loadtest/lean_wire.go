@@ -21,7 +21,7 @@ import (
 // wire is what a connection with TLS or compression has more than a plain one. With TLS
 // it is the net.Conn below the tls.Conn; while hands are shaken, the TCP connection.
 type wire struct {
-	retry    time.Duration // which an event stream wants before the next; 0: it does not say
+	retry    time.Duration // which an event stream, or the reason of a close, wants before the next; 0: they do not say
 	takeover bool          // compressed messages refer to those before
 	window   []byte        // the end of those
 

@@ -28,12 +28,16 @@ var slopes = []slope{
 	{"resident, idle WebSocket", "bytes", "memory", "memory-ws", "resident, WebSocket", measured},
 	{"resident, idle WebSocket with a token of its own", "bytes", "auth", "auth-idle", "resident bytes of it", measured},
 	{"the same, with presence", "bytes", "auth", "auth-idle-presence", "resident bytes of it", measured},
+	{"resident, idle WebSocket over TLS", "bytes", "tls", "tls-idle", "", measured},
 	{"in addition: a channel of its own, with one subscriber", "bytes", "ceiling", "channel", "", more},
 	{"in addition: the kernel's memory, the server's end", "bytes", "memory", "memory-ws", "kernel, both ends, WebSocket", half},
 	{"one message to all", "CPU-seconds", "ceiling", "fanout-1-15000", "deliveries per server-CPU-second, 1 in flight, 15000 subscribers", perEach},
 	{"all connect again", "CPU-seconds", "ceiling", "accept", "accepted and upgraded connections per server-CPU-second", perEach},
 	{"the same, each with a token that the server does not know, HS256", "CPU-seconds", "auth", "auth-accept-HS256-uncached", "", perEach},
 	{"the same, ES256", "CPU-seconds", "auth", "auth-accept-ES256-uncached", "", perEach},
+	{"all connect again over TLS, each with a full handshake (X25519)", "CPU-seconds", "tls", "tls-full", "", perEach},
+	{"the same with ML-KEM, as browsers do it", "CPU-seconds", "tls", "tls-hybrid", "", perEach},
+	{"the same with X25519, and sessions that are resumed", "CPU-seconds", "tls", "tls-resumed", "", perEach},
 }
 
 // capacity computes what numbers of connections need, from slopes that were measured

@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lxzan/gws"
 )
@@ -111,10 +113,24 @@ func (h *webSocketHandler) OnClose(_ *gws.Conn, err error) {
 	case !errors.As(err, &status):
 		h.err = fmt.Errorf("the connection broke: %w", err)
 	default:
-		h.err = fmt.Errorf("the server closed with %d %s", status.Code, status.Reason)
-		if !slices.Contains(reconnectable, status.Code) {
-			code, _, _ := strings.Cut(string(status.Reason), ":")
-			h.err = finalError{&refusal{status: int(status.Code) - 4000, code: code, text: h.err.Error()}}
+		closed := &refusal{status: max(1000, int(status.Code)), text: fmt.Sprintf("the server closed with %d %s", status.Code, status.Reason)}
+		if h.err = closed; slices.Contains(reconnectable, status.Code) {
+			closed.after = retryIn(string(status.Reason))
+			return
 		}
+		closed.status -= 4000
+		closed.code, _, _ = strings.Cut(string(status.Reason), ":")
+		h.err = finalError{closed}
 	}
+}
+
+// retryIn is the time at the end of the reason of a close, as in "draining: …; retry in
+// 2731 ms"; 0 without one.
+func retryIn(reason string) time.Duration {
+	_, hint, _ := strings.Cut(reason, "; retry in ")
+	milliseconds, found := strings.CutSuffix(hint, " ms")
+	if n, err := strconv.ParseUint(milliseconds, 10, 31); err == nil && found {
+		return time.Duration(n) * time.Millisecond
+	}
+	return 0
 }

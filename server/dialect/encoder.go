@@ -3,7 +3,9 @@ package dialect
 import (
 	"time"
 
+	"peal/loop"
 	"peal/loop/fanout"
+	"peal/loop/frame"
 	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/response"
@@ -97,6 +99,9 @@ func (e *Encoder) AppendGap(dst []byte, k ring.Encoding, g ring.Gap) []byte {
 
 // AppendClose implements fanout.Encoder.
 func (e *Encoder) AppendClose(dst []byte, k ring.Encoding, code uint16, reason string) []byte {
+	if d := e.table.At(k); code == frame.CloseRateLimited && d.Framing == loop.WebSocket {
+		return d.AppendClose(dst, code, reason, 0) // the time depends on the limit: if it is known, the reason has it
+	}
 	return e.table.At(k).AppendClose(dst, code, reason, Retry(e.random))
 }
 

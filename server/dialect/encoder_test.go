@@ -46,6 +46,11 @@ func TestEncoderSpeaksAllEncodings(t *testing.T) {
 		check("heartbeat", string(e.AppendHeartbeat(nil, want.k, 9)), want.heartbeat)
 		check("gap", string(e.AppendGap(nil, want.k, ring.Gap{Channel: "a", From: 1, To: 3})), want.gapped)
 		check("close", string(e.AppendClose(nil, want.k, 1001, "by")), want.closedBy)
+		limited := want.closedBy // an event stream always names a time
+		if limited == closed {
+			limited = "\x88\x04\x11\x4dby" // the reason has it, if it is known
+		}
+		check("close for a rate", string(e.AppendClose(nil, want.k, 4429, "by")), limited)
 	}
 }
 

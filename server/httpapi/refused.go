@@ -25,13 +25,18 @@ func (f *Front) refuseConnection(x *exchange) {
 	r := x.call.Refusal
 	err := refusedFor[r.Reason]
 	err.Retry = max(1, int((r.Retry+time.Second-1)/time.Second))
-	err.Message = fmt.Sprintf("%s: connect again in %d s", err.Message, err.Retry)
 	x.head.Close = true
 	x.route, _ = f.routes.find(x.head.Path)
 	if x.route == nil || x.route.refuse == nil || x.parse(x.call.In[x.head.Start:x.progress.Head]) != nil || !x.route.refuse(x, &err) {
-		x.refuse(&err)
+		x.refuseLater(&err)
 	}
 	x.call.Used = len(x.call.In)
+}
+
+// refuseLater refuses with a message that names the time of Retry-After.
+func (x *exchange) refuseLater(err *refusal.Error) {
+	err.Message = fmt.Sprintf("%s: connect again in %d s", err.Message, err.Retry)
+	x.refuse(err)
 }
 
 // refuseStream refuses with an event stream that ends at once: an EventSource
@@ -51,7 +56,7 @@ func (s *subscribing) refuseStream(x *exchange, err *refusal.Error) bool {
 // refusePoll refuses with the status that poll clients come back after.
 func (s *subscribing) refusePoll(x *exchange, err *refusal.Error) bool {
 	err.Status = 429
-	x.refuse(err)
+	x.refuseLater(err)
 	return true
 }
 

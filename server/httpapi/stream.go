@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"math/rand/v2"
+	"time"
 
 	"peal/loop"
 	"peal/loop/frame"
@@ -207,7 +208,11 @@ func (s *subscribing) read(w *subscribe.Wish, x *exchange, f loop.Framing, proto
 
 // appendClose appends the end of a stream that ends because of err.
 func (s *subscribing) appendClose(dst []byte, w *subscribe.Wish, err *refusal.Error) []byte {
-	return w.Dialects.At(w.Dialect).AppendClose(dst, err.CloseCode(), err.Code+": "+err.Message, dialect.Retry(rand.Int64N))
+	retry := dialect.Retry(rand.Int64N)
+	if err.Retry > 0 {
+		retry = time.Duration(err.Retry) * time.Second
+	}
+	return w.Dialects.At(w.Dialect).AppendClose(dst, err.CloseCode(), err.Code+": "+err.Message, retry)
 }
 
 // subscribe reads what a request asks for and makes the subscription, if the client

@@ -54,6 +54,7 @@ test('close codes say whether to come back', () => {
   assert.deepEqual(of(4410, 'disconnected: by the backend'), ['disconnected', false, true]);
   assert.equal(closed(1001, 'draining: the server is going away; retry in 2731 ms').after, 2731);
   assert.equal(closed(1013, 'slow: take more; retry in 4000 ms').after, 4000);
+  assert.equal(closed(4429, 'too_many_connections: x; retry in 6500 ms').after, 6500);
   assert.equal(closed(1013, 'slow: take more').after || 0, 0);
   assert.deepEqual(of(4413), ['closed_4413', false, true]);
 });
