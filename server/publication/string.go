@@ -2,6 +2,7 @@ package publication
 
 import (
 	"encoding/base64"
+	"fmt"
 	"slices"
 	"unicode/utf8"
 )
@@ -21,15 +22,21 @@ func AppendString[T string | []byte](dst []byte, s T) []byte {
 			continue
 		}
 		if b < utf8.RuneSelf {
-			if cap(dst)-len(dst) < len(s)-from+escapeRoom {
-				// Grow once for all the rest, assuming that it is like the part before:
-				// growing step by step would copy a text of escapes nine times.
-				rest := len(s) - from
-				dst = slices.Grow(dst, rest*(len(dst)-start)/max(1, from)+rest/16+escapeRoom)
-			}
 			dst = append(dst, s[from:i]...)
-			dst = appendEscape(dst, b)
-			i++
+			for ; ; b = s[i] { // a run of escapes
+				if cap(dst)-len(dst) < len(s)-i+escapeRoom {
+					// Grow once for all the rest, assuming that it is like the part before:
+					// growing step by step would copy a text of escapes nine times.
+					rest := len(s) - i
+					dst = slices.Grow(dst, rest*(len(dst)-start)/max(1, i)+rest/16+escapeRoom)
+				}
+				e := &escapes[b]
+				dst = append(dst, e.text[:]...) // always as many bytes: one store
+				dst = dst[:len(dst)-len(e.text)+int(e.length)]
+				if i++; i == len(s) || s[i] >= utf8.RuneSelf || plain[s[i]] {
+					break
+				}
+			}
 			from = i
 			continue
 		}
@@ -51,8 +58,8 @@ func AppendString[T string | []byte](dst []byte, s T) []byte {
 	return append(dst, '"')
 }
 
-// escapeRoom is the longest escape, and the quote at the end.
-const escapeRoom = len(`\u0000`) + 1
+// escapeRoom is what an escape needs while it is appended, and the quote at the end.
+const escapeRoom = len(escape{}.text) + 1
 
 // decodeRune decodes the rune of s at i; utf8 has no generic form of it.
 func decodeRune[T string | []byte](s T, i int) (rune, int) {
@@ -63,22 +70,30 @@ func decodeRune[T string | []byte](s T, i int) (rune, int) {
 
 const hexDigits = "0123456789abcdef"
 
-// appendEscape appends the shortest escape of an ASCII character that a JSON string
-// must not contain unescaped.
-func appendEscape(dst []byte, b byte) []byte {
-	switch b {
-	case '"', '\\':
-		return append(dst, '\\', b)
-	case '\n':
-		return append(dst, `\n`...)
-	case '\r':
-		return append(dst, `\r`...)
-	case '\t':
-		return append(dst, `\t`...)
-	default:
-		return append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&0xF])
-	}
+// escape is how an ASCII character is written that a JSON string must not contain.
+type escape struct {
+	text   [8]byte
+	length uint8
 }
+
+// escapes are the shortest ones, of the characters that are not plain.
+var escapes = func() (t [utf8.RuneSelf]escape) {
+	for b := range t {
+		text := fmt.Sprintf(`\u%04x`, b)
+		switch b {
+		case '"', '\\':
+			text = `\` + string(rune(b))
+		case '\n':
+			text = `\n`
+		case '\r':
+			text = `\r`
+		case '\t':
+			text = `\t`
+		}
+		t[b].length = uint8(copy(t[b].text[:], text))
+	}
+	return t
+}()
 
 // plain marks the ASCII characters that need no escape.
 var plain = func() (t [256]bool) {

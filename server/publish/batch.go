@@ -1,6 +1,8 @@
 package publish
 
 import (
+	"runtime"
+
 	"peal/server/ijson"
 	"peal/server/names"
 	"peal/server/permit"
@@ -69,6 +71,7 @@ func (b *Batch) Run(body []byte) {
 			break
 		}
 		from = to
+		runtime.Gosched() // a loop that has become ready does not wait for the whole batch
 	}
 	b.countDown()
 }
@@ -158,6 +161,9 @@ func (b *Batch) read(body []byte) (messages []Message, err *refusal.Error) {
 				return nil, errBatch
 			}
 			messages = append(messages, Message{})
+			if len(messages)%batchGroup == 0 {
+				runtime.Gosched()
+			}
 			if m := &messages[len(messages)-1]; r.Kind() == '{' {
 				m.Read(r)
 			} else {
