@@ -17,7 +17,19 @@ type Endpoint struct {
 	Addr string   `json:"addr"`           // "127.0.0.1:8080", "[::1]:8080": an IP address and a port
 	More []string `json:"more,omitempty"` // further ones: each is tried if the one before refuses
 	Host string   `json:"host,omitempty"` // of the requests; default: Addr
-	TLS  *TLS     `json:"tls,omitempty"`  // nil: none
+
+	// Spread has connection i begin with the (i modulo their number)-th of the further ones.
+	Spread bool `json:"spread,omitempty"`
+
+	TLS *TLS `json:"tls,omitempty"` // nil: none
+}
+
+// turn is the index of the address of which connection i makes its tried-th attempt.
+func (e *Endpoint) turn(i, tried, addresses int) int {
+	if tried == 0 || !e.Spread {
+		return tried
+	}
+	return 1 + (i+tried-1)%(addresses-1)
 }
 
 // Dial connects from the local address source, "" for any, and shakes hands.

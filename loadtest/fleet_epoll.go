@@ -274,7 +274,7 @@ func (k *epollKind) another(c *leanConn) bool {
 }
 
 func (k *epollKind) connectOnce(c *leanConn, i int) error {
-	remote := k.remote[c.tried]
+	remote := k.remote[k.spec.turn(i, int(c.tried), len(k.remote))]
 	fd, err := unix.Socket(remote.domain, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)

@@ -167,6 +167,20 @@ func (t *Target) Port() int {
 	return int(a.Port())
 }
 
+// Cluster has the subscribers and publishers of each target try the addresses of the others,
+// too: the targets are nodes that share a log. The subscribers of one that is away
+// are spread over all others.
+func Cluster(nodes []Target) {
+	addrs := make([]string, len(nodes))
+	for i := range nodes {
+		addrs[i] = nodes[i].Addr
+	}
+	for i := range nodes {
+		nodes[i].More = slices.Concat(addrs[i+1:], addrs[:i])
+		nodes[i].Spread = len(nodes) > 1
+	}
+}
+
 // Peal reports whether the paths are Peal's, whose publish address is known.
 func (t *Target) Peal() bool {
 	path, _, _ := strings.Cut(t.Path, "?")

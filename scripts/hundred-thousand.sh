@@ -12,46 +12,16 @@
 # arrived once and in order. PEAL=path uses that binary instead of a new one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-ulimit -n 20000 # for each process; an error here means that the hard limit is lower
-dir=$(mktemp -d "${TMPDIR:-/tmp}/peal-hundred.XXXXXX")
-servers=()
-cleanup() {
-	kill "${servers[@]}" 2>/dev/null || true # one may have ended by itself
-	wait
-	rm -rf "$dir"
-}
-trap cleanup EXIT
-trap : INT TERM # peal load ends early, with a report; then EXIT cleans up
-
-if [ -z "${PEAL-}" ]; then
-	go build -o "$dir/peal" ./cmd/peal
-	PEAL=$dir/peal
-fi
-
-# listening PID LOG waits until the server logs that it listens; false if it has
-# exited.
-listening() {
-	until grep -q 'listens on' "$2"; do
-		kill -0 "$1" 2>/dev/null || return 1
-		sleep 0.05
-	done
-}
-
-targets=()
-set -m # process groups of their own: Ctrl-C is for the load test
+. scripts/nodes.sh
+nodes_prepare hundred
 for port in 8101 8102 8103 8104 8105 8106 8107; do
-	"$PEAL" serve --listen "127.0.0.1:$port" > "$dir/$port.log" 2>&1 &
-	servers+=($!)
-	listening $! "$dir/$port.log" || { cat "$dir/$port.log" >&2; exit 1; }
-	targets+=(--target "ws://127.0.0.1:$port/ws?channel=bench")
+	node_start "$port"
 done
-set +m
 
 # Each message means 100,000 deliveries, a second of both cores. 0.3 per second leaves
 # time for them to finish before the next message.
 began=$SECONDS code=0
-timeout --foreground --signal INT --kill-after 20 180 "$PEAL" load fanout --connections 100000 "${targets[@]}" \
-	--rate 0.3 --duration 20s --settle 30s --open-timeout 100s \
+load 180 fanout --connections 100000 --rate 0.3 --duration 20s --settle 30s --open-timeout 100s \
 	--fail-if 'errors>0' --fail-if 'lost>0' --fail-if 'duplicated>0' --fail-if 'reordered>0' "$@" || code=$?
 printf '\n%s\n' "$((SECONDS - began)) s in all, opening and closing included"
 exit $code

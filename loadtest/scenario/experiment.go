@@ -241,7 +241,11 @@ func (e *experiment) publishBearer(target int) string {
 // dial connects the publisher to all targets.
 func (s *session) dial() (err error) {
 	var all []loadtest.PublishTarget
-	for i := range s.targets {
+	targets := s.targets
+	if s.s.Cluster {
+		targets = targets[:1]
+	}
+	for i := range targets {
 		to, err := s.targets[i].Publish(s.soft, at(s.s.Publish, i), s.header()+s.publishBearer(i), s.s.Channels)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrUsage, err)

@@ -36,6 +36,7 @@ type Settings struct {
 	Settle      time.Duration // how long to wait for the last messages
 	Idle        time.Duration // how long the server rests before its memory is read
 	Sources     []string      // local addresses, gone round by the worker processes
+	Cluster     bool          // the targets are nodes that share a log
 	PublishKey  string        // of a backend of a Peal; in no report
 	Publishers  int           // connections that publish to each target; 0: up to 8, or a WebSocket for each channel
 	Pipeline    int           // requests in flight on each of them
@@ -243,6 +244,10 @@ func (e *experiment) check(sc scenario) error {
 			"--gws: target %q must be ws:// with raw messages, without --token (also PEAL_TOKEN) and --data", text)
 		must(t.Dialect == nil || t.Dialect.Code != "pusher" || s.Secret != "" || sc.name == "connect", "target %q: needs --secret, the secret of the application", text)
 		e.targets = append(e.targets, t)
+	}
+	must(!s.Cluster || len(s.Agents) == 0 && !s.GWS, "--cluster: without --agent and --gws")
+	if s.Cluster && len(faults) == 0 {
+		loadtest.Cluster(e.targets)
 	}
 	return errors.Join(faults...)
 }

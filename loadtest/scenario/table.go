@@ -51,6 +51,7 @@ func (s *Settings) rows() []row {
 		{"stage", list[loadtest.Stage]{&s.Stages, loadtest.ParseStage}, "instead of --rate and --duration: a rate for some time, like 30s:100/s, or a change of it, like 30s:100/s..1000/s; can be repeated", "fanout mixed storm restart soak", 0},
 		{"warmup", &s.Warmup, "time to publish before the run, at its first rate; it is in no figure, except for the losses in it", "-connect", 0},
 		{"publish", &s.Publish, "address to publish to, if it does not follow from the target: http://…{channel}… or ws://…", "", 0},
+		{"cluster", &s.Cluster, "the targets are nodes that share a log: each message is published once, to the first node that takes connections, and subscribers whose node does not take them connect to the others", "fanout connect storm soak", 0},
 		{"publish-key", &s.PublishKey, "key of a backend of a Peal (better PEAL_KEY), with which to publish; without it publications have the token; it is in no report", "-connect", secret},
 		{"publishers", &s.Publishers, "connections that publish to each target; a channel stays on one (0: up to 8; a WebSocket for each channel)", "-connect", 0},
 		{"pipeline", &s.Pipeline, "HTTP requests in flight on each connection that publishes; 1: the next is sent when the last was answered, and messages that are due wait, which counts as latency", "-connect", 0},
