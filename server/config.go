@@ -287,6 +287,7 @@ func (c Config) WithDefaults() Config {
 	if c.Engine == "" {
 		c.Engine = engine.Default
 	}
+	c.Redis.Window = c.IdempotencyWindow
 	c.Settings = c.Settings.WithDefaults(c.Log)
 	c.Token.Log = c.Log
 	duration := func(v *time.Duration, d time.Duration) {

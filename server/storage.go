@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"peal/server/control"
+	"peal/server/engine"
 	"peal/server/log"
 )
 
@@ -30,7 +31,7 @@ func (s *Server) startLog(orders *control.Control) error {
 	if l.Head() == 0 {
 		return nil
 	}
-	s.config.Log.Info("the log is read", "engine", s.config.Engine, "epoch", l.Lineage().Epoch(), "oldest", l.Oldest(), "sequence", l.Head(), "took", time.Since(began))
+	s.config.Log.Info("the log is read", "engine", engine.Redacted(s.config.Engine), "epoch", l.Lineage().Epoch(), "oldest", l.Oldest(), "sequence", l.Head(), "took", time.Since(began))
 	return nil
 }
 

@@ -1,4 +1,4 @@
-// Package engine knows the engines of the log by name: "memory", "file:DIR". It is the
+// Package engine knows the engines of the log by name: "memory", "file:DIR", "redis://HOST". It is the
 // one place that does. Everybody else sees a log.Engine.
 //
 // A name is a scheme and, where the engine has a place, a colon and that. A new engine

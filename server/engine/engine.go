@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
 	"peal/server/log"
 	"peal/server/log/file"
 	"peal/server/log/memory"
+	"peal/server/log/redis"
 )
 
 // Default is the name of the engine that is used where none is given.
@@ -18,8 +20,9 @@ const Default = "memory"
 // engine is a kind of log.
 type engine struct {
 	scheme string
-	place  string // what the place is, for messages; "" for an engine without one
-	sample string // a place, for messages
+	also   []string // further schemes, which messages leave out
+	place  string   // what the place is, for messages; "" for an engine without one
+	sample string   // a place, for messages
 
 	// check reports what is wrong with settings that the engine uses, for messages of
 	// at most so many bytes.
@@ -29,7 +32,7 @@ type engine struct {
 	// that setting; "" for an engine in which nothing waits.
 	queue func(s Settings) (setting string, bytes int)
 
-	open func(s Settings, place string, now func() time.Time) (log.Engine, error)
+	open func(s Settings, name, place string, now func() time.Time) (log.Engine, error)
 }
 
 var table = []engine{
@@ -37,7 +40,7 @@ var table = []engine{
 		scheme: "memory",
 		check:  func(Settings, int) error { return nil },
 		queue:  func(Settings) (string, int) { return "", 0 },
-		open: func(_ Settings, _ string, now func() time.Time) (log.Engine, error) {
+		open: func(_ Settings, _, _ string, now func() time.Time) (log.Engine, error) {
 			return memory.Open(now), nil
 		},
 	},
@@ -50,7 +53,7 @@ var table = []engine{
 			return nil
 		},
 		queue: func(s Settings) (string, int) { return "log-queue-bytes", s.File.QueueBytes },
-		open: func(s Settings, dir string, now func() time.Time) (log.Engine, error) {
+		open: func(s Settings, _, dir string, now func() time.Time) (log.Engine, error) {
 			l, err := file.Open(dir, s.File, now)
 			if err != nil {
 				return nil, err // and no *file.Log that is nil
@@ -58,17 +61,41 @@ var table = []engine{
 			return l, nil
 		},
 	},
+	{
+		scheme: redis.Schemes[0], also: redis.Schemes[1:], place: "URL", sample: "//127.0.0.1:6379",
+		check: func(_ Settings, message int) error {
+			if message > maxRedisMessage {
+				return fmt.Errorf("config: message of %d B: a log on Redis takes %d B at most", message, maxRedisMessage)
+			}
+			return nil
+		},
+		queue: func(s Settings) (string, int) { return "log-queue-bytes", s.Redis.QueueBytes },
+		open: func(s Settings, url, _ string, now func() time.Time) (log.Engine, error) {
+			l, err := redis.Open(url, s.Redis, now)
+			if err != nil {
+				return nil, err
+			}
+			return l, nil
+		},
+	},
 }
+
+// maxRedisMessage is the longest message of a log on Redis: one call has it in one argument, and
+// while it is appended no other node's call is.
+const maxRedisMessage = 16 << 20
 
 // Settings are those of the engines. The zero value is the documented default.
 type Settings struct {
-	File file.Config // of "file:DIR"
+	File  file.Config  // of "file:DIR"
+	Redis redis.Config // of "redis://…"
 }
 
 // WithDefaults returns s with its zero values filled in, and the engines' own log.
 func (s Settings) WithDefaults(log *slog.Logger) Settings {
 	s.File.Log = log
 	s.File = s.File.WithDefaults()
+	s.Redis.Log, s.Redis.QueueBytes = log, s.File.QueueBytes
+	s.Redis = s.Redis.WithDefaults()
 	return s
 }
 
@@ -85,7 +112,7 @@ func find(name string) (e engine, place string, err error) {
 			form = fmt.Sprintf("%s: and a %s, as in %s:%s", e.scheme, e.place, e.scheme, e.sample)
 		}
 		forms = append(forms, form)
-		if e.scheme != scheme || hasPlace != (e.place != "") {
+		if e.scheme != scheme && !slices.Contains(e.also, scheme) || hasPlace != (e.place != "") {
 			continue
 		}
 		if hasPlace && place == "" {
@@ -103,7 +130,7 @@ func Validate(name string, s Settings, message int) error {
 	if err == nil {
 		err = e.check(s, message)
 	}
-	return errors.Join(err, s.File.Validate())
+	return errors.Join(err, s.File.Validate(), s.Redis.Validate())
 }
 
 // Queue is how many bytes of entries may wait for the engine of that name, and the
@@ -123,5 +150,13 @@ func Open(name string, s Settings, now func() time.Time) (log.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.open(s, place, now)
+	return e.open(s, name, place, now)
+}
+
+// Redacted is the name of an engine without secrets.
+func Redacted(name string) string {
+	if e, _, err := find(name); err != nil || e.scheme != redis.Schemes[0] {
+		return name
+	}
+	return redis.Redacted(name)
 }

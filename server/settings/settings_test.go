@@ -53,6 +53,8 @@ func leaves(v reflect.Value, path string, f func(path string, v reflect.Value)) 
 			leaves(field, name, f)
 		case strings.HasSuffix(name, ".Log"), name == "Config.LostLines", name == "Config.Reread":
 		case name == "Config.Hub.Rules": // server.New makes them of Config.Channels
+		case name == "Config.Settings.Redis.Config.QueueBytes": // that is Config.File.QueueBytes
+		case name == "Config.Settings.Redis.Config.Window": // that is Config.IdempotencyWindow
 		case name == "Config.Presence.Share": // that is Config.AddressShare
 		case name == "Config.Token.Now", name == "Config.Token.Transport": // of tests
 		default:

@@ -223,7 +223,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Loop.Fanout.AnswerBytes }},
 		}},
 		{"Log", "Storage of messages across restarts. [log.md](log.md) describes the guarantees and the cost of each policy.", []Setting{
-			{Name: "log", Help: "memory, which a restart empties, or file:DIR",
+			{Name: "log", Help: "memory, which a restart empties, file:DIR, or redis://HOST:PORT (also rediss://, redis-sentinel://HOST,HOST/MASTER, redis+unix://PATH; ?name= is the beginning of its keys), which several servers share",
 				field: func(c *server.Config) any { return &c.Engine }},
 			{Name: "fsync", Help: "when a log in files is synced: always (before a message is shown or acknowledged), interval, never",
 				field: func(c *server.Config) any { return &c.File.Fsync }},
@@ -239,6 +239,14 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.File.QueueEntries }},
 			{Name: "log-queue-bytes", Help: "bytes of messages accepted and not yet written, beyond it publishing gets 429; raising it costs that memory", size: true, Min: 64 << 10, Max: maxSize,
 				field: func(c *server.Config) any { return &c.File.QueueBytes }},
+			{Name: "log-entries", Help: "entries that a log on Redis retains, of all channels together; raising it costs memory in Redis, and time at the start", Min: 1000, Max: many,
+				field: func(c *server.Config) any { return &c.Redis.Entries }},
+			{Name: "log-wait", Help: "how long a publication waits for a Redis that does not respond, beyond it publishing gets 503; raising it hides longer failovers and makes publishers wait longer", Min: 1e8, Max: 60 * second,
+				field: func(c *server.Config) any { return &c.Redis.Wait }},
+			{Name: "log-replicas", Help: "replicas of Redis that must have a message before it is acknowledged, 0 for none; raising it makes publishing slower and loses less in a failover", off: true, Max: 16,
+				field: func(c *server.Config) any { return &c.Redis.Replicas }},
+			{Name: "log-password-file", Help: "file with the password for Redis; unlike one in the URL, it is not visible to other users of the machine", Default: "none",
+				field: func(c *server.Config) any { return &c.Redis.PasswordFile }},
 		}},
 		{"Idempotent publishing", "A message that is published again with the same key is not published twice.", []Setting{
 			{Name: "idempotency-window", Help: "how long a key is remembered; raising it needs room for more keys", Min: second, Max: maxTime,

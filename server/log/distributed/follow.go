@@ -1,0 +1,229 @@
+package distributed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"peal/server/log"
+)
+
+// ErrNoRoom is returned by Follow when a tail has no room for what was read: call it again
+// when there is, which Run knows by log.Waiting.
+var ErrNoRoom = errors.New("log: a tail has no room")
+
+// Entries and bytes of a read. Entries are read by their number, so it follows their size.
+const (
+	leastRead, mostRead = 16, 1024
+	readBytes           = 4 << 20
+)
+
+// applyBatch is how many entries are applied under one lock.
+const applyBatch = 64
+
+// Follow reads the next entries, for which it waits as long as wait, and applies them. After
+// an error it is to be called again soon; see ErrNoRoom.
+func (l *Log) Follow(ctx context.Context, wait time.Duration) error {
+	defer l.settle()
+	if err := l.applyBacklog(); err != nil {
+		return err
+	}
+	if l.suspect.Load() {
+		if err := l.recover(ctx); err != nil {
+			return err
+		}
+		l.suspect.Store(false)
+		signal(l.adopted)
+	}
+	records, err := l.store.Read(ctx, l.position.Sequence, l.most, wait)
+	if err != nil {
+		l.suspect.Store(true)
+		return err
+	}
+	if len(records) == 0 {
+		return l.look(ctx)
+	}
+	began := l.now()
+	caughtUp := len(records) < l.most
+	l.sizeReads(records)
+	for i := range records {
+		if !l.next(&records[i]) {
+			caughtUp = false
+			break
+		}
+	}
+	if err := l.applyBacklog(); err != nil {
+		return err
+	}
+	l.time(Timing{Apply: l.now().Sub(began)})
+	if caughtUp {
+		l.setCurrent(began)
+		l.looked = began
+	}
+	return nil
+}
+
+// lookEvery is how often a silent store is asked whether it is still the same.
+const lookEvery = time.Second
+
+// look finds out whether a store that has nothing new is still what it was.
+func (l *Log) look(ctx context.Context) error {
+	now := l.now()
+	if now.Sub(l.looked) >= lookEvery {
+		m, ready, err := l.store.Look(ctx, false)
+		if err != nil {
+			l.suspect.Store(true)
+			return err
+		}
+		if !ready || m.Epoch != l.lineage.Epoch() || m.Head < l.sawUpto() {
+			l.suspect.Store(true)
+			return nil
+		}
+		l.looked = now
+	}
+	l.setCurrent(now)
+	return nil
+}
+
+// next takes a record into the backlog. It reports false if the store may not be what it was:
+// then recover comes first, and the record is read again.
+func (l *Log) next(r *Record) bool {
+	if r.Check == 0 { // somebody else's
+		l.read(r)
+		l.position.Sequence = r.Sequence
+		return true
+	}
+	follows := r.Sequence == l.position.Sequence+1 || l.verified
+	linked := l.position.Check == 0 || r.Before == l.position.Check
+	if !follows || !linked {
+		if !l.verified {
+			l.suspect.Store(true)
+			return false
+		}
+		// The store was looked at a moment ago: something that is not ours has changed it.
+		l.config.Log.Error("an entry of the log is not linked to the one before it: something else writes to the stream", "sequence", r.Sequence, "before", l.position.Sequence)
+		l.missed(l.position.Sequence, r.Sequence-1)
+	}
+	l.verified = false
+	l.note(r.Link)
+	l.position = r.Link
+	raise(&l.known, r.Sequence)
+	if e := l.read(r); e != nil {
+		l.backlog = append(l.backlog, e)
+	}
+	return true
+}
+
+// read decodes a record; nil if it cannot be read, which is counted and logged.
+func (l *Log) read(r *Record) *log.Entry {
+	e, err := l.decoder.decode(r)
+	if err != nil {
+		l.counts.skipped.Add(1)
+		l.config.Log.Error("an entry of the log was skipped: it cannot be read", "sequence", r.Sequence, "error", err)
+		return nil
+	}
+	return e
+}
+
+// applyBacklog applies what was read, as far as there is room.
+func (l *Log) applyBacklog() error {
+	for len(l.backlog) > 0 {
+		n, control := 1, l.backlog[0].Kind == log.KindControl
+		for n < min(len(l.backlog), applyBatch) && (l.backlog[n].Kind == log.KindControl) == control && !startsLoss(l.backlog[n]) {
+			n++
+		}
+		if !control {
+			for ; n > 0 && !l.tail.Room(n, log.Charge(l.backlog[:n])); n /= 2 {
+			}
+			if n == 0 {
+				return ErrNoRoom
+			}
+		}
+		l.apply(l.backlog[:n])
+		rest := copy(l.backlog, l.backlog[n:])
+		clear(l.backlog[rest:])
+		l.backlog = l.backlog[:rest]
+	}
+	return nil
+}
+
+func startsLoss(e *log.Entry) bool {
+	_, _, ok := lostOf(e)
+	return ok
+}
+
+func (l *Log) apply(batch []*log.Entry) {
+	l.applyMu.Lock()
+	if from, upto, ok := lostOf(batch[0]); ok {
+		l.counts.lost.Add(1)
+		l.config.Log.Warn("the store of the log has lost entries: all channels have a gap", "after", from, "upto", upto)
+		l.lose(from, batch[0].Sequence-1)
+	}
+	l.head.Store(batch[len(batch)-1].Sequence)
+	l.tail.Apply(batch)
+	l.applyMu.Unlock()
+	l.tail.Wake()
+	l.settle()
+}
+
+// missed tells this node's readers of entries that it can read no more.
+func (l *Log) missed(from, upto uint64) {
+	l.applyMu.Lock()
+	defer l.applyMu.Unlock()
+	l.lose(from, upto)
+}
+
+// sizeReads chooses how many entries the next read has.
+func (l *Log) sizeReads(records []Record) {
+	bytes := 0
+	for i := range records {
+		bytes += len(records[i].Entry) + 1
+	}
+	l.most = max(1, min(mostRead, 2*len(records), readBytes*len(records)/bytes))
+	l.most = max(l.most, min(leastRead, readBytes*len(records)/bytes), 1)
+}
+
+// Read implements log.Reader.
+func (l *Log) Read(dst []*log.Entry, after uint64, count, bytes int) ([]*log.Entry, error) {
+	upto := l.head.Load()
+	if after >= upto {
+		return dst, nil
+	}
+	records, err := l.store.Read(context.Background(), after, min(count, mostRead), 0)
+	if err != nil {
+		return dst, fmt.Errorf("%w: %w", log.ErrUnavailable, err)
+	}
+	var d decoder
+	charged, n := 0, 0
+	for i := range records {
+		r := &records[i]
+		if r.Sequence > upto {
+			break
+		}
+		e, err := d.decode(r)
+		if err != nil {
+			continue // Follow has counted it
+		}
+		if i == 0 && after > 0 && r.Sequence > after+1 && l.lineage.Cursor(after+1).Epoch == l.lineage.Cursor(r.Sequence).Epoch {
+			return dst, &log.MissingError{After: after, Upto: r.Sequence - 1}
+		}
+		if charged += e.Size(); n > 0 && charged > bytes {
+			break
+		}
+		dst = append(dst, e)
+		n++
+	}
+	return dst, nil
+}
+
+// raise stores n if it is more.
+func raise(to *atomic.Uint64, n uint64) {
+	for {
+		before := to.Load()
+		if n <= before || to.CompareAndSwap(before, n) {
+			return
+		}
+	}
+}

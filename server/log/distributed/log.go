@@ -1,0 +1,349 @@
+package distributed
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"peal/server/log"
+)
+
+// Defaults of Config.
+const (
+	DefaultWait       = 2 * time.Second
+	DefaultQueueBytes = 16 << 20
+	DefaultEntries    = 1_000_000
+)
+
+// Config has the settings of a Log. Zero values stand for the defaults.
+type Config struct {
+	Wait       time.Duration // that a batch waits for a store that cannot be reached; then it has ErrUnavailable
+	QueueBytes int           // log.Charge of the batches that wait for a call
+	Entries    int           // about so many are retained, of all channels together
+	Window     time.Duration // in which an idempotency key is known to all nodes
+	Log        *slog.Logger
+}
+
+// WithDefaults returns c with its zero values filled in.
+func (c Config) WithDefaults() Config {
+	c.Wait = orDefault(c.Wait, DefaultWait)
+	c.QueueBytes = orDefault(c.QueueBytes, DefaultQueueBytes)
+	c.Entries = orDefault(c.Entries, DefaultEntries)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Validate reports all that is wrong.
+func (c Config) Validate() error {
+	var all []error
+	if c.Wait < 0 || c.Wait > time.Minute {
+		all = append(all, fmt.Errorf("log-wait %v: must be from 1ms to 1m", c.Wait))
+	}
+	if c.QueueBytes < 0 {
+		all = append(all, fmt.Errorf("log-queue-bytes %d: must not be negative", c.QueueBytes))
+	}
+	if c.Entries < 0 {
+		all = append(all, fmt.Errorf("log-entries %d: must not be negative", c.Entries))
+	}
+	return errors.Join(all...)
+}
+
+func orDefault[T comparable](value, standard T) T {
+	var zero T
+	if value == zero {
+		return standard
+	}
+	return value
+}
+
+// Log is one node. It implements log.Distributed and log.Reader.
+type Log struct {
+	// Fixed at Open.
+	store   Store
+	config  Config
+	now     func() time.Time
+	random  func() uint64
+	node    uint64
+	lineage *log.Lineage
+	opened  Meta
+
+	// Fixed at Start.
+	tail  log.Tail
+	state log.State // nil for none
+
+	// Shared.
+	head    atomic.Uint64 // of what was applied; stored before it is
+	known   atomic.Uint64
+	current atomic.Pointer[time.Time]
+	counts  counts
+	open    atomic.Int64                 // batches that have no end yet
+	suspect atomic.Bool                  // the store may not be what it was: recover
+	failing atomic.Pointer[failure]      // nil: all is well
+	hurry   chan struct{}                // one signal: there is something to flush
+	room    chan struct{}                // one signal: a tail may have room again
+	adopted chan struct{}                // one signal: an epoch was looked for, and a call may be accepted now
+	stop    func()                       // of Run, nil without one
+	stopped chan struct{}                // closed when Run has ended
+	timing  atomic.Pointer[func(Timing)] // where durations go
+
+	mu       sync.Mutex // of the queue
+	queue    []*pending
+	queued   int // bytes of those that are no control entries
+	controls int // bytes of those that are
+	closed   bool
+
+	seenMu sync.Mutex
+	seen   uint64 // the newest entry that was read, or given to a batch of this node
+	checks checks
+
+	doneMu   sync.Mutex
+	answered []*pending // in the order of their calls; their done is to be called
+
+	// Of the caller of Flush.
+	call   *call
+	number uint64
+
+	// Of the caller of Follow, with applyMu.
+	applyMu  sync.Mutex // the append lock
+	position Link       // of what was read; Check is 0 if it is not known
+	verified bool       // the next entry may be behind a hole
+	backlog  []*log.Entry
+	decoder  decoder
+	most     int // entries of the next read
+	looked   time.Time
+}
+
+type counts struct{ epochs, lost, skipped atomic.Uint64 }
+
+// failure is why nothing can be appended, and since when.
+type failure struct {
+	since time.Time
+	err   error
+}
+
+// Open makes ready the store's log for a node that has seen nothing of it, which begins an epoch
+// if nobody has since the store was started. now is the clock, time.Now outside tests, and random
+// the source of checks and names. It starts no goroutine; after an error s is still the caller's.
+func Open(ctx context.Context, s Store, c Config, now func() time.Time, random func() uint64) (*Log, error) {
+	if random == nil {
+		random = rand.Uint64
+	}
+	l := &Log{
+		store: s, config: c.WithDefaults(), now: now, random: random, lineage: &log.Lineage{},
+		hurry: make(chan struct{}, 1), room: make(chan struct{}, 1), adopted: make(chan struct{}, 1), stopped: make(chan struct{}),
+		most: leastRead,
+	}
+	l.node = l.check()
+	m, ready, err := s.Look(ctx, true)
+	if err == nil && !ready {
+		state := m
+		m, err = s.Begin(ctx, Begin{Known: m.Epoch, Common: math.MaxUint64, Next: l.epoch(), Check: l.check()})
+		m.State, m.Saved, m.Digest = state.State, state.Saved, state.Digest
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.opened = m
+	l.lineage.Begin(m.Epoch, m.Began, m.Predecessors...)
+	l.head.Store(m.Head)
+	l.known.Store(m.Head)
+	l.seen, l.position = m.Head, Link{m.Head, m.Newest.Check}
+	l.setCurrent(now())
+	return l, nil
+}
+
+// check is a random number that is not 0.
+func (l *Log) check() uint64 {
+	for {
+		if n := l.random(); n != 0 {
+			return n
+		}
+	}
+}
+
+func (l *Log) epoch() log.Epoch { return log.Epoch(l.check()) }
+
+// Node implements log.Distributed.
+func (l *Log) Node() uint64 { return l.node }
+
+// Lineage names the sequences of the log.
+func (l *Log) Lineage() *log.Lineage { return l.lineage }
+
+// Head is the newest sequence that this node has applied.
+func (l *Log) Head() uint64 { return l.head.Load() }
+
+// Oldest is the oldest entry that Start restores.
+func (l *Log) Oldest() uint64 { return min(l.opened.Oldest, l.opened.Head+1) }
+
+// Resolve tells what c means on this node; see log.Log and Ahead.
+func (l *Log) Resolve(c log.Cursor) (sequence uint64, ok bool) {
+	return l.lineage.Resolve(c, l.head.Load())
+}
+
+// stale is how old the node's knowledge may be before an epoch that it does not know
+// may be a new one.
+const stale = time.Second
+
+// Ahead implements log.Distributed: the position is of this epoch, or may be of one that
+// this node has not heard of.
+func (l *Log) Ahead(c log.Cursor) bool {
+	if c.Epoch == l.lineage.Epoch() {
+		return c.Sequence > l.head.Load()
+	}
+	for _, p := range l.lineage.Predecessors() {
+		if p.Epoch == c.Epoch {
+			return false
+		}
+	}
+	return l.now().Sub(*l.current.Load()) > stale
+}
+
+// Progress implements log.Distributed.
+func (l *Log) Progress() log.Progress {
+	head := l.head.Load()
+	return log.Progress{
+		Head: head, Known: max(head, l.known.Load()), Current: *l.current.Load(), Reconnects: l.store.Reconnects(),
+		Epochs: l.counts.epochs.Load(), Lost: l.counts.lost.Load(), Skipped: l.counts.skipped.Load(),
+	}
+}
+
+func (l *Log) setCurrent(t time.Time) { l.current.Store(&t) }
+
+// Failing is why nothing can be appended, nil when all is well or was a moment ago.
+func (l *Log) Failing() error {
+	f := l.failing.Load()
+	if f == nil {
+		return nil
+	}
+	if errors.Is(f.err, log.ErrUnavailable) && l.now().Sub(f.since) < l.config.Wait {
+		return nil
+	}
+	return f.err
+}
+
+// Keep has the store keep s; see log.Engine.
+func (l *Log) Keep(s log.State) { l.state = s }
+
+// Start reads what the store has retained; see log.Engine. The node follows the log
+// when Run runs, or with its steps.
+func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
+	l.tail = tail
+	if waiting, ok := tail.(interface{ OnRoom(func()) }); ok {
+		waiting.OnRoom(func() { signal(l.room) })
+	}
+	m := &l.opened
+	if l.state != nil {
+		if err := l.state.Load(m.State, m.Saved); err != nil {
+			return fmt.Errorf("the control state in the store: %w", err)
+		}
+	}
+	if err := l.restore(restore); err != nil {
+		return err
+	}
+	if l.state != nil && m.Began > 0 && m.Saved == 0 {
+		l.state.Lost("the store of the log has no checkpoint: it was emptied, or replaced by one that has less")
+	}
+	m.State = nil
+	return nil
+}
+
+// restore hands everything from Oldest to Head to f.
+func (l *Log) restore(f func(batch []*log.Entry)) error {
+	at, began, said := l.Oldest()-1, l.now(), l.now()
+	for at < l.opened.Newest.Sequence {
+		records, err := l.store.Read(context.Background(), at, l.most, 0)
+		if err != nil {
+			return err
+		}
+		if len(records) == 0 {
+			break // it was trimmed, or lost, meanwhile: Follow finds out
+		}
+		l.sizeReads(records)
+		var batch []*log.Entry
+		for i := range records {
+			r := &records[i]
+			if r.Sequence > l.opened.Head {
+				break
+			}
+			l.note(r.Link)
+			e := l.read(r)
+			if e == nil {
+				continue
+			}
+			if from, _, ok := lostOf(e); ok {
+				f(batch)
+				batch = nil
+				l.lose(from, e.Sequence-1)
+			}
+			batch = append(batch, e)
+		}
+		f(batch)
+		at = records[len(records)-1].Sequence
+		if now := l.now(); now.Sub(said) > 2*time.Second {
+			said = now
+			l.config.Log.Info("reading the log", "sequence", at, "of", l.opened.Newest.Sequence, "took", now.Sub(began))
+		}
+	}
+	return nil
+}
+
+// lose tells the tail that entries are lost; the append lock is held, or nobody appends yet.
+func (l *Log) lose(from, upto uint64) {
+	if loser, ok := l.tail.(interface{ Lose(from, upto uint64) }); ok {
+		loser.Lose(from, upto)
+	}
+}
+
+// note remembers an entry that was seen.
+func (l *Log) note(links ...Link) {
+	l.seenMu.Lock()
+	defer l.seenMu.Unlock()
+	for _, k := range links {
+		if k.Sequence > l.seen || len(l.checks.links) == 0 {
+			l.checks.add(k)
+		} else {
+			l.checks.insert(k)
+		}
+		l.seen = max(l.seen, k.Sequence)
+	}
+}
+
+// sawUpto is the newest entry that was seen.
+func (l *Log) sawUpto() uint64 {
+	l.seenMu.Lock()
+	defer l.seenMu.Unlock()
+	return l.seen
+}
+
+// EventLost is the event of the control entry that says that entries are lost: its data is
+// the newest sequence that is left and the newest that a node had seen (uvarints).
+const EventLost = "lost"
+
+// lostOf returns what such an entry says.
+func lostOf(e *log.Entry) (from, upto uint64, ok bool) {
+	if e.Kind != log.KindControl || e.Event != EventLost {
+		return 0, 0, false
+	}
+	from, n := binary.Uvarint(e.Data)
+	if n <= 0 {
+		return 0, 0, false
+	}
+	upto, m := binary.Uvarint(e.Data[n:])
+	return from, upto, m > 0
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // a signal waits already
+	}
+}

@@ -1,0 +1,143 @@
+package distributed
+
+import (
+	"context"
+	"encoding/binary"
+	"math"
+
+	"peal/server/log"
+)
+
+// compareStep is how many entries are compared at once with those that the node has seen.
+const compareStep = 16
+
+// recover finds out what the store has become, begins an epoch there if that is needed, and
+// goes on behind what the node has applied.
+func (l *Log) recover(ctx context.Context) error {
+	m, ready, err := l.store.Look(ctx, false)
+	if err != nil {
+		return err
+	}
+	seen := l.sawUpto()
+	common, err := l.common(ctx, &m, seen)
+	if err != nil {
+		return err
+	}
+	lost := common < seen
+	if own := m.Format > 0 && m.Epoch == l.lineage.Epoch(); !ready || m.Head < seen || own && lost {
+		b := Begin{Known: m.Epoch, Common: math.MaxUint64, Seen: seen, Next: l.epoch(), Check: l.check()}
+		if lost && own {
+			b.Common = common
+		}
+		if m, err = l.store.Begin(ctx, b); err != nil {
+			return err
+		}
+		if m.Head < seen { // another node was faster, and has seen less
+			return ErrMoved
+		}
+	}
+	return l.adopt(ctx, &m, common, seen)
+}
+
+// common is the newest entry that the store and the node have in common: seen, if nothing
+// is lost.
+func (l *Log) common(ctx context.Context, m *Meta, seen uint64) (uint64, error) {
+	l.seenMu.Lock()
+	oldest := l.checks.oldest()
+	l.seenMu.Unlock()
+	if oldest == 0 { // it has seen none
+		return seen, nil
+	}
+	newestSeen := l.newestSeen()
+	for at, first := seen, true; ; first = false {
+		records, err := l.store.Back(ctx, at, compareStep)
+		if err != nil {
+			return 0, err
+		}
+		if len(records) == 0 {
+			if first && l.names(m, seen) {
+				return seen, nil // trimmed, and nothing is lost
+			}
+			return 0, nil
+		}
+		for i := range records {
+			r := &records[i]
+			if l.hasSeen(r.Link) {
+				if r.Sequence == newestSeen {
+					return seen, nil
+				}
+				return r.Sequence, nil
+			}
+			if r.Sequence < oldest {
+				return 0, nil
+			}
+			at = r.Sequence - 1
+		}
+	}
+}
+
+// newestSeen is the newest entry that the node has seen. Its position may be behind it, where an
+// epoch begins.
+func (l *Log) newestSeen() uint64 {
+	l.seenMu.Lock()
+	defer l.seenMu.Unlock()
+	return l.checks.links[len(l.checks.links)-1].Sequence
+}
+
+func (l *Log) hasSeen(k Link) bool {
+	l.seenMu.Lock()
+	defer l.seenMu.Unlock()
+	return l.checks.has(k)
+}
+
+// names reports whether the store knows the node's epoch up to that sequence.
+func (l *Log) names(m *Meta, sequence uint64) bool {
+	own := l.lineage.Epoch()
+	if m.Epoch == own {
+		return m.Head >= sequence
+	}
+	for _, p := range m.Predecessors {
+		if p.Epoch == own {
+			return p.Last >= sequence
+		}
+	}
+	return false
+}
+
+// adopt goes on in the store as it is.
+func (l *Log) adopt(ctx context.Context, m *Meta, common, seen uint64) error {
+	applied := l.position.Sequence
+	before, err := l.store.Back(ctx, applied, 1)
+	if err != nil {
+		return err
+	}
+	if m.Epoch != l.lineage.Epoch() {
+		l.counts.epochs.Add(1)
+		l.config.Log.Info("a new epoch of the log", "epoch", m.Epoch, "behind", m.Began, "seen", seen, "left", common)
+		l.lineage.Begin(m.Epoch, m.Began, m.Predecessors...)
+	}
+	l.position, l.verified = Link{Sequence: applied}, true
+	if len(before) > 0 {
+		l.position.Check = before[0].Check
+	} else if common == seen && m.Oldest > applied+1 && m.Newest.Sequence > applied && applied > 0 {
+		l.config.Log.Warn("this node was too slow: entries that it has not read are not retained any more", "after", applied, "upto", m.Oldest-1)
+		l.missed(applied, m.Oldest-1)
+	}
+	raise(&l.known, m.Newest.Sequence)
+	if common < seen {
+		l.report(common, seen)
+	}
+	return nil
+}
+
+// report appends the entry that says that entries are lost, and forgets them.
+func (l *Log) report(common, seen uint64) {
+	l.seenMu.Lock()
+	i, _ := l.checks.find(common + 1)
+	l.checks.links = l.checks.links[:i]
+	l.seenMu.Unlock()
+	data := binary.AppendUvarint(binary.AppendUvarint(nil, common), seen)
+	if err := l.Append([]*log.Entry{{Kind: log.KindControl, Event: EventLost, Data: data}}, nil); err != nil {
+		l.config.Log.Error("cannot tell the other nodes that entries of the log are lost", "error", err)
+	}
+}

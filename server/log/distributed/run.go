@@ -1,0 +1,158 @@
+package distributed
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"time"
+
+	"peal/server/log"
+)
+
+// Timing is one duration; the others are 0.
+type Timing struct {
+	Append time.Duration // from the first sending of a call to its answer
+	Apply  time.Duration // from reading entries to having applied them
+}
+
+// OnTiming has f get durations, on goroutines of the log. It must not block.
+func (l *Log) OnTiming(f func(Timing)) { l.timing.Store(&f) }
+
+func (l *Log) time(t Timing) {
+	if f := l.timing.Load(); f != nil {
+		(*f)(t)
+	}
+}
+
+// Durations of the goroutines.
+const (
+	readWait        = 500 * time.Millisecond // for an entry
+	firstPause      = 5 * time.Millisecond   // after an error
+	lastPause       = 200 * time.Millisecond
+	answerLimit     = 5 * time.Second // for the store to respond
+	checkpointEvery = time.Second
+	closeLimit      = 2 * time.Second
+)
+
+// Run appends and follows until Close. Call it once, after Start.
+func (l *Log) Run() {
+	ctx, stop := context.WithCancel(context.Background())
+	l.stop = stop
+	ended := make(chan struct{}, 2)
+	go func() { l.flushing(ctx); ended <- struct{}{} }()  // until stop
+	go func() { l.following(ctx); ended <- struct{}{} }() // until stop
+	go func() { <-ended; <-ended; close(l.stopped) }()    // until both have ended
+}
+
+func (l *Log) flushing(ctx context.Context) {
+	pause := firstPause
+	settle := time.NewTicker(applyWait / 2)
+	defer settle.Stop()
+	for ctx.Err() == nil {
+		limited, cancel := context.WithTimeout(ctx, l.config.Wait)
+		idle, err := l.Flush(limited)
+		cancel()
+		switch {
+		case err != nil:
+			l.sleep(ctx, pause, l.adopted)
+			pause = min(2*pause, lastPause)
+		case idle:
+			pause = firstPause
+			select {
+			case <-l.hurry:
+			case <-settle.C:
+			case <-ctx.Done():
+			}
+		default:
+			pause = firstPause
+		}
+	}
+	l.giveUp(true)
+	l.settle()
+}
+
+func (l *Log) following(ctx context.Context) {
+	pause, checkpoint := firstPause, l.now()
+	for ctx.Err() == nil {
+		limited, cancel := context.WithTimeout(ctx, answerLimit)
+		err := l.Follow(limited, readWait)
+		cancel()
+		switch {
+		case errors.Is(err, ErrNoRoom):
+			l.sleep(ctx, applyWait, l.room) // a signal ends it: the time is for settle
+		case err != nil:
+			l.sleep(ctx, pause, nil)
+			pause = min(2*pause, lastPause)
+		default:
+			pause = firstPause
+			if now := l.now(); now.Sub(checkpoint) >= checkpointEvery {
+				checkpoint = now
+				limited, cancel := context.WithTimeout(ctx, answerLimit)
+				l.Checkpoint(limited)
+				cancel()
+			}
+		}
+	}
+}
+
+// Checkpoint keeps the state and has the store forget old entries. An error is logged: it
+// is tried again later.
+func (l *Log) Checkpoint(ctx context.Context) {
+	upto := l.head.Load()
+	var state []byte
+	if l.state != nil {
+		state = l.state.Save()
+	}
+	h := fnv.New64a()
+	h.Write(state)
+	digest := h.Sum64()
+	ok, err := l.store.Checkpoint(ctx, upto, digest, nil, l.config.Entries)
+	if err == nil && !ok {
+		if state == nil {
+			state = []byte{}
+		}
+		_, err = l.store.Checkpoint(ctx, upto, digest, state, l.config.Entries)
+	}
+	if err != nil && ctx.Err() == nil {
+		l.config.Log.Warn("cannot keep a checkpoint of the control state", "error", err)
+	}
+}
+
+// sleep waits for a signal, or that long.
+func (l *Log) sleep(ctx context.Context, d time.Duration, signal <-chan struct{}) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-signal:
+	case <-ctx.Done():
+	}
+}
+
+// Close ends the log; see log.Engine. What waits has two seconds to be sent.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	closed := l.closed
+	l.closed = true
+	l.mu.Unlock()
+	if closed {
+		return nil
+	}
+	if l.stop != nil {
+		for end := l.now().Add(closeLimit); l.open.Load() > 0 && l.now().Before(end); {
+			time.Sleep(firstPause)
+		}
+		l.stop()
+		<-l.stopped
+	} else {
+		l.giveUp(true)
+		l.settle()
+	}
+	l.store.Close()
+	return nil
+}
+
+var (
+	_ log.Distributed = (*Log)(nil)
+	_ log.Reader      = (*Log)(nil)
+)

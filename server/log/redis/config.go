@@ -1,0 +1,135 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"peal/server/log/distributed"
+)
+
+// DefaultName is the name of a log: the beginning of its keys.
+const DefaultName = "peal"
+
+// Config has the settings of the engine. Zero values stand for the defaults.
+type Config struct {
+	distributed.Config
+
+	// Replicas is how many replicas must have a call before it is answered (WAIT); 0 or
+	// less for none. Fewer within Wait are log.ErrUnavailable: the entries may be lost, or not.
+	Replicas int
+
+	PasswordFile string // has the password instead of the URL; read once
+}
+
+// WithDefaults returns c with its zero values filled in.
+func (c Config) WithDefaults() Config {
+	c.Config = c.Config.WithDefaults()
+	if c.Replicas == 0 {
+		c.Replicas = -1
+	}
+	return c
+}
+
+// Validate reports all that is wrong.
+func (c Config) Validate() error {
+	return c.Config.Validate()
+}
+
+// Schemes are those of URLs of this engine.
+var Schemes = []string{"redis", "rediss", "redis-sentinel", "redis+unix"}
+
+// options are what a URL says.
+type options struct {
+	client rueidis.ClientOption
+	name   string
+	text   string // of the URL, without secrets
+}
+
+// parse reads redis://[user:password@]host[:port][/database][?name=…], rediss:// for
+// TLS, redis+unix:///path, and redis-sentinel://host,host/MASTER.
+func parse(text string) (o options, err error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return o, errors.New("it is not a URL: write redis://HOST:PORT, with special characters of the password percent-encoded")
+	}
+	q := u.Query()
+	if o.name = q.Get("name"); o.name == "" {
+		o.name = DefaultName
+	}
+	if strings.ContainsAny(o.name, "{}: ") || len(o.name) > 64 {
+		return o, fmt.Errorf("name %q: must be at most 64 characters, without braces, colons and spaces", o.name)
+	}
+	q.Del("name")
+	switch u.Scheme {
+	case "redis+unix":
+		u.Scheme = "unix"
+	case "redis-sentinel":
+		hosts := strings.Split(u.Host, ",")
+		master := strings.Trim(u.Path, "/")
+		if master == "" {
+			return o, errors.New("the name of the master is missing, as in redis-sentinel://HOST:26379,HOST:26379/mymaster")
+		}
+		u.Scheme, u.Path = "redis", ""
+		if len(hosts) > 0 {
+			u.Host = hosts[0]
+			for _, h := range hosts[1:] {
+				q.Add("addr", h)
+			}
+		}
+		q.Set("master_set", master)
+	}
+	u.RawQuery = q.Encode()
+	o.client, err = rueidis.ParseURL(u.String())
+	if err != nil {
+		return o, fmt.Errorf("it cannot be read: %w", withoutSecrets(err, u))
+	}
+	o.text = u.Redacted()
+	c := &o.client
+	c.ForceSingleClient = c.Sentinel.MasterSet == ""
+	c.DisableRetry, c.DisableCache = true, true
+	c.PipelineMultiplex = -1
+	c.BlockingPoolSize = 2
+	c.RingScaleEachConn = 8
+	c.ConnWriteTimeout = 3 * time.Second
+	if c.Dialer.Timeout == 0 {
+		c.Dialer.Timeout = 2 * time.Second
+	}
+	c.Dialer.KeepAlive = time.Second
+	c.ClientName = "peal"
+	return o, nil
+}
+
+func (o *options) password(file string) error {
+	if file == "" {
+		return nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("log-password-file: %w", err)
+	}
+	o.client.Password = strings.TrimRight(string(b), "\r\n")
+	return nil
+}
+
+// withoutSecrets is err, if it does not have the password in its text.
+func withoutSecrets(err error, u *url.URL) error {
+	if password, ok := u.User.Password(); ok && password != "" && strings.Contains(err.Error(), password) {
+		return errors.New("a part of the URL is wrong")
+	}
+	return err
+}
+
+// Redacted is the URL of a log without secrets.
+func Redacted(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "redis://…"
+	}
+	return u.Redacted()
+}

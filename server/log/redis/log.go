@@ -1,0 +1,23 @@
+package redis
+
+import (
+	"peal/server/log"
+	"peal/server/log/distributed"
+)
+
+// Log is the engine. It implements log.Distributed and log.Reader.
+type Log struct{ *distributed.Log }
+
+// Start reads what is retained, and then appends and follows until Close; see log.Engine.
+func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
+	if err := l.Log.Start(tail, restore); err != nil {
+		return err
+	}
+	l.Run()
+	return nil
+}
+
+var (
+	_ log.Distributed = (*Log)(nil)
+	_ log.Reader      = (*Log)(nil)
+)
