@@ -24,11 +24,12 @@ type channel struct {
 type shard struct {
 	mu          sync.Mutex
 	channels    map[string]*channel
-	peak        int            // most channels since the map was made: maps do not shrink
-	subscribers int            // of all its channels
-	forgotten   forgotten      // discarded of the channels forgotten last
-	runs        map[uint64]run // by hash of the channel, see exempt.go; nil for none
-	watermarks  []uint64       // by hash bucket: highest discarded of the channels forgotten before them
+	peak        int                 // most channels since the map was made: maps do not shrink
+	subscribers int                 // of all its channels
+	forgotten   forgotten           // discarded of the channels forgotten last
+	runs        map[uint64]run      // by hash of the channel, see exempt.go; nil for none
+	changed     map[string]struct{} // channels whose subscribers have changed, see Changed; nil: not recorded
+	watermarks  []uint64            // by hash bucket: highest discarded of the channels forgotten before them
 }
 
 // The table of watermarks is split among the shards: the bucket of a hash is

@@ -100,8 +100,12 @@ func (h *Hub) Join(channel string) {
 	s := h.shardOf(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h.openLocked(s, hash, channel).subscribers++
+	c := h.openLocked(s, hash, channel)
+	c.subscribers++
 	s.subscribers++
+	if s.changed != nil {
+		s.changed[c.name] = struct{}{}
+	}
 }
 
 // Leave removes one subscriber of channel. With the last one, a channel without
@@ -116,5 +120,8 @@ func (h *Hub) Leave(channel string) {
 	}
 	c.subscribers--
 	s.subscribers--
+	if s.changed != nil {
+		s.changed[c.name] = struct{}{}
+	}
 	h.forgetIdleLocked(s, c)
 }

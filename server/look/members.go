@@ -10,7 +10,7 @@ import (
 func MembersCost(limit int) int { return presenceCost + limit }
 
 // Members is a page of the members of a channel, by client:
-// {"channel","cursor","count","anonymous","members":[…],"next"?}.
+// {"channel","cursor","count","anonymous","incomplete"?,"members":[…],"next"?}.
 // The cursor is read first: changes after it may be in the list already, changes
 // before it are.
 func (d *Desk) Members(channel, after string, limit int) []byte {
@@ -34,6 +34,9 @@ func (d *Desk) Members(channel, after string, limit int) []byte {
 	body = strconv.AppendInt(body, int64(page.Count), 10)
 	body = append(body, `,"anonymous":`...)
 	body = strconv.AppendInt(body, int64(max(0, info.Subscribers-page.Connections)), 10)
+	if page.Incomplete {
+		body = append(body, `,"incomplete":true`...)
+	}
 	body = append(body, `,"members":`...)
 	body = publication.AppendMembers(body, page.Members)
 	if page.More {

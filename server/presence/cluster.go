@@ -24,6 +24,9 @@ type Cluster struct {
 	self    uint64
 	watched func(channel string) bool
 	nodes   func() []uint64
+	onAsk   func() // nil for nothing
+
+	elsewhere func(channel string) int // nil for none
 
 	// Shared. Members that are on other nodes only, and their bytes; the Tables of this node
 	// have less room by that much.
@@ -43,6 +46,7 @@ type Cluster struct {
 	checks   []ref               // own members that an entry named: the Table compares them
 	checkAll bool                // compare all of them
 	state    bool                // the state of this node is asked for
+	ask      bool                // that of all nodes is needed
 	work     chan struct{}       // of the Table, see UseCluster
 }
 
@@ -142,14 +146,21 @@ func (c *Cluster) OnGone(id uint64) {
 	c.signal()
 }
 
-// Lose tells that entries which some nodes have read are lost: each node tells its state anew.
+// OnAsk has f called when a node asks for the state of all, under the append lock.
+func (c *Cluster) OnAsk(f func()) { c.onAsk = f }
+
+// UseElsewhere has f say how many connections the members of a channel have on other nodes.
+func (c *Cluster) UseElsewhere(f func(channel string) int) { c.elsewhere = f }
+
+// Lose tells that entries were lost, for all nodes or only for this one: it asks all nodes for
+// their state.
 func (c *Cluster) Lose() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, p := range c.peers {
 		p.complete = false
 	}
-	c.checkAll, c.state = true, c.peerLocked(c.self).began > 0
+	c.checkAll, c.ask = true, true
 	c.signal()
 }
 
@@ -212,6 +223,11 @@ func (c *Cluster) Apply(e *log.Entry) (*Event, error) {
 			return nil, err
 		}
 		c.applyState(c.peerLocked(r.node), flags, all)
+	case whatAsk:
+		c.state = c.peerLocked(c.self).began > 0
+		if c.signal(); c.onAsk != nil {
+			c.onAsk()
+		}
 	case whatRefresh:
 		ev := &Event{Channel: e.Channel, Unnamed: true}
 		if u := c.channels[e.Channel]; u != nil {
@@ -341,14 +357,14 @@ func (c *Cluster) oweLocked(channel string) {
 
 // List returns a page of the members of channel on all nodes; see Table.List.
 func (c *Cluster) List(channel, after string, limit int) Page {
-	members := make([]publication.Member, 0, min(limit, 1000))
+	p := Page{Incomplete: c.Missing() > 0, Members: make([]publication.Member, 0, min(limit, 1000))}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	u := c.channels[channel]
 	if u == nil {
-		return Page{}
+		return p
 	}
-	p := Page{Count: u.members.count, Members: members}
+	p.Count = u.members.count
 	u.members.after(after, func(m *member) bool {
 		p.More = len(p.Members) == limit
 		if !p.More {

@@ -137,6 +137,17 @@ func (n *node) follow(most int) {
 	}
 }
 
+// miss has the node not read some entries, and learn of it.
+func (n *node) miss(most int) {
+	for ; most > 0 && n.read < uint64(len(n.order.entries)); most-- {
+		if n.order.entries[n.read].Kind == log.KindControl {
+			break
+		}
+		n.read++
+	}
+	n.cluster.Lose()
+}
+
 func (n *node) join(channel, client, info string) {
 	g := n.Enter(1, client, info)
 	if unlisted, ok := g.Sit([]string{channel}, client, info, all); unlisted > 0 || !ok {
@@ -242,6 +253,8 @@ func (w *world) step() {
 		w.control("hello", n.id)
 	case k < 99:
 		w.control("lost", 0)
+	case k < 100:
+		n.miss(1 + w.random.IntN(5))
 	default:
 		n.List("c0", "", 3)
 	}

@@ -15,12 +15,14 @@ import (
 //	delta    the channel of the entry; changes: each │ 1 joined, 2 left │ client │ info, of one that joined │
 //	state    no channel; │ flags: 1 begin, 2 end │ channels: each │ name │ members (uvarint) │ members: each │ client │ info │ since (uvarint) │
 //	refresh  the channel of the entry; no body
+//	ask      no channel; no body
 //
 // Texts have their length (uvarint) in front; integers are little-endian. A delta says which
 // clients joined the node, have new info there, or left it. A state replaces all that the
 // readers know of the node, from the entry with begin to the one with end. since is the
 // sequence of the entry that brought the info. A refresh changes nothing: it is an event
-// without names, because some watchers may have missed a change.
+// without names, because some watchers may have missed a change. A node asks if it has missed
+// entries: then all nodes tell their state.
 const (
 	recordVersion = 1
 	recordBytes   = 1 + 1 + 8
@@ -28,6 +30,7 @@ const (
 	whatDelta   = 1
 	whatState   = 2
 	whatRefresh = 3
+	whatAsk     = 4
 
 	joined = 1
 	left   = 2

@@ -28,6 +28,8 @@ type reporter struct {
 	begun    uint32                   // generation of the state before
 	dumpedAt time.Duration            // when it began
 	noticed  map[uint64]time.Duration // since when nodes that are gone have members
+	missing  time.Duration            // since when members of a node are unknown, or it has asked for them; 0: all are known
+	patience time.Duration            // how long it then waits before it asks
 }
 
 const (
@@ -47,6 +49,11 @@ const (
 	// sweepAfter is when a node that is not the oldest removes the members of one that is
 	// gone, if they are still there.
 	sweepAfter = 5 * time.Second
+
+	// askAfter is when a node asks for members of others that it should have heard of; the
+	// time doubles up to askMost, because one of the nodes may not answer.
+	askAfter = 5 * time.Second
+	askMost  = 10 * time.Minute
 )
 
 // UseCluster has the Table tell c of its members, and list those of all nodes. Then Report
@@ -56,6 +63,7 @@ func (t *Table) UseCluster(c *Cluster) {
 	c.work = t.work
 	t.report.touched = map[string]map[string]struct{}{}
 	t.report.told = map[string]time.Duration{}
+	t.report.patience = askAfter
 	t.report.noticed = map[uint64]time.Duration{}
 }
 
@@ -107,6 +115,7 @@ func (t *Table) Report(publish func(batch []*log.Entry, done func(error)) error)
 	w.tellChanges(now)
 	w.tellGone(now)
 	w.tellRefresh()
+	w.tellAsk(now)
 	w.flush()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -195,6 +204,7 @@ type writer struct {
 	batch   []*log.Entry
 	refs    []ref // what the batch tells of own members
 	bytes   int
+	asks    bool // the batch does
 	more    bool
 	err     error
 }
@@ -209,8 +219,8 @@ func (w *writer) add(e *log.Entry, refs ...ref) {
 
 // flush appends the batch. If it is refused or lost, what it told of is compared again.
 func (w *writer) flush() {
-	batch, refs := w.batch, w.refs
-	w.batch, w.refs, w.bytes = nil, nil, 0
+	batch, refs, asks := w.batch, w.refs, w.asks
+	w.batch, w.refs, w.bytes, w.asks = nil, nil, 0, false
 	if len(batch) == 0 {
 		return
 	}
@@ -225,7 +235,7 @@ func (w *writer) flush() {
 			for _, k := range refs {
 				t.touch(k.channel, k.client)
 			}
-			t.cluster.wantState()
+			t.cluster.wantState(asks)
 		}
 		t.signal()
 	}
@@ -347,13 +357,15 @@ func (c *Cluster) here() (here, busy bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	own := c.peerLocked(c.self)
-	return own.began > 0 && !own.gone, c.state || len(c.refresh) > 0 || len(c.checks) > 0 || c.checkAll
+	return own.began > 0 && !own.gone, c.state || c.ask || len(c.refresh) > 0 || len(c.checks) > 0 || c.checkAll
 }
 
-func (c *Cluster) wantState() {
+// wantState has this node tell its state, or ask for those of all.
+func (c *Cluster) wantState(ask bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.state = c.peerLocked(c.self).began > 0
+	c.ask = c.ask || ask
 }
 
 func byChannel(a, b known) int { return strings.Compare(a.channel, b.channel) }

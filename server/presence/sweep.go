@@ -23,7 +23,7 @@ func (w *writer) tellState(now time.Duration) {
 	case !begun:
 		if now-r.dumpedAt >= reportRetry { // the beginning is lost, or has not been read yet
 			r.dumping = false
-			c.wantState()
+			c.wantState(false)
 		}
 		return
 	case ended:
@@ -169,6 +169,31 @@ func (c *Cluster) dropStale(id uint64) (more bool) {
 		c.oweLocked(q.union.name)
 	}
 	return true
+}
+
+// tellAsk asks all nodes for their state if this node has missed something, or if members of a
+// node are unknown for longer than it takes to hear of them.
+func (w *writer) tellAsk(now time.Duration) {
+	c, r := w.table.cluster, &w.table.report
+	if missing := c.Missing(); missing == 0 {
+		r.missing, r.patience = 0, askAfter
+	} else if r.missing == 0 {
+		r.missing = max(now, 1)
+	}
+	c.mu.Lock()
+	ask := c.ask
+	c.ask = false
+	c.mu.Unlock()
+	if r.missing > 0 {
+		w.more = true
+		if now-r.missing >= r.patience {
+			ask, r.missing, r.patience = true, max(now, 1), min(2*r.patience, askMost)
+		}
+	}
+	if ask {
+		w.asks = true
+		w.add(presenceEntry("", appendHead(nil, whatAsk, c.self)))
+	}
 }
 
 // tellRefresh appends the events that are owed.

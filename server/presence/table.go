@@ -307,7 +307,8 @@ type Page struct {
 	Members     []publication.Member // by client
 	More        bool                 // there are more after these
 	Count       int                  // members of the channel
-	Connections int                  // of all of them; with a Cluster, of those on this node
+	Connections int                  // of all of them; with a Cluster, as far as it is reported
+	Incomplete  bool                 // members of some nodes are not known yet
 }
 
 // List returns at most limit members of channel whose client is after the given
@@ -316,6 +317,9 @@ func (t *Table) List(channel, after string, limit int) Page {
 	if t.cluster != nil {
 		p := t.cluster.List(channel, after, limit)
 		p.Connections = t.connections(channel)
+		if t.cluster.elsewhere != nil {
+			p.Connections += t.cluster.elsewhere(channel)
+		}
 		return p
 	}
 	s := t.shardOf(channel)

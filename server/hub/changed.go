@@ -1,0 +1,47 @@
+package hub
+
+import (
+	"strings"
+
+	"peal/server/log"
+)
+
+// RecordChanges has the hub record for Changed which channels have got or lost subscribers.
+// Call it before anything else.
+func (h *Hub) RecordChanges() {
+	for i := range h.shards {
+		h.shards[i].changed = map[string]struct{}{}
+	}
+}
+
+// Changed returns, and forgets, at most most of the channels whose subscribers have changed since
+// it returned them last, without those of presence. It locks a shard for as long as it takes to
+// copy their names. Any goroutine may call it.
+func (h *Hub) Changed(most int) (names []string) {
+	for i := range h.shards {
+		s := &h.shards[i]
+		s.mu.Lock()
+		for name := range s.changed {
+			if len(names) == most {
+				break
+			}
+			delete(s.changed, name)
+			if !strings.HasPrefix(name, log.PresencePrefix) {
+				names = append(names, name)
+			}
+		}
+		s.mu.Unlock()
+	}
+	return names
+}
+
+// Subscribers is how many subscribers channel has. Any goroutine may call it.
+func (h *Hub) Subscribers(channel string) int {
+	s := h.shardOf(h.hash(channel))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.channels[channel]; c != nil {
+		return int(c.subscribers)
+	}
+	return 0
+}
