@@ -18,6 +18,9 @@ const (
 // then its publisher could not read what it has published.
 const applyWait = 500 * time.Millisecond
 
+// refusedPause is how long nothing is sent to a store that had no room.
+const refusedPause = time.Second
+
 // pending is a batch on its way.
 type pending struct {
 	entries []*log.Entry
@@ -147,7 +150,8 @@ func (l *Log) Flush(ctx context.Context) (idle bool, err error) {
 // probe finds out whether a store that could not be used can be again, when nothing is
 // waiting for it.
 func (l *Log) probe(ctx context.Context) error {
-	if l.failing.Load() == nil {
+	f := l.failing.Load()
+	if f == nil || errors.Is(f.err, log.ErrStorage) && l.now().Sub(f.since) < refusedPause {
 		return nil
 	}
 	_, ready, err := l.store.Look(ctx, false)
