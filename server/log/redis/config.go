@@ -3,6 +3,7 @@ package redis
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -44,6 +45,8 @@ func (c Config) Validate() error {
 // Schemes are those of URLs of this engine.
 var Schemes = []string{"redis", "rediss", "redis-sentinel", "redis+unix"}
 
+const sentinelPort = "26379"
+
 // options are what a URL says.
 type options struct {
 	client rueidis.ClientOption
@@ -54,6 +57,7 @@ type options struct {
 // parse reads redis://[user:password@]host[:port][/database][?name=…], rediss:// for
 // TLS, redis+unix:///path, and redis-sentinel://host,host/MASTER.
 func parse(text string) (o options, err error) {
+	text, others := splitHosts(text)
 	u, err := url.Parse(text)
 	if err != nil {
 		return o, errors.New("it is not a URL: write redis://HOST:PORT, with special characters of the password percent-encoded")
@@ -70,19 +74,25 @@ func parse(text string) (o options, err error) {
 	case "redis+unix":
 		u.Scheme = "unix"
 	case "redis-sentinel":
-		hosts := strings.Split(u.Host, ",")
 		master := strings.Trim(u.Path, "/")
 		if master == "" {
 			return o, errors.New("the name of the master is missing, as in redis-sentinel://HOST:26379,HOST:26379/mymaster")
 		}
 		u.Scheme, u.Path = "redis", ""
-		if len(hosts) > 0 {
-			u.Host = hosts[0]
-			for _, h := range hosts[1:] {
-				q.Add("addr", h)
-			}
+		if u.Port() == "" {
+			u.Host = net.JoinHostPort(u.Hostname(), sentinelPort)
 		}
+		for _, h := range others {
+			if _, _, err := net.SplitHostPort(h); err != nil {
+				h = net.JoinHostPort(strings.Trim(h, "[]"), sentinelPort)
+			}
+			q.Add("addr", h)
+		}
+		others = nil
 		q.Set("master_set", master)
+	}
+	if len(others) > 0 {
+		return o, errors.New("it has several hosts: only redis-sentinel:// can")
 	}
 	u.RawQuery = q.Encode()
 	o.client, err = rueidis.ParseURL(u.String())
@@ -103,6 +113,22 @@ func parse(text string) (o options, err error) {
 	c.Dialer.KeepAlive = time.Second
 	c.ClientName = "peal"
 	return o, nil
+}
+
+// splitHosts returns the URL with the first of its hosts, and the others: package url
+// reads one.
+func splitHosts(text string) (first string, others []string) {
+	scheme, rest, _ := strings.Cut(text, "://")
+	end := strings.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	hosts := strings.Split(rest[:end], ",")
+	at := strings.LastIndexByte(rest[:end], '@')
+	if len(hosts) == 1 || strings.IndexByte(rest[:end], ',') < at { // a comma of a password
+		return text, nil
+	}
+	return scheme + "://" + hosts[0] + rest[end:], hosts[1:]
 }
 
 func (o *options) password(file string) error {
@@ -127,9 +153,11 @@ func withoutSecrets(err error, u *url.URL) error {
 
 // Redacted is the URL of a log without secrets.
 func Redacted(text string) string {
-	u, err := url.Parse(text)
+	first, others := splitHosts(text)
+	u, err := url.Parse(first)
 	if err != nil {
 		return "redis://…"
 	}
+	u.Host = strings.Join(append([]string{u.Host}, others...), ",")
 	return u.Redacted()
 }
