@@ -12,9 +12,11 @@ import (
 	"peal/server/apikey"
 	"peal/server/auth"
 	"peal/server/certificate"
+	"peal/server/cluster"
 	"peal/server/engine"
 	"peal/server/httpapi"
 	"peal/server/hub"
+	"peal/server/log"
 	"peal/server/logging"
 	"peal/server/presence"
 	"peal/server/rules"
@@ -169,6 +171,12 @@ type Config struct {
 	Engine string
 	engine.Settings
 
+	// NodeName is the name of this server among those that share its log, default host:port,
+	// and Version is that of the program, for the others. NodeLease is how long one of them may be silent before
+	// the others take it for dead, default 5 s.
+	NodeName, Version string
+	NodeLease         time.Duration
+
 	// Deflate is whether messages of channels without a rule are compressed for clients
 	// that can take that, default No; DeflateMinBytes the length below which messages are
 	// not compressed, default 256.
@@ -180,6 +188,8 @@ type Config struct {
 	Channels []rules.Rule
 
 	Log *slog.Logger // default slog.Default()
+
+	open func() (log.Engine, error) // instead of Engine, for tests; nil for none
 
 	// LostLines is how many lines of Log were lost, for the metric; default none.
 	// Any goroutine may call it.
@@ -219,6 +229,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.TokenCookie == "" {
 		c.TokenCookie = "peal_token"
+	}
+	if c.NodeLease == 0 {
+		c.NodeLease = cluster.DefaultLease
 	}
 	if c.Deflate == 0 {
 		c.Deflate = rules.No
@@ -325,6 +338,7 @@ func (c Config) Validate() error {
 		}
 	}
 	errs = append(errs, c.checkAccess()...)
+	errs = append(errs, c.checkNode())
 	errs = append(errs, c.checkAdmin(), c.checkSocketMode())
 	errs = append(errs, c.checkTwice()...)
 	errs = append(errs, c.checkTLS()...)

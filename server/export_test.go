@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 
+	"peal/server/log"
 	"peal/server/memory"
 )
 
@@ -14,6 +15,12 @@ var Policy = policy
 
 // Build is New, with a function that is called behind each step.
 var Build = build
+
+// WithLog has the server open that engine, whatever c names.
+func WithLog(c Config, open func() (log.Engine, error)) Config {
+	c.open = open
+	return c
+}
 
 // MemoryIs is what the watch of the memory does once a second.
 func (s *Server) MemoryIs(level memory.Level) { s.memoryIs(level, 1, 1) }

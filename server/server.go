@@ -18,8 +18,8 @@ import (
 	"peal/loop/ring"
 	"peal/server/apikey"
 	"peal/server/ban"
+	"peal/server/cluster"
 	"peal/server/control"
-	"peal/server/engine"
 	"peal/server/forwarded"
 	"peal/server/httpapi"
 	"peal/server/hub"
@@ -42,12 +42,15 @@ import (
 type Server struct {
 	// Fixed by New.
 	config        Config
+	started       time.Time
 	addrs         []net.Addr
 	adminAddrs    []net.Addr
 	endpoints     []Endpoint // of addrs
 	encryption    encryption
 	redirectAddrs []net.Addr
 	log           log.Engine
+	cluster       *cluster.Cluster // nil if the log is this server's own
+	partings      *partings        // likewise
 	loops         *loop.Group
 	hub           *hub.Hub
 	presence      *presence.Table
@@ -103,7 +106,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	}
 	table := rules.New(c.Channels, c.standard())
 	c.Hub.Rules = table
-	s := &Server{config: c, channels: c.Channels, standard: c.standard()}
+	s := &Server{config: c, started: time.Now(), channels: c.Channels, standard: c.standard()}
 	s.table.Store(table)
 	s.drainNs.Store(int64(c.Drain))
 	s.delayNs.Store(int64(c.DrainDelay))
@@ -115,7 +118,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	}()
 
 	// The log as the life before has left it, and the loops, which read on from there.
-	if s.log, err = engine.Open(c.Engine, c.Settings, time.Now); err != nil {
+	if s.log, err = c.openLog(); err != nil {
 		return nil, err
 	}
 	s.closers.add("close the log", s.log.Close)
@@ -150,6 +153,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	s.keys = idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, c.ofShare(c.IdempotencyKeys), time.Now)
 	s.revoked = revoke.New(c.Revocations, c.Token.Longest(), time.Now)
 	orders := control.New(s.log, s.bans, s.revoked, time.Now, c.Log)
+	s.shareLog(orders)
 	if err := s.startLog(orders); err != nil {
 		return nil, err
 	}
@@ -223,6 +227,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 		return nil, err
 	}
 	s.warnIfPublic()
+	s.enter()
 	admin, err := s.listenAdmin(permissions)
 	if err != nil {
 		return nil, err
@@ -280,6 +285,10 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	parts.Go(func() { s.tokens.Run(serving) })
 	parts.Go(func() { s.watchMemory(serving, memory.Resident) })
 	parts.Go(func() { s.encryption.run(serving) })
+	if s.cluster != nil {
+		parts.Go(func() { s.cluster.Run(serving) })
+		parts.Go(func() { s.partings.run(serving) })
+	}
 	signalled, drained := ctx.Done(), make(chan struct{})
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()

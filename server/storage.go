@@ -18,14 +18,26 @@ func (s *Server) startLog(orders *control.Control) error {
 	l.Keep(orders)
 	s.hub.Begin(l.Oldest(), l.Head())
 	restore := func(batch []*log.Entry) {
+		if s.cluster != nil {
+			s.cluster.Restore(batch)
+		}
 		s.hub.Restore(batch)
 		orders.Restore(batch)
 		for _, e := range batch {
 			s.keys.Restore(e)
 		}
 	}
-	if err := l.Start(log.Tails{s.hub, orders}, restore); err != nil {
+	tails := log.Tails{s.hub, orders}
+	if s.cluster != nil {
+		tails = log.Tails{s.cluster, s.hub, orders, learner{s.keys}} // first the node, then what it has
+	}
+	if err := l.Start(tails, restore); err != nil {
 		return err
+	}
+	if s.cluster != nil {
+		if err := s.cluster.Check(); err != nil {
+			return err
+		}
 	}
 	s.reportForgotten(orders.Missing())
 	if l.Head() == 0 {

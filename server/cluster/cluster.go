@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -116,6 +117,19 @@ func (c *Cluster) Live(node uint64) bool {
 	defer c.mu.Unlock()
 	m := c.members[node]
 	return m != nil && m.state == Live
+}
+
+// Nodes are those that live, likewise, the smallest id first.
+func (c *Cluster) Nodes() (ids []uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, m := range c.members {
+		if m.state == Live {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // Check reports, after the start of the log, whether a node writes a format that this

@@ -28,6 +28,10 @@ type Control struct {
 	report  *slog.Logger
 	node    uint64 // names its own orders in the log: they have their effect already
 
+	// Fixed before the start of the log; nil for a log that is this server's own.
+	onClients func(clients []string)
+	onTokens  func()
+
 	// Fixed after the start of the log.
 	loaded uint64 // orders up to here are in the state that was loaded
 	lost   string // why the state may be incomplete, "" if it is not
@@ -45,6 +49,15 @@ type Control struct {
 func New(l Appender, bans *ban.Table, revoked *revoke.Table, now func() time.Time, report *slog.Logger) *Control {
 	return &Control{log: l, bans: bans, revoked: revoked, now: now, report: report, node: rand.Uint64()}
 }
+
+// Share says that other nodes append to the log, too. Their orders end connections here: clients is
+// called with those that an order names, and tokens when there are more tokens that are revoked. Both run under
+// the append lock, after the tables have changed, and must be quick. Call it before the log is started.
+func (c *Control) Share(clients func(clients []string), tokens func()) {
+	c.onClients, c.onTokens = clients, tokens
+}
+
+func (c *Control) shared() bool { return c.onClients != nil }
 
 // KeepAway keeps clients away for that long from now on, whatever was ordered about
 // them before; zero or less lets them in again. by is the share that asks. It has its
@@ -70,14 +83,27 @@ func (c *Control) KeepAway(by share.Key, clients []string, length time.Duration,
 			o.clients = append(o.clients, client)
 		}
 	}
-	if len(o.clients) == 0 {
+	var orders []*disconnection
+	if len(o.clients) > 0 {
+		orders = append(orders, &o)
+	}
+	if len(refused) > 0 && c.shared() { // they are disconnected, and on other nodes, too
+		orders = append(orders, &disconnection{node: c.node, clients: refused})
+	}
+	if len(orders) == 0 {
 		done(nil)
 		return refused
 	}
-	c.await(&o)
-	c.append(eventDisconnect, appendDisconnection(nil, &o), func(err error) {
+	var batch []*log.Entry
+	for _, o := range orders {
+		c.await(o)
+		batch = append(batch, entry(eventDisconnect, appendDisconnection(nil, o)))
+	}
+	c.append(batch, func(err error) {
 		if err != nil {
-			c.forget(&o)
+			for _, o := range orders {
+				c.forget(o)
+			}
 		}
 		done(err)
 	})
@@ -129,13 +155,16 @@ func (c *Control) Revoke(o *revoke.Order, done func(error)) (ok bool) {
 	if !c.revoked.Revoke(o) {
 		return false
 	}
-	c.append(eventRevoke, appendRevocation(nil, &r), done)
+	c.append([]*log.Entry{entry(eventRevoke, appendRevocation(nil, &r))}, done)
 	return true
 }
 
-func (c *Control) append(event string, data []byte, done func(error)) {
-	entry := &log.Entry{Kind: log.KindControl, Event: event, Data: data}
-	if err := c.log.Append([]*log.Entry{entry}, done); err != nil {
+func entry(event string, data []byte) *log.Entry {
+	return &log.Entry{Kind: log.KindControl, Event: event, Data: data}
+}
+
+func (c *Control) append(orders []*log.Entry, done func(error)) {
+	if err := c.log.Append(orders, done); err != nil {
 		done(err)
 	}
 }
@@ -186,6 +215,9 @@ func (c *Control) followDisconnection(data []byte, old bool) error {
 			c.bans.Restore(client, time.UnixMilli(o.until))
 		}
 	}
+	if !old && c.shared() {
+		c.onClients(o.clients)
+	}
 	return nil
 }
 
@@ -198,6 +230,11 @@ func (c *Control) followRevocation(data []byte, old bool) error {
 		c.revoked.Raise(c.now().Unix())
 	case old || o.node != c.node:
 		c.revoked.Restore(&o.Order, o.given)
+	default:
+		return nil
+	}
+	if !old && c.shared() {
+		c.onTokens()
 	}
 	return err
 }

@@ -15,6 +15,8 @@
 // nodes give orders, too, the log decides between them: a node's own order holds there until it
 // comes by the log, and what was before it in the log is overruled.
 //
+// Orders of other nodes have connections ended here, too (Share).
+//
 // What it leaves to others: which clients are banned at the moment (server/ban), which
 // tokens are revoked (server/revoke), ending connections, and who may give orders
 // (server/permit).

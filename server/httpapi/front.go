@@ -15,6 +15,7 @@ import (
 	"peal/server/command"
 	"peal/server/dialect"
 	"peal/server/forwarded"
+	"peal/server/grant"
 	"peal/server/hub"
 	"peal/server/idempotency"
 	"peal/server/identity"
@@ -312,16 +313,26 @@ func (f *Front) Responded(session uint64, response []byte) { f.access.responded(
 // token, its URL or for a channel that it has. Then its end must follow, at which it
 // leaves without a grace period. On its loop's goroutine.
 func (f *Front) Dismiss(session uint64, clients Clients) bool {
-	return f.guests.Dismiss(session, func(client string) bool {
+	return f.DismissAmong(session, func(client string) bool {
 		_, named := clients[client]
 		return named
 	})
 }
 
+// DismissAmong is Dismiss for the names that among picks.
+func (f *Front) DismissAmong(session uint64, among func(client string) bool) bool {
+	return f.guests.Dismiss(session, among)
+}
+
 // Revoke reports whether the connection of that session has a token that the order
 // revokes. Then its end must follow, as after Dismiss.
 func (f *Front) Revoke(session uint64, order *revoke.Order) bool {
-	if !f.guests.Revoke(session, order.Covers) {
+	return f.RevokeAmong(session, order.Covers)
+}
+
+// RevokeAmong is Revoke for the tokens that among picks.
+func (f *Front) RevokeAmong(session uint64, among func(*grant.Grant) bool) bool {
+	if !f.guests.Revoke(session, among) {
 		return false
 	}
 	f.counts.Revoke()

@@ -183,7 +183,7 @@ func (t *Table) end(key Key, sequence uint64, err error) {
 
 // Restore adds the keys of an entry of an existing log, if it has one and the
 // window has not ended. Call it for all entries of a log in their order, before the
-// first Claim.
+// first Claim; afterwards see Learn.
 func (t *Table) Restore(e *log.Entry) {
 	now := t.now().UnixMilli()
 	if e.Kind != log.KindPublication || e.IdempotencyKey == "" || e.Time+t.window <= now {
@@ -194,6 +194,26 @@ func (t *Table) Restore(e *log.Entry) {
 	for _, channel := range e.Also {
 		t.restore(e, channel, body, now)
 	}
+}
+
+// Learn is Restore for an entry that another server has added to the log they share, while
+// the table is in use. A key that is pending here is left to its attempt, which the log answers
+// as it has decided. It reads the data only for a key that is new.
+func (t *Table) Learn(e *log.Entry) {
+	now := t.now().UnixMilli()
+	if e.Kind != log.KindPublication || e.IdempotencyKey == "" || e.Time+t.window <= now || t.knows(e) {
+		return
+	}
+	t.Restore(e)
+}
+
+// knows reports whether the key of the first channel of e is pending, or is that of e.
+func (t *Table) knows(e *log.Entry) bool {
+	key := KeyOf(e.Channel, e.Publisher, e.IdempotencyKey)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	place, ok := t.places[key]
+	return ok && (t.slots[place].sequence == 0 || t.slots[place].sequence == e.Sequence)
 }
 
 func (t *Table) restore(e *log.Entry, channel string, body Digest, now int64) {

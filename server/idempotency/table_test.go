@@ -398,3 +398,40 @@ func BenchmarkClaim(b *testing.B) {
 		}
 	}
 }
+
+// A key that another server has used is learned while the table is in use, and one that is
+// pending here is left to its attempt.
+func TestLearn(t *testing.T) {
+	now := time.Unix(1000, 0)
+	table := idempotency.New(time.Minute, 100, 100, func() time.Time { return now })
+	e := &log.Entry{Sequence: 7, Time: now.UnixMilli(), Channel: "a", Also: []string{"b"}, IdempotencyKey: "k", Data: []byte("x")}
+	claim := func(channel, data string) (idempotency.Claim, error) {
+		var claims [1]idempotency.Claim
+		err := table.Claim(1, []idempotency.Key{idempotency.KeyOf(channel, "", "k")}, idempotency.DigestOf("", false, []byte(data)), claims[:], func(int, uint64, error) {})
+		return claims[0], err
+	}
+	table.Learn(e)
+	table.Learn(e)
+	for _, channel := range []string{"a", "b"} {
+		if c, err := claim(channel, "x"); err != nil || c != (idempotency.Claim{State: idempotency.Replayed, Sequence: 7}) {
+			t.Errorf("%s: %+v, %v", channel, c, err)
+		}
+	}
+	if _, err := claim("a", "y"); err != idempotency.ErrConflict {
+		t.Errorf("another message: %v", err)
+	}
+	if c, err := claim("c", "x"); err != nil || c.State != idempotency.First {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	table.Learn(&log.Entry{Sequence: 8, Time: now.UnixMilli(), Channel: "c", IdempotencyKey: "k", Data: []byte("x")})
+	table.Settle(idempotency.KeyOf("c", "", "k"), 8) // it would panic if it were not pending
+	now = now.Add(2 * time.Minute)
+	table.Learn(&log.Entry{Sequence: 9, Time: now.Add(-time.Minute).UnixMilli(), Channel: "d", IdempotencyKey: "k"}) // its window has ended
+	table.Learn(&log.Entry{Sequence: 9, Time: now.UnixMilli(), Channel: "e"})
+	table.Learn(&log.Entry{Sequence: 9, Time: now.UnixMilli(), Channel: "f", IdempotencyKey: "k", Kind: log.KindControl})
+	for _, channel := range []string{"d", "e", "f"} {
+		if c, err := claim(channel, "x"); err != nil || c.State != idempotency.First {
+			t.Errorf("%s: %+v, %v", channel, c, err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"peal/server"
+	"peal/server/cluster"
 	"peal/server/httpapi"
 )
 
@@ -247,6 +248,12 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Redis.Replicas }},
 			{Name: "log-password-file", Help: "file with the password for Redis; unlike one in the URL, it is not visible to other users of the machine", Default: "none",
 				field: func(c *server.Config) any { return &c.Redis.PasswordFile }},
+		}},
+		{"Nodes", "Several servers that share a log are its nodes. With a log of its own, a server is the only node.", []Setting{
+			{Name: "node-name", Help: "name of this server in peal status and in the logs of the others, at most 128 bytes", Default: "host:port",
+				field: func(c *server.Config) any { return &c.NodeName }},
+			{Name: "node-lease", Help: "how long a node may be silent before the others take it for dead, and its members leave; raising it shows members of a dead node for longer, lowering it takes a slow node for dead", Min: int64(cluster.MinLease), Max: int64(cluster.MaxLease),
+				field: func(c *server.Config) any { return &c.NodeLease }},
 		}},
 		{"Idempotent publishing", "A message that is published again with the same key is not published twice.", []Setting{
 			{Name: "idempotency-window", Help: "how long a key is remembered; raising it needs room for more keys", Min: second, Max: maxTime,

@@ -32,7 +32,11 @@ func New(now func() time.Time) *Store {
 
 // Open returns a node, which must be started.
 func (s *Store) Open() *Node {
-	return &Node{store: s, id: rand.Uint64() | 1}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := &Node{store: s, id: rand.Uint64() | 1, opened: s.head}
+	n.head.Store(s.head)
+	return n
 }
 
 // Fail has Append of all nodes return err; nil ends that.
@@ -69,6 +73,8 @@ type Node struct {
 	store *Store
 	id    uint64
 	state log.State
+
+	opened uint64 // head of the store when it was opened: up to there entries are restored
 
 	head atomic.Uint64 // the newest entry that was applied
 
@@ -133,7 +139,7 @@ func (n *Node) Failing() error {
 	return n.store.failing
 }
 
-// Start loads the state, restores what is kept, and follows the store from there.
+// Start loads the state, restores what was kept when the node was opened, and follows the store from there.
 func (n *Node) Start(tail log.Tail, restore func([]*log.Entry)) error {
 	s := n.store
 	s.mu.Lock()
@@ -143,15 +149,18 @@ func (n *Node) Start(tail log.Tail, restore func([]*log.Entry)) error {
 			return err
 		}
 	}
+	n.tail, n.current = tail, s.now()
 	for _, b := range s.batches {
 		batch, err := parse(b)
 		if err != nil {
 			return err
 		}
-		restore(batch)
+		if batch[0].Sequence <= n.opened {
+			restore(batch)
+		} else {
+			n.apply(delivery{batch: b})
+		}
 	}
-	n.tail, n.current = tail, s.now()
-	n.head.Store(s.head)
 	s.nodes = append(s.nodes, n)
 	return nil
 }

@@ -1,0 +1,74 @@
+package control_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"peal/server/log"
+	"peal/server/log/fake"
+
+	"peal/server/ban"
+	"peal/server/control"
+	"peal/server/revoke"
+)
+
+// sharing is one of several nodes.
+type sharing struct {
+	*control.Control
+	bans    *ban.Table
+	clients []string // whose connections it ends
+	tokens  int      // times that it ends those of revoked tokens
+}
+
+func newSharing(t *testing.T, store *fake.Store, most int) *sharing {
+	t.Helper()
+	s := &sharing{bans: ban.New(most, most, time.Now)}
+	l := store.Open()
+	s.Control = control.New(l, s.bans, revoke.New(most, lifetime, time.Now), time.Now, quiet)
+	s.Share(func(clients []string) { s.clients = append(s.clients, clients...) }, func() { s.tokens++ })
+	l.Keep(s.Control)
+	if err := l.Start(s.Control, s.Restore); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestOrdersOfOtherNodesEndConnections(t *testing.T) {
+	store := fake.New(time.Now)
+	a, b := newSharing(t, store, 1), newSharing(t, store, 1)
+	stored := func(err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	a.KeepAway(1, []string{"ann"}, time.Hour, stored)
+	a.KeepAway(1, []string{"bob"}, 0, stored)
+	if refused := a.KeepAway(1, []string{"cid"}, time.Hour, stored); len(refused) != 1 { // no room, but disconnected
+		t.Errorf("refused %v", refused)
+	}
+	if want := "[ann bob cid]"; fmt.Sprint(b.clients) != want || a.clients != nil {
+		t.Errorf("b ends the connections of %v, want %s; a, whose requests do it, of %v", b.clients, want, a.clients)
+	}
+	if !b.bans.HasText("ann") || b.bans.HasText("cid") || !a.bans.HasText("ann") {
+		t.Errorf("kept away: ann %v and %v, cid %v", a.bans.HasText("ann"), b.bans.HasText("ann"), b.bans.HasText("cid"))
+	}
+	b.Revoke(&revoke.Order{IDs: names("x")}, stored)
+	if a.tokens != 1 || b.tokens != 0 {
+		t.Errorf("connections of revoked tokens are ended %d and %d times", a.tokens, b.tokens)
+	}
+	l := store.Open() // an order that cannot be read may be about any token
+	if err := l.Start(log.Tails{}, func([]*log.Entry) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append([]*log.Entry{{Kind: log.KindControl, Event: "revoke", Data: []byte{9}}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if a.tokens != 2 || b.tokens != 1 {
+		t.Errorf("after one that cannot be read: %d and %d times", a.tokens, b.tokens)
+	}
+	c := newSharing(t, store, 1) // what is restored has ended no connection
+	if c.clients != nil || c.tokens != 0 || !c.bans.HasText("ann") {
+		t.Errorf("a new node ends %v, %d", c.clients, c.tokens)
+	}
+}

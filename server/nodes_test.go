@@ -1,0 +1,351 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"peal/server"
+	"peal/server/apikey"
+	"peal/server/log"
+	"peal/server/log/fake"
+	"peal/server/token"
+)
+
+// patience is how long a condition may take to come true: this machine may be busy.
+const patience = time.Minute
+
+const nodeSecret = "a secret of tests with 32 bytes or more"
+
+// backendKey allows what needs a key.
+var backendKey = func() string {
+	key, err := apikey.Create(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return key
+}()
+
+// oneNode is a server over a log that it shares with others.
+type oneNode struct {
+	*server.Server
+	t    *testing.T
+	url  string
+	stop func()
+}
+
+func startNode(t *testing.T, store *fake.Store, name string) *oneNode {
+	t.Helper()
+	c := server.Config{Listen: []string{"127.0.0.1:0"}, NodeName: name, Version: "1." + name, Log: slog.New(slog.DiscardHandler)}
+	c.Token.Secrets = []string{nodeSecret}
+	c.Keys = []apikey.Definition{{Name: "all", Digest: apikey.Digest(backendKey), Allow: []string{"revoke", "history"}}}
+	c.HTTP.DisconnectWindow = time.Hour
+	s, err := server.New(server.WithLog(c, func() (log.Engine, error) { return store.Open(), nil }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }() // ends below
+	stopped := false
+	n := &oneNode{Server: s, t: t, url: "http://" + s.Addrs()[0].String()}
+	n.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("node %s: %v", name, err)
+		}
+	}
+	t.Cleanup(n.stop)
+	return n
+}
+
+// do sends a request, whose head may have a token and a key of idempotency.
+func (n *oneNode) do(method, path, body string, head ...string) (status int, text string) {
+	n.t.Helper()
+	r, err := http.NewRequestWithContext(n.t.Context(), method, n.url+path, strings.NewReader(body))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for i := 0; i+1 < len(head); i += 2 {
+		r.Header.Set(head[i], head[i+1])
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	b, err := io.ReadAll(response.Body)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return response.StatusCode, string(b)
+}
+
+// ask is do for a request that must succeed.
+func (n *oneNode) ask(method, path, body string, head ...string) string {
+	n.t.Helper()
+	status, text := n.do(method, path, body, head...)
+	if status != http.StatusOK {
+		n.t.Fatalf("%s %s: %d %s", method, path, status, text)
+	}
+	return text
+}
+
+// cursor is that of the response to a publication.
+func cursor(t *testing.T, response string) string {
+	t.Helper()
+	var got struct{ Cursor string }
+	if err := json.Unmarshal([]byte(response), &got); err != nil || got.Cursor == "" {
+		t.Fatalf("%s: %v", response, err)
+	}
+	return got.Cursor
+}
+
+// stream is an event stream.
+type stream struct {
+	t    *testing.T
+	body io.ReadCloser
+	in   *bufio.Reader
+}
+
+func (n *oneNode) stream(query string, head ...string) *stream {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	n.t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, "GET", n.url+"/sse?"+query, nil)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for i := 0; i+1 < len(head); i += 2 {
+		r.Header.Set(head[i], head[i+1])
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { response.Body.Close() })
+	if response.StatusCode != http.StatusOK {
+		b, _ := io.ReadAll(response.Body)
+		n.t.Fatalf("/sse?%s: %d %s", query, response.StatusCode, b)
+	}
+	return &stream{n.t, response.Body, bufio.NewReader(response.Body)}
+}
+
+// wants reads until a line has the text.
+func (s *stream) wants(text string) {
+	s.t.Helper()
+	for {
+		line, err := s.in.ReadString('\n')
+		if err != nil {
+			s.t.Fatalf("the stream ended before %q: %v", text, err)
+		}
+		if strings.Contains(line, text) {
+			return
+		}
+	}
+}
+
+// ends reads to the end, which must be one of the server.
+func (s *stream) ends() {
+	s.t.Helper()
+	if _, err := io.Copy(io.Discard, s.in); err != nil {
+		s.t.Fatalf("the stream did not end: %v", err)
+	}
+}
+
+func bearer(t *testing.T, sub, jti string) string {
+	t.Helper()
+	text, err := token.Sign(nodeSecret, token.Claims{Subject: sub, ID: jti, Subscribe: []string{"room"}, Issued: time.Now().Add(-time.Minute), Lifetime: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "Bearer " + text
+}
+
+func TestMessagesReachAllNodes(t *testing.T) {
+	store := fake.New(time.Now)
+	a, b := startNode(t, store, "a"), startNode(t, store, "b")
+	room := b.stream("channel=room")
+	own := b.stream("channel=$me", "Authorization", bearer(t, "42", "j"))
+	first := cursor(t, a.ask("POST", "/publish?channel=room", "one"))
+	a.ask("POST", "/publish?user=42", "for 42")
+	a.ask("POST", "/publish?user=43", "for 43")
+	a.ask("POST", "/publish?user=42", "again for 42")
+	b.ask("POST", "/publish?channel=room", "two")
+	room.wants("one")
+	room.wants("two")
+	own.wants("for 42")
+	own.wants("again for 42") // and nothing of 43 before it:
+	if text := b.ask("GET", "/channels/$user:42/history", "", "Authorization", "Bearer "+backendKey); strings.Contains(text, "for 43") || !strings.Contains(text, "again for 42") {
+		t.Errorf("history of user 42: %s", text)
+	}
+	a.stream("channel=room&cursor=" + first).wants("two")
+	b.stream("channel=room&cursor=" + first).wants("two")
+}
+
+func TestDisconnectEndsConnectionsOfAllNodes(t *testing.T) {
+	store := fake.New(time.Now)
+	a, b := startNode(t, store, "a"), startNode(t, store, "b")
+	ann, bob := b.stream("channel=room&client=ann"), b.stream("channel=room&client=bob")
+	user := b.stream("channel=room", "Authorization", bearer(t, "ann", "j"))
+	a.ask("POST", "/disconnect?client=ann", "")
+	ann.ends()
+	user.ends()
+	for _, n := range []*oneNode{a, b} {
+		if status, text := n.do("GET", "/poll?channel=room&client=ann&timeout=0", ""); status != http.StatusGone {
+			t.Errorf("ann comes back: %d %s", status, text)
+		}
+	}
+	b.ask("POST", "/disconnect?client=ann&for=0", "") // and back in, by the other node
+	if status, text := a.do("GET", "/poll?channel=room&client=ann&timeout=0", ""); status != http.StatusOK {
+		t.Errorf("ann may come back: %d %s", status, text)
+	}
+	again := a.stream("channel=room&client=ann")
+	b.ask("POST", "/disconnect?client=ann&for=0", "")
+	again.ends()
+	a.ask("POST", "/publish?channel=room", "still there")
+	bob.wants("still there")
+}
+
+// Clients that are not kept away, because there is no room for them, are disconnected on all
+// nodes all the same.
+func TestDisconnectWithoutRoomEndsConnectionsOfAllNodes(t *testing.T) {
+	store := fake.New(time.Now)
+	a, b := startNode(t, store, "a"), startNode(t, store, "b")
+	var query []string
+	for i := range 1000 {
+		query = append(query, fmt.Sprintf("client=c%d", i))
+	}
+	for round := range 51 { // 50,000 are the share of an address
+		for i := range query {
+			query[i] = fmt.Sprintf("client=c%d", round*1000+i)
+		}
+		a.ask("POST", "/disconnect", strings.Join(query, "&"), "Content-Type", "application/x-www-form-urlencoded")
+	}
+	ann := b.stream("channel=room&client=ann")
+	if text := a.ask("POST", "/disconnect?client=ann", ""); !strings.Contains(text, `"not_kept_away":["ann"]`) {
+		t.Fatal(text)
+	}
+	ann.ends()
+}
+
+func TestRevokeEndsConnectionsOfAllNodes(t *testing.T) {
+	store := fake.New(time.Now)
+	a, b := startNode(t, store, "a"), startNode(t, store, "b")
+	one, other := bearer(t, "ann", "one"), bearer(t, "ann", "other")
+	first, second := b.stream("channel=room", "Authorization", one), b.stream("channel=room", "Authorization", other)
+	a.ask("POST", "/revoke?jti=one", "", "Authorization", "Bearer "+backendKey)
+	first.ends()
+	for _, n := range []*oneNode{a, b} {
+		if status, text := n.do("GET", "/poll?channel=room&timeout=0", "", "Authorization", one); status != http.StatusUnauthorized {
+			t.Errorf("a revoked token: %d %s", status, text)
+		}
+	}
+	a.ask("POST", "/publish?channel=room", "still there")
+	second.wants("still there")
+	b.ask("POST", "/revoke?sub=ann", "", "Authorization", "Bearer "+backendKey)
+	second.ends()
+	if status, text := a.do("GET", "/poll?channel=room&timeout=0", "", "Authorization", other); status != http.StatusUnauthorized {
+		t.Errorf("a revoked token: %d %s", status, text)
+	}
+}
+
+func TestRepeatOnAnotherNodeIsTheSameMessage(t *testing.T) {
+	store := fake.New(time.Now)
+	a, b := startNode(t, store, "a"), startNode(t, store, "b")
+	first := cursor(t, a.ask("POST", "/publish?channel=room&channel=hall", "paid", "Idempotency-Key", "k1"))
+	if got := cursor(t, b.ask("POST", "/publish?channel=room&channel=hall", "paid", "Idempotency-Key", "k1")); got != first {
+		t.Errorf("the repeat has the cursor %s, the first %s", got, first)
+	}
+	if status, text := b.do("POST", "/publish?channel=hall", "not paid", "Idempotency-Key", "k1"); status != http.StatusUnprocessableEntity {
+		t.Errorf("another message with that key: %d %s", status, text)
+	}
+	c := startNode(t, store, "c") // it reads them from the log
+	if got := cursor(t, c.ask("POST", "/publish?channel=room&channel=hall", "paid", "Idempotency-Key", "k1")); got != first {
+		t.Errorf("the repeat on a new node has the cursor %s, the first %s", got, first)
+	}
+	if text := c.ask("GET", "/channels/room/history", ""); strings.Count(text, "paid") != 1 {
+		t.Errorf("published more than once: %s", text)
+	}
+}
+
+// Orders outlast the entries that they were given in.
+func TestStateOfOrdersIsWhole(t *testing.T) {
+	store := fake.New(time.Now)
+	a := startNode(t, store, "a")
+	proof := bearer(t, "ann", "one")
+	a.ask("POST", "/disconnect?client=bob", "")
+	a.ask("POST", "/revoke?jti=one", "", "Authorization", "Bearer "+backendKey)
+	store.Trim(a.LogHead())
+	b := startNode(t, store, "b")
+	a.stop()
+	if status, text := b.do("GET", "/poll?channel=room&client=bob&timeout=0", ""); status != http.StatusGone {
+		t.Errorf("bob comes back: %d %s", status, text)
+	}
+	if status, text := b.do("GET", "/poll?channel=room&timeout=0", "", "Authorization", proof); status != http.StatusUnauthorized {
+		t.Errorf("a revoked token: %d %s", status, text)
+	}
+}
+
+// A node is known before it serves, and one that has ended is known to have left.
+func TestNodesKnowOneAnother(t *testing.T) {
+	store := fake.New(time.Now)
+	a, b := startNode(t, store, "a"), startNode(t, store, "b")
+	known := func(n *oneNode) string {
+		var all []string
+		for _, one := range n.ClusterStatus().Nodes {
+			all = append(all, one.Name+" "+one.Version+" "+one.State)
+		}
+		return strings.Join(all, ", ")
+	}
+	for _, n := range []*oneNode{a, b} {
+		if got, want := known(n), "a 1.a live, b 1.b live"; got != want {
+			t.Errorf("known are %q, want %q", got, want)
+		}
+	}
+	b.stream("channel=room")
+	b.stop()
+	if got, want := known(a), "a 1.a live, b 1.b left"; got != want {
+		t.Errorf("known are %q, want %q", got, want)
+	}
+	if s := a.ClusterStatus(); !s.Log.Shared || s.Log.Engine != "memory" || s.Log.Head != a.LogHead() || s.Log.Failing != "" {
+		t.Errorf("the log: %+v", s.Log)
+	}
+	store.Fail(log.ErrUnavailable)
+	if got := a.ClusterStatus().Log.Failing; got != log.ErrUnavailable.Error() {
+		t.Errorf("failing: %q", got)
+	}
+	a.stop() // and does not wait for the log
+}
+
+func TestNodeSettingsAreChecked(t *testing.T) {
+	for want, c := range map[string]server.Config{
+		`config: node-name "a\nb": must be at most 128 bytes of printable text, as in peal-1`: {NodeName: "a\nb"},
+		`config: node-lease 1ms: must be from 1s to 10m0s`:                                    {NodeLease: time.Millisecond},
+		"": {NodeName: "node 1", NodeLease: time.Second},
+	} {
+		got := ""
+		if err := c.Validate(); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	s, _ := run(t, server.Config{Version: "1.2"})
+	if status := s.ClusterStatus(); len(status.Nodes) != 1 || status.Nodes[0].Name == "" || status.Nodes[0].State != "live" || status.Log.Shared {
+		t.Errorf("a server with a log of its own: %+v", status)
+	}
+}
