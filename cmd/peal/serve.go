@@ -52,7 +52,7 @@ backends under "keys:" or in a file of their own; see docs/configuration.md.`,
 			defer log.Close()
 			stdout, closeStdout := logging.Queue(c.OutOrStdout())
 			defer closeStdout()
-			s.Config.Log, s.Config.LostLines = log.Logger, log.Lost
+			s.Config.Log, s.Config.LostLines, s.Config.Version = log.Logger, log.Lost, version
 			service, err := newService()
 			if err == nil {
 				err = service.addSockets(&s.Config)

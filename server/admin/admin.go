@@ -16,6 +16,7 @@ import (
 	"peal/loop/proxied"
 	"peal/server/apikey"
 	"peal/server/auth"
+	"peal/server/cluster"
 	"peal/server/hub"
 	"peal/server/memory"
 	"peal/server/presence"
@@ -38,6 +39,7 @@ type Source interface {
 	LoopStats(context.Context) ([]loop.Stats, error)
 	FrontStats(context.Context) (tally.Stats, error)
 	LogHead() uint64
+	ClusterStatus() cluster.Status // of this node and of others over its log
 	MemoryLevel() memory.Level
 	LogFailing() bool  // it cannot write: see peal_log_failing
 	LostLines() uint64 // of the server's own log; see package logging
@@ -88,6 +90,7 @@ func Handler(s Source, p *auth.Policy) http.Handler {
 		}
 		w.Write(well(s))
 	})
+	mux.HandleFunc("GET /cluster", func(w http.ResponseWriter, r *http.Request) { serveCluster(s, w, r) })
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
 		done, err := s.Reread(r.Context())
 		if err != nil {

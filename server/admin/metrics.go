@@ -12,6 +12,7 @@ import (
 	"peal/loop/fanout"
 	"peal/loop/proxied"
 	"peal/server/apikey"
+	"peal/server/cluster"
 	"peal/server/hub"
 	"peal/server/memory"
 	"peal/server/presence"
@@ -43,6 +44,7 @@ type state struct {
 	ignored    uint64
 	proxied    proxied.Stats
 	tls        TLSStats
+	cluster    cluster.Status
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
@@ -57,6 +59,7 @@ func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.backends = c.source.KeyUses()
 	s.ignored, s.proxied = c.source.ForwardingIgnored(), c.source.ProxyHeaders()
 	s.tls = c.source.TLSStats()
+	s.cluster = c.source.ClusterStatus()
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
 		return s, err
 	}
@@ -74,10 +77,12 @@ type metric struct {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, m := range slices.Concat(metrics, tlsMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics) {
 		out <- m.desc
 	}
 	out <- deliverySeconds
+	out <- appendSeconds
+	out <- tailSeconds
 }
 
 // Collect implements prometheus.Collector.
@@ -89,12 +94,14 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.NewInvalidMetric(metrics[0].desc, err)
 		return
 	}
-	for _, m := range slices.Concat(metrics, tlsMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics) {
 		m.emit(&s, func(v float64, labels ...string) {
 			out <- prometheus.MustNewConstMetric(m.desc, m.kind, v, labels...)
 		})
 	}
 	out <- latency(&s)
+	out <- histogram(appendSeconds, &s.cluster.Append)
+	out <- histogram(tailSeconds, &s.cluster.Tail)
 }
 
 // desc of peal_name.

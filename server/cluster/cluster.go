@@ -59,7 +59,6 @@ type Cluster struct {
 	mu       sync.Mutex
 	members  map[uint64]*member
 	live     int    // of members
-	newest   uint64 // format that a node writes
 	skipped  uint64 // entries
 	said     bool   // hello, so heartbeats follow
 	again    bool   // the next one is a hello
@@ -67,6 +66,8 @@ type Cluster struct {
 	beating  bool // a heartbeat is on its way
 	lastBeat time.Time
 	lastStep time.Time
+	appends  Latency // see Status
+	tails    Latency
 	current  time.Time // since when this node has been current, zero if it is not
 }
 
@@ -249,6 +250,9 @@ func (c *Cluster) beat(done func(error)) {
 	c.append(eventNode, &m, func(err error) {
 		c.mu.Lock()
 		c.beating = false
+		if err == nil {
+			c.appends.add(c.config.Now().Sub(now))
+		}
 		c.mu.Unlock()
 		done(err)
 	})

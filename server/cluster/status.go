@@ -16,6 +16,12 @@ type Status struct {
 	Skipped uint64 `json:"skipped"`
 	Log     Log    `json:"log"`
 	Nodes   []Node `json:"nodes"` // live ones first, by name
+
+	// Append is the time from the append of a heartbeat of this node until it has applied it: a
+	// sample each second of what a publisher waits for. Tail is the age of the heartbeats of others when
+	// this node applies them, in whole milliseconds, by the clocks of both machines.
+	Append Latency `json:"-"`
+	Tail   Latency `json:"-"`
 }
 
 // Log is the log as the node that answers sees it.
@@ -76,7 +82,7 @@ func (c *Cluster) Status(l Log) Status {
 	l.Of(progress, now)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Status{Self: id(c.self), Format: c.formatLocked(), Skipped: c.skipped, Log: l}
+	s := Status{Self: id(c.self), Format: c.formatLocked(), Skipped: c.skipped, Log: l, Append: c.appends, Tail: c.tails}
 	late := max(3*c.every(), c.config.Lease/2)
 	for _, m := range c.members {
 		heard := max(0, now.Sub(m.seen))

@@ -96,7 +96,9 @@ func (c *Cluster) applyLocked(e *log.Entry, m *message, old bool) (n news, err e
 		hello := m.hello
 		c.reportLocked(e, m, known, old)
 		*known = member{message: *m, last: e.Sequence, lastTime: e.Time, seen: c.config.Now()}
-		c.newest = max(c.newest, m.writes)
+		if !old && m.id != c.self {
+			c.tails.add(max(0, known.seen.Sub(time.UnixMilli(e.Time))))
+		}
 		if hello {
 			n.hello = m.id
 			if m.id == c.self {

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"peal/server/cluster"
+)
+
+func newStatus() *cobra.Command {
+	var url string
+	var timeout time.Duration
+	var asJSON bool
+	var trusted *trust
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show the nodes of a running server's log, and how far each has read",
+		Long: `Asks the admin listener of a running server (peal serve --admin) for its log and for
+the nodes that it shares it with. Any node knows all of them.
+
+A node is live, stale (silent for several heartbeats, or behind for longer than --node-lease),
+left (it was stopped) or dead (the others have taken it for dead). LAG is how many entries it had
+not read, and BEHIND how long it had not read everything, as of its last heartbeat, which HEARD ago
+it sent. The exit code is 1 if a node is stale, or if the log cannot be written.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(c.Context(), timeout)
+			defer cancel()
+			return status(ctx, url, trusted, asJSON, c.OutOrStdout())
+		},
+	}
+	f := c.Flags()
+	trusted = trustFlags(f).proving(f)
+	f.StringVar(&url, "url", "http://127.0.0.1:8081/cluster", "URL of the admin listener; https:// if it has --admin-tls-cert")
+	f.DurationVar(&timeout, "timeout", 5*time.Second, "how long the response may take")
+	f.BoolVar(&asJSON, "json", false, "print the status as JSON")
+	return c
+}
+
+func status(ctx context.Context, url string, trusted *trust, asJSON bool, stdout io.Writer) error {
+	text, err := readAdmin(ctx, "status", http.MethodGet, url, trusted)
+	if err != nil {
+		return err
+	}
+	var s cluster.Status
+	if err := json.Unmarshal([]byte(text), &s); err != nil || len(s.Nodes) == 0 {
+		return fmt.Errorf("status: the response of %s is not a status: give the URL of the admin listener with /cluster", url)
+	}
+	if asJSON {
+		fmt.Fprintln(stdout, text)
+	} else {
+		printStatus(stdout, &s)
+	}
+	var faults []string
+	for _, n := range s.Nodes {
+		if n.State == cluster.Stale.String() {
+			faults = append(faults, fmt.Sprintf("node %s (%s) is stale", n.Name, n.ID))
+		}
+	}
+	if s.Log.Failing != "" {
+		faults = append(faults, "the log cannot be written: "+s.Log.Failing)
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("status: %s", strings.Join(faults, "; "))
+	}
+	return nil
+}
+
+func printStatus(w io.Writer, s *cluster.Status) {
+	l := &s.Log
+	fmt.Fprintf(w, "log      %s, epoch %s, entries %d to %d", l.Engine, l.Epoch, l.Oldest, l.Head)
+	if l.Shared {
+		fmt.Fprintf(w, " of %d known, read %s ago\n", l.Known, ms(l.Behind))
+		fmt.Fprintf(w, "since    the start of this node: %d reconnects, %d epochs, %d losses, %d entries skipped", l.Reconnects, l.Epochs, l.Lost, l.Skipped+s.Skipped)
+	}
+	fmt.Fprintf(w, "\nstate    %s\n\n", cmp.Or(l.Failing, "can be written"))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NAME\tID\tVERSION\tSTATE\tCONNECTIONS\tHEAD\tLAG\tBEHIND\tHEARD\tUP\t")
+	for _, n := range s.Nodes {
+		self := ""
+		if n.Self {
+			self = "this node"
+		}
+		up := time.Since(time.UnixMilli(n.Started)).Round(time.Second)
+		if n.State == cluster.Left.String() || n.State == cluster.Dead.String() {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t-\t%d\t-\t-\t%s\t-\t\n", n.Name, n.ID, n.Version, n.State, n.Head, ms(n.Heard))
+			continue
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", n.Name, cmp.Or(n.ID, "-"), n.Version, n.State, n.Connections, n.Head, n.Lag, ms(n.Behind), ms(n.Heard), up, self)
+	}
+	_ = t.Flush() // to a terminal or a pipe: as for every line
+}
+
+// ms is that many milliseconds for a person.
+func ms(n int64) string {
+	d := time.Duration(n) * time.Millisecond
+	if d >= time.Minute {
+		d = d.Round(time.Second)
+	}
+	return d.String()
+}
