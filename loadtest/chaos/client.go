@@ -201,7 +201,7 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 		c.run.ended(c.number, t.name, err)
 	}
 	if err != nil && ctx.Err() == nil && c.run.Log != nil {
-		fmt.Fprintf(c.run.Log, "client %d, %s: %v\n", c.number, t.name, err)
+		c.run.say("client %d, %s, node %d: %v", c.number, t.name, c.node, err)
 	}
 	if ctx.Err() != nil && ending.Err() == nil {
 		c.run.count(&c.run.figures.Disconnects)

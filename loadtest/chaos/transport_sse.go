@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net"
 )
 
@@ -22,6 +23,9 @@ func followStream(conn net.Conn, q query, e ear, format string) error {
 	for lines := bufio.NewReaderSize(answer.Body, 2048); ; {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {
+			if s.retries && !s.heard {
+				err = errors.Join(errComeBack, err) // as a browser does then
+			}
 			return err // an unfinished event is not dispatched
 		}
 		s.line(line[:len(line)-1])
@@ -36,6 +40,9 @@ type eventStream struct {
 	id, event string
 	data      []byte
 	filled    bool // a data field came, perhaps an empty one
+
+	retries bool // a time to come back came
+	heard   bool // anything else came
 }
 
 func (s *eventStream) line(line []byte) {
@@ -52,6 +59,7 @@ func (s *eventStream) line(line []byte) {
 		}
 		s.data, s.filled = append(s.data, value...), true
 	case "retry":
+		s.retries = true
 	case "":
 		if len(line) == 0 {
 			s.dispatch()
@@ -64,6 +72,7 @@ func (s *eventStream) line(line []byte) {
 // dispatch is the end of an event. One without data fires nothing, and sets the
 // id all the same; peal.cursor is a position and no message.
 func (s *eventStream) dispatch() {
+	s.heard = s.heard || s.filled || s.id != ""
 	switch {
 	case !s.filled && s.id != "":
 		s.position("", s.id)
