@@ -13,6 +13,9 @@
 #   scripts/chaos.sh --tokens                 clients have tokens that live 2 to 6 s, renew them, and lose them by revocation
 #   scripts/chaos.sh --tls                    connections are encrypted, and clients resume sessions
 #   scripts/chaos.sh --hostile 20             with 20 hostile clients (loadtest/hostile)
+#   scripts/chaos.sh --nodes 3 --log redis    three nodes on one Redis: clients come back on any, and nodes and Redis are killed, stopped and cut off
+#   scripts/chaos.sh --nodes 3 --log redis --clients 3000 --length 3m    the full form of that
+#   scripts/chaos.sh --nodes 3 --log redis --lose                        Redis also loses its newest entries: each client that lacks one has a gap
 #   scripts/chaos.sh --history 3 --rate 250   little history: many gaps
 #   scripts/chaos.sh --seed N                 repeats the clients' decisions of an earlier run
 #

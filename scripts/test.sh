@@ -68,6 +68,12 @@ scripts/chaos.sh --length 5s --restart 3s --clients 500 --log file --hostile 20
 scripts/chaos.sh --length 8s --restart 3s --log file --tokens
 scripts/chaos.sh --length 5s --restart 3s --clients 500 --log file --tls
 scripts/chaos.sh --length 6s --restart 700ms --clients 300 --log file --restore
+if command -v redis-server > /dev/null; then
+	scripts/chaos.sh --length 20s --clients 500 --nodes 3 --log redis
+else
+	echo 'skipped: chaos with several nodes needs redis-server'
+	[ "${PEAL_E2E:-}" != require ] || exit 1
+fi
 
 step 'benchmarks run at all'
 go test -run '^$' -bench . -benchtime 20x ./loop/... ./server/... > /dev/null

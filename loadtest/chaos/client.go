@@ -334,6 +334,9 @@ func (c *client) gaps(list []gapNotice) {
 			c.rubbish("gap %+v", g)
 			continue
 		}
+		if why == unknownCursor && c.run.Nodes != nil {
+			c.run.say("client %d, node %d: the cursor of channel %d means nothing: %q", c.number, c.node, n, c.cursors[n])
+		}
 		c.journal.records = append(c.journal.records, record{kind: gap, reason: why, channel: n, at: to})
 	}
 }

@@ -250,6 +250,9 @@ func (j *judge) gap(r record) {
 func (j *judge) unknown(c *channelState, r record, to place) {
 	asked := j.journal.connections[j.connection]
 	from := asked.from[slices.Index(asked.channels, r.channel)]
+	if len(j.losses) > 0 { // connections outlive a loss, and a poll's cursor has moved on
+		from = c.high
+	}
 	known := from.life == r.at.life // in memory
 	if j.keeps != Nothing {
 		known = !j.cut(from)

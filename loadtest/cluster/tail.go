@@ -12,7 +12,7 @@ import (
 )
 
 // stream is the key of the log.
-const stream = "peal:log"
+const stream = "{peal}:log"
 
 // Last is the sequence of the newest entry that Redis has, 0 for none.
 func (c *Cluster) Last(ctx context.Context) (uint64, error) {
@@ -40,8 +40,8 @@ func (c *Cluster) LoseTail(ctx context.Context, rnd *rand.Rand, most int) (befor
 	for _, n := range c.Nodes {
 		n.Proxy.Refuse()
 	}
-	if before, err = c.Last(ctx); err != nil {
-		return 0, 0, err
+	if before, err = c.Last(ctx); err != nil || before == 0 {
+		return 0, 0, errors.Join(err, fmt.Errorf("%s has %d entries to lose", stream, before))
 	}
 	if err := c.Redis.Kill(); err != nil {
 		return 0, 0, err

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"peal/loadtest/chaos"
-	"peal/loadtest/child"
 	"peal/loadtest/cluster"
 	"peal/loadtest/redisd"
 )
@@ -89,10 +88,14 @@ func (n *nodes) Faults() []chaos.Fault {
 // start starts a node again. Redis may be away just then, so it may need several attempts.
 func (n *nodes) start(ctx context.Context, node int) (err error) {
 	for end := time.Now().Add(startWait); ; {
-		if err = n.Nodes[node].Start(ctx); err == nil || ctx.Err() != nil || time.Now().After(end) || !errors.Is(err, child.ErrEnded) {
+		if err = n.Nodes[node].Start(ctx); err == nil || ctx.Err() != nil || time.Now().After(end) {
 			return err
 		}
+		time.Sleep(startPause)
 	}
 }
 
-const startWait = time.Minute
+const (
+	startWait  = time.Minute
+	startPause = 100 * time.Millisecond // as systemd does
+)
