@@ -86,6 +86,7 @@ if [ -n "$uninstall" ]; then
 	[ -e "$root$share/installed" ] || fail "nothing to uninstall: $root$share/installed is missing"
 	if live; then
 		run systemctl disable --quiet --now peal.socket peal.service
+		run systemctl stop 'peal@*.service'
 	else
 		systemctl_offline disable peal.socket peal.service
 	fi
@@ -182,7 +183,7 @@ add_user() {
 }
 
 umask 022
-for unit in peal.service peal.socket; do
+for unit in peal.service peal.socket peal@.service; do
 	sed "s|/usr/bin/peal|$prefix/bin/peal|; s|/usr/share/doc/peal|$share/doc|" "$src/$unit" > "$work/$unit"
 	put "$work/$unit" "$units/$unit" 644
 done

@@ -82,7 +82,7 @@ func (h *host) archive(version, more string, extra ...string) {
 	files := map[string]string{"peal": "#!/bin/sh\necho " + version + "\n", "VERSION": version + "\n",
 		"completions/peal": "c", "completions/_peal": "c", "completions/peal.fish": "c", "man/peal.1": ".TH PEAL 1\n", "doc/deploy.md": "# Deploy\n"}
 	for name, from := range map[string]string{"install.sh": "install.sh", "tune.sh": "tune.sh", "peal.yaml": "package/peal.yaml", "sysusers.conf": "package/sysusers.conf",
-		"peal.service": "package/systemd/peal.service", "peal.socket": "package/systemd/peal.socket"} {
+		"peal.service": "package/systemd/peal.service", "peal.socket": "package/systemd/peal.socket", "peal@.service": "package/systemd/peal@.service"} {
 		b, err := os.ReadFile(from)
 		if err != nil {
 			h.Fatal(err)

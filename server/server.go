@@ -24,6 +24,7 @@ import (
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/idempotency"
+	"peal/server/inbox"
 	"peal/server/log"
 	"peal/server/logging"
 	"peal/server/memory"
@@ -64,7 +65,8 @@ type Server struct {
 	tokens        *token.Verifier
 	fronts        []*httpapi.Front // by loop; used on its goroutine only
 	origins       *httpapi.Origins
-	buckets       *rate.Table // of what clients may do how often
+	mover         *inbox.Mover // nil for a log without an inbox
+	buckets       *rate.Table  // of what clients may do how often
 	proxies       *forwarded.Proxies
 	proxied       *proxied.Layer // nil if no proxy was trusted at the start
 
@@ -183,6 +185,9 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if err := begun("verifiers"); err != nil {
 		return nil, err
 	}
+	if s.mover, err = s.newMover(); err != nil {
+		return nil, err
+	}
 	allowed := c.policy()
 	s.origins = httpapi.NewOrigins(allowed)
 	encoder := httpapi.NewEncoder(nil, s.log.Lineage(), rand.Int64N, s.origins)
@@ -289,6 +294,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		parts.Go(func() { s.cluster.Run(serving) })
 		parts.Go(func() { s.partings.run(serving) })
 	}
+	parts.Go(func() { s.moveInbox(serving) })
 	signalled, drained := ctx.Done(), make(chan struct{})
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()

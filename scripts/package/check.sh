@@ -32,7 +32,7 @@ deb=$work/dist/peal_0.0.1_$arch.deb
 
 [ "$(dpkg-deb -f "$deb" Architecture)" = "$arch" ] || fail "the architecture is not $arch"
 dpkg-deb -c "$deb" > "$work/contents"
-for path in /usr/bin/peal /etc/peal/peal.yaml /usr/lib/systemd/system/peal.service /usr/lib/systemd/system/peal.socket /usr/lib/sysusers.d/peal.conf \
+for path in /usr/bin/peal /etc/peal/peal.yaml /usr/lib/systemd/system/peal.service /usr/lib/systemd/system/peal.socket /usr/lib/systemd/system/peal@.service /usr/lib/sysusers.d/peal.conf \
 	/usr/share/man/man1/peal-serve.1.gz /usr/share/bash-completion/completions/peal /usr/share/doc/peal/copyright /usr/share/doc/peal/deploy.md; do
 	grep -q " root/root .* \.$path\$" "$work/contents" || fail "the package lacks $path"
 done

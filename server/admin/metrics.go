@@ -14,6 +14,7 @@ import (
 	"peal/server/apikey"
 	"peal/server/cluster"
 	"peal/server/hub"
+	"peal/server/inbox"
 	"peal/server/memory"
 	"peal/server/presence"
 	"peal/server/revoke"
@@ -45,6 +46,7 @@ type state struct {
 	proxied    proxied.Stats
 	tls        TLSStats
 	cluster    cluster.Status
+	inbox      inbox.Stats
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
@@ -60,6 +62,9 @@ func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.ignored, s.proxied = c.source.ForwardingIgnored(), c.source.ProxyHeaders()
 	s.tls = c.source.TLSStats()
 	s.cluster = c.source.ClusterStatus()
+	if from, ok := c.source.(inboxed); ok {
+		s.inbox, _ = from.InboxStats()
+	}
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
 		return s, err
 	}
@@ -77,7 +82,7 @@ type metric struct {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics) {
 		out <- m.desc
 	}
 	out <- deliverySeconds
@@ -94,7 +99,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.NewInvalidMetric(metrics[0].desc, err)
 		return
 	}
-	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics) {
 		m.emit(&s, func(v float64, labels ...string) {
 			out <- prometheus.MustNewConstMetric(m.desc, m.kind, v, labels...)
 		})

@@ -15,10 +15,11 @@ const (
 	HTTP Way = iota
 	Batch
 	WebSocket
+	Inbox
 	ways
 )
 
-var wayNames = [ways]string{HTTP: "http", Batch: "batch", WebSocket: "websocket"}
+var wayNames = [ways]string{HTTP: "http", Batch: "batch", WebSocket: "websocket", Inbox: "inbox"}
 
 // otherCode counts refusals whose code is not in refusal.Codes: the labels of a
 // metric stay those there are.

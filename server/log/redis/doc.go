@@ -8,6 +8,7 @@
 //	{peal}:state        hash: upto, digest, data of the checkpoint of control state
 //	{peal}:writer:NODE  the last call of a node and its result, for an hour
 //	{peal}:key:DIGEST   sequence and digest of the message with an idempotency key
+//	{peal}:inbox        stream for other programs; :mover names the node that moves, :refused is the stream of what cannot be published
 //
 // What changes them are scripts (*.lua), each of which is one step for everybody. That for
 // appending is loaded (SCRIPT LOAD) by whoever begins an epoch, on the connection on which it did,

@@ -6,7 +6,13 @@ import (
 )
 
 // Log is the engine. It implements log.Distributed and log.Reader.
-type Log struct{ *distributed.Log }
+type Log struct {
+	*distributed.Log
+	inbox *inbox
+}
+
+// Inbox implements log.Inboxed.
+func (l *Log) Inbox() log.Inbox { return l.inbox }
 
 // Start reads what is retained, and then appends and follows until Close; see log.Engine.
 func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
@@ -20,4 +26,5 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 var (
 	_ log.Distributed = (*Log)(nil)
 	_ log.Reader      = (*Log)(nil)
+	_ log.Inboxed     = (*Log)(nil)
 )

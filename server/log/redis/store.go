@@ -47,6 +47,7 @@ type store struct {
 	sha      string // of the script that appends
 	report   *slog.Logger
 	dials    atomic.Uint64
+	inbox    options  // of its connections, which are not counted
 	args     []string // of Append, kept for the next one
 }
 
@@ -76,7 +77,7 @@ func Open(url string, c Config, now func() time.Time) (*Log, error) {
 		s.Close()
 		return nil, fmt.Errorf("log %s: %w", Redacted(url), err)
 	}
-	return &Log{l}, nil
+	return &Log{l, newInbox(s.inbox, l.Node())}, nil
 }
 
 func open(url string, c Config) (*store, error) {
@@ -87,7 +88,7 @@ func open(url string, c Config) (*store, error) {
 	if err := o.password(c.PasswordFile); err != nil {
 		return nil, err
 	}
-	s := &store{keys: keysOf(o.name), replicas: int64(c.Replicas), wait: c.Wait, report: c.Log}
+	s := &store{keys: keysOf(o.name), replicas: int64(c.Replicas), wait: c.Wait, report: c.Log, inbox: o}
 	dial := o.client.DialCtxFn
 	o.client.DialCtxFn = func(ctx context.Context, address string, d *net.Dialer, t *tls.Config) (net.Conn, error) {
 		s.dials.Add(1)

@@ -1,0 +1,115 @@
+package redis
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"peal/server/log"
+)
+
+//go:embed lease.lua
+var leaseText string
+
+//go:embed settle.lua
+var settleText string
+
+const (
+	inboxLease    = 5 * time.Second // of the node that moves
+	inboxWait     = time.Second     // for entries, if there are none
+	inboxPatience = 5 * time.Second // for any answer
+	refusedKept   = 1000            // entries that are set aside, about
+	refusedFields = 64              // of an entry that is set aside, names and values; the rest is left out
+)
+
+// inbox implements log.Inbox. It has connections of its own, so that nothing of it waits in
+// front of the log's.
+type inbox struct {
+	option rueidis.ClientOption
+	client rueidis.Client // nil until Lease
+	node   string
+
+	stream, refused, mover string // keys
+}
+
+func newInbox(o options, node uint64) *inbox {
+	p := "{" + o.name + "}:inbox"
+	option := o.client
+	option.BlockingPoolSize = 1
+	return &inbox{option: option, node: hex(node), stream: p, refused: p + ":refused", mover: p + ":mover"}
+}
+
+func (i *inbox) do(ctx context.Context, build func(rueidis.Builder) rueidis.Completed) rueidis.RedisResult {
+	ctx, cancel := context.WithTimeout(ctx, inboxPatience)
+	defer cancel()
+	return i.client.Do(ctx, build(i.client.B()))
+}
+
+func (i *inbox) Lease(ctx context.Context) (bool, error) {
+	if i.client == nil {
+		client, err := rueidis.NewClient(i.option)
+		if err != nil {
+			return false, fmt.Errorf("redis: %w", err)
+		}
+		i.client = client
+	}
+	n, err := i.do(ctx, func(b rueidis.Builder) rueidis.Completed {
+		return b.Eval().Script(leaseText).Numkeys(1).Key(i.mover).Arg(i.node, strconv.FormatInt(inboxLease.Milliseconds(), 10)).Build()
+	}).AsInt64()
+	return n == 1, kind(err)
+}
+
+func (i *inbox) Read(ctx context.Context, count int) ([]log.Foreign, error) {
+	streams, err := i.do(ctx, func(b rueidis.Builder) rueidis.Completed {
+		return b.Xread().Count(int64(count)).Block(inboxWait.Milliseconds()).Streams().Key(i.stream).Id("0").Build()
+	}).AsXReadSlices()
+	if rueidis.IsRedisNil(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, kind(err)
+	}
+	entries := streams[i.stream]
+	list := make([]log.Foreign, len(entries))
+	for n := range entries {
+		list[n].ID = entries[n].ID
+		for _, f := range entries[n].FieldValues {
+			list[n].Fields = append(list[n].Fields, f.Field, f.Value)
+		}
+	}
+	return list, nil
+}
+
+func (i *inbox) Settle(ctx context.Context, moved []string, refused []log.Refused) error {
+	args := append([]string{strconv.Itoa(refusedKept), strconv.Itoa(len(moved))}, moved...)
+	for n := range refused {
+		fields := refused[n].Fields
+		fields = fields[:min(len(fields), refusedFields)]
+		args = append(args, refused[n].ID, strconv.Itoa(len(fields)+4), "reason", refused[n].Reason, "id", refused[n].ID)
+		args = append(args, fields...)
+	}
+	return kind(i.do(ctx, func(b rueidis.Builder) rueidis.Completed {
+		return b.Eval().Script(settleText).Numkeys(2).Key(i.stream, i.refused).Arg(args...).Build()
+	}).Error())
+}
+
+func (i *inbox) Waiting(ctx context.Context) (int, error) {
+	n, err := i.do(ctx, func(b rueidis.Builder) rueidis.Completed { return b.Xlen().Key(i.stream).Build() }).AsInt64()
+	return int(n), kind(err)
+}
+
+func (i *inbox) Leave(ctx context.Context) {
+	if i.client == nil {
+		return
+	}
+	// A lease that cannot be given back ends by itself.
+	_ = i.do(ctx, func(b rueidis.Builder) rueidis.Completed {
+		return b.Eval().Script(leaseText).Numkeys(1).Key(i.mover).Arg(i.node, "0").Build()
+	}).Error()
+	i.client.Close()
+	i.client = nil
+}
