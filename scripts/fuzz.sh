@@ -5,9 +5,10 @@
 #   scripts/fuzz.sh        30 s for each parser of the network
 #   scripts/fuzz.sh 5m     longer
 #
-# Inputs that are interesting stay in Go's cache (go env GOCACHE), and later runs begin
-# with them; go clean -fuzzcache forgets them. An input that fails is written into the
-# testdata of its package: commit it with the correction.
+# Every target begins with its seeds, with the inputs in testdata/fuzz of its package, and
+# with those in Go's cache (go env GOCACHE), where inputs that are interesting stay;
+# go clean -fuzzcache forgets them. scripts/fuzz-keep.sh moves a part of them to testdata
+# after a long run. An input that fails is written there: commit it with the correction.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export time=${1:-30s} inputs=50000x
