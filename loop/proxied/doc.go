@@ -10,7 +10,8 @@
 // health checks of many proxies have none. The loop gets the client's address by
 // Handler.Peer and reads on behind the header. The command LOCAL, the protocols UNKNOWN
 // and UNSPEC name nobody: the connection keeps the address of the proxy. A client of a Unix
-// socket of the proxy has no address. TLVs are passed over.
+// socket of the proxy has no address. A checksum (CRC-32C) must be
+// right; other TLVs are passed over.
 //
 // A header has at most MaxHeader bytes and must be whole within a time from its first
 // byte; otherwise, and if it is malformed, the connection is closed. What has come of it

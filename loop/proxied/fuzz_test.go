@@ -3,10 +3,13 @@ package proxied_test
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/pires/go-proxyproto"
@@ -19,7 +22,7 @@ func FuzzPROXY(f *testing.F) {
 		request, "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n" + request, "PROXY UNKNOWN\r\n", "PROXY TCP6 2001:db8::7 ::1 1 2\r\n\x16\x03\x01",
 		signature2 + "\x21\x11\x00\x0c\xc0\x00\x02\x07\xc6\x33\x64\x01\x12\x67\x01\xbb" + request, signature2 + "\x20\x00\x00\x00x",
 		signature2 + "\x21\x11\x00\x0f\xc0\x00\x02\x07\xc6\x33\x64\x01\x12\x67\x01\xbb\x04\x00\x00", signature2 + "\x21\x31\xff\xff", "\r\n\r\nGET", "PRO",
-		signature2 + "\x21\x11\x00\x0c\xc0\x00\x02\x4200000000", "PROXY TCP4 192.0.2.66 198.51.100.1 4711 443\r\n",
+		signature2 + "\x21\x11\x00\x0c\xc0\x00\x02\x4200000000", "PROXY TCP4 192.0.2.66 198.51.100.1 4711 443\r\n", haproxyHeader, haproxyHeader[:len(haproxyHeader)-1] + "x",
 	} {
 		f.Add([]byte(text), uint64(3), uint16(1))
 		f.Add([]byte(text), uint64(12345), uint16(9))
@@ -74,6 +77,9 @@ func alone(b []byte) (rest []byte, named []netip.AddrPort, bad bool) {
 		return nil, nil, !errors.Is(err, io.ErrUnexpectedEOF)
 	}
 	rest, _ = io.ReadAll(r)
+	if h.Version == 2 && h.Command == proxyproto.PROXY && !checked(b[:len(b)-len(rest)]) {
+		return nil, nil, true
+	}
 	if h.Command == proxyproto.PROXY {
 		switch a := h.SourceAddr.(type) {
 		case *net.TCPAddr:
@@ -85,4 +91,20 @@ func alone(b []byte) (rest []byte, named []netip.AddrPort, bad bool) {
 		}
 	}
 	return rest, named, len(named) == 1 && named[0].IsValid() && (named[0].Addr().IsUnspecified() || named[0].Addr() == unwelcome)
+}
+
+// checked computes the checksum of a whole header of version 2 in the words of its
+// specification: "replace the field with zeros, and compute the CRC-32C of the whole".
+func checked(header []byte) bool {
+	addresses := map[byte]int{1: 12, 2: 36, 3: 216}[header[13]>>4]
+	for at := 16 + addresses; at+3 <= len(header); {
+		end := at + 3 + int(header[at+1])<<8 + int(header[at+2])
+		if header[at] == 3 && end <= len(header) {
+			field := header[at+3 : end]
+			zeros := slices.Concat(header[:at+3], make([]byte, len(field)), header[end:])
+			return bytes.Equal(field, binary.BigEndian.AppendUint32(nil, crc32.Checksum(zeros, crc32.MakeTable(crc32.Castagnoli))))
+		}
+		at = end
+	}
+	return true
 }

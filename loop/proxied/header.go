@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"net"
 	"net/netip"
 
@@ -31,6 +32,7 @@ var (
 var (
 	errTooLong  = fmt.Errorf("the PROXY header is longer than %d bytes (version 1) or %d bytes (version 2)", maxLine, MaxHeader)
 	errVersion  = errors.New("the PROXY header has a version other than 1 and 2")
+	errChecksum = errors.New("the checksum in the PROXY header (CRC-32C) is not the header's")
 	errNoClient = errors.New("the PROXY header names the unspecified address as the client")
 )
 
@@ -112,6 +114,9 @@ func parse(b []byte) (client netip.AddrPort, named bool, err error) {
 	if h.Command != proxyproto.PROXY {
 		return client, false, nil
 	}
+	if h.Version == 2 && !intact(b) {
+		return client, false, errChecksum
+	}
 	switch a := h.SourceAddr.(type) {
 	case *net.TCPAddr:
 		client = a.AddrPort()
@@ -127,4 +132,29 @@ func parse(b []byte) (client netip.AddrPort, named bool, err error) {
 		return netip.AddrPort{}, false, errNoClient
 	}
 	return client, true, nil
+}
+
+// typeChecksum is the TLV with the CRC-32C of the header (§2.2.3).
+const typeChecksum = 3
+
+// addressBytes are how long the addresses of version 2 are, by family.
+var addressBytes = [16]int{1: 12, 2: 36, 3: 216}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// intact reports whether the whole header b of version 2 has the checksum that it says,
+// or says none. TLVs that end behind the header are passed over, like others.
+func intact(b []byte) bool {
+	for at := fixed + addressBytes[b[fixed-3]>>4]; at+3 <= len(b); {
+		kind, value := b[at], at+3
+		at = value + int(binary.BigEndian.Uint16(b[at+1:]))
+		if kind != typeChecksum || at > len(b) {
+			continue
+		}
+		sum := crc32.Update(0, castagnoli, b[:value])
+		sum = crc32.Update(sum, castagnoli, make([]byte, at-value)) // it was computed with zeros here
+		sum = crc32.Update(sum, castagnoli, b[at:])
+		return at-value == crc32.Size && binary.BigEndian.Uint32(b[value:]) == sum
+	}
+	return true
 }

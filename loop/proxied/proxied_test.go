@@ -39,6 +39,27 @@ func unixAt(path string) net.Addr { return &net.UnixAddr{Name: path, Net: "unix"
 // The specification's own signature, so that the library is not its only judge.
 const signature2 = "\r\n\r\n\x00\r\nQUIT\n"
 
+// haproxyHeader was sent by HAProxy 2.6 with proxy-v2-options crc32c.
+const haproxyHeader = signature2 + "\x21\x11\x00\x13\x7f\x00\x00\x01\x7f\x00\x00\x01\x86\x5a\x48\x7c\x03\x00\x04\xd6\xb4\xa2\x5a"
+
+// A header whose checksum is not right is refused, whichever byte of it was changed.
+func TestChecksums(t *testing.T) {
+	for at := 16; at < len(haproxyHeader); at++ {
+		if at >= 28 && at < 31 {
+			continue // another type or length: no checksum
+		}
+		changed := []byte(haproxyHeader)
+		changed[at] ^= 1
+		if c := dial(t, proxy, string(changed)+request).pass(64 << 10); c.err == nil || c.err == io.EOF || c.named != nil || len(c.got) > 0 {
+			t.Errorf("byte %d changed: %q, %v, client %v", at, c.got, c.err, c.named)
+		}
+	}
+	short := strings.Replace(strings.Replace(haproxyHeader, "\x00\x13", "\x00\x12", 1), "\x03\x00\x04", "\x03\x00\x03", 1)
+	if c := dial(t, proxy, short[:len(short)-1]).pass(64 << 10); c.err == nil || c.named != nil {
+		t.Errorf("a checksum of 3 bytes: %v, client %v", c.err, c.named)
+	}
+}
+
 func TestHeaders(t *testing.T) {
 	v4 := v2(t, proxyproto.PROXY, proxyproto.TCPv4, tcp("192.0.2.7:4711"), tcp("198.51.100.1:443"))
 	if want := signature2 + "\x21\x11\x00\x0c\xc0\x00\x02\x07\xc6\x33\x64\x01\x12\x67\x01\xbb"; v4 != want {
@@ -60,6 +81,7 @@ func TestHeaders(t *testing.T) {
 		{"version 2, IPv4", v4, "192.0.2.7:4711"},
 		{"version 2, IPv6", v2(t, proxyproto.PROXY, proxyproto.TCPv6, tcp("[2001:db8::7]:4711"), tcp("[2001:db8::1]:443")), "[2001:db8::7]:4711"},
 		{"version 2, IPv4 in IPv6 form", v2(t, proxyproto.PROXY, proxyproto.TCPv6, tcp("[::ffff:192.0.2.7]:4711"), tcp("[2001:db8::1]:443")), "192.0.2.7:4711"},
+		{"version 2, with the checksum of HAProxy 2.6", haproxyHeader, "127.0.0.1:34394"},
 		{"version 2, local", signature2 + "\x20\x00\x00\x00", ""},
 		{"version 2, local with an address, which is passed over", strings.Replace(v4, "\x21\x11", "\x20\x11", 1), ""},
 		{"version 2, unspecified", signature2 + "\x21\x00\x00\x00", ""},
