@@ -17,6 +17,9 @@ type Attack struct {
 	Clients     int // hostile; 0: Size.Clients
 	Connections int // of theirs together; 0: Size.Connections
 
+	// Read is for the kinds whose clients do not read: as a control, they do.
+	Read bool
+
 	// Encrypted: the server speaks TLS with the hostile clients.
 	Encrypted bool
 
@@ -90,6 +93,7 @@ func (s Size) All() []Attack {
 		{Name: "room/sets=own", Kind: "room", Clients: 1, Crowd: room(1)},
 		{Name: "unfinished", Kind: "unfinished"},
 		{Name: "unread", Kind: "unread", Prepare: staller, Check: stallerKept},
+		{Name: "unread/control=read", Kind: "unread", Read: true},
 		{Name: "late-replies", Kind: "late-replies", Args: onDisk},
 		{Name: "listings", Kind: "listings", Prepare: s.listing},
 		{Name: "encodings", Kind: "encodings", Args: []string{"--history-total-bytes", "32MiB"}, Check: memoryOfHistory},
@@ -103,6 +107,7 @@ func (s Size) All() []Attack {
 		{Name: "half-open", Kind: "half-open", Connections: s.Crowd},
 		{Name: "resets", Kind: "resets"},
 		{Name: "zero-windows", Kind: "zero-windows"},
+		{Name: "zero-windows/control=read", Kind: "zero-windows", Read: true},
 		{Name: "tiny-windows", Kind: "tiny-windows", Connections: s.Connections / 10},
 		{Name: "long-frames", Kind: "long-frames"},
 		{Name: "empty-fragments", Kind: "empty-fragments"},

@@ -268,7 +268,7 @@ const hostileSource = "127.0.0.66"
 
 // spec describes the hostile clients.
 func (a *Attack) spec(s Size, p *prey) hostile.Spec {
-	h := hostile.Spec{Addr: cmp.Or(p.secure, p.Addr), Kinds: []string{a.Kind}, Clients: cmp.Or(a.Clients, s.Clients), Connections: cmp.Or(a.Connections, s.Connections), Cursor: p.cursor, Channels: s.Channels, Messages: 200}
+	h := hostile.Spec{Addr: cmp.Or(p.secure, p.Addr), Kinds: []string{a.Kind}, Clients: cmp.Or(a.Clients, s.Clients), Connections: cmp.Or(a.Connections, s.Connections), Cursor: p.cursor, Read: a.Read, Channels: s.Channels, Messages: 200}
 	if s.Sources > 0 {
 		h.Source, h.Sources = hostileSource, s.Sources
 	}

@@ -60,6 +60,10 @@ type Spec struct {
 	// Cursor is an old one, for the kind far-cursors. Default: earliest.
 	Cursor string `json:"cursor,omitempty"`
 
+	// Read has the kinds unread and zero-windows read: as a control, what as many honest
+	// clients cost.
+	Read bool `json:"read,omitempty"`
+
 	// Messages is the size of one burst of the kind room; default 200.
 	Messages int `json:"messages,omitempty"`
 

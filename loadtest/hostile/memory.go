@@ -99,7 +99,19 @@ func (c *client) unread(ctx context.Context) error {
 	if c.turn == 0 {
 		return c.publish(ctx, "/publish?channel=unread", "", []byte(strings.Repeat("x", largeBytes)), max(50*time.Millisecond, c.PublishPause))
 	}
-	return c.keepMany(ctx, smallReceive, time.Second, func(w *wire) error { return w.upgrade("/ws?channel=unread", "") }, nil)
+	return c.keepUnread(ctx, func(w *wire) error { return w.upgrade("/ws?channel=unread", "") })
+}
+
+// keepUnread is keepMany for streams that are not read; with Spec.Read they are.
+func (c *client) keepUnread(ctx context.Context, start func(*wire) error) error {
+	if !c.Read {
+		return c.keepMany(ctx, smallReceive, time.Second, start, nil)
+	}
+	return c.keepMany(ctx, 0, time.Second, func(w *wire) error {
+		err := start(w)
+		w.drain() // ends with the connection
+		return err
+	}, nil)
 }
 
 // publish posts body again and again.

@@ -86,7 +86,7 @@ func (c *client) zeroWindows(ctx context.Context) error {
 	if c.turn == 0 {
 		return c.publish(ctx, "/publish?channel=windows", "", windowBody, max(20*time.Millisecond, c.PublishPause))
 	}
-	return c.keepMany(ctx, smallReceive, time.Second, streamOf("windows"), nil)
+	return c.keepUnread(ctx, streamOf("windows"))
 }
 
 // tinyWindows reads such streams with a window of a few bytes: the server can send a
