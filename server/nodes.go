@@ -112,15 +112,16 @@ func (s *Server) connections() (n int) {
 	return n
 }
 
-// ClusterStatus is what this node knows of itself, of the log, and of the other nodes.
+// ClusterStatus is what this node knows of itself, of the log, and of the other nodes. It asks no
+// loop: connections are as of the last heartbeat.
 func (s *Server) ClusterStatus() cluster.Status {
 	scheme, _, _ := strings.Cut(s.config.Engine, ":") // the rest may have a password
 	l := cluster.Log{Engine: scheme, Epoch: s.log.Lineage().Epoch().String(), Oldest: s.log.Oldest(), Head: s.log.Head()}
 	if err := s.log.Failing(); err != nil {
-		l.Failing = err.Error()
+		l.Failing = strings.ReplaceAll(err.Error(), "\n", ": ")
 	}
 	if s.cluster == nil {
-		return cluster.Alone(l, cluster.Node{Name: s.config.nodeName(), Version: s.config.Version, Connections: s.connections(), Started: s.started.UnixMilli()})
+		return cluster.Alone(l, cluster.Node{Name: s.config.nodeName(), Version: s.config.Version, Started: s.started.UnixMilli()})
 	}
 	return s.cluster.Status(l)
 }

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 	"time"
@@ -70,5 +71,24 @@ func TestOrdersOfOtherNodesEndConnections(t *testing.T) {
 	c := newSharing(t, store, 1) // what is restored has ended no connection
 	if c.clients != nil || c.tokens != 0 || !c.bans.HasText("ann") {
 		t.Errorf("a new node ends %v, %d", c.clients, c.tokens)
+	}
+}
+
+// Nodes that have followed the same orders have the same state, byte for byte, and it does not
+// change by being saved and loaded.
+func TestStateIsTheSameOnAllNodes(t *testing.T) {
+	store := fake.New(time.Now)
+	a, b := newSharing(t, store, 100), newSharing(t, store, 100)
+	for i := range 30 {
+		a.KeepAway(1, []string{fmt.Sprint("client", i)}, time.Hour, func(error) {})
+		b.Revoke(&revoke.Order{Subjects: names(fmt.Sprint("user", i)), IDs: names(fmt.Sprint("token", i)), Before: time.Now().Unix()}, func(error) {})
+	}
+	state := a.Save()
+	if !bytes.Equal(state, b.Save()) || !bytes.Equal(state, a.Save()) {
+		t.Error("two nodes, or two calls, have different states")
+	}
+	store.Trim(1 << 40)
+	if c := newSharing(t, store, 100); !bytes.Equal(state, c.Save()) {
+		t.Error("a node that has loaded the state has another one")
 	}
 }

@@ -1,7 +1,9 @@
 package control
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"peal/server/revoke"
@@ -23,26 +25,30 @@ const (
 )
 
 // Save returns the bans and revocations that are in force, nothing if there is none: at
-// most as many as their tables hold. See log.State.
+// most as many as their tables hold. Equal tables have equal states, on all nodes: an engine that compares
+// them need not store one again. See log.State.
 func (c *Control) Save() (state []byte) {
 	le := binary.LittleEndian
-	state = le.AppendUint64(append(state, stateVersion), uint64(c.revoked.Floor()))
+	var names [][]byte
 	c.bans.Each(func(client string, until time.Time) {
-		state = appendName(append(state, ofClient), client)
-		state = le.AppendUint64(state, uint64(until.UnixMilli()+1))
+		name := appendName([]byte{ofClient}, client)
+		names = append(names, le.AppendUint64(name, uint64(until.Add(time.Millisecond-1).UnixMilli())))
 	})
 	c.revoked.Each(func(name string, isID bool, before, last int64) {
 		if isID {
-			state = le.AppendUint64(appendName(append(state, ofID), name), uint64(last))
+			names = append(names, le.AppendUint64(appendName([]byte{ofID}, name), uint64(last)))
 			return
 		}
-		state = le.AppendUint64(appendName(append(state, ofSubject), name), uint64(last))
-		state = le.AppendUint64(state, uint64(before))
+		b := le.AppendUint64(appendName([]byte{ofSubject}, name), uint64(last))
+		names = append(names, le.AppendUint64(b, uint64(before)))
 	})
-	if len(state) == stateBytes && c.revoked.Floor() == 0 {
+	floor := c.revoked.Floor()
+	if len(names) == 0 && floor == 0 {
 		return nil
 	}
-	return state
+	slices.SortFunc(names, bytes.Compare)
+	state = le.AppendUint64(append(state, stateVersion), uint64(floor))
+	return append(state, bytes.Join(names, nil)...)
 }
 
 // Load takes what Save has returned in an earlier life; see log.State.
