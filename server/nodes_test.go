@@ -15,6 +15,7 @@ import (
 
 	"peal/server"
 	"peal/server/apikey"
+	"peal/server/cluster"
 	"peal/server/log"
 	"peal/server/log/fake"
 	"peal/server/token"
@@ -44,7 +45,7 @@ type oneNode struct {
 
 func startNode(t *testing.T, store *fake.Store, name string) *oneNode {
 	t.Helper()
-	c := server.Config{Listen: []string{"127.0.0.1:0"}, NodeName: name, Version: "1." + name, Log: slog.New(slog.DiscardHandler)}
+	c := server.Config{Listen: []string{"127.0.0.1:0"}, Admin: "127.0.0.1:0", NodeName: name, Version: "1." + name, Log: slog.New(slog.DiscardHandler)}
 	c.Token.Secrets = []string{nodeSecret}
 	c.Keys = []apikey.Definition{{Name: "all", Digest: apikey.Digest(backendKey), Allow: []string{"revoke", "history"}}}
 	c.HTTP.DisconnectWindow = time.Hour
@@ -316,6 +317,15 @@ func TestNodesKnowOneAnother(t *testing.T) {
 		}
 	}
 	b.stream("channel=room")
+	response, err := http.Get("http://" + b.AdminAddrs()[0].String() + "/cluster")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var status cluster.Status
+	if err := json.NewDecoder(response.Body).Decode(&status); err != nil || len(status.Nodes) != 2 || !status.Nodes[1].Self || status.Nodes[1].Connections < 1 {
+		t.Errorf("/cluster responds with %+v, %v", status, err)
+	}
 	b.stop()
 	if got, want := known(a), "a 1.a live, b 1.b left"; got != want {
 		t.Errorf("known are %q, want %q", got, want)

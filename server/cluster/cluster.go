@@ -110,6 +110,19 @@ func (c *Cluster) Wake() {
 	}
 }
 
+// Lose has this node say hello again, and forgets those that are gone: entries that are lost, or that this
+// node has missed, may have been hellos that other nodes know of and not all. See log.Loser.
+func (c *Cluster) Lose(_, _ uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, m := range c.members {
+		if m.state != Live {
+			delete(c.members, id)
+		}
+	}
+	c.again, c.lastBeat = true, time.Time{}
+}
+
 // Live reports whether that node lives, as of the newest entry that was applied. An entry of
 // a node that does not is to be ignored: all nodes ignore it, and what it says is repeated
 // after the node's hello. Under the append lock, or for the moment.

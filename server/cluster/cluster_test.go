@@ -15,7 +15,7 @@ import (
 	"peal/server/log/fake"
 )
 
-var _ log.Tail = (*cluster.Cluster)(nil)
+var _ log.Loser = (*cluster.Cluster)(nil)
 
 // world is several nodes over one log, whose clock only the test moves.
 type world struct {
@@ -355,4 +355,28 @@ func TestRun(t *testing.T) {
 	}
 	cancel()
 	<-ended
+}
+
+// Where entries are lost, the hello of a node that came back may be known to some nodes only. All
+// say hello again, and a node that others take for dead is among them.
+func TestLossBringsHellos(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.start("a"), w.start("b")
+	b.log.Hold()
+	w.pass(7*time.Second, a)
+	w.expect("a live, b dead", a)
+	a.events, b.events = nil, nil
+	for _, n := range []*node{a, b} {
+		n.Lose(0, 5)
+		n.Wake()
+	}
+	if got := a.states(); got != "a live" {
+		t.Errorf("after the loss a knows %q", got)
+	}
+	b.log.Release()
+	w.pass(2*time.Second, a, b)
+	w.expect("a live, b live", a, b)
+	if got := fmt.Sprint(a.events); !strings.Contains(got, "hello "+a.id()) || !strings.Contains(got, "hello "+b.id()) {
+		t.Errorf("a was called for %s", got)
+	}
 }

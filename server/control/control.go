@@ -32,9 +32,12 @@ type Control struct {
 	onClients func(clients []string)
 	onTokens  func()
 
-	// Fixed after the start of the log.
+	// Of the log.
+	began  bool   // a state was loaded: another one is of orders that this node has missed
 	loaded uint64 // orders up to here are in the state that was loaded
-	lost   string // why the state may be incomplete, "" if it is not
+
+	// Fixed after the start of the log.
+	lost string // why the state may be incomplete, "" if it is not
 
 	// order makes the order of orders in the tables that of the log. The append lock of
 	// the log is taken with it held, and never the other way round.

@@ -92,3 +92,17 @@ func TestStateIsTheSameOnAllNodes(t *testing.T) {
 		t.Error("a node that has loaded the state has another one")
 	}
 }
+
+// Orders that a node has missed, because they were removed before it had read them, come by a
+// state, and end connections, too.
+func TestMissedOrdersEndConnections(t *testing.T) {
+	a, b := newSharing(t, fake.New(time.Now), 100), newSharing(t, fake.New(time.Now), 100)
+	a.KeepAway(1, []string{"ann"}, time.Hour, func(error) {})
+	a.Revoke(&revoke.Order{IDs: names("x")}, func(error) {})
+	if err := b.Load(a.Save(), 9); err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(b.clients) != "[ann]" || b.tokens != 1 || !b.bans.HasText("ann") {
+		t.Errorf("ends %v, tokens %d times; ann is kept away: %v", b.clients, b.tokens, b.bans.HasText("ann"))
+	}
+}

@@ -54,6 +54,10 @@ func (c *Control) Save() (state []byte) {
 // Load takes what Save has returned in an earlier life; see log.State.
 func (c *Control) Load(state []byte, upto uint64) error {
 	c.loaded = upto
+	if c.began && c.shared() {
+		defer c.missed()
+	}
+	c.began = true
 	switch {
 	case len(state) == 0:
 		return nil
@@ -73,6 +77,14 @@ func (c *Control) Load(state []byte, upto uint64) error {
 		}
 	}
 	return nil
+}
+
+// missed ends the connections that orders are about which came by a state and not one by one.
+func (c *Control) missed() {
+	var clients []string
+	c.bans.Each(func(client string, _ time.Time) { clients = append(clients, client) })
+	c.onClients(clients)
+	c.onTokens()
 }
 
 // loadName takes one name of the state; b is what follows it.

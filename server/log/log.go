@@ -77,7 +77,8 @@ type State interface {
 
 	// Load takes what Save has returned in an earlier life, when the newest entry was
 	// upto or later. Some of the entries up to there are restored afterwards, too: they
-	// must change nothing, because entries between them may be gone.
+	// must change nothing, because entries between them may be gone. An engine that several nodes
+	// share calls it again, between two Applies, if entries were removed before this node had read them.
 	Load(saved []byte, upto uint64) error
 
 	// Lost says that control entries of earlier lives may be missing, together with

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -422,5 +423,54 @@ func TestQueueIsLimited(t *testing.T) {
 	}
 	if f := a.publish(""); !errors.Is(f.err, log.ErrClosed) {
 		t.Error(f.err)
+	}
+}
+
+// keeper is the state of control entries: their texts.
+type keeper struct {
+	texts  []string
+	loaded []string // states
+}
+
+func (k *keeper) Save() []byte { return []byte(strings.Join(k.texts, " ")) }
+func (k *keeper) Load(state []byte, _ uint64) error {
+	k.loaded = append(k.loaded, string(state))
+	return nil
+}
+func (k *keeper) Lost(string) {}
+
+// A node for which entries were removed before it had read them takes the state of what
+// they were about: an order that it has missed holds there, too.
+func TestAMissedOrder(t *testing.T) {
+	w := newWorld(t)
+	keep := func(k *keeper) *node {
+		l, err := distributed.Open(context.Background(), w.shelf, distributed.Config{Window: time.Minute, Entries: 2}, func() time.Time { return w.clock }, func() uint64 { w.next++; return w.next * 0x9e3779b97f4a7c15 })
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Keep(k)
+		n := &node{Log: l, reader: &reader{room: everything}, t: t, clock: &w.clock}
+		if err := l.Start(log.Tails{n.reader}, func([]*log.Entry) {}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	slow, kept := &keeper{}, &keeper{texts: []string{"ban"}}
+	a, b := keep(slow), keep(kept)
+	a.publish("first")
+	a.step()
+	b.step()
+	for _, text := range []string{"1", "2", "3", "4", "5"} {
+		b.publish(text)
+	}
+	b.step()
+	b.Checkpoint(context.Background()) // and removes all but two
+	a.step()
+	a.want("first", "4", "5")
+	if want := []string{"", "ban"}; !slices.Equal(slow.loaded, want) || len(a.lost) != 1 {
+		t.Errorf("loaded %q, want %q; lost %v", slow.loaded, want, a.lost)
+	}
+	if len(kept.loaded) != 1 {
+		t.Errorf("the other node loaded %q", kept.loaded)
 	}
 }

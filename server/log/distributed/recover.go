@@ -3,6 +3,7 @@ package distributed
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"math"
 
 	"peal/server/log"
@@ -121,11 +122,30 @@ func (l *Log) adopt(ctx context.Context, m *Meta, common, seen uint64) error {
 		l.position.Check = before[0].Check
 	} else if common == seen && m.Oldest > applied+1 && m.Newest.Sequence > applied && applied > 0 {
 		l.config.Log.Warn("this node was too slow: entries that it has not read are not retained any more", "after", applied, "upto", m.Oldest-1)
+		if err := l.reload(ctx); err != nil {
+			return err
+		}
 		l.missed(applied, m.Oldest-1)
 	}
 	raise(&l.known, m.Newest.Sequence)
 	if common < seen {
 		l.report(common, seen)
+	}
+	return nil
+}
+
+// reload takes the state that control entries have led to which this node can read no more. The store
+// keeps one that is later than what it removes.
+func (l *Log) reload(ctx context.Context) error {
+	if l.state == nil {
+		return nil
+	}
+	m, _, err := l.store.Look(ctx, true)
+	if err != nil {
+		return err
+	}
+	if err := l.state.Load(m.State, m.Saved); err != nil {
+		return fmt.Errorf("the control state in the store: %w", err)
 	}
 	return nil
 }
