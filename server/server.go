@@ -20,6 +20,7 @@ import (
 	"peal/server/ban"
 	"peal/server/cluster"
 	"peal/server/control"
+	"peal/server/counts"
 	"peal/server/forwarded"
 	"peal/server/httpapi"
 	"peal/server/hub"
@@ -55,6 +56,7 @@ type Server struct {
 	loops         *loop.Group
 	hub           *hub.Hub
 	presence      *presence.Table
+	counts        *counts.Table // nil if the log is this server's own
 	bans          *ban.Table
 	revoked       *revoke.Table
 	dismisser     *dismisser
@@ -197,7 +199,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	s.dismisser = &dismisser{loops: s.loops}
 	s.buckets = rate.New(rate.Buckets)
 	deps := httpapi.Deps{
-		Log: s.log, Hub: s.hub, Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
+		Log: s.log, Hub: s.directory(), Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
 		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
 		Identity: s.identity(c), Buckets: s.buckets, Users: permit.NewUsers(), Proxies: s.proxies, AddressFull: s.loops.AddressFull, NoMemory: &s.noMemory,
 		MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
@@ -304,6 +306,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		case now := <-sweep.C:
 			s.hub.Sweep(now)
 			s.presence.Sweep()
+			if s.counts != nil {
+				s.counts.Step(s.log.Append)
+			}
 			s.bans.Sweep()
 			s.backends.Load().Sweep(now)
 			s.revoked.Sweep()
@@ -312,10 +317,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 				changes = time.After(presence.TickEvery)
 			}
 		case <-changes:
-			changes = nil
-			if s.presence.Tick(s.publishPresence) {
-				changes = time.After(presence.TickEvery)
-			}
+			changes = s.tickPresence()
 		case err := <-failed:
 			s.config.Log.Error("an event loop stopped unexpectedly", "error", err)
 			return err

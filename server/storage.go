@@ -29,7 +29,7 @@ func (s *Server) startLog(orders *control.Control) error {
 	}
 	tails := log.Tails{s.hub, orders}
 	if s.cluster != nil {
-		tails = log.Tails{s.cluster, s.hub, orders, learner{s.keys}} // first the node, then what it has
+		tails = log.Tails{s.cluster, s.hubTail(), s.counts, orders, learner{s.keys}} // first the node, then what it has
 	}
 	if err := l.Start(tails, restore); err != nil {
 		return err

@@ -327,9 +327,6 @@ func (c *Cluster) applyState(p *peer, flags byte, all []known) {
 			q.since = k.since
 			shown = q.member.show() || shown
 		}
-		p.unlink(q)
-		q.generation = p.generation
-		p.link(q)
 		if fresh || shown {
 			c.oweLocked(k.channel)
 		}

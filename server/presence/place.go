@@ -114,6 +114,11 @@ func (c *Cluster) putLocked(p *peer, channel, client, info string, since uint64)
 			c.foreignLocked(m, -1)
 		}
 	}
+	if q.generation != p.generation { // it is named anew, so it is not stale
+		p.unlink(q)
+		q.generation = p.generation
+		p.link(q)
+	}
 	if q.info != info {
 		c.bytes += textBytes(info) - textBytes(q.info)
 		q.info, q.since = info, since

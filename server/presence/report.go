@@ -186,8 +186,9 @@ func (t *Table) touchPage(s *shard, name, after string) (last string, more bool)
 	return clients[len(clients)-1], len(clients) == chunkMembers
 }
 
-// connections is how many connections the members of channel have on this node.
-func (t *Table) connections(channel string) int {
+// Connections is how many connections the members of channel have on this node. Any goroutine
+// may call it.
+func (t *Table) Connections(channel string) int {
 	s := t.shardOf(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()

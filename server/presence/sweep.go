@@ -77,8 +77,8 @@ func (c *Cluster) stateParts(before uint32) (parts [][]known, ended, begun bool)
 	return parts, false, true
 }
 
-// tellGone appends that the members of nodes that are gone have left. The oldest node does so at
-// once: it has read all that a younger one has. The others do so only if it does not. Entries of
+// tellGone appends that the members of nodes that are gone have left, if they have not come back
+// on another node after half of the grace period. The oldest node does so: it has read all that a younger one has. The others do so only if it does not. Entries of
 // two nodes about the same member do no harm: the second changes nothing.
 func (w *writer) tellGone(now time.Duration) {
 	c, r := w.table.cluster, &w.table.report
@@ -93,7 +93,11 @@ func (w *writer) tellGone(now time.Duration) {
 		if !ok {
 			since, r.noticed[id] = now, now
 		}
-		if !oldest && now-since < sweepAfter {
+		wait := w.table.config.Grace / 2 // the lease was the other half, or the drain
+		if !oldest {
+			wait += sweepAfter
+		}
+		if now-since < wait {
 			continue
 		}
 		all := c.placesOf(id)

@@ -316,7 +316,7 @@ type Page struct {
 func (t *Table) List(channel, after string, limit int) Page {
 	if t.cluster != nil {
 		p := t.cluster.List(channel, after, limit)
-		p.Connections = t.connections(channel)
+		p.Connections = t.Connections(channel)
 		if t.cluster.elsewhere != nil {
 			p.Connections += t.cluster.elsewhere(channel)
 		}

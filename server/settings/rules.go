@@ -45,7 +45,7 @@ func ruleSettings() []Setting {
 			field: ofRule(func(r *rules.Rule) any { return &r.MessageBytes })},
 		{Name: "rate", Help: "publications of one client on one channel, as in 5/s, 5/s burst 20 or 30/m, or off; it replaces rate-connection and rate-user on these channels, and does not apply to keys of backends; beyond it 429 or close 4429", Default: "rate-connection and rate-user apply",
 			field: ofRule(func(r *rules.Rule) any { return &r.Rate })},
-		{Name: "max-subscribers", Help: "subscribers of one channel, beyond it 429, close 1013, or the end of the event stream; checked before subscribing, so clients that subscribe at the same moment may exceed it by a few", Min: 1, Max: many, Default: "no limit",
+		{Name: "max-subscribers", Help: "subscribers of one channel, beyond it 429, close 1013, or the end of the event stream; checked before subscribing, so clients that subscribe at the same moment may exceed it by a few, and with several nodes by what the others have not reported in the last second", Min: 1, Max: many, Default: "no limit",
 			field: ofRule(func(r *rules.Rule) any { return &r.MaxSubscribers })},
 		{Name: "deflate", Help: "whether messages are compressed for clients that offer it; leave it off where messages have secrets beside text that others choose (security.md)", Default: inherited,
 			field: ofRule(func(r *rules.Rule) any { return &r.Deflate })},
