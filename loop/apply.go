@@ -20,7 +20,10 @@ func take(batch []*ring.Message, from *ring.Reader, fan *fanout.Fan) (kept []*ri
 	until := fan.Work() + applyWork
 	for taken := 0; fan.Room(); {
 		batch = from.Next(batch[:0], applyPart, applyBytes)
-		fan.Apply(batch)
+		if lost := from.Lost(); lost > fan.Lost() {
+			fan.Lose(lost)
+		}
+		fan.Apply(behind(batch, fan.Lost()))
 		taken += len(batch)
 		clear(batch)
 		more = from.Waiting()
@@ -29,4 +32,13 @@ func take(batch []*ring.Message, from *ring.Reader, fan *fanout.Fan) (kept []*ri
 		}
 	}
 	return batch, from.Waiting()
+}
+
+// behind is what of batch does not lie in or before a lost part of the log: nobody can
+// resume from there, and the gap covers it.
+func behind(batch []*ring.Message, lost uint64) []*ring.Message {
+	for len(batch) > 0 && batch[0].Sequence <= lost {
+		batch = batch[1:]
+	}
+	return batch
 }

@@ -132,6 +132,14 @@ func (g *Group) Wake() {
 	}
 }
 
+// Look has the loops look at the ring also if nothing was published: see ring.Ring.Lose.
+// Any goroutine may call it.
+func (g *Group) Look() {
+	for _, l := range g.loops {
+		l.Post(l.scheduleTurn)
+	}
+}
+
 // Answer brings a worker's answer to its connection's loop.
 func (g *Group) Answer(ref Ref, out []byte) { g.loops[ref.Loop].Answer(ref, out) }
 

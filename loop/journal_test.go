@@ -19,6 +19,7 @@ type journal struct {
 	sequence uint64
 	channels map[string]*past
 	joined   map[string]int
+	lost     uint64 // discarded of channels that have nothing
 }
 
 type past struct {
@@ -62,6 +63,19 @@ func (j *journal) publish(channel, data string) (sequence uint64, ok bool) {
 	return sequence, true
 }
 
+// lose loses so many entries that nobody has seen, and all that was retained.
+func (j *journal) lose(entries uint64) (upto uint64) {
+	j.lock.Lock()
+	defer j.lock.Unlock()
+	j.sequence += entries
+	j.lost = j.sequence
+	for _, p := range j.channels {
+		p.messages, p.discarded = nil, j.sequence
+	}
+	j.ring.Lose(j.sequence)
+	return j.sequence
+}
+
 // after returns what was ever retained of the channels after a sequence.
 func (j *journal) after(position uint64, channels ...string) (all []*ring.Message) {
 	j.lock.Lock()
@@ -83,7 +97,7 @@ func (j *journal) Read(dst []*ring.Message, channel string, after, upto uint64, 
 	defer j.lock.Unlock()
 	p := j.channels[channel]
 	if p == nil {
-		return dst, 0, false
+		return dst, j.lost, false
 	}
 	taken, size := 0, 0
 	for _, m := range p.messages {

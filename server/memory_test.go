@@ -26,6 +26,7 @@ type readers struct {
 }
 
 func (readers) Room(int, int) bool { return true }
+func (readers) Lose(uint64)        {}
 func (readers) OnRoom(func())      {}
 
 func (r *readers) Publish(m *ring.Message) {

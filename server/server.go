@@ -77,6 +77,7 @@ type Server struct {
 
 	// Shared. Stored at the end; the admin listener reads it.
 	draining atomic.Bool
+	reading  atomic.Bool // startLog is not finished
 
 	memory   atomic.Int32 // memory.Level
 	noMemory atomic.Bool  // publications are refused: permit.Gate

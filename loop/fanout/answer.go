@@ -24,7 +24,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	}
 	a := newAnswer(m)
 	f.scratch.gaps, f.scratch.places = f.scratch.gaps[:0], f.scratch.places[:0]
-	shared := m.flags&flagForeign == 0
+	shared := m.flags&flagForeign == 0 && m.position >= f.lost
 	if shared {
 		a.Messages, a.Sequence, shared = f.fromIndex(slot, v, m)
 	}

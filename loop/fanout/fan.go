@@ -21,6 +21,7 @@ type Fan struct {
 	shareMembers int
 
 	applied uint64 // last sequence taken from the ring
+	lost    uint64 // see Lose
 
 	slabs    []*slab
 	adopted  []*ids // by slot, as slabs; nil where nobody has adopted an id
@@ -186,6 +187,29 @@ func (f *Fan) Apply(batch []*ring.Message) {
 		f.touch()
 	}
 }
+
+// Lose says that a part of the log up to that sequence is lost: the source has
+// discarded all channels up to there. It comes before the messages behind upto are applied;
+// afterwards none up to upto is. Members that stand before receive a gap, in the turns of
+// those behind, and nothing of what waits for them.
+func (f *Fan) Lose(upto uint64) {
+	f.lost = max(f.lost, upto)
+	f.applied = max(f.applied, upto)
+	for _, v := range f.views {
+		if v == nil {
+			continue
+		}
+		v.head = max(v.head, upto)
+		for _, slot := range v.members {
+			if m := f.member(slot); m.position < upto {
+				f.queueBehind(slot, m)
+			}
+		}
+	}
+}
+
+// Lost is what Lose was called with.
+func (f *Fan) Lost() uint64 { return f.lost }
 
 // Room reports whether the strips of messages that wait hold less than
 // Limits.WaitingBytes. While they do not, what comes next stays in the ring:

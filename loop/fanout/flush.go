@@ -221,9 +221,11 @@ func (f *Fan) send(slot uint32, m *member, v *view) bool {
 	if v.oneShot {
 		return f.answer(slot, m, v)
 	}
-	s := v.holding(m.position)
-	if s == nil {
-		s = f.waitingFor(v, m.position)
+	var s *strip
+	if m.position >= f.lost { // else history knows its gap, and what waits is behind that
+		if s = v.holding(m.position); s == nil {
+			s = f.waitingFor(v, m.position)
+		}
 	}
 	if s != nil && (s.told == nil || m.flags&flagMarks == 0) && (m.flags&flagSlow == 0 || !f.conflates(v)) {
 		return f.launch(slot, m, v, s)

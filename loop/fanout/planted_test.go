@@ -52,6 +52,18 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"f.addGap(i, ring.Gap{Channel: c.name, From: at, To: discarded})",
 			"_ = ring.Gap{}",
 		}}},
+		{"what waits is sent in place of the gap for a loss", "flush.go", []patch{{
+			"if m.position >= f.lost {",
+			"if true {",
+		}}},
+		{"poll is answered from what waits in place of the gap for a loss", "answer.go", []patch{{
+			"m.flags&flagForeign == 0 && m.position >= f.lost",
+			"m.flags&flagForeign == 0",
+		}}},
+		{"members of idle channels are not told of a loss", "fan.go", []patch{{
+			"v.head = max(v.head, upto)",
+			"_ = v.head",
+		}}},
 		{"gap is sent twice", "flight.go", []patch{{
 			"f.noteTold(l.slot, m, told)",
 			"_ = f.noteTold",

@@ -2,6 +2,7 @@ package fanout_test
 
 import (
 	"fmt"
+	"slices"
 
 	"peal/loop/fanout"
 	"peal/loop/ring"
@@ -169,7 +170,13 @@ func (s *sim) publish() {
 func (s *sim) apply(n int) {
 	for n = min(n, len(s.waiting)); n > 0 && s.fan.Room(); {
 		part := 1 + s.rnd.IntN(n)
-		s.fan.Apply(s.waiting[:part])
+		if i := slices.IndexFunc(s.waiting[:part], func(m *ring.Message) bool { return m.Channel == lostChannel }); i >= 0 {
+			part = i + 1
+			s.fan.Apply(s.waiting[:i])
+			s.fan.Lose(s.waiting[i].Sequence)
+		} else {
+			s.fan.Apply(s.waiting[:part])
+		}
 		s.waiting = s.waiting[part:]
 		n -= part
 	}

@@ -6,8 +6,8 @@ import (
 
 // tally is what schedules met.
 type tally struct {
-	seeds, messages, gaps, changes, skips, fell int
-	met                                         struct{ change, drop, write, resubscribe, expire, close int } // a flight
+	seeds, messages, gaps, changes, skips, fell, lost int
+	met                                               struct{ change, drop, write, resubscribe, expire, close int } // a flight
 }
 
 func (t *tally) add(o tally) {
@@ -17,6 +17,7 @@ func (t *tally) add(o tally) {
 	t.changes += o.changes
 	t.skips += o.skips
 	t.fell += o.fell
+	t.lost += o.lost
 	t.met.change += o.met.change
 	t.met.drop += o.met.drop
 	t.met.write += o.met.write
@@ -27,7 +28,7 @@ func (t *tally) add(o tally) {
 
 // little reports whether something was never met that is to be proven.
 func (t *tally) little() bool {
-	return t.messages < 1000 || t.gaps == 0 || t.changes == 0 || t.skips == 0 || t.fell == 0
+	return t.messages < 1000 || t.gaps == 0 || t.changes == 0 || t.skips == 0 || t.fell == 0 || t.lost == 0
 }
 
 // late reports whether each command has met bytes on their way.
@@ -37,6 +38,6 @@ func (t *tally) late() bool {
 }
 
 func (t *tally) String() string {
-	return fmt.Sprintf("%d messages checked, %d gaps, all real; %d subscriptions changed, %d times the newest alone, %d closed for being slow",
-		t.messages, t.gaps, t.changes, t.skips, t.fell)
+	return fmt.Sprintf("%d messages checked, %d gaps, all real; %d subscriptions changed, %d times the newest alone, %d closed for being slow; %d losses",
+		t.messages, t.gaps, t.changes, t.skips, t.fell, t.lost)
 }

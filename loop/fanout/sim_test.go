@@ -36,6 +36,7 @@ type sim struct {
 	few      bool       // views begin and end to share
 	common   bool       // many views of few clients, with a channel in common
 	whole    bool       // strips are never cut, and nothing is retained
+	losing   bool       // the store of the log loses entries now and then
 	policies map[string]fanout.Policy
 	steps    []string
 	failed   bool
@@ -85,6 +86,7 @@ func newSim(t *testing.T, seed uint64) *sim {
 		s.limits.StripBytes = 1 << 20
 		clear(s.hist.keep)
 	}
+	s.losing = seed%7 < 3
 	s.fan = fanout.New(0, s.limits, s.enc, s.hist, s.out, s)
 	s.out.end = s.fan.End
 	if s.few = s.rnd.IntN(3) == 0; s.few {
@@ -113,7 +115,11 @@ func (s *sim) fail(format string, args ...any) {
 }
 
 func (s *sim) step() {
-	switch s.rnd.IntN(16) {
+	acts := 16
+	if s.losing {
+		acts++
+	}
+	switch s.rnd.IntN(acts) {
 	case 0, 1:
 		n := 1 + s.rnd.IntN(6)
 		s.note("publish %d", n)
@@ -174,6 +180,10 @@ func (s *sim) step() {
 		if s.out.timing == anyTime {
 			s.note("reports between two turns")
 			s.out.some()
+		}
+	case 16:
+		if s.rnd.IntN(4) == 0 {
+			s.lose()
 		}
 	}
 	for _, c := range s.clients {

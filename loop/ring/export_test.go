@@ -1,15 +1,13 @@
 package ring
 
-import "runtime"
-
-// RoomWithoutLastLook is Room as it would be if it did not look again behind wanted: what
-// a reader takes between its no and wanted signals nothing.
-func (r *Ring) RoomWithoutLastLook(messages, bytes int) bool {
+// RoomWithoutLastLook is Room as it would be if it did not look again behind its notice: what
+// a reader takes between its no and the notice signals nothing.
+func (r *Ring) RoomWithoutLastLook(messages, bytes int, between func()) bool {
 	r.reclaim()
 	if r.fits(messages, bytes) {
 		return true
 	}
-	runtime.Gosched() // a reader takes something now
-	r.wanted.Store(true)
+	between()
+	r.notice.Or(noticeRoom)
 	return false
 }

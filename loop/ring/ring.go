@@ -32,10 +32,19 @@ type Ring struct {
 	// Reader.Next relies on it.
 	head atomic.Uint64
 
-	// Shared, beside head, which readers load anyway: Room has said no, and onRoom is
-	// due when a reader has taken something.
-	wanted atomic.Bool
+	// Shared, beside head, which readers load anyway: bits of what they must see to
+	// beside messages.
+	notice atomic.Uint32
+
+	// Shared. See Lose.
+	lost atomic.Uint64
 }
+
+// Bits of Ring.notice.
+const (
+	noticeRoom uint32 = 1 << iota // Room has said no, and onRoom is due when a reader has taken something
+	noticeLost                    // Ring.lost is not 0
+)
 
 // Reader is one loop's place in the ring.
 type Reader struct {
@@ -44,8 +53,9 @@ type Reader struct {
 
 	// Reader-owned.
 	sequence uint64 // of the last message that was taken
+	lost     uint64 // Ring.lost, when Next returned
 
-	_ [48]byte
+	_ [40]byte
 
 	// Shared. The place up to which its reader has taken the messages: it stores it
 	// after that, and the writer's reclaim relies on it before it clears their slots.
@@ -98,8 +108,8 @@ func (r *Ring) Room(messages, bytes int) bool {
 		return false
 	}
 	// A reader may have taken something between these lines: it stores its place and then
-	// looks at wanted. So this looks at the places once more behind wanted.
-	r.wanted.Store(true)
+	// looks at notice. So this looks at the places once more behind notice.
+	r.notice.Or(noticeRoom)
 	r.reclaim()
 	return r.fits(messages, bytes)
 }
@@ -129,6 +139,15 @@ func (r *Ring) Publish(m *Message) {
 	if r.sinceClean++; r.sinceClean >= reclaimEvery {
 		r.reclaim()
 	}
+}
+
+// Lose tells the readers that a part of the log up to that sequence is lost, which
+// follows the messages that were published; see Reader.Lost. Messages behind it are
+// published afterwards. Writer only.
+func (r *Ring) Lose(upto uint64) {
+	r.newest = max(r.newest, upto)
+	r.lost.Store(max(r.lost.Load(), upto))
+	r.notice.Or(noticeLost) // before the store of head for what follows: who takes that sees it
 }
 
 // reclaim releases the messages that every reader has taken.
@@ -166,6 +185,7 @@ func (d *Reader) Next(dst []*Message, most, bytes int) []*Message {
 	from := d.applied.Load()
 	upto := min(d.ring.head.Load(), from+uint64(most))
 	if from == upto {
+		d.look()
 		return dst
 	}
 	for place := from + 1; place <= upto; place++ {
@@ -177,8 +197,27 @@ func (d *Reader) Next(dst []*Message, most, bytes int) []*Message {
 		}
 	}
 	d.applied.Store(upto)
-	if r := d.ring; r.wanted.Load() && r.wanted.CompareAndSwap(true, false) {
-		r.onRoom()
-	}
+	d.look()
 	return dst
 }
+
+// look sees to what there is beside messages. It is one load, unless there is
+// something, or was a loss.
+func (d *Reader) look() {
+	if d.ring.notice.Load() != 0 {
+		d.see()
+	}
+}
+
+func (d *Reader) see() {
+	r := d.ring
+	if r.notice.And(^noticeRoom)&noticeRoom != 0 {
+		r.onRoom()
+	}
+	d.lost = r.lost.Load()
+}
+
+// Lost is the sequence up to which the writer has lost a part of the log, 0 for none,
+// as Next has seen it: with the first message behind the loss at the latest. The reader's
+// goroutine only.
+func (d *Reader) Lost() uint64 { return d.lost }

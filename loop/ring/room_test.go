@@ -57,9 +57,25 @@ func TestNoSignalOfRoomIsLost(t *testing.T) {
 	}
 }
 
+// The test of the test: what a reader takes between the no of such a Room and its notice
+// leaves the writer waiting, and nothing to take that would signal it.
 func TestPlantedRoomLosesTheSignal(t *testing.T) {
-	if signalled(t, (*ring.Ring).RoomWithoutLastLook, 20_000, time.Second) {
-		t.Error("a Room that does not look again was not found")
+	r := newRing(t, 2, 1<<20)
+	d := r.Reader()
+	signals := 0
+	r.OnRoom(func() { signals++ })
+	for sequence := range uint64(2) {
+		r.Room(1, 1)
+		r.Publish(&ring.Message{Sequence: sequence + 1, Size: 1})
+	}
+	if r.RoomWithoutLastLook(1, 1, func() { d.Next(nil, 8, 1<<20) }) {
+		t.Fatal("room in a full ring")
+	}
+	if signals != 0 || d.Waiting() {
+		t.Errorf("%d signals, waiting %v: it is not stuck", signals, d.Waiting())
+	}
+	if !r.Room(1, 1) {
+		t.Error("a further look finds no room")
 	}
 }
 

@@ -17,10 +17,12 @@ type fakeRing struct {
 	full     bool
 	messages []*ring.Message
 	onRoom   func()
+	lost     uint64
 }
 
 func (r *fakeRing) Room(messages, bytes int) bool { return !r.full }
 func (r *fakeRing) OnRoom(f func())               { r.onRoom = f }
+func (r *fakeRing) Lose(upto uint64)              { r.lost = upto }
 func (r *fakeRing) Publish(m *ring.Message)       { r.messages = append(r.messages, m) }
 
 // noRing forgets what it is given.
@@ -28,6 +30,7 @@ type noRing struct{}
 
 func (noRing) Room(messages, bytes int) bool { return true }
 func (noRing) OnRoom(func())                 {}
+func (noRing) Lose(uint64)                   {}
 func (noRing) Publish(m *ring.Message)       {}
 
 // clock is the time of a test.

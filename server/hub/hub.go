@@ -21,6 +21,9 @@ type Ring interface {
 	// any goroutine and must not block.
 	OnRoom(f func())
 
+	// Lose tells the readers that a part of the log is lost: see loop/ring.
+	Lose(upto uint64)
+
 	// Publish appends m, for which there is room. It must not block.
 	Publish(m *ring.Message)
 }
@@ -43,6 +46,7 @@ type Hub struct {
 	bucketMask uint64
 	records    int                      // most records of forgotten channels in each shard
 	session    func(id [16]byte) uint64 // see UseSessions
+	onLose     func(from, upto uint64)  // see OnLose; nil for none
 
 	// Shared. head is stored after the entry is in its histories and before it
 	// is in the ring, so no client has a cursor ahead of it.

@@ -502,6 +502,7 @@ type feed struct {
 }
 
 func (f *feed) Room(messages, bytes int) bool { return f.w.ring.Room(messages, bytes) }
+func (f *feed) Lose(upto uint64)              { f.w.ring.Lose(upto) }
 func (f *feed) OnRoom(do func())              { f.w.ring.OnRoom(do) }
 func (f *feed) Publish(m *ring.Message) {
 	if f.swap == nil || !f.swap(m) {
