@@ -3,7 +3,8 @@
 // share, everything that they must agree on.
 //
 // An engine's own tests call Run with a Subject, and keep what is special about it: files
-// that are damaged, a store that fails in its own ways.
+// that are damaged, a store that fails in its own ways. For those of a store, Start, Traffic
+// and its judges are here.
 package conform
 
 import (
@@ -27,8 +28,6 @@ type Place struct {
 	// Open opens an engine that is not started. Where small is true it retains a few thousand
 	// entries of 1 KiB at most, and forgets them within seconds.
 	Open func(t *testing.T, small bool) log.Engine
-
-	Run func(log.Engine) // has a started engine go on by itself
 
 	Cut func(t *testing.T) // cuts all connections to the store; new ones are good
 

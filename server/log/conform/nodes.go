@@ -3,7 +3,6 @@ package conform
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 
@@ -12,15 +11,15 @@ import (
 
 // agree waits until all nodes have so many entries, and fails the test unless they are the
 // same, in one order.
-func agree(t *testing.T, entries int, nodes ...*node) {
+func agree(t *testing.T, entries int, nodes ...*Node) {
 	t.Helper()
 	for i, n := range nodes {
-		until(t, fmt.Sprintf("node %d has %d entries", i, entries), func() bool { return len(n.tail.Entries())+len(n.restored) >= entries })
+		Until(t, fmt.Sprintf("node %d has %d entries", i, entries), func() bool { return len(n.Entries()) >= entries })
 	}
-	first := slices.Concat(nodes[0].restored, nodes[0].tail.Entries())
+	first := nodes[0].Entries()
 	increasing(t, "node 0", first)
 	for i, n := range nodes {
-		got := slices.Concat(n.restored, n.tail.Entries())
+		got := n.Entries()
 		if len(got) != entries {
 			t.Fatalf("node %d has %d entries, want %d", i, len(got), entries)
 		}
@@ -33,7 +32,7 @@ func agree(t *testing.T, entries int, nodes ...*node) {
 }
 
 func twoNodesHaveOneOrder(t *testing.T, w *world) {
-	nodes := []*node{w.node(t), w.node(t)}
+	nodes := []*Node{w.node(t), w.node(t)}
 	const batches = 500
 	var running sync.WaitGroup
 	for i, n := range nodes {
@@ -52,7 +51,7 @@ func twoNodesHaveOneOrder(t *testing.T, w *world) {
 	running.Wait()
 	agree(t, 4*batches, nodes...)
 	next := [2]int{}
-	for _, e := range nodes[0].tail.Entries() {
+	for _, e := range nodes[0].Tail.Entries() {
 		var i, k int
 		fmt.Sscan(string(e.Data), &i, &k)
 		if k != next[i] {
@@ -84,19 +83,19 @@ func aNodeThatComesLaterHasEverything(t *testing.T, w *world) {
 			}
 		}
 	})
-	until(t, "some are there", func() bool { return first.Head() > entries/10 })
+	Until(t, "some are there", func() bool { return first.Head() > entries/10 })
 	second := w.node(t)
-	until(t, "more are there", func() bool { return first.Head() > entries/2 })
+	Until(t, "more are there", func() bool { return first.Head() > entries/2 })
 	third := w.node(t)
 	running.Wait()
 	agree(t, entries, first, second, third)
-	if len(second.restored) == 0 || len(second.tail.Entries()) == 0 {
-		t.Errorf("%d restored and %d tailed: the test wants both", len(second.restored), len(second.tail.Entries()))
+	if len(second.Restored) == 0 || len(second.Tail.Entries()) == 0 {
+		t.Errorf("%d restored and %d tailed: the test wants both", len(second.Restored), len(second.Tail.Entries()))
 	}
 }
 
 func anIdempotencyKeyHoldsOnAllNodes(t *testing.T, w *world) {
-	nodes := []*node{w.node(t), w.node(t)}
+	nodes := []*Node{w.node(t), w.node(t)}
 	keyed := func(key, data string) *log.Entry {
 		return &log.Entry{Channel: "a", Publisher: "p", IdempotencyKey: key, Data: []byte(data)}
 	}
@@ -142,7 +141,7 @@ func anIdempotencyKeyHoldsOnAllNodes(t *testing.T, w *world) {
 func aSlowNodeKeepsNobody(t *testing.T, w *world) {
 	slow, fast := w.node(t), w.node(t)
 	slow.publish(t, "0")
-	slow.tail.SetFull(true)
+	slow.Tail.SetFull(true)
 	const entries = 3000
 	for i := 1; i < entries; i += 100 {
 		batch := make([]*log.Entry, 0, 100)
@@ -151,15 +150,15 @@ func aSlowNodeKeepsNobody(t *testing.T, w *world) {
 		}
 		fast.append(t, batch...)
 	}
-	if got := len(slow.tail.Entries()); got != 1 {
+	if got := len(slow.Tail.Entries()); got != 1 {
 		t.Errorf("%d entries were applied without room", got)
 	}
 	if p := slow.Engine.(log.Distributed).Progress(); p.Known <= p.Head || p.Head != 1 {
 		t.Errorf("the slow node says that it has %d of %d", p.Head, p.Known)
 	}
-	slow.tail.SetFull(false)
+	slow.Tail.SetFull(false)
 	agree(t, entries, slow, fast)
-	until(t, "the node says that it has caught up", func() bool {
+	Until(t, "the node says that it has caught up", func() bool {
 		p := slow.Engine.(log.Distributed).Progress()
 		return p.Known == p.Head && p.Head == entries
 	})
@@ -168,32 +167,32 @@ func aSlowNodeKeepsNobody(t *testing.T, w *world) {
 func aPositionOfAnotherNodeIsAhead(t *testing.T, w *world) {
 	slow, fast := w.node(t), w.node(t)
 	fast.publish(t, "0")
-	until(t, "both have it", func() bool { return slow.Head() == 1 })
-	slow.tail.SetFull(true)
+	Until(t, "both have it", func() bool { return slow.Head() == 1 })
+	slow.Tail.SetFull(true)
 	c := fast.cursor(fast.publish(t, "1").Sequence)
 	d := slow.Engine.(log.Distributed)
 	if _, ok := slow.Resolve(c); ok || !d.Ahead(c) {
 		t.Errorf("a position that the node has not read: it resolves %v, ahead %v", ok, d.Ahead(c))
 	}
-	slow.tail.SetFull(false)
-	until(t, "it is not ahead any more", func() bool { _, ok := slow.Resolve(c); return ok && !d.Ahead(c) })
+	slow.Tail.SetFull(false)
+	Until(t, "it is not ahead any more", func() bool { _, ok := slow.Resolve(c); return ok && !d.Ahead(c) })
 	if d.Ahead(log.Cursor{Epoch: c.Epoch + 1, Sequence: 1}) {
 		t.Error("the position of another log is ahead")
 	}
 }
 
 func ordersOfAllNodesReachAll(t *testing.T, w *world) {
-	nodes := []*node{w.node(t), w.node(t)}
-	nodes[1].tail.SetFull(true)
+	nodes := []*Node{w.node(t), w.node(t)}
+	nodes[1].Tail.SetFull(true)
 	nodes[0].publish(t, "0")
 	nodes[0].order(t, "1")
-	nodes[1].tail.SetFull(false)
-	until(t, "the order is there", func() bool { return nodes[1].tail.Order() == "1" })
+	nodes[1].Tail.SetFull(false)
+	Until(t, "the order is there", func() bool { return nodes[1].Tail.Order() == "1" })
 	nodes[1].order(t, "2")
-	until(t, "the order is there", func() bool { return nodes[0].tail.Order() == "2" })
+	Until(t, "the order is there", func() bool { return nodes[0].Tail.Order() == "2" })
 	agree(t, 3, nodes...)
 	third := w.node(t)
-	if third.tail.Order() != "2" {
-		t.Errorf("a node that comes later has the order %q", third.tail.Order())
+	if third.Tail.Order() != "2" {
+		t.Errorf("a node that comes later has the order %q", third.Tail.Order())
 	}
 }

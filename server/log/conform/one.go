@@ -17,8 +17,8 @@ func describe(e *log.Entry) string { return fmt.Sprintf("%+v", *e) }
 
 func appendNumbersShowsAndIsDone(t *testing.T, w *world) {
 	n := w.node(t)
-	if n.Head() != 0 || n.Oldest() != 1 || len(n.restored) != 0 || n.Lineage().Epoch() == 0 {
-		t.Errorf("an empty log has head %d, oldest %d, %d entries, epoch %v", n.Head(), n.Oldest(), len(n.restored), n.Lineage().Epoch())
+	if n.Head() != 0 || n.Oldest() != 1 || len(n.Restored) != 0 || n.Lineage().Epoch() == 0 {
+		t.Errorf("an empty log has head %d, oldest %d, %d entries, epoch %v", n.Head(), n.Oldest(), len(n.Restored), n.Lineage().Epoch())
 	}
 	var order []uint64 // done is called by one goroutine at a time
 	var running sync.WaitGroup
@@ -47,10 +47,10 @@ func appendNumbersShowsAndIsDone(t *testing.T, w *world) {
 	if fmt.Sprint(order) != "[2 4 6]" {
 		t.Errorf("done in the order %v, want [2 4 6]", order)
 	}
-	until(t, "all are shown", func() bool { return n.Head() == 6 })
-	until(t, "all are applied", func() bool { return len(n.tail.Entries()) == 6 })
-	until(t, "the tail is woken", func() bool { return n.tail.woken() > 0 })
-	for i, e := range n.tail.Entries() {
+	Until(t, "all are shown", func() bool { return n.Head() == 6 })
+	Until(t, "all are applied", func() bool { return len(n.Tail.Entries()) == 6 })
+	Until(t, "the tail is woken", func() bool { return n.Tail.woken() > 0 })
+	for i, e := range n.Tail.Entries() {
 		if e.Sequence != uint64(i+1) || e.Channel != []string{"a", "b"}[i%2] {
 			t.Errorf("entry %d was shown as %s", i, describe(e))
 		}
@@ -85,9 +85,9 @@ func aBatchIsWhole(t *testing.T, w *world) {
 		})
 	}
 	running.Wait()
-	until(t, "all are shown", func() bool { return len(n.tail.Entries()) == 3*writers*batches })
+	Until(t, "all are shown", func() bool { return len(n.Tail.Entries()) == 3*writers*batches })
 	next := make(map[string]int)
-	for i, e := range n.tail.Entries() {
+	for i, e := range n.Tail.Entries() {
 		if e.Sequence != uint64(i+1) {
 			t.Fatalf("entry %d has sequence %d", i, e.Sequence)
 		}
@@ -123,7 +123,7 @@ func everyFieldComesBack(t *testing.T, w *world) {
 	for _, e := range want {
 		n.append(t, e)
 	}
-	for i, e := range n.tail.Entries() {
+	for i, e := range n.Tail.Entries() {
 		same(t, "tail", e, want[i])
 	}
 	if r, ok := n.Engine.(log.Reader); ok {
@@ -140,10 +140,10 @@ func everyFieldComesBack(t *testing.T, w *world) {
 	}
 	n.close(t)
 	again := w.node(t)
-	if len(again.restored) != len(want) {
-		t.Fatalf("%d restored, want %d", len(again.restored), len(want))
+	if len(again.Restored) != len(want) {
+		t.Fatalf("%d restored, want %d", len(again.Restored), len(want))
 	}
-	for i, e := range again.restored {
+	for i, e := range again.Restored {
 		same(t, "restored", e, want[i])
 	}
 }
@@ -202,7 +202,7 @@ func aHundredThousandSmallOnes(t *testing.T, w *world) {
 	}
 	running.Wait()
 	done.Wait()
-	until(t, "all are shown", func() bool { return n.Head() == writers*each })
+	Until(t, "all are shown", func() bool { return n.Head() == writers*each })
 	check := func(what string, entries []*log.Entry) {
 		t.Helper()
 		if len(entries) != writers*each || failed.Load() > 0 {
@@ -216,10 +216,10 @@ func aHundredThousandSmallOnes(t *testing.T, w *world) {
 			next[e.Channel]++
 		}
 	}
-	check("tail", n.tail.Entries())
+	check("tail", n.Tail.Entries())
 	if w.subject.Persistent {
 		n.close(t)
-		check("restored", w.node(t).restored)
+		check("restored", w.node(t).Restored)
 	}
 }
 
@@ -241,10 +241,10 @@ func largeMessages(t *testing.T, w *world) {
 			}
 		}
 	}
-	check("tail", n.tail.Entries())
+	check("tail", n.Tail.Entries())
 	if w.subject.Persistent {
 		n.close(t)
-		check("restored", w.node(t).restored)
+		check("restored", w.node(t).Restored)
 	}
 }
 
@@ -280,7 +280,7 @@ func dataIsShared(t *testing.T, w *world) {
 	for i := range messages {
 		n.append(t, wide(channels, strings.Repeat(fmt.Sprint(i), 10_000))...)
 	}
-	check("tail", n.tail.Entries())
+	check("tail", n.Tail.Entries())
 	if r, ok := n.Engine.(log.Reader); ok {
 		got, err := r.Read(nil, 0, channels*messages, 1<<30)
 		if err != nil {
@@ -290,6 +290,6 @@ func dataIsShared(t *testing.T, w *world) {
 	}
 	if w.subject.Persistent {
 		n.close(t)
-		check("restored", w.node(t).restored)
+		check("restored", w.node(t).Restored)
 	}
 }

@@ -20,11 +20,11 @@ func aRestartGoesOn(t *testing.T, w *world) {
 		epoch := n.Lineage().Epoch()
 		n.close(t)
 		again := w.node(t)
-		if got, want := fmt.Sprint(dataOf(again.restored)), []string{"[1 2 3]", "[1 2 3 4]", "[1 2 3 4 5]"}[life]; got != want || again.Oldest() != 1 {
+		if got, want := fmt.Sprint(dataOf(again.Restored)), []string{"[1 2 3]", "[1 2 3 4]", "[1 2 3 4 5]"}[life]; got != want || again.Oldest() != 1 {
 			t.Errorf("life %d restored %s from %d on, want %s", life, got, again.Oldest(), want)
 		}
-		if again.tail.Order() != "2" || len(again.tail.lost) != 0 {
-			t.Errorf("life %d: newest order %q; lost: %q", life, again.tail.Order(), again.tail.lost)
+		if again.Tail.Order() != "2" || len(again.Tail.lost) != 0 {
+			t.Errorf("life %d: newest order %q; lost: %q", life, again.Tail.Order(), again.Tail.lost)
 		}
 		for i, c := range cursors {
 			if got, ok := again.Resolve(c); !ok || got != uint64(i) || again.cursor(uint64(i)) != c {
@@ -44,7 +44,7 @@ func aRestartGoesOn(t *testing.T, w *world) {
 }
 
 // forget appends until the entry is retained no more.
-func (n *node) forget(t *testing.T, sequence uint64) (missing *log.MissingError) {
+func (n *Node) forget(t *testing.T, sequence uint64) (missing *log.MissingError) {
 	t.Helper()
 	data := []byte(strings.Repeat("x", 1024))
 	for end := time.Now().Add(limit); time.Now().Before(end); {
@@ -91,11 +91,11 @@ func whatIsForgottenIsMissing(t *testing.T, w *world) {
 	head := n.Head()
 	n.close(t)
 	again := w.open(t, true)
-	if again.Oldest() <= missing.Upto || len(again.restored) == 0 || again.restored[0].Sequence != again.Oldest() || again.Head() != head {
-		t.Errorf("restored %d entries from %d on, head %d; want them from %d on, head %d", len(again.restored), again.Oldest(), again.Head(), missing.Upto+1, head)
+	if again.Oldest() <= missing.Upto || len(again.Restored) == 0 || again.Restored[0].Sequence != again.Oldest() || again.Head() != head {
+		t.Errorf("restored %d entries from %d on, head %d; want them from %d on, head %d", len(again.Restored), again.Oldest(), again.Head(), missing.Upto+1, head)
 	}
-	increasing(t, "restored", again.restored)
-	if last := again.restored[len(again.restored)-1].Sequence; last != head {
+	increasing(t, "restored", again.Restored)
+	if last := again.Restored[len(again.Restored)-1].Sequence; last != head {
 		t.Errorf("restored up to %d, want %d", last, head)
 	}
 }
@@ -107,14 +107,14 @@ func stateOutlastsTheEntries(t *testing.T, w *world) {
 		n.forget(t, n.Head())
 		n.close(t)
 		again := w.open(t, true)
-		if got := again.tail.Order(); got != order || len(again.tail.lost) != 0 {
-			t.Errorf("the order is %q, want %q; lost: %q", got, order, again.tail.lost)
+		if got := again.Tail.Order(); got != order || len(again.Tail.lost) != 0 {
+			t.Errorf("the order is %q, want %q; lost: %q", got, order, again.Tail.lost)
 		}
 		n = again
 	}
 	n.order(t, "third") // not in a checkpoint, perhaps
 	n.close(t)
-	if got := w.open(t, true).tail.Order(); got != "third" {
+	if got := w.open(t, true).Tail.Order(); got != "third" {
 		t.Errorf("the order is %q, want third", got)
 	}
 }

@@ -12,18 +12,18 @@ import (
 func controlEntriesAlwaysHaveRoom(t *testing.T, w *world) {
 	n := w.node(t)
 	n.publish(t, "1")
-	n.tail.SetFull(true)
-	asked := n.tail.asked
+	n.Tail.SetFull(true)
+	asked := n.Tail.asked
 	n.order(t, "2")
 	n.order(t, "3")
-	if n.tail.asked != asked {
+	if n.Tail.asked != asked {
 		t.Error("a control entry asked for room")
 	}
-	n.tail.SetFull(false)
+	n.Tail.SetFull(false)
 	n.publish(t, "4")
-	until(t, "all are applied", func() bool { return len(n.tail.Entries()) == 4 })
-	if got := fmt.Sprint(n.tail.Data()); got != "[1 2 3 4]" || n.tail.Order() != "3" {
-		t.Errorf("%s, newest order %s", got, n.tail.Order())
+	Until(t, "all are applied", func() bool { return len(n.Tail.Entries()) == 4 })
+	if got := fmt.Sprint(n.Tail.Data()); got != "[1 2 3 4]" || n.Tail.Order() != "3" {
+		t.Errorf("%s, newest order %s", got, n.Tail.Order())
 	}
 }
 
@@ -32,16 +32,16 @@ func controlEntriesAlwaysHaveRoom(t *testing.T, w *world) {
 func aTailWithoutRoom(t *testing.T, w *world) {
 	n := w.node(t)
 	n.publish(t, "1")
-	n.tail.SetFull(true)
+	n.Tail.SetFull(true)
 	e := &log.Entry{Channel: "a", Data: []byte("2")}
 	if !w.subject.Distributed {
 		err := n.Append([]*log.Entry{e}, func(error) { t.Error("done was called") })
 		if !errors.Is(err, log.ErrFull) || n.Head() != 1 || e.Sequence != 0 || e.Time != 0 {
 			t.Errorf("%v; head %d, the entry is %s", err, n.Head(), describe(e))
 		}
-		n.tail.SetFull(false)
+		n.Tail.SetFull(false)
 		n.publish(t, "3")
-		if got := fmt.Sprint(n.tail.Data()); got != "[1 3]" {
+		if got := fmt.Sprint(n.Tail.Data()); got != "[1 3]" {
 			t.Error(got)
 		}
 		return
@@ -49,15 +49,15 @@ func aTailWithoutRoom(t *testing.T, w *world) {
 	if err := n.try(e); err != nil { // it is in the store, though this node cannot show it
 		t.Fatal(err)
 	}
-	if n.Head() != 1 || len(n.tail.Entries()) != 1 {
+	if n.Head() != 1 || len(n.Tail.Entries()) != 1 {
 		t.Errorf("shown without room: head %d", n.Head())
 	}
 	if err := n.try(&log.Entry{Channel: "a", Data: []byte("3")}); err != nil {
 		t.Fatal(err)
 	}
-	n.tail.SetFull(false)
-	until(t, "what waited is shown", func() bool { return len(n.tail.Entries()) == 3 })
-	if got := fmt.Sprint(n.tail.Data()); got != "[1 2 3]" {
+	n.Tail.SetFull(false)
+	Until(t, "what waited is shown", func() bool { return len(n.Tail.Entries()) == 3 })
+	if got := fmt.Sprint(n.Tail.Data()); got != "[1 2 3]" {
 		t.Error(got)
 	}
 }
@@ -87,8 +87,8 @@ func closeFinishesWhatWasAccepted(t *testing.T, w *world) {
 	n.close(t)
 	if w.subject.Persistent {
 		again := w.node(t)
-		if len(again.restored) != batches {
-			t.Errorf("%d are there again, want %d", len(again.restored), batches)
+		if len(again.Restored) != batches {
+			t.Errorf("%d are there again, want %d", len(again.Restored), batches)
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 // limit is how long something may take that must happen, on a machine with other work.
 const limit = 60 * time.Second
 
-// until waits until it holds.
-func until(t *testing.T, what string, holds func() bool) {
+// Until waits until it holds.
+func Until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(limit); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -28,36 +28,45 @@ type world struct {
 	subject Subject
 }
 
-// node is a started engine with a tail and a state.
-type node struct {
+// Node is a started engine with a tail and a state.
+type Node struct {
 	log.Engine
-	tail     *Tail
-	restored []*log.Entry
+	Tail     *Tail
+	Restored []*log.Entry // what Start has given
 }
 
 // node opens and starts an engine; it is closed with the test, if it is not before.
-func (w *world) node(t *testing.T) *node { return w.open(t, false) }
+func (w *world) node(t *testing.T) *Node { return w.open(t, false) }
 
-func (w *world) open(t *testing.T, small bool) *node {
+func (w *world) open(t *testing.T, small bool) *Node {
 	t.Helper()
-	n := &node{Engine: w.Open(t, small), tail: &Tail{}}
+	return Start(t, w.Open(t, small))
+}
+
+// Start starts an engine with a tail and a state of its own; it is closed with the test, if
+// it is not before.
+func Start(t *testing.T, e log.Engine) *Node {
+	t.Helper()
+	n := &Node{Engine: e, Tail: &Tail{}}
 	t.Cleanup(func() { n.Close() }) // again, which changes nothing
-	n.Keep(n.tail)
-	err := n.Start(n.tail, func(batch []*log.Entry) {
-		n.restored = append(n.restored, batch...)
-		n.tail.orders(batch)
+	n.Keep(n.Tail)
+	err := n.Start(n.Tail, func(batch []*log.Entry) {
+		n.Restored = append(n.Restored, batch...)
+		n.Tail.orders(batch)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Run != nil {
-		w.Run(n.Engine)
-	}
 	return n
 }
 
+// Entries are those that were restored and applied, but for the engine's own.
+func (n *Node) Entries() []*log.Entry {
+	return slices.DeleteFunc(slices.Concat(n.Restored, n.Tail.Entries()), foreign)
+}
+
 // close ends the engine, which must not fail.
-func (n *node) close(t *testing.T) {
+func (n *Node) close(t *testing.T) {
 	t.Helper()
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
@@ -65,7 +74,7 @@ func (n *node) close(t *testing.T) {
 }
 
 // try appends a batch and waits until it is done.
-func (n *node) try(batch ...*log.Entry) error {
+func (n *Node) try(batch ...*log.Entry) error {
 	done := make(chan error, 1)
 	if err := n.Append(batch, func(err error) { done <- err }); err != nil {
 		return err
@@ -74,17 +83,17 @@ func (n *node) try(batch ...*log.Entry) error {
 }
 
 // append appends a batch and waits until it is done, and shown.
-func (n *node) append(t *testing.T, batch ...*log.Entry) {
+func (n *Node) append(t *testing.T, batch ...*log.Entry) {
 	t.Helper()
 	if err := n.try(batch...); err != nil {
 		t.Fatal(err)
 	}
 	last := batch[len(batch)-1].Sequence
-	until(t, "an entry that is done is shown", func() bool { return n.Head() >= last })
+	Until(t, "an entry that is done is shown", func() bool { return n.Head() >= last })
 }
 
 // publish appends one entry.
-func (n *node) publish(t *testing.T, data string) *log.Entry {
+func (n *Node) publish(t *testing.T, data string) *log.Entry {
 	t.Helper()
 	e := &log.Entry{Channel: "a", Data: []byte(data)}
 	n.append(t, e)
@@ -92,13 +101,13 @@ func (n *node) publish(t *testing.T, data string) *log.Entry {
 }
 
 // order appends a control entry.
-func (n *node) order(t *testing.T, data string) {
+func (n *Node) order(t *testing.T, data string) {
 	t.Helper()
 	n.append(t, &log.Entry{Kind: log.KindControl, Event: "test", Data: []byte(data)})
 }
 
 // cursor is the position behind an entry, for a client.
-func (n *node) cursor(sequence uint64) log.Cursor { return n.Lineage().Cursor(sequence) }
+func (n *Node) cursor(sequence uint64) log.Cursor { return n.Lineage().Cursor(sequence) }
 
 // Tail keeps all that it is given. It implements log.Waiting, log.Loser and, for the data of the
 // newest control entry with the event "test", log.State. The zero value is ready.

@@ -116,10 +116,18 @@ func (l *Log) take() *call {
 	return c
 }
 
+// errRecovering is returned by Flush while Follow finds out what the store has become.
+var errRecovering = errors.New("log: the store is looked at")
+
 // Flush sends one call with what waits, or the one before again if it was not answered. idle is
 // true if there was none. After an error it is to be called again soon.
 func (l *Log) Flush(ctx context.Context) (idle bool, err error) {
 	defer l.settle()
+	if !l.calling.TryLock() {
+		l.giveUp(false)
+		return false, errRecovering
+	}
+	defer l.calling.Unlock()
 	if l.call == nil {
 		l.call = l.take()
 	}

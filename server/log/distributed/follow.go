@@ -32,6 +32,9 @@ func (l *Log) Follow(ctx context.Context, wait time.Duration) error {
 	}
 	if l.suspect.Load() {
 		if err := l.recover(ctx); err != nil {
+			if !errors.Is(err, ErrMoved) {
+				l.fail(errors.Join(log.ErrUnavailable, err))
+			}
 			return err
 		}
 		l.suspect.Store(false)
@@ -206,8 +209,14 @@ func (l *Log) Read(dst []*log.Entry, after uint64, count, bytes int) ([]*log.Ent
 		if err != nil {
 			continue // Follow has counted it
 		}
-		if i == 0 && after > 0 && r.Sequence > after+1 && l.lineage.Cursor(after+1).Epoch == l.lineage.Cursor(r.Sequence).Epoch {
-			return dst, &log.MissingError{After: after, Upto: r.Sequence - 1}
+		if i == 0 && r.Sequence > after+1 {
+			whole, err := l.linked(after, r)
+			if err != nil {
+				return dst, fmt.Errorf("%w: %w", log.ErrUnavailable, err)
+			}
+			if !whole {
+				return dst, &log.MissingError{After: after, Upto: r.Sequence - 1}
+			}
 		}
 		if charged += e.Size(); n > 0 && charged > bytes {
 			break
@@ -216,6 +225,18 @@ func (l *Log) Read(dst []*log.Entry, after uint64, count, bytes int) ([]*log.Ent
 		n++
 	}
 	return dst, nil
+}
+
+// linked reports whether r is known to be the first entry behind a sequence: epochs have holes
+// between them.
+func (l *Log) linked(after uint64, r *Record) (bool, error) {
+	records, err := l.store.Back(context.Background(), after, compareStep)
+	for i := range records {
+		if records[i].Check != 0 { // not somebody else's
+			return records[i].Check == r.Before, err
+		}
+	}
+	return false, err
 }
 
 // raise stores n if it is more.

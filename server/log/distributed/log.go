@@ -95,6 +95,10 @@ type Log struct {
 	stopped chan struct{}                // closed when Run has ended
 	timing  atomic.Pointer[func(Timing)] // where durations go
 
+	// Held while a call is under way, and while recover compares what was seen with what is
+	// left: an answer of the store before must not come in between.
+	calling sync.Mutex
+
 	mu       sync.Mutex // of the queue
 	queue    []*pending
 	queued   int // bytes of those that are no control entries
