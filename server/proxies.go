@@ -37,6 +37,9 @@ func (s *Server) useProxies(t *forwarded.Trusted) {
 	}
 }
 
+// UsersRefused is how often a user had too many streams, polls and WebSockets.
+func (s *Server) UsersRefused() uint64 { return s.users.Refused() }
+
 // ForwardingIgnored is how often a peer that is not trusted named a client.
 func (s *Server) ForwardingIgnored() uint64 { return s.proxies.Ignored() }
 

@@ -69,6 +69,7 @@ type Server struct {
 	origins       *httpapi.Origins
 	mover         *inbox.Mover // nil for a log without an inbox
 	buckets       *rate.Table  // of what clients may do how often
+	users         *permit.Users
 	proxies       *forwarded.Proxies
 	proxied       *proxied.Layer // nil if no proxy was trusted at the start
 
@@ -198,11 +199,11 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	encoder.MinBytes = c.DeflateMinBytes
 	encoder.Deflates = func(channel string) bool { return s.table.Load().Deflates(channel) }
 	s.dismisser = &dismisser{loops: s.loops}
-	s.buckets = rate.New(rate.Buckets)
+	s.buckets, s.users = rate.New(rate.Buckets), permit.NewUsers()
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.directory(), Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
 		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
-		Identity: s.identity(c), Buckets: s.buckets, Users: permit.NewUsers(), Proxies: s.proxies, AddressFull: s.loops.AddressFull, NoMemory: &s.noMemory,
+		Identity: s.identity(c), Buckets: s.buckets, Users: s.users, Proxies: s.proxies, AddressFull: s.loops.AddressFull, NoMemory: &s.noMemory,
 		MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}
 	if s.access != nil {

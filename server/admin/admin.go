@@ -30,6 +30,7 @@ type Source interface {
 	PresenceStats() presence.Stats
 	Bans() (kept int, evicted uint64) // disconnected clients that are kept away, and those evicted early
 	Revocations() revoke.Stats
+	UsersRefused() uint64      // streams, polls and WebSockets of users that had too many
 	ForwardingIgnored() uint64 // times that a peer that is no trusted proxy named a client
 	ProxyHeaders() proxied.Stats
 	RateLimited() map[string]uint64 // refusals, by what has the limit: connection, key, user, channel

@@ -39,6 +39,7 @@ func (s *source) RateLimited() map[string]uint64 {
 	return map[string]uint64{"connection": 11, "key": 0, "user": 12, "channel": 0}
 }
 func (s *source) ForwardingIgnored() uint64 { return 6 }
+func (s *source) UsersRefused() uint64      { return 8 }
 func (s *source) ProxyHeaders() proxied.Stats {
 	return proxied.Stats{Headers: 7, Malformed: 2, Late: 1}
 }
@@ -118,7 +119,7 @@ func TestHandler(t *testing.T) {
 		`peal_key_requests_total{key="shop"} 8`, `peal_key_requests_total{key="odd \"name\""} 0`, `peal_key_last_use_seconds{key="shop"} 1.7e+09`, `peal_key_last_use_seconds{key="odd \"name\""} 0`, "peal_access_log_lost_lines_total 7",
 		`peal_websocket_closes_total{code="1001"} 3`, `peal_websocket_closes_total{code="other"} 1`,
 		`peal_delivery_seconds_bucket{le="2.5e-05"} 6`, `peal_delivery_seconds_bucket{le="0.001"} 10`,
-		`peal_delivery_seconds_bucket{le="10"} 10`, `peal_delivery_seconds_bucket{le="+Inf"} 12`, "peal_delivery_seconds_sum 42", "peal_connections_revoked_total 3", "peal_revocations 5", "peal_forwarding_ignored_total 6", `peal_proxy_headers_total{result="read"} 7`, `peal_proxy_headers_total{result="malformed"} 2`, "peal_tokens_refused_before_seconds 1.7e+09", "peal_revocations_folded_total 2", "peal_delivery_seconds_count 12",
+		`peal_delivery_seconds_bucket{le="10"} 10`, `peal_delivery_seconds_bucket{le="+Inf"} 12`, "peal_delivery_seconds_sum 42", "peal_connections_revoked_total 3", "peal_revocations 5", "peal_forwarding_ignored_total 6", "peal_user_connections_refused_total 8", `peal_proxy_headers_total{result="read"} 7`, `peal_proxy_headers_total{result="malformed"} 2`, "peal_tokens_refused_before_seconds 1.7e+09", "peal_revocations_folded_total 2", "peal_delivery_seconds_count 12",
 		`peal_loop_busy_seconds_total{loop="0"} 1.5`, `peal_loop_behind_messages{loop="1"} 5`)
 	check("/metrics", 200, `peal_nodes{state="live"} 1`, `peal_nodes{state="dead"} 1`, `peal_nodes{state="stale"} 0`, "peal_nodes_skipped_total 3", "peal_log_lag_entries 3", "peal_log_lag_seconds 1.5",
 		"peal_log_reconnects_total 4", "peal_log_epochs_total 5", "peal_log_lost_total 6", "peal_log_skipped_total 7",

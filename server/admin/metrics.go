@@ -43,6 +43,7 @@ type state struct {
 	memory     memory.Level
 	backends   []apikey.Use
 	ignored    uint64
+	userFull   uint64
 	proxied    proxied.Stats
 	tls        TLSStats
 	cluster    cluster.Status
@@ -59,6 +60,7 @@ func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.lost, s.lostAccess = c.source.LostLines(), c.source.LostAccessLines()
 	s.keys, s.lostKeys = c.source.IdempotencyKeys()
 	s.backends = c.source.KeyUses()
+	s.userFull = c.source.UsersRefused()
 	s.ignored, s.proxied = c.source.ForwardingIgnored(), c.source.ProxyHeaders()
 	s.tls = c.source.TLSStats()
 	s.cluster = c.source.ClusterStatus()
@@ -151,6 +153,7 @@ var metrics = []metric{
 	counter("connections_accepted_total", "Connections accepted.", func(s *loop.Stats) float64 { return float64(s.Accepted) }),
 	counter("connections_refused_total", "Connections refused: beyond a limit of admission, or no descriptor left.", func(s *loop.Stats) float64 { return float64(s.Refused) }),
 	by("reason", "admission_refused_total", "Connections refused by admission, by reason.", admissionRefused),
+	one(prometheus.CounterValue, "user_connections_refused_total", "Streams, polls and WebSockets refused because their user had --max-connections-per-user.", func(s *state) float64 { return float64(s.userFull) }),
 	one(prometheus.GaugeValue, "memory_level", "0; 1 while new connections are refused because of --memory-limit; 2 while publications are refused, too.", func(s *state) float64 { return float64(s.memory) }),
 	one(prometheus.CounterValue, "accept_pauses_total", "Times that accepting paused because new connections came faster than --accept-rate.", func(s *state) float64 { return float64(s.admission().Pauses) }),
 	one(prometheus.GaugeValue, "refusing_connections", "Refused connections that are open until they have their response.", func(s *state) float64 { return float64(s.admission().Open) }),

@@ -51,6 +51,9 @@ func TestConnectionsOfAUser(t *testing.T) {
 	refused(get("/poll", "mine"), "too_many_connections")
 	refused(get("/sse", "mine"), "HTTP/1.1 200 ")
 	refused(socket, string([]byte{4429 >> 8, 4429 & 0xFF})+"too_many_connections")
+	if n := users.Refused(); n != 4 {
+		t.Errorf("%d refusals are counted, want 4", n)
+	}
 	if got := ask(get("/poll", "other")); got.Verdict != loop.Park {
 		t.Errorf("another user: %q", got.Out)
 	}

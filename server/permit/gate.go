@@ -220,7 +220,7 @@ func (g *Gate) room(r *Request) *refusal.Error {
 		return ErrAddressFull
 	}
 	if r.From.Transport == HTTP && g.UserLimit > 0 && g.Users != nil { // a WebSocket was counted when it opened
-		if user := r.Who.User(); user != "" && g.Users.Of(user) >= g.UserLimit {
+		if user := r.Who.User(); user != "" && g.Users.full(user, g.UserLimit) {
 			return ErrUserFull
 		}
 	}

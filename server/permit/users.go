@@ -3,6 +3,7 @@ package permit
 import (
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 
 	"peal/loop/frame"
 	"peal/server/refusal"
@@ -15,6 +16,8 @@ var ErrUserFull = &refusal.Error{Status: 429, Code: "too_many_connections", Mess
 // without one has no entry. Any goroutine may call it; its locks are held for
 // nanoseconds.
 type Users struct {
+	refused atomic.Uint64
+
 	seed   maphash.Seed
 	shards [16]struct {
 		mu sync.Mutex
@@ -53,6 +56,18 @@ func (u *Users) add(user string, n int) int {
 	s.by[user] = uint32(has)
 	return has
 }
+
+// full reports whether the user has as many as it may, and counts the refusal.
+func (u *Users) full(user string, limit int) bool {
+	if u.Of(user) < limit {
+		return false
+	}
+	u.refused.Add(1)
+	return true
+}
+
+// Refused is how often a user had too many.
+func (u *Users) Refused() uint64 { return u.refused.Load() }
 
 // Len is how many users have one.
 func (u *Users) Len() (n int) {
