@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"peal/loadtest/redisd"
 	"peal/server"
 	"peal/server/apikey"
 	"peal/server/cluster"
@@ -43,13 +44,35 @@ type oneNode struct {
 	stop func()
 }
 
-func startNode(t *testing.T, store *fake.Store, name string) *oneNode {
+// sharing has a server use a log that others use, too.
+type sharing func(server.Config) server.Config
+
+// over is a log in this process.
+func over(store *fake.Store) sharing {
+	return func(c server.Config) server.Config {
+		return server.WithLog(c, func() (log.Engine, error) { return store.Open(), nil })
+	}
+}
+
+// onEachLog runs a test over a log in this process, and over Redis.
+func onEachLog(t *testing.T, test func(t *testing.T, shared sharing)) {
+	t.Run("fake", func(t *testing.T) { test(t, over(fake.New(time.Now))) })
+	t.Run("redis", func(t *testing.T) {
+		url := "redis://" + redisd.For(t, redisd.Options{}).Addr()
+		test(t, func(c server.Config) server.Config {
+			c.Engine = url
+			return c
+		})
+	})
+}
+
+func startNode(t *testing.T, shared sharing, name string) *oneNode {
 	t.Helper()
 	c := server.Config{Listen: []string{"127.0.0.1:0"}, Admin: "127.0.0.1:0", NodeName: name, Version: "1." + name, Log: slog.New(slog.DiscardHandler)}
 	c.Token.Secrets = []string{nodeSecret}
 	c.Keys = []apikey.Definition{{Name: "all", Digest: apikey.Digest(backendKey), Allow: []string{"revoke", "history"}}}
 	c.HTTP.DisconnectWindow = time.Hour
-	s, err := server.New(server.WithLog(c, func() (log.Engine, error) { return store.Open(), nil }))
+	s, err := server.New(shared(c))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,6 +125,18 @@ func (n *oneNode) ask(method, path, body string, head ...string) string {
 		n.t.Fatalf("%s %s: %d %s", method, path, status, text)
 	}
 	return text
+}
+
+// becomes repeats a request until it has that status: a node reads what another has done a moment later.
+func (n *oneNode) becomes(want int, method, path string, head ...string) {
+	n.t.Helper()
+	status, text := 0, ""
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if status, text = n.do(method, path, "", head...); status == want {
+			return
+		}
+	}
+	n.t.Errorf("%s %s: %d %s, want %d", method, path, status, text, want)
 }
 
 // cursor is that of the response to a publication.
@@ -175,9 +210,10 @@ func bearer(t *testing.T, sub, jti string) string {
 	return "Bearer " + text
 }
 
-func TestMessagesReachAllNodes(t *testing.T) {
-	store := fake.New(time.Now)
-	a, b := startNode(t, store, "a"), startNode(t, store, "b")
+func TestMessagesReachAllNodes(t *testing.T) { onEachLog(t, messagesReachAllNodes) }
+
+func messagesReachAllNodes(t *testing.T, shared sharing) {
+	a, b := startNode(t, shared, "a"), startNode(t, shared, "b")
 	room := b.stream("channel=room")
 	own := b.stream("channel=$me", "Authorization", bearer(t, "42", "j"))
 	first := cursor(t, a.ask("POST", "/publish?channel=room", "one"))
@@ -197,22 +233,21 @@ func TestMessagesReachAllNodes(t *testing.T) {
 }
 
 func TestDisconnectEndsConnectionsOfAllNodes(t *testing.T) {
-	store := fake.New(time.Now)
-	a, b := startNode(t, store, "a"), startNode(t, store, "b")
+	onEachLog(t, disconnectEndsConnectionsOfAllNodes)
+}
+
+func disconnectEndsConnectionsOfAllNodes(t *testing.T, shared sharing) {
+	a, b := startNode(t, shared, "a"), startNode(t, shared, "b")
 	ann, bob := b.stream("channel=room&client=ann"), b.stream("channel=room&client=bob")
 	user := b.stream("channel=room", "Authorization", bearer(t, "ann", "j"))
 	a.ask("POST", "/disconnect?client=ann", "")
 	ann.ends()
 	user.ends()
 	for _, n := range []*oneNode{a, b} {
-		if status, text := n.do("GET", "/poll?channel=room&client=ann&timeout=0", ""); status != http.StatusGone {
-			t.Errorf("ann comes back: %d %s", status, text)
-		}
+		n.becomes(http.StatusGone, "GET", "/poll?channel=room&client=ann&timeout=0")
 	}
 	b.ask("POST", "/disconnect?client=ann&for=0", "") // and back in, by the other node
-	if status, text := a.do("GET", "/poll?channel=room&client=ann&timeout=0", ""); status != http.StatusOK {
-		t.Errorf("ann may come back: %d %s", status, text)
-	}
+	a.becomes(http.StatusOK, "GET", "/poll?channel=room&client=ann&timeout=0")
 	again := a.stream("channel=room&client=ann")
 	b.ask("POST", "/disconnect?client=ann&for=0", "")
 	again.ends()
@@ -224,7 +259,7 @@ func TestDisconnectEndsConnectionsOfAllNodes(t *testing.T) {
 // nodes all the same.
 func TestDisconnectWithoutRoomEndsConnectionsOfAllNodes(t *testing.T) {
 	store := fake.New(time.Now)
-	a, b := startNode(t, store, "a"), startNode(t, store, "b")
+	a, b := startNode(t, over(store), "a"), startNode(t, over(store), "b")
 	var query []string
 	for i := range 1000 {
 		query = append(query, fmt.Sprintf("client=c%d", i))
@@ -242,30 +277,30 @@ func TestDisconnectWithoutRoomEndsConnectionsOfAllNodes(t *testing.T) {
 	ann.ends()
 }
 
-func TestRevokeEndsConnectionsOfAllNodes(t *testing.T) {
-	store := fake.New(time.Now)
-	a, b := startNode(t, store, "a"), startNode(t, store, "b")
+func TestRevokeEndsConnectionsOfAllNodes(t *testing.T) { onEachLog(t, revokeEndsConnectionsOfAllNodes) }
+
+func revokeEndsConnectionsOfAllNodes(t *testing.T, shared sharing) {
+	a, b := startNode(t, shared, "a"), startNode(t, shared, "b")
 	one, other := bearer(t, "ann", "one"), bearer(t, "ann", "other")
 	first, second := b.stream("channel=room", "Authorization", one), b.stream("channel=room", "Authorization", other)
 	a.ask("POST", "/revoke?jti=one", "", "Authorization", "Bearer "+backendKey)
 	first.ends()
 	for _, n := range []*oneNode{a, b} {
-		if status, text := n.do("GET", "/poll?channel=room&timeout=0", "", "Authorization", one); status != http.StatusUnauthorized {
-			t.Errorf("a revoked token: %d %s", status, text)
-		}
+		n.becomes(http.StatusUnauthorized, "GET", "/poll?channel=room&timeout=0", "Authorization", one)
 	}
 	a.ask("POST", "/publish?channel=room", "still there")
 	second.wants("still there")
 	b.ask("POST", "/revoke?sub=ann", "", "Authorization", "Bearer "+backendKey)
 	second.ends()
-	if status, text := a.do("GET", "/poll?channel=room&timeout=0", "", "Authorization", other); status != http.StatusUnauthorized {
-		t.Errorf("a revoked token: %d %s", status, text)
-	}
+	a.becomes(http.StatusUnauthorized, "GET", "/poll?channel=room&timeout=0", "Authorization", other)
 }
 
 func TestRepeatOnAnotherNodeIsTheSameMessage(t *testing.T) {
-	store := fake.New(time.Now)
-	a, b := startNode(t, store, "a"), startNode(t, store, "b")
+	onEachLog(t, repeatOnAnotherNodeIsTheSameMessage)
+}
+
+func repeatOnAnotherNodeIsTheSameMessage(t *testing.T, shared sharing) {
+	a, b := startNode(t, shared, "a"), startNode(t, shared, "b")
 	first := cursor(t, a.ask("POST", "/publish?channel=room&channel=hall", "paid", "Idempotency-Key", "k1"))
 	if got := cursor(t, b.ask("POST", "/publish?channel=room&channel=hall", "paid", "Idempotency-Key", "k1")); got != first {
 		t.Errorf("the repeat has the cursor %s, the first %s", got, first)
@@ -273,7 +308,7 @@ func TestRepeatOnAnotherNodeIsTheSameMessage(t *testing.T) {
 	if status, text := b.do("POST", "/publish?channel=hall", "not paid", "Idempotency-Key", "k1"); status != http.StatusUnprocessableEntity {
 		t.Errorf("another message with that key: %d %s", status, text)
 	}
-	c := startNode(t, store, "c") // it reads them from the log
+	c := startNode(t, shared, "c") // it reads them from the log
 	if got := cursor(t, c.ask("POST", "/publish?channel=room&channel=hall", "paid", "Idempotency-Key", "k1")); got != first {
 		t.Errorf("the repeat on a new node has the cursor %s, the first %s", got, first)
 	}
@@ -285,12 +320,12 @@ func TestRepeatOnAnotherNodeIsTheSameMessage(t *testing.T) {
 // Orders outlast the entries that they were given in.
 func TestStateOfOrdersIsWhole(t *testing.T) {
 	store := fake.New(time.Now)
-	a := startNode(t, store, "a")
+	a := startNode(t, over(store), "a")
 	proof := bearer(t, "ann", "one")
 	a.ask("POST", "/disconnect?client=bob", "")
 	a.ask("POST", "/revoke?jti=one", "", "Authorization", "Bearer "+backendKey)
 	store.Trim(a.LogHead())
-	b := startNode(t, store, "b")
+	b := startNode(t, over(store), "b")
 	a.stop()
 	if status, text := b.do("GET", "/poll?channel=room&client=bob&timeout=0", ""); status != http.StatusGone {
 		t.Errorf("bob comes back: %d %s", status, text)
@@ -303,7 +338,7 @@ func TestStateOfOrdersIsWhole(t *testing.T) {
 // A node is known before it serves, and one that has ended is known to have left.
 func TestNodesKnowOneAnother(t *testing.T) {
 	store := fake.New(time.Now)
-	a, b := startNode(t, store, "a"), startNode(t, store, "b")
+	a, b := startNode(t, over(store), "a"), startNode(t, over(store), "b")
 	known := func(n *oneNode) string {
 		var all []string
 		for _, one := range n.ClusterStatus().Nodes {
