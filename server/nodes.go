@@ -45,6 +45,9 @@ func (s *Server) shareLog(orders *control.Control) {
 	c := s.config
 	s.cluster = cluster.New(l, cluster.Config{Name: c.nodeName(), Version: c.Version, Lease: c.NodeLease, Connections: s.connections, Now: time.Now, Log: c.Log})
 	s.sharePresence(l.Node(), s.cluster)
+	if t, ok := l.(log.Timed); ok {
+		t.OnTiming(s.cluster.Time)
+	}
 	s.partings = newPartings(s)
 	orders.Share(s.partings.endClients, s.partings.endTokens)
 }

@@ -67,6 +67,8 @@ func (s *source) ClusterStatus() cluster.Status {
 		Self: "1", Skipped: 3, Log: cluster.Log{Engine: "redis", Head: 9, Known: 12, Behind: 1500, Reconnects: 4, Epochs: 5, Lost: 6, Skipped: 7},
 		Nodes:  []cluster.Node{{ID: "1", Name: "a", Self: true, State: "live", Connections: 1}, {ID: "2", Name: "b", State: "dead", Connections: 2}},
 		Append: cluster.Latency{Counts: [len(cluster.LatencyBounds) + 1]uint64{2: 3}, Sum: 2 * time.Millisecond},
+		Call:   cluster.Latency{Counts: [len(cluster.LatencyBounds) + 1]uint64{0: 8}},
+		Apply:  cluster.Latency{Counts: [len(cluster.LatencyBounds) + 1]uint64{1: 9}},
 		Tail:   cluster.Latency{Counts: [len(cluster.LatencyBounds) + 1]uint64{len(cluster.LatencyBounds): 1}, Sum: time.Minute},
 	}
 }
@@ -123,7 +125,7 @@ func TestHandler(t *testing.T) {
 		`peal_loop_busy_seconds_total{loop="0"} 1.5`, `peal_loop_behind_messages{loop="1"} 5`)
 	check("/metrics", 200, `peal_nodes{state="live"} 1`, `peal_nodes{state="dead"} 1`, `peal_nodes{state="stale"} 0`, "peal_nodes_skipped_total 3", "peal_log_lag_entries 3", "peal_log_lag_seconds 1.5",
 		"peal_log_reconnects_total 4", "peal_log_epochs_total 5", "peal_log_lost_total 6", "peal_log_skipped_total 7",
-		`peal_log_append_seconds_bucket{le="0.0005"} 0`, `peal_log_append_seconds_bucket{le="0.001"} 3`, "peal_log_append_seconds_sum 0.002", `peal_log_tail_seconds_bucket{le="10"} 0`, "peal_log_tail_seconds_count 1")
+		`peal_log_append_seconds_bucket{le="0.0005"} 0`, `peal_log_append_seconds_bucket{le="0.001"} 3`, "peal_log_append_seconds_sum 0.002", `peal_log_tail_seconds_bucket{le="10"} 0`, "peal_log_tail_seconds_count 1", "peal_log_call_seconds_count 8", "peal_log_apply_seconds_count 9")
 	check("/cluster", 200, `"self":"1"`, `"engine":"redis"`, `"name":"a","version":"","self":true,"state":"live","connections":15,`, `"name":"b","version":"","self":false,"state":"dead","connections":2,`)
 	check("/debug/pprof/", 200, "goroutine")
 	check("/publish", 404)

@@ -54,6 +54,8 @@ var clusterMetrics = []metric{
 
 var (
 	appendSeconds = desc("log_append_seconds", "From the append of a heartbeat of this node until it has applied it: a sample each second of what publishers wait for.")
+	callSeconds   = desc("log_call_seconds", "From sending a call to the store of the log until its answer; a call has the batches of many publishers.")
+	applySeconds  = desc("log_apply_seconds", "From reading entries of the store of the log to having applied them.")
 	tailSeconds   = desc("log_tail_seconds", "Age of the heartbeats of other nodes when this one applies them, in whole milliseconds, by the clocks of both machines.")
 )
 

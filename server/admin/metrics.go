@@ -90,6 +90,8 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	out <- deliverySeconds
 	out <- appendSeconds
 	out <- tailSeconds
+	out <- callSeconds
+	out <- applySeconds
 }
 
 // Collect implements prometheus.Collector.
@@ -109,6 +111,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	out <- latency(&s)
 	out <- histogram(appendSeconds, &s.cluster.Append)
 	out <- histogram(tailSeconds, &s.cluster.Tail)
+	out <- histogram(callSeconds, &s.cluster.Call)
+	out <- histogram(applySeconds, &s.cluster.Apply)
 }
 
 // desc of peal_name.

@@ -68,6 +68,8 @@ type Cluster struct {
 	lastStep time.Time
 	appends  Latency // see Status
 	tails    Latency
+	calls    Latency
+	applies  Latency
 	current  time.Time // since when this node has been current, zero if it is not
 }
 
@@ -121,6 +123,18 @@ func (c *Cluster) Lose(_, _ uint64) {
 		}
 	}
 	c.again, c.lastBeat = true, time.Time{}
+}
+
+// Time counts a duration of the engine; see log.Timed.
+func (c *Cluster) Time(t log.Timing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t.Append > 0 {
+		c.calls.add(t.Append)
+	}
+	if t.Apply > 0 {
+		c.applies.add(t.Apply)
+	}
 }
 
 // Live reports whether that node lives, as of the newest entry that was applied. An entry of

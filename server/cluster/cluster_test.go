@@ -114,6 +114,17 @@ func TestNodesComeAndGo(t *testing.T) {
 			t.Errorf("%+v", one)
 		}
 	}
+	a.Time(log.Timing{Append: time.Millisecond})
+	a.Time(log.Timing{Apply: time.Minute})
+	sum := func(l cluster.Latency) (n uint64) {
+		for _, count := range l.Counts {
+			n += count
+		}
+		return n
+	}
+	if s := a.Status(cluster.Log{}); sum(s.Append) < 20 || sum(s.Tail) < 20 || s.Call.Counts[2] != 1 || s.Call.Sum != time.Millisecond || s.Apply.Counts[len(cluster.LatencyBounds)] != 1 {
+		t.Errorf("durations: %+v", s)
+	}
 	if err := b.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}

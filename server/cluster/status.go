@@ -22,6 +22,9 @@ type Status struct {
 	// this node applies them, in whole milliseconds, by the clocks of both machines.
 	Append Latency `json:"-"`
 	Tail   Latency `json:"-"`
+
+	Call  Latency `json:"-"` // see log.Timing: Append
+	Apply Latency `json:"-"` // and Apply
 }
 
 // Log is the log as the node that answers sees it.
@@ -82,7 +85,7 @@ func (c *Cluster) Status(l Log) Status {
 	l.Of(progress, now)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Status{Self: id(c.self), Format: c.formatLocked(), Skipped: c.skipped, Log: l, Append: c.appends, Tail: c.tails}
+	s := Status{Self: id(c.self), Format: c.formatLocked(), Skipped: c.skipped, Log: l, Append: c.appends, Tail: c.tails, Call: c.calls, Apply: c.applies}
 	late := max(3*c.every(), c.config.Lease/2)
 	for _, m := range c.members {
 		heard := max(0, now.Sub(m.seen))

@@ -23,6 +23,18 @@ type Distributed interface {
 	Progress() Progress
 }
 
+// Timed is an engine that tells how long it takes to use its store.
+type Timed interface {
+	// OnTiming has f called with each duration, on any goroutine. f must not block.
+	OnTiming(f func(Timing))
+}
+
+// Timing is one duration; the other is 0.
+type Timing struct {
+	Append time.Duration // from the first sending of a call, which has the batches of many publishers, to its answer
+	Apply  time.Duration // from reading entries to having applied them
+}
+
 // Progress is how far a node has read the log that it shares with others.
 type Progress struct {
 	Head  uint64 // the newest entry that was applied

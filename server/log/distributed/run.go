@@ -9,13 +9,10 @@ import (
 	"peal/server/log"
 )
 
-// Timing is one duration; the others are 0.
-type Timing struct {
-	Append time.Duration // from the first sending of a call to its answer
-	Apply  time.Duration // from reading entries to having applied them
-}
+// Timing is one duration.
+type Timing = log.Timing
 
-// OnTiming has f get durations, on goroutines of the log. It must not block.
+// OnTiming has f get durations; see log.Timed.
 func (l *Log) OnTiming(f func(Timing)) { l.timing.Store(&f) }
 
 func (l *Log) time(t Timing) {
