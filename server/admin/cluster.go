@@ -49,6 +49,10 @@ var clusterMetrics = []metric{
 	one(prometheus.CounterValue, "log_reconnects_total", "Connections to the store of the log that were replaced.", func(s *state) float64 { return float64(s.cluster.Log.Reconnects) }),
 	one(prometheus.CounterValue, "log_epochs_total", "Epochs of the log that began while the node ran: the store was restarted or replaced.", func(s *state) float64 { return float64(s.cluster.Log.Epochs) }),
 	one(prometheus.CounterValue, "log_lost_total", "Times that entries which a node had shown were lost by the store.", func(s *state) float64 { return float64(s.cluster.Log.Lost) }),
+	one(prometheus.GaugeValue, "presence_cluster_members", "Clients that are listed on all nodes of the log, on each of their channels; 0 with a log of its own.", func(s *state) float64 { return float64(s.presence.Cluster.Members) }),
+	one(prometheus.GaugeValue, "presence_cluster_bytes", "Memory of the copy that this node has of them.", func(s *state) float64 { return float64(s.presence.Cluster.Bytes) }),
+	one(prometheus.CounterValue, "presence_cluster_refused_total", "Members of other nodes that were left out, because the copy had twice what the limits of this node allow.", func(s *state) float64 { return float64(s.presence.Cluster.Refused) }),
+	one(prometheus.GaugeValue, "presence_missing_nodes", "Nodes of the log whose members this one does not know yet: its lists are incomplete.", func(s *state) float64 { return float64(s.presence.Cluster.Missing) }),
 	one(prometheus.CounterValue, "log_skipped_total", "Entries of the log that could not be read, and were skipped.", func(s *state) float64 { return float64(s.cluster.Log.Skipped) }),
 }
 

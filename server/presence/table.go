@@ -346,13 +346,20 @@ type Stats struct {
 	Bytes    int    // as Config.Bytes counts them
 	Unlisted uint64 // joins that found no room
 	Evicted  uint64 // members evicted for others
-	Events   uint64 // published
+	Events   uint64 // published; with a Cluster, those that this node made of entries
+
+	Cluster ClusterStats // zero without one
 }
 
 // Stats returns the current numbers. Any goroutine may call it.
 func (t *Table) Stats() Stats {
 	a := &t.accounts
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	return Stats{Members: a.members, Bytes: a.bytes, Unlisted: t.unlisted.Load(), Evicted: a.evicted, Events: t.events.Load()}
+	st := Stats{Members: a.members, Bytes: a.bytes, Unlisted: t.unlisted.Load(), Evicted: a.evicted, Events: t.events.Load()}
+	a.mu.Unlock()
+	if t.cluster != nil {
+		st.Cluster = t.cluster.Stats()
+		st.Events += st.Cluster.Events
+	}
+	return st
 }
