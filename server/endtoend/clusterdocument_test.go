@@ -190,3 +190,58 @@ func TestInboxIsPublishedOnceThoughNodesAreKilled(t *testing.T) {
 		t.Errorf("%d messages were published, want %d", channel.Messages, entries)
 	}
 }
+
+// Another program writes to the log itself, with ids of the clock: its entries are skipped and
+// counted, and publications go on in a new epoch beyond them.
+func TestEntriesOfOthersInTheLogAreSkipped(t *testing.T) {
+	r := redisd.For(t, redisd.Options{})
+	one, admin := node(t, r)
+	other, _ := node(t, r)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
+	defer cancel()
+	const each = 5
+	ended := make(chan error, 1)
+	reader := &returning{ctx: ctx, url: other.url + "/sse?channel=a&cursor=earliest", began: func() {}}
+	foreign := [][]string{
+		{"*", "channel", "a", "data", "x"}, {"*", "e", "\x01\xff", "c", "not hexadecimal", "p", ""}, {"*", "e", "", "c", "0000000000000000"},
+	}
+	go func() { ended <- reader.read(each * (len(foreign) + 2)) }()
+	n := 0
+	publish := func() {
+		for range each {
+			publishUntilAccepted(ctx, t, []*peal{one, other}[n%2], strconv.Itoa(n))
+			n++
+		}
+	}
+	publish()
+	for _, entry := range foreign {
+		if _, err := r.Do(ctx, append([]string{"XADD", "{peal}:log"}, entry...)...); err != nil {
+			t.Fatal(err)
+		}
+		publish()
+	}
+	// One that nobody can read any more: its id has been used all the same.
+	id, err := r.Do(ctx, "XADD", "{peal}:log", fmt.Sprint(uint64(1)<<45), "a", "b")
+	if err == nil {
+		_, err = r.Do(ctx, "XDEL", "{peal}:log", fmt.Sprint(id))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if reader.connects != 1 {
+		t.Errorf("the subscriber has connected %d times", reader.connects)
+	}
+	operator := newPeal(t, admin)
+	for _, p := range []*peal{one, other} { // their logs have errors about this, so nobody may look for others
+		defer func() { _, _ = p.process.Stop(syscall.SIGKILL, 0) }()
+		p.waited = true
+	}
+	// Behind the first one, the clock is behind the ids, so "*" takes an id between two of Peal's.
+	if text := string(operator.do("GET", "/metrics", "").body); !regexp.MustCompile(`\npeal_log_skipped_total [1-3]\n`).MatchString(text) || !strings.Contains(text, "\npeal_log_lost_total 0\n") {
+		t.Errorf("counted: %q", regexp.MustCompile(`(?m)^peal_log_\w+ .*$`).FindAllString(text, -1))
+	}
+}

@@ -3,6 +3,7 @@ package distributed
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 
 	"peal/server/log"
 )
@@ -34,10 +35,16 @@ func encode(batch []*log.Entry, now int64, keys bool, check func() uint64) []Ite
 // in two parts.
 type decoder struct{ carrier *log.Entry }
 
+// errForeign is what is wrong with an entry that no node has appended.
+var errForeign = errors.New("it is not an entry of Peal: another program has written to the log")
+
 // decode returns the entry of a record, which keeps nothing of it.
 func (d *decoder) decode(r *Record) (*log.Entry, error) {
+	if r.Check == 0 {
+		return nil, errForeign
+	}
 	e, n, err := log.ParseEntry(r.Entry)
-	if err == nil && n != len(r.Entry) {
+	if err == nil && (n == 0 || n != len(r.Entry)) {
 		err = log.ErrEntry
 	}
 	if err != nil {

@@ -96,6 +96,9 @@ func (l *Log) next(r *Record) bool {
 	if r.Check == 0 { // somebody else's
 		l.read(r)
 		l.position.Sequence = r.Sequence
+		l.seenMu.Lock()
+		l.seen = max(l.seen, r.Sequence) // so that an epoch begins beyond it
+		l.seenMu.Unlock()
 		return true
 	}
 	follows := r.Sequence == l.position.Sequence+1 || l.verified

@@ -278,7 +278,9 @@ func (l *Log) restore(f func(batch []*log.Entry)) error {
 			if r.Sequence > l.opened.Head {
 				break
 			}
-			l.note(r.Link)
+			if r.Check != 0 { // else somebody else's
+				l.note(r.Link)
+			}
 			e := l.read(r)
 			if e == nil {
 				continue

@@ -133,17 +133,19 @@ func (s *store) Look(ctx context.Context, state bool) (m distributed.Meta, ready
 	if err != nil {
 		return m, false, kind(err)
 	}
-	m, err = metaOf(answers[1])
-	return m, len(exists) == 1 && exists[0] == 1 && m.Format > 0, err
+	m, last, err := metaOf(answers[1])
+	// With an id beyond the head, which somebody else has added, Redis accepts no other.
+	return m, len(exists) == 1 && exists[0] == 1 && m.Format > 0 && last <= m.Head, err
 }
 
-func metaOf(answer rueidis.RedisResult) (m distributed.Meta, err error) {
+// metaOf reads what look.lua returns. last is the newest id that the stream has ever had.
+func metaOf(answer rueidis.RedisResult) (m distributed.Meta, last uint64, err error) {
 	a, err := answer.AsStrSlice()
 	if err != nil {
-		return m, kind(err)
+		return m, 0, kind(err)
 	}
-	if len(a) != 11 {
-		return m, errors.New("redis: unexpected answer")
+	if len(a) != 12 {
+		return m, 0, errors.New("redis: unexpected answer")
 	}
 	r := reader{}
 	m.Format = int(r.number(a[0]))
@@ -153,31 +155,30 @@ func metaOf(answer rueidis.RedisResult) (m distributed.Meta, err error) {
 		epoch, last, _ := strings.Cut(text, ":")
 		m.Predecessors = append(m.Predecessors, log.Predecessor{Epoch: log.Epoch(r.number(epoch)), Last: r.number(last)})
 	}
-	m.Newest = distributed.Link{Sequence: sequenceOf(a[6]), Check: r.hex(a[7])}
+	check, _ := strconv.ParseUint(a[7], 16, 64) // 0 for an entry that is not Peal's
+	m.Newest = distributed.Link{Sequence: sequenceOf(a[6]), Check: check}
 	if m.Oldest = sequenceOf(a[5]); m.Oldest == 0 {
 		m.Oldest = m.Head + 1
 	}
 	m.Saved, m.Digest = r.number(a[8]), r.number(a[9])
 	m.State = []byte(a[10])
 	if m.Format > distributed.FormatVersion {
-		return m, &distributed.FormatError{Version: m.Format}
+		return m, 0, &distributed.FormatError{Version: m.Format}
 	}
 	if r.bad {
-		return m, fmt.Errorf("redis: the keys of the log have values that are not Peal's")
+		return m, 0, fmt.Errorf("redis: the keys of the log have values that are not Peal's")
 	}
-	return m, nil
+	return m, sequenceOf(a[11]), nil
 }
 
 // reader reads numbers; an empty text is 0.
 type reader struct{ bad bool }
 
-func (r *reader) number(text string) uint64 { return r.parse(text, 10) }
-func (r *reader) hex(text string) uint64    { return r.parse(text, 16) }
-func (r *reader) parse(text string, base int) uint64 {
+func (r *reader) number(text string) uint64 {
 	if text == "" {
 		return 0
 	}
-	n, err := strconv.ParseUint(text, base, 64)
+	n, err := strconv.ParseUint(text, 10, 64)
 	r.bad = r.bad || err != nil
 	return n
 }
