@@ -19,7 +19,7 @@ func TestPublicationsAreCountedByWay(t *testing.T) {
 	h := newHarness(t)
 	check := func(http, batch, websocket uint64) {
 		t.Helper()
-		want := map[string]uint64{"http": http, "batch": batch, "websocket": websocket}
+		want := map[string]uint64{"http": http, "batch": batch, "websocket": websocket, "inbox": 0}
 		if got := h.stats().Publications; !maps.Equal(got, want) {
 			t.Errorf("counted %v, want %v", got, want)
 		}
