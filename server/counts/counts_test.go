@@ -250,6 +250,34 @@ func TestReportsAreBounded(t *testing.T) {
 	}
 }
 
+// TestNothingGrowsWhileTheLogIsGone: channels that come and go are forgotten.
+func TestNothingGrowsWhileTheLogIsGone(t *testing.T) {
+	w := &world{t: t}
+	a, b := w.start(), w.start()
+	a.add("stays", 1)
+	w.settle()
+	w.refuse = func() error { return errors.New("gone") }
+	for i := range 100 {
+		for k := range 100 {
+			a.add(fmt.Sprint(i, "-", k), 1)
+		}
+		a.Step(w.publish)
+		for k := range 100 {
+			a.add(fmt.Sprint(i, "-", k), -1)
+		}
+		a.Step(w.publish)
+	}
+	a.add("new", 1)
+	if n := a.Waiting(); n > 200 {
+		t.Errorf("%d channels wait to be reported", n)
+	}
+	w.refuse = nil
+	w.settle()
+	if got := b.Stats().Channels; got != 2 {
+		t.Errorf("b knows %d channels of a, want 2", got)
+	}
+}
+
 // TestEntriesAreBytes: the form of an entry, and that damaged ones change nothing.
 func TestEntriesAreBytes(t *testing.T) {
 	faults := 0

@@ -13,14 +13,15 @@ type reporter struct {
 	telling bool              // a state has begun
 
 	failing sync.Mutex
-	failed  []string // channels of batches that were lost or refused
-	broken  bool     // a batch with the begin or the end of a state was
+	failed  map[string]struct{} // channels of batches that were lost or refused
+	broken  bool                // a batch with the begin or the end of a state was
 }
 
 const (
 	// One Step reports at most that many channels that have changed, and so many of a state.
 	stepChanges = 2_000
 	stepState   = 20_000
+	stepKept    = 100_000 // without an entry
 )
 
 // Step reports what has changed on this node since the last one: call it once a second. It appends
@@ -31,13 +32,21 @@ func (t *Table) Step(publish func(batch []*log.Entry, done func(error)) error) {
 	came, state := t.came, t.state
 	t.mu.Unlock()
 	if !came {
+		t.keep()
 		return
 	}
 	w := &writer{t: t, publish: publish}
 	t.failing.Lock()
 	changed, broken := t.failed, t.broken
-	t.failed, t.broken = nil, false
+	t.failed, t.broken = map[string]struct{}{}, false
 	t.failing.Unlock()
+	for name := range changed {
+		if t.source.Subscribers(name) == 0 { // the end of a state removes what others have of it: nothing to remember
+			delete(changed, name)
+			delete(t.told, name)
+			broken = true
+		}
+	}
 	if broken {
 		t.telling, state = false, true
 	}
@@ -52,7 +61,7 @@ func (t *Table) Step(publish func(batch []*log.Entry, done func(error)) error) {
 		w.begin(begins)
 		w.marks = true
 	}
-	for _, name := range changed {
+	for name := range changed {
 		w.tell(name)
 	}
 	for _, name := range t.source.Changed(max(0, stepChanges-len(changed))) {
@@ -68,7 +77,27 @@ func (t *Table) Step(publish func(batch []*log.Entry, done func(error)) error) {
 			t.telling, t.again = false, nil
 		}
 	}
-	w.flush()
+	if w.flush(); w.err != nil {
+		t.keep()
+	}
+}
+
+// keep notes the channels that have changed while nothing can be reported, but for those that
+// have come and gone meanwhile.
+func (t *Table) keep() {
+	for _, name := range t.source.Changed(stepKept) {
+		if _, told := t.told[name]; told || t.source.Subscribers(name) > 0 {
+			t.fail(name)
+		}
+	}
+}
+
+func (t *Table) fail(names ...string) {
+	t.failing.Lock()
+	defer t.failing.Unlock()
+	for _, name := range names {
+		t.failed[name] = struct{}{}
+	}
 }
 
 // writer makes entries of channels.
@@ -78,6 +107,7 @@ type writer struct {
 	data    []byte
 	names   []string
 	marks   bool // the entry begins or ends a state
+	err     error
 }
 
 func (w *writer) begin(flags byte) { w.data = appendHead(nil, flags, w.t.self) }
@@ -93,6 +123,10 @@ func (w *writer) end() {
 
 // tell reports what there is now of a channel.
 func (w *writer) tell(name string) {
+	if w.err != nil {
+		w.t.fail(name)
+		return
+	}
 	if w.data == nil {
 		w.begin(0)
 	}
@@ -121,11 +155,15 @@ func (w *writer) flush() {
 		if err == nil {
 			return
 		}
+		t.fail(names...)
 		t.failing.Lock()
 		defer t.failing.Unlock()
-		t.failed, t.broken = append(t.failed, names...), t.broken || marks
+		t.broken = t.broken || marks
 	}
-	if err := w.publish([]*log.Entry{entry}, done); err != nil {
-		done(err)
+	if w.err == nil {
+		w.err = w.publish([]*log.Entry{entry}, done)
+	}
+	if w.err != nil {
+		done(w.err)
 	}
 }

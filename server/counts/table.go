@@ -68,7 +68,7 @@ type Source interface {
 // two are called under the append lock.
 func New(self uint64, source Source, listed func(channel string) int, nodes func() []uint64, report func(sequence uint64, err error)) *Table {
 	t := &Table{self: self, source: source, listed: listed, nodes: nodes, report: report, total: map[string]number{}, peers: map[uint64]*peer{}}
-	t.told = map[string]number{}
+	t.told, t.failed = map[string]number{}, map[string]struct{}{}
 	return t
 }
 

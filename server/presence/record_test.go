@@ -1,7 +1,9 @@
 package presence_test
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"peal/server/log"
 	"peal/server/presence"
@@ -69,6 +71,35 @@ func TestDamagedEntriesChangeNothing(t *testing.T) {
 	for _, data := range []string{"", "{}", `{"count":1}`, "\x02\x01" + nodeB, "\x01\x01" + nodeB + "\x03\x01a", "\x01\x02" + nodeB + "\x00\x01a\xff\xff\xff\xff\x7f"} {
 		if _, err := c.Apply(entryOf(1, "tea", data)); err == nil {
 			t.Errorf("%q was accepted", data)
+		}
+	}
+}
+
+// TestNothingGrowsWhileTheLogIsGone: clients that come and go are forgotten, whether the node is known
+// to the log or not.
+func TestNothingGrowsWhileTheLogIsGone(t *testing.T) {
+	for _, here := range []bool{false, true} {
+		r := newRig(presence.Config{Grace: time.Millisecond})
+		c := presence.NewCluster(presence.Config{}, 10, func(string) bool { return false }, func() []uint64 { return []uint64{10} })
+		r.UseCluster(c)
+		if here {
+			c.OnHello(10)
+		}
+		refuse := func([]*log.Entry, func(error)) error { return log.ErrUnavailable }
+		r.Join("stays", "ann", "")
+		for i := range 200 {
+			channel := fmt.Sprint("room-", i)
+			for k := range 10 {
+				r.Join(channel, fmt.Sprint(i, "-", k), "")
+			}
+			for k := range 10 {
+				r.Leave(channel, fmt.Sprint(i, "-", k))
+			}
+			r.time = r.time.Add(2 * time.Second)
+			r.Report(refuse)
+		}
+		if n := r.Touched(); n < 1 || n > 30 {
+			t.Errorf("here %v: %d clients are remembered, want ann and those of the last rounds", here, n)
 		}
 	}
 }

@@ -104,6 +104,7 @@ func (t *Table) Report(publish func(batch []*log.Entry, done func(error)) error)
 	c, r := t.cluster, &t.report
 	here, busy := c.here()
 	if !here {
+		t.prune()
 		return more // OnHello signals
 	}
 	if !t.reportable(now) {
@@ -266,16 +267,45 @@ func (w *writer) tellChanges(now time.Duration) {
 	left := reportChanges
 	for _, name := range sortedNames(touched) {
 		clients := touched[name]
-		if _, early := r.told[name]; early || left <= 0 || w.err != nil {
+		if _, early := r.told[name]; early || left <= 0 {
 			for client := range clients {
 				t.touch(name, client)
 			}
 			w.more = true
 			continue
 		}
+		if w.err != nil {
+			t.touchDifferences(name, clients)
+			continue
+		}
 		left -= len(clients)
 		if w.tellChannel(name, sortedNames(clients)) && t.cluster.count(name) > t.config.Named {
 			r.told[name] = now
+		}
+	}
+}
+
+// prune forgets touched clients of which the log says what there is: while nothing can be appended,
+// clients that come and go must not fill the memory.
+func (t *Table) prune() {
+	r := &t.report
+	r.mu.Lock()
+	touched := r.touched
+	r.touched = map[string]map[string]struct{}{}
+	r.mu.Unlock()
+	for name, clients := range touched {
+		t.touchDifferences(name, clients)
+	}
+}
+
+// touchDifferences touches those of the clients of which the log says something else.
+func (t *Table) touchDifferences(name string, clients map[string]struct{}) {
+	all := sortedNames(clients)
+	for len(all) > 0 {
+		step := all[:min(holdSteps, len(all))]
+		all = all[len(step):]
+		for _, k := range t.cluster.differences(name, t.present(name, step)) {
+			t.touch(name, k.client)
 		}
 	}
 }
