@@ -46,6 +46,9 @@ func (g *Group) pace(ctx context.Context) pace {
 // SetDrainRate changes Config.DrainRate. Any goroutine may call it.
 func (g *Group) SetDrainRate(perSecond int) { g.drainRate.Store(int64(perSecond)) }
 
+// DrainRate is Config.DrainRate. Any goroutine may call it.
+func (g *Group) DrainRate() int { return int(g.drainRate.Load()) }
+
 // someLeft is one pass of a drain, with more good-byes. It reports whether another is due: connections
 // are left, and so is time.
 func (g *Group) someLeft(ctx context.Context, more int) bool {

@@ -5,7 +5,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"time"
 
+	"peal/loop"
+	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/memory"
 )
@@ -19,6 +22,12 @@ var Build = build
 // WithLog has the server open that engine, whatever c names.
 func WithLog(c Config, open func() (log.Engine, error)) Config {
 	c.open = open
+	return c
+}
+
+// WithClock has the server know by now how old it is what it has read of a shared log.
+func WithClock(c Config, now func() time.Time) Config {
+	c.now = now
 	return c
 }
 
@@ -40,3 +49,37 @@ func (s *Server) EachLoop(ctx context.Context, f func(loop int)) error { return 
 
 // OperatorErrors is where the operator's listener writes its errors.
 func OperatorErrors(l *slog.Logger) io.Writer { return operatorErrors{l} }
+
+// Freshness is the tail that ends streams before a node that was paused reads on.
+type Freshness struct{ *freshness }
+
+// NewFreshness returns one of a server without loops.
+func NewFreshness(now func() time.Time, lease time.Duration) Freshness {
+	s := &Server{config: Config{now: now, NodeLease: lease}}
+	group, err := loop.New(loop.Config{Loops: 1}, oneRing(), nil)
+	if err != nil {
+		panic(err)
+	}
+	s.loops = group
+	return Freshness{&freshness{server: s, signal: make(chan struct{}, 1)}}
+}
+
+func oneRing() *ring.Ring {
+	r, err := ring.New(2, 1, 0)
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+// Look is what the server does every progressEvery, when it has read everything.
+func (f Freshness) Look() {
+	at := f.server.now()
+	f.latest.Store(&at)
+}
+
+// Stale reports whether users are refused.
+func (f Freshness) Stale() bool { return f.server.stale.Load() }
+
+// Clear ends the streams.
+func (f Freshness) Clear(ctx context.Context) { f.clear(ctx) }

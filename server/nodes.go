@@ -49,6 +49,7 @@ func (s *Server) shareLog(orders *control.Control) {
 		t.OnTiming(s.cluster.Time)
 	}
 	s.partings = newPartings(s)
+	s.freshness = &freshness{server: s, log: l, signal: make(chan struct{}, 1)}
 	orders.Share(s.partings.endClients, s.partings.endTokens)
 }
 

@@ -60,6 +60,7 @@ type Server struct {
 	bans          *ban.Table
 	revoked       *revoke.Table
 	dismisser     *dismisser
+	freshness     *freshness // nil without other nodes
 	keys          *idempotency.Table
 	access        *logging.Access // nil without Config.AccessLog
 	workers       *workers.Pool
@@ -78,7 +79,7 @@ type Server struct {
 
 	// Shared. Stored at the end; the admin listener reads it.
 	draining atomic.Bool
-	reading  atomic.Bool // startLog is not finished
+	stale    atomic.Bool // the node may not know of revocations: see watchProgress
 
 	memory   atomic.Int32 // memory.Level
 	noMemory atomic.Bool  // publications are refused: permit.Gate
@@ -203,7 +204,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.directory(), Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
 		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
-		Identity: s.identity(c), Buckets: s.buckets, Users: s.users, Proxies: s.proxies, AddressFull: s.loops.AddressFull, NoMemory: &s.noMemory,
+		Identity: s.identity(c), Buckets: s.buckets, Users: s.users, Proxies: s.proxies, AddressFull: s.loops.AddressFull, NoMemory: &s.noMemory, Stale: &s.stale,
 		MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}
 	if s.access != nil {
@@ -292,6 +293,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	defer parts.Wait()
 	defer end()
 	parts.Go(func() { s.tokens.Run(serving) })
+	parts.Go(func() { s.watchProgress(serving) })
 	parts.Go(func() { s.watchMemory(serving, memory.Resident) })
 	parts.Go(func() { s.encryption.run(serving) })
 	if s.cluster != nil {

@@ -29,17 +29,9 @@ func (s *Server) startLog(orders *control.Control) error {
 	}
 	tails := log.Tails{s.hub, orders}
 	if s.cluster != nil {
-		tails = log.Tails{s.cluster, s.hubTail(), s.counts, orders, learner{s.keys}} // first the node, then what it has
+		tails = log.Tails{s.freshness, s.cluster, s.hubTail(), s.counts, orders, learner{s.keys}} // first the node, then what it has
 	}
-	reading := &s.reading
-	reading.Store(true)
-	s.hub.OnLose(func(from, upto uint64) {
-		s.loops.Look() // streams on silent channels receive their gap, too
-		if !reading.Load() {
-			s.config.Log.Warn("the store of the log has lost entries that were accepted: all histories were dropped, and subscribers receive a gap", "from", from+1, "upto", upto)
-		}
-	})
-	defer reading.Store(false)
+	s.hub.OnLose(func(uint64, uint64) { s.loops.Look() }) // streams on silent channels receive their gap, too
 	if err := l.Start(tails, restore); err != nil {
 		return err
 	}

@@ -45,7 +45,8 @@ type Source interface {
 	LogFailing() bool  // it cannot write: see peal_log_failing
 	LostLines() uint64 // of the server's own log; see package logging
 	LostAccessLines() uint64
-	Ready() bool // accepting, and not draining
+	Ready() bool    // accepting, and not draining
+	Behind() string // why the node should get no clients though it accepts: it has not read the log that it shares; "" otherwise
 
 	// Reread reads the configuration again and applies it. It returns what was done, or why
 	// nothing was, in words without secrets.
@@ -57,7 +58,7 @@ type Source interface {
 // balancer must not take them away.
 func well(s Source) []byte {
 	if s.LogFailing() {
-		return []byte("ok, but the log cannot be written (disk full or failing, or the directory of --log missing): publishing is refused until it can\n")
+		return []byte("ok, but the log cannot be written (disk full or failing, the directory of --log missing, or its store not reachable): publishing is refused until it can\n")
 	}
 	return []byte("ok\n")
 }
@@ -87,6 +88,10 @@ func Handler(s Source, p *auth.Policy) http.Handler {
 		}
 		if !s.Ready() {
 			http.Error(w, "draining", http.StatusServiceUnavailable)
+			return
+		}
+		if why := s.Behind(); why != "" {
+			http.Error(w, why, http.StatusServiceUnavailable)
 			return
 		}
 		w.Write(well(s))

@@ -25,8 +25,9 @@ import (
 )
 
 type source struct {
-	ready bool
-	err   error
+	ready  bool
+	behind string
+	err    error
 
 	frontErr error
 	level    memory.Level
@@ -60,6 +61,7 @@ func (s *source) TLSStats() admin.TLSStats {
 	}
 }
 func (s *source) Ready() bool               { return s.ready }
+func (s *source) Behind() string            { return s.behind }
 func (s *source) MemoryLevel() memory.Level { return s.level }
 func (s *source) LogHead() uint64           { return 9 }
 func (s *source) ClusterStatus() cluster.Status {
@@ -139,6 +141,10 @@ func TestHandler(t *testing.T) {
 		}
 	}
 	reload(200, "reloaded\n")
+	s.behind = "the node is behind"
+	check("/readyz", 503, "the node is behind")
+	check("/healthz", 200, "ok")
+	s.behind = ""
 	s.ready = false
 	reload(422, "line 3 is wrong\n")
 	check("/readyz", 503, "draining")

@@ -339,6 +339,13 @@ func (f *Front) RevokeAmong(session uint64, among func(*grant.Grant) bool) bool 
 	return true
 }
 
+// IsUser reports whether the connection of that session has the token of a user. On its
+// loop's goroutine.
+func (f *Front) IsUser(session uint64) bool {
+	g := f.guests.Grant(session)
+	return g != nil && g.Kind == grant.User
+}
+
 // Stats is what this Front has counted. On its loop's goroutine only; what
 // workers have counted is theirs: see workers.Pool.Tally.
 func (f *Front) Stats() tally.Stats { return f.counts.Stats() }

@@ -162,12 +162,12 @@ func startsLoss(e *log.Entry) bool {
 
 func (l *Log) apply(batch []*log.Entry) {
 	l.applyMu.Lock()
+	l.head.Store(batch[len(batch)-1].Sequence)
 	if from, upto, ok := lostOf(batch[0]); ok {
 		l.counts.lost.Add(1)
 		l.config.Log.Warn("the store of the log has lost entries: all channels have a gap", "after", from, "upto", upto)
-		l.lose(from, batch[0].Sequence-1)
+		l.lose(from, batch[0].Sequence) // of the new epoch: a cursor behind the loss must resolve
 	}
-	l.head.Store(batch[len(batch)-1].Sequence)
 	l.tail.Apply(batch)
 	l.applyMu.Unlock()
 	l.tail.Wake()
