@@ -82,7 +82,10 @@ restart_all() {
 }
 
 pause=$((connections / 20000 + 2))
-length=$((nodes * (pause + 10) + 10))
+length=$((nodes * (pause + 10) + 15))
+for ((i = 1; i < ${#targets[@]}; i += 2)); do
+	targets[i]+='&format=json' # raw messages have no cursor
+done
 printf '== restart of all nodes, one after another, with %s connections\n' "$connections"
 load $((length + 240)) fanout --cluster --reconnect 100ms..5s --connections "$connections" --rate "$rate" --duration "${length}s" --settle 60s \
 	--open-timeout 120s "${correct[@]}" "${arguments[@]}" 2> >(tee "$dir/load.log" >&2) &
@@ -91,6 +94,7 @@ until grep -q 'publishing' "$dir/load.log" 2>/dev/null; do
 	kill -0 "$loading" 2>/dev/null || break
 	sleep 0.1
 done
+sleep 5 # the first message gives each client a cursor
 restart_all
 wait "$loading" || code=$?
 exit $code

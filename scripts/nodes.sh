@@ -25,6 +25,7 @@ nodes_prepare() {
 }
 
 nodes_end() {
+	[ "$BASHPID" = $$ ] || return 0 # a function in the background inherits the trap
 	kill "${servers[@]}" 2>/dev/null || true # one may have ended by itself
 	wait
 	rm -rf "$dir"

@@ -198,6 +198,15 @@ func hundredThousand(r *record.Record) (string, error) {
 	}), err
 }
 
+func cluster(r *record.Record) (string, error) {
+	all, err := groups(r)
+	return table("", label, all, []column{
+		{"connections", number("connections.opened")}, {"time to open, s", number("connections.took_s")},
+		{"deliveries", number("messages.delivered")}, {"p50, ms", p50}, {"p99, ms", p99}, {"until the last has it, ms", number("latency.max_ms")},
+		{"bytes per connection, nodes", bytesPerConnection},
+	}), err
+}
+
 // correctness has a line for each run.
 func correctness(r *record.Record) (string, error) {
 	var lines [][]string

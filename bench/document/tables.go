@@ -14,6 +14,8 @@ var tables = map[string]func(*record.Record) (string, error){
 	"memory":           rows,
 	"auth":             rows,
 	"tls":              rows,
+	"shared":           rows,
+	"cluster":          cluster,
 	"hundred-thousand": hundredThousand,
 	"gate":             rows,
 	"transports":       transports,

@@ -49,7 +49,7 @@ type options struct {
 	short, list, gateSizes    bool
 	rows                      *regexp.Regexp // nil: all
 	transports, memory, macro bool
-	auth, tls                 bool
+	auth, tls, shared         bool
 	proof                     bench.Auth     // of the servers with --auth
 	secured                   bench.TLS      // of those with --tls
 	macros                    *regexp.Regexp // nil: all
@@ -85,6 +85,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.BoolVar(&o.memory, "memory", false, "only the three kinds of memory of an idle connection")
 	f.BoolVar(&o.auth, "auth", false, "only what tokens and keys cost: --auth token against --auth open")
 	f.BoolVar(&o.tls, "tls", false, "only TLS: handshakes and memory against nginx with Nchan, and what it costs a delivery")
+	f.BoolVar(&o.shared, "shared", false, "only the log that several nodes share: one node on Redis against the log in memory")
 	f.StringVar(&o.json, "json", "", "`file` for all samples and the environment: see bench/record")
 	length := f.Duration("length", 0, "of each measured run (default 4s, 1s with --short)")
 	expression(f, &o.macro, &o.macros, "macro", "only the macro-benchmarks (--macro=`regexp`: those with a matching name), in Go's benchmark format, for benchstat")
@@ -199,6 +200,8 @@ func (o *options) experiments() []bench.Experiment {
 		return o.config.AuthExperiments(&o.proof)
 	case o.tls:
 		return o.config.TLSExperiments(&o.secured)
+	case o.shared:
+		return o.config.SharedExperiments()
 	}
 	return o.config.Experiments()
 }
@@ -249,6 +252,8 @@ func (o *options) begin(ctx context.Context, args []string) (*record.Record, err
 		r.Name, servers = "auth", append(servers, o.config.Peal)
 	case o.tls:
 		r.Name, servers = "tls", append(servers, o.config.Peal)
+	case o.shared:
+		r.Name, servers = "shared", append(servers, o.config.Peal)
 	default:
 		servers = append(servers, o.config.Ceiling)
 		if o.config.Metrics.LoopConnections == "" {
@@ -261,6 +266,9 @@ func (o *options) begin(ctx context.Context, args []string) (*record.Record, err
 	}
 	if o.auth {
 		r.Servers[0].Name, r.Servers[1].Name = "--auth token", "--auth open"
+	}
+	if o.shared {
+		r.Servers[0].Name, r.Servers[1].Name = "log in Redis", "log in memory"
 	}
 	if o.tls {
 		r.Servers[0].Name, r.Servers[1].Name = "Peal with TLS", "nginx + Nchan with TLS"

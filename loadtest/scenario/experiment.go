@@ -66,7 +66,7 @@ type shape func([]loadtest.Spec) []loadtest.Spec
 // and closes them. do is left out where there is nothing to measure, and the
 // report then says why.
 func (e *experiment) with(shape shape, publish bool, do func(*session) error) (r *report.Report, err error) {
-	s := &session{experiment: e, report: e.newReport()}
+	s := &session{experiment: e, report: e.newReport(), excuse: e.s.Cluster}
 	defer func() { err = errors.Join(err, s.close()) }()
 	switch err := s.open(shape, publish); {
 	case errors.Is(err, ErrUsage):

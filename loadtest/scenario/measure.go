@@ -67,7 +67,11 @@ func (r *run) measure() error {
 	if lost != nil {
 		after = s.last // the newest sample's
 	}
-	s.fillServer(server, after, result)
+	if lost != nil && s.s.Cluster { // nodes were restarted, and what they used is not known
+		lost, after = nil, server
+	} else {
+		s.fillServer(server, after, result)
+	}
 	used, err := s.usage()
 	if err == nil {
 		s.cost(result, used.since(before), after.cpu-server.cpu, took)
