@@ -243,7 +243,11 @@ func (c *Cluster) Step() {
 		c.accuse(&silent[i])
 	}
 	if due {
-		c.beat(func(error) {})
+		connections := 0
+		if c.config.Connections != nil {
+			connections = c.config.Connections()
+		}
+		c.beat(connections, func(error) {})
 	}
 }
 
@@ -260,11 +264,7 @@ func (c *Cluster) accuse(m *message) {
 
 // beat appends a heartbeat, or a hello if one is due. done is called when this node has
 // applied it, or with the reason why it is not in the log.
-func (c *Cluster) beat(done func(error)) {
-	connections := 0
-	if c.config.Connections != nil {
-		connections = c.config.Connections()
-	}
+func (c *Cluster) beat(connections int, done func(error)) {
 	progress, now := c.log.Progress(), c.config.Now()
 	c.mu.Lock()
 	m := message{
@@ -292,13 +292,13 @@ func (c *Cluster) append(event string, m *message, done func(error)) {
 	}
 }
 
-// Hello says that this node begins, and returns when it has applied that. After an error Run
+// Hello says that this node begins, without connections, and returns when it has applied that. After an error Run
 // says it again, once a second.
 func (c *Cluster) Hello(ctx context.Context) error {
 	c.mu.Lock()
 	c.said, c.again = true, true
 	c.mu.Unlock()
-	return wait(ctx, c.beat)
+	return wait(ctx, func(done func(error)) { c.beat(0, done) })
 }
 
 // Leave says that this node has ended: the others need not wait for the end of its
