@@ -163,7 +163,7 @@ func startsLoss(e *log.Entry) bool {
 func (l *Log) apply(batch []*log.Entry) {
 	l.applyMu.Lock()
 	l.head.Store(batch[len(batch)-1].Sequence)
-	if from, upto, ok := lostOf(batch[0]); ok {
+	if from, upto, ok := l.newLoss(batch[0]); ok {
 		l.counts.lost.Add(1)
 		l.config.Log.Warn("the store of the log has lost entries: all channels have a gap", "after", from, "upto", upto)
 		l.lose(from, batch[0].Sequence) // of the new epoch: a cursor behind the loss must resolve
@@ -172,6 +172,16 @@ func (l *Log) apply(batch []*log.Entry) {
 	l.applyMu.Unlock()
 	l.tail.Wake()
 	l.settle()
+}
+
+// newLoss is lostOf for a loss that no entry before e has covered: several nodes may report the same
+// one. The append lock is held, or nobody appends yet.
+func (l *Log) newLoss(e *log.Entry) (from, upto uint64, ok bool) {
+	if from, upto, ok = lostOf(e); !ok || upto < l.covered {
+		return 0, 0, false
+	}
+	l.covered = e.Sequence
+	return from, upto, true
 }
 
 // missed tells this node's readers of entries that it can read no more.

@@ -122,7 +122,8 @@ type Log struct {
 	verified bool       // the next entry may be behind a hole
 	backlog  []*log.Entry
 	decoder  decoder
-	most     int // entries of the next read
+	most     int    // entries of the next read
+	covered  uint64 // the last loss reported to the tail covers what is before this sequence
 	looked   time.Time
 }
 
@@ -285,10 +286,10 @@ func (l *Log) restore(f func(batch []*log.Entry)) error {
 			if e == nil {
 				continue
 			}
-			if from, _, ok := lostOf(e); ok {
+			if from, _, ok := l.newLoss(e); ok {
 				f(batch)
 				batch = nil
-				l.lose(from, e.Sequence-1)
+				l.lose(from, e.Sequence) // see apply
 			}
 			batch = append(batch, e)
 		}

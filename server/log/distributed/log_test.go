@@ -285,6 +285,15 @@ func TestALostTail(t *testing.T) {
 					t.Errorf("node %d: %d, %t, lost up to %d", i, at, ok, n.lost)
 				}
 			}
+			again := &log.Entry{Kind: log.KindControl, Event: distributed.EventLost, Data: []byte{1, 2}} // by a node that had seen as much
+			if err := other.Append([]*log.Entry{again}, nil); err != nil {
+				t.Fatal(err)
+			}
+			other.step()
+			saw.step()
+			if len(other.lost) != 1 || len(saw.lost) != 1 {
+				t.Errorf("a loss that is reported twice is two gaps: %d and %d", other.lost, saw.lost)
+			}
 			for _, e := range other.got[1:] {
 				if e.Sequence <= distributed.Jump {
 					t.Errorf("the sequence %d was used before", e.Sequence)
