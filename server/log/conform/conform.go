@@ -75,6 +75,7 @@ var tests = []struct {
 
 	{"ARestartGoesOn", needs{persistent: true}, aRestartGoesOn},
 	{"WhatIsForgottenIsMissing", needs{persistent: true}, whatIsForgottenIsMissing},
+	{"WideMessagesAreForgottenInPart", needs{persistent: true}, wideMessagesAreForgottenInPart},
 	{"StateOutlastsTheEntries", needs{persistent: true}, stateOutlastsTheEntries},
 
 	{"TwoNodesHaveOneOrder", needs{distributed: true}, twoNodesHaveOneOrder},

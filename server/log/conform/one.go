@@ -287,6 +287,17 @@ func dataIsShared(t *testing.T, w *world) {
 			t.Fatal(err)
 		}
 		check("read", got)
+		for after := range uint64(channels * messages) { // also from the middle of a message
+			got, err := r.Read(nil, after, 3, 1<<30)
+			if err != nil || len(got) != min(3, channels*messages-int(after)) {
+				t.Fatalf("behind %d: %d entries; %v", after, len(got), err)
+			}
+			for i, e := range got {
+				if want := after + uint64(i) + 1; e.Sequence != want || len(e.Data) != 10_000 {
+					t.Fatalf("behind %d: entry %d has %d bytes", after, e.Sequence, len(e.Data))
+				}
+			}
+		}
 	}
 	if w.subject.Persistent {
 		n.close(t)

@@ -100,6 +100,64 @@ func whatIsForgottenIsMissing(t *testing.T, w *world) {
 	}
 }
 
+// A message on many channels may be forgotten in part: what is left has its data.
+func wideMessagesAreForgottenInPart(t *testing.T, w *world) {
+	n := w.open(t, true)
+	r := n.Engine.(log.Reader)
+	data := strings.Repeat("x", 1024)
+	oldest := uint64(0)
+	for round := range 10 {
+		before := oldest
+		Until(t, "entries are forgotten", func() bool {
+			n.append(t, wide(17, data)...)
+			missing := (*log.MissingError)(nil)
+			if _, err := r.Read(nil, 0, 1, 1); errors.As(err, &missing) {
+				oldest = missing.Upto + 1
+			}
+			return oldest > before
+		})
+		for after, again := oldest-1, (*log.MissingError)(nil); after < n.Head(); {
+			got, err := r.Read(nil, after, 1000, 1<<20)
+			if errors.As(err, &again) {
+				after = again.Upto
+				continue
+			}
+			if err != nil || len(got) == 0 {
+				t.Fatalf("round %d, behind %d: %d entries, %v", round, after, len(got), err)
+			}
+			for i, e := range got {
+				if e.Sequence != after+1+uint64(i) || string(e.Data) != data {
+					t.Fatalf("round %d, behind %d: entry %d with %d bytes", round, after, e.Sequence, len(e.Data))
+				}
+			}
+			after = got[len(got)-1].Sequence
+		}
+		if !w.subject.Distributed { // one at a time
+			n.close(t)
+		}
+		late := w.open(t, true)
+		losses := late.Tail.Losses()
+		known := late.Oldest() - 1
+		for _, e := range late.Restored {
+			for _, l := range losses {
+				if l[0] <= known && e.Sequence > l[1] {
+					known = max(known, l[1])
+				}
+			}
+			if e.Sequence != known+1 || string(e.Data) != data {
+				t.Fatalf("round %d: restored entry %d with %d bytes behind %d, told of %v", round, e.Sequence, len(e.Data), known, losses)
+			}
+			known = e.Sequence
+		}
+		if w.subject.Distributed {
+			late.close(t)
+		} else {
+			n = late
+			r = n.Engine.(log.Reader)
+		}
+	}
+}
+
 func stateOutlastsTheEntries(t *testing.T, w *world) {
 	n := w.open(t, true)
 	for _, order := range []string{"first", "second"} {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"peal/server/log"
 )
@@ -38,7 +39,12 @@ type decoder struct{ carrier *log.Entry }
 // errForeign is what is wrong with an entry that no node has appended.
 var errForeign = errors.New("it is not an entry of Peal: another program has written to the log")
 
-// decode returns the entry of a record, which keeps nothing of it.
+// errOrphan is returned by decode for an entry whose data lies in one before it, which has not
+// been read: it is behind where reading began, or is not retained any more.
+var errOrphan = fmt.Errorf("%w: its data is in an entry that is not there", log.ErrEntry)
+
+// decode returns the entry of a record, which keeps nothing of it; with errOrphan without
+// its data.
 func (d *decoder) decode(r *Record) (*log.Entry, error) {
 	if r.Check == 0 {
 		return nil, errForeign
@@ -58,7 +64,7 @@ func (d *decoder) decode(r *Record) (*log.Entry, error) {
 	switch {
 	case e.Refers():
 		if !e.Take(d.carrier) {
-			return nil, log.ErrEntry
+			return &e, errOrphan
 		}
 	case e.Shared != nil:
 		d.carrier = &e

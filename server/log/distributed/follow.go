@@ -125,6 +125,10 @@ func (l *Log) next(r *Record) bool {
 // read decodes a record; nil if it cannot be read, which is counted and logged.
 func (l *Log) read(r *Record) *log.Entry {
 	e, err := l.decoder.decode(r)
+	if errors.Is(err, errOrphan) { // it was removed with the entries before it, which were missed
+		l.missed(r.Sequence-1, r.Sequence)
+		return nil
+	}
 	if err != nil {
 		l.counts.skipped.Add(1)
 		l.config.Log.Error("an entry of the log was skipped: it cannot be read", "sequence", r.Sequence, "error", err)
@@ -218,10 +222,6 @@ func (l *Log) Read(dst []*log.Entry, after uint64, count, bytes int) ([]*log.Ent
 		if r.Sequence > upto {
 			break
 		}
-		e, err := d.decode(r)
-		if err != nil {
-			continue // Follow has counted it
-		}
 		if i == 0 && r.Sequence > after+1 {
 			whole, err := l.linked(after, r)
 			if err != nil {
@@ -230,6 +230,21 @@ func (l *Log) Read(dst []*log.Entry, after uint64, count, bytes int) ([]*log.Ent
 			if !whole {
 				return dst, &log.MissingError{After: after, Upto: r.Sequence - 1}
 			}
+		}
+		e, err := d.decode(r)
+		if errors.Is(err, errOrphan) && n == 0 { // reading begins in the middle of a message
+			carrier, readErr := l.store.Read(context.Background(), e.Shared.First-1, 1, 0)
+			if readErr != nil {
+				return dst, fmt.Errorf("%w: %w", log.ErrUnavailable, readErr)
+			}
+			if len(carrier) == 0 || carrier[0].Sequence != e.Shared.First {
+				return dst, &log.MissingError{After: after, Upto: r.Sequence}
+			}
+			_, _ = d.decode(&carrier[0]) // e is an orphan still
+			e, err = d.decode(r)
+		}
+		if err != nil {
+			continue // Follow has counted it
 		}
 		if charged += e.Size(); n > 0 && charged > bytes {
 			break

@@ -261,9 +261,11 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 	return nil
 }
 
-// restore hands everything from Oldest to Head to f.
+// restore hands everything from Oldest to Head to f. What is removed meanwhile, a tail is
+// told as lost: it takes Oldest for the beginning.
 func (l *Log) restore(f func(batch []*log.Entry)) error {
 	at, began, said := l.Oldest()-1, l.now(), l.now()
+	last := Link{Sequence: at} // its check is not known
 	for at < l.opened.Newest.Sequence {
 		records, err := l.store.Read(context.Background(), at, l.most, 0)
 		if err != nil {
@@ -280,6 +282,12 @@ func (l *Log) restore(f func(batch []*log.Entry)) error {
 				break
 			}
 			if r.Check != 0 { // else somebody else's
+				if hole := last.Check == 0 && r.Sequence > last.Sequence+1 || last.Check != 0 && r.Before != last.Check; hole {
+					f(batch)
+					batch = nil
+					l.missed(last.Sequence, r.Sequence-1)
+				}
+				last = r.Link
 				l.note(r.Link)
 			}
 			e := l.read(r)
