@@ -261,8 +261,8 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 	return nil
 }
 
-// restore hands everything from Oldest to Head to f. What is removed meanwhile, a tail is
-// told as lost: it takes Oldest for the beginning.
+// restore hands everything from Oldest to Head to f. What is removed meanwhile
+// is lost to the tail, which takes Oldest for the beginning.
 func (l *Log) restore(f func(batch []*log.Entry)) error {
 	at, began, said := l.Oldest()-1, l.now(), l.now()
 	last := Link{Sequence: at} // its check is not known
