@@ -160,9 +160,12 @@ func round(v float64) float64 { return float64(int64(v*1e3+0.5)) / 1e3 }
 
 // fill says what came.
 func (s *session) fill(r loadtest.Result, intervals []report.Interval) {
-	// Each message goes to all targets; what only one of them refused is one, too.
+	// Each message goes to all targets, but to one of a cluster; what only one of them refused is one, too.
 	perTarget := func(n uint64) uint64 {
 		targets := uint64(len(s.targets))
+		if s.s.Cluster {
+			targets = 1
+		}
 		return max(n/targets, min(n, 1))
 	}
 	p := s.report
