@@ -51,7 +51,6 @@ type Server struct {
 	options Options // fixed but for Config and ReplicaOf, which Promote and Follow change
 	temp    bool    // Close removes the directory
 	program *child.Program
-	version string
 
 	primary atomic.Pointer[Server] // whose replica it is, nil for none
 }
