@@ -152,12 +152,14 @@ func TestRedisUserOfTheDocumentIsEnough(t *testing.T) {
 func TestInboxIsPublishedOnceThoughNodesAreKilled(t *testing.T) {
 	const entries = 600
 	r := redisd.For(t, redisd.Options{})
+	first, admin := node(t, r)
+	operator := newPeal(t, admin)
+	first.await("the first node moves", func() bool {
+		return strings.Contains(string(operator.do("GET", "/metrics", "").body), "\npeal_inbox_mover 1\n")
+	})
+	second, _ := node(t, r)
+	doomed := []*peal{first, second}
 	last, _ := node(t, r)
-	var doomed []*peal
-	for range 2 {
-		p, _ := node(t, r)
-		doomed = append(doomed, p)
-	}
 	for i := range entries {
 		args, times := []string{"XADD", "{peal}:inbox", "*", "channel", "in", "data", strconv.Itoa(i)}, 1
 		if i%3 == 0 { // a program that repeats
