@@ -29,6 +29,7 @@ type bans struct {
 type order struct {
 	clients []string
 	until   time.Time // zero: they may come back
+	failed  *node     // of several nodes: the log of that one has not taken it
 }
 
 // banned are the clients that orders are about. They never connect: that each

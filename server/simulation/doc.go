@@ -31,9 +31,19 @@
 // The backend keeps clients away, too (bans_test.go): what it has ordered must hold
 // after each restart as far as the log has kept it.
 //
+// A second world has several nodes that share a log, server/log/distributed
+// (nodes_test.go): each with its hub, ring, front and loops on a machine of its own, with one
+// clock. The store between them (nodes_shelf_test.go) serves calls late, is cut off before or behind
+// what it does, forgets the newest of what it was given, is emptied, and has entries that
+// cannot be read. A guest moves between the nodes with its cursor (nodes_guest_test.go):
+// whatever the store has must come to it, in one order; what the store has lost, and a node
+// that still runs had shown, must be covered by a gap; and there is no gap where
+// nothing was lost. Publications are repeated on other nodes under their key, and are in the log once;
+// orders of all nodes hold on all nodes, the last one in the log (nodes_publish_test.go).
+//
 // A planted bug is put between two parts of the world (planted_test.go), or into
-// the source of package loop by an overlay of the go command
-// (planted_loop_test.go); the simulation must notice each of them.
+// the source of package loop, or of the engine of several nodes, by an overlay of the go command
+// (planted_loop_test.go, nodes_planted_test.go); the simulation must notice each of them.
 //
 // To add a stream: a transport with its request and decoder (client_test.go,
 // decode_test.go); what its clients say and receive in reply, if they do, beside

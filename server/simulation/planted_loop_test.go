@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +25,7 @@ const plantedLoopSeeds = 1500
 // plantedVariable names the bug that is alive in the test binary with bugs.
 const plantedVariable = "PEAL_PLANTED"
 
-// loopBug is a bug in package loop.
+// loopBug is a bug in package loop, or in another one.
 type loopBug struct {
 	name  string
 	edits []edit
@@ -166,17 +167,23 @@ func TestSimulationCatchesPlantedBugsOfTheLoop(t *testing.T) {
 	if raceEnabled || testing.Short() {
 		t.Skip("it builds the test once more: scripts/test.sh runs it, without the race detector")
 	}
-	binary := buildWithBugs(t)
-	if out, err := runWithBug(binary, ""); err != nil {
+	catchAll(t, "../../loop", loopBugs, "^TestSimulation$", plantedLoopSeeds)
+}
+
+// catchAll builds this package's tests with the bugs, whose files are in the folder
+// source, and has the test with that name find each of them in so many seeds.
+func catchAll(t *testing.T, source string, bugs []loopBug, test string, seeds int) {
+	binary := buildWithBugs(t, source, bugs)
+	if out, err := runWithBug(binary, "", test, seeds); err != nil {
 		t.Fatalf("without a bug: %v\n%s", err, out)
 	}
-	for _, b := range loopBugs {
+	for _, b := range bugs {
 		t.Run(strings.ReplaceAll(b.name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
-			out, err := runWithBug(binary, b.name)
+			out, err := runWithBug(binary, b.name, test, seeds)
 			_, found, ok := strings.Cut(string(out), "seed ")
 			if err == nil || !ok {
-				t.Errorf("the simulation did not notice in %d seeds: %v\n%s", plantedLoopSeeds, err, out)
+				t.Errorf("the simulation did not notice in %d seeds: %v\n%s", seeds, err, out)
 				return
 			}
 			t.Logf("found by seed %.300s", found)
@@ -185,28 +192,27 @@ func TestSimulationCatchesPlantedBugsOfTheLoop(t *testing.T) {
 }
 
 // runWithBug runs the simulation with one of the bugs, or with none.
-func runWithBug(binary, name string) (out []byte, err error) {
-	cmd := exec.Command(binary, "-test.run", "^TestSimulation$")
-	cmd.Env = append(os.Environ(), plantedVariable+"="+name, seedVariable+"=1", seedsVariable+"="+strconv.Itoa(plantedLoopSeeds))
+func runWithBug(binary, name, test string, seeds int) (out []byte, err error) {
+	cmd := exec.Command(binary, "-test.run", test)
+	cmd.Env = append(os.Environ(), plantedVariable+"="+name, seedVariable+"=1", seedsVariable+"="+strconv.Itoa(seeds))
 	return cmd.CombinedOutput()
 }
 
 // TestPlantedBugsFitTheLoop is cheap: who changes package loop learns at once which bug has
 // lost its place.
 func TestPlantedBugsFitTheLoop(t *testing.T) {
-	for file, text := range textsWithBugs(t, "../../loop") {
+	for file, text := range textsWithBugs(t, "../../loop", loopBugs) {
 		if _, err := parser.ParseFile(token.NewFileSet(), file, text, parser.SkipObjectResolution); err != nil {
 			t.Errorf("with the bugs: %v", err)
 		}
 	}
 }
 
-// textsWithBugs returns the files of package loop, which is in the folder source, that
-// have bugs, with all of them.
-func textsWithBugs(t *testing.T, source string) map[string]string {
+// textsWithBugs returns the files in the folder source that have bugs, with all of them.
+func textsWithBugs(t *testing.T, source string, bugs []loopBug) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
-	for _, b := range loopBugs {
+	for _, b := range bugs {
 		for _, e := range b.edits {
 			if texts[e.file] == "" {
 				text, err := os.ReadFile(filepath.Join(source, e.file))
@@ -216,7 +222,7 @@ func textsWithBugs(t *testing.T, source string) map[string]string {
 				texts[e.file] = string(text)
 			}
 			if n := strings.Count(texts[e.file], e.old); n != 1 {
-				t.Errorf("%s: %q is %d times in loop/%s, must be there once", b.name, e.old, n, e.file)
+				t.Errorf("%s: %q is %d times in %s/%s, must be there once", b.name, e.old, n, source, e.file)
 				continue
 			}
 			texts[e.file] = strings.Replace(texts[e.file], e.old, strings.ReplaceAll(e.new, "BUG", "(planted == \""+b.name+"\")"), 1)
@@ -226,21 +232,27 @@ func textsWithBugs(t *testing.T, source string) map[string]string {
 }
 
 // buildWithBugs builds the tests of this package with all bugs, and returns the file.
-func buildWithBugs(t *testing.T) (binary string) {
+func buildWithBugs(t *testing.T, source string, bugs []loopBug) (binary string) {
 	t.Helper()
 	dir := t.TempDir()
-	source, err := filepath.Abs("../../loop")
+	source, err := filepath.Abs(source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	texts := textsWithBugs(t, source)
+	texts := textsWithBugs(t, source, bugs)
 	if t.Failed() {
 		t.FailNow()
 	}
-	texts["planted.go"] = "package loop\n\nimport \"os\"\n\nvar planted = os.Getenv(\"" + plantedVariable + "\")\n"
+	for file, text := range maps.Clone(texts) {
+		f, err := parser.ParseFile(token.NewFileSet(), file, text, parser.PackageClauseOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[filepath.Join(filepath.Dir(file), "planted.go")] = "package " + f.Name.Name + "\n\nimport \"os\"\n\nvar planted = os.Getenv(\"" + plantedVariable + "\")\n"
+	}
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
 	for file, text := range texts {
-		to := filepath.Join(dir, file)
+		to := filepath.Join(dir, strings.ReplaceAll(file, "/", "-"))
 		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

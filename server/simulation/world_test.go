@@ -28,6 +28,7 @@ type world struct {
 	own  *rand.Rand // of what a front does unasked: schedules of other things stay as they are
 	plan plan
 	bug  bug
+	node *node // whose machine's this is, and nothing more; nil: there is one server
 
 	// Of one life of the server.
 	engine    engine
@@ -405,6 +406,10 @@ func (w *world) wake() {
 
 // afterCallback looks at what a callback of the loop has done.
 func (w *world) afterCallback(k *kernel) {
+	if w.node != nil {
+		w.node.afterCallback()
+		return
+	}
 	now := w.group.StatsOf(k.number)
 	before := k.seen
 	k.seen = now

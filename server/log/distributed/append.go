@@ -123,11 +123,13 @@ var errRecovering = errors.New("log: the store is looked at")
 // true if there was none. After an error it is to be called again soon.
 func (l *Log) Flush(ctx context.Context) (idle bool, err error) {
 	defer l.settle()
-	if !l.calling.TryLock() {
+	select {
+	case l.calling <- struct{}{}:
+	default:
 		l.giveUp(false)
 		return false, errRecovering
 	}
-	defer l.calling.Unlock()
+	defer func() { <-l.calling }()
 	if l.call == nil {
 		l.call = l.take()
 	}

@@ -96,8 +96,9 @@ type Log struct {
 	timing  atomic.Pointer[func(Timing)] // where durations go
 
 	// Held while a call is under way, and while recover compares what was seen with what is
-	// left: an answer of the store before must not come in between.
-	calling sync.Mutex
+	// left: an answer of the store before must not come in between. One place, and no
+	// mutex, because a simulated clock goes on while somebody waits for it.
+	calling chan struct{}
 
 	mu       sync.Mutex // of the queue
 	queue    []*pending
@@ -144,7 +145,7 @@ func Open(ctx context.Context, s Store, c Config, now func() time.Time, random f
 	}
 	l := &Log{
 		store: s, config: c.WithDefaults(), now: now, random: random, lineage: &log.Lineage{},
-		hurry: make(chan struct{}, 1), room: make(chan struct{}, 1), adopted: make(chan struct{}, 1), stopped: make(chan struct{}),
+		hurry: make(chan struct{}, 1), room: make(chan struct{}, 1), adopted: make(chan struct{}, 1), calling: make(chan struct{}, 1), stopped: make(chan struct{}),
 		most: leastRead,
 	}
 	l.node = l.check()

@@ -15,8 +15,8 @@ const compareStep = 16
 // recover finds out what the store has become, begins an epoch there if that is needed, and
 // goes on behind what the node has applied.
 func (l *Log) recover(ctx context.Context) error {
-	l.calling.Lock()
-	defer l.calling.Unlock()
+	l.calling <- struct{}{}
+	defer func() { <-l.calling }()
 	m, ready, err := l.store.Look(ctx, false)
 	if err != nil {
 		return err

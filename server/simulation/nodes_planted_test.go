@@ -1,0 +1,90 @@
+package simulation_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"peal/server/log"
+)
+
+// plantedNodesSeeds is how many schedules a bug between nodes may survive.
+const plantedNodesSeeds = 400
+
+// TestSimulationOfNodesCatchesPlantedBugs is the test of the test, for several nodes.
+func TestSimulationOfNodesCatchesPlantedBugs(t *testing.T) {
+	if raceEnabled {
+		t.Skip("scripts/test.sh runs it without the race detector, which would take minutes")
+	}
+	for _, p := range []struct {
+		name string
+		bug  nodesBug
+	}{
+		{"ban applied on one node only", nodesBug{tails: func(n *node, _ log.Tails) log.Tails { return log.Tails{n.hub} }}},
+		{"idempotency per node", nodesBug{keyless: true}},
+		{"cursor ahead answered with a gap", nodesBug{known: true}},
+		{"subscribers do not hear of a lost tail", nodesBug{mute: true}},
+	} {
+		t.Run(strings.ReplaceAll(p.name, " ", "-"), func(t *testing.T) {
+			if p.bug.mute && !hubLoses {
+				t.Skip("the hub cannot lose anything")
+			}
+			t.Parallel()
+			for seed := uint64(1); seed <= plantedNodesSeeds; seed++ {
+				if w := simulateNodes(t, seed, p.bug); w.failure != "" {
+					t.Logf("found by %.300s", w.failure)
+					return
+				}
+			}
+			t.Errorf("the simulation did not notice in %d seeds", plantedNodesSeeds)
+		})
+	}
+}
+
+// engineBugs are those of what a node is made of, in the folder server.
+var engineBugs = []loopBug{
+	{"tail resumed one late", []edit{
+		{"log/distributed/recover.go", "	applied := l.position.Sequence\n", "	applied := l.position.Sequence\n	if BUG && applied > 0 {\n		applied++\n	}\n"},
+	}},
+	{"entry applied twice after reconnect", []edit{
+		{"log/distributed/recover.go", "	l.position, l.verified = Link{Sequence: applied}, true\n", "	l.position, l.verified = Link{Sequence: applied}, true\n	if BUG && applied > 0 {\n		l.position.Sequence--\n	}\n"},
+	}},
+	{"a call that was cut off is sent as another one", []edit{
+		{"log/distributed/append.go", "	c := l.call\n	c.Epoch", "	c := l.call\n	if BUG {\n		l.number++\n		c.Number = l.number\n	}\n	c.Epoch"},
+	}},
+	{"what Flush appends while the store is looked at counts as lost", []edit{
+		{"log/distributed/recover.go", "	seen := l.sawUpto()\n	common, err", "	if BUG {\n		<-l.calling\n		defer func() { l.calling <- struct{}{} }()\n	}\n	seen := l.sawUpto()\n	common, err"},
+	}},
+	{"a node skips its own orders", []edit{
+		{"control/control.go", "if old || !c.overruled(client) {", "if old || BUG || !c.overruled(client) {"},
+	}},
+}
+
+// lossBugs are those that matter where the store loses something.
+var lossBugs = []loopBug{
+	{"link check left out", []edit{
+		{"log/distributed/checks.go", "return ok && c.links[i].Check == l.Check", "return ok && (c.links[i].Check == l.Check || BUG)"},
+		{"log/distributed/follow.go", "linked := l.position.Check == 0 ||", "linked := l.position.Check == 0 || BUG ||"},
+	}},
+	{"lost tail not told to the other nodes", []edit{
+		{"log/distributed/recover.go", "	if common < seen {\n		l.report(", "	if common < seen && !BUG {\n		l.report("},
+	}},
+}
+
+// TestSimulationOfNodesCatchesPlantedBugsOfTheEngine is the test of the test, for the engine.
+func TestSimulationOfNodesCatchesPlantedBugsOfTheEngine(t *testing.T) {
+	if raceEnabled || testing.Short() {
+		t.Skip("it builds the test once more: scripts/test.sh runs it, without the race detector")
+	}
+	bugs := engineBugs
+	if hubLoses {
+		bugs = slices.Concat(bugs, lossBugs)
+	}
+	catchAll(t, "..", bugs, "^TestSimulationOfNodes$", plantedNodesSeeds)
+}
+
+// TestPlantedBugsFitTheEngine is cheap: who changes the engine learns at once which bug has
+// lost its place.
+func TestPlantedBugsFitTheEngine(t *testing.T) {
+	textsWithBugs(t, "..", slices.Concat(engineBugs, lossBugs))
+}
