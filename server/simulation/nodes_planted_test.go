@@ -9,7 +9,7 @@ import (
 )
 
 // plantedNodesSeeds is how many schedules a bug between nodes may survive.
-const plantedNodesSeeds = 400
+const plantedNodesSeeds = 200
 
 // TestSimulationOfNodesCatchesPlantedBugs is the test of the test, for several nodes.
 func TestSimulationOfNodesCatchesPlantedBugs(t *testing.T) {
@@ -62,9 +62,8 @@ var engineBugs = []loopBug{
 
 // lossBugs are those that matter where the store loses something.
 var lossBugs = []loopBug{
-	{"link check left out", []edit{
-		{"log/distributed/checks.go", "return ok && c.links[i].Check == l.Check", "return ok && (c.links[i].Check == l.Check || BUG)"},
-		{"log/distributed/follow.go", "linked := l.position.Check == 0 ||", "linked := l.position.Check == 0 || BUG ||"},
+	{"checks of what was seen are not compared with those that are left", []edit{
+		{"log/distributed/recover.go", "	lost := common < seen\n", "	if BUG {\n		common = seen\n	}\n	lost := common < seen\n"},
 	}},
 	{"lost tail not told to the other nodes", []edit{
 		{"log/distributed/recover.go", "	if common < seen {\n		l.report(", "	if common < seen && !BUG {\n		l.report("},

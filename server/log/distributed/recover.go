@@ -159,7 +159,17 @@ func (l *Log) report(common, seen uint64) {
 	l.checks.links = l.checks.links[:i]
 	l.seenMu.Unlock()
 	data := binary.AppendUvarint(binary.AppendUvarint(nil, common), seen)
-	if err := l.Append([]*log.Entry{{Kind: log.KindControl, Event: EventLost, Data: data}}, nil); err != nil {
+	l.say(data)
+}
+
+// say appends an entry of EventLost, again and again until it is in the log.
+func (l *Log) say(data []byte) {
+	err := l.Append([]*log.Entry{{Kind: log.KindControl, Event: EventLost, Data: data}}, func(err error) {
+		if err != nil {
+			l.say(data)
+		}
+	})
+	if err != nil {
 		l.config.Log.Error("cannot tell the other nodes that entries of the log are lost", "error", err)
 	}
 }
