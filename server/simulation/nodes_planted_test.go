@@ -9,7 +9,7 @@ import (
 )
 
 // plantedNodesSeeds is how many schedules a bug between nodes may survive.
-const plantedNodesSeeds = 200
+const plantedNodesSeeds = 150
 
 // TestSimulationOfNodesCatchesPlantedBugs is the test of the test, for several nodes.
 func TestSimulationOfNodesCatchesPlantedBugs(t *testing.T) {
