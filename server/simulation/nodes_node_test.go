@@ -48,7 +48,7 @@ type node struct {
 	conns   map[netip.AddrPort]*guest
 
 	applied  uint64 // the newest entry that the tails were given
-	floor    uint64 // what is up to here is not in the histories, or is said to be lost
+	floor    uint64 // what is up to here is not in the histories, or a gap covers it
 	flushing bool
 	reading  bool
 }
