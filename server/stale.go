@@ -21,8 +21,9 @@ const progressEvery = 100 * time.Millisecond
 var behind = httpapi.NewEnding(refusal.ErrNodeBehind, "this node has lost contact with the log, and may not know of revocations: connect again")
 
 // freshness is a tail without entries of its own. A node that was paused or cut off for longer
-// than a lease, and reads on, first ends the streams of users: a revocation may follow
-// the messages that it reads first. Until they have ended it has no room.
+// than a lease, and then reads entries that are older than that, first ends the streams of users:
+// a revocation may follow the messages that it reads first. Until they have ended it has no
+// room.
 type freshness struct {
 	server *Server
 	log    log.Distributed
@@ -83,8 +84,10 @@ func (f *freshness) clear(ctx context.Context) {
 	}
 }
 
-// watchProgress refuses users while the node may not know of revocations, and ends their
-// streams, until ctx ends. It has nothing to do where no other node appends to the log.
+// watchProgress refuses users while the node may not know of revocations, until ctx
+// ends. Their streams stay: nothing comes to them while the log cannot be read, and before the
+// node reads on it ends them if it was away (freshness). It has nothing to do where no other
+// node appends to the log.
 func (s *Server) watchProgress(ctx context.Context) {
 	f := s.freshness
 	if f == nil {
@@ -94,27 +97,26 @@ func (s *Server) watchProgress(ctx context.Context) {
 	defer tick.Stop()
 	begun := s.now()
 	f.latest.Store(&begun)
-	under := make(chan struct{}, 1) // a pass over the connections is under way
 	for {
+		asked := false
 		select {
 		case <-tick.C:
 		case <-f.signal:
-			f.clear(ctx)
+			asked = true
 		case <-ctx.Done():
 			return
 		}
 		p := f.log.Progress()
 		f.latest.Store(&p.Current)
-		if !s.checkProgress(p, s.now()) {
+		stale := s.checkProgress(p, s.now())
+		switch {
+		case stale && asked:
+			f.clear(ctx)
+		case !stale:
 			f.state.Store(fresh)
-			continue
-		}
-		select {
-		case under <- struct{}{}:
-			if !s.endUsers(s.loops.DrainRate()/int(time.Second/progressEvery)+1, func(int) { <-under }) {
-				<-under
+			if asked && f.onRoom != nil {
+				f.onRoom() // the log was away for everybody, and has nothing that is old
 			}
-		default:
 		}
 	}
 }
@@ -136,7 +138,7 @@ func (s *Server) checkProgress(p log.Progress, now time.Time) (stale bool) {
 		return stale
 	}
 	if stale {
-		s.config.Log.Warn("this node has lost contact with the log: users with a token are refused, and their streams end, until it has caught up", "for", age.Round(time.Millisecond), "lease", s.config.NodeLease, "read", p.Head, "of", p.Known)
+		s.config.Log.Warn("this node has lost contact with the log: users with a token are refused until it has caught up", "for", age.Round(time.Millisecond), "lease", s.config.NodeLease, "read", p.Head, "of", p.Known)
 	} else {
 		s.config.Log.Info("this node has caught up with the log", "sequence", p.Head)
 	}

@@ -57,6 +57,7 @@ func (l *Log) Follow(ctx context.Context, wait time.Duration) error {
 			break
 		}
 	}
+	l.noteUnread()
 	if err := l.applyBacklog(); err != nil {
 		return err
 	}
@@ -66,6 +67,19 @@ func (l *Log) Follow(ctx context.Context, wait time.Duration) error {
 		l.looked = began
 	}
 	return nil
+}
+
+// noteUnread notes that when the oldest entry that is not applied was appended, by the clock of
+// its node, this node had everything: a store that was away has nothing that is old.
+func (l *Log) noteUnread() {
+	if len(l.backlog) == 0 {
+		return
+	}
+	now := l.now()
+	age := max(0, now.Sub(time.UnixMilli(l.backlog[0].Time)))
+	if then := now.Add(-age); then.After(*l.current.Load()) {
+		l.setCurrent(then)
+	}
 }
 
 // lookEvery is how often a silent store is asked whether it is still the same.
@@ -101,10 +115,11 @@ func (l *Log) next(r *Record) bool {
 		l.seenMu.Unlock()
 		return true
 	}
-	follows := r.Sequence == l.position.Sequence+1 || l.verified
+	follows := r.Sequence == l.position.Sequence+1 || l.verified && r.Sequence <= l.named
 	linked := l.position.Check == 0 || r.Before == l.position.Check
 	if !follows || !linked {
-		if !l.verified {
+		if !l.verified || r.Sequence > l.named { // perhaps of an epoch that this node does not know
+			l.verified = false
 			l.suspect.Store(true)
 			return false
 		}

@@ -121,6 +121,7 @@ type Log struct {
 	applyMu  sync.Mutex // the append lock
 	position Link       // of what was read; Check is 0 if it is not known
 	verified bool       // the next entry may be behind a hole
+	named    uint64     // entries up to here are of epochs that the lineage knows
 	backlog  []*log.Entry
 	decoder  decoder
 	most     int    // entries of the next read

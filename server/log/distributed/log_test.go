@@ -483,3 +483,51 @@ func TestAMissedOrder(t *testing.T) {
 		t.Errorf("the other node loaded %q", kept.loaded)
 	}
 }
+
+// Two epochs begin before a node reads on: it names what follows by the second one.
+func TestTwoEpochsAtOnce(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.node(), w.node()
+	a.publish("one")
+	a.step()
+	b.step()
+	w.restart(0)
+	for range 2 { // it finds out, and begins the first
+		_, _ = a.Flush(context.Background())
+		_ = a.Follow(context.Background(), 0)
+		a.publish("lost in between")
+	}
+	first := a.Lineage().Epoch()
+	w.restart(0) // the second
+	f := b.publish("two")
+	b.step()
+	if f.err != nil || b.Lineage().Epoch() == first {
+		t.Fatalf("%v, epoch %v", f.err, b.Lineage().Epoch())
+	}
+	a.step()
+	b.step()
+	for s := range max(a.Head(), b.Head()) - a.Head() + 1 {
+		if x, y := a.Lineage().Cursor(a.Head()-s), b.Lineage().Cursor(a.Head()-s); x != y {
+			t.Errorf("%v on one node, %v on the other", x, y)
+		}
+	}
+	if at, ok := a.Resolve(b.Lineage().Cursor(f.entry.Sequence)); !ok || at != f.entry.Sequence {
+		t.Errorf("a cursor of the second epoch resolves to %d, %t", at, ok)
+	}
+}
+
+// A store that was away for everybody has nothing that is old; a node that was paused has.
+func TestCurrentIsWhenTheOldestUnreadEntryWasAppended(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.node(), w.node()
+	b.room = 0
+	w.clock = w.clock.Add(time.Minute)
+	a.publish("one")
+	a.step()
+	before := w.clock
+	w.clock = w.clock.Add(2 * time.Second)
+	_ = b.Follow(context.Background(), 0) // there is no room
+	if got := b.Progress().Current; !got.Equal(before) {
+		t.Errorf("current at %v, want %v: the entry was appended then", got, before)
+	}
+}

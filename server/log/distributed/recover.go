@@ -119,7 +119,7 @@ func (l *Log) adopt(ctx context.Context, m *Meta, common, seen uint64) error {
 		l.config.Log.Info("a new epoch of the log", "epoch", m.Epoch, "behind", m.Began, "seen", seen, "left", common)
 		l.lineage.Begin(m.Epoch, m.Began, m.Predecessors...)
 	}
-	l.position, l.verified = Link{Sequence: applied}, true
+	l.position, l.verified, l.named = Link{Sequence: applied}, true, m.Head+1
 	if len(before) > 0 {
 		l.position.Check = before[0].Check
 	} else if common == seen && m.Oldest > applied+1 && m.Newest.Sequence > applied && applied > 0 {
