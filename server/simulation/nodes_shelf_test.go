@@ -97,14 +97,6 @@ func (s *store) there() []shelved {
 	return slices.DeleteFunc(slices.Clone(s.entries), func(e shelved) bool { return e.removed > 0 })
 }
 
-// head is the newest sequence that is of use to a reader.
-func (s *store) head() uint64 {
-	if n := len(s.entries); n > 0 {
-		return max(s.entries[n-1].Sequence, newestOf(s.metas).Began)
-	}
-	return newestOf(s.metas).Began
-}
-
 // failover has it lose the newest of what it was given, and start anew; also nothing.
 func (s *store) failover() {
 	to := s.change - s.w.rnd.IntN(6)
