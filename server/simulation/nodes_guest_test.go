@@ -141,7 +141,7 @@ func (g *guest) isSettled() bool {
 
 // begins notes what the server has made of its request.
 func (g *guest) begins(n *node, call *loop.Call) {
-	g.began, g.behind = true, g.at > n.log.Head() || time.Since(n.log.Progress().Current) > time.Second
+	g.began, g.behind = true, g.at > n.log.Head() || g.isStranger(n) || time.Since(n.log.Progress().Current) > time.Second
 	s := call.Sub
 	if s == nil {
 		return
@@ -199,6 +199,16 @@ func (g *guest) judge(it item) {
 		w.counts[turnedBack]++
 		g.judgeTurnedBack(fmt.Sprint(it.code, it.refusal))
 	}
+}
+
+// isStranger reports whether its cursor names an epoch that the node does not know: then the node
+// looks at the store before it tells of a gap, and the guest comes back once.
+func (g *guest) isStranger(n *node) bool {
+	c, err := log.ParseCursor(g.cursor)
+	if err != nil || c.Epoch == n.log.Lineage().Epoch() {
+		return false
+	}
+	return !slices.ContainsFunc(n.log.Lineage().Predecessors(), func(p log.Predecessor) bool { return p.Epoch == c.Epoch })
 }
 
 // judgeTurnedBack: a guest is to come back only where something is wrong, or where its

@@ -170,10 +170,8 @@ func (s *store) foreign() {
 
 // push appends an item.
 func (s *store) push(m *distributed.Meta, item distributed.Item) uint64 {
-	before := uint64(1)
-	if n := len(s.entries); n > 0 {
-		before = s.entries[n-1].Check
-	}
+	before := m.Check
+	m.Check = item.Check
 	m.Head++
 	s.entries = append(s.entries, shelved{distributed.Record{Link: distributed.Link{Sequence: m.Head, Check: item.Check}, Before: before, Entry: slices.Clone(item.Entry)}, s.change, 0})
 	return m.Head
@@ -212,6 +210,9 @@ func (s *store) begin(b distributed.Begin) (distributed.Meta, error) {
 		}
 		if began > 0 || m.Format > 0 {
 			began += distributed.Jump
+		}
+		if m.Format == 0 {
+			m.Check = b.Check
 		}
 		m.Format, m.Epoch, m.Began, m.Head = distributed.FormatVersion, b.Next, began, began
 		s.metas = put(s, s.metas, m)

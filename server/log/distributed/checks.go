@@ -24,12 +24,6 @@ func (c *checks) insert(l Link) {
 	}
 }
 
-// has reports whether the node has seen the entry, with that check.
-func (c *checks) has(l Link) bool {
-	i, ok := c.find(l.Sequence)
-	return ok && c.links[i].Check == l.Check
-}
-
 // oldest is the oldest sequence that can be recognised, 0 if there is none.
 func (c *checks) oldest() uint64 {
 	if len(c.links) == 0 {

@@ -66,6 +66,12 @@ func (l *Log) Follow(ctx context.Context, wait time.Duration) error {
 		l.setCurrent(began)
 		l.looked = began
 	}
+	if l.strangers.wanted.Load() {
+		current := *l.current.Load()
+		err := l.look(ctx)
+		l.setCurrent(current)
+		return err
+	}
 	return nil
 }
 
@@ -88,7 +94,7 @@ const lookEvery = time.Second
 // look finds out whether a store that has nothing new is still what it was.
 func (l *Log) look(ctx context.Context) error {
 	now := l.now()
-	if now.Sub(l.looked) >= lookEvery {
+	if l.strangers.wanted.Swap(false) || now.Sub(l.looked) >= lookEvery {
 		m, ready, err := l.store.Look(ctx, false)
 		if err != nil {
 			l.suspect.Store(true)
@@ -99,6 +105,7 @@ func (l *Log) look(ctx context.Context) error {
 			return nil
 		}
 		l.looked = now
+		l.strangers.lookedAt(now)
 	}
 	l.setCurrent(now)
 	return nil
@@ -115,10 +122,11 @@ func (l *Log) next(r *Record) bool {
 		l.seenMu.Unlock()
 		return true
 	}
-	follows := r.Sequence == l.position.Sequence+1 || l.verified && r.Sequence <= l.named
+	known := r.Sequence <= l.named[0] || r.Sequence == l.named[1]
+	follows := r.Sequence == l.position.Sequence+1 || l.verified && known
 	linked := l.position.Check == 0 || r.Before == l.position.Check
 	if !follows || !linked {
-		if !l.verified || r.Sequence > l.named { // perhaps of an epoch that this node does not know
+		if !l.verified || !known { // perhaps of an epoch that this node does not know
 			l.verified = false
 			l.suspect.Store(true)
 			return false

@@ -121,12 +121,14 @@ type Log struct {
 	applyMu  sync.Mutex // the append lock
 	position Link       // of what was read; Check is 0 if it is not known
 	verified bool       // the next entry may be behind a hole
-	named    uint64     // entries up to here are of epochs that the lineage knows
+	named    [2]uint64  // entries up to the first, and from the second on, are of epochs that the lineage knows; between them is none
 	backlog  []*log.Entry
 	decoder  decoder
 	most     int    // entries of the next read
 	covered  uint64 // the last loss reported to the tail covers what is before this sequence
 	looked   time.Time
+
+	strangers strangers
 }
 
 type counts struct{ epochs, lost, skipped atomic.Uint64 }
@@ -168,7 +170,7 @@ func Open(ctx context.Context, s Store, c Config, now func() time.Time, random f
 	l.opened.Head = head
 	l.head.Store(head)
 	l.known.Store(head)
-	l.seen, l.position = m.Head, Link{m.Head, m.Newest.Check}
+	l.seen, l.position = m.Head, Link{m.Head, m.Check}
 	l.setCurrent(now())
 	return l, nil
 }
@@ -201,10 +203,6 @@ func (l *Log) Resolve(c log.Cursor) (sequence uint64, ok bool) {
 	return l.lineage.Resolve(c, l.head.Load())
 }
 
-// stale is how old the node's knowledge may be before an epoch that it does not know
-// may be a new one.
-const stale = time.Second
-
 // Ahead implements log.Distributed: the position is of this epoch, or may be of one that
 // this node has not heard of.
 func (l *Log) Ahead(c log.Cursor) bool {
@@ -216,7 +214,7 @@ func (l *Log) Ahead(c log.Cursor) bool {
 			return false
 		}
 	}
-	return l.now().Sub(*l.current.Load()) > stale
+	return l.unheardOf(c.Epoch)
 }
 
 // Progress implements log.Distributed.

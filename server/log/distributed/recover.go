@@ -42,8 +42,8 @@ func (l *Log) recover(ctx context.Context) error {
 	return l.adopt(ctx, &m, common, seen)
 }
 
-// common is the newest entry that the store and the node have in common: seen, if nothing
-// is lost.
+// common is the newest entry of the store that is what it was: seen, if nothing is lost.
+// Entries that the node has not read, between others that it has appended, are.
 func (l *Log) common(ctx context.Context, m *Meta, seen uint64) (uint64, error) {
 	l.seenMu.Lock()
 	oldest := l.checks.oldest()
@@ -51,7 +51,7 @@ func (l *Log) common(ctx context.Context, m *Meta, seen uint64) (uint64, error) 
 	if oldest == 0 { // it has seen none
 		return seen, nil
 	}
-	newestSeen := l.newestSeen()
+	newestSeen, newest := l.newestSeen(), uint64(0)
 	for at, first := seen, true; ; first = false {
 		records, err := l.store.Back(ctx, at, compareStep)
 		if err != nil {
@@ -65,16 +65,20 @@ func (l *Log) common(ctx context.Context, m *Meta, seen uint64) (uint64, error) 
 		}
 		for i := range records {
 			r := &records[i]
-			if l.hasSeen(r.Link) {
-				if r.Sequence == newestSeen {
-					return seen, nil
-				}
-				return r.Sequence, nil
-			}
-			if r.Sequence < oldest {
-				return 0, nil
-			}
 			at = r.Sequence - 1
+			same, known := l.hasSeen(r.Link)
+			switch {
+			case same && r.Sequence == newestSeen:
+				return seen, nil
+			case same:
+				return max(newest, r.Sequence), nil
+			case r.Sequence < oldest:
+				return 0, nil
+			case known: // another entry has its number
+				newest = 0
+			case newest == 0:
+				newest = r.Sequence
+			}
 		}
 	}
 }
@@ -87,10 +91,12 @@ func (l *Log) newestSeen() uint64 {
 	return l.checks.links[len(l.checks.links)-1].Sequence
 }
 
-func (l *Log) hasSeen(k Link) bool {
+// hasSeen reports whether the node has seen an entry of that number, and that one.
+func (l *Log) hasSeen(k Link) (same, known bool) {
 	l.seenMu.Lock()
 	defer l.seenMu.Unlock()
-	return l.checks.has(k)
+	i, known := l.checks.find(k.Sequence)
+	return known && l.checks.links[i].Check == k.Check, known
 }
 
 // names reports whether the store knows the node's epoch up to that sequence.
@@ -119,8 +125,10 @@ func (l *Log) adopt(ctx context.Context, m *Meta, common, seen uint64) error {
 		l.config.Log.Info("a new epoch of the log", "epoch", m.Epoch, "behind", m.Began, "seen", seen, "left", common)
 		l.lineage.Begin(m.Epoch, m.Began, m.Predecessors...)
 	}
-	l.position, l.verified, l.named = Link{Sequence: applied}, true, m.Head+1
-	if len(before) > 0 {
+	l.position, l.verified, l.named = Link{Sequence: applied}, true, [2]uint64{m.Newest.Sequence, m.Head + 1}
+	if m.Newest.Sequence <= applied {
+		l.position.Check = m.Check
+	} else if len(before) > 0 {
 		l.position.Check = before[0].Check
 	} else if common == seen && m.Oldest > applied+1 && m.Newest.Sequence > applied && applied > 0 {
 		l.config.Log.Warn("this node was too slow: entries that it has not read are not retained any more", "after", applied, "upto", m.Oldest-1)
@@ -129,6 +137,9 @@ func (l *Log) adopt(ctx context.Context, m *Meta, common, seen uint64) error {
 		}
 		l.missed(applied, m.Oldest-1)
 	}
+	l.seenMu.Lock()
+	l.seen = max(l.seen, m.Head) // if the store loses this epoch, the next one is beyond it
+	l.seenMu.Unlock()
 	raise(&l.known, m.Newest.Sequence)
 	if common < seen {
 		l.report(common, seen)

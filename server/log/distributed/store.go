@@ -38,6 +38,7 @@ type Meta struct {
 	Began        uint64 // the epoch's sequences are behind it
 	Head         uint64 // the newest sequence that was given
 	Predecessors []log.Predecessor
+	Check        uint64 // before the next entry: that of the one before it, or of Begin in an empty store
 
 	Oldest uint64 // the oldest entry that is there; Newest+1 where there is none
 	Newest Link   // the newest entry that is there; zero where there is none

@@ -79,6 +79,9 @@ func (s *shelf) Begin(_ context.Context, b distributed.Begin) (m distributed.Met
 		if began > 0 || s.meta.Format > 0 {
 			began += distributed.Jump
 		}
+		if s.meta.Format == 0 {
+			s.meta.Check = b.Check
+		}
 		s.meta.Format, s.meta.Epoch, s.meta.Began, s.meta.Head = distributed.FormatVersion, b.Next, began, began
 		s.ready = true
 	}
@@ -102,10 +105,7 @@ func (s *shelf) Append(_ context.Context, c *distributed.Call) (results []distri
 	case !s.ready, s.meta.Epoch != c.Epoch, s.meta.Head < c.Seen:
 		return nil, distributed.ErrMoved
 	}
-	check := uint64(1)
-	if n := len(s.records); n > 0 {
-		check = s.records[n-1].Check
-	}
+	check := s.meta.Check
 	for _, batch := range c.Batch {
 		r := distributed.Result{Sequences: make([]uint64, len(batch)), Old: make([]bool, len(batch))}
 		for _, item := range batch {
@@ -127,6 +127,7 @@ func (s *shelf) Append(_ context.Context, c *distributed.Call) (results []distri
 			if item.Key != "" {
 				s.keys[item.Key] = key{s.meta.Head, item.Digest}
 			}
+			s.meta.Check = check
 		}
 		results = append(results, r)
 	}
@@ -205,6 +206,9 @@ func (s *shelf) restart(n int) {
 	defer s.mu.Unlock()
 	s.ready = false
 	s.records = s.records[:max(0, len(s.records)-n)]
+	if n := len(s.records); n > 0 {
+		s.meta.Check = s.records[n-1].Check
+	}
 	if s.meta.Head = s.meta.Began; len(s.records) > 0 {
 		s.meta.Head = max(s.meta.Head, s.records[len(s.records)-1].Sequence)
 	}

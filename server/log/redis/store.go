@@ -144,7 +144,7 @@ func metaOf(answer rueidis.RedisResult) (m distributed.Meta, last uint64, err er
 	if err != nil {
 		return m, 0, kind(err)
 	}
-	if len(a) != 12 {
+	if len(a) != 13 {
 		return m, 0, errors.New("redis: unexpected answer")
 	}
 	r := reader{}
@@ -157,6 +157,7 @@ func metaOf(answer rueidis.RedisResult) (m distributed.Meta, last uint64, err er
 	}
 	check, _ := strconv.ParseUint(a[7], 16, 64) // 0 for an entry that is not Peal's
 	m.Newest = distributed.Link{Sequence: sequenceOf(a[6]), Check: check}
+	m.Check, _ = strconv.ParseUint(a[12], 16, 64) // or it is not known
 	if m.Oldest = sequenceOf(a[5]); m.Oldest == 0 {
 		m.Oldest = m.Head + 1
 	}
