@@ -47,7 +47,7 @@ var engineBugs = []loopBug{
 		{"log/distributed/recover.go", "	applied := l.position.Sequence\n", "	applied := l.position.Sequence\n	if BUG && applied > 0 {\n		applied++\n	}\n"},
 	}},
 	{"entry applied twice after reconnect", []edit{
-		{"log/distributed/recover.go", "	l.position, l.verified = Link{Sequence: applied}, true\n", "	l.position, l.verified = Link{Sequence: applied}, true\n	if BUG && applied > 0 {\n		l.position.Sequence--\n	}\n"},
+		{"log/distributed/recover.go", "	l.position, l.verified, l.named = Link{Sequence: applied}, true, [2]uint64{m.Newest.Sequence, m.Head + 1}\n", "	l.position, l.verified, l.named = Link{Sequence: applied}, true, [2]uint64{m.Newest.Sequence, m.Head + 1}\n	if BUG && applied > 0 {\n		l.position.Sequence--\n	}\n"},
 	}},
 	{"a call that was cut off is sent as another one", []edit{
 		{"log/distributed/append.go", "	c := l.call\n	c.Epoch", "	c := l.call\n	if BUG {\n		l.number++\n		c.Number = l.number\n	}\n	c.Epoch"},
