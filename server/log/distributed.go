@@ -15,8 +15,9 @@ type Distributed interface {
 
 	// Ahead reports whether c, which does not resolve, may be a position that another
 	// node has handed out, and that this one has not read yet. Its client is to come
-	// back later, or to another node; there is no gap. It never blocks, and any goroutine
-	// may call it.
+	// back later, or to another node; there is no gap. For an epoch that the node has not
+	// heard of it is true until the node has looked for a newer one, soon. It never blocks, and any
+	// goroutine may call it.
 	Ahead(c Cursor) bool
 
 	// Progress is how far the node has read. Any goroutine may call it.

@@ -2,7 +2,7 @@
 --
 -- KEYS: log, meta. ARGV: known epoch, newest entry in common ('' for whatever there is), newest
 -- entry that the node has seen, next epoch, check, jump, format, most predecessors.
--- Returns 'begun', or 'moved'.
+-- Returns 'begun', or 'moved'. It notes the server that has begun (run_id).
 local meta = redis.call('HMGET', KEYS[2], 'epoch', 'head', 'predecessors', 'format', 'check')
 if meta[4] and tonumber(meta[4]) > tonumber(ARGV[7]) then
 	return redis.error_reply('FORMAT ' .. meta[4])
@@ -49,5 +49,6 @@ if began > 0 or meta[1] then
 	began = began + tonumber(ARGV[6])
 end
 local text = string.format('%.0f', began)
-redis.call('HSET', KEYS[2], 'format', ARGV[7], 'epoch', ARGV[4], 'began', text, 'head', text, 'check', check, 'predecessors', table.concat(predecessors, ' '))
+redis.call('HSET', KEYS[2], 'format', ARGV[7], 'epoch', ARGV[4], 'began', text, 'head', text, 'check', check, 'predecessors', table.concat(predecessors, ' '),
+	'run', string.match(redis.call('INFO', 'server'), 'run_id:(%x+)'))
 return 'begun'

@@ -23,6 +23,7 @@ func (s *store) check(ctx context.Context) error {
 	if v := info["redis_version"]; olderThan(v, 6, 2) {
 		return fmt.Errorf("it is Redis %s: at least 6.2 is needed, or Valkey", v)
 	}
+	s.setScript(olderThan(info["redis_version"], 7, 0))
 	if info["role"] == "slave" {
 		return errors.New("it is a replica, which cannot be written: name the master, or use redis-sentinel://")
 	}
@@ -33,6 +34,14 @@ func (s *store) check(ctx context.Context) error {
 		s.report.Warn("the Redis of the log has no append-only file: when it ends, all messages are lost that were published since its last snapshot, and clients get gaps; set appendonly yes")
 	}
 	return nil
+}
+
+// setScript chooses the script that appends.
+func (s *store) setScript(guarded bool) {
+	if s.script = appendText; guarded {
+		s.script = guardText + appendText
+	}
+	s.sha = shaOf(s.script)
 }
 
 func olderThan(version string, major, minor int) bool {

@@ -1,6 +1,6 @@
 -- Returns what the nodes agree on, as of one moment. KEYS: log, meta, state.
 -- ARGV: 1 with the state itself, 0 without.
-local meta = redis.call('HMGET', KEYS[2], 'format', 'epoch', 'began', 'head', 'predecessors', 'check')
+local meta = redis.call('HMGET', KEYS[2], 'format', 'epoch', 'began', 'head', 'predecessors', 'check', 'run')
 local oldest, newest, check, last = '', '', '', ''
 if redis.call('EXISTS', KEYS[1]) == 1 then
 	local entries = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
@@ -27,4 +27,4 @@ local data = ''
 if ARGV[1] == '1' then
 	data = redis.call('HGET', KEYS[3], 'data') or ''
 end
-return { meta[1] or '', meta[2] or '', meta[3] or '', meta[4] or '', meta[5] or '', oldest, newest, check, state[1] or '', state[2] or '', data, last, meta[6] or '' }
+return { meta[1] or '', meta[2] or '', meta[3] or '', meta[4] or '', meta[5] or '', oldest, newest, check, state[1] or '', state[2] or '', data, last, meta[6] or '', meta[7] == string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') and '1' or '' }

@@ -23,6 +23,9 @@ import (
 //go:embed append.lua
 var appendText string
 
+//go:embed guard.lua
+var guardText string
+
 //go:embed begin.lua
 var beginText string
 
@@ -44,7 +47,8 @@ type store struct {
 	keys     keys
 	replicas int64
 	wait     time.Duration
-	sha      string // of the script that appends
+	script   string // that appends
+	sha      string // of it
 	report   *slog.Logger
 	dials    atomic.Uint64
 	inbox    options  // of its connections, which are not counted
@@ -118,9 +122,6 @@ func (s *store) eval(text string, keys []string, args ...string) rueidis.Complet
 }
 
 func (s *store) Look(ctx context.Context, state bool) (m distributed.Meta, ready bool, err error) {
-	if s.sha == "" {
-		s.sha = shaOf(appendText)
-	}
 	with := "0"
 	if state {
 		with = "1"
@@ -133,19 +134,20 @@ func (s *store) Look(ctx context.Context, state bool) (m distributed.Meta, ready
 	if err != nil {
 		return m, false, kind(err)
 	}
-	m, last, err := metaOf(answers[1])
+	m, last, same, err := metaOf(answers[1])
 	// With an id beyond the head, which somebody else has added, Redis accepts no other.
-	return m, len(exists) == 1 && exists[0] == 1 && m.Format > 0 && last <= m.Head, err
+	return m, len(exists) == 1 && exists[0] == 1 && same && m.Format > 0 && last <= m.Head, err
 }
 
-// metaOf reads what look.lua returns. last is the newest id that the stream has ever had.
-func metaOf(answer rueidis.RedisResult) (m distributed.Meta, last uint64, err error) {
+// metaOf reads what look.lua returns. last is the newest id that the stream has ever had; same
+// is whether the epoch has begun on this server, since it was started.
+func metaOf(answer rueidis.RedisResult) (m distributed.Meta, last uint64, same bool, err error) {
 	a, err := answer.AsStrSlice()
 	if err != nil {
-		return m, 0, kind(err)
+		return m, 0, false, kind(err)
 	}
-	if len(a) != 13 {
-		return m, 0, errors.New("redis: unexpected answer")
+	if len(a) != 14 {
+		return m, 0, false, errors.New("redis: unexpected answer")
 	}
 	r := reader{}
 	m.Format = int(r.number(a[0]))
@@ -164,12 +166,12 @@ func metaOf(answer rueidis.RedisResult) (m distributed.Meta, last uint64, err er
 	m.Saved, m.Digest = r.number(a[8]), r.number(a[9])
 	m.State = []byte(a[10])
 	if m.Format > distributed.FormatVersion {
-		return m, 0, &distributed.FormatError{Version: m.Format}
+		return m, 0, false, &distributed.FormatError{Version: m.Format}
 	}
 	if r.bad {
-		return m, 0, fmt.Errorf("redis: the keys of the log have values that are not Peal's")
+		return m, 0, false, fmt.Errorf("redis: the keys of the log have values that are not Peal's")
 	}
-	return m, sequenceOf(a[11]), nil
+	return m, sequenceOf(a[11]), a[13] == "1", nil
 }
 
 // reader reads numbers; an empty text is 0.
@@ -204,7 +206,7 @@ func (s *store) Begin(ctx context.Context, b distributed.Begin) (m distributed.M
 		begun, err := c.Do(ctx, s.eval(beginText, []string{s.keys.log, s.keys.meta},
 			known, common, text(b.Seen), text(uint64(b.Next)), hex(b.Check), text(distributed.Jump), strconv.Itoa(distributed.FormatVersion), mostPredecessors)).ToString()
 		if err == nil && begun == "begun" {
-			err = c.Do(ctx, c.B().ScriptLoad().Script(appendText).Build()).Error()
+			err = c.Do(ctx, c.B().ScriptLoad().Script(s.script).Build()).Error()
 		}
 		return err
 	})
