@@ -6,8 +6,10 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/redis/rueidis"
 
@@ -47,6 +49,10 @@ var Schemes = []string{"redis", "rediss", "redis-sentinel", "redis+unix"}
 
 const sentinelPort = "26379"
 
+// parameters are those of URLs. Others are refused: a log with a misspelled name
+// would be that of somebody else.
+var parameters = []string{"name", "db", "dial_timeout", "skip_verify"}
+
 // options are what a URL says.
 type options struct {
 	client rueidis.ClientOption
@@ -59,15 +65,26 @@ type options struct {
 func parse(text string) (o options, err error) {
 	text, others := splitHosts(text)
 	u, err := url.Parse(text)
-	if err != nil {
+	if err != nil || torn(text, u) {
 		return o, errors.New("it is not a URL: write redis://HOST:PORT, with special characters of the password percent-encoded")
 	}
+	if u.Opaque != "" || !slices.Contains(Schemes, u.Scheme) { // as in redis:HOST, which would be read as no host
+		return o, errors.New("it must begin as in redis://HOST:PORT")
+	}
 	q := u.Query()
+	for key := range q {
+		if !slices.Contains(parameters, key) { // not the key: it may be a secret
+			return o, fmt.Errorf("it has an unknown parameter: there are %s; a password is before the host, as in redis://USER:PASSWORD@HOST", strings.Join(parameters, ", "))
+		}
+	}
 	if o.name = q.Get("name"); o.name == "" {
 		o.name = DefaultName
 	}
-	if strings.ContainsAny(o.name, "{}: ") || len(o.name) > 64 {
-		return o, fmt.Errorf("name %q: must be at most 64 characters, without braces, colons and spaces", o.name)
+	if strings.ContainsAny(o.name, "{}:") || len(o.name) > 64 || strings.ContainsFunc(o.name, func(r rune) bool { return r <= ' ' || !unicode.IsPrint(r) }) {
+		return o, fmt.Errorf("name %q: must be at most 64 printable characters, without braces, colons and spaces", o.name)
+	}
+	if u.Path == "/" { // no database
+		u.Path = ""
 	}
 	q.Del("name")
 	switch u.Scheme {
@@ -151,13 +168,24 @@ func withoutSecrets(err error, u *url.URL) error {
 	return err
 }
 
+// torn reports whether a part of a password may be in another place of u: it had one of "/?#".
+func torn(text string, u *url.URL) bool {
+	return u.User == nil && strings.Contains(text, "@") || u.Fragment != ""
+}
+
 // Redacted is the URL of a log without secrets.
 func Redacted(text string) string {
 	first, others := splitHosts(text)
 	u, err := url.Parse(first)
-	if err != nil {
+	if err != nil || torn(first, u) {
 		return "redis://…"
 	}
 	u.Host = strings.Join(append([]string{u.Host}, others...), ",")
+	for key := range u.Query() {
+		if !slices.Contains(parameters, key) { // perhaps a secret
+			u.RawQuery = "…"
+			break
+		}
+	}
 	return u.Redacted()
 }

@@ -22,6 +22,7 @@ func TestURLs(t *testing.T) {
 		"redis://u:p,q@r.example":                        {addresses: []string{"r.example:6379"}, name: "peal", user: "u", redacted: "redis://u:xxxxx@r.example"},
 		"redis-sentinel://a:1,b:2,c/mymaster?name=x":     {addresses: []string{"a:1", "b:2", "c:26379"}, master: "mymaster", name: "x", redacted: "redis-sentinel://a:1,b:2,c/mymaster?name=x"},
 		"redis-sentinel://u:secret@a:1,b:2/mymaster":     {addresses: []string{"a:1", "b:2"}, master: "mymaster", name: "peal", user: "u", redacted: "redis-sentinel://u:xxxxx@a:1,b:2/mymaster"},
+		"redis://u:secret@a:1/":                          {addresses: []string{"a:1"}, name: "peal", user: "u", redacted: "redis://u:xxxxx@a:1/"},
 		"redis+unix:///run/redis/redis.sock?name=x&db=2": {addresses: []string{"/run/redis/redis.sock"}, name: "x", database: 2, redacted: "redis+unix:///run/redis/redis.sock?name=x&db=2"},
 	} {
 		o, err := parse(text)
@@ -43,11 +44,19 @@ func TestURLs(t *testing.T) {
 		"redis://u:secret@a/secret":     "a part of the URL is wrong",
 		"redis-sentinel://u:secret@a:1": "name of the master",
 		"redis://u:secret@a?name=x:y":   "name",
+		"redis://a?name=%00x":           "name",
+		"redis://a?names=shop":          "unknown parameter",
+		"redis://a?password=:secret":    "unknown parameter",
+		"redis:127.0.0.1:7000":          "as in redis://HOST",
+		"redis:u:secret@a":              "percent-encoded",
+		"redis://u:12/:secret@a":        "percent-encoded",
+		"redis://u:12?:secret@a":        "percent-encoded",
+		"redis://u:12#:secret@a":        "percent-encoded",
 	} {
 		if _, err := parse(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret@") || strings.Contains(err.Error(), `"secret"`) {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}
-		if strings.Contains(Redacted(text), ":secret@") {
+		if strings.Contains(Redacted(text), ":secret") {
 			t.Errorf("%s is shown as %s", text, Redacted(text))
 		}
 	}
