@@ -44,7 +44,7 @@ func (s *Server) startLog(orders *control.Control) error {
 	if l.Head() == 0 {
 		return nil
 	}
-	s.config.Log.Info("the log is read", "engine", engine.Redacted(s.config.Engine), "epoch", l.Lineage().Epoch(), "oldest", l.Oldest(), "sequence", l.Head(), "took", time.Since(began))
+	s.config.Log.Info("the log is read", "engine", engine.Redacted(s.config.Engine), "epoch", l.Lineage().Epoch().String(), "oldest", l.Oldest(), "sequence", l.Head(), "took", time.Since(began))
 	return nil
 }
 

@@ -219,15 +219,19 @@ func (c *Cluster) Step() {
 	progress, now := c.log.Progress(), c.config.Now() // before the lock
 	c.mu.Lock()
 	patience := c.config.Lease / 2
-	if now.Sub(c.lastStep) > patience || now.Sub(progress.Current) > patience {
+	away := now.Sub(c.lastStep) > patience || now.Sub(progress.Current) > patience
+	if away {
 		c.current = time.Time{}
-		for _, m := range c.members {
-			if m.state == Live {
-				m.seen = now // its heartbeats may be there and unread
-			}
-		}
 	} else if c.current.IsZero() {
 		c.current = now
+	}
+	own := c.members[c.self]
+	if away || own != nil && now.Sub(own.seen) > patience {
+		for _, m := range c.members {
+			if m.state == Live && m != own {
+				m.seen = now // its heartbeats may be there and unread, or the log takes none, as from this node
+			}
+		}
 	}
 	c.lastStep = now
 	var silent []message

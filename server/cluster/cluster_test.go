@@ -189,6 +189,12 @@ func TestNodeThatIsNotCurrentKillsNobody(t *testing.T) {
 	w.pass(20*time.Second, a, b)
 	w.expect("a live, b live", a, b)
 
+	w.store.Fail(log.ErrStorage) // all can read, and nobody can write
+	w.pass(60*time.Second, a, b)
+	w.store.Fail(nil)
+	w.pass(20*time.Second, a, b)
+	w.expect("a live, b live", a, b)
+
 	w.pass(60 * time.Second) // both were stopped
 	w.pass(20*time.Second, a, b)
 	w.expect("a live, b live", a, b)

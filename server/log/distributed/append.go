@@ -18,8 +18,9 @@ const (
 // then its publisher could not read what it has published.
 const applyWait = 500 * time.Millisecond
 
-// refusedPause is how long nothing is sent to a store that had no room.
-const refusedPause = time.Second
+// refusedPause is how long a store that had no room has none, unless it takes a control entry:
+// longer than between two of them, so that the log does not fail by turns.
+const refusedPause = 3 * time.Second
 
 // pending is a batch on its way.
 type pending struct {
@@ -161,7 +162,7 @@ func (l *Log) Flush(ctx context.Context) (idle bool, err error) {
 // waiting for it.
 func (l *Log) probe(ctx context.Context) error {
 	f := l.failing.Load()
-	if f == nil || errors.Is(f.err, log.ErrStorage) && l.now().Sub(f.since) < refusedPause {
+	if f == nil || errors.Is(f.err, log.ErrStorage) && l.now().Sub(f.last) < refusedPause {
 		return nil
 	}
 	_, ready, err := l.store.Look(ctx, false)
@@ -283,6 +284,7 @@ func (l *Log) settle() {
 // fail notes why nothing can be appended, since when it is so.
 func (l *Log) fail(err error) {
 	f := &failure{since: l.now(), err: err}
+	f.last = f.since
 	if before := l.failing.Load(); before != nil {
 		f.since = before.since
 	} else {

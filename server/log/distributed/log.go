@@ -128,15 +128,17 @@ type Log struct {
 	covered  uint64 // the last loss reported to the tail covers what is before this sequence
 	looked   time.Time
 
+	checkpointWarned, readWarned time.Time // of warn
+
 	strangers strangers
 }
 
 type counts struct{ epochs, lost, skipped atomic.Uint64 }
 
-// failure is why nothing can be appended, and since when.
+// failure is why nothing can be appended, since when, and when it was last so.
 type failure struct {
-	since time.Time
-	err   error
+	since, last time.Time
+	err         error
 }
 
 // Open makes ready the store's log for a node that has seen nothing of it, which begins an epoch

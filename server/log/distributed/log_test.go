@@ -366,6 +366,41 @@ func TestAStoreThatIsGone(t *testing.T) {
 	}
 }
 
+func TestAStoreWithoutRoomDoesNotFailByTurns(t *testing.T) {
+	w := newWorld(t)
+	a := w.node()
+	order := func(e *log.Entry) { e.Kind = log.KindControl }
+	w.refuses = true
+	for range 10 {
+		a.publish("heartbeat", order)
+		a.step()
+		for range 4 {
+			w.clock = w.clock.Add(250 * time.Millisecond)
+			a.step()
+			if err := a.Failing(); !errors.Is(err, log.ErrStorage) {
+				t.Fatalf("failing: %v", err)
+			}
+		}
+	}
+	w.refuses = false
+	if f := a.publish("heartbeat", order); f.err != nil {
+		t.Fatal(f.err)
+	}
+	a.step()
+	if err := a.Failing(); err != nil {
+		t.Error(err)
+	}
+	w.refuses = true
+	a.publish("heartbeat", order)
+	a.step()
+	w.refuses = false
+	w.clock = w.clock.Add(time.Minute) // without control entries
+	a.step()
+	if err := a.Failing(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestATailWithoutRoom(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.node(), w.node()

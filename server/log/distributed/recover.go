@@ -122,7 +122,7 @@ func (l *Log) adopt(ctx context.Context, m *Meta, common, seen uint64) error {
 	}
 	if m.Epoch != l.lineage.Epoch() {
 		l.counts.epochs.Add(1)
-		l.config.Log.Info("a new epoch of the log", "epoch", m.Epoch, "behind", m.Began, "seen", seen, "left", common)
+		l.config.Log.Info("a new epoch of the log", "epoch", m.Epoch.String(), "behind", m.Began, "seen", seen, "left", common)
 		l.lineage.Begin(m.Epoch, m.Began, m.Predecessors...)
 	}
 	l.position, l.verified, l.named = Link{Sequence: applied}, true, [2]uint64{m.Newest.Sequence, m.Head + 1}

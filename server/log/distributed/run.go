@@ -29,6 +29,7 @@ const (
 	answerLimit     = 5 * time.Second // for the store to respond
 	checkpointEvery = time.Second
 	closeLimit      = 2 * time.Second
+	warnEvery       = time.Minute
 )
 
 // Run appends and follows until Close. Call it once, after Start.
@@ -74,6 +75,9 @@ func (l *Log) following(ctx context.Context) {
 		limited, cancel := context.WithTimeout(ctx, answerLimit)
 		err := l.Follow(limited, readWait)
 		cancel()
+		if !errors.Is(err, ErrNoRoom) && !errors.Is(err, ErrMoved) {
+			l.warn(&l.readWarned, ctx, "the log cannot be read: trying again", err)
+		}
 		switch {
 		case errors.Is(err, ErrNoRoom):
 			l.sleep(ctx, applyWait, l.room) // a signal ends it: the time is for settle
@@ -110,8 +114,18 @@ func (l *Log) Checkpoint(ctx context.Context) {
 		}
 		_, err = l.store.Checkpoint(ctx, upto, digest, state, l.config.Entries)
 	}
-	if err != nil && ctx.Err() == nil {
-		l.config.Log.Warn("cannot keep a checkpoint of the control state", "error", err)
+	l.warn(&l.checkpointWarned, ctx, "cannot keep a checkpoint of the control state, and remove old entries: trying again every second", err)
+}
+
+// warn logs an error that may come again and again: at first and then once a minute, until there
+// is none. last is when.
+func (l *Log) warn(last *time.Time, ctx context.Context, text string, err error) {
+	switch now := l.now(); {
+	case err == nil:
+		*last = time.Time{}
+	case ctx.Err() == nil && (last.IsZero() || now.Sub(*last) >= warnEvery):
+		*last = now
+		l.config.Log.Warn(text, "error", err)
 	}
 }
 

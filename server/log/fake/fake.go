@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -39,7 +40,7 @@ func (s *Store) Open() *Node {
 	return n
 }
 
-// Fail has Append of all nodes return err; nil ends that.
+// Fail has Append of all nodes return err; nil ends that. With log.ErrStorage the log can be read.
 func (s *Store) Fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,7 +123,7 @@ func (n *Node) Progress() log.Progress {
 	n.store.mu.Lock()
 	defer n.store.mu.Unlock()
 	p := log.Progress{Head: n.head.Load(), Known: n.store.head, Current: n.current}
-	if !n.held && n.store.failing == nil {
+	if !n.held && (n.store.failing == nil || errors.Is(n.store.failing, log.ErrStorage)) {
 		n.current = n.store.now()
 		p.Current = n.current
 	}

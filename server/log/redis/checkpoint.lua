@@ -4,19 +4,20 @@
 -- Returns 0 if the state differs from the one that is kept and did not come.
 local kept = redis.call('HMGET', KEYS[3], 'upto', 'digest')
 local upto = tonumber(kept[1] or '0')
+if upto < tonumber(ARGV[1]) and ARGV[4] ~= '1' and kept[2] ~= ARGV[2] then
+	return 0
+end
+-- What is removed must be older than the checkpoint: with so few entries behind it, it is. This
+-- comes first: a Redis without room allows it, and then what comes behind it in the script.
+local head = tonumber(redis.call('HGET', KEYS[2], 'head') or '0')
+if head - math.max(upto, tonumber(ARGV[1])) <= tonumber(ARGV[3]) / 2 then
+	redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[3])
+end
 if upto < tonumber(ARGV[1]) then
 	if ARGV[4] == '1' then
 		redis.call('HSET', KEYS[3], 'upto', ARGV[1], 'digest', ARGV[2], 'data', ARGV[5])
-	elseif kept[2] ~= ARGV[2] then
-		return 0
 	else
 		redis.call('HSET', KEYS[3], 'upto', ARGV[1])
 	end
-	upto = tonumber(ARGV[1])
-end
--- What is removed must be older than the checkpoint: with so few entries behind it, it is.
-local head = tonumber(redis.call('HGET', KEYS[2], 'head') or '0')
-if head - upto <= tonumber(ARGV[3]) / 2 then
-	redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[3])
 end
 return 1

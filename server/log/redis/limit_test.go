@@ -54,6 +54,21 @@ func TestAStoreWithoutRoom(t *testing.T) {
 	told(t, false, s.nodes...)
 }
 
+// With fewer entries to retain, a full store removes some itself.
+func TestAStoreWithoutRoomForgets(t *testing.T) {
+	t.Parallel()
+	server := redisd.For(t, redisd.Options{AppendOnly: true, MaxMemory: "6mb"})
+	data := strings.Repeat("x", 20_000)
+	first := conform.Start(t, open(t, server.URL(), config()))
+	conform.Until(t, "the store is full", func() bool { return try(first, data) != nil })
+	do(t, server, "HDEL", "{peal}:state", "upto") // as if it had filled up before the first checkpoint
+	c := config()
+	c.Entries = 50
+	second := conform.Start(t, open(t, server.URL(), c))
+	conform.Until(t, "there is room again", func() bool { return try(second, data) == nil })
+	told(t, false, first, second)
+}
+
 func TestStartRefuses(t *testing.T) {
 	t.Parallel()
 	evicting := redisd.For(t, redisd.Options{Policy: "allkeys-lru"})
@@ -143,6 +158,11 @@ func TestAUserWithRights(t *testing.T) {
 	failing += n.Failing().Error()
 	do(t, server, "ACL", "SETUSER", "peal", "+evalsha")
 	f.More(t, 50)
+	for command, want := range map[string]string{"xtrim": "cannot keep a checkpoint", "xread": "the log cannot be read"} {
+		do(t, server, "ACL", "SETUSER", "peal", "-"+command)
+		conform.Until(t, "the log of the node says it", func() bool { return strings.Contains(out.String(), want) })
+		do(t, server, "ACL", "SETUSER", "peal", "+"+command)
+	}
 	f.JudgeLoss(t)
 	told(t, false, n)
 	if all := out.String() + failing; strings.Contains(all, "s3cret") {
