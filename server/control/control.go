@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -166,9 +167,17 @@ func entry(event string, data []byte) *log.Entry {
 	return &log.Entry{Kind: log.KindControl, Event: event, Data: data}
 }
 
+// append appends orders. Whatever keeps one from a log that nodes share, the others do
+// not know of it: then done has log.ErrUnavailable.
 func (c *Control) append(orders []*log.Entry, done func(error)) {
-	if err := c.log.Append(orders, done); err != nil {
+	ended := func(err error) {
+		if err != nil && c.shared() {
+			err = errors.Join(log.ErrUnavailable, err)
+		}
 		done(err)
+	}
+	if err := c.log.Append(orders, ended); err != nil {
+		ended(err)
 	}
 }
 

@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -33,6 +34,23 @@ func newSharing(t *testing.T, store *fake.Store, most int) *sharing {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// Its sender must repeat what only this node knows, for whatever reason.
+func TestAnOrderThatOtherNodesDoNotKnow(t *testing.T) {
+	store := fake.New(time.Now)
+	a := newSharing(t, store, 1)
+	for _, cause := range []error{log.ErrStorage, log.ErrFull, log.ErrClosed} {
+		store.Fail(cause)
+		var errs [2]error
+		a.KeepAway(1, []string{"ann"}, time.Hour, func(err error) { errs[0] = err })
+		a.Revoke(&revoke.Order{IDs: names("x")}, func(err error) { errs[1] = err })
+		for _, err := range errs {
+			if !errors.Is(err, log.ErrUnavailable) || !errors.Is(err, cause) {
+				t.Errorf("%v: the sender has %v", cause, err)
+			}
+		}
+	}
 }
 
 func TestOrdersOfOtherNodesEndConnections(t *testing.T) {

@@ -94,6 +94,6 @@ func (p *parting) appendDurable(body []byte) []byte {
 
 // errOrderUnavailable is the response to an order that the other nodes of the log do not
 // know, or may not know.
-var errOrderUnavailable = &refusal.Error{Status: 503, Code: "log_unavailable", Message: "the store of the log cannot be reached: the order holds on this node, and the other nodes may not know of it; repeat it in a second"}
+var errOrderUnavailable = &refusal.Error{Status: 503, Code: "log_unavailable", Message: "the log did not take the order, or has not responded: the order holds on this node, and the other nodes may not know of it; repeat it in a second"}
 
 var errDismissBusy = &refusal.Error{Status: 503, Code: "busy", Message: "too many requests to disconnect or revoke are in progress (64 in all, 32 per address): try again in a second"}
