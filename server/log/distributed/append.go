@@ -18,8 +18,8 @@ const (
 // then its publisher could not read what it has published.
 const applyWait = 500 * time.Millisecond
 
-// refusedPause is how long a store that had no room has none, unless it takes a control entry:
-// longer than between two of them, so that the log does not fail by turns.
+// refusedPause is how long a store that can be read takes no entries after it took none, unless
+// it takes a control entry: longer than between two of them, so that the log does not fail by turns.
 const refusedPause = 3 * time.Second
 
 // pending is a batch on its way.
@@ -162,7 +162,10 @@ func (l *Log) Flush(ctx context.Context) (idle bool, err error) {
 // waiting for it.
 func (l *Log) probe(ctx context.Context) error {
 	f := l.failing.Load()
-	if f == nil || errors.Is(f.err, log.ErrStorage) && l.now().Sub(f.last) < refusedPause {
+	if f == nil {
+		return nil
+	}
+	if readable := errors.Is(f.err, log.ErrStorage) || errors.Is(f.err, ErrUnconfirmed); readable && l.now().Sub(f.last) < refusedPause {
 		return nil
 	}
 	_, ready, err := l.store.Look(ctx, false)

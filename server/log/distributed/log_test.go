@@ -366,38 +366,41 @@ func TestAStoreThatIsGone(t *testing.T) {
 	}
 }
 
-func TestAStoreWithoutRoomDoesNotFailByTurns(t *testing.T) {
-	w := newWorld(t)
-	a := w.node()
-	order := func(e *log.Entry) { e.Kind = log.KindControl }
-	w.refuses = true
-	for range 10 {
-		a.publish("heartbeat", order)
-		a.step()
-		for range 4 {
-			w.clock = w.clock.Add(250 * time.Millisecond)
+// A store that can be read and takes nothing is not taken for a good one between two control entries.
+func TestAStoreDoesNotFailByTurns(t *testing.T) {
+	for want, refusal := range map[error]error{log.ErrStorage: distributed.ErrRefused, log.ErrUnavailable: distributed.ErrUnconfirmed} {
+		w := newWorld(t)
+		a := w.node()
+		order := func(e *log.Entry) { e.Kind = log.KindControl }
+		w.refuses, w.refusal = true, refusal
+		for second := range 10 {
+			a.publish("heartbeat", order)
 			a.step()
-			if err := a.Failing(); !errors.Is(err, log.ErrStorage) {
-				t.Fatalf("failing: %v", err)
+			for range 4 {
+				w.clock = w.clock.Add(250 * time.Millisecond)
+				a.step()
+				if err := a.Failing(); !errors.Is(err, want) && second > 1 {
+					t.Fatalf("after %d s: failing %v, want %v", second, err, want)
+				}
 			}
 		}
-	}
-	w.refuses = false
-	if f := a.publish("heartbeat", order); f.err != nil {
-		t.Fatal(f.err)
-	}
-	a.step()
-	if err := a.Failing(); err != nil {
-		t.Error(err)
-	}
-	w.refuses = true
-	a.publish("heartbeat", order)
-	a.step()
-	w.refuses = false
-	w.clock = w.clock.Add(time.Minute) // without control entries
-	a.step()
-	if err := a.Failing(); err != nil {
-		t.Error(err)
+		w.refuses = false
+		if f := a.publish("heartbeat", order); f.err != nil {
+			t.Fatal(f.err)
+		}
+		a.step()
+		if err := a.Failing(); err != nil {
+			t.Error(err)
+		}
+		w.refuses = true
+		a.publish("heartbeat", order)
+		a.step()
+		w.refuses = false
+		w.clock = w.clock.Add(time.Minute) // without control entries
+		a.step()
+		if err := a.Failing(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -26,6 +26,9 @@ var (
 
 	// ErrRefused means that the store has no room or no permission, and that nothing was appended.
 	ErrRefused = errors.New("log: the store refuses entries")
+
+	// ErrUnconfirmed means that the store has the entries, but not as safely as it should.
+	ErrUnconfirmed = errors.New("log: the store has not confirmed entries")
 )
 
 // FormatError says that a store has a later format than this program reads.

@@ -25,6 +25,7 @@ type shelf struct {
 	gone      bool // nothing can be reached
 	forgetful int  // answers that are lost
 	refuses   bool
+	refusal   error // that it has then; nil for ErrRefused
 	calls     int
 }
 
@@ -100,6 +101,8 @@ func (s *shelf) Append(_ context.Context, c *distributed.Call) (results []distri
 		return s.results[c.Node], nil
 	}
 	switch {
+	case s.refuses && s.refusal != nil:
+		return nil, s.refusal
 	case s.refuses:
 		return nil, distributed.ErrRefused
 	case !s.ready, s.meta.Epoch != c.Epoch, s.meta.Head < c.Seen:

@@ -54,6 +54,21 @@ func TestAStoreWithoutRoom(t *testing.T) {
 	told(t, false, s.nodes...)
 }
 
+// The reason is that of the setting, and not a time limit.
+func TestWithoutAReplica(t *testing.T) {
+	t.Parallel()
+	c := config()
+	c.Replicas = 1
+	n := conform.Start(t, open(t, redisd.For(t, durable).URL(), c))
+	conform.Until(t, "publishers are refused for the missing replica", func() bool {
+		err, failing := try(n, "a"), n.Failing()
+		if err == nil || err != nil && !errors.Is(err, log.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		return failing != nil && strings.Contains(failing.Error(), "0 of 1 replicas")
+	})
+}
+
 // With fewer entries to retain, a full store removes some itself.
 func TestAStoreWithoutRoomForgets(t *testing.T) {
 	t.Parallel()

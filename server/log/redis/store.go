@@ -235,10 +235,10 @@ func (s *store) Append(ctx context.Context, c *distributed.Call) ([]distributed.
 	s.args = args
 	var answer rueidis.RedisResult
 	if s.replicas > 0 {
-		answers := s.client.DoMulti(ctx, do, b.Wait().Numreplicas(s.replicas).Timeout(max(s.wait.Milliseconds(), 1)).Build())
+		answers := s.client.DoMulti(ctx, do, b.Wait().Numreplicas(s.replicas).Timeout(max(s.wait.Milliseconds()*3/4, 1)).Build()) // its answer is there before the call ends
 		answer = answers[0]
 		if n, err := answers[1].AsInt64(); answer.Error() == nil && (err != nil || n < s.replicas) {
-			return nil, fmt.Errorf("redis: %d of %d replicas have the entries (log-replicas)", n, s.replicas)
+			return nil, fmt.Errorf("%w: %d of %d replicas have them (log-replicas)", distributed.ErrUnconfirmed, n, s.replicas)
 		}
 	} else {
 		answer = s.client.Do(ctx, do)
