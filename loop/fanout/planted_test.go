@@ -14,7 +14,7 @@ import (
 
 // plantedSeeds is how many schedules a planted bug may survive. Each of them is
 // found within a few.
-const plantedSeeds = "450"
+const plantedSeeds = "700"
 
 // TestSimulationCatchesPlantedBugs is the test of the test: it builds the
 // package with one deliberate bug at a time, and the simulation must fail. A
