@@ -1,10 +1,13 @@
 package redis
 
 import (
+	"context"
 	"crypto/sha1"
 	hexes "encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 
 	"github.com/redis/rueidis"
@@ -38,6 +41,14 @@ func kind(err error) error {
 		n := 0
 		_, _ = fmt.Sscan(version, &n) // 0 says it as well
 		return &distributed.FormatError{Version: n}
+	}
+	return err
+}
+
+// silent is err of the start, with what it may come from if there was no answer.
+func silent(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF) {
+		return fmt.Errorf("it does not answer: is it a Redis that works, and does it have TLS if and only if the URL is rediss://? (%w)", err)
 	}
 	return err
 }

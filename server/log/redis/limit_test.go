@@ -3,6 +3,7 @@ package redis_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -93,6 +94,9 @@ func TestStartRefuses(t *testing.T) {
 	do(t, other, "HSET", "{peal}:meta", "format", "99", "epoch", "1")
 	gone := redisd.For(t, redisd.Options{})
 	must(t, gone.Kill())
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer mute.Close()
 	for name, c := range map[string]struct{ url, want string }{
 		"a policy that evicts": {evicting.URL(), "CONFIG SET maxmemory-policy noeviction"},
 		"a replica":            {replica.URL(), "name the master"},
@@ -100,6 +104,8 @@ func TestStartRefuses(t *testing.T) {
 		"no password":          {"redis://" + primary.Addr(), "NOAUTH"},
 		"a later format":       {other.URL(), "start a newer version of peal"},
 		"nobody":               {gone.URL(), "connection refused"},
+		"no answer":            {"redis://" + mute.Addr().String(), "it does not answer"},
+		"no TLS":               {"rediss://" + other.Addr(), "does it have TLS"},
 	} {
 		l, err := redis.Open(c.url, config(), time.Now)
 		if err == nil {

@@ -68,7 +68,7 @@ func Open(url string, c Config, now func() time.Time) (*Log, error) {
 	c = c.WithDefaults()
 	s, err := open(url, c)
 	if err != nil {
-		return nil, fmt.Errorf("log %s: %w", Redacted(url), err)
+		return nil, fmt.Errorf("log %s: %w", Redacted(url), silent(err))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -79,7 +79,7 @@ func Open(url string, c Config, now func() time.Time) (*Log, error) {
 	}
 	if err != nil {
 		s.Close()
-		return nil, fmt.Errorf("log %s: %w", Redacted(url), err)
+		return nil, fmt.Errorf("log %s: %w", Redacted(url), silent(err))
 	}
 	return &Log{l, newInbox(s.inbox, l.Node())}, nil
 }
