@@ -120,6 +120,9 @@ func find(name string) (e engine, place string, err error) {
 		}
 		return e, place, err
 	}
+	if strings.Contains(name, "@") { // perhaps a URL with a password, whose scheme is misspelled
+		name = scheme + ":…"
+	}
 	return engine{}, "", fmt.Errorf("log %q: must be %s", name, strings.Join(forms, ", or "))
 }
 
@@ -155,7 +158,11 @@ func Open(name string, s Settings, now func() time.Time) (log.Engine, error) {
 
 // Redacted is the name of an engine without secrets.
 func Redacted(name string) string {
-	if e, _, err := find(name); err != nil || e.scheme != redis.Schemes[0] {
+	e, _, err := find(name)
+	switch {
+	case err != nil && strings.Contains(name, "@"):
+		return "…"
+	case err != nil || e.scheme != redis.Schemes[0]:
 		return name
 	}
 	return redis.Redacted(name)

@@ -12,16 +12,17 @@ import (
 
 func TestNames(t *testing.T) {
 	for name, want := range map[string]string{
-		"":            "",
-		"memory":      "",
-		"file:/x":     "",
-		"file:./a:b":  "",
-		"file:":       `log "file:": the directory is missing, as in file:/var/lib/peal`,
-		"file":        `log "file": must be memory, or file: and a directory, as in file:/var/lib/peal, or redis: and a URL, as in redis://127.0.0.1:6379`,
-		"memory:":     `log "memory:": must be memory, or file: and a directory, as in file:/var/lib/peal, or redis: and a URL, as in redis://127.0.0.1:6379`,
-		"redis:":      `log "redis:": the URL is missing, as in redis://127.0.0.1:6379`,
-		"redis://one": "",
-		"nats://one":  `log "nats://one": must be memory, or file: and a directory, as in file:/var/lib/peal, or redis: and a URL, as in redis://127.0.0.1:6379`,
+		"":                     "",
+		"memory":               "",
+		"file:/x":              "",
+		"file:./a:b":           "",
+		"file:":                `log "file:": the directory is missing, as in file:/var/lib/peal`,
+		"file":                 `log "file": must be memory, or file: and a directory, as in file:/var/lib/peal, or redis: and a URL, as in redis://127.0.0.1:6379`,
+		"memory:":              `log "memory:": must be memory, or file: and a directory, as in file:/var/lib/peal, or redis: and a URL, as in redis://127.0.0.1:6379`,
+		"redis:":               `log "redis:": the URL is missing, as in redis://127.0.0.1:6379`,
+		"redis://one":          "",
+		"resis://u:s3cr3t@one": `log "resis:…": must be memory, or file: and a directory, as in file:/var/lib/peal, or redis: and a URL, as in redis://127.0.0.1:6379`,
+		"nats://one":           `log "nats://one": must be memory, or file: and a directory, as in file:/var/lib/peal, or redis: and a URL, as in redis://127.0.0.1:6379`,
 	} {
 		err := engine.Validate(name, engine.Settings{}, 1000)
 		if got := ""; err != nil {

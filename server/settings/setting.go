@@ -28,7 +28,8 @@ type Setting struct {
 
 	Live bool // SIGHUP can change it: see server.Server.Reload
 
-	secret bool // neither printed nor part of a fault
+	secret bool                      // neither printed nor part of a fault
+	redact func(value string) string // nil: the value may be printed as it is
 
 	size bool // the number is one of bytes
 	off  bool // 0 means none, which the field writes as -1

@@ -7,6 +7,7 @@ import (
 
 	"peal/server"
 	"peal/server/cluster"
+	"peal/server/engine"
 	"peal/server/httpapi"
 )
 
@@ -224,7 +225,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Loop.Fanout.AnswerBytes }},
 		}},
 		{"Log", "Storage of messages across restarts. [log.md](log.md) describes the guarantees and the cost of each policy.", []Setting{
-			{Name: "log", Help: "memory, which a restart empties, file:DIR, or redis://HOST:PORT (also rediss://, redis-sentinel://HOST,HOST/MASTER, redis+unix://PATH; ?name= is the beginning of its keys), which several servers share",
+			{Name: "log", Help: "memory, which a restart empties, file:DIR, or redis://HOST:PORT (also rediss://, redis-sentinel://HOST,HOST/MASTER, redis+unix://PATH; ?name= is the beginning of its keys), which several servers share", redact: engine.Redacted,
 				field: func(c *server.Config) any { return &c.Engine }},
 			{Name: "fsync", Help: "when a log in files is synced: always (before a message is shown or acknowledged), interval, never",
 				field: func(c *server.Config) any { return &c.File.Fsync }},

@@ -182,6 +182,9 @@ func (s Setting) shown(c *server.Config) string {
 	if s.secret && !reflect.ValueOf(s.field(c)).Elem().IsZero() {
 		return `"(set)"`
 	}
+	if f, ok := s.field(c).(*string); ok && s.redact != nil {
+		return strconv.Quote(s.redact(*f))
+	}
 	return s.text(c)
 }
 
