@@ -46,7 +46,12 @@ func (l *Log) Follow(ctx context.Context, wait time.Duration) error {
 		return err
 	}
 	if len(records) == 0 {
-		return l.look(ctx)
+		now := l.now()
+		same, err := l.look(ctx, now)
+		if same {
+			l.setCurrent(now)
+		}
+		return err
 	}
 	began := l.now()
 	caughtUp := len(records) < l.most
@@ -67,12 +72,9 @@ func (l *Log) Follow(ctx context.Context, wait time.Duration) error {
 		l.looked = began
 	}
 	if l.strangers.wanted.Load() {
-		current := *l.current.Load()
-		err := l.look(ctx)
-		l.setCurrent(current)
-		return err
+		_, err = l.look(ctx, l.now()) // which says nothing of what is not applied yet
 	}
-	return nil
+	return err
 }
 
 // noteUnread notes that when the oldest entry that is not applied was appended, by the clock of
@@ -91,24 +93,19 @@ func (l *Log) noteUnread() {
 // lookEvery is how often a silent store is asked whether it is still the same.
 const lookEvery = time.Second
 
-// look finds out whether a store that has nothing new is still what it was.
-func (l *Log) look(ctx context.Context) error {
-	now := l.now()
-	if l.strangers.wanted.Swap(false) || now.Sub(l.looked) >= lookEvery {
-		m, ready, err := l.store.Look(ctx, false)
-		if err != nil {
-			l.suspect.Store(true)
-			return err
-		}
-		if !ready || m.Epoch != l.lineage.Epoch() || m.Head < l.sawUpto() {
-			l.suspect.Store(true)
-			return nil
-		}
-		l.looked = now
-		l.strangers.lookedAt(now)
+// look finds out whether the store is still what it was, if that was not done a moment ago.
+func (l *Log) look(ctx context.Context, now time.Time) (same bool, err error) {
+	if !l.strangers.wanted.Swap(false) && now.Sub(l.looked) < lookEvery {
+		return true, nil
 	}
-	l.setCurrent(now)
-	return nil
+	m, ready, err := l.store.Look(ctx, false)
+	if err != nil || !ready || m.Epoch != l.lineage.Epoch() || m.Head < l.sawUpto() {
+		l.suspect.Store(true)
+		return false, err
+	}
+	l.looked = now
+	l.strangers.lookedAt(now)
+	return true, nil
 }
 
 // next takes a record into the backlog. It reports false if the store may not be what it was:
