@@ -10,26 +10,12 @@ end
 if (meta[1] or '') ~= ARGV[1] then
 	return 'moved'
 end
-local last, check = 0, meta[5] or ARGV[5]
-if redis.call('EXISTS', KEYS[1]) == 1 then
-	local entries = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
-	if entries[1] then
-		local fields = entries[1][2]
-		for i = 1, #fields, 2 do
-			if fields[i] == 'c' then
-				check = fields[i + 1]
-			end
-		end
-	end
-	local info = redis.call('XINFO', 'STREAM', KEYS[1])
-	for i = 1, #info, 2 do
-		if info[i] == 'last-generated-id' then
-			last = tonumber(string.match(info[i + 1], '^%d+'))
-		end
-	end
+local _, _, check, last = stream(KEYS[1])
+if check == '' then
+	check = meta[5] or ARGV[5]
 end
 local head, seen = tonumber(meta[2] or '0'), tonumber(ARGV[3])
-local began = math.max(head, last, seen)
+local began = math.max(head, tonumber(string.match(last, '^%d+')) or 0, seen)
 local predecessors = {}
 if meta[1] then
 	local kept = head
@@ -50,5 +36,5 @@ if began > 0 or meta[1] then
 end
 local text = string.format('%.0f', began)
 redis.call('HSET', KEYS[2], 'format', ARGV[7], 'epoch', ARGV[4], 'began', text, 'head', text, 'check', check, 'predecessors', table.concat(predecessors, ' '),
-	'run', string.match(redis.call('INFO', 'server'), 'run_id:(%x+)'))
+	'run', run())
 return 'begun'

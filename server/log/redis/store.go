@@ -26,6 +26,9 @@ var appendText string
 //go:embed guard.lua
 var guardText string
 
+//go:embed stream.lua
+var streamText string
+
 //go:embed begin.lua
 var beginText string
 
@@ -129,7 +132,7 @@ func (s *store) Look(ctx context.Context, state bool) (m distributed.Meta, ready
 	b := s.client.B()
 	answers := s.client.DoMulti(ctx,
 		b.ScriptExists().Sha1(s.sha).Build(),
-		s.eval(lookText, []string{s.keys.log, s.keys.meta, s.keys.state}, with))
+		s.eval(streamText+lookText, []string{s.keys.log, s.keys.meta, s.keys.state}, with))
 	exists, err := answers[0].AsIntSlice()
 	if err != nil {
 		return m, false, kind(err)
@@ -203,7 +206,7 @@ func (s *store) Begin(ctx context.Context, b distributed.Begin) (m distributed.M
 	}
 	// The node that has begun loads the script on the same connection, so on the same server.
 	err = s.client.Dedicated(func(c rueidis.DedicatedClient) error {
-		begun, err := c.Do(ctx, s.eval(beginText, []string{s.keys.log, s.keys.meta},
+		begun, err := c.Do(ctx, s.eval(streamText+beginText, []string{s.keys.log, s.keys.meta},
 			known, common, text(b.Seen), text(uint64(b.Next)), hex(b.Check), text(distributed.Jump), strconv.Itoa(distributed.FormatVersion), mostPredecessors)).ToString()
 		if err == nil && begun == "begun" {
 			err = c.Do(ctx, c.B().ScriptLoad().Script(s.script).Build()).Error()
