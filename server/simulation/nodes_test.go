@@ -372,16 +372,11 @@ const stepsOfNodes = 500
 // TestSimulationOfNodes runs seeded schedules of several servers that share a log.
 // PEAL_SEED is the first, PEAL_SEEDS how many.
 func TestSimulationOfNodes(t *testing.T) {
-	first, seeds := uint64(1), uint64(300)
+	seeds := uint64(300)
 	if raceEnabled || testing.Short() {
 		seeds = 60
 	}
-	if v := numberFromEnv(t, seedVariable); v != 0 {
-		first, seeds = v, 1
-	}
-	if v := numberFromEnv(t, seedsVariable); v != 0 {
-		seeds = v
-	}
+	first, seeds := seedsFromEnv(t, seeds)
 	var sum nodesCounts
 	for seed := first; seed < first+seeds && !t.Failed(); seed++ {
 		w := simulateNodes(t, seed, nodesBug{})

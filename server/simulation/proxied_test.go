@@ -54,16 +54,11 @@ func headerOf(client netip.AddrPort) []byte {
 // What the oracle demands is the same: it knows each connection by its client. PEAL_SEED
 // and PEAL_SEEDS are as in TestSimulation.
 func TestSimulationBehindProxies(t *testing.T) {
-	first, seeds := uint64(1), uint64(60)
+	seeds := uint64(60)
 	if raceEnabled || testing.Short() {
 		seeds = 10
 	}
-	if v := numberFromEnv(t, seedVariable); v != 0 {
-		first, seeds = v, 1
-	}
-	if v := numberFromEnv(t, seedsVariable); v != 0 {
-		seeds = v
-	}
+	first, seeds := seedsFromEnv(t, seeds)
 	var sum counts
 	for seed := first; seed < first+seeds && !t.Failed(); seed++ {
 		var w *world

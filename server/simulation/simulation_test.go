@@ -30,6 +30,19 @@ func numberFromEnv(t *testing.T, name string) uint64 {
 	return n
 }
 
+// seedsFromEnv is the first seed and how many there are, by default from 1 on: PEAL_SEED
+// is one, and PEAL_SEEDS so many.
+func seedsFromEnv(t *testing.T, standard uint64) (first, seeds uint64) {
+	first, seeds = 1, standard
+	if v := numberFromEnv(t, seedVariable); v != 0 {
+		first, seeds = v, 1
+	}
+	if v := numberFromEnv(t, seedsVariable); v != 0 {
+		seeds = v
+	}
+	return first, seeds
+}
+
 // simulate runs one schedule, in a bubble of its own: the clock of what an
 // engine does on its goroutine is the world's.
 func simulate(t *testing.T, seed uint64, b bug) (w *world) {
@@ -43,19 +56,14 @@ func simulate(t *testing.T, seed uint64, b bug) (w *world) {
 // TestSimulation runs seeded schedules of the whole server. A failure prints its
 // seed and how to run it alone. PEAL_SEED is the first, PEAL_SEEDS how many.
 func TestSimulation(t *testing.T) {
-	first, seeds := uint64(1), uint64(2500)
+	seeds := uint64(2500)
 	if raceEnabled {
 		seeds = 150
 	}
 	if testing.Short() {
 		seeds = 100
 	}
-	if v := numberFromEnv(t, seedVariable); v != 0 {
-		first, seeds = v, 1
-	}
-	if v := numberFromEnv(t, seedsVariable); v != 0 {
-		seeds = v
-	}
+	first, seeds := seedsFromEnv(t, seeds)
 	var sum counts
 	for seed := first; seed < first+seeds && !t.Failed(); seed++ {
 		w := simulate(t, seed, bug{})

@@ -351,16 +351,11 @@ func (errDry) Temporary() bool { return true }
 // TestSimulationOverTLS runs schedules with TLS below the loops. What the oracle demands
 // is the same. PEAL_SEED and PEAL_SEEDS are as in TestSimulation.
 func TestSimulationOverTLS(t *testing.T) {
-	first, seeds := uint64(1), uint64(40)
+	seeds := uint64(40)
 	if raceEnabled || testing.Short() {
 		seeds = 10
 	}
-	if v := numberFromEnv(t, seedVariable); v != 0 {
-		first, seeds = v, 1
-	}
-	if v := numberFromEnv(t, seedsVariable); v != 0 {
-		seeds = v
-	}
+	first, seeds := seedsFromEnv(t, seeds)
 	var sum counts
 	for seed := first; seed < first+seeds && !t.Failed(); seed++ {
 		var w *world
