@@ -40,19 +40,19 @@ func New(most, shareMost int, now func() time.Time) *Table {
 	return &Table{most: most, shareMost: shareMost, now: now, bans: map[string]*ban{}}
 }
 
-// Ban bans clients, no two of them equal, for length from now on; it replaces
-// earlier bans, and zero or less lifts them. by is the share of the request. It
-// returns the clients without room: the share has reached its limit, or the table
-// is full and no other share has more. Otherwise, in a full table, it evicts the ban
-// of the largest share that would end first. Sweep makes room, too. The strings are
-// kept.
-func (t *Table) Ban(by share.Key, clients []string, length time.Duration) (refused []string) {
+// Ban bans clients, no two of them equal, for length from now on, which is until the
+// moment that it returns; it replaces earlier bans, and zero or less lifts them. by is
+// the share of the request. The refused are the clients without room: the share has
+// reached its limit, or the table is full and no other share has more. Otherwise, in a
+// full table, it evicts the ban of the largest share that would end first. Sweep makes
+// room, too. The strings are kept.
+func (t *Table) Ban(by share.Key, clients []string, length time.Duration) (refused []string, until time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	defer func() { t.count.Store(int64(len(t.bans))) }()
 	now := t.now()
 	t.expireLocked(now, expireMost)
-	until := now.Add(length)
+	until = now.Add(length)
 	for _, client := range clients {
 		b := t.bans[client]
 		switch {
@@ -68,7 +68,7 @@ func (t *Table) Ban(by share.Key, clients []string, length time.Duration) (refus
 			t.addLocked(by, client, until)
 		}
 	}
-	return refused
+	return refused, until
 }
 
 // Longest is how long a ban may last. One that is restored does not last longer either,

@@ -74,10 +74,10 @@ func (c *Control) KeepAway(by share.Key, clients []string, length time.Duration,
 	c.order.Lock()
 	defer c.order.Unlock()
 	o := disconnection{node: c.node}
+	refused, until := c.bans.Ban(by, clients, length)
 	if length > 0 {
-		o.until = c.now().Add(length).UnixMilli() + 1
+		o.until = upToMillisecond(until)
 	}
-	refused = c.bans.Ban(by, clients, length)
 	without := make(map[string]struct{}, len(refused))
 	for _, client := range refused {
 		without[client] = struct{}{}
@@ -155,10 +155,11 @@ func (c *Control) overruled(client string) bool {
 func (c *Control) Revoke(o *revoke.Order, done func(error)) (ok bool) {
 	c.order.Lock()
 	defer c.order.Unlock()
-	r := revocation{node: c.node, given: c.now().Unix(), Order: *o}
-	if !c.revoked.Revoke(o) {
+	given, ok := c.revoked.Revoke(o)
+	if !ok {
 		return false
 	}
+	r := revocation{node: c.node, given: given, Order: *o}
 	c.append([]*log.Entry{entry(eventRevoke, appendRevocation(nil, &r))}, done)
 	return true
 }

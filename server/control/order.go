@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"peal/server/revoke"
 )
@@ -54,6 +55,12 @@ const (
 
 // errOrder: the data is damaged, or of a later version.
 var errOrder = errors.New("control: damaged, or of a later version of Peal")
+
+// upToMillisecond is the moment of an order or of the state for an end of a ban in the
+// table: rounded up, so that a ban never ends earlier elsewhere.
+func upToMillisecond(until time.Time) int64 {
+	return until.Add(time.Millisecond - 1).UnixMilli()
+}
 
 func appendDisconnection(dst []byte, o *disconnection) []byte {
 	le := binary.LittleEndian

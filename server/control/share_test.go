@@ -25,9 +25,14 @@ type sharing struct {
 
 func newSharing(t *testing.T, store *fake.Store, most int) *sharing {
 	t.Helper()
-	s := &sharing{bans: ban.New(most, most, time.Now)}
+	return newSharingAt(t, store, most, time.Now)
+}
+
+func newSharingAt(t *testing.T, store *fake.Store, most int, now func() time.Time) *sharing {
+	t.Helper()
+	s := &sharing{bans: ban.New(most, most, now)}
 	l := store.Open()
-	s.Control = control.New(l, s.bans, revoke.New(most, lifetime, time.Now), time.Now, quiet)
+	s.Control = control.New(l, s.bans, revoke.New(most, lifetime, now), now, quiet)
 	s.Share(func(clients []string) { s.clients = append(s.clients, clients...) }, func() { s.tokens++ })
 	l.Keep(s.Control)
 	if err := l.Start(s.Control, s.Restore); err != nil {
@@ -93,10 +98,12 @@ func TestOrdersOfOtherNodesEndConnections(t *testing.T) {
 }
 
 // Nodes that have followed the same orders have the same state, byte for byte, and it does not
-// change by being saved and loaded.
+// change by being saved and loaded. The clock passes on between every two looks at it.
 func TestStateIsTheSameOnAllNodes(t *testing.T) {
 	store := fake.New(time.Now)
-	a, b := newSharing(t, store, 100), newSharing(t, store, 100)
+	start, looks := time.Now(), time.Duration(0)
+	now := func() time.Time { looks++; return start.Add(looks * 700 * time.Microsecond) }
+	a, b := newSharingAt(t, store, 100, now), newSharingAt(t, store, 100, now)
 	for i := range 30 {
 		a.KeepAway(1, []string{fmt.Sprint("client", i)}, time.Hour, func(error) {})
 		b.Revoke(&revoke.Order{Subjects: names(fmt.Sprint("user", i)), IDs: names(fmt.Sprint("token", i)), Before: time.Now().Unix()}, func(error) {})
@@ -106,7 +113,7 @@ func TestStateIsTheSameOnAllNodes(t *testing.T) {
 		t.Error("two nodes, or two calls, have different states")
 	}
 	store.Trim(1 << 40)
-	if c := newSharing(t, store, 100); !bytes.Equal(state, c.Save()) {
+	if c := newSharingAt(t, store, 100, now); !bytes.Equal(state, c.Save()) {
 		t.Error("a node that has loaded the state has another one")
 	}
 }

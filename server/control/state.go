@@ -32,7 +32,7 @@ func (c *Control) Save() (state []byte) {
 	var names [][]byte
 	c.bans.Each(func(client string, until time.Time) {
 		name := appendName([]byte{ofClient}, client)
-		names = append(names, le.AppendUint64(name, uint64(until.Add(time.Millisecond-1).UnixMilli())))
+		names = append(names, le.AppendUint64(name, uint64(upToMillisecond(until))))
 	})
 	c.revoked.Each(func(name string, isID bool, before, last int64) {
 		if isID {

@@ -87,7 +87,7 @@ func newGatekeeper(t *testing.T, limits httpapi.Limits) *gatekeeper {
 
 // KeepAway is an order that the log stores, or does not: Orders.
 func (g *gatekeeper) KeepAway(by share.Key, clients []string, length time.Duration, done func(error)) (refused []string) {
-	refused = g.bans.Ban(by, clients, length)
+	refused, _ = g.bans.Ban(by, clients, length)
 	go done(g.failure)
 	return refused
 }

@@ -34,7 +34,7 @@ type revoker struct {
 func (r *revoker) KeepAway(share.Key, []string, time.Duration, func(error)) []string { return nil }
 
 func (r *revoker) Revoke(o *revoke.Order, done func(error)) bool {
-	if !r.table.Revoke(o) {
+	if _, ok := r.table.Revoke(o); !ok {
 		return false
 	}
 	r.order = o

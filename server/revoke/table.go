@@ -80,18 +80,19 @@ func (t *Table) Keep(d time.Duration) {
 	t.keep = max(t.keep, d)
 }
 
-// Revoke revokes the tokens of o, which are refused when it returns. It reports false,
-// and revokes nothing, when there is no room for all names of o. Sweep makes room.
-// The strings of o are kept.
-func (t *Table) Revoke(o *Order) (ok bool) {
+// Revoke revokes the tokens of o, which are refused when it returns; given is the second
+// of the order, for Restore. It reports false, and revokes nothing, when there is no room
+// for all names of o. Sweep makes room. The strings of o are kept.
+func (t *Table) Revoke(o *Order) (given int64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.expireLocked(expireMost)
 	if t.missingLocked(o) > t.most-len(t.order) {
-		return false
+		return 0, false
 	}
-	t.addLocked(o, t.now().Unix())
-	return true
+	given = t.now().Unix()
+	t.addLocked(o, given)
+	return given, true
 }
 
 // Restore revokes the tokens of o, an order of before a restart, or of another node,

@@ -56,7 +56,7 @@ func TestWhatAnOrderCovers(t *testing.T) {
 	both := &revoke.Order{Subjects: set("ann", ""), Before: 100, IDs: set("x", "")}
 	backend := &grant.Grant{Kind: grant.Backend, Subject: "ann", ID: "x"}
 	table, _ := newTable(10, time.Hour)
-	if !table.Revoke(both) {
+	if _, ok := table.Revoke(both); !ok {
 		t.Fatal("no room")
 	}
 	for _, c := range []struct {
@@ -104,17 +104,17 @@ func TestAnOrderThatDoesNotFitRevokesNothing(t *testing.T) {
 	table, c := newTable(3, time.Hour)
 	table.Revoke(subjects(start, "a", "b"))
 	c.pass(time.Second)
-	if table.Revoke(&revoke.Order{Subjects: set("c"), Before: start, IDs: set("c")}) {
+	if _, ok := table.Revoke(&revoke.Order{Subjects: set("c"), Before: start, IDs: set("c")}); ok {
 		t.Error("an order of 2 names fits where there is room for 1")
 	}
 	if table.Has(user("c", "c", 1)) || table.Stats().Names != 2 {
 		t.Errorf("part of it is done; %d entries", table.Stats().Names)
 	}
-	if !table.Revoke(subjects(start+1, "a", "b", "c")) || table.Stats().Names != 3 {
+	if _, ok := table.Revoke(subjects(start+1, "a", "b", "c")); !ok || table.Stats().Names != 3 {
 		t.Errorf("names that are there need no room; %d entries", table.Stats().Names)
 	}
 	c.pass(time.Hour + 3*time.Second)
-	if !table.Revoke(ids("x", "y", "z")) || table.Stats().Names != 3 {
+	if _, ok := table.Revoke(ids("x", "y", "z")); !ok || table.Stats().Names != 3 {
 		t.Errorf("those that have ended make no room; %d entries", table.Stats().Names)
 	}
 }
@@ -307,7 +307,7 @@ func TestTableIsAsAList(t *testing.T) {
 				}
 			default:
 				want := fits(o)
-				if got := table.Revoke(o); got != want {
+				if _, got := table.Revoke(o); got != want {
 					t.Fatalf("seed %d, step %d: accepted %v, want %v, %d names of %d", seed, step, got, want, o.Len(), len(list))
 				}
 				if want {
@@ -371,7 +371,7 @@ func TestAnyGoroutineMayAsk(t *testing.T) {
 		all.Go(func() {
 			for i := range 200 {
 				name := fmt.Sprint(g, "-", i)
-				if !table.Revoke(ids(name)) || !table.Has(user("", name, time.Now().Unix())) {
+				if _, ok := table.Revoke(ids(name)); !ok || !table.Has(user("", name, time.Now().Unix())) {
 					t.Errorf("%s is not revoked", name)
 				}
 				table.Sweep()
