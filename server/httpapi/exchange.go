@@ -26,19 +26,19 @@ type exchange struct {
 	progress *loop.Partial // of reading it
 
 	// Of the request, as it is read.
-	head    Head
-	origin  uint16 // number of the head's Origin, once it is admitted
-	cors    string // header lines for the pages of it
-	route   *route // nil: the path is not served
-	segment []byte // the channel in the path, percent-encoded
-	body    []byte
-	header  fasthttp.RequestHeader
-	parsed  bool           // header is that of the request under way
-	client  netip.AddrPort // who sent it: Call.Peer, or who is behind a trusted proxy; not valid for a Unix socket
-	https   bool           // it left the client over TLS, as far as is known
-	by      share.Key
-	grant   *grant.Grant   // what the client has proven; nil: nothing
-	denied  *refusal.Error // why its token or key is none
+	head     Head
+	origin   uint16   // number of the head's Origin, once it is admitted
+	cors     string   // header lines for the pages of it
+	route    *route   // nil: the path is not served
+	segments segments // the names in the path, percent-encoded
+	body     []byte
+	header   fasthttp.RequestHeader
+	parsed   bool           // header is that of the request under way
+	client   netip.AddrPort // who sent it: Call.Peer, or who is behind a trusted proxy; not valid for a Unix socket
+	https    bool           // it left the client over TLS, as far as is known
+	by       share.Key
+	grant    *grant.Grant   // what the client has proven; nil: nothing
+	denied   *refusal.Error // why its token or key is none
 
 	// Of the request, as its handler reads it (params.go, fields.go).
 	args     fasthttp.Args // of the query

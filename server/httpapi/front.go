@@ -279,7 +279,7 @@ func (f *Front) request(c *loop.Call) {
 		f.refuseConnection(x)
 		return
 	}
-	x.route, x.segment = f.routes.find(x.head.Path)
+	x.route = f.routes.find(x.head.Path, &x.segments)
 	ready, err = x.readBody()
 	if err != nil {
 		x.refuseAndClose(err)

@@ -26,7 +26,7 @@ func (f *Front) refuseConnection(x *exchange) {
 	err := refusedFor[r.Reason]
 	err.Retry = max(1, int((r.Retry+time.Second-1)/time.Second))
 	x.head.Close = true
-	x.route, _ = f.routes.find(x.head.Path)
+	x.route = f.routes.find(x.head.Path, &x.segments)
 	if x.route == nil || x.route.refuse == nil || x.parse(x.call.In[x.head.Start:x.progress.Head]) != nil || !x.route.refuse(x, &err) {
 		x.refuseLater(&err)
 	}

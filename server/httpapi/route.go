@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"peal/server/names"
@@ -12,9 +13,8 @@ import (
 // route is one row of the table of routes. Status 404, 405 with Allow, the
 // responses to OPTIONS, and the limit of a body come from it.
 type route struct {
-	// pattern is a path as it is sent, which is compared byte by byte. Where it has
-	// {channel}, the path has the name of a channel, percent-encoded and without a
-	// slash.
+	// pattern is a path as it is sent, which is compared byte by byte. Where it has a
+	// word in braces, as {channel}, the path has a name, percent-encoded and without a slash.
 	pattern string
 	methods string // beside OPTIONS, as in Allow
 	action  permit.Action
@@ -22,8 +22,8 @@ type route struct {
 	serve   func(x *exchange)
 	refuse  func(x *exchange, err *refusal.Error) bool // a connection that is here to be refused; nil, or false: an HTTP response says err
 
-	prefix, suffix string // of a pattern with {channel}
-	allow          string // the value of Allow
+	allow string   // the value of Allow
+	parts []string // behind the prefix of its branch, cut at slashes; "" for a name
 }
 
 // body says which limit the body of a request has.
@@ -33,9 +33,6 @@ const (
 	oneMessage   body = iota // MessageLimit; also where no body is expected
 	manyMessages             // BatchLimit
 )
-
-// channelSegment stands for the name of a channel in a pattern.
-const channelSegment = "{channel}"
 
 // rows are the table. docs/http.md lists the same paths and methods.
 func rows(s *shared) []route {
@@ -70,9 +67,21 @@ func rows(s *shared) []route {
 // table is the routes, ready to be searched.
 type table struct {
 	byPath   map[string]*route
-	patterns []*route // with {channel}
+	branches []branch // of patterns with names
 	notFound *refusal.Error
 }
+
+// branch is the routes whose patterns are the same up to their first name.
+type branch struct {
+	prefix string // ends with a slash
+	routes []*route
+}
+
+// maxParts is how many parts a path may have behind the prefix of a branch.
+const maxParts = 4
+
+// segments are the names in a path, in their order, as they were sent.
+type segments [maxParts][]byte
 
 func newRoutes(s *shared) table {
 	all := rows(s)
@@ -81,13 +90,7 @@ func newRoutes(s *shared) table {
 	for i := range all {
 		r := &all[i]
 		r.allow = r.methods + ", OPTIONS"
-		var found bool
-		if r.prefix, r.suffix, found = strings.Cut(r.pattern, channelSegment); found {
-			t.patterns = append(t.patterns, r)
-			continue
-		}
-		t.byPath[r.pattern] = r
-		if r.action != permit.Arrive && r.pattern != "/" {
+		if t.add(r); r.parts == nil && r.action != permit.Arrive && r.pattern != "/" {
 			paths = append(paths, r.pattern)
 		}
 	}
@@ -95,18 +98,85 @@ func newRoutes(s *shared) table {
 	return t
 }
 
-// find returns the route of a path, nil if there is none, and the name of the
-// channel in it. It does not allocate.
-func (t *table) find(path []byte) (r *route, channel []byte) {
-	if r := t.byPath[string(path)]; r != nil {
-		return r, nil
+// add adds a route, to its branch if its pattern has a name.
+func (t *table) add(r *route) {
+	open := strings.IndexByte(r.pattern, '{')
+	if open < 0 {
+		t.byPath[r.pattern] = r
+		return
 	}
-	for _, r := range t.patterns {
-		if channel, ok := r.match(path); ok {
-			return r, channel
+	prefix := r.pattern[:open]
+	for part := range strings.SplitSeq(r.pattern[len(prefix):], "/") {
+		if strings.HasPrefix(part, "{") {
+			part = ""
+		}
+		r.parts = append(r.parts, part)
+	}
+	if len(r.parts) > maxParts {
+		panic("httpapi: the pattern " + r.pattern + " has too many parts: raise maxParts")
+	}
+	i := slices.IndexFunc(t.branches, func(b branch) bool { return b.prefix == prefix })
+	if i < 0 {
+		i = len(t.branches)
+		t.branches = append(t.branches, branch{prefix: prefix})
+	}
+	t.branches[i].routes = append(t.branches[i].routes, r)
+}
+
+// find returns the route of a path, nil if there is none, and puts the names of the path
+// into found. It does not allocate.
+func (t *table) find(path []byte, found *segments) *route {
+	if r := t.byPath[string(path)]; r != nil {
+		return r
+	}
+	for i := range t.branches {
+		b := &t.branches[i]
+		if len(path) <= len(b.prefix) || string(path[:len(b.prefix)]) != b.prefix {
+			continue
+		}
+		if r := b.find(path[len(b.prefix):], found); r != nil {
+			return r
 		}
 	}
-	return nil, nil
+	return nil
+}
+
+// find is table.find for what follows the prefix.
+func (b *branch) find(rest []byte, found *segments) *route {
+	var parts segments
+	n, more := 0, true
+	for ; more && n < maxParts; n++ {
+		parts[n], rest, more = bytes.Cut(rest, slash)
+	}
+	if more {
+		return nil
+	}
+	for _, r := range b.routes {
+		if r.matches(parts[:n], found) {
+			return r
+		}
+	}
+	return nil
+}
+
+var slash = []byte("/")
+
+// matches reports whether the parts are those of the route; then found has the names.
+func (r *route) matches(parts [][]byte, found *segments) bool {
+	if len(parts) != len(r.parts) {
+		return false
+	}
+	names := 0
+	for i, want := range r.parts {
+		switch {
+		case want == "" && len(parts[i]) > 0:
+			found[names] = parts[i]
+			names++
+		case want == "" || string(parts[i]) != want:
+			return false
+		}
+	}
+	return true
 }
 
 // serve handles a whole request by its route, or without it.
@@ -135,19 +205,6 @@ func (r *route) identifies(x *exchange) bool {
 	return r.action != permit.Arrive && (r.pattern != "/" || x.head.Upgrade)
 }
 
-// match returns the segment that stands where the pattern has {channel}.
-func (r *route) match(path []byte) (channel []byte, ok bool) {
-	if len(path) <= len(r.prefix)+len(r.suffix) || string(path[:len(r.prefix)]) != r.prefix {
-		return nil, false
-	}
-	cut := len(path) - len(r.suffix)
-	if string(path[cut:]) != r.suffix {
-		return nil, false
-	}
-	channel = path[len(r.prefix):cut]
-	return channel, bytes.IndexByte(channel, '/') < 0
-}
-
 // has reports whether the route serves the method. OPTIONS is not served but
 // answered from the table.
 func (r *route) has(method []byte) bool {
@@ -165,7 +222,7 @@ func (r *route) has(method []byte) bool {
 func (x *exchange) pathChannel() (*names.Name, *refusal.Error) {
 	var decoded [names.MaxBytes + 1]byte
 	x.channels.Reset(x.names, x.deps.ChannelLimit)
-	return x.channels.Get(unescape(decoded[:0], x.segment))
+	return x.channels.Get(unescape(decoded[:0], x.segments[0]))
 }
 
 // unescape appends the percent-decoded b, at most one byte more than a name

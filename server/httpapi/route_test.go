@@ -49,3 +49,25 @@ func TestRoutesAnswerFromTheirTable(t *testing.T) {
 		}
 	}
 }
+
+// A pattern may have several names, none of which has a slash or is empty.
+func TestPathsWithSeveralNames(t *testing.T) {
+	find := httpapi.Find([]string{"/a", "/a/{x}", "/a/{x}/b", "/a/{x}/b/{y}", "/a/{x}/b/{y}/c", "/other/{x}"})
+	for path, want := range map[string][3]string{
+		"/a": {"/a"}, "/a/1": {"/a/{x}", "1"}, "/a/1/b": {"/a/{x}/b", "1"}, "/a/1/b/2": {"/a/{x}/b/{y}", "1", "2"},
+		"/a/b/b/b/c": {"/a/{x}/b/{y}/c", "b", "b"}, "/other/%2f": {"/other/{x}", "%2f"},
+		"/a/": {}, "/a//b": {}, "/a/1/": {}, "/a/1/c": {}, "/a/1/b/": {}, "/a/1/b//c": {}, "/a/1/b/2/": {}, "/a/1/b/2/c/": {}, "/a/1/b/2/c/d": {},
+		"/A/1": {}, "/": {}, "": {}, "/others/1": {}, "/other": {}, "//a/1": {},
+	} {
+		pattern, names := find(path)
+		if got := [3]string{pattern, names[0], names[1]}; got != want || names[2] != "" {
+			t.Errorf("%q: %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestFindingARouteDoesNotAllocate(t *testing.T) {
+	if n := httpapi.FindAllocates(newHarness(t).front, "/publish", "/channels/a", "/channels/a/history", "/nothing", "/channels/a/b/c/d/e"); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
