@@ -63,7 +63,7 @@ func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
 		if isAmong(a, inherited) {
 			continue
 		}
-		ln, err := listenOn(a, p, slices.Concat(s.addrs, inherited))
+		ln, err := listenOn(a, p, slices.Concat(s.addrs, inherited, s.adminAddrs))
 		if a.missing(err) {
 			continue
 		}
@@ -97,8 +97,25 @@ func (s *Server) AdminAddrs() []net.Addr { return s.adminAddrs }
 // adminTimeout bounds a request to the admin listener; a profile takes 30 s.
 const adminTimeout = time.Minute
 
-// listenAdmin serves the operator; nil without Config.Admin.
-func (s *Server) listenAdmin(p loop.Permissions) (*http.Server, error) {
+// operator is the operator's listener; nil without Config.Admin.
+type operator struct {
+	server  *Server
+	http    *http.Server
+	startup *admin.Startup
+}
+
+// serve has it serve all that it can, which is closed before what it is about.
+func (o *operator) serve() {
+	if o == nil {
+		return
+	}
+	o.startup.Done(o.server)
+	o.server.closers.add("close the admin listener", o.http.Close)
+}
+
+// listenAdmin opens the operator's listener, which says how far the start is until serve;
+// nil without Config.Admin.
+func (s *Server) listenAdmin(p loop.Permissions) (*operator, error) {
 	listeners, err := s.adminListeners(p)
 	if err != nil {
 		for _, ln := range listeners {
@@ -109,19 +126,21 @@ func (s *Server) listenAdmin(p loop.Permissions) (*http.Server, error) {
 	if len(listeners) == 0 {
 		return nil, nil
 	}
-	operator := &http.Server{
-		Handler:           admin.Handler(s, &auth.Policy{Hosts: s.config.AdminHosts}),
+	startup := admin.NewStartup(&auth.Policy{Hosts: s.config.AdminHosts}, s.StartProgress)
+	o := &operator{server: s, startup: startup, http: &http.Server{
+		Handler:           startup,
 		ReadHeaderTimeout: 5 * time.Second,
 		WriteTimeout:      adminTimeout,
 		ErrorLog:          log.New(operatorErrors{s.config.Log}, "", 0),
-	}
+	}}
+	s.closers.add("close the admin listener", o.http.Close)
 	for _, ln := range listeners {
 		if store := s.encryption.admin; store != nil && ln.Addr().Network() == "tcp" {
 			ln = tls.NewListener(ln, store.TLS())
 		}
-		go operator.Serve(ln) // ends when it is closed
+		go o.http.Serve(ln) // ends when it is closed
 	}
-	return operator, nil
+	return o, nil
 }
 
 // adminListeners opens the operator's listeners. Those that it returns with an error are

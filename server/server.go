@@ -77,6 +77,8 @@ type Server struct {
 	// Used by New, then by Run or Close.
 	closers closers
 
+	starting starting // New writes it, and the admin listener reads it
+
 	// Shared. Stored at the end; the admin listener reads it.
 	draining atomic.Bool
 	stale    atomic.Bool // the node may not know of revocations: see watchProgress
@@ -94,7 +96,8 @@ type Server struct {
 }
 
 // New builds the server and opens its listeners; from then on clients can
-// connect, and wait until Run. Run must follow, or Close.
+// connect, and wait until Run. The admin listener is open while New reads the log, and says
+// how far it has come. Run must follow, or Close.
 func New(c Config) (*Server, error) { return build(c, func(string) error { return nil }) }
 
 // build is New. begun is called behind each step that leaves something to close, so
@@ -124,7 +127,20 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 		}
 	}()
 
+	// The operator's door, first: it says how far the start is.
+	if s.encryption, err = openEncryption(c); err != nil {
+		return nil, err
+	}
+	operator, err := s.listenAdmin(permissions)
+	if err != nil {
+		return nil, err
+	}
+	if err := begun("admin listener"); err != nil {
+		return nil, err
+	}
+
 	// The log as the life before has left it, and the loops, which read on from there.
+	s.starting.does("opening the log")
 	if s.log, err = c.openLog(); err != nil {
 		return nil, err
 	}
@@ -138,9 +154,6 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	}
 	trusted, err := c.trustProxies()
 	if err != nil {
-		return nil, err
-	}
-	if s.encryption, err = openEncryption(c); err != nil {
 		return nil, err
 	}
 	if s.loops, err = loop.New(c.Loop, r, s.encryption.open(s.openKernel(c, trusted))); err != nil {
@@ -161,6 +174,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	s.revoked = revoke.New(c.Revocations, c.Token.Longest(), time.Now)
 	orders := control.New(s.log, s.bans, s.revoked, time.Now, c.Log)
 	s.shareLog(orders)
+	s.starting.does("reading the log")
 	if err := s.startLog(orders); err != nil {
 		return nil, err
 	}
@@ -169,6 +183,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	}
 
 	// What responds to requests.
+	s.starting.does("the log is read, and the listeners are opened")
 	if s.access, err = logging.OpenAccess(c.AccessLog); err != nil {
 		return nil, err
 	}
@@ -238,16 +253,6 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	}
 	s.warnIfPublic()
 	s.enter()
-	admin, err := s.listenAdmin(permissions)
-	if err != nil {
-		return nil, err
-	}
-	if admin != nil {
-		s.closers.add("close the admin listener", admin.Close)
-	}
-	if err := begun("admin listener"); err != nil {
-		return nil, err
-	}
 	redirect, err := s.listenRedirect()
 	if err != nil {
 		return nil, fmt.Errorf("http-redirect: %w", err)
@@ -258,6 +263,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if err := begun("redirect listener"); err != nil {
 		return nil, err
 	}
+	operator.serve()
 	return s, nil
 }
 

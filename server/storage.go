@@ -17,7 +17,9 @@ func (s *Server) startLog(orders *control.Control) error {
 	began, l := time.Now(), s.log
 	l.Keep(orders)
 	s.hub.Begin(l.Oldest(), l.Head())
+	s.starting.known.Store(retained(l))
 	restore := func(batch []*log.Entry) {
+		s.starting.read.Add(uint64(len(batch)))
 		if s.cluster != nil {
 			s.cluster.Restore(batch)
 		}

@@ -28,7 +28,7 @@ checks in places without curl, such as the container image.`,
 	}
 	f := c.Flags()
 	trusted = trustFlags(f).proving(f)
-	f.StringVar(&url, "url", "http://127.0.0.1:8081/healthz", "URL to request; /readyz, unlike /healthz, fails while the server drains")
+	f.StringVar(&url, "url", "http://127.0.0.1:8081/healthz", "URL to request; /readyz, unlike /healthz, fails while the server reads its log, and while it drains")
 	f.DurationVar(&timeout, "timeout", 3*time.Second, "how long the response may take")
 	return c
 }

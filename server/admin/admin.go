@@ -41,6 +41,7 @@ type Source interface {
 	FrontStats(context.Context) (tally.Stats, error)
 	LogHead() uint64
 	ClusterStatus() cluster.Status // of this node and of others over its log
+	StartProgress() Start
 	MemoryLevel() memory.Level
 	LogFailing() bool  // it cannot write: see peal_log_failing
 	LostLines() uint64 // of the server's own log; see package logging
@@ -66,9 +67,11 @@ func well(s Source) []byte {
 // scrapeLimit is how long loops may take to respond to a scrape.
 const scrapeLimit = 2 * time.Second
 
-// Handler returns the handler of the admin listener, which serves the requests
-// that p permits.
-func Handler(s Source, p *auth.Policy) http.Handler {
+// Handler returns the handler of the admin listener of a server that serves; it serves the
+// requests that p permits. See Startup for before.
+func Handler(s Source, p *auth.Policy) http.Handler { return guard(newMux(s), p) }
+
+func newMux(s Source) *http.ServeMux {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{s})
 	mux := http.NewServeMux()
@@ -106,12 +109,16 @@ func Handler(s Source, p *auth.Policy) http.Handler {
 		io.WriteString(w, done)
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	addProfiles(mux)
+	return mux
+}
+
+func addProfiles(mux *http.ServeMux) {
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return guard(mux, p)
 }
 
 // guard refuses requests that a web page makes the browser send: by a name that

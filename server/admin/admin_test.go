@@ -74,9 +74,10 @@ func (s *source) ClusterStatus() cluster.Status {
 		Tail:   cluster.Latency{Counts: [len(cluster.LatencyBounds) + 1]uint64{len(cluster.LatencyBounds): 1}, Sum: time.Minute},
 	}
 }
-func (s *source) LogFailing() bool        { return true }
-func (s *source) LostLines() uint64       { return 6 }
-func (s *source) LostAccessLines() uint64 { return 7 }
+func (s *source) LogFailing() bool           { return true }
+func (s *source) StartProgress() admin.Start { return admin.Start{Read: 40, Known: 41} }
+func (s *source) LostLines() uint64          { return 6 }
+func (s *source) LostAccessLines() uint64    { return 7 }
 func (s *source) Reread(context.Context) (string, error) {
 	if s.ready {
 		return "reloaded\n", nil
@@ -126,7 +127,7 @@ func TestHandler(t *testing.T) {
 		`peal_delivery_seconds_bucket{le="10"} 10`, `peal_delivery_seconds_bucket{le="+Inf"} 12`, "peal_delivery_seconds_sum 42", "peal_connections_revoked_total 3", "peal_revocations 5", "peal_forwarding_ignored_total 6", "peal_user_connections_refused_total 8", `peal_proxy_headers_total{result="read"} 7`, `peal_proxy_headers_total{result="malformed"} 2`, "peal_tokens_refused_before_seconds 1.7e+09", "peal_revocations_folded_total 2", "peal_delivery_seconds_count 12",
 		`peal_loop_busy_seconds_total{loop="0"} 1.5`, `peal_loop_behind_messages{loop="1"} 5`)
 	check("/metrics", 200, `peal_nodes{state="live"} 1`, `peal_nodes{state="dead"} 1`, `peal_nodes{state="stale"} 0`, "peal_nodes_skipped_total 3", "peal_log_lag_entries 3", "peal_log_lag_seconds 1.5",
-		"peal_log_reconnects_total 4", "peal_log_epochs_total 5", "peal_log_lost_total 6", "peal_log_skipped_total 7",
+		"peal_start_read_entries 40", "peal_start_entries 41", "peal_log_reconnects_total 4", "peal_log_epochs_total 5", "peal_log_lost_total 6", "peal_log_skipped_total 7",
 		`peal_log_append_seconds_bucket{le="0.0005"} 0`, `peal_log_append_seconds_bucket{le="0.001"} 3`, "peal_log_append_seconds_sum 0.002", `peal_log_tail_seconds_bucket{le="10"} 0`, "peal_log_tail_seconds_count 1", "peal_log_call_seconds_count 8", "peal_log_apply_seconds_count 9")
 	check("/cluster", 200, `"self":"1"`, `"engine":"redis"`, `"name":"a","version":"","self":true,"state":"live","connections":15,`, `"name":"b","version":"","self":false,"state":"dead","connections":2,`)
 	check("/debug/pprof/", 200, "goroutine")

@@ -3,6 +3,7 @@
 // net/http/pprof.
 //
 //   - Handler serves them; a Source provides the numbers.
+//   - Startup serves what there is of them while the server starts.
 //
 // It queries the Source at each scrape and keeps nothing. Metric names are stable;
 // there is never a label for a channel or a client.

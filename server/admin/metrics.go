@@ -47,6 +47,7 @@ type state struct {
 	proxied    proxied.Stats
 	tls        TLSStats
 	cluster    cluster.Status
+	start      Start
 	inbox      inbox.Stats
 }
 
@@ -63,7 +64,7 @@ func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.userFull = c.source.UsersRefused()
 	s.ignored, s.proxied = c.source.ForwardingIgnored(), c.source.ProxyHeaders()
 	s.tls = c.source.TLSStats()
-	s.cluster = c.source.ClusterStatus()
+	s.cluster, s.start = c.source.ClusterStatus(), c.source.StartProgress()
 	if from, ok := c.source.(inboxed); ok {
 		s.inbox, _ = from.InboxStats()
 	}
@@ -84,7 +85,7 @@ type metric struct {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, startMetrics) {
 		out <- m.desc
 	}
 	out <- deliverySeconds
@@ -103,7 +104,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.NewInvalidMetric(metrics[0].desc, err)
 		return
 	}
-	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, startMetrics) {
 		m.emit(&s, func(v float64, labels ...string) {
 			out <- prometheus.MustNewConstMetric(m.desc, m.kind, v, labels...)
 		})

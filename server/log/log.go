@@ -67,6 +67,13 @@ type Engine interface {
 	Close() error
 }
 
+// Counted is an engine that knows how many entries Start restores.
+type Counted interface {
+	// Retained is that number, about; 0 if it is not known. Call it between Open and
+	// the end of Start.
+	Retained() uint64
+}
+
 // State is what a tail has made of control entries. It is small: an engine that keeps
 // entries saves it as a whole before it removes any of them, so it outlasts them.
 type State interface {

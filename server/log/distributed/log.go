@@ -158,7 +158,7 @@ func Open(ctx context.Context, s Store, c Config, now func() time.Time, random f
 	if err == nil && !ready {
 		state := m
 		m, err = s.Begin(ctx, Begin{Known: m.Epoch, Common: math.MaxUint64, Next: l.epoch(), Check: l.check()})
-		m.State, m.Saved, m.Digest = state.State, state.Saved, state.Digest
+		m.State, m.Saved, m.Digest, m.Entries = state.State, state.Saved, state.Digest, state.Entries
 	}
 	if err != nil {
 		return nil, err
@@ -199,6 +199,9 @@ func (l *Log) Head() uint64 { return l.head.Load() }
 
 // Oldest is the oldest entry that Start restores.
 func (l *Log) Oldest() uint64 { return min(l.opened.Oldest, l.opened.Head+1) }
+
+// Retained implements log.Counted.
+func (l *Log) Retained() uint64 { return l.opened.Entries }
 
 // Resolve tells what c means on this node; see log.Log and Ahead.
 func (l *Log) Resolve(c log.Cursor) (sequence uint64, ok bool) {

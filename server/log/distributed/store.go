@@ -43,8 +43,9 @@ type Meta struct {
 	Predecessors []log.Predecessor
 	Check        uint64 // before the next entry: that of the one before it, or of Begin in an empty store
 
-	Oldest uint64 // the oldest entry that is there; Newest+1 where there is none
-	Newest Link   // the newest entry that is there; zero where there is none
+	Entries uint64 // how many are there, about; 0 if it is not known. Only with state
+	Oldest  uint64 // the oldest entry that is there; Newest+1 where there is none
+	Newest  Link   // the newest entry that is there; zero where there is none
 
 	State  []byte // the newest checkpoint of log.State, only from Open
 	Saved  uint64 // and its sequence

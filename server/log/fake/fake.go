@@ -108,6 +108,16 @@ func (n *Node) Oldest() uint64 {
 	return n.store.oldest
 }
 
+// Retained is how many entries the store has.
+func (n *Node) Retained() (entries uint64) {
+	n.store.mu.Lock()
+	defer n.store.mu.Unlock()
+	for _, b := range n.store.batches {
+		entries += uint64(len(b))
+	}
+	return entries
+}
+
 // Resolve knows what this node has applied.
 func (n *Node) Resolve(c log.Cursor) (sequence uint64, ok bool) {
 	return n.store.lineage.Resolve(c, n.head.Load())

@@ -130,14 +130,23 @@ func (s *store) Look(ctx context.Context, state bool) (m distributed.Meta, ready
 		with = "1"
 	}
 	b := s.client.B()
-	answers := s.client.DoMulti(ctx,
+	commands := rueidis.Commands{
 		b.ScriptExists().Sha1(s.sha).Build(),
-		s.eval(streamText+lookText, []string{s.keys.log, s.keys.meta, s.keys.state}, with))
+		s.eval(streamText+lookText, []string{s.keys.log, s.keys.meta, s.keys.state}, with),
+	}
+	if state {
+		commands = append(commands, b.Xlen().Key(s.keys.log).Build())
+	}
+	answers := s.client.DoMulti(ctx, commands...)
 	exists, err := answers[0].AsIntSlice()
 	if err != nil {
 		return m, false, kind(err)
 	}
 	m, last, same, err := metaOf(answers[1])
+	if state && err == nil {
+		m.Entries, err = answers[2].AsUint64()
+		err = kind(err)
+	}
 	// With an id beyond the head, which somebody else has added, Redis accepts no other.
 	return m, len(exists) == 1 && exists[0] == 1 && same && m.Format > 0 && last <= m.Head, err
 }

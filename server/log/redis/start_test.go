@@ -1,0 +1,31 @@
+package redis_test
+
+import (
+	"fmt"
+	"testing"
+
+	"peal/loadtest/redisd"
+	"peal/server/log/conform"
+)
+
+// Before it reads the log, a node knows how much there is.
+func TestANodeKnowsHowMuchThereIsToRead(t *testing.T) {
+	t.Parallel()
+	server := redisd.For(t, durable)
+	first := open(t, server.URL(), config())
+	if n := first.Retained(); n != 0 {
+		t.Errorf("an empty log has %d entries", n)
+	}
+	n := conform.Start(t, first)
+	for i := range 30 {
+		must(t, try(n, fmt.Sprint(i)))
+	}
+	must(t, server.Restart(t.Context())) // the next node begins an epoch
+	second := open(t, server.URL(), config())
+	if got := second.Retained(); got != 30 {
+		t.Errorf("%d entries, want 30", got)
+	}
+	if restored := conform.Start(t, second).Restored; len(restored) < 30 {
+		t.Errorf("restored %d entries", len(restored))
+	}
+}
