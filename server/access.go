@@ -18,8 +18,8 @@ func (c Config) checkAccess() (errs []error) {
 	if c.Auth != "" && c.Auth != AuthOpen && c.Auth != AuthToken {
 		errs = append(errs, fmt.Errorf("config: auth %q: must be open or token", c.Auth))
 	}
-	if c.Auth == AuthToken && !c.Token.Configured() && len(c.Keys) == 0 {
-		errs = append(errs, errors.New("config: auth token: nothing could prove that a client may do anything: set token-secret, token-secret-file, token-key or token-jwks, or add keys"))
+	if c.Auth == AuthToken && !c.Token.Configured() && len(c.Keys) == 0 && len(c.Apps) == 0 && c.App == "" {
+		errs = append(errs, errors.New("config: auth token: nothing could prove that a client may do anything: set token-secret, token-secret-file, token-key or token-jwks, or add keys or apps"))
 	}
 	tokens := c.Token
 	tokens.Log = slog.New(slog.DiscardHandler) // New logs its warnings

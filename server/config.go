@@ -10,6 +10,7 @@ import (
 
 	"peal/loop"
 	"peal/server/apikey"
+	"peal/server/app"
 	"peal/server/auth"
 	"peal/server/certificate"
 	"peal/server/cluster"
@@ -112,6 +113,13 @@ type Config struct {
 	// Config has taken some of them from; the server does not read them.
 	Keys     []apikey.Definition
 	KeyFiles []string
+
+	// Apps are those of the Pusher Channels protocol, and App is one more as ID:KEY:SECRET.
+	// Default none. AppFiles are where the creator of the Config has taken some of Apps from; the server does
+	// not read them.
+	Apps     []app.Definition
+	App      string
+	AppFiles []string
 
 	// Drain is how long clients are given at the end. Default 10 s. DrainDelay is how long
 	// the server serves as before at the end, while it reports that it is not ready, so
@@ -339,6 +347,7 @@ func (c Config) Validate() error {
 		}
 	}
 	errs = append(errs, c.checkAccess()...)
+	errs = append(errs, c.checkApps())
 	errs = append(errs, c.checkNode())
 	errs = append(errs, c.checkAdmin(), c.checkSocketMode())
 	errs = append(errs, c.checkTwice()...)

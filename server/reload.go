@@ -9,7 +9,7 @@ import (
 )
 
 // Reload takes from c what a running server can change: Drain, DrainDelay, Loop.DrainRate, Loop.MaxConnections, Admission,
-// HTTP without HeadLimit, Origins, TrustedProxies, Token without the size of its cache, Keys, the files of TLS
+// HTTP without HeadLimit, Origins, TrustedProxies, Token without the size of its cache, Keys, Apps, the files of TLS
 // and AdminTLS, and Channels if [SameHistories]. Everything else in c is ignored. On an error nothing is changed, unless ctx ended meanwhile.
 //
 // c must be valid. Requests that a loop handles afterwards see all of the new
@@ -30,6 +30,10 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	apps, err := c.newApps(s.apps.Load())
+	if err != nil {
+		return err
+	}
 	useCertificates, err := s.encryption.prepare(c)
 	if err != nil {
 		return err
@@ -44,12 +48,13 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	running.Origins, running.Token = c.Origins, c.Token
 	policy, id := running.policy(), s.identity(running)
 	apply := func(i int) {
-		s.fronts[i].Reload(c.HTTP, table, policy, id)
+		s.fronts[i].Reload(c.HTTP, table, policy, id, apps)
 	}
 	if err := s.loops.Each(ctx, apply); err != nil {
 		return fmt.Errorf("an event loop does not respond: %w", err)
 	}
 	s.loops.LimitAdmission(c.Loop)
+	s.apps.Store(apps)
 	s.origins.Use(policy)
 	s.useProxies(trusted)
 	s.table.Store(table)

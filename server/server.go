@@ -17,6 +17,7 @@ import (
 	"peal/loop/proxied"
 	"peal/loop/ring"
 	"peal/server/apikey"
+	"peal/server/app"
 	"peal/server/ban"
 	"peal/server/cluster"
 	"peal/server/control"
@@ -93,6 +94,7 @@ type Server struct {
 	drainNs  atomic.Int64                 // Config.Drain
 	delayNs  atomic.Int64                 // Config.DrainDelay
 	backends atomic.Pointer[apikey.Table] // Config.Keys; the admin listener reads it
+	apps     atomic.Pointer[app.Table]    // Config.Apps
 }
 
 // New builds the server and opens its listeners; from then on clients can
@@ -121,6 +123,11 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	s.drainNs.Store(int64(c.Drain))
 	s.delayNs.Store(int64(c.DrainDelay))
 	s.backends.Store(apikey.New(c.Keys, nil))
+	apps, err := c.newApps(nil)
+	if err != nil {
+		return nil, err
+	}
+	s.apps.Store(apps)
 	defer func() {
 		if err != nil {
 			err = s.closers.closeAfter(err)
@@ -219,7 +226,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.directory(), Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
 		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
-		Identity: s.identity(c), Buckets: s.buckets, Users: s.users, Proxies: s.proxies, AddressFull: s.loops.AddressFull, NoMemory: &s.noMemory, Stale: &s.stale,
+		Identity: s.identity(c), Apps: apps, Buckets: s.buckets, Users: s.users, Proxies: s.proxies, AddressFull: s.loops.AddressFull, NoMemory: &s.noMemory, Stale: &s.stale,
 		MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}
 	if s.access != nil {

@@ -10,6 +10,7 @@ import (
 	"peal/loop"
 	"peal/loop/admit"
 	"peal/loop/fanout"
+	"peal/server/app"
 	"peal/server/auth"
 	"peal/server/ban"
 	"peal/server/command"
@@ -101,6 +102,9 @@ type Deps struct {
 	// Proxies are those whose word about clients counts. nil: none; then Call.Trusted must
 	// not be set.
 	Proxies *forwarded.Proxies
+
+	// Apps are those of the Pusher protocol. nil: none.
+	Apps *app.Table
 
 	// Origins are those that have asked, by Policy. nil: a table of this Front's own,
 	// which an Encoder must have too if it is to answer polls of pages.
@@ -350,14 +354,14 @@ func (f *Front) IsUser(session uint64) bool {
 // workers have counted is theirs: see workers.Pool.Tally.
 func (f *Front) Stats() tally.Stats { return f.counts.Stats() }
 
-// Reload replaces the limits, except for HeadLimit, the rules, what clients prove, and
+// Reload replaces the limits, except for HeadLimit, the rules, what clients prove, the apps, and
 // the policy, which
 // the caller gives to Deps.Origins, too. It is called on the goroutine of the Front's
 // loop. Connections keep what they have already.
-func (f *Front) Reload(limits Limits, t *rules.Table, p *auth.Policy, id identity.Identity) {
+func (f *Front) Reload(limits Limits, t *rules.Table, p *auth.Policy, id identity.Identity, apps *app.Table) {
 	limits.HeadLimit = f.deps.HeadLimit
 	f.deps.Limits = limits.WithDefaults()
-	f.deps.Rules, f.deps.Policy, f.deps.Identity = t, p, id
+	f.deps.Rules, f.deps.Policy, f.deps.Identity, f.deps.Apps = t, p, id, apps
 	f.gate.Policy, f.gate.ChannelLimit, f.gate.Pace.Limits = p, f.deps.ChannelLimit, f.deps.Rates
 	f.gate.UserLimit = f.deps.UserConnections
 	f.names.Use(t)

@@ -39,7 +39,7 @@ name of the Service.
 ## Reload: SIGHUP
 
 ` + "`kill -HUP`" + ` (` + "`ExecReload=kill -HUP $MAINPID`" + ` in a systemd unit) reloads the configuration file and the files of keys and tokens; so does ` + "`peal reload`" + `, which asks the ` + "`admin`" + ` listener and prints what changed, or what is wrong. Flags and variables still take
-precedence. A running server applies %s, the [keys](#keys) with their files, and
+precedence. A running server applies %s, the [keys](#keys) and the [apps](#apps) with their files, and
 of the [channel rules](#channel-rules) all but ` + "`match` and `history-…`" + `. For every other changed setting, the log has a line that
 names it: it takes effect after a restart. If the file has a fault, or the server cannot apply it, all settings stay as they are, and the log
 has the reason. Existing connections stay open, even beyond a lower ` + "`max-connections`" + `.
@@ -101,6 +101,34 @@ rules. Peal refuses a rule that can never match because an earlier rule matches 
 | --- | --- | --- | --- | --- |
 `
 
+// appExample is the document's example of apps; a test reads it.
+const appExample = `apps:
+  - id: 1
+    key: shop-key
+    secret-file: /etc/peal/shop.secret
+  - id: 2
+    key: crm-key
+    secret: "cf1a2f0b81c74e3e"
+    namespace: "crm:"
+    client-events: false
+`
+
+const appIntro = `
+## Apps
+
+Apps are those of the Pusher Channels protocol ([pusher.md](pusher.md)): clients connect with the key of an app, and its backend signs with its secret. Apps exist in the configuration file,
+under ` + "`apps`" + `, and in the files that ` + "`app-file`" + ` names, which have the same form; ` + "`app`" + ` adds one more. If none of them has an app, Peal takes the one that the variables ` + "`REVERB_APP_ID`, `REVERB_APP_KEY` and `REVERB_APP_SECRET`" + ` describe, or
+` + "`PUSHER_APP_ID`, `PUSHER_APP_KEY` and `PUSHER_APP_SECRET`" + `, so that a server for another product is replaced without a configuration:
+
+` + "```yaml\n" + appExample + "```" + `
+
+There are at most 1,000 apps. Each has another namespace, and one may have none. A reload changes apps; connections whose app has gone, or has another key, end.
+` + "`--print-config`" + ` shows no secrets.
+
+| Key | Kind | Default | Range | What it is |
+| --- | --- | --- | --- | --- |
+`
+
 // document is docs/configuration.md.
 func document() string {
 	var b strings.Builder
@@ -123,6 +151,10 @@ func document() string {
 	}
 	b.WriteString(keyIntro)
 	for _, s := range settings.Keys.Settings {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.Name, s.Kind(), s.DefaultText(), s.Range(), s.Help)
+	}
+	b.WriteString(appIntro)
+	for _, s := range settings.Apps.Settings {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.Name, s.Kind(), s.DefaultText(), s.Range(), s.Help)
 	}
 	b.WriteString(ruleIntro)

@@ -6,4 +6,4 @@ import "peal/server"
 func (s Setting) Field(c *server.Config) any { return s.field(c) }
 
 // Rules and Keys are two of Lists.
-var Rules, Keys = channelRules, backendKeys
+var Rules, Keys, Apps = channelRules, backendKeys, pusherApps

@@ -12,6 +12,7 @@ import (
 
 	"peal/server"
 	"peal/server/apikey"
+	"peal/server/app"
 	"peal/server/rate"
 	"peal/server/rules"
 	"peal/server/settings"
@@ -76,6 +77,7 @@ func TestEveryFieldOfTheConfigHasOneSetting(t *testing.T) {
 	}
 	// The keys of an item set the fields of the last item.
 	c.Channels, c.Keys = make([]rules.Rule, 2), make([]apikey.Definition, 2)
+	c.Apps = make([]app.Definition, 2)
 	for _, list := range settings.Lists() {
 		for _, s := range list.Settings {
 			p := s.Field(&c)
@@ -91,7 +93,7 @@ func TestEveryFieldOfTheConfigHasOneSetting(t *testing.T) {
 		}
 	}
 	leaves(reflect.ValueOf(&c).Elem(), "Config", func(path string, v reflect.Value) {
-		if path == "Config.Channels" || path == "Config.Keys" {
+		if path == "Config.Channels" || path == "Config.Keys" || path == "Config.Apps" {
 			leaves(v.Index(1), path, check)
 			return
 		}
@@ -274,7 +276,7 @@ func TestWhatIsPrintedCanBeReadAgain(t *testing.T) {
 		if len(a.Listen) == 0 && len(b.Listen) == 0 {
 			a.Listen, b.Listen = nil, nil
 		}
-		for _, list := range [][2]*[]string{{&a.AdminHosts, &b.AdminHosts}, {&a.Origins, &b.Origins}, {&a.TrustedProxies, &b.TrustedProxies}, {&a.KeyFiles, &b.KeyFiles},
+		for _, list := range [][2]*[]string{{&a.AdminHosts, &b.AdminHosts}, {&a.Origins, &b.Origins}, {&a.TrustedProxies, &b.TrustedProxies}, {&a.KeyFiles, &b.KeyFiles}, {&a.AppFiles, &b.AppFiles},
 			{&a.Token.Secrets, &b.Token.Secrets}, {&a.Token.Keys, &b.Token.Keys}, {&a.Token.JWKS, &b.Token.JWKS}, {&a.Token.Issuers, &b.Token.Issuers}, {&a.Token.Audiences, &b.Token.Audiences},
 			{&a.TLS.Certs, &b.TLS.Certs}, {&a.TLS.Keys, &b.TLS.Keys}, {&a.TLS.ACME.Domains, &b.TLS.ACME.Domains}, {&a.ListenPlain, &b.ListenPlain}} {
 			if len(*list[0]) == 0 && len(*list[1]) == 0 {

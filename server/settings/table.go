@@ -119,6 +119,10 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.HTTP.Rates.Key }},
 			{Name: "key-file", Live: true, Help: "YAML file with further keys of backends, in the form of keys, so that they can be kept outside the configuration; repeatable", Default: "none",
 				field: func(c *server.Config) any { return &c.KeyFiles }},
+			{Name: "app", Live: true, Help: "app of the Pusher protocol as ID:KEY:SECRET, without a namespace; other users of the machine can see a flag, so that a file or a variable is better; see [apps](#apps)", Default: "none", secret: true,
+				field: func(c *server.Config) any { return &c.App }},
+			{Name: "app-file", Live: true, Help: "YAML file with further apps of the Pusher protocol, in the form of apps, so that their secrets can be kept outside the configuration; repeatable", Default: "none",
+				field: func(c *server.Config) any { return &c.AppFiles }},
 		}},
 		{"The process", "", []Setting{
 			{Name: "loops", Help: "event loops; the server caps them at the number of processors and logs a warning", Min: 1, Default: "one for each core",

@@ -1,0 +1,48 @@
+package server
+
+import (
+	"fmt"
+
+	"peal/server/app"
+)
+
+// apps are the definitions of all apps. The error does not contain a secret.
+func (c Config) apps() ([]app.Definition, error) {
+	all := c.Apps[:len(c.Apps):len(c.Apps)]
+	if c.App == "" {
+		return all, nil
+	}
+	d, err := app.Parse(c.App)
+	if err != nil {
+		return nil, fmt.Errorf("config: app: %w", err)
+	}
+	return append(all, d), nil
+}
+
+func (c Config) checkApps() error {
+	all, err := c.apps()
+	if err != nil {
+		return err
+	}
+	return app.Validate(all)
+}
+
+// AppSecretFiles are the files with secrets of apps.
+func (c Config) AppSecretFiles() (files []string) {
+	for _, d := range c.Apps {
+		if d.SecretFile != "" {
+			files = append(files, d.SecretFile)
+		}
+	}
+	return files
+}
+
+// newApps returns the table of the apps of c, which is valid. before is the one that it
+// replaces, nil for none.
+func (c Config) newApps(before *app.Table) (*app.Table, error) {
+	all, err := c.apps()
+	if err != nil {
+		return nil, err
+	}
+	return app.New(all, c.Token.Configured() || len(c.Keys) > 0, before)
+}
