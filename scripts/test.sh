@@ -50,7 +50,7 @@ else
 fi
 
 step 'tests, race detector on'
-go test -race -timeout 15m ./...
+go test -race -timeout 30m ./...
 
 step 'simulations: the fan-out, the whole server, the whole server over TLS'
 go test -count=1 -v -run '^TestSimulation(OverTLS)?$' ./loop/fanout ./server/simulation | grep -v '^==='

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // called runs the program to its end and returns its exit code and its output.
 func called(t *testing.T, args ...string) (code int, stdout, message string) {

@@ -19,7 +19,7 @@ import (
 	"peal/server/certificate"
 )
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) { os.Exit(leak.Main(m)) }
 

@@ -187,7 +187,7 @@ type toyClient struct {
 }
 
 // patience bounds the wait for anything that must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func (s *toyServer) ask(target string, headers ...string) (*toyClient, *http.Response) {
 	s.t.Helper()

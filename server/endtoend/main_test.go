@@ -19,7 +19,7 @@ import (
 
 // patience bounds every single wait. It is long because CI machines are slow
 // and nothing waits for it to pass.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // pealBinary is the path of the real program.
 var pealBinary string
