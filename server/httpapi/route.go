@@ -18,6 +18,7 @@ type route struct {
 	pattern string
 	methods string // beside OPTIONS, as in Allow
 	action  permit.Action
+	signed  bool // its clients prove with a signature who they are, and not with a token or a key
 	body    body
 	serve   func(x *exchange)
 	refuse  func(x *exchange, err *refusal.Error) bool // a connection that is here to be refused; nil, or false: an HTTP response says err
@@ -38,7 +39,7 @@ const (
 func rows(s *shared) []route {
 	subscribing, publishing := &subscribing{s}, &publishing{shared: s}
 	looking, control, revoking, pages := &looking{s}, &control{s}, &revoking{s}, newPages()
-	return []route{
+	return append([]route{
 		{pattern: "/", methods: "GET, HEAD", action: permit.Subscribe, serve: func(x *exchange) {
 			if x.head.Upgrade {
 				subscribing.webSocket(x)
@@ -61,7 +62,7 @@ func rows(s *shared) []route {
 		{pattern: presencePath, methods: "GET, HEAD", serve: pages.script},
 		{pattern: sharePath, methods: "GET, HEAD", serve: pages.script},
 		{pattern: "*", methods: "GET, HEAD, POST"}, // only OPTIONS may have this target
-	}
+	}, appRows(s)...)
 }
 
 // table is the routes, ready to be searched.
@@ -202,7 +203,7 @@ func (t *table) serve(x *exchange) {
 
 // identifies reports whether it matters to the route which client asks.
 func (r *route) identifies(x *exchange) bool {
-	return r.action != permit.Arrive && (r.pattern != "/" || x.head.Upgrade)
+	return r.action != permit.Arrive && !r.signed && (r.pattern != "/" || x.head.Upgrade)
 }
 
 // has reports whether the route serves the method. OPTIONS is not served but

@@ -122,6 +122,29 @@ func (a *Append) Publish(dst []byte, d *Draft, channels []*names.Name) (out []by
 	return dst, false
 }
 
+// Item is one of several messages that are appended together.
+type Item struct {
+	Draft    *Draft // checked
+	Channels []*names.Name
+}
+
+// PublishAll is Publish for several messages, of which the log accepts all or none. The
+// Append must not be used again.
+func (a *Append) PublishAll(dst []byte, items []Item) (out []byte, later bool) {
+	a.results = make([]Result, len(items))
+	a.left.Store(1)
+	g := &a.group
+	g.of, g.results = a, a.results
+	for i := range items {
+		g.add(&a.results[i], items[i].Draft, items[i].Channels)
+	}
+	_ = g.append() // it is in the results
+	if a.left.Add(-1) > 0 {
+		return dst, true
+	}
+	return a.reply(dst), false
+}
+
 // reply appends the reply when all has ended.
 func (a *Append) reply(dst []byte) []byte {
 	for i := range a.results {

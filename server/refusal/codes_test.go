@@ -27,6 +27,11 @@ func codes(t *testing.T) map[string]bool {
 func sources(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob("../*/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	below, err := filepath.Glob("../pusher/*/*.go")
+	files = append(files, below...)
 	if err != nil || len(files) < 50 {
 		t.Fatal(len(files), err)
 	}
