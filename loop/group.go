@@ -39,6 +39,8 @@ type Parts struct {
 	Share     func(addr netip.Addr, session uint64) uint64 // who is counted together when a limit is reached; nil: each connection alone. Any goroutine calls it.
 	Policy    func(channel string) fanout.Policy           // of slow consumers; nil: all are resumed. Any goroutine calls it.
 	Encodings func() int                                   // bytes of encodings that the loops together may keep with messages; nil: no limit. Any goroutine calls it.
+	Patterns  fanout.Patterns                              // of matchers in subscriptions; nil: there are none. Any goroutine calls it.
+	Past      fanout.Past                                  // the history of matchers, with Patterns
 	Clock     func() int64                                 // the one of ring.Message.Accepted, in nanoseconds; nil: no latencies are observed
 
 	// Sender puts a sender before the loop's own, which sends with a system call for

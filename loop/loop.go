@@ -171,6 +171,9 @@ func (l *Loop) serve(p Parts) {
 	if p.Encodings != nil {
 		l.fan.LimitEncodings(func() int { return p.Encodings() / c.Loops })
 	}
+	if p.Patterns != nil {
+		l.fan.UsePatterns(p.Patterns, p.Past)
+	}
 	if p.Clock != nil {
 		l.fan.Measure(p.Clock)
 	}

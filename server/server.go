@@ -38,6 +38,7 @@ import (
 	"peal/server/session"
 	"peal/server/share"
 	"peal/server/token"
+	"peal/server/topic"
 	"peal/server/workers"
 )
 
@@ -174,6 +175,9 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	// What the log feeds.
 	sessions := session.Random()
 	s.hub = hub.New(c.Hub, r, s.loops.Wake, time.Now)
+	if c.matchers() {
+		s.hub.RecordOrder()
+	}
 	s.hub.UseSessions(func(id [16]byte) uint64 { n, _ := sessions.Session(id); return n })
 	s.presence = presence.New(c.Presence, s.isWatched, time.Now)
 	s.bans = ban.New(c.DisconnectClients, c.ofShare(c.DisconnectClients), time.Now)
@@ -241,7 +245,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.loops.Serve(loop.Parts{
+	parts := loop.Parts{
 		Listeners: listeners,
 		Front:     func(i int) loop.Front { return s.fronts[i] },
 		Encoder:   encoder,
@@ -251,8 +255,11 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 		Policy:    func(channel string) fanout.Policy { return policy(s.table.Load(), channel) },
 		Encodings: s.hub.Encodings,
 		Clock:     s.hub.Clock,
-	})
-	if err != nil {
+	}
+	if c.matchers() {
+		parts.Patterns, parts.Past = topic.Patterns{}, s.hub
+	}
+	if err = s.loops.Serve(parts); err != nil {
 		return nil, err
 	}
 	if err := begun("listeners"); err != nil {

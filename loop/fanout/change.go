@@ -31,13 +31,13 @@ func (k *marks) highest() uint64 {
 
 // bar reports whether m, of view v, is nothing for the member: it has it by one
 // of its channels, or asked for it by none.
-func (k *marks) bar(v *view, m *ring.Message) bool {
+func (k *marks) bar(f *Fan, v *view, m *ring.Message) bool {
 	if k == nil || k.had == nil {
 		return false
 	}
 	had, wanted := false, false
 	v.channels(func(i int, c *channel) {
-		if c.carries(m) {
+		if f.channels.carries(c, m) {
 			had = had || k.had[i] >= m.Sequence
 			wanted = wanted || k.skip[i] < m.Sequence
 		}

@@ -29,6 +29,9 @@ func (f *Fan) Adopt(slot uint32, id *[16]byte) {
 // concerns returns what remains of a gap of channel for the member, 0 for nothing. The
 // strip that is being read is then for this member alone, if others have more or less of it.
 func (f *Fan) concerns(channel string, discarded uint64, slot uint32, m *member) uint64 {
+	if f.channels.pattern(channel) != nil {
+		return discarded // it is not known whom each of them leaves out
+	}
 	upto, whole := f.source.Concerns(channel, discarded, func(x *ring.Exclusion) bool { return f.known(x, slot, m) })
 	f.scratch.own = f.scratch.own || !whole
 	return upto

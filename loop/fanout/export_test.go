@@ -49,3 +49,14 @@ func (f *Fan) End(ticket uint32) uint64 {
 
 // Loose is how many bytes only flights hold.
 func (f *Fan) Loose() int { return f.loose }
+
+// Likes is how many matchers, and lengths of prefixes, the index has.
+func (f *Fan) Likes() (n int) {
+	x := &f.channels.likes
+	for _, g := range x.groups {
+		for _, all := range g.ends {
+			n += len(all)
+		}
+	}
+	return n + len(x.lengths)
+}

@@ -12,6 +12,7 @@ type Fan struct {
 	limits  Limits
 	encoder Encoder
 	source  Source
+	past    Past // of matchers; nil for none
 	sender  Sender
 	events  Events
 	encode  *ring.Cache
@@ -182,6 +183,9 @@ func (f *Fan) Apply(batch []*ring.Message) {
 		for _, name := range m.Also {
 			f.applyTo(name, m)
 		}
+		if len(f.channels.named) > 0 {
+			f.applyLikes(m)
+		}
 	}
 	if len(f.touched) > 0 {
 		f.touch()
@@ -219,10 +223,13 @@ func (f *Fan) Room() bool {
 }
 
 func (f *Fan) applyTo(name string, m *ring.Message) {
-	c := f.channels.matching(name)
-	if c == nil {
-		return
+	if c := f.channels.matching(name); c != nil {
+		f.addTo(c, m)
 	}
+}
+
+// addTo adds m to what waits for the views of c.
+func (f *Fan) addTo(c *channel, m *ring.Message) {
 	for v := c.solo; v != nil; v = v.nextSolo {
 		f.add(v, m)
 	}

@@ -288,7 +288,7 @@ func (f *Fan) wanted(slot uint32, m *member, v *view, s *strip, i int) (from, to
 	k := f.marks[slot]
 	barred := func(i int) bool {
 		msg := s.index[i].message
-		return msg != nil && (f.leavesOut(msg, slot, m) || k.bar(v, msg))
+		return msg != nil && (f.leavesOut(msg, slot, m) || k.bar(f, v, msg))
 	}
 	for i < len(s.index) && barred(i) {
 		i++

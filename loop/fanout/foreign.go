@@ -16,7 +16,10 @@ func foreign(channel string, to uint64) ring.Gap {
 func (f *Fan) AppendForeign(dst []byte, k ring.Encoding, channels []string, position uint64) (out []byte, told bool) {
 	before := len(dst)
 	for _, c := range channels {
-		_, dropped, _ := f.source.Read(nil, c, position, position, 1, 1)
+		var dropped uint64
+		if f.channels.pattern(c) == nil {
+			_, dropped, _ = f.source.Read(nil, c, position, position, 1, 1)
+		}
 		dst = f.encoder.AppendGap(dst, k, foreign(c, max(position, dropped)))
 	}
 	f.charge(len(channels)*costGap + (len(dst)-before)*costByte)

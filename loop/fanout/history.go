@@ -43,7 +43,7 @@ func (f *Fan) readMerged(slot uint32, m *member, v *view, count, bytes int) (upt
 	g := &f.scratch.merge
 	g.begin(f, v, k, count, bytes)
 	v.channels(func(i int, c *channel) {
-		if slow && f.policy(c.name) == Latest {
+		if slow && f.policyOf(c.name) == Latest {
 			conflated++
 			return
 		}
@@ -68,7 +68,7 @@ func (f *Fan) readMerged(slot uint32, m *member, v *view, count, bytes int) (upt
 		all = f.scratch.merged
 		slices.SortFunc(all, func(a, b *ring.Message) int { return cmp.Compare(a.Sequence, b.Sequence) })
 		all = slices.Compact(all) // a message on several of the channels
-		all = slices.DeleteFunc(all, func(msg *ring.Message) bool { return k.bar(v, msg) })
+		all = slices.DeleteFunc(all, func(msg *ring.Message) bool { return k.bar(f, v, msg) })
 	}
 	if beyond {
 		clear(all)
@@ -89,7 +89,7 @@ func (f *Fan) addGap(place int, g ring.Gap) {
 // policy is Latest, and what was passed over as a gap. beyond is as in readMerged.
 func (f *Fan) readLatest(position uint64, k *marks, v *view, upto uint64) (beyond bool) {
 	v.channels(func(i int, c *channel) {
-		if f.policy(c.name) != Latest {
+		if f.policyOf(c.name) != Latest {
 			return
 		}
 		at := k.start(i, position)
@@ -111,14 +111,14 @@ func (f *Fan) readLatest(position uint64, k *marks, v *view, upto uint64) (beyon
 
 // conflates reports whether a slow consumer of the view is not sent everything.
 func (f *Fan) conflates(v *view) (yes bool) {
-	v.channels(func(_ int, c *channel) { yes = yes || f.policy(c.name) == Latest })
+	v.channels(func(_ int, c *channel) { yes = yes || f.policyOf(c.name) == Latest })
 	return yes
 }
 
 // ends reports whether a gap that was found ends the member: it is slow, and the
 // policy of that channel says so.
 func (f *Fan) ends(m *member) bool {
-	return m.flags&flagSlow != 0 && slices.ContainsFunc(f.scratch.gaps, func(g ring.Gap) bool { return f.policy(g.Channel) == Disconnect })
+	return m.flags&flagSlow != 0 && slices.ContainsFunc(f.scratch.gaps, func(g ring.Gap) bool { return f.policyOf(g.Channel) == Disconnect })
 }
 
 // readBack makes a strip of what follows the member's position in the history.
@@ -227,6 +227,14 @@ func (f *Fan) dropBacks() {
 	}
 }
 
+// earliest is the position behind which all follows that is retained of a channel.
+func (f *Fan) earliest(channel string) uint64 {
+	if f.channels.pattern(channel) != nil {
+		return f.past.Floor()
+	}
+	return f.source.Newest(channel, -1)
+}
+
 // resolve turns where a subscription starts into a position. told is what was
 // dropped of each channel before, no gap for who asks for what is there; nil for none.
 func (f *Fan) resolve(s *Subscription) (position uint64, told []uint64) {
@@ -237,7 +245,7 @@ func (f *Fan) resolve(s *Subscription) (position uint64, told []uint64) {
 		position = s.Sequence
 	case Earliest, Foreign:
 		for _, c := range s.Channels {
-			position = min(position, f.source.Newest(c, -1))
+			position = min(position, f.earliest(c))
 		}
 		f.charge(len(s.Channels) * costRead)
 	case Last:
@@ -247,7 +255,9 @@ func (f *Fan) resolve(s *Subscription) (position uint64, told []uint64) {
 		told = make([]uint64, len(s.Channels))
 		f.charge(len(s.Channels) * costRead)
 		for i, c := range s.Channels {
-			_, told[i], _ = f.source.Read(nil, c, head, head, 1, 1)
+			if f.channels.pattern(c) == nil {
+				_, told[i], _ = f.source.Read(nil, c, head, head, 1, 1)
+			}
 		}
 	}
 	return position, told

@@ -20,6 +20,9 @@ func (s *sim) lose() {
 	for _, c := range s.names {
 		s.hist.kept[c], s.hist.discarded[c] = nil, m.Sequence
 	}
+	if s.past != nil {
+		s.past.floor = m.Sequence
+	}
 	for _, c := range s.clients {
 		c.abreast = false
 	}

@@ -33,8 +33,10 @@ type merge struct {
 	fan      *Fan
 	view     *view
 	marks    *marks
-	chunk    int // messages of one read
-	bytes    int // and their sizes
+	chunk    int    // messages of one read
+	bytes    int    // and their sizes
+	limit    uint64 // nothing behind it is taken: a matcher was not read further
+	matchers int    // of the view
 	branches []branch
 	heap     []int // indexes of branches that have a message; the earliest first
 }
@@ -45,6 +47,10 @@ func (g *merge) begin(f *Fan, v *view, k *marks, count, bytes int) {
 	g.chunk = count
 	if w := v.width(); w > 1 {
 		g.chunk = min(count, max(leastChunk, chunkMessages/w))
+	}
+	g.limit, g.matchers = f.applied, 0
+	if len(f.channels.named) > 0 {
+		g.matchers = f.matching(v)
 	}
 	g.branches, g.heap = g.branches[:0], g.heap[:0]
 	f.scratch.messages = f.scratch.messages[:0]
@@ -66,7 +72,11 @@ func (g *merge) add(place int, c *channel, at uint64) (discarded uint64) {
 func (g *merge) read(b *branch) (discarded uint64) {
 	f := g.fan
 	b.next = len(f.scratch.messages)
-	f.scratch.messages, discarded, b.more = f.source.Read(f.scratch.messages, b.channel.name, b.at, f.applied, g.chunk, g.bytes)
+	if p := f.channels.pattern(b.channel.name); p != nil {
+		discarded = g.readLike(b, p)
+	} else {
+		f.scratch.messages, discarded, b.more = f.source.Read(f.scratch.messages, b.channel.name, b.at, f.applied, g.chunk, g.bytes)
+	}
 	b.end = len(f.scratch.messages)
 	f.charge(costRead + (b.end-b.next)*costMerged)
 	return discarded
@@ -104,6 +114,9 @@ func (g *merge) run(dst []*ring.Message, count int) (all []*ring.Message, upto u
 	for len(g.heap) > 0 {
 		i := g.heap[0]
 		msg := g.head(i)
+		if msg.Sequence > g.limit {
+			break
+		}
 		if msg.Sequence != last || seen == 0 { // else a message on several of the channels
 			if seen == count || seen > 0 && size+msg.Size > g.bytes {
 				return dst, last
@@ -111,7 +124,7 @@ func (g *merge) run(dst []*ring.Message, count int) (all []*ring.Message, upto u
 			seen++
 			size += msg.Size
 			last = msg.Sequence
-			if !g.marks.bar(g.view, msg) {
+			if !g.marks.bar(g.fan, g.view, msg) {
 				dst = append(dst, msg)
 			}
 		}
@@ -123,7 +136,7 @@ func (g *merge) run(dst []*ring.Message, count int) (all []*ring.Message, upto u
 		}
 		g.down(0)
 	}
-	return dst, g.fan.applied
+	return dst, g.limit
 }
 
 // step passes the head of b and reads on where that was the last of a chunk. It
@@ -141,7 +154,7 @@ func (g *merge) step(b *branch) (whole bool) {
 // newest returns the position after which the newest n of all channels follow.
 // It steps from the newest message backwards, n times at most.
 func (f *Fan) newest(channels []string, n int, head uint64) uint64 {
-	if len(channels) == 1 {
+	if len(channels) == 1 && f.channels.pattern(channels[0]) == nil {
 		f.charge(costRead)
 		return min(head, f.source.Newest(channels[0], n))
 	}
@@ -150,7 +163,13 @@ func (f *Fan) newest(channels []string, n int, head uint64) uint64 {
 		sequence uint64
 	}
 	ends := make([]end, 0, len(channels)) // a heap: the newest first
+	budget, floor := lookBefore, uint64(0)
 	look := func(channel string, upto uint64) uint64 {
+		if p := f.channels.pattern(channel); p != nil {
+			sequence, reached := f.before(p, upto, &budget)
+			floor = max(floor, reached)
+			return sequence
+		}
 		f.charge(costRead)
 		if m, _, _ := f.source.Latest(channel, 0, upto); m != nil {
 			return m.Sequence
@@ -184,7 +203,7 @@ func (f *Fan) newest(channels []string, n int, head uint64) uint64 {
 	for len(ends) > 0 {
 		e := &ends[0]
 		if e.sequence != last { // else a message on several of the channels
-			if n == 0 {
+			if n == 0 || e.sequence <= floor { // what else is there has not been looked for
 				break
 			}
 			n--

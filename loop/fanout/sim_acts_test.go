@@ -75,7 +75,7 @@ func (s *sim) subscribe(c *simClient, from fanout.From, at uint64) {
 	clear(c.lost)
 	clear(c.had)
 	clear(c.skip)
-	for _, ch := range s.names {
+	for _, ch := range s.subscribable() {
 		if c.channels[ch] {
 			sub.Channels = append(sub.Channels, ch)
 			if from == fanout.Earliest || from == fanout.Last {
@@ -95,7 +95,7 @@ func (s *sim) subscribe(c *simClient, from fanout.From, at uint64) {
 	if from == fanout.Last {
 		n := 0
 		for _, m := range s.hist.all[position:] {
-			if c.wants(m) && s.hist.retains(m, c.channels) {
+			if c.wants(m) && s.retains(c, m) {
 				n++
 			}
 		}
@@ -164,6 +164,9 @@ func (s *sim) publish() {
 	m.Also = also
 	m.Size = len(text(m))
 	s.hist.append(m)
+	if s.past != nil {
+		s.past.forget()
+	}
 	s.waiting = append(s.waiting, m)
 }
 

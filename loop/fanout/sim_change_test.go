@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"peal/loop/fanout"
-	"peal/loop/ring"
 )
 
 // Subscriptions that change while their stream continues, and the gaps of slow
@@ -23,7 +22,7 @@ func (s *sim) change(c *simClient) {
 		s.checkBase(c, base, half > 0)
 	}
 	var names, others []string
-	for _, n := range s.names {
+	for _, n := range s.subscribable() {
 		if s.rnd.IntN(3) == 0 {
 			names = append(names, n)
 		} else {
@@ -159,13 +158,4 @@ func (s *sim) checkSkip(c *simClient, w []string) {
 		s.fail("%s: told that %d on %s in (%d, %d] were passed over, of %d there are", c.name, passed, w[1], from, to, n)
 	}
 	s.skips++
-}
-
-func isOn(m *ring.Message, channel string) bool {
-	for _, ch := range append([]string{m.Channel}, m.Also...) {
-		if ch == channel {
-			return true
-		}
-	}
-	return false
 }

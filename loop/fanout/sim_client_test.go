@@ -51,11 +51,9 @@ func (c *simClient) wants(m *ring.Message) bool {
 		return false
 	}
 	had, asked := false, false
-	for _, ch := range append([]string{m.Channel}, m.Also...) {
-		if c.channels[ch] {
-			had = had || c.had[ch] >= m.Sequence
-			asked = asked || c.skip[ch] < m.Sequence
-		}
+	for _, ch := range c.carriers(m) {
+		had = had || c.had[ch] >= m.Sequence
+		asked = asked || c.skip[ch] < m.Sequence
 	}
 	return asked && !had
 }
@@ -69,8 +67,8 @@ func (s *sim) missing(c *simClient, from, to uint64) *ring.Message {
 			continue
 		}
 		excused := true
-		for _, ch := range append([]string{m.Channel}, m.Also...) {
-			if c.channels[ch] && q > max(c.lost[ch], c.quiet[ch], c.skip[ch]) {
+		for _, ch := range c.carriers(m) {
+			if !s.told(c, ch, m) && q > max(c.quiet[ch], c.skip[ch]) {
 				excused = false
 			}
 		}
@@ -136,8 +134,8 @@ func (s *sim) decode(c *simClient) {
 			if slow {
 				s.checkSkip(c, w)
 			}
-			if !slow && (to > s.hist.discarded[w[1]] || !s.lacks(c, w[1], max(c.position, c.had[w[1]], c.skip[w[1]]), to)) || to <= max(c.position, c.had[w[1]], c.skip[w[1]]) && c.encoding < encPoll {
-				s.fail("%s: gap on %s %d..%d is not real (discarded %d, at %d)", c.name, w[1], from, to, s.hist.discarded[w[1]], c.position)
+			if !slow && (to > s.gone(w[1]) || !s.lacks(c, w[1], max(c.position, c.had[w[1]], c.skip[w[1]]), to)) || to <= max(c.position, c.had[w[1]], c.skip[w[1]]) && c.encoding < encPoll {
+				s.fail("%s: gap on %s %d..%d is not real (discarded %d, at %d)", c.name, w[1], from, to, s.gone(w[1]), c.position)
 			}
 			if c.abreast && !c.socket.slow && !c.socket.dead {
 				s.fail("%s: gap on %s %d..%d, though it was never behind (at %d)", c.name, w[1], from, to, c.position)

@@ -3,6 +3,7 @@ package fanout_test
 import (
 	"encoding/binary"
 	"slices"
+	"strings"
 
 	"peal/loop/ring"
 )
@@ -68,6 +69,9 @@ func (h *simHistory) Concerns(c string, discarded uint64, leavesOut func(x *ring
 // lacks tells whether something that was dropped from the channel in (from, to] is
 // for the client.
 func (s *sim) lacks(c *simClient, channel string, from, to uint64) bool {
+	if strings.HasPrefix(channel, likePrefix) {
+		return s.lacksLike(channel, from, to)
+	}
 	for q := from + 1; q <= min(to, s.hist.discarded[channel]); q++ {
 		m := s.hist.all[q-1]
 		if (m.Channel == channel || slices.Contains(m.Also, channel)) && (m.Exclude == nil || m.Exclude.ID != c.id) {

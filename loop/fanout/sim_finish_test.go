@@ -59,6 +59,9 @@ func (s *sim) finish() {
 	if st.Members != 0 || st.Views != 0 || st.Channels != 0 || st.Held != 0 || st.Waiting != 0 {
 		s.fail("left behind: %+v", st)
 	}
+	if n := s.fan.Matchers() + s.fan.Likes(); n != 0 {
+		s.fail("left behind: %d matchers", n)
+	}
 	for c, n := range s.hist.joined {
 		if n != 0 {
 			s.fail("channel %s has %d subscribers left", c, n)

@@ -30,6 +30,8 @@ type sim struct {
 	next     uint32
 	session  uint64
 	names    []string
+	likes    []string   // matchers that clients subscribe to; none in most seeds
+	past     *simPast   // of them
 	sets     [][]string // what clients subscribe to
 	most     int        // clients at a time
 	crowd    bool       // many clients of few views; they come, go and get room together
@@ -101,6 +103,9 @@ func newSim(t *testing.T, seed uint64) *sim {
 	}
 	if seed%5 < 3 {
 		s.policies = map[string]fanout.Policy{"C": fanout.Latest, "D": fanout.Latest, "E": fanout.Disconnect}
+	}
+	if seed/3%3 == 1 {
+		s.addLikes()
 	}
 	s.fan.UsePolicy(func(channel string) fanout.Policy { return s.policies[channel] })
 	return s

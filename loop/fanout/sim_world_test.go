@@ -116,12 +116,3 @@ func (h *simHistory) Latest(c string, after, upto uint64) (newest *ring.Message,
 func (h *simHistory) Join(c string)  { h.joined[c]++ }
 func (h *simHistory) Leave(c string) { h.joined[c]-- }
 func (h *simHistory) Head() uint64   { return h.head }
-
-func (h *simHistory) retains(m *ring.Message, of map[string]bool) bool {
-	for _, c := range append([]string{m.Channel}, m.Also...) {
-		if of[c] && m.Sequence > h.discarded[c] {
-			return true
-		}
-	}
-	return false
-}

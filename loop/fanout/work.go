@@ -23,6 +23,10 @@ const (
 	bytesAdded  = 16 // of it are copied in a nanosecond
 	bytesSent   = 3  // that the kernel copies in a nanosecond
 	costTouched = 5  // a view that gets new messages
+
+	costLook    = 25 // a look into the index of matchers
+	costMatched = 50 // a matcher that is asked about a name
+	costLooked  = 60 // a publication that is looked at for a matcher's history
 )
 
 // unitsPerSend is what one send of the budget of Flush stands for.

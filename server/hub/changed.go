@@ -6,6 +6,9 @@ import (
 	"peal/server/log"
 )
 
+// matcherPrefix begins the names of matchers: fanout.MatcherPrefix.
+const matcherPrefix = "$like"
+
 // RecordChanges has the hub record for Changed which channels have got or lost subscribers.
 // Call it before anything else.
 func (h *Hub) RecordChanges() {
@@ -15,7 +18,7 @@ func (h *Hub) RecordChanges() {
 }
 
 // Changed returns, and forgets, at most most of the channels whose subscribers have changed since
-// it returned them last, without those of presence. It locks a shard for as long as it takes to
+// it returned them last, without those of presence and matchers. It locks a shard for as long as it takes to
 // copy their names. Any goroutine may call it.
 func (h *Hub) Changed(most int) (names []string) {
 	for i := range h.shards {
@@ -26,7 +29,7 @@ func (h *Hub) Changed(most int) (names []string) {
 				break
 			}
 			delete(s.changed, name)
-			if !strings.HasPrefix(name, log.PresencePrefix) {
+			if !strings.HasPrefix(name, log.PresencePrefix) && !strings.HasPrefix(name, matcherPrefix) {
 				names = append(names, name)
 			}
 		}

@@ -45,3 +45,6 @@ func (h *Hub) Runs() (n int) {
 	}
 	return n
 }
+
+// LeastPublications is how many publications the journal has at least.
+const LeastPublications = leastPublications

@@ -60,6 +60,7 @@ type Hub struct {
 	// no history to some and back. See order.go.
 	order     sync.Mutex
 	lists     []list
+	journal   journal
 	turn      int    // index of the next list to sweep
 	published uint64 // counts what was appended to any history
 }

@@ -13,6 +13,7 @@ func (h *Hub) OnLose(f func(from, upto uint64)) { h.onLose = f }
 // for what happens once in the life of a store.
 func (h *Hub) Lose(from, upto uint64) {
 	h.order.Lock()
+	h.journal.lose(upto)
 	for i := range h.shards {
 		h.loseShard(&h.shards[i], upto)
 	}

@@ -11,6 +11,7 @@ import (
 // anything else.
 func (h *Hub) Begin(oldest, head uint64) {
 	h.head.Store(head)
+	h.journal.lose(oldest - 1)
 	for i := range h.shards {
 		s := &h.shards[i]
 		s.mu.Lock()

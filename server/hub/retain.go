@@ -8,6 +8,7 @@ import (
 // retain appends m, the message of e, to the history of its channels, and makes
 // room for it. h.order is held.
 func (h *Hub) retain(m *ring.Message, e *log.Entry, now int64) {
+	h.journal.add(m, int(h.messages.Load()))
 	h.append(m, e, m.Channel, now)
 	for _, name := range m.Also {
 		h.append(m, e, name, now)
