@@ -44,7 +44,7 @@ type Engine interface {
 	Log
 
 	// Oldest is the sequence of the oldest entry that Start restores, Head+1 if there
-	// is none.
+	// is none. Later it may be that of the oldest entry that is left, as of some seconds ago.
 	Oldest() uint64
 
 	// Keep has the engine keep s, which its tail makes of control entries, beyond the

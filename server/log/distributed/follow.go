@@ -104,6 +104,7 @@ func (l *Log) look(ctx context.Context, now time.Time) (same bool, err error) {
 		return false, err
 	}
 	l.looked = now
+	l.noteOldest(&m, now)
 	l.strangers.lookedAt(now)
 	return true, nil
 }

@@ -83,6 +83,7 @@ type Log struct {
 	// Shared.
 	head    atomic.Uint64 // of what was applied; stored before it is
 	known   atomic.Uint64
+	oldest  atomic.Uint64 // that the store had when it was last looked at
 	current atomic.Pointer[time.Time]
 	counts  counts
 	open    atomic.Int64                 // batches that have no end yet
@@ -127,6 +128,7 @@ type Log struct {
 	most     int    // entries of the next read
 	covered  uint64 // the last loss reported to the tail covers what is before this sequence
 	looked   time.Time
+	trimmed  time.Time // when oldest was stored
 
 	checkpointWarned, readWarned time.Time // of warn
 
@@ -172,6 +174,7 @@ func Open(ctx context.Context, s Store, c Config, now func() time.Time, random f
 	l.opened.Head = head
 	l.head.Store(head)
 	l.known.Store(head)
+	l.noteOldest(&l.opened, now())
 	l.seen, l.position = m.Head, Link{m.Head, m.Check}
 	l.setCurrent(now())
 	return l, nil
@@ -197,8 +200,15 @@ func (l *Log) Lineage() *log.Lineage { return l.lineage }
 // Head is the newest sequence that this node has applied.
 func (l *Log) Head() uint64 { return l.head.Load() }
 
-// Oldest is the oldest entry that Start restores.
-func (l *Log) Oldest() uint64 { return min(l.opened.Oldest, l.opened.Head+1) }
+// Oldest is the oldest entry that Start restores, and later the oldest that the store had some
+// seconds ago; Head+1 if there is none.
+func (l *Log) Oldest() uint64 { return l.oldest.Load() }
+
+// noteOldest notes what the store had then.
+func (l *Log) noteOldest(m *Meta, then time.Time) {
+	l.oldest.Store(min(m.Oldest, l.head.Load()+1))
+	l.trimmed = then
+}
 
 // Retained implements log.Counted.
 func (l *Log) Retained() uint64 { return l.opened.Entries }

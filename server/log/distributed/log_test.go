@@ -569,3 +569,33 @@ func TestCurrentIsWhenTheOldestUnreadEntryWasAppended(t *testing.T) {
 		t.Errorf("current at %v, want %v: the entry was appended then", got, before)
 	}
 }
+
+// What the store removes is not the oldest entry any more.
+func TestOldestFollowsTheStore(t *testing.T) {
+	w := newWorld(t)
+	a := w.node()
+	if a.Oldest() != 1 {
+		t.Errorf("the oldest of an empty log is %d", a.Oldest())
+	}
+	for range 5 {
+		a.publish("x")
+	}
+	a.step()
+	w.clock = w.clock.Add(time.Minute)
+	a.step()
+	if a.Oldest() != 1 {
+		t.Errorf("before: %d", a.Oldest())
+	}
+	w.records = w.records[3:]
+	w.clock = w.clock.Add(time.Minute)
+	a.step()
+	if a.Oldest() != 4 {
+		t.Errorf("the oldest is %d, want 4", a.Oldest())
+	}
+	w.records = nil
+	w.clock = w.clock.Add(time.Minute)
+	a.step()
+	if a.Oldest() != a.Head()+1 {
+		t.Errorf("the oldest of none is %d, the head %d", a.Oldest(), a.Head())
+	}
+}

@@ -28,6 +28,7 @@ const (
 	lastPause       = 200 * time.Millisecond
 	answerLimit     = 5 * time.Second // for the store to respond
 	checkpointEvery = time.Second
+	oldestEvery     = 5 * time.Second // for operators
 	closeLimit      = 2 * time.Second
 	warnEvery       = time.Minute
 )
@@ -90,6 +91,7 @@ func (l *Log) following(ctx context.Context) {
 				checkpoint = now
 				limited, cancel := context.WithTimeout(ctx, answerLimit)
 				l.Checkpoint(limited)
+				l.lookForOldest(limited)
 				cancel()
 			}
 		}
@@ -115,6 +117,18 @@ func (l *Log) Checkpoint(ctx context.Context) {
 		_, err = l.store.Checkpoint(ctx, upto, digest, state, l.config.Entries)
 	}
 	l.warn(&l.checkpointWarned, ctx, "cannot keep a checkpoint of the control state, and remove old entries: trying again every second", err)
+}
+
+// lookForOldest finds out what the store has removed, if Follow has not looked at it for a while: it
+// does only when nothing comes. Follow notices by itself what an error here may come from.
+func (l *Log) lookForOldest(ctx context.Context) {
+	now := l.now()
+	if now.Sub(l.trimmed) < oldestEvery {
+		return
+	}
+	if m, _, err := l.store.Look(ctx, false); err == nil && m.Epoch == l.lineage.Epoch() {
+		l.noteOldest(&m, now)
+	}
 }
 
 // warn logs an error that may come again and again: at first and then once a minute, until there

@@ -29,3 +29,15 @@ func TestANodeKnowsHowMuchThereIsToRead(t *testing.T) {
 		t.Errorf("restored %d entries", len(restored))
 	}
 }
+
+// Entries that are removed while the node runs are not the oldest of peal status.
+func TestOldestMovesWhileEntriesCome(t *testing.T) {
+	t.Parallel()
+	server := redisd.For(t, durable)
+	c := config()
+	c.Entries = 500
+	n := conform.Start(t, open(t, server.URL(), c))
+	f := conform.StartTraffic(t, n)
+	conform.Until(t, "the oldest entry is a later one", func() bool { return n.Oldest() > 1 })
+	f.JudgeLoss(t)
+}
