@@ -145,3 +145,20 @@ func TestAnOrderThatTheLogCannotTake(t *testing.T) {
 		t.Errorf("refused %q", got)
 	}
 }
+
+// A log that cannot be written is a disk, or a store that several nodes share.
+func TestWhatIsFullHasItsName(t *testing.T) {
+	shared, _ := newShared(t)
+	for what, c := range map[string]struct {
+		h    *harness
+		want string
+	}{"file": {newHarness(t), "the disk of the log is full"}, "shared": {shared, "the store of the log refuses messages"}} {
+		for _, late := range []bool{false, true} {
+			c.h.log.broken, c.h.log.lose, c.h.log.reason = !late, late, log.ErrStorage
+			resp, body := c.h.answer(post("/publish", "x"))
+			if resp.StatusCode != 503 || !strings.Contains(body, `"log_full"`) || !strings.Contains(body, c.want) {
+				t.Errorf("%s, late %v: %d %s, want %s", what, late, resp.StatusCode, body, c.want)
+			}
+		}
+	}
+}

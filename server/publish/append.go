@@ -201,7 +201,7 @@ func (g *group) append() *refusal.Error {
 		g.done = g.finish
 	}
 	if err := a.To.Log.Append(g.entries, g.done); err != nil { // done is never called
-		refused := refusalOf(err)
+		refused := a.To.refusalOf(err)
 		g.end(refused)
 		return refused
 	}
@@ -215,7 +215,7 @@ func (g *group) finish(err error) {
 		g.end(nil)
 		return
 	}
-	g.end(lossOf(err))
+	g.end(g.of.To.lossOf(err))
 }
 
 // end gives all messages of the group their end, for which the log, or what it
@@ -228,23 +228,31 @@ func (g *group) end(err *refusal.Error) {
 }
 
 // refusalOf says why the log did not accept.
-func refusalOf(err error) *refusal.Error {
+func (t *Target) refusalOf(err error) *refusal.Error {
 	switch {
 	case errors.Is(err, log.ErrClosed):
 		return refusal.ErrDraining
 	case errors.Is(err, log.ErrStorage):
-		return refusal.ErrLogFull
+		return t.full()
 	case errors.Is(err, log.ErrUnavailable):
 		return refusal.ErrNoLog
 	}
 	return refusal.ErrOverloaded
 }
 
+// full says that the log cannot be written, which is an operator's to change.
+func (t *Target) full() *refusal.Error {
+	if t.Remote {
+		return refusal.ErrStoreFull
+	}
+	return refusal.ErrLogFull
+}
+
 // lossOf says why entries that the log had accepted were lost.
-func lossOf(err error) *refusal.Error {
+func (t *Target) lossOf(err error) *refusal.Error {
 	switch {
 	case errors.Is(err, log.ErrStorage):
-		return refusal.ErrLogFull
+		return t.full()
 	case errors.Is(err, log.ErrUnavailable):
 		return refusal.ErrUnanswered
 	case errors.Is(err, log.ErrFull):
@@ -263,14 +271,14 @@ func (t *Target) Forget(d *Draft, channels []*names.Name, lost func(*refusal.Err
 	if lost != nil {
 		done = func(err error) {
 			if err != nil {
-				refused := lossOf(err)
+				refused := t.lossOf(err)
 				t.Tally.Refuse(refused)
 				lost(refused)
 			}
 		}
 	}
 	if err := t.Log.Append(d.AppendEntries(nil, channels), done); err != nil {
-		return refusalOf(err)
+		return t.refusalOf(err)
 	}
 	return nil
 }

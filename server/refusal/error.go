@@ -57,6 +57,7 @@ func Bad(code, message string) *Error { return &Error{Status: 400, Code: code, M
 var (
 	ErrOverloaded = &Error{Status: 429, Code: "overloaded", Message: "subscribers cannot keep up: publish again in a second (limits: ring-slots, ring-bytes, log-queue-messages, log-queue-bytes)", Close: 1013}
 	ErrLogFull    = &Error{Status: 503, Code: "log_full", Message: "the disk of the log is full or failing, and the message was not published: publish again in a second", Close: 1013}
+	ErrStoreFull  = &Error{Status: 503, Code: "log_full", Message: "the store of the log refuses messages (it is full, or lacks a permission): publish again in a second", Close: 1013}
 	ErrNoMemory   = &Error{Status: 503, Code: "memory_full", Message: "the server has no memory for more messages (memory-limit): publish again in a second", Close: 1013}
 	ErrNodeBehind = &Error{Status: 503, Code: "node_behind", Message: "this node has not read all of the log that several nodes share: try again in a second, or on another node", Close: 1013}
 	ErrDraining   = &Error{Status: 503, Code: "draining", Message: "the server is shutting down: connect again in a second", Close: 1001}
