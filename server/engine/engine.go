@@ -23,6 +23,7 @@ type engine struct {
 	also   []string // further schemes, which messages leave out
 	place  string   // what the place is, for messages; "" for an engine without one
 	sample string   // a place, for messages
+	local  bool     // a place is one of this machine, and no URL
 
 	// check reports what is wrong with settings that the engine uses, for messages of
 	// at most so many bytes.
@@ -45,7 +46,7 @@ var table = []engine{
 		},
 	},
 	{
-		scheme: "file", place: "directory", sample: "/var/lib/peal",
+		scheme: "file", place: "directory", sample: "/var/lib/peal", local: true,
 		check: func(_ Settings, message int) error {
 			if message > file.MaxMessageBytes {
 				return fmt.Errorf("config: message of %d B: a log in files takes %d B at most", message, file.MaxMessageBytes)
@@ -118,12 +119,21 @@ func find(name string) (e engine, place string, err error) {
 		if hasPlace && place == "" {
 			err = fmt.Errorf("log %q: the %s is missing, as in %s:%s", name, e.place, e.scheme, e.sample)
 		}
+		if e.local && hasUser(place) {
+			err = fmt.Errorf("log %q: it has a user or a password, as a URL of another machine, and must be %s: and a directory of this machine, as in %s:%s", scheme+"://…", e.scheme, e.scheme, e.sample)
+		}
 		return e, place, err
 	}
 	if strings.Contains(name, "@") { // perhaps a URL with a password, whose scheme is misspelled
 		name = scheme + ":…"
 	}
 	return engine{}, "", fmt.Errorf("log %q: must be %s", name, strings.Join(forms, ", or "))
+}
+
+// hasUser reports whether a place may be that of a URL with a user, and perhaps a password, which
+// may have any characters.
+func hasUser(place string) bool {
+	return strings.HasPrefix(place, "//") && !strings.HasPrefix(place, "///") && strings.Contains(place, "@")
 }
 
 // Validate reports all that is wrong with the name and the settings of the engines,

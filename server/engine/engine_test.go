@@ -21,6 +21,10 @@ func TestNames(t *testing.T) {
 		"memory:":              `log "memory:": must be memory, or file: and a directory, as in file:/var/lib/peal, or redis: and a URL, as in redis://127.0.0.1:6379`,
 		"redis:":               `log "redis:": the URL is missing, as in redis://127.0.0.1:6379`,
 		"redis://one":          "",
+		"file:///x@y":          "",
+		"file:x@y":             "",
+		"file://u:s3cr3t@h/d":  `log "file://…": it has a user or a password, as a URL of another machine, and must be file: and a directory of this machine, as in file:/var/lib/peal`,
+		"file://u:s3/cr3t@h/d": `log "file://…": it has a user or a password, as a URL of another machine, and must be file: and a directory of this machine, as in file:/var/lib/peal`,
 		"resis://u:s3cr3t@one": `log "resis:…": must be memory, or file: and a directory, as in file:/var/lib/peal, or redis: and a URL, as in redis://127.0.0.1:6379`,
 		"nats://one":           `log "nats://one": must be memory, or file: and a directory, as in file:/var/lib/peal, or redis: and a URL, as in redis://127.0.0.1:6379`,
 	} {
@@ -50,6 +54,17 @@ func TestSettingsOfAnEngineAreChecked(t *testing.T) {
 	}
 	if setting, _ := engine.Queue("memory", s); setting != "" {
 		t.Errorf("queue %s", setting)
+	}
+}
+
+func TestRedacted(t *testing.T) {
+	for name, want := range map[string]string{
+		"memory": "memory", "file:/x": "file:/x", "file:/x@y": "file:/x@y", "nats://one": "nats://one",
+		"redis://u:s3cr3t@one": "redis://u:xxxxx@one", "resis://u:s3cr3t@one": "…", "file://u:s3cr3t@one": "…", "file://u:s3/cr3t@one": "…",
+	} {
+		if got := engine.Redacted(name); got != want {
+			t.Errorf("%q is shown as %q, want %q", name, got, want)
+		}
 	}
 }
 
