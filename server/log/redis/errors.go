@@ -45,6 +45,30 @@ func kind(err error) error {
 	return err
 }
 
+// typed is a key and its type.
+type typed struct{ key, kind string }
+
+// wrongType is nil unless err says that one of the keys, which scripts do not name, has another
+// type. Then it says which, and what to do.
+func wrongType(ctx context.Context, client rueidis.Client, err error, keys ...typed) error {
+	if err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
+		return nil
+	}
+	commands := make(rueidis.Commands, len(keys))
+	var all []string
+	for i, k := range keys {
+		commands[i] = client.B().Type().Key(k.key).Build()
+		all = append(all, k.key+" (a "+k.kind+")")
+	}
+	const advice = "something else uses its name: rename or delete that key, or give this log another name (?name=… of its URL)"
+	for i, answer := range client.DoMulti(ctx, commands...) {
+		if is, err := answer.ToString(); err == nil && is != keys[i].kind && is != "none" {
+			return fmt.Errorf("the key %s of Redis is a %s and not a %s; %s", keys[i].key, is, keys[i].kind, advice)
+		}
+	}
+	return fmt.Errorf("one of the keys %s of Redis has another type; %s", strings.Join(all, ", "), advice)
+}
+
 // silent is err of the start, with what it may come from if there was no answer.
 func silent(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF) {

@@ -60,7 +60,15 @@ func (i *inbox) Lease(ctx context.Context) (bool, error) {
 	n, err := i.do(ctx, func(b rueidis.Builder) rueidis.Completed {
 		return b.Eval().Script(leaseText).Numkeys(1).Key(i.mover).Arg(i.node, strconv.FormatInt(inboxLease.Milliseconds(), 10)).Build()
 	}).AsInt64()
-	return n == 1, kind(err)
+	return n == 1, i.fault(ctx, err)
+}
+
+// fault is what err says of the keys of the inbox.
+func (i *inbox) fault(ctx context.Context, err error) error {
+	if wrong := wrongType(ctx, i.client, err, typed{i.stream, "stream"}, typed{i.refused, "stream"}, typed{i.mover, "string"}); wrong != nil {
+		return wrong
+	}
+	return kind(err)
 }
 
 func (i *inbox) Read(ctx context.Context, count int) ([]log.Foreign, error) {
@@ -71,7 +79,7 @@ func (i *inbox) Read(ctx context.Context, count int) ([]log.Foreign, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, kind(err)
+		return nil, i.fault(ctx, err)
 	}
 	entries := streams[i.stream]
 	list := make([]log.Foreign, len(entries))
@@ -92,14 +100,14 @@ func (i *inbox) Settle(ctx context.Context, moved []string, refused []log.Refuse
 		args = append(args, refused[n].ID, strconv.Itoa(len(fields)+4), "reason", refused[n].Reason, "id", refused[n].ID)
 		args = append(args, fields...)
 	}
-	return kind(i.do(ctx, func(b rueidis.Builder) rueidis.Completed {
+	return i.fault(ctx, i.do(ctx, func(b rueidis.Builder) rueidis.Completed {
 		return b.Eval().Script(settleText).Numkeys(2).Key(i.stream, i.refused).Arg(args...).Build()
 	}).Error())
 }
 
 func (i *inbox) Waiting(ctx context.Context) (int, error) {
 	n, err := i.do(ctx, func(b rueidis.Builder) rueidis.Completed { return b.Xlen().Key(i.stream).Build() }).AsInt64()
-	return int(n), kind(err)
+	return int(n), i.fault(ctx, err)
 }
 
 func (i *inbox) Leave(ctx context.Context) {

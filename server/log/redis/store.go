@@ -142,6 +142,9 @@ func (s *store) Look(ctx context.Context, state bool) (m distributed.Meta, ready
 	if err != nil {
 		return m, false, kind(err)
 	}
+	if err := wrongType(ctx, s.client, answers[1].Error(), typed{s.keys.log, "stream"}, typed{s.keys.meta, "hash"}, typed{s.keys.state, "hash"}); err != nil {
+		return m, false, err
+	}
 	m, last, same, err := metaOf(answers[1])
 	if state && err == nil {
 		m.Entries, err = answers[2].AsUint64()
