@@ -95,9 +95,12 @@ const lookEvery = time.Second
 
 // look finds out whether the store is still what it was, if that was not done a moment ago.
 func (l *Log) look(ctx context.Context, now time.Time) (same bool, err error) {
-	if !l.strangers.wanted.Swap(false) && now.Sub(l.looked) < lookEvery {
+	asked := l.strangers.wanted.Load() && now.Sub(l.asked) >= askedEvery
+	if !asked && now.Sub(l.looked) < lookEvery {
 		return true, nil
 	}
+	l.strangers.wanted.Store(false)
+	l.asked = now
 	m, ready, err := l.store.Look(ctx, false)
 	if err != nil || !ready || m.Epoch != l.lineage.Epoch() || m.Head < l.sawUpto() {
 		l.suspect.Store(true)

@@ -129,6 +129,7 @@ type Log struct {
 	covered  uint64 // the last loss reported to the tail covers what is before this sequence
 	looked   time.Time
 	trimmed  time.Time // when oldest was stored
+	asked    time.Time // when the store was last looked at, perhaps for strangers
 
 	checkpointWarned, readWarned time.Time // of warn
 

@@ -27,6 +27,7 @@ type shelf struct {
 	refuses   bool
 	refusal   error // that it has then; nil for ErrRefused
 	calls     int
+	looks     int
 }
 
 type key struct {
@@ -50,6 +51,7 @@ func (s *shelf) Look(context.Context, bool) (m distributed.Meta, ready bool, err
 	if err := s.enter(); err != nil {
 		return m, false, err
 	}
+	s.looks++
 	return s.lookLocked(), s.ready && s.meta.Format > 0, nil
 }
 
