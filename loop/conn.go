@@ -56,6 +56,7 @@ type conn struct {
 	state      state
 	dialect    ring.Encoding // Subscription.Dialect
 	missed     uint8         // heartbeats without a sign of life
+	dear       uint8         // work on its recent input: see putOff
 	late       uint16        // WebSocket: replies to its messages that are still to come by Answer
 }
 
@@ -119,6 +120,7 @@ func (l *Loop) adopt(s newcomer) {
 		flags:      c.flags & flagAgain,
 		state:      stateHTTP,
 		seen:       l.tick,
+		dear:       dearFrom,
 	}
 	l.setPeer(slot, peerOf(s.Peer))
 	l.setVia(slot, s.Secure)

@@ -233,3 +233,6 @@ func Pace(perSecond, open int, limit time.Duration) func(now time.Duration) int 
 	p := newPace(perSecond, open, limit)
 	return p.due
 }
+
+// Behind is how many messages of the ring a loop has still to take.
+func (g *Group) Behind(loop int) uint64 { return g.loops[loop].ring.Behind() }

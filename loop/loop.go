@@ -27,6 +27,7 @@ type Loop struct {
 	trusted   func(peer netip.Addr) bool
 	limited   func(peer netip.Addr) bool
 	admission *admit.Admission // of the group
+	lagging   *atomic.Int32    // of the group
 	encoder   fanout.Encoder
 	ring      *ring.Reader
 	fan       *fanout.Fan
@@ -65,7 +66,11 @@ type Loop struct {
 	again       []uint32           // connections whose reading was interrupted for the others, the first first
 	dismissals  []*dismissal       // the oldest is under way
 	turnDue     bool
-	flushed     uint64 // work when the fan last sent
+	fanned      uint64 // work of apply and flush
+	flushed     uint64 // input when the fan last sent
+	turned      uint64 // work at the end of the last turn
+	behind      bool   // the last turn has left messages in the ring
+	held        int    // turns since readWaiting
 	flushing    bool
 	prompted    bool   // a wake-up was served since the last event
 	drainAt     uint32 // the slot that the next pass of a drain visits first
@@ -130,7 +135,7 @@ type counts struct {
 	turns        uint64
 	work         uint64        // units: see work.go
 	longest      uint64        // most work of one callback
-	deferred     uint64        // times that input waited because a connection had used up its part
+	deferred     uint64        // times that input waited for a turn: backlog, putOff
 	foreign      uint64        // streams with a gap because their cursor is unknown here
 	busy         time.Duration // in callbacks of the kernel, not waiting in it
 }
@@ -204,6 +209,7 @@ func (l *Loop) end() {
 		l.leave(s)
 		l.kernel.CloseSocket(s.Socket)
 	}
+	l.setBehind(false)
 	l.kernel.Close()
 }
 
@@ -272,6 +278,11 @@ func (l *Loop) ready(slot uint32, c *conn, e Events) {
 		if e&NearEnd != 0 {
 			c.flags |= flagEnding
 		}
+		if l.putOff(c) {
+			l.counts.deferred++
+			l.queue(slot, c)
+			return
+		}
 		l.read(slot, c)
 	}
 }
@@ -279,23 +290,31 @@ func (l *Loop) ready(slot uint32, c *conn, e Events) {
 // after sends what an event has caused: a little at once, so that a lone
 // publication or answer leaves without delay, the rest in a turn.
 func (l *Loop) after() {
-	if l.ring.Waiting() && l.apply() {
-		l.scheduleTurn()
-	}
-	if !l.fan.Pending() || l.flushing {
+	if l.flushing {
 		return
 	}
-	switch {
-	case !l.turnDue:
-		if l.flush(promptSends) {
-			l.scheduleTurn()
+	if l.turnDue {
+		// A turn comes behind all events of the poll. If these are dear, what is to be sent
+		// must not wait for all of them. It has its share of the time, and no more: what
+		// becomes ready meanwhile waits for both.
+		if l.input()-l.flushed >= uint64(l.config.TurnWork) {
+			l.apply()
+			l.flush(max(1, l.config.TurnSends/betweenEvents))
 		}
-	case l.work()-l.flushed >= uint64(l.config.TurnWork):
-		// A turn comes behind all events of the poll. If these are dear, what is to
-		// be sent must not wait for all of them: it has its share of the time.
-		l.flush(l.config.TurnSends)
+		return
+	}
+	more := l.ring.Waiting() && l.apply()
+	if l.fan.Pending() && l.flush(promptSends) || more {
+		l.scheduleTurn()
 	}
 }
+
+// input is the work on what has come: all but what apply and flush have done.
+func (l *Loop) input() uint64 { return l.work() - l.fanned }
+
+// betweenEvents is the part of Config.TurnSends that is sent for each Config.TurnWork on the
+// events of a poll: by default, about as long as that work.
+const betweenEvents = 4
 
 // promptSends is how many sends an event may cause before the other events of
 // the poll have been read. 16: see BenchmarkPublishToOne.
@@ -305,9 +324,13 @@ const promptSends = 16
 func (l *Loop) turn() {
 	l.counts.turns++
 	l.armed.Store(0) // before the ring is looked at: see Wake
-	l.apply()
+	l.setBehind(l.apply())
 	more := l.flush(l.config.TurnSends)
-	l.readWaiting()
+	if l.held++; l.lagging.Load() == 0 || l.held > mostHeld {
+		l.held = 0
+		l.readWaiting()
+	}
+	l.turned = l.work()
 	if l.acceptor != nil && l.acceptor.again {
 		l.acceptor.acceptAll()
 	}
@@ -328,16 +351,20 @@ func (l *Loop) turn() {
 // flush fans out; what it causes in turn waits for the next, also what a request
 // behind an answer that has left now has published.
 func (l *Loop) flush(budget int) (more bool) {
+	before := l.work()
 	l.flushing = true
 	more = l.fan.Flush(budget)
 	l.flushing = false
-	l.flushed = l.work()
+	l.fanned += l.work() - before
+	l.flushed = l.input()
 	return more || l.ring.Waiting()
 }
 
 // apply takes from the ring, and reports whether there is more.
 func (l *Loop) apply() (more bool) {
+	before := l.work()
 	l.batch, more = take(l.batch, l.ring, l.fan)
+	l.fanned += l.work() - before
 	return more
 }
 

@@ -84,9 +84,16 @@ func (l *Loop) waits(c *conn) bool {
 	return false
 }
 
-// take hands new input to what the connection is now, and keeps what is not
-// used. b is the loop's memory.
+// take hands new input to what the connection is now, keeps what is not used, and
+// notes how dear it was. b is the loop's memory.
 func (l *Loop) take(slot uint32, c *conn, b []byte) {
+	before := l.work()
+	l.handle(slot, c, b)
+	c.note(l.work() - before)
+}
+
+// handle is take without the note.
+func (l *Loop) handle(slot uint32, c *conn, b []byte) {
 	if c.state == stateSSE || c.state == stateLinger || c.flags&flagFarewell != 0 {
 		l.discard(c, len(b))
 		return

@@ -35,7 +35,7 @@ type Stats struct {
 	HeadsFull    uint64 // closed: an unfinished request when there were more than Config.Heads
 	Heads        int    // unfinished requests
 	Turns        uint64
-	Deferred     uint64         // times that input waited for a turn because its connection had used up its part
+	Deferred     uint64         // times that input waited for a turn: its connection had used up its part, or is dear and the loop busy
 	Work         uint64         // units of about a microsecond: Config.TurnWork
 	LongestWork  uint64         // most units of one callback
 	SendCalls    uint64         // system calls that sent

@@ -22,6 +22,43 @@ const (
 // connShare is which part of Config.TurnWork one connection has at a time.
 const connShare = 4
 
+// A poll of the kernel may report hundreds of connections. If all of them were served
+// at once, what becomes ready meanwhile, a publisher's request for example, would wait
+// for all of it. So when a turn's work was done since the last turn, only connections
+// whose input costs little are served at their event. The others wait for a turn, in
+// the order of their events (Loop.again).
+//
+// conn.dear is half of what it was before the last input, and the work on that.
+const (
+	dearUnit = 8 // units of work in one of conn.dear
+	dearFrom = 8 // conn.dear of those that wait, and of new connections, of which nothing is known
+)
+
+// mostHeld is for how many turns at most the input that waits is left alone because a
+// loop is behind with the ring: what it causes would only make the ring longer.
+const mostHeld = 8
+
+// setBehind notes whether the last turn has left messages in the ring.
+func (l *Loop) setBehind(behind bool) {
+	if behind == l.behind {
+		return
+	}
+	l.behind = behind
+	if behind {
+		l.lagging.Add(1)
+	} else {
+		l.lagging.Add(-1)
+	}
+}
+
+// note counts work on the connection's input.
+func (c *conn) note(work uint64) { c.dear = uint8(min(uint64(c.dear)/2+work/dearUnit, 255)) }
+
+// putOff reports whether the connection's event waits for a turn.
+func (l *Loop) putOff(c *conn) bool {
+	return c.dear >= dearFrom && (l.lagging.Load() > 0 || l.work()-l.turned >= uint64(l.config.TurnWork))
+}
+
 // spend counts work done on the loop.
 func (l *Loop) spend(units int) { l.counts.work += uint64(units) }
 

@@ -238,7 +238,7 @@ var metrics = []metric{
 	one(prometheus.CounterValue, "access_log_lost_lines_total", "Lines of the access log that were left out.", func(s *state) float64 { return float64(s.lostAccess) }),
 
 	counter("turns_total", "Turns of the loop.", func(s *loop.Stats) float64 { return float64(s.Turns) }),
-	counter("deferred_total", "Times that the input of a connection waited for another turn, because the connection had used its part of this one.", func(s *loop.Stats) float64 { return float64(s.Deferred) }),
+	counter("deferred_total", "Times that the input of a connection waited for another turn, because the connection had used its part of this one, or its input is expensive and the loop is busy.", func(s *loop.Stats) float64 { return float64(s.Deferred) }),
 	counter("loop_busy_seconds_total", "Time the loop has worked, not waited for events.", func(s *loop.Stats) float64 { return s.Busy.Seconds() }),
 	gauge("loop_lag_seconds", "Time until the loop came to the question of this scrape.", func(s *loop.Stats) float64 { return s.Lag.Seconds() }),
 	gauge("loop_behind_messages", "Messages accepted by the log that the loop has not taken yet.", func(s *loop.Stats) float64 { return float64(s.Behind) }),
