@@ -60,6 +60,7 @@ func (s *Server) identity(c Config) identity.Identity {
 	if c.Token.Configured() {
 		id.Tokens = s.tokens
 	}
+	id.Mercure = s.mercure(c)
 	return id
 }
 

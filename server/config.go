@@ -79,6 +79,9 @@ type Config struct {
 	// TokenQueue connections wait for them, default 20,000. Beyond it 503.
 	TokenWorkers, TokenQueue int
 
+	// Mercure is the settings of that protocol. Default off.
+	Mercure Mercure
+
 	// Admin is the address of the operator's listener: health, metrics,
 	// profiles. Default none. It must not be public. AdminOpen lets it be one that
 	// others can reach.
@@ -239,6 +242,12 @@ func (c Config) WithDefaults() Config {
 	if c.TokenCookie == "" {
 		c.TokenCookie = "peal_token"
 	}
+	if c.Mercure.Cookie == "" {
+		c.Mercure.Cookie = "mercureAuthorization"
+	}
+	if c.Mercure.Query == 0 {
+		c.Mercure.Query = rules.Yes
+	}
 	if c.NodeLease == 0 {
 		c.NodeLease = cluster.DefaultLease
 	}
@@ -348,6 +357,7 @@ func (c Config) Validate() error {
 	}
 	errs = append(errs, c.checkAccess()...)
 	errs = append(errs, c.checkApps())
+	errs = append(errs, c.checkMercure()...)
 	errs = append(errs, c.checkNode())
 	errs = append(errs, c.checkAdmin(), c.checkSocketMode())
 	errs = append(errs, c.checkTwice()...)

@@ -9,7 +9,7 @@ import (
 )
 
 // Reload takes from c what a running server can change: Drain, DrainDelay, Loop.DrainRate, Loop.MaxConnections, Admission,
-// HTTP without HeadLimit, Origins, TrustedProxies, Token without the size of its cache, Keys, Apps, the files of TLS
+// HTTP without HeadLimit, Origins, TrustedProxies, Token without the size of its cache, Mercure, Keys, Apps, the files of TLS
 // and AdminTLS, and Channels if [SameHistories]. Everything else in c is ignored. On an error nothing is changed, unless ctx ended meanwhile.
 //
 // c must be valid. Requests that a loop handles afterwards see all of the new
@@ -38,14 +38,14 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	if err := s.tokens.Reload(c.Token); err != nil { // the last that may fail
+	if err := s.reloadTokens(c); err != nil { // the last that may fail
 		return err
 	}
 	useCertificates()
 	s.revoked.Keep(c.Token.Longest())
 	table := rules.New(c.Channels, s.standard)
 	running := s.config
-	running.Origins, running.Token = c.Origins, c.Token
+	running.Origins, running.Token, running.Mercure = c.Origins, c.Token, c.Mercure
 	policy, id := running.policy(), s.identity(running)
 	apply := func(i int) {
 		s.fronts[i].Reload(c.HTTP, table, policy, id, apps)

@@ -68,13 +68,16 @@ type Server struct {
 	workers       *workers.Pool
 	verifiers     *workers.Pool // of tokens
 	tokens        *token.Verifier
-	fronts        []*httpapi.Front // by loop; used on its goroutine only
-	origins       *httpapi.Origins
-	mover         *inbox.Mover // nil for a log without an inbox
-	buckets       *rate.Table  // of what clients may do how often
-	users         *permit.Users
-	proxies       *forwarded.Proxies
-	proxied       *proxied.Layer // nil if no proxy was trusted at the start
+
+	publisherTokens, subscriberTokens *token.Verifier // of the Mercure protocol
+
+	fronts  []*httpapi.Front // by loop; used on its goroutine only
+	origins *httpapi.Origins
+	mover   *inbox.Mover // nil for a log without an inbox
+	buckets *rate.Table  // of what clients may do how often
+	users   *permit.Users
+	proxies *forwarded.Proxies
+	proxied *proxied.Layer // nil if no proxy was trusted at the start
 
 	// Used by New, then by Run or Close.
 	closers closers
@@ -211,6 +214,9 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if s.tokens, err = token.New(c.Token); err != nil {
 		return nil, err
 	}
+	if err := s.newMercureTokens(c); err != nil {
+		return nil, err
+	}
 	s.verifiers = workers.New(c.TokenWorkers, c.TokenQueue)
 	s.closers.add("end the verifiers", func() error { s.verifiers.Close(); return nil })
 	if err := begun("verifiers"); err != nil {
@@ -312,7 +318,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	defer end()
-	parts.Go(func() { s.tokens.Run(serving) })
+	for _, tokens := range []*token.Verifier{s.tokens, s.publisherTokens, s.subscriberTokens} {
+		parts.Go(func() { tokens.Run(serving) })
+	}
 	parts.Go(func() { s.watchProgress(serving) })
 	parts.Go(func() { s.watchMemory(serving, memory.Resident) })
 	parts.Go(func() { s.encryption.run(serving) })

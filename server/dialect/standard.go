@@ -23,6 +23,7 @@ const (
 	PollJSON
 	PollRaw
 	V1
+	Mercure
 )
 
 // Standard returns the rows of Peal's own dialects.
@@ -89,6 +90,12 @@ func Standard() []Dialect {
 				Result:     wsproto.AppendReplyWith,
 				Refused:    wsproto.AppendError,
 			},
+		},
+		// No client of /sse can ask for it. Its heartbeat is a comment, because clients that
+		// show every event to the application expect messages only.
+		Mercure: {
+			Name: "mercure", Framing: loop.EventStream, SameAs: "sse-raw",
+			Heartbeat: func(dst []byte, _ log.Cursor) []byte { return sse.AppendComment(dst) },
 		},
 	}
 }

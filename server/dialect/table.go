@@ -92,6 +92,16 @@ func (t *Table) Subscription(k ring.Encoding, channels int) *loop.Subscription {
 // Protocols are the subprotocols that can be negotiated, in the order of the rows.
 func (t *Table) Protocols() []string { return t.protocols }
 
+// Named returns the row of that name; ok is false if there is none.
+func (t *Table) Named(name string) (k ring.Encoding, ok bool) {
+	for i := range t.plain {
+		if t.rows[i].Name == name {
+			return ring.Encoding(i), true
+		}
+	}
+	return 0, false
+}
+
 // Choose finds the row for a client on framing f that has negotiated a subprotocol
 // ("" for none) and asks for a format ("" for the standard). ok is false if there is
 // none.

@@ -51,6 +51,9 @@ func TestRowsThatAreSentTheSameShareAnEncoding(t *testing.T) {
 		if k == dialect.V1 {
 			want = dialect.WSJSON
 		}
+		if k == dialect.Mercure {
+			want = dialect.SSERaw
+		}
 		if got := table.Encoding(k); got != want {
 			t.Errorf("%s has encoding %d, want %d", table.At(k).Name, got, want)
 		}

@@ -194,9 +194,15 @@ type eventStream struct {
 // events opens a stream and waits for its head.
 func (p *peal) events(query string, header ...string) *eventStream {
 	p.t.Helper()
+	return p.eventsAt("/sse?"+query, header...)
+}
+
+// eventsAt is events for any path.
+func (p *peal) eventsAt(path string, header ...string) *eventStream {
+	p.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	p.t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(ctx, "GET", p.url+"/sse?"+query, nil)
+	r, err := http.NewRequestWithContext(ctx, "GET", p.url+path, nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -207,11 +213,11 @@ func (p *peal) events(query string, header ...string) *eventStream {
 	// Not the client: its timeout covers the body, which has no end here.
 	response, err := p.client.Transport.RoundTrip(r)
 	if err != nil {
-		p.t.Fatalf("GET /sse?%s: %v", query, err)
+		p.t.Fatalf("GET %s: %v", path, err)
 	}
 	p.t.Cleanup(func() { response.Body.Close() })
 	if response.StatusCode != 200 || response.Header.Get("Content-Type") != "text/event-stream" {
-		p.t.Fatalf("GET /sse?%s: %s, Content-Type %q", query, response.Status, response.Header.Get("Content-Type"))
+		p.t.Fatalf("GET %s: %s, Content-Type %q", path, response.Status, response.Header.Get("Content-Type"))
 	}
 	s := newEventStream(p.t, response.Body)
 	s.header = response.Header

@@ -29,13 +29,18 @@ type Grant struct {
 	Issued, Expires int64
 
 	Info string // what presence shows of the user: the JSON of the claim, "" for none
+
+	// Topics marks a token of the Mercure protocol, which may have no Subject, and lives as
+	// long as its signer likes: Expires is 0 if it does not say. Info is its payload.
+	Topics bool
 	*Scope
 }
 
 // Scope is the channels of each action. Equal ones may be shared.
 type Scope struct {
-	lists [actions][]pattern.Pattern
-	any   [actions]bool // the action is granted at all
+	topics *[actions]Selectors // of a Mercure token; nil: lists hold
+	lists  [actions][]pattern.Pattern
+	any    [actions]bool // the action is granted at all
 }
 
 // NewScope compiles the patterns of each action. An action without channels
@@ -63,8 +68,38 @@ func NewScope(lists map[Action][]string) (*Scope, error) {
 	return s, nil
 }
 
+// Selectors are what a Mercure token says of the topics that it grants.
+type Selectors interface {
+	// Match reports whether the topic is one of them. Any goroutine may call it.
+	Match(topic string) bool
+
+	// Texts are the selectors as they were written. Nobody may change them.
+	Texts() []string
+}
+
+// NewTopicScope returns the scope of a Mercure token. nil grants nothing. A client that
+// may subscribe to a topic may read its history, too.
+func NewTopicScope(subscribe, publish Selectors) *Scope {
+	s := &Scope{topics: &[actions]Selectors{Subscribe: subscribe, History: subscribe, Publish: publish}}
+	for a, one := range s.topics {
+		s.any[a] = one != nil
+	}
+	return s
+}
+
+// Selectors are those of a Mercure token for an action; nil for none, and of others.
+func (s *Scope) Selectors(a Action) Selectors {
+	if s.topics == nil {
+		return nil
+	}
+	return s.topics[a]
+}
+
 // Allows reports whether the action is granted on the channel.
 func (s *Scope) Allows(a Action, channel string) bool {
+	if s.topics != nil {
+		return s.topics[a] != nil && s.topics[a].Match(channel)
+	}
 	list := s.lists[a]
 	for i := range list {
 		if list[i].Match(channel) {

@@ -182,6 +182,9 @@ func (x *exchange) bodyLimit() (int, *refusal.Error) {
 	if x.route != nil && x.route.body == manyMessages {
 		return x.deps.BatchLimit, errBatchTooLarge
 	}
+	if x.route != nil && x.route.body == oneForm { // what is decoded is judged by permit.Gate
+		return max(x.deps.MessageLimit, min(x.deps.BatchLimit, 3*x.deps.MessageLimit+formOverhead)), errBodyTooLarge
+	}
 	return x.deps.MessageLimit, errBodyTooLarge
 }
 

@@ -196,8 +196,9 @@ func New(deps Deps) *Front {
 	s.gate = permit.Gate{
 		Policy: deps.Policy, Bans: deps.Bans, Hub: deps.Hub, Presence: deps.Presence,
 		Revocations: deps.Revocations, Stale: deps.Stale, NeedsToken: deps.NeedsToken,
-		Pace:        permit.Pace{Buckets: deps.Buckets, Limits: deps.Rates, Now: deps.Monotonic},
-		AddressFull: deps.AddressFull, Users: deps.Users, UserLimit: deps.UserConnections, NoMemory: deps.NoMemory,
+		AnonymousTopics: deps.Mercure != nil && deps.Mercure.Anonymous,
+		Pace:            permit.Pace{Buckets: deps.Buckets, Limits: deps.Rates, Now: deps.Monotonic},
+		AddressFull:     deps.AddressFull, Users: deps.Users, UserLimit: deps.UserConnections, NoMemory: deps.NoMemory,
 		ChannelLimit: deps.ChannelLimit, MessageBytes: deps.MessageLimit, WireBytes: deps.WireLimit,
 	}
 	s.names = names.NewCache(deps.Rules)
@@ -364,5 +365,6 @@ func (f *Front) Reload(limits Limits, t *rules.Table, p *auth.Policy, id identit
 	f.deps.Rules, f.deps.Policy, f.deps.Identity, f.deps.Apps = t, p, id, apps
 	f.gate.Policy, f.gate.ChannelLimit, f.gate.Pace.Limits = p, f.deps.ChannelLimit, f.deps.Rates
 	f.gate.UserLimit = f.deps.UserConnections
+	f.gate.AnonymousTopics = id.Mercure != nil && id.Mercure.Anonymous
 	f.names.Use(t)
 }

@@ -11,6 +11,7 @@ import (
 	"peal/server/ascii"
 	"peal/server/auth"
 	"peal/server/grant"
+	"peal/server/identity"
 	"peal/server/refusal"
 )
 
@@ -52,10 +53,7 @@ func (x *exchange) identify() (ready bool) {
 		x.denied = err
 		return true
 	}
-	if apikey.Is(text) {
-		if x.denied = errKeyPlace; from == inHeader {
-			x.grant, x.denied = id.Key(text)
-		}
+	if x.isKey(text, from) {
 		return true
 	}
 	if id.Tokens == nil {
@@ -64,13 +62,29 @@ func (x *exchange) identify() (ready bool) {
 		}
 		return true
 	}
+	return x.verify(id.Tokens, text)
+}
+
+// isKey reports whether text is a key of a backend, which is then looked up.
+func (x *exchange) isKey(text []byte, from carrier) bool {
+	if !apikey.Is(text) {
+		return false
+	}
+	if x.denied = errKeyPlace; from == inHeader {
+		x.grant, x.denied = x.deps.Identity.Key(text)
+	}
+	return true
+}
+
+// verify is identify for the token text.
+func (x *exchange) verify(tokens identity.Tokens, text []byte) (ready bool) {
 	q := x.inquiries.take(x.call.Conn, x.call.Session, text)
-	g, err, known := id.Tokens.Cached(text)
+	g, err, known := tokens.Cached(text)
 	switch {
 	case known:
 		x.grant, x.denied = g, err
 	case q == nil:
-		if x.denied = x.inquire(text); x.denied == nil {
+		if x.denied = x.inquire(tokens, text); x.denied == nil {
 			return x.wait()
 		}
 	case !q.done.Load():
@@ -187,10 +201,10 @@ type inquiry struct {
 
 // inquire has a worker verify the token, and the request wait; or it returns why no
 // worker has time.
-func (x *exchange) inquire(token []byte) *refusal.Error {
+func (x *exchange) inquire(tokens identity.Tokens, token []byte) *refusal.Error {
 	door, ref := x.deps.Door, x.call.Conn
 	q := &inquiry{session: x.call.Session, token: sha256.Sum256(token)}
-	err := x.deps.Identity.Verify(x.by, q.session, bytes.Clone(token), func(g *grant.Grant, err *refusal.Error) {
+	err := x.deps.Identity.VerifyBy(tokens, x.by, q.session, bytes.Clone(token), func(g *grant.Grant, err *refusal.Error) {
 		q.grant, q.err = g, err
 		q.done.Store(true)
 		door.Again(ref)

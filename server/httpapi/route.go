@@ -21,6 +21,7 @@ type route struct {
 	signed  bool // its clients prove with a signature who they are, and not with a token or a key
 	body    body
 	serve   func(x *exchange)
+	mercure bool                                       // clients prove who they are by x.deps.Mercure, and POST is Publish
 	refuse  func(x *exchange, err *refusal.Error) bool // a connection that is here to be refused; nil, or false: an HTTP response says err
 
 	allow string   // the value of Allow
@@ -33,6 +34,7 @@ type body uint8
 const (
 	oneMessage   body = iota // MessageLimit; also where no body is expected
 	manyMessages             // BatchLimit
+	oneForm                  // a message as a form, in which a byte may be three
 )
 
 // rows are the table. docs/http.md lists the same paths and methods.
@@ -58,6 +60,7 @@ func rows(s *shared) []route {
 		{pattern: "/channels/{channel}", methods: "GET, HEAD", action: permit.Inspect, serve: looking.channel},
 		{pattern: "/channels/{channel}/history", methods: "GET, HEAD", action: permit.History, serve: looking.history},
 		{pattern: "/channels/{channel}/presence", methods: "GET, HEAD", action: permit.Presence, serve: looking.presence},
+		{pattern: mercurePath, methods: "GET, HEAD, POST", action: permit.Subscribe, body: oneForm, mercure: true, serve: newHub(s).serve, refuse: subscribing.refuseStream},
 		{pattern: clientPath, methods: "GET, HEAD", serve: pages.script},
 		{pattern: presencePath, methods: "GET, HEAD", serve: pages.script},
 		{pattern: sharePath, methods: "GET, HEAD", serve: pages.script},
@@ -191,7 +194,9 @@ func (t *table) serve(x *exchange) {
 		x.refuseWith(errMethodNotAllowed, "Allow: "+x.route.allow+"\r\n")
 	case !x.route.identifies(x):
 		x.route.serve(x)
-	case !x.identify():
+	case x.route.mercure && x.deps.Mercure == nil:
+		x.refuse(errMercureOff)
+	case x.route.mercure && !x.identifyMercure(), !x.route.mercure && !x.identify():
 		// it waits
 	case x.denied != nil && x.route.action != permit.Subscribe: // there it may have to be a close
 		x.refuse(x.denied)

@@ -43,7 +43,13 @@ func (s *subscribing) sessionOf(x *exchange, w *subscribe.Wish) session.ID {
 // eventStream turns the connection into an event stream.
 func (s *subscribing) eventStream(x *exchange) {
 	w, sub, err := s.subscribe(x, loop.EventStream, "")
-	c, id := x.call, s.sessionOf(x, &w)
+	s.stream(x, &w, sub, err, "")
+}
+
+// stream begins the subscription of w as an event stream, or refuses it for err. lines are
+// further header lines.
+func (s *subscribing) stream(x *exchange, w *subscribe.Wish, sub *loop.Subscription, err *refusal.Error, lines string) {
+	c, id := x.call, s.sessionOf(x, w)
 	switch {
 	case err == permit.ErrDisconnected:
 		s.counts.Refuse(err)
@@ -52,18 +58,18 @@ func (s *subscribing) eventStream(x *exchange) {
 		x.refuse(err)
 	case err != nil && string(x.head.Method) != "HEAD":
 		s.counts.Refuse(err)
-		c.Out = x.appendSSEHead(c.Out, id, "")
-		c.Out = s.appendClose(c.Out, &w, err)
+		c.Out = x.appendSSEHead(c.Out, id, lines)
+		c.Out = s.appendClose(c.Out, w, err)
 		c.Verdict = loop.ReplyClose
 	case string(x.head.Method) == "HEAD":
-		lines, _ := s.gzip(x, &w, sub)
-		c.Out = x.appendSSEHead(c.Out, id, lines)
+		gzip, _ := s.gzip(x, w, sub)
+		c.Out = x.appendSSEHead(c.Out, id, lines+gzip)
 		c.Verdict = loop.ReplyClose
 	default:
-		lines, begin := s.gzip(x, &w, sub)
-		c.Out = append(x.appendSSEHead(c.Out, id, lines), begin...)
+		gzip, begin := s.gzip(x, w, sub)
+		c.Out = append(x.appendSSEHead(c.Out, id, lines+gzip), begin...)
 		c.Verdict, c.Sub = loop.Stream, sub
-		s.arrive(x, &w, sub)
+		s.arrive(x, w, sub)
 	}
 }
 

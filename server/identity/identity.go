@@ -49,6 +49,18 @@ type Identity struct {
 
 	Cookie string // that may carry a token; "" for none
 	Query  bool   // ?token= may carry one
+
+	Mercure *Mercure // nil: that protocol is off
+}
+
+// Mercure is how clients of the Mercure protocol prove who they are. Their tokens are not
+// good elsewhere. Keys of backends and Verifiers are those of the Identity.
+type Mercure struct {
+	Publishers, Subscribers Tokens // nil: none are verified
+
+	Anonymous bool   // public updates need no token
+	Cookie    string // that may carry a token; "" for none
+	Query     bool   // ?authorization= may carry one
 }
 
 // Off reports whether nothing is taken as a proof and nothing is needed: the server
@@ -82,7 +94,11 @@ const verifyCost = 100
 // Verify has a worker verify the token of a connection, or returns why none has time.
 // done is called once, on any goroutine. The token is kept until then.
 func (id *Identity) Verify(by share.Key, session uint64, token []byte, done func(*grant.Grant, *refusal.Error)) *refusal.Error {
-	tokens := id.Tokens // a reload replaces id while the worker has not begun
+	return id.VerifyBy(id.Tokens, by, session, token, done)
+}
+
+// VerifyBy is Verify by other tokens than those of id.
+func (id *Identity) VerifyBy(tokens Tokens, by share.Key, session uint64, token []byte, done func(*grant.Grant, *refusal.Error)) *refusal.Error {
 	return id.Verifiers.Try(&workers.Job{
 		Share: by, Session: session, Bytes: len(token), Cost: verifyCost,
 		Run:    func() { done(tokens.Verify(token)) },
@@ -96,13 +112,18 @@ const dropCost = 5000
 // Drop has a worker forget the cached tokens that f picks, which have been revoked. No
 // decision depends on it, so it does not matter if none has time.
 func (id *Identity) Drop(by share.Key, session uint64, f func(*grant.Grant) bool) {
-	tokens := id.Tokens // see Verify
-	if tokens == nil {
-		return
+	all := []Tokens{id.Tokens} // see Verify
+	if id.Mercure != nil {
+		all = append(all, id.Mercure.Publishers, id.Mercure.Subscribers)
 	}
-	_ = id.Verifiers.Try(&workers.Job{
-		Share: by, Session: session, Cost: dropCost,
-		Run:    func() { tokens.Drop(f) },
-		Refuse: func(*refusal.Error) {},
-	})
+	for _, tokens := range all {
+		if tokens == nil {
+			continue
+		}
+		_ = id.Verifiers.Try(&workers.Job{
+			Share: by, Session: session, Cost: dropCost,
+			Run:    func() { tokens.Drop(f) },
+			Refuse: func(*refusal.Error) {},
+		})
+	}
 }

@@ -13,6 +13,14 @@ const (
 // which those who asked get the presence entries of that channel.
 const PresencePrefix = "$presence:"
 
+// PrivatePrefix and a topic are the name of the server's channel for the private updates
+// of that topic (Mercure). No other dialect can name it.
+const PrivatePrefix = "$private:"
+
+// RetryTag is the tag of an entry with the time, in milliseconds, after which clients of
+// an event stream should reconnect.
+const RetryTag = "retry"
+
 // Entry is one record of the log. Data and the strings belong to the log once
 // appended and must not be changed.
 type Entry struct {

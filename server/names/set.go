@@ -38,6 +38,10 @@ func (s *Set) Add(b []byte) *refusal.Error {
 	if err != nil {
 		return err
 	}
+	return s.add(n)
+}
+
+func (s *Set) add(n *Name) *refusal.Error {
 	if slices.ContainsFunc(s.list, func(have *Name) bool { return have.Text() == n.Text() }) {
 		return nil
 	}

@@ -40,6 +40,9 @@ type Gate struct {
 	// all channels need a token where they do not say otherwise.
 	NeedsToken bool
 
+	// AnonymousTopics: subscribers of the Mercure protocol need no token for public updates.
+	AnonymousTopics bool
+
 	// Pace is what clients may do how often.
 	Pace Pace
 
@@ -161,6 +164,7 @@ var (
 
 func (g *Gate) rule(r *Request) *refusal.Error {
 	switch {
+	case r.Topics: // who may publish needs a token for it
 	case r.Action == Publish && (r.From.Transport == WebSocket || g.isClient(&r.Who)):
 		for _, n := range r.Channels {
 			if n.Rule().ClientPublish == rules.No {

@@ -79,6 +79,9 @@ func (g *Gate) grant(r *Request) *refusal.Error {
 	if g.NeedsToken && r.Action == Subscribe && r.Who.Grant == nil && len(r.Who.Client) > 0 {
 		return ErrNoName
 	}
+	if r.Topics {
+		return g.topics(r)
+	}
 	if !r.Action.HasChannels() || r.Action == Inspect {
 		return g.grantControl(r)
 	}

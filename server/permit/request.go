@@ -62,6 +62,8 @@ func (g *Gate) Publisher(who *Principal) string {
 	switch user := who.User(); {
 	case user != "":
 		return names.UserPrefix + user
+	case who.Grant != nil && who.Grant.Topics:
+		return anyHub
 	case who.Grant == nil && g.NeedsToken:
 		return anyone
 	}
@@ -71,6 +73,9 @@ func (g *Gate) Publisher(who *Principal) string {
 // anyone is the publisher of what comes without a token where tokens are needed. No
 // user's is equal.
 const anyone = "$anyone"
+
+// anyHub is the publisher of what comes with a token of the Mercure protocol that names nobody.
+const anyHub = "$mercure"
 
 // From is where a request comes from.
 type From struct {
@@ -88,6 +93,7 @@ type Request struct {
 	Who      Principal
 	From     From
 	Channels []*names.Name
+	Topics   bool // it is one of the Mercure protocol, and the channels are topics: see Gate.topics
 
 	// Of Arrive.
 	Effect bool // the request does something even if its response is not read: its method is not GET, HEAD or OPTIONS

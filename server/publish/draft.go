@@ -37,6 +37,12 @@ type Draft struct {
 	// Publisher is whose Key it is: see permit.Gate.Publisher.
 	Publisher string
 
+	// Joined: all channels are those of one entry, which a subscriber of several of them
+	// receives once. Private marks it; Retry is the decimal number of milliseconds after
+	// which clients should reconnect, empty for none. Of Joined only.
+	Joined, Private bool
+	Retry           []byte
+
 	// Exclude is the id of the session that does not receive it, as text; empty for none.
 	Exclude []byte
 	exclude *[16]byte // read by Check
@@ -68,6 +74,16 @@ func (d *Draft) AppendEntries(dst []*log.Entry, channels []*names.Name) []*log.E
 	data, event, key, publisher := bytes.Clone(d.Data), string(d.Event), string(d.Key), ""
 	if key != "" {
 		publisher = d.Publisher
+	}
+	if d.Joined {
+		e := &log.Entry{Channel: channels[0].Text(), Event: event, Data: data, Binary: d.Binary, Publisher: publisher, IdempotencyKey: key, Exclude: d.exclude, Private: d.Private}
+		for _, n := range channels[1:] {
+			e.Also = append(e.Also, n.Text())
+		}
+		if len(d.Retry) > 0 {
+			e.Tags = map[string]string{log.RetryTag: string(d.Retry)}
+		}
+		return append(dst, e)
 	}
 	from := len(dst)
 	for _, n := range channels {

@@ -33,6 +33,8 @@ type Rule struct {
 	// those of the server: Anyone with auth open, Token with auth token.
 	Subscribe, Publish Who
 
+	stated bool // Subscribe is the rule's own
+
 	// MessageBytes is the size of one message's data. Never more than the
 	// server's own limit.
 	MessageBytes int
@@ -55,6 +57,10 @@ type Rule struct {
 	// Default Yes.
 	Presence Choice
 }
+
+// RestrictsSubscribers reports whether the rule itself says that not anyone may subscribe. It is
+// false where that follows from a setting of the server.
+func (r *Rule) RestrictsSubscribers() bool { return r.stated && r.Subscribe != Anyone }
 
 // over returns r with its zero fields filled in from d.
 func (r Rule) over(d Rule) Rule {

@@ -2,8 +2,10 @@ package rules
 
 import (
 	"slices"
+	"strings"
 
 	"peal/loop/fanout"
+	"peal/server/log"
 	"peal/server/pattern"
 )
 
@@ -26,6 +28,7 @@ func New(rules []Rule, standard Rule) *Table {
 	standard.Match = "*"
 	t := &Table{}
 	for _, r := range rules {
+		r.stated = r.Subscribe != 0
 		t.rules = append(t.rules, r.over(standard))
 		p, _ := pattern.Compile(r.Match) // Validate has reported the error
 		t.patterns = append(t.patterns, p)
@@ -36,8 +39,10 @@ func New(rules []Rule, standard Rule) *Table {
 }
 
 // Index is the index of the channel's rule, for At. It takes a few nanoseconds
-// per rule: cache it for channels that are looked up often.
+// per rule: cache it for channels that are looked up often. The channel of private
+// updates of a topic has the rule of the topic.
 func (t *Table) Index(channel string) int {
+	channel = strings.TrimPrefix(channel, log.PrivatePrefix)
 	for i := range t.patterns {
 		if t.patterns[i].Match(channel) {
 			return i

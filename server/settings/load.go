@@ -67,6 +67,7 @@ func Load(in Input) (*Settings, error) {
 	l.readFiles()
 	l.readApp(in.Environment)
 	l.Files = append(l.Files, l.Config.Token.Files()...)
+	l.Files = append(l.Files, l.Config.MercureFiles()...)
 	l.Files = append(l.Files, l.Config.TLSFiles()...)
 	l.Files = append(l.Files, l.Config.AppSecretFiles()...)
 	if err := l.Config.Validate(); err != nil {

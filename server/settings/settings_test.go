@@ -59,6 +59,7 @@ func leaves(v reflect.Value, path string, f func(path string, v reflect.Value)) 
 		case name == "Config.Settings.Redis.Config.Window": // that is Config.IdempotencyWindow
 		case name == "Config.Presence.Share": // that is Config.AddressShare
 		case name == "Config.Token.Now", name == "Config.Token.Transport": // of tests
+		case name == "Config.Token.Prefix", name == "Config.Token.Form": // of package server
 		default:
 			f(name, field)
 		}
@@ -278,6 +279,10 @@ func TestWhatIsPrintedCanBeReadAgain(t *testing.T) {
 		}
 		for _, list := range [][2]*[]string{{&a.AdminHosts, &b.AdminHosts}, {&a.Origins, &b.Origins}, {&a.TrustedProxies, &b.TrustedProxies}, {&a.KeyFiles, &b.KeyFiles}, {&a.AppFiles, &b.AppFiles},
 			{&a.Token.Secrets, &b.Token.Secrets}, {&a.Token.Keys, &b.Token.Keys}, {&a.Token.JWKS, &b.Token.JWKS}, {&a.Token.Issuers, &b.Token.Issuers}, {&a.Token.Audiences, &b.Token.Audiences},
+			{&a.Mercure.Publisher.Secrets, &b.Mercure.Publisher.Secrets}, {&a.Mercure.Publisher.Keys, &b.Mercure.Publisher.Keys}, {&a.Mercure.Publisher.JWKS, &b.Mercure.Publisher.JWKS},
+			{&a.Mercure.Publisher.Issuers, &b.Mercure.Publisher.Issuers}, {&a.Mercure.Publisher.Audiences, &b.Mercure.Publisher.Audiences},
+			{&a.Mercure.Subscriber.Secrets, &b.Mercure.Subscriber.Secrets}, {&a.Mercure.Subscriber.Keys, &b.Mercure.Subscriber.Keys}, {&a.Mercure.Subscriber.JWKS, &b.Mercure.Subscriber.JWKS},
+			{&a.Mercure.Subscriber.Issuers, &b.Mercure.Subscriber.Issuers}, {&a.Mercure.Subscriber.Audiences, &b.Mercure.Subscriber.Audiences},
 			{&a.TLS.Certs, &b.TLS.Certs}, {&a.TLS.Keys, &b.TLS.Keys}, {&a.TLS.ACME.Domains, &b.TLS.ACME.Domains}, {&a.ListenPlain, &b.ListenPlain}} {
 			if len(*list[0]) == 0 && len(*list[1]) == 0 {
 				*list[0], *list[1] = nil, nil

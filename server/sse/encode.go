@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"strconv"
+	"strings"
 	"time"
 
 	"peal/loop/ring"
@@ -58,6 +59,9 @@ func AppendRaw(dst []byte, e *log.Entry, c log.Cursor) []byte {
 	}
 	dst = grow(dst, eventBytes+len(e.Event)+data)
 	dst = appendID(dst, c)
+	if len(e.Tags) > 0 {
+		dst = appendRetryTag(dst, e.Tags[log.RetryTag])
+	}
 	dst = appendEvent(dst, e.Event)
 	if text {
 		dst = appendData(dst, e.Data)
@@ -132,6 +136,23 @@ func AppendRetry(dst []byte, retry time.Duration) []byte {
 	dst = strconv.AppendInt(dst, retry.Milliseconds(), 10)
 	return append(dst, '\n')
 }
+
+// maxRetryDigits bounds the time that a publisher sets: 11 days in milliseconds.
+const maxRetryDigits = 9
+
+// appendRetryTag appends what an entry says about reconnecting. Another writer of the log
+// may have written anything.
+func appendRetryTag(dst []byte, text string) []byte {
+	if text == "" || len(text) > maxRetryDigits || strings.Trim(text, "0123456789") != "" {
+		return dst
+	}
+	dst = append(dst, "retry: "...)
+	dst = append(dst, text...)
+	return append(dst, '\n')
+}
+
+// AppendComment appends a heartbeat that moves no position and that no client reports.
+func AppendComment(dst []byte) []byte { return append(dst, ":\n"...) }
 
 func appendID(dst []byte, c log.Cursor) []byte {
 	dst = append(dst, "id: "...)

@@ -194,10 +194,10 @@ func (g *Guests) count(session uint64, next *grant.Grant) {
 	if g.gate.Users == nil {
 		return
 	}
-	if was := g.grants[session]; was != nil && was.Kind == grant.User {
+	if was := g.grants[session]; was != nil && was.Kind == grant.User && was.Subject != "" {
 		g.gate.Users.Leave(was.Subject)
 	}
-	if next != nil && next.Kind == grant.User {
+	if next != nil && next.Kind == grant.User && next.Subject != "" {
 		g.gate.Users.Enter(next.Subject)
 	}
 }

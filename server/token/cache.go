@@ -47,9 +47,9 @@ type slot struct {
 // texts of the grant.
 const slotBytes = 64 + 24 + 80
 
-func newCache(entries, bytes int) *cache {
+func newCache(entries, bytes int, form Form) *cache {
 	c := &cache{entries: max(1, entries/shardCount), bytes: bytes / 2 / shardCount}
-	c.scopes.limit = bytes / 2
+	c.scopes.limit, c.scopes.form = bytes/2, form
 	c.scopes.all = map[digest]*scope{}
 	for i := range c.shards {
 		c.shards[i].index = map[uint64]uint32{}
@@ -71,7 +71,7 @@ func (c *cache) get(d *digest, now int64) (g *grant.Grant, expired bool) {
 	if !ok || s.slots[i].digest != *d {
 		return nil, false
 	}
-	if g = s.slots[i].grant; g.Expires <= now {
+	if g = s.slots[i].grant; hasExpired(g, now) {
 		c.removeLocked(s, int(i))
 		return nil, true
 	}
@@ -79,6 +79,9 @@ func (c *cache) get(d *digest, now int64) (g *grant.Grant, expired bool) {
 	s.hits++
 	return g, false
 }
+
+// hasExpired reports whether a token with an end has reached it.
+func hasExpired(g *grant.Grant, now int64) bool { return g.Expires != 0 && g.Expires <= now }
 
 // generation is what put needs of the time before the verification.
 func (c *cache) generation(d *digest) uint64 {
@@ -127,7 +130,7 @@ func (c *cache) passLocked(s *shard, now int64, evict bool) bool {
 		s.hand = 0
 	}
 	one := &s.slots[s.hand]
-	expired := one.grant.Expires <= now
+	expired := hasExpired(one.grant, now)
 	remove := expired || evict && !one.used
 	if remove {
 		c.removeLocked(s, s.hand)

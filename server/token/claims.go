@@ -29,6 +29,8 @@ var actions = [...]grant.Action{grant.Subscribe, grant.Publish, grant.Presence}
 // claims are those of a token that Peal knows, as they are before the signature is
 // verified.
 type claims struct {
+	form Form
+
 	issuer    string
 	audiences []string
 	subject   string
@@ -86,7 +88,13 @@ func (c *claims) claim(name string, v ijson.Value) {
 	case "iat":
 		c.issued = c.seconds(v)
 	case "peal":
-		c.peal(v)
+		if c.form == Peal {
+			c.peal(v)
+		}
+	case "mercure":
+		if c.form == Mercure {
+			c.mercure(v)
+		}
 	}
 }
 
@@ -100,6 +108,9 @@ func (c *claims) text(v ijson.Value, err *refusal.Error) string {
 
 // name reads what may be a part of the name of a channel.
 func (c *claims) name(v ijson.Value, most int, err *refusal.Error) string {
+	if c.form == Mercure {
+		return optionalName(v, most)
+	}
 	name := c.text(v, err)
 	if name == "" || len(name) > most || !pattern.IsPrintable([]byte(name)) {
 		c.fail(err)
@@ -124,6 +135,9 @@ func (c *claims) texts(v ijson.Value, most int, fault *refusal.Error) (texts []s
 // seconds reads a time. Only digits are one: a fraction, an exponent and a string are
 // read differently by different libraries.
 func (c *claims) seconds(v ijson.Value) (at int64) {
+	if c.form == Mercure {
+		v = wholeSeconds(v)
+	}
 	if len(v) > maxDigits {
 		c.fail(errTimes)
 		return 0
@@ -209,9 +223,9 @@ func (c *claims) check(config *Config, now int64) *refusal.Error {
 		return errClaims
 	case c.fault != nil:
 		return c.fault
-	case c.expires == 0:
+	case c.expires == 0 && c.form == Peal:
 		return errNoExp
-	case c.expires+leeway <= now:
+	case c.expires != 0 && c.expires+leeway <= now:
 		return ErrExpired
 	case c.notBefore > now+leeway:
 		return ErrNotYet
@@ -226,16 +240,24 @@ func (c *claims) check(config *Config, now int64) *refusal.Error {
 		since = c.issued
 	}
 	switch {
-	case c.expires-since > int64(config.Lifetime/time.Second):
+	case c.form == Peal && c.expires-since > int64(config.Lifetime/time.Second):
 		return errTooLate
 	case len(config.Issuers) > 0 && !contains(config.Issuers, c.issuer):
 		return errIssuer
 	case len(config.Audiences) > 0 && !contains(config.Audiences, c.audiences...):
 		return errAudience
-	case c.subject == "":
+	case c.subject == "" && c.form == Peal:
 		return errSubject
 	}
 	return nil
+}
+
+// ends is when the grant of the token ends, 0 for never.
+func (c *claims) ends(config *Config) int64 {
+	if c.expires == 0 {
+		return 0
+	}
+	return c.expires + int64(config.Leeway/time.Second)
 }
 
 // contains reports whether one of texts is in list.

@@ -7,9 +7,22 @@ import (
 	"time"
 )
 
+// Form is what the claims of a token are.
+type Form uint8
+
+const (
+	Peal    Form = iota // peal grants; sub and exp are required
+	Mercure             // mercure grants topics (Mercure 0.x); sub and exp are optional
+)
+
 // Config is the settings of tokens. Zero values are the defaults. Without any secret,
 // key or JWKS every token is refused.
 type Config struct {
+	// Prefix begins the names of the settings, for errors: "" is "token".
+	Prefix string
+
+	Form Form
+
 	// Secrets (token-secret) sign tokens with HS256: any of them, so that a new one can
 	// be added before the old one is removed. Each has at least 32 bytes.
 	Secrets []string
@@ -69,6 +82,9 @@ const (
 
 // WithDefaults returns c with its zero values filled in.
 func (c Config) WithDefaults() Config {
+	if c.Prefix == "" {
+		c.Prefix = "token"
+	}
 	if c.Leeway == 0 {
 		c.Leeway = DefaultLeeway
 	}

@@ -58,9 +58,9 @@ func (v *Verifier) refresh(ctx context.Context, r *ring, s *set, now int64) erro
 		return err
 	case err != nil:
 		v.failed.Add(1)
-		r.config.Log.Warn("token-jwks cannot be read; keys that were read before stay", "url", s.name(), "keys", len(*s.keys.Load()), "error", err)
+		r.config.Log.Warn(r.config.Prefix+"-jwks cannot be read; keys that were read before stay", "url", s.name(), "keys", len(*s.keys.Load()), "error", err)
 	case changed:
-		r.config.Log.Info("token-jwks read", "url", s.name(), "keys", len(*s.keys.Load()))
+		r.config.Log.Info(r.config.Prefix+"-jwks read", "url", s.name(), "keys", len(*s.keys.Load()))
 		v.Drop(func(*grant.Grant) bool { return true })
 		fallthrough
 	default:

@@ -32,23 +32,23 @@ func newRing(c Config, earlier *ring) (*ring, error) {
 	for _, path := range c.Keys {
 		keys, err := readKeys(path)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("token-key: %w", err))
+			faults = append(faults, fmt.Errorf("%s-key: %w", c.Prefix, err))
 		}
 		r.keys = append(r.keys, keys...)
 	}
 	if len(r.keys) > maxKeys {
-		faults = append(faults, fmt.Errorf("token-key: %d keys: must be at most %d; remove those that no token is signed with any more, or use token-jwks", len(r.keys), maxKeys))
+		faults = append(faults, fmt.Errorf("%[1]s-key: %[2]d keys: must be at most %[3]d; remove those that no token is signed with any more, or use %[1]s-jwks", c.Prefix, len(r.keys), maxKeys))
 	}
 	faults = append(faults, r.readSets(earlier)...)
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if len(c.JWKS) > 0 && len(c.Issuers) == 0 {
-		fault("token-jwks needs token-issuer: others may have tokens signed with the same keys")
+		fault("%[1]s-jwks needs %[1]s-issuer: others may have tokens signed with the same keys", c.Prefix)
 	}
 	if len(c.JWKS) > 0 && len(c.Audiences) == 0 {
-		fault("token-jwks needs token-audience: the issuer may sign tokens for other services")
+		fault("%[1]s-jwks needs %[1]s-audience: the issuer may sign tokens for other services", c.Prefix)
 	}
 	if slices.Contains(c.Issuers, "") || slices.Contains(c.Audiences, "") {
-		fault("token-issuer and token-audience: must not be empty")
+		fault("%[1]s-issuer and %[1]s-audience: must not be empty", c.Prefix)
 	}
 	if c.Leeway > maxLeeway {
 		fault("token-leeway: %v: must be at most %v", c.Leeway, maxLeeway)
@@ -61,12 +61,12 @@ func newRing(c Config, earlier *ring) (*ring, error) {
 
 func (r *ring) readSets(earlier *ring) (faults []error) {
 	if len(r.config.JWKS) > maxSets {
-		return []error{fmt.Errorf("token-jwks: %d sets: must be at most %d", len(r.config.JWKS), maxSets)}
+		return []error{fmt.Errorf("%s-jwks: %d sets: must be at most %d", r.config.Prefix, len(r.config.JWKS), maxSets)}
 	}
 	for i, text := range r.config.JWKS {
 		issuer, source, ok := splitSet(text, r.config.Issuers)
 		if !ok && len(r.config.Issuers) > 0 {
-			faults = append(faults, fmt.Errorf("token-jwks, number %d: with several token-issuer, must begin with one of them and =, as in ISSUER=https://…", i+1))
+			faults = append(faults, fmt.Errorf("%[1]s-jwks, number %[2]d: with several %[1]s-issuer, must begin with one of them and =, as in ISSUER=https://…", r.config.Prefix, i+1))
 			continue
 		}
 		s, err := newSet(issuer, source)
@@ -74,7 +74,7 @@ func (r *ring) readSets(earlier *ring) (faults []error) {
 			err = s.load()
 		}
 		if err != nil {
-			faults = append(faults, fmt.Errorf("token-jwks, number %d: %w", i+1, err))
+			faults = append(faults, fmt.Errorf("%s-jwks, number %d: %w", r.config.Prefix, i+1, err))
 			continue
 		}
 		if old := earlier.find(s); old != nil {

@@ -11,6 +11,7 @@ import (
 
 // scopes are those of the cached grants, once for all with equal lists.
 type scopes struct {
+	form  Form // of all. Fixed
 	mu    sync.Mutex
 	limit int // of bytes
 	bytes int
@@ -41,13 +42,9 @@ func (s *scopes) get(lists *[len(actions)][]string) (*scope, *refusal.Error) {
 		known.uses++
 		return known, nil
 	}
-	granted := map[grant.Action][]string{}
-	for i, a := range actions {
-		granted[a] = lists[i]
-	}
-	value, err := grant.NewScope(granted)
-	if err != nil {
-		return nil, errPeal // each pattern was checked
+	value, refused := s.form.scope(lists)
+	if refused != nil {
+		return nil, refused
 	}
 	made := &scope{key: key, value: value, bytes: bytes}
 	if s.bytes+bytes <= s.limit {
@@ -56,6 +53,22 @@ func (s *scopes) get(lists *[len(actions)][]string) (*scope, *refusal.Error) {
 		s.all[key] = made
 	}
 	return made, nil
+}
+
+// scope makes the scope of lists.
+func (f Form) scope(lists *[len(actions)][]string) (*grant.Scope, *refusal.Error) {
+	if f == Mercure {
+		return topicScope(lists)
+	}
+	granted := map[grant.Action][]string{}
+	for i, a := range actions {
+		granted[a] = lists[i]
+	}
+	value, err := grant.NewScope(granted)
+	if err != nil {
+		return nil, errPeal // each pattern was checked
+	}
+	return value, nil
 }
 
 // release takes a use of get back.

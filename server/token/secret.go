@@ -19,22 +19,22 @@ func readSecrets(c *Config) (secrets [][]byte, faults []error) {
 		secrets = append(secrets, []byte(secret))
 	}
 	for i, secret := range c.Secrets {
-		add(fmt.Sprintf("token-secret, number %d", i+1), secret)
+		add(fmt.Sprintf("%s-secret, number %d", c.Prefix, i+1), secret)
 	}
 	if c.SecretFile != "" {
 		all, err := ReadSecrets(c.SecretFile)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("token-secret-file: %w", err))
+			faults = append(faults, fmt.Errorf("%s-secret-file: %w", c.Prefix, err))
 		}
 		for i, secret := range all {
-			add(fmt.Sprintf("token-secret-file %s, number %d", c.SecretFile, i+1), secret)
+			add(fmt.Sprintf("%s-secret-file %s, number %d", c.Prefix, c.SecretFile, i+1), secret)
 		}
 		if info, err := os.Stat(c.SecretFile); err == nil && info.Mode()&0o004 != 0 {
-			c.Log.Warn("token-secret-file can be read by every user of this machine: chmod o-r it", "file", c.SecretFile)
+			c.Log.Warn(c.Prefix+"-secret-file can be read by every user of this machine: chmod o-r it", "file", c.SecretFile)
 		}
 	}
 	if len(secrets) > maxKeys {
-		faults = append(faults, fmt.Errorf("token-secret and token-secret-file: %d secrets: must be at most %d; remove those that no token is signed with any more", len(secrets), maxKeys))
+		faults = append(faults, fmt.Errorf("%[1]s-secret and %[1]s-secret-file: %[2]d secrets: must be at most %[3]d; remove those that no token is signed with any more", c.Prefix, len(secrets), maxKeys))
 	}
 	return secrets, faults
 }

@@ -34,7 +34,7 @@ func New(c Config) (*Verifier, error) {
 		return nil, err
 	}
 	v := &Verifier{
-		cache:  newCache(c.CacheEntries, c.CacheBytes),
+		cache:  newCache(c.CacheEntries, c.CacheBytes, c.Form),
 		parser: jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation()),
 	}
 	v.ring.Store(r)
@@ -88,8 +88,9 @@ func (v *Verifier) verify(text []byte) (*grant.Grant, *refusal.Error) {
 		Subject: c.subject,
 		ID:      c.id,
 		Issued:  c.issued,
-		Expires: c.expires + int64(r.config.Leeway/time.Second),
+		Expires: c.ends(&r.config),
 		Info:    c.info,
+		Topics:  c.form == Mercure,
 		Scope:   s.value,
 	}
 	v.cache.put(&d, g, s, generation, now)
@@ -137,7 +138,7 @@ func (v *Verifier) claims(r *ring, text string, now int64) (*claims, *refusal.Er
 // parse returns the claims of a token if it is valid. unknown reports that it is not,
 // and that a JWKS that is read again may have its key.
 func (v *Verifier) parse(r *ring, h header, text string, now int64) (c *claims, unknown bool, refused *refusal.Error) {
-	c = new(claims)
+	c = &claims{form: r.config.Form}
 	var keys choice
 	_, err := v.parser.ParseWithClaims(text, c, func(*jwt.Token) (any, error) {
 		if refused = c.check(&r.config, now); refused == nil {

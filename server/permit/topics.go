@@ -1,0 +1,46 @@
+package permit
+
+import (
+	"peal/loop/frame"
+	"peal/server/grant"
+	"peal/server/refusal"
+	"peal/server/rules"
+)
+
+// Found in requests of the Mercure protocol.
+var (
+	ErrNoSubscriber = &refusal.Error{Status: 401, Code: "token_missing", Message: "subscribing needs a token (mercure-anonymous is off): send it as Authorization: Bearer, as the cookie of mercure-cookie, or as authorization= in the URL", Close: frame.CloseUnauthorized}
+	ErrNoPublisher  = &refusal.Error{Status: 401, Code: "token_missing", Message: "publishing needs a token with mercure.publish: send it as Authorization: Bearer", Close: frame.CloseUnauthorized}
+	ErrNoTopic      = &refusal.Error{Status: 403, Code: "not_allowed", Message: "the token does not grant one of the topics: mercure.publish must select all topics of an update, and mercure.subscribe those whose private updates are read", Close: frame.CloseForbidden}
+	ErrTopicKey     = &refusal.Error{Status: 403, Code: "backend_only", Message: "the rule of the channel allows only keys of backends: send a key that allows it as Authorization: Bearer, or change its rule", Close: frame.CloseForbidden}
+)
+
+// topics decides about a request of the Mercure protocol, in place of grant. Public updates
+// are for all subscribers: those with any valid token and, with AnonymousTopics, all others.
+// A rule of the channel that itself says who may subscribe restricts that. What is private,
+// or is published, needs a token or key that grants the topic.
+func (g *Gate) topics(r *Request) *refusal.Error {
+	who := r.Who.Grant
+	for _, n := range r.Channels {
+		topic, private := n.Topic()
+		need, granted := n.Rule().Subscribe, private
+		switch {
+		case r.Action == Publish:
+			need, granted = n.Rule().Publish, true
+		case n.Rule().RestrictsSubscribers():
+			granted = true
+		}
+		switch {
+		case who == nil && r.Action == Publish:
+			return ErrNoPublisher
+		case who == nil && (granted || !g.AnonymousTopics):
+			return ErrNoSubscriber
+		case who == nil:
+		case need == rules.Backend && who.Kind != grant.Backend:
+			return ErrTopicKey
+		case granted && !who.Allows(r.Action, topic):
+			return ErrNoTopic
+		}
+	}
+	return nil
+}
