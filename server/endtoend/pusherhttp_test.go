@@ -71,3 +71,33 @@ func TestTheServerLibraryOfNode(t *testing.T) {
 		}
 	}
 }
+
+// Debian's Laravel broadcasts through Peal, with the settings of an application that used
+// Pusher. Only the package below its broadcaster is not the real one: see pusher.php.
+func TestTheBroadcasterOfLaravel(t *testing.T) {
+	debianPHP(t, "Illuminate/Broadcasting/Broadcasters/PusherBroadcaster.php", "php-laravel-framework")
+	p := startApp(t)
+	mine := p.events("channel=orders&session=AAAAAAAAAAAAAAAAAAAAAQ") // the socket id 0.1
+	other := p.events("channel=orders")
+	mine.opened()
+	other.opened()
+	host, port, _ := net.SplitHostPort(p.addr)
+	for name, value := range map[string]string{"APP_ID": appID, "APP_KEY": appKey, "APP_SECRET": appSecret, "HOST": host, "PORT": port} {
+		t.Setenv("PUSHER_"+name, value)
+	}
+	got := lines(t, "pusherhttp/laravel.php", "0.1")
+	if len(got) != 4 || got[0] != "to all: ok" || got[1] != "to others: ok" || !strings.Contains(got[2], "bad_exclude") ||
+		got[3] != `{"channels":{"orders":{"subscription_count":2}}}` {
+		t.Errorf("Laravel says %q", got)
+	}
+	const data = `{"order":17,"amount":19.5}`
+	for _, s := range []*eventStream{mine, other, other} {
+		if e := s.next(); e.name != "OrderPaid" || !strings.HasPrefix(e.data, data[:len(data)-1]) {
+			t.Errorf("%s %s", e.name, e.data)
+		}
+	}
+	p.publish("orders", "last")
+	if e := mine.next(); e.data != "last" {
+		t.Errorf("toOthers() does not leave out %+v", e)
+	}
+}

@@ -250,6 +250,7 @@ func TestWhatTheAPITellsOfChannels(t *testing.T) {
 	for _, client := range []string{"1", "2"} {
 		table.Enter(1, client, "").Sit([]string{"presence-room"}, client, "", func(int) bool { return true })
 	}
+	table.Enter(1, "shop:9", "").Sit([]string{"shop:presence-room"}, "shop:9", "", func(int) bool { return true })
 	r.deps.Presence = table
 	r.front = httpapi.New(r.deps)
 	r.hub.infos = []hub.Info{
@@ -275,12 +276,14 @@ func TestWhatTheAPITellsOfChannels(t *testing.T) {
 		{"/apps/3/channels/a?info=subscription_count", 200, `{"occupied":true,"subscription_count":2}`},
 		{"/apps/3/channels/old?info=subscription_count", 200, `{"occupied":false,"subscription_count":0}`},
 		{"/apps/3/channels/presence%2Droom?info=user_count,subscription_count", 200, `{"occupied":true,"user_count":2,"subscription_count":3}`},
-		{"/apps/4/channels/presence-room?info=user_count", 200, `{"occupied":false,"user_count":0}`},
+		{"/apps/4/channels/presence-room?info=user_count", 200, `{"occupied":false,"user_count":1}`},
+		{"/apps/4/channels/presence-hall?info=user_count", 200, `{"occupied":false,"user_count":0}`},
 		{"/apps/3/channels/%23server-to-user-1", 200, `{"occupied":false}`},
 		{"/apps/3/channels/a?info=user_count", 400, "bad_info"},
 		{"/apps/3/channels/shop%3Aa", 400, "bad_channel"},
 		{"/apps/3/channels/presence-room/users", 200, `{"users":[{"id":"1"},{"id":"2"}]}`},
-		{"/apps/4/channels/presence-room/users", 200, `{"users":[]}`},
+		{"/apps/4/channels/presence-room/users", 200, `{"users":[{"id":"9"}]}`},
+		{"/apps/4/channels/presence-hall/users", 200, `{"users":[]}`},
 		{"/apps/3/channels/a/users", 400, "bad_channel"},
 		{"/apps/3/connections", 200, `{"connections":7}`},
 		{"/apps/4/connections", 200, `{"connections":0}`},
@@ -302,7 +305,7 @@ func TestUsersOfAnAppAreTerminated(t *testing.T) {
 	r.deps.Dismisser = d
 	r.front = httpapi.New(r.deps)
 	d.front = r.front
-	for i, name := range []string{"#server-to-user-42", "shop:#server-to-user-42", "shop:#server-to-user-ann b", "42"} {
+	for i, name := range []string{"42", "shop:42", "shop:ann b", "43"} {
 		session := uint64(1000 + i)
 		request := &loop.Call{In: []byte(get("/sse?channel=lobby&client=" + url.QueryEscape(name))), Session: session}
 		if r.front.Request(request); request.Sub == nil {
@@ -316,11 +319,11 @@ func TestUsersOfAnAppAreTerminated(t *testing.T) {
 		want     string
 		ended    string
 	}{
-		{"3", "42", 200, "{}", "#server-to-user-42"},
-		{"4", "42", 200, "{}", "shop:#server-to-user-42"},
-		{"4", "ann%20b", 200, "{}", "shop:#server-to-user-ann b"},
+		{"3", "42", 200, "{}", "42"},
+		{"4", "42", 200, "{}", "shop:42"},
+		{"4", "ann%20b", 200, "{}", "shop:ann b"},
 		{"3", "nobody", 200, "{}", ""},
-		{"3", strings.Repeat("u", 149), 400, "bad_user", ""},
+		{"3", strings.Repeat("u", 129), 400, "bad_user", ""},
 		{"3", "%00", 400, "bad_user", ""},
 	} {
 		d.ended = nil

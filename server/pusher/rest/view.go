@@ -52,18 +52,21 @@ func ParseChannel(text []byte) (string, *refusal.Error) {
 	return string(text), nil
 }
 
+// maxUser is the length of the longest id of a user.
+const maxUser = 128
+
 // ParseUser reads the id of a user, as it was sent, without percent-encoding, and returns
 // the name of the client that the user is when it has signed in.
 func ParseUser(a *app.App, text []byte) (client string, err *refusal.Error) {
-	if len(text) == 0 || len(text) > app.MaxNameBytes-len(app.User) || !pattern.IsPrintable(text) {
+	if len(text) == 0 || len(text) > maxUser || !pattern.IsPrintable(text) {
 		return "", errUser
 	}
 	return Client(a, string(text)), nil
 }
 
-// Client is the name of the client that a user of an app is when it has signed in: that of
-// its channel, which no user of another app has.
-func Client(a *app.App, user string) string { return a.Namespace + app.User + user }
+// Client is the name of the client that a user of an app is when it has signed in, and that
+// a member of a presence channel has.
+func Client(a *app.App, user string) string { return a.Namespace + user }
 
 // CheckMembers finds out whether a channel may have users.
 func CheckMembers(name string) *refusal.Error {
@@ -175,7 +178,7 @@ func (v *View) Users(name string) []byte {
 				body = append(body, ',')
 			}
 			body = append(body, `{"id":`...)
-			body = append(publication.AppendString(body, m.Client), '}')
+			body = append(publication.AppendString(body, strings.TrimPrefix(m.Client, v.App.Namespace)), '}')
 			after = m.Client
 		}
 		if !page.More {
