@@ -1,0 +1,109 @@
+package webhook
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"peal/server/log"
+	"peal/server/pattern"
+)
+
+// endpoint is one that is configured. Fixed, but for its counts.
+type endpoint struct {
+	Definition
+	url      string
+	secret   []byte // of Standard Webhooks
+	app      *App   // nil without one
+	events   map[string]bool
+	patterns []pattern.Pattern // of names without the namespace; none: all
+	client   *http.Client
+	sending  chan struct{} // has one while a request is on its way
+	kick     chan struct{} // ends the pause before the next attempt
+	counts   counts
+}
+
+func newEndpoint(d Definition, apps func(id string) (App, bool), roots *x509.CertPool) (*endpoint, error) {
+	if d.RetryFor <= 0 {
+		d.RetryFor = DefaultRetryFor
+	}
+	if d.Timeout <= 0 {
+		d.Timeout = DefaultTimeout
+	}
+	p := &endpoint{Definition: d, url: d.URL, events: map[string]bool{}, sending: make(chan struct{}, 1), kick: make(chan struct{}, 1), client: newClient(d.Timeout, d.AllowPrivate, roots)}
+	for _, name := range d.Events {
+		p.events[name] = true
+	}
+	for _, text := range d.Channels {
+		compiled, err := pattern.Compile(text)
+		if err != nil {
+			return nil, fmt.Errorf("webhook %q: channels %q: %w", d.Name, text, err)
+		}
+		p.patterns = append(p.patterns, compiled)
+	}
+	if d.App == "" {
+		secret, err := d.secret()
+		if err != nil {
+			return nil, fmt.Errorf("webhook %q: %w", d.Name, err)
+		}
+		p.secret = secret
+		return p, nil
+	}
+	if apps != nil {
+		if app, ok := apps(d.App); ok {
+			p.app = &app
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("webhook %q: there is no app %q: set app to the id of one of apps, or sign with secret-file", d.Name, d.App)
+}
+
+// channel is the name of a channel as the endpoint sees it; ok is false if it is none of its own.
+func (p *endpoint) channel(name string) (shown string, ok bool) {
+	if strings.HasPrefix(name, log.PresencePrefix) {
+		return "", false
+	}
+	shown = name
+	if p.app != nil {
+		if shown, ok = strings.CutPrefix(name, p.app.Namespace); !ok || strings.ContainsRune(shown, ':') || strings.HasPrefix(shown, "$") || strings.HasPrefix(shown, "#") {
+			return "", false
+		}
+	}
+	if len(p.patterns) == 0 {
+		return shown, !strings.HasPrefix(shown, "$")
+	}
+	for i := range p.patterns {
+		if p.patterns[i].Match(shown) {
+			return shown, true
+		}
+	}
+	return "", false
+}
+
+// clientPrefix begins the names of events that clients publish, in the Pusher protocol and here.
+const clientPrefix = "client-"
+
+// wants reports whether the entry may be an event for the endpoint. It runs under the append lock.
+func (p *endpoint) wants(e *log.Entry) bool {
+	switch e.Kind {
+	case log.KindControl:
+		return e.Event == eventChanges
+	case log.KindPublication:
+		client := strings.HasPrefix(e.Event, clientPrefix)
+		if !p.events[Publication] && !(client && p.events[ClientEvent]) {
+			return false
+		}
+		if _, ok := p.channel(e.Channel); ok {
+			return true
+		}
+		return slices.ContainsFunc(e.Also, func(name string) bool { _, ok := p.channel(name); return ok })
+	}
+	return false
+}
+
+// observes reports whether the endpoint wants what an observer finds: of channels, of members.
+func (p *endpoint) observes() (channels, members bool) {
+	return p.events[Occupied] || p.events[Vacated] || p.events[Count], p.events[Added] || p.events[Removed]
+}

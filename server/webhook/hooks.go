@@ -1,0 +1,343 @@
+package webhook
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"peal/server/log"
+)
+
+// Config is what New needs. Fields with defaults may be zero.
+type Config struct {
+	Endpoints []Definition // valid
+	Apps      func(id string) (App, bool)
+	Log       log.Engine
+	Dead      Store
+
+	// Of a log that several nodes share; Node is 0 without others.
+	Node  uint64
+	Nodes func() []uint64 // that live, this one included
+	Alive time.Duration   // beyond which a node that reads nothing new does not know whether it lives
+
+	// What an observer looks at. Subscribers and Members are of all nodes; Each calls f for
+	// each channel that may have subscribers; complete is false while members of a node are unknown.
+	// Changed, if there is one, returns channels that have changed; others come by Touch.
+	Subscribers func(channel string) int
+	Each        func(f func(channel string))
+	Members     func(channel string) (clients []string, complete bool)
+	Changed     func(most int) []string
+
+	Names       int // channels and members that are observed, default DefaultNames
+	RecentBytes int // default DefaultRecentBytes
+
+	BatchWait  time.Duration // default 100 ms
+	FirstPause time.Duration // before the first repeat, default 1 s
+	Every      time.Duration // between two looks of the observer, default 1 s
+	Vacate     time.Duration // for which a channel is empty before it is reported, default 3 s
+	Settle     time.Duration // after the start, or a lease, for which nothing is reported as gone, default 10 s
+
+	Roots  *x509.CertPool // default those of the machine
+	Report *slog.Logger
+	Now    func() time.Time
+}
+
+// Defaults of Config.
+const (
+	DefaultNames       = 100_000
+	DefaultRecentBytes = 16 << 20
+)
+
+func (c Config) withDefaults() Config {
+	duration := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	duration(&c.BatchWait, 100*time.Millisecond)
+	duration(&c.FirstPause, time.Second)
+	duration(&c.Every, time.Second)
+	duration(&c.Vacate, 3*time.Second)
+	duration(&c.Settle, 10*time.Second)
+	duration(&c.Alive, time.Minute)
+	if c.Names <= 0 {
+		c.Names = DefaultNames
+	}
+	if c.RecentBytes <= 0 {
+		c.RecentBytes = DefaultRecentBytes
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Dead == nil {
+		c.Dead = NewMemory()
+	}
+	return c
+}
+
+// Hooks are all endpoints. It is a log.Tail, and a log.State.
+type Hooks struct {
+	// Fixed at New.
+	config    Config
+	endpoints []*endpoint
+	reader    log.Reader // nil for a log in memory
+	shared    log.Distributed
+
+	state  *state
+	recent recent
+	loaded uint64 // entries up to here are in the state that was loaded
+	look   observer
+
+	more    atomic.Bool   // Apply has kept something
+	holding atomic.Uint64 // the lease under which this node delivers, 1 beyond its number; 0: it does not
+
+	wakes   []chan struct{} // of deliverers
+	burying sync.Mutex      // held for a change of Config.Dead
+	dropped atomic.Uint64   // dead letters for which there was no room
+}
+
+// New returns Hooks for a log that is not started yet.
+func New(c Config) (*Hooks, error) {
+	h := &Hooks{config: c.withDefaults(), state: newState()}
+	h.recent.limit = h.config.RecentBytes
+	h.reader, _ = c.Log.(log.Reader)
+	if c.Node != 0 {
+		h.shared, _ = c.Log.(log.Distributed)
+	}
+	for _, d := range c.Endpoints {
+		p, err := newEndpoint(d, c.Apps, c.Roots)
+		if err != nil {
+			return nil, err
+		}
+		h.endpoints = append(h.endpoints, p)
+		h.wakes = append(h.wakes, make(chan struct{}, 1))
+	}
+	h.look.init(h)
+	return h, nil
+}
+
+// Observes reports whether any endpoint wants events of channels, and of members.
+func (h *Hooks) Observes() (channels, members bool) {
+	for _, p := range h.endpoints {
+		c, m := p.observes()
+		channels, members = channels || c, members || m
+	}
+	return channels, members
+}
+
+// Begin says what the log has restored. After Start of the log, before Run; what is appended between is
+// read all the same.
+func (h *Hooks) Begin(head uint64) { h.recent.begin(head) }
+
+// Room is always there; see log.Tail.
+func (h *Hooks) Room(int, int) bool { return true }
+
+// Apply follows the entries of this package, and keeps what an endpoint wants; see log.Tail.
+func (h *Hooks) Apply(batch []*log.Entry) {
+	for _, e := range batch {
+		if isOurs(e) {
+			h.follow(e)
+		}
+	}
+	if h.recent.add(batch, h.wanted) {
+		h.more.Store(true)
+	}
+}
+
+func (h *Hooks) wanted(e *log.Entry) bool {
+	return slices.ContainsFunc(h.endpoints, func(p *endpoint) bool { return p.wants(e) })
+}
+
+func (h *Hooks) follow(e *log.Entry) {
+	if err := h.state.apply(e); err != nil {
+		h.config.Report.Error("an entry of the log was skipped", "sequence", e.Sequence, "error", err)
+	}
+}
+
+// Wake tells the deliverers that there is more; see log.Tail.
+func (h *Hooks) Wake() {
+	if !h.more.Swap(false) {
+		return
+	}
+	for _, wake := range h.wakes {
+		signal(wake)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // signalled already
+	}
+}
+
+// Restore follows entries that the log has kept.
+func (h *Hooks) Restore(batch []*log.Entry) {
+	for _, e := range batch {
+		if isOurs(e) && e.Sequence > h.loaded {
+			h.follow(e)
+		}
+	}
+}
+
+// Save, Load and Lost: see log.State. After a loss, endpoints get a gap where their cursors do not
+// resolve, and channels are observed anew.
+func (h *Hooks) Save() []byte { return h.state.save() }
+
+// Load takes what Save has returned.
+func (h *Hooks) Load(saved []byte, upto uint64) error {
+	h.loaded = upto
+	return h.state.load(saved)
+}
+
+// Lost changes nothing: cursors that were not lost are good.
+func (h *Hooks) Lost(string) {}
+
+// Run delivers until ctx ends, while this node holds the lease.
+func (h *Hooks) Run(ctx context.Context) {
+	tick := time.NewTicker(min(100*time.Millisecond, h.config.Every))
+	defer tick.Stop()
+	began, tried := h.config.Now(), time.Time{}
+	var end func()
+	for {
+		number, held := h.held()
+		switch {
+		case held && end == nil:
+			end = h.deliver(ctx, number)
+		case end != nil && (!held || h.holding.Load() != number+1):
+			end()
+			end = nil
+		case !held && h.may() && h.config.Now().Sub(began) > h.config.Every && h.config.Now().Sub(tried) > time.Second:
+			tried = h.config.Now()
+			_, last := h.state.lease()
+			h.append(ctx, entry(eventLease, claim{Node: h.config.Node, Lease: last + 1}))
+		}
+		select {
+		case <-ctx.Done():
+			if end != nil {
+				end()
+			}
+			return
+		case <-tick.C:
+			h.trim()
+			h.state.settle()
+		}
+	}
+}
+
+// held reports whether this node delivers, and the number of its lease.
+func (h *Hooks) held() (number uint64, ok bool) {
+	node, number := h.state.lease()
+	if len(h.endpoints) == 0 {
+		return number, false
+	}
+	if h.shared == nil {
+		return number, true
+	}
+	return number, node == h.config.Node && h.alive() && slices.Contains(h.config.Nodes(), node)
+}
+
+// alive reports whether this node has read enough of the log to know whether it lives.
+func (h *Hooks) alive() bool {
+	return h.config.Now().Sub(h.shared.Progress().Current) < h.config.Alive
+}
+
+// may reports whether this node is the one that takes a lease which nobody holds: the first of those that
+// live.
+func (h *Hooks) may() bool {
+	if h.shared == nil || len(h.endpoints) == 0 || !h.alive() {
+		return false
+	}
+	node, _ := h.state.lease()
+	live := h.config.Nodes()
+	return !slices.Contains(live, node) && len(live) > 0 && slices.Min(live) == h.config.Node
+}
+
+// deliver begins to observe and to deliver under a lease. end waits until all of it has ended.
+func (h *Hooks) deliver(ctx context.Context, number uint64) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	h.holding.Store(number + 1)
+	h.config.Report.Info("this node delivers the webhooks", "endpoints", len(h.endpoints), "lease", number)
+	var parts sync.WaitGroup
+	for i, p := range h.endpoints {
+		d := &deliverer{hooks: h, endpoint: p, lease: number, wake: h.wakes[i]}
+		parts.Go(func() { d.run(ctx) })
+	}
+	parts.Go(func() { h.look.run(ctx, number) })
+	return func() {
+		cancel()
+		parts.Wait()
+		h.holding.Store(0)
+	}
+}
+
+// trim forgets the recent entries that all endpoints have.
+func (h *Hooks) trim() {
+	least := h.config.Log.Head()
+	for _, p := range h.endpoints {
+		at, ok := h.state.bounds(p.Name)
+		if !ok {
+			return
+		}
+		if from, ok := h.resolve(at.From); ok {
+			least = min(least, from)
+		} else {
+			return
+		}
+	}
+	h.recent.trim(least)
+}
+
+func (h *Hooks) resolve(cursor string) (sequence uint64, ok bool) {
+	c, err := log.ParseCursor(cursor)
+	if err != nil {
+		return 0, false
+	}
+	return h.config.Log.Resolve(c)
+}
+
+func (h *Hooks) cursor(sequence uint64) log.Cursor { return h.config.Log.Lineage().Cursor(sequence) }
+
+// append appends one entry, and waits until it is in the log.
+func (h *Hooks) append(ctx context.Context, e *log.Entry) error {
+	result := make(chan error, 1)
+	if err := h.config.Log.Append([]*log.Entry{e}, func(err error) { result <- err }); err != nil {
+		return err
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// read returns entries behind after, wanted or not, and the position up to which it has looked. The
+// error is a *log.MissingError if some are gone.
+func (h *Hooks) read(after uint64, count, bytes int) (entries []*log.Entry, upto uint64, err error) {
+	entries, upto, floor, ok := h.recent.read(after, count, bytes)
+	if ok {
+		return entries, upto, nil
+	}
+	if h.reader == nil {
+		return nil, after, &log.MissingError{After: after, Upto: floor}
+	}
+	entries, err = h.reader.Read(nil, after, count, bytes)
+	var missing *log.MissingError
+	switch {
+	case len(entries) > 0:
+		return entries, entries[len(entries)-1].Sequence, nil
+	case errors.As(err, &missing), err == nil: // none there, though some were: they cannot be read
+		if missing == nil || missing.Upto <= after {
+			missing = &log.MissingError{After: after, Upto: floor}
+		}
+		return nil, after, missing
+	}
+	return nil, after, fmt.Errorf("read behind %d: %w", after, err)
+}
