@@ -22,6 +22,7 @@ import (
 	"peal/server/presence"
 	"peal/server/rules"
 	"peal/server/token"
+	"peal/server/webhook"
 )
 
 // Values of Config.Auth.
@@ -198,6 +199,11 @@ type Config struct {
 	// what it leaves open is as for all other channels. Default none.
 	Channels []rules.Rule
 
+	// Webhooks are the endpoints of backends that are told what happens. Default none.
+	// WebhookNames is how many channels and members are observed for them.
+	Webhooks     []webhook.Definition
+	WebhookNames int
+
 	Log *slog.Logger // default slog.Default()
 
 	open func() (log.Engine, error) // instead of Engine, for tests; nil for none
@@ -261,6 +267,7 @@ func (c Config) WithDefaults() Config {
 	number(&c.IdempotencyKeys, 500_000)
 	number(&c.DisconnectClients, 100_000)
 	number(&c.Revocations, 100_000)
+	number(&c.WebhookNames, webhook.DefaultNames)
 	number(&c.Loop.Loops, runtime.GOMAXPROCS(0))
 	if c.Drain <= 0 {
 		c.Drain = 10 * time.Second
@@ -376,7 +383,7 @@ func (c Config) Validate() error {
 	if most := d.ofShare(d.IdempotencyKeys); most < d.HTTP.ChannelLimit {
 		errs = append(errs, fmt.Errorf("config: idempotency-keys %d with address-share %d (percent) are %d keys for one address, and a message may have %d channels (max-channels), one key for each: raise idempotency-keys or address-share, or lower max-channels", d.IdempotencyKeys, d.AddressShare, most, d.HTTP.ChannelLimit))
 	}
-	errs = append(errs, logging.Check(d.LogFormat, d.LogLevel), c.HTTP.Validate(), apikey.Validate(c.Keys),
+	errs = append(errs, logging.Check(d.LogFormat, d.LogLevel), c.HTTP.Validate(), apikey.Validate(c.Keys), webhook.Validate(c.Webhooks),
 		c.Hub.Validate(), rules.Validate(c.Channels, d.Loop.MessageBytes), engine.Validate(c.Engine, c.Settings, d.Loop.MessageBytes))
 	return errors.Join(errs...)
 }

@@ -32,7 +32,7 @@ func (s *Server) sharePresence(self uint64, nodes *cluster.Cluster) {
 	members := presence.NewCluster(s.config.Presence, self, s.isWatched, nodes.Nodes)
 	s.presence.UseCluster(members)
 	s.hub.RecordChanges()
-	s.counts = counts.New(self, s.hub, s.presence.Connections, nodes.Nodes, s.skipped)
+	s.counts = counts.New(self, watchedHub{s.hub, s}, s.presence.Connections, nodes.Nodes, s.skipped)
 	members.UseElsewhere(func(channel string) int {
 		_, listed := s.counts.Elsewhere(channel)
 		return listed

@@ -39,6 +39,7 @@ import (
 	"peal/server/share"
 	"peal/server/token"
 	"peal/server/topic"
+	"peal/server/webhook"
 	"peal/server/workers"
 )
 
@@ -78,6 +79,14 @@ type Server struct {
 	users   *permit.Users
 	proxies *forwarded.Proxies
 	proxied *proxied.Layer // nil if no proxy was trusted at the start
+	fronts        []*httpapi.Front // by loop; used on its goroutine only
+	origins       *httpapi.Origins
+	mover         *inbox.Mover // nil for a log without an inbox
+	hooks         *webhook.Hooks
+	buckets       *rate.Table // of what clients may do how often
+	users         *permit.Users
+	proxies       *forwarded.Proxies
+	proxied       *proxied.Layer // nil if no proxy was trusted at the start
 
 	// Used by New, then by Run or Close.
 	closers closers
@@ -188,6 +197,9 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	s.revoked = revoke.New(c.Revocations, c.Token.Longest(), time.Now)
 	orders := control.New(s.log, s.bans, s.revoked, time.Now, c.Log)
 	s.shareLog(orders)
+	if err := s.openWebhooks(apps); err != nil {
+		return nil, err
+	}
 	s.starting.does("reading the log")
 	if err := s.startLog(orders); err != nil {
 		return nil, err
@@ -329,6 +341,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		parts.Go(func() { s.partings.run(serving) })
 	}
 	parts.Go(func() { s.moveInbox(serving) })
+	parts.Go(func() { s.hooks.Run(serving) })
 	signalled, drained := ctx.Done(), make(chan struct{})
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()

@@ -15,7 +15,7 @@ import (
 // to read them.
 func (s *Server) startLog(orders *control.Control) error {
 	began, l := time.Now(), s.log
-	l.Keep(orders)
+	l.Keep(states{orders, s.hooks})
 	s.hub.Begin(l.Oldest(), l.Head())
 	s.starting.known.Store(retained(l))
 	restore := func(batch []*log.Entry) {
@@ -25,18 +25,20 @@ func (s *Server) startLog(orders *control.Control) error {
 		}
 		s.hub.Restore(batch)
 		orders.Restore(batch)
+		s.hooks.Restore(batch)
 		for _, e := range batch {
 			s.keys.Restore(e)
 		}
 	}
-	tails := log.Tails{s.hub, orders}
+	tails := log.Tails{s.hub, orders, s.hooks}
 	if s.cluster != nil {
-		tails = log.Tails{s.freshness, s.cluster, s.hubTail(), s.counts, orders, learner{s.keys}} // first the node, then what it has
+		tails = log.Tails{s.freshness, s.cluster, s.hubTail(), s.counts, orders, s.hooks, learner{s.keys}} // first the node, then what it has
 	}
 	s.hub.OnLose(func(uint64, uint64) { s.loops.Look() }) // streams on silent channels receive their gap, too
 	if err := l.Start(tails, restore); err != nil {
 		return err
 	}
+	s.hooks.Begin(l.Head())
 	if s.cluster != nil {
 		if err := s.cluster.Check(); err != nil {
 			return err

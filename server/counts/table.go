@@ -16,11 +16,12 @@ type number struct{ subscribers, listed int32 }
 // Table has what the other nodes have reported. It is a log.Tail.
 type Table struct {
 	// Fixed at New.
-	self   uint64
-	source Source
-	listed func(channel string) int
-	nodes  func() []uint64
-	report func(sequence uint64, err error)
+	self     uint64
+	source   Source
+	listed   func(channel string) int
+	nodes    func() []uint64
+	report   func(sequence uint64, err error)
+	onChange func(channel string) // nil for none
 
 	mu      sync.Mutex
 	total   map[string]number // of all peers
@@ -70,6 +71,25 @@ func New(self uint64, source Source, listed func(channel string) int, nodes func
 	t := &Table{self: self, source: source, listed: listed, nodes: nodes, report: report, total: map[string]number{}, peers: map[uint64]*peer{}}
 	t.told, t.failed = map[string]number{}, map[string]struct{}{}
 	return t
+}
+
+// OnChange has f called for each channel whose subscribers on other nodes have changed. It runs under
+// a lock and must be quick. Call it before anything else.
+func (t *Table) OnChange(f func(channel string)) { t.onChange = f }
+
+// Each calls f for each channel that other nodes have reported, a part in each lock hold; f must be quick.
+func (t *Table) Each(f func(channel string)) {
+	seen := 0
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name := range t.total {
+		if seen++; seen%holdSteps == 0 {
+			t.mu.Unlock()
+			runtime.Gosched()
+			t.mu.Lock()
+		}
+		f(name)
+	}
 }
 
 // OnHello tells of a node that has come, or come back, this one too.
@@ -194,6 +214,9 @@ func (t *Table) dropLocked(p *peer, name string) {
 }
 
 func (t *Table) addLocked(name string, subscribers, listed int32) {
+	if t.onChange != nil && subscribers != 0 {
+		t.onChange(name)
+	}
 	n := t.total[name]
 	n.subscribers += subscribers
 	n.listed += listed

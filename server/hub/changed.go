@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"runtime"
 	"strings"
 
 	"peal/server/log"
@@ -47,4 +48,25 @@ func (h *Hub) Subscribers(channel string) int {
 		return int(c.subscribers)
 	}
 	return 0
+}
+
+// EachSubscribed calls f for each channel that has subscribers, but for those of presence. It locks a
+// shard for at most 256 channels at a time; f must be quick. Any goroutine may call it.
+func (h *Hub) EachSubscribed(f func(channel string)) {
+	for i := range h.shards {
+		s := &h.shards[i]
+		seen := 0
+		s.mu.Lock()
+		for name, c := range s.channels {
+			if seen++; seen%scanStep == 0 {
+				s.mu.Unlock()
+				runtime.Gosched()
+				s.mu.Lock()
+			}
+			if c.subscribers > 0 && !strings.HasPrefix(name, log.PresencePrefix) {
+				f(name)
+			}
+		}
+		s.mu.Unlock()
+	}
 }

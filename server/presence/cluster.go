@@ -27,6 +27,7 @@ type Cluster struct {
 	onAsk   func() // nil for nothing
 
 	elsewhere func(channel string) int // nil for none
+	onChange  func(channel string)     // see Table.OnChange; nil for none
 
 	// Shared. Members that are on other nodes only, and their bytes; the Tables of this node
 	// have less room by that much.

@@ -29,8 +29,21 @@ type changes struct {
 	unnamed      bool // there were more changes, or their names are not known
 }
 
+// OnChange has f called for each channel whose members have changed, those of all nodes with a
+// Cluster. It runs under a lock and must be quick. Call it before anything else.
+func (t *Table) OnChange(f func(channel string)) {
+	if t.cluster != nil {
+		t.cluster.onChange = f
+		return
+	}
+	t.onChange = f
+}
+
 // noteLocked adds to the next event that m has joined, changed or left.
 func (t *Table) noteLocked(s *shard, c *channel, m *member) {
+	if t.onChange != nil {
+		t.onChange(c.name)
+	}
 	if t.cluster != nil {
 		t.touch(c.name, m.person.client)
 		return

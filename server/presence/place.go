@@ -105,6 +105,9 @@ func (c *Cluster) putLocked(p *peer, channel, client, info string, since uint64)
 			c.chargeLocked(m, 1)
 			c.foreignLocked(m, 1)
 			fresh = true
+			if c.onChange != nil {
+				c.onChange(u.name)
+			}
 		}
 		q = &place{peer: p, union: u, member: m, next: m.places, since: since, generation: p.generation}
 		m.places = q
@@ -146,6 +149,9 @@ func (c *Cluster) removeLocked(q *place) (gone, shown bool) {
 		return false, m.show()
 	}
 	u.members.remove(m.person.client)
+	if c.onChange != nil {
+		c.onChange(u.name)
+	}
 	c.chargeLocked(m, -1)
 	c.foreignLocked(m, -1)
 	if u.members.count == 0 {

@@ -23,6 +23,8 @@ type Table struct {
 	work    chan struct{}
 	cluster *Cluster // nil: this node has a log of its own
 
+	onChange func(channel string) // see OnChange; nil for none
+
 	// Shared.
 	shards   [shardCount]shard
 	accounts accounts

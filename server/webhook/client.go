@@ -64,7 +64,9 @@ func (p *endpoint) post(ctx context.Context, id string, body []byte, now time.Ti
 	r.GetBody = nil // the transport must not repeat it by itself: the order is ours
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "Peal-Webhooks")
-	p.sign(r.Header, id, body, now)
+	if !p.sign(r.Header, id, body, now) {
+		return &failure{what: "its app is not configured any more: set app to the id of one that is"}
+	}
 	response, err := p.client.Do(r)
 	if err != nil {
 		return &failure{what: explain(err)}

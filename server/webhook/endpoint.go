@@ -16,7 +16,8 @@ type endpoint struct {
 	Definition
 	url      string
 	secret   []byte // of Standard Webhooks
-	app      *App   // nil without one
+	app      *App   // as at the start, nil without one
+	apps     func(id string) (App, bool)
 	events   map[string]bool
 	patterns []pattern.Pattern // of names without the namespace; none: all
 	client   *http.Client
@@ -53,7 +54,7 @@ func newEndpoint(d Definition, apps func(id string) (App, bool), roots *x509.Cer
 	}
 	if apps != nil {
 		if app, ok := apps(d.App); ok {
-			p.app = &app
+			p.app, p.apps = &app, apps
 			return p, nil
 		}
 	}
@@ -104,6 +105,10 @@ func (p *endpoint) wants(e *log.Entry) bool {
 }
 
 // observes reports whether the endpoint wants what an observer finds: of channels, of members.
-func (p *endpoint) observes() (channels, members bool) {
-	return p.events[Occupied] || p.events[Vacated] || p.events[Count], p.events[Added] || p.events[Removed]
+func (d *Definition) observes() (channels, members bool) {
+	for _, name := range d.Events {
+		channels = channels || name == Occupied || name == Vacated || name == Count
+		members = members || name == Added || name == Removed
+	}
+	return channels, members
 }

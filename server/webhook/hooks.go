@@ -122,10 +122,10 @@ func New(c Config) (*Hooks, error) {
 	return h, nil
 }
 
-// Observes reports whether any endpoint wants events of channels, and of members.
-func (h *Hooks) Observes() (channels, members bool) {
-	for _, p := range h.endpoints {
-		c, m := p.observes()
+// Observed reports whether any endpoint wants events of channels, and of members.
+func Observed(all []Definition) (channels, members bool) {
+	for i := range all {
+		c, m := all[i].observes()
 		channels, members = channels || c, members || m
 	}
 	return channels, members

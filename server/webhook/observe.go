@@ -34,7 +34,7 @@ type observer struct {
 
 func (o *observer) init(h *Hooks) {
 	o.hooks = h
-	o.channels, o.members = h.Observes()
+	o.channels, o.members = Observed(h.config.Endpoints)
 	o.touched = map[string]struct{}{}
 }
 

@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"net/http"
 	"strconv"
 	"time"
@@ -13,28 +12,26 @@ import (
 // App is what signs for an app of the Pusher protocol.
 type App struct {
 	Key       string
-	Secret    string
-	Namespace string // that its channels begin with, "" or ending in a colon
+	Namespace string                   // that its channels begin with, "" or ending in a colon
+	Sign      func(body []byte) string // X-Pusher-Signature
 }
 
-// sign sets the headers of one attempt. A repeat has the same id and another time.
-func (p *endpoint) sign(h http.Header, id string, body []byte, now time.Time) {
+// sign sets the headers of one attempt. A repeat has the same id and another time. false: the app
+// is not there any more.
+func (p *endpoint) sign(h http.Header, id string, body []byte, now time.Time) bool {
 	h.Set("Webhook-Id", id)
 	at := strconv.FormatInt(now.Unix(), 10)
 	h.Set("Webhook-Timestamp", at)
-	if p.app != nil {
-		h.Set("X-Pusher-Key", p.app.Key)
-		h.Set("X-Pusher-Signature", pusherSignature([]byte(p.app.Secret), body))
-		return
+	if p.app == nil {
+		h.Set("Webhook-Signature", standardSignature(p.secret, id, at, body))
+		return true
 	}
-	h.Set("Webhook-Signature", standardSignature(p.secret, id, at, body))
-}
-
-// pusherSignature is the hexadecimal HMAC of the body.
-func pusherSignature(secret, body []byte) string {
-	mac := hmac.New(sha256.New, secret)
-	mac.Write(body)
-	return hex.EncodeToString(mac.Sum(nil))
+	app, ok := p.apps(p.App) // a reload may have changed it
+	if ok {
+		h.Set("X-Pusher-Key", app.Key)
+		h.Set("X-Pusher-Signature", app.Sign(body))
+	}
+	return ok
 }
 
 // standardSignature is that of Standard Webhooks, version 1: the HMAC of id, time and body,
