@@ -199,7 +199,7 @@ type Config struct {
 	// what it leaves open is as for all other channels. Default none.
 	Channels []rules.Rule
 
-	// Webhooks are the endpoints of backends that are told what happens. Default none.
+	// Webhooks are the endpoints of backends to which the server sends events. Default none.
 	// WebhookNames is how many channels and members are observed for them.
 	Webhooks     []webhook.Definition
 	WebhookNames int

@@ -197,7 +197,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	s.revoked = revoke.New(c.Revocations, c.Token.Longest(), time.Now)
 	orders := control.New(s.log, s.bans, s.revoked, time.Now, c.Log)
 	s.shareLog(orders)
-	if err := s.openWebhooks(apps); err != nil {
+	if err := s.openWebhooks(); err != nil {
 		return nil, err
 	}
 	s.starting.does("reading the log")

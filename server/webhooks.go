@@ -5,15 +5,14 @@ import (
 	"path/filepath"
 	"strings"
 
-	"peal/server/app"
 	"peal/server/hub"
 	"peal/server/log"
 	"peal/server/webhook"
 )
 
-// openWebhooks prepares what is told to backends. Before the log is started, behind shareLog. Without
+// openWebhooks prepares the events for backends. Before the log is started, behind shareLog. Without
 // endpoints it follows what other nodes do.
-func (s *Server) openWebhooks(apps *app.Table) error {
+func (s *Server) openWebhooks() error {
 	c := s.config
 	hooks := webhook.Config{
 		Endpoints: c.Webhooks, Log: s.log, Names: c.WebhookNames, Report: c.Log, Dead: s.deadLetters(),
@@ -34,7 +33,6 @@ func (s *Server) openWebhooks(apps *app.Table) error {
 	if channels && s.counts != nil {
 		s.counts.OnChange(s.touch)
 	}
-	s.apps.Store(apps)
 	var err error
 	s.hooks, err = webhook.New(hooks)
 	return err

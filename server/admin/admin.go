@@ -100,6 +100,9 @@ func newMux(s Source) *http.ServeMux {
 		w.Write(well(s))
 	})
 	mux.HandleFunc("GET /cluster", func(w http.ResponseWriter, r *http.Request) { serveCluster(s, w, r) })
+	if hooks, ok := s.(hooked); ok {
+		handleWebhooks(mux, hooks)
+	}
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
 		done, err := s.Reread(r.Context())
 		if err != nil {

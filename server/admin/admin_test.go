@@ -22,6 +22,7 @@ import (
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/tally"
+	"peal/server/webhook"
 )
 
 type source struct {
@@ -73,6 +74,21 @@ func (s *source) ClusterStatus() cluster.Status {
 		Apply:  cluster.Latency{Counts: [len(cluster.LatencyBounds) + 1]uint64{1: 9}},
 		Tail:   cluster.Latency{Counts: [len(cluster.LatencyBounds) + 1]uint64{len(cluster.LatencyBounds): 1}, Sum: time.Minute},
 	}
+}
+func (s *source) WebhookStats() webhook.Status {
+	return webhook.Status{Delivers: true, Dropped: 2, Untracked: 3, Webhooks: []webhook.Stat{{Name: "shop", Delivered: 10, Failed: 4, Retried: 5, Dead: 6, Lag: 7, Age: 1500}}}
+}
+func (s *source) WebhookStatus(context.Context) (webhook.Status, error) {
+	return s.WebhookStats(), nil
+}
+func (s *source) RetryWebhook(_ context.Context, name, id string) (int, error) {
+	if name != "shop" {
+		return 0, errors.New("no webhook of the configuration has the name " + name)
+	}
+	return 3, nil
+}
+func (s *source) DropWebhook(context.Context, string, string) (int, error) {
+	return 0, webhook.ErrNoLetter
 }
 func (s *source) LogFailing() bool           { return true }
 func (s *source) StartProgress() admin.Start { return admin.Start{Read: 40, Known: 41} }
@@ -190,6 +206,29 @@ func TestAdminIsNotForWebPages(t *testing.T) {
 			if want >= 400 && want != 404 && strings.Contains(w.Body.String(), "goroutine") {
 				t.Errorf("%s of %q: %.80s", path, c.host, w.Body.String())
 			}
+		}
+	}
+}
+
+func TestWebhooksAreShownAndOrdered(t *testing.T) {
+	h := admin.Handler(&source{ready: true}, &auth.Policy{})
+	for _, k := range []struct {
+		method, path string
+		status       int
+		has          string
+	}{
+		{"GET", "/webhooks", 200, `"webhooks":[{"name":"shop"`},
+		{"POST", "/webhooks/retry?webhook=shop", 200, "3 dead letters were delivered\n"},
+		{"POST", "/webhooks/retry?webhook=x", 502, "0 dead letters were delivered; no webhook of the configuration has the name x"},
+		{"POST", "/webhooks/drop?webhook=shop&id=1", 404, "peal webhooks lists them"},
+		{"GET", "/webhooks/retry?webhook=shop", 405, ""},
+		{"GET", "/metrics", 200, `peal_webhook_delivered_total{webhook="shop"} 10`},
+		{"GET", "/metrics", 200, `peal_webhook_lag_seconds{webhook="shop"} 1.5`},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(k.method, "http://127.0.0.1:8081"+k.path, nil))
+		if w.Code != k.status || !strings.Contains(w.Body.String(), k.has) {
+			t.Errorf("%s %s: %d %s", k.method, k.path, w.Code, w.Body)
 		}
 	}
 }

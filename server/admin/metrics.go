@@ -19,6 +19,7 @@ import (
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/tally"
+	"peal/server/webhook"
 )
 
 // collector queries the source at each scrape.
@@ -49,6 +50,7 @@ type state struct {
 	cluster    cluster.Status
 	start      Start
 	inbox      inbox.Stats
+	webhooks   webhook.Status
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
@@ -68,6 +70,9 @@ func (c *collector) ask(ctx context.Context) (s state, err error) {
 	if from, ok := c.source.(inboxed); ok {
 		s.inbox, _ = from.InboxStats()
 	}
+	if from, ok := c.source.(hooked); ok {
+		s.webhooks = from.WebhookStats()
+	}
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
 		return s, err
 	}
@@ -85,7 +90,7 @@ type metric struct {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, startMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, startMetrics) {
 		out <- m.desc
 	}
 	out <- deliverySeconds
@@ -104,7 +109,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.NewInvalidMetric(metrics[0].desc, err)
 		return
 	}
-	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, startMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, startMetrics) {
 		m.emit(&s, func(v float64, labels ...string) {
 			out <- prometheus.MustNewConstMetric(m.desc, m.kind, v, labels...)
 		})

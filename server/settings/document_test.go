@@ -129,6 +129,33 @@ There are at most 1,000 apps. Each has another namespace, and one may have none.
 | --- | --- | --- | --- | --- |
 `
 
+// webhookExample is the document's example of webhooks; a test reads it.
+const webhookExample = `webhooks:
+  - name: orders
+    url: https://shop.example/hooks/peal
+    events: [publication]
+    channels: ["orders.*"]
+    secret-file: /etc/peal/orders.secret
+  - name: chat
+    url: https://chat.example/pusher/webhook
+    events: [channel_occupied, channel_vacated, member_added, member_removed, client_event]
+    app: 1
+`
+
+const webhookIntro = `
+## Webhooks
+
+Webhooks tell backends what happens: Peal sends events of the log with POST, signed, in order and at least once. [webhooks.md](webhooks.md) describes the requests. They exist only in the
+configuration file, under ` + "`webhooks`" + `; a change takes effect after a restart:
+
+` + "```yaml\n" + webhookExample + "```" + `
+
+There are at most 100 webhooks. ` + "`--print-config`" + ` shows no secrets, and no queries of URLs.
+
+| Key | Kind | Default | Range | What it is |
+| --- | --- | --- | --- | --- |
+`
+
 // document is docs/configuration.md.
 func document() string {
 	var b strings.Builder
@@ -159,6 +186,10 @@ func document() string {
 	}
 	b.WriteString(ruleIntro)
 	for _, s := range settings.Rules.Settings {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.Name, s.Kind(), s.DefaultText(), s.Range(), s.Help)
+	}
+	b.WriteString(webhookIntro)
+	for _, s := range settings.Webhooks.Settings {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.Name, s.Kind(), s.DefaultText(), s.Range(), s.Help)
 	}
 	return b.String()

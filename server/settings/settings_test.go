@@ -16,6 +16,7 @@ import (
 	"peal/server/rate"
 	"peal/server/rules"
 	"peal/server/settings"
+	"peal/server/webhook"
 )
 
 // file writes a configuration file and returns its path.
@@ -78,7 +79,7 @@ func TestEveryFieldOfTheConfigHasOneSetting(t *testing.T) {
 	}
 	// The keys of an item set the fields of the last item.
 	c.Channels, c.Keys = make([]rules.Rule, 2), make([]apikey.Definition, 2)
-	c.Apps = make([]app.Definition, 2)
+	c.Apps, c.Webhooks = make([]app.Definition, 2), make([]webhook.Definition, 2)
 	for _, list := range settings.Lists() {
 		for _, s := range list.Settings {
 			p := s.Field(&c)
@@ -94,7 +95,7 @@ func TestEveryFieldOfTheConfigHasOneSetting(t *testing.T) {
 		}
 	}
 	leaves(reflect.ValueOf(&c).Elem(), "Config", func(path string, v reflect.Value) {
-		if path == "Config.Channels" || path == "Config.Keys" || path == "Config.Apps" {
+		if path == "Config.Channels" || path == "Config.Keys" || path == "Config.Apps" || path == "Config.Webhooks" {
 			leaves(v.Index(1), path, check)
 			return
 		}

@@ -317,6 +317,8 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.DisconnectClients }},
 			{Name: "revocations", Help: "users and tokens that are revoked at a time; beyond it the server refuses to revoke more (429); raising it costs about 200 bytes and the name for each", Min: 1, Max: many,
 				field: func(c *server.Config) any { return &c.Revocations }},
+			{Name: "webhook-names", Help: "channels and members that are observed for webhooks; beyond it further ones are not reported until others have gone; raising it costs about 200 bytes and the name for each, on each node and in the log", Min: 1, Max: 10_000_000,
+				field: func(c *server.Config) any { return &c.WebhookNames }},
 		}},
 		{"History", "Each channel keeps its newest messages within all limits. A cursor older than the kept messages gets a gap.", []Setting{
 			{Name: "history-messages", Help: "messages kept of one channel, 0 for no history; raising it costs memory", off: true, Max: many,
