@@ -75,18 +75,11 @@ type Server struct {
 	fronts  []*httpapi.Front // by loop; used on its goroutine only
 	origins *httpapi.Origins
 	mover   *inbox.Mover // nil for a log without an inbox
-	buckets *rate.Table  // of what clients may do how often
+	hooks   *webhook.Hooks
+	buckets *rate.Table // of what clients may do how often
 	users   *permit.Users
 	proxies *forwarded.Proxies
 	proxied *proxied.Layer // nil if no proxy was trusted at the start
-	fronts        []*httpapi.Front // by loop; used on its goroutine only
-	origins       *httpapi.Origins
-	mover         *inbox.Mover // nil for a log without an inbox
-	hooks         *webhook.Hooks
-	buckets       *rate.Table // of what clients may do how often
-	users         *permit.Users
-	proxies       *forwarded.Proxies
-	proxied       *proxied.Layer // nil if no proxy was trusted at the start
 
 	// Used by New, then by Run or Close.
 	closers closers
