@@ -1,9 +1,12 @@
 package server
 
 import (
+	"context"
 	"fmt"
 
+	"peal/loop"
 	"peal/server/app"
+	"peal/server/httpapi"
 )
 
 // apps are the definitions of all apps. The error does not contain a secret.
@@ -45,4 +48,16 @@ func (c Config) newApps(before *app.Table) (*app.Table, error) {
 		return nil, err
 	}
 	return app.New(all, c.Token.Configured() || len(c.Keys) > 0, before)
+}
+
+// endUnserved ends the connections whose app a reload has removed or changed.
+func (s *Server) endUnserved(ctx context.Context) error {
+	ended, err := s.endPicked(ctx, func(front *httpapi.Front, session uint64) *loop.Ending { return front.Unserved(session) })
+	if err != nil {
+		return fmt.Errorf("the apps are in use, but connections of former apps were not ended: %w", err)
+	}
+	if ended > 0 {
+		s.config.Log.Info("ended connections whose app was removed or changed", "connections", ended)
+	}
+	return nil
 }

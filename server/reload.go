@@ -62,7 +62,10 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	s.drainNs.Store(int64(c.Drain))
 	s.delayNs.Store(int64(c.DrainDelay))
 	s.loops.SetDrainRate(c.Loop.DrainRate)
-	return s.useKeys(ctx, c.Keys)
+	if err := s.useKeys(ctx, c.Keys); err != nil {
+		return err
+	}
+	return s.endUnserved(ctx)
 }
 
 // SameHistories reports whether two lists of rules differ at most in what a

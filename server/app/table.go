@@ -26,6 +26,12 @@ type App struct {
 	secret []byte
 }
 
+// IsSame reports whether a has the key, the secret and the namespace of other, with which
+// its clients are. nil is the same as none.
+func (a *App) IsSame(other *App) bool {
+	return a != nil && other != nil && a.ID == other.ID && a.Key == other.Key && a.Namespace == other.Namespace && string(a.secret) == string(other.secret)
+}
+
 // Table is the apps of a server. The nil Table has none.
 type Table struct {
 	all         []*App

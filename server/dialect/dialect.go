@@ -33,6 +33,11 @@ type Dialect struct {
 	Publishes bool
 	Commands  *talk.Language
 
+	// Room names the room of the front that carries out what WebSocket clients send, for
+	// dialects whose messages are not commands of package talk; "" for those of Commands and Publishes. Clients
+	// choose such a row by its path.
+	Room string
+
 	// Encode returns the bytes of the message e, which was published on channel and has
 	// the cursor at. All subscribers share them. Their number is the same in each call
 	// and at most publication.MostBytes, on which package permit relies. Respond makes a

@@ -8,6 +8,7 @@ import (
 	"peal/loop/ring"
 	"peal/server/log"
 	"peal/server/publication"
+	"peal/server/pusher"
 	"peal/server/session"
 	"peal/server/sse"
 	"peal/server/talk"
@@ -24,6 +25,8 @@ const (
 	PollRaw
 	V1
 	Mercure
+	Pusher
+	PusherCursors
 )
 
 // Standard returns the rows of Peal's own dialects.
@@ -96,6 +99,26 @@ func Standard() []Dialect {
 		Mercure: {
 			Name: "mercure", Framing: loop.EventStream, SameAs: "sse-raw",
 			Heartbeat: func(dst []byte, _ log.Cursor) []byte { return sse.AppendComment(dst) },
+		},
+		Pusher: {
+			Name: "pusher", Framing: loop.WebSocket, Format: "json", Room: pusher.Room,
+			Encode: func(e *log.Entry, channel string, at log.Cursor) []byte {
+				return pusher.AppendEvent(nil, e, channel, at, false)
+			},
+			Presence:  func(e *log.Entry, at log.Cursor) []byte { return pusher.AppendPresence(nil, e, at) },
+			Heartbeat: pusher.AppendHeartbeat,
+			Gap:       pusher.AppendGap,
+			Close:     pusher.AppendClose,
+		},
+		PusherCursors: {
+			Name: "pusher-cursors", Framing: loop.WebSocket, Format: "json", Room: pusher.Room,
+			Encode: func(e *log.Entry, channel string, at log.Cursor) []byte {
+				return pusher.AppendEvent(nil, e, channel, at, true)
+			},
+			Presence:  func(e *log.Entry, at log.Cursor) []byte { return pusher.AppendPresence(nil, e, at) },
+			Heartbeat: pusher.AppendHeartbeat,
+			Gap:       pusher.AppendGap,
+			Close:     pusher.AppendClose,
 		},
 	}
 }

@@ -84,7 +84,7 @@ func (t *Table) Encoding(k ring.Encoding) ring.Encoding { return t.bytes[k] }
 // that the row determines.
 func (t *Table) Subscription(k ring.Encoding, channels int) *loop.Subscription {
 	d := t.At(k)
-	s := &loop.Subscription{Dialect: k, Framing: d.Framing, Commands: d.Commands != nil, Publishes: d.Publishes && channels == 1}
+	s := &loop.Subscription{Dialect: k, Framing: d.Framing, Commands: d.Commands != nil || d.Room != "", Publishes: d.Publishes && channels == 1}
 	s.Encoding, s.Most = t.bytes[k], d.Most
 	return s
 }

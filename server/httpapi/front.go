@@ -26,6 +26,8 @@ import (
 	"peal/server/permit"
 	"peal/server/presence"
 	"peal/server/publish"
+	"peal/server/pusher"
+	"peal/server/pusher/room"
 	"peal/server/rate"
 	"peal/server/response"
 	"peal/server/revoke"
@@ -175,6 +177,7 @@ type shared struct {
 	desk   look.Desk
 	clock  response.Clock
 	counts *tally.Counts // of the loop; what workers count is theirs
+	pusher *room.Room
 }
 
 // Front implements loop.Front for one loop. Requests come in by the exchange, are
@@ -198,7 +201,7 @@ func New(deps Deps) *Front {
 		Revocations: deps.Revocations, Stale: deps.Stale, NeedsToken: deps.NeedsToken,
 		AnonymousTopics: deps.Mercure != nil && deps.Mercure.Anonymous,
 		Pace:            permit.Pace{Buckets: deps.Buckets, Limits: deps.Rates, Now: deps.Monotonic},
-		AddressFull:     deps.AddressFull, Users: deps.Users, UserLimit: deps.UserConnections, NoMemory: deps.NoMemory,
+		Apps:            deps.Apps, AddressFull: deps.AddressFull, Users: deps.Users, UserLimit: deps.UserConnections, NoMemory: deps.NoMemory,
 		ChannelLimit: deps.ChannelLimit, MessageBytes: deps.MessageLimit, WireBytes: deps.WireLimit,
 	}
 	s.names = names.NewCache(deps.Rules)
@@ -210,6 +213,10 @@ func New(deps Deps) *Front {
 
 	f.commands = command.Room{
 		Identity: &s.deps.Identity, Door: deps.Door, Dialects: deps.Dialects, Gate: &s.gate, Names: s.names, Guests: s.guests,
+		Desk: &s.desk, Target: &s.target, Starts: deps.Log, Sessions: deps.Sessions, Counts: s.counts,
+	}
+	s.pusher = &room.Room{
+		Door: deps.Door, Dialects: deps.Dialects, Gate: &s.gate, Names: s.names, Guests: s.guests,
 		Desk: &s.desk, Target: &s.target, Starts: deps.Log, Sessions: deps.Sessions, Counts: s.counts,
 	}
 	f.access = newAccessLog(deps.Access)
@@ -298,10 +305,25 @@ func (f *Front) request(c *loop.Call) {
 }
 
 // Open implements loop.Front.
-func (f *Front) Open(c loop.Client, s *loop.Subscription) { f.commands.Open(c, s) }
+func (f *Front) Open(c loop.Client, s *loop.Subscription) {
+	if f.isPusher(c) {
+		f.pusher.Open(c, s)
+		return
+	}
+	f.commands.Open(c, s)
+}
+
+// isPusher reports whether the messages of a client are those of the Pusher protocol.
+func (f *Front) isPusher(c loop.Client) bool {
+	return f.deps.Dialects.At(c.Dialect()).Room == pusher.Room
+}
 
 // Message implements loop.Front.
 func (f *Front) Message(c loop.Client, binary bool, payload []byte) (code uint16, reason string) {
+	if f.isPusher(c) {
+		f.pusher.Message(c, binary, payload)
+		return 0, ""
+	}
 	return f.commands.Message(c, binary, payload)
 }
 
@@ -309,7 +331,10 @@ func (f *Front) Message(c loop.Client, binary bool, payload []byte) (code uint16
 func (f *Front) Due(c loop.Client) { f.commands.Due(c) }
 
 // Left implements loop.Front.
-func (f *Front) Left(session uint64) { f.guests.Left(session) }
+func (f *Front) Left(session uint64) {
+	f.pusher.Left(session)
+	f.guests.Left(session)
+}
 
 // Responded implements loop.Observer.
 func (f *Front) Responded(session uint64, response []byte) { f.access.responded(session, response) }
@@ -366,5 +391,7 @@ func (f *Front) Reload(limits Limits, t *rules.Table, p *auth.Policy, id identit
 	f.gate.Policy, f.gate.ChannelLimit, f.gate.Pace.Limits = p, f.deps.ChannelLimit, f.deps.Rates
 	f.gate.UserLimit = f.deps.UserConnections
 	f.gate.AnonymousTopics = id.Mercure != nil && id.Mercure.Anonymous
+	f.gate.Apps = apps
+	f.pusher.Use(apps)
 	f.names.Use(t)
 }

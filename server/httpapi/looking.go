@@ -3,6 +3,7 @@ package httpapi
 import (
 	"peal/server/look"
 	"peal/server/names"
+	"peal/server/permit"
 	"peal/server/refusal"
 	"peal/server/response"
 	"peal/server/subscribe"
@@ -26,7 +27,9 @@ func (l *looking) channels(x *exchange) {
 	x.channels.Clear() // it is about all
 	x.asked.Prefix = p.prefix
 	prefix, after := string(p.prefix), string(p.after)
-	l.ask(x, look.ChannelsCost, false, func() []byte { return l.desk.Channels(prefix, after, limit) })
+	gate, who := x.gate, permit.Principal{Grant: x.grant}
+	hides := func(channel string) bool { return gate.Hides(&who, channel) }
+	l.ask(x, look.ChannelsCost, false, func() []byte { return l.desk.Channels(prefix, after, limit, hides) })
 }
 
 // channel tells about one channel.

@@ -41,6 +41,7 @@ const (
 func rows(s *shared) []route {
 	subscribing, publishing := &subscribing{s}, &publishing{shared: s}
 	looking, control, revoking, pages := &looking{s}, &control{s}, &revoking{s}, newPages()
+	pushing := &pushing{s}
 	return append([]route{
 		{pattern: "/", methods: "GET, HEAD", action: permit.Subscribe, serve: func(x *exchange) {
 			if x.head.Upgrade {
@@ -61,6 +62,7 @@ func rows(s *shared) []route {
 		{pattern: "/channels/{channel}/history", methods: "GET, HEAD", action: permit.History, serve: looking.history},
 		{pattern: "/channels/{channel}/presence", methods: "GET, HEAD", action: permit.Presence, serve: looking.presence},
 		{pattern: mercurePath, methods: "GET, HEAD, POST", action: permit.Subscribe, body: oneForm, mercure: true, serve: newHub(s).serve, refuse: subscribing.refuseStream},
+		{pattern: "/app/{key}", methods: "GET", action: permit.Arrive, serve: pushing.webSocket, refuse: pushing.refuseSocket},
 		{pattern: clientPath, methods: "GET, HEAD", serve: pages.script},
 		{pattern: presencePath, methods: "GET, HEAD", serve: pages.script},
 		{pattern: sharePath, methods: "GET, HEAD", serve: pages.script},

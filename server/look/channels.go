@@ -9,14 +9,20 @@ import (
 )
 
 // Channels is a page of channels by name: {"channels":[…],"next":…?}. The hub
-// looks at each channel there is, so it is a question for a worker.
-func (d *Desk) Channels(prefix, after string, limit int) []byte {
+// looks at each channel there is, so it is a question for a worker. The page lacks those that hides
+// picks, and may be shorter for it.
+func (d *Desk) Channels(prefix, after string, limit int, hides func(channel string) bool) []byte {
 	infos := d.Hub.Channels(prefix, after, limit)
 	body := append(make([]byte, 0, 64+192*len(infos)), `{"channels":[`...)
-	for i, info := range infos {
-		if i > 0 {
+	begun := false
+	for _, info := range infos {
+		if hides(info.Name) {
+			continue
+		}
+		if begun {
 			body = append(body, ',')
 		}
+		begun = true
 		body = appendInfo(body, d.Lineage, info)
 	}
 	body = append(body, ']')

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"peal/loop/frame"
+	"peal/server/app"
 	"peal/server/auth"
 	"peal/server/ban"
 	"peal/server/hub"
@@ -28,6 +29,9 @@ type Gate struct {
 	Bans     *ban.Table
 	Hub      Directory
 	Presence *presence.Table
+
+	// Apps are those of the Pusher protocol, some of whose channels are protected. nil: none.
+	Apps *app.Table
 
 	// Revocations are the tokens that no longer hold. nil: all hold.
 	Revocations Revocations

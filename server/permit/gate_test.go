@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"peal/server/app"
 	"peal/server/auth"
 	"peal/server/ban"
 	"peal/server/grant"
@@ -151,6 +152,14 @@ func TestChecksComeInTheDocumentedOrder(t *testing.T) {
 		step{"message_too_large", func(r *permit.Request) { r.Data = r.Data[:11] }},
 		step{"message_too_large", func(r *permit.Request) { r.Channels = of("a") }},
 		step{"message_too_large", func(*permit.Request) { gate.WireBytes = 10_000 }})
+	apps, err := app.New([]app.Definition{{ID: "1", Key: "k", Secret: "a-long-secret"}}, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate.Apps = apps
+	walk(permit.Request{Action: permit.Subscribe, Channels: of("private-a"), Draining: true},
+		step{"channel_protected", func(*permit.Request) { gate.Apps = nil }},
+		step{"draining", func(r *permit.Request) { r.Draining = false }})
 	gate.NoMemory = new(atomic.Bool)
 	gate.NoMemory.Store(true)
 	walk(permit.Request{Action: permit.Publish, Channels: of("a"), Data: []byte("x")},

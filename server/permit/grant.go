@@ -1,8 +1,11 @@
 package permit
 
 import (
+	"strings"
+
 	"peal/loop/frame"
 	"peal/server/grant"
+	"peal/server/log"
 	"peal/server/names"
 	"peal/server/refusal"
 	"peal/server/rules"
@@ -20,16 +23,17 @@ type Revocations interface {
 
 // Found by what the client has proven about itself.
 var (
-	ErrRevoked  = &refusal.Error{Status: 401, Code: "token_revoked", Message: "the backend has revoked this token: get a new one from it", Close: frame.CloseDisconnected}
-	ErrUnknown  = &refusal.Error{Status: 401, Code: "control_state_lost", Message: "this token was issued before the server started (iat), and the server cannot know whether it has been revoked: get a new one, with iat; with --log file: the server keeps revocations", Close: frame.CloseUnauthorized}
-	ErrNoIssued = &refusal.Error{Status: 401, Code: "control_state_lost", Message: "the token does not say when it was issued, and the server does not know which tokens were revoked before it started: sign tokens with iat; with --log file: the server keeps revocations, and takes tokens without iat", Close: frame.CloseUnauthorized}
-	ErrExpired  = &refusal.Error{Status: 401, Code: "token_expired", Message: "the token has expired: get a new one, and connect again from the same cursor", Close: frame.CloseUnauthorized}
-	ErrMismatch = &refusal.Error{Status: 403, Code: "client_mismatch", Message: "client differs from the sub of the token: leave client out, because the token names the client", Close: frame.CloseForbidden}
-	ErrNoToken  = &refusal.Error{Status: 401, Code: "token_missing", Message: "this needs a token or a key: send it as Authorization: Bearer, on a WebSocket also as the subprotocol peal.token.<token>, or as token= in the URL", Close: frame.CloseUnauthorized}
-	ErrNoName   = &refusal.Error{Status: 401, Code: "token_missing", Message: "with auth token, a client name needs a token, which names the client: send a token, or leave client out", Close: frame.CloseUnauthorized}
-	ErrNotUser  = &refusal.Error{Status: 403, Code: "not_allowed", Message: "a channel $user:<name> is for the user of that name and for backends: subscribe to $me", Close: frame.CloseForbidden}
-	ErrNoGrant  = &refusal.Error{Status: 403, Code: "not_allowed", Message: "the token or key does not grant this action on one of the channels: get one whose patterns match (for a token peal.subscribe, peal.publish or peal.presence, for a key allow)", Close: frame.CloseForbidden}
-	ErrNotKey   = &refusal.Error{Status: 403, Code: "backend_only", Message: "this is for backends: send a key that allows it as Authorization: Bearer", Close: frame.CloseForbidden}
+	ErrRevoked   = &refusal.Error{Status: 401, Code: "token_revoked", Message: "the backend has revoked this token: get a new one from it", Close: frame.CloseDisconnected}
+	ErrUnknown   = &refusal.Error{Status: 401, Code: "control_state_lost", Message: "this token was issued before the server started (iat), and the server cannot know whether it has been revoked: get a new one, with iat; with --log file: the server keeps revocations", Close: frame.CloseUnauthorized}
+	ErrNoIssued  = &refusal.Error{Status: 401, Code: "control_state_lost", Message: "the token does not say when it was issued, and the server does not know which tokens were revoked before it started: sign tokens with iat; with --log file: the server keeps revocations, and takes tokens without iat", Close: frame.CloseUnauthorized}
+	ErrExpired   = &refusal.Error{Status: 401, Code: "token_expired", Message: "the token has expired: get a new one, and connect again from the same cursor", Close: frame.CloseUnauthorized}
+	ErrMismatch  = &refusal.Error{Status: 403, Code: "client_mismatch", Message: "client differs from the sub of the token: leave client out, because the token names the client", Close: frame.CloseForbidden}
+	ErrNoToken   = &refusal.Error{Status: 401, Code: "token_missing", Message: "this needs a token or a key: send it as Authorization: Bearer, on a WebSocket also as the subprotocol peal.token.<token>, or as token= in the URL", Close: frame.CloseUnauthorized}
+	ErrNoName    = &refusal.Error{Status: 401, Code: "token_missing", Message: "with auth token, a client name needs a token, which names the client: send a token, or leave client out", Close: frame.CloseUnauthorized}
+	ErrNotUser   = &refusal.Error{Status: 403, Code: "not_allowed", Message: "a channel $user:<name> is for the user of that name and for backends: subscribe to $me", Close: frame.CloseForbidden}
+	ErrNoGrant   = &refusal.Error{Status: 403, Code: "not_allowed", Message: "the token or key does not grant this action on one of the channels: get one whose patterns match (for a token peal.subscribe, peal.publish or peal.presence, for a key allow)", Close: frame.CloseForbidden}
+	ErrProtected = &refusal.Error{Status: 403, Code: "channel_protected", Message: "this is a private or presence channel of an app of the Pusher protocol: use that protocol with a signature of the app, or send a key or token that grants the channel", Close: frame.CloseForbidden}
+	ErrNotKey    = &refusal.Error{Status: 403, Code: "backend_only", Message: "this is for backends: send a key that allows it as Authorization: Bearer", Close: frame.CloseForbidden}
 )
 
 // Keep decides about channels that the connection has already, after the client has
@@ -76,7 +80,7 @@ func (g *Gate) client(r *Request) *refusal.Error {
 // grant refuses what the client has not been granted, by its token or key; also a name
 // where a token would prove it: no client is listed as a user that it is not.
 func (g *Gate) grant(r *Request) *refusal.Error {
-	if g.NeedsToken && r.Action == Subscribe && r.Who.Grant == nil && len(r.Who.Client) > 0 {
+	if g.NeedsToken && r.Action == Subscribe && r.Who.Grant == nil && len(r.Who.Client) > 0 && !r.Granted {
 		return ErrNoName
 	}
 	if r.Topics {
@@ -89,6 +93,15 @@ func (g *Gate) grant(r *Request) *refusal.Error {
 		need := n.Rule().Subscribe
 		if r.Action == Publish {
 			need = n.Rule().Publish
+		}
+		if r.Granted && (need == rules.Token || need == rules.Anyone) {
+			continue
+		}
+		if need == rules.Anyone && g.Apps.Protects(n.Text()) {
+			if r.Who.Grant == nil {
+				return ErrProtected
+			}
+			need = rules.Token
 		}
 		if err := granted(r.Who.Grant, r.Action, n, need); err != nil {
 			return err
@@ -128,12 +141,32 @@ func granted(who *grant.Grant, a Action, n *names.Name, need rules.Who) *refusal
 	return nil
 }
 
+// protected refuses a look at protected channels that the client has not been granted.
+func (g *Gate) protected(r *Request) *refusal.Error {
+	if r.Action == Inspect {
+		for _, n := range r.Channels {
+			if g.Hides(&r.Who, n.Text()) {
+				return ErrProtected
+			}
+		}
+	}
+	return nil
+}
+
+// Hides reports whether a channel must not be shown to a client that may list channels.
+func (g *Gate) Hides(who *Principal, channel string) bool {
+	if g.Apps.Len() == 0 || !g.Apps.Protects(strings.TrimPrefix(channel, log.PresencePrefix)) {
+		return false
+	}
+	return who.Grant == nil || !who.Grant.Allows(Inspect, channel)
+}
+
 // grantControl decides about actions that are the backend's.
 func (g *Gate) grantControl(r *Request) *refusal.Error {
 	who := r.Who.Grant
 	switch {
 	case !g.NeedsToken && r.Action != Revoke:
-		return nil // without access control they are everybody's, as publishing is
+		return g.protected(r) // without access control they are everybody's, as publishing is
 	case who == nil:
 		return ErrNoToken
 	case who.Kind != grant.Backend:

@@ -98,6 +98,10 @@ type Request struct {
 	// Of Arrive.
 	Effect bool // the request does something even if its response is not read: its method is not GET, HEAD or OPTIONS
 
+	// Granted: the app of the channels has granted them, by its signature for this
+	// connection or because they are public. It is what a token would be.
+	Granted bool
+
 	// Of Inspect: the names that it is about begin with this, where it names no channel.
 	Prefix []byte
 

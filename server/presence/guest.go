@@ -41,6 +41,16 @@ func (t *Table) Enter(by share.Key, client, info string) *Guest {
 func (g *Guest) Client() string { return g.person.client }
 func (g *Guest) Info() string   { return g.person.info }
 
+// On is the name under which the guest is listed on a channel; ok is false if it is not.
+func (g *Guest) On(channel string) (client string, ok bool) {
+	for i := range g.seats {
+		if s := &g.seats[i]; s.channel == channel && s.member != nil {
+			return s.person.client, true
+		}
+	}
+	return "", false
+}
+
 // Sit lists the guest under client, with info ("" for nothing new), on those of
 // the channels for which listed is true and which have room. It returns the number
 // of channels without room. It reports false, and has done nothing, if there is no

@@ -42,6 +42,8 @@ type Draft struct {
 	// which clients should reconnect, empty for none. Of Joined only.
 	Joined, Private bool
 	Retry           []byte
+	// Tags go with the message; nil for none. They are kept.
+	Tags map[string]string
 
 	// Exclude is the id of the session that does not receive it, as text; empty for none.
 	Exclude []byte
@@ -87,7 +89,7 @@ func (d *Draft) AppendEntries(dst []*log.Entry, channels []*names.Name) []*log.E
 	}
 	from := len(dst)
 	for _, n := range channels {
-		dst = append(dst, &log.Entry{Channel: n.Text(), Event: event, Data: data, Binary: d.Binary, Publisher: publisher, IdempotencyKey: key, Exclude: d.exclude})
+		dst = append(dst, &log.Entry{Channel: n.Text(), Event: event, Data: data, Binary: d.Binary, Publisher: publisher, IdempotencyKey: key, Exclude: d.exclude, Tags: d.Tags})
 	}
 	log.Share(dst[from:])
 	return dst
