@@ -14,8 +14,12 @@ import (
 	"peal/server/rules"
 )
 
-// Count is how many entries are moved at a time.
-const Count = 64
+// Count is how many entries are moved at a time, and Bytes how many bytes of fields these have at
+// most; a larger entry is moved alone.
+const (
+	Count = 64
+	Bytes = 4 << 20
+)
 
 // Pauses of Run.
 const (
@@ -115,7 +119,7 @@ func rest(ctx context.Context, pause time.Duration) {
 	}
 }
 
-// Step moves what there is, up to Count entries, if this node has the lease. After an error the
+// Step moves what there is, up to Count entries and Bytes, if this node has the lease. After an error the
 // entries are where they were, and those that are in the log are found there by their keys the
 // next time.
 func (m *Mover) Step(ctx context.Context) (held bool, err error) {
@@ -125,11 +129,11 @@ func (m *Mover) Step(ctx context.Context) (held bool, err error) {
 		m.waiting.Store(0)
 		return held, err
 	}
-	list, err := m.From.Read(ctx, Count)
+	list, more, err := m.From.Read(ctx, Count, Bytes)
 	if err != nil {
 		return true, err
 	}
-	if len(list) == Count {
+	if more {
 		if n, err := m.From.Waiting(ctx); err == nil {
 			m.waiting.Store(int64(n))
 		}
@@ -145,7 +149,7 @@ func (m *Mover) Step(ctx context.Context) (held bool, err error) {
 			return true, errors.Join(failed, err)
 		}
 		m.count(moved, refused)
-		if len(list) < Count {
+		if !more {
 			m.waiting.Store(int64(len(list) - len(moved) - len(refused)))
 		}
 	}

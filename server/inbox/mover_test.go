@@ -67,10 +67,16 @@ func (d *door) Leave(context.Context) {
 	}
 }
 
-func (d *door) Read(_ context.Context, count int) ([]log.Foreign, error) {
+func (d *door) Read(_ context.Context, count, bytes int) (list []log.Foreign, more bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.Clone(d.list[:min(count, len(d.list))]), nil
+	for i := range d.list {
+		if bytes -= d.list[i].Size(); len(list) == count || i > 0 && bytes < 0 {
+			return list, true, nil
+		}
+		list = append(list, d.list[i])
+	}
+	return list, false, nil
 }
 
 func (d *door) Settle(_ context.Context, moved []string, refused []log.Refused) error {
@@ -197,6 +203,22 @@ func TestEntriesAreMovedInOrder(t *testing.T) {
 	}
 	if s := m.Stats(); s.Moved != 2*inbox.Count+3 || s.Refused != 0 || !s.Mover || s.Waiting != 0 {
 		t.Errorf("stats %+v", s)
+	}
+}
+
+// Large entries are moved few at a time.
+func TestARoundHasItsBytes(t *testing.T) {
+	r := newRig()
+	m := r.mover(&door{store: r.store})
+	data := strings.Repeat("x", inbox.Bytes/4)
+	for i := range 6 {
+		r.add(fmt.Sprintf("%d-0", i+1), "channel", "a", "data", data)
+	}
+	for _, want := range []struct{ left, waiting int }{{3, 6}, {0, 0}} { // of four, the names of the fields are too much
+		r.step(t, m, nil)
+		if left, s := len(r.left()), m.Stats(); left != want.left || s.Waiting != want.waiting {
+			t.Errorf("%d left, %d waiting, want %+v", left, s.Waiting, want)
+		}
 	}
 }
 

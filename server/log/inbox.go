@@ -12,9 +12,10 @@ type Inbox interface {
 	// is its idempotency key, not the lease.
 	Lease(ctx context.Context) (held bool, err error)
 
-	// Read returns the oldest entries, at most count. If there are none, it waits for a
-	// second or so, or until ctx ends; then none is no error.
-	Read(ctx context.Context, count int) ([]Foreign, error)
+	// Read returns the oldest entries, at most count with at most so many bytes of fields, but
+	// the first whatever its size. If there are none, it waits for a second or so, or until ctx
+	// ends; then none is no error. more: there may be others.
+	Read(ctx context.Context, count, bytes int) (list []Foreign, more bool, err error)
 
 	// Settle removes the entries moved, and sets the entries refused aside with the reasons.
 	// An entry that is not there any more is left out.
@@ -36,6 +37,14 @@ type Inboxed interface {
 type Foreign struct {
 	ID     string   // given by the store; later ones are greater
 	Fields []string // name, value, name, value, …; any bytes
+}
+
+// Size is the bytes of the fields.
+func (f *Foreign) Size() (bytes int) {
+	for _, text := range f.Fields {
+		bytes += len(text)
+	}
+	return bytes
 }
 
 // Refused is an entry of the inbox that cannot be published.

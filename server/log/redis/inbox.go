@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -14,6 +15,9 @@ import (
 
 //go:embed lease.lua
 var leaseText string
+
+//go:embed more.lua
+var moreText string
 
 //go:embed settle.lua
 var settleText string
@@ -71,25 +75,52 @@ func (i *inbox) fault(ctx context.Context, err error) error {
 	return kind(err)
 }
 
-func (i *inbox) Read(ctx context.Context, count int) ([]log.Foreign, error) {
+// Read reads the first entry with XREAD, which waits but cannot count bytes, and the others with
+// a script.
+func (i *inbox) Read(ctx context.Context, count, bytes int) (list []log.Foreign, more bool, err error) {
 	streams, err := i.do(ctx, func(b rueidis.Builder) rueidis.Completed {
-		return b.Xread().Count(int64(count)).Block(inboxWait.Milliseconds()).Streams().Key(i.stream).Id("0").Build()
+		return b.Xread().Count(1).Block(inboxWait.Milliseconds()).Streams().Key(i.stream).Id("0").Build()
 	}).AsXReadSlices()
 	if rueidis.IsRedisNil(err) {
-		return nil, nil
+		return nil, false, nil
 	}
 	if err != nil {
-		return nil, i.fault(ctx, err)
+		return nil, false, i.fault(ctx, err)
 	}
-	entries := streams[i.stream]
-	list := make([]log.Foreign, len(entries))
+	if list = foreign(nil, streams[i.stream]); len(list) == 0 {
+		return nil, false, nil
+	}
+	first := &list[0]
+	if bytes -= first.Size(); bytes <= 0 || count <= 1 {
+		return list, true, nil
+	}
+	answer, err := i.do(ctx, func(b rueidis.Builder) rueidis.Completed {
+		return b.Eval().Script(moreText).Numkeys(1).Key(i.stream).Arg(first.ID, strconv.Itoa(count-1), strconv.Itoa(bytes)).Build()
+	}).ToArray()
+	if err != nil {
+		return nil, false, i.fault(ctx, err)
+	}
+	if len(answer) != 2 {
+		return nil, false, errors.New("redis: unexpected answer")
+	}
+	others, err := answer[0].AsXRangeSlices()
+	if err != nil {
+		return nil, false, fmt.Errorf("redis: %w", err)
+	}
+	left, err := answer[1].AsInt64()
+	return foreign(list, others), left == 1, err
+}
+
+// foreign appends entries to list.
+func foreign(list []log.Foreign, entries []rueidis.XRangeSlice) []log.Foreign {
 	for n := range entries {
-		list[n].ID = entries[n].ID
-		for _, f := range entries[n].FieldValues {
-			list[n].Fields = append(list[n].Fields, f.Field, f.Value)
+		f := log.Foreign{ID: entries[n].ID}
+		for _, pair := range entries[n].FieldValues {
+			f.Fields = append(f.Fields, pair.Field, pair.Value)
 		}
+		list = append(list, f)
 	}
-	return list, nil
+	return list
 }
 
 func (i *inbox) Settle(ctx context.Context, moved []string, refused []log.Refused) error {

@@ -72,15 +72,15 @@ func TestOneNodeHasTheInbox(t *testing.T) {
 func TestInboxIsReadAndSettled(t *testing.T) {
 	r, a, _ := inboxes(t)
 	lease(t, a)
-	if list, err := a.Read(t.Context(), 10); err != nil || len(list) != 0 {
+	if list, _, err := a.Read(t.Context(), 10, 1<<20); err != nil || len(list) != 0 {
 		t.Fatalf("an empty inbox has %v, %v", list, err)
 	}
 	var ids []string
 	for n := range 5 {
 		ids = append(ids, fmt.Sprint(do(t, r, "XADD", "{peal}:inbox", "*", "channel", "a", "channel", "b", "data", fmt.Sprintf("%d\xff\x00", n))))
 	}
-	list, err := a.Read(t.Context(), 3)
-	if err != nil || len(list) != 3 {
+	list, more, err := a.Read(t.Context(), 3, 1<<20)
+	if err != nil || len(list) != 3 || !more {
 		t.Fatalf("read %v, %v", list, err)
 	}
 	for n, f := range list {
@@ -97,7 +97,7 @@ func TestInboxIsReadAndSettled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if list, err = a.Read(t.Context(), 10); err != nil || len(list) != 2 || list[0].ID != ids[3] {
+	if list, more, err = a.Read(t.Context(), 10, 1<<20); more || err != nil || len(list) != 2 || list[0].ID != ids[3] {
 		t.Errorf("left %v, %v", list, err)
 	}
 	aside := fmt.Sprintf("%q", do(t, r, "XRANGE", "{peal}:inbox:refused", "-", "+"))
@@ -119,7 +119,7 @@ func TestRefusedEntriesAreBounded(t *testing.T) {
 		do(t, r, "XADD", "{peal}:inbox", "*", "n", fmt.Sprint(n))
 	}
 	for {
-		list, err := a.Read(t.Context(), 200)
+		list, _, err := a.Read(t.Context(), 200, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +148,7 @@ func TestInboxComesBackWithItsServer(t *testing.T) {
 	if _, err := a.Lease(t.Context()); err == nil {
 		t.Error("a lease of a server that is gone")
 	}
-	if _, err := a.Read(t.Context(), 1); err == nil {
+	if _, _, err := a.Read(t.Context(), 1, 1<<20); err == nil {
 		t.Error("nothing is read from a server that is gone, and no error")
 	}
 	if err := r.Restart(t.Context()); err != nil {
@@ -159,6 +159,35 @@ func TestInboxComesBackWithItsServer(t *testing.T) {
 			break
 		} else if time.Now().After(end) {
 			t.Fatalf("no lease: %v", err)
+		}
+	}
+}
+
+// A reading has so many bytes, but for a first entry that is larger.
+func TestInboxIsReadByBytes(t *testing.T) {
+	r, a, _ := inboxes(t)
+	lease(t, a)
+	for _, size := range []int{1000, 1000, 996, 5000, 10, 20} {
+		do(t, r, "XADD", "{peal}:inbox", "*", "data", strings.Repeat("x", size))
+	}
+	for _, want := range []struct {
+		sizes []int
+		more  bool
+	}{{[]int{1004, 1004, 1000}, true}, {[]int{5004}, true}, {[]int{14, 24}, false}} {
+		list, more, err := a.Read(t.Context(), 10, 3008)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sizes []int
+		var ids []string
+		for i := range list {
+			sizes, ids = append(sizes, list[i].Size()), append(ids, list[i].ID)
+		}
+		if !slices.Equal(sizes, want.sizes) || more != want.more {
+			t.Errorf("read %d, more %v, want %v", sizes, more, want)
+		}
+		if err := a.Settle(t.Context(), ids, nil); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

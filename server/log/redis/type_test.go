@@ -54,7 +54,7 @@ func TestAKeyOfAnotherType(t *testing.T) {
 		t.Fatal(err)
 	}
 	do(t, server, "SET", "{peal}:inbox", "x")
-	if _, err := box.Read(context.Background(), 1); err == nil || !strings.Contains(err.Error(), "the key {peal}:inbox of Redis is a string and not a stream") {
+	if _, _, err := box.Read(context.Background(), 1, 1); err == nil || !strings.Contains(err.Error(), "the key {peal}:inbox of Redis is a string and not a stream") {
 		t.Errorf("the inbox: %v", err)
 	}
 	box.Leave(context.Background())
