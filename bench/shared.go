@@ -85,7 +85,7 @@ func (c *Config) SharedExperiments() []Experiment {
 			return onRedis(ctx, c.Peal, c.Loops, func(s *Server, r *redisd.Server) (Sample, error) { return c.idleNode(ctx, s, r) })
 		}},
 		{Key: "shared-start", Rows: []record.Row{
-			{What: fmt.Sprintf("start of a node with %d retained entries, until it is ready", retained), Unit: "s"},
+			{What: fmt.Sprintf("start of a node with %d retained entries, in channels of %d messages, until it is ready", retained, batchMessages), Unit: "s"},
 			{What: "resident memory of the node then", Unit: "MB"},
 			{What: "memory that Redis uses for them", Unit: "MB"},
 		}, A: func(ctx context.Context) (Sample, error) { return c.start(ctx, retained) }},
@@ -120,7 +120,7 @@ func (c *Config) publishing(ctx context.Context, s *Server, pid int) (n int, cpu
 		return 0, 0, err
 	}
 	over := time.Now().Add(c.Length)
-	n, err = publishBatches(ctx, s.Addr, func(int) bool { return time.Now().Before(over) })
+	n, err = publishBatches(ctx, s.Addr, 1, func(int) bool { return time.Now().Before(over) })
 	if err != nil {
 		return 0, 0, err
 	}
@@ -128,22 +128,31 @@ func (c *Config) publishing(ctx context.Context, s *Server, pid int) (n int, cpu
 	return n, after - before, err
 }
 
-// publishBatches publishes batch after batch, batchPublishers at a time, while more is true of
-// the number of entries that were sent. It returns how many; all are acknowledged.
-func publishBatches(ctx context.Context, addr string, more func(sent int) bool) (int, error) {
-	one := fmt.Sprintf(`{"channel":"batch","data":%q}`, strings.Repeat("x", messageBytes))
-	body := []byte(`{"messages":[` + strings.Repeat(one+",", batchMessages-1) + one + `]}`)
+// batchBody is a batch of messages on one channel.
+func batchBody(channel int) []byte {
+	one := fmt.Sprintf(`{"channel":"batch-%d","data":%q}`, channel, strings.Repeat("x", messageBytes))
+	return []byte(`{"messages":[` + strings.Repeat(one+",", batchMessages-1) + one + `]}`)
+}
+
+// publishBatches publishes batch after batch on so many channels in turn, batchPublishers at a
+// time, while more is true of the number of entries that were sent. It returns how many; all are
+// acknowledged.
+func publishBatches(ctx context.Context, addr string, channels int, more func(sent int) bool) (int, error) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: batchPublishers}, Timeout: time.Minute}
 	defer client.CloseIdleConnections()
-	var sent atomic.Int64
+	var sent, turn atomic.Int64
 	failed := make([]error, batchPublishers)
 	var all sync.WaitGroup
 	for i := range batchPublishers {
 		all.Go(func() {
+			body := batchBody(0)
 			for ctx.Err() == nil && failed[i] == nil && more(int(sent.Load())) {
 				var took bool
 				if took, failed[i] = publishBatch(ctx, client, addr, body); took {
 					sent.Add(batchMessages)
+					if channels > 1 {
+						body = batchBody(int(turn.Add(1)) % channels)
+					}
 				} else if failed[i] == nil {
 					sleep(ctx, 5*time.Millisecond)
 				}
@@ -225,7 +234,7 @@ func (c *Config) start(ctx context.Context, entries int) (Sample, error) {
 	l := with(c.Peal, "--log-entries", strconv.Itoa(2*entries))
 	l.Wait = startWait
 	return onRedis(ctx, l, c.Loops, func(first *Server, r *redisd.Server) (Sample, error) {
-		if _, err := publishBatches(ctx, first.Addr, func(sent int) bool { return sent < entries }); err != nil {
+		if _, err := publishBatches(ctx, first.Addr, max(1, entries/batchMessages), func(sent int) bool { return sent < entries }); err != nil {
 			return nil, err
 		}
 		began := time.Now()
