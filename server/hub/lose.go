@@ -9,14 +9,19 @@ func (h *Hub) OnLose(f func(from, upto uint64)) { h.onLose = f }
 // before from goes, too, because a channel has one gap and not a hole. It is called as
 // Apply is, also between two calls of Restore.
 //
-// Its work is that of all channels and messages there are, some microseconds for each channel (BenchmarkLose). It is
-// for what happens once in the life of a store.
+// Publishing waits for it. Its work is that of all channels there are, a fraction of a microsecond
+// for each (BenchmarkLose); it does not look at messages.
 func (h *Hub) Lose(from, upto uint64) {
 	h.order.Lock()
 	h.journal.lose(upto)
 	for i := range h.shards {
 		h.loseShard(&h.shards[i], upto)
 	}
+	// No shard has a history now, so nobody counts anything off meanwhile. Data that messages
+	// share counts as held by those that are gone: one that follows may be charged less.
+	clear(h.lists)
+	h.bytes.Store(0)
+	h.messages.Store(0)
 	h.head.Store(max(h.head.Load(), upto))
 	h.ring.Lose(upto)
 	h.order.Unlock()
@@ -25,7 +30,8 @@ func (h *Hub) Lose(from, upto uint64) {
 	}
 }
 
-// loseShard is Lose for one shard. h.order is held.
+// loseShard is Lose for one shard. h.order is held. Histories are dropped as a whole, and lists
+// with them, because what they hold is not beyond upto.
 func (h *Hub) loseShard(s *shard, upto uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -33,12 +39,24 @@ func (h *Hub) loseShard(s *shard, upto uint64) {
 		s.watermarks[bucket] = max(s.watermarks[bucket], upto)
 	}
 	s.forgotten = forgotten{} // the watermarks say as much
+	s.runs = nil
+	used := 0
 	for _, c := range s.channels {
-		for c.history != nil && c.history.count > 0 {
-			h.dropLocked(c)
+		if c.subscribers != 0 {
+			used++
+			c.history, c.discarded = nil, max(c.discarded, upto)
+		} else if c.discarded > upto {
+			h.forgetLocked(s, c.hash, c.discarded)
 		}
-		c.discarded = max(c.discarded, upto)
-		h.unlinkLocked(s, c) // may forget it, which a range allows
 	}
-	s.runs = nil // dropLocked notes them
+	if used == len(s.channels) {
+		return
+	}
+	channels := make(map[string]*channel, used)
+	for name, c := range s.channels {
+		if c.subscribers != 0 {
+			channels[name] = c
+		}
+	}
+	s.channels, s.peak = channels, used
 }

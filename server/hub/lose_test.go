@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -47,6 +48,44 @@ func TestALossIsAGapOnEveryChannel(t *testing.T) {
 	}
 }
 
+// What is lost is counted off, and what follows is retained as before.
+func TestALossIsCountedOff(t *testing.T) {
+	const total = 100_000
+	r := newRig(hub.Config{TotalBytes: total})
+	data := bytes.Repeat([]byte("x"), 1000)
+	for i := range 3 {
+		r.wide(20, i*20, data)
+		r.Join(fmt.Sprint("wide-", i))
+	}
+	r.Lose(r.head, r.head+9)
+	r.head += 9
+	lost := r.head
+	r.wantStats(t, hub.Stats{Channels: 3, Subscribers: 3})
+	r.clock.pass(time.Second)
+	if r.Sweep(r.clock.now()) {
+		t.Error("there is something to sweep")
+	}
+	last := r.wide(20, 0, data)
+	r.wantRead(t, "wide-0", 0, lost, last-19)
+	s := r.Stats()
+	if s.Channels != 20 || s.Messages != 20 || s.Bytes < 20*log.EntryOverhead || s.Evicted != 0 {
+		t.Errorf("after the loss: %+v", s)
+	}
+	for range 100 {
+		r.wide(20, 0, data)
+	}
+	if s := r.Stats(); s.Evicted == 0 || s.Bytes > total {
+		t.Errorf("the total does not hold: %+v", s)
+	}
+	for i := range 3 {
+		r.Leave(fmt.Sprint("wide-", i))
+	}
+	r.clock.pass(time.Hour)
+	for r.Sweep(r.clock.now()) {
+	}
+	r.wantStats(t, hub.Stats{Evicted: r.Stats().Evicted})
+}
+
 // A loss may lie in the part of the log that a start reads.
 func TestALossAmongWhatIsRestored(t *testing.T) {
 	r := newRig(hub.Config{})
@@ -64,18 +103,28 @@ func TestALossAmongWhatIsRestored(t *testing.T) {
 	r.wantRead(t, "b", 2, 10)
 }
 
+// BenchmarkLose is of 100,000 channels with ten messages each, without and with subscribers.
 func BenchmarkLose(b *testing.B) {
 	const channels = 100_000
-	h := hub.New(hub.Config{TotalBytes: 1 << 30}, noRing{}, nothing, time.Now)
-	sequence := uint64(0)
-	for range b.N {
-		b.StopTimer()
-		for i := range channels {
-			sequence++
-			h.Apply([]*log.Entry{{Sequence: sequence, Channel: fmt.Sprint(i), Data: []byte("x"), Time: time.Now().UnixMilli()}})
-		}
-		b.StartTimer()
-		sequence += 1 + rand.Uint64N(3)
-		h.Lose(sequence-1, sequence)
+	for _, subscribed := range []bool{false, true} {
+		b.Run(fmt.Sprintf("subscribed=%v", subscribed), func(b *testing.B) {
+			h := hub.New(hub.Config{TotalBytes: 1 << 30}, noRing{}, nothing, time.Now)
+			sequence := uint64(0)
+			for i := range channels {
+				if subscribed {
+					h.Join(fmt.Sprint(i))
+				}
+			}
+			for range b.N {
+				b.StopTimer()
+				for i := range 10 * channels {
+					sequence++
+					h.Apply([]*log.Entry{{Sequence: sequence, Channel: fmt.Sprint(i % channels), Data: []byte("x"), Time: time.Now().UnixMilli()}})
+				}
+				b.StartTimer()
+				sequence += 1 + rand.Uint64N(3)
+				h.Lose(sequence-1, sequence)
+			}
+		})
 	}
 }
