@@ -24,6 +24,7 @@ type acceptor struct {
 	group     *Group
 	loop      *Loop
 	listeners []int32
+	inherited int // of these, the first ones: another process keeps them open
 	admission *admit.Admission
 	paused    bool
 	retrying  bool
@@ -39,8 +40,8 @@ type acceptCounts struct {
 	failed    uint64 // connections that ended before they were accepted
 }
 
-func newAcceptor(g *Group, listeners []int) *acceptor {
-	a := &acceptor{group: g, loop: g.loops[0], admission: g.admission, given: make([][]newcomer, len(g.loops))}
+func newAcceptor(g *Group, listeners []int, inherited int) *acceptor {
+	a := &acceptor{group: g, inherited: inherited, loop: g.loops[0], admission: g.admission, given: make([][]newcomer, len(g.loops))}
 	for _, fd := range listeners {
 		a.listeners = append(a.listeners, int32(fd))
 	}
@@ -221,7 +222,34 @@ func (a *acceptor) pause(on bool) {
 	}
 }
 
+// mostLast is how many connections that wait on a listener are accepted before it is
+// closed: as many as wait there by default (net.core.somaxconn).
+const mostLast = 4096
+
+// takeLast accepts what waits on the listeners that nobody else keeps open, whatever the
+// rate of new connections: closing them would reset it. It is served like others of a drain.
+func (a *acceptor) takeLast() {
+	for _, listener := range a.listeners[min(a.inherited, len(a.listeners)):] {
+		for range mostLast {
+			arrival, err := a.loop.kernel.Accept(listener)
+			switch {
+			case err == nil:
+				a.place(arrival)
+				continue
+			case err != ErrAgain && err != ErrNotListening && !errors.Is(err, ErrExhausted):
+				a.counts.failed++
+				continue
+			}
+			break
+		}
+	}
+	a.handOver()
+}
+
 func (a *acceptor) close() {
+	if !a.paused {
+		a.takeLast()
+	}
 	a.paused = true
 	for _, l := range a.listeners {
 		a.loop.kernel.CloseSocket(l)

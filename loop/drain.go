@@ -11,13 +11,18 @@ import (
 // drainStep is how often a drain looks whether clients have caught up.
 const drainStep = 10 * time.Millisecond
 
-// Drain stops accepting, sends what is owed, says good-bye (WebSocket 1001, the
+// Drain stops accepting, but for what waits already, sends what is owed, says good-bye (WebSocket 1001, the
 // last answer to polls, the end of event streams) to a number of connections a second
 // (pace), and ends the loops. When ctx ends first, connections that are left are closed
 // as they are.
 func (g *Group) Drain(ctx context.Context) {
 	g.once.Do(func() {
-		g.StopAccepting()
+		closed := make(chan struct{})
+		g.stopAccepting(func() { close(closed) })
+		select {
+		case <-closed: // the last connections are with their loops before these count
+		case <-ctx.Done():
+		}
 		pace := g.pace(ctx)
 		for g.someLeft(ctx, pace.due(g.loops[0].kernel.Now())) && g.awaitPass(ctx) {
 		}
@@ -93,11 +98,16 @@ func (g *Group) stop(ctx context.Context) {
 	}
 }
 
-// StopAccepting begins a drain: it closes the listeners. Any goroutine may call it;
-// it does not wait.
-func (g *Group) StopAccepting() {
+// StopAccepting begins a drain: it accepts what waits on the listeners, up to mostLast for
+// each, and closes them. Any goroutine may call it; it does not wait.
+func (g *Group) StopAccepting() { g.stopAccepting(func() {}) }
+
+func (g *Group) stopAccepting(closed func()) {
 	l := g.loops[0]
-	l.Post(func() { l.acceptor.close() })
+	l.Post(func() {
+		l.acceptor.close()
+		closed()
+	})
 }
 
 // SayGoodBye is one pass of a drain. more is how many connections may have their turn

@@ -11,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"peal/loop"
+	"peal/loop/admit"
 )
 
 func TestDrainInTheMiddleOfAFanOut(t *testing.T) {
@@ -315,4 +318,66 @@ func TestDrainWaitsForTheFirstRequest(t *testing.T) {
 	c.expectEnd()
 	c.Close()
 	<-drained
+}
+
+// Connections that wait in the backlog, here for the rate of new ones, are served and
+// not reset, unless another process keeps the listener open.
+func TestDrainServesTheBacklog(t *testing.T) {
+	onlyPlain(t) // a client of TLS would wait for its handshake
+	const waiting = 100
+	s := prepare(t, options{config: loop.Config{Admission: admit.Limits{Rate: admit.Rate{Interval: time.Hour, Burst: 1}}}})
+	s.group.Start()
+	first := s.dial()
+	first.send("echo 1\n")
+	first.expect("1")
+	var late []*client
+	for range waiting {
+		c := s.dial()
+		c.send("echo 2\n")
+		late = append(late, c)
+	}
+	s.await("a pause", func() bool { return s.stats()[0].Admission.Pauses > 0 })
+	drained := make(chan struct{})
+	go func() { // ends with the drain
+		defer close(drained)
+		s.group.Drain(testContext())
+	}()
+	for _, c := range late {
+		c.expect("2")
+		c.expectEnd()
+		c.Close()
+	}
+	first.expectEnd()
+	first.Close()
+	<-drained
+}
+
+func TestDrainLeavesTheBacklogOfAnInheritedListener(t *testing.T) {
+	onlyPlain(t)
+	var kept int
+	s := prepare(t, options{
+		config:    loop.Config{Admission: admit.Limits{Rate: admit.Rate{Interval: time.Hour, Burst: 1}}},
+		inherited: 1,
+		listen: func(t testing.TB) (int, net.Addr) {
+			fd, addr := listenTCP(t, 0)
+			var err error
+			if kept, err = unix.Dup(fd); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { unix.Close(kept) })
+			return fd, addr
+		},
+	})
+	s.group.Start()
+	first := s.dial()
+	first.send("echo 1\n")
+	first.expect("1")
+	s.dial()
+	s.await("a pause", func() bool { return s.stats()[0].Admission.Pauses > 0 })
+	s.group.Drain(testContext())
+	fd, _, err := unix.Accept(kept)
+	if err != nil {
+		t.Fatalf("the connection that waited: %v", err)
+	}
+	unix.Close(fd)
 }

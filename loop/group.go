@@ -32,6 +32,7 @@ type Group struct {
 // Parts is what the loops of a Group serve.
 type Parts struct {
 	Listeners []int                // listening, non-blocking descriptors (Listen, Inherit); the Group closes them
+	Inherited int                  // how many of Listeners, the first ones, another process keeps open (Inherit); what waits there at the end is left to it
 	Front     func(loop int) Front // called once for each loop
 	Encoder   fanout.Encoder       // shared: any goroutine calls it
 	Source    fanout.Source
@@ -82,7 +83,7 @@ func (g *Group) Serve(p Parts) error {
 	for _, l := range g.loops {
 		l.serve(p)
 	}
-	a := newAcceptor(g, p.Listeners)
+	a := newAcceptor(g, p.Listeners, p.Inherited)
 	g.loops[0].acceptor = a
 	for _, fd := range a.listeners {
 		if err := g.loops[0].kernel.Add(fd); err != nil {

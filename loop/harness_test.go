@@ -51,6 +51,7 @@ type options struct {
 	open       loop.OpenKernel
 	trusted    func(peer netip.Addr) bool
 	secure     bool // over TLS
+	inherited  int  // Parts.Inherited
 
 	certificate *tls.Certificate // nil: the authority's
 }
@@ -105,6 +106,7 @@ func prepare(t testing.TB, o options) *server {
 	}
 	err = g.Serve(loop.Parts{
 		Listeners: []int{fd},
+		Inherited: o.inherited,
 		Front:     func(i int) loop.Front { return front{s.world, i} },
 		Encoder:   o.encoder,
 		Source:    s.journal,

@@ -258,6 +258,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	}
 	parts := loop.Parts{
 		Listeners: listeners,
+		Inherited: len(c.Inherit) + len(c.InheritPlain), // see listen
 		Front:     func(i int) loop.Front { return s.fronts[i] },
 		Encoder:   encoder,
 		Source:    s.hub,
