@@ -82,7 +82,7 @@ func (s *Server) mercure(c Config) *identity.Mercure {
 	if !c.Mercure.isOn() {
 		return nil
 	}
-	m := &identity.Mercure{Anonymous: c.Mercure.Anonymous, Cookie: c.Mercure.Cookie, Query: c.Mercure.Query == rules.Yes}
+	m := &identity.Mercure{Anonymous: c.Mercure.Anonymous, Templates: s.config.matchers(), Cookie: c.Mercure.Cookie, Query: c.Mercure.Query == rules.Yes}
 	if m.Cookie == NoCookie {
 		m.Cookie = ""
 	}

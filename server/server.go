@@ -38,7 +38,6 @@ import (
 	"peal/server/session"
 	"peal/server/share"
 	"peal/server/token"
-	"peal/server/topic"
 	"peal/server/webhook"
 	"peal/server/workers"
 )
@@ -269,7 +268,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 		Clock:     s.hub.Clock,
 	}
 	if c.matchers() {
-		parts.Patterns, parts.Past = topic.Patterns{}, s.hub
+		parts.Patterns, parts.Past = openPatterns{rules: &s.table, apps: &s.apps}, s.hub
 	}
 	if err = s.loops.Serve(parts); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"peal/server"
+	"peal/server/app"
 	"peal/server/rules"
 )
 
@@ -179,6 +180,48 @@ func TestMercurePrivateUpdatesHaveNoOtherWay(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A template receives what it matches, in the order of the log, and of private updates what
+// a selector of the token selects, too. What a rule or an app restricts, it does not receive.
+func TestMercureTemplates(t *testing.T) {
+	h := startHub(t, func(c *server.Config) {
+		c.Apps = []app.Definition{{ID: "1", Key: "key", Secret: "the secret of an app"}}
+		c.Channels = []rules.Rule{{Match: "https://a/books/closed", Subscribe: rules.Token}, {Match: "https://a/books/backend", Subscribe: rules.Backend}}
+	})
+	open := h.updates("", "https://a/books/{id}", "https://a/books/1")
+	some := h.updates(reader("https://a/books/{id}", "*x"), "https://a/books/{id}{?q}")
+	one := h.updates(reader("https://a/books/2"), "https://a/{+rest}")
+	all := h.updates(reader("*"), "*")
+	first := h.update("topic", "https://a/books/1", "data", "public 1", "type", "t")
+	h.update("topic", "https://a/books/1", "data", "private 1", "private", "on")
+	h.update("topic", "https://a/books/2", "topic", "https://a/users/7", "data", "private 2", "private", "on")
+	h.update("topic", "https://a/books/closed", "data", "closed")
+	h.update("topic", "https://a/books/backend", "data", "backend", "private", "on")
+	h.update("topic", "private-a", "data", "protected")
+	h.update("topic", "https://a/books/1/reviews", "data", "deeper")
+	h.update("topic", "https://b/x", "topic", "https://a/books/3", "data", "last")
+	for _, c := range []struct {
+		what string
+		s    *eventStream
+		want []string
+	}{
+		{"open", open, []string{"public 1", "last"}},
+		{"some", some, []string{"public 1", "private 1", "private 2", "last"}},
+		{"one", one, []string{"public 1", "private 2", "deeper", "last"}},
+		{"all", all, []string{"public 1", "private 1", "private 2", "deeper", "last"}},
+	} {
+		for _, text := range c.want {
+			c.s.heard(t, c.what, text)
+		}
+	}
+	again := h.eventsAt(hubPath+"?topic=https://a/books/%7Bid%7D", "Last-Event-ID: "+first, "Authorization: Bearer "+reader("https://a/books/{id}"))
+	if got := again.header.Get("Last-Event-ID"); got != first {
+		t.Errorf("Last-Event-ID %q, want %q", got, first)
+	}
+	for _, text := range []string{"private 1", "private 2", "last"} {
+		again.heard(t, "again", text)
 	}
 }
 

@@ -2,14 +2,18 @@ package httpapi
 
 import (
 	"bytes"
+	"strings"
 
 	"peal/loop/fanout"
 	"peal/loop/ring"
 	"peal/server/grant"
 	"peal/server/identity"
 	"peal/server/mercure"
+	"peal/server/names"
+	"peal/server/pattern"
 	"peal/server/refusal"
 	"peal/server/subscribe"
+	"peal/server/topic"
 )
 
 // mercurePath is where a hub of the Mercure protocol is.
@@ -24,7 +28,7 @@ var (
 	errNoMercureKeys = &refusal.Error{Status: 401, Code: "token_invalid", Message: "this server has no key for such tokens: set mercure-publisher-secret for publishers, mercure-subscriber-secret for subscribers"}
 	errMercureQuery  = &refusal.Error{Status: 401, Code: "token_misplaced", Message: "this server takes no tokens from URLs (mercure-query: false): send it as Authorization: Bearer, or as a cookie"}
 	errNoTopics      = &refusal.Error{Status: 400, Code: "bad_topic", Message: "the request names no topic: send at least one topic parameter"}
-	errTemplate      = &refusal.Error{Status: 400, Code: "bad_topic", Message: "URI templates and * are not served here yet: subscribe to topics by their names"}
+	errTemplate      = &refusal.Error{Status: 400, Code: "bad_topic", Message: "Mercure was off when the server started, so that it has no URI templates and no *: restart the server, or subscribe to topics by their names"}
 )
 
 // mercureHub serves the Mercure protocol: GET subscribes, POST publishes.
@@ -176,11 +180,11 @@ func (h *mercureHub) readTopics(x *exchange) (cursor []byte, err *refusal.Error)
 }
 
 // addTopic adds what the client may receive of a topic.
-func (h *mercureHub) addTopic(x *exchange, topic []byte) *refusal.Error {
-	if len(topic) == 1 && topic[0] == '*' || bytes.ContainsAny(topic, "{}") {
-		return errTemplate
+func (h *mercureHub) addTopic(x *exchange, text []byte) *refusal.Error {
+	if string(text) == all || bytes.ContainsAny(text, "{}") {
+		return h.addTemplate(x, text)
 	}
-	n, err := x.names.Topic(topic)
+	n, err := x.names.Topic(text)
 	if err != nil {
 		return err
 	}
@@ -193,6 +197,50 @@ func (h *mercureHub) addTopic(x *exchange, topic []byte) *refusal.Error {
 	return x.channels.AddName(x.names.Private(n))
 }
 
+// all is the selector of all topics.
+const all = topic.All
+
+// addTemplate adds the matchers of a template, or of all topics, and of what the client is
+// granted of it.
+func (h *mercureHub) addTemplate(x *exchange, text []byte) *refusal.Error {
+	if !h.deps.Mercure.Templates {
+		return errTemplate
+	}
+	if !pattern.IsPrintable(text) {
+		return names.ErrTopic
+	}
+	var granted []string
+	switch g := x.grant; {
+	case g == nil:
+	case g.Selectors(grant.Subscribe) != nil:
+		granted = g.Selectors(grant.Subscribe).Texts()
+	case g.Kind == grant.Backend && g.Covers(grant.Subscribe, ""): // of a key that allows less, by the names of topics
+		granted = []string{all}
+	}
+	channels, err := topic.Channels([]string{string(text)}, granted)
+	if err != nil {
+		return &refusal.Error{Status: 400, Code: "bad_topic", Message: "topic: " + err.Error()}
+	}
+	x.call.Work += templateWork * (1 + len(granted))
+	for _, name := range channels {
+		n, err := x.names.Topic([]byte(name))
+		if name[0] == '$' {
+			n, err = x.names.Own(name), nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := x.channels.AddName(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// templateWork is what parsing a template, and comparing it with a selector of a token,
+// costs a loop.
+const templateWork = 5
+
 // appendPreceding appends the id of the event before the first one that the client
 // receives, or earliest: a client that finds another than its own knows that it has missed
 // some.
@@ -202,6 +250,12 @@ func (h *mercureHub) appendPreceding(dst []byte, w *subscribe.Wish, cursor []byt
 	}
 	upto, lost := h.deps.Hub.Head(), uint64(0)
 	for _, n := range w.Channels.List() {
+		if strings.HasPrefix(n.Text(), fanout.MatcherPrefix) { // what was lost of single topics is in a gap event
+			if past, ok := h.deps.Hub.(interface{ Floor() uint64 }); ok {
+				lost = max(lost, past.Floor())
+			}
+			continue
+		}
 		_, discarded, _ := h.deps.Hub.Read(nil, n.Text(), w.Start.Sequence, upto, 1, 1)
 		lost = max(lost, discarded)
 	}

@@ -38,7 +38,7 @@ func newHub(t *testing.T, change func(m *identity.Mercure)) *guarded {
 	m := &identity.Mercure{
 		Publishers:  token("p.u.b", grant.NewTopicScope(nil, selectors("https://a/books/{id}", "news"))),
 		Subscribers: token("s.u.b", grant.NewTopicScope(selectors("https://a/books/{id}"), nil)),
-		Anonymous:   true, Cookie: "mercureAuthorization", Query: true,
+		Anonymous:   true, Templates: true, Cookie: "mercureAuthorization", Query: true,
 	}
 	if change != nil {
 		change(m)
@@ -100,6 +100,19 @@ func TestMercureSubscribes(t *testing.T) {
 		{"topic=%24private:news", bearer + "s.u.b", "403 reserved_channel"},
 		{"topic=%24me", "", "403 reserved_channel"},
 		{"topic=%24user:42", "", "403 reserved_channel"},
+		{"topic=https://a/books/{id}", "", "$like:https://a/books/{id}"},
+		{"topic=https://a/books/{id}", bearer + "s.u.b", "$like-private:https://a/books/{id} $like:https://a/books/{id}"},
+		{"topic=https://a/{%2Bx}", bearer + "s.u.b", "$like-private:https://a/{+x} https://a/books/{id} $like:https://a/{+x}"},
+		{"topic=https://b/{x}&topic=https://a/books/1", bearer + "s.u.b", "$like:https://b/{x} $private:https://a/books/1 https://a/books/1"},
+		{"topic=*", bearer + "s.u.b", "$like-private:https://a/books/{id} $like:*"},
+		{"topic=*", "", "$like:*"},
+		{"topic=*", bearer + "peal_good", "$like-private:* $like:*"},
+		{"topic=*&topic=news", "", "$like:* news"},
+		{"topic=a{", "", "400 bad_topic"},
+		{"topic={a%0A}", "", "400 bad_topic"},
+		{"topic=" + strings.Repeat("{a}", 17), "", "400 bad_topic"},
+		{"topic=$like:*", bearer + "s.u.b", "403 reserved_channel"},
+		{"topic=$like-private:{x}", bearer + "s.u.b", "$like:$like-private:{x}"}, // matches no channel of the server
 		{"topic=closed", "", "401 token_missing"},
 		{"topic=closed", bearer + "s.u.b", "403 not_allowed"},
 		{"topic=backends", bearer + "s.u.b", "403 backend_only"},
@@ -112,12 +125,13 @@ func TestMercureSubscribes(t *testing.T) {
 }
 
 func TestMercureWithoutAnonymousCookieAndQuery(t *testing.T) {
-	g := newHub(t, func(m *identity.Mercure) { m.Anonymous, m.Cookie, m.Query = false, "", false })
+	g := newHub(t, func(m *identity.Mercure) { m.Anonymous, m.Templates, m.Cookie, m.Query = false, false, "", false })
 	for _, c := range []struct{ query, line, want string }{
 		{"topic=news", "", "401 token_missing"},
 		{"topic=news", "Authorization: Bearer s.u.b", "news"},
 		{"topic=news", "Cookie: mercureAuthorization=s.u.b\r\nOrigin: http://localhost:3000", "401 token_missing"},
 		{"topic=news&authorization=s.u.b", "", "401 token_misplaced"},
+		{"topic={x}", "Authorization: Bearer s.u.b", "400 bad_topic"},
 	} {
 		if got := g.channelsOf(with(hubPath+"?"+c.query, c.line)); got != c.want {
 			t.Errorf("%s %s: %q, want %q", c.query, c.line, got, c.want)
@@ -305,6 +319,7 @@ func TestMercureRefusesUpdates(t *testing.T) {
 func FuzzMercure(f *testing.F) {
 	f.Add("topic=news&data=a&private=on&id=1&retry=2&type=t", "s.u.b")
 	f.Add("topic=https://a/books/1&topic[]=x&lastEventID=z-1&authorization=s.u.b", "")
+	f.Add("topic={%2Bx}&topic=*&topic=https://a/books/{id}", "s.u.b")
 	f.Add("topic=%24private:news&topic=$me&private", "p.u.b")
 	f.Fuzz(func(t *testing.T, text, token string) {
 		if len(text) > 4000 || strings.ContainsAny(text+token, " \r\n\t\x00#") {
@@ -314,6 +329,18 @@ func FuzzMercure(f *testing.F) {
 		c := g.ask(with(hubPath+"?"+text, "Authorization: Bearer "+url.QueryEscape(token)))
 		if c.Verdict == loop.Stream {
 			for _, name := range c.Sub.Channels {
+				if strings.HasPrefix(name, "$like:") {
+					continue
+				}
+				if selector, ok := strings.CutPrefix(name, "$like-private:"); ok {
+					if _, granted, both := strings.Cut(selector, " "); both {
+						selector = granted
+					}
+					if selector != "https://a/books/{id}" {
+						t.Errorf("%q: subscribed to %q", text, name)
+					}
+					continue
+				}
 				topic, private := strings.CutPrefix(name, log.PrivatePrefix)
 				if topic == "" || topic[0] == '$' || len(topic) > 200 || private && !strings.HasPrefix(topic, "https://a/books/") {
 					t.Errorf("%q: subscribed to %q", text, name)

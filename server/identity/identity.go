@@ -59,6 +59,7 @@ type Mercure struct {
 	Publishers, Subscribers Tokens // nil: none are verified
 
 	Anonymous bool   // public updates need no token
+	Templates bool   // subscriptions may have them
 	Cookie    string // that may carry a token; "" for none
 	Query     bool   // ?authorization= may carry one
 }

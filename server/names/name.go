@@ -70,16 +70,16 @@ const maxKnown = 1 << 14
 
 // Cache remembers names that were checked. When it is full it starts afresh.
 type Cache struct {
-	known   map[string]*Name
-	private map[string]*Name // by topic; nil until there is one
-	rules   *rules.Table
+	known map[string]*Name
+	own   map[string]*Name // those of the server; nil until there is one
+	rules *rules.Table
 }
 
 // NewCache returns an empty cache for one table of rules.
 func NewCache(t *rules.Table) *Cache { return &Cache{known: make(map[string]*Name), rules: t} }
 
 // Use replaces the table of rules; the names that were given out keep theirs.
-func (c *Cache) Use(t *rules.Table) { c.known, c.private, c.rules = make(map[string]*Name), nil, t }
+func (c *Cache) Use(t *rules.Table) { c.known, c.own, c.rules = make(map[string]*Name), nil, t }
 
 // Get returns the name b, or why it is none. b is not kept.
 func (c *Cache) Get(b []byte) (*Name, *refusal.Error) {

@@ -27,19 +27,22 @@ func (c *Cache) Topic(b []byte) (*Name, *refusal.Error) {
 }
 
 // Private returns the channel of the private updates of a topic, whose public channel is n.
-// It is remembered apart from the names that clients can send: Get must not find it.
-func (c *Cache) Private(n *Name) *Name {
-	if known := c.private[n.Text()]; known != nil {
+func (c *Cache) Private(n *Name) *Name { return c.Own(log.PrivatePrefix + n.Text()) }
+
+// Own returns a channel, or matcher, of the server's own, which the caller has made. It is
+// remembered apart from the names that clients can send: Get must not find it.
+func (c *Cache) Own(text string) *Name {
+	if known := c.own[text]; known != nil {
 		return known
 	}
-	if len(c.private) >= maxKnown {
-		clear(c.private)
+	if len(c.own) >= maxKnown {
+		clear(c.own)
 	}
-	made := &Name{set: [1]string{log.PrivatePrefix + n.Text()}, rule: n.rule}
-	if c.private == nil {
-		c.private = map[string]*Name{}
+	made := &Name{set: [1]string{text}, rule: c.rules.For(text)}
+	if c.own == nil {
+		c.own = map[string]*Name{}
 	}
-	c.private[n.Text()] = made
+	c.own[text] = made
 	return made
 }
 
@@ -47,6 +50,19 @@ func (c *Cache) Private(n *Name) *Name {
 func (n *Name) Topic() (topic string, private bool) {
 	return strings.CutPrefix(n.Text(), log.PrivatePrefix)
 }
+
+// Granted is the selector that a token must have for a matcher of private updates: what was
+// granted, or what was asked for where all of it was; ok is false for other names.
+func (n *Name) Granted() (selector string, ok bool) {
+	text, ok := strings.CutPrefix(n.Text(), likePrivatePrefix)
+	if _, granted, both := strings.Cut(text, " "); both {
+		return granted, ok
+	}
+	return text, ok
+}
+
+// likePrivatePrefix begins the matchers of private updates: package topic makes them.
+const likePrivatePrefix = "$like-private:"
 
 // AddName adds a channel that its cache has returned.
 func (s *Set) AddName(n *Name) *refusal.Error { return s.add(n) }

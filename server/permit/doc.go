@@ -46,6 +46,11 @@
 // need what, is a table of the test (grant_test.go), which fails for an action that
 // is not in it.
 //
+// A request of the Mercure protocol (Request.Topics) is decided by Gate.topics in place of
+// "grant": public updates are for all subscribers that no rule of the channel excludes,
+// private ones and publishing need a token that selects the topic. Its tokens have no
+// patterns but topic selectors, and are good for such requests only.
+//
 // The check "rate" ([Pace]) comes after all that would refuse the request anyway, and
 // before presence takes room for it. Only a message that is too large is counted
 // though it is refused.

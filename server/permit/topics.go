@@ -1,6 +1,8 @@
 package permit
 
 import (
+	"slices"
+
 	"peal/loop/frame"
 	"peal/server/grant"
 	"peal/server/refusal"
@@ -15,6 +17,15 @@ var (
 	ErrTopicKey     = &refusal.Error{Status: 403, Code: "backend_only", Message: "the rule of the channel allows only keys of backends: send a key that allows it as Authorization: Bearer, or change its rule", Close: frame.CloseForbidden}
 )
 
+// hasSelector reports whether the token has the selector, or that of all topics; so does a
+// key that allows all channels.
+func hasSelector(who *grant.Grant, selector string) bool {
+	if of := who.Selectors(grant.Subscribe); of != nil {
+		return slices.Contains(of.Texts(), selector) || slices.Contains(of.Texts(), "*")
+	}
+	return who.Kind == grant.Backend && who.Covers(grant.Subscribe, "")
+}
+
 // topics decides about a request of the Mercure protocol, in place of grant. Public updates
 // are for all subscribers: those with any valid token and, with AnonymousTopics, all others.
 // A rule of the channel that itself says who may subscribe restricts that. What is private,
@@ -24,6 +35,9 @@ func (g *Gate) topics(r *Request) *refusal.Error {
 	for _, n := range r.Channels {
 		topic, private := n.Topic()
 		need, granted := n.Rule().Subscribe, private
+		if selector, ok := n.Granted(); ok && (who == nil || !hasSelector(who, selector)) {
+			return ErrNoTopic
+		}
 		switch {
 		case r.Action == Publish:
 			need, granted = n.Rule().Publish, true

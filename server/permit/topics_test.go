@@ -1,0 +1,77 @@
+package permit_test
+
+import (
+	"testing"
+
+	"peal/server/auth"
+	"peal/server/grant"
+	"peal/server/mercure"
+	"peal/server/names"
+	"peal/server/permit"
+	"peal/server/refusal"
+	"peal/server/rules"
+)
+
+// The decision does not rely on who has made the names of a request.
+func TestTopicsAreDecidedByTheGrant(t *testing.T) {
+	selectors := func(list ...string) grant.Selectors {
+		s, err := mercure.Compile(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	token := &grant.Grant{Kind: grant.User, Topics: true, Scope: grant.NewTopicScope(selectors("a/{x}"), selectors("p"))}
+	all := &grant.Grant{Kind: grant.User, Topics: true, Scope: grant.NewTopicScope(selectors("*"), nil)}
+	scope, err := grant.NewScope(map[grant.Action][]string{grant.Subscribe: {"a/*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := &grant.Grant{Kind: grant.Backend, Subject: "shop", Scope: scope}
+	cache := names.NewCache(rules.New([]rules.Rule{{Match: "closed", Subscribe: rules.Token}, {Match: "a/backend", Subscribe: rules.Backend, Publish: rules.Backend}}, rules.Rule{Subscribe: rules.Token, Publish: rules.Token}))
+	for _, c := range []struct {
+		name       string
+		action     permit.Action
+		who        *grant.Grant
+		want, only *refusal.Error // only: without anonymous
+	}{
+		{"news", permit.Subscribe, nil, nil, permit.ErrNoSubscriber},
+		{"news", permit.Subscribe, token, nil, nil},
+		{"closed", permit.Subscribe, nil, permit.ErrNoSubscriber, permit.ErrNoSubscriber},
+		{"closed", permit.Subscribe, token, permit.ErrNoTopic, permit.ErrNoTopic},
+		{"closed", permit.Subscribe, all, nil, nil},
+		{"a/backend", permit.Subscribe, all, permit.ErrTopicKey, permit.ErrTopicKey},
+		{"a/backend", permit.Subscribe, key, nil, nil},
+		{"$private:a/1", permit.Subscribe, nil, permit.ErrNoSubscriber, permit.ErrNoSubscriber},
+		{"$private:a/1", permit.Subscribe, token, nil, nil},
+		{"$private:a/1", permit.Subscribe, key, nil, nil},
+		{"$private:b", permit.Subscribe, token, permit.ErrNoTopic, permit.ErrNoTopic},
+		{"$private:b", permit.Subscribe, all, nil, nil},
+		{"$private:a/backend", permit.Subscribe, token, permit.ErrTopicKey, permit.ErrTopicKey},
+		{"$like:*", permit.Subscribe, nil, nil, permit.ErrNoSubscriber},
+		{"$like-private:*", permit.Subscribe, nil, permit.ErrNoTopic, permit.ErrNoTopic},
+		{"$like-private:*", permit.Subscribe, token, permit.ErrNoTopic, permit.ErrNoTopic},
+		{"$like-private:*", permit.Subscribe, key, permit.ErrNoTopic, permit.ErrNoTopic},
+		{"$like-private:*", permit.Subscribe, all, nil, nil},
+		{"$like-private:{y} a/{x}", permit.Subscribe, token, nil, nil},
+		{"$like-private:a/{x} {y}", permit.Subscribe, token, permit.ErrNoTopic, permit.ErrNoTopic},
+		{"p", permit.Publish, token, nil, nil},
+		{"p", permit.Publish, nil, permit.ErrNoPublisher, permit.ErrNoPublisher},
+		{"p", permit.Publish, all, permit.ErrNoTopic, permit.ErrNoTopic},
+		{"$private:p", permit.Publish, token, nil, nil},
+		{"$private:q", permit.Publish, token, permit.ErrNoTopic, permit.ErrNoTopic},
+		{"a/backend", permit.Publish, token, permit.ErrTopicKey, permit.ErrTopicKey},
+	} {
+		for _, anonymous := range []bool{true, false} {
+			want := c.want
+			if !anonymous {
+				want = c.only
+			}
+			g := permit.Gate{Policy: &auth.Policy{}, Hub: directory{}, NeedsToken: true, AnonymousTopics: anonymous, ChannelLimit: 10, MessageBytes: 1 << 10, WireBytes: 1 << 20}
+			r := permit.Request{Action: c.action, Topics: true, Who: permit.Principal{Grant: c.who}, Channels: []*names.Name{cache.Own(c.name)}}
+			if got := g.Decide(&r); got != want {
+				t.Errorf("%v %s, anonymous %v: %v, want %v", c.action, c.name, anonymous, got, want)
+			}
+		}
+	}
+}
