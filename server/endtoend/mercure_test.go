@@ -216,6 +216,12 @@ func TestMercureTemplates(t *testing.T) {
 			c.s.heard(t, c.what, text)
 		}
 	}
+	for channel, want := range map[string]int{"private-a": 403, "presence-a": 403, "https://a/books/closed": 401} {
+		if a := h.do("GET", hubPath+"?topic="+channel, ""); a.status != want {
+			t.Errorf("%s: %d %s", channel, a.status, a.body)
+		}
+	}
+	h.updates(reader("private-a"), "private-a")
 	again := h.eventsAt(hubPath+"?topic=https://a/books/%7Bid%7D", "Last-Event-ID: "+first, "Authorization: Bearer "+reader("https://a/books/{id}"))
 	if got := again.header.Get("Last-Event-ID"); got != first {
 		t.Errorf("Last-Event-ID %q, want %q", got, first)

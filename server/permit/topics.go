@@ -38,15 +38,18 @@ func (g *Gate) topics(r *Request) *refusal.Error {
 		if selector, ok := n.Granted(); ok && (who == nil || !hasSelector(who, selector)) {
 			return ErrNoTopic
 		}
+		protected := g.Apps.Protects(topic)
 		switch {
 		case r.Action == Publish:
 			need, granted = n.Rule().Publish, true
-		case n.Rule().RestrictsSubscribers():
+		case protected || n.Rule().RestrictsSubscribers():
 			granted = true
 		}
 		switch {
 		case who == nil && r.Action == Publish:
 			return ErrNoPublisher
+		case who == nil && protected:
+			return ErrProtected
 		case who == nil && (granted || !g.AnonymousTopics):
 			return ErrNoSubscriber
 		case who == nil:

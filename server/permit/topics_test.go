@@ -3,6 +3,7 @@ package permit_test
 import (
 	"testing"
 
+	"peal/server/app"
 	"peal/server/auth"
 	"peal/server/grant"
 	"peal/server/mercure"
@@ -29,6 +30,10 @@ func TestTopicsAreDecidedByTheGrant(t *testing.T) {
 	}
 	key := &grant.Grant{Kind: grant.Backend, Subject: "shop", Scope: scope}
 	cache := names.NewCache(rules.New([]rules.Rule{{Match: "closed", Subscribe: rules.Token}, {Match: "a/backend", Subscribe: rules.Backend, Publish: rules.Backend}}, rules.Rule{Subscribe: rules.Token, Publish: rules.Token}))
+	apps, err := app.New([]app.Definition{{ID: "1", Key: "k", Secret: "a-long-secret"}}, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name       string
 		action     permit.Action
@@ -55,6 +60,10 @@ func TestTopicsAreDecidedByTheGrant(t *testing.T) {
 		{"$like-private:*", permit.Subscribe, all, nil, nil},
 		{"$like-private:{y} a/{x}", permit.Subscribe, token, nil, nil},
 		{"$like-private:a/{x} {y}", permit.Subscribe, token, permit.ErrNoTopic, permit.ErrNoTopic},
+		{"private-x", permit.Subscribe, nil, permit.ErrProtected, permit.ErrProtected},
+		{"presence-x", permit.Subscribe, token, permit.ErrNoTopic, permit.ErrNoTopic},
+		{"private-x", permit.Subscribe, all, nil, nil},
+		{"private-x", permit.Publish, token, permit.ErrNoTopic, permit.ErrNoTopic},
 		{"p", permit.Publish, token, nil, nil},
 		{"p", permit.Publish, nil, permit.ErrNoPublisher, permit.ErrNoPublisher},
 		{"p", permit.Publish, all, permit.ErrNoTopic, permit.ErrNoTopic},
@@ -67,7 +76,7 @@ func TestTopicsAreDecidedByTheGrant(t *testing.T) {
 			if !anonymous {
 				want = c.only
 			}
-			g := permit.Gate{Policy: &auth.Policy{}, Hub: directory{}, NeedsToken: true, AnonymousTopics: anonymous, ChannelLimit: 10, MessageBytes: 1 << 10, WireBytes: 1 << 20}
+			g := permit.Gate{Policy: &auth.Policy{}, Hub: directory{}, NeedsToken: true, AnonymousTopics: anonymous, Apps: apps, ChannelLimit: 10, MessageBytes: 1 << 10, WireBytes: 1 << 20}
 			r := permit.Request{Action: c.action, Topics: true, Who: permit.Principal{Grant: c.who}, Channels: []*names.Name{cache.Own(c.name)}}
 			if got := g.Decide(&r); got != want {
 				t.Errorf("%v %s, anonymous %v: %v, want %v", c.action, c.name, anonymous, got, want)
