@@ -22,14 +22,16 @@ type SentinelOptions struct {
 	Primary   *Server       // its replicas are found through it
 	DownAfter time.Duration // how long it may be silent; 0 for 1 s
 	Quorum    int           // how many must agree; 0 for 1
+	Password  string        // of the Sentinel itself; "" for none
 }
 
 // Sentinel is a process of Redis Sentinel. NewSentinel makes it; the caller closes it.
 type Sentinel struct {
-	name    string
-	dir     string
-	port    int
-	program *child.Program
+	name     string
+	dir      string
+	port     int
+	password string
+	program  *child.Program
 }
 
 // NewSentinel prepares a Sentinel and starts nothing. The error is ErrMissing if
@@ -39,7 +41,7 @@ func NewSentinel(o SentinelOptions) (*Sentinel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redis-sentinel is %w", ErrMissing)
 	}
-	s := &Sentinel{name: o.Name}
+	s := &Sentinel{name: o.Name, password: o.Password}
 	if s.name == "" {
 		s.name = "primary"
 	}
@@ -61,6 +63,9 @@ func NewSentinel(o SentinelOptions) (*Sentinel, error) {
 	}
 	if o.Primary.options.Password != "" {
 		config = append(config, fmt.Sprintf("sentinel auth-pass %s %s", s.name, quote(o.Primary.options.Password)))
+	}
+	if o.Password != "" {
+		config = append(config, "requirepass "+quote(o.Password))
 	}
 	path := filepath.Join(s.dir, "sentinel.conf") // Sentinel writes its state there, too
 	if err := os.WriteFile(path, []byte(strings.Join(config, "\n")+"\n"), 0o600); err != nil {
@@ -97,7 +102,7 @@ func (s *Sentinel) Do(ctx context.Context, args ...string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return doOn(ctx, conn, "", args)
+	return doOn(ctx, conn, s.password, args)
 }
 
 // Primary is the address of the server that Sentinel takes for the primary.

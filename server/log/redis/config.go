@@ -51,13 +51,21 @@ const sentinelPort = "26379"
 
 // parameters are those of URLs. Others are refused: a log with a misspelled name
 // would be that of somebody else.
-var parameters = []string{"name", "db", "dial_timeout", "skip_verify"}
+var parameters = []string{"name", "db", "dial_timeout", "skip_verify", paramUser, paramFile}
+
+// Parameters of redis-sentinel://: the user of the Sentinels themselves, and the file that has its
+// password. The user and password of the URL are those of the master and its replicas.
+const (
+	paramUser = "sentinel_user"
+	paramFile = "sentinel_password_file"
+)
 
 // options are what a URL says.
 type options struct {
 	client rueidis.ClientOption
 	name   string
 	text   string // of the URL, without secrets
+	file   string // has the password of the Sentinels; "" for none
 }
 
 // parse reads redis://[user:password@]host[:port][/database][?name=…], rediss:// for
@@ -87,6 +95,15 @@ func parse(text string) (o options, err error) {
 		u.Path = ""
 	}
 	q.Del("name")
+	user, file := q.Get(paramUser), q.Get(paramFile)
+	switch {
+	case (q.Has(paramUser) || q.Has(paramFile)) && u.Scheme != "redis-sentinel":
+		return o, fmt.Errorf("%s and %s are for redis-sentinel:// only", paramUser, paramFile)
+	case q.Has(paramUser) && file == "", q.Has(paramFile) && file == "":
+		return o, fmt.Errorf("%s is missing: the file that has the password of the Sentinels", paramFile)
+	}
+	q.Del(paramUser)
+	q.Del(paramFile)
 	switch u.Scheme {
 	case "redis+unix":
 		u.Scheme = "unix"
@@ -116,8 +133,9 @@ func parse(text string) (o options, err error) {
 	if err != nil {
 		return o, fmt.Errorf("it cannot be read: %w", withoutSecrets(err, u))
 	}
-	o.text = u.Redacted()
+	o.text, o.file = u.Redacted(), file
 	c := &o.client
+	c.Sentinel.Username = user
 	c.ForceSingleClient = c.Sentinel.MasterSet == ""
 	c.DisableRetry, c.DisableCache = true, true
 	c.PipelineMultiplex = -1
@@ -148,15 +166,21 @@ func splitHosts(text string) (first string, others []string) {
 	return scheme + "://" + hosts[0] + rest[end:], hosts[1:]
 }
 
-func (o *options) password(file string) error {
-	if file == "" {
-		return nil
+// passwords reads those that are in files: file has that of the master, "" for none.
+func (o *options) passwords(file string) error {
+	for _, one := range []struct {
+		name, file string
+		to         *string
+	}{{"log-password-file", file, &o.client.Password}, {paramFile, o.file, &o.client.Sentinel.Password}} {
+		if one.file == "" {
+			continue
+		}
+		b, err := os.ReadFile(one.file)
+		if err != nil {
+			return fmt.Errorf("%s: %w", one.name, err)
+		}
+		*one.to = strings.TrimRight(string(b), "\r\n")
 	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("log-password-file: %w", err)
-	}
-	o.client.Password = strings.TrimRight(string(b), "\r\n")
 	return nil
 }
 

@@ -69,8 +69,12 @@ func wrongType(ctx context.Context, client rueidis.Client, err error, keys ...ty
 	return fmt.Errorf("one of the keys %s of Redis has another type; %s", strings.Join(all, ", "), advice)
 }
 
-// silent is err of the start, with what it may come from if there was no answer.
-func silent(err error) error {
+// explained is err of the start, with what it may come from if there was no answer, or if a
+// password was refused.
+func explained(err error) error {
+	if e, ok := errors.AsType[*rueidis.RedisError](err); ok && (strings.HasPrefix(e.Error(), "NOAUTH") || strings.HasPrefix(e.Error(), "WRONGPASS")) {
+		return fmt.Errorf("it refuses the user or the password, or needs one: those of the master are in the URL or in log-password-file, those of Sentinels in %s and %s (%w)", paramUser, paramFile, err)
+	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF) {
 		return fmt.Errorf("it does not answer: is it a Redis that works, and does it have TLS if and only if the URL is rediss://? (%w)", err)
 	}

@@ -71,7 +71,7 @@ func Open(url string, c Config, now func() time.Time) (*Log, error) {
 	c = c.WithDefaults()
 	s, err := open(url, c)
 	if err != nil {
-		return nil, fmt.Errorf("log %s: %w", Redacted(url), silent(err))
+		return nil, fmt.Errorf("log %s: %w", Redacted(url), explained(err))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -82,7 +82,7 @@ func Open(url string, c Config, now func() time.Time) (*Log, error) {
 	}
 	if err != nil {
 		s.Close()
-		return nil, fmt.Errorf("log %s: %w", Redacted(url), silent(err))
+		return nil, fmt.Errorf("log %s: %w", Redacted(url), explained(err))
 	}
 	return &Log{l, newInbox(s.inbox, l.Node())}, nil
 }
@@ -92,7 +92,7 @@ func open(url string, c Config) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := o.password(c.PasswordFile); err != nil {
+	if err := o.passwords(c.PasswordFile); err != nil {
 		return nil, err
 	}
 	s := &store{keys: keysOf(o.name), replicas: int64(c.Replicas), wait: c.Wait, report: c.Log, inbox: o}
