@@ -191,6 +191,16 @@ func (t *Table) expire() (more bool) {
 	return t.expireLocked(t.now(), expireMost)
 }
 
+// Until is when the ban of a client ends, the zero time if there is none.
+func (t *Table) Until(client string) (until time.Time) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if b := t.bans[client]; b != nil && t.now().Before(b.until) {
+		until = b.until
+	}
+	return until
+}
+
 // Len is how many bans are remembered, including those that have ended and were not
 // removed yet.
 func (t *Table) Len() int { return int(t.count.Load()) }

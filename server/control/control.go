@@ -4,7 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -44,14 +43,15 @@ type Control struct {
 	// the log is taken with it held, and never the other way round.
 	order sync.Mutex
 
-	mu      sync.Mutex       // locked last
+	mu      sync.Mutex       // locked behind the append lock, and before those of the tables
 	pending []*disconnection // this node's, in their order, that are not in the log yet
+	apart   map[string]apart // clients about which the log has, or may have, said something else than the table has
 }
 
 // New returns a Control of those bans and revocations. now is the clock, time.Now
 // outside tests; report is where orders go that cannot be read.
 func New(l Appender, bans *ban.Table, revoked *revoke.Table, now func() time.Time, report *slog.Logger) *Control {
-	return &Control{log: l, bans: bans, revoked: revoked, now: now, report: report, node: rand.Uint64()}
+	return &Control{log: l, bans: bans, revoked: revoked, now: now, report: report, node: rand.Uint64(), apart: map[string]apart{}}
 }
 
 // Share says that other nodes append to the log, too. Their orders end connections here: clients is
@@ -73,34 +73,13 @@ func (c *Control) shared() bool { return c.onClients != nil }
 func (c *Control) KeepAway(by share.Key, clients []string, length time.Duration, done func(error)) (refused []string) {
 	c.order.Lock()
 	defer c.order.Unlock()
-	o := disconnection{node: c.node}
-	refused, until := c.bans.Ban(by, clients, length)
-	if length > 0 {
-		o.until = upToMillisecond(until)
-	}
-	without := make(map[string]struct{}, len(refused))
-	for _, client := range refused {
-		without[client] = struct{}{}
-	}
-	for _, client := range clients {
-		if _, ok := without[client]; !ok {
-			o.clients = append(o.clients, client)
-		}
-	}
-	var orders []*disconnection
-	if len(o.clients) > 0 {
-		orders = append(orders, &o)
-	}
-	if len(refused) > 0 && c.shared() { // they are disconnected, and on other nodes, too
-		orders = append(orders, &disconnection{node: c.node, clients: refused})
-	}
+	orders, refused := c.ban(by, clients, length)
 	if len(orders) == 0 {
 		done(nil)
 		return refused
 	}
 	var batch []*log.Entry
 	for _, o := range orders {
-		c.await(o)
 		batch = append(batch, entry(eventDisconnect, appendDisconnection(nil, o)))
 	}
 	c.append(batch, func(err error) {
@@ -112,41 +91,6 @@ func (c *Control) KeepAway(by share.Key, clients []string, length time.Duration,
 		done(err)
 	})
 	return refused
-}
-
-// await notes an order that will come by the log. Until then it holds here against
-// those of other nodes about its clients: they are before it in the log.
-func (c *Control) await(o *disconnection) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.pending = append(c.pending, o)
-}
-
-// forget ends what await began, where the order may not be in the log. If it is all
-// the same, it is followed as one of another node.
-func (c *Control) forget(o *disconnection) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.pending = slices.DeleteFunc(c.pending, func(p *disconnection) bool { return p == o })
-}
-
-// arrived reports whether o is an order of this node that has its effect already.
-func (c *Control) arrived(o *disconnection) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	i := slices.IndexFunc(c.pending, func(p *disconnection) bool { return p.until == o.until && slices.Equal(p.clients, o.clients) })
-	if o.node != c.node || i < 0 {
-		return false
-	}
-	c.pending = slices.Delete(c.pending, i, i+1)
-	return true
-}
-
-// overruled reports whether an order of this node about the client is still to come.
-func (c *Control) overruled(client string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.ContainsFunc(c.pending, func(p *disconnection) bool { return slices.Contains(p.clients, client) })
 }
 
 // Revoke revokes the tokens of o, which are refused when it returns; connections that
@@ -223,13 +167,15 @@ func (c *Control) followDisconnection(data []byte, old bool) error {
 	if err != nil || !old && c.arrived(&o) {
 		return err
 	}
-	for _, client := range o.clients {
-		if old || !c.overruled(client) {
-			c.bans.Restore(client, time.UnixMilli(o.until))
+	if !old {
+		c.overrule(&o)
+		if c.shared() {
+			c.onClients(o.clients)
 		}
+		return nil
 	}
-	if !old && c.shared() {
-		c.onClients(o.clients)
+	for _, client := range o.clients {
+		c.bans.Restore(client, time.UnixMilli(o.until))
 	}
 	return nil
 }

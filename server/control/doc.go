@@ -13,7 +13,8 @@
 // log refuses it; its request then reports that it is not durable. Orders have
 // one order here and in the log, so a restart ends with the state that was. Where other
 // nodes give orders, too, the log decides between them: a node's own order holds there until it
-// comes by the log, and what was before it in the log is overruled.
+// comes by the log, and what was before it in the log is overruled. The state that is saved
+// is what the log says, without orders that are not in it (apart.go).
 //
 // Orders of other nodes have connections ended here, too (Share).
 //

@@ -25,15 +25,15 @@ const (
 )
 
 // Save returns the bans and revocations that are in force, nothing if there is none: at
-// most as many as their tables hold. Equal tables have equal states, on all nodes: an engine that compares
+// most as many as their tables hold. Of the bans they are those of the log: an order of this node that the log has
+// not taken is not among them, or nodes that start with the state would keep away other clients than those that run. Equal tables have equal states, on all nodes: an engine that compares
 // them need not store one again. See log.State.
 func (c *Control) Save() (state []byte) {
 	le := binary.LittleEndian
 	var names [][]byte
-	c.bans.Each(func(client string, until time.Time) {
-		name := appendName([]byte{ofClient}, client)
-		names = append(names, le.AppendUint64(name, uint64(upToMillisecond(until))))
-	})
+	for client, until := range c.logged() {
+		names = append(names, le.AppendUint64(appendName([]byte{ofClient}, client), uint64(until)))
+	}
 	c.revoked.Each(func(name string, isID bool, before, last int64) {
 		if isID {
 			names = append(names, le.AppendUint64(appendName([]byte{ofID}, name), uint64(last)))
@@ -54,15 +54,29 @@ func (c *Control) Save() (state []byte) {
 // Load takes what Save has returned in an earlier life; see log.State.
 func (c *Control) Load(state []byte, upto uint64) error {
 	c.loaded = upto
+	kept := map[string]int64{} // bans
+	if err := c.load(state, kept); err != nil {
+		return err
+	}
 	if c.began && c.shared() {
-		defer c.missed()
+		c.replace(kept)
+		c.missed()
+	} else {
+		for client, until := range kept {
+			c.bans.Restore(client, time.UnixMilli(until))
+		}
 	}
 	c.began = true
+	return nil
+}
+
+// load revokes what a state says, and adds its bans to kept.
+func (c *Control) load(state []byte, kept map[string]int64) error {
 	switch {
 	case len(state) == 0:
 		return nil
 	case state[0] == 1:
-		return c.loadVersion1(state[1:])
+		return loadVersion1(state[1:], kept)
 	case state[0] != stateVersion || len(state) < stateBytes:
 		return errOrder
 	}
@@ -72,7 +86,7 @@ func (c *Control) Load(state []byte, upto uint64) error {
 		if !ok {
 			return errOrder
 		}
-		if b, ok = c.loadName(b[0], name, rest); !ok {
+		if b, ok = c.loadName(b[0], name, rest, kept); !ok {
 			return errOrder
 		}
 	}
@@ -88,7 +102,7 @@ func (c *Control) missed() {
 }
 
 // loadName takes one name of the state; b is what follows it.
-func (c *Control) loadName(what byte, name string, b []byte) (rest []byte, ok bool) {
+func (c *Control) loadName(what byte, name string, b []byte, kept map[string]int64) (rest []byte, ok bool) {
 	if len(b) < 8 {
 		return nil, false
 	}
@@ -97,7 +111,7 @@ func (c *Control) loadName(what byte, name string, b []byte) (rest []byte, ok bo
 	named := map[string]struct{}{name: {}}
 	switch {
 	case what == ofClient:
-		c.bans.Restore(name, time.UnixMilli(at))
+		kept[name] = at
 	case what == ofSubject && len(b) >= 8:
 		c.revoked.Restore(&revoke.Order{Subjects: named, Before: int64(binary.LittleEndian.Uint64(b))}, at)
 		b = b[8:]
@@ -109,7 +123,7 @@ func (c *Control) loadName(what byte, name string, b []byte) (rest []byte, ok bo
 	return b, true
 }
 
-func (c *Control) loadVersion1(b []byte) error {
+func loadVersion1(b []byte, kept map[string]int64) error {
 	for len(b) > 0 {
 		if len(b) < 8 {
 			return errOrder
@@ -118,7 +132,7 @@ func (c *Control) loadVersion1(b []byte) error {
 		if !ok {
 			return errOrder
 		}
-		c.bans.Restore(client, time.UnixMilli(int64(binary.LittleEndian.Uint64(b))))
+		kept[client] = int64(binary.LittleEndian.Uint64(b))
 		b = rest
 	}
 	return nil
