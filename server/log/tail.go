@@ -18,7 +18,8 @@ type Tail interface {
 
 	// Apply takes the next entries. It runs under the append lock: no I/O, no
 	// waiting. Sequences increase; they may have holes, and the epoch may have
-	// changed since the entries before (Lineage).
+	// changed since the entries before (Lineage). If the engine is one that nodes share, a Lose may be
+	// followed by control entries that are within what was lost.
 	Apply(batch []*Entry)
 
 	// Wake runs after the append lock was released, once for one or more

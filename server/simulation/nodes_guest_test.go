@@ -35,8 +35,8 @@ type guest struct {
 	debts    []debt
 }
 
-// debt is an entry that the store has lost after a node had shown it, and that a guest
-// has passed without a word: there must come one.
+// debt is an entry that a guest has passed without a word, so that there must come one: the store has lost it after
+// a node had shown it, or has begun an epoch with lower sequences of which the node of the guest has not heard.
 type debt struct {
 	of      *record
 	channel string
@@ -205,10 +205,13 @@ func (g *guest) judge(it item) {
 // looks at the store before it tells of a gap, and the guest comes back once.
 func (g *guest) isStranger(n *node) bool {
 	c, err := log.ParseCursor(g.cursor)
-	if err != nil || c.Epoch == n.log.Lineage().Epoch() {
-		return false
-	}
-	return !slices.ContainsFunc(n.log.Lineage().Predecessors(), func(p log.Predecessor) bool { return p.Epoch == c.Epoch })
+	return err == nil && n.isUnaware(c.Epoch)
+}
+
+// isUnaware reports whether the node does not know an epoch.
+func (n *node) isUnaware(epoch log.Epoch) bool {
+	l := n.log.Lineage()
+	return epoch != l.Epoch() && !slices.ContainsFunc(l.Predecessors(), func(p log.Predecessor) bool { return p.Epoch == epoch })
 }
 
 // judgeTurnedBack: a guest is to come back only where something is wrong, or where its
@@ -269,7 +272,7 @@ func (g *guest) cover(upto uint64) {
 		if r.entry.Kind != log.KindPublication || !slices.Contains(g.channels, r.entry.Channel) || r.sequence <= g.lost[r.entry.Channel] {
 			continue
 		}
-		if !r.lost {
+		if !r.lost && !g.node.isUnaware(r.cursor.Epoch) {
 			g.w.fail("%s: it is to be at %d, but %s did not come", g, upto, r)
 			return
 		}
@@ -316,7 +319,9 @@ func (g *guest) judgeGap(gap wireGap) (fault string) {
 func (g *guest) judgeEnd() {
 	g.cover(g.node.applied)
 	for _, d := range g.debts {
-		if n := d.of.seenBy(); n != nil {
+		if !d.of.lost {
+			g.w.fail("%s: %s did not come, and nobody said so", g, d.of)
+		} else if n := d.of.seenBy(); n != nil {
 			g.w.fail("%s: %s, which node %d had shown, was lost, and nobody said so", g, d.of, n.site)
 		}
 	}

@@ -208,13 +208,14 @@ func (s *store) begin(b distributed.Begin) (distributed.Meta, error) {
 			}
 			m.Predecessors = append(m.Predecessors, log.Predecessor{Epoch: b.Known, Last: kept})
 		}
-		if began > 0 || m.Format > 0 {
-			began += distributed.Jump
-		}
+		began += b.Jump
 		if m.Format == 0 {
 			m.Check = b.Check
 		}
 		m.Format, m.Epoch, m.Began, m.Head = distributed.FormatVersion, b.Next, began, began
+		if b.First {
+			m.Origin = began
+		}
 		s.metas = put(s, s.metas, m)
 		s.ready = true
 		s.w.note("an epoch begins behind %d, for %+v", began, b)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,19 +45,20 @@ func appendNumbersShowsAndIsDone(t *testing.T, w *world) {
 		}
 	}
 	running.Wait()
-	if fmt.Sprint(order) != "[2 4 6]" {
-		t.Errorf("done in the order %v, want [2 4 6]", order)
+	base := n.base(t)
+	if !slices.Equal(order, []uint64{base + 2, base + 4, base + 6}) {
+		t.Errorf("done in the order %v behind %d, want 2, 4, 6", order, base)
 	}
-	Until(t, "all are shown", func() bool { return n.Head() == 6 })
+	Until(t, "all are shown", func() bool { return n.Head() == base+6 })
 	Until(t, "all are applied", func() bool { return len(n.Tail.Entries()) == 6 })
 	Until(t, "the tail is woken", func() bool { return n.Tail.woken() > 0 })
 	for i, e := range n.Tail.Entries() {
-		if e.Sequence != uint64(i+1) || e.Channel != []string{"a", "b"}[i%2] {
+		if e.Sequence != base+uint64(i+1) || e.Channel != []string{"a", "b"}[i%2] {
 			t.Errorf("entry %d was shown as %s", i, describe(e))
 		}
 	}
 	done := make(chan error, 1)
-	if err := n.Append(nil, func(err error) { done <- err }); err != nil || <-done != nil || n.Head() != 6 {
+	if err := n.Append(nil, func(err error) { done <- err }); err != nil || <-done != nil || n.Head() != base+6 {
 		t.Errorf("an empty batch: %v, head %d", err, n.Head())
 	}
 	if err := n.Failing(); err != nil {
@@ -86,9 +88,9 @@ func aBatchIsWhole(t *testing.T, w *world) {
 	}
 	running.Wait()
 	Until(t, "all are shown", func() bool { return len(n.Tail.Entries()) == 3*writers*batches })
-	next := make(map[string]int)
+	next, base := make(map[string]int), n.base(t)
 	for i, e := range n.Tail.Entries() {
-		if e.Sequence != uint64(i+1) {
+		if e.Sequence != base+uint64(i+1) {
 			t.Fatalf("entry %d has sequence %d", i, e.Sequence)
 		}
 		if string(e.Data) != fmt.Sprint(next[e.Channel]) {
@@ -151,17 +153,18 @@ func everyFieldComesBack(t *testing.T, w *world) {
 func cursorsResolveUpToTheHead(t *testing.T, w *world) {
 	n := w.node(t)
 	n.append(t, &log.Entry{Channel: "a"}, &log.Entry{Channel: "a"})
-	for sequence, want := range []bool{true, true, true, false} {
-		c := log.Cursor{Epoch: n.Lineage().Epoch(), Sequence: uint64(sequence)}
+	base := n.base(t)
+	for i, want := range []bool{true, true, true, false} {
+		c := log.Cursor{Epoch: n.Lineage().Epoch(), Sequence: base + uint64(i)}
 		got, ok := n.Resolve(c)
-		if ok != want || ok && got != uint64(sequence) {
-			t.Errorf("sequence %d of 2: %d, %v", sequence, got, ok)
+		if ok != want || ok && got != c.Sequence {
+			t.Errorf("sequence %d of 2 behind %d: %d, %v", i, base, got, ok)
 		}
 	}
 	if _, ok := n.Resolve(log.Cursor{Epoch: n.Lineage().Epoch() + 1, Sequence: 1}); ok {
 		t.Error("a cursor of another log resolves")
 	}
-	if got := n.cursor(2); got != (log.Cursor{Epoch: n.Lineage().Epoch(), Sequence: 2}) {
+	if got := n.cursor(base + 2); got != (log.Cursor{Epoch: n.Lineage().Epoch(), Sequence: base + 2}) {
 		t.Errorf("the position behind entry 2 is %v", got)
 	}
 }
@@ -202,7 +205,8 @@ func aHundredThousandSmallOnes(t *testing.T, w *world) {
 	}
 	running.Wait()
 	done.Wait()
-	Until(t, "all are shown", func() bool { return n.Head() == writers*each })
+	Until(t, "all are shown", func() bool { return n.Head() == n.base(t)+writers*each })
+	base := n.base(t)
 	check := func(what string, entries []*log.Entry) {
 		t.Helper()
 		if len(entries) != writers*each || failed.Load() > 0 {
@@ -210,7 +214,7 @@ func aHundredThousandSmallOnes(t *testing.T, w *world) {
 		}
 		next := make(map[string]int)
 		for i, e := range entries {
-			if e.Sequence != uint64(i+1) || string(e.Data) != fmt.Sprint(next[e.Channel]) {
+			if e.Sequence != base+uint64(i+1) || string(e.Data) != fmt.Sprint(next[e.Channel]) {
 				t.Fatalf("%s: entry %d has sequence %d and is %q of writer %s, want %d", what, i, e.Sequence, e.Data, e.Channel, next[e.Channel])
 			}
 			next[e.Channel]++
@@ -287,13 +291,14 @@ func dataIsShared(t *testing.T, w *world) {
 			t.Fatal(err)
 		}
 		check("read", got)
+		base := n.base(t)
 		for after := range uint64(channels * messages) { // also from the middle of a message
-			got, err := r.Read(nil, after, 3, 1<<30)
+			got, err := r.Read(nil, base+after, 3, 1<<30)
 			if err != nil || len(got) != min(3, channels*messages-int(after)) {
 				t.Fatalf("behind %d: %d entries; %v", after, len(got), err)
 			}
 			for i, e := range got {
-				if want := after + uint64(i) + 1; e.Sequence != want || len(e.Data) != 10_000 {
+				if want := base + after + uint64(i) + 1; e.Sequence != want || len(e.Data) != 10_000 {
 					t.Fatalf("behind %d: entry %d has %d bytes", after, e.Sequence, len(e.Data))
 				}
 			}

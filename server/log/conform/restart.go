@@ -15,7 +15,8 @@ func aRestartGoesOn(t *testing.T, w *world) {
 	n.publish(t, "1")
 	n.order(t, "2")
 	n.publish(t, "3")
-	cursors := []log.Cursor{n.cursor(0), n.cursor(1), n.cursor(2), n.cursor(3)}
+	base := n.base(t)
+	cursors := []log.Cursor{n.cursor(base), n.cursor(base + 1), n.cursor(base + 2), n.cursor(base + 3)}
 	for life := range 3 {
 		epoch := n.Lineage().Epoch()
 		n.close(t)
@@ -27,15 +28,15 @@ func aRestartGoesOn(t *testing.T, w *world) {
 			t.Errorf("life %d: newest order %q; lost: %q", life, again.Tail.Order(), again.Tail.lost)
 		}
 		for i, c := range cursors {
-			if got, ok := again.Resolve(c); !ok || got != uint64(i) || again.cursor(uint64(i)) != c {
-				t.Errorf("life %d: %v is %d, %v; it is called %v", life, c, got, ok, again.cursor(uint64(i)))
+			if got, ok := again.Resolve(c); !ok || got != base+uint64(i) || again.cursor(got) != c {
+				t.Errorf("life %d: %v is %d, %v; it is called %v", life, c, got, ok, again.cursor(got))
 			}
 		}
 		if _, ok := again.Resolve(log.Cursor{Epoch: epoch, Sequence: again.Head() + 1}); ok {
 			t.Errorf("life %d: a position that the life before never had resolves", life)
 		}
 		e := again.publish(t, fmt.Sprint(life+4))
-		if e.Sequence != uint64(life+4) {
+		if e.Sequence != base+uint64(life+4) {
 			t.Errorf("life %d goes on with %d", life, e.Sequence)
 		}
 		cursors = append(cursors, again.cursor(e.Sequence))
@@ -71,7 +72,7 @@ func whatIsForgottenIsMissing(t *testing.T, w *world) {
 	if missing.After != first.Sequence-1 || missing.Upto < first.Sequence || missing.Upto >= n.Head() {
 		t.Fatalf("missing %+v, head %d", missing, n.Head())
 	}
-	if missing.Error() != fmt.Sprintf("log: the entries from sequence 1 to %d are not in the log any more", missing.Upto) {
+	if missing.Error() != fmt.Sprintf("log: the entries from sequence %d to %d are not in the log any more", first.Sequence, missing.Upto) {
 		t.Error(missing)
 	}
 	for after := missing.Upto; after < n.Head(); {

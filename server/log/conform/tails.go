@@ -36,7 +36,7 @@ func aTailWithoutRoom(t *testing.T, w *world) {
 	e := &log.Entry{Channel: "a", Data: []byte("2")}
 	if !w.subject.Distributed {
 		err := n.Append([]*log.Entry{e}, func(error) { t.Error("done was called") })
-		if !errors.Is(err, log.ErrFull) || n.Head() != 1 || e.Sequence != 0 || e.Time != 0 {
+		if !errors.Is(err, log.ErrFull) || n.Head() != n.base(t)+1 || e.Sequence != 0 || e.Time != 0 {
 			t.Errorf("%v; head %d, the entry is %s", err, n.Head(), describe(e))
 		}
 		n.Tail.SetFull(false)
@@ -49,7 +49,7 @@ func aTailWithoutRoom(t *testing.T, w *world) {
 	if err := n.try(e); err != nil { // it is in the store, though this node cannot show it
 		t.Fatal(err)
 	}
-	if n.Head() != 1 || len(n.Tail.Entries()) != 1 {
+	if n.Head() != n.base(t)+1 || len(n.Tail.Entries()) != 1 {
 		t.Errorf("shown without room: head %d", n.Head())
 	}
 	if err := n.try(&log.Entry{Channel: "a", Data: []byte("3")}); err != nil {
@@ -103,25 +103,26 @@ func readFromAnySequence(t *testing.T, w *world) {
 	for i := 0; i < entries; i += 3 {
 		n.append(t, &log.Entry{Data: fmt.Append(nil, i+1)}, &log.Entry{Data: fmt.Append(nil, i+2)}, &log.Entry{Data: fmt.Append(nil, i+3)})
 	}
+	base := n.base(t)
 	for after := range uint64(entries + 1) {
 		for _, count := range []int{1, 7, entries} {
-			got, err := r.Read(nil, after, count, 1<<20)
+			got, err := r.Read(nil, base+after, count, 1<<20)
 			if want := min(count, entries-int(after)); err != nil || len(got) != want {
 				t.Fatalf("behind %d, %d at most: %d entries, want %d; %v", after, count, len(got), want, err)
 			}
 			for i, e := range got {
-				if want := after + uint64(i) + 1; e.Sequence != want || string(e.Data) != fmt.Sprint(want) {
+				if want := after + uint64(i) + 1; e.Sequence != base+want || string(e.Data) != fmt.Sprint(want) {
 					t.Fatalf("behind %d: entry %d is %s", after, i, describe(e))
 				}
 			}
 		}
 	}
 	given := []*log.Entry{{Data: []byte("before")}}
-	got, err := r.Read(given, 10, 50, log.EntryOverhead)
-	if err != nil || len(got) != 2 && len(got) != 3 || got[0] != given[0] || got[1].Sequence != 11 {
+	got, err := r.Read(given, base+10, 50, log.EntryOverhead)
+	if err != nil || len(got) != 2 && len(got) != 3 || got[0] != given[0] || got[1].Sequence != base+11 {
 		t.Errorf("with bytes for less than two entries, behind one that was there: %d entries; %v", len(got), err)
 	}
-	if got, err := r.Read(nil, entries+1000, 5, 1000); err != nil || len(got) != 0 {
+	if got, err := r.Read(nil, base+entries+1000, 5, 1000); err != nil || len(got) != 0 {
 		t.Errorf("beyond the head: %d entries; %v", len(got), err)
 	}
 }

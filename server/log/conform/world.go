@@ -65,6 +65,14 @@ func (n *Node) Entries() []*log.Entry {
 	return slices.DeleteFunc(slices.Concat(n.Restored, n.Tail.Entries()), foreign)
 }
 
+// base is the sequence before the oldest entry that the node was given: the first epoch of a log may begin
+// anywhere. It waits for one.
+func (n *Node) base(t *testing.T) uint64 {
+	t.Helper()
+	Until(t, "an entry is there", func() bool { return len(n.Entries()) > 0 })
+	return n.Entries()[0].Sequence - 1
+}
+
 // close ends the engine, which must not fail.
 func (n *Node) close(t *testing.T) {
 	t.Helper()

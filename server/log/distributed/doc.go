@@ -18,7 +18,8 @@
 //
 //   - A store accepts calls only after Begin has run there (the Store's responsibility), and
 //     Begin begins an epoch: its predecessor is good up to the last entry that is left, and
-//     its sequences go on Jump beyond all that was seen. A sequence is never used twice.
+//     its sequences go on Jump, and a random number, beyond all that was seen. A sequence is not used twice,
+//     even if the store loses the beginning of an epoch.
 //   - A node that has seen more than is left appends an entry that says so ([EventLost]). At
 //     this entry each node tells its tails (log.Loser), whose readers have a gap. Only if all
 //     nodes that have seen the lost entries are gone, too, nobody knows of them.

@@ -123,9 +123,10 @@ func (l *Log) next(r *Record) bool {
 		l.seenMu.Unlock()
 		return true
 	}
-	known := r.Sequence <= l.named[0] || r.Sequence == l.named[1]
-	follows := r.Sequence == l.position.Sequence+1 || l.verified && known
+	known := l.named[0] <= r.Sequence && r.Sequence <= l.named[1] || r.Sequence == l.named[2]
 	linked := l.position.Check == 0 || r.Before == l.position.Check
+	first := r.Sequence == l.began+1 && l.position.Check != 0 // of the epoch, if it is linked
+	follows := r.Sequence == l.position.Sequence+1 || first || l.verified && known
 	if !follows || !linked {
 		if !l.verified || !known { // perhaps of an epoch that this node does not know
 			l.verified = false
@@ -246,7 +247,7 @@ func (l *Log) Read(dst []*log.Entry, after uint64, count, bytes int) ([]*log.Ent
 		if r.Sequence > upto {
 			break
 		}
-		if i == 0 && r.Sequence > after+1 {
+		if i == 0 && r.Sequence > max(after, l.origin.Load())+1 {
 			whole, err := l.linked(after, r)
 			if err != nil {
 				return dst, fmt.Errorf("%w: %w", log.ErrUnavailable, err)

@@ -84,6 +84,7 @@ type Log struct {
 	head    atomic.Uint64 // of what was applied; stored before it is
 	known   atomic.Uint64
 	oldest  atomic.Uint64 // that the store had when it was last looked at
+	origin  atomic.Uint64 // Meta.Origin
 	current atomic.Pointer[time.Time]
 	counts  counts
 	open    atomic.Int64                 // batches that have no end yet
@@ -121,8 +122,9 @@ type Log struct {
 	// Of the caller of Follow, with applyMu.
 	applyMu  sync.Mutex // the append lock
 	position Link       // of what was read; Check is 0 if it is not known
+	began    uint64     // the epoch, behind this sequence
 	verified bool       // the next entry may be behind a hole
-	named    [2]uint64  // entries up to the first, and from the second on, are of epochs that the lineage knows; between them is none
+	named    [3]uint64  // entries from the first up to the second, and the third, are of epochs that the lineage knows
 	backlog  []*log.Entry
 	decoder  decoder
 	most     int    // entries of the next read
@@ -160,25 +162,40 @@ func Open(ctx context.Context, s Store, c Config, now func() time.Time, random f
 	m, ready, err := s.Look(ctx, true)
 	if err == nil && !ready {
 		state := m
-		m, err = s.Begin(ctx, Begin{Known: m.Epoch, Common: math.MaxUint64, Next: l.epoch(), Check: l.check()})
+		b := l.begin(&m)
+		b.First = m.Format == 0
+		m, err = s.Begin(ctx, b)
 		m.State, m.Saved, m.Digest, m.Entries = state.State, state.Saved, state.Digest, state.Entries
 	}
 	if err != nil {
 		return nil, err
 	}
-	l.lineage.Begin(m.Epoch, m.Began, m.Predecessors...)
+	l.begins(&m)
 	head := m.Head
-	if n := len(m.Predecessors); head == m.Began && n > 0 { // nothing has that name: what was shown ends with the epoch before
-		head = max(m.Newest.Sequence, m.Predecessors[n-1].Last)
+	if head == m.Began { // nothing has that name: what was shown ends with the epoch before
+		head = m.Newest.Sequence
+		if n := len(m.Predecessors); n > 0 {
+			head = max(head, m.Predecessors[n-1].Last)
+		}
+		if head <= m.Origin {
+			head = 0
+		}
 	}
 	l.opened = m
 	l.opened.Head = head
 	l.head.Store(head)
 	l.known.Store(head)
 	l.noteOldest(&l.opened, now())
-	l.seen, l.position = m.Head, Link{m.Head, m.Check}
+	l.seen, l.position = m.Head, Link{head, m.Check}
 	l.setCurrent(now())
 	return l, nil
+}
+
+// begins notes the epoch of the store.
+func (l *Log) begins(m *Meta) {
+	l.lineage.Begin(m.Epoch, m.Began, m.Predecessors...)
+	l.origin.Store(m.Origin)
+	l.began = m.Began
 }
 
 // check is a random number that is not 0.
@@ -190,7 +207,10 @@ func (l *Log) check() uint64 {
 	}
 }
 
-func (l *Log) epoch() log.Epoch { return log.Epoch(l.check()) }
+// begin is how a node begins an epoch in a store that has m and lacks nothing that the node has seen.
+func (l *Log) begin(m *Meta) Begin {
+	return Begin{Known: m.Epoch, Common: math.MaxUint64, Jump: Jump + l.random()%Jump, Next: log.Epoch(l.check()), Check: l.check()}
+}
 
 // Node implements log.Distributed.
 func (l *Log) Node() uint64 { return l.node }
@@ -202,12 +222,16 @@ func (l *Log) Lineage() *log.Lineage { return l.lineage }
 func (l *Log) Head() uint64 { return l.head.Load() }
 
 // Oldest is the oldest entry that Start restores, and later the oldest that the store had some
-// seconds ago; Head+1 if there is none.
+// seconds ago; Head+1 if there is none, and 1 if nothing was ever removed.
 func (l *Log) Oldest() uint64 { return l.oldest.Load() }
 
 // noteOldest notes what the store had then.
 func (l *Log) noteOldest(m *Meta, then time.Time) {
-	l.oldest.Store(min(m.Oldest, l.head.Load()+1))
+	oldest := m.named(m.Oldest-1) + 1
+	if m.Origin > 0 && m.Oldest == m.Origin+1 {
+		oldest = 1
+	}
+	l.oldest.Store(min(oldest, l.head.Load()+1))
 	l.trimmed = then
 }
 
@@ -275,7 +299,7 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 	if err := l.restore(restore); err != nil {
 		return err
 	}
-	if l.state != nil && m.Began > 0 && m.Saved == 0 {
+	if l.state != nil && m.Began != m.Origin && m.Saved == 0 {
 		l.state.Lost("the store of the log has no checkpoint: it was emptied, or replaced by one that has less")
 	}
 	m.State = nil
@@ -285,7 +309,7 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 // restore hands everything from Oldest to Head to f. What is removed meanwhile
 // is lost to the tail, which takes Oldest for the beginning.
 func (l *Log) restore(f func(batch []*log.Entry)) error {
-	at, began, said := l.Oldest()-1, l.now(), l.now()
+	at, began, said := l.opened.Oldest-1, l.now(), l.now()
 	last := Link{Sequence: at} // its check is not known
 	for at < l.opened.Newest.Sequence {
 		records, err := l.store.Read(context.Background(), at, l.most, 0)

@@ -52,6 +52,7 @@ type world struct {
 	t     *testing.T
 	clock time.Time
 	next  uint64
+	first uint64 // before the entries of the first epoch
 }
 
 func newWorld(t *testing.T) *world {
@@ -64,6 +65,9 @@ func (w *world) node() *node {
 	l, err := distributed.Open(context.Background(), w.shelf, distributed.Config{Window: time.Minute}, func() time.Time { return w.clock }, random)
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	if w.first == 0 {
+		w.first = w.meta.Began
 	}
 	n := &node{Log: l, reader: &reader{room: everything}, t: w.t, clock: &w.clock}
 	if err := l.Start(log.Tails{n.reader}, func(batch []*log.Entry) {
@@ -126,14 +130,14 @@ func TestNodesReadOneOrder(t *testing.T) {
 	}
 	a.want("one", "two")
 	b.want("one", "two")
-	if one.entry.Sequence != 1 || two.entry.Sequence != 2 || a.Head() != 2 {
+	if one.entry.Sequence != w.first+1 || two.entry.Sequence != w.first+2 || a.Head() != w.first+2 {
 		t.Errorf("sequences %d and %d, head %d", one.entry.Sequence, two.entry.Sequence, a.Head())
 	}
 	c := w.node()
-	if !slices.Equal(c.restored, []string{"one", "two"}) || c.Head() != 2 || c.Oldest() != 1 {
+	if !slices.Equal(c.restored, []string{"one", "two"}) || c.Head() != w.first+2 || c.Oldest() != 1 {
 		t.Errorf("a new node restores %q, head %d, oldest %d", c.restored, c.Head(), c.Oldest())
 	}
-	if at, ok := c.Resolve(a.Lineage().Cursor(1)); at != 1 || !ok {
+	if at, ok := c.Resolve(a.Lineage().Cursor(w.first + 1)); at != w.first+1 || !ok {
 		t.Errorf("a cursor of another node resolves to %d, %t", at, ok)
 	}
 	three := a.publish("three")
@@ -143,7 +147,7 @@ func TestNodesReadOneOrder(t *testing.T) {
 		t.Error("a cursor that this node has not read up to is not ahead")
 	}
 	c.step()
-	if at, ok := c.Resolve(ahead); at != 3 || !ok || c.Ahead(ahead) {
+	if at, ok := c.Resolve(ahead); at != w.first+3 || !ok || c.Ahead(ahead) {
 		t.Errorf("then it resolves to %d, %t", at, ok)
 	}
 }
@@ -155,7 +159,7 @@ func TestALostAnswer(t *testing.T) {
 	w.forgetful = 2
 	f := a.publish("one")
 	a.step()
-	if !f.ended || f.err != nil || f.entry.Sequence != 1 {
+	if !f.ended || f.err != nil || f.entry.Sequence != w.first+1 {
 		t.Errorf("ended %t, %v, sequence %d", f.ended, f.err, f.entry.Sequence)
 	}
 	a.want("one")
@@ -172,7 +176,7 @@ func TestKeysAreKnownToAllNodes(t *testing.T) {
 	shared := func(channel string, e *log.Entry) *log.Entry { e.Channel = channel; return e }
 	a.step()
 	b.step()
-	if one.entry.Sequence != 1 || again.entry.Sequence != 1 || again.err != nil {
+	if one.entry.Sequence != w.first+1 || again.entry.Sequence != w.first+1 || again.err != nil {
 		t.Errorf("the same message is at %d and %d: %v", one.entry.Sequence, again.entry.Sequence, again.err)
 	}
 	if !errors.Is(other.err, log.ErrConflict) {
@@ -190,7 +194,7 @@ func TestKeysAreKnownToAllNodes(t *testing.T) {
 	}
 	b.step()
 	a.step()
-	if both[0].Sequence != 1 || both[1].Sequence != 2 {
+	if both[0].Sequence != w.first+1 || both[1].Sequence != w.first+2 {
 		t.Errorf("at %d and %d", both[0].Sequence, both[1].Sequence)
 	}
 	a.want("one", "one")
@@ -215,7 +219,7 @@ func TestSharedDataIsReadOnce(t *testing.T) {
 		t.Errorf("%d bytes in the store", n)
 	}
 	for _, e := range b.got[1:] {
-		if !bytes.Equal(e.Data, data) || e.Shared == nil || e.Shared.First != 2 {
+		if !bytes.Equal(e.Data, data) || e.Shared == nil || e.Shared.First != w.first+2 {
 			t.Errorf("entry %d: %d bytes, %+v", e.Sequence, len(e.Data), e.Shared)
 		}
 	}
@@ -228,18 +232,18 @@ func TestARestartLosesNothing(t *testing.T) {
 	a.publish("one")
 	a.step()
 	b.step()
-	old := a.Lineage().Cursor(1)
+	old := a.Lineage().Cursor(w.first + 1)
 	w.restart(0)
 	f := b.publish("two")
 	b.step()
 	a.step()
 	a.want("one", "two")
 	b.want("one", "two")
-	if f.err != nil || f.entry.Sequence != 1+distributed.Jump+1 {
+	if f.err != nil || f.entry.Sequence <= w.first+1+distributed.Jump {
 		t.Errorf("%v, sequence %d", f.err, f.entry.Sequence)
 	}
 	for _, n := range []*node{a, b, w.node()} {
-		if at, ok := n.Resolve(old); !ok || at != 1 {
+		if at, ok := n.Resolve(old); !ok || at != w.first+1 {
 			t.Errorf("a cursor of before resolves to %d, %t", at, ok)
 		}
 		if len(n.lost) > 0 {
@@ -264,7 +268,7 @@ func TestALostTail(t *testing.T) {
 			saw.publish("two")
 			saw.publish("three")
 			saw.step() // the other one has not read them
-			gone, kept := saw.Lineage().Cursor(3), saw.Lineage().Cursor(1)
+			gone, kept := saw.Lineage().Cursor(w.first+3), saw.Lineage().Cursor(w.first+1)
 			w.restart(2)
 			nodes[first].publish("four")
 			nodes[first].step()
@@ -281,7 +285,7 @@ func TestALostTail(t *testing.T) {
 				if _, ok := n.Resolve(gone); ok || n.Ahead(gone) {
 					t.Errorf("node %d: the cursor of what is lost resolves", i)
 				}
-				if at, ok := n.Resolve(kept); !ok || at != 1 || n.lost[0] < at {
+				if at, ok := n.Resolve(kept); !ok || at != w.first+1 || n.lost[0] < at {
 					t.Errorf("node %d: %d, %t, lost up to %d", i, at, ok, n.lost)
 				}
 			}
@@ -295,7 +299,7 @@ func TestALostTail(t *testing.T) {
 				t.Errorf("a loss that is reported twice is two gaps: %d and %d", other.lost, saw.lost)
 			}
 			for _, e := range other.got[1:] {
-				if e.Sequence <= distributed.Jump {
+				if e.Sequence <= w.first+distributed.Jump {
 					t.Errorf("the sequence %d was used before", e.Sequence)
 				}
 			}
@@ -416,7 +420,7 @@ func TestATailWithoutRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.want("0", "1")
-	if p := b.Progress(); p.Head != 2 || p.Known != 5 {
+	if p := b.Progress(); p.Head != w.first+2 || p.Known != w.first+5 {
 		t.Errorf("%+v", p)
 	}
 	if b.full == nil {
@@ -438,7 +442,7 @@ func TestForeignEntries(t *testing.T) {
 	a.publish("one")
 	a.step()
 	w.mu.Lock()
-	w.records = append(w.records, distributed.Record{Link: distributed.Link{Sequence: 1000}, Entry: []byte("rubbish")})
+	w.records = append(w.records, distributed.Record{Link: distributed.Link{Sequence: w.first + 1000}, Entry: []byte("rubbish")})
 	w.mu.Unlock()
 	a.step()
 	if a.Progress().Skipped != 1 {
@@ -496,6 +500,9 @@ func TestAMissedOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Keep(k)
+		if w.first == 0 {
+			w.first = w.meta.Began
+		}
 		n := &node{Log: l, reader: &reader{room: everything}, t: t, clock: &w.clock}
 		if err := l.Start(log.Tails{n.reader}, func([]*log.Entry) {}); err != nil {
 			t.Fatal(err)
@@ -589,8 +596,8 @@ func TestOldestFollowsTheStore(t *testing.T) {
 	w.records = w.records[3:]
 	w.clock = w.clock.Add(time.Minute)
 	a.step()
-	if a.Oldest() != 4 {
-		t.Errorf("the oldest is %d, want 4", a.Oldest())
+	if a.Oldest() != w.first+4 {
+		t.Errorf("the oldest is %d, want the fourth", a.Oldest())
 	}
 	w.records = nil
 	w.clock = w.clock.Add(time.Minute)

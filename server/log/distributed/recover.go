@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"math"
+	"slices"
 
 	"peal/server/log"
 )
@@ -28,7 +28,8 @@ func (l *Log) recover(ctx context.Context) error {
 	}
 	lost := common < seen
 	if own := m.Format > 0 && m.Epoch == l.lineage.Epoch(); !ready || m.Head < seen || own && lost {
-		b := Begin{Known: m.Epoch, Common: math.MaxUint64, Seen: seen, Next: l.epoch(), Check: l.check()}
+		b := l.begin(&m)
+		b.Seen = seen
 		if lost && own {
 			b.Common = common
 		}
@@ -43,7 +44,8 @@ func (l *Log) recover(ctx context.Context) error {
 }
 
 // common is the newest entry of the store that is what it was: seen, if nothing is lost.
-// Entries that the node has not read, between others that it has appended, are.
+// Entries that the node has not read are, if they are of an epoch that it knows: between others that it
+// has appended, or before them.
 func (l *Log) common(ctx context.Context, m *Meta, seen uint64) (uint64, error) {
 	l.seenMu.Lock()
 	oldest := l.checks.oldest()
@@ -51,17 +53,18 @@ func (l *Log) common(ctx context.Context, m *Meta, seen uint64) (uint64, error) 
 	if oldest == 0 { // it has seen none
 		return seen, nil
 	}
-	newestSeen, newest := l.newestSeen(), uint64(0)
+	newestSeen, newest, named := l.newestSeen(), uint64(0), l.namedUpto(m, seen)
+	begun := min(l.began, named) // what was before an epoch that is there is there
 	for at, first := seen, true; ; first = false {
 		records, err := l.store.Back(ctx, at, compareStep)
 		if err != nil {
 			return 0, err
 		}
 		if len(records) == 0 {
-			if first && l.names(m, seen) {
+			if first && named == seen {
 				return seen, nil // trimmed, and nothing is lost
 			}
-			return 0, nil
+			return max(min(newest, named), begun), nil
 		}
 		for i := range records {
 			r := &records[i]
@@ -72,8 +75,10 @@ func (l *Log) common(ctx context.Context, m *Meta, seen uint64) (uint64, error) 
 				return seen, nil
 			case same:
 				return max(newest, r.Sequence), nil
+			case r.Sequence < oldest && newest > 0:
+				return max(min(newest, named), begun), nil
 			case r.Sequence < oldest:
-				return 0, nil
+				return max(min(r.Sequence, named), begun), nil
 			case known: // another entry has its number
 				newest = 0
 			case newest == 0:
@@ -99,43 +104,67 @@ func (l *Log) hasSeen(k Link) (same, known bool) {
 	return known && l.checks.links[i].Check == k.Check, known
 }
 
-// names reports whether the store knows the node's epoch up to that sequence.
-func (l *Log) names(m *Meta, sequence uint64) bool {
+// namedUpto is how far the store knows the node's epoch, at most to that sequence; 0 if it does not.
+func (l *Log) namedUpto(m *Meta, sequence uint64) uint64 {
 	own := l.lineage.Epoch()
 	if m.Epoch == own {
-		return m.Head >= sequence
+		return min(m.Head, sequence)
 	}
 	for _, p := range m.Predecessors {
 		if p.Epoch == own {
-			return p.Last >= sequence
+			return min(p.Last, sequence)
 		}
 	}
-	return false
+	return 0
 }
 
 // adopt goes on in the store as it is.
 func (l *Log) adopt(ctx context.Context, m *Meta, common, seen uint64) error {
-	applied := l.position.Sequence
+	position := l.position
+	applied := position.Sequence
 	before, err := l.store.Back(ctx, applied, 1)
+	next := false // of an epoch in which nothing was appended
+	if err == nil && len(before) == 0 && m.Newest.Sequence > applied {
+		next, err = l.isNext(ctx, position)
+	}
+	var orders []*log.Entry
+	anew := false // entries have lower sequences than this node has applied, which it has not
+	if err == nil && len(before) > 0 && common < applied && before[0].Check != 0 {
+		same, _ := l.hasSeen(before[0].Link)
+		if anew = !same; anew {
+			orders, err = l.controlEntries(ctx, common, applied)
+		}
+	}
 	if err != nil {
 		return err
 	}
 	if m.Epoch != l.lineage.Epoch() {
 		l.counts.epochs.Add(1)
 		l.config.Log.Info("a new epoch of the log", "epoch", m.Epoch.String(), "behind", m.Began, "seen", seen, "left", common)
-		l.lineage.Begin(m.Epoch, m.Began, m.Predecessors...)
+		l.begins(m)
 	}
-	l.position, l.verified, l.named = Link{Sequence: applied}, true, [2]uint64{m.Newest.Sequence, m.Head + 1}
+	l.position, l.verified, l.named = Link{Sequence: applied}, true, [3]uint64{m.Oldest, m.Newest.Sequence, m.Head + 1}
 	if m.Newest.Sequence <= applied {
 		l.position.Check = m.Check
 	} else if len(before) > 0 {
 		l.position.Check = before[0].Check
-	} else if common == seen && m.Oldest > applied+1 && m.Newest.Sequence > applied && applied > 0 {
+	} else if next {
+		l.position.Check = position.Check
+	} else if common == seen && m.Oldest > applied+1 {
 		l.config.Log.Warn("this node was too slow: entries that it has not read are not retained any more", "after", applied, "upto", m.Oldest-1)
 		if err := l.reload(ctx); err != nil {
 			return err
 		}
-		l.missed(applied, m.Oldest-1)
+		l.missed(applied, max(applied, m.named(m.Oldest-1)))
+		l.position = Link{Sequence: m.Oldest - 1}
+	}
+	if anew {
+		l.missed(common, applied)
+		l.applyMu.Lock()
+		for batch := range slices.Chunk(orders, applyBatch) {
+			l.tail.Apply(batch)
+		}
+		l.applyMu.Unlock()
 	}
 	l.seenMu.Lock()
 	l.seen = max(l.seen, m.Head) // if the store loses this epoch, the next one is beyond it
@@ -145,6 +174,40 @@ func (l *Log) adopt(ctx context.Context, m *Meta, common, seen uint64) error {
 		l.report(common, seen)
 	}
 	return nil
+}
+
+// isNext reports whether the oldest entry behind a position, all of whose predecessors are gone, follows it.
+func (l *Log) isNext(ctx context.Context, position Link) (bool, error) {
+	if position.Check == 0 { // it is not known
+		return false, nil
+	}
+	records, err := l.store.Read(ctx, position.Sequence, compareStep, 0)
+	for i := range records {
+		if records[i].Check != 0 { // not somebody else's
+			return records[i].Before == position.Check, err
+		}
+	}
+	return false, err
+}
+
+// controlEntries reads the control entries behind a sequence up to another. After a store was emptied, one of another
+// node may have begun with lower sequences than this node has applied: then subscribers here have a
+// gap, but orders must be followed all the same.
+func (l *Log) controlEntries(ctx context.Context, after, upto uint64) (orders []*log.Entry, err error) {
+	for after < upto {
+		records, err := l.store.Read(ctx, after, mostRead, 0)
+		if err != nil || len(records) == 0 {
+			return orders, err
+		}
+		var d decoder
+		for i := range records {
+			e, err := d.decode(&records[i])
+			if after = records[i].Sequence; err == nil && e.Kind == log.KindControl && e.Event != EventLost && after <= upto {
+				orders = append(orders, e)
+			}
+		}
+	}
+	return orders, nil
 }
 
 // reload takes the state that control entries have led to which this node can read no more. The store

@@ -9,8 +9,10 @@ import (
 	"peal/server/log"
 )
 
-// Jump is how far the sequences of a new epoch are beyond everything that the node that begins
-// it has seen. Another node may have seen more of what is lost, but not so much more.
+// Jump is how far the sequences of a new epoch are at least beyond everything that the node that begins
+// it has seen, also in an empty store. Another node may have seen more of what is lost, but not so much more. A
+// random part of as much again is added: the store may lose the beginning of an epoch too, and
+// the next one must not give the same sequences once more.
 const Jump = 1 << 32
 
 // FormatVersion is that of what is kept in the store. A program does not touch a store of a
@@ -39,6 +41,7 @@ type Meta struct {
 	Format       int // 0: the store is empty, and so is the rest
 	Epoch        log.Epoch
 	Began        uint64 // the epoch's sequences are behind it
+	Origin       uint64 // nothing was in the log up to here; 0: it may have been emptied
 	Head         uint64 // the newest sequence that was given
 	Predecessors []log.Predecessor
 	Check        uint64 // before the next entry: that of the one before it, or of Begin in an empty store
@@ -50,6 +53,15 @@ type Meta struct {
 	State  []byte // the newest checkpoint of log.State, only from Open
 	Saved  uint64 // and its sequence
 	Digest uint64 // and its digest
+}
+
+// named is the sequence that has a name and is at the same position as one that may be that behind which
+// the epoch begins.
+func (m *Meta) named(sequence uint64) uint64 {
+	if n := len(m.Predecessors); n > 0 && sequence == m.Began {
+		return m.Predecessors[n-1].Last
+	}
+	return sequence
 }
 
 // Link is an entry's sequence and check.
@@ -93,6 +105,8 @@ type Begin struct {
 	Known  log.Epoch // begin only if the store is still in this one; 0: only if it is empty
 	Common uint64    // the newest entry that the store and the node have in common
 	Seen   uint64    // the newest entry that the node has seen
+	Jump   uint64    // from Jump to 2*Jump
+	First  bool      // the store is empty, and the node knows of nothing before
 	Next   log.Epoch
 	Check  uint64 // that of the entry before the first, in an empty store
 }
@@ -106,9 +120,8 @@ type Store interface {
 	Look(ctx context.Context, state bool) (m Meta, ready bool, err error)
 
 	// Begin begins an epoch, if the store is still in the one that b knows: min(Common, the
-	// newest entry) becomes the last sequence of it, and Head max(Head, Seen) + Jump, in an empty
-	// store and without Seen 0. From now on the store accepts calls. m is what is there
-	// afterwards, whoever has begun it.
+	// newest entry) becomes the last sequence of it, and Head max(Head, Seen) + Jump, which is the Origin of the first. From now on the store
+	// accepts calls. m is what is there afterwards, whoever has begun it.
 	Begin(ctx context.Context, b Begin) (m Meta, err error)
 
 	// Append appends the batches of c, or returns the results again that it had when it

@@ -79,13 +79,14 @@ func (s *shelf) Begin(_ context.Context, b distributed.Begin) (m distributed.Met
 			}
 			s.meta.Predecessors = append(s.meta.Predecessors, log.Predecessor{Epoch: b.Known, Last: kept})
 		}
-		if began > 0 || s.meta.Format > 0 {
-			began += distributed.Jump
-		}
+		began += b.Jump
 		if s.meta.Format == 0 {
 			s.meta.Check = b.Check
 		}
 		s.meta.Format, s.meta.Epoch, s.meta.Began, s.meta.Head = distributed.FormatVersion, b.Next, began, began
+		if b.First {
+			s.meta.Origin = began
+		}
 		s.ready = true
 	}
 	if !s.ready {

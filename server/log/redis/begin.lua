@@ -1,7 +1,8 @@
 -- Begins an epoch, if the store is still in the one that the node knows.
 --
 -- KEYS: log, meta. ARGV: known epoch, newest entry in common ('' for whatever there is), newest
--- entry that the node has seen, next epoch, check, jump, format, most predecessors.
+-- entry that the node has seen, next epoch, check, jump, format, most predecessors, 1 if the
+-- node knows of no earlier log.
 -- Returns 'begun', or 'moved'. It notes the server that has begun (run_id).
 local meta = redis.call('HMGET', KEYS[2], 'epoch', 'head', 'predecessors', 'format', 'check')
 if meta[4] and tonumber(meta[4]) > tonumber(ARGV[7]) then
@@ -15,7 +16,7 @@ if check == '' then
 	check = meta[5] or ARGV[5]
 end
 local head, seen = tonumber(meta[2] or '0'), tonumber(ARGV[3])
-local began = math.max(head, tonumber(string.match(last, '^%d+')) or 0, seen)
+local began = math.max(head, tonumber(string.match(last, '^%d+')) or 0, seen) + tonumber(ARGV[6])
 local predecessors = {}
 if meta[1] then
 	local kept = head
@@ -31,10 +32,10 @@ end
 while #predecessors > tonumber(ARGV[8]) do
 	table.remove(predecessors, 1)
 end
-if began > 0 or meta[1] then
-	began = began + tonumber(ARGV[6])
-end
 local text = string.format('%.0f', began)
 redis.call('HSET', KEYS[2], 'format', ARGV[7], 'epoch', ARGV[4], 'began', text, 'head', text, 'check', check, 'predecessors', table.concat(predecessors, ' '),
 	'run', run())
+if ARGV[9] == '1' then
+	redis.call('HSET', KEYS[2], 'origin', text)
+end
 return 'begun'

@@ -73,16 +73,19 @@ func TestAnEngineWithTheGuard(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
+	first := l.Lineage().Cursor(0)
+	last := &log.Entry{}
 	for range 3 {
-		if err := l.Append([]*log.Entry{{Channel: "a"}}, func(err error) { done <- err }); err != nil {
+		last = &log.Entry{Channel: "a"}
+		if err := l.Append([]*log.Entry{last}, func(err error) { done <- err }); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
 	}
-	if l.Head() != 3 {
-		t.Errorf("head %d", l.Head())
+	if l.Head() != last.Sequence || l.Lineage().Cursor(l.Head()).Epoch != first.Epoch {
+		t.Errorf("head %d, the last one is %d; epochs %v", l.Head(), last.Sequence, l.Lineage().Predecessors())
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)

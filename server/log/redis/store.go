@@ -161,13 +161,14 @@ func metaOf(answer rueidis.RedisResult) (m distributed.Meta, last uint64, same b
 	if err != nil {
 		return m, 0, false, kind(err)
 	}
-	if len(a) != 14 {
+	if len(a) != 15 {
 		return m, 0, false, errors.New("redis: unexpected answer")
 	}
 	r := reader{}
 	m.Format = int(r.number(a[0]))
 	m.Epoch = log.Epoch(r.number(a[1]))
 	m.Began, m.Head = r.number(a[2]), r.number(a[3])
+	m.Origin = r.number(a[14])
 	for text := range strings.FieldsSeq(a[4]) {
 		epoch, last, _ := strings.Cut(text, ":")
 		m.Predecessors = append(m.Predecessors, log.Predecessor{Epoch: log.Epoch(r.number(epoch)), Last: r.number(last)})
@@ -209,7 +210,10 @@ func sequenceOf(id string) uint64 {
 }
 
 func (s *store) Begin(ctx context.Context, b distributed.Begin) (m distributed.Meta, err error) {
-	known, common := "", ""
+	known, common, first := "", "", "0"
+	if b.First {
+		first = "1"
+	}
 	if b.Known != 0 {
 		known = text(uint64(b.Known))
 	}
@@ -219,7 +223,7 @@ func (s *store) Begin(ctx context.Context, b distributed.Begin) (m distributed.M
 	// The node that has begun loads the script on the same connection, so on the same server.
 	err = s.client.Dedicated(func(c rueidis.DedicatedClient) error {
 		begun, err := c.Do(ctx, s.eval(streamText+beginText, []string{s.keys.log, s.keys.meta},
-			known, common, text(b.Seen), text(uint64(b.Next)), hex(b.Check), text(distributed.Jump), strconv.Itoa(distributed.FormatVersion), mostPredecessors)).ToString()
+			known, common, text(b.Seen), text(uint64(b.Next)), hex(b.Check), text(b.Jump), strconv.Itoa(distributed.FormatVersion), mostPredecessors, first)).ToString()
 		if err == nil && begun == "begun" {
 			err = c.Do(ctx, c.B().ScriptLoad().Script(s.script).Build()).Error()
 		}
