@@ -5,7 +5,7 @@
 # regression gate. Needs Go, a C compiler and git. .ci/run installs what the
 # end-to-end tests (php-cli, chromium), the browser client (Node 20, npm ci in
 # clients/js), the load tests of other servers (loadtest/dialect), server/token
-# (npm ci in testdata/jose) and server/endtoend (npm ci in testdata/ws) need, and the
+# (npm ci in testdata/jose) and server/endtoend (npm ci in testdata/ws and durable) need, and the
 # programs that check the packages (lintian, shellcheck, systemd). Without it these
 # tests are skipped, unless PEAL_E2E=require.
 #

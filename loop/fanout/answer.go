@@ -26,7 +26,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 	f.scratch.gaps, f.scratch.places = f.scratch.gaps[:0], f.scratch.places[:0]
 	shared := m.flags&flagForeign == 0 && m.position >= f.lost
 	if shared {
-		a.Messages, a.Sequence, shared = f.fromIndex(slot, v, m)
+		a.Messages, a.Sequence, a.More, shared = f.fromIndex(slot, v, m)
 	}
 	if !shared {
 		upto, o := f.readMerged(slot, m, v, int(v.most)+1, f.answerBytes(v.encoding))
@@ -37,7 +37,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		if len(f.scratch.gaps) > 0 {
 			f.stats.Gaps++
 		}
-		a.Messages, a.Sequence = f.take(slot, v, m, f.scratch.merged, max(m.position, upto))
+		a.Messages, a.Sequence, a.More = f.take(slot, v, m, f.scratch.merged, max(m.position, upto))
 		clear(f.scratch.merged)
 		if m.flags&flagForeign != 0 {
 			f.tellForeign(slot, v, m.position)
@@ -114,11 +114,11 @@ func (f *Fan) shareable(m *member, v *view) *reply {
 // fromIndex takes the messages after the member's position from the live strip
 // of its view, or from what waits for its channels. It reports false if some of
 // them are only in the history.
-func (f *Fan) fromIndex(slot uint32, v *view, m *member) (out []*ring.Message, covered uint64, ok bool) {
+func (f *Fan) fromIndex(slot uint32, v *view, m *member) (out []*ring.Message, covered uint64, more, ok bool) {
 	all := f.scratch.merged[:0]
 	if v.shares {
 		if n, ok := f.gather.start(v, m.position); !ok || n == 0 {
-			return nil, 0, false
+			return nil, 0, false, false
 		}
 		for len(all) <= int(v.most) {
 			msg := f.gather.next()
@@ -131,7 +131,7 @@ func (f *Fan) fromIndex(slot uint32, v *view, m *member) (out []*ring.Message, c
 		}
 	} else {
 		if v.pass == nil || v.pass.live.empty() || m.position < v.pass.live.base {
-			return nil, 0, false
+			return nil, 0, false, false
 		}
 		s := v.pass.live
 		for _, p := range s.index[s.after(m.position):] {
@@ -144,19 +144,19 @@ func (f *Fan) fromIndex(slot uint32, v *view, m *member) (out []*ring.Message, c
 		}
 	}
 	f.scratch.merged = all
-	out, covered = f.take(slot, v, m, all, max(m.position, f.applied))
+	out, covered, more = f.take(slot, v, m, all, max(m.position, f.applied))
 	clear(all)
-	return out, covered, true
+	return out, covered, more, true
 }
 
 // take collects messages until an answer is full, and returns what it covers:
-// covered if nothing was left over.
-func (f *Fan) take(slot uint32, v *view, m *member, all []*ring.Message, covered uint64) ([]*ring.Message, uint64) {
+// covered if nothing was left over, else there is more.
+func (f *Fan) take(slot uint32, v *view, m *member, all []*ring.Message, covered uint64) (_ []*ring.Message, _ uint64, more bool) {
 	out := f.scratch.answer[:0]
 	bytes, limit := 0, f.answerBytes(v.encoding)
 	for i, msg := range all {
 		if len(out) == int(v.most) || bytes >= limit {
-			covered = all[i-1].Sequence
+			covered, more = all[i-1].Sequence, true
 			break
 		}
 		if !f.leavesOut(msg, slot, m) {
@@ -165,7 +165,7 @@ func (f *Fan) take(slot uint32, v *view, m *member, all []*ring.Message, covered
 		}
 	}
 	f.scratch.answer = out
-	return out, covered
+	return out, covered, more
 }
 
 func (f *Fan) sendAnswer(slot uint32, m *member, b []byte, sequence uint64) {

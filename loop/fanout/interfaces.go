@@ -76,6 +76,7 @@ type Answer struct {
 	HeadOnly  bool   // answer to HEAD: headers only
 	Origin    uint16 // Subscription.Origin
 	Introduce bool   // Subscription.Introduce
+	More      bool   // the member may have messages after Sequence at once
 	Ended     any    // why the client receives nothing more, which is all there is to say; nil: it is an answer. From the loop only
 }
 

@@ -11,6 +11,7 @@ import (
 type Answer struct {
 	poll.Answer
 	Messages []*ring.Message // publications and presence, oldest first
+	More     bool            // messages after Cursor are there already
 
 	encoder  *Encoder
 	encoding ring.Encoding

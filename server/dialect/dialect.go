@@ -18,9 +18,11 @@ type Dialect struct {
 
 	// A client is given the first row that has the framing of its path, its subprotocol
 	// (WebSocket only; "" for none), and the format that it asks for, if it asks for one.
+	// A row that is Internal is given to no client that chooses: a path is its own.
 	Framing   loop.Framing
 	Protocols []string
 	Format    string
+	Internal  bool
 
 	// SameAs is the name of a row with the same bytes, "" for none: a message is encoded
 	// once for both, and this row has the functions of that one where its own are nil.

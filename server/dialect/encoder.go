@@ -114,7 +114,7 @@ func (e *Encoder) AppendAnswer(dst []byte, k ring.Encoding, said fanout.Answer) 
 	if said.Ended != nil {
 		return e.Ended(dst, h, said.HeadOnly, said.Ended)
 	}
-	a := Answer{Messages: said.Messages, encoder: e, encoding: k}
+	a := Answer{Messages: said.Messages, More: said.More, encoder: e, encoding: k}
 	a.Head, a.HeadOnly = h, said.HeadOnly
 	if said.Introduce && e.Sessions != nil {
 		a.Session = e.Sessions.Fresh()

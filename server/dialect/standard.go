@@ -29,8 +29,11 @@ const (
 	PusherCursors
 )
 
-// Standard returns the rows of Peal's own dialects.
-func Standard() []Dialect {
+// Standard returns the rows of Peal's own dialects, and those of other protocols behind
+// them.
+func Standard() []Dialect { return append(ours(), durableRows()...) }
+
+func ours() []Dialect {
 	return []Dialect{
 		WSRaw: {
 			Name: "ws-raw", Framing: loop.WebSocket, Protocols: []string{"", wsproto.Raw}, Format: "raw", Publishes: true,

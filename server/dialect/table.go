@@ -108,7 +108,7 @@ func (t *Table) Named(name string) (k ring.Encoding, ok bool) {
 func (t *Table) Choose(f loop.Framing, protocol, format string) (k ring.Encoding, ok bool) {
 	for i := range t.plain {
 		d := &t.rows[i]
-		if d.Framing == f && (format == "" || format == d.Format) && (f != loop.WebSocket || slices.Contains(d.Protocols, protocol)) {
+		if d.Framing == f && !d.Internal && (format == "" || format == d.Format) && (f != loop.WebSocket || slices.Contains(d.Protocols, protocol)) {
 			return ring.Encoding(i), true
 		}
 	}

@@ -81,7 +81,7 @@ func (q *question) lines() (lines []string) {
 // http asks by a request with a response that ends.
 func (q *question) http(method, target, body string, more ...string) (string, error) {
 	a, err := q.try(method, target, body, append(q.lines(), more...)...)
-	if err != nil || a.status == 200 {
+	if err != nil || a.status == 200 || a.status == 204 {
 		return "", err
 	}
 	if method == "HEAD" {
@@ -155,7 +155,12 @@ func (q *question) connect(method, target string, more ...string) (*line, *http.
 
 // stream asks for an event stream.
 func (q *question) stream(method, more string) (string, error) {
-	l, response, err := q.connect(method, "/sse?"+q.query(more))
+	return q.streamAt(method, "/sse?"+q.query(more))
+}
+
+// streamAt is stream at another target.
+func (q *question) streamAt(method, target string) (string, error) {
+	l, response, err := q.connect(method, target)
 	if err != nil {
 		return "", err
 	}
@@ -342,6 +347,18 @@ var matrixRequests = []matrixRequest{
 	}},
 	{name: "poll, HEAD", path: "/poll", actions: toSubscribe, ask: func(q *question) (string, error) {
 		return q.http("HEAD", "/poll?"+q.query("&cursor=earliest"), "")
+	}},
+	{name: "Durable Stream", path: "/streams/{channel}", actions: []grant.Action{grant.History}, ask: func(q *question) (string, error) {
+		return q.http("GET", "/streams/"+url.PathEscape(q.channel), "")
+	}},
+	{name: "Durable Stream, HEAD", path: "/streams/{channel}", actions: []grant.Action{grant.History}, ask: func(q *question) (string, error) {
+		return q.http("HEAD", "/streams/"+url.PathEscape(q.channel), "")
+	}},
+	{name: "Durable Stream, poll", path: "/streams/{channel}", actions: toSubscribe, ask: func(q *question) (string, error) {
+		return q.http("GET", "/streams/"+url.PathEscape(q.channel)+"?live=long-poll&timeout=1ms&offset=-1", "")
+	}},
+	{name: "Durable Stream, events", path: "/streams/{channel}", actions: toSubscribe, ask: func(q *question) (string, error) {
+		return q.streamAt("GET", "/streams/"+url.PathEscape(q.channel)+"?live=sse&offset=-1")
 	}},
 	{name: "poll of $me", path: "/poll", actions: toSubscribe, only: own, ask: func(q *question) (string, error) {
 		return q.http("GET", "/poll?channel=$me&cursor=earliest", "")

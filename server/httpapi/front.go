@@ -169,15 +169,16 @@ type Deps struct {
 // shared is what the rooms of one Front have in common. Fixed at New, except by
 // Reload.
 type shared struct {
-	deps   Deps
-	gate   permit.Gate
-	names  *names.Cache
-	guests *subscribe.Guests
-	target publish.Target
-	desk   look.Desk
-	clock  response.Clock
-	counts *tally.Counts // of the loop; what workers count is theirs
-	pusher *room.Room
+	deps    Deps
+	gate    permit.Gate
+	names   *names.Cache
+	guests  *subscribe.Guests
+	target  publish.Target
+	desk    look.Desk
+	clock   response.Clock
+	counts  *tally.Counts // of the loop; what workers count is theirs
+	pusher  *room.Room
+	streams *streams
 }
 
 // Front implements loop.Front for one loop. Requests come in by the exchange, are
@@ -210,6 +211,7 @@ func New(deps Deps) *Front {
 	_, s.target.Remote = deps.Log.(log.Distributed)
 	s.desk = look.Desk{Hub: deps.Hub, Presence: deps.Presence, Lineage: deps.Log.Lineage(), Door: deps.Door, Workers: deps.Workers}
 	s.counts = tally.New()
+	s.streams = newStreams(s)
 
 	f.commands = command.Room{
 		Identity: &s.deps.Identity, Door: deps.Door, Dialects: deps.Dialects, Gate: &s.gate, Names: s.names, Guests: s.guests,
@@ -328,12 +330,19 @@ func (f *Front) Message(c loop.Client, binary bool, payload []byte) (code uint16
 }
 
 // Due implements loop.Front.
-func (f *Front) Due(c loop.Client) { f.commands.Due(c) }
+func (f *Front) Due(c loop.Client) {
+	if f.streams.has(c.Dialect()) {
+		f.streams.due(c)
+		return
+	}
+	f.commands.Due(c)
+}
 
 // Left implements loop.Front.
 func (f *Front) Left(session uint64) {
 	f.pusher.Left(session)
 	f.guests.Left(session)
+	f.streams.left(session)
 }
 
 // Responded implements loop.Observer.

@@ -63,6 +63,7 @@ func rows(s *shared) []route {
 		{pattern: "/channels/{channel}/presence", methods: "GET, HEAD", action: permit.Presence, serve: looking.presence},
 		{pattern: mercurePath, methods: "GET, HEAD, POST", action: permit.Subscribe, body: oneForm, mercure: true, serve: newHub(s).serve, refuse: subscribing.refuseStream},
 		{pattern: "/app/{key}", methods: "GET", action: permit.Arrive, serve: pushing.webSocket, refuse: pushing.refuseSocket},
+		{pattern: "/streams/{channel}", methods: "GET, HEAD", action: permit.Subscribe, serve: s.streams.stream},
 		{pattern: clientPath, methods: "GET, HEAD", serve: pages.script},
 		{pattern: presencePath, methods: "GET, HEAD", serve: pages.script},
 		{pattern: sharePath, methods: "GET, HEAD", serve: pages.script},

@@ -51,9 +51,14 @@ type Reply interface {
 // Ask has a worker make the response, which costs about so many microseconds and
 // comes through the door; or it returns why no worker has time.
 func (d *Desk) Ask(who permit.Principal, ref loop.Ref, reply Reply, cost int, body func() []byte) *refusal.Error {
+	return d.AskWhole(who, ref, reply, cost, func(dst []byte) []byte { return reply.AppendBody(dst, body()) })
+}
+
+// AskWhole is Ask for a whole response, which whole appends.
+func (d *Desk) AskWhole(who permit.Principal, ref loop.Ref, reply Reply, cost int, whole func(dst []byte) []byte) *refusal.Error {
 	return d.Workers.Try(&workers.Job{
 		Share: who.Share, Session: who.Session, Cost: cost,
-		Run: func() { d.Door.Answer(ref, reply.AppendBody(nil, body())) },
+		Run: func() { d.Door.Answer(ref, whole(nil)) },
 		Refuse: func(err *refusal.Error) {
 			d.Workers.Tally().Refuse(err)
 			d.Door.Answer(ref, reply.AppendError(nil, err))

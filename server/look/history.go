@@ -46,18 +46,32 @@ func NewHistory(channel string, start subscribe.Start, limit []byte) (History, *
 // Cost is about how many microseconds the page takes.
 func (h *History) Cost() int { return historyCost + h.limit }
 
+// page is what the hub has for a request.
+type page struct {
+	messages    []*ring.Message
+	after, upto uint64 // of the log: what is between them, unless there is more
+	discarded   uint64
+	more        bool
+}
+
+func (d *Desk) read(h *History) (p page) {
+	p.upto, p.after = d.Hub.Head(), h.start.Sequence
+	switch h.start.From {
+	case fanout.Last:
+		p.after = d.Hub.Newest(h.channel, h.start.Count)
+	case fanout.Earliest, fanout.Foreign:
+		p.after = 0
+	}
+	p.messages, p.discarded, p.more = d.Hub.Read(nil, h.channel, p.after, p.upto, h.limit, PageBytes)
+	return p
+}
+
 // History is what is retained of a channel, oldest first:
 // {"channel","cursor","gap":[…]?,"messages":[…],"more"}. cursor is where the next
 // page, or a subscription, goes on.
 func (d *Desk) History(h History) []byte {
-	upto, after := d.Hub.Head(), h.start.Sequence
-	switch h.start.From {
-	case fanout.Last:
-		after = d.Hub.Newest(h.channel, h.start.Count)
-	case fanout.Earliest, fanout.Foreign:
-		after = 0
-	}
-	messages, discarded, more := d.Hub.Read(nil, h.channel, after, upto, h.limit, PageBytes)
+	p := d.read(&h)
+	messages, discarded, more, after := p.messages, p.discarded, p.more, p.after
 	list := make([]byte, 0, 256*len(messages))
 	for i, m := range messages {
 		// What is published may be six times as long in JSON; the page is bounded, too.
@@ -79,7 +93,7 @@ func (d *Desk) History(h History) []byte {
 	if h.LeftOut != nil && after < discarded {
 		discarded, _ = d.Hub.Concerns(h.channel, discarded, h.isLeftOut)
 	}
-	covered := upto
+	covered := p.upto
 	if more && len(messages) > 0 {
 		covered = messages[len(messages)-1].Sequence
 	}
