@@ -2,13 +2,14 @@ package loop
 
 import (
 	"peal/loop/evict"
+	"peal/loop/fanout"
 	"peal/loop/frame"
 )
 
 // countChannels has a turn look for who has most channels, if there are more than
 // may be: who has just subscribed is not to be closed in the middle of it.
 func (l *Loop) countChannels() {
-	if l.fan.Channeled() > l.config.Channels && !l.crowded {
+	if (l.fan.Channeled() > l.config.Channels || l.fan.Crowded()) && !l.crowded {
 		l.crowded = true
 		l.scheduleTurn()
 	}
@@ -18,13 +19,20 @@ func (l *Loop) countChannels() {
 // subscriptions at a time, until there are few enough channels.
 func (l *Loop) limitChannels() {
 	l.crowded = false
-	if l.fan.Channeled() <= l.config.Channels {
-		return
+	switch {
+	case l.fan.Channeled() > l.config.Channels:
+		l.thinOut(l.fan.Width, channelsReason, "client closed: subscribed channels exceeded max-subscribed-channels, and this client had the most", "channels", l.config.Channels)
+	case l.fan.Crowded():
+		l.thinOut(l.fan.MatchCost, templatesReason, "client closed: the loop has too many templates of topics, and those of this client cost the most", "cost", fanout.MaxMatchCost)
 	}
+}
+
+// thinOut closes the connections with the most of what width counts.
+func (l *Loop) thinOut(width func(slot uint32) int, reason, warning, unit string, limit int) {
 	var all []evict.Holder
 	total := 0
 	for slot := range l.used {
-		if n := l.fan.Width(slot); n > 0 {
+		if n := width(slot); n > 0 {
 			all = append(all, evict.Holder{Slot: slot, Bytes: n, Share: l.shareOf(slot)})
 			total += n
 		}
@@ -32,16 +40,18 @@ func (l *Loop) limitChannels() {
 	for _, h := range evict.Choose(all, total-1) {
 		c := l.conn(h.Slot)
 		l.counts.channelsFull++
-		l.warn(&l.complaints.channels, "client closed: subscribed channels exceeded max-subscribed-channels, and this client had the most", func() []any {
-			return []any{"client", l.clientText(h.Slot), "channels", h.Bytes, "limit", l.config.Channels}
+		l.warn(&l.complaints.channels, warning, func() []any {
+			return []any{"client", l.clientText(h.Slot), unit, h.Bytes, "limit", limit}
 		})
 		if c.state == stateSSE {
-			l.closeStream(h.Slot, c, frame.CloseTryAgainLater, channelsReason)
+			l.closeStream(h.Slot, c, frame.CloseTryAgainLater, reason)
 		} else {
-			l.throwOut(h.Slot, c, frame.CloseTryAgainLater, channelsReason)
+			l.throwOut(h.Slot, c, frame.CloseTryAgainLater, reason)
 		}
 	}
 	l.countChannels()
 }
 
 const channelsReason = "the server has as many channels as it may and this connection has the most of them: subscribe to fewer"
+
+const templatesReason = "too many topic templates on the server, and those of this connection cost the most: subscribe to fewer"

@@ -50,8 +50,9 @@ type options struct {
 	listen     func(t testing.TB) (fd int, addr net.Addr)
 	open       loop.OpenKernel
 	trusted    func(peer netip.Addr) bool
-	secure     bool // over TLS
-	inherited  int  // Parts.Inherited
+	patterns   fanout.Patterns // of matchers, which have no past
+	secure     bool            // over TLS
+	inherited  int             // Parts.Inherited
 
 	certificate *tls.Certificate // nil: the authority's
 }
@@ -115,7 +116,9 @@ func prepare(t testing.TB, o options) *server {
 			b := addr.As16()
 			return binary.BigEndian.Uint64(b[8:])
 		},
-		Limited: func(addr netip.Addr) bool { return !o.unlimited && addr != netip.AddrFrom4([4]byte{127, 0, 0, 1}) },
+		Patterns: o.patterns,
+		Past:     forgetful{},
+		Limited:  func(addr netip.Addr) bool { return !o.unlimited && addr != netip.AddrFrom4([4]byte{127, 0, 0, 1}) },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,8 @@
 //     and never a queue of publications.
 //   - View: all members with the same channels in the same encoding. The merge
 //     by sequence is done once for a view, not once for each member.
+//   - Matcher: a channel of a subscription that has the messages of all channels whose
+//     names match a pattern.
 //   - Bundle: the views of several channels that have one channel in common. What
 //     waits for the small ones among them is kept once for the channel.
 //   - Strip: contiguous ready-made bytes of a view with an index of

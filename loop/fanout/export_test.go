@@ -54,9 +54,12 @@ func (f *Fan) Loose() int { return f.loose }
 func (f *Fan) Likes() (n int) {
 	x := &f.channels.likes
 	for _, g := range x.groups {
-		for _, all := range g.ends {
-			n += len(all)
+		for _, b := range g.ends {
+			n += len(b.likes)
 		}
 	}
-	return n + len(x.lengths)
+	return n + len(x.lengths) + x.over
 }
+
+// MaxMatchers is how many matchers a fan may have.
+const MaxMatchers = maxMatchers

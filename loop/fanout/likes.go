@@ -12,6 +12,7 @@ import (
 type likes struct {
 	groups  map[string]*group // by prefix
 	lengths []lengthCount     // of these prefixes
+	over    int               // buckets beyond MaxMatchCost
 }
 
 // lengthCount is how many groups have a prefix of that length.
@@ -19,9 +20,24 @@ type lengthCount struct{ length, count int }
 
 // group has the matchers of one prefix, by the end of their suffix.
 type group struct {
-	ends    map[string][]*like
-	lengths [len(endings)]int // how many are in ends with that many bytes
+	ends    map[string]*bucket
+	lengths [len(endings)]int // how many buckets are for that many bytes
 }
+
+// bucket has matchers that the index cannot tell apart: a name that finds one of them finds
+// all of them.
+type bucket struct {
+	likes []*like
+	cost  int // sum of Pattern.Cost: nanoseconds
+}
+
+const (
+	// maxMatchers is how many matchers a loop may have.
+	maxMatchers = 16_384
+	// MaxMatchCost is how long a publication may have to look at matchers that the index
+	// cannot tell apart, in nanoseconds, if their patterns are as bad as can be.
+	MaxMatchCost = 20_000_000
+)
 
 // endings are the bytes of a suffix that the index looks at: the most that it has. Few
 // of them, so that a group costs a publication few looks.
@@ -43,14 +59,21 @@ func (x *likes) add(l *like) {
 		if x.groups == nil {
 			x.groups = map[string]*group{}
 		}
-		g = &group{ends: map[string][]*like{}}
+		g = &group{ends: map[string]*bucket{}}
 		x.groups[prefix] = g
 		x.count(len(prefix), 1)
 	}
 	i := ending(suffix)
 	end := suffix[len(suffix)-endings[i]:]
-	g.ends[end] = append(g.ends[end], l)
-	g.lengths[i]++
+	b := g.ends[end]
+	if b == nil {
+		b = &bucket{}
+		g.ends[end] = b
+		g.lengths[i]++
+	}
+	l.place = len(b.likes)
+	b.likes = append(b.likes, l)
+	x.charge(b, l.pattern.Cost())
 }
 
 func (x *likes) remove(l *like) {
@@ -58,20 +81,36 @@ func (x *likes) remove(l *like) {
 	g := x.groups[prefix]
 	i := ending(suffix)
 	end := suffix[len(suffix)-endings[i]:]
-	all := g.ends[end]
-	at := slices.Index(all, l)
-	all[at] = all[len(all)-1]
-	all[len(all)-1] = nil
-	if all = all[:len(all)-1]; len(all) > 0 {
-		g.ends[end] = all
-	} else {
+	b := g.ends[end]
+	x.charge(b, -l.pattern.Cost())
+	last := len(b.likes) - 1
+	moved := b.likes[last]
+	b.likes[l.place], moved.place = moved, l.place
+	b.likes[last] = nil
+	if b.likes = b.likes[:last]; last == 0 {
 		delete(g.ends, end)
+		g.lengths[i]--
 	}
-	g.lengths[i]--
 	if len(g.ends) == 0 {
 		delete(x.groups, prefix)
 		x.count(len(prefix), -1)
 	}
+}
+
+// charge adds to the cost of a bucket.
+func (x *likes) charge(b *bucket, cost int) {
+	if b.cost > MaxMatchCost {
+		x.over--
+	}
+	if b.cost += cost; b.cost > MaxMatchCost {
+		x.over++
+	}
+}
+
+// Crowded reports whether the loop has more matchers than it may, or more of those
+// that one publication finds: members that have many must go.
+func (f *Fan) Crowded() bool {
+	return len(f.channels.named) > maxMatchers || f.channels.likes.over > 0
 }
 
 // count notes that there is one group more, or less, with a prefix of that length.
@@ -111,9 +150,12 @@ func (f *Fan) applyLike(name string, m *ring.Message) {
 				continue
 			}
 			looks++
-			all := g.ends[name[len(name)-n:]]
-			candidates += len(all)
-			for _, l := range all {
+			b := g.ends[name[len(name)-n:]]
+			if b == nil {
+				continue
+			}
+			candidates += len(b.likes)
+			for _, l := range b.likes {
 				if l.last != m.Sequence && l.pattern.Match(name) {
 					l.last = m.Sequence
 					f.addTo(l.channel, m)

@@ -227,6 +227,46 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"b.covers = min(b.covers, v.head)",
 			"b.covers = max(b.covers, f.applied)",
 		}}},
+		{"matcher with two names of a message has it twice", "likes.go", []patch{{
+			"if l.last != m.Sequence && l.pattern",
+			"if l.pattern",
+		}}},
+		{"view with two matchers of a message has it twice", "view.go", []patch{{
+			"if v.head >= m.Sequence {",
+			"if v.head > m.Sequence {",
+		}}},
+		{"history of two matchers has a message twice", "merge.go", []patch{{
+			"if msg.Sequence != last || seen == 0 {",
+			"if true {",
+		}}},
+		{"history of a matcher is that of a channel of its name", "merge.go", []patch{{
+			"if p := f.channels.pattern(b.channel.name); p != nil {",
+			"if p := f.channels.pattern(b.channel.name); p != nil && p == nil {",
+		}}},
+		{"matcher that was read in part does not hold back the others", "past.go", []patch{{
+			"g.limit = min(g.limit, max(covered, b.at))",
+			"_ = covered",
+		}}},
+		{"gap of a matcher is hidden", "exclude.go", []patch{{
+			"return discarded // it is not known",
+			"return 0 // it is not known",
+		}}},
+		{"messages of matchers are not those that were asked for", "matcher.go", []patch{{
+			"return p.Match(m.Channel) || slices.ContainsFunc(m.Also, p.Match)",
+			"return p.Match(m.Channel)",
+		}}},
+		{"last few messages of a matcher are counted beyond what was looked at", "merge.go", []patch{{
+			"if n == 0 || e.sequence <= floor {",
+			"if n == 0 {",
+		}}},
+		{"matcher is sought after its last member has left", "matcher.go", []patch{{
+			"x.likes.remove(l)",
+			"_ = x.likes.remove",
+		}}},
+		{"matcher is not sought while others of its kind are", "likes.go", []patch{{
+			"b.likes[l.place], moved.place = moved, l.place",
+			"b.likes[l.place] = moved",
+		}}},
 		{"who made progress is not queued again", "flush.go", []patch{{
 			"func (f *Fan) queueBehind(slot uint32, m *member) {\n\tif ",
 			"func (f *Fan) queueBehind(slot uint32, m *member) {\n\tif m.lane == 0 && m.flags&flagFull == 0 && f.outstanding > 0 || ",

@@ -27,6 +27,7 @@ func (p simPattern) Prefix() string {
 	return ""
 }
 func (p simPattern) Suffix() string { return "" }
+func (p simPattern) Cost() int      { return 50 }
 
 type simPatterns struct{}
 
@@ -88,7 +89,7 @@ func (h *simPast) Since(dst []*ring.Message, match func(string) bool, after, upt
 
 func (h *simPast) Before(match func(string) bool, upto uint64, look int) (m *ring.Message, reached uint64, looked int) {
 	for q := min(upto, h.head); q > h.floor; q-- {
-		if looked == min(look, 40) {
+		if looked == min(look, 6) { // so that it often looks no further
 			return nil, q, 1 << 20
 		}
 		looked++

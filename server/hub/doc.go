@@ -14,6 +14,10 @@
 // collision with it. Presence of a channel goes to the server's channel
 // log.PresencePrefix + its name, which retains nothing: all of it is discarded.
 //
+// For matchers, which have the messages of all channels with certain names, the hub
+// records where each publication went, in their order (RecordOrder): the newest 65,536, or as many as
+// are retained, if these are more. What a matcher has is what those channels retain.
+//
 // What it leaves to others: sequences and durability (server/log and its
 // engines), waking and feeding loops (loop/ring), reading for subscribers and
 // sending them gaps (loop/fanout, whose Source the Hub is), and access control.

@@ -145,3 +145,27 @@ func TestWithoutOrderThereIsNoPast(t *testing.T) {
 		t.Errorf("floor %d", r.Floor())
 	}
 }
+
+// Readers take no lock: whatever is appended meanwhile, they have all up to the head.
+func TestSinceWhilePublishing(t *testing.T) {
+	r := newRig(hub.Config{Limits: room(100_000), TotalBytes: 1 << 30})
+	r.RecordOrder()
+	const n = 5000
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range n {
+			r.append(&log.Entry{Channel: fmt.Sprint("a", i%10), Also: []string{"b"}})
+		}
+	}()
+	at := uint64(0)
+	for at < n {
+		head := r.Head()
+		msgs, discarded, covered, _ := r.Since(nil, like("b"), at, head, all, all, all)
+		if discarded != 0 || covered != head || uint64(len(msgs)) != head-at {
+			t.Fatalf("since %d to %d: %d messages, discarded %d, covered %d", at, head, len(msgs), discarded, covered)
+		}
+		at = head
+	}
+	<-done
+}

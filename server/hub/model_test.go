@@ -20,6 +20,7 @@ type model struct {
 	published  []string          // channels with history, the least recently published first
 	watermarks map[uint64]uint64 // by bucket: what forgotten channels had discarded
 	evicted    uint64
+	order      []*log.Entry // all publications
 }
 
 type modelChannel struct {
@@ -99,6 +100,7 @@ func (m *model) append(e *log.Entry) {
 		m.settle(name)
 		return
 	}
+	m.order = append(m.order, e)
 	var names []string
 	for _, name := range append([]string{e.Channel}, e.Also...) {
 		if slices.Contains(names, name) {
@@ -162,6 +164,49 @@ func (m *model) read(name string, after, upto uint64, count, bytes int) (sequenc
 		sequences = append(sequences, k.sequence)
 	}
 	return sequences, c.discarded, false
+}
+
+// retains looks at the channels of e that match until one retains it.
+func (m *model) retains(e *log.Entry, match func(string) bool) (matched, retained bool) {
+	for _, name := range append([]string{e.Channel}, e.Also...) {
+		if match(name) && !retained {
+			matched = true
+			c := m.look(name)
+			retained = c != nil && slices.ContainsFunc(c.kept, func(k kept) bool { return k.sequence == e.Sequence })
+		}
+	}
+	return matched, retained
+}
+
+// before is the newest that a matcher has, 0 for none.
+func (m *model) before(match func(string) bool) uint64 {
+	for _, e := range slices.Backward(m.order) {
+		if _, retained := m.retains(e, match); retained {
+			return e.Sequence
+		}
+	}
+	return 0
+}
+
+// since is what a matcher has of all channels, and what is gone of them.
+func (m *model) since(match func(string) bool, after, upto uint64, count int) (sequences []uint64, discarded, covered uint64) {
+	covered = after
+	for _, e := range m.order {
+		if e.Sequence <= after || e.Sequence > upto {
+			continue
+		}
+		matched, retained := m.retains(e, match)
+		switch {
+		case retained && len(sequences) == count:
+			return sequences, discarded, covered
+		case retained:
+			sequences = append(sequences, e.Sequence)
+		case matched:
+			discarded = e.Sequence
+		}
+		covered = e.Sequence
+	}
+	return sequences, discarded, max(after, upto)
 }
 
 func (m *model) newest(name string, n int) uint64 {

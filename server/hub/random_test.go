@@ -28,6 +28,8 @@ type system interface {
 	Channels(prefix, after string, limit int) []hub.Info
 	Channel(name string) (hub.Info, bool)
 	Stats() hub.Stats
+	Since(dst []*ring.Message, match func(string) bool, after, upto uint64, count, bytes, look int) ([]*ring.Message, uint64, uint64, int)
+	Before(match func(string) bool, upto uint64, look int) (*ring.Message, uint64, int)
 }
 
 // schedule is one random run of a system beside the model.
@@ -84,6 +86,7 @@ func newSchedule(seed uint64, buckets int, wrap func(*hub.Hub) system) *schedule
 		if records {
 			bucket, s.alone = hash, true
 		}
+		h.RecordOrder()
 		s.system = wrap(h)
 		s.model = &model{
 			limits: limits, total: config.TotalBytes, bucket: bucket,
@@ -232,6 +235,10 @@ func (s *schedule) step() error {
 	switch n := s.random.IntN(100); {
 	case n < 40:
 		s.append()
+	case n < 48:
+		if err := s.since(); err != nil {
+			return err
+		}
 	case n < 65:
 		if err := s.read(s.readable(), s.random.Uint64N(s.head+3)); err != nil {
 			return err
@@ -377,6 +384,9 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 		"watermark dropped": func(h *hub.Hub) system { return watermarkDropped{h} },
 		"one late":          func(h *hub.Hub) system { return oneLate{h} },
 		"leak":              func(h *hub.Hub) system { return leaker{h} },
+		"hidden gap":        func(h *hub.Hub) system { return hiddenGap{h} },
+		"channel missed":    func(h *hub.Hub) system { return oneChannelMissed{h} },
+		"twice":             func(h *hub.Hub) system { return twice{h} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			// Limits are random, and with wide ones a bug may have no occasion.

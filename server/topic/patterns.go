@@ -39,6 +39,7 @@ func (Patterns) Pattern(name string) fanout.Pattern {
 // select.
 type pattern struct {
 	space          string
+	cost           int
 	asked, granted Selector
 	prefix, suffix string
 }
@@ -53,6 +54,7 @@ func newPattern(space string, asked, granted Selector) *pattern {
 			if len(t.suffix()) > len(p.suffix) {
 				p.suffix = t.suffix()
 			}
+			p.cost += t.cost()
 		}
 	}
 	p.prefix = space + p.prefix
@@ -64,6 +66,9 @@ func (p *pattern) Prefix() string { return p.prefix }
 
 // Suffix is what the names end with.
 func (p *pattern) Suffix() string { return p.suffix }
+
+// Cost is about how many nanoseconds a match takes at most.
+func (p *pattern) Cost() int { return p.cost }
 
 // Match reports whether the messages of channel belong to the matcher.
 func (p *pattern) Match(channel string) bool {

@@ -40,8 +40,8 @@ type template struct {
 type expression struct {
 	allowed    *class
 	first      byte // 0 for none
-	separator  byte // counted; 0: it is allowed anyway
-	separators int8
+	separator  byte // 0: it is allowed anyway
+	separators int
 }
 
 // class is a set of bytes.
@@ -67,10 +67,12 @@ var (
 	plain = classOf(unreserved + ",")
 	named = classOf(unreserved + ",=")
 	every = classOf(unreserved + reserved)
+
+	// Exploded: any number of separators, too.
+	exploded = map[byte]*class{'/': classOf(unreserved + ",=/"), ';': classOf(unreserved + ",=;"), '&': classOf(unreserved + ",=&")}
 )
 
-// unlimited stands for any number of separators; a topic has no more.
-const unlimited = 127
+const classes = 6 // of these
 
 // parseTemplate reads a template with at least one expression.
 func parseTemplate(text string) (*template, error) {
@@ -112,15 +114,8 @@ func readExpression(body string) (e expression, variables int) {
 		body = body[1:]
 	}
 	variables = 1 + strings.Count(body, ",")
-	exploded := strings.Contains(body, "*")
-	e.separators = unlimited
-	if !exploded {
-		e.separators = int8(variables - 1)
-	}
+	e.separators = variables - 1
 	e.allowed = plain
-	if exploded {
-		e.allowed = named
-	}
 	switch operator {
 	case '+', '#':
 		e.allowed = every
@@ -137,7 +132,28 @@ func readExpression(body string) (e expression, variables int) {
 	case '?':
 		e.separator = '&'
 	}
+	if strings.Contains(body, "*") {
+		if e.separator != 0 {
+			e.allowed, e.separator, e.separators = exploded[e.separator], 0, 0
+		} else if e.allowed == plain {
+			e.allowed = named
+		}
+	}
 	return e, variables
+}
+
+// cost is about how many nanoseconds a match takes at most.
+func (t *template) cost() int {
+	if len(t.expressions) == 1 {
+		return 2 * MaxTopicBytes
+	}
+	n := 3 * MaxTopicBytes
+	for i, literal := range t.literals[:len(t.expressions)] {
+		if n += 100; i > 0 && literal != "" {
+			n += 3 * MaxTopicBytes
+		}
+	}
+	return n
 }
 
 func (t *template) prefix() string { return t.literals[0] }
@@ -169,77 +185,20 @@ func (t *template) matches(topic string) bool {
 	return t.walk(topic[len(t.prefix()) : len(topic)-len(t.suffix())])
 }
 
-// places are positions in a topic that a part of the template can end at, by the number of
-// separators that are left to the expression, plus 1; 0 is none.
-type places [MaxTopicBytes + 1]uint8
-
 // walk matches topic, which is without the first and the last literal, item by item: all
 // the places where an item can end at once, so that nothing is tried twice.
 func (t *template) walk(topic string) bool {
-	var from, to places
-	from[0] = 1
+	w := walker{topic: topic}
+	at := places{1}
 	for i := range t.expressions {
-		e := &t.expressions[i]
-		if !e.advance(topic, &from, &to) {
-			return false
-		}
-		if i == len(t.expressions)-1 {
-			return to[len(topic)] != 0
-		}
-		literal := t.literals[i+1]
-		from = places{}
-		any := false
-		for at := 0; at+len(literal) <= len(topic); at++ {
-			if to[at] != 0 && topic[at:at+len(literal)] == literal {
-				from[at+len(literal)] = 1
-				any = true
+		if i > 0 {
+			if at = w.skip(t.literals[i], at); at == (places{}) {
+				return false
 			}
 		}
-		if !any {
-			return false
-		}
+		at = w.expand(&t.expressions[i], at)
 	}
-	return false
-}
-
-// advance sets to to the places that the expression can end at if it begins at one of
-// from, and reports whether there are any.
-func (e *expression) advance(topic string, from, to *places) (any bool) {
-	*to = places{}
-	budget := uint8(e.separators) + 1
-	var in places // inside the expression
-	for at := 0; at <= len(topic); at++ {
-		if from[at] != 0 {
-			to[at], any = 1, true // it may expand to nothing
-			switch {
-			case e.first == 0:
-				in[at] = max(in[at], budget)
-			case at < len(topic) && topic[at] == e.first:
-				in[at+1] = max(in[at+1], budget)
-			}
-		}
-		left := in[at]
-		if left == 0 {
-			continue
-		}
-		to[at], any = 1, true
-		if at == len(topic) {
-			continue
-		}
-		switch b := topic[at]; {
-		case e.allowed.has(b):
-			in[at+1] = max(in[at+1], left)
-		case b == '%' && isTriplet(topic[at:]):
-			in[at+3] = max(in[at+3], left)
-		}
-		if topic[at] == e.separator && left > 1 {
-			if e.separators == unlimited {
-				left++
-			}
-			in[at+1] = max(in[at+1], left-1)
-		}
-	}
-	return any
+	return at.has(len(topic))
 }
 
 // spans reports whether the whole of text is one expansion of the expression.
@@ -254,15 +213,13 @@ func (e *expression) spans(text string) bool {
 		}
 		i = 1
 	}
-	for left := int(e.separators); i < len(text); i++ {
+	for left := e.separators; i < len(text); i++ {
 		switch b := text[i]; {
 		case e.allowed.has(b):
 		case b == '%' && isTriplet(text[i:]):
 			i += 2
 		case b == e.separator && left > 0:
-			if e.separators != unlimited {
-				left--
-			}
+			left--
 		default:
 			return false
 		}

@@ -205,10 +205,10 @@ func BenchmarkMatch(b *testing.B) {
 		"other":    {"https://example.com/users/{id}/orders/x/{rest}", "https://example.com/users/17/orders/y/1"},
 		"three":    {"https://example.com/{a}/{b}/{c}", "https://example.com/users/17/orders"},
 		"hostile":  {strings.Repeat("{a}", MaxVariables), strings.Repeat("a", MaxTopicBytes-1) + "/"},
-		"hostile2": {strings.Repeat("{+a}a", MaxVariables) + "{+b}", strings.Repeat("a", MaxTopicBytes-1) + "é"},
+		"hostile2": {strings.Repeat("{+a}a", MaxVariables-1) + "{+b}", strings.Repeat("a", MaxTopicBytes-1) + "é"},
 	} {
 		s, err := Parse(c[0])
-		if err != nil && name != "hostile2" {
+		if err != nil {
 			b.Fatal(err)
 		}
 		b.Run(name, func(b *testing.B) {
