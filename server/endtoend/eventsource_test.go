@@ -24,46 +24,9 @@ func TestEventSourcesKeepTheFirstPosition(t *testing.T) {
 	p := start(t)
 	for _, name := range []string{"eventsource", "event-source-polyfill", "@microsoft/fetch-event-source"} {
 		t.Run(strings.ReplaceAll(name, "/", "-"), func(t *testing.T) {
-			node := tool(t, "node")
-			if _, err := os.Stat(filepath.Join(clientFolder, "node_modules", name)); err != nil {
-				lacking(t, name+" is not in clients/js/node_modules: run npm ci in clients/js")
-			}
 			proxy := proxyTo(t, p.addr)
 			channel := "position-" + filepath.Base(name)
-			cmd := exec.Command(node, "testdata/eventsource.mjs", name, proxy.url+"/sse?channel="+channel, clientFolder)
-			var complaints bytes.Buffer // the polyfill prints each error that it gets over
-			cmd.Stderr = &complaints
-			out, err := cmd.StdoutPipe()
-			if err == nil {
-				err = cmd.Start()
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			lines := make(chan string, 100)
-			go func() { // ends with the process
-				defer close(lines)
-				for s := bufio.NewScanner(out); s.Scan(); {
-					lines <- s.Text()
-				}
-			}()
-			t.Cleanup(func() {
-				_ = cmd.Process.Kill() // it may have ended
-				_ = cmd.Wait()         // killed
-				for range lines {
-				}
-				if t.Failed() {
-					t.Logf("it says:\n%s", complaints.String())
-				}
-			})
-			keepsTheFirstPosition(t, p, proxy, channel, func() string {
-				select {
-				case line := <-lines:
-					return line
-				case <-time.After(patience):
-					return "nothing"
-				}
-			})
+			keepsTheFirstPosition(t, p, proxy, channel, eventSource(t, name, proxy.url+"/sse?channel="+channel))
 		})
 	}
 	t.Run("browser", func(t *testing.T) {
@@ -83,6 +46,50 @@ func TestEventSourcesKeepTheFirstPosition(t *testing.T) {
 			return strings.Trim(line, `"`)
 		})
 	})
+}
+
+// eventSource subscribes with a stand-in of EventSource in Node, until the test ends. It
+// returns what waits for the next event that the client fires.
+func eventSource(t *testing.T, name, url string) (next func() string) {
+	t.Helper()
+	node := tool(t, "node")
+	if _, err := os.Stat(filepath.Join(clientFolder, "node_modules", name)); err != nil {
+		lacking(t, name+" is not in clients/js/node_modules: run npm ci in clients/js")
+	}
+	cmd := exec.Command(node, "testdata/eventsource.mjs", name, url, clientFolder)
+	var complaints bytes.Buffer // the polyfill prints each error that it gets over
+	cmd.Stderr = &complaints
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := make(chan string, 100)
+	go func() { // ends with the process
+		defer close(lines)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()         // killed
+		for range lines {
+		}
+		if t.Failed() {
+			t.Logf("it says:\n%s", complaints.String())
+		}
+	})
+	return func() string {
+		select {
+		case line := <-lines:
+			return line
+		case <-time.After(patience):
+			return "nothing"
+		}
+	}
 }
 
 // keepsTheFirstPosition holds what next returns, a line for each event that the
