@@ -9,8 +9,8 @@ import (
 )
 
 // Inflating a message costs a start, and then by the byte of both sides: a small message
-// can become MessageBytes, and a large one can have nothing but tables of codes, each of
-// which takes 3 µs and 11 bytes (BenchmarkInflate).
+// can become MessageBytes, and 3.5 KB can be nothing but tables of codes, each of which takes
+// 3 µs and 11 bytes (BenchmarkInflate). A larger one has fewer of them (deflate.ErrTables).
 const (
 	workInflate  = 4
 	workPacked   = 8   // compressed bytes to a unit
@@ -26,6 +26,8 @@ func (l *Loop) inflate(ev frame.Event) ([]byte, error) {
 	case errors.Is(err, deflate.ErrTooLong):
 		l.spend(l.config.MessageBytes / workInflated)
 		return nil, frame.ErrTooBig
+	case errors.Is(err, deflate.ErrTables):
+		return nil, frame.ErrBlocks
 	case err != nil:
 		return nil, frame.ErrDeflate
 	case ev.Kind == frame.Text && !utf8.Valid(b):

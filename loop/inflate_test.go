@@ -36,3 +36,25 @@ func TestCompressedMessagesOfClients(t *testing.T) {
 	plain.send(compressed("one"))
 	plain.expectClose(1002)
 }
+
+// A message of nothing but tables of codes would keep the loop for long: the client is
+// closed before it is inflated. A short one is allowed.
+func TestTablesOfCodesAreRefused(t *testing.T) {
+	s := start(t, options{config: loop.Config{Loops: 1}})
+	const flush = "\x00\x00\xff\xff"
+	tables := func(n int) string {
+		all := strings.Repeat("\x04\xc0\x81\x00\x00\x00\x00\x00\x90\xffk\x00"+flush, n)
+		return string(masked(0xC0|opText, strings.TrimSuffix(all, flush)))
+	}
+	c := s.dial()
+	c.ws("wsraw", "a now publish deflate")
+	c.send(tables(200), compressed("one"))
+	c.expectFrame(opText, "")
+	c.expectFrame(opText, "one")
+	before := s.stats()[0].Work
+	c.send(tables(4000))
+	c.expectClose(1008)
+	if work := s.stats()[0].Work - before; work > 64_000/8+200 {
+		t.Errorf("%d units of work", work)
+	}
+}

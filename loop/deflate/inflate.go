@@ -36,13 +36,18 @@ type Inflater struct {
 
 // Inflate returns the message whose compressed payload is b (RFC 7692 §7.2.2). The
 // result is the Inflater's, and valid until the next call. The errors are ErrTooLong,
-// which is found before more than limit bytes have been produced or allocated for, and
-// ErrCorrupt.
+// which is found before more than limit bytes have been produced or allocated for,
+// ErrTables and ErrCorrupt.
 func (f *Inflater) Inflate(b []byte, limit int) ([]byte, error) {
 	if len(b) == 0 {
 		return nil, nil // §7.2.3.6 has one byte for it; some clients send none
 	}
 	f.in = append(append(f.in[:0], b...), tail+"\x01"+tail...) // and an empty last block
+	if len(b) > uncounted {
+		if err := checkTables(f.in, limit); err != nil {
+			return nil, err
+		}
+	}
 	f.packed.Reset(f.in)
 	out, err := f.streams(f.out[:0], limit)
 	f.out = out

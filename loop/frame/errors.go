@@ -39,6 +39,8 @@ var (
 	ErrUTF8 = &Error{CloseInvalidPayload, "invalid UTF-8"}
 	// ErrDeflate: a compressed message that cannot be inflated (RFC 7692 §7.2.2).
 	ErrDeflate = &Error{CloseInvalidPayload, "compressed message is not valid DEFLATE"}
+	// ErrBlocks: a compressed message that costs more to inflate than any compressor's.
+	ErrBlocks = &Error{ClosePolicy, "compressed message has too many blocks with codes of their own"}
 	// ErrClosePayload: a close frame with a payload of one byte (§5.5.1).
 	ErrClosePayload = &Error{CloseProtocolError, "close frame with half a status code"}
 	// ErrCloseCode: a close status that may not be sent (§7.4).
