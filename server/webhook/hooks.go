@@ -140,6 +140,9 @@ func (h *Hooks) Room(int, int) bool { return true }
 
 // Apply follows the entries of this package, and keeps what an endpoint wants; see log.Tail.
 func (h *Hooks) Apply(batch []*log.Entry) {
+	if len(h.endpoints) == 0 && !log.IsControl(batch) {
+		return
+	}
 	for _, e := range batch {
 		if isOurs(e) {
 			h.follow(e)
