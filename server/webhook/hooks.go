@@ -206,7 +206,8 @@ func (h *Hooks) Lost(string) {}
 func (h *Hooks) Run(ctx context.Context) {
 	tick := time.NewTicker(min(100*time.Millisecond, h.config.Every))
 	defer tick.Stop()
-	began, tried := h.config.Now(), time.Time{}
+	now := h.config.Now
+	vacant, tried := time.Time{}, time.Time{}
 	var end func()
 	for {
 		number, held := h.held()
@@ -216,10 +217,20 @@ func (h *Hooks) Run(ctx context.Context) {
 		case end != nil && (!held || h.holding.Load() != number+1):
 			end()
 			end = nil
-		case !held && h.may() && h.config.Now().Sub(began) > h.config.Every && h.config.Now().Sub(tried) > time.Second:
-			tried = h.config.Now()
-			_, last := h.state.lease()
-			h.append(ctx, entry(eventLease, claim{Node: h.config.Node, Lease: last + 1}))
+		case held:
+		default:
+			rank, last, free := h.vacancy()
+			switch {
+			case !free:
+				vacant = time.Time{}
+			case vacant.IsZero():
+				vacant = now()
+			case now().Sub(vacant) > time.Duration(1+rank)*h.config.Every && now().Sub(tried) > time.Second:
+				tried = now()
+				if err := h.append(ctx, entry(eventLease, claim{Node: h.config.Node, Lease: last + 1})); err != nil {
+					h.config.Report.Warn("the lease of the webhooks cannot be taken: trying again", "error", err)
+				}
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -251,15 +262,23 @@ func (h *Hooks) alive() bool {
 	return h.config.Now().Sub(h.shared.Progress().Current) < h.config.Alive
 }
 
-// may reports whether this node is the one that takes a lease which nobody holds: the first of those that
-// live.
-func (h *Hooks) may() bool {
+// vacancy reports whether nobody holds the lease, the number of the last one, and how many nodes take it before
+// this one: nodes take it in the order of their ids, with a pause between them, because one may have no webhooks.
+func (h *Hooks) vacancy() (rank int, last uint64, free bool) {
 	if h.shared == nil || len(h.endpoints) == 0 || !h.alive() {
-		return false
+		return 0, 0, false
 	}
-	node, _ := h.state.lease()
+	node, last := h.state.lease()
 	live := h.config.Nodes()
-	return !slices.Contains(live, node) && len(live) > 0 && slices.Min(live) == h.config.Node
+	if slices.Contains(live, node) || !slices.Contains(live, h.config.Node) {
+		return 0, 0, false
+	}
+	for _, id := range live {
+		if id < h.config.Node {
+			rank++
+		}
+	}
+	return rank, last, true
 }
 
 // deliver begins to observe and to deliver under a lease. end waits until all of it has ended.
