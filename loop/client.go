@@ -37,7 +37,7 @@ func (k *client) Channels(dst []string) []string { return k.loop.fan.Channels(ds
 
 func (k *client) Subscribe(s *Subscription) (start uint64) {
 	c := k.conn()
-	if c.state != stateWS {
+	if !c.isOpen() {
 		return 0 // as in Write: nothing of the reply is sent either
 	}
 	c.name(s)
@@ -119,14 +119,16 @@ func (l *Loop) clientOf(slot uint32) *client {
 	return &l.client
 }
 
-// startCommands makes the connection one whose messages are commands. The head
-// in out goes first; then the front says what it has to say.
+// startCommands makes the connection one whose messages are commands, which come on other
+// connections if it is an event stream. The head in out goes first; then the front says what it has to say.
 func (l *Loop) startCommands(slot uint32, c *conn, s *Subscription, out []byte) []byte {
 	out = l.sendOut(slot, c, out)
 	if c.state == stateFree {
 		return out
 	}
-	c.state = stateWS
+	if c.state = stateWS; s.Framing == EventStream {
+		c.state = stateSSE
+	}
 	c.flags |= flagCommands
 	l.wait(slot, c, l.beat())
 	l.setDeadline(slot, s.Deadline)
@@ -134,7 +136,7 @@ func (l *Loop) startCommands(slot uint32, c *conn, s *Subscription, out []byte) 
 	return out
 }
 
-// replied sends what was prepared for a WebSocket elsewhere.
+// replied sends what was prepared elsewhere for a connection with commands.
 func (l *Loop) replied(ref Ref, c *conn, frames []byte) {
 	write := l.fan.Write // to who sends and does not read, replies are under LaneBytes
 	if ref.Asked {

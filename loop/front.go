@@ -44,8 +44,8 @@ type Observer interface {
 	Responded(session uint64, response []byte)
 }
 
-// Client is the WebSocket, or for what is not about messages and channels the event
-// stream, that the front is called about. It is good for the length of the call and
+// Client is the WebSocket or the event stream that the front is called about. The channels
+// of an event stream without Commands do not change. It is good for the length of the call and
 // must not be kept; Ref may.
 type Client interface {
 	Ref() Ref
@@ -185,7 +185,7 @@ type Subscription struct {
 	Framing   Framing
 	Known     bool // After: the client has this position as the id of its last event
 	Publishes bool // WebSocket: what the client sends is published to its channel
-	Commands  bool // WebSocket: what the client sends are commands to the front
+	Commands  bool // what the client sends are commands to the front, which has those for an event stream from other requests: Group.Do
 	Named     bool // the front wants to know when it ends: Front.Left
 	Deflate   bool // WebSocket: permessage-deflate was negotiated, so messages of the client may be compressed
 

@@ -458,8 +458,10 @@ func (l *Loop) answerDoor() {
 		switch c.state {
 		case stateLater:
 			l.answered(a.ref.Slot, c, a.out)
-		case stateWS:
-			l.replied(a.ref, c, a.out)
+		case stateWS, stateSSE:
+			if c.isOpen() {
+				l.replied(a.ref, c, a.out)
+			}
 		}
 	}
 	for _, ref := range waiters {

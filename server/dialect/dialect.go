@@ -35,7 +35,7 @@ type Dialect struct {
 	Publishes bool
 	Commands  *talk.Language
 
-	// Room names the room of the front that carries out what WebSocket clients send, for
+	// Room names the room of the front that carries out what clients send, for
 	// dialects whose messages are not commands of package talk; "" for those of Commands and Publishes. Clients
 	// choose such a row by its path.
 	Room string

@@ -9,6 +9,7 @@ import (
 	"peal/server/log"
 	"peal/server/publication"
 	"peal/server/pusher"
+	"peal/server/pusher/xhr"
 	"peal/server/session"
 	"peal/server/sse"
 	"peal/server/talk"
@@ -27,6 +28,7 @@ const (
 	Mercure
 	Pusher
 	PusherCursors
+	PusherXHR
 )
 
 // Standard returns the rows of Peal's own dialects, and those of other protocols behind
@@ -122,6 +124,24 @@ func ours() []Dialect {
 			Heartbeat: pusher.AppendHeartbeat,
 			Gap:       pusher.AppendGap,
 			Close:     pusher.AppendClose,
+		},
+		PusherXHR: { // the same as lines of an HTTP response
+			Name: "pusher-xhr", Framing: loop.EventStream, Format: "json", Room: pusher.Room, Internal: true,
+			Encode: func(e *log.Entry, channel string, at log.Cursor) []byte {
+				return xhr.AppendLines(nil, pusher.AppendEvent(nil, e, channel, at, false))
+			},
+			Presence: func(e *log.Entry, at log.Cursor) []byte {
+				return xhr.AppendLines(nil, pusher.AppendPresence(nil, e, at))
+			},
+			Heartbeat: func(dst []byte, at log.Cursor) []byte {
+				return xhr.AppendLines(dst, pusher.AppendHeartbeat(nil, at))
+			},
+			Gap: func(dst []byte, g ring.Gap, lineage *log.Lineage) []byte {
+				return xhr.AppendLines(dst, pusher.AppendGap(nil, g, lineage))
+			},
+			Close: func(dst []byte, code uint16, reason string, retry time.Duration) []byte {
+				return xhr.AppendLines(dst, pusher.AppendClose(nil, code, reason, retry))
+			},
 		},
 	}
 }

@@ -122,7 +122,7 @@ func appendAccessEnd(dst, response []byte, began time.Time) []byte {
 // others, tokens among them, there is only the name. What stands alone has no name:
 // it may be a token (?eyJhbGci…).
 func (x *exchange) loggedPath() []byte {
-	path := append([]byte(nil), x.head.Path...)
+	path := hideSession(append([]byte(nil), x.head.Path...))
 	for i, rest := 0, x.head.Query; len(rest) > 0; i++ {
 		var pair []byte
 		pair, rest, _ = bytes.Cut(rest, []byte{'&'})
@@ -153,6 +153,17 @@ func (x *exchange) loggedPath() []byte {
 	}
 	path = hideProofs(path)
 	return path[:min(len(path), maxLoggedPath)]
+}
+
+// hideSession replaces the name of a session over plain HTTP, which others could send
+// with. path is overwritten.
+func hideSession(path []byte) []byte {
+	if !bytes.HasPrefix(path, []byte("/pusher/app/")) {
+		return path
+	}
+	end := bytes.LastIndexByte(path, '/')
+	begin := bytes.LastIndexByte(path[:end], '/') + 1
+	return append(append(path[:begin], '-'), bytes.Clone(path[end:])...)
 }
 
 // hideProofs replaces what looks like a token or a key, wherever it is: in the path, in

@@ -62,3 +62,6 @@ func FindAllocates(f *Front, paths ...string) float64 {
 		}
 	})
 }
+
+// LoggedPath is how the access log shows a path.
+func LoggedPath(path string) string { return string(hideSession([]byte(path))) }

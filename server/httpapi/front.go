@@ -28,6 +28,7 @@ import (
 	"peal/server/publish"
 	"peal/server/pusher"
 	"peal/server/pusher/room"
+	"peal/server/pusher/xhr"
 	"peal/server/rate"
 	"peal/server/response"
 	"peal/server/revoke"
@@ -107,6 +108,10 @@ type Deps struct {
 
 	// Apps are those of the Pusher protocol. nil: none.
 	Apps *app.Table
+
+	// Streams are the sessions of Pusher clients over plain HTTP. nil: those of this Front's
+	// loop only.
+	Streams *xhr.Sessions
 
 	// Origins are those that have asked, by Policy. nil: a table of this Front's own,
 	// which an Encoder must have too if it is to answer polls of pages.
@@ -218,7 +223,7 @@ func New(deps Deps) *Front {
 		Desk: &s.desk, Target: &s.target, Starts: deps.Log, Sessions: deps.Sessions, Counts: s.counts,
 	}
 	s.pusher = &room.Room{
-		Door: deps.Door, Dialects: deps.Dialects, Gate: &s.gate, Names: s.names, Guests: s.guests,
+		Door: frameDoor{s}, Dialects: deps.Dialects, Gate: &s.gate, Names: s.names, Guests: s.guests,
 		Desk: &s.desk, Target: &s.target, Starts: deps.Log, Sessions: deps.Sessions, Counts: s.counts,
 	}
 	f.access = newAccessLog(deps.Access)
@@ -252,6 +257,9 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.Dialects == nil {
 		d.Dialects = dialect.NewTable(dialect.Standard()...)
+	}
+	if d.Streams == nil {
+		d.Streams = xhr.NewSessions()
 	}
 	if d.Sessions == nil {
 		d.Sessions = session.Random()
@@ -309,7 +317,7 @@ func (f *Front) request(c *loop.Call) {
 // Open implements loop.Front.
 func (f *Front) Open(c loop.Client, s *loop.Subscription) {
 	if f.isPusher(c) {
-		f.pusher.Open(c, s)
+		f.pusher.Open(f.clientOf(c), s)
 		return
 	}
 	f.commands.Open(c, s)
@@ -323,7 +331,7 @@ func (f *Front) isPusher(c loop.Client) bool {
 // Message implements loop.Front.
 func (f *Front) Message(c loop.Client, binary bool, payload []byte) (code uint16, reason string) {
 	if f.isPusher(c) {
-		f.pusher.Message(c, binary, payload)
+		f.pusher.Message(f.clientOf(c), binary, payload)
 		return 0, ""
 	}
 	return f.commands.Message(c, binary, payload)
@@ -340,6 +348,7 @@ func (f *Front) Due(c loop.Client) {
 
 // Left implements loop.Front.
 func (f *Front) Left(session uint64) {
+	f.deps.Streams.Left(session)
 	f.pusher.Left(session)
 	f.guests.Left(session)
 	f.streams.left(session)

@@ -68,7 +68,7 @@ func rows(s *shared) []route {
 		{pattern: presencePath, methods: "GET, HEAD", serve: pages.script},
 		{pattern: sharePath, methods: "GET, HEAD", serve: pages.script},
 		{pattern: "*", methods: "GET, HEAD, POST"}, // only OPTIONS may have this target
-	}, appRows(s)...)
+	}, slices.Concat(appRows(s), xhrRows(s))...)
 }
 
 // table is the routes, ready to be searched.

@@ -71,3 +71,15 @@ func TestFindingARouteDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A reader of the log cannot send as the client of a session.
+func TestTheAccessLogHidesSessions(t *testing.T) {
+	for path, want := range map[string]string{
+		"/pusher/app/key/1/abcdefgh/xhr_send": "/pusher/app/key/1/-/xhr_send", "/pusher/app/key/1/abcdefgh/": "/pusher/app/key/1/-/",
+		"/pusher/app/": "/pusher/-/", "/pusher/apps/a/b": "/pusher/apps/a/b", "/app/key": "/app/key",
+	} {
+		if got := httpapi.LoggedPath(path); got != want {
+			t.Errorf("%s is logged as %s, want %s", path, got, want)
+		}
+	}
+}

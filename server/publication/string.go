@@ -103,18 +103,18 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// spread is how many bytes one byte of text may take: in a JSON string, or in the
-// data fields of an event, where a line end begins another field.
+// spread is how many bytes one byte of text may take: in a JSON string inside another one
+// (pusher-xhr), or in the data fields of an event, where a line end begins another field.
 var spread = func() (t [256]uint8) {
 	for b := range t {
 		t[b] = 1
 		if b < ' ' {
-			t[b] = 6 // \u0001
+			t[b] = 7 // \\u0001
 		}
 	}
 	t['\n'], t['\r'] = uint8(len("\ndata: ")), uint8(len("\ndata: "))
-	t['"'], t['\\'] = 2, 2
-	t[0xE2] = 4 // of U+2028 and U+2029: 6 bytes for 3
+	t['"'], t['\\'] = 4, 4
+	t[0xE2] = 5 // of U+2028 and U+2029: 7 bytes for 3
 	return t
 }()
 

@@ -11,5 +11,5 @@ var Codes = []string{
 	"method_not_allowed", "no_apps", "no_client", "no_data", "no_subject", "node_behind", "not_allowed", "not_found", "not_stored", "offset_gone", "origin_not_allowed", "overloaded", "presence_full",
 	"presence_off", "publish_not_allowed", "rate_limited", "request_timeout", "reserved_channel", "revocations_full", "signature_invalid", "target_too_long", "token_expired", "token_invalid",
 	"token_keys_unavailable", "token_misplaced", "token_missing", "token_not_yet_valid", "token_revoked", "too_many_channels", "too_many_clients", "too_many_connections", "too_many_tokens", "unknown_app", "unknown_command", "unknown_field",
-	"unknown_parameter", "untrusted_proxy", "upgrade_required",
+	"unknown_parameter", "unknown_session", "untrusted_proxy", "upgrade_required",
 }

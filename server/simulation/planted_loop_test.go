@@ -115,7 +115,7 @@ var loopBugs = []loopBug{
 		{"halfclose.go", "		l.farewell(slot, c, 0)\n		if !l.owed(c) {\n			l.part(slot, c)\n		}\n", "		l.farewell(slot, c, 0)\n		if !l.owed(c) {\n			if BUG {\n				l.close(slot, c)\n				return\n			}\n			l.part(slot, c)\n		}\n"},
 	}},
 	{"a subscription on a connection that has just been closed", []edit{
-		{"client.go", "	if c.state != stateWS {\n		return 0", "	if c.state != stateWS && !BUG {\n		return 0"},
+		{"client.go", "	if !c.isOpen() {\n		return 0", "	if !c.isOpen() && !BUG {\n		return 0"},
 	}},
 	{"a stream for a client that has ended its side", []edit{
 		{"read.go", "if c.flags&(flagHalfClosed|flagBacklog) == flagHalfClosed && (", "if !BUG && c.flags&(flagHalfClosed|flagBacklog) == flagHalfClosed && ("},
