@@ -6,6 +6,7 @@ import (
 
 	"peal/loop/fanout"
 	"peal/loop/ring"
+	"peal/server/ascii"
 	"peal/server/grant"
 	"peal/server/identity"
 	"peal/server/mercure"
@@ -19,6 +20,9 @@ import (
 // mercurePath is where a hub of the Mercure protocol is.
 const mercurePath = mercure.Path
 
+// secureCookie is the name of the cookie of Mercure 1.0.
+const secureCookie = "__Secure-mercure_access_token"
+
 // mercureLink leads those who have a response to the hub (RFC 8288).
 const mercureLink = "Link: <" + mercurePath + ">; rel=\"mercure\"\r\n"
 
@@ -28,6 +32,8 @@ var (
 	errNoMercureKeys = &refusal.Error{Status: 401, Code: "token_invalid", Message: "this server has no key for such tokens: set mercure-publisher-secret for publishers, mercure-subscriber-secret for subscribers"}
 	errMercureQuery  = &refusal.Error{Status: 401, Code: "token_misplaced", Message: "this server takes no tokens from URLs (mercure-query: false): send it as Authorization: Bearer, or as a cookie"}
 	errNoTopics      = &refusal.Error{Status: 400, Code: "bad_topic", Message: "the request names no topic: send at least one topic parameter"}
+	errURLPattern    = &refusal.Error{Status: 400, Code: "bad_topic", Message: "match_urlpattern is not supported: subscribe by match to topics by their names, or by topic with a URI template"}
+	errMatcherType   = &refusal.Error{Status: 400, Code: "bad_topic", Message: "parameters that begin with match are match and match_exact, in lower case: no other matcher is supported"}
 	errTemplate      = &refusal.Error{Status: 400, Code: "bad_topic", Message: "Mercure was off when the server started, so that it has no URI templates and no *: restart the server, or subscribe to topics by their names"}
 )
 
@@ -110,7 +116,7 @@ func (x *exchange) mercureProof(m *identity.Mercure) (text []byte, from carrier,
 		return nil, inNothing, nil
 	}
 	for key, value := range x.header.Cookies() {
-		if string(key) == m.Cookie {
+		if string(key) == m.Cookie || string(key) == secureCookie {
 			one.add(value)
 		}
 	}
@@ -155,13 +161,20 @@ func (h *mercureHub) readTopics(x *exchange) (cursor []byte, err *refusal.Error)
 		switch string(key) {
 		case "topic":
 			err = h.addTopic(x, value)
+		case "match", "match_exact":
+			err = h.addMatch(x, value)
+		case "match_urlpattern":
+			err = errURLPattern
 		case "lastEventID", "Last-Event-ID", "lastEventId", "last_event_id", "last-event-id":
 			if len(value) > 0 {
 				cursor = value
 			}
 		default:
-			if isElementKey(key, "topic[") {
+			switch {
+			case isElementKey(key, "topic["):
 				err = h.addTopic(x, value)
+			case len(key) >= len("match") && ascii.EqualFold(key[:len("match")], "match"):
+				err = errMatcherType
 			}
 		}
 		if err != nil {
@@ -179,11 +192,24 @@ func (h *mercureHub) readTopics(x *exchange) (cursor []byte, err *refusal.Error)
 	return cursor, nil
 }
 
+// addMatch adds a topic of Mercure 1.0, in which braces have no meaning.
+func (h *mercureHub) addMatch(x *exchange, text []byte) *refusal.Error {
+	if string(text) == all {
+		return h.addTemplate(x, text)
+	}
+	return h.addName(x, text)
+}
+
 // addTopic adds what the client may receive of a topic.
 func (h *mercureHub) addTopic(x *exchange, text []byte) *refusal.Error {
 	if string(text) == all || bytes.ContainsAny(text, "{}") {
 		return h.addTemplate(x, text)
 	}
+	return h.addName(x, text)
+}
+
+// addName adds what the client may receive of one topic.
+func (h *mercureHub) addName(x *exchange, text []byte) *refusal.Error {
 	n, err := x.names.Topic(text)
 	if err != nil {
 		return err

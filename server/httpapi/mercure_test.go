@@ -113,6 +113,18 @@ func TestMercureSubscribes(t *testing.T) {
 		{"topic=" + strings.Repeat("{a}", 17), "", "400 bad_topic"},
 		{"topic=$like:*", bearer + "s.u.b", "403 reserved_channel"},
 		{"topic=$like-private:{x}", bearer + "s.u.b", "$like:$like-private:{x}"}, // matches no channel of the server
+		{"match=news&match_exact=b", "", "b news"},
+		{"match=https://a/books/1", bearer + "s.u.b", "$private:https://a/books/1 https://a/books/1"},
+		{"match=a{x}", "", "a{x}"}, // no template
+		{"match=*", "", "$like:*"},
+		{"match=", "", "400 bad_topic"},
+		{"match=%24private:news", bearer + "s.u.b", "403 reserved_channel"},
+		{"match_urlpattern=https://a/:id", "", "400 bad_topic"},
+		{"match=news&match_regexp=x", "", "400 bad_topic"},
+		{"topic=news&Match=x", "", "400 bad_topic"},
+		{"topic=news&mat=x&xmatch=y", "", "news"},
+		{"topic=https://a/books/1", "Cookie: __Secure-mercure_access_token=s.u.b\r\nOrigin: http://localhost:3000", "$private:https://a/books/1 https://a/books/1"},
+		{"topic=https://a/books/1", "Cookie: __Secure-mercure_access_token=s.u.b", "https://a/books/1"},
 		{"topic=closed", "", "401 token_missing"},
 		{"topic=closed", bearer + "s.u.b", "403 not_allowed"},
 		{"topic=backends", bearer + "s.u.b", "403 backend_only"},

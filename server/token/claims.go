@@ -29,7 +29,8 @@ var actions = [...]grant.Action{grant.Subscribe, grant.Publish, grant.Presence}
 // claims are those of a token that Peal knows, as they are before the signature is
 // verified.
 type claims struct {
-	form Form
+	form        Form
+	accessToken bool // RFC 9068: of Mercure 1.0
 
 	issuer    string
 	audiences []string
@@ -91,8 +92,12 @@ func (c *claims) claim(name string, v ijson.Value) {
 		if c.form == Peal {
 			c.peal(v)
 		}
+	case "authorization_details":
+		if c.form == Mercure && c.accessToken {
+			c.details(v)
+		}
 	case "mercure":
-		if c.form == Mercure {
+		if c.form == Mercure && !c.accessToken {
 			c.mercure(v)
 		}
 	}
@@ -223,7 +228,7 @@ func (c *claims) check(config *Config, now int64) *refusal.Error {
 		return errClaims
 	case c.fault != nil:
 		return c.fault
-	case c.expires == 0 && c.form == Peal:
+	case c.expires == 0 && (c.form == Peal || c.accessToken):
 		return errNoExp
 	case c.expires != 0 && c.expires+leeway <= now:
 		return ErrExpired

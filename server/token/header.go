@@ -13,6 +13,8 @@ type header struct {
 	algorithm string
 	kid       string
 	hasKid    bool
+
+	accessToken bool // typ is at+jwt (RFC 9068)
 }
 
 // Algorithms, as alg names them.
@@ -75,6 +77,10 @@ func readHeader(text string) (h header, fault *refusal.Error) {
 			} else {
 				h.kid, h.hasKid = string(member), true
 			}
+		case "typ":
+			member, ok := value.Text()
+			media := strings.TrimPrefix(strings.ToLower(string(member)), "application/")
+			h.accessToken = ok && media == "at+jwt"
 		case "jwk", "jku", "x5u", "x5c":
 			fail(errOwnKey)
 		case "crit":

@@ -47,6 +47,103 @@ func (c *claims) mercure(v ijson.Value) {
 	}
 }
 
+// detailType is the type of the details that are Mercure's; others are ignored.
+const detailType = "https://mercure.rocks/authorization-detail"
+
+var errDetails = invalid("authorization_details of " + detailType + " must be objects with actions and topics, arrays that are not empty; a topic has match, and match_type is exact or urlpattern")
+
+// details reads the claim of Mercure 1.0 that grants topics, as mercure does the one before.
+func (c *claims) details(v ijson.Value) {
+	var r ijson.Reader
+	r.Start(v)
+	for r.Enter('['); r.More(); {
+		c.detail(r.Value())
+	}
+	if r.End() != nil {
+		c.fail(errDetails)
+	}
+	for _, list := range c.lists {
+		if len(list) > mercure.MaxSelectors {
+			c.fail(errSelectors)
+		} else if _, err := mercure.Compile(list); err != nil {
+			c.fail(errSelectors)
+		}
+	}
+}
+
+// detail reads one of them. Actions that are not known grant nothing.
+func (c *claims) detail(v ijson.Value) {
+	members := map[string]ijson.Value{}
+	var r ijson.Reader
+	r.Start(v)
+	for r.Enter('{'); r.More(); {
+		name := string(r.Name())
+		members[name] = r.Value()
+	}
+	if r.End() != nil {
+		c.fail(errDetails)
+		return
+	}
+	if kind, _ := members["type"].Text(); string(kind) != detailType {
+		return
+	}
+	if len(members["actions"]) == 0 || members["actions"][0] != '[' || len(members["topics"]) == 0 {
+		c.fail(errDetails)
+		return
+	}
+	topics := c.matchers(members["topics"])
+	all := c.texts(members["actions"], mercure.MaxSelectors, errDetails)
+	if len(all) == 0 {
+		c.fail(errDetails)
+	}
+	for _, name := range all {
+		if name == "subscribe" || name == "publish" {
+			c.lists[actionOf(name)] = append(c.lists[actionOf(name)], topics...)
+		}
+	}
+	if payload := members["payload"]; len(payload) > 0 && c.info == "" {
+		c.info = string(payload.Compact())
+	}
+}
+
+// matchers are the topics of a detail as selectors. A pattern of URLs grants nothing, as
+// long as Peal cannot match it, and neither does a topic with braces: among selectors it would
+// be a template.
+func (c *claims) matchers(v ijson.Value) (topics []string) {
+	var r ijson.Reader
+	r.Start(v)
+	n := 0
+	for r.Enter('['); r.More(); n++ {
+		var one ijson.Reader
+		var match, kind []byte
+		ok := true
+		one.Start(r.Value())
+		for one.Enter('{'); one.More(); {
+			name := string(one.Name())
+			value := one.Value()
+			switch name {
+			case "match":
+				match, ok = value.Text()
+			case "match_type":
+				var is bool
+				kind, is = value.Text()
+				ok = ok && is && (string(kind) == "exact" || string(kind) == "urlpattern")
+			}
+		}
+		if one.End() != nil || !ok || len(match) == 0 {
+			c.fail(errDetails)
+			continue
+		}
+		if string(match) == "*" || string(kind) != "urlpattern" && !bytes.ContainsAny(match, "{}") {
+			topics = append(topics, string(match))
+		}
+	}
+	if r.End() != nil || n == 0 {
+		c.fail(errDetails)
+	}
+	return topics
+}
+
 // topicScope is the scope of lists, as mercure has read them.
 func topicScope(lists *[len(actions)][]string) (*grant.Scope, *refusal.Error) {
 	var selectors [len(actions)]grant.Selectors

@@ -138,7 +138,7 @@ func (v *Verifier) claims(r *ring, text string, now int64) (*claims, *refusal.Er
 // parse returns the claims of a token if it is valid. unknown reports that it is not,
 // and that a JWKS that is read again may have its key.
 func (v *Verifier) parse(r *ring, h header, text string, now int64) (c *claims, unknown bool, refused *refusal.Error) {
-	c = &claims{form: r.config.Form}
+	c = &claims{form: r.config.Form, accessToken: h.accessToken}
 	var keys choice
 	_, err := v.parser.ParseWithClaims(text, c, func(*jwt.Token) (any, error) {
 		if refused = c.check(&r.config, now); refused == nil {
