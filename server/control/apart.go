@@ -106,6 +106,38 @@ func (c *Control) arrived(o *disconnection) bool {
 	return true
 }
 
+// appended: the log has an order of this node.
+func (c *Control) appended(o *disconnection, sequence uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o.sequence = sequence
+	if sequence <= c.missed && slices.Contains(c.pending, o) {
+		c.missLocked(o)
+	}
+}
+
+// Lose is called when entries up to a sequence will not come; see log.Loser. Orders of this node among them are in
+// the state that was loaded before, or lost: then they hold here, as those that the log has not taken.
+func (c *Control) Lose(_, upto uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.missed = max(c.missed, upto)
+	for _, o := range slices.Clone(c.pending) {
+		if o.sequence > 0 && o.sequence <= upto {
+			c.missLocked(o)
+		}
+	}
+}
+
+func (c *Control) missLocked(o *disconnection) {
+	c.pending = slices.DeleteFunc(c.pending, func(p *disconnection) bool { return p == o })
+	for _, client := range o.clients {
+		if a, ok := c.apart[client]; ok && a.newest == o && o.sequence <= c.loaded {
+			c.logLocked(client, a.logged)
+		}
+	}
+}
+
 // overrule follows an order of another node, or of this one that was forgotten.
 func (c *Control) overrule(o *disconnection) {
 	c.mu.Lock()

@@ -101,3 +101,46 @@ func TestMissedOrdersLetIn(t *testing.T) {
 		t.Error("the state is not that of the log")
 	}
 }
+
+// An order of this node that will not come, because it was removed before the node has read it, or lost, holds off
+// no order of others for ever.
+func TestAnOwnOrderThatIsMissed(t *testing.T) {
+	for _, answeredFirst := range []bool{true, false} {
+		var own heldLog
+		bans := ban.New(100, 100, time.Now)
+		a := control.New(&own, bans, revoke.New(100, lifetime, time.Now), time.Now, quiet)
+		a.Share(func([]string) {}, func() {})
+		if err := a.Load(nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		a.KeepAway(1, []string{"ann"}, time.Hour, func(error) {})
+		own.batches[0][0].Sequence = 5
+		if answeredFirst {
+			own.done[0](nil)
+		}
+		if err := a.Load(nil, 7); err != nil { // the newest order about her, 6, lets her in
+			t.Fatal(err)
+		}
+		a.Lose(4, 6)
+		if !answeredFirst {
+			own.done[0](nil)
+		}
+		var others heldLog
+		b := control.New(&others, ban.New(100, 100, time.Now), revoke.New(100, lifetime, time.Now), time.Now, quiet)
+		b.Share(func([]string) {}, func() {})
+		if len(a.Save()) != 0 || bans.HasText("ann") {
+			t.Errorf("answered first %v: the state is %q, want none", answeredFirst, a.Save())
+		}
+		b.KeepAway(1, []string{"ann"}, time.Minute, func(error) {})
+		a.Apply(others.batches[0])
+		b.Apply(others.batches[0])
+		if !bans.HasText("ann") || !bytes.Equal(a.Save(), b.Save()) {
+			t.Errorf("answered first %v: the states are %q and %q", answeredFirst, a.Save(), b.Save())
+		}
+		b.KeepAway(1, []string{"ann"}, 0, func(error) {})
+		a.Apply(others.batches[1])
+		if bans.HasText("ann") {
+			t.Errorf("answered first %v: an order that was missed still holds: %q", answeredFirst, a.Save())
+		}
+	}
+}

@@ -34,7 +34,7 @@ type Control struct {
 
 	// Of the log.
 	began  bool   // a state was loaded: another one is of orders that this node has missed
-	loaded uint64 // orders up to here are in the state that was loaded
+	loaded uint64 // orders up to here are in the state that was loaded; also of mu
 
 	// Fixed after the start of the log.
 	lost string // why the state may be incomplete, "" if it is not
@@ -45,6 +45,7 @@ type Control struct {
 
 	mu      sync.Mutex       // locked behind the append lock, and before those of the tables
 	pending []*disconnection // this node's, in their order, that are not in the log yet
+	missed  uint64           // orders up to here that have not come will not come any more
 	apart   map[string]apart // clients about which the log has, or may have, said something else than the table has
 }
 
@@ -83,9 +84,11 @@ func (c *Control) KeepAway(by share.Key, clients []string, length time.Duration,
 		batch = append(batch, entry(eventDisconnect, appendDisconnection(nil, o)))
 	}
 	c.append(batch, func(err error) {
-		if err != nil {
-			for _, o := range orders {
+		for i, o := range orders {
+			if err != nil {
 				c.forget(o)
+			} else {
+				c.appended(o, batch[i].Sequence)
 			}
 		}
 		done(err)

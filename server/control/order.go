@@ -27,6 +27,8 @@ type disconnection struct {
 	node    uint64 // the Control that gave it
 	until   int64
 	clients []string
+
+	sequence uint64 // once it is known that the log has it; not in the entry
 }
 
 // revocation is a decision about tokens, likewise:

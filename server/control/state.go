@@ -53,14 +53,16 @@ func (c *Control) Save() (state []byte) {
 
 // Load takes what Save has returned in an earlier life; see log.State.
 func (c *Control) Load(state []byte, upto uint64) error {
+	c.mu.Lock()
 	c.loaded = upto
+	c.mu.Unlock()
 	kept := map[string]int64{} // bans
 	if err := c.load(state, kept); err != nil {
 		return err
 	}
 	if c.began && c.shared() {
 		c.replace(kept)
-		c.missed()
+		c.endMissed()
 	} else {
 		for client, until := range kept {
 			c.bans.Restore(client, time.UnixMilli(until))
@@ -93,8 +95,8 @@ func (c *Control) load(state []byte, kept map[string]int64) error {
 	return nil
 }
 
-// missed ends the connections that orders are about which came by a state and not one by one.
-func (c *Control) missed() {
+// endMissed ends the connections that orders are about which came by a state and not one by one.
+func (c *Control) endMissed() {
 	var clients []string
 	c.bans.Each(func(client string, _ time.Time) { clients = append(clients, client) })
 	c.onClients(clients)

@@ -34,7 +34,7 @@
 // A second world has several nodes that share a log, server/log/distributed
 // (nodes_test.go): each with its hub, ring, front and loops on a machine of its own, with one
 // clock. The store between them (nodes_shelf_test.go) serves calls late, is cut off before or behind
-// what it does, forgets the newest of what it was given, is emptied, and has entries that
+// what it does, forgets the newest of what it was given, is emptied, removes what a slow node has not read yet, and has entries that
 // cannot be read. A guest moves between the nodes with its cursor (nodes_guest_test.go):
 // whatever the store has must come to it, in one order; what the store has lost, and a node
 // that still runs had shown, must be covered by a gap; and there is no gap where

@@ -334,6 +334,7 @@ func (s *store) checkpoint(upto, digest uint64, state []byte, retain int) bool {
 			s.entries[i].removed = s.change
 			there--
 			s.trimmed++
+			s.w.counts[trimmed]++
 		}
 	}
 	return true

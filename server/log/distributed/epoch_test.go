@@ -191,3 +191,26 @@ func TestWhatIsNotReadYetIsNotLost(t *testing.T) {
 	}
 	b.want("one", "three")
 }
+
+// The readers of a node have a gap for entries that are removed while it finds out what the store has become.
+func TestEntriesRemovedDuringRecovery(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.node(), w.node()
+	a.publish("one")
+	a.step()
+	b.step()
+	for range 5 {
+		a.publish("x")
+	}
+	a.step()
+	w.gone = true // b loses its connection, and finds the entries behind "one"
+	_ = b.Follow(t.Context(), 0)
+	w.gone = false
+	last := w.records[4].Sequence
+	w.passing = 5
+	b.step()
+	if len(b.lost) != 1 || b.lost[0] != last {
+		t.Errorf("told that everything up to %d is lost, want %d; applied %q", b.lost, last, b.texts())
+	}
+	b.want("one", "x")
+}

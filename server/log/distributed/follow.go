@@ -128,8 +128,8 @@ func (l *Log) next(r *Record) bool {
 	first := r.Sequence == l.began+1 && l.position.Check != 0 // of the epoch, if it is linked
 	follows := r.Sequence == l.position.Sequence+1 || first || l.verified && known
 	if !follows || !linked {
-		if !l.verified || !known { // perhaps of an epoch that this node does not know
-			l.verified = false
+		if !l.verified || !known || !l.doubted { // perhaps of an epoch that this node does not know, or some were removed meanwhile
+			l.doubted, l.verified = l.verified && known, false
 			l.suspect.Store(true)
 			return false
 		}
@@ -137,7 +137,7 @@ func (l *Log) next(r *Record) bool {
 		l.config.Log.Error("an entry of the log is not linked to the one before it: something else writes to the stream", "sequence", r.Sequence, "before", l.position.Sequence)
 		l.missed(l.position.Sequence, r.Sequence-1)
 	}
-	l.verified = false
+	l.verified, l.doubted = false, false
 	l.note(r.Link)
 	l.position = r.Link
 	raise(&l.known, r.Sequence)

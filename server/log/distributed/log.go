@@ -123,6 +123,7 @@ type Log struct {
 	applyMu  sync.Mutex // the append lock
 	position Link       // of what was read; Check is 0 if it is not known
 	began    uint64     // the epoch, behind this sequence
+	doubted  bool       // the next entry was not linked, though the store was looked at a moment before
 	verified bool       // the next entry may be behind a hole
 	named    [3]uint64  // entries from the first up to the second, and the third, are of epochs that the lineage knows
 	backlog  []*log.Entry
@@ -330,6 +331,9 @@ func (l *Log) restore(f func(batch []*log.Entry)) error {
 				if hole := last.Check == 0 && r.Sequence > last.Sequence+1 || last.Check != 0 && r.Before != last.Check; hole {
 					f(batch)
 					batch = nil
+					if err := l.reload(context.Background()); err != nil {
+						return err
+					}
 					l.missed(last.Sequence, r.Sequence-1)
 				}
 				last = r.Link

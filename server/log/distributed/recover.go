@@ -123,10 +123,11 @@ func (l *Log) adopt(ctx context.Context, m *Meta, common, seen uint64) error {
 	position := l.position
 	applied := position.Sequence
 	before, err := l.store.Back(ctx, applied, 1)
-	next := false // of an epoch in which nothing was appended
+	behind := Record{} // the oldest entry, if those up to the position are gone
 	if err == nil && len(before) == 0 && m.Newest.Sequence > applied {
-		next, err = l.isNext(ctx, position)
+		behind, err = l.oldestBehind(ctx, applied)
 	}
+	next := position.Check != 0 && behind.Before == position.Check // of an epoch in which nothing was appended
 	var orders []*log.Entry
 	anew := false // entries have lower sequences than this node has applied, which it has not
 	if err == nil && len(before) > 0 && common < applied && before[0].Check != 0 {
@@ -150,13 +151,15 @@ func (l *Log) adopt(ctx context.Context, m *Meta, common, seen uint64) error {
 		l.position.Check = before[0].Check
 	} else if next {
 		l.position.Check = position.Check
-	} else if common == seen && m.Oldest > applied+1 {
-		l.config.Log.Warn("this node was too slow: entries that it has not read are not retained any more", "after", applied, "upto", m.Oldest-1)
+	} else if behind.Sequence == applied+1 {
+		l.position.Check = behind.Before
+	} else {
+		l.config.Log.Warn("entries that this node has not read are not retained any more: it was too slow, or the store has lost them", "after", applied, "upto", behind.Sequence-1)
 		if err := l.reload(ctx); err != nil {
 			return err
 		}
-		l.missed(applied, max(applied, m.named(m.Oldest-1)))
-		l.position = Link{Sequence: m.Oldest - 1}
+		l.missed(applied, max(applied, m.named(behind.Sequence-1)))
+		l.position = Link{behind.Sequence - 1, behind.Before}
 	}
 	if anew {
 		l.missed(common, applied)
@@ -176,18 +179,19 @@ func (l *Log) adopt(ctx context.Context, m *Meta, common, seen uint64) error {
 	return nil
 }
 
-// isNext reports whether the oldest entry behind a position, all of whose predecessors are gone, follows it.
-func (l *Log) isNext(ctx context.Context, position Link) (bool, error) {
-	if position.Check == 0 { // it is not known
-		return false, nil
-	}
-	records, err := l.store.Read(ctx, position.Sequence, compareStep, 0)
+// oldestBehind is the oldest entry behind a sequence, when there is one. It may have come to be the oldest since the store
+// was looked at.
+func (l *Log) oldestBehind(ctx context.Context, sequence uint64) (Record, error) {
+	records, err := l.store.Read(ctx, sequence, compareStep, 0)
 	for i := range records {
 		if records[i].Check != 0 { // not somebody else's
-			return records[i].Before == position.Check, err
+			return records[i], err
 		}
 	}
-	return false, err
+	if err == nil {
+		err = ErrMoved // look again
+	}
+	return Record{}, err
 }
 
 // controlEntries reads the control entries behind a sequence up to another. After a store was emptied, one of another
@@ -219,6 +223,9 @@ func (l *Log) reload(ctx context.Context) error {
 	m, _, err := l.store.Look(ctx, true)
 	if err != nil {
 		return err
+	}
+	if m.Saved == 0 { // the store was emptied: what this node has is all there is
+		return nil
 	}
 	if err := l.state.Load(m.State, m.Saved); err != nil {
 		return fmt.Errorf("the control state in the store: %w", err)

@@ -24,6 +24,7 @@ type shelf struct {
 
 	gone      bool // nothing can be reached
 	forgetful int  // answers that are lost
+	passing   int  // entries that are removed behind the next look
 	refuses   bool
 	refusal   error // that it has then; nil for ErrRefused
 	calls     int
@@ -52,7 +53,9 @@ func (s *shelf) Look(context.Context, bool) (m distributed.Meta, ready bool, err
 		return m, false, err
 	}
 	s.looks++
-	return s.lookLocked(), s.ready && s.meta.Format > 0, nil
+	m = s.lookLocked()
+	s.records, s.passing = s.records[min(s.passing, len(s.records)):], 0
+	return m, s.ready && s.meta.Format > 0, nil
 }
 
 func (s *shelf) lookLocked() distributed.Meta {
