@@ -17,7 +17,9 @@ func (f *Fan) AppendForeign(dst []byte, k ring.Encoding, channels []string, posi
 	before := len(dst)
 	for _, c := range channels {
 		var dropped uint64
-		if f.channels.pattern(c) == nil {
+		if p := f.channels.pattern(c); p != nil {
+			dropped = f.firstOf(p, len(channels))
+		} else {
 			_, dropped, _ = f.source.Read(nil, c, position, position, 1, 1)
 		}
 		dst = f.encoder.AppendGap(dst, k, foreign(c, max(position, dropped)))

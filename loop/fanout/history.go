@@ -227,10 +227,11 @@ func (f *Fan) dropBacks() {
 	}
 }
 
-// earliest is the position behind which all follows that is retained of a channel.
-func (f *Fan) earliest(channel string) uint64 {
-	if f.channels.pattern(channel) != nil {
-		return f.past.Floor()
+// earliest is the position behind which all follows that is retained of a channel, one of
+// as many as among.
+func (f *Fan) earliest(channel string, among int) uint64 {
+	if p := f.channels.pattern(channel); p != nil {
+		return f.firstOf(p, among)
 	}
 	return f.source.Newest(channel, -1)
 }
@@ -245,7 +246,7 @@ func (f *Fan) resolve(s *Subscription) (position uint64, told []uint64) {
 		position = s.Sequence
 	case Earliest, Foreign:
 		for _, c := range s.Channels {
-			position = min(position, f.earliest(c))
+			position = min(position, f.earliest(c, len(s.Channels)))
 		}
 		f.charge(len(s.Channels) * costRead)
 	case Last:
@@ -255,7 +256,9 @@ func (f *Fan) resolve(s *Subscription) (position uint64, told []uint64) {
 		told = make([]uint64, len(s.Channels))
 		f.charge(len(s.Channels) * costRead)
 		for i, c := range s.Channels {
-			if f.channels.pattern(c) == nil {
+			if p := f.channels.pattern(c); p != nil {
+				told[i] = f.firstOf(p, len(s.Channels))
+			} else {
 				_, told[i], _ = f.source.Read(nil, c, head, head, 1, 1)
 			}
 		}

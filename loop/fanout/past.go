@@ -29,6 +29,8 @@ const (
 	// of each at least leastLook.
 	lookSince = 4096
 	leastLook = 256
+	// leastFirst is the least that is looked at for where a matcher begins.
+	leastFirst = 64
 	// lookBefore is how many are looked at for a subscription that begins with the last
 	// few messages.
 	lookBefore = 16384
@@ -57,6 +59,21 @@ func (f *Fan) before(p Pattern, upto uint64, budget *int) (sequence, reached uin
 		return m.Sequence, 0
 	}
 	return 0, reached
+}
+
+// firstOf is a position before which p has nothing retained, and nothing will: that before
+// the first message that it has, or as far as one look goes without one. among is how many
+// channels share the look.
+func (f *Fan) firstOf(p Pattern, among int) (position uint64) {
+	floor := f.past.Floor()
+	msgs, _, covered, looked := f.past.Since(f.scratch.messages[:0], p.Match, floor, f.source.Head(), 1, 1, max(leastFirst, lookSince/among))
+	f.charge(looked * costLooked)
+	if len(msgs) == 0 {
+		return covered
+	}
+	covered = msgs[0].Sequence - 1
+	clear(msgs)
+	return covered
 }
 
 // policyOf is the policy of a channel. Those of matchers are resumed.

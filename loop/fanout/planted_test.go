@@ -227,6 +227,10 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"b.covers = min(b.covers, v.head)",
 			"b.covers = max(b.covers, f.applied)",
 		}}},
+		{"earliest of a matcher is the newest if one look finds nothing", "past.go", []patch{{
+			"return covered\n\t}\n\tcovered = msgs",
+			"return f.source.Head()\n\t}\n\tcovered = msgs",
+		}}},
 		{"matcher with two names of a message has it twice", "likes.go", []patch{{
 			"if l.last != m.Sequence && l.pattern",
 			"if l.pattern",

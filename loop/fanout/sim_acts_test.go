@@ -79,7 +79,7 @@ func (s *sim) subscribe(c *simClient, from fanout.From, at uint64) {
 		if c.channels[ch] {
 			sub.Channels = append(sub.Channels, ch)
 			if from == fanout.Earliest || from == fanout.Last {
-				c.quiet[ch] = s.hist.discarded[ch]
+				c.quiet[ch] = s.goneBefore(ch)
 			}
 		}
 	}
@@ -91,6 +91,14 @@ func (s *sim) subscribe(c *simClient, from fanout.From, at uint64) {
 	}
 	if from == fanout.After && position != at || from == fanout.Now && position != s.hist.head {
 		s.fail("%s: subscribed from %d at %d, head %d", c.name, position, at, s.hist.head)
+	}
+	if from == fanout.Earliest {
+		for _, m := range s.hist.all[:position] {
+			if c.wants(m) && s.retains(c, m) {
+				s.fail("%s: the earliest is after %d, but %d on %s is retained", c.name, position, m.Sequence, m.Channel)
+				break
+			}
+		}
 	}
 	if from == fanout.Last {
 		n := 0

@@ -95,7 +95,7 @@ func (s *sim) add(c *simClient, names []string) (known func(base uint64)) {
 	}
 	gone := map[string]uint64{}
 	for _, n := range names {
-		gone[n] = s.hist.discarded[n]
+		gone[n] = s.goneBefore(n)
 	}
 	return func(base uint64) {
 		first := len(c.channels) == 0

@@ -188,3 +188,20 @@ func (s *sim) retains(c *simClient, m *ring.Message) bool {
 	}
 	return false
 }
+
+// goneBefore is the sequence up to which nothing of the channel is retained, which no gap is due for
+// who asks for what is there.
+func (s *sim) goneBefore(channel string) uint64 {
+	p, ok := strings.CutPrefix(channel, likePrefix)
+	if !ok {
+		return s.hist.discarded[channel]
+	}
+	q := s.past.floor
+	for q < s.hist.head {
+		if retained, _ := s.hist.stays(s.hist.all[q], simPattern(p).Match); retained {
+			break
+		}
+		q++
+	}
+	return q
+}
