@@ -9,8 +9,10 @@ import (
 
 	"peal/loop"
 	"peal/loop/ring"
+	"peal/server/control"
 	"peal/server/log"
 	"peal/server/memory"
+	"peal/server/webhook"
 )
 
 // Policy is what becomes of slow consumers of a channel.
@@ -83,3 +85,6 @@ func (f Freshness) Stale() bool { return f.server.stale.Load() }
 
 // Clear ends the streams.
 func (f Freshness) Clear(ctx context.Context) { f.clear(ctx) }
+
+// NewStates is what the log keeps beyond its entries.
+func NewStates(orders *control.Control, hooks *webhook.Hooks) log.State { return states{orders, hooks} }
