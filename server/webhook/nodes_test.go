@@ -124,6 +124,13 @@ func TestAnotherNodeGoesOn(t *testing.T) {
 		t.Errorf("the second request is %s, want a repeat of %s", all[1].id(), all[0].id())
 	}
 	until(t, "the first one ends", func() bool { return !a.Stats().Delivers })
+	late := &log.Entry{Kind: log.KindControl, Event: "webhook-batch", Data: []byte(`{"endpoint":"shop","lease":1,"from":"1-77777","upto":"1-77777"}`)}
+	if err := b.log.Append([]*log.Entry{late}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if saved := string(b.Save()); strings.Contains(saved, "77777") || !strings.Contains(saved, `"lease":2`) {
+		t.Errorf("what a node says without a lease counts: %s", saved)
+	}
 	if without.Stats().Delivers {
 		t.Error("a node without webhooks delivers")
 	}
@@ -135,9 +142,9 @@ func TestAnotherNodeGoesOn(t *testing.T) {
 	c.gone(b.id())
 	b.stop()
 	_ = b.log.Close()
-	late := c.node(t, s, nil, d)
+	last := c.node(t, s, nil, d)
 	c.gone(without.id())
-	publish(t, late.log, 40, 50)
+	publish(t, last.log, 40, 50)
 	until(t, "50 events", func() bool { return strings.HasSuffix(v.numbers(t), " 49") })
 	if got := v.numbers(t); got != upTo(50) {
 		t.Errorf("got %s", got)
@@ -183,6 +190,7 @@ func TestOneNodeHasTheLease(t *testing.T) {
 		}
 		return n
 	}
+	all[0].ready(t)
 	until(t, "one delivers", func() bool { return count() == 1 })
 	publish(t, all[0].log, 0, 50)
 	until(t, "50 events", func() bool { return len(v.events(t)) >= 50 })
