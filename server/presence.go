@@ -1,8 +1,10 @@
 package server
 
 import (
+	"strings"
 	"time"
 
+	"peal/server/app"
 	"peal/server/cluster"
 	"peal/server/counts"
 	"peal/server/httpapi"
@@ -15,10 +17,16 @@ func (s *Server) isWatched(channel string) bool {
 	return s.hub.Subscribers(log.PresencePrefix+channel) > 0
 }
 
+// isComplete reports whether the clients of a channel keep its list of members themselves: those of
+// the Pusher protocol, which receive it once.
+func (s *Server) isComplete(channel string) bool {
+	return strings.HasPrefix(app.Name(channel), app.Presence) && s.apps.Load().Of(channel) != nil
+}
+
 // publishPresence brings an event into the log, which gives it its place among
 // the messages. Whatever the log refuses it for, it comes again.
 func (s *Server) publishPresence(e *presence.Event) error {
-	entry := &log.Entry{Kind: log.KindPresence, Channel: e.Channel, Data: e.JSON()}
+	entry := &log.Entry{Kind: log.KindPresence, Channel: e.Channel, Data: e.JSON(), Exclude: e.Exclude}
 	return s.log.Append([]*log.Entry{entry}, func(err error) {
 		if err != nil {
 			s.presence.Lost(e.Channel)

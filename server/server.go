@@ -185,6 +185,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	}
 	s.hub.UseSessions(func(id [16]byte) uint64 { n, _ := sessions.Session(id); return n })
 	s.presence = presence.New(c.Presence, s.isWatched, time.Now)
+	s.presence.UseComplete(s.isComplete)
 	s.bans = ban.New(c.DisconnectClients, c.ofShare(c.DisconnectClients), time.Now)
 	s.keys = idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, c.ofShare(c.IdempotencyKeys), time.Now)
 	s.revoked = revoke.New(c.Revocations, c.Token.Longest(), time.Now)

@@ -17,6 +17,10 @@ type Event struct {
 	// of each client, which is in one of them at most. Empty if Unnamed.
 	Join, Leave []publication.Member
 
+	// Exclude is the session that does not receive the event, which is the join of its
+	// own client; nil for none.
+	Exclude *[16]byte
+
 	// Unnamed events have counts only.
 	Unnamed      bool
 	Joined, Left int
@@ -24,7 +28,7 @@ type Event struct {
 
 // changes are those of a channel's members since its last event.
 type changes struct {
-	members      []*member // each client once; at most Config.Named
+	members      []noted // each client once; at most Config.Named, but for complete channels
 	joined, left int
 	unnamed      bool // there were more changes, or their names are not known
 }
@@ -39,8 +43,16 @@ func (t *Table) OnChange(f func(channel string)) {
 	t.onChange = f
 }
 
+// noted is a member that has changed, and the session that it has joined with, if that
+// is not to receive the event. fresh: it has joined since the last event.
+type noted struct {
+	*member
+	self  *[16]byte
+	fresh bool
+}
+
 // noteLocked adds to the next event that m has joined, changed or left.
-func (t *Table) noteLocked(s *shard, c *channel, m *member) {
+func (t *Table) noteLocked(s *shard, c *channel, m *member, self *[16]byte, fresh bool) {
 	if t.onChange != nil {
 		t.onChange(c.name)
 	}
@@ -58,15 +70,15 @@ func (t *Table) noteLocked(s *shard, c *channel, m *member) {
 	}
 	for i, other := range k.members {
 		if other.person.client == m.person.client {
-			k.members[i] = m
+			k.members[i] = noted{m, self, fresh || other.fresh}
 			return
 		}
 	}
-	if len(k.members) == t.config.Named || c.members.count > t.config.Named {
+	if !c.complete && (len(k.members) == t.config.Named || c.members.count > t.config.Named) {
 		k.unnamed, k.members = true, nil
 		return
 	}
-	k.members = append(k.members, m)
+	k.members = append(k.members, noted{m, self, fresh})
 }
 
 // markLocked makes Tick create an event for c.
@@ -107,7 +119,7 @@ func (t *Table) Watch(by share.Key, name string) bool {
 		if v != admitted {
 			return false
 		}
-		c = &channel{name: name, account: a}
+		c = &channel{name: name, account: a, complete: t.isComplete(name)}
 		s.channels[name] = c
 	}
 	c.lookedAt, c.alone = t.clock(), false
@@ -116,24 +128,30 @@ func (t *Table) Watch(by share.Key, name string) bool {
 		return true
 	}
 	c.watch = s.watches.PushBack(c)
-	c.changes = changes{unnamed: true}
+	c.changes = changes{unnamed: !c.complete}
 	c.sentAt = max(c.lookedAt, 1) // so that members that join together with it are in its first event
-	t.markLocked(s, c)
+	if c.changes.unnamed {
+		t.markLocked(s, c)
+	}
 	return true
 }
 
 // due reports whether an event of c may be made now.
 func (t *Table) due(c *channel, now time.Duration) bool {
 	every := TickEvery
-	if c.members.count > t.config.Named {
+	if c.members.count > t.config.Named && !c.complete {
 		every = crowdEvery
 	}
-	return c.unsent != nil || c.sentAt == 0 || now-c.sentAt >= every
+	return c.more || c.unsent != nil || c.sentAt == 0 || now-c.sentAt >= every
 }
 
-// event returns the event for c.changes, and clears them.
+// event returns the event for c.changes, and clears them. Of a complete channel it may be
+// the event for the first of them: then more is set, and the others are left.
 func (t *Table) event(c *channel) *Event {
 	k := &c.changes
+	if c.complete && !k.unnamed {
+		return c.part()
+	}
 	e := &Event{Channel: c.name, Count: c.members.count}
 	if k.unnamed || c.members.count > t.config.Named {
 		e.Unnamed, e.Joined, e.Left = true, k.joined, k.left
@@ -149,6 +167,34 @@ func (t *Table) event(c *channel) *Event {
 		e.Joined, e.Left = k.joined, k.left
 	}
 	c.changes = changes{}
+	return e
+}
+
+// part returns the event for the first changes of a complete channel. A join that its
+// own session does not receive has an event of its own.
+func (c *channel) part() *Event {
+	k := &c.changes
+	e := &Event{Channel: c.name, Count: c.members.count, Join: []publication.Member{}}
+	n, bytes := 0, 0
+	for _, m := range k.members {
+		bytes += 3 * (len(m.person.client) + len(m.person.info) + 16) // about
+		if n > 0 && (bytes > eventBytes/2 || e.Exclude != nil || m.self != nil && !m.gone) {
+			break
+		}
+		n++
+		if m.gone {
+			e.Leave = append(e.Leave, publication.Member{Client: m.person.client})
+			continue
+		}
+		e.Join = append(e.Join, publication.Member{Client: m.person.client, Info: m.person.info})
+		e.Exclude = m.self
+	}
+	e.Joined, e.Left = len(e.Join), len(e.Leave)
+	if c.more = n < len(k.members); c.more {
+		k.members = k.members[n:]
+	} else {
+		c.changes = changes{}
+	}
 	return e
 }
 

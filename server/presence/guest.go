@@ -18,6 +18,10 @@ type Guest struct {
 	// ByURL: the name is in its URL, and applies to all of its channels.
 	ByURL bool
 
+	// Self is the id of the session of the connection, which does not receive events about
+	// its own joins; nil: it does.
+	Self *[16]byte
+
 	// Dismissed: it was disconnected, and leaves without a grace period.
 	Dismissed bool
 }
@@ -74,7 +78,7 @@ func (g *Guest) Sit(channels []string, client, info string, listed func(i int) b
 	for i, name := range channels {
 		s := seat{channel: name, person: p}
 		if listed(i) {
-			if s.member = g.table.join(g.by, p, name); s.member == nil {
+			if s.member = g.table.join(g.by, p, name, g.Self); s.member == nil {
 				unlisted++
 			}
 		}

@@ -22,6 +22,7 @@ type Table struct {
 	seed    maphash.Seed
 	work    chan struct{}
 	cluster *Cluster // nil: this node has a log of its own
+	whole   func(channel string) bool
 
 	onChange func(channel string) // see OnChange; nil for none
 
@@ -55,6 +56,8 @@ type channel struct {
 	alone    bool          // Sweep found no watcher
 	changes  changes
 	dirty    bool          // in shard.dirty, or being handled by Tick
+	complete bool          // its events have all names: see UseComplete
+	more     bool          // there are changes of the same moment as those of the last event
 	sentAt   time.Duration // when the last event was made, or could have been; 0 for never
 	unsent   *Event        // the log had no room for it
 }
@@ -97,6 +100,14 @@ func New(c Config, watched func(channel string) bool, now func() time.Time) *Tab
 	return t
 }
 
+// UseComplete has the events of the channels that complete picks name all members that joined
+// or left, however many these are, in as many events as that takes, and has a new watcher begin without an
+// event without names. Their watchers list the members themselves, so their number must be bounded elsewhere.
+// Call it before the first join.
+func (t *Table) UseComplete(complete func(channel string) bool) { t.whole = complete }
+
+func (t *Table) isComplete(channel string) bool { return t.whole != nil && t.whole(channel) }
+
 func (t *Table) shardOf(channel string) *shard {
 	return &t.shards[maphash.String(t.seed, channel)%shardCount]
 }
@@ -107,9 +118,9 @@ func (t *Table) clock() time.Duration { return t.now().Sub(t.began) }
 // join counts one more connection of p, of the share by, on channel, and returns
 // the member; nil if there is no room. The connection has been charged for its
 // seat.
-func (t *Table) join(by share.Key, p *person, channel string) *member {
+func (t *Table) join(by share.Key, p *person, channel string, self *[16]byte) *member {
 	for range evictMost {
-		m, v := t.tryJoin(by, p, channel)
+		m, v := t.tryJoin(by, p, channel, self)
 		if m != nil {
 			return m
 		}
@@ -127,7 +138,7 @@ const evictMost = 8
 
 // tryJoin is one attempt of join. Without a member the verdict is the limit that was
 // reached; admitted stands for that of the channel.
-func (t *Table) tryJoin(by share.Key, p *person, name string) (*member, verdict) {
+func (t *Table) tryJoin(by share.Key, p *person, name string, self *[16]byte) (*member, verdict) {
 	s := t.shardOf(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,11 +153,11 @@ func (t *Table) tryJoin(by share.Key, p *person, name string) (*member, verdict)
 			return nil, v
 		}
 		c = m.channel
-		t.noteLocked(s, c, m)
+		t.noteLocked(s, c, m, self, true)
 		c.changes.joined++
 	} else if p.info != "" && p.info != m.person.info {
 		t.accounts.replace(&m.person, p)
-		t.noteLocked(s, c, m)
+		t.noteLocked(s, c, m, self, false)
 	}
 	if m.leaving {
 		s.leaving.remove(m)
@@ -175,7 +186,7 @@ func (t *Table) addLocked(s *shard, c *channel, by share.Key, p *person, name st
 		return nil, v
 	}
 	if c == nil {
-		c = &channel{name: name, account: m.account}
+		c = &channel{name: name, account: m.account, complete: t.isComplete(name)}
 		s.channels[name] = c
 		m.channel = c
 	}
@@ -248,7 +259,7 @@ func (t *Table) dropLocked(s *shard, m *member) {
 	c.members.remove(m.person.client)
 	c.connections -= int(m.connections)
 	t.accounts.dropMember(m)
-	t.noteLocked(s, c, m)
+	t.noteLocked(s, c, m, nil, false)
 	c.changes.left++
 }
 

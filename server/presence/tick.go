@@ -1,6 +1,9 @@
 package presence
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // TickEvery is how often Tick must be called while it has something to do.
 // Changes within that time are collected into one event.
@@ -71,6 +74,7 @@ func (t *Table) publish(s *shard, now time.Duration, publish func(*Event) error)
 		}
 		t.events.Add(uint64(sent))
 		t.settle(s, made, sent)
+		todo = s.again(todo, made[:sent])
 		if sent < len(made) {
 			s.mu.Lock()
 			s.dirty = append(s.dirty, todo...)
@@ -79,6 +83,22 @@ func (t *Table) publish(s *shard, now time.Duration, publish func(*Event) error)
 		}
 	}
 	return true
+}
+
+// again appends to todo those of the channels that have another event for the same moment.
+func (s *shard) again(todo, sent []*channel) []*channel {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range sent {
+		if !c.more || c.watch == nil {
+			continue
+		}
+		if i := slices.Index(s.dirty, c); i >= 0 {
+			s.dirty = slices.Delete(s.dirty, i, i+1)
+		}
+		todo = append(todo, c)
+	}
+	return todo
 }
 
 // makeEvents appends to made those of the channels that have an event now, in

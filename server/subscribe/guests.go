@@ -34,7 +34,10 @@ var (
 
 // Visitor is the name that a client gives itself, empty for none, and what it says
 // about itself. Both may alias the request, or be those of its token.
-type Visitor struct{ Client, Info []byte }
+type Visitor struct {
+	Client, Info []byte
+	Self         *[16]byte // presence.Guest.Self
+}
 
 // NewVisitor is the visitor with that name and info, as the request has them. A user's
 // token has both: then the request need not say them, and cannot say others.
@@ -143,6 +146,9 @@ func (g *Guests) Arrive(session uint64, by share.Key, v Visitor, channels []*nam
 	if guest == nil {
 		guest = g.book.Enter(by, client, info)
 		g.bySession[session] = guest
+	}
+	if v.Self != nil {
+		guest.Self = v.Self
 	}
 	g.sitting = g.sitting[:0]
 	for _, n := range channels {

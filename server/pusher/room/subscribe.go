@@ -88,6 +88,8 @@ func (r *Room) trySubscribe(c loop.Client, k *connection, m *pusher.Subscribe) *
 			return err
 		}
 		w.Presence = true
+		id := [16]byte(r.Sessions.Of(c.Session()))
+		w.Visitor.Self = &id
 	}
 	if err := w.Check(); err != nil {
 		return err
@@ -103,8 +105,7 @@ func (r *Room) trySubscribe(c loop.Client, k *connection, m *pusher.Subscribe) *
 		return err
 	}
 	c.Spend(subscribe.NameWork*len(r.has) + w.Work(s))
-	members, err := r.sit(c, k, n, &w, &q, s)
-	if err != nil {
+	if err := r.sit(c, k, n, &w, &q, s); err != nil {
 		return err
 	}
 	start := r.Desk.Hub.Head()
@@ -113,7 +114,7 @@ func (r *Room) trySubscribe(c loop.Client, k *connection, m *pusher.Subscribe) *
 	}
 	at := r.cursor(c, start)
 	if w.Presence {
-		c.Write(pusher.AppendMembers(nil, name, k.app.Namespace, members, at))
+		c.Write(pusher.AppendMembers(nil, name, k.app.Namespace, r.members(c, k, n, &w), at))
 	} else {
 		c.Write(pusher.AppendSubscribed(nil, name, at))
 	}
@@ -173,30 +174,43 @@ func (r *Room) visitor(k *connection, data []byte) (subscribe.Visitor, *refusal.
 	return v, nil
 }
 
-// sit lists the client on a presence channel and returns the members, itself among them.
-func (r *Room) sit(c loop.Client, k *connection, n *names.Name, w *subscribe.Wish, q *permit.Request, s *loop.Subscription) ([]publication.Member, *refusal.Error) {
+// sit lists the client on a presence channel.
+func (r *Room) sit(c loop.Client, k *connection, n *names.Name, w *subscribe.Wish, q *permit.Request, s *loop.Subscription) *refusal.Error {
 	if !w.Presence {
-		return nil, nil
+		return nil
 	}
-	most := k.app.MaxMembers
-	page := r.Gate.Presence.List(n.Text(), "", most+1)
-	c.Spend(len(page.Members) / 2)
-	self := publication.Member{Client: string(w.Visitor.Client), Info: string(w.Visitor.Info)}
-	at, known := slices.BinarySearchFunc(page.Members, self, func(a, b publication.Member) int { return strings.Compare(a.Client, b.Client) })
-	if !known && page.Count >= most {
-		return nil, errMembers
+	if most := k.app.MaxMembers; r.Gate.Presence.List(n.Text(), "", 1).Count >= most {
+		page := r.Gate.Presence.List(n.Text(), "", most)
+		c.Spend(len(page.Members) / memberWork)
+		if _, known := find(page.Members, string(w.Visitor.Client)); !known {
+			return errMembers
+		}
 	}
 	unlisted, err := r.Guests.Arrive(c.Session(), q.Who.Share, w.Visitor, w.Channels.List(), s)
-	switch {
-	case err != nil:
-		return nil, err
-	case unlisted > 0:
-		return nil, errBusy
-	case known:
-		page.Members[at].Info = self.Info
-		return page.Members, nil
+	if err == nil && unlisted > 0 {
+		return errBusy
 	}
-	return slices.Insert(page.Members, at, self), nil
+	return err
+}
+
+// memberWork is how many members are listed in one unit of loop.Call.Work.
+const memberWork = 2
+
+// members are those of a presence channel that the client has subscribed to, itself among them.
+func (r *Room) members(c loop.Client, k *connection, n *names.Name, w *subscribe.Wish) []publication.Member {
+	all := r.Gate.Presence.Shown(n.Text(), k.app.MaxMembers+1)
+	c.Spend(len(all) / memberWork)
+	self := publication.Member{Client: string(w.Visitor.Client), Info: string(w.Visitor.Info)}
+	at, known := find(all, self.Client)
+	if !known {
+		return slices.Insert(all, at, self)
+	}
+	all[at].Info = self.Info
+	return all
+}
+
+func find(members []publication.Member, client string) (at int, found bool) {
+	return slices.BinarySearchFunc(members, client, func(m publication.Member, client string) int { return strings.Compare(m.Client, client) })
 }
 
 // unsubscribe carries out pusher:unsubscribe, which has no reply.
