@@ -31,8 +31,8 @@ type Definition struct {
 	ClientEvents    rules.Choice
 	ClientEventRate rate.Limit
 
-	// SubscriptionCount is whether subscribers are sent the number of subscribers, default
-	// No.
+	// SubscriptionCount is whether a client is sent the number of subscribers when it has
+	// subscribed, default No.
 	SubscriptionCount rules.Choice
 
 	// MaxConnections is how many WebSockets the app may have on a server, 0 for no limit.
@@ -50,7 +50,6 @@ const (
 	mostName     = 32   // bytes of a namespace
 	leastSecret  = 8    // bytes
 	mostSecret   = 512
-	mostMembers  = 10_000
 	separators   = ":"
 	defaultCount = 100
 )

@@ -10,6 +10,7 @@ import (
 	"peal/server/dialect"
 	"peal/server/permit"
 	"peal/server/pusher"
+	"peal/server/pusher/rest"
 	"peal/server/refusal"
 	"peal/server/subscribe"
 )
@@ -20,8 +21,7 @@ type pushing struct{ *shared }
 
 // Found in the URL of a Pusher client. Clients see a close code and not the status of HTTP.
 var (
-	errNoApps     = &refusal.Error{Status: 404, Code: "not_found", Message: "this server has no app of the Pusher protocol: set app, apps or app-file, or the variables REVERB_APP_ID, REVERB_APP_KEY and REVERB_APP_SECRET"}
-	errAppKey     = &refusal.Error{Status: 404, Code: "app_unknown", Message: "no app has this key: check the key of the app in the client and in the configuration of the server", Close: pusher.CodeNoApp}
+	errAppKey     = &refusal.Error{Status: 404, Code: "unknown_app", Message: "no app has this key: check the key of the app in the client and in the configuration of the server", Close: pusher.CodeNoApp}
 	errAppFull    = &refusal.Error{Status: 429, Code: "too_many_connections", Message: "the app has as many connections as it may have on this server (max-connections of the app): try again later", Close: pusher.CodeAgain}
 	errNoProtocol = &refusal.Error{Status: 400, Code: "bad_protocol", Message: "the URL names no version of the protocol: add protocol=7", Close: pusher.CodeNoVersion}
 	errNoNumber   = &refusal.Error{Status: 400, Code: "bad_protocol", Message: "the version of the protocol must be a number: use protocol=7", Close: pusher.CodeBadVersion}
@@ -36,7 +36,7 @@ const oldestProtocol, newestProtocol = 5, 7
 // pusher:error and a close frame behind the 101, for clients read nothing else.
 func (p *pushing) webSocket(x *exchange) {
 	if p.deps.Apps.Len() == 0 {
-		x.refuse(errNoApps)
+		x.refuse(rest.ErrNoApps)
 		return
 	}
 	up := x.upgrade()

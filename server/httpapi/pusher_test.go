@@ -118,7 +118,7 @@ func TestPusherHandshake(t *testing.T) {
 		text string
 	}{
 		"/app/" + appKey + "?protocol=7":     {4100, "too_many_connections"},
-		"/app/other?protocol=7":              {4001, "app_unknown"},
+		"/app/other?protocol=7":              {4001, "unknown_app"},
 		"/app/" + appKey:                     {4008, "bad_protocol"},
 		"/app/" + appKey + "?protocol=4":     {4007, "bad_protocol"},
 		"/app/" + appKey + "?protocol=8":     {4007, "bad_protocol"},

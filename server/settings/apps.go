@@ -30,11 +30,11 @@ var pusherApps = List{
 			field: ofApp(func(d *app.Definition) any { return &d.ClientEvents })},
 		{Name: "client-event-rate", Help: "client- events of one connection, as in 10/s or 10/s burst 20, or off; beyond it the client gets pusher:error 4301 and the event is dropped", Default: "10/s",
 			field: ofApp(func(d *app.Definition) any { return &d.ClientEventRate })},
-		{Name: "subscription-count", Help: "whether subscribers receive the number of subscribers of their channels, except of presence channels", Default: "false",
+		{Name: "subscription-count", Help: "whether a client receives the number of subscribers when it has subscribed to a channel, except of presence channels", Default: "false",
 			field: ofApp(func(d *app.Definition) any { return &d.SubscriptionCount })},
 		{Name: "max-connections", Help: "WebSockets of the app on this server; beyond it a client gets close 4100 and comes back", Min: 1, Max: many, Default: "no limit",
 			field: ofApp(func(d *app.Definition) any { return &d.MaxConnections })},
-		{Name: "max-members", Help: "members of one presence channel, beyond it pusher:subscription_error; raising it makes the first event of each subscriber longer, about 100 bytes for each member", Min: 1, Max: 10_000, Default: "100",
+		{Name: "max-members", Help: "members of one presence channel, beyond it pusher:subscription_error; raising it makes the first event of each subscriber longer, about 100 bytes for each member", Min: 1, Max: 1000, Default: "100",
 			field: ofApp(func(d *app.Definition) any { return &d.MaxMembers })},
 	},
 

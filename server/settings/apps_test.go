@@ -53,7 +53,7 @@ func TestFaultsOfApps(t *testing.T) {
 		"no app":                {settings.Input{Flags: map[string][]string{"app": {"very-secret"}}}, "config: app: must be ID:KEY:SECRET"},
 		"the same namespace":    {settings.Input{File: file(t, "apps:\n  - {id: 1, key: k, secret: a-long-secret}\n  - {id: 2, key: k2, secret: a-long-secret}\n")}, `line 3: app 2, "2": app 1 has this namespace already`},
 		"a variable":            {settings.Input{Environment: []string{"PEAL_APPS=x"}}, "PEAL_APPS: apps of the Pusher protocol are set in the configuration file only, under apps:, or in a file that app-file names"},
-		"a count":               {settings.Input{File: file(t, "apps:\n  - {id: 1, key: k, secret: a-long-secret, max-members: 0}\n")}, "must be 1 to 10000"},
+		"a count":               {settings.Input{File: file(t, "apps:\n  - {id: 1, key: k, secret: a-long-secret, max-members: 0}\n")}, "must be 1 to 1000"},
 	} {
 		_, err := settings.Load(c.in)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "very-secret") {

@@ -118,12 +118,24 @@ func (r *Room) trySubscribe(c loop.Client, k *connection, m *pusher.Subscribe) *
 	} else {
 		c.Write(pusher.AppendSubscribed(nil, name, at))
 	}
-	if w.Start.From == fanout.Last && !on {
-		if info, _ := r.Desk.Hub.Channel(n.Text()); info.Messages == 0 {
-			c.Write(pusher.AppendCacheMiss(nil, name))
-		}
-	}
+	r.tellMore(c, k, n, name, w.Start.From == fanout.Last && !on)
 	return nil
+}
+
+// tellMore writes what follows the reply to a subscription: that there is no last event of a
+// channel that should have one, and the number of subscribers.
+func (r *Room) tellMore(c loop.Client, k *connection, n *names.Name, name string, wantsLast bool) {
+	counts := k.app.SubscriptionCount && !isPresence(name)
+	if !wantsLast && !counts {
+		return
+	}
+	info, _ := r.Desk.Hub.Channel(n.Text())
+	if wantsLast && info.Messages == 0 {
+		c.Write(pusher.AppendCacheMiss(nil, name))
+	}
+	if counts {
+		c.Write(pusher.AppendCount(nil, name, info.Subscribers))
+	}
 }
 
 // begin subscribes the client to the channel, and from now on to its presence: the list of members
