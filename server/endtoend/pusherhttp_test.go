@@ -1,14 +1,18 @@
 package endtoend_test
 
 import (
+	"encoding/json"
 	"net"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"peal/server"
+	"peal/server/app"
 )
 
 // The app of these tests.
@@ -99,5 +103,73 @@ func TestTheBroadcasterOfLaravel(t *testing.T) {
 	p.publish("orders", "last")
 	if e := mine.next(); e.data != "last" {
 		t.Errorf("toOthers() does not leave out %+v", e)
+	}
+}
+
+// api asks the HTTP API, and returns the status and the body.
+func (p *peal) api(t *testing.T, method, target string) string {
+	t.Helper()
+	path, query, _ := strings.Cut("/apps/"+appID+target, "?")
+	body := ""
+	if method == "POST" {
+		body = "{}"
+	}
+	query, err := theApp(t).Sign(app.Request{Method: method, Path: path, RawQuery: query, Body: []byte(body)}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := p.do(method, path+"?"+query, body, "Content-Type: application/json")
+	return strconv.Itoa(a.status) + " " + string(a.body)
+}
+
+// The backend finds the clients of the protocol: their number, the members of a presence
+// channel, and those of a user, which it can end.
+func TestTheAPIFindsClients(t *testing.T) {
+	p := startApp(t)
+	ann, bob := p.openXHR(appKey, "1/aaaaaaaa").established(), p.openXHR(appKey, "2/bbbbbbbb").established()
+	for user, s := range map[string]*xhrSession{"ann": ann, "bob": bob} {
+		data := `{"user_id":"` + user + `"}`
+		quoted, _ := json.Marshal(data)
+		s.send(subscribeTo("presence-room", `,"channel_data":`+string(quoted)+`,"auth":"`+signedFor(t, s.socket, "presence-room", data)+`"`))
+		if got := s.heard(); !strings.HasPrefix(got, "pusher_internal:subscription_succeeded presence-room ") {
+			t.Fatalf("%s hears %s", user, got)
+		}
+		userData := `{"id":"` + user + `"}`
+		quoted, _ = json.Marshal(userData)
+		s.send(`{"event":"pusher:signin","data":{"user_data":` + string(quoted) + `,"auth":"` + signedFor(t, s.socket, ":user", ":"+userData) + `"}}`)
+		for got := ""; !strings.HasPrefix(got, "pusher:signin_success  "); got = s.heard() {
+			if strings.HasPrefix(got, "pusher:error") {
+				t.Fatalf("%s hears %s", user, got)
+			}
+		}
+	}
+	for target, want := range map[string]string{
+		"/channels/presence-room/users":                               `200 {"users":[{"id":"ann"},{"id":"bob"}]}`,
+		"/channels/presence-room?info=user_count,subscription_count":  `200 {"occupied":true,"user_count":2,"subscription_count":2}`,
+		"/channels?filter_by_prefix=presence-&info=user_count":        `200 {"channels":{"presence-room":{"user_count":2}}}`,
+		"/channels/presence-other/users":                              `200 {"users":[]}`,
+		"/connections":                                                `200 {"connections":2}`,
+		"/channels?filter_by_prefix=private-&info=subscription_count": `200 {"channels":{}}`,
+	} {
+		if got := p.api(t, "GET", target); got != want {
+			t.Errorf("%s: %s, want %s", target, got, want)
+		}
+	}
+	if got := p.api(t, "POST", "/users/bob/terminate_connections"); got != "200 {}" {
+		t.Errorf("terminate: %s", got)
+	}
+	for line := ""; !strings.HasPrefix(line, "c[4009,"); line = bob.next() {
+		if strings.HasPrefix(line, "c") {
+			t.Fatalf("bob is ended by %s", line)
+		}
+	}
+	p.trigger(t, `{"name":"still","channels":["presence-room"],"data":"here"}`)
+	for got := ""; got != "still presence-room here"; got = ann.heard() {
+		if strings.HasPrefix(got, "pusher:error") {
+			t.Fatalf("ann hears %s", got)
+		}
+	}
+	if got := p.api(t, "GET", "/connections"); got != `200 {"connections":1}` {
+		t.Errorf("after one has ended: %s", got)
 	}
 }

@@ -351,4 +351,13 @@ func TestTheFallbackOfABrowser(t *testing.T) {
 	if got := browser.evaluate(`heard.filter(x => x.includes(' error ')).join()`); got != "" {
 		t.Errorf("errors: %s", got)
 	}
+
+	// After 256 KiB the client opens a new response, and so connects again.
+	before := browser.evaluate(`ann.connection.socket_id`)
+	for range 6 {
+		p.trigger(t, `{"name":"long","channels":["orders"],"data":"`+strings.Repeat("x", 50<<10)+`"}`)
+	}
+	browser.until(`ann.connection.state === 'connected' && ann.connection.socket_id !== '` + before + `' && ann.channel('orders').subscribed`)
+	p.trigger(t, `{"name":"after","channels":["orders"],"data":"1"}`)
+	browser.until(`heard.includes('ann after 1')`)
 }
