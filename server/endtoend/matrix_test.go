@@ -67,6 +67,7 @@ type matrixChannel struct {
 	subscribe, publish string // anyone, token, backend
 	in                 bool   // it matches the patterns "*.in"
 	user               string // whose channel it is
+	protected          bool   // it is a private or presence channel of an app
 }
 
 const matrixRules = `
@@ -80,14 +81,15 @@ channels:
 
 func matrixChannels(open bool) (all []matrixChannel) {
 	for _, rule := range [][3]string{{"anyone", "anyone", "anyone"}, {"token", "token", "token"}, {"backend", "backend", "backend"}, {"news", "anyone", "backend"}, {"inbox", "backend", "token"}} {
-		all = append(all, matrixChannel{rule[0] + ".in", rule[1], rule[2], true, ""}, matrixChannel{rule[0] + ".out", rule[1], rule[2], false, ""})
+		all = append(all, matrixChannel{rule[0] + ".in", rule[1], rule[2], true, "", false}, matrixChannel{rule[0] + ".out", rule[1], rule[2], false, "", false})
 	}
 	standard := "token"
 	if open {
 		standard = "anyone"
 	}
-	return append(all, matrixChannel{"other.in", standard, standard, true, ""}, matrixChannel{"other.out", standard, standard, false, ""},
-		matrixChannel{"$user:42", standard, standard, false, "42"})
+	return append(all, matrixChannel{"other.in", standard, standard, true, "", false}, matrixChannel{"other.out", standard, standard, false, "", false},
+		matrixChannel{"$user:42", standard, standard, false, "42", false},
+		matrixChannel{"private-a.in", "token", "token", true, "", true}, matrixChannel{"presence-a.out", "token", "token", false, "", true})
 }
 
 // matrixActors returns the principals, and the keys of the backends among them.
@@ -185,7 +187,10 @@ func wanted(t *testing.T, open bool, who *actor, action grant.Action, c *matrixC
 	}
 	switch action {
 	case grant.Inspect, grant.Disconnect:
-		if open {
+		switch {
+		case open && action == grant.Inspect && c.protected && !who.has(action, c):
+			return "channel_protected"
+		case open:
 			return ""
 		}
 		return needsKey(who.has(action, c))
@@ -211,6 +216,8 @@ func wanted(t *testing.T, open bool, who *actor, action grant.Action, c *matrixC
 		t.Fatalf("the matrix has no decision about the action %s: add it to the model, and requests that ask for it", action)
 	}
 	switch {
+	case who.kind == grant.Anonymous && open && c.protected:
+		return "channel_protected"
 	case who.kind == grant.Anonymous:
 		return "token_missing"
 	case !who.has(action, c):
@@ -245,7 +252,7 @@ func newMatrix(t *testing.T, program string, open bool, variables ...string) *ma
 	if open {
 		text = "auth: open\n"
 	}
-	text += fmt.Sprintf("token-secret: [%q]\n", matrixSecret) + matrixRules + "keys:\n"
+	text += fmt.Sprintf("token-secret: [%q]\napp: \"1:matrix-key:matrix-secret\"\n", matrixSecret) + matrixRules + "keys:\n"
 	for _, k := range keys {
 		allow, err := json.Marshal(k.Allow)
 		if err != nil {
@@ -332,7 +339,8 @@ func (m *matrix) ask(who *actor, c *matrixChannel, r *matrixRequest) {
 	want, publishes := "", false
 	about := *c
 	if r.listing {
-		about.in = false // a pattern "*.in" does not match all names that begin with a channel's
+		about.protected = false // what the client may not see is left out
+		about.in = false        // a pattern "*.in" does not match all names that begin with a channel's
 	}
 	for _, a := range r.actions {
 		if want == "" {
@@ -427,7 +435,9 @@ func TestMatrixIsComplete(t *testing.T) {
 	for _, public := range []string{"/peal.js", "/peal-presence.js", "/peal-share.js"} { // whoever asks
 		paths[public] = true
 	}
-	for _, own := range []string{"/.well-known/mercure"} { // it has tokens of its own: TestMercureSubscribes and TestMercureRefusesUpdates in server/httpapi
+	// These have proofs of their own, with tests in server/httpapi: TestMercureSubscribes and TestMercureRefusesUpdates, TestPusherMessages,
+	// and those of apps_test.go. /up is for everyone.
+	for _, own := range []string{"/.well-known/mercure", "/app/{key}", "/up"} {
 		paths[own] = true
 	}
 	document, err := os.ReadFile("../../docs/http.md") // which package httpapi compares with its routes
@@ -439,7 +449,7 @@ func TestMatrixIsComplete(t *testing.T) {
 		t.Errorf("docs/http.md has %d paths", len(rows))
 	}
 	for _, row := range rows {
-		if path := string(row[1]); !paths[path] {
+		if path := string(row[1]); !paths[path] && !strings.HasPrefix(path, "/apps/{app}/") && !strings.HasPrefix(path, "/pusher/app/{key}/") {
 			t.Errorf("no request of the matrix uses the path %s: say which action it is, or that it is for everyone", path)
 		}
 	}
