@@ -292,17 +292,45 @@ func TestPusherClientEventsAreLimited(t *testing.T) {
 	}
 }
 
+func asMember(id string) string {
+	data := fmt.Sprintf(`{"user_id":%q}`, id)
+	quoted, _ := json.Marshal(data)
+	return fmt.Sprintf(`{"event":"pusher:subscribe","data":{"channel":"presence-a","auth":%q,"channel_data":%s}}`, sign(clientSocketID+":presence-a:"+data), quoted)
+}
+
 func TestPusherMembersAreLimited(t *testing.T) {
-	h, c := pusherHarness(t, func(d *app.Definition) { d.MaxMembers = 1 }, nil)
-	member := func(id string) string {
-		data := fmt.Sprintf(`{"user_id":%q}`, id)
-		quoted, _ := json.Marshal(data)
-		return fmt.Sprintf(`{"event":"pusher:subscribe","data":{"channel":"presence-a","auth":%q,"channel_data":%s}}`, sign(clientSocketID+":presence-a:"+data), quoted)
-	}
-	for _, s := range [][2]string{{"7", "succeeded"}, {"7", "succeeded"}, {"8", `\"type\":\"LimitReached\",\"error\":\"presence_full`}} {
-		if got := tell(t, h, c, member(s[0])); !strings.Contains(got, s[1]) {
+	table := presence.New(presence.Config{}, func(string) bool { return true }, time.Now)
+	h, c := pusherHarness(t, func(d *app.Definition) { d.MaxMembers = 1 }, func(d *httpapi.Deps) { d.Presence = table })
+	table.Enter(1, "8", "").Sit([]string{"presence-a"}, "8", "", func(int) bool { return true })
+	for _, s := range [][2]string{{"7", `\"type\":\"LimitReached\",\"error\":\"presence_full`}, {"8", "succeeded"}} {
+		if got := tell(t, h, c, asMember(s[0])); !strings.Contains(got, s[1]) {
 			t.Errorf("member %s gets %s", s[0], got)
 		}
+	}
+}
+
+// A connection has one place on a presence channel, however often it subscribes.
+func TestPusherMembersHaveOnePlace(t *testing.T) {
+	table := presence.New(presence.Config{}, func(string) bool { return true }, time.Now)
+	h, c := pusherHarness(t, nil, func(d *httpapi.Deps) { d.Presence = table })
+	for range 3 {
+		if got := tell(t, h, c, asMember("7")); !strings.Contains(got, `\"ids\":[\"7\"]`) {
+			t.Errorf("subscribed anew: %s", got)
+		}
+	}
+	if got := tell(t, h, c, asMember("8")); !strings.Contains(got, `\"type\":\"AuthError\",\"error\":\"client_mismatch`) {
+		t.Errorf("another member on the same connection: %s", got)
+	}
+	members := table.List("presence-a", "", 10).Members
+	if len(members) != 1 || members[0].Client != "7" || table.Connections("presence-a") != 1 {
+		t.Errorf("members %+v with %d connections, want 7 with one", members, table.Connections("presence-a"))
+	}
+	tell(t, h, c, `{"event":"pusher:unsubscribe","data":{"channel":"presence-a"}}`)
+	if n := table.Connections("presence-a"); n != 0 {
+		t.Errorf("%d connections have stayed", n)
+	}
+	if got := tell(t, h, c, asMember("8")); !strings.Contains(got, "succeeded") {
+		t.Errorf("another member later: %s", got)
 	}
 }
 

@@ -30,6 +30,7 @@ var (
 	errSignature = &refusal.Error{Status: 401, Code: "signature_invalid", Message: "the signature of this channel (auth) is wrong: the backend must sign the socket_id of this connection, the channel and channel_data with the secret of this app"}
 	errSignIn    = &refusal.Error{Status: 401, Code: "signature_invalid", Message: "this channel is for the user that has signed in: send pusher:signin first"}
 	errUser      = &refusal.Error{Status: 400, Code: "bad_client", Message: "channel_data must be a JSON object with user_id, a text of 1 to 128 bytes or a number, and user_info of at most 1024 bytes"}
+	errMember    = &refusal.Error{Status: 403, Code: "client_mismatch", Message: "this connection is on the presence channel as another member: unsubscribe first"}
 	errMembers   = &refusal.Error{Status: 429, Code: "presence_full", Message: "the presence channel has as many members as its app allows (max-members)"}
 	errBusy      = &refusal.Error{Status: 429, Code: "presence_full", Message: "there is no room for another member (presence-members, presence-bytes, address-share): try again later"}
 )
@@ -190,6 +191,14 @@ func (r *Room) visitor(k *connection, data []byte) (subscribe.Visitor, *refusal.
 func (r *Room) sit(c loop.Client, k *connection, n *names.Name, w *subscribe.Wish, q *permit.Request, s *loop.Subscription) *refusal.Error {
 	if !w.Presence {
 		return nil
+	}
+	if guest := r.Guests.Of(c.Session()); guest != nil {
+		if client, listed := guest.On(n.Text()); listed { // it subscribes anew: it has its place
+			if client != string(w.Visitor.Client) {
+				return errMember
+			}
+			return nil
+		}
 	}
 	if most := k.app.MaxMembers; r.Gate.Presence.List(n.Text(), "", 1).Count >= most {
 		page := r.Gate.Presence.List(n.Text(), "", most)
