@@ -325,6 +325,8 @@ func TestUsersOfAnAppAreTerminated(t *testing.T) {
 		{"3", "nobody", 200, "{}", ""},
 		{"3", strings.Repeat("u", 129), 400, "bad_user", ""},
 		{"3", "%00", 400, "bad_user", ""},
+		{"3", "shop:42", 400, "bad_user", ""},
+		{"3", "shop%3A42", 400, "bad_user", ""},
 	} {
 		d.ended = nil
 		target := "/apps/" + c.id + "/users/" + c.user + "/terminate_connections"

@@ -25,7 +25,7 @@ var (
 	errMembers   = &refusal.Error{Status: 400, Code: "bad_channel", Message: "only a presence channel (presence-) has users"}
 	errBatch     = &refusal.Error{Status: 400, Code: "bad_batch", Message: `the body must be {"batch":[{"channel":…,"name":…,"data":…},…]} with 1 to 10 events`}
 	errPrefix    = &refusal.Error{Status: 400, Code: "bad_channel", Message: "filter_by_prefix must be the beginning of the name of a channel: letters, digits and _-=@,.;#"}
-	errUser      = &refusal.Error{Status: 400, Code: "bad_user", Message: "the path must have the id of a user, 1 to 128 bytes of printable UTF-8, percent-encoded"}
+	errUser      = &refusal.Error{Status: 400, Code: "bad_user", Message: "the path must have the id of a user, 1 to 128 bytes of printable UTF-8 without a colon, percent-encoded"}
 )
 
 // unsigned says why the signature of a request does not hold.

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -56,9 +57,10 @@ func ParseChannel(text []byte) (string, *refusal.Error) {
 const maxUser = 128
 
 // ParseUser reads the id of a user, as it was sent, without percent-encoding, and returns
-// the name of the client that the user is when it has signed in.
+// the name of the client that the user is when it has signed in. With a colon, it could be the
+// name of a user of another app, whose namespace ends with one.
 func ParseUser(a *app.App, text []byte) (client string, err *refusal.Error) {
-	if len(text) == 0 || len(text) > maxUser || !pattern.IsPrintable(text) {
+	if len(text) == 0 || len(text) > maxUser || !pattern.IsPrintable(text) || bytes.IndexByte(text, ':') >= 0 {
 		return "", errUser
 	}
 	return Client(a, string(text)), nil
