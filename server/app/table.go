@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"sync/atomic"
 
@@ -37,6 +38,10 @@ type Table struct {
 	all         []*App
 	byKey, byID map[string]*App
 	byNamespace map[string]*App
+
+	// Namespaces whose protected channels need a grant: also those of apps that a reload has
+	// removed, because what was published on them is still in the log.
+	protected map[string]struct{}
 }
 
 // New returns the table of definitions, which must be valid (see Validate). others says
@@ -44,7 +49,10 @@ type Table struct {
 // without a namespace is Public only if it says so, since its channels are those of all.
 // before is the table that it replaces, nil for none.
 func New(definitions []Definition, others bool, before *Table) (*Table, error) {
-	t := &Table{byKey: map[string]*App{}, byID: map[string]*App{}, byNamespace: map[string]*App{}}
+	t := &Table{byKey: map[string]*App{}, byID: map[string]*App{}, byNamespace: map[string]*App{}, protected: map[string]struct{}{}}
+	if before != nil {
+		maps.Copy(t.protected, before.protected)
+	}
 	for _, d := range definitions {
 		secret, err := d.secret() // of a file that may have changed since Validate
 		if err != nil {
@@ -71,6 +79,7 @@ func New(definitions []Definition, others bool, before *Table) (*Table, error) {
 		}
 		t.all = append(t.all, a)
 		t.byKey[a.Key], t.byID[a.ID], t.byNamespace[a.Namespace] = a, a, a
+		t.protected[a.Namespace] = struct{}{}
 	}
 	return t, nil
 }
@@ -118,7 +127,15 @@ func (t *Table) Of(channel string) *App {
 // Protects reports whether only clients that its app has granted the channel may read it,
 // or publish on it.
 func (t *Table) Protects(channel string) bool {
-	return t.Len() > 0 && IsProtected(Name(channel)) && t.Of(channel) != nil
+	if t == nil || len(t.protected) == 0 {
+		return false
+	}
+	name := Name(channel)
+	if !IsProtected(name) {
+		return false
+	}
+	_, found := t.protected[channel[:len(channel)-len(name)]]
+	return found
 }
 
 // Name is the name of a channel as the clients of its app know it: what follows the last

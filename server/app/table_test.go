@@ -134,6 +134,16 @@ func TestTable(t *testing.T) {
 	if err != nil || next.ByID("3").Connections.Load() != 3 || next.ByID("2") != nil || next.ByKey([]byte(golden.Key)) != nil {
 		t.Errorf("the next table: %v", err)
 	}
+	// What was published on channels of a former app stays protected.
+	last, err := New(nil, false, next)
+	if err != nil || last.Len() != 0 {
+		t.Errorf("the last table: %v", err)
+	}
+	for channel, want := range map[string]bool{"shop:presence-x": true, "private-x": true, "shop:x": false, "other:private-x": false} {
+		if last.Protects(channel) != want || next.Protects(channel) != want {
+			t.Errorf("%s without its app: protected %v and %v, want %v", channel, next.Protects(channel), last.Protects(channel), want)
+		}
+	}
 }
 
 // Public channels of an app without a namespace are those of the whole server.

@@ -155,7 +155,7 @@ func (g *Gate) protected(r *Request) *refusal.Error {
 
 // Hides reports whether a channel must not be shown to a client that may list channels.
 func (g *Gate) Hides(who *Principal, channel string) bool {
-	if g.Apps.Len() == 0 || !g.Apps.Protects(strings.TrimPrefix(channel, log.PresencePrefix)) {
+	if !g.Apps.Protects(strings.TrimPrefix(channel, log.PresencePrefix)) {
 		return false
 	}
 	return who.Grant == nil || !who.Grant.Allows(Inspect, channel)
