@@ -33,7 +33,7 @@ const DefaultEvent = "message"
 // the cursor, too.
 func AppendEvent(dst []byte, e *log.Entry, channel string, c log.Cursor, cursors bool) []byte {
 	name := app.Name(channel)
-	dst, at := begin(dst, len(name)+len(e.Event)+len(e.Data)+len(e.Data)/8+128)
+	dst, at := begin(dst, eventBytes(e, name, c, cursors))
 	dst = append(dst, `{"event":`...)
 	dst = appendEventName(dst, e.Event)
 	dst = append(dst, `,"channel":`...)
@@ -54,6 +54,23 @@ func AppendEvent(dst []byte, e *log.Entry, channel string, c log.Cursor, cursors
 		dst = appendCursor(dst, c)
 	}
 	return end(append(dst, '}'), at)
+}
+
+// eventBytes is the length of the frame of an event of which nothing must be escaped, or a
+// few bytes more: histories keep the frame, with its capacity.
+func eventBytes(e *log.Entry, name string, c log.Cursor, cursors bool) int {
+	n := len(`{"event":"","channel":"","data":""}`) + max(len(e.Event), len(DefaultEvent)) + len(name) + len(e.Data) + len(e.Data)/16
+	if e.Binary {
+		n += len(e.Data)/3 + 4
+	}
+	if id := e.Tags[UserTag]; id != "" {
+		n += len(`,"user_id":""`) + len(id)
+	}
+	if cursors {
+		var text [log.MaxCursorBytes]byte
+		n += len(`,"cursor":""`) + len(c.Append(text[:0]))
+	}
+	return n
 }
 
 // appendEventName appends the name of an event. Those of the protocol are the server's, so
