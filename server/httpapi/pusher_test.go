@@ -20,6 +20,7 @@ import (
 	"peal/server/ban"
 	"peal/server/dialect"
 	"peal/server/httpapi"
+	"peal/server/log"
 	"peal/server/presence"
 	"peal/server/pusher"
 	"peal/server/rate"
@@ -255,7 +256,7 @@ func TestPusherClientEventInTheLog(t *testing.T) {
 			t.Errorf("%s gets %s", s.sent, got)
 		}
 		e := h.log.entries[len(h.log.entries)-1]
-		if e.Channel != "shop:"+s.channel || e.Event != "client-x" || string(e.Data) != s.want || e.Exclude == nil || *e.Exclude != ids.Of(7) || e.Tags[pusher.UserTag] != s.user {
+		if e.Channel != "shop:"+s.channel || e.Event != "client-x" || string(e.Data) != s.want || e.Exclude == nil || *e.Exclude != ids.Of(7) || e.Tags[log.UserTag] != s.user {
 			t.Errorf("%s is %+v", s.sent, e)
 		}
 	}

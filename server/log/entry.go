@@ -21,6 +21,10 @@ const PrivatePrefix = "$private:"
 // an event stream should reconnect.
 const RetryTag = "retry"
 
+// UserTag is the tag of an entry with the user_id of the client of the Pusher protocol that
+// has sent it on a presence channel.
+const UserTag = "pusher.user_id"
+
 // Entry is one record of the log. Data and the strings belong to the log once
 // appended and must not be changed.
 type Entry struct {

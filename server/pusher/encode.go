@@ -21,10 +21,6 @@ const maxHeader = 10
 // still there. Peal pings connections itself, in frames that scripts do not see.
 const ActivityTimeout = 120
 
-// UserTag is the tag of an entry with the user_id of a client that has sent a client- event
-// on a presence channel.
-const UserTag = "pusher.user_id"
-
 // DefaultEvent is the event of a publication without one.
 const DefaultEvent = "message"
 
@@ -46,7 +42,7 @@ func AppendEvent(dst []byte, e *log.Entry, channel string, c log.Cursor, cursors
 		dst = base64.StdEncoding.AppendEncode(dst, e.Data)
 		dst = append(dst, '"')
 	}
-	if id := e.Tags[UserTag]; id != "" {
+	if id := e.Tags[log.UserTag]; id != "" {
 		dst = append(dst, `,"user_id":`...)
 		dst = publication.AppendString(dst, id)
 	}

@@ -48,7 +48,7 @@ func TestFrames(t *testing.T) {
 		"without a name":        {AppendEvent(nil, &log.Entry{Channel: "orders", Data: nil}, "orders", at, false), `{"event":"message","channel":"orders","data":""}`},
 		"a name of the server":  {AppendEvent(nil, &log.Entry{Channel: "orders", Event: "pusher_internal:member_added", Data: []byte("{}")}, "orders", at, false), `{"event":"published-pusher_internal:member_added","channel":"orders","data":"{}"}`},
 		"another one":           {AppendEvent(nil, &log.Entry{Channel: "orders", Event: "pusher:error", Data: []byte("{}")}, "orders", at, false), `{"event":"published-pusher:error","channel":"orders","data":"{}"}`},
-		"of a member":           {AppendEvent(nil, &log.Entry{Channel: "presence-a", Event: "client-x", Data: []byte("1"), Tags: map[string]string{UserTag: "7"}}, "presence-a", at, false), `{"event":"client-x","channel":"presence-a","data":"1","user_id":"7"}`},
+		"of a member":           {AppendEvent(nil, &log.Entry{Channel: "presence-a", Event: "client-x", Data: []byte("1"), Tags: map[string]string{log.UserTag: "7"}}, "presence-a", at, false), `{"event":"client-x","channel":"presence-a","data":"1","user_id":"7"}`},
 		"binary":                {AppendEvent(nil, &log.Entry{Channel: "a", Data: []byte{255}}, "a", at, false), `{"event":"message","channel":"a","data":"/w=="}`},
 		"a greeting":            {AppendEstablished(nil, session.ID(id)), `{"event":"pusher:connection_established","data":"{\"socket_id\":\"12.34\",\"activity_timeout\":120}"}`},
 		"a pong":                {AppendPong(nil), `{"event":"pusher:pong","data":"{}"}`},

@@ -102,6 +102,9 @@ func (p *endpoint) appendChange(dst []event, c *change) []event {
 		return dst
 	}
 	k := event{Type: c.Name, Channel: shown, User: c.Member}
+	if p.app != nil {
+		k.User = strings.TrimPrefix(c.Member, p.app.Namespace)
+	}
 	if c.Name == Count {
 		n := c.Subscribers
 		k.Subscribers = &n
@@ -130,7 +133,7 @@ func (p *endpoint) appendPublication(dst []event, e *log.Entry) []event {
 			k.Data = &text
 		}
 		if kind == ClientEvent {
-			k.Socket, k.User = socketID(e.Exclude), e.Tags["user_id"]
+			k.Socket, k.User = socketID(e.Exclude), e.Tags[log.UserTag]
 		}
 		dst = append(dst, k)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"peal/loop"
 	"peal/server/app"
+	"peal/server/log"
 	"peal/server/permit"
 	"peal/server/publish"
 	"peal/server/pusher"
@@ -88,7 +89,7 @@ func (r *Room) userTag(c loop.Client, k *connection, channel string) map[string]
 	if !listed {
 		return nil
 	}
-	return map[string]string{pusher.UserTag: strings.TrimPrefix(client, k.app.Namespace)}
+	return map[string]string{log.UserTag: strings.TrimPrefix(client, k.app.Namespace)}
 }
 
 // lost tells the client of an event that the store of the log has lost. nil for a log on a
