@@ -59,7 +59,7 @@ func eventBytes(e *log.Entry, name string, c log.Cursor, cursors bool) int {
 	if e.Binary {
 		n += len(e.Data)/3 + 4
 	}
-	if id := e.Tags[UserTag]; id != "" {
+	if id := e.Tags[log.UserTag]; id != "" {
 		n += len(`,"user_id":""`) + len(id)
 	}
 	if cursors {
