@@ -68,27 +68,13 @@ func TestHistoryTotalBoundsMemory(t *testing.T) {
 					t.Errorf("history of %d messages, %d bytes", h.Stats().Messages, h.Stats().Bytes)
 				}
 				t.Logf("%.1f MiB live for %.1f MiB of history", float64(live)/(1<<20), float64(h.Stats().Bytes)/(1<<20))
-				most := int64(total*3/2 + h.Stats().Messages*uncharged*(encodings()-charged))
-				if live > most {
-					t.Errorf("%d bytes live, want at most %d", live, most)
+				if live > total*3/2 {
+					t.Errorf("%d bytes live, want at most %d", live, total*3/2)
 				}
 				runtime.KeepAlive(l)
 			})
 		}
 	}
-}
-
-// A message is charged for its places in charged wire formats; in each further one in which it
-// was needed it has a place of uncharged bytes, also when its bytes have been dropped.
-const charged, uncharged = 5, 80
-
-// encodings is how many wire formats there are.
-func encodings() int {
-	all := map[ring.Encoding]bool{}
-	for k := range table.Len() {
-		all[table.Encoding(ring.Encoding(k))] = true
-	}
-	return len(all)
 }
 
 // liveHeap is the bytes that are still referred to.

@@ -24,6 +24,11 @@ type encoded struct {
 	next  atomic.Pointer[encoded]
 }
 
+// MostEncodings is how many results one message has at most. Their places stay when the
+// bytes are dropped, so they must not take more than the message. In a further encoding it is
+// encoded each time: once for each strip of each loop, and not once for all.
+const MostEncodings = 8
+
 // none stands for the first byte of an empty result.
 var none byte
 

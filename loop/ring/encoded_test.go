@@ -11,10 +11,10 @@ import (
 // name is an encoder whose results say of what they are made.
 func name(m *ring.Message, k ring.Encoding) []byte { return []byte{byte(m.Sequence), byte(k)} }
 
-func TestAMessageHasAsManyEncodingsAsAreAskedFor(t *testing.T) {
+func TestAMessageHasTheEncodingsThatAreAskedFor(t *testing.T) {
 	c := ring.NewCache(name, func() int { return 1 << 30 })
 	m := &ring.Message{Sequence: 7}
-	const most = 256
+	const most = ring.MostEncodings
 	for k := range most {
 		if _, ok := m.Kept(ring.Encoding(k)); ok {
 			t.Fatalf("encoding %d is there before anybody asked for it", k)
@@ -34,8 +34,8 @@ func TestAMessageHasAsManyEncodingsAsAreAskedFor(t *testing.T) {
 // Goroutines that ask for many encodings of the same messages in different orders
 // get one result for each, whoever was first.
 func TestManyEncodingsAtOnce(t *testing.T) {
-	const readers, encodings, messages = 4, 24, 200
-	steps := [readers]int{1, 5, 7, 11} // an order of its own for each: they have no divisor in common with encodings
+	const readers, encodings, messages = 4, ring.MostEncodings, 200
+	steps := [readers]int{1, 3, 5, 7} // an order of its own for each: they have no divisor in common with encodings
 	var (
 		wg   sync.WaitGroup
 		m    [messages]ring.Message
@@ -86,5 +86,28 @@ func TestAResultOfAnotherLengthIsNotKept(t *testing.T) {
 	}
 	if b, ok := m.Kept(0); !ok || len(b) != 10 {
 		t.Errorf("%d bytes kept (%v), want 10", len(b), ok)
+	}
+}
+
+// A message keeps a limited number of results; in further encodings it has the same bytes,
+// encoded each time.
+func TestFurtherEncodingsAreNotKept(t *testing.T) {
+	calls := map[ring.Encoding]int{}
+	c := ring.NewCache(func(_ *ring.Message, k ring.Encoding) []byte { calls[k]++; return []byte{byte(k)} }, nil)
+	m := &ring.Message{}
+	for range 3 {
+		for k := range ring.Encoding(ring.MostEncodings + 3) {
+			if b := m.Encoded(k, c); len(b) != 1 || b[0] != byte(k) {
+				t.Fatalf("in encoding %d it is %v", k, b)
+			}
+		}
+	}
+	for k, n := range calls {
+		if want := map[bool]int{true: 1, false: 3}[k < ring.MostEncodings]; n != want {
+			t.Errorf("encoded %d times in encoding %d, want %d", n, k, want)
+		}
+	}
+	if _, ok := m.Kept(ring.MostEncodings); ok {
+		t.Error("a further one is kept")
 	}
 }

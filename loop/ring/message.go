@@ -32,18 +32,25 @@ type Message struct {
 // stays valid while the caller holds it. c is the caller's own cache.
 //
 // The result of an encoder must have the same length each time. One with another
-// length is returned to its caller, and not kept.
+// length is returned to its caller, and not kept; nor is one beyond MostEncodings.
 func (m *Message) Encoded(k Encoding, c *Cache) []byte {
 	e, end := m.find(k)
 	if e == nil {
+		if end == nil {
+			return c.encode(m, k)
+		}
 		fresh := newEncoded(k, c.encode(m, k))
 		for e == nil {
+			if end == nil {
+				b, _ := fresh.bytes()
+				return b
+			}
 			if end.CompareAndSwap(nil, fresh) {
 				c.keep(fresh) // may drop others, never fresh itself
 				b, _ := fresh.bytes()
 				return b
 			}
-			e, end = find(end, k) // another goroutine has appended a result, of this encoding or another
+			e, end = m.find(k) // another goroutine has appended a result, of this encoding or another
 		}
 	}
 	for {
@@ -70,17 +77,17 @@ func (m *Message) Kept(k Encoding) (b []byte, ok bool) {
 	return nil, false
 }
 
-// find returns the result in encoding k, or where the list ends without it.
+// find returns the result in encoding k, or where the list ends without it: nil if it is
+// full.
 func (m *Message) find(k Encoding) (e *encoded, end *atomic.Pointer[encoded]) {
-	return find(&m.encoded, k)
-}
-
-func find(from *atomic.Pointer[encoded], k Encoding) (e *encoded, end *atomic.Pointer[encoded]) {
-	for end = from; ; end = &e.next {
+	end = &m.encoded
+	for range MostEncodings {
 		if e = end.Load(); e == nil || e.encoding == k {
 			return e, end
 		}
+		end = &e.next
 	}
+	return nil, nil
 }
 
 // Exclusion names the session that a message must not reach: that of every connection
