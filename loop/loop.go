@@ -365,6 +365,7 @@ func (l *Loop) apply() (more bool) {
 	before := l.work()
 	l.batch, more = take(l.batch, l.ring, l.fan)
 	l.fanned += l.work() - before
+	l.countChannels() // a message may have found more matchers than it may
 	return more
 }
 

@@ -58,7 +58,7 @@ func (f *Fan) Likes() (n int) {
 			n += len(b.likes)
 		}
 	}
-	return n + len(x.lengths) + x.over
+	return n + len(x.lengths) + x.over + x.total
 }
 
 // MaxMatchers is how many matchers a fan may have.

@@ -13,6 +13,8 @@ type likes struct {
 	groups  map[string]*group // by prefix
 	lengths []lengthCount     // of these prefixes
 	over    int               // buckets beyond MaxMatchCost
+	total   int               // sum of Pattern.Cost: nanoseconds
+	overran bool              // a publication has found more than MaxMatchCost, and none has gone since
 }
 
 // lengthCount is how many groups have a prefix of that length.
@@ -34,9 +36,12 @@ type bucket struct {
 const (
 	// maxMatchers is how many matchers a loop may have.
 	maxMatchers = 16_384
-	// MaxMatchCost is how long a publication may have to look at matchers that the index
-	// cannot tell apart, in nanoseconds, if their patterns are as bad as can be.
-	MaxMatchCost = 20_000_000
+	// MaxMatchCost is how long a publication may have to look at matchers, in nanoseconds, if
+	// their patterns are as bad as can be. Those of one bucket are counted when they
+	// are added, those of several when a publication finds them.
+	MaxMatchCost = 5_000_000
+	// maxTotalCost is that for all matchers of a loop: no publication finds more.
+	maxTotalCost = 40_000_000
 )
 
 // endings are the bytes of a suffix that the index looks at: the most that it has. Few
@@ -83,6 +88,7 @@ func (x *likes) remove(l *like) {
 	end := suffix[len(suffix)-endings[i]:]
 	b := g.ends[end]
 	x.charge(b, -l.pattern.Cost())
+	x.overran = false
 	last := len(b.likes) - 1
 	moved := b.likes[last]
 	b.likes[l.place], moved.place = moved, l.place
@@ -99,6 +105,7 @@ func (x *likes) remove(l *like) {
 
 // charge adds to the cost of a bucket.
 func (x *likes) charge(b *bucket, cost int) {
+	x.total += cost
 	if b.cost > MaxMatchCost {
 		x.over--
 	}
@@ -110,8 +117,13 @@ func (x *likes) charge(b *bucket, cost int) {
 // Crowded reports whether the loop has more matchers than it may, or more of those
 // that one publication finds: members that have many must go.
 func (f *Fan) Crowded() bool {
-	return len(f.channels.named) > maxMatchers || f.channels.likes.over > 0
+	x := &f.channels.likes
+	return len(f.channels.named) > maxMatchers || x.over > 0 || x.overran || x.total > maxTotalCost
 }
+
+// MatchersCost is the most that one publication may cost because of the matchers, in
+// nanoseconds.
+func (f *Fan) MatchersCost() int { return f.channels.likes.total }
 
 // count notes that there is one group more, or less, with a prefix of that length.
 func (x *likes) count(length, by int) {
@@ -127,13 +139,17 @@ func (x *likes) count(length, by int) {
 // applyLikes adds m to the channels of matchers: to each once, though several names of m
 // may match. There must be a matcher.
 func (f *Fan) applyLikes(m *ring.Message) {
-	f.applyLike(m.Channel, m)
+	cost := f.applyLike(m.Channel, m)
 	for _, name := range m.Also {
-		f.applyLike(name, m)
+		cost = max(cost, f.applyLike(name, m))
+	}
+	if cost > MaxMatchCost {
+		f.channels.likes.overran = true
 	}
 }
 
-func (f *Fan) applyLike(name string, m *ring.Message) {
+// applyLike returns the cost of the matchers that it has asked about the name.
+func (f *Fan) applyLike(name string, m *ring.Message) (cost int) {
 	x := &f.channels.likes
 	looks, candidates := 0, 0
 	for _, c := range x.lengths {
@@ -155,6 +171,7 @@ func (f *Fan) applyLike(name string, m *ring.Message) {
 				continue
 			}
 			candidates += len(b.likes)
+			cost += b.cost
 			for _, l := range b.likes {
 				if l.last != m.Sequence && l.pattern.Match(name) {
 					l.last = m.Sequence
@@ -163,5 +180,6 @@ func (f *Fan) applyLike(name string, m *ring.Message) {
 			}
 		}
 	}
-	f.charge(looks*costLook + candidates*costMatched)
+	f.charge(looks*costLook + max(candidates*costMatched, cost/costUsual))
+	return cost
 }

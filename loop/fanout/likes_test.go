@@ -187,6 +187,45 @@ func TestMatchersAreLimited(t *testing.T) {
 	want(false, "one of another end")
 }
 
+// Matchers of different beginnings may be found by one publication: they are limited, too.
+func TestMatchersOfOnePublicationAreLimited(t *testing.T) {
+	name := "dear" + strings.Repeat("r", 20)
+	s := newStars(t, name)
+	for i := range fanout.MaxMatchCost / 1_000_000 {
+		s.subscribe(false, likePrefix+name[:len(name)-i]+"*")
+	}
+	s.publish(1)
+	if s.fan.Crowded() {
+		t.Error("crowded by as many as a publication may find")
+	}
+	last := s.subscribe(false, likePrefix+"dear*")
+	if s.fan.Crowded() {
+		t.Error("crowded before a publication has found all of them")
+	}
+	before := s.fan.Work()
+	s.publish(1)
+	if !s.fan.Crowded() {
+		t.Error("not crowded, though a publication has found more than it may")
+	}
+	if got := s.fan.Work() - before; got < fanout.MaxMatchCost/8/1000 {
+		t.Errorf("it is %d units of work", got)
+	}
+	s.fan.Detach(last)
+	if s.fan.Crowded() {
+		t.Error("crowded when one of them has gone")
+	}
+	s.publish(1)
+	if s.fan.Crowded() {
+		t.Error("crowded by those that are left")
+	}
+	for i := range 40 {
+		s.subscribe(false, likePrefix+"dear"+ending(i)+"*")
+	}
+	if !s.fan.Crowded() {
+		t.Error("not crowded, though all matchers together cost more than they may")
+	}
+}
+
 // A look into the index costs work, so that publications with many candidates do not
 // hold the loop.
 func TestCandidatesAreWork(t *testing.T) {
@@ -256,6 +295,47 @@ func TestHistoryOfMatchersIsReadInTurns(t *testing.T) {
 	}
 	if turns < members*log/lookSince/(budget*4) {
 		t.Errorf("only %d turns", turns)
+	}
+}
+
+// seenPast is a longPast that notes the most that it was asked to look at.
+type seenPast struct {
+	longPast
+	most *int
+}
+
+func (p seenPast) Since(dst []*ring.Message, match func(string) bool, after, upto uint64, count, bytes, look int) (msgs []*ring.Message, discarded, covered uint64, looked int) {
+	*p.most = max(*p.most, look)
+	return p.longPast.Since(dst, match, after, upto, count, bytes, look)
+}
+
+// A pattern that costs much looks at less of the history in a turn, and is charged more.
+func TestDearPatternsLookAtLess(t *testing.T) {
+	for _, c := range []struct {
+		prefix      string
+		look        int
+		least, most uint64 // units of work of a turn
+	}{{"cheap", lookSince, 200, 600}, {"dear", lookSince / 2000, 1000, 2100}} { // a match of dear may take 1000
+		s := newScene(t, 100, "A")
+		look := 0
+		s.fan.UsePatterns(starPatterns{}, seenPast{most: &look})
+		s.source.head = 100_000
+		s.publish(1)
+		s.fan.Attach(fanout.Conn{Slot: 0}, 1)
+		if _, err := s.fan.Subscribe(0, &fanout.Subscription{Channels: []string{likePrefix + c.prefix + "*"}, From: fanout.After}); err != nil {
+			t.Fatal(err)
+		}
+		s.apply(1)
+		for range 3 {
+			before := s.fan.Work()
+			s.fan.Flush(1)
+			if got := s.fan.Work() - before; got < c.least || got > c.most {
+				t.Errorf("%s: a turn is %d units of work", c.prefix, got)
+			}
+		}
+		if look != c.look {
+			t.Errorf("%s: looks at %d, want %d", c.prefix, look, c.look)
+		}
 	}
 }
 

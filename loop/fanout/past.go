@@ -34,17 +34,31 @@ const (
 	// lookBefore is how many are looked at for a subscription that begins with the last
 	// few messages.
 	lookBefore = 16384
+	// dearLook is the Pattern.Cost for which these are. With a pattern that costs more, fewer
+	// are looked at.
+	dearLook = 500
 )
+
+// weight is how many looks of a cheap pattern one of p is.
+func weight(p Pattern) int { return max(1, p.Cost()/dearLook) }
+
+// looks is how many looks of p cost as much as n of a cheap pattern, at least one.
+func looks(p Pattern, n int) int { return max(1, n/weight(p)) }
+
+// chargeLooks charges that many looks of p.
+func (f *Fan) chargeLooks(p Pattern, looked int) {
+	f.charge(looked * (costLooked + (weight(p)-1)*dearLook))
+}
 
 // readLike is read for a branch whose channel is a matcher with pattern p. The merge ends
 // where that has been read to: the next one continues there.
 func (g *merge) readLike(b *branch, p Pattern) (discarded uint64) {
 	f := g.fan
-	look := max(leastLook, lookSince/max(1, g.matchers))
+	look := looks(p, max(leastLook, lookSince/max(1, g.matchers)))
 	var covered uint64
 	var looked int
 	f.scratch.messages, discarded, covered, looked = f.past.Since(f.scratch.messages, p.Match, b.at, g.limit, max(g.chunk, chunkMessages/4), g.bytes, look)
-	f.charge(looked * costLooked)
+	f.chargeLooks(p, looked)
 	g.limit = min(g.limit, max(covered, b.at))
 	return discarded
 }
@@ -52,9 +66,9 @@ func (g *merge) readLike(b *branch, p Pattern) (discarded uint64) {
 // before is the sequence of the newest message up to upto that p matches, 0 for none.
 // budget is how many publications it may still look at; beyond, reached is where it ended.
 func (f *Fan) before(p Pattern, upto uint64, budget *int) (sequence, reached uint64) {
-	m, reached, looked := f.past.Before(p.Match, upto, max(1, *budget))
-	*budget -= looked
-	f.charge(looked * costLooked)
+	m, reached, looked := f.past.Before(p.Match, upto, looks(p, *budget))
+	*budget -= looked * weight(p)
+	f.chargeLooks(p, looked)
 	if m != nil {
 		return m.Sequence, 0
 	}
@@ -66,8 +80,8 @@ func (f *Fan) before(p Pattern, upto uint64, budget *int) (sequence, reached uin
 // channels share the look.
 func (f *Fan) firstOf(p Pattern, among int) (position uint64) {
 	floor := f.past.Floor()
-	msgs, _, covered, looked := f.past.Since(f.scratch.messages[:0], p.Match, floor, f.source.Head(), 1, 1, max(leastFirst, lookSince/among))
-	f.charge(looked * costLooked)
+	msgs, _, covered, looked := f.past.Since(f.scratch.messages[:0], p.Match, floor, f.source.Head(), 1, 1, looks(p, max(leastFirst, lookSince/among)))
+	f.chargeLooks(p, looked)
 	if len(msgs) == 0 {
 		return covered
 	}
