@@ -83,4 +83,25 @@ func TestTopicsAreDecidedByTheGrant(t *testing.T) {
 			}
 		}
 	}
+
+	// Subscribers of the Pusher protocol get the data of an update once for each of its topics.
+	r := permit.Request{Action: permit.Publish, Topics: true, Who: permit.Principal{Grant: &grant.Grant{Kind: grant.User, Topics: true, Scope: grant.NewTopicScope(nil, selectors("*"))}}, Data: make([]byte, 100)}
+	for _, c := range []struct {
+		apps   *app.Table
+		topics int
+		want   string
+	}{{apps, 4, ""}, {apps, 5, "message_too_large"}, {nil, 5, ""}} {
+		g := permit.Gate{Policy: &auth.Policy{}, Hub: directory{}, Apps: c.apps, ChannelLimit: 10, MessageBytes: 1 << 10, WireBytes: 11_000}
+		r.Channels = nil
+		for i := range c.topics {
+			r.Channels = append(r.Channels, cache.Own(string(rune('a'+i))))
+		}
+		got := ""
+		if err := g.Decide(&r); err != nil {
+			got = err.Code
+		}
+		if got != c.want {
+			t.Errorf("%d topics, apps %v: %q, want %q", c.topics, c.apps != nil, got, c.want)
+		}
+	}
 }

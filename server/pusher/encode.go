@@ -26,8 +26,41 @@ const DefaultEvent = "message"
 
 // AppendEvent appends the frame of e, which was published on channel at position c: an
 // object with event, channel, data, which is a JSON string, and user_id if e has one. With cursors it has
-// the cursor, too.
+// the cursor, too. An entry of several channels (log.Entry.Also) has a frame for each of them that
+// clients of the protocol can name, because they find their handlers by the channel.
 func AppendEvent(dst []byte, e *log.Entry, channel string, c log.Cursor, cursors bool) []byte {
+	if len(e.Also) == 0 {
+		return appendEventOn(dst, e, channel, c, cursors)
+	}
+	for i := range 1 + len(e.Also) {
+		if name := nth(e, channel, i); app.IsName([]byte(app.Name(name))) && !hasBefore(e, channel, i) {
+			dst = appendEventOn(dst, e, name, c, cursors)
+		}
+	}
+	return dst
+}
+
+// nth is a channel of e, whose first is channel.
+func nth(e *log.Entry, channel string, i int) string {
+	if i == 0 {
+		return channel
+	}
+	return e.Also[i-1]
+}
+
+// hasBefore reports whether a channel of e is one before it for the clients: those of
+// several apps may have the same name.
+func hasBefore(e *log.Entry, channel string, i int) bool {
+	for k := range i {
+		if app.Name(nth(e, channel, k)) == app.Name(nth(e, channel, i)) {
+			return true
+		}
+	}
+	return false
+}
+
+// appendEventOn appends one frame of AppendEvent.
+func appendEventOn(dst []byte, e *log.Entry, channel string, c log.Cursor, cursors bool) []byte {
 	name := app.Name(channel)
 	dst, at := begin(dst, eventBytes(e, name, c, cursors))
 	dst = append(dst, `{"event":`...)

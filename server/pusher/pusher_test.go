@@ -49,6 +49,7 @@ func TestFrames(t *testing.T) {
 		"a name of the server":  {AppendEvent(nil, &log.Entry{Channel: "orders", Event: "pusher_internal:member_added", Data: []byte("{}")}, "orders", at, false), `{"event":"published-pusher_internal:member_added","channel":"orders","data":"{}"}`},
 		"another one":           {AppendEvent(nil, &log.Entry{Channel: "orders", Event: "pusher:error", Data: []byte("{}")}, "orders", at, false), `{"event":"published-pusher:error","channel":"orders","data":"{}"}`},
 		"of a member":           {AppendEvent(nil, &log.Entry{Channel: "presence-a", Event: "client-x", Data: []byte("1"), Tags: map[string]string{log.UserTag: "7"}}, "presence-a", at, false), `{"event":"client-x","channel":"presence-a","data":"1","user_id":"7"}`},
+		"of several channels":   {AppendEvent(nil, &log.Entry{Channel: "https://a.example/1", Also: []string{"news", "shop:news", "orders"}, Event: "e", Data: []byte("1")}, "https://a.example/1", at, true), `{"event":"e","channel":"news","data":"1","cursor":"z-9"}` + "\n" + `{"event":"e","channel":"orders","data":"1","cursor":"z-9"}`},
 		"binary":                {AppendEvent(nil, &log.Entry{Channel: "a", Data: []byte{255}}, "a", at, false), `{"event":"message","channel":"a","data":"/w=="}`},
 		"a greeting":            {AppendEstablished(nil, session.ID(id)), `{"event":"pusher:connection_established","data":"{\"socket_id\":\"12.34\",\"activity_timeout\":120}"}`},
 		"a pong":                {AppendPong(nil), `{"event":"pusher:pong","data":"{}"}`},
