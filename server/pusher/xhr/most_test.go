@@ -1,0 +1,28 @@
+package xhr
+
+import (
+	"bytes"
+	"testing"
+
+	"peal/server/log"
+	"peal/server/publication"
+	"peal/server/pusher"
+)
+
+// A line is at most twice as long as the longest encoding of other protocols: package permit
+// relies on it.
+func TestLinesAreAtMostTwiceAsLong(t *testing.T) {
+	for b := range byte(0x80) {
+		data := bytes.Repeat([]byte{b}, 10_000)
+		e := &log.Entry{Channel: "a", Data: data}
+		line := AppendLines(nil, pusher.AppendEvent(nil, e, "a", log.Cursor{}, false))
+		if most := 2 * publication.MostBytes(data, false); len(line) > most {
+			t.Errorf("byte %#x: a line of %d bytes, want at most %d", b, len(line), most)
+		}
+	}
+	e := &log.Entry{Channel: "a", Data: bytes.Repeat([]byte{0xFF}, 10_000), Binary: true}
+	line := AppendLines(nil, pusher.AppendEvent(nil, e, "a", log.Cursor{}, false))
+	if most := 2 * publication.MostBytes(e.Data, true); len(line) > most {
+		t.Errorf("binary: a line of %d bytes, want at most %d", len(line), most)
+	}
+}
