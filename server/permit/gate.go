@@ -272,12 +272,9 @@ func (g *Gate) size(r *Request) *refusal.Error {
 			return tooLarge(fmt.Sprintf("the data has %d bytes, the limit here is %d (message-bytes): publish a shorter message, or a link to the data (channel %s)", len(r.Data), most, n.Text()))
 		}
 	}
-	copies := 1 // of the data as JSON, in the longest form
-	if g.Apps.Len() > 0 {
-		copies = 2 // that of Pusher over HTTP is a string of JSON in a string, whose quotes are escaped twice
-		if r.Topics {
-			copies *= len(r.Channels) // and there is a frame for each topic
-		}
+	copies := 1 // of the data in the longest form: that of Pusher has one for each of several topics
+	if r.Topics && g.Apps.Len() > 0 {
+		copies = len(r.Channels)
 	}
 	if publication.FitsAnyway(len(r.Data), g.WireBytes/copies) {
 		return nil

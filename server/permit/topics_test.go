@@ -91,7 +91,7 @@ func TestTopicsAreDecidedByTheGrant(t *testing.T) {
 		topics int
 		want   string
 	}{{apps, 4, ""}, {apps, 5, "message_too_large"}, {nil, 9, ""}} {
-		g := permit.Gate{Policy: &auth.Policy{}, Hub: directory{}, Apps: c.apps, ChannelLimit: 10, MessageBytes: 1 << 10, WireBytes: 22_000}
+		g := permit.Gate{Policy: &auth.Policy{}, Hub: directory{}, Apps: c.apps, ChannelLimit: 10, MessageBytes: 1 << 10, WireBytes: 11_000}
 		r.Channels = nil
 		for i := range c.topics {
 			r.Channels = append(r.Channels, cache.Own(string(rune('a'+i))))
