@@ -153,8 +153,11 @@ const (
 // IsProtected reports whether a name, as clients of its app know it, needs a signature, or
 // is that of a user.
 func IsProtected(name string) bool {
-	return strings.HasPrefix(name, Private) || strings.HasPrefix(name, Presence) || strings.HasPrefix(name, User)
+	return strings.HasPrefix(name, Private) || strings.HasPrefix(name, Presence) || IsUser(name)
 }
+
+// IsUser reports whether a name, as clients of its app know it, is that of a user.
+func IsUser(name string) bool { return strings.HasPrefix(name, User) }
 
 // HasCache reports whether new subscribers of a channel receive its last event.
 func HasCache(name string) bool {

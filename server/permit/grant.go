@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"peal/loop/frame"
+	"peal/server/app"
 	"peal/server/grant"
 	"peal/server/log"
 	"peal/server/names"
@@ -97,11 +98,14 @@ func (g *Gate) grant(r *Request) *refusal.Error {
 		if r.Granted && (need == rules.Token || need == rules.Anyone) {
 			continue
 		}
-		if need == rules.Anyone && g.Apps.Protects(n.Text()) {
-			if r.Who.Grant == nil {
+		if need != rules.Backend && g.Apps.Protects(n.Text()) {
+			if need == rules.Anyone && r.Who.Grant == nil {
 				return ErrProtected
 			}
 			need = rules.Token
+			if app.IsUser(app.Name(n.Text())) { // as the channel of another user
+				need = rules.Backend
+			}
 		}
 		if err := granted(r.Who.Grant, r.Action, n, need); err != nil {
 			return err
