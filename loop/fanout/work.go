@@ -25,7 +25,7 @@ const (
 	costTouched = 5  // a view that gets new messages
 
 	costLook    = 25 // a look into the index of matchers
-	costMatched = 50 // a matcher that is asked about a name, if it is cheap
+	costMatched = 50 // to ask a matcher whether it matches a name, if that is cheap
 	costUsual   = 8  // else a part of Pattern.Cost, which is for the worst name
 	costLooked  = 60 // a publication that is looked at for a matcher's history
 )

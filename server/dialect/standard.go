@@ -105,26 +105,8 @@ func ours() []Dialect {
 			Name: "mercure", Framing: loop.EventStream, SameAs: "sse-raw",
 			Heartbeat: func(dst []byte, _ log.Cursor) []byte { return sse.AppendComment(dst) },
 		},
-		Pusher: {
-			Name: "pusher", Framing: loop.WebSocket, Format: "json", Room: pusher.Room,
-			Encode: func(e *log.Entry, channel string, at log.Cursor) []byte {
-				return pusher.AppendEvent(nil, e, channel, at, false)
-			},
-			Presence:  func(e *log.Entry, at log.Cursor) []byte { return pusher.AppendPresence(nil, e, at) },
-			Heartbeat: pusher.AppendHeartbeat,
-			Gap:       pusher.AppendGap,
-			Close:     pusher.AppendClose,
-		},
-		PusherCursors: {
-			Name: "pusher-cursors", Framing: loop.WebSocket, Format: "json", Room: pusher.Room,
-			Encode: func(e *log.Entry, channel string, at log.Cursor) []byte {
-				return pusher.AppendEvent(nil, e, channel, at, true)
-			},
-			Presence:  func(e *log.Entry, at log.Cursor) []byte { return pusher.AppendPresence(nil, e, at) },
-			Heartbeat: pusher.AppendHeartbeat,
-			Gap:       pusher.AppendGap,
-			Close:     pusher.AppendClose,
-		},
+		Pusher:        pusherRow("pusher", false),
+		PusherCursors: pusherRow("pusher-cursors", true),
 		PusherXHR: { // the same as lines of an HTTP response
 			Name: "pusher-xhr", Framing: loop.EventStream, Format: "json", Room: pusher.Room, Internal: true,
 			Encode: func(e *log.Entry, channel string, at log.Cursor) []byte {
@@ -143,6 +125,20 @@ func ours() []Dialect {
 				return xhr.AppendLines(dst, pusher.AppendClose(nil, code, reason, retry))
 			},
 		},
+	}
+}
+
+// pusherRow is a row of the Pusher protocol on WebSockets, with cursors in its events or without.
+func pusherRow(name string, cursors bool) Dialect {
+	return Dialect{
+		Name: name, Framing: loop.WebSocket, Format: "json", Room: pusher.Room,
+		Encode: func(e *log.Entry, channel string, at log.Cursor) []byte {
+			return pusher.AppendEvent(nil, e, channel, at, cursors)
+		},
+		Presence:  func(e *log.Entry, at log.Cursor) []byte { return pusher.AppendPresence(nil, e, at) },
+		Heartbeat: pusher.AppendHeartbeat,
+		Gap:       pusher.AppendGap,
+		Close:     pusher.AppendClose,
 	}
 }
 

@@ -39,16 +39,23 @@ var (
 // codeReopen has a client connect again at once, with a session of another name.
 const codeReopen = 4200
 
+// session is the name of the session in the path. If ok is false, the request has been refused.
+func (p *streaming) session(x *exchange) (name xhr.Name, ok bool) {
+	if p.deps.Apps.Len() == 0 {
+		x.refuse(rest.ErrNoApps)
+		return name, false
+	}
+	if name, ok = xhr.ParseName(x.segments[0], x.segments[1], x.segments[2]); !ok {
+		x.refuse(errSessionName)
+	}
+	return name, ok
+}
+
 // open opens a session: the connection is its stream of lines from then on. What is
 // wrong with the URL comes as lines, for clients read nothing of a response that is not 200.
 func (p *streaming) open(x *exchange) {
-	if p.deps.Apps.Len() == 0 {
-		x.refuse(rest.ErrNoApps)
-		return
-	}
-	name, ok := xhr.ParseName(x.segments[0], x.segments[1], x.segments[2])
+	name, ok := p.session(x)
 	if !ok {
-		x.refuse(errSessionName)
 		return
 	}
 	a, _, err := p.sockets.read(x)
@@ -107,13 +114,8 @@ func (p *streaming) refuseOpen(x *exchange, err *refusal.Error) bool {
 
 // send has the messages of a client carried out on the loop of its session.
 func (p *streaming) send(x *exchange) {
-	if p.deps.Apps.Len() == 0 {
-		x.refuse(rest.ErrNoApps)
-		return
-	}
-	name, ok := xhr.ParseName(x.segments[0], x.segments[1], x.segments[2])
+	name, ok := p.session(x)
 	if !ok {
-		x.refuse(errSessionName)
 		return
 	}
 	s := p.deps.Streams.Find(name)
