@@ -220,6 +220,29 @@ func TestChildDiesWithItsParent(t *testing.T) {
 	awaitEnd(sleeper)
 }
 
+// TestFreePortsOfTwoProcesses: nobody listens on a port yet when FreePort gives it out,
+// so it must not give it out again soon, here or in a process that started after this one.
+func TestFreePortsOfTwoProcesses(t *testing.T) {
+	given := map[int]bool{}
+	for range 60 {
+		port, err := FreePort()
+		if err != nil || given[port] {
+			t.Fatalf("port %d after %v, %v", port, given, err)
+		}
+		given[port] = true
+	}
+	owner := map[int]int{}
+	for process := 1000; process < 1400; process++ {
+		for n := range 64 {
+			port := candidate(process, n, 32768-1024)
+			if other, taken := owner[port]; taken {
+				t.Fatalf("port %d is chosen by the processes %d and %d", port, other, process)
+			}
+			owner[port] = process
+		}
+	}
+}
+
 func TestPortsReplace(t *testing.T) {
 	p, err := FreePorts()
 	if err != nil || p.Port == p.Admin {

@@ -72,6 +72,13 @@ func newBackend(t *testing.T) *backend {
 	return b
 }
 
+// requests are those that have come.
+func (b *backend) requests() []hook {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.all)
+}
+
 // events are those of all requests without repeats. A repeat has the body of the first.
 func (b *backend) events() (all []hookEvent) {
 	b.t.Helper()
@@ -105,7 +112,7 @@ func TestWebhooksAreDeliveredThroughKills(t *testing.T) {
 	b := newBackend(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := rand.New(rand.NewPCG(seed, 0)) // under b.mu, like calm
 	calm := false
 	b.answer = func(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
@@ -158,8 +165,11 @@ func TestWebhooksAreDeliveredThroughKills(t *testing.T) {
 			p.publish("other", text)
 			acked = append(acked, text)
 		}
+		b.mu.Lock()
+		more := random.IntN(20)
+		b.mu.Unlock()
 		seen := len(b.events())
-		p.await("some more deliveries", func() bool { return len(b.events()) > seen+random.IntN(20) || len(b.events()) >= len(acked) })
+		p.await("some more deliveries", func() bool { n := len(b.events()); return n > seen+more || n >= len(acked) })
 		if life < 4 {
 			p.signal(syscall.SIGKILL)
 			p.exitCode()
@@ -184,7 +194,7 @@ func TestWebhooksAreDeliveredThroughKills(t *testing.T) {
 	if !slices.Equal(got, acked) {
 		t.Errorf("got %v\nwant %v", got, acked)
 	}
-	for _, h := range b.all {
+	for _, h := range b.requests() {
 		mac := hmac.New(sha256.New, []byte(hookSecret))
 		mac.Write([]byte(h.header.Get("Webhook-Id") + "." + h.header.Get("Webhook-Timestamp") + "." + h.body))
 		if want := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)); h.header.Get("Webhook-Signature") != want {
@@ -223,9 +233,7 @@ func TestWebhooksOfAnApp(t *testing.T) {
 			t.Errorf("an event of a channel of others: %v", e)
 		}
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, h := range b.all {
+	for _, h := range b.requests() {
 		mac := hmac.New(sha256.New, []byte("the-secret"))
 		mac.Write([]byte(h.body))
 		if h.header.Get("X-Pusher-Key") != "the-key" || h.header.Get("X-Pusher-Signature") != hex.EncodeToString(mac.Sum(nil)) || !strings.HasPrefix(h.body, `{"time_ms":`) {
