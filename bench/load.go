@@ -6,13 +6,16 @@ import (
 	"time"
 
 	"peal/loadtest"
+	"peal/loadtest/dialect"
 )
 
 // fanout is one load of published messages on a fresh server.
 type fanout struct {
 	transport   loadtest.Transport // "": WebSocket
 	format      loadtest.Format
-	protocol    string // subprotocol of the WebSockets; its format is JSON
+	protocol    string           // subprotocol of the WebSockets; its format is JSON
+	dialect     *dialect.Dialect // of another protocol, whose path is path; nil: none
+	path        string
 	subscribers int
 	channels    int // of each connection; 0: 1
 	stalled     int
@@ -62,7 +65,7 @@ func (f fanout) run(ctx context.Context, l *Command, loops int) (loadtest.Result
 // on is run on a running server.
 func (f fanout) on(ctx context.Context, s *Server) (r loadtest.Result, err error) {
 	f.channels = max(f.channels, 1)
-	spec := loadtest.Spec{Transport: f.transport, Format: f.format, Protocol: f.protocol, Connections: f.subscribers, Stalled: f.stalled, Channels: f.channels}
+	spec := loadtest.Spec{Transport: f.transport, Format: f.format, Protocol: f.protocol, Dialect: f.dialect, Path: f.path, Connections: f.subscribers, Stalled: f.stalled, Channels: f.channels}
 	err = withPool(ctx, s, spec, func(pool *loadtest.Pool) error {
 		publisher, err := s.publisher(ctx, f.channels)
 		if err != nil {

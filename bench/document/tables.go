@@ -15,6 +15,7 @@ var tables = map[string]func(*record.Record) (string, error){
 	"auth":             rows,
 	"tls":              rows,
 	"shared":           rows,
+	"pusher":           rows,
 	"cluster":          cluster,
 	"hundred-thousand": hundredThousand,
 	"gate":             rows,

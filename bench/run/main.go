@@ -49,9 +49,10 @@ type options struct {
 	short, list, gateSizes    bool
 	rows                      *regexp.Regexp // nil: all
 	transports, memory, macro bool
-	auth, tls, shared         bool
+	auth, tls, shared, pusher bool
 	proof                     bench.Auth     // of the servers with --auth
 	secured                   bench.TLS      // of those with --tls
+	centrifugo                *bench.Command // beside the Pusher protocol; nil: it could not be built
 	macros                    *regexp.Regexp // nil: all
 	json                      string
 	attacks                   attackOptions
@@ -86,6 +87,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.BoolVar(&o.auth, "auth", false, "only what tokens and keys cost: --auth token against --auth open")
 	f.BoolVar(&o.tls, "tls", false, "only TLS: handshakes and memory against nginx with Nchan, and what it costs a delivery")
 	f.BoolVar(&o.shared, "shared", false, "only the log that several nodes share: one node on Redis against the log in memory")
+	f.BoolVar(&o.pusher, "pusher", false, "only the Pusher protocol: fan-out and memory beside peal.v1, and Centrifugo")
 	f.StringVar(&o.json, "json", "", "`file` for all samples and the environment: see bench/record")
 	length := f.Duration("length", 0, "of each measured run (default 4s, 1s with --short)")
 	expression(f, &o.macro, &o.macros, "macro", "only the macro-benchmarks (--macro=`regexp`: those with a matching name), in Go's benchmark format, for benchstat")
@@ -202,6 +204,8 @@ func (o *options) experiments() []bench.Experiment {
 		return o.config.TLSExperiments(&o.secured)
 	case o.shared:
 		return o.config.SharedExperiments()
+	case o.pusher:
+		return o.config.PusherExperiments(o.centrifugo)
 	}
 	return o.config.Experiments()
 }
@@ -234,7 +238,15 @@ func (o *options) servers(ctx context.Context, dir string) error {
 		}
 		return o.secured.Prepare(dir)
 	}
-	return nil
+	if o.pusher {
+		if o.peal == "" {
+			return errors.New("--pusher needs --peal")
+		}
+		if o.centrifugo, err = bench.Centrifugo(ctx, dir); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
+	}
+	return ctx.Err()
 }
 
 // begin returns the record without its rows.
@@ -254,6 +266,11 @@ func (o *options) begin(ctx context.Context, args []string) (*record.Record, err
 		r.Name, servers = "tls", append(servers, o.config.Peal)
 	case o.shared:
 		r.Name, servers = "shared", append(servers, o.config.Peal)
+	case o.pusher:
+		r.Name, servers = "pusher", append(servers, o.config.Peal)
+		if o.centrifugo == nil {
+			r.Missing = []string{"Centrifugo, because it could not be built or started here"}
+		}
 	default:
 		servers = append(servers, o.config.Ceiling)
 		if o.config.Metrics.LoopConnections == "" {
@@ -269,6 +286,9 @@ func (o *options) begin(ctx context.Context, args []string) (*record.Record, err
 	}
 	if o.shared {
 		r.Servers[0].Name, r.Servers[1].Name = "log in Redis", "log in memory"
+	}
+	if o.pusher {
+		r.Servers[0].Name, r.Servers[1].Name = "Pusher protocol", "peal.v1"
 	}
 	if o.tls {
 		r.Servers[0].Name, r.Servers[1].Name = "Peal with TLS", "nginx + Nchan with TLS"
