@@ -52,7 +52,7 @@ func TestCeilingReachesEveryoneOnceInOrder(t *testing.T) {
 			{InFlight: 16, Length: 300 * time.Millisecond, Size: 3000},
 			{Pacer: loadtest.Rate(200), Length: 300 * time.Millisecond, Size: 128},
 		} {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			err := withPool(ctx, s, loadtest.Spec{Kind: kind, Connections: 200}, func(pool *loadtest.Pool) error {
 				publisher, err := s.publisher(ctx, 1)
 				if err != nil {
@@ -101,7 +101,7 @@ func TestCeilingKeepsOpcodeAndPayload(t *testing.T) {
 		select {
 		case m := <-from:
 			return m
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("nothing came")
 			return ""
 		}

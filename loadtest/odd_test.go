@@ -61,7 +61,7 @@ func oddRun(t *testing.T, way Spec, o liar.Oddity, settle time.Duration) Result 
 		to.TLS = &TLS{Insecure: true}
 		way.TLS = to.TLS
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	pool, opened, err := OpenPool(ctx, way)
 	if err != nil {

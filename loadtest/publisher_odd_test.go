@@ -330,7 +330,7 @@ func TestWebSocketPublisherKeepsTheProtocol(t *testing.T) {
 				if got != w {
 					t.Errorf("the server read %q, want %q", got, w)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatalf("the server read nothing, want %q", w)
 			}
 		}

@@ -16,7 +16,7 @@ import (
 // runAgainst opens a pool, runs load and returns the result.
 func runAgainst(t *testing.T, spec Spec, load Load) Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	pool, opened, err := OpenPool(ctx, spec, LoopbackSources...)
 	if err != nil {

@@ -155,7 +155,7 @@ func TestSSEAndPollSubscribersGetEverythingOnce(t *testing.T) {
 		t.Run(fmt.Sprintf("transport=%s/format=%s", way.Transport, way.Format), func(t *testing.T) {
 			const connections = 20
 			b, addr := newBoard(t)
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			pool, opened, err := OpenPool(ctx, Spec{Endpoint: Endpoint{Addr: addr}, Transport: way.Transport, Format: way.Format, Connections: connections, Channels: 1,
 				Requests: []string{"/", "/"}, Cursor: "0"}, LoopbackSources...)

@@ -144,7 +144,7 @@ func TestDrainDeadlineWithAStalledClient(t *testing.T) {
 	const limit = time.Second
 	begin := time.Now()
 	s.group.Drain(shortContext(limit))
-	if d := time.Since(begin); d < limit || d > limit+5*time.Second {
+	if d := time.Since(begin); d < limit || d > limit+patience {
 		t.Errorf("drained in %v, the limit is %v", d, limit)
 	}
 	if err := <-ended; err != nil {
@@ -201,7 +201,7 @@ func TestDrainOfNobody(t *testing.T) {
 	s.group.Start()
 	begin := time.Now()
 	s.group.Drain(testContext())
-	if d := time.Since(begin); d > 2*time.Second {
+	if d := time.Since(begin); d > patience/2 { // half of what the drain may take
 		t.Errorf("drained in %v", d)
 	}
 	s.group.Drain(testContext()) // once more does nothing

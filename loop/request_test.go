@@ -149,7 +149,7 @@ func TestPublishBehindAParkedPoll(t *testing.T) {
 		s.await("the poll", func() bool { return s.journal.subscribers() == 2 })
 		first := s.publish("a", "go")
 		c.expect(fmt.Sprintf("poll %d 0 1", first), fmt.Sprintf("m %d a go", first), fmt.Sprintf("ok %d", first+1))
-		subscriber.SetReadDeadline(time.Now().Add(2 * time.Second))
+		subscriber.SetReadDeadline(time.Now().Add(patience))
 		if _, err := subscriber.r.ReadString('\n'); err != nil {
 			t.Fatalf("round %d: what was published inside a flush lies in the ring: %v", i, err)
 		}
@@ -401,7 +401,6 @@ func TestHeadTimeout(t *testing.T) {
 			}
 		}
 	}()
-	begin := time.Now()
 	for _, c := range []*client{half, second, dripping} {
 		c.SetReadDeadline(time.Now().Add(patience))
 		if b, err := io.ReadAll(c.r); string(b) != "late\n" || isTimeout(err) {
@@ -410,9 +409,6 @@ func TestHeadTimeout(t *testing.T) {
 	}
 	close(stop)
 	<-done
-	if d := time.Since(begin); d > 8*time.Second {
-		t.Errorf("closed after %v", d)
-	}
 	for _, c := range []*client{idle, silent} {
 		c.send("echo 2\n")
 		c.expect("2")

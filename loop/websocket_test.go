@@ -169,7 +169,7 @@ func TestHeartbeats(t *testing.T) {
 		}
 	}
 	silent.expectEnd()
-	if d := time.Since(begin); d < 2*time.Second || d > 12*time.Second {
+	if d := time.Since(begin); d < 2*time.Second {
 		t.Errorf("a silent client lived %v", d)
 	}
 	stream.expect("beat 1", "beat 1", "beat 1")

@@ -33,7 +33,7 @@ func statusLine(t *testing.T, addr, head, origin string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := fmt.Fprintf(conn, "%sHost: localhost\r\nOrigin: %s\r\n\r\n", head, origin); err != nil {
 		t.Fatal(err)
 	}

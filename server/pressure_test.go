@@ -20,7 +20,7 @@ import (
 // open goes on, and all of it ends when memory is there again.
 func TestLevelsOfMemory(t *testing.T) {
 	s, url := run(t, server.Config{MemoryLimit: -1})
-	open := &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}, Timeout: 20 * time.Second}
+	open := &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}, Timeout: time.Minute}
 	defer open.CloseIdleConnections()
 	publish := func(c *http.Client, want int, code string) {
 		t.Helper()

@@ -16,7 +16,7 @@ import (
 func TestReloadOfRates(t *testing.T) {
 	c := server.Config{Channels: []rules.Rule{{Match: "chat"}}}
 	s, url := run(t, c)
-	one := &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}, Timeout: 20 * time.Second} // connection
+	one := &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}, Timeout: time.Minute} // connection
 	defer one.CloseIdleConnections()
 	status := func(channel string) int {
 		t.Helper()

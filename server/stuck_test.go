@@ -56,7 +56,7 @@ func TestABlockedLoopStopsTheWatchdog(t *testing.T) {
 	defer func() { stop(); <-watched }()
 	fed := func() {
 		t.Helper()
-		manager.SetReadDeadline(time.Now().Add(20 * time.Second))
+		manager.SetReadDeadline(time.Now().Add(time.Minute))
 		b := make([]byte, 100)
 		if n, err := manager.Read(b); err != nil || string(b[:n]) != "WATCHDOG=1" {
 			t.Fatalf("%q, %v", b[:n], err)

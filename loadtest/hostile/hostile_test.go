@@ -130,7 +130,7 @@ func TestKindsSendWhatTheySay(t *testing.T) {
 				t.Fatal("not in this test")
 			}
 			s := listen(t)
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			ended := make(chan Tally, 1)
 			go func() { // ends with ctx

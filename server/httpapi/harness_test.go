@@ -312,7 +312,7 @@ func (d *fakeDoor) wait(t testing.TB) []byte {
 	select {
 	case out := <-d.answers:
 		return out
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no answer came")
 		return nil
 	}

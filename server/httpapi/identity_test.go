@@ -122,7 +122,7 @@ func (g *guarded) ask(in string) *loop.Call {
 		}
 		select {
 		case <-g.door.again:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			g.t.Fatalf("%.60q waits for ever", in)
 		}
 	}

@@ -64,7 +64,7 @@ func newRevoker(t *testing.T) *revoker {
 				}
 				select {
 				case <-r.door.again:
-				case <-time.After(10 * time.Second):
+				case <-time.After(time.Minute):
 					t.Fatalf("%s: %s", name, call.Out)
 				}
 			}
@@ -291,7 +291,7 @@ func TestRevokedTokensLeaveTheCache(t *testing.T) {
 	r.door.wait(t)
 	select {
 	case <-r.tokens.dropped:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("nothing is dropped")
 	}
 	r.tokens.mu.Lock()

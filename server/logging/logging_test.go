@@ -114,7 +114,7 @@ func TestLoggingNeverBlocks(t *testing.T) {
 	}
 	began := time.Now()
 	l.Close()
-	if d := time.Since(began); d > 20*time.Second {
+	if d := time.Since(began); d > time.Minute {
 		t.Errorf("closing took %v", d)
 	}
 	r.Close()
