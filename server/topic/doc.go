@@ -15,8 +15,8 @@
 //
 // A template matches what it can expand to, for some values, lists or maps of its
 // variables, as far as their lengths are not limited: {id:3} matches as {id} does. A
-// client can make a template that matches much, but not one that takes long: the time of
-// a match is bounded by the product of MaxTopicBytes and MaxVariables.
+// client can make a template that matches much, but not one that takes long: a match works on
+// sets of positions, so that it takes as long for each topic (template.cost).
 //
 // What it leaves to others: which topics a token grants, and who publishes (their callers),
 // and finding the matchers of a publication (loop/fanout).

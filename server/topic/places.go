@@ -1,9 +1,6 @@
 package topic
 
-import (
-	"math/bits"
-	"strings"
-)
+import "math/bits"
 
 // places is a set of positions in a topic, from 0 to its length.
 type places [(MaxTopicBytes + 64) / 64]uint64
@@ -46,11 +43,37 @@ func (p places) through(q places) places {
 	return p
 }
 
-// walker has what is known of one topic while it is matched. Memory on the stack.
+// minus is the positions of p that q does not have.
+func (p places) minus(q places) places {
+	for i := range p {
+		p[i] &^= q[i]
+	}
+	return p
+}
+
+// walker has what is known of one topic while it is matched. Memory on the stack. Whatever
+// the topic is, what it does for one byte of a literal, or one value of an expression, takes
+// the same time.
 type walker struct {
-	topic   string
-	classes [classes]*class
-	masks   [classes]places // of the bytes of topic that classes have
+	topic    string
+	bytes    [256]places // of each byte
+	triplets places      // where % and two hexadecimal digits begin
+	inner    places      // the positions inside of these
+	classes  [classes]*class
+	masks    [classes]places // of the bytes of topic that classes have
+}
+
+func (w *walker) read(topic string) {
+	w.topic = topic
+	for at := range len(topic) {
+		b := topic[at]
+		w.bytes[b].add(at)
+		if b == '%' && isTriplet(topic[at:]) {
+			w.triplets.add(at)
+		}
+	}
+	first := w.triplets.next()
+	w.inner = first.or(first.next())
 }
 
 // mask is the positions of the bytes that c has.
@@ -63,58 +86,39 @@ func (w *walker) mask(c *class) *places {
 	}
 	w.classes[i] = c
 	m := &w.masks[i]
-	for at := range len(w.topic) {
-		b := w.topic[at]
-		m[at>>6] |= c[b>>6] >> (b & 63) & 1 << (at & 63)
+	for i := range len(c.members) {
+		of := &w.bytes[c.members[i]]
+		m[0] |= of[0]
+		m[1] |= of[1]
+		m[2] |= of[2]
+		m[3] |= of[3]
 	}
 	return m
 }
 
-// of is the positions of a byte.
-func (w *walker) of(b byte) (p places) {
-	for at := 0; ; at++ {
-		i := strings.IndexByte(w.topic[at:], b)
-		if i < 0 {
-			return p
-		}
-		at += i
-		p.add(at)
-	}
-}
-
 // skip is where literal ends, if it begins at one of from.
-func (w *walker) skip(literal string, from places) (to places) {
-	switch len(literal) {
-	case 0:
-		return from
-	case 1:
-		return from.and(w.of(literal[0])).next()
-	}
-	for at := 0; ; at++ {
-		i := strings.Index(w.topic[at:], literal)
-		if i < 0 {
-			return to
-		}
-		if at += i; from.has(at) {
-			to.add(at + len(literal))
+func (w *walker) skip(literal string, from places) places {
+	for i := range len(literal) {
+		if from = from.and(w.bytes[literal[i]]).next(); from == (places{}) {
+			break
 		}
 	}
+	return from
 }
 
 // expand is where the expression can end, if it begins at one of from.
 func (w *walker) expand(e *expression, from places) (to places) {
 	in := from
 	if e.first != 0 {
-		in = from.and(w.of(e.first)).next()
+		in = from.and(w.bytes[e.first]).next()
 	}
 	in = w.units(e, in)
 	to = from.or(in) // it may expand to nothing
-	if e.separator == 0 || e.separators == 0 {
+	if e.separator == 0 {
 		return to
 	}
-	separators := w.of(e.separator)
 	for range e.separators {
-		more := w.units(e, in.and(separators).next())
+		more := w.units(e, in.and(w.bytes[e.separator]).next())
 		if more.or(to) == to {
 			return to
 		}
@@ -123,18 +127,14 @@ func (w *walker) expand(e *expression, from places) (to places) {
 	return to
 }
 
-// units is where any number of units can end, if they begin at one of from.
+// units is where any number of units can end, if they begin at one of from. The digits of a
+// triplet are units, too, so that a way through all of its bytes is right wherever it began;
+// one that ends inside must have begun there.
 func (w *walker) units(e *expression, from places) places {
-	m := w.mask(e.allowed)
-	to := from.through(*m)
-	if strings.IndexByte(w.topic, '%') < 0 {
+	to := from.through(w.mask(e.allowed).or(w.triplets))
+	if w.triplets == (places{}) {
 		return to
 	}
-	for at := range len(w.topic) {
-		if to.has(at) && w.topic[at] == '%' && isTriplet(w.topic[at:]) && !to.has(at+3) {
-			to.add(at + 3)
-			to = to.through(*m)
-		}
-	}
-	return to
+	inside := from.and(w.inner)
+	return to.minus(w.inner).or(inside).or(inside.next().and(w.inner))
 }

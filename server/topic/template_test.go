@@ -177,9 +177,11 @@ func TestTemplateMatchesItsExpansions(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, text := range []string{"a{b}", "{+a,b*}", "{?a:3}/x{&b}", "{", "%20{a}", "é{a}é"} {
+	for _, text := range []string{"a{b}", "{+a,b*}", "{?a:3}/x{&b}", "{", "%20{a}", "é{a}é", "{a}{+b}%4{c}", "{/a,b}4{;c}"} {
 		f.Add(text, "ab")
+		f.Add(text, "%41%4a/%414;%4")
 	}
+	f.Add("{0,0}", "\x00")
 	f.Fuzz(func(t *testing.T, text, topic string) {
 		s, err := Parse(text)
 		if err != nil {
@@ -199,21 +201,61 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// hostile are templates and topics that take the longest.
+var hostile = [][2]string{
+	{"{+x}", strings.Repeat("a", MaxTopicBytes)},
+	{"{a}{b}", strings.Repeat("%", MaxTopicBytes)},
+	{"{a}.{b}.{c}", strings.Repeat("a.b-", MaxTopicBytes/4)},
+	{strings.Repeat("{a}", MaxVariables), strings.Repeat("a", MaxTopicBytes-1) + "/"},
+	{strings.Repeat("{a}", MaxVariables), strings.Repeat("a%41", MaxTopicBytes/4)},
+	{strings.Repeat("{+a}a", MaxVariables-1) + "{+b}", strings.Repeat("a", MaxTopicBytes-2) + "é"},
+	{strings.Repeat("{+a}aa", MaxVariables-1) + "{+b}", strings.Repeat("a", MaxTopicBytes)},
+	{"{/a,b,c,d,e,f,g,h}{/a,b,c,d,e,f,g,h}", strings.Repeat("/", MaxTopicBytes)},
+	{"{/a,b}{/c,d}{/e,f}{/g,h}{/i,j}{/k,l}{/m,n}{/o,p}", strings.Repeat("/%41", MaxTopicBytes/4)},
+	{"{/a,b}a{/c,d}a{/e,f}a{/g,h}a{/i,j}a{/k,l}a{/m,n}a{/o,p}", strings.Repeat("a/", MaxTopicBytes/2)},
+	{"{?a*}{;b*}{&c*}{/d*}{.e*}{#f*}{+g}{h}", strings.Repeat("%41", MaxTopicBytes/3)},
+}
+
+// The costs are those of BenchmarkMatch. A client that writes the worst template costs less
+// than ten times the usual one.
+func TestCosts(t *testing.T) {
+	for i, want := range []int{450, 1210, 1390, 3450, 3450, 3600, 3750, 3030, 3210, 3280, 2770} {
+		s, err := Parse(hostile[i][0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.template.cost(); got != want {
+			t.Errorf("%s: %d, want %d", hostile[i][0], got, want)
+		}
+		if n := testing.AllocsPerRun(10, func() { s.Match(hostile[i][1]) }); n != 0 {
+			t.Errorf("%s: %v allocations", hostile[i][0], n)
+		}
+	}
+	rnd := rand.New(rand.NewPCG(5, 6))
+	for range 5000 {
+		if s, err := Parse(generated(rnd)); err == nil && s.template != nil && s.template.cost() > 6000 {
+			t.Errorf("%s costs %d", s, s.template.cost())
+		}
+	}
+}
+
 func BenchmarkMatch(b *testing.B) {
-	for name, c := range map[string][2]string{
-		"one":      {"https://example.com/users/17/{rest}", "https://example.com/users/17/orders"},
-		"other":    {"https://example.com/users/{id}/orders/x/{rest}", "https://example.com/users/17/orders/y/1"},
-		"three":    {"https://example.com/{a}/{b}/{c}", "https://example.com/users/17/orders"},
-		"hostile":  {strings.Repeat("{a}", MaxVariables), strings.Repeat("a", MaxTopicBytes-1) + "/"},
-		"hostile2": {strings.Repeat("{+a}a", MaxVariables-1) + "{+b}", strings.Repeat("a", MaxTopicBytes-1) + "é"},
-	} {
+	list := append([][2]string{
+		{"https://example.com/users/17/{rest}", "https://example.com/users/17/orders"},
+		{"https://example.com/users/{id}/orders/x/{rest}", "https://example.com/users/17/orders/y/1"}, // does not match
+		{"https://example.com/{a}/{b}/{c}", "https://example.com/users/17/orders"},
+	}, hostile...)
+	for _, c := range list {
 		s, err := Parse(c[0])
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.Run(name, func(b *testing.B) {
+		b.Run(c[0], func(b *testing.B) {
 			for b.Loop() {
 				s.Match(c[1])
+			}
+			if s.template != nil {
+				b.ReportMetric(float64(s.template.cost()), "cost-ns")
 			}
 		})
 	}
