@@ -282,6 +282,34 @@ func TestMercurePublishes(t *testing.T) {
 	}
 }
 
+// All subscribers share the bytes of an update: they name only the alternate topics that
+// everybody may subscribe to.
+func TestMercureShowsOpenAlternateTopics(t *testing.T) {
+	for _, anonymous := range []bool{true, false} {
+		g := newHub(t, func(m *identity.Mercure) { m.Anonymous = anonymous })
+		for _, c := range []struct{ form, also, shown string }{
+			{"topic=a&topic=closed&topic=b&topic=backends&topic=c", `["b" "c" "backends" "closed"]`, "2"},
+			{"topic=closed&topic=b", `["b"]`, "1"},
+			{"topic=a&topic=closed", `["closed"]`, ""},
+			{"topic=a", `[]`, ""},
+			{"topic=a&topic=b&private=on", `["$private:b"]`, ""},
+		} {
+			if !anonymous {
+				c.shown = "" // auth token: nobody has the channels but by a grant
+			}
+			if got := g.outcome(post(hubPath, c.form+"&data=x", "Content-Type: application/x-www-form-urlencoded\r\n", "Authorization: Bearer peal_good\r\n")); got != "ok" {
+				t.Errorf("%s: %s", c.form, got)
+			}
+			e := g.log.entries[0]
+			g.log.take()
+			also := fmt.Sprintf("%q", e.Also)
+			if e.Tags[log.AlsoTag] != c.shown || anonymous && also != c.also {
+				t.Errorf("anonymous %v, %s: also %s, shown %q", anonymous, c.form, also, e.Tags[log.AlsoTag])
+			}
+		}
+	}
+}
+
 func TestMercureRefusesUpdates(t *testing.T) {
 	g := newHub(t, nil)
 	const form = "Content-Type: application/x-www-form-urlencoded\r\n"

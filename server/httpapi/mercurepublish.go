@@ -4,6 +4,7 @@ import (
 	"peal/server/ascii"
 	"peal/server/log"
 	"peal/server/mercure"
+	"peal/server/names"
 	"peal/server/permit"
 	"peal/server/publish"
 	"peal/server/refusal"
@@ -61,7 +62,9 @@ func (h *mercureHub) publish(x *exchange) {
 	if len(d.Key) > 0 {
 		d.Publisher = h.gate.Publisher(&q.Who)
 	}
-	x.call.Work += publish.EntryWork * x.channels.Len()
+	list := x.channels.List()
+	d.Open = h.openFirst(list[1:])
+	x.call.Work += publish.EntryWork * len(list)
 	a := h.free
 	if a == nil {
 		a = &update{Append: publish.Append{To: &h.target, Way: tally.HTTP, Counter: h.counts}}
@@ -69,13 +72,25 @@ func (h *mercureHub) publish(x *exchange) {
 		h.free = a
 	}
 	a.Ref, a.By, a.pendingReply, a.id = x.call.Conn, x.by, x.pendingReply(), append(a.id[:0], d.Key...)
-	out, later := a.Publish(x.call.Out, &d, x.channels.List())
+	out, later := a.Publish(x.call.Out, &d, list)
 	if later {
 		h.free = nil
 		x.later()
 		return
 	}
 	x.call.Out, x.call.Verdict = out, x.shape().verdict()
+}
+
+// openFirst moves the alternate topics that every client may subscribe to before the
+// others, and returns their number.
+func (h *mercureHub) openFirst(list []*names.Name) (n int) {
+	for i, name := range list {
+		if h.gate.IsOpen(name) {
+			list[n], list[i] = list[i], list[n]
+			n++
+		}
+	}
+	return n
 }
 
 // readUpdate reads the form of an update, and its topics as channels into x.channels.

@@ -25,6 +25,11 @@ const RetryTag = "retry"
 // has sent it on a presence channel.
 const UserTag = "pusher.user_id"
 
+// AlsoTag is the tag of an entry with several channels: the decimal number of the first ones
+// of Also that every client may subscribe to, so that subscribers of the others may read their
+// names. Without it there is none.
+const AlsoTag = "also"
+
 // Entry is one record of the log. Data and the strings belong to the log once
 // appended and must not be changed.
 type Entry struct {

@@ -272,14 +272,19 @@ func (g *Gate) size(r *Request) *refusal.Error {
 			return tooLarge(fmt.Sprintf("the data has %d bytes, the limit here is %d (message-bytes): publish a shorter message, or a link to the data (channel %s)", len(r.Data), most, n.Text()))
 		}
 	}
-	copies := 1 // of the data in the longest form: that of Pusher has one for each of several topics
-	if r.Topics && g.Apps.Len() > 0 {
-		copies = len(r.Channels)
+	copies, also := 1, 0 // of the data in the longest form: that of Pusher has one for each of several topics
+	if r.Topics {
+		for _, n := range r.Channels[1:] {
+			also += publication.AlsoBytes(n.Text())
+		}
+		if g.Apps.Len() > 0 {
+			copies = len(r.Channels)
+		}
 	}
-	if publication.FitsAnyway(len(r.Data), g.WireBytes/copies) {
+	if publication.FitsAnyway(len(r.Data), (g.WireBytes-also)/copies) {
 		return nil
 	}
-	if most := copies * publication.MostBytes(r.Data, r.Binary); most > g.WireBytes {
+	if most := also + copies*publication.MostBytes(r.Data, r.Binary); most > g.WireBytes {
 		return tooLarge(fmt.Sprintf("the encoded message may take %d bytes, and the server can hold at most %d for one subscriber (half of held-bytes): publish a shorter message, or a link to the data", most, g.WireBytes))
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 
 	"peal/loop/frame"
 	"peal/server/grant"
+	"peal/server/names"
 	"peal/server/refusal"
 	"peal/server/rules"
 )
@@ -24,6 +25,16 @@ func hasSelector(who *grant.Grant, selector string) bool {
 		return slices.Contains(of.Texts(), selector) || slices.Contains(of.Texts(), "*")
 	}
 	return who.Kind == grant.Backend && who.Covers(grant.Subscribe, "")
+}
+
+// IsOpen reports whether every client may subscribe to the channel, with a token or without.
+func (g *Gate) IsOpen(n *names.Name) bool {
+	topic, private := n.Topic()
+	switch {
+	case private || topic == "" || topic[0] == '$' || n.Rule().RestrictsSubscribers() || g.Apps.Protects(topic):
+		return false
+	}
+	return n.Rule().Subscribe == rules.Anyone || g.AnonymousTopics
 }
 
 // topics decides about a request of the Mercure protocol, in place of grant. Public updates

@@ -91,7 +91,7 @@ func TestTopicsAreDecidedByTheGrant(t *testing.T) {
 		topics int
 		want   string
 	}{{apps, 4, ""}, {apps, 5, "message_too_large"}, {nil, 9, ""}} {
-		g := permit.Gate{Policy: &auth.Policy{}, Hub: directory{}, Apps: c.apps, ChannelLimit: 10, MessageBytes: 1 << 10, WireBytes: 11_000}
+		g := permit.Gate{Policy: &auth.Policy{}, Hub: directory{}, Apps: c.apps, ChannelLimit: 10, MessageBytes: 1 << 10, WireBytes: 11_040}
 		r.Channels = nil
 		for i := range c.topics {
 			r.Channels = append(r.Channels, cache.Own(string(rune('a'+i))))
@@ -102,6 +102,34 @@ func TestTopicsAreDecidedByTheGrant(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%d topics, apps %v: %q, want %q", c.topics, c.apps != nil, got, c.want)
+		}
+	}
+}
+
+// A name that is shown beside a message must be one that each of its readers may subscribe to.
+func TestOpenChannels(t *testing.T) {
+	list := []rules.Rule{{Match: "closed", Subscribe: rules.Token}, {Match: "backends", Subscribe: rules.Backend}, {Match: "free", Subscribe: rules.Anyone}, {Match: "ruled", MessageBytes: 10}}
+	apps, err := app.New([]app.Definition{{ID: "1", Key: "k", Secret: "a-long-secret"}}, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name                   string
+		open, token, anonymous bool // with auth open, with auth token, and with mercure-anonymous, too
+	}{
+		{"news", true, false, true}, {"ruled", true, false, true}, {"free", true, true, true}, {"closed", false, false, false}, {"backends", false, false, false},
+		{"private-x", false, false, false}, {"presence-x", false, false, false}, {"$private:news", false, false, false}, {"$user:42", false, false, false},
+	} {
+		for _, mode := range []struct {
+			who       rules.Who
+			anonymous bool
+			want      bool
+		}{{rules.Anyone, false, c.open}, {rules.Token, false, c.token}, {rules.Token, true, c.anonymous}} {
+			g := permit.Gate{Apps: apps, AnonymousTopics: mode.anonymous}
+			cache := names.NewCache(rules.New(list, rules.Rule{Subscribe: mode.who, Publish: mode.who}))
+			if got := g.IsOpen(cache.Own(c.name)); got != mode.want {
+				t.Errorf("%s, who %v, anonymous %v: open %v", c.name, mode.who, mode.anonymous, got)
+			}
 		}
 	}
 }

@@ -5,6 +5,9 @@
 //	{"channel":"news","from":"1z141z4-7","to":"1z141z4-90","reason":"discarded"}
 //	{"channel":"news","cursor":"1z141z4-1043","count":2,"join":[{"client":"ann"}],"leave":[]}
 //
+// A message with several channels names those further ones in also that all of its
+// subscribers may know of.
+//
 // Its nouns are the publication (an entry of the log as a client receives it), the
 // gap (messages of a channel are gone: ring.Gap), presence (members that joined and
 // left: an entry of that kind, whose data server/presence has written), and the JSON

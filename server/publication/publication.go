@@ -12,11 +12,48 @@ import (
 // IsText reports whether the data of e is sent as text rather than base64.
 func IsText(e *log.Entry) bool { return !e.Binary && utf8.Valid(e.Data) }
 
+// Also returns the further channels of e whose names all of its subscribers may read, as
+// the publisher's server has decided it (log.AlsoTag). All subscribers share the bytes of a
+// message, and one of them may be granted a single channel of it.
+func Also(e *log.Entry) []string {
+	if len(e.Also) == 0 {
+		return nil
+	}
+	n, err := strconv.Atoi(e.Tags[log.AlsoTag])
+	if err != nil || n < 0 {
+		return nil
+	}
+	return e.Also[:min(n, len(e.Also))]
+}
+
+// appendAlso appends the member of the further channels of e, unless there is none beside
+// channel.
+func appendAlso(dst []byte, e *log.Entry, channel string) []byte {
+	any := false
+	for _, name := range Also(e) {
+		if name == channel {
+			continue
+		}
+		if any {
+			dst = append(dst, ',')
+		} else {
+			dst = append(dst, `,"also":[`...)
+			any = true
+		}
+		dst = AppendString(dst, name)
+	}
+	if any {
+		dst = append(dst, ']')
+	}
+	return dst
+}
+
 // AppendJSON appends the object of e, published on channel at position c of the log.
 // It allocates only when dst is too small.
 func AppendJSON(dst []byte, e *log.Entry, channel string, c log.Cursor) []byte {
 	dst = append(dst, `{"channel":`...)
 	dst = AppendString(dst, channel)
+	dst = appendAlso(dst, e, channel)
 	dst = append(dst, `,"cursor":"`...)
 	dst = c.Append(dst)
 	dst = append(dst, `","time":`...)
@@ -47,7 +84,11 @@ func SizeHint(e *log.Entry, channel string) int {
 	if e.Binary {
 		data = base64.StdEncoding.EncodedLen(data)
 	}
-	return objectBytes + len(channel) + len(e.Event) + data + data/16
+	n := objectBytes + len(channel) + len(e.Event) + data + data/16
+	for _, name := range Also(e) {
+		n += len(`,"also":""`) + len(name)
+	}
+	return n
 }
 
 // Reasons of a gap, as clients see them.

@@ -43,6 +43,24 @@ func TestAppendJSONIsTheDocumentedObject(t *testing.T) {
 	check(`{"channel":"main","cursor":"z-1042","time":7,"data_base64":"/w=="}`,
 		&log.Entry{Channel: "main", Time: 7, Data: []byte{0xFF}})
 	check(`{"channel":"main","cursor":"z-1042","time":0,"data":""}`, &log.Entry{Channel: "main"})
+	for tag, want := range map[string]string{
+		"2": `{"channel":"a","also":["b\"","c"],"cursor":"z-1042","time":0,"data":""}`,
+		"1": `{"channel":"a","also":["b\""],"cursor":"z-1042","time":0,"data":""}`,
+		"9": `{"channel":"a","also":["b\"","c","secret"],"cursor":"z-1042","time":0,"data":""}`,
+		"":  `{"channel":"a","cursor":"z-1042","time":0,"data":""}`, "0": `{"channel":"a","cursor":"z-1042","time":0,"data":""}`,
+		"-1": `{"channel":"a","cursor":"z-1042","time":0,"data":""}`, "x": `{"channel":"a","cursor":"z-1042","time":0,"data":""}`,
+	} {
+		check(want, &log.Entry{Channel: "a", Also: []string{`b"`, "c", "secret"}, Tags: map[string]string{log.AlsoTag: tag}})
+	}
+	e := &log.Entry{Channel: "a", Also: []string{"b", "c"}, Tags: map[string]string{log.AlsoTag: "2"}}
+	if got := string(publication.AppendJSON(nil, e, "b", cursor)); got != `{"channel":"b","also":["c"],"cursor":"z-1042","time":0,"data":""}` {
+		t.Errorf("in the history of an alternate channel: %s", got)
+	}
+	if n := testing.AllocsPerRun(10, func() {
+		publication.AppendJSON(make([]byte, 0, publication.SizeHint(e, "a")), e, "a", cursor)
+	}); n > 1 {
+		t.Errorf("%v allocations, want that of the result", n)
+	}
 }
 
 func TestAppendGapNamesItsReason(t *testing.T) {

@@ -134,6 +134,9 @@ func MostBytes(data []byte, binary bool) int {
 	return n
 }
 
+// AlsoBytes is an upper bound of what further channels of a message add to it.
+func AlsoBytes(name string) int { return 3*len(name) + len(`,"also":""`) }
+
 // FitsAnyway reports whether a message with that many bytes of data is at most limit
 // bytes long in each encoding, whatever the bytes are.
 func FitsAnyway(bytes, limit int) bool { return bytes <= (limit-namesBytes)/maxSpread }

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"bytes"
+	"strconv"
 	"unicode/utf8"
 
 	"peal/server/log"
@@ -39,9 +40,11 @@ type Draft struct {
 
 	// Joined: all channels are those of one entry, which a subscriber of several of them
 	// receives once. Private marks it; Retry is the decimal number of milliseconds after
-	// which clients should reconnect, empty for none. Of Joined only.
+	// which clients should reconnect, empty for none; Open is how many of the channels behind the
+	// first one any client may subscribe to (log.AlsoTag): they come before the others. Of Joined only.
 	Joined, Private bool
 	Retry           []byte
+	Open            int
 	// Tags go with the message; nil for none. They are kept.
 	Tags map[string]string
 
@@ -82,8 +85,14 @@ func (d *Draft) AppendEntries(dst []*log.Entry, channels []*names.Name) []*log.E
 		for _, n := range channels[1:] {
 			e.Also = append(e.Also, n.Text())
 		}
+		if len(d.Retry) > 0 || d.Open > 0 {
+			e.Tags = map[string]string{}
+		}
 		if len(d.Retry) > 0 {
-			e.Tags = map[string]string{log.RetryTag: string(d.Retry)}
+			e.Tags[log.RetryTag] = string(d.Retry)
+		}
+		if d.Open > 0 {
+			e.Tags[log.AlsoTag] = strconv.Itoa(d.Open)
 		}
 		return append(dst, e)
 	}

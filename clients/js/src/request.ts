@@ -5,7 +5,7 @@ import { query } from './http.js';
 import { silence } from './limits.js';
 import type { Host, Link } from './link.js';
 import type { Gap, PealError } from './types.js';
-import { unauthorised } from './wire.js';
+import { channelsOf, unauthorised } from './wire.js';
 import type { WireMessage, WirePresence } from './wire.js';
 
 /** The fields of a poll's response, or of one event of a stream. */
@@ -78,7 +78,7 @@ export abstract class RequestLink implements Link {
       at(g)?.gap(g);
     }
     if (PRESENCE) for (const e of presence ?? []) at(e)?.take(e);
-    for (const m of messages ?? []) at(m)?.take(m);
+    for (const m of messages ?? []) for (const channel of channelsOf(m)) at({ channel })?.take(m);
   }
 
   private async run(): Promise<void> {

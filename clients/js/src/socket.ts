@@ -4,7 +4,7 @@ import { query } from './http.js';
 import { openWithin, pongWithin, silence } from './limits.js';
 import type { Host, Link } from './link.js';
 import type { Gap, PealError } from './types.js';
-import { closed, denied, lost, said } from './wire.js';
+import { channelsOf, closed, denied, lost, said } from './wire.js';
 import type { Frame, WireError, WireMessage, WirePresence } from './wire.js';
 
 interface Reply {
@@ -153,10 +153,12 @@ export class SocketLink implements Link {
   }
 
   private message(m: WireMessage | WirePresence): void {
-    const seat = this.seats.get(subscribed(m.channel, this.seats));
-    if (seat?.stage !== 'joined') return;
-    if (this.even) this.stand(m.cursor);
-    seat.channel.take(m);
+    for (const name of channelsOf(m)) {
+      const seat = this.seats.get(subscribed(name, this.seats));
+      if (seat?.stage !== 'joined') continue;
+      if (this.even) this.stand(m.cursor);
+      seat.channel.take(m);
+    }
   }
 
   private gap(g: Gap): void {

@@ -3,6 +3,8 @@ import type { Inside, Sharing } from './sharing.js';
 /** A message as it was published. */
 export interface Message {
   channel: string;
+  /** Further channels of the same message that everybody may subscribe to, without the one that the server names first. */
+  also?: string[];
   /** The position of the channel after this message; opaque. Valid to resume from, on any transport. */
   cursor: string;
   /** When the server accepted it, in milliseconds since 1970. */

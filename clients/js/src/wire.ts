@@ -4,6 +4,7 @@ import type { Gap, Member, Message } from './types.js';
 /** A message or a publication in its wire format. */
 export interface WireMessage {
   channel: string;
+  also?: string[];
   cursor: string;
   time: number;
   event?: string;
@@ -34,6 +35,11 @@ export interface Frame extends Partial<WireMessage> {
   presence?: WirePresence;
   id?: number | null;
   error?: WireError;
+}
+
+/** The channels of a message. */
+export function channelsOf(m: { channel: string; also?: string[] }): string[] {
+  return [m.channel].concat(m.also ?? []);
 }
 
 export function decode(m: WireMessage): Message {

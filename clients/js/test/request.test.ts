@@ -231,3 +231,22 @@ test('a refusal without a token, or of a user that has none, stops the client an
     }
   }
 });
+
+test('polls and streams deliver a message of several channels on each that is subscribed', async () => {
+  const message = { channel: 'x', also: ['a', 'b'], cursor: 'c2', time: 1, data: 'one' };
+  for (const transport of ['sse', 'poll'] as const) {
+    answer = (path) => {
+      if (path.includes('history')) return Response.json({ cursor: 'c1', messages: [], more: false });
+      if (transport === 'sse') return new Response(`id: c1\nevent: peal.cursor\ndata: {"cursor":"c1"}\n\nid: c2\ndata: ${JSON.stringify(message)}\n\n`);
+      return Response.json({ cursor: 'c2', messages: path.includes('cursor=c2') ? [] : [message] });
+    };
+    const got: string[] = [];
+    const peal = client([transport], {}, (m) => got.push(m.channel + ' ' + String(m.data)));
+    peal.subscribe('b', (m) => got.push(m.channel + ' ' + String(m.data)));
+    await turn();
+    await pass(1);
+    await turn();
+    assert.deepEqual(got, ['a one', 'b one'], transport);
+    peal.close();
+  }
+});

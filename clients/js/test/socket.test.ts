@@ -444,3 +444,24 @@ test('publications are sent again until they are answered, then no more', async 
   assert.deepEqual(answers, ['three queue_full', 'c1', 'two timeout']);
   peal.close();
 });
+
+test('a message of several channels is delivered on each that is subscribed, once', async () => {
+  const peal = client();
+  const got: string[] = [];
+  const subscribe = (name: string) => peal.subscribe(name, (m) => got.push(`${name}: ${m.channel} ${String(m.data)} ${m.cursor}`));
+  for (const name of ['b', 'c', 'd']) subscribe(name);
+  await turn();
+  const socket = FakeSocket.last;
+  socket.say({ connected: {} });
+  socket.answer('subscribe', 'c1');
+  socket.answer('ping', 'c1');
+  socket.say({ channel: 'a', also: ['b', 'x', 'c'], cursor: 'c2', time: 1, data: 'one' });
+  socket.say({ channel: 'b', also: ['a'], cursor: 'c3', time: 1, data: 'two' });
+  socket.say({ channel: 'a', cursor: 'c4', time: 1, data: 'of none' });
+  assert.deepEqual(got, ['b: b one c2', 'c: c one c2', 'b: b two c3']);
+  socket.close();
+  await pass(1_000);
+  FakeSocket.last.say({ connected: {} });
+  assert.equal(FakeSocket.last.answer('subscribe', 'c3').cursor, 'c3', 'all channels have it');
+  peal.close();
+});
