@@ -23,6 +23,8 @@ type Command struct {
 	Path  string        // where subscribers connect, instead of Peal's path and channels
 	Wait  time.Duration // until all its ports accept connections; 0: 20 s
 	Credentials
+
+	turn *Turn // of its servers
 }
 
 // Credentials are further lines of the requests of clients, each with its CRLF.
@@ -41,6 +43,7 @@ type Server struct {
 
 	Credentials
 
+	turn    *Turn
 	bare    bool // see Command.Bare
 	path    string
 	trust   *loadtest.TLS
@@ -83,7 +86,7 @@ func (c *Command) Launch(ctx context.Context, loops int) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Credentials: c.Credentials, bare: c.Bare, path: c.Path, trust: c.TLS, Name: c.Label, Addr: child.Loopback(ports.Port)}
+	s := &Server{Credentials: c.Credentials, turn: c.turn, bare: c.Bare, path: c.Path, trust: c.TLS, Name: c.Label, Addr: child.Loopback(ports.Port)}
 	s.program = &child.Program{Name: c.Label, Args: slices.Clone(c.Args), Addrs: []string{s.Addr}, Accept: c.Wait, Grace: stopWait}
 	for i, arg := range c.Args {
 		if s.Admin == "" && strings.Contains(arg, "{admin}") {

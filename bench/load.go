@@ -92,7 +92,12 @@ func (f fanout) on(ctx context.Context, s *Server) (r loadtest.Result, err error
 				return err
 			}
 		}
-		if r, err = clean(loadtest.Run(ctx, pool, publisher, f.load)); err != nil || f.after == nil {
+		length := f.load.Length
+		r, err = s.inParts(6, func(parts int) (loadtest.Result, error) {
+			f.load.Length = length / time.Duration(parts)
+			return clean(loadtest.Run(ctx, pool, publisher, f.load))
+		})
+		if err != nil || f.after == nil {
 			return err
 		}
 		return f.after(s)
@@ -121,8 +126,12 @@ func (c *Config) flood(ctx context.Context, s *Server, channels, each int, warme
 				return err
 			}
 		}
-		load.Length, load.Messages = 4*load.Length, 2*load.Messages
-		r, err = flood()
+		// Each part has as many messages for each channel.
+		length, messages := 4*load.Length, 2*load.Messages
+		r, err = s.inParts(4, func(parts int) (loadtest.Result, error) {
+			load.Length, load.Messages = length/time.Duration(parts), messages/parts
+			return flood()
+		})
 		return err
 	})
 	return r, err

@@ -275,6 +275,7 @@ func (c *Config) acceptMeasures(ctx context.Context, l *Command) ([]Measure, err
 		}
 		var cost, took, percent float64
 		for range acceptBursts {
+			s.turn.pass()
 			of, in, imbalance, err := c.accept(ctx, s, balance)
 			if err != nil {
 				return nil, err

@@ -41,8 +41,8 @@ type turn struct {
 
 // Run takes the samples of all benchmarks and judges them in r, whose Config and sides
 // must be set. The benchmarks take turns, a pair each, so that the pairs of each spread
-// over the whole run. A pair is base and head, every second one in reverse order, so that
-// a slow minute of the machine affects both. Benchmarks with a noisy figure that is still
+// over the whole run. A pair is base and head, in turns (bench.Turn), every second one
+// begun by head, so that what the machine does meanwhile affects both. Benchmarks with a noisy figure that is still
 // unstable then take as many pairs again, once.
 //
 // The error is ErrPairs or the end of ctx.
@@ -177,9 +177,17 @@ func (c *Contest) pair(ctx context.Context, t *turn) error {
 		slices.Reverse(order)
 	}
 	t.taken++
-	for _, side := range order {
-		if err := c.sample(ctx, t, side, fmt.Sprintf("%d/%d", t.taken, t.pairs)); err != nil {
-			return err
+	at := fmt.Sprintf("%d/%d", t.taken, t.pairs)
+	var first [2]bench.Outcome
+	began := time.Now()
+	if len(order) == 2 {
+		first = t.Duet(ctx, c.server(t, order[0]), c.server(t, order[1]))
+	}
+	for i, side := range order {
+		if len(order) == 1 || !c.keep(ctx, t, side, at, first[i], time.Since(began)) {
+			if err := c.sample(ctx, t, side, at); err != nil {
+				return err
+			}
 		}
 		if side.Failed >= maxFailed {
 			t.pairs, t.ended = t.taken, true
@@ -219,30 +227,50 @@ func (c *Contest) kinds(s *Samples) (exact, noisy int) {
 	return exact, noisy
 }
 
+// server is that of a side of t.
+func (c *Contest) server(t *turn, side *Side) *bench.Command {
+	if side == &t.Head {
+		return c.Head
+	}
+	return c.Base
+}
+
 // sample takes one sample of a side. A failed run is repeated once. The only error is
 // the end of ctx.
 func (c *Contest) sample(ctx context.Context, t *turn, side *Side, at string) error {
-	name, launcher := "base", c.Base
-	if side == &t.Head {
-		name, launcher = "head", c.Head
-	}
-	for {
+	for side.Failed < maxFailed {
 		began := time.Now()
-		values, err := run(ctx, t.Macro, launcher)
+		values, err := t.Sample(ctx, c.server(t, side))
+		if c.keep(ctx, t, side, at, bench.Outcome{Measures: values, Err: err}, time.Since(began)) {
+			return nil
+		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err == nil {
-			side.Runs = append(side.Runs, values)
-			fmt.Fprintf(c.Log, "%s %s %s:%s  (%.1f s)\n", t.Name, at, name, line(values), time.Since(began).Seconds())
-			return nil
-		}
-		side.Failed, side.Err = side.Failed+1, err
-		fmt.Fprintf(c.Log, "%s %s %s failed: %v\n", t.Name, at, name, err)
-		if side.Failed >= maxFailed {
-			return nil
-		}
 	}
+	return nil
+}
+
+// keep reports whether o is a sample, and keeps it, or that there is none.
+func (c *Contest) keep(ctx context.Context, t *turn, side *Side, at string, o bench.Outcome, took time.Duration) bool {
+	name := "base"
+	if side == &t.Head {
+		name = "head"
+	}
+	if ctx.Err() != nil {
+		return false
+	}
+	if o.Err == nil {
+		o.Err = valid(o.Measures)
+	}
+	if o.Err != nil {
+		side.Failed, side.Err = side.Failed+1, o.Err
+		fmt.Fprintf(c.Log, "%s %s %s failed: %v\n", t.Name, at, name, o.Err)
+		return false
+	}
+	side.Runs = append(side.Runs, o.Measures)
+	fmt.Fprintf(c.Log, "%s %s %s:%s  (%.1f s)\n", t.Name, at, name, line(o.Measures), took.Seconds())
+	return true
 }
 
 func line(run []bench.Measure) (text string) {
@@ -252,20 +280,17 @@ func line(run []bench.Measure) (text string) {
 	return text
 }
 
-func run(ctx context.Context, m *bench.Macro, l *bench.Command) ([]bench.Measure, error) {
-	run, err := m.Sample(ctx, l)
-	if err != nil {
-		return nil, err
-	}
+// valid returns an error for a run without figures, or with one that is not a number.
+func valid(run []bench.Measure) error {
 	if len(run) == 0 {
-		return nil, errors.New("the benchmark gave no figure")
+		return errors.New("the benchmark gave no figure")
 	}
 	for _, m := range run {
 		if math.IsNaN(m.Value) || math.IsInf(m.Value, 0) {
-			return nil, fmt.Errorf("%s is %v", m.Unit, m.Value)
+			return fmt.Errorf("%s is %v", m.Unit, m.Value)
 		}
 	}
-	return run, nil
+	return nil
 }
 
 // confirm measures the other side until it has passed or failed twice, to find out

@@ -93,8 +93,8 @@ func TestScenarioOnARealServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A machine that is busy with other tests would send late, if there was a rate.
-	s, err := ParseScenario("chat.yaml", []byte(strings.Replace(exampleScenario, "rate: 100", "in-flight: 1", 1)))
+	// A machine that is busy with other tests would send late, if there was a rate, and reads late.
+	s, err := ParseScenario("chat.yaml", []byte(strings.Replace(exampleScenario, "rate: 100", "in-flight: 1\nmax-lag: 1000", 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
