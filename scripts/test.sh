@@ -52,8 +52,8 @@ fi
 step 'tests, race detector on'
 go test -race -timeout 30m ./...
 
-step 'simulations: the fan-out, the whole server, the whole server over TLS'
-go test -count=1 -v -run '^TestSimulation(OverTLS)?$' ./loop/fanout ./server/simulation | grep -v '^==='
+step 'simulations: the fan-out, the whole server, over TLS, and with other protocols'
+go test -count=1 -v -run '^TestSimulation(OverTLS|OfDialects)?$' ./loop/fanout ./server/simulation | grep -v '^==='
 
 step 'the loop over TLS'
 PEAL_LOOP_TLS=1 go test -count=1 -run 'HalfClose|Drain|Mixed|OverTLS|Reset' ./loop

@@ -16,11 +16,19 @@ const (
 	webSocket transport = iota
 	eventStream
 	poll
-	commands // peal.v1
-	transports
+	commands   // peal.v1
+	transports // those of Peal's own protocols
+	pusherSocket
+	mercureStream
 )
 
-func (t transport) path() string { return [...]string{"/ws", "/sse", "/poll", "/ws"}[t] }
+func (t transport) path() string {
+	return [...]string{webSocket: "/ws", eventStream: "/sse", poll: "/poll", commands: "/ws", pusherSocket: pusherPath, mercureStream: mercurePath}[t]
+}
+
+// isEvents tells whether it is an event stream; isSocket whether it is a WebSocket.
+func (t transport) isEvents() bool { return t == eventStream || t == mercureStream }
+func (t transport) isSocket() bool { return t == webSocket || t == commands || t == pusherSocket }
 
 // client is somebody with a cursor. It has one connection at a time, or none.
 type client struct {
@@ -34,6 +42,7 @@ type client struct {
 	single   map[string]known // cursors of single channels, of peal.v1
 	backs    int              // times it came back with its cursor
 	session  session.ID       // the last that it had
+	topics   string           // its token of the Mercure protocol, "" for none
 }
 
 // known is a cursor that somebody was given once.
@@ -160,9 +169,14 @@ type ask struct {
 	named     bool       // the client says who it is
 	session   session.ID // it presents this one; zero: none
 	deflates  bool       // it can take compressed messages
+	forbidden bool       // it names a channel that is not for it
+	topics    string     // client.topics
 }
 
 func (w *world) anyAsk(c *client, s start) ask {
+	if w.plan.dialects != nil && w.rnd.IntN(2) == 0 {
+		return w.foreignAsk(c, s)
+	}
 	a := ask{transport: transport(w.rnd.IntN(int(transports))), json: w.rnd.IntN(2) == 0, channels: c.channels, start: s}
 	a.ignoring = a.transport == webSocket && !a.json && w.rnd.IntN(3) == 0
 	if a.transport == commands && w.plan.also {
@@ -175,11 +189,18 @@ func (w *world) anyAsk(c *client, s start) ask {
 	if w.plan.equalData && !a.json && a.transport != eventStream {
 		a.channels = a.channels[:1] // its messages have no cursor
 	}
+	w.trespass(&a)
 	return a
 }
 
 // head is the request as it goes over the wire.
 func (a ask) head() []byte {
+	switch a.transport {
+	case pusherSocket:
+		return a.pusherHead()
+	case mercureStream:
+		return a.mercureHead()
+	}
 	q := url.Values{"channel": a.channels, "format": {"raw"}}
 	if a.json || a.transport == commands {
 		q.Set("format", "json")
@@ -238,7 +259,9 @@ func (a ask) decoder() decoder {
 		return &wsDecoder{json: a.json}
 	case commands:
 		return &wsDecoder{json: true, replies: true}
-	case eventStream:
+	case pusherSocket:
+		return &pusherDecoder{}
+	case eventStream, mercureStream:
 		return &gzipDecoder{sseDecoder: sseDecoder{json: a.json}}
 	}
 	return &pollDecoder{json: a.json}

@@ -15,6 +15,11 @@ type talk struct {
 	next     int        // id of the next command
 	newest   uint64     // sequence of the newest message since the last reply
 	channels []string
+
+	// Of the Pusher protocol.
+	ended map[string]uint64 // by channel: what may still come, since the client has unsubscribed
+	on    []string          // channels on which newest has come
+	wrong int               // client- events that must be refused
 }
 
 // pending is a command without its reply.
@@ -26,6 +31,7 @@ type pending struct {
 	start    start    // of a subscribe
 	hearing  *hearing // likewise, once it is handled
 	handled  bool     // the front has it
+	refused  bool     // it must be: the client has no grant
 }
 
 // isLeaving tells whether the channel is being unsubscribed from already.
@@ -36,6 +42,10 @@ func (t *talk) isLeaving(channel string) bool {
 // command has a client say something.
 func (w *world) command(c *conn) {
 	t := c.talk
+	if c.transport() == pusherSocket {
+		w.pusherCommand(c)
+		return
+	}
 	if !c.isWebSocket() || c.halfClosed || c.saidClose != 0 || len(t.pending) > 4 {
 		return
 	}
@@ -50,6 +60,10 @@ func (w *world) command(c *conn) {
 		}
 		p.start = c.client.startOf(p.channels)
 		p.start.fields(fields)
+		if name := w.closedName(); name != "" && w.rnd.IntN(8) == 0 {
+			p.channels, p.refused = append(p.channels, name), true
+			break
+		}
 		t.channels = append(t.channels, p.channels...)
 		w.note("%s subscribes to %v from %s", c, p.channels, p.start)
 	case "unsubscribe": // also from channels it does not have
@@ -157,6 +171,10 @@ func (w *world) judgeReply(c *conn, it item) {
 		w.judgeRefusal(c, p, it.refusal)
 		return
 	}
+	if p.refused {
+		w.fail("%s: %v, without a grant, is not refused", c, p)
+		return
+	}
 	switch p.command {
 	case "subscribe":
 		w.counts[changes]++
@@ -181,6 +199,8 @@ func (w *world) judgeReply(c *conn, it item) {
 
 func (w *world) judgeRefusal(c *conn, p *pending, code string) {
 	switch {
+	case p.refused && code == "channel_protected":
+		w.counts[forbidden]++
 	case p.command != "publish":
 		w.fail("%s: %v is refused: %s", c, p, code)
 	case code == "overloaded", code == "log_full", code == "not_stored":

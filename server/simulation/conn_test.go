@@ -125,7 +125,7 @@ func (c *conn) isStream() bool {
 // isWebSocket tells whether it is one, and open.
 func (c *conn) isWebSocket() bool {
 	x := c.current()
-	return x != nil && x.isStream() && x.ask.transport != eventStream && x.opened && !c.ended
+	return x != nil && x.isStream() && x.ask.transport.isSocket() && x.opened && !c.ended
 }
 
 // open connects a client.
@@ -257,7 +257,7 @@ func (c *conn) next(b []byte) (it item, n int, err error) {
 	x := c.current()
 	switch {
 	case c.ended: // nothing may come but pongs
-		if x != nil && x.isStream() && x.ask.transport != eventStream {
+		if x != nil && x.isStream() && x.ask.transport.isSocket() {
 			it, n, err = x.decoder.next(b)
 		}
 		if err == nil && (n > 0 && it.kind != itemPong || n == 0 && x == nil) {

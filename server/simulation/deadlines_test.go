@@ -80,7 +80,7 @@ func (w *world) act(c *conn, client loop.Client) {
 
 // write writes a note.
 func (w *world) write(c *conn, client loop.Client, text string) {
-	if c.becomes == eventStream {
+	if c.becomes.isEvents() {
 		b := []byte(":" + text + "\n")
 		if w.isPacked(c) {
 			b = stored(b)

@@ -57,6 +57,8 @@ type wsDecoder struct {
 	opened  bool
 
 	deflated bool // compression was agreed to
+
+	push func(payload []byte) (item, error) // of the Pusher protocol
 }
 
 func (d *wsDecoder) next(b []byte) (it item, n int, err error) {
@@ -101,6 +103,9 @@ func (d *wsDecoder) next(b []byte) (it item, n int, err error) {
 func (d *wsDecoder) frame(opcode byte, payload []byte) (item, error) {
 	switch opcode {
 	case 1, 2:
+		if d.push != nil {
+			return d.push(payload)
+		}
 		if d.replies {
 			if it, ok := replyItem(payload); ok {
 				return it, nil

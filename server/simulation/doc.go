@@ -31,6 +31,12 @@
 // The backend keeps clients away, too (bans_test.go): what it has ordered must hold
 // after each restart as far as the log has kept it.
 //
+// TestSimulationOfDialects has clients and backends of the Pusher and of the Mercure protocol among
+// the others (dialects_test.go, pusher_test.go, pusher_judge_test.go, mercure_test.go): channels of an app that need a
+// signature, client events, the HTTP API with socket_id, updates on several topics, and private
+// ones. What a backend or client was promised about a publication is compared with the entry that it
+// became: whom it leaves out, and its channels.
+//
 // A second world has several nodes that share a log, server/log/distributed
 // (nodes_test.go): each with its hub, ring, front and loops on a machine of its own, with one
 // clock. The store between them (nodes_shelf_test.go) serves calls late, is cut off before or behind
@@ -42,8 +48,8 @@
 // orders of all nodes hold on all nodes, the last one in the log (nodes_publish_test.go).
 //
 // A planted bug is put between two parts of the world (planted_test.go), or into
-// the source of package loop, or of the engine of several nodes, by an overlay of the go command
-// (planted_loop_test.go, nodes_planted_test.go); the simulation must notice each of them.
+// the source of package loop, of the engine of several nodes, or of another protocol, by an overlay of the go command
+// (planted_loop_test.go, nodes_planted_test.go, dialects_planted_test.go); the simulation must notice each of them.
 //
 // To add a stream: a transport with its request and decoder (client_test.go,
 // decode_test.go); what its clients say and receive in reply, if they do, beside

@@ -39,7 +39,7 @@ func (w *world) judgeStreamEnd(c *conn, x *exchange) {
 		if !c.ended {
 			w.fail("%s: its close frame is not answered", c)
 		}
-	case x.ask.transport != eventStream:
+	case x.ask.transport.isSocket():
 		if !c.ended {
 			w.fail("%s: a WebSocket ends without a close frame", c)
 		}
@@ -53,7 +53,7 @@ func (w *world) judgeStreamEnd(c *conn, x *exchange) {
 
 func (w *world) judgeHTTPEnd(c *conn) {
 	for _, x := range c.exchanges {
-		if x.begun && !(x.isStream() && x.opened && w.draining) { // a stream that the front refuses has no other end
+		if x.begun && !(x.isStream() && x.opened && (w.draining || x.ask.forbidden && c.ended)) { // a stream that the front refuses has no other end
 			w.fail("%s: it ends without the response to %.40q", c, x.wire)
 		}
 	}

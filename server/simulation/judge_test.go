@@ -26,18 +26,20 @@ type item struct {
 type itemKind uint8
 
 const (
-	itemNothing   itemKind = iota // a comment, part of an event
-	itemHead                      // of a stream
-	itemMessage                   // one publication
-	itemCursor                    // a position without a publication
-	itemGap                       // part of the past is gone
-	itemAnswer                    // a whole poll: gaps, messages, a cursor
-	itemReply                     // to a command of peal.v1, or its greeting
-	itemClose                     // the server ends a WebSocket
-	itemPing                      // a heartbeat
-	itemPong                      // the answer to one of the client's
-	itemPublished                 // a response to a publication
-	itemRefused                   // a response with an error
+	itemNothing    itemKind = iota // a comment, part of an event
+	itemHead                       // of a stream
+	itemMessage                    // one publication
+	itemCursor                     // a position without a publication
+	itemGap                        // part of the past is gone
+	itemAnswer                     // a whole poll: gaps, messages, a cursor
+	itemReply                      // to a command of peal.v1, or its greeting
+	itemClose                      // the server ends a WebSocket
+	itemPing                       // a heartbeat
+	itemPong                       // the answer to one of the client's
+	itemPublished                  // a response to a publication
+	itemRefused                    // a response with an error
+	itemSubscribed                 // the Pusher protocol: a subscription has begun
+	itemError                      // likewise: an error
 )
 
 // wireMessage is a publication as it came. Raw ones have no channel, and no
@@ -46,6 +48,7 @@ type wireMessage struct {
 	channel, cursor, event string
 	data                   []byte
 	rewritten              bool // line ends may have been changed, and binary data be base64: plain SSE
+	encoded                bool // binary data are base64
 }
 
 // wireGap is a gap as it was told.
@@ -61,11 +64,15 @@ func (w *world) judge(c *conn, it item) {
 	w.judgeSession(c, it.session)
 	switch it.kind {
 	case itemHead:
-		if it.session == "" {
+		if it.session == "" && c.transport() != pusherSocket { // which says it later
 			w.fail("%s: the head of a stream without a session", c)
 		}
 	case itemMessage:
 		h := c.only()
+		if c.transport() == pusherSocket {
+			w.judgePushed(c, it.message)
+			return
+		}
 		if c.talk != nil {
 			h = c.hearing(it.message.channel)
 			w.judgeOrder(c, h, it.message.cursor)
@@ -80,6 +87,10 @@ func (w *world) judge(c *conn, it item) {
 		w.judgePong(c, it.cursor)
 	case itemReply:
 		w.judgeReply(c, it)
+	case itemSubscribed:
+		w.judgeSubscribed(c, it)
+	case itemError:
+		w.judgeError(c, it)
 	case itemGap:
 		w.judgeGaps(c, it.gaps)
 	case itemClose:
@@ -160,6 +171,9 @@ func (w *world) judgeRefused(c *conn, it item) {
 		w.counts[refused]++
 	case "draining":
 		right = w.draining
+	case "channel_protected", "not_allowed":
+		right = x != nil && x.ask.forbidden
+		w.counts[forbidden]++
 	case "disconnected":
 		right = c.dismissed && x != nil && x.ask.transport == poll
 	case "request_timeout":
@@ -199,6 +213,7 @@ func (w *world) judgeMessage(c *conn, h *hearing, m wireMessage) {
 	w.countLeftOut(h, q)
 	h.position = q
 	w.counts[messages]++
+	w.countUpdate(c, channelsOf(e))
 	switch {
 	case m.cursor == "" || c.transport() == poll:
 	case c.talk != nil: // good for this channel only
@@ -220,7 +235,7 @@ func (w *world) identify(h *hearing, m wireMessage) *log.Entry {
 		return o.truth[at.sequence-1]
 	}
 	n := numberOf(m.data)
-	if n == 0 && m.rewritten {
+	if n == 0 && (m.rewritten || m.encoded) {
 		n = numberOf(unbase64(m.data))
 	}
 	for _, q := range o.numbers[n] {
@@ -241,13 +256,17 @@ func unbase64(b []byte) []byte {
 
 func (w *world) judgeContent(c *conn, e *log.Entry, m wireMessage) {
 	want, got := e.Data, m.data
-	if m.rewritten && e.Binary {
+	if (m.rewritten || m.encoded) && e.Binary {
 		got = unbase64(got)
 	} else if m.rewritten {
 		want = bytes.ReplaceAll(bytes.ReplaceAll(want, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
 	}
 	if !bytes.Equal(want, got) {
 		w.fail("%s: message %d is garbled: %.80q, want %.80q", c, e.Sequence, m.data, e.Data)
+	}
+	if m.encoded {
+		w.judgePushedEvent(c, e, m)
+		return
 	}
 	if m.channel != "" && m.channel != e.Channel {
 		w.fail("%s: message %d has the channel %q, but is on %q", c, e.Sequence, m.channel, e.Channel)
@@ -304,6 +323,12 @@ func (h *hearing) tellsGapFirst() bool {
 // judgeGaps checks that gaps are real.
 func (w *world) judgeGaps(c *conn, told []wireGap) {
 	for _, g := range told {
+		if c.transport() == pusherSocket {
+			g.Channel = w.plan.dialects.namespace + g.Channel
+			if w.isOfThePast(c, g) {
+				continue
+			}
+		}
 		w.counts[gaps]++
 		if err := w.judgeGap(c, g); err != "" {
 			w.fail("%s: gap %+v: %s", c, g, err)
@@ -373,6 +398,9 @@ func (w *world) judgeGap(c *conn, g wireGap) (fault string) {
 func (w *world) judgeClose(c *conn, code uint16) {
 	c.ended = true
 	h := c.only()
+	if c.transport() == pusherSocket {
+		code = w.plainCode(c, code)
+	}
 	switch {
 	case c.saidClose != 0 && code == c.saidClose:
 		w.judgeReplied(c)

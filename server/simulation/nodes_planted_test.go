@@ -73,8 +73,9 @@ var lossBugs = []loopBug{
 	}},
 }
 
-// TestSimulationOfNodesCatchesPlantedBugsOfTheEngine is the test of the test, for the engine.
-func TestSimulationOfNodesCatchesPlantedBugsOfTheEngine(t *testing.T) {
+// TestSimulationCatchesPlantedBugsOfTheServer is the test of the test, for the engine of several
+// nodes and for other protocols: one build has the bugs of both.
+func TestSimulationCatchesPlantedBugsOfTheServer(t *testing.T) {
 	if raceEnabled || testing.Short() {
 		t.Skip("it builds the test once more: scripts/test.sh runs it, without the race detector")
 	}
@@ -82,11 +83,11 @@ func TestSimulationOfNodesCatchesPlantedBugsOfTheEngine(t *testing.T) {
 	if hubLoses {
 		bugs = slices.Concat(bugs, lossBugs)
 	}
-	catchAll(t, "..", bugs, "^TestSimulationOfNodes$", plantedNodesSeeds)
+	catchAll(t, "..", hunt{"^TestSimulationOfNodes$", plantedNodesSeeds, bugs}, hunt{"^TestSimulationOfDialects$", plantedDialectSeeds, dialectBugs})
 }
 
-// TestPlantedBugsFitTheEngine is cheap: who changes the engine learns at once which bug has
-// lost its place.
-func TestPlantedBugsFitTheEngine(t *testing.T) {
-	textsWithBugs(t, "..", slices.Concat(engineBugs, lossBugs))
+// TestPlantedBugsFitTheServer is cheap: who changes the engine, or these protocols, learns at once
+// which bug has lost its place.
+func TestPlantedBugsFitTheServer(t *testing.T) {
+	textsWithBugs(t, "..", slices.Concat(engineBugs, lossBugs, dialectBugs))
 }

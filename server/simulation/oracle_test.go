@@ -101,6 +101,7 @@ func (o *oracle) append(e *log.Entry) {
 	if e.Kind == log.KindPublication {
 		n := numberOf(e.Data)
 		o.numbers[n] = append(o.numbers[n], e.Sequence)
+		o.w.judgeEntry(n, e)
 	}
 	o.retained.append(e, time.Now().UnixMilli())
 }
@@ -138,6 +139,7 @@ type hearing struct {
 	conn     *conn
 	session  session.ID // by which it is left out
 	answered bool       // of peal.v1: its reply came
+	began    uint64     // of the Pusher protocol: position at its reply
 	gapAhead bool       // the cursor meant nothing: a gap must be told on each channel first
 	mute     bool       // the stream has no word for a gap: it is closed instead
 	ignoring bool       // and not even closed

@@ -167,27 +167,40 @@ func TestSimulationCatchesPlantedBugsOfTheLoop(t *testing.T) {
 	if raceEnabled || testing.Short() {
 		t.Skip("it builds the test once more: scripts/test.sh runs it, without the race detector")
 	}
-	catchAll(t, "../../loop", loopBugs, "^TestSimulation$", plantedLoopSeeds)
+	catchAll(t, "../../loop", hunt{"^TestSimulation$", plantedLoopSeeds, loopBugs})
 }
 
-// catchAll builds this package's tests with the bugs, whose files are in the folder
-// source, and has the test with that name find each of them in so many seeds.
-func catchAll(t *testing.T, source string, bugs []loopBug, test string, seeds int) {
-	binary := buildWithBugs(t, source, bugs)
-	if out, err := runWithBug(binary, "", test, seeds); err != nil {
-		t.Fatalf("without a bug: %v\n%s", err, out)
+// hunt is a test with a name, which must find each of the bugs in so many seeds.
+type hunt struct {
+	test  string
+	seeds int
+	bugs  []loopBug
+}
+
+// catchAll builds this package's tests with the bugs of all hunts, whose files are in the folder
+// source, and has each hunt find its own.
+func catchAll(t *testing.T, source string, hunts ...hunt) {
+	var all []loopBug
+	for _, h := range hunts {
+		all = append(all, h.bugs...)
 	}
-	for _, b := range bugs {
-		t.Run(strings.ReplaceAll(b.name, " ", "-"), func(t *testing.T) {
-			t.Parallel()
-			out, err := runWithBug(binary, b.name, test, seeds)
-			_, found, ok := strings.Cut(string(out), "seed ")
-			if err == nil || !ok {
-				t.Errorf("the simulation did not notice in %d seeds: %v\n%s", seeds, err, out)
-				return
-			}
-			t.Logf("found by seed %.300s", found)
-		})
+	binary := buildWithBugs(t, source, all)
+	for _, h := range hunts {
+		if out, err := runWithBug(binary, "", h.test, h.seeds); err != nil {
+			t.Fatalf("without a bug: %v\n%s", err, out)
+		}
+		for _, b := range h.bugs {
+			t.Run(strings.ReplaceAll(b.name, " ", "-"), func(t *testing.T) {
+				t.Parallel()
+				out, err := runWithBug(binary, b.name, h.test, h.seeds)
+				_, found, ok := strings.Cut(string(out), "seed ")
+				if err == nil || !ok {
+					t.Errorf("the simulation did not notice in %d seeds: %v\n%s", h.seeds, err, out)
+					return
+				}
+				t.Logf("found by seed %.300s", found)
+			})
+		}
 	}
 }
 

@@ -20,6 +20,10 @@ func (w *world) publish() {
 	if w.rnd.IntN(10) == 0 {
 		size = w.rnd.IntN(3000)
 	}
+	if w.plan.dialects != nil && w.rnd.IntN(2) == 0 {
+		w.publishForeign(size)
+		return
+	}
 	binary := w.rnd.IntN(6) == 0
 	data := dataOf(w.number, size, binary)
 	switch w.rnd.IntN(4) {
@@ -36,7 +40,7 @@ func (w *world) publish() {
 	}
 }
 
-func (w *world) anyName() string { return w.plan.names[w.rnd.IntN(len(w.plan.names))] }
+func (w *world) anyName() string { return w.plan.open[w.rnd.IntN(len(w.plan.open))] }
 
 // sharer is a raw WebSocket that is there to publish to its channel.
 type sharer struct {
@@ -86,8 +90,14 @@ func (w *world) answered(out []byte) {
 	}
 	switch response.StatusCode {
 	case 200:
+		cursor, foreign := w.foreignAnswer(response, body)
+		if foreign && cursor == "" {
+			return
+		}
 		var a struct{ Cursor string }
-		if err := json.Unmarshal(body, &a); err != nil {
+		if foreign {
+			a.Cursor = cursor
+		} else if err := json.Unmarshal(body, &a); err != nil {
 			w.fail("the answer to a publisher: %v", err)
 		}
 		at, ok := w.oracle.parse(a.Cursor)

@@ -236,8 +236,8 @@ func (w *world) room() int {
 // anySet chooses some channels, sorted.
 func (w *world) anySet() []string {
 	var set []string
-	for _, n := range w.plan.names {
-		if w.rnd.IntN(len(w.plan.names)) < 2 {
+	for _, n := range w.plan.open {
+		if w.rnd.IntN(len(w.plan.open)) < 2 {
 			set = append(set, n)
 		}
 	}

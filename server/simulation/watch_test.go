@@ -51,6 +51,7 @@ func (f *watch) Request(call *loop.Call) {
 	}
 	w.judgeTurn(c, x)
 	x.begun, x.verdict = true, call.Verdict
+	w.judgeTrespass(c, x)
 	switch call.Verdict {
 	case loop.Stream, loop.Park:
 		s := call.Sub
@@ -65,6 +66,11 @@ func (f *watch) Request(call *loop.Call) {
 			s.Deadline, c.stream, c.becomes = w.anyDeadline(), call.Conn, a.transport
 			c.expectDue(s.Deadline)
 			w.streams = append(w.streams, c)
+		}
+		if a.transport == pusherSocket { // on no channel yet
+			c.talk = &talk{ended: map[string]uint64{}}
+			c.client.session = w.sessionOf(c, x)
+			return
 		}
 		h := w.subscribed(c, x, a.channels, a.start, &hearing{mute: a.transport == webSocket && !a.json, ignoring: a.ignoring})
 		if h.mute && h.gapAhead {
@@ -108,7 +114,7 @@ func (f *watch) turnAway(c *conn, call *loop.Call) {
 	case x.number > 0:
 	case x.ask.transport == poll:
 		want = "HTTP/1.1 429 "
-	case x.ask.transport == eventStream:
+	case x.ask.transport.isEvents():
 		want = "HTTP/1.1 200 "
 	default:
 		want = "HTTP/1.1 101 "
@@ -158,7 +164,11 @@ func (f *watch) Message(client loop.Client, binary bool, payload []byte) (code u
 	if p := said.pending; p != nil {
 		w.readConn(c)
 		p.handled = true
-		if p.command == "subscribe" && !c.left {
+		switch {
+		case c.left:
+		case p.command == "unsubscribe" && c.transport() == pusherSocket:
+			w.leaves(c, p.channels[0])
+		case p.command == "subscribe" && !p.refused:
 			p.hearing = w.subscribed(c, c.current(), p.channels, p.start, &hearing{})
 		}
 	}

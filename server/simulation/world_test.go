@@ -66,6 +66,7 @@ type world struct {
 	number    int  // of the newest publication
 	published []known
 	touched   []*conn
+	promised  map[int]promise // of publications in other protocols, by number
 
 	steps   []string
 	failure string
@@ -106,6 +107,17 @@ const (
 	visited             // streams, from elsewhere
 	closings            // of streams, by the front
 	leftOut             // messages that a session was not to receive, and has passed
+	kindsOfAll
+)
+
+// Of worlds with other protocols.
+const (
+	pushes    = kindsOfAll + iota // subscriptions of the Pusher protocol
+	pushed                        // messages of them
+	updates                       // messages of the Mercure protocol
+	private                       // private ones among them
+	forbidden                     // requests that were refused for want of a grant
+	foreign                       // publications in other protocols, in the log
 	kinds
 )
 
@@ -119,6 +131,8 @@ func (c counts) String() string {
 // plan is what a seed decides once.
 type plan struct {
 	names     []string
+	open      []string  // those of names that are for everyone
+	dialects  *dialects // other protocols; nil: none
 	loop      loop.Config
 	most      int  // clients
 	late      bool // senders report late
@@ -139,12 +153,13 @@ type plan struct {
 
 // bug is a fault planted between parts of the world; the zero value is none.
 type bug struct {
-	tail    func(w *world, next log.Tail) log.Tail
-	source  func(w *world, next httpapi.Directory) httpapi.Directory
-	encoder func(next fanout.Encoder) fanout.Encoder
-	storage func(rnd *rand.Rand) storage
-	tls     bool // none: TLS is below the loops
-	proxied bool // none: the PROXY protocol is
+	tail     func(w *world, next log.Tail) log.Tail
+	source   func(w *world, next httpapi.Directory) httpapi.Directory
+	encoder  func(next fanout.Encoder) fanout.Encoder
+	storage  func(rnd *rand.Rand) storage
+	tls      bool // none: TLS is below the loops
+	proxied  bool // none: the PROXY protocol is
+	dialects bool // none: clients and backends speak other protocols, too
 }
 
 func newWorld(seed uint64, b bug) *world {
@@ -180,6 +195,9 @@ func (w *world) newPlan() plan {
 		ringSlots: 8 << r.IntN(5),
 		ringBytes: 8000 + r.IntN(80_000),
 	}
+	if p.open = p.names; w.bug.dialects {
+		p.speakOthers(w.own)
+	}
 	p.loop = newLoopConfig(r)
 	if w.seed%2 == 0 {
 		p.loop.Admission = newAdmission(w.own)
@@ -193,6 +211,9 @@ func (w *world) newPlan() plan {
 	var single []rules.Rule
 	if r.IntN(2) == 0 {
 		for _, name := range p.names {
+			if name[0] == '$' {
+				continue
+			}
 			single = append(single, p.newRule(r, name))
 		}
 	}
@@ -350,7 +371,11 @@ func (w *world) begin() {
 }
 
 func (w *world) newFront() *httpapi.Front {
-	return httpapi.New(httpapi.Deps{Log: w.engine, Hub: w.source, Door: door{w}, Workers: workers.New(0, 0), Rules: w.plan.rules, Sessions: w.sessions})
+	d := httpapi.Deps{Log: w.engine, Hub: w.source, Door: door{w}, Workers: workers.New(0, 0), Rules: w.plan.rules, Sessions: w.sessions}
+	if w.plan.dialects != nil {
+		w.plan.dialects.serve(&d)
+	}
+	return httpapi.New(d)
 }
 
 // boot starts the machine and the loops on it.
