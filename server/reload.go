@@ -9,7 +9,7 @@ import (
 )
 
 // Reload takes from c what a running server can change: Drain, DrainDelay, Loop.DrainRate, Loop.MaxConnections, Admission,
-// HTTP without HeadLimit, Origins, TrustedProxies, Token without the size of its cache, Mercure, Keys, Apps, the files of TLS
+// HTTP without HeadLimit, Origins, TrustedProxies, Token without the size of its cache, Mercure, Keys, Apps, Webhooks, the files of TLS
 // and AdminTLS, and Channels if [SameHistories]. Everything else in c is ignored. On an error nothing is changed, unless ctx ended meanwhile.
 //
 // c must be valid. Requests that a loop handles afterwards see all of the new
@@ -34,6 +34,10 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	useWebhooks, err := s.prepareWebhooks(c.Webhooks, apps)
+	if err != nil {
+		return err
+	}
 	useCertificates, err := s.encryption.prepare(c)
 	if err != nil {
 		return err
@@ -55,6 +59,7 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	}
 	s.loops.LimitAdmission(c.Loop)
 	s.apps.Store(apps)
+	useWebhooks()
 	s.origins.Use(policy)
 	s.useProxies(trusted)
 	s.table.Store(table)

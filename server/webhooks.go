@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"peal/server/app"
 	"peal/server/hub"
 	"peal/server/log"
 	"peal/server/webhook"
@@ -22,15 +23,12 @@ func (s *Server) openWebhooks() error {
 	if l, ok := s.log.(log.Distributed); ok {
 		hooks.Node, hooks.Nodes, hooks.Alive = l.Node(), s.cluster.Nodes, c.NodeLease/2
 	}
-	channels, members := webhook.Observed(c.Webhooks)
-	if channels && s.cluster == nil {
-		s.hub.RecordChanges()
+	if s.cluster == nil {
 		hooks.Changed = s.hub.Changed
+		s.recordChanges(c.Webhooks)
 	}
-	if members {
-		s.presence.OnChange(s.touch)
-	}
-	if channels && s.counts != nil {
+	s.presence.OnChange(s.touch)
+	if s.counts != nil {
 		s.counts.OnChange(s.touch)
 	}
 	var err error
@@ -38,9 +36,28 @@ func (s *Server) openWebhooks() error {
 	return err
 }
 
+// recordChanges has the hub of a server without other nodes record which channels change, if any webhook
+// wants to know. It goes on until the end: webhook.Hooks takes what nobody wants any more.
+func (s *Server) recordChanges(all []webhook.Definition) {
+	if channels, _ := webhook.Observed(all); channels && s.cluster == nil {
+		s.hub.RecordChanges()
+	}
+}
+
+// prepareWebhooks is webhook.Hooks.Prepare for definitions, and apps as they will be.
+func (s *Server) prepareWebhooks(all []webhook.Definition, apps *app.Table) (use func(), err error) {
+	replace, err := s.hooks.Prepare(all, func(id string) (webhook.App, bool) { return appOfWebhook(apps, id) })
+	return func() {
+		s.recordChanges(all)
+		replace()
+	}, err
+}
+
 // appOfWebhook is the app with that id, as it is now.
-func (s *Server) appOfWebhook(id string) (webhook.App, bool) {
-	a := s.apps.Load().ByID(id)
+func (s *Server) appOfWebhook(id string) (webhook.App, bool) { return appOfWebhook(s.apps.Load(), id) }
+
+func appOfWebhook(apps *app.Table, id string) (webhook.App, bool) {
+	a := apps.ByID(id)
 	if a == nil {
 		return webhook.App{}, false
 	}
@@ -48,8 +65,12 @@ func (s *Server) appOfWebhook(id string) (webhook.App, bool) {
 	return webhook.App{Key: a.Key, Namespace: a.Namespace, Sign: sign}, true
 }
 
-// deadLetters is where batches go that nobody took: beside the file log, else in memory.
+// deadLetters is where batches go that nobody took: beside the file log, in the store of a log that nodes
+// share, else in memory.
 func (s *Server) deadLetters() webhook.Store {
+	if l, ok := s.log.(log.Collecting); ok {
+		return webhook.Shared{In: l.Collection(webhook.LettersName)}
+	}
 	if dir, ok := strings.CutPrefix(s.config.Engine, "file:"); ok {
 		return webhook.Dir(filepath.Join(dir, "webhooks"))
 	}

@@ -120,18 +120,29 @@ func showWebhooks(w io.Writer, text string, asJSON bool) error {
 	return nil
 }
 
+// stateOf is the state of a webhook in words.
+func stateOf(w *webhook.Stat) string {
+	switch {
+	case w.Reason != "":
+		return w.Reason
+	case w.Delivers:
+		return "ok"
+	case w.Node != 0:
+		return "another node delivers"
+	}
+	return "no node delivers yet"
+}
+
 func printWebhooks(w io.Writer, s *webhook.Status) {
 	if len(s.Webhooks) == 0 {
 		fmt.Fprintln(w, "no webhooks are configured")
-	} else if !s.Delivers {
-		fmt.Fprintln(w, "another node delivers")
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if len(s.Webhooks) > 0 {
 		fmt.Fprintln(t, "WEBHOOK\tURL\tDELIVERED\tFAILED\tDEAD\tLAG\tAGE\tCURSOR\tSTATE\t")
 	}
 	for _, one := range s.Webhooks {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t\n", one.Name, one.URL, one.Delivered, one.Failed, one.Dead, one.Lag, ms(one.Age), cmp.Or(one.Cursor, "-"), cmp.Or(one.Reason, "ok"))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t\n", one.Name, one.URL, one.Delivered, one.Failed, one.Dead, one.Lag, ms(one.Age), cmp.Or(one.Cursor, "-"), stateOf(&one))
 	}
 	if len(s.Letters) > 0 {
 		fmt.Fprintln(t, "\nDEAD LETTERS\tID\tEVENTS\tATTEMPTS\tNEWEST EVENT\tGIVEN UP\tREASON\t")

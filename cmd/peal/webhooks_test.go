@@ -11,8 +11,9 @@ func TestWebhooksAreShown(t *testing.T) {
 		response, prints, fails string
 	}{
 		{`{"webhooks":[]}`, "no webhooks are configured", ""},
-		{`{"delivers":true,"webhooks":[{"name":"shop","url":"https://a.example/","delivered":7,"cursor":"1-2"}],"letters":[]}`, "shop     https://a.example/  7          0       0     0    0s   1-2     ok", ""},
-		{`{"webhooks":[{"name":"shop"}]}`, "another node delivers", ""},
+		{`{"delivers":true,"webhooks":[{"name":"shop","url":"https://a.example/","delivers":true,"delivered":7,"cursor":"1-2"}],"letters":[]}`, "shop     https://a.example/  7          0       0     0    0s   1-2     ok", ""},
+		{`{"webhooks":[{"name":"shop","node":7}]}`, "another node delivers", ""},
+		{`{"webhooks":[{"name":"shop"}]}`, "no node delivers yet", ""},
 		{`{"delivers":true,"webhooks":[{"name":"shop","failing":true,"reason":"it responds with status 500"}]}`, "it responds with status 500", `webhook "shop" fails: it responds with status 500`},
 		{`{"delivers":true,"webhooks":[],"letters":[{"id":"peal_1","webhook":"old","events":3,"attempts":4,"reason":"x"}],"dropped":2}`, "2 dead letters were lost", "1 dead letters"},
 		{`{}`, "", "give the URL of the admin listener with /webhooks"},

@@ -76,7 +76,7 @@ func (s *source) ClusterStatus() cluster.Status {
 	}
 }
 func (s *source) WebhookStats() webhook.Status {
-	return webhook.Status{Delivers: true, Dropped: 2, Untracked: 3, Webhooks: []webhook.Stat{{Name: "shop", Delivered: 10, Failed: 4, Retried: 5, Dead: 6, Lag: 7, Age: 1500}}}
+	return webhook.Status{Delivers: true, Dropped: 2, Untracked: 3, Webhooks: []webhook.Stat{{Name: "shop", Delivers: true, Delivered: 10, Failed: 4, Retried: 5, Dead: 6, Lag: 7, Age: 1500}}}
 }
 func (s *source) WebhookStatus(context.Context) (webhook.Status, error) {
 	return s.WebhookStats(), nil

@@ -63,8 +63,8 @@ var webhookMetrics = []metric{
 	ofWebhook("webhook_dead_total", prometheus.CounterValue, "Events that were given up after retry-for, and are dead letters.", func(w *webhook.Stat) float64 { return float64(w.Dead) }),
 	ofWebhook("webhook_lag_entries", prometheus.GaugeValue, "Entries of the log behind the position of a webhook while a request is on its way, else 0.", func(w *webhook.Stat) float64 { return float64(w.Lag) }),
 	ofWebhook("webhook_lag_seconds", prometheus.GaugeValue, "Age of the newest event of the request that is on its way, 0 without one.", func(w *webhook.Stat) float64 { return float64(w.Age) / 1000 }),
-	one(prometheus.GaugeValue, "webhook_deliverer", "1 on the node that delivers the webhooks, 0 on others and without webhooks.", func(s *state) float64 {
-		if s.webhooks.Delivers {
+	ofWebhook("webhook_deliverer", prometheus.GaugeValue, "1 on the node that delivers a webhook, 0 on others.", func(w *webhook.Stat) float64 {
+		if w.Delivers {
 			return 1
 		}
 		return 0

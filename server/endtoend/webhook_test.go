@@ -220,16 +220,29 @@ func TestWebhooksOfAnApp(t *testing.T) {
 			return !slices.ContainsFunc(want, func(w string) bool { return !slices.Contains(all, w) })
 		})
 	}
+	c := p.dialSocket("/app/the-key?protocol=7", nil)
+	c.send(false, `{"event":"pusher:subscribe","data":{"channel":"cache-news"}}`)
+	has("cache_miss cache-news")
+	hello := decode[struct{ Data string }](t, []byte(c.next().data))
+	socket := decode[struct {
+		ID string `json:"socket_id"`
+	}](t, []byte(hello.Data)).ID
+	mac := hmac.New(sha256.New, []byte("the-secret"))
+	mac.Write([]byte(socket + ":private-room"))
+	c.send(false, `{"event":"pusher:subscribe","data":{"channel":"private-room","auth":"the-key:`+hex.EncodeToString(mac.Sum(nil))+`"}}`)
+	c.send(false, `{"event":"client-typing","channel":"private-room","data":"hi"}`)
+	has("client_event private-room client-typinghi")
+	c.close()
 	a := p.dialSocket("/ws?channel=shop:room&client=ann", nil)
 	p.dialSocket("/ws?channel=elsewhere&client=eve", nil)
 	has("channel_occupied room", "member_added room ann", "subscription_count room")
 	p.publishTo("/publish?channel=shop:room&event=client-typing", "hello")
 	p.publishTo("/publish?channel=shop:room&event=sold", "7")
-	has("client_event room client-typinghello", "publication room sold7")
+	has("publication room client-typinghello", "publication room sold7") // not of a client
 	a.close()
 	has("channel_vacated room", "member_removed room ann")
 	for _, e := range b.events() {
-		if e.Channel != "room" {
+		if e.Channel != "room" && e.Channel != "private-room" && e.Channel != "cache-news" {
 			t.Errorf("an event of a channel of others: %v", e)
 		}
 	}

@@ -109,6 +109,9 @@ type Deps struct {
 	// Apps are those of the Pusher protocol. nil: none.
 	Apps *app.Table
 
+	// CacheMissed is called on any loop when a Pusher channel with a cache has no event for a new subscriber. nil for none.
+	CacheMissed func(channel string)
+
 	// Streams are the sessions of Pusher clients over plain HTTP. nil: those of this Front's
 	// loop only.
 	Streams *xhr.Sessions
@@ -224,7 +227,7 @@ func New(deps Deps) *Front {
 	}
 	s.pusher = &room.Room{
 		Door: frameDoor{s}, Dialects: deps.Dialects, Gate: &s.gate, Names: s.names, Guests: s.guests,
-		Desk: &s.desk, Target: &s.target, Starts: deps.Log, Sessions: deps.Sessions, Counts: s.counts,
+		Desk: &s.desk, Target: &s.target, Starts: deps.Log, Sessions: deps.Sessions, Counts: s.counts, Missed: deps.CacheMissed,
 	}
 	f.access = newAccessLog(deps.Access)
 	f.exchange = newExchange(s)

@@ -11,10 +11,15 @@ import (
 const matcherPrefix = "$like"
 
 // RecordChanges has the hub record for Changed which channels have got or lost subscribers.
-// Call it before anything else.
+// Any goroutine may call it; again changes nothing.
 func (h *Hub) RecordChanges() {
 	for i := range h.shards {
-		h.shards[i].changed = map[string]struct{}{}
+		s := &h.shards[i]
+		s.mu.Lock()
+		if s.changed == nil {
+			s.changed = map[string]struct{}{}
+		}
+		s.mu.Unlock()
 	}
 }
 

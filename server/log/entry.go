@@ -30,6 +30,9 @@ const UserTag = "pusher.user_id"
 // names. Without it there is none.
 const AlsoTag = "also"
 
+// ClientTag is a tag, of any value, of an entry that a client of the Pusher protocol has sent, not a backend.
+const ClientTag = "pusher.client"
+
 // Entry is one record of the log. Data and the strings belong to the log once
 // appended and must not be changed.
 type Entry struct {

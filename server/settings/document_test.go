@@ -146,7 +146,7 @@ const webhookIntro = `
 ## Webhooks
 
 Webhooks tell backends what happens: Peal sends events of the log with POST, signed, in order and at least once. [webhooks.md](webhooks.md) describes the requests. They exist only in the
-configuration file, under ` + "`webhooks`" + `; a change takes effect after a restart:
+configuration file, under ` + "`webhooks`" + `; a reload takes a change:
 
 ` + "```yaml\n" + webhookExample + "```" + `
 

@@ -10,20 +10,20 @@ var webhooks = List{
 	Key:   "webhooks",
 	Title: "Webhooks",
 	Items: "webhooks",
-	Help:  "endpoints of backends that Peal tells what happens (webhooks.md); at most 100; they change with a restart",
+	Help:  "endpoints of backends that Peal tells what happens (webhooks.md); at most 100",
 
 	Settings: []Setting{
 		{Name: "name", Help: "name of the webhook in metrics and in the log, 1 to 64 bytes, different for each; its position in the log is stored under it", Default: "none: must be set",
 			field: ofWebhook(func(d *webhook.Definition) any { return &d.Name })},
 		{Name: "url", Help: "where events are sent with POST, as in https://app.example/hooks; http:// needs allow-private", Default: "none: must be set", redact: webhook.Redacted,
 			field: ofWebhook(func(d *webhook.Definition) any { return &d.URL })},
-		{Name: "events", Help: "one or more of channel_occupied, channel_vacated, member_added, member_removed, client_event, subscription_count, publication; gap comes always", Default: "none: must be set",
+		{Name: "events", Help: "one or more of channel_occupied, channel_vacated, member_added, member_removed, client_event, subscription_count, publication, cache_miss; gap comes always", Default: "none: must be set",
 			field: ofWebhook(func(d *webhook.Definition) any { return &d.Events })},
 		{Name: "channels", Help: "patterns of the channels whose events are sent, as in orders.*; of an app without its namespace", Default: "all; for publication it must be set",
 			field: ofWebhook(func(d *webhook.Definition) any { return &d.Channels })},
 		{Name: "secret", Help: "secret of the signature (Standard Webhooks): whsec_ and base64, or 24 to 512 bytes", Default: "none: set secret-file, secret or app", secret: true,
 			field: ofWebhook(func(d *webhook.Definition) any { return &d.Secret })},
-		{Name: "secret-file", Help: "file with that secret, which is read at the start", Default: "none",
+		{Name: "secret-file", Help: "file with that secret, which is read at the start and at each reload", Default: "none",
 			field: ofWebhook(func(d *webhook.Definition) any { return &d.SecretFile })},
 		{Name: "app", Help: "id of an app: its channels only, and the form and the signature of the Pusher protocol", Default: "none",
 			field: ofWebhook(func(d *webhook.Definition) any { return &d.App })},
@@ -37,7 +37,7 @@ var webhooks = List{
 
 	example: "name: shop",
 	items:   func(c *server.Config) any { return &c.Webhooks },
-	live:    func(a, b server.Config) bool { return false },
+	live:    func(a, b server.Config) bool { return true },
 	index:   faultAt(func(f *webhook.Fault) int { return f.Endpoint }),
 }
 

@@ -29,11 +29,12 @@ type Letter struct {
 	Body     json.RawMessage `json:"body,omitempty"`
 }
 
-// Store keeps dead letters. One goroutine at a time changes it. A letter that is there already is
+// Store keeps dead letters. One goroutine of a process at a time changes it. A letter that is there already is
 // replaced.
 type Store interface {
-	Put(ctx context.Context, l Letter) (dropped int, err error) // dropped: the oldest, for which there was no room
-	List(ctx context.Context) ([]Letter, error)                 // the oldest first
+	Put(ctx context.Context, l Letter) (dropped int, err error)            // dropped: the oldest, for which there was no room
+	List(ctx context.Context) ([]Letter, error)                            // the oldest first, without bodies
+	Body(ctx context.Context, webhook, id string) (body []byte, err error) // nil: there is no such letter
 	Delete(ctx context.Context, webhook, id string) (found bool, err error)
 }
 
@@ -79,7 +80,21 @@ func (l Letter) is(other Letter) bool { return l.Webhook == other.Webhook && l.I
 func (m *Memory) List(context.Context) ([]Letter, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Clone(m.all), nil
+	all := slices.Clone(m.all)
+	for i := range all {
+		all[i].Body = nil
+	}
+	return all, nil
+}
+
+// Body implements Store.
+func (m *Memory) Body(_ context.Context, webhook, id string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if i := slices.IndexFunc(m.all, Letter{Webhook: webhook, ID: id}.is); i >= 0 {
+		return m.all[i].Body, nil
+	}
+	return nil, nil
 }
 
 // Delete implements Store.
@@ -102,7 +117,7 @@ func (d Dir) path(webhook, id string) string {
 }
 
 // Put implements Store. The file is durable when it returns.
-func (d Dir) Put(ctx context.Context, l Letter) (dropped int, err error) {
+func (d Dir) Put(_ context.Context, l Letter) (dropped int, err error) {
 	b, err := json.Marshal(l)
 	if err != nil {
 		return 0, err
@@ -124,7 +139,7 @@ func (d Dir) Put(ctx context.Context, l Letter) (dropped int, err error) {
 		_ = os.Remove(f.Name())
 		return 0, err
 	}
-	all, err := d.List(ctx)
+	all, err := d.read()
 	for err == nil && excess(all) {
 		_ = os.Remove(d.path(all[0].Webhook, all[0].ID))
 		all = all[1:]
@@ -141,8 +156,30 @@ func syncDir(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// List implements Store. A file that cannot be read as a letter is an error.
-func (d Dir) List(context.Context) (all []Letter, err error) {
+// List implements Store.
+func (d Dir) List(context.Context) ([]Letter, error) {
+	all, err := d.read()
+	for i := range all {
+		all[i].Body = nil
+	}
+	return all, err
+}
+
+// Body implements Store.
+func (d Dir) Body(_ context.Context, webhook, id string) ([]byte, error) {
+	var l Letter
+	b, err := os.ReadFile(d.path(webhook, id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &l)
+	}
+	return l.Body, err
+}
+
+// read returns all letters, the oldest first. A file that cannot be read as a letter is an error.
+func (d Dir) read() (all []Letter, err error) {
 	files, err := os.ReadDir(string(d))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -190,6 +227,6 @@ func (h *Hooks) bury(ctx context.Context, p *endpoint, b *batch, id string, body
 	}
 	p.counts.dead.Add(uint64(len(b.events)))
 	h.dropped.Add(uint64(dropped))
-	h.config.Report.Error("a webhook was given up after retry-for: peal webhooks shows it, and can send it again", "webhook", p.Name, "id", id, "events", l.Events, "attempts", l.Attempts, "reason", reason, "oldest_dropped", dropped)
+	h.config.Report.Warn("a webhook was given up after retry-for: peal webhooks shows it, and can send it again", "webhook", p.Name, "id", id, "events", l.Events, "attempts", l.Attempts, "reason", reason, "oldest_dropped", dropped)
 	return true
 }

@@ -23,12 +23,13 @@ const (
 	ClientEvent = "client_event"
 	Count       = "subscription_count"
 	Publication = "publication"
+	CacheMiss   = "cache_miss"
 	Gap         = "gap" // sent to every endpoint that misses something
 )
 
 // Events are the names that an endpoint may ask for.
 func Events() []string {
-	return []string{Occupied, Vacated, Added, Removed, ClientEvent, Count, Publication}
+	return []string{Occupied, Vacated, Added, Removed, ClientEvent, Count, Publication, CacheMiss}
 }
 
 // Definition is one endpoint in the configuration.

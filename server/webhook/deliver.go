@@ -26,9 +26,9 @@ const (
 // deliverer sends to one endpoint under one lease. Its goroutine owns it.
 type deliverer struct {
 	hooks    *Hooks
-	endpoint *endpoint
+	line     *line
+	endpoint *endpoint // as it was defined when the batch was begun
 	lease    uint64
-	wake     chan struct{}
 
 	position uint64    // everything up to here is delivered, or no event
 	stored   uint64    // position that the log has
@@ -45,16 +45,28 @@ type batch struct {
 	attempts   int
 }
 
-// run ends with ctx.
-func (d *deliverer) run(ctx context.Context) {
-	b := d.begin(ctx)
-	for ctx.Err() == nil {
-		if b != nil && d.note(ctx, b) && d.send(ctx, b) {
-			d.position = b.upto
+// run ends at once with ctx, and with soft when the attempt that is on its way has ended.
+func (d *deliverer) run(ctx, soft context.Context) {
+	if d.endpoint = d.line.now.Load(); d.endpoint == nil {
+		return
+	}
+	b := d.begin(soft)
+	tried := b != nil // b, perhaps
+	for soft.Err() == nil {
+		if b == nil {
+			b = d.next(soft)
+			continue
 		}
-		if ctx.Err() == nil {
-			b = d.next(ctx)
+		if !d.note(soft, b) {
+			break
 		}
+		if tried = true; !d.send(ctx, soft, b) {
+			return
+		}
+		d.position, b, tried = b.upto, nil, false
+	}
+	if at, ok := d.hooks.state.bounds(d.endpoint.Name); ok && !tried && (at.From != at.Upto || at.Gap) {
+		d.settle(ctx) // so that nobody sends again what is delivered
 	}
 }
 
@@ -63,7 +75,9 @@ func (d *deliverer) begin(ctx context.Context) *batch {
 	h, p := d.hooks, d.endpoint
 	at, ok := h.state.bounds(p.Name)
 	if !ok { // it is new, and begins now
-		d.position = h.config.Log.Head()
+		if d.position = d.endpoint.since; !d.endpoint.added {
+			d.position = h.config.Log.Head()
+		}
 		d.settle(ctx)
 		return nil
 	}
@@ -91,7 +105,7 @@ func (d *deliverer) begin(ctx context.Context) *batch {
 func (d *deliverer) again(ctx context.Context, from, upto uint64) *batch {
 	b := &batch{from: from, upto: upto}
 	for at := from; at < upto && ctx.Err() == nil; {
-		entries, read, err := d.hooks.read(at, 1000, 1<<20)
+		entries, read, err := d.hooks.read(d.endpoint, at, 1000, 1<<20)
 		var missing *log.MissingError
 		if errors.As(err, &missing) {
 			return &batch{from: from, upto: missing.Upto, gap: true}
@@ -126,7 +140,16 @@ func (d *deliverer) add(b *batch, e *log.Entry) (added int) {
 func (d *deliverer) next(ctx context.Context) *batch {
 	waited := false
 	for ctx.Err() == nil {
-		entries, upto, err := d.hooks.read(d.position, 1000, 1<<20)
+		now := d.line.now.Load()
+		if now == nil {
+			<-ctx.Done()
+			return nil
+		}
+		d.endpoint = now
+		entries, upto, err := d.hooks.read(now, d.position, 1000, 1<<20)
+		if d.line.now.Load() != now { // what was read may lack what it wants now
+			continue
+		}
 		var missing *log.MissingError
 		if errors.As(err, &missing) {
 			return &batch{from: d.position, upto: missing.Upto, gap: true}
@@ -151,7 +174,7 @@ func (d *deliverer) next(ctx context.Context) *batch {
 			if at, _ := d.hooks.state.bounds(d.endpoint.Name); at.From != at.Upto || at.Gap {
 				d.settle(ctx)
 			}
-			d.sleep(ctx, passEvery, d.wake)
+			d.sleep(ctx, passEvery, d.line.wake)
 		}
 	}
 	return nil
@@ -218,14 +241,21 @@ func (d *deliverer) store(ctx context.Context, b *batch) bool {
 	return false
 }
 
-// send sends b until it is delivered, or dead. false when ctx ended before.
-func (d *deliverer) send(ctx context.Context, b *batch) bool {
+// send sends b until it is delivered, or dead. false when ctx ended, or soft behind an attempt.
+func (d *deliverer) send(ctx, soft context.Context, b *batch) bool {
 	h, p := d.hooks, d.endpoint
 	body := p.body(b.events, b.newest)
 	id := p.batchID(h.cursor(b.upto), b.gap)
 	p.counts.oldest.Store(b.newest)
 	defer p.counts.oldest.Store(0)
+	select {
+	case <-p.kick: // it was for a request before
+	default:
+	}
 	for {
+		if now := d.line.now.Load(); now != nil { // a reload may have changed where to
+			p = now
+		}
 		f := p.once(ctx, id, body, h.config.Now())
 		if f == nil {
 			d.failing = time.Time{}
@@ -247,12 +277,12 @@ func (d *deliverer) send(ctx context.Context, b *batch) bool {
 		if b.attempts&(b.attempts-1) == 0 {
 			h.config.Report.Warn("a webhook was not delivered: trying again", "webhook", p.Name, "id", id, "attempt", b.attempts, "reason", f.what)
 		}
-		if d.isDead(b, now) && h.bury(ctx, p, b, id, body, f.what, now) {
+		if d.isDead(p, b, now) && h.bury(ctx, p, b, id, body, f.what, now) {
 			return true
 		}
 		p.counts.retried.Add(1)
-		d.sleep(ctx, max(d.backOff(b.attempts), f.after), p.kick)
-		if ctx.Err() != nil {
+		d.sleep(soft, max(d.backOff(b.attempts), f.after), p.kick)
+		if soft.Err() != nil {
 			return false
 		}
 	}
@@ -262,8 +292,8 @@ func (d *deliverer) send(ctx context.Context, b *batch) bool {
 // that is: a server that was down for longer than retry-for gives it another chance.
 const deadAfter = time.Minute
 
-func (d *deliverer) isDead(b *batch, now time.Time) bool {
-	return now.UnixMilli()-b.newest >= d.endpoint.RetryFor.Milliseconds() && now.Sub(d.failing) >= min(deadAfter, d.endpoint.RetryFor)
+func (d *deliverer) isDead(p *endpoint, b *batch, now time.Time) bool {
+	return now.UnixMilli()-b.newest >= p.RetryFor.Milliseconds() && now.Sub(d.failing) >= min(deadAfter, p.RetryFor)
 }
 
 // backOff is the time before the next attempt: twice as long each time, and between half and all of that.

@@ -242,7 +242,8 @@ func TestWhatIsGoneIsAGap(t *testing.T) {
 
 // After retry-for a batch is a dead letter, those behind it go on, and it can be sent again with its id.
 func TestDeadLetters(t *testing.T) {
-	for name, store := range map[string]webhook.Store{"memory": webhook.NewMemory(), "dir": webhook.Dir(t.TempDir() + "/dead")} {
+	shared := webhook.Shared{In: fake.New(time.Now).Open().Collection(webhook.LettersName)}
+	for name, store := range map[string]webhook.Store{"memory": webhook.NewMemory(), "dir": webhook.Dir(t.TempDir() + "/dead"), "shared": shared} {
 		t.Run(name, func(t *testing.T) {
 			down := true
 			v := newReceiver(t, nil)

@@ -21,10 +21,15 @@
 // as all others. What was reported is part of the state, so after a crash the next observer
 // goes on from there.
 //
-// With a log that several nodes share, one node observes and delivers: the one that holds the
-// lease. It is taken by an entry, which counts if nobody was faster, and it ends when the node
+// With a log that several nodes share, each endpoint has a lease, and so has the observer: its node
+// delivers, or observes. A lease is taken by an entry, which counts if nobody was faster, and it ends when the node
 // is gone (server/cluster). Cursors of a node that has lost it are ignored by all. A node that
-// does not know whether it still lives stops.
+// does not know whether it still lives stops. Of the nodes that live, the one with the least hash of name and
+// node should have a lease: it asks the one that has it, which finishes its request and gives the lease away.
+// Only a node that has the endpoint in its configuration asks, so nodes with different ones agree, too.
+//
+// What the endpoints are may change while Run runs (Prepare). The deliverer of one that stays goes on with the batch
+// that it has.
 //
 // What it leaves to others: which nodes live (server/cluster), subscribers (server/hub,
 // server/counts), members (server/presence), apps and their secrets (the server).

@@ -6,14 +6,32 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"peal/server/log"
 	"peal/server/pattern"
 )
 
-// endpoint is one that is configured. Fixed, but for its counts.
+// line is what an endpoint keeps when its definition changes.
+type line struct {
+	wake    chan struct{} // there is more in the log
+	sending chan struct{} // has one while a request is on its way
+	kick    chan struct{} // ends the pause before the next attempt
+	holding atomic.Uint64 // the lease under which this node delivers, 1 beyond its number; 0: it does not
+	counts  counts
+	now     atomic.Pointer[endpoint] // as it is defined, nil if it was removed; stored with the lock of recent
+}
+
+func newLine() *line {
+	return &line{wake: make(chan struct{}, 1), sending: make(chan struct{}, 1), kick: make(chan struct{}, 1)}
+}
+
+// endpoint is one that is configured. Fixed, but for its line.
 type endpoint struct {
 	Definition
+	*line
+	added    bool   // by a reload: it begins with since, if it has no cursor
+	since    uint64 // the recent entries from there on have what it wants; what is before must be read, if it can be
 	url      string
 	secret   []byte // of Standard Webhooks
 	app      *App   // as at the start, nil without one
@@ -21,9 +39,6 @@ type endpoint struct {
 	events   map[string]bool
 	patterns []pattern.Pattern // of names without the namespace; none: all
 	client   *http.Client
-	sending  chan struct{} // has one while a request is on its way
-	kick     chan struct{} // ends the pause before the next attempt
-	counts   counts
 }
 
 func newEndpoint(d Definition, apps func(id string) (App, bool), roots *x509.CertPool) (*endpoint, error) {
@@ -33,7 +48,7 @@ func newEndpoint(d Definition, apps func(id string) (App, bool), roots *x509.Cer
 	if d.Timeout <= 0 {
 		d.Timeout = DefaultTimeout
 	}
-	p := &endpoint{Definition: d, url: d.URL, events: map[string]bool{}, sending: make(chan struct{}, 1), kick: make(chan struct{}, 1), client: newClient(d.Timeout, d.AllowPrivate, roots)}
+	p := &endpoint{Definition: d, url: d.URL, events: map[string]bool{}, client: newClient(d.Timeout, d.AllowPrivate, roots)}
 	for _, name := range d.Events {
 		p.events[name] = true
 	}
@@ -86,14 +101,18 @@ func (p *endpoint) channel(name string) (shown string, ok bool) {
 // clientPrefix begins the names of events that clients publish, in the Pusher protocol and here.
 const clientPrefix = "client-"
 
+// isOfClient reports whether a client has sent an event of that kind. A backend can publish one of such a name, too.
+func isOfClient(e *log.Entry) bool {
+	return strings.HasPrefix(e.Event, clientPrefix) && e.Tags[log.ClientTag] != ""
+}
+
 // wants reports whether the entry may be an event for the endpoint. It runs under the append lock.
 func (p *endpoint) wants(e *log.Entry) bool {
 	switch e.Kind {
 	case log.KindControl:
-		return e.Event == eventChanges
+		return e.Event == eventChanges || e.Event == eventMisses && p.events[CacheMiss]
 	case log.KindPublication:
-		client := strings.HasPrefix(e.Event, clientPrefix)
-		if !p.events[Publication] && !(client && p.events[ClientEvent]) {
+		if !p.events[Publication] && !(p.events[ClientEvent] && isOfClient(e)) {
 			return false
 		}
 		if _, ok := p.channel(e.Channel); ok {

@@ -12,10 +12,12 @@ const (
 	eventBatch   = "webhook-batch"   // bounds
 	eventChanges = "webhook-changes" // changes
 	eventLease   = "webhook-lease"   // claim
+	eventMisses  = "webhook-misses"  // misses
+	eventKick    = "webhook-kick"    // kick
 )
 
 // bounds say that an endpoint has everything up to From, and that the batch up to Upto is on
-// its way; equal ones, that none is. They count if they are of the present lease.
+// its way; equal ones, that none is. They count if they are of the present lease of the endpoint.
 type bounds struct {
 	Endpoint string `json:"endpoint"`
 	Lease    uint64 `json:"lease,omitempty"`
@@ -39,10 +41,24 @@ type change struct {
 	Member      string `json:"member,omitempty"`
 }
 
-// claim takes the lease with this number, which must be the next one.
+// claim gives the lease of an endpoint, or that of the observer, to a node, or to none (0). Its number must be
+// the next one, so that the first of several counts. With Ask, the node asks the one that holds the lease with
+// this number to give it away.
 type claim struct {
+	Name  string `json:"endpoint,omitempty"` // "" of the observer
 	Node  uint64 `json:"node"`
 	Lease uint64 `json:"lease"`
+	Ask   bool   `json:"ask,omitempty"`
+}
+
+// misses are channels with a cache that had no event for a subscriber.
+type misses struct {
+	Channels []string `json:"channels"`
+}
+
+// kick has an endpoint that waits make its next attempt now.
+type kick struct {
+	Endpoint string `json:"endpoint"`
 }
 
 // entry is one of kind control. Its values are texts and numbers, which JSON always has.
@@ -63,6 +79,7 @@ func parse[T any](e *log.Entry) (v T, err error) {
 	return v, nil
 }
 
+// isOurs reports whether the state follows the entry.
 func isOurs(e *log.Entry) bool {
 	return e.Kind == log.KindControl && (e.Event == eventBatch || e.Event == eventChanges || e.Event == eventLease)
 }

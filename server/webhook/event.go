@@ -65,6 +65,14 @@ func (p *endpoint) appendEvents(dst []event, e *log.Entry, l *log.Lineage) []eve
 	from := len(dst)
 	switch e.Kind {
 	case log.KindControl:
+		if e.Event == eventMisses {
+			if m, err := parse[misses](e); err == nil {
+				for _, name := range m.Channels {
+					dst = p.appendChange(dst, &change{Name: CacheMiss, Channel: name})
+				}
+			}
+			break
+		}
 		if e.Event != eventChanges {
 			return dst
 		}
@@ -115,7 +123,7 @@ func (p *endpoint) appendChange(dst []event, c *change) []event {
 // appendPublication appends an event for each channel of the entry that the endpoint wants.
 func (p *endpoint) appendPublication(dst []event, e *log.Entry) []event {
 	kind := Publication
-	if strings.HasPrefix(e.Event, clientPrefix) && p.events[ClientEvent] {
+	if p.events[ClientEvent] && isOfClient(e) {
 		kind = ClientEvent
 	} else if !p.events[Publication] {
 		return dst

@@ -24,7 +24,7 @@ func TestUsersHaveNoNamespace(t *testing.T) {
 	id := [16]byte{7: 1, 15: 2}
 	entries := []*log.Entry{
 		entry(eventChanges, changes{All: []change{{Name: Added, Channel: "shop:presence-a", Member: "shop:7"}, {Name: Removed, Channel: "shop:presence-a", Member: "8"}}}),
-		{Kind: log.KindPublication, Channel: "shop:presence-a", Event: "client-x", Data: []byte("1"), Exclude: &id, Tags: map[string]string{log.UserTag: "7"}},
+		{Kind: log.KindPublication, Channel: "shop:presence-a", Event: "client-x", Data: []byte("1"), Exclude: &id, Tags: map[string]string{log.UserTag: "7", log.ClientTag: "1"}},
 	}
 	for _, c := range []struct {
 		endpoint *endpoint

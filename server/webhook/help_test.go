@@ -57,6 +57,7 @@ type receiver struct {
 	mu     sync.Mutex
 	all    []*request
 	answer func(n int, w http.ResponseWriter, r *http.Request)
+	take   func(path string, r *request) // called with each, nil for none
 	news   chan struct{}
 }
 
@@ -68,11 +69,18 @@ func newReceiver(t *testing.T, answer func(n int, w http.ResponseWriter, r *http
 }
 
 func (v *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // it was cut
+	}
+	got := &request{r.Header, body}
 	v.mu.Lock()
-	v.all = append(v.all, &request{r.Header, body})
+	v.all = append(v.all, got)
 	n := len(v.all)
 	v.mu.Unlock()
+	if v.take != nil {
+		v.take(r.URL.Path, got)
+	}
 	select {
 	case v.news <- struct{}{}:
 	default:
@@ -116,7 +124,7 @@ func definition(url string) webhook.Definition {
 func config(l log.Engine, all ...webhook.Definition) webhook.Config {
 	return webhook.Config{
 		Endpoints: all, Log: l, Report: quiet(), BatchWait: time.Millisecond, FirstPause: time.Millisecond,
-		Every: 2 * time.Millisecond, Vacate: 4 * time.Millisecond, Settle: 4 * time.Millisecond,
+		Every: 2 * time.Millisecond, Vacate: 4 * time.Millisecond, Settle: 4 * time.Millisecond, Spread: time.Hour,
 	}
 }
 
@@ -201,4 +209,15 @@ func upTo(n int) string {
 		all[i] = fmt.Sprint(i)
 	}
 	return strings.Join(all, " ")
+}
+
+// failing answers 503 while *fails, which the lock of v guards.
+func failing(v *receiver, fails *bool) func(int, http.ResponseWriter, *http.Request) {
+	return func(_ int, w http.ResponseWriter, _ *http.Request) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if *fails {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}
 }

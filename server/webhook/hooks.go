@@ -22,9 +22,10 @@ type Config struct {
 	Dead      Store
 
 	// Of a log that several nodes share; Node is 0 without others.
-	Node  uint64
-	Nodes func() []uint64 // that live, this one included
-	Alive time.Duration   // beyond which a node that reads nothing new does not know whether it lives
+	Node   uint64
+	Nodes  func() []uint64 // that live, this one included
+	Alive  time.Duration   // beyond which a node that reads nothing new does not know whether it lives
+	Spread time.Duration   // for which another node holds a lease that should be this one's, before this one asks, default 5 s
 
 	// What an observer looks at. Subscribers and Members are of all nodes; Each calls f for
 	// each channel that may have subscribers; complete is false while members of a node are unknown.
@@ -66,6 +67,7 @@ func (c Config) withDefaults() Config {
 	duration(&c.Vacate, 3*time.Second)
 	duration(&c.Settle, 10*time.Second)
 	duration(&c.Alive, time.Minute)
+	duration(&c.Spread, 5*time.Second)
 	if c.Names <= 0 {
 		c.Names = DefaultNames
 	}
@@ -83,23 +85,22 @@ func (c Config) withDefaults() Config {
 
 // Hooks are all endpoints. It is a log.Tail, and a log.State.
 type Hooks struct {
-	// Fixed at New.
-	config    Config
-	endpoints []*endpoint
-	reader    log.Reader // nil for a log in memory
-	shared    log.Distributed
+	// Fixed at New. Config.Endpoints is as it was then.
+	config Config
+	reader log.Reader // nil for a log in memory
+	shared log.Distributed
 
+	set    atomic.Pointer[[]*endpoint] // stored with the lock of recent
 	state  *state
 	recent recent
 	loaded uint64 // entries up to here are in the state that was loaded
 	look   observer
 
-	more    atomic.Bool   // Apply has kept something
-	holding atomic.Uint64 // the lease under which this node delivers, 1 beyond its number; 0: it does not
+	missed missed
 
-	wakes   []chan struct{} // of deliverers
-	burying sync.Mutex      // held for a change of Config.Dead
-	dropped atomic.Uint64   // dead letters for which there was no room
+	more    atomic.Bool   // Apply has kept something
+	burying sync.Mutex    // held for a change of Config.Dead
+	dropped atomic.Uint64 // dead letters for which there was no room
 }
 
 // New returns Hooks for a log that is not started yet.
@@ -110,17 +111,18 @@ func New(c Config) (*Hooks, error) {
 	if c.Node != 0 {
 		h.shared, _ = c.Log.(log.Distributed)
 	}
-	for _, d := range c.Endpoints {
-		p, err := newEndpoint(d, c.Apps, c.Roots)
-		if err != nil {
-			return nil, err
-		}
-		h.endpoints = append(h.endpoints, p)
-		h.wakes = append(h.wakes, make(chan struct{}, 1))
-	}
 	h.look.init(h)
+	h.set.Store(&[]*endpoint{})
+	use, err := h.Prepare(c.Endpoints, c.Apps)
+	if err != nil {
+		return nil, err
+	}
+	use()
 	return h, nil
 }
+
+// endpoints are those that are configured now.
+func (h *Hooks) endpoints() []*endpoint { return *h.set.Load() }
 
 // Observed reports whether any endpoint wants events of channels, and of members.
 func Observed(all []Definition) (channels, members bool) {
@@ -140,12 +142,15 @@ func (h *Hooks) Room(int, int) bool { return true }
 
 // Apply follows the entries of this package, and keeps what an endpoint wants; see log.Tail.
 func (h *Hooks) Apply(batch []*log.Entry) {
-	if len(h.endpoints) == 0 && !log.IsControl(batch) {
+	if len(h.endpoints()) == 0 && !log.IsControl(batch) {
 		return
 	}
 	for _, e := range batch {
-		if isOurs(e) {
+		switch {
+		case isOurs(e):
 			h.follow(e)
+		case e.Kind == log.KindControl && e.Event == eventKick:
+			h.applyKick(e)
 		}
 	}
 	if h.recent.add(batch, h.wanted) {
@@ -154,7 +159,7 @@ func (h *Hooks) Apply(batch []*log.Entry) {
 }
 
 func (h *Hooks) wanted(e *log.Entry) bool {
-	return slices.ContainsFunc(h.endpoints, func(p *endpoint) bool { return p.wants(e) })
+	return slices.ContainsFunc(h.endpoints(), func(p *endpoint) bool { return p.wants(e) })
 }
 
 func (h *Hooks) follow(e *log.Entry) {
@@ -168,8 +173,8 @@ func (h *Hooks) Wake() {
 	if !h.more.Swap(false) {
 		return
 	}
-	for _, wake := range h.wakes {
-		signal(wake)
+	for _, p := range h.endpoints() {
+		signal(p.wake)
 	}
 }
 
@@ -205,7 +210,7 @@ func (h *Hooks) Lost(string) {}
 // trim forgets the recent entries that all endpoints have.
 func (h *Hooks) trim() {
 	least := h.config.Log.Head()
-	for _, p := range h.endpoints {
+	for _, p := range h.endpoints() {
 		at, ok := h.state.bounds(p.Name)
 		if !ok {
 			return
@@ -245,11 +250,12 @@ func (h *Hooks) append(ctx context.Context, e *log.Entry) error {
 
 // read returns entries behind after, wanted or not, and the position up to which it has looked. The
 // error is a *log.MissingError if some are gone.
-func (h *Hooks) read(after uint64, count, bytes int) (entries []*log.Entry, upto uint64, err error) {
+func (h *Hooks) read(p *endpoint, after uint64, count, bytes int) (entries []*log.Entry, upto uint64, err error) {
 	entries, upto, floor, ok := h.recent.read(after, count, bytes)
-	if ok {
+	if ok && (after >= p.since || h.reader == nil) {
 		return entries, upto, nil
 	}
+	floor = max(floor, p.since)
 	if h.reader == nil {
 		return nil, after, &log.MissingError{After: after, Upto: floor}
 	}
@@ -258,6 +264,8 @@ func (h *Hooks) read(after uint64, count, bytes int) (entries []*log.Entry, upto
 	switch {
 	case len(entries) > 0:
 		return entries, entries[len(entries)-1].Sequence, nil
+	case err == nil && after >= h.config.Log.Head(): // it is being shown
+		return nil, after, nil
 	case errors.As(err, &missing), err == nil: // none there, though some were: they cannot be read
 		if missing == nil || missing.Upto <= after {
 			missing = &log.MissingError{After: after, Upto: floor}

@@ -20,7 +20,8 @@ const (
 // observer finds what has changed since it was reported, while this node holds the lease.
 type observer struct {
 	hooks             *Hooks
-	channels, members bool // that any endpoint wants events of
+	channels, members atomic.Bool   // that any endpoint wants events of
+	holding           atomic.Uint64 // as line.holding
 	untracked         atomic.Uint64
 
 	mu      sync.Mutex
@@ -34,9 +35,11 @@ type observer struct {
 
 func (o *observer) init(h *Hooks) {
 	o.hooks = h
-	o.channels, o.members = Observed(h.config.Endpoints)
 	o.touched = map[string]struct{}{}
 }
+
+// wanted reports whether there is anything to observe.
+func (o *observer) wanted() bool { return o.channels.Load() || o.members.Load() }
 
 // Touch says that the subscribers or members of a channel may have changed. Any goroutine may call it;
 // it locks for as long as a map takes.
@@ -50,7 +53,7 @@ func (h *Hooks) TouchAll() {
 }
 
 func (o *observer) touch(channel string) {
-	if !o.channels && !o.members || strings.HasPrefix(channel, "$") {
+	if !o.wanted() || strings.HasPrefix(channel, "$") {
 		return
 	}
 	o.mu.Lock()
@@ -67,9 +70,6 @@ func (o *observer) touch(channel string) {
 
 // run looks until ctx ends.
 func (o *observer) run(ctx context.Context, lease uint64) {
-	if !o.channels && !o.members {
-		return
-	}
 	o.mu.Lock()
 	o.active, o.all = true, true
 	o.mu.Unlock()
@@ -230,7 +230,7 @@ func (o *observer) look(name string, settled bool, tracked *int) (found []change
 
 // interest reports which events of a channel any endpoint wants.
 func (h *Hooks) interest(name string) (channels, count, members bool) {
-	for _, p := range h.endpoints {
+	for _, p := range h.endpoints() {
 		if _, ok := p.channel(name); ok {
 			c, m := p.observes()
 			channels, members, count = channels || c, members || m, count || p.events[Count]

@@ -17,6 +17,7 @@ type recent struct {
 	bytes   int
 	floor   uint64 // everything behind it that is wanted is in entries
 	head    uint64 // up to which entries were applied
+	begun   bool   // see begin
 }
 
 // add takes the next entries, of which wanted are kept.
@@ -24,14 +25,14 @@ func (r *recent) add(batch []*log.Entry, wanted func(*log.Entry) bool) (some boo
 	if len(batch) == 0 {
 		return false
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var keep []*log.Entry
 	for _, e := range batch {
 		if wanted(e) {
 			keep = append(keep, e)
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.head == 0 {
 		r.floor = batch[0].Sequence - 1 // what was before is restored
 	}
@@ -95,6 +96,7 @@ func (r *recent) trim(upto uint64) {
 func (r *recent) begin(head uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.begun = true
 	if r.head == 0 {
 		r.floor, r.head = head, head
 	}

@@ -18,17 +18,25 @@ type state struct {
 	saved    []byte              // of the state as it is, nil if it has changed since
 
 	mu      sync.Mutex
-	node    uint64 // that holds the lease, 0 for none
-	number  uint64 // of the lease
+	look    lease // of the observer
 	places  map[string]position
 	pending []changes
 	changed bool // since saved
 }
 
-// position are the newest bounds of an endpoint, and the place and time of their entry.
+// lease is that of an endpoint, or of the observer. A log of one node has none: all of it is zero.
+type lease struct {
+	Node   uint64 `json:"node,omitempty"`  // that holds it, 0 for none
+	Number uint64 `json:"lease,omitempty"` // 1 more each time that it changes hands
+	Asked  uint64 `json:"asked,omitempty"` // node that asks for it, 0 for none
+}
+
+// position are the lease and the newest bounds of an endpoint. Entry is the newest of either; Time
+// is that of the bounds. From is "" before the first bounds.
 type position struct {
-	From  string `json:"from"`
-	Upto  string `json:"upto"`
+	lease
+	From  string `json:"from,omitempty"`
+	Upto  string `json:"upto,omitempty"`
 	Gap   bool   `json:"gap,omitempty"`
 	Entry uint64 `json:"entry"`
 	Time  int64  `json:"time"`
@@ -43,8 +51,7 @@ type channel struct {
 // kept is the state as it is saved, in JSON.
 type kept struct {
 	Version  int                 `json:"version"`
-	Node     uint64              `json:"node,omitempty"`
-	Lease    uint64              `json:"lease,omitempty"`
+	lease                        // of the observer
 	Places   map[string]position `json:"places,omitempty"`
 	Channels map[string]*channel `json:"channels,omitempty"`
 }
@@ -77,7 +84,7 @@ func (s *state) apply(e *log.Entry) error {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if c.Lease == s.number {
+		if c.Lease == s.look.Number {
 			s.pending, s.changed = append(s.pending, c), true
 		}
 	case eventLease:
@@ -85,25 +92,52 @@ func (s *state) apply(e *log.Entry) error {
 		if err != nil {
 			return err
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if c.Lease == s.number+1 {
-			s.number, s.node, s.changed = c.Lease, c.Node, true
-		}
+		s.applyClaim(&c, e)
 	}
 	return nil
+}
+
+// applyClaim gives a lease to a node, or notes that a node asks for it.
+func (s *state) applyClaim(c *claim, e *log.Entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.look
+	if c.Name != observing {
+		at = s.places[c.Name].lease
+	}
+	switch {
+	case c.Ask && c.Lease == at.Number:
+		at.Asked = c.Node
+	case !c.Ask && c.Lease == at.Number+1:
+		at = lease{Node: c.Node, Number: c.Lease}
+	default:
+		return
+	}
+	s.changed = true
+	if c.Name == observing {
+		s.look = at
+		return
+	}
+	p := s.places[c.Name]
+	p.lease, p.Entry = at, e.Sequence
+	s.putLocked(c.Name, p)
 }
 
 func (s *state) applyBounds(b *bounds, e *log.Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b.Lease != s.number {
+	at := s.places[b.Endpoint].lease
+	if b.Lease != at.Number {
 		return
 	}
 	s.changed = true
-	s.places[b.Endpoint] = position{From: b.From, Upto: b.Upto, Gap: b.Gap, Entry: e.Sequence, Time: e.Time}
+	s.putLocked(b.Endpoint, position{lease: at, From: b.From, Upto: b.Upto, Gap: b.Gap, Entry: e.Sequence, Time: e.Time})
+}
+
+func (s *state) putLocked(name string, p position) {
+	s.places[name] = p
 	if len(s.places) > mostPlaces {
-		oldest := b.Endpoint
+		oldest := name
 		for name, p := range s.places {
 			if p.Entry < s.places[oldest].Entry {
 				oldest = name
@@ -117,15 +151,18 @@ func (s *state) applyBounds(b *bounds, e *log.Entry) {
 func (s *state) bounds(name string) (p position, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, ok = s.places[name]
-	return p, ok
+	p = s.places[name]
+	return p, p.From != ""
 }
 
-// lease is the node that holds it, and its number.
-func (s *state) lease() (node, number uint64) {
+// lease is that of an endpoint, or of the observer.
+func (s *state) lease(name string) lease {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.node, s.number
+	if name == observing {
+		return s.look
+	}
+	return s.places[name].lease
 }
 
 // settle folds the changes in that wait. Somebody must call it now and then.
@@ -223,14 +260,14 @@ func (s *state) save() []byte {
 	defer s.fold.Unlock()
 	s.settleFolding()
 	s.mu.Lock()
-	k := kept{Version: stateVersion, Node: s.node, Lease: s.number, Places: make(map[string]position, len(s.places))}
+	k := kept{Version: stateVersion, lease: s.look, Places: make(map[string]position, len(s.places))}
 	for name, p := range s.places {
 		k.Places[name] = p
 	}
 	changed := s.changed
 	s.changed = false
 	s.mu.Unlock()
-	if k.Lease == 0 && len(k.Places)+len(s.channels) == 0 {
+	if k.lease == (lease{}) && len(k.Places)+len(s.channels) == 0 {
 		return nil
 	}
 	if changed || s.saved == nil {
@@ -257,7 +294,7 @@ func (s *state) load(b []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.node, s.number, s.places, s.pending, s.changed = k.Node, k.Lease, map[string]position{}, nil, true
+	s.look, s.places, s.pending, s.changed = k.lease, map[string]position{}, nil, true
 	for name, p := range k.Places {
 		s.places[name] = p
 	}

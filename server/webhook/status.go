@@ -38,11 +38,13 @@ type Stat struct {
 	Lag       uint64 `json:"lag"`       // entries of the log behind its cursor, wanted or not, while a batch is on its way; else 0
 	Age       int64  `json:"age_ms"`    // of the batch that is on its way, 0 for none
 	Cursor    string `json:"cursor"`    // "" before its first
+	Delivers  bool   `json:"delivers"`  // this node delivers to it
+	Node      uint64 `json:"node"`      // that delivers to it, 0 for none or without other nodes
 }
 
 // Status is all endpoints.
 type Status struct {
-	Delivers  bool     `json:"delivers"` // this node does
+	Delivers  bool     `json:"delivers"` // this node does, to any of them
 	Webhooks  []Stat   `json:"webhooks"`
 	Letters   []Letter `json:"letters"`   // the oldest first, without bodies
 	Dropped   uint64   `json:"dropped"`   // dead letters for which there was no room
@@ -51,14 +53,16 @@ type Status struct {
 
 // Stats are the endpoints without their letters.
 func (h *Hooks) Stats() Status {
-	s := Status{Delivers: len(h.endpoints) > 0 && h.holding.Load() > 0, Dropped: h.dropped.Load(), Untracked: h.look.untracked.Load(), Webhooks: []Stat{}}
+	s := Status{Dropped: h.dropped.Load(), Untracked: h.look.untracked.Load(), Webhooks: []Stat{}}
 	now := h.config.Now().UnixMilli()
-	for _, p := range h.endpoints {
+	for _, p := range h.endpoints() {
 		c := &p.counts
 		one := Stat{
 			Name: p.Name, URL: Redacted(p.url), Delivered: c.delivered.Load(), Failed: c.failed.Load(), Retried: c.retried.Load(),
-			Dead: c.dead.Load(), Failing: c.failing.Load(),
+			Dead: c.dead.Load(), Delivers: p.holding.Load() > 0, Node: h.state.lease(p.Name).Node,
 		}
+		one.Failing = one.Delivers && c.failing.Load()
+		s.Delivers = s.Delivers || one.Delivers
 		if one.Failing {
 			c.mu.Lock()
 			one.Reason = c.last
@@ -82,10 +86,7 @@ func (h *Hooks) Status(ctx context.Context) (Status, error) {
 	s := h.Stats()
 	all, err := h.config.Dead.List(ctx)
 	s.Letters = []Letter{}
-	for _, l := range all {
-		l.Body = nil
-		s.Letters = append(s.Letters, l)
-	}
+	s.Letters = append(s.Letters, all...)
 	return s, err
 }
 
@@ -100,7 +101,7 @@ func (h *Hooks) Retry(ctx context.Context, webhook, id string) (sent int, err er
 	if p == nil {
 		return 0, fmt.Errorf("no webhook of the configuration has the name %q", webhook)
 	}
-	signal(p.kick)
+	h.kickAll(p)
 	all, err := h.config.Dead.List(ctx)
 	if err != nil {
 		return 0, err
@@ -111,7 +112,14 @@ func (h *Hooks) Retry(ctx context.Context, webhook, id string) (sent int, err er
 			continue
 		}
 		found = true
-		if f := p.once(ctx, l.ID, l.Body, h.config.Now()); f != nil {
+		body, err := h.config.Dead.Body(ctx, webhook, l.ID)
+		if err != nil {
+			return sent, err
+		}
+		if body == nil { // another node was faster
+			continue
+		}
+		if f := p.once(ctx, l.ID, body, h.config.Now()); f != nil {
 			return sent, fmt.Errorf("webhook %q, %s: %w", webhook, l.ID, f)
 		}
 		sent++
@@ -154,7 +162,7 @@ func (h *Hooks) forget(ctx context.Context, webhook, id string) (bool, error) {
 }
 
 func (h *Hooks) endpoint(name string) *endpoint {
-	for _, p := range h.endpoints {
+	for _, p := range h.endpoints() {
 		if p.Name == name {
 			return p
 		}

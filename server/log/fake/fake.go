@@ -24,6 +24,8 @@ type Store struct {
 	savedAt uint64
 	failing error
 	nodes   []*Node // that are started and not closed
+
+	collections map[string][]log.Document
 }
 
 // New returns an empty store. now is the clock, time.Now outside tests of time.

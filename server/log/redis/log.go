@@ -8,7 +8,15 @@ import (
 // Log is the engine. It implements log.Distributed and log.Reader.
 type Log struct {
 	*distributed.Log
-	inbox *inbox
+	inbox       *inbox
+	collections *collections
+}
+
+// Close ends the log; see log.Engine.
+func (l *Log) Close() error {
+	err := l.Log.Close()
+	l.collections.close()
+	return err
 }
 
 // Inbox implements log.Inboxed.
@@ -27,4 +35,5 @@ var (
 	_ log.Distributed = (*Log)(nil)
 	_ log.Reader      = (*Log)(nil)
 	_ log.Inboxed     = (*Log)(nil)
+	_ log.Collecting  = (*Log)(nil)
 )

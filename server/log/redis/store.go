@@ -84,7 +84,7 @@ func Open(url string, c Config, now func() time.Time) (*Log, error) {
 		s.Close()
 		return nil, fmt.Errorf("log %s: %w", Redacted(url), explained(err))
 	}
-	return &Log{l, newInbox(s.inbox, l.Node())}, nil
+	return &Log{l, newInbox(s.inbox, l.Node()), newCollections(s.inbox)}, nil
 }
 
 func open(url string, c Config) (*store, error) {

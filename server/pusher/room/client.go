@@ -43,7 +43,7 @@ func (r *Room) clientEvent(c loop.Client, k *connection, m *pusher.Message) (cod
 	case !r.paces(c, k):
 		return pusher.CodeClientEvent, errRate
 	}
-	d := publish.Draft{Data: pusher.ClientData(m.Data), Event: m.Event, Tags: r.userTag(c, k, n.Text())}
+	d := publish.Draft{Data: pusher.ClientData(m.Data), Event: m.Event, Tags: r.clientTags(c, k, n.Text())}
 	r.id = r.Sessions.Of(c.Session()).Append(r.id[:0])
 	d.Exclude = r.id
 	if err := d.Check(); err != nil {
@@ -79,17 +79,20 @@ func (r *Room) paces(c loop.Client, k *connection) bool {
 // clientEvents stands for all channels in the bucket of a connection. No channel is named so.
 const clientEvents = "$client-events"
 
-// userTag is the tag with the user_id of the client on a presence channel, nil for none.
-func (r *Room) userTag(c loop.Client, k *connection, channel string) map[string]string {
+// ofClient are the tags of an event of a client that has no user_id.
+var ofClient = map[string]string{log.ClientTag: "1"}
+
+// clientTags are the tags of an event of the client: on a presence channel with its user_id.
+func (r *Room) clientTags(c loop.Client, k *connection, channel string) map[string]string {
 	guest := r.Guests.Of(c.Session())
 	if guest == nil {
-		return nil
+		return ofClient
 	}
 	client, listed := guest.On(channel)
 	if !listed {
-		return nil
+		return ofClient
 	}
-	return map[string]string{log.UserTag: strings.TrimPrefix(client, k.app.Namespace)}
+	return map[string]string{log.ClientTag: "1", log.UserTag: strings.TrimPrefix(client, k.app.Namespace)}
 }
 
 // lost tells the client of an event that the store of the log has lost. nil for a log on a

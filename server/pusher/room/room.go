@@ -44,6 +44,7 @@ type Room struct {
 	Starts   subscribe.Resolver
 	Sessions *session.IDs
 	Counts   *tally.Counts
+	Missed   func(channel string) // called when a channel with a cache has no event for a new subscriber; nil for none
 
 	// Loop-owned.
 	connections map[uint64]*connection // by session

@@ -133,6 +133,9 @@ func (r *Room) tellMore(c loop.Client, k *connection, n *names.Name, name string
 	info, _ := r.Desk.Hub.Channel(n.Text())
 	if wantsLast && info.Messages == 0 {
 		c.Write(pusher.AppendCacheMiss(nil, name))
+		if r.Missed != nil {
+			r.Missed(n.Text())
+		}
 	}
 	if counts {
 		c.Write(pusher.AppendCount(nil, name, info.Subscribers))
