@@ -7,6 +7,7 @@ import (
 	"peal/loop"
 	"peal/server/app"
 	"peal/server/httpapi"
+	"peal/server/pusher/xhr"
 )
 
 // apps are the definitions of all apps. The error does not contain a secret.
@@ -60,4 +61,9 @@ func (s *Server) endUnserved(ctx context.Context) error {
 		s.config.Log.Info("ended connections whose app was removed or changed", "connections", ended)
 	}
 	return nil
+}
+
+// fallback is the limits of sessions over plain HTTP.
+func (c Config) fallback() xhr.Limits {
+	return xhr.Limits{Sessions: c.FallbackSessions, PerAddress: c.ofShare(c.FallbackSessions)}
 }

@@ -145,6 +145,10 @@ type Config struct {
 	// package share.
 	AddressShare int
 
+	// FallbackSessions is how many sessions of Pusher clients over plain HTTP there may be,
+	// default 10,000; those of one address have AddressShare of them.
+	FallbackSessions int
+
 	// IdempotencyWindow is how long an idempotency key is remembered, default 5
 	// minutes; IdempotencyKeys how many are, default 500,000. An address that has
 	// its share of them is refused. When all are in use, the address that has most
@@ -240,6 +244,7 @@ func (c Config) WithDefaults() Config {
 	number(&c.Workers, 2)
 	number(&c.WorkerQueue, 256)
 	number(&c.AddressShare, 50)
+	number(&c.FallbackSessions, 10_000)
 	number(&c.TokenWorkers, max(2, runtime.GOMAXPROCS(0)/2))
 	number(&c.TokenQueue, 20_000)
 	if c.Auth == "" {

@@ -239,10 +239,12 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	encoder.Deflates = func(channel string) bool { return s.table.Load().Deflates(channel) }
 	s.dismisser = &dismisser{loops: s.loops}
 	s.buckets, s.users = rate.New(rate.Buckets), permit.NewUsers()
+	streams := xhr.NewSessions(c.fallback(), s.loops)
+	s.closers.add("end the sessions over plain HTTP", func() error { streams.Close(); return nil })
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.directory(), Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
 		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
-		Identity: s.identity(c), Apps: apps, CacheMissed: s.hooks.Missed, Streams: xhr.NewSessions(), Buckets: s.buckets, Users: s.users, Proxies: s.proxies, AddressFull: s.loops.AddressFull, NoMemory: &s.noMemory, Stale: &s.stale,
+		Identity: s.identity(c), Apps: apps, CacheMissed: s.hooks.Missed, Streams: streams, Adopter: s.loops, Buckets: s.buckets, Users: s.users, Proxies: s.proxies, AddressFull: s.loops.AddressFull, NoMemory: &s.noMemory, Stale: &s.stale,
 		MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}
 	if s.access != nil {

@@ -29,6 +29,7 @@ const (
 	Pusher
 	PusherCursors
 	PusherXHR
+	PusherReceiver
 )
 
 // Standard returns the rows of Peal's own dialects, and those of other protocols behind
@@ -121,6 +122,14 @@ func ours() []Dialect {
 			Gap: func(dst []byte, g ring.Gap, lineage *log.Lineage) []byte {
 				return xhr.AppendLines(dst, pusher.AppendGap(nil, g, lineage))
 			},
+			Close: func(dst []byte, code uint16, reason string, retry time.Duration) []byte {
+				return xhr.AppendLines(dst, pusher.AppendClose(nil, code, reason, retry))
+			},
+		},
+		// What receives the lines of a pusher-xhr for its client: nothing is subscribed here.
+		PusherReceiver: {
+			Name: "pusher-receiver", Framing: loop.EventStream, Format: "json", Internal: true,
+			Encode: func(*log.Entry, string, log.Cursor) []byte { return nil },
 			Close: func(dst []byte, code uint16, reason string, retry time.Duration) []byte {
 				return xhr.AppendLines(dst, pusher.AppendClose(nil, code, reason, retry))
 			},

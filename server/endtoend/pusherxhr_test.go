@@ -2,12 +2,14 @@ package endtoend_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -235,6 +237,45 @@ func TestTheProtocolOverPlainHTTP(t *testing.T) {
 	}
 }
 
+// A client that polls receives what is published between its polls, however much that is: it
+// comes from the log.
+func TestPollsOfThePusherProtocol(t *testing.T) {
+	p := startApp(t)
+	path := "/pusher/app/" + appKey + "/7/pppppppp"
+	poll := func() *xhrSession {
+		a := p.do("POST", path+"/xhr"+xhrQuery, "", "Origin: http://localhost:3000")
+		if a.status != 200 || a.header.Get("Content-Type") != "application/javascript; charset=utf-8" || a.header.Get("Access-Control-Allow-Origin") != "http://localhost:3000" {
+			t.Fatalf("%d %v %s", a.status, a.header, a.body)
+		}
+		return &xhrSession{p: p, path: path, lines: bufio.NewReader(bytes.NewReader(a.body)), body: io.NopCloser(nil)}
+	}
+	s := poll().established()
+	if s.send(subscribeTo("orders", "")) != 204 {
+		t.Fatal("nothing can be sent")
+	}
+	poll().want("pusher_internal:subscription_succeeded orders {}")
+	const events, size = 20, 30_000
+	for i := range events {
+		p.trigger(t, fmt.Sprintf(`{"name":"e%d","channels":["orders"],"data":"%s"}`, i, strings.Repeat("x", size)))
+	}
+	polls := 0
+	for i := 0; i < events; polls++ {
+		for s = poll(); i < events; i++ {
+			if _, err := s.lines.Peek(1); err != nil {
+				break
+			}
+			s.want(fmt.Sprintf("e%d orders %s", i, strings.Repeat("x", size)))
+		}
+	}
+	if polls < 2 {
+		t.Errorf("%d polls", polls)
+	}
+	if status := s.send(`{"event":"pusher:ping","data":{}}`); status != 204 {
+		t.Errorf("status %d", status)
+	}
+	poll().want("pusher:pong  {}")
+}
+
 // A session is that of its name and key, while it is open.
 func TestSessionsOverPlainHTTPBelongToTheirClient(t *testing.T) {
 	const other = "9:other-key:other-secret"
@@ -256,8 +297,16 @@ func TestSessionsOverPlainHTTPBelongToTheirClient(t *testing.T) {
 			t.Errorf("%s: %d %s", path, got.status, got.body)
 		}
 	}
+	for _, origin := range []string{"http://localhost:3001", ""} { // it is that of a page of one origin
+		if got := p.do("POST", a.path+"/xhr_send", "[]", map[bool][]string{true: {"Origin: " + origin}}[origin != ""]...); got.status != 404 {
+			t.Errorf("by a page of %q: %d %s", origin, got.status, got.body)
+		}
+		if got := p.do("POST", a.path+"/xhr"+xhrQuery, "", map[bool][]string{true: {"Origin: " + origin}}[origin != ""]...); !strings.Contains(string(got.body), "\nc[4200,") {
+			t.Errorf("received by a page of %q: %d %s", origin, got.status, got.body)
+		}
+	}
 	for _, body := range []string{"", "x", "{}", "[1]", `["a"`, "[" + strings.Repeat(`"a",`, 64) + `"a"]`} {
-		if got := p.do("POST", a.path+"/xhr_send", body); got.status != 400 {
+		if got := p.do("POST", a.path+"/xhr_send", body, "Origin: http://localhost:3000"); got.status != 400 {
 			t.Errorf("%.20q: %d %s", body, got.status, got.body)
 		}
 	}
@@ -354,12 +403,36 @@ func TestTheFallbackOfABrowser(t *testing.T) {
 		t.Errorf("errors: %s", got)
 	}
 
-	// After 256 KiB the client opens a new response, and so connects again.
-	before := browser.evaluate(`ann.connection.socket_id`)
-	for range 6 {
-		p.trigger(t, `{"name":"long","channels":["orders"],"data":"`+strings.Repeat("x", 50<<10)+`"}`)
+	// After 256 KiB the client asks for the next response, and goes on without loss.
+	before := browser.evaluate(`[ann.connection.socket_id, bob.connection.socket_id].join()`)
+	var want []string
+	for i := range 18 {
+		p.trigger(t, fmt.Sprintf(`{"name":"long","channels":["orders"],"data":"%d %s"}`, i, strings.Repeat("ü", 20<<10)))
+		want = append(want, strconv.Itoa(i))
 	}
-	browser.until(`ann.connection.state === 'connected' && ann.connection.socket_id !== '` + before + `' && ann.channel('orders').subscribed`)
 	p.trigger(t, `{"name":"after","channels":["orders"],"data":"1"}`)
-	browser.until(`heard.includes('ann after 1')`)
+	browser.until(`['ann', 'bob'].every(u => heard.includes(u + ' after 1'))`)
+	for _, user := range []string{"ann", "bob"} {
+		if got := browser.evaluate(`heard.filter(x => x.startsWith('` + user + ` long ')).map(x => parseInt(x.slice(10))).join()`); got != strings.Join(want, ",") {
+			t.Errorf("%s hears %s", user, got)
+		}
+	}
+	if got := browser.evaluate(`[ann.connection.socket_id, bob.connection.socket_id].join()`); got != before {
+		t.Errorf("the connections are others: %s, before %s", got, before)
+	}
+
+	// The second fallback, for proxies that hold back responses until they end.
+	browser.evaluate(`window.eve = connect('eve', {enabledTransports: ['xhr_polling']}); 0`)
+	browser.until(`eve.connection.state === 'connected'`)
+	browser.evaluate(`for (const c of ['orders', 'private-chat', 'presence-room']) eve.subscribe(c); 0`)
+	browser.until(`transport(eve) === 'xhr_polling' && eve.allChannels().length === 3 && eve.allChannels().every(c => c.subscribed) && eve.channel('presence-room').members.count === 3`)
+	socket := browser.evaluate(`eve.connection.socket_id`)
+	for i := range 30 {
+		p.trigger(t, fmt.Sprintf(`{"name":"polled","channels":["orders"],"data":"%d"}`, i))
+	}
+	browser.evaluate(`eve.channel('private-chat').trigger('client-typing', {last: true}); 0`)
+	browser.until(`heard.includes('ann client-typing {"last":true}') && heard.includes('eve polled 29')`)
+	if got := browser.evaluate(`heard.filter(x => x.startsWith('eve polled ')).every((x, i) => x === 'eve polled ' + i) && eve.connection.socket_id`); got != socket {
+		t.Errorf("eve hears %s; its socket is %s, before %s", browser.evaluate(`heard.filter(x => x.startsWith('eve ')).join()`), got, socket)
+	}
 }

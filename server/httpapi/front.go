@@ -112,9 +112,10 @@ type Deps struct {
 	// CacheMissed is called on any loop when a Pusher channel with a cache has no event for a new subscriber. nil for none.
 	CacheMissed func(channel string)
 
-	// Streams are the sessions of Pusher clients over plain HTTP. nil: those of this Front's
-	// loop only.
+	// Streams are the sessions of Pusher clients over plain HTTP, whose streams Adopter makes.
+	// Without it there are none.
 	Streams *xhr.Sessions
+	Adopter Adopter
 
 	// Origins are those that have asked, by Policy. nil: a table of this Front's own,
 	// which an Encoder must have too if it is to answer polls of pages.
@@ -262,7 +263,7 @@ func (d Deps) withDefaults() Deps {
 		d.Dialects = dialect.NewTable(dialect.Standard()...)
 	}
 	if d.Streams == nil {
-		d.Streams = xhr.NewSessions()
+		d.Streams = xhr.NewSessions(xhr.Limits{}, d.Door)
 	}
 	if d.Sessions == nil {
 		d.Sessions = session.Random()
@@ -319,7 +320,10 @@ func (f *Front) request(c *loop.Call) {
 
 // Open implements loop.Front.
 func (f *Front) Open(c loop.Client, s *loop.Subscription) {
-	if f.isPusher(c) {
+	switch {
+	case c.Dialect() == dialect.PusherReceiver: // what it is sent comes from its session
+		return
+	case f.isPusher(c):
 		f.pusher.Open(f.clientOf(c), s)
 		return
 	}
@@ -351,14 +355,19 @@ func (f *Front) Due(c loop.Client) {
 
 // Left implements loop.Front.
 func (f *Front) Left(session uint64) {
-	f.deps.Streams.Left(session)
+	f.deps.Streams.Lost(session)
 	f.pusher.Left(session)
 	f.guests.Left(session)
 	f.streams.left(session)
 }
 
 // Responded implements loop.Observer.
-func (f *Front) Responded(session uint64, response []byte) { f.access.responded(session, response) }
+func (f *Front) Responded(session uint64, response []byte) {
+	if response == nil {
+		f.deps.Streams.Lost(session)
+	}
+	f.access.responded(session, response)
+}
 
 // Dismiss reports whether the connection of that session has one of the names, by its
 // token, its URL or for a channel that it has. Then its end must follow, at which it

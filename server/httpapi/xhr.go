@@ -3,6 +3,7 @@ package httpapi
 import (
 	"peal/loop"
 	"peal/loop/frame"
+	"peal/server/app"
 	"peal/server/dialect"
 	"peal/server/pusher"
 	"peal/server/pusher/rest"
@@ -11,28 +12,34 @@ import (
 	"peal/server/response"
 )
 
-// streaming serves the Pusher protocol for browsers behind a proxy that refuses
-// WebSockets: /pusher/app/{key}/…, the xhr_streaming of pusher-js. What clients send is carried out by the
-// room that WebSockets have, too.
-type streaming struct {
+// Adopter makes sockets of this process streams of its loops: a loop.Group. See there.
+type Adopter interface {
+	Adopt(loop uint16, a loop.Arrival, begin func(ref loop.Ref, session uint64) *loop.Subscription)
+}
+
+// fallback serves the Pusher protocol for browsers behind a proxy that refuses
+// WebSockets: /pusher/app/{key}/…, the xhr_streaming and xhr_polling of pusher-js. What clients send is
+// carried out by the room that WebSockets have, too.
+type fallback struct {
 	*shared
 	sockets *pushing // whose checks of the URL these are
 }
 
 // xhrRows are its routes.
 func xhrRows(s *shared) []route {
-	p := &streaming{s, &pushing{s}}
+	p := &fallback{s, &pushing{s}}
 	const session = "/pusher/app/{key}/{server}/{session}/"
 	return []route{
-		{pattern: session + "xhr_streaming", methods: "POST", serve: p.open, refuse: p.refuseOpen},
+		{pattern: session + "xhr_streaming", methods: "POST", serve: p.stream, refuse: p.refuseStream},
+		{pattern: session + "xhr", methods: "POST", serve: p.poll, refuse: p.refusePoll},
 		{pattern: session + "xhr_send", methods: "POST", serve: p.send},
 	}
 }
 
 // Found in requests about sessions.
 var (
-	errNoSession   = &refusal.Error{Status: 404, Code: "unknown_session", Message: "there is no open session of that name and key on this server: open one with xhr_streaming; several servers need sticky sessions for /pusher/app"}
-	errSessionName = &refusal.Error{Status: 404, Code: "unknown_session", Message: "the path of a session is /pusher/app/KEY/SERVER/SESSION/xhr_streaming, SERVER a number of at most 3 digits, SESSION 8 to 32 letters and digits"}
+	errNoSession   = &refusal.Error{Status: 404, Code: "unknown_session", Message: "there is no open session of that name and key on this server: open one with xhr_streaming or xhr; several servers need sticky sessions for /pusher/app"}
+	errSessionName = &refusal.Error{Status: 404, Code: "unknown_session", Message: "the path of a session is /pusher/app/KEY/SERVER/SESSION/xhr_streaming, or …/xhr, SERVER a number of at most 3 digits, SESSION 8 to 32 letters and digits"}
 	errSessionBusy = &refusal.Error{Status: 429, Code: "busy", Message: "too many messages of this session wait: send the next one when the server has responded to those before"}
 )
 
@@ -40,8 +47,8 @@ var (
 const codeReopen = 4200
 
 // session is the name of the session in the path. If ok is false, the request has been refused.
-func (p *streaming) session(x *exchange) (name xhr.Name, ok bool) {
-	if p.deps.Apps.Len() == 0 {
+func (p *fallback) session(x *exchange) (name xhr.Name, ok bool) {
+	if p.deps.Apps.Len() == 0 || p.deps.Adopter == nil {
 		x.refuse(rest.ErrNoApps)
 		return name, false
 	}
@@ -51,74 +58,135 @@ func (p *streaming) session(x *exchange) (name xhr.Name, ok bool) {
 	return name, ok
 }
 
-// open opens a session: the connection is its stream of lines from then on. What is
-// wrong with the URL comes as lines, for clients read nothing of a response that is not 200.
-func (p *streaming) open(x *exchange) {
+// stream opens a session or goes on with it: the connection is a stream of its lines from then
+// on. What is wrong comes as lines, for clients read nothing of a response that is not 200.
+func (p *fallback) stream(x *exchange) {
+	c := x.call
+	if !p.receive(x, &xhr.Receiver{Number: c.Session, Ref: c.Conn}, p.end) {
+		return
+	}
+	sub := p.deps.Dialects.Subscription(dialect.PusherReceiver, 0)
+	sub.Named = true
+	c.Out = x.appendXHRHead(c.Out)
+	c.Verdict, c.Sub = loop.Stream, sub
+}
+
+// poll opens a session or goes on with it: the response has the next lines.
+func (p *fallback) poll(x *exchange) {
+	c, reply := x.call, x.pendingReply()
+	r := &xhr.Receiver{Number: c.Session, Ref: c.Conn, Respond: func(lines []byte) []byte {
+		return reply.shape.append(nil, reply.clock.Date(), 200, xhrType, response.NoStore, lines)
+	}}
+	if p.receive(x, r, p.endPoll) {
+		x.later()
+	}
+}
+
+// receive makes r the receiver of the session in the path, and opens it if there is none.
+// If it reports false, the request has been answered, by refuse perhaps.
+func (p *fallback) receive(x *exchange, r *xhr.Receiver, refuse func(x *exchange, code uint16, reason string)) bool {
 	name, ok := p.session(x)
 	if !ok {
-		return
+		return false
+	}
+	origin := string(x.head.Origin)
+	if s := p.deps.Streams.Find(name, origin); s != nil {
+		if p.deps.Streams.Receive(s, r) {
+			return true
+		}
+		// Somebody has guessed its name: nobody is to have what is another's.
+		s.End()
+		refuse(x, codeReopen, "the session was open: connect again")
+		return false
 	}
 	a, _, err := p.sockets.read(x)
 	if err == nil {
 		err = p.sockets.admit(x, a)
 	}
+	taken := false
+	if err == nil {
+		taken, err = p.deps.Streams.Open(name, origin, x.by, r, p.start(x, a))
+	}
 	if err != nil {
-		p.refuse(x, err)
-		return
+		p.counts.Refuse(err)
+		refuse(x, pusher.CloseCode(err.CloseCode()), err.Code+": "+err.Message)
+		return false
 	}
-	c := x.call
-	if other := p.deps.Streams.Open(name, c.Session, c.Conn, p.pusher); other != nil {
-		// The client opens it anew, or somebody has guessed its name: neither gets the other's.
-		p.deps.Door.Do(other.Ref, func(c loop.Client) { c.Close(frame.CloseTryAgainLater, "opened anew") })
-		p.end(x, codeReopen, "the session was open: connect again")
-		return
+	if taken { // by a page of another origin
+		refuse(x, codeReopen, "the session was open: connect again")
 	}
-	sub := p.deps.Dialects.Subscription(dialect.PusherXHR, 0)
-	p.pusher.Arrive(c.Session, a, sub)
-	c.Out = append(x.appendXHRHead(c.Out), xhr.Opened...)
-	c.Verdict, c.Sub = loop.Stream, sub
+	return !taken
 }
+
+// start makes a socket the stream of a session, on this loop and with the address of the client.
+func (p *fallback) start(x *exchange, a *app.App) xhr.Start {
+	number, arrival := x.call.Conn.Loop, loop.Arrival{Peer: x.client, Secure: x.https}
+	return func(s *xhr.Session, socket int) {
+		arrival.Socket = int32(socket)
+		p.deps.Adopter.Adopt(number, arrival, func(ref loop.Ref, session uint64) *loop.Subscription {
+			s.Begun(ref, p.pusher)
+			sub := p.deps.Dialects.Subscription(dialect.PusherXHR, 0)
+			p.pusher.Arrive(session, a, sub)
+			return sub
+		})
+	}
+}
+
+const xhrType = "application/javascript; charset=utf-8"
 
 // appendXHRHead begins a stream of lines: see appendSSEHead.
 func (x *exchange) appendXHRHead(dst []byte) []byte {
 	h := response.Head{
-		Status: 200, Type: "application/javascript; charset=utf-8", Size: response.Endless, Close: true,
+		Status: 200, Type: xhrType, Size: response.Endless, Close: true,
 		Origin: x.cors, Lines: response.NoStore + "X-Accel-Buffering: no\r\n",
 	}
 	return response.End(h.AppendLines(dst))
 }
 
-// refuse ends a session that has just opened.
-func (p *streaming) refuse(x *exchange, err *refusal.Error) {
-	p.counts.Refuse(err)
-	p.end(x, pusher.CloseCode(err.CloseCode()), err.Code+": "+err.Message)
+// appendEnd appends the lines of a session that opens and ends.
+func appendEnd(dst []byte, code uint16, reason string) []byte {
+	dst = append(dst, xhr.Opened...)
+	dst = xhr.AppendLines(dst, pusher.AppendError(nil, int(code), reason))
+	return xhr.AppendLines(dst, frame.AppendClose(nil, code, reason))
 }
 
-// end opens a session and ends it.
-func (p *streaming) end(x *exchange, code uint16, reason string) {
+// end responds with a stream that ends.
+func (p *fallback) end(x *exchange, code uint16, reason string) {
 	c := x.call
-	c.Out = append(x.appendXHRHead(c.Out), xhr.Opened...)
-	c.Out = xhr.AppendLines(c.Out, pusher.AppendError(nil, int(code), reason))
-	c.Out = xhr.AppendLines(c.Out, frame.AppendClose(nil, code, reason))
+	c.Out = appendEnd(x.appendXHRHead(c.Out), code, reason)
 	c.Verdict = loop.ReplyClose
 }
 
-// refuseOpen refuses a connection that is here for that only.
-func (p *streaming) refuseOpen(x *exchange, err *refusal.Error) bool {
+// endPoll responds to a poll with an end.
+func (p *fallback) endPoll(x *exchange, code uint16, reason string) {
+	x.reply(200, xhrType, response.NoStore, appendEnd(nil, code, reason))
+}
+
+// refuseStream and refusePoll refuse a connection that is here for that only.
+func (p *fallback) refuseStream(x *exchange, err *refusal.Error) bool {
+	return p.refuseWith(x, err, p.end)
+}
+
+func (p *fallback) refusePoll(x *exchange, err *refusal.Error) bool {
+	return p.refuseWith(x, err, p.endPoll)
+}
+
+func (p *fallback) refuseWith(x *exchange, err *refusal.Error, end func(x *exchange, code uint16, reason string)) bool {
 	if string(x.head.Method) != "POST" {
 		return false
 	}
-	p.refuse(x, err)
+	p.counts.Refuse(err)
+	end(x, pusher.CloseCode(err.CloseCode()), err.Code+": "+err.Message)
 	return true
 }
 
 // send has the messages of a client carried out on the loop of its session.
-func (p *streaming) send(x *exchange) {
+func (p *fallback) send(x *exchange) {
 	name, ok := p.session(x)
 	if !ok {
 		return
 	}
-	s := p.deps.Streams.Find(name)
+	s := p.deps.Streams.Find(name, string(x.head.Origin))
 	if s == nil {
 		x.refuse(errNoSession)
 		return
@@ -128,23 +196,33 @@ func (p *streaming) send(x *exchange) {
 		x.refuse(err)
 		return
 	}
-	if !s.Enter(max(1, len(messages))) {
+	if !s.Enter(max(1, len(messages)), len(x.body)) {
 		x.refuse(errSessionBusy)
 		return
 	}
-	if len(messages) == 0 { // it asks for a sign of life
-		p.deps.Door.Do(s.Ref, func(c loop.Client) {
-			s.Done(1)
-			c.Write([]byte(xhr.Beat))
-		})
+	p.carryOut(s, messages, len(x.body))
+	x.reply(204, "", response.NoStore, nil)
+}
+
+// carryOut has messages carried out that have entered a session with so many bytes. An empty array
+// asks for a sign of life.
+func (p *fallback) carryOut(s *xhr.Session, messages [][]byte, size int) {
+	ref, room := s.Stream()
+	if len(messages) == 0 {
+		messages = [][]byte{nil}
 	}
 	for _, m := range messages { // each by itself: the one before may have ended the session
-		p.deps.Door.Do(s.Ref, func(c loop.Client) {
-			s.Done(1)
-			s.Room.Message(xhr.Client{Client: c}, false, m)
+		bytes := size
+		size = 0
+		p.deps.Door.Do(ref, func(c loop.Client) {
+			s.Done(bytes)
+			if m == nil {
+				c.Write([]byte(xhr.Beat))
+				return
+			}
+			room.Message(xhr.Client{Client: c}, false, m)
 		})
 	}
-	x.reply(204, "", response.NoStore, nil)
 }
 
 // clientOf is the client as its room writes to it.

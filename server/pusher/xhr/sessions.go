@@ -3,9 +3,10 @@ package xhr
 import (
 	"strings"
 	"sync"
-	"sync/atomic"
+	"time"
 
-	"peal/loop"
+	"peal/server/refusal"
+	"peal/server/share"
 )
 
 // Name is what a client calls its session, together with the key of its app:
@@ -42,78 +43,137 @@ func ParseName(key, server, session []byte) (name Name, ok bool) {
 	return Name(b.String()), true
 }
 
-// maxWaiting is how many messages of a client may wait for the loop of its session.
-const maxWaiting = 64
-
-// Room carries out what clients send: a room.Room. On its loop.
-type Room interface {
-	Message(c loop.Client, binary bool, payload []byte)
+// Limits are those of all sessions of a server. Zero values have defaults.
+type Limits struct {
+	Sessions   int           // at a time, 10,000
+	PerAddress int           // of one share, as many as Sessions
+	Patience   time.Duration // how long a session lives without a request that receives, 15 s
 }
 
-// Session is an open one.
-type Session struct {
-	Ref  loop.Ref // of its response
-	Room Room     // of its loop
+// Found where a session would be opened. A client comes back after a second.
+var (
+	errFull        = &refusal.Error{Status: 503, Code: "too_many_connections", Message: "the server has as many sessions over plain HTTP as it may have (fallback-sessions): try again later"}
+	errAddressFull = &refusal.Error{Status: 429, Code: "too_many_connections", Message: "this address has as many sessions over plain HTTP as it may have (fallback-sessions, address-share): try again later"}
+)
 
-	name    Name
-	number  uint64 // of the connection
-	waiting atomic.Int32
-}
-
-// Enter notes that n messages are on their way to the loop of the session; it reports false
-// if there are too many. Done must follow for each.
-func (s *Session) Enter(n int) bool {
-	if s.waiting.Add(int32(n)) > maxWaiting {
-		s.waiting.Add(int32(-n))
-		return false
-	}
-	return true
-}
-
-// Done says that n messages have come.
-func (s *Session) Done(n int) { s.waiting.Add(int32(-n)) }
-
-// Sessions are the open sessions of a server: at most as many as it has connections, each of
-// which is limited and counted as any other.
+// Sessions are those of a server.
 type Sessions struct {
-	mu       sync.Mutex
-	byName   map[Name]*Session
-	byNumber map[uint64]*Session
+	limits Limits
+	door   Door
+
+	running sync.WaitGroup // goroutines of sessions
+
+	mu        sync.Mutex
+	closed    bool
+	byName    map[Name]*Session
+	receivers map[uint64]*Receiver // by the number of their connections
+	ledger    share.Ledger[struct{}]
 }
 
-// NewSessions returns an empty one.
-func NewSessions() *Sessions {
-	return &Sessions{byName: map[Name]*Session{}, byNumber: map[uint64]*Session{}}
+// NewSessions returns an empty table. door leads to the connections of clients.
+func NewSessions(l Limits, door Door) *Sessions {
+	if l.Sessions <= 0 {
+		l.Sessions = 10_000
+	}
+	if l.PerAddress <= 0 {
+		l.PerAddress = l.Sessions
+	}
+	if l.Patience <= 0 {
+		l.Patience = 15 * time.Second
+	}
+	return &Sessions{limits: l, door: door, byName: map[Name]*Session{}, receivers: map[uint64]*Receiver{}}
 }
 
-// Open makes the connection of a session number the session of that name. If another
-// connection is, it is returned, and nothing is changed.
-func (t *Sessions) Open(name Name, number uint64, ref loop.Ref, room Room) (other *Session) {
+// Find is the session of that name for a page of that origin, "" for none of them; nil: there is none.
+func (t *Sessions) Find(name Name, origin string) *Session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if other := t.byName[name]; other != nil {
-		return other
+	if s := t.byName[name]; s != nil && s.origin == origin {
+		return s
 	}
-	s := &Session{Ref: ref, Room: room, name: name, number: number}
-	t.byName[name], t.byNumber[number] = s, s
 	return nil
 }
 
-// Find is the session of that name, nil for none.
-func (t *Sessions) Find(name Name) *Session {
+// Open opens a session of that name, whose first receiver is r. by is the share of its address.
+// If there is one of that name already, taken is true, and nothing is changed.
+func (t *Sessions) Open(name Name, origin string, by share.Key, r *Receiver, start Start) (taken bool, _ *refusal.Error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.byName[name]
+	switch {
+	case t.byName[name] != nil:
+		return true, nil
+	case t.closed:
+		return false, refusal.ErrDraining
+	case len(t.byName) >= t.limits.Sessions:
+		return false, errFull
+	case t.ledger.Held(by) >= t.limits.PerAddress:
+		return false, errAddressFull
+	}
+	s, err := newSession(t, name, origin, start)
+	if err != nil {
+		return false, errFull
+	}
+	s.account = t.ledger.Open(by)
+	t.ledger.Add(s.account, 1)
+	t.byName[name] = s
+	s.attach(r)
+	t.receivers[r.Number] = r
+	t.running.Go(func() {
+		s.relay()
+		t.forget(s)
+	})
+	return false, nil
 }
 
-// Left forgets the session of a connection that has ended, if it has one.
-func (t *Sessions) Left(number uint64) {
+// Receive makes r the receiver of a session. ok is false if it has another one, which still
+// receives: then somebody has guessed the name, and nobody is to have what is another's.
+func (t *Sessions) Receive(s *Session, r *Receiver) (ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.byNumber[number]; s != nil {
-		delete(t.byNumber, number)
-		delete(t.byName, s.name)
+	if t.byName[s.name] != s || !s.attach(r) {
+		return false
 	}
+	t.receivers[r.Number] = r
+	return true
+}
+
+// Lost says that a connection has ended. If it received a stream, its session ends, because its
+// client takes that for the end; if it waited as a poll, the next one may come.
+func (t *Sessions) Lost(number uint64) {
+	t.mu.Lock()
+	r := t.receivers[number]
+	delete(t.receivers, number)
+	t.mu.Unlock()
+	if r != nil {
+		r.session.lost(r)
+	}
+}
+
+// release forgets a receiver that has received all it may.
+func (t *Sessions) release(r *Receiver) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.receivers[r.Number] == r { // and not the next poll on its connection
+		delete(t.receivers, r.Number)
+	}
+}
+
+func (t *Sessions) forget(s *Session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.byName, s.name)
+	t.ledger.Add(s.account, -1)
+}
+
+// Close ends all sessions and waits for their goroutines.
+func (t *Sessions) Close() {
+	t.mu.Lock()
+	t.closed = true
+	for _, s := range t.byName {
+		s.End()
+	}
+	t.mu.Unlock()
+	t.running.Wait()
 }
 
 // Len is how many there are.

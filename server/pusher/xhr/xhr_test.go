@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"peal/loop"
 	"peal/loop/frame"
 	"peal/server/ijson"
 	"peal/server/pusher/xhr"
@@ -47,41 +46,6 @@ func TestNamesOfSessions(t *testing.T) {
 		if ok != c.ok || ok && name != xhr.Name(c.key+"/"+c.server+"/"+c.session+"/") {
 			t.Errorf("%s/%s/%s: %q, %v", c.key, c.server, c.session, name, ok)
 		}
-	}
-}
-
-func TestOneConnectionHasASession(t *testing.T) {
-	s := xhr.NewSessions()
-	a, b := loop.Ref{Slot: 1}, loop.Ref{Slot: 2}
-	if other := s.Open("x", 10, a, nil); other != nil {
-		t.Fatal(other)
-	}
-	if other := s.Open("x", 11, b, nil); other == nil || other.Ref != a {
-		t.Errorf("opened twice: %v", other)
-	}
-	s.Left(11) // of none
-	if got := s.Find("x"); got == nil || got.Ref != a || s.Find("y") != nil {
-		t.Errorf("found %v", got)
-	}
-	s.Left(10)
-	if s.Find("x") != nil || s.Len() != 0 {
-		t.Error("it is there after its connection has left")
-	}
-	if other := s.Open("x", 11, b, nil); other != nil || s.Find("x").Ref != b || s.Len() != 1 {
-		t.Errorf("not opened anew: %v", other)
-	}
-}
-
-func TestMessagesThatWaitAreLimited(t *testing.T) {
-	s := xhr.NewSessions()
-	s.Open("x", 10, loop.Ref{}, nil)
-	one := s.Find("x")
-	if !one.Enter(64) || one.Enter(1) {
-		t.Error("64 are not the limit")
-	}
-	one.Done(1)
-	if one.Enter(2) || !one.Enter(1) {
-		t.Error("what has come is still counted, or what was refused is")
 	}
 }
 

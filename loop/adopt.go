@@ -1,0 +1,17 @@
+package loop
+
+// Adopt makes a connected socket that this process has made itself a connection of a loop, and
+// a stream from its first byte: what is written to the stream can be read at the other end of the socket. It is not
+// counted with its address. begin is called once, on the loop's goroutine, and returns
+// what the stream is, with Commands; Front.Open follows. If the kernel does not take the
+// socket, it is closed, and begin is not called. Any goroutine may call Adopt.
+func (g *Group) Adopt(loop uint16, a Arrival, begin func(ref Ref, session uint64) *Subscription) {
+	l := g.loops[loop]
+	l.load.Add(1)
+	l.Post(func() {
+		l.adopt(newcomer{Arrival: a})
+		if slot, c := l.bySocket(a.Socket); c != nil {
+			l.startStream(slot, c, begin(Ref{Loop: l.number, Slot: slot, Generation: c.generation}, c.session), nil)
+		}
+	})
+}
