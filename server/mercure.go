@@ -3,8 +3,10 @@ package server
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"peal/server/identity"
+	"peal/server/mercure/subscription"
 	"peal/server/rules"
 	"peal/server/token"
 )
@@ -24,6 +26,9 @@ type Mercure struct {
 	// default Yes.
 	Cookie string
 	Query  rules.Choice
+
+	// Subscriptions is how many subscriptions are listed and have events, 0 for none. Fixed.
+	Subscriptions int
 }
 
 // MercureKeys are fields of token.Config. See there.
@@ -74,6 +79,27 @@ func (c Config) checkMercure() (errs []error) {
 		errs = append(errs, fmt.Errorf("config: mercure-cookie %q: must be a name of letters, digits, - and _, or off", c.Mercure.Cookie))
 	}
 	return errs
+}
+
+// newSubscriptions is the table of the subscriptions of the Mercure protocol, nil if they are
+// not listed. c has its defaults.
+func (c Config) newSubscriptions() *subscription.Table {
+	if c.Mercure.Subscriptions <= 0 {
+		return nil
+	}
+	return subscription.New(c.Mercure.Subscriptions, c.ofShare(c.Mercure.Subscriptions))
+}
+
+// SubscriptionStats is what the table of the subscriptions of the Mercure protocol has done.
+func (s *Server) SubscriptionStats() subscription.Stats { return s.subscriptions.Stats() }
+
+// reportSubscriptions appends events of subscriptions, and returns when to call it again; nil when
+// the table signals.
+func (s *Server) reportSubscriptions() (again <-chan time.Time) {
+	if !s.subscriptions.Report(s.log.Append) {
+		return nil
+	}
+	return time.After(subscription.ReportEvery)
 }
 
 // mercure is how clients of the Mercure protocol prove who they are, nil if it is off. c

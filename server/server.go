@@ -30,6 +30,7 @@ import (
 	"peal/server/log"
 	"peal/server/logging"
 	"peal/server/memory"
+	"peal/server/mercure/subscription"
 	"peal/server/permit"
 	"peal/server/presence"
 	"peal/server/pusher/xhr"
@@ -71,6 +72,7 @@ type Server struct {
 	tokens        *token.Verifier
 
 	publisherTokens, subscriberTokens *token.Verifier // of the Mercure protocol
+	subscriptions                     *subscription.Table
 
 	fronts  []*httpapi.Front // by loop; used on its goroutine only
 	origins *httpapi.Origins
@@ -238,6 +240,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	encoder.MinBytes = c.DeflateMinBytes
 	encoder.Deflates = func(channel string) bool { return s.table.Load().Deflates(channel) }
 	s.dismisser = &dismisser{loops: s.loops}
+	s.subscriptions = c.newSubscriptions()
 	s.buckets, s.users = rate.New(rate.Buckets), permit.NewUsers()
 	streams := xhr.NewSessions(c.fallback(), s.loops)
 	s.closers.add("end the sessions over plain HTTP", func() error { streams.Close(); return nil })
@@ -245,7 +248,8 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 		Log: s.log, Hub: s.directory(), Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
 		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
 		Identity: s.identity(c), Apps: apps, CacheMissed: s.hooks.Missed, Streams: streams, Adopter: s.loops, Buckets: s.buckets, Users: s.users, Proxies: s.proxies, AddressFull: s.loops.AddressFull, NoMemory: &s.noMemory, Stale: &s.stale,
-		MessageLimit: c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
+		Subscriptions: s.subscriptions,
+		MessageLimit:  c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}
 	if s.access != nil {
 		deps.Access = s.access
@@ -342,7 +346,8 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	signalled, drained := ctx.Done(), make(chan struct{})
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
-	var changes <-chan time.Time // while there is something to tell about presence
+	var changes <-chan time.Time       // while there is something to tell about presence
+	var subscriptions <-chan time.Time // and about subscriptions of the Mercure protocol
 	for {
 		select {
 		case now := <-sweep.C:
@@ -360,6 +365,12 @@ func (s *Server) Run(ctx context.Context) (err error) {
 			}
 		case <-changes:
 			changes = s.tickPresence()
+		case <-s.subscriptions.Work():
+			if subscriptions == nil {
+				subscriptions = time.After(subscription.ReportEvery)
+			}
+		case <-subscriptions:
+			subscriptions = s.reportSubscriptions()
 		case err := <-failed:
 			s.config.Log.Error("an event loop stopped unexpectedly", "error", err)
 			return err
@@ -370,6 +381,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 				close(drained)
 			})
 		case <-drained:
+			s.subscriptions.Finish(s.log.Append)
 			return nil
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"peal/server/cluster"
 	"peal/server/hub"
 	"peal/server/memory"
+	"peal/server/mercure/subscription"
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/tally"
@@ -28,6 +29,7 @@ import (
 type Source interface {
 	HubStats() hub.Stats
 	PresenceStats() presence.Stats
+	SubscriptionStats() subscription.Stats
 	Bans() (kept int, evicted uint64) // disconnected clients that are kept away, and those evicted early
 	Revocations() revoke.Stats
 	UsersRefused() uint64      // streams, polls and WebSockets of users that had too many

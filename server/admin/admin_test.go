@@ -19,6 +19,7 @@ import (
 	"peal/server/cluster"
 	"peal/server/hub"
 	"peal/server/memory"
+	"peal/server/mercure/subscription"
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/tally"
@@ -36,7 +37,10 @@ type source struct {
 
 func (s *source) HubStats() hub.Stats           { return hub.Stats{Channels: 3, Messages: 5, Bytes: 700} }
 func (s *source) PresenceStats() presence.Stats { return presence.Stats{Members: 2} }
-func (s *source) Bans() (int, uint64)           { return 4, 1 }
+func (s *source) SubscriptionStats() subscription.Stats {
+	return subscription.Stats{Active: 3, Unlisted: 1, Events: 7}
+}
+func (s *source) Bans() (int, uint64) { return 4, 1 }
 func (s *source) RateLimited() map[string]uint64 {
 	return map[string]uint64{"connection": 11, "key": 0, "user": 12, "channel": 0}
 }

@@ -16,6 +16,7 @@ import (
 	"peal/server/hub"
 	"peal/server/inbox"
 	"peal/server/memory"
+	"peal/server/mercure/subscription"
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/tally"
@@ -50,12 +51,13 @@ type state struct {
 	cluster    cluster.Status
 	start      Start
 	inbox      inbox.Stats
+	mercure    subscription.Stats
 	webhooks   webhook.Status
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.hub, s.head, s.failing = c.source.HubStats(), c.source.LogHead(), c.source.LogFailing()
-	s.presence = c.source.PresenceStats()
+	s.presence, s.mercure = c.source.PresenceStats(), c.source.SubscriptionStats()
 	s.bans, s.lostBans = c.source.Bans()
 	s.limited = c.source.RateLimited()
 	s.revoked = c.source.Revocations()
@@ -238,6 +240,10 @@ var metrics = []metric{
 	one(prometheus.CounterValue, "presence_unlisted_total", "Clients with a name for which the list of a channel had no room.", func(s *state) float64 { return float64(s.presence.Unlisted) }),
 	one(prometheus.CounterValue, "presence_evicted_total", "Members removed from a list to make room for clients of addresses with fewer members.", func(s *state) float64 { return float64(s.presence.Evicted) }),
 	one(prometheus.CounterValue, "presence_events_total", "Join and leave events.", func(s *state) float64 { return float64(s.presence.Events) }),
+
+	one(prometheus.GaugeValue, "mercure_subscriptions", "Subscriptions of the Mercure protocol that are listed.", func(s *state) float64 { return float64(s.mercure.Active) }),
+	one(prometheus.CounterValue, "mercure_subscriptions_unlisted_total", "Subscriptions of the Mercure protocol for which the list had no room.", func(s *state) float64 { return float64(s.mercure.Unlisted) }),
+	one(prometheus.CounterValue, "mercure_subscription_events_total", "Updates about the beginning and end of subscriptions.", func(s *state) float64 { return float64(s.mercure.Events) }),
 
 	one(prometheus.CounterValue, "logging_lost_lines_total", "Lines of the server's own log that its reader did not receive.", func(s *state) float64 { return float64(s.lost) }),
 	one(prometheus.CounterValue, "access_log_lost_lines_total", "Lines of the access log that were left out.", func(s *state) float64 { return float64(s.lostAccess) }),

@@ -22,6 +22,7 @@ import (
 	"peal/server/identity"
 	"peal/server/log"
 	"peal/server/look"
+	"peal/server/mercure/subscription"
 	"peal/server/names"
 	"peal/server/permit"
 	"peal/server/presence"
@@ -116,6 +117,9 @@ type Deps struct {
 	// Without it there are none.
 	Streams *xhr.Sessions
 	Adopter Adopter
+
+	// Subscriptions are those of the Mercure protocol. nil: they are not listed.
+	Subscriptions *subscription.Table
 
 	// Origins are those that have asked, by Policy. nil: a table of this Front's own,
 	// which an Encoder must have too if it is to answer polls of pages.
@@ -359,6 +363,7 @@ func (f *Front) Left(session uint64) {
 	f.pusher.Left(session)
 	f.guests.Left(session)
 	f.streams.left(session)
+	f.deps.Subscriptions.End(session)
 }
 
 // Responded implements loop.Observer.

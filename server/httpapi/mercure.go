@@ -42,6 +42,8 @@ type mercureHub struct {
 	subscribing
 	row  ring.Encoding
 	free *update // for the next one; nil while the log has it
+
+	topics []string // of the request that is read, if subscriptions are listed
 }
 
 func newHub(s *shared) *mercureHub {
@@ -149,6 +151,9 @@ func (h *mercureHub) subscribe(x *exchange) {
 		lines = append(h.appendPreceding(lines, &w, cursor), "\r\n"...)
 	}
 	h.stream(x, &w, sub, err, string(lines))
+	if h.topics != nil {
+		h.subscribed(x, sub, h.topics)
+	}
 }
 
 // readTopics reads the query into x.channels: the public channel of each topic, and the
@@ -156,6 +161,7 @@ func (h *mercureHub) subscribe(x *exchange) {
 // hubs. It returns the id of the client's last event, empty for none.
 func (h *mercureHub) readTopics(x *exchange) (cursor []byte, err *refusal.Error) {
 	x.channels.Reset(x.names, x.deps.ChannelLimit)
+	h.topics = nil
 	x.args.ParseBytes(x.head.Query)
 	for key, value := range x.args.All() {
 		switch string(key) {
@@ -194,6 +200,7 @@ func (h *mercureHub) readTopics(x *exchange) (cursor []byte, err *refusal.Error)
 
 // addMatch adds a topic of Mercure 1.0, in which braces have no meaning.
 func (h *mercureHub) addMatch(x *exchange, text []byte) *refusal.Error {
+	h.note(text)
 	if string(text) == all {
 		return h.addTemplate(x, text)
 	}
@@ -202,6 +209,7 @@ func (h *mercureHub) addMatch(x *exchange, text []byte) *refusal.Error {
 
 // addTopic adds what the client may receive of a topic.
 func (h *mercureHub) addTopic(x *exchange, text []byte) *refusal.Error {
+	h.note(text)
 	if string(text) == all || bytes.ContainsAny(text, "{}") {
 		return h.addTemplate(x, text)
 	}

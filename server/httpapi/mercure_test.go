@@ -21,7 +21,7 @@ const hubPath = "/.well-known/mercure"
 
 // newHub is a Front with tokens for Mercure: p.u.b publishes on books and news, s.u.b
 // reads the private updates of books. Without a token public updates are for all.
-func newHub(t *testing.T, change func(m *identity.Mercure)) *guarded {
+func newHub(t *testing.T, change func(m *identity.Mercure), more ...func(d *httpapi.Deps)) *guarded {
 	t.Helper()
 	selectors := func(list ...string) grant.Selectors {
 		s, err := mercure.Compile(list)
@@ -47,6 +47,9 @@ func newHub(t *testing.T, change func(m *identity.Mercure)) *guarded {
 		d.Mercure = m
 		d.Rules = rules.New([]rules.Rule{{Match: "closed", Subscribe: rules.Token}, {Match: "backends", Subscribe: rules.Backend, Publish: rules.Backend}, {Match: "news", ClientPublish: rules.No}},
 			rules.Rule{Subscribe: rules.Token, Publish: rules.Token})
+		for _, set := range more {
+			set(d)
+		}
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"peal/server/mercure/subscription"
 	"peal/server/names"
 	"peal/server/permit"
 	"peal/server/refusal"
@@ -41,7 +42,7 @@ const (
 func rows(s *shared) []route {
 	subscribing, publishing := &subscribing{s}, &publishing{shared: s}
 	looking, control, revoking, pages := &looking{s}, &control{s}, &revoking{s}, newPages()
-	pushing := &pushing{s}
+	pushing, hub := &pushing{s}, newHub(s)
 	return append([]route{
 		{pattern: "/", methods: "GET, HEAD", action: permit.Subscribe, serve: func(x *exchange) {
 			if x.head.Upgrade {
@@ -61,7 +62,10 @@ func rows(s *shared) []route {
 		{pattern: "/channels/{channel}", methods: "GET, HEAD", action: permit.Inspect, serve: looking.channel},
 		{pattern: "/channels/{channel}/history", methods: "GET, HEAD", action: permit.History, serve: looking.history},
 		{pattern: "/channels/{channel}/presence", methods: "GET, HEAD", action: permit.Presence, serve: looking.presence},
-		{pattern: mercurePath, methods: "GET, HEAD, POST", action: permit.Subscribe, body: oneForm, mercure: true, serve: newHub(s).serve, refuse: subscribing.refuseStream},
+		{pattern: mercurePath, methods: "GET, HEAD, POST", action: permit.Subscribe, body: oneForm, mercure: true, serve: hub.serve, refuse: subscribing.refuseStream},
+		{pattern: subscription.Path, methods: "GET, HEAD", action: permit.History, mercure: true, serve: hub.subscriptions(0)},
+		{pattern: subscription.Path + "/{topic}", methods: "GET, HEAD", action: permit.History, mercure: true, serve: hub.subscriptions(1)},
+		{pattern: subscription.Path + "/{topic}/{subscriber}", methods: "GET, HEAD", action: permit.History, mercure: true, serve: hub.subscriptions(2)},
 		{pattern: "/app/{key}", methods: "GET", action: permit.Arrive, serve: pushing.webSocket, refuse: pushing.refuseSocket},
 		{pattern: "/streams/{channel}", methods: "GET, HEAD", action: permit.Subscribe, serve: s.streams.stream},
 		{pattern: clientPath, methods: "GET, HEAD", serve: pages.script},

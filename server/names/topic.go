@@ -6,6 +6,7 @@ import (
 	"peal/server/log"
 	"peal/server/pattern"
 	"peal/server/refusal"
+	"peal/server/rules"
 )
 
 // Found in topics of the Mercure protocol.
@@ -38,13 +39,16 @@ func (c *Cache) Own(text string) *Name {
 	if len(c.own) >= maxKnown {
 		clear(c.own)
 	}
-	made := &Name{set: [1]string{text}, rule: c.rules.For(text)}
+	made := Of(text, c.rules)
 	if c.own == nil {
 		c.own = map[string]*Name{}
 	}
 	c.own[text] = made
 	return made
 }
+
+// Of returns a channel of the server's own that is not remembered.
+func Of(text string, t *rules.Table) *Name { return &Name{set: [1]string{text}, rule: t.For(text)} }
 
 // Topic is the topic of the channel, and whether it is the channel of its private updates.
 func (n *Name) Topic() (topic string, private bool) {

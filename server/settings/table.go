@@ -155,6 +155,8 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Mercure.Cookie }},
 			{Name: "mercure-query", Live: true, Help: "whether URLs may carry a Mercure token (?authorization=); proxies may log URLs",
 				field: func(c *server.Config) any { return &c.Mercure.Query }},
+			{Name: "mercure-subscriptions", Help: "subscriptions of the Mercure protocol that are listed and whose beginning and end are published as private updates, 0 for none; beyond it, or beyond the address-share of one address, a subscription is served and not listed; raising it costs about 600 bytes, the topic and the payload of the token for each, and two messages of the log when a client comes and goes", Max: many,
+				field: func(c *server.Config) any { return &c.Mercure.Subscriptions }},
 		}},
 		{"The process", "", []Setting{
 			{Name: "loops", Help: "event loops; the server caps them at the number of processors and logs a warning", Min: 1, Default: "one for each core",

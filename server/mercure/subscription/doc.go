@@ -1,0 +1,19 @@
+// Package subscription has the subscriptions of Mercure's subscribers on this node, for the
+// events and the web API that the protocol has for them.
+//
+// Its nouns are those of the protocol. A subscriber is one event stream. A [Subscription] is one
+// topic, or one template, of it. Its id is a topic: the path of the subscription below
+// /.well-known/mercure/subscriptions. An event is a private update of that topic, which says that
+// the subscription is active, or no longer.
+//
+// A [Table] has no more than its limit. Subscriptions beyond it, or beyond the part of one
+// address, work as others do, but are not listed and have no events. Events are appended to
+// the log in order, a few hundred at a time (Report); those that the log refuses are tried
+// again. A subscription that ends before it was announced has no events.
+//
+// What it leaves to others: which clients may read lists and events (server/permit), HTTP
+// (server/httpapi), and when Report is called (server).
+//
+// Concurrency: any goroutine may call any method, but Report and Finish have one caller. The
+// lock is held for as long as it takes to copy one pointer for each subscription.
+package subscription

@@ -1,0 +1,156 @@
+package subscription
+
+import (
+	"crypto/rand"
+	"sync"
+
+	"peal/server/share"
+)
+
+// Subscription is one topic of a subscriber. Its strings do not change.
+type Subscription struct {
+	ID, Topic, Subscriber string
+	Payload               string // the JSON of the claim, "" for none
+
+	// Guarded by the lock of the table.
+	by        share.Key
+	place     int // in list, -1 when it has ended
+	announced bool
+	waits     bool // in queue, or on its way to the log
+}
+
+// hasEvents reports whether there are events for it.
+func (s *Subscription) hasEvents() bool { return len(s.ID) <= maxTopic }
+
+// Table is the subscriptions of one node. nil has none, and takes none.
+type Table struct {
+	// Fixed.
+	limit, ofShare int
+	work           chan struct{}
+	random         func(b []byte)
+
+	mu       sync.Mutex
+	sessions map[uint64][]*Subscription
+	list     []*Subscription // active ones
+	queue    []*Subscription // that have an event to come
+	held     share.Ledger[struct{}]
+	stats    Stats
+}
+
+// Stats counts what a table has done.
+type Stats struct {
+	Active   int // subscriptions that are listed
+	Held     int // and those that have ended, and whose end is to be published yet
+	Unlisted uint64
+	Events   uint64
+}
+
+// New returns a table for at most limit subscriptions, of which one address may have
+// ofShare.
+func New(limit, ofShare int) *Table {
+	return &Table{limit: limit, ofShare: ofShare, work: make(chan struct{}, 1), sessions: map[uint64][]*Subscription{},
+		random: func(b []byte) { _, _ = rand.Read(b) }} // never fails
+}
+
+// Stats is what the table has done so far.
+func (t *Table) Stats() Stats {
+	if t == nil {
+		return Stats{}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stats
+}
+
+// Begin adds the subscriptions of a connection. topics are kept; payload is JSON. It reports
+// whether the end of the connection must be said: by End.
+func (t *Table) Begin(session uint64, by share.Key, topics []string, payload string) bool {
+	if t == nil {
+		return false
+	}
+	subscriber := newSubscriber(t.random)
+	made := make([]*Subscription, len(topics))
+	for i, topic := range topics {
+		made[i] = &Subscription{ID: ID(topic, subscriber), Topic: topic, Subscriber: subscriber, Payload: payload, by: by}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	account := t.held.Open(by)
+	room := min(t.limit-t.stats.Held, t.ofShare-account.Held(), len(made))
+	room = max(room, 0)
+	t.stats.Unlisted += uint64(len(made) - room)
+	if room == 0 {
+		return false
+	}
+	made = made[:room]
+	t.held.Add(account, room)
+	t.stats.Held += room
+	for _, s := range made {
+		s.place = len(t.list)
+		t.list = append(t.list, s)
+		t.wants(s)
+	}
+	t.stats.Active = len(t.list)
+	t.sessions[session] = made
+	return true
+}
+
+// End ends the subscriptions of a connection, if it has any.
+func (t *Table) End(session uint64) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ended := t.sessions[session]
+	if ended == nil {
+		return
+	}
+	delete(t.sessions, session)
+	for _, s := range ended {
+		last := len(t.list) - 1
+		moved := t.list[last]
+		t.list[s.place], moved.place = moved, s.place
+		t.list[last], t.list = nil, t.list[:last]
+		s.place = -1
+		t.wants(s)
+	}
+	t.stats.Active = len(t.list)
+}
+
+// wants queues s if it has an event to come, and forgets it if it has ended and none will.
+func (t *Table) wants(s *Subscription) {
+	active := s.place >= 0
+	switch {
+	case s.waits:
+	case s.hasEvents() && active != s.announced:
+		s.waits = true
+		t.queue = append(t.queue, s)
+		t.wake()
+	case !active:
+		t.held.Add(t.held.Open(s.by), -1)
+		t.stats.Held--
+	}
+}
+
+func (t *Table) wake() {
+	select {
+	case t.work <- struct{}{}:
+	default:
+	}
+}
+
+// Work signals that there are events to report.
+func (t *Table) Work() <-chan struct{} {
+	if t == nil {
+		return nil
+	}
+	return t.work
+}
+
+// active returns the subscriptions that there are, in no order.
+func (t *Table) active() []*Subscription {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append(make([]*Subscription, 0, len(t.list)), t.list...)
+}
