@@ -81,7 +81,7 @@ func TestMercureSubscriptionsCanBeFollowed(t *testing.T) {
 	if a := h.do("GET", s.ID, "", "Authorization: Bearer "+token); a.status != 404 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	// Who is granted nothing receives none of them.
+	// A client that is granted nothing receives none of them.
 	h.update("topic", "end", "data", "end")
 	stranger.heard(t, "without a grant", "end")
 }
