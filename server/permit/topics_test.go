@@ -89,9 +89,10 @@ func TestTopicsAreDecidedByTheGrant(t *testing.T) {
 	for _, c := range []struct {
 		apps   *app.Table
 		topics int
+		wire   int
 		want   string
-	}{{apps, 4, ""}, {apps, 5, "message_too_large"}, {nil, 9, ""}} {
-		g := permit.Gate{Policy: &auth.Policy{}, Hub: directory{}, Apps: c.apps, ChannelLimit: 10, MessageBytes: 1 << 10, WireBytes: 11_040}
+	}{{apps, 4, 11_040, ""}, {apps, 5, 11_040, "message_too_large"}, {nil, 9, 11_040, ""}, {nil, 1, 2_750, ""}, {nil, 9, 2_750, "message_too_large"}} { // their names are part of it
+		g := permit.Gate{Policy: &auth.Policy{}, Hub: directory{}, Apps: c.apps, ChannelLimit: 10, MessageBytes: 1 << 10, WireBytes: c.wire}
 		r.Channels = nil
 		for i := range c.topics {
 			r.Channels = append(r.Channels, cache.Own(string(rune('a'+i))))

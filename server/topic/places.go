@@ -128,13 +128,8 @@ func (w *walker) expand(e *expression, from places) (to places) {
 }
 
 // units is where any number of units can end, if they begin at one of from. The digits of a
-// triplet are units, too, so that a way through all of its bytes is right wherever it began;
-// one that ends inside must have begun there.
+// triplet are units, too, so that a way through all of its bytes is right. None begins inside of
+// one: literals have whole triplets only.
 func (w *walker) units(e *expression, from places) places {
-	to := from.through(w.mask(e.allowed).or(w.triplets))
-	if w.triplets == (places{}) {
-		return to
-	}
-	inside := from.and(w.inner)
-	return to.minus(w.inner).or(inside).or(inside.next().and(w.inner))
+	return from.through(w.mask(e.allowed).or(w.triplets)).minus(w.inner)
 }
