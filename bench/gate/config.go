@@ -31,8 +31,8 @@ type Config struct {
 	Pairs int `yaml:"pairs" json:"pairs"`
 	// Samples is the same for a benchmark with exact figures only; default 3.
 	Samples int `yaml:"samples" json:"samples"`
-	// P is the probability that any of the intervals of a run misses the truth;
-	// default 0.01.
+	// P is the probability that a run without a change finds one in any noisy figure,
+	// and that one with a figure that is worse by its SeePercent passes; default 0.01.
 	P float64 `yaml:"p" json:"p"`
 	// Metrics: the first that matches a figure applies. A figure without a match is
 	// shown.
@@ -162,6 +162,17 @@ func (c *Config) Selects(benchmark string) bool {
 // level is the probability that one interval of a run with so many noisy figures may
 // miss: each figure has two looks.
 func (c *Config) level(figures int) float64 { return c.P / float64(2*figures) }
+
+// passing is the probability that the upper end of an interval may be below the truth.
+// The first look has a small part of P, because a figure that it does not let pass gets
+// a second one; both together have P.
+func (c *Config) passing(pairs int) float64 {
+	const first = 0.1
+	if pairs <= c.Pairs {
+		return first * c.P
+	}
+	return (1 - first) * c.P
+}
 
 // Metric returns the metric that applies to a figure.
 func (c *Config) Metric(benchmark, unit string) Metric {

@@ -226,8 +226,14 @@ func judgeExact(f *Figure, m *Metric) {
 	}
 }
 
-// judgeNoisy judges all noisy figures of the run together. The intervals of all of
-// them, at both looks, miss the truth with a probability of at most Config.P together.
+// judgeNoisy judges all noisy figures of the run together. What fails or is better, of
+// any of them and at either look, is an error with a probability of at most Config.P
+// together: that is the level.
+//
+// What passes needs no such division by the number of figures. The run passes only if
+// each figure does, so a run with one figure that is worse by what the gate promises to
+// see passes no more often than that figure alone (an intersection-union test: Berger
+// 1982, Technometrics 24, 295). Over both looks that is at most Config.P, too.
 func (r *Result) judgeNoisy() {
 	var judged []*Figure
 	for i := range r.Figures {
@@ -240,25 +246,32 @@ func (r *Result) judgeNoisy() {
 		return
 	}
 	level := r.Config.level(len(judged))
-	r.Intervals = &Intervals{Figures: len(judged), Level: level, FewestPairs: fewest(level)}
+	r.Intervals = &Intervals{Figures: len(judged), Level: level, Passing: [2]float64{r.Config.passing(0), r.Config.passing(math.MaxInt)}, FewestPairs: fewest(level)}
 	for _, f := range judged {
 		m := r.Config.Metric(f.Benchmark, f.Unit)
-		f.judgePairs(&m, level)
+		f.judgePairs(&m, level, 2*r.Config.passing(len(f.Base)))
 	}
 }
 
-// judgePairs judges by the interval of the logarithm of head/base.
-func (f *Figure) judgePairs(m *Metric, level float64) {
+// judgePairs judges by the interval of the logarithm of head/base: the lower end of that
+// with one level, and the upper end of that with another, from which it passes.
+func (f *Figure) judgePairs(m *Metric, level, pass float64) {
 	f.Limit = &m.ThresholdPercent
 	d := m.differences(f.Base, f.Head)
 	if d == nil {
 		f.Verdict, f.Why = Unstable, "a sample is not above 0: set a floor, or kind: exact"
 		return
 	}
-	low, by, high := signedRank(d, level)
-	f.ChangePercent = m.percent(by)
-	if !math.IsInf(high, 1) {
-		f.LowPercent, f.HighPercent = m.percent(low), m.percent(high)
+	s := newSignedRank(d)
+	by := s.estimate()
+	low, most := s.interval(level)
+	_, high := s.interval(pass)
+	f.ChangePercent, f.LowPercent, f.HighPercent = m.percent(by), m.percent(low), m.percent(high)
+	if math.IsInf(low, -1) {
+		f.LowPercent = nil
+	}
+	if math.IsInf(high, 1) {
+		f.HighPercent = nil
 	}
 	if m.Higher {
 		f.LowPercent, f.HighPercent = f.HighPercent, f.LowPercent
@@ -269,7 +282,7 @@ func (f *Figure) judgePairs(m *Metric, level float64) {
 		f.Verdict = Worse
 	case high >= m.logarithm(m.SeePercent):
 		f.Verdict, f.Why = Unstable, fmt.Sprintf("a change for the worse by %s %% is not excluded", number(m.SeePercent))
-	case high < 0 && by < -threshold:
+	case most < 0 && by < -threshold:
 		f.Verdict = Better
 	}
 }

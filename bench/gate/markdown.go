@@ -80,8 +80,11 @@ func (b Build) Describe() string {
 	return text
 }
 
-// Percent is the probability that an interval does not miss.
-func (i Intervals) Percent() float64 { return 100 * (1 - i.Level) }
+// Low is the probability, in percent, that a lower end does not miss at one look.
+func (i Intervals) Low() float64 { return 100 * (1 - i.Level/2) }
+
+// High is the same of an upper end at the last look.
+func (i Intervals) High() float64 { return 100 * (1 - i.Passing[1]) }
 
 // errorBytes is the longest error in a row; the JSON has the whole error.
 const errorBytes = 300

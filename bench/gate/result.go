@@ -80,9 +80,11 @@ type Result struct {
 
 // Intervals are what the intervals of all noisy figures have in common.
 type Intervals struct {
-	Figures     int     `json:"figures"`
-	Level       float64 `json:"level"`        // the probability that one of them misses, at one look
-	FewestPairs int     `json:"fewest_pairs"` // that this level needs
+	Figures int     `json:"figures"`
+	Level   float64 `json:"level"` // the probability that one of them misses, at one look; of its lower end: half of that
+	// Passing is the probability that the upper end of one is below the truth, at each look.
+	Passing     [2]float64 `json:"passing"`
+	FewestPairs int        `json:"fewest_pairs"` // that this level needs
 }
 
 // Build is one of the two builds.

@@ -8,29 +8,39 @@ import (
 	"peal/bench/record"
 )
 
-// signedRank returns the Hodges–Lehmann estimate of the centre of d, and an interval
-// that misses the centre with a probability of at most level, whatever the symmetric
-// distribution of d is.
-//
-// The estimate is the median of the Walsh averages, the means of each two of d and of
-// each with itself. The interval goes from one Walsh average to another: those at which
-// Wilcoxon's signed-rank test turns. Its distribution is exact, by counting. Ties make
-// the interval wider, not narrower. With too few values the interval is infinite.
+// signedRank are values d whose centre is estimated, whatever their symmetric
+// distribution is: their number, and their Walsh averages in order, the means of each two
+// of d and of each with itself.
 // Source: Hollander, Wolfe, Chicken: Nonparametric Statistical Methods, 3rd edition,
 // sections 3.1 to 3.3.
-func signedRank(d []float64, level float64) (low, estimate, high float64) {
-	var walsh []float64
+type signedRank struct {
+	n     int
+	walsh []float64
+}
+
+func newSignedRank(d []float64) *signedRank {
+	s := &signedRank{n: len(d)}
 	for i, x := range d {
 		for _, y := range d[:i+1] {
-			walsh = append(walsh, (x+y)/2)
+			s.walsh = append(s.walsh, (x+y)/2)
 		}
 	}
-	slices.Sort(walsh)
-	low, high = math.Inf(-1), math.Inf(1)
-	if c := critical(len(d), level); c > 0 {
-		low, high = walsh[c-1], walsh[len(walsh)-c]
+	slices.Sort(s.walsh)
+	return s
+}
+
+// estimate is that of Hodges and Lehmann: the median of the Walsh averages.
+func (s *signedRank) estimate() float64 { return record.Median(s.walsh) }
+
+// interval misses the centre with a probability of at most level, half of it on each
+// side. It goes from one Walsh average to another: those at which Wilcoxon's signed-rank
+// test turns. Its distribution is exact, by counting. Ties make the interval wider, not
+// narrower. With too few values it is infinite.
+func (s *signedRank) interval(level float64) (low, high float64) {
+	if c := critical(s.n, level); c > 0 {
+		return s.walsh[c-1], s.walsh[len(s.walsh)-c]
 	}
-	return low, record.Median(walsh), high
+	return math.Inf(-1), math.Inf(1)
 }
 
 // critical returns how many rank sums, from 0 up, have together a probability of at

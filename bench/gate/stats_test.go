@@ -19,7 +19,9 @@ func TestSignedRankIntervals(t *testing.T) {
 	// Hollander, Wolfe, Chicken, example 3.1 (depression scores, Y - X): the estimate is
 	// -0.46, the interval at 96.1 % goes from -0.786 to -0.010.
 	d := []float64{-0.952, 0.147, -1.022, -0.430, -0.620, -0.590, -0.490, 0.080, -0.010}
-	low, estimate, high := signedRank(d, 0.0391)
+	s := newSignedRank(d)
+	low, high := s.interval(0.0391)
+	estimate := s.estimate()
 	if math.Abs(estimate+0.46) > 1e-9 || math.Abs(low+0.786) > 1e-9 || math.Abs(high+0.010) > 1e-9 {
 		t.Errorf("%.4f [%.4f, %.4f]", estimate, low, high)
 	}
@@ -54,7 +56,7 @@ func TestPairsOfAnyValuesHaveAResult(t *testing.T) {
 	check := func(m Metric, base, head []float64, want Verdict, change string) {
 		t.Helper()
 		f := Figure{Base: base, Head: head, Verdict: Same}
-		f.judgePairs(&m, 0.005)
+		f.judgePairs(&m, 0.005, 0.02)
 		got := "–"
 		if f.LowPercent != nil && f.HighPercent != nil {
 			got = fmt.Sprintf("%.1f [%.1f, %.1f]", *f.ChangePercent, *f.LowPercent, *f.HighPercent)
@@ -76,6 +78,43 @@ func TestPairsOfAnyValuesHaveAResult(t *testing.T) {
 	check(rate, same(100), same(96), Same, "-4.0 [-4.0, -4.0]")
 	check(rate, same(100), same(110), Better, "10.0 [10.0, 10.0]")
 	check(noisy, same(1)[:3], same(9)[:3], Unstable, "–") // too few
+}
+
+// TestEndsHaveLevelsOfTheirOwn: the lower end, of which a regression is concluded, is
+// corrected for the number of figures and the upper end, from which one passes, is not.
+func TestEndsHaveLevelsOfTheirOwn(t *testing.T) {
+	m := Metric{Kind: Noisy, ThresholdPercent: 5, SeePercent: 10}
+	rate := m
+	rate.Higher = true
+	check := func(m Metric, want Verdict, interval string, differences ...float64) {
+		t.Helper()
+		f := Figure{Verdict: Same}
+		for _, d := range differences {
+			f.Base, f.Head = append(f.Base, 1), append(f.Head, math.Exp(d/100))
+		}
+		f.judgePairs(&m, 0.0005, 0.01)
+		low, high := "–", "–"
+		if f.LowPercent != nil {
+			low = fmt.Sprintf("%.1f", 100*math.Log1p(*f.LowPercent/100))
+		}
+		if f.HighPercent != nil {
+			high = fmt.Sprintf("%.1f", 100*math.Log1p(*f.HighPercent/100))
+		}
+		if got := low + " " + high; f.Verdict != want || got != interval {
+			t.Errorf("%v: %s %s, want %s %s", differences, f.Verdict, got, want, interval)
+		}
+	}
+	// 13 pairs: the second Walsh average from below and the tenth from above.
+	check(m, Same, "-0.5 7.5", -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 15)
+	check(rate, Same, "-7.5 0.5", 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -15)
+	// The tenth from below is above 0, which is no regression, or the tenth from above
+	// below 0, which is not better.
+	check(m, Unstable, "-1.5 27.5", -2, -1, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30)
+	check(m, Same, "-29.5 -10.5", 2, 1, -20, -21, -22, -23, -24, -25, -26, -27, -28, -29, -30)
+	check(m, Better, "-30.5 -21.5", -20, -20, -21, -22, -23, -24, -25, -26, -27, -28, -29, -30, -31)
+	// Eight pairs are too few for the lower end, five for both.
+	check(m, Same, "– 4.0", 0, 0, 0, 0, 0, 0, 0, 4)
+	check(rate, Unstable, "– –", 0, 0, 0, 0, 0)
 }
 
 // noises are the kinds of noise of the simulation: each returns the values of a pair.
@@ -262,7 +301,7 @@ func TestKeptSeries(t *testing.T) {
 		for _, s := range all {
 			m := config.Metric(s.Benchmark, s.Unit)
 			f := Figure{Benchmark: s.Benchmark, Unit: s.Unit, Base: s.Base, Head: s.Head, Verdict: Same}
-			if f.judgePairs(&m, config.level(len(all))); f.Verdict == Worse {
+			if f.judgePairs(&m, config.level(len(all)), 2*config.passing(len(s.Base))); f.Verdict == Worse {
 				t.Errorf("%s: %s of %s: a false alarm, %+.1f %%", run, s.Unit, s.Benchmark, *f.ChangePercent)
 			}
 		}

@@ -300,7 +300,7 @@ sets: {quick: {benchmarks: ^T, pairs: %d, figures: %s}, empty: {benchmarks: ^X}}
 			t.Errorf("%s: exit code %d, want %d and %q\n%s%s", name, got, code, want, stdout, stderr)
 		}
 	}
-	check("a set", 0, "9 pairs, interleaved, as many again for what is not decided, for 1 noisy figures with intervals of 99.5 % each, which need 9 pairs", "--set", "quick")
+	check("a set", 0, "9 pairs, interleaved, as many again for what is not decided, for 1 noisy figures with intervals whose lower ends hold with 99.75 % each, which need 9 pairs, and upper ends with 99.1 %", "--set", "quick")
 	check("too few pairs", 2, "8 pairs cannot decide about 1 noisy figures", "--set", "quick", "--pairs", "8")
 	check("no such set", 2, "no such set", "--set", "slow")
 	check("a set of nothing", 2, "none of its 1 benchmarks is selected", "--set", "empty")
