@@ -7,12 +7,17 @@
 #   scripts/gate-selftest.sh --disarm       a loosened limit, a vanished benchmark, an empty base: each must be refused
 #
 # All of them may be given together. --only REGEXP limits --aa to some benchmarks of the
-# set pull-request; --list 'tail cpu=500' names the plants. OUT=folder keeps the results.
-# The test works on a clone of HEAD, so commit first. Nothing else may run meanwhile. An
-# interrupted test prints the table so far.
+# set pull-request; --list 'tail cpu=500' names the plants. The test works on a clone of
+# HEAD, so commit first. Nothing else may run meanwhile. An interrupted test prints the
+# table so far.
+#
+# OUT=folder keeps the results. The same command with the same folder goes on where the
+# last one was interrupted: it keeps each run whose result is there, and makes the others.
+# The runs of a series can so be spread over several quiet hours. All of them must be of
+# one commit with the same arguments, which the folder remembers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-usage() { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 aa=0 plants=0 disarm='' only='' list='allocation syscall syscall-publication connection log encode cpu tail accept'
 [ $# -gt 0 ] || usage
 while [ $# -gt 0 ]; do
@@ -29,16 +34,36 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/peal-gate-selftest.XXXXXX")
 out=${OUT:-$dir/out}
 mkdir -p "$out"
 trap 'rm -rf "$dir"' EXIT
+head=$(git rev-parse HEAD)
+[ "$(cat "$out/commit" 2> /dev/null || echo "$head")" = "$head" ] || {
+	echo "$out has results of commit $(cat "$out/commit"), and HEAD is $head: name another folder in OUT, or check out that commit" >&2
+	exit 2
+}
+echo "$head" > "$out/commit"
 stopped=''
 trap 'stopped=1' INT TERM # the gate ends its children itself
 git clone --quiet --shared . "$dir/clone"
 (cd "$dir/clone" && go build -o "$dir/gate" ./cmd/peal-gate && go build -o "$dir/peal" ./cmd/peal && go build -o "$dir/bench" ./bench/run)
 
-# once NAME ARGS… is one run of the gate, whose exit code is kept in NAME.exit.
+# once NAME ARGS… is one run of the gate, whose exit code is kept in NAME.exit: its last
+# file, so a run that was interrupted has none and is made again.
 once() {
 	local file=$out/$1 code=0
 	shift
+	if [ -e "$file.exit" ]; then
+		[ "$(cat "$file.args")" = "$*" ] || {
+			printf '%s was made with the arguments %s, not %s: name another folder in OUT\n' "$file" "$(cat "$file.args")" "$*" >&2
+			exit 2
+		}
+		printf '%s: exit %d, kept\n' "$(basename "$file")" "$(cat "$file.exit")" >&2
+		return
+	fi
+	echo "$*" > "$file.args"
 	"$dir/gate" --repository "$dir/clone" --json "$file.json" --markdown "$file.md" "$@" 2> "$file.log" || code=$?
+	if [ -n "$stopped" ] && [ "$code" = 4 ]; then
+		rm -f "$file".*
+		return
+	fi
 	echo "$code" > "$file.exit"
 	printf '%s: exit %d, %d s\n' "$(basename "$file")" "$code" $((SECONDS - began)) >&2
 	began=$SECONDS
@@ -63,10 +88,13 @@ series() {
 	return 0
 }
 
-# cost BENCHMARK UNIT is the median of five samples.
-cost() {
-	"$dir/bench" --peal "$dir/peal" --gate-sizes --count 5 "--macro=$1" 2>> "$out/cost.log" |
-		awk -v unit="$2" '{ for (i = 2; i <= NF; i++) if ($i == unit) print $(i - 1) }' | sort -g | sed -n 3p
+# plant NAME SHARE BENCHMARK UNIT is the plant that adds this share of the cost, the median
+# of five samples. It is measured once.
+plant() {
+	[ -s "$out/$1.plant" ] || "$dir/bench" --peal "$dir/peal" --gate-sizes --count 5 "--macro=$3" 2>> "$out/cost.log" |
+		awk -v unit="$4" '{ for (i = 2; i <= NF; i++) if ($i == unit) print $(i - 1) }' | sort -g |
+		awk -v plant="$1" -v share="$2" '{ v[NR] = $1 } END { if (NR == 5) printf "%s=%.0f\n", plant, v[3] * share }' > "$out/$1.plant"
+	cat "$out/$1.plant"
 }
 
 began=$SECONDS
@@ -80,8 +108,8 @@ for plant in $list; do
 	connection) see='^Idle/transport=websocket$' ;;
 	log | encode) see=^LogPublish/ ;;
 	tail) see="$fanout|^OpenLoop/" exact='' ;;
-	cpu) plant=cpu=$(printf %.0f "$(awk "BEGIN { print $(cost "$fanout" cpu-ns/delivery) / 10 }")") ;; # + 10 %
-	accept) see=^Accept/ plant=accept=$(printf %.0f "$(awk "BEGIN { print $(cost ^Accept/ cpu-ns/connection) / 5 }")") ;; # + 20 %
+	cpu) plant=$(plant cpu 0.1 "$fanout" cpu-ns/delivery) ;;
+	accept) plant=$(plant accept 0.2 ^Accept/ cpu-ns/connection) ;;
 	esac
 	[[ $plant == *=* ]] && exact=''
 	[[ $plant == accept* ]] && see=^Accept/
