@@ -140,7 +140,7 @@ func TestAnAgentThatDiesEndsTheRun(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if _, err := pool.Sample(t.Context()); err == nil || !strings.Contains(err.Error(), "agent "+l.Addr().String()) {
+	if _, err := pool.Sample(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "agent "+l.Addr().String()) {
 		t.Errorf("%v, want the agent's name", err)
 	}
 }

@@ -2,7 +2,10 @@ package loadtest
 
 import (
 	"bufio"
+	"crypto/sha1"
+	"encoding/base64"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -59,8 +62,9 @@ func sayings(t *testing.T, texts ...string) (addr string, connections *atomic.In
 			}
 			if i := int(n.Add(1)); i > len(texts) {
 				t.Errorf("connection %d of %d", i, len(texts))
-			} else if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
-				_, _ = io.WriteString(conn, texts[i-1]) // the client sees it missing
+			} else if q, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				sum := sha1.Sum([]byte(q.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+				_, _ = io.WriteString(conn, strings.ReplaceAll(texts[i-1], leanAccept, base64.StdEncoding.EncodeToString(sum[:]))) // the client sees it missing
 			}
 			_ = conn.Close()
 		}
@@ -76,22 +80,33 @@ func TestSubscribersComeBackUntilTheyMustNot(t *testing.T) {
 		socket = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + leanAccept + "\r\n\r\n"
 	)
 	status := func(text string) string { return strings.Replace(busy, "503 Service Unavailable", text, 1) }
-	for name, c := range map[string]struct {
+	type from struct {
 		transport Transport
 		texts     []string
 		closed    int
 		back      int64
-	}{
+	}
+	cases := map[string]from{
 		"204":                 {SSE, []string{stream, busy, stream, "", status("204 No Content")}, 2, 1},
 		"a Peal's 403":        {SSE, []string{stream, stream, stream, status("403 Forbidden")}, 3, 2},
 		"a Peal's 4401":       {WebSocket, []string{socket + "\x88\x02\x03\xf5", busy, socket, socket + "\x88\x02\x11\x31"}, 3, 2},
 		"a close with a time": {WebSocket, []string{socket + "\x88\x15\x11\x4drate; retry in 3 ms", socket + "\x88\x02\x11\x31"}, 2, 1},
 		"at the beginning":    {SSE, []string{busy, busy, status("204 No Content")}, 0, 0},
-	} {
+		"gws, a status":       {WebSocket, []string{busy, socket, socket, busy, socket + "\x88\x02\x03\xf5", status("403 Forbidden")}, 3, 2},
+	}
+	for name, c := range maps.Collect(maps.All(cases)) {
+		if c.transport == WebSocket {
+			cases["gws, "+strings.TrimPrefix(name, "gws, ")] = c
+		}
+	}
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			addr, connections := sayings(t, c.texts...)
 			to := Target{Endpoint: Endpoint{Addr: addr}, Transport: c.transport, Path: "/" + string(c.transport)}
 			spec := to.Spec(1, 1)
+			if strings.HasPrefix(name, "gws") {
+				spec.Kind = GWS
+			}
 			to.Reconnect(&spec, Backoff{First: time.Millisecond, Max: 4 * time.Millisecond, Factor: 2, Jitter: 0.5})
 			f, _ := openFleet(t, spec)
 			waitFor(t, f, func(r Received) bool { return int(connections.Load()) == len(c.texts) && r.Closed == c.closed })

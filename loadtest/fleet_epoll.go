@@ -63,7 +63,8 @@ type epollKind struct {
 	unexpected []byte // the first message of those that no step waited for
 	turns      int    // how many were sent, or were not due
 	turnAt     int64  // Now() of the next
-	nextTurn   int    // milliseconds until then; −1: never
+	nextTurn   int    // milliseconds until then, or until lookAt; −1: never
+	lookAt     int64  // Now() at which connections are looked for that were not confirmed in time
 
 	drops  chan time.Duration // capacity 1: how long to stay away
 	result chan Opened        // one value, when opening is over
@@ -204,6 +205,9 @@ func (k *epollKind) loop() {
 		}
 		k.sink.mu.Lock()
 		k.nextTurn = k.speakDue(Now())
+		if look := k.confirmLate(Now()); look >= 0 && (k.nextTurn < 0 || look < k.nextTurn) {
+			k.nextTurn = look
+		}
 		for i := range max(n, 0) {
 			switch events[i].Fd {
 			case wakeIndex:

@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/lxzan/gws"
 	"golang.org/x/sys/unix"
 )
@@ -32,22 +34,31 @@ type gwsKind struct {
 	beat     *heartbeat
 	ended    chan struct{} // closed by loop
 
+	// Of connections that come back: each waits and dials on a goroutine of its own.
+	ctx     context.Context
+	cancel  context.CancelFunc
+	closing bool // under sink.mu: none comes back any more
+	back    sync.WaitGroup
+	dialing chan struct{} // capacity: how many dial at once
+
 	// The newest ping of the connection that was resumed: see answer. Under sink.mu.
 	pinged *gws.Conn
 	ping   []byte
 }
 
 func newGWSKind(spec *Spec, sink *sink) (*gwsKind, error) {
-	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 || spec.Resume || spec.Dialect != nil || spec.Data.Given() || spec.OpenRate > 0 || spec.Protocol != "" || spec.Header != "" || spec.Deflate {
-		return nil, errors.New("gws subscribers speak plain WebSocket only; they cannot stall, resume, open at a rate, compress, or send requests or header lines: use the epoll kind")
+	if spec.Transport != WebSocket || spec.Stalled > 0 || len(spec.Requests) > 0 || spec.Resume && spec.Backoff == nil || spec.Dialect != nil || spec.Data.Given() || spec.OpenRate > 0 || spec.Protocol != "" || spec.Header != "" {
+		return nil, errors.New("gws subscribers speak plain WebSocket only; they cannot stall, resume, open at a rate, or send requests or header lines: use the epoll kind")
 	}
-	k := &gwsKind{spec: spec, sink: sink, sockets: make([]gwsSocket, spec.Connections), ended: make(chan struct{})}
+	dialers := min(spec.Window, 64)
+	k := &gwsKind{spec: spec, sink: sink, sockets: make([]gwsSocket, spec.Connections), ended: make(chan struct{}), dialing: make(chan struct{}, dialers)}
+	k.ctx, k.cancel = context.WithCancel(context.Background())
 	var err error
 	if spec.TLS != nil {
 		if k.config, err = spec.TLS.config(&spec.Endpoint); err != nil {
 			return nil, err
 		}
-		k.config.ClientSessionCache = nil // none comes back
+		k.config.ClientSessionCache = nil // always a full handshake
 	}
 	if k.ep, k.wake, err = newPoller(); err != nil {
 		return nil, err
@@ -64,8 +75,9 @@ func (k *gwsKind) open(ctx context.Context) (o Opened) {
 	ctx, cancel := context.WithTimeout(ctx, k.spec.Timeout)
 	defer cancel()
 	type result struct {
-		took time.Duration
-		err  error
+		took     time.Duration
+		deflated bool
+		err      error
 	}
 	numbers, results := make(chan int), make(chan result)
 	go func() {
@@ -79,12 +91,12 @@ func (k *gwsKind) open(ctx context.Context) (o Opened) {
 		}
 	}()
 	var dialers sync.WaitGroup
-	for range min(k.spec.Window, 64) {
+	for range cap(k.dialing) {
 		dialers.Go(func() {
 			for i := range numbers {
 				began := time.Now()
-				err := k.dial(ctx, i)
-				results <- result{time.Since(began), err}
+				deflated, err := k.dialOften(ctx, i)
+				results <- result{time.Since(began), deflated, err}
 			}
 		})
 	}
@@ -94,6 +106,9 @@ func (k *gwsKind) open(ctx context.Context) (o Opened) {
 		if r.err == nil {
 			o.Connections++
 			o.Handshake.Record(int64(r.took))
+			if r.deflated {
+				o.Deflated++
+			}
 			continue
 		}
 		o.Failed++
@@ -109,41 +124,88 @@ func (k *gwsKind) open(ctx context.Context) (o Opened) {
 	return o
 }
 
-func (k *gwsKind) dial(ctx context.Context, i int) error {
+// dialOften dials until connection i is open. With a Backoff it tries until ctx ends, or
+// the server tells it to stay away. deflated says that messages may be compressed.
+func (k *gwsKind) dialOften(ctx context.Context, i int) (deflated bool, err error) {
+	for attempt := uint8(0); ; attempt = min(attempt, 200) + 1 {
+		if deflated, err = k.dial(ctx, i); err == nil || k.spec.Backoff == nil || final(err) {
+			return deflated, err
+		}
+		select {
+		case <-time.After(k.spec.Backoff.delay(attempt, 0)):
+			k.sink.ended(endOf(err))
+		case <-ctx.Done():
+			return false, err
+		}
+	}
+}
+
+// comeBack opens connection i again, after the delay that the server wants; 0: the
+// Backoff's. The sink's lock is held.
+func (k *gwsKind) comeBack(i int, wanted time.Duration) {
+	if k.closing {
+		return
+	}
+	delay := k.spec.Backoff.delay(0, wanted)
+	k.back.Go(func() {
+		select {
+		case <-time.After(delay):
+		case <-k.ctx.Done():
+			return
+		}
+		if _, err := k.dialOften(k.ctx, i); err != nil && k.ctx.Err() == nil {
+			k.sink.ended(endOf(err))
+		}
+	})
+}
+
+func (k *gwsKind) dial(ctx context.Context, i int) (deflated bool, err error) {
+	select {
+	case k.dialing <- struct{}{}:
+		defer func() { <-k.dialing }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, k.spec.Timeout)
+	defer cancel()
 	tcp, err := k.spec.connect(ctx, Dialer(k.spec.Source, 0))
 	if err != nil {
-		return err
+		return false, err
 	}
 	s := &k.sockets[i]
-	s.Conn, s.kind, s.sub = tcp, k, &k.sink.subscribers[i]
+	s.Conn, s.kind, s.sub, s.number = tcp, k, &k.sink.subscribers[i], i
 	conn, final := net.Conn(s), &finalConn{Conn: tcp}
 	if k.config == nil {
 		s.Conn = final
 	} else {
 		secured, err := secure(ctx, s, k.config)
 		if err != nil {
-			return err
+			return false, err
 		}
 		final.Conn = secured
 		conn = final
 	}
-	ws, _, err := gws.NewClientFromConn(gwsHandler{}, &gws.ClientOption{
-		Addr:             "ws://" + k.spec.Host + k.spec.requestPath(i, true),
-		ReadBufferSize:   512,
-		HandshakeTimeout: k.spec.Timeout,
-		NewSession:       func() gws.SessionStorage { return noSession{} },
+	ws, response, err := gws.NewClientFromConn(gwsHandler{}, &gws.ClientOption{
+		Addr:              "ws://" + k.spec.Host + k.spec.requestPath(i, true),
+		ReadBufferSize:    512,
+		HandshakeTimeout:  k.spec.Timeout,
+		NewSession:        func() gws.SessionStorage { return noSession{} },
+		PermessageDeflate: gws.PermessageDeflate{Enabled: k.spec.Deflate, ServerContextTakeover: true, Level: flate.HuffmanOnly},
 	}, conn)
 	if err != nil { // gws has closed it
-		return final.refused(err)
+		err = final.refused(err)
+		status, _ := strconv.Atoi(final.status) // "": none came
+		return false, k.spec.Backoff.judge(status, err)
 	}
 	k.sink.mu.Lock()
 	defer k.sink.mu.Unlock()
 	if err := s.adopt(tcp, k.ep, i); err != nil {
-		return err
+		return false, err
 	}
 	k.sink.open++
+	k.sink.backLocked(s.sub, Now(), k.spec.Backoff != nil)
 	s.start(ws)
-	return nil
+	return k.spec.Deflate && response.Header.Get("Sec-WebSocket-Extensions") != "", nil
 }
 
 // loop resumes the read loop of each connection that has something to read. It
@@ -185,6 +247,11 @@ func (*gwsKind) drop(time.Duration) error {
 }
 
 func (k *gwsKind) close() {
+	k.sink.mu.Lock()
+	k.closing = true
+	k.sink.mu.Unlock()
+	k.cancel()
+	k.back.Wait()
 	wakeUp(k.wake)
 	<-k.ended
 }
@@ -216,7 +283,7 @@ type gwsHandler struct{}
 func (gwsHandler) OnOpen(*gws.Conn) {}
 func (gwsHandler) OnClose(c *gws.Conn, err error) {
 	s := socketOf(c)
-	sink := s.kind.sink
+	sink, backoff := s.kind.sink, s.kind.spec.Backoff
 	var closed *gws.CloseError
 	switch {
 	case errors.As(err, &closed):
@@ -224,7 +291,8 @@ func (gwsHandler) OnClose(c *gws.Conn, err error) {
 		if closed.Code != 0 {
 			payload = append(binary.BigEndian.AppendUint16(nil, closed.Code), closed.Reason...)
 		}
-		err = sink.closeFrameLocked(payload, false)
+		err = backoff.judge(int(closed.Code), sink.closeFrameLocked(payload, false))
+		s.wanted = closeRetry(closed.Reason)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("%w in the middle of a message", errEnded)
 	case err == nil || err.Error() == "" || errors.Is(err, io.EOF):
@@ -239,6 +307,9 @@ func (gwsHandler) OnClose(c *gws.Conn, err error) {
 	sink.ends = AddEnd(sink.ends, endOf(err))
 	sink.closed++
 	sink.open--
+	if s.returns = backoff != nil && !final(err); s.returns {
+		sink.droppedLocked(s.sub, Now())
+	}
 }
 func (gwsHandler) OnPing(c *gws.Conn, payload []byte) {
 	k := socketOf(c).kind

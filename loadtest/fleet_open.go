@@ -99,12 +99,7 @@ func (k *epollKind) subscribed(c *leanConn) {
 	}
 	k.opened.Handshake.Record(now - c.began)
 	k.sink.open++
-	if c.sub.dropped != 0 {
-		if k.spec.Backoff != nil {
-			k.sink.returned.Record(now - c.sub.dropped)
-		}
-		c.sub.back = now
-	}
+	k.sink.backLocked(c.sub, now, k.spec.Backoff != nil)
 }
 
 // fail closes c, which is connection i. Before it was subscribed that is a
@@ -133,7 +128,7 @@ func (k *epollKind) fail(c *leanConn, i int, err error) {
 		if streamed {
 			k.deadline = max(k.deadline, now+int64(k.spec.Timeout))
 			c.began = 0
-			k.markDropped(c, now)
+			k.sink.droppedLocked(c.sub, now)
 		}
 		k.retryLater(c, i, now)
 		return
@@ -203,21 +198,10 @@ func (k *epollKind) dropAll(away time.Duration) {
 		}
 		k.shut(c)
 		c.state, c.began = leanConnect, 0
-		k.markDropped(c, now)
+		k.sink.droppedLocked(c.sub, now)
 	}
 	k.sink.open = 0
 	k.begin(away)
-}
-
-// markDropped starts a client's recovery, if it is not recovering already.
-func (k *epollKind) markDropped(c *leanConn, now int64) {
-	if k.sink.recovery == nil {
-		k.sink.recovery = NewLatency()
-	}
-	if c.sub.dropped == 0 {
-		c.sub.dropped = now
-	}
-	c.sub.back, c.sub.newest = 0, 0
 }
 
 // drop is called by another goroutine, after open has returned.

@@ -33,6 +33,10 @@ type gwsSocket struct {
 	kind *gwsKind
 	sub  *subscriber
 
+	number  int           // of the connection
+	returns bool          // it has ended, and comes back
+	wanted  time.Duration // before that, by the server's wish; 0: it has none
+
 	fd    int // 0: none
 	yield func(struct{}) bool
 	next  func() (struct{}, bool)
@@ -82,6 +86,10 @@ func (s *gwsSocket) resume() {
 	s.kind.answer()
 	if !more {
 		s.end()
+		if s.returns {
+			s.kind.comeBack(s.number, s.wanted)
+			s.returns, s.wanted = false, 0
+		}
 	}
 }
 

@@ -41,6 +41,7 @@ type leanConn struct {
 	opcode     byte // of its first frame
 
 	began     int64  // Now() of the connect, or when OpenRate meant it
+	asked     int64  // with a dialect: Now() when its steps began
 	cursor    []byte // with Resume: where to come back to
 	fragments []byte // of a WebSocket message
 

@@ -22,6 +22,17 @@ func TestDeflatedMessagesAreReadWithAndWithoutTakeover(t *testing.T) {
 		"the large only":   {gws.PermessageDeflate{Enabled: true, Threshold: 1000}, 1},
 		"declined":         {gws.PermessageDeflate{}, 0},
 	} {
+		t.Run("gws, "+name, func(t *testing.T) {
+			f, opened := openFleet(t, Spec{Endpoint: Endpoint{Addr: scripted(t, &gws.BuiltinEventHandler{}, &gws.ServerOption{PermessageDeflate: c.server}, func(c *gws.Conn) {
+				for i := range uint64(5) {
+					_ = c.WriteMessage(gws.OpcodeText, AppendMessage(nil, Stamp{Run: 1, Sequence: i + 1, Scheduled: Now()}, int(3000*i)+StampBytes)) // what is not sent does not arrive
+				}
+			})}, Kind: GWS, Connections: 1, Deflate: true})
+			f.await([]uint64{5}, nil, time.Minute)
+			if r := f.sink.report([]uint64{5}, nil); opened.Err() != nil || opened.Deflated != c.deflated || !r.Clean() || r.Delivered != 5 {
+				t.Errorf("%v, %+v: %+v, %s", opened.Err(), opened, r.Counts, r.Unread)
+			}
+		})
 		t.Run(name, func(t *testing.T) {
 			sizes := []int{StampBytes, 5000, 100_000, StampBytes, 60, 2 << 20, 300}
 			f, opened := openFleet(t, Spec{Endpoint: Endpoint{Addr: scripted(t, &gws.BuiltinEventHandler{}, &gws.ServerOption{PermessageDeflate: c.server}, func(c *gws.Conn) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"peal/loadtest/dialect"
 )
@@ -95,7 +96,9 @@ func (k *epollKind) values(c *leanConn, i int) *dialect.Values {
 // approach takes the steps of a connection's opening until one waits for a message, or
 // the connection has subscribed.
 func (k *epollKind) approach(c *leanConn, i int) error {
-	c.state = leanConfirm
+	if c.state != leanConfirm {
+		c.state, c.asked = leanConfirm, Now()
+	}
 	frames := appendSteps(nil, k.peer, &c.step, k.values(c, i))
 	if int(c.step) == len(k.peer.Steps) {
 		c.state = leanStream
@@ -176,6 +179,26 @@ func (k *epollKind) awaited(c *leanConn) string {
 		text += fmt.Sprintf("; the first message that did not was %q", k.unexpected)
 	}
 	return text
+}
+
+// lookEvery is how often connections whose server has not confirmed them are looked for.
+const lookEvery = 50 * time.Millisecond
+
+// confirmLate gives up the connections whose server has not confirmed them in time, and
+// returns the milliseconds until it looks again; −1: never. The sink's lock is held.
+func (k *epollKind) confirmLate(now int64) (timeout int) {
+	if k.peer == nil || k.spec.Confirm == 0 || k.opening == 0 {
+		return -1
+	}
+	if now >= k.lookAt {
+		k.lookAt = now + int64(lookEvery)
+		for i := range k.conns {
+			if c := &k.conns[i]; c.state == leanConfirm && now-c.asked > int64(k.spec.Confirm) {
+				k.fail(c, i, fmt.Errorf("confirming took longer than %v: ended %s", k.spec.Confirm, k.waitsFor(c, len(c.partial) > 0)))
+			}
+		}
+	}
+	return untilMs(k.lookAt, now)
 }
 
 // speakDue sends the text of --ping-every on the connections that are due, gone round in

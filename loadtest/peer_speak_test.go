@@ -173,7 +173,7 @@ func TestTemplatesSpeakAnyDialect(t *testing.T) {
 }
 
 func TestExpectSaysWhatDidNotCome(t *testing.T) {
-	check := func(channel string, timeout time.Duration, wants ...string) {
+	check := func(channel string, timeout, confirm time.Duration, wants ...string) {
 		t.Helper()
 		_, addr := newOdder(t)
 		target, err := ParseTarget(t.Context(), "ws://"+addr+"/?channel="+channel, oddDialect(), dialect.Data{}.With("name", "Ann"))
@@ -181,7 +181,7 @@ func TestExpectSaysWhatDidNotCome(t *testing.T) {
 			t.Fatal(err)
 		}
 		spec := target.Spec(1, 2)
-		spec.Timeout = timeout
+		spec.Timeout, spec.Confirm = timeout, confirm
 		pool, opened, err := OpenPool(t.Context(), spec)
 		if err != nil {
 			t.Fatal(err)
@@ -193,8 +193,9 @@ func TestExpectSaysWhatDidNotCome(t *testing.T) {
 			}
 		}
 	}
-	check("mute", 2*time.Second, "opening took longer", `--expect "joined {channel}"`, `"what?"`)
-	check("closed", time.Minute, "the server reports an error: sorry: closed")
+	check("mute", 2*time.Second, 0, "opening took longer", `--expect "joined {channel}"`, `"what?"`)
+	check("mute", time.Hour, 300*time.Millisecond, "confirming took longer than 300ms: ended before", `--expect "joined {channel}"`, `"what?"`)
+	check("closed", time.Minute, time.Hour, "the server reports an error: sorry: closed")
 }
 
 func TestPublishTemplate(t *testing.T) {

@@ -272,6 +272,7 @@ func (p *Pool) Await(ctx context.Context, published []uint64, timeout time.Durat
 // Received is what all subscribers together got in a run.
 type Received struct {
 	Counts
+	Late        uint64   `json:"late,omitempty"` // in a sample: deliveries that were due and did not come, yet
 	Traffic     Traffic  `json:"traffic"`
 	Latency     *Latency `json:"latency"`
 	Waits       *Latency `json:"waits,omitempty"`       // in a report: for each delivery, what the receiving loop waited for a processor
@@ -292,6 +293,7 @@ type Received struct {
 // add adds another worker's.
 func (r *Received) add(other *Received) error {
 	r.Counts.Add(other.Counts)
+	r.Late += other.Late
 	r.Traffic.Read += other.Traffic.Read
 	r.Traffic.Written += other.Traffic.Written
 	r.Traffic.Compressed += other.Traffic.Compressed
@@ -333,9 +335,10 @@ func (p *Pool) Report(ctx context.Context, published []uint64) (Received, error)
 	return p.received(ctx, command{Op: "report", Published: published, Excused: p.excused})
 }
 
-// Sample returns what came in the current run until now: nothing is lost yet.
-func (p *Pool) Sample(ctx context.Context) (Received, error) {
-	return p.received(ctx, command{Op: "sample"})
+// Sample returns what came in the current run until now: nothing is lost yet. Of the
+// messages due, how many of each stream, it returns those that have not come as Late.
+func (p *Pool) Sample(ctx context.Context, due []uint64) (Received, error) {
+	return p.received(ctx, command{Op: "sample", Published: due})
 }
 
 func (p *Pool) received(ctx context.Context, c command) (Received, error) {

@@ -47,6 +47,9 @@ type Load struct {
 	// Slow makes the sender late on purpose, by so much for each message.
 	Slow time.Duration
 
+	// Late has samples count what is missing Settle after it was sent.
+	Late bool
+
 	// Sampled, if set, is called about every Every (default 1 s) while the loop
 	// runs and while its last messages are waited for, on Run's goroutine.
 	Sampled func(Sample)
@@ -153,6 +156,7 @@ type sender struct {
 	run       uint16
 	sent      uint64
 	shown     atomic.Uint64 // sent, for samples
+	samples   []Sample      // with Load.Late: those of the last Settle, and the one before; without what was received
 	scheduled uint64        // due until the end
 	published []uint64      // per stream
 	message   []byte

@@ -41,11 +41,32 @@ func (s *sender) sample(ctx context.Context, began time.Time) error {
 	if s.load.Sampled == nil {
 		return nil
 	}
-	r, err := s.pool.Sample(ctx)
-	if err == nil {
-		s.load.Sampled(Sample{At: time.Since(began), Sent: s.shown.Load(), Received: r})
+	now := Sample{At: time.Since(began), Sent: s.shown.Load()}
+	r, err := s.pool.Sample(ctx, s.due(now))
+	if now.Received = r; err == nil {
+		s.load.Sampled(now)
 	}
 	return err
+}
+
+// due is how many messages of each stream were sent Settle before a sample; nil: that is
+// not to be known.
+func (s *sender) due(now Sample) (published []uint64) {
+	if !s.load.Late {
+		return nil
+	}
+	s.samples = append(s.samples, now)
+	old := func(i int) bool { return i < len(s.samples) && s.samples[i].At <= now.At-s.load.Settle }
+	for old(1) {
+		s.samples = s.samples[1:]
+	}
+	for stream := range uint64(s.load.Streams) {
+		if old(0) {
+			n := uint64(s.load.Streams)
+			published = append(published, (s.samples[0].Sent+n-1-stream)/n)
+		}
+	}
+	return published
 }
 
 // await waits for the last messages, and samples meanwhile.

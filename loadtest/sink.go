@@ -158,6 +158,9 @@ func (s *sink) deliveredLocked(sub *subscriber, message []byte, now int64) bool 
 // One that begins like those of the run, or is as long, was one of them.
 func (s *sink) strangeLocked(message []byte, came form) {
 	begin := appendHex([]byte{'L'}, uint64(s.run), 4)
+	if stamp, ok := ParseStamp(message); ok && s.staged != nil {
+		s.staged.enter(&stamp)
+	}
 	switch {
 	case came >= text && !utf8.Valid(message):
 		s.damagedLocked(&s.counts.Invalid, "text that is not UTF-8: %.100q", message)
@@ -183,6 +186,9 @@ func (s *sink) foreignLocked(message []byte) {
 func (s *sink) damagedLocked(count *uint64, format string, args ...any) {
 	if *count++; s.damage == "" {
 		s.damage = fmt.Sprintf(format, args...)
+	}
+	if s.staged != nil {
+		s.staged.damaged(&s.counts, count)
 	}
 }
 
@@ -227,6 +233,27 @@ func (s *sink) unreadLocked(sub *subscriber, err error) {
 	}
 	s.unreadable++
 	s.unread = cmp.Or(s.unread, err.Error())
+}
+
+// droppedLocked starts a client's recovery, if it is not recovering already.
+func (s *sink) droppedLocked(sub *subscriber, now int64) {
+	if s.recovery == nil {
+		s.recovery = NewLatency()
+	}
+	if sub.dropped == 0 {
+		sub.dropped = now
+	}
+	sub.back, sub.newest = 0, 0
+}
+
+// backLocked notes that a client has subscribed, perhaps again: by itself, or after a drop.
+func (s *sink) backLocked(sub *subscriber, now int64, itself bool) {
+	if sub.dropped == 0 {
+		return
+	}
+	if sub.back = now; itself {
+		s.returned.Record(now - sub.dropped)
+	}
 }
 
 // recoverLocked ends sub's recovery if the message was published after sub was
@@ -290,6 +317,23 @@ func (s *sink) lacks(published []uint64, excused [][]Span) bool {
 		}
 	}
 	return false
+}
+
+// late is how many messages of those published have not come to the subscribers that
+// were not dropped, or have recovered since.
+func (s *sink) late(published []uint64) (n uint64) {
+	later := make([][]Span, len(published)) // what was published since
+	for stream := range later {
+		later[stream] = []Span{{published[stream] + 1, 1 << 62}}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.subscribers {
+		if sub := &s.subscribers[i]; sub.dropped == 0 {
+			n += sub.lost(published, later)
+		}
+	}
+	return n
 }
 
 // lost is how many messages never came that are not excused.

@@ -120,6 +120,7 @@ type Spec struct {
 
 	Window  int           `json:"window,omitempty"`  // connections being opened at once, default 256
 	Timeout time.Duration `json:"timeout,omitempty"` // for opening all of them, default 60 s
+	Confirm time.Duration `json:"confirm,omitempty"` // for the Dialect's steps on each; 0: Timeout alone
 }
 
 func (s Spec) withDefaults() Spec {

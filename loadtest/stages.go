@@ -55,14 +55,34 @@ func (p *plan) sequences(k, stream int) Span {
 // staged is what came in each stage, of a run that has several.
 type staged struct {
 	plan
-	parts []Part
+	parts  []Part
+	newest int // stage of the newest message with an intact stamp
+}
+
+// enter notes that a message of the run came, and returns its stage.
+func (s *staged) enter(stamp *Stamp) *Part {
+	i := (stamp.Sequence-1)*s.Streams + uint64(stamp.Stream)
+	s.newest = sort.Search(len(s.Ends)-1, func(k int) bool { return i < s.Ends[k] })
+	return &s.parts[s.newest]
+}
+
+// damaged counts a damaged message where its stamp was intact in its own stage, and
+// otherwise in that of the newest message before it. count is that of all.
+func (s *staged) damaged(all *Counts, count *uint64) {
+	p := &s.parts[s.newest]
+	switch count {
+	case &all.Corrupted:
+		p.Corrupted++
+	case &all.Truncated:
+		p.Truncated++
+	case &all.Invalid:
+		p.Invalid++
+	}
 }
 
 // take counts a message of the run.
 func (s *staged) take(stamp *Stamp, v verdict, now int64) {
-	i := (stamp.Sequence-1)*s.Streams + uint64(stamp.Stream)
-	k := sort.Search(len(s.Ends)-1, func(k int) bool { return i < s.Ends[k] })
-	p := &s.parts[k]
+	p := s.enter(stamp)
 	switch v {
 	case duplicate:
 		p.Duplicated++
@@ -87,7 +107,7 @@ func (s *sink) stage(p *plan) {
 	defer s.mu.Unlock()
 	s.staged = nil
 	if p != nil {
-		s.staged = &staged{*p, make([]Part, len(p.Ends))}
+		s.staged = &staged{plan: *p, parts: make([]Part, len(p.Ends))}
 	}
 }
 

@@ -89,3 +89,69 @@ func TestStagesShareWhatCame(t *testing.T) {
 		t.Errorf("two workers: %+v, %v", other, err)
 	}
 }
+
+// TestDamageIsOfItsStage damages messages of known stages. Without its stamp a message
+// is of the stage of the one before it.
+func TestDamageIsOfItsStage(t *testing.T) {
+	s := newSink(&Spec{Connections: 1})
+	s.begin(7, 60, false)
+	s.stage(&plan{Ends: []uint64{2, 4}, Streams: 1})
+	take := func(sequence uint64, change func([]byte) []byte) {
+		s.takeLocked(&s.subscribers[0], change(AppendMessage(nil, Stamp{7, 0, sequence, 1000}, 60)), 5000, text)
+	}
+	whole := func(b []byte) []byte { return b }
+	take(1, whole)
+	take(2, func(b []byte) []byte { b[59] ^= 1; return b })        // its padding
+	take(3, func(b []byte) []byte { return b[:50] })               // its end
+	take(1, func(b []byte) []byte { b[StampBytes-1]++; return b }) // its stamp: of the stage of 3
+	take(2, func(b []byte) []byte { b[59] ^= 1; return b })
+	take(4, func(b []byte) []byte { b[StampBytes-1] = 255; return b }) // not UTF-8, after 2
+	s.expect([]uint64{4})
+	r := s.report([]uint64{4}, nil)
+	want := []Counts{{Expected: 2, Delivered: 1, Lost: 1, Corrupted: 2, Invalid: 1}, {Expected: 2, Lost: 2, Corrupted: 1, Truncated: 1}}
+	sum := Counts{}
+	for k, p := range r.Stages {
+		if sum.Add(p.Counts); p.Counts != want[k] {
+			t.Errorf("stage %d: %+v, want %+v", k, p.Counts, want[k])
+		}
+	}
+	if sum != r.Counts {
+		t.Errorf("all stages %+v, the run %+v", sum, r.Counts)
+	}
+}
+
+// TestLateIsWhatWasDue: messages that were not due yet, and what a dropped client lacks,
+// are not late.
+func TestLateIsWhatWasDue(t *testing.T) {
+	s := newSink(&Spec{Connections: 3, Channels: 2})
+	s.begin(7, 0, false)
+	take := func(subscriber, stream int, sequences ...uint64) {
+		for _, n := range sequences {
+			s.takeLocked(&s.subscribers[subscriber], AppendMessage(nil, Stamp{7, uint32(stream), n, 1000}, StampBytes), 5000, text)
+		}
+	}
+	take(0, 0, 1, 2, 3, 6) // 4 and 5 are missing, 4 was due
+	take(0, 1, 1, 2)
+	take(1, 0, 1) // 2 to 4
+	take(1, 1, 2, 1)
+	take(2, 1, 2) // 1 to 4, and 1: but it was dropped
+	s.droppedLocked(&s.subscribers[2], 1)
+	if n := s.late([]uint64{4, 2}); n != 4 {
+		t.Errorf("%d late, want 4", n)
+	}
+	if n := s.late([]uint64{0, 0}); n != 0 {
+		t.Errorf("%d late before any was due", n)
+	}
+	sends := sender{load: Load{Late: true, Streams: 2, Settle: 10}}
+	for _, c := range []struct {
+		at    time.Duration
+		sent  uint64
+		first uint64
+		known bool
+	}{{1, 3, 0, false}, {6, 10, 0, false}, {11, 12, 2, true}, {15, 13, 2, true}, {30, 99, 7, true}} {
+		due := sends.due(Sample{At: c.at, Sent: c.sent})
+		if (due != nil) != c.known || c.known && due[0] != c.first {
+			t.Errorf("at %d: %v due, want %d first", c.at, due, c.first)
+		}
+	}
+}

@@ -136,6 +136,9 @@ func (w *worker) handle(c command) (e event, err error) {
 		e.Received = &r
 	case "sample":
 		r := w.fleet.sink.sample()
+		if c.Published != nil {
+			r.Late = w.fleet.sink.late(c.Published)
+		}
 		e.Received = &r
 	case "drop":
 		return e, w.fleet.kind.drop(c.Timeout)

@@ -97,7 +97,7 @@ func Measure(ctx context.Context, build Build, a Attack, size Size) (o Outcome, 
 	if err := h.both(ctx, &o, a, p); err != nil {
 		return o, err
 	}
-	met, err := crowd.Sample(ctx)
+	met, err := crowd.Sample(ctx, nil)
 	if err != nil {
 		return o, err
 	}

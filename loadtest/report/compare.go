@@ -59,9 +59,15 @@ func (p *printer) compare(a, b *Report) {
 		p.printf("%s: %s %s, %d runs\n", letter(i), r.Scenario, r.Settings.servers(), max(len(r.Turns), 1))
 	}
 	p.printf("\n%-34s %14s %14s %9s  %.0f %% interval\n", "", "a", "b", "change", 100*(1-noise))
-	for _, m := range metrics {
-		if m.title != "" {
-			p.metric(&m, m.values(a), m.values(b))
+	for stage := range max(len(a.Stages), len(b.Stages)) + 1 {
+		for _, m := range metrics {
+			title := m.title
+			if stage > 0 {
+				title = fmt.Sprintf("stage %d: %s", stage, title)
+			}
+			if m.title != "" && (stage == 0 || m.name == "p99" || m.name == "lost") {
+				p.metric(&m, title, m.values(a, stage), m.values(b, stage))
+			}
 		}
 	}
 	if n := runsNeeded(); rankSumCut(max(len(a.Turns), 1), max(len(b.Turns), 1)) == 0 {
@@ -80,11 +86,11 @@ func (p *printer) compare(a, b *Report) {
 	}
 }
 
-// values are the metric's, sorted, of the runs that have it; or of all together, which
-// has what was measured once.
-func (m *metric) values(r *Report) (all []float64) {
+// values are the metric's, sorted, of the runs that have it, or of one stage of each; or of
+// all together, which has what was measured once.
+func (m *metric) values(r *Report, stage int) (all []float64) {
 	for _, run := range append(slices.Clone(r.Turns), r) {
-		if v, ok := m.value(run); ok && (run != r || len(all) == 0) {
+		if v, ok := m.value(run.part(stage)); ok && (run != r || len(all) == 0) {
 			all = append(all, v)
 		}
 	}
@@ -93,11 +99,11 @@ func (m *metric) values(r *Report) (all []float64) {
 }
 
 // metric writes the line of one.
-func (p *printer) metric(m *metric, a, b []float64) {
+func (p *printer) metric(m *metric, title string, a, b []float64) {
 	if len(a)+len(b) == 0 {
 		return
 	}
-	p.printf("%-34s %14s %14s", m.title, shown(m.unit, a), shown(m.unit, b))
+	p.printf("%-34s %14s %14s", title, shown(m.unit, a), shown(m.unit, b))
 	defer p.printf("\n")
 	if len(a) == 0 || len(b) == 0 || a[0] == b[len(b)-1] && b[0] == a[len(a)-1] {
 		return
@@ -152,6 +158,7 @@ func differences(a, b *Report) []string {
 	add("rate", a.Settings.Rate, b.Settings.Rate)
 	add("size", a.Settings.Size, b.Settings.Size)
 	add("duration", a.Settings.Duration, b.Settings.Duration)
+	add("stages", strings.Join(a.Settings.Stages, " "), strings.Join(b.Settings.Stages, " "))
 	add("processors", a.Environment.CPUs, b.Environment.CPUs)
 	add("kernel", a.Environment.Kernel, b.Environment.Kernel)
 	return all

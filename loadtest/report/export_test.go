@@ -71,7 +71,7 @@ func TestStagesAsCSV(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(&stages).ReadAll()
-	if err != nil || len(rows) != 3 || rows[2][8] != "20" || rows[1][15] == "" || rows[2][16] != "" {
+	if err != nil || len(rows) != 3 || rows[2][8] != "20" || rows[1][15] == "" || rows[2][16] != "" || rows[0][20] != "side" || rows[1][17] != "0" {
 		t.Errorf("%v, %q", err, rows)
 	}
 	rows, err = csv.NewReader(&intervals).ReadAll()

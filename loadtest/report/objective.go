@@ -207,10 +207,9 @@ func ParseObjective(text string) (Objective, error) {
 	return Objective{Text: strings.TrimSpace(text), Metric: m.name, Stage: stage, share: share, sign: parts[3], limit: limit}, nil
 }
 
-// staged reports whether each stage has its own value: a damaged message says not where
-// it belongs.
+// staged reports whether each stage has its own value: a foreign message belongs to none.
 func (m *metric) staged() bool {
-	return m.needs == NeedsMessages && (m.unit == duration || m.name == "lost" || m.name == "duplicated" || m.name == "reordered")
+	return m.needs == NeedsMessages && (m.unit == duration || m.unit == deliveries && m.name != "foreign")
 }
 
 // Needs says what a run must have for o to be measured.

@@ -46,6 +46,27 @@ type pageData struct {
 type pageReport struct {
 	Name, Text, Settings string
 	When                 string
+	Ends                 []pageEnd
+}
+
+// pageEnd is a row of the table of why connections ended, and publications were refused.
+type pageEnd struct {
+	What, Side, Reason string
+	Count              int
+}
+
+// pageEnds are the rows of a report.
+func (r *Report) pageEnds() (rows []pageEnd) {
+	add := func(what string, all []loadtest.End) {
+		for _, e := range all {
+			rows = append(rows, pageEnd{what, sides[e.Side], e.Reason, e.Count})
+		}
+	}
+	add("connection", r.Connections.Ends)
+	if r.Messages != nil {
+		add("publication", r.Messages.Refusals)
+	}
+	return rows
 }
 
 // WritePage writes a page that needs nothing else: the summary and charts of one
@@ -71,7 +92,7 @@ func WritePage(w io.Writer, reports ...*Report) error {
 		}
 		all = append(all, charted(name, r))
 		s := r.Settings
-		d.Reports = append(d.Reports, pageReport{Name: name, Text: text, When: r.Began.Format("2006-01-02 15:04:05 MST"),
+		d.Reports = append(d.Reports, pageReport{Name: name, Text: text, When: r.Began.Format("2006-01-02 15:04:05 MST"), Ends: r.pageEnds(),
 			Settings: fmt.Sprintf("%s · %d connections, %d channels, %v messages/s of %d bytes, %v s · %d processors, Linux %s, %s, peal %s",
 				s.servers(), s.Connections, s.Channels, s.Rate, s.Size, s.Duration,
 				r.Environment.CPUs, r.Environment.Kernel, r.Environment.Go, r.Environment.Load)})

@@ -348,14 +348,14 @@ func (r *Report) Join(other *Report) error {
 		into **Times
 		from *Times
 	}{{&r.Latency, other.Latency}, {&r.Lag, other.Lag}, {&r.Connections.Handshake, other.Connections.Handshake}, {&r.Generator.Waits, other.Generator.Waits}} {
-		if pair.from == nil || *pair.into == nil {
-			*pair.into = pair.from
-			continue
-		}
-		if err := (*pair.into).Histogram.Merge(pair.from.Histogram); err != nil {
+		if err := joinTimes(pair.into, pair.from); err != nil {
 			return err
 		}
-		*pair.into = NewTimes((*pair.into).Histogram)
+	}
+	for k := range min(len(r.Stages), len(other.Stages)) {
+		if err := r.Stages[k].join(other.Stages[k]); err != nil {
+			return err
+		}
 	}
 	r.Connections.Failed += other.Connections.Failed
 	r.Connections.Closed += other.Connections.Closed
@@ -392,6 +392,20 @@ func (r *Report) Join(other *Report) error {
 		r.Intervals = append(r.Intervals, i)
 	}
 	return nil
+}
+
+// joinTimes adds a distribution to another. Each may be nil: then it is the other.
+func joinTimes(into **Times, from *Times) error {
+	switch {
+	case from == nil:
+		return nil
+	case *into == nil:
+		*into = from
+		return nil
+	}
+	err := (*into).Histogram.Merge(from.Histogram)
+	*into = NewTimes((*into).Histogram)
+	return err
 }
 
 func (m *Messages) join(o *Messages) {

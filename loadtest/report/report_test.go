@@ -95,7 +95,7 @@ func TestJudgeNeverPassesWhatWasNotMeasured(t *testing.T) {
 }
 
 func TestParseObjectiveRefuses(t *testing.T) {
-	for _, text := range []string{"", "p99", "p99>", "p99=5ms", "p98>5ms", "p99>50", "p99>1h", "lost>many", "lost>NaN", "p99>>5ms", "p99>5%", "errors>1%", "lost>%", "p99{stage=0}>5ms", "p99{stage=x}>5ms", "errors{stage=1}>0", "corrupted{stage=1}>0", "bytes_per_connection>1XB", "p99>5ms lost>0"} {
+	for _, text := range []string{"", "p99", "p99>", "p99=5ms", "p98>5ms", "p99>50", "p99>1h", "lost>many", "lost>NaN", "p99>>5ms", "p99>5%", "errors>1%", "lost>%", "p99{stage=0}>5ms", "p99{stage=x}>5ms", "errors{stage=1}>0", "foreign{stage=1}>0", "bytes_per_connection>1XB", "p99>5ms lost>0"} {
 		if o, err := report.ParseObjective(text); err == nil {
 			t.Errorf("%q was read as %+v", text, o)
 		}
@@ -284,6 +284,8 @@ func TestWriteCSVHasALineForEachInterval(t *testing.T) {
 func TestWritePageIsSelfContained(t *testing.T) {
 	a, b := sample(0), sample(20)
 	a.Settings.Targets = []string{"</script><script>alert(1)</script>"}
+	a.Connections.Ends = []loadtest.End{{Side: loadtest.SideServer, Reason: `close frame 1001 "<bye>"`, Count: 7}, {Side: loadtest.SideNetwork, Reason: "connection refused", Count: 2}}
+	b.Messages.Refusals = []loadtest.End{{Side: loadtest.SideUs, Reason: "no response within 20s", Count: 3}}
 	var page bytes.Buffer
 	if err := report.WritePage(&page, a, b); err != nil {
 		t.Fatal(err)
@@ -292,6 +294,15 @@ func TestWritePageIsSelfContained(t *testing.T) {
 	for _, outside := range []string{"src=", "<link", "@import", "url(", "<script>alert"} {
 		if strings.Contains(text, outside) {
 			t.Errorf("the page has %q", outside)
+		}
+	}
+	for _, row := range []string{
+		"<td>connection</td><td>the server</td><td>close frame 1001 &#34;&lt;bye&gt;&#34;</td><td>7</td>",
+		"<td>connection</td><td>the network</td><td>connection refused</td><td>2</td>",
+		"<td>publication</td><td>the load test</td><td>no response within 20s</td><td>3</td>",
+	} {
+		if strings.Count(text, row) != 1 {
+			t.Errorf("the page lacks the row %s", row)
 		}
 	}
 	_, rest, _ := strings.Cut(text, "const reports = ")

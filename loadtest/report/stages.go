@@ -63,6 +63,9 @@ func (p *printer) stages(all []Stage) {
 		}
 		p.printf("%5d %8.4g %14s %10d %9d %9s %9s %9s %9s %9s %9s\n", k+1, s.Duration, s.rates(), s.Sent, s.Lost,
 			orLost(t.P50), orLost(t.P90), orLost(t.P95), orLost(t.P99), orLost(t.P999), orLost(t.Max))
+		if s.Damaged() > 0 {
+			p.printf("%5s damaged: %d corrupted, %d truncated, %d invalid\n", "", s.Corrupted, s.Truncated, s.Invalid)
+		}
 	}
 	p.printf("\n")
 }
@@ -79,14 +82,24 @@ func (p *printer) warmUp(w *Stage) {
 func (r *Report) WriteStagesCSV(w io.Writer) error {
 	c := csv.NewWriter(w)
 	rows := [][]string{{"stage", "duration_s", "from_per_s", "to_per_s", "scheduled", "sent", "expected", "delivered", "lost", "duplicated", "reordered",
-		"p50_ms", "p90_ms", "p95_ms", "p99_ms", "p99_9_ms", "max_ms"}}
-	for k, s := range r.Stages {
-		t := Times{}
-		if s.Latency != nil {
-			t = *s.Latency
+		"p50_ms", "p90_ms", "p95_ms", "p99_ms", "p99_9_ms", "max_ms", "corrupted", "truncated", "invalid", "side"}}
+	for _, side := range append([]*Report{r}, r.Sides...) {
+		for k, s := range side.Stages {
+			t := Times{}
+			if s.Latency != nil {
+				t = *s.Latency
+			}
+			rows = append(rows, []string{fmt.Sprint(k + 1), field(&s.Duration), field(&s.From), field(&s.To), field(&s.Scheduled), field(&s.Sent), field(&s.Expected), field(&s.Delivered),
+				field(&s.Lost), field(&s.Duplicated), field(&s.Reordered), field(t.P50), field(t.P90), field(t.P95), field(t.P99), field(t.P999), field(t.Max),
+				field(&s.Corrupted), field(&s.Truncated), field(&s.Invalid), side.Name})
 		}
-		rows = append(rows, []string{fmt.Sprint(k + 1), field(&s.Duration), field(&s.From), field(&s.To), field(&s.Scheduled), field(&s.Sent), field(&s.Expected), field(&s.Delivered),
-			field(&s.Lost), field(&s.Duplicated), field(&s.Reordered), field(t.P50), field(t.P90), field(t.P95), field(t.P99), field(t.P999), field(t.Max)})
 	}
 	return c.WriteAll(rows)
+}
+
+// join adds the same stage of another run.
+func (s *Stage) join(o Stage) error {
+	s.Scheduled, s.Sent = s.Scheduled+o.Scheduled, s.Sent+o.Sent
+	s.Counts.Add(o.Counts)
+	return joinTimes(&s.Latency, o.Latency)
 }

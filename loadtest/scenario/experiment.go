@@ -84,7 +84,7 @@ func (e *experiment) with(shape shape, publish bool, do func(*session) error) (r
 		}
 	}
 	if s.pool != nil && s.report.Connections.Opened == 0 {
-		if now, err := s.pool.Sample(s.ctx); err == nil {
+		if now, err := s.pool.Sample(s.ctx, nil); err == nil {
 			s.readable(now)
 		}
 	}
@@ -190,7 +190,7 @@ func (e *experiment) specs() []loadtest.Spec {
 		spec := e.targets[i].Spec(e.s.Channels, share)
 		spec.Agents, spec.AgentToken = e.s.Agents, e.agentToken
 		spec.Timeout, spec.OpenRate, spec.Header = e.s.Timeout, e.s.OpenRate/float64(n), e.header()+e.bearer(i, e.tokens(i))
-		spec.Deflate = e.s.Deflate
+		spec.Deflate, spec.Confirm = e.s.Deflate, e.s.Expect
 		if e.s.Reconnect != "" {
 			e.targets[i].Reconnect(&spec, e.backoff)
 		}

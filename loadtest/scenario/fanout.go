@@ -74,7 +74,7 @@ func (s *session) hold() error {
 	s.say("holding %d connections", s.report.Connections.Opened)
 	for end := time.Now().Add(s.s.Duration); time.Now().Before(end) && !s.interrupted(); {
 		s.pause(min(s.s.Every, time.Until(end)))
-		now, err := s.pool.Sample(s.ctx)
+		now, err := s.pool.Sample(s.ctx, nil)
 		if err != nil {
 			return err
 		}

@@ -32,6 +32,7 @@ func (s *session) publish(rate float64, length time.Duration, after time.Duratio
 	r := &run{session: s, rate: rate, gone: make(chan struct{}), stop: stop, previous: loadtest.Sample{Received: loadtest.Received{Latency: loadtest.NewLatency()}}}
 	r.load = s.load(rate, length, soft)
 	r.load.Gone, r.load.Sampled, r.load.Every, r.load.During, r.load.After = r.gone, r.sampled, s.s.Every, during, after
+	r.load.Late = s.s.Abort && !s.excuse
 	if len(s.s.Stages) > 0 {
 		r.load.Pacer = s.s.Stages
 	}

@@ -181,7 +181,7 @@ func (e *experiment) check(sc scenario) error {
 	must(s.InFlight == 0 || s.InFlight > 0 && s.Channels == 1 && sc.name == "fanout", "--in-flight %d: at least 1, with one channel, in fanout", s.InFlight)
 	must(s.Size >= loadtest.StampBytes, "--size %d: at least %d, since each message carries the time of its sending", s.Size, loadtest.StampBytes)
 	must(s.Duration > 0 && s.Timeout > 0 && s.Every > 0, "--duration, --open-timeout, --every: more than 0")
-	must(s.Settle >= 0 && s.Idle >= 0 && s.Away >= 0 && s.OpenRate >= 0, "--settle, --idle, --away, --open-rate: not below 0")
+	must(s.Settle >= 0 && s.Idle >= 0 && s.Away >= 0 && s.OpenRate >= 0 && s.Expect >= 0, "--settle, --idle, --away, --open-rate, --expect-timeout: not below 0")
 	must(s.Publishers >= 0 && s.Pipeline >= 1, "--publishers %d, --pipeline %d: not below 0, not below 1", s.Publishers, s.Pipeline)
 	must(s.Factor > 1 && s.Step > 0, "--factor %v, --step %v: more than 1, more than 0", s.Factor, s.Step)
 	must(len(s.Targets) >= 1, "--target: at least one")
@@ -204,8 +204,8 @@ func (e *experiment) check(sc scenario) error {
 		must(need != report.NeedsServer && need != report.NeedsSoak || len(s.PID)+len(s.Admin)+len(s.Start) > 0,
 			"objective %s: needs --pid, --admin or --start, which measure what the server holds", o.Text)
 	}
-	must(!s.GWS || len(s.Header) == 0 && s.OpenRate == 0 && !s.Deflate && s.Reconnect == "" && sc.name != "storm" && sc.name != "restart" && sc.name != "mixed" && sc.name != "versus",
-		"--gws: for fanout, connect, ramp and soak, without --header, --deflate, --reconnect and --open-rate")
+	must(!s.GWS || len(s.Header) == 0 && s.OpenRate == 0 && sc.name != "storm" && sc.name != "restart" && sc.name != "mixed" && sc.name != "versus",
+		"--gws: for fanout, connect, ramp and soak, without --header and --open-rate")
 	must(sc.name != "soak" || s.Duration >= slopeIntervals*s.Every, "soak: --duration %v: at least %d times --every %v, for a slope", s.Duration, slopeIntervals, s.Every)
 	must(sc.name != "soak" || len(s.PID)+len(s.Admin)+len(s.Start) > 0, "soak: needs --pid, --admin or --start, which measure what the server holds")
 	if s.Reconnect != "" {

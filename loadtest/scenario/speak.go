@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"peal/loadtest/dialect"
 )
@@ -14,6 +15,7 @@ type Speech struct {
 	Token  string          // {token}, and what the subscribers of a Peal send; in no report
 	Secret string          // what Pusher's publications are signed with; in no report
 	Data   string          // file
+	Expect time.Duration   // for the steps of a connection's opening; 0: Settings.Timeout for all of it
 }
 
 // of returns what is laid over the dialect that target i names; nil: nothing.
@@ -56,6 +58,7 @@ func (s *Speech) rows() []row {
 		{"protocol", &d.Protocol, "subprotocol of the WebSocket to request and to require", "", 0},
 		{"send", stepList{&d.Steps, false}, "text to send after connecting; with placeholders {i}, {channel}, {token} and those of --data", "", 0},
 		{"expect", stepList{&d.Steps, true}, "message to wait for, a text or /expression/, before the next --send and before a connection counts as subscribed (in a file: 'expect …' in the list of send)", "", 0},
+		{"expect-timeout", &s.Expect, "time limit for --send and --expect on each connection, from its opening; 0: --open-timeout, for all connections together", "", 0},
 		{"binary", &d.Binary, "send binary frames", "", 0},
 		{"separator", &d.Separator, "text that separates several messages in a frame, like \\x1e", "", 0},
 		{"extract", &d.Extract, "where the published text is in a message: a JSON path like $.data.message, or /expression (with a group)/", "", 0},

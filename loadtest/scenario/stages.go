@@ -74,7 +74,7 @@ func (r *run) endIfMissed(now loadtest.Sample) {
 		return
 	}
 	known := report.Report{Connections: r.report.Connections, Server: r.report.Server, Latency: report.NewTimes(now.Latency), Messages: &report.Messages{Counts: now.Counts}}
-	known.Connections.Closed, known.Messages.Expected = now.Closed, now.Delivered
+	known.Connections.Closed, known.Messages.Lost, known.Messages.Expected = now.Closed, now.Late, now.Delivered+now.Late
 	var upper []report.Objective
 	for _, o := range r.s.Objectives {
 		if o.Upper() && o.Stage == 0 {

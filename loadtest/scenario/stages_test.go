@@ -2,6 +2,8 @@ package scenario
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,5 +90,47 @@ func TestThinkHoldsAClosedLoopBack(t *testing.T) {
 	r, err = Run(ctx, "fanout", s)
 	if err != nil || !r.Interrupted || r.Messages.Lost != 0 || len(r.Intervals) == 0 {
 		t.Errorf("interrupted: %v, %+v", err, r.Messages)
+	}
+}
+
+// TestALossEndsTheRun loses one message, which is known after the time to settle.
+func TestALossEndsTheRun(t *testing.T) {
+	s := small(liar.Start(t, func(subscriber int, n uint64, send func()) {
+		if subscriber != 1 || n != 5 {
+			send()
+		}
+	}))
+	s.Duration, s.Abort = time.Hour, true
+	s.Objectives = []report.Objective{objective(t, "lost>0")}
+	r, err := Run(t.Context(), "fanout", s)
+	if err != nil || !strings.HasPrefix(r.Ended, "lost>0 (it is ") || r.Messages.Lost == 0 {
+		t.Fatalf("%v: %+v", err, r)
+	}
+	if missed, err := r.Judge(s.Objectives); err != nil || len(missed) != 1 {
+		t.Errorf("missed %q, %v", missed, err)
+	}
+}
+
+func TestVersusHasStages(t *testing.T) {
+	s := small(liar.Start(t, liar.Truth))
+	other := small(liar.Start(t, liar.Truth))
+	s.Targets, s.Publish = append(s.Targets, other.Targets...), append(s.Publish, other.Publish...)
+	s.Turns, s.Away = 2, 10*time.Millisecond
+	s.Stages = []loadtest.Stage{{Length: 200 * time.Millisecond, From: 50, To: 50}, {Length: 200 * time.Millisecond, From: 100, To: 100}}
+	r, err := Run(t.Context(), "versus", s)
+	if err != nil || len(r.Sides) != 2 {
+		t.Fatalf("%v: %+v", err, r)
+	}
+	for _, side := range r.Sides {
+		if st := side.Stages; len(st) != 2 || st[0].Scheduled != 2*10 || st[1].Scheduled != 2*20 || uint64(st[1].Latency.Count) != st[1].Expected {
+			t.Errorf("%s: %+v", side.Name, st)
+		}
+	}
+	var text, table strings.Builder
+	if err := errors.Join(r.WriteText(&text), r.WriteStagesCSV(&table)); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(text.String(), "stage 2: p99") || strings.Count(table.String(), r.Sides[1].Name) != 2 {
+		t.Errorf("%s\n%s", text.String(), table.String())
 	}
 }
