@@ -167,6 +167,7 @@ type ask struct {
 	closes    bool       // a poll: the connection ends behind the response
 	timeout   int        // a poll: seconds
 	named     bool       // the client says who it is
+	who       string     // likewise
 	session   session.ID // it presents this one; zero: none
 	deflates  bool       // it can take compressed messages
 	forbidden bool       // it names a channel that is not for it
@@ -214,6 +215,9 @@ func (a ask) head() []byte {
 	}
 	if a.named {
 		q.Set("client", "ann")
+	}
+	if a.who != "" {
+		q.Set("client", a.who)
 	}
 	if !a.session.IsZero() {
 		q.Set("session", a.session.String())

@@ -47,6 +47,10 @@
 // nothing was lost. Publications are repeated on other nodes under their key, and are in the log once;
 // orders of all nodes hold on all nodes, the last one in the log (nodes_publish_test.go).
 //
+// TestSimulationOfNodesWithMembers has nodes that say that they live, and guests with names
+// (nodes_members_test.go): in the end all nodes list exactly those who are there, and nobody of a node
+// that is dead.
+//
 // A planted bug is put between two parts of the world (planted_test.go), or into
 // the source of package loop, of the engine of several nodes, or of another protocol, by an overlay of the go command
 // (planted_loop_test.go, nodes_planted_test.go, dialects_planted_test.go); the simulation must notice each of them.

@@ -87,6 +87,9 @@ func (g *guest) come(n *node) {
 		s.how = fromEarliest
 	}
 	a := ask{transport: g.transit, json: true, channels: g.channels, start: s, timeout: 5}
+	if w.bug.members {
+		a.who = g.nameOn(n)
+	}
 	g.node, g.decoder, g.wire = n, a.decoder(), a.head()
 	g.began, g.ended, g.since = false, false, w.store.troubles
 	g.conn = n.connect(g)

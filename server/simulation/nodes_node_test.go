@@ -15,12 +15,14 @@ import (
 	"peal/loop"
 	"peal/loop/ring"
 	"peal/server/ban"
+	"peal/server/cluster"
 	"peal/server/control"
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/idempotency"
 	"peal/server/log"
 	"peal/server/log/distributed"
+	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/workers"
 )
@@ -35,18 +37,21 @@ type node struct {
 	busy        bool // it starts
 	ready       bool // the log is open
 
-	link    *link // to the store
-	log     *distributed.Log
-	control *control.Control
-	table   *ban.Table
-	keys    *idempotency.Table
-	hub     *hub.Hub
-	ring    *ring.Ring
-	front   *httpapi.Front // of publishers
-	machine *machine
-	shell   *world // what the machine knows of its world
-	group   *loop.Group
-	conns   map[netip.AddrPort]*guest
+	link     *link // to the store
+	log      *distributed.Log
+	control  *control.Control
+	cluster  *cluster.Cluster // with members, as the next two
+	members  *presence.Cluster
+	presence *presence.Table
+	table    *ban.Table
+	keys     *idempotency.Table
+	hub      *hub.Hub
+	ring     *ring.Ring
+	front    *httpapi.Front // of publishers
+	machine  *machine
+	shell    *world // what the machine knows of its world
+	group    *loop.Group
+	conns    map[netip.AddrPort]*guest
 
 	applied  uint64 // the newest entry that the tails were given
 	floor    uint64 // what is up to here is not in the histories, or a gap covers it
@@ -108,6 +113,9 @@ func (n *node) open() {
 
 func (n *node) tails() log.Tails {
 	all := log.Tails{n.hub, n.control, learnerOfNode{n.keys}}
+	if n.w.bug.members {
+		all = n.memberTails()
+	}
 	if n.w.bug.tails != nil {
 		all = n.w.bug.tails(n, all)
 	}
@@ -135,6 +143,9 @@ func (n *node) restore(batch []*log.Entry) {
 		}
 	}
 	n.control.Restore(batch)
+	if n.w.bug.members {
+		n.cluster.Restore(batch)
+	}
 	n.hub.Restore(batch)
 	for _, e := range batch {
 		n.keys.Restore(e)
@@ -145,6 +156,9 @@ func (n *node) restore(batch []*log.Entry) {
 func (n *node) work() {
 	if !n.ready || n.isPaused() {
 		return
+	}
+	if n.w.bug.members {
+		n.tell()
 	}
 	if !n.flushing {
 		n.begin(&n.flushing, func() { _, _ = n.log.Flush(context.Background()) })
@@ -175,6 +189,9 @@ func (n *node) opened(oldest, head uint64) {
 	if n.ring, err = ring.New(n.w.plan.ring, 1<<24, head); err != nil {
 		panic(err)
 	}
+	if n.w.bug.members {
+		n.useMembers()
+	}
 }
 
 func hashOfNode(name string) uint64 { return (&plan{}).hash(name) }
@@ -184,7 +201,7 @@ func (n *node) restored() {
 	w := n.w
 	deps := httpapi.Deps{
 		Log: n.publisher(), Hub: n.hub, Door: (*doorOfNode)(n), Workers: workers.New(0, 0), Bans: n.table,
-		Keys: n.keys,
+		Keys: n.keys, Presence: n.presence,
 	}
 	n.front = httpapi.New(deps)
 	n.shell = &world{seed: w.seed, rnd: w.rnd, own: w.rnd, scarce: true, node: n, plan: plan{loop: w.plan.loop}}
@@ -205,6 +222,9 @@ func (n *node) restored() {
 		panic(err)
 	}
 	n.group, n.ready = g, true
+	if w.bug.members {
+		n.sayHello()
+	}
 }
 
 func (n *node) publisher() httpapi.Publisher {

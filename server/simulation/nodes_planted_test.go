@@ -24,6 +24,7 @@ func TestSimulationOfNodesCatchesPlantedBugs(t *testing.T) {
 		{"idempotency per node", nodesBug{keyless: true}},
 		{"cursor ahead answered with a gap", nodesBug{known: true}},
 		{"subscribers do not hear of a lost tail", nodesBug{mute: true}},
+		{"the members of a dead node are kept", nodesBug{members: true, deaf: true}},
 	} {
 		t.Run(strings.ReplaceAll(p.name, " ", "-"), func(t *testing.T) {
 			if p.bug.mute && !hubLoses {
@@ -73,6 +74,19 @@ var lossBugs = []loopBug{
 	}},
 }
 
+// memberBugs are those of nodes that share members.
+var memberBugs = []loopBug{
+	{"nobody says that the members of a dead node leave", []edit{
+		{"presence/sweep.go", "		case p.gone && p.count > 0:\n", "		case p.gone && p.count > 0 && !BUG:\n"},
+	}},
+	{"a silent node is not taken for dead", []edit{
+		{"cluster/cluster.go", "		if c.said && !c.leaving && m.state == Live && m.id != c.self", "		if c.said && !BUG && !c.leaving && m.state == Live && m.id != c.self"},
+	}},
+}
+
+// plantedMemberSeeds is how many schedules a bug of members may survive.
+const plantedMemberSeeds = 100
+
 // TestSimulationCatchesPlantedBugsOfTheServer is the test of the test, for the engine of several
 // nodes and for other protocols: one build has the bugs of both.
 func TestSimulationCatchesPlantedBugsOfTheServer(t *testing.T) {
@@ -83,11 +97,12 @@ func TestSimulationCatchesPlantedBugsOfTheServer(t *testing.T) {
 	if hubLoses {
 		bugs = slices.Concat(bugs, lossBugs)
 	}
-	catchAll(t, "..", hunt{"^TestSimulationOfNodes$", plantedNodesSeeds, bugs}, hunt{"^TestSimulationOfDialects$", plantedDialectSeeds, dialectBugs})
+	catchAll(t, "..", hunt{"^TestSimulationOfNodes$", plantedNodesSeeds, bugs}, hunt{"^TestSimulationOfNodesWithMembers$", plantedMemberSeeds, memberBugs},
+		hunt{"^TestSimulationOfDialects$", plantedDialectSeeds, dialectBugs})
 }
 
 // TestPlantedBugsFitTheServer is cheap: who changes the engine, or these protocols, learns at once
 // which bug has lost its place.
 func TestPlantedBugsFitTheServer(t *testing.T) {
-	textsWithBugs(t, "..", slices.Concat(engineBugs, lossBugs, dialectBugs))
+	textsWithBugs(t, "..", slices.Concat(engineBugs, lossBugs, memberBugs, dialectBugs))
 }

@@ -55,6 +55,8 @@ type nodesBug struct {
 	keyless bool // the store knows no idempotency keys
 	known   bool // no cursor is ahead
 	mute    bool // nobody hears of what was lost
+	members bool // none: nodes share the members of channels
+	deaf    bool // with members: nobody hears that a node is gone
 }
 
 // nodesCounts tell whether schedules met enough to prove something.
@@ -75,6 +77,11 @@ const (
 	ordered           // bans
 	answeredTo        // publications that were answered
 	trimmed           // entries
+	nodesKindsOfAll
+
+	// With members.
+	departed = iota - 1 // times that a node heard that another is gone
+	agreed              // lists that were the same on all nodes
 	nodesKinds
 )
 
@@ -104,6 +111,9 @@ func newNodes(seed uint64, b nodesBug) *nodes {
 		if r.IntN(3) == 0 {
 			w.plan.trims = 5 + r.IntN(30)
 		}
+	}
+	if b.members { // which have entries of their own, many
+		w.plan.trims = 0
 	}
 	w.store = newStore(w)
 	w.orders = newOrders(w)
@@ -341,6 +351,9 @@ func (w *nodes) unrest() string {
 			return fmt.Sprintf("%s is not served", g)
 		}
 	}
+	if w.bug.members {
+		return w.membersUnrest()
+	}
 	return ""
 }
 
@@ -392,7 +405,7 @@ func TestSimulationOfNodes(t *testing.T) {
 		}
 	}
 	t.Logf("seeds %d–%d, %d steps each: %s", first, first+seeds-1, stepsOfNodes, sum)
-	for i, n := range sum {
+	for i, n := range sum[:nodesKindsOfAll] {
 		if n == 0 && seeds >= 50 && !t.Failed() && (hubLoses || i != told && i != failovers && i != emptied) {
 			t.Errorf("count %d is 0: the schedules met too little to prove anything", i)
 		}
