@@ -142,7 +142,8 @@ func restartSettings(t *testing.T, mood string) Settings {
 func TestRestartCountsWhatWasAcknowledgedAndNeverCame(t *testing.T) {
 	settings := restartSettings(t, "forgetful")
 	r, err := Run(t.Context(), "restart", settings)
-	for err == nil && !r.Validity.Valid && settings.Duration < 20*time.Second { // a busy machine left the clients no time to come back
+	const back = 10                                                                                                  // each of 5 clients twice
+	for err == nil && (!r.Validity.Valid || r.Restart.Recovery.Count < back) && settings.Duration < 20*time.Second { // a busy machine left the clients no time to come back
 		settings = restartSettings(t, "forgetful")
 		settings.Duration = 2 * time.Duration(r.Settings.Duration*float64(time.Second))
 		r, err = Run(t.Context(), "restart", settings)
@@ -159,7 +160,7 @@ func TestRestartCountsWhatWasAcknowledgedAndNeverCame(t *testing.T) {
 	if len(v.Ends) != 2 || !v.Ends[0].Asked || v.Ends[0].Killed || v.Ends[1].Asked || !v.Ends[1].Killed || v.Ends[0].At < r.Settings.Duration/3 || v.Ends[1].At < r.Settings.Duration*2/3 {
 		t.Errorf("ends %+v; want one after a third of the run, asked, and one after two, killed", v.Ends)
 	}
-	if v.Recovery.Count != 10 || r.Connections.Closed != 10 || v.Gaps != 0 || v.Refused+v.Unanswered != m.Refused {
+	if v.Recovery.Count != back || r.Connections.Closed != back || v.Gaps != 0 || v.Refused+v.Unanswered != m.Refused {
 		t.Errorf("%d recoveries, %d connections closed by the server, %+v; want each of 5 clients twice", v.Recovery.Count, r.Connections.Closed, v)
 	}
 	if r.Server == nil || r.Server.CPU <= 0 || r.Server.PID == 0 {
