@@ -24,7 +24,6 @@ type Group struct {
 	started   bool // by the goroutine that calls New, Serve, Start and Close
 
 	dismissals atomic.Int32 // under way
-	lagging    atomic.Int32 // loops that are behind with the ring
 	drainRate  atomic.Int64 // Config.DrainRate
 	goodbyes   atomic.Int64 // that a drain may still say now
 }
@@ -71,9 +70,12 @@ func New(c Config, r *ring.Ring, open OpenKernel) (*Group, error) {
 			g.Close()
 			return nil, fmt.Errorf("loop %d: %w", i, err)
 		}
-		l.lagging = &g.lagging
 		g.loops = append(g.loops, l)
 	}
+	for _, l := range g.loops {
+		l.loops = g.loops
+	}
+	r.OnTaken(g.loops[0].release)
 	return g, nil
 }
 

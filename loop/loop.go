@@ -27,7 +27,7 @@ type Loop struct {
 	trusted   func(peer netip.Addr) bool
 	limited   func(peer netip.Addr) bool
 	admission *admit.Admission // of the group
-	lagging   *atomic.Int32    // of the group
+	loops     []*Loop          // of the group
 	encoder   fanout.Encoder
 	ring      *ring.Reader
 	fan       *fanout.Fan
@@ -69,8 +69,8 @@ type Loop struct {
 	fanned      uint64 // work of apply and flush
 	flushed     uint64 // input when the fan last sent
 	turned      uint64 // work at the end of the last turn
-	behind      bool   // the last turn has left messages in the ring
-	held        int    // turns since readWaiting
+	dear        uint64 // work on dear input since mark was set
+	mark        uint64 // place in the ring: see held
 	flushing    bool
 	prompted    bool   // a wake-up was served since the last event
 	drainAt     uint32 // the slot that the next pass of a drain visits first
@@ -95,6 +95,7 @@ type Loop struct {
 	armed    atomic.Uint32 // 1: a wake-up is under way or the loop is awake and will look at the ring. The loop clears it before it looks.
 	load     atomic.Int32  // connections open or handed over
 	stopping atomic.Bool   // the group has requested the end
+	holding  atomic.Bool   // input waits until loops have taken something: see await
 	door     sync.Mutex    // guards the fields below; held for a copy
 	inbox    []newcomer    // accepted connections
 	posts    []func()      // what other goroutines want done here
@@ -209,7 +210,6 @@ func (l *Loop) end() {
 		l.leave(s)
 		l.kernel.CloseSocket(s.Socket)
 	}
-	l.setBehind(false)
 	l.kernel.Close()
 }
 
@@ -304,7 +304,7 @@ func (l *Loop) after() {
 		return
 	}
 	more := l.ring.Waiting() && l.apply()
-	if l.fan.Pending() && l.flush(promptSends) || more {
+	if l.fan.Pending() && l.flush(promptSends) || more || len(l.again) > 0 && !l.await() {
 		l.scheduleTurn()
 	}
 }
@@ -324,10 +324,9 @@ const promptSends = 16
 func (l *Loop) turn() {
 	l.counts.turns++
 	l.armed.Store(0) // before the ring is looked at: see Wake
-	l.setBehind(l.apply())
+	l.apply()
 	more := l.flush(l.config.TurnSends)
-	if l.held++; l.lagging.Load() == 0 || l.held > mostHeld {
-		l.held = 0
+	if len(l.again) > 0 && !l.held() {
 		l.readWaiting()
 	}
 	l.turned = l.work()
@@ -343,7 +342,7 @@ func (l *Loop) turn() {
 	if l.expireDue() {
 		more = true
 	}
-	if more || len(l.again) > 0 || l.fan.Pending() || l.ring.Waiting() {
+	if more || l.fan.Pending() || l.ring.Waiting() || len(l.again) > 0 && !l.await() {
 		l.scheduleTurn()
 	}
 }

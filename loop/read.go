@@ -87,10 +87,13 @@ func (l *Loop) waits(c *conn) bool {
 // take hands new input to what the connection is now, keeps what is not used, and
 // notes how dear it was. b is the loop's memory.
 func (l *Loop) take(slot uint32, c *conn, b []byte) {
-	before := l.work()
+	before, items := l.work(), l.items()
 	l.handle(slot, c, b)
-	c.note(l.work() - before)
+	l.note(c, l.work()-before, l.items()-items)
 }
+
+// items is how many requests and messages the loop has handled.
+func (l *Loop) items() uint64 { return l.counts.requests + l.counts.received }
 
 // handle is take without the note.
 func (l *Loop) handle(slot uint32, c *conn, b []byte) {

@@ -9,11 +9,13 @@ import (
 	"peal/loop"
 )
 
-// pause stops the only loop until release is called, so that what comes meanwhile is
+// pause stops the first loop until release is called, so that what comes meanwhile is
 // ready at once.
-func (s *server) pause() (release func()) {
+func (s *server) pause() (release func()) { return s.pauseLoop(0) }
+
+func (s *server) pauseLoop(loop int) (release func()) {
 	held, goOn := make(chan struct{}), make(chan struct{})
-	s.group.PostTo(0, func() { close(held); <-goOn })
+	s.group.PostTo(loop, func() { close(held); <-goOn })
 	<-held
 	return func() { close(goOn) }
 }
@@ -144,7 +146,7 @@ func TestEventsAreNotBehindTheRing(t *testing.T) {
 	s.await("the rest", func() bool { return s.group.Behind(0) == 0 })
 }
 
-// Dear input waits while a loop is behind with the ring, but not for ever.
+// Dear input waits while messages wait in the ring, but not for ever.
 func TestDearInputWaitsForTheRing(t *testing.T) {
 	s := prepare(t, options{config: loop.Config{Loops: 1, TurnWork: 400}})
 	var early atomic.Int64
@@ -168,5 +170,60 @@ func TestDearInputWaitsForTheRing(t *testing.T) {
 	}
 	if n := early.Load(); n < 1 || n > 15 {
 		t.Errorf("%d of %d dear requests were handled while messages waited in the ring, want 1 to 15", n, len(dear))
+	}
+}
+
+// What dear input has published must be taken by all loops before there is more of it,
+// which input that costs little does not wait for.
+func TestDearInputWaitsForOtherLoops(t *testing.T) {
+	s := start(t, options{config: loop.Config{Loops: 2, TurnWork: 400}})
+	s.group.StopTicks()
+	me := s.cheap(1)[0] // on the first loop, because it is the first
+	dear := s.dear(41)  // half of them as well
+	text := strings.Repeat("e", 20_000)
+	release := s.pauseLoop(1)
+	for _, c := range dear {
+		c.send("pub a ", text, "\n")
+	}
+	for range 60 { // turns enough for all
+		me.send("echo me\n")
+		me.expect("me")
+	}
+	if n := s.journal.Head(); n < 1 || n > 3 {
+		t.Errorf("%d dear messages were published while the other loop took nothing, want 1 to 3", n)
+	}
+	me.send("pub a x\n")
+	if got := me.line(); !strings.HasPrefix(got, "ok ") {
+		t.Errorf("a small message: %q", got)
+	}
+	release()
+	for _, c := range dear {
+		if got := c.line(); !strings.HasPrefix(got, "ok ") {
+			t.Fatalf("a dear message: %q", got)
+		}
+	}
+	if n := s.journal.Head(); n != 42 {
+		t.Errorf("%d messages were published, want 42", n)
+	}
+}
+
+// Input that waits goes on when the other loop has taken something, whenever that is:
+// nothing else would wake its loop.
+func TestNoReleaseIsLost(t *testing.T) {
+	rounds := 4000
+	if testing.Short() {
+		rounds = 400
+	}
+	s := start(t, options{config: loop.Config{Loops: 2, TurnWork: 100}})
+	s.group.StopTicks()
+	c := s.dial()
+	text := strings.Repeat("e", 7_000) // dear, and a turn's work
+	for i := range rounds {
+		for range 3 {
+			c.send("pub a ", text, "\n")
+		}
+		for n := range 3 {
+			c.expect(fmt.Sprint("ok ", 3*i+n+1))
+		}
 	}
 }

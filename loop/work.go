@@ -34,29 +34,62 @@ const (
 	dearFrom = 8 // conn.dear of those that wait, and of new connections, of which nothing is known
 )
 
-// mostHeld is for how many turns at most the input that waits is left alone because a
-// loop is behind with the ring: what it causes would only make the ring longer.
-const mostHeld = 8
+// What dear input publishes is in most cases dear to take from the ring, too, and what is
+// published behind it waits for that on every loop. So when a loop has done a turn's work
+// on dear input, it handles no more of it before all loops have taken what the ring had
+// then (mark). The ring therefore has no more of it at a time than a turn's work and one
+// item of each loop, and what costs little passes by.
+//
+// Many cheap requests in one read count less, because their messages are sent together:
+// the more of them there are in the ring, the less each costs.
+const manyCheap = 8
 
-// setBehind notes whether the last turn has left messages in the ring.
-func (l *Loop) setBehind(behind bool) {
-	if behind == l.behind {
-		return
+// held reports whether dear input waits for loops that have not taken enough.
+func (l *Loop) held() bool {
+	for _, o := range l.loops {
+		if o.ring.Place() < l.mark {
+			return true
+		}
 	}
-	l.behind = behind
-	if behind {
-		l.lagging.Add(1)
-	} else {
-		l.lagging.Add(-1)
+	return false
+}
+
+// await is held for a loop that may sleep until others have taken something.
+func (l *Loop) await() bool {
+	if !l.held() {
+		return false
+	}
+	l.holding.Store(true)
+	l.ring.Notify()
+	return l.held() // again: what was taken before Notify is not announced
+}
+
+// release wakes the loops that await.
+func (l *Loop) release() {
+	for _, o := range l.loops {
+		if o.holding.Load() && o.holding.CompareAndSwap(true, false) {
+			o.Wake()
+		}
 	}
 }
 
-// note counts work on the connection's input.
-func (c *conn) note(work uint64) { c.dear = uint8(min(uint64(c.dear)/2+work/dearUnit, 255)) }
+// note counts work on so many items of the connection's input.
+func (l *Loop) note(c *conn, work, items uint64) {
+	c.dear = uint8(min(uint64(c.dear)/2+work/dearUnit, 255))
+	if work < dearFrom*dearUnit {
+		return
+	}
+	if work < items*dearFrom*dearUnit {
+		work /= manyCheap
+	}
+	if l.dear += work; l.dear >= uint64(l.config.TurnWork) {
+		l.dear, l.mark = 0, l.ring.Newest()
+	}
+}
 
 // putOff reports whether the connection's event waits for a turn.
 func (l *Loop) putOff(c *conn) bool {
-	return c.dear >= dearFrom && (l.lagging.Load() > 0 || l.work()-l.turned >= uint64(l.config.TurnWork))
+	return c.dear >= dearFrom && (l.work()-l.turned >= uint64(l.config.TurnWork) || l.held())
 }
 
 // spend counts work done on the loop.

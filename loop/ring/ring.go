@@ -19,6 +19,7 @@ type Ring struct {
 	maxBytes int
 	readers  []*Reader
 	onRoom   func() // nil: nobody waits for room
+	onTaken  func() // see Reader.Notify
 
 	// Writer-owned, under the log's append lock.
 	newest     uint64 // sequence of the newest message
@@ -42,8 +43,9 @@ type Ring struct {
 
 // Bits of Ring.notice.
 const (
-	noticeRoom uint32 = 1 << iota // Room has said no, and onRoom is due when a reader has taken something
-	noticeLost                    // Ring.lost is not 0
+	noticeRoom  uint32 = 1 << iota // Room has said no, and onRoom is due when a reader has taken something
+	noticeLost                     // Ring.lost is not 0
+	noticeTaken                    // onTaken is due when a reader has taken something
 )
 
 // Reader is one loop's place in the ring.
@@ -89,6 +91,10 @@ func (r *Ring) Reader() *Reader {
 // each no at most, on the goroutine of a reader, which it must not block. Call it
 // before the first Publish.
 func (r *Ring) OnRoom(f func()) { r.onRoom = f }
+
+// OnTaken has f called when a reader has taken something after Reader.Notify, on that
+// reader's goroutine, which it must not block. Call it before the first Publish.
+func (r *Ring) OnTaken(f func()) { r.onTaken = f }
 
 // Head is the sequence of the newest message. Writer only.
 func (r *Ring) Head() uint64 { return r.newest }
@@ -174,6 +180,15 @@ func (d *Reader) Behind() uint64 {
 	return d.ring.head.Load() - applied
 }
 
+// Newest is the place of the newest message, and Place that up to which this reader has
+// taken them. Any goroutine may call them.
+func (d *Reader) Newest() uint64 { return d.ring.head.Load() }
+func (d *Reader) Place() uint64  { return d.applied.Load() }
+
+// Notify has OnTaken's function called once, when a reader takes something after this.
+// A caller that waits for a place looks at it once more behind Notify. Any goroutine may call it.
+func (d *Reader) Notify() { d.ring.notice.Or(noticeTaken) }
+
 // Waiting reports whether there are messages to take. Any goroutine may call it.
 func (d *Reader) Waiting() bool { return d.applied.Load() != d.ring.head.Load() }
 
@@ -211,8 +226,12 @@ func (d *Reader) look() {
 
 func (d *Reader) see() {
 	r := d.ring
-	if r.notice.And(^noticeRoom)&noticeRoom != 0 {
+	due := r.notice.And(^(noticeRoom | noticeTaken))
+	if due&noticeRoom != 0 {
 		r.onRoom()
+	}
+	if due&noticeTaken != 0 {
+		r.onTaken()
 	}
 	d.lost = r.lost.Load()
 }

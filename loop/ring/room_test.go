@@ -140,3 +140,31 @@ func signalled(t *testing.T, room func(r *ring.Ring, messages, bytes int) bool, 
 		before = now
 	}
 }
+
+// A call of Notify is followed by one call of OnTaken's function, when a reader, whichever,
+// has taken something, or had nothing to take. Without Notify there is none.
+func TestWhatIsTakenIsAnnouncedOnce(t *testing.T) {
+	r := newRing(t, 8, 1<<20)
+	first, second := r.Reader(), r.Reader()
+	calls := 0
+	r.OnTaken(func() { calls++ })
+	for i := range uint64(3) {
+		r.Publish(&ring.Message{Sequence: i + 1, Size: 1})
+	}
+	take := func(d *ring.Reader, place uint64, want int) {
+		t.Helper()
+		if d.Next(nil, 1, 1<<20); calls != want || d.Place() != place {
+			t.Fatalf("%d calls at place %d, want %d at %d", calls, d.Place(), want, place)
+		}
+	}
+	take(first, 1, 0)
+	first.Notify()
+	first.Notify()
+	take(second, 1, 1)
+	take(second, 2, 1)
+	second.Notify()
+	take(first, 2, 2)
+	if n := second.Newest(); n != 3 {
+		t.Errorf("the newest place is %d, want 3", n)
+	}
+}
