@@ -54,4 +54,4 @@ func (l *Loop) thinOut(width func(slot uint32) int, reason, warning, unit string
 
 const channelsReason = "the server has as many channels as it may and this connection has the most of them: subscribe to fewer"
 
-const templatesReason = "too many topic templates on the server, and those of this connection cost the most: subscribe to fewer"
+const templatesReason = "too many topic templates, or too many that begin and end alike; this connection has the costliest: subscribe to fewer"
