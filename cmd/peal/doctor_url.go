@@ -25,6 +25,7 @@ type doctorURL struct {
 	url, publish               string
 	token, tokenFile, keyFile  string
 	channel, origin, proxy, ca string
+	appKey                     string
 	connect                    string
 	headers                    []string
 	quick                      bool
@@ -38,6 +39,7 @@ func (d *doctorURL) flags(f *pflag.FlagSet) {
 	f.StringVar(&d.keyFile, "key-file", "", "file with the key of a backend, to publish (also "+keyVariable+")")
 	f.StringVar(&d.publish, "publish-url", "", "URL of the server for your backend, if the proxy keeps /publish to itself")
 	f.StringVar(&d.channel, "channel", "", "channel to subscribe to and publish on (default: a new name); its subscribers receive the messages of the checks")
+	f.StringVar(&d.appKey, "app-key", "", "key of an app of the Pusher protocol: also check that its sessions over plain HTTP stay with one server")
 	f.StringVar(&d.origin, "origin", "", "origin of your web pages, as in https://app.example.org")
 	f.StringVar(&d.proxy, "proxy", "", "proxy in front: "+strings.Join(outside.Kinds(), ", ")+" (default: what it looks like)")
 	f.StringVar(&d.ca, "ca", "", "PEM file with the authorities that signed the certificate (default: those of this machine)")
@@ -54,7 +56,7 @@ const patientDoctor = 5 * time.Second
 // visit reads the flags.
 func (d *doctorURL) visit() (v outside.Visit, err error) {
 	v = outside.Visit{
-		Header: http.Header{}, Channel: d.channel, Origin: strings.TrimSuffix(d.origin, "/"), Proxy: d.proxy, Connect: d.connect,
+		Header: http.Header{}, AppKey: d.appKey, Channel: d.channel, Origin: strings.TrimSuffix(d.origin, "/"), Proxy: d.proxy, Connect: d.connect,
 		Patience: patientDoctor, Idle: d.idle, Poll: d.poll, Quick: d.quick,
 	}
 	if v.URL, err = parseURL(d.url); err != nil {

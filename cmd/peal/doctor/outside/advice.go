@@ -26,6 +26,7 @@ const (
 	noEventID
 	noKeepAlive
 	noRoute
+	notSticky
 	forwards
 )
 
@@ -148,6 +149,13 @@ var cures = map[symptom][5][]string{
 		{"header_up -Forwarded   # in reverse_proxy, which writes X-Forwarded-For itself"},
 		{"RequestHeader unset Forwarded   # Apache writes X-Forwarded-For itself"},
 		{`customRequestHeaders.Forwarded: ""   # of a headers middleware; and no forwardedHeaders.insecure on the entryPoint`},
+	},
+	notSticky: {
+		{`map $uri $peal_session { "~^/pusher/app/[^/]+/(?<name>[^/]+/[^/]+)/" $name; default $remote_addr; }   # in http`, "hash $peal_session consistent;   # in upstream"},
+		{"use_backend pusher if { path_beg /pusher/app/ }", "balance hash path,field(6,/)   # in this backend: the name of the session"},
+		{"handle /pusher/app/* { reverse_proxy 10.0.0.1:8080 10.0.0.2:8080 { lb_policy client_ip_hash } }"},
+		{"ProxyPass /pusher/app/ http://10.0.0.1:8080/pusher/app/   # one server for these sessions"},
+		{"rule: PathPrefix(`/pusher/app/`)   # a router of its own, to a service with one server"},
 	},
 	noRoute: {
 		{"location / { proxy_pass http://127.0.0.1:8080; }", "location /push/ { proxy_pass http://127.0.0.1:8080/; }   # below a path: both end in /"},

@@ -24,6 +24,7 @@ type Visit struct {
 	Publish       *url.URL
 	PublishHeader http.Header
 
+	AppKey  string // of an app of the Pusher protocol; "": its sessions are not checked
 	Channel string // "": a name of its own
 	Origin  string // of a page that uses the server; "": only that of the server itself
 	Proxy   string // the kind of proxy in front; "": what it looks like
@@ -87,7 +88,7 @@ func (e *examination) examine(ctx context.Context) {
 	for _, check := range []func(*examination, context.Context){
 		(*examination).keepAlive, (*examination).caches, (*examination).lastEventID, (*examination).authorization, (*examination).largeHead, (*examination).forwarding,
 		(*examination).host, (*examination).pages, (*examination).preflight, (*examination).largeBody,
-		(*examination).choosePublisher, (*examination).eventStream, (*examination).webSocket, (*examination).silence, (*examination).redirect,
+		(*examination).choosePublisher, (*examination).eventStream, (*examination).webSocket, (*examination).sessions, (*examination).silence, (*examination).redirect,
 	} {
 		check(e, ctx)
 	}
