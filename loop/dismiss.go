@@ -30,7 +30,7 @@ type Ending struct {
 
 // dismissal is one call of Dismiss on its way through the connections of a loop.
 type dismissal struct {
-	pick  func(session uint64) *Ending
+	pick  func(slot uint32, c *conn) *Ending
 	done  func(ended int)
 	next  uint32 // slot
 	ended int
@@ -46,6 +46,34 @@ type dismissal struct {
 // called once, on one of these goroutines, with how many have been ended; when
 // the loops end before, never. Any goroutine may call Dismiss; it does not block.
 func (g *Group) Dismiss(pick func(front Front, session uint64) *Ending, done func(ended int)) bool {
+	return g.dismiss(func(l *Loop) func(uint32, *conn) *Ending {
+		return func(_ uint32, c *conn) *Ending {
+			if c.flags&flagNamed == 0 {
+				return nil
+			}
+			return pick(l.front, c.session)
+		}
+	}, done)
+}
+
+// DismissReaders is Dismiss for all streams and polls that have channels, which pick gets. It
+// looks at the channels of each connection, and is for what happens rarely.
+func (g *Group) DismissReaders(pick func(front Front, session uint64, channels []string) *Ending, done func(ended int)) bool {
+	return g.dismiss(func(l *Loop) func(uint32, *conn) *Ending {
+		var channels []string
+		return func(slot uint32, c *conn) *Ending {
+			if c.state != stateParked && !c.isOpen() {
+				return nil
+			}
+			if channels = l.fan.Channels(channels[:0], slot); len(channels) == 0 {
+				return nil
+			}
+			return pick(l.front, c.session, channels)
+		}
+	}, done)
+}
+
+func (g *Group) dismiss(pick func(l *Loop) func(slot uint32, c *conn) *Ending, done func(ended int)) bool {
 	if g.dismissals.Add(1) > maxDismissals {
 		g.dismissals.Add(-1)
 		return false
@@ -53,7 +81,7 @@ func (g *Group) Dismiss(pick func(front Front, session uint64) *Ending, done fun
 	var ended, finished atomic.Int32
 	for _, l := range g.loops {
 		d := &dismissal{
-			pick: func(session uint64) *Ending { return pick(l.front, session) },
+			pick: pick(l),
 			done: func(n int) {
 				ended.Add(int32(n)) // before finished: who comes last sees them all
 				if finished.Add(1) == int32(len(g.loops)) {
@@ -79,10 +107,7 @@ func (l *Loop) dismiss() (more bool) {
 	most := d.ended + dismissEnds
 	for end := min(d.next+dismissLooks, l.used); d.next < end && d.ended < most; d.next++ {
 		c := l.conn(d.next)
-		if c.flags&flagNamed == 0 {
-			continue
-		}
-		if e := d.pick(c.session); e != nil {
+		if e := d.pick(d.next, c); e != nil {
 			l.dismissOne(d.next, c, e)
 			d.ended++
 		}

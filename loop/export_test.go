@@ -143,7 +143,7 @@ func DismissTurns(n int) func() (turns int) {
 		l.conn(i).flags = flagNamed
 	}
 	return func() (turns int) {
-		l.dismissals = append(l.dismissals, &dismissal{pick: func(uint64) *Ending { return nil }, done: func(int) {}})
+		l.dismissals = append(l.dismissals, &dismissal{pick: func(uint32, *conn) *Ending { return nil }, done: func(int) {}})
 		for more := true; more; turns++ {
 			more = l.dismiss()
 		}

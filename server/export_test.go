@@ -86,5 +86,15 @@ func (f Freshness) Stale() bool { return f.server.stale.Load() }
 // Clear ends the streams.
 func (f Freshness) Clear(ctx context.Context) { f.clear(ctx) }
 
+// NewStatesWith is NewStates with namespaces of apps, and Namespaces are those of such a state.
+func NewStatesWith(orders *control.Control, hooks *webhook.Hooks, namespaces ...string) log.State {
+	p := &protection{}
+	p.add(namespaces)
+	return states{orders, hooks, p}
+}
+func Namespaces(s log.State) []string { return s.(states).apps.namespaces() }
+
 // NewStates is what the log keeps beyond its entries.
-func NewStates(orders *control.Control, hooks *webhook.Hooks) log.State { return states{orders, hooks} }
+func NewStates(orders *control.Control, hooks *webhook.Hooks) log.State {
+	return states{orders, hooks, &protection{}}
+}

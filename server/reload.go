@@ -58,7 +58,8 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 		return fmt.Errorf("an event loop does not respond: %w", err)
 	}
 	s.loops.LimitAdmission(c.Loop)
-	s.apps.Store(apps)
+	before := s.apps.Swap(apps)
+	s.rememberApps(apps)
 	useWebhooks()
 	s.origins.Use(policy)
 	s.useProxies(trusted)
@@ -70,7 +71,7 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	if err := s.useKeys(ctx, c.Keys); err != nil {
 		return err
 	}
-	return s.endUnserved(ctx)
+	return errors.Join(s.endUnserved(ctx), s.endUngranted(ctx, before, apps))
 }
 
 // SameHistories reports whether two lists of rules differ at most in what a

@@ -96,13 +96,14 @@ type Server struct {
 	noMemory atomic.Bool  // publications are refused: permit.Gate
 
 	// What Reload changes. channels is used by its caller; standard is fixed.
-	channels []rules.Rule
-	standard rules.Rule
-	table    atomic.Pointer[rules.Table]  // loops read it for slow consumers
-	drainNs  atomic.Int64                 // Config.Drain
-	delayNs  atomic.Int64                 // Config.DrainDelay
-	backends atomic.Pointer[apikey.Table] // Config.Keys; the admin listener reads it
-	apps     atomic.Pointer[app.Table]    // Config.Apps
+	channels   []rules.Rule
+	standard   rules.Rule
+	table      atomic.Pointer[rules.Table]  // loops read it for slow consumers
+	drainNs    atomic.Int64                 // Config.Drain
+	delayNs    atomic.Int64                 // Config.DrainDelay
+	backends   atomic.Pointer[apikey.Table] // Config.Keys; the admin listener reads it
+	apps       atomic.Pointer[app.Table]    // Config.Apps
+	protection protection                   // of the channels of apps that have been
 }
 
 // New builds the server and opens its listeners; from then on clients can
@@ -200,6 +201,11 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if err := s.startLog(orders); err != nil {
 		return nil, err
 	}
+	if apps, err = c.newApps(app.Remembered(s.protection.namespaces())); err != nil {
+		return nil, err
+	}
+	s.apps.Store(apps)
+	s.rememberApps(apps)
 	if err := begun("restore"); err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 // to read them.
 func (s *Server) startLog(orders *control.Control) error {
 	began, l := time.Now(), s.log
-	l.Keep(states{orders, s.hooks})
+	l.Keep(states{orders, s.hooks, &s.protection})
 	s.hub.Begin(l.Oldest(), l.Head())
 	s.starting.known.Store(retained(l))
 	restore := func(batch []*log.Entry) {
@@ -26,13 +26,14 @@ func (s *Server) startLog(orders *control.Control) error {
 		s.hub.Restore(batch)
 		orders.Restore(batch)
 		s.hooks.Restore(batch)
+		s.protection.Apply(batch)
 		for _, e := range batch {
 			s.keys.Restore(e)
 		}
 	}
-	tails := log.Tails{s.hub, orders, s.hooks}
+	tails := log.Tails{s.hub, orders, s.hooks, &s.protection}
 	if s.cluster != nil {
-		tails = log.Tails{s.freshness, s.cluster, s.hubTail(), s.counts, orders, s.hooks, learner{s.keys}} // first the node, then what it has
+		tails = log.Tails{s.freshness, s.cluster, s.hubTail(), s.counts, orders, s.hooks, &s.protection, learner{s.keys}} // first the node, then what it has
 	}
 	s.hub.OnLose(func(uint64, uint64) { s.loops.Look() }) // streams on silent channels receive their gap, too
 	if err := l.Start(tails, restore); err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -164,6 +165,21 @@ func TestStatesOfOrdersAndWebhooks(t *testing.T) {
 	}
 	if err := again.Load(before, 7); err != nil || !bytes.Equal(again.Save(), before) {
 		t.Errorf("%v: a state of a version before became %x", err, again.Save())
+	}
+	_, orders3, hooks3 := create()
+	for _, o := range []*control.Control{orders, orders3} { // with something of the others, and without
+		for _, h := range []*webhook.Hooks{hooks, hooks3} {
+			saved := server.NewStatesWith(o, h, "", "shop:").Save()
+			again, orders4, hooks4 := create()
+			if err := again.Load(saved, 7); err != nil || !bytes.Equal(orders4.Save(), o.Save()) || !bytes.Equal(hooks4.Save(), h.Save()) || !slices.Equal(server.Namespaces(again), []string{"", "shop:"}) {
+				t.Errorf("%v: %q became %q", err, saved, again.Save())
+			}
+			for cut := 1; cut < len(saved); cut++ {
+				if damaged, _, _ := create(); damaged.Load(saved[:cut], 7) == nil && len(server.Namespaces(damaged)) > 0 {
+					t.Errorf("%d of %d bytes were loaded", cut, len(saved))
+				}
+			}
+		}
 	}
 	for cut := 1; cut < len(both)-1; cut++ {
 		if damaged, _, _ := create(); damaged.Load(both[:cut], 7) == nil && !bytes.Equal(both[:cut], both[:1+1+len(before)]) {

@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -82,6 +83,23 @@ func New(definitions []Definition, others bool, before *Table) (*Table, error) {
 		t.protected[a.Namespace] = struct{}{}
 	}
 	return t, nil
+}
+
+// Remembered is a table without an app, of which apps have had those namespaces earlier.
+func Remembered(namespaces []string) *Table {
+	t := &Table{protected: map[string]struct{}{}}
+	for _, n := range namespaces {
+		t.protected[n] = struct{}{}
+	}
+	return t
+}
+
+// Namespaces are those that apps have or have had, sorted.
+func (t *Table) Namespaces() []string {
+	if t == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(t.protected))
 }
 
 // Len is the number of apps.

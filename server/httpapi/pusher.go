@@ -140,3 +140,21 @@ func (f *Front) Unserved(session uint64) *loop.Ending {
 	}
 	return nil
 }
+
+// The end of a connection that reads a channel which is protected now.
+var nowProtected = NewEnding(permit.ErrProtected, "the channel is a private or presence channel of an app that was added to the configuration")
+
+// Ungranted returns the end of the connection of that session if it has channels which are protected and
+// which it was not granted. Those of the Pusher protocol have a signature.
+func (f *Front) Ungranted(session uint64, channels []string) *loop.Ending {
+	if f.pusher.Has(session) {
+		return nil
+	}
+	who := f.guests.Grant(session)
+	for _, channel := range channels {
+		if !f.gate.Grants(who, channel) {
+			return nowProtected
+		}
+	}
+	return nil
+}

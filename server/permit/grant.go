@@ -162,7 +162,24 @@ func (g *Gate) Hides(who *Principal, channel string) bool {
 	if !g.Apps.Protects(strings.TrimPrefix(channel, log.PresencePrefix)) {
 		return false
 	}
-	return who.Grant == nil || !who.Grant.Allows(Inspect, channel)
+	return !g.reads(who.Grant, Inspect, channel)
+}
+
+// reads reports whether a grant is one of a protected channel. No pattern of a token covers
+// those of users.
+func (g *Gate) reads(who *grant.Grant, a Action, channel string) bool {
+	name := strings.TrimPrefix(channel, log.PresencePrefix)
+	if who == nil || app.IsUser(app.Name(name)) && who.Kind != grant.Backend {
+		return false
+	}
+	return who.Allows(a, channel)
+}
+
+// Grants reports whether a client that reads the channel may go on with it: it is not protected, or
+// granted.
+func (g *Gate) Grants(who *grant.Grant, channel string) bool {
+	name := strings.TrimPrefix(strings.TrimPrefix(channel, log.PresencePrefix), log.PrivatePrefix)
+	return !g.Apps.Protects(name) || g.reads(who, Subscribe, name)
 }
 
 // grantControl decides about actions that are the backend's.

@@ -59,6 +59,12 @@ func TestProtectedChannelsNeedAGrant(t *testing.T) {
 		}
 	}
 	gate.Apps = apps
+	looking := permit.Principal{Grant: &grant.Grant{Kind: grant.User, Subject: "42", Scope: all(t)}}
+	for channel, want := range map[string]bool{"private-a": false, "#server-to-user-42": true, "shop:#server-to-user-42": true, "a": false} {
+		if gate.Hides(&looking, channel) != want || gate.Grants(looking.Grant, channel) == want || gate.Grants(nil, channel) != (channel == "a") || !gate.Grants(backend.Grant, channel) {
+			t.Errorf("a token for all channels and %s", channel)
+		}
+	}
 	for channel, want := range map[string]bool{"private-a": true, "$presence:presence-a": true, "a": false} {
 		if gate.Hides(&permit.Principal{}, channel) != want || gate.Hides(&backend, channel) {
 			t.Errorf("%s is listed, or not", channel)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"peal/loop/frame"
+	"peal/server/app"
 	"peal/server/grant"
 	"peal/server/names"
 	"peal/server/refusal"
@@ -64,7 +65,7 @@ func (g *Gate) topics(r *Request) *refusal.Error {
 		case who == nil && (granted || !g.AnonymousTopics):
 			return ErrNoSubscriber
 		case who == nil:
-		case need == rules.Backend && who.Kind != grant.Backend:
+		case who.Kind != grant.Backend && (need == rules.Backend || protected && app.IsUser(app.Name(topic))): // no pattern of a token covers the channel of a user
 			return ErrTopicKey
 		case granted && !who.Allows(r.Action, topic):
 			return ErrNoTopic

@@ -119,6 +119,9 @@ func (r *Room) Gone(session uint64) bool {
 	return k != nil && k.gone
 }
 
+// Has reports whether the connection of a session is one of an app.
+func (r *Room) Has(session uint64) bool { return r.connections[session] != nil }
+
 // Open implements loop.Front: the greeting.
 func (r *Room) Open(c loop.Client, _ *loop.Subscription) {
 	c.Write(pusher.AppendEstablished(nil, r.Sessions.Of(c.Session())))
