@@ -12,6 +12,7 @@
 #   scripts/chaos.sh --log file --restore     also restores older copies of the log
 #   scripts/chaos.sh --tokens                 clients have tokens that live 2 to 6 s, renew them, and lose them by revocation
 #   scripts/chaos.sh --tls                    connections are encrypted, and clients resume sessions
+#   scripts/chaos.sh --log file --webhooks    webhooks too, whose receivers fail, hang and are killed; also with --log redis
 #   scripts/chaos.sh --hostile 20             with 20 hostile clients (loadtest/hostile)
 #   scripts/chaos.sh --nodes 3 --log redis    three nodes on one Redis: clients come back on any, and nodes and Redis are killed, stopped and cut off
 #   scripts/chaos.sh --nodes 3 --log redis --clients 3000 --length 3m    the full form of that

@@ -23,6 +23,9 @@
 //     few seconds, is renewed on a live connection where the transport can, may lack a
 //     channel, and may be revoked. No message may come that the proof of the connection
 //     does not grant: see access.go. What it grants is owed as without tokens.
+//   - With Webhooks the server also sends each publication to receivers, which fail, hang and are killed. Each
+//     must get every publication that was acknowledged, in order, and a repeat with the id that it had: see webhook.go
+//     and webhook_judge.go.
 //   - A Server is what is started and stopped: Process is the real binary. A
 //     Backup is one whose log can be copied, and the copy be put back: then a
 //     life goes on from one long before, and what came after the copy is cut.

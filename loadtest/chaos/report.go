@@ -54,6 +54,17 @@ func (r *Report) Write(w io.Writer) error {
 	line("damaged or foreign", "%d", r.Damaged)
 	line("contradictions in the order", "%d", r.Faults)
 	line("clients behind at the end", "%d", r.Behind)
+	if h := r.Webhooks; h != nil {
+		line("webhooks: receivers killed", "%d times", h.Kills)
+		line("  requests", "%d, %d of them repeats", h.Requests, h.Repeats)
+		line("  events", "%d", h.Events)
+		line("  missing", "%d", h.Missing)
+		line("  out of order", "%d", h.Disorder)
+		line("  again under another id", "%d", h.Renamed)
+		line("  repeats that differ", "%d", h.Different)
+		line("  damaged or not signed", "%d", h.Damaged)
+		line("  gaps", "%d", h.Gaps)
+	}
 	for _, f := range r.Findings {
 		line("  wrong:", "%s", f)
 	}

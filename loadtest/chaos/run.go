@@ -50,6 +50,7 @@ type Config struct {
 	History    int           // messages that each channel retains at least; 0: unknown
 	Access     *Access       // nil: the server needs no tokens
 	TLS        *loadtest.TLS // nil: cleartext
+	Webhooks   *Webhooks     // nil: none. With a log that keeps everything
 	Log        io.Writer     // errors of the clients; nil: none
 }
 
@@ -75,11 +76,14 @@ func Default() Config {
 type Report struct {
 	Figures
 	Verdict
-	Behind int // clients that did not have everything at the end
+	Behind   int         // clients that did not have everything at the end
+	Webhooks *Deliveries // nil: none
 }
 
 // Clean reports that every promise was kept.
-func (r *Report) Clean() bool { return r.Verdict.Clean() && r.Behind == 0 && r.Ended == 0 }
+func (r *Report) Clean() bool {
+	return r.Verdict.Clean() && r.Behind == 0 && r.Ended == 0 && r.Webhooks.Clean()
+}
 
 // Figures count what happened. The names in JSON are Summary's.
 type Figures struct {
@@ -194,12 +198,19 @@ func newRun(c Config) (*run, error) {
 	for i := range r.peace {
 		r.peace[i].disturbers = 1
 	}
+	if c.Webhooks != nil {
+		err = errors.Join(err, c.Webhooks.start(r))
+	}
 	return r, err
 }
 
 // play has clients follow and publishers publish while disturb runs, and judges. cancel
 // ends ctx.
 func (r *run) play(ctx context.Context, cancel func(), disturb func() error) (report Report, err error) {
+	hooked, err := r.hook(ctx)
+	if err != nil {
+		return report, err
+	}
 	clients := make([]*client, r.Clients)
 	var following, publishing sync.WaitGroup
 	for i := range clients {
@@ -216,8 +227,10 @@ func (r *run) play(ctx context.Context, cancel func(), disturb func() error) (re
 	close(r.ending)
 	publishing.Wait()
 	close(r.allPublished)
+	disturbed = errors.Join(disturbed, hooked.stop())
 	if disturbed == nil {
 		r.catchUp(ctx, clients)
+		hooked.finish(ctx)
 	}
 	if err := errors.Join(disturbed, ctx.Err()); err != nil {
 		cancel()
@@ -226,7 +239,9 @@ func (r *run) play(ctx context.Context, cancel func(), disturb func() error) (re
 	}
 	cancel()
 	following.Wait()
-	return r.judge(clients), nil
+	report = r.judge(clients)
+	hooked.judge(&report)
+	return report, nil
 }
 
 // start starts the server and publishes the first message of its life. restored:

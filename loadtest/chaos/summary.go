@@ -22,14 +22,15 @@ type Summary struct {
 	Hostile int     `json:"hostile,omitempty"` // clients beside the honest ones
 	Figures
 	Verdict
-	Behind int  `json:"behind"`
-	Clean  bool `json:"clean"`
+	Behind   int         `json:"behind"`
+	Webhooks *Deliveries `json:"webhooks,omitempty"`
+	Clean    bool        `json:"clean"`
 }
 
 // Summary says the same as r, of a run of c.
 func (r *Report) Summary(c Config) Summary {
 	return Summary{Schema: SummarySchema, Seed: c.Seed, Length: c.Length.Seconds(), Rate: c.Rate, History: c.History,
-		Figures: r.Figures, Verdict: r.Verdict, Behind: r.Behind, Clean: r.Clean()}
+		Figures: r.Figures, Verdict: r.Verdict, Behind: r.Behind, Webhooks: r.Webhooks, Clean: r.Clean()}
 }
 
 // Write writes s to a file as JSON.

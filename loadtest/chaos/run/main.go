@@ -52,6 +52,7 @@ type options struct {
 	tokens, encrypted                      bool
 	count                                  int // nodes; 0: one server
 	loses                                  bool
+	webhooks                               bool
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
@@ -78,6 +79,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.IntVar(&o.hostile, "hostile", 0, "hostile clients beside the honest ones, of all kinds of loadtest/hostile that fit")
 	f.BoolVar(&o.tokens, "tokens", false, "the server needs tokens: clients have some that live 2 to 6 s, renew them, and lose them by revocation; not with --hostile")
 	f.BoolVar(&o.encrypted, "tls", false, "connections are encrypted, and clients resume sessions; not with --hostile")
+	f.BoolVar(&o.webhooks, "webhooks", false, "the server has webhooks, whose receivers fail, hang and are killed; with --log file or redis, and not with --lose, --restore and --tokens")
 	f.StringVar(&o.json, "json", "", "`file` for the summary, as JSON")
 	f.BoolVar(&o.verbose, "verbose", false, "print why connections ended that clients wanted to keep, and the server's log")
 	if err := f.Parse(args); err != nil {
@@ -104,6 +106,10 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	}
 	if o.encrypted && o.hostile > 0 {
 		fmt.Fprintln(stderr, "chaos: --tls and --hostile exclude each other: hostile clients speak no TLS")
+		return o, errUsage
+	}
+	if o.webhooks && (o.log == "memory" || o.fsync != "always" || o.loses || o.Restore || o.tokens) {
+		fmt.Fprintln(stderr, "chaos: --webhooks needs a log that keeps everything: --log file with --fsync always, or --log redis without --lose; and it excludes --restore and --tokens")
 		return o, errUsage
 	}
 	if o.transports != "" {
@@ -167,6 +173,19 @@ func (o *options) server() (p *chaos.Process, clean func() error, err error) {
 		before := clean
 		clean = func() error { return errors.Join(before(), os.RemoveAll(files)) }
 	}
+	if o.webhooks {
+		admin, err := child.FreePort()
+		if err != nil {
+			return nil, nil, errors.Join(err, clean())
+		}
+		args, files, err := o.hooks(child.Loopback(admin))
+		if err != nil {
+			return nil, nil, errors.Join(err, clean())
+		}
+		p.Args = append(append(p.Args, "--admin", child.Loopback(admin)), args...)
+		before := clean
+		clean = func() error { return errors.Join(before(), os.RemoveAll(files)) }
+	}
 	p.Args = append(p.Args, strings.Fields(o.pealArgs)...)
 	return p, clean, nil
 }
@@ -194,8 +213,22 @@ func (o *options) reign() (run func(context.Context) (chaos.Report, error), clea
 		server, clean, err := o.server()
 		return func(ctx context.Context) (chaos.Report, error) { return chaos.Run(ctx, o.Config, server) }, clean, err
 	}
-	n, err := o.nodes(append(o.serve(), strings.Fields(o.pealArgs)...))
-	return func(ctx context.Context) (chaos.Report, error) { return chaos.RunCluster(ctx, o.Config, n) }, func() error { return nil }, err
+	args, clean := o.serve(), func() error { return nil }
+	if o.webhooks {
+		more, files, err := o.hooks("")
+		if err != nil {
+			return nil, nil, err
+		}
+		args, clean = append(args, more...), func() error { return os.RemoveAll(files) }
+	}
+	n, err := o.nodes(append(args, strings.Fields(o.pealArgs)...))
+	if err != nil {
+		return nil, nil, errors.Join(err, clean())
+	}
+	if o.webhooks {
+		o.Webhooks.Kick = kick(n.Nodes[0].Admin)
+	}
+	return func(ctx context.Context) (chaos.Report, error) { return chaos.RunCluster(ctx, o.Config, n) }, clean, nil
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
