@@ -12,9 +12,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export time=${1:-30s} inputs=50000x
-# Heads and bodies, frames, peal.v1, the Pusher protocol, tokens and keys, cursors and patterns, JSON, event
-# streams, the PROXY protocol, forwarding headers, permessage-deflate, the ClientHello.
-export network='^peal/(loop/(frame|deflate|secure|proxied)|server/(httpapi|pusher|wsproto|token|apikey|durable|forwarded|log|ijson|publication|pattern))$'
+# Heads and bodies, frames, peal.v1, the Pusher protocol and its HTTP API, topics of Mercure, answers to webhooks,
+# tokens and keys, cursors and patterns, JSON, event streams, the PROXY protocol, forwarding headers, permessage-deflate, the ClientHello.
+export network='^peal/(loop/(frame|deflate|secure|proxied)|server/(httpapi|app|mercure|topic|pusher|pusher/rest|pusher/xhr|wsproto|token|apikey|durable|forwarded|log|ijson|publication|pattern|webhook))$'
 export out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
