@@ -129,6 +129,7 @@ func (h *honest) both(ctx context.Context, o *Outcome, a Attack, p *prey) (err e
 	}
 	p.tally, p.peak = o.Tally, o.Under.Peak
 	o.After, err = p.recovered(ctx, o.Before)
+	p.grown = int64(o.After.Live) - int64(o.Before.Live)
 	return err
 }
 
