@@ -281,6 +281,9 @@ func (c Config) WithDefaults() Config {
 	if c.TLS.HandshakeTimeout <= 0 {
 		c.TLS.HandshakeTimeout = 10 * time.Second
 	}
+	if c.TLS.RecordTimeout <= 0 {
+		c.TLS.RecordTimeout = 30 * time.Second
+	}
 	if c.TLS.ACME.Directory == "" {
 		c.TLS.ACME.Directory = certificate.LetsEncrypt
 	}

@@ -25,12 +25,17 @@ func openEncryption(c Config) (e encryption, err error) {
 		if e.certificates, err = certificate.Open(c.certificates()); err != nil {
 			return e, err
 		}
-		e.layer = secure.New(secure.Config{TLS: e.certificates.TLS(), Handshakes: c.TLS.Handshakes, HandshakeTimeout: c.TLS.HandshakeTimeout, Log: c.Log})
+		e.layer = secure.New(c.layer(e.certificates))
 	}
 	if c.AdminTLS.On() {
 		e.admin, err = certificate.Open(c.adminCertificates())
 	}
 	return e, err
+}
+
+// layer is how the layer of the loops is made.
+func (c Config) layer(from *certificate.Store) secure.Config {
+	return secure.Config{TLS: from.TLS(), Handshakes: c.TLS.Handshakes, HandshakeTimeout: c.TLS.HandshakeTimeout, RecordTimeout: c.TLS.RecordTimeout, Log: c.Log}
 }
 
 // open puts TLS on a kernel.

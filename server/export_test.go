@@ -9,6 +9,7 @@ import (
 
 	"peal/loop"
 	"peal/loop/ring"
+	"peal/server/certificate"
 	"peal/server/control"
 	"peal/server/log"
 	"peal/server/memory"
@@ -44,6 +45,12 @@ func (s *Server) WatchMemory(ctx context.Context, resident func() (int, error)) 
 // IsAmong reports whether an inherited listener has an address of the configuration.
 func IsAmong(configured string, inherited net.Addr) bool {
 	return isAmong(address{text: configured}, []net.Addr{inherited})
+}
+
+// TimesOfTLS are the time limits that the loops have with the configuration.
+func TimesOfTLS(c Config) (handshake, record time.Duration) {
+	layer := c.WithDefaults().layer(&certificate.Store{})
+	return layer.HandshakeTimeout, layer.RecordTimeout
 }
 
 // EachLoop runs f on every loop.

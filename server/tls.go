@@ -22,9 +22,11 @@ type TLS struct {
 	ACME certificate.ACME
 
 	// Handshakes is how many handshakes may be under way, default 512; each takes about
-	// 40 KiB. HandshakeTimeout is for one of them as a whole, default 10 s.
+	// 40 KiB. HandshakeTimeout is for one of them as a whole, default 10 s. RecordTimeout
+	// is for one record, from its first byte to its last, default 30 s.
 	Handshakes       int
 	HandshakeTimeout time.Duration
+	RecordTimeout    time.Duration
 }
 
 // On reports whether TCP addresses speak TLS.

@@ -59,6 +59,18 @@ func TestFaultsOfTLSAreReportedTogether(t *testing.T) {
 	}
 }
 
+func TestTimesOfTLSReachTheLoops(t *testing.T) {
+	for _, c := range []struct{ handshake, record, wantHandshake, wantRecord time.Duration }{
+		{0, 0, 10 * time.Second, 30 * time.Second},
+		{3 * time.Second, 7 * time.Second, 3 * time.Second, 7 * time.Second},
+	} {
+		handshake, record := server.TimesOfTLS(server.Config{TLS: server.TLS{HandshakeTimeout: c.handshake, RecordTimeout: c.record}})
+		if handshake != c.wantHandshake || record != c.wantRecord {
+			t.Errorf("with %s and %s the loops have %s and %s, want %s and %s", c.handshake, c.record, handshake, record, c.wantHandshake, c.wantRecord)
+		}
+	}
+}
+
 // serving runs a server until the end of the test.
 func serving(t *testing.T, c server.Config) *server.Server {
 	t.Helper()

@@ -73,6 +73,8 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.TLS.Handshakes }},
 			{Name: "tls-handshake-timeout", Help: "time for a whole handshake; raising it lets slow clients hold handshakes", Min: second, Max: maxTime,
 				field: func(c *server.Config) any { return &c.TLS.HandshakeTimeout }},
+			{Name: "tls-record-timeout", Help: "time for one record of at most 16 KiB, from its first byte to its last; raising it lets slow clients hold input, lowering it ends clients on slow links", Min: second, Max: maxTime,
+				field: func(c *server.Config) any { return &c.TLS.RecordTimeout }},
 			{Name: "admin-tls-cert", Live: true, Help: "PEM file with the certificate of the admin listener, which then speaks TLS", Default: "none",
 				field: func(c *server.Config) any { return &c.AdminTLS.Cert }},
 			{Name: "admin-tls-key", Live: true, Help: "PEM file with its private key", Default: "none",
