@@ -102,6 +102,12 @@ func (k *client) Owe() { k.conn().late++ }
 
 func (k *client) Unowe() { k.conn().late = max(k.conn().late, 1) - 1 }
 
+func (k *client) Hold() { k.conn().late += maxLate }
+
+func (k *client) Release() { k.conn().late = max(k.conn().late, maxLate) - maxLate }
+
+func (k *client) Leaving() bool { return k.conn().flags&flagFarewell != 0 }
+
 func (k *client) Ask() bool {
 	c := k.conn()
 	if c.flags&flagAsking != 0 || k.loop.fan.LaneWaits(k.slot) {

@@ -96,6 +96,16 @@ type Client interface {
 	// Unowe takes Owe back: the reply was written by Write, or there will be none.
 	Unowe()
 
+	// Hold has the further messages of a WebSocket wait, unread, until Release: the message
+	// under way cannot be carried out yet. What is parked is owed a reply. Release is called
+	// by Group.Do, before what is then carried out.
+	Hold()
+	Release()
+
+	// Leaving reports whether the client has ended its side, so that it is only sent replies:
+	// a subscription would bring it nothing.
+	Leaving() bool
+
 	// Ask reports whether one long answer (Answerer of a worker, by Ref) may be
 	// prepared for it: not while another one is under way or waits for its socket.
 	Ask() bool

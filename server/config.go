@@ -11,6 +11,7 @@ import (
 	"peal/loop"
 	"peal/server/apikey"
 	"peal/server/app"
+	"peal/server/ask"
 	"peal/server/auth"
 	"peal/server/certificate"
 	"peal/server/cluster"
@@ -208,6 +209,10 @@ type Config struct {
 	Webhooks     []webhook.Definition
 	WebhookNames int
 
+	// Ask is how a backend is asked whether clients may connect, subscribe and publish: at most
+	// one. Default none.
+	Ask []ask.Definition
+
 	Log *slog.Logger // default slog.Default()
 
 	open func() (log.Engine, error) // instead of Engine, for tests; nil for none
@@ -391,7 +396,7 @@ func (c Config) Validate() error {
 	if most := d.ofShare(d.IdempotencyKeys); most < d.HTTP.ChannelLimit {
 		errs = append(errs, fmt.Errorf("config: idempotency-keys %d with address-share %d (percent) are %d keys for one address, and a message may have %d channels (max-channels), one key for each: raise idempotency-keys or address-share, or lower max-channels", d.IdempotencyKeys, d.AddressShare, most, d.HTTP.ChannelLimit))
 	}
-	errs = append(errs, logging.Check(d.LogFormat, d.LogLevel), c.HTTP.Validate(), apikey.Validate(c.Keys), webhook.Validate(c.Webhooks),
+	errs = append(errs, logging.Check(d.LogFormat, d.LogLevel), c.HTTP.Validate(), apikey.Validate(c.Keys), webhook.Validate(c.Webhooks), ask.Validate(c.Ask),
 		c.Hub.Validate(), rules.Validate(c.Channels, d.Loop.MessageBytes), engine.Validate(c.Engine, c.Settings, d.Loop.MessageBytes))
 	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 
 	"peal/loop/fanout"
 	"peal/server/app"
+	"peal/server/ask"
 	"peal/server/log"
 	"peal/server/rules"
 	"peal/server/topic"
@@ -22,6 +23,8 @@ type openPatterns struct {
 	topic.Patterns
 	rules *atomic.Pointer[rules.Table]
 	apps  *atomic.Pointer[app.Table]
+
+	asking *ask.Client // a template is not asked about
 }
 
 // Pattern implements fanout.Patterns.
@@ -48,6 +51,9 @@ func (p openPattern) Match(channel string) bool {
 func (o openPatterns) closed(channel string) bool {
 	rule := o.rules.Load().For(channel)
 	name, private := strings.CutPrefix(channel, log.PrivatePrefix)
+	if o.asking.Covers(ask.Subscribe, name) {
+		return true
+	}
 	if private {
 		return rule.RestrictsSubscribers() && rule.Subscribe == rules.Backend
 	}

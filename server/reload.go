@@ -9,7 +9,7 @@ import (
 )
 
 // Reload takes from c what a running server can change: Drain, DrainDelay, Loop.DrainRate, Loop.MaxConnections, Admission,
-// HTTP without HeadLimit, Origins, TrustedProxies, Token without the size of its cache, Mercure, Keys, Apps, Webhooks, the files of TLS
+// HTTP without HeadLimit, Origins, TrustedProxies, Token without the size of its cache, Mercure, Keys, Apps, Ask, Webhooks, the files of TLS
 // and AdminTLS, and Channels if [SameHistories]. Everything else in c is ignored. On an error nothing is changed, unless ctx ended meanwhile.
 //
 // c must be valid. Requests that a loop handles afterwards see all of the new
@@ -42,10 +42,15 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	useAsking, err := s.asking.Prepare(c.Ask)
+	if err != nil {
+		return err
+	}
 	if err := s.reloadTokens(c); err != nil { // the last that may fail
 		return err
 	}
 	useCertificates()
+	useAsking()
 	s.revoked.Keep(c.Token.Longest())
 	table := rules.New(c.Channels, s.standard)
 	running := s.config

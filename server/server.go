@@ -18,6 +18,7 @@ import (
 	"peal/loop/ring"
 	"peal/server/apikey"
 	"peal/server/app"
+	"peal/server/ask"
 	"peal/server/ban"
 	"peal/server/cluster"
 	"peal/server/control"
@@ -78,6 +79,7 @@ type Server struct {
 	origins *httpapi.Origins
 	mover   *inbox.Mover // nil for a log without an inbox
 	hooks   *webhook.Hooks
+	asking  *ask.Client
 	buckets *rate.Table // of what clients may do how often
 	users   *permit.Users
 	proxies *forwarded.Proxies
@@ -236,6 +238,9 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if err := begun("verifiers"); err != nil {
 		return nil, err
 	}
+	if err := s.openAsking(c); err != nil {
+		return nil, err
+	}
 	if s.mover, err = s.newMover(); err != nil {
 		return nil, err
 	}
@@ -253,7 +258,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.directory(), Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
 		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
-		Identity: s.identity(c), Apps: apps, CacheMissed: s.hooks.Missed, Streams: streams, Adopter: s.loops, Buckets: s.buckets, Users: s.users, Proxies: s.proxies, AddressFull: s.loops.AddressFull, NoMemory: &s.noMemory, Stale: &s.stale,
+		Identity: s.identity(c), Ask: s.asking, Apps: apps, CacheMissed: s.hooks.Missed, Streams: streams, Adopter: s.loops, Buckets: s.buckets, Users: s.users, Proxies: s.proxies, AddressFull: s.loops.AddressFull, NoMemory: &s.noMemory, Stale: &s.stale,
 		Subscriptions: s.subscriptions,
 		MessageLimit:  c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}
@@ -282,7 +287,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 		Clock:     s.hub.Clock,
 	}
 	if c.matchers() {
-		parts.Patterns, parts.Past = openPatterns{rules: &s.table, apps: &s.apps}, s.hub
+		parts.Patterns, parts.Past = openPatterns{rules: &s.table, apps: &s.apps, asking: s.asking}, s.hub
 	}
 	if err = s.loops.Serve(parts); err != nil {
 		return nil, err

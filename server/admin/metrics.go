@@ -12,6 +12,7 @@ import (
 	"peal/loop/fanout"
 	"peal/loop/proxied"
 	"peal/server/apikey"
+	"peal/server/ask"
 	"peal/server/cluster"
 	"peal/server/hub"
 	"peal/server/inbox"
@@ -53,6 +54,7 @@ type state struct {
 	inbox      inbox.Stats
 	mercure    subscription.Stats
 	webhooks   webhook.Status
+	asking     ask.Stats
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
@@ -75,6 +77,9 @@ func (c *collector) ask(ctx context.Context) (s state, err error) {
 	if from, ok := c.source.(hooked); ok {
 		s.webhooks = from.WebhookStats()
 	}
+	if from, ok := c.source.(asker); ok {
+		s.asking = from.AskStats()
+	}
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
 		return s, err
 	}
@@ -92,7 +97,7 @@ type metric struct {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, startMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, askMetrics, startMetrics) {
 		out <- m.desc
 	}
 	out <- deliverySeconds
@@ -111,7 +116,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.NewInvalidMetric(metrics[0].desc, err)
 		return
 	}
-	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, startMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, askMetrics, startMetrics) {
 		m.emit(&s, func(v float64, labels ...string) {
 			out <- prometheus.MustNewConstMetric(m.desc, m.kind, v, labels...)
 		})

@@ -63,7 +63,7 @@ func (r *Room) presence(c loop.Client, l *talk.Language, cmd *talk.Command) *ref
 func (r *Room) ask(c loop.Client, l *talk.Language, cmd *talk.Command, a permit.Action, cost int, behind bool, body func() []byte) *refusal.Error {
 	q := r.request(c, a)
 	q.Behind = behind
-	if err := r.Gate.Decide(&q); err != nil {
+	if err := r.decide(&q); err != nil {
 		return err
 	}
 	if !c.Ask() {

@@ -27,10 +27,11 @@ func (r *Room) publish(c loop.Client, l *talk.Language, cmd *talk.Command) *refu
 		return err
 	}
 	q := r.request(c, permit.Publish)
-	q.Data, q.Binary = d.Data, d.Binary
-	if err := r.Gate.Decide(&q); err != nil {
+	q.Data, q.Binary, q.Event = d.Data, d.Binary, d.Event
+	if err := r.decide(&q); err != nil {
 		return err
 	}
+	d.Data, d.Binary = q.Data, q.Binary
 	if len(d.Key) > 0 {
 		d.Publisher = r.Gate.Publisher(&q.Who)
 	}
@@ -74,10 +75,13 @@ func (r *Room) raw(c loop.Client, binary bool, payload []byte) (code uint16, rea
 	r.channels.AddKnown(channel)
 	q := r.request(c, permit.Publish)
 	q.Data, q.Binary = payload, binary
-	if err := r.Gate.Decide(&q); err != nil {
+	if err := r.decide(&q); err != nil {
+		if r.parks(err, c, binary, payload) {
+			return 0, ""
+		}
 		return r.refuse(err)
 	}
-	d := publish.Draft{Data: payload, Binary: binary}
+	d := publish.Draft{Data: q.Data, Binary: q.Binary}
 	if err := r.Target.Forget(&d, r.channels.List(), r.forgotten(c)); err != nil {
 		return r.refuse(err)
 	}

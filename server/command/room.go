@@ -5,12 +5,14 @@ import (
 
 	"peal/loop"
 	"peal/loop/fanout"
+	"peal/server/ask"
 	"peal/server/dialect"
 	"peal/server/identity"
 	"peal/server/ijson"
 	"peal/server/log"
 	"peal/server/look"
 	"peal/server/names"
+	"peal/server/parking"
 	"peal/server/permit"
 	"peal/server/publish"
 	"peal/server/refusal"
@@ -40,6 +42,7 @@ type Room struct {
 	Starts   subscribe.Resolver
 	Sessions *session.IDs
 	Counts   *tally.Counts
+	Lot      *parking.Lot
 
 	// Loop-owned: used only during a call.
 	parsers  []talk.Parser // by dialect; nil for those that nobody has spoken yet
@@ -49,6 +52,7 @@ type Room struct {
 	has      []string     // channels of its client
 	free     *publication // for the next one; nil while the log has it
 	out      []byte       // the reply to a publish
+	call     *ask.Call    // what must be asked before the message can be decided
 }
 
 // Open implements loop.Front for a connection with commands: the greeting, and the
@@ -107,7 +111,7 @@ func (r *Room) cursor(sequence uint64) log.Cursor { return r.Desk.Lineage.Cursor
 func (r *Room) command(c loop.Client, l *talk.Language, binary bool, payload []byte) {
 	c.Spend(parseWork)
 	cmd := &r.parsed
-	if err := r.parseAndCarryOut(c, l, cmd, binary, payload); err != nil {
+	if err := r.parseAndCarryOut(c, l, cmd, binary, payload); err != nil && !r.parks(err, c, binary, payload) {
 		r.Counts.Refuse(err)
 		c.Write(l.Refused(nil, cmd.ID, err))
 	}
@@ -170,11 +174,40 @@ func (r *Room) covered(c loop.Client) log.Cursor {
 // request is what the client asks for with its channels, as package permit
 // decides it.
 func (r *Room) request(c loop.Client, a permit.Action) permit.Request {
-	return permit.Request{
+	q := permit.Request{
 		Action:   a,
 		Who:      permit.Principal{Grant: r.Guests.Grant(c.Session()), Session: c.Session(), Share: share.Of(c.Peer().Addr(), c.Session())},
 		From:     permit.From{Peer: c.Peer(), Transport: permit.WebSocket},
 		Channels: r.channels.List(),
+	}
+	if r.Gate.Ask.IsActive() {
+		b := r.Guests.Brought(c.Session())
+		q.Via, q.Headers, q.Proven, q.Answers = "websocket", b.Headers, b.User, r.Lot.Answers()
+	}
+	return q
+}
+
+// decide has package permit decide.
+func (r *Room) decide(q *permit.Request) *refusal.Error {
+	err := r.Gate.Decide(q)
+	r.call = q.Call
+	return err
+}
+
+// parks reports whether the backend must be asked about the message under way: it is then
+// carried out later.
+func (r *Room) parks(err *refusal.Error, c loop.Client, binary bool, payload []byte) bool {
+	if err != permit.ErrAsk || r.call == nil {
+		return false
+	}
+	r.Lot.Park(c, r.call, r.again, binary, payload)
+	return true
+}
+
+// again carries out a message that was parked.
+func (r *Room) again(c loop.Client, binary bool, payload []byte) {
+	if code, reason := r.Message(c, binary, payload); code != 0 {
+		c.Close(code, reason)
 	}
 }
 

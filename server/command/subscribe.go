@@ -14,6 +14,10 @@ import (
 
 var errAlreadySubscribed = &refusal.Error{Status: 400, Code: "already_subscribed", Message: "this connection is already subscribed to the channel: unsubscribe first to start from another cursor"}
 
+// errLeaving refuses a subscription for which the backend was asked, and whose client has ended
+// its side of the connection meanwhile.
+var errLeaving = refusal.Bad("bad_command", "the client has ended its side of the connection: keep it open until the reply to subscribe has come")
+
 // start reads where a subscription or a page of history begins.
 func (r *Room) start(cmd *talk.Command) (subscribe.Start, *refusal.Error) {
 	cursor, err := cmd.Text("cursor")
@@ -41,8 +45,12 @@ func (r *Room) subscribe(c loop.Client, l *talk.Language, cmd *talk.Command) *re
 	q := r.request(c, permit.Subscribe)
 	q.Has = names.CountClients(r.has)
 	s, err := w.Subscribe(r.Gate, &q)
-	if err != nil {
+	r.call = q.Call
+	switch {
+	case err != nil:
 		return err
+	case c.Leaving():
+		return errLeaving
 	}
 	unlisted, err := r.Guests.Arrive(c.Session(), q.Who.Share, w.Visitor, r.channels.List(), s)
 	if err != nil {

@@ -20,6 +20,8 @@ import (
 type fakeClient struct {
 	spent      int
 	owed       int // late replies
+	held       int
+	leaving    bool
 	commands   bool
 	publishTo  string
 	channels   []string
@@ -51,6 +53,9 @@ func (c *fakeClient) Owe()                           { c.owed++ }
 func (c *fakeClient) SetDeadline(d time.Duration)    { c.deadline = d }
 func (c *fakeClient) Unowe()                         { c.owed-- }
 func (c *fakeClient) Close(code uint16, _ string)    { c.closed = code }
+func (c *fakeClient) Hold()                          { c.held++ }
+func (c *fakeClient) Release()                       { c.held-- }
+func (c *fakeClient) Leaving() bool                  { return c.leaving }
 func (c *fakeClient) Unask()                         { c.asking = false }
 func (c *fakeClient) Ask() bool                      { was := c.asking; c.asking = true; return !was }
 func (c *fakeClient) Unsubscribe(channels []string) {

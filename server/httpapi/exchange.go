@@ -55,11 +55,12 @@ type exchange struct {
 	partial loop.Partial // where the loop keeps none
 
 	inquiries inquiries
+	pending   pendings
 	looked    uint64 // bytes of heads that were looked at, each time they were
 }
 
 func newExchange(s *shared) *exchange {
-	x := &exchange{shared: s, inquiries: inquiries{}}
+	x := &exchange{shared: s, inquiries: inquiries{}, pending: pendings{bySlot: map[uint32]*pending{}, sweepAt: manyPending}}
 	x.reader = bufio.NewReaderSize(&x.source, s.deps.HeadLimit)
 	return x
 }
@@ -233,14 +234,17 @@ func (x *exchange) request() *permit.Request {
 	q := &x.asked
 	q.Action, q.Channels = x.route.action, x.channels.List()
 	x.principal()
+	if x.gate.Ask.IsActive() {
+		x.bring(q)
+	}
 	return q
 }
 
 // permits reports whether the client may do what it asks for. If not, it has been
-// refused.
+// refused, or waits for the backend.
 func (x *exchange) permits(q *permit.Request) bool {
 	err := x.gate.Decide(q)
-	if err != nil {
+	if err != nil && !x.asks(err) {
 		x.refuse(err)
 	}
 	return err == nil

@@ -11,6 +11,7 @@ import (
 	"peal/loop/admit"
 	"peal/loop/fanout"
 	"peal/server/app"
+	"peal/server/ask"
 	"peal/server/auth"
 	"peal/server/ban"
 	"peal/server/command"
@@ -24,6 +25,7 @@ import (
 	"peal/server/look"
 	"peal/server/mercure/subscription"
 	"peal/server/names"
+	"peal/server/parking"
 	"peal/server/permit"
 	"peal/server/presence"
 	"peal/server/publish"
@@ -158,6 +160,9 @@ type Deps struct {
 	// AddressFull is permit.Gate.AddressFull. nil: no address is limited.
 	AddressFull func(netip.Addr) bool
 
+	// Ask asks the backend about clients. nil: it is not asked.
+	Ask *ask.Client
+
 	// Users are the connections of users. nil: they are not limited.
 	Users *permit.Users
 
@@ -191,6 +196,7 @@ type shared struct {
 	clock   response.Clock
 	counts  *tally.Counts // of the loop; what workers count is theirs
 	pusher  *room.Room
+	lot     *parking.Lot
 	streams *streams
 }
 
@@ -212,7 +218,7 @@ func New(deps Deps) *Front {
 	s.deps = deps
 	s.gate = permit.Gate{
 		Policy: deps.Policy, Bans: deps.Bans, Hub: deps.Hub, Presence: deps.Presence,
-		Revocations: deps.Revocations, Stale: deps.Stale, NeedsToken: deps.NeedsToken,
+		Ask: deps.Ask, Revocations: deps.Revocations, Stale: deps.Stale, NeedsToken: deps.NeedsToken,
 		AnonymousTopics: deps.Mercure != nil && deps.Mercure.Anonymous,
 		Pace:            permit.Pace{Buckets: deps.Buckets, Limits: deps.Rates, Now: deps.Monotonic},
 		Apps:            deps.Apps, AddressFull: deps.AddressFull, Users: deps.Users, UserLimit: deps.UserConnections, NoMemory: deps.NoMemory,
@@ -226,13 +232,14 @@ func New(deps Deps) *Front {
 	s.counts = tally.New()
 	s.streams = newStreams(s)
 
+	s.lot = &parking.Lot{Door: frameDoor{s}, Asker: deps.Ask}
 	f.commands = command.Room{
 		Identity: &s.deps.Identity, Door: deps.Door, Dialects: deps.Dialects, Gate: &s.gate, Names: s.names, Guests: s.guests,
-		Desk: &s.desk, Target: &s.target, Starts: deps.Log, Sessions: deps.Sessions, Counts: s.counts,
+		Desk: &s.desk, Target: &s.target, Starts: deps.Log, Sessions: deps.Sessions, Counts: s.counts, Lot: s.lot,
 	}
 	s.pusher = &room.Room{
 		Door: frameDoor{s}, Dialects: deps.Dialects, Gate: &s.gate, Names: s.names, Guests: s.guests,
-		Desk: &s.desk, Target: &s.target, Starts: deps.Log, Sessions: deps.Sessions, Counts: s.counts, Missed: deps.CacheMissed,
+		Desk: &s.desk, Target: &s.target, Starts: deps.Log, Sessions: deps.Sessions, Counts: s.counts, Missed: deps.CacheMissed, Lot: s.lot,
 	}
 	f.access = newAccessLog(deps.Access)
 	f.exchange = newExchange(s)
@@ -319,6 +326,9 @@ func (f *Front) request(c *loop.Call) {
 		return
 	}
 	f.routes.serve(x)
+	if c.Verdict != loop.Wait {
+		x.settle()
+	}
 	x.shrink()
 }
 
@@ -362,6 +372,7 @@ func (f *Front) Left(session uint64) {
 	f.deps.Streams.Lost(session)
 	f.pusher.Left(session)
 	f.guests.Left(session)
+	f.lot.Left(session)
 	f.streams.left(session)
 	f.deps.Subscriptions.End(session)
 }

@@ -142,7 +142,7 @@ func (h *mercureHub) subscribe(x *exchange) {
 		return
 	}
 	q := x.request()
-	q.Draining, q.Topics = x.call.Draining, true
+	q.Draining, q.Topics, q.Opens = x.call.Draining, true, true
 	sub, err := w.Subscribe(&h.gate, q)
 	var space [len("Last-Event-ID: \r\n") + 64 + len(mercureLink)]byte
 	lines := append(space[:0], mercureLink...)

@@ -55,10 +55,11 @@ func (h *mercureHub) publish(x *exchange) {
 		return
 	}
 	q := x.request()
-	q.Action, q.Topics, q.Data, q.Binary = permit.Publish, true, d.Data, d.Binary
+	q.Action, q.Topics, q.Data, q.Binary, q.Event = permit.Publish, true, d.Data, d.Binary, d.Event
 	if !x.permits(q) {
 		return
 	}
+	d.Data, d.Binary = q.Data, q.Binary
 	if len(d.Key) > 0 {
 		d.Publisher = h.gate.Publisher(&q.Who)
 	}

@@ -52,10 +52,11 @@ func (p *publishing) message(x *exchange) {
 	}
 	x.channels.AddDefault()
 	q := x.request()
-	q.Data, q.Binary = d.Data, d.Binary
+	q.Data, q.Binary, q.Event = d.Data, d.Binary, d.Event
 	if !x.permits(q) {
 		return
 	}
+	d.Data, d.Binary = q.Data, q.Binary
 	if len(d.Key) > 0 {
 		d.Publisher = p.gate.Publisher(&q.Who)
 	}
@@ -158,13 +159,18 @@ func (p *publishing) batch(x *exchange) {
 		x.refuse(err)
 		return
 	}
-	b := &publish.Batch{
+	pool, by, session := p.deps.Workers, x.by, x.call.Session
+	var b *publish.Batch
+	b = &publish.Batch{
 		Append:  publish.Append{To: &p.target, Reply: &batchReply{x.pendingReply()}, Ref: x.call.Conn, By: x.by, Way: tally.Batch, Counter: p.target.Tally},
 		Gate:    p.gate,
 		Request: *q,
 		Rules:   p.deps.Rules,
 		User:    q.Who.User(),
 		Stray:   x.stray(nil, false),
+		Resume: func(run func()) *refusal.Error {
+			return pool.Try(&workers.Job{Share: by, Session: session, Run: run, Refuse: b.Refuse})
+		},
 
 		MaxMessages: p.deps.BatchMessages,
 		MaxEntries:  p.deps.BatchEntries,

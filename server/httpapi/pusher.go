@@ -48,12 +48,16 @@ func (p *pushing) webSocket(x *exchange) {
 	if err == nil {
 		err = p.admit(x, a)
 	}
+	if x.asks(err) {
+		return
+	}
 	if err != nil {
 		p.refuse(x, err)
 		return
 	}
 	sub := p.deps.Dialects.Subscription(k, 0)
 	p.pusher.Arrive(x.call.Session, a, sub)
+	x.remember(sub)
 	var space [extensionBytes]byte
 	w := subscribe.Wish{Channels: &x.channels, Dialects: p.deps.Dialects}
 	lines := (&subscribing{p.shared}).deflate(x, &w, sub).AppendLine(space[:0])
@@ -96,7 +100,7 @@ func (p *pushing) read(x *exchange) (a *app.App, k ring.Encoding, _ *refusal.Err
 func (p *pushing) admit(x *exchange, a *app.App) *refusal.Error {
 	x.channels.Reset(x.names, x.deps.ChannelLimit)
 	q := x.request()
-	q.Action, q.Draining = permit.Subscribe, x.call.Draining
+	q.Action, q.Draining, q.Opens = permit.Subscribe, x.call.Draining, true
 	if err := x.gate.Decide(q); err != nil {
 		return err
 	}

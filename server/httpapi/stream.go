@@ -7,6 +7,7 @@ import (
 
 	"peal/loop"
 	"peal/loop/frame"
+	"peal/server/ask"
 	"peal/server/dialect"
 	"peal/server/permit"
 	"peal/server/refusal"
@@ -49,6 +50,9 @@ func (s *subscribing) eventStream(x *exchange) {
 // stream begins the subscription of w as an event stream, or refuses it for err. lines are
 // further header lines.
 func (s *subscribing) stream(x *exchange, w *subscribe.Wish, sub *loop.Subscription, err *refusal.Error, lines string) {
+	if x.asks(err) {
+		return
+	}
 	c, id := x.call, s.sessionOf(x, w)
 	switch {
 	case err == permit.ErrDisconnected:
@@ -76,12 +80,15 @@ func (s *subscribing) stream(x *exchange, w *subscribe.Wish, sub *loop.Subscript
 // comesBack reports whether an EventSource is to come back after that refusal: it
 // gives up for good at any status but 200.
 func comesBack(err *refusal.Error) bool {
-	return err == refusal.ErrDraining || err == refusal.ErrNodeBehind || err == permit.ErrChannelFull || err == permit.ErrUserFull || err == permit.ErrAddressFull || err == permit.ErrPresenceFull
+	return err == ask.ErrUnavailable || err == ask.ErrBusy || err == refusal.ErrDraining || err == refusal.ErrNodeBehind || err == permit.ErrChannelFull || err == permit.ErrUserFull || err == permit.ErrAddressFull || err == permit.ErrPresenceFull
 }
 
 // poll parks the request.
 func (s *subscribing) poll(x *exchange) {
 	w, sub, err := s.subscribe(x, loop.Held, "")
+	if x.asks(err) {
+		return
+	}
 	if err != nil {
 		x.refuse(err)
 		return
@@ -114,6 +121,9 @@ func (s *subscribing) webSocket(x *exchange) {
 		return
 	}
 	w, sub, err := s.subscribe(x, loop.WebSocket, protocol)
+	if x.asks(err) {
+		return
+	}
 	var space [session.HeaderBytes + extensionBytes]byte
 	lines := s.sessionOf(x, &w).AppendHeader(space[:0])
 	if err == nil {
@@ -129,6 +139,7 @@ func (s *subscribing) webSocket(x *exchange) {
 	}
 	c.Verdict, c.Sub = loop.Stream, sub
 	s.arrive(x, &w, sub)
+	x.remember(sub)
 	if g := s.guests.Of(c.Session); g != nil {
 		g.ByURL = true
 	}
@@ -228,7 +239,7 @@ func (s *subscribing) subscribe(x *exchange, f loop.Framing, protocol string) (w
 		return w, nil, err
 	}
 	q := x.request()
-	q.Draining = x.call.Draining
+	q.Draining, q.Opens = x.call.Draining, true
 	sub, err = w.Subscribe(&s.gate, q)
 	return w, sub, err
 }

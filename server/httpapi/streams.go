@@ -225,7 +225,7 @@ func (s *streams) subscribe(x *exchange, q *streamQuery, row string) (w subscrib
 		return w, nil, err
 	}
 	r := x.request()
-	r.Draining = x.call.Draining
+	r.Draining, r.Opens = x.call.Draining, true
 	sub, err = w.Subscribe(&s.gate, r)
 	return w, sub, err
 }
@@ -233,6 +233,9 @@ func (s *streams) subscribe(x *exchange, q *streamQuery, row string) (w subscrib
 // poll parks the request until there is something.
 func (s *streams) poll(x *exchange, q streamQuery) {
 	w, sub, err := s.subscribe(x, &q, dialect.DurablePoll(q.content))
+	if x.asks(err) {
+		return
+	}
 	if err != nil {
 		x.refuse(err)
 		return
@@ -247,6 +250,9 @@ func (s *streams) poll(x *exchange, q streamQuery) {
 // events turns the connection into an event stream.
 func (s *streams) events(x *exchange, q streamQuery) {
 	w, sub, err := s.subscribe(x, &q, dialect.DurableEvents(q.content))
+	if x.asks(err) {
+		return
+	}
 	if err != nil {
 		x.refuse(err)
 		return

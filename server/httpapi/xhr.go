@@ -25,14 +25,20 @@ type fallback struct {
 	sockets *pushing // whose checks of the URL these are
 }
 
+// Paths of a session.
+const (
+	xhrSession = "/pusher/app/{key}/{server}/{session}/"
+	xhrOpen    = xhrSession + "xhr_streaming"
+	xhrPoll    = xhrSession + "xhr"
+)
+
 // xhrRows are its routes.
 func xhrRows(s *shared) []route {
 	p := &fallback{s, &pushing{s}}
-	const session = "/pusher/app/{key}/{server}/{session}/"
 	return []route{
-		{pattern: session + "xhr_streaming", methods: "POST", serve: p.stream, refuse: p.refuseStream},
-		{pattern: session + "xhr", methods: "POST", serve: p.poll, refuse: p.refusePoll},
-		{pattern: session + "xhr_send", methods: "POST", serve: p.send},
+		{pattern: xhrOpen, methods: "POST", serve: p.stream, refuse: p.refuseStream},
+		{pattern: xhrPoll, methods: "POST", serve: p.poll, refuse: p.refusePoll},
+		{pattern: xhrSession + "xhr_send", methods: "POST", serve: p.send},
 	}
 }
 
@@ -103,6 +109,9 @@ func (p *fallback) receive(x *exchange, r *xhr.Receiver, refuse func(x *exchange
 	if err == nil {
 		err = p.sockets.admit(x, a)
 	}
+	if x.asks(err) {
+		return false
+	}
 	taken := false
 	if err == nil {
 		taken, err = p.deps.Streams.Open(name, origin, x.by, r, p.start(x, a))
@@ -121,12 +130,14 @@ func (p *fallback) receive(x *exchange, r *xhr.Receiver, refuse func(x *exchange
 // start makes a socket the stream of a session, on this loop and with the address of the client.
 func (p *fallback) start(x *exchange, a *app.App) xhr.Start {
 	number, arrival := x.call.Conn.Loop, loop.Arrival{Peer: x.client, Secure: x.https}
+	brought := x.brought()
 	return func(s *xhr.Session, socket int) {
 		arrival.Socket = int32(socket)
 		p.deps.Adopter.Adopt(number, arrival, func(ref loop.Ref, session uint64) *loop.Subscription {
 			s.Begun(ref, p.pusher)
 			sub := p.deps.Dialects.Subscription(dialect.PusherXHR, 0)
 			p.pusher.Arrive(session, a, sub)
+			p.guests.Bring(session, brought, sub)
 			return sub
 		})
 	}

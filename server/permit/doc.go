@@ -28,8 +28,10 @@
 //	          subscribe                      draining, too_many_channels, too_many_connections, channel_full
 //	          publish                        memory_full
 //	rate      publish; over a WebSocket all  rate_limited
-//	presence  subscribe with presence        presence_full
 //	size      publish                        message_too_large
+//	ask       subscribe, history, presence,  ask_unavailable, ask_denied, ask_busy
+//	          publish; not of a backend
+//	presence  subscribe with presence        presence_full
 //
 // A request is decided when all of it is known, so what is wrong with its form (a
 // name that is none, a parameter that contradicts another, JSON) comes before
@@ -50,6 +52,11 @@
 // "grant": public updates are for all subscribers that no rule of the channel excludes,
 // private ones and publishing need a token that selects the topic. Its tokens have no
 // patterns but topic selectors, and are good for such requests only.
+//
+// The check "ask" is the backend's word (package ask), which comes last, so that the backend is
+// asked about nothing that is refused anyway: it takes away, and grants nothing. Decide does
+// not wait for it. It returns ErrAsk, and the same request is decided again with the answer;
+// the check "rate" is left out then. Only presence, which takes room, comes behind it.
 //
 // The check "rate" ([Pace]) comes after all that would refuse the request anyway, and
 // before presence takes room for it. Only a message that is too large is counted

@@ -7,6 +7,7 @@ import (
 
 	"peal/loop/frame"
 	"peal/server/app"
+	"peal/server/ask"
 	"peal/server/auth"
 	"peal/server/ban"
 	"peal/server/hub"
@@ -32,6 +33,9 @@ type Gate struct {
 
 	// Apps are those of the Pusher protocol, some of whose channels are protected. nil: none.
 	Apps *app.Table
+
+	// Ask asks the backend. nil: it is not asked.
+	Ask *ask.Client
 
 	// Revocations are the tokens that no longer hold. nil: all hold.
 	Revocations Revocations
@@ -96,13 +100,18 @@ func (g *Gate) Decide(r *Request) *refusal.Error {
 	if err := g.room(r); err != nil {
 		return err
 	}
-	if err := g.rate(r); err != nil {
+	if r.Answers == nil { // else it was counted when it came
+		if err := g.rate(r); err != nil {
+			return err
+		}
+	}
+	if err := g.size(r); err != nil {
 		return err
 	}
-	if err := g.presence(r); err != nil {
+	if err := g.ask(r); err != nil {
 		return err
 	}
-	return g.size(r)
+	return g.presence(r)
 }
 
 // Found by where a request comes from.

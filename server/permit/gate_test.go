@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"peal/server/app"
+	"peal/server/ask"
 	"peal/server/auth"
 	"peal/server/ban"
 	"peal/server/grant"
@@ -17,6 +18,7 @@ import (
 	"peal/server/permit"
 	"peal/server/presence"
 	"peal/server/rate"
+	"peal/server/refusal"
 	"peal/server/rules"
 )
 
@@ -178,6 +180,24 @@ func TestChecksComeInTheDocumentedOrder(t *testing.T) {
 	for _, a := range []permit.Action{permit.Subscribe, permit.History} {
 		walk(permit.Request{Action: a, Channels: of("a"), Behind: true},
 			step{"node_behind", func(r *permit.Request) { r.Behind = false }})
+	}
+	gate.Ask = newAsk(t)
+	for _, a := range []permit.Action{permit.Subscribe, permit.History, permit.Presence, permit.Publish} {
+		var key ask.Key
+		answer := func(refused *refusal.Error) func(r *permit.Request) {
+			return func(r *permit.Request) {
+				if r.Call != nil {
+					key = r.Call.Key
+				}
+				r.Answers = permit.Answers{key: {Refusal: refused}}
+			}
+		}
+		walk(permit.Request{Action: a, Channels: of("a")},
+			step{"ask_unavailable", answer(ask.ErrDenied)},
+			step{"ask_denied", answer(ask.ErrBusy)},
+			step{"ask_busy", answer(nil)})
+		walk(permit.Request{Action: a, Channels: of("free")})
+		walk(permit.Request{Action: a, Channels: of("a"), Who: permit.Principal{Grant: &grant.Grant{Kind: grant.Backend, Scope: all(t)}}})
 	}
 	for _, code := range order {
 		if !found[code] {

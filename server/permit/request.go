@@ -3,6 +3,7 @@ package permit
 import (
 	"net/netip"
 
+	"peal/server/ask"
 	"peal/server/grant"
 	"peal/server/names"
 	"peal/server/share"
@@ -94,6 +95,19 @@ type Request struct {
 	From     From
 	Channels []*names.Name
 	Topics   bool // it is one of the Mercure protocol, and the channels are topics: see Gate.topics
+
+	// Of what the backend may be asked about: see Gate.Ask.
+	Via     string            // name of the transport
+	Proven  string            // name of the client by an earlier answer, "" for none
+	Headers map[string]string // those that the backend gets
+	Opens   bool              // of Subscribe: a connection begins with it
+	Event   []byte            // of Publish
+	Answers Answers           // to what was asked about this request; not nil: it waited, and is decided again
+
+	// Set by Decide. Call is what must be asked, with ErrAsk. Given is what the backend says
+	// about the client, with nil. Data and Binary are what it publishes in their place.
+	Call  *ask.Call
+	Given Given
 
 	// Of Arrive.
 	Effect bool // the request does something even if its response is not read: its method is not GET, HEAD or OPTIONS

@@ -5,6 +5,7 @@ import (
 
 	"peal/loop/frame"
 	"peal/server/app"
+	"peal/server/ask"
 	"peal/server/grant"
 	"peal/server/names"
 	"peal/server/refusal"
@@ -32,7 +33,7 @@ func hasSelector(who *grant.Grant, selector string) bool {
 func (g *Gate) IsOpen(n *names.Name) bool {
 	topic, private := n.Topic()
 	switch {
-	case private || topic == "" || topic[0] == '$' || n.Rule().RestrictsSubscribers() || g.Apps.Protects(topic):
+	case private || topic == "" || topic[0] == '$' || n.Rule().RestrictsSubscribers() || g.Apps.Protects(topic) || g.Ask.Covers(ask.Subscribe, topic):
 		return false
 	}
 	return n.Rule().Subscribe == rules.Anyone || g.AnonymousTopics

@@ -3,6 +3,7 @@ package publish
 import (
 	"runtime"
 
+	"peal/server/ask"
 	"peal/server/ijson"
 	"peal/server/names"
 	"peal/server/permit"
@@ -38,11 +39,19 @@ type Batch struct {
 	MaxMessages int
 	MaxEntries  int
 
+	// Resume has a worker run the rest when the backend has said what may be published; or it
+	// returns why none has time. Any goroutine may call it.
+	Resume func(run func()) *refusal.Error
+
 	// Owned by the worker.
 	reader ijson.Reader
 	cache  *names.Cache
 	set    names.Set
 	made   int // entries
+
+	// Of a batch about whose messages the backend is asked.
+	messages []Message
+	decided  []decided
 
 	// limited refuses the messages behind the first that came too soon: a token that
 	// becomes available meanwhile must not let a later one overtake it.
@@ -60,6 +69,15 @@ func (b *Batch) Run(body []byte) {
 	}
 	b.cache = names.NewCache(b.Rules)
 	b.set.Of(b.User)
+	b.messages = messages
+	if b.Gate.Ask.IsOn(ask.Publish) && b.asks() {
+		return
+	}
+	b.appendAll(messages)
+}
+
+// appendAll appends the messages that may be published, and replies.
+func (b *Batch) appendAll(messages []Message) {
 	b.results = make([]Result, len(messages))
 	b.left.Store(1)
 	for from := 0; from < len(messages); {
@@ -88,12 +106,12 @@ func (b *Batch) appendGroup(messages []Message, from int) (to int, full *refusal
 	g := &group{of: &b.Append}
 	for to = from; to < len(messages) && to-from < batchGroup && len(g.entries) < groupEntries; to++ {
 		r := &b.results[to]
-		d, err := b.draft(&messages[to])
+		d, channels, err := b.next(messages, to)
 		if err != nil {
 			r.err = err
 			continue
 		}
-		g.add(r, &d, b.set.List())
+		g.add(r, &d, channels)
 	}
 	g.results = b.results[from:to]
 	return to, g.append()
@@ -126,6 +144,7 @@ func (b *Batch) draft(m *Message) (Draft, *refusal.Error) {
 		b.set.AddDefault()
 	}
 	b.Request.Channels, b.Request.Data, b.Request.Binary = b.set.List(), d.Data, d.Binary
+	b.Request.Event, b.Request.Call = d.Event, nil
 	if b.limited != nil {
 		return d, b.limited
 	}
@@ -135,11 +154,17 @@ func (b *Batch) draft(m *Message) (Draft, *refusal.Error) {
 		}
 		return d, err
 	}
+	return d, b.accept(&d)
+}
+
+// accept makes the draft what was decided about it.
+func (b *Batch) accept(d *Draft) *refusal.Error {
+	d.Data, d.Binary = b.Request.Data, b.Request.Binary
 	d.Publisher = b.Gate.Publisher(&b.Request.Who)
-	if b.made += b.set.Len(); b.made > b.MaxEntries {
-		return d, errWide
+	if b.made += len(b.Request.Channels); b.made > b.MaxEntries {
+		return errWide
 	}
-	return d, nil
+	return nil
 }
 
 // read reads the envelope, {"messages":[…]}, and the messages, which alias body.

@@ -3,7 +3,7 @@ package refusal
 // Codes are those of all refusals, so that each is counted from the start;
 // TestCodesAreComplete compares them with the source.
 var Codes = []string{
-	"already_subscribed", "backend_only", "bad_base64", "bad_batch", "bad_before", "bad_channel", "bad_client", "bad_command", "bad_content_type", "bad_event", "bad_exclude",
+	"already_subscribed", "ask_busy", "ask_denied", "ask_unavailable", "backend_only", "bad_base64", "bad_batch", "bad_before", "bad_channel", "bad_client", "bad_command", "bad_content_type", "bad_event", "bad_exclude",
 	"bad_field", "bad_for", "bad_form", "bad_format", "bad_forwarding", "bad_handshake", "bad_id", "bad_idempotency_key", "bad_info", "bad_json", "bad_jti", "bad_last", "bad_limit", "bad_live", "bad_offset",
 	"bad_presence", "bad_protocol", "bad_request", "bad_session", "bad_sub", "bad_timeout", "bad_topic", "bad_user", "bad_version", "batch_too_wide", "body_too_large", "busy", "channel_full", "channel_protected",
 	"client_mismatch", "contradiction", "control_state_lost", "cross_site", "disconnected", "draining", "expectation_failed", "head_too_large", "host_not_allowed",

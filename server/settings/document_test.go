@@ -156,6 +156,29 @@ There are at most 100 webhooks. ` + "`--print-config`" + ` shows no secrets, and
 | --- | --- | --- | --- | --- |
 `
 
+// askExample is the document's example of asking; a test reads it.
+const askExample = `ask:
+  - url: https://shop.example/peal/ask
+    secret-file: /etc/peal/ask.secret
+    on: [connect, subscribe]
+    channels: ["orders.*"]
+    headers: [Cookie]
+`
+
+const askIntro = `
+## Asking a backend
+
+Peal can ask your backend whether a client may connect, subscribe or publish. [callbacks.md](callbacks.md) describes questions and answers. It exists only in the configuration file, as the one item of ` + "`ask`" + `;
+a reload changes it, and reads ` + "`secret-file`" + ` again:
+
+` + "```yaml\n" + askExample + "```" + `
+
+` + "`--print-config`" + ` shows no secrets, and no queries of URLs.
+
+| Key | Kind | Default | Range | What it is |
+| --- | --- | --- | --- | --- |
+`
+
 // document is docs/configuration.md.
 func document() string {
 	var b strings.Builder
@@ -190,6 +213,10 @@ func document() string {
 	}
 	b.WriteString(webhookIntro)
 	for _, s := range settings.Webhooks.Settings {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.Name, s.Kind(), s.DefaultText(), s.Range(), s.Help)
+	}
+	b.WriteString(askIntro)
+	for _, s := range settings.Asking.Settings {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.Name, s.Kind(), s.DefaultText(), s.Range(), s.Help)
 	}
 	return b.String()

@@ -6,4 +6,4 @@ import "peal/server"
 func (s Setting) Field(c *server.Config) any { return s.field(c) }
 
 // Rules and Keys are two of Lists.
-var Rules, Keys, Apps, Webhooks = channelRules, backendKeys, pusherApps, webhooks
+var Rules, Keys, Apps, Webhooks, Asking = channelRules, backendKeys, pusherApps, webhooks, asking

@@ -13,6 +13,7 @@ import (
 	"peal/server"
 	"peal/server/apikey"
 	"peal/server/app"
+	"peal/server/ask"
 	"peal/server/rate"
 	"peal/server/rules"
 	"peal/server/settings"
@@ -79,7 +80,7 @@ func TestEveryFieldOfTheConfigHasOneSetting(t *testing.T) {
 	}
 	// The keys of an item set the fields of the last item.
 	c.Channels, c.Keys = make([]rules.Rule, 2), make([]apikey.Definition, 2)
-	c.Apps, c.Webhooks = make([]app.Definition, 2), make([]webhook.Definition, 2)
+	c.Apps, c.Webhooks, c.Ask = make([]app.Definition, 2), make([]webhook.Definition, 2), make([]ask.Definition, 2)
 	for _, list := range settings.Lists() {
 		for _, s := range list.Settings {
 			p := s.Field(&c)
@@ -95,7 +96,7 @@ func TestEveryFieldOfTheConfigHasOneSetting(t *testing.T) {
 		}
 	}
 	leaves(reflect.ValueOf(&c).Elem(), "Config", func(path string, v reflect.Value) {
-		if path == "Config.Channels" || path == "Config.Keys" || path == "Config.Apps" || path == "Config.Webhooks" {
+		if path == "Config.Channels" || path == "Config.Keys" || path == "Config.Apps" || path == "Config.Webhooks" || path == "Config.Ask" {
 			leaves(v.Index(1), path, check)
 			return
 		}

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"peal/server"
+	"peal/server/outbound"
 	"peal/server/webhook"
 )
 
@@ -15,7 +16,7 @@ var webhooks = List{
 	Settings: []Setting{
 		{Name: "name", Help: "name of the webhook in metrics and in the log, 1 to 64 bytes, different for each; its position in the log is stored under it", Default: "none: must be set",
 			field: ofWebhook(func(d *webhook.Definition) any { return &d.Name })},
-		{Name: "url", Help: "where events are sent with POST, as in https://app.example/hooks; http:// needs allow-private", Default: "none: must be set", redact: webhook.Redacted,
+		{Name: "url", Help: "where events are sent with POST, as in https://app.example/hooks; http:// needs allow-private", Default: "none: must be set", redact: outbound.Redacted,
 			field: ofWebhook(func(d *webhook.Definition) any { return &d.URL })},
 		{Name: "events", Help: "one or more of channel_occupied, channel_vacated, member_added, member_removed, client_event, subscription_count, publication, cache_miss; gap comes always", Default: "none: must be set",
 			field: ofWebhook(func(d *webhook.Definition) any { return &d.Events })},

@@ -74,6 +74,7 @@ type Guests struct {
 	book      *presence.Table // the gate's; without it one that remembers names only
 	bySession map[uint64]*presence.Guest
 	grants    map[uint64]*grant.Grant // by session
+	brought   map[uint64]Brought      // by session
 	sitting   []string                // channels that a guest is listed on
 	now       func() time.Time
 }
@@ -81,7 +82,7 @@ type Guests struct {
 // NewGuests returns an empty one; gate may change while it is used. now is the clock,
 // time.Now outside tests.
 func NewGuests(gate *permit.Gate, now func() time.Time) *Guests {
-	g := &Guests{gate: gate, book: gate.Presence, bySession: map[uint64]*presence.Guest{}, grants: map[uint64]*grant.Grant{}, now: now}
+	g := &Guests{gate: gate, book: gate.Presence, bySession: map[uint64]*presence.Guest{}, grants: map[uint64]*grant.Grant{}, brought: map[uint64]Brought{}, now: now}
 	if g.book == nil {
 		g.book = presence.New(presence.Config{}, func(string) bool { return false }, now)
 	}
@@ -109,6 +110,24 @@ func (g *Guests) Hold(session uint64, proven *grant.Grant, s *loop.Subscription,
 		s.Deadline = min(s.Deadline, d)
 	}
 }
+
+// Brought is what each later question about a connection has: the headers of its first
+// request, and the name that the backend has given it.
+type Brought struct {
+	Headers map[string]string
+	User    string
+}
+
+// Bring remembers it for a session, until Left.
+func (g *Guests) Bring(session uint64, b Brought, s *loop.Subscription) {
+	if len(b.Headers) > 0 || b.User != "" {
+		g.brought[session] = b
+		s.Named = true
+	}
+}
+
+// Brought returns it.
+func (g *Guests) Brought(session uint64) Brought { return g.brought[session] }
 
 // Renew replaces what the client of a session has proven, and returns when it is to be
 // warned; 0 for never.
@@ -193,6 +212,7 @@ func (g *Guests) Left(session uint64) {
 	}
 	g.count(session, nil)
 	delete(g.grants, session)
+	delete(g.brought, session)
 }
 
 // count counts the connection with the user of its grant, which is replaced by next.

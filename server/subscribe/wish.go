@@ -67,10 +67,23 @@ func (w *Wish) Subscribe(gate *permit.Gate, r *permit.Request) (*loop.Subscripti
 		}
 		return nil, err
 	}
+	if w.Visitor.Self == nil { // else the app of the channel has named it
+		w.take(&r.Given)
+	}
 	s := w.Dialects.Subscription(w.Dialect, w.Channels.Len())
 	s.Channels, s.From, s.Sequence, s.Count = w.channels(gate), w.Start.From, w.Start.Sequence, w.Start.Count
 	s.Known, s.IgnoreGap, s.Deadline, s.Adopt = w.Known, w.IgnoreGap, w.Timeout, w.Session
 	return s, nil
+}
+
+// take makes the visitor the one that the backend says.
+func (w *Wish) take(g *permit.Given) {
+	if g.User != "" {
+		w.Visitor.Client = []byte(g.User)
+	}
+	if g.HasInfo {
+		w.Visitor.Info = []byte(g.Info)
+	}
 }
 
 // sendAway ends the presence of a banned client at once where it is still listed,

@@ -3,49 +3,17 @@ package webhook
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
+
+	"peal/server/outbound"
 )
 
-// What is read of a response.
-const (
-	mostHeader = 16 << 10
-	mostAnswer = 4 << 10
-)
-
-// newClient returns a client of one endpoint: no proxy, no redirects, no address that is not public
-// unless private is set.
-func newClient(timeout time.Duration, private bool, roots *x509.CertPool) *http.Client {
-	dialer := &net.Dialer{Timeout: timeout}
-	if !private {
-		dialer.Control = guardDial
-	}
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:                  nil,
-			DialContext:            dialer.DialContext,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-			TLSHandshakeTimeout:    timeout,
-			ResponseHeaderTimeout:  timeout,
-			MaxResponseHeaderBytes: mostHeader,
-			MaxIdleConns:           1,
-			MaxConnsPerHost:        1,
-			IdleConnTimeout:        time.Minute,
-			DisableCompression:     true,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       timeout,
-	}
-}
+// mostAnswer is what is read of a response behind its head.
+const mostAnswer = 4 << 10
 
 // failure is why one attempt was no delivery, in words without the URL and secrets.
 type failure struct {
@@ -69,7 +37,7 @@ func (p *endpoint) post(ctx context.Context, id string, body []byte, now time.Ti
 	}
 	response, err := p.client.Do(r)
 	if err != nil {
-		return &failure{what: explain(err)}
+		return &failure{what: outbound.Explain(err)}
 	}
 	_, _ = io.CopyN(io.Discard, response.Body, mostAnswer) // so that the connection can be used again; more ends it
 	_ = response.Body.Close()
@@ -81,22 +49,6 @@ func (p *endpoint) post(ctx context.Context, id string, body []byte, now time.Ti
 		return &failure{what: fmt.Sprintf("it responds with a redirect (%d), which is not followed: set url to the final address", code)}
 	}
 	return &failure{what: fmt.Sprintf("it responds with status %d", code), after: retryAfter(response.Header.Get("Retry-After"), now)}
-}
-
-// explain is an error without the URL of the request, which may have a secret in its query.
-func explain(err error) string {
-	var of *url.Error
-	if errors.As(err, &of) {
-		if of.Timeout() {
-			return "it did not respond in time"
-		}
-		err = of.Err
-	}
-	text := err.Error()
-	if len(text) > 300 {
-		text = text[:300]
-	}
-	return strings.ToValidUTF8(text, "?")
 }
 
 // mostRetryAfter is the longest wait that an endpoint can ask for.

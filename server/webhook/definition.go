@@ -1,15 +1,13 @@
 package webhook
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"peal/server/outbound"
 	"peal/server/pattern"
 	"peal/server/spelling"
 )
@@ -50,16 +48,10 @@ type Definition struct {
 const (
 	Most            = 100 // endpoints
 	mostName        = 64
-	mostURL         = 2048
 	mostPatterns    = 100
-	leastSecret     = 24 // bytes, of Standard Webhooks
-	mostSecret      = 512
 	DefaultRetryFor = 24 * time.Hour
 	DefaultTimeout  = 10 * time.Second
 )
-
-// secretPrefix begins secrets of Standard Webhooks, which are base64 behind it.
-const secretPrefix = "whsec_"
 
 // Fault is a mistake in one definition.
 type Fault struct {
@@ -95,7 +87,7 @@ func Validate(definitions []Definition) error {
 		default:
 			names[d.Name] = i + 1
 		}
-		if err := checkURL(d.URL, d.AllowPrivate); err != nil {
+		if err := outbound.CheckURL(d.URL, d.AllowPrivate); err != nil {
 			fault("%v", err)
 		}
 		if len(d.Events) == 0 {
@@ -132,26 +124,6 @@ func unknownEvent(name string) string {
 	return fmt.Sprintf("events: unknown event %q: must be one of %s", name, known)
 }
 
-// checkURL does not repeat the URL: its query may be secret.
-func checkURL(text string, private bool) error {
-	u, err := url.Parse(text)
-	switch {
-	case text == "":
-		return errors.New("has no url: set it to where events are sent, as in https://app.example/hooks")
-	case len(text) > mostURL || err != nil || u.Host == "" || u.Hostname() == "":
-		return errors.New("url: must be an absolute URL of at most 2048 bytes, as in https://app.example/hooks")
-	case u.User != nil:
-		return errors.New("url: has a user name or password: remove it; the signature says that Peal sends")
-	case u.Fragment != "":
-		return errors.New("url: has a fragment (#), which is never sent: remove it")
-	case u.Scheme == "http" && !private:
-		return errors.New("url: http sends events in clear text: use https, or set allow-private: true for an endpoint in your own network")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return errors.New("url: must begin with https://")
-	}
-	return nil
-}
-
 func (d *Definition) checkSecret() error {
 	set := 0
 	for _, s := range []string{d.Secret, d.SecretFile, d.App} {
@@ -165,52 +137,11 @@ func (d *Definition) checkSecret() error {
 	case set > 1:
 		return errors.New("sets more than one of secret, secret-file and app: keep one")
 	case d.Secret != "":
-		_, err := parseSecret(d.Secret)
+		_, err := outbound.ParseSecret(d.Secret)
 		return err
 	}
 	return nil
 }
 
-// parseSecret returns the bytes of a secret. The error does not repeat it.
-func parseSecret(text string) ([]byte, error) {
-	key := []byte(text)
-	if rest, ok := strings.CutPrefix(text, secretPrefix); ok {
-		var err error
-		if key, err = base64.StdEncoding.DecodeString(rest); err != nil {
-			return nil, errors.New("secret: begins with whsec_, and what follows is not base64: copy it again, or use a text without whsec_")
-		}
-	}
-	if len(key) < leastSecret || len(key) > mostSecret {
-		return nil, fmt.Errorf("secret: has %d bytes: must have %d to %d, as whsec_ and the output of openssl rand -base64 32", len(key), leastSecret, mostSecret)
-	}
-	return key, nil
-}
-
 // secret is what signs, of an endpoint without an app.
-func (d *Definition) secret() ([]byte, error) {
-	if d.SecretFile == "" {
-		return parseSecret(d.Secret)
-	}
-	b, err := os.ReadFile(d.SecretFile)
-	if err != nil {
-		return nil, fmt.Errorf("secret-file: %w", err)
-	}
-	key, err := parseSecret(strings.TrimSpace(string(b)))
-	if err != nil {
-		return nil, fmt.Errorf("secret-file %s: %w", d.SecretFile, err)
-	}
-	return key, nil
-}
-
-// Redacted is a URL without its query, for people.
-func Redacted(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return "(not a URL)"
-	}
-	u.User, u.Fragment = nil, ""
-	if u.RawQuery != "" {
-		u.RawQuery = "(not shown)"
-	}
-	return strings.ReplaceAll(u.String(), "%28not%20shown%29", "(not shown)")
-}
+func (d *Definition) secret() ([]byte, error) { return outbound.ReadSecret(d.Secret, d.SecretFile) }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"peal/server/log"
+	"peal/server/outbound"
 	"peal/server/pattern"
 )
 
@@ -48,7 +49,7 @@ func newEndpoint(d Definition, apps func(id string) (App, bool), roots *x509.Cer
 	if d.Timeout <= 0 {
 		d.Timeout = DefaultTimeout
 	}
-	p := &endpoint{Definition: d, url: d.URL, events: map[string]bool{}, client: newClient(d.Timeout, d.AllowPrivate, roots)}
+	p := &endpoint{Definition: d, url: d.URL, events: map[string]bool{}, client: outbound.NewClient(d.Timeout, d.AllowPrivate, 1, roots)}
 	for _, name := range d.Events {
 		p.events[name] = true
 	}

@@ -16,7 +16,7 @@ func TestUsersHaveNoNamespace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.App, d.Secret = "", strings.Repeat("s", leastSecret)
+	d.App, d.Secret = "", strings.Repeat("s", 24)
 	others, err := newEndpoint(d, nil, nil)
 	if err != nil {
 		t.Fatal(err)

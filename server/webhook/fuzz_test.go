@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"peal/server/outbound"
 )
 
 // A definition that is valid has an endpoint that a request can be sent to, and a secret of a good
@@ -30,10 +32,10 @@ func FuzzDefinition(f *testing.F) {
 		if err != nil || u.Hostname() == "" || u.User != nil || u.Scheme != "https" && !(private && u.Scheme == "http") {
 			t.Fatalf("%q is taken for an endpoint: %+v, %v", address, u, err)
 		}
-		if key, err := d.secret(); err != nil || len(key) < leastSecret || len(key) > mostSecret {
+		if key, err := d.secret(); err != nil || len(key) < outbound.LeastSecret || len(key) > outbound.MostSecret {
 			t.Fatalf("a secret of %d bytes, %v", len(key), err)
 		}
-		if shown := Redacted(address); u.RawQuery != "" && strings.Contains(shown, "?"+u.RawQuery) && u.RawQuery != "(not shown)" {
+		if shown := outbound.Redacted(address); u.RawQuery != "" && strings.Contains(shown, "?"+u.RawQuery) && u.RawQuery != "(not shown)" {
 			t.Fatalf("%q shows its query", shown)
 		}
 	})
@@ -58,7 +60,7 @@ func FuzzExplain(f *testing.F) {
 	f.Add("\xff\xfe", "https://x/")
 	f.Add(strings.Repeat("ä", 200), "")
 	f.Fuzz(func(t *testing.T, text, address string) {
-		got := explain(&url.Error{Op: "Post", URL: address, Err: plainError(text)})
+		got := outbound.Explain(&url.Error{Op: "Post", URL: address, Err: plainError(text)})
 		if !utf8.ValidString(got) || len(got) > 320 {
 			t.Fatalf("%q", got)
 		}

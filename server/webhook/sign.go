@@ -1,12 +1,11 @@
 package webhook
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"net/http"
 	"strconv"
 	"time"
+
+	"peal/server/outbound"
 )
 
 // App is what signs for an app of the Pusher protocol.
@@ -23,7 +22,7 @@ func (p *endpoint) sign(h http.Header, id string, body []byte, now time.Time) bo
 	at := strconv.FormatInt(now.Unix(), 10)
 	h.Set("Webhook-Timestamp", at)
 	if p.app == nil {
-		h.Set("Webhook-Signature", standardSignature(p.secret, id, at, body))
+		h.Set("Webhook-Signature", outbound.Sign(p.secret, id, at, body))
 		return true
 	}
 	app, ok := p.apps(p.App) // a reload may have changed it
@@ -32,13 +31,4 @@ func (p *endpoint) sign(h http.Header, id string, body []byte, now time.Time) bo
 		h.Set("X-Pusher-Signature", app.Sign(body))
 	}
 	return ok
-}
-
-// standardSignature is that of Standard Webhooks, version 1: the HMAC of id, time and body,
-// with points between them.
-func standardSignature(secret []byte, id, at string, body []byte) string {
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte(id + "." + at + "."))
-	mac.Write(body)
-	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"peal/server/outbound"
 )
 
 // counts are those of an endpoint since the start of this node, and its state of now.
@@ -58,7 +60,7 @@ func (h *Hooks) Stats() Status {
 	for _, p := range h.endpoints() {
 		c := &p.counts
 		one := Stat{
-			Name: p.Name, URL: Redacted(p.url), Delivered: c.delivered.Load(), Failed: c.failed.Load(), Retried: c.retried.Load(),
+			Name: p.Name, URL: outbound.Redacted(p.url), Delivered: c.delivered.Load(), Failed: c.failed.Load(), Retried: c.retried.Load(),
 			Dead: c.dead.Load(), Delivers: p.holding.Load() > 0, Node: h.state.lease(p.Name).Node,
 		}
 		one.Failing = one.Delivers && c.failing.Load()

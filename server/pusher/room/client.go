@@ -5,6 +5,7 @@ import (
 
 	"peal/loop"
 	"peal/server/app"
+	"peal/server/ask"
 	"peal/server/log"
 	"peal/server/permit"
 	"peal/server/publish"
@@ -40,7 +41,7 @@ func (r *Room) clientEvent(c loop.Client, k *connection, m *pusher.Message) (cod
 		return pusher.CodeClientEvent, errNotPrivate
 	case !r.isOn(c, n):
 		return pusher.CodeClientEvent, errNotOn
-	case !r.paces(c, k):
+	case r.Lot.Answers() == nil && !r.paces(c, k): // else it was counted when it came
 		return pusher.CodeClientEvent, errRate
 	}
 	d := publish.Draft{Data: pusher.ClientData(m.Data), Event: m.Event, Tags: r.clientTags(c, k, n.Text())}
@@ -50,9 +51,13 @@ func (r *Room) clientEvent(c loop.Client, k *connection, m *pusher.Message) (cod
 		return pusher.CodeBadMessage, err
 	}
 	q := r.request(c, permit.Publish, true) // it has the channel, which its app has granted
-	q.Data, q.Binary = d.Data, d.Binary
-	if err := r.Gate.Decide(&q); err != nil {
+	q.Data, q.Binary, q.Event = d.Data, d.Binary, d.Event
+	err = r.Gate.Decide(&q)
+	if r.call = q.Call; err != nil {
 		return pusher.CodeClientEvent, err
+	}
+	if d.Data, d.Binary = q.Data, q.Binary; d.Binary { // by the backend: the protocol has text only
+		return pusher.CodeClientEvent, ask.ErrUnavailable
 	}
 	c.Spend(publish.EntryWork)
 	if err := r.Target.Forget(&d, r.channels.List(), r.lost(c)); err != nil {

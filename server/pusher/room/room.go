@@ -5,10 +5,12 @@ import (
 
 	"peal/loop"
 	"peal/server/app"
+	"peal/server/ask"
 	"peal/server/dialect"
 	"peal/server/log"
 	"peal/server/look"
 	"peal/server/names"
+	"peal/server/parking"
 	"peal/server/permit"
 	"peal/server/publish"
 	"peal/server/pusher"
@@ -45,6 +47,7 @@ type Room struct {
 	Sessions *session.IDs
 	Counts   *tally.Counts
 	Missed   func(channel string) // called when a channel with a cache has no event for a new subscriber; nil for none
+	Lot      *parking.Lot
 
 	// Loop-owned.
 	connections map[uint64]*connection // by session
@@ -54,9 +57,10 @@ type Room struct {
 	parser   pusher.Parser
 	message  pusher.Message
 	channels names.Set
-	has      []string // channels of its client
-	text     []byte   // name of a channel
-	id       []byte   // of a session, as text
+	has      []string  // channels of its client
+	text     []byte    // name of a channel
+	id       []byte    // of a session, as text
+	call     *ask.Call // what must be asked before the message can be decided
 }
 
 // connection is what a Room knows of one. Those without a user share one for each app.
@@ -131,6 +135,12 @@ func (r *Room) Open(c loop.Client, _ *loop.Subscription) {
 // pusher:error.
 func (r *Room) Message(c loop.Client, binary bool, payload []byte) {
 	c.Spend(parseWork)
+	if r.Lot.Waits(c.Session()) {
+		if !r.Lot.Follow(c.Session(), binary, payload) {
+			r.refuse(c, pusher.CodeClientEvent, errBehind)
+		}
+		return
+	}
 	m := &r.message
 	if fault := r.parser.Parse(m, binary, payload); fault != "" {
 		r.fault(c, fault)
@@ -143,19 +153,28 @@ func (r *Room) Message(c loop.Client, binary bool, payload []byte) {
 		c.Write(pusher.AppendPong(nil))
 	case event == pusher.EventPong:
 	case event == pusher.EventSubscribe:
-		r.subscribe(c, k, &m.Subscribe)
+		if err := r.subscribe(c, k, &m.Subscribe); err == permit.ErrAsk {
+			r.Lot.Park(c, r.call, r.Message, binary, payload)
+		}
 	case event == pusher.EventUnsubscribe:
 		r.unsubscribe(c, k, m.Subscribe.Channel)
 	case event == pusher.EventSignin:
 		r.signIn(c, k, &m.Signin)
 	case pusher.IsClientEvent(m.Event):
-		if code, err := r.clientEvent(c, k, m); err != nil {
+		switch code, err := r.clientEvent(c, k, m); {
+		case err == permit.ErrAsk && r.call != nil:
+			r.Lot.Park(c, r.call, r.Message, binary, payload)
+		case err != nil:
 			r.refuse(c, code, err)
 		}
 	default:
 		r.fault(c, "there is no event of that name for clients: there are pusher:ping, pusher:pong, pusher:subscribe, pusher:unsubscribe, pusher:signin and those that begin with client-")
 	}
 }
+
+// errBehind refuses what comes while too much waits behind a message about which the backend
+// is asked.
+var errBehind = &refusal.Error{Status: 503, Code: "ask_busy", Message: "too many messages wait behind one that the backend decides about: send them later"}
 
 // fault answers a message that makes no sense.
 func (r *Room) fault(c loop.Client, sentence string) {
@@ -192,13 +211,21 @@ func (r *Room) isOn(c loop.Client, n *names.Name) bool {
 // request is what the client asks for with r.channels, as package permit decides it.
 // granted is permit.Request.Granted.
 func (r *Room) request(c loop.Client, a permit.Action, granted bool) permit.Request {
-	return permit.Request{
+	q := permit.Request{
 		Action:   a,
 		Who:      permit.Principal{Session: c.Session(), Share: share.Of(c.Peer().Addr(), c.Session())},
 		From:     permit.From{Peer: c.Peer(), Transport: permit.WebSocket},
 		Channels: r.channels.List(),
 		Granted:  granted,
 	}
+	if r.Gate.Ask.IsActive() {
+		b := r.Guests.Brought(c.Session())
+		q.Via, q.Headers, q.Proven, q.Answers = "pusher", b.Headers, b.User, r.Lot.Answers()
+		if k := r.connections[c.Session()]; k.user != "" {
+			q.Proven = k.user
+		}
+	}
+	return q
 }
 
 // socketID is that of the connection, as its backend signs it.

@@ -32,6 +32,7 @@ var (
 	errUser      = &refusal.Error{Status: 400, Code: "bad_client", Message: "channel_data must be a JSON object with user_id, a text of 1 to 128 bytes or a number, and user_info of at most 1024 bytes"}
 	errMember    = &refusal.Error{Status: 403, Code: "client_mismatch", Message: "this connection is on the presence channel as another member: unsubscribe first"}
 	errMembers   = &refusal.Error{Status: 429, Code: "presence_full", Message: "the presence channel has as many members as its app allows (max-members)"}
+	errLeaving   = refusal.Bad("bad_command", "the client has ended its side of the connection: keep it open until the subscription has succeeded")
 	errBusy      = &refusal.Error{Status: 429, Code: "presence_full", Message: "there is no room for another member (presence-members, presence-bytes, address-share): try again later"}
 )
 
@@ -48,14 +49,17 @@ func kindOf(err *refusal.Error) string {
 	return kindServer
 }
 
-// subscribe carries out pusher:subscribe.
-func (r *Room) subscribe(c loop.Client, k *connection, m *pusher.Subscribe) {
+// subscribe carries out pusher:subscribe. It returns ErrAsk, having done nothing, if the
+// backend must be asked.
+func (r *Room) subscribe(c loop.Client, k *connection, m *pusher.Subscribe) *refusal.Error {
 	err := errChannel
 	if app.IsName(m.Channel) {
 		err = r.trySubscribe(c, k, m)
 	}
 	switch {
 	case err == nil:
+	case err == permit.ErrAsk:
+		return err
 	case err == permit.ErrDisconnected:
 		r.Counts.Refuse(err)
 		c.Close(err.CloseCode(), err.Code+": "+err.Message)
@@ -65,6 +69,7 @@ func (r *Room) subscribe(c loop.Client, k *connection, m *pusher.Subscribe) {
 		r.Counts.Refuse(err)
 		c.Write(pusher.AppendRefused(nil, string(m.Channel), kindOf(err), err.Code+": "+err.Message, err.Status))
 	}
+	return nil
 }
 
 func (r *Room) trySubscribe(c loop.Client, k *connection, m *pusher.Subscribe) *refusal.Error {
@@ -102,8 +107,12 @@ func (r *Room) trySubscribe(c loop.Client, k *connection, m *pusher.Subscribe) *
 		q.Has--
 	}
 	s, err := w.Subscribe(r.Gate, &q)
-	if err != nil {
+	r.call = q.Call
+	switch {
+	case err != nil:
 		return err
+	case c.Leaving(): // while the backend was asked
+		return errLeaving
 	}
 	c.Spend(subscribe.NameWork*len(r.has) + w.Work(s))
 	if err := r.sit(c, k, n, &w, &q, s); err != nil {

@@ -1,4 +1,4 @@
-package webhook
+package outbound
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// addressError: the endpoint has an address that is not public.
+// addressError: a backend has an address that is not public.
 type addressError struct{ addr netip.Addr }
 
 func (e *addressError) Error() string {
@@ -34,8 +34,8 @@ func prefixes(texts ...string) (all []netip.Prefix) {
 	return all
 }
 
-// isPublic reports whether anybody on the internet could have the address.
-func isPublic(a netip.Addr) bool {
+// IsPublic reports whether anybody on the internet could have the address.
+func IsPublic(a netip.Addr) bool {
 	if a.Zone() != "" {
 		return false
 	}
@@ -55,14 +55,14 @@ func within(all []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// guardDial refuses to connect to an address that is not public. It sees the address that is
+// Guard is the Control of a net.Dialer that refuses to connect to an address that is not public. It sees the address that is
 // dialled, behind the resolver: a name cannot mean another address later.
-func guardDial(_, address string, _ syscall.RawConn) error {
+func Guard(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("address %q: %w", address, err)
 	}
-	if !isPublic(to.Addr()) {
+	if !IsPublic(to.Addr()) {
 		return &addressError{to.Addr()}
 	}
 	return nil
