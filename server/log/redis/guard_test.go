@@ -68,7 +68,7 @@ func TestAnEngineWithTheGuard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &Log{Log: inner}
+	l := &Log{Log: inner, collections: &collections{}}
 	if err := l.Start(log.Tails{}, func([]*log.Entry) {}); err != nil {
 		t.Fatal(err)
 	}
