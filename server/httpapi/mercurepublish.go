@@ -19,7 +19,6 @@ var (
 	errUpdateForm = &refusal.Error{Status: 400, Code: "bad_form", Message: "an update is a form: send the fields topic, data, private, id, type and retry as application/x-www-form-urlencoded"}
 	errUpdateID   = &refusal.Error{Status: 400, Code: "bad_id", Message: "the id of an update has at most 200 bytes, no control characters and no # at its beginning, and is not earliest: it is the idempotency key of the update"}
 	errRetry      = &refusal.Error{Status: 400, Code: "bad_field", Message: "retry must be a number of milliseconds of at most 9 digits"}
-	errTopicOfHub = &refusal.Error{Status: 403, Code: "reserved_channel", Message: "topics with the path " + mercurePath + " are for updates of the server itself: publish on another topic"}
 )
 
 // update is one update on its way, and how its publisher receives the response. It is used
@@ -142,8 +141,8 @@ func (h *mercureHub) addTopicOf(x *exchange, topic []byte, private bool) *refusa
 	switch {
 	case err != nil:
 		return err
-	case mercure.IsReserved(topic):
-		return errTopicOfHub
+	case mercure.IsReserved(n.Text()):
+		return permit.ErrTopicOfHub
 	case private:
 		n = x.names.Private(n)
 	}

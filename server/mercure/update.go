@@ -1,6 +1,9 @@
 package mercure
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // Path is where the hub is on its host.
 const Path = "/.well-known/mercure"
@@ -28,19 +31,19 @@ func IsRetry(text []byte) bool {
 
 // IsReserved reports whether a topic, read as a URL of the hub's host or of any other, has a
 // path of the hub: only the server publishes on these.
-func IsReserved(topic []byte) bool {
-	path, ok := bytes.CutPrefix(topic, []byte("//"))
+func IsReserved(topic string) bool {
+	path, ok := strings.CutPrefix(topic, "//")
 	if !ok {
-		_, path, ok = bytes.Cut(topic, []byte("://"))
+		_, path, ok = strings.Cut(topic, "://")
 	}
 	if !ok {
 		path = topic // of the hub's own host
-	} else if i := bytes.IndexAny(path, "/?#"); i >= 0 {
+	} else if i := strings.IndexAny(path, "/?#"); i >= 0 {
 		path = path[i:]
 	}
-	if i := bytes.IndexAny(path, "?#"); i >= 0 {
+	if i := strings.IndexAny(path, "?#"); i >= 0 {
 		path = path[:i]
 	}
-	rest, ok := bytes.CutPrefix(path, []byte(Path))
+	rest, ok := strings.CutPrefix(path, Path)
 	return ok && (len(rest) == 0 || rest[0] == '/')
 }

@@ -20,7 +20,7 @@
 //	client    subscribe, with a token        client_mismatch
 //	ban       subscribe, with a client name  disconnected
 //	          or a token
-//	grant     all but arrive                 token_missing, channel_protected, backend_only, not_allowed
+//	grant     all but arrive                 reserved_channel, token_missing, channel_protected, backend_only, not_allowed
 //	rule      publish, by a client           publish_not_allowed
 //	          subscribe with presence,       presence_off
 //	          presence

@@ -144,7 +144,8 @@ func TestChecksComeInTheDocumentedOrder(t *testing.T) {
 		step{"channel_full", func(r *permit.Request) { r.Channels = of("a") }})
 	walk(permit.Request{Action: permit.Presence, Channels: of("quiet"), Who: permit.Principal{Grant: &grant.Grant{Kind: grant.Backend, Scope: all(t)}}},
 		step{"presence_off", func(r *permit.Request) { r.Channels = of("a") }})
-	walk(permit.Request{Action: permit.Publish, From: permit.From{Transport: permit.WebSocket}, Channels: of("prices", "small"), Data: make([]byte, 101)},
+	walk(permit.Request{Action: permit.Publish, From: permit.From{Transport: permit.WebSocket}, Channels: of("prices", "/.well-known/mercure/subscriptions/a/b"), Data: make([]byte, 101)},
+		step{"reserved_channel", func(r *permit.Request) { r.Channels = of("prices", "small") }},
 		step{"publish_not_allowed", func(r *permit.Request) {
 			gate.Pace = permit.Pace{Buckets: rate.New(1), Limits: rate.Limits{Connection: rate.PerSecond(1)}, Now: func() time.Duration { return 0 }}
 			gate.Pace.Buckets.Take(gate.Pace.Buckets.Number(rate.Connection, r.Who.Session), gate.Pace.Limits.Connection, 1, 0)

@@ -7,6 +7,7 @@ import (
 	"peal/server/app"
 	"peal/server/grant"
 	"peal/server/log"
+	"peal/server/mercure"
 	"peal/server/names"
 	"peal/server/refusal"
 	"peal/server/rules"
@@ -83,6 +84,13 @@ func (g *Gate) client(r *Request) *refusal.Error {
 func (g *Gate) grant(r *Request) *refusal.Error {
 	if g.NeedsToken && r.Action == Subscribe && r.Who.Grant == nil && len(r.Who.Client) > 0 && !r.Granted {
 		return ErrNoName
+	}
+	if r.Action == Publish {
+		for _, n := range r.Channels {
+			if mercure.IsReserved(n.Text()) {
+				return ErrTopicOfHub
+			}
+		}
 	}
 	if r.Topics {
 		return g.topics(r)

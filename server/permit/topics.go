@@ -7,6 +7,7 @@ import (
 	"peal/server/app"
 	"peal/server/ask"
 	"peal/server/grant"
+	"peal/server/mercure"
 	"peal/server/names"
 	"peal/server/refusal"
 	"peal/server/rules"
@@ -17,6 +18,8 @@ var (
 	ErrNoSubscriber = &refusal.Error{Status: 401, Code: "token_missing", Message: "subscribing needs a token (mercure-anonymous is off): send it as Authorization: Bearer, as the cookie of mercure-cookie, or as authorization= in the URL", Close: frame.CloseUnauthorized}
 	ErrNoPublisher  = &refusal.Error{Status: 401, Code: "token_missing", Message: "publishing needs a token with mercure.publish: send it as Authorization: Bearer", Close: frame.CloseUnauthorized}
 	ErrNoTopic      = &refusal.Error{Status: 403, Code: "not_allowed", Message: "the token does not grant one of the topics: mercure.publish must select all topics of an update, and mercure.subscribe those whose private updates are read", Close: frame.CloseForbidden}
+	ErrTopicOfHub   = &refusal.Error{Status: 403, Code: "reserved_channel", Message: "channels and topics with the path " + mercure.Path + " are for updates of the server itself: publish on another one", Close: frame.CloseForbidden}
+	ErrAlone        = &refusal.Error{Status: 403, Code: "channel_protected", Message: "a private or presence channel of an app of the Pusher protocol cannot be one of several topics of a public update, because all who receive it see their names: publish on it by itself", Close: frame.CloseForbidden}
 	ErrTopicKey     = &refusal.Error{Status: 403, Code: "backend_only", Message: "the rule of the channel allows only keys of backends: send a key that allows it as Authorization: Bearer, or change its rule", Close: frame.CloseForbidden}
 )
 
@@ -70,6 +73,8 @@ func (g *Gate) topics(r *Request) *refusal.Error {
 			return ErrTopicKey
 		case granted && !who.Allows(r.Action, topic):
 			return ErrNoTopic
+		case r.Action == Publish && protected && !private && len(r.Channels) > 1:
+			return ErrAlone
 		}
 	}
 	return nil

@@ -111,6 +111,51 @@ func TestTopicsAreDecidedByTheGrant(t *testing.T) {
 	}
 }
 
+// All clients that receive a public update see the names of its topics, and subscribers of events of the server
+// rely on who has published them, in whatever protocol.
+func TestTopicsThatGoWithNoOthers(t *testing.T) {
+	all, err := mercure.Compile([]string{"*"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	patterns, err := grant.NewScope(map[grant.Action][]string{grant.Publish: {"*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := &grant.Grant{Kind: grant.User, Topics: true, Scope: grant.NewTopicScope(nil, all)}
+	key := &grant.Grant{Kind: grant.Backend, Subject: "shop", Scope: patterns}
+	apps, err := app.New([]app.Definition{{ID: "1", Key: "k", Secret: "a-long-secret"}}, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const event = "/.well-known/mercure/subscriptions/a/b"
+	for _, c := range []struct {
+		names  []string
+		topics bool
+		who    *grant.Grant
+		want   *refusal.Error
+	}{
+		{[]string{"private-x"}, true, token, nil},
+		{[]string{"a", "private-x"}, true, token, permit.ErrAlone},
+		{[]string{"presence-x", "a"}, true, key, permit.ErrAlone},
+		{[]string{"$private:a", "$private:private-x"}, true, token, nil},
+		{[]string{"a", "private-x"}, false, key, nil}, // one message each
+		{[]string{event}, true, token, permit.ErrTopicOfHub},
+		{[]string{"a", event}, false, nil, permit.ErrTopicOfHub},
+		{[]string{event}, false, key, permit.ErrTopicOfHub},
+	} {
+		cache := names.NewCache(rules.New(nil, rules.Rule{}))
+		g := permit.Gate{Policy: &auth.Policy{}, Hub: directory{}, Apps: apps, ChannelLimit: 10, MessageBytes: 1 << 10, WireBytes: 1 << 20}
+		r := permit.Request{Action: permit.Publish, Topics: c.topics, Who: permit.Principal{Grant: c.who}}
+		for _, name := range c.names {
+			r.Channels = append(r.Channels, cache.Own(name))
+		}
+		if got := g.Decide(&r); got != c.want {
+			t.Errorf("%q, topics %v: %v, want %v", c.names, c.topics, got, c.want)
+		}
+	}
+}
+
 // A name that is shown beside a message must be one that each of its readers may subscribe to.
 func TestOpenChannels(t *testing.T) {
 	list := []rules.Rule{{Match: "closed", Subscribe: rules.Token}, {Match: "backends", Subscribe: rules.Backend}, {Match: "free", Subscribe: rules.Anyone}, {Match: "ruled", MessageBytes: 10}}

@@ -27,12 +27,13 @@ const DefaultEvent = "message"
 // AppendEvent appends the frame of e, which was published on channel at position c: an
 // object with event, channel, data, which is a JSON string, and user_id if e has one. With cursors it has
 // the cursor, too. An entry of several channels (log.Entry.Also) has a frame for each of them that
-// clients of the protocol can name, because they find their handlers by the channel.
+// clients of the protocol can name, because they find their handlers by the channel. Further ones to
+// which not everybody may subscribe have none: all subscribers share the bytes.
 func AppendEvent(dst []byte, e *log.Entry, channel string, c log.Cursor, cursors bool) []byte {
 	if len(e.Also) == 0 {
 		return appendEventOn(dst, e, channel, c, cursors)
 	}
-	for i := range 1 + len(e.Also) {
+	for i := range 1 + len(publication.Also(e)) {
 		if name := nth(e, channel, i); app.IsName([]byte(app.Name(name))) && !hasBefore(e, channel, i) {
 			dst = appendEventOn(dst, e, name, c, cursors)
 		}
