@@ -36,7 +36,10 @@ func (h *Hooks) use(next []*endpoint) {
 		old := h.endpoint(p.Name)
 		switch {
 		case old == nil:
-			p.line, p.since, p.added = newLine(), h.recent.head, h.recent.begun
+			p.line, p.added = newLine(), h.recent.begun
+			if p.since = h.recent.head; p.added { // without endpoints, recent has not followed publications
+				p.since = max(p.since, h.config.Log.Head())
+			}
 		case old.isSame(p):
 			next[i] = old
 			continue

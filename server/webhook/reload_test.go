@@ -103,8 +103,13 @@ func TestReloadOfChannels(t *testing.T) {
 	v := newReceiver(t, nil)
 	s, c := fake.New(time.Now), &cluster{}
 	a, b := c.node(t, s, nil), c.node(t, s, nil)
+	publish(t, a.log, 100, 110)
+	head := a.log.Head()
 	a.reload(t, definition(v.URL))
 	a.ready(t)
+	if at, err := log.ParseCursor(a.Stats().Webhooks[0].Cursor); err != nil || at.Sequence < head {
+		t.Errorf("it begins at %v, %v, want at least %d", at, err, head)
+	}
 	a.stop()
 	publish(t, b.log, 0, 10)
 	c.gone(a.id())
