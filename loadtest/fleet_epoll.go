@@ -108,7 +108,9 @@ func newEpollKind(spec *Spec, sink *sink) (*epollKind, error) {
 			return nil, err
 		}
 		if spec.Transport == Poll {
-			return nil, errors.New("a dialect does not poll: use WebSocket or an event stream")
+			if err := k.peer.Polls(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, path := range spec.Requests {

@@ -283,7 +283,12 @@ func (k *epollKind) pollAnswer(c *leanConn, i int, b []byte, now int64) (int, er
 	if c.outOfTime(a) {
 		return n, k.again(c, i)
 	}
-	cursor, err := k.pollMessages(c, a, now)
+	var cursor []byte
+	if k.peer != nil {
+		cursor, err = k.pollPeer(c, i, a, b, now)
+	} else {
+		cursor, err = k.pollMessages(c, a, now)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -292,7 +297,12 @@ func (k *epollKind) pollAnswer(c *leanConn, i int, b []byte, now int64) (int, er
 		return n, k.again(c, i)
 	}
 	c.served = true
-	k.scratch = appendGet(k.scratch[:0], k.pollPath(i)+"cursor="+url.QueryEscape(string(cursor)), k.spec.Host, k.spec.expand(i, k.spec.Header))
+	if k.peer != nil {
+		v := k.values(c, i)
+		k.scratch = appendGet(k.scratch[:0], k.peer.Path.Text(v), k.spec.Host, k.peer.Header.Text(v))
+	} else {
+		k.scratch = appendGet(k.scratch[:0], k.pollPath(i)+"cursor="+url.QueryEscape(string(cursor)), k.spec.Host, k.spec.expand(i, k.spec.Header))
+	}
 	k.sink.traffic.Written += uint64(len(k.scratch))
 	if err := c.send(k.scratch); err != nil { // the server may have hung up
 		return n, k.again(c, i)

@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -164,6 +165,41 @@ func (k *epollKind) takePeer(c *leanConn, i int, frame []byte, now int64, came f
 			}
 		case k.unexpected == nil:
 			k.unexpected = append([]byte{}, message[:min(len(message), 200)]...)
+		}
+	}
+	return nil
+}
+
+// pollPeer counts the messages of another server's answer to a long poll, which is at the start
+// of response, and returns what the next poll names.
+func (k *epollKind) pollPeer(c *leanConn, i int, a answer, response []byte, now int64) (cursor []byte, err error) {
+	if a.status/100 != 2 && a.status != 304 {
+		return nil, byServer("poll: status %d: %.200s", a.status, a.body)
+	}
+	if len(a.body) > 0 { // else the time was up
+		if err := k.takePeer(c, i, a.body, now, octets); err != nil {
+			return nil, err
+		}
+	}
+	cursor = k.peer.NextCursor(a.body, func(name string) []byte { return headerField(response, name) })
+	if cursor == nil {
+		cursor = c.cursor
+	}
+	return cursor, nil
+}
+
+// headerField is a field of the first response in b that is not an interim one; nil: it has none.
+func headerField(b []byte, name string) []byte {
+	interim := false
+	for line := range bytes.SplitSeq(b, []byte("\r\n")) {
+		if bytes.HasPrefix(line, []byte("HTTP/1.")) && len(line) > 9 {
+			interim = line[9] == '1'
+		}
+		if len(line) == 0 && !interim {
+			break
+		}
+		if key, value, ok := bytes.Cut(line, []byte(":")); ok && is(key, name) {
+			return bytes.TrimSpace(value)
 		}
 	}
 	return nil

@@ -191,7 +191,7 @@ func (t *Target) Peal() bool {
 // Peal's with its cursor, those of event streams with their last event's id,
 // Centrifugo's with epoch and offset.
 func (t *Target) Resumes() bool {
-	return t.Peal() || t.Transport == SSE || t.Dialect != nil && t.Dialect.Resumes()
+	return t.Peal() || t.Transport == SSE || t.Dialect != nil && (t.Dialect.Resumes() || t.Transport == Poll && t.Dialect.Cursor != "")
 }
 
 // With returns the target over another transport, at Peal's path for it.

@@ -23,12 +23,16 @@ type Dialect struct {
 	// Parameters are names of the query parameter with the channel, the first of which
 	// is added unless the target has one. Each of Named is a parameter of the target
 	// that is not sent, but a placeholder: pusher's key.
-	Transport  string   `yaml:"transport" json:"transport,omitempty"` // ws or sse; "": both
+	Transport  string   `yaml:"transport" json:"transport,omitempty"` // ws, sse or poll; "": all
 	Path       string   `yaml:"path" json:"path,omitempty"`
 	Parameters []string `yaml:"parameters" json:"parameters,omitempty"`
 	Named      []string `yaml:"named" json:"named,omitempty"`
 	Protocol   string   `yaml:"protocol" json:"protocol,omitempty"` // subprotocol
 	Binary     bool     `yaml:"binary" json:"binary,omitempty"`     // frames to the server
+
+	// Cursor says where the response to a long poll has what the next request names as
+	// {cursor}: an extract of the body, or "header:NAME".
+	Cursor string `yaml:"cursor" json:"cursor,omitempty"`
 
 	// Of what is then sent and awaited before the connection counts as subscribed.
 	Steps Steps `yaml:"steps" json:"steps,omitempty"`

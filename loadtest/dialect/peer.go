@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -64,6 +65,7 @@ type Peer struct {
 	Every        time.Duration
 
 	extract         []*Extract
+	cursor          *Extract // of the body of a poll's response; nil: none
 	rules           []rule
 	reject, refusal *Pattern
 	body, frame     Template
@@ -166,6 +168,11 @@ func (d *Dialect) compile(data Data, steps Steps, path, header string) (p *Peer,
 			return nil, fmt.Errorf("ping-every %q: must be like 25s=TEXT", d.PingEvery)
 		}
 	}
+	if _, header := d.cursorHeader(); d.Cursor != "" && !header && err == nil {
+		if p.cursor, err = compileExtract(d.Cursor); err != nil {
+			err = fmt.Errorf("cursor %q: must be a JSON path, like $.next, a regular expression with a group, or header:NAME", d.Cursor)
+		}
+	}
 	for _, text := range d.Extract {
 		x, e := compileExtract(text)
 		if e != nil {
@@ -195,6 +202,35 @@ func (d *Dialect) withChannel(path string) string {
 		}
 	}
 	return before + "?" + strings.Join(append(fields, d.Parameters[0]+"={channel}"), "&")
+}
+
+// cursorHeader is the header line that has the cursor, if one has it.
+func (d *Dialect) cursorHeader() (name string, ok bool) {
+	return strings.CutPrefix(d.Cursor, "header:")
+}
+
+// Polls returns an error if the dialect has what a long poll cannot do.
+func (p *Peer) Polls() error {
+	replies := func(r rule) bool { return r.reply != nil }
+	if len(p.Steps) > 0 || p.Every > 0 || slices.ContainsFunc(p.rules, replies) {
+		return errors.New("a long poll only asks: use it without send, expect, ping-every, and ping with a reply")
+	}
+	return nil
+}
+
+// NextCursor is what the next long poll names, after a response with a body and header lines; nil:
+// what this one did.
+func (p *Peer) NextCursor(body []byte, header func(name string) []byte) []byte {
+	if name, ok := p.cursorHeader(); ok {
+		return header(name)
+	}
+	if p.cursor == nil {
+		return nil
+	}
+	if found := p.cursor.Append(nil, body); len(found) > 0 {
+		return found[0]
+	}
+	return nil
 }
 
 // Payloads returns what a message carries.

@@ -62,6 +62,7 @@ func (s *Speech) rows() []row {
 		{"binary", &d.Binary, "send binary frames", "", 0},
 		{"separator", &d.Separator, "text that separates several messages in a frame, like \\x1e", "", 0},
 		{"extract", &d.Extract, "where the published text is in a message: a JSON path like $.data.message, or /expression (with a group)/", "", 0},
+		{"cursor", &d.Cursor, "where the response to a long poll has the position that the next request names as {cursor}, in the target or in --header: a JSON path, /expression (with a group)/, or header:NAME", "", 0},
 		{"ping", &d.Ping, "message that is no publication and its response: 'ping=pong', '{\"type\":6}=>{\"type\":6}', or /expression/ alone for no response", "", 0},
 		{"ping-every", &d.PingEvery, "text to send on each connection in an interval: '25s=TEXT'", "", 0},
 		{"reject", &d.Reject, "message with which the server refuses, a text or /expression/: it ends the connection", "", 0},
