@@ -2,16 +2,9 @@ package bench
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	_ "embed" // for the configuration of nginx
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"os"
 	"path/filepath"
 	"time"
@@ -32,25 +25,9 @@ const nchanModule = "/usr/lib/nginx/modules/ngx_nchan_module.so"
 
 // Prepare writes the certificate and the configuration of nginx into dir.
 func (t *TLS) Prepare(dir string) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "peal bench"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
-	certificate, err := x509.CreateCertificate(rand.Reader, leaf, leaf, key.Public(), key)
-	if err != nil {
-		return err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
 	t.dir = dir
-	return errors.Join(
-		os.WriteFile(t.file("cert.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}), 0o600),
-		os.WriteFile(t.file("nginx.conf"), []byte(nginxConf), 0o600),
-		os.WriteFile(t.file("key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	_, err := loadtest.WriteCertificate(dir)
+	return errors.Join(err, os.WriteFile(t.file("nginx.conf"), []byte(nginxConf), 0o600))
 }
 
 func (t *TLS) file(name string) string { return filepath.Join(t.dir, name) }
