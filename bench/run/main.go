@@ -44,19 +44,19 @@ var errUsage = errors.New("wrong usage")
 
 // options are the command line.
 type options struct {
-	peal, pealArgs, versus    string
-	pairs, count              int
-	short, list, gateSizes    bool
-	rows                      *regexp.Regexp // nil: all
-	transports, memory, macro bool
-	auth, tls, shared, pusher bool
-	proof                     bench.Auth     // of the servers with --auth
-	secured                   bench.TLS      // of those with --tls
-	centrifugo                *bench.Command // beside the Pusher protocol; nil: it could not be built
-	macros                    *regexp.Regexp // nil: all
-	json                      string
-	attacks                   attackOptions
-	config                    bench.Config
+	peal, pealArgs, versus string
+	pairs, count           int
+	short, list, gateSizes bool
+	rows                   *regexp.Regexp // nil: all
+	macro                  bool
+	only                   string         // the name of a part; "": the rows of the ceiling
+	proof                  bench.Auth     // of the servers with --auth
+	secured                bench.TLS      // of those with --tls
+	centrifugo             *bench.Command // beside the Pusher protocol; nil: it could not be built
+	macros                 *regexp.Regexp // nil: all
+	json                   string
+	attacks                attackOptions
+	config                 bench.Config
 }
 
 // expression defines a flag that selects things: --NAME all, --NAME=REGEXP some.
@@ -82,12 +82,9 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		return err
 	})
 	f.BoolVar(&o.list, "list", false, "list the experiments' keys")
-	f.BoolVar(&o.transports, "transports", false, "only compare the transports, in --pairs rounds: the table of docs/transports.md")
-	f.BoolVar(&o.memory, "memory", false, "only the three kinds of memory of an idle connection")
-	f.BoolVar(&o.auth, "auth", false, "only what tokens and keys cost: --auth token against --auth open")
-	f.BoolVar(&o.tls, "tls", false, "only TLS: handshakes and memory against nginx with Nchan, and what it costs a delivery")
-	f.BoolVar(&o.shared, "shared", false, "only the log that several nodes share: one node on Redis against the log in memory")
-	f.BoolVar(&o.pusher, "pusher", false, "only the Pusher protocol: fan-out and memory beside peal.v1, and Centrifugo")
+	for _, p := range o.parts() {
+		f.BoolFunc(p.name, "only "+p.usage, func(string) error { o.only = p.name; return nil })
+	}
 	f.StringVar(&o.json, "json", "", "`file` for all samples and the environment: see bench/record")
 	length := f.Duration("length", 0, "of each measured run (default 4s, 1s with --short)")
 	expression(f, &o.macro, &o.macros, "macro", "only the macro-benchmarks (--macro=`regexp`: those with a matching name), in Go's benchmark format, for benchstat")
@@ -141,6 +138,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case err != nil:
 		return err
 	case o.list:
+		o.config.Peal, o.config.Ceiling = &bench.Command{}, &bench.Command{} // nothing is started
 		for _, name := range o.names() {
 			fmt.Fprintln(stdout, name)
 		}
@@ -192,23 +190,47 @@ func (o *options) selected() (some []bench.Macro) {
 	return some
 }
 
-func (o *options) experiments() []bench.Experiment {
-	switch {
-	case o.transports:
-		return o.config.TransportExperiments()
-	case o.memory:
-		return o.config.MemoryExperiments()
-	case o.auth:
-		return o.config.AuthExperiments(&o.proof)
-	case o.tls:
-		return o.config.TLSExperiments(&o.secured)
-	case o.shared:
-		return o.config.SharedExperiments()
-	case o.pusher:
-		return o.config.PusherExperiments(o.centrifugo)
-	}
-	return o.config.Experiments()
+// part is what a flag selects instead of the rows of the ceiling. Its record has its name.
+type part struct {
+	name, usage string
+	experiments func() []bench.Experiment
+	sides       []string                                    // of its record, both the same build; nil: there is one
+	prepare     func(ctx context.Context, dir string) error // needs --peal; nil: nothing
 }
+
+// parts are all of them. Their functions are o's.
+func (o *options) parts() []part {
+	c := &o.config
+	return []part{
+		{"transports", "compare the transports, in --pairs rounds: the table of docs/transports.md", c.TransportExperiments, nil, nil},
+		{"memory", "the three kinds of memory of an idle connection", c.MemoryExperiments, nil, nil},
+		{"auth", "what tokens and keys cost: --auth token against --auth open", func() []bench.Experiment { return c.AuthExperiments(&o.proof) },
+			[]string{"--auth token", "--auth open"}, func(ctx context.Context, dir string) error { return o.proof.Prepare(ctx, o.peal, dir) }},
+		{"tls", "TLS: handshakes and memory against nginx with Nchan, and what it costs a delivery", func() []bench.Experiment { return c.TLSExperiments(&o.secured) },
+			[]string{"Peal with TLS", "nginx + Nchan with TLS"}, func(_ context.Context, dir string) error { return o.secured.Prepare(dir) }},
+		{"shared", "the log that several nodes share: one node on Redis against the log in memory", c.SharedExperiments,
+			[]string{"log in Redis", "log in memory"}, nil},
+		{"pusher", "the Pusher protocol: fan-out and memory beside peal.v1, and Centrifugo", func() []bench.Experiment { return c.PusherExperiments(o.centrifugo) },
+			[]string{"Pusher protocol", "peal.v1"}, func(ctx context.Context, dir string) (err error) {
+				if o.centrifugo, err = bench.Centrifugo(ctx, dir); err != nil {
+					fmt.Fprintln(os.Stderr, "bench:", err)
+				}
+				return ctx.Err()
+			}},
+	}
+}
+
+// part returns the one that is selected.
+func (o *options) part() part {
+	for _, p := range o.parts() {
+		if p.name == o.only {
+			return p
+		}
+	}
+	return part{name: "ceiling", experiments: o.config.Experiments}
+}
+
+func (o *options) experiments() []bench.Experiment { return o.part().experiments() }
 
 // servers sets both sides.
 func (o *options) servers(ctx context.Context, dir string) error {
@@ -226,72 +248,41 @@ func (o *options) servers(ctx context.Context, dir string) error {
 		}
 		o.config.Peal = bench.Peal(o.peal, strings.Fields(o.pealArgs)...)
 	}
-	if o.auth {
-		if o.peal == "" {
-			return errors.New("--auth needs --peal")
-		}
-		return o.proof.Prepare(ctx, o.peal, dir)
+	switch p := o.part(); {
+	case p.prepare == nil:
+		return ctx.Err()
+	case o.peal == "":
+		return fmt.Errorf("--%s needs --peal", p.name)
+	default:
+		return p.prepare(ctx, dir)
 	}
-	if o.tls {
-		if o.peal == "" {
-			return errors.New("--tls needs --peal")
-		}
-		return o.secured.Prepare(dir)
-	}
-	if o.pusher {
-		if o.peal == "" {
-			return errors.New("--pusher needs --peal")
-		}
-		if o.centrifugo, err = bench.Centrifugo(ctx, dir); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-		}
-	}
-	return ctx.Err()
 }
 
 // begin returns the record without its rows.
 func (o *options) begin(ctx context.Context, args []string) (*record.Record, error) {
 	e, err := record.Capture(ctx)
-	r := &record.Record{Schema: record.Schema, Name: "ceiling", Quick: o.short, Command: commandLine(args), Environment: e,
+	p := o.part()
+	r := &record.Record{Schema: record.Schema, Name: p.name, Quick: o.short, Command: commandLine(args), Environment: e,
 		Sizes: &record.Sizes{Subscribers: o.config.Subscribers, Idle: o.config.Many, Length: o.config.Length.Seconds()}}
 	servers := []*bench.Command{o.config.Peal}
 	switch {
-	case o.transports:
-		r.Name = "transports"
-	case o.memory:
-		r.Name = "memory"
-	case o.auth:
-		r.Name, servers = "auth", append(servers, o.config.Peal)
-	case o.tls:
-		r.Name, servers = "tls", append(servers, o.config.Peal)
-	case o.shared:
-		r.Name, servers = "shared", append(servers, o.config.Peal)
-	case o.pusher:
-		r.Name, servers = "pusher", append(servers, o.config.Peal)
-		if o.centrifugo == nil {
-			r.Missing = []string{"Centrifugo, because it could not be built or started here"}
-		}
-	default:
+	case p.sides != nil:
+		servers = append(servers, o.config.Peal)
+	case o.only == "":
 		servers = append(servers, o.config.Ceiling)
-		if o.config.Metrics.LoopConnections == "" {
-			r.Missing = []string{"imbalance between loops and bytes held, because the server has no metrics"}
-		}
+	}
+	switch {
+	case o.only == "pusher" && o.centrifugo == nil:
+		r.Missing = []string{"Centrifugo, because it could not be built or started here"}
+	case o.only == "" && o.config.Metrics.LoopConnections == "":
+		r.Missing = []string{"imbalance between loops and bytes held, because the server has no metrics"}
 	}
 	for _, c := range servers {
 		command := strings.Join(append([]string{c.Label}, c.Args[1:]...), " ")
 		r.Servers = append(r.Servers, record.Server{Name: c.Label, Version: e.Commit, Command: command})
 	}
-	if o.auth {
-		r.Servers[0].Name, r.Servers[1].Name = "--auth token", "--auth open"
-	}
-	if o.shared {
-		r.Servers[0].Name, r.Servers[1].Name = "log in Redis", "log in memory"
-	}
-	if o.pusher {
-		r.Servers[0].Name, r.Servers[1].Name = "Pusher protocol", "peal.v1"
-	}
-	if o.tls {
-		r.Servers[0].Name, r.Servers[1].Name = "Peal with TLS", "nginx + Nchan with TLS"
+	for i, name := range p.sides {
+		r.Servers[i].Name = name
 	}
 	return r, err
 }
@@ -300,7 +291,7 @@ func (o *options) begin(ctx context.Context, args []string) (*record.Record, err
 // each round measures all of them: a slow minute of the machine affects all.
 func (o *options) measure(ctx context.Context, log io.Writer) (rows []record.Row) {
 	rounds, pairs := 1, o.pairs
-	if o.transports {
+	if o.only == "transports" {
 		rounds, pairs = o.pairs, 1
 	}
 	for round := range rounds {
