@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -46,7 +44,7 @@ func (c *Cluster) LoseTail(ctx context.Context, rnd *rand.Rand, most int) (befor
 	if err := c.Redis.Kill(); err != nil {
 		return 0, 0, err
 	}
-	if err := cutTail(c.Redis.Dir(), 1+rnd.IntN(most)); err != nil {
+	if err := c.Redis.TruncateAOF(int64(1 + rnd.IntN(most))); err != nil {
 		return 0, 0, err
 	}
 	if err := c.Redis.Start(ctx); err != nil {
@@ -57,18 +55,4 @@ func (c *Cluster) LoseTail(ctx context.Context, rnd *rand.Rand, most int) (befor
 		err = errors.Join(err, n.Proxy.Go())
 	}
 	return before, after, err
-}
-
-// cutTail cuts bytes off the append-only file that Redis writes to, whose directory is in dir.
-func cutTail(dir string, bytes int) error {
-	files, err := filepath.Glob(filepath.Join(dir, "appendonlydir", "*.incr.aof"))
-	if err != nil || len(files) == 0 {
-		return errors.Join(err, fmt.Errorf("no append-only file in %s", dir))
-	}
-	file := files[len(files)-1]
-	about, err := os.Stat(file)
-	if err != nil {
-		return err
-	}
-	return os.Truncate(file, max(0, about.Size()-int64(bytes)))
 }
