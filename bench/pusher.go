@@ -61,7 +61,7 @@ func (c *Config) PusherExperiments(centrifugo *Command) (all []Experiment) {
 			B: fanout{protocol: "peal.v1", format: loadtest.JSON, subscribers: c.Subscribers, load: load}.side(peal, 1)})
 	}
 	few := *c
-	few.Many, few.Settle = min(c.Many, idlePushers), min(c.Settle, 2*time.Second)
+	few.Many, few.Settle = min(c.Many, idlePushers), min(c.Settle, time.Second)
 	idle := func(spec loadtest.Spec) Side {
 		spec.Channels = 1
 		return func(ctx context.Context) (Sample, error) {

@@ -60,6 +60,7 @@ type Room struct {
 	has      []string  // channels of its client
 	text     []byte    // name of a channel
 	id       []byte    // of a session, as text
+	out      []byte    // frames that most clients receive: see write
 	call     *ask.Call // what must be asked before the message can be decided
 }
 
@@ -128,8 +129,20 @@ func (r *Room) Has(session uint64) bool { return r.connections[session] != nil }
 
 // Open implements loop.Front: the greeting.
 func (r *Room) Open(c loop.Client, _ *loop.Subscription) {
-	c.Write(pusher.AppendEstablished(nil, r.Sessions.Of(c.Session())))
+	r.write(c, pusher.AppendEstablished(r.out, r.Sessions.Of(c.Session())))
 }
+
+// write writes b, which was appended to r.out, and uses its memory again: a burst of connections makes no
+// garbage of what each receives first.
+func (r *Room) write(c loop.Client, b []byte) {
+	c.Write(b)
+	if cap(b) <= mostOut {
+		r.out = b[:0]
+	}
+}
+
+// mostOut is the most memory that is used again for frames.
+const mostOut = 4 << 10
 
 // Message implements loop.Front. Whatever a client sends, its connection stays: it gets
 // pusher:error.
@@ -150,7 +163,7 @@ func (r *Room) Message(c loop.Client, binary bool, payload []byte) {
 	switch event := string(m.Event); {
 	case k.gone: // its end is under way
 	case event == pusher.EventPing:
-		c.Write(pusher.AppendPong(nil))
+		r.write(c, pusher.AppendPong(r.out))
 	case event == pusher.EventPong:
 	case event == pusher.EventSubscribe:
 		if err := r.subscribe(c, k, &m.Subscribe); err == permit.ErrAsk {

@@ -126,7 +126,7 @@ func (r *Room) trySubscribe(c loop.Client, k *connection, m *pusher.Subscribe) *
 	if w.Presence {
 		c.Write(pusher.AppendMembers(nil, name, k.app.Namespace, r.members(c, k, n, &w), at))
 	} else {
-		c.Write(pusher.AppendSubscribed(nil, name, at))
+		r.write(c, pusher.AppendSubscribed(r.out, name, at))
 	}
 	r.tellMore(c, k, n, name, w.Start.From == fanout.Last && !on)
 	return nil
