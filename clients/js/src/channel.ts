@@ -81,6 +81,12 @@ export function subscribed(name: string, channels: { has(name: string): boolean 
   return /^\$user:/.test(name) && !channels.has(name) ? '$me' : name;
 }
 
+/** What has the channels of a message. One that the server does not name is the only one there is. */
+export function route<T>({ channel, also = [] }: { channel: string; also?: string[] }, seats: Map<string, T>): T[] {
+  const found = [channel, ...also].flatMap((name) => seats.get(subscribed(name, seats)) ?? []);
+  return found.length || seats.size > 1 ? found : [...seats.values()];
+}
+
 /** Runs code of the application; errors that it throws are reported and stop nothing else. */
 export function guard(run: () => void): void {
   try {

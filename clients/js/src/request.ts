@@ -1,11 +1,11 @@
 import { now } from './align.js';
-import { subscribed } from './channel.js';
+import { route, subscribed } from './channel.js';
 import type { Channel } from './channel.js';
 import { query } from './http.js';
 import { silence } from './limits.js';
 import type { Host, Link } from './link.js';
 import type { Gap, PealError } from './types.js';
-import { channelsOf, unauthorised } from './wire.js';
+import { unauthorised } from './wire.js';
 import type { WireMessage, WirePresence } from './wire.js';
 
 /** The fields of a poll's response, or of one event of a stream. */
@@ -72,13 +72,14 @@ export abstract class RequestLink implements Link {
 
   /** Delivers the messages for these channels. The caller sets the cursor after them. */
   protected hear(channels: Channel[], { gap, presence, messages }: Told): void {
-    const at = (m: { channel: string }) => channels.find((c) => c.name === subscribed(m.channel, this.host.channels));
+    const seats = new Map(channels.map((c) => [c.name, c]));
+    const at = (m: { channel: string }) => seats.get(subscribed(m.channel, seats));
     for (const g of gap ?? []) {
       if (PRESENCE) for (const c of channels) c.roster?.missed(g);
       at(g)?.gap(g);
     }
     if (PRESENCE) for (const e of presence ?? []) at(e)?.take(e);
-    for (const m of messages ?? []) for (const channel of channelsOf(m)) at({ channel })?.take(m);
+    for (const m of messages ?? []) for (const c of route(m, seats)) c.take(m);
   }
 
   private async run(): Promise<void> {

@@ -1,10 +1,10 @@
 import type { Channel } from './channel.js';
-import { subscribed } from './channel.js';
+import { route, subscribed } from './channel.js';
 import { query } from './http.js';
 import { openWithin, pongWithin, silence } from './limits.js';
 import type { Host, Link } from './link.js';
 import type { Gap, PealError } from './types.js';
-import { channelsOf, closed, denied, lost, said } from './wire.js';
+import { closed, denied, lost, said } from './wire.js';
 import type { Frame, WireError, WireMessage, WirePresence } from './wire.js';
 
 interface Reply {
@@ -153,9 +153,8 @@ export class SocketLink implements Link {
   }
 
   private message(m: WireMessage | WirePresence): void {
-    for (const name of channelsOf(m)) {
-      const seat = this.seats.get(subscribed(name, this.seats));
-      if (seat?.stage !== 'joined') continue;
+    for (const seat of route(m, this.seats)) {
+      if (seat.stage !== 'joined') continue;
       if (this.even) this.stand(m.cursor);
       seat.channel.take(m);
     }

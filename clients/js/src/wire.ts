@@ -37,11 +37,6 @@ export interface Frame extends Partial<WireMessage> {
   error?: WireError;
 }
 
-/** The channels of a message. */
-export function channelsOf(m: { channel: string; also?: string[] }): string[] {
-  return [m.channel].concat(m.also ?? []);
-}
-
 export function decode(m: WireMessage): Message {
   const { data_base64: base64, ...rest } = m;
   return { ...rest, data: base64 === undefined ? (m.data ?? '') : fromBase64(base64) };

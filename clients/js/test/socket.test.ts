@@ -367,7 +367,6 @@ test('messages of $me come under its full name', async () => {
   assert.deepEqual(socket.answer('subscribe', 'c0').channel, ['$me']);
   socket.say({ channel: '$user:42', cursor: 'c1', time: 0, data: '' });
   socket.say({ gap: [{ channel: '$user:42', to: 'c2', reason: 'discarded' }] });
-  socket.say({ channel: 'else', cursor: 'c3', time: 0, data: '' });
   assert.deepEqual(told, ['$me c1', 'gap $me c2']);
   peal.close();
 
@@ -378,6 +377,7 @@ test('messages of $me come under its full name', async () => {
   FakeSocket.last.say({ connected: {} });
   FakeSocket.last.answer('subscribe', 'c0');
   FakeSocket.last.say({ channel: '$user:42', cursor: 'c1', time: 0, data: '' });
+  FakeSocket.last.say({ channel: 'else', cursor: 'c3', time: 0, data: '' });
   assert.equal(told.at(-1), '$user:42');
   both.close();
 });
@@ -463,5 +463,28 @@ test('a message of several channels is delivered on each that is subscribed, onc
   await pass(1_000);
   FakeSocket.last.say({ connected: {} });
   assert.equal(FakeSocket.last.answer('subscribe', 'c3').cursor, 'c3', 'all channels have it');
+  peal.close();
+});
+
+test('a message of a channel that is not named is for the only one that is subscribed', async () => {
+  const peal = client();
+  const got: string[] = [];
+  peal.subscribe('b', (m) => got.push('b ' + String(m.data)));
+  await turn();
+  const socket = FakeSocket.last;
+  socket.say({ connected: {} });
+  socket.answer('subscribe', 'c1');
+  socket.answer('ping', 'c1');
+  socket.say({ channel: 'a', also: ['x'], cursor: 'c2', time: 1, data: 'one' });
+  const other = peal.subscribe('c', (m) => got.push('c ' + String(m.data)));
+  await turn();
+  socket.say({ channel: 'a', cursor: 'c3', time: 1, data: 'while another is joining' });
+  socket.answer('subscribe', 'c3');
+  socket.say({ channel: 'a', cursor: 'c4', time: 1, data: 'of one of them' });
+  other.unsubscribe();
+  socket.say({ channel: 'a', cursor: 'c5', time: 1, data: 'while the other is left' });
+  socket.answer('unsubscribe', 'c5');
+  socket.say({ channel: 'a', cursor: 'c6', time: 1, data: 'two' });
+  assert.deepEqual(got, ['b one', 'b two']);
   peal.close();
 });
