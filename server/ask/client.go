@@ -42,6 +42,8 @@ type Client struct {
 	ctx    context.Context // of all requests
 	cancel context.CancelFunc
 
+	running sync.WaitGroup // goroutines that ask; not added to behind ended
+
 	settings atomic.Pointer[settings] // nil: the backend is not asked
 	counts   counts
 
@@ -70,12 +72,14 @@ func New(report *slog.Logger, now func() time.Time) *Client {
 	return c
 }
 
-// Close ends requests that are under way, whose questions have no answer then.
+// Close ends requests that are under way, whose questions have no answer then, and waits until
+// nobody is given one any more by another goroutine.
 func (c *Client) Close() {
 	c.mu.Lock()
 	c.ended = true
 	c.mu.Unlock()
 	c.cancel()
+	c.running.Wait()
 }
 
 // Prepare reads what a definition names, and returns what puts it in force: answers to what
@@ -210,7 +214,7 @@ func (c *Client) Ask(call *Call, done func(*Answer)) {
 		return
 	case c.busy < s.Concurrency:
 		c.busy++
-		go c.work(q)
+		c.running.Go(func() { c.work(q) })
 	case len(c.queue) >= s.Queue || c.waiting[call.by] >= s.mostOf():
 		c.mu.Unlock()
 		c.counts.busy.Add(1)

@@ -382,6 +382,71 @@ func TestClientEventsAreAskedAbout(t *testing.T) {
 	}
 }
 
+// A raw message is asked about; the connection of one that is refused ends, as for any
+// message that is. So are the messages of the Pusher fallback.
+func TestRawMessagesAndTheFallbackAreAskedAbout(t *testing.T) {
+	b := newAsked(t)
+	h := startAsking(t, b, func(d *ask.Definition) { d.On = []string{"publish"} })
+	for how, want := range map[string]string{"allow": `"text"`, "rewrite": `rewritten`} {
+		s, to := h.dialSocket("/ws?channel=raw-"+how, nil), h.dialSocket("/ws?channel=raw-"+how, http.Header{"Sec-Websocket-Protocol": {"peal.v1"}})
+		to.next()
+		s.send(false, "text")
+		if got := to.next().data; !strings.Contains(got, want) {
+			t.Errorf("%s: the others receive %s", how, got)
+		}
+	}
+	for how, want := range map[string]uint16{"deny": 4403, "500": 1013} {
+		s := h.dialSocket("/ws?channel=raw-"+how, nil)
+		s.send(false, "text")
+		if code := s.closed(); code != want {
+			t.Errorf("%s: closed with %d, want %d", how, code, want)
+		}
+	}
+	other := startAsking(t, b, func(d *ask.Definition) { d.On = []string{"subscribe"} })
+	x := other.openXHR(appKey, "1/abcdefgh").established()
+	ask := func(channel string) string {
+		return `{"event":"pusher:subscribe","data":{"channel":"` + channel + `"}}`
+	}
+	if status := x.send(ask("x-held"), ask("x-deny"), ask("x-allow")); status != 204 {
+		t.Fatalf("status %d", status)
+	}
+	other.await("the first is held", func() bool { return b.held() == 1 })
+	x.send(ask("x-last"))
+	close(b.hold)
+	for _, want := range []string{"pusher_internal:subscription_succeeded x-held ", "pusher:subscription_error x-deny ", "pusher_internal:subscription_succeeded x-allow ", "pusher_internal:subscription_succeeded x-last "} {
+		if got := x.heard(); !strings.HasPrefix(got, want) || strings.Contains(want, "deny") && !strings.Contains(got, "ask_denied") {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// A drain waits for the backend no longer than for anything else.
+func TestADrainDoesNotWaitForTheBackend(t *testing.T) {
+	b := newAsked(t)
+	p := startWith(t, func(c *server.Config) {
+		c.Drain = 300 * time.Millisecond
+		c.Ask = []ask.Definition{{URL: b.URL, Secret: strings.Repeat("s", 24), On: []string{"publish"}, AllowPrivate: true, Timeout: time.Minute}}
+	})
+	said := make(chan error, 1)
+	go func() {
+		a, err := p.try("POST", "/publish?channel=a-held", "x")
+		if err == nil {
+			err = fmt.Errorf("status %d", a.status)
+		}
+		said <- err
+	}()
+	s := p.dialSocket("/ws", http.Header{"Sec-Websocket-Protocol": {"peal.v1"}})
+	s.next()
+	s.send(false, `{"command":"publish","channel":"b-held","data":"1","id":1}`)
+	p.await("both are held", func() bool { return b.held() == 2 })
+	p.stop()
+	s.closed() // without a close frame, because the limit of the drain has passed
+	if err := <-said; err.Error() == "status 200" {
+		t.Error("the publication was accepted")
+	}
+	close(b.hold)
+}
+
 // The backend's name for a client is the one that others see.
 func TestTheBackendNamesClients(t *testing.T) {
 	b := newAsked(t)
