@@ -15,6 +15,7 @@ import (
 	"peal/loadtest/redisd"
 	"peal/server/log"
 	"peal/server/log/distributed"
+	"peal/server/log/fake"
 	"peal/server/log/file"
 	"peal/server/log/memory"
 	"peal/server/log/redis"
@@ -189,4 +190,44 @@ func TestAGapOfEachEngine(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What a node has missed, or the store has lost, is a gap for an endpoint that stands before it.
+func TestALossIsAGap(t *testing.T) {
+	var down atomic.Bool
+	v := newReceiver(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		if down.Load() {
+			w.WriteHeader(500)
+		}
+	})
+	l := fake.New(time.Now).Open()
+	c := config(l, definition(v.URL))
+	c.FirstPause = time.Hour
+	r := start(t, c)
+	r.ready(t)
+	publish(t, l, 0, 1)
+	until(t, "an event", func() bool { s := r.Stats().Webhooks[0]; return s.Delivered == 1 && s.Age == 0 })
+	down.Store(true)
+	publish(t, l, 1, 3)
+	until(t, "a failure", func() bool { return r.Stats().Webhooks[0].Failed == 1 })
+	all := v.requests()
+	events := all[len(all)-1].events(t)
+	waits := events[len(events)-1]
+	publish(t, l, 3, 10)
+	lost := l.Head()
+	r.Lose(lost-4, lost)
+	publish(t, l, 10, 15)
+	down.Store(false)
+	if _, err := r.Retry(t.Context(), "shop", ""); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the last event", func() bool {
+		all := v.requests()
+		events := all[len(all)-1].events(t)
+		return events[len(events)-1].Data == "14"
+	})
+	if got := v.numbers(t); !strings.HasSuffix(got, "  10 11 12 13 14") || strings.Contains(got, "9") {
+		t.Errorf("got %q", got)
+	}
+	v.checkGap(t, len(all)+1, waits.Cursor, 14)
 }

@@ -83,7 +83,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Hooks are all endpoints. It is a log.Tail, and a log.State.
+// Hooks are all endpoints. It is a log.Tail, a log.Loser, and a log.State.
 type Hooks struct {
 	// Fixed at New. Config.Endpoints is as it was then.
 	config Config
@@ -183,6 +183,13 @@ func signal(c chan struct{}) {
 	case c <- struct{}{}:
 	default: // signalled already
 	}
+}
+
+// Lose says that the store of the log has lost entries, or that this node has missed them; see log.Loser. A deliverer
+// that stands before upto reads the log, which has a gap there.
+func (h *Hooks) Lose(_, upto uint64) {
+	h.recent.lose(upto)
+	h.more.Store(true)
 }
 
 // Restore follows entries that the log has kept.

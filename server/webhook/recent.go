@@ -17,6 +17,7 @@ type recent struct {
 	bytes   int
 	floor   uint64 // everything behind it that is wanted is in entries
 	head    uint64 // up to which entries were applied
+	known   bool   // what is restored: floor and head are meant
 	begun   bool   // see begin
 }
 
@@ -33,8 +34,8 @@ func (r *recent) add(batch []*log.Entry, wanted func(*log.Entry) bool) (some boo
 			keep = append(keep, e)
 		}
 	}
-	if r.head == 0 {
-		r.floor = batch[0].Sequence - 1 // what was before is restored
+	if !r.known {
+		r.known, r.floor = true, max(r.floor, batch[0].Sequence-1) // what was before is restored
 	}
 	r.head = batch[len(batch)-1].Sequence
 	for _, e := range keep {
@@ -96,8 +97,16 @@ func (r *recent) trim(upto uint64) {
 func (r *recent) begin(head uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.begun = true
-	if r.head == 0 {
-		r.floor, r.head = head, head
+	if !r.known {
+		r.floor, r.head = max(r.floor, head), max(r.head, head)
 	}
+	r.known, r.begun = true, true
+}
+
+// lose forgets what is up to a sequence, because it may lack some.
+func (r *recent) lose(upto uint64) {
+	r.trim(upto)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.floor, r.head = max(r.floor, upto), max(r.head, upto)
 }
