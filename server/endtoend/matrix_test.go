@@ -435,8 +435,8 @@ func TestMatrixIsComplete(t *testing.T) {
 	for _, public := range []string{"/peal.js", "/peal-presence.js", "/peal-share.js"} { // whoever asks
 		paths[public] = true
 	}
-	// These have proofs of their own, with tests in server/httpapi: TestMercureSubscribes and TestMercureRefusesUpdates, TestPusherMessages,
-	// and those of apps_test.go. /up is for everyone.
+	// These have proofs of their own, with tests in server/httpapi: TestMercureSubscribes, TestMercureRefusesUpdates and
+	// TestMercureRefusesListsOfSubscriptions, TestPusherMessages, and those of apps_test.go. /up is for everyone.
 	for _, own := range []string{"/.well-known/mercure", "/app/{key}", "/up"} {
 		paths[own] = true
 	}
@@ -449,7 +449,7 @@ func TestMatrixIsComplete(t *testing.T) {
 		t.Errorf("docs/http.md has %d paths", len(rows))
 	}
 	for _, row := range rows {
-		if path := string(row[1]); !paths[path] && !strings.HasPrefix(path, "/apps/{app}/") && !strings.HasPrefix(path, "/pusher/app/{key}/") {
+		if path := string(row[1]); !paths[path] && !strings.HasPrefix(path, "/apps/{app}/") && !strings.HasPrefix(path, "/pusher/app/{key}/") && !strings.HasPrefix(path, "/.well-known/mercure/subscriptions") {
 			t.Errorf("no request of the matrix uses the path %s: say which action it is, or that it is for everyone", path)
 		}
 	}
