@@ -151,7 +151,9 @@ func (w *world) update(size int) {
 		form.Set("type", "price")
 	}
 	p := promise{channels: slices.Clone(topics), joined: true}
+	w.refusable = len(topics) > 1 && slices.Contains(w.plan.dialects.closed, topics[0])
 	if w.rnd.IntN(2) == 0 {
+		w.refusable = false // who receives it is granted all of its topics, or sees one only
 		form.Set("private", "on")
 		for i, topic := range p.channels {
 			p.channels[i] = privateOf(topic)
@@ -159,6 +161,9 @@ func (w *world) update(size int) {
 	}
 	w.promise(w.number, p)
 	w.send("POST "+mercurePath+" HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+token+"\r\nContent-Type: application/x-www-form-urlencoded\r\n", []byte(form.Encode()))
+	if w.refusable {
+		w.fail("a public update on %q is accepted: all who receive it see the name of the first", topics)
+	}
 }
 
 // send sends a request of a publisher that is no part of the world.

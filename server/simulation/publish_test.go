@@ -107,6 +107,12 @@ func (w *world) answered(out []byte) {
 		w.published = append(w.published, known{a.Cursor, at})
 	case 429, 503: // a loop is too far behind; the disk is full or fails
 		w.counts[refused]++
+	case 403:
+		if !w.refusable {
+			w.fail("publish: %s: %s", response.Status, body)
+		}
+		w.refusable = false
+		w.counts[forbidden]++
 	default:
 		w.fail("publish: %s: %s", response.Status, body)
 	}

@@ -67,6 +67,7 @@ type world struct {
 	published []known
 	touched   []*conn
 	promised  map[int]promise // of publications in other protocols, by number
+	refusable bool            // the publication under way needs a grant that it has not
 
 	steps   []string
 	failure string
