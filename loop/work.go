@@ -42,7 +42,10 @@ const (
 //
 // Many cheap requests in one read count less, because their messages are sent together:
 // the more of them there are in the ring, the less each costs.
-const manyCheap = 8
+const (
+	dearPart  = 8 // which part of Config.TurnWork a dear item is at least
+	manyCheap = 8
+)
 
 // held reports whether dear input waits for loops that have not taken enough.
 func (l *Loop) held() bool {
@@ -76,10 +79,11 @@ func (l *Loop) release() {
 // note counts work on so many items of the connection's input.
 func (l *Loop) note(c *conn, work, items uint64) {
 	c.dear = uint8(min(uint64(c.dear)/2+work/dearUnit, 255))
-	if work < dearFrom*dearUnit {
+	dear := uint64(l.config.TurnWork / dearPart)
+	if work < dear {
 		return
 	}
-	if work < items*dearFrom*dearUnit {
+	if work < items*dear {
 		work /= manyCheap
 	}
 	if l.dear += work; l.dear >= uint64(l.config.TurnWork) {

@@ -157,6 +157,12 @@ var loopBugs = []loopBug{
 	{"a visit for who had the slot before", []edit{
 		{"visit.go", "if c.generation != v.ref.Generation ||", "if c.generation != v.ref.Generation && !BUG ||"},
 	}},
+	{"input that waits for other loops is not woken", []edit{
+		{"work.go", "			o.Wake()\n", "			if !BUG {\n				o.Wake()\n			}\n"},
+	}},
+	{"dear input waits for good", []edit{
+		{"work.go", "if o.ring.Place() < l.mark {", "if o.ring.Place() < l.mark || BUG && l.mark > 0 {"},
+	}},
 	{"a socket with room again is not written to", []edit{
 		{"loop.go", "if e&Writable != 0 && l.fan.Stalled(slot) {", "if e&Writable != 0 && e&Readable == 0 && l.fan.Stalled(slot) || !BUG && e&Writable != 0 && l.fan.Stalled(slot) {"},
 	}},
