@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"peal/loop"
 	"peal/server/app"
@@ -66,4 +67,24 @@ func (s *Server) endUnserved(ctx context.Context) error {
 // fallback is the limits of sessions over plain HTTP.
 func (c Config) fallback() xhr.Limits {
 	return xhr.Limits{Sessions: c.FallbackSessions, PerAddress: c.ofShare(c.FallbackSessions)}
+}
+
+// recountEvery is how often loops look for numbers of subscribers to tell.
+const recountEvery = 100 * time.Millisecond
+
+// recount has the loops tell clients how many subscribers their channels have, while an app wants
+// that, until ctx ends.
+func (s *Server) recount(ctx context.Context) {
+	ticker := time.NewTicker(recountEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if s.apps.Load().Counts() {
+				_ = s.loops.Each(ctx, func(i int) { s.fronts[i].Recount() }) // ctx has ended
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }

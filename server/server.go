@@ -354,6 +354,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	}
 	parts.Go(func() { s.moveInbox(serving) })
 	parts.Go(func() { s.hooks.Run(serving) })
+	parts.Go(func() { s.recount(serving) })
 	signalled, drained := ctx.Done(), make(chan struct{})
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()

@@ -32,7 +32,7 @@ type Definition struct {
 	ClientEventRate rate.Limit
 
 	// SubscriptionCount is whether a client is sent the number of subscribers when it has
-	// subscribed, default No.
+	// subscribed and when it has changed, default No.
 	SubscriptionCount rules.Choice
 
 	// MaxConnections is how many WebSockets the app may have on a server, 0 for no limit.

@@ -16,6 +16,7 @@ import (
 
 	"peal/server"
 	"peal/server/app"
+	"peal/server/rules"
 )
 
 // xhrSession is a session of a Pusher client over plain HTTP.
@@ -435,4 +436,27 @@ func TestTheFallbackOfABrowser(t *testing.T) {
 	if got := browser.evaluate(`heard.filter(x => x.startsWith('eve polled ')).every((x, i) => x === 'eve polled ' + i) && eve.connection.socket_id`); got != socket {
 		t.Errorf("eve hears %s; its socket is %s, before %s", browser.evaluate(`heard.filter(x => x.startsWith('eve ')).join()`), got, socket)
 	}
+}
+
+// Subscribers are told how many they are, also later.
+func TestSubscriptionCountsOfThePusherProtocol(t *testing.T) {
+	p := startWith(t, func(c *server.Config) {
+		c.Apps = []app.Definition{{ID: appID, Key: appKey, Secret: appSecret, SubscriptionCount: rules.Yes}}
+	})
+	until := func(s *xhrSession, n int) {
+		want := fmt.Sprintf(`pusher_internal:subscription_count orders {"subscription_count":%d}`, n)
+		for got := ""; got != want; {
+			if got = s.heard(); !strings.HasPrefix(got, "pusher_internal:") {
+				t.Fatalf("heard %s", got)
+			}
+		}
+	}
+	a, b := p.openXHR(appKey, "1/aaaaaaaa").established(), p.openXHR(appKey, "2/bbbbbbbb").established()
+	a.send(subscribeTo("orders", ""))
+	until(a, 1)
+	b.send(subscribeTo("orders", ""))
+	until(b, 2)
+	until(a, 2)
+	b.send(`{"event":"pusher:unsubscribe","data":{"channel":"orders"}}`)
+	until(a, 1)
 }

@@ -162,3 +162,7 @@ func (f *Front) Ungranted(session uint64, channels []string) *loop.Ending {
 	}
 	return nil
 }
+
+// Recount tells clients of the Pusher protocol the numbers of subscribers that have changed. On its
+// loop's goroutine.
+func (f *Front) Recount() { f.pusher.Recount(f.deps.Monotonic()) }

@@ -30,7 +30,7 @@ var pusherApps = List{
 			field: ofApp(func(d *app.Definition) any { return &d.ClientEvents })},
 		{Name: "client-event-rate", Help: "client- events of one connection, as in 10/s or 10/s burst 20, or off; beyond it the client gets pusher:error 4301 and the event is dropped", Default: "10/s",
 			field: ofApp(func(d *app.Definition) any { return &d.ClientEventRate })},
-		{Name: "subscription-count", Help: "whether a client receives the number of subscribers when it has subscribed to a channel, except of presence channels", Default: "false",
+		{Name: "subscription-count", Help: "whether a client receives the number of subscribers when it has subscribed to a channel, and when the number has changed (at most once a second, every 5 s beyond 100 subscribers); except of presence channels; costs about 100 bytes for each subscription", Default: "false",
 			field: ofApp(func(d *app.Definition) any { return &d.SubscriptionCount })},
 		{Name: "max-connections", Help: "WebSockets of the app on this server; beyond it a client gets close 4100 and comes back", Min: 1, Max: many, Default: "no limit",
 			field: ofApp(func(d *app.Definition) any { return &d.MaxConnections })},

@@ -52,6 +52,7 @@ type Room struct {
 	// Loop-owned.
 	connections map[uint64]*connection // by session
 	plain       map[*app.App]*connection
+	counting    counting
 
 	// Used only during a call.
 	parser   pusher.Parser
@@ -91,6 +92,7 @@ func (r *Room) Left(session uint64) {
 	if k := r.connections[session]; k != nil {
 		k.app.Connections.Add(-1)
 		delete(r.connections, session)
+		r.counting.left(session)
 	}
 }
 

@@ -148,6 +148,7 @@ func (r *Room) tellMore(c loop.Client, k *connection, n *names.Name, name string
 	}
 	if counts {
 		c.Write(pusher.AppendCount(nil, name, info.Subscribers))
+		r.counting.add(c, n.Text(), info.Subscribers)
 	}
 }
 
@@ -261,4 +262,5 @@ func (r *Room) unsubscribe(c loop.Client, k *connection, channel []byte) {
 		}
 	}
 	c.Unsubscribe(n.Watched())
+	r.counting.remove(c.Session(), n.Text())
 }
