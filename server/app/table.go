@@ -102,7 +102,7 @@ func (t *Table) Namespaces() []string {
 	return slices.Sorted(maps.Keys(t.protected))
 }
 
-// Counts reports whether clients of one of the apps are told the number of subscribers.
+// Counts reports whether clients of one of the apps receive the number of subscribers.
 func (t *Table) Counts() bool {
 	return slices.ContainsFunc(t.All(), func(a *App) bool { return a.SubscriptionCount })
 }

@@ -438,7 +438,7 @@ func TestTheFallbackOfABrowser(t *testing.T) {
 	}
 }
 
-// Subscribers are told how many they are, also later.
+// Subscribers receive their number, also when it changes.
 func TestSubscriptionCountsOfThePusherProtocol(t *testing.T) {
 	p := startWith(t, func(c *server.Config) {
 		c.Apps = []app.Definition{{ID: appID, Key: appKey, Secret: appSecret, SubscriptionCount: rules.Yes}}

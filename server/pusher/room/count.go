@@ -16,14 +16,14 @@ const (
 	countWrites = 256
 )
 
-// How often the subscribers of a channel are told how many they are: so does the service.
+// The least time between two counts that are sent for a channel, and for one with many subscribers. Those of the service are the same.
 const (
 	countPause     = time.Second
 	countManyPause = 5 * time.Second
 	countMany      = 100
 )
 
-// counting is the subscriptions whose clients are told how many subscribers their channel has: those of
+// counting is the subscriptions whose clients receive the number of subscribers of their channel: those of
 // apps with SubscriptionCount. It belongs to its loop.
 type counting struct {
 	channels map[string]*counted
