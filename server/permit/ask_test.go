@@ -10,6 +10,7 @@ import (
 	"peal/server/grant"
 	"peal/server/names"
 	"peal/server/permit"
+	"peal/server/rate"
 )
 
 // newAsk asks about channels that are not free, and never sends anything.
@@ -92,5 +93,20 @@ func TestRewrittenDataIsChecked(t *testing.T) {
 	r = answered(t, gate, publish, ask.Answer{Rewrite: true, Data: make([]byte, gate.MessageBytes+1)})
 	if err := gate.Decide(&r); err == nil || err.Code != "message_too_large" {
 		t.Errorf("too long: %v", err)
+	}
+}
+
+// What waited for the backend was counted when it came.
+func TestARequestThatWaitedCountsOnce(t *testing.T) {
+	gate, cache := newGate(8)
+	gate.Ask, gate.WireBytes = newAsk(t), 1<<20
+	gate.Pace = permit.Pace{Buckets: rate.New(8), Limits: rate.Limits{Connection: rate.PerSecond(1)}, Now: func() time.Duration { return 0 }}
+	publish := permit.Request{Action: permit.Publish, Channels: []*names.Name{cache.Of("a")}, Data: []byte("x")}
+	r := answered(t, gate, publish, ask.Answer{})
+	if err := gate.Decide(&r); err != nil {
+		t.Errorf("with the answer: %v", err)
+	}
+	if err := gate.Decide(&publish); err == nil || err.Code != "rate_limited" {
+		t.Errorf("the next one: %v", err)
 	}
 }
