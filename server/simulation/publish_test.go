@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"strconv"
 
 	"peal/loop"
 	"peal/loop/ring"
@@ -159,6 +160,9 @@ func (w *world) publishEntries(data []byte, binary bool) {
 				e.Also = append(e.Also, name)
 			}
 		}
+	}
+	if w.plan.dialects != nil && len(e.Also) > 0 { // everyone may know their names
+		e.Tags = map[string]string{log.AlsoTag: strconv.Itoa(len(e.Also))}
 	}
 	if id := w.anybody(); !id.IsZero() {
 		e.Exclude = (*[16]byte)(&id)
