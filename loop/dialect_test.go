@@ -50,6 +50,7 @@ var framings = [...]loop.Framing{wsRaw: loop.WebSocket, wsJSON: loop.WebSocket, 
 type world struct {
 	journal   *journal
 	later     chan parked
+	ended     chan uint64         // sessions that Forsaken.Ended was called for
 	refs      chan loop.Ref       // of requests that have the word ref
 	waiting   chan parked         // requests that wait for their word
 	said      sync.Map            // words
@@ -74,7 +75,17 @@ type front struct {
 	loop int
 }
 
-var _ loop.Front = front{}
+var (
+	_ loop.Front    = front{}
+	_ loop.Forsaken = front{}
+)
+
+func (f front) Ended(session uint64) {
+	select {
+	case f.ended <- session:
+	default: // nobody asks
+	}
+}
 
 const longestLine = 256 << 10
 

@@ -44,6 +44,13 @@ type Observer interface {
 	Responded(session uint64, response []byte)
 }
 
+// Forsaken is a Front that wants to know of clients that end their side while they wait for the
+// response of another goroutine (Later): most are gone, and a response would be lost. A response may
+// still be brought. On the loop's goroutine.
+type Forsaken interface {
+	Ended(session uint64)
+}
+
 // Client is the WebSocket or the event stream that the front is called about. The channels
 // of an event stream without Commands do not change. It is good for the length of the call and
 // must not be kept; Ref may.

@@ -18,6 +18,9 @@ func (l *Loop) halfClosed(slot uint32, c *conn) {
 		} // else Idle goes on
 	case stateLater, stateWaiting: // answered goes on, or askAgain
 		l.endReset(slot, c) // no event tells of a reset that has come with the end
+		if c.state == stateLater && l.forsaken != nil {
+			l.forsaken.Ended(c.session)
+		}
 	case stateParked:
 		l.fan.Expire(slot) // not while an earlier response is in its lane: Idle asks again
 	case stateWS:

@@ -49,6 +49,38 @@ func TestHalfClosedClientGetsAllResponses(t *testing.T) {
 		append([]string{"1"}, slices.Repeat([]string{"behind the first one"}, 5000)...)...)
 }
 
+// The front knows, once, which clients have ended their side while they wait for the response of another goroutine; they may have it still.
+func TestTheFrontKnowsWhoHasEndedWhileItWaits(t *testing.T) {
+	s := start(t, options{})
+	for _, verb := range []string{"later 1\n", "lastlater 1\n", "echo 0\nlater 1\n"} {
+		c := s.dial()
+		c.send(verb)
+		p := <-s.later
+		select {
+		case session := <-s.ended:
+			t.Fatalf("%q: session %d has ended before its client", verb, session)
+		default:
+		}
+		c.halfClose()
+		<-s.ended
+		s.group.Answer(p.ref, []byte(p.text+"\n"))
+		if verb[0] == 'e' {
+			c.expect("0")
+		}
+		c.expect("1")
+		c.expectEnd()
+	}
+	c := s.dial()
+	c.send("echo 1\n")
+	c.halfClose()
+	c.expect("1")
+	c.expectEnd()
+	s.awaitEmpty()
+	if len(s.ended) > 0 {
+		t.Error("a client that waits for nothing, or a second time")
+	}
+}
+
 func TestHalfCloseInsideARequestIsRefused(t *testing.T) {
 	s := start(t, options{})
 	check := func(requests string, want ...string) {

@@ -95,7 +95,7 @@ func prepare(t testing.TB, o options) *server {
 		o.config.Admission.RefusalRate = admit.Rate{Interval: time.Millisecond, Burst: 1000}
 	}
 	s := &server{t: t}
-	s.world = &world{journal: newJournal(o.slots, o.keep), later: make(chan parked, 1024), waiting: make(chan parked, 1024), refs: make(chan loop.Ref, 1024)}
+	s.world = &world{journal: newJournal(o.slots, o.keep), later: make(chan parked, 1024), ended: make(chan uint64, 1024), waiting: make(chan parked, 1024), refs: make(chan loop.Ref, 1024)}
 	fd, addr := o.listen(t)
 	s.addr = addr
 	if o.secure || everythingOverTLS {

@@ -23,6 +23,7 @@ type Loop struct {
 	kernel    Kernel
 	front     Front
 	observer  Observer // the front, if it is one
+	forsaken  Forsaken // likewise
 	shareBy   func(addr netip.Addr, session uint64) uint64
 	trusted   func(peer netip.Addr) bool
 	limited   func(peer netip.Addr) bool
@@ -184,6 +185,7 @@ func (l *Loop) serve(p Parts) {
 		l.fan.Measure(p.Clock)
 	}
 	l.observer, _ = l.front.(Observer)
+	l.forsaken, _ = l.front.(Forsaken)
 }
 
 // run serves until the end of the loop is requested.

@@ -385,6 +385,9 @@ func (f *Front) Responded(session uint64, response []byte) {
 	f.access.responded(session, response)
 }
 
+// Ended implements loop.Forsaken.
+func (f *Front) Ended(session uint64) { f.deps.Streams.Ended(session) }
+
 // Dismiss reports whether the connection of that session has one of the names, by its
 // token, its URL or for a channel that it has. Then its end must follow, at which it
 // leaves without a grace period. On its loop's goroutine.

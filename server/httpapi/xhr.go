@@ -85,6 +85,9 @@ func (p *fallback) poll(x *exchange) {
 	}}
 	if p.receive(x, r, p.endPoll) {
 		x.later()
+		if c.Ended {
+			p.deps.Streams.Ended(c.Session)
+		}
 	}
 }
 

@@ -242,6 +242,17 @@ func TestPollsHaveAllLinesInOrder(t *testing.T) {
 	r = w.next(name, true)
 	w.wants(r, "response:a[\"4\"]\n")
 
+	// A client that has ended its side is gone, though its connection is there.
+	r = w.next(name, true)
+	w.table.Ended(r.Number)
+	w.wants(r, "response:a[]\n")
+	w.table.Ended(r.Number)
+	w.write(name, "a[\"more\"]\n")
+	again := w.next(name, true)
+	w.wants(again, "response:a[\"more\"]\n")
+	w.table.Ended(again.Number)
+	w.wants(again, "response:a[\"more\"]\n")
+
 	// The end waits for the poll that reads it.
 	w.write(name, "a[\"5\"]\nc[4009,\"\"]\n")
 	_ = w.streams[name].Close()

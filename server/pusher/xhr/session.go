@@ -150,6 +150,16 @@ func (s *Session) lost(r *Receiver) {
 	}
 }
 
+// forsake answers a poll with nothing.
+func (s *Session) forsake(r *Receiver) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.to == r {
+		s.detach(r)
+		s.table.door.Answer(r.Ref, r.Respond([]byte(Beat)))
+	}
+}
+
 // expire ends the session if there is still nobody to receive.
 func (s *Session) expire() {
 	s.mu.Lock()

@@ -149,6 +149,18 @@ func (t *Sessions) Lost(number uint64) {
 	}
 }
 
+// Ended says that the client of a connection has ended its side: it is gone, as far as one can know. A
+// poll that waits on it is answered with nothing, so that the next one has what comes.
+func (t *Sessions) Ended(number uint64) {
+	t.mu.Lock()
+	r := t.receivers[number]
+	t.mu.Unlock()
+	if r != nil && r.Respond != nil {
+		r.session.forsake(r)
+		t.release(r)
+	}
+}
+
 // release forgets a receiver that has received all it may.
 func (t *Sessions) release(r *Receiver) {
 	t.mu.Lock()
