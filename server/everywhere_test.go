@@ -26,9 +26,15 @@ type member struct {
 
 func startMember(t *testing.T, store *fake.Store, name string) *member {
 	t.Helper()
+	return startMemberWith(t, store, name, 100*time.Millisecond, time.Second)
+}
+
+// startMemberWith is startMember with a grace period of presence and a lease of the node.
+func startMemberWith(t *testing.T, store *fake.Store, name string, grace, lease time.Duration) *member {
+	t.Helper()
 	m := &member{t: t, engine: store.Open()}
-	c := server.Config{Listen: []string{"127.0.0.1:0"}, NodeName: name, NodeLease: time.Second, Log: slog.New(slog.DiscardHandler)}
-	c.Presence.Grace = 100 * time.Millisecond
+	c := server.Config{Listen: []string{"127.0.0.1:0"}, NodeName: name, NodeLease: lease, Log: slog.New(slog.DiscardHandler)}
+	c.Presence.Grace = grace
 	s, err := server.New(server.WithLog(c, func() (log.Engine, error) { return m.engine, nil }))
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +167,8 @@ func TestPresenceIsThatOfAllNodes(t *testing.T) {
 // TestAMoveBetweenNodesIsNoLeave: who comes back on another node within the grace period has not left.
 func TestAMoveBetweenNodesIsNoLeave(t *testing.T) {
 	store := fake.New(time.Now)
-	a, b := startMember(t, store, "a"), startMember(t, store, "b")
+	// Longer than the moves take on a busy machine.
+	a, b := startMemberWith(t, store, "a", time.Minute, time.Minute), startMemberWith(t, store, "b", time.Minute, time.Minute)
 	a.get("/channels/tea/presence", `"count":0`)
 	watch := b.events("channel=tea&presence=1")
 	on := a.events("channel=tea&client=ann")
