@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"time"
 
 	"peal/loadtest"
 )
@@ -64,20 +65,26 @@ func (t *Turn) await() {
 }
 
 // inParts runs load, in a pair in that many parts, each of which is that fraction of it.
-// It returns the sums of the messages and of the CPU time, and all latencies.
+// It returns the sums of the messages, all latencies, and the CPU time from the first part
+// to the end of the last: what a server puts off until the other's turn counts, too.
 func (s *Server) inParts(parts int, load func(parts int) (loadtest.Result, error)) (sum loadtest.Result, err error) {
 	if s.turn == nil {
 		return load(1)
 	}
-	for range parts {
+	var before time.Duration
+	for i := range parts {
 		s.turn.pass()
+		if i == 0 {
+			if before, err = loadtest.CPUTime(s.PID); err != nil {
+				return sum, err
+			}
+		}
 		r, err := load(parts)
 		if err != nil {
 			return r, err
 		}
 		sum.Published += r.Published
 		sum.Delivered += r.Delivered
-		sum.ServerCPU += r.ServerCPU
 		sum.Took += r.Took
 		if r.Latency == nil {
 			continue
@@ -89,5 +96,7 @@ func (s *Server) inParts(parts int, load func(parts int) (loadtest.Result, error
 			return r, err
 		}
 	}
-	return sum, nil
+	after, err := loadtest.CPUTime(s.PID)
+	sum.ServerCPU = after - before
+	return sum, err
 }

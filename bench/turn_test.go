@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -84,15 +85,23 @@ func TestPartsAddUp(t *testing.T) {
 	fractions = nil
 	gone := make(chan struct{})
 	close(gone) // there is no other sample
-	sum, err := (&Server{turn: &Turn{gone: gone}}).inParts(4, load)
+	before, err := loadtest.CPUTime(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := (&Server{PID: os.Getpid(), turn: &Turn{gone: gone}}).inParts(4, load)
 	if err != nil || !slices.Equal(fractions, []int{4, 4, 4, 4}) {
 		t.Fatalf("%v, of %v", err, fractions)
 	}
-	if sum.Published != 12 || sum.Delivered != 120 || sum.ServerCPU != 4*time.Second || sum.Took != 8*time.Second || sum.Latency.Count() != 4 {
+	after, err := loadtest.CPUTime(os.Getpid())
+	if err != nil || sum.ServerCPU <= 0 || sum.ServerCPU > after-before {
+		t.Errorf("%v of CPU time in %v, %v; want that of this process", sum.ServerCPU, after-before, err)
+	}
+	if sum.Published != 12 || sum.Delivered != 120 || sum.Took != 8*time.Second || sum.Latency.Count() != 4 {
 		t.Errorf("%+v", sum)
 	}
 	broken := errors.New("lost 3 messages")
-	if _, err := (&Server{turn: &Turn{gone: gone}}).inParts(4, func(int) (loadtest.Result, error) { return loadtest.Result{}, broken }); !errors.Is(err, broken) {
+	if _, err := (&Server{PID: os.Getpid(), turn: &Turn{gone: gone}}).inParts(4, func(int) (loadtest.Result, error) { return loadtest.Result{}, broken }); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
 }

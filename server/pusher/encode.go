@@ -28,15 +28,32 @@ const DefaultEvent = "message"
 // object with event, channel, data, which is a JSON string, and user_id if e has one. With cursors it has
 // the cursor, too. An entry of several channels (log.Entry.Also) has a frame for each of them that
 // clients of the protocol can name, because they find their handlers by the channel. Further ones to
-// which not everybody may subscribe have none: all subscribers share the bytes.
+// which not everybody may subscribe have none: all subscribers share the bytes. If that leaves no
+// frame, it is that of the only channel by which a client of the protocol can have subscribed, or,
+// if there are several, a frame without a channel, which clients pass to the handlers of the connection.
 func AppendEvent(dst []byte, e *log.Entry, channel string, c log.Cursor, cursors bool) []byte {
 	if len(e.Also) == 0 {
 		return appendEventOn(dst, e, channel, c, cursors)
 	}
-	for i := range 1 + len(publication.Also(e)) {
-		if name := nth(e, channel, i); app.IsName([]byte(app.Name(name))) && !hasBefore(e, channel, i) {
-			dst = appendEventOn(dst, e, name, c, cursors)
+	only, told, closed := "", 1+len(publication.Also(e)), 0
+	for i := range 1 + len(e.Also) {
+		name := nth(e, channel, i)
+		if !app.IsName([]byte(app.Name(name))) || hasBefore(e, channel, i) {
+			continue
 		}
+		if i < told {
+			dst = appendEventOn(dst, e, name, c, cursors)
+			closed = -1
+		} else if closed >= 0 {
+			only = name
+			closed++
+		}
+	}
+	switch {
+	case closed == 1:
+		dst = appendEventOn(dst, e, only, c, cursors)
+	case closed > 1:
+		dst = appendEventOn(dst, e, "", c, cursors)
 	}
 	return dst
 }
@@ -60,14 +77,16 @@ func hasBefore(e *log.Entry, channel string, i int) bool {
 	return false
 }
 
-// appendEventOn appends one frame of AppendEvent.
+// appendEventOn appends one frame of AppendEvent; channel may be "" for none.
 func appendEventOn(dst []byte, e *log.Entry, channel string, c log.Cursor, cursors bool) []byte {
 	name := app.Name(channel)
 	dst, at := begin(dst, eventBytes(e, name, c, cursors))
 	dst = append(dst, `{"event":`...)
 	dst = appendEventName(dst, e.Event)
-	dst = append(dst, `,"channel":`...)
-	dst = publication.AppendString(dst, name)
+	if name != "" {
+		dst = append(dst, `,"channel":`...)
+		dst = publication.AppendString(dst, name)
+	}
 	if publication.IsText(e) {
 		dst = append(dst, `,"data":`...)
 		dst = publication.AppendString(dst, e.Data)
