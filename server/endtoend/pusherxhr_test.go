@@ -436,6 +436,22 @@ func TestTheFallbackOfABrowser(t *testing.T) {
 	if got := browser.evaluate(`heard.filter(x => x.startsWith('eve polled ')).every((x, i) => x === 'eve polled ' + i) && eve.connection.socket_id`); got != socket {
 		t.Errorf("eve hears %s; its socket is %s, before %s", browser.evaluate(`heard.filter(x => x.startsWith('eve ')).join()`), got, socket)
 	}
+
+	// Without the proxy it is a WebSocket.
+	host, port, _ = strings.Cut(p.addr, ":")
+	browser.evaluate(fmt.Sprintf(`window.fay = connect('fay', {wsHost: '%s', wsPort: %s}); 0`, host, port))
+	browser.until(`fay.connection.state === 'connected'`)
+	browser.evaluate(`for (const c of ['orders', 'private-chat', 'presence-room']) fay.subscribe(c); 0`)
+	browser.until(`fay.allChannels().length === 3 && fay.allChannels().every(c => c.subscribed) && fay.channel('presence-room').members.count === 4`)
+	if got := browser.evaluate(`transport(fay)`); got != "ws" {
+		t.Errorf("the transport without the proxy is %s", got)
+	}
+	p.trigger(t, `{"name":"everywhere","channels":["orders"],"data":"1"}`)
+	browser.evaluate(`fay.channel('private-chat').trigger('client-typing', {fay: true}); 0`)
+	browser.until(`['ann', 'bob', 'eve', 'fay'].every(u => heard.includes(u + ' everywhere 1')) && ['ann', 'bob', 'eve'].every(u => heard.includes(u + ' client-typing {"fay":true}'))`)
+	if got := browser.evaluate(`heard.includes('fay client-typing {"fay":true}')`); got != "false" {
+		t.Errorf("the sender of a client event hears it: %s", got)
+	}
 }
 
 // Subscribers receive their number, also when it changes.

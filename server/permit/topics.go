@@ -20,6 +20,7 @@ var (
 	ErrNoTopic      = &refusal.Error{Status: 403, Code: "not_allowed", Message: "the token does not grant one of the topics: mercure.publish must select all topics of an update, and mercure.subscribe those whose private updates are read", Close: frame.CloseForbidden}
 	ErrTopicOfHub   = &refusal.Error{Status: 403, Code: "reserved_channel", Message: "channels and topics with the path " + mercure.Path + " are for updates of the server itself: publish on another one", Close: frame.CloseForbidden}
 	ErrAlone        = &refusal.Error{Status: 403, Code: "channel_protected", Message: "a private or presence channel of an app of the Pusher protocol cannot be one of several topics of a public update, because all who receive it see their names: publish on it by itself", Close: frame.CloseForbidden}
+	ErrSeveralApps  = &refusal.Error{Status: 403, Code: "channel_protected", Message: "the topics of an update belong to several apps of the Pusher protocol, and the clients of each would take the channels of the others for their own: publish on each by itself", Close: frame.CloseForbidden}
 	ErrTopicKey     = &refusal.Error{Status: 403, Code: "backend_only", Message: "the rule of the channel allows only keys of backends: send a key that allows it as Authorization: Bearer, or change its rule", Close: frame.CloseForbidden}
 )
 
@@ -48,6 +49,7 @@ func (g *Gate) IsOpen(n *names.Name) bool {
 // or is published, needs a token or key that grants the topic.
 func (g *Gate) topics(r *Request) *refusal.Error {
 	who := r.Who.Grant
+	var one *app.App // of which a topic is a channel
 	for _, n := range r.Channels {
 		topic, private := n.Topic()
 		need, granted := n.Rule().Subscribe, private
@@ -75,6 +77,14 @@ func (g *Gate) topics(r *Request) *refusal.Error {
 			return ErrNoTopic
 		case r.Action == Publish && protected && !private && len(r.Channels) > 1:
 			return ErrAlone
+		}
+		if r.Action != Publish || private || !app.IsName([]byte(app.Name(topic))) {
+			continue
+		}
+		if of := g.Apps.Of(topic); of != nil && one != nil && of != one {
+			return ErrSeveralApps
+		} else if of != nil {
+			one = of
 		}
 	}
 	return nil

@@ -124,7 +124,7 @@ func TestTopicsThatGoWithNoOthers(t *testing.T) {
 	}
 	token := &grant.Grant{Kind: grant.User, Topics: true, Scope: grant.NewTopicScope(nil, all)}
 	key := &grant.Grant{Kind: grant.Backend, Subject: "shop", Scope: patterns}
-	apps, err := app.New([]app.Definition{{ID: "1", Key: "k", Secret: "a-long-secret"}}, false, nil)
+	apps, err := app.New([]app.Definition{{ID: "1", Key: "k", Secret: "a-long-secret"}, {ID: "2", Key: "k2", Secret: "a-long-secret", Namespace: "shop:"}}, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +140,10 @@ func TestTopicsThatGoWithNoOthers(t *testing.T) {
 		{[]string{"presence-x", "a"}, true, key, permit.ErrAlone},
 		{[]string{"$private:a", "$private:private-x"}, true, token, nil},
 		{[]string{"a", "private-x"}, false, key, nil}, // one message each
+		{[]string{"a", "shop:b"}, true, key, permit.ErrSeveralApps},
+		{[]string{"https://a.example/1", "shop:b", "a"}, true, token, permit.ErrSeveralApps},
+		{[]string{"https://a.example/1", "shop:b", "urn:x", "shop:c"}, true, token, nil},
+		{[]string{"a", "shop:b"}, false, key, nil},
 		{[]string{event}, true, token, permit.ErrTopicOfHub},
 		{[]string{"a", event}, false, nil, permit.ErrTopicOfHub},
 		{[]string{event}, false, key, permit.ErrTopicOfHub},
