@@ -6,6 +6,7 @@ import (
 
 	"peal/loop"
 	"peal/server/ask"
+	"peal/server/parking"
 	"peal/server/permit"
 	"peal/server/refusal"
 	"peal/server/subscribe"
@@ -29,20 +30,8 @@ type pendings struct {
 	sweepAt int // how many there are before old ones are looked for
 }
 
-const (
-	manyPending  = 256
-	stalePending = 5 * time.Minute // no question takes so long
-)
-
 func (p *pendings) keep(slot uint32, one *pending) {
-	if len(p.bySlot) >= p.sweepAt {
-		for s, old := range p.bySlot {
-			if time.Since(old.since) > stalePending {
-				delete(p.bySlot, s)
-			}
-		}
-		p.sweepAt = max(manyPending, 2*len(p.bySlot))
-	}
+	parking.Sweep(p.bySlot, &p.sweepAt, func(p *pending) time.Time { return p.since })
 	p.bySlot[slot] = one
 }
 

@@ -60,7 +60,7 @@ type exchange struct {
 }
 
 func newExchange(s *shared) *exchange {
-	x := &exchange{shared: s, inquiries: inquiries{}, pending: pendings{bySlot: map[uint32]*pending{}, sweepAt: manyPending}}
+	x := &exchange{shared: s, inquiries: inquiries{}, pending: pendings{bySlot: map[uint32]*pending{}}}
 	x.reader = bufio.NewReaderSize(&x.source, s.deps.HeadLimit)
 	return x
 }

@@ -128,24 +128,10 @@ func (p *place) answersDone() {
 // Left implements loop.Front.
 func (l *Lot) Left(session uint64) { delete(l.sessions, session) }
 
-// Many places are looked through for those of connections that have ended, of which the loop
-// does not always tell; no question takes so long.
-const (
-	manyPlaces = 256
-	stalePlace = 5 * time.Minute
-)
-
 func (l *Lot) keep(session uint64, p *place) {
 	if l.sessions == nil {
-		l.sessions, l.sweepAt = map[uint64]*place{}, manyPlaces
+		l.sessions = map[uint64]*place{}
 	}
-	if len(l.sessions) >= l.sweepAt {
-		for s, old := range l.sessions {
-			if time.Since(old.since) > stalePlace {
-				delete(l.sessions, s)
-			}
-		}
-		l.sweepAt = max(manyPlaces, 2*len(l.sessions))
-	}
+	Sweep(l.sessions, &l.sweepAt, func(p *place) time.Time { return p.since })
 	l.sessions[session] = p
 }
