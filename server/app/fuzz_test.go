@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -74,13 +75,17 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"1:shop-key:a-long-secret", "1:k:", "::", "a:b:c:d:eeeeeeeee", "ä:k:secretsecret", ""} {
 		f.Add(seed)
 	}
+	f.Add("\x0000000300000::0000000300000") // the id, as the error quotes it, has the secret
 	f.Fuzz(func(t *testing.T, text string) {
 		d, err := app.Parse(text)
 		if err == nil {
 			err = app.Validate([]app.Definition{d})
 		}
 		if err != nil {
-			if len(d.Secret) > 12 && !strings.Contains(d.ID, d.Secret) && strings.Contains(err.Error(), d.Secret) {
+			// An id may look like the secret. Then the error has it with another secret, too.
+			other := d
+			other.Secret = strings.Repeat("x", len(d.Secret))
+			if len(d.Secret) > 12 && strings.Contains(err.Error(), d.Secret) && !strings.Contains(fmt.Sprint(app.Validate([]app.Definition{other})), d.Secret) {
 				t.Fatalf("the error repeats the secret: %v", err)
 			}
 			return

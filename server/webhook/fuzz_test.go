@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -22,8 +23,11 @@ func FuzzDefinition(f *testing.F) {
 	f.Fuzz(func(t *testing.T, address, secret, channels string, private bool) {
 		d := Definition{Name: "shop", URL: address, Secret: secret, Events: []string{Publication}, Channels: []string{channels}, AllowPrivate: private}
 		if err := Validate([]Definition{d}); err != nil {
-			// What is short, or is a word of a sentence, occurs in it by chance.
-			if len(secret) > 20 && !strings.Contains("whsec_", secret) && strings.Contains(err.Error(), secret) && !strings.Contains(channels+address, secret) {
+			// What occurs in the error by chance, or because the address or a channel is like
+			// the secret, occurs with another secret, too.
+			other := d
+			other.Secret = strings.Repeat("x", len(secret))
+			if len(secret) > 20 && strings.Contains(err.Error(), secret) && !strings.Contains(fmt.Sprint(Validate([]Definition{other})), secret) {
 				t.Fatalf("the error repeats the secret: %v", err)
 			}
 			return
