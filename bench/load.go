@@ -87,13 +87,8 @@ func (f fanout) on(ctx context.Context, s *Server) (r loadtest.Result, err error
 		if r, err = withSyscalls(s, f.warmed, warm); err != nil {
 			return fmt.Errorf("warm-up: %w", err)
 		}
-		if f.before != nil {
-			if err := f.before(); err != nil {
-				return err
-			}
-		}
 		length := f.load.Length
-		r, err = s.inParts(6, func(parts int) (loadtest.Result, error) {
+		r, err = s.inParts(12, f.before, func(parts int) (loadtest.Result, error) {
 			f.load.Length = length / time.Duration(parts)
 			return clean(loadtest.Run(ctx, pool, publisher, f.load))
 		})
@@ -121,14 +116,9 @@ func (c *Config) flood(ctx context.Context, s *Server, channels, each int, warme
 		if _, err := withSyscalls(s, warmed, flood); err != nil {
 			return fmt.Errorf("warm-up: %w", err)
 		}
-		if before != nil {
-			if err := before(); err != nil {
-				return err
-			}
-		}
 		// Each part has as many messages for each channel.
 		length, messages := 4*load.Length, 2*load.Messages
-		r, err = s.inParts(4, func(parts int) (loadtest.Result, error) {
+		r, err = s.inParts(4, before, func(parts int) (loadtest.Result, error) {
 			load.Length, load.Messages = length/time.Duration(parts), messages/parts
 			return flood()
 		})

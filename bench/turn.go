@@ -8,7 +8,7 @@ import (
 )
 
 // Turn is the part of one sample in a pair. Both servers of a pair run at the same time
-// and are measured in turns of a tenth of a second, so that what the machine does
+// and are measured in turns of about a twentieth of a second, so that what the machine does
 // meanwhile affects both: the principle of duet benchmarking (Bulej et al., ICPE 2020,
 // doi:10.1145/3358960.3379132), without their contention, because only one of them has
 // work at any moment.
@@ -66,16 +66,31 @@ func (t *Turn) await() {
 
 // inParts runs load, in a pair in that many parts, each of which is that fraction of it,
 // after one part that is not measured: the first server of a pair has waited for the
-// connections of the second, and would need more CPU time in its first part. It returns the sums of the messages, all latencies, and the CPU time from the first part
+// connections of the second, and would need more CPU time in its first part. It returns
+// the sums of the messages, all latencies, and the CPU time from the first part
 // to the end of the last: what a server puts off until the other's turn counts, too.
-func (s *Server) inParts(parts int, load func(parts int) (loadtest.Result, error)) (sum loadtest.Result, err error) {
+// begin is called before what is measured; it may be nil.
+func (s *Server) inParts(parts int, begin func() error, load func(parts int) (loadtest.Result, error)) (sum loadtest.Result, err error) {
+	if begin == nil {
+		begin = func() error { return nil }
+	}
 	if s.turn == nil {
+		if err := begin(); err != nil {
+			return sum, err
+		}
 		return load(1)
 	}
+	s.turn.pass()
+	if unmeasured, err := load(parts); err != nil {
+		return unmeasured, err
+	}
 	var before time.Duration
-	for i := range parts + 1 {
+	for i := range parts {
 		s.turn.pass()
-		if i == 1 {
+		if i == 0 {
+			if err := begin(); err != nil {
+				return sum, err
+			}
 			if before, err = loadtest.CPUTime(s.PID); err != nil {
 				return sum, err
 			}
@@ -83,9 +98,6 @@ func (s *Server) inParts(parts int, load func(parts int) (loadtest.Result, error
 		r, err := load(parts)
 		if err != nil {
 			return r, err
-		}
-		if i == 0 {
-			continue
 		}
 		sum.Published += r.Published
 		sum.Delivered += r.Delivered

@@ -72,14 +72,16 @@ func TestPartsAddUp(t *testing.T) {
 		return l
 	}
 	var fractions []int
+	begun := -1 // after so many parts
+	begin := func() error { begun = len(fractions); return nil }
 	load := func(parts int) (loadtest.Result, error) {
 		fractions = append(fractions, parts)
 		r := loadtest.Result{Published: 3, ServerCPU: time.Second, Took: 2 * time.Second}
 		r.Delivered, r.Latency = 30, latency(int64(len(fractions)))
 		return r, nil
 	}
-	whole, err := (&Server{}).inParts(4, load)
-	if err != nil || whole.Published != 3 || !slices.Equal(fractions, []int{1}) {
+	whole, err := (&Server{}).inParts(4, begin, load)
+	if err != nil || begun != 0 || whole.Published != 3 || !slices.Equal(fractions, []int{1}) {
 		t.Errorf("%+v, %v, of %v", whole, err, fractions)
 	}
 	fractions = nil
@@ -89,8 +91,8 @@ func TestPartsAddUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum, err := (&Server{PID: os.Getpid(), turn: &Turn{gone: gone}}).inParts(4, load)
-	if err != nil || !slices.Equal(fractions, []int{4, 4, 4, 4, 4}) {
+	sum, err := (&Server{PID: os.Getpid(), turn: &Turn{gone: gone}}).inParts(4, begin, load)
+	if err != nil || begun != 1 || !slices.Equal(fractions, []int{4, 4, 4, 4, 4}) {
 		t.Fatalf("%v, of %v", err, fractions)
 	}
 	after, err := loadtest.CPUTime(os.Getpid())
@@ -104,7 +106,7 @@ func TestPartsAddUp(t *testing.T) {
 		t.Errorf("the part before the first has been measured: a latency of %v", least)
 	}
 	broken := errors.New("lost 3 messages")
-	if _, err := (&Server{PID: os.Getpid(), turn: &Turn{gone: gone}}).inParts(4, func(int) (loadtest.Result, error) { return loadtest.Result{}, broken }); !errors.Is(err, broken) {
+	if _, err := (&Server{PID: os.Getpid(), turn: &Turn{gone: gone}}).inParts(4, nil, func(int) (loadtest.Result, error) { return loadtest.Result{}, broken }); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
 }
