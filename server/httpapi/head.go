@@ -181,10 +181,11 @@ func (h *Head) checkVersion(b []byte, i int) (next int, err *refusal.Error) {
 			return 0, nil
 		}
 		c := b[i+k]
-		if pattern[k] == '#' && '0' <= c && c <= '9' {
-			continue
+		expected := c == pattern[k]
+		if pattern[k] == '#' {
+			expected = '0' <= c && c <= '9'
 		}
-		if c != pattern[k] {
+		if !expected {
 			return 0, misplaced(c, errRequestLine)
 		}
 	}

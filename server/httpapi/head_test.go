@@ -124,6 +124,8 @@ var evilHeads = []struct {
 	{"HTTP/0.9", "GET /\r\n", 400},
 	{"lower-case version", "GET / http/1.1", 400},
 	{"version of two digits", "GET / HTTP/1.10", 400},
+	{"version without a digit", "GET / HTTP/1.#", 400},
+	{"version that begins without a digit", "GET / HTTP/#.1", 400},
 	{"HTTP/2 preface", "OPTIONS * HTTP/2.0\r\n\r\n", 505},
 	{"HTTP/1.2", "GET / HTTP/1.2\r\n", 505},
 	{"TLS", "\x16\x03\x01\x02\x00", 400},
