@@ -5,6 +5,9 @@
 #   scripts/fuzz.sh        30 s for each parser of the network
 #   scripts/fuzz.sh 5m     longer
 #
+# The commit is the seed, so that a second run tries nearly the same inputs and each
+# commit tries others; SEED=N takes another one.
+#
 # Every target begins with its seeds, with the inputs in testdata/fuzz of its package, and
 # with those in Go's cache (go env GOCACHE), where inputs that are interesting stay;
 # go clean -fuzzcache forgets them. scripts/fuzz-keep.sh moves a part of them to testdata
@@ -15,6 +18,9 @@ export time=${1:-30s} inputs=50000x
 # Heads and bodies, frames, peal.v1, the Pusher protocol and its HTTP API, topics of Mercure, answers to webhooks,
 # tokens and keys, cursors and patterns, JSON, event streams, the PROXY protocol, forwarding headers, permessage-deflate, the ClientHello.
 export network='^peal/(loop/(frame|deflate|secure|proxied)|server/(httpapi|app|mercure|topic|pusher|pusher/rest|pusher/xhr|wsproto|token|apikey|durable|forwarded|log|ijson|publication|pattern|webhook))$'
+seed=${SEED:-$((16#$(git rev-parse --short=8 HEAD 2> /dev/null || echo 0)))}
+echo "seed $seed"
+export GODEBUG=fuzzseed=$seed
 export out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
