@@ -33,17 +33,9 @@ func FuzzVerify(f *testing.F) {
 		}
 		signed, err := one.Sign(r, now)
 		if err != nil {
-			return // no query
+			return // no query, or one that cannot be signed
 		}
 		values, _ := url.ParseQuery(query)
-		seen := map[string]bool{}
-		for name := range values { // names that differ in case have no order
-			if low := strings.ToLower(name); seen[low] || low != name && strings.HasPrefix(low, "auth_") || low != name && low == "body_md5" {
-				return
-			} else {
-				seen[low] = true
-			}
-		}
 		if len(body) == 0 && len(values["body_md5"]) > 0 {
 			return // of another body
 		}

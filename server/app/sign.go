@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -77,6 +78,7 @@ const Window = 600 * time.Second
 // Found in signed requests. Their texts are for the backend's developer.
 var (
 	ErrQuery     = errors.New("the query of the request is not valid: send auth_key, auth_timestamp, auth_version, auth_signature and, with a body, body_md5, each once")
+	ErrNames     = errors.New("two parameters of the query have names that differ only in upper and lower case, and the signature does not distinguish them: send each name once")
 	ErrKey       = errors.New("auth_key is not the key of this app: check the id, the key and the secret of the app")
 	ErrVersion   = errors.New("auth_version must be 1.0")
 	ErrTimestamp = errors.New("auth_timestamp is not within 600 s of the server's clock: set the clock of your backend")
@@ -90,6 +92,9 @@ func (a *App) Verify(r Request, now time.Time) error {
 	query, err := url.ParseQuery(r.RawQuery)
 	if err != nil {
 		return ErrQuery
+	}
+	if !distinct(query) {
+		return ErrNames
 	}
 	one := func(name string) string {
 		if len(query[name]) != 1 {
@@ -134,26 +139,36 @@ func (a *App) signsPath(signature []byte, path, method string, query url.Values)
 	return err == nil && plain != path && a.signed(signature, []byte(signedText(method, plain, query)))
 }
 
-// signedText is what a request signs. Several values of one name are joined as they were sent.
+// distinct reports whether the names of a query differ in more than case: it is signed with
+// names in lower case, so which of two values belongs to which name would not be signed.
+func distinct(query url.Values) bool {
+	names := make(map[string]bool, len(query))
+	for name := range query {
+		names[strings.ToLower(name)] = true
+	}
+	return len(names) == len(query)
+}
+
+// signedText is what a request signs: its parameters in the order of their names in lower case,
+// which must differ. Several values of one name are in the order in which they were sent.
 func signedText(method, path string, query url.Values) string {
+	names := slices.SortedFunc(maps.Keys(query), func(a, b string) int {
+		return strings.Compare(strings.ToLower(a), strings.ToLower(b))
+	})
 	var pairs []string
-	for name, values := range query {
+	for _, name := range names {
 		if name == "auth_signature" {
 			continue
 		}
-		for _, value := range values {
+		for _, value := range query[name] {
 			pairs = append(pairs, strings.ToLower(name)+"="+value)
 		}
 	}
-	slices.SortStableFunc(pairs, func(a, b string) int {
-		x, _, _ := strings.Cut(a, "=")
-		y, _, _ := strings.Cut(b, "=")
-		return strings.Compare(x, y)
-	})
 	return strings.ToUpper(method) + "\n" + path + "\n" + strings.Join(pairs, "&")
 }
 
-// Sign returns the query of a signed request: that of r and the auth_ parameters.
+// Sign returns the query of a signed request: that of r, and the auth_ parameters in place of
+// those that it has; or ErrQuery or ErrNames.
 func (a *App) Sign(r Request, now time.Time) (string, error) {
 	query, err := url.ParseQuery(r.RawQuery)
 	if err != nil {
@@ -165,6 +180,9 @@ func (a *App) Sign(r Request, now time.Time) (string, error) {
 	if len(r.Body) > 0 {
 		sum := md5.Sum(r.Body) //nolint:gosec // as the protocol says
 		query.Set("body_md5", hex.EncodeToString(sum[:]))
+	}
+	if !distinct(query) {
+		return "", ErrNames
 	}
 	query.Set("auth_signature", string(a.AppendSignature(nil, []byte(signedText(r.Method, r.Path, query)))))
 	return query.Encode(), nil

@@ -113,6 +113,9 @@ func TestSignaturesOfRequests(t *testing.T) {
 		"no digest, so not signed":   {change("&body_md5=ec365a775a4cd0599faeb73354201b6f", ""), at, ErrSignature},
 		"one parameter more":         {change("auth_key=", "info=x&auth_key="), at, ErrSignature},
 		"a query that is not one":    {with(func(r *Request) { r.RawQuery = "%zz" }), at, ErrQuery},
+		"two names but for case":     {change("auth_key=", "A=1&a=2&auth_key="), at, ErrNames},
+		"a second key but for case":  {change("auth_key=", "Auth_Key=x&auth_key="), at, ErrNames},
+		"a second signature":         {change("auth_key=", "AUTH_SIGNATURE=x&auth_key="), at, ErrNames},
 		"a signature in upper case":  {change("da454824c97ba", "DA454824C97BA"), at, ErrSignature},
 		"a signature that is longer": {change("f457e6c", "f457e6c0"), at, ErrSignature},
 	} {
@@ -152,6 +155,26 @@ func TestSignAndVerify(t *testing.T) {
 	}
 	if _, err := a.Sign(Request{RawQuery: "%zz"}, now); !errors.Is(err, ErrQuery) {
 		t.Errorf("a query that is not one: %v", err)
+	}
+}
+
+// The text that is signed has its parameters in the order of their names, also if a name has a
+// "=" or a name is the beginning of another, and the values of a name as they were sent.
+func TestSignedTextHasOneOrder(t *testing.T) {
+	query, err := url.ParseQuery("b=3&a%3Dx=2&B%26=4&auth_signature=s&A=1&ab=5&b=1&auth_key=k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "GET\n/apps/3/channels\na=1&a=x=2&ab=5&auth_key=k&b=3&b=1&b&=4"
+	for range 50 { // the order of a map is another each time
+		if got := signedText("get", "/apps/3/channels", query); got != want {
+			t.Fatalf("%q, want %q", got, want)
+		}
+	}
+	for _, raw := range []string{"Info=x&info=y", "Auth_Key=x"} {
+		if _, err := tableOf(t, golden).ByID("3").Sign(Request{RawQuery: raw}, time.Now()); !errors.Is(err, ErrNames) {
+			t.Errorf("%s: %v, want %v", raw, err, ErrNames)
+		}
 	}
 }
 
