@@ -8,8 +8,9 @@
 //
 // A [Table] has no more than its limit. Subscriptions beyond it, or beyond the part of one
 // address, work as others do, but are not listed and have no events. Events are appended to
-// the log in order, a few hundred at a time (Report); those that the log refuses are tried
-// again. A subscription that ends before it was announced has no events.
+// the log in order, a few hundred at a time and of each address as many as its [Pace] has
+// (Report); those that the log refuses are tried again. A subscription that ends before it was
+// announced has no events.
 //
 // What it leaves to others: which clients may read lists and events (server/permit), HTTP
 // (server/httpapi), and when Report is called (server).

@@ -20,11 +20,16 @@ type change struct {
 }
 
 // Report appends the next events to the log, and reports whether it is to be called again
-// after ReportEvery. Events that the log refuses are reported later.
+// after ReportEvery. Events that the log refuses, and those of an address beyond its Pace, are
+// reported later.
 func (t *Table) Report(appendTo func(batch []*log.Entry, done func(error)) error) (more bool) {
-	changes := t.take()
+	return t.report(appendTo, true)
+}
+
+func (t *Table) report(appendTo func(batch []*log.Entry, done func(error)) error, paced bool) (more bool) {
+	changes := t.take(paced)
 	if len(changes) == 0 {
-		return false
+		return t.waiting()
 	}
 	entries := make([]*log.Entry, len(changes))
 	for i, c := range changes {
@@ -34,12 +39,21 @@ func (t *Table) Report(appendTo func(batch []*log.Entry, done func(error)) error
 		t.done(changes, err)
 		return true
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.queue) > 0
+	return t.waiting()
 }
 
-// Finish appends what is to be reported, as far as the log takes it: no more will come.
+// waiting reports whether there are events to report.
+func (t *Table) waiting() bool {
+	if t == nil {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.queue.order) > 0
+}
+
+// Finish appends what is to be reported, as far as the log takes it and at any pace: no more
+// will come.
 func (t *Table) Finish(appendTo func(batch []*log.Entry, done func(error)) error) {
 	if t == nil {
 		return
@@ -50,33 +64,8 @@ func (t *Table) Finish(appendTo func(batch []*log.Entry, done func(error)) error
 		refused = err != nil
 		return err
 	}
-	for t.Report(once) && !refused {
+	for t.report(once, false) && !refused {
 	}
-}
-
-// take takes the next changes from the queue.
-func (t *Table) take() (changes []change) {
-	if t == nil {
-		return nil
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := 0
-	for ; n < len(t.queue) && len(changes) < most; n++ {
-		s := t.queue[n]
-		if active := s.place >= 0; active != s.announced {
-			changes = append(changes, change{s, active})
-			continue
-		}
-		s.waits = false // it has ended before anybody knew of it
-		t.wants(s)
-	}
-	rest := copy(t.queue, t.queue[n:])
-	clear(t.queue[rest:])
-	if t.queue = t.queue[:rest]; rest == 0 {
-		t.queue = nil
-	}
-	return changes
 }
 
 // done notes what has become of changes.
@@ -87,6 +76,8 @@ func (t *Table) done(changes []change, err error) {
 		if c.of.waits = false; err == nil {
 			c.of.announced = c.active
 			t.stats.Events++
+		} else {
+			t.paces.Return(t.pace(c.of.by), Pace, 1)
 		}
 		t.wants(c.of)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"peal/server/log"
 	"peal/server/share"
@@ -250,6 +251,8 @@ func TestLongListsHavePages(t *testing.T) {
 func TestRandomOrder(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 8))
 	table := New(50, 40)
+	var clock time.Duration
+	table.now = func() time.Duration { clock += ReportEvery; return clock }
 	var mu sync.Mutex
 	last := map[string]bool{}
 	appendTo := func(batch []*log.Entry, done func(error)) error {

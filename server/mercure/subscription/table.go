@@ -3,7 +3,9 @@ package subscription
 import (
 	"crypto/rand"
 	"sync"
+	"time"
 
+	"peal/server/rate"
 	"peal/server/share"
 )
 
@@ -28,11 +30,13 @@ type Table struct {
 	limit, ofShare int
 	work           chan struct{}
 	random         func(b []byte)
+	now            func() time.Duration // of a clock that does not go back
+	paces          *rate.Table          // of the events of each address
 
 	mu       sync.Mutex
 	sessions map[uint64][]*Subscription
 	list     []*Subscription // active ones
-	queue    []*Subscription // that have an event to come
+	queue    queue
 	held     share.Ledger[struct{}]
 	stats    Stats
 }
@@ -48,8 +52,10 @@ type Stats struct {
 // New returns a table for at most limit subscriptions, of which one address may have
 // ofShare.
 func New(limit, ofShare int) *Table {
+	start := time.Now()
 	return &Table{limit: limit, ofShare: ofShare, work: make(chan struct{}, 1), sessions: map[uint64][]*Subscription{},
-		random: func(b []byte) { _, _ = rand.Read(b) }} // never fails
+		random: func(b []byte) { _, _ = rand.Read(b) }, // never fails
+		now:    func() time.Duration { return time.Since(start) }, paces: rate.New(paces)}
 }
 
 // Stats is what the table has done so far.
@@ -125,7 +131,7 @@ func (t *Table) wants(s *Subscription) {
 	case s.waits:
 	case s.hasEvents() && active != s.announced:
 		s.waits = true
-		t.queue = append(t.queue, s)
+		t.queue.push(s)
 		t.wake()
 	case !active:
 		t.held.Add(t.held.Open(s.by), -1)
