@@ -160,6 +160,7 @@ func (f *Fan) take(slot uint32, v *view, m *member, all []*ring.Message, covered
 			break
 		}
 		if !f.leavesOut(msg, slot, m) {
+			msg = f.shown(msg, v)
 			out = append(out, msg)
 			bytes += len(msg.Encoded(v.encoding, f.encode)) // as it is sent: JSON may be six times as long
 		}

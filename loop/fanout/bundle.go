@@ -117,6 +117,7 @@ func (f *Fan) addShared(b *bundle, m *ring.Message) {
 		}
 		p.live.note(m)
 	} else {
+		m = f.shownShared(m, b)
 		bytes := m.Encoded(b.encoding, f.encode)
 		if !p.live.empty() && p.live.size()+len(bytes) > f.limits.StripBytes {
 			f.cutShared(p)

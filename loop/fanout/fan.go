@@ -73,8 +73,9 @@ type Fan struct {
 	stats       Stats
 	summing     summing
 	compressor  Compressor // nil: nothing is compressed
-	work        uint64     // done since the start: see charge
-	latency     *latency   // nil: see Measure
+	showing     showing
+	work        uint64   // done since the start: see charge
+	latency     *latency // nil: see Measure
 }
 
 // New returns a fan whose loop has applied everything up to applied.
@@ -100,6 +101,7 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 	f.report = f.landed
 	f.summing.summer, _ = enc.(Summer)
 	f.compressor, _ = enc.(Compressor)
+	f.showing.namer, _ = enc.(Namer)
 	f.LimitEncodings(nil)
 	return f
 }

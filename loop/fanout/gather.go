@@ -117,6 +117,7 @@ func (f *Fan) waitingFor(v *view, position uint64) *strip {
 // gatherInto fills s with what the merge that was started reads for v.
 func (f *Fan) gatherInto(s *strip, v *view) {
 	for m := f.gather.next(); m != nil; m = f.gather.next() {
+		m = f.shown(m, v)
 		b := m.Encoded(v.encoding, f.encode)
 		if !s.empty() && s.size()+len(b) > f.limits.StripBytes {
 			return

@@ -150,6 +150,7 @@ func (f *Fan) readBack(slot uint32, m *member, v *view) (s *strip, shared bool) 
 			s.last = s.index[len(s.index)-1].sequence
 			break
 		}
+		msg = f.shown(msg, v)
 		s.add(msg, msg.Encoded(v.encoding, f.encode))
 		s.last = upto
 	}

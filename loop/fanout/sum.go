@@ -131,8 +131,13 @@ func (f *Fan) stripSum(s *strip, from, to uint32, k ring.Encoding) *stripSum {
 	return p
 }
 
-// messageSum returns the sum of a message.
+// messageSum returns the sum of a message. One with further channels has several forms, see
+// shown, and is not remembered.
 func (f *Fan) messageSum(m *ring.Message, k ring.Encoding) deflate.Sum {
+	if len(m.Also) > 0 {
+		f.charge(costEncoded + m.Size*costByte)
+		return f.summing.summer.Sum(m, k)
+	}
 	if f.summing.known == nil {
 		f.summing.known = make([]known, knownSums)
 	}

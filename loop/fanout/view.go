@@ -116,6 +116,7 @@ func (f *Fan) add(v *view, m *ring.Message) {
 		}
 		p.live.note(m)
 	} else {
+		m = f.shown(m, v)
 		b := m.Encoded(v.encoding, f.encode)
 		if !p.live.empty() && p.live.size()+len(b) > f.limits.StripBytes {
 			f.cut(p)

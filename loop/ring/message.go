@@ -90,6 +90,15 @@ func (m *Message) find(k Encoding) (e *encoded, end *atomic.Pointer[encoded]) {
 	return nil, nil
 }
 
+// With returns a message that has another entry, and is else the same. It has encodings of
+// its own.
+func (m *Message) With(entry any) *Message {
+	return &Message{
+		Sequence: m.Sequence, Channel: m.Channel, Also: m.Also, Exclude: m.Exclude,
+		Size: m.Size, Saved: m.Saved, Entry: entry, Accepted: m.Accepted,
+	}
+}
+
 // Exclusion names the session that a message must not reach: that of every connection
 // which is known by ID, by its own session number or because it has adopted ID.
 type Exclusion struct {

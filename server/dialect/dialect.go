@@ -46,6 +46,10 @@ type Dialect struct {
 	// Held response of the bytes of its messages.
 	Encode func(e *log.Entry, channel string, at log.Cursor) []byte
 
+	// Names says that these bytes have the names of further channels (publication.Also), so
+	// that subscribers of one that not everybody may read have bytes of their own.
+	Names bool
+
 	// Presence is Encode for an entry of kind presence. If it is nil, clients that ask for
 	// presence events are refused.
 	Presence func(e *log.Entry, at log.Cursor) []byte

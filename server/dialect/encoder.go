@@ -8,6 +8,7 @@ import (
 	"peal/loop/frame"
 	"peal/loop/ring"
 	"peal/server/log"
+	"peal/server/publication"
 	"peal/server/response"
 	"peal/server/session"
 	"peal/server/sse"
@@ -46,7 +47,10 @@ func NewEncoder(t *Table, lineage *log.Lineage, random func(n int64) int64) *Enc
 	return &Encoder{table: t, lineage: lineage, random: random}
 }
 
-var _ fanout.Encoder = (*Encoder)(nil)
+var (
+	_ fanout.Encoder = (*Encoder)(nil)
+	_ fanout.Namer   = (*Encoder)(nil)
+)
 
 func entryOf(m *ring.Message) *log.Entry { return m.Entry.(*log.Entry) }
 
@@ -63,6 +67,19 @@ func (e *Encoder) Encode(m *ring.Message, k ring.Encoding) []byte {
 		panic("dialect: presence for " + d.Name + ", which cannot express it")
 	}
 	return d.Presence(entry, at)
+}
+
+// Hidden implements fanout.Namer.
+func (e *Encoder) Hidden(m *ring.Message, k ring.Encoding) []string {
+	if !e.table.At(k).Names {
+		return nil
+	}
+	return publication.Hidden(entryOf(m))
+}
+
+// Show implements fanout.Namer.
+func (e *Encoder) Show(m *ring.Message, names []string) *ring.Message {
+	return m.With(publication.Showing(entryOf(m), names))
 }
 
 // AppendOpen implements fanout.Encoder.

@@ -45,7 +45,7 @@ func ours() []Dialect {
 			Close:     closeWebSocket,
 		},
 		WSJSON: {
-			Name: "ws-json", Framing: loop.WebSocket, Protocols: []string{""}, Format: "json", Publishes: true,
+			Name: "ws-json", Framing: loop.WebSocket, Protocols: []string{""}, Format: "json", Publishes: true, Names: true,
 			Encode: func(e *log.Entry, channel string, at log.Cursor) []byte {
 				return wsproto.AppendJSON(nil, e, channel, at)
 			},
@@ -65,7 +65,7 @@ func ours() []Dialect {
 			Close:     closeEventStream,
 		},
 		SSEJSON: {
-			Name: "sse-json", Framing: loop.EventStream, Format: "json",
+			Name: "sse-json", Framing: loop.EventStream, Format: "json", Names: true,
 			Encode:    func(e *log.Entry, channel string, at log.Cursor) []byte { return sse.AppendJSON(nil, e, channel, at) },
 			Presence:  func(e *log.Entry, at log.Cursor) []byte { return sse.AppendPresence(nil, e, at) },
 			Open:      openEventStream,
@@ -75,7 +75,7 @@ func ours() []Dialect {
 			Close:     closeEventStream,
 		},
 		PollJSON: {
-			Name: "poll-json", Framing: loop.Held, Format: "json",
+			Name: "poll-json", Framing: loop.Held, Format: "json", Names: true,
 			Encode: func(e *log.Entry, channel string, at log.Cursor) []byte {
 				return publication.AppendJSON(make([]byte, 0, publication.SizeHint(e, channel)), e, channel, at)
 			},
@@ -109,7 +109,7 @@ func ours() []Dialect {
 		Pusher:        pusherRow("pusher", false),
 		PusherCursors: pusherRow("pusher-cursors", true),
 		PusherXHR: { // the same as lines of an HTTP response
-			Name: "pusher-xhr", Framing: loop.EventStream, Format: "json", Room: pusher.Room, Internal: true,
+			Name: "pusher-xhr", Framing: loop.EventStream, Format: "json", Room: pusher.Room, Internal: true, Names: true,
 			Encode: func(e *log.Entry, channel string, at log.Cursor) []byte {
 				return xhr.AppendLines(nil, pusher.AppendEvent(nil, e, channel, at, false))
 			},
@@ -140,7 +140,7 @@ func ours() []Dialect {
 // pusherRow is a row of the Pusher protocol on WebSockets, with cursors in its events or without.
 func pusherRow(name string, cursors bool) Dialect {
 	return Dialect{
-		Name: name, Framing: loop.WebSocket, Format: "json", Room: pusher.Room,
+		Name: name, Framing: loop.WebSocket, Format: "json", Room: pusher.Room, Names: true,
 		Encode: func(e *log.Entry, channel string, at log.Cursor) []byte {
 			return pusher.AppendEvent(nil, e, channel, at, cursors)
 		},

@@ -54,7 +54,7 @@ func (t *Table) share(d *Dialect) ring.Encoding {
 		panic(fmt.Sprintf("dialect: %s cannot be sent the same as %q", d.Name, d.SameAs))
 	}
 	same := &t.rows[i]
-	d.Encode, d.Presence = same.Encode, same.Presence
+	d.Encode, d.Presence, d.Names = same.Encode, same.Presence, same.Names
 	if d.Open == nil {
 		d.Open = same.Open
 	}

@@ -86,6 +86,48 @@ func TestMercureSubscriptionsCanBeFollowed(t *testing.T) {
 	stranger.heard(t, "without a grant", "end")
 }
 
+// A client that was granted topics finds them in an update, however it has come by it, and no
+// others that were granted to others.
+func TestAlternateTopicsThatWereGranted(t *testing.T) {
+	h := startHub(t, func(c *server.Config) {
+		c.Auth, c.Token.Secrets, c.Mercure.Anonymous = server.AuthToken, []string{userSecret}, false
+	})
+	const header = "Authorization: Bearer "
+	token := header + userToken(t, "u")
+	granted := h.eventsAt("/sse?channel=mine&channel=other&channel=too&format=json", token).opened()
+	same := h.eventsAt("/sse?channel=mine&channel=too&format=json", token).opened()
+	single := h.eventsAt("/sse?channel=mine&format=json", token).opened()
+	ws := h.dialSocket("/ws?channel=other&channel=too&format=json&token="+token[len(header):], nil)
+	h.update("topic", "first", "topic", "mine", "topic", "theirs", "topic", "too", "data", "x")
+	h.update("topic", "first", "topic", "theirs", "topic", "mine", "data", "y")
+	h.update("topic", "other", "topic", "mine", "data", "z")
+	for _, c := range []struct {
+		what string
+		next func() string
+		want []string
+	}{
+		{"of three", func() string { return granted.next().data }, []string{`"first","also":["mine","too"]`, `"first","also":["mine"]`, `"other","also":["mine"]`}},
+		{"of two", func() string { return same.next().data }, []string{`"first","also":["mine","too"]`, `"first","also":["mine"]`, `"other","also":["mine"]`}},
+		{"of one", func() string { return single.next().data }, []string{`"first","also":["mine"]`, `"first","also":["mine"]`, `"other","also":["mine"]`}},
+		{"of a WebSocket", func() string { return ws.next().data }, []string{`"first","also":["too"]`, `"other"`}},
+	} {
+		for _, want := range c.want {
+			if got := c.next(); !strings.HasPrefix(got, `{"channel":`+want+`,"cursor":`) {
+				t.Errorf("%s: %s, want %s", c.what, got, want)
+			}
+		}
+	}
+	got := string(h.do("GET", "/poll?channel=mine&channel=too&cursor=earliest", "", token).body)
+	for _, want := range []string{`{"channel":"first","also":["mine","too"],`, `{"channel":"first","also":["mine"],`, `{"channel":"other","also":["mine"],`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("poll: %s, want %s", got, want)
+		}
+	}
+	if strings.Contains(got, "theirs") {
+		t.Errorf("poll: %s", got)
+	}
+}
+
 // Readers of JSON find the alternate topics of an update that everybody may subscribe to.
 func TestAlternateTopicsInJSON(t *testing.T) {
 	h := startHub(t, func(c *server.Config) { c.Channels = []rules.Rule{{Match: "closed", Subscribe: rules.Token}} })

@@ -2,6 +2,8 @@ package publication
 
 import (
 	"encoding/base64"
+	"maps"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -24,6 +26,28 @@ func Also(e *log.Entry) []string {
 		return nil
 	}
 	return e.Also[:min(n, len(e.Also))]
+}
+
+// Hidden returns the further channels of e that Also leaves out.
+func Hidden(e *log.Entry) []string { return e.Also[len(Also(e)):] }
+
+// Showing returns an entry with the same content, of which Also returns these names of Hidden,
+// too. e is not changed, and shares its data with it.
+func Showing(e *log.Entry, names []string) *log.Entry {
+	shown := slices.Concat(Also(e), names)
+	for _, name := range Hidden(e) {
+		if !slices.Contains(names, name) {
+			shown = append(shown, name)
+		}
+	}
+	other := *e
+	other.Also = shown
+	other.Tags = maps.Clone(e.Tags)
+	if other.Tags == nil {
+		other.Tags = map[string]string{}
+	}
+	other.Tags[log.AlsoTag] = strconv.Itoa(len(Also(e)) + len(names))
+	return &other
 }
 
 // appendAlso appends the member of the further channels of e, unless there is none beside

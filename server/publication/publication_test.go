@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"testing"
 	"unicode/utf8"
 
@@ -60,6 +61,29 @@ func TestAppendJSONIsTheDocumentedObject(t *testing.T) {
 		publication.AppendJSON(make([]byte, 0, publication.SizeHint(e, "a")), e, "a", cursor)
 	}); n > 1 {
 		t.Errorf("%v allocations, want that of the result", n)
+	}
+}
+
+// Some of the hidden channels are shown in another entry, the others stay hidden.
+func TestShowing(t *testing.T) {
+	e := &log.Entry{Channel: "a", Also: []string{"open", "x", "y", "z"}, Data: []byte("1"), Tags: map[string]string{log.AlsoTag: "1", "t": "u"}}
+	if got := publication.Hidden(e); !slices.Equal(got, []string{"x", "y", "z"}) {
+		t.Errorf("hidden: %q", got)
+	}
+	one := publication.Showing(e, []string{"y"})
+	if also, hidden := publication.Also(one), publication.Hidden(one); !slices.Equal(also, []string{"open", "y"}) || !slices.Equal(hidden, []string{"x", "z"}) || one.Tags["t"] != "u" || string(one.Data) != "1" {
+		t.Errorf("%q, hidden %q, %+v", also, hidden, one)
+	}
+	two := publication.Showing(one, []string{"x", "z"})
+	if also := publication.Also(two); !slices.Equal(also, []string{"open", "y", "x", "z"}) || len(publication.Hidden(two)) > 0 {
+		t.Errorf("%q", also)
+	}
+	untagged := &log.Entry{Channel: "a", Also: []string{"x"}}
+	if also := publication.Also(publication.Showing(untagged, []string{"x"})); !slices.Equal(also, []string{"x"}) {
+		t.Errorf("%q", also)
+	}
+	if e.Tags[log.AlsoTag] != "1" || !slices.Equal(e.Also, []string{"open", "x", "y", "z"}) || untagged.Tags != nil {
+		t.Errorf("the entry has changed: %+v, %+v", e, untagged)
 	}
 }
 
