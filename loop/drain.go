@@ -13,8 +13,9 @@ const drainStep = 10 * time.Millisecond
 
 // Drain stops accepting, but for what waits already, sends what is owed, says good-bye (WebSocket 1001, the
 // last answer to polls, the end of event streams) to a number of connections a second
-// (pace), and ends the loops. When ctx ends first, connections that are left are closed
-// as they are.
+// (pace), and ends the loops. When ctx ends first, WebSockets whose turn has come, and which wait
+// for something else than their socket, get their good-bye without it; the others that are left
+// are closed as they are.
 func (g *Group) Drain(ctx context.Context) {
 	g.once.Do(func() {
 		closed := make(chan struct{})
@@ -25,6 +26,9 @@ func (g *Group) Drain(ctx context.Context) {
 		}
 		pace := g.pace(ctx)
 		for g.someLeft(ctx, pace.due(g.loops[0].kernel.Now())) && g.awaitPass(ctx) {
+		}
+		if ctx.Err() != nil {
+			g.lastWords()
 		}
 		g.stop(ctx)
 	})
@@ -97,6 +101,33 @@ func (g *Group) stop(ctx context.Context) {
 		}
 	}
 }
+
+// lastWords says good-bye to WebSockets that are still owed something which the drain does not
+// wait for any longer. It waits for the loops, at most a second.
+func (g *Group) lastWords() {
+	said := make(chan struct{}, len(g.loops))
+	for _, l := range g.loops {
+		l.Post(func() {
+			for slot := range l.used {
+				if c := l.conn(slot); c.state == stateWS && c.flags&flagDrained != 0 && c.isOpen() && l.fan.CaughtUp(slot) {
+					l.closeStream(slot, c, frame.CloseGoingAway, goingAway)
+				}
+			}
+			said <- struct{}{}
+		})
+	}
+	late := time.After(time.Second)
+	for range g.loops {
+		select {
+		case <-said:
+		case <-late:
+			return
+		}
+	}
+}
+
+// goingAway is the reason in good-byes.
+const goingAway = "draining: the server is going away"
 
 // StopAccepting begins a drain: it accepts what waits on the listeners, up to mostLast for
 // each, and closes them. Any goroutine may call it; it does not wait.
@@ -187,7 +218,7 @@ func (l *Loop) sayGoodBye(slot uint32, c *conn) {
 		l.fan.Finish(slot) // not at once if its lane is not empty
 	case stateSSE, stateWS:
 		if l.fan.CaughtUp(slot) && !l.owed(c) && c.flags&flagBacklog == 0 && c.isOpen() { // what was read of it is still published, and replied to
-			l.closeStream(slot, c, frame.CloseGoingAway, "draining: the server is going away")
+			l.closeStream(slot, c, frame.CloseGoingAway, goingAway)
 		}
 	}
 }

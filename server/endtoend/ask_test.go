@@ -440,7 +440,9 @@ func TestADrainDoesNotWaitForTheBackend(t *testing.T) {
 	s.send(false, `{"command":"publish","channel":"b-held","data":"1","id":1}`)
 	p.await("both are held", func() bool { return b.held() == 2 })
 	p.stop()
-	s.closed() // without a close frame, because the limit of the drain has passed
+	if code := s.closed(); code != 1001 {
+		t.Errorf("closed with %d, want 1001: it is owed a reply, but the drain is over", code)
+	}
 	if err := <-said; err.Error() == "status 200" {
 		t.Error("the publication was accepted")
 	}
