@@ -33,13 +33,13 @@ const (
 	Allow = "allow"
 )
 
-// Definition is how the backend is asked, in the configuration.
+// Definition is how Peal asks the backend, in the configuration.
 type Definition struct {
 	URL          string   // https://…, or http://… with AllowPrivate
 	Secret       string   // of the signature
 	SecretFile   string   // file with it
 	On           []string // Actions
-	Channels     []string // patterns of the channels that are asked about; default all
+	Channels     []string // patterns of the channels about which Peal asks; default all
 	Headers      []string // of clients, that the backend gets; default none
 	Timeout      time.Duration
 	TTL          time.Duration // how long an answer about a connection or subscription holds; negative: 0
@@ -107,19 +107,12 @@ func Validate(definitions []Definition) error {
 			continue
 		}
 		if d.URL == "" {
-			fault("has no url: set it to where the backend is asked, as in https://app.example/peal/ask")
+			fault("has no url: set it to the address at which your backend answers, as in https://app.example/peal/ask")
 		} else if err := outbound.CheckURL(d.URL, d.AllowPrivate); err != nil {
 			fault("%v", err)
 		}
-		switch {
-		case d.Secret == "" && d.SecretFile == "":
-			fault("has nothing to sign with: set secret-file or secret")
-		case d.Secret != "" && d.SecretFile != "":
-			fault("sets both secret and secret-file: keep one")
-		case d.Secret != "":
-			if _, err := outbound.ParseSecret(d.Secret); err != nil {
-				fault("%v", err)
-			}
+		if err := outbound.CheckSecret(d.Secret, d.SecretFile, nil); err != nil {
+			fault("%v", err)
 		}
 		if len(d.On) == 0 {
 			fault("asks about nothing: set on to one or more of %s", strings.Join(Actions, ", "))

@@ -3,7 +3,7 @@
 //
 //   - NewClient: a client without proxies and redirects, which connects to public addresses
 //     only unless it is allowed others ([Guard]).
-//   - Sign, ParseSecret: the signature of Standard Webhooks, and its secrets.
+//   - Sign, ParseSecret, CheckSecret: the signature of Standard Webhooks, and its secrets.
 //   - CheckURL, Redacted, Explain: URLs and errors for people, without what may be secret.
 //
 // What is sent, when, and what a response means is left to the packages that send. All

@@ -33,6 +33,32 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+func TestOneSecretSigns(t *testing.T) {
+	const good = "a text of 24 bytes, here"
+	app, none := "7", ""
+	for _, c := range []struct {
+		secret, file string
+		app          *string
+		want         string
+	}{
+		{good, "", nil, ""}, {"", "f", nil, ""}, {good, "", &none, ""}, {"", "f", &none, ""}, {"", "", &app, ""},
+		{"", "", nil, "has nothing to sign with: set secret-file or secret"},
+		{"", "", &none, "has nothing to sign with: set secret-file, secret, or app"},
+		{good, "f", nil, "sets more than one of secret and secret-file: keep one"},
+		{good, "", &app, "sets more than one of secret, secret-file and app: keep one"},
+		{"", "f", &app, "sets more than one of secret, secret-file and app: keep one"},
+		{"short", "", nil, "secret: has 5 bytes: must have 24 to 512, as whsec_ and the output of openssl rand -base64 32"},
+	} {
+		got := ""
+		if err := CheckSecret(c.secret, c.file, c.app); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%q, %q, %v: %q, want %q", c.secret, c.file, c.app, got, c.want)
+		}
+	}
+}
+
 func TestAddressesThatAreNotPublic(t *testing.T) {
 	for _, text := range strings.Fields(`0.0.0.0 10.1.2.3 100.64.0.1 100.127.255.255 127.0.0.1 127.255.255.254 169.254.169.254 172.16.0.1 172.31.255.255
 		192.0.0.1 192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1 198.19.255.255 198.51.100.7 203.0.113.7 224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255

@@ -52,6 +52,34 @@ func ReadSecret(text, file string) ([]byte, error) {
 	return key, nil
 }
 
+// CheckSecret finds out whether requests can be signed: by one of a secret, a file with it, and,
+// where there are apps, the secret of an app. app is nil where there are none. It does not read
+// the file, and the error does not repeat the secret.
+func CheckSecret(secret, file string, app *string) error {
+	set, choice, names := 0, "secret-file or secret", "secret and secret-file"
+	for _, text := range []string{secret, file} {
+		if text != "" {
+			set++
+		}
+	}
+	if app != nil {
+		choice, names = "secret-file, secret, or app", "secret, secret-file and app"
+		if *app != "" {
+			set++
+		}
+	}
+	switch {
+	case set == 0:
+		return errors.New("has nothing to sign with: set " + choice)
+	case set > 1:
+		return errors.New("sets more than one of " + names + ": keep one")
+	case secret != "":
+		_, err := ParseSecret(secret)
+		return err
+	}
+	return nil
+}
+
 // Sign is the signature of Standard Webhooks, version 1: the HMAC of id, time (seconds since
 // 1970) and body, with points between them.
 func Sign(secret []byte, id, at string, body []byte) string {

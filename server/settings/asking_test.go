@@ -41,13 +41,13 @@ func TestAskingIsPrintedWithoutSecrets(t *testing.T) {
 func TestMistakesInAsking(t *testing.T) {
 	const rest = "\n    on: [connect]\n    secret: 123456789012345678901234\n"
 	for text, want := range map[string]string{
-		"  - on: [connect]\n    secret: 123456789012345678901234\n":                            "has no url: set it to where the backend is asked",
+		"  - on: [connect]\n    secret: 123456789012345678901234\n":                            "has no url: set it to the address at which your backend answers",
 		"  - url: http://x.example" + rest:                                                     "use https, or set allow-private: true",
 		"  - url: https://x.example\n    on: [conect]\n    secret: 123456789012345678901234\n": `unknown action "conect"; did you mean connect?`,
 		"  - url: https://x.example\n    secret: 123456789012345678901234\n":                   "asks about nothing: set on",
 		"  - url: https://x.example\n    on: [connect]\n":                                      "has nothing to sign with: set secret-file or secret",
 		"  - url: https://x.example\n    on: [connect]\n    secret: hidden\n":                  "must have 24 to 512",
-		"  - url: https://x.example\n    secret-file: /x" + rest:                               "sets both secret and secret-file",
+		"  - url: https://x.example\n    secret-file: /x" + rest:                               "sets more than one of secret and secret-file",
 		"  - url: https://x.example\n    headers: [\"a b\"]" + rest:                            "must be the name of a header",
 		"  - url: https://x.example\n    channels: [\"\\\\x\"]" + rest:                         "channels",
 		"  - url: https://x.example\n    on-error: maybe" + rest:                               `on-error "maybe": must be deny or allow`,

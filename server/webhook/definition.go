@@ -109,7 +109,7 @@ func Validate(definitions []Definition) error {
 		if slices.Contains(d.Events, Publication) && len(d.Channels) == 0 {
 			fault("wants publications, and has no channels: set channels to patterns of those that it is to get, as in channels: [\"orders.*\"]")
 		}
-		if err := d.checkSecret(); err != nil {
+		if err := outbound.CheckSecret(d.Secret, d.SecretFile, &d.App); err != nil {
 			fault("%v", err)
 		}
 	}
@@ -122,25 +122,6 @@ func unknownEvent(name string) string {
 		return fmt.Sprintf("events: unknown event %q; did you mean %s? (%s)", name, near, known)
 	}
 	return fmt.Sprintf("events: unknown event %q: must be one of %s", name, known)
-}
-
-func (d *Definition) checkSecret() error {
-	set := 0
-	for _, s := range []string{d.Secret, d.SecretFile, d.App} {
-		if s != "" {
-			set++
-		}
-	}
-	switch {
-	case set == 0:
-		return errors.New("has nothing to sign with: set secret-file, secret, or app")
-	case set > 1:
-		return errors.New("sets more than one of secret, secret-file and app: keep one")
-	case d.Secret != "":
-		_, err := outbound.ParseSecret(d.Secret)
-		return err
-	}
-	return nil
 }
 
 // secret is what signs, of an endpoint without an app.
