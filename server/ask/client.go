@@ -44,7 +44,7 @@ type Client struct {
 
 	running sync.WaitGroup // goroutines that ask; not added to behind ended
 
-	settings atomic.Pointer[settings] // nil: the backend is not asked
+	settings atomic.Pointer[settings] // nil: Peal does not ask
 	counts   counts
 
 	mu      sync.Mutex
@@ -65,7 +65,7 @@ type asking struct {
 	done     []func(*Answer)
 }
 
-// New returns a client that asks about nothing: see Use. now is time.Now outside tests.
+// New returns a client that asks nothing before Prepare. now is time.Now outside tests.
 func New(report *slog.Logger, now func() time.Time) *Client {
 	c := &Client{report: report, now: now, waiting: map[share.Key]int{}, joined: map[Key]*asking{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -82,8 +82,8 @@ func (c *Client) Close() {
 	c.running.Wait()
 }
 
-// Prepare reads what a definition names, and returns what puts it in force: answers to what
-// was asked before do not count then. Definitions are valid; none: the backend is not asked.
+// Prepare reads what a definition names, and returns what puts it in force: answers to
+// earlier questions do not count then. Definitions are valid; none: Peal does not ask.
 func (c *Client) Prepare(all []Definition) (use func(), err error) {
 	before := c.settings.Load()
 	if len(all) == 0 {
@@ -124,10 +124,10 @@ func (c *Client) Prepare(all []Definition) (use func(), err error) {
 	}, nil
 }
 
-// IsActive reports whether the backend is asked about anything.
+// IsActive reports whether Peal asks the backend at all.
 func (c *Client) IsActive() bool { return c != nil && c.settings.Load() != nil }
 
-// IsOn reports whether the backend is asked about an action at all.
+// IsOn reports whether Peal asks the backend about an action on any channel.
 func (c *Client) IsOn(a Action) bool {
 	if c == nil {
 		return false
@@ -136,7 +136,7 @@ func (c *Client) IsOn(a Action) bool {
 	return s != nil && s.on[a]
 }
 
-// Covers reports whether the backend is asked about an action on a channel.
+// Covers reports whether Peal asks the backend about an action on a channel.
 func (c *Client) Covers(a Action, channel string) bool {
 	if c == nil {
 		return false
@@ -158,7 +158,7 @@ func (s *settings) covers(a Action, channel string) bool {
 }
 
 // Headers are the names of the headers of clients that the backend gets, in lower case; nil
-// also if it is not asked. Nobody may change them.
+// also if Peal does not ask. Nobody may change them.
 func (c *Client) Headers() []string {
 	if c == nil {
 		return nil
@@ -169,7 +169,7 @@ func (c *Client) Headers() []string {
 	return nil
 }
 
-// NewCall makes a question one that can be asked; nil if the backend is not asked any more.
+// NewCall makes the Call of a question; nil if Peal does not ask any more.
 // q is lent.
 func (c *Client) NewCall(q *Question) *Call {
 	s := c.settings.Load()

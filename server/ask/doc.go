@@ -15,7 +15,7 @@
 // unless on-error is allow. A question for which there was no place in the queue, or whose
 // time passed there, refuses always: else whoever can fill the queue could open the door.
 //
-// Package permit decides what is asked and when (permit.Gate.Decide). Nothing here blocks its
+// Package permit decides what Peal asks and when (permit.Gate.Decide). Nothing here blocks its
 // caller: answers come on other goroutines, and loops let the client wait meanwhile
 // (httpapi.exchange.asks for requests, package parking for messages).
 package ask

@@ -13,7 +13,7 @@ import (
 type Question struct {
 	Action    Action   `json:"-"`
 	Transport string   `json:"transport"`
-	Channels  []string `json:"channels,omitempty"` // those that are asked about; of Connect those of the URL
+	Channels  []string `json:"channels,omitempty"` // those that the question is about; of Connect those of the URL
 
 	User    string `json:"user,omitempty"`   // proven, by a token or by an earlier answer
 	Client  string `json:"client,omitempty"` // the name that it gives itself
@@ -37,11 +37,11 @@ type form struct {
 	Base64 []byte  `json:"data_base64,omitempty"`
 }
 
-// Key is what an answer is found by: the digest of a question and of the configuration that it
-// was asked under.
+// Key is what an answer is found by: the digest of a question and of the configuration in
+// force when it was made.
 type Key [sha256.Size]byte
 
-// Call is a question ready to be asked. Fixed.
+// Call is a question ready to be sent. Fixed.
 type Call struct {
 	Key    Key
 	action Action

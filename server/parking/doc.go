@@ -1,4 +1,4 @@
-// Package parking keeps what a client has sent while the backend is asked about it (package
+// Package parking keeps what a client has sent while Peal asks the backend about it (package
 // ask), and goes on when the answer is there.
 //
 // Its noun is the [Lot], of one event loop. It parks one message of a connection at a time, and

@@ -53,8 +53,8 @@
 // private ones and publishing need a token that selects the topic. Its tokens have no
 // patterns but topic selectors, and are good for such requests only.
 //
-// The check "ask" is the backend's word (package ask), which comes last, so that the backend is
-// asked about nothing that is refused anyway: it takes away, and grants nothing. Decide does
+// The check "ask" is the backend's word (package ask), which comes last, so that Peal asks
+// about nothing that it refuses anyway: it takes away, and grants nothing. Decide does
 // not wait for it. It returns ErrAsk, and the same request is decided again with the answer;
 // the check "rate" is left out then. Only presence, which takes room, comes behind it.
 //
