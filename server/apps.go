@@ -64,6 +64,23 @@ func (s *Server) endUnserved(ctx context.Context) error {
 	return nil
 }
 
+// connectionsOfApps is how many connections each app has on this node, by its id.
+func (s *Server) connectionsOfApps() map[string]int {
+	n := map[string]int{}
+	for _, a := range s.apps.Load().All() {
+		n[a.ID] = int(a.Connections.Load())
+	}
+	return n
+}
+
+// connectionsElsewhere is how many connections an app has on other nodes.
+func (s *Server) connectionsElsewhere(a *app.App) int {
+	if s.cluster == nil {
+		return 0
+	}
+	return s.cluster.Elsewhere(a.ID)
+}
+
 // fallback is the limits of sessions over plain HTTP.
 func (c Config) fallback() xhr.Limits {
 	return xhr.Limits{Sessions: c.FallbackSessions, PerAddress: c.ofShare(c.FallbackSessions)}

@@ -43,7 +43,7 @@ func (s *Server) shareLog(orders *control.Control) {
 		return
 	}
 	c := s.config
-	s.cluster = cluster.New(l, cluster.Config{Name: c.nodeName(), Version: c.Version, Lease: c.NodeLease, Connections: s.connections, Now: time.Now, Log: c.Log})
+	s.cluster = cluster.New(l, cluster.Config{Name: c.nodeName(), Version: c.Version, Lease: c.NodeLease, Connections: s.connections, Groups: s.connectionsOfApps, Now: time.Now, Log: c.Log})
 	s.sharePresence(l.Node(), s.cluster)
 	if t, ok := l.(log.Timed); ok {
 		t.OnTiming(s.cluster.Time)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"peal/loadtest/redisd"
 	"peal/server"
 	"peal/server/apikey"
+	"peal/server/app"
 	"peal/server/cluster"
 	"peal/server/log"
 	"peal/server/log/fake"
@@ -373,6 +375,49 @@ func TestNodesKnowOneAnother(t *testing.T) {
 		t.Errorf("failing: %q", got)
 	}
 	a.stop() // and does not wait for the log
+}
+
+// The number of an app's connections is that of all nodes.
+func TestConnectionsOfAnAppAreThoseOfAllNodes(t *testing.T) {
+	store := fake.New(time.Now)
+	withApp := func(c server.Config) server.Config {
+		c.App = "7:app-key:an-app-secret-of-tests"
+		return over(store)(c)
+	}
+	a, b := startNode(t, withApp, "a"), startNode(t, withApp, "b")
+	connect := func(n *oneNode, times int) {
+		for range times {
+			conn, err := net.Dial("tcp", n.Addrs()[0].String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+			fmt.Fprintf(conn, "GET /app/app-key?protocol=7 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+			_ = conn.SetReadDeadline(time.Now().Add(patience))
+			if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, " 101 ") {
+				t.Fatalf("%q, %v", line, err)
+			}
+		}
+	}
+	connect(a, 1)
+	connect(b, 2)
+	apps, err := app.New([]app.Definition{{ID: "7", Key: "app-key", Secret: "an-app-secret-of-tests"}}, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []*oneNode{a, b} {
+		got := ""
+		for end := time.Now().Add(patience); got != `{"connections":3}` && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			query, err := apps.ByID("7").Sign(app.Request{Method: "GET", Path: "/apps/7/connections"}, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = n.ask("GET", "/apps/7/connections?"+query, "")
+		}
+		if got != `{"connections":3}` {
+			t.Errorf("%s, want 3 connections", got)
+		}
+	}
 }
 
 func TestNodeSettingsAreChecked(t *testing.T) {

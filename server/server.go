@@ -258,7 +258,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.directory(), Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
 		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
-		Identity: s.identity(c), Ask: s.asking, Apps: apps, CacheMissed: s.hooks.Missed, Streams: streams, Adopter: s.loops, Buckets: s.buckets, Users: s.users, Proxies: s.proxies, AddressFull: s.loops.AddressFull, NoMemory: &s.noMemory, Stale: &s.stale,
+		Identity: s.identity(c), Ask: s.asking, Apps: apps, CacheMissed: s.hooks.Missed, Streams: streams, Adopter: s.loops, Buckets: s.buckets, Users: s.users, Proxies: s.proxies, AddressFull: s.loops.AddressFull, ConnectionsElsewhere: s.connectionsElsewhere, NoMemory: &s.noMemory, Stale: &s.stale,
 		Subscriptions: s.subscriptions,
 		MessageLimit:  c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
 	}

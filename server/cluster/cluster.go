@@ -39,6 +39,10 @@ type Config struct {
 	// take as long as a loop takes to answer.
 	Connections func() int
 
+	// Groups is how many connections each of at most MostGroups groups has, with names of at most
+	// MaxNameBytes, for Cluster.Elsewhere; nil: there are none.
+	Groups func() map[string]int
+
 	Now func() time.Time // with the monotonic clock; time.Now outside tests
 	Log *slog.Logger
 }
@@ -270,11 +274,16 @@ func (c *Cluster) accuse(m *message) {
 // applied it, or with the reason why it is not in the log.
 func (c *Cluster) beat(connections int, done func(error)) {
 	progress, now := c.log.Progress(), c.config.Now()
+	var groups map[string]int
+	if c.config.Groups != nil {
+		groups = c.config.Groups()
+	}
 	c.mu.Lock()
 	m := message{
 		id: c.self, name: c.config.Name, version: c.config.Version, reads: Newest, writes: uint64(c.formatLocked()),
 		head: progress.Head, connections: uint64(connections), started: uint64(c.started.UnixMilli()),
 		behind: uint64(max(0, now.Sub(progress.Current).Milliseconds())), hello: c.again,
+		groups: groups,
 	}
 	c.beating, c.lastBeat = true, now
 	c.mu.Unlock()

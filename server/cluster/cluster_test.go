@@ -43,6 +43,7 @@ type node struct {
 	*cluster.Cluster
 	log    *fake.Node
 	events []string // what it was called for
+	groups map[string]int
 	report bytes.Buffer
 }
 
@@ -50,7 +51,7 @@ type node struct {
 func (w *world) open(name string) *node {
 	w.t.Helper()
 	n := &node{log: w.store.Open()}
-	n.Cluster = cluster.New(n.log, cluster.Config{Name: name, Version: "1.2", Lease: 5 * time.Second, Connections: func() int { return 7 }, Now: w.now, Log: slog.New(slog.NewTextHandler(&n.report, nil))})
+	n.Cluster = cluster.New(n.log, cluster.Config{Name: name, Version: "1.2", Lease: 5 * time.Second, Connections: func() int { return 7 }, Groups: func() map[string]int { return n.groups }, Now: w.now, Log: slog.New(slog.NewTextHandler(&n.report, nil))})
 	n.OnHello(func(id uint64) { n.events = append(n.events, fmt.Sprintf("hello %016x", id)) })
 	n.OnGone(func(id uint64) { n.events = append(n.events, fmt.Sprintf("gone %016x", id)) })
 	if err := n.log.Start(n.Cluster, n.Restore); err != nil {
@@ -273,6 +274,49 @@ func TestMalformedEntriesAreSkipped(t *testing.T) {
 	w.expect("a live, b live", a)
 	if s := a.Status(cluster.Log{}); s.Skipped != uint64(len(bad)) {
 		t.Errorf("%d skipped", s.Skipped)
+	}
+}
+
+// Each node knows how many connections a group has on the others that live.
+func TestGroupsOfOtherNodes(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := w.start("a"), w.start("b"), w.start("c")
+	a.groups = map[string]int{"x": 100, "none": 0}
+	b.groups = map[string]int{"x": 3, "y": 2}
+	c.groups = map[string]int{"x": 4}
+	w.pass(2*time.Second, a, b, c)
+	check := func(what string, n *node, group string, want int) {
+		t.Helper()
+		if got := n.Elsewhere(group); got != want {
+			t.Errorf("%s: node %s has %d of %s elsewhere, want %d", what, n.Status(cluster.Log{}).Self, got, group, want)
+		}
+	}
+	check("all live", a, "x", 7)
+	check("all live", a, "y", 2)
+	check("all live", b, "x", 104)
+	check("all live", b, "y", 0)
+	check("all live", a, "none", 0)
+	c.groups = nil
+	w.pass(2*time.Second, a, b, c)
+	check("c has none", a, "x", 3)
+	c.groups = map[string]int{"x": 4}
+	w.pass(2*time.Second, a, b, c)
+	if err := b.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("b has left", a, "x", 4)
+	check("b has left", a, "y", 0)
+	w.pass(20*time.Second, a)
+	check("c is dead", a, "x", 0)
+	// As many as there may be, and then one more, which is skipped.
+	for i, data := range [][]byte{cluster.Groups(88, cluster.MostGroups), cluster.Groups(89, cluster.MostGroups+1), append(cluster.Heartbeat(90, "d", 1), 13, 3, 1, 'x', 0x80)} {
+		if err := a.log.Append([]*log.Entry{{Kind: log.KindControl, Event: "node", Data: data}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		check("foreign", a, "g7", 7)
+		if got := a.Status(cluster.Log{}).Skipped; got != uint64(i) {
+			t.Errorf("%d skipped, want %d", got, i)
+		}
 	}
 }
 

@@ -116,6 +116,19 @@ func (c *Cluster) Status(l Log) Status {
 	return s
 }
 
+// Elsewhere is how many connections a group has on other nodes that live, as of their last
+// heartbeats.
+func (c *Cluster) Elsewhere(group string) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.members {
+		if m.state == Live && m.id != c.self {
+			n += m.groups[group]
+		}
+	}
+	return n
+}
+
 // States is how many nodes are in each state.
 func (s Status) States() map[string]uint64 {
 	n := map[string]uint64{}

@@ -3,6 +3,9 @@ package cluster
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
+	"math"
+	"slices"
 
 	"peal/server/pattern"
 )
@@ -35,6 +38,8 @@ type message struct {
 	behind      uint64 // milliseconds since it knew that it had applied everything
 	hello       bool
 
+	groups map[string]int // parts of connections by name, such as those of an app; nil for none
+
 	upto uint64 // with eventDead: the last heartbeat that the author knows
 	by   uint64 // with eventDead: the author
 }
@@ -55,10 +60,14 @@ const (
 	tagHello       = 10
 	tagUpto        = 11
 	tagBy          = 12
+	tagGroups      = 13 // for each: length of the name (uvarint), name, connections
 )
 
 // MaxNameBytes is how long the name of a node may be, and the version of its program.
 const MaxNameBytes = 128
+
+// MostGroups is how many groups of connections a node may report.
+const MostGroups = 1000
 
 // errMessage: the data is damaged, or of a later version.
 var errMessage = errors.New("cluster: an entry about a node is damaged, or of a later version of Peal")
@@ -93,9 +102,41 @@ func (m *message) append(dst []byte) []byte {
 	if m.hello {
 		number(tagHello, 1)
 	}
+	text(tagGroups, string(appendGroups(nil, m.groups)))
 	number(tagUpto, m.upto)
 	number(tagBy, m.by)
 	return dst
+}
+
+// appendGroups appends those that have connections.
+func appendGroups(dst []byte, groups map[string]int) []byte {
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		if n := groups[name]; n > 0 {
+			dst = append(binary.AppendUvarint(dst, uint64(len(name))), name...)
+			dst = binary.AppendUvarint(dst, uint64(n))
+		}
+	}
+	return dst
+}
+
+// parseGroups reads what appendGroups has written.
+func parseGroups(b []byte) (groups map[string]int, ok bool) {
+	for len(b) > 0 {
+		length, n := binary.Uvarint(b)
+		if n <= 0 || length > uint64(len(b)-n) || length > MaxNameBytes || len(groups) == MostGroups {
+			return nil, false
+		}
+		name, rest := string(b[n:n+int(length)]), b[n+int(length):]
+		count, n := binary.Uvarint(rest)
+		if n <= 0 || count > math.MaxInt32 {
+			return nil, false
+		}
+		if groups == nil {
+			groups = map[string]int{}
+		}
+		groups[name], b = int(count), rest[n:]
+	}
+	return groups, true
 }
 
 // parse reads a whole message. It keeps nothing of b.
@@ -163,6 +204,9 @@ func (m *message) set(tag uint64, value []byte) (ok bool) {
 		return number(&m.upto)
 	case tagBy:
 		return number(&m.by)
+	case tagGroups:
+		m.groups, ok = parseGroups(value)
+		return ok
 	}
 	return true
 }

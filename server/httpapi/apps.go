@@ -182,7 +182,7 @@ func (p *appsAPI) terminate(x *exchange) {
 	end.end(x, Disconnected, func(front *Front, session uint64) bool { return front.Dismiss(session, clients) })
 }
 
-// connections tells how many connections of the app this server has.
+// connections tells how many connections the app has, on all nodes.
 func (p *appsAPI) connections(x *exchange) {
 	a, err := p.verified(x)
 	if err != nil {
@@ -195,7 +195,11 @@ func (p *appsAPI) connections(x *exchange) {
 	if !x.permits(q) {
 		return
 	}
-	body := strconv.AppendInt([]byte(`{"connections":`), a.Connections.Load(), 10)
+	n := a.Connections.Load()
+	if p.deps.ConnectionsElsewhere != nil {
+		n += int64(p.deps.ConnectionsElsewhere(a))
+	}
+	body := strconv.AppendInt([]byte(`{"connections":`), n, 10)
 	x.reply(200, response.JSON, response.NoStore, append(body, '}'))
 }
 

@@ -157,6 +157,9 @@ type Deps struct {
 	Buckets   *rate.Table
 	Monotonic func() time.Duration
 
+	// ConnectionsElsewhere is how many connections an app has on other nodes. nil: there are none.
+	ConnectionsElsewhere func(a *app.App) int
+
 	// AddressFull is permit.Gate.AddressFull. nil: no address is limited.
 	AddressFull func(netip.Addr) bool
 
