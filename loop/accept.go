@@ -121,7 +121,7 @@ const mostPause = time.Second
 // place gives the socket to the loop with the fewest connections, also if it is only
 // to be refused there.
 func (a *acceptor) place(s Arrival) {
-	least, total := 0, int32(0)
+	least, total := 0, a.group.reserved.Load()
 	for i, l := range a.group.loops {
 		n := l.load.Load()
 		total += n

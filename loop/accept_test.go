@@ -93,6 +93,39 @@ func TestConnectionLimitRefusesAndRecovers(t *testing.T) {
 	}
 }
 
+// What is reserved counts as connections, and there is room for it only beside those that are open.
+func TestReservedDescriptorsCount(t *testing.T) {
+	onlyPlain(t)
+	s := start(t, options{config: loop.Config{MaxConnections: 3}})
+	first := s.dial()
+	first.echo()
+	if !s.group.Reserve() || s.group.Reserve() {
+		t.Fatal("beside one connection of three, there is not room for one more with its connection")
+	}
+	s.dial().echo()
+	c := s.dial()
+	c.send("echo out\n")
+	c.expect("refused: connections")
+	c.expectEnd()
+	s.group.Release()
+	s.dial().echo()
+	if s.group.Reserve() {
+		t.Error("reserved beside three connections")
+	}
+	first.Close()
+	s.awaitConnections(2)
+	if s.group.Reserve() {
+		t.Error("reserved without room for its connection")
+	}
+	if !t.Failed() {
+		s.group.LimitAdmission(loop.Config{MaxConnections: 4})
+		if !s.group.Reserve() {
+			t.Error("not reserved with room for both")
+		}
+		s.group.Release()
+	}
+}
+
 // exhaustedServer is the server of TestDescriptorExhaustion, in a process with
 // few descriptors. It prints its address, then its Stats whenever it is asked.
 func exhaustedServer() int {

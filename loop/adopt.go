@@ -1,5 +1,22 @@
 package loop
 
+// Reserve counts a descriptor of this process among the connections, if there is room for it and
+// for one connection more; Release must follow. Any goroutine may call it; those that ask at the
+// same moment may all find room.
+func (g *Group) Reserve() (ok bool) {
+	total := int(g.reserved.Add(1))
+	for _, l := range g.loops {
+		total += int(l.load.Load())
+	}
+	if ok = g.admission.Room(total); !ok {
+		g.reserved.Add(-1)
+	}
+	return ok
+}
+
+// Release ends a Reserve.
+func (g *Group) Release() { g.reserved.Add(-1) }
+
 // Adopt makes a connected socket that this process has made itself a connection of a loop, and
 // a stream from its first byte: what is written to the stream can be read at the other end of the socket. It is not
 // counted with its address. begin is called once, on the loop's goroutine, and returns

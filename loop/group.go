@@ -26,6 +26,7 @@ type Group struct {
 	dismissals atomic.Int32 // under way
 	drainRate  atomic.Int64 // Config.DrainRate
 	goodbyes   atomic.Int64 // that a drain may still say now
+	reserved   atomic.Int32 // descriptors that Reserve counts
 }
 
 // Parts is what the loops of a Group serve.

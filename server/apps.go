@@ -82,8 +82,8 @@ func (s *Server) connectionsElsewhere(a *app.App) int {
 }
 
 // fallback is the limits of sessions over plain HTTP.
-func (c Config) fallback() xhr.Limits {
-	return xhr.Limits{Sessions: c.FallbackSessions, PerAddress: c.ofShare(c.FallbackSessions)}
+func (s *Server) fallback(c Config) xhr.Limits {
+	return xhr.Limits{Sessions: c.FallbackSessions, PerAddress: c.ofShare(c.FallbackSessions), Descriptors: s.loops}
 }
 
 // recountEvery is how often loops look for numbers of subscribers to tell.

@@ -253,7 +253,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	s.dismisser = &dismisser{loops: s.loops}
 	s.subscriptions = c.newSubscriptions()
 	s.buckets, s.users = rate.New(rate.Buckets), permit.NewUsers()
-	streams := xhr.NewSessions(c.fallback(), s.loops)
+	streams := xhr.NewSessions(s.fallback(c), s.loops)
 	s.closers.add("end the sessions over plain HTTP", func() error { streams.Close(); return nil })
 	deps := httpapi.Deps{
 		Log: s.log, Hub: s.directory(), Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,

@@ -144,6 +144,13 @@ func (a *Admission) Full(key uint64) bool {
 	return a.limits.PerAddress > 0 && a.counts.Of(key) >= a.limits.PerAddress
 }
 
+// Room reports whether a connection would be admitted beside open others, but for its address.
+func (a *Admission) Room(open int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.pressed && open < a.limits.Connections
+}
+
 // Leave ends a connection that was counted.
 func (a *Admission) Leave(key uint64) {
 	a.mu.Lock()

@@ -189,7 +189,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Admission.PerAddress }},
 			{Name: "max-connections-per-user", Live: true, Help: "streams, polls and WebSockets of one user (sub of the token) at a time, 0 for no limit, beyond it 429 or close 4429; raising it lets one user leave less room for the others", off: true, Max: many,
 				field: func(c *server.Config) any { return &c.HTTP.UserConnections }},
-			{Name: "fallback-sessions", Help: "sessions of Pusher clients over plain HTTP (xhr_streaming, xhr_polling) at a time; beyond it, or beyond the address-share of one address, close 4100; raising it costs about 12 KiB and two descriptors for each, and a connection of max-connections beside that of the client", Min: 1, Max: many,
+			{Name: "fallback-sessions", Help: "sessions of Pusher clients over plain HTTP (xhr_streaming, xhr_polling) at a time; beyond it, or beyond the address-share of one address, close 4100; raising it costs about 12 KiB for each, up to 40 KiB and three times its longest message while it receives, and two connections of max-connections beside that of the client", Min: 1, Max: many,
 				field: func(c *server.Config) any { return &c.FallbackSessions }},
 			{Name: "accept-rate", Live: true, Help: "new connections of all addresses, as in 1000/s burst 2000, or off; beyond it new connections wait in the backlog of the kernel; raising it lets a storm of new connections take more processor time from those that are open",
 				field: func(c *server.Config) any { return &c.Admission.Rate }},

@@ -331,6 +331,56 @@ func TestASessionHasOneReceiver(t *testing.T) {
 	w.begin("fourth", false)
 }
 
+// descriptors has room for so many.
+type descriptors struct {
+	room  int
+	mu    sync.Mutex
+	taken int
+}
+
+func (d *descriptors) Reserve() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.taken == d.room {
+		return false
+	}
+	d.taken++
+	return true
+}
+
+func (d *descriptors) Release() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.taken--
+}
+
+func (d *descriptors) now() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.taken
+}
+
+// A session takes a descriptor of the server while it is open, and is refused if there is none.
+func TestSessionsTakeDescriptors(t *testing.T) {
+	d := &descriptors{room: 2}
+	w := newWorld(t, Limits{Descriptors: d})
+	w.begin("first", false)
+	w.begin("second", true)
+	if _, err := w.open("third", w.receiver(false)); err != errNoRoom || w.table.Len() != 2 {
+		t.Errorf("a third one: %v, %d sessions", err, w.table.Len())
+	}
+	if taken, err := w.open("first", w.receiver(false)); !taken || err != nil || d.now() != 2 {
+		t.Errorf("opened twice: %v, %v, %d descriptors", taken, err, d.now())
+	}
+	w.table.Find("first", "").End()
+	w.ends("first")
+	w.begin("third", false)
+	w.table.Close()
+	if n := d.now(); n != 0 {
+		t.Errorf("%d descriptors are still counted", n)
+	}
+}
+
 func TestMessagesThatWaitAreLimited(t *testing.T) {
 	s := &Session{}
 	if !s.Enter(63, 1) || s.Enter(2, 1) || !s.Enter(1, 1) {

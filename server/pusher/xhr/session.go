@@ -271,7 +271,9 @@ type source struct {
 	told  bool // the last line was that of the end
 }
 
-const leastRead, mostRead = 4 << 10, 64 << 10
+// A read is short, because the buffer of the pair is, and because what is read is kept until a client
+// takes it.
+const leastRead, mostRead = 4 << 10, socketBytes
 
 // read waits for bytes and appends the lines that are whole to dst.
 func (in *source) read(f *os.File, dst []byte) []byte {

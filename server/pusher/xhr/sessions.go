@@ -48,11 +48,19 @@ type Limits struct {
 	Sessions   int           // at a time, 10,000
 	PerAddress int           // of one share, as many as Sessions
 	Patience   time.Duration // how long a session lives without a request that receives, 15 s
+
+	// Descriptors counts the one that a session has beside its stream: a loop.Group. nil: nothing
+	// counts it.
+	Descriptors interface {
+		Reserve() (ok bool)
+		Release()
+	}
 }
 
 // Found where a session would be opened. A client comes back after a second.
 var (
 	errFull        = &refusal.Error{Status: 503, Code: "too_many_connections", Message: "the server has as many sessions over plain HTTP as it may have (fallback-sessions): try again later"}
+	errNoRoom      = &refusal.Error{Status: 503, Code: "too_many_connections", Message: "the server has as many connections as it may have (max-connections), of which each session over plain HTTP takes two beside that of its client: try again later"}
 	errAddressFull = &refusal.Error{Status: 429, Code: "too_many_connections", Message: "this address has as many sessions over plain HTTP as it may have (fallback-sessions, address-share): try again later"}
 )
 
@@ -108,10 +116,13 @@ func (t *Sessions) Open(name Name, origin string, by share.Key, r *Receiver, sta
 		return false, errFull
 	case t.ledger.Held(by) >= t.limits.PerAddress:
 		return false, errAddressFull
+	case !t.reserve():
+		return false, errNoRoom
 	}
 	s, err := newSession(t, name, origin, start)
 	if err != nil {
-		return false, errFull
+		t.unreserve()
+		return false, errNoRoom
 	}
 	s.account = t.ledger.Open(by)
 	t.ledger.Add(s.account, 1)
@@ -123,6 +134,16 @@ func (t *Sessions) Open(name Name, origin string, by share.Key, r *Receiver, sta
 		t.forget(s)
 	})
 	return false, nil
+}
+
+func (t *Sessions) reserve() (ok bool) {
+	return t.limits.Descriptors == nil || t.limits.Descriptors.Reserve()
+}
+
+func (t *Sessions) unreserve() {
+	if t.limits.Descriptors != nil {
+		t.limits.Descriptors.Release()
+	}
 }
 
 // Receive makes r the receiver of a session. ok is false if it has another one, which still
@@ -171,6 +192,7 @@ func (t *Sessions) release(r *Receiver) {
 }
 
 func (t *Sessions) forget(s *Session) {
+	t.unreserve()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.byName, s.name)
