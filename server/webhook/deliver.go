@@ -9,10 +9,12 @@ import (
 	"peal/server/log"
 )
 
-// Limits of a batch. An entry is in one batch: one that is larger is alone.
+// Limits of a batch. An entry is in one batch: one that is larger is alone. The bytes are those of
+// the body: a proxy before an endpoint refuses what is too long for it, and then nothing that comes
+// behind would be delivered for as long as RetryFor.
 const (
 	MostEvents = 100
-	MostBytes  = 256 << 10 // sizes of its entries: log.Entry.Size
+	MostBytes  = 256 << 10 // of its events in JSON
 
 	// A cursor that has passed that many entries without an event is stored, so that a restart
 	// need not read them again, and their removal is no gap.
@@ -189,7 +191,9 @@ func (d *deliverer) fill(b *batch, entries []*log.Entry) (full bool) {
 		if added == 0 {
 			continue
 		}
-		bytes += e.Size()
+		for i := len(events); i < len(b.events); i++ {
+			bytes += b.events[i].bytes()
+		}
 		if len(events) > 0 && (len(b.events) > MostEvents || bytes > MostBytes) {
 			b.events, b.newest = events, newest
 			return true

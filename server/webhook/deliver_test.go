@@ -54,6 +54,35 @@ func TestPublicationsAreDeliveredInOrder(t *testing.T) {
 	}
 }
 
+// A request has no more bytes than it may, however long its messages are in JSON: an endpoint behind a
+// proxy that takes 1 MiB receives all of them.
+func TestRequestsAreBoundedInBytes(t *testing.T) {
+	const proxy = 1 << 20
+	v := newReceiver(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > proxy {
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+		}
+	})
+	r := start(t, config(memory.Open(time.Now), definition(v.URL)))
+	r.ready(t)
+	var batch []*log.Entry
+	for range 12 {
+		batch = append(batch, &log.Entry{Channel: "a", Data: []byte(strings.Repeat("\x01", 60_000))})
+	}
+	if err := r.log.Append(batch, nil); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "12 events", func() bool { return r.Stats().Webhooks[0].Delivered == 12 })
+	if s := r.Stats().Webhooks[0]; s.Failed != 0 {
+		t.Errorf("%d attempts failed: %s", s.Failed, s.Reason)
+	}
+	for _, q := range v.requests() {
+		if events := q.events(t); len(q.body) > webhook.MostBytes+1024 && len(events) > 1 {
+			t.Errorf("a request of %d bytes with %d events", len(q.body), len(events))
+		}
+	}
+}
+
 // A receiver that fails in every way gets all of it all the same, repeats with the same id and
 // body, and in order.
 func TestAReceiverThatFailsMissesNothing(t *testing.T) {

@@ -2,11 +2,13 @@ package webhook
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"peal/server/log"
 )
@@ -27,6 +29,37 @@ type event struct {
 	Upto        string  `json:"upto,omitempty"`
 	Cursor      string  `json:"cursor,omitempty"`
 	Time        int64   `json:"time_ms,omitempty"`
+}
+
+// bytes is how long the event is in a body, or a little more.
+func (k *event) bytes() int {
+	n := eventBytes + textBytes(k.Channel) + textBytes(k.User) + textBytes(k.Event) + base64.StdEncoding.EncodedLen(len(k.Base64))
+	if k.Data != nil {
+		n += textBytes(*k.Data)
+	}
+	return n
+}
+
+// eventBytes is at most what an event has beside its texts: names, punctuation, numbers, cursors.
+const eventBytes = 512
+
+// textBytes is how long a text is in JSON, without quotes.
+func textBytes(text string) (n int) {
+	for _, c := range text {
+		n += runeBytes(c)
+	}
+	return n
+}
+
+// runeBytes is how long a character is in a JSON string as encoding/json writes it.
+func runeBytes(c rune) int {
+	switch {
+	case c == '"' || c == '\\' || c == '\n' || c == '\r' || c == '\t':
+		return 2
+	case c < ' ' || c == '<' || c == '>' || c == '&' || c == '\u2028' || c == '\u2029' || c == utf8.RuneError:
+		return 6
+	}
+	return utf8.RuneLen(c)
 }
 
 // pusherBody and standardBody are those of requests.

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -41,6 +42,30 @@ func TestUsersHaveNoNamespace(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("events\n%s, want\n%s", got, c.want)
+		}
+	}
+}
+
+// An event is not longer in a body than its bytes, and not much shorter.
+func TestBytesOfAnEvent(t *testing.T) {
+	n, all := 1<<30, ""
+	for c := range rune(0x3000) {
+		all += string(c)
+	}
+	for _, text := range []string{"", "x", all, all + "\U0001F600\xff\xfe", strings.Repeat("\x01", 1000), strings.Repeat("<\u2028", 1000)} {
+		for _, k := range []event{
+			{Type: Publication, Channel: "orders", Data: &text},
+			{ID: "1z141z4abcdefg-18446744073709551615.99", Type: Publication, Channel: text, Event: text, User: text, Socket: "18446744073709551615.18446744073709551615",
+				Subscribers: &n, Cursor: "1z141z4abcdefg-18446744073709551615", Time: 1<<53 - 1, Base64: []byte(text)},
+			{ID: "1z141z4abcdefg-18446744073709551615.gap", Type: Gap, After: "1z141z4abcdefg-18446744073709551615", Upto: "1z141z4abcdefg-18446744073709551615", Cursor: "1z141z4abcdefg-18446744073709551615", Time: 1<<53 - 1},
+		} {
+			b, err := json.Marshal(k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := k.bytes(); len(b) > got || got > len(b)+eventBytes {
+				t.Errorf("%.30q has %d bytes, and is counted as %d", b, len(b), got)
+			}
 		}
 	}
 }
