@@ -310,6 +310,23 @@ func TestPusherMembersAreLimited(t *testing.T) {
 	}
 }
 
+// A list of members costs its client what it costs the loop, also each time that it subscribes anew.
+func TestPusherMembersCostTheirBytes(t *testing.T) {
+	table := presence.New(presence.Config{}, func(string) bool { return true }, time.Now)
+	h, c := pusherHarness(t, nil, func(d *httpapi.Deps) { d.Presence = table })
+	info := `{"name":"` + strings.Repeat(`\"`, 500) + `"}`
+	for i := range 10 {
+		client := fmt.Sprint("m", i)
+		table.Enter(1, client, info).Sit([]string{"presence-a"}, client, info, func(int) bool { return true })
+	}
+	for range 2 {
+		before := c.spent
+		if n, spent := len(tell(t, h, c, asMember("7"))), c.spent-before; n < 10*2000 || spent < n/256 {
+			t.Errorf("a list of %d bytes cost %d units, want at least %d", n, spent, n/256)
+		}
+	}
+}
+
 // A connection has one place on a presence channel, however often it subscribes.
 func TestPusherMembersHaveOnePlace(t *testing.T) {
 	table := presence.New(presence.Config{}, func(string) bool { return true }, time.Now)

@@ -124,7 +124,9 @@ func (r *Room) trySubscribe(c loop.Client, k *connection, m *pusher.Subscribe) *
 	}
 	at := r.cursor(c, start)
 	if w.Presence {
-		c.Write(pusher.AppendMembers(nil, name, k.app.Namespace, r.members(c, k, n, &w), at))
+		b := pusher.AppendMembers(nil, name, k.app.Namespace, r.members(c, k, n, &w), at)
+		c.Spend(len(b) / memberBytes)
+		c.Write(b)
 	} else {
 		r.write(c, pusher.AppendSubscribed(r.out, name, at))
 	}
@@ -229,6 +231,9 @@ func (r *Room) sit(c loop.Client, k *connection, n *names.Name, w *subscribe.Wis
 
 // memberWork is how many members are listed in one unit of loop.Call.Work.
 const memberWork = 2
+
+// memberBytes is how many bytes of a list are encoded in one unit: it is JSON in a JSON string.
+const memberBytes = 256
 
 // members are those of a presence channel that the client has subscribed to, itself among them.
 func (r *Room) members(c loop.Client, k *connection, n *names.Name, w *subscribe.Wish) []publication.Member {
