@@ -27,8 +27,8 @@ const DefaultEvent = "message"
 // AppendEvent appends the frame of e, which was published on channel at position c: an
 // object with event, channel, data, which is a JSON string, and user_id if e has one. With cursors it has
 // the cursor, too. An entry of several channels (log.Entry.Also) has a frame for each of them that
-// clients of the protocol can name, because they find their handlers by the channel. Further ones to
-// which not everybody may subscribe have none: all subscribers share the bytes. If that leaves no
+// clients of the protocol can name, because they find their handlers by the channel. Further ones
+// that publication.Also leaves out have none. If that leaves no
 // frame, it is that of the only channel by which a client of the protocol can have subscribed, or,
 // if there are several, a frame without a channel, which clients pass to the handlers of the connection.
 func AppendEvent(dst []byte, e *log.Entry, channel string, c log.Cursor, cursors bool) []byte {
