@@ -69,6 +69,7 @@ type peer struct {
 	reading    bool   // a state has begun
 	stale      bool   // members of an earlier generation are at the front, and go
 	complete   bool   // a whole state was read
+	heard      bool   // it was among the nodes that live
 	gone       bool
 }
 
@@ -119,7 +120,7 @@ func (c *Cluster) OnHello(id uint64) {
 	defer c.mu.Unlock()
 	p := c.peerLocked(id)
 	c.hellos++
-	p.gone, p.began = false, c.hellos
+	p.heard, p.gone, p.began = true, false, c.hellos
 	if id == c.self {
 		c.checkAll = true
 	}
@@ -290,12 +291,13 @@ func (c *Cluster) applyDelta(p *peer, e *log.Entry, changes []change) *Event {
 }
 
 // believesLocked reports whether p may have members. What a node had on the way when it was
-// declared dead is ignored by all. That it came back may be in what was restored.
+// declared dead is ignored by all. That it came back may be in what was restored. One that was never heard of, because
+// its hellos are lost, may be gone already, and nobody would say so: it tells its state once it is heard of.
 func (c *Cluster) believesLocked(p *peer) bool {
-	if p.gone && slices.Contains(c.nodes(), p.id) {
-		p.gone = false
+	if (p.gone || !p.heard) && slices.Contains(c.nodes(), p.id) {
+		p.heard, p.gone = true, false
 	}
-	return !p.gone
+	return p.heard && !p.gone
 }
 
 // checkLocked has the Table compare a member of this node with what the log says of it.

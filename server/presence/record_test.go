@@ -75,6 +75,29 @@ func TestDamagedEntriesChangeNothing(t *testing.T) {
 	}
 }
 
+// TestMembersOfANodeThatWasNeverHeardOf: its hellos are lost, and it may be gone: nobody would say that they leave.
+func TestMembersOfANodeThatWasNeverHeardOf(t *testing.T) {
+	live := []uint64{10}
+	c := presence.NewCluster(presence.Config{}, 10, func(string) bool { return true }, func() []uint64 { return live })
+	count := func() int { return c.List("tea", "", 9).Count }
+	c.Apply(entryOf(1, "tea", "\x01\x01"+nodeB+"\x01\x03ann\x00"))
+	c.Apply(entryOf(2, "", "\x01\x02"+nodeB+"\x00\x03tea\x01\x03bob\x00\x01"))
+	if n := count(); n != 0 {
+		t.Errorf("%d members of it", n)
+	}
+	live = []uint64{10, 11} // by a heartbeat
+	c.Apply(entryOf(3, "tea", "\x01\x01"+nodeB+"\x01\x03ann\x00"))
+	if n := count(); n != 1 {
+		t.Errorf("%d members of it, now that it lives", n)
+	}
+	live = []uint64{10}
+	c.OnGone(11)
+	c.Apply(entryOf(4, "tea", "\x01\x01"+nodeB+"\x01\x03bob\x00"))
+	if n := count(); n != 1 {
+		t.Errorf("%d members of it, after it is gone", n)
+	}
+}
+
 // TestNothingGrowsWhileTheLogIsGone: clients that come and go are forgotten, whether the node is known
 // to the log or not.
 func TestNothingGrowsWhileTheLogIsGone(t *testing.T) {
@@ -107,7 +130,7 @@ func TestNothingGrowsWhileTheLogIsGone(t *testing.T) {
 // TestRoomIsThatOfTheCluster: members on other nodes take room from this one.
 func TestRoomIsThatOfTheCluster(t *testing.T) {
 	r := newRig(presence.Config{Members: 10, ChannelMembers: 4})
-	c := presence.NewCluster(presence.Config{Members: 10, ChannelMembers: 4}, 10, func(string) bool { return true }, func() []uint64 { return []uint64{10} })
+	c := presence.NewCluster(presence.Config{Members: 10, ChannelMembers: 4}, 10, func(string) bool { return true }, func() []uint64 { return []uint64{10, 11} })
 	r.UseCluster(c)
 	for i, client := range []string{"ann", "bob", "cid"} {
 		c.Apply(entryOf(uint64(i+1), "tea", "\x01\x01"+nodeB+"\x01\x03"+client+"\x00"))

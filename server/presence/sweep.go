@@ -171,6 +171,9 @@ func (c *Cluster) dropStale(id uint64) (more bool) {
 		}
 		c.removeLocked(q)
 		c.oweLocked(q.union.name)
+		if id == c.self { // it may be there: a state is of the beginning before, if that was read late
+			c.checkLocked(ref{q.union.name, q.member.person.client})
+		}
 	}
 	return true
 }

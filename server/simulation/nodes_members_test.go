@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"peal/server/cluster"
@@ -67,6 +66,14 @@ func (n *node) tell() {
 // for the one before.
 func (g *guest) nameOn(n *node) string { return fmt.Sprintf("%s on %d", g.name, n.life) }
 
+// membersAtRest is membersUnrest in worlds with members.
+func (w *nodes) membersAtRest() string {
+	if !w.bug.members {
+		return ""
+	}
+	return w.membersUnrest()
+}
+
 // membersUnrest is what a node lists wrongly, "" for nothing.
 func (w *nodes) membersUnrest() string {
 	for _, name := range w.plan.channels {
@@ -96,29 +103,25 @@ func (w *nodes) membersUnrest() string {
 }
 
 // TestSimulationOfNodesWithMembers runs seeded schedules of several servers that share a log and
-// the members of channels. PEAL_SEED and PEAL_SEEDS are as in TestSimulationOfNodes.
+// the members of channels. PEAL_SEED, PEAL_SEEDS and PEAL_STEPS are as in TestSimulationOfNodes.
 func TestSimulationOfNodesWithMembers(t *testing.T) {
 	seeds := uint64(plantedMemberSeeds)
 	if raceEnabled || testing.Short() {
 		seeds = 20
 	}
 	first, seeds := seedsFromEnv(t, seeds)
-	var sum nodesCounts
-	for seed := first; seed < first+seeds && !t.Failed(); seed++ {
-		var w *nodes
-		synctest.Test(t, func(*testing.T) {
-			w = newNodes(seed, nodesBug{members: true})
-			w.run(stepsOfNodes)
-		})
-		if w.failure != "" {
-			t.Errorf("%s\nalone: PEAL_SEED=%d go test ./server/simulation -run '^TestSimulationOfNodesWithMembers$'", w.failure, seed)
-		}
-		for i, n := range w.counts {
-			sum[i] += n
-		}
-	}
-	t.Logf("seeds %d–%d, %d steps each: %s; %d times a node heard that another was gone, %d lists of all nodes the same", first, first+seeds-1, stepsOfNodes, sum, sum[departed], sum[agreed])
+	sum := simulateSeedsOfNodes(t, first, seeds, nodesBug{members: true})
+	t.Logf("%d times a node heard that another was gone, %d lists of all nodes the same", sum[departed], sum[agreed])
 	if sum[departed] == 0 && seeds >= 20 && !t.Failed() {
 		t.Error("no node was gone: the schedules met too little to prove anything")
+	}
+}
+
+// foundWithMembers are seeds that have found something once, beyond those that are always run.
+var foundWithMembers = []uint64{415, 1365, 1723, 4366}
+
+func TestSeedsThatFoundSomethingWithMembers(t *testing.T) {
+	for _, seed := range foundWithMembers {
+		simulateSeedsOfNodes(t, seed, 1, nodesBug{members: true})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"testing/synctest"
 	"time"
 
@@ -92,6 +93,9 @@ func (n *node) begin(doing *bool, do func()) {
 func (n *node) open() {
 	random := rand.New(rand.NewPCG(n.w.seed, uint64(n.life)))
 	c := distributed.Config{Window: time.Hour, Entries: n.w.plan.trims}
+	if n.w.traces {
+		c.Log = slog.New(slog.NewTextHandler((*logOfNode)(n), nil))
+	}
 	l, err := distributed.Open(context.Background(), n.link, c, time.Now, random.Uint64)
 	if err == nil {
 		n.log = l
@@ -109,6 +113,15 @@ func (n *node) open() {
 	default:
 		n.restored()
 	}
+}
+
+// logOfNode notes what the engine logs.
+type logOfNode node
+
+func (l *logOfNode) Write(line []byte) (int, error) {
+	_, text, _ := strings.Cut(string(bytes.TrimSpace(line)), " ") // behind the time
+	l.w.trace("%s logs %s", (*node)(l), text)
+	return len(line), nil
 }
 
 func (n *node) tails() log.Tails {
@@ -433,6 +446,7 @@ func (t *witnessOfNode) Apply(batch []*log.Entry) {
 		default:
 			r.seen = append(r.seen, n)
 		}
+		n.w.trace("node %d applies entry %s (kind %d, event %q, on %q, %.300q)", n.site, c, e.Kind, e.Event, e.Channel, e.Data)
 		n.applied = max(n.applied, e.Sequence)
 	}
 	t.next.Apply(batch)

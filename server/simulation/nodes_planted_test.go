@@ -45,10 +45,10 @@ func TestSimulationOfNodesCatchesPlantedBugs(t *testing.T) {
 // engineBugs are those of what a node is made of, in the folder server.
 var engineBugs = []loopBug{
 	{"tail resumed one late", []edit{
-		{"log/distributed/recover.go", "	applied := position.Sequence\n", "	applied := position.Sequence\n	if BUG && applied > 0 {\n		applied++\n	}\n"},
+		{"log/distributed/recover.go", "	applied := l.position.Sequence\n	before, err", "	applied := l.position.Sequence\n	if BUG && applied > 0 {\n		applied++\n	}\n	before, err"},
 	}},
 	{"entry applied twice after reconnect", []edit{
-		{"log/distributed/recover.go", "	l.position, l.verified, l.named = Link{Sequence: applied}, true, [3]uint64{m.Oldest, m.Newest.Sequence, m.Head + 1}\n", "	l.position, l.verified, l.named = Link{Sequence: applied}, true, [3]uint64{m.Oldest, m.Newest.Sequence, m.Head + 1}\n	if BUG && applied > 0 {\n		l.position.Sequence--\n	}\n"},
+		{"log/distributed/recover.go", "	l.position, l.verified, l.named = f.position, true, [3]uint64{m.Oldest, m.Newest.Sequence, m.Head + 1}\n", "	l.position, l.verified, l.named = f.position, true, [3]uint64{m.Oldest, m.Newest.Sequence, m.Head + 1}\n	if BUG && applied > 0 {\n		l.position.Sequence--\n	}\n"},
 	}},
 	{"a call that was cut off is sent as another one", []edit{
 		{"log/distributed/append.go", "	c := l.call\n	c.Epoch", "	c := l.call\n	if BUG {\n		l.number++\n		c.Number = l.number\n	}\n	c.Epoch"},

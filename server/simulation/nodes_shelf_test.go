@@ -150,9 +150,10 @@ func (s *store) lose(from, upto uint64) {
 	s.losses = append(s.losses, loss{from, upto})
 }
 
-// hasLost tells whether a position was lost at some time.
+// hasLost tells whether a position was lost at some time. The one behind the newest lost entry was, too: a node that
+// lacks entries with lower sequences has everybody stand there, behind a gap.
 func (s *store) hasLost(sequence uint64) bool {
-	return slices.ContainsFunc(s.losses, func(l loss) bool { return (l.from < sequence || l.from == 0) && sequence <= l.upto })
+	return slices.ContainsFunc(s.losses, func(l loss) bool { return (l.from < sequence || l.from == 0) && sequence <= l.upto+1 })
 }
 
 // foreign has another program append something that is no entry.
@@ -312,7 +313,10 @@ func (s *store) back(upto uint64, most int) (records []distributed.Record) {
 	return records
 }
 
-func (s *store) checkpoint(upto, digest uint64, state []byte, retain int) bool {
+func (s *store) checkpoint(epoch log.Epoch, upto, digest uint64, state []byte, retain int) (bool, error) {
+	if epoch != newestOf(s.metas).Epoch {
+		return false, distributed.ErrMoved
+	}
 	s.change++
 	kept := newestOf(s.states)
 	if kept.upto < upto {
@@ -320,13 +324,13 @@ func (s *store) checkpoint(upto, digest uint64, state []byte, retain int) bool {
 		case state != nil:
 			kept.state, kept.digest = slices.Clone(state), digest
 		case kept.digest != digest:
-			return false
+			return false, nil
 		}
 		kept.upto = upto
 		s.states = put(s, s.states, kept)
 	}
 	if head := newestOf(s.metas).Head; head-min(head, kept.upto) > uint64(retain)/2 {
-		return true
+		return true, nil
 	}
 	there := len(s.there())
 	for i := 0; there > retain; i++ {
@@ -337,7 +341,7 @@ func (s *store) checkpoint(upto, digest uint64, state []byte, retain int) bool {
 			s.w.counts[trimmed]++
 		}
 	}
-	return true
+	return true, nil
 }
 
 // link is a node's way to the store, a distributed.Store. Each of its calls waits until
@@ -385,8 +389,11 @@ func (l *link) Back(_ context.Context, upto uint64, most int) (records []distrib
 	return records, nil
 }
 
-func (l *link) Checkpoint(_ context.Context, upto, digest uint64, state []byte, retain int) (ok bool, err error) {
-	err = l.do("checkpoint", func() error { ok = l.n.w.store.checkpoint(upto, digest, state, retain); return nil })
+func (l *link) Checkpoint(_ context.Context, epoch log.Epoch, upto, digest uint64, state []byte, retain int) (ok bool, err error) {
+	err = l.do("checkpoint", func() (err error) {
+		ok, err = l.n.w.store.checkpoint(epoch, upto, digest, state, retain)
+		return err
+	})
 	return ok && err == nil, err
 }
 

@@ -81,6 +81,7 @@ func (s *store) serve(most int) {
 		case !c.served:
 			c.err = c.serve()
 			c.served = true
+			w.trace("the store serves %s of %s (error: %v)", c.name, c.of.n, c.err)
 			if w.finishing || w.rnd.IntN(3) > 0 {
 				s.answer(c, c.err)
 			}
@@ -95,6 +96,7 @@ func (s *store) remove(c *call) {
 }
 
 func (s *store) answer(c *call, err error) {
+	s.w.trace("%s of %s is answered (error: %v)", c.name, c.of.n, err)
 	s.remove(c)
 	c.result <- err
 	s.w.settle()

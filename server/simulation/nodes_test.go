@@ -33,6 +33,7 @@ type nodes struct {
 	quiet        int // rounds without anything to do
 
 	steps   []string
+	traces  bool // also what the store serves, and what nodes apply: PEAL_STEPS is set
 	failure string
 	counts  nodesCounts
 }
@@ -91,7 +92,7 @@ func (c nodesCounts) String() string {
 }
 
 func newNodes(seed uint64, b nodesBug) *nodes {
-	w := &nodes{seed: seed, rnd: rand.New(rand.NewPCG(seed, 15)), bug: b}
+	w := &nodes{seed: seed, rnd: rand.New(rand.NewPCG(seed, 15)), bug: b, traces: os.Getenv(stepsVariable) != ""}
 	r := w.rnd
 	w.plan = nodesPlan{
 		sites:    2 + r.IntN(3),
@@ -129,6 +130,13 @@ func newNodes(seed uint64, b nodesBug) *nodes {
 
 func (w *nodes) note(format string, args ...any) {
 	w.steps = append(w.steps, fmt.Sprintf(format, args...))
+}
+
+// trace is note for what is too much for those who have not asked.
+func (w *nodes) trace(format string, args ...any) {
+	if w.traces {
+		w.note(format, args...)
+	}
 }
 
 // fail notes the first failure.
@@ -277,7 +285,7 @@ func (w *nodes) finish() {
 	}
 	for round := 0; w.failure == "" && !w.round(); round++ {
 		if round == 400 {
-			w.fail("it does not come to rest: %s", w.unrest())
+			w.fail("it does not come to rest: %s; %s", w.unrest(), w.membersAtRest())
 		}
 	}
 	if w.failure != "" {
@@ -381,22 +389,47 @@ func simulateNodes(t *testing.T, seed uint64, b nodesBug) (w *nodes) {
 	return w
 }
 
-const stepsOfNodes = 500
+const (
+	stepsOfNodes  = 500
+	stepsVariable = "PEAL_STEPS" // set: a failure prints all steps of its schedule
+)
 
 // TestSimulationOfNodes runs seeded schedules of several servers that share a log.
-// PEAL_SEED is the first, PEAL_SEEDS how many.
+// PEAL_SEED is the first, PEAL_SEEDS how many; PEAL_STEPS=1 prints all steps of those that fail.
 func TestSimulationOfNodes(t *testing.T) {
 	seeds := uint64(300)
 	if raceEnabled || testing.Short() {
 		seeds = 60
 	}
 	first, seeds := seedsFromEnv(t, seeds)
-	var sum nodesCounts
+	sum := simulateSeedsOfNodes(t, first, seeds, nodesBug{})
+	for i, n := range sum[:nodesKindsOfAll] {
+		if n == 0 && seeds >= 50 && !t.Failed() && (hubLoses || i != told && i != failovers && i != emptied) {
+			t.Errorf("count %d is 0: the schedules met too little to prove anything", i)
+		}
+	}
+}
+
+// foundInNodes are seeds that have found something once, beyond those that are always run.
+var foundInNodes = []uint64{1642, 1809, 3542, 4338, 4414, 6735, 10111, 10334, 10795, 10948, 13865, 14977, 15818, 20791}
+
+func TestSeedsThatFoundSomethingInNodes(t *testing.T) {
+	for _, seed := range foundInNodes {
+		simulateSeedsOfNodes(t, seed, 1, nodesBug{})
+	}
+}
+
+// simulateSeedsOfNodes runs as many schedules. Each that fails is an error with its seed.
+func simulateSeedsOfNodes(t *testing.T, first, seeds uint64, b nodesBug) (sum nodesCounts) {
+	name := "TestSimulationOfNodes"
+	if b.members {
+		name += "WithMembers"
+	}
 	for seed := first; seed < first+seeds; seed++ {
-		w := simulateNodes(t, seed, nodesBug{})
+		w := simulateNodes(t, seed, b)
 		if w.failure != "" {
-			t.Errorf("%s\nalone: PEAL_SEED=%d go test ./server/simulation -run '^TestSimulationOfNodes$'", w.failure, seed)
-			if os.Getenv("PEAL_STEPS") != "" {
+			t.Errorf("%s\nalone: PEAL_SEED=%d go test ./server/simulation -run '^%s$'", w.failure, seed, name)
+			if w.traces {
 				t.Log(strings.Join(w.steps, "\n"))
 			}
 		}
@@ -405,11 +438,7 @@ func TestSimulationOfNodes(t *testing.T) {
 		}
 	}
 	t.Logf("seeds %d–%d, %d steps each: %s", first, first+seeds-1, stepsOfNodes, sum)
-	for i, n := range sum[:nodesKindsOfAll] {
-		if n == 0 && seeds >= 50 && !t.Failed() && (hubLoses || i != told && i != failovers && i != emptied) {
-			t.Errorf("count %d is 0: the schedules met too little to prove anything", i)
-		}
-	}
+	return sum
 }
 
 // TestSeedOfNodesRepeats: what a seed has found must be found again.

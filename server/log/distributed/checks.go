@@ -10,8 +10,8 @@ type checks struct{ links []Link }
 
 // add adds the next entry.
 func (c *checks) add(l Link) {
-	if len(c.links) == 2*maxChecks {
-		c.links = append(c.links[:0], c.links[maxChecks:]...)
+	if n := len(c.links); n >= 2*maxChecks {
+		c.links = append(c.links[:0], c.links[n-maxChecks:]...)
 	}
 	c.links = append(c.links, l)
 }

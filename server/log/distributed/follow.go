@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -53,6 +54,10 @@ func (l *Log) Follow(ctx context.Context, wait time.Duration) error {
 		}
 		return err
 	}
+	if moved, err := l.hasMoved(ctx, records[0].Sequence); moved || err != nil {
+		l.suspect.Store(true)
+		return err
+	}
 	began := l.now()
 	caughtUp := len(records) < l.most
 	l.sizeReads(records)
@@ -75,6 +80,17 @@ func (l *Log) Follow(ctx context.Context, wait time.Duration) error {
 		_, err = l.look(ctx, l.now()) // which says nothing of what is not applied yet
 	}
 	return err
+}
+
+// hasMoved reports whether an entry behind a hole may be of another epoch than the node knows: since the store was looked at,
+// it may have lost the epoch that is behind the hole, and another one has lower sequences. A look says that it was
+// the same all the time.
+func (l *Log) hasMoved(ctx context.Context, sequence uint64) (bool, error) {
+	if !l.verified || sequence == l.position.Sequence+1 || sequence == l.began+1 {
+		return false, nil
+	}
+	m, ready, err := l.store.Look(ctx, false)
+	return !ready || m.Epoch != l.lineage.Epoch(), err
 }
 
 // noteUnread notes that when the oldest entry that is not applied was appended, by the clock of
@@ -206,11 +222,23 @@ func (l *Log) apply(batch []*log.Entry) {
 // newLoss is lostOf for a loss that no entry before e has covered: several nodes may report the same
 // one. The append lock is held, or nobody appends yet.
 func (l *Log) newLoss(e *log.Entry) (from, upto uint64, ok bool) {
-	if from, upto, ok = lostOf(e); !ok || upto < l.covered {
+	if from, upto, ok = lostOf(e); !ok {
 		return 0, 0, false
 	}
-	l.covered = e.Sequence
+	if n := len(l.losses); n > 0 && upto < l.losses[n-1] {
+		return 0, 0, false
+	}
+	l.coverLosses(e.Sequence)
 	return from, upto, true
+}
+
+// mostLosses is how many losses of entries are remembered.
+const mostLosses = 64
+
+// coverLosses notes that everything before those sequences is known to be lost, where it is.
+func (l *Log) coverLosses(sequences ...uint64) {
+	l.losses = append(l.losses, sequences...)
+	l.losses = slices.Delete(l.losses, 0, max(0, len(l.losses)-mostLosses))
 }
 
 // missed tells this node's readers of entries that it can read no more.

@@ -128,8 +128,8 @@ type Log struct {
 	named    [3]uint64  // entries from the first up to the second, and the third, are of epochs that the lineage knows
 	backlog  []*log.Entry
 	decoder  decoder
-	most     int    // entries of the next read
-	covered  uint64 // the last loss reported to the tail covers what is before this sequence
+	most     int      // entries of the next read
+	losses   []uint64 // the sequences of the newest EventLost that have told the tail of a loss; what is before the last is covered
 	looked   time.Time
 	trimmed  time.Time // when oldest was stored
 	asked    time.Time // when the store was last looked at, perhaps for strangers
@@ -162,11 +162,14 @@ func Open(ctx context.Context, s Store, c Config, now func() time.Time, random f
 	l.node = l.check()
 	m, ready, err := s.Look(ctx, true)
 	if err == nil && !ready {
-		state := m
 		b := l.begin(&m)
 		b.First = m.Format == 0
-		m, err = s.Begin(ctx, b)
-		m.State, m.Saved, m.Digest, m.Entries = state.State, state.Saved, state.Digest, state.Entries
+		if _, err = s.Begin(ctx, b); err == nil {
+			m, ready, err = s.Look(ctx, true) // nodes may have appended and removed entries since it was looked at first
+		}
+		if err == nil && !ready {
+			err = ErrMoved
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -311,14 +314,14 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 // is lost to the tail, which takes Oldest for the beginning.
 func (l *Log) restore(f func(batch []*log.Entry)) error {
 	at, began, said := l.opened.Oldest-1, l.now(), l.now()
-	last := Link{Sequence: at} // its check is not known
+	last, read := Link{Sequence: at}, at // its check is not known
 	for at < l.opened.Newest.Sequence {
 		records, err := l.store.Read(context.Background(), at, l.most, 0)
 		if err != nil {
 			return err
 		}
 		if len(records) == 0 {
-			break // it was trimmed, or lost, meanwhile: Follow finds out
+			break // it was trimmed, or lost, meanwhile
 		}
 		l.sizeReads(records)
 		var batch []*log.Entry
@@ -327,6 +330,7 @@ func (l *Log) restore(f func(batch []*log.Entry)) error {
 			if r.Sequence > l.opened.Head {
 				break
 			}
+			read = r.Sequence
 			if r.Check != 0 { // else somebody else's
 				if hole := last.Check == 0 && r.Sequence > last.Sequence+1 || last.Check != 0 && r.Before != last.Check; hole {
 					f(batch)
@@ -356,6 +360,12 @@ func (l *Log) restore(f func(batch []*log.Entry)) error {
 			said = now
 			l.config.Log.Info("reading the log", "sequence", at, "of", l.opened.Newest.Sequence, "took", now.Sub(began))
 		}
+	}
+	if read < l.opened.Newest.Sequence { // the newest of them were removed meanwhile, and what follows is linked to them
+		if err := l.reload(context.Background()); err != nil {
+			return err
+		}
+		l.missed(last.Sequence, l.opened.Head)
 	}
 	return nil
 }

@@ -39,6 +39,10 @@ func (l *Log) recover(ctx context.Context) error {
 		if m.Head < seen { // another node was faster, and has seen less
 			return ErrMoved
 		}
+		// Until now it may have lost more: nothing but Begin notices that it was started once again.
+		if common, err = l.common(ctx, &m, seen); err != nil {
+			return err
+		}
 	}
 	return l.adopt(ctx, &m, common, seen)
 }
@@ -50,8 +54,11 @@ func (l *Log) common(ctx context.Context, m *Meta, seen uint64) (uint64, error) 
 	l.seenMu.Lock()
 	oldest := l.checks.oldest()
 	l.seenMu.Unlock()
-	if oldest == 0 { // it has seen none
-		return seen, nil
+	if oldest == 0 { // it has seen none: it knows nothing but names, if there was anything
+		if l.head.Load() == 0 {
+			return seen, nil
+		}
+		return l.namedUpto(m, seen), nil
 	}
 	newestSeen, newest, named := l.newestSeen(), uint64(0), l.namedUpto(m, seen)
 	begun := min(l.began, named) // what was before an epoch that is there is there
@@ -74,7 +81,7 @@ func (l *Log) common(ctx context.Context, m *Meta, seen uint64) (uint64, error) 
 			case same && r.Sequence == newestSeen:
 				return seen, nil
 			case same:
-				return max(newest, r.Sequence), nil
+				return max(min(newest, named), r.Sequence), nil
 			case r.Sequence < oldest && newest > 0:
 				return max(min(newest, named), begun), nil
 			case r.Sequence < oldest:
@@ -120,51 +127,53 @@ func (l *Log) namedUpto(m *Meta, sequence uint64) uint64 {
 
 // adopt goes on in the store as it is.
 func (l *Log) adopt(ctx context.Context, m *Meta, common, seen uint64) error {
-	position := l.position
-	applied := position.Sequence
-	before, err := l.store.Back(ctx, applied, 1)
-	behind := Record{} // the oldest entry, if those up to the position are gone
-	if err == nil && len(before) == 0 && m.Newest.Sequence > applied {
-		behind, err = l.oldestBehind(ctx, applied)
-	}
-	next := position.Check != 0 && behind.Before == position.Check // of an epoch in which nothing was appended
-	var orders []*log.Entry
-	anew := false // entries have lower sequences than this node has applied, which it has not
-	if err == nil && len(before) > 0 && common < applied && before[0].Check != 0 {
-		same, _ := l.hasSeen(before[0].Link)
-		if anew = !same; anew {
-			orders, err = l.controlEntries(ctx, common, applied)
-		}
-	}
+	applied := l.position.Sequence
+	f, err := l.find(ctx, m, common)
 	if err != nil {
 		return err
+	}
+	// What was read, one call after another, counts only if the store was in one epoch all the time: entries of
+	// another one would have the names of this one.
+	missing := f.behind > 0 || f.anew
+	last, ready, err := l.store.Look(ctx, missing)
+	if err != nil {
+		return err
+	}
+	if !ready || last.Epoch != m.Epoch {
+		return ErrMoved
+	}
+	if f.behind > 0 {
+		l.config.Log.Warn("entries that this node has not read are not retained any more: it was too slow, or the store has lost them", "after", applied, "upto", f.behind)
+	}
+	// Of what it has not read, some may have been removed. A state that is older than what it has read
+	// says nothing of that.
+	if missing && last.Saved > min(common, applied) {
+		if err := l.load(&last); err != nil {
+			return err
+		}
 	}
 	if m.Epoch != l.lineage.Epoch() {
 		l.counts.epochs.Add(1)
 		l.config.Log.Info("a new epoch of the log", "epoch", m.Epoch.String(), "behind", m.Began, "seen", seen, "left", common)
 		l.begins(m)
 	}
-	l.position, l.verified, l.named = Link{Sequence: applied}, true, [3]uint64{m.Oldest, m.Newest.Sequence, m.Head + 1}
-	if m.Newest.Sequence <= applied {
-		l.position.Check = m.Check
-	} else if len(before) > 0 {
-		l.position.Check = before[0].Check
-	} else if next {
-		l.position.Check = position.Check
-	} else if behind.Sequence == applied+1 {
-		l.position.Check = behind.Before
-	} else {
-		l.config.Log.Warn("entries that this node has not read are not retained any more: it was too slow, or the store has lost them", "after", applied, "upto", behind.Sequence-1)
-		if err := l.reload(ctx); err != nil {
-			return err
-		}
-		l.missed(applied, max(applied, m.named(behind.Sequence-1)))
-		l.position = Link{behind.Sequence - 1, behind.Before}
+	l.position, l.verified, l.named = f.position, true, [3]uint64{m.Oldest, m.Newest.Sequence, m.Head + 1}
+	upto := applied
+	if common < applied && applied < m.Began {
+		upto++ // who stands behind the newest lost entry lacks those, too, that have lower sequences
 	}
-	if anew {
-		l.missed(common, applied)
+	if f.behind > 0 {
+		upto = max(upto, m.named(f.behind))
+	}
+	if missing {
+		l.missed(min(common, applied), upto)
+	}
+	// An entry that told of a loss, and is lost, covers nothing: other nodes never had it, and take the next one.
+	l.losses = slices.DeleteFunc(l.losses, func(sequence uint64) bool { return sequence > common })
+	if f.anew {
+		l.coverLosses(f.losses...)
 		l.applyMu.Lock()
-		for batch := range slices.Chunk(orders, applyBatch) {
+		for batch := range slices.Chunk(f.orders, applyBatch) {
 			l.tail.Apply(batch)
 		}
 		l.applyMu.Unlock()
@@ -176,7 +185,55 @@ func (l *Log) adopt(ctx context.Context, m *Meta, common, seen uint64) error {
 	if common < seen {
 		l.report(common, seen)
 	}
+	l.note(f.links...)
 	return nil
+}
+
+// findings are what a node that is to go on in a store has found there.
+type findings struct {
+	position Link         // it goes on behind it
+	behind   uint64       // entries that it has not read are gone up to here; 0: none
+	anew     bool         // entries have lower sequences than it has applied, which it has not
+	orders   []*log.Entry // the control entries among them
+	losses   []uint64     // of these, those that tell of a loss, which others have followed
+	links    []Link       // the newest of the entries
+}
+
+// find finds out where the node goes on in a store that has m, of which everything up to common is
+// what it was. It changes nothing.
+func (l *Log) find(ctx context.Context, m *Meta, common uint64) (f findings, err error) {
+	applied := l.position.Sequence
+	before, err := l.store.Back(ctx, applied, 1)
+	if err != nil {
+		return f, err
+	}
+	f.position = Link{Sequence: applied}
+	switch {
+	case m.Newest.Sequence <= applied:
+		f.position.Check = m.Check
+	case len(before) > 0:
+		f.position.Check = before[0].Check
+	default: // those up to the position are gone
+		oldest, err := l.oldestBehind(ctx, applied)
+		switch {
+		case err != nil:
+			return f, err
+		case l.position.Check != 0 && oldest.Before == l.position.Check: // of an epoch in which nothing was appended
+			f.position.Check = l.position.Check
+		case oldest.Sequence == applied+1:
+			f.position.Check = oldest.Before
+		default:
+			f.behind = oldest.Sequence - 1
+			f.position = Link{f.behind, oldest.Before}
+		}
+	}
+	if len(before) > 0 && common < applied && before[0].Check != 0 {
+		same, _ := l.hasSeen(before[0].Link)
+		if f.anew = !same; f.anew {
+			err = l.readAnew(ctx, common, applied, &f)
+		}
+	}
+	return f, err
 }
 
 // oldestBehind is the oldest entry behind a sequence, when there is one. It may have come to be the oldest since the store
@@ -194,24 +251,36 @@ func (l *Log) oldestBehind(ctx context.Context, sequence uint64) (Record, error)
 	return Record{}, err
 }
 
-// controlEntries reads the control entries behind a sequence up to another. After a store was emptied, one of another
-// node may have begun with lower sequences than this node has applied: then subscribers here have a
-// gap, but orders must be followed all the same.
-func (l *Log) controlEntries(ctx context.Context, after, upto uint64) (orders []*log.Entry, err error) {
+// readAnew reads the entries behind a sequence up to another, for their orders. After a store was emptied, or has lost the
+// beginning of an epoch, another node may have begun one with lower sequences than this node has applied: then
+// subscribers here have a gap, but orders must be followed all the same.
+func (l *Log) readAnew(ctx context.Context, after, upto uint64, f *findings) error {
+	var d decoder
 	for after < upto {
 		records, err := l.store.Read(ctx, after, mostRead, 0)
 		if err != nil || len(records) == 0 {
-			return orders, err
+			return err
 		}
-		var d decoder
 		for i := range records {
-			e, err := d.decode(&records[i])
-			if after = records[i].Sequence; err == nil && e.Kind == log.KindControl && e.Event != EventLost && after <= upto {
-				orders = append(orders, e)
+			r := &records[i]
+			if after = r.Sequence; after > upto {
+				break
+			}
+			if r.Check == 0 { // somebody else's
+				continue
+			}
+			f.links = append(f.links, r.Link)
+			if e, err := d.decode(r); err != nil || e.Kind != log.KindControl {
+				continue
+			} else if startsLoss(e) {
+				f.losses = append(f.losses, r.Sequence)
+			} else {
+				f.orders = append(f.orders, e)
 			}
 		}
+		f.links = f.links[max(0, len(f.links)-maxChecks):]
 	}
-	return orders, nil
+	return nil
 }
 
 // reload takes the state that control entries have led to which this node can read no more. The store
@@ -224,7 +293,12 @@ func (l *Log) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if m.Saved == 0 { // the store was emptied: what this node has is all there is
+	return l.load(&m)
+}
+
+// load is reload for a store that was looked at with its state.
+func (l *Log) load(m *Meta) error {
+	if l.state == nil || m.Saved == 0 { // the store was emptied: what this node has is all there is
 		return nil
 	}
 	if err := l.state.Load(m.State, m.Saved); err != nil {

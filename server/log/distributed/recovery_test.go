@@ -209,27 +209,30 @@ func (k *keeper) Load(state []byte, _ uint64) error {
 }
 func (k *keeper) Lost(string) {}
 
+// keep is a node with that state, which has two entries retained.
+func (w *world) keep(k *keeper) *node {
+	w.t.Helper()
+	l, err := distributed.Open(context.Background(), w.shelf, distributed.Config{Window: time.Minute, Entries: 2}, func() time.Time { return w.clock }, func() uint64 { w.next++; return w.next * 0x9e3779b97f4a7c15 })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	l.Keep(k)
+	if w.first == 0 {
+		w.first = w.meta.Began
+	}
+	n := &node{Log: l, reader: &reader{room: everything}, t: w.t, clock: &w.clock}
+	if err := l.Start(log.Tails{n.reader}, func([]*log.Entry) {}); err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
 // A node for which entries were removed before it had read them takes the state of what
 // they were about: an order that it has missed holds there, too.
 func TestAMissedOrder(t *testing.T) {
 	w := newWorld(t)
-	keep := func(k *keeper) *node {
-		l, err := distributed.Open(context.Background(), w.shelf, distributed.Config{Window: time.Minute, Entries: 2}, func() time.Time { return w.clock }, func() uint64 { w.next++; return w.next * 0x9e3779b97f4a7c15 })
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Keep(k)
-		if w.first == 0 {
-			w.first = w.meta.Began
-		}
-		n := &node{Log: l, reader: &reader{room: everything}, t: t, clock: &w.clock}
-		if err := l.Start(log.Tails{n.reader}, func([]*log.Entry) {}); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
 	slow, kept := &keeper{}, &keeper{texts: []string{"ban"}}
-	a, b := keep(slow), keep(kept)
+	a, b := w.keep(slow), w.keep(kept)
 	a.publish("first")
 	a.step()
 	b.step()

@@ -101,7 +101,7 @@ func (l *Log) following(ctx context.Context) {
 // Checkpoint keeps the state and has the store forget old entries. An error is logged: it
 // is tried again later.
 func (l *Log) Checkpoint(ctx context.Context) {
-	upto := l.head.Load()
+	epoch, upto := l.lineage.Epoch(), l.head.Load()
 	var state []byte
 	if l.state != nil {
 		state = l.state.Save()
@@ -109,12 +109,15 @@ func (l *Log) Checkpoint(ctx context.Context) {
 	h := fnv.New64a()
 	h.Write(state)
 	digest := h.Sum64()
-	ok, err := l.store.Checkpoint(ctx, upto, digest, nil, l.config.Entries)
+	ok, err := l.store.Checkpoint(ctx, epoch, upto, digest, nil, l.config.Entries)
 	if err == nil && !ok {
 		if state == nil {
 			state = []byte{}
 		}
-		_, err = l.store.Checkpoint(ctx, upto, digest, state, l.config.Entries)
+		_, err = l.store.Checkpoint(ctx, epoch, upto, digest, state, l.config.Entries)
+	}
+	if errors.Is(err, ErrMoved) { // Follow finds out
+		return
 	}
 	l.warn(&l.checkpointWarned, ctx, "cannot keep a checkpoint of the control state, and remove old entries: trying again every second", err)
 }

@@ -135,11 +135,12 @@ type Store interface {
 	// Back returns the entries up to a sequence, the newest first, at most so many.
 	Back(ctx context.Context, upto uint64, most int) ([]Record, error)
 
-	// Checkpoint keeps a state as of the sequence upto, unless a later one is kept, and then
+	// Checkpoint keeps a state as of the sequence upto of that epoch, unless a later one is kept, and then
 	// removes the oldest entries, as far as a checkpoint has what they led to: about retain
 	// remain. If the digest is that of the state that is kept, state may be nil; if it is not
-	// and state is nil, ok is false and nothing was done.
-	Checkpoint(ctx context.Context, upto, digest uint64, state []byte, retain int) (ok bool, err error)
+	// and state is nil, ok is false and nothing was done. ErrMoved: the store is in another epoch, in which upto may
+	// be beyond entries that the state does not have.
+	Checkpoint(ctx context.Context, epoch log.Epoch, upto, digest uint64, state []byte, retain int) (ok bool, err error)
 
 	// Reconnects is how many connections were replaced.
 	Reconnects() uint64

@@ -22,9 +22,10 @@ type shelf struct {
 	results map[uint64][]distributed.Result
 	keys    map[string]key
 
-	gone      bool // nothing can be reached
-	forgetful int  // answers that are lost
-	passing   int  // entries that are removed behind the next look
+	gone      bool              // nothing can be reached
+	forgetful int               // answers that are lost
+	passing   int               // entries that are removed behind the next look
+	happens   map[string]func() // behind the next look or back, once
 	refuses   bool
 	refusal   error // that it has then; nil for ErrRefused
 	calls     int
@@ -34,6 +35,14 @@ type shelf struct {
 type key struct {
 	sequence uint64
 	digest   string
+}
+
+// happen has something happen behind a call.
+func (s *shelf) happen(call string) {
+	if f := s.happens[call]; f != nil {
+		delete(s.happens, call)
+		f()
+	}
 }
 
 var errGone = errors.New("connection refused")
@@ -48,6 +57,7 @@ func (s *shelf) enter() error {
 }
 
 func (s *shelf) Look(context.Context, bool) (m distributed.Meta, ready bool, err error) {
+	defer s.happen("look")
 	defer s.mu.Unlock()
 	if err := s.enter(); err != nil {
 		return m, false, err
@@ -166,6 +176,7 @@ func (s *shelf) Read(ctx context.Context, after uint64, most int, wait time.Dura
 }
 
 func (s *shelf) Back(_ context.Context, upto uint64, most int) (records []distributed.Record, err error) {
+	defer s.happen("back")
 	defer s.mu.Unlock()
 	if err := s.enter(); err != nil {
 		return nil, err
@@ -176,10 +187,13 @@ func (s *shelf) Back(_ context.Context, upto uint64, most int) (records []distri
 	return records, nil
 }
 
-func (s *shelf) Checkpoint(_ context.Context, upto, digest uint64, state []byte, retain int) (bool, error) {
+func (s *shelf) Checkpoint(_ context.Context, epoch log.Epoch, upto, digest uint64, state []byte, retain int) (bool, error) {
 	defer s.mu.Unlock()
 	if err := s.enter(); err != nil {
 		return false, err
+	}
+	if epoch != s.meta.Epoch {
+		return false, distributed.ErrMoved
 	}
 	if s.meta.Saved < upto {
 		if state == nil && s.meta.Digest != digest {

@@ -91,3 +91,34 @@ func TestAnEngineWithTheGuard(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A checkpoint counts only in the epoch of its sequence.
+func TestACheckpointOfAnotherEpoch(t *testing.T) {
+	server := redisd.For(t, redisd.Options{})
+	s, err := open(server.URL(), Config{}.WithDefaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.setScript(true)
+	ctx := t.Context()
+	if _, _, err := s.Look(ctx, false); err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.Begin(ctx, distributed.Begin{Next: 1, Check: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := s.Checkpoint(ctx, m.Epoch+1, 500, 1, []byte("of another epoch"), 10); ok || !errors.Is(err, distributed.ErrMoved) {
+		t.Errorf("%t, %v", ok, err)
+	}
+	if ok, err := s.Checkpoint(ctx, m.Epoch, 5, 2, nil, 10); ok || err != nil {
+		t.Errorf("the state did not come: %t, %v", ok, err)
+	}
+	if ok, err := s.Checkpoint(ctx, m.Epoch, 5, 2, []byte("of this one"), 10); !ok || err != nil {
+		t.Errorf("%t, %v", ok, err)
+	}
+	if m, _, err = s.Look(ctx, true); err != nil || m.Saved != 5 || string(m.State) != "of this one" {
+		t.Errorf("%q is kept as of %d, %v", m.State, m.Saved, err)
+	}
+}

@@ -345,13 +345,16 @@ func records(entries []rueidis.XRangeSlice) []distributed.Record {
 	return all
 }
 
-func (s *store) Checkpoint(ctx context.Context, upto, digest uint64, state []byte, retain int) (ok bool, err error) {
-	args := []string{text(upto), text(digest), strconv.Itoa(retain), "0"}
+func (s *store) Checkpoint(ctx context.Context, epoch log.Epoch, upto, digest uint64, state []byte, retain int) (ok bool, err error) {
+	args := []string{text(upto), text(digest), strconv.Itoa(retain), "0", text(uint64(epoch))}
 	if state != nil {
 		args[3] = "1"
 		args = append(args, rueidis.BinaryString(state))
 	}
 	n, err := s.client.Do(ctx, s.eval(checkpointText, []string{s.keys.log, s.keys.meta, s.keys.state}, args...)).AsInt64()
+	if n == 2 {
+		return false, distributed.ErrMoved
+	}
 	return n == 1, kind(err)
 }
 
