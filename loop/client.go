@@ -51,6 +51,7 @@ func (k *client) Subscribe(s *Subscription) (start uint64) {
 
 // tellForeign writes in one piece that the cursor of s means nothing here.
 func (k *client) tellForeign(s *Subscription, start uint64) {
+	k.loop.noteGap(gapNote{session: k.Session(), to: start, tick: k.loop.tick, reason: GapUnknown})
 	notices, told := k.loop.foreign(k.loop.scratch[:0], s, start)
 	k.loop.scratch = notices
 	if !told {
@@ -182,6 +183,9 @@ const maxLate = 64
 // message hands what a WebSocket client sent to the front.
 func (l *Loop) message(slot uint32, c *conn, binary bool, payload []byte) {
 	l.counts.received++
+	if l.life.talk != nil {
+		l.spoke(slot, c, len(payload))
+	}
 	if c.flags&(flagPublishes|flagCommands) == 0 {
 		l.closeStream(slot, c, frame.CloseForbidden, "this connection may not publish: connect with exactly one channel")
 		return

@@ -113,6 +113,7 @@ func (l *Loop) adopt(s newcomer) {
 	l.slots[fd] = slot + 1
 	c := l.conn(slot)
 	l.sessions++
+	l.born(l.sessions)
 	*c = conn{
 		session:    l.sessions<<8 | uint64(l.number),
 		fd:         fd,
@@ -136,6 +137,7 @@ func (l *Loop) close(slot uint32, c *conn) {
 	if c.state == stateFree {
 		return
 	}
+	l.noteEnd(slot, c, 0, endLost)
 	if c.state == stateLater || c.state == stateParked {
 		l.responded(c, nil)
 	}

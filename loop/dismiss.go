@@ -121,6 +121,7 @@ func (l *Loop) dismiss() (more bool) {
 
 func (l *Loop) dismissOne(slot uint32, c *conn, e *Ending) {
 	l.counts.dismissed++
+	l.noteEnd(slot, c, e.Code, e.Reason)
 	if c.state != stateParked {
 		l.closeStream(slot, c, e.Code, e.Reason)
 		return

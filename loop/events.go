@@ -59,5 +59,6 @@ func (l *Loop) Slow(slot uint32) {
 		half, private := l.fan.Held(slot)
 		return []any{"client", l.clientText(slot), "session", l.conn(slot).session, "held", half + private}
 	})
+	l.noteEnd(slot, l.conn(slot), 0, endSlow)
 	l.close(slot, l.conn(slot))
 }

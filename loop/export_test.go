@@ -3,6 +3,7 @@ package loop
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -236,3 +237,78 @@ func Pace(perSecond, open int, limit time.Duration) func(now time.Duration) int 
 
 // Behind is how many messages of the ring a loop has still to take.
 func (g *Group) Behind(loop int) uint64 { return g.loops[loop].ring.Behind() }
+
+// Limits of walk.go, life.go and talk.go.
+const (
+	WalkLooks   = walkLooks
+	WalkFinds   = walkFinds
+	MostEnds    = mostEnds
+	MostTalkers = mostTalkers
+	MostBirths  = mostBirths
+)
+
+// WalkSteps is how many steps a walk takes that finds none of n connections.
+func WalkSteps(n int) (steps int) {
+	l := &Loop{used: uint32(n)}
+	for range (n >> slabBits) + 1 {
+		l.slabs = append(l.slabs, new(connSlab))
+	}
+	for i := range l.used {
+		l.conn(i).state = stateHTTP
+	}
+	for slot, done := uint32(0), false; !done; steps++ {
+		r := l.walk(&Walk{Session: 1}, slot, MostSeen)
+		slot, done = r.next, r.done
+	}
+	return steps
+}
+
+// WalkStep is one step of a walk that looks for all connections.
+func (g *Group) WalkStep(loop int, slot uint32, room int) (found int, next uint32) {
+	g.on(loop, func(l *Loop) {
+		r := l.walk(&Walk{}, slot, room)
+		found, next = len(r.found), r.next
+	})
+	return found, next
+}
+
+// Walks is how many walks are under way.
+func (g *Group) Walks() int { return int(g.walks.Load()) }
+
+// Talking is whether a loop counts what clients send.
+func (g *Group) Talking(loop int) (yes bool) {
+	g.on(loop, func(l *Loop) { yes = l.life.talk != nil })
+	return yes
+}
+
+// TalkersOf has n connections send, of which the last few send most, and returns the first most.
+func TalkersOf(n, most int) (all []Talker, kept int) {
+	l := &Loop{}
+	t := &talk{place: map[uint64]int{}}
+	l.life.talk = t
+	for i := 1; i <= n; i++ {
+		c := &conn{session: uint64(i)}
+		times := 1
+		if i > n-most {
+			times = 1000 + i
+		}
+		for range times {
+			l.spoke(0, c, 1)
+		}
+	}
+	all = append(all, t.all...)
+	slices.SortFunc(all, heavier)
+	return all[:most], len(t.all)
+}
+
+// Ages accepts a connection in each of so many seconds, and returns how old those of a
+// second are, and how many times are kept.
+func Ages(seconds uint32) (age func(second uint32) time.Duration, kept int) {
+	l := &Loop{}
+	for l.tick = 0; l.tick < seconds; l.tick++ {
+		l.sessions++
+		l.born(l.sessions)
+		kept = max(kept, len(l.life.births))
+	}
+	return func(second uint32) time.Duration { return l.ageOf(uint64(second+1) << 8) }, kept
+}

@@ -23,10 +23,12 @@ type Group struct {
 	once      sync.Once
 	started   bool // by the goroutine that calls New, Serve, Start and Close
 
-	dismissals atomic.Int32 // under way
-	drainRate  atomic.Int64 // Config.DrainRate
-	goodbyes   atomic.Int64 // that a drain may still say now
-	reserved   atomic.Int32 // descriptors that Reserve counts
+	dismissals atomic.Int32  // under way
+	walks      atomic.Int32  // likewise
+	stepping   chan struct{} // has a value while a step of a walk is under way
+	drainRate  atomic.Int64  // Config.DrainRate
+	goodbyes   atomic.Int64  // that a drain may still say now
+	reserved   atomic.Int32  // descriptors that Reserve counts
 }
 
 // Parts is what the loops of a Group serve.
@@ -45,6 +47,10 @@ type Parts struct {
 	Past      fanout.Past                                  // the history of matchers, with Patterns
 	Clock     func() int64                                 // the one of ring.Message.Accepted, in nanoseconds; nil: no latencies are observed
 
+	// Traffic reads what the kernel has counted for a socket, when somebody looks at its
+	// connection: TCPTraffic. nil: that is not known.
+	Traffic func(socket int32) (t Traffic, ok bool)
+
 	// Sender puts a sender before the loop's own, which sends with a system call for
 	// each connection; nil: none. One that has something to report beside
 	// Fan.Flush asks its kernel for a turn.
@@ -61,7 +67,7 @@ func New(c Config, r *ring.Ring, open OpenKernel) (*Group, error) {
 	if open == nil {
 		open = OpenMachine
 	}
-	g := &Group{config: c.WithDefaults()}
+	g := &Group{config: c.WithDefaults(), stepping: make(chan struct{}, 1)}
 	g.SetDrainRate(g.config.DrainRate)
 	g.ended = make(chan error, g.config.Loops)
 	g.admission = admit.New(g.config.admission(), rand.Uint64())

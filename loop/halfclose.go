@@ -30,6 +30,7 @@ func (l *Loop) halfClosed(slot uint32, c *conn) {
 		}
 	default: // a stream is for a client that is there; but responses to earlier requests, and replies, may wait in its lane
 		open := c.isOpen()
+		l.noteEnd(slot, c, 0, endClient)
 		l.unsubscribe(slot, c)
 		if open {
 			if _, err := l.fan.WriteEnd(slot, nil); err != nil { // what its encoding ends with
@@ -51,6 +52,7 @@ const closeSaid = 1 << 16
 // replies that it is owed. It receives nothing else. said is conn.need.
 func (l *Loop) farewell(slot uint32, c *conn, said uint32) {
 	if c.flags&flagFarewell == 0 {
+		l.noteEnd(slot, c, 0, endClient)
 		c.flags |= flagFarewell
 		l.unsubscribe(slot, c)
 		l.dropInput(c)

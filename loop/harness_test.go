@@ -118,6 +118,7 @@ func prepare(t testing.TB, o options) *server {
 		},
 		Patterns: o.patterns,
 		Past:     forgetful{},
+		Traffic:  loop.TCPTraffic,
 		Limited:  func(addr netip.Addr) bool { return !o.unlimited && addr != netip.AddrFrom4([4]byte{127, 0, 0, 1}) },
 	})
 	if err != nil {

@@ -24,6 +24,8 @@ type Loop struct {
 	front     Front
 	observer  Observer // the front, if it is one
 	forsaken  Forsaken // likewise
+	namer     Namer    // likewise
+	traffic   func(socket int32) (Traffic, bool)
 	shareBy   func(addr netip.Addr, session uint64) uint64
 	trusted   func(peer netip.Addr) bool
 	limited   func(peer netip.Addr) bool
@@ -88,6 +90,7 @@ type Loop struct {
 	counts      counts
 	closes      CloseCounts
 	complaints  complaints
+	life        life
 	acceptor    *acceptor // loop 0 only
 
 	_ [64]byte
@@ -135,10 +138,11 @@ type counts struct {
 	flooded      uint64 // closed: more frames than Inflow.Frames
 	headsFull    uint64 // closed: an unfinished request when there were more than Config.Heads
 	turns        uint64
-	work         uint64        // units: see work.go
-	longest      uint64        // most work of one callback
-	deferred     uint64        // times that input waited for a turn: backlog, putOff
-	foreign      uint64        // streams with a gap because their cursor is unknown here
+	work         uint64 // units: see work.go
+	longest      uint64 // most work of one callback
+	deferred     uint64 // times that input waited for a turn: backlog, putOff
+	foreign      uint64 // streams with a gap because their cursor is unknown here
+	gaps         [gapReasons]uint64
 	busy         time.Duration // in callbacks of the kernel, not waiting in it
 }
 
@@ -186,6 +190,8 @@ func (l *Loop) serve(p Parts) {
 	}
 	l.observer, _ = l.front.(Observer)
 	l.forsaken, _ = l.front.(Forsaken)
+	l.namer, _ = l.front.(Namer)
+	l.traffic = p.Traffic
 }
 
 // run serves until the end of the loop is requested.

@@ -72,6 +72,9 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte,
 			break
 		}
 		l.counts.requests++
+		if l.life.talk != nil {
+			l.spoke(slot, c, call.Used)
+		}
 		c.need = 0
 		l.endHead(c)
 		c.flags = c.flags&^flagContinued | flagUsed
@@ -162,6 +165,7 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 	l.wait(slot, c, l.beat())
 	l.setDeadline(slot, s.Deadline)
 	if s.From == fanout.Foreign {
+		l.noteGap(gapNote{session: c.session, to: position, tick: l.tick, reason: GapUnknown})
 		var told bool
 		if out, told = l.foreign(out, s, position); !told {
 			out = l.sendOut(slot, c, out)
@@ -251,6 +255,7 @@ const fellReason = "too slow: messages are gone that were not taken; connect aga
 
 // closeStream says good-bye on a WebSocket or an event stream.
 func (l *Loop) closeStream(slot uint32, c *conn, code uint16, reason string) {
+	l.noteEnd(slot, c, code, reason)
 	l.unsubscribe(slot, c)
 	b := l.encoder.AppendClose(l.scratch[:0], c.dialect, code, reason)
 	l.scratch = b
@@ -315,6 +320,7 @@ func (l *Loop) takeFrames(slot uint32, c *conn, b []byte) (rest []byte, n int) {
 				l.close(slot, c)
 			}
 		case frame.Close:
+			l.noteEnd(slot, c, ev.Code, endClient)
 			switch {
 			case c.state != stateWS:
 				l.linger(slot, c)

@@ -74,6 +74,7 @@ func (l *Loop) shedStalled(most int) {
 			half, private := l.fan.Held(v.slot)
 			return []any{"client", l.clientText(v.slot), "held", half + private}
 		})
+		l.noteEnd(v.slot, l.conn(v.slot), 0, endMemory)
 		l.close(v.slot, l.conn(v.slot))
 	}
 }

@@ -35,18 +35,19 @@ type Stats struct {
 	HeadsFull    uint64 // closed: an unfinished request when there were more than Config.Heads
 	Heads        int    // unfinished requests
 	Turns        uint64
-	Deferred     uint64         // times that input waited for a turn: its connection had used up its part, or is dear and the loop busy
-	Work         uint64         // units of about a microsecond: Config.TurnWork
-	LongestWork  uint64         // most units of one callback
-	SendCalls    uint64         // system calls that sent
-	Buffers      uint64         // sends of the fan-out whose bytes lay elsewhere than those of the send before
-	Foreign      uint64         // streams with a gap because their cursor is unknown here
-	Busy         time.Duration  // spent working, not waiting for events
-	Lag          time.Duration  // how long the loop took to come to this question
-	Behind       uint64         // messages in the ring that it has not taken yet
-	Transports   Transports     // connections by what they are now
-	Closes       map[int]uint64 // close frames that the loop sent first, by code; 0 is any that the server does not use
-	InputBytes   int            // unread and unfinished input
+	Deferred     uint64            // times that input waited for a turn: its connection had used up its part, or is dear and the loop busy
+	Work         uint64            // units of about a microsecond: Config.TurnWork
+	LongestWork  uint64            // most units of one callback
+	SendCalls    uint64            // system calls that sent
+	Buffers      uint64            // sends of the fan-out whose bytes lay elsewhere than those of the send before
+	Foreign      uint64            // streams with a gap because their cursor is unknown here
+	Gaps         map[string]uint64 // gaps that clients were told of, or closed for, by reason
+	Busy         time.Duration     // spent working, not waiting for events
+	Lag          time.Duration     // how long the loop took to come to this question
+	Behind       uint64            // messages in the ring that it has not taken yet
+	Transports   Transports        // connections by what they are now
+	Closes       map[int]uint64    // close frames that the loop sent first, by code; 0 is any that the server does not use
+	InputBytes   int               // unread and unfinished input
 	Applied      uint64
 	Fanout       fanout.Stats
 }
@@ -110,7 +111,7 @@ func (g *Group) StatsOf(loop int) Stats {
 		Loop: int(l.number), Connections: l.open, Accepted: l.counts.accepted, Refused: l.counts.refused,
 		Reads: l.counts.reads, Requests: l.counts.requests, Received: l.counts.received,
 		Heartbeats: l.counts.heartbeats, Dead: l.counts.dead, Slow: l.counts.slow, InputFull: l.counts.inputFull, ChannelsFull: l.counts.channelsFull, MessageLate: l.counts.messageLate, Gapped: l.counts.gapped, Fell: l.counts.fell, Dismissed: l.counts.dismissed, Shed: l.counts.shed, Slowed: l.counts.slowed, Flooded: l.counts.flooded, HeadsFull: l.counts.headsFull, Heads: l.heads,
-		Turns: l.counts.turns, Deferred: l.counts.deferred, Work: l.work(), LongestWork: l.counts.longest, SendCalls: l.sender.calls, Buffers: l.sender.buffers, Foreign: l.counts.foreign, Busy: l.counts.busy,
+		Turns: l.counts.turns, Deferred: l.counts.deferred, Work: l.work(), LongestWork: l.counts.longest, SendCalls: l.sender.calls, Buffers: l.sender.buffers, Foreign: l.counts.foreign, Gaps: l.counts.gapCounts(), Busy: l.counts.busy,
 		Behind: l.ring.Behind(), Transports: l.transports(), Closes: l.closes.ByCode(), InputBytes: l.inputBytes, Applied: l.fan.Applied(), Fanout: l.fan.Stats(),
 	}
 	if a := l.acceptor; a != nil {

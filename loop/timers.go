@@ -121,6 +121,7 @@ func (l *Loop) expireHTTP(slot uint32, c *conn) {
 func (l *Loop) heartbeat(slot uint32, c *conn) {
 	if c.missed >= maxMissed {
 		l.counts.dead++
+		l.noteEnd(slot, c, 0, endSilent)
 		l.close(slot, c)
 		return
 	}

@@ -35,7 +35,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 			return false
 		}
 		if len(f.scratch.gaps) > 0 {
-			f.stats.Gaps++
+			f.gap(slot)
 		}
 		a.Messages, a.Sequence, a.More = f.take(slot, v, m, f.scratch.merged, max(m.position, upto))
 		clear(f.scratch.merged)

@@ -15,6 +15,7 @@ type Fan struct {
 	past    Past // of matchers; nil for none
 	sender  Sender
 	events  Events
+	gapped  GapEvents // the events, if they are; nil
 	encode  *ring.Cache
 	report  Report
 
@@ -99,6 +100,7 @@ func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Event
 		share: func(slot uint32) uint64 { return uint64(slot) },
 	}
 	f.report = f.landed
+	f.gapped, _ = ev.(GapEvents)
 	f.summing.summer, _ = enc.(Summer)
 	f.compressor, _ = enc.(Compressor)
 	f.showing.namer, _ = enc.(Namer)

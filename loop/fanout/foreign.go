@@ -47,5 +47,5 @@ func (f *Fan) tellForeign(slot uint32, v *view, position uint64) {
 	}
 	f.charge(len(gaps) * costGap)
 	f.scratch.gaps = gaps
-	f.stats.Gaps++
+	f.gap(slot)
 }

@@ -132,7 +132,7 @@ func (f *Fan) readBack(slot uint32, m *member, v *view) (s *strip, shared bool) 
 		return nil, false
 	}
 	if f.ends(m) {
-		f.stats.Gaps++
+		f.gap(slot)
 		f.kill(slot, m, eventFell, nil)
 		clear(f.scratch.merged)
 		return nil, false
@@ -168,7 +168,7 @@ func (f *Fan) readBack(slot uint32, m *member, v *view) (s *strip, shared bool) 
 // addGaps begins s with the notices of the gaps that were found. It reports
 // false when the encoding has no word for them and the member must know.
 func (f *Fan) addGaps(slot uint32, m *member, v *view, s *strip) bool {
-	f.stats.Gaps++
+	f.gap(slot)
 	b := f.scratch.bytes[:0]
 	told := make([]uint64, v.width())
 	if k := f.marks[slot]; k != nil {
