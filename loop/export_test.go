@@ -3,7 +3,6 @@ package loop
 import (
 	"context"
 	"net/netip"
-	"slices"
 	"time"
 	"unsafe"
 
@@ -240,11 +239,10 @@ func (g *Group) Behind(loop int) uint64 { return g.loops[loop].ring.Behind() }
 
 // Limits of walk.go, life.go and talk.go.
 const (
-	WalkLooks   = walkLooks
-	WalkFinds   = walkFinds
-	MostEnds    = mostEnds
-	MostTalkers = mostTalkers
-	MostBirths  = mostBirths
+	WalkLooks  = walkLooks
+	WalkFinds  = walkFinds
+	MostEnds   = mostEnds
+	MostBirths = mostBirths
 )
 
 // WalkSteps is how many steps a walk takes that finds none of n connections.
@@ -279,26 +277,6 @@ func (g *Group) Walks() int { return int(g.walks.Load()) }
 func (g *Group) Talking(loop int) (yes bool) {
 	g.on(loop, func(l *Loop) { yes = l.life.talk != nil })
 	return yes
-}
-
-// TalkersOf has n connections send, of which the last few send most, and returns the first most.
-func TalkersOf(n, most int) (all []Talker, kept int) {
-	l := &Loop{}
-	t := &talk{place: map[uint64]int{}}
-	l.life.talk = t
-	for i := 1; i <= n; i++ {
-		c := &conn{session: uint64(i)}
-		times := 1
-		if i > n-most {
-			times = 1000 + i
-		}
-		for range times {
-			l.spoke(0, c, 1)
-		}
-	}
-	all = append(all, t.all...)
-	slices.SortFunc(all, heavier)
-	return all[:most], len(t.all)
 }
 
 // Ages accepts a connection in each of so many seconds, and returns how old those of a

@@ -113,7 +113,7 @@ const (
 
 var gapTexts = [gapReasons]string{"history", "unknown_cursor", "slow_consumer"}
 
-// gapNote is a gap that a client was told of, or closed for.
+// gapNote is a gap that a client received, or was closed for.
 type gapNote struct {
 	session uint64
 	to      uint64

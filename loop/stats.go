@@ -41,7 +41,7 @@ type Stats struct {
 	SendCalls    uint64            // system calls that sent
 	Buffers      uint64            // sends of the fan-out whose bytes lay elsewhere than those of the send before
 	Foreign      uint64            // streams with a gap because their cursor is unknown here
-	Gaps         map[string]uint64 // gaps that clients were told of, or closed for, by reason
+	Gaps         map[string]uint64 // gaps that clients received, or were closed for, by reason
 	Busy         time.Duration     // spent working, not waiting for events
 	Lag          time.Duration     // how long the loop took to come to this question
 	Behind       uint64            // messages in the ring that it has not taken yet

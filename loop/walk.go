@@ -49,6 +49,8 @@ type Walk struct {
 	Limit   int   // connections to return, 1 to MostSeen
 	Names   int   // names of channels in each of them
 	Session uint64
+	Adopted *[16]byte                // only the one that goes by this id of an earlier session
+	Behind  bool                     // only those whose socket has not taken all there is
 	Channel string                   // that it has subscribed to under this name
 	Address func(netip.Addr) bool    // of the client; not valid over a Unix socket
 	Pick    func(Front, uint64) bool // asked about the session of each connection that is named
@@ -71,6 +73,7 @@ type Seen struct {
 	Missed    int           // heartbeats without a sign of life
 	Replies   int           // that are still to come
 	Input     int           // bytes that were read and not used yet
+	Adopted   *[16]byte     // the id of an earlier session that it goes by; nil
 	Channels  []string      // sorted, at most Walk.Names
 	Width     int           // how many channels it has
 	Standing  fanout.Standing
@@ -200,6 +203,8 @@ func (l *Loop) wanted(w *Walk, slot uint32, c *conn) bool {
 	case c.state == stateFree:
 	case w.Session != 0 && c.session != w.Session:
 	case w.Address != nil && !w.Address(l.peer(slot).addrPort().Addr()):
+	case w.Behind && l.fan.CaughtUp(slot):
+	case w.Adopted != nil && !l.fan.GoesBy(slot, w.Adopted):
 	case w.Channel != "" && !l.fan.Receives(slot, w.Channel):
 	case w.Pick != nil && (c.flags&flagNamed == 0 || !w.Pick(l.front, c.session)):
 	default:
@@ -232,6 +237,7 @@ func (l *Loop) see(w *Walk, slot uint32, c *conn) Seen {
 		s.Replies -= maxLate
 	}
 	s.Transport, s.State = c.transportOf()
+	s.Adopted = l.fan.Adopted(slot)
 	if s.Width = l.fan.Width(slot); s.Width > 0 {
 		s.Channels = l.fan.FirstChannels(nil, slot, w.Names)
 	}

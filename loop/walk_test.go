@@ -237,6 +237,9 @@ func TestWalkSeesHowFarBehindAClientIs(t *testing.T) {
 	if at.CaughtUp || !at.Slow || at.Position >= at.Newest || at.Newest != 3 || at.Half == 0 {
 		t.Errorf("the slow one: %+v", at)
 	}
+	if behind := s.all(loop.Walk{Limit: 10, Behind: true}); len(behind) != 1 || behind[0].Session != seen[0].Session {
+		t.Errorf("those that are behind: %+v", behind)
+	}
 	if at := seen[1].Standing; at.Stalled || at.Position != 3 || at.Half != 0 {
 		t.Errorf("the quick one: %+v", at)
 	}
@@ -454,19 +457,6 @@ func TestTalkersAreCountedWhileSomebodyAsks(t *testing.T) {
 	spoken(1, 1)
 	if s.group.Talking(0) {
 		t.Error("it still counts though nobody has asked for 20 seconds")
-	}
-}
-
-// A loop has room for the heaviest only, and those are right.
-func TestTalkersAreLimited(t *testing.T) {
-	all, kept := loop.TalkersOf(5*loop.MostTalkers, 3)
-	if kept != loop.MostTalkers {
-		t.Errorf("%d are kept", kept)
-	}
-	for i, one := range all {
-		if want := uint64(5*loop.MostTalkers - i); one.Session != want || one.Messages < 1000 {
-			t.Errorf("place %d: %+v, want session %d", i, one, want)
-		}
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"peal/server/cluster"
 	"peal/server/control"
 	"peal/server/counts"
+	"peal/server/dialect"
 	"peal/server/forwarded"
 	"peal/server/httpapi"
 	"peal/server/hub"
@@ -65,6 +66,10 @@ type Server struct {
 	bans          *ban.Table
 	revoked       *revoke.Table
 	dismisser     *dismisser
+	orders        *control.Control
+	sessions      *session.IDs
+	dialects      *dialect.Table
+	tops          tops
 	freshness     *freshness // nil without other nodes
 	keys          *idempotency.Table
 	access        *logging.Access // nil without Config.AccessLog
@@ -195,6 +200,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	s.keys = idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, c.ofShare(c.IdempotencyKeys), time.Now)
 	s.revoked = revoke.New(c.Revocations, c.Token.Longest(), time.Now)
 	orders := control.New(s.log, s.bans, s.revoked, time.Now, c.Log)
+	s.orders, s.sessions = orders, sessions
 	s.shareLog(orders)
 	if err := s.openWebhooks(); err != nil {
 		return nil, err
@@ -251,6 +257,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	encoder.MinBytes = c.DeflateMinBytes
 	encoder.Deflates = func(channel string) bool { return s.table.Load().Deflates(channel) }
 	s.dismisser = &dismisser{loops: s.loops}
+	s.dialects = dialect.NewTable(dialect.Standard()...)
 	s.subscriptions = c.newSubscriptions()
 	s.buckets, s.users = rate.New(rate.Buckets), permit.NewUsers()
 	streams := xhr.NewSessions(s.fallback(c), s.loops)
@@ -285,6 +292,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 		Policy:    func(channel string) fanout.Policy { return policy(s.table.Load(), channel) },
 		Encodings: s.hub.Encodings,
 		Clock:     s.hub.Clock,
+		Traffic:   loop.TCPTraffic,
 	}
 	if c.matchers() {
 		parts.Patterns, parts.Past = openPatterns{rules: &s.table, apps: &s.apps, asking: s.asking}, s.hub

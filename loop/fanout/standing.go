@@ -45,6 +45,20 @@ func (f *Fan) Receives(slot uint32, channel string) bool {
 	return found
 }
 
+// Adopted is a copy of the id of an earlier session that the member goes by, nil for none.
+func (f *Fan) Adopted(slot uint32) *[16]byte {
+	if f.member(slot).flags&flagAdopted == 0 {
+		return nil
+	}
+	id := f.adopted[slot>>slabBits][slot&(1<<slabBits-1)]
+	return &id
+}
+
+// GoesBy reports whether the member goes by that id of an earlier session.
+func (f *Fan) GoesBy(slot uint32, id *[16]byte) bool {
+	return f.member(slot).flags&flagAdopted != 0 && f.adopted[slot>>slabBits][slot&(1<<slabBits-1)] == *id
+}
+
 // FirstChannels appends the first names of a member's channels, sorted, at most most.
 func (f *Fan) FirstChannels(dst []string, slot uint32, most int) []string {
 	m := f.member(slot)
@@ -61,7 +75,7 @@ func (f *Fan) FirstChannels(dst []string, slot uint32, most int) []string {
 	return dst
 }
 
-// GapEvents is an Events that also hears of each gap that a member is told of, or closed
+// GapEvents is an Events that also hears of each gap that a member receives, or is closed
 // for. Unlike the others it is called at once, and must not call the fan. The gaps are lent.
 type GapEvents interface {
 	Gap(slot uint32, gaps []ring.Gap)

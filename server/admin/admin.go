@@ -71,9 +71,12 @@ const scrapeLimit = 2 * time.Second
 
 // Handler returns the handler of the admin listener of a server that serves; it serves the
 // requests that p permits. See Startup for before.
-func Handler(s Source, p *auth.Policy) http.Handler { return guard(newMux(s), p) }
+func Handler(s Source, p *auth.Policy) http.Handler {
+	k := newKey()
+	return guard(newMux(s, k), p, k)
+}
 
-func newMux(s Source) *http.ServeMux {
+func newMux(s Source, k csrfKey) *http.ServeMux {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{s})
 	mux := http.NewServeMux()
@@ -105,6 +108,11 @@ func newMux(s Source) *http.ServeMux {
 	if hooks, ok := s.(hooked); ok {
 		handleWebhooks(mux, hooks)
 	}
+	handleLive(mux, s)
+	if from, ok := s.(inspected); ok {
+		handleInspection(mux, from)
+	}
+	handleDashboard(mux, k)
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
 		done, err := s.Reread(r.Context())
 		if err != nil {
@@ -130,7 +138,7 @@ func addProfiles(mux *http.ServeMux) {
 // resolves to this listener (DNS rebinding), by a script, by an image. Otherwise
 // every site visited from this machine could read the metrics and profiles of a
 // loopback listener.
-func guard(h http.Handler, p *auth.Policy) http.Handler {
+func guard(h http.Handler, p *auth.Policy, k csrfKey) http.Handler {
 	value := func(r *http.Request, name string) []byte {
 		if values := r.Header.Values(name); len(values) > 0 {
 			return []byte(strings.Join(values, ", ")) // two joined values are never valid
@@ -150,6 +158,10 @@ func guard(h http.Handler, p *auth.Policy) http.Handler {
 		case auth.ForeignOrigin, auth.CrossSite:
 			http.Error(w, "a web page of another site caused this request (Origin, Sec-Fetch-Site): use the address bar, or a program other than a browser", http.StatusForbidden)
 		default:
+			if !k.permits(r) {
+				refuse(w, errCSRF)
+				return
+			}
 			h.ServeHTTP(w, r)
 		}
 	})

@@ -107,7 +107,7 @@ func (s *source) Reread(context.Context) (string, error) {
 func (s *source) LoopStats(context.Context) ([]loop.Stats, error) {
 	latency := fanout.Latency{Counts: [len(fanout.LatencyBounds) + 1]uint64{0: 3, 5: 2, len(fanout.LatencyBounds): 1}, Sum: 21 * time.Second}
 	return []loop.Stats{
-		{Loop: 0, Fanout: fanout.Stats{Latency: latency}, Connections: 7, Transports: loop.Transports{SSE: 3, HTTP: 4}, Busy: 1500 * time.Millisecond, Closes: map[int]uint64{1001: 2}},
+		{Loop: 0, Gaps: map[string]uint64{"history": 2}, Fanout: fanout.Stats{Latency: latency}, Connections: 7, Transports: loop.Transports{SSE: 3, HTTP: 4}, Busy: 1500 * time.Millisecond, Closes: map[int]uint64{1001: 2}},
 		{Loop: 1, Fanout: fanout.Stats{Latency: latency}, Connections: 8, Transports: loop.Transports{SSE: 8}, Behind: 5},
 	}, s.err
 }

@@ -225,6 +225,7 @@ var metrics = []metric{
 	counter("delivery_bytes_total", "Bytes of messages accepted by sockets.", func(s *loop.Stats) float64 { return float64(s.Fanout.Bytes) }),
 	counter("sockets_full_total", "Times a socket was full.", func(s *loop.Stats) float64 { return float64(s.Fanout.Full) }),
 	counter("gaps_total", "Gaps sent to clients.", func(s *loop.Stats) float64 { return float64(s.Fanout.Gaps + s.Foreign) }),
+	by("reason", "gap_reasons_total", "Gaps sent to clients, by reason.", gapReasons),
 	gauge("behind_connections", "Connections waiting for their turn to catch up.", func(s *loop.Stats) float64 { return float64(s.Fanout.Behind) }),
 
 	one(prometheus.GaugeValue, "channels", "Channels with subscribers or history.", func(s *state) float64 { return float64(s.hub.Channels) }),
@@ -321,6 +322,17 @@ func evictions(s *state) map[string]uint64 {
 		sum["heads"] += l.HeadsFull
 		sum["lane"] += l.Fanout.LaneFull
 		sum["held"] += l.Fanout.HeldFull
+	}
+	return sum
+}
+
+// gapReasons are the gaps of all loops by reason.
+func gapReasons(s *state) map[string]uint64 {
+	sum := map[string]uint64{}
+	for i := range s.loops {
+		for reason, n := range s.loops[i].Gaps {
+			sum[reason] += n
+		}
 	}
 	return sum
 }

@@ -37,6 +37,7 @@ var startMetrics = []metric{
 // Startup is the handler of an admin listener that is opened before the server can serve.
 type Startup struct {
 	policy  *auth.Policy
+	key     csrfKey
 	handler atomic.Pointer[http.Handler]
 }
 
@@ -54,19 +55,22 @@ func NewStartup(p *auth.Policy, start func() Start) *Startup {
 	}
 	mux.HandleFunc("GET /readyz", notYet)
 	mux.HandleFunc("GET /cluster", notYet)
+	for _, path := range []string{"/live", "/connections", "/dashboard/", "/{$}"} {
+		mux.HandleFunc("GET "+path, notYet)
+	}
 	mux.HandleFunc("POST /reload", notYet)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	addProfiles(mux)
-	s := &Startup{policy: p}
+	s := &Startup{policy: p, key: newKey()}
 	s.use(mux)
 	return s
 }
 
 // Done has the listener serve all of it from now on.
-func (s *Startup) Done(source Source) { s.use(newMux(source)) }
+func (s *Startup) Done(source Source) { s.use(newMux(source, s.key)) }
 
 func (s *Startup) use(mux *http.ServeMux) {
-	h := guard(mux, s.policy)
+	h := guard(mux, s.policy, s.key)
 	s.handler.Store(&h)
 }
 

@@ -48,3 +48,9 @@ func (h *Hub) Runs() (n int) {
 
 // LeastPublications is how many publications the journal has at least.
 const LeastPublications = leastPublications
+
+// MeterFor is how long the busiest channels are counted after a question.
+const MeterFor = meterFor
+
+// Metering is whether they are counted.
+func (h *Hub) Metering() bool { return h.meter != nil }

@@ -61,6 +61,7 @@ type Hub struct {
 	order     sync.Mutex
 	lists     []list
 	journal   journal
+	meter     *meter // nil: nobody asks for the busiest channels
 	turn      int    // index of the next list to sweep
 	published uint64 // counts what was appended to any history
 }
@@ -149,6 +150,9 @@ func (h *Hub) Apply(batch []*log.Entry) {
 	now, accepted := clock.UnixMilli(), h.since(clock)
 	h.order.Lock()
 	defer h.order.Unlock()
+	if h.meter != nil {
+		h.measure(batch, now)
+	}
 	for _, e := range batch {
 		if !isForSubscribers(e.Kind) {
 			continue
