@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,8 +19,9 @@ func askAdmin(ctx context.Context, command, method, url string, trusted *trust, 
 	return err
 }
 
-// maxAdmin is how much of a response is read: the status of 1,024 nodes has less.
-const maxAdmin = 1 << 20
+// maxAdmin is how much of a response is read: the status of 1,024 nodes has less, and so has a
+// page of 1,000 connections.
+const maxAdmin = 16 << 20
 
 // readAdmin sends a request, and returns the body of a response that is 200.
 func readAdmin(ctx context.Context, command, method, url string, trusted *trust) (string, error) {
@@ -45,6 +47,10 @@ func readAdmin(ctx context.Context, command, method, url string, trusted *trust)
 	}
 	text := strings.TrimSpace(string(body))
 	if response.StatusCode != http.StatusOK {
+		var failure struct{ Error struct{ Message string } }
+		if json.Unmarshal(body, &failure) == nil && failure.Error.Message != "" {
+			text = failure.Error.Message
+		}
 		return "", fmt.Errorf("%s: %s responds with %s: %s", command, url, response.Status, text)
 	}
 	return text, nil

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"peal/server/cluster"
+	"peal/server/inspect"
 )
 
 func newStatus() *cobra.Command {
@@ -59,6 +60,7 @@ func status(ctx context.Context, url string, trusted *trust, asJSON bool, stdout
 		fmt.Fprintln(stdout, text)
 	} else {
 		printStatus(stdout, &s)
+		printLive(ctx, url, trusted, stdout)
 	}
 	var faults []string
 	for _, n := range s.Nodes {
@@ -73,6 +75,27 @@ func status(ctx context.Context, url string, trusted *trust, asJSON bool, stdout
 		return fmt.Errorf("status: %s", strings.Join(faults, "; "))
 	}
 	return nil
+}
+
+// printLive prints what the node that was asked does; nothing for a server that does not tell.
+func printLive(ctx context.Context, url string, trusted *trust, w io.Writer) {
+	base, ok := strings.CutSuffix(url, "/cluster")
+	var v inspect.Live
+	if !ok {
+		return
+	}
+	text, err := readAdmin(ctx, "status", http.MethodGet, base+"/live", trusted)
+	if err != nil || json.Unmarshal([]byte(text), &v) != nil || v.Started == 0 {
+		return
+	}
+	n, c, m := &v.Connections, &v.Counters, &v.Memory
+	fmt.Fprintf(w, "\nthis node  %s\n", plain(v.State, 200))
+	fmt.Fprintf(w, "clients    %d: %d websocket, %d sse, %d poll, %d http; %d behind\n", n.All, n.WebSocket, n.SSE, n.Poll, n.HTTP, n.Behind)
+	fmt.Fprintf(w, "memory     %s", size(float64(m.Resident)))
+	if m.Limit > 0 {
+		fmt.Fprintf(w, " of %s", size(float64(m.Limit)))
+	}
+	fmt.Fprintf(w, "\nstart      %d publications, %d deliveries, %d gaps, %d refusals since then; peal top shows rates\n", c.Publications, c.Deliveries, c.Gaps, c.Refusals)
 }
 
 func printStatus(w io.Writer, s *cluster.Status) {
