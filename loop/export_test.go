@@ -245,8 +245,8 @@ const (
 	MostBirths = mostBirths
 )
 
-// WalkSteps is how many steps a walk takes that finds none of n connections.
-func WalkSteps(n int) (steps int) {
+// WalkSteps returns how many steps a walk takes that finds none of n connections.
+func WalkSteps(n int) func() (steps int) {
 	l := &Loop{used: uint32(n)}
 	for range (n >> slabBits) + 1 {
 		l.slabs = append(l.slabs, new(connSlab))
@@ -254,11 +254,13 @@ func WalkSteps(n int) (steps int) {
 	for i := range l.used {
 		l.conn(i).state = stateHTTP
 	}
-	for slot, done := uint32(0), false; !done; steps++ {
-		r := l.walk(&Walk{Session: 1}, slot, MostSeen)
-		slot, done = r.next, r.done
+	return func() (steps int) {
+		for slot, done := uint32(0), false; !done; steps++ {
+			r := l.walk(&Walk{Session: 1}, slot, MostSeen)
+			slot, done = r.next, r.done
+		}
+		return steps
 	}
-	return steps
 }
 
 // WalkStep is one step of a walk that looks for all connections.

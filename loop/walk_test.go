@@ -170,7 +170,7 @@ func TestWalkFindsEachConnectionOnceUnderChange(t *testing.T) {
 
 // Slots are counted, and not time: a step of any walk visits so many at most.
 func TestWalkVisitsABoundedNumberInAStep(t *testing.T) {
-	if steps := loop.WalkSteps(100_000); steps != (100_000+loop.WalkLooks-1)/loop.WalkLooks {
+	if steps := loop.WalkSteps(100_000)(); steps != (100_000+loop.WalkLooks-1)/loop.WalkLooks {
 		t.Errorf("%d steps for 100,000 connections", steps)
 	}
 	s := start(t, options{config: loop.Config{Loops: 1}})
@@ -477,4 +477,27 @@ func TestAgesArePreciseAndBounded(t *testing.T) {
 			}
 		}
 	}
+}
+
+// BenchmarkWalk is what the looks of all steps cost at 100,000 connections of a loop, and what the
+// dearest step costs, which describes walkFinds connections.
+func BenchmarkWalk(b *testing.B) {
+	b.Run("looks", func(b *testing.B) {
+		walk, steps := loop.WalkSteps(100_000), 0
+		b.ResetTimer()
+		for range b.N {
+			steps += walk()
+		}
+		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(steps), "µs/step")
+	})
+	b.Run("finds", func(b *testing.B) {
+		s := start(b, options{config: loop.Config{Loops: 1}})
+		for range loop.WalkFinds {
+			s.dial().sse("a,b,c now named")
+		}
+		b.ResetTimer()
+		for range b.N {
+			s.group.WalkStep(0, 0, loop.WalkFinds)
+		}
+	})
 }

@@ -111,6 +111,12 @@ func TestDashboardInABrowser(t *testing.T) {
 	c.evaluate("location.hash = '#/'; 0")
 	c.until("document.querySelectorAll('.tile').length >= 10")
 
+	if got := c.evaluate(`import('/dashboard/show.js').then(m => [m.plain('a\u202eb\0'), m.plain('x'.repeat(70000)).length, m.plain('\ud800')].join())`); got != "a⟨U+202E⟩b⟨U+0000⟩,121,⟨U+D800⟩" {
+		t.Errorf("plain: %s", got)
+	}
+	if got := c.evaluate("import('/dashboard/live.js').then(m => [m.quantile([50, 40, 5], [25, 1000], 0.5), m.quantile([50, 40, 5], [25, 1000], 0.9), m.quantile([50, 40, 5], [25, 1000], 0.99), m.quantile([0], [], 0.5)].join())"); got != "25,1000,Infinity," {
+		t.Errorf("quantile: %s", got)
+	}
 	if got := c.evaluate("window.pwned"); got != "<nil>" {
 		t.Error("a name became a script")
 	}
