@@ -134,8 +134,8 @@ func (g *Group) Walk(ctx context.Context, w Walk) (found []Seen, next Place, mor
 	w.Limit = max(1, min(w.Limit, MostSeen))
 	next = w.From
 	for int(next.Loop) < len(g.loops) {
-		l := g.loops[next.Loop]
-		r, err := g.step(ctx, l, func() step { return l.walk(&w, next.Slot, w.Limit-len(found)) })
+		l, slot, room := g.loops[next.Loop], next.Slot, w.Limit-len(found) // not the results, which change while a step that nobody waits for runs
+		r, err := g.step(ctx, l, func() step { return l.walk(&w, slot, room) })
 		if err != nil {
 			return nil, next, false, err
 		}

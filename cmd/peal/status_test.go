@@ -10,6 +10,10 @@ import (
 func TestStatus(t *testing.T) {
 	body := ""
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/live" && strings.Contains(body, `"state":"live"`) {
+			_, _ = w.Write([]byte(`{"started_ms":1,"state":"serving","connections":{"all":7,"sse":6,"http":1,"behind":2},"counters":{"publications":5,"deliveries":50,"gaps":1,"refusals":3},"memory":{"resident":1048576,"limit":4194304}}`))
+			return
+		}
 		if r.URL.Path != "/cluster" || body == "" {
 			http.NotFound(w, r)
 			return
@@ -47,7 +51,8 @@ func TestStatus(t *testing.T) {
 	}
 	body = status("", "live")
 	check(0, "redis, epoch 1z, entries 3 to 90 of 95 known, read 12ms ago", "1 reconnects, 2 epochs, 4 losses, 6 entries skipped", "can be written",
-		"a:8080 00a1 1.2 live 7 90 5 12ms 300ms", "this node", "b:8080 00b2 1.3 live 8 80 15 9s 7s", "c:8080 00c3 1.1 left - 70 - - 1m5s -")
+		"a:8080 00a1 1.2 live 7 90 5 12ms 300ms", "this node", "b:8080 00b2 1.3 live 8 80 15 9s 7s", "c:8080 00c3 1.1 left - 70 - - 1m5s -",
+		"this node serving clients 7: 0 websocket, 6 sse, 0 poll, 1 http; 2 behind memory 1.0 MiB of 4.0 MiB start 5 publications, 50 deliveries, 1 gaps, 3 refusals")
 	body = status("", "stale")
 	check(1, "node b:8080 (00b2) is stale")
 	body = status("log: the store cannot be reached", "dead")
