@@ -23,12 +23,13 @@ type Group struct {
 	once      sync.Once
 	started   bool // by the goroutine that calls New, Serve, Start and Close
 
-	dismissals atomic.Int32  // under way
-	walks      atomic.Int32  // likewise
-	stepping   chan struct{} // has a value while a step of a walk is under way
-	drainRate  atomic.Int64  // Config.DrainRate
-	goodbyes   atomic.Int64  // that a drain may still say now
-	reserved   atomic.Int32  // descriptors that Reserve counts
+	walks    atomic.Int32  // of Walk, under way
+	stepping chan struct{} // has a value while a step of one is under way
+
+	dismissals atomic.Int32 // under way
+	drainRate  atomic.Int64 // Config.DrainRate
+	goodbyes   atomic.Int64 // that a drain may still say now
+	reserved   atomic.Int32 // descriptors that Reserve counts
 }
 
 // Parts is what the loops of a Group serve.

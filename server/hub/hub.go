@@ -56,12 +56,13 @@ type Hub struct {
 	evicted  atomic.Uint64 // dropped for the total, not for their channel's limits
 	folded   atomic.Uint64 // records of forgotten channels that went into watermarks
 
+	meter *meter // nil: nobody asks for the busiest channels; guarded by order
+
 	// order guards the lists of histories by publishing, and every change from
 	// no history to some and back. See order.go.
 	order     sync.Mutex
 	lists     []list
 	journal   journal
-	meter     *meter // nil: nobody asks for the busiest channels
 	turn      int    // index of the next list to sweep
 	published uint64 // counts what was appended to any history
 }
