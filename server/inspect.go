@@ -7,23 +7,16 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"peal/loop"
-	"peal/server/grant"
 	"peal/server/httpapi"
 	"peal/server/inspect"
-	"peal/server/log"
-	"peal/server/names"
-	"peal/server/permit"
-	"peal/server/publish"
 	"peal/server/session"
 )
 
-// What the admin listener shows of connections and channels: admin.Inspected. All of it may be
-// called by any goroutine but those of the loops.
+// What the admin listener shows of connections and channels. All of it may be called by any
+// goroutine but those of the loops.
 
 // errWalks is there while too many others look at the connections.
 var errWalks = &inspect.Error{Status: 429, Code: "too_many_walks", Message: "8 other requests are looking at the connections, which is the limit: try again when one of them is done"}
@@ -243,164 +236,5 @@ func (s *Server) InspectChannel(name string) (inspect.Channel, error) {
 	return c, nil
 }
 
-// tops is the newest Top, for all who ask.
-type tops struct {
-	mu  sync.Mutex
-	at  time.Time
-	top inspect.Top
-}
-
-// How long a Top is shown, and how many of each kind it has.
-const (
-	topFor  = 2 * time.Second
-	mostTop = 50
-)
-
-// Top returns the n largest of each kind, at most 50. It visits all channels, on the goroutine of the caller, at
-// most once in 2 seconds for all callers together; what is counted is counted from the call
-// before on.
-func (s *Server) Top(ctx context.Context, n int) (inspect.Top, error) {
-	s.tops.mu.Lock()
-	defer s.tops.mu.Unlock()
-	if now := time.Now(); s.tops.at.IsZero() || now.Sub(s.tops.at) >= topFor {
-		top, err := s.newTop(ctx)
-		if err != nil {
-			return inspect.Top{}, err
-		}
-		s.tops.at, s.tops.top = now, top
-	}
-	top := s.tops.top
-	top.Subscribed = top.Subscribed[:min(n, len(top.Subscribed))]
-	top.Busiest = top.Busiest[:min(n, len(top.Busiest))]
-	top.Talkers = top.Talkers[:min(n, len(top.Talkers))]
-	return top, nil
-}
-
-func (s *Server) newTop(ctx context.Context) (inspect.Top, error) {
-	top := inspect.Top{Subscribed: []inspect.ChannelSize{}, Busiest: []inspect.ChannelRate{}, Talkers: []inspect.Talker{}}
-	for _, c := range s.hub.Largest(mostTop) {
-		top.Subscribed = append(top.Subscribed, inspect.ChannelSize{Channel: c.Name, Subscribers: c.Subscribers, Messages: c.Messages, Bytes: c.Bytes})
-	}
-	busy, since := s.hub.Busiest(mostTop)
-	for _, c := range busy {
-		top.Busiest = append(top.Busiest, inspect.ChannelRate{Channel: c.Name, Publications: c.Publications, Bytes: c.Bytes})
-	}
-	if !since.IsZero() {
-		top.Seconds = time.Since(since).Seconds()
-	}
-	talkers, _, err := s.loops.Talkers(ctx, mostTop)
-	if err != nil {
-		return top, walkError(err)
-	}
-	for _, t := range talkers {
-		top.Talkers = append(top.Talkers, inspect.Talker{Session: s.sessions.Of(t.Session).String(), Address: addressText(t.Peer), Client: t.Name, Messages: t.Messages, Bytes: t.Bytes})
-	}
-	return top, nil
-}
-
 // MemoryLimit is memory-limit, 0 for none.
 func (s *Server) MemoryLimit() int { return max(0, s.config.MemoryLimit) }
-
-// EndConnection ends the connection of a session, which may come back at once.
-func (s *Server) EndConnection(ctx context.Context, text string) error {
-	found, _, err := s.find(ctx, text)
-	if err != nil {
-		return err
-	}
-	if found != nil {
-		ended, err := s.loops.End(ctx, found.Session, ended)
-		if err != nil || ended {
-			return walkError(err)
-		}
-	}
-	return &inspect.Error{Status: 404, Code: "no_connection", Message: "no connection of that session is open"}
-}
-
-// ended is how the operator ends one connection.
-var ended = httpapi.NewEnding(permit.ErrDisconnected, "the operator has ended this connection")
-
-// DisconnectClient ends the connections of a client on all nodes, and keeps it away.
-func (s *Server) DisconnectClient(ctx context.Context, o inspect.Order) (d inspect.Disconnected, err error) {
-	if o.Client == "" {
-		return d, &inspect.Error{Status: 400, Code: "no_client", Message: `name the client: {"client":"ann"}`}
-	}
-	window := max(0, s.config.HTTP.DisconnectWindow)
-	if o.Seconds != nil {
-		if *o.Seconds < 0 || *o.Seconds > int(httpapi.MaxDisconnectWindow/time.Second) {
-			return d, &inspect.Error{Status: 400, Code: "bad_for", Message: "for_s must be from 0 (the client may come back at once) to 86400"}
-		}
-		window = time.Duration(*o.Seconds) * time.Second
-	}
-	stored, done := make(chan error, 1), make(chan int, 1)
-	refused := s.orders.KeepAway(0, []string{o.Client}, window, func(err error) { stored <- err })
-	d.KeptAway = window > 0 && len(refused) == 0
-	clients := httpapi.Clients{o.Client: {}}
-	if !s.dismisser.Dismiss(0, func(front *httpapi.Front, session uint64) *loop.Ending {
-		if front.Dismiss(session, clients) {
-			return httpapi.Disconnected
-		}
-		return nil
-	}, func(n int) { done <- n }) {
-		return d, &inspect.Error{Status: 429, Code: "busy", Message: "too many clients are being disconnected at the moment: try again; the client is kept away already"}
-	}
-	for range 2 {
-		select {
-		case d.Disconnected = <-done:
-		case err := <-stored:
-			d.Stored = err == nil
-		case <-ctx.Done():
-			return d, walkError(ctx.Err())
-		}
-	}
-	return d, nil
-}
-
-// SendTest publishes a message of the operator, which may publish to any channel.
-func (s *Server) SendTest(ctx context.Context, m inspect.Message) (inspect.Sent, error) {
-	everything, err := grant.NewScope(map[grant.Action][]string{grant.Publish: {"*"}})
-	if err != nil {
-		return inspect.Sent{}, err
-	}
-	c := &s.config
-	gate := permit.Gate{
-		Policy: c.policy(), Hub: s.hub, NeedsToken: true, NoMemory: &s.noMemory,
-		ChannelLimit: c.HTTP.ChannelLimit, MessageBytes: c.Loop.MessageBytes, WireBytes: c.wireLimit(),
-	}
-	name, refused := names.NewCache(s.table.Load()).Get([]byte(m.Channel))
-	if refused != nil {
-		return inspect.Sent{}, &inspect.Error{Status: refused.Status, Code: refused.Code, Message: refused.Message}
-	}
-	channels := []*names.Name{name}
-	d := publish.Draft{Data: []byte(m.Data), Event: []byte(m.Event)}
-	refused = d.Check()
-	if refused == nil {
-		operator := permit.Principal{Grant: &grant.Grant{Kind: grant.Backend, Subject: "operator", Scope: everything}}
-		refused = gate.Decide(&permit.Request{Action: permit.Publish, Who: operator, Channels: channels, Data: d.Data, Binary: d.Binary})
-	}
-	if refused != nil {
-		return inspect.Sent{}, &inspect.Error{Status: refused.Status, Code: refused.Code, Message: refused.Message}
-	}
-	info, _ := s.hub.Channel(name.Text())
-	done := make(chan error, 1)
-	entries := d.AppendEntries(nil, channels)
-	if err := s.log.Append(entries, func(err error) { done <- err }); err != nil {
-		return inspect.Sent{}, refusedByLog(err)
-	}
-	select {
-	case err := <-done:
-		if err != nil {
-			return inspect.Sent{}, refusedByLog(err)
-		}
-	case <-ctx.Done():
-		return inspect.Sent{}, &inspect.Error{Status: 503, Code: "unanswered", Message: "the log has not answered in time: the message may be published, or may not"}
-	}
-	return inspect.Sent{Cursor: s.log.Lineage().Cursor(entries[0].Sequence).String(), Subscribers: info.Subscribers}, nil
-}
-
-func refusedByLog(err error) error {
-	text := strings.ReplaceAll(err.Error(), "\n", ": ")
-	if errors.Is(err, log.ErrFull) {
-		text = "subscribers cannot keep up with what is published (overloaded): try again"
-	}
-	return &inspect.Error{Status: 503, Code: "not_published", Message: "the log has not taken the message: " + text}
-}
