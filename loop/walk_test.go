@@ -202,7 +202,9 @@ func TestWalksAreLimited(t *testing.T) {
 		}()
 	}
 	s.await("all walks are under way", func() bool { return s.group.Walks() == loop.MaxWalks })
-	if _, _, _, err := s.group.Walk(ctx, loop.Walk{}); !errors.Is(err, loop.ErrWalks) {
+	bounded, end := context.WithTimeout(ctx, patience)
+	defer end()
+	if _, _, _, err := s.group.Walk(bounded, loop.Walk{}); !errors.Is(err, loop.ErrWalks) {
 		t.Errorf("one too many: %v", err)
 	}
 	cancel()

@@ -224,6 +224,12 @@ func TestTheOperatorActs(t *testing.T) {
 	o.post(404, "/connections/"+session+"/disconnect", "", &failure)
 
 	o.stream("channel=news&client=ann")
+	o.get(200, "/connections?user=ann", &page)
+	var back inspect.Connection
+	o.get(200, "/connections/"+page.Connections[0].Session, &back)
+	if back.End == nil || back.End.Session != session || back.Session == session {
+		t.Errorf("the last end of the same client: %+v of %s, want of %s", back.End, back.Session, session)
+	}
 	var ordered inspect.Disconnected
 	o.post(200, "/disconnect", `{"client":"ann","for_s":60}`, &ordered)
 	if ordered.Disconnected != 1 || !ordered.KeptAway || !ordered.Stored {

@@ -271,7 +271,10 @@ func TestLiveIsStreamedToALimitedNumber(t *testing.T) {
 		}
 	}
 	response := watch()
-	if body, _ := io.ReadAll(response.Body); response.StatusCode != 429 || !strings.Contains(string(body), "too_many_watchers") {
+	if response.StatusCode != 429 {
+		t.Fatalf("one too many: %d", response.StatusCode)
+	}
+	if body, _ := io.ReadAll(response.Body); !strings.Contains(string(body), "too_many_watchers") {
 		t.Errorf("one too many: %d %s", response.StatusCode, body)
 	}
 	plain, err := server.Client().Get(server.URL + "/live")
