@@ -71,7 +71,7 @@ func (s *source) MemoryLevel() memory.Level { return s.level }
 func (s *source) LogHead() uint64           { return 9 }
 func (s *source) ClusterStatus() cluster.Status {
 	return cluster.Status{
-		Self: "1", Skipped: 3, Log: cluster.Log{Engine: "redis", Head: 9, Known: 12, Behind: 1500, Reconnects: 4, Epochs: 5, Lost: 6, Skipped: 7},
+		Self: "1", Skipped: 3, Log: cluster.Log{Engine: "redis", Shared: true, Head: 9, Known: 12, Behind: 1500, Reconnects: 4, Epochs: 5, Lost: 6, Skipped: 7},
 		Nodes:  []cluster.Node{{ID: "1", Name: "a", Self: true, State: "live", Connections: 1}, {ID: "2", Name: "b", State: "dead", Connections: 2}},
 		Append: cluster.Latency{Counts: [len(cluster.LatencyBounds) + 1]uint64{2: 3}, Sum: 2 * time.Millisecond},
 		Call:   cluster.Latency{Counts: [len(cluster.LatencyBounds) + 1]uint64{0: 8}},

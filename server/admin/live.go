@@ -121,7 +121,10 @@ func (c *collector) live(ctx context.Context, top int) (v inspect.Live, err erro
 		}
 	}
 	l := &s.cluster.Log
-	v.Log = inspect.Log{Engine: l.Engine, Epoch: l.Epoch, Oldest: l.Oldest, Head: l.Head, Known: l.Known, Behind: l.Behind, Failing: l.Failing}
+	v.Log = inspect.Log{Engine: l.Engine, Epoch: l.Epoch, Oldest: l.Oldest, Head: l.Head, Failing: l.Failing}
+	if l.Shared {
+		v.Log.Known, v.Log.Behind = l.Known, l.Behind
+	}
 	v.Connections.TLS = s.tls.Connections.Open
 	for _, n := range s.fronts.Publications {
 		v.Counters.Publications += n

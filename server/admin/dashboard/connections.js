@@ -52,12 +52,19 @@ function endText(end) {
 // session shows one connection.
 export function session(id) {
   const box = el("div", { class: "stack" });
+  let open = true;
+  // A connection that was ended is open until its client has hung up, for some seconds at most.
+  const again = (left) => setTimeout(async () => {
+    await show();
+    if (open && left > 0 && box.isConnected) again(left - 1);
+  }, 1000);
   const show = async () => {
     let c;
     try {
       c = await get("/connections/" + encodeURIComponent(id));
     } catch (e) {
       const end = e.body?.last_end;
+      open = false;
       box.replaceChildren(el("h2", {}, "Connection"), el("p", { class: "problem" }, e.status === 404 ? "This connection is not open." : e.message), end ? list([["How it ended", endText(end)], ["Client", name(end.client)], ["Address", end.address]]) : null);
       return;
     }
@@ -66,8 +73,8 @@ export function session(id) {
       if (!await confirm(title, text)) return;
       try {
         const done = await post(path, body);
-        say(done.not_stored ? "done, but the log has not stored it" : `done: ${done.disconnected} connections ended`);
-        setTimeout(show, 500);
+        say(done.stored === false ? "done, but the log has not stored it" : `done: ${done.disconnected} connections ended`);
+        again(30);
       } catch (e) {
         say(e.message);
       }

@@ -6,7 +6,7 @@ import { el, plain } from "./show.js";
 export function confirm(title, text) {
   return new Promise((resolve) => {
     const dialog = el("dialog", { "aria-label": title }, el("h2", {}, title), el("p", {}, plain(text, 400)),
-      el("div", { class: "actions" }, el("button", { type: "button", class: "danger", onclick: () => dialog.close("yes") }, "Yes"), el("button", { type: "button", onclick: () => dialog.close("") }, "No")));
+      el("div", { class: "actions" }, el("button", { type: "button", autofocus: true, onclick: () => dialog.close("") }, "No"), el("button", { type: "button", class: "danger", onclick: () => dialog.close("yes") }, "Yes")));
     dialog.addEventListener("close", () => { dialog.remove(); resolve(dialog.returnValue === "yes"); });
     document.body.append(dialog);
     dialog.showModal();
