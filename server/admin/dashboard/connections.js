@@ -73,7 +73,7 @@ export function session(id) {
       if (!await confirm(title, text)) return;
       try {
         const done = await post(path, body);
-        say(done.stored === false ? "done, but the log has not stored it" : `done: ${done.disconnected} connections ended`);
+        say(done.stored === false ? "done, but the log has not stored it" : `connections ended: ${done.disconnected}`, done.stored !== false);
         again(30);
       } catch (e) {
         say(e.message);
