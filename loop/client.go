@@ -41,7 +41,9 @@ func (k *client) Subscribe(s *Subscription) (start uint64) {
 		return 0 // as in Write: nothing of the reply is sent either
 	}
 	c.name(s)
+	before := k.loop.coverage(k.slot)
 	start = k.loop.fan.Add(k.slot, &s.Subscription)
+	k.loop.joined(k.slot, s, start, before)
 	k.loop.countChannels()
 	if s.From == fanout.Foreign {
 		k.tellForeign(s, start)
@@ -62,6 +64,7 @@ func (k *client) tellForeign(s *Subscription, start uint64) {
 }
 
 func (k *client) Unsubscribe(channels []string) {
+	k.loop.dropped(k.slot, channels)
 	k.loop.fan.Drop(k.slot, channels)
 }
 
@@ -137,6 +140,7 @@ func (l *Loop) startCommands(slot uint32, c *conn, s *Subscription, out []byte) 
 		c.state = stateSSE
 	}
 	c.flags |= flagCommands
+	l.streams(slot, s)
 	l.wait(slot, c, l.beat())
 	l.setDeadline(slot, s.Deadline)
 	l.front.Open(l.clientOf(slot), s)

@@ -141,6 +141,7 @@ func (l *Loop) close(slot uint32, c *conn) {
 	if c.state == stateLater || c.state == stateParked {
 		l.responded(c, nil)
 	}
+	l.ended(slot)
 	l.fan.Detach(slot)
 	l.left(c)
 	l.wheel.Clear(slot)
@@ -163,6 +164,7 @@ func (l *Loop) close(slot uint32, c *conn) {
 
 // unsubscribe ends what the connection receives; what is in its lane still goes out.
 func (l *Loop) unsubscribe(slot uint32, c *conn) {
+	l.ended(slot)
 	l.fan.Unsubscribe(slot)
 	l.deadlines.Clear(slot)
 	l.left(c)

@@ -126,6 +126,7 @@ func (l *Loop) dismissOne(slot uint32, c *conn, e *Ending) {
 		l.closeStream(slot, c, e.Code, e.Reason)
 		return
 	}
+	l.ending(slot, e.Code, "closed with ")
 	a := fanout.Answer{Ended: e.Cause, Close: true, HeadOnly: l.fan.HeadOnly(slot), Origin: l.fan.Origin(slot)}
 	l.unsubscribe(slot, c)
 	c.state = stateHTTP

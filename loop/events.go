@@ -41,6 +41,8 @@ func (l *Loop) Answered(slot uint32, _ uint64) {
 // Gapped: a raw WebSocket has missed something and cannot be told in its stream.
 func (l *Loop) Gapped(slot uint32) {
 	l.counts.gapped++
+	l.ending(slot, frame.CloseGap, "closed with ")
+	l.ended(slot)
 	l.fan.Revive(slot)
 	l.closeStream(slot, l.conn(slot), frame.CloseGap, gapReason)
 }
@@ -48,6 +50,8 @@ func (l *Loop) Gapped(slot uint32) {
 // Fell: the client is slow, has missed something, and its channel's rule is to end it.
 func (l *Loop) Fell(slot uint32) {
 	l.counts.fell++
+	l.ending(slot, frame.CloseTryAgainLater, "slow consumer, closed with ")
+	l.ended(slot)
 	l.fan.Revive(slot)
 	l.closeStream(slot, l.conn(slot), frame.CloseTryAgainLater, fellReason)
 }
@@ -55,6 +59,7 @@ func (l *Loop) Fell(slot uint32) {
 // Slow: the client takes too little of what is for it alone.
 func (l *Loop) Slow(slot uint32) {
 	l.counts.slow++
+	l.ending(slot, 0, "slow consumer")
 	l.warn(&l.complaints.slow, "slow consumer closed: private queue exceeded lane-bytes, or all clients exceeded held-bytes and this client held the most", func() []any {
 		half, private := l.fan.Held(slot)
 		return []any{"client", l.clientText(slot), "session", l.conn(slot).session, "held", half + private}

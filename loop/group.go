@@ -51,6 +51,8 @@ type Parts struct {
 	// Traffic reads what the kernel has counted for a socket, when somebody looks at its
 	// connection: TCPTraffic. nil: that is not known.
 	Traffic func(socket int32) (t Traffic, ok bool)
+	// Tracer hears of connections that receive, called once for each loop; nil: nobody does.
+	Tracer func(loop int) Tracer
 
 	// Sender puts a sender before the loop's own, which sends with a system call for
 	// each connection; nil: none. One that has something to report beside

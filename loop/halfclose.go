@@ -75,6 +75,7 @@ func (l *Loop) part(slot uint32, c *conn) {
 
 // closeBack answers the client's close frame and ends the connection.
 func (l *Loop) closeBack(slot uint32, c *conn, code uint16) {
+	l.ending(slot, code, "closed by the client with ")
 	l.unsubscribe(slot, c)
 	l.scratch = frame.AppendClose(l.scratch[:0], code, "")
 	c.state = stateWSClosing

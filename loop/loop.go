@@ -26,6 +26,7 @@ type Loop struct {
 	forsaken  Forsaken // likewise
 	namer     Namer    // likewise
 	traffic   func(socket int32) (Traffic, bool)
+	tracer    Tracer // nil: nobody
 	shareBy   func(addr netip.Addr, session uint64) uint64
 	trusted   func(peer netip.Addr) bool
 	limited   func(peer netip.Addr) bool
@@ -187,6 +188,10 @@ func (l *Loop) serve(p Parts) {
 	}
 	if p.Clock != nil {
 		l.fan.Measure(p.Clock)
+	}
+	if p.Tracer != nil {
+		l.tracer = p.Tracer(int(l.number))
+		l.fan.UseTracer(l.tracer)
 	}
 	l.observer, _ = l.front.(Observer)
 	l.forsaken, _ = l.front.(Forsaken)

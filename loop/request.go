@@ -154,6 +154,7 @@ func (l *Loop) startStream(slot uint32, c *conn, s *Subscription, out []byte) []
 	if err != nil {
 		panic("loop: a connection became a stream twice") // its state is stateHTTP
 	}
+	l.joined(slot, s, position, coverage{})
 	l.countChannels()
 	c.state = stateSSE
 	if s.Framing == WebSocket {
@@ -195,9 +196,12 @@ func (l *Loop) park(slot uint32, c *conn, call *Call) {
 	s := call.Sub
 	s.OneShot, s.Close = true, call.Close || call.Draining
 	l.fan.Adopt(slot, s.Adopt)
-	if _, err := l.fan.Subscribe(slot, &s.Subscription); err != nil {
+	before := l.coverage(slot)
+	start, err := l.fan.Subscribe(slot, &s.Subscription)
+	if err != nil {
 		panic("loop: a poll was parked twice") // its state is stateHTTP
 	}
+	l.joined(slot, s, start, before)
 	l.countChannels()
 	c.name(s)
 	c.state, c.dialect = stateParked, s.Dialect
@@ -256,6 +260,7 @@ const fellReason = "too slow: messages are gone that were not taken; connect aga
 // closeStream says good-bye on a WebSocket or an event stream.
 func (l *Loop) closeStream(slot uint32, c *conn, code uint16, reason string) {
 	l.noteEnd(slot, c, code, reason)
+	l.ending(slot, code, "closed with ")
 	l.unsubscribe(slot, c)
 	b := l.encoder.AppendClose(l.scratch[:0], c.dialect, code, reason)
 	l.scratch = b
@@ -313,6 +318,8 @@ func (l *Loop) takeFrames(slot uint32, c *conn, b []byte) (rest []byte, n int) {
 			if c.state == stateWS {
 				l.message(slot, c, ev.Kind == frame.Binary, ev.Payload)
 			}
+		case frame.Pong:
+			l.ponged(slot, ev.Payload)
 		case frame.Ping:
 			l.spend(workSend)
 			l.scratch = frame.AppendPong(l.scratch[:0], ev.Payload)

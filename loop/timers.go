@@ -122,6 +122,7 @@ func (l *Loop) heartbeat(slot uint32, c *conn) {
 	if c.missed >= maxMissed {
 		l.counts.dead++
 		l.noteEnd(slot, c, 0, endSilent)
+		l.ending(slot, 0, "no answer to heartbeats")
 		l.close(slot, c)
 		return
 	}
@@ -134,6 +135,9 @@ func (l *Loop) heartbeat(slot uint32, c *conn) {
 	}
 	l.counts.heartbeats++
 	l.spend(workSend)
+	if c.state == stateWS {
+		l.pinged(slot, l.fan.Position(slot))
+	}
 	l.scratch = l.encoder.AppendHeartbeat(l.scratch[:0], c.dialect, l.fan.Position(slot))
 	if _, err := l.fan.Write(slot, l.scratch); err != nil {
 		l.close(slot, c)

@@ -183,6 +183,10 @@ type Config struct {
 
 	Presence presence.Config // who is on which channel
 
+	// TraceLives is how many connections are in the record for Trace, of which those that have ended are
+	// forgotten first; TraceBytes the memory of it, default 64 MiB. Default none.
+	TraceLives, TraceBytes int
+
 	// Engine keeps the log: "memory", the default, which a restart empties, or
 	// "file:DIR".
 	Engine string
@@ -278,6 +282,8 @@ func (c Config) WithDefaults() Config {
 	number(&c.DisconnectClients, 100_000)
 	number(&c.Revocations, 100_000)
 	number(&c.WebhookNames, webhook.DefaultNames)
+	number(&c.TraceLives, -1)
+	number(&c.TraceBytes, 64<<20)
 	number(&c.Loop.Loops, runtime.GOMAXPROCS(0))
 	if c.Drain <= 0 {
 		c.Drain = 10 * time.Second

@@ -81,6 +81,7 @@ type Server struct {
 	subscriptions                     *subscription.Table
 
 	fronts  []*httpapi.Front // by loop; used on its goroutine only
+	tracing *tracing         // nil without Config.TraceLives
 	origins *httpapi.Origins
 	mover   *inbox.Mover // nil for a log without an inbox
 	hooks   *webhook.Hooks
@@ -272,7 +273,10 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if s.access != nil {
 		deps.Access = s.access
 	}
-	for range c.Loop.Loops {
+	deps.Dialects = encoder.Table()
+	s.tracing = s.newTracing(c, sessions, deps.Dialects)
+	for i := range c.Loop.Loops {
+		deps.Refused = s.tracing.refused(i)
 		s.fronts = append(s.fronts, httpapi.New(deps))
 	}
 
@@ -293,6 +297,7 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 		Encodings: s.hub.Encodings,
 		Clock:     s.hub.Clock,
 		Traffic:   loop.TCPTraffic,
+		Tracer:    s.tracer(),
 	}
 	if c.matchers() {
 		parts.Patterns, parts.Past = openPatterns{rules: &s.table, apps: &s.apps, asking: s.asking}, s.hub

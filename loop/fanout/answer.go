@@ -49,6 +49,7 @@ func (f *Fan) answer(slot uint32, m *member, v *view) bool {
 		f.again(slot, m)
 		return false
 	}
+	f.watchGaps(slot, a.Gaps)
 	f.stats.Deliveries += uint64(len(a.Messages))
 	for _, msg := range a.Messages {
 		msg.Encoded(v.encoding, f.encode) // here, where it is counted; AppendAnswer finds it done, or does it again

@@ -77,6 +77,7 @@ type Fan struct {
 	showing     showing
 	work        uint64   // done since the start: see charge
 	latency     *latency // nil: see Measure
+	tracer      Tracer   // nil: nobody hears of gaps
 }
 
 // New returns a fan whose loop has applied everything up to applied.

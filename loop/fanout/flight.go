@@ -151,10 +151,12 @@ func (f *Fan) reach(ticket uint32, l *flight, m *member, position uint64, told [
 	switch {
 	case l.stale:
 		if names := f.carried[ticket]; names != nil {
+			f.watchStale(l.slot, m, names, told)
 			f.settle(names, l.slot, m, position, told)
 		}
 		return
 	case told != nil:
+		f.watchTold(l.slot, m, told)
 		f.noteTold(l.slot, m, told)
 	}
 	m.position = max(m.position, position)

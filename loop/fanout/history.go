@@ -188,6 +188,7 @@ func (f *Fan) addGaps(slot uint32, m *member, v *view, s *strip) bool {
 		f.kill(slot, m, eventGapped, nil)
 		return false
 	}
+	f.watchGaps(slot, f.scratch.gaps)
 	s.private = true // who passes over a gap in silence is not everybody
 	return true
 }

@@ -113,6 +113,9 @@ func newMux(s Source, k csrfKey) *http.ServeMux {
 		handleInspection(mux, from)
 	}
 	handleDashboard(mux, k)
+	if record, ok := s.(tracer); ok {
+		handleTrace(mux, record)
+	}
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
 		done, err := s.Reread(r.Context())
 		if err != nil {

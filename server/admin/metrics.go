@@ -21,6 +21,7 @@ import (
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/tally"
+	"peal/server/trace"
 	"peal/server/webhook"
 )
 
@@ -55,6 +56,7 @@ type state struct {
 	mercure    subscription.Stats
 	webhooks   webhook.Status
 	asking     ask.Stats
+	trace      trace.Stats
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
@@ -80,6 +82,11 @@ func (c *collector) ask(ctx context.Context) (s state, err error) {
 	if from, ok := c.source.(asker); ok {
 		s.asking = from.AskStats()
 	}
+	if from, ok := c.source.(tracer); ok {
+		if s.trace, err = from.TraceStats(ctx); err != nil {
+			return s, err
+		}
+	}
 	if s.loops, err = c.source.LoopStats(ctx); err != nil {
 		return s, err
 	}
@@ -97,7 +104,7 @@ type metric struct {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, askMetrics, startMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, traceMetrics, askMetrics, startMetrics) {
 		out <- m.desc
 	}
 	out <- deliverySeconds
@@ -116,7 +123,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.NewInvalidMetric(metrics[0].desc, err)
 		return
 	}
-	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, askMetrics, startMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, traceMetrics, askMetrics, startMetrics) {
 		m.emit(&s, func(v float64, labels ...string) {
 			out <- prometheus.MustNewConstMetric(m.desc, m.kind, v, labels...)
 		})

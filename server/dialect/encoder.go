@@ -52,6 +52,11 @@ var (
 	_ fanout.Namer   = (*Encoder)(nil)
 )
 
+// Table is the dialects of the encoder.
+func (e *Encoder) Table() *Table { return e.table }
+
+var _ fanout.Encoder = (*Encoder)(nil)
+
 func entryOf(m *ring.Message) *log.Entry { return m.Entry.(*log.Entry) }
 
 // Encode implements fanout.Encoder.

@@ -33,6 +33,7 @@ import (
 	"peal/server/pusher/room"
 	"peal/server/pusher/xhr"
 	"peal/server/rate"
+	"peal/server/refusal"
 	"peal/server/response"
 	"peal/server/revoke"
 	"peal/server/rules"
@@ -175,6 +176,9 @@ type Deps struct {
 	// NoMemory is set while publications are refused for want of memory. nil: never.
 	NoMemory *atomic.Bool
 
+	// Refused is permit.Gate.Refused. nil: nobody hears of it.
+	Refused func(r *permit.Request, err *refusal.Error)
+
 	// Access takes the lines of the access log, one a Write, which must not block
 	// and keeps nothing. nil: none.
 	Access io.Writer
@@ -224,7 +228,7 @@ func New(deps Deps) *Front {
 		Ask: deps.Ask, Revocations: deps.Revocations, Stale: deps.Stale, NeedsToken: deps.NeedsToken,
 		AnonymousTopics: deps.Mercure != nil && deps.Mercure.Anonymous,
 		Pace:            permit.Pace{Buckets: deps.Buckets, Limits: deps.Rates, Now: deps.Monotonic},
-		Apps:            deps.Apps, AddressFull: deps.AddressFull, Users: deps.Users, UserLimit: deps.UserConnections, NoMemory: deps.NoMemory,
+		Apps:            deps.Apps, AddressFull: deps.AddressFull, Users: deps.Users, UserLimit: deps.UserConnections, NoMemory: deps.NoMemory, Refused: deps.Refused,
 		ChannelLimit: deps.ChannelLimit, MessageBytes: deps.MessageLimit, WireBytes: deps.WireLimit,
 	}
 	s.names = names.NewCache(deps.Rules)

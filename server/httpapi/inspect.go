@@ -17,16 +17,23 @@ type About struct {
 
 var _ loop.Namer = (*Front)(nil)
 
-// NameOf implements loop.Namer.
-func (f *Front) NameOf(session uint64) string { return f.guests.NameOf(session) }
+// NameOf implements loop.Namer: the name that guests have, or the user that has signed in (Pusher).
+func (f *Front) NameOf(session uint64) string {
+	if name := f.guests.NameOf(session); name != "" {
+		return name
+	}
+	return f.pusher.UserOf(session)
+}
 
 // Goes reports whether the connection of that session goes by that name. On its
 // loop's goroutine.
-func (f *Front) Goes(session uint64, name string) bool { return f.guests.Goes(session, name) }
+func (f *Front) Goes(session uint64, name string) bool {
+	return f.guests.Goes(session, name) || name != "" && f.pusher.UserOf(session) == name
+}
 
 // About returns what is known about the client of a session. On its loop's goroutine.
 func (f *Front) About(session uint64) About {
-	w := About{Name: f.guests.NameOf(session), Backend: f.guests.Brought(session).User}
+	w := About{Name: f.NameOf(session), Backend: f.guests.Brought(session).User}
 	if guest := f.guests.Of(session); guest != nil {
 		w.Info = guest.Info()
 	}

@@ -67,6 +67,9 @@ type Gate struct {
 	// NoMemory is set while nothing more may be published for want of memory. nil: never.
 	NoMemory *atomic.Bool
 
+	// Refused hears of subscriptions that are refused, on the goroutine that decides. nil: nobody does.
+	Refused func(r *Request, err *refusal.Error)
+
 	ChannelLimit int // channels of one connection
 	MessageBytes int // of one publication
 	WireBytes    int // of one publication as it is sent

@@ -326,6 +326,12 @@ func Groups() []Group {
 			{Name: "webhook-names", Help: "channels and members that are observed for webhooks; beyond it further ones are not reported until others have gone; raising it costs about 200 bytes and the name for each, on each node and in the log", Min: 1, Max: 10_000_000,
 				field: func(c *server.Config) any { return &c.WebhookNames }},
 		}},
+		{"Trace", "What became of a message, for each connection: [trace.md](trace.md).", []Setting{
+			{Name: "trace-lives", Help: "connections, open or ended, in the record for peal trace, 0 for no record; beyond it those that ended first are forgotten; raising it costs about 300 bytes and the name for each, up to trace-bytes", off: true, Max: many,
+				field: func(c *server.Config) any { return &c.TraceLives }},
+			{Name: "trace-bytes", Help: "memory of the record for peal trace; beyond it those that ended first are forgotten; raising it costs that memory", size: true, Min: 64 << 10, Max: maxSize,
+				field: func(c *server.Config) any { return &c.TraceBytes }},
+		}},
 		{"History", "Each channel keeps its newest messages within all limits. A cursor older than the kept messages gets a gap.", []Setting{
 			{Name: "history-messages", Help: "messages kept of one channel, 0 for no history; raising it costs memory", off: true, Max: many,
 				field: func(c *server.Config) any { return &c.Hub.Limits.Messages }},

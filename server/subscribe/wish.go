@@ -65,6 +65,9 @@ func (w *Wish) Subscribe(gate *permit.Gate, r *permit.Request) (*loop.Subscripti
 		if err == permit.ErrDisconnected {
 			w.sendAway(gate)
 		}
+		if gate.Refused != nil && err != permit.ErrAsk {
+			gate.Refused(r, err)
+		}
 		return nil, err
 	}
 	if w.Visitor.Self == nil { // else the app of the channel has named it

@@ -10,7 +10,7 @@ type Answer struct {
 	Verdict
 	Reason  string  // NotKnown: why
 	Found   []Found // those that count most first
-	Omitted int     // further connections, of which nothing is said
+	Omitted int     // further connections, which are not listed
 }
 
 // What an answer cannot be given for.

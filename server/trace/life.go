@@ -58,7 +58,7 @@ type Joining struct {
 	Channels []string
 	From     From
 	Start    uint64   // nothing up to here is sent
-	Told     []uint64 // for each of Channels: nothing up to here was retained, and no gap is told; nil: none
+	Told     []uint64 // for each of Channels: nothing up to here was retained, and the client gets no gap for it; nil: none
 
 	// Covered is what the connection was sent before of its channels: up to there all. Unsure is the
 	// message that is being sent, if it is greater; AllUnsure: those behind Covered may be sent or not.

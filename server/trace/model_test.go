@@ -10,7 +10,7 @@ import (
 	"peal/server/trace"
 )
 
-// The model: publishers, and clients that come, fall behind, are told of gaps and go. It
+// The model: publishers, and clients that come, fall behind, receive gaps and go. It
 // notes for each message and each connection what became of it, one by one, as a record of
 // deliveries would. A trace knows positions and gaps only, and must answer the same.
 

@@ -278,8 +278,8 @@ func (r *Record) Leave(slot uint32, channels []string, covered, unsure uint64) {
 	}
 }
 
-// Gap says that messages of a channel behind from, up to to, are not sent to a connection: it is
-// told so, or does not want to know.
+// Gap says that messages of a channel behind from, up to to, are not sent to a connection: it receives a
+// gap, or does not want to know.
 func (r *Record) Gap(slot uint32, channel string, from, to uint64, why Why) {
 	l := r.lifeAt(slot)
 	if l == nil {

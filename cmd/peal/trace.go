@@ -1,0 +1,230 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"peal/server/trace"
+)
+
+// traceEvery is how often peal trace --follow asks.
+const traceEvery = time.Second
+
+// traceFlags are whom and what peal trace asks about.
+type traceFlags struct {
+	base, user, session, cursor string
+	channels                    []string
+	timeout                     time.Duration
+	asJSON, follow              bool
+	trusted                     *trust
+}
+
+func newTrace() *cobra.Command {
+	var t traceFlags
+	c := &cobra.Command{
+		Use:   "trace",
+		Short: "Show what became of a message for a client, and why it was not sent",
+		Long: `Asks the admin listener of a running server (peal serve --admin --trace-lives N) what became of
+one message: for each connection of the client whether the message was sent and confirmed, and by what, or why
+it was not sent. The cursor is the one that the publisher received. Name a user or client name, a session id
+(Peal-Session), or only a channel.
+
+With --follow and no cursor, it shows each new message on the channels of the client.
+
+The exit code is 0 if the message was sent, or the client had it; 1 otherwise.`,
+		Example: `  peal trace --user 42 --cursor 1z141z4-1042
+  peal trace --channel news --cursor 1z141z4-1042
+  peal trace --user 42 --follow`,
+		Args: noArgs,
+	}
+	f := c.Flags()
+	t.trusted = trustFlags(f).proving(f)
+	f.StringVar(&t.base, "url", "http://127.0.0.1:8081/trace", "URL of the admin listener; https:// if it has --admin-tls-cert")
+	f.DurationVar(&t.timeout, "timeout", 10*time.Second, "how long a response may take")
+	f.StringVar(&t.user, "user", "", "user of the token, or name of the client")
+	f.StringVar(&t.session, "session", "", "session id of the client, 22 characters")
+	f.StringArrayVar(&t.channels, "channel", nil, "channel of the message; repeatable")
+	f.StringVar(&t.cursor, "cursor", "", "cursor of the message")
+	f.BoolVar(&t.follow, "follow", false, "show new messages as they come, until interrupted")
+	f.BoolVar(&t.asJSON, "json", false, "print the responses as JSON")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		switch {
+		case t.user == "" && t.session == "" && len(t.channels) == 0:
+			return usageError{errors.New("trace: name whom it is about: --user, --session or --channel")}
+		case t.follow == (t.cursor != ""):
+			return usageError{errors.New("trace: give the --cursor of a message, or --follow for new ones")}
+		case t.follow:
+			return t.showNew(c.Context(), c.OutOrStdout())
+		}
+		return t.show(c.Context(), c.OutOrStdout(), t.cursor)
+	}
+	return c
+}
+
+// ask sends a question and decodes the response. It returns its text.
+func (t *traceFlags) ask(ctx context.Context, behind, cursor string, into any) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	q := url.Values{"channel": t.channels}
+	for name, value := range map[string]string{"user": t.user, "session": t.session, "cursor": cursor} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	text, err := readAdmin(ctx, "trace", http.MethodGet, t.base+behind+"?"+q.Encode(), t.trusted)
+	if err != nil {
+		return "", err
+	}
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		return "", errors.New("trace: the response is no trace: give the URL of the admin listener with /trace")
+	}
+	return text, nil
+}
+
+// errNotSent ends peal trace with exit code 1.
+var errNotSent = errors.New("trace: the message was not sent")
+
+func (t *traceFlags) show(ctx context.Context, w io.Writer, cursor string) error {
+	var r trace.Report
+	text, err := t.ask(ctx, "", cursor, &r)
+	if err != nil {
+		return err
+	}
+	if r.Verdict == "" {
+		return errors.New("trace: the response is no trace: give the URL of the admin listener with /trace")
+	}
+	if t.asJSON {
+		fmt.Fprintln(w, text)
+	} else {
+		printTrace(w, &r)
+	}
+	if r.Verdict != trace.Sent.String() && r.Verdict != trace.Had.String() {
+		return fmt.Errorf("%w: %s", errNotSent, cmp.Or(r.Reason, r.Verdict))
+	}
+	return nil
+}
+
+// showNew shows new messages until ctx ends. A message that is still to come is shown again when that
+// has changed.
+func (t *traceFlags) showNew(ctx context.Context, w io.Writer) error {
+	var next string
+	var pending []string
+	shown := map[string]string{}
+	for {
+		var news trace.News
+		if _, err := t.ask(ctx, "/new", next, &news); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		next = news.Next
+		pending = append(pending, news.Cursors...)
+		var waits []string
+		for _, cursor := range pending {
+			var r trace.Report
+			text, err := t.ask(ctx, "", cursor, &r)
+			if err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return err
+			}
+			if r.Verdict == trace.Behind.String() && len(waits) < mostPending {
+				waits = append(waits, cursor)
+			}
+			if shown[cursor] == r.Verdict {
+				continue
+			}
+			shown[cursor] = r.Verdict
+			if t.asJSON {
+				fmt.Fprintln(w, text)
+			} else {
+				printTrace(w, &r)
+			}
+		}
+		pending = waits
+		if len(shown) > 2*mostPending {
+			clear(shown)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(traceEvery):
+		}
+	}
+}
+
+// mostPending is how many messages that are still to come peal trace --follow asks about again.
+const mostPending = 1000
+
+func printTrace(w io.Writer, r *trace.Report) {
+	fmt.Fprintf(w, "message %s", r.Cursor)
+	if len(r.Channels) > 0 {
+		fmt.Fprintf(w, " on %s, published %s", strings.Join(quoteAll(r.Channels), ", "), r.Published)
+	}
+	fmt.Fprintf(w, ": %s", r.Verdict)
+	if r.Reason != "" {
+		fmt.Fprintf(w, " (%s)", r.Reason)
+	}
+	fmt.Fprintln(w)
+	if r.Note != "" {
+		fmt.Fprintf(w, "note: %s\n", r.Note)
+	}
+	if len(r.Connections) == 0 {
+		return
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "  SESSION\tNAME\tTRANSPORT\tADDRESS\tSINCE\tUNTIL\tVERDICT\tCONFIRMED\t")
+	for i := range r.Connections {
+		c := &r.Connections[i]
+		verdict := c.Verdict
+		if c.Detail != "" {
+			verdict += ": " + c.Detail
+		}
+		if c.At != "" && c.Verdict != trace.Sent.String() {
+			verdict += " at " + c.At
+		}
+		until := "open"
+		if c.Ended != "" {
+			until = c.Ended
+			if c.How != "" {
+				until += " (" + c.How + ")"
+			}
+		}
+		confirmed := "-"
+		switch {
+		case c.Confirmed != nil:
+			confirmed = c.Confirmed.By + " at " + c.Confirmed.At
+		case c.Verdict == trace.Sent.String():
+			confirmed = "unconfirmed"
+		}
+		name := "-"
+		if c.Name != "" {
+			name = fmt.Sprintf("%q", c.Name)
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", cmp.Or(c.Session, "-"), name, cmp.Or(c.Transport, "-"), cmp.Or(c.Address, "-"), c.Began, until, verdict, confirmed)
+	}
+	_ = t.Flush() // to a terminal or a pipe: as for every line
+	if r.Omitted > 0 {
+		fmt.Fprintf(w, "  %d further connections are not shown\n", r.Omitted)
+	}
+}
+
+func quoteAll(names []string) (quoted []string) {
+	for _, n := range names {
+		quoted = append(quoted, fmt.Sprintf("%q", n))
+	}
+	return quoted
+}
