@@ -2,17 +2,21 @@ package httpapi
 
 import (
 	"bytes"
+	"encoding/hex"
 	"io"
 	"strconv"
 	"time"
 
 	"peal/loop"
 	"peal/server/publication"
+	"peal/server/tracecontext"
 )
 
 // The access log: a line of JSON for each request that was handled.
 //
-//	{"time","client"?,"method","path","agent"?,"status","bytes","seconds"}
+//	{"time","client"?,"method","path","agent"?,"trace"?,"status","bytes","seconds"}
+//
+// trace is the trace id of a valid traceparent.
 //
 // A response that comes later has its line then. Event streams and WebSockets have
 // theirs when they begin. Refused heads have what could be read of them.
@@ -97,6 +101,10 @@ func (x *exchange) appendAccess(dst []byte, began time.Time) []byte {
 		if agent := x.header.UserAgent(); len(agent) > 0 {
 			dst = append(dst, `,"agent":`...)
 			dst = publication.AppendString(dst, agent[:min(len(agent), maxLoggedAgent)])
+		}
+		if p, ok := tracecontext.Parse(x.header.Peek(tracecontext.Header)); ok {
+			dst = append(dst, `,"trace":"`...)
+			dst = append(hex.AppendEncode(dst, p.Trace[:]), '"')
 		}
 	}
 	return dst

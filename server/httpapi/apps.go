@@ -13,6 +13,7 @@ import (
 	"peal/server/response"
 	"peal/server/subscribe"
 	"peal/server/tally"
+	"peal/server/tracecontext"
 	"peal/server/workers"
 )
 
@@ -52,8 +53,9 @@ func (p *appsAPI) publish(x *exchange, batch bool) {
 	}
 	reply := x.pendingReply()
 	c := &rest.Call{
-		Append: publish.Append{To: &p.target, Ref: x.call.Conn, By: x.by, Way: tally.HTTP, Counter: p.counts},
-		View:   p.view(a), Signed: x.signed(), Now: p.deps.Now(), Batch: batch, Request: *x.request(), Response: &reply,
+		Traceparent: bytes.Clone(x.header.Peek(tracecontext.Header)),
+		Append:      publish.Append{To: &p.target, Ref: x.call.Conn, By: x.by, Way: tally.HTTP, Counter: p.counts},
+		View:        p.view(a), Signed: x.signed(), Now: p.deps.Now(), Batch: batch, Request: *x.request(), Response: &reply,
 	}
 	if batch {
 		c.Way = tally.Batch

@@ -48,6 +48,7 @@ func (x *exchange) fields(d publish.Draft, media []byte) (publish.Draft, *refusa
 // join takes from other what d does not say, and refuses what both say in
 // different ways. What is empty says nothing.
 func join(d, other *publish.Draft) *refusal.Error {
+	d.Inherit(other)
 	switch {
 	case len(d.Event) == 0:
 		d.Event = other.Event
@@ -153,6 +154,8 @@ func (x *exchange) field(m *publish.Message, key, value []byte) *refusal.Error {
 		return setOnce(&m.Key, "idempotency_key", value)
 	case "exclude":
 		return setOnce(&m.Exclude, "exclude", value)
+	case "traceparent":
+		return setOnce(&m.Trace, "traceparent", value)
 	case "channel":
 		return x.channels.Add(value)
 	}

@@ -9,6 +9,7 @@ import (
 	"peal/server/publish"
 	"peal/server/refusal"
 	"peal/server/tally"
+	"peal/server/tracecontext"
 )
 
 // formOverhead is what the fields of an update beside its data may take.
@@ -97,6 +98,7 @@ func (h *mercureHub) openFirst(list []*names.Name) (n int) {
 // Unknown fields are ignored, as by other hubs.
 func (h *mercureHub) readUpdate(x *exchange) (d publish.Draft, err *refusal.Error) {
 	d.Joined = true
+	d.SetTraceparent(x.header.Peek(tracecontext.Header))
 	if !ascii.EqualFold(mediaType(x.header.ContentType()), "application/x-www-form-urlencoded") {
 		return d, errUpdateForm
 	}

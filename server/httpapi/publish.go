@@ -9,6 +9,7 @@ import (
 	"peal/server/refusal"
 	"peal/server/response"
 	"peal/server/tally"
+	"peal/server/tracecontext"
 	"peal/server/workers"
 )
 
@@ -89,6 +90,7 @@ func (x *exchange) draft() (publish.Draft, *refusal.Error) {
 		}
 	}
 	d := publish.Draft{Data: x.body, Event: x.params.event, Key: x.params.key, Exclude: x.params.exclude}
+	d.SetTraceparent(x.header.Peek(tracecontext.Header))
 	for _, key := range x.header.PeekAll("Idempotency-Key") {
 		if len(key) == 0 {
 			continue

@@ -78,6 +78,8 @@ func (m *message) set(name, value string, set *names.Set) *refusal.Error {
 		m.draft.Key = []byte(value)
 	case "exclude":
 		m.draft.Exclude = []byte(value)
+	case "traceparent":
+		m.draft.Traceparent = []byte(value)
 	case "ttl":
 		ms, err := strconv.ParseInt(value, 10, 64)
 		if err != nil || ms < 1 || ms > maxTTL {

@@ -33,6 +33,9 @@ const AlsoTag = "also"
 // ClientTag is a tag, of any value, of an entry that a client of the Pusher protocol has sent, not a backend.
 const ClientTag = "pusher.client"
 
+// TraceTag is the tag of an entry with the traceparent (W3C Trace Context) that its subscribers receive.
+const TraceTag = "traceparent"
+
 // Entry is one record of the log. Data and the strings belong to the log once
 // appended and must not be changed.
 type Entry struct {

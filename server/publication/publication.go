@@ -86,6 +86,9 @@ func AppendJSON(dst []byte, e *log.Entry, channel string, c log.Cursor) []byte {
 		dst = append(dst, `,"event":`...)
 		dst = AppendString(dst, e.Event)
 	}
+	if len(e.Tags) > 0 {
+		dst = appendTrace(dst, e.Tags[log.TraceTag])
+	}
 	if IsText(e) {
 		dst = append(dst, `,"data":`...)
 		dst = AppendString(dst, e.Data)
@@ -95,6 +98,15 @@ func AppendJSON(dst []byte, e *log.Entry, channel string, c log.Cursor) []byte {
 		dst = append(dst, '"')
 	}
 	return append(dst, '}')
+}
+
+// appendTrace appends the member of a traceparent, if there is one.
+func appendTrace(dst []byte, parent string) []byte {
+	if parent == "" {
+		return dst
+	}
+	dst = append(dst, `,"traceparent":`...)
+	return AppendString(dst, parent)
 }
 
 // objectBytes is the length of an object without its channel, event and data:
@@ -111,6 +123,9 @@ func SizeHint(e *log.Entry, channel string) int {
 	n := objectBytes + len(channel) + len(e.Event) + data + data/16
 	for _, name := range Also(e) {
 		n += len(`,"also":""`) + len(name)
+	}
+	if parent := e.Tags[log.TraceTag]; parent != "" {
+		n += len(`,"traceparent":""`) + len(parent)
 	}
 	return n
 }

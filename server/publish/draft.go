@@ -2,6 +2,7 @@ package publish
 
 import (
 	"bytes"
+	"maps"
 	"strconv"
 	"unicode/utf8"
 
@@ -9,6 +10,7 @@ import (
 	"peal/server/names"
 	"peal/server/refusal"
 	"peal/server/session"
+	"peal/server/tracecontext"
 )
 
 // Limits of what goes with a publication.
@@ -25,6 +27,7 @@ const EntryWork = 2
 var (
 	errEvent          = &refusal.Error{Status: 400, Code: "bad_event", Message: "an event name has at most 200 bytes of UTF-8 without control characters; open, error, gap and names that begin with peal are reserved for the server"}
 	errExclude        = &refusal.Error{Status: 400, Code: "bad_exclude", Message: "exclude must be the session id of one client, 22 characters of base64url: Peal-Session, or session in its first message"}
+	errTraceparent    = &refusal.Error{Status: 400, Code: "bad_field", Message: "traceparent must be that of W3C Trace Context, as in 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 	errIdempotencyKey = &refusal.Error{Status: 400, Code: "bad_idempotency_key", Message: "an idempotency key has at most 200 bytes"}
 )
 
@@ -48,6 +51,10 @@ type Draft struct {
 	// Tags go with the message; nil for none. They are kept.
 	Tags map[string]string
 
+	// Traceparent is that of the publisher, as text, which Check reads; empty for none. See also SetTraceparent.
+	Traceparent []byte
+	parent      string // with which subscribers receive it
+
 	// Exclude is the id of the session that does not receive it, as text; empty for none.
 	Exclude []byte
 	exclude *[16]byte // read by Check
@@ -69,8 +76,49 @@ func (d *Draft) Check() *refusal.Error {
 		}
 		d.exclude = (*[16]byte)(&id)
 	}
+	if len(d.Traceparent) > 0 {
+		p, ok := tracecontext.Parse(d.Traceparent)
+		if !ok {
+			return errTraceparent
+		}
+		d.parent = p.String()
+	}
 	d.Binary = d.Binary || !utf8.Valid(d.Data)
 	return nil
+}
+
+// SetTraceparent takes the header of that name. An invalid one is ignored: a program between may have
+// added it.
+func (d *Draft) SetTraceparent(header []byte) {
+	if p, ok := tracecontext.Parse(header); ok {
+		d.parent = p.String()
+	}
+}
+
+// Inherit takes the traceparent of other if d has none.
+func (d *Draft) Inherit(other *Draft) {
+	if len(d.Traceparent) == 0 && d.parent == "" {
+		d.Traceparent, d.parent = other.Traceparent, other.parent
+	}
+}
+
+// tags are those of the entries of d; nil for none.
+func (d *Draft) tags() map[string]string {
+	if d.parent == "" && (!d.Joined || len(d.Retry) == 0 && d.Open == 0) {
+		return d.Tags
+	}
+	tags := map[string]string{}
+	maps.Copy(tags, d.Tags)
+	if d.parent != "" {
+		tags[log.TraceTag] = d.parent
+	}
+	if d.Joined && len(d.Retry) > 0 {
+		tags[log.RetryTag] = string(d.Retry)
+	}
+	if d.Joined && d.Open > 0 {
+		tags[log.AlsoTag] = strconv.Itoa(d.Open)
+	}
+	return tags
 }
 
 // AppendEntries appends the entries of d, one for each channel. They share one
@@ -85,20 +133,12 @@ func (d *Draft) AppendEntries(dst []*log.Entry, channels []*names.Name) []*log.E
 		for _, n := range channels[1:] {
 			e.Also = append(e.Also, n.Text())
 		}
-		if len(d.Retry) > 0 || d.Open > 0 {
-			e.Tags = map[string]string{}
-		}
-		if len(d.Retry) > 0 {
-			e.Tags[log.RetryTag] = string(d.Retry)
-		}
-		if d.Open > 0 {
-			e.Tags[log.AlsoTag] = strconv.Itoa(d.Open)
-		}
+		e.Tags = d.tags()
 		return append(dst, e)
 	}
-	from := len(dst)
+	from, tags := len(dst), d.tags()
 	for _, n := range channels {
-		dst = append(dst, &log.Entry{Channel: n.Text(), Event: event, Data: data, Binary: d.Binary, Publisher: publisher, IdempotencyKey: key, Exclude: d.exclude, Tags: d.Tags})
+		dst = append(dst, &log.Entry{Channel: n.Text(), Event: event, Data: data, Binary: d.Binary, Publisher: publisher, IdempotencyKey: key, Exclude: d.exclude, Tags: tags})
 	}
 	log.Share(dst[from:])
 	return dst

@@ -9,7 +9,7 @@ import (
 )
 
 // Fields are those of a publication in JSON and in a form.
-var Fields = []string{"channel", "data", "data_base64", "event", "idempotency_key", "exclude"}
+var Fields = []string{"channel", "data", "data_base64", "event", "idempotency_key", "exclude", "traceparent"}
 
 // Found in messages.
 var (
@@ -26,6 +26,7 @@ type Message struct {
 	Event   []byte
 	Key     []byte
 	Exclude []byte
+	Trace   []byte // traceparent
 	Stray   []byte // the first field that is none of Fields
 
 	channel ijson.Value    // JSON: a string or an array of them; see AddChannels
@@ -66,6 +67,8 @@ func (m *Message) Set(name string, v ijson.Value) bool {
 		m.Key = m.text("idempotency_key", v)
 	case "exclude":
 		m.Exclude = m.text("exclude", v)
+	case "traceparent":
+		m.Trace = m.text("traceparent", v)
 	default:
 		return false
 	}
@@ -117,7 +120,7 @@ func (m *Message) AddChannels(s *names.Set, r *ijson.Reader) *refusal.Error {
 // Draft is m as a publication. Its slices alias the request unless the data is
 // of base64.
 func (m *Message) Draft() (Draft, *refusal.Error) {
-	d := Draft{Data: m.Data, Event: m.Event, Key: m.Key, Exclude: m.Exclude}
+	d := Draft{Data: m.Data, Event: m.Event, Key: m.Key, Exclude: m.Exclude, Traceparent: m.Trace}
 	switch {
 	case m.err != nil:
 		return d, m.err

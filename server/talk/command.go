@@ -17,7 +17,7 @@ type Kind struct {
 var Kinds = [...]Kind{
 	{"subscribe", []string{"channel", "cursor", "last", "client", "info", "presence"}},
 	{"unsubscribe", []string{"channel"}},
-	{"publish", []string{"channel", "data", "data_base64", "event", "idempotency_key", "exclude"}},
+	{"publish", []string{"channel", "data", "data_base64", "event", "idempotency_key", "exclude", "traceparent"}},
 	{"history", []string{"channel", "cursor", "last", "limit"}},
 	{"presence", []string{"channel", "after", "limit"}},
 	{"token", []string{"token"}},
@@ -25,7 +25,7 @@ var Kinds = [...]Kind{
 }
 
 // fields are those of all commands.
-var fields = [...]string{"channel", "data", "data_base64", "event", "idempotency_key", "exclude", "cursor", "last", "limit", "client", "info", "presence", "after", "token"}
+var fields = [...]string{"channel", "data", "data_base64", "event", "idempotency_key", "exclude", "traceparent", "cursor", "last", "limit", "client", "info", "presence", "after", "token"}
 
 // Command is one message of a client. Its fields are not parsed before they are needed.
 // All of it except the name aliases the message.

@@ -28,6 +28,8 @@ type Call struct {
 	Request  permit.Request // whose it is; Run sets what differs between events
 	Response look.Reply
 
+	Traceparent []byte // header of the request; the Call's own
+
 	events []*Event
 	items  []publish.Item
 }
@@ -85,6 +87,7 @@ func (c *Call) read() (err *refusal.Error) {
 		if err := c.Gate.Decide(&c.Request); err != nil {
 			return err
 		}
+		e.Draft.SetTraceparent(c.Traceparent)
 		c.items = append(c.items, publish.Item{Draft: &e.Draft, Channels: slices.Clone(set.List())})
 	}
 	return nil
