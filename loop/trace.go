@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 
 	"peal/loop/fanout"
 )
@@ -142,4 +143,30 @@ func (g *Group) Survey(ctx context.Context, f func(loop int, covered func(slot u
 		}
 	}
 	return ctx.Err()
+}
+
+// handedTries is how often Handed looks at a loop before it gives up waiting for it.
+const handedTries = 100
+
+// Handed calls done, once and on any goroutine, when all loops have taken what the ring has up to that sequence, and
+// handed it to the sockets that had room; or soon after, if a loop is too busy for it. Any goroutine may call it; it is for a few at a
+// time.
+func (g *Group) Handed(sequence uint64, done func()) {
+	var left atomic.Int32
+	left.Store(int32(len(g.loops)))
+	for _, l := range g.loops {
+		tries := 0
+		var look func()
+		look = func() {
+			if tries++; tries < handedTries && (l.fan.Applied() < sequence && l.ring.Waiting() || l.fan.Pending()) {
+				l.scheduleTurn()
+				l.Post(look)
+				return
+			}
+			if left.Add(-1) == 0 {
+				done()
+			}
+		}
+		l.Post(look)
+	}
 }

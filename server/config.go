@@ -183,6 +183,9 @@ type Config struct {
 
 	Presence presence.Config // who is on which channel
 
+	// OTLP is where spans of publications go. Default nowhere.
+	OTLP OTLP
+
 	// TraceLives is how many connections are in the record for Trace, of which those that have ended are
 	// forgotten first; TraceBytes the memory of it, default 64 MiB. Default none.
 	TraceLives, TraceBytes int
@@ -382,6 +385,7 @@ func (c Config) Validate() error {
 		}
 	}
 	errs = append(errs, c.checkAccess()...)
+	errs = append(errs, c.checkOTLP()...)
 	errs = append(errs, c.checkApps())
 	errs = append(errs, c.checkMercure()...)
 	errs = append(errs, c.checkNode())

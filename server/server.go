@@ -33,6 +33,7 @@ import (
 	"peal/server/logging"
 	"peal/server/memory"
 	"peal/server/mercure/subscription"
+	"peal/server/otel"
 	"peal/server/permit"
 	"peal/server/presence"
 	"peal/server/pusher/xhr"
@@ -80,16 +81,17 @@ type Server struct {
 	publisherTokens, subscriberTokens *token.Verifier // of the Mercure protocol
 	subscriptions                     *subscription.Table
 
-	fronts  []*httpapi.Front // by loop; used on its goroutine only
-	tracing *tracing         // nil without Config.TraceLives
-	origins *httpapi.Origins
-	mover   *inbox.Mover // nil for a log without an inbox
-	hooks   *webhook.Hooks
-	asking  *ask.Client
-	buckets *rate.Table // of what clients may do how often
-	users   *permit.Users
-	proxies *forwarded.Proxies
-	proxied *proxied.Layer // nil if no proxy was trusted at the start
+	fronts   []*httpapi.Front // by loop; used on its goroutine only
+	tracing  *tracing         // nil without Config.TraceLives
+	exporter *otel.Exporter   // nil without Config.OTLP
+	origins  *httpapi.Origins
+	mover    *inbox.Mover // nil for a log without an inbox
+	hooks    *webhook.Hooks
+	asking   *ask.Client
+	buckets  *rate.Table // of what clients may do how often
+	users    *permit.Users
+	proxies  *forwarded.Proxies
+	proxied  *proxied.Layer // nil if no proxy was trusted at the start
 
 	// Used by New, then by Run or Close.
 	closers closers
@@ -273,7 +275,10 @@ func build(c Config, begun func(step string) error) (_ *Server, err error) {
 	if s.access != nil {
 		deps.Access = s.access
 	}
-	deps.Dialects = encoder.Table()
+	if err := s.openSpans(c); err != nil {
+		return nil, err
+	}
+	deps.Spans, deps.Dialects = s.spans(c), encoder.Table()
 	s.tracing = s.newTracing(c, sessions, deps.Dialects)
 	for i := range c.Loop.Loops {
 		deps.Refused = s.tracing.refused(i)
@@ -366,6 +371,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		parts.Go(func() { s.partings.run(serving) })
 	}
 	parts.Go(func() { s.moveInbox(serving) })
+	if s.exporter != nil {
+		parts.Go(func() { s.exporter.Run(serving) })
+	}
 	parts.Go(func() { s.hooks.Run(serving) })
 	parts.Go(func() { s.recount(serving) })
 	signalled, drained := ctx.Done(), make(chan struct{})

@@ -18,6 +18,7 @@ import (
 	"peal/server/inbox"
 	"peal/server/memory"
 	"peal/server/mercure/subscription"
+	"peal/server/otel"
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/tally"
@@ -57,6 +58,7 @@ type state struct {
 	webhooks   webhook.Status
 	asking     ask.Stats
 	trace      trace.Stats
+	spans      otel.Stats
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
@@ -82,6 +84,9 @@ func (c *collector) ask(ctx context.Context) (s state, err error) {
 	if from, ok := c.source.(asker); ok {
 		s.asking = from.AskStats()
 	}
+	if from, ok := c.source.(spanned); ok {
+		s.spans = from.SpanStats()
+	}
 	if from, ok := c.source.(tracer); ok {
 		if s.trace, err = from.TraceStats(ctx); err != nil {
 			return s, err
@@ -104,7 +109,7 @@ type metric struct {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, traceMetrics, askMetrics, startMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, traceMetrics, spanMetrics, askMetrics, startMetrics) {
 		out <- m.desc
 	}
 	out <- deliverySeconds
@@ -123,7 +128,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.NewInvalidMetric(metrics[0].desc, err)
 		return
 	}
-	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, traceMetrics, askMetrics, startMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, traceMetrics, spanMetrics, askMetrics, startMetrics) {
 		m.emit(&s, func(v float64, labels ...string) {
 			out <- prometheus.MustNewConstMetric(m.desc, m.kind, v, labels...)
 		})

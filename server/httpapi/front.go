@@ -176,6 +176,9 @@ type Deps struct {
 	// NoMemory is set while publications are refused for want of memory. nil: never.
 	NoMemory *atomic.Bool
 
+	// Spans are those of publications. nil: there are none.
+	Spans publish.Spans
+
 	// Refused is permit.Gate.Refused. nil: nobody hears of it.
 	Refused func(r *permit.Request, err *refusal.Error)
 
@@ -233,7 +236,7 @@ func New(deps Deps) *Front {
 	}
 	s.names = names.NewCache(deps.Rules)
 	s.guests = subscribe.NewGuests(&s.gate, deps.Now)
-	s.target = publish.Target{Log: deps.Log, Door: deps.Door, Keys: deps.Keys, Tally: deps.Workers.Tally()}
+	s.target = publish.Target{Log: deps.Log, Door: deps.Door, Keys: deps.Keys, Tally: deps.Workers.Tally(), Spans: deps.Spans}
 	_, s.target.Remote = deps.Log.(log.Distributed)
 	s.desk = look.Desk{Hub: deps.Hub, Presence: deps.Presence, Lineage: deps.Log.Lineage(), Door: deps.Door, Workers: deps.Workers}
 	s.counts = tally.New()

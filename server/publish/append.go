@@ -44,6 +44,7 @@ type Target struct {
 	Door  Door
 	Keys  *idempotency.Table // nil: keys are published with the message and nothing more
 	Tally *tally.Shared
+	Spans Spans // nil: there are none
 
 	// Remote: the log is in a store that may not respond, and loses messages that
 	// were accepted more often than a disk fails.
@@ -78,6 +79,7 @@ type Result struct {
 	err   *refusal.Error
 	keyed *keyed
 	last  *log.Entry
+	span  Span // nil: it is not recorded
 }
 
 // Outcome returns the last sequence of the message, and whether all of it was in
@@ -148,6 +150,7 @@ func (a *Append) PublishAll(dst []byte, items []Item) (out []byte, later bool) {
 // reply appends the reply when all has ended.
 func (a *Append) reply(dst []byte) []byte {
 	for i := range a.results {
+		a.results[i].endSpan()
 		if _, _, err := a.results[i].Outcome(); err != nil {
 			a.To.Tally.Refuse(err) // rare enough for its lock, also on a loop
 		}
@@ -174,6 +177,7 @@ type group struct {
 
 // add adds a message: the entries that are not in the log yet under its key.
 func (g *group) add(r *Result, d *Draft, channels []*names.Name) {
+	r.span = g.of.To.trace(d)
 	from := len(g.entries)
 	g.entries = d.AppendEntries(g.entries, channels)
 	added := g.entries[from:]
@@ -222,6 +226,9 @@ func (g *group) finish(err error) {
 // refused, was counted.
 func (g *group) end(err *refusal.Error) {
 	for i := range g.results {
+		if s := g.results[i].span; s != nil {
+			s.Appended()
+		}
 		g.results[i].end(err)
 	}
 	g.of.countDown()

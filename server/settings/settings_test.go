@@ -285,7 +285,7 @@ func TestWhatIsPrintedCanBeReadAgain(t *testing.T) {
 			{&a.Mercure.Publisher.Issuers, &b.Mercure.Publisher.Issuers}, {&a.Mercure.Publisher.Audiences, &b.Mercure.Publisher.Audiences},
 			{&a.Mercure.Subscriber.Secrets, &b.Mercure.Subscriber.Secrets}, {&a.Mercure.Subscriber.Keys, &b.Mercure.Subscriber.Keys}, {&a.Mercure.Subscriber.JWKS, &b.Mercure.Subscriber.JWKS},
 			{&a.Mercure.Subscriber.Issuers, &b.Mercure.Subscriber.Issuers}, {&a.Mercure.Subscriber.Audiences, &b.Mercure.Subscriber.Audiences},
-			{&a.TLS.Certs, &b.TLS.Certs}, {&a.TLS.Keys, &b.TLS.Keys}, {&a.TLS.ACME.Domains, &b.TLS.ACME.Domains}, {&a.ListenPlain, &b.ListenPlain}} {
+			{&a.TLS.Certs, &b.TLS.Certs}, {&a.TLS.Keys, &b.TLS.Keys}, {&a.TLS.ACME.Domains, &b.TLS.ACME.Domains}, {&a.ListenPlain, &b.ListenPlain}, {&a.OTLP.Headers, &b.OTLP.Headers}} {
 			if len(*list[0]) == 0 && len(*list[1]) == 0 {
 				*list[0], *list[1] = nil, nil
 			}

@@ -326,6 +326,16 @@ func Groups() []Group {
 			{Name: "webhook-names", Help: "channels and members that are observed for webhooks; beyond it further ones are not reported until others have gone; raising it costs about 200 bytes and the name for each, on each node and in the log", Min: 1, Max: 10_000_000,
 				field: func(c *server.Config) any { return &c.WebhookNames }},
 		}},
+		{"OpenTelemetry", "Spans of publications: [trace.md](trace.md#opentelemetry). Without an endpoint nothing is recorded.", []Setting{
+			{Name: "otlp-endpoint", Help: "http or https URL of a collector that takes OTLP over HTTP, as in http://127.0.0.1:4318; without a path, spans go to /v1/traces", Default: "none",
+				field: func(c *server.Config) any { return &c.OTLP.Endpoint }},
+			{Name: "otlp-headers", Help: "header of each request to it, as in Authorization: Bearer …; other users of the machine can see a flag, so that a file or a variable is better; repeatable", Default: "none", secret: true,
+				field: func(c *server.Config) any { return &c.OTLP.Headers }},
+			{Name: "otlp-headers-file", Help: "file with such headers, one on a line", Default: "none",
+				field: func(c *server.Config) any { return &c.OTLP.HeadersFile }},
+			{Name: "trace-sample", Help: "part of the publications without a traceparent that begin a trace, 0 to 1, as in 0.01; those with one follow its sampled flag; raising it costs spans", Default: "0",
+				field: func(c *server.Config) any { return &c.OTLP.Sample }},
+		}},
 		{"Trace", "What became of a message, for each connection: [trace.md](trace.md).", []Setting{
 			{Name: "trace-lives", Help: "connections, open or ended, in the record for peal trace, 0 for no record; beyond it those that ended first are forgotten; raising it costs about 300 bytes and the name for each, up to trace-bytes", off: true, Max: many,
 				field: func(c *server.Config) any { return &c.TraceLives }},
