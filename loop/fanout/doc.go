@@ -18,6 +18,7 @@
 //     message, heads, pongs, notices. It goes out before anything else.
 //   - Flight: one send that the Sender has not reported yet, at most one for each
 //     member. It may take any number of turns.
+//   - MemberState: a member as plain data, which a Fan of another process goes on with.
 //
 // The journey: Apply takes messages from the ring and marks the views they
 // touch; Flush visits members, a limited number in a turn, and calls the Sender, which

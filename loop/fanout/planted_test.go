@@ -271,6 +271,37 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"b.likes[l.place], moved.place = moved, l.place",
 			"b.likes[l.place] = moved",
 		}}},
+		{"member is handed over at a position one too far", "export.go", []patch{{
+			"s.Position, s.Full = f.Position(slot), ",
+			"s.Position, s.Full = f.Position(slot)+1, ",
+		}}},
+		{"rest of a half-sent message is not handed over", "import.go", []patch{{
+			"l.half = rest[len(rest)-s.Missing:]",
+			"l.half = rest[:0]",
+		}}},
+		{"marks are not handed over", "export.go", []patch{{
+			"s.Told, s.Had, s.Skip = k.told, k.had, k.skip",
+			"_ = k",
+		}}},
+		{"adopted id is not handed over", "import.go", []patch{{
+			"f.Adopt(slot, s.Adopted)",
+			"f.Adopt(slot, nil)",
+		}}},
+		{"lane without bytes is not handed over", "import.go", []patch{{
+			"	if s.Waits {",
+			"	if s.Rest > 0 || len(s.Private) > 0 {",
+		}}},
+		{"who is behind waits for the next message after a hand-over", "import.go", []patch{{
+			"} else if m.lane != 0 || f.owed(m) {",
+			"} else if m.lane != 0 {",
+		}}},
+		{"poll whose time is up waits on after a hand-over", "export.go", []patch{{
+			", {&s.Expired, flagExpired},",
+			",",
+		}, {
+			"[10]flagOf",
+			"[9]flagOf",
+		}}},
 		{"who made progress is not queued again", "flush.go", []patch{{
 			"func (f *Fan) queueBehind(slot uint32, m *member) {\n\tif ",
 			"func (f *Fan) queueBehind(slot uint32, m *member) {\n\tif m.lane == 0 && m.flags&flagFull == 0 && f.outstanding > 0 || ",

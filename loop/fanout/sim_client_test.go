@@ -140,7 +140,7 @@ func (s *sim) decode(c *simClient) {
 			if c.abreast && !c.socket.slow && !c.socket.dead {
 				s.fail("%s: gap on %s %d..%d, though it was never behind (at %d)", c.name, w[1], from, to, c.position)
 			}
-			if to > s.fan.Applied() {
+			if to > max(s.fan.Applied(), s.applied) {
 				s.fail("%s: gap on %s up to %d, but the ring may still bring what follows %d", c.name, w[1], to, s.fan.Applied())
 			}
 			if to <= c.lost[w[1]] && c.encoding < encPoll {

@@ -7,7 +7,9 @@ import (
 // tally is what schedules met.
 type tally struct {
 	seeds, messages, gaps, changes, skips, fell, lost int
-	met                                               struct{ change, drop, write, resubscribe, expire, close int } // a flight
+
+	moved, stayed int                                                           // members handed over, and hand-overs that were given up
+	met           struct{ change, drop, write, resubscribe, expire, close int } // a flight
 }
 
 func (t *tally) add(o tally) {
@@ -18,6 +20,8 @@ func (t *tally) add(o tally) {
 	t.skips += o.skips
 	t.fell += o.fell
 	t.lost += o.lost
+	t.moved += o.moved
+	t.stayed += o.stayed
 	t.met.change += o.met.change
 	t.met.drop += o.met.drop
 	t.met.write += o.met.write
@@ -38,6 +42,6 @@ func (t *tally) late() bool {
 }
 
 func (t *tally) String() string {
-	return fmt.Sprintf("%d messages checked, %d gaps, all real; %d subscriptions changed, %d times the newest alone, %d closed for being slow; %d losses",
-		t.messages, t.gaps, t.changes, t.skips, t.fell, t.lost)
+	return fmt.Sprintf("%d messages checked, %d gaps, all real; %d subscriptions changed, %d times the newest alone, %d closed for being slow; %d losses; %d members handed over, %d hand-overs given up",
+		t.messages, t.gaps, t.changes, t.skips, t.fell, t.lost, t.moved, t.stayed)
 }

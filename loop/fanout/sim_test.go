@@ -39,6 +39,10 @@ type sim struct {
 	common   bool       // many views of few clients, with a channel in common
 	whole    bool       // strips are never cut, and nothing is retained
 	losing   bool       // the store of the log loses entries now and then
+	moving   bool       // all members are handed over to another fan now and then
+	applied  uint64     // by fans that have handed their members over
+	shareTo  *int       // see ShareUpTo
+	visitTo  *int       // see VisitUpTo
 	policies map[string]fanout.Policy
 	steps    []string
 	failed   bool
@@ -89,17 +93,17 @@ func newSim(t *testing.T, seed uint64) *sim {
 		clear(s.hist.keep)
 	}
 	s.losing = seed%7 < 3
-	s.fan = fanout.New(0, s.limits, s.enc, s.hist, s.out, s)
-	s.out.end = s.fan.End
+	s.moving = seed%11 < 3
+	s.begin(0)
 	if s.few = s.rnd.IntN(3) == 0; s.few {
-		s.fan.ShareUpTo(1 + s.rnd.IntN(60))
+		s.shareUpTo(1 + s.rnd.IntN(60))
 	}
 	if s.crowd && !s.common && seed%8 == 1 {
 		s.few = true
-		s.fan.ShareUpTo(0)
+		s.shareUpTo(0)
 	}
 	if s.crowd && !s.common || s.rnd.IntN(2) == 0 {
-		s.fan.VisitUpTo(1 + s.rnd.IntN(8))
+		s.visitUpTo(1 + s.rnd.IntN(8))
 	}
 	if seed%5 < 3 {
 		s.policies = map[string]fanout.Policy{"C": fanout.Latest, "D": fanout.Latest, "E": fanout.Disconnect}
@@ -107,8 +111,33 @@ func newSim(t *testing.T, seed uint64) *sim {
 	if seed/3%3 == 1 {
 		s.addLikes()
 	}
-	s.fan.UsePolicy(func(channel string) fanout.Policy { return s.policies[channel] })
 	return s
+}
+
+// begin has a new fan whose loop has applied everything up to applied.
+func (s *sim) begin(applied uint64) {
+	s.fan = fanout.New(applied, s.limits, s.enc, s.hist, s.out, s)
+	s.out.end = s.fan.End
+	s.fan.UsePolicy(func(channel string) fanout.Policy { return s.policies[channel] })
+	if s.past != nil {
+		s.fan.UsePatterns(simPatterns{}, s.past)
+	}
+	if s.shareTo != nil {
+		s.fan.ShareUpTo(*s.shareTo)
+	}
+	if s.visitTo != nil {
+		s.fan.VisitUpTo(*s.visitTo)
+	}
+}
+
+func (s *sim) shareUpTo(n int) {
+	s.shareTo = &n
+	s.fan.ShareUpTo(n)
+}
+
+func (s *sim) visitUpTo(n int) {
+	s.visitTo = &n
+	s.fan.VisitUpTo(n)
 }
 
 func (s *sim) fail(format string, args ...any) {
@@ -123,6 +152,9 @@ func (s *sim) step() {
 	acts := 16
 	if s.losing {
 		acts++
+	}
+	if s.moving && s.rnd.IntN(40) == 0 {
+		s.handOver()
 	}
 	switch s.rnd.IntN(acts) {
 	case 0, 1:
@@ -279,6 +311,9 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	t.Logf("seeds %d–%d, %d steps each: %s", first, first+seeds-1, steps, &all)
+	if seeds >= 60 && all.moved == 0 && !t.Failed() {
+		t.Error("no member was handed over")
+	}
 	if seeds > 1 && all.little() && !t.Failed() {
 		t.Error("the schedules met too little to prove anything")
 	}

@@ -119,7 +119,10 @@ func endWithSum(t *testing.T, seed uint64) {
 	out := &sumSender{rnd: rnd, late: seed%2 == 1, arrived: make([][]byte, members), full: make([]bool, members)}
 	source := &gapSource{nopSource: nopSource{kept: map[string][]*ring.Message{}}}
 	enc := sumEncoder{asked: map[uint64]int{}}
-	fan := fanout.New(0, fanout.Limits{StripBytes: 200, LaneBytes: 1 << 20}, enc, source, out, nopEvents{})
+	begin := func(applied uint64) *fanout.Fan {
+		return fanout.New(applied, fanout.Limits{StripBytes: 200, LaneBytes: 1 << 20}, enc, source, out, nopEvents{})
+	}
+	fan := begin(0)
 	var want [members]strings.Builder // what was written to it alone
 	ended := [members]bool{}
 	summedUp := [members]bool{}
@@ -189,8 +192,22 @@ func endWithSum(t *testing.T, seed uint64) {
 			fan.Flush(1 + rnd.IntN(20))
 		}
 	}
-	for range 300 {
+	for i := range 300 {
 		step()
+		if seed%3 == 0 && i%100 == 99 { // the members go on in another process
+			for !fan.Settled() {
+				fan.Flush(50)
+				if out.report != nil {
+					out.land(1)
+				}
+			}
+			next := begin(fan.Applied())
+			for slot := range uint32(members) {
+				next.Attach(fanout.Conn{Slot: slot, Generation: 1}, uint64(slot)+1)
+			}
+			takeOver(t, fan, next, members)
+			fan = next
+		}
 	}
 	for slot := range uint32(members) {
 		finish(slot)

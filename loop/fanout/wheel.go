@@ -80,6 +80,14 @@ func (w *Wheel) Clear(slot uint32) {
 	w.armed--
 }
 
+// At is the tick at which the timer of slot fires; ok is false if it is not armed.
+func (w *Wheel) At(slot uint32) (at uint32, ok bool) {
+	if int(slot) >= len(w.nodes) || w.nodes[slot].prev == nobody {
+		return 0, false
+	}
+	return w.nodes[slot].at, true
+}
+
 // Armed is how many timers are set.
 func (w *Wheel) Armed() int { return w.armed }
 
