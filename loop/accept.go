@@ -55,7 +55,7 @@ func (a *acceptor) owns(fd int32) bool { return slices.Contains(a.listeners, fd)
 // edge-triggered: what is left when a batch ends is fetched in the next turn, after
 // other events; a task that posts itself again would run before them.
 func (a *acceptor) accept(listener int32) {
-	for n := 0; !a.paused && !a.mustWait(); n++ {
+	for n := 0; !a.paused && a.loop.freeze == nil && !a.mustWait(); n++ {
 		if n == acceptBatch {
 			a.handOver()
 			a.again = true

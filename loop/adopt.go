@@ -25,10 +25,18 @@ func (g *Group) Release() { g.reserved.Add(-1) }
 func (g *Group) Adopt(loop uint16, a Arrival, begin func(ref Ref, session uint64) *Subscription) {
 	l := g.loops[loop]
 	l.load.Add(1)
-	l.Post(func() {
-		l.adopt(newcomer{Arrival: a})
-		if slot, c := l.bySocket(a.Socket); c != nil {
-			l.startStream(slot, c, begin(Ref{Loop: l.number, Slot: slot, Generation: c.generation}, c.session), nil)
-		}
-	})
+	l.Post(func() { l.unlessStill(func() { l.adoptPair(a, begin) }) })
+}
+
+func (l *Loop) adoptPair(a Arrival, begin func(ref Ref, session uint64) *Subscription) {
+	l.adopt(newcomer{Arrival: a})
+	slot, c := l.bySocket(a.Socket)
+	if c == nil {
+		return
+	}
+	if l.pairs == nil {
+		l.pairs = map[uint32]uint32{}
+	}
+	l.pairs[slot] = c.serial()
+	l.startStream(slot, c, begin(Ref{Loop: l.number, Slot: slot, Generation: c.generation}, c.session), nil)
 }

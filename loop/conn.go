@@ -95,22 +95,7 @@ func (l *Loop) adopt(s newcomer) {
 		l.kernel.CloseSocket(fd)
 		return
 	}
-	var slot uint32
-	if n := len(l.free); n > 0 {
-		slot = l.free[n-1]
-		l.free = l.free[:n-1]
-	} else {
-		slot = l.used
-		l.used++
-		if int(slot>>slabBits) == len(l.slabs) {
-			l.slabs = append(l.slabs, new(connSlab))
-			l.peers = append(l.peers, new(peerSlab))
-		}
-	}
-	for int(fd) >= len(l.slots) {
-		l.slots = append(l.slots, make([]uint32, max(1024, len(l.slots)/2))...)
-	}
-	l.slots[fd] = slot + 1
+	slot := l.seat(fd)
 	c := l.conn(slot)
 	l.sessions++
 	l.born(l.sessions)
@@ -132,6 +117,26 @@ func (l *Loop) adopt(s newcomer) {
 	l.enter(slot, c, s)
 }
 
+// seat gives a socket a slot that is free.
+func (l *Loop) seat(fd int32) (slot uint32) {
+	if n := len(l.free); n > 0 {
+		slot = l.free[n-1]
+		l.free = l.free[:n-1]
+	} else {
+		slot = l.used
+		l.used++
+		if int(slot>>slabBits) == len(l.slabs) {
+			l.slabs = append(l.slabs, new(connSlab))
+			l.peers = append(l.peers, new(peerSlab))
+		}
+	}
+	for int(fd) >= len(l.slots) {
+		l.slots = append(l.slots, make([]uint32, max(1024, len(l.slots)/2))...)
+	}
+	l.slots[fd] = slot + 1
+	return slot
+}
+
 // close ends the connection at once. Nothing else may be done with c.
 func (l *Loop) close(slot uint32, c *conn) {
 	if c.state == stateFree {
@@ -149,6 +154,7 @@ func (l *Loop) close(slot uint32, c *conn) {
 	l.dropInput(c)
 	l.endHead(c)
 	l.forgetInflow(slot)
+	delete(l.pairs, slot)
 	gone := l.newcomerOf(slot)
 	if gone.why != admit.None {
 		delete(l.refusals, slot)

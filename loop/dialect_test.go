@@ -62,6 +62,8 @@ type world struct {
 	draining  atomic.Int64      // requests that were told of the drain
 	named     ledger            // sessions of named subscriptions
 	left      ledger            // sessions that Front.Left was called for
+	declines  atomic.Bool       // Mover.Export hands nothing over
+	carried   ledger            // sessions that Mover.Import has brought
 }
 
 // parked is a request that waits for Group.Answer.

@@ -11,6 +11,8 @@
 //   - Front: what answers requests and takes messages; the server brings it.
 //   - Turn: what a loop does after events: take from the ring, fan out a
 //     budgeted number of sends, and read events again.
+//   - ConnState: a connection as plain data, for a loop of another process. A Group is frozen,
+//     settled and exported, and goes on or is abandoned; another one imports.
 //
 // What a connection receives is package fanout's to decide; frames are package
 // frame's; HTTP is the Front's. This package moves bytes and keeps time.

@@ -18,6 +18,7 @@ const drainStep = 10 * time.Millisecond
 // are closed as they are.
 func (g *Group) Drain(ctx context.Context) {
 	g.once.Do(func() {
+		g.Thaw()
 		closed := make(chan struct{})
 		g.stopAccepting(func() { close(closed) })
 		select {
@@ -166,6 +167,9 @@ const drainVisits = 4096
 
 // drainPass visits the connections behind those of the pass before.
 func (l *Loop) drainPass(goodbyes *atomic.Int64) {
+	if l.freeze != nil {
+		return
+	}
 	if l.apply() { // what was published before the drain is owed
 		l.scheduleTurn()
 		return

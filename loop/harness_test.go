@@ -31,12 +31,13 @@ const patience = time.Minute
 // server is a Group on a loopback port, with the tests' own world around it.
 type server struct {
 	*world
-	t      testing.TB
-	group  *loop.Group
-	addr   net.Addr
-	failed <-chan error
-	layer  *secure.Layer // nil: without TLS
-	roots  *tls.Config   // of its clients
+	t       testing.TB
+	group   *loop.Group
+	addr    net.Addr
+	failed  <-chan error
+	listens int           // its listener
+	layer   *secure.Layer // nil: without TLS
+	roots   *tls.Config   // of its clients
 }
 
 // options of a test server; zero values are fine.
@@ -53,6 +54,7 @@ type options struct {
 	patterns   fanout.Patterns // of matchers, which have no past
 	secure     bool            // over TLS
 	inherited  int             // Parts.Inherited
+	journal    *journal        // nil: an empty one
 
 	certificate *tls.Certificate // nil: the authority's
 }
@@ -95,9 +97,12 @@ func prepare(t testing.TB, o options) *server {
 		o.config.Admission.RefusalRate = admit.Rate{Interval: time.Millisecond, Burst: 1000}
 	}
 	s := &server{t: t}
-	s.world = &world{journal: newJournal(o.slots, o.keep), later: make(chan parked, 1024), ended: make(chan uint64, 1024), waiting: make(chan parked, 1024), refs: make(chan loop.Ref, 1024)}
+	if o.journal == nil {
+		o.journal = newJournal(o.slots, o.keep)
+	}
+	s.world = &world{journal: o.journal, later: make(chan parked, 1024), ended: make(chan uint64, 1024), waiting: make(chan parked, 1024), refs: make(chan loop.Ref, 1024)}
 	fd, addr := o.listen(t)
-	s.addr = addr
+	s.addr, s.listens = addr, fd
 	if o.secure || everythingOverTLS {
 		s.encrypt(&o, fd)
 	}

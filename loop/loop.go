@@ -76,10 +76,13 @@ type Loop struct {
 	dear        uint64 // work on dear input since mark was set
 	mark        uint64 // place in the ring: see held
 	flushing    bool
-	prompted    bool   // a wake-up was served since the last event
-	drainAt     uint32 // the slot that the next pass of a drain visits first
-	crowded     bool   // there are more channels than may be: a turn looks for who has most
-	scratch     []byte // one private item for one connection
+	prompted    bool              // a wake-up was served since the last event
+	drainAt     uint32            // the slot that the next pass of a drain visits first
+	crowded     bool              // there are more channels than may be: a turn looks for who has most
+	abandoned   bool              // another process has its connections: end
+	freeze      *freezing         // while its connections are being handed over
+	pairs       map[uint32]uint32 // slot → serial: sockets that this process has made itself
+	scratch     []byte            // one private item for one connection
 	inflater    deflate.Inflater
 	rbuf        []byte
 	out         []byte // answers of the requests handled in one read
@@ -210,6 +213,9 @@ func (l *Loop) run() error {
 // live longer than the loop: from now on they ring at no door, whose number may be
 // another file's.
 func (l *Loop) end() {
+	if l.abandoned {
+		l.abandon()
+	}
 	for i := range l.used {
 		l.close(i, l.conn(i))
 	}
@@ -276,6 +282,10 @@ func (l *Loop) callback(began time.Duration, before uint64) {
 
 // ready is an event of a connection.
 func (l *Loop) ready(slot uint32, c *conn, e Events) {
+	if l.freeze != nil {
+		l.hold(slot, c, e)
+		return
+	}
 	if e&Writable != 0 && l.fan.Stalled(slot) {
 		l.fan.Writable(slot)
 	}
@@ -303,7 +313,7 @@ func (l *Loop) ready(slot uint32, c *conn, e Events) {
 // after sends what an event has caused: a little at once, so that a lone
 // publication or answer leaves without delay, the rest in a turn.
 func (l *Loop) after() {
-	if l.flushing {
+	if l.flushing || l.isStill() {
 		return
 	}
 	if l.turnDue {
@@ -317,7 +327,7 @@ func (l *Loop) after() {
 		return
 	}
 	more := l.ring.Waiting() && l.apply()
-	if l.fan.Pending() && l.flush(promptSends) || more || len(l.again) > 0 && !l.await() {
+	if l.fan.Pending() && l.flush(promptSends) || more || l.inputWaits() || l.freeze != nil {
 		l.scheduleTurn()
 	}
 }
@@ -335,10 +345,17 @@ const promptSends = 16
 
 // turn takes from the ring, fans out, and lets interrupted connections read on.
 func (l *Loop) turn() {
+	if l.isStill() {
+		return // there is another one behind the thaw
+	}
 	l.counts.turns++
 	l.armed.Store(0) // before the ring is looked at: see Wake
 	l.apply()
 	more := l.flush(l.config.TurnSends)
+	if l.freeze != nil {
+		l.frozenTurn(more)
+		return
+	}
 	if len(l.again) > 0 && !l.held() {
 		l.readWaiting()
 	}
@@ -355,10 +372,13 @@ func (l *Loop) turn() {
 	if l.expireDue() {
 		more = true
 	}
-	if more || l.fan.Pending() || l.ring.Waiting() || len(l.again) > 0 && !l.await() {
+	if more || l.fan.Pending() || l.ring.Waiting() || l.inputWaits() {
 		l.scheduleTurn()
 	}
 }
+
+// inputWaits reports whether a turn can go on with input that waits.
+func (l *Loop) inputWaits() bool { return len(l.again) > 0 && l.freeze == nil && !l.await() }
 
 // flush fans out; what it causes in turn waits for the next, also what a request
 // behind an answer that has left now has published.
@@ -453,6 +473,10 @@ func (l *Loop) give(sockets []newcomer) {
 }
 
 func (l *Loop) answerDoor() {
+	if l.isStill() {
+		l.stillDoor()
+		return
+	}
 	began, before := l.begin()
 	l.door.Lock()
 	l.rung = false
@@ -485,6 +509,9 @@ func (l *Loop) answerDoor() {
 	}
 	for _, f := range posts {
 		f()
+	}
+	if l.freeze != nil {
+		l.awaitOwed()
 	}
 	l.after()
 	l.callback(began, before)

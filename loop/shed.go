@@ -36,6 +36,9 @@ func (g *Group) EndShedding() {
 }
 
 func (l *Loop) shedStalled(most int) {
+	if l.freeze != nil {
+		return // the next call finds them
+	}
 	s := &l.sheds
 	if s.round++; s.seen == nil {
 		s.seen = map[uint32]stall{}

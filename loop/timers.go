@@ -23,10 +23,12 @@ func (l *Loop) startTicking() {
 // tickOver turns the wheel.
 func (l *Loop) tickOver() {
 	l.tick = uint32(l.kernel.Now() / tick)
-	if l.expireDue() {
-		l.scheduleTurn()
+	if l.freeze == nil {
+		if l.expireDue() {
+			l.scheduleTurn()
+		}
+		l.resumeSlowed()
 	}
-	l.resumeSlowed()
 	if l.wheel.Armed() == 0 {
 		l.ticking = false
 		l.kernel.Tick(0)

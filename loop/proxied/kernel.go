@@ -31,7 +31,10 @@ var (
 	errLate      = errors.New("the PROXY header was not whole in time")
 )
 
-var _ loop.Kernel = (*kernel)(nil)
+var (
+	_ loop.Kernel = (*kernel)(nil)
+	_ loop.Keeper = (*kernel)(nil)
+)
 
 func (k *kernel) Accept(listener int32) (loop.Arrival, error) {
 	a, err := k.Kernel.Accept(listener)
@@ -39,6 +42,24 @@ func (k *kernel) Accept(listener int32) (loop.Arrival, error) {
 		k.layer.awaited.set(a.Socket)
 	}
 	return a, err
+}
+
+// Keeps and Await are loop.Keeper's.
+func (k *kernel) Keeps(socket int32) loop.Keeping {
+	switch {
+	case !k.layer.awaited.has(socket):
+		return loop.KeepsOf(k.Kernel, socket)
+	case k.begun[socket] == nil:
+		return loop.KeepsBeginning
+	}
+	return loop.KeepsInput
+}
+
+func (k *kernel) Await(a loop.Arrival) {
+	if k.layer.config.Trusted(a.Peer.Addr()) {
+		k.layer.awaited.set(a.Socket)
+	}
+	loop.AwaitOn(k.Kernel, a)
 }
 
 func (k *kernel) CloseSocket(socket int32) {

@@ -43,6 +43,7 @@ type kernel struct {
 
 var (
 	_ loop.Kernel  = (*kernel)(nil)
+	_ loop.Keeper  = (*kernel)(nil)
 	_ loop.Handler = handler{}
 )
 
@@ -121,6 +122,16 @@ func (k *kernel) Add(fd int32) error {
 	}
 	return err
 }
+
+// Keeps and Await are loop.Keeper's. Connections over TLS are not handed over.
+func (k *kernel) Keeps(fd int32) loop.Keeping {
+	if k.conn(fd) != nil {
+		return loop.KeepsInput
+	}
+	return loop.KeepsOf(k.below, fd)
+}
+
+func (k *kernel) Await(a loop.Arrival) { loop.AwaitOn(k.below, a) }
 
 func (k *kernel) CloseSocket(fd int32) {
 	if c := k.conn(fd); c != nil {

@@ -1,0 +1,186 @@
+package loop_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"peal/loop"
+	"peal/loop/ring"
+)
+
+// testNames are the names of what the tests' encoder numbers.
+type testNames struct{}
+
+var encodingNames = []string{wsRaw: "raw", wsJSON: "json", eventStream: "events", parkedLine: "poll"}
+
+func (testNames) EncodingName(k ring.Encoding) string { return encodingNames[k] }
+func (testNames) EncodingOf(name string) (ring.Encoding, bool) {
+	i := slices.Index(encodingNames, name)
+	return ring.Encoding(max(i, 0)), i >= 0
+}
+func (testNames) OriginName(uint16) string            { return "" }
+func (testNames) OriginOf(name string) (uint16, bool) { return 0, name == "" }
+
+var _ loop.Mover = front{}
+
+func (f front) Export(session uint64, dst []byte) ([]byte, bool) {
+	return fmt.Appendf(dst, "session %d", session), !f.declines.Load()
+}
+
+func (f front) Import(c loop.Client, data []byte) error {
+	if string(data) != fmt.Sprint("session ", c.Session()) {
+		return fmt.Errorf("session %d was handed over with %q", c.Session(), data)
+	}
+	f.carried.add(c.Session())
+	return nil
+}
+
+// successor is a log as it is for the process that comes next: its ring begins at the head.
+func (j *journal) successor() *journal {
+	j.lock.Lock()
+	defer j.lock.Unlock()
+	r, err := ring.New(4096, 1<<30, j.sequence)
+	if err != nil {
+		panic(err)
+	}
+	next := &journal{ring: r, keep: j.keep, sequence: j.sequence, lost: j.lost, channels: map[string]*past{}, joined: map[string]int{}}
+	for name, p := range j.channels {
+		q := &past{discarded: p.discarded}
+		for _, m := range p.messages {
+			q.messages = append(q.messages, &ring.Message{Sequence: m.Sequence, Channel: m.Channel, Size: m.Size, Entry: m.Entry})
+		}
+		next.channels[name] = q
+	}
+	return next
+}
+
+func plaintextOnly(t testing.TB) {
+	t.Helper()
+	if everythingOverTLS {
+		t.Skip("not over TLS")
+	}
+}
+
+func patient(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// freeze stops the loops, until nothing is sent.
+func (s *server) freeze() {
+	s.t.Helper()
+	ctx := patient(s.t)
+	if err := s.group.Freeze(ctx); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.group.Settle(ctx); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// export returns what a frozen server hands over, as the next process reads it.
+func (s *server) export() (state loop.GroupState) {
+	s.t.Helper()
+	given, err := s.group.Export(patient(s.t), testNames{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(given); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := gob.NewDecoder(&b).Decode(&state); err != nil {
+		s.t.Fatal(err)
+	}
+	return state
+}
+
+// next prepares the server that comes next, on the same listener and log.
+func (s *server) next(o options) *server {
+	s.t.Helper()
+	o.journal = s.journal.successor()
+	o.listen = func(t testing.TB) (int, net.Addr) {
+		fd, err := loop.Inherit(s.listens)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fd, s.addr
+	}
+	return prepare(s.t, o)
+}
+
+// takeOver gives a server copies of the sockets in state, with what they are.
+func (s *server) takeOver(state loop.GroupState) (taken int, err error) {
+	s.t.Helper()
+	s.group.ContinueSessions(state.Sessions)
+	var errs []error
+	for _, one := range state.Loops {
+		for i := range one.Conns {
+			fd, err := unix.FcntlInt(uintptr(one.Conns[i].Socket), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			one.Conns[i].Socket = int32(fd)
+		}
+		n, err := s.group.Import(patient(s.t), loop.Incoming{Names: testNames{}, Rests: one.Rests}, one.Conns)
+		taken += n
+		errs = append(errs, err)
+	}
+	return taken, errors.Join(errs...)
+}
+
+// freezeWhen freezes the server when what it hands over is as wanted; else it goes on for a while.
+func (s *server) freezeWhen(what string, wanted func(all []loop.ConnState) bool) loop.GroupState {
+	s.t.Helper()
+	var state loop.GroupState
+	s.await(what, func() bool {
+		s.freeze()
+		state = s.export()
+		var all []loop.ConnState
+		for _, one := range state.Loops {
+			all = append(all, one.Conns...)
+		}
+		if wanted(all) {
+			return true
+		}
+		s.group.Thaw()
+		return false
+	})
+	return state
+}
+
+// count is how many connections are as wanted.
+func count(all []loop.ConnState, wanted func(h *loop.ConnState) bool) (n int) {
+	for i := range all {
+		if wanted(&all[i]) {
+			n++
+		}
+	}
+	return n
+}
+
+func withInput(h *loop.ConnState) bool { return len(h.Input) > 0 }
+func withLane(h *loop.ConnState) bool  { return h.Receives.Waits }
+
+// handOver has the next server go on with all connections of a frozen one.
+func (s *server) handOver(o options) *server {
+	s.t.Helper()
+	state, n := s.export(), s.next(o)
+	taken, err := n.takeOver(state)
+	if want := s.sum(connections); err != nil || taken != want {
+		s.t.Fatalf("%d of %d connections were taken over, error %v", taken, want, err)
+	}
+	s.group.Abandon(patient(s.t))
+	n.run()
+	return n
+}
