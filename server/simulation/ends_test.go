@@ -144,7 +144,7 @@ func (w *world) judgeFall(c *conn) {
 // checkResting: a loop that sleeps has done all it can for everybody on it, when the others
 // sleep, too: its input may wait until they have taken something from the ring.
 func (w *world) checkResting(k *kernel) {
-	if k.closed || !w.machine.resting() {
+	if k.closed || !w.machine.resting() || w.frost != thawed {
 		return
 	}
 	if k.number == 0 && len(w.machine.backlog) > 0 && w.machine.used < w.machine.most && len(w.machine.timers) == 0 && !w.paused {

@@ -296,6 +296,7 @@ func (k *kernel) Read(fd int32, b []byte) (int, error) {
 	if len(b) == 0 {
 		panic("a read of nothing")
 	}
+	k.m.w.checkStill(fd)
 	return k.m.socket(fd).read(b)
 }
 
@@ -303,11 +304,15 @@ func (k *kernel) Send(fd int32, b []byte) (n int, full bool, err error) {
 	if len(b) == 0 {
 		panic("an empty send")
 	}
+	k.m.w.checkStill(fd)
 	n, err = k.m.socket(fd).send(b)
 	return n, err == nil && n < len(b), err
 }
 
-func (k *kernel) Shutdown(fd int32)       { k.m.socket(fd).shutdown() }
+func (k *kernel) Shutdown(fd int32) {
+	k.m.w.checkStill(fd)
+	k.m.socket(fd).shutdown()
+}
 func (k *kernel) EndOf(fd int32) loop.End { return k.m.socket(fd).endOf() }
 func (k *kernel) Now() time.Duration      { return k.m.now() }
 func (k *kernel) Random(n int64) int64    { return k.m.w.rnd.Int64N(n) }
@@ -317,6 +322,7 @@ func (k *kernel) After(d time.Duration, f func()) {
 
 func (k *kernel) CloseSocket(fd int32) {
 	m := k.m
+	m.w.checkStill(fd)
 	s := m.socket(fd)
 	m.sockets[fd] = nil
 	m.used--

@@ -166,6 +166,21 @@ var loopBugs = []loopBug{
 	{"a socket with room again is not written to", []edit{
 		{"loop.go", "if e&Writable != 0 && l.fan.Stalled(slot) {", "if e&Writable != 0 && e&Readable == 0 && l.fan.Stalled(slot) || !BUG && e&Writable != 0 && l.fan.Stalled(slot) {"},
 	}},
+	{"room in a socket is forgotten at a thaw", []edit{
+		{"freeze.go", "			f.room[slot] = c.serial()\n", "			if !BUG {\n				f.room[slot] = c.serial()\n			}\n"},
+	}},
+	{"input that came to a frozen loop is forgotten", []edit{
+		{"freeze.go", "		l.queue(slot, c)\n", "		if !BUG {\n			l.queue(slot, c)\n		}\n"},
+	}},
+	{"what was brought to a frozen loop stays behind the door", []edit{
+		{"freeze.go", "len(l.inbox)+len(l.answers)+len(l.waiters)+len(l.visits) > 0 {", "len(l.inbox)+len(l.answers)+len(l.waiters)+len(l.visits) > 0 && !BUG {"},
+	}},
+	{"connections that came to a frozen loop are not accepted", []edit{
+		{"freeze.go", "	if l.acceptor != nil {\n		l.acceptor.acceptAll()\n", "	if l.acceptor != nil && !BUG {\n		l.acceptor.acceptAll()\n"},
+	}},
+	{"a frozen loop sends what is answered", []edit{
+		{"loop.go", "	if l.isStill() {\n		l.stillDoor()", "	if l.isStill() && !BUG {\n		l.stillDoor()"},
+	}},
 }
 
 // TestSimulationCatchesPlantedBugsOfTheLoop is the test of the test, for the loop.

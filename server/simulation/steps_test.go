@@ -85,6 +85,7 @@ func (w *world) step() {
 	}
 	w.askAgain()
 	w.visit()
+	w.freezeOn()
 	if w.draining {
 		w.drainOn()
 	}
@@ -365,6 +366,9 @@ func (w *world) halfClose(c *conn) {
 
 // pass lets time pass and the hub sweep.
 func (w *world) pass() {
+	if w.frost != thawed {
+		return
+	}
 	d := time.Duration(w.rnd.IntN(3000)) * time.Millisecond
 	w.note("%v pass", d)
 	w.elapse(d)
@@ -396,6 +400,7 @@ func (w *world) check() {
 func (w *world) finish() {
 	w.note("finish")
 	w.finishing = true
+	w.thaw()
 	if w.draining {
 		w.endGroup()
 		w.restart(true)

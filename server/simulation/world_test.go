@@ -50,6 +50,7 @@ type world struct {
 	passes    int
 	left      int        // connections after the last pass
 	paused    bool       // accepting is
+	frost     frost      // the loops are frozen
 	scarce    bool       // connections were refused or shed lately, or could have been
 	stale     []loop.Ref // of requests that have waited
 	streams   []*conn    // that there were
@@ -108,6 +109,7 @@ const (
 	visited             // streams, from elsewhere
 	closings            // of streams, by the front
 	leftOut             // messages that a session was not to receive, and has passed
+	stills              // times that the loops sent nothing, for a hand-over
 	kindsOfAll
 )
 
@@ -125,8 +127,8 @@ const (
 func (c counts) String() string {
 	return fmt.Sprintf("%d messages judged, %d gaps (%d only by colliding watermarks, %d for what the log had deleted), %d resumes, %d cursors ahead of their loop, %d restarts, %d of an older copy, %d shown entries lost, %d publications refused, %d slow connections given up, %d passed over, %d closed, %d changes while connected",
 		c[messages], c[gaps], c[collisions], c[coarse], c[resumes], c[ahead], c[restarts], c[restores], c[lost], c[refused], c[slow], c[passed], c[fell], c[changes]) +
-		fmt.Sprintf("; of the loops: %d publications acknowledged, %d half-closed, %d drains, %d good-byes, %d dismissals, %d orders that outlast their entries, %d turned away, %d times without descriptors, %d times input deferred, %d given up, %d turns with late sends; %d messages kept from one session; of the front: %d requests waited, %d deadlines, %d visits, %d streams ended",
-			c[acknowledged], c[halves], c[drains], c[goodbyes], c[dismissals], c[outlasted], c[turnedAway], c[exhausted], c[deferred], c[gaveUp], c[late], c[leftOut], c[waited], c[deadlines], c[visited], c[closings])
+		fmt.Sprintf("; of the loops: %d publications acknowledged, %d half-closed, %d drains, %d good-byes, %d dismissals, %d orders that outlast their entries, %d turned away, %d times without descriptors, %d times input deferred, %d given up, %d turns with late sends, %d hand-overs given up; %d messages kept from one session; of the front: %d requests waited, %d deadlines, %d visits, %d streams ended",
+			c[acknowledged], c[halves], c[drains], c[goodbyes], c[dismissals], c[outlasted], c[turnedAway], c[exhausted], c[deferred], c[gaveUp], c[late], c[stills], c[leftOut], c[waited], c[deadlines], c[visited], c[closings])
 }
 
 // plan is what a seed decides once.
@@ -335,7 +337,7 @@ func (p *plan) collide() bool {
 // begin starts a life of the server on what the storage has.
 func (w *world) begin() {
 	w.feed = &feed{w: w}
-	w.group = nil
+	w.group, w.frost = nil, thawed
 	w.sessions = w.newSessions()
 	w.hub = hub.NewWithHash(w.plan.hub, w.feed, w.wake, time.Now, w.plan.hash, w.plan.buckets)
 	w.hub.UseSessions(w.numberOf)
