@@ -29,6 +29,9 @@ type Place struct {
 	// entries of 1 KiB at most, and forgets them within seconds.
 	Open func(t *testing.T, small bool) log.Engine
 
+	// Succeed opens an engine that goes on with the log of another one of the place.
+	Succeed func(t *testing.T, h log.Handover) (log.Incoming, error)
+
 	Cut func(t *testing.T) // cuts all connections to the store; new ones are good
 
 	// Gone has the store disappear until Back, which loses nothing.
@@ -46,7 +49,7 @@ func Run(t *testing.T, s Subject) {
 		}
 		t.Run(test.name, func(t *testing.T) {
 			p := s.New(t)
-			if test.needs.cut && p.Cut == nil || test.needs.gone && p.Gone == nil || test.needs.restart && p.Restart == nil {
+			if test.needs.cut && p.Cut == nil || test.needs.gone && p.Gone == nil || test.needs.restart && p.Restart == nil || test.needs.succeed && p.Succeed == nil {
 				return // the engine has no connections, or no store that ends without it
 			}
 			test.run(t, &world{Place: p, subject: s})
@@ -54,7 +57,7 @@ func Run(t *testing.T, s Subject) {
 	}
 }
 
-type needs struct{ persistent, distributed, cut, gone, restart bool }
+type needs struct{ persistent, distributed, cut, gone, restart, succeed bool }
 
 var tests = []struct {
 	name  string
@@ -77,6 +80,13 @@ var tests = []struct {
 	{"WhatIsForgottenIsMissing", needs{persistent: true}, whatIsForgottenIsMissing},
 	{"WideMessagesAreForgottenInPart", needs{persistent: true}, wideMessagesAreForgottenInPart},
 	{"StateOutlastsTheEntries", needs{persistent: true}, stateOutlastsTheEntries},
+
+	{"AHandOverGoesOn", needs{succeed: true}, aHandOverGoesOn},
+	{"AHandOverIsCalledOff", needs{succeed: true}, aHandOverIsCalledOff},
+	{"HandOversInARow", needs{succeed: true}, handOversInARow},
+	{"AHandOverOfNothing", needs{succeed: true}, aHandOverOfNothing},
+	{"SharedDataIsHandedOverOnce", needs{succeed: true}, sharedDataIsHandedOverOnce},
+	{"AHandOverUnderTraffic", needs{succeed: true}, aHandOverUnderTraffic},
 
 	{"TwoNodesHaveOneOrder", needs{distributed: true}, twoNodesHaveOneOrder},
 	{"ANodeThatComesLaterHasEverything", needs{distributed: true}, aNodeThatComesLaterHasEverything},

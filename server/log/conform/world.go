@@ -121,6 +121,7 @@ func (n *Node) cursor(sequence uint64) log.Cursor { return n.Lineage().Cursor(se
 // newest control entry with the event "test", log.State. The zero value is ready.
 type Tail struct {
 	mu      sync.Mutex
+	before  []*log.Entry // that were handed over
 	entries []*log.Entry
 	full    bool
 	onRoom  func()

@@ -22,6 +22,8 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 			return l
+		}, Succeed: func(_ *testing.T, h log.Handover) (log.Incoming, error) {
+			return file.Succeed(dir, file.Config{Fsync: file.Never, Log: quiet}, time.Now, h)
 		}}
 	}})
 }

@@ -47,6 +47,9 @@ type Log struct {
 	pending [2]load    // accepted and not yet shown, in the queue or with the writer: messages, and control
 	failure error      // why nothing is accepted; nil when all is well
 	closed  bool
+	pause   pause
+	offered bool       // a successor may be reading: nothing is removed
+	quiet   chan error // of pauseAsked: what became of it
 
 	// Writer-owned from Start on, without a lock.
 	found       []*segment // before Start: what is in the directory
@@ -59,6 +62,8 @@ type Log struct {
 	active      *active    // nil while the disk has been too full for one since the start
 	spoiled     bool       // records may be on the disk whose numbers will be given again
 	spare       []accepted // becomes the queue when the writer takes that
+	asked       chan error // quiet, when the queue was taken the last time
+	handed      *incoming  // of a successor, until Begin
 	buffer      []byte     // records being written
 	retryAt     time.Time  // while failure is set
 	syncAt      time.Time  // while something is unsynced, under the policy interval
@@ -174,6 +179,9 @@ func (l *Log) Close() error {
 	l.mu.Lock()
 	again := l.closed
 	l.closed = true
+	if l.pause != pauseReleased {
+		l.pause = pauseNone // what waits is written
+	}
 	l.mu.Unlock()
 	if !l.started {
 		if again {

@@ -18,3 +18,12 @@ type (
 func OpenOn(config Config, fs Files, now func() time.Time, newEpoch func() log.Epoch) (*Log, error) {
 	return open("dir", config, fs, now, newEpoch)
 }
+
+// SucceedOn is Succeed likewise. Begin takes the lock of fs.
+func SucceedOn(config Config, fs Files, now func() time.Time, newEpoch func() log.Epoch, h log.Handover) (*Log, error) {
+	lock := func() (files, func() error, error) {
+		release, err := fs.Lock()
+		return fs, release, err
+	}
+	return openSuccessor("dir", config, fs, now, newEpoch, h, &incoming{lock: lock})
+}

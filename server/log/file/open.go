@@ -144,6 +144,11 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 		return withAdvice(err)
 	}
 	l.judge()
+	return l.begin(tail)
+}
+
+// begin makes the directory ready for a life, and begins it.
+func (l *Log) begin(tail log.Tail) error {
 	if err := l.repair(); err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func (l *Log) keep(p past) {
 // retain removes the oldest segments beyond the limits of size and age. What
 // cannot be removed is tried again the next time. Each removal is durable
 // before the next: a segment missing between others would be damage. The newest
-// one stays: it has the lineage. Before control entries go the state is saved that
+// one stays: it has the lineage. While a successor may be reading, all stay. Before control entries go the state is saved that
 // stands for them; where that cannot be, they stay.
 func (l *Log) retain() {
 	oldest := l.now().Add(-l.config.Age).UnixMilli()
@@ -44,7 +44,7 @@ func (l *Log) retain() {
 		p := l.segments[0]
 		tooMuch := l.config.TotalBytes > 0 && l.pastSize+active > int64(l.config.TotalBytes)
 		tooOld := l.config.Age > 0 && p.newest < oldest
-		if !tooMuch && !tooOld {
+		if !tooMuch && !tooOld || l.isOffered() {
 			return
 		}
 		if l.saveFor(p) != nil {

@@ -117,6 +117,11 @@ const all = math.MaxUint64
 // a torn tail or worse is the caller's to judge.
 func (s *segment) scan(fs files, upto uint64, each func(*log.Entry)) (damage *DamageError, err error) {
 	s.end, s.last = int64(s.header.bytes()), s.header.first-1
+	return s.scanOn(fs, upto, each)
+}
+
+// scanOn is scan for what lies behind the last record that was scanned, which does not share its data with one there.
+func (s *segment) scanOn(fs files, upto uint64, each func(*log.Entry)) (damage *DamageError, err error) {
 	r, err := fs.Open(s.name)
 	if err == nil {
 		defer r.Close()

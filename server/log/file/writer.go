@@ -32,13 +32,20 @@ func (l *Log) write() {
 	timer := time.NewTimer(retainEvery)
 	defer timer.Stop()
 	for {
-		l.mu.Lock()
-		group, closed := l.queue, l.closed
-		l.queue = l.spare
-		l.mu.Unlock()
+		group, pause, closed := l.takeQueue()
 		l.commit(group)
 		clear(group)
 		l.spare = group[:0]
+		switch pause {
+		case pauseAsked:
+			l.becomeQuiet()
+			continue
+		case pauseOn:
+			<-l.work // the end of the pause, or of the log
+			continue
+		case pauseReleased:
+			l.refuseQueue()
+		}
 		l.doDue()
 		if len(group) > 0 {
 			continue
@@ -53,6 +60,18 @@ func (l *Log) write() {
 		case <-timer.C:
 		}
 	}
+}
+
+// takeQueue takes what is queued, but for what waits for the end of a pause.
+func (l *Log) takeQueue() (group []accepted, p pause, closed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pause == pauseOn || l.pause == pauseReleased {
+		return l.spare, l.pause, l.closed // which is empty
+	}
+	group, l.queue = l.queue, l.spare
+	l.asked = l.quiet
+	return group, l.pause, l.closed
 }
 
 // commit makes batches as durable as the policy promises and shows them, a

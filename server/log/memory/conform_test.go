@@ -11,6 +11,9 @@ import (
 
 func TestConformance(t *testing.T) {
 	conform.Run(t, conform.Subject{New: func(t *testing.T) *conform.Place {
-		return &conform.Place{Open: func(*testing.T, bool) log.Engine { return memory.Open(time.Now) }}
+		return &conform.Place{
+			Open:    func(*testing.T, bool) log.Engine { return memory.Open(time.Now) },
+			Succeed: func(_ *testing.T, h log.Handover) (log.Incoming, error) { return memory.Succeed(time.Now, h) },
+		}
 	}})
 }

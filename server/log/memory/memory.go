@@ -23,14 +23,20 @@ type Log struct {
 	// an entry never loads less than its sequence.
 	head atomic.Uint64
 
+	// Batches whose done has not returned. Counted under mu, and counted off without.
+	ending atomic.Int64
+
 	mu     sync.Mutex // the append lock
 	closed bool
+	paused bool
+	held   held
+	begun  bool // false: a successor that has not taken the log over yet
 }
 
 // Open opens an empty log in a new epoch. now is the clock, time.Now outside tests.
 // It starts no goroutine, and there is nothing to let go of.
 func Open(now func() time.Time) *Log {
-	return &Log{lineage: log.NewLineage(log.NewEpoch()), now: now}
+	return &Log{lineage: log.NewLineage(log.NewEpoch()), now: now, begun: true}
 }
 
 // Start has the log feed tail. It restores nothing and never fails.
@@ -51,7 +57,7 @@ func (l *Log) Oldest() uint64 { return 1 }
 // Failing is nil: there is no disk to fail.
 func (l *Log) Failing() error { return nil }
 
-// Lineage is that of one epoch without predecessors.
+// Lineage is that of one epoch without predecessors, but for logs that were handed over.
 func (l *Log) Lineage() *log.Lineage { return l.lineage }
 
 // Head is the sequence of the newest entry, 0 before the first.
@@ -70,37 +76,51 @@ func (l *Log) Resolve(c log.Cursor) (sequence uint64, ok bool) {
 // An empty batch is accepted and done. Append keeps neither batch nor done,
 // and does not allocate.
 func (l *Log) Append(batch []*log.Entry, done func(error)) error {
-	if err := l.apply(batch, log.Charge(batch)); err != nil {
+	waits, err := l.accept(batch, log.Charge(batch), done)
+	if err != nil || waits {
 		return err
 	}
 	l.tail.Wake()
 	if done != nil {
 		done(nil)
 	}
+	l.ending.Add(-1)
 	return nil
 }
 
-func (l *Log) apply(batch []*log.Entry, bytes int) error {
+// accept applies the batch, or has it wait for the end of a pause.
+func (l *Log) accept(batch []*log.Entry, bytes int, done func(error)) (waits bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return log.ErrClosed
+	switch {
+	case l.closed:
+		return false, log.ErrClosed
+	case !l.begun:
+		return false, log.ErrUnavailable
+	case l.paused:
+		return true, l.held.add(batch, bytes, done, l.tail)
+	case !log.IsControl(batch) && !l.tail.Room(len(batch), bytes):
+		return false, log.ErrFull
 	}
-	if !log.IsControl(batch) && !l.tail.Room(len(batch), bytes) {
-		return log.ErrFull
-	}
+	l.ending.Add(1)
+	l.apply(batch)
+	return false, nil
+}
+
+// apply numbers the batch and gives it to the tail. The lock is held.
+func (l *Log) apply(batch []*log.Entry) {
 	head := l.head.Load()
 	// Under the lock, so that times follow the order of sequences wherever the
 	// clock does not step back.
 	log.Number(batch, head+1, l.now().UnixMilli())
 	l.head.Store(head + uint64(len(batch)))
 	l.tail.Apply(batch)
-	return nil
 }
 
-// Close ends the log: appends under way are finished, later ones get
-// log.ErrClosed. Closing again changes nothing.
+// Close ends the log: appends under way are finished, also those that wait for the end of a pause; later
+// ones get log.ErrClosed. Closing again changes nothing.
 func (l *Log) Close() error {
+	l.Resume()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
