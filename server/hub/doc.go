@@ -18,6 +18,9 @@
 // records where each publication went, in their order (RecordOrder): the newest 65,536, or as many as
 // are retained, if these are more. What a matcher has is what those channels retain.
 //
+// Another process can go on with a hub (HandOver, Succeed): it tells each reader what this one would have told.
+// What is recorded by hash goes there, too, so the hash is keyed with a secret that is handed over.
+//
 // What it leaves to others: sequences and durability (server/log and its
 // engines), waking and feeding loops (loop/ring), reading for subscribers and
 // sending them gaps (loop/fanout, whose Source the Hub is), and access control.

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"hash/maphash"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -39,7 +38,9 @@ type Hub struct {
 	wake       func()
 	now        func() time.Time
 	began      time.Time
-	hash       func(name string) uint64 // seeded per hub: clients cannot choose names that collide
+	hash       func(name string) uint64 // keyed: clients cannot choose names that collide
+	hashName   string                   // of hash, "" for one that was given
+	key        key                      // of hash
 	shards     []shard
 	shardMask  uint64
 	shardBits  int
@@ -63,19 +64,21 @@ type Hub struct {
 	order     sync.Mutex
 	lists     []list
 	journal   journal
-	turn      int    // index of the next list to sweep
-	published uint64 // counts what was appended to any history
+	turn      int     // index of the next list to sweep
+	published uint64  // counts what was appended to any history
+	taking    *taking // a hand-over from another process, nil for none
 }
 
 // New returns a hub without channels for a log that begins at its first entry;
-// see Begin for one that does not.
+// see Begin and Succeed for one that does not.
 // config must be valid; r gets a message for every entry; wake is called by
 // Wake; now is the clock, time.Now outside tests. It starts no goroutine: the
 // caller calls Sweep about once a second.
 func New(config Config, r Ring, wake func(), now func() time.Time) *Hub {
-	seed := maphash.MakeSeed()
-	hash := func(name string) uint64 { return maphash.String(seed, name) }
-	return newHub(config, r, wake, now, hash, bucketCount)
+	k := randomKey()
+	h := newHub(config, r, wake, now, k.hash, bucketCount)
+	h.hashName, h.key = hashName, k
+	return h
 }
 
 // newHub is New with another hash and a table of that many watermarks, a power

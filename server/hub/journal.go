@@ -46,7 +46,9 @@ const (
 func (h *Hub) RecordOrder() { h.journal.now.Store(&publications{}) }
 
 // add records m, which most retained messages come to with. Hub.order is held.
-func (j *journal) add(m *ring.Message, most int) {
+func (j *journal) add(m *ring.Message, most int) { j.put(m.Sequence, m.Channel, m.Also, most) }
+
+func (j *journal) put(sequence uint64, channel string, also []string, most int) {
 	p := j.now.Load()
 	if p == nil {
 		return
@@ -67,10 +69,10 @@ func (j *journal) add(m *ring.Message, most int) {
 	}
 	n := s.used.Load()
 	e := &s.entries[n]
-	e.sequence, e.channel = m.Sequence, m.Channel
-	if len(m.Also) > 0 {
-		also := m.Also // not the address of a field, which would keep the message
-		e.also = &also
+	e.sequence, e.channel = sequence, channel
+	if len(also) > 0 {
+		names := also // not the address of a field, which would keep the message
+		e.also = &names
 	}
 	s.used.Store(n + 1)
 }

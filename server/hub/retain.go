@@ -8,7 +8,9 @@ import (
 // retain appends m, the message of e, to the history of its channels, and makes
 // room for it. h.order is held.
 func (h *Hub) retain(m *ring.Message, e *log.Entry, now int64) {
-	h.journal.add(m, int(h.messages.Load()))
+	if h.taking == nil { // else it is handed over
+		h.journal.add(m, int(h.messages.Load()))
+	}
 	h.append(m, e, m.Channel, now)
 	for _, name := range m.Also {
 		h.append(m, e, name, now)
@@ -87,8 +89,8 @@ func (h *Hub) ruleOf(c *channel, name string) (place int) {
 func (h *Hub) refuseLocked(s *shard, hash uint64, name string, m *ring.Message) {
 	c := s.channels[name]
 	if c == nil {
-		if m.Exclude != nil {
-			s.exemptLocked(hash, h.forgottenLocked(s, hash), m)
+		if before := h.forgottenLocked(s, hash); m.Exclude != nil && m.Sequence > before {
+			s.exemptLocked(hash, before, m)
 		}
 		h.forgetLocked(s, hash, m.Sequence)
 		return
