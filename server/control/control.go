@@ -177,9 +177,7 @@ func (c *Control) followDisconnection(data []byte, old bool) error {
 		}
 		return nil
 	}
-	for _, client := range o.clients {
-		c.bans.Restore(client, time.UnixMilli(o.until))
-	}
+	c.overrule(&o)
 	return nil
 }
 

@@ -333,12 +333,14 @@ func TestAHubRefusesWhatIsNotHandedOver(t *testing.T) {
 		p    func(p *hub.Part)
 		want string
 	}{
-		"another hash":        {func(p *hub.Part) { p.Hash = "fnv" }, `by the hash "fnv"`},
-		"odd shards":          {func(p *hub.Part) { p.Shards = 3 }, "damaged"},
-		"no beginning":        {func(p *hub.Part) { p.Shards = 0 }, "damaged"},
-		"a table too many":    {func(p *hub.Part) { p.Tables = []hub.HandedTable{{Number: 256, Watermarks: make([]uint64, 256)}} }, "damaged"},
-		"a table cut short":   {func(p *hub.Part) { p.Tables = []hub.HandedTable{{Watermarks: make([]uint64, 255)}} }, "damaged"},
-		"records of odd size": {func(p *hub.Part) { p.Tables = []hub.HandedTable{{Watermarks: make([]uint64, 256), Records: make([]byte, 17)}} }, "damaged"},
+		"another hash":      {func(p *hub.Part) { p.Hash = "fnv" }, `by the hash "fnv"`},
+		"odd shards":        {func(p *hub.Part) { p.Shards = 3 }, "damaged"},
+		"no beginning":      {func(p *hub.Part) { p.Shards = 0 }, "damaged"},
+		"a table too many":  {func(p *hub.Part) { p.Tables = []hub.HandedTable{{Number: 256, Watermarks: make([]uint64, 256)}} }, "damaged"},
+		"a table cut short": {func(p *hub.Part) { p.Tables = []hub.HandedTable{{Watermarks: make([]uint64, 255)}} }, "damaged"},
+		"records of odd size": {func(p *hub.Part) {
+			p.Tables = []hub.HandedTable{{Watermarks: make([]uint64, 256), Records: make([]byte, 17)}}
+		}, "damaged"},
 		"a full table": {func(p *hub.Part) {
 			p.Tables = []hub.HandedTable{{Watermarks: make([]uint64, 256), Records: bytes.Repeat([]byte{1}, 16*16)}}
 		}, "damaged"},

@@ -12,6 +12,7 @@ import (
 // IDs are the ids of the connections of one process. Fixed by New; any goroutine may
 // call its methods, which do not allocate.
 type IDs struct {
+	key     [16]byte
 	block   cipher.Block
 	scratch sync.Pool // of *[2 * len(ID)]byte: the arguments of block escape
 	fresh   atomic.Uint64
@@ -24,7 +25,7 @@ func New(key [16]byte) *IDs {
 	if err != nil {
 		panic("session: " + err.Error()) // 16 bytes are a key of AES
 	}
-	return &IDs{block: block, scratch: sync.Pool{New: func() any { return new([2 * len(ID{})]byte) }}}
+	return &IDs{key: key, block: block, scratch: sync.Pool{New: func() any { return new([2 * len(ID{})]byte) }}}
 }
 
 // Random is New with a random key.

@@ -9,7 +9,7 @@ import (
 // an entry of 8 bytes. The zero Key is the share of all clients without a network
 // address (those of a Unix socket), and of the server itself.
 //
-// A key is valid while the process runs; do not store it.
+// A key is valid while the process runs, and in one that goes on for it; do not store it.
 type Key uint64
 
 // Keys of no IPv6 network that can send: ff00::/8 is multicast (RFC 4291 §2.7).

@@ -1,0 +1,18 @@
+package session
+
+// Handover is what the ids of a process depend on, a value for encoding/gob: with it, those of another process
+// name the same sessions. It is secret.
+type Handover struct {
+	Key   [16]byte
+	Fresh uint64 // how many ids Fresh has given
+}
+
+// HandOver returns it. Fresh must not be called afterwards.
+func (s *IDs) HandOver() Handover { return Handover{s.key, s.fresh.Load()} }
+
+// Succeed returns the ids of a process that goes on for another one.
+func Succeed(h Handover) *IDs {
+	s := New(h.Key)
+	s.fresh.Store(h.Fresh)
+	return s
+}
