@@ -42,6 +42,12 @@ func (r *recent) add(batch []*log.Entry, wanted func(*log.Entry) bool) (some boo
 		r.entries = append(r.entries, e)
 		r.bytes += e.Size()
 	}
+	r.limitLocked()
+	return len(keep) > 0
+}
+
+// limitLocked drops the oldest entries for which there is no room.
+func (r *recent) limitLocked() {
 	drop := 0
 	for drop < len(r.entries) && r.bytes > r.limit {
 		r.bytes -= r.entries[drop].Size()
@@ -51,7 +57,6 @@ func (r *recent) add(batch []*log.Entry, wanted func(*log.Entry) bool) (some boo
 	if drop > 0 {
 		r.entries = slices.Delete(r.entries, 0, drop)
 	}
-	return len(keep) > 0
 }
 
 // read returns wanted entries behind after, and the position up to which there are no others;
