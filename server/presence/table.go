@@ -32,6 +32,8 @@ type Table struct {
 	unlisted atomic.Uint64
 	events   atomic.Uint64
 	report   reporter // with a cluster
+
+	handed *handed // a hand-over from another process, nil for none; see Import
 }
 
 // shard has the channels whose name hashes into it.
