@@ -34,6 +34,9 @@ type engine struct {
 	queue func(s Settings) (setting string, bytes int)
 
 	open func(s Settings, name, place string, now func() time.Time) (log.Engine, error)
+
+	// succeed is open for the process that goes on for another one; see log.Incoming.
+	succeed func(s Settings, name, place string, now func() time.Time, h log.Handover) (log.Incoming, error)
 }
 
 var table = []engine{
@@ -43,6 +46,9 @@ var table = []engine{
 		queue:  func(Settings) (string, int) { return "", 0 },
 		open: func(_ Settings, _, _ string, now func() time.Time) (log.Engine, error) {
 			return memory.Open(now), nil
+		},
+		succeed: func(_ Settings, _, _ string, now func() time.Time, h log.Handover) (log.Incoming, error) {
+			return memory.Succeed(now, h)
 		},
 	},
 	{
@@ -61,6 +67,9 @@ var table = []engine{
 			}
 			return l, nil
 		},
+		succeed: func(s Settings, _, dir string, now func() time.Time, h log.Handover) (log.Incoming, error) {
+			return file.Succeed(dir, s.File, now, h)
+		},
 	},
 	{
 		scheme: redis.Schemes[0], also: redis.Schemes[1:], place: "URL", sample: "//127.0.0.1:6379",
@@ -77,6 +86,9 @@ var table = []engine{
 				return nil, err
 			}
 			return l, nil
+		},
+		succeed: func(s Settings, url, _ string, now func() time.Time, h log.Handover) (log.Incoming, error) {
+			return redis.Succeed(url, s.Redis, now, h)
 		},
 	},
 }
@@ -164,6 +176,20 @@ func Open(name string, s Settings, now func() time.Time) (log.Engine, error) {
 		return nil, err
 	}
 	return e.open(s, name, place, now)
+}
+
+// Succeed opens the engine of that name in the process that goes on for another one, whose log h describes. It must be
+// prepared and begun, or closed; see log.Incoming. After an error the engine is nothing.
+func Succeed(name string, s Settings, now func() time.Time, h log.Handover) (log.Incoming, error) {
+	e, place, err := find(name)
+	if err != nil {
+		return nil, err
+	}
+	l, err := e.succeed(s, name, place, now, h)
+	if err != nil {
+		return nil, err // and no engine that is a nil pointer
+	}
+	return l, nil
 }
 
 // Redacted is the name of an engine without secrets.

@@ -14,7 +14,7 @@ import (
 // A hand-over to the hub of another process, the successor, which then tells each reader what this one would have: the same
 // messages, and the same gaps. Two things go there:
 //
-//   - The retained messages, as entries of the log. A log in memory has them from Retained; others have them.
+//   - The retained messages, as entries of the log. A log in memory has them from EachRetained; others have them.
 //   - What is not in them, in Parts: the highest sequence dropped from each channel, the records of forgotten ones,
 //     which sessions were left out of what was dropped, and the order of publications for matchers.
 //
@@ -267,9 +267,9 @@ func (x *Handing) publications(give func(*Part) error) error {
 	return give(p)
 }
 
-// Retained calls f with the entries behind after and up to upto that channels retain, in order; see log.Retainer.
+// EachRetained calls f with the entries behind after and up to upto that channels retain, in order; see log.Retainer.
 // It holds a lock for at most MaxRead of them at a time, and 8 bytes for each while it runs.
-func (h *Hub) Retained(after, upto uint64, f func(batch []*log.Entry) error) error {
+func (h *Hub) EachRetained(after, upto uint64, f func(batch []*log.Entry) error) error {
 	var all []*log.Entry
 	for i := range h.shards {
 		all = h.shards[i].retained(all, after, upto)
@@ -298,7 +298,7 @@ func (h *Hub) Retained(after, upto uint64, f func(batch []*log.Entry) error) err
 	return nil
 }
 
-// About so much is in a batch of Retained.
+// About so much is in a batch of EachRetained.
 const (
 	retainedEntries = 256
 	retainedBytes   = 1 << 20

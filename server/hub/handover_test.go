@@ -63,7 +63,7 @@ func (h *handing) step(head uint64) {
 			}
 		}
 		h.next.Restore(clones(some))
-	} else if err := h.old.Retained(h.have, head, func(batch []*log.Entry) error {
+	} else if err := h.old.EachRetained(h.have, head, func(batch []*log.Entry) error {
 		got, err := log.Pack(batch).Unpack()
 		h.next.Restore(got)
 		return err
@@ -362,7 +362,7 @@ func TestAHubRefusesWhatIsNotHandedOver(t *testing.T) {
 	if err := old.HandOver().Changes(func(*hub.Part) error { return stop }); err != stop {
 		t.Error(err)
 	}
-	if err := old.Retained(0, 1, func([]*log.Entry) error { return stop }); err != stop {
+	if err := old.EachRetained(0, 1, func([]*log.Entry) error { return stop }); err != stop {
 		t.Error(err)
 	}
 }
@@ -379,7 +379,7 @@ func TestALogThatHasLessIsAGap(t *testing.T) {
 	if err := old.HandOver().Changes(next.Import); err != nil {
 		t.Fatal(err)
 	}
-	if err := old.Retained(3, old.head, func(batch []*log.Entry) error { next.Restore(clones(batch)); return nil }); err != nil {
+	if err := old.EachRetained(3, old.head, func(batch []*log.Entry) error { next.Restore(clones(batch)); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	next.Settle()

@@ -50,11 +50,11 @@ type Outgoing interface {
 	// have to read, unless the disk is full. An error says why the log cannot be handed over now.
 	Offer() (Handover, error)
 
-	// Retained calls f with the entries behind after and up to upto that a successor cannot read
+	// EachRetained calls f with the entries behind after and up to upto that a successor cannot read
 	// elsewhere, in order, in batches of which none ends within a message on several channels. It does so while the log is
 	// appended to; upto must be the head of Offer or of Pause. It returns the first error of f. Neither may change
 	// the entries.
-	Retained(after, upto uint64, f func(batch []*Entry) error) error
+	EachRetained(after, upto uint64, f func(batch []*Entry) error) error
 
 	// Pause has appends wait, from now on: they are accepted as long as the queue has room (ErrFull beyond), and
 	// neither shown nor done before Resume or Release. It returns when everything that was accepted before is shown and
@@ -78,7 +78,7 @@ type Incoming interface {
 	Engine
 
 	// Prepare restores the log up to the head of Offer, beside the process that appends to it: retained, which
-	// may be nil, has what Outgoing.Retained has given there. restore is that of Start.
+	// may be nil, has what Outgoing.EachRetained has given there. restore is that of Start.
 	Prepare(retained Batches, restore func(batch []*Entry)) error
 
 	// CatchUp restores what has come since, up to the head of Pause. A Distributed engine may restore more.
@@ -96,15 +96,15 @@ type Batches iter.Seq2[[]*Entry, error]
 type Retainer interface {
 	Tail
 
-	// Retained is that of Outgoing.
-	Retained(after, upto uint64, f func(batch []*Entry) error) error
+	// EachRetained is that of Outgoing.
+	EachRetained(after, upto uint64, f func(batch []*Entry) error) error
 }
 
-// Retained calls that of the first tail that is a Retainer.
-func (t Tails) Retained(after, upto uint64, f func(batch []*Entry) error) error {
+// EachRetained calls that of the first tail that is a Retainer.
+func (t Tails) EachRetained(after, upto uint64, f func(batch []*Entry) error) error {
 	for _, tail := range t {
 		if r, ok := tail.(Retainer); ok {
-			return r.Retained(after, upto, f)
+			return r.EachRetained(after, upto, f)
 		}
 	}
 	return nil

@@ -87,6 +87,7 @@ var tests = []struct {
 	{"AHandOverOfNothing", needs{succeed: true}, aHandOverOfNothing},
 	{"SharedDataIsHandedOverOnce", needs{succeed: true}, sharedDataIsHandedOverOnce},
 	{"AHandOverUnderTraffic", needs{succeed: true}, aHandOverUnderTraffic},
+	{"OthersAppendDuringAHandOver", needs{succeed: true, distributed: true}, othersAppendDuringAHandOver},
 
 	{"TwoNodesHaveOneOrder", needs{distributed: true}, twoNodesHaveOneOrder},
 	{"ANodeThatComesLaterHasEverything", needs{distributed: true}, aNodeThatComesLaterHasEverything},

@@ -15,8 +15,8 @@ import (
 	"peal/server/log"
 )
 
-// Retained implements log.Retainer: of an engine that keeps nothing, this tail has what there is.
-func (t *Tail) Retained(after, upto uint64, f func(batch []*log.Entry) error) error {
+// EachRetained implements log.Retainer: of an engine that keeps nothing, this tail has what there is.
+func (t *Tail) EachRetained(after, upto uint64, f func(batch []*log.Entry) error) error {
 	t.mu.Lock()
 	all := slices.Concat(t.before, t.entries)
 	t.mu.Unlock()
@@ -48,7 +48,7 @@ func send(from log.Outgoing, after, upto uint64) log.Batches {
 	r, w := io.Pipe()
 	go func() { // ends with the last, or when r is closed
 		enc := gob.NewEncoder(w)
-		w.CloseWithError(from.Retained(after, upto, func(batch []*log.Entry) error { return enc.Encode(log.Pack(batch)) }))
+		w.CloseWithError(from.EachRetained(after, upto, func(batch []*log.Entry) error { return enc.Encode(log.Pack(batch)) }))
 	}()
 	return func(yield func([]*log.Entry, error) bool) {
 		defer r.Close()
@@ -301,6 +301,45 @@ func aHandOverOfNothing(t *testing.T, w *world) {
 	}
 	again.publish(t, "1")
 	again.has(t, "a successor", "1")
+}
+
+// othersAppendDuringAHandOver: what another node appends behind the pause is applied by the successor, and not restored.
+func othersAppendDuringAHandOver(t *testing.T, w *world) {
+	a, b := w.node(t), w.node(t)
+	a.publish(t, "1")
+	b.publish(t, "2")
+	Until(t, "a node has both", func() bool { return len(a.Entries()) == 2 })
+	s := w.prepare(t, a)
+	b.publish(t, "3")
+	Until(t, "the node has it", func() bool { return len(a.Entries()) == 3 })
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	h, err := s.from.Pause(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range []string{"4", "5"} {
+		b.publish(t, data)
+	}
+	if err := s.in.CatchUp(sent(t, h), nil, s.restore); err != nil {
+		t.Fatal(err)
+	}
+	b.publish(t, "6")
+	if got := dataOf(a.Entries()); !slices.Equal(got, []string{"1", "2", "3"}) || a.Head() != h.Head {
+		t.Errorf("a node that is paused applies: %q, head %d", got, a.Head())
+	}
+	n := s.commit(t)
+	if got := dataOf(n.Restored); !slices.Equal(slices.DeleteFunc(got, func(s string) bool { return s == "" }), []string{"1", "2", "3"}) {
+		t.Errorf("restored are %q", got)
+	}
+	n.publish(t, "7")
+	for _, node := range []*Node{n, b} {
+		Until(t, "all have everything", func() bool { return len(node.Entries()) >= 7 })
+		node.has(t, "a node", "1", "2", "3", "4", "5", "6", "7")
+	}
+	if n.Engine.(log.Distributed).Node() != a.Engine.(log.Distributed).Node() {
+		t.Error("the successor is another node")
+	}
 }
 
 // sharedDataIsHandedOverOnce: a message on several channels is one, also if its first entry is not retained.

@@ -75,6 +75,8 @@ func (l *Log) enqueue(p *pending) error {
 	switch {
 	case l.closed:
 		return log.ErrClosed
+	case l.succeeds:
+		return log.ErrUnavailable
 	case *bytes > 0 && *bytes+p.bytes > l.config.QueueBytes:
 		return log.ErrFull
 	}
@@ -90,6 +92,9 @@ func (l *Log) take() *call {
 	var batches []*pending
 	entries, bytes := 0, 0
 	for _, p := range l.queue {
+		if l.allowed >= 0 && len(batches) == l.allowed {
+			break
+		}
 		if len(batches) > 0 && (entries+len(p.entries) > callEntries || bytes+p.bytes > callBytes) {
 			break
 		}
@@ -100,6 +105,9 @@ func (l *Log) take() *call {
 		} else {
 			l.queued -= p.bytes
 		}
+	}
+	if l.allowed > 0 {
+		l.allowed -= len(batches)
 	}
 	rest := copy(l.queue, l.queue[len(batches):])
 	clear(l.queue[rest:])

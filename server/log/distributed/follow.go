@@ -192,7 +192,9 @@ func (l *Log) applyBacklog() error {
 				return ErrNoRoom
 			}
 		}
-		l.apply(l.backlog[:n])
+		if !l.apply(l.backlog[:n]) {
+			return ErrNoRoom
+		}
 		rest := copy(l.backlog, l.backlog[n:])
 		clear(l.backlog[rest:])
 		l.backlog = l.backlog[:rest]
@@ -205,8 +207,13 @@ func startsLoss(e *log.Entry) bool {
 	return ok
 }
 
-func (l *Log) apply(batch []*log.Entry) {
+// apply reports false while the log is paused.
+func (l *Log) apply(batch []*log.Entry) bool {
 	l.applyMu.Lock()
+	if l.still {
+		l.applyMu.Unlock()
+		return false
+	}
 	l.head.Store(batch[len(batch)-1].Sequence)
 	if from, upto, ok := l.newLoss(batch[0]); ok {
 		l.counts.lost.Add(1)
@@ -217,6 +224,7 @@ func (l *Log) apply(batch []*log.Entry) {
 	l.applyMu.Unlock()
 	l.tail.Wake()
 	l.settle()
+	return true
 }
 
 // newLoss is lostOf for a loss that no entry before e has covered: several nodes may report the same

@@ -107,6 +107,8 @@ type Log struct {
 	queued   int // bytes of those that are no control entries
 	controls int // bytes of those that are
 	closed   bool
+	allowed  int  // batches of the queue that may be taken, during a pause; negative: all
+	succeeds bool // a successor that has not begun
 
 	seenMu sync.Mutex
 	seen   uint64 // the newest entry that was read, or given to a batch of this node
@@ -130,6 +132,7 @@ type Log struct {
 	decoder  decoder
 	most     int      // entries of the next read
 	losses   []uint64 // the sequences of the newest EventLost that have told the tail of a loss; what is before the last is covered
+	still    bool     // nothing is applied, because the log is paused
 	looked   time.Time
 	trimmed  time.Time // when oldest was stored
 	asked    time.Time // when the store was last looked at, perhaps for strangers
@@ -151,14 +154,7 @@ type failure struct {
 // if nobody has since the store was started. now is the clock, time.Now outside tests, and random
 // the source of checks and names. It starts no goroutine; after an error s is still the caller's.
 func Open(ctx context.Context, s Store, c Config, now func() time.Time, random func() uint64) (*Log, error) {
-	if random == nil {
-		random = rand.Uint64
-	}
-	l := &Log{
-		store: s, config: c.WithDefaults(), now: now, random: random, lineage: &log.Lineage{},
-		hurry: make(chan struct{}, 1), room: make(chan struct{}, 1), adopted: make(chan struct{}, 1), calling: make(chan struct{}, 1), stopped: make(chan struct{}),
-		most: leastRead,
-	}
+	l := newLog(s, c, now, random)
 	l.node = l.check()
 	m, ready, err := s.Look(ctx, true)
 	if err == nil && !ready {
@@ -175,7 +171,31 @@ func Open(ctx context.Context, s Store, c Config, now func() time.Time, random f
 		return nil, err
 	}
 	l.begins(&m)
-	head := m.Head
+	head := l.headOf(&m)
+	l.opened = m
+	l.opened.Head = head
+	l.head.Store(head)
+	l.known.Store(head)
+	l.noteOldest(&l.opened, now())
+	l.seen, l.position = m.Head, Link{head, m.Check}
+	l.setCurrent(now())
+	return l, nil
+}
+
+func newLog(s Store, c Config, now func() time.Time, random func() uint64) *Log {
+	if random == nil {
+		random = rand.Uint64
+	}
+	return &Log{
+		store: s, config: c.WithDefaults(), now: now, random: random, lineage: &log.Lineage{},
+		hurry: make(chan struct{}, 1), room: make(chan struct{}, 1), adopted: make(chan struct{}, 1), calling: make(chan struct{}, 1), stopped: make(chan struct{}),
+		most: leastRead, allowed: -1,
+	}
+}
+
+// headOf is the newest entry that was shown of a store that has m.
+func (l *Log) headOf(m *Meta) (head uint64) {
+	head = m.Head
 	if head == m.Began { // nothing has that name: what was shown ends with the epoch before
 		head = m.Newest.Sequence
 		if n := len(m.Predecessors); n > 0 {
@@ -185,14 +205,7 @@ func Open(ctx context.Context, s Store, c Config, now func() time.Time, random f
 			head = 0
 		}
 	}
-	l.opened = m
-	l.opened.Head = head
-	l.head.Store(head)
-	l.known.Store(head)
-	l.noteOldest(&l.opened, now())
-	l.seen, l.position = m.Head, Link{head, m.Check}
-	l.setCurrent(now())
-	return l, nil
+	return head
 }
 
 // begins notes the epoch of the store.
@@ -290,10 +303,7 @@ func (l *Log) Keep(s log.State) { l.state = s }
 // Start reads what the store has retained; see log.Engine. The node follows the log
 // when Run runs, or with its steps.
 func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
-	l.tail = tail
-	if waiting, ok := tail.(interface{ OnRoom(func()) }); ok {
-		waiting.OnRoom(func() { signal(l.room) })
-	}
+	l.useTail(tail)
 	m := &l.opened
 	if l.state != nil {
 		if err := l.state.Load(m.State, m.Saved); err != nil {
@@ -308,6 +318,13 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 	}
 	m.State = nil
 	return nil
+}
+
+func (l *Log) useTail(tail log.Tail) {
+	l.tail = tail
+	if waiting, ok := tail.(interface{ OnRoom(func()) }); ok {
+		waiting.OnRoom(func() { signal(l.room) })
+	}
 }
 
 // restore hands everything from Oldest to Head to f. What is removed meanwhile

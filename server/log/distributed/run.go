@@ -167,6 +167,7 @@ func (l *Log) Close() error {
 		return nil
 	}
 	if l.stop != nil {
+		l.Resume() // what waits is sent
 		for end := l.now().Add(closeLimit); l.open.Load() > 0 && l.now().Before(end); {
 			time.Sleep(firstPause)
 		}

@@ -53,8 +53,8 @@ func (l *Log) isOffered() bool {
 	return l.offered && l.failure == nil // a full disk needs the room: then the successor misses what it reads, and ends
 }
 
-// Retained implements log.Outgoing: a successor reads the files.
-func (l *Log) Retained(_, _ uint64, _ func(batch []*log.Entry) error) error { return nil }
+// EachRetained implements log.Outgoing: a successor reads the files.
+func (l *Log) EachRetained(_, _ uint64, _ func(batch []*log.Entry) error) error { return nil }
 
 // Pause implements log.Outgoing. What is synced then is the whole log, under every policy.
 func (l *Log) Pause(ctx context.Context) (h log.Handover, err error) {

@@ -74,12 +74,12 @@ func (l *Log) standLocked() (h log.Handover) {
 	return h
 }
 
-// Retained implements log.Outgoing: the tail has what there is.
-func (l *Log) Retained(after, upto uint64, f func(batch []*log.Entry) error) error {
+// EachRetained implements log.Outgoing: the tail has what there is.
+func (l *Log) EachRetained(after, upto uint64, f func(batch []*log.Entry) error) error {
 	if r, ok := l.tail.(interface {
-		Retained(after, upto uint64, f func(batch []*log.Entry) error) error
+		EachRetained(after, upto uint64, f func(batch []*log.Entry) error) error
 	}); ok {
-		return r.Retained(after, upto, f)
+		return r.EachRetained(after, upto, f)
 	}
 	return nil
 }

@@ -2,10 +2,12 @@ package redis_test
 
 import (
 	"testing"
+	"time"
 
 	"peal/loadtest/redisd"
 	"peal/server/log"
 	"peal/server/log/conform"
+	"peal/server/log/redis"
 )
 
 func TestConformance(t *testing.T) {
@@ -19,6 +21,9 @@ func TestConformance(t *testing.T) {
 					c.Entries = 2000
 				}
 				return open(t, server.URLVia(proxy.Addr()), c)
+			},
+			Succeed: func(_ *testing.T, h log.Handover) (log.Incoming, error) {
+				return redis.Succeed(server.URLVia(proxy.Addr()), config(), time.Now, h)
 			},
 			Cut:     func(*testing.T) { proxy.Cut() },
 			Gone:    func(*testing.T) { proxy.Refuse() },

@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"context"
+
 	"peal/server/log"
 	"peal/server/log/distributed"
 )
@@ -31,7 +33,32 @@ func (l *Log) Start(tail log.Tail, restore func(batch []*log.Entry)) error {
 	return nil
 }
 
+// Offer implements log.Outgoing.
+func (l *Log) Offer() (log.Handover, error) {
+	h, err := l.Log.Offer()
+	h.Engine = "redis"
+	return h, err
+}
+
+// Pause implements log.Outgoing.
+func (l *Log) Pause(ctx context.Context) (log.Handover, error) {
+	h, err := l.Log.Pause(ctx)
+	h.Engine = "redis"
+	return h, err
+}
+
+// Release implements log.Outgoing.
+func (l *Log) Release() error {
+	err := l.Log.Release()
+	if err == nil {
+		l.collections.close()
+	}
+	return err
+}
+
 var (
+	_ log.Outgoing    = (*Log)(nil)
+	_ log.Incoming    = (*Log)(nil)
 	_ log.Distributed = (*Log)(nil)
 	_ log.Reader      = (*Log)(nil)
 	_ log.Inboxed     = (*Log)(nil)

@@ -87,6 +87,31 @@ func Open(url string, c Config, now func() time.Time) (*Log, error) {
 	return &Log{l, newInbox(s.inbox, l.Node()), newCollections(s.inbox)}, nil
 }
 
+// Succeed opens the log for the process that goes on for the node that h describes; see log.Incoming.
+func Succeed(url string, c Config, now func() time.Time, h log.Handover) (*Log, error) {
+	if h.Engine != "redis" {
+		return nil, fmt.Errorf("log %s: the process before keeps its log in %s: configure the same", Redacted(url), h.Engine)
+	}
+	h.Engine = "distributed"
+	c = c.WithDefaults()
+	s, err := open(url, c)
+	if err != nil {
+		return nil, fmt.Errorf("log %s: %w", Redacted(url), explained(err))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err = s.check(ctx)
+	var l *distributed.Log
+	if err == nil {
+		l, err = distributed.Succeed(ctx, s, c.Config, now, nil, h)
+	}
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("log %s: %w", Redacted(url), explained(err))
+	}
+	return &Log{l, newInbox(s.inbox, l.Node()), newCollections(s.inbox)}, nil
+}
+
 func open(url string, c Config) (*store, error) {
 	o, err := parse(url)
 	if err != nil {
