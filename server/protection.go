@@ -89,7 +89,11 @@ func (p *protection) missing(namespaces []string) []string {
 // comes behind it in the log.
 func (s *Server) rememberApps(t *app.Table) {
 	missing := s.protection.missing(t.Namespaces())
-	if len(missing) == 0 || s.config.Engine == engine.Default && s.config.open == nil { // a restart empties the log
+	if len(missing) == 0 {
+		return
+	}
+	if s.config.Engine == engine.Default && s.config.open == nil { // a restart empties the log: only a hand-over needs them
+		s.protection.add(missing)
 		return
 	}
 	data, _ := json.Marshal(missing) // texts
