@@ -47,7 +47,8 @@ type HandedChannel struct {
 	Unnamed      bool
 	Noted        []HandedChange
 	More         bool          // of the same moment as the last event
-	Sent         time.Duration // how long ago the last event was made; negative: never
+	Told         bool          // an event was made, or could have been
+	Sent         time.Duration // how long ago
 	Unsent       *Event
 }
 
@@ -148,10 +149,7 @@ func (a *accounts) all() (all []*account) {
 func (c *channel) handOver(now time.Duration) HandedChannel {
 	k := &c.changes
 	h := HandedChannel{Name: c.name, By: c.account.share, Watched: c.watch != nil, Looked: now - c.lookedAt, Alone: c.alone,
-		Dirty: c.dirty, Joined: k.joined, Left: k.left, Unnamed: k.unnamed, More: c.more, Sent: -1, Unsent: c.unsent}
-	if c.sentAt != 0 {
-		h.Sent = now - c.sentAt
-	}
+		Dirty: c.dirty, Joined: k.joined, Left: k.left, Unnamed: k.unnamed, More: c.more, Told: c.sentAt != 0, Sent: now - c.sentAt, Unsent: c.unsent}
 	for _, m := range k.members {
 		h.Noted = append(h.Noted, HandedChange{m.person.client, m.person.info, m.gone, m.fresh, m.self})
 	}
@@ -478,7 +476,7 @@ func (t *Table) settleChannel(h *HandedChannel, now time.Duration) {
 		k.members = append(k.members, noted{m, n.Self, n.Fresh})
 	}
 	c.more, c.unsent = h.More, h.Unsent
-	if h.Sent >= 0 {
+	if h.Told {
 		c.sentAt = now - h.Sent
 		if c.sentAt == 0 {
 			c.sentAt = 1 // 0 is never
