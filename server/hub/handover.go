@@ -87,7 +87,7 @@ const (
 type Handing struct {
 	hub    *Hub
 	round  int
-	noted  map[string]noted
+	noted  map[string]*noted
 	tables []HandedTable // as they were given last
 	order  uint64        // newest publication that was given
 }
@@ -101,7 +101,7 @@ type noted struct {
 // HandOver begins a hand-over. It holds what it has given, to know what changes, for as long as it is used: about
 // 100 bytes for each channel, and a copy of the records of forgotten ones.
 func (h *Hub) HandOver() *Handing {
-	return &Handing{hub: h, noted: map[string]noted{}, tables: make([]HandedTable, len(h.shards))}
+	return &Handing{hub: h, noted: map[string]*noted{}, tables: make([]HandedTable, len(h.shards))}
 }
 
 // Changes calls give with everything, and the next time with what has changed since. It may be called while the hub is
@@ -149,15 +149,19 @@ func (x *Handing) channels(s *shard, give func(*Part) error) error {
 				continue // it is forgotten now
 			}
 		}
-		n, known := x.noted[name]
-		if !known || n.discarded != c.discarded {
+		n := x.noted[name]
+		if n == nil || n.discarded != c.discarded {
 			k := HandedChannel{Name: name, Discarded: c.discarded}
 			if c.history != nil && c.history.count > 0 {
 				k.Oldest = c.history.at(0).message.Sequence
 			}
 			changed = append(changed, k)
 		}
-		x.noted[name] = noted{c.discarded, x.round}
+		if n == nil {
+			n = &noted{}
+			x.noted[name] = n
+		}
+		n.discarded, n.round = c.discarded, x.round
 	}
 	s.mu.Unlock()
 	for _, name := range emptied {
@@ -198,11 +202,11 @@ func (x *Handing) changedTables(give func(*Part) error) error {
 		return give(p)
 	}
 	for i := range x.hub.shards {
-		t := x.hub.shards[i].table()
-		t.Number = i
-		if t.equal(&x.tables[i]) {
+		t, same := x.hub.shards[i].table(&x.tables[i])
+		if same {
 			continue
 		}
+		t.Number = i
 		x.tables[i] = t
 		if changed = append(changed, t); len(changed) == partTables {
 			if err := flush(); err != nil {
@@ -213,10 +217,13 @@ func (x *Handing) changedTables(give func(*Part) error) error {
 	return flush()
 }
 
-// table copies what s knows by hashes.
-func (s *shard) table() (t HandedTable) {
+// table copies what s knows by hashes, if it is not the same as before.
+func (s *shard) table(before *HandedTable) (t HandedTable, same bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.isTable(before) {
+		return t, true
+	}
 	t.Watermarks = slices.Clone(s.watermarks)
 	if s.forgotten.count > 0 {
 		t.Records = make([]byte, 0, len(s.forgotten.records)*recordBytes)
@@ -228,18 +235,32 @@ func (s *shard) table() (t HandedTable) {
 	for hash, r := range s.runs {
 		t.Runs = append(t.Runs, HandedRun{hash, r.floor, r.upto, r.exclusion.ID})
 	}
-	slices.SortFunc(t.Runs, func(a, b HandedRun) int {
-		if a.Hash < b.Hash {
-			return -1
-		}
-		return 1
-	})
-	return t
+	return t, false
 }
 
-func (t *HandedTable) equal(other *HandedTable) bool {
-	return other.Watermarks != nil && slices.Equal(t.Watermarks, other.Watermarks) &&
-		string(t.Records) == string(other.Records) && slices.Equal(t.Runs, other.Runs)
+// isTable reports whether t is what s knows.
+func (s *shard) isTable(t *HandedTable) bool {
+	if !slices.Equal(t.Watermarks, s.watermarks) || len(t.Runs) != len(s.runs) {
+		return false
+	}
+	records := s.forgotten.records
+	if s.forgotten.count == 0 {
+		records = nil
+	}
+	if len(t.Records) != len(records)*recordBytes {
+		return false
+	}
+	for i, b := 0, t.Records; i < len(records); i, b = i+1, b[recordBytes:] {
+		if binary.LittleEndian.Uint64(b) != records[i].hash || binary.LittleEndian.Uint64(b[8:]) != records[i].discarded {
+			return false
+		}
+	}
+	for _, k := range t.Runs {
+		if r, ok := s.runs[k.Hash]; !ok || r.floor != k.Floor || r.upto != k.Upto || r.exclusion.ID != k.Exclude {
+			return false
+		}
+	}
+	return true
 }
 
 func (x *Handing) publications(give func(*Part) error) error {
