@@ -1,0 +1,57 @@
+package upgrade
+
+import "fmt"
+
+// Format is the version of what the parts and the connections mean. A process refuses
+// another one than its own, and those that it names in Reads.
+const Format = 1
+
+// Manifest is what the new process must know to decide whether it can take over.
+type Manifest struct {
+	Format    int
+	Version   string     // of the program
+	Listeners []Listener // in the order of their descriptors
+	Loops     int
+	Epoch     uint64
+	Head      uint64 // of the log, about: it grows until the old process freezes
+}
+
+// Listener is one that the old process listens on.
+type Listener struct {
+	Purpose string // "clients", "plain", "admin", "redirect"
+	Address string
+}
+
+// Part is a piece of what one room of the old process hands over.
+type Part struct {
+	Room string // "log", "presence", …
+	Data []byte
+}
+
+// Batch is some connections. Their descriptors are in the same order.
+type Batch struct {
+	Connections [][]byte
+	Descriptors []int // of the process that holds the Batch; not sent as numbers
+}
+
+// Totals are what the old process has sent, for the new one to compare.
+type Totals struct {
+	Parts, Connections int
+	Head               uint64 // of the log: what the new process appends begins behind it
+}
+
+// refused is why the new process does not take over.
+type refused struct{ Reason string }
+
+// RefusedError is the answer of a new process that does not take over.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string { return "the new process refuses to take over: " + e.Reason }
+
+// CheckFormat returns an error for a manifest that this program cannot read.
+func CheckFormat(m Manifest) error {
+	if m.Format != Format {
+		return fmt.Errorf("the running server (version %s) hands over in format %d, and this program reads format %d: restart instead (systemctl restart), which drains connections", m.Version, m.Format, Format)
+	}
+	return nil
+}
