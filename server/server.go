@@ -2,10 +2,7 @@ package server
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
 	"net"
-	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -15,7 +12,6 @@ import (
 	"peal/loop"
 	"peal/loop/fanout"
 	"peal/loop/proxied"
-	"peal/loop/ring"
 	"peal/server/apikey"
 	"peal/server/app"
 	"peal/server/ask"
@@ -36,12 +32,10 @@ import (
 	"peal/server/otel"
 	"peal/server/permit"
 	"peal/server/presence"
-	"peal/server/pusher/xhr"
 	"peal/server/rate"
 	"peal/server/revoke"
 	"peal/server/rules"
 	"peal/server/session"
-	"peal/server/share"
 	"peal/server/token"
 	"peal/server/webhook"
 	"peal/server/workers"
@@ -114,219 +108,6 @@ type Server struct {
 	backends   atomic.Pointer[apikey.Table] // Config.Keys; the admin listener reads it
 	apps       atomic.Pointer[app.Table]    // Config.Apps
 	protection protection                   // of the channels of apps that have been
-}
-
-// New builds the server and opens its listeners; from then on clients can
-// connect, and wait until Run. The admin listener is open while New reads the log, and says
-// how far it has come. Run must follow, or Close.
-func New(c Config) (*Server, error) { return build(c, func(string) error { return nil }) }
-
-// build is New. begun is called behind each step that leaves something to close, so
-// that a test can have each of them fail.
-func build(c Config, begun func(step string) error) (_ *Server, err error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	c = capLoops(c).WithDefaults()
-	if err := checkDescriptors(c); err != nil {
-		return nil, err
-	}
-	permissions, err := c.permissions()
-	if err != nil {
-		return nil, err
-	}
-	table := rules.New(c.Channels, c.standard())
-	c.Hub.Rules = table
-	s := &Server{config: c, started: time.Now(), channels: c.Channels, standard: c.standard()}
-	s.table.Store(table)
-	s.drainNs.Store(int64(c.Drain))
-	s.delayNs.Store(int64(c.DrainDelay))
-	s.backends.Store(apikey.New(c.Keys, nil))
-	apps, err := c.newApps(nil)
-	if err != nil {
-		return nil, err
-	}
-	s.apps.Store(apps)
-	defer func() {
-		if err != nil {
-			err = s.closers.closeAfter(err)
-		}
-	}()
-
-	// The operator's door, first: it says how far the start is.
-	if s.encryption, err = openEncryption(c); err != nil {
-		return nil, err
-	}
-	operator, err := s.listenAdmin(permissions)
-	if err != nil {
-		return nil, err
-	}
-	if err := begun("admin listener"); err != nil {
-		return nil, err
-	}
-
-	// The log as the life before has left it, and the loops, which read on from there.
-	s.starting.does("opening the log")
-	if s.log, err = c.openLog(); err != nil {
-		return nil, err
-	}
-	s.closers.add("close the log", s.log.Close)
-	if err := begun("log"); err != nil {
-		return nil, err
-	}
-	r, err := ring.New(c.RingSlots, c.RingBytes, s.log.Head())
-	if err != nil {
-		return nil, err
-	}
-	trusted, err := c.trustProxies()
-	if err != nil {
-		return nil, err
-	}
-	if s.loops, err = loop.New(c.Loop, r, s.encryption.open(s.openKernel(c, trusted))); err != nil {
-		return nil, err
-	}
-	s.closers.add("close the loops", func() error { s.loops.Close(); return nil })
-	if err := begun("loops"); err != nil {
-		return nil, err
-	}
-
-	// What the log feeds.
-	sessions := session.Random()
-	s.hub = hub.New(c.Hub, r, s.loops.Wake, time.Now)
-	if c.matchers() {
-		s.hub.RecordOrder()
-	}
-	s.hub.UseSessions(func(id [16]byte) uint64 { n, _ := sessions.Session(id); return n })
-	s.presence = presence.New(c.Presence, s.isWatched, time.Now)
-	s.presence.UseComplete(s.isComplete)
-	s.bans = ban.New(c.DisconnectClients, c.ofShare(c.DisconnectClients), time.Now)
-	s.keys = idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, c.ofShare(c.IdempotencyKeys), time.Now)
-	s.revoked = revoke.New(c.Revocations, c.Token.Longest(), time.Now)
-	orders := control.New(s.log, s.bans, s.revoked, time.Now, c.Log)
-	s.orders, s.sessions = orders, sessions
-	s.shareLog(orders)
-	if err := s.openWebhooks(); err != nil {
-		return nil, err
-	}
-	s.starting.does("reading the log")
-	if err := s.startLog(orders); err != nil {
-		return nil, err
-	}
-	if apps, err = c.newApps(app.Remembered(s.protection.namespaces())); err != nil {
-		return nil, err
-	}
-	s.apps.Store(apps)
-	s.rememberApps(apps)
-	if err := begun("restore"); err != nil {
-		return nil, err
-	}
-
-	// What responds to requests.
-	s.starting.does("the log is read, and the listeners are opened")
-	if s.access, err = logging.OpenAccess(c.AccessLog); err != nil {
-		return nil, err
-	}
-	s.closers.add("close the access log", func() error { s.access.Close(); return nil })
-	if err := begun("access log"); err != nil {
-		return nil, err
-	}
-	s.workers = workers.New(c.Workers, c.WorkerQueue)
-	s.workers.Count(s.loops.AnswerBytes)
-	s.closers.add("end the workers", func() error { s.workers.Close(); return nil })
-	if err := begun("workers"); err != nil {
-		return nil, err
-	}
-	if s.tokens, err = token.New(c.Token); err != nil {
-		return nil, err
-	}
-	if err := s.newMercureTokens(c); err != nil {
-		return nil, err
-	}
-	s.verifiers = workers.New(c.TokenWorkers, c.TokenQueue)
-	s.closers.add("end the verifiers", func() error { s.verifiers.Close(); return nil })
-	if err := begun("verifiers"); err != nil {
-		return nil, err
-	}
-	if err := s.openAsking(c); err != nil {
-		return nil, err
-	}
-	if s.mover, err = s.newMover(); err != nil {
-		return nil, err
-	}
-	allowed := c.policy()
-	s.origins = httpapi.NewOrigins(allowed)
-	encoder := httpapi.NewEncoder(nil, s.log.Lineage(), rand.Int64N, s.origins)
-	encoder.Sessions = sessions
-	encoder.MinBytes = c.DeflateMinBytes
-	encoder.Deflates = func(channel string) bool { return s.table.Load().Deflates(channel) }
-	s.dismisser = &dismisser{loops: s.loops}
-	s.dialects = dialect.NewTable(dialect.Standard()...)
-	s.subscriptions = c.newSubscriptions()
-	s.buckets, s.users = rate.New(rate.Buckets), permit.NewUsers()
-	streams := xhr.NewSessions(s.fallback(c), s.loops)
-	s.closers.add("end the sessions over plain HTTP", func() error { streams.Close(); return nil })
-	deps := httpapi.Deps{
-		Log: s.log, Hub: s.directory(), Door: s.loops, Workers: s.workers, Keys: s.keys, Presence: s.presence,
-		Dismisser: s.dismisser, Bans: s.bans, Orders: orders, Rules: table, Policy: allowed, Origins: s.origins, Sessions: sessions,
-		Identity: s.identity(c), Ask: s.asking, Apps: apps, CacheMissed: s.hooks.Missed, Streams: streams, Adopter: s.loops, Buckets: s.buckets, Users: s.users, Proxies: s.proxies, AddressFull: s.loops.AddressFull, ConnectionsElsewhere: s.connectionsElsewhere, NoMemory: &s.noMemory, Stale: &s.stale,
-		Subscriptions: s.subscriptions,
-		MessageLimit:  c.Loop.MessageBytes, WireLimit: c.wireLimit(), Limits: c.HTTP,
-	}
-	if s.access != nil {
-		deps.Access = s.access
-	}
-	if err := s.openSpans(c); err != nil {
-		return nil, err
-	}
-	deps.Spans, deps.Dialects = s.spans(c), encoder.Table()
-	s.tracing = s.newTracing(c, sessions, deps.Dialects)
-	for i := range c.Loop.Loops {
-		deps.Refused = s.tracing.refused(i)
-		s.fronts = append(s.fronts, httpapi.New(deps))
-	}
-
-	// The doors, last: clients find all of it.
-	listeners, err := s.listen(permissions)
-	if err != nil {
-		return nil, err
-	}
-	parts := loop.Parts{
-		Listeners: listeners,
-		Inherited: len(c.Inherit) + len(c.InheritPlain), // see listen
-		Front:     func(i int) loop.Front { return s.fronts[i] },
-		Encoder:   encoder,
-		Source:    s.hub,
-		Trusted:   s.proxies.Has,
-		Share:     func(addr netip.Addr, session uint64) uint64 { return uint64(share.Of(addr, session)) },
-		Policy:    func(channel string) fanout.Policy { return policy(s.table.Load(), channel) },
-		Encodings: s.hub.Encodings,
-		Clock:     s.hub.Clock,
-		Traffic:   loop.TCPTraffic,
-		Tracer:    s.tracer(),
-	}
-	if c.matchers() {
-		parts.Patterns, parts.Past = openPatterns{rules: &s.table, apps: &s.apps, asking: s.asking}, s.hub
-	}
-	if err = s.loops.Serve(parts); err != nil {
-		return nil, err
-	}
-	if err := begun("listeners"); err != nil {
-		return nil, err
-	}
-	s.warnIfPublic()
-	s.enter()
-	redirect, err := s.listenRedirect()
-	if err != nil {
-		return nil, fmt.Errorf("http-redirect: %w", err)
-	}
-	if redirect != nil {
-		s.closers.add("close the listener that redirects to https", redirect.Close)
-	}
-	if err := begun("redirect listener"); err != nil {
-		return nil, err
-	}
-	operator.serve()
-	return s, nil
 }
 
 // capLoops has no more loops than processors can run at a time. A configuration
