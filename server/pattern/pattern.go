@@ -125,6 +125,20 @@ func (p *Pattern) Covers(other string) bool {
 	return p.Match(strings.Join(pieces, anything))
 }
 
+// String returns a text of the pattern: that of Compile, or one that means the same.
+func (p *Pattern) String() string {
+	if !p.stars {
+		return Escape(p.prefix)
+	}
+	var b strings.Builder
+	for _, piece := range append([]string{p.prefix}, p.middle...) {
+		b.WriteString(Escape(piece))
+		b.WriteByte('*')
+	}
+	b.WriteString(Escape(p.suffix))
+	return b.String()
+}
+
 var escaper = strings.NewReplacer(`*`, `\*`, `\`, `\\`)
 
 // Escape returns the pattern that matches only the text, or the part of a pattern
