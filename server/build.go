@@ -65,6 +65,7 @@ func build(c Config, begun func(step string) error) (*Server, error) {
 	}
 	steps := []step{
 		// The operator's door, first: it says how far the start is.
+		{"", b.openSecurity},
 		{"admin listener", b.openOperator},
 		// The log as the life before has left it, and the loops, which read on from there.
 		{"log", b.openLog},
@@ -108,7 +109,7 @@ func newBuilder(c Config) (*builder, error) {
 	}
 	table := rules.New(c.Channels, c.standard())
 	c.Hub.Rules = table
-	s := &Server{config: c, started: time.Now(), channels: c.Channels, standard: c.standard(), sessions: session.Random()}
+	s := &Server{config: c, started: time.Now(), channels: c.Channels, standard: c.standard(), sessions: session.Random(), left: make(chan struct{})}
 	s.table.Store(table)
 	s.drainNs.Store(int64(c.Drain))
 	s.delayNs.Store(int64(c.DrainDelay))
@@ -121,10 +122,12 @@ func newBuilder(c Config) (*builder, error) {
 	return &builder{Server: s, c: c, permissions: permissions, rules: table}, nil
 }
 
+func (b *builder) openSecurity() (err error) {
+	b.encryption, err = openEncryption(b.c)
+	return err
+}
+
 func (b *builder) openOperator() (err error) {
-	if b.encryption, err = openEncryption(b.c); err != nil {
-		return err
-	}
 	b.operator, err = b.listenAdmin(b.permissions)
 	return err
 }

@@ -223,7 +223,9 @@ type Config struct {
 	Log *slog.Logger // default slog.Default()
 
 	open func() (log.Engine, error) // instead of Engine, for tests; nil for none
-	now  func() time.Time           // for the age of what the node has read, in tests; nil: time.Now
+
+	succeeds *log.Handover    // of the process whose log Engine takes over; nil for none
+	now      func() time.Time // for the age of what the node has read, in tests; nil: time.Now
 
 	// LostLines is how many lines of Log were lost, for the metric; default none.
 	// Any goroutine may call it.

@@ -33,6 +33,7 @@ func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
 	}()
 	var inherited []net.Addr
 	serve := func(fd int, at net.Addr, plain bool) {
+		s.doors = append(s.doors, newDoor(fd, at, plain))
 		secure := s.encryption.layer != nil && !plain && at != nil && at.Network() == "tcp"
 		if secure {
 			s.encryption.layer.Serve(fd)
@@ -260,4 +261,29 @@ func (e operatorErrors) Write(line []byte) (int, error) {
 	}
 	e.log.Log(context.Background(), level, text)
 	return len(line), nil
+}
+
+// door is a listener, for the process that goes on for this one.
+type door struct {
+	fd      int
+	purpose string
+	address string
+}
+
+// What a door is for.
+const (
+	doorClients = "clients"
+	doorPlain   = "plain"
+	doorAdmin   = "admin"
+)
+
+func newDoor(fd int, at net.Addr, plain bool) door {
+	d := door{fd: fd, purpose: doorClients}
+	if plain {
+		d.purpose = doorPlain
+	}
+	if at != nil {
+		d.address = at.String()
+	}
+	return d
 }

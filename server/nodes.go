@@ -18,6 +18,9 @@ import (
 
 // openLog opens the engine of the log.
 func (c Config) openLog() (log.Engine, error) {
+	if c.succeeds != nil {
+		return engine.Succeed(c.Engine, c.Settings, time.Now, *c.succeeds)
+	}
 	if c.open != nil {
 		return c.open()
 	}

@@ -59,10 +59,10 @@ type Server struct {
 	presence      *presence.Table
 	counts        *counts.Table // nil if the log is this server's own
 	bans          *ban.Table
-	revoked       *revoke.Table
-	dismisser     *dismisser
 	orders        *control.Control
 	sessions      *session.IDs
+	revoked       *revoke.Table
+	dismisser     *dismisser
 	dialects      *dialect.Table
 	tops          tops
 	freshness     *freshness // nil without other nodes
@@ -89,6 +89,11 @@ type Server struct {
 
 	// Used by New, then by Run or Close.
 	closers closers
+
+	// Of an upgrade.
+	doors     []door        // its listeners
+	upgrading atomic.Bool   // one at a time
+	left      chan struct{} // closed when another process has taken over
 
 	starting starting // New writes it, and the admin listener reads it
 
@@ -194,6 +199,8 @@ func (s *Server) Run(ctx context.Context) (err error) {
 				s.drain(serving)
 				close(drained)
 			})
+		case <-s.left:
+			return nil
 		case <-drained:
 			s.subscriptions.Finish(s.log.Append)
 			return nil

@@ -18,23 +18,7 @@ func (s *Server) startLog(orders *control.Control) error {
 	l.Keep(states{orders, s.hooks, &s.protection})
 	s.hub.Begin(l.Oldest(), l.Head())
 	s.starting.known.Store(retained(l))
-	restore := func(batch []*log.Entry) {
-		s.starting.read.Add(uint64(len(batch)))
-		if s.cluster != nil {
-			s.cluster.Restore(batch)
-		}
-		s.hub.Restore(batch)
-		orders.Restore(batch)
-		s.hooks.Restore(batch)
-		s.protection.Apply(batch)
-		for _, e := range batch {
-			s.keys.Restore(e)
-		}
-	}
-	tails := log.Tails{s.hub, orders, s.hooks, &s.protection}
-	if s.cluster != nil {
-		tails = log.Tails{s.freshness, s.cluster, s.hubTail(), s.counts, orders, s.hooks, &s.protection, learner{s.keys}} // first the node, then what it has
-	}
+	tails, restore := s.tails(orders)
 	s.hub.OnLose(func(uint64, uint64) { s.loops.Look() }) // streams on silent channels receive their gap, too
 	if err := l.Start(tails, restore); err != nil {
 		return err
@@ -51,6 +35,28 @@ func (s *Server) startLog(orders *control.Control) error {
 	}
 	s.config.Log.Info("the log is read", "engine", engine.Redacted(s.config.Engine), "epoch", l.Lineage().Epoch().String(), "oldest", l.Oldest(), "sequence", l.Head(), "took", time.Since(began))
 	return nil
+}
+
+// tails are what the log feeds, and what takes the entries that it has kept.
+func (s *Server) tails(orders *control.Control) (tails log.Tails, restore func(batch []*log.Entry)) {
+	restore = func(batch []*log.Entry) {
+		s.starting.read.Add(uint64(len(batch)))
+		if s.cluster != nil {
+			s.cluster.Restore(batch)
+		}
+		s.hub.Restore(batch)
+		orders.Restore(batch)
+		s.hooks.Restore(batch)
+		s.protection.Apply(batch)
+		for _, e := range batch {
+			s.keys.Restore(e)
+		}
+	}
+	tails = log.Tails{s.hub, orders, s.hooks, &s.protection}
+	if s.cluster != nil {
+		tails = log.Tails{s.freshness, s.cluster, s.hubTail(), s.counts, orders, s.hooks, &s.protection, learner{s.keys}} // first the node, then what it has
+	}
+	return tails, restore
 }
 
 // reportForgotten logs that tokens of before this start are refused, and why. It is

@@ -87,6 +87,15 @@ func (r *Ring) Reader() *Reader {
 	return d
 }
 
+// Begin has the messages begin behind head, which New did not know yet. Call it before
+// the first Publish, and before a reader is used.
+func (r *Ring) Begin(head uint64) {
+	r.newest = head
+	for _, d := range r.readers {
+		d.sequence = head
+	}
+}
+
 // OnRoom has f called when there may be room again after Room has said no: once for
 // each no at most, on the goroutine of a reader, which it must not block. Call it
 // before the first Publish.

@@ -16,3 +16,10 @@ func Succeed(h Handover) *IDs {
 	s.fresh.Store(h.Fresh)
 	return s
 }
+
+// Take has s go on for the ids of another process, in place of its own. Call it before s is used.
+func (s *IDs) Take(h Handover) {
+	other := New(h.Key)
+	s.key, s.block = other.key, other.block
+	s.fresh.Store(h.Fresh)
+}

@@ -11,9 +11,7 @@ type Manifest struct {
 	Format    int
 	Version   string     // of the program
 	Listeners []Listener // in the order of their descriptors
-	Loops     int
-	Epoch     uint64
-	Head      uint64 // of the log, about: it grows until the old process freezes
+	Data      []byte     // of the server: what it must know before all parts
 }
 
 // Listener is one that the old process listens on.
@@ -28,9 +26,9 @@ type Part struct {
 	Data []byte
 }
 
-// Batch is some connections. Their descriptors are in the same order.
+// Batch is some connections: what is known of them, and their descriptors.
 type Batch struct {
-	Connections [][]byte
+	Data        []byte
 	Descriptors []int // of the process that holds the Batch; not sent as numbers
 }
 

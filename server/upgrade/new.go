@@ -108,13 +108,10 @@ func (r *receiver) take(f frame) error {
 		return r.link.send(kindTaken, nil, nil)
 	case kindConnections:
 		b := Batch{Descriptors: f.descriptors}
-		if err := f.decode(&b.Connections); err != nil {
+		if err := f.decode(&b.Data); err != nil {
 			return err
 		}
-		if len(b.Connections) != len(b.Descriptors) {
-			return fmt.Errorf("%d connections with %d descriptors", len(b.Connections), len(b.Descriptors))
-		}
-		r.totals.Connections += len(b.Connections)
+		r.totals.Connections += len(b.Descriptors)
 		kept = true
 		if err := r.server.Adopt(b); err != nil {
 			return err

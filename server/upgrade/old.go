@@ -131,11 +131,8 @@ func (s *sender) part(p Part) error {
 }
 
 func (s *sender) batch(b Batch) error {
-	if len(b.Connections) != len(b.Descriptors) {
-		return fmt.Errorf("%d connections with %d descriptors", len(b.Connections), len(b.Descriptors))
-	}
-	s.totals.Connections += len(b.Connections)
-	if err := s.link.send(kindConnections, b.Connections, b.Descriptors); err != nil {
+	s.totals.Connections += len(b.Descriptors)
+	if err := s.link.send(kindConnections, b.Data, b.Descriptors); err != nil {
 		return err
 	}
 	return s.link.expect(kindTaken)

@@ -52,9 +52,7 @@ func (o *oldServer) Connections(_ context.Context, send func(Batch) error) error
 			return err
 		}
 		b := Batch{Descriptors: o.descriptors[i:min(i+MostDescriptors, len(o.descriptors))]}
-		for j := range b.Descriptors {
-			b.Connections = append(b.Connections, fmt.Append(nil, "connection ", i+j))
-		}
+		b.Data = fmt.Append(nil, "connections from ", i)
 		if err := send(b); err != nil {
 			return err
 		}
@@ -94,9 +92,7 @@ func (n *newServer) Take(p Part) error {
 }
 
 func (n *newServer) Adopt(b Batch) error {
-	for _, c := range b.Connections {
-		n.connections = append(n.connections, string(c))
-	}
+	n.connections = append(n.connections, string(b.Data))
 	n.descriptors = append(n.descriptors, b.Descriptors...)
 	return n.step("adopt")
 }
@@ -149,7 +145,7 @@ func (r *rig) run(ctx context.Context) (o Outcome, oldErr, newErr error) {
 		newErr = Accept(ctx, r.newLink, r.new)
 		r.newLink.Close()
 	})
-	m := Manifest{Format: Format, Version: "1.2.3", Loops: 2, Epoch: 7, Head: 40}
+	m := Manifest{Format: Format, Version: "1.2.3", Data: []byte("first")}
 	o, oldErr = Offer(ctx, r.oldLink, m, nil, r.old, r.limits)
 	r.oldLink.Close()
 	both.Wait()
@@ -168,8 +164,11 @@ func TestUpgrade(t *testing.T) {
 	if got := strings.Join(r.new.steps, ", "); got != "accept, take log, take log, take log, take presence, adopt, adopt, adopt, prepare, begin" {
 		t.Errorf("new: %s", got)
 	}
-	if len(r.new.connections) != 300 || r.new.connections[299] != "connection 299" || r.new.totals != (Totals{4, 300, 42}) || r.new.manifest.Epoch != 7 {
-		t.Errorf("%d connections, %+v, %+v", len(r.new.connections), r.new.totals, r.new.manifest)
+	if got := strings.Join(r.new.connections, ", "); got != "connections from 0, connections from 128, connections from 256" {
+		t.Error(got)
+	}
+	if len(r.new.descriptors) != 300 || r.new.totals != (Totals{4, 300, 42}) || string(r.new.manifest.Data) != "first" {
+		t.Errorf("%d connections, %+v, %+v", len(r.new.descriptors), r.new.totals, r.new.manifest)
 	}
 	for i, fd := range r.new.descriptors {
 		if !same(t, fd, r.old.descriptors[i]) {
@@ -322,7 +321,7 @@ func TestFramesOutOfOrder(t *testing.T) {
 			case kindTotals:
 				value = Totals{}
 			case kindConnections:
-				value = [][]byte{}
+				value = []byte{}
 			}
 			if err := r.oldLink.send(k, value, nil); err != nil {
 				t.Fatal(err)

@@ -1,0 +1,157 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"peal/server"
+	"peal/server/upgrade"
+)
+
+// life is one process of a server, as far as a test has processes.
+type life struct {
+	*server.Server
+	ended chan error
+}
+
+func live(t *testing.T, s *server.Server) *life {
+	l := &life{s, make(chan error, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { l.ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-l.ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(time.Minute):
+			t.Error("the server does not end")
+		}
+	})
+	return l
+}
+
+// handOver has another server, with configuration c, go on for l.
+func (l *life) handOver(t *testing.T, c server.Config) *life {
+	t.Helper()
+	old, end, err := upgrade.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	link, err := upgrade.NewLink(end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type result struct {
+		*server.Server
+		error
+	}
+	taken := make(chan result, 1)
+	go func() {
+		defer link.Close()
+		s, err := server.TakeOver(context.Background(), c, link)
+		taken <- result{s, err}
+	}()
+	o, err := l.Upgrade(t.Context(), old, upgrade.Limits{Ready: time.Minute, Frozen: time.Minute, Begun: time.Minute})
+	old.Close()
+	r := <-taken
+	if err != nil || r.error != nil || !o.Committed {
+		t.Fatalf("%+v, old: %v, new: %v", o, err, r.error)
+	}
+	select {
+	case err := <-l.ended:
+		l.ended <- err
+	case <-time.After(time.Minute):
+		t.Fatal("the old server does not end")
+	}
+	t.Logf("%d connections, frozen for %v", o.Connections, o.Frozen)
+	return live(t, r.Server)
+}
+
+// follower is an event stream that is read line by line.
+type follower struct {
+	net.Conn
+	lines *bufio.Scanner
+}
+
+func follow(t *testing.T, addr, query string) *follower {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	fmt.Fprintf(c, "GET /sse?%s HTTP/1.1\r\nHost: localhost\r\n\r\n", query)
+	f := &follower{c, bufio.NewScanner(c)}
+	if opening := f.next(t); !strings.Contains(opening, "cursor") {
+		t.Fatalf("the stream begins with %q", opening)
+	}
+	return f
+}
+
+// next is the data of the next event.
+func (s *follower) next(t *testing.T) string {
+	t.Helper()
+	if err := s.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	for s.lines.Scan() {
+		if data, ok := strings.CutPrefix(s.lines.Text(), "data: "); ok {
+			return data
+		}
+	}
+	t.Fatalf("the stream has ended: %v", s.lines.Err())
+	return ""
+}
+
+func publish(t *testing.T, addr, channel, text string) {
+	t.Helper()
+	r, err := http.Post("http://"+addr+"/publish?channel="+channel, "text/plain", strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if b, _ := io.ReadAll(r.Body); r.StatusCode != http.StatusOK {
+		t.Fatalf("publish: %s: %s", r.Status, b)
+	}
+}
+
+// TestUpgrade: a stream stays open through several processes, and receives each message once.
+func TestUpgrade(t *testing.T) {
+	for _, engine := range []string{"memory", "file:" + t.TempDir()} {
+		t.Run(engine[:4], func(t *testing.T) {
+			c := server.Config{Listen: []string{"127.0.0.1:0"}, Engine: engine, Log: slog.New(slog.DiscardHandler), Version: "test"}
+			s, err := server.New(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := live(t, s)
+			addr := l.Addrs()[0].String()
+			c.Listen = []string{addr}
+			reader := follow(t, addr, "channel=news&format=raw")
+			publish(t, addr, "news", "before")
+			if got := reader.next(t); got != "before" {
+				t.Fatalf("received %q", got)
+			}
+			for i := range 3 {
+				l = l.handOver(t, c)
+				text := fmt.Sprint("after ", i)
+				publish(t, addr, "news", text)
+				if got := reader.next(t); got != text {
+					t.Fatalf("received %q, want %q", got, text)
+				}
+			}
+			http.DefaultClient.CloseIdleConnections()
+		})
+	}
+}
