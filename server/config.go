@@ -236,6 +236,10 @@ type Config struct {
 	// there is nothing to read. Any goroutine may call it.
 	Reread func(ctx context.Context) (done string, err error)
 
+	// Succeed has another process go on for this one, by Upgrade, and returns what was done in words: for
+	// POST /upgrade of the admin listener. Default none. Any goroutine may call it.
+	Succeed func(ctx context.Context) (done string, err error)
+
 	// AccessLog is where a line for each request goes: "off", the default,
 	// "stderr", or the path of a file. Turning it on costs about 2 µs a request.
 	AccessLog string

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -111,8 +112,22 @@ func (o *operator) serve() {
 		return
 	}
 	o.startup.Done(o.server)
-	o.server.closers.add("close the admin listener", o.http.Close)
+	o.server.closers.add("close the admin listener", func() error {
+		select {
+		case <-o.server.left: // who has asked for it is answered
+			ctx, cancel := context.WithTimeout(context.Background(), adminEnd)
+			defer cancel()
+			if o.http.Shutdown(ctx) == nil {
+				return nil
+			}
+		default:
+		}
+		return o.http.Close()
+	})
 }
+
+// adminEnd is how long the operator's requests may take when another process has taken over.
+const adminEnd = 5 * time.Second
 
 // listenAdmin opens the operator's listener, which says how far the start is until serve;
 // nil without Config.Admin.
@@ -136,6 +151,12 @@ func (s *Server) listenAdmin(p loop.Permissions) (*operator, error) {
 	}}
 	s.closers.add("close the admin listener", o.http.Close)
 	for _, ln := range listeners {
+		d, err := adminDoor(ln)
+		if err != nil {
+			return nil, fmt.Errorf("admin: %w", err)
+		}
+		s.doors = append(s.doors, d)
+		s.closers.add("close the copy of the admin listener", func() error { return unix.Close(d.fd) })
 		if store := s.encryption.admin; store != nil && ln.Addr().Network() == "tcp" {
 			ln = tls.NewListener(ln, store.TLS())
 		}
@@ -268,6 +289,23 @@ type door struct {
 	fd      int
 	purpose string
 	address string
+}
+
+// adminDoor is the door of a listener of package net, of whose descriptor it has a copy.
+func adminDoor(ln net.Listener) (d door, err error) {
+	own, ok := ln.(syscall.Conn)
+	if !ok {
+		return d, fmt.Errorf("a listener of type %T", ln)
+	}
+	raw, err := own.SyscallConn()
+	if err != nil {
+		return d, err
+	}
+	d = door{purpose: doorAdmin, address: ln.Addr().String()}
+	if e := raw.Control(func(fd uintptr) { d.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 3) }); e != nil {
+		return d, e
+	}
+	return d, err
 }
 
 // What a door is for.

@@ -137,3 +137,13 @@ func (s *Server) Reread(ctx context.Context) (done string, err error) {
 	}
 	return s.config.Reread(ctx)
 }
+
+var errNoSuccessor = errors.New("this server cannot start another process")
+
+// Succeed implements admin.Source.
+func (s *Server) Succeed(ctx context.Context) (done string, err error) {
+	if s.config.Succeed == nil {
+		return "", errNoSuccessor
+	}
+	return s.config.Succeed(ctx)
+}

@@ -25,6 +25,7 @@ import (
 func TakeOver(ctx context.Context, c Config, l *upgrade.Link) (*Server, error) {
 	t := &taking{ctx: ctx, builder: &builder{c: c}}
 	err := upgrade.Accept(ctx, l, t)
+	closeAll(t.passed) // the server has copies
 	if t.Server == nil {
 		return nil, err
 	}
@@ -47,8 +48,9 @@ type taking struct {
 	names    carriers
 	rests    map[int]rests
 	stays    map[string]int
-	serving  bool // openListeners is done
-	lost     int  // connections that this process cannot go on with
+	passed   []int // listeners
+	serving  bool  // openListeners is done
+	lost     int   // connections that this process cannot go on with
 }
 
 // entryStream passes entries on to an engine that asks for them.
@@ -102,6 +104,7 @@ func (t *taking) Accept(m upgrade.Manifest, listeners []int) (err error) {
 		return fmt.Errorf("manifest: %w", err)
 	}
 	c := t.c
+	t.passed = listeners
 	for i, l := range m.Listeners {
 		switch l.Purpose {
 		case doorClients:
@@ -110,8 +113,6 @@ func (t *taking) Accept(m upgrade.Manifest, listeners []int) (err error) {
 			c.InheritPlain = append(c.InheritPlain, listeners[i])
 		case doorAdmin:
 			c.InheritAdmin = append(c.InheritAdmin, listeners[i])
-		default:
-			unix.Close(listeners[i])
 		}
 	}
 	c.succeeds = &f.Log

@@ -50,7 +50,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		}
 		return usageError{fmt.Errorf("%w (see: %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(newServe(), newPub(), newSub(), newLoad(), newKey(), newToken(), newLog(), newHealth(), newStatus(), newTop(), newConnections(), newTrace(), newWebhooks(), newDoctor(), newReload(), newVersion())
+	root.AddCommand(newServe(), newPub(), newSub(), newLoad(), newKey(), newToken(), newLog(), newHealth(), newStatus(), newTop(), newConnections(), newTrace(), newWebhooks(), newDoctor(), newReload(), newUpgrade(), newVersion())
 	return root
 }
 

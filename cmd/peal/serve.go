@@ -17,6 +17,7 @@ import (
 	"peal/server"
 	"peal/server/logging"
 	"peal/server/settings"
+	"peal/server/upgrade"
 )
 
 func newServe() *cobra.Command {
@@ -33,6 +34,11 @@ Rules for single channels are possible in the file only, under "channels:", keys
 backends under "keys:" or in a file of their own; see docs/configuration.md.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			next := newUpgrader()
+			link, err := upgrade.Inherited()
+			if err != nil {
+				return err
+			}
 			input := settings.Input{Flags: flags, Environment: os.Environ(), File: file}
 			load := func() (*settings.Settings, error) { return settings.Load(input) }
 			s, err := load()
@@ -61,9 +67,10 @@ backends under "keys:" or in a file of their own; see docs/configuration.md.`,
 				return err
 			}
 			service.log = log.Logger
+			next.log, next.service = log, service
 			h := &hangup{load: load, file: strings.Join(s.Files, ", "), terminals: standardTerminals(), current: s, log: log, service: service}
-			s.Config.Reread = h.reload
-			return serve(c.Context(), s.Config, h, stdout)
+			s.Config.Reread, s.Config.Succeed = h.reload, next.run
+			return serve(c.Context(), s.Config, h, next, link, stdout)
 		},
 	}
 	f := c.Flags()
@@ -94,20 +101,20 @@ func (f *settingFlag) Set(value string) error {
 	return nil
 }
 
-func serve(ctx context.Context, config server.Config, h *hangup, stdout io.Writer) error {
+func serve(ctx context.Context, config server.Config, h *hangup, next *upgrader, link *upgrade.Link, stdout io.Writer) error {
 	// Before the start, which may read a long log: a signal that arrives meanwhile waits.
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, unix.SIGUSR1)
+	signal.Notify(signals, unix.SIGUSR1, unix.SIGUSR2)
 	if !signal.Ignored(unix.SIGHUP) { // nohup: a closed terminal must not end the server
 		signal.Notify(signals, unix.SIGHUP)
 	}
 	defer signal.Stop(signals)
 
-	s, err := server.New(config)
+	s, err := start(ctx, config, link)
 	if err != nil {
 		return withReason(err)
 	}
-	h.server = s
+	h.server, next.server = s, s
 	// The start has compressed the page and read a log: its garbage would count as
 	// resident memory until the first connections take its place.
 	debug.FreeOSMemory()
@@ -127,6 +134,7 @@ func serve(ctx context.Context, config server.Config, h *hangup, stdout io.Write
 	h.service.status = "Serving " + strings.Join(written(s.Addrs()), ", ")
 	reports.Go(func() { h.service.run(over, s.StuckLoops()) })
 	reports.Go(func() { h.service.drain(ctx, over, s.DrainLimit) })
+	defer next.wait()
 
 	ended := make(chan struct{})
 	defer func() { <-ended }()
@@ -137,10 +145,15 @@ func serve(ctx context.Context, config server.Config, h *hangup, stdout io.Write
 			case <-ctx.Done():
 				return
 			case one := <-signals:
-				if one == unix.SIGUSR1 {
+				switch one {
+				case unix.SIGUSR1:
 					printStats(ctx, s, stdout)
-				} else if h.handle(ctx) {
-					end()
+				case unix.SIGUSR2:
+					go next.run(ctx) // it is logged; serve waits for it
+				default:
+					if h.handle(ctx) {
+						end()
+					}
 				}
 			}
 		}
@@ -148,6 +161,15 @@ func serve(ctx context.Context, config server.Config, h *hangup, stdout io.Write
 	err = s.Run(ctx)
 	end()
 	return err
+}
+
+// start builds the server, or goes on for the one at the other end of the link.
+func start(ctx context.Context, config server.Config, link *upgrade.Link) (*server.Server, error) {
+	if link == nil {
+		return server.New(config)
+	}
+	defer link.Close()
+	return server.TakeOver(ctx, config, link)
 }
 
 // printStats prints the state of the server on one line.

@@ -54,6 +54,10 @@ type Source interface {
 	// Reread reads the configuration again and applies it. It returns what was done, or why
 	// nothing was, in words without secrets.
 	Reread(ctx context.Context) (done string, err error)
+
+	// Succeed has another process go on for this one. It returns what was done, or why
+	// nothing was, in words without secrets.
+	Succeed(ctx context.Context) (done string, err error)
 }
 
 // well is the body of a response with status 200. A log that cannot be written
@@ -120,6 +124,15 @@ func newMux(s Source, k csrfKey) *http.ServeMux {
 		done, err := s.Reread(r.Context())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+			return
+		}
+		io.WriteString(w, done)
+	})
+	mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the new process reads the log first
+		done, err := s.Succeed(context.WithoutCancel(r.Context()))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
 			return
 		}
 		io.WriteString(w, done)

@@ -94,10 +94,11 @@ func (s *source) RetryWebhook(_ context.Context, name, id string) (int, error) {
 func (s *source) DropWebhook(context.Context, string, string) (int, error) {
 	return 0, webhook.ErrNoLetter
 }
-func (s *source) LogFailing() bool           { return true }
-func (s *source) StartProgress() admin.Start { return admin.Start{Read: 40, Known: 41} }
-func (s *source) LostLines() uint64          { return 6 }
-func (s *source) LostAccessLines() uint64    { return 7 }
+func (s *source) LogFailing() bool                        { return true }
+func (s *source) StartProgress() admin.Start              { return admin.Start{Read: 40, Known: 41} }
+func (s *source) LostLines() uint64                       { return 6 }
+func (s *source) LostAccessLines() uint64                 { return 7 }
+func (s *source) Succeed(context.Context) (string, error) { return "", errors.New("no successor") }
 func (s *source) Reread(context.Context) (string, error) {
 	if s.ready {
 		return "reloaded\n", nil

@@ -10,13 +10,6 @@ type Handover struct {
 // HandOver returns it. Fresh must not be called afterwards.
 func (s *IDs) HandOver() Handover { return Handover{s.key, s.fresh.Load()} }
 
-// Succeed returns the ids of a process that goes on for another one.
-func Succeed(h Handover) *IDs {
-	s := New(h.Key)
-	s.fresh.Store(h.Fresh)
-	return s
-}
-
 // Take has s go on for the ids of another process, in place of its own. Call it before s is used.
 func (s *IDs) Take(h Handover) {
 	other := New(h.Key)

@@ -17,7 +17,8 @@ func TestIDsAreHandedOver(t *testing.T) {
 	if err := errors.Join(gob.NewEncoder(&b).Encode(old.HandOver()), gob.NewDecoder(&b).Decode(&h)); err != nil {
 		t.Fatal(err)
 	}
-	next := session.Succeed(h)
+	next := session.Random()
+	next.Take(h)
 	if n, ok := next.Session(id); n != 7 || !ok || next.Of(7) != id {
 		t.Errorf("the id of session 7 is that of %d, %v", n, ok)
 	}

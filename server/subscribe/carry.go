@@ -12,13 +12,7 @@ type Carried struct {
 	Headers map[string][]byte `json:",omitempty"` // Brought.Headers, which may be no UTF-8
 	User    string            `json:",omitempty"` // Brought.User
 
-	// Of a guest; Named is false for a session without one.
-	Named  bool            `json:",omitempty"`
-	Client string          `json:",omitempty"`
-	Info   string          `json:",omitempty"`
-	ByURL  bool            `json:",omitempty"`
-	Self   []byte          `json:",omitempty"` // 16 bytes, or none
-	Seats  []presence.Seat `json:",omitempty"`
+	Guest *presence.HandedGuest `json:",omitempty"` // nil for a session without one
 }
 
 // Carry returns it. ok is false if there is nothing.
@@ -37,12 +31,8 @@ func (g *Guests) Carry(session uint64) (c Carried, ok bool) {
 		}
 	}
 	if guest := g.bySession[session]; guest != nil {
-		c.Named, ok = true, true
-		c.Client, c.Info, c.ByURL = guest.Client(), guest.Info(), guest.ByURL
-		if guest.Self != nil {
-			c.Self = guest.Self[:]
-		}
-		c.Seats = guest.Seats(nil)
+		handed := guest.HandOver()
+		c.Guest, ok = &handed, true
 	}
 	return c, ok
 }
@@ -62,17 +52,7 @@ func (g *Guests) Restore(session uint64, by share.Key, c Carried, proven *grant.
 		}
 		g.brought[session] = b
 	}
-	if !c.Named {
-		return
-	}
-	guest := g.book.Enter(by, c.Client, c.Info)
-	guest.ByURL = c.ByURL
-	if len(c.Self) == len(guest.Self) {
-		guest.Self = (*[16]byte)(c.Self)
-	}
-	g.bySession[session] = guest
-	for i := range c.Seats {
-		s := &c.Seats[i]
-		guest.Sit([]string{s.Channel}, s.Client, s.Info, func(int) bool { return s.Listed })
+	if c.Guest != nil {
+		g.bySession[session] = g.book.Take(*c.Guest)
 	}
 }

@@ -62,7 +62,11 @@ func TestCarry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := a.table.HandOver(b.table.Import); err != nil {
+		t.Fatal(err)
+	}
 	b.guests.Restore(1, 7, c, proven)
+	b.table.Settle()
 
 	again, _ := b.guests.Carry(1)
 	if !reflect.DeepEqual(again, carried) {

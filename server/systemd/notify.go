@@ -41,6 +41,10 @@ func (n *Notifier) Stopping(status string, limit time.Duration) error {
 	return n.send("STOPPING=1", line(status), fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", limit.Microseconds()))
 }
 
+// Main reports that another process is the service from now on, which reports itself that it is
+// ready.
+func (n *Notifier) Main(process int) error { return n.send(fmt.Sprintf("MAINPID=%d", process)) }
+
 // line is the line for the users of systemctl status.
 func line(status string) string {
 	return "STATUS=" + strings.Map(func(r rune) rune {
