@@ -27,8 +27,17 @@ func (m moved) Session() uint64      { return m.session }
 func (m moved) Ref() loop.Ref        { return loop.Ref{} }
 func (m moved) Peer() netip.AddrPort { return netip.MustParseAddrPort("192.0.2.7:1234") }
 
+// lookedAt is a door that reports what the loop is asked to do.
+type lookedAt struct {
+	Answerer
+	do chan struct{}
+}
+
+func (d lookedAt) Do(loop.Ref, func(loop.Client)) { d.do <- struct{}{} }
+
 // TestCarry: a front of another process knows of a session what the front here knew.
 func TestCarry(t *testing.T) {
+	door := lookedAt{do: make(chan struct{}, 1)}
 	open := func() *Front {
 		r, err := ring.New(64, 1<<20, 0)
 		if err != nil {
@@ -36,7 +45,7 @@ func TestCarry(t *testing.T) {
 		}
 		w := workers.New(1, 1)
 		t.Cleanup(w.Close)
-		return New(Deps{Log: memory.Open(time.Now), Hub: hub.New(hub.Config{}, r, func() {}, time.Now), Workers: w})
+		return New(Deps{Log: memory.Open(time.Now), Hub: hub.New(hub.Config{}, r, func() {}, time.Now), Workers: w, Door: door})
 	}
 	a, b := open(), open()
 	a.access.out, b.access.out = new(bytes.Buffer), new(bytes.Buffer)
@@ -66,6 +75,11 @@ func TestCarry(t *testing.T) {
 	b.Responded(5, []byte("HTTP/1.1 200 OK\r\n\r\n"))
 	if line := b.access.out.(*bytes.Buffer).String(); !strings.HasPrefix(line, `{"path":"/poll","status":200,`) {
 		t.Errorf("the access log has %q", line)
+	}
+	select {
+	case <-door.do: // whether the reader has all that was retained
+	case <-time.After(time.Minute):
+		t.Error("a reader that catches up is not looked at again")
 	}
 	b.Left(5)
 	if data, ok := b.Export(5, nil); !ok || len(data) > 0 {
