@@ -54,7 +54,7 @@ func leaves(v reflect.Value, path string, f func(path string, v reflect.Value)) 
 		case strings.HasPrefix(name, "Config.Loop.Admission"), strings.HasPrefix(name, "Config.Loop.Inflow"): // server.Config makes it of Config.Admission
 		case field.Kind() == reflect.Struct && field.Type() != reflect.TypeFor[rate.Limit]():
 			leaves(field, name, f)
-		case strings.HasSuffix(name, ".Log"), name == "Config.LostLines", name == "Config.Reread", name == "Config.Version":
+		case strings.HasSuffix(name, ".Log"), name == "Config.LostLines", name == "Config.Reread", name == "Config.Succeed", name == "Config.Version":
 		case !v.Type().Field(i).IsExported(): // of tests
 		case name == "Config.Hub.Rules": // server.New makes them of Config.Channels
 		case name == "Config.Settings.Redis.Config.QueueBytes": // that is Config.File.QueueBytes
