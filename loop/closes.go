@@ -9,7 +9,7 @@ import (
 // closeCodes are the codes with which the server closes WebSockets of its own
 // accord. docs/http.md says what each means.
 var closeCodes = [...]uint16{
-	frame.CloseGoingAway, frame.CloseProtocolError, frame.CloseInvalidPayload, frame.CloseTooBig, frame.CloseTryAgainLater,
+	frame.CloseGoingAway, frame.CloseProtocolError, frame.CloseInvalidPayload, frame.CloseTooBig, frame.CloseServiceRestart, frame.CloseTryAgainLater,
 	frame.CloseBadRequest, frame.CloseUnauthorized, frame.CloseForbidden, frame.CloseGap, frame.CloseDisconnected,
 	frame.CloseTooManyChannels, frame.CloseRateLimited,
 }

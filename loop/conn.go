@@ -147,6 +147,11 @@ func (l *Loop) close(slot uint32, c *conn) {
 		l.responded(c, nil)
 	}
 	l.ended(slot)
+	l.giveBack(slot, c)
+}
+
+// giveBack gives back what a connection has, and closes its socket.
+func (l *Loop) giveBack(slot uint32, c *conn) {
 	l.fan.Detach(slot)
 	l.left(c)
 	l.wheel.Clear(slot)

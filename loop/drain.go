@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
-
-	"peal/loop/frame"
 )
 
 // drainStep is how often a drain looks whether clients have caught up.
@@ -111,7 +109,8 @@ func (g *Group) lastWords() {
 		l.Post(func() {
 			for slot := range l.used {
 				if c := l.conn(slot); c.state == stateWS && c.flags&flagDrained != 0 && c.isOpen() && l.fan.CaughtUp(slot) {
-					l.closeStream(slot, c, frame.CloseGoingAway, goingAway)
+					code, reason := l.parting()
+					l.closeStream(slot, c, code, reason)
 				}
 			}
 			said <- struct{}{}
@@ -222,7 +221,8 @@ func (l *Loop) sayGoodBye(slot uint32, c *conn) {
 		l.fan.Finish(slot) // not at once if its lane is not empty
 	case stateSSE, stateWS:
 		if l.fan.CaughtUp(slot) && !l.owed(c) && c.flags&flagBacklog == 0 && c.isOpen() { // what was read of it is still published, and replied to
-			l.closeStream(slot, c, frame.CloseGoingAway, goingAway)
+			code, reason := l.parting()
+			l.closeStream(slot, c, code, reason)
 		}
 	}
 }

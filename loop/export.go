@@ -39,6 +39,7 @@ func (g *Group) ExportOf(loop int, names fanout.Names) (LoopState, error) {
 	s := LoopState{Stay: map[string]int{}}
 	x := l.fan.NewExporter(names)
 	s.Rests = x.Rests
+	l.freeze.handed = l.freeze.handed[:0]
 	for slot := range l.used {
 		c := l.conn(slot)
 		if c.state == stateFree {
@@ -50,6 +51,7 @@ func (g *Group) ExportOf(loop int, names fanout.Names) (LoopState, error) {
 			continue
 		}
 		s.Conns = append(s.Conns, h)
+		l.freeze.handed = append(l.freeze.handed, slot)
 	}
 	return s, nil
 }

@@ -19,6 +19,8 @@ type freezing struct {
 	still bool    // nothing is sent any more
 	rest  func()  // to be called when still; nil: Settle was not called yet
 
+	handed []uint32 // slots of the connections that Export has returned
+
 	room   map[uint32]uint32 // slot → serial: there is room in the socket again
 	broken map[uint32]uint32 // likewise: half-closed connections that were reset perhaps
 	posts  []func()          // what must wait for the thaw

@@ -24,7 +24,7 @@ var ErrConn = errors.New("loop: the connection cannot be taken over")
 
 // Import makes connections of those of another process: their sockets are descriptors of
 // this one, non-blocking, and the Group's now. taken is how many of them go on here, each on loop
-// Loop modulo the number of loops; the descriptors of the others are closed, and err says
+// Loop modulo the number of loops; the descriptors of the others are closed and their Socket is -1, and err says
 // why. What a connection keeps of conns is not to be changed.
 //
 // Before Start nothing is read or sent, but the fronts have what Mover.Export has given; the
@@ -71,6 +71,7 @@ func (l *Loop) importAll(in Incoming, conns []*ConnState) (taken int, err error)
 	var errs []error
 	for _, h := range conns {
 		if e := l.importConn(in, members, h); e != nil {
+			h.Socket = -1
 			errs = append(errs, fmt.Errorf("%w: session %d: %w", ErrConn, h.Session, e))
 			continue
 		}

@@ -154,7 +154,7 @@ func pusherRow(name string, cursors bool) Dialect {
 // closeWebSocket appends a close frame. It has no field for the time to reconnect: the
 // reason of a close after which clients come back has it at its end.
 func closeWebSocket(dst []byte, code uint16, reason string, retry time.Duration) []byte {
-	comesBack := code == frame.CloseGoingAway || code == frame.CloseTryAgainLater || code == frame.CloseRateLimited
+	comesBack := code == frame.CloseGoingAway || code == frame.CloseServiceRestart || code == frame.CloseTryAgainLater || code == frame.CloseRateLimited
 	if comesBack && retry > 0 {
 		return wsproto.AppendCloseRetry(dst, code, reason, retry)
 	}

@@ -24,7 +24,7 @@ const (
 // RFC 6455 stay: clients know that they are to come back.
 func CloseCode(code uint16) uint16 {
 	switch code {
-	case frame.CloseGoingAway, frame.CloseTryAgainLater, frame.CloseRateLimited:
+	case frame.CloseGoingAway, frame.CloseServiceRestart, frame.CloseTryAgainLater, frame.CloseRateLimited:
 		return CodeAgain
 	case frame.CloseTooManyChannels:
 		return CodeTooManyChannels
