@@ -38,6 +38,9 @@ type Totals struct {
 	Head               uint64 // of the log: what the new process appends begins behind it
 }
 
+// taken is the answer to a Batch.
+type taken struct{ Left []int }
+
 // refused is why the new process does not take over.
 type refused struct{ Reason string }
 

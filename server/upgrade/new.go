@@ -18,8 +18,9 @@ type New interface {
 	Take(p Part) error
 
 	// Adopt takes connections; their descriptors are the server's from then on, but
-	// nothing is read from them or sent to them before Begin.
-	Adopt(b Batch) error
+	// nothing is read from them or sent to them before Begin. left are the places in the Batch of those that it cannot
+	// go on with, whose descriptors are closed: they stay with the old process.
+	Adopt(b Batch) (left []int, err error)
 
 	// Prepare says that all is here. When it returns, nothing can fail any more but Begin.
 	Prepare(t Totals) error
@@ -113,10 +114,14 @@ func (r *receiver) take(f frame) error {
 		}
 		r.totals.Connections += len(b.Descriptors)
 		kept = true
-		if err := r.server.Adopt(b); err != nil {
+		left, err := r.server.Adopt(b)
+		if err != nil {
 			return err
 		}
-		return r.link.send(kindTaken, nil, nil)
+		if len(left) == 0 {
+			return r.link.send(kindTaken, nil, nil)
+		}
+		return r.link.send(kindTaken, taken{left}, nil)
 	case kindTotals:
 		var t Totals
 		if err := f.decode(&t); err != nil {

@@ -27,6 +27,10 @@ type Old interface {
 	// time. The Batch and the descriptors stay the server's.
 	Connections(ctx context.Context, send func(Batch) error) error
 
+	// Left reports the places of those in a Batch, counted from 0, that stay, because the new process cannot go
+	// on with them. It is called between the calls of send, or behind Connections.
+	Left(batch int, places []int)
+
 	// Thaw has the server go on. It follows Freeze, if the commit does not.
 	Thaw()
 
@@ -47,7 +51,19 @@ type Outcome struct {
 	Committed   bool
 	Begun       bool          // the new process has said that it serves
 	Frozen      time.Duration // how long clients waited
+	Steps       []Step        // of which that consists
 	Connections int           // handed over
+	Left        int           // of those that were offered: the new process cannot go on with them, and they stay
+
+	// Stayed are the connections that are not handed over, by why, with those of Left. The server knows them.
+	Stayed map[string]int
+	Bytes  int // that were sent while clients waited
+}
+
+// Step is one part of the time in which clients wait.
+type Step struct {
+	Name string // "freeze", "tables", "connections", "prepare"
+	Took time.Duration
 }
 
 // Offer hands the server to the process at the other end of the link. If the outcome is
@@ -55,7 +71,7 @@ type Outcome struct {
 func Offer(ctx context.Context, l *Link, m Manifest, listeners []int, old Old, limits Limits) (o Outcome, err error) {
 	stop := context.AfterFunc(ctx, func() { l.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	s := sender{link: l}
+	s := sender{link: l, old: old}
 	if err := l.limit(limits.Ready); err != nil {
 		return o, err
 	}
@@ -65,9 +81,10 @@ func Offer(ctx context.Context, l *Link, m Manifest, listeners []int, old Old, l
 	if err := l.expect(kindReady); err != nil {
 		return o, err
 	}
-	if err := old.Retained(ctx, s.part); err != nil {
+	if err := s.all(old.Retained(ctx, s.part)); err != nil {
 		return o, s.explain(err)
 	}
+	s.bytes = 0
 
 	if err := l.limit(limits.Frozen); err != nil {
 		return o, err
@@ -75,14 +92,21 @@ func Offer(ctx context.Context, l *Link, m Manifest, listeners []int, old Old, l
 	began := time.Now()
 	frozen, cancel := context.WithTimeout(ctx, limits.Frozen)
 	defer cancel()
+	at := began
+	done := func(step string) {
+		now := time.Now()
+		o.Steps = append(o.Steps, Step{step, now.Sub(at)})
+		at = now
+	}
 	head, err := old.Freeze(frozen)
+	done("freeze")
 	if err == nil {
-		err = s.freeze(frozen, old, head)
+		err = s.freeze(frozen, head, done)
 	}
 	if err == nil {
 		err = context.Cause(frozen)
 	}
-	o.Connections = s.totals.Connections
+	o.Connections, o.Left, o.Bytes = s.totals.Connections-s.left, s.left, s.bytes
 	if err == nil {
 		// A frame that is not whole is none: the new process ends, and this one goes on.
 		err = l.send(kindCommit, nil, nil)
@@ -100,42 +124,90 @@ func Offer(ctx context.Context, l *Link, m Manifest, listeners []int, old Old, l
 	return o, nil
 }
 
+// mostUnderWay is how many parts and batches are sent before the first of them must have been taken: so both processes
+// work at a time, and no more descriptors are under way than the kernel allows, which is the limit of open files.
+const mostUnderWay = 4
+
 // sender sends and counts.
 type sender struct {
-	link   *Link
-	totals Totals
+	link     *Link
+	old      Old
+	totals   Totals
+	bytes    int   // since the freeze
+	batches  int   // that were sent
+	left     int   // connections of these that stay
+	underWay []int // of what was sent and not taken yet: the number of a batch, -1 of a part
 }
 
-func (s *sender) freeze(ctx context.Context, old Old, head uint64) error {
-	if err := old.Rest(ctx, s.part); err != nil {
+func (s *sender) freeze(ctx context.Context, head uint64, done func(step string)) error {
+	if err := s.all(s.old.Rest(ctx, s.part)); err != nil {
 		return err
 	}
-	if err := old.Connections(ctx, s.batch); err != nil {
+	done("tables")
+	if err := s.all(s.old.Connections(ctx, s.batch)); err != nil {
 		return err
 	}
+	done("connections")
 	s.totals.Head = head
 	if err := s.link.send(kindTotals, s.totals, nil); err != nil {
 		return err
 	}
+	defer done("prepare")
 	return s.link.expect(kindPrepared)
 }
 
-// part sends one, and waits until it was taken: so an error of the new process comes
-// with its reason, and no more descriptors are under way than the kernel allows.
 func (s *sender) part(p Part) error {
 	s.totals.Parts++
-	if err := s.link.send(kindPart, p, nil); err != nil {
-		return err
-	}
-	return s.link.expect(kindTaken)
+	return s.send(kindPart, p, nil, -1)
 }
 
 func (s *sender) batch(b Batch) error {
 	s.totals.Connections += len(b.Descriptors)
-	if err := s.link.send(kindConnections, b.Data, b.Descriptors); err != nil {
+	s.batches++
+	return s.send(kindConnections, b.Data, b.Descriptors, s.batches-1)
+}
+
+func (s *sender) send(k kind, value any, descriptors []int, batch int) error {
+	n, err := s.link.sendCounted(k, value, descriptors)
+	s.bytes += n
+	if err != nil {
 		return err
 	}
-	return s.link.expect(kindTaken)
+	s.underWay = append(s.underWay, batch)
+	return s.await(mostUnderWay)
+}
+
+// all waits until everything that was sent is taken, unless there is an error.
+func (s *sender) all(err error) error {
+	if err != nil {
+		return err
+	}
+	return s.await(0)
+}
+
+// await waits until at most so many of what was sent are not taken yet: an error of the new process comes
+// with its reason.
+func (s *sender) await(most int) error {
+	for len(s.underWay) > most {
+		f, err := s.link.answer(kindTaken)
+		if err != nil {
+			return err
+		}
+		batch := s.underWay[0]
+		s.underWay = s.underWay[1:]
+		if batch < 0 || len(f.value) == 0 {
+			continue
+		}
+		var t taken
+		if err := f.decode(&t); err != nil {
+			return err
+		}
+		if len(t.Left) > 0 {
+			s.left += len(t.Left)
+			s.old.Left(batch, t.Left)
+		}
+	}
+	return nil
 }
 
 // explain prefers the reason that the new process has sent to the error of a send that
@@ -144,8 +216,12 @@ func (s *sender) explain(err error) error {
 	if !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ECONNRESET) {
 		return err
 	}
-	if f, e := s.link.receive(); e == nil {
-		defer closeAll(f.descriptors)
+	for range mostUnderWay + 1 { // what was taken before comes first
+		f, e := s.link.receive()
+		if e != nil {
+			return err
+		}
+		closeAll(f.descriptors)
 		if f.kind == kindRefused {
 			return s.link.refusal(&f)
 		}
@@ -153,20 +229,26 @@ func (s *sender) explain(err error) error {
 	return err
 }
 
-// expect waits for a frame of that kind without a value.
+// expect waits for a frame of that kind.
 func (l *Link) expect(want kind) error {
-	f, err := l.receive()
+	_, err := l.answer(want)
+	return err
+}
+
+// answer is expect for a frame with a value. The new process sends no descriptors.
+func (l *Link) answer(want kind) (f frame, err error) {
+	f, err = l.receive()
 	if err != nil {
-		return fmt.Errorf("wait for %q of the new process: %w", want.String(), err)
+		return f, fmt.Errorf("wait for %q of the new process: %w", want.String(), err)
 	}
 	defer closeAll(f.descriptors)
 	switch f.kind {
 	case want:
-		return nil
+		return f, nil
 	case kindRefused:
-		return l.refusal(&f)
+		return f, l.refusal(&f)
 	}
-	return fmt.Errorf("the new process said %q instead of %q", f.kind, want)
+	return f, fmt.Errorf("the new process said %q instead of %q", f.kind, want)
 }
 
 func (l *Link) refusal(f *frame) error {

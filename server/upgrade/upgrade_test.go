@@ -18,6 +18,7 @@ type oldServer struct {
 	at          func(step string) error // may close the link: the process dies
 	descriptors []int                   // of its connections
 	steps       []string
+	left        []string // what Left was called with
 }
 
 func (o *oldServer) step(name string) error {
@@ -60,6 +61,10 @@ func (o *oldServer) Connections(_ context.Context, send func(Batch) error) error
 	return o.step("connections sent")
 }
 
+func (o *oldServer) Left(batch int, places []int) {
+	o.left = append(o.left, fmt.Sprint(batch, places))
+}
+
 func (o *oldServer) Thaw()  { o.step("thaw") }
 func (o *oldServer) Leave() { o.step("leave") }
 
@@ -74,6 +79,7 @@ type newServer struct {
 	connections []string
 	descriptors []int
 	totals      Totals
+	leaves      map[int][]int // what Adopt returns for a batch
 }
 
 func (n *newServer) step(name string) error {
@@ -91,10 +97,10 @@ func (n *newServer) Take(p Part) error {
 	return n.step("take " + p.Room)
 }
 
-func (n *newServer) Adopt(b Batch) error {
+func (n *newServer) Adopt(b Batch) ([]int, error) {
 	n.connections = append(n.connections, string(b.Data))
 	n.descriptors = append(n.descriptors, b.Descriptors...)
-	return n.step("adopt")
+	return n.leaves[len(n.connections)-1], n.step("adopt")
 }
 
 func (n *newServer) Prepare(t Totals) error { n.totals = t; return n.step("prepare") }
@@ -154,9 +160,16 @@ func (r *rig) run(ctx context.Context) (o Outcome, oldErr, newErr error) {
 
 func TestUpgrade(t *testing.T) {
 	r := newRig(t, 300)
+	r.new.leaves = map[int][]int{1: {3, 5}, 2: {0}}
 	o, oldErr, newErr := r.run(t.Context())
-	if oldErr != nil || newErr != nil || !o.Committed || !o.Begun || o.Connections != 300 {
+	if oldErr != nil || newErr != nil || !o.Committed || !o.Begun || o.Connections != 297 || o.Left != 3 || o.Bytes < 100 {
 		t.Fatalf("%+v, %v, %v", o, oldErr, newErr)
+	}
+	if got := strings.Join(r.old.left, ", "); got != "1 [3 5], 2 [0]" {
+		t.Errorf("the old server hears that %s stay", got)
+	}
+	if len(o.Steps) != 4 || o.Steps[2].Name != "connections" {
+		t.Errorf("steps: %v", o.Steps)
 	}
 	if got := strings.Join(r.old.steps, ", "); got != "retained 0, retained 1, retained 2, freeze, rest, connections 0, connections 128, connections 256, connections sent, leave" {
 		t.Errorf("old: %s", got)

@@ -97,18 +97,24 @@ func (l *Link) limit(d time.Duration) error {
 
 // send sends a frame with copies of the descriptors. value may be nil.
 func (l *Link) send(k kind, value any, descriptors []int) error {
+	_, err := l.sendCounted(k, value, descriptors)
+	return err
+}
+
+// sendCounted is send, and returns how many bytes it has sent.
+func (l *Link) sendCounted(k kind, value any, descriptors []int) (sent int, err error) {
 	if len(descriptors) > MostDescriptors {
-		return fmt.Errorf("%d descriptors in one frame: at most %d", len(descriptors), MostDescriptors)
+		return 0, fmt.Errorf("%d descriptors in one frame: at most %d", len(descriptors), MostDescriptors)
 	}
 	var b bytes.Buffer
 	b.Write(make([]byte, headerBytes))
 	if value != nil {
 		if err := gob.NewEncoder(&b).Encode(value); err != nil {
-			return fmt.Errorf("send %v: %w", k, err)
+			return 0, fmt.Errorf("send %v: %w", k, err)
 		}
 	}
 	if b.Len()-headerBytes > mostBytes {
-		return fmt.Errorf("send %v: %d bytes in one frame: at most %d", k, b.Len()-headerBytes, mostBytes)
+		return 0, fmt.Errorf("send %v: %d bytes in one frame: at most %d", k, b.Len()-headerBytes, mostBytes)
 	}
 	frame := b.Bytes()
 	frame[0], frame[1] = byte(k), byte(len(descriptors))
@@ -116,14 +122,14 @@ func (l *Link) send(k kind, value any, descriptors []int) error {
 	if len(descriptors) > 0 {
 		n, _, err := l.conn.WriteMsgUnix(frame[:headerBytes], unix.UnixRights(descriptors...), nil)
 		if err != nil {
-			return fmt.Errorf("send %v with %d descriptors: %w", k, len(descriptors), err)
+			return 0, fmt.Errorf("send %v with %d descriptors: %w", k, len(descriptors), err)
 		}
 		frame = frame[n:]
 	}
 	if _, err := l.conn.Write(frame); err != nil {
-		return fmt.Errorf("send %v: %w", k, err)
+		return 0, fmt.Errorf("send %v: %w", k, err)
 	}
-	return nil
+	return b.Len(), nil
 }
 
 // frame is one that has come. Its descriptors are the receiver's.
