@@ -109,7 +109,7 @@ func newBuilder(c Config) (*builder, error) {
 	}
 	table := rules.New(c.Channels, c.standard())
 	c.Hub.Rules = table
-	s := &Server{config: c, started: time.Now(), channels: c.Channels, standard: c.standard(), sessions: session.Random(), left: make(chan struct{})}
+	s := &Server{config: c, started: time.Now(), channels: c.Channels, standard: c.standard(), sessions: session.Random(), left: make(chan struct{}), signalled: make(chan struct{}), ended: make(chan struct{}), holds: make(chan hold)}
 	s.table.Store(table)
 	s.drainNs.Store(int64(c.Drain))
 	s.delayNs.Store(int64(c.DrainDelay))
@@ -171,7 +171,9 @@ func (b *builder) openTables() error {
 	b.revoked = revoke.New(c.Revocations, c.Token.Longest(), time.Now)
 	b.orders = control.New(b.log, b.bans, b.revoked, time.Now, c.Log)
 	b.shareLog(b.orders)
-	return b.openWebhooks()
+	err := b.openWebhooks()
+	b.openBackground()
+	return err
 }
 
 // restore has the log bring what it has kept.

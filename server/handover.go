@@ -6,21 +6,25 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
-	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"peal/loop"
 	"peal/server/ban"
+	"peal/server/cluster"
 	"peal/server/control"
+	"peal/server/counts"
 	"peal/server/dialect"
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/idempotency"
 	"peal/server/log"
+	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/session"
 	"peal/server/upgrade"
+	"peal/server/webhook"
 )
 
 // What a server hands over to the process that goes on for it: a value of gob for each part,
@@ -39,6 +43,13 @@ const (
 	roomControl     = "control"     // control.Handover
 	roomSessions    = "sessions"    // sessions
 	roomRests       = "rests"       // rests
+	roomWebhooks    = "webhooks"    // webhook.Part
+	roomPresence    = "presence"    // presence.Part
+	roomMembers     = "members"     // presence.ClusterPart
+	roomCounts      = "counts"      // counts.Part
+	roomNode        = "node"        // cluster.Handover
+
+	roomConnections = "connections" // conns; no part, but batches
 )
 
 // first is what the new process must know before all parts.
@@ -50,7 +61,6 @@ type first struct {
 type sessions struct {
 	IDs     session.Handover
 	Counter uint64
-	Stays   map[string]int // connections that are not handed over, by why
 }
 
 // rests are those of the connections of a loop, which follow.
@@ -76,6 +86,50 @@ func encode(v any) ([]byte, error) {
 
 func decode(data []byte, to any) error { return gob.NewDecoder(bytes.NewReader(data)).Decode(to) }
 
+// stream is the values of one room: gob describes their types in the first one only.
+type stream struct {
+	buffer  bytes.Buffer
+	encoder *gob.Encoder
+	decoder *gob.Decoder
+}
+
+// encode returns the next value; its memory is the caller's.
+func (s *stream) encode(v any) ([]byte, error) {
+	if s.encoder == nil {
+		s.encoder = gob.NewEncoder(&s.buffer)
+	}
+	s.buffer.Reset()
+	if err := s.encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(s.buffer.Bytes()), nil
+}
+
+// decode reads the next value.
+func (s *stream) decode(data []byte, to any) error {
+	if s.decoder == nil {
+		s.decoder = gob.NewDecoder(&s.buffer)
+	}
+	s.buffer.Write(data)
+	if err := s.decoder.Decode(to); err != nil {
+		return err
+	}
+	if s.buffer.Len() > 0 {
+		return fmt.Errorf("%d bytes too many", s.buffer.Len())
+	}
+	return nil
+}
+
+// streams are those of all rooms.
+type streams map[string]*stream
+
+func (s streams) of(room string) *stream {
+	if s[room] == nil {
+		s[room] = &stream{}
+	}
+	return s[room]
+}
+
 // monotonic is the clock that all processes of the machine share, in nanoseconds.
 func monotonic() int64 {
 	var now unix.Timespec
@@ -96,35 +150,49 @@ type handing struct {
 	server  *Server
 	log     log.Outgoing
 	hub     *hub.Handing
+	streams streams
 	offered log.Handover
 	paused  log.Handover
 	names   carriers
 	state   loop.GroupState
+	batches [][]loop.ConnState  // in the order in which they were sent
+	stay    map[uint64]struct{} // sessions that the new process cannot go on with
 }
 
-// errBusy says that one upgrade at a time is enough.
-var errBusy = errors.New("an upgrade is under way")
+var (
+	errBusy = errors.New("an upgrade or a reload is under way")
+
+	errEnding = errors.New("the server is draining, and ends")
+)
 
 // Upgrade hands the server over to the process at the other end of the link: see
-// upgrade.Offer. Behind the commit, Run returns nil.
+// upgrade.Offer. Behind the commit, Run says good-bye to the connections that stay, and returns nil.
 func (s *Server) Upgrade(ctx context.Context, l *upgrade.Link, limits upgrade.Limits) (o upgrade.Outcome, err error) {
 	out, ok := s.log.(log.Outgoing)
 	switch {
 	case !ok:
 		return o, errors.New("this log cannot be handed over: restart the server instead")
 	case s.draining.Load():
-		return o, errors.New("the server is draining, and ends")
-	case !s.upgrading.CompareAndSwap(false, true):
+		return o, errEnding
+	case !s.changing.TryLock():
 		return o, errBusy
 	}
-	defer s.upgrading.Store(false)
-	h := &handing{server: s, log: out, hub: s.hub.HandOver(), names: s.carriers()}
+	defer s.changing.Unlock()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() { // ends with ctx
+		select {
+		case <-s.signalled:
+			cancel(errEnding)
+		case <-ctx.Done():
+		}
+	}()
+	h := &handing{server: s, log: out, hub: s.hub.HandOver(), names: s.carriers(), streams: streams{}, stay: map[uint64]struct{}{}}
 	if h.offered, err = out.Offer(); err != nil {
 		return o, err
 	}
-	data, err := encode(first{h.offered})
-	if err == nil {
-		m := upgrade.Manifest{Format: upgrade.Format, Version: s.config.Version, Data: data}
+	m := upgrade.Manifest{Format: upgrade.Format, Version: s.config.Version}
+	if m.Data, err = encode(first{h.offered}); err == nil {
 		descriptors := make([]int, len(s.doors))
 		for i, d := range s.doors {
 			m.Listeners, descriptors[i] = append(m.Listeners, upgrade.Listener{Purpose: d.purpose, Address: d.address}), d.fd
@@ -133,7 +201,13 @@ func (s *Server) Upgrade(ctx context.Context, l *upgrade.Link, limits upgrade.Li
 	}
 	if !o.Committed {
 		out.Resume()
+		s.unquieten()
+		if cause := context.Cause(ctx); errors.Is(cause, errEnding) {
+			err = cause
+		}
+		return o, err
 	}
+	o.Stayed = h.stayed()
 	return o, err
 }
 
@@ -141,9 +215,11 @@ func (s *Server) carriers() carriers {
 	return carriers{s.dialects, s.origins}
 }
 
-func send[T any](room string, to func(upgrade.Part) error) func(*T) error {
+// send returns what sends a value of a room.
+func send[T any](h *handing, room string, to func(upgrade.Part) error) func(*T) error {
+	of := h.streams.of(room)
 	return func(v *T) error {
-		data, err := encode(v)
+		data, err := of.encode(v)
 		if err != nil {
 			return fmt.Errorf("%s: %w", room, err)
 		}
@@ -152,22 +228,25 @@ func send[T any](room string, to func(upgrade.Part) error) func(*T) error {
 }
 
 func (h *handing) entries(after, upto uint64, to func(upgrade.Part) error) error {
-	give := send[log.Packed](roomEntries, to)
+	give := send[log.Packed](h, roomEntries, to)
 	return h.log.EachRetained(after, upto, func(batch []*log.Entry) error {
 		p := log.Pack(batch)
 		return give(&p)
 	})
 }
 
-// Retained implements upgrade.Old.
-func (h *handing) Retained(_ context.Context, to func(upgrade.Part) error) error {
-	if err := h.hub.Changes(send[hub.Part](roomHub, to)); err != nil {
+// Retained implements upgrade.Old. At its end, nothing is appended any more without a request.
+func (h *handing) Retained(ctx context.Context, to func(upgrade.Part) error) error {
+	if err := h.hub.Changes(send[hub.Part](h, roomHub, to)); err != nil {
 		return err
 	}
 	if err := h.entries(0, h.offered.Head, to); err != nil {
 		return err
 	}
-	return to(upgrade.Part{Room: roomOffered})
+	if err := to(upgrade.Part{Room: roomOffered}); err != nil {
+		return err
+	}
+	return h.server.quieten(ctx)
 }
 
 // Freeze implements upgrade.Old.
@@ -183,37 +262,65 @@ func (h *handing) Freeze(ctx context.Context) (head uint64, err error) {
 
 // Rest implements upgrade.Old.
 func (h *handing) Rest(ctx context.Context, to func(upgrade.Part) error) error {
-	s := h.server
 	paused := h.paused
-	if err := send[log.Handover](roomPaused, to)(&paused); err != nil {
+	steps := []func() error{
+		func() error { return send[log.Handover](h, roomPaused, to)(&paused) },
+		func() error { return h.hub.Changes(send[hub.Part](h, roomHub, to)) },
+		func() error { return h.entries(h.offered.Head, h.paused.Head, to) },
+		func() error { return to(upgrade.Part{Room: roomCaughtUp}) },
+		func() error { return h.tables(ctx, to) },
+		func() error { return h.export(ctx, to) },
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tables sends what is not in the log.
+func (h *handing) tables(ctx context.Context, to func(upgrade.Part) error) error {
+	s := h.server
+	steps := []func() error{
+		func() error { return s.keys.HandOver(send[idempotency.Part](h, roomIdempotency, to)) },
+		func() error { return s.bans.HandOver(send[ban.Part](h, roomBans, to)) },
+		func() error { return s.revoked.HandOver(send[revoke.Part](h, roomRevocations, to)) },
+		func() error {
+			orders, err := s.orders.HandOver()
+			if err != nil {
+				return err
+			}
+			return send[control.Handover](h, roomControl, to)(&orders)
+		},
+		func() error { return s.hooks.HandOver(ctx, send[webhook.Part](h, roomWebhooks, to)) },
+		func() error { return s.presence.HandOver(send[presence.Part](h, roomPresence, to)) },
+		func() error {
+			if s.cluster == nil {
+				return nil
+			}
+			return h.node(to)
+		},
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// node sends what a node knows of the others, and they of it.
+func (h *handing) node(to func(upgrade.Part) error) error {
+	s := h.server
+	if err := s.presence.Cluster().HandOver(send[presence.ClusterPart](h, roomMembers, to)); err != nil {
 		return err
 	}
-	if err := h.hub.Changes(send[hub.Part](roomHub, to)); err != nil {
+	if err := s.counts.HandOver(send[counts.Part](h, roomCounts, to)); err != nil {
 		return err
 	}
-	if err := h.entries(h.offered.Head, h.paused.Head, to); err != nil {
-		return err
-	}
-	if err := to(upgrade.Part{Room: roomCaughtUp}); err != nil {
-		return err
-	}
-	if err := s.keys.HandOver(send[idempotency.Part](roomIdempotency, to)); err != nil {
-		return err
-	}
-	if err := s.bans.HandOver(send[ban.Part](roomBans, to)); err != nil {
-		return err
-	}
-	if err := s.revoked.HandOver(send[revoke.Part](roomRevocations, to)); err != nil {
-		return err
-	}
-	orders, err := s.orders.HandOver()
-	if err != nil {
-		return err
-	}
-	if err := send[control.Handover](roomControl, to)(&orders); err != nil {
-		return err
-	}
-	return h.export(ctx, to)
+	node := s.cluster.HandOver()
+	return send[cluster.Handover](h, roomNode, to)(&node)
 }
 
 // export exports the connections, and sends what they have in common.
@@ -222,29 +329,31 @@ func (h *handing) export(ctx context.Context, to func(upgrade.Part) error) (err 
 	if h.state, err = s.loops.Export(ctx, h.names); err != nil {
 		return err
 	}
-	numbers := sessions{IDs: s.sessions.HandOver(), Counter: h.state.Sessions, Stays: map[string]int{}}
-	for i := range h.state.Loops {
-		for why, n := range h.state.Loops[i].Stay {
-			numbers.Stays[why] += n
-		}
-	}
-	if err := send[sessions](roomSessions, to)(&numbers); err != nil {
+	if err := send[sessions](h, roomSessions, to)(&sessions{IDs: s.sessions.HandOver(), Counter: h.state.Sessions}); err != nil {
 		return err
 	}
 	now := monotonic()
 	for i := range h.state.Loops {
-		if err := send[rests](roomRests, to)(&rests{i, h.state.Loops[i].Rests, now}); err != nil {
+		if err := send[rests](h, roomRests, to)(&rests{i, h.state.Loops[i].Rests, now}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Connections implements upgrade.Old.
+// Connections implements upgrade.Old. The loops take turns, so that the new process can work on several.
 func (h *handing) Connections(_ context.Context, to func(upgrade.Batch) error) error {
-	for i := range h.state.Loops {
-		for batch := range slices.Chunk(h.state.Loops[i].Conns, upgrade.MostDescriptors) {
-			data, err := encode(conns{i, batch})
+	of := h.streams.of(roomConnections)
+	for at, more := 0, true; more; at += batchConnections {
+		more = false
+		for i := range h.state.Loops {
+			all := h.state.Loops[i].Conns
+			if at >= len(all) {
+				continue
+			}
+			batch := all[at:min(at+batchConnections, len(all))]
+			more = more || at+batchConnections < len(all)
+			data, err := of.encode(conns{i, batch})
 			if err != nil {
 				return err
 			}
@@ -252,6 +361,7 @@ func (h *handing) Connections(_ context.Context, to func(upgrade.Batch) error) e
 			for j := range batch {
 				b.Descriptors = append(b.Descriptors, int(batch[j].Socket))
 			}
+			h.batches = append(h.batches, batch)
 			if err := to(b); err != nil {
 				return err
 			}
@@ -259,6 +369,35 @@ func (h *handing) Connections(_ context.Context, to func(upgrade.Batch) error) e
 	}
 	return nil
 }
+
+// batchConnections is how many connections are sent at a time.
+const batchConnections = upgrade.MostDescriptors
+
+// Left implements upgrade.Old.
+func (h *handing) Left(batch int, places []int) {
+	for _, place := range places {
+		if all := h.batches[batch]; place >= 0 && place < len(all) {
+			h.stay[all[place].Session] = struct{}{}
+		}
+	}
+}
+
+// stayed are the connections that stay, by why.
+func (h *handing) stayed() map[string]int {
+	all := map[string]int{}
+	for i := range h.state.Loops {
+		for why, n := range h.state.Loops[i].Stay {
+			all[why] += n
+		}
+	}
+	if n := len(h.stay); n > 0 {
+		all[stayRefused] = n
+	}
+	return all
+}
+
+// stayRefused is why a connection stays that the new process cannot go on with.
+const stayRefused = "not understood by the new process"
 
 // Thaw implements upgrade.Old.
 func (h *handing) Thaw() {
@@ -268,11 +407,22 @@ func (h *handing) Thaw() {
 
 // Leave implements upgrade.Old.
 func (h *handing) Leave() {
+	s := h.server
 	if err := h.log.Release(); err != nil {
-		h.server.config.Log.Error("the log was not closed", "error", err)
+		s.config.Log.Error("the log was not closed", "error", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leaveLimit)
 	defer cancel()
-	h.server.loops.Abandon(ctx)
-	close(h.server.left)
+	if err := s.loops.Leave(ctx, h.stay); err != nil {
+		s.config.Log.Error("an event loop does not let go of its connections", "error", err)
+	}
+	close(s.left)
+}
+
+// part says good-bye to the connections that stay, when another process has taken over: they are told to come back there,
+// at the rate of a drain.
+func (s *Server) part() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(s.drainNs.Load()))
+	defer cancel()
+	s.loops.Drain(ctx)
 }

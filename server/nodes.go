@@ -96,7 +96,26 @@ func (s *Server) enter() {
 	if err := s.cluster.Hello(ctx); err != nil {
 		s.config.Log.Warn("the other nodes do not know of this one yet: its first entry is not in the log; the server repeats it", "error", err)
 	}
+	s.leaveAtEnd()
+}
+
+// continueNode has this process be the node that another process was: the other nodes do not notice.
+func (s *Server) continueNode() {
+	if s.cluster == nil {
+		return
+	}
+	s.orders.EndMissed()
+	s.leaveAtEnd()
+}
+
+// leaveAtEnd has the end of the server tell the other nodes, unless another process goes on as this node.
+func (s *Server) leaveAtEnd() {
 	s.closers.add("leave the other nodes", func() error {
+		select {
+		case <-s.left:
+			return nil
+		default:
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), leaveLimit)
 		defer cancel()
 		if err := s.cluster.Leave(ctx); err != nil {

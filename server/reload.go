@@ -19,6 +19,10 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
+	if !s.changing.TryLock() {
+		return errors.New("an upgrade or the drain of the server is under way: reload again when the new process serves")
+	}
+	defer s.changing.Unlock()
 	c = c.WithDefaults()
 	if !SameHistories(s.channels, c.Channels) {
 		return errors.New("channels: match and history of a rule cannot change while the server runs")

@@ -91,9 +91,15 @@ type Server struct {
 	closers closers
 
 	// Of an upgrade.
-	doors     []door        // its listeners
-	upgrading atomic.Bool   // one at a time
-	left      chan struct{} // closed when another process has taken over
+	doors      []door        // its listeners
+	changing   sync.Mutex    // held by what excludes one another: an upgrade, a reload, and the drain
+	signalled  chan struct{} // closed when the drain is to begin
+	left       chan struct{} // closed when another process has taken over
+	ended      chan struct{} // closed when Run returns
+	failed     <-chan error  // of loops that run before Run; else nil
+	holds      chan hold     // of Run
+	background background    // hooks, and the inbox
+	beats      background    // heartbeats of the node
 
 	starting starting // New writes it, and the admin listener reads it
 
@@ -141,7 +147,11 @@ const sweepEvery = time.Second
 // when a loop fails, after which the process should end.
 func (s *Server) Run(ctx context.Context) (err error) {
 	defer func() { err = s.closers.closeAfter(err) }()
-	failed := s.loops.Start()
+	defer close(s.ended)
+	failed := s.failed
+	if failed == nil {
+		failed = s.loops.Start()
+	}
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	var parts sync.WaitGroup
 	defer parts.Wait()
@@ -153,23 +163,36 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	parts.Go(func() { s.watchMemory(serving, memory.Resident) })
 	parts.Go(func() { s.encryption.run(serving) })
 	if s.cluster != nil {
-		parts.Go(func() { s.cluster.Run(serving) })
 		parts.Go(func() { s.partings.run(serving) })
 	}
-	parts.Go(func() { s.moveInbox(serving) })
 	if s.exporter != nil {
 		parts.Go(func() { s.exporter.Run(serving) })
 	}
-	parts.Go(func() { s.hooks.Run(serving) })
 	parts.Go(func() { s.recount(serving) })
+	s.background.begin(serving)
+	defer s.background.stop(done)
+	s.beats.begin(serving)
+	defer s.beats.stop(done)
 	signalled, drained := ctx.Done(), make(chan struct{})
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
+	held := false                      // nothing may be appended: see hold
 	var changes <-chan time.Time       // while there is something to tell about presence
 	var subscriptions <-chan time.Time // and about subscriptions of the Mercure protocol
 	for {
+		sweeps, presenceWork, subscriptionWork := sweep.C, s.presence.Work(), s.subscriptions.Work()
+		presenceChanges, subscriptionChanges := changes, subscriptions
+		if held {
+			sweeps, presenceWork, subscriptionWork, presenceChanges, subscriptionChanges = nil, nil, nil, nil, nil
+		}
 		select {
-		case now := <-sweep.C:
+		case h := <-s.holds:
+			if held = h.on; !held {
+				s.background.begin(serving)
+				s.beats.begin(serving)
+			}
+			close(h.done)
+		case now := <-sweeps:
 			s.hub.Sweep(now)
 			s.presence.Sweep()
 			if s.counts != nil {
@@ -178,28 +201,31 @@ func (s *Server) Run(ctx context.Context) (err error) {
 			s.bans.Sweep()
 			s.backends.Load().Sweep(now)
 			s.revoked.Sweep()
-		case <-s.presence.Work():
+		case <-presenceWork:
 			if changes == nil {
 				changes = time.After(presence.TickEvery)
 			}
-		case <-changes:
+		case <-presenceChanges:
 			changes = s.tickPresence()
-		case <-s.subscriptions.Work():
+		case <-subscriptionWork:
 			if subscriptions == nil {
 				subscriptions = time.After(subscription.ReportEvery)
 			}
-		case <-subscriptions:
+		case <-subscriptionChanges:
 			subscriptions = s.reportSubscriptions()
 		case err := <-failed:
 			s.config.Log.Error("an event loop stopped unexpectedly", "error", err)
 			return err
 		case <-signalled: // clients are served until the drain comes to them
 			signalled = nil
+			close(s.signalled)
 			parts.Go(func() {
-				s.drain(serving)
-				close(drained)
+				if s.drain(serving) {
+					close(drained)
+				}
 			})
 		case <-s.left:
+			s.part()
 			return nil
 		case <-drained:
 			s.subscriptions.Finish(s.log.Append)
@@ -208,12 +234,26 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	}
 }
 
+// done is a context that has ended.
+var done = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
 // Close ends a server that Run is not called for.
 func (s *Server) Close() error { return s.closers.closeAfter(nil) }
 
-// drain ends the loops. It is quick when ctx ends.
-func (s *Server) drain(ctx context.Context) {
+// drain ends the loops. It is quick when ctx ends. false: there is nothing to do, because another process has taken over.
+func (s *Server) drain(ctx context.Context) bool {
 	s.draining.Store(true)
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	select {
+	case <-s.left:
+		return false
+	default:
+	}
 	if delay := time.Duration(s.delayNs.Load()); delay > 0 {
 		s.config.Log.Info("not ready: the drain begins later", "delay", delay)
 		select {
@@ -229,4 +269,5 @@ func (s *Server) drain(ctx context.Context) {
 	if ctx.Err() != nil {
 		s.config.Log.Warn("drain limit reached: remaining connections were closed; raise drain to give clients more time")
 	}
+	return true
 }

@@ -12,18 +12,20 @@ import (
 	"peal/loop"
 	"peal/server/app"
 	"peal/server/ban"
+	"peal/server/cluster"
 	"peal/server/control"
 	"peal/server/engine"
 	"peal/server/log"
 	"peal/server/revoke"
 	"peal/server/upgrade"
+	"peal/server/webhook"
 )
 
 // TakeOver builds the server that goes on for the one at the other end of the link: its
 // listeners, its log and its connections are this one's when it returns. Run must follow at once. After an
 // error the other server goes on, unless its commit had come.
 func TakeOver(ctx context.Context, c Config, l *upgrade.Link) (*Server, error) {
-	t := &taking{ctx: ctx, builder: &builder{c: c}}
+	t := &taking{ctx: ctx, builder: &builder{c: c}, streams: streams{}}
 	err := upgrade.Accept(ctx, l, t)
 	closeAll(t.passed) // the server has copies
 	if t.Server == nil {
@@ -46,11 +48,10 @@ type taking struct {
 	restored chan error // of Prepare or CatchUp, which read entries
 	paused   log.Handover
 	names    carriers
+	streams  streams
 	rests    map[int]rests
-	stays    map[string]int
 	passed   []int // listeners
 	serving  bool  // openListeners is done
-	lost     int   // connections that this process cannot go on with
 }
 
 // entryStream passes entries on to an engine that asks for them.
@@ -150,43 +151,62 @@ func closeAll(descriptors []int) {
 func (t *taking) Take(p upgrade.Part) error {
 	switch p.Room {
 	case roomHub:
-		return take(p, t.hub.Import)
+		return take(t, p, t.hub.Import)
 	case roomEntries:
-		return take(p, t.takeEntries)
+		return take(t, p, t.takeEntries)
 	case roomOffered:
 		return t.finishEntries(nil)
 	case roomPaused:
-		return take(p, t.takePaused)
+		return take(t, p, t.takePaused)
 	case roomCaughtUp:
 		if err := t.finishEntries(nil); err != nil {
 			return err
 		}
 		return t.open()
 	case roomIdempotency:
-		return take(p, t.keys.Import)
+		return take(t, p, t.keys.Import)
 	case roomBans:
-		return take(p, func(p *ban.Part) error { t.bans.Import(p); return nil })
+		return take(t, p, func(p *ban.Part) error { t.bans.Import(p); return nil })
 	case roomRevocations:
-		return take(p, func(p *revoke.Part) error { t.revoked.Import(p); return nil })
+		return take(t, p, func(p *revoke.Part) error { t.revoked.Import(p); return nil })
 	case roomControl:
-		return take(p, func(h *control.Handover) error { t.orders.Import(*h); return nil })
+		return take(t, p, func(h *control.Handover) error { t.orders.Import(*h); return nil })
+	case roomWebhooks:
+		return take(t, p, func(p *webhook.Part) error { return t.hooks.Import(t.ctx, p) })
+	case roomPresence:
+		return take(t, p, t.presence.Import)
+	case roomMembers, roomCounts, roomNode:
+		return t.takeNode(p)
 	case roomSessions:
-		return take(p, func(s *sessions) error {
+		return take(t, p, func(s *sessions) error {
 			t.sessions.Take(s.IDs)
 			t.loops.ContinueSessions(s.Counter)
-			t.stays = s.Stays
 			return nil
 		})
 	case roomRests:
-		return take(p, func(r *rests) error { t.rests[r.Loop] = *r; return nil })
+		return take(t, p, func(r *rests) error { t.rests[r.Loop] = *r; return nil })
 	}
 	return errors.New("this version does not know it")
 }
 
+// takeNode takes what a node knows of the others.
+func (t *taking) takeNode(p upgrade.Part) error {
+	if t.cluster == nil {
+		return errors.New("the log of this process is not shared with other nodes")
+	}
+	switch p.Room {
+	case roomMembers:
+		return take(t, p, t.presence.Cluster().Import)
+	case roomCounts:
+		return take(t, p, t.counts.Import)
+	}
+	return take(t, p, func(h *cluster.Handover) error { t.cluster.Continue(*h); return nil })
+}
+
 // take decodes a part for f.
-func take[T any](p upgrade.Part, f func(*T) error) error {
+func take[T any](t *taking, p upgrade.Part, f func(*T) error) error {
 	v := new(T)
-	if err := decode(p.Data, v); err != nil {
+	if err := t.streams.of(p.Room).decode(p.Data, v); err != nil {
 		return err
 	}
 	return f(v)
@@ -214,15 +234,14 @@ func (t *taking) takePaused(h *log.Handover) error {
 	return nil
 }
 
-// open makes the server ready for connections, when the log is here.
+// open makes the server ready for connections, when the log is here. Apps come before members: those of the Pusher protocol have
+// other events.
 func (t *taking) open() error {
-	t.hooks.Begin(t.log.Head())
 	apps, err := t.c.newApps(app.Remembered(t.protection.namespaces()))
 	if err != nil {
 		return err
 	}
 	t.apps.Store(apps)
-	t.rememberApps(apps)
 	t.ring.Begin(t.log.Head())
 	if err := t.openListeners(); err != nil {
 		return err
@@ -232,26 +251,31 @@ func (t *taking) open() error {
 }
 
 // Adopt implements upgrade.New.
-func (t *taking) Adopt(b upgrade.Batch) error {
+func (t *taking) Adopt(b upgrade.Batch) (left []int, err error) {
 	var of conns
-	if err := decode(b.Data, &of); err != nil || len(of.Conns) != len(b.Descriptors) || !t.serving {
+	err = t.streams.of(roomConnections).decode(b.Data, &of)
+	if err != nil || len(of.Conns) != len(b.Descriptors) || !t.serving {
 		closeAll(b.Descriptors)
-		return errors.Join(fmt.Errorf("%d connections with %d descriptors", len(of.Conns), len(b.Descriptors)), err)
+		return nil, errors.Join(fmt.Errorf("%d connections with %d descriptors", len(of.Conns), len(b.Descriptors)), err)
 	}
 	for i := range of.Conns {
 		of.Conns[i].Socket = int32(b.Descriptors[i])
 	}
 	r := t.rests[of.Loop]
 	in := loop.Incoming{Names: t.names, Rests: r.Rests, Passed: time.Duration(monotonic() - r.Exported)}
-	taken, err := t.loops.Import(t.ctx, in, of.Conns)
-	t.lost += len(of.Conns) - taken
+	_, err = t.loops.Import(t.ctx, in, of.Conns)
 	if err != nil && !errors.Is(err, loop.ErrConn) {
-		return err
+		return nil, err
+	}
+	for i := range of.Conns {
+		if of.Conns[i].Socket < 0 {
+			left = append(left, i)
+		}
 	}
 	if err != nil {
-		t.config.Log.Warn("connections end with the old process", "connections", len(of.Conns)-taken, "reason", err)
+		t.config.Log.Warn("connections stay with the old process, and are told to come back", "connections", len(left), "reason", err)
 	}
-	return nil
+	return left, nil
 }
 
 // Prepare implements upgrade.New.
@@ -262,17 +286,23 @@ func (t *taking) Prepare(totals upgrade.Totals) error {
 	if totals.Head != t.log.Head() {
 		return fmt.Errorf("the log ends at %d here, and at %d there", t.log.Head(), totals.Head)
 	}
+	t.hooks.Begin(t.log.Head())
+	t.presence.Settle()
+	t.hub.Settle()
 	return nil
 }
 
-// Begin implements upgrade.New.
+// Begin implements upgrade.New. The loops run when it returns.
 func (t *taking) Begin() error {
 	if err := t.log.Begin(t.tails); err != nil {
 		return err
 	}
-	t.hub.Settle()
-	if err := t.openOperator(); err != nil {
-		return err
+	t.failed = t.loops.Start()
+	t.rememberApps(t.apps.Load())
+	t.continueNode()
+	if err := t.openOperator(); err != nil { // there is no way back, and clients do not need it
+		t.config.Log.Error("the admin listener is not open: restart the server when you can", "error", err)
+		return nil
 	}
 	t.operator.serve()
 	return nil

@@ -11,6 +11,7 @@ type reporter struct {
 	told    map[string]number // what it has reported last, by channel
 	again   []string          // channels of a state that are not repeated yet
 	telling bool              // a state has begun
+	compare []string          // channels that another process has told of for this node: see Import
 
 	failing sync.Mutex
 	failed  map[string]struct{} // channels of batches that were lost or refused
@@ -64,8 +65,13 @@ func (t *Table) Step(publish func(batch []*log.Entry, done func(error)) error) {
 	for name := range changed {
 		w.tell(name)
 	}
-	for _, name := range t.source.Changed(max(0, stepChanges-len(changed))) {
-		w.tell(name)
+	n := min(len(t.compare), max(0, stepChanges-len(changed)))
+	compare := t.compare[:n]
+	t.compare = t.compare[n:]
+	for _, name := range append(compare, t.source.Changed(max(0, stepChanges-len(changed)-n))...) {
+		if !t.isTold(name) { // a hand-over, or what has gone and come, changes nothing
+			w.tell(name)
+		}
 	}
 	if t.telling {
 		n := min(stepState, len(t.again))

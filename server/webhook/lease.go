@@ -33,7 +33,11 @@ type duty struct {
 const observing = ""
 
 // Run delivers and observes until ctx ends, as far as this node holds the leases.
-func (h *Hooks) Run(ctx context.Context) {
+func (h *Hooks) Run(ctx context.Context) { h.RunUntil(ctx, ctx) }
+
+// RunUntil is Run that finishes requests which are under way when soft ends, as long as ctx does not. It may be called
+// again when it has returned.
+func (h *Hooks) RunUntil(ctx, soft context.Context) {
 	tick := time.NewTicker(min(100*time.Millisecond, h.config.Every))
 	defer tick.Stop()
 	duties := map[string]*duty{}
@@ -49,7 +53,12 @@ func (h *Hooks) Run(ctx context.Context) {
 			h.config.Changed(mostTouched)
 		}
 		select {
-		case <-ctx.Done():
+		case <-soft.Done():
+			for _, k := range duties {
+				if k.done != nil {
+					k.leave()
+				}
+			}
 			for _, k := range duties {
 				if k.done != nil {
 					<-k.done
