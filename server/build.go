@@ -1,7 +1,6 @@
 package server
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -47,6 +46,7 @@ type builder struct {
 	policy      *auth.Policy
 	encoder     *dialect.Encoder
 	streams     *xhr.Sessions
+	listeners   []int // for clients, open and not yet the loops'
 }
 
 // step is a part of the work. After one with a name, something is left to close if a later
@@ -127,9 +127,13 @@ func (b *builder) openSecurity() (err error) {
 	return err
 }
 
-func (b *builder) openOperator() (err error) {
-	b.operator, err = b.listenAdmin(b.permissions)
-	return err
+func (b *builder) openOperator() error {
+	if err := b.bindAdmin(b.permissions); err != nil {
+		return err
+	}
+	b.operator = b.newOperator()
+	b.operator.accept()
+	return nil
 }
 
 func (b *builder) openLog() (err error) {
@@ -270,12 +274,24 @@ func (b *builder) deps() httpapi.Deps {
 	return deps
 }
 
-// openListeners opens them, and gives them to the loops.
-func (b *builder) openListeners() error {
-	listeners, err := b.listen(b.permissions)
-	if err != nil {
+// bindListeners opens them. They are closed at the end, unless the loops get them.
+func (b *builder) bindListeners() (err error) {
+	if b.listeners, err = b.listen(b.permissions); err != nil {
 		return err
 	}
+	b.closers.add("close the listeners", func() error { closeAll(b.listeners); return nil })
+	return nil
+}
+
+// openListeners gives them to the loops, if they are open, or opens them first.
+func (b *builder) openListeners() error {
+	if b.listeners == nil {
+		if err := b.bindListeners(); err != nil {
+			return err
+		}
+	}
+	listeners := b.listeners
+	b.listeners = nil
 	parts := loop.Parts{
 		Listeners: listeners,
 		Inherited: len(b.c.Inherit) + len(b.c.InheritPlain), // see listen
@@ -299,12 +315,9 @@ func (b *builder) openListeners() error {
 func (b *builder) openRedirect() error {
 	b.warnIfPublic()
 	b.enter()
-	redirect, err := b.listenRedirect()
-	if err != nil {
-		return fmt.Errorf("http-redirect: %w", err)
+	if err := b.bindRedirect(); err != nil {
+		return err
 	}
-	if redirect != nil {
-		b.closers.add("close the listener that redirects to https", redirect.Close)
-	}
+	b.serveRedirect()
 	return nil
 }

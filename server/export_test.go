@@ -22,6 +22,9 @@ var Policy = policy
 // Build is New, with a function that is called behind each step.
 var Build = build
 
+// NewGate is newGate.
+var NewGate = newGate
+
 // WithLog has the server open that engine, whatever c names.
 func WithLog(c Config, open func() (log.Engine, error)) Config {
 	c.open = open

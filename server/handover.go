@@ -195,7 +195,7 @@ func (s *Server) Upgrade(ctx context.Context, l *upgrade.Link, limits upgrade.Li
 	if m.Data, err = encode(first{h.offered}); err == nil {
 		descriptors := make([]int, len(s.doors))
 		for i, d := range s.doors {
-			m.Listeners, descriptors[i] = append(m.Listeners, upgrade.Listener{Purpose: d.purpose, Address: d.address}), d.fd
+			m.Listeners, descriptors[i] = append(m.Listeners, d.Listener), d.fd
 		}
 		o, err = upgrade.Offer(ctx, l, m, descriptors, h, limits)
 	}
@@ -251,6 +251,7 @@ func (h *handing) Retained(ctx context.Context, to func(upgrade.Part) error) err
 
 // Freeze implements upgrade.Old.
 func (h *handing) Freeze(ctx context.Context) (head uint64, err error) {
+	h.server.shutGates()
 	if err := h.server.loops.Freeze(ctx); err != nil {
 		return 0, err
 	}
@@ -403,6 +404,7 @@ const stayRefused = "not understood by the new process"
 func (h *handing) Thaw() {
 	h.log.Resume()
 	h.server.loops.Thaw()
+	h.server.reopenGates()
 }
 
 // Leave implements upgrade.Old.

@@ -9,11 +9,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +19,7 @@ import (
 	"peal/loop"
 	"peal/server/admin"
 	"peal/server/auth"
+	"peal/server/upgrade"
 )
 
 // listen opens all listeners, or none, and tells the layer of TLS which are its own.
@@ -33,8 +32,8 @@ func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
 		}
 	}()
 	var inherited []net.Addr
-	serve := func(fd int, at net.Addr, plain bool) {
-		s.doors = append(s.doors, newDoor(fd, at, plain))
+	serve := func(fd int, at net.Addr, plain bool, configured string) {
+		s.doors = append(s.doors, newDoor(fd, at, plain, configured))
 		secure := s.encryption.layer != nil && !plain && at != nil && at.Network() == "tcp"
 		if secure {
 			s.encryption.layer.Serve(fd)
@@ -57,7 +56,7 @@ func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
 		if at != nil {
 			inherited = append(inherited, at)
 		}
-		serve(own, at, i >= len(s.config.Inherit) || slices.ContainsFunc(plain, func(a address) bool { return isAmong(a, []net.Addr{at}) }))
+		serve(own, at, i >= len(s.config.Inherit) || slices.ContainsFunc(plain, func(a address) bool { return isAmong(a, []net.Addr{at}) }), s.handed.original(fd))
 	}
 	from := len(s.endpoints)
 	addresses := s.config.addresses()
@@ -65,7 +64,11 @@ func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
 		if isAmong(a, inherited) {
 			continue
 		}
-		ln, err := listenOn(a, p, slices.Concat(s.addrs, inherited, s.adminAddrs))
+		purpose := doorClients
+		if i >= len(addresses) {
+			purpose = doorPlain
+		}
+		ln, err := s.bind(purpose, a, p, slices.Concat(s.addrs, inherited, s.adminAddrs))
 		if a.missing(err) {
 			continue
 		}
@@ -79,7 +82,7 @@ func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
 		}
 		fds = append(fds, fd)
 		s.addrs = append(s.addrs, bound)
-		serve(fd, bound, i >= len(addresses))
+		serve(fd, bound, purpose == doorPlain, a.text)
 	}
 	s.addrs = append(s.addrs, inherited...)
 	s.endpoints = slices.Concat(s.endpoints[from:], s.endpoints[:from])
@@ -112,35 +115,93 @@ func (o *operator) serve() {
 		return
 	}
 	o.startup.Done(o.server)
-	o.server.closers.add("close the admin listener", func() error {
-		select {
-		case <-o.server.left: // who has asked for it is answered
-			ctx, cancel := context.WithTimeout(context.Background(), adminEnd)
-			defer cancel()
-			if o.http.Shutdown(ctx) == nil {
-				return nil
-			}
-		default:
-		}
-		return o.http.Close()
-	})
+	o.server.closers.add("close the admin listener", func() error { return o.server.endHTTP(o.http, o.server.adminListeners, adminEnd) })
 }
+
+// endHTTP closes a server of package http. If another process has taken over, the requests
+// that are under way are answered first, within the limit: one of them may have asked for it. Shutdown would
+// drop those that are being read.
+func (s *Server) endHTTP(h *http.Server, gates []*gate, limit time.Duration) error {
+	select {
+	case <-s.left:
+		over := time.After(limit)
+		for open := true; open; {
+			open = slices.ContainsFunc(gates, func(g *gate) bool { return g.Open() > 0 })
+			select {
+			case <-over:
+				open = false
+			case <-time.After(endPoll):
+			}
+		}
+	default:
+	}
+	return h.Close()
+}
+
+// endPoll is how often endHTTP looks.
+const endPoll = 5 * time.Millisecond
 
 // adminEnd is how long the operator's requests may take when another process has taken over.
 const adminEnd = 5 * time.Second
 
-// listenAdmin opens the operator's listener, which says how far the start is until serve;
-// nil without Config.Admin.
-func (s *Server) listenAdmin(p loop.Permissions) (*operator, error) {
-	listeners, err := s.adminListeners(p)
-	if err != nil {
-		for _, ln := range listeners {
-			ln.Close()
-		}
-		return nil, fmt.Errorf("admin: %w", err)
+// bindAdmin opens the operator's listeners. Nothing is accepted yet.
+func (s *Server) bindAdmin(p loop.Permissions) error {
+	if err := s.bindAdminDoors(p); err != nil {
+		return fmt.Errorf("admin: %w", err)
 	}
-	if len(listeners) == 0 {
-		return nil, nil
+	return nil
+}
+
+func (s *Server) bindAdminDoors(p loop.Permissions) error {
+	add := func(ln net.Listener, configured string) error {
+		s.adminListeners = append(s.adminListeners, newGate(ln))
+		s.closers.add("close an admin listener", func() error {
+			if err := ln.Close(); !errors.Is(err, net.ErrClosed) { // by the server of HTTP
+				return err
+			}
+			return nil
+		})
+		return s.addDoor(ln, doorAdmin, configured)
+	}
+	var inherited []net.Addr
+	for _, fd := range s.config.InheritAdmin {
+		ln, err := inheritListener(fd)
+		if err != nil {
+			return err
+		}
+		if err := add(ln, s.handed.original(fd)); err != nil {
+			return err
+		}
+		inherited = append(inherited, ln.Addr())
+		if err := s.config.checkInheritedAdmin(fd, ln.Addr()); err != nil {
+			return err
+		}
+	}
+	for _, a := range s.config.adminAddresses() {
+		if isAmong(a, inherited) {
+			continue
+		}
+		ln, err := s.bind(doorAdmin, a, p, slices.Concat(s.addrs, inherited))
+		if a.missing(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := add(ln, a.text); err != nil {
+			return err
+		}
+		s.adminAddrs = append(s.adminAddrs, ln.Addr())
+	}
+	s.adminAddrs = append(s.adminAddrs, inherited...)
+	return nil
+}
+
+// newOperator makes what serves the operator's listeners, nil without any. It says how far the start is
+// until serve. Nothing is accepted before accept.
+func (s *Server) newOperator() *operator {
+	if len(s.adminListeners) == 0 {
+		return nil
 	}
 	startup := admin.NewStartup(&auth.Policy{Hosts: s.config.AdminHosts}, s.StartProgress)
 	o := &operator{server: s, startup: startup, http: &http.Server{
@@ -149,71 +210,23 @@ func (s *Server) listenAdmin(p loop.Permissions) (*operator, error) {
 		WriteTimeout:      adminTimeout,
 		ErrorLog:          log.New(operatorErrors{s.config.Log}, "", 0),
 	}}
+	s.https = append(s.https, o.http)
 	s.closers.add("close the admin listener", o.http.Close)
-	for _, ln := range listeners {
-		d, err := adminDoor(ln)
-		if err != nil {
-			return nil, fmt.Errorf("admin: %w", err)
-		}
-		s.doors = append(s.doors, d)
-		s.closers.add("close the copy of the admin listener", func() error { return unix.Close(d.fd) })
-		if store := s.encryption.admin; store != nil && ln.Addr().Network() == "tcp" {
+	return o
+}
+
+// accept serves the listeners from now on.
+func (o *operator) accept() {
+	if o == nil {
+		return
+	}
+	for _, g := range o.server.adminListeners {
+		ln := net.Listener(g)
+		if store := o.server.encryption.admin; store != nil && ln.Addr().Network() == "tcp" {
 			ln = tls.NewListener(ln, store.TLS())
 		}
 		go o.http.Serve(ln) // ends when it is closed
 	}
-	return o, nil
-}
-
-// adminListeners opens the operator's listeners. Those that it returns with an error are
-// to be closed.
-func (s *Server) adminListeners(p loop.Permissions) (all []net.Listener, err error) {
-	var inherited []net.Addr
-	for _, fd := range s.config.InheritAdmin {
-		ln, err := inheritListener(fd)
-		if err != nil {
-			return all, err
-		}
-		all = append(all, ln)
-		inherited = append(inherited, ln.Addr())
-		if err := s.config.checkInheritedAdmin(fd, ln.Addr()); err != nil {
-			return all, err
-		}
-	}
-	for _, a := range s.config.adminAddresses() {
-		if isAmong(a, inherited) {
-			continue
-		}
-		ln, err := listenOn(a, p, slices.Concat(s.addrs, inherited))
-		if a.missing(err) {
-			continue
-		}
-		if err != nil {
-			return all, err
-		}
-		all = append(all, ln)
-		s.adminAddrs = append(s.adminAddrs, ln.Addr())
-	}
-	s.adminAddrs = append(s.adminAddrs, inherited...)
-	return all, nil
-}
-
-// inheritListener is loop.Inherit for a listener of package net.
-func inheritListener(fd int) (net.Listener, error) {
-	own, err := loop.Inherit(fd)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(own), "")
-	defer f.Close() // FileListener copies it
-	ln, err := net.FileListener(f)
-	if err != nil {
-		return nil, fmt.Errorf("inherit descriptor %d: %w", fd, err)
-	}
-	if u, ok := ln.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false) // the parent process has made the file
-	}
-	return ln, nil
 }
 
 // isAmong reports whether a listener of the parent process has the address already, so
@@ -254,15 +267,24 @@ func listenOn(a address, p loop.Permissions, others []net.Addr) (net.Listener, e
 	if err == nil {
 		return ln, nil
 	}
-	if errors.Is(err, unix.EADDRINUSE) {
-		_, port, _ := net.SplitHostPort(a.text) // "" is no address's
-		for _, o := range others {
-			if at, ok := o.(*net.TCPAddr); ok && strconv.Itoa(at.Port) == port {
-				err = fmt.Errorf("this server listens on %s already, which includes it: remove one of the two, or choose another port", o)
-			}
-		}
+	if at := includes(others, a, err); at != nil {
+		err = fmt.Errorf("this server listens on %s already, which includes it: remove one of the two, or choose another port", at)
 	}
 	return nil, &listenError{a.text, err}
+}
+
+// includes is that of others which has the port of a, where err says that another listener has it.
+func includes(others []net.Addr, a address, err error) net.Addr {
+	if !errors.Is(err, unix.EADDRINUSE) {
+		return nil
+	}
+	_, port, _ := net.SplitHostPort(a.text) // "" is no address's
+	for _, o := range others {
+		if at, ok := o.(*net.TCPAddr); ok && strconv.Itoa(at.Port) == port {
+			return o
+		}
+	}
+	return nil
 }
 
 // missing reports whether err means that the machine has no IPv6 and the address is
@@ -284,44 +306,13 @@ func (e operatorErrors) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// door is a listener, for the process that goes on for this one.
-type door struct {
-	fd      int
-	purpose string
-	address string
-}
-
-// adminDoor is the door of a listener of package net, of whose descriptor it has a copy.
-func adminDoor(ln net.Listener) (d door, err error) {
-	own, ok := ln.(syscall.Conn)
-	if !ok {
-		return d, fmt.Errorf("a listener of type %T", ln)
-	}
-	raw, err := own.SyscallConn()
-	if err != nil {
-		return d, err
-	}
-	d = door{purpose: doorAdmin, address: ln.Addr().String()}
-	if e := raw.Control(func(fd uintptr) { d.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 3) }); e != nil {
-		return d, e
-	}
-	return d, err
-}
-
-// What a door is for.
-const (
-	doorClients = "clients"
-	doorPlain   = "plain"
-	doorAdmin   = "admin"
-)
-
-func newDoor(fd int, at net.Addr, plain bool) door {
-	d := door{fd: fd, purpose: doorClients}
+func newDoor(fd int, at net.Addr, plain bool, configured string) door {
+	d := door{fd, upgrade.Listener{Purpose: doorClients, Configured: configured}}
 	if plain {
-		d.purpose = doorPlain
+		d.Purpose = doorPlain
 	}
 	if at != nil {
-		d.address = at.String()
+		d.Address = at.String()
 	}
 	return d
 }

@@ -50,6 +50,8 @@ func (s *Server) HubStats() hub.Stats { return s.hub.Stats() }
 
 // FrontStats is what was counted about requests, on the loops and beside them.
 func (s *Server) FrontStats(ctx context.Context) (tally.Stats, error) {
+	ctx, cancel := s.untilLeft(ctx)
+	defer cancel()
 	each := make([]tally.Stats, len(s.fronts))
 	if err := s.loops.Each(ctx, func(i int) { each[i] = s.fronts[i].Stats() }); err != nil {
 		return tally.Stats{}, err // a loop may write its own later
@@ -85,7 +87,11 @@ func (s *Server) IdempotencyKeys() (remembered int, evicted uint64) {
 func (s *Server) KeyUses() []apikey.Use { return s.backends.Load().Uses() }
 
 // LoopStats asks the loops for their counters.
-func (s *Server) LoopStats(ctx context.Context) ([]loop.Stats, error) { return s.loops.Stats(ctx) }
+func (s *Server) LoopStats(ctx context.Context) ([]loop.Stats, error) {
+	ctx, cancel := s.untilLeft(ctx)
+	defer cancel()
+	return s.loops.Stats(ctx)
+}
 
 // Ready reports whether new clients are welcome.
 func (s *Server) Ready() bool { return !s.draining.Load() }

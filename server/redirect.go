@@ -1,6 +1,8 @@
 package server
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,27 +20,38 @@ const (
 	redirectConnections = 256 // at a time; further ones wait in the kernel's backlog
 	redirectTimeout     = 5 * time.Second
 	redirectHead        = 8 << 10
+	redirectEnd         = time.Second // for requests that are under way when another process has taken over
 )
 
-// listenRedirect serves Config.HTTPRedirect; nil without it.
-func (s *Server) listenRedirect() (*http.Server, error) {
-	var listeners []net.Listener
+// bindRedirect opens the listeners of Config.HTTPRedirect. Nothing is accepted before serveRedirect.
+func (s *Server) bindRedirect() error {
 	for _, a := range s.config.redirectAddresses() {
-		ln, err := listenOn(a, loop.Permissions{}, s.addrs)
+		ln, err := s.bind(doorRedirect, a, loop.Permissions{}, s.addrs)
 		if a.missing(err) {
 			continue
 		}
-		if err != nil {
-			for _, ln := range listeners {
-				ln.Close()
-			}
-			return nil, err
+		if err == nil {
+			s.closers.add("close the listener that redirects to https", func() error {
+				if err := ln.Close(); !errors.Is(err, net.ErrClosed) { // by the server of HTTP
+					return err
+				}
+				return nil
+			})
+			s.redirectListeners = append(s.redirectListeners, newGate(ln))
+			s.redirectAddrs = append(s.redirectAddrs, ln.Addr())
+			err = s.addDoor(ln, doorRedirect, a.text)
 		}
-		listeners = append(listeners, ln)
-		s.redirectAddrs = append(s.redirectAddrs, ln.Addr())
+		if err != nil {
+			return fmt.Errorf("http-redirect: %w", err)
+		}
 	}
-	if len(listeners) == 0 {
-		return nil, nil
+	return nil
+}
+
+// serveRedirect serves Config.HTTPRedirect until the end.
+func (s *Server) serveRedirect() {
+	if len(s.redirectListeners) == 0 {
+		return
 	}
 	to := &redirect{port: s.securePort(), has: s.encryption.certificates.Has}
 	server := &http.Server{
@@ -51,10 +64,11 @@ func (s *Server) listenRedirect() (*http.Server, error) {
 	}
 	server.SetKeepAlivesEnabled(false)
 	room := make(chan struct{}, redirectConnections)
-	for _, ln := range listeners {
+	for _, ln := range s.redirectListeners {
 		go server.Serve(&limitedListener{ln, room}) // ends when it is closed
 	}
-	return server, nil
+	s.https = append(s.https, server)
+	s.closers.add("close the server that redirects to https", func() error { return s.endHTTP(server, s.redirectListeners, redirectEnd) })
 }
 
 // RedirectAddrs are the addresses of Config.HTTPRedirect as they are, none without.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync"
@@ -51,26 +52,31 @@ type Server struct {
 	endpoints     []Endpoint // of addrs
 	encryption    encryption
 	redirectAddrs []net.Addr
-	log           log.Engine
-	cluster       *cluster.Cluster // nil if the log is this server's own
-	partings      *partings        // likewise
-	loops         *loop.Group
-	hub           *hub.Hub
-	presence      *presence.Table
-	counts        *counts.Table // nil if the log is this server's own
-	bans          *ban.Table
-	orders        *control.Control
-	sessions      *session.IDs
-	revoked       *revoke.Table
-	dismisser     *dismisser
-	dialects      *dialect.Table
-	tops          tops
-	freshness     *freshness // nil without other nodes
-	keys          *idempotency.Table
-	access        *logging.Access // nil without Config.AccessLog
-	workers       *workers.Pool
-	verifiers     *workers.Pool // of tokens
-	tokens        *token.Verifier
+
+	adminListeners, redirectListeners []*gate
+	https                             []*http.Server // which serve them
+	handed                            handed         // listeners of the process that this one goes on for
+
+	log       log.Engine
+	cluster   *cluster.Cluster // nil if the log is this server's own
+	partings  *partings        // likewise
+	loops     *loop.Group
+	hub       *hub.Hub
+	presence  *presence.Table
+	counts    *counts.Table // nil if the log is this server's own
+	bans      *ban.Table
+	orders    *control.Control
+	sessions  *session.IDs
+	revoked   *revoke.Table
+	dismisser *dismisser
+	dialects  *dialect.Table
+	tops      tops
+	freshness *freshness // nil without other nodes
+	keys      *idempotency.Table
+	access    *logging.Access // nil without Config.AccessLog
+	workers   *workers.Pool
+	verifiers *workers.Pool // of tokens
+	tokens    *token.Verifier
 
 	publisherTokens, subscriberTokens *token.Verifier // of the Mercure protocol
 	subscriptions                     *subscription.Table
@@ -225,6 +231,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 				}
 			})
 		case <-s.left:
+			for _, h := range s.https {
+				h.SetKeepAlivesEnabled(false) // the next request of its client goes to the new process
+			}
 			s.part()
 			return nil
 		case <-drained:

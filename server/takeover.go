@@ -106,15 +106,9 @@ func (t *taking) Accept(m upgrade.Manifest, listeners []int) (err error) {
 	}
 	c := t.c
 	t.passed = listeners
-	for i, l := range m.Listeners {
-		switch l.Purpose {
-		case doorClients:
-			c.Inherit = append(c.Inherit, listeners[i])
-		case doorPlain:
-			c.InheritPlain = append(c.InheritPlain, listeners[i])
-		case doorAdmin:
-			c.InheritAdmin = append(c.InheritAdmin, listeners[i])
-		}
+	doors := newHanded(m.Listeners, listeners)
+	if err := doors.keep(&c); err != nil {
+		return err
 	}
 	c.succeeds = &f.Log
 	b, err := newBuilder(c)
@@ -122,7 +116,8 @@ func (t *taking) Accept(m upgrade.Manifest, listeners []int) (err error) {
 		return err
 	}
 	t.builder = b
-	for _, step := range []func() error{t.openSecurity, t.openLog, t.openLoops, t.openTables, t.openAccessLog, t.openWorkers, t.openVerifiers, t.openFronts} {
+	t.handed = doors
+	for _, step := range []func() error{t.openSecurity, t.bindAdminListener, t.openLog, t.openLoops, t.openTables, t.openAccessLog, t.openWorkers, t.openVerifiers, t.openFronts, t.bindListeners, t.bindRedirect} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -140,6 +135,8 @@ func (t *taking) Accept(m upgrade.Manifest, listeners []int) (err error) {
 	t.beginEntries(func(b log.Batches) error { return t.log.Prepare(b, restore) })
 	return nil
 }
+
+func (t *taking) bindAdminListener() error { return t.bindAdmin(t.permissions) }
 
 func closeAll(descriptors []int) {
 	for _, fd := range descriptors {
@@ -300,10 +297,9 @@ func (t *taking) Begin() error {
 	t.failed = t.loops.Start()
 	t.rememberApps(t.apps.Load())
 	t.continueNode()
-	if err := t.openOperator(); err != nil { // there is no way back, and clients do not need it
-		t.config.Log.Error("the admin listener is not open: restart the server when you can", "error", err)
-		return nil
-	}
+	t.operator = t.newOperator()
 	t.operator.serve()
+	t.operator.accept()
+	t.serveRedirect()
 	return nil
 }

@@ -55,6 +55,9 @@ type Source interface {
 	// nothing was, in words without secrets.
 	Reread(ctx context.Context) (done string, err error)
 
+	// HandedOver reports whether another process serves in place of this one, which ends.
+	HandedOver() bool
+
 	// Succeed has another process go on for this one. It returns what was done, or why
 	// nothing was, in words without secrets.
 	Succeed(ctx context.Context) (done string, err error)
@@ -87,7 +90,7 @@ func newMux(s Source, k csrfKey) *http.ServeMux {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), scrapeLimit)
 		defer cancel()
-		if _, err := s.LoopStats(ctx); err != nil {
+		if _, err := s.LoopStats(ctx); err != nil && !s.HandedOver() {
 			http.Error(w, "an event loop does not respond", http.StatusServiceUnavailable)
 			return
 		}

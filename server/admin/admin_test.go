@@ -98,6 +98,7 @@ func (s *source) LogFailing() bool                        { return true }
 func (s *source) StartProgress() admin.Start              { return admin.Start{Read: 40, Known: 41} }
 func (s *source) LostLines() uint64                       { return 6 }
 func (s *source) LostAccessLines() uint64                 { return 7 }
+func (s *source) HandedOver() bool                        { return false }
 func (s *source) Succeed(context.Context) (string, error) { return "", errors.New("no successor") }
 func (s *source) Reread(context.Context) (string, error) {
 	if s.ready {

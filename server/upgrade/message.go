@@ -16,8 +16,9 @@ type Manifest struct {
 
 // Listener is one that the old process listens on.
 type Listener struct {
-	Purpose string // "clients", "plain", "admin", "redirect"
-	Address string
+	Purpose    string // "clients", "plain", "admin", "redirect"
+	Address    string // where it listens
+	Configured string // as the configuration has it: an address, or a descriptor as in "inherit 3"
 }
 
 // Part is a piece of what one room of the old process hands over.
