@@ -13,6 +13,7 @@ import (
 	"peal/server/control"
 	"peal/server/log"
 	"peal/server/memory"
+	"peal/server/upgrade"
 	"peal/server/webhook"
 )
 
@@ -107,4 +108,47 @@ func Namespaces(s log.State) []string { return s.(states).apps.namespaces() }
 // NewStates is what the log keeps beyond its entries.
 func NewStates(orders *control.Control, hooks *webhook.Hooks) log.State {
 	return states{orders, hooks, &protection{}}
+}
+
+// TakeOverAt is TakeOver that calls at before each step, and fails with its error; nil for no steps.
+func TakeOverAt(ctx context.Context, c Config, l *upgrade.Link, at func(step string) error) (*Server, error) {
+	if at == nil {
+		return TakeOver(ctx, c, l)
+	}
+	return takeOver(ctx, c, l, func(t *taking) upgrade.New { return stepping{t, at} })
+}
+
+type stepping struct {
+	*taking
+	at func(step string) error
+}
+
+func (s stepping) Accept(m upgrade.Manifest, listeners []int) error {
+	if err := s.at("accept"); err != nil {
+		closeAll(listeners)
+		return err
+	}
+	return s.taking.Accept(m, listeners)
+}
+
+func (s stepping) Take(p upgrade.Part) error {
+	if err := s.at(p.Room); err != nil {
+		return err
+	}
+	return s.taking.Take(p)
+}
+
+func (s stepping) Adopt(b upgrade.Batch) ([]int, error) {
+	if err := s.at("adopt"); err != nil {
+		closeAll(b.Descriptors)
+		return nil, err
+	}
+	return s.taking.Adopt(b)
+}
+
+func (s stepping) Prepare(t upgrade.Totals) error {
+	if err := s.taking.Prepare(t); err != nil {
+		return err
+	}
+	return s.at("prepare")
 }

@@ -25,8 +25,13 @@ import (
 // listeners, its log and its connections are this one's when it returns. Run must follow at once. After an
 // error the other server goes on, unless its commit had come.
 func TakeOver(ctx context.Context, c Config, l *upgrade.Link) (*Server, error) {
+	return takeOver(ctx, c, l, func(t *taking) upgrade.New { return t })
+}
+
+// takeOver is TakeOver, with something between the link and the server.
+func takeOver(ctx context.Context, c Config, l *upgrade.Link, through func(*taking) upgrade.New) (*Server, error) {
 	t := &taking{ctx: ctx, builder: &builder{c: c}, streams: streams{}}
-	err := upgrade.Accept(ctx, l, t)
+	err := upgrade.Accept(ctx, l, through(t))
 	closeAll(t.passed) // the server has copies
 	if t.Server == nil {
 		return nil, err

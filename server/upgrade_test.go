@@ -40,8 +40,12 @@ func live(t *testing.T, s *server.Server) *life {
 	return l
 }
 
-// handOver has another server, with configuration c, go on for l.
-func (l *life) handOver(t *testing.T, c server.Config) *life {
+// patient are the limits of an upgrade that has all the time that it needs.
+var patient = upgrade.Limits{Ready: time.Minute, Frozen: time.Minute, Begun: time.Minute}
+
+// offer has another server, with configuration c, try to go on for l. at is called at each step of the new server,
+// which fails there if it returns an error; nil for none.
+func (l *life) offer(t *testing.T, c server.Config, at func(step string) error) (o upgrade.Outcome, next *server.Server, oldErr, newErr error) {
 	t.Helper()
 	old, end, err := upgrade.Pair()
 	if err != nil {
@@ -52,30 +56,44 @@ func (l *life) handOver(t *testing.T, c server.Config) *life {
 	if err != nil {
 		t.Fatal(err)
 	}
-	type result struct {
-		*server.Server
-		error
-	}
-	taken := make(chan result, 1)
+	taken := make(chan struct{})
 	go func() {
+		defer close(taken)
 		defer link.Close()
-		s, err := server.TakeOver(context.Background(), c, link)
-		taken <- result{s, err}
+		next, newErr = server.TakeOverAt(context.Background(), c, link, at)
 	}()
-	o, err := l.Upgrade(t.Context(), old, upgrade.Limits{Ready: time.Minute, Frozen: time.Minute, Begun: time.Minute})
+	o, oldErr = l.Upgrade(t.Context(), old, patient)
 	old.Close()
-	r := <-taken
-	if err != nil || r.error != nil || !o.Committed {
-		t.Fatalf("%+v, old: %v, new: %v", o, err, r.error)
+	<-taken
+	return o, next, oldErr, newErr
+}
+
+// handOver has another server, with configuration c, go on for l.
+func (l *life) handOver(t *testing.T, c server.Config) *life {
+	t.Helper()
+	_, next := l.pass(t, c)
+	l.mustEnd(t)
+	return next
+}
+
+// pass is handOver that does not wait for the end of l.
+func (l *life) pass(t *testing.T, c server.Config) (upgrade.Outcome, *life) {
+	t.Helper()
+	o, next, oldErr, newErr := l.offer(t, c, nil)
+	if oldErr != nil || newErr != nil || !o.Committed {
+		t.Fatalf("%+v, old: %v, new: %v", o, oldErr, newErr)
 	}
+	return o, live(t, next)
+}
+
+func (l *life) mustEnd(t *testing.T) {
+	t.Helper()
 	select {
 	case err := <-l.ended:
 		l.ended <- err
 	case <-time.After(time.Minute):
 		t.Fatal("the old server does not end")
 	}
-	t.Logf("%d connections, frozen for %v", o.Connections, o.Frozen)
-	return live(t, r.Server)
 }
 
 // follower is an event stream that is read line by line.
