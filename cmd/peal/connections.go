@@ -41,9 +41,7 @@ lacks at most so many messages.`,
 		},
 	}
 	f := c.Flags()
-	o.trusted = trustFlags(f).proving(f)
-	f.StringVar(&o.url, "url", topURL, "URL of the admin listener; https:// if it has --admin-tls-cert")
-	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "how long one response may take")
+	o.from = adminFlags(f, "connections", "/connections", true, 10*time.Second, "how long one response may take")
 	f.StringVar(&o.channel, "channel", "", "only those subscribed to this channel")
 	f.StringVar(&o.user, "user", "", "only those of the client of this name")
 	f.StringVar(&o.address, "address", "", "only those of this IP address or network; unix for Unix sockets")
@@ -54,24 +52,19 @@ lacks at most so many messages.`,
 }
 
 type connectionsOptions struct {
-	url, channel, user, address, session string
-	behind, json                         bool
-	most                                 int
-	timeout                              time.Duration
-	trusted                              *trust
+	from                            *adminListener
+	channel, user, address, session string
+	behind, json                    bool
+	most                            int
 }
 
 func connections(ctx context.Context, o *connectionsOptions, out io.Writer) error {
-	base, err := adminBase("connections", o.url)
-	if err != nil {
-		return err
-	}
 	if o.session != "" {
 		if o.channel != "" || o.user != "" || o.address != "" || o.behind {
 			return usageError{errors.New("connections: give a session, or --channel, --user, --address and --behind, but not both")}
 		}
 		var v map[string]any
-		text, err := inspected(ctx, "connections", base+"/connections/"+url.PathEscape(o.session), o.timeout, o.trusted, &v)
+		text, err := o.from.read(ctx, "/connections/"+url.PathEscape(o.session), &v)
 		if err != nil {
 			return goneText(o.session, err)
 		}
@@ -96,7 +89,7 @@ func connections(ctx context.Context, o *connectionsOptions, out io.Writer) erro
 			q.Set("behind", "1")
 		}
 		var page inspect.Page
-		if _, err := inspected(ctx, "connections", base+"/connections?"+q.Encode(), o.timeout, o.trusted, &page); err != nil {
+		if _, err := o.from.read(ctx, "/connections?"+q.Encode(), &page); err != nil {
 			return err
 		}
 		for i := range page.Connections {
@@ -140,9 +133,9 @@ func printConnection(out, t io.Writer, c *inspect.Connection, asJSON bool) error
 
 // goneText says how a connection has ended, if that is what the response says.
 func goneText(session string, err error) error {
-	_, body, _ := strings.Cut(err.Error(), ": {")
+	var r *adminRefusal
 	var gone inspect.Gone
-	if json.Unmarshal([]byte("{"+body), &gone) != nil || gone.Session == "" {
+	if !errors.As(err, &r) || json.Unmarshal([]byte(r.body), &gone) != nil || gone.Session == "" {
 		return err
 	}
 	if gone.End == nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net/http"
 	"time"
 
@@ -9,9 +8,7 @@ import (
 )
 
 func newReload() *cobra.Command {
-	var url string
-	var timeout time.Duration
-	var trusted *trust
+	var a *adminListener
 	c := &cobra.Command{
 		Use:   "reload",
 		Short: "Have a running server read its configuration again",
@@ -22,14 +19,9 @@ new configuration is wrong, all of the old one stays, the fault is printed, and 
 is 1. The signal SIGHUP does the same, and writes the result to the log.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(c.Context(), timeout)
-			defer cancel()
-			return askAdmin(ctx, "reload", http.MethodPost, url, trusted, c.OutOrStdout())
+			return a.print(c.Context(), http.MethodPost, c.OutOrStdout())
 		},
 	}
-	f := c.Flags()
-	trusted = trustFlags(f).proving(f)
-	f.StringVar(&url, "url", "http://127.0.0.1:8081/reload", "URL of the admin listener; https:// if it has --admin-tls-cert")
-	f.DurationVar(&timeout, "timeout", 10*time.Second, "how long the response may take")
+	a = adminFlags(c.Flags(), "reload", "/reload", false, 10*time.Second, "how long the response may take")
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,10 +19,8 @@ import (
 )
 
 func newStatus() *cobra.Command {
-	var url string
-	var timeout time.Duration
 	var asJSON bool
-	var trusted *trust
+	var a *adminListener
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show the nodes of a running server's log, and how far each has read",
@@ -34,33 +33,29 @@ not read, and BEHIND how long it had not read everything, as of its last heartbe
 it sent. The exit code is 1 if a node is stale, or if the log cannot be written.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(c.Context(), timeout)
-			defer cancel()
-			return status(ctx, url, trusted, asJSON, c.OutOrStdout())
+			return status(c.Context(), a, asJSON, c.OutOrStdout())
 		},
 	}
 	f := c.Flags()
-	trusted = trustFlags(f).proving(f)
-	f.StringVar(&url, "url", "http://127.0.0.1:8081/cluster", "URL of the admin listener; https:// if it has --admin-tls-cert")
-	f.DurationVar(&timeout, "timeout", 5*time.Second, "how long the response may take")
+	a = adminFlags(f, "status", "/cluster", false, 5*time.Second, "how long one response may take")
 	f.BoolVar(&asJSON, "json", false, "print the status as JSON")
 	return c
 }
 
-func status(ctx context.Context, url string, trusted *trust, asJSON bool, stdout io.Writer) error {
-	text, err := readAdmin(ctx, "status", http.MethodGet, url, trusted)
+func status(ctx context.Context, a *adminListener, asJSON bool, stdout io.Writer) error {
+	text, err := a.do(ctx, http.MethodGet, "")
 	if err != nil {
 		return err
 	}
 	var s cluster.Status
 	if err := json.Unmarshal([]byte(text), &s); err != nil || len(s.Nodes) == 0 {
-		return fmt.Errorf("status: the response of %s is not a status: give the URL of the admin listener with /cluster", url)
+		return errors.New("status: the response is not a status: give the address of peal serve --admin")
 	}
 	if asJSON {
 		fmt.Fprintln(stdout, text)
 	} else {
 		printStatus(stdout, &s)
-		printLive(ctx, url, trusted, stdout)
+		printLive(ctx, a, stdout)
 	}
 	var faults []string
 	for _, n := range s.Nodes {
@@ -78,13 +73,12 @@ func status(ctx context.Context, url string, trusted *trust, asJSON bool, stdout
 }
 
 // printLive prints what the node that was asked does; nothing for a server that does not tell.
-func printLive(ctx context.Context, url string, trusted *trust, w io.Writer) {
-	base, ok := strings.CutSuffix(url, "/cluster")
+func printLive(ctx context.Context, a *adminListener, w io.Writer) {
 	var v inspect.Live
-	if !ok {
+	if a.path != "/cluster" {
 		return
 	}
-	text, err := readAdmin(ctx, "status", http.MethodGet, base+"/live", trusted)
+	text, err := a.ask(ctx, http.MethodGet, "/live")
 	if err != nil || json.Unmarshal([]byte(text), &v) != nil || v.Started == 0 {
 		return
 	}
@@ -105,7 +99,7 @@ func printStatus(w io.Writer, s *cluster.Status) {
 		fmt.Fprintf(w, " of %d known, read %s ago\n", l.Known, ms(l.Behind))
 		fmt.Fprintf(w, "since    the start of this node: %d reconnects, %d epochs, %d losses, %d entries skipped", l.Reconnects, l.Epochs, l.Lost, l.Skipped+s.Skipped)
 	}
-	fmt.Fprintf(w, "\nstate    %s\n\n", cmp.Or(l.Failing, "can be written"))
+	fmt.Fprintf(w, "\nstate    %s\n\n", plain(cmp.Or(l.Failing, "can be written"), 300))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tID\tVERSION\tSTATE\tCONNECTIONS\tHEAD\tLAG\tBEHIND\tHEARD\tUP\t")
 	for _, n := range s.Nodes {
@@ -115,10 +109,10 @@ func printStatus(w io.Writer, s *cluster.Status) {
 		}
 		up := time.Since(time.UnixMilli(n.Started)).Round(time.Second)
 		if n.State == cluster.Left.String() || n.State == cluster.Dead.String() {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t-\t%d\t-\t-\t%s\t-\t\n", n.Name, n.ID, n.Version, n.State, n.Head, ms(n.Heard))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t-\t%d\t-\t-\t%s\t-\t\n", plain(n.Name, 60), n.ID, plain(n.Version, 30), n.State, n.Head, ms(n.Heard))
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", n.Name, cmp.Or(n.ID, "-"), n.Version, n.State, n.Connections, n.Head, n.Lag, ms(n.Behind), ms(n.Heard), up, self)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", plain(n.Name, 60), cmp.Or(n.ID, "-"), plain(n.Version, 30), n.State, n.Connections, n.Head, n.Lag, ms(n.Behind), ms(n.Heard), up, self)
 	}
 	_ = t.Flush() // to a terminal or a pipe: as for every line
 }

@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -17,8 +14,6 @@ import (
 
 	"peal/server/inspect"
 )
-
-const topURL = "http://127.0.0.1:8081"
 
 func newTop() *cobra.Command {
 	o := topOptions{sleep: sleep}
@@ -41,10 +36,8 @@ With --json it prints the answers as they are, one a line: counters since the st
 		},
 	}
 	f := c.Flags()
-	o.trusted = trustFlags(f).proving(f)
-	f.StringVar(&o.url, "url", topURL, "URL of the admin listener; https:// if it has --admin-tls-cert")
+	o.from = adminFlags(f, "top", "/live", true, 5*time.Second, "how long one response may take")
 	f.DurationVar(&o.every, "every", 2*time.Second, "time between two answers, 1s at least")
-	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long one response may take")
 	f.IntVar(&o.rows, "rows", 5, "channels and talkers of each kind, 1 to 50")
 	f.BoolVar(&o.once, "once", false, "print one block and end")
 	f.BoolVar(&o.json, "json", false, "print the answers as JSON, one a line")
@@ -52,13 +45,12 @@ With --json it prints the answers as they are, one a line: counters since the st
 }
 
 type topOptions struct {
-	url            string
-	every, timeout time.Duration
-	rows           int
-	once, json     bool
-	trusted        *trust
-	out            io.Writer
-	sleep          func(ctx context.Context, d time.Duration) error
+	from       *adminListener
+	every      time.Duration
+	rows       int
+	once, json bool
+	out        io.Writer
+	sleep      func(ctx context.Context, d time.Duration) error
 }
 
 // sleep returns an error when ctx has ended.
@@ -78,8 +70,7 @@ func top(ctx context.Context, o *topOptions) error {
 	case o.rows < 1 || o.rows > 50:
 		return usageError{errors.New("top: --rows must be from 1 to 50")}
 	}
-	base, err := adminBase("top", o.url)
-	if err != nil {
+	if _, _, err := o.from.place(); err != nil {
 		return err
 	}
 	screen := newScreen(o)
@@ -92,7 +83,7 @@ func top(ctx context.Context, o *topOptions) error {
 			}
 		}
 		var now inspect.Live
-		text, err := inspected(ctx, "top", base+fmt.Sprintf("/live?top=%d", o.rows), o.timeout, o.trusted, &now)
+		text, err := o.from.read(ctx, fmt.Sprintf("/live?top=%d", o.rows), &now)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -114,35 +105,6 @@ func top(ctx context.Context, o *topOptions) error {
 		}
 		before = &now
 	}
-}
-
-// adminBase checks the URL of an admin listener, and returns it without a path.
-func adminBase(command, text string) (string, error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", usageError{fmt.Errorf("%s: --url %q: give the URL of the admin listener, as in %s", command, text, topURL)}
-	}
-	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		return "", usageError{fmt.Errorf("%s: --url %q: leave the path out, as in %s", command, text, topURL)}
-	}
-	return u.Scheme + "://" + u.Host, nil
-}
-
-// inspected reads JSON of an admin listener into v, and returns it as text, too.
-func inspected(ctx context.Context, command, url string, timeout time.Duration, trusted *trust, v any) (text string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	text, err = readAdmin(ctx, command, http.MethodGet, url, trusted)
-	if err != nil {
-		if strings.Contains(err.Error(), "responds with 404 Not Found: 404") { // net/http's own
-			return "", fmt.Errorf("%w (is this the address of --admin, and not of --listen? servers before this version lack it, too)", err)
-		}
-		return "", err
-	}
-	if err := json.Unmarshal([]byte(text), v); err != nil {
-		return "", fmt.Errorf("%s: the response of %s is none of an admin listener: give the address of peal serve --admin", command, url)
-	}
-	return text, nil
 }
 
 // screen is a terminal whose lines are drawn anew; elsewhere blocks follow one another.

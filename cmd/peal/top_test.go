@@ -98,7 +98,9 @@ func TestTopOnce(t *testing.T) {
 	var out strings.Builder
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	slept := time.Duration(0)
-	o := &topOptions{url: url, every: 2 * time.Second, timeout: patience, rows: 1, once: true, trusted: trustFlags(flags).proving(flags), out: &out,
+	from := adminFlags(flags, "top", "/live", true, patience, "")
+	from.url = url
+	o := &topOptions{from: from, every: 2 * time.Second, rows: 1, once: true, out: &out,
 		sleep: func(_ context.Context, d time.Duration) error { slept += d; return nil }}
 	if err := top(t.Context(), o); err != nil || *asked != 2 || slept != 2*time.Second {
 		t.Fatalf("%v after %d questions and %v", err, *asked, slept)
@@ -122,14 +124,16 @@ func TestTopGoesOnWithoutATerminal(t *testing.T) {
 	url, _ := watched(t)
 	var out strings.Builder
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	o := &topOptions{url: url, every: time.Second, timeout: patience, rows: 1, trusted: trustFlags(flags).proving(flags), out: &out,
+	from := adminFlags(flags, "top", "/live", true, patience, "")
+	from.url = url
+	o := &topOptions{from: from, every: time.Second, rows: 1, out: &out,
 		sleep: func(context.Context, time.Duration) error { return nil }}
 	err := top(t.Context(), o)
 	if err == nil || !strings.Contains(err.Error(), "404") || words(out.String()) != words(wantTop+"\n") {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 	url, _ = watched(t)
-	o.url, o.sleep = url, func(context.Context, time.Duration) error { return errors.New("Ctrl-C") }
+	o.from.url, o.sleep = url, func(context.Context, time.Duration) error { return errors.New("Ctrl-C") }
 	if err := top(t.Context(), o); err != nil {
 		t.Errorf("Ctrl-C: %v", err)
 	}

@@ -23,11 +23,10 @@ const traceEvery = time.Second
 
 // traceFlags are whom and what peal trace asks about.
 type traceFlags struct {
-	base, user, session, cursor string
-	channels                    []string
-	timeout                     time.Duration
-	asJSON, follow              bool
-	trusted                     *trust
+	from                  *adminListener
+	user, session, cursor string
+	channels              []string
+	asJSON, follow        bool
 }
 
 func newTrace() *cobra.Command {
@@ -49,9 +48,7 @@ The exit code is 0 if the message was sent, or the client had it; 1 otherwise.`,
 		Args: noArgs,
 	}
 	f := c.Flags()
-	t.trusted = trustFlags(f).proving(f)
-	f.StringVar(&t.base, "url", "http://127.0.0.1:8081/trace", "URL of the admin listener; https:// if it has --admin-tls-cert")
-	f.DurationVar(&t.timeout, "timeout", 10*time.Second, "how long a response may take")
+	t.from = adminFlags(f, "trace", "/trace", false, 10*time.Second, "how long a response may take")
 	f.StringVar(&t.user, "user", "", "user of the token, or name of the client")
 	f.StringVar(&t.session, "session", "", "session id of the client, 22 characters")
 	f.StringArrayVar(&t.channels, "channel", nil, "channel of the message; repeatable")
@@ -74,15 +71,13 @@ The exit code is 0 if the message was sent, or the client had it; 1 otherwise.`,
 
 // ask sends a question and decodes the response. It returns its text.
 func (t *traceFlags) ask(ctx context.Context, behind, cursor string, into any) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
-	defer cancel()
 	q := url.Values{"channel": t.channels}
 	for name, value := range map[string]string{"user": t.user, "session": t.session, "cursor": cursor} {
 		if value != "" {
 			q.Set(name, value)
 		}
 	}
-	text, err := readAdmin(ctx, "trace", http.MethodGet, t.base+behind+"?"+q.Encode(), t.trusted)
+	text, err := t.from.do(ctx, http.MethodGet, behind+"?"+q.Encode())
 	if err != nil {
 		return "", err
 	}

@@ -99,9 +99,7 @@ func (u *upgrader) wait() {
 }
 
 func newUpgrade() *cobra.Command {
-	var url string
-	var timeout time.Duration
-	var trusted *trust
+	var a *adminListener
 	c := &cobra.Command{
 		Use:   "upgrade",
 		Short: "Have a running server go on as the program that is installed now",
@@ -113,14 +111,9 @@ running server does, the reason is printed, and the exit code is 1. The signal S
 same, and writes the result to the log.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(c.Context(), timeout)
-			defer cancel()
-			return askAdmin(ctx, "upgrade", http.MethodPost, url, trusted, c.OutOrStdout())
+			return a.print(c.Context(), http.MethodPost, c.OutOrStdout())
 		},
 	}
-	f := c.Flags()
-	trusted = trustFlags(f).proving(f)
-	f.StringVar(&url, "url", "http://127.0.0.1:8081/upgrade", "URL of the admin listener; https:// if it has --admin-tls-cert")
-	f.DurationVar(&timeout, "timeout", 6*time.Minute, "how long the response may take: the new process reads the log")
+	a = adminFlags(c.Flags(), "upgrade", "/upgrade", false, 6*time.Minute, "how long the response may take: the new process reads the log")
 	return c
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,10 +28,14 @@ sends them again, "peal webhooks drop" forgets them. Counts are those of the nod
 start. The exit code is 1 if a webhook fails, or if there are dead letters.`,
 		Args: noArgs,
 	}
-	ask := adminFlags(c, "http://127.0.0.1:8081/webhooks")
+	a := webhookFlags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the response as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return ask(c.Context(), http.MethodGet, "", func(text string) error { return showWebhooks(c.OutOrStdout(), text, asJSON) })
+		text, err := a.do(c.Context(), http.MethodGet, "")
+		if err != nil {
+			return err
+		}
+		return showWebhooks(c.OutOrStdout(), text, asJSON)
 	}
 	c.AddCommand(
 		webhookOrder("retry", "Send dead letters of a webhook again", `Sends the dead letters of a webhook again, each once and in their order, with the ids that they had, and
@@ -42,24 +45,8 @@ attempt, the server makes it now.`),
 	return c
 }
 
-// adminFlags adds the flags of a request to the admin listener. ask sends it, to a path behind that of
-// the flag url, and passes on the body.
-func adminFlags(c *cobra.Command, at string) (ask func(ctx context.Context, method, behind string, take func(text string) error) error) {
-	var base string
-	var timeout time.Duration
-	f := c.Flags()
-	trusted := trustFlags(f).proving(f)
-	f.StringVar(&base, "url", at, "URL of the admin listener; https:// if it has --admin-tls-cert")
-	f.DurationVar(&timeout, "timeout", time.Minute, "how long the response may take")
-	return func(ctx context.Context, method, behind string, take func(text string) error) error {
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
-		text, err := readAdmin(ctx, "webhooks", method, base+behind, trusted)
-		if err != nil {
-			return err
-		}
-		return take(text)
-	}
+func webhookFlags(c *cobra.Command) *adminListener {
+	return adminFlags(c.Flags(), "webhooks", "/webhooks", false, time.Minute, "how long the response may take")
 }
 
 func webhookOrder(name, short, long string) *cobra.Command {
@@ -76,7 +63,7 @@ func webhookOrder(name, short, long string) *cobra.Command {
 			return nil
 		},
 	}
-	ask := adminFlags(c, "http://127.0.0.1:8081/webhooks")
+	a := webhookFlags(c)
 	c.Flags().StringVar(&id, "id", "", "id of one dead letter, as peal webhooks prints it")
 	c.Flags().BoolVar(&all, "all", false, "all dead letters of the webhook")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -87,10 +74,11 @@ func webhookOrder(name, short, long string) *cobra.Command {
 		if id != "" {
 			query.Set("id", id)
 		}
-		return ask(c.Context(), http.MethodPost, "/"+name+"?"+query.Encode(), func(text string) error {
-			_, err := fmt.Fprintln(c.OutOrStdout(), text)
-			return err
-		})
+		text, err := a.do(c.Context(), http.MethodPost, "/"+name+"?"+query.Encode())
+		if err == nil {
+			_, err = fmt.Fprintln(c.OutOrStdout(), text)
+		}
+		return err
 	}
 	return c
 }
@@ -142,14 +130,14 @@ func printWebhooks(w io.Writer, s *webhook.Status) {
 		fmt.Fprintln(t, "WEBHOOK\tURL\tDELIVERED\tFAILED\tDEAD\tLAG\tAGE\tCURSOR\tSTATE\t")
 	}
 	for _, one := range s.Webhooks {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t\n", one.Name, one.URL, one.Delivered, one.Failed, one.Dead, one.Lag, ms(one.Age), cmp.Or(one.Cursor, "-"), stateOf(&one))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t\n", plain(one.Name, 60), plain(one.URL, 200), one.Delivered, one.Failed, one.Dead, one.Lag, ms(one.Age), cmp.Or(one.Cursor, "-"), plain(stateOf(&one), 300))
 	}
 	if len(s.Letters) > 0 {
 		fmt.Fprintln(t, "\nDEAD LETTERS\tID\tEVENTS\tATTEMPTS\tNEWEST EVENT\tGIVEN UP\tREASON\t")
 	}
 	for _, l := range s.Letters {
 		at := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t\n", l.Webhook, l.ID, l.Events, l.Attempts, at(l.Newest), at(l.Died), l.Reason)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t\n", l.Webhook, l.ID, l.Events, l.Attempts, at(l.Newest), at(l.Died), plain(l.Reason, 300))
 	}
 	_ = t.Flush() // to a terminal or a pipe: as for every line
 	if s.Dropped > 0 {
