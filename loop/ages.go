@@ -47,13 +47,15 @@ func thin(b []birth, now uint32) []birth {
 }
 
 // ageOf is how long ago the connection was accepted, in whole seconds: at most that long, and
-// less by at most a second and two hundredths; negative if it is not known, as of a connection
-// that another process has accepted.
+// less by at most a second and two hundredths; negative if it is not known.
 func (l *Loop) ageOf(session uint64) time.Duration {
-	b := l.life.births
 	number := session >> 8
+	b, of := l.life.births, uint16(session&0xff)
+	if of != l.number {
+		b = l.life.elsewhere[of]
+	}
 	i := sort.Search(len(b), func(i int) bool { return b[i].first > number })
-	if i == 0 || uint16(session&0xff) != l.number {
+	if i == 0 {
 		return -1
 	}
 	return time.Duration(l.tick-b[i-1].tick) * tick

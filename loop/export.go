@@ -36,7 +36,7 @@ func (g *Group) ExportOf(loop int, names fanout.Names) (LoopState, error) {
 	if !l.isStill() {
 		return LoopState{}, ErrNotStill
 	}
-	s := LoopState{Stay: map[string]int{}}
+	s := LoopState{Stay: map[string]int{}, Life: l.exportLife(names)}
 	x := l.fan.NewExporter(names)
 	s.Rests = x.Rests
 	l.freeze.handed = l.freeze.handed[:0]

@@ -124,7 +124,8 @@ func (s *server) takeOver(state loop.GroupState) (taken int, err error) {
 	s.t.Helper()
 	s.group.ContinueSessions(state.Sessions)
 	var errs []error
-	for _, one := range state.Loops {
+	for i, one := range state.Loops {
+		errs = append(errs, s.group.ImportLife(patient(s.t), i, loop.Incoming{Names: testNames{}}, one.Life))
 		for i := range one.Conns {
 			fd, err := unix.FcntlInt(uintptr(one.Conns[i].Socket), unix.F_DUPFD_CLOEXEC, 0)
 			if err != nil {

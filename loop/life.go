@@ -13,14 +13,19 @@ import (
 // (Walk, Ends, Talkers). It has limits of its own and nothing for each connection:
 // see the constants for what they cost a loop.
 type life struct {
-	births []birth
-	ends   recent[ended]
-	gaps   recent[gapNote]
-	talk   *talk // nil: nobody asks
+	births    []birth
+	elsewhere map[uint16][]birth // of connections of other loops of another process, which go on here; by the loop that their numbers name
+	ends      recent[ended]
+	gaps      recent[gapNote]
+	talk      *talk // nil: nobody asks
 }
 
 const (
 	mostBirths = 2048 // 32 KiB
+
+	// mostElsewhere is how many loops of another process with more loops a loop remembers the births of.
+	mostElsewhere = 16
+
 	mostEnds   = 256  // 30 KiB
 	mostGaps   = 1024 // 32 KiB
 )

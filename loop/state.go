@@ -65,6 +65,7 @@ type LoopState struct {
 	Conns []ConnState
 	Rests [][]byte       // of the MemberStates of Conns
 	Stay  map[string]int // connections that are not handed over, by why
+	Life  LifeState
 }
 
 // GroupState is what the loops of a Group hand over.
