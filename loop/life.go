@@ -26,8 +26,8 @@ const (
 	// mostElsewhere is how many loops of another process with more loops a loop remembers the births of.
 	mostElsewhere = 16
 
-	mostEnds   = 256  // 30 KiB
-	mostGaps   = 1024 // 32 KiB
+	mostEnds = 256  // 30 KiB
+	mostGaps = 1024 // 32 KiB
 )
 
 // recent is the newest of what has happened.

@@ -20,6 +20,9 @@ import (
 // Policy is what becomes of slow consumers of a channel.
 var Policy = policy
 
+// UsersOf sums talkers up by client.
+var UsersOf = usersOf
+
 // Build is New, with a function that is called behind each step.
 var Build = build
 

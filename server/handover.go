@@ -68,6 +68,7 @@ type rests struct {
 	Loop     int
 	Rests    [][]byte
 	Exported int64 // the monotonic clock of the machine, in nanoseconds
+	Life     loop.LifeState
 }
 
 // conns are some connections of a loop.
@@ -335,7 +336,7 @@ func (h *handing) export(ctx context.Context, to func(upgrade.Part) error) (err 
 	}
 	now := monotonic()
 	for i := range h.state.Loops {
-		if err := send[rests](h, roomRests, to)(&rests{i, h.state.Loops[i].Rests, now}); err != nil {
+		if err := send[rests](h, roomRests, to)(&rests{i, h.state.Loops[i].Rests, now, h.state.Loops[i].Life}); err != nil {
 			return err
 		}
 	}

@@ -236,5 +236,8 @@ func (s *Server) InspectChannel(name string) (inspect.Channel, error) {
 	return c, nil
 }
 
+// Left is closed when another process has taken over.
+func (s *Server) Left() <-chan struct{} { return s.left }
+
 // MemoryLimit is memory-limit, 0 for none.
 func (s *Server) MemoryLimit() int { return max(0, s.config.MemoryLimit) }

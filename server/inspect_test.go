@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"peal/loop"
 	"peal/server"
 	"peal/server/inspect"
 )
@@ -343,5 +344,19 @@ func TestTopIsCountedWhileSomebodyLooks(t *testing.T) {
 	}
 	if live.Counters.Publications != 7 || live.Counters.Deliveries != 13 {
 		t.Errorf("%+v", live.Counters)
+	}
+}
+
+func TestTalkersAreSummedByClient(t *testing.T) {
+	var all []loop.Talker
+	for i := range 100 {
+		all = append(all, loop.Talker{Session: uint64(i), Name: fmt.Sprint("user", i%60), Messages: 1, Bytes: uint64(i)}, loop.Talker{Messages: 1, Bytes: 1 << 20})
+	}
+	users := server.UsersOf(all)
+	if len(users) != 50 || users[0] != (inspect.UserSum{Client: "user39", Connections: 2, Messages: 2, Bytes: 39 + 99}) || users[49].Bytes >= users[0].Bytes {
+		t.Errorf("%d: %+v", len(users), users)
+	}
+	if users := server.UsersOf(nil); users == nil || len(users) != 0 {
+		t.Errorf("%+v", users)
 	}
 }

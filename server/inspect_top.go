@@ -1,10 +1,14 @@
 package server
 
 import (
+	"cmp"
 	"context"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
+	"peal/loop"
 	"peal/server/inspect"
 )
 
@@ -38,11 +42,12 @@ func (s *Server) Top(ctx context.Context, n int) (inspect.Top, error) {
 	top.Subscribed = top.Subscribed[:min(n, len(top.Subscribed))]
 	top.Busiest = top.Busiest[:min(n, len(top.Busiest))]
 	top.Talkers = top.Talkers[:min(n, len(top.Talkers))]
+	top.Users = top.Users[:min(n, len(top.Users))]
 	return top, nil
 }
 
 func (s *Server) newTop(ctx context.Context) (inspect.Top, error) {
-	top := inspect.Top{Subscribed: []inspect.ChannelSize{}, Busiest: []inspect.ChannelRate{}, Talkers: []inspect.Talker{}}
+	top := inspect.Top{Subscribed: []inspect.ChannelSize{}, Busiest: []inspect.ChannelRate{}, Talkers: []inspect.Talker{}, Users: []inspect.UserSum{}}
 	for _, c := range s.hub.Largest(mostTop) {
 		top.Subscribed = append(top.Subscribed, inspect.ChannelSize{Channel: c.Name, Subscribers: c.Subscribers, Messages: c.Messages, Bytes: c.Bytes})
 	}
@@ -53,12 +58,37 @@ func (s *Server) newTop(ctx context.Context) (inspect.Top, error) {
 	if !since.IsZero() {
 		top.Seconds = time.Since(since).Seconds()
 	}
-	talkers, _, err := s.loops.Talkers(ctx, mostTop)
+	talkers, _, err := s.loops.Talkers(ctx, math.MaxInt)
 	if err != nil {
 		return top, walkError(err)
 	}
-	for _, t := range talkers {
+	top.Users = usersOf(talkers)
+	for _, t := range talkers[:min(mostTop, len(talkers))] {
 		top.Talkers = append(top.Talkers, inspect.Talker{Session: s.sessions.Of(t.Session).String(), Address: addressText(t.Peer), Client: t.Name, Messages: t.Messages, Bytes: t.Bytes})
 	}
 	return top, nil
+}
+
+// usersOf sums up by client, the one with most first.
+func usersOf(talkers []loop.Talker) []inspect.UserSum {
+	users, at := []inspect.UserSum{}, map[string]int{}
+	for i := range talkers {
+		t := &talkers[i]
+		if t.Name == "" {
+			continue
+		}
+		k, ok := at[t.Name]
+		if !ok {
+			k = len(users)
+			at[t.Name] = k
+			users = append(users, inspect.UserSum{Client: t.Name})
+		}
+		users[k].Connections++
+		users[k].Messages += t.Messages
+		users[k].Bytes += t.Bytes
+	}
+	slices.SortStableFunc(users, func(a, b inspect.UserSum) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(b.Messages, a.Messages))
+	})
+	return users[:min(mostTop, len(users))]
 }

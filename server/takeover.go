@@ -186,7 +186,10 @@ func (t *taking) Take(p upgrade.Part) error {
 			return nil
 		})
 	case roomRests:
-		return take(t, p, func(r *rests) error { t.rests[r.Loop] = *r; return nil })
+		return take(t, p, func(r *rests) error {
+			t.rests[r.Loop] = *r
+			return t.loops.ImportLife(t.ctx, r.Loop, loop.Incoming{Names: t.names, Passed: time.Duration(monotonic() - r.Exported)}, r.Life)
+		})
 	}
 	return errors.New("this version does not know it")
 }

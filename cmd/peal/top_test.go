@@ -211,3 +211,28 @@ func TestConnectionsLists(t *testing.T) {
 		t.Errorf("%d %s", code, message)
 	}
 }
+
+// Counters of another process begin anew: no rate is negative, and none is of both.
+func TestTopOverAnUpgrade(t *testing.T) {
+	all := snapshots()
+	a, b := all[1], all[0]
+	a.Process, a.Node.Version = 7, "1.2"
+	b.Process, b.Node.Version, b.At = 8, "1.3\x1b[2J", a.At+2000
+	text := topText(&a, &b, 5)
+	if !strings.HasPrefix(text, "note     process 8 serves in place of process 7, version 1.3<U+001B>[2J in place of 1.2: ") || strings.Contains(text, " -") {
+		t.Error(text)
+	}
+	if !strings.Contains(text, "rates    1.0 publications/s, 9.6 deliveries/s") { // of the 104 s since its start
+		t.Error(text)
+	}
+	b.Process, b.Node.Version = 7, "1.2" // the same, whose counters have fallen
+	if text := topText(&a, &b, 5); !strings.Contains(text, "rates    0 publications/s, 0 deliveries/s") || !strings.Contains(text, "  0%") {
+		t.Error(text)
+	}
+}
+
+func TestPlainLimitsMarks(t *testing.T) {
+	if got := plain("e\u0301\u0301\u0301\u0301e\u0301", 20); got != "e\u0301\u0301\u0301<U+0301>e\u0301" {
+		t.Errorf("%q", got)
+	}
+}

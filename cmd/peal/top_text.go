@@ -16,13 +16,16 @@ import (
 
 // topText is what peal top shows of two answers.
 func topText(before, now *inspect.Live, rows int) string {
-	if before.Started != now.Started {
-		before = &inspect.Live{At: now.Started} // the server was restarted
+	notice := ""
+	if before.Started != now.Started || before.Process != now.Process {
+		notice = replacedText(before, now)
+		before = &inspect.Live{At: min(now.Started, now.At)} // counters begin anew
 	}
 	seconds := max(0.001, float64(now.At-before.At)/1000)
 	per := func(a, b uint64) float64 { return float64(b-min(a, b)) / seconds }
 	c, was := &now.Counters, &before.Counters
 	var b strings.Builder
+	b.WriteString(notice)
 	fmt.Fprintf(&b, "peal     %s %s, %s, up %s, rates of %.1fs\n", plain(now.Node.Name, 60), plain(now.Node.Version, 30), plain(now.State, 200), time.Duration(max(0, now.At-now.Started)/1000)*time.Second, seconds)
 	l := &now.Log
 	fmt.Fprintf(&b, "log      %s, epoch %s, entries %d to %d", l.Engine, l.Epoch, l.Oldest, l.Head)
@@ -65,13 +68,22 @@ func topText(before, now *inspect.Live, rows int) string {
 		}
 		turn := "-"
 		if turns := l.Turns - min(p.Turns, l.Turns); turns > 0 {
-			turn = micros(float64(l.Busy-p.Busy) / float64(turns))
+			turn = micros(float64(max(0, l.Busy-p.Busy)) / float64(turns))
 		}
-		fmt.Fprintf(t, "%d\t%d\t%.0f%%\t%s\t%s\t%d\t%s\n", l.Loop, l.Connections, float64(l.Busy-p.Busy)/1e4/seconds, micros(float64(l.Lag)), turn, l.Behind, number(per(p.Deliveries, l.Deliveries)))
+		fmt.Fprintf(t, "%d\t%d\t%.0f%%\t%s\t%s\t%d\t%s\n", l.Loop, l.Connections, float64(max(0, l.Busy-p.Busy))/1e4/seconds, micros(float64(l.Lag)), turn, l.Behind, number(per(p.Deliveries, l.Deliveries)))
 	}
 	_ = t.Flush() // to memory
 	topTables(&b, now.Top, rows)
 	return b.String()
+}
+
+// replacedText says that another process serves than at the answer before.
+func replacedText(before, now *inspect.Live) string {
+	versions := ""
+	if before.Node.Version != now.Node.Version {
+		versions = fmt.Sprintf(", version %s in place of %s", plain(now.Node.Version, 30), plain(before.Node.Version, 30))
+	}
+	return fmt.Sprintf("note     process %d serves in place of process %d%s: it was upgraded or restarted, and its counters begin anew\n", now.Process, before.Process, versions)
 }
 
 // topTables are the largest of each kind.
@@ -96,6 +108,12 @@ func topTables(w io.Writer, top *inspect.Top, rows int) {
 		fmt.Fprintln(t, "\nCHANNEL\tPUBLISHED/S\tBYTES/S")
 		for _, c := range top.Busiest[:min(rows, len(top.Busiest))] {
 			fmt.Fprintf(t, "%s\t%s\t%s\n", plain(c.Channel, 40), number(rate(c.Publications)), size(rate(c.Bytes)))
+		}
+	}
+	if len(top.Users) > 0 {
+		fmt.Fprintln(t, "\nUSER\tCONNECTIONS\tSENT/S\tBYTES/S")
+		for _, u := range top.Users[:min(rows, len(top.Users))] {
+			fmt.Fprintf(t, "%s\t%d\t%s\t%s\n", plain(u.Client, 40), u.Connections, number(rate(u.Messages)), size(rate(u.Bytes)))
 		}
 	}
 	if len(top.Talkers) > 0 {
@@ -192,17 +210,25 @@ func micros(n float64) string {
 	return d.String()
 }
 
+// mostMarks is how many marks in a row, as accents, are shown over one character.
+const mostMarks = 3
+
 // plain is a text of a client for a terminal, at most most characters: what is not seen,
-// moves the cursor or turns the direction of the line is written as its number.
+// moves the cursor, turns the direction of the line or piles up is written as its number.
 func plain(text string, most int) string {
 	var b strings.Builder
-	n := 0
+	n, marks := 0, 0
 	for _, r := range text {
 		if n++; n > most {
 			b.WriteString("…")
 			break
 		}
-		if unicode.IsPrint(r) && r != unicode.ReplacementChar || r == '\u200c' || r == '\u200d' { // the last two join letters, or keep them apart
+		if unicode.IsMark(r) {
+			marks++
+		} else {
+			marks = 0
+		}
+		if marks <= mostMarks && unicode.IsPrint(r) && r != unicode.ReplacementChar || r == '\u200c' || r == '\u200d' { // the last two join letters, or keep them apart
 			b.WriteRune(r)
 		} else {
 			fmt.Fprintf(&b, "<U+%04X>", r)

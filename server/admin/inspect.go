@@ -27,6 +27,9 @@ type inspected interface {
 	Top(ctx context.Context, n int) (inspect.Top, error)
 	MemoryLimit() int
 
+	// Left is closed when another process has taken over.
+	Left() <-chan struct{}
+
 	EndConnection(ctx context.Context, session string) error
 	DisconnectClient(ctx context.Context, o inspect.Order) (inspect.Disconnected, error)
 	SendTest(ctx context.Context, m inspect.Message) (inspect.Sent, error)

@@ -25,7 +25,8 @@ var hostile = []string{`<img src=x onerror=alert(1)>`, "\u202egnp.exe", "a\x00b"
 // inspected is a source with connections.
 type inspected struct {
 	source
-	err error
+	err  error
+	left chan struct{}
 }
 
 func (s *inspected) Inspect(_ context.Context, q inspect.Query) (inspect.Page, error) {
@@ -50,7 +51,8 @@ func (s *inspected) InspectChannel(name string) (inspect.Channel, error) {
 func (s *inspected) Top(_ context.Context, n int) (inspect.Top, error) {
 	return inspect.Top{Busiest: []inspect.ChannelRate{{Channel: hostile[0], Publications: uint64(n)}}}, s.err
 }
-func (s *inspected) MemoryLimit() int { return 4096 }
+func (s *inspected) MemoryLimit() int      { return 4096 }
+func (s *inspected) Left() <-chan struct{} { return s.left }
 func (s *inspected) EndConnection(_ context.Context, session string) error {
 	if session != "open" {
 		return &inspect.Error{Status: 404, Code: "no_connection", Message: "none"}
@@ -263,7 +265,13 @@ func TestLiveIsStreamedToALimitedNumber(t *testing.T) {
 		if response.StatusCode != 200 || response.Header.Get("Content-Type") != "text/event-stream" {
 			t.Fatalf("watcher %d: %d", i, response.StatusCode)
 		}
-		line, err := bufio.NewReader(response.Body).ReadString('\n')
+		r := bufio.NewReader(response.Body)
+		line, err := r.ReadString('\n')
+		if line != "retry: 1000\n" {
+			t.Errorf("a watcher that is cut off comes back when? %q", line)
+		}
+		_, _ = r.ReadString('\n')
+		line, err = r.ReadString('\n')
 		data, ok := strings.CutPrefix(line, "data: ")
 		var live inspect.Live
 		if err != nil || !ok || json.Unmarshal([]byte(data), &live) != nil || live.Connections.All != 15 || live.Top == nil {
@@ -283,6 +291,22 @@ func TestLiveIsStreamedToALimitedNumber(t *testing.T) {
 	}
 	plain.Body.Close()
 	cancel()
+}
+
+func TestWatchersLeaveWhenAnotherProcessTakesOver(t *testing.T) {
+	left := make(chan struct{})
+	server := httptest.NewServer(admin.Handler(&inspected{source: source{ready: true}, left: left}, &auth.Policy{}))
+	defer server.Close()
+	response, err := server.Client().Get(server.URL + "/live?every=1m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	close(left)
+	body, err := io.ReadAll(response.Body) // ends
+	if err != nil || !strings.HasSuffix(string(body), "}\n\nevent: upgraded\ndata: {}\n\n") {
+		t.Errorf("%v, %q", err, body)
+	}
 }
 
 func TestLiveAddsUpTheLoops(t *testing.T) {

@@ -3,8 +3,11 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"os"
 	goruntime "runtime/metrics"
 	"strconv"
 	"sync/atomic"
@@ -23,6 +26,7 @@ const (
 	liveTop      = 10 // of each kind, by default where top is asked for
 	mostLiveTop  = 50
 	watchWrite   = 10 * time.Second // how long a watcher may take for an event
+	watchAgain   = time.Second      // after which a watcher that was cut off comes back
 )
 
 // handleLive adds GET /live.
@@ -76,6 +80,11 @@ func (c *collector) watch(w http.ResponseWriter, r *http.Request, top int, every
 	w.Header().Set("Cache-Control", "no-store")
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	var left <-chan struct{}
+	if from, ok := c.source.(inspected); ok {
+		left = from.Left()
+	}
+	_, _ = fmt.Fprintf(w, "retry: %d\n\n", watchAgain.Milliseconds())
 	for {
 		ctx, cancel := context.WithTimeout(r.Context(), scrapeLimit)
 		v, err := c.live(ctx, top)
@@ -94,6 +103,10 @@ func (c *collector) watch(w http.ResponseWriter, r *http.Request, top int, every
 		}
 		select {
 		case <-tick.C:
+		case <-left:
+			_ = control.SetWriteDeadline(time.Now().Add(watchWrite))
+			_, _ = io.WriteString(w, "event: upgraded\ndata: {}\n\n") // the watcher comes back to the other process in any case
+			return
 		case <-r.Context().Done():
 			return
 		}
@@ -106,7 +119,7 @@ func (c *collector) live(ctx context.Context, top int) (v inspect.Live, err erro
 	if err != nil {
 		return v, &inspect.Error{Status: http.StatusServiceUnavailable, Code: "busy", Message: "an event loop does not respond: " + err.Error()}
 	}
-	v = inspect.Live{At: time.Now().UnixMilli(), State: "serving", Refusals: map[string]uint64{}, Closes: map[string]uint64{}, Evicted: map[string]uint64{}, Refused: map[string]uint64{}}
+	v = inspect.Live{At: time.Now().UnixMilli(), Process: os.Getpid(), State: "serving", Refusals: map[string]uint64{}, Closes: map[string]uint64{}, Evicted: map[string]uint64{}, Refused: map[string]uint64{}}
 	switch why := c.source.Behind(); {
 	case !c.source.Ready():
 		v.State = "draining"

@@ -4,7 +4,8 @@ package inspect
 // who shows rates takes the difference of two of them, divided by that of At.
 type Live struct {
 	At      int64  `json:"at_ms"`      // since 1970
-	Started int64  `json:"started_ms"` // the process
+	Started int64  `json:"started_ms"` // the node, or the process that goes on for it
+	Process int    `json:"process"`    // its id: counters of another one begin anew
 	Node    Node   `json:"node"`
 	State   string `json:"state"` // serving, draining, or why no clients should be sent here
 
@@ -120,6 +121,7 @@ type Top struct {
 	Subscribed []ChannelSize `json:"subscribed"`
 	Busiest    []ChannelRate `json:"busiest"`
 	Talkers    []Talker      `json:"talkers"`
+	Users      []UserSum     `json:"users"` // Talkers summed by client, anonymous ones left out
 }
 
 // ChannelSize is a channel with its subscribers on this node.
@@ -144,6 +146,14 @@ type Talker struct {
 	Client   string `json:"client,omitempty"`
 	Messages uint64 `json:"messages"`
 	Bytes    uint64 `json:"bytes"`
+}
+
+// UserSum is what all connections of a client have sent in Top.Seconds.
+type UserSum struct {
+	Client      string `json:"client"`
+	Connections int    `json:"connections"` // that have sent something
+	Messages    uint64 `json:"messages"`
+	Bytes       uint64 `json:"bytes"`
 }
 
 // Channel is one channel.

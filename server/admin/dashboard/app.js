@@ -5,7 +5,9 @@ import { Live } from "./live.js";
 import { overview } from "./overview.js";
 import { ended, search, session } from "./connections.js";
 import { channel, send } from "./channel.js";
+import { trace } from "./trace.js";
 import { say } from "./dialog.js";
+import { rights } from "./ask.js";
 
 const main = document.getElementById("main");
 const state = document.getElementById("state");
@@ -20,7 +22,19 @@ function heard() {
   const v = live.now;
   document.getElementById("node").textContent = plain(`${v.node.name} ${v.node.version}`.trim(), 120);
   badge(v.log.failing ? "the log cannot be written" : v.state, v.log.failing || v.state !== "serving" ? "bad" : "good");
+  main.classList.remove("stale");
   if (view[0] === "") draw();
+}
+
+function failed(why) {
+  badge(why, "bad");
+  main.classList.toggle("stale", view[0] === "" && live.now !== null);
+}
+
+// Another process serves: it was upgraded, and has the connections of the one before, or restarted.
+function replaced(before, now) {
+  const version = before.node.version === now.node.version ? "" : `, version ${now.node.version} in place of ${before.node.version}`;
+  say(`Process ${now.process} serves in place of process ${before.process}${version}: the server was upgraded or restarted. Its counters begin anew.`, true, 60);
 }
 
 // draw shows the overview anew; the other views stay as they are.
@@ -49,12 +63,13 @@ function route() {
     case "session": main.replaceChildren(session(rest)); break;
     case "channel": main.replaceChildren(channel(rest)); break;
     case "send": main.replaceChildren(send()); break;
+    case "trace": main.replaceChildren(trace(view[1] ?? "", view.slice(2).join("/"))); break;
     case "ended": main.replaceChildren(ended()); break;
     default: main.replaceChildren(el("p", { class: "quiet" }, "There is no such view. ", el("a", { href: "#/" }, "Overview")));
   }
 }
 
-const live = new Live(heard, (why) => badge(why, "bad"));
+const live = new Live(heard, failed, replaced);
 const pause = document.getElementById("pause");
 pause.addEventListener("click", () => {
   live.pause(!live.paused);
@@ -64,4 +79,4 @@ pause.addEventListener("click", () => {
 });
 window.addEventListener("hashchange", route);
 window.addEventListener("unhandledrejection", (e) => say(String(e.reason?.message ?? e.reason)));
-route();
+rights().catch(() => {}).then(route); // what the operator may not do is not offered

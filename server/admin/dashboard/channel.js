@@ -1,7 +1,7 @@
 // A channel, and the form that sends a test message.
 
 import { bytes, card, count, el, list, name } from "./show.js";
-import { get, post } from "./ask.js";
+import { get, may, post } from "./ask.js";
 import { search } from "./connections.js";
 
 export function channel(text) {
@@ -10,10 +10,11 @@ export function channel(text) {
     ["Subscribers on this node", count(c.subscribers)], ["Members", count(c.members)], ["Messages retained", `${count(c.messages)}, ${bytes(c.bytes)}`],
     ["Oldest", c.oldest], ["Newest", c.newest], ["Rule", c.rule ? name(c.rule) : "none"],
   ])), (e) => facts.replaceChildren(el("p", { class: "problem" }, e.message)));
-  return el("div", { class: "stack" }, card(el("span", {}, "Channel ", name(text, 200)), facts), send(text), search({ channel: text }));
+  return el("div", { class: "stack" }, card(el("span", {}, "Channel ", name(text, 200)), facts, el("p", {}, el("a", { href: "#/trace/channel/" + encodeURIComponent(text) }, "Trace a message of this channel"))), send(text), search({ channel: text }));
 }
 
 export function send(text = "") {
+  if (!may("publish")) return card("Send a test message", el("p", { class: "quiet" }, "Your key does not allow it."));
   const result = el("p", { role: "status" });
   const button = el("button", {}, "Send");
   const form = el("form", { class: "tall" },

@@ -1,7 +1,7 @@
 // Connections: a list to search in, and one of them.
 
 import { age, bytes, card, count, el, link, list, name, table, time } from "./show.js";
-import { get, post, query } from "./ask.js";
+import { get, may, post, query } from "./ask.js";
 import { confirm, say } from "./dialog.js";
 
 const behind = (c) => (c.channel_count === 0 ? "–" : c.caught_up ? "0" : c.behind > 0 ? "≤ " + count(c.behind) : "bytes wait");
@@ -65,7 +65,8 @@ export function session(id) {
     } catch (e) {
       const end = e.body?.last_end;
       open = false;
-      box.replaceChildren(el("h2", {}, "Connection"), el("p", { class: "problem" }, e.status === 404 ? "This connection is not open." : e.message), end ? list([["How it ended", endText(end)], ["Client", name(end.client)], ["Address", end.address]]) : null);
+      box.replaceChildren(el("h2", {}, "Connection"), el("p", { class: "problem" }, e.status === 404 ? "This connection is not open." : e.message), end ? list([["How it ended", endText(end)], ["Client", name(end.client)], ["Address", end.address]]) : null,
+        e.status === 404 ? el("p", {}, el("a", { href: "#/trace/session/" + encodeURIComponent(id) }, "Trace a message of this session")) : null);
       return;
     }
     const t = c.tcp;
@@ -83,8 +84,9 @@ export function session(id) {
       el("h2", {}, "Connection of ", name(c.client || "an anonymous client")),
       el("div", { class: "actions" },
         el("button", { type: "button", onclick: show }, "Refresh"),
-        el("button", { type: "button", class: "danger", onclick: act("Disconnect this connection?", "The client may connect again at once.", `/connections/${c.session}/disconnect`) }, "Disconnect"),
-        c.client && c.kind !== "backend" ? el("button", { type: "button", class: "danger", onclick: act("Disconnect the client?", "All of its connections end, on all nodes, and it is kept away for the time of disconnect-window.", "/disconnect", { client: c.client }) }, "Disconnect and keep away") : null),
+        el("a", { class: "button", href: "#/trace/session/" + encodeURIComponent(c.session) }, "Trace a message"),
+        !may("disconnect") ? null : el("button", { type: "button", class: "danger", onclick: act("Disconnect this connection?", "The client may connect again at once.", `/connections/${c.session}/disconnect`) }, "Disconnect"),
+        may("disconnect") && c.client && c.kind !== "backend" ? el("button", { type: "button", class: "danger", onclick: act("Disconnect the client?", "All of its connections end, on all nodes, and it is kept away for the time of disconnect-window.", "/disconnect", { client: c.client }) }, "Disconnect and keep away") : null),
       list([
         ["Transport", `${c.transport}${c.tls ? " over TLS" : ""}, ${c.state}`], ["Dialect", c.dialect], ["Age", age(c.age_s)], ["Silent for", age(c.silent_s)],
         ["Client", c.client ? el("span", {}, name(c.client), ` (${c.kind})`) : c.kind], ["Info", c.info ? name(c.info, 500) : null], ["Token", c.token_id ? name(c.token_id) : null],

@@ -16,11 +16,11 @@ export function confirm(title, text) {
 let timer = 0;
 
 // say shows a message for some seconds; "" takes it away. Most are about what went wrong.
-export function say(text, good = false) {
+export function say(text, good = false, seconds = 8) {
   const place = document.getElementById("problem");
   clearTimeout(timer);
   place.hidden = text === "";
   place.classList.toggle("good", good);
   place.textContent = plain(text, 400);
-  if (text) timer = setTimeout(() => say(""), 8000);
+  if (text) timer = setTimeout(() => say(""), seconds * 1000);
 }

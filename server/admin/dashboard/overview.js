@@ -65,7 +65,13 @@ function tops(top) {
       ["Messages", (c) => rate(c.publications), "n"],
       ["Bytes", (c) => (s ? bytes(c.bytes / s) + "/s" : "–"), "n"],
     ], top.busiest, s ? "nothing is published" : "counting has begun")),
-    card("Top talkers", table([
+    card("Users that send most", table([
+      ["User", (u) => el("a", { href: "#/connections/" + encodeURIComponent(u.client) }, name(u.client, 40)), "names"],
+      ["Connections", (u) => count(u.connections), "n"],
+      ["Messages", (u) => rate(u.messages), "n"],
+      ["Bytes", (u) => (s ? bytes(u.bytes / s) + "/s" : "–"), "n"],
+    ], top.users, s ? "no client with a name sends" : "counting has begun")),
+    card("Connections that send most", table([
       ["Connection", (t) => el("a", { href: "#/session/" + t.session }, name(t.client || t.address, 40)), "names"],
       ["Messages", (t) => rate(t.messages), "n"],
       ["Bytes", (t) => (s ? bytes(t.bytes / s) + "/s" : "–"), "n"],
@@ -80,7 +86,7 @@ function logCard(v) {
     ["state", l.failing ? plain(l.failing, 300) : "can be written"],
     ...(l.known ? [["of", String(l.known)], ["behind", l.behind_ms + " ms"]] : []),
     ["channels", count(v.channels.channels)], ["subscriptions", count(v.channels.subscribers)], ["messages retained", count(v.channels.messages)],
-    ["up for", age((v.at_ms - v.started_ms) / 1000)],
+    ["up for", age((v.at_ms - v.started_ms) / 1000)], ["process", String(v.process)],
   ], ""));
 }
 

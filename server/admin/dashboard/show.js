@@ -17,10 +17,15 @@ export function el(name, attributes = {}, ...children) {
 // Characters that are not seen, or turn the direction of what follows; those that join letters stay.
 const unseen = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/gu;
 
+// More than three marks in a row, as accents, would cover the lines above and below.
+const piled = /(?<=\p{M}{3})\p{M}+/gu;
+
+const number = (c) => "⟨U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") + "⟩";
+
 // plain makes every character of a name visible, and cuts it.
 export function plain(text, most = 120) {
   const all = Array.from(String(text).slice(0, 4 * most));
-  const cut = all.slice(0, most).join("").replace(unseen, (c) => "⟨U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") + "⟩");
+  const cut = all.slice(0, most).join("").replace(unseen, number).replace(piled, (marks) => Array.from(marks, number).join(""));
   return all.length > most || String(text).length > 4 * most ? cut + "…" : cut;
 }
 
