@@ -35,6 +35,7 @@ func Conclude(q *Question, findings []Finding, others bool) Answer {
 	for i := range a.Found {
 		a.Found[i].confirm(q, a.Found)
 	}
+	overtake(a.Found)
 	slices.SortStableFunc(a.Found, func(x, y Found) int {
 		return cmp.Or(cmp.Compare(x.weight(), y.weight()), -cmp.Compare(x.nearness(), y.nearness()), cmp.Compare(x.Session, y.Session))
 	})
@@ -80,9 +81,25 @@ func (f *Found) confirm(q *Question, all []Found) {
 	}
 }
 
+// overtake marks refusals after which the same client had the channel, by a subscription from before the message: what
+// became of that says why it was not sent.
+func overtake(all []Found) {
+	had := map[string]int64{}
+	for i := range all {
+		had[all[i].Name] = max(had[all[i].Name], all[i].hadUntil)
+	}
+	for i := range all {
+		f := &all[i]
+		f.overtaken = f.refused && f.At < had[f.Name]
+	}
+}
+
 // weight orders connections: one that was there when the message was published says more than one
 // that had ended.
 func (f *Found) weight() Verdict {
+	if f.overtaken {
+		return NotConnected
+	}
 	switch f.Verdict {
 	case Disconnected:
 		return NotSubscribed

@@ -130,7 +130,7 @@ type node struct {
 	head     uint64 // of the log when it began or happened
 	end      uint64 // joined, closed: head of the log then
 	at       int64  // milliseconds since 1970 when it began or happened
-	endAt    int64
+	endAt    int64  // then; joined by polls: of the last one that had the channel, or the first one that had not
 	cursor   uint64 // joined: the greatest cursor of the client for it: it says that it has all up to here
 	cursorAt int64
 	code     uint32 // text: refused

@@ -2,6 +2,7 @@ package trace_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -26,25 +27,53 @@ type published struct {
 }
 
 type connection struct {
-	slot    uint32
-	client  trace.Client
-	id      [16]byte
-	began   uint64
-	ended   bool
-	endedAt uint64
-	subs    map[int]bool
-	fate    map[uint64]trace.Verdict // of the messages that had to do with it
-	refused map[int]trace.Verdict
-	pending []uint64
-	pos     uint64          // nothing up to here is pending
-	unclear map[uint64]bool // was being sent when another channel was subscribed
-	half    uint64          // the message that the socket has a part of
-	parked  bool
-	pings   []uint64
-	pong    uint64 // confirmed by pongs
-	polled  uint64 // by polls
-	cursors map[int]uint64
-	span    map[int][2]uint64 // of a poll: from where on it has had all of the channel, and up to where
+	slot      uint32
+	client    trace.Client
+	id        [16]byte
+	began     uint64
+	ended     bool
+	endedAt   uint64
+	subs      map[int]bool
+	fate      map[uint64]trace.Verdict // of the messages that had to do with it
+	refused   map[int]trace.Verdict
+	refusedAt int64
+	pending   []uint64
+	pos       uint64          // nothing up to here is pending
+	unclear   map[uint64]bool // was being sent when another channel was subscribed
+	half      uint64          // the message that the socket has a part of
+	parked    bool
+	pings     []uint64
+	pong      uint64 // confirmed by pongs
+	polled    uint64 // by polls
+	cursors   map[int]uint64
+	had       []episode
+	span      map[int][2]uint64 // of a poll: from where on it has had all of the channel, and up to where
+}
+
+// episode is a channel that a connection had: from head on, until the moment of the last poll or of its end.
+type episode struct {
+	channel int
+	head    uint64
+	until   int64 // math.MaxInt64: a stream still has it
+}
+
+// hadUntil is until when c had a channel to which it subscribed before message m.
+func (c *connection) hadUntil(ch int, m uint64) (until int64) {
+	for _, e := range c.had {
+		if e.channel == ch && e.head < m {
+			until = max(until, e.until)
+		}
+	}
+	return until
+}
+
+// lose ends the episode of a channel.
+func (c *connection) lose(ch int, at int64) {
+	for i := range c.had {
+		if e := &c.had[i]; e.channel == ch && (e.until == math.MaxInt64 || c.client.Poll && c.subs[ch]) {
+			e.until = at
+		}
+	}
 }
 
 type world struct {
@@ -233,6 +262,12 @@ func (w *world) join(c *connection, channels []int, from trace.From, cursor uint
 				c.better(m, trace.NotSubscribed)
 			}
 		}
+		switch c.lose(ch, w.clock); { // a further poll
+		case !c.client.Poll:
+			c.had = append(c.had, episode{ch, w.head, math.MaxInt64})
+		case !c.subs[ch]:
+			c.had = append(c.had, episode{ch, w.head, w.clock})
+		}
 		c.subs[ch] = true
 	}
 	slices.Sort(c.pending)
@@ -338,6 +373,7 @@ func (w *world) poll(c *connection) {
 
 // forsake ends the subscription to one channel.
 func (w *world) forsake(c *connection, ch int) {
+	c.lose(ch, w.clock)
 	delete(c.subs, ch)
 	delete(c.span, ch)
 	c.pending = slices.DeleteFunc(c.pending, func(m uint64) bool {
@@ -363,6 +399,11 @@ func (w *world) unsubscribe(c *connection) {
 }
 
 func (w *world) end(c *connection) {
+	if !c.client.Poll {
+		for ch := range c.subs {
+			c.lose(ch, w.clock)
+		}
+	}
 	covered, unsure := c.covered()
 	w.record.Ending(c.slot, "1001")
 	w.record.End(c.slot, covered, unsure)
@@ -385,7 +426,7 @@ func (w *world) refuse() {
 	w.sessions++
 	c := &connection{ended: true, began: w.head, endedAt: w.head, fate: map[uint64]trace.Verdict{}, refused: map[int]trace.Verdict{}}
 	c.client = trace.Client{Session: w.sessions<<8 | 1, Name: fmt.Sprintf("user%d", w.random.IntN(modelNames))}
-	c.id = idOf(c.client.Session)
+	c.id, c.refusedAt = idOf(c.client.Session), w.clock
 	w.all = append(w.all, c)
 	w.record.Refuse(&c.client, []string{channelName(ch)}, code)
 	if was, ok := c.refused[ch]; !ok || v < was {
@@ -501,20 +542,37 @@ func (w *world) ask(m uint64, name string) (known bool) {
 	a := trace.Conclude(q, []trace.Finding{f}, false)
 	best, recent, any := trace.NotConnected, trace.NotConnected, false
 	bySession := map[uint64]*connection{}
+	ch := w.log[m-1].channel
+	had := int64(0)
 	for _, c := range w.all {
 		if c.client.Name == name {
-			bySession[c.client.Session] = c
-			if v := c.want(w, m); !any || weight(v) < weight(best) {
-				best = v
-			}
-			if v := c.want(w, m); !(c.ended && c.endedAt < m) && weight(v) < weight(recent) {
-				recent = v
-			}
-			any = true
+			had = max(had, c.hadUntil(ch, m))
 		}
 	}
+	overtaken := trace.NotConnected
+	for _, c := range w.all {
+		if c.client.Name != name {
+			continue
+		}
+		bySession[c.client.Session] = c
+		v := c.want(w, m)
+		switch _, refused := c.refused[ch]; {
+		case len(c.refused) > 0 && !refused:
+			continue // of another channel
+		case refused && c.refusedAt < had:
+			overtaken = v // it counts only if there is nothing else
+			continue
+		}
+		if !any || weight(v) < weight(best) {
+			best = v
+		}
+		if !(c.ended && c.endedAt < m) && weight(v) < weight(recent) {
+			recent = v
+		}
+		any = true
+	}
 	if !any {
-		best = trace.NotConnected
+		best = overtaken
 	}
 	for _, one := range a.Found {
 		c := bySession[one.Session]
@@ -538,7 +596,7 @@ func (w *world) ask(m uint64, name string) (known bool) {
 	}
 	// What had ended before the message may be forgotten.
 	isRefusal := func(v trace.Verdict) bool { return v == trace.ByPolicy || v == trace.NotGranted }
-	forgotten := w.small && (a.Verdict == recent || isRefusal(best) && isRefusal(a.Verdict) || recent >= trace.Disconnected && a.Verdict >= trace.Disconnected)
+	forgotten := w.small && (a.Verdict == recent || isRefusal(a.Verdict) && (isRefusal(best) || best >= trace.Disconnected) || recent >= trace.Disconnected && a.Verdict >= trace.Disconnected)
 	if a.Verdict != best && a.Verdict != trace.NotKnown && a.Verdict != trace.Had && !forgotten {
 		w.errorf("message %d for %s: %v, want %v", m, name, a.Verdict, best)
 	}

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 )
@@ -69,6 +70,10 @@ type Found struct {
 	ConfirmedAt int64
 	ConfirmedBy By
 
+	refused   bool  // its life is a refusal
+	hadUntil  int64 // until when it had the channel to which it has subscribed before the message; of polls, when the last one came
+	overtaken bool  // it is a refusal, and the client had the channel after it
+
 	cursor   uint64 // the client said that it has everything of the channel up to here
 	cursorAt int64
 	gone     uint64 // sequence when it ended, if it has
@@ -114,7 +119,9 @@ func (r *Record) Ask(q *Question, from uint32, n int, live func(slot uint32) (co
 			f.Omitted++
 			continue
 		}
-		f.Found = append(f.Found, r.judge(l, q, on, live))
+		if one, ok := r.judge(l, q, on, live); ok {
+			f.Found = append(f.Found, one)
+		}
 	}
 	return from + uint32(n)
 }
@@ -156,13 +163,14 @@ func (r *Record) idOf(l *life, q *Question) [16]byte {
 	return q.IDOf(l.session)
 }
 
-// judge says what became of the message for one life.
-func (r *Record) judge(l *life, q *Question, on func(uint32) bool, live func(uint32) uint64) Found {
-	f := Found{
+// judge says what became of the message for one life. ok is false for the refusal of other channels, which says nothing.
+func (r *Record) judge(l *life, q *Question, on func(uint32) bool, live func(uint32) uint64) (f Found, ok bool) {
+	f = Found{
 		Client: Client{Session: l.session, ID: r.idOf(l, q), Name: r.texts.of(l.name), Dialect: l.dialect, Poll: l.flags&flagPoll != 0},
 		Began:  l.beganAt, Covered: l.covered,
 		Confirmed: l.confirmed, ConfirmedAt: l.confirmedAt, ConfirmedBy: l.confirmedBy,
 	}
+	f.refused = l.flags&flagRefused != 0
 	if l.flags&flagAddress != 0 {
 		f.Address = netip.AddrFrom16(l.address).Unmap()
 	}
@@ -194,6 +202,9 @@ func (r *Record) judge(l *life, q *Question, on func(uint32) bool, live func(uin
 			}
 			pick(v, k, k.at, code)
 		case kindJoined:
+			if k.head < m {
+				f.hadUntil = max(f.hadUntil, k.hadUntil(f.Poll))
+			}
 			if k.cursor > f.cursor {
 				f.cursor, f.cursorAt = k.cursor, k.cursorAt
 			}
@@ -218,7 +229,18 @@ func (r *Record) judge(l *life, q *Question, on func(uint32) bool, live func(uin
 		best, f.Detail = Unclear, "the record of this connection is not complete"
 	}
 	f.Verdict = best
-	return f
+	return f, found || l.flags&flagRefused == 0 || l.flags&flagLossy != 0
+}
+
+// hadUntil is until when a connection had the channel of a subscription.
+func (k *node) hadUntil(poll bool) int64 {
+	switch {
+	case poll:
+		return max(k.at, k.endAt)
+	case k.open:
+		return math.MaxInt64
+	}
+	return k.endAt
 }
 
 // none is no verdict.

@@ -143,6 +143,7 @@ func (r *Record) nextPoll(l *life, j *Joining, now int64, head uint64) {
 			continue
 		}
 		goesOn = true
+		k.endAt = now // the last poll so far
 		if j.From == After && j.Start > k.cursor {
 			k.cursor, k.cursorAt = j.Start, now
 		}
@@ -387,7 +388,11 @@ func (r *Record) End(slot uint32, covered, unsure uint64) {
 	for n := l.first; n != 0; n = r.node(n).next {
 		if k := r.node(n); k.open {
 			k.reach(covered, unsure)
-			k.close(l.ended, l.endedAt, unsure)
+			at := l.endedAt
+			if l.flags&flagPoll != 0 {
+				at = max(k.at, k.endAt) // of the last poll
+			}
+			k.close(l.ended, at, unsure)
 			k.atEnd = true
 		}
 	}
