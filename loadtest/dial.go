@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -22,6 +23,10 @@ type Endpoint struct {
 	Spread bool `json:"spread,omitempty"`
 
 	TLS *TLS `json:"tls,omitempty"` // nil: none
+
+	// Segment is the greatest TCP segment of connections of Dial, in bytes; 0: that of the network. Over the loopback
+	// interface it is 64 KiB, and a server's kernel then takes megabytes for a client that does not read.
+	Segment int `json:"segment,omitempty"`
 }
 
 // turn is the index of the address of which connection i makes its tried-th attempt.
@@ -36,7 +41,17 @@ func (e *Endpoint) turn(i, tried, addresses int) int {
 func (e *Endpoint) Dial(ctx context.Context, source string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := e.connect(ctx, Dialer(source, 0))
+	d := Dialer(source, 0)
+	if e.Segment > 0 {
+		before := d.Control
+		d.Control = func(network, address string, c syscall.RawConn) (err error) {
+			if e := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_TCP, unix.TCP_MAXSEG, e.Segment) }); e != nil {
+				return e
+			}
+			return errors.Join(err, before(network, address, c))
+		}
+	}
+	conn, err := e.connect(ctx, d)
 	if err != nil || e.TLS == nil {
 		return conn, err
 	}

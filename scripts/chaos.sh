@@ -14,6 +14,8 @@
 #   scripts/chaos.sh --tls                    connections are encrypted, and clients resume sessions
 #   scripts/chaos.sh --log file --webhooks    webhooks too, whose receivers fail, hang and are killed; also with --log redis
 #   scripts/chaos.sh --hostile 20             with 20 hostile clients (loadtest/hostile)
+#   scripts/chaos.sh --trace --restart 0      asks the server 10,000 times what became of a message for a client, and compares the answers
+#   scripts/chaos.sh --trace --log file       the same, with restarts, at which the record of the trace begins anew
 #   scripts/chaos.sh --nodes 3 --log redis    three nodes on one Redis: clients come back on any, and nodes and Redis are killed, stopped and cut off
 #   scripts/chaos.sh --nodes 3 --log redis --clients 3000 --length 3m    the full form of that
 #   scripts/chaos.sh --nodes 3 --log redis --lose                        Redis also loses its newest entries: each client that lacks one has a gap

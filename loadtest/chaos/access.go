@@ -49,6 +49,9 @@ type proof struct {
 	revoked  atomic.Uint64 // the first publication after the server's response, 0 before
 }
 
+// clientName is that of a client's tokens.
+func clientName(number int) string { return fmt.Sprint("client-", number) }
+
 // newProof signs a proof of the client for channels, valid from then for that long at least.
 func (a *Access) newProof(client int, channels []int32, from time.Time, life time.Duration, id string) *proof {
 	p := &proof{id: id, granted: channels, expires: from.Add(life).Truncate(time.Second).Add(time.Second)}
@@ -57,7 +60,7 @@ func (a *Access) newProof(client int, channels []int32, from time.Time, life tim
 		patterns = append(patterns, channelName(n))
 	}
 	claims, err := json.Marshal(map[string]any{
-		"sub": fmt.Sprint("client-", client), "jti": id, "iat": time.Now().Unix(), "exp": p.expires.Unix(),
+		"sub": clientName(client), "jti": id, "iat": time.Now().Unix(), "exp": p.expires.Unix(),
 		"peal": map[string]any{"subscribe": patterns},
 	})
 	if err != nil {
@@ -140,6 +143,9 @@ func (c *client) renewed(unsubscribed []string) {
 		c.rubbish("unsubscribed by a renewal: %q, want %q", unsubscribed, lacking)
 	}
 	c.proof.Store(c.coming)
+	if len(lacking) > 0 {
+		c.journal.connections[len(c.journal.connections)-1].reduced = true
+	}
 }
 
 func covers(granted, channels []int32) bool {

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,6 +49,9 @@ type client struct {
 	leaving   <-chan struct{}
 	proofs    int    // that were signed
 	coming    *proof // that of the next renewal
+	session   string // its id, as the server gave it first; "" before
+	source    string // its address
+	start     int32  // of the server: that of conn
 	failed    error  // how the newest connection that failed ended
 
 	// proof is the token of the connection. The client's goroutine stores it.
@@ -60,6 +62,7 @@ type client struct {
 	channels []int32          // exchanged between connections
 	newest   map[int32]uint64 // by channel: id of the newest message heard
 	done     bool             // it has everything
+	missed   []record         // the newest gaps
 }
 
 func newClient(r *run, number int) *client {
@@ -97,7 +100,11 @@ func (c *client) live(ctx context.Context) {
 		if c.isDone() {
 			return
 		}
-		pause(ctx, time.Duration(c.rnd.Int64N(int64(maxPause)))) // before coming back
+		most := int64(maxPause)
+		if c.run.Questions != nil && c.rnd.IntN(100) < awayInPercent {
+			most *= 10
+		}
+		pause(ctx, time.Duration(c.rnd.Int64N(most))) // before coming back
 	}
 }
 
@@ -137,12 +144,19 @@ func (c *client) moves() {
 // connect dials, from one of several addresses, for a port that was used a
 // moment ago is not free yet.
 func (c *client) connect(ctx context.Context) (net.Conn, bool) {
-	source := "127.0.0." + strconv.Itoa(2+c.number%100)
+	c.source = c.run.source(c.number)
 	c.moves()
 	server := c.run.endpoint(c.node)
-	conn, err := server.Dial(ctx, source)
+	if c.run.Questions != nil {
+		server.Segment = segment
+	}
+	start := c.run.starts.Load()
+	conn, err := server.Dial(ctx, c.source)
 	if err != nil {
 		return nil, false
+	}
+	if c.start = start; c.run.starts.Load() != start {
+		c.start = 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -172,7 +186,8 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 		q.proof, q.renewal = p.text, c
 	}
 	heard := len(c.journal.records) + 1
-	c.journal.open(connection{t.name, t.separate, q.start != "" && from[0].isZero(), c.channels, from})
+	c.journal.open(connection{transport: t.name, separate: t.separate, retained: q.start != "" && from[0].isZero(), channels: c.channels, from: from,
+		address: c.source, start: c.start, proof: c.proof.Load()}, c.run.now())
 	c.run.count(&c.run.figures.Connections)
 	if c.transport != c.before {
 		c.before = c.transport
@@ -216,6 +231,12 @@ func (c *client) follow(ctx context.Context, conn net.Conn) {
 // begin at the oldest that there is, and so do all where they are not separate.
 func (c *client) query(t transport) (q query, from []place) {
 	q.addr = c.run.addrs()[c.node]
+	if c.run.Questions != nil {
+		q.session, q.adopts = c.session, true
+		if c.run.Access == nil { // else the token says it
+			q.name = clientName(c.number)
+		}
+	}
 	var oldest place
 	var first string
 	for _, n := range c.channels {
@@ -283,7 +304,7 @@ func (c *client) plan(conn *net.TCPConn, leave func()) *time.Timer {
 func (c *client) stall() {
 	c.run.count(&c.run.figures.Stalls)
 	select {
-	case <-time.After(time.Duration(c.rnd.ExpFloat64() * float64(stallMean))):
+	case <-time.After(time.Duration(c.rnd.ExpFloat64() * float64(c.run.stallMean()))):
 	case <-c.leaving:
 	case <-c.run.allPublished:
 	}
@@ -314,7 +335,7 @@ func (c *client) message(cursor, channel string, data []byte) {
 	default:
 		c.setCursors(cursor)
 	}
-	c.journal.records = append(c.journal.records, record{kind: message, channel: l.channel, at: at, id: l.id})
+	c.journal.records = append(c.journal.records, record{kind: message, channel: l.channel, at: at, id: l.id, when: c.run.now()})
 	c.mu.Lock()
 	c.newest[l.channel] = l.id
 	c.mu.Unlock()
@@ -337,13 +358,15 @@ func (c *client) gaps(list []gapNotice) {
 		if why == unknownCursor && c.run.Nodes != nil {
 			c.run.say("client %d, node %d: the cursor of channel %d means nothing: %q", c.number, c.node, n, c.cursors[n])
 		}
-		c.journal.records = append(c.journal.records, record{kind: gap, reason: why, channel: n, at: to})
+		r := record{kind: gap, reason: why, channel: n, at: to, when: c.run.now()}
+		c.journal.records = append(c.journal.records, r)
+		c.remember(r)
 	}
 }
 
 func (c *client) position(channel, cursor string) {
 	at, ok := c.run.lives.read(cursor)
-	r := record{kind: position, channel: everyChannel, at: at}
+	r := record{kind: position, channel: everyChannel, at: at, when: c.run.now()}
 	if ok && channel != "" {
 		r.channel, ok = channelNumber(channel)
 	}
@@ -356,8 +379,15 @@ func (c *client) position(channel, cursor string) {
 	default:
 		c.cursors[r.channel] = cursor
 	}
-	if n := len(c.journal.records); c.journal.records[n-1] != r { // a repeat says nothing
+	last := c.journal.records[len(c.journal.records)-1]
+	if last.when = r.when; last != r { // a repeat says nothing
 		c.journal.records = append(c.journal.records, r)
+	}
+}
+
+func (c *client) adopt(session string) {
+	if c.session == "" {
+		c.session = session
 	}
 }
 

@@ -26,6 +26,8 @@
 //   - With Webhooks the server also sends each publication to receivers, which fail, hang and are killed. Each
 //     must get every publication that was acknowledged, in order, and a repeat with the id that it had: see webhook.go
 //     and webhook_judge.go.
+//   - With Questions the server's trace is asked what became of messages for clients, and each answer is compared
+//     with the client's journal: see question.go and question_judge.go.
 //   - A Server is what is started and stopped: Process is the real binary. A
 //     Backup is one whose log can be copied, and the copy be put back: then a
 //     life goes on from one long before, and what came after the copy is cut.

@@ -1,5 +1,7 @@
 package chaos
 
+import "time"
+
 // kind of a record.
 type kind uint8
 
@@ -17,10 +19,11 @@ type reason uint8
 const (
 	discarded     reason = iota // no longer retained
 	unknownCursor               // the cursor meant nothing to the server
+	skipped                     // the client was slow, and the channel sends slow clients the newest message only
 )
 
 // reasons are their names on the wire.
-var reasons = map[string]reason{"discarded": discarded, "unknown_cursor": unknownCursor}
+var reasons = map[string]reason{"discarded": discarded, "unknown_cursor": unknownCursor, "slow": skipped}
 
 // record is one thing a client did or heard.
 type record struct {
@@ -29,6 +32,7 @@ type record struct {
 	channel int32
 	at      place
 	id      uint64
+	when    time.Duration // since the run began
 }
 
 // everyChannel stands for all channels of a connection.
@@ -41,6 +45,11 @@ type connection struct {
 	retained  bool // without a cursor: begins with what is retained, and what is not is no gap
 	channels  []int32
 	from      []place // by channel, the cursor sent; zero: none, so it begins anywhere
+
+	address string // of the client: with Questions no other connection has it
+	start   int32  // of the server, to which it is; 0: not known
+	proof   *proof // nil: none
+	reduced bool   // it has lost a channel by a renewal
 }
 
 // journal is what one client heard, in order. It belongs to the client's
@@ -51,8 +60,8 @@ type journal struct {
 	damage      []string
 }
 
-func (j *journal) open(c connection) {
-	j.records = append(j.records, record{kind: opened, id: uint64(len(j.connections))})
+func (j *journal) open(c connection, when time.Duration) {
+	j.records = append(j.records, record{kind: opened, id: uint64(len(j.connections)), when: when})
 	j.connections = append(j.connections, c)
 }
 

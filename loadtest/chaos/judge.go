@@ -222,7 +222,11 @@ func (j *judge) gap(r record) {
 		j.verdict.GapsAgain++
 		return
 	}
-	if j.loses(c.floor, to) {
+	if r.reason == skipped && r.channel < j.latest {
+		j.find(&j.verdict.GapsFalse, "a gap in channel %d up to %v for a slow client, and the channel skips nothing", r.channel, to)
+		return
+	}
+	if j.loses(c.floor, to) || r.reason == skipped {
 		j.verdict.GapsReal++
 		c.told, c.floor = to, later(c.floor, to)
 		return

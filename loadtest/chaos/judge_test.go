@@ -68,7 +68,7 @@ func (h *hearing) follows(from int, channels ...int32) *hearing {
 	for range channels {
 		c.from = append(c.from, at(from))
 	}
-	h.j.open(c)
+	h.j.open(c, 0)
 	return h
 }
 

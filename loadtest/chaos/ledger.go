@@ -9,9 +9,10 @@ import (
 // it may be in the log or not.
 type publication struct {
 	label
-	at    place     // where the server said it is; zero: not acknowledged
-	sent  time.Time // when it was begun
-	again bool      // sent more than once: the answer may name a later life than that of its birth
+	at     place     // where the server said it is; zero: not acknowledged
+	sent   time.Time // when it was begun
+	cursor string    // likewise, as the server wrote it
+	again  bool      // sent more than once: the answer may name a later life than that of its birth
 }
 
 // ledger is all publications. Any goroutine may use it.
@@ -66,8 +67,15 @@ func (l *ledger) at(id uint64) place {
 }
 
 // acknowledge notes that the server has it, and where.
-func (l *ledger) acknowledge(id uint64, at place) {
+func (l *ledger) acknowledge(id uint64, at place, cursor string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.all[id-1].at = at
+	l.all[id-1].at, l.all[id-1].cursor = at, cursor
+}
+
+// publication is the one with that id.
+func (l *ledger) publication(id uint64) publication {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all[id-1]
 }

@@ -61,6 +61,9 @@ func (p *publisher) live(ctx context.Context, rate float64) map[int32]uint64 {
 	for running := true; running; {
 		select {
 		case <-tick.C:
+			if p.run.Questions != nil && p.run.now()%lullEvery > lullEvery-lull {
+				continue // then streams are silent, and receive pings
+			}
 			_, err := p.publish(ctx, p.channels[p.rnd.IntN(len(p.channels))])
 			if err != nil {
 				pause(ctx, publisherPauses)
@@ -135,7 +138,7 @@ func (p *publisher) publish(ctx context.Context, channel int32) (id uint64, err 
 		p.run.fault("publish: no cursor in the response %.200q", body)
 		return 0, errors.New("no cursor in the response")
 	}
-	p.run.ledger.acknowledge(l.id, at)
+	p.run.ledger.acknowledge(l.id, at, answer.Cursor)
 	if l.channel != channel {
 		return 0, errRepeated
 	}
@@ -175,6 +178,9 @@ func (p *publisher) next(channel int32) label {
 	size := p.rnd.IntN(smallBytes)
 	if p.rnd.IntN(100) < bigInPercent {
 		size = p.rnd.IntN(bigBytes)
+	}
+	if p.run.Questions != nil && int(channel) >= p.run.Channels-p.run.Latest && int(channel) < p.run.Channels && p.rnd.IntN(2) == 0 {
+		size = p.rnd.IntN(fatBytes)
 	}
 	l := p.run.ledger.begin(channel)
 	p.data = appendData(p.data[:0], l, size, p.rnd)

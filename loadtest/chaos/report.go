@@ -65,8 +65,29 @@ func (r *Report) Write(w io.Writer) error {
 		line("  damaged or not signed", "%d", h.Damaged)
 		line("  gaps", "%d", h.Gaps)
 	}
+	r.Answers.write(line)
 	for _, f := range r.Findings {
 		line("  wrong:", "%s", f)
 	}
 	return err
+}
+
+// write prints what became of the questions.
+func (a *Answers) write(line func(name, format string, args ...any)) {
+	if a == nil {
+		return
+	}
+	line("questions to the trace", "%d", a.Asked)
+	line("  wrong answers", "%d", a.Wrong)
+	line("  not known", "%d of %d (%.2f %%)", a.NotKnown, a.Asked-a.Before, 100*float64(a.NotKnown)/float64(max(1, a.Asked-a.Before)))
+	line("  older than the record", "%d, of messages from before a restart", a.Before)
+	for _, v := range slices.Sorted(maps.Keys(a.Verdicts)) {
+		line("    "+v, "%d connections", a.Verdicts[v])
+	}
+	for _, by := range slices.Sorted(maps.Keys(a.By)) {
+		line("    sent, "+by, "%d", a.By[by])
+	}
+	for _, m := range a.Missing {
+		line("  never said", "%s", m)
+	}
 }

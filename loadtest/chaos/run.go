@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +53,8 @@ type Config struct {
 	Access     *Access       // nil: the server needs no tokens
 	TLS        *loadtest.TLS // nil: cleartext
 	Webhooks   *Webhooks     // nil: none. With a log that keeps everything
+	Questions  *Questions    // nil: none. Of one server
+	Latest     int           // so many of the last channels send slow clients the newest message only
 	Log        io.Writer     // errors of the clients; nil: none
 }
 
@@ -78,11 +82,12 @@ type Report struct {
 	Verdict
 	Behind   int         // clients that did not have everything at the end
 	Webhooks *Deliveries // nil: none
+	Answers  *Answers    // to Questions; nil: none
 }
 
 // Clean reports that every promise was kept.
 func (r *Report) Clean() bool {
-	return r.Verdict.Clean() && r.Behind == 0 && r.Ended == 0 && r.Webhooks.Clean()
+	return r.Verdict.Clean() && r.Behind == 0 && r.Ended == 0 && r.Webhooks.Clean() && r.Answers.Clean()
 }
 
 // Figures count what happened. The names in JSON are Summary's.
@@ -138,6 +143,23 @@ type run struct {
 	losses []span // of the log of a cluster; the disturber's until it has ended
 
 	peace []peace // by node
+
+	began   time.Time
+	starts  atomic.Int32  // of the server
+	sources atomic.Uint32 // addresses that clients have used
+}
+
+// now is the time since the run began.
+func (r *run) now() time.Duration { return time.Since(r.began) }
+
+// source is the address of the next connection of a client: with Questions one of its own, by which an answer names
+// the connection.
+func (r *run) source(client int) string {
+	if r.Questions == nil {
+		return "127.0.0." + strconv.Itoa(2+client%100)
+	}
+	n := r.sources.Add(1)
+	return netip.AddrFrom4([4]byte{127, byte(16 + n>>16), byte(n >> 8), byte(n)}).String()
 }
 
 func (r *run) count(n *uint64) { atomic.AddUint64(n, 1) }
@@ -194,7 +216,7 @@ func Run(ctx context.Context, c Config, server Server) (report Report, err error
 func newRun(c Config) (*run, error) {
 	transports, err := choose(c.Transports)
 	r := &run{Config: c, transports: transports, ending: make(chan struct{}), allPublished: make(chan struct{}), last: map[int32]uint64{},
-		restored: map[int32]bool{}, lives: lives{shared: c.Nodes != nil}, peace: make([]peace, len(c.addrs()))}
+		restored: map[int32]bool{}, lives: lives{shared: c.Nodes != nil}, peace: make([]peace, len(c.addrs())), began: time.Now()}
 	for i := range r.peace {
 		r.peace[i].disturbers = 1
 	}
@@ -223,6 +245,9 @@ func (r *run) play(ctx context.Context, cancel func(), disturb func() error) (re
 	if r.Access != nil {
 		publishing.Go(func() { r.revoke(ctx, clients) })
 	}
+	if r.Questions != nil {
+		publishing.Go(func() { r.Questions.askAlong(ctx, r, clients) })
+	}
 	disturbed := disturb()
 	close(r.ending)
 	publishing.Wait()
@@ -231,6 +256,7 @@ func (r *run) play(ctx context.Context, cancel func(), disturb func() error) (re
 	if disturbed == nil {
 		r.catchUp(ctx, clients)
 		hooked.finish(ctx)
+		r.Questions.askRest(ctx, r, clients)
 	}
 	if err := errors.Join(disturbed, ctx.Err()); err != nil {
 		cancel()
@@ -247,6 +273,7 @@ func (r *run) play(ctx context.Context, cancel func(), disturb func() error) (re
 // start starts the server and publishes the first message of its life. restored:
 // it finds an older copy of its log.
 func (r *run) start(ctx context.Context, server Server, restored bool) error {
+	r.starts.Add(1)
 	if err := server.Start(ctx); err != nil {
 		return err
 	}
@@ -393,9 +420,10 @@ func (r *run) judge(clients []*client) Report {
 		}
 	}
 	w := newWorld(r.Keeps, r.restored, r.ledger.all, journals, report.Lives)
-	w.losses = r.losses
+	w.losses, w.latest, w.began = r.losses, int32(r.Channels-r.Latest), r.began
 	report.Verdict = pass(w, r.History, journals)
+	report.Answers = r.Questions.judge(w, journals)
 	report.Faults += uint64(len(r.faults))
-	report.Findings = slices.Concat(report.Findings, r.faults, r.ends, behind[:min(len(behind), findingsOfAKind)])
+	report.Findings = slices.Concat(report.Findings, r.faults, r.ends, behind[:min(len(behind), findingsOfAKind)], report.Answers.findings())
 	return report
 }

@@ -24,13 +24,14 @@ type Summary struct {
 	Verdict
 	Behind   int         `json:"behind"`
 	Webhooks *Deliveries `json:"webhooks,omitempty"`
+	Answers  *Answers    `json:"trace,omitempty"`
 	Clean    bool        `json:"clean"`
 }
 
 // Summary says the same as r, of a run of c.
 func (r *Report) Summary(c Config) Summary {
 	return Summary{Schema: SummarySchema, Seed: c.Seed, Length: c.Length.Seconds(), Rate: c.Rate, History: c.History,
-		Figures: r.Figures, Verdict: r.Verdict, Behind: r.Behind, Webhooks: r.Webhooks, Clean: r.Clean()}
+		Figures: r.Figures, Verdict: r.Verdict, Behind: r.Behind, Webhooks: r.Webhooks, Answers: r.Answers, Clean: r.Clean()}
 }
 
 // Write writes s to a file as JSON.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -58,6 +59,8 @@ type ear interface {
 	// position takes a cursor without a message, of all channels or, where
 	// they are separate, perhaps of one.
 	position(channel, cursor string)
+	// adopt takes the id of the client's session.
+	adopt(session string)
 	// rubbish takes what no server may say.
 	rubbish(format string, args ...any)
 }
@@ -82,7 +85,31 @@ type query struct {
 	renewal  renewal  // nil: the connection ends with its token
 	start    string   // "cursor=…", "last=…" or empty: from now
 	cursors  []string // of separate channels: where each begins; empty: from now
+	name     string   // of the client; "" for none, or that of its token
+	session  string   // that it presents; "" for none
+	adopts   bool     // further polls present the id that the first one receives
 }
+
+// identify adds who the client is to the path of a request.
+func (q *query) identify(path string) string {
+	who := url.Values{}
+	if q.name != "" {
+		who.Set("client", q.name)
+	}
+	if q.session != "" {
+		who.Set("session", q.session)
+	}
+	switch {
+	case len(who) == 0:
+		return path
+	case strings.Contains(path, "?"):
+		return path + "&" + who.Encode()
+	}
+	return path + "?" + who.Encode()
+}
+
+// sessionHeader has the id of the client's session in a response.
+const sessionHeader = "Peal-Session"
 
 // renewal is how a connection gets further tokens while it lasts. Its methods are called
 // on the goroutine that follows.
@@ -103,7 +130,7 @@ func (q *query) path(endpoint, format string) string {
 	if q.start != "" {
 		p += "&" + q.start
 	}
-	return p
+	return q.identify(p)
 }
 
 // gapNotice is one gap, as all transports write it.

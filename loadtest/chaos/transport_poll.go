@@ -12,7 +12,7 @@ import (
 
 // pollJSON polls again and again on one connection.
 func pollJSON(conn net.Conn, q query, e ear) error {
-	return polls(conn, q, "json", func(_ *http.Response, body []byte) (string, error) {
+	return polls(conn, q, e, "json", func(_ *http.Response, body []byte) (string, error) {
 		var said struct {
 			Cursor   string
 			Gap      []gapNotice
@@ -33,7 +33,7 @@ func pollJSON(conn net.Conn, q query, e ear) error {
 
 // pollRaw takes one message with each answer.
 func pollRaw(conn net.Conn, q query, e ear) error {
-	return polls(conn, q, "raw", func(answer *http.Response, body []byte) (string, error) {
+	return polls(conn, q, e, "raw", func(answer *http.Response, body []byte) (string, error) {
 		cursor := answer.Header.Get("Peal-Cursor")
 		if text := answer.Header.Get("Peal-Gap"); text != "" {
 			var gaps []gapNotice
@@ -52,7 +52,7 @@ func pollRaw(conn net.Conn, q query, e ear) error {
 
 // polls sends one poll after another, each with the cursor that take returned
 // for the one before.
-func polls(conn net.Conn, q query, format string, take func(*http.Response, []byte) (cursor string, err error)) error {
+func polls(conn net.Conn, q query, e ear, format string, take func(*http.Response, []byte) (cursor string, err error)) error {
 	for r := bufio.NewReader(conn); ; {
 		answer, err := get(conn, r, &q, q.path("/poll", format)+"&timeout=10")
 		if err != nil {
@@ -68,6 +68,10 @@ func polls(conn net.Conn, q query, format string, take func(*http.Response, []by
 		cursor, err := take(answer, body)
 		if err != nil {
 			return err
+		}
+		if id := answer.Header.Get(sessionHeader); id != "" && q.adopts {
+			e.adopt(id)
+			q.session = id
 		}
 		q.start = "cursor=" + url.QueryEscape(cursor)
 		if answer.Close {

@@ -19,6 +19,7 @@ func followStream(conn net.Conn, q query, e ear, format string) error {
 	if answer.StatusCode != 200 {
 		return refusal("event stream", answer.StatusCode, nil)
 	}
+	e.adopt(answer.Header.Get(sessionHeader))
 	s := eventStream{ear: e, json: format == "json"}
 	for lines := bufio.NewReaderSize(answer.Body, 2048); ; {
 		line, err := lines.ReadBytes('\n')

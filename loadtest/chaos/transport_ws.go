@@ -29,7 +29,7 @@ func followWebSocket(conn net.Conn, q query, e ear) error {
 // followProtocol is one WebSocket that speaks peal.v1: it subscribes to each
 // channel by a command of its own, from that channel's cursor.
 func followProtocol(conn net.Conn, q query, e ear) error {
-	c, s, follow, err := openSocket(conn, q, e, "/ws", protocolName)
+	c, s, follow, err := openSocket(conn, q, e, q.identify("/ws"), protocolName)
 	if err != nil {
 		return err
 	}
@@ -67,6 +67,7 @@ func openSocket(conn net.Conn, q query, e ear, path, protocol string) (c *gws.Co
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	e.adopt(answer.Header.Get(sessionHeader))
 	if c.SubProtocol() != protocol {
 		e.rubbish("the server selects the subprotocol %q", c.SubProtocol())
 		return nil, nil, nil, errors.New("the server selected another subprotocol")
@@ -85,6 +86,7 @@ type socketEar struct {
 
 	renewal renewal     // nil: none
 	timer   *time.Timer // sends the next token
+	lacks   bool        // a renewal has taken a channel: what a ping says does not hold for that
 	rest    int         // messages until the connection is given up, because it lacks a channel; 0: it goes on
 }
 
@@ -109,7 +111,7 @@ func (s *socketEar) renew(c *gws.Conn) (stop func()) {
 func (s *socketEar) renewed(c *gws.Conn, unsubscribed []string) {
 	s.renewal.renewed(unsubscribed)
 	if len(unsubscribed) > 0 {
-		s.rest = afterReduction
+		s.rest, s.lacks = afterReduction, true
 		return
 	}
 	s.renew(c)
@@ -118,7 +120,7 @@ func (s *socketEar) renewed(c *gws.Conn, unsubscribed []string) {
 // OnPing takes the cursor that a ping brings, of all channels once they are
 // subscribed to. Before that, peal.v1 has none.
 func (s *socketEar) OnPing(c *gws.Conn, payload []byte) {
-	if !s.protocol || s.answered == len(s.channels) && len(payload) > 0 {
+	if !s.protocol || s.answered == len(s.channels) && len(payload) > 0 && !s.lacks {
 		s.position("", string(payload))
 	}
 	_ = c.WritePong(payload) // ReadLoop meets the same error

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 )
 
 // Keeps says what a restart leaves of the log.
@@ -25,6 +26,8 @@ type world struct {
 	at       []place         // by id-1: where it is; zero: not known
 	channels map[int32]order // every known message of a channel
 	faults   []string        // contradictions between places that the server gave
+	latest   int32           // channels from this one on send slow clients the newest message only
+	began    time.Time       // of the run
 	losses   []span          // what the store of a cluster has lost; nodes had seen it
 }
 

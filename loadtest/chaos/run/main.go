@@ -53,6 +53,8 @@ type options struct {
 	count                                  int // nodes; 0: one server
 	loses                                  bool
 	webhooks                               bool
+	trace                                  bool
+	questions                              int
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
@@ -80,10 +82,18 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.BoolVar(&o.tokens, "tokens", false, "the server needs tokens: clients have some that live 2 to 6 s, renew them, and lose them by revocation; not with --hostile")
 	f.BoolVar(&o.encrypted, "tls", false, "connections are encrypted, and clients resume sessions; not with --hostile")
 	f.BoolVar(&o.webhooks, "webhooks", false, "the server has webhooks, whose receivers fail, hang and are killed; with --log file or redis, and not with --lose, --restore and --tokens")
+	f.BoolVar(&o.trace, "trace", false, "ask the server's trace what became of messages for clients, and compare the answers with what they received; other flags have other defaults then, see run/questions.go; not with --nodes, --hostile, --webhooks and --restore")
+	f.IntVar(&o.questions, "questions", 10_000, "with --trace: how many")
 	f.StringVar(&o.json, "json", "", "`file` for the summary, as JSON")
 	f.BoolVar(&o.verbose, "verbose", false, "print why connections ended that clients wanted to keep, and the server's log")
 	if err := f.Parse(args); err != nil {
 		return o, errors.Join(errUsage, err)
+	}
+	if o.trace {
+		if err := o.questionFlags(f); err != nil {
+			fmt.Fprintln(stderr, "chaos:", err)
+			return o, errUsage
+		}
 	}
 	if f.NArg() > 0 || o.peal == "" || o.Clients < 1 || o.Channels < 5 || o.Publishers < 1 || o.Rate <= 0 || o.History < 1 {
 		fmt.Fprintln(stderr, "chaos: set --peal, and give flags only; --clients at least 1, --channels at least 5, --publishers at least 1, --rate and --history more than 0")
@@ -167,6 +177,14 @@ func (o *options) server() (p *chaos.Process, clean func() error, err error) {
 	}
 	if o.encrypted {
 		files, err := o.encrypt(p)
+		if err != nil {
+			return nil, nil, errors.Join(err, clean())
+		}
+		before := clean
+		clean = func() error { return errors.Join(before(), os.RemoveAll(files)) }
+	}
+	if o.trace {
+		files, err := o.ask(p)
 		if err != nil {
 			return nil, nil, errors.Join(err, clean())
 		}
