@@ -79,6 +79,9 @@ func (t *traceFlags) ask(ctx context.Context, behind, cursor string, into any) (
 	}
 	text, err := t.from.do(ctx, http.MethodGet, behind+"?"+q.Encode())
 	if err != nil {
+		if strings.Contains(err.Error(), "responds with 404 Not Found: 404") { // net/http's own
+			return "", fmt.Errorf("%w (is this the address of --admin, and not of --listen? A server that is still starting, or from before this version, has no trace either)", err)
+		}
 		return "", err
 	}
 	if err := json.Unmarshal([]byte(text), into); err != nil {
@@ -105,7 +108,7 @@ func (t *traceFlags) show(ctx context.Context, w io.Writer, cursor string) error
 		printTrace(w, &r)
 	}
 	if r.Verdict != trace.Sent.String() && r.Verdict != trace.Had.String() {
-		return fmt.Errorf("%w: %s", errNotSent, cmp.Or(r.Reason, r.Verdict))
+		return fmt.Errorf("%w: %s", errNotSent, safe(cmp.Or(r.Reason, r.Verdict)))
 	}
 	return nil
 }
@@ -165,17 +168,17 @@ func (t *traceFlags) showNew(ctx context.Context, w io.Writer) error {
 const mostPending = 1000
 
 func printTrace(w io.Writer, r *trace.Report) {
-	fmt.Fprintf(w, "message %s", r.Cursor)
+	fmt.Fprintf(w, "message %s", safe(r.Cursor))
 	if len(r.Channels) > 0 {
-		fmt.Fprintf(w, " on %s, published %s", strings.Join(quoteAll(r.Channels), ", "), r.Published)
+		fmt.Fprintf(w, " on %s, published %s", strings.Join(quoteAll(r.Channels), ", "), safe(r.Published))
 	}
-	fmt.Fprintf(w, ": %s", r.Verdict)
+	fmt.Fprintf(w, ": %s", safe(r.Verdict))
 	if r.Reason != "" {
-		fmt.Fprintf(w, " (%s)", r.Reason)
+		fmt.Fprintf(w, " (%s)", safe(r.Reason))
 	}
 	fmt.Fprintln(w)
 	if r.Note != "" {
-		fmt.Fprintf(w, "note: %s\n", r.Note)
+		fmt.Fprintf(w, "note: %s\n", safe(r.Note))
 	}
 	if len(r.Connections) == 0 {
 		return
@@ -209,13 +212,16 @@ func printTrace(w io.Writer, r *trace.Report) {
 		if c.Name != "" {
 			name = fmt.Sprintf("%q", c.Name)
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", cmp.Or(c.Session, "-"), name, cmp.Or(c.Transport, "-"), cmp.Or(c.Address, "-"), c.Began, until, verdict, confirmed)
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", safe(cmp.Or(c.Session, "-")), name, safe(cmp.Or(c.Transport, "-")), safe(cmp.Or(c.Address, "-")), safe(c.Began), safe(until), safe(verdict), safe(confirmed))
 	}
 	_ = t.Flush() // to a terminal or a pipe: as for every line
 	if r.Omitted > 0 {
 		fmt.Fprintf(w, "  %d further connections are not shown\n", r.Omitted)
 	}
 }
+
+// safe is what a server says, for a terminal.
+func safe(s string) string { return plain(s, 300) }
 
 func quoteAll(names []string) (quoted []string) {
 	for _, n := range names {

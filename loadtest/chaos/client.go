@@ -57,6 +57,8 @@ type client struct {
 	// proof is the token of the connection. The client's goroutine stores it.
 	proof atomic.Pointer[proof]
 
+	stalled atomic.Bool // it does not read
+
 	mu       sync.Mutex
 	conn     net.Conn         // nil between connections
 	channels []int32          // exchanged between connections
@@ -303,6 +305,8 @@ func (c *client) plan(conn *net.TCPConn, leave func()) *time.Timer {
 // stall stops reading for a while.
 func (c *client) stall() {
 	c.run.count(&c.run.figures.Stalls)
+	c.stalled.Store(true)
+	defer c.stalled.Store(false)
 	select {
 	case <-time.After(time.Duration(c.rnd.ExpFloat64() * float64(c.run.stallMean()))):
 	case <-c.leaving:

@@ -75,6 +75,8 @@ const (
 const (
 	ownInPercent    = 80 // about a message of a channel that the client follows
 	missedInPercent = 10 // about one that the client has a gap for
+	searchInPercent = 10 // of clients are sought: one that does not read, or has a gap because it did not
+	searched        = 50 // at most so many are looked at
 	recentInPercent = 50 // about one of the newest
 	recent          = 60 // that many
 	barePercent     = 20 // of those without the name of the channel, so that the server has to find the message
@@ -127,6 +129,11 @@ func (q *Questions) askRest(ctx context.Context, r *run, clients []*client) {
 // ask asks one question. It reports whether there was an answer: not while the server restarts.
 func (q *Questions) ask(ctx context.Context, r *run, clients []*client, rnd *rand.Rand) bool {
 	c := clients[rnd.IntN(len(clients))]
+	if rnd.IntN(100) < searchInPercent {
+		for i := 0; i < searched && !c.isSlow(); i++ {
+			c = clients[rnd.IntN(len(clients))]
+		}
+	}
 	p, bare, ok := r.choose(c, rnd)
 	if !ok {
 		return false
@@ -169,15 +176,26 @@ func (q *Questions) failed(what string) {
 	q.fault = what
 }
 
-// remember keeps the newest gaps, those of slow clients longest, for questions.
+// remember keeps the newest gaps for questions; after one of a slow client only such.
 func (c *client) remember(g record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.missed) < mostMissed {
+	slow := len(c.missed) > 0 && c.missed[len(c.missed)-1].reason == skipped
+	switch {
+	case slow && g.reason != skipped:
+	case len(c.missed) < mostMissed:
 		c.missed = append(slices.Clone(c.missed), g)
-	} else if g.reason == skipped {
+	default:
 		c.missed = append(slices.Clone(c.missed[1:]), g)
 	}
+}
+
+// isSlow reports whether the client does not read, or has a gap because it did not.
+func (c *client) isSlow() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.missed)
+	return c.stalled.Load() || n > 0 && c.missed[n-1].reason == skipped
 }
 
 // mostMissed is how many gaps of a client are remembered.
@@ -192,8 +210,11 @@ func (r *run) choose(c *client, rnd *rand.Rand) (p publication, bare, ok bool) {
 	own := rnd.IntN(100) < ownInPercent
 	r.ledger.mu.Lock()
 	defer r.ledger.mu.Unlock()
-	if rnd.IntN(100) < missedInPercent && len(missed) > 0 {
-		g := missed[rnd.IntN(len(missed))]
+	if n := len(missed); n > 0 && (missed[n-1].reason == skipped && rnd.IntN(2) == 0 || rnd.IntN(100) < missedInPercent) {
+		g := missed[n-1]
+		if g.reason != skipped {
+			g = missed[rnd.IntN(n)]
+		}
 		for _, p := range slices.Backward(r.ledger.all) {
 			if p.channel == g.channel && p.at.life == g.at.life && p.at.compare(g.at) <= 0 {
 				return p, false, true
