@@ -48,6 +48,7 @@ func (k *epollKind) waitsFor(c *leanConn, begun bool) string {
 // again connects c once more: with its next request, or with the one that was not
 // answered. A subscriber stays one.
 func (k *epollKind) again(c *leanConn, i int) error {
+	k.sink.renewed++
 	unix.Close(c.fd)
 	*c = leanConn{sub: c.sub, stalled: c.stalled, began: c.began, cursor: c.cursor, step: c.step, tried: c.tried, dials: c.dials, known: c.known, state: c.state,
 		continuing: c.continuing || c.state == leanStream}

@@ -279,6 +279,7 @@ type Received struct {
 	Stages      []Part   `json:"stages,omitempty"`      // of a run with several, in Report only
 	Open        int      `json:"open"`                  // connections that are subscribed now
 	Closed      int      `json:"closed"`                // connections that the server ended, since they were opened
+	Renewed     int      `json:"renewed,omitempty"`     // connections that were opened anew because the server had ended one between two requests
 	Gaps        uint64   `json:"gaps,omitempty"`        // notices that messages are gone
 	Recovery    *Latency `json:"recovery,omitempty"`    // after Drop: from the drop until a client was back and had all it missed
 	Returned    *Latency `json:"returned,omitempty"`    // with a Backoff: from the end of each connection until the client was subscribed again
@@ -300,6 +301,7 @@ func (r *Received) add(other *Received) error {
 	r.Traffic.Inflated += other.Traffic.Inflated
 	r.Open += other.Open
 	r.Closed += other.Closed
+	r.Renewed += other.Renewed
 	r.Gaps += other.Gaps
 	r.Unrecovered += other.Unrecovered
 	r.Unreadable += other.Unreadable

@@ -57,7 +57,7 @@ func PublishPath(prefix string) func(stream int) string {
 // Each message is accepted (answered with a 2xx, or written as a frame) or counts as
 // refused: see Outcome.
 //
-// One goroutine calls its methods.
+// One goroutine calls its methods, but for Answered.
 type Publisher struct {
 	targets  []*publishTarget
 	counts   []uint64       // per stream, of messages since the last Settle
@@ -65,13 +65,38 @@ type Publisher struct {
 	composed []byte
 	wait     sync.WaitGroup // for the connections, which end with stop
 	stop     context.CancelFunc
+	answers  answers
+}
+
+// answers is how long messages waited for their response, since they were queued, and how often
+// there was a connection to wait on. It is safe for concurrent use.
+type answers struct {
+	mu     sync.Mutex
+	waits  *Latency
+	opened int
+}
+
+func (a *answers) record(ns int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.waits.Record(ns)
+}
+
+// Answered is how long the publications that were accepted over HTTP waited for their
+// response, each since it was queued, and how many connections the publisher has opened. Any
+// goroutine may call it.
+func (p *Publisher) Answered() (waits *Latency, opened int) {
+	p.answers.mu.Lock()
+	defer p.answers.mu.Unlock()
+	return p.answers.waits.clone(), p.answers.opened
 }
 
 // publishTarget is one PublishTarget in use.
 type publishTarget struct {
 	PublishTarget
-	paths []string // per stream
-	conns []*publishConn
+	paths   []string // per stream
+	conns   []*publishConn
+	answers *answers
 }
 
 const (
@@ -83,9 +108,10 @@ const (
 // The first connections must succeed.
 func DialPublisher(ctx context.Context, targets ...PublishTarget) (*Publisher, error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	p := &Publisher{stop: stop, counts: make([]uint64, max(targets[0].Streams, 1))}
+	p := &Publisher{stop: stop, counts: make([]uint64, max(targets[0].Streams, 1)), answers: answers{waits: NewLatency()}}
 	for _, to := range targets {
 		t := newPublishTarget(to, len(p.counts))
+		t.answers = &p.answers
 		p.targets = append(p.targets, t)
 		for i := range t.conns {
 			c := &publishConn{publishTarget: t, first: i, opened: make(chan error, 1)}

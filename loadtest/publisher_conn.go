@@ -60,6 +60,7 @@ var errTooFast = errors.New("the server takes less than is published: lower --ra
 type sent struct {
 	stream   int // from 1 on
 	sequence uint64
+	queued   int64 // Now()
 	request  []byte
 }
 
@@ -74,7 +75,7 @@ const (
 func (c *publishConn) queue(stream int, sequence uint64, request []byte) (flush bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m, reason := sent{stream: stream + 1, sequence: sequence}, c.pausing
+	m, reason := sent{stream: stream + 1, sequence: sequence, queued: Now()}, c.pausing
 	if c.size > publishQueueBytes {
 		reason = cmp.Or(reason, errTooFast)
 	}
@@ -270,6 +271,9 @@ func (c *publishConn) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.answers.mu.Lock()
+	c.answers.opened++
+	c.answers.mu.Unlock()
 	closed := context.AfterFunc(ctx, func() { _ = conn.Close() }) // it ends the reads and writes
 	if err = c.start(conn); err == nil {
 		err = c.read(conn)
@@ -385,6 +389,7 @@ func (c *publishConn) answered(a answer) error {
 	}
 	if c.Accepts(a.status, a.body) {
 		c.acceptLocked(c.waiting[:1])
+		c.answers.record(Now() - c.waiting[0].queued)
 		c.outcome.Answer = append(c.outcome.Answer[:0], a.body...)
 	} else {
 		c.refuseLocked(c.waiting[:1], false, byServer("publishing: %d %s: %.200s", a.status, http.StatusText(a.status), a.body))

@@ -45,6 +45,7 @@ type sink struct {
 	returned    *Latency // with a Backoff: from the end of each connection until the client was back
 	open        int      // connections that are subscribed now
 	closed      int      // connections that ended since they were opened
+	renewed     int      // connections in place of one that the server ended between two requests
 	gaps        uint64   // notices of one, in this run
 	unreadable  int      // connections whose server could not be read, since they were opened
 	unread      string   // why, of the first of them
@@ -389,7 +390,7 @@ func (s *sink) sample() Received {
 }
 
 func (s *sink) sampleLocked() Received {
-	r := Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.unread, Damage: s.damage, Ends: s.ends, Stranger: s.stranger}
+	r := Received{Counts: s.counts, Traffic: s.traffic, Latency: s.latency.clone(), Open: s.open, Closed: s.closed, Renewed: s.renewed, Gaps: s.gaps, Unreadable: s.unreadable, Unread: s.unread, Damage: s.damage, Ends: s.ends, Stranger: s.stranger}
 	if s.returned.Count() > 0 {
 		r.Returned = s.returned.clone()
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -126,6 +127,11 @@ func (l *loadScenario) run(c *cobra.Command) error {
 	if len(s.PID)+len(s.Admin)+len(s.Start) == 0 {
 		s.PID = localHolders(c.Context(), s.Targets)
 	}
+	implied, err := s.Implied(l.name)
+	if err != nil {
+		return err
+	}
+	s.Objectives = append(slices.Clip(s.Objectives), implied...)
 	stdout := c.OutOrStdout()
 	if s.Out.JSON == "-" {
 		stdout = c.ErrOrStderr() // the summary, then

@@ -21,6 +21,7 @@ const outputDelay = time.Second
 type Process struct {
 	PID int
 
+	group int // the process group
 	ended chan struct{} // closed when the process is gone
 	exit  error         // read after ended
 	cpu   time.Duration // read after ended
@@ -52,7 +53,7 @@ func (p *Process) run(cmd *exec.Cmd, started chan<- error) {
 		started <- err
 		return
 	}
-	p.PID = cmd.Process.Pid
+	p.PID, p.group = cmd.Process.Pid, cmd.Process.Pid
 	started <- nil
 	if p.exit = cmd.Wait(); errors.Is(p.exit, exec.ErrWaitDelay) {
 		p.exit = nil
@@ -87,7 +88,7 @@ func (p *Process) Stop(signal syscall.Signal, grace time.Duration) (killed bool,
 			return false, nil
 		}
 	}
-	if err := syscall.Kill(-p.PID, syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
+	if err := syscall.Kill(-p.group, syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
 		return true, fmt.Errorf("kill: %w", err)
 	}
 	if !p.within(killWait) {

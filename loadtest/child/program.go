@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -22,11 +23,13 @@ type Program struct {
 	Accept time.Duration // how long it may take to accept on all of them; 0: 20 s
 	Grace  time.Duration // how long it may take to end when asked to; 0: 10 s
 	Output io.Writer     // receives its stdout and stderr; nil: only their end is kept, for error messages
+	Passes bool          // it may pass on to a process that it starts: see Follow
 
 	tail Tail
 
 	mu      sync.Mutex
-	process *Process      // of the last start; nil before the first
+	process *Process      // of the last start, or followed; nil before the first
+	former  []*Process    // followed by process, and not ended
 	used    time.Duration // CPU time of the processes before it
 }
 
@@ -47,6 +50,14 @@ func (p *Program) Start(ctx context.Context) error {
 	if p.Output != nil {
 		cmd.Stdout = io.MultiWriter(&p.tail, p.Output)
 	}
+	if p.Passes {
+		end, err := p.pipe(cmd.Stdout)
+		if err != nil {
+			return fmt.Errorf("start %s: %w", p.Name, err)
+		}
+		defer end.Close()
+		cmd.Stdout = end
+	}
 	cmd.Stderr = cmd.Stdout
 	process, err := Start(cmd)
 	if err != nil {
@@ -66,6 +77,46 @@ func (p *Program) Start(ctx context.Context) error {
 			return fmt.Errorf("start %s: %w%s", p.Name, err, p.said())
 		}
 	}
+	return nil
+}
+
+// pipe is an output that several processes in turn may have, which is not closed when the
+// first one ends.
+func (p *Program) pipe(to io.Writer) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	go func() { // ends when all processes have
+		defer r.Close()
+		_, _ = io.Copy(to, r) // what comes of it is for people
+	}()
+	return w, nil
+}
+
+// Follow has the program, whose Passes is set, be the process pid, which its process has started and which
+// goes on for it. It waits for the end of the former one.
+func (p *Program) Follow(ctx context.Context, pid int) error {
+	if p.process == nil {
+		return fmt.Errorf("follow %s: %w", p.Name, ErrEnded)
+	}
+	next, err := Follow(pid)
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	before := p.process
+	p.mu.Lock()
+	p.process, p.former = next, append(p.former, before)
+	p.mu.Unlock()
+	select {
+	case <-before.ended:
+	case <-ctx.Done():
+		return fmt.Errorf("%s: process %d does not end: %w", p.Name, before.PID, ctx.Err())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.former = p.former[:len(p.former)-1]
+	p.used += before.cpu
 	return nil
 }
 
@@ -90,6 +141,9 @@ func accepts(ctx context.Context, process *Process, addr string) error {
 func (p *Program) Stop(signal syscall.Signal) (killed bool, err error) {
 	if p.process == nil {
 		return false, fmt.Errorf("stop %s: %w", p.Name, ErrEnded)
+	}
+	for _, one := range p.former { // an error says that it has ended
+		_, _ = one.Stop(syscall.SIGKILL, 0)
 	}
 	killed, err = p.process.Stop(signal, orDefault(p.Grace, 10*time.Second))
 	if err != nil {

@@ -55,6 +55,7 @@ const (
 	NeedsServer // --pid or --admin
 	NeedsSoak
 	NeedsStorm // or restarts
+	NeedsUpgrades
 )
 
 // metric is one thing that objectives and comparisons can be about.
@@ -111,6 +112,11 @@ var metrics = []metric{
 		}
 		return of(restart, func(s *Restart) (float64, bool) { return quantile(s.Recovery, 1) })(r)
 	}},
+	{"disconnects", "", number, false, NeedsUpgrades, of(upgrades, func(u *Upgrades) (float64, bool) { return float64(u.Disconnects), true })},
+	{"gaps", "", number, false, NeedsUpgrades, of(upgrades, func(u *Upgrades) (float64, bool) { return float64(u.Gaps), true })},
+	{"refused", "", number, false, NeedsMessages, of(messages, func(m *Messages) (float64, bool) { return float64(m.Refused), true })},
+	{"pause_max", "", duration, false, NeedsUpgrades, of(upgrades, func(u *Upgrades) (float64, bool) { return quantile(u.Deliveries, 1) })},
+	{"publish_pause_max", "", duration, false, NeedsUpgrades, of(upgrades, func(u *Upgrades) (float64, bool) { return quantile(u.Publishers, 1) })},
 	{"memory_slope", "", bytes, false, NeedsSoak, of(soak, func(s *Soak) (float64, bool) { return s.MemorySlope, true })},
 	{"descriptors_slope", "", number, false, NeedsSoak, of(soak, func(s *Soak) (float64, bool) { return optional(s.DescriptorsSlope) })},
 	{"", "carries, messages per second", number, true, NeedsMessages, of(func(r *Report) *Ramp { return r.Ramp }, func(s *Ramp) (float64, bool) { return math.Round(s.Carries), true })},
@@ -121,6 +127,7 @@ func messages(r *Report) *Messages { return r.Messages }
 func server(r *Report) *Server     { return r.Server }
 func storm(r *Report) *Storm       { return r.Storm }
 func restart(r *Report) *Restart   { return r.Restart }
+func upgrades(r *Report) *Upgrades { return r.Upgrades }
 func soak(r *Report) *Soak         { return r.Soak }
 
 // of reads a metric from a part of a report.

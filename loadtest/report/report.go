@@ -43,6 +43,7 @@ type Report struct {
 	Intervals   []Interval  `json:"intervals"`
 	Storm       *Storm      `json:"storm,omitempty"`
 	Restart     *Restart    `json:"restart,omitempty"`
+	Upgrades    *Upgrades   `json:"upgrades,omitempty"`
 	Ramp        *Ramp       `json:"ramp,omitempty"`
 	Soak        *Soak       `json:"soak,omitempty"`
 	Sides       []*Report   `json:"sides,omitempty"` // of versus
@@ -223,6 +224,35 @@ type End struct {
 	Asked  bool    `json:"asked"`  // by SIGTERM
 	Killed bool    `json:"killed"` // by SIGKILL: at once, or because it did not end within 10 s
 	Down   float64 `json:"down_s"` // from the signal until it accepted again
+}
+
+// Upgrades is what came of upgrading the server while it served.
+type Upgrades struct {
+	Before      Pause     `json:"before"` // the first of them
+	Each        []Upgrade `json:"each"`
+	Disconnects int       `json:"disconnects"` // in the whole run: of subscribers and publishers, also between two requests
+	Gaps        uint64    `json:"gaps"`        // notices that messages are gone
+	Deliveries  *Times    `json:"deliveries"`  // behind the first one: see Pause
+	Publishers  *Times    `json:"publishers"`
+}
+
+// Upgrade is one of them, and what was seen until the next one.
+type Upgrade struct {
+	At   float64 `json:"at_s"`
+	Took float64 `json:"took_s"` // from the request until the new process served
+	PID  int     `json:"pid,omitempty"`
+	Said string  `json:"said,omitempty"` // by the server
+	Pause
+}
+
+// Pause is how clients were kept waiting in a part of a run.
+type Pause struct {
+	Deliveries  *Times `json:"deliveries"`  // from the scheduled send to the arrival
+	Publishers  *Times `json:"publishers"`  // from when a message was ready to its response; over HTTP only
+	Disconnects int    `json:"disconnects"` // see Upgrades
+	Duplicated  uint64 `json:"duplicated"`
+	Reordered   uint64 `json:"reordered"`
+	Gaps        uint64 `json:"gaps"`
 }
 
 // late returns when the server accepted again, and when the next step was due, of

@@ -68,6 +68,7 @@ func (p *printer) body(r *Report) {
 	p.times("lag", r.Lag)
 	p.storm(r.Storm)
 	p.restart(r.Restart)
+	p.upgrades(r.Upgrades)
 	p.ramp(r.Ramp)
 	p.stages(r.Stages)
 	p.server(r)

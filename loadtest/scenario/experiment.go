@@ -44,6 +44,10 @@ type session struct {
 	excuse    bool          // what the server did not accept is not lost
 	returns   bool          // clients come back that the server has dropped
 	lastOwn   own           // at the newest sample
+
+	lineage *lineage // of upgrades; nil: there are none
+	cuts    []cut    // where parts of the run begin
+	cut     cut      // at the newest sample
 }
 
 // newReport has what is known at the start.

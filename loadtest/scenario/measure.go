@@ -68,7 +68,7 @@ func (r *run) measure() error {
 	if lost != nil {
 		after = s.last // the newest sample's
 	}
-	if lost != nil && s.s.Cluster { // nodes were restarted, and what they used is not known
+	if lost != nil && (s.s.Cluster || s.lineage != nil && s.lineage.passed.Load()) { // nodes were restarted, and what they used is not known
 		lost, after = nil, server
 	} else {
 		s.fillServer(server, after, result)
@@ -126,6 +126,7 @@ func (r *run) lookAfter(now loadtest.Sample) {
 // sampled makes an interval of a sample.
 func (r *run) sampled(now loadtest.Sample) {
 	r.lookAfter(now)
+	r.cutAt(now.Received)
 	own, err := r.usage()
 	if err != nil {
 		return // the next command to the worker returns the error
@@ -232,7 +233,7 @@ func (s *session) fillServer(before, after usage, r loadtest.Result) {
 	if v == nil {
 		return
 	}
-	v.CPU = (after.cpu - before.cpu).Seconds()
+	v.CPU = max(after.cpu-before.cpu, 0).Seconds() // the metrics of a process that has taken over begin with it
 	v.DeliveriesPerCPUSecond = nil
 	if v.CPU > 0 {
 		per := float64(r.Delivered) / v.CPU

@@ -36,8 +36,14 @@ func (s *session) usage() (o own, err error) {
 	}
 	o.known = len(s.pool.Clocks()) == 0
 	for i := range s.targets {
+		if i > 0 && s.lineage != nil { // it is the same server
+			break
+		}
 		pid := at(s.s.PID, i)
 		used := time.Duration(0)
+		if s.lineage != nil {
+			pid, used = s.lineage.process(pid)
+		}
 		if server := at(s.servers, i); server != nil {
 			pid, used = server.Usage()
 		}

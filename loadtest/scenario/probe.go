@@ -28,6 +28,8 @@ type probe struct {
 	pid    int
 	admin  string         // URL of the metrics
 	server *child.Program // if it is not nil: whose process it is
+
+	lineage *lineage // if it is not nil: what became of pid
 }
 
 // metricsURL is where the metrics of an admin listener are, given its address or
@@ -50,16 +52,22 @@ func (p *probe) process() (pid int, used time.Duration) {
 	if p.server != nil {
 		return p.server.Usage()
 	}
+	if p.lineage != nil {
+		return p.lineage.process(p.pid)
+	}
 	return p.pid, 0
 }
 
 // gone returns an error if the server's process has stopped unexpectedly.
 func (p *probe) gone() error {
-	if p.server != nil {
+	if p.server != nil && (p.lineage == nil || !p.lineage.passed.Load()) {
 		return p.server.Alive()
 	}
-	if p.pid != 0 && errors.Is(syscall.Kill(p.pid, 0), syscall.ESRCH) {
-		return fmt.Errorf("the server's process %d has ended", p.pid)
+	if p.lineage != nil && p.lineage.passed.Load() {
+		return nil
+	}
+	if pid, _ := p.process(); pid != 0 && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return fmt.Errorf("the server's process %d has ended", pid)
 	}
 	return nil
 }

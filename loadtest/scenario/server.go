@@ -25,12 +25,15 @@ func (e *experiment) place() error {
 		if err != nil {
 			return err
 		}
+		one := e.name == "restart" && s.Upgrade // server, of all targets
 		for _, list := range [][]string{s.Start, s.Targets, s.Publish, s.Admin} {
-			if i < len(list) {
-				list[i] = ports.Replace(list[i])
+			for j := range list {
+				if j == i || one {
+					list[j] = ports.Replace(list[j])
+				}
 			}
 		}
-		server := &child.Program{Name: s.Start[i], Args: []string{"/bin/sh", "-c", "exec " + s.Start[i]}}
+		server := &child.Program{Name: s.Start[i], Args: []string{"/bin/sh", "-c", "exec " + s.Start[i]}, Passes: one}
 		if strings.Contains(command, "{admin}") {
 			server.Addrs = []string{child.Loopback(ports.Admin)}
 		}

@@ -63,6 +63,8 @@ type Settings struct {
 
 	Mix      Mix           // of mixed
 	Away     time.Duration // of storm
+	Upgrade  bool          // of restart
+	Upgrades int           // of restart, with Upgrade
 	Step     time.Duration // of ramp: how long one rate
 	Factor   float64       // of ramp: from one rate to the next
 	MaxRate  float64       // of ramp
@@ -96,7 +98,7 @@ func Defaults() Settings {
 	return Settings{
 		Targets: []string{loadtest.DefaultTarget}, Connections: 1000, Channels: 1, Pipeline: 1, Rate: 20, Size: 128, Duration: 10 * time.Second,
 		Settle: 5 * time.Second, Idle: time.Second, Timeout: time.Minute, Limits: report.DefaultLimits,
-		Mix: Mix{1, 1, 1}, Away: time.Second, Step: 3 * time.Second, Factor: 1.5, MaxRate: 100_000, Turns: 5, Every: time.Second,
+		Mix: Mix{1, 1, 1}, Away: time.Second, Upgrades: 1, Step: 3 * time.Second, Factor: 1.5, MaxRate: 100_000, Turns: 5, Every: time.Second,
 	}
 }
 
@@ -119,7 +121,7 @@ var all = []scenario{
 	{"connect", "opens connections: how fast, how many, and what they cost", (*experiment).connect, nil},
 	{"mixed", "fanout over WebSocket, server-sent events and long polling at once", (*experiment).mixed, []report.Need{report.NeedsMessages}},
 	{"storm", "drops all clients, which reconnect with their cursors", (*experiment).storm, []report.Need{report.NeedsMessages, report.NeedsStorm}},
-	{"restart", "stops, kills and restarts the server, and counts what is lost", (*experiment).restart, []report.Need{report.NeedsMessages, report.NeedsStorm}},
+	{"restart", "stops, kills and restarts the server, or upgrades it, and counts what is lost", (*experiment).restart, []report.Need{report.NeedsMessages, report.NeedsStorm, report.NeedsUpgrades}},
 	{"ramp", "raises the rate until an objective is missed", (*experiment).ramp, []report.Need{report.NeedsMessages}},
 	{"soak", "fanout for a long time: growth of memory and descriptors", (*experiment).soak, []report.Need{report.NeedsMessages, report.NeedsSoak}},
 	{"versus", "the same load on two servers in turns", (*experiment).versus, []report.Need{report.NeedsMessages}},
@@ -192,9 +194,13 @@ func (e *experiment) check(sc scenario) error {
 	}
 	must(len(s.Publish) == 0 || len(s.Publish) == len(s.Targets), "--publish: one for each target")
 	must(len(s.PID) <= len(s.Targets) && len(s.Admin) <= len(s.Targets), "--pid, --admin: at most one for each target")
-	must(len(s.Start) == 0 || len(s.Start) == len(s.Targets), "--start: one for each target")
+	upgrade := sc.name == "restart" && s.Upgrade
+	must(len(s.Start) == 0 || len(s.Start) == len(s.Targets) || upgrade && len(s.Start) == 1, "--start: one for each target")
 	must(len(s.Start) == 0 || len(s.PID) == 0, "--pid: not with --start, which knows the process")
-	must(sc.name != "restart" || len(s.Start) == 1 && len(s.Targets) == 1, "restart: one --target, and --start 'peal serve --listen {port}', since it stops the server")
+	must(!upgrade || len(s.Start)+len(s.PID)+len(s.Admin) > 0, "restart --upgrade: needs --admin, --start or --pid: the server is asked by its admin listener, or its process by SIGUSR2")
+	must(!upgrade || s.Upgrades >= 1, "--upgrades %d: at least 1", s.Upgrades)
+	must(!upgrade || s.Reconnect == "", "restart --upgrade: without --reconnect, since a client that has to reconnect was disconnected")
+	must(sc.name != "restart" || upgrade || len(s.Start) == 1 && len(s.Targets) == 1, "restart: one --target, and --start 'peal serve --listen {port}', since it stops the server")
 	must(sc.name != "versus" || len(s.Targets) == 2 && s.Turns > 0, "versus: two --target, and --turns more than 0")
 	for _, o := range s.Objectives {
 		need := o.Needs()

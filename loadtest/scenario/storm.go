@@ -68,6 +68,9 @@ func (s *session) recovered(at time.Duration) error {
 // SIGTERM, after two thirds SIGKILL, and each time started again. Lost are deliveries of
 // messages that it had acknowledged.
 func (e *experiment) restart() (*report.Report, error) {
+	if e.s.Upgrade {
+		return e.upgrades()
+	}
 	return e.with(e.returning, true, func(s *session) error {
 		s.excuse = true
 		ended := make(chan error, 1)

@@ -78,6 +78,8 @@ func (s *Settings) rows() []row {
 		{"every", &s.Every, "length of an interval of the report", "", 0},
 		{"gws", &s.GWS, "use the WebSocket client lxzan/gws for the subscribers: an independent check, for a quarter more CPU and 5.5 KB each", "", 0},
 		{"away", &s.Away, "time before the dropped clients reconnect", "storm versus", 0},
+		{"upgrade", &s.Upgrade, "instead of ending the server, have it upgraded while it serves: all targets are one server, and no client may be disconnected or lose anything", "restart", 0},
+		{"upgrades", &s.Upgrades, "with --upgrade: how many times, in equal distances", "restart", 0},
 		{"step", &s.Step, "duration of each rate", "ramp", 0},
 		{"factor", &s.Factor, "factor from one rate to the next", "ramp", 0},
 		{"max-rate", &s.MaxRate, "highest rate to try", "ramp", 0},
