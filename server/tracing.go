@@ -246,11 +246,13 @@ func (s *Server) traceQuestion(ask admin.TraceQuestion) (*trace.Question, error)
 	}
 	q := &trace.Question{Name: ask.User, IDOf: func(n uint64) [16]byte { return s.tracing.sessions.Of(n) }}
 	if ask.Session != "" {
-		id, ok := session.Parse([]byte(ask.Session))
-		if !ok {
-			return nil, errors.New("session must be a session id of 22 characters, as in the header Peal-Session")
+		number, id, err := s.sessionNumber(ask.Session)
+		if err != nil {
+			return nil, err
 		}
-		q.ID = id
+		if q.Number = number; id != nil {
+			q.Number, q.ID = 0, *id
+		}
 	}
 	if ask.User == "" && ask.Session == "" && len(ask.Channels) == 0 {
 		return nil, errTraceWhom

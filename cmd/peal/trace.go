@@ -50,7 +50,7 @@ The exit code is 0 if the message was sent, or the client had it; 1 otherwise.`,
 	f := c.Flags()
 	t.from = adminFlags(f, "trace", "/trace", false, 10*time.Second, "how long a response may take")
 	f.StringVar(&t.user, "user", "", "user of the token, or name of the client")
-	f.StringVar(&t.session, "session", "", "session id of the client, 22 characters")
+	f.StringVar(&t.session, "session", "", "session id of the client, 22 characters, or the number of its session in the server's logs")
 	f.StringArrayVar(&t.channels, "channel", nil, "channel of the message; repeatable")
 	f.StringVar(&t.cursor, "cursor", "", "cursor of the message")
 	f.BoolVar(&t.follow, "follow", false, "show new messages as they come, until interrupted")

@@ -87,7 +87,7 @@ func TestTraceOfAMessage(t *testing.T) {
 		{[]string{"--user", "42", "--cursor", strings.SplitAfter(cursor, "-")[0] + "999999"}, "none of this log"},
 		{[]string{"--user", "42", "--cursor", "1z141z4-7"}, "none of this log: use the one of the response to the publisher"},
 		{[]string{"--user", "42", "--cursor", "\x1b[2J"}, "none of this log"},
-		{[]string{"--session", "short", "--cursor", cursor}, "22 characters"},
+		{[]string{"--session", "short", "--cursor", cursor}, "22 characters"}, {[]string{"--session", "0", "--cursor", cursor}, "22 characters"},
 	} {
 		code, stdout, message := called(t, append([]string{"trace", "--url", admin}, c.args...)...)
 		if code != 1 || !strings.Contains(stdout+message, c.want) {

@@ -56,6 +56,8 @@ func TestAccessLog(t *testing.T) {
 		var one struct {
 			Time, Client, Method, Path, Agent string
 			Status, Bytes                     int
+			Session                           uint64
+			Cursor                            string
 			Seconds                           float64
 		}
 		if err := json.Unmarshal([]byte(line), &one); err != nil {
@@ -63,6 +65,9 @@ func TestAccessLog(t *testing.T) {
 		}
 		if a, err := netip.ParseAddrPort(one.Client); err != nil || !a.Addr().IsLoopback() {
 			t.Errorf("client %q in %s", one.Client, line)
+		}
+		if single := strings.HasPrefix(one.Path, "/publish?"); one.Session == 0 || single && one.Cursor != cursor || !single && one.Cursor != "" && !strings.HasPrefix(one.Path, "/poll") {
+			t.Errorf("session and cursor: %s", line)
 		}
 		if one.Time == "" || one.Seconds < 0 || one.Status == 200 && one.Bytes == 0 {
 			t.Errorf("incomplete: %s", line)

@@ -8,15 +8,17 @@ import (
 	"time"
 
 	"peal/loop"
+	"peal/server/log"
 	"peal/server/publication"
 	"peal/server/tracecontext"
 )
 
 // The access log: a line of JSON for each request that was handled.
 //
-//	{"time","client"?,"method","path","agent"?,"trace"?,"status","bytes","seconds"}
+//	{"time","client"?,"session","method","path","agent"?,"trace"?,"status","bytes","cursor"?,"seconds"}
 //
-// trace is the trace id of a valid traceparent.
+// session is the number of the connection's session, as in other logs and in traces; trace the trace id of a valid traceparent,
+// cursor that of what was published, or with which a poll goes on.
 //
 // A response that comes later has its line then. Event streams and WebSockets have
 // theirs when they begin. Refused heads have what could be read of them.
@@ -93,6 +95,8 @@ func (x *exchange) appendAccess(dst []byte, began time.Time) []byte {
 		}
 		dst = append(dst, '"')
 	}
+	dst = append(dst, `,"session":`...)
+	dst = strconv.AppendUint(dst, x.call.Session, 10)
 	dst = append(dst, `,"method":`...)
 	dst = publication.AppendString(dst, x.head.Method)
 	dst = append(dst, `,"path":`...)
@@ -121,9 +125,25 @@ func appendAccessEnd(dst, response []byte, began time.Time) []byte {
 	dst = strconv.AppendInt(dst, int64(status), 10)
 	dst = append(dst, `,"bytes":`...)
 	dst = strconv.AppendInt(dst, int64(len(response)), 10)
+	dst = appendCursor(dst, response)
 	dst = append(dst, `,"seconds":`...)
 	dst = strconv.AppendFloat(dst, time.Since(began).Seconds(), 'f', 6, 64)
 	return append(dst, "}\n"...)
+}
+
+// appendCursor appends the cursor with which a body of JSON begins, if there is one.
+func appendCursor(dst, response []byte) []byte {
+	_, body, _ := bytes.Cut(response, []byte("\r\n\r\n"))
+	rest, ok := bytes.CutPrefix(body, []byte(`{"cursor":"`))
+	end := bytes.IndexByte(rest, '"')
+	if !ok || end <= 0 {
+		return dst
+	}
+	if _, err := log.ParseCursor(rest[:end]); err != nil {
+		return dst
+	}
+	dst = append(dst, `,"cursor":"`...)
+	return append(append(dst, rest[:end]...), '"')
 }
 
 // loggedPath is the path with the parameters whose values are no secrets; of

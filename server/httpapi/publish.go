@@ -177,6 +177,7 @@ func (p *publishing) batch(x *exchange) {
 		MaxMessages: p.deps.BatchMessages,
 		MaxEntries:  p.deps.BatchEntries,
 	}
+	b.Head.SetTraceparent(x.header.Peek(tracecontext.Header))
 	b.Request.From.Host, b.Request.From.Origin, b.Request.From.Site = nil, nil, nil // they end with this call, and were judged when the head came
 	body := bytes.Clone(x.body)
 	if err := p.deps.Workers.Try(&workers.Job{Share: x.by, Session: x.call.Session, Bytes: len(body), Run: func() { b.Run(body) }, Refuse: b.Refuse}); err != nil {

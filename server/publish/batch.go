@@ -34,6 +34,7 @@ type Batch struct {
 	Request permit.Request // of all messages; Run sets what differs
 	Rules   *rules.Table
 	User    string         // whose channel $me is, "" for none
+	Head    Draft          // its traceparent goes with messages that have none
 	Stray   *refusal.Error // for a message that names no channel: the URL has something unknown
 
 	MaxMessages int
@@ -130,6 +131,7 @@ func (b *Batch) draft(m *Message) (Draft, *refusal.Error) {
 	if err := d.Check(); err != nil {
 		return d, err
 	}
+	d.Inherit(&b.Head)
 	b.set.Reset(b.cache, b.Gate.ChannelLimit)
 	if err := m.AddChannels(&b.set, &b.reader); err != nil {
 		return d, err

@@ -43,9 +43,10 @@ type Question struct {
 	Channels []string // those of the message
 	Exclude  [16]byte // the id of the session that it leaves out; zero: none
 
-	// About whom: the connections of a name, of an id, or of all that had to do with the channels.
-	Name string
-	ID   [16]byte
+	// About whom: the connections of a name, of an id, of a session number, or all that had to do with the channels.
+	Name   string
+	ID     [16]byte
+	Number uint64
 
 	// Carries reports whether who subscribes to a channel of that name receives the message, beside
 	// Channels themselves. nil: nobody.
@@ -142,6 +143,8 @@ func (r *Record) wanted(q *Question) func(channel uint32) bool {
 
 func (r *Record) isAsked(l *life, q *Question, on func(uint32) bool) bool {
 	switch {
+	case q.Number != 0:
+		return l.session == q.Number
 	case q.ID != [16]byte{}:
 		return r.idOf(l, q) == q.ID
 	case q.Name != "":

@@ -19,6 +19,7 @@ type Report struct {
 type Connection struct {
 	Verdict   string        `json:"verdict"`
 	Session   string        `json:"session,omitempty"`
+	Number    uint64        `json:"number,string"` // of the session, as in logs
 	Name      string        `json:"name,omitempty"`
 	Address   string        `json:"address,omitempty"`
 	Transport string        `json:"transport"`
@@ -56,6 +57,7 @@ func NewReport(q *Question, a *Answer, n Names) Report {
 			Verdict: f.String(), Name: f.Name, Began: Time(f.Began), Ended: Time(f.Ended), How: f.How,
 			Channel: f.Channel, At: Time(f.At), Detail: f.Detail,
 		}
+		c.Number = f.Session
 		c.Dialect, c.Transport = n.Dialect(f.Dialect)
 		if f.ID != [16]byte{} {
 			c.Session = n.ID(f.ID)
