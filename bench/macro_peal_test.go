@@ -81,9 +81,12 @@ func TestMacrosMeasurePeal(t *testing.T) {
 		check("imbalance-percent", 0, 1)
 		check("sends/poll", 1, 0.1)
 		check("syscalls/delivery", 1, 0.2)
+		if held := figure(v, "heap-B/connection"); strings.HasPrefix(m.Name, "Idle/") && (held > 1000) != strings.HasSuffix(m.Name, "=wss") {
+			t.Errorf("%s: %v B of the heap for each connection: only TLS takes more than 1000", m.Name, held)
+		}
 		if strings.Contains(m.Name, "inflight=1/") || strings.HasSuffix(m.Name, "inflight=1") {
 			ways := 1.0
-			if strings.Contains(m.Name, "transport=") {
+			if strings.Contains(m.Name, "transport=") && !strings.Contains(m.Name, "transport=wss") {
 				ways = 2 // the publisher is on a WebSocket
 			}
 			check("sends/delivery", 1, 0.1)

@@ -27,6 +27,10 @@ func (c *Config) Macros() (all []Macro) {
 			}})
 		}
 	}
+	all = append(all, secured(Macro{"Idle/transport=wss", func(ctx context.Context, l *Command) ([]Measure, error) {
+		each, err := c.growth(ctx, l, loadtest.Spec{Channels: 1}, readLive)
+		return memoryMeasures(each, "connection"), err
+	}}))
 	for _, inFlight := range []int{1, 16} {
 		for _, subscribers := range []int{c.Subscribers, c.Many} {
 			all = append(all, c.fanoutMacro("", fanout{subscribers: subscribers, load: loadtest.Load{InFlight: inFlight}}))
@@ -41,6 +45,8 @@ func (c *Config) Macros() (all []Macro) {
 	return append(all,
 		c.fanoutMacro("", fanout{subscribers: c.Subscribers, load: loadtest.Load{InFlight: 1, Size: largeBytes}}),
 		c.fanoutMacro("/transport=sse", fanout{transport: loadtest.SSE, subscribers: c.Subscribers, load: loadtest.Load{InFlight: 1}}),
+		// Few, because their clients open as many records as the server seals.
+		secured(c.fanoutMacro("/transport=wss", fanout{subscribers: few, load: loadtest.Load{InFlight: 1}})),
 		c.fanoutMacro("/transport=peal.v1", fanout{protocol: "peal.v1", format: loadtest.JSON, subscribers: c.Subscribers, load: loadtest.Load{InFlight: 1}}),
 		Macro{fmt.Sprintf("OpenLoop/subscribers=%d/rate=%g", few, rate), func(ctx context.Context, l *Command) ([]Measure, error) {
 			r, err := c.openLoop(few, rate).run(ctx, l, 1)
@@ -53,7 +59,8 @@ func (c *Config) Macros() (all []Macro) {
 		// A response and the poll after it count as one. One loop, because two could
 		// encode a message at the same moment.
 		Macro{fmt.Sprintf("Poll/pollers=%d", c.Subscribers), c.counted(c.polls(), "poll")},
-		Macro{fmt.Sprintf("Accept/connections=%d", c.Many), c.acceptMeasures},
+		c.acceptMacro("", c.Many),
+		secured(c.acceptMacro("/transport=wss", max(c.Many/6, 1))),
 		Macro{fmt.Sprintf("Resume/clients=%d/messages=%d", c.Resuming, resumeMessages), c.resumeMeasures},
 		Macro{fmt.Sprintf("Channel/channels=%d", c.Many), c.channelMeasures},
 		// Other subscribers must not wait for one that reads nothing, and the server
@@ -263,6 +270,14 @@ func bytesIn(dir string) (sum float64, err error) {
 // acceptBursts is how often acceptMeasures opens all connections: one burst takes 50 ms
 // of CPU time, which spreads by 12 %.
 const acceptBursts = 3
+
+func (c *Config) acceptMacro(of string, connections int) Macro {
+	return Macro{fmt.Sprintf("Accept%s/connections=%d", of, connections), func(ctx context.Context, l *Command) ([]Measure, error) {
+		of := *c
+		of.Many = connections
+		return of.acceptMeasures(ctx, l)
+	}}
+}
 
 // acceptMeasures measures bursts of new connections. Then a few open one after another,
 // with the system calls counted: in a burst, they depend on how many arrive together.

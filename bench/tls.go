@@ -42,6 +42,22 @@ func (t *TLS) peal(plain *Command) *Command {
 	return c
 }
 
+// secured is m on servers that speak TLS, each with a certificate of its own.
+func secured(m Macro) Macro {
+	return Macro{m.Name, func(ctx context.Context, l *Command) ([]Measure, error) {
+		dir, err := os.MkdirTemp("", "peal-tls-")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		var t TLS
+		if err := t.Prepare(dir); err != nil {
+			return nil, err
+		}
+		return m.Run(ctx, t.peal(l))
+	}}
+}
+
 // nchan is nginx with Nchan, one worker.
 func (t *TLS) nchan() (*Command, error) {
 	if _, err := os.Stat(nchanModule); err != nil {

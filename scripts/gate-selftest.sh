@@ -18,7 +18,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 usage() { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
-aa=0 plants=0 disarm='' only='' list='allocation syscall syscall-publication connection log encode cpu tail accept'
+aa=0 plants=0 disarm='' only='' list='allocation syscall syscall-publication connection log encode tls-record tls-connection cpu tail accept tls'
 [ $# -gt 0 ] || usage
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -99,20 +99,26 @@ plant() {
 
 began=$SECONDS
 printf '| Runs | Number | Regression (1) | Pass (0) | Unstable (3) | Other |\n| --- | ---: | ---: | ---: | ---: | ---: |\n' > "$dir/table"
-fanout='^Fanout/subscribers=1000/inflight=1$'
+fanout='^Fanout/subscribers=1000/inflight=1$' secured='^Fanout/transport=wss/'
 [ "$aa" = 0 ] || series aa "$aa" 'a commit against itself' --only "$only"
 [ "$plants" = 0 ] && list=''
 for plant in $list; do
 	name=${plant%%=*} see=$fanout exact=--deterministic
 	case $plant in
 	connection) see='^Idle/transport=websocket$' ;;
+	tls-connection) see='^Idle/transport=wss$' ;;
 	log | encode) see=^LogPublish/ ;;
+	tls-record) see=$secured ;;
 	tail) see="$fanout|^OpenLoop/" exact='' ;;
 	cpu) plant=$(plant cpu 0.1 "$fanout" cpu-ns/delivery) ;;
-	accept) plant=$(plant accept 0.2 ^Accept/ cpu-ns/connection) ;;
+	accept) plant=$(plant accept 0.2 ^Accept/c cpu-ns/connection) ;;
+	tls) plant=$(plant tls 0.1 "$secured" cpu-ns/delivery) ;;
 	esac
-	[[ $plant == *=* ]] && exact=''
-	[[ $plant == accept* ]] && see=^Accept/
+	case $plant in
+	*=*) exact='' ;;&
+	accept=*) see=^Accept/c ;;
+	tls=*) see=$secured ;;
+	esac
 	# shellcheck disable=SC2086 # exact is a flag or nothing
 	series "$name" "$plants" "planted: $plant" --only "$see" --plant "$plant" $exact
 done

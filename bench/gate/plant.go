@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,11 +78,13 @@ func parsePlant(text string) (p Plant, err error) {
 	p = plants[i]
 	ns, err := strconv.Atoi(cmp.Or(value, strconv.Itoa(p.Ns)))
 	if given && (err != nil || ns < 1 || p.Ns == 0) {
-		return p, fmt.Errorf("plant %q: only cpu and accept take a number, of nanoseconds", text)
+		return p, fmt.Errorf("plant %q: only cpu, accept and tls take a number, of nanoseconds", text)
 	}
 	p.Tail = strings.ReplaceAll(p.Tail, "{ns}", strconv.Itoa(ns))
 	return p, nil
 }
+
+var packageClause = regexp.MustCompile(`(?m)^package \w+\n`)
 
 // source applies p to the text of its file.
 func (p *Plant) source(s string) (string, error) {
@@ -90,7 +93,8 @@ func (p *Plant) source(s string) (string, error) {
 	}
 	s = strings.Replace(s, p.Old, p.New, 1)
 	if p.Import != "" && !strings.Contains(s, "\t\""+p.Import+"\"\n") {
-		s = strings.Replace(s, "import (\n", "import (\n\t\""+p.Import+"\"\n", 1)
+		clause := packageClause.FindString(s)
+		s = strings.Replace(s, clause, clause+"\nimport \""+p.Import+"\"\n", 1)
 	}
 	return s + "\n" + p.Tail + "\n", nil
 }
