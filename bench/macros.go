@@ -17,20 +17,14 @@ import (
 func (c *Config) Macros() (all []Macro) {
 	for _, before := range [][]string{nil, idleRequests} {
 		for _, t := range idleTransports {
-			name := "Idle/transport=" + t.key
+			name := t.key
 			if before != nil {
 				name += "/after=requests"
 			}
-			all = append(all, Macro{name, func(ctx context.Context, l *Command) ([]Measure, error) {
-				each, err := c.growth(ctx, l, loadtest.Spec{Transport: t.transport, Requests: before, Channels: 1}, readLive)
-				return memoryMeasures(each, "connection"), err
-			}})
+			all = append(all, c.idleMacro(name, loadtest.Spec{Transport: t.transport, Requests: before}))
 		}
 	}
-	all = append(all, secured(Macro{"Idle/transport=wss", func(ctx context.Context, l *Command) ([]Measure, error) {
-		each, err := c.growth(ctx, l, loadtest.Spec{Channels: 1}, readLive)
-		return memoryMeasures(each, "connection"), err
-	}}))
+	all = append(all, secured(c.idleMacro("wss", loadtest.Spec{})))
 	for _, inFlight := range []int{1, 16} {
 		for _, subscribers := range []int{c.Subscribers, c.Many} {
 			all = append(all, c.fanoutMacro("", fanout{subscribers: subscribers, load: loadtest.Load{InFlight: inFlight}}))
@@ -79,6 +73,14 @@ func (c *Config) Macros() (all []Macro) {
 // openLoopDeliveries is the default rate of the open loop, in deliveries per second:
 // about half of what one loop can do without coalescing.
 const openLoopDeliveries = 50_000
+
+func (c *Config) idleMacro(transport string, spec loadtest.Spec) Macro {
+	spec.Channels = 1
+	return Macro{"Idle/transport=" + transport, func(ctx context.Context, l *Command) ([]Measure, error) {
+		each, err := c.growth(ctx, l, spec, readLive)
+		return memoryMeasures(each, "connection"), err
+	}}
+}
 
 // fanoutMacro is f for the usual length, on one loop.
 func (c *Config) fanoutMacro(of string, f fanout) Macro {
