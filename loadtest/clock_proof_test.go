@@ -159,14 +159,8 @@ func prove(t *testing.T, transport Transport, hold func(n uint64) time.Duration)
 		time.Sleep(time.Until(at.(time.Time)))
 		to.Send(message)
 	}})
-	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: s.Addr}, Transport: transport, Connections: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := openPool(t, Spec{Endpoint: Endpoint{Addr: s.Addr}, Transport: transport, Connections: 1})
 	defer pool.Close()
-	if err := opened.Err(); err != nil {
-		t.Fatal(err)
-	}
 	w := newWitness(t, s.Addr, transport)
 	seen := make(chan []time.Duration)
 	go func() { // ends with the witness' connection

@@ -220,7 +220,7 @@ func (k *epollKind) loop() {
 				k.beat.beat(k.sink)
 				continue
 			}
-			k.event(&k.conns[events[i].Fd], int(events[i].Fd), events[i].Events)
+			k.event(&k.conns[events[i].Fd], int(events[i].Fd))
 		}
 		k.sink.mu.Unlock()
 		select {

@@ -68,8 +68,8 @@ const (
 	leanAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 )
 
-// event handles what epoll said about connection i. The sink's lock is held.
-func (k *epollKind) event(c *leanConn, i int, events uint32) {
+// event handles an event of connection i. The sink's lock is held.
+func (k *epollKind) event(c *leanConn, i int) {
 	var err error
 	switch {
 	case c.state == leanClosed || c.fd == 0:

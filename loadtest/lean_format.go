@@ -123,7 +123,7 @@ func (k *epollKind) pollMessages(c *leanConn, a answer, now int64) (cursor []byt
 	case len(a.contentType) > 0 && !isJSON(a.contentType):
 		return nil, unreadable("poll: content type %q instead of application/json", a.contentType)
 	default:
-		if cursor, err = k.pollObject(c, a.body, now); len(cursor) == 0 && err == nil {
+		if cursor = k.pollObject(c, a.body, now); len(cursor) == 0 {
 			err = unreadable("poll: no cursor in %.200q", a.body)
 		}
 		return cursor, err
@@ -138,7 +138,7 @@ func (k *epollKind) pollMessages(c *leanConn, a answer, now int64) (cursor []byt
 }
 
 // pollObject is pollMessages for a body of JSON.
-func (k *epollKind) pollObject(c *leanConn, body []byte, now int64) (cursor []byte, err error) {
+func (k *epollKind) pollObject(c *leanConn, body []byte, now int64) (cursor []byte) {
 	cursor, delivered := firstCursor(body), 0
 	known := bytes.HasPrefix(body, pollBegin) && k.unwrap(body)
 	for known && delivered < len(k.data) && k.sink.deliveredLocked(c.sub, k.data[delivered], now) {
@@ -148,11 +148,11 @@ func (k *epollKind) pollObject(c *leanConn, body []byte, now int64) (cursor []by
 		if bytes.HasPrefix(body[len(pollBegin)+len(cursor)+1:], gapField) {
 			k.sink.gaps++
 		}
-		return cursor, nil
+		return cursor
 	}
 	w, ok := k.parsed(body)
 	if !ok { // where it goes on may be readable all the same
-		return cursor, nil
+		return cursor
 	}
 	if w.Gap != nil {
 		k.sink.gaps++
@@ -160,5 +160,5 @@ func (k *epollKind) pollObject(c *leanConn, body []byte, now int64) (cursor []by
 	for i := min(delivered, len(w.Messages)); i < len(w.Messages); i++ {
 		k.sink.takeLocked(c.sub, w.Messages[i].message(), now, aString)
 	}
-	return []byte(w.Cursor), nil
+	return []byte(w.Cursor)
 }

@@ -66,14 +66,8 @@ func TestExcusedIsWhatTheServerDidNotTakeUpon(t *testing.T) {
 	m := &moody{random: rand.New(rand.NewPCG(seed, 0))}
 	b, addr := newBoardWith(t, m.publish)
 	m.board = b
-	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Transport: SSE, Connections: subscribers, Channels: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := openPool(t, Spec{Endpoint: Endpoint{Addr: addr}, Transport: SSE, Connections: subscribers, Channels: 1})
 	defer pool.Close()
-	if err := opened.Err(); err != nil {
-		t.Fatal(err)
-	}
 	publisher, err := DialPublisher(t.Context(), PublishTarget{Endpoint: Endpoint{Addr: addr}, Path: PublishPath("c")})
 	if err != nil {
 		t.Fatal(err)

@@ -138,14 +138,8 @@ func TestTemplatesSpeakAnyDialect(t *testing.T) {
 	}
 	spec := target.Spec(channels, connections)
 	spec.Header = "X-Name: {name:url}\r\n"
-	pool, opened, err := OpenPool(t.Context(), spec)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := openPool(t, spec)
 	defer pool.Close()
-	if err := opened.Err(); err != nil {
-		t.Fatal(err)
-	}
 	publisher := publisherOf(t, target, "", channels)
 	r, err := Run(t.Context(), pool, publisher, Load{Streams: channels, Pacer: Rate(200), Length: 300 * time.Millisecond})
 	if err != nil {
@@ -237,14 +231,8 @@ func TestDataWithoutADialect(t *testing.T) {
 	}
 	spec := target.Spec(1, 2)
 	spec.Header = "X-Name: {i}\r\n"
-	pool, opened, err := OpenPool(t.Context(), spec)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := openPool(t, spec)
 	defer pool.Close()
-	if err := opened.Err(); err != nil {
-		t.Fatal(err)
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.asked["/ws?token=t+1&channel=a 0"] != 1 || o.asked["/ws?token=t2&channel=a 1"] != 1 {

@@ -183,14 +183,8 @@ func TestPeersDeliverEverythingOnce(t *testing.T) {
 			const connections, channels = 12, 3
 			f, addr := newFakePeer(t)
 			target := spoken(t, fmt.Sprintf(way, addr), "")
-			pool, opened, err := OpenPool(t.Context(), target.Spec(channels, connections))
-			if err != nil {
-				t.Fatal(err)
-			}
+			pool := openPool(t, target.Spec(channels, connections))
 			defer pool.Close()
-			if err := opened.Err(); err != nil {
-				t.Fatal(err)
-			}
 			publisher := publisherOf(t, target, "X-API-Key: secret\r\n", channels)
 			r, err := Run(t.Context(), pool, publisher, Load{Streams: channels, Pacer: Rate(300), Length: 200 * time.Millisecond})
 			if err != nil {
@@ -274,14 +268,8 @@ func TestCentrifugoResumesOrIsTold(t *testing.T) {
 	target := spoken(t, "centrifugo+ws://"+addr+"?channel=a", "")
 	spec := target.Spec(1, connections)
 	spec.Resume = true
-	pool, opened, err := OpenPool(t.Context(), spec)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := openPool(t, spec)
 	defer pool.Close()
-	if err := opened.Err(); err != nil {
-		t.Fatal(err)
-	}
 	publisher := publisherOf(t, target, "X-API-Key: secret\r\n", 1)
 	run := func(epoch string) Result {
 		t.Helper()

@@ -197,14 +197,8 @@ func TestSSEAndPollSubscribersGetEverythingOnce(t *testing.T) {
 
 func TestFloodCountsAllPublications(t *testing.T) {
 	b, addr := newBoard(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Transport: SSE, Connections: 1, Channels: 8})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := openPool(t, Spec{Endpoint: Endpoint{Addr: addr}, Transport: SSE, Connections: 1, Channels: 8})
 	defer pool.Close()
-	if err := opened.Err(); err != nil {
-		t.Fatal(err)
-	}
 	r, err := Flood(t.Context(), pool, FloodLoad{Addr: addr, Path: PublishPath("c"), Connections: 4, Streams: 8, Size: 64, Length: 200 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -218,14 +212,8 @@ func TestFloodCountsAllPublications(t *testing.T) {
 
 func TestFloodEndsAfterSoManyMessages(t *testing.T) {
 	_, addr := newBoard(t)
-	pool, opened, err := OpenPool(t.Context(), Spec{Endpoint: Endpoint{Addr: addr}, Transport: SSE, Connections: 1, Channels: 8})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := openPool(t, Spec{Endpoint: Endpoint{Addr: addr}, Transport: SSE, Connections: 1, Channels: 8})
 	defer pool.Close()
-	if err := opened.Err(); err != nil {
-		t.Fatal(err)
-	}
 	r, err := Flood(t.Context(), pool, FloodLoad{Addr: addr, Path: PublishPath("c"), Connections: 4, Streams: 8, Size: 64, Length: time.Minute, Messages: 50})
 	if err != nil || !r.Clean() || r.Published != 50 || r.Delivered != 50 {
 		t.Errorf("%d published, %d delivered, want 50; %v", r.Published, r.Delivered, err)
@@ -242,4 +230,18 @@ func TestPublisherReportsARefusal(t *testing.T) {
 	if _, err := p.Publish(0, []byte("x")); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("%v, want a 404", err)
 	}
+}
+
+// openPool opens all connections of spec; the caller closes them.
+func openPool(t *testing.T, spec Spec) *Pool {
+	t.Helper()
+	pool, opened, err := OpenPool(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := opened.Err(); err != nil {
+		pool.Close()
+		t.Fatal(err)
+	}
+	return pool
 }

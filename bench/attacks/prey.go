@@ -60,11 +60,11 @@ func (p *prey) ask(ctx context.Context, method, path, body string, header ...str
 	return a.StatusCode, a.Header, b, err
 }
 
-// must is ask for requests that the server must accept.
-func (p *prey) must(ctx context.Context, method, path, body string, header ...string) ([]byte, error) {
-	status, _, b, err := p.ask(ctx, method, path, body, header...)
+// post is ask for a POST that the server must accept.
+func (p *prey) post(ctx context.Context, path, body string, header ...string) ([]byte, error) {
+	status, _, b, err := p.ask(ctx, "POST", path, body, header...)
 	if err == nil && status/100 != 2 {
-		err = fmt.Errorf("%s %.60s: status %d: %.200s", method, path, status, b)
+		err = fmt.Errorf("POST %.60s: status %d: %.200s", path, status, b)
 	}
 	return b, err
 }
@@ -82,7 +82,7 @@ func (s Size) archive(ctx context.Context, p *prey) error {
 		}
 		b, err := json.Marshal(batch)
 		if err == nil {
-			_, err = p.must(ctx, "POST", "/publish/batch", string(b), "Content-Type", "application/json")
+			_, err = p.post(ctx, "/publish/batch", string(b), "Content-Type", "application/json")
 		}
 		if err != nil {
 			return fmt.Errorf("fill the history: %w", err)
@@ -103,7 +103,7 @@ func (s Size) longAgo(ctx context.Context, p *prey) error {
 func (s Size) listing(ctx context.Context, p *prey) error {
 	body := string(hostile.ControlCharacters(1000))
 	for range s.Messages {
-		if _, err := p.must(ctx, "POST", "/publish?channel="+hostile.ListingChannel, body); err != nil {
+		if _, err := p.post(ctx, "/publish?channel="+hostile.ListingChannel, body); err != nil {
 			return fmt.Errorf("fill the history: %w", err)
 		}
 	}
@@ -142,7 +142,7 @@ const ownKeyPath = "/publish?channel=orders"
 
 // ownKey publishes with a key, which ownKeyHonoured repeats after the attack.
 func ownKey(ctx context.Context, p *prey) error {
-	_, err := p.must(ctx, "POST", ownKeyPath, "order 17", "Idempotency-Key", "order-17")
+	_, err := p.post(ctx, ownKeyPath, "order 17", "Idempotency-Key", "order-17")
 	return err
 }
 
@@ -203,7 +203,7 @@ func memberListed(ctx context.Context, p *prey) ([]Figure, error) {
 }
 
 func rememberCursor(ctx context.Context, p *prey) error {
-	b, err := p.must(ctx, "POST", "/publish?channel=orders", "x")
+	b, err := p.post(ctx, "/publish?channel=orders", "x")
 	var response struct{ Cursor string }
 	if err == nil {
 		err = json.Unmarshal(b, &response)
@@ -238,11 +238,11 @@ func staller(ctx context.Context, p *prey) error {
 	}
 	p.stall = conn
 	for range stallMessages { // far more than the sockets hold
-		if _, err := p.must(ctx, "POST", "/publish?channel=tunnel", strings.Repeat("x", stallBytes)); err != nil {
+		if _, err := p.post(ctx, "/publish?channel=tunnel", strings.Repeat("x", stallBytes)); err != nil {
 			return err
 		}
 	}
-	_, err = p.must(ctx, "POST", "/publish?channel=tunnel", stallEnd)
+	_, err = p.post(ctx, "/publish?channel=tunnel", stallEnd)
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"peal/bench"
 	"peal/bench/gate"
 	"peal/bench/record"
+	"peal/loadtest/report"
 	"peal/loadtest/scenario"
 )
 
@@ -166,16 +167,16 @@ func (c *contest) write(stdout io.Writer, samples []gate.Samples) error {
 	if err := c.writeSamples(samples); err != nil {
 		return err
 	}
-	if err := writeFile(c.json, stdout, c.result.Write); err != nil {
+	if err := report.WriteFile(c.json, stdout, c.result.Write); err != nil {
 		return err
 	}
-	if err := writeFile(c.markdown, stdout, c.result.WriteMarkdown); err != nil {
+	if err := report.WriteFile(c.markdown, stdout, c.result.WriteMarkdown); err != nil {
 		return err
 	}
 	if c.result.Exit == gate.ExitUnstable || c.result.Exit == gate.ExitFailed {
 		return nil // figures that must not become a baseline
 	}
-	return writeFile(c.saveBaseline, stdout, c.result.Keep().Write)
+	return report.WriteFile(c.saveBaseline, stdout, c.result.Keep().Write)
 }
 
 func (c *contest) writeSamples(samples []gate.Samples) error {
@@ -186,7 +187,7 @@ func (c *contest) writeSamples(samples []gate.Samples) error {
 		return fmt.Errorf("write samples: %w", err)
 	}
 	side := func(name string, build gate.Build, of func(*gate.Samples) *gate.Side) error {
-		return writeFile(filepath.Join(c.benchOut, name), nil, func(w io.Writer) error {
+		return report.WriteFile(filepath.Join(c.benchOut, name), nil, func(w io.Writer) error {
 			m := c.result.Environment
 			out := bench.SamplesOf(w, "goos", "linux", "cpu", m.CPU, "kernel", m.Kernel, "commit", build.Commit)
 			for i := range samples {
@@ -201,19 +202,4 @@ func (c *contest) writeSamples(samples []gate.Samples) error {
 	}
 	return errors.Join(side("base.txt", c.result.Base, func(s *gate.Samples) *gate.Side { return &s.Base }),
 		side("head.txt", c.result.Head, func(s *gate.Samples) *gate.Side { return &s.Head }))
-}
-
-func writeFile(name string, stdout io.Writer, write func(io.Writer) error) (err error) {
-	switch name {
-	case "":
-		return nil
-	case "-":
-		return write(stdout)
-	}
-	file, err := os.Create(name)
-	if err != nil {
-		return fmt.Errorf("write result: %w", err)
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	return write(file)
 }

@@ -19,6 +19,7 @@ import (
 	"peal/bench/gate"
 	"peal/loadtest"
 	"peal/loadtest/child"
+	"peal/loadtest/report"
 )
 
 func TestMain(m *testing.M) {
@@ -241,7 +242,7 @@ func TestAPullRequestCannotDisarmTheGate(t *testing.T) {
 		t.Fatal(err)
 	}
 	*kept.Figures[0].HeadMedian = 5
-	if err := writeFile(file, nil, kept.Write); err != nil {
+	if err := report.WriteFile(file, nil, kept.Write); err != nil {
 		t.Fatal(err)
 	}
 	check("a kept figure is raised", 1, "regression (1 raised in baseline.json)")

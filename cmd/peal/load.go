@@ -199,26 +199,11 @@ func writeOut(stdout io.Writer, out *scenario.Out, r *report.Report) error {
 		{out.JUnit, r.WriteJUnit}, {out.OpenMetrics, r.WriteOpenMetrics},
 		{out.HTML, func(w io.Writer) error { return report.WritePage(w, r) }},
 	} {
-		if err := writeFile(f.name, stdout, f.write); err != nil {
+		if err := report.WriteFile(f.name, stdout, f.write); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func writeFile(name string, stdout io.Writer, write func(io.Writer) error) (err error) {
-	switch name {
-	case "":
-		return nil
-	case "-":
-		return write(stdout)
-	}
-	file, err := os.Create(name)
-	if err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	return write(file)
 }
 
 func newCompare() *cobra.Command {
@@ -244,7 +229,7 @@ func newCompare() *cobra.Command {
 				}
 				sides = append(sides, side)
 			}
-			if err := writeFile(html, c.OutOrStdout(), func(w io.Writer) error { return report.WritePage(w, sides...) }); err != nil {
+			if err := report.WriteFile(html, c.OutOrStdout(), func(w io.Writer) error { return report.WritePage(w, sides...) }); err != nil {
 				return err
 			}
 			return report.Compare(c.OutOrStdout(), sides[0], sides[1])

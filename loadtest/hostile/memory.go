@@ -175,7 +175,7 @@ func (c *client) oneInAll(ctx context.Context, publisher *wire, channel string, 
 		r.drain()
 	}
 	for range encodingMessages {
-		if _, err := publisher.ask("POST", "/publish?"+channel, "", body); err != nil {
+		if err := publisher.ask("POST", "/publish?"+channel, "", body); err != nil {
 			return err
 		}
 		pause(ctx, time.Millisecond) // the readers are to have it live

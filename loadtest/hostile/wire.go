@@ -130,8 +130,7 @@ func asks(method, path, header string, body func() []byte) func(*wire) error {
 		if body != nil {
 			b = body()
 		}
-		_, err := w.ask(method, path, header, b)
-		return err
+		return w.ask(method, path, header, b)
 	}
 }
 
@@ -161,11 +160,12 @@ func (w *wire) response() (status int, err error) {
 }
 
 // ask sends a request and reads its response.
-func (w *wire) ask(method, path, header string, body []byte) (status int, err error) {
-	if err := w.send(w.c.appendRequest(nil, method, path, header, body)); err != nil {
-		return 0, err
+func (w *wire) ask(method, path, header string, body []byte) error {
+	err := w.send(w.c.appendRequest(nil, method, path, header, body))
+	if err == nil {
+		_, err = w.response()
 	}
-	return w.response()
+	return err
 }
 
 // asJSON is the header of a JSON body.

@@ -93,9 +93,6 @@ func (s *Sentinel) Close() error {
 // Addr is host and port of the Sentinel.
 func (s *Sentinel) Addr() string { return child.Loopback(s.port) }
 
-// Name is the name of the primary.
-func (s *Sentinel) Name() string { return s.name }
-
 // Do sends one command; see Server.Do.
 func (s *Sentinel) Do(ctx context.Context, args ...string) (any, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp4", s.Addr())
