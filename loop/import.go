@@ -55,6 +55,18 @@ func (g *Group) Import(ctx context.Context, in Incoming, conns []ConnState) (tak
 	return taken, errors.Join(errs...)
 }
 
+// ImportOn is Import for one loop of this process, before Start. Several goroutines may call it for different loops at a
+// time; Start must come behind all of them.
+func (g *Group) ImportOn(loop int, in Incoming, conns []ConnState) (taken int, err error) {
+	all := make([]*ConnState, len(conns))
+	for i := range conns {
+		all[i] = &conns[i]
+	}
+	l := g.loops[loop]
+	l.begin()
+	return l.importAll(in, all)
+}
+
 // ContinueSessions has session numbers go on behind GroupState.Sessions of another process. Call it
 // before Start.
 func (g *Group) ContinueSessions(counter uint64) {

@@ -3,9 +3,12 @@ package server
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/gob"
 	"errors"
 	"fmt"
+	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +52,8 @@ const (
 	roomCounts      = "counts"      // counts.Part
 	roomNode        = "node"        // cluster.Handover
 
-	roomConnections = "connections" // conns; no part, but batches
+	// No parts, but batches: for each loop its number, how many there are, and a length (all uvarint), and then conns.
+	roomConnections = "connections"
 )
 
 // first is what the new process must know before all parts.
@@ -156,7 +160,7 @@ type handing struct {
 	paused  log.Handover
 	names   carriers
 	state   loop.GroupState
-	batches [][]loop.ConnState  // in the order in which they were sent
+	batches [][]uint64          // sessions, in the order in which they were sent
 	stay    map[uint64]struct{} // sessions that the new process cannot go on with
 }
 
@@ -208,6 +212,7 @@ func (s *Server) Upgrade(ctx context.Context, l *upgrade.Link, limits upgrade.Li
 		}
 		return o, err
 	}
+	h.letGo()
 	o.Stayed = h.stayed()
 	return o, err
 }
@@ -343,43 +348,70 @@ func (h *handing) export(ctx context.Context, to func(upgrade.Part) error) (err 
 	return nil
 }
 
-// Connections implements upgrade.Old. The loops take turns, so that the new process can work on several.
+// Connections implements upgrade.Old.
 func (h *handing) Connections(_ context.Context, to func(upgrade.Batch) error) error {
-	of := h.streams.of(roomConnections)
-	for at, more := 0, true; more; at += batchConnections {
+	left := make([][]loop.ConnState, len(h.state.Loops))
+	more := false
+	for i := range left {
+		left[i] = h.state.Loops[i].Conns
+		more = more || len(left[i]) > 0
+	}
+	for more {
 		more = false
-		for i := range h.state.Loops {
-			all := h.state.Loops[i].Conns
-			if at >= len(all) {
-				continue
+		room := upgrade.MostDescriptors
+		var batch []conns
+		for i := range left {
+			n := min(len(left[i]), room/(len(left)-i)) // what a loop does not need is for the others
+			room -= n
+			if n > 0 {
+				batch = append(batch, conns{i, left[i][:n]})
 			}
-			batch := all[at:min(at+batchConnections, len(all))]
-			more = more || at+batchConnections < len(all)
-			data, err := of.encode(conns{i, batch})
-			if err != nil {
-				return err
-			}
-			b := upgrade.Batch{Data: data}
-			for j := range batch {
-				b.Descriptors = append(b.Descriptors, int(batch[j].Socket))
-			}
-			h.batches = append(h.batches, batch)
-			if err := to(b); err != nil {
-				return err
-			}
+			left[i] = left[i][n:]
+			more = more || len(left[i]) > 0
+		}
+		if err := h.sendBatch(batch, to); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// batchConnections is how many connections are sent at a time.
-const batchConnections = upgrade.MostDescriptors
+// sendBatch sends connections of several loops, which are encoded at a time.
+func (h *handing) sendBatch(batch []conns, to func(upgrade.Batch) error) error {
+	var all sync.WaitGroup
+	parts, errs := make([][]byte, len(batch)), make([]error, len(batch))
+	for i := range batch {
+		of := h.streams.of(roomOfLoop(batch[i].Loop))
+		all.Go(func() { parts[i], errs[i] = of.encode(&batch[i]) })
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	var b upgrade.Batch
+	var sent []uint64
+	for i := range batch {
+		b.Data = binary.AppendUvarint(b.Data, uint64(batch[i].Loop))
+		b.Data = binary.AppendUvarint(b.Data, uint64(len(batch[i].Conns)))
+		b.Data = binary.AppendUvarint(b.Data, uint64(len(parts[i])))
+		b.Data = append(b.Data, parts[i]...)
+		for j := range batch[i].Conns {
+			b.Descriptors = append(b.Descriptors, int(batch[i].Conns[j].Socket))
+			sent = append(sent, batch[i].Conns[j].Session)
+		}
+	}
+	h.batches = append(h.batches, sent)
+	return to(b)
+}
+
+// roomOfLoop is the stream of the connections of a loop.
+func roomOfLoop(loop int) string { return roomConnections + strconv.Itoa(loop) }
 
 // Left implements upgrade.Old.
 func (h *handing) Left(batch int, places []int) {
 	for _, place := range places {
 		if all := h.batches[batch]; place >= 0 && place < len(all) {
-			h.stay[all[place].Session] = struct{}{}
+			h.stay[all[place]] = struct{}{}
 		}
 	}
 }
@@ -410,10 +442,14 @@ func (h *handing) Thaw() {
 
 // Leave implements upgrade.Old.
 func (h *handing) Leave() {
-	s := h.server
 	if err := h.log.Release(); err != nil {
-		s.config.Log.Error("the log was not closed", "error", err)
+		h.server.config.Log.Error("the log was not closed", "error", err)
 	}
+}
+
+// letGo follows Leave when the new process serves, so that both do not work at the same time.
+func (h *handing) letGo() {
+	s := h.server
 	ctx, cancel := context.WithTimeout(context.Background(), leaveLimit)
 	defer cancel()
 	if err := s.loops.Leave(ctx, h.stay); err != nil {

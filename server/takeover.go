@@ -2,9 +2,13 @@ package server
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
+	"math"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +36,9 @@ func TakeOver(ctx context.Context, c Config, l *upgrade.Link) (*Server, error) {
 func takeOver(ctx context.Context, c Config, l *upgrade.Link, through func(*taking) upgrade.New) (*Server, error) {
 	t := &taking{ctx: ctx, builder: &builder{c: c}, streams: streams{}}
 	err := upgrade.Accept(ctx, l, through(t))
+	if t.collect != nil {
+		t.collect()
+	}
 	closeAll(t.passed) // the server has copies
 	if t.Server == nil {
 		return nil, err
@@ -55,8 +62,9 @@ type taking struct {
 	names    carriers
 	streams  streams
 	rests    map[int]rests
-	passed   []int // listeners
-	serving  bool  // openListeners is done
+	passed   []int  // listeners
+	collect  func() // has garbage be collected again; nil: it is
+	serving  bool   // openListeners is done
 }
 
 // entryStream passes entries on to an engine that asks for them.
@@ -234,6 +242,8 @@ func (t *taking) takePaused(h *log.Handover) error {
 		return errors.New("the log is paused before it was offered")
 	}
 	t.paused = *h
+	percent := debug.SetGCPercent(-1) // clients wait from now on; what is allocated meanwhile is what the connections have
+	t.collect = func() { debug.SetGCPercent(percent) }
 	_, restore := t.Server.tails(t.orders)
 	t.beginEntries(func(b log.Batches) error { return t.log.CatchUp(t.paused, b, restore) })
 	return nil
@@ -255,32 +265,108 @@ func (t *taking) open() error {
 	return nil
 }
 
-// Adopt implements upgrade.New.
+// arriving are the connections of a batch that come from one loop.
+type arriving struct {
+	loop        int // of the other process
+	data        []byte
+	first       int // the place of the first one in the batch
+	descriptors []int
+	stream      *stream
+
+	left    []int // places in the batch
+	refused error // why
+	err     error // this process cannot go on
+}
+
+// Adopt implements upgrade.New. The loops take their connections at a time.
 func (t *taking) Adopt(b upgrade.Batch) (left []int, err error) {
-	var of conns
-	err = t.streams.of(roomConnections).decode(b.Data, &of)
-	if err != nil || len(of.Conns) != len(b.Descriptors) || !t.serving {
-		closeAll(b.Descriptors)
-		return nil, errors.Join(fmt.Errorf("%d connections with %d descriptors", len(of.Conns), len(b.Descriptors)), err)
-	}
-	for i := range of.Conns {
-		of.Conns[i].Socket = int32(b.Descriptors[i])
-	}
-	r := t.rests[of.Loop]
-	in := loop.Incoming{Names: t.names, Rests: r.Rests, Passed: time.Duration(monotonic() - r.Exported)}
-	_, err = t.loops.Import(t.ctx, in, of.Conns)
-	if err != nil && !errors.Is(err, loop.ErrConn) {
-		return nil, err
-	}
-	for i := range of.Conns {
-		if of.Conns[i].Socket < 0 {
-			left = append(left, i)
-		}
+	all, err := t.split(&b)
+	if err == nil && !t.serving {
+		err = errors.New("connections came before the log")
 	}
 	if err != nil {
-		t.config.Log.Warn("connections stay with the old process, and are told to come back", "connections", len(left), "reason", err)
+		closeAll(b.Descriptors)
+		return nil, err
 	}
-	return left, nil
+	var loops sync.WaitGroup
+	for on := range t.c.Loop.Loops {
+		loops.Go(func() {
+			for i := range all {
+				if all[i].loop%t.c.Loop.Loops == on {
+					t.adoptOn(on, &all[i])
+				}
+			}
+		})
+	}
+	loops.Wait()
+	var refusals, errs []error
+	for i := range all {
+		left = append(left, all[i].left...)
+		refusals, errs = append(refusals, all[i].refused), append(errs, all[i].err)
+	}
+	if len(left) > 0 {
+		t.config.Log.Warn("connections stay with the old process, and are told to come back", "connections", len(left), "reason", errors.Join(refusals...))
+	}
+	return left, errors.Join(errs...)
+}
+
+// split divides a batch.
+func (t *taking) split(b *upgrade.Batch) (all []arriving, err error) {
+	rest, first := b.Data, 0
+	number := func() (n int) {
+		v, bytes := binary.Uvarint(rest)
+		if bytes <= 0 || v > math.MaxInt32 {
+			rest, err = nil, errBatch
+			return 0
+		}
+		rest = rest[bytes:]
+		return int(v)
+	}
+	for len(rest) > 0 {
+		a := arriving{loop: number(), first: first}
+		count, length := number(), number()
+		if err != nil || length > len(rest) || count > len(b.Descriptors)-first {
+			return nil, errBatch
+		}
+		a.data, rest = rest[:length], rest[length:]
+		a.descriptors = b.Descriptors[first : first+count]
+		a.stream = t.streams.of(roomOfLoop(a.loop))
+		first += count
+		all = append(all, a)
+	}
+	if first != len(b.Descriptors) {
+		return nil, errBatch
+	}
+	return all, nil
+}
+
+var errBatch = errors.New("a batch of connections is damaged")
+
+// adoptOn has a loop take connections.
+func (t *taking) adoptOn(on int, a *arriving) {
+	var of conns
+	err := a.stream.decode(a.data, &of)
+	if err != nil || len(of.Conns) != len(a.descriptors) {
+		closeAll(a.descriptors)
+		a.err = errors.Join(errBatch, err)
+		return
+	}
+	for i := range of.Conns {
+		of.Conns[i].Socket = int32(a.descriptors[i])
+	}
+	r := t.rests[a.loop]
+	in := loop.Incoming{Names: t.names, Rests: r.Rests, Passed: time.Duration(monotonic() - r.Exported)}
+	_, err = t.loops.ImportOn(on, in, of.Conns)
+	if err != nil && !errors.Is(err, loop.ErrConn) {
+		a.err = err
+		return
+	}
+	a.refused = err
+	for i := range of.Conns {
+		if of.Conns[i].Socket < 0 {
+			a.left = append(a.left, a.first+i)
+		}
+	}
 }
 
 // Prepare implements upgrade.New.
