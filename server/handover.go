@@ -7,6 +7,9 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -214,6 +217,7 @@ func (s *Server) Upgrade(ctx context.Context, l *upgrade.Link, limits upgrade.Li
 	}
 	h.letGo()
 	o.Stayed = h.stayed()
+	s.reportUpgrade(&o)
 	return o, err
 }
 
@@ -252,7 +256,37 @@ func (h *handing) Retained(ctx context.Context, to func(upgrade.Part) error) err
 	if err := to(upgrade.Part{Room: roomOffered}); err != nil {
 		return err
 	}
+	if err := h.warm(to); err != nil {
+		return err
+	}
 	return h.server.quieten(ctx)
+}
+
+// describing begins the names of rooms with an empty value, which is not to be taken: gob describes and compiles the types of
+// a stream with the first value, and clients do not have to wait for that.
+const describing = "describing "
+
+func (h *handing) warm(to func(upgrade.Part) error) error {
+	values := map[string]any{
+		roomPaused: &log.Handover{}, roomEntries: &log.Packed{}, roomIdempotency: &idempotency.Part{}, roomBans: &ban.Part{}, roomRevocations: &revoke.Part{},
+		roomControl: &control.Handover{}, roomWebhooks: &webhook.Part{}, roomPresence: &presence.Part{}, roomSessions: &sessions{}, roomRests: &rests{},
+	}
+	if h.server.cluster != nil {
+		values[roomMembers], values[roomCounts], values[roomNode] = &presence.ClusterPart{}, &counts.Part{}, &cluster.Handover{}
+	}
+	for i := range h.server.config.Loop.Loops {
+		values[roomOfLoop(i)] = &conns{}
+	}
+	for _, room := range slices.Sorted(maps.Keys(values)) {
+		data, err := h.streams.of(room).encode(values[room])
+		if err != nil {
+			return fmt.Errorf("%s: %w", room, err)
+		}
+		if err := to(upgrade.Part{Room: describing + room, Data: data}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Freeze implements upgrade.Old.
@@ -430,8 +464,27 @@ func (h *handing) stayed() map[string]int {
 	return all
 }
 
+// reportUpgrade logs what took time, and what stays.
+func (s *Server) reportUpgrade(o *upgrade.Outcome) {
+	steps := []any{"connections", o.Connections, "bytes", o.Bytes, "frozen", o.Frozen}
+	for _, step := range o.Steps {
+		steps = append(steps, step.Name+"_took", step.Took)
+	}
+	s.config.Log.Info("the connections are handed over", steps...)
+	if len(o.Stayed) == 0 {
+		return
+	}
+	var why []any
+	n := 0
+	for _, reason := range slices.Sorted(maps.Keys(o.Stayed)) {
+		why = append(why, reason, o.Stayed[reason])
+		n += o.Stayed[reason]
+	}
+	s.config.Log.Info("connections stay with this process, which tells them to come back, at drain-rate, and then ends", "connections", n, slog.Group("because", why...))
+}
+
 // stayRefused is why a connection stays that the new process cannot go on with.
-const stayRefused = "not understood by the new process"
+const stayRefused = "unknown"
 
 // Thaw implements upgrade.Old.
 func (h *handing) Thaw() {

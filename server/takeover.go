@@ -8,6 +8,7 @@ import (
 	"iter"
 	"math"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,6 +62,7 @@ type taking struct {
 	paused   log.Handover
 	names    carriers
 	streams  streams
+	types    bool // the value under way is there for its type: see describing
 	rests    map[int]rests
 	passed   []int  // listeners
 	collect  func() // has garbage be collected again; nil: it is
@@ -159,6 +161,13 @@ func closeAll(descriptors []int) {
 
 // Take implements upgrade.New.
 func (t *taking) Take(p upgrade.Part) error {
+	if room, ok := strings.CutPrefix(p.Room, describing); ok {
+		t.types, p.Room = true, room
+		defer func() { t.types = false }()
+	}
+	if strings.HasPrefix(p.Room, roomConnections) {
+		return take(t, p, func(*conns) error { return errors.New("connections came without descriptors") })
+	}
 	switch p.Room {
 	case roomHub:
 		return take(t, p, t.hub.Import)
@@ -199,7 +208,7 @@ func (t *taking) Take(p upgrade.Part) error {
 			return t.loops.ImportLife(t.ctx, r.Loop, loop.Incoming{Names: t.names, Passed: time.Duration(monotonic() - r.Exported)}, r.Life)
 		})
 	}
-	return errors.New("this version does not know it")
+	return errors.New("this version does not know what that is: restart the server instead, which drains connections")
 }
 
 // takeNode takes what a node knows of the others.
@@ -221,6 +230,9 @@ func take[T any](t *taking, p upgrade.Part, f func(*T) error) error {
 	v := new(T)
 	if err := t.streams.of(p.Room).decode(p.Data, v); err != nil {
 		return err
+	}
+	if t.types {
+		return nil
 	}
 	return f(v)
 }

@@ -406,7 +406,7 @@ func TestUpgradeIsCalledOff(t *testing.T) {
 		k.ann.hears(t, "right after")
 		k.bob.hears(t, "right after")
 	}
-	for _, step := range []string{"accept", "hub", "offered", "paused", "caught-up", "idempotency", "bans", "control", "webhooks", "presence", "sessions", "rests", "adopt", "prepare"} {
+	for _, step := range []string{"accept", "describing connections0", "hub", "offered", "paused", "caught-up", "idempotency", "bans", "control", "webhooks", "presence", "sessions", "rests", "adopt", "prepare"} {
 		if !slices.Contains(steps, step) {
 			t.Errorf("no upgrade failed at the step %s: %v", step, steps)
 		}
