@@ -58,7 +58,8 @@ type taking struct {
 	log      log.Incoming
 	tails    log.Tails
 	entries  *entryStream
-	restored chan error // of Prepare or CatchUp, which read entries
+	restore  func(log.Batches) error // that begins with the first entries, or where they end; nil: it has
+	restored chan error              // of Prepare or CatchUp, which read entries
 	paused   log.Handover
 	names    carriers
 	streams  streams
@@ -147,7 +148,7 @@ func (t *taking) Accept(m upgrade.Manifest, listeners []int) (err error) {
 	t.hub.Succeed(t.log.Oldest(), t.log.Head())
 	tails, restore := t.Server.tails(t.orders)
 	t.tails = tails
-	t.beginEntries(func(b log.Batches) error { return t.log.Prepare(b, restore) })
+	t.restore = func(b log.Batches) error { return t.log.Prepare(b, restore) }
 	return nil
 }
 
@@ -174,11 +175,11 @@ func (t *taking) Take(p upgrade.Part) error {
 	case roomEntries:
 		return take(t, p, t.takeEntries)
 	case roomOffered:
-		return t.finishEntries(nil)
+		return t.restoreAll()
 	case roomPaused:
 		return take(t, p, t.takePaused)
 	case roomCaughtUp:
-		if err := t.finishEntries(nil); err != nil {
+		if err := t.restoreAll(); err != nil {
 			return err
 		}
 		return t.open()
@@ -238,6 +239,7 @@ func take[T any](t *taking, p upgrade.Part, f func(*T) error) error {
 }
 
 func (t *taking) takeEntries(p *log.Packed) error {
+	t.beginRestore()
 	if t.entries == nil {
 		return errors.New("entries came at the wrong time")
 	}
@@ -250,15 +252,30 @@ func (t *taking) takeEntries(p *log.Packed) error {
 }
 
 func (t *taking) takePaused(h *log.Handover) error {
-	if t.entries != nil {
+	if t.entries != nil || t.restore != nil {
 		return errors.New("the log is paused before it was offered")
 	}
 	t.paused = *h
 	percent := debug.SetGCPercent(-1) // clients wait from now on; what is allocated meanwhile is what the connections have
 	t.collect = func() { debug.SetGCPercent(percent) }
 	_, restore := t.Server.tails(t.orders)
-	t.beginEntries(func(b log.Batches) error { return t.log.CatchUp(t.paused, b, restore) })
+	t.restore = func(b log.Batches) error { return t.log.CatchUp(t.paused, b, restore) }
 	return nil
+}
+
+// beginRestore begins what was to come behind the parts of the hub: an engine that reads entries itself does not wait
+// for them, and the hub knows channels by the hash of the other one only then.
+func (t *taking) beginRestore() {
+	if f := t.restore; f != nil {
+		t.restore = nil
+		t.beginEntries(f)
+	}
+}
+
+// restoreAll waits until the entries are there.
+func (t *taking) restoreAll() error {
+	t.beginRestore()
+	return t.finishEntries(nil)
 }
 
 // open makes the server ready for connections, when the log is here. Apps come before members: those of the Pusher protocol have
