@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"time"
 )
 
 // Write prints the report.
@@ -30,6 +31,13 @@ func (r *Report) Write(w io.Writer) error {
 		}
 	} else {
 		line("restarts", "%d (%d SIGKILL, %d SIGTERM), %d epochs", r.Kills+r.Terms, r.Kills, r.Terms, r.Lives)
+	}
+	if u := r.Upgrades; u != nil {
+		line("upgrades", "%d, the longest undisturbed one %v", u.All, u.Longest.Round(time.Millisecond))
+		line("  a process killed in it", "%d times (the old one %d, the new one %d)", u.KilledOld+u.KilledNew, u.KilledOld, u.KilledNew)
+		line("  the new process serves", "%d", u.Passed)
+		line("  the old process serves", "%d", u.Stayed)
+		line("  none, and started again", "%d", u.Gone)
 	}
 	if r.Restores > 0 {
 		line("  to an older copy", "%d", r.Restores)

@@ -50,6 +50,9 @@ type Config struct {
 	Keeps      Keeps         // what a restart leaves
 	Restore    bool          // at every other restart a copy of the log is put back; the server is a Backup, and keeps something
 	History    int           // messages that each channel retains at least; 0: unknown
+	Upgrade    bool          // in the place of restarts; the server is an Upgrader
+	Spare      bool          // with Upgrade: no process is killed
+	Kills      int           // with Upgrade and a log that keeps everything: after so many, the disturbances end; 0: after Length
 	Access     *Access       // nil: the server needs no tokens
 	TLS        *loadtest.TLS // nil: cleartext
 	Webhooks   *Webhooks     // nil: none. With a log that keeps everything
@@ -114,6 +117,7 @@ type Figures struct {
 	Published    int    `json:"published"`
 	Acknowledged int    `json:"-"`
 
+	Upgrades  *Upgrades      `json:"upgrades,omitempty"`
 	Disturbed map[string]int `json:"disturbed,omitempty"` // how often what happened to a cluster
 }
 
@@ -210,7 +214,12 @@ func Run(ctx context.Context, c Config, server Server) (report Report, err error
 		return report, err
 	}
 	defer func() { err = errors.Join(err, server.Stop(true)) }()
-	return r.play(ctx, cancel, func() error { return r.restarts(ctx, server) })
+	return r.play(ctx, cancel, func() error {
+		if r.Upgrade {
+			return r.upgrades(ctx, server.(Upgrader))
+		}
+		return r.restarts(ctx, server)
+	})
 }
 
 func newRun(c Config) (*run, error) {

@@ -160,6 +160,19 @@ func (p *Program) Alive() error {
 	return fmt.Errorf("%s: %w%s", p.Name, ErrEnded, p.said())
 }
 
+// Exits waits until no process of the program runs.
+func (p *Program) Exits(ctx context.Context) error {
+	if p.process == nil {
+		return nil
+	}
+	select {
+	case <-p.process.ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s: process %d does not end: %w", p.Name, p.process.PID, ctx.Err())
+	}
+}
+
 // Exit returns how the last process ended: see Process.Exit.
 func (p *Program) Exit() error { return p.process.Exit() }
 

@@ -134,6 +134,7 @@ func (s *session) upgrade() (pid int, said string, err error) {
 // successor waits until the process old has ended, and returns the child of it that goes on.
 // answered, if it is not nil, has the end of the request for it.
 func successor(ctx context.Context, old int, answered <-chan error) (next int, err error) {
+	alone := time.Now() // the newest moment at which the old process was not
 	for asked := answered; ; {
 		children := child.Children(old)
 		if n := len(children); n > 0 {
@@ -145,11 +146,10 @@ func successor(ctx context.Context, old int, answered <-chan error) (next int, e
 			return 0, fmt.Errorf("process %d has ended, and no other one has taken over", old)
 		case gone && asked == nil:
 			return next, nil
-		case !gone && len(children) == 0 && next != 0:
-			next = 0
-			if answered == nil {
-				return 0, errNotUpgraded
-			}
+		case gone || len(children) > 0 || next == 0:
+			alone = time.Now()
+		case answered == nil && time.Since(alone) > staysAlone:
+			return 0, errNotUpgraded
 		}
 		select {
 		case err := <-asked:
@@ -162,6 +162,10 @@ func successor(ctx context.Context, old int, answered <-chan error) (next int, e
 		}
 	}
 }
+
+// staysAlone is how long a process without a child has called the upgrade off. A Go program that starts a process
+// for the first time tries out on a child that ends at once how it can.
+const staysAlone = time.Second
 
 // lookAgain is how often the processes are looked at. A child that ends sooner is not seen.
 const lookAgain = 3 * time.Millisecond

@@ -72,6 +72,8 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.DurationVar(&o.CatchUp, "catch-up", o.CatchUp, "that clients are given at the end")
 	f.DurationVar(&o.Restart, "restart", o.Restart, "between two restarts, on average; 0 for none")
 	f.BoolVar(&o.Restore, "restore", false, "with file: at every other restart, put back a copy of the log that was made at the one before")
+	f.BoolVar(&o.Upgrade, "upgrade", false, "upgrade the server, in the place of restarts; with file, the old or the new process is killed in two of three upgrades")
+	f.IntVar(&o.Kills, "kills", 0, "with --upgrade and file: end after so many kills; 0: after --length")
 	f.IntVar(&o.Clients, "clients", o.Clients, "how many follow")
 	f.IntVar(&o.Channels, "channels", o.Channels, "how many there are")
 	f.IntVar(&o.Publishers, "publishers", o.Publishers, "how many publish")
@@ -108,6 +110,10 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	}
 	if (o.log == "redis") != (o.count > 0) || o.loses && o.count == 0 || o.count > 0 && (o.tokens || o.encrypted || o.hostile > 0) {
 		fmt.Fprintln(stderr, "chaos: --log redis and --nodes belong together, --lose needs them, and --tokens, --tls and --hostile exclude them")
+		return o, errUsage
+	}
+	if o.Upgrade && (o.count > 0 || o.Restore || o.tokens || o.encrypted || o.webhooks || o.Restart == 0) || o.Kills > 0 && !(o.Upgrade && strings.HasPrefix(o.log, "file") && o.fsync == "always") {
+		fmt.Fprintln(stderr, "chaos: --upgrade is for one server, without --restore, --tokens, --tls and --webhooks, and with --restart above 0; --kills needs it, --log file and --fsync always")
 		return o, errUsage
 	}
 	if o.tokens && o.hostile > 0 {
@@ -149,6 +155,9 @@ func (o *options) server() (p *chaos.Process, clean func() error, err error) {
 	kind, dir, _ := strings.Cut(o.log, ":")
 	switch {
 	case o.log == "memory":
+		if o.Upgrade {
+			o.Keeps, o.Spare = chaos.All, true // a process that has taken over has everything
+		}
 	case kind == "file":
 		if dir == "" {
 			temporary, err := os.MkdirTemp("", "peal-chaos-")
@@ -203,6 +212,11 @@ func (o *options) server() (p *chaos.Process, clean func() error, err error) {
 		p.Args = append(append(p.Args, "--admin", child.Loopback(admin)), args...)
 		before := clean
 		clean = func() error { return errors.Join(before(), os.RemoveAll(files)) }
+	}
+	if p.Passes = o.Upgrade; p.Passes {
+		if err := child.Reaper(); err != nil {
+			return nil, nil, errors.Join(err, clean())
+		}
 	}
 	p.Args = append(p.Args, strings.Fields(o.pealArgs)...)
 	return p, clean, nil
