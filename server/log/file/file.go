@@ -41,15 +41,16 @@ type Log struct {
 
 	// The append lock: numbers, the queue, and the tail, whose Room and Apply it
 	// keeps apart. Held for no I/O.
-	mu      sync.Mutex
-	next    uint64     // sequence of the next entry to be accepted
-	queue   []accepted // not yet taken by the writer
-	pending [2]load    // accepted and not yet shown, in the queue or with the writer: messages, and control
-	failure error      // why nothing is accepted; nil when all is well
-	closed  bool
-	pause   pause
-	offered bool       // a successor may be reading: nothing is removed
-	quiet   chan error // of pauseAsked: what became of it
+	mu       sync.Mutex
+	next     uint64     // sequence of the next entry to be accepted
+	queue    []accepted // not yet taken by the writer
+	pending  [2]load    // accepted and not yet shown, in the queue or with the writer: messages, and control
+	failure  error      // why nothing is accepted; nil when all is well
+	closed   bool
+	pause    pause
+	offered  bool       // a successor may be reading: nothing is removed
+	removing bool       // an old segment is: a successor would miss it
+	quiet    chan error // of pauseAsked: what became of it
 
 	// Writer-owned from Start on, without a lock.
 	found       []*segment // before Start: what is in the directory

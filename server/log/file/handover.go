@@ -25,11 +25,31 @@ const (
 	pauseReleased       // and is refused: the log ends
 )
 
-// Offer implements log.Outgoing.
+// Offer implements log.Outgoing. If a segment is being removed, it waits for that.
 func (l *Log) Offer() (h log.Handover, err error) {
+	for range removalTries {
+		if h, err = l.offer(); !errors.Is(err, errRemoving) {
+			break
+		}
+		time.Sleep(removalPause)
+	}
+	return h, err
+}
+
+const (
+	removalTries = 400
+	removalPause = 5 * time.Millisecond
+)
+
+// errRemoving: a successor would miss the segment, or see it go.
+var errRemoving = errors.New("log: an old segment is being removed, and the disk takes long: try again later")
+
+func (l *Log) offer() (h log.Handover, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
+	case l.removing:
+		return h, errRemoving
 	case l.closed || !l.started:
 		return h, log.ErrClosed
 	case l.offered:
@@ -47,10 +67,18 @@ func (l *Log) standLocked() (h log.Handover) {
 	return h
 }
 
-func (l *Log) isOffered() bool {
+// beginRemoval tells whether a segment may be removed. If so, endRemoval must follow.
+func (l *Log) beginRemoval() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.offered && l.failure == nil // a full disk needs the room: then the successor misses what it reads, and ends
+	l.removing = !l.offered || l.failure != nil // a full disk needs the room: then the successor misses what it reads, and ends
+	return l.removing
+}
+
+func (l *Log) endRemoval() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.removing = false
 }
 
 // EachRetained implements log.Outgoing: a successor reads the files.

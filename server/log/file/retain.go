@@ -44,25 +44,34 @@ func (l *Log) retain() {
 		p := l.segments[0]
 		tooMuch := l.config.TotalBytes > 0 && l.pastSize+active > int64(l.config.TotalBytes)
 		tooOld := l.config.Age > 0 && p.newest < oldest
-		if !tooMuch && !tooOld || l.isOffered() {
+		if !tooMuch && !tooOld || !l.beginRemoval() {
 			return
 		}
-		if l.saveFor(p) != nil {
-			return
-		}
-		err := l.files.Remove(p.name)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil // another program has removed it
-		}
-		if err == nil {
-			err = l.files.SyncDir()
-		}
-		if err != nil {
-			l.config.Log.Warn("an old segment of the log could not be removed", "file", filepath.Join(l.dir, p.name), "error", err)
+		removed := l.remove(p)
+		l.endRemoval()
+		if !removed {
 			return
 		}
 		l.segments = l.segments[1:]
 		l.pastSize -= p.bytes
 		l.expose()
 	}
+}
+
+func (l *Log) remove(p past) bool {
+	if l.saveFor(p) != nil {
+		return false
+	}
+	err := l.files.Remove(p.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // another program has removed it
+	}
+	if err == nil {
+		err = l.files.SyncDir()
+	}
+	if err != nil {
+		l.config.Log.Warn("an old segment of the log could not be removed", "file", filepath.Join(l.dir, p.name), "error", err)
+		return false
+	}
+	return true
 }
