@@ -61,7 +61,8 @@ const (
 
 // first is what the new process must know before all parts.
 type first struct {
-	Log log.Handover
+	Log      log.Handover
+	Sessions session.Handover // entries leave sessions out; the numbers come once more, behind them
 }
 
 // sessions are the numbers of connections.
@@ -200,7 +201,7 @@ func (s *Server) Upgrade(ctx context.Context, l *upgrade.Link, limits upgrade.Li
 		return o, err
 	}
 	m := upgrade.Manifest{Format: upgrade.Format, Version: s.config.Version}
-	if m.Data, err = encode(first{h.offered}); err == nil {
+	if m.Data, err = encode(first{h.offered, s.sessions.HandOver()}); err == nil {
 		descriptors := make([]int, len(s.doors))
 		for i, d := range s.doors {
 			m.Listeners, descriptors[i] = append(m.Listeners, d.Listener), d.fd

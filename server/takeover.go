@@ -58,8 +58,8 @@ type taking struct {
 	log      log.Incoming
 	tails    log.Tails
 	entries  *entryStream
-	restore  func(log.Batches) error // that begins with the first entries, or where they end; nil: it has
 	restored chan error              // of Prepare or CatchUp, which read entries
+	restore  func(log.Batches) error // one of them; it begins with the first entries: parts of the hub come before
 	paused   log.Handover
 	names    carriers
 	streams  streams
@@ -90,9 +90,16 @@ func (s *entryStream) all() log.Batches {
 	}))
 }
 
-// begin has f take the entries that come until finishEntries.
-func (t *taking) beginEntries(f func(log.Batches) error) {
-	t.entries, t.restored = &entryStream{batches: make(chan []*log.Entry)}, make(chan error, 1)
+// beginEntries has restore take the entries that come until finishEntries, if it has not begun.
+func (t *taking) beginEntries() error {
+	if t.entries != nil {
+		return nil
+	}
+	f := t.restore
+	if f == nil {
+		return errors.New("entries came at the wrong time")
+	}
+	t.restore, t.entries, t.restored = nil, &entryStream{batches: make(chan []*log.Entry)}, make(chan error, 1)
 	stream, done := t.entries, t.restored
 	go func() { // ends with the stream
 		err := f(stream.all())
@@ -100,9 +107,18 @@ func (t *taking) beginEntries(f func(log.Batches) error) {
 		}
 		done <- err
 	}()
+	return nil
 }
 
-// finishEntries ends the stream, and returns what f did.
+// endEntries ends the stream, which may have none, and returns what restore did.
+func (t *taking) endEntries() error {
+	if err := t.beginEntries(); err != nil {
+		return err
+	}
+	return t.finishEntries(nil)
+}
+
+// finishEntries ends the stream if there is one, and returns what restore did.
 func (t *taking) finishEntries(err error) error {
 	if t.entries == nil {
 		return nil
@@ -142,6 +158,7 @@ func (t *taking) Accept(m upgrade.Manifest, listeners []int) (err error) {
 	if t.log, ok = t.Server.log.(log.Incoming); !ok {
 		return fmt.Errorf("the log %s cannot be taken over", engine.Redacted(c.Engine))
 	}
+	t.sessions.Take(f.Sessions)
 	t.names = carriers{t.dialects, t.origins}
 	t.rests = map[int]rests{}
 	t.log.Keep(states{t.orders, t.hooks, &t.protection})
@@ -175,11 +192,11 @@ func (t *taking) Take(p upgrade.Part) error {
 	case roomEntries:
 		return take(t, p, t.takeEntries)
 	case roomOffered:
-		return t.restoreAll()
+		return t.endEntries()
 	case roomPaused:
 		return take(t, p, t.takePaused)
 	case roomCaughtUp:
-		if err := t.restoreAll(); err != nil {
+		if err := t.endEntries(); err != nil {
 			return err
 		}
 		return t.open()
@@ -239,9 +256,8 @@ func take[T any](t *taking, p upgrade.Part, f func(*T) error) error {
 }
 
 func (t *taking) takeEntries(p *log.Packed) error {
-	t.beginRestore()
-	if t.entries == nil {
-		return errors.New("entries came at the wrong time")
+	if err := t.beginEntries(); err != nil {
+		return err
 	}
 	batch, err := p.Unpack()
 	if err != nil {
@@ -261,21 +277,6 @@ func (t *taking) takePaused(h *log.Handover) error {
 	_, restore := t.Server.tails(t.orders)
 	t.restore = func(b log.Batches) error { return t.log.CatchUp(t.paused, b, restore) }
 	return nil
-}
-
-// beginRestore begins what was to come behind the parts of the hub: an engine that reads entries itself does not wait
-// for them, and the hub knows channels by the hash of the other one only then.
-func (t *taking) beginRestore() {
-	if f := t.restore; f != nil {
-		t.restore = nil
-		t.beginEntries(f)
-	}
-}
-
-// restoreAll waits until the entries are there.
-func (t *taking) restoreAll() error {
-	t.beginRestore()
-	return t.finishEntries(nil)
 }
 
 // open makes the server ready for connections, when the log is here. Apps come before members: those of the Pusher protocol have

@@ -158,6 +158,10 @@ func TestUpgrade(t *testing.T) {
 			c.Listen = []string{addr}
 			reader := follow(t, addr, "channel=news&format=raw")
 			publish(t, addr, "news", "before")
+			const some = 40 // channels, in many shards
+			for i := range some {
+				publish(t, addr, fmt.Sprint("kept-", i), "kept")
+			}
 			if got := reader.next(t); got != "before" {
 				t.Fatalf("received %q", got)
 			}
@@ -167,6 +171,11 @@ func TestUpgrade(t *testing.T) {
 				publish(t, addr, "news", text)
 				if got := reader.next(t); got != text {
 					t.Fatalf("received %q, want %q", got, text)
+				}
+			}
+			for i := range some {
+				if got := follow(t, addr, fmt.Sprint("channel=kept-", i, "&cursor=earliest&format=raw")).next(t); got != "kept" {
+					t.Errorf("channel %d: received %q from the history", i, got)
 				}
 			}
 			http.DefaultClient.CloseIdleConnections()

@@ -21,7 +21,7 @@ const outputDelay = time.Second
 type Process struct {
 	PID int
 
-	group int // the process group
+	group int           // the process group
 	ended chan struct{} // closed when the process is gone
 	exit  error         // read after ended
 	cpu   time.Duration // read after ended
