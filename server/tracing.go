@@ -27,14 +27,21 @@ type tracing struct {
 	records  []*trace.Record // by loop; used on its goroutine only
 	sessions *session.IDs
 	dialects *dialect.Table
+	asking   chan struct{} // has an element for each question that is being answered
 }
+
+// Limits of questions.
+const (
+	mostQuestions     = 2    // at a time; further ones wait
+	mostNamedChannels = 1000 // that one names
+)
 
 // newTracing returns the records of c, nil if it is off.
 func (s *Server) newTracing(c Config, sessions *session.IDs, dialects *dialect.Table) *tracing {
 	if c.TraceLives <= 0 {
 		return nil
 	}
-	t := &tracing{sessions: sessions, dialects: dialects}
+	t := &tracing{sessions: sessions, dialects: dialects, asking: make(chan struct{}, mostQuestions)}
 	for range c.Loop.Loops {
 		t.records = append(t.records, trace.New(trace.Config{
 			Lives: max(1, c.TraceLives/c.Loop.Loops), Bytes: c.TraceBytes / c.Loop.Loops, Head: s.hub.Head, Now: time.Now,
@@ -136,6 +143,8 @@ func (w *tracer) Ended(slot uint32, covered, unsure uint64) { w.End(slot, covere
 var (
 	errNoTrace     = errors.New("this server keeps no record: start it with --trace-lives, as in --trace-lives 100000")
 	errTraceWhom   = errors.New("name whom the question is about: user, session or channel")
+	errTraceMany   = fmt.Errorf("name at most %d channels", mostNamedChannels)
+	errTraceBusy   = errors.New("other questions are being answered: ask again")
 	errTraceCursor = errors.New("the cursor is none of this log: use the one of the response to the publisher, or the id of a message")
 )
 
@@ -148,6 +157,10 @@ func (s *Server) Trace(ctx context.Context, ask admin.TraceQuestion) (trace.Repo
 	if err != nil {
 		return trace.Report{}, err
 	}
+	if err := s.tracing.begin(ctx); err != nil {
+		return trace.Report{}, err
+	}
+	defer s.tracing.end()
 	c, err := log.ParseCursor(ask.Cursor)
 	if err != nil {
 		return trace.Report{}, errTraceCursor
@@ -201,6 +214,10 @@ func (s *Server) TraceNew(ctx context.Context, ask admin.TraceQuestion) (cursors
 	if err != nil {
 		return nil, "", err
 	}
+	if err := s.tracing.begin(ctx); err != nil {
+		return nil, "", err
+	}
+	defer s.tracing.end()
 	lineage, head := s.log.Lineage(), s.hub.Head()
 	after := head
 	if ask.Cursor != "" {
@@ -239,10 +256,25 @@ func (s *Server) TraceNew(ctx context.Context, ask admin.TraceQuestion) (cursors
 	return cursors, lineage.Cursor(max(head, after)).String(), nil
 }
 
+// begin waits until a question may be asked; end must follow.
+func (t *tracing) begin(ctx context.Context) error {
+	select {
+	case t.asking <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return errTraceBusy
+	}
+}
+
+func (t *tracing) end() { <-t.asking }
+
 // traceQuestion is the part of a question that says about whom it is.
 func (s *Server) traceQuestion(ask admin.TraceQuestion) (*trace.Question, error) {
 	if s.tracing == nil {
 		return nil, errNoTrace
+	}
+	if len(ask.Channels) > mostNamedChannels {
+		return nil, errTraceMany
 	}
 	q := &trace.Question{Name: ask.User, IDOf: func(n uint64) [16]byte { return s.tracing.sessions.Of(n) }}
 	if ask.Session != "" {

@@ -79,6 +79,7 @@ const (
 	flagRefused       // it was refused, and is nothing else
 	flagPoll
 	flagAddress // address is valid
+	flagWide    // it had more channels than a life may have, and has no nodes; flagLossy, too
 )
 
 // life is one connection, without a pointer. See TestLifeBytes before adding a field.

@@ -10,7 +10,8 @@ const (
 	textOverhead = 80
 )
 
-// mostNodes is how many a life may have before it forgets the oldest that are over.
+// mostNodes is how many a life may have: then it forgets the oldest that are over. One with more channels than
+// that is recorded without any: each would cost a look at all others.
 const mostNodes = 512
 
 // texts are strings that many lives and nodes have, by number. 0 is the empty one.
@@ -151,10 +152,11 @@ func (r *Record) newLife() uint32 {
 
 // newNode adds a node to a life. nil: there is no room.
 func (r *Record) newNode(l *life, channel string) *node {
-	if l.nodes >= mostNodes {
-		r.forgetOldest(l)
+	if l.nodes >= mostNodes && !r.forgetOldest(l) {
+		r.dropNodes(l)
+		l.flags |= flagWide
 	}
-	if l.nodes >= 4*mostNodes || !r.room(0, nodeBytes+len(channel)+textOverhead) {
+	if l.flags&flagWide != 0 || !r.room(0, nodeBytes+len(channel)+textOverhead) {
 		l.flags |= flagLossy
 		return nil
 	}
@@ -179,8 +181,18 @@ func (r *Record) newNode(l *life, channel string) *node {
 	return k
 }
 
-// forgetOldest takes the oldest node that is over from a life.
-func (r *Record) forgetOldest(l *life) {
+// dropNodes takes all nodes from a life.
+func (r *Record) dropNodes(l *life) {
+	for n := l.first; n != 0; {
+		next := r.node(n).next
+		r.freeNode(n)
+		n = next
+	}
+	l.first, l.nodes = 0, 0
+}
+
+// forgetOldest takes the oldest node that is over from a life. It reports whether there was one.
+func (r *Record) forgetOldest(l *life) bool {
 	var found, before, last uint32
 	for i := l.first; i != 0; last, i = i, r.node(i).next {
 		if !r.node(i).open {
@@ -188,7 +200,7 @@ func (r *Record) forgetOldest(l *life) {
 		}
 	}
 	if found == 0 {
-		return
+		return false
 	}
 	k := r.node(found)
 	l.forgotten = max(l.forgotten, k.upto, k.unsure, k.end, k.head)
@@ -199,6 +211,7 @@ func (r *Record) forgetOldest(l *life) {
 	}
 	l.nodes--
 	r.freeNode(found)
+	return true
 }
 
 func (r *Record) freeNode(i uint32) {
@@ -219,11 +232,7 @@ func (r *Record) forget(from *list, i uint32) {
 	} else {
 		r.horizon = max(r.horizon, l.ended)
 	}
-	for n := l.first; n != 0; {
-		next := r.node(n).next
-		r.freeNode(n)
-		n = next
-	}
+	r.dropNodes(l)
 	r.texts.drop(l.name)
 	r.texts.drop(l.how)
 	*l = life{}

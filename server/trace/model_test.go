@@ -180,6 +180,13 @@ func (w *world) connect() {
 	}
 }
 
+// doubt notes that something changes while a message is being sent. Of two, a record knows only that there were several.
+func (c *connection) doubt() {
+	if c.half != 0 {
+		c.unclear[c.half] = true
+	}
+}
+
 // covered is what a loop would report.
 func (c *connection) covered() (upto, unsure uint64) {
 	if c.half != 0 {
@@ -272,9 +279,7 @@ func (w *world) join(c *connection, channels []int, from trace.From, cursor uint
 	}
 	slices.Sort(c.pending)
 	w.record.Join(c.slot, j)
-	if c.half != 0 {
-		c.unclear[c.half] = true
-	}
+	c.doubt()
 	c.pos = min(c.pos, start)
 	if c.half != 0 {
 		c.pos = min(c.pos, c.half-1)
@@ -386,7 +391,11 @@ func (w *world) forsake(c *connection, ch int) {
 }
 
 func (w *world) unsubscribe(c *connection) {
-	for ch := range c.subs {
+	for ch := range modelChannels {
+		if !c.subs[ch] {
+			continue
+		}
+		c.doubt()
 		covered, unsure := c.covered()
 		w.record.Leave(c.slot, []string{channelName(ch)}, covered, unsure)
 		if c.half != 0 && w.log[c.half-1].channel == ch {
@@ -404,6 +413,7 @@ func (w *world) end(c *connection) {
 			c.lose(ch, w.clock)
 		}
 	}
+	c.doubt()
 	covered, unsure := c.covered()
 	w.record.Ending(c.slot, "1001")
 	w.record.End(c.slot, covered, unsure)
@@ -580,13 +590,13 @@ func (w *world) ask(m uint64, name string) (known bool) {
 			w.t.Fatalf("session %d has another name", one.Session)
 		}
 		want := c.want(w, m)
+		w.reached[one.Verdict]++
 		if one.Verdict == trace.Unclear && (c.unclear[m] || len(c.unclear) > 1 || w.small) {
 			continue
 		}
 		if one.Verdict != want {
 			w.errorf("message %d on channel %d for session %d (poll %v): %v (%+v), want %v", m, w.log[m-1].channel, one.Session>>8, c.client.Poll, one.Verdict, one, want)
 		}
-		w.reached[one.Verdict]++
 		if want == trace.Sent {
 			w.checkConfirmed(c, one, m)
 		}

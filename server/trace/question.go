@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"math"
 	"net/netip"
 	"slices"
 )
@@ -93,8 +92,8 @@ type Finding struct {
 	since           uint64
 }
 
-// Ask judges at most n lives from the number from on, and adds what it finds to f. It returns the
-// number to go on with, 0 at the end. live is called for connections that are open: it returns what
+// Ask judges at most n lives from the number from on, fewer if much has happened to them, and adds what it finds to f. It returns
+// the number to go on with, 0 at the end. live is called for connections that are open: it returns what
 // Joining.Covered says.
 func (r *Record) Ask(q *Question, from uint32, n int, live func(slot uint32) (covered uint64), f *Finding) (next uint32) {
 	if from == 0 {
@@ -108,14 +107,22 @@ func (r *Record) Ask(q *Question, from uint32, n int, live func(slot uint32) (co
 		f.completeRefused = false
 	}
 	on := r.wanted(q)
-	for i := from; i < from+uint32(n); i++ {
+	i, nodes := from, 0
+	for ; i < from+uint32(n) && nodes < nodesOfLife*n; i++ {
 		if i >= r.usedLives {
 			return 0
 		}
 		l := r.life(i)
-		if l.session == 0 || !r.isAsked(l, q, on) {
+		if l.session == 0 {
 			continue
 		}
+		if q.ofChannels() {
+			nodes += int(l.nodes)
+		}
+		if !r.isAsked(l, q, on) {
+			continue
+		}
+		nodes += int(l.nodes)
 		if len(f.Found) >= MostFound {
 			f.Omitted++
 			continue
@@ -124,8 +131,14 @@ func (r *Record) Ask(q *Question, from uint32, n int, live func(slot uint32) (co
 			f.Found = append(f.Found, one)
 		}
 	}
-	return from + uint32(n)
+	return i
 }
+
+// nodesOfLife is for how many nodes of each life a step of Ask has time.
+const nodesOfLife = 4
+
+// ofChannels: the question is about all that had to do with its channels.
+func (q *Question) ofChannels() bool { return q.Number == 0 && q.ID == [16]byte{} && q.Name == "" }
 
 // wanted returns a function that reports whether a channel, by number, has the message.
 func (r *Record) wanted(q *Question) func(channel uint32) bool {
@@ -149,6 +162,8 @@ func (r *Record) isAsked(l *life, q *Question, on func(uint32) bool) bool {
 		return r.idOf(l, q) == q.ID
 	case q.Name != "":
 		return r.texts.of(l.name) == q.Name
+	case l.flags&flagLossy != 0:
+		return true // it may have had a channel that is not recorded
 	}
 	for i := l.first; i != 0; i = r.node(i).next {
 		if on(r.node(i).channel) {
@@ -164,158 +179,4 @@ func (r *Record) idOf(l *life, q *Question) [16]byte {
 		return l.id
 	}
 	return q.IDOf(l.session)
-}
-
-// judge says what became of the message for one life. ok is false for the refusal of other channels, which says nothing.
-func (r *Record) judge(l *life, q *Question, on func(uint32) bool, live func(uint32) uint64) (f Found, ok bool) {
-	f = Found{
-		Client: Client{Session: l.session, ID: r.idOf(l, q), Name: r.texts.of(l.name), Dialect: l.dialect, Poll: l.flags&flagPoll != 0},
-		Began:  l.beganAt, Covered: l.covered,
-		Confirmed: l.confirmed, ConfirmedAt: l.confirmedAt, ConfirmedBy: l.confirmedBy,
-	}
-	f.refused = l.flags&flagRefused != 0
-	if l.flags&flagAddress != 0 {
-		f.Address = netip.AddrFrom16(l.address).Unmap()
-	}
-	if l.flags&flagEnded != 0 {
-		f.Ended, f.How, f.gone = l.endedAt, r.texts.of(l.how), l.ended
-	} else {
-		f.Covered = live(l.slot)
-	}
-	m := q.Sequence
-	best, found := Later, false
-	excluded := q.Exclude != [16]byte{} && f.ID == q.Exclude
-	pick := func(v Verdict, k *node, at int64, detail string) {
-		if !found || v < best {
-			best, found = v, true
-			f.Channel, f.At, f.Detail = r.texts.of(k.channel), at, detail
-		}
-	}
-	for i := l.first; i != 0; i = r.node(i).next {
-		k := r.node(i)
-		if !on(k.channel) {
-			continue
-		}
-		switch k.kind {
-		case kindRefused:
-			v := ByPolicy
-			code := r.texts.of(k.code)
-			if IsGrant(code) {
-				v = NotGranted
-			}
-			pick(v, k, k.at, code)
-		case kindJoined:
-			if k.head < m {
-				f.hadUntil = max(f.hadUntil, k.hadUntil(f.Poll))
-			}
-			if k.cursor > f.cursor {
-				f.cursor, f.cursorAt = k.cursor, k.cursorAt
-			}
-			if v, at, detail := r.judgeJoined(l, i, m, f.Covered); v != none {
-				if excluded && (v == Sent || v == Behind) {
-					v = Excluded
-				}
-				pick(v, k, at, detail)
-			}
-		}
-	}
-	switch {
-	case l.flags&flagEnded != 0 && l.ended < m && best > Disconnected:
-		best, f.Channel = Disconnected, ""
-	case !found && l.began < m:
-		best = NotSubscribed
-	}
-	if best == Disconnected {
-		f.At = f.Ended
-	}
-	if l.flags&flagLossy != 0 || m <= l.forgotten && best != Sent {
-		best, f.Detail = Unclear, "the record of this connection is not complete"
-	}
-	f.Verdict = best
-	return f, found || l.flags&flagRefused == 0 || l.flags&flagLossy != 0
-}
-
-// hadUntil is until when a connection had the channel of a subscription.
-func (k *node) hadUntil(poll bool) int64 {
-	switch {
-	case poll:
-		return max(k.at, k.endAt)
-	case k.open:
-		return math.MaxInt64
-	}
-	return k.endAt
-}
-
-// none is no verdict.
-const none = NotKnown + 1
-
-// judgeJoined says what became of message m by the subscription of node number i.
-func (r *Record) judgeJoined(l *life, i uint32, m, covered uint64) (v Verdict, at int64, detail string) {
-	k := r.node(i)
-	upto := k.upto
-	if k.open {
-		upto = max(upto, covered)
-	}
-	if m <= k.start {
-		switch {
-		case k.from == again:
-			return none, 0, ""
-		case k.from == After:
-			return Had, k.at, ""
-		case k.from == Foreign:
-			return GapTold, k.at, whys[Unknown]
-		case k.from == Earliest:
-			return Gone, k.at, ""
-		case l.began >= m:
-			return Later, k.at, ""
-		}
-		return NotSubscribed, k.at, ""
-	}
-	if g := r.gapOf(l, i, m); g != nil {
-		if g.why == Policy {
-			return ByPolicy, g.at, "slow consumer"
-		}
-		return GapTold, g.at, whys[g.why]
-	}
-	switch {
-	case m <= k.told && k.from == Foreign:
-		return GapTold, k.at, whys[Unknown]
-	case m <= k.told:
-		return Gone, k.at, ""
-	case m <= upto:
-		return Sent, k.at, ""
-	case m == k.unsure, k.unsure == AllUnsure && (k.open || m <= k.end):
-		return Unclear, k.endAt, "it was being sent when the subscription changed"
-	case k.open:
-		return Behind, 0, ""
-	case k.atEnd:
-		return Disconnected, l.endedAt, ""
-	}
-	return NotSubscribed, k.endAt, ""
-}
-
-// gapOf is the gap of the subscription of node i that has m, nil for none. It lies in the list
-// before the node, and behind a later subscription to the channel.
-func (r *Record) gapOf(l *life, i uint32, m uint64) (found *node) {
-	channel := r.node(i).channel
-	for at := l.first; at != i; at = r.node(at).next {
-		k := r.node(at)
-		switch {
-		case k.channel != channel:
-		case k.kind == kindJoined:
-			found = nil
-		case k.kind == kindGap && k.start < m && m <= k.upto:
-			found = k
-		}
-	}
-	return found
-}
-
-// IsGrant reports whether a refusal with that code is about what the client has proven.
-func IsGrant(code string) bool {
-	switch code {
-	case "not_allowed", "signature_invalid", "key_invalid", "key_unknown", "token_missing", "token_invalid", "token_expired", "token_not_yet_valid", "token_revoked":
-		return true
-	}
-	return false
 }
