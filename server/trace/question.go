@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"net/netip"
 	"slices"
 )
 
