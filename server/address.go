@@ -134,10 +134,16 @@ func (c Config) checkInherited(fd int, at net.Addr) error {
 
 // checkInheritedAdmin is checkAdmin for a listener of the parent process.
 func (c Config) checkInheritedAdmin(fd int, at net.Addr) error {
-	if at.Network() == "unix" || c.AdminOpen || c.AdminTLS.ClientCA != "" || exposed(at.String()) == "" {
+	if at.Network() == "unix" || c.AdminOpen || c.adminProves() || exposed(at.String()) == "" {
 		return nil
 	}
 	return fmt.Errorf("inherit descriptor %d: it listens on %s, and every client that can reach this address could read metrics and profiles, because Peal checks no credentials; let the parent process listen on %s or on a Unix socket, or set --admin-open if a firewall or network policy protects it", fd, at, safer(at.String()))
+}
+
+// adminProves reports whether clients of the operator's listener prove who they are, in a way that nobody on
+// the network can read: by a certificate, or by a key over TLS.
+func (c Config) adminProves() bool {
+	return c.AdminTLS.ClientCA != "" || c.AdminTLS.On() && len(c.OperatorKeys) > 0
 }
 
 // checkAdmin refuses an address for the operator that other machines could reach.
@@ -148,8 +154,8 @@ func (c Config) checkAdmin() error {
 	if err := checkAddress(c.Admin); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
-	if meant := exposed(c.Admin); meant != "" && !c.AdminOpen && c.AdminTLS.ClientCA == "" {
-		return fmt.Errorf("admin: listen on %q: every client that can reach this address could read metrics and profiles, because Peal checks no credentials; listen on %s or on a Unix socket, set admin-client-ca to require client certificates, or set --admin-open to allow %s if a firewall or network policy protects it", c.Admin, safer(c.Admin), meant)
+	if meant := exposed(c.Admin); meant != "" && !c.AdminOpen && !c.adminProves() {
+		return fmt.Errorf("admin: listen on %q: every client that can reach this address could read metrics and profiles, because Peal checks no credentials; listen on %s or on a Unix socket, set admin-client-ca to require client certificates, or admin-tls-cert with operator-keys, or set --admin-open to allow %s if a firewall or network policy protects it", c.Admin, safer(c.Admin), meant)
 	}
 	return nil
 }

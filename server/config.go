@@ -15,6 +15,7 @@ import (
 	"peal/server/auth"
 	"peal/server/certificate"
 	"peal/server/cluster"
+	"peal/server/credential"
 	"peal/server/engine"
 	"peal/server/httpapi"
 	"peal/server/hub"
@@ -101,6 +102,12 @@ type Config struct {
 	// beside IP addresses and localhost: those by which a scraper reaches it. Default
 	// none: a web site's own name could otherwise resolve to it.
 	AdminHosts []string
+
+	// OperatorKeys are those that the operator's listener asks for; default none: it asks for none.
+	// OperatorKeyFiles are where the creator of the Config has taken some of them from; the server does not read
+	// them.
+	OperatorKeys     []credential.Definition
+	OperatorKeyFiles []string
 
 	// Origins are those of web pages that may use the server beside pages of this
 	// machine, and with their users' cookies: exact ones as in https://app.example, all
@@ -412,7 +419,7 @@ func (c Config) Validate() error {
 	if most := d.ofShare(d.IdempotencyKeys); most < d.HTTP.ChannelLimit {
 		errs = append(errs, fmt.Errorf("config: idempotency-keys %d with address-share %d (percent) are %d keys for one address, and a message may have %d channels (max-channels), one key for each: raise idempotency-keys or address-share, or lower max-channels", d.IdempotencyKeys, d.AddressShare, most, d.HTTP.ChannelLimit))
 	}
-	errs = append(errs, logging.Check(d.LogFormat, d.LogLevel), c.HTTP.Validate(), apikey.Validate(c.Keys), webhook.Validate(c.Webhooks), ask.Validate(c.Ask),
+	errs = append(errs, logging.Check(d.LogFormat, d.LogLevel), c.HTTP.Validate(), apikey.Validate(c.Keys), credential.Validate(c.OperatorKeys), webhook.Validate(c.Webhooks), ask.Validate(c.Ask),
 		c.Hub.Validate(), rules.Validate(c.Channels, d.Loop.MessageBytes), engine.Validate(c.Engine, c.Settings, d.Loop.MessageBytes))
 	return errors.Join(errs...)
 }

@@ -20,6 +20,9 @@ import (
 // Policy is what becomes of slow consumers of a channel.
 var Policy = policy
 
+// CheckAdmin refuses an admin listener that others could use.
+func CheckAdmin(c Config) error { return c.checkAdmin() }
+
 // UsersOf sums talkers up by client.
 var UsersOf = usersOf
 

@@ -19,6 +19,7 @@ import (
 	"peal/loop"
 	"peal/server/admin"
 	"peal/server/auth"
+	"peal/server/credential"
 	"peal/server/upgrade"
 )
 
@@ -203,7 +204,8 @@ func (s *Server) newOperator() *operator {
 	if len(s.adminListeners) == 0 {
 		return nil
 	}
-	startup := admin.NewStartup(&auth.Policy{Hosts: s.config.AdminHosts}, s.StartProgress)
+	s.operators.Store(credential.New(s.config.OperatorKeys))
+	startup := admin.NewStartup(&admin.Access{Policy: &auth.Policy{Hosts: s.config.AdminHosts}, Keys: &s.operators, Log: s.config.Log}, s.StartProgress)
 	o := &operator{server: s, startup: startup, http: &http.Server{
 		Handler:           startup,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 
+	"peal/server/credential"
 	"peal/server/rules"
 )
 
 // Reload takes from c what a running server can change: Drain, DrainDelay, Loop.DrainRate, Loop.MaxConnections, Admission,
-// HTTP without HeadLimit, Origins, TrustedProxies, Token without the size of its cache, Mercure, Keys, Apps, Ask, Webhooks, the files of TLS
+// HTTP without HeadLimit, Origins, TrustedProxies, Token without the size of its cache, Mercure, Keys, OperatorKeys, Apps, Ask, Webhooks, the files of TLS
 // and AdminTLS, and Channels if [SameHistories]. Everything else in c is ignored. On an error nothing is changed, unless ctx ended meanwhile.
 //
 // c must be valid. Requests that a loop handles afterwards see all of the new
@@ -74,6 +75,9 @@ func (s *Server) Reload(ctx context.Context, c Config) error {
 	s.useProxies(trusted)
 	s.table.Store(table)
 	s.channels = c.Channels
+	if len(c.OperatorKeys) > 0 { // without the last one, the admin listener would be open
+		s.operators.Store(credential.New(c.OperatorKeys))
+	}
 	s.drainNs.Store(int64(c.Drain))
 	s.delayNs.Store(int64(c.DrainDelay))
 	s.loops.SetDrainRate(c.Loop.DrainRate)

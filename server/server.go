@@ -20,6 +20,7 @@ import (
 	"peal/server/cluster"
 	"peal/server/control"
 	"peal/server/counts"
+	"peal/server/credential"
 	"peal/server/dialect"
 	"peal/server/forwarded"
 	"peal/server/httpapi"
@@ -92,6 +93,8 @@ type Server struct {
 	users    *permit.Users
 	proxies  *forwarded.Proxies
 	proxied  *proxied.Layer // nil if no proxy was trusted at the start
+
+	operators atomic.Pointer[credential.Table] // of the admin listener; nil: no keys
 
 	// Used by New, then by Run or Close.
 	closers closers

@@ -15,12 +15,15 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"peal/server/apikey"
 )
 
 const (
-	adminVariable = "PEAL_ADMIN"            // the setting of peal serve: the commands use the same address
-	adminURL      = "http://127.0.0.1:8081" // of the documents
-	unixHost      = "http://localhost"      // stands for a socket in the URLs of requests
+	operatorVariable = "PEAL_OPERATOR_KEY"
+	adminVariable    = "PEAL_ADMIN"            // the setting of peal serve: the commands use the same address
+	adminURL         = "http://127.0.0.1:8081" // of the documents
+	unixHost         = "http://localhost"      // stands for a socket in the URLs of requests
 )
 
 // adminListener is the admin listener of a running server, and how a command reaches it. All
@@ -31,6 +34,7 @@ type adminListener struct {
 	fixed   bool   // --url has no path of its own
 
 	admin, url string // flags
+	keyFile    string
 	timeout    time.Duration
 	trusted    *trust
 }
@@ -45,6 +49,7 @@ func adminFlags(f *pflag.FlagSet, command, path string, fixed bool, timeout time
 		standard = adminURL
 	}
 	f.StringVar(&a.url, "url", "", "URL of the admin listener, in place of --admin; https:// if it has --admin-tls-cert (default "+standard+")")
+	f.StringVar(&a.keyFile, "operator-key-file", "", "file with the key of an operator, for a listener with operator-keys (also the key itself in "+operatorVariable+")")
 	f.DurationVar(&a.timeout, "timeout", timeout, took)
 	return a
 }
@@ -110,6 +115,25 @@ func (a *adminListener) fromAddress(text string) (base, socket string, err error
 	return scheme + net.JoinHostPort(host, port), "", nil
 }
 
+// key is that of the operator, "" for none.
+func (a *adminListener) key() (string, error) {
+	text, from := os.Getenv(operatorVariable), operatorVariable
+	if a.keyFile != "" {
+		b, err := os.ReadFile(a.keyFile)
+		if err != nil {
+			return "", usageError{fmt.Errorf("--operator-key-file: %w", err)}
+		}
+		text, from = string(b), "--operator-key-file"
+	}
+	if text = strings.TrimSpace(text); text == "" {
+		return "", nil
+	}
+	if err := apikey.Check(text); err != nil {
+		return "", usageError{fmt.Errorf("%s %w", from, err)}
+	}
+	return text, nil
+}
+
 // maxAdmin is how much of a response is read: the status of 1,024 nodes has less, and so has a
 // page of 1,000 connections.
 const maxAdmin = 16 << 20
@@ -141,6 +165,13 @@ func (a *adminListener) request(ctx context.Context, method string, path func() 
 	request, err := http.NewRequestWithContext(ctx, method, at, nil)
 	if err != nil {
 		return "", usageError{fmt.Errorf("%s: %w", a.command, err)}
+	}
+	key, err := a.key()
+	if err != nil {
+		return "", err
+	}
+	if key != "" {
+		request.Header.Set("Authorization", "Bearer "+key)
 	}
 	// A transport of its own: the request must not go through a proxy that the
 	// environment names.

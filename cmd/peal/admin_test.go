@@ -3,6 +3,8 @@ package main
 import (
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -86,6 +88,40 @@ func TestCommandsAskAUnixSocket(t *testing.T) {
 	server.Close()
 	<-done
 	if code, _, message := called(t, "health", "--admin", "unix:"+socket); code != 1 || !strings.Contains(message, "is the server running, with --admin?") || strings.Contains(message, "localhost") {
+		t.Errorf("%d %q", code, message)
+	}
+}
+
+// The key comes from a file or a variable, goes in a header, and is never printed.
+func TestCommandsSendTheKeyOfAnOperator(t *testing.T) {
+	_, key, lines := called(t, "key", "create", "--operator", "--name", "ann", "--allow", "disconnect")
+	if key = strings.TrimSpace(key); !strings.Contains(lines, "operator-keys:\n  - name: \"ann\"\n") || strings.Contains(lines, key) {
+		t.Errorf("%s", lines)
+	}
+	var got []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Header.Get("Authorization"))
+		w.WriteHeader(401)
+		_, _ = w.Write([]byte(`{"error":{"code":"operator_key","message":"this listener needs the key of an operator"}}`))
+	}))
+	defer server.Close()
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte(key+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, message := called(t, "reload", "--admin", server.URL, "--operator-key-file", path)
+	if code != 1 || got[0] != "Bearer "+key || !strings.Contains(message, "401 Unauthorized: this listener needs the key") || strings.Contains(out+message, key) {
+		t.Errorf("%d %q %q", code, got, message)
+	}
+	t.Setenv(operatorVariable, key)
+	if called(t, "health", "--admin", server.URL); got[1] != "Bearer "+key {
+		t.Errorf("%q", got)
+	}
+	t.Setenv(operatorVariable, key[:len(key)-1]+"!")
+	if code, _, message := called(t, "health", "--admin", server.URL); code != 2 || len(got) != 2 || strings.Contains(message, key[5:20]) {
+		t.Errorf("%d %q", code, message)
+	}
+	if code, _, message := called(t, "key", "create", "--operator", "--name", "ann", "--allow", "history"); code != 2 || !strings.Contains(message, "must be one of read, publish, disconnect, operate") {
 		t.Errorf("%d %q", code, message)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"peal/server/apikey"
+	"peal/server/credential"
 	"peal/server/settings"
 )
 
@@ -28,6 +29,7 @@ func newKey() *cobra.Command {
 
 func newKeyCreate() *cobra.Command {
 	var d apikey.Definition
+	var forOperator bool
 	c := &cobra.Command{
 		Use:   "create --name NAME --allow ACTION[:PATTERN] ...",
 		Short: "Create a key for a backend",
@@ -38,17 +40,25 @@ what it may do. Nothing stores the key itself: keep it in the secrets of the bac
 Actions are subscribe, history, presence, publish, inspect, disconnect and revoke.
 The first five may have a pattern of channels, in which * stands for any characters:
 publish:orders.*. Without a pattern, an action is allowed on every channel, also on
-those of single users ($user:42), which the pattern * does not match.`,
+those of single users ($user:42), which the pattern * does not match.
+
+With --operator it is a key for the admin listener (operator-keys), whose rights are read, publish,
+disconnect and operate.`,
 		Example: `  peal key create --name shop --allow 'publish:orders.*' --allow disconnect > shop.key
+  peal key create --operator --name grafana --allow read > grafana.key
   peal key create --name shop --allow publish > shop.key 2>> keys.yaml   # the first key of a file`,
 		Args: keyArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if forOperator {
+				return createOperatorKey(credential.Definition(d), c.OutOrStdout(), c.ErrOrStderr())
+			}
 			return createKey(d, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&d.Name, "name", "", "name of the key in the configuration and in metrics, such as that of the backend")
 	f.StringArrayVar(&d.Allow, "allow", nil, "action that the key allows, with or without a pattern; repeatable")
+	f.BoolVar(&forOperator, "operator", false, "create a key for the admin listener")
 	return c
 }
 
@@ -144,6 +154,26 @@ func createKey(d apikey.Definition, stdout, stderr io.Writer) error {
 # "Authorization: Bearer peal_...". These lines belong to the configuration, or to a
 # file that --key-file names. If that has a line "keys:" already, leave this one out.
 %s`, settings.KeyYAML(d))
+	if err == nil {
+		_, err = fmt.Fprintln(stdout, key)
+	}
+	return err
+}
+
+func createOperatorKey(d credential.Definition, stdout, stderr io.Writer) error {
+	key, err := apikey.Create(rand.Reader)
+	if err != nil {
+		return err
+	}
+	d.Digest = apikey.Digest(key)
+	if err := credential.Validate([]credential.Definition{d}); err != nil {
+		return usageError{fmt.Errorf("%w (see: peal key create --help)", err)}
+	}
+	_, err = fmt.Fprintf(stderr, `# The key is on standard output and is not shown again. Give it to commands by
+# --operator-key-file or PEAL_OPERATOR_KEY, to other programs as "Authorization: Bearer peal_...",
+# to a browser as the password of any user. These lines belong to the configuration, or to
+# a file that operator-key-file names.
+%s`, settings.OperatorYAML(d))
 	if err == nil {
 		_, err = fmt.Fprintln(stdout, key)
 	}

@@ -79,8 +79,8 @@ const scrapeLimit = 2 * time.Second
 // Handler returns the handler of the admin listener of a server that serves; it serves the
 // requests that p permits. See Startup for before.
 func Handler(s Source, p *auth.Policy) http.Handler {
-	k := newKey()
-	return guard(newMux(s, k), p, k)
+	a := &Access{Policy: p, csrf: newKey()}
+	return guard(newMux(s, a.csrf), a)
 }
 
 func newMux(s Source, k csrfKey) *http.ServeMux {
@@ -157,7 +157,7 @@ func addProfiles(mux *http.ServeMux) {
 // resolves to this listener (DNS rebinding), by a script, by an image. Otherwise
 // every site visited from this machine could read the metrics and profiles of a
 // loopback listener.
-func guard(h http.Handler, p *auth.Policy, k csrfKey) http.Handler {
+func guard(h http.Handler, a *Access) http.Handler {
 	value := func(r *http.Request, name string) []byte {
 		if values := r.Header.Values(name); len(values) > 0 {
 			return []byte(strings.Join(values, ", ")) // two joined values are never valid
@@ -171,17 +171,22 @@ func guard(h http.Handler, p *auth.Policy, k csrfKey) http.Handler {
 		if r.Host != "" { // of an absolute target, else the Host header; HTTP/1.0 may have neither, but browsers do not use it
 			from.Host = []byte(r.Host)
 		}
-		switch p.Judge(from, true) {
+		switch a.Policy.Judge(from, true) {
 		case auth.ForeignHost:
 			http.Error(w, "the Host of the request is none that this listener accepts: use an IP address or localhost, or add the name with --admin-host", http.StatusMisdirectedRequest)
 		case auth.ForeignOrigin, auth.CrossSite:
 			http.Error(w, "a web page of another site caused this request (Origin, Sec-Fetch-Site): use the address bar, or a program other than a browser", http.StatusForbidden)
 		default:
-			if !k.permits(r) {
+			r, ok := a.admits(w, r)
+			switch {
+			case !ok:
+			case !a.csrf.permits(r):
 				refuse(w, errCSRF)
-				return
+			default:
+				n := &noted{w, http.StatusOK}
+				h.ServeHTTP(n, r)
+				a.changed(r, n.status)
 			}
-			h.ServeHTTP(w, r)
 		}
 	})
 }

@@ -32,8 +32,8 @@ func handleDashboard(mux *http.ServeMux, k csrfKey) {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/dashboard/", http.StatusFound)
 	})
-	mux.HandleFunc("GET /csrf", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /csrf", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		writeJSON(w, map[string]string{"token": string(k)})
+		writeJSON(w, map[string]any{"token": string(k), "rights": operatorOf(r.Context()).Rights()})
 	})
 }

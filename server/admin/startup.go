@@ -8,8 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"peal/server/auth"
 )
 
 // Start is how far the start of the server is, or has come.
@@ -36,14 +34,13 @@ var startMetrics = []metric{
 
 // Startup is the handler of an admin listener that is opened before the server can serve.
 type Startup struct {
-	policy  *auth.Policy
-	key     csrfKey
+	access  *Access
 	handler atomic.Pointer[http.Handler]
 }
 
 // NewStartup returns a handler that serves, until Done, what can be served of a server that
-// starts. start is called by any goroutine.
-func NewStartup(p *auth.Policy, start func() Start) *Startup {
+// starts. start is called by any goroutine. a is the listener's now.
+func NewStartup(a *Access, start func() Start) *Startup {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), startCollector(start))
 	mux := http.NewServeMux()
@@ -61,16 +58,17 @@ func NewStartup(p *auth.Policy, start func() Start) *Startup {
 	mux.HandleFunc("POST /reload", notYet)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	addProfiles(mux)
-	s := &Startup{policy: p, key: newKey()}
+	a.csrf = newKey()
+	s := &Startup{access: a}
 	s.use(mux)
 	return s
 }
 
 // Done has the listener serve all of it from now on.
-func (s *Startup) Done(source Source) { s.use(newMux(source, s.key)) }
+func (s *Startup) Done(source Source) { s.use(newMux(source, s.access.csrf)) }
 
 func (s *Startup) use(mux *http.ServeMux) {
-	h := guard(mux, s.policy, s.key)
+	h := guard(mux, s.access)
 	s.handler.Store(&h)
 }
 

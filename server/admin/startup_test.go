@@ -12,7 +12,7 @@ import (
 // Until the server serves, the listener says how far it is; then it is that of the server.
 func TestStartup(t *testing.T) {
 	var start admin.Start
-	h := admin.NewStartup(&auth.Policy{}, func() admin.Start { return start })
+	h := admin.NewStartup(&admin.Access{Policy: &auth.Policy{}}, func() admin.Start { return start })
 	check := func(method, path string, status int, has ...string) {
 		t.Helper()
 		w := httptest.NewRecorder()

@@ -61,14 +61,14 @@ func Validate(definitions []Definition) error {
 		switch {
 		case d.Name == "":
 			fault("has no name: set name, which metrics and the log show")
-		case !isName(d.Name):
+		case !IsName(d.Name):
 			fault("a name is 1 to %d bytes of printable UTF-8", mostName)
 		case names[d.Name] > 0:
 			fault("key %d has this name already: use another", names[d.Name])
 		default:
 			names[d.Name] = i + 1
 		}
-		switch err := checkDigest(d.Digest); {
+		switch err := CheckDigest(d.Digest); {
 		case err != nil:
 			fault("%v", err)
 		case digests[d.Digest] > 0:
@@ -85,11 +85,14 @@ func Validate(definitions []Definition) error {
 	return errors.Join(faults...)
 }
 
-func isName(text string) bool { return len(text) <= mostName && pattern.IsPrintable([]byte(text)) }
+// IsName reports whether a text can name a key.
+func IsName(text string) bool {
+	return text != "" && len(text) <= mostName && pattern.IsPrintable([]byte(text))
+}
 
-// checkDigest returns what is wrong. The error does not repeat the text: it may be
+// CheckDigest returns what is wrong with a digest in the configuration. The error does not repeat the text: it may be
 // a key.
-func checkDigest(text string) error {
+func CheckDigest(text string) error {
 	_, ok := parseDigest(text)
 	switch {
 	case ok:

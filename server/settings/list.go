@@ -40,7 +40,9 @@ type List struct {
 }
 
 // Lists are the lists of the file, in their order.
-func Lists() []List { return []List{backendKeys, pusherApps, webhooks, asking, channelRules} }
+func Lists() []List {
+	return []List{backendKeys, operatorKeys, pusherApps, webhooks, asking, channelRules}
+}
 
 // variable is the name that the list would have in the environment.
 func (l List) variable() string { return Setting{Name: l.Key}.Variable() }

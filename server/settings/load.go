@@ -35,7 +35,7 @@ const ConfigVariable = EnvironmentPrefix + "CONFIG"
 // notSettings are variables, and prefixes of variables (ending in *), that are not
 // settings: the clients and the tests use them.
 var notSettings = []string{
-	ConfigVariable, "PEAL_URL", "PEAL_TOKEN", "PEAL_KEY", "PEAL_E2E", "PEAL_E2E_SCREENSHOTS",
+	ConfigVariable, "PEAL_URL", "PEAL_TOKEN", "PEAL_KEY", "PEAL_OPERATOR_KEY", "PEAL_E2E", "PEAL_E2E_SCREENSHOTS",
 	"PEAL_SEED", "PEAL_SEEDS", "PEAL_LOOP_*", "PEAL_LOADTEST_*",
 }
 

@@ -14,6 +14,7 @@ import (
 	"peal/server/apikey"
 	"peal/server/app"
 	"peal/server/ask"
+	"peal/server/credential"
 	"peal/server/rate"
 	"peal/server/rules"
 	"peal/server/settings"
@@ -79,7 +80,7 @@ func TestEveryFieldOfTheConfigHasOneSetting(t *testing.T) {
 		rows[p] = s.Name
 	}
 	// The keys of an item set the fields of the last item.
-	c.Channels, c.Keys = make([]rules.Rule, 2), make([]apikey.Definition, 2)
+	c.Channels, c.Keys, c.OperatorKeys = make([]rules.Rule, 2), make([]apikey.Definition, 2), make([]credential.Definition, 2)
 	c.Apps, c.Webhooks, c.Ask = make([]app.Definition, 2), make([]webhook.Definition, 2), make([]ask.Definition, 2)
 	for _, list := range settings.Lists() {
 		for _, s := range list.Settings {
@@ -96,7 +97,7 @@ func TestEveryFieldOfTheConfigHasOneSetting(t *testing.T) {
 		}
 	}
 	leaves(reflect.ValueOf(&c).Elem(), "Config", func(path string, v reflect.Value) {
-		if path == "Config.Channels" || path == "Config.Keys" || path == "Config.Apps" || path == "Config.Webhooks" || path == "Config.Ask" {
+		if path == "Config.Channels" || path == "Config.Keys" || path == "Config.OperatorKeys" || path == "Config.Apps" || path == "Config.Webhooks" || path == "Config.Ask" {
 			leaves(v.Index(1), path, check)
 			return
 		}
@@ -279,7 +280,7 @@ func TestWhatIsPrintedCanBeReadAgain(t *testing.T) {
 		if len(a.Listen) == 0 && len(b.Listen) == 0 {
 			a.Listen, b.Listen = nil, nil
 		}
-		for _, list := range [][2]*[]string{{&a.AdminHosts, &b.AdminHosts}, {&a.Origins, &b.Origins}, {&a.TrustedProxies, &b.TrustedProxies}, {&a.KeyFiles, &b.KeyFiles}, {&a.AppFiles, &b.AppFiles},
+		for _, list := range [][2]*[]string{{&a.AdminHosts, &b.AdminHosts}, {&a.Origins, &b.Origins}, {&a.TrustedProxies, &b.TrustedProxies}, {&a.KeyFiles, &b.KeyFiles}, {&a.OperatorKeyFiles, &b.OperatorKeyFiles}, {&a.AppFiles, &b.AppFiles},
 			{&a.Token.Secrets, &b.Token.Secrets}, {&a.Token.Keys, &b.Token.Keys}, {&a.Token.JWKS, &b.Token.JWKS}, {&a.Token.Issuers, &b.Token.Issuers}, {&a.Token.Audiences, &b.Token.Audiences},
 			{&a.Mercure.Publisher.Secrets, &b.Mercure.Publisher.Secrets}, {&a.Mercure.Publisher.Keys, &b.Mercure.Publisher.Keys}, {&a.Mercure.Publisher.JWKS, &b.Mercure.Publisher.JWKS},
 			{&a.Mercure.Publisher.Issuers, &b.Mercure.Publisher.Issuers}, {&a.Mercure.Publisher.Audiences, &b.Mercure.Publisher.Audiences},

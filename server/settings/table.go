@@ -45,6 +45,8 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.SocketGroup }},
 			{Name: "admin-host", Help: "host name without a port that --admin accepts beside IP addresses and localhost, such as the name that a scraper uses for this machine; repeatable", Default: "none",
 				field: func(c *server.Config) any { return &c.AdminHosts }},
+			{Name: "operator-key-file", Live: true, Help: "YAML file with keys of operators, in the form of operator-keys, so that they can be kept outside the configuration; with such keys the admin listener asks for one; repeatable", Default: "none",
+				field: func(c *server.Config) any { return &c.OperatorKeyFiles }},
 			{Name: "allow-origin", Live: true, Help: "origin of web pages, as in https://app.example, or all below a name, as in https://*.example.org, that may use the server beside pages of this machine, with the cookies of their users; null is for sandboxed frames and local files, without cookies; --open also allows all other origins, without cookies; repeatable, at most 1000", Default: "none",
 				field: func(c *server.Config) any { return &c.Origins }},
 			{Name: "trusted-proxies", Live: true, Help: "proxies whose word about the addresses of their clients counts (X-Forwarded-For, Forwarded, X-Forwarded-Proto, PROXY protocol): a network as in 10.0.0.0/8, an address, loopback, or unix for Unix sockets; repeatable, at most 1000; see proxies.md", Default: "none",
