@@ -132,6 +132,11 @@ func TestFailures(t *testing.T) {
 	check("base alone", failed(2, 0, boom), ok, ExitPass, New)
 	check("both", failed(2, 0, boom), failed(2, 0, boom), ExitFailed, NotJudged)
 	check("an invalid generator", ok, failed(2, 0, invalid), ExitUnstable, NotJudged)
+	alone := &Result{Base: Build{Name: "base"}, Config: parse(t, judgeConfig)}
+	alone.Judge([]Samples{{Benchmark: "B", Base: failed(2, 0, invalid), Head: failed(2, 0, invalid)}})
+	if want := "unstable (no valid run)"; alone.Exit != ExitUnstable || alone.Headline() != want {
+		t.Errorf("only invalid runs: exit %d, %q; want unstable, %q", alone.Exit, alone.Headline(), want)
+	}
 }
 
 func TestPrecedence(t *testing.T) {

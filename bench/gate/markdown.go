@@ -47,6 +47,9 @@ func (r *Result) Headline() string {
 	case ExitFailed:
 		return "could not measure"
 	case ExitUnstable:
+		if judged == 0 {
+			return "unstable (no valid run)"
+		}
 		return fmt.Sprintf("unstable (%d of %d figures)", count[Unstable], judged)
 	}
 	if n := count[Better]; n > 0 {

@@ -192,7 +192,7 @@ func (r *Result) settle() {
 	switch {
 	case seen[ExitRegression] || r.rewritten() > 0:
 		r.Exit = ExitRegression
-	case seen[ExitFailed] || !judged:
+	case seen[ExitFailed] || !judged && !seen[ExitUnstable]:
 		r.Exit = ExitFailed
 	case seen[ExitUnstable]:
 		r.Exit = ExitUnstable
