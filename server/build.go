@@ -174,6 +174,7 @@ func (b *builder) openTables() error {
 	b.keys = idempotency.New(c.IdempotencyWindow, c.IdempotencyKeys, c.ofShare(c.IdempotencyKeys), time.Now)
 	b.revoked = revoke.New(c.Revocations, c.Token.Longest(), time.Now)
 	b.orders = control.New(b.log, b.bans, b.revoked, time.Now, c.Log)
+	b.subscriptions = c.newSubscriptions()
 	b.shareLog(b.orders)
 	err := b.openWebhooks()
 	b.openBackground()
@@ -240,7 +241,6 @@ func (b *builder) openFronts() (err error) {
 	b.encoder.Deflates = func(channel string) bool { return b.table.Load().Deflates(channel) }
 	b.dismisser = &dismisser{loops: b.loops}
 	b.dialects = dialect.NewTable(dialect.Standard()...)
-	b.subscriptions = c.newSubscriptions()
 	b.buckets, b.users = rate.New(rate.Buckets), permit.NewUsers()
 	b.streams = xhr.NewSessions(b.fallback(c), b.loops)
 	b.closers.add("end the sessions over plain HTTP", func() error { b.streams.Close(); return nil })

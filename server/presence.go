@@ -46,13 +46,16 @@ func (s *Server) sharePresence(self uint64, nodes *cluster.Cluster) {
 		return listed
 	})
 	members.OnAsk(s.counts.Ask)
+	s.listed = s.subscriptions.Share(self, nodes.Nodes, nodes.Lease())
 	nodes.OnHello(func(id uint64) {
 		members.OnHello(id)
 		s.counts.OnHello(id)
+		s.listed.OnHello(id)
 	})
 	nodes.OnGone(func(id uint64) {
 		members.OnGone(id)
 		s.counts.OnGone(id)
+		s.listed.OnGone(id)
 	})
 }
 

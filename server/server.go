@@ -81,6 +81,7 @@ type Server struct {
 
 	publisherTokens, subscriberTokens *token.Verifier // of the Mercure protocol
 	subscriptions                     *subscription.Table
+	listed                            *subscription.Peers // those of other nodes, nil if the log is not shared, or none are listed
 
 	fronts   []*httpapi.Front // by loop; used on its goroutine only
 	tracing  *tracing         // nil without Config.TraceLives

@@ -44,6 +44,7 @@ func (s *Server) tails(orders *control.Control) (tails log.Tails, restore func(b
 		if s.cluster != nil {
 			s.cluster.Restore(batch)
 		}
+		s.listed.Restore(batch)
 		s.hub.Restore(batch)
 		orders.Restore(batch)
 		s.hooks.Restore(batch)
@@ -54,7 +55,7 @@ func (s *Server) tails(orders *control.Control) (tails log.Tails, restore func(b
 	}
 	tails = log.Tails{s.hub, orders, s.hooks, &s.protection}
 	if s.cluster != nil {
-		tails = log.Tails{s.freshness, s.cluster, s.hubTail(), s.counts, orders, s.hooks, &s.protection, learner{s.keys}} // first the node, then what it has
+		tails = log.Tails{s.freshness, s.cluster, s.listed, s.hubTail(), s.counts, orders, s.hooks, &s.protection, learner{s.keys}} // first the node, then what it has
 	}
 	return tails, restore
 }

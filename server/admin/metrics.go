@@ -261,6 +261,8 @@ var metrics = []metric{
 
 	one(prometheus.GaugeValue, "mercure_subscriptions", "Subscriptions of the Mercure protocol that are listed.", func(s *state) float64 { return float64(s.mercure.Active) }),
 	one(prometheus.CounterValue, "mercure_subscriptions_unlisted_total", "Subscriptions of the Mercure protocol for which the list had no room.", func(s *state) float64 { return float64(s.mercure.Unlisted) }),
+	one(prometheus.GaugeValue, "mercure_subscriptions_elsewhere", "Subscriptions of the Mercure protocol on other nodes that are listed.", func(s *state) float64 { return float64(s.mercure.Elsewhere) }),
+	one(prometheus.CounterValue, "mercure_subscriptions_refused_total", "Beginnings of subscriptions of the Mercure protocol on other nodes for which the list had no room.", func(s *state) float64 { return float64(s.mercure.Refused) }),
 	one(prometheus.CounterValue, "mercure_subscription_events_total", "Updates about the beginning and end of subscriptions.", func(s *state) float64 { return float64(s.mercure.Events) }),
 
 	one(prometheus.CounterValue, "logging_lost_lines_total", "Lines of the server's own log that its reader did not receive.", func(s *state) float64 { return float64(s.lost) }),

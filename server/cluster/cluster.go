@@ -164,6 +164,9 @@ func (c *Cluster) Nodes() (ids []uint64) {
 	return ids
 }
 
+// Lease is how long a node may be silent.
+func (c *Cluster) Lease() time.Duration { return c.config.Lease }
+
 // Check reports, after the start of the log, whether a node writes a format that this
 // program cannot read.
 func (c *Cluster) Check() error {

@@ -18,7 +18,7 @@ import (
 // Found in requests for the subscriptions of the Mercure protocol.
 var (
 	errNoSubscriptions  = &refusal.Error{Status: 404, Code: "not_found", Message: "this server does not list subscriptions: set mercure-subscriptions to the number that it may have"}
-	errNoSubscription   = &refusal.Error{Status: 404, Code: "not_found", Message: "this node has no such subscription: it has ended, is one of another node, or was one too many (mercure-subscriptions)"}
+	errNoSubscription   = &refusal.Error{Status: 404, Code: "not_found", Message: "there is no such subscription: it has ended, was one too many (mercure-subscriptions), or is on another node and without events so far"}
 	errSubscriptionPath = &refusal.Error{Status: 400, Code: "bad_topic", Message: "the path of a subscription is the topic and the subscriber, each percent-encoded, as in its id"}
 )
 

@@ -36,6 +36,10 @@ const ClientTag = "pusher.client"
 // TraceTag is the tag of an entry with the traceparent (W3C Trace Context) that its subscribers receive.
 const TraceTag = "traceparent"
 
+// NodeTag is the tag of an entry about a subscription of the Mercure protocol with the node, in hexadecimal, whose
+// subscription it is. If another node has appended it, that one follows behind a space.
+const NodeTag = "mercure.node"
+
 // Entry is one record of the log. Data and the strings belong to the log once
 // appended and must not be changed.
 type Entry struct {

@@ -36,9 +36,8 @@ func (t *Table) Restore(session uint64, by share.Key, carried []Carried) {
 	t.stats.Held += room
 	for _, c := range carried[:room] {
 		s := &Subscription{ID: c.ID, Topic: c.Topic, Subscriber: c.Subscriber, Payload: c.Payload, by: by, place: len(t.list), announced: c.Announced}
-		t.list = append(t.list, s)
 		t.sessions[session] = append(t.sessions[session], s)
-		t.wants(s)
+		t.addLocked(s)
 	}
 	t.stats.Active = len(t.list)
 }

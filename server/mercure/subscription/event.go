@@ -23,7 +23,14 @@ type change struct {
 // after ReportEvery. Events that the log refuses, and those of an address beyond its Pace, are
 // reported later.
 func (t *Table) Report(appendTo func(batch []*log.Entry, done func(error)) error) (more bool) {
-	return t.report(appendTo, true)
+	if t == nil {
+		return false
+	}
+	peers, waits := t.peers.report(appendTo)
+	if waits {
+		return true
+	}
+	return t.report(appendTo, true) || peers
 }
 
 func (t *Table) report(appendTo func(batch []*log.Entry, done func(error)) error, paced bool) (more bool) {
@@ -33,13 +40,25 @@ func (t *Table) report(appendTo func(batch []*log.Entry, done func(error)) error
 	}
 	entries := make([]*log.Entry, len(changes))
 	for i, c := range changes {
-		entries[i] = &log.Entry{Channel: log.PrivatePrefix + c.of.ID, Private: true, Data: appendSubscription(nil, c.of, c.active, true, "")}
+		entries[i] = c.of.event(c.active, t.owner)
 	}
-	if err := appendTo(entries, func(err error) { t.done(changes, err) }); err != nil {
-		t.done(changes, err)
+	t.mu.Lock()
+	t.inFlight++
+	t.mu.Unlock()
+	if err := appendTo(entries, func(err error) { t.done(changes, err, true) }); err != nil {
+		t.done(changes, err, false)
 		return true
 	}
 	return t.waiting()
+}
+
+// event is the update about a subscription. owner is the value of log.NodeTag, "" for none.
+func (s *Subscription) event(active bool, owner string) *log.Entry {
+	e := &log.Entry{Channel: log.PrivatePrefix + s.ID, Private: true, Data: appendSubscription(nil, s, active, true, "")}
+	if owner != "" {
+		e.Tags = map[string]string{log.NodeTag: owner}
+	}
+	return e
 }
 
 // waiting reports whether there are events to report.
@@ -68,15 +87,19 @@ func (t *Table) Finish(appendTo func(batch []*log.Entry, done func(error)) error
 	}
 }
 
-// done notes what has become of changes.
-func (t *Table) done(changes []change, err error) {
+// done notes what has become of changes, which the log has accepted or not.
+func (t *Table) done(changes []change, err error, accepted bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.inFlight--
 	for _, c := range changes {
 		if c.of.waits = false; err == nil {
-			c.of.announced = c.active
+			if t.peers == nil {
+				c.of.announced = c.active
+			} // else the log has said so: see told
 			t.stats.Events++
 		} else {
+			c.of.doubtful = c.of.doubtful || t.peers != nil && accepted && c.active
 			t.paces.Return(t.pace(c.of.by), Pace, 1)
 		}
 		t.wants(c.of)

@@ -15,9 +15,10 @@ const ListBytes = 1 << 20
 
 // Cost is about how many microseconds a list of the table takes.
 func (t *Table) Cost() int {
+	elsewhere, _ := t.peers.size()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return 100 + len(t.list)/2
+	return 100 + (len(t.list)+elsewhere)/2
 }
 
 // AppendList appends the document of the subscriptions to a topic, "" for all, which come behind

@@ -71,8 +71,7 @@ func (t *Table) take(paced bool) (changes []change) {
 		l, n := t.queue.order[0], 0
 		for ; n < min(turn, len(l.waits)) && len(changes) < most; n++ {
 			s := l.waits[n]
-			active := s.place >= 0
-			if active == s.announced {
+			if !s.owes() {
 				s.waits = false // it has ended before anybody knew of it
 				t.wants(s)
 				continue
@@ -82,7 +81,7 @@ func (t *Table) take(paced bool) (changes []change) {
 					break
 				}
 			}
-			changes = append(changes, change{s, active})
+			changes = append(changes, change{s, s.place >= 0})
 		}
 		t.queue.next(n)
 		if idle++; n > 0 {

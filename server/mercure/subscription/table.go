@@ -19,6 +19,7 @@ type Subscription struct {
 	place     int // in list, -1 when it has ended
 	announced bool
 	waits     bool // in queue, or on its way to the log
+	doubtful  bool // a batch with its beginning was taken for lost, and may be in a shared log
 }
 
 // hasEvents reports whether there are events for it.
@@ -32,11 +33,15 @@ type Table struct {
 	random         func(b []byte)
 	now            func() time.Duration // of a clock that does not go back
 	paces          *rate.Table          // of the events of each address
+	peers          *Peers               // the other nodes, nil for a log that is not shared
+	owner          string               // of the events: this node, "" for a log that is not shared
 
 	mu       sync.Mutex
 	sessions map[uint64][]*Subscription
-	list     []*Subscription // active ones
+	byID     map[string]*Subscription // those that are held, if the log is shared
+	list     []*Subscription          // active ones
 	queue    queue
+	inFlight int // batches of events that are not done
 	held     share.Ledger[struct{}]
 	stats    Stats
 }
@@ -47,6 +52,9 @@ type Stats struct {
 	Held     int // and those that have ended, and whose end is to be published yet
 	Unlisted uint64
 	Events   uint64
+
+	Elsewhere int    // subscriptions of other nodes that are listed, too
+	Refused   uint64 // and those for which there was no room
 }
 
 // New returns a table for at most limit subscriptions, of which one address may have
@@ -63,9 +71,12 @@ func (t *Table) Stats() Stats {
 	if t == nil {
 		return Stats{}
 	}
+	elsewhere, refused := t.peers.size()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.stats
+	stats := t.stats
+	stats.Elsewhere, stats.Refused = elsewhere, refused
+	return stats
 }
 
 // Begin adds the subscriptions of a connection. topics are kept; payload is JSON. It reports
@@ -93,12 +104,19 @@ func (t *Table) Begin(session uint64, by share.Key, topics []string, payload str
 	t.stats.Held += room
 	for _, s := range made {
 		s.place = len(t.list)
-		t.list = append(t.list, s)
-		t.wants(s)
+		t.addLocked(s)
 	}
 	t.stats.Active = len(t.list)
 	t.sessions[session] = made
 	return true
+}
+
+func (t *Table) addLocked(s *Subscription) {
+	t.list = append(t.list, s)
+	if t.byID != nil {
+		t.byID[s.ID] = s
+	}
+	t.wants(s)
 }
 
 // End ends the subscriptions of a connection, if it has any.
@@ -126,17 +144,23 @@ func (t *Table) End(session uint64) {
 
 // wants queues s if it has an event to come, and forgets it if it has ended and none will.
 func (t *Table) wants(s *Subscription) {
-	active := s.place >= 0
 	switch {
 	case s.waits:
-	case s.hasEvents() && active != s.announced:
+	case s.hasEvents() && s.owes():
 		s.waits = true
 		t.queue.push(s)
 		t.wake()
-	case !active:
+	case s.place < 0:
 		t.held.Add(t.held.Open(s.by), -1)
 		t.stats.Held--
+		delete(t.byID, s.ID)
 	}
+}
+
+// owes reports whether the last event about s is not what there is.
+func (s *Subscription) owes() bool {
+	active := s.place >= 0
+	return active != s.announced || !active && s.doubtful
 }
 
 func (t *Table) wake() {
@@ -154,9 +178,10 @@ func (t *Table) Work() <-chan struct{} {
 	return t.work
 }
 
-// active returns the subscriptions that there are, in no order.
+// active returns the subscriptions that there are on all nodes, in no order.
 func (t *Table) active() []*Subscription {
+	all := t.peers.all()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return append(make([]*Subscription, 0, len(t.list)), t.list...)
+	return append(all, t.list...)
 }
