@@ -11,6 +11,8 @@
 #   scripts/chaos.sh --log file               the log in files, which survives restarts; --fsync always or interval
 #   scripts/chaos.sh --log file --restore     also restores older copies of the log
 #   scripts/chaos.sh --tokens                 clients have tokens that live 2 to 6 s, renew them, and lose them by revocation
+#   scripts/chaos.sh --upgrade                upgrades in the place of restarts: no connection may end
+#   scripts/chaos.sh --upgrade --log file --kills 50   kills the old or the new process at 50 random moments of upgrades
 #   scripts/chaos.sh --tls                    connections are encrypted, and clients resume sessions
 #   scripts/chaos.sh --log file --webhooks    webhooks too, whose receivers fail, hang and are killed; also with --log redis
 #   scripts/chaos.sh --hostile 20             with 20 hostile clients (loadtest/hostile)

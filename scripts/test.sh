@@ -70,6 +70,8 @@ scripts/chaos.sh --length 5s --restart 3s --clients 500 --log file --tls
 scripts/chaos.sh --length 5s --restart 1500ms --clients 200 --log file --webhooks
 scripts/chaos.sh --length 6s --restart 700ms --clients 300 --log file --restore
 scripts/chaos.sh --length 9s --trace --restart 0 --questions 2000
+scripts/chaos.sh --length 6s --restart 500ms --clients 300 --upgrade
+scripts/chaos.sh --length 12s --restart 500ms --clients 300 --upgrade --log file
 if command -v redis-server > /dev/null; then
 	scripts/chaos.sh --length 20s --clients 500 --nodes 3 --log redis
 else

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -47,7 +48,13 @@ func serveMoody(addr, mood string) {
 	}
 	http.HandleFunc("GET /sse", v.stream)
 	http.HandleFunc("POST /publish", v.publish)
-	log.Fatal(http.ListenAndServe(addr, nil))
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	go v.passOn(l)
+	_ = http.Serve(l, nil)
+	select {} // it is passing on
 }
 
 // moody is one life of the server. Its memory ends with it, but the fair one's: who
