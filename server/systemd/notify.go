@@ -45,6 +45,47 @@ func (n *Notifier) Stopping(status string, limit time.Duration) error {
 // ready.
 func (n *Notifier) Main(process int) error { return n.send(fmt.Sprintf("MAINPID=%d", process)) }
 
+// Status has systemctl status show a line.
+func (n *Notifier) Status(status string) error { return n.send(line(status)) }
+
+// Barrier returns when systemd has read all reports before it, or after limit: the sender of a report must live
+// until then. systemd before version 246 does not know it, and closes the descriptor as well.
+func (n *Notifier) Barrier(limit time.Duration) error {
+	if n.address == "" {
+		return nil
+	}
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		return fmt.Errorf("notify systemd: %w", err)
+	}
+	defer unix.Close(ends[0])
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err == nil {
+		err = unix.Sendmsg(socket, []byte("BARRIER=1"), unix.UnixRights(ends[1]), &unix.SockaddrUnix{Name: n.address}, unix.MSG_NOSIGNAL)
+		unix.Close(socket)
+	}
+	unix.Close(ends[1])
+	if err != nil {
+		return fmt.Errorf("notify systemd: %w", err)
+	}
+	for until := time.Now().Add(limit); ; {
+		wait := []unix.PollFd{{Fd: int32(ends[0])}} // the other end is closed
+		n, err := unix.Poll(wait, int(max(0, time.Until(until).Milliseconds())))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return fmt.Errorf("notify systemd: %w", err)
+		case n == 0:
+			return fmt.Errorf("notify systemd: reports were not read within %v", limit)
+		default:
+			return nil
+		}
+	}
+}
+
+// Listens reports whether there is a systemd that wants reports.
+func (n *Notifier) Listens() bool { return n.address != "" }
+
 // line is the line for the users of systemctl status.
 func line(status string) string {
 	return "STATUS=" + strings.Map(func(r rune) rune {

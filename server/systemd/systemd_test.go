@@ -88,6 +88,8 @@ func TestNotifierTellsStates(t *testing.T) {
 			}
 		}
 		check(n.Ready("Serving\nMAINPID=1"), "READY=1\nSTATUS=Serving MAINPID=1")
+		check(n.Status("Up\ngrading"), "STATUS=Up grading")
+		check(n.Main(42), "MAINPID=42")
 		check(n.Stopping("Draining", 3*time.Second), "STOPPING=1\nSTATUS=Draining\nEXTEND_TIMEOUT_USEC=3000000")
 		var before, after unix.Timespec
 		unix.ClockGettime(unix.CLOCK_MONOTONIC, &before)
@@ -102,10 +104,47 @@ func TestNotifierTellsStates(t *testing.T) {
 	}
 }
 
+// TestBarrier: it waits until systemd has closed the descriptor that it sends.
+func TestBarrier(t *testing.T) {
+	c := manager(t, filepath.Join(t.TempDir(), "notify"))
+	n, err := systemd.NewNotifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed := make(chan error, 1)
+	go func() { passed <- n.Barrier(patience) }()
+	b, oob := make([]byte, 100), make([]byte, unix.CmsgSpace(4))
+	c.SetReadDeadline(time.Now().Add(patience))
+	size, oobn, _, _, err := c.ReadMsgUnix(b, oob)
+	if err != nil || string(b[:size]) != "BARRIER=1" {
+		t.Fatalf("%q, %v", b[:size], err)
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil || len(messages) != 1 {
+		t.Fatalf("%v, %v", messages, err)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		t.Fatalf("%v, %v", fds, err)
+	}
+	select {
+	case err := <-passed:
+		t.Errorf("it does not wait: %v", err)
+	default:
+	}
+	unix.Close(fds[0])
+	if err := <-passed; err != nil {
+		t.Error(err)
+	}
+	if err := n.Barrier(time.Millisecond); err == nil { // nobody reads
+		t.Error("a barrier that was not read passes")
+	}
+}
+
 func TestNotifierOutsideSystemd(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	n, err := systemd.NewNotifier()
-	if err != nil || n.Ready("x") != nil || n.Reloading() != nil || n.Stopping("x", 0) != nil {
+	if err != nil || n.Ready("x") != nil || n.Reloading() != nil || n.Stopping("x", 0) != nil || n.Barrier(0) != nil || n.Listens() {
 		t.Errorf("an error without systemd: %v", err)
 	}
 	t.Setenv("NOTIFY_SOCKET", "vsock:2:1")
