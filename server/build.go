@@ -110,6 +110,7 @@ func newBuilder(c Config) (*builder, error) {
 	table := rules.New(c.Channels, c.standard())
 	c.Hub.Rules = table
 	s := &Server{config: c, started: time.Now(), channels: c.Channels, standard: c.standard(), sessions: session.Random(), left: make(chan struct{}), signalled: make(chan struct{}), ended: make(chan struct{}), holds: make(chan hold)}
+	s.upgrades.Began = s.started
 	s.table.Store(table)
 	s.drainNs.Store(int64(c.Drain))
 	s.delayNs.Store(int64(c.DrainDelay))

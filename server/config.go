@@ -24,6 +24,7 @@ import (
 	"peal/server/presence"
 	"peal/server/rules"
 	"peal/server/token"
+	"peal/server/upgrade"
 	"peal/server/webhook"
 )
 
@@ -243,9 +244,14 @@ type Config struct {
 	// there is nothing to read. Any goroutine may call it.
 	Reread func(ctx context.Context) (done string, err error)
 
-	// Succeed has another process go on for this one, by Upgrade, and returns what was done in words: for
+	// Succeed has another process go on for this one, by Upgrade, and returns what was done: for
 	// POST /upgrade of the admin listener. Default none. Any goroutine may call it.
-	Succeed func(ctx context.Context) (done string, err error)
+	Succeed func(ctx context.Context, order upgrade.Order) (upgrade.Report, error)
+
+	// UpgradeTimeout is how long the new process of an upgrade may take until it is ready, default 5 minutes;
+	// UpgradePause how long connections may wait until it goes on with them, default 5 s. Beyond either the
+	// running process goes on. They are for Succeed.
+	UpgradeTimeout, UpgradePause time.Duration
 
 	// AccessLog is where a line for each request goes: "off", the default,
 	// "stderr", or the path of a file. Turning it on costs about 2 µs a request.
@@ -303,6 +309,12 @@ func (c Config) WithDefaults() Config {
 	number(&c.Loop.Loops, runtime.GOMAXPROCS(0))
 	if c.Drain <= 0 {
 		c.Drain = 10 * time.Second
+	}
+	if c.UpgradeTimeout <= 0 {
+		c.UpgradeTimeout = 5 * time.Minute
+	}
+	if c.UpgradePause <= 0 {
+		c.UpgradePause = 5 * time.Second
 	}
 	number(&c.TLS.Handshakes, 512)
 	if c.TLS.HandshakeTimeout <= 0 {

@@ -3,9 +3,14 @@ package server
 import (
 	"context"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"peal/server/admin"
 )
 
 // gate is a listener of package net that can be shut for a while, during which clients wait in the
@@ -27,8 +32,8 @@ func newGate(ln net.Listener) *gate {
 	return g
 }
 
-// past is a deadline that is over.
-var past = time.Unix(1, 0)
+// expired is a deadline that is over.
+var expired = time.Unix(1, 0)
 
 func (g *gate) deadline(t time.Time) {
 	if ln, ok := g.Listener.(interface{ SetDeadline(time.Time) error }); ok { // of TCP and Unix sockets
@@ -41,7 +46,7 @@ func (g *gate) Shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.shut = true
-	g.deadline(past)
+	g.deadline(expired)
 	for g.accepting && !g.closed {
 		g.changed.Wait()
 	}
@@ -168,4 +173,31 @@ func (s *Server) untilLeft(ctx context.Context) (context.Context, context.Cancel
 		}
 	}()
 	return ctx, cancel
+}
+
+// nobody is the user that the kernel shows for one that is unknown here.
+const nobody = 65534
+
+// asOwner marks the requests of a connection through a Unix socket that the user of this process has opened, or root.
+func asOwner(ctx context.Context, c net.Conn) context.Context {
+	counted, ok := c.(*gateConn)
+	if !ok {
+		return ctx // TLS
+	}
+	u, ok := counted.Conn.(*net.UnixConn)
+	if !ok {
+		return ctx
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return ctx
+	}
+	var peer *unix.Ucred
+	if e := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); e != nil || err != nil {
+		return ctx
+	}
+	if own := os.Geteuid(); peer.Uid != 0 && (int(peer.Uid) != own || own == nobody) {
+		return ctx
+	}
+	return context.WithValue(ctx, admin.Owner{}, true)
 }

@@ -63,12 +63,15 @@ const (
 type first struct {
 	Log      log.Handover
 	Sessions session.Handover // entries leave sessions out; the numbers come once more, behind them
+	Past     past
 }
 
 // sessions are the numbers of connections.
 type sessions struct {
 	IDs     session.Handover
 	Counter uint64
+	Stayed  int   // connections that are not handed over
+	Frozen  int64 // since when clients wait: the monotonic clock of the machine, in nanoseconds
 }
 
 // rests are those of the connections of a loop, which follow.
@@ -166,6 +169,7 @@ type handing struct {
 	state   loop.GroupState
 	batches [][]uint64          // sessions, in the order in which they were sent
 	stay    map[uint64]struct{} // sessions that the new process cannot go on with
+	frozen  int64               // monotonic
 }
 
 var (
@@ -201,7 +205,7 @@ func (s *Server) Upgrade(ctx context.Context, l *upgrade.Link, limits upgrade.Li
 		return o, err
 	}
 	m := upgrade.Manifest{Format: upgrade.Format, Version: s.config.Version}
-	if m.Data, err = encode(first{h.offered, s.sessions.HandOver()}); err == nil {
+	if m.Data, err = encode(first{h.offered, s.sessions.HandOver(), s.handPast()}); err == nil {
 		descriptors := make([]int, len(s.doors))
 		for i, d := range s.doors {
 			m.Listeners, descriptors[i] = append(m.Listeners, d.Listener), d.fd
@@ -209,12 +213,10 @@ func (s *Server) Upgrade(ctx context.Context, l *upgrade.Link, limits upgrade.Li
 		o, err = upgrade.Offer(ctx, l, m, descriptors, h, limits)
 	}
 	if !o.Committed {
+		s.upgrades.fail()
 		out.Resume()
 		s.unquieten()
-		if cause := context.Cause(ctx); errors.Is(cause, errEnding) {
-			err = cause
-		}
-		return o, err
+		return o, limits.Explain(o, context.Cause(ctx), err)
 	}
 	h.letGo()
 	o.Stayed = h.stayed()
@@ -292,6 +294,7 @@ func (h *handing) warm(to func(upgrade.Part) error) error {
 
 // Freeze implements upgrade.Old.
 func (h *handing) Freeze(ctx context.Context) (head uint64, err error) {
+	h.frozen = monotonic()
 	h.server.shutGates()
 	if err := h.server.loops.Freeze(ctx); err != nil {
 		return 0, err
@@ -371,7 +374,7 @@ func (h *handing) export(ctx context.Context, to func(upgrade.Part) error) (err 
 	if h.state, err = s.loops.Export(ctx, h.names); err != nil {
 		return err
 	}
-	if err := send[sessions](h, roomSessions, to)(&sessions{IDs: s.sessions.HandOver(), Counter: h.state.Sessions}); err != nil {
+	if err := send[sessions](h, roomSessions, to)(&sessions{s.sessions.HandOver(), h.state.Sessions, h.stays(), h.frozen}); err != nil {
 		return err
 	}
 	now := monotonic()
@@ -449,6 +452,16 @@ func (h *handing) Left(batch int, places []int) {
 			h.stay[all[place]] = struct{}{}
 		}
 	}
+}
+
+// stays is how many connections are not offered to the new process.
+func (h *handing) stays() (n int) {
+	for i := range h.state.Loops {
+		for _, some := range h.state.Loops[i].Stay {
+			n += some
+		}
+	}
+	return n
 }
 
 // stayed are the connections that stay, by why.

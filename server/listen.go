@@ -49,6 +49,7 @@ func (s *Server) listen(p loop.Permissions) (fds []int, err error) {
 		if err != nil {
 			return fds, err
 		}
+		unix.CloseOnExec(fd) // a new process has it by an upgrade, and no other child at all
 		fds = append(fds, own)
 		at := loop.Address(own)
 		if err := s.config.checkInherited(fd, at); err != nil {
@@ -170,6 +171,7 @@ func (s *Server) bindAdminDoors(p loop.Permissions) error {
 		if err != nil {
 			return err
 		}
+		unix.CloseOnExec(fd)
 		if err := add(ln, s.handed.original(fd)); err != nil {
 			return err
 		}
@@ -211,6 +213,7 @@ func (s *Server) newOperator() *operator {
 		ReadHeaderTimeout: 5 * time.Second,
 		WriteTimeout:      adminTimeout,
 		ErrorLog:          log.New(operatorErrors{s.config.Log}, "", 0),
+		ConnContext:       asOwner,
 	}}
 	s.https = append(s.https, o.http)
 	s.closers.add("close the admin listener", o.http.Close)

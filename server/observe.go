@@ -12,6 +12,7 @@ import (
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/tally"
+	"peal/server/upgrade"
 )
 
 // What operators see: admin.Source, SIGUSR1, and the welcome. All of it may be called
@@ -147,9 +148,9 @@ func (s *Server) Reread(ctx context.Context) (done string, err error) {
 var errNoSuccessor = errors.New("this server cannot start another process")
 
 // Succeed implements admin.Source.
-func (s *Server) Succeed(ctx context.Context) (done string, err error) {
+func (s *Server) Succeed(ctx context.Context, order upgrade.Order) (upgrade.Report, error) {
 	if s.config.Succeed == nil {
-		return "", errNoSuccessor
+		return upgrade.Report{}, errNoSuccessor
 	}
-	return s.config.Succeed(ctx)
+	return s.config.Succeed(ctx, order)
 }

@@ -101,6 +101,7 @@ type Server struct {
 	closers closers
 
 	// Of an upgrade.
+	upgrades   upgrades
 	doors      []door        // its listeners
 	changing   sync.Mutex    // held by what excludes one another: an upgrade, a reload, and the drain
 	signalled  chan struct{} // closed when the drain is to begin

@@ -149,6 +149,7 @@ func (t *taking) Accept(m upgrade.Manifest, listeners []int) (err error) {
 	}
 	t.builder = b
 	t.handed = doors
+	t.upgrades.takePast(f.Past)
 	for _, step := range []func() error{t.openSecurity, t.bindAdminListener, t.openLog, t.openLoops, t.openTables, t.openAccessLog, t.openWorkers, t.openVerifiers, t.openFronts, t.bindListeners, t.bindRedirect} {
 		if err := step(); err != nil {
 			return err
@@ -218,6 +219,7 @@ func (t *taking) Take(p upgrade.Part) error {
 		return take(t, p, func(s *sessions) error {
 			t.sessions.Take(s.IDs)
 			t.loops.ContinueSessions(s.Counter)
+			t.upgrades.offered(s.Stayed, s.Frozen)
 			return nil
 		})
 	case roomRests:
@@ -295,6 +297,9 @@ func (t *taking) open() error {
 	return nil
 }
 
+// ProgramVersion implements upgrade.Versioned.
+func (t *taking) ProgramVersion() string { return t.c.Version }
+
 // arriving are the connections of a batch that come from one loop.
 type arriving struct {
 	loop        int // of the other process
@@ -337,6 +342,7 @@ func (t *taking) Adopt(b upgrade.Batch) (left []int, err error) {
 	if len(left) > 0 {
 		t.config.Log.Warn("connections stay with the old process, and are told to come back", "connections", len(left), "reason", errors.Join(refusals...))
 	}
+	t.upgrades.adopted(len(b.Descriptors)-len(left), len(left))
 	return left, errors.Join(errs...)
 }
 
@@ -419,6 +425,7 @@ func (t *taking) Begin() error {
 		return err
 	}
 	t.failed = t.loops.Start()
+	t.upgrades.begun()
 	t.rememberApps(t.apps.Load())
 	t.continueNode()
 	t.operator = t.newOperator()

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -30,7 +31,35 @@ type hangup struct {
 
 	mu      sync.Mutex // held while it reloads: peal reload asks for it, too
 	current *settings.Settings
+	paused  bool // by an upgrade
+	missed  bool // a signal came meanwhile
 }
+
+// settings are the ones in force.
+func (h *hangup) settings() *settings.Settings {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.current
+}
+
+// pause has reloads be refused until resume: the new process has read the configuration, and would not
+// know of them.
+func (h *hangup) pause() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.paused, h.missed = true, false
+}
+
+// resume ends pause, and reports whether a signal came meanwhile.
+func (h *hangup) resume() (missed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.paused = false
+	return h.missed
+}
+
+// errUpgrading refuses a reload.
+var errUpgrading = errors.New("an upgrade is under way, and the new process has read the configuration already: reload again when it is over")
 
 // standardTerminals are the standard descriptors that are a terminal now.
 func standardTerminals() (fds []int) {
@@ -59,7 +88,12 @@ func (h *hangup) handle(ctx context.Context) (end bool) {
 		h.log.Info("SIGHUP: there is no configuration file to reload, the server ends")
 		return true
 	}
-	_, _ = h.reload(ctx) // it is logged
+	if _, err := h.reload(ctx); errors.Is(err, errUpgrading) { // others are logged
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.missed = true
+		h.log.Info("SIGHUP: the configuration is reloaded when the upgrade is over")
+	}
 	return false
 }
 
@@ -73,6 +107,9 @@ const reloadLimit = 5 * time.Second
 func (h *hangup) reload(ctx context.Context) (done string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.paused {
+		return "", errUpgrading
+	}
 	h.service.tell(h.service.Reloading())
 	defer func() { h.service.reloaded(err) }()
 	next, err := h.load()

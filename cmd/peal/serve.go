@@ -33,11 +33,19 @@ environment (--drain is PEAL_DRAIN there), the environment over the file that
 Rules for single channels are possible in the file only, under "channels:", keys of
 backends under "keys:" or in a file of their own; see docs/configuration.md.`,
 		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, _ []string) (err error) {
 			next := newUpgrader()
 			link, err := upgrade.Inherited()
 			if err != nil {
 				return err
+			}
+			if link != nil {
+				defer link.Close()
+				defer func() { // also where the server is not yet known
+					if err != nil {
+						link.Refuse(err)
+					}
+				}()
 			}
 			input := settings.Input{Flags: flags, Environment: os.Environ(), File: file}
 			load := func() (*settings.Settings, error) { return settings.Load(input) }
@@ -67,8 +75,8 @@ backends under "keys:" or in a file of their own; see docs/configuration.md.`,
 				return err
 			}
 			service.log = log.Logger
-			next.log, next.service = log, service
 			h := &hangup{load: load, file: strings.Join(s.Files, ", "), terminals: standardTerminals(), current: s, log: log, service: service}
+			next.log, next.service, next.hangup = log, service, h
 			s.Config.Reread, s.Config.Succeed = h.reload, next.run
 			return serve(c.Context(), s.Config, h, next, link, stdout)
 		},
@@ -115,6 +123,10 @@ func serve(ctx context.Context, config server.Config, h *hangup, next *upgrader,
 		return withReason(err)
 	}
 	h.server, next.server = s, s
+	if last := s.UpgradeStats().Last; last != nil {
+		h.log.Info("took over from another process", "process_before", last.ProcessBefore, "version_before", last.VersionBefore, "version", version,
+			"connections", last.Connections, "stayed", last.Stayed, "pause_ms", milliseconds(last.Pause))
+	}
 	// The start has compressed the page and read a log: its garbage would count as
 	// resident memory until the first connections take its place.
 	debug.FreeOSMemory()
@@ -132,8 +144,19 @@ func serve(ctx context.Context, config server.Config, h *hangup, next *upgrader,
 	defer reports.Wait()
 	defer finish()
 	h.service.status = "Serving " + strings.Join(written(s.Addrs()), ", ")
-	reports.Go(func() { h.service.run(over, s.StuckLoops()) })
-	reports.Go(func() { h.service.drain(ctx, over, s.DrainLimit) })
+	reports.Go(func() {
+		if link != nil {
+			link.AwaitEnd(over) // systemd listens to the old process until then
+		}
+		stuck := s.StuckLoops()
+		h.service.run(over, func(ctx context.Context) []int {
+			if s.HandedOver() {
+				return nil // it is the new process's business
+			}
+			return stuck(ctx)
+		})
+	})
+	reports.Go(func() { h.service.drain(ctx, over, s.HandedOver, s.DrainLimit) })
 	defer next.wait()
 
 	ended := make(chan struct{})
@@ -149,7 +172,7 @@ func serve(ctx context.Context, config server.Config, h *hangup, next *upgrader,
 				case unix.SIGUSR1:
 					printStats(ctx, s, stdout)
 				case unix.SIGUSR2:
-					go next.run(ctx) // it is logged; serve waits for it
+					go next.run(ctx, upgrade.Order{}) // it is logged; serve waits for it
 				default:
 					if h.handle(ctx) {
 						end()
@@ -168,7 +191,6 @@ func start(ctx context.Context, config server.Config, link *upgrade.Link) (*serv
 	if link == nil {
 		return server.New(config)
 	}
-	defer link.Close()
 	return server.TakeOver(ctx, config, link)
 }
 

@@ -71,11 +71,14 @@ func (s *service) run(ctx context.Context, stuck func(context.Context) []int) {
 	}, func(err error) { s.log.Error("nothing reported to the watchdog of systemd", "error", err) })
 }
 
-// drain reports the end of the server, once ctx has ended.
-func (s *service) drain(ctx, ended context.Context, limit func() time.Duration) {
+// drain reports the end of the server, once ctx has ended, unless another process serves then.
+func (s *service) drain(ctx, ended context.Context, over func() bool, limit func() time.Duration) {
 	select {
 	case <-ended.Done():
 	case <-ctx.Done():
+		if over() {
+			return
+		}
 		d := limit()
 		s.tell(s.Stopping(fmt.Sprintf("Draining for at most %v", d), d+stopMargin))
 	}

@@ -84,6 +84,15 @@ func printLive(ctx context.Context, a *adminListener, w io.Writer) {
 	}
 	n, c, m := &v.Connections, &v.Counters, &v.Memory
 	fmt.Fprintf(w, "\nthis node  %s\n", plain(v.State, 200))
+	if v.Process != 0 {
+		u := &v.Upgrades
+		fmt.Fprintf(w, "process    %d", v.Process)
+		if l := u.Last; l != nil {
+			fmt.Fprintf(w, ", which serves since upgrade %d, %s ago, from %s: %d connections waited for %v, and %d were asked to come back",
+				u.Completed, ms(max(0, v.At-l.At)), plain(l.VersionBefore, 30), l.Connections, span(l.Pause), l.Stayed)
+		}
+		fmt.Fprintf(w, "; first process %s ago\n", ms(max(0, v.At-u.Began)))
+	}
 	fmt.Fprintf(w, "clients    %d: %d websocket, %d sse, %d poll, %d http; %d behind\n", n.All, n.WebSocket, n.SSE, n.Poll, n.HTTP, n.Behind)
 	fmt.Fprintf(w, "memory     %s", size(float64(m.Resident)))
 	if m.Limit > 0 {

@@ -2,104 +2,28 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
-	"os"
-	"os/exec"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"peal/server"
-	"peal/server/logging"
 	"peal/server/upgrade"
 )
 
-// upgradeLimits are how long an upgrade may take. What is retained may be a long log.
-var upgradeLimits = upgrade.Limits{Ready: 5 * time.Minute, Frozen: 5 * time.Second, Begun: 10 * time.Second}
-
-// upgrader starts the program that is at the place of this one now, and hands the server over to it.
-type upgrader struct {
-	// Fixed at the start, before anything takes variables away.
-	program     string
-	environment []string
-
-	server  *server.Server
-	log     *logging.Logger
-	service *service
-
-	mu sync.Mutex // held during an upgrade
-}
-
-// newUpgrader notes how this process was started.
-func newUpgrader() *upgrader {
-	program, err := os.Executable()
-	if err != nil {
-		program = os.Args[0]
-	}
-	own := func(variable string) bool { // it is about this process, and not the next one
-		name, _, _ := strings.Cut(variable, "=")
-		return strings.HasPrefix(name, "LISTEN_") || name == "WATCHDOG_PID" || name == upgrade.Variable
-	}
-	return &upgrader{program: program, environment: slices.DeleteFunc(os.Environ(), own)}
-}
-
-// errFirstProcess is about containers: all their processes end with the first one.
-var errFirstProcess = errors.New("this server is process 1, and its container ends with it: start it under an init (docker run --init), or replace the container")
-
-// run upgrades the server, and returns what was done, in words.
-func (u *upgrader) run(ctx context.Context) (done string, err error) {
-	if !u.mu.TryLock() {
-		return "", errors.New("an upgrade is under way")
-	}
-	defer u.mu.Unlock()
-	defer func() {
-		if err != nil {
-			u.log.Error("not upgraded: this process goes on", "error", err)
-			err = fmt.Errorf("not upgraded, the server goes on as it was: %w", err)
-		}
-	}()
-	if os.Getpid() == 1 {
-		return "", errFirstProcess
-	}
-	link, end, err := upgrade.Pair()
-	if err != nil {
-		return "", err
-	}
-	defer link.Close()
-	next := exec.Command(u.program, os.Args[1:]...)
-	next.Env = append(slices.Clone(u.environment), upgrade.Pass(next, end))
-	next.Stdin, next.Stdout, next.Stderr = os.Stdin, os.Stdout, os.Stderr
-	err = next.Start()
-	end.Close()
-	if err != nil {
-		return "", err
-	}
-	u.log.Info("upgrading: the new process has started", "program", u.program, "process", next.Process.Pid)
-	o, err := u.server.Upgrade(ctx, link, upgradeLimits)
-	if !o.Committed {
-		link.Close()
-		_ = next.Process.Kill() // it may have ended
-		_ = next.Wait()
-		return "", err
-	}
-	u.service.tell(u.service.Main(next.Process.Pid))
-	u.log.Info("upgraded: the new process serves, this one ends", "process", next.Process.Pid, "connections", o.Connections, "frozen", o.Frozen)
-	return fmt.Sprintf("upgraded: process %d serves; %d connections were handed over, and waited for %v\n", next.Process.Pid, o.Connections, o.Frozen.Round(100*time.Microsecond)), nil
-}
-
-// wait returns when no upgrade is under way.
-func (u *upgrader) wait() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-}
-
 func newUpgrade() *cobra.Command {
 	var a *adminListener
+	var binary string
+	var process int
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "upgrade",
 		Short: "Have a running server go on as the program that is installed now",
@@ -108,12 +32,60 @@ its own path again, with the same arguments and its configuration as it is now, 
 hand its log and its connections over. Clients stay connected and notice nothing, but for
 those over TLS, which come back by themselves. If the new program cannot go on, the
 running server does, the reason is printed, and the exit code is 1. The signal SIGUSR2 does the
-same, and writes the result to the log.`,
+same, and writes the result to the log; --pid sends it, and waits.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.print(c.Context(), http.MethodPost, c.OutOrStdout())
+			if process != 0 {
+				if a.url != "" || a.admin != "" || binary != "" || asJSON {
+					return usageError{errors.New("upgrade: --pid sends a signal, and has neither --admin nor --url nor --binary nor --json")}
+				}
+				ctx, cancel := context.WithTimeout(c.Context(), a.timeout)
+				defer cancel()
+				if err := succeed(ctx, process); err != nil {
+					return fmt.Errorf("upgrade: %w", err)
+				}
+				fmt.Fprintf(c.OutOrStdout(), "process %d has handed over\n", process)
+				return nil
+			}
+			query := ""
+			if binary != "" {
+				path, err := filepath.Abs(binary)
+				if err != nil {
+					return err
+				}
+				query = "?binary=" + url.QueryEscape(path)
+			}
+			text, err := a.do(c.Context(), http.MethodPost, query)
+			if err != nil {
+				return err
+			}
+			var r upgrade.Report
+			if err := json.Unmarshal([]byte(text), &r); asJSON || err != nil {
+				fmt.Fprintln(c.OutOrStdout(), text)
+				return nil
+			}
+			printReport(c.OutOrStdout(), &r)
+			return nil
 		},
 	}
 	a = adminFlags(c.Flags(), "upgrade", "/upgrade", false, 6*time.Minute, "how long the response may take: the new process reads the log")
+	f := c.Flags()
+	f.StringVar(&binary, "binary", "", "path of another program to start; only through an admin listener on a Unix socket, as the user of the server or root")
+	f.IntVar(&process, "pid", 0, "process of the server, to use a signal in place of the admin listener")
+	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return c
+}
+
+// printReport prints what an upgrade has done.
+func printReport(w io.Writer, r *upgrade.Report) {
+	fmt.Fprintf(w, "upgraded     %s (process %d) to %s (process %d) in %v\n", r.VersionBefore, r.ProcessBefore, r.Version, r.Process, span(r.Took))
+	fmt.Fprintf(w, "connections  %d handed over, which waited for %v\n", r.Connections, span(r.Pause))
+	for _, why := range slices.Sorted(maps.Keys(r.Stayed)) {
+		fmt.Fprintf(w, "stayed       %d: %s; they come back by themselves\n", r.Stayed[why], strings.ToLower(why))
+	}
+}
+
+// span is that many milliseconds, for a person.
+func span(ms float64) time.Duration {
+	return time.Duration(ms * float64(time.Millisecond)).Round(100 * time.Microsecond)
 }

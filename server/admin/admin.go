@@ -23,6 +23,7 @@ import (
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/tally"
+	"peal/server/upgrade"
 )
 
 // Source provides the counters and gauges of the server.
@@ -58,9 +59,11 @@ type Source interface {
 	// HandedOver reports whether another process serves in place of this one, which ends.
 	HandedOver() bool
 
-	// Succeed has another process go on for this one. It returns what was done, or why
-	// nothing was, in words without secrets.
-	Succeed(ctx context.Context) (done string, err error)
+	// Succeed has another process go on for this one. An error says why nothing was done,
+	// in words without secrets.
+	Succeed(ctx context.Context, order upgrade.Order) (upgrade.Report, error)
+
+	UpgradeStats() upgrade.Stats // since the start of the first process
 }
 
 // well is the body of a response with status 200. A log that cannot be written
@@ -131,15 +134,7 @@ func newMux(s Source, k csrfKey) *http.ServeMux {
 		}
 		io.WriteString(w, done)
 	})
-	mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, r *http.Request) {
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the new process reads the log first
-		done, err := s.Succeed(context.WithoutCancel(r.Context()))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusConflict)
-			return
-		}
-		io.WriteString(w, done)
-	})
+	mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, r *http.Request) { serveUpgrade(s, w, r) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	addProfiles(mux)
 	return mux

@@ -23,6 +23,7 @@ import (
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/tally"
+	"peal/server/upgrade"
 	"peal/server/webhook"
 )
 
@@ -94,12 +95,17 @@ func (s *source) RetryWebhook(_ context.Context, name, id string) (int, error) {
 func (s *source) DropWebhook(context.Context, string, string) (int, error) {
 	return 0, webhook.ErrNoLetter
 }
-func (s *source) LogFailing() bool                        { return true }
-func (s *source) StartProgress() admin.Start              { return admin.Start{Read: 40, Known: 41} }
-func (s *source) LostLines() uint64                       { return 6 }
-func (s *source) LostAccessLines() uint64                 { return 7 }
-func (s *source) HandedOver() bool                        { return false }
-func (s *source) Succeed(context.Context) (string, error) { return "", errors.New("no successor") }
+func (s *source) LogFailing() bool           { return true }
+func (s *source) StartProgress() admin.Start { return admin.Start{Read: 40, Known: 41} }
+func (s *source) LostLines() uint64          { return 6 }
+func (s *source) LostAccessLines() uint64    { return 7 }
+func (s *source) HandedOver() bool           { return false }
+func (s *source) UpgradeStats() upgrade.Stats {
+	return upgrade.Stats{Began: time.Now(), Completed: 3, Failed: 2, Last: &upgrade.Last{Pause: 40 * time.Millisecond, Connections: 17, Stayed: 5}}
+}
+func (s *source) Succeed(context.Context, upgrade.Order) (upgrade.Report, error) {
+	return upgrade.Report{}, errors.New("no successor")
+}
 func (s *source) Reread(context.Context) (string, error) {
 	if s.ready {
 		return "reloaded\n", nil

@@ -133,6 +133,7 @@ func (c *collector) live(ctx context.Context, top int) (v inspect.Live, err erro
 			v.Node, v.Started = inspect.Node{ID: n.ID, Name: n.Name, Version: n.Version}, n.Started
 		}
 	}
+	v.Upgrades = upgradesOf(&s.upgrades)
 	l := &s.cluster.Log
 	v.Log = inspect.Log{Engine: l.Engine, Epoch: l.Epoch, Oldest: l.Oldest, Head: l.Head, Failing: l.Failing}
 	if l.Shared {

@@ -23,6 +23,7 @@ import (
 	"peal/server/revoke"
 	"peal/server/tally"
 	"peal/server/trace"
+	"peal/server/upgrade"
 	"peal/server/webhook"
 )
 
@@ -59,6 +60,7 @@ type state struct {
 	asking     ask.Stats
 	trace      trace.Stats
 	spans      otel.Stats
+	upgrades   upgrade.Stats
 }
 
 func (c *collector) ask(ctx context.Context) (s state, err error) {
@@ -75,6 +77,7 @@ func (c *collector) ask(ctx context.Context) (s state, err error) {
 	s.ignored, s.proxied = c.source.ForwardingIgnored(), c.source.ProxyHeaders()
 	s.tls = c.source.TLSStats()
 	s.cluster, s.start = c.source.ClusterStatus(), c.source.StartProgress()
+	s.upgrades = c.source.UpgradeStats()
 	if from, ok := c.source.(inboxed); ok {
 		s.inbox, _ = from.InboxStats()
 	}
@@ -109,7 +112,7 @@ type metric struct {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, traceMetrics, spanMetrics, askMetrics, startMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, traceMetrics, spanMetrics, askMetrics, startMetrics, upgradeMetrics) {
 		out <- m.desc
 	}
 	out <- deliverySeconds
@@ -128,7 +131,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.NewInvalidMetric(metrics[0].desc, err)
 		return
 	}
-	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, traceMetrics, spanMetrics, askMetrics, startMetrics) {
+	for _, m := range slices.Concat(metrics, tlsMetrics, clusterMetrics, inboxMetrics, webhookMetrics, traceMetrics, spanMetrics, askMetrics, startMetrics, upgradeMetrics) {
 		m.emit(&s, func(v float64, labels ...string) {
 			out <- prometheus.MustNewConstMetric(m.desc, m.kind, v, labels...)
 		})

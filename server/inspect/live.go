@@ -3,11 +3,12 @@ package inspect
 // Live is what a server does and holds at one moment. Counters begin at 0 with the process:
 // who shows rates takes the difference of two of them, divided by that of At.
 type Live struct {
-	At      int64  `json:"at_ms"`      // since 1970
-	Started int64  `json:"started_ms"` // the node, or the process that goes on for it
-	Process int    `json:"process"`    // its id: counters of another one begin anew
-	Node    Node   `json:"node"`
-	State   string `json:"state"` // serving, draining, or why no clients should be sent here
+	At       int64    `json:"at_ms"`      // since 1970
+	Started  int64    `json:"started_ms"` // the node, or the process that goes on for it
+	Process  int      `json:"process"`    // its id: counters of another one begin anew
+	Node     Node     `json:"node"`
+	Upgrades Upgrades `json:"upgrades"`
+	State    string   `json:"state"` // serving, draining, or why no clients should be sent here
 
 	Log         Log               `json:"log"`
 	Connections Connections       `json:"connections"`

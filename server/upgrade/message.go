@@ -42,6 +42,9 @@ type Totals struct {
 // taken is the answer to a Batch.
 type taken struct{ Left []int }
 
+// ready is the answer to a Manifest.
+type ready struct{ Version string }
+
 // refused is why the new process does not take over.
 type refused struct{ Reason string }
 

@@ -29,9 +29,15 @@ type New interface {
 	Begin() error
 }
 
+// Versioned is a New that says which version of the program it is, for the operator.
+type Versioned interface{ ProgramVersion() string }
+
 // ErrAbandoned: the old process has gone, or goes on itself. The new one must end; its
 // descriptors are copies, so that does nothing to the connections.
 var ErrAbandoned = errors.New("the running server did not complete the upgrade, and serves on")
+
+// errEnding is why a process does not take over that a signal has asked to end.
+var errEnding = errors.New("a signal has asked the new process to end; the running server serves on")
 
 // Accept takes over from the process at the other end of the link. Its limit is that of
 // the old process, which closes the link; after ctx has ended it returns soon.
@@ -52,6 +58,9 @@ func Accept(ctx context.Context, l *Link, server New) error {
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return ErrAbandoned
 		case err != nil:
+			if ctx.Err() != nil {
+				err = errEnding
+			}
 			l.refuse(err)
 			return err
 		}
@@ -96,7 +105,11 @@ func (r *receiver) take(f frame) error {
 			return err
 		}
 		r.accepted = true
-		return r.link.send(kindReady, nil, nil)
+		var y ready
+		if v, ok := r.server.(Versioned); ok {
+			y.Version = v.ProgramVersion()
+		}
+		return r.link.send(kindReady, y, nil)
 	case kindPart:
 		var p Part
 		if err := f.decode(&p); err != nil {

@@ -50,7 +50,9 @@ type Limits struct {
 type Outcome struct {
 	Committed   bool
 	Begun       bool          // the new process has said that it serves
-	Frozen      time.Duration // how long clients waited
+	Version     string        // of the program of the new process
+	Frozen      time.Duration // how long clients waited, until the commit
+	Paused      time.Duration // and until the new process served; 0 if it has not said so
 	Steps       []Step        // of which that consists
 	Connections int           // handed over
 	Left        int           // of those that were offered: the new process cannot go on with them, and they stay
@@ -78,9 +80,15 @@ func Offer(ctx context.Context, l *Link, m Manifest, listeners []int, old Old, l
 	if err := l.send(kindManifest, m, listeners); err != nil {
 		return o, s.explain(err)
 	}
-	if err := l.expect(kindReady); err != nil {
+	f, err := l.answer(kindReady)
+	if err != nil {
+		return o, s.explain(err)
+	}
+	var y ready
+	if err := f.decode(&y); err != nil {
 		return o, err
 	}
+	o.Version = y.Version
 	if err := s.all(old.Retained(ctx, s.part)); err != nil {
 		return o, s.explain(err)
 	}
@@ -117,9 +125,10 @@ func Offer(ctx context.Context, l *Link, m Manifest, listeners []int, old Old, l
 		return o, s.explain(err)
 	}
 	o.Committed = true
+	stop() // there is no way back
 	old.Leave()
 	if l.limit(limits.Begun) == nil && l.expect(kindBegun) == nil {
-		o.Begun = true
+		o.Begun, o.Paused = true, time.Since(began)
 	}
 	return o, nil
 }
