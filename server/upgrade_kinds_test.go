@@ -373,6 +373,11 @@ func TestUpgradeIsCalledOff(t *testing.T) {
 	c.Listen = []string{addr}
 	k := gather(t, addr)
 	k.check(t)
+	other := c
+	other.Engine = "memory"
+	if o, next, oldErr, _ := l.offer(t, other, nil); o.Committed || next != nil || oldErr == nil || !strings.Contains(oldErr.Error(), "configure the same") {
+		t.Fatalf("to another log: %+v, %v", o, oldErr)
+	}
 	broken := errors.New("something broke")
 	var steps []string
 	for at := 0; ; at++ {
@@ -387,7 +392,7 @@ func TestUpgradeIsCalledOff(t *testing.T) {
 			if at%2 == 0 {
 				return broken
 			}
-			return errors.Join(broken, errDies)
+			return errDead
 		})
 		if o.Committed {
 			if oldErr != nil || newErr != nil {
@@ -398,7 +403,7 @@ func TestUpgradeIsCalledOff(t *testing.T) {
 			k.check(t)
 			break
 		}
-		if oldErr == nil || !strings.Contains(oldErr.Error(), broken.Error()) || next != nil {
+		if oldErr == nil || at%2 == 0 && !strings.Contains(oldErr.Error(), broken.Error()) || next != nil {
 			t.Fatalf("failed at %d: old: %v, new: %v", at, oldErr, newErr)
 		}
 		publish(t, addr, "tea", "right after")
@@ -415,8 +420,6 @@ func TestUpgradeIsCalledOff(t *testing.T) {
 	publish(t, addr, "orders.1", "last")
 	heard.wants(t, "publication orders.1 last")
 }
-
-var errDies = errors.New("and the process ends")
 
 // hears is a backend with a webhook for the channels orders.*
 func hears(t *testing.T) ([]webhook.Definition, *heard) {
@@ -505,4 +508,58 @@ func TestUpgradeWithTLS(t *testing.T) {
 	again.hears(t, "after")
 	goes.hears(t, "after")
 	_ = next
+}
+
+// TestUpgradeToLess: what the new server cannot go on with stays with the old one, which tells it to come back.
+func TestUpgradeToLess(t *testing.T) {
+	c := crowdConfig("memory")
+	s, err := server.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := live(t, s)
+	addr := l.Addrs()[0].String()
+	c.Listen = []string{addr}
+	pusher := dialSocket(t, addr, "/app/shop-key?protocol=7", "")
+	pusher.hears(t, "pusher:connection_established")
+	goes := follow(t, addr, "channel=news&format=raw")
+	c.Apps = nil
+	o, next := l.pass(t, c)
+	if o.Left != 1 || o.Stayed["unknown"] != 1 {
+		t.Errorf("%+v", o)
+	}
+	if code, _ := pusher.closes(t); code != 4100 {
+		t.Errorf("closed with %d", code)
+	}
+	pusher.Close()
+	l.mustEnd(t)
+	publish(t, addr, "news", "after")
+	goes.hears(t, "after")
+	_ = next
+}
+
+// TestUpgradeExcludesReloadAndEnd: a server that is told to end while another one takes over ends itself, and a reload is refused.
+func TestUpgradeExcludesReloadAndEnd(t *testing.T) {
+	c := crowdConfig("memory")
+	s, err := server.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := live(t, s)
+	c.Listen = []string{l.Addrs()[0].String()}
+	o, next, oldErr, newErr := l.offer(t, c, func(step string) error {
+		if step != "prepare" {
+			return nil
+		}
+		if err := l.Reload(t.Context(), c); err == nil || !strings.Contains(err.Error(), "reload again") {
+			t.Errorf("a reload: %v", err)
+		}
+		l.end()
+		eventually(t, "the server drains", func() bool { return !l.Ready() })
+		return nil
+	})
+	if o.Committed || next != nil || newErr == nil || oldErr == nil || !strings.Contains(oldErr.Error(), "draining") {
+		t.Errorf("%+v, old: %v, new: %v", o, oldErr, newErr)
+	}
+	l.mustEnd(t)
 }

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,11 +21,12 @@ import (
 type life struct {
 	*server.Server
 	ended chan error
+	end   context.CancelFunc
 }
 
 func live(t *testing.T, s *server.Server) *life {
-	l := &life{s, make(chan error, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
+	l := &life{s, make(chan error, 1), cancel}
 	go func() { l.ended <- s.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
@@ -43,6 +45,9 @@ func live(t *testing.T, s *server.Server) *life {
 // patient are the limits of an upgrade that has all the time that it needs.
 var patient = upgrade.Limits{Ready: time.Minute, Frozen: time.Minute, Begun: time.Minute}
 
+// errDead has the process of the new server end.
+var errDead = errors.New("the process ends")
+
 // offer has another server, with configuration c, try to go on for l. at is called at each step of the new server,
 // which fails there if it returns an error; nil for none.
 func (l *life) offer(t *testing.T, c server.Config, at func(step string) error) (o upgrade.Outcome, next *server.Server, oldErr, newErr error) {
@@ -60,7 +65,17 @@ func (l *life) offer(t *testing.T, c server.Config, at func(step string) error) 
 	go func() {
 		defer close(taken)
 		defer link.Close()
-		next, newErr = server.TakeOverAt(context.Background(), c, link, at)
+		var step func(string) error
+		if at != nil {
+			step = func(name string) error {
+				err := at(name)
+				if errors.Is(err, errDead) {
+					link.Close() // nobody reads why
+				}
+				return err
+			}
+		}
+		next, newErr = server.TakeOverAt(context.Background(), c, link, step)
 	}()
 	o, oldErr = l.Upgrade(t.Context(), old, patient)
 	old.Close()

@@ -283,8 +283,8 @@ func lockAgain(dir string) (files, func() error, error) {
 }
 
 const (
-	lockTries = 200
-	lockPause = 5 * time.Millisecond
+	lockTries = 1000
+	lockPause = time.Millisecond // publishers wait for it behind a commit
 )
 
 // Prepare implements log.Incoming.
