@@ -55,6 +55,7 @@ type options struct {
 	secure     bool            // over TLS
 	inherited  int             // Parts.Inherited
 	journal    *journal        // nil: an empty one
+	traffic    func(fd int32) (loop.Traffic, bool)
 
 	certificate *tls.Certificate // nil: the authority's
 }
@@ -96,6 +97,9 @@ func prepare(t testing.TB, o options) *server {
 	if !o.config.Admission.RefusalRate.IsOn() {
 		o.config.Admission.RefusalRate = admit.Rate{Interval: time.Millisecond, Burst: 1000}
 	}
+	if o.traffic == nil {
+		o.traffic = loop.TCPTraffic
+	}
 	s := &server{t: t}
 	if o.journal == nil {
 		o.journal = newJournal(o.slots, o.keep)
@@ -123,7 +127,7 @@ func prepare(t testing.TB, o options) *server {
 		},
 		Patterns: o.patterns,
 		Past:     forgetful{},
-		Traffic:  loop.TCPTraffic,
+		Traffic:  o.traffic,
 		Limited:  func(addr netip.Addr) bool { return !o.unlimited && addr != netip.AddrFrom4([4]byte{127, 0, 0, 1}) },
 	})
 	if err != nil {

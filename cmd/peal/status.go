@@ -93,7 +93,7 @@ func printLive(ctx context.Context, a *adminListener, w io.Writer) {
 		}
 		fmt.Fprintf(w, "; first process %s ago\n", ms(max(0, v.At-u.Began)))
 	}
-	fmt.Fprintf(w, "clients    %d: %d websocket, %d sse, %d poll, %d http; %d behind\n", n.All, n.WebSocket, n.SSE, n.Poll, n.HTTP, n.Behind)
+	fmt.Fprintf(w, "clients    %d: %d websocket, %d sse, %d poll, %d http; %d slow, %d catch up\n", n.All, n.WebSocket, n.SSE, n.Poll, n.HTTP, n.Stalled, n.Behind)
 	fmt.Fprintf(w, "memory     %s", size(float64(m.Resident)))
 	if m.Limit > 0 {
 		fmt.Fprintf(w, " of %s", size(float64(m.Limit)))

@@ -20,7 +20,7 @@ func snapshots() [2]inspect.Live {
 	a := inspect.Live{
 		At: 1_800_000_100_000, Started: 1_800_000_000_000, State: "serving", Node: inspect.Node{Name: "a:8080", Version: "1.2"},
 		Log:         inspect.Log{Engine: "memory", Epoch: "1z", Oldest: 3, Head: 90},
-		Connections: inspect.Connections{All: 17, WebSocket: 10, SSE: 4, Poll: 2, HTTP: 1, Behind: 1},
+		Connections: inspect.Connections{All: 17, WebSocket: 10, SSE: 4, Poll: 2, HTTP: 1, Stalled: 5, Behind: 1},
 		Counters:    inspect.Counters{Publications: 100, Deliveries: 1000, DeliveryBytes: 1 << 20, Sends: 500, Accepted: 17, Requests: 40, Gaps: 1},
 		Latency:     inspect.Latency{Bounds: []float64{25, 1000, 250000}, Counts: []uint64{50, 40, 5, 0}},
 		Loops:       []inspect.Loop{{Loop: 0, Connections: 9, Busy: 1_000_000, Turns: 1000, Deliveries: 600}, {Loop: 1, Connections: 8, Turns: 5}},
@@ -50,7 +50,7 @@ const wantTop = `peal     a:8080 1.2, serving, up 1m42s, rates of 2.0s
 log      memory, epoch 1z, entries 3 to 90, can be written
 rates    100 publications/s, 20.0k deliveries/s, 2.0 MiB/s, 2.0 messages a send; received 3.5 messages/s, 2 requests/s
 latency  50 of 100 within 1ms, 99 of 100 within 1ms
-clients  17: 10 websocket, 4 sse, 2 poll, 1 http; 0.5 new/s; 1 behind; 20 subscriptions on 3 channels
+clients  17: 10 websocket, 4 sse, 2 poll, 1 http; 0.5 new/s; 5 slow, 1 catch up; 20 subscriptions on 3 channels
 memory   50.0 MiB of 1.0 GiB; heap 12.0 MiB, history 4.0 KiB, held for clients 0 B
 gaps     1.5/s; since the start: slow_consumer 3, history 1
 refusals 1/s; since the start: rate_limited 2

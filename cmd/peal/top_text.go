@@ -41,7 +41,7 @@ func topText(before, now *inspect.Live, rows int) string {
 	fmt.Fprintf(&b, "; received %s messages/s, %s requests/s\n", number(per(was.Received, c.Received)), number(per(was.Requests, c.Requests)))
 	fmt.Fprintf(&b, "latency  50 of 100 %s, 99 of 100 %s\n", latencyText(&before.Latency, &now.Latency, 0.5), latencyText(&before.Latency, &now.Latency, 0.99))
 	n := &now.Connections
-	fmt.Fprintf(&b, "clients  %d: %d websocket, %d sse, %d poll, %d http; %s new/s; %d behind; %d subscriptions on %d channels\n", n.All, n.WebSocket, n.SSE, n.Poll, n.HTTP, number(per(was.Accepted, c.Accepted)), n.Behind, now.Channels.Subscribers, now.Channels.Channels)
+	fmt.Fprintf(&b, "clients  %d: %d websocket, %d sse, %d poll, %d http; %s new/s; %d slow, %d catch up; %d subscriptions on %d channels\n", n.All, n.WebSocket, n.SSE, n.Poll, n.HTTP, number(per(was.Accepted, c.Accepted)), n.Stalled, n.Behind, now.Channels.Subscribers, now.Channels.Channels)
 	m := &now.Memory
 	fmt.Fprintf(&b, "memory   %s", size(float64(m.Resident)))
 	if m.Limit > 0 {

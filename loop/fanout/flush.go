@@ -393,7 +393,10 @@ func (f *Fan) forget(slot uint32, m *member) {
 }
 
 func (f *Fan) full(slot uint32, m *member) {
-	m.flags |= flagFull
+	if m.flags&flagFull == 0 {
+		m.flags |= flagFull
+		f.stats.Stalled++
+	}
 	if m.flags&flagLive != 0 {
 		m.flags |= flagSlow
 	}

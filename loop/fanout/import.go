@@ -72,6 +72,7 @@ func (i *Importer) Member(slot uint32, s *MemberState) error {
 	}
 	if s.Full {
 		m.flags |= flagFull
+		f.stats.Stalled++
 	} else if m.lane != 0 || f.owed(m) {
 		f.queueBehind(slot, m)
 	}

@@ -191,4 +191,5 @@ type Stats struct {
 	Encoded  int // bytes of encodings kept with messages
 	Waiting  int // bytes in strips of messages that wait for their turn: Limits.WaitingBytes
 	Behind   int // members waiting for their turn to catch up
+	Stalled  int // members whose socket is full
 }

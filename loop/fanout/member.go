@@ -69,6 +69,9 @@ func (f *Fan) Detach(slot uint32) {
 	}
 	f.leave(slot, m)
 	f.dropLane(m)
+	if m.flags&flagFull != 0 {
+		f.stats.Stalled--
+	}
 	*m = member{}
 	f.stats.Members--
 }
@@ -158,5 +161,6 @@ func (f *Fan) Writable(slot uint32) {
 		return
 	}
 	m.flags &^= flagFull
+	f.stats.Stalled--
 	f.again(slot, m)
 }

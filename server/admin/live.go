@@ -189,6 +189,7 @@ func addLoop(v *inspect.Live, l *loop.Stats) {
 	n.SSE += l.Transports.SSE
 	n.Poll += l.Transports.Poll
 	n.HTTP += l.Transports.HTTP
+	n.Stalled += l.Fanout.Stalled
 	n.Behind += l.Fanout.Behind
 	c := &v.Counters
 	c.Deliveries += l.Fanout.Deliveries

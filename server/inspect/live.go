@@ -52,7 +52,8 @@ type Connections struct {
 	Poll      int `json:"poll"`
 	HTTP      int `json:"http"`
 	TLS       int `json:"tls"`
-	Behind    int `json:"behind"` // that wait for their turn to catch up
+	Stalled   int `json:"stalled"` // whose socket is full: slow consumers
+	Behind    int `json:"behind"`  // that wait for their turn to catch up
 }
 
 // Counters are sums over all loops since the start.

@@ -40,6 +40,8 @@ function replaced(before, now) {
 // draw shows the overview anew; the other views stay as they are.
 function draw() {
   if (view[0] !== "" || main.contains(document.activeElement) && document.activeElement !== document.body && document.activeElement.matches("input, textarea")) return;
+  const chosen = getSelection();
+  if (!chosen.isCollapsed && main.contains(chosen.anchorNode)) return; // somebody copies a name
   const focused = document.activeElement?.getAttribute?.("href");
   const next = overview(live, draw);
   main.replaceChildren(next);
@@ -57,6 +59,8 @@ function route() {
     else a.removeAttribute("aria-current");
   }
   const rest = view.slice(1).join("/");
+  const title = document.querySelector("nav a[aria-current]")?.textContent ?? { session: "Connection", channel: "Channel" }[view[0]] ?? "Peal";
+  document.title = plain(`${title}${rest ? " " + rest : ""} – Peal`, 80);
   switch (view[0]) {
     case "": live.now ? draw() : main.replaceChildren(el("p", { class: "quiet" }, "waiting for the first numbers")); break;
     case "connections": main.replaceChildren(search(rest ? { user: rest } : {})); break;
@@ -77,6 +81,10 @@ pause.addEventListener("click", () => {
   pause.textContent = live.paused ? "Go on" : "Pause";
   if (live.paused) badge("paused", "");
 });
-window.addEventListener("hashchange", route);
+window.addEventListener("hashchange", () => {
+  route();
+  main.focus({ preventScroll: true }); // where a reader goes on
+  window.scrollTo(0, 0);
+});
 window.addEventListener("unhandledrejection", (e) => say(String(e.reason?.message ?? e.reason)));
 rights().catch(() => {}).then(route); // what the operator may not do is not offered

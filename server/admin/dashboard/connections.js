@@ -22,7 +22,7 @@ export function connections(rows, empty) {
 
 // search shows a form and the page of connections that it asks for.
 export function search(given = {}) {
-  const found = el("div", { "aria-live": "polite" });
+  const found = el("div"), total = el("p", { class: "quiet", role: "status" });
   const field = (label, key, hint) => el("label", {}, label, el("input", { name: key, value: given[key] ?? "", placeholder: hint, autocomplete: "off", spellcheck: "false" }));
   const form = el("form", {}, field("Channel", "channel", "room:7"), field("User", "user", "ann"), field("Address", "address", "192.0.2.0/24"),
     el("label", { class: "row" }, el("input", { type: "checkbox", name: "behind", checked: given.behind }), "only those behind"),
@@ -32,15 +32,17 @@ export function search(given = {}) {
     const values = Object.fromEntries(["channel", "user", "address"].map((k) => [k, String(data.get(k) ?? "").trim()]));
     try {
       const page = await get("/connections" + query({ ...values, behind: data.has("behind"), after, limit: "50" }));
-      found.replaceChildren(connections(page.connections, "no connection is open that fits"),
-        page.next ? el("button", { type: "button", onclick: () => load(page.next) }, "Next page") : el("p", { class: "quiet" }, after ? "the last page" : ""));
+      total.textContent = page.connections.length === 0 ? "" : `${page.connections.length} connections${page.next ? ", and there may be more" : after ? ", the last page" : ""}`;
+      found.replaceChildren(connections(page.connections, after ? "no further connection fits" : "no connection is open that fits"),
+        page.next ? el("button", { type: "button", onclick: () => load(page.next) }, "Next page") : "");
     } catch (e) {
+      total.textContent = "";
       found.replaceChildren(el("p", { class: "problem" }, e.message));
     }
   };
   form.addEventListener("submit", (e) => { e.preventDefault(); load(""); });
   load("");
-  const c = card("Connections", form, found);
+  const c = card("Connections", form, total, found);
   c.classList.add("stack");
   return c;
 }

@@ -124,7 +124,7 @@ export class Live {
     }
     this.#add("connections", now.connections.all);
     this.#add("memory", now.memory.resident);
-    this.#add("behind", now.connections.behind);
+    this.#add("stalled", now.connections.stalled);
     this.#hear();
   }
 

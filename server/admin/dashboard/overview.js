@@ -23,7 +23,7 @@ function tiles(live) {
     tile("New connections", perSecond(r?.counters.accepted), c.tls > 0 ? `${count(c.tls)} over TLS` : "", live.line("accepted")),
     tile("Busiest loop", busy == null ? "–" : Math.round(busy * 100) + " %", "of one processor", live.line("busy"), busy > 0.9 ? "bad" : busy > 0.7 ? "warn" : ""),
     tile("Memory", bytes(m.resident), m.limit > 0 ? `${Math.round(share * 100)} % of memory-limit` : `history ${bytes(m.history)}`, live.line("memory"), m.level > 0 ? "bad" : share > 0.8 ? "warn" : ""),
-    tile("Slow consumers", count(c.behind), "wait for their turn to catch up", live.line("behind"), c.behind > 0 ? "warn" : ""),
+    tile("Slow consumers", count(c.stalled), `${count(c.behind)} others catch up`, live.line("stalled"), c.stalled > 0 ? "warn" : ""),
     tile("Gaps", perSecond(r?.counters.gaps), `${count(v.counters.gaps)} since the start`, live.line("gaps"), r?.counters.gaps > 0 ? "warn" : ""),
     tile("Refusals", perSecond(r?.counters.refusals), `${count(v.counters.refusals)} since the start`, live.line("refusals"), r?.counters.refusals > 0 ? "warn" : ""),
   );
@@ -105,15 +105,16 @@ export function overview(live, redraw) {
   refreshSlow(redraw);
   const slowCard = card("Connections that lag behind", slow.failed ? el("p", { class: "problem" }, plain(slow.failed, 300)) : slow.rows ? connections(slow.rows, "all clients take what they are sent") : el("p", { class: "quiet" }, "looking"));
   slowCard.classList.add("wide");
-  return el("div", {}, tiles(live), el("div", { class: "cards" },
+  const occurred = (title, all) => (Object.values(all).some((n) => n > 0) ? reasons(title, all, null, "") : null);
+  return el("div", {}, tiles(live), slow.rows?.length || slow.failed ? slowCard : null, el("div", { class: "cards" },
     loops(live),
     reasons("Gaps by reason", v.gaps, live.rates?.gaps, "no client has missed a message"),
     reasons("Refusals by reason", v.refusals, live.rates?.refusals, "nothing was refused"),
     ...(v.top ? tops(v.top) : []),
-    slowCard,
-    reasons("Connections refused", v.refused, null, "none"),
-    reasons("WebSockets closed by the server", v.closes, null, "none"),
-    reasons("Evicted", v.evicted, null, "none"),
+    occurred("Connections refused", v.refused),
+    occurred("Rate limits hit", v.rate_limited),
+    occurred("WebSockets closed by the server, by code", v.closes),
+    occurred("Connections evicted", v.evicted),
     card("Memory", table([["", ([term]) => el("span", { class: "quiet" }, term)], ["", ([, n]) => bytes(n), "n"]], [
       ["resident", v.memory.resident], ["heap", v.memory.heap], ["history", v.memory.history], ["encodings", v.memory.encoded], ["held for clients", v.memory.held], ["waiting for a turn", v.memory.waiting], ["unfinished input", v.memory.input],
     ], "")),

@@ -90,11 +90,13 @@ export function line(values, label) {
 }
 
 // table shows rows; columns are [title, cell of a row, "n" for numbers].
+// On a phone, a row of many columns is a block of lines.
 export function table(columns, rows, empty) {
   if (rows.length === 0) return el("p", { class: "empty" }, empty);
-  return el("div", { class: "scroll" }, el("table", {},
+  const many = columns.length > 4;
+  return el("div", { class: "scroll", tabindex: many ? "0" : null, role: many ? "group" : null, "aria-label": many ? "table" : null }, el("table", { class: many ? "many" : null },
     el("thead", {}, el("tr", {}, columns.map(([title, , kind]) => el("th", { scope: "col", class: kind }, title)))),
-    el("tbody", {}, rows.map((row) => el("tr", {}, columns.map(([, cell, kind]) => el("td", { class: kind }, cell(row)))))),
+    el("tbody", {}, rows.map((row) => el("tr", {}, columns.map(([title, cell, kind]) => el("td", { class: kind, "data-label": title }, cell(row)))))),
   ));
 }
 
