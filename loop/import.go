@@ -141,6 +141,7 @@ func (l *Loop) importConn(in Incoming, members *fanout.Importer, h *ConnState) e
 	}
 	l.importInput(slot, c, h)
 	l.importTimes(slot, h, in.Passed)
+	l.carried(slot)
 	return nil
 }
 

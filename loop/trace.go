@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"math"
 	"net/netip"
 	"strconv"
 	"sync/atomic"
@@ -40,6 +41,7 @@ type Joined struct {
 	Sub     *Subscription
 	Start   uint64   // nothing up to here is sent
 	Told    []uint64 // fanout.Fan.ToldUpTo
+	Carried bool     // from another process: what it was sent before is not known here. Sub has its channels and who it is
 
 	Covered, Unsure uint64 // before it
 }
@@ -67,6 +69,21 @@ func (l *Loop) joined(slot uint32, s *Subscription, start uint64, before coverag
 		j.Told = l.fan.ToldUpTo(slot, s.Channels)
 	}
 	l.tracer.Joined(slot, &j)
+}
+
+// carried reports a connection of another process that receives.
+func (l *Loop) carried(slot uint32) {
+	c := l.conn(slot)
+	if l.tracer == nil || c.state != stateParked && c.state != stateSSE && c.state != stateWS {
+		return
+	}
+	l.tracer.Joined(slot, &Joined{
+		Session: c.session, Peer: l.peer(slot).addrPort(), Proxied: l.via(slot)&viaTrusted != 0, Carried: true,
+		Sub: &Subscription{
+			Subscription: fanout.Subscription{Channels: l.fan.FirstChannels(nil, slot, math.MaxInt), OneShot: c.state == stateParked},
+			Dialect:      c.dialect, Adopt: l.fan.Adopted(slot),
+		},
+	})
 }
 
 // streams reports that the connection has become a stream that is on no channel yet.

@@ -227,6 +227,7 @@ func (t *taking) open() error {
 	}
 	t.apps.Store(apps)
 	t.ring.Begin(t.log.Head())
+	t.tracing.restart(t.log.Head())
 	if err := t.openListeners(); err != nil {
 		return err
 	}

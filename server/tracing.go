@@ -50,6 +50,16 @@ func (s *Server) newTracing(c Config, sessions *session.IDs, dialects *dialect.T
 	return t
 }
 
+// restart says that the records know nothing up to head, that of the log. No loop runs yet.
+func (t *tracing) restart(head uint64) {
+	if t == nil {
+		return
+	}
+	for _, r := range t.records {
+		r.Restart(head)
+	}
+}
+
 // refused returns what hears of refusals on a loop, nil for nothing.
 func (t *tracing) refused(loop int) func(r *permit.Request, err *refusal.Error) {
 	if t == nil {
@@ -106,6 +116,9 @@ func (w *tracer) Joined(slot uint32, j *loop.Joined) {
 			Poll: j.Sub.OneShot, Shared: j.Proxied,
 		},
 		Channels: j.Sub.Channels, From: trace.From(j.Sub.From), Start: j.Start, Told: j.Told, Covered: j.Covered, Unsure: j.Unsure,
+	}
+	if j.Carried {
+		t.From = trace.Carried
 	}
 	if j.Sub.Adopt != nil {
 		t.ID = *j.Sub.Adopt

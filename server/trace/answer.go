@@ -17,6 +17,7 @@ type Answer struct {
 const (
 	reasonStart     = "the message is older than the record"
 	reasonForgotten = "lives of connections that may have been sent it were forgotten (trace-lives, trace-bytes)"
+	reasonCarried   = "the message is older than the record: the connection was taken over from another process, by an upgrade"
 	reasonNodes     = "another node may have sent it: ask the other nodes, too"
 )
 

@@ -112,6 +112,8 @@ func (l *life) judgeJoined(k, g *node, m, covered uint64) (v Verdict, at int64, 
 		switch {
 		case k.from == again:
 			return none, 0, ""
+		case k.from == Carried:
+			return Unclear, k.at, reasonCarried
 		case k.from == After:
 			return Had, k.at, ""
 		case k.from == Foreign:

@@ -11,6 +11,7 @@ const (
 	Earliest             // with everything retained
 	Last                 // with the newest few
 	Foreign              // with everything retained, after a gap: the cursor means nothing
+	Carried              // the connection is from another process, and what was before is not known
 
 	again // a poll that repeats a part of what the polls before have covered
 )

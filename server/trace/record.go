@@ -61,6 +61,9 @@ func New(c Config) *Record {
 	return &Record{config: c, since: c.Head(), texts: texts{numbers: map[string]uint32{}, all: make([]text, 1)}}
 }
 
+// Restart says that nothing up to head, that of the log, is known: another process has served until then.
+func (r *Record) Restart(head uint64) { r.since = max(r.since, head) }
+
 // Stats is the state of the record.
 func (r *Record) Stats() Stats {
 	s := r.stats
@@ -95,6 +98,12 @@ func (r *Record) Join(slot uint32, j *Joining) {
 		return
 	}
 	now, head := r.now(), r.config.Head()
+	if j.From == Carried {
+		r.Restart(head)
+		carried := *j
+		carried.Start = r.since
+		j = &carried
+	}
 	if j.Poll {
 		r.nextPoll(l, j, now, head)
 	} else {
