@@ -2,6 +2,7 @@ package trace_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -88,4 +89,34 @@ func TestManyChannelsOfOneConnection(t *testing.T) {
 	if a := trace.Conclude(q, []trace.Finding{f}, false); a.Verdict != trace.Sent {
 		t.Errorf("512 channels: %+v", a)
 	}
+}
+
+// BenchmarkMemory is what the record of 100,000 open connections costs, each with a name and some of 1,000 channels.
+func BenchmarkMemory(b *testing.B) {
+	const connections = 100_000
+	for _, channels := range []int{1, 5} {
+		b.Run(fmt.Sprint("channels/", channels), func(b *testing.B) {
+			for b.Loop() {
+				before := heap()
+				r := trace.New(trace.Config{Lives: connections, Bytes: 1 << 30, Head: func() uint64 { return 1 }, Now: time.Now})
+				for i := range connections {
+					j := &trace.Joining{Client: trace.Client{Session: uint64(i + 1), Name: fmt.Sprintf("user-%06d", i)}, Start: 1}
+					for k := range channels {
+						j.Channels = append(j.Channels, fmt.Sprint("channel:", (i+k)%1000))
+					}
+					r.Join(uint32(i), j)
+				}
+				b.ReportMetric(float64(heap()-before)/connections, "B/connection")
+				b.ReportMetric(float64(r.Stats().Bytes)/connections, "charged-B/connection")
+			}
+		})
+	}
+}
+
+// heap is what is in use.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
