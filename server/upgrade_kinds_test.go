@@ -399,7 +399,7 @@ func TestUpgradeIsCalledOff(t *testing.T) {
 				t.Fatal(oldErr, newErr)
 			}
 			l.mustEnd(t)
-			l = live(t, next)
+			live(t, next)
 			k.check(t)
 			break
 		}

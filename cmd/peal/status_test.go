@@ -52,7 +52,7 @@ func TestStatus(t *testing.T) {
 	body = status("", "live")
 	check(0, "redis, epoch 1z, entries 3 to 90 of 95 known, read 12ms ago", "1 reconnects, 2 epochs, 4 losses, 6 entries skipped", "can be written",
 		"a:8080 00a1 1.2 live 7 90 5 12ms 300ms", "this node", "b:8080 00b2 1.3 live 8 80 15 9s 7s", "c:8080 00c3 1.1 left - 70 - - 1m5s -",
-		"this node serving clients 7: 0 websocket, 6 sse, 0 poll, 1 http; 2 behind memory 1.0 MiB of 4.0 MiB start 5 publications, 50 deliveries, 1 gaps, 3 refusals")
+		"this node serving clients 7: 0 websocket, 6 sse, 0 poll, 1 http; 0 slow, 2 catch up memory 1.0 MiB of 4.0 MiB start 5 publications, 50 deliveries, 1 gaps, 3 refusals")
 	body = status("", "stale")
 	check(1, "node b:8080 (00b2) is stale")
 	body = status("log: the store cannot be reached", "dead")

@@ -72,10 +72,3 @@ func (l *ledger) acknowledge(id uint64, at place, cursor string) {
 	defer l.mu.Unlock()
 	l.all[id-1].at, l.all[id-1].cursor = at, cursor
 }
-
-// publication is the one with that id.
-func (l *ledger) publication(id uint64) publication {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all[id-1]
-}

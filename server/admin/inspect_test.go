@@ -267,8 +267,8 @@ func TestLiveIsStreamedToALimitedNumber(t *testing.T) {
 		}
 		r := bufio.NewReader(response.Body)
 		line, err := r.ReadString('\n')
-		if line != "retry: 1000\n" {
-			t.Errorf("a watcher that is cut off comes back when? %q", line)
+		if err != nil || line != "retry: 1000\n" {
+			t.Errorf("a watcher that is cut off comes back when? %q %v", line, err)
 		}
 		_, _ = r.ReadString('\n')
 		line, err = r.ReadString('\n')
