@@ -231,7 +231,7 @@ func (h *handing) letGo() {
 	close(s.left)
 }
 
-// part says good-bye to the connections that stay, when another process has taken over: they are told to come back there,
+// part says good-bye to the connections that stay, when another process has taken over: it tells them to come back there,
 // at the rate of a drain.
 func (s *Server) part() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(s.drainNs.Load()))

@@ -51,7 +51,7 @@ func (t *taking) Adopt(b upgrade.Batch) (left []int, err error) {
 		refusals, errs = append(refusals, all[i].refused), append(errs, all[i].err)
 	}
 	if len(left) > 0 {
-		t.config.Log.Warn("connections stay with the old process, and are told to come back", "connections", len(left), "reason", errors.Join(refusals...))
+		t.config.Log.Warn("connections stay with the old process, which tells them to come back", "connections", len(left), "reason", errors.Join(refusals...))
 	}
 	t.upgrades.adopted(len(b.Descriptors)-len(left), len(left))
 	return left, errors.Join(errs...)

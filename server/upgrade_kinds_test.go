@@ -538,7 +538,7 @@ func TestUpgradeToLess(t *testing.T) {
 	_ = next
 }
 
-// TestUpgradeExcludesReloadAndEnd: a server that is told to end while another one takes over ends itself, and a reload is refused.
+// TestUpgradeExcludesReloadAndEnd: a server that gets the signal to end while another one takes over ends itself, and a reload is refused.
 func TestUpgradeExcludesReloadAndEnd(t *testing.T) {
 	c := crowdConfig("memory")
 	s, err := server.New(c)

@@ -2,7 +2,7 @@ package counts
 
 import "slices"
 
-// A node whose process is replaced hands over what it has told of itself, and what the others have told: nothing is told again, and
+// A node whose process is replaced hands over what it has told of itself, and what the others have told: nothing is reported again, and
 // nothing vanishes.
 
 // Part is a piece of what a Table hands over, a value for encoding/gob. Fields may be added.
