@@ -441,3 +441,35 @@ func TestLossBringsHellos(t *testing.T) {
 		t.Errorf("a was called for %s", got)
 	}
 }
+
+// TestContinue: a process that goes on as a node says no hello, and its heartbeats go on.
+func TestContinue(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.start("a"), w.start("b")
+	w.pass(3*time.Second, a, b)
+	h := a.HandOver()
+	events := len(b.events)
+	next := &node{log: w.store.Open()}
+	next.Cluster = cluster.New(sameNode{next.log, a.log.Node()}, cluster.Config{Name: "a", Version: "1.3", Lease: 5 * time.Second, Now: w.now, Log: slog.New(slog.DiscardHandler)})
+	if err := next.log.Start(next.Cluster, next.Restore); err != nil {
+		t.Fatal(err)
+	}
+	next.Continue(h)
+	w.pass(20*time.Second, next, b)
+	if len(b.events) != events {
+		t.Errorf("the other node was called for %q", b.events[events:])
+	}
+	for _, n := range b.Status(cluster.Log{}).Nodes {
+		if n.Name == "a" && (n.State != "live" || n.Version != "1.3") {
+			t.Errorf("the node is %+v", n)
+		}
+	}
+}
+
+// sameNode is the engine of a process that goes on as another node.
+type sameNode struct {
+	log.Distributed
+	id uint64
+}
+
+func (n sameNode) Node() uint64 { return n.id }
