@@ -18,7 +18,7 @@ async function answer(response) {
 }
 
 export async function get(path) {
-  return answer(await fetch(path, { headers: { Accept: "application/json" }, cache: "no-store" }));
+  return answer(await fetch(location.origin + path, { headers: { Accept: "application/json" }, cache: "no-store" }));
 }
 
 // rights asks what the operator may do.
@@ -35,7 +35,7 @@ export const may = (what) => allowed === null || allowed.includes(what);
 export async function post(path, body, again = true) {
   if (!token) await rights();
   try {
-    return await answer(await fetch(path, {
+    return await answer(await fetch(location.origin + path, {
       method: "POST", headers: { "Content-Type": "application/json", "Peal-CSRF": token }, body: JSON.stringify(body ?? {}),
     }));
   } catch (e) {

@@ -72,7 +72,7 @@ export class Live {
   }
 
   #open() {
-    const source = new EventSource(`/live?every=${every}s&top=10`);
+    const source = new EventSource(`${location.origin}/live?every=${every}s&top=10`);
     this.#source = source;
     this.#awaitEvent(source);
     source.onmessage = (e) => { this.#awaitEvent(source); this.#take(JSON.parse(e.data)); };
@@ -95,7 +95,7 @@ export class Live {
   // reason, and tries again later.
   async #ask() {
     try {
-      const response = await fetch("/live?top=10", { cache: "no-store" });
+      const response = await fetch(location.origin + "/live?top=10", { cache: "no-store" });
       const body = await response.text();
       if (!response.ok) throw new Error(reason(response, body));
       this.#take(JSON.parse(body));
