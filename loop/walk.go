@@ -15,7 +15,7 @@ import (
 // all walks together, is under way.
 const (
 	walkLooks = 1024
-	walkFinds = 64
+	walkFinds = 32
 )
 
 // What that costs, in units of work: slots to a unit, and units for each that is described.

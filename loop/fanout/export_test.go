@@ -63,3 +63,13 @@ func (f *Fan) Likes() (n int) {
 
 // MaxMatchers is how many matchers a fan may have.
 const MaxMatchers = maxMatchers
+
+// FullMembers counts the members whose socket is full, as Stats should have it.
+func (f *Fan) FullMembers() (n int) {
+	for slot := range uint32(len(f.slabs) << slabBits) {
+		if f.member(slot).flags&flagFull != 0 {
+			n++
+		}
+	}
+	return n
+}

@@ -279,6 +279,9 @@ func (s *sim) run(steps int) {
 	}()
 	for i := 0; i < steps && !s.failed; i++ {
 		s.step()
+		if n := s.fan.FullMembers(); s.fan.Stats().Stalled != n {
+			s.fail("%d sockets are full, and %d are counted", n, s.fan.Stats().Stalled)
+		}
 	}
 	if !s.failed {
 		s.finish()
