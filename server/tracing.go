@@ -259,7 +259,7 @@ func (s *Server) TraceNew(ctx context.Context, ask admin.TraceQuestion) (cursors
 	}
 	slices.Sort(found)
 	found = slices.Compact(found)
-	if len(found) > admin.MostTraced {
+	if len(found) >= admin.MostTraced { // a channel may have more
 		found = found[:admin.MostTraced]
 		head = found[len(found)-1]
 	}
