@@ -26,7 +26,8 @@ type Questions struct {
 
 	mu    sync.Mutex
 	asked []asked
-	fault string // a response that is no answer
+	said  map[string]bool // verdicts and confirmations
+	fault string          // a response that is no answer
 }
 
 // asked is a question with its answer.
@@ -90,7 +91,7 @@ func (q *Questions) askAlong(ctx context.Context, r *run, clients []*client) {
 	rnd := rand.New(rand.NewPCG(r.Seed, 1<<35))
 	tick := time.NewTicker(max(time.Millisecond, r.Length/time.Duration(q.Count/2+1)))
 	defer tick.Stop()
-	for n := 0; n < q.Count/2; {
+	for n := 0; n < q.Count/2 || q.goesOn(r); {
 		select {
 		case <-tick.C:
 			if q.ask(ctx, r, clients, rnd) {
@@ -167,8 +168,30 @@ func (q *Questions) ask(ctx context.Context, r *run, clients []*client, rnd *ran
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.asked = append(q.asked, a)
+	if q.said == nil {
+		q.said = map[string]bool{}
+	}
+	for _, c := range a.report.Connections {
+		if q.said[c.Verdict] = true; c.Verdict == saidSent {
+			q.said[confirmation(c)] = true
+		}
+	}
 	return true
 }
+
+// goesOn reports whether the run is to last longer, because a kind of answer has not occurred yet: on a busy machine little
+// happens in its length.
+func (q *Questions) goesOn(r *run) bool {
+	if q == nil || r.now() > longest*r.Length {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(missing(q.said, r.Access != nil)) > 0
+}
+
+// longest is how many times as long as its length a run may be.
+const longest = 6
 
 func (q *Questions) failed(what string) {
 	q.mu.Lock()

@@ -60,7 +60,7 @@ func (q *Questions) judge(w *world, journals []*journal) *Answers {
 	if q.fault != "" {
 		a.find("%s", q.fault)
 	}
-	tokens := false
+	tokens, said := false, map[string]bool{}
 	for i := range q.asked {
 		one := &q.asked[i]
 		e := examiner{w, journals[one.client], one, w.at[one.id-1], w.ledger[one.id-1].channel}
@@ -74,8 +74,10 @@ func (q *Questions) judge(w *world, journals []*journal) *Answers {
 		}
 		for _, c := range one.report.Connections {
 			a.Verdicts[c.Verdict]++
+			said[c.Verdict] = true
 			if c.Verdict == saidSent {
 				a.By[confirmation(c)]++
+				said[confirmation(c)] = true
 			}
 		}
 		if why := e.examine(); why != "" {
@@ -83,20 +85,21 @@ func (q *Questions) judge(w *world, journals []*journal) *Answers {
 				one.client, one.id, e.channel, e.at, one.from, one.start, why, one.report.Verdict, one.report.Reason, one.report.Connections)
 		}
 	}
-	for _, v := range everyVerdict {
-		if a.Verdicts[v] == 0 {
-			a.Missing = append(a.Missing, v)
-		}
-	}
-	if tokens && a.Verdicts[verdictOfTokens] == 0 {
-		a.Missing = append(a.Missing, verdictOfTokens)
-	}
-	for _, by := range everyConfirmation {
-		if a.By[by] == 0 {
-			a.Missing = append(a.Missing, by)
-		}
-	}
+	a.Missing = missing(said, tokens)
 	return a
+}
+
+// missing is what was not said.
+func missing(said map[string]bool, tokens bool) (all []string) {
+	for _, v := range slices.Concat(everyVerdict, everyConfirmation) {
+		if !said[v] {
+			all = append(all, v)
+		}
+	}
+	if tokens && !said[verdictOfTokens] {
+		all = append(all, verdictOfTokens)
+	}
+	return all
 }
 
 func confirmation(c traceConnection) string {

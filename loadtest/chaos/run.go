@@ -326,6 +326,11 @@ func (r *run) restarts(ctx context.Context, server Server) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-over.C:
+			if r.Questions.goesOn(r) {
+				over.Reset(r.Length / 4)
+				kill = !kill // as if there had been no turn
+				continue
+			}
 			return nil
 		case <-wait:
 		}
