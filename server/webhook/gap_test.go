@@ -88,40 +88,34 @@ func (r *request) isSigned(t *testing.T) bool {
 	return r.header.Get("Webhook-Signature") == "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// checkGap fails unless the requests from the index on are a gap behind the cursor after, perhaps others that
-// follow it without a hole, because more was removed meanwhile, and then every event up to the last one.
+// checkGap fails unless the requests from the index on are a gap behind the cursor after, and then every event up to the
+// last one. Where more was removed meanwhile, there are further gaps, each behind what came before it.
 func (v *receiver) checkGap(t *testing.T, from int, after string, last int) {
 	t.Helper()
-	all := v.requests()[from:]
-	for _, r := range all {
+	next := -1 // number of the next event, -1: the one behind a gap
+	for i, r := range v.requests()[from:] {
 		if !r.isSigned(t) {
 			t.Errorf("%s is not signed", r.body)
 		}
-	}
-	gaps := 0
-	for gaps < len(all) && (gaps == 0 || strings.HasSuffix(all[gaps].id(), "_gap")) {
-		gap := all[gaps].events(t)
-		if len(gap) != 1 || gap[0].kind() != webhook.Gap || gap[0].After != after {
-			t.Fatalf("request %d, %s, is no gap behind %s", from+gaps, all[gaps].body, after)
+		events := r.events(t)
+		if i == 0 || strings.HasSuffix(r.id(), "_gap") {
+			if len(events) != 1 || events[0].kind() != webhook.Gap || events[0].After != after {
+				t.Fatalf("request %d, %s, is no gap behind %s", from+i, r.body, after)
+			}
+			after, next = events[0].Upto, -1
+			continue
 		}
-		after = gap[0].Upto
-		gaps++
-	}
-	upto, err := log.ParseCursor(after)
-	if err != nil {
-		t.Fatal(err)
-	}
-	next := -1
-	for _, r := range all[gaps:] {
-		for _, e := range r.events(t) {
-			if at, err := log.ParseCursor(e.Cursor); err != nil || at.Sequence <= upto.Sequence {
-				t.Errorf("%s behind the gap up to %s", e.Cursor, after)
+		for _, e := range events {
+			at, err := log.ParseCursor(e.Cursor)
+			before, fault := log.ParseCursor(after)
+			if err != nil || fault != nil || at.Sequence <= before.Sequence {
+				t.Errorf("%s comes behind %s", e.Cursor, after)
 			}
 			var n int
 			if _, err := fmt.Sscan(e.Data, &n); err != nil || next >= 0 && n != next {
 				t.Errorf("%q (%s) comes behind %d", e.Data, e.kind(), next-1)
 			}
-			next = n + 1
+			after, next = e.Cursor, n+1
 		}
 	}
 	if next != last+1 {
