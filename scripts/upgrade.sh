@@ -7,6 +7,8 @@
 #   scripts/upgrade.sh --small               600 connections, three upgrades: a quarter of a minute
 #   scripts/upgrade.sh --log file            the log in files
 #
+# The pauses are those of a machine that does nothing else; several upgrades need time between them for clients to catch up.
+#
 # --connections N, --upgrades N, --rate N (messages a second on each transport) and --duration D set the size; further arguments
 # go to peal load. Needs openssl. PEAL=path uses that binary instead of a new one. See docs/loadtest.md.
 set -euo pipefail
@@ -42,9 +44,10 @@ token=$claims.$(printf '%s' "$claims" | openssl dgst -sha256 -hmac "$secret" -bi
 cp "$PEAL" "$dir/server"
 start="env PUSHER_APP_ID=1 PUSHER_APP_KEY=key PUSHER_APP_SECRET=$secret $dir/server serve --listen {addr} --admin 127.0.0.1:{admin} --log $log"
 start+=" --mercure-publisher-secret $secret --mercure-subscriber-secret $secret --accept-rate '50000/s burst 100000'"
+# shellcheck disable=SC2034 # for nodes.sh
 targets=(
 	--target 'ws://{addr}/ws?channel=raw' --target 'peal+ws://{addr}/ws?channel=json' --target 'sse+http://{addr}/sse?channel=sse'
 	--target 'poll+http://{addr}/poll?channel=poll' --target 'pusher+ws://{addr}?channel=pusher&key=key&app=1' --target 'mercure+http://{addr}?channel=mercure'
 )
 load 280 restart --upgrade --upgrades "$upgrades" --start "$start" --admin '127.0.0.1:{admin}' --secret "$secret" --header "Authorization: Bearer $token" \
-	--connections "$connections" --channels 20 --rate "$rate" --duration "$duration" --settle 20s --open-timeout 60s "${arguments[@]}"
+	--connections "$connections" --channels 20 --pipeline 8 --rate "$rate" --duration "$duration" --settle 20s --open-timeout 60s "${arguments[@]}"
