@@ -56,6 +56,7 @@ func NewStartup(a *Access, start func() Start) *Startup {
 		mux.HandleFunc("GET "+path, notYet)
 	}
 	mux.HandleFunc("POST /reload", notYet)
+	mux.HandleFunc("POST /upgrade", notYet)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	addProfiles(mux)
 	a.csrf = newKey()
