@@ -215,7 +215,12 @@ if [ -n "$start" ]; then
 	if live; then
 		run systemctl daemon-reload
 		run systemctl enable --quiet peal.service
-		if [ -n "$changed" ]; then run systemctl restart peal.service; else run systemctl start peal.service; fi
+		# A server that runs is upgraded by a reload, which keeps its clients connected.
+		if [ -z "$changed" ]; then
+			run systemctl start peal.service
+		elif [ -n "$dry" ] || ! systemctl --quiet is-active peal.service || ! run systemctl reload peal.service; then
+			run systemctl restart peal.service
+		fi
 	else
 		systemctl_offline enable peal.service
 		echo 'systemd does not run here: the service starts with the system'
