@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -81,7 +80,7 @@ func printReport(w io.Writer, r *upgrade.Report) {
 	fmt.Fprintf(w, "upgraded     %s (process %d) to %s (process %d) in %v\n", r.VersionBefore, r.ProcessBefore, r.Version, r.Process, span(r.Took))
 	fmt.Fprintf(w, "connections  %d handed over, which waited for %v\n", r.Connections, span(r.Pause))
 	for _, why := range slices.Sorted(maps.Keys(r.Stayed)) {
-		fmt.Fprintf(w, "stayed       %d: %s; they come back by themselves\n", r.Stayed[why], strings.ToLower(why))
+		fmt.Fprintf(w, "stayed       %d: %s; they come back by themselves\n", r.Stayed[why], why)
 	}
 }
 

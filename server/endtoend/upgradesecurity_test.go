@@ -125,6 +125,7 @@ func TestUpgradeGivesTheNewProcessNothingElse(t *testing.T) {
 	if out, err := peal("upgrade", "--pid", fmt.Sprint(process)); err != nil || !strings.Contains(out, "has handed over") {
 		t.Errorf("%v, %s", err, out)
 	}
+	endProcess(t, process) // it has ended
 }
 
 // TestUpgradeVariableByAccident: a server that finds the variable, and no link of its parent, does not start, and says why.
