@@ -5,7 +5,7 @@
 #
 # It writes gate.md, gate.json and the folder samples, prints gate.md, and ends with the exit
 # code of peal-gate: 1 regression, 3 unstable, 4 could not measure (docs/gate.md). It needs
-# Go, git and about six minutes on two cores that do nothing else.
+# Go, git and four to six minutes on two cores that do nothing else.
 set -eu
 base=${1:-origin/main}
 [ $# -eq 0 ] || shift
