@@ -188,8 +188,12 @@ func (c *contest) writeSamples(samples []gate.Samples) error {
 	}
 	side := func(name string, build gate.Build, of func(*gate.Samples) *gate.Side) error {
 		return report.WriteFile(filepath.Join(c.benchOut, name), nil, func(w io.Writer) error {
+			// No key names the commit: benchstat compares only samples with the same keys.
+			if _, err := fmt.Fprintf(w, "# %s\n", build.Describe()); err != nil {
+				return err
+			}
 			m := c.result.Environment
-			out := bench.SamplesOf(w, "goos", "linux", "cpu", m.CPU, "kernel", m.Kernel, "commit", build.Commit)
+			out := bench.SamplesOf(w, "goos", "linux", "cpu", m.CPU, "kernel", m.Kernel)
 			for i := range samples {
 				for _, run := range of(&samples[i]).Runs {
 					if err := out.Write(samples[i].Benchmark, run); err != nil {

@@ -385,12 +385,14 @@ func TestFilesThatAreWritten(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	r := newRepository(t)
 	r.server(`"allocs/delivery 1\n"`)
+	r.commit()
 	out := t.TempDir()
-	code, stdout, stderr := r.run(t.Context(), bench.Macro{Name: "Toy/n=1", Run: ask}, "--base", "main", "--json", "-", "--bench-out", out)
+	code, stdout, stderr := r.run(t.Context(), bench.Macro{Name: "Toy/n=1", Run: ask}, "--base", "main~1", "--json", "-", "--bench-out", out)
 	var result gate.Result
 	if err := json.Unmarshal([]byte(stdout), &result); err != nil || code != 1 || result.Exit != 1 || len(result.Figures) != 1 {
 		t.Errorf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
 	}
+	var keys string // benchstat compares what has the same keys
 	for name, want := range map[string]float64{"base.txt": 0, "head.txt": 1} {
 		b, err := os.ReadFile(filepath.Join(out, name))
 		if err != nil {
@@ -404,6 +406,15 @@ func TestFilesThatAreWritten(t *testing.T) {
 			}
 			if v, ok := r.Value("allocs/delivery"); !ok || v != want || string(r.Name) != "Toy/n=1" {
 				t.Errorf("%s: %s %v", name, r.Name, r.Values)
+			}
+			of := ""
+			for _, key := range r.Config {
+				of += fmt.Sprintf("%s: %s\n", key.Key, key.Value)
+			}
+			if keys != "" && of != keys {
+				t.Errorf("%s: keys %s, and %s in the other file", name, of, keys)
+			} else {
+				keys = of
 			}
 			lines++
 		}
