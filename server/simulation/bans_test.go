@@ -16,13 +16,12 @@ import (
 // of it: at once, and after a restart as far as the log has kept it, also where
 // retention has removed the entries.
 type bans struct {
-	w       *world
-	rnd     *rand.Rand       // of its own: schedules of other things stay as they are
-	orders  []order          // of all lives, in the order in which they were given
-	byData  map[string][]int // orders; two that say the same have the same data
-	table   *ban.Table
-	control *control.Control
-	may     map[string][]time.Time // by client: until when it is kept away, one of these; zero: not
+	w      *world
+	rnd    *rand.Rand       // of its own: schedules of other things stay as they are
+	orders []order          // of all lives, in the order in which they were given
+	byData map[string][]int // orders; two that say the same have the same data
+	orderly
+	may map[string][]time.Time // by client: until when it is kept away, one of these; zero: not
 }
 
 // order is one request to disconnect.
@@ -42,8 +41,20 @@ func newBans(w *world) *bans {
 
 // beginLife makes the table of a server that starts.
 func (b *bans) beginLife() {
-	b.table = ban.New(100, 100, time.Now)
-	b.control = control.New(b, b.table, revoke.New(100, time.Hour, time.Now), time.Now, slog.New(slog.DiscardHandler))
+	b.orderly = b.newOrderly()
+}
+
+// orderly is what a process has of orders.
+type orderly struct {
+	table   *ban.Table
+	revoked *revoke.Table
+	control *control.Control
+}
+
+func (b *bans) newOrderly() orderly {
+	o := orderly{table: ban.New(100, 100, time.Now), revoked: revoke.New(100, time.Hour, time.Now)}
+	o.control = control.New(b, o.table, o.revoked, time.Now, slog.New(slog.DiscardHandler))
+	return o
 }
 
 // Append notes which entry the newest order is, and gives it to the log.

@@ -57,8 +57,9 @@ type exchange struct {
 
 	begun   bool // the front has it
 	verdict loop.Verdict
-	opened  bool       // its response has begun
-	hears   []*hearing // its subscriptions: one, several of peal.v1, none of a publication
+	parked  time.Duration // when the front had it wait, a poll
+	opened  bool          // its response has begun
+	hears   []*hearing    // its subscriptions: one, several of peal.v1, none of a publication
 }
 
 func (x *exchange) isStream() bool { return x.number == 0 && x.ask.transport != poll }

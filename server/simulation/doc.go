@@ -37,6 +37,12 @@
 // ones. What a backend or client was promised about a publication is compared with the entry that it
 // became: whom it leaves out, and its channels.
 //
+// TestSimulationOfUpgrades has other processes go on with the server, in the midst of everything, as
+// server/handover.go and server/takeover.go do (moving_test.go): through the encoding of each part, into another
+// number of loops, with another clock. The other process refuses now and then, and the first one goes on. Until the
+// commit neither may touch a socket. The account of the oracle goes on through it, and nobody may be left behind
+// without a reason; the hub there must retain what the one here does (moving_planted_test.go has its planted bugs).
+//
 // A second world has several nodes that share a log, server/log/distributed
 // (nodes_test.go): each with its hub, ring, front and loops on a machine of its own, with one
 // clock. The store between them (nodes_shelf_test.go) serves calls late, is cut off before or behind

@@ -188,6 +188,7 @@ func (w *world) checkOne(c *conn) {
 			w.fail("%s: the loop has nothing to do, but the response to %.40q did not come", c, x.wire)
 		default:
 			w.checkHears(c, x)
+			w.checkTimeout(c, x)
 		}
 	}
 	if s.end && !c.awaitsLog() && !c.waits() {
@@ -206,6 +207,14 @@ func (w *world) checkInput(c *conn) {
 	}
 	if len(s.wire) == 0 && len(c.pings) > 0 && c.isWebSocket() {
 		w.fail("%s: its ping %q is not answered", c, c.pings[0])
+	}
+}
+
+// checkTimeout: a poll waits no longer than it has asked for.
+func (w *world) checkTimeout(c *conn, x *exchange) {
+	over := x.parked + time.Duration(x.ask.timeout)*time.Second + 2*tick
+	if now := w.machine.now(); x.verdict == loop.Park && now > over && c.current() == x {
+		w.fail("%s: its poll has waited since %v, %d s were asked for, and it is %v", c, x.parked, x.ask.timeout, now)
 	}
 }
 

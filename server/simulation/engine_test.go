@@ -45,27 +45,30 @@ const firstEpoch log.Epoch = 50_000_000_000
 // noStorage keeps nothing: the memory engine.
 type noStorage struct{ epoch log.Epoch }
 
-type memoryLife struct {
-	*memory.Log
-	epoch log.Epoch
-}
+type memoryLife struct{ *memory.Log }
 
-func (s *noStorage) open(tail log.Tail, _ *control.Control) (engine, uint64, []*log.Entry) {
-	s.epoch++
-	l := memory.Open(time.Now)
-	l.Start(tail, nil)
-	return &memoryLife{l, firstEpoch + s.epoch}, 1, nil
+func (s *noStorage) newEpoch() log.Epoch { s.epoch++; return firstEpoch + s.epoch }
+
+func (s *noStorage) open(tail log.Tail, c *control.Control) (engine, uint64, []*log.Entry) {
+	l := memory.OpenIn(time.Now, s.newEpoch)
+	l.Keep(c)
+	_ = l.Start(tail, nil) // it restores nothing, and never fails
+	return memoryLife{l}, 1, nil
 }
+func (s *noStorage) succeed(h log.Handover) (incoming, error) {
+	l, err := memory.SucceedIn(time.Now, s.newEpoch, h)
+	return memoryLife{l}, err
+}
+func (s *noStorage) release(e engine) error { return e.(log.Outgoing).Release() }
+func (s *noStorage) mayRefuse() bool        { return false }
+func (s *noStorage) begun(incoming)         {}
+
 func (s *noStorage) stop(bool)        {}
 func (s *noStorage) copy() func()     { return nil }
 func (s *noStorage) keepsShown() bool { return false }
 func (s *noStorage) remembers() bool  { return false }
 
-func (l *memoryLife) Lineage() *log.Lineage { return log.NewLineage(l.epoch) }
-func (l *memoryLife) work()                 {}
-func (l *memoryLife) Resolve(c log.Cursor) (uint64, bool) {
-	return c.Sequence, c.Epoch == l.epoch && c.Sequence <= l.Head()
-}
+func (memoryLife) work() {}
 
 // disk is a log on a disk, as plainly as can be: whole records, of which those
 // beyond synced may be lost with the power. It stands for engines that keep

@@ -46,7 +46,7 @@ func (s *files) remembers() bool  { return true }
 
 func (s *files) open(tail log.Tail, c *control.Control) (engine, uint64, []*log.Entry) {
 	m := newMount(s.platter)
-	l, err := file.OpenOn(s.config, m, time.Now, func() log.Epoch { s.epoch++; return s.epoch })
+	l, err := file.OpenOn(s.config, m, time.Now, s.newEpoch)
 	if err != nil {
 		panic(err)
 	}
@@ -97,6 +97,34 @@ func (s *files) stop(clean bool) {
 	close(m.gate)
 	_ = s.life.Close() // says what may be lost, where the power is off
 	s.life = nil
+}
+
+func (s *files) newEpoch() log.Epoch { s.epoch++; return s.epoch }
+
+func (s *files) succeed(h log.Handover) (incoming, error) {
+	m := newMount(s.platter)
+	l, err := file.SucceedOn(s.config, m, time.Now, s.newEpoch, h)
+	return &filesLife{Log: l, s: s, mount: m}, err
+}
+
+// mayRefuse: what was shown and not synced may be given up where a sync fails, and an entry may be removed
+// where the disk is full.
+func (s *files) mayRefuse() (failed bool) {
+	s.life.mount.set(func(m *mount) { failed = m.failed })
+	return failed
+}
+
+func (s *files) release(e engine) error {
+	m := e.(*filesLife).mount
+	m.set(func(m *mount) { m.gated, m.full, m.failing = false, false, false })
+	close(m.gate)
+	return e.(*filesLife).Release()
+}
+
+func (s *files) begun(e incoming) {
+	synctest.Wait()
+	s.life = e.(*filesLife)
+	s.life.mount.set(func(m *mount) { m.gated = true })
 }
 
 // filesLife is one life of it.

@@ -25,6 +25,8 @@ func (w *world) freezeOn() {
 		}
 	}
 	switch {
+	case w.bug.upgrades:
+		w.moveOn(reach)
 	case w.seed%5%2 == 0 || w.failure != "" || w.node != nil:
 	case w.frost == thawed:
 		if !w.draining && w.own.IntN(60) == 0 {

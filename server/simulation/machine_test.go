@@ -15,6 +15,7 @@ import (
 type machine struct {
 	w        *world
 	started  time.Time
+	booted   time.Duration // since: where the clock of the loops begins
 	listener *socket
 	backlog  []*socket // connections that were not accepted yet
 	sockets  []*socket // by descriptor; 0 to 2 are nobody's
@@ -260,7 +261,7 @@ func (k *kernel) Close() error {
 
 func (k *kernel) Add(fd int32) error {
 	s := k.m.socket(fd)
-	if s != k.m.listener && k.m.w.rnd.IntN(300) == 0 {
+	if s != k.m.listener && !k.m.w.isImporting() && k.m.w.rnd.IntN(300) == 0 {
 		s.conn.unlucky()
 		return errAborted
 	}
@@ -314,7 +315,7 @@ func (k *kernel) Shutdown(fd int32) {
 	k.m.socket(fd).shutdown()
 }
 func (k *kernel) EndOf(fd int32) loop.End { return k.m.socket(fd).endOf() }
-func (k *kernel) Now() time.Duration      { return k.m.now() }
+func (k *kernel) Now() time.Duration      { return k.m.now() - k.m.booted }
 func (k *kernel) Random(n int64) int64    { return k.m.w.rnd.Int64N(n) }
 func (k *kernel) After(d time.Duration, f func()) {
 	k.m.timers = append(k.m.timers, timer{k.m.now() + d, f})

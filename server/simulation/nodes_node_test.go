@@ -217,7 +217,7 @@ func (n *node) restored() {
 		Keys: n.keys, Presence: n.presence,
 	}
 	n.front = httpapi.New(deps)
-	n.shell = &world{seed: w.seed, rnd: w.rnd, own: w.rnd, scarce: true, node: n, plan: plan{loop: w.plan.loop}}
+	n.shell = &world{seed: w.seed, rnd: w.rnd, own: w.rnd, scarce: true, node: n, process: &process{}, plan: plan{loop: w.plan.loop}}
 	n.machine = newMachine(n.shell)
 	n.shell.machine = n.machine
 	g, err := loop.New(w.plan.loop, n.ring, n.machine.open)

@@ -21,6 +21,7 @@ type oracle struct {
 	retained  *retained
 	common    []uint64       // by life: cursors of it are good up to here; the last is this one
 	pasts     [][]*log.Entry // by life: the log at its end
+	born      int            // the first life of which a log in memory knows
 }
 
 // mark is a cursor as the oracle sees it.
@@ -56,6 +57,7 @@ func (o *oracle) beginLife(oldest uint64, recovered, copied []*log.Entry) {
 		o.common[i] = min(o.common[i], uint64(same))
 	}
 	o.common = append(o.common, everything)
+	o.born = o.life()
 	o.floor = oldest - 1
 	o.truth = slices.Clone(before[:o.floor])
 	o.numbers = map[int][]uint64{}
@@ -76,6 +78,17 @@ func (o *oracle) beginLife(oldest uint64, recovered, copied []*log.Entry) {
 
 // endLife notes what the log was.
 func (o *oracle) endLife() { o.pasts = append(o.pasts, slices.Clone(o.truth)) }
+
+// goOn begins a life in which another process goes on with the log, which has entries from oldest on.
+func (o *oracle) goOn(oldest uint64) {
+	o.floor = max(o.floor, oldest-1)
+	o.retained.loseUpto(o.floor)
+	o.endLife()
+	for i := range o.common {
+		o.common[i] = min(o.common[i], o.head())
+	}
+	o.common = append(o.common, everything)
+}
 
 // shared is how many entries two logs begin with alike.
 func shared(a, b []*log.Entry) (n int) {
@@ -117,7 +130,7 @@ func (o *oracle) discarded(name string) uint64 {
 
 // understands tells whether a cursor has a meaning in this life.
 func (o *oracle) understands(m mark) bool {
-	if m.life != o.life() && !o.w.storage.remembers() {
+	if m.life < o.born && !o.w.storage.remembers() {
 		return false
 	}
 	return m.life >= 0 && m.sequence <= min(o.common[m.life], o.head())

@@ -94,6 +94,7 @@ type mount struct {
 	off     bool
 	full    bool
 	failing bool
+	failed  bool // it was full, or has failed
 }
 
 func newMount(p *platter) *mount { return &mount{p: p, gate: make(chan struct{})} }
@@ -127,6 +128,7 @@ func (m *mount) enter() error {
 		return errOff
 	}
 	if m.failing && m.p.rnd.IntN(3) == 0 {
+		m.failed = true
 		m.mu.Unlock()
 		return errIO
 	}
@@ -215,6 +217,7 @@ func (f *mounted) Write(b []byte) (int, error) {
 	n, err := len(b), error(nil)
 	if f.m.full {
 		n, err = f.m.p.rnd.IntN(len(b)+1), errSpace
+		f.m.failed = true
 	}
 	f.c.change(append(slices.Clone(f.c.now()), b[:n]...))
 	return n, err

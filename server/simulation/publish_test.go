@@ -114,6 +114,11 @@ func (w *world) answered(out []byte) {
 		}
 		w.refusable = false
 		w.counts[forbidden]++
+	case 500: // it waited for the end of a hand-over, and the log is another process's now
+		if w.moving == nil {
+			w.fail("publish: %s: %s", response.Status, body)
+		}
+		w.counts[refused]++
 	default:
 		w.fail("publish: %s: %s", response.Status, body)
 	}

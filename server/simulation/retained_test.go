@@ -62,6 +62,19 @@ func (r *retained) drop(s *shelf, n int) {
 	s.kept = s.kept[n:]
 }
 
+// loseUpto drops what is up to sequence from all channels.
+func (r *retained) loseUpto(sequence uint64) {
+	for _, s := range r.order {
+		n := 0
+		for n < len(s.kept) && s.kept[n].sequence <= sequence {
+			n++
+		}
+		if r.drop(s, n); n > 0 {
+			s.discarded = sequence // the log does not know what it has deleted
+		}
+	}
+}
+
 // charge counts k in (1) or out (-1).
 func (r *retained) charge(k kept, by int) {
 	r.bytes += by * k.size

@@ -22,11 +22,11 @@ type queued struct {
 }
 
 // sender is that of a loop: its own, or a late one before it.
-func (w *world) sender(number int, next fanout.Sender) fanout.Sender {
+func (w *world) sender(k *kernel, next fanout.Sender) fanout.Sender {
 	if !w.plan.late {
 		return next
 	}
-	return &lateSender{w: w, kernel: w.machine.kernels[number], next: next}
+	return &lateSender{w: w, kernel: k, next: next}
 }
 
 func (s *lateSender) Queue(ticket uint32, to fanout.Conn, b []byte) {

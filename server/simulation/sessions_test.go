@@ -16,8 +16,8 @@ func (w *world) newSessions() *session.IDs {
 }
 
 // numberOf is the number of the connection with that id, 0 for none.
-func (w *world) numberOf(id [16]byte) uint64 {
-	n, _ := w.sessions.Session(id)
+func (p *process) numberOf(id [16]byte) uint64 {
+	n, _ := p.sessions.Session(id)
 	return n
 }
 

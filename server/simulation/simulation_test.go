@@ -82,12 +82,57 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
+func upgradesOf(seed uint64) bug {
+	return bug{upgrades: true, dialects: seed%3 == 0, proxied: seed%7 == 0}
+}
+
+// TestFoundSeedsOfUpgrades runs those that have found something: what a successor reads while segments are removed
+// (35), sessions that entries leave out (108), positions at a control entry (133), and what files do not have any
+// more (46, 265).
+func TestFoundSeedsOfUpgrades(t *testing.T) {
+	for _, seed := range []uint64{35, 46, 108, 133, 265} {
+		if w := simulate(t, seed, upgradesOf(seed)); w.failure != "" {
+			t.Error(w.failure)
+		}
+	}
+}
+
+// TestSimulationOfUpgrades runs schedules in which other processes go on with the server. PEAL_SEED
+// and PEAL_SEEDS are as in TestSimulation.
+func TestSimulationOfUpgrades(t *testing.T) {
+	seeds := uint64(150)
+	if raceEnabled || testing.Short() {
+		seeds = 20
+	}
+	first, seeds := seedsFromEnv(t, seeds)
+	var sum counts
+	for seed := first; seed < first+seeds && !t.Failed(); seed++ {
+		w := simulate(t, seed, upgradesOf(seed))
+		if w.failure != "" {
+			t.Errorf("%s\nalone: PEAL_SEED=%d go test ./server/simulation -run '^TestSimulationOfUpgrades$'", w.failure, seed)
+		}
+		for i, n := range w.counts {
+			sum[i] += n
+		}
+	}
+	if seeds >= 100 && !t.Failed() && (sum[upgrades] < int(seeds) || sum[moved] < 2*int(seeds) || sum[refusals] == 0) {
+		t.Errorf("%d hand-overs of %d connections, %d refused: too few to prove anything", sum[upgrades], sum[moved], sum[refusals])
+	}
+	t.Logf("seeds %d–%d, %d steps each: %s; %d hand-overs of %d connections, %d stayed, %d hand-overs refused", first, first+seeds-1, stepsOfSeed, sum, sum[upgrades], sum[moved], sum[stayed], sum[refusals])
+}
+
 // TestSeedRepeats: what a seed has found must be found again.
 func TestSeedRepeats(t *testing.T) {
 	for seed := uint64(1); seed <= 10; seed++ {
 		a, b := simulate(t, seed, bug{}), simulate(t, seed, bug{})
 		if a.counts != b.counts || !slices.Equal(a.steps, b.steps) {
 			t.Fatalf("seed %d went two ways: %v and %v", seed, a.counts, b.counts)
+		}
+	}
+	for seed := uint64(1); seed <= 4; seed++ {
+		a, b := simulate(t, seed, upgradesOf(seed)), simulate(t, seed, upgradesOf(seed))
+		if a.counts != b.counts || !slices.Equal(a.steps, b.steps) {
+			t.Fatalf("seed %d with hand-overs went two ways: %v and %v", seed, a.counts, b.counts)
 		}
 	}
 }

@@ -127,19 +127,28 @@ func (s *socket) widen(n int) {
 // flow is what was read of a socket lately, less what may come (loop.Inflow.Bytes).
 type flow struct {
 	bytes int
-	tick  time.Duration // in seconds
+	tick  int // machine.tick
 }
 
+// tick is the second of the loops' clock.
+func (m *machine) tick() int { return int((m.now() - m.booted) / tick) }
+
 func (f *flow) add(m *machine, n int) {
-	now := m.now() / tick
-	f.bytes = max(0, f.bytes-int(now-f.tick)*m.w.plan.loop.Inflow.Bytes) + n
+	now := m.tick()
+	f.bytes = max(0, f.bytes-(now-f.tick)*m.w.plan.loop.Inflow.Bytes) + n
 	f.tick = now
+}
+
+// pass has f go on by the clock of another machine.
+func (f *flow) pass(from, to *machine) {
+	f.add(from, 0)
+	f.tick = to.tick()
 }
 
 // isSlowed tells whether the loop may have paused reading: its tick may be a second late.
 func (s *socket) isSlowed() bool {
 	f, rate := s.flow, s.m.w.plan.loop.Inflow.Bytes
-	return rate > 0 && f.bytes-int(max(0, s.m.now()/tick-1-f.tick))*rate > rate
+	return rate > 0 && f.bytes-max(0, s.m.tick()-1-f.tick)*rate > rate
 }
 
 func (s *socket) read(b []byte) (int, error) {

@@ -400,7 +400,7 @@ func (w *world) check() {
 func (w *world) finish() {
 	w.note("finish")
 	w.finishing = true
-	w.thaw()
+	w.callOff()
 	if w.draining {
 		w.endGroup()
 		w.restart(true)

@@ -14,6 +14,7 @@ type waiting struct {
 	ref   loop.Ref
 	in    []byte // what was there of it, and behind it
 	again bool   // Group.Again was called
+	moved bool   // to another process, which has to ask at once
 }
 
 // waits tells whether the front lets a request of c wait.
@@ -30,7 +31,9 @@ func (w *world) letWait(c *conn, call *loop.Call) bool {
 			w.fail("%s: a request has waited, and is now %.60q, but was %.60q", c, call.In, h.in)
 		}
 		w.counts[waited]++
-		w.stale = append(w.stale, h.ref)
+		if !h.moved {
+			w.stale = append(w.stale, h.ref)
+		}
 		c.waiting = nil
 	}
 	if !w.plan.waits || w.finishing || call.Late || w.own.IntN(4) > 0 {

@@ -27,7 +27,8 @@ func (f *watch) Request(call *loop.Call) {
 	if c == nil {
 		w.fail("a request of %v, from where nobody is connected", call.Peer)
 	}
-	c.loop, c.session = f.loop, call.Session
+	c.loop = f.loop
+	w.identifies(c, call.Session)
 	if call.Refusal.Reason != admit.None {
 		f.turnAway(c, call)
 		return
@@ -50,7 +51,7 @@ func (f *watch) Request(call *loop.Call) {
 		return
 	}
 	w.judgeTurn(c, x)
-	x.begun, x.verdict = true, call.Verdict
+	x.begun, x.verdict, x.parked = true, call.Verdict, w.machine.now()
 	w.judgeTrespass(c, x)
 	switch call.Verdict {
 	case loop.Stream, loop.Park:
@@ -189,6 +190,27 @@ func (f *watch) Message(client loop.Client, binary bool, payload []byte) (code u
 func (f *watch) Due(client loop.Client) { f.w.judgeDue(f.w.conns[client.Peer()], client) }
 
 func (f *watch) Left(session uint64) { f.next.Left(session) }
+
+// Export and Import are of loop.Mover.
+func (f *watch) Export(session uint64, dst []byte) ([]byte, bool) { return f.next.Export(session, dst) }
+
+func (f *watch) Import(client loop.Client, data []byte) error {
+	if err := f.next.Import(client, data); err != nil {
+		return err
+	}
+	f.w.adopts(f.loop, client)
+	return nil
+}
+
+// identifies notes the session number of a connection, which is its own.
+func (w *world) identifies(c *conn, session uint64) {
+	switch other := w.numbers[session]; {
+	case other == nil && c.session == 0:
+		c.session, w.numbers[session] = session, c
+	case other != c:
+		w.fail("%s has the session number %d, which another connection has or had", c, session)
+	}
+}
 
 // Close codes that clients may be sent.
 const (

@@ -30,20 +30,13 @@ type world struct {
 	bug  bug
 	node *node // whose machine's this is, and nothing more; nil: there is one server
 
-	// Of one life of the server.
-	engine    engine
-	feed      *feed
-	source    httpapi.Directory
-	hub       *hub.Hub
-	ring      *ring.Ring
-	encoder   fanout.Encoder
-	sessions  *session.IDs
-	front     *httpapi.Front // of publishers that are no part of the world
-	machine   *machine
-	tunnel    []*tunnel     // with bug.tls, by loop
-	secured   []loop.Kernel // likewise
-	group     *loop.Group
-	conns     map[netip.AddrPort]*conn
+	// Of one life of the server. With bug.upgrades, several processes share one.
+	*process
+	moving    *moving                  // a hand-over to another process is under way; nil: none is
+	numbers   map[uint64]*conn         // of sessions
+	tunnel    []*tunnel                // with bug.tls, by loop
+	secured   []loop.Kernel            // likewise
+	conns     map[netip.AddrPort]*conn // by the client's address
 	draining  bool
 	drainHead uint64 // what the log had when the drain began
 	passing   bool   // a pass of the drain is under way
@@ -73,6 +66,22 @@ type world struct {
 	steps   []string
 	failure string
 	counts  counts
+}
+
+// process is one process of the server.
+type process struct {
+	engine   engine
+	feed     *feed
+	source   httpapi.Directory
+	hub      *hub.Hub
+	ring     *ring.Ring
+	encoder  fanout.Encoder
+	names    fanout.Names
+	sessions *session.IDs
+	front    *httpapi.Front // of publishers that are no part of the world
+	machine  *machine
+	group    *loop.Group
+	ended    bool // what its goroutines do moves nothing any more
 }
 
 // counts tell whether schedules met enough to prove something.
@@ -121,6 +130,10 @@ const (
 	private                       // private ones among them
 	forbidden                     // requests that were refused for want of a grant
 	foreign                       // publications in other protocols, in the log
+	upgrades                      // hand-overs to another process
+	refusals                      // hand-overs that the other process has refused, the loops being still
+	moved                         // connections that were handed over
+	stayed                        // and that were not
 	kinds
 )
 
@@ -163,6 +176,7 @@ type bug struct {
 	tls      bool // none: TLS is below the loops
 	proxied  bool // none: the PROXY protocol is
 	dialects bool // none: clients and backends speak other protocols, too
+	upgrades bool // none: other processes go on with the server
 }
 
 func newWorld(seed uint64, b bug) *world {
@@ -171,9 +185,9 @@ func newWorld(seed uint64, b bug) *world {
 	switch kind := w.rnd.IntN(5); {
 	case b.storage != nil:
 		w.storage = b.storage(w.rnd)
-	case kind == 0:
+	case b.upgrades && kind < 2, kind == 0:
 		w.storage = &noStorage{}
-	case kind < 3:
+	case kind < 3 && !b.upgrades:
 		w.storage = &disk{rnd: w.rnd, syncs: w.rnd.IntN(2) == 0}
 	default:
 		w.storage = newFiles(w.rnd)
@@ -336,12 +350,8 @@ func (p *plan) collide() bool {
 
 // begin starts a life of the server on what the storage has.
 func (w *world) begin() {
-	w.feed = &feed{w: w}
-	w.group, w.frost = nil, thawed
+	w.process, w.frost, w.moving, w.numbers = w.newProcess(), thawed, nil, map[uint64]*conn{}
 	w.sessions = w.newSessions()
-	w.hub = hub.NewWithHash(w.plan.hub, w.feed, w.wake, time.Now, w.plan.hash, w.plan.buckets)
-	w.hub.UseSessions(w.numberOf)
-	w.source = w.hub
 	var tail log.Tail = w.hub
 	if w.bug.tail != nil {
 		tail = w.bug.tail(w, tail)
@@ -357,24 +367,44 @@ func (w *world) begin() {
 	w.put = backup{}
 	w.hub.Begin(oldest, w.oracle.head())
 	w.hub.Restore(recovered)
-	var err error
-	if w.ring, err = ring.New(w.plan.ringSlots, w.plan.ringBytes, w.oracle.head()); err != nil {
-		panic(err)
-	}
-	encoder := httpapi.NewEncoder(nil, e.Lineage(), w.rnd.Int64N, nil)
-	encoder.Sessions = w.sessions
-	encoder.MinBytes = 60
-	encoder.Deflates = w.plan.rules.Deflates
-	w.encoder = encoder
-	if w.bug.encoder != nil {
-		w.encoder = w.bug.encoder(w.encoder)
-	}
-	w.front = w.newFront()
+	w.ring = newRing(w.plan, w.oracle.head())
+	w.encode(w.process)
+	w.front = w.newFront(w.process)
 	w.boot()
 }
 
-func (w *world) newFront() *httpapi.Front {
-	d := httpapi.Deps{Log: w.engine, Hub: w.source, Door: door{w}, Workers: workers.New(0, 0), Rules: w.plan.rules, Sessions: w.sessions}
+func newRing(p plan, head uint64) *ring.Ring {
+	r, err := ring.New(p.ringSlots, p.ringBytes, head)
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+// newProcess begins one: what its log feeds.
+func (w *world) newProcess() *process {
+	p := &process{}
+	p.feed = &feed{process: p}
+	p.hub = hub.NewWithHash(w.plan.hub, p.feed, p.wake, time.Now, w.plan.hash, w.plan.buckets)
+	p.hub.UseSessions(func(id [16]byte) uint64 { return p.numberOf(id) })
+	p.source = p.hub
+	return p
+}
+
+// encode makes the encoder of p.
+func (w *world) encode(p *process) {
+	encoder := httpapi.NewEncoder(nil, p.engine.Lineage(), w.rnd.Int64N, nil)
+	encoder.Sessions = p.sessions
+	encoder.MinBytes = 60
+	encoder.Deflates = w.plan.rules.Deflates
+	p.encoder, p.names = encoder, names{encoder.Table(), httpapi.NewOrigins(nil)}
+	if w.bug.encoder != nil {
+		p.encoder = w.bug.encoder(p.encoder)
+	}
+}
+
+func (w *world) newFront(p *process) *httpapi.Front {
+	d := httpapi.Deps{Log: p.engine, Hub: p.source, Door: door{w, p}, Workers: workers.New(0, 0), Rules: w.plan.rules, Sessions: p.sessions}
 	if w.plan.dialects != nil {
 		w.plan.dialects.serve(&d)
 	}
@@ -386,32 +416,45 @@ func (w *world) boot() {
 	w.machine, w.conns = newMachine(w), map[netip.AddrPort]*conn{}
 	w.draining, w.drainHead, w.passing, w.passes, w.left, w.paused, w.scarce = false, 0, false, 0, 0, false, false
 	w.stale, w.streams = nil, nil
-	open := loop.OpenKernel(w.machine.open)
-	if w.cut(); w.bug.tls {
+	w.cut()
+	g := w.newLoops(w.process, w.plan.loop)
+	w.serve(w.process, g, 0)
+	w.group = g
+}
+
+// newLoops makes the loops of p on its machine.
+func (w *world) newLoops(p *process, c loop.Config) *loop.Group {
+	open := loop.OpenKernel(p.machine.open)
+	if w.bug.tls {
 		open = w.encrypted(open)
 	}
 	if w.bug.proxied {
 		open = w.proxied(open)
 	}
-	g, err := loop.New(w.plan.loop, w.ring, open)
+	g, err := loop.New(c, p.ring, open)
 	if err != nil {
 		panic(err)
 	}
-	err = g.Serve(loop.Parts{
-		Listeners: []int{int(w.machine.listener.fd)},
-		Front:     func(i int) loop.Front { return &watch{w, i, w.newFront()} },
-		Encoder:   w.encoder,
-		Source:    w.source,
+	return g
+}
+
+// serve has the loops of p serve.
+func (w *world) serve(p *process, g *loop.Group, inherited int) {
+	err := g.Serve(loop.Parts{
+		Listeners: []int{int(p.machine.listener.fd)},
+		Inherited: inherited,
+		Front:     func(i int) loop.Front { return &watch{w, i, w.newFront(p)} },
+		Encoder:   p.encoder,
+		Source:    p.source,
 		Policy:    w.plan.policy,
-		Sender:    w.sender,
+		Sender:    func(number int, next fanout.Sender) fanout.Sender { return w.sender(p.machine.kernels[number], next) },
 		Share:     func(peer netip.Addr, session uint64) uint64 { return w.share(peer, session) },
 		Limited:   func(peer netip.Addr) bool { return peer.As4()[0] == 127 }, // and not those of proxies
 	})
 	if err != nil {
 		panic(err)
 	}
-	w.group = g
-	for _, k := range w.machine.kernels {
+	for _, k := range p.machine.kernels {
 		k.seen = g.StatsOf(k.number)
 	}
 }
@@ -426,9 +469,9 @@ func (w *world) share(peer netip.Addr, session uint64) uint64 {
 }
 
 // wake is what a log does when it has shown something.
-func (w *world) wake() {
-	if w.group != nil {
-		w.group.Wake()
+func (p *process) wake() {
+	if p.group != nil && !p.ended {
+		p.group.Wake()
 	}
 }
 
@@ -498,7 +541,8 @@ func (w *world) restart(clean bool) {
 			c.conn.gone()
 		}
 	}
-	w.group = nil
+	w.abandonMove()
+	w.group, w.ended = nil, true
 	w.storage.stop(clean)
 	w.oracle.endLife()
 	if len(w.copies) > 0 && w.rnd.IntN(3) == 0 {
@@ -528,37 +572,53 @@ func (t *witness) Apply(batch []*log.Entry) {
 	t.next.Apply(batch)
 }
 
-// feed stands between hub and ring.
-type feed struct {
-	w    *world
-	swap func(m *ring.Message) bool // planted: m is published in another way
+// EachRetained is that of the hub.
+func (t *witness) EachRetained(after, upto uint64, f func(batch []*log.Entry) error) error {
+	return t.next.(log.Retainer).EachRetained(after, upto, f)
 }
 
-func (f *feed) Room(messages, bytes int) bool { return f.w.ring.Room(messages, bytes) }
-func (f *feed) Lose(upto uint64)              { f.w.ring.Lose(upto) }
-func (f *feed) OnRoom(do func())              { f.w.ring.OnRoom(do) }
+// feed stands between hub and ring.
+type feed struct {
+	process *process
+	swap    func(m *ring.Message) bool // planted: m is published in another way
+}
+
+func (f *feed) Room(messages, bytes int) bool { return f.process.ring.Room(messages, bytes) }
+func (f *feed) Lose(upto uint64)              { f.process.ring.Lose(upto) }
+func (f *feed) OnRoom(do func())              { f.process.ring.OnRoom(do) }
 func (f *feed) Publish(m *ring.Message) {
 	if f.swap == nil || !f.swap(m) {
-		f.w.ring.Publish(m)
+		f.process.ring.Publish(m)
 	}
 }
 
-// door takes the answers that the log was not ready to give at once.
-type door struct{ w *world }
+// door takes the answers that the log was not ready to give at once, for the loops of its process.
+type door struct {
+	w *world
+	p *process
+}
 
 func (d door) Answer(ref loop.Ref, out []byte) {
 	if ref == (loop.Ref{}) {
 		d.w.answered(out)
 		return
 	}
-	if g := d.w.group; g != nil {
-		g.Answer(ref, out)
+	if d.p.group != nil && !d.p.ended {
+		d.p.group.Answer(ref, out)
 	}
 }
 
-func (d door) Again(ref loop.Ref) { d.w.group.Again(ref) }
+func (d door) Again(ref loop.Ref) {
+	if !d.p.ended {
+		d.p.group.Again(ref)
+	}
+}
 
-func (d door) Do(ref loop.Ref, f func(c loop.Client)) { d.w.group.Do(ref, f) }
+func (d door) Do(ref loop.Ref, f func(c loop.Client)) {
+	if !d.p.ended {
+		d.p.group.Do(ref, f)
+	}
+}
 
 func (w *world) note(format string, args ...any) {
 	w.steps = append(w.steps, fmt.Sprintf(format, args...))

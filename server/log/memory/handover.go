@@ -160,10 +160,15 @@ func end(batches []heldBatch, err error) {
 // Succeed returns the engine that goes on with the log of another process, which h describes; see log.Incoming. now is the
 // clock, time.Now outside tests.
 func Succeed(now func() time.Time, h log.Handover) (*Log, error) {
+	return SucceedIn(now, log.NewEpoch, h)
+}
+
+// SucceedIn is Succeed with epochs from newEpoch, as OpenIn.
+func SucceedIn(now func() time.Time, newEpoch func() log.Epoch, h log.Handover) (*Log, error) {
 	if h.Engine != "memory" {
 		return nil, errors.New("log: the process before keeps its log in " + h.Engine + ", and this one in memory: configure the same")
 	}
-	l := &Log{lineage: &log.Lineage{}, now: now}
+	l := &Log{lineage: &log.Lineage{}, now: now, epochs: newEpoch}
 	if err := l.lineage.TakeOver(&h); err != nil {
 		return nil, err
 	}
@@ -224,7 +229,7 @@ func (l *Log) Begin(tail log.Tail) error {
 	if l.closed || l.begun {
 		return log.ErrClosed
 	}
-	l.lineage.Succeed(log.NewEpoch(), l.head.Load())
+	l.lineage.Succeed(l.epochs(), l.head.Load())
 	l.tail, l.begun = tail, true
 	return nil
 }

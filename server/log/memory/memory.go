@@ -14,6 +14,7 @@ type Log struct {
 	// Fixed at Open.
 	lineage *log.Lineage
 	now     func() time.Time
+	epochs  func() log.Epoch
 
 	// Fixed at Start.
 	tail  log.Tail
@@ -35,8 +36,11 @@ type Log struct {
 
 // Open opens an empty log in a new epoch. now is the clock, time.Now outside tests.
 // It starts no goroutine, and there is nothing to let go of.
-func Open(now func() time.Time) *Log {
-	return &Log{lineage: log.NewLineage(log.NewEpoch()), now: now, begun: true}
+func Open(now func() time.Time) *Log { return OpenIn(now, log.NewEpoch) }
+
+// OpenIn is Open with epochs from newEpoch, for tests whose runs must repeat.
+func OpenIn(now func() time.Time, newEpoch func() log.Epoch) *Log {
+	return &Log{lineage: log.NewLineage(newEpoch()), now: now, epochs: newEpoch, begun: true}
 }
 
 // Start has the log feed tail. It restores nothing and never fails.
