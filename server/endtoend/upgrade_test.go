@@ -108,7 +108,7 @@ func TestUpgradesAreNotNoticed(t *testing.T) {
 
 func upgradesAreNotNoticed(t *testing.T, engine string) {
 	h := launchHeirs(t, []string{"PUSHER_APP_ID=" + appID, "PUSHER_APP_KEY=" + appKey, "PUSHER_APP_SECRET=" + appSecret},
-		"--log", engine, "--loops", "2", "--mercure-anonymous", "--history-messages", "5000", "--history-bytes", "8MiB")
+		"--log", engine, "--loops", "2", "--mercure-anonymous", "--history-messages", "5000", "--history-bytes", "8MiB", "--head-timeout", "5m")
 	p := h.peal
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()

@@ -37,8 +37,9 @@ func anotherVersion(t *testing.T, version, format string) (program string) {
 	}
 	change("server/upgrade/message.go", "const Format = 1\n", "const Format = "+format+"\n",
 		"type Manifest struct {\n", "type Manifest struct {\n\tNovelty string\n", "type Part struct {\n", "type Part struct {\n\tNovelty []string\n")
-	change("server/handover.go", "upgrade.Manifest{Format:", `upgrade.Manifest{Novelty: "of a later version", Format:`,
-		"type sessions struct {\n", "type sessions struct {\n\tNovelty map[string]int\n", "sessions{IDs:", `sessions{Novelty: map[string]int{"later": 1}, IDs:`)
+	change("server/handing.go", "upgrade.Manifest{Format:", `upgrade.Manifest{Novelty: "of a later version", Format:`,
+		"encode(first{", `encode(first{map[string]int{"later": 1}, `)
+	change("server/handover.go", "type first struct {\n", "type first struct {\n\tNovelty map[string]int\n")
 	overlay, err := json.Marshal(map[string]any{"Replace": replaced})
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +98,7 @@ func TestUpgradeToAnotherVersionAndBack(t *testing.T) {
 	for _, c := range []struct{ program, says string }{
 		{anotherVersion(t, "N+2", "2"), "(version N+1) hands over in format 1, and this program reads format 2"},
 		{broken, "not upgraded, the server goes on as it was"},
-		{filepath.Join("testdata", "ws", "package.json"), "exec format error"},
+		{filepath.Join("testdata", "ws", "package.json"), "is no program for this machine"},
 	} {
 		h.install(t, c.program)
 		said, err := h.ask()
