@@ -12,6 +12,7 @@ import (
 	"peal/server/counts"
 	"peal/server/idempotency"
 	"peal/server/log"
+	"peal/server/mercure/subscription"
 	"peal/server/presence"
 	"peal/server/revoke"
 	"peal/server/upgrade"
@@ -28,6 +29,7 @@ func (h *handing) warm(to func(upgrade.Part) error) error {
 	values := map[string]any{
 		roomPaused: &log.Handover{}, roomEntries: &log.Packed{}, roomIdempotency: &idempotency.Part{}, roomBans: &ban.Part{}, roomRevocations: &revoke.Part{},
 		roomControl: &control.Handover{}, roomWebhooks: &webhook.Part{}, roomPresence: &presence.Part{}, roomSessions: &sessions{}, roomRests: &rests{},
+		roomSubscriptions: &subscription.Part{},
 	}
 	if h.server.cluster != nil {
 		values[roomMembers], values[roomCounts], values[roomNode] = &presence.ClusterPart{}, &counts.Part{}, &cluster.Handover{}
@@ -63,6 +65,7 @@ func (h *handing) tables(ctx context.Context, to func(upgrade.Part) error) error
 		},
 		func() error { return s.hooks.HandOver(ctx, send[webhook.Part](h, roomWebhooks, to)) },
 		func() error { return s.presence.HandOver(send[presence.Part](h, roomPresence, to)) },
+		func() error { return s.subscriptions.HandOver(send[subscription.Part](h, roomSubscriptions, to)) },
 		func() error {
 			if s.cluster == nil {
 				return nil

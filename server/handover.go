@@ -19,22 +19,23 @@ import (
 
 // Rooms of parts.
 const (
-	roomHub         = "hub"         // hub.Part
-	roomEntries     = "entries"     // log.Packed
-	roomOffered     = "offered"     // nothing: all up to the head of the offer is there
-	roomPaused      = "paused"      // log.Handover
-	roomCaughtUp    = "caught-up"   // nothing: all is there
-	roomIdempotency = "idempotency" // idempotency.Part
-	roomBans        = "bans"        // ban.Part
-	roomRevocations = "revocations" // revoke.Part
-	roomControl     = "control"     // control.Handover
-	roomSessions    = "sessions"    // sessions
-	roomRests       = "rests"       // rests
-	roomWebhooks    = "webhooks"    // webhook.Part
-	roomPresence    = "presence"    // presence.Part
-	roomMembers     = "members"     // presence.ClusterPart
-	roomCounts      = "counts"      // counts.Part
-	roomNode        = "node"        // cluster.Handover
+	roomHub           = "hub"           // hub.Part
+	roomEntries       = "entries"       // log.Packed
+	roomOffered       = "offered"       // nothing: all up to the head of the offer is there
+	roomPaused        = "paused"        // log.Handover
+	roomCaughtUp      = "caught-up"     // nothing: all is there
+	roomIdempotency   = "idempotency"   // idempotency.Part
+	roomBans          = "bans"          // ban.Part
+	roomRevocations   = "revocations"   // revoke.Part
+	roomControl       = "control"       // control.Handover
+	roomSessions      = "sessions"      // sessions
+	roomRests         = "rests"         // rests
+	roomWebhooks      = "webhooks"      // webhook.Part
+	roomPresence      = "presence"      // presence.Part
+	roomSubscriptions = "subscriptions" // subscription.Part
+	roomMembers       = "members"       // presence.ClusterPart
+	roomCounts        = "counts"        // counts.Part
+	roomNode          = "node"          // cluster.Handover
 
 	// No parts, but batches: for each loop its number, how many there are, and a length (all uvarint), and then conns.
 	roomConnections = "connections"

@@ -150,6 +150,8 @@ func (t *taking) Take(p upgrade.Part) error {
 		return take(t, p, func(p *webhook.Part) error { return t.hooks.Import(t.ctx, p) })
 	case roomPresence:
 		return take(t, p, t.presence.Import)
+	case roomSubscriptions:
+		return take(t, p, t.subscriptions.Import)
 	case roomMembers, roomCounts, roomNode:
 		return t.takeNode(p)
 	case roomSessions:
