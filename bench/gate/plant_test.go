@@ -80,7 +80,6 @@ func TestPlantedRegressionsAreFound(t *testing.T) {
 	all := sizes.Macros()
 	base := build("base", "")
 	const fanout, idle, logged = "Fanout/subscribers=200/inflight=1", "Idle/transport=websocket", "LogPublish/channels=500/subscribers=1"
-	const secured, securedIdle = "Fanout/transport=wss/subscribers=40/inflight=1", "Idle/transport=wss"
 	for plant, want := range map[string]struct{ benchmark, units string }{
 		"":                    {fanout, ""},
 		"allocation":          {fanout, "allocs/delivery alloc-B/delivery"},
@@ -90,8 +89,6 @@ func TestPlantedRegressionsAreFound(t *testing.T) {
 		"syscall-publication": {fanout, "syscalls/publication"},
 		"connection":          {idle, "heap-B/connection"},
 		"log":                 {logged, "log-B/publication"},
-		"tls-record":          {secured, "syscalls/delivery syscalls/publication"},
-		"tls-connection":      {securedIdle, "heap-B/connection"},
 	} {
 		at := slices.IndexFunc(all, func(m bench.Macro) bool { return m.Name == want.benchmark })
 		if at < 0 {
