@@ -45,6 +45,10 @@ var upgradeBugs = []loopBug{
 		{"loop/export.go", "Deadline: l.remaining(l.deadlines, slot),", "Deadline: l.leftUnless(BUG, slot),"},
 		{"loop/export.go", "// exportInput adds", "func (l *Loop) leftUnless(lost bool, slot uint32) time.Duration {\n	if lost {\n		return 0\n	}\n	return l.remaining(l.deadlines, slot)\n}\n\n// exportInput adds"},
 	}},
+	{"session numbers are given again", []edit{
+		{"loop/import.go", "		l.sessions = max(l.sessions, counter)\n", "		l.sessions = max(l.sessions, counter)\n		if BUG {\n			l.sessions = counter >> 16 << 16\n		}\n"},
+		{"loop/import.go", "	l.sessions = max(l.sessions, h.Session>>8)\n", "	if !BUG {\n		l.sessions = max(l.sessions, h.Session>>8)\n	}\n"},
+	}},
 	{"a connection that is to end goes on", []edit{
 		{"loop/import.go", "{h.CloseNext, flagCloseNext}", "{h.CloseNext && !BUG, flagCloseNext}"},
 	}},
