@@ -12,12 +12,13 @@ import (
 )
 
 // passOn is what SIGUSR2 has a moody server do: a "careless" one has another process go on, and its connections
-// end; a "stubborn" one starts a program that ends, and goes on.
+// end; a "stubborn" one starts a program that ends, and goes on. That program must live for longer than lookAgain:
+// one that ends sooner is not seen.
 func (v *moody) passOn(l net.Listener) {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR2)
 	for range asked {
-		next := exec.Command("false")
+		next := exec.Command("sh", "-c", "sleep 0.3; exit 1")
 		if v.mood == "careless" {
 			l.Close()
 			next = exec.Command(os.Args[0], os.Args[1:]...)
