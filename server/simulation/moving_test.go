@@ -79,10 +79,9 @@ type seat struct {
 
 // adopted is a connection in the process that is to go on with it.
 type adopted struct {
-	c      *conn
-	loop   int
-	ref    loop.Ref
-	stream bool
+	c    *conn
+	loop int
+	ref  loop.Ref
 }
 
 // names are those of what connections refer to.
