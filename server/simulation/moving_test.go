@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"peal/loop"
+	"peal/loop/ring"
 	"peal/server/ban"
 	"peal/server/control"
-	"peal/server/dialect"
 	"peal/server/httpapi"
 	"peal/server/hub"
 	"peal/server/log"
@@ -86,8 +86,14 @@ type adopted struct {
 
 // names are those of what connections refer to.
 type names struct {
-	*dialect.Table
+	encodings
 	*httpapi.Origins
+}
+
+// encodings is what the encoder's table knows of its rows.
+type encodings interface {
+	EncodingName(k ring.Encoding) string
+	EncodingOf(name string) (k ring.Encoding, ok bool)
 }
 
 // errRefused is why a hand-over ends that the world has the other process refuse.
