@@ -47,14 +47,19 @@ func (e *experiment) upgrades() (*report.Report, error) {
 		}
 		ended := make(chan error, 1)
 		var each []report.Upgrade
-		go func() { // ends with the last upgrade, or when the user interrupts
+		var last time.Time // when the last upgrade had ended
+		go func() {        // ends with the last upgrade, or when the user interrupts
 			var err error
 			each, err = s.upgradeAll()
+			last = time.Now()
 			ended <- err
 		}()
 		s.publish(e.s.Rate, e.s.Duration, 0, nil)
+		published := time.Now()
 		if err := <-ended; err != nil {
 			s.abort(err)
+		} else if len(each) > 0 && last.After(published) {
+			s.abort(errTooShort)
 		}
 		if m := s.report.Messages; m != nil {
 			s.report.Upgrades = s.paused(each)
@@ -62,6 +67,9 @@ func (e *experiment) upgrades() (*report.Report, error) {
 		return nil
 	})
 }
+
+// errTooShort: nobody saw what the end of the last upgrade did.
+var errTooShort = errors.New("nothing was published any more when the last upgrade ended: use a longer --duration")
 
 // upgradeAll upgrades the server again and again, in equal distances.
 func (s *session) upgradeAll() (each []report.Upgrade, err error) {
