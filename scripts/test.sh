@@ -52,14 +52,14 @@ fi
 step 'tests, race detector on'
 go test -race -timeout 30m ./...
 
-step 'simulations: the fan-out, the whole server, over TLS, and with other protocols'
-go test -count=1 -v -run '^TestSimulation(OverTLS|OfDialects)?$' ./loop/fanout ./server/simulation | grep -v '^==='
+step 'simulations: the fan-out, the whole server, over TLS, with other protocols, and with upgrades'
+go test -count=1 -v -run '^TestSimulation(OverTLS|OfDialects|OfUpgrades)?$' ./loop/fanout ./server/simulation | grep -v '^==='
 
 step 'the loop over TLS'
 PEAL_LOOP_TLS=1 go test -count=1 -run 'HalfClose|Drain|Mixed|OverTLS|Reset' ./loop
 
 step 'tests of allocations and of planted bugs, race detector off'
-go test -count=1 -run 'Alloc|Planted' ./...
+go test -count=1 -timeout 30m -run 'Alloc|Planted' ./...
 
 step 'chaos with the real binary, short'
 scripts/chaos.sh --length 9s --restart 3s --log file
