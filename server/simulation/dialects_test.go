@@ -209,7 +209,7 @@ func TestSimulationOfDialects(t *testing.T) {
 	}
 	t.Logf("seeds %d–%d, %d steps each: %s; %d subscriptions of the Pusher protocol with %d messages, %d updates of Mercure, %d of them private, %d requests without a grant, %d publications in these protocols",
 		first, first+seeds-1, stepsOfSeed, sum, sum[pushes], sum[pushed], sum[updates], sum[private], sum[forbidden], sum[foreign])
-	for i := kindsOfAll; i < kinds; i++ {
+	for i := kindsOfAll; i < upgrades; i++ {
 		if sum[i] == 0 && seeds >= 40 && !t.Failed() {
 			t.Errorf("count %d is 0: the schedules met too little to prove anything", i)
 		}

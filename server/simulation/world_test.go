@@ -122,7 +122,7 @@ const (
 	kindsOfAll
 )
 
-// Of worlds with other protocols.
+// Of worlds with other protocols, or with upgrades.
 const (
 	pushes    = kindsOfAll + iota // subscriptions of the Pusher protocol
 	pushed                        // messages of them
@@ -130,10 +130,12 @@ const (
 	private                       // private ones among them
 	forbidden                     // requests that were refused for want of a grant
 	foreign                       // publications in other protocols, in the log
-	upgrades                      // hand-overs to another process
-	refusals                      // hand-overs that the other process has refused, the loops being still
-	moved                         // connections that were handed over
-	stayed                        // and that were not
+
+	// Of worlds with upgrades.
+	upgrades // hand-overs to another process
+	refusals // hand-overs that the other process has refused, the loops being still
+	moved    // connections that were handed over
+	stayed   // and that were not
 	kinds
 )
 
