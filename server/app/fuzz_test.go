@@ -17,6 +17,7 @@ func FuzzVerify(f *testing.F) {
 	for _, seed := range [][3]string{
 		{"/apps/1/events", "", `{"name":"a","channel":"b","data":""}`}, {"/apps/1/channels", "info=user_count&filter_by_prefix=presence-", ""},
 		{"/apps/1/channels/a%20b", "auth_timestamp=1&auth_key=x&auth_signature=0", ""}, {"/", "a=1&A=2&%zz", "x"}, {"/ä", "auth_version=2&body_md5=0;", "{}"},
+		{"0", "auth_signAture", ""}, // Verify refuses what Sign must not sign
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}
