@@ -54,6 +54,7 @@ type Log struct {
 
 	// Writer-owned from Start on, without a lock.
 	found       []*segment // before Start: what is in the directory
+	restored    uint64     // likewise: the last entry that Prepare has handed on
 	segments    []past     // closed, the oldest first
 	pastSize    int64      // of all of them
 	saved       uint64     // the state that was saved stands for all up to here

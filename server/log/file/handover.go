@@ -292,7 +292,10 @@ func (l *Log) Prepare(_ log.Batches, restore func(batch []*log.Entry)) error {
 	if err := l.load(); err != nil {
 		return withAdvice(err)
 	}
-	return withAdvice(l.replayOn(l.head.Load(), restore))
+	return withAdvice(l.replayOn(l.head.Load(), func(batch []*log.Entry) {
+		l.restored = batch[len(batch)-1].Sequence
+		restore(batch)
+	}))
 }
 
 // CatchUp implements log.Incoming.
@@ -308,7 +311,7 @@ func (l *Log) CatchUp(h log.Handover, _ log.Batches, restore func(batch []*log.E
 		return withAdvice(err)
 	}
 	for _, s := range l.found {
-		if s.header.first > before && s.header.before+1 < s.header.first {
+		if s.header.first > before && s.header.before < l.restored {
 			return fmt.Errorf("log: the directory %s has lost entries since the hand-over began, which the other process still has: try again later", l.dir)
 		}
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"peal/server/log"
@@ -356,4 +358,50 @@ func TestASuccessorRefuses(t *testing.T) {
 	}
 	n.Close()
 	mustClose(t, another)
+}
+
+// Entries that a failed sync has cut off before a hand-over began are no reason to refuse it: nobody has read them.
+func TestASuccessorTakesALogWithAHoleAtItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newDir()
+		old, _ := mustOpen(t, fs, file.Config{Fsync: file.Interval})
+		appendOne(t, old, "synced")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		appendOne(t, old, "shown, and then lost")
+		for _, failing := range []float64{1, 0} {
+			fs.mu.Lock()
+			fs.failing = failing
+			fs.mu.Unlock()
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+		}
+		h, err := old.Offer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := file.SucceedOn(file.Config{Log: quiet}, fs, time.Now, log.NewEpoch, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var restored []uint64
+		note := func(batch []*log.Entry) {
+			for _, e := range batch {
+				restored = append(restored, e.Sequence)
+			}
+		}
+		if err := n.Prepare(nil, note); err != nil {
+			t.Fatal(err)
+		}
+		appendOne(t, old, "after")
+		if h, err = old.Pause(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.CatchUp(h, nil, note); err != nil || !slices.Equal(restored, []uint64{3}) {
+			t.Errorf("restored %v, %v; want 3, the one behind the hole", restored, err)
+		}
+		n.Close()
+		old.Resume()
+		mustClose(t, old)
+	})
 }
