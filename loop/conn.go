@@ -164,6 +164,9 @@ func (l *Loop) giveBack(slot uint32, c *conn) {
 	if gone.why != admit.None {
 		delete(l.refusals, slot)
 	}
+	if l.shared && l.via(slot)&viaTLS == 0 { // else the client would hear of it only when the other process closes its copy
+		l.kernel.Shutdown(c.fd)
+	}
 	l.forgetPeer(slot)
 	l.slots[c.fd] = 0
 	l.kernel.CloseSocket(c.fd)

@@ -211,7 +211,7 @@ func (l *Loop) thaw() {
 	if f == nil {
 		return
 	}
-	l.freeze = nil
+	l.freeze, l.shared = nil, false
 	for _, slot := range slices.Sorted(maps.Keys(f.room)) {
 		if l.conn(slot).serial() == f.room[slot] {
 			l.fan.Writable(slot)

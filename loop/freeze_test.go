@@ -144,7 +144,7 @@ func TestConnectionsThatStay(t *testing.T) {
 		return &loop.Subscription{Framing: loop.EventStream, Dialect: eventStream, Commands: true, Subscription: fanout.Subscription{Encoding: eventStream}}
 	})
 	<-begun
-	if _, err := s.group.Export(t.Context(), testNames{}); !errors.Is(err, loop.ErrNotStill) {
+	if _, err := s.group.Export(t.Context(), testNames{}, nil); !errors.Is(err, loop.ErrNotStill) {
 		t.Errorf("loops that are not still are handed over: %v", err)
 	}
 	s.freeze()

@@ -3,10 +3,12 @@ package loop_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/gob"
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -35,9 +37,13 @@ func (f front) Export(session uint64, dst []byte) ([]byte, bool) {
 	return fmt.Appendf(dst, "session %d", session), !f.declines.Load()
 }
 
-func (f front) Import(c loop.Client, data []byte) error {
-	if string(data) != fmt.Sprint("session ", c.Session()) {
-		return fmt.Errorf("session %d was handed over with %q", c.Session(), data)
+func (f front) Mark(session uint64) any            { return session }
+func (f front) Same(session uint64, mark any) bool { return mark == any(session) }
+func (f front) Read(data []byte) (any, error)      { return string(data), nil }
+
+func (f front) Import(c loop.Client, moved any) error {
+	if moved != fmt.Sprint("session ", c.Session()) {
+		return fmt.Errorf("session %d was handed over with %q", c.Session(), moved)
 	}
 	f.carried.add(c.Session())
 	return nil
@@ -76,8 +82,22 @@ func patient(t testing.TB) context.Context {
 	return ctx
 }
 
-// freeze stops the loops, until nothing is sent.
+// freeze describes the connections, and stops the loops, until nothing is sent.
 func (s *server) freeze() {
+	s.t.Helper()
+	s.describe()
+	s.stop()
+}
+
+func (s *server) describe() {
+	s.t.Helper()
+	var err error
+	if s.ahead, err = s.group.Ahead(patient(s.t), testNames{}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *server) stop() {
 	s.t.Helper()
 	ctx := patient(s.t)
 	if err := s.group.Freeze(ctx); err != nil {
@@ -91,18 +111,67 @@ func (s *server) freeze() {
 // export returns what a frozen server hands over, as the next process reads it.
 func (s *server) export() (state loop.GroupState) {
 	s.t.Helper()
-	given, err := s.group.Export(patient(s.t), testNames{})
+	whole, err := s.group.Export(patient(s.t), testNames{}, nil)
+	if err == nil {
+		err = travel(whole, &state)
+	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(given); err != nil {
-		s.t.Fatal(err)
-	}
-	if err := gob.NewDecoder(&b).Decode(&state); err != nil {
-		s.t.Fatal(err)
-	}
+	s.judgeChanges(&state)
 	return state
+}
+
+// travel passes v on as from one process to the next.
+func travel(v, to any) error {
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(v); err != nil {
+		return err
+	}
+	return gob.NewDecoder(&b).Decode(to)
+}
+
+// judgeChanges: what was described ahead, with what has changed since, is what the connections are now.
+func (s *server) judgeChanges(whole *loop.GroupState) {
+	s.t.Helper()
+	given, err := s.group.Export(patient(s.t), testNames{}, s.ahead)
+	var state loop.GroupState
+	var ahead [][]loop.ConnState
+	if err := errors.Join(err, travel(given, &state), travel(s.ahead, &ahead)); err != nil {
+		s.t.Fatal(err)
+	}
+	for i := range state.Loops {
+		one := &state.Loops[i]
+		now := map[uint64]loop.ConnState{}
+		for _, some := range one.Changed {
+			rest := some.Data
+			for _, session := range some.Sessions {
+				place, n := binary.Uvarint(rest)
+				h := &ahead[i][place]
+				if rest, err = h.Change(rest[n:]); err != nil || h.Session != session {
+					s.t.Fatalf("session %d has changed as session %d, %v", session, h.Session, err)
+				}
+				now[session] = *h
+				s.changed++
+			}
+		}
+		for j, h := range one.Conns {
+			if at := one.Ahead[j]; at > 0 && ahead[i][at-1].Session != h.Session {
+				s.t.Fatalf("session %d is session %d ahead", h.Session, ahead[i][at-1].Session)
+			}
+			now[h.Session] = h
+		}
+		if len(now) != len(whole.Loops[i].Conns) {
+			s.t.Errorf("%d connections are left of %d", len(now), len(whole.Loops[i].Conns))
+		}
+		for _, want := range whole.Loops[i].Conns {
+			got := now[want.Session]
+			got.Timer, got.Deadline, got.Silent = want.Timer, want.Deadline, want.Silent // time goes on between both
+			if !reflect.DeepEqual(got, want) {
+				s.t.Errorf("session %d became\n%+v\ninstead of\n%+v", want.Session, got, want)
+			}
+		}
+	}
 }
 
 // next prepares the server that comes next, on the same listener and log.

@@ -38,6 +38,9 @@ type server struct {
 	listens int           // its listener
 	layer   *secure.Layer // nil: without TLS
 	roots   *tls.Config   // of its clients
+
+	ahead   [][]loop.ConnState // of freeze
+	changed int                // connections of which a change said all
 }
 
 // options of a test server; zero values are fine.

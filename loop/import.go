@@ -57,14 +57,10 @@ func (g *Group) Import(ctx context.Context, in Incoming, conns []ConnState) (tak
 
 // ImportOn is Import for one loop of this process, before Start. Several goroutines may call it for different loops at a
 // time; Start must come behind all of them.
-func (g *Group) ImportOn(loop int, in Incoming, conns []ConnState) (taken int, err error) {
-	all := make([]*ConnState, len(conns))
-	for i := range conns {
-		all[i] = &conns[i]
-	}
+func (g *Group) ImportOn(loop int, in Incoming, conns []*ConnState) (taken int, err error) {
 	l := g.loops[loop]
 	l.begin()
-	return l.importAll(in, all)
+	return l.importAll(in, conns)
 }
 
 // ContinueSessions has session numbers go on behind GroupState.Sessions of another process. Call it
@@ -111,9 +107,11 @@ func (l *Loop) importConn(in Incoming, members *fanout.Importer, h *ConnState) e
 	if h.Fresh {
 		AwaitOn(l.kernel, Arrival{Socket: h.Socket, Peer: h.Peer})
 	}
-	if err := l.kernel.Add(h.Socket); err != nil {
-		l.kernel.CloseSocket(h.Socket)
-		return err
+	if !h.polled {
+		if err := l.kernel.Add(h.Socket); err != nil {
+			l.kernel.CloseSocket(h.Socket)
+			return err
+		}
 	}
 	slot := l.seat(h.Socket)
 	c := l.conn(slot)
@@ -133,7 +131,7 @@ func (l *Loop) importConn(in Incoming, members *fanout.Importer, h *ConnState) e
 	c.state, c.dialect, c.reader = stateOf[h.Kind], dialect, reader
 	c.flags |= h.flags()
 	if m, ok := l.front.(Mover); ok {
-		if err := m.Import(l.clientOf(slot), h.Front); err != nil {
+		if err := h.importFront(m, l.clientOf(slot)); err != nil {
 			c.state, c.flags = stateHTTP, c.flags&flagAgain // the front knows nothing of it
 			l.close(slot, c)
 			return err
@@ -143,6 +141,16 @@ func (l *Loop) importConn(in Incoming, members *fanout.Importer, h *ConnState) e
 	l.importTimes(slot, h, in.Passed)
 	l.carried(slot)
 	return nil
+}
+
+// importFront has the front take over what it knew of the connection.
+func (h *ConnState) importFront(m Mover, c Client) (err error) {
+	if h.moved == nil && len(h.Front) > 0 {
+		if h.moved, err = m.Read(h.Front); err != nil {
+			return err
+		}
+	}
+	return m.Import(c, h.moved)
 }
 
 // check returns what h means here, or why it cannot be.

@@ -22,6 +22,7 @@ func (l *Loop) letGo(stay map[uint64]struct{}) {
 	if f == nil {
 		return
 	}
+	l.shared = false // the copies are what goes on
 	if a := l.acceptor; a != nil {
 		a.paused = true
 		for _, listener := range a.listeners {

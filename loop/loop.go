@@ -81,6 +81,7 @@ type Loop struct {
 	crowded     bool              // there are more channels than may be: a turn looks for who has most
 	abandoned   bool              // another process has its connections: end
 	freeze      *freezing         // while its connections are being handed over
+	shared      bool              // another process may have copies of its sockets: Group.Ahead
 	leaving     bool              // another process has what it has handed over
 	pairs       map[uint32]uint32 // slot → serial: sockets that this process has made itself
 	scratch     []byte            // one private item for one connection

@@ -58,15 +58,35 @@ type ConnState struct {
 	Missed   uint8         // heartbeats without a sign of life
 
 	InflowBytes, InflowFrames uint32 // of the limits of Inflow, as they are now
+
+	// Of Group.Ahead.
+	slot uint32
+	mark any // Mover.Mark
+
+	// Of Group.Expect.
+	polled bool // the loop hears of the socket
+	moved  any  // Mover.Read of Front; nil: it was not called
 }
 
 // LoopState is what one loop hands over.
 type LoopState struct {
-	Conns []ConnState
-	Rests [][]byte       // of the MemberStates of Conns
-	Stay  map[string]int // connections that are not handed over, by why
-	Life  LifeState
+	Changed []Changes      // of connections that Ahead has described
+	Conns   []ConnState    // the others, and those of which changes do not say all
+	Ahead   []int          // of each of Conns 1 + its place in what Ahead has returned, 0 if it is not there
+	Rests   [][]byte       // of the MemberStates of Conns
+	Stay    map[string]int // connections that are not handed over, by why
+	Life    LifeState
 }
+
+// Changes are what has changed of connections: of each one its place in what Ahead has returned, as
+// uvarint, and a ConnState.AppendChange.
+type Changes struct {
+	Sessions []uint64
+	Data     []byte
+}
+
+// mostChanges is how many connections have their changes together: some tens of kilobytes.
+const mostChanges = 1024
 
 // GroupState is what the loops of a Group hand over.
 type GroupState struct {
@@ -94,9 +114,17 @@ type Mover interface {
 	// connection may go on here.
 	Export(session uint64, dst []byte) (data []byte, ok bool)
 
-	// Import takes over what Export has returned in another process; data may be empty. c has its channels
+	// Mark returns what Same compares: whether Export would return the same again. nil: nobody knows.
+	Mark(session uint64) any
+	Same(session uint64, mark any) bool
+
+	// Read reads what Export has returned in another process, for Import. It depends on nothing that
+	// changes: any goroutine may call it.
+	Read(data []byte) (moved any, err error)
+
+	// Import takes over what Read has returned; nil for no data. c has its channels
 	// already. It may be any connection, not only a stream, and nothing may be written to it yet.
-	Import(c Client, data []byte) error
+	Import(c Client, moved any) error
 }
 
 // Keeper is a Kernel, a layer below the loop, that knows more of some sockets than their

@@ -144,6 +144,14 @@ func (s stepping) Take(p upgrade.Part) error {
 	return s.taking.Take(p)
 }
 
+func (s stepping) Expect(b upgrade.Batch) error {
+	if err := s.at("expect"); err != nil {
+		closeAll(b.Descriptors)
+		return err
+	}
+	return s.taking.Expect(b)
+}
+
 func (s stepping) Adopt(b upgrade.Batch) ([]int, error) {
 	if err := s.at("adopt"); err != nil {
 		closeAll(b.Descriptors)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -25,9 +26,11 @@ type handing struct {
 	paused  log.Handover
 	names   carriers
 	state   loop.GroupState
+	ahead   [][]loop.ConnState  // by loop: what was sent while the server served on
 	batches [][]uint64          // sessions, in the order in which they were sent
 	stay    map[uint64]struct{} // sessions that the new process cannot go on with
 	frozen  int64               // monotonic
+	collect int                 // the percentage of debug.SetGCPercent, behind Freeze
 }
 
 var (
@@ -71,6 +74,7 @@ func (s *Server) Upgrade(ctx context.Context, l *upgrade.Link, limits upgrade.Li
 		o, err = upgrade.Offer(ctx, l, m, descriptors, h, limits)
 	}
 	if !o.Committed {
+		s.loops.Alone()
 		s.upgrades.fail()
 		out.Resume()
 		s.unquieten()
@@ -127,6 +131,7 @@ func (h *handing) Retained(ctx context.Context, to func(upgrade.Part) error) err
 func (h *handing) Freeze(ctx context.Context) (head uint64, err error) {
 	h.frozen = monotonic()
 	h.server.shutGates()
+	h.collect = debug.SetGCPercent(-1) // clients wait; what is allocated meanwhile is what the connections have
 	soon, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
 	if err := h.server.loops.Freeze(soon); err != nil && ctx.Err() != nil {
@@ -208,6 +213,7 @@ const stayRefused = "unknown"
 
 // Thaw implements upgrade.Old.
 func (h *handing) Thaw() {
+	debug.SetGCPercent(h.collect)
 	h.log.Resume()
 	h.server.loops.Thaw()
 	h.server.reopenGates()
@@ -215,6 +221,7 @@ func (h *handing) Thaw() {
 
 // Leave implements upgrade.Old.
 func (h *handing) Leave() {
+	debug.SetGCPercent(h.collect)
 	if err := h.log.Release(); err != nil {
 		h.server.config.Log.Error("the log was not closed", "error", err)
 	}

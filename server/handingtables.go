@@ -97,7 +97,7 @@ func (h *handing) node(to func(upgrade.Part) error) error {
 // export exports the connections, and sends what they have in common.
 func (h *handing) export(ctx context.Context, to func(upgrade.Part) error) (err error) {
 	s := h.server
-	if h.state, err = s.loops.Export(ctx, h.names); err != nil {
+	if h.state, err = s.loops.Export(ctx, h.names, h.ahead); err != nil {
 		return err
 	}
 	if err := send[sessions](h, roomSessions, to)(&sessions{s.sessions.HandOver(), h.state.Sessions, h.stays(), h.frozen}); err != nil {

@@ -37,7 +37,7 @@ const (
 	roomCounts        = "counts"        // counts.Part
 	roomNode          = "node"          // cluster.Handover
 
-	// No parts, but batches: for each loop its number, how many there are, and a length (all uvarint), and then conns.
+	// No parts, but batches of segments.
 	roomConnections = "connections"
 )
 
@@ -68,6 +68,7 @@ type rests struct {
 type conns struct {
 	Loop  int
 	Conns []loop.ConnState
+	Ahead []int // 1 + the place of each one among those of the loop that were sent ahead, 0 for none; nil: of none
 }
 
 func encode(v any) ([]byte, error) {

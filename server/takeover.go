@@ -37,6 +37,7 @@ func takeOver(ctx context.Context, c Config, l *upgrade.Link, through func(*taki
 		t.collect()
 	}
 	closeAll(t.passed) // the server has copies
+	t.forgetExpected()
 	if t.Server == nil {
 		return nil, err
 	}
@@ -61,9 +62,10 @@ type taking struct {
 	streams  streams
 	types    bool // the value under way is there for its type: see describing
 	rests    map[int]rests
-	passed   []int  // listeners
-	collect  func() // has garbage be collected again; nil: it is
-	serving  bool   // openListeners is done
+	ahead    map[int]*expected // by loop of the other process
+	passed   []int             // listeners
+	collect  func()            // has garbage be collected again; nil: it is
+	serving  bool              // openListeners is done
 }
 
 // Accept implements upgrade.New.
@@ -98,7 +100,7 @@ func (t *taking) Accept(m upgrade.Manifest, listeners []int) (err error) {
 	}
 	t.sessions.Take(f.Sessions)
 	t.names = carriers{t.dialects, t.origins}
-	t.rests = map[int]rests{}
+	t.rests, t.ahead = map[int]rests{}, map[int]*expected{}
 	t.log.Keep(states{t.orders, t.hooks, &t.protection})
 	t.hub.Succeed(t.log.Oldest(), t.log.Head())
 	tails, restore := t.Server.tails(t.orders)
@@ -214,7 +216,9 @@ func (t *taking) takePaused(h *log.Handover) error {
 	}
 	t.paused = *h
 	percent := debug.SetGCPercent(-1) // clients wait from now on; what is allocated meanwhile is what the connections have
-	t.collect = func() { debug.SetGCPercent(percent) }
+	if percent >= 0 {
+		t.collect = func() { debug.SetGCPercent(percent) }
+	}
 	_, restore := t.Server.tails(t.orders)
 	t.restore = func(b log.Batches) error { return t.log.CatchUp(t.paused, b, restore) }
 	return nil
@@ -248,6 +252,7 @@ func (t *taking) Prepare(totals upgrade.Totals) error {
 	if totals.Head != t.log.Head() {
 		return fmt.Errorf("the log ends at %d here, and at %d there", t.log.Head(), totals.Head)
 	}
+	t.forgetExpected()
 	t.hooks.Begin(t.log.Head())
 	t.presence.Settle()
 	t.hub.Settle()

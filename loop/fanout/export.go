@@ -45,23 +45,28 @@ func (f *Fan) NewExporter(names Names) *Exporter {
 	return x
 }
 
-// Member returns the member in slot as plain data. Its session is the caller's to know.
-func (x *Exporter) Member(slot uint32) (s MemberState, err error) {
+// NewQuietExporter returns an Exporter of members that are Quiet, of a Fan that need not be Settled.
+func (f *Fan) NewQuietExporter(names Names) *Exporter { return &Exporter{fan: f, names: names} }
+
+// Member makes the member in slot plain data, in s, whose Channels it uses again: they are good until the
+// next call with s. Its session is the caller's to know. After an error s is of no use.
+func (x *Exporter) Member(slot uint32, s *MemberState) error {
 	f := x.fan
 	m := f.member(slot)
 	switch {
 	case m.flags&flagDead != 0:
-		return s, ErrDead
+		return ErrDead
 	case m.flight != 0:
-		return s, ErrFlying
+		return ErrFlying
 	}
+	*s = MemberState{Channels: s.Channels[:0]}
 	s.Position, s.Full = f.Position(slot), m.flags&flagFull != 0
 	if m.flags&flagAdopted != 0 {
 		id := f.adopted[slot>>slabBits][slot&(1<<slabBits-1)]
 		s.Adopted = &id
 	}
 	if m.view != 0 {
-		x.subscription(&s, slot, m)
+		x.subscription(s, slot, m)
 	}
 	if m.lane != 0 {
 		l := &f.lanes[m.lane]
@@ -70,7 +75,10 @@ func (x *Exporter) Member(slot uint32) (s MemberState, err error) {
 			s.Rest, s.Missing = 1+x.index[&l.half[n-1]], n
 		}
 	}
-	return s, nil
+	if len(s.Channels) == 0 {
+		s.Channels = nil
+	}
+	return nil
 }
 
 // subscription adds what the member receives.
@@ -83,7 +91,7 @@ func (x *Exporter) subscription(s *MemberState, slot uint32, m *member) {
 		s.Sum = *x.fan.sum(slot)
 	}
 	s.Origin = x.names.OriginName(m.origin)
-	s.Channels = x.fan.Channels(make([]string, 0, v.width()), slot)
+	s.Channels = x.fan.Channels(slices.Grow(s.Channels, v.width()), slot)
 	s.Encoding = x.names.EncodingName(v.encoding)
 	s.OneShot = v.oneShot
 	if int(v.most) < min(x.fan.limits.AnswerMessages, maxMost) {

@@ -36,7 +36,8 @@ func takeOver(t *testing.T, fan, next *fanout.Fan, members int) (states []fanout
 	}
 	in := next.NewImporter(plainNames{}, rests)
 	for slot := range uint32(members) {
-		state, err := x.Member(slot)
+		var state fanout.MemberState
+		err := x.Member(slot, &state)
 		if err == nil {
 			state, err = travel(state)
 		}
@@ -209,13 +210,13 @@ func TestExportIsForSettledMembers(t *testing.T) {
 		t.Error("a message waits, and the fan is settled")
 	}
 	p.Flush(10)
-	if _, err := p.NewExporter(plainNames{}).Member(0); !errors.Is(err, fanout.ErrFlying) || p.Settled() {
+	if err := p.NewExporter(plainNames{}).Member(0, new(fanout.MemberState)); !errors.Is(err, fanout.ErrFlying) || p.Settled() {
 		t.Errorf("bytes are with the sender, and the fan is settled (%v), or the member is handed over: %v", p.Settled(), err)
 	}
 	p.out.turn++
 	for p.Flush(10) {
 	}
-	if state, err := p.NewExporter(plainNames{}).Member(0); err != nil || state.Position != 1 || !p.Settled() {
+	if err := p.NewExporter(plainNames{}).Member(0, &state); err != nil || state.Position != 1 || !p.Settled() {
 		t.Errorf("position %d, error %v, settled %v", state.Position, err, p.Settled())
 	}
 }

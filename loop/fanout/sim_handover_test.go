@@ -49,7 +49,8 @@ func (s *sim) handOver() {
 	slots := slices.Sorted(maps.Keys(s.clients))
 	states := map[uint32]fanout.MemberState{}
 	for _, slot := range slots {
-		m, err := x.Member(slot)
+		var m fanout.MemberState
+		err := x.Member(slot, &m)
 		if err == nil {
 			states[slot], err = travel(m)
 		}

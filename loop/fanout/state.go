@@ -1,6 +1,9 @@
 package fanout
 
 import (
+	"bytes"
+	"slices"
+
 	"peal/loop/deflate"
 	"peal/loop/ring"
 )
@@ -67,4 +70,29 @@ type MemberState struct {
 // read the history anyway. Without new messages, each Flush leads there.
 func (f *Fan) Settled() bool {
 	return f.outstanding == 0 && f.strips == 0 && f.dirty.empty() && f.due.empty() && len(f.happened) == 0
+}
+
+// Own makes the slices of s its own: they are valid for ever.
+func (s *MemberState) Own() {
+	s.Told, s.Had, s.Skip = slices.Clone(s.Told), slices.Clone(s.Had), slices.Clone(s.Skip)
+	s.Private = bytes.Clone(s.Private)
+}
+
+// IsBut reports whether s is what since was, but for Position, Live, Slow, Full and Sum, which change
+// while a member receives.
+func (s *MemberState) IsBut(since *MemberState) bool {
+	return s.Encoding == since.Encoding && slices.Equal(s.Channels, since.Channels) && (s.Adopted == nil) == (since.Adopted == nil) &&
+		(s.Adopted == nil || *s.Adopted == *since.Adopted) &&
+		slices.Equal(s.Told, since.Told) && slices.Equal(s.Had, since.Had) && slices.Equal(s.Skip, since.Skip) &&
+		s.IgnoreGap == since.IgnoreGap && s.Summed == since.Summed && s.OneShot == since.OneShot && s.Most == since.Most &&
+		s.Origin == since.Origin && s.Close == since.Close && s.HeadOnly == since.HeadOnly && s.Introduce == since.Introduce &&
+		s.Last == since.Last && s.Foreign == since.Foreign && s.Expired == since.Expired &&
+		s.Waits == since.Waits && s.Rest == since.Rest && s.Missing == since.Missing && s.Answers == since.Answers && bytes.Equal(s.Private, since.Private)
+}
+
+// Quiet reports whether the member has nothing of its own: nothing private waits for its socket, and no bytes are with
+// the sender. NewQuietExporter is for such.
+func (f *Fan) Quiet(slot uint32) bool {
+	m := f.member(slot)
+	return m.lane == 0 && m.flight == 0 && m.flags&flagDead == 0
 }

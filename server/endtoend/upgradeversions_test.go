@@ -35,7 +35,7 @@ func anotherVersion(t *testing.T, version, format string) (program string) {
 			t.Fatal(err)
 		}
 	}
-	change("server/upgrade/message.go", "const Format = 1\n", "const Format = "+format+"\n",
+	change("server/upgrade/message.go", "const Format = 2\n", "const Format = "+format+"\n",
 		"type Manifest struct {\n", "type Manifest struct {\n\tNovelty string\n", "type Part struct {\n", "type Part struct {\n\tNovelty []string\n")
 	change("server/handing.go", "upgrade.Manifest{Format:", `upgrade.Manifest{Novelty: "of a later version", Format:`,
 		"encode(first{", `encode(first{map[string]int{"later": 1}, `)
@@ -81,7 +81,7 @@ func TestUpgradeToAnotherVersionAndBack(t *testing.T) {
 		}
 	}
 	passes("by the first one")
-	next := anotherVersion(t, "N+1", "1")
+	next := anotherVersion(t, "N+1", "2")
 	for _, turn := range []struct{ program, version string }{{next, "N+1"}, {pealBinary, first}, {next, "N+1"}} {
 		h.install(t, turn.program)
 		h.upgrade(t)
@@ -96,7 +96,7 @@ func TestUpgradeToAnotherVersionAndBack(t *testing.T) {
 	}
 	serves := h.process.PID
 	for _, c := range []struct{ program, says string }{
-		{anotherVersion(t, "N+2", "2"), "(version N+1) hands over in format 1, and this program reads format 2"},
+		{anotherVersion(t, "N+2", "3"), "(version N+1) hands over in format 2, and this program reads format 3"},
 		{broken, "not upgraded, the server goes on as it was"},
 		{filepath.Join("testdata", "ws", "package.json"), "is no program for this machine"},
 	} {

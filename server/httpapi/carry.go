@@ -69,14 +69,65 @@ func (f *Front) Export(session uint64, dst []byte) ([]byte, bool) {
 	return append(dst, text...), true
 }
 
-// Import implements loop.Mover.
-func (f *Front) Import(c loop.Client, data []byte) error {
-	if len(data) == 0 {
-		return nil
+// mark is what Export returns for most sessions, to be compared with ==.
+type mark struct {
+	guest  subscribe.Mark
+	pusher room.Mark
+	topics subscription.Mark
+}
+
+// markOf returns it. ok is false if there is more.
+func (f *Front) markOf(session uint64) (m mark, ok bool) {
+	var a, b, c bool
+	m.guest, a = f.guests.Mark(session)
+	m.pusher, b = f.pusher.Mark(session)
+	m.topics, c = f.deps.Subscriptions.Mark(session)
+	_, catching := f.streams.catching[session]
+	_, logged := f.access.awaited[session]
+	return m, a && b && c && !catching && !logged && !f.deps.Streams.Receives(session) && !f.lot.Waits(session)
+}
+
+// Mark implements loop.Mover.
+func (f *Front) Mark(session uint64) any {
+	if m, ok := f.markOf(session); ok {
+		return m
 	}
-	var k carried
-	if err := json.Unmarshal(data, &k); err != nil {
-		return fmt.Errorf("what the front knew of a connection: %w", err)
+	return nil
+}
+
+// Same implements loop.Mover.
+func (f *Front) Same(session uint64, since any) bool {
+	before, some := since.(mark)
+	m, ok := f.markOf(session)
+	return some && ok && m == before
+}
+
+// arrived is what Read makes of carried.
+type arrived struct {
+	carried
+	proven *grant.Grant // of carried.Guest
+}
+
+// Read implements loop.Mover.
+func (f *Front) Read(data []byte) (any, error) {
+	m := &arrived{}
+	if err := json.Unmarshal(data, &m.carried); err != nil {
+		return nil, fmt.Errorf("what the front knew of a connection: %w", err)
+	}
+	if m.Guest != nil && m.Guest.Grant != nil {
+		var err error
+		if m.proven, err = m.Guest.Grant.Grant(selectors); err != nil {
+			return nil, fmt.Errorf("what a client has proven: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// Import implements loop.Mover.
+func (f *Front) Import(c loop.Client, from any) error {
+	k, some := from.(*arrived)
+	if !some {
+		return nil
 	}
 	session := c.Session()
 	by := share.Of(c.Peer().Addr(), session)
@@ -86,15 +137,7 @@ func (f *Front) Import(c loop.Client, data []byte) error {
 		}
 	}
 	if k.Guest != nil {
-		var proven *grant.Grant
-		if k.Guest.Grant != nil {
-			var err error
-			if proven, err = k.Guest.Grant.Grant(selectors); err != nil {
-				f.Left(session)
-				return fmt.Errorf("what a client has proven: %w", err)
-			}
-		}
-		f.guests.Restore(session, by, *k.Guest, proven)
+		f.guests.Restore(session, by, *k.Guest, k.proven)
 	}
 	f.deps.Subscriptions.Restore(session, by, k.Topics)
 	if k.Catching != nil {

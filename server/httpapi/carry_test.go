@@ -62,7 +62,7 @@ func TestCarry(t *testing.T) {
 	if !ok || len(data) == 0 {
 		t.Fatalf("%q, %t", data, ok)
 	}
-	if err := b.Import(moved{session: 5}, data); err != nil {
+	if err := takes(b, 5, data); err != nil {
 		t.Fatal(err)
 	}
 	again, ok := b.Export(5, nil)
@@ -95,11 +95,20 @@ func TestCarry(t *testing.T) {
 	}
 	for _, bad := range []string{"{", `{"guest":{"Grant":{"Kind":"machine"}}}`, `{"pusher":{"App":"gone"}}`} {
 		before := reflect.ValueOf(b.guests).Elem().FieldByName("grants").Len()
-		if err := b.Import(moved{session: 7}, []byte(bad)); err == nil {
+		if err := takes(b, 7, []byte(bad)); err == nil {
 			t.Errorf("%s is taken", bad)
 		}
 		if after := reflect.ValueOf(b.guests).Elem().FieldByName("grants").Len(); after != before || b.pusher.Has(7) {
 			t.Errorf("%s leaves something behind", bad)
 		}
 	}
+}
+
+// takes has b read and take what another front knew of a session.
+func takes(b *Front, session uint64, data []byte) error {
+	from, err := b.Read(data)
+	if err != nil {
+		return err
+	}
+	return b.Import(moved{session: session}, from)
 }

@@ -82,7 +82,7 @@ func (w *world) isIdle(c *conn) bool {
 // poll whose time is up while an earlier response waits for room is to end.
 func (w *world) isStuck(s *socket) bool {
 	now, limit := w.machine.now(), w.plan.loop.LingerTimeout-tick
-	if !s.closed || s.shut || s.kernel == nil {
+	if !s.closed || s.shut && !s.shared || s.kernel == nil {
 		return false
 	}
 	for _, x := range s.conn.exchanges {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 
 	"peal/server/log"
@@ -378,7 +379,7 @@ func (w *world) judgeGap(c *conn, g wireGap) (fault string) {
 		return "its reason is unknown"
 	}
 	real := to.sequence <= o.discarded(g.Channel) && o.goneAfter(h, g.Channel, known, to.sequence)
-	if !real && to.sequence == o.floor {
+	if !real && (to.sequence == o.floor || slices.Contains(o.floors, to.sequence)) {
 		w.counts[coarse]++ // the log does not know what it has deleted
 		a.lost = max(a.lost, to.sequence)
 		return ""

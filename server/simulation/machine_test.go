@@ -24,6 +24,7 @@ type machine struct {
 	kernels  []*kernel
 	timers   []timer
 	ended    []*socket // closed by the server in the callback under way
+	shared   bool      // another process has, or had, copies of the sockets: one is shut down before it is closed
 }
 
 type timer struct {

@@ -13,29 +13,6 @@ import (
 
 // What a hand-over does while the loops are still: connections, and the commit.
 
-// export exports the connections, on the loops that are still.
-func (m *moving) export() {
-	g, w := m.w.group, m.w
-	done := make(chan error, 1)
-	go func() { // ends with the export
-		var err error
-		m.state, err = g.Export(context.Background(), w.names)
-		done <- err
-	}()
-	for w.failure == "" {
-		synctest.Wait()
-		select {
-		case err := <-done:
-			m.must(err)
-			return
-		default:
-		}
-		for _, k := range w.machine.kernels {
-			k.step(false)
-		}
-	}
-}
-
 // connections hands them over.
 func (m *moving) connections() error {
 	w, p := m.w, m.next

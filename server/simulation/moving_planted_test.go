@@ -62,6 +62,9 @@ var upgradeBugs = []loopBug{
 	{"what a client has subscribed to over the Pusher protocol is forgotten", []edit{
 		{"server/httpapi/carry.go", "	if k.Pusher != nil {\n", "	if k.Pusher != nil && !BUG {\n"},
 	}},
+	{"the position of a connection that was described ahead is what it was then", []edit{
+		{"loop/change.go", "	r.Position = unsigned()\n", "	if p := unsigned(); !BUG {\n		r.Position = p\n	}\n"},
+	}},
 	{"entries since the offer are not read from the files", []edit{
 		{"server/log/file/handover.go", "	if err := l.replayOn(h.Head, restore); err != nil {\n", "	if err := l.replayOn(h.Head, restore); err != nil && !BUG {\n"},
 		{"server/log/file/handover.go", "		if len(batch) > 0 {\n			restore(batch)\n", "		if BUG && upto > l.head.Load() {\n			batch = batch[:0]\n		}\n		if len(batch) > 0 {\n			restore(batch)\n"},

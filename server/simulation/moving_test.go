@@ -44,6 +44,8 @@ type moving struct {
 	loops loop.Config
 
 	// Of the connections.
+	ahead     [][]loop.ConnState // as they were while the world went on, nil: they were not described
+	there     [][]loop.ConnState // what the other process has of that
 	importing bool
 	state     loop.GroupState
 	taken     []seat
@@ -124,6 +126,8 @@ func (w *world) moveOn(reach func(from, to frost) func()) {
 			m.fails(err)
 			w.callOff()
 		}
+	case w.frost == thawed && m.ahead == nil && w.own.IntN(4) > 0:
+		m.describe()
 	case w.frost == thawed:
 		w.note("the loops freeze")
 		w.frost = freezing
@@ -277,6 +281,7 @@ func (w *world) callOff() {
 	w.note("the hand-over is called off")
 	m.dismiss()
 	m.out.Resume()
+	w.group.Alone()
 	w.thaw()
 	synctest.Wait()
 }

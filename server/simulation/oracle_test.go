@@ -16,6 +16,7 @@ type oracle struct {
 	w         *world
 	truth     []*log.Entry     // by sequence; the first is 1
 	floor     uint64           // what is up to here was not recovered in this life
+	floors    []uint64         // of the processes before, in this life
 	delivered uint64           // the newest that is for subscribers, or was there when this life began
 	numbers   map[int][]uint64 // sequences by the number in the data
 	retained  *retained
@@ -58,7 +59,7 @@ func (o *oracle) beginLife(oldest uint64, recovered, copied []*log.Entry) {
 	}
 	o.common = append(o.common, everything)
 	o.born = o.life()
-	o.floor = oldest - 1
+	o.floor, o.floors = oldest-1, nil
 	o.truth = slices.Clone(before[:o.floor])
 	o.numbers = map[int][]uint64{}
 	o.retained = newRetained(&o.w.plan, o.floor)
@@ -81,6 +82,7 @@ func (o *oracle) endLife() { o.pasts = append(o.pasts, slices.Clone(o.truth)) }
 
 // goOn begins a life in which another process goes on with the log, which has entries from oldest on.
 func (o *oracle) goOn(oldest uint64) {
+	o.floors = append(o.floors, o.floor) // what the process before did not know, nor does this one
 	o.floor = max(o.floor, oldest-1)
 	o.retained.loseUpto(o.floor)
 	o.endLife()

@@ -35,6 +35,7 @@ type socket struct {
 	behindAt, freeAt time.Duration // since, and when that ended
 	out              []byte        // has come, and was not read by the client
 	shut             bool          // the server has ended its side, behind out
+	shared           bool          // when another process had a copy: it was closed then, perhaps
 	closed           bool          // the server has closed it
 	shutAt           time.Duration
 }
@@ -223,6 +224,7 @@ func (s *socket) shutdown() {
 		return
 	}
 	s.shut, s.shutAt = true, s.m.now()
+	s.shared = s.m.shared
 	if s.end {
 		s.hear()
 	}

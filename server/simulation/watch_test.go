@@ -191,11 +191,15 @@ func (f *watch) Due(client loop.Client) { f.w.judgeDue(f.w.conns[client.Peer()],
 
 func (f *watch) Left(session uint64) { f.next.Left(session) }
 
-// Export and Import are of loop.Mover.
+// Export, Read and Import are of loop.Mover.
 func (f *watch) Export(session uint64, dst []byte) ([]byte, bool) { return f.next.Export(session, dst) }
 
-func (f *watch) Import(client loop.Client, data []byte) error {
-	if err := f.next.Import(client, data); err != nil {
+func (f *watch) Mark(session uint64) any            { return f.next.Mark(session) }
+func (f *watch) Same(session uint64, mark any) bool { return f.next.Same(session, mark) }
+func (f *watch) Read(data []byte) (any, error)      { return f.next.Read(data) }
+
+func (f *watch) Import(client loop.Client, moved any) error {
+	if err := f.next.Import(client, moved); err != nil {
 		return err
 	}
 	f.w.adopts(f.loop, client)

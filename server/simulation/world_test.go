@@ -135,6 +135,7 @@ const (
 	upgrades // hand-overs to another process
 	refusals // hand-overs that the other process has refused, the loops being still
 	moved    // connections that were handed over
+	amended  // and of which what has changed since they were described said all
 	stayed   // and that were not
 	kinds
 )

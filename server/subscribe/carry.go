@@ -37,6 +37,19 @@ func (g *Guests) Carry(session uint64) (c Carried, ok bool) {
 	return c, ok
 }
 
+// Mark is what Carry returns for most sessions, to be compared with ==. ok is false if there is more. What a
+// Grant says does not change.
+type Mark struct {
+	proven *grant.Grant
+	user   string
+}
+
+// Mark returns it.
+func (g *Guests) Mark(session uint64) (m Mark, ok bool) {
+	b := g.brought[session]
+	return Mark{g.grants[session], b.User}, len(b.Headers) == 0 && g.bySession[session] == nil
+}
+
 // Restore has the session, of a connection of that share, be what c says, with proven made of
 // c.Grant. The connection is Named. The table of presence knows the members already; a seat for
 // which there is no room any more is lost.

@@ -4,7 +4,7 @@ import "fmt"
 
 // Format is the version of what the parts and the connections mean. A process refuses
 // another one than its own, and those that it names in Reads.
-const Format = 1
+const Format = 2
 
 // Manifest is what the new process must know to decide whether it can take over.
 type Manifest struct {
@@ -30,12 +30,20 @@ type Part struct {
 // Batch is some connections: what is known of them, and their descriptors.
 type Batch struct {
 	Data        []byte
+	Connections int   // how many; more than Descriptors if the new process has some ahead
 	Descriptors []int // of the process that holds the Batch; not sent as numbers
+}
+
+// connections is a Batch beside its descriptors.
+type connections struct {
+	Data        []byte
+	Connections int
 }
 
 // Totals are what the old process has sent, for the new one to compare.
 type Totals struct {
 	Parts, Connections int
+	Ahead              int    // connections that were sent ahead
 	Head               uint64 // of the log: what the new process appends begins behind it
 }
 

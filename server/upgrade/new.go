@@ -17,6 +17,10 @@ type New interface {
 	// Take takes a part; its memory is the server's.
 	Take(p Part) error
 
+	// Expect takes connections as they were while the old server served on; their descriptors are the
+	// server's from then on. It does nothing with them, and closes those of which Adopt has not heard by Prepare.
+	Expect(b Batch) error
+
 	// Adopt takes connections; their descriptors are the server's from then on, but
 	// nothing is read from them or sent to them before Begin. left are the places in the Batch of those that it cannot
 	// go on with, whose descriptors are closed: they stay with the old process.
@@ -120,12 +124,23 @@ func (r *receiver) take(f frame) error {
 			return fmt.Errorf("%s: %w", p.Room, err)
 		}
 		return r.link.send(kindTaken, nil, nil)
-	case kindConnections:
-		b := Batch{Descriptors: f.descriptors}
-		if err := f.decode(&b.Data); err != nil {
+	case kindAhead:
+		b, err := f.batch()
+		if err != nil {
 			return err
 		}
-		r.totals.Connections += len(b.Descriptors)
+		r.totals.Ahead += b.Connections
+		kept = true
+		if err := r.server.Expect(b); err != nil {
+			return err
+		}
+		return r.link.send(kindTaken, nil, nil)
+	case kindConnections:
+		b, err := f.batch()
+		if err != nil {
+			return err
+		}
+		r.totals.Connections += b.Connections
 		kept = true
 		left, err := r.server.Adopt(b)
 		if err != nil {
@@ -141,7 +156,7 @@ func (r *receiver) take(f frame) error {
 			return err
 		}
 		if r.totals.Head = t.Head; r.totals != t {
-			return fmt.Errorf("%d parts and %d connections came of %d and %d", r.totals.Parts, r.totals.Connections, t.Parts, t.Connections)
+			return fmt.Errorf("%d parts, %d connections ahead and %d at last came of %d, %d and %d", r.totals.Parts, r.totals.Ahead, r.totals.Connections, t.Parts, t.Ahead, t.Connections)
 		}
 		if err := r.server.Prepare(t); err != nil {
 			return err
@@ -157,6 +172,18 @@ func (r *receiver) take(f frame) error {
 		return nil
 	}
 	return fmt.Errorf("%q is not for the new process", f.kind)
+}
+
+// batch reads a Batch, whose descriptors are those of the frame.
+func (f *frame) batch() (Batch, error) {
+	var c connections
+	if err := f.decode(&c); err != nil {
+		return Batch{}, err
+	}
+	if c.Connections < len(f.descriptors) {
+		return Batch{}, fmt.Errorf("%d descriptors came with %d connections", len(f.descriptors), c.Connections)
+	}
+	return Batch{c.Data, c.Connections, f.descriptors}, nil
 }
 
 // refuseWait is how long a process that refuses waits for the other one to hang up: a

@@ -15,6 +15,10 @@ type Old interface {
 	// Retained sends what can be taken while the server serves on.
 	Retained(ctx context.Context, send func(Part) error) error
 
+	// Ahead sends connections as they are while the server serves on, so that Connections has less to
+	// say of them, at most MostDescriptors at a time.
+	Ahead(ctx context.Context, send func(Batch) error) error
+
 	// Freeze has the server stop to accept, read and append, when what is under way is
 	// finished, and returns the newest sequence of its log. It changes nothing that Thaw
 	// cannot change back, also after an error.
@@ -23,8 +27,8 @@ type Old interface {
 	// Rest sends what Retained could not.
 	Rest(ctx context.Context, send func(Part) error) error
 
-	// Connections sends all of them that can be handed over, at most MostDescriptors at a
-	// time. The Batch and the descriptors stay the server's.
+	// Connections sends all of them that can be handed over, at most MostDescriptors with descriptors at a
+	// time: those that were sent ahead need none. The Batch and the descriptors stay the server's.
 	Connections(ctx context.Context, send func(Batch) error) error
 
 	// Left reports the places of those in a Batch, counted from 0, that stay, because the new process cannot go
@@ -90,6 +94,9 @@ func Offer(ctx context.Context, l *Link, m Manifest, listeners []int, old Old, l
 	}
 	o.Version = y.Version
 	if err := s.all(old.Retained(ctx, s.part)); err != nil {
+		return o, s.explain(err)
+	}
+	if err := s.all(old.Ahead(ctx, s.ahead)); err != nil {
 		return o, s.explain(err)
 	}
 	s.bytes = 0
@@ -171,9 +178,14 @@ func (s *sender) part(p Part) error {
 }
 
 func (s *sender) batch(b Batch) error {
-	s.totals.Connections += len(b.Descriptors)
+	s.totals.Connections += b.Connections
 	s.batches++
-	return s.send(kindConnections, b.Data, b.Descriptors, s.batches-1)
+	return s.send(kindConnections, connections{b.Data, b.Connections}, b.Descriptors, s.batches-1)
+}
+
+func (s *sender) ahead(b Batch) error {
+	s.totals.Ahead += b.Connections
+	return s.send(kindAhead, connections{b.Data, b.Connections}, b.Descriptors, -1)
 }
 
 func (s *sender) send(k kind, value any, descriptors []int, batch int) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,8 @@ import (
 type oldServer struct {
 	at          func(step string) error // may close the link: the process dies
 	descriptors []int                   // of its connections
+	ahead       int                     // so many of these were sent ahead, too
+	without     int                     // so many more connections in each batch come without descriptors
 	steps       []string
 	left        []string // what Left was called with
 }
@@ -38,6 +41,13 @@ func (o *oldServer) Retained(_ context.Context, send func(Part) error) error {
 	return nil
 }
 
+func (o *oldServer) Ahead(_ context.Context, send func(Batch) error) error {
+	if err := o.step("ahead"); err != nil || o.ahead == 0 {
+		return err
+	}
+	return send(Batch{Data: []byte("ahead"), Connections: o.ahead, Descriptors: o.descriptors[:o.ahead]})
+}
+
 func (o *oldServer) Freeze(context.Context) (uint64, error) { return 42, o.step("freeze") }
 
 func (o *oldServer) Rest(_ context.Context, send func(Part) error) error {
@@ -53,6 +63,7 @@ func (o *oldServer) Connections(_ context.Context, send func(Batch) error) error
 			return err
 		}
 		b := Batch{Descriptors: o.descriptors[i:min(i+MostDescriptors, len(o.descriptors))]}
+		b.Connections = len(b.Descriptors) + o.without
 		b.Data = fmt.Append(nil, "connections from ", i)
 		if err := send(b); err != nil {
 			return err
@@ -76,6 +87,7 @@ type newServer struct {
 	steps       []string
 	manifest    Manifest
 	parts       []Part
+	expected    []Batch
 	connections []string
 	descriptors []int
 	totals      Totals
@@ -95,6 +107,12 @@ func (n *newServer) Accept(m Manifest, listeners []int) error {
 func (n *newServer) Take(p Part) error {
 	n.parts = append(n.parts, p)
 	return n.step("take " + p.Room)
+}
+
+func (n *newServer) Expect(b Batch) error {
+	n.expected = append(n.expected, b)
+	n.descriptors = append(n.descriptors, b.Descriptors...)
+	return n.step("expect")
 }
 
 func (n *newServer) Adopt(b Batch) ([]int, error) {
@@ -160,9 +178,10 @@ func (r *rig) run(ctx context.Context) (o Outcome, oldErr, newErr error) {
 
 func TestUpgrade(t *testing.T) {
 	r := newRig(t, 300)
+	r.old.ahead, r.old.without = 100, 7
 	r.new.leaves = map[int][]int{1: {3, 5}, 2: {0}}
 	o, oldErr, newErr := r.run(t.Context())
-	if oldErr != nil || newErr != nil || !o.Committed || !o.Begun || o.Connections != 297 || o.Left != 3 || o.Bytes < 100 {
+	if oldErr != nil || newErr != nil || !o.Committed || !o.Begun || o.Connections != 318 || o.Left != 3 || o.Bytes < 100 {
 		t.Fatalf("%+v, %v, %v", o, oldErr, newErr)
 	}
 	if got := strings.Join(r.old.left, ", "); got != "1 [3 5], 2 [0]" {
@@ -171,20 +190,23 @@ func TestUpgrade(t *testing.T) {
 	if len(o.Steps) != 4 || o.Steps[2].Name != "connections" {
 		t.Errorf("steps: %v", o.Steps)
 	}
-	if got := strings.Join(r.old.steps, ", "); got != "retained 0, retained 1, retained 2, freeze, rest, connections 0, connections 128, connections 256, connections sent, leave" {
+	if got := strings.Join(r.old.steps, ", "); got != "retained 0, retained 1, retained 2, ahead, freeze, rest, connections 0, connections 128, connections 256, connections sent, leave" {
 		t.Errorf("old: %s", got)
 	}
-	if got := strings.Join(r.new.steps, ", "); got != "accept, take log, take log, take log, take presence, adopt, adopt, adopt, prepare, begin" {
+	if got := strings.Join(r.new.steps, ", "); got != "accept, take log, take log, take log, expect, take presence, adopt, adopt, adopt, prepare, begin" {
 		t.Errorf("new: %s", got)
 	}
 	if got := strings.Join(r.new.connections, ", "); got != "connections from 0, connections from 128, connections from 256" {
 		t.Error(got)
 	}
-	if len(r.new.descriptors) != 300 || r.new.totals != (Totals{4, 300, 42}) || string(r.new.manifest.Data) != "first" {
+	if n := len(r.new.expected); n != 1 || string(r.new.expected[0].Data) != "ahead" || r.new.expected[0].Connections != 100 {
+		t.Errorf("ahead: %v", r.new.expected)
+	}
+	if len(r.new.descriptors) != 400 || r.new.totals != (Totals{Parts: 4, Connections: 321, Ahead: 100, Head: 42}) || string(r.new.manifest.Data) != "first" {
 		t.Errorf("%d connections, %+v, %+v", len(r.new.descriptors), r.new.totals, r.new.manifest)
 	}
 	for i, fd := range r.new.descriptors {
-		if !same(t, fd, r.old.descriptors[i]) {
+		if !same(t, fd, slices.Concat(r.old.descriptors[:100], r.old.descriptors)[i]) {
 			t.Fatalf("descriptor %d is of another file", i)
 		}
 	}
@@ -203,6 +225,7 @@ func same(t *testing.T, a, b int) bool {
 // unless the process that had the connections dies after the commit.
 func TestFailuresAtEveryStep(t *testing.T) {
 	whole := newRig(t, 200)
+	whole.old.ahead = 50
 	if _, err, _ := whole.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -217,6 +240,7 @@ func TestFailuresAtEveryStep(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/dies=%t/%d", side, dies, at), func(t *testing.T) {
 					before := open(t)
 					r := newRig(t, 200)
+					r.old.ahead = 50
 					seen := 0
 					fail := func(link *Link) func(string) error {
 						return func(step string) error {
@@ -317,9 +341,9 @@ func TestAFormatThatIsNotKnown(t *testing.T) {
 // TestFramesOutOfOrder: no order of frames makes a server begin that has not prepared.
 func TestFramesOutOfOrder(t *testing.T) {
 	for _, kinds := range [][]kind{
-		{kindCommit}, {kindPart}, {kindTotals}, {kindConnections}, {kindReady}, {kind(200)},
+		{kindCommit}, {kindPart}, {kindTotals}, {kindConnections}, {kindAhead}, {kindReady}, {kind(200)},
 		{kindManifest, kindManifest}, {kindManifest, kindCommit}, {kindManifest, kindPrepared},
-		{kindManifest, kindTotals, kindTotals}, {kindManifest, kindTotals, kindPart},
+		{kindManifest, kindTotals, kindTotals}, {kindManifest, kindTotals, kindPart}, {kindManifest, kindTotals, kindAhead},
 	} {
 		r := newRig(t, 0)
 		errs := make(chan error, 1)
@@ -333,8 +357,8 @@ func TestFramesOutOfOrder(t *testing.T) {
 				value = Part{}
 			case kindTotals:
 				value = Totals{}
-			case kindConnections:
-				value = []byte{}
+			case kindConnections, kindAhead:
+				value = connections{}
 			}
 			if err := r.oldLink.send(k, value, nil); err != nil {
 				t.Fatal(err)

@@ -29,6 +29,7 @@ const (
 	kindReady
 	kindRefused
 	kindPart
+	kindAhead
 	kindConnections
 	kindTaken // the frame before was taken: the next one may come
 	kindTotals
@@ -37,7 +38,7 @@ const (
 	kindBegun
 )
 
-var kinds = [...]string{kindManifest: "manifest", kindReady: "ready", kindRefused: "refused", kindPart: "part", kindConnections: "connections",
+var kinds = [...]string{kindManifest: "manifest", kindReady: "ready", kindRefused: "refused", kindPart: "part", kindAhead: "connections ahead", kindConnections: "connections",
 	kindTaken: "taken", kindTotals: "totals", kindPrepared: "prepared", kindCommit: "commit", kindBegun: "begun"}
 
 func (k kind) String() string {

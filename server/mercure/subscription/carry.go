@@ -21,6 +21,28 @@ func (t *Table) Carry(session uint64) (all []Carried) {
 	return all
 }
 
+// Mark is what Carry returns for most sessions, to be compared with ==. ok is false if there is more.
+type Mark struct {
+	only      *Subscription
+	announced bool
+}
+
+// Mark returns it.
+func (t *Table) Mark(session uint64) (m Mark, ok bool) {
+	if t == nil {
+		return m, true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch all := t.sessions[session]; len(all) {
+	case 0:
+		return m, true
+	case 1:
+		return Mark{all[0], all[0].announced}, true
+	}
+	return m, false
+}
+
 // Restore adds subscriptions that a connection had in another process: those that were
 // announced there are not announced again. What there is no room for is not listed, as in Begin.
 func (t *Table) Restore(session uint64, by share.Key, carried []Carried) {

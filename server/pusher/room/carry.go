@@ -32,6 +32,15 @@ func (r *Room) Carry(session uint64) *Carried {
 	return c
 }
 
+// Mark is what Carry returns for most sessions, to be compared with ==. ok is false if there is more. A connection
+// is not changed, but replaced.
+type Mark struct{ connection *connection }
+
+// Mark returns it.
+func (r *Room) Mark(session uint64) (m Mark, ok bool) {
+	return Mark{r.connections[session]}, len(r.counting.places[session]) == 0
+}
+
 // Restore has the connection be what c says. It fails if the app is not served any more.
 func (r *Room) Restore(c loop.Client, from *Carried) error {
 	a := r.Gate.Apps.ByID(from.App)
