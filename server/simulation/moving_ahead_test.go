@@ -88,7 +88,7 @@ func (m *moving) amend(i int, s *loop.LoopState) map[uint64]loop.ConnState {
 			rest, err = h.Change(rest[n:])
 			m.must(err)
 			if h.Session != session {
-				m.w.fail("hand-over: what has changed of session %d is said of session %d", session, h.Session)
+				m.w.fail("hand-over: a change of session %d is applied to session %d", session, h.Session)
 			}
 			now[session] = h
 			m.w.counts[amended]++
