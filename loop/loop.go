@@ -60,8 +60,10 @@ type Loop struct {
 	deadlines   *fanout.Wheel // of streams: setDeadline
 	tick        uint32
 	ticking     bool
+	every       time.Duration // at which the kernel ticks: tickEvery
 	inflows     []*inflowSlab // beside slabs, where something was counted
 	slowed      []uint32      // connections that are not read from for their limit of bytes
+	resumedAt   uint32        // the last tick of resumeSlowed
 	first       bool          // the read under way is the connection's first in its tick
 	heads       int           // connections with flagHead
 	sheds       sheds

@@ -8,50 +8,108 @@ import (
 // maxMissed is after how many silent heartbeats a WebSocket is dead.
 const maxMissed = 2
 
+// The timers of one tick are spread over it, in the order in which they were set. A heartbeat for each of
+// many connections at once would keep the loop, and the pongs would come back at once. While timers of
+// the present tick wait, the kernel ticks for each portion, and otherwise at the beginning of each tick.
+const (
+	spread      = tick * 7 / 8         // over how much of a tick
+	portion     = 16                   // timers: fewer are not worth waking up for
+	portionTime = 5 * time.Millisecond // at least
+)
+
+// turnTimers is how many timers, and as many deadlines, a callback serves: with a heartbeat for each that
+// is half a millisecond. Those that are late are spread over so many turns, and
+// events are read between them.
+const turnTimers = 64
+
 // startTicking arms the timer; a loop without connections does not tick.
 func (l *Loop) startTicking() {
 	if l.ticking {
 		return
 	}
 	l.ticking = true
-	l.tick = uint32(l.kernel.Now() / tick)
+	now := l.kernel.Now()
+	l.tick = uint32(now / tick)
 	l.wheel.Advance(l.tick, math.MaxInt, func(uint32) {})
 	l.deadlines.Advance(l.tick, math.MaxInt, func(uint32) {})
-	l.kernel.Tick(tick)
+	l.tickEvery(tick - now%tick)
+}
+
+// tickEvery has the kernel tick.
+func (l *Loop) tickEvery(d time.Duration) {
+	if l.every != d {
+		l.every = d
+		l.kernel.Tick(d)
+	}
 }
 
 // tickOver turns the wheel.
 func (l *Loop) tickOver() {
-	l.tick = uint32(l.kernel.Now() / tick)
+	l.now = l.kernel.Now()
+	l.tick = uint32(l.now / tick)
 	if l.freeze == nil {
 		if l.expireDue() {
 			l.scheduleTurn()
 		}
-		l.resumeSlowed()
+		if l.resumedAt != l.tick {
+			l.resumedAt = l.tick
+			l.resumeSlowed()
+		}
 	}
-	if l.wheel.Armed() == 0 {
+	switch late := l.now % tick; {
+	case l.wheel.Armed() == 0:
 		l.ticking = false
-		l.kernel.Tick(0)
+		l.tickEvery(0)
+	case l.freeze == nil && l.portioned(): // expireDue has seen to it
+	case late < 2*portionTime:
+		l.tickEvery(tick)
+	default:
+		l.tickEvery(tick - late)
 	}
 }
 
-// turnTimers is how many timers, and as many deadlines, a callback serves: with a heartbeat for each that
-// is half a millisecond. Those of one tick are spread over so many turns, and
-// events are read between them.
-const turnTimers = 64
-
-// expireDue serves timers that are due. more says that there are others: they
-// have further turns.
+// expireDue serves timers that are due. more says that there are others that may not wait: they
+// have further turns. Those that may wait have their portions.
 func (l *Loop) expireDue() (more bool) {
-	more = l.wheel.Advance(l.tick, turnTimers, l.expire)
+	if most := l.mayExpire(); most > 0 {
+		more = l.wheel.Advance(l.tick, min(most, turnTimers), l.expire) && most > turnTimers
+	}
+	if l.portioned() {
+		found, _ := l.wheel.Due()
+		l.tickEvery(max(portionTime, portion*spread/time.Duration(found)))
+	}
 	return l.deadlines.Advance(l.tick, turnTimers, l.due) || more
 }
 
+// mayExpire is how many timers may be served now: of the present tick the part that has passed of it and
+// one portion, of earlier ones all.
+func (l *Loop) mayExpire() int {
+	if !l.wheel.Advance(l.tick, 0, l.expire) {
+		return 0
+	}
+	found, done := l.wheel.Due()
+	if passed := l.now % tick; l.portioned() && passed < spread {
+		return max(0, portion+found*int(passed/time.Millisecond)/int(spread/time.Millisecond)-done)
+	}
+	return math.MaxInt
+}
+
+// portioned reports whether timers of the present tick wait for their portion.
+func (l *Loop) portioned() bool {
+	found, done := l.wheel.Due()
+	return done < found && l.wheel.Now() == l.tick
+}
+
 // beat is the time to the next heartbeat in ticks, spread so that a thousand
-// connections of one moment do not stay together.
+// connections of one moment do not stay together. A timer fires somewhere in its tick, so the time
+// is up to a tick more or less than that.
 func (l *Loop) beat() uint32 {
-	h := int64(l.config.Heartbeat)
-	return ticks(time.Duration(h*8/10 + l.kernel.Random(h*4/10+1)))
+	h := l.config.Heartbeat
+	least, most := ticks(h*8/10)+1, uint32(h*12/10/tick)-1
+	if h < 5*tick || least > most {
+		return uint32((h + tick/2) / tick)
+	}
+	return least + uint32(l.kernel.Random(int64(most-least+1)))
 }
 
 // expire is called when a connection's timer fires.

@@ -16,6 +16,7 @@ var tables = map[string]func(*record.Record) (string, error){
 	"tls":              rows,
 	"shared":           rows,
 	"pusher":           rows,
+	"edge":             rows,
 	"cluster":          cluster,
 	"hundred-thousand": hundredThousand,
 	"gate":             rows,

@@ -210,6 +210,7 @@ func (o *options) parts() []part {
 			[]string{"Peal with TLS", "nginx + Nchan with TLS"}, func(_ context.Context, dir string) error { return o.secured.Prepare(dir) }},
 		{"shared", "the log that several nodes share: one node on Redis against the log in memory", c.SharedExperiments,
 			[]string{"log in Redis", "log in memory"}, nil},
+		{"edge", "heartbeats, lone publications, Unix sockets, a log that syncs each entry, and bytes per connection by slope; B is the server of --versus", c.EdgeExperiments, []string{"A", "B"}, nil},
 		{"pusher", "the Pusher protocol: fan-out and memory beside peal.v1, and Centrifugo", func() []bench.Experiment { return c.PusherExperiments(o.centrifugo) },
 			[]string{"Pusher protocol", "peal.v1"}, func(ctx context.Context, dir string) (err error) {
 				if o.centrifugo, err = bench.Centrifugo(ctx, dir); err != nil {

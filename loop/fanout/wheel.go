@@ -1,5 +1,7 @@
 package fanout
 
+import "slices"
+
 // wheelSlots is the circumference: timers further away go round again.
 const wheelSlots = 256
 
@@ -91,12 +93,17 @@ func (w *Wheel) At(slot uint32) (at uint32, ok bool) {
 // Armed is how many timers are set.
 func (w *Wheel) Armed() int { return w.armed }
 
+// Due is how many timers of the tick at which the wheel stands were found when it came there, and how many
+// of these Advance is done with: all but those that wait for the next Advance.
+func (w *Wheel) Due() (found, done int) { return len(w.due), w.next }
+
 // Now is the tick the wheel stands at.
 func (w *Wheel) Now() uint32 { return w.now }
 
 // Advance turns the wheel to tick now and calls fire for each timer that is
-// due, which is no longer armed then; fire may set and clear any timer. After
-// most calls it ends with more == true: the next Advance goes on there.
+// due, which is no longer armed then; fire may set and clear any timer. Of the timers of a
+// tick, the one that was set first fires first. After most calls it ends with more == true: the
+// next Advance goes on there.
 func (w *Wheel) Advance(now uint32, most int, fire func(slot uint32)) (more bool) {
 	for {
 		for w.next < len(w.due) {
@@ -127,5 +134,6 @@ func (w *Wheel) Advance(now uint32, most int, fire func(slot uint32)) (more bool
 				w.due = append(w.due, list-1)
 			}
 		}
+		slices.Reverse(w.due) // a list begins with the last
 	}
 }

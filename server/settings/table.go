@@ -217,7 +217,7 @@ func Groups() []Group {
 				field: func(c *server.Config) any { return &c.Input.Frames }},
 			{Name: "idle-timeout", Help: "how long a connection may be idle between requests, and before its first; raising it keeps more connections open", Min: second, Max: maxTime,
 				field: func(c *server.Config) any { return &c.Loop.IdleTimeout }},
-			{Name: "heartbeat", Help: "time between heartbeats to a silent stream, ± 20 %; raising it detects dead clients later and risks that proxies close silent streams", Min: second, Max: maxTime,
+			{Name: "heartbeat", Help: "time between heartbeats to a silent stream, ± 20 %, or ± 1s where that is more; raising it detects dead clients later and risks that proxies close silent streams", Min: second, Max: maxTime,
 				field: func(c *server.Config) any { return &c.Loop.Heartbeat }},
 			{Name: "linger-timeout", Help: "how long the server waits for a refused or closing client to close its side; raising it keeps such connections longer", Min: second, Max: maxTime,
 				field: func(c *server.Config) any { return &c.Loop.LingerTimeout }},
