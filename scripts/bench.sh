@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds Peal and measures it: by default every row of the table "Against C" of
 # BENCHMARKS.md. Arguments are passed on: --short, --pairs N, --rows REGEXP, --list,
-# --macro[=REGEXP] --count N, --memory, --auth, --tls, --pusher, --json FILE, --transports,
+# --macro[=REGEXP] --count N, --memory, --own, --auth, --tls, --pusher, --json FILE, --transports,
 # --attacks[=REGEXP] --attacks-versus PEAL, --versus COMMAND, --peal-args ARGS …
 # (--help shows all). PEAL=path measures that binary instead of a new one; PEAL=
 # (empty) measures the ceiling against itself.

@@ -13,6 +13,7 @@ var tables = map[string]func(*record.Record) (string, error){
 	"ceiling":          rows,
 	"memory":           rows,
 	"auth":             rows,
+	"own":              rows,
 	"tls":              rows,
 	"shared":           rows,
 	"pusher":           rows,

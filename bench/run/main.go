@@ -204,6 +204,8 @@ func (o *options) parts() []part {
 	return []part{
 		{"transports", "compare the transports, in --pairs rounds: the table of docs/transports.md", c.TransportExperiments, nil, nil},
 		{"memory", "the three kinds of memory of an idle connection", c.MemoryExperiments, nil, nil},
+		{"own", "what channels of their own, and names, add to the memory of connections", c.OwnExperiments,
+			[]string{"with", "without"}, nil},
 		{"auth", "what tokens and keys cost: --auth token against --auth open", func() []bench.Experiment { return c.AuthExperiments(&o.proof) },
 			[]string{"--auth token", "--auth open"}, func(ctx context.Context, dir string) error { return o.proof.Prepare(ctx, o.peal, dir) }},
 		{"tls", "TLS: handshakes and memory against nginx with Nchan, and what it costs a delivery", func() []bench.Experiment { return c.TLSExperiments(&o.secured) },
