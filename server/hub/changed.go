@@ -46,10 +46,11 @@ func (h *Hub) Changed(most int) (names []string) {
 
 // Subscribers is how many subscribers channel has. Any goroutine may call it.
 func (h *Hub) Subscribers(channel string) int {
-	s := h.shardOf(h.hash(channel))
+	hash := h.hash(channel)
+	s := h.shardOf(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.channels[channel]; c != nil {
+	if c := s.channels.Get(hash, channel); c != nil {
 		return int(c.subscribers)
 	}
 	return 0
@@ -62,7 +63,7 @@ func (h *Hub) EachSubscribed(f func(channel string)) {
 		s := &h.shards[i]
 		seen := 0
 		s.mu.Lock()
-		for name, c := range s.channels {
+		for name, c := range s.each {
 			if seen++; seen%scanStep == 0 {
 				s.mu.Unlock()
 				runtime.Gosched()

@@ -3,6 +3,8 @@ package hub
 import (
 	"strings"
 	"sync"
+
+	"peal/loop/dense"
 )
 
 // channel is one channel with subscribers or history. There may be many idle
@@ -23,8 +25,7 @@ type channel struct {
 // ones.
 type shard struct {
 	mu          sync.Mutex
-	channels    map[string]*channel
-	peak        int                 // most channels since the map was made: maps do not shrink
+	channels    dense.Table[string, *channel]
 	subscribers int                 // of all its channels
 	forgotten   forgotten           // discarded of the channels forgotten last
 	runs        map[uint64]run      // by hash of the channel, see exempt.go; nil for none
@@ -39,9 +40,6 @@ const (
 	bucketCount = 65_536
 )
 
-// minMapPeak is the number of channels below which a shard's map is not worth shrinking.
-const minMapPeak = 64
-
 // shardOf returns the shard of a hash.
 func (h *Hub) shardOf(hash uint64) *shard { return &h.shards[hash&h.shardMask] }
 
@@ -52,18 +50,31 @@ func (h *Hub) watermarkLocked(s *shard, hash uint64) *uint64 {
 
 // openLocked returns the channel.
 func (h *Hub) openLocked(s *shard, hash uint64, name string) *channel {
-	if c := s.channels[name]; c != nil {
+	if c := s.channels.Get(hash, name); c != nil {
 		return c
 	}
 	return h.addLocked(s, hash, name, h.rules.Index(name))
+}
+
+// Is and Hash are for the table of channels.
+func (c *channel) Is(name string) bool { return c.name == name }
+func (c *channel) Hash() uint64        { return c.hash }
+
+// each calls f for all channels of s, which is locked. f may unlock s for a while: those that go meanwhile
+// are left out, and those that come, too.
+func (s *shard) each(f func(name string, c *channel) bool) {
+	for _, c := range s.channels.All() {
+		if (c.subscribers != 0 || c.history != nil) && !f(c.name, c) {
+			return
+		}
+	}
 }
 
 // addLocked adds the channel, which must not exist. It begins with the discarded of
 // its hash and has its own copy of name.
 func (h *Hub) addLocked(s *shard, hash uint64, name string, rule int) *channel {
 	c := &channel{name: strings.Clone(name), hash: hash, rule: uint16(rule), discarded: h.forgottenLocked(s, hash)}
-	s.channels[c.name] = c
-	s.peak = max(s.peak, len(s.channels))
+	s.channels.Add(hash, c)
 	return c
 }
 
@@ -74,14 +85,7 @@ func (h *Hub) forgetIdleLocked(s *shard, c *channel) {
 		return
 	}
 	h.forgetLocked(s, c.hash, c.discarded)
-	delete(s.channels, c.name)
-	if s.peak > minMapPeak && len(s.channels) < s.peak/8 {
-		channels := make(map[string]*channel, len(s.channels))
-		for name, c := range s.channels {
-			channels[name] = c
-		}
-		s.channels, s.peak = channels, len(channels)
-	}
+	s.channels.Remove(c.hash, c.name)
 }
 
 // dropLocked drops the oldest message of c, which must have one. The history

@@ -27,10 +27,11 @@ const (
 
 // Slots is the capacity of a channel's history, 0 if it has none.
 func (h *Hub) Slots(name string) int {
-	s := h.shardOf(h.hash(name))
+	hash := h.hash(name)
+	s := h.shardOf(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.channels[name]; c != nil && c.history != nil {
+	if c := s.channels.Get(hash, name); c != nil && c.history != nil {
 		return len(c.history.slots)
 	}
 	return 0

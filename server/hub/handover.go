@@ -137,8 +137,8 @@ func (x *Handing) channels(s *shard, give func(*Part) error) error {
 	now := h.now().UnixMilli()
 	seen := 0
 	s.mu.Lock()
-	for name, c := range s.channels {
-		if seen++; seen%scanStep == 0 { // a map may change between the steps of a range
+	for name, c := range s.each {
+		if seen++; seen%scanStep == 0 {
 			s.mu.Unlock()
 			runtime.Gosched()
 			s.mu.Lock()
@@ -335,7 +335,7 @@ func (s *shard) retained(dst []*log.Entry, after, upto uint64) []*log.Entry {
 		s.mu.Lock()
 		seen = 0
 	}
-	for _, c := range s.channels {
+	for _, c := range s.each {
 		if seen++; seen >= scanStep {
 			pause()
 		}
@@ -438,7 +438,7 @@ func (h *Hub) takeChannel(k *HandedChannel) {
 	s := h.shardOf(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.channels[k.Name]
+	c := s.channels.Get(hash, k.Name)
 	if c == nil {
 		c = h.addLocked(s, hash, k.Name, h.rules.Index(k.Name))
 		c.discarded = discarded // and not what its hash says: it may have been there before that was raised
@@ -463,10 +463,11 @@ func (h *Hub) dropUptoLocked(c *channel, sequence uint64) {
 
 // dropChannel forgets a channel that the other hub has forgotten.
 func (h *Hub) dropChannel(name string) {
-	s := h.shardOf(h.hash(name))
+	hash := h.hash(name)
+	s := h.shardOf(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.channels[name]
+	c := s.channels.Get(hash, name)
 	if c == nil {
 		return
 	}
@@ -476,7 +477,7 @@ func (h *Hub) dropChannel(name string) {
 		c.history = nil
 	}
 	s.subscribers -= int(c.subscribers)
-	delete(s.channels, name)
+	s.channels.Remove(hash, name)
 }
 
 // takeTable takes a table as it is, if those of this hub are of the same sizes; or else what is in it.
@@ -592,7 +593,7 @@ func (h *Hub) Settle() {
 	for _, c := range t.channels {
 		s := h.shardOf(c.hash)
 		s.mu.Lock()
-		if s.channels[c.name] == c {
+		if s.channels.Get(c.hash, c.name) == c {
 			c.subscribers--
 			s.subscribers--
 			h.forgetIdleLocked(s, c)

@@ -101,7 +101,6 @@ func newHub(config Config, r Ring, wake func(), now func() time.Time, hash func(
 	h.rules = h.config.table()
 	h.classes, h.lists = classes(h.rules)
 	for i := range h.shards {
-		h.shards[i].channels = make(map[string]*channel)
 		h.shards[i].watermarks = make([]uint64, buckets/shards)
 	}
 	return h

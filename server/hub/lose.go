@@ -40,23 +40,15 @@ func (h *Hub) loseShard(s *shard, upto uint64) {
 	}
 	s.forgotten = forgotten{} // the watermarks say as much
 	s.runs = nil
-	used := 0
-	for _, c := range s.channels {
+	for _, c := range s.channels.All() {
+		c.history = nil
 		if c.subscribers != 0 {
-			used++
-			c.history, c.discarded = nil, max(c.discarded, upto)
-		} else if c.discarded > upto {
+			c.discarded = max(c.discarded, upto)
+			continue
+		}
+		s.channels.Remove(c.hash, c.name)
+		if c.discarded > upto {
 			h.forgetLocked(s, c.hash, c.discarded)
 		}
 	}
-	if used == len(s.channels) {
-		return
-	}
-	channels := make(map[string]*channel, used)
-	for name, c := range s.channels {
-		if c.subscribers != 0 {
-			channels[name] = c
-		}
-	}
-	s.channels, s.peak = channels, used
 }

@@ -143,7 +143,7 @@ func (h *Hub) reap(name string) {
 	defer h.order.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.channels[name]; c != nil {
+	if c := s.channels.Get(hash, name); c != nil {
 		h.unlinkLocked(s, c)
 	}
 }

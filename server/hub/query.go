@@ -42,9 +42,10 @@ const scanStep = 256
 // subscribers nor history. Any goroutine may call it.
 func (h *Hub) Channel(name string) (info Info, ok bool) {
 	now := h.now().UnixMilli()
-	s := h.shardOf(h.hash(name))
+	hash := h.hash(name)
+	s := h.shardOf(hash)
 	s.mu.Lock()
-	c := s.channels[name]
+	c := s.channels.Get(hash, name)
 	if c == nil {
 		s.mu.Unlock()
 		return Info{}, false
@@ -88,7 +89,7 @@ func (h *Hub) Stats() Stats {
 	for i := range h.shards {
 		s := &h.shards[i]
 		s.mu.Lock()
-		st.Channels += len(s.channels)
+		st.Channels += s.channels.Len()
 		st.Subscribers += s.subscribers
 		st.Forgotten += s.forgotten.count
 		s.mu.Unlock()
@@ -121,14 +122,13 @@ func (p *page) add(info Info) {
 }
 
 // scan passes the channels of s to p. Every scanStep channels it releases the
-// lock within the range: Go allows a map to change between the steps of a range,
-// and the steps themselves are all under the lock. A channel forgotten in
-// between has nothing left, so it is not known, even if a replaced map still has it.
+// lock within the range, which each allows. A channel forgotten in
+// between has nothing left, so it is not known.
 func (h *Hub) scan(s *shard, p *page) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seen := 0
-	for name, c := range s.channels {
+	for name, c := range s.each {
 		if seen++; seen%scanStep == 0 {
 			s.mu.Unlock()
 			runtime.Gosched() // so that a ready loop does not wait for the whole listing

@@ -27,7 +27,7 @@ func (h *Hub) append(m *ring.Message, e *log.Entry, name string, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	c := s.channels[name]
+	c := s.channels.Get(hash, name)
 	place := h.ruleOf(c, name)
 	rule := h.rules.At(place)
 	expires := expiry(e.Time, e.TTL, rule.HistoryAge.Milliseconds())
@@ -87,7 +87,7 @@ func (h *Hub) ruleOf(c *channel, name string) (place int) {
 
 // refuseLocked discards m from a channel that cannot retain it. h.order is held.
 func (h *Hub) refuseLocked(s *shard, hash uint64, name string, m *ring.Message) {
-	c := s.channels[name]
+	c := s.channels.Get(hash, name)
 	if c == nil {
 		if before := h.forgottenLocked(s, hash); m.Exclude != nil && m.Sequence > before {
 			s.exemptLocked(hash, before, m)

@@ -14,7 +14,7 @@ func (h *Hub) lockPast(channel string) (s *shard, past *history, discarded uint6
 	hash := h.hash(channel)
 	s = h.shardOf(hash)
 	s.mu.Lock()
-	c := s.channels[channel]
+	c := s.channels.Get(hash, channel)
 	if c == nil {
 		return s, nil, h.forgottenLocked(s, hash), false
 	}
@@ -111,10 +111,11 @@ func (h *Hub) Join(channel string) {
 // Leave removes one subscriber of channel. With the last one, a channel without
 // history is forgotten. It panics if there is none, because the count is then wrong.
 func (h *Hub) Leave(channel string) {
-	s := h.shardOf(h.hash(channel))
+	hash := h.hash(channel)
+	s := h.shardOf(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.channels[channel]
+	c := s.channels.Get(hash, channel)
 	if c == nil || c.subscribers == 0 {
 		panic("hub: leave without join")
 	}

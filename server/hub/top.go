@@ -90,7 +90,7 @@ func (h *Hub) largest(s *shard, n int, top *sizeHeap) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seen := 0
-	for _, c := range s.channels { // see scan
+	for _, c := range s.each { // see scan
 		if seen++; seen%scanStep == 0 {
 			s.mu.Unlock()
 			runtime.Gosched()
