@@ -155,3 +155,39 @@ func (t *Table[K, E]) All() []E {
 	}
 	return all
 }
+
+// parts of a Large: a power of two.
+const parts = 256
+
+// Large is a table that grows and shrinks in small steps: of each, at most a 256th of the entries is looked at.
+// Its zero value is empty.
+type Large[K any, E Entry[K]] struct {
+	parts [parts]Table[K, E]
+	count int
+}
+
+func (t *Large[K, E]) part(hash uint64) *Table[K, E] { return &t.parts[hash%parts] }
+
+// Get is that of a Table, and so are the others.
+func (t *Large[K, E]) Get(hash uint64, key K) E { return t.part(hash).Get(hash, key) }
+
+func (t *Large[K, E]) Len() int { return t.count }
+
+func (t *Large[K, E]) Add(hash uint64, e E) {
+	t.part(hash).Add(hash, e)
+	t.count++
+}
+
+func (t *Large[K, E]) Remove(hash uint64, key K) {
+	p := t.part(hash)
+	t.count -= p.count
+	p.Remove(hash, key)
+	t.count += p.count
+}
+
+func (t *Large[K, E]) All() (all []E) {
+	for i := range t.parts {
+		all = append(all, t.parts[i].All()...)
+	}
+	return all
+}

@@ -14,38 +14,15 @@ import (
 // have nothing is sent from there, and for others a strip is merged when they are
 // visited. A view shares while it has few members and if one of its channels is
 // that of another view too.
-type bundle struct {
-	links    []link
-	next     *bundle // further bundles of the channel
-	channel  *channel
-	pass     *pass  // shares: while something waits
-	covers   uint64 // shares: what was applied beyond it is in the strips of the pass
-	encoding ring.Encoding
-	oneShot  bool
-	shares   bool
-	touched  bool // by the Apply under way
-}
-
-// link is one view's membership in a bundle; part is the index of the bundle in
-// the view.
-type link struct {
-	view *view
-	part int
-}
+//
+// The first bundle of a channel is the channel itself; more.next leads to the others, which have its name.
+type bundle = channel
 
 // link puts the view into the bundle of channel c, its channel i.
 func (f *Fan) link(v *view, i int, c *channel) {
-	b := c.bundles
-	for b != nil && (b.shares != v.shares || b.shares && b.encoding != v.encoding) {
-		b = b.next
-	}
-	if b == nil {
-		b = &bundle{channel: c, next: c.bundles, covers: v.head, encoding: v.encoding, oneShot: v.oneShot, shares: v.shares}
-		c.bundles = b
-	}
+	b := f.bundleFor(c, v)
 	b.covers = min(b.covers, v.head) // nothing has come on c since, and members of v that have all there is stand there
-	v.several.bundles[i], v.several.places[i] = b, uint32(len(b.links))
-	b.links = append(b.links, link{v, i})
+	v.several.bundles[i], v.several.places[i] = b, f.addLink(b, link{v, i})
 	if p := b.pass; p != nil && p.left > 0 { // one place more before the round is at its end
 		p.left++
 		for s := p.first; s != nil; s = s.next {
@@ -65,13 +42,8 @@ func (p *pass) round(n int) int {
 
 // unlink takes the view at place out of the bundle; the last one moves there.
 func (f *Fan) unlink(b *bundle, place uint32) {
-	end := len(b.links) - 1
-	if moved := b.links[end]; place != uint32(end) {
-		b.links[place] = moved
-		moved.view.several.places[moved.part] = place
-	}
-	b.links[end] = link{}
-	b.links = b.links[:end]
+	end := b.size() - 1
+	f.cutLink(b, place)
 	if p := b.pass; p != nil && p.left > 0 { // the one that moved may not have been visited
 		if place == uint32(p.next) || p.next == end {
 			p.within = 0
@@ -90,18 +62,12 @@ func (f *Fan) unlink(b *bundle, place uint32) {
 func (f *Fan) dropBundle(b *bundle) {
 	if p := b.pass; p != nil {
 		b.pass = nil // still in the due queue perhaps, which looks again
-		if b.oneShot {
+		if b.is(flagOneShot) {
 			f.answered(p)
 		}
 		f.freePass(p)
 	}
-	for p := &b.channel.bundles; *p != nil; p = &(*p).next {
-		if *p == b {
-			*p = b.next
-			break
-		}
-	}
-	f.dropChannel(b.channel)
+	f.forgetBundle(b)
 }
 
 // addShared takes the next message of the bundle's channel.
@@ -111,7 +77,7 @@ func (f *Fan) addShared(b *bundle, m *ring.Message) {
 		p = f.newPass(b.covers)
 		b.pass, p.first = p, p.live
 	}
-	if b.oneShot {
+	if b.is(flagOneShot) {
 		if len(p.live.index) >= f.limits.AnswerMessages*4 {
 			f.cutShared(p)
 		}
@@ -127,11 +93,11 @@ func (f *Fan) addShared(b *bundle, m *ring.Message) {
 	p.live.sizes += int32(m.Size)
 	f.count(p.live)
 	f.charge(costAdded + m.Size/bytesAdded)
-	p.left = p.round(len(b.links))
+	p.left = p.round(b.size())
 	p.live.until = p.visits + uint32(p.left)
 	f.mark(p, m)
-	if !b.touched {
-		b.touched = true
+	if !b.is(flagTouched) {
+		b.set(flagTouched, true)
 		f.touched = append(f.touched, b)
 	}
 }
@@ -148,15 +114,16 @@ func (f *Fan) cutShared(p *pass) {
 func (f *Fan) touch() {
 	for i, b := range f.touched {
 		head := b.pass.live.last
-		for _, l := range b.links {
+		links := f.links(b)
+		for _, l := range links {
 			l.view.head = max(l.view.head, head)
 		}
-		f.charge(len(b.links) * costTouched)
+		f.charge(len(links) * costTouched)
 		if !b.pass.queued {
 			b.pass.queued = true
 			f.due.push(b)
 		}
-		b.touched = false
+		b.set(flagTouched, false)
 		f.touched[i] = nil
 	}
 	f.touched = f.touched[:0]
@@ -170,17 +137,17 @@ func (f *Fan) visitBundle(b *bundle) (sent, seen int) {
 	}
 	visits, before := 0, f.work
 	for p.left > 0 && seen < f.quantum && f.gathered.bytes < gatheredBytes && f.sendsOf(before) < f.quantum {
-		if p.next >= len(b.links) {
+		if p.next >= b.size() {
 			p.next = 0
 		}
-		v := b.links[p.next].view
+		v := f.viewAt(b, p.next)
 		one, all := f.visitView(v, p, f.quantum-seen)
 		sent += one
 		seen += 1 + all
 		if b.pass != p { // its last view has gone
 			return sent, seen
 		}
-		if p.next >= len(b.links) || b.links[p.next].view != v {
+		if p.next >= b.size() || f.viewAt(b, p.next) != v {
 			continue // it has gone, and the round begins again: unlink
 		}
 		if p.within < len(v.members) {
@@ -337,7 +304,7 @@ func (f *Fan) startSharing(v *view) {
 		return
 	}
 	for _, b := range v.several.bundles {
-		if b.channel.shared(v.encoding) {
+		if f.channels.find(b.matcher).shared(v.encoding) {
 			f.relink(v, true)
 			return
 		}
@@ -346,11 +313,22 @@ func (f *Fan) startSharing(v *view) {
 
 // shared reports whether there are views that share the channel in encoding k.
 func (c *channel) shared(k ring.Encoding) bool {
-	b := c.bundles
-	for b != nil && !(b.shares && b.encoding == k) {
-		b = b.next
+	for b := c; b != nil; b = b.next() {
+		if b.size() > 0 && b.is(flagShares) && b.encoding == k {
+			return true
+		}
 	}
-	return b != nil
+	return false
+}
+
+// bundled reports whether there are views of several channels that have this one.
+func (c *channel) bundled() bool {
+	for b := c; b != nil; b = b.next() {
+		if b.size() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // meets reports whether a view of these channels would have one of them in common
@@ -358,15 +336,33 @@ func (c *channel) shared(k ring.Encoding) bool {
 func (f *Fan) meets(names []string) bool {
 	return slices.ContainsFunc(names, func(n string) bool {
 		c := f.channels.find(matcher{n})
-		return c != nil && c.bundles != nil
+		return c != nil && c.bundled()
 	})
 }
 
 func (f *Fan) relink(v *view, shares bool) {
 	v.shares = shares
 	for i, b := range v.several.bundles {
+		if f.turn(b, v) {
+			continue
+		}
 		place := v.several.places[i]
-		f.link(v, i, b.channel) // first, or the channel could be forgotten
+		f.link(v, i, f.channels.find(b.matcher)) // first, or the channel could be forgotten
 		f.unlink(b, place)
 	}
+}
+
+// turn makes b, which v is the only view of, the bundle that v belongs into now, if there is no such bundle yet
+// and nothing waits. It spares most channels a second one.
+func (f *Fan) turn(b *bundle, v *view) bool {
+	if b.pass != nil || b.size() != 1 {
+		return false
+	}
+	for other := f.channels.find(b.matcher); other != nil; other = other.next() {
+		if other != b && other.size() > 0 && other.serves(v) {
+			return false
+		}
+	}
+	b.fit(v)
+	return true
 }

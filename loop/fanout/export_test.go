@@ -2,8 +2,8 @@ package fanout
 
 // Passes is how many views and bundles hold strips.
 func (f *Fan) Passes() (n int) {
-	for _, c := range f.channels.exact {
-		for b := c.bundles; b != nil; b = b.next {
+	for _, c := range f.channels.exact.All() {
+		for b := c; b != nil; b = b.next() {
 			if b.pass != nil {
 				n++
 			}

@@ -3,6 +3,7 @@ package fanout
 import (
 	"errors"
 
+	"peal/loop/dense"
 	"peal/loop/ring"
 )
 
@@ -28,10 +29,10 @@ type Fan struct {
 	slabs    []*slab
 	adopted  []*ids // by slot, as slabs; nil where nobody has adopted an id
 	channels index
-	multi    map[string]*view  // views of several channels
-	views    []*view           // by number; 0 is nobody
-	lanes    []lane            // by number; 0 is nobody
-	marks    map[uint32]*marks // by slot, of members with flagMarks
+	multi    dense.Large[*set, *view] // views of several channels
+	views    []*view                  // by number; 0 is nobody
+	lanes    []lane                   // by number; 0 is nobody
+	marks    map[uint32]*marks        // by slot, of members with flagMarks
 	policy   func(channel string) Policy
 	share    func(slot uint32) uint64
 
@@ -71,6 +72,7 @@ type Fan struct {
 	response    []byte // of the poll that Events.Answered is about
 	delivering  bool   // of these: what is queued with the sender now waits for the next Flush
 	scratch     scratch
+	lone        [1]link // of links
 	stats       Stats
 	summing     summing
 	compressor  Compressor // nil: nothing is compressed
@@ -83,21 +85,19 @@ type Fan struct {
 // New returns a fan whose loop has applied everything up to applied.
 func New(applied uint64, l Limits, enc Encoder, src Source, out Sender, ev Events) *Fan {
 	f := &Fan{
-		limits:   l.WithDefaults(),
-		encoder:  enc,
-		source:   src,
-		sender:   out,
-		events:   ev,
-		applied:  applied,
-		channels: newIndex(),
-		multi:    map[string]*view{},
-		views:    make([]*view, 1),
-		lanes:    make([]lane, 1),
-		marks:    map[uint32]*marks{},
-		blocks:   map[*byte]block{},
-		carried:  map[uint32][]string{},
-		policy:   func(string) Policy { return Resume },
-		quantum:  viewQuantum, shareMembers: shareMembers,
+		limits:  l.WithDefaults(),
+		encoder: enc,
+		source:  src,
+		sender:  out,
+		events:  ev,
+		applied: applied,
+		views:   make([]*view, 1),
+		lanes:   make([]lane, 1),
+		marks:   map[uint32]*marks{},
+		blocks:  map[*byte]block{},
+		carried: map[uint32][]string{},
+		policy:  func(string) Policy { return Resume },
+		quantum: viewQuantum, shareMembers: shareMembers,
 		share: func(slot uint32) uint64 { return uint64(slot) },
 	}
 	f.report = f.landed
@@ -235,15 +235,18 @@ func (f *Fan) applyTo(name string, m *ring.Message) {
 
 // addTo adds m to what waits for the views of c.
 func (f *Fan) addTo(c *channel, m *ring.Message) {
-	for v := c.solo; v != nil; v = v.nextSolo {
+	for v := f.solo(c); v != nil; v = v.nextSolo {
 		f.add(v, m)
 	}
-	for b := c.bundles; b != nil; b = b.next {
-		if b.shares {
+	for b := c; b != nil; b = b.next() {
+		switch {
+		case b.size() == 0:
+			continue
+		case b.is(flagShares):
 			f.addShared(b, m)
 			continue
 		}
-		for _, l := range b.links {
+		for _, l := range f.links(b) {
 			f.add(l.view, m)
 		}
 	}

@@ -1,9 +1,11 @@
 package fanout
 
 import (
+	"hash/maphash"
 	"slices"
 	"strings"
 
+	"peal/loop/dense"
 	"peal/loop/ring"
 )
 
@@ -53,24 +55,28 @@ type like struct {
 
 // index finds the channels of a loop: those of exact names in a map, the others in likes.
 type index struct {
-	exact    map[string]*channel // by name, matchers too
-	patterns Patterns            // nil: no matchers
-	named    map[string]*like    // by the name of the matcher; nil until there is one
+	exact    dense.Large[string, *channel] // by name, matchers too
+	patterns Patterns                      // nil: no matchers
+	named    map[string]*like              // by the name of the matcher; nil until there is one
 	likes    likes
 }
 
-func newIndex() index { return index{exact: map[string]*channel{}} }
+// seed is that of the hashes of names: clients cannot choose names that collide.
+var seed = maphash.MakeSeed()
+
+func hashOf(name string) uint64 { return maphash.String(seed, name) }
 
 // matching returns the channel of messages that are published under name, nil for none.
-func (x *index) matching(name string) *channel { return x.exact[name] }
+func (x *index) matching(name string) *channel { return x.exact.Get(hashOf(name), name) }
 
 // channel returns the channel of a matcher, making it if needed.
 func (x *index) channel(t matcher) *channel {
-	c := x.exact[t.name]
+	hash := hashOf(t.name)
+	c := x.exact.Get(hash, t.name)
 	if c == nil {
 		t.name = strings.Clone(t.name) // not the request it came in
 		c = &channel{matcher: t}
-		x.exact[t.name] = c
+		x.exact.Add(hash, c)
 		if x.patterns != nil && isMatcher(t.name) {
 			x.learn(c)
 		}
@@ -92,17 +98,17 @@ func (x *index) learn(c *channel) {
 }
 
 // find returns the channel of a matcher, nil for none.
-func (x *index) find(t matcher) *channel { return x.exact[t.name] }
+func (x *index) find(t matcher) *channel { return x.matching(t.name) }
 
 func (x *index) forget(c *channel) {
-	delete(x.exact, c.name)
+	x.exact.Remove(hashOf(c.name), c.name)
 	if l := x.named[c.name]; l != nil {
 		delete(x.named, c.name)
 		x.likes.remove(l)
 	}
 }
 
-func (x *index) len() int { return len(x.exact) }
+func (x *index) len() int { return x.exact.Len() }
 
 // pattern is that of a channel, nil if its messages are those of its name. The channel may
 // be one that no view contains yet.

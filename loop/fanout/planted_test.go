@@ -209,7 +209,7 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 		}}},
 		{"waiting messages go before all views were visited", "bundle.go", []patch{{
 			"if p.left > 0 && int32(p.visits-s.until) < 0 {",
-			"if p.left > len(b.links)/2 {",
+			"if p.left > b.size()/2 {",
 		}}},
 		{"a view that left in mid-pass has another passed over", "bundle.go", []patch{{
 			"p.left = p.round(end)\n",

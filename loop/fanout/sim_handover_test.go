@@ -40,6 +40,9 @@ func (s *sim) handOver() {
 		s.apply(len(s.waiting))
 	}
 	for i := 0; !s.fan.Settled(); i++ {
+		if i%200 == 199 { // members may wait for what has been lost behind what was applied
+			s.apply(len(s.waiting))
+		}
 		if s.flush(20); i == 2000 {
 			s.fail("the fan does not settle: %+v", s.fan.Stats())
 			return

@@ -41,7 +41,7 @@ func (f *Fan) Receives(slot uint32, channel string) bool {
 	if v.several == nil {
 		return v.only.name == channel
 	}
-	_, found := slices.BinarySearchFunc(v.several.bundles, channel, func(b *bundle, name string) int { return strings.Compare(b.channel.name, name) })
+	_, found := slices.BinarySearchFunc(v.several.bundles, channel, func(b *bundle, name string) int { return strings.Compare(b.name, name) })
 	return found
 }
 
@@ -70,7 +70,7 @@ func (f *Fan) FirstChannels(dst []string, slot uint32, most int) []string {
 		return append(dst, v.only.name)
 	}
 	for _, b := range v.several.bundles[:min(most, len(v.several.bundles))] {
-		dst = append(dst, b.channel.name)
+		dst = append(dst, b.name)
 	}
 	return dst
 }

@@ -1,18 +1,8 @@
 package fanout
 
 import (
-	"strings"
-
 	"peal/loop/ring"
 )
-
-// channel is what one loop knows of a channel: the views that contain it.
-// Most channels have one view; 32 bytes then, beside the name.
-type channel struct {
-	matcher
-	solo    *view   // views of this channel alone, one for each encoding in use, linked by nextSolo
-	bundles *bundle // views of several channels, nil for none, linked by next
-}
 
 // view is a set of channels in one encoding, and the members that receive it:
 // 80 bytes, because there may be one for each connection.
@@ -35,8 +25,7 @@ type view struct {
 // several is what a view of more than one channel has besides.
 type several struct {
 	bundles []*bundle // one for each channel
-	places  []uint32  // index of the view in bundles[i].links
-	key     string    // in Fan.multi
+	places  []uint32  // of the view in bundles[i]
 }
 
 // channels calls f for each channel of the view, with its index.
@@ -46,7 +35,7 @@ func (v *view) channels(f func(i int, c *channel)) {
 		return
 	}
 	for i, b := range v.several.bundles {
-		f(i, b.channel)
+		f(i, b)
 	}
 }
 
@@ -63,7 +52,7 @@ func (v *view) first() *channel {
 	if v.several == nil {
 		return v.only
 	}
-	return v.several.bundles[0].channel
+	return v.several.bundles[0]
 }
 
 // pass is the work on one view, or on the views of a bundle: the strips, and who
@@ -185,29 +174,31 @@ func (f *Fan) endPass(v *view) (again bool) {
 func (f *Fan) find(names []string, k ring.Encoding, oneShot bool) *view {
 	if len(names) == 1 {
 		c := f.channels.channel(matcher{names[0]})
-		for v := c.solo; v != nil; v = v.nextSolo {
+		for v := f.solo(c); v != nil; v = v.nextSolo {
 			if v.encoding == k {
 				return v
 			}
 		}
 		v := f.newView(k, oneShot)
 		v.only = c
-		v.nextSolo, c.solo = c.solo, v
+		v.nextSolo = f.solo(c)
+		f.setSolo(c, v)
 		return v
 	}
-	key := string(rune('0'+k)) + strings.Join(names, "\x00")
-	if v := f.multi[key]; v != nil {
+	key := set{names: names, encoding: k}
+	hash := key.hash()
+	if v := f.multi.Get(hash, &key); v != nil {
 		return v
 	}
 	v := f.newView(k, oneShot)
-	v.several = &several{key: key}
-	f.multi[key] = v
+	v.several = &several{}
 	v.shares = f.meets(names)
 	v.several.bundles = make([]*bundle, len(names))
 	v.several.places = make([]uint32, len(names))
 	for i, n := range names {
 		f.link(v, i, f.channels.channel(matcher{n}))
 	}
+	f.multi.Add(hash, v)
 	return v
 }
 
@@ -229,15 +220,17 @@ func (f *Fan) newView(k ring.Encoding, oneShot bool) *view {
 func (f *Fan) dropView(v *view) {
 	if v.several == nil {
 		c := v.only
-		for p := &c.solo; *p != nil; p = &(*p).nextSolo {
-			if *p == v {
-				*p = v.nextSolo
-				break
+		if first := f.solo(c); first == v {
+			f.setSolo(c, v.nextSolo)
+		} else {
+			for first.nextSolo != v {
+				first = first.nextSolo
 			}
+			first.nextSolo = v.nextSolo
 		}
 		f.dropChannel(c)
 	} else {
-		delete(f.multi, v.several.key)
+		f.multi.Remove(v.Hash(), &set{view: v})
 		for i, b := range v.several.bundles {
 			f.unlink(b, v.several.places[i])
 		}
@@ -252,12 +245,6 @@ func (f *Fan) dropView(v *view) {
 	f.views[v.number] = nil
 	f.freeViews = append(f.freeViews, v.number)
 	f.stats.Views--
-}
-
-func (f *Fan) dropChannel(c *channel) {
-	if c.solo == nil && c.bundles == nil {
-		f.channels.forget(c)
-	}
 }
 
 // join puts the member into the view.
