@@ -7,9 +7,10 @@
 // is the text of one value in it. Names are compared byte by byte after unescaping
 // (RFC 8259 §8.3).
 //
-// It is the only importer of the JSON parser, jsontext, which is strict by
-// default; docs/decisions/0007 compares it with others. Package publication writes
-// the responses.
+// The scanner is this package's own: one pass, without copies and without garbage.
+// When it finds a fault, jsontext reads the text again up to there and gives the reason
+// and its position; no other package imports it. In the tests jsontext judges every
+// call. docs/decisions/0007 has the reasons. Package publication writes the responses.
 //
 // A Reader belongs to one goroutine and never blocks.
 package ijson

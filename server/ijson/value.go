@@ -3,8 +3,8 @@ package ijson
 import (
 	"bytes"
 	"errors"
-
-	"github.com/go-json-experiment/json/jsontext"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // Value is the text of one value that a Reader has read, without white space
@@ -23,11 +23,49 @@ func (v Value) Text() (text []byte, ok bool) {
 	if !v.IsString() {
 		return nil, false
 	}
-	if inner := v[1 : len(v)-1]; bytes.IndexByte(inner, '\\') < 0 {
+	inner := v[1 : len(v)-1]
+	first := bytes.IndexByte(inner, '\\')
+	if first < 0 {
 		return inner, true
 	}
-	text, err := jsontext.AppendUnquote(make([]byte, 0, len(v)), v)
-	return text, err == nil // a Reader has checked it: there is no error
+	text = append(make([]byte, 0, len(inner)-1), inner[:first]...)
+	return appendUnescaped(text, inner[first:]), true
+}
+
+// appendUnescaped appends what is between the quotes of a string that a Reader has read,
+// with its escapes replaced. That is never longer than they are.
+func appendUnescaped(dst, inner []byte) []byte {
+	for {
+		i := bytes.IndexByte(inner, '\\')
+		if i < 0 {
+			return append(dst, inner...)
+		}
+		dst = append(dst, inner[:i]...)
+		inner = inner[i:]
+		n := 2
+		switch c := inner[1]; c {
+		case 'b':
+			dst = append(dst, '\b')
+		case 'f':
+			dst = append(dst, '\f')
+		case 'n':
+			dst = append(dst, '\n')
+		case 'r':
+			dst = append(dst, '\r')
+		case 't':
+			dst = append(dst, '\t')
+		case 'u':
+			unit, _ := hexUnit(inner)
+			if n = 6; utf16.IsSurrogate(unit) {
+				low, _ := hexUnit(inner[6:])
+				unit, n = utf16.DecodeRune(unit, low), 12
+			}
+			dst = utf8.AppendRune(dst, unit)
+		default:
+			dst = append(dst, c)
+		}
+		inner = inner[n:]
+	}
 }
 
 // Compact returns v without the white space between its tokens; numbers and
