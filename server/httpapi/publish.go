@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"bytes"
+	"slices"
+	"sync"
 
 	"peal/server/ascii"
 	"peal/server/log"
@@ -122,8 +124,16 @@ func mediaType(contentType []byte) []byte {
 // batchReply writes the results of a batch.
 type batchReply struct{ pendingReply }
 
+// replyBodies has the memory in which bodies of batches' replies are made: they are copied
+// behind their heads, which have their lengths.
+var replyBodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// keptReply is up to which length such memory is used again.
+const keptReply = 256 << 10
+
 func (r *batchReply) AppendResults(dst []byte, l *log.Lineage, results []publish.Result) []byte {
-	body := append(make([]byte, 0, 64+64*len(results)), `{"results":[`...)
+	kept := replyBodies.Get().(*[]byte)
+	body := append((*kept)[:0], `{"results":[`...)
 	for i := range results {
 		if i > 0 {
 			body = append(body, ',')
@@ -142,8 +152,16 @@ func (r *batchReply) AppendResults(dst []byte, l *log.Lineage, results []publish
 		body = append(body, '}')
 	}
 	body = append(body, "]}"...)
-	return r.shape.append(dst, r.clock.Date(), 200, response.JSON, "", body)
+	dst = r.shape.append(slices.Grow(dst, headRoom+len(body)), r.clock.Date(), 200, response.JSON, "", body)
+	if cap(body) <= keptReply {
+		*kept = body
+		replyBodies.Put(kept)
+	}
+	return dst
 }
+
+// headRoom is room for the head of most responses.
+const headRoom = 256
 
 // batch has a worker append many messages. Channel, event and key belong to each
 // message: in the URL or a header they could only be ignored.
@@ -179,8 +197,8 @@ func (p *publishing) batch(x *exchange) {
 	}
 	b.Head.SetTraceparent(x.header.Peek(tracecontext.Header))
 	b.Request.From.Host, b.Request.From.Origin, b.Request.From.Site = nil, nil, nil // they end with this call, and were judged when the head came
-	body := bytes.Clone(x.body)
-	if err := p.deps.Workers.Try(&workers.Job{Share: x.by, Session: x.call.Session, Bytes: len(body), Run: func() { b.Run(body) }, Refuse: b.Refuse}); err != nil {
+	b.Keep(x.body)
+	if err := p.deps.Workers.Try(&workers.Job{Share: x.by, Session: x.call.Session, Bytes: len(x.body), Run: b.Run, Refuse: b.Refuse}); err != nil {
 		x.refuse(err)
 		return
 	}

@@ -121,27 +121,25 @@ func escapeLength(b []byte) int {
 	default:
 		return 0
 	}
-	first, ok := hexUnit(b)
-	switch {
-	case !ok:
+	switch first := hexUnit(b); {
+	case first < 0:
 		return 0
 	case first < 0xD800 || first > 0xDFFF:
 		return 6
 	case first > 0xDBFF:
 		return 0
 	}
-	second, ok := hexUnit(b[6:])
-	if !ok || second < 0xDC00 || second > 0xDFFF {
+	if second := hexUnit(b[6:]); second < 0xDC00 || second > 0xDFFF {
 		return 0
 	}
 	return 12
 }
 
-// hexUnit returns the UTF-16 unit of the escape \uXXXX with which b begins, false if it
+// hexUnit returns the UTF-16 unit of the escape \uXXXX with which b begins, -1 if it
 // does not begin with one.
-func hexUnit(b []byte) (unit rune, ok bool) {
+func hexUnit(b []byte) (unit rune) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
+		return -1
 	}
 	for _, c := range b[2:6] {
 		switch {
@@ -152,11 +150,11 @@ func hexUnit(b []byte) (unit rune, ok bool) {
 		case 'A' <= c && c <= 'F':
 			c -= 'A' - 10
 		default:
-			return 0, false
+			return -1
 		}
 		unit = unit<<4 | rune(c)
 	}
-	return unit, true
+	return unit
 }
 
 // scanNumber returns the end of the number at text[at], -1 if there is none. What follows

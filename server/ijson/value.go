@@ -3,8 +3,6 @@ package ijson
 import (
 	"bytes"
 	"errors"
-	"unicode/utf16"
-	"unicode/utf8"
 )
 
 // Value is the text of one value that a Reader has read, without white space
@@ -24,48 +22,16 @@ func (v Value) Text() (text []byte, ok bool) {
 		return nil, false
 	}
 	inner := v[1 : len(v)-1]
-	first := bytes.IndexByte(inner, '\\')
-	if first < 0 {
+	if bytes.IndexByte(inner, '\\') < 0 {
 		return inner, true
 	}
-	text = append(make([]byte, 0, len(inner)-1), inner[:first]...)
-	return appendUnescaped(text, inner[first:]), true
+	return appendUnescaped(nil, inner), true
 }
 
-// appendUnescaped appends what is between the quotes of a string that a Reader has read,
-// with its escapes replaced. That is never longer than they are.
-func appendUnescaped(dst, inner []byte) []byte {
-	for {
-		i := bytes.IndexByte(inner, '\\')
-		if i < 0 {
-			return append(dst, inner...)
-		}
-		dst = append(dst, inner[:i]...)
-		inner = inner[i:]
-		n := 2
-		switch c := inner[1]; c {
-		case 'b':
-			dst = append(dst, '\b')
-		case 'f':
-			dst = append(dst, '\f')
-		case 'n':
-			dst = append(dst, '\n')
-		case 'r':
-			dst = append(dst, '\r')
-		case 't':
-			dst = append(dst, '\t')
-		case 'u':
-			unit, _ := hexUnit(inner)
-			if n = 6; utf16.IsSurrogate(unit) {
-				low, _ := hexUnit(inner[6:])
-				unit, n = utf16.DecodeRune(unit, low), 12
-			}
-			dst = utf8.AppendRune(dst, unit)
-		default:
-			dst = append(dst, c)
-		}
-		inner = inner[n:]
-	}
+// Aliases reports whether text, which is not empty, is in the memory of v: whether what
+// made it of v has made no copy.
+func (v Value) Aliases(text []byte) bool {
+	return len(v) > 0 && (&text[0] == &v[0] || len(v) > 1 && &text[0] == &v[1])
 }
 
 // Compact returns v without the white space between its tokens; numbers and

@@ -32,6 +32,9 @@ func IsRetry(text []byte) bool {
 // IsReserved reports whether a topic, read as a URL of the hub's host or of any other, has a
 // path of the hub: only the server publishes on these.
 func IsReserved(topic string) bool {
+	if !strings.Contains(topic, Path) {
+		return false // nearly all: each publication is asked about
+	}
 	path, ok := strings.CutPrefix(topic, "//")
 	if !ok {
 		_, path, ok = strings.Cut(topic, "://")

@@ -81,6 +81,9 @@ func NewCache(t *rules.Table) *Cache { return &Cache{known: make(map[string]*Nam
 // Use replaces the table of rules; the names that were given out keep theirs.
 func (c *Cache) Use(t *rules.Table) { c.known, c.own, c.rules = make(map[string]*Name), nil, t }
 
+// Len is how many names of clients it remembers.
+func (c *Cache) Len() int { return len(c.known) }
+
 // Get returns the name b, or why it is none. b is not kept.
 func (c *Cache) Get(b []byte) (*Name, *refusal.Error) {
 	if known := c.known[string(b)]; known != nil {

@@ -5,6 +5,7 @@ import (
 
 	"peal/server/ask"
 	"peal/server/ijson"
+	"peal/server/log"
 	"peal/server/names"
 	"peal/server/permit"
 	"peal/server/refusal"
@@ -45,40 +46,48 @@ type Batch struct {
 	Resume func(run func()) *refusal.Error
 
 	// Owned by the worker.
-	reader ijson.Reader
-	cache  *names.Cache
-	set    names.Set
-	made   int // entries
+	work *workspace // nil before Keep and when all is appended or refused
+	made int        // entries
 
-	// Of a batch about whose messages the backend is asked.
-	messages []Message
-	decided  []decided
+	decided []decided // of a batch about whose messages the backend is asked
 
 	// limited refuses the messages behind the first that came too soon: a token that
 	// becomes available meanwhile must not let a later one overtake it.
 	limited *refusal.Error
 }
 
+// Keep copies the body of the request. Run or Refuse must follow.
+func (b *Batch) Keep(body []byte) { b.work = newWorkspace(body) }
+
 // Run decodes the batch and appends it group by group, in order; the reply comes
 // through the door. Nothing is appended before all of it was read: JSON that ends
 // in rubbish is no batch.
-func (b *Batch) Run(body []byte) {
-	messages, err := b.read(body)
-	if err != nil {
+func (b *Batch) Run() {
+	if err := b.read(); err != nil {
 		b.Refuse(err)
 		return
 	}
-	b.cache = names.NewCache(b.Rules)
-	b.set.Of(b.User)
-	b.messages = messages
+	b.work.use(b.Rules)
+	b.work.set.Of(b.User)
 	if b.Gate.Ask.IsOn(ask.Publish) && b.asks() {
 		return
 	}
-	b.appendAll(messages)
+	b.appendAll()
+}
+
+// release gives the memory of the request back. That of a batch about which the backend was
+// asked is left to the collector: the question may still be on its way.
+func (b *Batch) release() {
+	work := b.work
+	b.work, b.Request.Channels, b.Request.Data, b.Request.Event = nil, nil, nil, nil
+	if work != nil && b.decided == nil {
+		work.release()
+	}
 }
 
 // appendAll appends the messages that may be published, and replies.
-func (b *Batch) appendAll(messages []Message) {
+func (b *Batch) appendAll() {
+	messages := b.work.messages
 	b.results = make([]Result, len(messages))
 	b.left.Store(1)
 	for from := 0; from < len(messages); {
@@ -92,11 +101,13 @@ func (b *Batch) appendAll(messages []Message) {
 		from = to
 		runtime.Gosched() // a loop that has become ready does not wait for the whole batch
 	}
+	b.release()
 	b.countDown()
 }
 
 // Refuse replies that nothing of the batch was published.
 func (b *Batch) Refuse(err *refusal.Error) {
+	b.release()
 	b.To.Tally.Refuse(err)
 	b.To.Door.Answer(b.Ref, b.Reply.AppendError(nil, err))
 }
@@ -104,7 +115,7 @@ func (b *Batch) Refuse(err *refusal.Error) {
 // appendGroup appends messages from from on as one group, and returns where the
 // next begins.
 func (b *Batch) appendGroup(messages []Message, from int) (to int, full *refusal.Error) {
-	g := &group{of: &b.Append}
+	g := &group{of: &b.Append, entries: make([]*log.Entry, 0, min(batchGroup, len(messages)-from))}
 	for to = from; to < len(messages) && to-from < batchGroup && len(g.entries) < groupEntries; to++ {
 		r := &b.results[to]
 		d, channels, err := b.next(messages, to)
@@ -119,7 +130,7 @@ func (b *Batch) appendGroup(messages []Message, from int) (to int, full *refusal
 }
 
 // draft reads one message and asks whether it may be published on its channels,
-// which are then in b.set.
+// which are then in b.work.set.
 func (b *Batch) draft(m *Message) (Draft, *refusal.Error) {
 	d, err := m.Draft()
 	if err != nil {
@@ -132,20 +143,20 @@ func (b *Batch) draft(m *Message) (Draft, *refusal.Error) {
 		return d, err
 	}
 	d.Inherit(&b.Head)
-	b.set.Reset(b.cache, b.Gate.ChannelLimit)
-	if err := m.AddChannels(&b.set, &b.reader); err != nil {
+	b.work.set.Reset(b.work.cache, b.Gate.ChannelLimit)
+	if err := m.AddChannels(&b.work.set, &b.work.reader); err != nil {
 		return d, err
 	}
-	if b.set.Len() == 0 {
+	if b.work.set.Len() == 0 {
 		if m.Stray != nil {
 			return d, names.StrayField(m.Stray, Fields)
 		}
 		if b.Stray != nil {
 			return d, b.Stray
 		}
-		b.set.AddDefault()
+		b.work.set.AddDefault()
 	}
-	b.Request.Channels, b.Request.Data, b.Request.Binary = b.set.List(), d.Data, d.Binary
+	b.Request.Channels, b.Request.Data, b.Request.Binary = b.work.set.List(), d.Data, d.Binary
 	b.Request.Event, b.Request.Call = d.Event, nil
 	if b.limited != nil {
 		return d, b.limited
@@ -169,10 +180,11 @@ func (b *Batch) accept(d *Draft) *refusal.Error {
 	return nil
 }
 
-// read reads the envelope, {"messages":[…]}, and the messages, which alias body.
-func (b *Batch) read(body []byte) (messages []Message, err *refusal.Error) {
-	r, found, strange := &b.reader, false, false
-	r.Start(body)
+// read reads the envelope, {"messages":[…]}, and the messages.
+func (b *Batch) read() *refusal.Error {
+	w, found, strange := b.work, false, false
+	r := &w.reader
+	r.Start(w.body)
 	for r.Enter('{'); r.More(); {
 		if string(r.Name()) != "messages" {
 			strange = true
@@ -184,14 +196,14 @@ func (b *Batch) read(body []byte) (messages []Message, err *refusal.Error) {
 			continue
 		}
 		for r.Enter('['); r.More(); {
-			if len(messages) == b.MaxMessages {
-				return nil, errBatch
+			if len(w.messages) == b.MaxMessages {
+				return errBatch
 			}
-			messages = append(messages, Message{})
-			if len(messages)%batchGroup == 0 {
+			w.messages = append(w.messages, Message{})
+			if len(w.messages)%batchGroup == 0 {
 				runtime.Gosched()
 			}
-			if m := &messages[len(messages)-1]; r.Kind() == '{' {
+			if m := &w.messages[len(w.messages)-1]; r.Kind() == '{' {
 				m.Read(r)
 			} else {
 				r.Value()
@@ -201,11 +213,11 @@ func (b *Batch) read(body []byte) (messages []Message, err *refusal.Error) {
 	}
 	switch err := r.End(); {
 	case err == ijson.ErrKind:
-		return nil, errBatch
+		return errBatch
 	case err != nil:
-		return nil, refusal.OfJSON(err)
+		return refusal.OfJSON(err)
 	case strange, !found:
-		return nil, errBatch
+		return errBatch
 	}
-	return messages, nil
+	return nil
 }

@@ -27,22 +27,22 @@ func (b *Batch) next(messages []Message, i int) (Draft, []*names.Name, *refusal.
 		return one.draft, one.channels, one.err
 	}
 	d, err := b.draft(&messages[i])
-	return d, b.set.List(), err
+	return d, b.work.set.List(), err
 }
 
 // asks decides about all messages, and reports whether the backend must be asked about some:
 // about each by itself, and all at once. Then a worker appends all of them, in their order,
 // when it has answered.
 func (b *Batch) asks() bool {
-	b.decided = make([]decided, len(b.messages))
+	b.decided = make([]decided, len(b.work.messages))
 	var open []*decided
-	for i := range b.messages {
+	for i := range b.work.messages {
 		one := &b.decided[i]
-		if one.draft, one.err = b.draft(&b.messages[i]); one.err == permit.ErrAsk {
+		if one.draft, one.err = b.draft(&b.work.messages[i]); one.err == permit.ErrAsk {
 			one.call = b.Request.Call
 			open = append(open, one)
 		}
-		one.channels = slices.Clone(b.set.List())
+		one.channels = slices.Clone(b.work.set.List())
 	}
 	if len(open) == 0 {
 		return false
@@ -77,5 +77,5 @@ func (b *Batch) answered() {
 			one.err = b.accept(&one.draft)
 		}
 	}
-	b.appendAll(b.messages)
+	b.appendAll()
 }

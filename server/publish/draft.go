@@ -34,7 +34,8 @@ var (
 // Draft is a publication that was asked for. Its slices are lent.
 type Draft struct {
 	Data   []byte
-	Binary bool // as the publisher says; Check sets it for data that is no text
+	fresh  []byte // if it is Data: nobody else has its memory, so an entry may keep it
+	Binary bool   // as the publisher says; Check sets it for data that is no text
 	Event  []byte
 	Key    []byte // idempotency key; empty for none
 
@@ -124,7 +125,7 @@ func (d *Draft) tags() map[string]string {
 // AppendEntries appends the entries of d, one for each channel. They share one
 // copy of the data, which must not change.
 func (d *Draft) AppendEntries(dst []*log.Entry, channels []*names.Name) []*log.Entry {
-	data, event, key, publisher := bytes.Clone(d.Data), string(d.Event), string(d.Key), ""
+	data, event, key, publisher := d.keptData(), string(d.Event), string(d.Key), ""
 	if key != "" {
 		publisher = d.Publisher
 	}
@@ -142,6 +143,15 @@ func (d *Draft) AppendEntries(dst []*log.Entry, channels []*names.Name) []*log.E
 	}
 	log.Share(dst[from:])
 	return dst
+}
+
+// keptData returns the data in memory that entries may keep: once copied, unless it was made for
+// this draft. Then it was not rewritten since, and its memory has little room behind it.
+func (d *Draft) keptData() []byte {
+	if n := len(d.Data); n > 0 && n == len(d.fresh) && &d.Data[0] == &d.fresh[0] && cap(d.fresh) <= n+n/4 {
+		return d.Data
+	}
+	return bytes.Clone(d.Data)
 }
 
 // isEventName reports whether a publisher may use that name. EventSource fires

@@ -22,6 +22,7 @@ var (
 // slices alias the request; nil is what it does not have.
 type Message struct {
 	Data    []byte // as it is published, but for the base64
+	fresh   bool   // Data is no part of the request, and nobody else has it
 	Base64  []byte
 	Event   []byte
 	Key     []byte
@@ -59,6 +60,7 @@ func (m *Message) Set(name string, v ijson.Value) bool {
 	switch name {
 	case "data":
 		m.Data = Text(v)
+		m.fresh = len(m.Data) > 0 && !v.Aliases(m.Data)
 	case "data_base64":
 		m.Base64 = m.text("data_base64", v)
 	case "event":
@@ -127,6 +129,9 @@ func (m *Message) Draft() (Draft, *refusal.Error) {
 	case m.Base64 == nil && m.Data == nil:
 		return d, ErrNoData
 	case m.Base64 == nil:
+		if m.fresh {
+			d.fresh = d.Data
+		}
 		return d, nil
 	case m.Data != nil && string(m.Data) != "null":
 		return d, refusal.Contradiction("data and data_base64", "send one of them")
@@ -138,5 +143,6 @@ func (m *Message) Draft() (Draft, *refusal.Error) {
 		return d, errBase64
 	}
 	d.Data = d.Data[:n]
+	d.fresh = d.Data
 	return d, nil
 }
