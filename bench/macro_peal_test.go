@@ -38,6 +38,8 @@ func TestMacrosMeasurePeal(t *testing.T) {
 		"OpenLoop":     "cpu-ns/delivery p50-ns p99-ns tail-ns",
 		"TenChannels":  "cpu-ns/delivery p99-ns sends/delivery allocs/delivery B/delivery",
 		"Publish":      "cpu-ns/publication encodes/publication allocs/publication alloc-B/publication",
+		"Batch":        "cpu-ns/publication allocs/publication alloc-B/publication",
+		"Command":      "cpu-ns/publication allocs/publication alloc-B/publication",
 		"ManyChannels": "cpu-ns/publication encodes/publication allocs/publication alloc-B/publication",
 		"LogPublish":   "cpu-ns/publication encodes/publication allocs/publication alloc-B/publication log-B/publication",
 		"Poll":         "cpu-ns/poll p99-ns sends/poll encodes/publication allocs/poll alloc-B/poll",

@@ -36,6 +36,7 @@ func (c *Config) Macros() (all []Macro) {
 	if rate <= 0 {
 		rate = openLoopDeliveries / float64(few)
 	}
+	all = append(all, c.publicationMacros()...)
 	return append(all,
 		c.fanoutMacro("", fanout{subscribers: c.Subscribers, load: loadtest.Load{InFlight: 1, Size: largeBytes}}),
 		c.fanoutMacro("/transport=sse", fanout{transport: loadtest.SSE, subscribers: c.Subscribers, load: loadtest.Load{InFlight: 1}}),
