@@ -16,6 +16,7 @@ type fanout struct {
 	protocol    string           // subprotocol of the WebSockets; its format is JSON
 	dialect     *dialect.Dialect // of another protocol, whose path is path; nil: none
 	path        string
+	query       string // further parameters, in which {i} is the number of the connection
 	subscribers int
 	channels    int // of each connection; 0: 1
 	stalled     int
@@ -65,7 +66,10 @@ func (f fanout) run(ctx context.Context, l *Command, loops int) (loadtest.Result
 // on is run on a running server.
 func (f fanout) on(ctx context.Context, s *Server) (r loadtest.Result, err error) {
 	f.channels = max(f.channels, 1)
-	spec := loadtest.Spec{Transport: f.transport, Format: f.format, Protocol: f.protocol, Dialect: f.dialect, Path: f.path, Connections: f.subscribers, Stalled: f.stalled, Channels: f.channels}
+	spec := loadtest.Spec{Transport: f.transport, Format: f.format, Protocol: f.protocol, Dialect: f.dialect, Path: f.path, Connections: f.subscribers, Stalled: f.stalled, Channels: f.channels, Query: f.query}
+	if f.query != "" {
+		spec.Data = numbered
+	}
 	err = withPool(ctx, s, spec, func(pool *loadtest.Pool) error {
 		publisher, err := s.publisher(ctx, f.channels)
 		if err != nil {

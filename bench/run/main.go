@@ -213,6 +213,8 @@ func (o *options) parts() []part {
 		{"shared", "the log that several nodes share: one node on Redis against the log in memory", c.SharedExperiments,
 			[]string{"log in Redis", "log in memory"}, nil},
 		{"edge", "heartbeats, lone publications, Unix sockets, a log that syncs each entry, and bytes per connection by slope; B is the server of --versus", c.EdgeExperiments, []string{"A", "B"}, nil},
+		{"sets", "fan-out where each connection has channels of its own beside shared ones, against the same channels for all", c.SetExperiments,
+			[]string{"channels of their own", "the same channels"}, nil},
 		{"pusher", "the Pusher protocol: fan-out and memory beside peal.v1, and Centrifugo", func() []bench.Experiment { return c.PusherExperiments(o.centrifugo) },
 			[]string{"Pusher protocol", "peal.v1"}, func(ctx context.Context, dir string) (err error) {
 				if o.centrifugo, err = bench.Centrifugo(ctx, dir); err != nil {
