@@ -9,7 +9,9 @@
 //     A server may put a fanout.Sender before the one that sends through it
 //     (Parts.Sender).
 //   - Front: what answers requests and takes messages; the server brings it.
-//   - Turn: what a loop does after events: take from the ring, fan out a
+//   - Batch: the events that one look at the sockets has found. Responses to its
+//     requests, and what they have published, leave at its end (Handler.Polled).
+//   - Turn: what a loop does when that was not all: take from the ring, fan out a
 //     budgeted number of sends, and read events again.
 //   - ConnState: a connection as plain data, for a loop of another process. A Group is frozen,
 //     settled and exported, and goes on or is abandoned; another one imports.

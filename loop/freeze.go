@@ -202,7 +202,7 @@ func (l *Loop) stillDoor() {
 	for _, f := range posts {
 		f()
 	}
-	l.after()
+	l.after(1)
 	l.callback(began, before)
 }
 

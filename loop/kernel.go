@@ -111,6 +111,11 @@ type Handler interface {
 	// have been closed meanwhile, and its number be another's.
 	Ready(socket int32, e Events)
 
+	// Polled follows the last Ready of those that one look at the sockets has found: nothing
+	// else is known to be ready. Between a Ready and its Polled the kernel neither waits nor
+	// runs tasks.
+	Polled()
+
 	// Turn is what Yield asked for.
 	Turn()
 

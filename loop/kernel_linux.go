@@ -20,9 +20,16 @@ import (
 // non-blocking descriptors, which return at once, so that the scheduler need not
 // know of them. BenchmarkSend compares sendto with unix.Write: the kernel's share
 // hides the difference on loopback.
+//
+// gnet's poller waits, runs tasks, and tells of turns and ticks. It tells its events one at a
+// time and not which is the last of those that it has found. So sockets are in an epoll set of
+// their own, which is one descriptor to gnet's poller: when that has something to tell, a second
+// epoll_wait, which never blocks, takes a batch of events, and its end is Handler.Polled.
 type linux struct {
 	handler Handler
 	poller  *netpoll.Poller
+	sockets int // epoll: all that were added
+	events  [pollEvents]unix.EpollEvent
 	yield   int                 // eventfd: a turn is due
 	timer   int                 // timerfd: a tick
 	spare   int                 // descriptor in reserve, -1 for none
@@ -30,9 +37,12 @@ type linux struct {
 	started time.Time
 }
 
+// pollEvents is the most events of one batch. A connection sends up to a buffer full in one.
+const pollEvents = 256
+
 // OpenMachine opens a kernel of this machine.
 func OpenMachine(_ int, h Handler) (Kernel, error) {
-	k := &linux{handler: h, yield: -1, timer: -1, spare: -1, started: time.Now()}
+	k := &linux{handler: h, sockets: -1, yield: -1, timer: -1, spare: -1, started: time.Now()}
 	var err error
 	if k.poller, err = netpoll.OpenPoller(); err != nil {
 		return nil, fmt.Errorf("open poller: %w", err)
@@ -51,8 +61,12 @@ func (k *linux) openOwn() (err error) {
 	if k.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
 		return fmt.Errorf("timerfd: %w", err)
 	}
-	for _, fd := range []int{k.yield, k.timer} {
-		if err := k.Add(int32(fd)); err != nil {
+	if k.sockets, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("epoll: %w", err)
+	}
+	for _, fd := range []int{k.yield, k.timer, k.sockets} {
+		// The sockets' set is told of while it has events: what one batch leaves, the next takes.
+		if err := k.poller.AddRead(&netpoll.PollAttachment{FD: fd}, fd != k.sockets); err != nil {
 			return fmt.Errorf("poll: %w", err)
 		}
 	}
@@ -61,7 +75,7 @@ func (k *linux) openOwn() (err error) {
 
 func (k *linux) Close() error {
 	k.Spare(false)
-	for _, fd := range []int{k.yield, k.timer} {
+	for _, fd := range []int{k.sockets, k.yield, k.timer} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
@@ -73,16 +87,16 @@ func (k *linux) Close() error {
 var errStop = errors.ErrEngineShutdown
 
 func (k *linux) Run() error {
-	err := k.poller.Polling(func(fd int, e netpoll.IOEvent, _ netpoll.IOFlags) error {
+	err := k.poller.Polling(func(fd int, _ netpoll.IOEvent, _ netpoll.IOFlags) error {
 		switch fd {
+		case k.sockets:
+			return k.tell()
 		case k.yield:
 			k.handler.Turn()
 		case k.timer:
 			var expired [8]byte
 			_, _ = k.Read(int32(k.timer), expired[:]) // how often does not matter
 			k.handler.Tick()
-		default:
-			k.handler.Ready(int32(fd), eventsOf(e))
 		}
 		return nil
 	})
@@ -92,8 +106,26 @@ func (k *linux) Run() error {
 	return err
 }
 
+// tell is one batch of the sockets' events.
+func (k *linux) tell() error {
+	n, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(k.sockets), uintptr(unsafe.Pointer(&k.events)), pollEvents, 0, 0, 0)
+	switch {
+	case e == unix.EINTR:
+		return nil // it is told of again
+	case e != 0:
+		return fmt.Errorf("epoll_pwait: %w", e)
+	case n == 0:
+		return nil // the last that was ready has been closed
+	}
+	for i := range k.events[:n] {
+		k.handler.Ready(k.events[i].Fd, eventsOf(k.events[i].Events))
+	}
+	k.handler.Polled()
+	return nil
+}
+
 // eventsOf translates epoll's bits.
-func eventsOf(e netpoll.IOEvent) (out Events) {
+func eventsOf(e uint32) (out Events) {
 	const broken = unix.EPOLLERR | unix.EPOLLHUP
 	if e&unix.EPOLLOUT != 0 {
 		out = Writable
@@ -137,7 +169,8 @@ func (k *linux) Tick(every time.Duration) {
 }
 
 func (k *linux) Add(socket int32) error {
-	return k.poller.AddReadWrite(&netpoll.PollAttachment{FD: int(socket)}, true)
+	e := unix.EpollEvent{Fd: socket, Events: netpoll.ReadWriteEvents | unix.EPOLLRDHUP | unix.EPOLLET}
+	return unix.EpollCtl(k.sockets, unix.EPOLL_CTL_ADD, int(socket), &e)
 }
 
 func (k *linux) Accept(listener int32) (Arrival, error) {

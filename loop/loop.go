@@ -78,6 +78,7 @@ type Loop struct {
 	dear        uint64 // work on dear input since mark was set
 	mark        uint64 // place in the ring: see held
 	flushing    bool
+	events      int               // of this batch so far
 	prompted    bool              // a wake-up was served since the last event
 	drainAt     uint32            // the slot that the next pass of a drain visits first
 	crowded     bool              // there are more channels than may be: a turn looks for who has most
@@ -90,6 +91,8 @@ type Loop struct {
 	inflater    deflate.Inflater
 	rbuf        []byte
 	out         []byte // answers of the requests handled in one read
+	cork        []byte // answers that are ready: see cork.go
+	corked      []corked
 	call        Call
 	partial     Partial // of requests
 	begun       bool    // likewise
@@ -238,16 +241,25 @@ func (l *Loop) end() {
 
 var _ Handler = (*Loop)(nil)
 
-// Ready, Turn and Tick are called by the kernel, and by nobody else.
+// Ready, Polled, Turn and Tick are called by the kernel, and by nobody else.
 func (l *Loop) Ready(socket int32, e Events) {
 	began, before := l.begin()
 	l.prompted = false
+	l.events++
 	if slot, c := l.bySocket(socket); c != nil {
 		l.ready(slot, c, e)
 	} else if l.acceptor != nil && l.acceptor.owns(socket) {
 		l.acceptor.accept(socket)
 	}
-	l.after()
+	l.between()
+	l.callback(began, before)
+}
+
+// Polled sends what the events of a batch have caused.
+func (l *Loop) Polled() {
+	began, before := l.begin()
+	l.after(l.events)
+	l.events = 0
 	l.callback(began, before)
 }
 
@@ -262,7 +274,7 @@ func (l *Loop) Tick() {
 	began, before := l.begin()
 	l.prompted = false
 	l.tickOver()
-	l.after()
+	l.after(1)
 	l.callback(began, before)
 }
 
@@ -314,26 +326,29 @@ func (l *Loop) ready(slot uint32, c *conn, e Events) {
 	}
 }
 
-// after sends what an event has caused: a little at once, so that a lone
+// after sends what so many events, or tasks, have caused: a little for each at once, so that a lone
 // publication or answer leaves without delay, the rest in a turn.
-func (l *Loop) after() {
-	if l.flushing || l.isStill() {
-		return
+func (l *Loop) after(events int) {
+	l.uncork()
+	if l.flushing || l.isStill() || l.turnDue {
+		return // a turn comes behind this batch
 	}
-	if l.turnDue {
-		// A turn comes behind all events of the poll. If these are dear, what is to be sent
-		// must not wait for all of them. It has its share of the time, and no more: what
-		// becomes ready meanwhile waits for both.
-		if l.input()-l.flushed >= uint64(l.config.TurnWork) {
-			l.apply()
-			l.flush(max(1, l.config.TurnSends/betweenEvents))
-		}
-		return
-	}
+	l.flushed = l.input()
 	more := l.ring.Waiting() && l.apply()
-	if l.fan.Pending() && l.flush(promptSends) || more || l.inputWaits() || l.freeze != nil {
+	if l.fan.Pending() && l.flush(min(events*promptSends, l.config.TurnSends)) || more || l.inputWaits() || l.freeze != nil {
 		l.scheduleTurn()
 	}
+}
+
+// between is called after each event of a batch. If these are dear, what is to be sent must not wait
+// for all of them. It has its share of the time, and no more: what becomes ready meanwhile waits for both.
+func (l *Loop) between() {
+	if l.flushing || l.isStill() || l.input()-l.flushed < uint64(l.config.TurnWork) {
+		return
+	}
+	l.uncork()
+	l.apply()
+	l.flush(max(1, l.config.TurnSends/betweenEvents))
 }
 
 // input is the work on what has come: all but what apply and flush have done.
@@ -343,8 +358,8 @@ func (l *Loop) input() uint64 { return l.work() - l.fanned }
 // events of a poll: by default, about as long as that work.
 const betweenEvents = 4
 
-// promptSends is how many sends an event may cause before the other events of
-// the poll have been read. 16: see BenchmarkPublishToOne.
+// promptSends is how many sends an event may cause before what became ready behind its
+// batch is read. 16: see BenchmarkPublishToOne.
 const promptSends = 16
 
 // turn takes from the ring, fans out, and lets interrupted connections read on.
@@ -353,6 +368,7 @@ func (l *Loop) turn() {
 		return // there is another one behind the thaw
 	}
 	l.counts.turns++
+	l.uncork()
 	l.armed.Store(0) // before the ring is looked at: see Wake
 	l.apply()
 	more := l.flush(l.config.TurnSends)
@@ -376,6 +392,7 @@ func (l *Loop) turn() {
 	if l.expireDue() {
 		more = true
 	}
+	l.uncork()
 	if more || l.fan.Pending() || l.ring.Waiting() || l.inputWaits() {
 		l.scheduleTurn()
 	}
@@ -436,7 +453,7 @@ func (l *Loop) woken() {
 	l.prompted = true
 	l.armed.Store(0)
 	began, before := l.begin()
-	l.after()
+	l.after(1)
 	l.callback(began, before)
 }
 
@@ -517,6 +534,6 @@ func (l *Loop) answerDoor() {
 	if l.freeze != nil {
 		l.awaitOwed()
 	}
-	l.after()
+	l.after(1)
 	l.callback(began, before)
 }

@@ -106,7 +106,12 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte,
 			break
 		}
 	}
-	l.out = l.sendOut(slot, c, out)
+	if len(out) > 0 && !late && c.mayCork(len(b)) {
+		l.keepOut(slot, c, out)
+		l.out = out[:0]
+	} else {
+		l.out = l.sendOut(slot, c, out)
+	}
 	switch {
 	case c.state == stateHTTP && c.flags&(flagCloseNext|flagAnswering) == flagCloseNext:
 		l.linger(slot, c)

@@ -103,6 +103,7 @@ func (c *conn) Peer(s int32, client netip.AddrPort) (welcome bool) {
 	c.named = append(c.named, client)
 	return client.Addr() != unwelcome
 }
+func (c *conn) Polled()                  {}
 func (c *conn) Turn()                    {}
 func (c *conn) Tick()                    {}
 func (c *conn) Ready(int32, loop.Events) { c.events++; c.read(64 << 10) }

@@ -142,7 +142,8 @@ func (a *above) Turn() {
 	}
 }
 
-func (a *above) Tick() {}
+func (a *above) Polled() {}
+func (a *above) Tick()   {}
 
 func (a *above) Peer(fd int32, peer netip.AddrPort) bool {
 	a.conns[fd].peer = peer

@@ -316,6 +316,7 @@ func (k *kernel) opened(c *conn) {
 		e |= loop.NearEnd
 	}
 	k.above.Ready(c.fd, e)
+	k.above.Polled() // it may be in a task, behind which none follows
 }
 
 // interrupt ends a handshake that is not done.

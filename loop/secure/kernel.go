@@ -190,6 +190,8 @@ func (k *kernel) Ready(fd int32, e loop.Events) {
 	}
 }
 
+func (k *kernel) Polled() { k.above.Polled() }
+
 // Turn tells the loop above what it must hear although no event has come.
 func (k *kernel) Turn() {
 	n := len(k.due) // what is added meanwhile has had its Yield

@@ -153,6 +153,9 @@ func (k *kernel) step(lazy bool) bool {
 		e := k.batch[0]
 		k.batch = k.batch[1:]
 		k.tell(e)
+		if len(k.batch) == 0 && !k.closed {
+			k.handler.Polled()
+		}
 	case k.chores:
 		k.chores = false
 		k.work()

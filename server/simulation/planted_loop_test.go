@@ -179,6 +179,15 @@ var loopBugs = []loopBug{
 	{"connections that came to a frozen loop are not accepted", []edit{
 		{"freeze.go", "	if l.acceptor != nil {\n		l.acceptor.acceptAll()\n", "	if l.acceptor != nil && !BUG {\n		l.acceptor.acceptAll()\n"},
 	}},
+	{"the end of a batch is forgotten", []edit{
+		{"loop.go", "	l.after(l.events)\n", "	if !BUG || l.events > 1 {\n		l.after(l.events)\n	}\n"},
+	}},
+	{"a response that is kept does not hold back the end of its connection", []edit{
+		{"cork.go", "	c.flags |= flagAnswering\n", "	if !BUG {\n		c.flags |= flagAnswering\n	}\n"},
+	}},
+	{"a kept response leaves, and nothing goes on behind it", []edit{
+		{"cork.go", "			l.finished(k.slot, c)\n", "			if !BUG {\n				l.finished(k.slot, c)\n			}\n"},
+	}},
 	{"a frozen loop sends what is answered", []edit{
 		{"loop.go", "	if l.isStill() {\n		l.stillDoor()", "	if l.isStill() && !BUG {\n		l.stillDoor()"},
 	}},

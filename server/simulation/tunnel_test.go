@@ -95,6 +95,7 @@ type tunnelHandler struct {
 }
 
 func (h tunnelHandler) tunnel() *tunnel { return (*h.t)[h.number] }
+func (h tunnelHandler) Polled()         { h.tunnel().above.Polled() }
 func (h tunnelHandler) Turn()           { h.tunnel().above.Turn() }
 func (h tunnelHandler) Tick()           { h.tunnel().above.Tick() }
 func (h tunnelHandler) Ready(fd int32, e loop.Events) {
@@ -165,6 +166,7 @@ func (t *tunnel) tell(e *farEnd, events loop.Events) {
 	t.Trigger(func() {
 		if !e.gone {
 			t.ready(e, events)
+			t.above.Polled()
 		}
 	})
 }
