@@ -2,31 +2,49 @@ package bench
 
 import (
 	"context"
-	_ "embed" // for the ceiling's source
+	"embed"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 )
 
-// ceilingSource is embedded, so that the ceiling can be built anywhere.
+// ceilingSources are embedded, so that the programs can be built anywhere.
 //
-//go:embed ceiling/ceiling.c
-var ceilingSource []byte
+//go:embed ceiling/*.c ceiling/*.h
+var ceilingSources embed.FS
 
 // BuildCeiling compiles the ceiling into dir and returns its command. It has one
 // thread, whatever the number of loops. It needs gcc; without it, the error wraps
 // exec.ErrNotFound.
 func BuildCeiling(ctx context.Context, dir string) (*Command, error) {
-	source, binary := filepath.Join(dir, "ceiling.c"), filepath.Join(dir, "ceiling")
-	if err := os.WriteFile(source, ceilingSource, 0o644); err != nil {
-		return nil, fmt.Errorf("build the ceiling: %w", err)
+	c, err := buildCeiling(ctx, dir, "ceiling")
+	if err == nil {
+		c.Bare = true
 	}
-	out, err := exec.CommandContext(ctx, "gcc", "-O2", "-Wall", "-Wextra", "-o", binary, source).CombinedOutput()
+	return c, err
+}
+
+// BuildPublishing is BuildCeiling for the ceiling of publications over HTTP, which knows channels.
+func BuildPublishing(ctx context.Context, dir string) (*Command, error) {
+	return buildCeiling(ctx, dir, "publish")
+}
+
+func buildCeiling(ctx context.Context, dir, name string) (*Command, error) {
+	sources, err := fs.Sub(ceilingSources, "ceiling")
 	if err != nil {
-		return nil, fmt.Errorf("build the ceiling: %w\n%s", err, out)
+		return nil, err
 	}
-	return &Command{Label: "ceiling", Args: []string{binary, "{port}"}, Bare: true}, nil
+	from, binary := filepath.Join(dir, name+"-source"), filepath.Join(dir, name)
+	if err := os.CopyFS(from, sources); err != nil {
+		return nil, fmt.Errorf("build %s: %w", name, err)
+	}
+	out, err := exec.CommandContext(ctx, "gcc", "-O2", "-Wall", "-Wextra", "-o", binary, filepath.Join(from, name+".c")).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("build %s: %w\n%s", name, err, out)
+	}
+	return &Command{Label: name, Args: []string{binary, "{port}"}}, nil
 }
 
 // Peal returns the command of the Peal binary at path, with further arguments.

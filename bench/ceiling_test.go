@@ -1,10 +1,13 @@
 package bench
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io"
+	"net"
+	"net/http"
 	"os/exec"
 	"slices"
 	"strings"
@@ -17,10 +20,10 @@ import (
 	"peal/loadtest"
 )
 
-// buildCeiling builds one, and skips where there is no compiler.
-func buildCeiling(t *testing.T) *Command {
+// mustBuild builds a ceiling, and skips where there is no compiler.
+func mustBuild(t *testing.T, build func(context.Context, string) (*Command, error)) *Command {
 	t.Helper()
-	launcher, err := BuildCeiling(t.Context(), t.TempDir())
+	launcher, err := build(t.Context(), t.TempDir())
 	if errors.Is(err, exec.ErrNotFound) {
 		t.Skip("no gcc to build the ceiling with")
 	}
@@ -32,7 +35,7 @@ func buildCeiling(t *testing.T) *Command {
 
 func startCeiling(t *testing.T) *Server {
 	t.Helper()
-	s, err := buildCeiling(t).Launch(t.Context(), 1)
+	s, err := mustBuild(t, BuildCeiling).Launch(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +73,39 @@ func TestCeilingReachesEveryoneOnceInOrder(t *testing.T) {
 				t.Errorf("%s %+v: %v", kind, load, err)
 			}
 		}
+	}
+}
+
+// Each channel has its own subscriber, and one publisher of them sends requests in two pieces.
+func TestPublishingCeilingDeliversEachPublicationOnce(t *testing.T) {
+	c := tiny()
+	c.Channels, c.Publishers, c.Length = 200, 20, 300*time.Millisecond
+	r, err := OnServer(t.Context(), mustBuild(t, BuildPublishing), 1, func(s *Server) (loadtest.Result, error) {
+		conn, err := net.Dial("tcp", s.Addr)
+		if err != nil {
+			return loadtest.Result{}, err
+		}
+		defer conn.Close()
+		request := loadtest.AppendRequest(nil, "POST", loadtest.PublishPath("c")(c.Channels), s.Addr, "", []byte("ab")) // nobody's channel
+		for _, piece := range [][]byte{request[:20], request[20 : len(request)-1], append(request[len(request)-1:], request...)} {
+			if _, err := conn.Write(piece); err != nil {
+				return loadtest.Result{}, err
+			}
+		}
+		answers := bufio.NewReader(conn)
+		for range 2 {
+			a, err := http.ReadResponse(answers, nil)
+			if err != nil {
+				return loadtest.Result{}, err
+			}
+			if body, err := io.ReadAll(a.Body); a.StatusCode != 200 || err != nil || !bytes.HasPrefix(body, []byte(`{"`)) {
+				t.Errorf("status %d, %s, %v", a.StatusCode, body, err)
+			}
+		}
+		return c.flood(t.Context(), s, c.Channels, 0, nil, nil)
+	})
+	if err != nil || r.Published < 200 || r.Delivered != r.Published {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
@@ -126,7 +162,7 @@ func TestCeilingKeepsOpcodeAndPayload(t *testing.T) {
 }
 
 func TestCeilingDoesNotWaitForAStalledReceiver(t *testing.T) {
-	ceiling := buildCeiling(t)
+	ceiling := mustBuild(t, BuildCeiling)
 	r, err := fanout{subscribers: 20, stalled: 1,
 		load: loadtest.Load{InFlight: 16, Length: 500 * time.Millisecond, Size: 60_000}}.run(t.Context(), ceiling, 1)
 	if err != nil || r.Delivered == 0 {

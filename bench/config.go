@@ -5,8 +5,9 @@ import "time"
 // Config sets what is measured and for how long. Full, Short and GateSizes return
 // sensible sizes.
 type Config struct {
-	Peal    *Command
-	Ceiling *Command
+	Peal       *Command
+	Ceiling    *Command
+	Publishing *Command // the ceiling of publications over HTTP
 
 	Loops       int           // of Peal, unless it is compared with the single-threaded ceiling
 	Length      time.Duration // of each measured run

@@ -54,6 +54,7 @@ func (c *Config) Experiments() (all []Experiment) {
 			})
 		}
 	}
+	all = append(all, c.publishingExperiments()...)
 	return append(all, c.openLoopExperiment(),
 		Experiment{
 			Key: "ten-channels",

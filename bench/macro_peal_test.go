@@ -105,7 +105,7 @@ func TestMacrosMeasurePeal(t *testing.T) {
 
 // A server without metrics is measured from outside.
 func TestMacrosMeasureAServerWithoutMetrics(t *testing.T) {
-	ceiling, c := buildCeiling(t), tiny()
+	ceiling, c := mustBuild(t, BuildCeiling), tiny()
 	for _, m := range c.Macros() {
 		if m.Name != "Fanout/subscribers=50/inflight=1" {
 			continue

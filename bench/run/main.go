@@ -138,7 +138,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case err != nil:
 		return err
 	case o.list:
-		o.config.Peal, o.config.Ceiling = &bench.Command{}, &bench.Command{} // nothing is started
+		o.config.Peal, o.config.Ceiling, o.config.Publishing = &bench.Command{}, &bench.Command{}, &bench.Command{} // nothing is started
 		for _, name := range o.names() {
 			fmt.Fprintln(stdout, name)
 		}
@@ -244,8 +244,12 @@ func (o *options) servers(ctx context.Context, dir string) error {
 		return err
 	}
 	o.config.Ceiling, o.config.Peal = ceiling, ceiling
+	if o.config.Publishing, err = bench.BuildPublishing(ctx, dir); err != nil {
+		return err
+	}
 	if o.versus != "" {
 		o.config.Ceiling = &bench.Command{Label: "versus", Args: strings.Fields(o.versus)}
+		o.config.Publishing = o.config.Ceiling
 	}
 	if o.peal != "" {
 		if _, err := exec.LookPath(o.peal); err != nil {
