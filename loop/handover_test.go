@@ -166,7 +166,7 @@ func (s *server) judgeChanges(whole *loop.GroupState) {
 		}
 		for _, want := range whole.Loops[i].Conns {
 			got := now[want.Session]
-			got.Timer, got.Deadline, got.Silent = want.Timer, want.Deadline, want.Silent // time goes on between both
+			got.Timer, got.Deadline, got.Silent, got.Began = want.Timer, want.Deadline, want.Silent, want.Began // time goes on between both
 			if !reflect.DeepEqual(got, want) {
 				s.t.Errorf("session %d became\n%+v\ninstead of\n%+v", want.Session, got, want)
 			}

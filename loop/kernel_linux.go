@@ -65,7 +65,7 @@ func (k *linux) openOwn() (err error) {
 		return fmt.Errorf("epoll: %w", err)
 	}
 	for _, fd := range []int{k.yield, k.timer, k.sockets} {
-		// The sockets' set is told of while it has events: what one batch leaves, the next takes.
+		// The poller reports the sockets' set while it has events: what one batch leaves, the next takes.
 		if err := k.poller.AddRead(&netpoll.PollAttachment{FD: fd}, fd != k.sockets); err != nil {
 			return fmt.Errorf("poll: %w", err)
 		}
@@ -111,7 +111,7 @@ func (k *linux) tell() error {
 	n, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(k.sockets), uintptr(unsafe.Pointer(&k.events)), pollEvents, 0, 0, 0)
 	switch {
 	case e == unix.EINTR:
-		return nil // it is told of again
+		return nil // the poller reports it again
 	case e != 0:
 		return fmt.Errorf("epoll_pwait: %w", e)
 	case n == 0:

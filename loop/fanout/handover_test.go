@@ -216,6 +216,7 @@ func TestExportIsForSettledMembers(t *testing.T) {
 	p.out.turn++
 	for p.Flush(10) {
 	}
+	var state fanout.MemberState
 	if err := p.NewExporter(plainNames{}).Member(0, &state); err != nil || state.Position != 1 || !p.Settled() {
 		t.Errorf("position %d, error %v, settled %v", state.Position, err, p.Settled())
 	}
