@@ -21,7 +21,7 @@ func (silent) Concerns(_ string, discarded uint64, _ func(*ring.Exclusion) bool)
 }
 
 func (silent) Latest(string, uint64, uint64) (*ring.Message, int, uint64) { return nil, 0, 0 }
-func (silent) Join(string)                                                {}
+func (silent) Join(c string) string                                       { return c }
 func (silent) Leave(string)                                               {}
 func (silent) Head() uint64                                               { return 0 }
 func (silent) Queue(uint32, fanout.Conn, []byte)                          {}

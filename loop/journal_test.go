@@ -139,10 +139,11 @@ func (j *journal) Latest(channel string, after, upto uint64) (*ring.Message, int
 	return msgs[len(msgs)-1], len(msgs) - 1, discarded
 }
 
-func (j *journal) Join(channel string) {
+func (j *journal) Join(channel string) string {
 	j.lock.Lock()
 	j.joined[channel]++
 	j.lock.Unlock()
+	return channel
 }
 
 func (j *journal) Leave(channel string) {

@@ -71,9 +71,9 @@ func (*nopSource) Concerns(_ string, discarded uint64, _ func(*ring.Exclusion) b
 func (h *nopSource) Latest(string, uint64, uint64) (*ring.Message, int, uint64) {
 	return nil, 0, 0
 }
-func (h *nopSource) Join(string)  {}
-func (h *nopSource) Leave(string) {}
-func (h *nopSource) Head() uint64 { return h.head }
+func (h *nopSource) Join(c string) string { return c }
+func (h *nopSource) Leave(string)         {}
+func (h *nopSource) Head() uint64         { return h.head }
 
 type nopEvents struct{}
 
@@ -233,6 +233,41 @@ func channelBytes(tb testing.TB, n int) float64 {
 	runtime.KeepAlive(s)
 	runtime.KeepAlive(all)
 	return float64(after-before) / float64(n)
+}
+
+// ownBytes is what one of the channels costs that n members have of their own beside a common one.
+func ownBytes(tb testing.TB, n, own int) float64 {
+	s := newScene(tb, 100, "A")
+	all := names(n * own)
+	s.slots = uint32(n)
+	for slot := range uint32(n) {
+		s.fan.Attach(fanout.Conn{Slot: slot}, uint64(slot)+1)
+	}
+	set := make([]string, own+1)
+	set[0] = "a common one"
+	before := heap()
+	for slot := range n {
+		copy(set[1:], all[slot*own:])
+		if _, err := s.fan.Subscribe(uint32(slot), &fanout.Subscription{Channels: set}); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	after := heap()
+	runtime.KeepAlive(s)
+	runtime.KeepAlive(all)
+	return float64(after-before) / float64(n*own)
+}
+
+// Channels that connections have of their own cost the fan this much each, without the names, which are the
+// hub's; the views of the connections are among it.
+func TestOwnChannelsAreSmall(t *testing.T) {
+	for own, limit := range map[int]float64{1: 290, 5: 120, 20: 90} {
+		if got := ownBytes(t, 2000, own); got > limit {
+			t.Errorf("%.0f B for each of %d channels of a connection, want at most %.0f", got, own, limit)
+		} else {
+			t.Logf("%.0f B for each of %d channels of a connection", got, own)
+		}
+	}
 }
 
 func heap() uint64 {

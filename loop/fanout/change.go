@@ -190,7 +190,7 @@ func (f *Fan) relocate(slot uint32, m *member, names []string, k ring.Encoding) 
 	}
 	// Counted there before it is counted out here: a channel without a
 	// subscriber could be forgotten, and what it knows of gaps become coarser.
-	v.channels(func(_ int, c *channel) { f.source.Join(c.name) })
+	v.channels(f.enter)
 	f.part(slot, m)
 	f.join(slot, m, v)
 	v.channels(func(_ int, c *channel) { f.source.Leave(c.name) })

@@ -48,6 +48,15 @@ type link struct {
 func (c *channel) Is(name string) bool { return c.name == name }
 func (c *channel) Hash() uint64        { return hashOf(c.name) }
 
+// enter counts one subscriber of a channel of a view in. The name of the first may be part of the request
+// that it came in; from now on it is that of the source.
+// Matchers keep their own.
+func (f *Fan) enter(_ int, c *channel) {
+	if name := f.source.Join(c.name); !isMatcher(name) {
+		c.name = name
+	}
+}
+
 func (c *channel) is(flag uint8) bool { return c.flags&flag != 0 }
 
 func (c *channel) set(flag uint8, on bool) {

@@ -164,6 +164,21 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
+// BenchmarkMemoryOfOwnChannels is not about time: bytes of one of the channels that members have of their own beside a
+// common one, with the views of the members.
+func BenchmarkMemoryOfOwnChannels(b *testing.B) {
+	for _, own := range []int{1, 5, 20} {
+		b.Run(fmt.Sprintf("own=%d", own), func(b *testing.B) {
+			got := 0.0
+			for range b.N {
+				got = ownBytes(b, 5000, own)
+			}
+			b.ReportMetric(got, "B/channel")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
 // BenchmarkFlushLate is BenchmarkFlush with a sender that reports a turn late, so
 // that sends are always out.
 func BenchmarkFlushLate(b *testing.B) {

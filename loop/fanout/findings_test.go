@@ -157,7 +157,7 @@ func TestPollIndexIsBounded(t *testing.T) {
 // joinSource publishes the moment it sees a subscriber.
 type joinSource struct{ nopSource }
 
-func (s *joinSource) Join(string) { s.head++ }
+func (s *joinSource) Join(c string) string { s.head++; return c }
 
 // A publisher that sees a subscriber reaches it: the subscriber is counted after its
 // position is known.

@@ -101,8 +101,9 @@ type Source interface {
 	// member of which leavesOut knows the exclusions; whole: it is the same for all.
 	Concerns(channel string, discarded uint64, leavesOut func(x *ring.Exclusion) bool) (upto uint64, whole bool)
 
-	// Join and Leave count one subscriber of channel in and out.
-	Join(channel string)
+	// Join and Leave count one subscriber of channel in and out. Join returns the name as the
+	// source keeps it, or a copy: the caller can do without one of its own until Leave.
+	Join(channel string) (kept string)
 	Leave(channel string)
 
 	// Head is the newest sequence of the log.

@@ -69,12 +69,14 @@ func hashOf(name string) uint64 { return maphash.String(seed, name) }
 // matching returns the channel of messages that are published under name, nil for none.
 func (x *index) matching(name string) *channel { return x.exact.Get(hashOf(name), name) }
 
-// channel returns the channel of a matcher, making it if needed.
+// channel returns the channel of a matcher, making it if needed. Its name is that of t until enter.
 func (x *index) channel(t matcher) *channel {
 	hash := hashOf(t.name)
 	c := x.exact.Get(hash, t.name)
 	if c == nil {
-		t.name = strings.Clone(t.name) // not the request it came in
+		if isMatcher(t.name) {
+			t.name = strings.Clone(t.name) // the key of named, and not the request it came in
+		}
 		c = &channel{matcher: t}
 		x.exact.Add(hash, c)
 		if x.patterns != nil && isMatcher(t.name) {

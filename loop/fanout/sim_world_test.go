@@ -113,6 +113,6 @@ func (h *simHistory) Latest(c string, after, upto uint64) (newest *ring.Message,
 	}
 	return newest, passed, h.discarded[c]
 }
-func (h *simHistory) Join(c string)  { h.joined[c]++ }
-func (h *simHistory) Leave(c string) { h.joined[c]-- }
-func (h *simHistory) Head() uint64   { return h.head }
+func (h *simHistory) Join(c string) string { h.joined[c]++; return strings.Clone(c) }
+func (h *simHistory) Leave(c string)       { h.joined[c]-- }
+func (h *simHistory) Head() uint64         { return h.head }

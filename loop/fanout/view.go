@@ -260,7 +260,7 @@ func (f *Fan) join(slot uint32, m *member, v *view) {
 	if v.shares && len(v.members) > f.shareMembers {
 		f.stopSharing(v)
 	}
-	v.channels(func(_ int, c *channel) { f.source.Join(c.name) })
+	v.channels(f.enter)
 }
 
 // leave takes the member out of its view, if it is in one, which ends its

@@ -255,7 +255,7 @@ func (h *fakeHub) Latest(channel string, after, upto uint64) (*ring.Message, int
 	return nil, 0, 3 // asked about slow consumers only, of which there are none here
 }
 
-func (h *fakeHub) Join(string)  {}
+func (h *fakeHub) Join(c string) string { return c }
 func (h *fakeHub) Leave(string) {}
 func (h *fakeHub) Head() uint64 {
 	h.log.mu.Lock()

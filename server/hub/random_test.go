@@ -22,7 +22,7 @@ type system interface {
 	Apply(batch []*log.Entry)
 	Read(dst []*ring.Message, channel string, after, upto uint64, count, bytes int) ([]*ring.Message, uint64, bool)
 	Newest(channel string, n int) uint64
-	Join(channel string)
+	Join(channel string) string
 	Leave(channel string)
 	Sweep(now time.Time) bool
 	Channels(prefix, after string, limit int) []hub.Info
@@ -250,7 +250,9 @@ func (s *schedule) step() error {
 		}
 	case n < 80:
 		name := s.readable()
-		s.system.Join(name)
+		if kept := s.system.Join(name); kept != name {
+			return fmt.Errorf("Join keeps the name %q of %q", kept, name)
+		}
 		s.model.join(name)
 		s.joined = append(s.joined, name)
 	case n < 88 && len(s.joined) > 0:

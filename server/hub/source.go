@@ -91,11 +91,11 @@ func (h *Hub) Latest(channel string, after, upto uint64) (m *ring.Message, passe
 	return m, passed, discarded
 }
 
-// Join adds one subscriber of channel. The channel exists until Leave.
+// Join adds one subscriber of channel, and returns its name as the hub keeps it. The channel exists until Leave.
 //
 // Any goroutine may call it; an unknown channel is allocated, with a copy of its
 // name.
-func (h *Hub) Join(channel string) {
+func (h *Hub) Join(channel string) (kept string) {
 	hash := h.hash(channel)
 	s := h.shardOf(hash)
 	s.mu.Lock()
@@ -106,6 +106,7 @@ func (h *Hub) Join(channel string) {
 	if s.changed != nil {
 		s.changed[c.name] = struct{}{}
 	}
+	return c.name
 }
 
 // Leave removes one subscriber of channel. With the last one, a channel without

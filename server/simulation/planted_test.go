@@ -199,11 +199,11 @@ func (s *plantedSource) Concerns(channel string, discarded uint64, leavesOut fun
 	return s.Directory.Concerns(channel, discarded, leavesOut)
 }
 
-func (s *plantedSource) Join(channel string) {
+func (s *plantedSource) Join(channel string) string {
 	if _, known := s.Channel(channel); s.forgets != nil && !known {
 		_, s.forgets[channel], _ = s.Directory.Read(nil, channel, 0, 0, 1, 1)
 	}
-	s.Directory.Join(channel)
+	return s.Directory.Join(channel)
 }
 
 // coversMore answers polls with a cursor that leads past what comes next.
