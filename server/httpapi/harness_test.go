@@ -256,7 +256,7 @@ func (h *fakeHub) Latest(channel string, after, upto uint64) (*ring.Message, int
 }
 
 func (h *fakeHub) Join(c string) string { return c }
-func (h *fakeHub) Leave(string) {}
+func (h *fakeHub) Leave(string)         {}
 func (h *fakeHub) Head() uint64 {
 	h.log.mu.Lock()
 	defer h.log.mu.Unlock()

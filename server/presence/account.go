@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"strings"
 	"sync"
 
 	"peal/server/share"
@@ -10,6 +11,7 @@ import (
 // the last in the lock order.
 type accounts struct {
 	// Fixed at New.
+	table        *Table
 	config       Config
 	shareBytes   int
 	shareMembers int
@@ -27,7 +29,8 @@ type accounts struct {
 // first those without a connection, the last to have left in front of them, then
 // those that are present, the longest present first.
 type account struct {
-	share   share.Key // fixed
+	table   *Table    // fixed, and so is
+	share   share.Key // its key
 	bytes   int
 	members int
 	order   queue
@@ -53,7 +56,7 @@ func (a *accounts) init(c Config) {
 func (a *accounts) openLocked(by share.Key) *account {
 	o := a.open[by]
 	if o == nil {
-		o = &account{share: by, order: queue{links: byAccount}}
+		o = &account{share: by, order: queue{accounts: true}, table: a.table}
 		a.open[by] = o
 	}
 	return o
@@ -98,7 +101,7 @@ func (a *accounts) enter(by share.Key, p *person) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.admitLocked(by, guestBytes+p.bytes(), 0) != admitted {
-		p.info = ""
+		p.text = strings.Clone(p.client())
 	}
 	p.account, p.uses = a.openLocked(by), 1
 	a.addLocked(p.account, guestBytes+p.bytes())
@@ -122,7 +125,7 @@ func (a *accounts) sit(by share.Key, p *person, seats int, last bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.addLocked(a.openLocked(by), seats*seatBytes)
-	if p.uses += seats; last {
+	if p.uses += int32(seats); last {
 		a.releaseLocked(p, 1)
 	}
 }
@@ -154,7 +157,7 @@ func (a *accounts) addMember(by share.Key, m *member, more int) verdict {
 	a.addLocked(o, memberBytes+more)
 	a.countLocked(o, 1)
 	o.order.pushBack(m)
-	m.account = o
+	m.own(o)
 	m.person.uses++
 	return admitted
 }
@@ -163,9 +166,9 @@ func (a *accounts) addMember(by share.Key, m *member, more int) verdict {
 func (a *accounts) dropMember(m *member) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m.account.order.remove(m)
-	a.countLocked(m.account, -1)
-	a.addLocked(m.account, -memberBytes)
+	m.account().order.remove(m)
+	a.countLocked(m.account(), -1)
+	a.addLocked(m.account(), -memberBytes)
 	a.releaseLocked(m.person, 1)
 }
 
@@ -194,7 +197,7 @@ func (a *accounts) countLocked(o *account, members int) {
 
 // releaseLocked ends uses of p; with the last one its texts are credited.
 func (a *accounts) releaseLocked(p *person, uses int) {
-	if p.uses -= uses; p.uses == 0 {
+	if p.uses -= int32(uses); p.uses == 0 {
 		a.addLocked(p.account, -p.bytes())
 	}
 }
@@ -203,16 +206,16 @@ func (a *accounts) releaseLocked(p *person, uses int) {
 func (a *accounts) leaves(m *member) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m.account.order.remove(m)
-	m.account.order.pushFront(m)
+	m.account().order.remove(m)
+	m.account().order.pushFront(m)
 	m.absent = true
 }
 
 func (a *accounts) returns(m *member) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m.account.order.remove(m)
-	m.account.order.pushBack(m)
+	m.account().order.remove(m)
+	m.account().order.pushBack(m)
 	m.absent = false
 }
 
@@ -246,11 +249,13 @@ func (a *accounts) dwarfs(o *account, by share.Key) bool {
 	return o.share != by && o.members >= 2*(a.largest.Held(by)+1)
 }
 
-// replace sets *at to p.
-func (a *accounts) replace(at **person, p *person) {
+// replace makes p the person of m.
+func (a *accounts) replace(m *member, p *person) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	p.uses++
-	a.releaseLocked(*at, 1)
-	*at = p
+	o, was := m.account(), m.person
+	m.person = p
+	m.own(o)
+	a.releaseLocked(was, 1)
 }

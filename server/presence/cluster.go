@@ -259,7 +259,7 @@ func (c *Cluster) applyDelta(p *peer, e *log.Entry, changes []change) *Event {
 					ev.Left++
 					ev.Leave = append(ev.Leave, publication.Member{Client: k.client})
 				} else if shown {
-					ev.Join = append(ev.Join, publication.Member{Client: k.client, Info: q.member.person.info})
+					ev.Join = append(ev.Join, publication.Member{Client: k.client, Info: q.member.person.info()})
 				}
 			}
 		} else if c.believesLocked(p) {
@@ -271,7 +271,7 @@ func (c *Cluster) applyDelta(p *peer, e *log.Entry, changes []change) *Event {
 				ev.Joined++
 			}
 			if fresh || shown {
-				ev.Join = append(ev.Join, publication.Member{Client: k.client, Info: q.member.person.info})
+				ev.Join = append(ev.Join, publication.Member{Client: k.client, Info: q.member.person.info()})
 			}
 		}
 		if p.id == c.self {
@@ -368,7 +368,7 @@ func (c *Cluster) List(channel, after string, limit int) Page {
 	u.members.after(after, func(m *member) bool {
 		p.More = len(p.Members) == limit
 		if !p.More {
-			p.Members = append(p.Members, publication.Member{Client: m.person.client, Info: m.person.info})
+			p.Members = append(p.Members, publication.Member{Client: m.person.client(), Info: m.person.info()})
 		}
 		return !p.More
 	})

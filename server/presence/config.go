@@ -49,11 +49,11 @@ func (c Config) WithDefaults() Config {
 
 // The bytes that Bytes counts beside texts: see TestBytesAreWhatIsUsed.
 const (
-	memberBytes  = 96  // and its place in the order of its channel
+	memberBytes  = 100 // and its place in the order of its channel; without a connection it takes so much
 	channelBytes = 288 // and its place in the shard
-	personBytes  = 48
-	guestBytes   = 112 // and its place among the sessions of a front
-	seatBytes    = 40
+	personBytes  = 32
+	guestBytes   = 60 // and its place among the sessions of a front
+	seatBytes    = 24
 )
 
 // textBytes is the memory of a text.

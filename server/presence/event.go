@@ -57,7 +57,7 @@ func (t *Table) noteLocked(s *shard, c *channel, m *member, self *[16]byte, fres
 		t.onChange(c.name)
 	}
 	if t.cluster != nil {
-		t.touch(c.name, m.person.client)
+		t.touch(c.name, m.person.client())
 		return
 	}
 	if c.watch == nil {
@@ -69,7 +69,7 @@ func (t *Table) noteLocked(s *shard, c *channel, m *member, self *[16]byte, fres
 		return
 	}
 	for i, other := range k.members {
-		if other.person.client == m.person.client {
+		if other.person.client() == m.person.client() {
 			k.members[i] = noted{m, self, fresh || other.fresh}
 			return
 		}
@@ -159,9 +159,9 @@ func (t *Table) event(c *channel) *Event {
 		e.Join = make([]publication.Member, 0, len(k.members))
 		for _, m := range k.members {
 			if m.gone {
-				e.Leave = append(e.Leave, publication.Member{Client: m.person.client})
+				e.Leave = append(e.Leave, publication.Member{Client: m.person.client()})
 			} else {
-				e.Join = append(e.Join, publication.Member{Client: m.person.client, Info: m.person.info})
+				e.Join = append(e.Join, publication.Member{Client: m.person.client(), Info: m.person.info()})
 			}
 		}
 		e.Joined, e.Left = k.joined, k.left
@@ -177,16 +177,16 @@ func (c *channel) part() *Event {
 	e := &Event{Channel: c.name, Count: c.members.count, Join: []publication.Member{}}
 	n, bytes := 0, 0
 	for _, m := range k.members {
-		bytes += 3 * (len(m.person.client) + len(m.person.info) + 16) // about
+		bytes += 3 * (len(m.person.client()) + len(m.person.info()) + 16) // about
 		if n > 0 && (bytes > eventBytes/2 || e.Exclude != nil || m.self != nil && !m.gone) {
 			break
 		}
 		n++
 		if m.gone {
-			e.Leave = append(e.Leave, publication.Member{Client: m.person.client})
+			e.Leave = append(e.Leave, publication.Member{Client: m.person.client()})
 			continue
 		}
-		e.Join = append(e.Join, publication.Member{Client: m.person.client, Info: m.person.info})
+		e.Join = append(e.Join, publication.Member{Client: m.person.client(), Info: m.person.info()})
 		e.Exclude = m.self
 	}
 	e.Joined, e.Left = len(e.Join), len(e.Leave)

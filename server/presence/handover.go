@@ -98,10 +98,10 @@ func (t *Table) HandOver(give func(*Part) error) error {
 		for m := o.order.front; m != nil; {
 			p := &Part{}
 			t.accounts.mu.Lock()
-			for ; m != nil && len(p.Members) < partMembers; m = m.links[byAccount].back {
-				h := HandedMember{Channel: m.channel.name, Client: m.person.client, Info: m.person.info, By: o.share, Named: m.person.account.share, Leaving: m.leaving}
+			for ; m != nil && len(p.Members) < partMembers; m = m.order.back {
+				h := HandedMember{Channel: m.channel.name, Client: m.person.client(), Info: m.person.info(), By: o.share, Named: m.person.account.share, Leaving: m.leaving}
 				if m.leaving {
-					h.Grace = m.until - now
+					h.Grace = m.until() - now
 				}
 				p.Members = append(p.Members, h)
 			}
@@ -151,7 +151,7 @@ func (c *channel) handOver(now time.Duration) HandedChannel {
 	h := HandedChannel{Name: c.name, By: c.account.share, Watched: c.watch != nil, Looked: now - c.lookedAt, Alone: c.alone,
 		Dirty: c.dirty, Joined: k.joined, Left: k.left, Unnamed: k.unnamed, More: c.more, Told: c.sentAt != 0, Sent: now - c.sentAt, Unsent: c.unsent}
 	for _, m := range k.members {
-		h.Noted = append(h.Noted, HandedChange{m.person.client, m.person.info, m.gone, m.fresh, m.self})
+		h.Noted = append(h.Noted, HandedChange{m.person.client(), m.person.info(), m.gone, m.fresh, m.self})
 	}
 	return h
 }
@@ -220,7 +220,7 @@ func (t *Table) takeMember(h *HandedMember, now time.Duration) error {
 	name := handedPerson{h.Named, h.Client, h.Info}
 	m := &member{channel: c, person: t.handed.persons[name]}
 	if m.person == nil {
-		m.person = &person{client: h.Client, info: h.Info}
+		m.person = newPerson(h.Client, h.Info)
 	}
 	if c.members.count >= t.config.ChannelMembers || !t.accounts.takeMember(h.By, h.Named, m) {
 		if t.unlisted.Add(1); t.cluster != nil {
@@ -234,7 +234,7 @@ func (t *Table) takeMember(h *HandedMember, now time.Duration) error {
 		t.handed.awaited = append(t.handed.awaited, m)
 		return nil
 	}
-	m.until, m.leaving, m.absent = now+h.Grace, true, true
+	m.away().until, m.leaving, m.absent = now+h.Grace, true, true
 	t.handed.leaving = append(t.handed.leaving, m)
 	return nil
 }
@@ -266,7 +266,7 @@ func (a *accounts) takeMember(by, named share.Key, m *member) (ok bool) {
 	m.person.uses++
 	a.countLocked(o, 1)
 	o.order.pushBack(m)
-	m.account = o
+	m.own(o)
 	return true
 }
 
@@ -306,10 +306,9 @@ type HandedSeat struct {
 
 // HandOver returns what there is of the guest, and changes nothing. Call it where its connection is.
 func (g *Guest) HandOver() HandedGuest {
-	h := HandedGuest{By: g.by, Client: g.person.client, Info: g.person.info, ByURL: g.ByURL, Dismissed: g.Dismissed, Self: g.Self}
-	for i := range g.seats {
-		s := &g.seats[i]
-		h.Seats = append(h.Seats, HandedSeat{s.channel, s.person.client, s.person.info, s.member != nil && !g.table.isGone(s.member)})
+	h := HandedGuest{By: g.by(), Client: g.person.client(), Info: g.person.info(), ByURL: g.ByURL, Dismissed: g.Dismissed, Self: g.Self}
+	for s := range g.seats {
+		h.Seats = append(h.Seats, HandedSeat{s.channel, s.person.client(), s.person.info(), s.member != nil && !g.table().isGone(s.member)})
 	}
 	return h
 }
@@ -344,8 +343,8 @@ func (t *Table) Take(h HandedGuest) *Guest {
 		if k.Listed {
 			s.member = t.returns(k.Channel, k.Client)
 		}
-		if s.member != nil || p.client != g.person.client {
-			g.seats = append(g.seats, s)
+		if s.member != nil || p.client() != g.person.client() {
+			g.add(s)
 			t.accounts.sit(h.By, p, 1, false)
 		}
 	}
@@ -361,7 +360,7 @@ func (t *Table) Take(h HandedGuest) *Guest {
 func (t *Table) takeGuest(h *HandedGuest) *Guest {
 	if p := t.personAgain(h.By, h.Client, h.Info); p != nil {
 		t.accounts.takeGuest(h.By)
-		return &Guest{table: t, by: h.By, person: p}
+		return &Guest{person: p}
 	}
 	return t.Enter(h.By, h.Client, h.Info)
 }
@@ -369,11 +368,11 @@ func (t *Table) takeGuest(h *HandedGuest) *Guest {
 // describeAgain returns the person of a seat whose name or info is not the guest's own, with one use; the guest's own
 // if there is no room for it.
 func (t *Table) describeAgain(g *Guest, k *HandedSeat, seats int) *person {
-	if p := t.personAgain(g.by, k.Client, k.Info); p != nil {
+	if p := t.personAgain(g.by(), k.Client, k.Info); p != nil {
 		return p
 	}
-	p := &person{client: k.Client, info: k.Info}
-	if t.accounts.describe(g.by, p, seats) {
+	p := newPerson(k.Client, k.Info)
+	if t.accounts.describe(g.by(), p, seats) {
 		return p
 	}
 	return g.person
@@ -423,14 +422,14 @@ func (t *Table) Settle() {
 		s := t.shardOf(m.channel.name)
 		s.mu.Lock()
 		if !m.gone && m.connections == 0 {
-			m.until, m.leaving = now+t.config.Grace, true
+			m.away().until, m.leaving = now+t.config.Grace, true
 			t.accounts.leaves(m)
 			h.leaving = append(h.leaving, m)
 		}
 		s.mu.Unlock()
 	}
 	slices.Reverse(h.leaving) // in an account, the last to have left is in front
-	slices.SortStableFunc(h.leaving, func(a, b *member) int { return cmp.Compare(a.until, b.until) })
+	slices.SortStableFunc(h.leaving, func(a, b *member) int { return cmp.Compare(a.until(), b.until()) })
 	for _, m := range h.leaving {
 		s := t.shardOf(m.channel.name)
 		s.mu.Lock()
@@ -471,7 +470,7 @@ func (t *Table) settleChannel(h *HandedChannel, now time.Duration) {
 	for _, n := range h.Noted {
 		m := c.members.get(n.Client)
 		if n.Gone || m == nil {
-			m = &member{channel: c, person: &person{client: n.Client, info: n.Info}, gone: true}
+			m = &member{channel: c, person: newPerson(n.Client, n.Info), gone: true}
 		}
 		k.members = append(k.members, noted{m, n.Self, n.Fresh})
 	}

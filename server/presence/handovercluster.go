@@ -56,7 +56,7 @@ func (c *Cluster) HandOver(give func(*ClusterPart) error) error {
 			p := &ClusterPart{}
 			c.mu.Lock()
 			for ; at != nil && len(p.Places) < partMembers; at = at.after {
-				p.Places = append(p.Places, HandedPlace{at.peer.id, at.union.name, at.member.person.client, at.info, at.since, at.generation})
+				p.Places = append(p.Places, HandedPlace{at.peer.id, at.union.name, at.member.person.client(), at.info, at.since, at.generation})
 			}
 			c.mu.Unlock()
 			if err := give(p); err != nil {

@@ -19,7 +19,7 @@ const chunkMembers = 256
 // find returns the place of client, or where it would be inserted.
 func (o *order) find(client string) (chunk, place int, found bool) {
 	chunk, _ = slices.BinarySearchFunc(o.chunks, client, func(c []*member, client string) int {
-		return strings.Compare(c[len(c)-1].person.client, client)
+		return strings.Compare(c[len(c)-1].person.client(), client)
 	})
 	if chunk == len(o.chunks) {
 		if chunk == 0 {
@@ -29,7 +29,7 @@ func (o *order) find(client string) (chunk, place int, found bool) {
 		return chunk, len(o.chunks[chunk]), false
 	}
 	place, found = slices.BinarySearchFunc(o.chunks[chunk], client, func(m *member, client string) int {
-		return strings.Compare(m.person.client, client)
+		return strings.Compare(m.person.client(), client)
 	})
 	return chunk, place, found
 }
@@ -49,16 +49,20 @@ func (o *order) insert(m *member) {
 		o.chunks = [][]*member{{m}}
 		return
 	}
-	i, place, _ := o.find(m.person.client)
-	c := slices.Insert(o.chunks[i], place, m)
-	o.chunks[i] = c
-	if len(c) > chunkMembers {
+	i, place, _ := o.find(m.person.client())
+	if c := o.chunks[i]; len(c) == chunkMembers {
 		half := len(c) / 2
-		upper := append(make([]*member, 0, chunkMembers), c[half:]...)
+		if place == len(c) && i == len(o.chunks)-1 {
+			half = place // they come in order: this chunk stays full
+		}
+		o.chunks = slices.Insert(o.chunks, i+1, slices.Clone(c[half:]))
 		clear(c[half:])
 		o.chunks[i] = c[:half]
-		o.chunks = slices.Insert(o.chunks, i+1, upper)
+		if place >= half && (place > half || half == len(c)) {
+			i, place = i+1, place-half
+		}
 	}
+	o.chunks[i] = slices.Insert(o.chunks[i], place, m)
 }
 
 // remove removes the member, which must be in it.

@@ -19,7 +19,7 @@ func (u *union) placeOf(client string, p *peer) *place {
 }
 
 func (m *member) placeOn(p *peer) *place {
-	for q := m.places; q != nil; q = q.next {
+	for q := m.rare.places; q != nil; q = q.next {
 		if q.peer == p {
 			return q
 		}
@@ -32,13 +32,14 @@ func (m *member) placeOn(p *peer) *place {
 // as a state shows the same.
 func (m *member) show() (another bool) {
 	info, since := "", uint64(0)
-	for q := m.places; q != nil; q = q.next {
+	for q := m.rare.places; q != nil; q = q.next {
 		if q.info != "" && q.since >= since {
 			info, since = q.info, q.since
 		}
 	}
-	another = info != m.person.info
-	m.person.info = info
+	if another = info != m.person.info(); another {
+		m.person = newPerson(m.person.client(), info)
+	}
 	return another
 }
 
@@ -70,7 +71,7 @@ func (p *peer) unlink(q *place) {
 
 // chargeLocked adds to what the members take here; foreign ones also to what the Table must leave free.
 func (c *Cluster) chargeLocked(m *member, sign int) {
-	bytes := sign * (unionMemberBytes + textBytes(m.person.client))
+	bytes := sign * (unionMemberBytes + textBytes(m.person.client()))
 	c.members += sign
 	c.bytes += bytes
 }
@@ -78,7 +79,7 @@ func (c *Cluster) chargeLocked(m *member, sign int) {
 // foreignLocked notes that m is, or is no longer, on other nodes only.
 func (c *Cluster) foreignLocked(m *member, sign int) {
 	c.foreignMembers.Add(int64(sign))
-	c.foreignBytes.Add(int64(sign * (unionMemberBytes + textBytes(m.person.client))))
+	c.foreignBytes.Add(int64(sign * (unionMemberBytes + textBytes(m.person.client()))))
 }
 
 // putLocked has the client be on p, with that info. fresh: it was on no node before. shown: the
@@ -100,7 +101,7 @@ func (c *Cluster) putLocked(p *peer, channel, client, info string, since uint64)
 			c.bytes += unionBytes + textBytes(channel)
 		}
 		if m == nil {
-			m = &member{person: &person{client: client}}
+			m = &member{person: newPerson(client, ""), rare: &rare{}}
 			u.members.insert(m)
 			c.chargeLocked(m, 1)
 			c.foreignLocked(m, 1)
@@ -109,8 +110,8 @@ func (c *Cluster) putLocked(p *peer, channel, client, info string, since uint64)
 				c.onChange(u.name)
 			}
 		}
-		q = &place{peer: p, union: u, member: m, next: m.places, since: since, generation: p.generation}
-		m.places = q
+		q = &place{peer: p, union: u, member: m, next: m.rare.places, since: since, generation: p.generation}
+		m.rare.places = q
 		p.link(q)
 		if p.id == c.self {
 			u.own++
@@ -133,7 +134,7 @@ func (c *Cluster) putLocked(p *peer, channel, client, info string, since uint64)
 // info now.
 func (c *Cluster) removeLocked(q *place) (gone, shown bool) {
 	m, u, p := q.member, q.union, q.peer
-	for at := &m.places; *at != nil; at = &(*at).next {
+	for at := &m.rare.places; *at != nil; at = &(*at).next {
 		if *at == q {
 			*at = q.next
 			break
@@ -145,10 +146,10 @@ func (c *Cluster) removeLocked(q *place) (gone, shown bool) {
 		u.own--
 		c.foreignLocked(m, 1)
 	}
-	if m.places != nil {
+	if m.rare.places != nil {
 		return false, m.show()
 	}
-	u.members.remove(m.person.client)
+	u.members.remove(m.person.client())
 	if c.onChange != nil {
 		c.onChange(u.name)
 	}

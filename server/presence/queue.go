@@ -4,22 +4,23 @@ package presence
 // pairs of links. A member is in at most one queue of each kind.
 type queue struct {
 	front, back *member
-	links       uint8 // byLeaving or byAccount
+	accounts    bool // its members are those of an account; else those that are leaving
 }
-
-// Uses of the links of members.
-const (
-	byLeaving = iota // shard.leaving
-	byAccount        // account.order
-	queues
-)
 
 type links struct{ front, back *member } // neighbours towards either end
 
+// at are the links of m in the queue.
+func (q *queue) at(m *member) *links {
+	if q.accounts {
+		return &m.order
+	}
+	return &m.away().leaving
+}
+
 func (q *queue) pushBack(m *member) {
-	m.links[q.links] = links{front: q.back}
+	*q.at(m) = links{front: q.back}
 	if q.back != nil {
-		q.back.links[q.links].back = m
+		q.at(q.back).back = m
 	} else {
 		q.front = m
 	}
@@ -27,9 +28,9 @@ func (q *queue) pushBack(m *member) {
 }
 
 func (q *queue) pushFront(m *member) {
-	m.links[q.links] = links{back: q.front}
+	*q.at(m) = links{back: q.front}
 	if q.front != nil {
-		q.front.links[q.links].front = m
+		q.at(q.front).front = m
 	} else {
 		q.back = m
 	}
@@ -37,16 +38,16 @@ func (q *queue) pushFront(m *member) {
 }
 
 func (q *queue) remove(m *member) {
-	l := m.links[q.links]
+	l := *q.at(m)
 	if l.front != nil {
-		l.front.links[q.links].back = l.back
+		q.at(l.front).back = l.back
 	} else {
 		q.front = l.back
 	}
 	if l.back != nil {
-		l.back.links[q.links].front = l.front
+		q.at(l.back).front = l.front
 	} else {
 		q.back = l.front
 	}
-	m.links[q.links] = links{}
+	*q.at(m) = links{}
 }

@@ -173,7 +173,7 @@ func (t *Table) touchPage(s *shard, name, after string) (last string, more bool)
 	s.mu.Lock()
 	if c := s.channels[name]; c != nil {
 		c.members.after(after, func(m *member) bool {
-			clients = append(clients, m.person.client)
+			clients = append(clients, m.person.client())
 			return len(clients) < chunkMembers
 		})
 	}
@@ -355,7 +355,7 @@ func (t *Table) present(channel string, clients []string) []change {
 		k := change{client: client, left: true}
 		if c != nil {
 			if m := c.members.get(client); m != nil {
-				k.left, k.info = false, m.person.info
+				k.left, k.info = false, m.person.info()
 			}
 		}
 		all = append(all, k)

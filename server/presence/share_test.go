@@ -42,7 +42,7 @@ func (r *rig) come(t *testing.T, from, to int) {
 func TestOneShareLeavesRoom(t *testing.T) {
 	for name, config := range map[string]presence.Config{
 		"members": {Members: 1000, Share: 50},
-		"bytes":   {Bytes: 400_000, Share: 50},
+		"bytes":   {Bytes: 330_000, Share: 50},
 	} {
 		for _, stays := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/stays=%v", name, stays), func(t *testing.T) {

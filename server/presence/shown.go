@@ -25,13 +25,13 @@ func (t *Table) Shown(channel string, limit int) []publication.Member {
 	all := make([]publication.Member, 0, min(limit, c.members.count))
 	c.members.after("", func(m *member) bool {
 		if !slices.ContainsFunc(c.changes.members, func(k noted) bool { return k.member == m && k.fresh }) {
-			all = append(all, publication.Member{Client: m.person.client, Info: m.person.info})
+			all = append(all, publication.Member{Client: m.person.client(), Info: m.person.info()})
 		}
 		return len(all) < limit
 	})
 	for _, k := range c.changes.members {
 		if k.gone && !k.fresh {
-			m := publication.Member{Client: k.person.client, Info: k.person.info}
+			m := publication.Member{Client: k.person.client(), Info: k.person.info()}
 			at, _ := slices.BinarySearchFunc(all, m, byClient)
 			all = slices.Insert(all, at, m)
 		}

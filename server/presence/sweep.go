@@ -64,8 +64,8 @@ func (c *Cluster) stateParts(before uint32) (parts [][]known, ended, begun bool)
 		var part []known
 		bytes := 0
 		for at != nil && at.generation != own.generation && len(part) < recordMembers && bytes < recordMaxBytes-(8<<10) {
-			part = append(part, known{channel: at.union.name, client: at.member.person.client, info: at.info, since: at.since})
-			bytes += len(at.union.name) + len(at.member.person.client) + len(at.info) + 16
+			part = append(part, known{channel: at.union.name, client: at.member.person.client(), info: at.info, since: at.since})
+			bytes += len(at.union.name) + len(at.member.person.client()) + len(at.info) + 16
 			at = at.after
 		}
 		slices.SortStableFunc(part, byChannel)
@@ -148,7 +148,7 @@ func (c *Cluster) placesOf(id uint64) (all []ref) {
 		return nil
 	}
 	for at := p.first; at != nil && len(all) < reportGone; at = at.after {
-		all = append(all, ref{at.union.name, at.member.person.client})
+		all = append(all, ref{at.union.name, at.member.person.client()})
 	}
 	slices.SortStableFunc(all, func(a, b ref) int { return cmp.Compare(a.channel, b.channel) })
 	return all
@@ -172,7 +172,7 @@ func (c *Cluster) dropStale(id uint64) (more bool) {
 		c.removeLocked(q)
 		c.oweLocked(q.union.name)
 		if id == c.self { // it may be there: a state is of the beginning before, if that was read late
-			c.checkLocked(ref{q.union.name, q.member.person.client})
+			c.checkLocked(ref{q.union.name, q.member.person.client()})
 		}
 	}
 	return true

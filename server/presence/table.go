@@ -66,29 +66,84 @@ type channel struct {
 
 // member is one client on one channel. The shard's lock guards it, except for the
 // fields that name the accounts.
+//
+// 48 bytes, because there may be one for each connection.
 type member struct {
-	channel     *channel      // fixed
-	person      *person       // of the connection with the newest info
-	account     *account      // of the share that created it; fixed
-	links       [queues]links // byAccount: guarded by the accounts
-	until       time.Duration // without connections: when the grace ends
+	channel     *channel // fixed
+	person      *person  // of the connection with the newest info
+	order       links    // in the order of its account: guarded by the accounts
+	rare        *rare    // nil for most
 	connections int32
 	gone        bool // removed from channel.members
 	leaving     bool // without connections: in shard.leaving
 	absent      bool // the same, for the accounts
+}
 
-	places *place // in a Cluster, which uses person and this only; never nil there
+// rare is what few members have.
+type rare struct {
+	until   time.Duration // without connections: when the grace ends
+	leaving links         // in shard.leaving
+	account *account      // of the share that created it, if that is not the account of its person
+	places  *place        // in a Cluster, which uses person and this only; never nil there
+}
+
+// away is rare of a member that has it from now on.
+func (m *member) away() *rare {
+	if m.rare == nil {
+		m.rare = &rare{}
+	}
+	return m.rare
+}
+
+// until is when its grace ends, if it has no connection.
+func (m *member) until() time.Duration {
+	if m.rare == nil {
+		return 0
+	}
+	return m.rare.until
+}
+
+// back forgets what a member has while it has no connection.
+func (m *member) back() {
+	if m.rare != nil && m.rare.account == nil {
+		m.rare = nil
+	}
+}
+
+// account is that of the share that created the member. It does not change.
+func (m *member) account() *account {
+	if m.rare != nil && m.rare.account != nil {
+		return m.rare.account
+	}
+	return m.person.account
+}
+
+// own notes the account of the share that creates the member, or has created it.
+func (m *member) own(o *account) {
+	if m.person.account != o {
+		m.away().account = o
+	} else if m.rare != nil {
+		m.rare.account = nil
+	}
 }
 
 // person has the name and info that a connection sent, which members and seats
 // share.
 type person struct {
-	client, info string
-	account      *account
-	uses         int // guarded by the accounts
+	text    string // the name, then the info
+	account *account
+	uses    int32 // guarded by the accounts
+	length  uint32
 }
 
-func (p *person) bytes() int { return personBytes + textBytes(p.client) + textBytes(p.info) }
+func newPerson(client, info string) *person {
+	return &person{text: client + info, length: uint32(len(client))}
+}
+
+func (p *person) client() string { return p.text[:p.length] }
+func (p *person) info() string   { return p.text[p.length:] }
+
+func (p *person) bytes() int { return personBytes + textBytes(p.text) }
 
 // New returns an empty table. watched reports whether a client is subscribed to
 // the events of a channel now; now is the clock, time.Now outside tests. It starts
@@ -96,6 +151,7 @@ func (p *person) bytes() int { return personBytes + textBytes(p.client) + textBy
 func New(c Config, watched func(channel string) bool, now func() time.Time) *Table {
 	t := &Table{config: c.WithDefaults(), now: now, watched: watched, began: now(), seed: maphash.MakeSeed(), work: make(chan struct{}, 1)}
 	t.accounts.init(t.config)
+	t.accounts.table = t
 	for i := range t.shards {
 		t.shards[i].channels = map[string]*channel{}
 	}
@@ -147,7 +203,7 @@ func (t *Table) tryJoin(by share.Key, p *person, name string, self *[16]byte) (*
 	c := s.channels[name]
 	var m *member
 	if c != nil {
-		m = c.members.get(p.client)
+		m = c.members.get(p.client())
 	}
 	if m == nil {
 		var v verdict
@@ -157,13 +213,14 @@ func (t *Table) tryJoin(by share.Key, p *person, name string, self *[16]byte) (*
 		c = m.channel
 		t.noteLocked(s, c, m, self, true)
 		c.changes.joined++
-	} else if p.info != "" && p.info != m.person.info {
-		t.accounts.replace(&m.person, p)
+	} else if p.info() != "" && p.info() != m.person.info() {
+		t.accounts.replace(m, p)
 		t.noteLocked(s, c, m, self, false)
 	}
 	if m.leaving {
 		s.leaving.remove(m)
 		m.leaving = false
+		m.back()
 		t.accounts.returns(m)
 	}
 	m.connections++
@@ -188,7 +245,7 @@ func (t *Table) addLocked(s *shard, c *channel, by share.Key, p *person, name st
 		return nil, v
 	}
 	if c == nil {
-		c = &channel{name: name, account: m.account, complete: t.isComplete(name)}
+		c = &channel{name: name, account: m.account(), complete: t.isComplete(name)}
 		s.channels[name] = c
 		m.channel = c
 	}
@@ -221,7 +278,7 @@ func (t *Table) thinLocked(s *shard, c *channel, by share.Key) bool {
 	}
 	for range thinLooks {
 		chunk := c.members.chunks[rand.IntN(len(c.members.chunks))]
-		if m := chunk[rand.IntN(len(chunk))]; t.accounts.dwarfs(m.account, by) {
+		if m := chunk[rand.IntN(len(chunk))]; t.accounts.dwarfs(m.account(), by) {
 			t.dropLocked(s, m)
 			t.accounts.countEvicted()
 			return true
@@ -240,7 +297,7 @@ func (t *Table) evict(by share.Key, bytes int) bool {
 	s := t.shardOf(m.channel.name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m.gone || m.account.share == by && !m.leaving {
+	if m.gone || m.account().share == by && !m.leaving {
 		return true // it has changed meanwhile: try again
 	}
 	c := m.channel
@@ -258,7 +315,7 @@ func (t *Table) dropLocked(s *shard, m *member) {
 		m.leaving = false
 	}
 	m.gone = true
-	c.members.remove(m.person.client)
+	c.members.remove(m.person.client())
 	c.connections -= int(m.connections)
 	t.accounts.dropMember(m)
 	t.noteLocked(s, c, m, nil, false)
@@ -288,7 +345,7 @@ func (t *Table) leave(m *member) {
 	m.connections--
 	m.channel.connections--
 	if m.connections == 0 {
-		m.until = t.clock() + t.config.Grace
+		m.away().until = t.clock() + t.config.Grace
 		m.leaving = true
 		s.leaving.pushBack(m)
 		t.accounts.leaves(m)
@@ -297,7 +354,7 @@ func (t *Table) leave(m *member) {
 }
 
 // endGrace ends the grace period of m if it has no connection.
-func (t *Table) endGrace(m *member) { t.EndGrace(m.channel.name, m.person.client) }
+func (t *Table) endGrace(m *member) { t.EndGrace(m.channel.name, m.person.client()) }
 
 // EndGrace removes client from channel at once if it has no connection there. It
 // does nothing if the client has one or is not listed. Any goroutine may call it.
@@ -310,7 +367,7 @@ func (t *Table) EndGrace(channel, client string) {
 		return
 	}
 	if m := c.members.get(client); m != nil && m.leaving {
-		m.until = t.clock()
+		m.rare.until = t.clock()
 		s.leaving.remove(m)
 		s.leaving.pushFront(m)
 		t.signal()
@@ -348,7 +405,7 @@ func (t *Table) List(channel, after string, limit int) Page {
 	c.members.after(after, func(m *member) bool {
 		p.More = len(p.Members) == limit
 		if !p.More {
-			p.Members = append(p.Members, publication.Member{Client: m.person.client, Info: m.person.info})
+			p.Members = append(p.Members, publication.Member{Client: m.person.client(), Info: m.person.info()})
 		}
 		return !p.More
 	})

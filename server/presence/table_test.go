@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"peal/loop/dense"
 	"peal/server/presence"
 )
 
@@ -215,7 +216,7 @@ func TestWhoFindsNoRoomIsNotListed(t *testing.T) {
 	}
 	check("members of a channel", presence.Config{ChannelMembers: 2}, "0 1, 0 1")
 	check("members of all", presence.Config{Members: 4, Grace: time.Second}, "0 1 2, 0")
-	r := check("bytes", presence.Config{Bytes: 1700, Grace: time.Second}, "0 1 2, ")
+	r := check("bytes", presence.Config{Bytes: 1400, Grace: time.Second}, "0 1 2, ")
 	if r.Watch("c") {
 		t.Error("there is room to watch another channel")
 	}
@@ -295,7 +296,7 @@ func TestBytesAreWhatIsUsed(t *testing.T) {
 			picked := make([]string, row.each)
 			r := newRig(presence.Config{Bytes: 1 << 30, Members: 1 << 20})
 			before := heap()
-			guests := map[uint64]*presence.Guest{}
+			var guests dense.Large[uint64, *presence.Guest]
 			for i, n := range order {
 				client := fmt.Sprintf("%0*d", row.client, n)
 				if row.another {
@@ -317,7 +318,8 @@ func TestBytesAreWhatIsUsed(t *testing.T) {
 				if row.leave {
 					g.End()
 				} else {
-					guests[uint64(i)] = g
+					g.Session = uint64(i)
+					guests.Add(presence.HashOf(g.Session), g)
 				}
 			}
 			used, charged := heap()-before, r.Stats().Bytes
@@ -326,7 +328,7 @@ func TestBytesAreWhatIsUsed(t *testing.T) {
 			if ratio < 0.9 || ratio > 1.5 {
 				t.Errorf("%d B used, %d B charged", used, charged)
 			}
-			runtime.KeepAlive(guests)
+			runtime.KeepAlive(&guests)
 			runtime.KeepAlive(names)
 			runtime.KeepAlive(r)
 		})

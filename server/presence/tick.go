@@ -43,7 +43,7 @@ func (t *Table) expire(s *shard, now time.Duration) (more bool) {
 	defer s.mu.Unlock()
 	for range holdSteps {
 		m := s.leaving.front
-		if m == nil || m.until > now {
+		if m == nil || m.until() > now {
 			return false
 		}
 		c := m.channel

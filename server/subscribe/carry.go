@@ -30,7 +30,7 @@ func (g *Guests) Carry(session uint64) (c Carried, ok bool) {
 			c.Headers[name] = []byte(value)
 		}
 	}
-	if guest := g.bySession[session]; guest != nil {
+	if guest := g.Of(session); guest != nil {
 		handed := guest.HandOver()
 		c.Guest, ok = &handed, true
 	}
@@ -66,6 +66,6 @@ func (g *Guests) Restore(session uint64, by share.Key, c Carried, proven *grant.
 		g.brought[session] = b
 	}
 	if c.Guest != nil {
-		g.bySession[session] = g.book.Take(*c.Guest)
+		g.keep(session, g.book.Take(*c.Guest))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"peal/loop"
+	"peal/loop/dense"
 	"peal/loop/frame"
 	"peal/server/grant"
 	"peal/server/names"
@@ -72,7 +73,7 @@ func (v Visitor) Check() *refusal.Error {
 type Guests struct {
 	gate      *permit.Gate
 	book      *presence.Table // the gate's; without it one that remembers names only
-	bySession map[uint64]*presence.Guest
+	bySession dense.Large[uint64, *presence.Guest]
 	grants    map[uint64]*grant.Grant // by session
 	brought   map[uint64]Brought      // by session
 	sitting   []string                // channels that a guest is listed on
@@ -82,7 +83,7 @@ type Guests struct {
 // NewGuests returns an empty one; gate may change while it is used. now is the clock,
 // time.Now outside tests.
 func NewGuests(gate *permit.Gate, now func() time.Time) *Guests {
-	g := &Guests{gate: gate, book: gate.Presence, bySession: map[uint64]*presence.Guest{}, grants: map[uint64]*grant.Grant{}, brought: map[uint64]Brought{}, now: now}
+	g := &Guests{gate: gate, book: gate.Presence, grants: map[uint64]*grant.Grant{}, brought: map[uint64]Brought{}, now: now}
 	if g.book == nil {
 		g.book = presence.New(presence.Config{}, func(string) bool { return false }, now)
 	}
@@ -90,7 +91,15 @@ func NewGuests(gate *permit.Gate, now func() time.Time) *Guests {
 }
 
 // Of returns the guest of a session, nil if it has no name.
-func (g *Guests) Of(session uint64) *presence.Guest { return g.bySession[session] }
+func (g *Guests) Of(session uint64) *presence.Guest {
+	return g.bySession.Get(presence.HashOf(session), session)
+}
+
+// keep remembers the guest of a session.
+func (g *Guests) keep(session uint64, guest *presence.Guest) {
+	guest.Session = session
+	g.bySession.Add(presence.HashOf(session), guest)
+}
 
 // Hold remembers what the client of a session has proven, until Left; nil is nothing.
 // s is its subscription, which ends with the proof: a poll is answered then, and of a
@@ -157,14 +166,14 @@ func (g *Guests) Arrive(session uint64, by share.Key, v Visitor, channels []*nam
 	if len(v.Client) == 0 {
 		return 0, nil
 	}
-	guest := g.bySession[session]
+	guest := g.Of(session)
 	if guest == nil && g.provenAs(session, v.Client) && !slices.ContainsFunc(channels, g.gate.HasPresence) {
 		return 0, nil // its grant has the name, and it is listed nowhere
 	}
 	client, info := string(v.Client), string(v.Info)
 	if guest == nil {
 		guest = g.book.Enter(by, client, info)
-		g.bySession[session] = guest
+		g.keep(session, guest)
 	}
 	if v.Self != nil {
 		guest.Self = v.Self
@@ -190,7 +199,7 @@ func (g *Guests) provenAs(session uint64, client []byte) bool {
 
 // Leave takes the client from the channels, where it is listed there.
 func (g *Guests) Leave(session uint64, channels []*names.Name) {
-	guest := g.bySession[session]
+	guest := g.Of(session)
 	if guest == nil {
 		return
 	}
@@ -206,9 +215,9 @@ func (g *Guests) Leave(session uint64, channels []*names.Name) {
 
 // Left implements loop.Front: a connection with a name or a grant receives nothing more.
 func (g *Guests) Left(session uint64) {
-	if guest := g.bySession[session]; guest != nil {
+	if guest := g.Of(session); guest != nil {
 		guest.End()
-		delete(g.bySession, session)
+		g.bySession.Remove(presence.HashOf(session), session)
 	}
 	g.count(session, nil)
 	delete(g.grants, session)
@@ -232,14 +241,14 @@ func (g *Guests) count(session uint64, next *grant.Grant) {
 // those of clients, by its token, its URL or for a channel that it has. Then its end
 // must follow, at which it leaves without a grace period.
 func (g *Guests) Dismiss(session uint64, among func(client string) bool) bool {
-	guest, proven := g.bySession[session], g.grants[session]
+	guest, proven := g.Of(session), g.grants[session]
 	picked := proven != nil && proven.Kind == grant.User && among(proven.Subject)
-	return dismiss(guest, picked || guest != nil && guest.Is(among))
+	return dismiss(guest, picked || guest != nil && guest.Has(among))
 }
 
 // Revoke is Dismiss for connections by what they have proven.
 func (g *Guests) Revoke(session uint64, among func(*grant.Grant) bool) bool {
-	return dismiss(g.bySession[session], among(g.grants[session]))
+	return dismiss(g.Of(session), among(g.grants[session]))
 }
 
 // Rekey replaces the grant of a session that has the key of a backend by what renew
@@ -248,13 +257,13 @@ func (g *Guests) Revoke(session uint64, among func(*grant.Grant) bool) bool {
 func (g *Guests) Rekey(session uint64, renew func(*grant.Grant) *grant.Grant) bool {
 	held := g.grants[session]
 	if held == nil || held.Kind != grant.Backend {
-		return dismiss(g.bySession[session], false)
+		return dismiss(g.Of(session), false)
 	}
 	now := renew(held)
 	if now != nil {
 		g.grants[session] = now
 	}
-	return dismiss(g.bySession[session], now == nil)
+	return dismiss(g.Of(session), now == nil)
 }
 
 // dismiss has the guest, if there is one, leave at once if its connection is picked.

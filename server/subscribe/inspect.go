@@ -3,7 +3,7 @@ package subscribe
 // NameOf is the name of the client of a session: the one it has given, or that of its
 // token; "" for none.
 func (g *Guests) NameOf(session uint64) string {
-	if guest := g.bySession[session]; guest != nil && guest.Client() != "" {
+	if guest := g.Of(session); guest != nil && guest.Client() != "" {
 		return guest.Client()
 	}
 	if proven := g.grants[session]; proven != nil {
@@ -18,6 +18,6 @@ func (g *Guests) Goes(session uint64, name string) bool {
 	if proven := g.grants[session]; proven != nil && proven.Subject == name {
 		return true
 	}
-	guest := g.bySession[session]
-	return guest != nil && guest.Is(func(client string) bool { return client == name }) || g.brought[session].User == name
+	guest := g.Of(session)
+	return guest != nil && guest.Has(func(client string) bool { return client == name }) || g.brought[session].User == name
 }
