@@ -121,6 +121,7 @@ func (f *Fan) fromIndex(slot uint32, v *view, m *member) (out []*ring.Message, c
 		if n, ok := f.gather.start(v, m.position); !ok || n == 0 {
 			return nil, 0, false, false
 		}
+		f.gather.open(m.position)
 		for len(all) <= int(v.most) {
 			msg := f.gather.next()
 			if msg == nil {

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"math/bits"
 	"slices"
 
 	"peal/loop/ring"
@@ -117,6 +118,7 @@ func (f *Fan) touch() {
 		links := f.links(b)
 		for _, l := range links {
 			l.view.head = max(l.view.head, head)
+			l.view.several.fresh.add(l.part)
 		}
 		f.charge(len(links) * costTouched)
 		if !b.pass.queued {
@@ -173,6 +175,12 @@ func (f *Fan) visitBundle(b *bundle) (sent, seen int) {
 
 // visitView visits up to most members of a view that shares, from p.within on.
 func (f *Fan) visitView(v *view, p *pass, most int) (sent, seen int) {
+	fresh := &v.several.fresh
+	if fresh.none(v.head) {
+		p.within = len(v.members)
+		return 0, 0
+	}
+	whole := p.within == 0 && !v.oneShot
 	for ; p.within < len(v.members) && seen < most; seen++ {
 		slot := v.members[p.within]
 		m := f.member(slot)
@@ -191,6 +199,9 @@ func (f *Fan) visitView(v *view, p *pass, most int) (sent, seen int) {
 		if p.within = at; m.view == v.number { // else it was an answered poll, and another takes its place
 			p.within++
 		}
+	}
+	if whole && p.within >= len(v.members) { // else something may have come that the first have not been offered
+		fresh.seen(v.head)
 	}
 	return sent, seen
 }
@@ -215,17 +226,34 @@ func (f *Fan) keep(v *view, position, turn, wave uint64) {
 		}
 		return
 	}
-	for _, b := range v.several.bundles {
-		if b.pass == nil {
-			continue
+	bundles, fresh := v.several.bundles, v.several.fresh.after(position)
+	if fresh == allChannels {
+		for _, b := range bundles {
+			b.keep(position, turn, wave)
 		}
-		for s := b.pass.first; s != nil; s = s.next {
-			if s.last > position {
-				s.stamp, s.wave = max(s.stamp, turn), max(s.wave, wave)
-				break
-			}
-		}
+		return
 	}
+	for ; fresh != 0; fresh &= fresh - 1 {
+		bundles[bits.TrailingZeros64(fresh)].keep(position, turn, wave)
+	}
+}
+
+// keep has the strip of b that begins behind position stay, see Fan.keep.
+func (b *bundle) keep(position, turn, wave uint64) {
+	if b.pass == nil || b.pass.live.last <= position {
+		return
+	}
+	s := b.after(position)
+	s.stamp, s.wave = max(s.stamp, turn), max(s.wave, wave)
+}
+
+// after returns the first strip with something behind position. There must be one.
+func (b *bundle) after(position uint64) *strip {
+	s := b.pass.first
+	for s.last <= position {
+		s = s.next
+	}
+	return s
 }
 
 // keepFor has what came for m while it is queued behind, or its bytes are with the
@@ -284,6 +312,7 @@ func (f *Fan) stopSharing(v *view) {
 		p.live.begin(v.head)
 		if n, ok := f.gather.start(v, low); ok && n > 0 {
 			s := f.newStrip(low)
+			f.gather.open(low)
 			f.gatherInto(s, v)
 			f.count(s)
 			if p.before = s; s.last < v.head { // too much for one strip: they read history
@@ -342,6 +371,7 @@ func (f *Fan) meets(names []string) bool {
 
 func (f *Fan) relink(v *view, shares bool) {
 	v.shares = shares
+	v.several.fresh.seen(v.head)
 	for i, b := range v.several.bundles {
 		if f.turn(b, v) {
 			continue

@@ -66,6 +66,7 @@ func (f *Fan) Flush(budget int) (more bool) {
 		f.flush()
 	}
 	f.news = false
+	f.dropGathered()
 	f.endPasses()
 	if len(f.endingLater)+len(f.trimsLater) > 0 {
 		f.endWaiting()
@@ -144,9 +145,8 @@ func (f *Fan) end(v *view) {
 // endPasses lets go what was needed for the sends that the sender was given.
 func (f *Fan) endPasses() {
 	f.observe()
-	if f.gathered.view != nil {
-		f.freeStrip(f.gathered.strip)
-		f.gathered = gathered{}
+	if f.gathered.bytes >= gatheredBytes {
+		f.dropGathered()
 	}
 	for _, n := range f.ending {
 		if v := f.views[n]; v != nil && f.endPass(v) {

@@ -1,13 +1,19 @@
 package fanout
 
-import "peal/loop/ring"
+import (
+	"math/bits"
+	"slices"
+
+	"peal/loop/ring"
+)
 
 // gather reads what waits for the channels of a view, in the order of the
 // sequences. It is used again and again.
 type gather struct {
-	cursors  []cursor // a heap by sequence
-	last     uint64   // sequence that was read last
-	excludes bool     // some message must not reach some session
+	bundles  []*bundle // of the channels that have something
+	cursors  []cursor  // a heap by sequence
+	last     uint64    // sequence that was read last
+	excludes bool      // some message must not reach some session
 }
 
 // cursor is a place in the strips of a bundle.
@@ -18,36 +24,71 @@ type cursor struct {
 
 func (c *cursor) sequence() uint64 { return c.strip.index[c.i].sequence }
 
-// gathered is a strip that was merged for a view, until the sender is flushed.
+// mergedKept is how many merged strips are kept at a time.
+const mergedKept = 8
+
+// gathered are the strips that were merged in a Flush. One serves all members at the
+// same place of the views in which the same channels have something, whatever their
+// other channels are.
 type gathered struct {
+	strips [mergedKept]mergedStrip
+	next   int // of strips, to be replaced
+	bytes  int // of all that were merged since they were last dropped
+
+	// The last that was found.
 	view     *view
 	position uint64
 	head     uint64
 	strip    *strip
-	bytes    int // of all that were merged since then
+}
+
+// mergedStrip has what the bundles have behind its position.
+type mergedStrip struct {
+	position uint64
+	bundles  []*bundle // in the order of their channels' names, all of one encoding
+	strip    *strip    // nil: this one is not in use
 }
 
 // start begins at what follows position, on n channels of the view. It reports
 // false if some of it has left the strips already.
 func (k *gather) start(v *view, position uint64) (n int, ok bool) {
+	k.bundles = k.bundles[:0]
+	bundles, fresh := v.several.bundles, v.several.fresh.after(position)
+	ok = true
+	if fresh == allChannels {
+		for _, b := range bundles {
+			ok = ok && k.add(b, position)
+		}
+	} else {
+		for ; fresh != 0; fresh &= fresh - 1 {
+			ok = ok && k.add(bundles[bits.TrailingZeros64(fresh)], position)
+		}
+	}
+	return len(k.bundles), ok
+}
+
+// add takes b if it has something behind position. It reports false if that has left
+// the strips.
+func (k *gather) add(b *bundle, position uint64) bool {
+	if position < b.covers {
+		return false
+	}
+	if b.pass != nil && b.pass.live.last > position {
+		k.bundles = append(k.bundles, b)
+	}
+	return true
+}
+
+// open has next begin at what follows position, which start was called for.
+func (k *gather) open(position uint64) {
 	k.cursors, k.last, k.excludes = k.cursors[:0], position, false
-	for _, b := range v.several.bundles {
-		if position < b.covers {
-			return 0, false
-		}
-		if b.pass == nil || b.pass.live.last <= position {
-			continue
-		}
-		s := b.pass.first
-		for s.last <= position {
-			s = s.next
-		}
+	for _, b := range k.bundles {
+		s := b.after(position)
 		k.cursors = append(k.cursors, cursor{s, s.after(position)})
 	}
 	for i := len(k.cursors)/2 - 1; i >= 0; i-- {
 		k.down(i)
 	}
-	return len(k.cursors), true
 }
 
 // next returns the next message, nil for none.
@@ -99,19 +140,87 @@ func (f *Fan) waitingFor(v *view, position uint64) *strip {
 	if f.gathered.view == v && f.gathered.position == position && f.gathered.head == v.head {
 		return f.gathered.strip
 	}
+	g := &f.gathered
+	if s := g.match(v, position); s != nil {
+		return s
+	}
 	switch n, ok := f.gather.start(v, position); {
 	case !ok || n == 0:
 		return nil
 	case n == 1:
-		return f.gather.cursors[0].strip
+		return f.gather.bundles[0].after(position)
 	}
-	s := f.newStrip(position)
-	f.gatherInto(s, v)
-	if f.gathered.strip != nil {
-		f.freeStrip(f.gathered.strip)
+	s := g.find(position, f.gather.bundles)
+	if s == nil {
+		s = f.newStrip(position)
+		f.gather.open(position)
+		f.gatherInto(s, v)
+		f.keepGathered(s)
 	}
-	f.gathered = gathered{v, position, v.head, s, f.gathered.bytes + cap(s.memory)}
+	g.view, g.position, g.head, g.strip = v, position, v.head, s
 	return s
+}
+
+// match is find for a view of which it is known that nothing has come on other channels:
+// these bundles need not be looked at.
+func (g *gathered) match(v *view, position uint64) *strip {
+	fresh := v.several.fresh.after(position)
+	n := bits.OnesCount64(fresh)
+	if fresh == allChannels || n < 2 {
+		return nil
+	}
+search:
+	for i := range g.strips {
+		m := &g.strips[i]
+		if m.strip == nil || m.position != position || len(m.bundles) != n {
+			continue
+		}
+		left := fresh
+		for _, b := range m.bundles {
+			if b != v.several.bundles[bits.TrailingZeros64(left)] {
+				continue search
+			}
+			left &= left - 1
+		}
+		return m.strip
+	}
+	return nil
+}
+
+// find returns what was merged of these bundles behind position, nil for nothing.
+func (g *gathered) find(position uint64, bundles []*bundle) *strip {
+	for i := range g.strips {
+		if m := &g.strips[i]; m.strip != nil && m.position == position && slices.Equal(m.bundles, bundles) {
+			return m.strip
+		}
+	}
+	return nil
+}
+
+// keepGathered has s, which was merged of the bundles of f.gather, serve others.
+func (f *Fan) keepGathered(s *strip) {
+	g := &f.gathered
+	m := &g.strips[g.next]
+	g.next = (g.next + 1) % mergedKept
+	if m.strip != nil {
+		f.freeStrip(m.strip)
+	}
+	m.position, m.bundles, m.strip = s.base, append(m.bundles[:0], f.gather.bundles...), s
+	g.bytes += cap(s.memory)
+}
+
+// dropGathered lets go of all that was merged: messages that are applied later are not in it.
+func (f *Fan) dropGathered() {
+	g := &f.gathered
+	for i := range g.strips {
+		if m := &g.strips[i]; m.strip != nil {
+			f.freeStrip(m.strip)
+			clear(m.bundles)
+			m.bundles, m.strip = m.bundles[:0], nil
+		}
+	}
+	clear(f.gather.bundles)
+	g.next, g.bytes, g.view, g.strip = 0, 0, nil, nil
 }
 
 // gatherInto fills s with what the merge that was started reads for v.

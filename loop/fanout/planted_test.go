@@ -195,6 +195,49 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"f.gathered.view == v && ",
 			"f.gathered.view != nil && ",
 		}}},
+		{"strip that was merged of other channels serves a view that has not all of them", "gather.go", []patch{{
+			"m.position == position && slices.Equal(m.bundles, bundles)",
+			"m.position == position && (slices.Equal(m.bundles, bundles) || len(m.bundles) == len(bundles))",
+		}, {
+			"if fresh == allChannels || n < 2 {",
+			"if true || n < 2 {",
+		}}},
+		{"strip that was merged of other channels serves a view that need not look at its own", "gather.go", []patch{{
+			"if b != v.several.bundles[bits.TrailingZeros64(left)] {",
+			"if b.encoding != v.encoding {",
+		}}},
+		{"strip that was merged for another position serves a view", "gather.go", []patch{{
+			"m.position != position || len",
+			"len",
+		}}},
+		{"merged strip lacks a channel that has something", "gather.go", []patch{{
+			"ok = ok && k.add(bundles[bits.TrailingZeros64(fresh)], position)",
+			"ok = ok && k.add(bundles[bits.TrailingZeros64(fresh)], position)\n\t\t\tif len(k.bundles) == 2 {\n\t\t\t\tbreak\n\t\t\t}",
+		}}},
+		{"channel that has something is not noted in a view", "bundle.go", []patch{{
+			"l.view.several.fresh.add(l.part)",
+			"if l.part != 1 {\n\t\t\t\tl.view.several.fresh.add(l.part)\n\t\t\t}",
+		}}},
+		{"view that joins in mid-pass is taken to have what came before", "view.go", []patch{{
+			"fresh: news{since: v.head}",
+			"fresh: news{}",
+		}}},
+		{"view that begins to share is taken to have what came before", "bundle.go", []patch{{
+			"v.several.fresh.seen(v.head)",
+			"_ = v.several.fresh",
+		}}},
+		{"view that was visited in parts is taken to have what came meanwhile", "bundle.go", []patch{{
+			"if whole && p.within",
+			"if _ = whole; p.within",
+		}}},
+		{"view that was visited in part is taken to have been visited", "bundle.go", []patch{{
+			"if whole && p.within >= len(v.members) {",
+			"if whole {",
+		}}},
+		{"who is behind is taken to have what its view was sent", "news.go", []patch{{
+			"if position >= n.since {",
+			"if position >= 0 {",
+		}}},
 		{"one channel of several is sent when others have something too", "gather.go", []patch{{
 			"case n == 1:",
 			"case n >= 1:",

@@ -50,16 +50,23 @@ func TestWaitingMessagesAreSharedByViews(t *testing.T) {
 // What has to be merged for single views is merged when they are visited, little
 // at a time.
 func TestMergedBytesAreBounded(t *testing.T) {
-	const messages, bytes = 200, 400
-	s := newScene(t, bytes, "one", "two")
+	const views, messages, bytes = 1000, 200, 400
+	var channels []string // each view has a message of its own, or the merge of one would serve all
+	for i := range views {
+		channels = append(channels, "own-"+strconv.Itoa(100_000+i))
+	}
+	for range messages / 2 {
+		channels = append(channels, "one", "two")
+	}
+	s := newScene(t, bytes, channels...)
 	out := &buffers{}
 	s.fan = fanout.New(0, fanout.Limits{}, nopEncoder{}, s.source, out, nopEvents{})
-	s.subscribeOwn(1000, "one", "two")
-	s.apply(messages)
+	s.subscribeOwn(views, "one", "two")
+	s.apply(len(channels))
 	for s.fan.Flush(sceneBudget) {
 	}
-	if got := s.fan.Stats().Deliveries; got != 1000*messages {
-		t.Fatalf("%d deliveries, want %d", got, 1000*messages)
+	if got := s.fan.Stats().Deliveries; got != views*(messages+1) {
+		t.Fatalf("%d deliveries, want %d", got, views*(messages+1))
 	}
 	if limit := 1<<20 + 128<<10; out.most > limit {
 		t.Errorf("%d B of merged strips were with the sender at a time, want at most %d", out.most, limit)

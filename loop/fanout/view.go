@@ -24,6 +24,7 @@ type view struct {
 
 // several is what a view of more than one channel has besides.
 type several struct {
+	fresh   news      // shares: which channels have something new
 	bundles []*bundle // one for each channel
 	places  []uint32  // of the view in bundles[i]
 }
@@ -191,7 +192,7 @@ func (f *Fan) find(names []string, k ring.Encoding, oneShot bool) *view {
 		return v
 	}
 	v := f.newView(k, oneShot)
-	v.several = &several{}
+	v.several = &several{fresh: news{since: v.head}}
 	v.shares = f.meets(names)
 	v.several.bundles = make([]*bundle, len(names))
 	v.several.places = make([]uint32, len(names))
