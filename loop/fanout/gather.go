@@ -18,11 +18,10 @@ type gather struct {
 
 // cursor is a place in the strips of a bundle.
 type cursor struct {
-	strip *strip
-	i     int
+	sequence uint64 // of what is there
+	strip    *strip
+	i        int
 }
-
-func (c *cursor) sequence() uint64 { return c.strip.index[c.i].sequence }
 
 // mergedKept is how many merged strips are kept at a time.
 const mergedKept = 8
@@ -84,7 +83,8 @@ func (k *gather) open(position uint64) {
 	k.cursors, k.last, k.excludes = k.cursors[:0], position, false
 	for _, b := range k.bundles {
 		s := b.after(position)
-		k.cursors = append(k.cursors, cursor{s, s.after(position)})
+		i := s.after(position)
+		k.cursors = append(k.cursors, cursor{s.index[i].sequence, s, i})
 	}
 	for i := len(k.cursors)/2 - 1; i >= 0; i-- {
 		k.down(i)
@@ -97,11 +97,14 @@ func (k *gather) next() *ring.Message {
 		c := &k.cursors[0]
 		m := c.strip.index[c.i].message
 		if c.i++; c.i == len(c.strip.index) {
-			if c.strip, c.i = c.strip.next, 0; c.strip == nil {
-				end := len(k.cursors) - 1
-				k.cursors[0] = k.cursors[end]
-				k.cursors = k.cursors[:end]
-			}
+			c.strip, c.i = c.strip.next, 0
+		}
+		if c.strip != nil {
+			c.sequence = c.strip.index[c.i].sequence
+		} else {
+			end := len(k.cursors) - 1
+			k.cursors[0] = k.cursors[end]
+			k.cursors = k.cursors[:end]
 		}
 		k.down(0)
 		if m.Sequence > k.last { // else it was on a channel before
@@ -118,7 +121,7 @@ func (k *gather) down(i int) {
 	for {
 		least := i
 		for j := 2*i + 1; j <= 2*i+2 && j < len(k.cursors); j++ {
-			if k.cursors[j].sequence() < k.cursors[least].sequence() {
+			if k.cursors[j].sequence < k.cursors[least].sequence {
 				least = j
 			}
 		}

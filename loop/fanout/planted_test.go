@@ -188,8 +188,8 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"_ = g",
 		}}},
 		{"channels are merged in the wrong order", "gather.go", []patch{{
-			"k.cursors[j].sequence() < k.cursors[least].sequence()",
-			"k.cursors[j].sequence() > k.cursors[least].sequence()",
+			"k.cursors[j].sequence < k.cursors[least].sequence",
+			"k.cursors[j].sequence > k.cursors[least].sequence",
 		}}},
 		{"another view's merged strip has a channel that this one has not", "gather.go", []patch{{
 			"f.gathered.view == v && ",
