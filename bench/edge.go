@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -24,8 +26,8 @@ const crowd = 18_000
 // at several sizes. B, where there is one, is the other command of the pair: Peal over
 // loopback TCP, or what --versus names.
 func (c *Config) EdgeExperiments() []Experiment {
-	all := []Experiment{c.heartbeatExperiment(20 * time.Second), c.heartbeatExperiment(time.Second)}
-	return all
+	return []Experiment{c.heartbeatExperiment(20 * time.Second), c.heartbeatExperiment(time.Second),
+		c.loneExperiment(), c.socketExperiment(), c.syncExperiment(), c.slopeExperiment()}
 }
 
 // heartbeatExperiment measures the requests of another client while idle WebSockets get
@@ -159,5 +161,125 @@ func wakeUps(ctx context.Context, late *loadtest.Latency) {
 		began := time.Now()
 		time.Sleep(visitPause)
 		late.Record(int64(time.Since(began) - visitPause))
+	}
+}
+
+// Lone publications: one at a time on an idle server.
+const (
+	lonePublications = 100
+	lonePause        = 100 * time.Millisecond
+)
+
+// loneExperiment measures what a publication costs a server that has nothing else to do: the request, and what Go's
+// runtime does because threads slept and wake. What the server uses without any is taken off.
+func (c *Config) loneExperiment() Experiment {
+	side := func(l *Command) Side {
+		return func(ctx context.Context) (Sample, error) {
+			return OnServer(ctx, l, c.Loops, func(s *Server) (Sample, error) { return c.lone(ctx, s) })
+		}
+	}
+	return Experiment{
+		Key: "lone-publication",
+		Rows: []record.Row{
+			{What: fmt.Sprintf("CPU of the server for one publication, of %d, one each %v", lonePublications, lonePause), Unit: "ms", Target: record.AtMost(record.Value, 0.5)},
+			{What: "CPU of an idle server in a second", Unit: "ms"},
+		},
+		A: side(c.Peal), B: c.versus(side),
+	}
+}
+
+func (c *Config) lone(ctx context.Context, s *Server) (Sample, error) {
+	publisher, err := loadtest.DialPublisher(ctx, loadtest.PublishTarget{Endpoint: loadtest.Endpoint{Addr: s.Addr, TLS: s.trust}, Path: loadtest.PublishPath("c"), Header: s.Publisher})
+	if err != nil {
+		return nil, err
+	}
+	defer publisher.Close()
+	used := func(f func() error) (used, took float64, err error) {
+		before, err := loadtest.CPUTime(s.PID)
+		if err != nil {
+			return 0, 0, err
+		}
+		began := time.Now()
+		if err = f(); err != nil {
+			return 0, 0, err
+		}
+		after, err := loadtest.CPUTime(s.PID)
+		return (after - before).Seconds() * 1e3, time.Since(began).Seconds(), errors.Join(err, ctx.Err())
+	}
+	publish := func(n int) error {
+		for range n {
+			if _, err := publisher.Publish(0, make([]byte, messageBytes)); err != nil {
+				return err
+			}
+			sleep(ctx, lonePause)
+		}
+		return nil
+	}
+	if err := publish(10); err != nil {
+		return nil, err
+	}
+	idle, seconds, err := used(func() error { sleep(ctx, c.Settle); return nil })
+	if err != nil {
+		return nil, err
+	}
+	idle /= seconds
+	busy, seconds, err := used(func() error { return publish(lonePublications) })
+	return Sample{max(0, busy-idle*seconds) / lonePublications, idle}, err
+}
+
+// socketExperiment compares publishers on a Unix socket (A) with publishers over loopback TCP (B), as
+// the publish row of the ceiling has them.
+func (c *Config) socketExperiment() Experiment {
+	side := func(onSocket bool) Side {
+		return func(ctx context.Context) (Sample, error) {
+			dir, err := os.MkdirTemp("", "peal-socket-")
+			if err != nil {
+				return nil, err
+			}
+			defer os.RemoveAll(dir)
+			path := "unix:" + filepath.Join(dir, "peal.sock")
+			return OnServer(ctx, with(c.Peal, "--listen", path), c.Loops, func(s *Server) (Sample, error) {
+				if onSocket {
+					s.socket = path
+				}
+				r, err := c.flood(ctx, s, c.Channels, 0, nil, nil)
+				return Sample{r.PerServerCPUSecond(), float64(r.Published) / r.Took.Seconds(), ms(r.Latency)}, err
+			})
+		}
+	}
+	return Experiment{
+		Key: "unix-socket",
+		Rows: []record.Row{
+			{What: fmt.Sprintf("publications per server-CPU-second, HTTP keep-alive, on a Unix socket (A) and over loopback TCP (B), %d channels with one subscriber each", c.Channels),
+				Unit: "1/s", Target: record.AtLeast(record.Ratio, 1.3)},
+			{What: "publications per second", Unit: "1/s", Target: record.AtLeast(record.Ratio, 1.3)},
+			{What: "p99 from the request to the delivery", Unit: "ms"},
+		},
+		A: side(true), B: side(false),
+	}
+}
+
+// syncExperiment measures publications to a log that syncs each entry before its publisher gets a response.
+func (c *Config) syncExperiment() Experiment {
+	side := func(l *Command) Side {
+		return func(ctx context.Context) (Sample, error) {
+			dir, err := os.MkdirTemp("", "peal-sync-")
+			if err != nil {
+				return nil, err
+			}
+			defer os.RemoveAll(dir)
+			return OnServer(ctx, with(l, "--log", "file:"+filepath.Join(dir, "log"), "--fsync", "always"), c.Loops, func(s *Server) (Sample, error) {
+				r, err := c.flood(ctx, s, c.Channels, 0, nil, nil)
+				return Sample{r.PerServerCPUSecond(), float64(r.Published) / r.Took.Seconds()}, err
+			})
+		}
+	}
+	return Experiment{
+		Key: "fsync-always",
+		Rows: []record.Row{
+			{What: fmt.Sprintf("publications per server-CPU-second with --fsync always, HTTP keep-alive, %d channels with one subscriber each", c.Channels), Unit: "1/s"},
+			{What: "publications per second", Unit: "1/s"},
+		},
+		A: side(c.Peal), B: c.versus(side),
 	}
 }

@@ -44,7 +44,8 @@ type Server struct {
 	Credentials
 
 	turn    *Turn
-	bare    bool // see Command.Bare
+	socket  string // unix:/path, where publishers over HTTP connect; "": Addr
+	bare    bool   // see Command.Bare
 	path    string
 	trust   *loadtest.TLS
 	program *child.Program

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -111,7 +112,7 @@ func (f fanout) on(ctx context.Context, s *Server) (r loadtest.Result, err error
 func (c *Config) flood(ctx context.Context, s *Server, channels, each int, warmed counters, before func() error) (r loadtest.Result, err error) {
 	spec := loadtest.Spec{Connections: c.Channels, Channels: 1, Stride: 1, Around: channels}
 	err = withPool(ctx, s, spec, func(pool *loadtest.Pool) error {
-		load := loadtest.FloodLoad{Addr: s.Addr, Path: loadtest.PublishPath("c"), Header: s.Publisher, Connections: c.Publishers,
+		load := loadtest.FloodLoad{Addr: cmp.Or(s.socket, s.Addr), Host: s.Addr, Path: loadtest.PublishPath("c"), Header: s.Publisher, Connections: c.Publishers,
 			Streams: channels, Size: messageBytes, Length: c.Length / 4, Server: s.PID}
 		if each > 0 {
 			load.Length, load.Messages = time.Minute, each*channels/2

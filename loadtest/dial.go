@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 	"time"
 
@@ -100,8 +101,11 @@ func Dialer(source string, receiveBuffer int) *net.Dialer {
 // dialTimeout bounds the opening of one connection.
 const dialTimeout = 20 * time.Second
 
-// socketAddress reads "127.0.0.1:8080" or "[::1]:8080" for a socket of domain.
+// socketAddress reads "127.0.0.1:8080", "[::1]:8080" or "unix:/path" for a socket of domain.
 func socketAddress(text string) (domain int, a unix.Sockaddr, err error) {
+	if path, ok := strings.CutPrefix(text, "unix:"); ok {
+		return unix.AF_UNIX, &unix.SockaddrUnix{Name: path}, nil
+	}
 	addr, err := netip.ParseAddrPort(text)
 	switch {
 	case err != nil:

@@ -11,7 +11,8 @@ import (
 // connection sends its next message when its last one was answered, and goes
 // round its own share of the streams.
 type FloodLoad struct {
-	Addr        string
+	Addr        string                  // "127.0.0.1:8080", or "unix:/path"
+	Host        string                  // of the requests; default: Addr
 	Path        func(stream int) string // see PublishPath
 	Header      string                  // further lines of each request, each with its CRLF
 	Connections int                     // default 64
@@ -45,7 +46,7 @@ func Flood(ctx context.Context, pool *Pool, load FloodLoad) (r Result, err error
 	load.Size = max(load.Size, StampBytes)
 	f := &flood{load: load, sender: sender{load: Load{Server: load.Server}, published: make([]uint64, load.Streams)}}
 	for stream := range load.Streams {
-		whole := AppendRequest(nil, "POST", load.Path(stream), load.Addr, textHeader+load.Header, make([]byte, load.Size))
+		whole := AppendRequest(nil, "POST", load.Path(stream), cmp.Or(load.Host, load.Addr), textHeader+load.Header, make([]byte, load.Size))
 		f.heads = append(f.heads, whole[:len(whole)-load.Size])
 	}
 	for i := range load.Connections {
