@@ -26,8 +26,8 @@ const crowd = 18_000
 // at several sizes. B, where there is one, is the other command of the pair: Peal over
 // loopback TCP, or what --versus names.
 func (c *Config) EdgeExperiments() []Experiment {
-	return []Experiment{c.heartbeatExperiment(20 * time.Second), c.heartbeatExperiment(time.Second),
-		c.loneExperiment(), c.socketExperiment(), c.syncExperiment(), c.slopeExperiment()}
+	return append([]Experiment{c.heartbeatExperiment(20 * time.Second), c.heartbeatExperiment(time.Second),
+		c.loneExperiment(), c.syncExperiment(), c.slopeExperiment()}, c.socketExperiments()...)
 }
 
 // heartbeatExperiment measures the requests of another client while idle WebSockets get
@@ -227,36 +227,50 @@ func (c *Config) lone(ctx context.Context, s *Server) (Sample, error) {
 	return Sample{max(0, busy-idle*seconds) / lonePublications, idle}, err
 }
 
-// socketExperiment compares publishers on a Unix socket (A) with publishers over loopback TCP (B), as
-// the publish row of the ceiling has them.
-func (c *Config) socketExperiment() Experiment {
-	side := func(onSocket bool) Side {
-		return func(ctx context.Context) (Sample, error) {
-			dir, err := os.MkdirTemp("", "peal-socket-")
-			if err != nil {
-				return nil, err
-			}
-			defer os.RemoveAll(dir)
-			path := "unix:" + filepath.Join(dir, "peal.sock")
-			return OnServer(ctx, with(c.Peal, "--listen", path), c.Loops, func(s *Server) (Sample, error) {
-				if onSocket {
-					s.socket = path
+// socketExperiments compare publishers on a Unix socket (A) with publishers over loopback TCP (B): as the publish
+// row of the ceiling has them, with nobody to deliver to, and with a connection for each publication, as PHP
+// without persistent connections has.
+func (c *Config) socketExperiments() (all []Experiment) {
+	for _, way := range []struct {
+		key, what   string
+		subscribers int
+		header      string
+	}{
+		{"unix-socket-delivered", fmt.Sprintf("keep-alive, %d channels with one subscriber each", c.Channels), c.Channels, ""},
+		{"unix-socket", fmt.Sprintf("keep-alive, %d channels without subscribers", c.Channels), 1, ""},
+		{"unix-socket-connect", "a connection for each, no subscribers", 1, "Connection: close\r\n"},
+	} {
+		side := func(onSocket bool) Side {
+			return func(ctx context.Context) (Sample, error) {
+				dir, err := os.MkdirTemp("", "peal-socket-")
+				if err != nil {
+					return nil, err
 				}
-				r, err := c.flood(ctx, s, c.Channels, 0, nil, nil)
-				return Sample{r.PerServerCPUSecond(), float64(r.Published) / r.Took.Seconds(), ms(r.Latency)}, err
-			})
+				defer os.RemoveAll(dir)
+				path := "unix:" + filepath.Join(dir, "peal.sock")
+				return OnServer(ctx, with(c.Peal, "--listen", path), c.Loops, func(s *Server) (Sample, error) {
+					if onSocket {
+						s.socket = path
+					}
+					s.Publisher += way.header
+					load := *c
+					load.Channels = way.subscribers
+					r, err := load.flood(ctx, s, c.Channels, 0, nil, nil)
+					published := float64(r.Published)
+					return Sample{published / r.ServerCPU.Seconds(), published / r.Took.Seconds()}, err
+				})
+			}
 		}
+		all = append(all, Experiment{
+			Key: way.key,
+			Rows: []record.Row{
+				{What: "publications per server-CPU-second over HTTP, on a Unix socket (A) and over loopback TCP (B): " + way.what, Unit: "1/s", Target: record.AtLeast(record.Ratio, 1.3)},
+				{What: "publications per second", Unit: "1/s"},
+			},
+			A: side(true), B: side(false),
+		})
 	}
-	return Experiment{
-		Key: "unix-socket",
-		Rows: []record.Row{
-			{What: fmt.Sprintf("publications per server-CPU-second, HTTP keep-alive, on a Unix socket (A) and over loopback TCP (B), %d channels with one subscriber each", c.Channels),
-				Unit: "1/s", Target: record.AtLeast(record.Ratio, 1.3)},
-			{What: "publications per second", Unit: "1/s", Target: record.AtLeast(record.Ratio, 1.3)},
-			{What: "p99 from the request to the delivery", Unit: "ms"},
-		},
-		A: side(true), B: side(false),
-	}
+	return all
 }
 
 // syncExperiment measures publications to a log that syncs each entry before its publisher gets a response.

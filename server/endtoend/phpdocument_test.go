@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"peal/server"
 )
 
 // phpPage is docs/php.md, unpacked, with a server for what is new in it.
@@ -21,7 +23,7 @@ type phpPage struct {
 }
 
 // phpPrograms are the files of docs/php.md; each has a test below.
-var phpPrograms = []string{"publish.php", "old/socket.php", "chat.php", "old/poll.php", "state.php", "worker.php", "old/stream.php", "logout.php", "token.php", "paid.php"}
+var phpPrograms = []string{"publish.php", "local.php", "old/socket.php", "chat.php", "old/poll.php", "state.php", "worker.php", "old/stream.php", "logout.php", "token.php", "paid.php"}
 
 func newPHPPage(t *testing.T) *phpPage {
 	t.Helper()
@@ -33,7 +35,9 @@ func newPHPPage(t *testing.T) *phpPage {
 	if err := os.Symlink(patientClient(t), dir+"/peal.php"); err != nil {
 		t.Fatal(err)
 	}
-	d := &phpPage{t: t, dir: dir, peal: start(t)}
+	socket := dir + "/peal.sock"
+	d := &phpPage{t: t, dir: dir, peal: startWith(t, func(c *server.Config) { c.Listen = append(c.Listen, "unix:"+socket) })}
+	patch(t, dir+"/local.php", "/run/peal/peal.sock", socket)
 	for _, name := range names {
 		if text := logged(t, dir+"/"+name); strings.Contains(text, "http://127.0.0.1:8080") {
 			patch(t, dir+"/"+name, "http://127.0.0.1:8080", d.peal.url)
@@ -105,6 +109,16 @@ func TestPHPDocumentPublishes(t *testing.T) {
 	}
 	if sport := d.peal.poll("channel=sport&cursor=earliest").texts(); !slices.Equal(sport, news.texts()[1:]) {
 		t.Errorf("sport has %q", sport)
+	}
+}
+
+func TestPHPDocumentPublishesOnAUnixSocket(t *testing.T) {
+	d := newPHPPage(t)
+	out, wait := phpFile(t, d.dir+"/local.php")
+	hear(t, out, "published")
+	wait()
+	if got, want := d.peal.poll("channel=news&cursor=earliest").texts(), []string{"over the socket"}; !slices.Equal(got, want) {
+		t.Errorf("published %q, want %q", got, want)
 	}
 }
 
