@@ -47,7 +47,7 @@ type Mark struct {
 // Mark returns it.
 func (g *Guests) Mark(session uint64) (m Mark, ok bool) {
 	b := g.brought[session]
-	return Mark{g.grants[session], b.User}, len(b.Headers) == 0 && g.bySession[session] == nil
+	return Mark{g.grants[session], b.User}, len(b.Headers) == 0 && g.Of(session) == nil
 }
 
 // Restore has the session, of a connection of that share, be what c says, with proven made of
