@@ -126,6 +126,10 @@ func (l *Loop) dismissOne(slot uint32, c *conn, e *Ending) {
 		l.closeStream(slot, c, e.Code, e.Reason)
 		return
 	}
+	if l.fan.Width(slot) == 0 { // its answer is on the way: Answered follows, and then the end
+		c.flags |= flagCloseNext
+		return
+	}
 	l.ending(slot, e.Code, "closed with ")
 	a := fanout.Answer{Ended: e.Cause, Close: true, HeadOnly: l.fan.HeadOnly(slot), Origin: l.fan.Origin(slot)}
 	l.unsubscribe(slot, c)

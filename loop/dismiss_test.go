@@ -225,3 +225,17 @@ func BenchmarkDismiss(b *testing.B) {
 		})
 	}
 }
+
+// A poll that has its answer, which the loop was not told of yet, is not answered again.
+func TestAPollThatEndsIsNotDismissedWithASecondAnswer(t *testing.T) {
+	s := start(t, options{config: loop.Config{Loops: 1}})
+	poll := s.dial()
+	poll.send("poll a now 60 named\n")
+	s.await("the poll is held", func() bool { return s.sum(polls) == 1 })
+	s.group.ExpireAndDismiss(0, 0, &loop.Ending{Cause: "dismissed"})
+	if answer := poll.line(); strings.Contains(answer, "dismissed") {
+		t.Errorf("answer %q", answer)
+	}
+	poll.expectEnd()
+	s.awaitEmpty()
+}

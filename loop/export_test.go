@@ -100,6 +100,14 @@ func (g *Group) Send(loop int, to fanout.Conn, now bool, b string) (n int, err e
 	return n, err
 }
 
+// ExpireAndDismiss lets the time of a waiting poll pass and dismisses it, before the loop flushes.
+func (g *Group) ExpireAndDismiss(loop int, slot uint32, e *Ending) {
+	g.on(loop, func(l *Loop) {
+		l.fan.Expire(slot)
+		l.dismissOne(slot, l.conn(slot), e)
+	})
+}
+
 // on runs f on the loop.
 func (g *Group) on(loop int, f func(l *Loop)) {
 	done := make(chan struct{})

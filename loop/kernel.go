@@ -113,7 +113,7 @@ type Handler interface {
 
 	// Polled follows the last Ready of those that one look at the sockets has found: nothing
 	// else is known to be ready. Between a Ready and its Polled the kernel neither waits nor
-	// runs tasks.
+	// runs tasks. Without a Ready it does nothing.
 	Polled()
 
 	// Turn is what Yield asked for.

@@ -78,7 +78,8 @@ type Loop struct {
 	dear        uint64 // work on dear input since mark was set
 	mark        uint64 // place in the ring: see held
 	flushing    bool
-	events      int               // of this batch so far
+	events      int               // of this batch so far; 0: none is under way
+	began       time.Duration     // that batch
 	prompted    bool              // a wake-up was served since the last event
 	drainAt     uint32            // the slot that the next pass of a drain visits first
 	crowded     bool              // there are more channels than may be: a turn looks for who has most
@@ -167,6 +168,7 @@ func newLoop(number int, c Config, r *ring.Reader, a *admit.Admission, open Open
 	l.headTicks, l.idleTicks = ticks(c.HeadTimeout), ticks(c.IdleTimeout)
 	l.wheel, l.deadlines = fanout.NewWheel(0), fanout.NewWheel(0)
 	l.inputs = make([]kept, 1)
+	l.cork = make([]byte, 0, corkBytes)
 	l.rbuf = make([]byte, readBytes)
 	l.sessions = uint64(l.kernel.Random(1<<32)) << 16 // not to be mistaken for a session of the life before
 	l.client.loop = l
@@ -244,23 +246,30 @@ var _ Handler = (*Loop)(nil)
 // Ready, Polled, Turn and Tick are called by the kernel, and by nobody else.
 func (l *Loop) Ready(socket int32, e Events) {
 	began, before := l.begin()
-	l.prompted = false
-	l.events++
+	if l.events++; l.events == 1 {
+		l.prompted, l.began = false, began
+		l.armed.Store(1) // for what its requests publish, and for other loops: Polled looks at the ring
+	}
 	if slot, c := l.bySocket(socket); c != nil {
 		l.ready(slot, c, e)
 	} else if l.acceptor != nil && l.acceptor.owns(socket) {
 		l.acceptor.accept(socket)
 	}
 	l.between()
-	l.callback(began, before)
+	l.counts.longest = max(l.counts.longest, l.work()-before)
 }
 
 // Polled sends what the events of a batch have caused.
 func (l *Loop) Polled() {
-	began, before := l.begin()
-	l.after(l.events)
+	if l.events == 0 {
+		return
+	}
+	_, before := l.begin()
+	events := l.events
 	l.events = 0
-	l.callback(began, before)
+	l.armed.Store(0) // before the ring is looked at: see Wake
+	l.after(events)
+	l.callback(l.began, before)
 }
 
 func (l *Loop) Turn() {
@@ -290,7 +299,7 @@ func (l *Loop) begin() (began time.Duration, before uint64) {
 
 // callback counts what one callback of the kernel did since work was before, and
 // the time since began as the loop's own. It costs two looks at the clock, however
-// many sends it causes: BenchmarkPublishToOne.
+// many sends it causes, and one for each further event of a batch: BenchmarkPublishToOne.
 func (l *Loop) callback(began time.Duration, before uint64) {
 	l.counts.longest = max(l.counts.longest, l.work()-before)
 	l.counts.busy += l.kernel.Now() - began
@@ -433,8 +442,18 @@ func (l *Loop) scheduleTurn() {
 
 // busy marks the loop as awake, so that what it publishes itself wakes it by no
 // system call; it must be followed by idle.
-func (l *Loop) busy() { l.armed.Store(1) }
-func (l *Loop) idle() { l.armed.Store(0) } // callers look at the ring afterwards: after
+func (l *Loop) busy() {
+	if l.events == 0 {
+		l.armed.Store(1)
+	}
+}
+
+// idle takes busy back. Callers look at the ring afterwards: after. In a batch the loop stays awake until Polled.
+func (l *Loop) idle() {
+	if l.events == 0 {
+		l.armed.Store(0)
+	}
+}
 
 // Wake tells the loop that the ring has something for it. Any goroutine may
 // call it; a call costs one load while the loop is awake.

@@ -179,6 +179,7 @@ func (k *kernel) expire() {
 			k.layer.late.Add(1)
 			k.warn("client closed: the PROXY header of a trusted proxy was not complete within head-timeout", errLate)
 			k.above.Ready(socket, loop.Readable|loop.NearEnd|loop.Broken)
+			k.above.Polled()
 		}
 	}
 }

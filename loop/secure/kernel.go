@@ -202,6 +202,7 @@ func (k *kernel) Turn() {
 			k.Ready(c.fd, e)
 		}
 	}
+	k.above.Polled()
 	k.due = append(k.due[:0], k.due[n:]...)
 	k.above.Turn() // whoever has asked for it
 }
