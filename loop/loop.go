@@ -267,7 +267,7 @@ func (l *Loop) Polled() {
 	_, before := l.begin()
 	events := l.events
 	l.events = 0
-	l.armed.Store(0) // before the ring is looked at: see Wake
+	l.armed.Store(0) // before after looks at the ring: see Wake
 	l.after(events)
 	l.callback(l.began, before)
 }

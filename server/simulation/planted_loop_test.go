@@ -180,7 +180,10 @@ var loopBugs = []loopBug{
 		{"freeze.go", "	if l.acceptor != nil {\n		l.acceptor.acceptAll()\n", "	if l.acceptor != nil && !BUG {\n		l.acceptor.acceptAll()\n"},
 	}},
 	{"the end of a batch is forgotten", []edit{
-		{"loop.go", "	l.after(l.events)\n", "	if !BUG || l.events > 1 {\n		l.after(l.events)\n	}\n"},
+		{"loop.go", "	l.after(events)\n", "	if !BUG || events > 1 {\n		l.after(events)\n	}\n"},
+	}},
+	{"a loop that has read a batch does not let itself be woken", []edit{
+		{"loop.go", "	l.armed.Store(0) // before after looks at the ring: see Wake\n", "	if !BUG {\n		l.armed.Store(0)\n	}\n"},
 	}},
 	{"a response that is kept does not hold back the end of its connection", []edit{
 		{"cork.go", "	c.flags |= flagAnswering\n", "	if !BUG {\n		c.flags |= flagAnswering\n	}\n"},
