@@ -156,17 +156,28 @@ func (t *Table[K, E]) All() []E {
 	return all
 }
 
-// parts of a Large: a power of two.
-const parts = 256
+const (
+	// parts of a Large: a power of two.
+	parts = 256
+	// A Large has parts when it has more than splitAt entries, until it has fewer than joinAt.
+	splitAt = 512
+	joinAt  = 128
+)
 
-// Large is a table that grows and shrinks in small steps: of each, at most a 256th of the entries is looked at.
-// Its zero value is empty.
+// Large is a table that grows and shrinks in small steps: at each, at most a 256th of the entries is looked at,
+// or splitAt of them. Its zero value is empty.
 type Large[K any, E Entry[K]] struct {
-	parts [parts]Table[K, E]
+	small Table[K, E]         // all entries, without parts
+	parts *[parts]Table[K, E] // nil: there are few
 	count int
 }
 
-func (t *Large[K, E]) part(hash uint64) *Table[K, E] { return &t.parts[hash%parts] }
+func (t *Large[K, E]) part(hash uint64) *Table[K, E] {
+	if t.parts == nil {
+		return &t.small
+	}
+	return &t.parts[hash%parts]
+}
 
 // Get is that of a Table, and so are the others.
 func (t *Large[K, E]) Get(hash uint64, key K) E { return t.part(hash).Get(hash, key) }
@@ -174,6 +185,16 @@ func (t *Large[K, E]) Get(hash uint64, key K) E { return t.part(hash).Get(hash, 
 func (t *Large[K, E]) Len() int { return t.count }
 
 func (t *Large[K, E]) Add(hash uint64, e E) {
+	if t.parts == nil && t.count == splitAt {
+		all := t.small
+		t.small, t.parts = Table[K, E]{}, new([parts]Table[K, E])
+		for i, p := range all.places {
+			if p != 0 {
+				h := all.entries[i].Hash()
+				t.part(h).Add(h, all.entries[i])
+			}
+		}
+	}
 	t.part(hash).Add(hash, e)
 	t.count++
 }
@@ -183,9 +204,20 @@ func (t *Large[K, E]) Remove(hash uint64, key K) {
 	t.count -= p.count
 	p.Remove(hash, key)
 	t.count += p.count
+	if t.parts != nil && t.count < joinAt {
+		all := t.All()
+		t.parts = nil
+		for _, e := range all {
+			t.small.Add(e.Hash(), e)
+		}
+	}
 }
 
-func (t *Large[K, E]) All() (all []E) {
+func (t *Large[K, E]) All() []E {
+	if t.parts == nil {
+		return t.small.All()
+	}
+	all := make([]E, 0, t.count)
 	for i := range t.parts {
 		all = append(all, t.parts[i].All()...)
 	}

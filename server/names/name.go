@@ -2,10 +2,13 @@ package names
 
 import (
 	"bytes"
-	"peal/loop/frame"
+	"hash/maphash"
 	"slices"
 	"strings"
+	"unsafe"
 
+	"peal/loop/dense"
+	"peal/loop/frame"
 	"peal/server/log"
 	"peal/server/pattern"
 	"peal/server/refusal"
@@ -64,29 +67,38 @@ func CountClients(names []string) (n int) {
 	return n
 }
 
-// maxKnown bounds what a Cache remembers: 16,384 names are about 2 MB, and at
-// most 6 MB if all are as long as may be.
+// maxKnown bounds what a Cache remembers: 16,384 names are about 1 MB, and at
+// most 5 MB if all are as long as may be.
 const maxKnown = 1 << 14
 
 // Cache remembers names that were checked. When it is full it starts afresh.
 type Cache struct {
-	known map[string]*Name
+	known dense.Large[string, *Name]
 	own   map[string]*Name // those of the server; nil until there is one
 	rules *rules.Table
 }
 
+// seed is that of the hashes of names: clients cannot choose names that collide.
+var seed = maphash.MakeSeed()
+
+// Is and Hash are for the table of a Cache.
+func (n *Name) Is(text string) bool { return n.set[0] == text }
+func (n *Name) Hash() uint64        { return maphash.String(seed, n.set[0]) }
+
 // NewCache returns an empty cache for one table of rules.
-func NewCache(t *rules.Table) *Cache { return &Cache{known: make(map[string]*Name), rules: t} }
+func NewCache(t *rules.Table) *Cache { return &Cache{rules: t} }
 
 // Use replaces the table of rules; the names that were given out keep theirs.
-func (c *Cache) Use(t *rules.Table) { c.known, c.own, c.rules = make(map[string]*Name), nil, t }
+func (c *Cache) Use(t *rules.Table) {
+	c.known, c.own, c.rules = dense.Large[string, *Name]{}, nil, t
+}
 
 // Len is how many names of clients it remembers.
 func (c *Cache) Len() int { return len(c.known) }
 
 // Get returns the name b, or why it is none. b is not kept.
 func (c *Cache) Get(b []byte) (*Name, *refusal.Error) {
-	if known := c.known[string(b)]; known != nil {
+	if known := c.known.Get(maphash.Bytes(seed, b), unsafe.String(unsafe.SliceData(b), len(b))); known != nil { // only compared
 		return known, nil
 	}
 	if err := check(b); err != nil {
@@ -98,18 +110,18 @@ func (c *Cache) Get(b []byte) (*Name, *refusal.Error) {
 // Of returns a name that is known to be legal: that of a channel that a connection
 // has.
 func (c *Cache) Of(text string) *Name {
-	if known := c.known[text]; known != nil {
+	if known := c.known.Get(maphash.String(seed, text), text); known != nil {
 		return known
 	}
 	return c.add(text)
 }
 
 func (c *Cache) add(text string) *Name {
-	if len(c.known) >= maxKnown {
-		clear(c.known)
+	if c.known.Len() >= maxKnown {
+		c.known = dense.Large[string, *Name]{}
 	}
 	made := &Name{set: [1]string{text}, rule: c.rules.For(text)}
-	c.known[text] = made
+	c.known.Add(maphash.String(seed, text), made)
 	return made
 }
 
