@@ -1,7 +1,5 @@
 package fanout
 
-import "slices"
-
 // wheelSlots is the circumference: timers further away go round again.
 const wheelSlots = 256
 
@@ -14,12 +12,19 @@ const (
 // constant time, 12 bytes a slot, no pointers. Its unit is the tick; who turns
 // it says how long that is.
 type Wheel struct {
-	now   uint32
-	armed int
-	heads [wheelSlots]uint32
-	nodes []wheelNode
-	due   []uint32 // slots of the timers of now that Advance calls; from next on they wait for it
-	next  int
+	now    uint32
+	armed  int
+	lists  [wheelSlots]wheelList
+	nodes  []wheelNode
+	cursor uint32 // plus one, in the list of now: Advance goes on with this timer; nobody: the list is done
+	found  int    // timers of that list when the wheel came to it
+	done   int    // of these
+}
+
+// wheelList is the timers of some ticks, in the order in which they were set: slots plus one.
+type wheelList struct {
+	first, last uint32
+	n           int
 }
 
 type wheelNode struct {
@@ -45,12 +50,16 @@ func (w *Wheel) Set(slot, at uint32) {
 		return
 	}
 	w.Clear(slot)
-	head := &w.heads[at%wheelSlots]
-	*n = wheelNode{next: *head, prev: first, at: at}
-	if *head != nobody {
-		w.nodes[*head-1].prev = slot + 1
+	list := &w.lists[at%wheelSlots]
+	*n = wheelNode{prev: first, at: at}
+	if list.last != nobody {
+		n.prev = list.last
+		w.nodes[list.last-1].next = slot + 1
+	} else {
+		list.first = slot + 1
 	}
-	*head = slot + 1
+	list.last = slot + 1
+	list.n++
 	w.armed++
 }
 
@@ -69,16 +78,27 @@ func (w *Wheel) Clear(slot uint32) {
 	if int(slot) >= len(w.nodes) || w.nodes[slot].prev == nobody {
 		return
 	}
-	n := w.nodes[slot]
-	if n.prev != first {
-		w.nodes[n.prev-1].next = n.next
+	n, list := w.nodes[slot], &w.lists[w.nodes[slot].at%wheelSlots]
+	before := n.prev
+	if before == first {
+		before = nobody
+		list.first = n.next
 	} else {
-		w.heads[n.at%wheelSlots] = n.next
+		w.nodes[before-1].next = n.next
 	}
 	if n.next != nobody {
 		w.nodes[n.next-1].prev = n.prev
+	} else {
+		list.last = before
+	}
+	if w.cursor == slot+1 {
+		w.cursor = n.next
+	}
+	if int32(n.at-w.now) <= 0 {
+		w.done++
 	}
 	w.nodes[slot] = wheelNode{}
+	list.n--
 	w.armed--
 }
 
@@ -93,9 +113,14 @@ func (w *Wheel) At(slot uint32) (at uint32, ok bool) {
 // Armed is how many timers are set.
 func (w *Wheel) Armed() int { return w.armed }
 
-// Due is how many timers of the tick at which the wheel stands were found when it came there, and how many
-// of these Advance is done with: all but those that wait for the next Advance.
-func (w *Wheel) Due() (found, done int) { return len(w.due), w.next }
+// Due is how many timers there were for the tick at which the wheel stands, some of which may be for later rounds, when it
+// came there, and how many of these Advance is done with: all but those that wait for the next Advance.
+func (w *Wheel) Due() (found, done int) {
+	if w.cursor == nobody {
+		return w.found, w.found
+	}
+	return w.found, min(w.done, w.found-1)
+}
 
 // Now is the tick the wheel stands at.
 func (w *Wheel) Now() uint32 { return w.now }
@@ -106,18 +131,18 @@ func (w *Wheel) Now() uint32 { return w.now }
 // next Advance goes on there.
 func (w *Wheel) Advance(now uint32, most int, fire func(slot uint32)) (more bool) {
 	for {
-		for w.next < len(w.due) {
-			slot := w.due[w.next]
-			if n := &w.nodes[slot]; n.prev == nobody || int32(n.at-w.now) > 0 {
-				w.next++ // cleared, or set anew, since it was noted
+		for w.cursor != nobody {
+			slot := w.cursor - 1
+			if n := &w.nodes[slot]; int32(n.at-w.now) > 0 {
+				w.cursor = n.next // of a later round
+				w.done++
 				continue
 			}
 			if most == 0 {
 				return true
 			}
 			most--
-			w.next++
-			w.Clear(slot)
+			w.Clear(slot) // the cursor moves on
 			fire(slot)
 		}
 		if int32(now-w.now) <= 0 {
@@ -127,13 +152,7 @@ func (w *Wheel) Advance(now uint32, most int, fire func(slot uint32)) (more bool
 			w.now = now - wheelSlots // a long sleep: each list once is enough
 		}
 		w.now++
-		// Lists change under fire, so who is due is noted first and asked again.
-		w.due, w.next = w.due[:0], 0
-		for list := w.heads[w.now%wheelSlots]; list != nobody; list = w.nodes[list-1].next {
-			if int32(w.nodes[list-1].at-w.now) <= 0 {
-				w.due = append(w.due, list-1)
-			}
-		}
-		slices.Reverse(w.due) // a list begins with the last
+		list := &w.lists[w.now%wheelSlots]
+		w.cursor, w.found, w.done = list.first, list.n, 0
 	}
 }
