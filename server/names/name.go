@@ -94,7 +94,7 @@ func (c *Cache) Use(t *rules.Table) {
 }
 
 // Len is how many names of clients it remembers.
-func (c *Cache) Len() int { return len(c.known) }
+func (c *Cache) Len() int { return c.known.Len() }
 
 // Get returns the name b, or why it is none. b is not kept.
 func (c *Cache) Get(b []byte) (*Name, *refusal.Error) {
