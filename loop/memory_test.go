@@ -122,7 +122,7 @@ func (k *memoryKernel) Now() time.Duration              { return time.Since(k.be
 func (k *memoryKernel) After(d time.Duration, f func()) { time.AfterFunc(d, f) }
 func (k *memoryKernel) Random(int64) int64              { return 0 }
 
-// traffic asks the kernel about one TCP connection, whichever it is asked about.
+// traffic has the kernel describe one TCP connection, whichever it is called for.
 func traffic(t testing.TB) func(int32) (loop.Traffic, bool) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // BenchmarkLook is how long those who look keep a loop with 100,000 connections from its work: the longest
 // step of a walk, between which other work goes on, and one look at all numbers; by the clock, and without what
 // other programs of the machine take (cpu). The
-// connections have no sockets; the kernel is asked about one TCP connection for each of them that is described.
+// connections have no sockets; the kernel describes one TCP connection for each of them that is looked at.
 //
 //	go test ./loop -run '^$' -bench Look -benchtime 20x
 func BenchmarkLook(b *testing.B) {

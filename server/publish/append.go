@@ -258,6 +258,8 @@ func (t *Target) full() *refusal.Error {
 // lossOf says why entries that the log had accepted were lost.
 func (t *Target) lossOf(err error) *refusal.Error {
 	switch {
+	case errors.Is(err, log.ErrClosed): // nothing was appended
+		return refusal.ErrDraining
 	case errors.Is(err, log.ErrStorage):
 		return t.full()
 	case errors.Is(err, log.ErrUnavailable):
