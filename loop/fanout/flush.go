@@ -397,7 +397,7 @@ func (f *Fan) full(slot uint32, m *member) {
 		m.flags |= flagFull
 		f.stats.Stalled++
 	}
-	if m.flags&flagLive != 0 {
+	if m.flags&flagLive != 0 && (m.view == 0 || !f.views[m.view].oneShot) { // a poll waits behind another response: that is no sign that it is slow
 		m.flags |= flagSlow
 	}
 	f.stats.Full++
