@@ -370,6 +370,7 @@ func (f *Fan) meets(names []string) bool {
 }
 
 func (f *Fan) relink(v *view, shares bool) {
+	f.dropGathered() // a bundle without views may serve others from now on
 	v.shares = shares
 	v.several.fresh.seen(v.head)
 	for i, b := range v.several.bundles {

@@ -23,8 +23,9 @@ type cursor struct {
 	i        int
 }
 
-// mergedKept is how many merged strips are kept at a time.
-const mergedKept = 8
+// mergedKept is how many merged strips are kept at a time. The rounds of bundles are at
+// different places, where members stand at different positions.
+const mergedKept = 32
 
 // gathered are the strips that were merged in a Flush. One serves all members at the
 // same place of the views in which the same channels have something, whatever their
@@ -32,6 +33,7 @@ const mergedKept = 8
 type gathered struct {
 	strips [mergedKept]mergedStrip
 	next   int // of strips, to be replaced
+	hit    int // of strips, found last
 	bytes  int // of all that were merged since they were last dropped
 
 	// The last that was found.
@@ -174,6 +176,7 @@ func (g *gathered) match(v *view, position uint64) *strip {
 	}
 search:
 	for i := range g.strips {
+		i = (g.hit + i) % mergedKept
 		m := &g.strips[i]
 		if m.strip == nil || m.position != position || len(m.bundles) != n {
 			continue
@@ -185,6 +188,7 @@ search:
 			}
 			left &= left - 1
 		}
+		g.hit = i
 		return m.strip
 	}
 	return nil
@@ -193,7 +197,9 @@ search:
 // find returns what was merged of these bundles behind position, nil for nothing.
 func (g *gathered) find(position uint64, bundles []*bundle) *strip {
 	for i := range g.strips {
+		i = (g.hit + i) % mergedKept
 		if m := &g.strips[i]; m.strip != nil && m.position == position && slices.Equal(m.bundles, bundles) {
+			g.hit = i
 			return m.strip
 		}
 	}
@@ -204,7 +210,7 @@ func (g *gathered) find(position uint64, bundles []*bundle) *strip {
 func (f *Fan) keepGathered(s *strip) {
 	g := &f.gathered
 	m := &g.strips[g.next]
-	g.next = (g.next + 1) % mergedKept
+	g.hit, g.next = g.next, (g.next+1)%mergedKept
 	if m.strip != nil {
 		f.freeStrip(m.strip)
 	}
@@ -215,6 +221,9 @@ func (f *Fan) keepGathered(s *strip) {
 // dropGathered lets go of all that was merged: messages that are applied later are not in it.
 func (f *Fan) dropGathered() {
 	g := &f.gathered
+	if g.bytes == 0 {
+		return
+	}
 	for i := range g.strips {
 		if m := &g.strips[i]; m.strip != nil {
 			f.freeStrip(m.strip)
@@ -223,7 +232,7 @@ func (f *Fan) dropGathered() {
 		}
 	}
 	clear(f.gather.bundles)
-	g.next, g.bytes, g.view, g.strip = 0, 0, nil, nil
+	g.next, g.hit, g.bytes, g.view, g.strip = 0, 0, 0, nil, nil
 }
 
 // gatherInto fills s with what the merge that was started reads for v.

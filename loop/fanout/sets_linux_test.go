@@ -62,6 +62,10 @@ func BenchmarkOwnBesideShared(b *testing.B) {
 				b.ReportMetric(median(ratios), "ratio")
 				b.ReportMetric(ratios[0], "ratio-min")
 				b.ReportMetric(ratios[len(ratios)-1], "ratio-max")
+				for i, name := range []string{"own", "same"} {
+					s := rates[i].fan.Stats()
+					b.ReportMetric(float64(s.Deliveries)/float64(s.Sends), name+"-deliveries/send")
+				}
 				b.ReportMetric(0, "ns/op")
 			})
 		}
