@@ -222,10 +222,6 @@ func TestSimulationCatchesPlantedBugs(t *testing.T) {
 			"fresh: news{since: v.head}",
 			"fresh: news{}",
 		}}},
-		{"view that begins to share is taken to have what came before", "bundle.go", []patch{{
-			"v.several.fresh.seen(v.head)",
-			"_ = v.several.fresh",
-		}}},
 		{"view that was visited in parts is taken to have what came meanwhile", "bundle.go", []patch{{
 			"if whole && p.within",
 			"if _ = whole; p.within",
