@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -218,6 +219,33 @@ func TestFloodEndsAfterSoManyMessages(t *testing.T) {
 	if err != nil || !r.Clean() || r.Published != 50 || r.Delivered != 50 {
 		t.Errorf("%d published, %d delivered, want 50; %v", r.Published, r.Delivered, err)
 	}
+}
+
+func TestFloodPublishesOnAUnixSocket(t *testing.T) {
+	b, addr := newBoard(t)
+	path := filepath.Join(t.TempDir(), "board.sock")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hosts sync.Map
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hosts.Store(r.Host, true)
+		b.publish(w, r)
+	})}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }() // ends with the server
+	pool := openPool(t, Spec{Endpoint: Endpoint{Addr: addr}, Transport: SSE, Connections: 1, Channels: 8})
+	defer pool.Close()
+	r, err := Flood(t.Context(), pool, FloodLoad{Addr: "unix:" + path, Host: addr, Path: PublishPath("c"), Connections: 4, Streams: 8, Size: 64, Length: time.Minute, Messages: 50})
+	if err != nil || !r.Clean() || r.Published != 50 || r.Delivered != 50 {
+		t.Errorf("%d published, %d delivered, want 50; %v", r.Published, r.Delivered, err)
+	}
+	if _, named := hosts.Load(addr); !named {
+		t.Errorf("no request has the host %s", addr)
+	}
+	server.Close()
+	<-ended
 }
 
 func TestPublisherReportsARefusal(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"peal/loop/fanout"
@@ -132,6 +133,39 @@ func TestWheelDoesNotTurnBack(t *testing.T) {
 	}
 	if w.Now() != 100 || w.Armed() != 1 {
 		t.Errorf("stands at %d with %d armed, want 100 and 1", w.Now(), w.Armed())
+	}
+}
+
+// The timers of a tick fire in the order in which they were set, also where fire clears the next one, or sets timers
+// for the same list; and Due counts those that wait.
+func TestWheelFiresInOrder(t *testing.T) {
+	w := fanout.NewWheel(0)
+	for _, slot := range []uint32{5, 3, 9, 1, 7} {
+		w.Set(slot, 2)
+	}
+	w.Set(4, 2+256) // of a later round
+	w.Set(6, 2)
+	w.Set(3, 100)
+	w.Set(3, 2) // it is the last now
+	var fired []uint32
+	fire := func(slot uint32) {
+		fired = append(fired, slot)
+		if slot == 9 {
+			w.Clear(1)
+		}
+		w.Set(slot, 2+256)
+	}
+	for _, want := range []struct{ fired, found, done int }{{0, 7, 0}, {1, 7, 1}, {2, 7, 3}, {3, 7, 5}, {4, 7, 6}, {5, 7, 7}, {5, 7, 7}} {
+		w.Advance(2, min(1, want.fired), fire)
+		if found, done := w.Due(); len(fired) != want.fired || found != want.found || done != want.done {
+			t.Fatalf("fired %d, %d of %d done, want %+v", fired, done, found, want)
+		}
+	}
+	if want := []uint32{5, 9, 7, 6, 3}; !slices.Equal(fired, want) {
+		t.Errorf("fired %d, want %d", fired, want)
+	}
+	if w.Armed() != 6 {
+		t.Errorf("%d armed", w.Armed())
 	}
 }
 
