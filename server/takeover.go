@@ -33,7 +33,11 @@ func TakeOver(ctx context.Context, c Config, l *upgrade.Link) (*Server, error) {
 func takeOver(ctx context.Context, c Config, l *upgrade.Link, through func(*taking) upgrade.New) (*Server, error) {
 	t := &taking{ctx: ctx, builder: &builder{c: c}, streams: streams{}}
 	err := upgrade.Accept(ctx, l, through(t))
-	if t.collect != nil {
+	switch {
+	case t.collect == nil:
+	case err == nil: // clients have waited, and come first
+		time.AfterFunc(uncollected, t.collect)
+	default:
 		t.collect()
 	}
 	closeAll(t.passed) // the server has copies
@@ -47,6 +51,10 @@ func takeOver(ctx context.Context, c Config, l *upgrade.Link, through func(*taki
 	}
 	return t.Server, nil
 }
+
+// uncollected is how long no garbage is collected behind a commit, unless the limit of memory asks for it: in so short a
+// time there is little.
+const uncollected = 200 * time.Millisecond
 
 // taking is a Server that takes over. It implements upgrade.New.
 type taking struct {

@@ -129,7 +129,11 @@ func serve(ctx context.Context, config server.Config, h *hangup, next *upgrader,
 	}
 	// The start has compressed the page and read a log: its garbage would count as
 	// resident memory until the first connections take its place.
-	debug.FreeOSMemory()
+	if s.UpgradeStats().Last == nil {
+		debug.FreeOSMemory()
+	} else { // clients have waited, and come first
+		time.AfterFunc(5*time.Second, debug.FreeOSMemory)
+	}
 	welcome(stdout, s.Endpoints(), s.Limits(), config.Auth == server.AuthToken)
 	if h.log.Format == logging.JSON { // on a terminal the welcome has it
 		limits := s.Limits()
