@@ -23,7 +23,7 @@ func (c *Config) publishingExperiments() (all []Experiment) {
 			}
 		}
 		a := c.Peal
-		if a.Bare { // the ceiling against itself
+		if a != nil && a.Bare { // the ceiling against itself
 			a = c.Publishing
 		}
 		all = append(all, Experiment{
