@@ -38,7 +38,7 @@ func (f front) Export(session uint64, dst []byte) ([]byte, bool) {
 }
 
 func (f front) Mark(session uint64) any            { return session }
-func (f front) Same(session uint64, mark any) bool { return mark == any(session) }
+func (f front) Same(session uint64, mark any) bool { return mark == any(session) && !f.declines.Load() }
 func (f front) Read(data []byte) (any, error)      { return string(data), nil }
 
 func (f front) Import(c loop.Client, moved any) error {
