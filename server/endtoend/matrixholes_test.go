@@ -24,7 +24,7 @@ type hole struct{ name, file, old, new string }
 var holes = []hole{
 	{"/publish does not ask", "httpapi/publish.go", "q.Data, q.Binary, q.Event = d.Data, d.Binary, d.Event\n\tif !x.permits(q) {", "q.Data, q.Binary, q.Event = d.Data, d.Binary, d.Event\n\tif !HOLE && !x.permits(q) {"},
 	{"a batch does not ask", "publish/batch.go", "if err := b.Gate.Decide(&b.Request); err != nil {", "if err := b.Gate.Decide(&b.Request); err != nil && !HOLE {"},
-	{"a batch has no principal", "publish/batch.go", "b.Request.Channels, b.Request.Data,", "if HOLE {\n\t\tb.Request.Who = permit.Principal{}\n\t}\n\tb.Request.Channels, b.Request.Data,"},
+	{"a batch has no principal", "publish/batch.go", "b.Request.Channels, b.Request.Data, b.Request.Binary =", "if HOLE {\n\t\tb.Request.Who = permit.Principal{}\n\t}\n\tb.Request.Channels, b.Request.Data, b.Request.Binary ="},
 	{"a channel is shown without asking", "httpapi/looking.go", "	if !x.permits(q) {\n\t\treturn\n\t}\n\tx.reply(200", "	if !HOLE && !x.permits(q) {\n\t\treturn\n\t}\n\tx.reply(200"},
 	{"history and presence do not ask", "httpapi/looking.go", "	if !x.permits(q) {\n\t\treturn\n\t}\n\treply :=", "	if !HOLE && !x.permits(q) {\n\t\treturn\n\t}\n\treply :="},
 	{"the listing forgets its prefix", "permit/grant.go", "!who.Covers(Inspect, string(r.Prefix))", "!who.Covers(Inspect, string(r.Prefix)) && !HOLE"},

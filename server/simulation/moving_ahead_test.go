@@ -23,6 +23,7 @@ func (m *moving) turn(done <-chan error) {
 		}
 		for _, k := range m.w.machine.kernels {
 			k.step(false)
+			synctest.Wait() // what waits for it goes on before the next one does
 		}
 	}
 }
