@@ -92,7 +92,12 @@ func (s *server) freeze() {
 func (s *server) describe() {
 	s.t.Helper()
 	var err error
-	if s.ahead, err = s.group.Ahead(patient(s.t), testNames{}); err != nil {
+	if s.ahead, err = s.group.Ahead(patient(s.t), testNames{}, func(_ int, some []loop.ConnState, sockets []int) error {
+		if len(some) != len(sockets) {
+			return fmt.Errorf("%d connections have %d sockets", len(some), len(sockets))
+		}
+		return nil
+	}); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -69,6 +69,11 @@ type Kernel interface {
 	// read, it gets a reset, which may overtake what was sent to it.
 	CloseSocket(socket int32)
 
+	// Copy returns another descriptor of a socket, to be passed to another process: it stays good when the
+	// socket is closed. CloseCopy, which any goroutine may call, must follow.
+	Copy(socket int32) (int32, error)
+	CloseCopy(fd int32)
+
 	// EndOf is what is known of the end of a connection: an event may be old, and
 	// speak of the connection that had the descriptor before.
 	EndOf(socket int32) End

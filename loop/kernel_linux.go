@@ -251,6 +251,13 @@ func (k *linux) CloseSocket(socket int32) {
 	syscall.RawSyscall(unix.SYS_CLOSE, uintptr(socket), 0, 0)
 }
 
+func (k *linux) Copy(socket int32) (int32, error) {
+	fd, err := unix.FcntlInt(uintptr(socket), unix.F_DUPFD_CLOEXEC, 0)
+	return int32(fd), err
+}
+
+func (k *linux) CloseCopy(fd int32) { unix.Close(int(fd)) }
+
 func (k *linux) EndOf(socket int32) End {
 	p := []unix.PollFd{{Fd: socket, Events: unix.POLLRDHUP}}
 	n, err := unix.Poll(p, 0)

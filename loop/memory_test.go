@@ -116,6 +116,8 @@ func (k *memoryKernel) Send(_ int32, b []byte) (n int, full bool, err error) {
 }
 func (k *memoryKernel) Shutdown(int32)                  {}
 func (k *memoryKernel) CloseSocket(int32)               {}
+func (k *memoryKernel) Copy(fd int32) (int32, error)    { return fd, nil }
+func (k *memoryKernel) CloseCopy(int32)                 {}
 func (k *memoryKernel) EndOf(int32) loop.End            { return loop.EndNone }
 func (k *memoryKernel) Spare(bool) bool                 { return true }
 func (k *memoryKernel) Now() time.Duration              { return time.Since(k.began) }

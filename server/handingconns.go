@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"encoding/binary"
-	"slices"
 	"strconv"
 
 	"peal/loop"
@@ -32,21 +31,15 @@ type segment struct {
 
 // Ahead implements upgrade.Old.
 func (h *handing) Ahead(ctx context.Context, to func(upgrade.Batch) error) (err error) {
-	if h.ahead, err = h.server.loops.Ahead(ctx, h.names); err != nil {
-		return err
-	}
-	for i, conns := range h.ahead {
-		for batch := range slices.Chunk(conns, upgrade.MostDescriptors) {
-			s, err := h.whole(formAhead, i, batch, nil)
-			if err != nil {
-				return err
-			}
-			if err := to(batchOf([]segment{s})); err != nil {
-				return err
-			}
+	h.ahead, err = h.server.loops.Ahead(ctx, h.names, func(i int, some []loop.ConnState, sockets []int) error {
+		s, err := h.whole(formAhead, i, some, nil)
+		if err != nil {
+			return err
 		}
-	}
-	return nil
+		s.descriptors = sockets // some of the connections may have ended
+		return to(batchOf([]segment{s}))
+	})
+	return err
 }
 
 // Connections implements upgrade.Old.

@@ -71,6 +71,8 @@ func (k *kernel) Stop()                           { k.below.Stop() }
 func (k *kernel) Yield()                          { k.below.Yield() }
 func (k *kernel) Trigger(task func())             { k.below.Trigger(task) }
 func (k *kernel) Tick(every time.Duration)        { k.below.Tick(every) }
+func (k *kernel) Copy(fd int32) (int32, error)    { return k.below.Copy(fd) }
+func (k *kernel) CloseCopy(fd int32)              { k.below.CloseCopy(fd) }
 func (k *kernel) Spare(keep bool) bool            { return k.below.Spare(keep) }
 func (k *kernel) Now() time.Duration              { return k.below.Now() }
 func (k *kernel) After(d time.Duration, f func()) { k.below.After(d, f) }

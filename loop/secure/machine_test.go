@@ -249,6 +249,8 @@ func (m *machine) Send(fd int32, b []byte) (int, bool, error) {
 
 func (m *machine) Shutdown(fd int32) { m.socket(fd).shut = true }
 
+func (m *machine) Copy(fd int32) (int32, error) { return fd, nil }
+func (m *machine) CloseCopy(int32)              {}
 func (m *machine) CloseSocket(fd int32) {
 	if fd == listener || fd == plainListener {
 		return

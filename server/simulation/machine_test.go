@@ -318,9 +318,11 @@ func (k *kernel) Shutdown(fd int32) {
 	k.m.w.checkStill(fd)
 	k.m.socket(fd).shutdown()
 }
-func (k *kernel) EndOf(fd int32) loop.End { return k.m.socket(fd).endOf() }
-func (k *kernel) Now() time.Duration      { return k.m.now() - k.m.booted }
-func (k *kernel) Random(n int64) int64    { return k.m.w.rnd.Int64N(n) }
+func (k *kernel) Copy(fd int32) (int32, error) { return fd, nil }
+func (k *kernel) CloseCopy(int32)              {}
+func (k *kernel) EndOf(fd int32) loop.End      { return k.m.socket(fd).endOf() }
+func (k *kernel) Now() time.Duration           { return k.m.now() - k.m.booted }
+func (k *kernel) Random(n int64) int64         { return k.m.w.rnd.Int64N(n) }
 func (k *kernel) After(d time.Duration, f func()) {
 	k.m.timers = append(k.m.timers, timer{k.m.now() + d, f})
 }

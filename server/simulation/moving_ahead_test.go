@@ -35,7 +35,7 @@ func (m *moving) describe() {
 	done := make(chan error, 1)
 	go func() { // ends with Ahead
 		var err error
-		m.ahead, err = m.w.group.Ahead(context.Background(), m.w.names)
+		m.ahead, err = m.w.group.Ahead(context.Background(), m.w.names, func(int, []loop.ConnState, []int) error { return nil })
 		done <- err
 	}()
 	m.turn(done)
