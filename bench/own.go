@@ -31,7 +31,7 @@ func (c *Config) OwnExperiments() (all []Experiment) {
 		each := float64(own)
 		all = append(all, Experiment{
 			Key:  fmt.Sprintf("own-%d", own),
-			Rows: ownRows(fmt.Sprintf("of one channel of its own: %d connections, each on a common channel and %d of its own (A), on the common one (B)", few.Many, own), ownChannelLimit),
+			Rows: ownRows(fmt.Sprintf("of one channel of its own: %d connections, each on a common channel and %d of its own (A), on the common one (B)", few.Many, own), record.AtMost(record.Difference, ownChannelLimit)),
 			A:    few.ownSide(few.Peal, spec, each), B: few.ownSide(few.Peal, common, each),
 		})
 	}
@@ -39,13 +39,12 @@ func (c *Config) OwnExperiments() (all []Experiment) {
 	named.Query, named.Data = "client=u{i}", dialect.Data{Token: "none"}
 	return append(all, Experiment{
 		Key:  "own-name",
-		Rows: ownRows(fmt.Sprintf("of a name with presence: %d connections with names on a common channel (A), without (B)", few.Many), namedLimit),
+		Rows: ownRows(fmt.Sprintf("of a name with presence: %d connections with names on a common channel (A), without (B)", few.Many), record.AtMost(record.Difference, namedLimit)),
 		A:    few.ownSide(few.Peal, named, 1), B: few.ownSide(few.Peal, common, 1),
 	})
 }
 
-func ownRows(of string, limit float64) []record.Row {
-	target := record.AtMost(record.Difference, limit)
+func ownRows(of string, target *record.Target) []record.Row {
 	return []record.Row{
 		{What: "resident bytes " + of, Unit: "bytes", Target: target},
 		{What: "live Go heap " + of, Unit: "bytes", Target: target},

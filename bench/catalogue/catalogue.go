@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"peal/bench"
+	"peal/bench/gate"
 	"peal/bench/record"
 )
 
@@ -23,6 +24,7 @@ type Entry struct {
 	Name, About     string
 	Long            bool // takes hours: runs only if it is named
 	Bench, Function string
+	Versus          string // a commit, whose build is what --versus of scripts/bench.sh names
 	Rounds          int
 	Runs            []run
 }
@@ -83,6 +85,18 @@ func (e *Entry) Measure(ctx context.Context, k *Kit, folder string) error {
 // bench runs scripts/bench.sh, which writes the record itself.
 func (k *Kit) bench(ctx context.Context, r *record.Record, e *Entry) error {
 	command := append([]string{filepath.Join(k.Root, "scripts/bench.sh")}, strings.Fields(e.Bench)...)
+	if e.Versus != "" {
+		from, err := gate.OpenCheckout(ctx, k.Root)
+		if err != nil {
+			return err
+		}
+		defer from.Close()
+		other, err := k.other(ctx, from, e.Versus)
+		if err != nil {
+			return err
+		}
+		command = append(command, "--versus", other)
+	}
 	if k.Quick {
 		command = append(command, "--short")
 	}
@@ -91,10 +105,29 @@ func (k *Kit) bench(ctx context.Context, r *record.Record, e *Entry) error {
 		return err
 	}
 	read, err := record.Read(file)
-	if err == nil {
-		*r = *read
+	if err != nil {
+		return err
 	}
-	return err
+	*r = *read
+	if e.Versus != "" && len(r.Servers) == 2 {
+		r.Servers[1].Name, r.Servers[1].Version = "commit "+e.Versus, e.Versus
+	}
+	return nil
+}
+
+// other builds the server of a commit and returns its command line.
+func (k *Kit) other(ctx context.Context, from *gate.Checkout, commit string) (string, error) {
+	id, err := from.Commit(ctx, commit)
+	if err != nil {
+		return "", err
+	}
+	k.say("building %s", commit)
+	dir, err := from.Tree(ctx, commit, id)
+	if err != nil {
+		return "", err
+	}
+	binary, _, err := from.Build(ctx, dir, "peal-"+commit, "")
+	return strings.Join(bench.Peal(binary, "--admin", "127.0.0.1:{admin}").Args, " "), err
 }
 
 // rounds is how often each measurement is repeated. What is run once has no noise.

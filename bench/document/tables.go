@@ -18,6 +18,7 @@ var tables = map[string]func(*record.Record) (string, error){
 	"shared":           rows,
 	"pusher":           rows,
 	"edge":             rows,
+	"workloads":        rows,
 	"sets":             rows,
 	"cluster":          cluster,
 	"hundred-thousand": hundredThousand,

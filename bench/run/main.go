@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -215,6 +216,13 @@ func (o *options) parts() []part {
 		{"edge", "heartbeats, lone publications, Unix sockets, a log that syncs each entry, and bytes per connection by slope; B is the server of --versus", c.EdgeExperiments, []string{"A", "B"}, nil},
 		{"sets", "fan-out where each connection has channels of its own beside shared ones, against the same channels for all", c.SetExperiments,
 			[]string{"channels of their own", "the same channels"}, nil},
+		{"workloads", "what applications do besides fan-out to one large channel, on this build and on the one of --versus", c.WorkloadExperiments,
+			[]string{"this build", "the build of --versus"}, func(context.Context, string) error {
+				if o.versus == "" {
+					return errors.New("--workloads needs --versus 'PEAL serve …', another build")
+				}
+				return nil
+			}},
 		{"pusher", "the Pusher protocol: fan-out and memory beside peal.v1, and Centrifugo", func() []bench.Experiment { return c.PusherExperiments(o.centrifugo) },
 			[]string{"Pusher protocol", "peal.v1"}, func(ctx context.Context, dir string) (err error) {
 				if o.centrifugo, err = bench.Centrifugo(ctx, dir); err != nil {
@@ -354,9 +362,14 @@ func commandLine(args []string) string {
 	line := []string{"scripts/bench.sh"}
 	for i := 0; i < len(args); i++ {
 		name, _, joined := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
-		if name != "peal" && name != "json" {
+		switch {
+		case name == "versus" && !joined && i+1 < len(args):
+			program, rest, _ := strings.Cut(args[i+1], " ")
+			line = append(line, args[i], filepath.Base(program)+" "+rest)
+			i++
+		case name != "peal" && name != "json":
 			line = append(line, args[i])
-		} else if !joined {
+		case !joined:
 			i++ // the value
 		}
 	}

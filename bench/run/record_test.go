@@ -12,8 +12,8 @@ import (
 )
 
 func TestCommandLineNamesNoPlaces(t *testing.T) {
-	got := commandLine([]string{"--peal", "/tmp/x/peal", "--pairs", "5", "--json=/home/r.json", "--peal-args", "--admin 127.0.0.1:{admin}", "--rows", "a|b", "-json", "f"})
-	want := "scripts/bench.sh --pairs 5 --peal-args '--admin 127.0.0.1:{admin}' --rows 'a|b'"
+	got := commandLine([]string{"--peal", "/tmp/x/peal", "--pairs", "5", "--json=/home/r.json", "--peal-args", "--admin 127.0.0.1:{admin}", "--rows", "a|b", "-json", "f", "--versus", "/tmp/y/peal-1234567 serve --loops {loops}"})
+	want := "scripts/bench.sh --pairs 5 --peal-args '--admin 127.0.0.1:{admin}' --rows 'a|b' --versus 'peal-1234567 serve --loops {loops}'"
 	if got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
