@@ -87,7 +87,7 @@ func (c *Config) ownMemoryWorkloads() (all []Experiment) {
 	add := func(key, of string, limit float64, side func(*Command) Side) {
 		all = append(all, Experiment{Key: key, Rows: ownRows(of, record.AtMost(record.Value, limit)), A: side(c.Peal), B: c.versus(side)})
 	}
-	for _, own := range []int{1, 20} {
+	for _, own := range []int{1, 5, 20} {
 		spec := common
 		spec.Channels, spec.Stride = own, own
 		add(fmt.Sprintf("own-%d", own), fmt.Sprintf("of one of %d channels of its own, %d connections", own, few.Many), ownChannelLimit, difference(spec, float64(own)))
