@@ -87,7 +87,7 @@ func (c *Config) Experiments() (all []Experiment) {
 			},
 			A: c.polls().side(c.Peal, c.Loops),
 		},
-		c.acceptExperiment(),
+		c.acceptExperiment(), c.connectExperiment(),
 		Experiment{
 			Key: "resume",
 			Rows: []record.Row{

@@ -1,6 +1,52 @@
-/* accept.h: Sec-WebSocket-Accept (RFC 6455 §4.2.2), of both programs in this folder. */
+/*
+ * accept.h: what both programs in this folder do for new connections: listen, accept, and
+ * Sec-WebSocket-Accept (RFC 6455 §4.2.2). Include it behind the headers of the system.
+ */
 #include <stdint.h>
 #include <string.h>
+
+/* listen_on listens on a port of loopback, 0: any, and returns the listener and its port. */
+static int listen_on(int *port)
+{
+	int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(*port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t at_len = sizeof at;
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* inherited by accept */
+	if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 4096)) {
+		perror("listen");
+		exit(1);
+	}
+	getsockname(listener, (struct sockaddr *)&at, &at_len);
+	*port = ntohs(at.sin_port);
+	return listener;
+}
+
+/* watch adds a socket, or the listener, to the epoll set: level-triggered, because one recv
+ * takes all of a request, and an edge would need a second one to learn that. */
+static void watch(int ep, int fd)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+	epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
+}
+
+/* accept_all accepts what waits, at most 64: the listener is level-triggered, too. opened makes
+ * the socket a connection. */
+static void accept_all(int ep, int listener, int max_fd, void opened(int fd))
+{
+	for (int i = 0; i < 64; i++) {
+		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0)
+			return;
+		if (fd >= max_fd) {
+			close(fd);
+			continue;
+		}
+		opened(fd);
+		watch(ep, fd);
+	}
+}
 
 static uint32_t rol(uint32_t v, int n) { return v << n | v >> (32 - n); }
 

@@ -256,21 +256,7 @@ static void readable(int fd)
 	}
 }
 
-static void accept_all(int listener)
-{
-	for (int i = 0; i < 64; i++) {
-		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0)
-			return;
-		if (fd >= MAX_FD) {
-			close(fd);
-			continue;
-		}
-		struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
-		conns[fd].state = HEAD;
-		epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
-	}
-}
+static void opened(int fd) { conns[fd].state = HEAD; }
 
 int main(int argc, char **argv)
 {
@@ -280,21 +266,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t at_len = sizeof at;
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* inherited by accept */
-	if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 4096)) {
-		perror("ceiling: listen");
-		return 1;
-	}
-	getsockname(listener, (struct sockaddr *)&at, &at_len);
+	int port = atoi(argv[1]), listener = listen_on(&port);
 	ep = epoll_create1(EPOLL_CLOEXEC);
-	struct epoll_event ev = {.events = EPOLLIN, .data.fd = listener};
-	epoll_ctl(ep, EPOLL_CTL_ADD, listener, &ev);
-	printf("ready %d\n", ntohs(at.sin_port));
+	watch(ep, listener);
+	printf("ready %d\n", port);
 	fflush(stdout);
 
 	for (;;) {
@@ -303,7 +278,7 @@ int main(int argc, char **argv)
 		for (int i = 0; i < n; i++) {
 			int fd = events[i].data.fd;
 			if (fd == listener) {
-				accept_all(listener);
+				accept_all(ep, listener, MAX_FD, opened);
 				continue;
 			}
 			if (conns[fd].state == FREE)

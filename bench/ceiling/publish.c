@@ -212,21 +212,7 @@ static void send_all(const struct out *all, uint32_t count)
 	}
 }
 
-static void accept_all(int listener)
-{
-	for (int i = 0; i < 64; i++) {
-		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0)
-			return;
-		if (fd >= MAX_FD) {
-			close(fd);
-			continue;
-		}
-		struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
-		conns[fd].channel = -1;
-		epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
-	}
-}
+static void opened(int fd) { conns[fd].channel = -1; }
 
 int main(int argc, char **argv)
 {
@@ -236,19 +222,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* inherited by accept */
-	if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 4096)) {
-		perror("publish: listen");
-		return 1;
-	}
+	int port = atoi(argv[1]), listener = listen_on(&port);
 	ep = epoll_create1(EPOLL_CLOEXEC);
-	struct epoll_event ev = {.events = EPOLLIN, .data.fd = listener};
-	epoll_ctl(ep, EPOLL_CTL_ADD, listener, &ev);
-	printf("ready %s\n", argv[1]);
+	watch(ep, listener);
+	printf("ready %d\n", port);
 	fflush(stdout);
 
 	for (;;) {
@@ -264,6 +241,6 @@ int main(int argc, char **argv)
 		send_all(responses, response_count);
 		send_all(deliveries, delivery_count);
 		if (waiting) /* last: a descriptor that was closed in this turn must not be another's before */
-			accept_all(listener);
+			accept_all(ep, listener, MAX_FD, opened);
 	}
 }
