@@ -30,7 +30,7 @@ type acceptor struct {
 	retrying  bool
 	waiting   bool         // for the rate of new connections: resume
 	again     bool         // a batch ended before the backlog did: more in the next turn
-	given     [][]newcomer // for each loop, what this batch brings
+	given     [][]newcomer // for each other loop, what this batch brings
 	counts    acceptCounts
 }
 
@@ -119,7 +119,7 @@ const leastPause = 2 * time.Millisecond
 const mostPause = time.Second
 
 // place gives the socket to the loop with the fewest connections, also if it is only
-// to be refused there.
+// to be refused there. This loop adopts its own at once; handOver brings the others theirs.
 func (a *acceptor) place(s Arrival) {
 	least, total := 0, a.group.reserved.Load()
 	for i, l := range a.group.loops {
@@ -142,7 +142,11 @@ func (a *acceptor) place(s Arrival) {
 			return
 		}
 	}
-	a.given[least] = append(a.given[least], c)
+	if l := a.group.loops[least]; l == a.loop {
+		l.adopt(&c)
+	} else {
+		a.given[least] = append(a.given[least], c)
+	}
 }
 
 // refuse says why and hangs up. The client's request is not read, so the kernel
@@ -163,13 +167,7 @@ func (a *acceptor) handOver() {
 		if len(sockets) == 0 {
 			continue
 		}
-		if l := a.group.loops[i]; l == a.loop {
-			for _, s := range sockets {
-				l.adopt(s)
-			}
-		} else {
-			l.give(sockets)
-		}
+		a.group.loops[i].give(sockets)
 		a.given[i] = sockets[:0]
 	}
 }

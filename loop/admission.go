@@ -77,7 +77,7 @@ func (l *Loop) newcomerOf(slot uint32) (n newcomer) {
 }
 
 // enter notes how a new connection was admitted.
-func (l *Loop) enter(slot uint32, c *conn, n newcomer) {
+func (l *Loop) enter(slot uint32, c *conn, n *newcomer) {
 	v := &l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)]
 	switch {
 	case n.counted && *v&viaTrusted != 0: // since it was accepted; its address may change with each request

@@ -29,7 +29,7 @@ func (g *Group) Adopt(loop uint16, a Arrival, begin func(ref Ref, session uint64
 }
 
 func (l *Loop) adoptPair(a Arrival, begin func(ref Ref, session uint64) *Subscription) {
-	l.adopt(newcomer{Arrival: a})
+	l.adopt(&newcomer{Arrival: a})
 	slot, c := l.bySocket(a.Socket)
 	if c == nil {
 		return

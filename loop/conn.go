@@ -86,12 +86,12 @@ func (l *Loop) bySocket(fd int32) (uint32, *conn) {
 }
 
 // adopt makes an accepted socket a connection of this loop.
-func (l *Loop) adopt(s newcomer) {
+func (l *Loop) adopt(s *newcomer) {
 	fd := s.Socket
 	l.startTicking()
 	if err := l.kernel.Add(fd); err != nil {
 		l.counts.refused++
-		l.leave(s)
+		l.leave(*s)
 		l.kernel.CloseSocket(fd)
 		return
 	}
@@ -109,7 +109,7 @@ func (l *Loop) adopt(s newcomer) {
 		dear:       dearFrom,
 	}
 	l.setPeer(slot, peerOf(s.Peer))
-	l.setVia(slot, s.Secure)
+	l.setVia(slot, s.Peer.Addr(), s.Secure)
 	l.open++
 	l.counts.accepted++
 	l.fan.Attach(fanout.Conn{Slot: slot, Generation: c.serial()}, c.session)

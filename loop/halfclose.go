@@ -24,6 +24,12 @@ func (l *Loop) halfClosed(slot uint32, c *conn) {
 	case stateParked:
 		l.fan.Expire(slot) // not while an earlier response is in its lane: Idle asks again
 	case stateWS:
+		if l.mayGo(slot, c) {
+			l.noteEnd(slot, c, 0, endClient)
+			l.ended(slot)
+			l.giveBack(slot, c)
+			return
+		}
 		l.farewell(slot, c, 0)
 		if !l.owed(c) {
 			l.part(slot, c)
@@ -40,6 +46,12 @@ func (l *Loop) halfClosed(slot uint32, c *conn) {
 		}
 		l.linger(slot, c)
 	}
+}
+
+// mayGo reports whether a WebSocket whose client has ended its side has taken all that it was sent, and
+// nothing more is to come: it is closed without the stages of a farewell, which would do nothing else.
+func (l *Loop) mayGo(slot uint32, c *conn) bool {
+	return c.flags&flagFarewell == 0 && !l.owed(c) && l.fan.CaughtUp(slot)
 }
 
 // owed reports whether replies to messages of a WebSocket are still to come.

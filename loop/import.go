@@ -196,7 +196,7 @@ func (h *ConnState) flags() (flags uint16) {
 // importPeer gives a connection its addresses, and counts it with them by the limits of this process.
 func (l *Loop) importPeer(slot uint32, h *ConnState) {
 	l.setPeer(slot, peerOf(h.Peer))
-	l.setVia(slot, false)
+	l.setVia(slot, l.peer(slot).addrPort().Addr(), false)
 	v := &l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)]
 	if h.Proxy {
 		if *v |= viaNamed; !h.Peer.IsValid() {

@@ -60,14 +60,14 @@ const (
 
 func (l *Loop) via(slot uint32) via { return l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)] }
 
-// setVia notes how a connection with a peer came here.
-func (l *Loop) setVia(slot uint32, secure bool) {
+// setVia notes how a connection of a peer came here.
+func (l *Loop) setVia(slot uint32, peer netip.Addr, secure bool) {
 	v := &l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)]
 	*v &^= viaTLS | viaTrusted
 	if secure {
 		*v |= viaTLS
 	}
-	if l.trusts(l.peer(slot).addrPort().Addr()) {
+	if l.trusted != nil && l.trusted(peer.Unmap().WithZone("")) {
 		*v |= viaTrusted
 	}
 }
@@ -90,7 +90,7 @@ func (l *Loop) Peer(socket int32, peer netip.AddrPort) (welcome bool) {
 	secure, was := l.via(slot)&viaTLS != 0, l.newcomerOf(slot)
 	l.forgetPeer(slot)
 	l.setPeer(slot, peerOf(peer))
-	l.setVia(slot, secure)
+	l.setVia(slot, peer.Addr(), secure)
 	v := &l.peers[slot>>slabBits].via[slot&(1<<slabBits-1)]
 	if *v |= viaNamed; !peer.IsValid() {
 		*v &^= viaTrusted // of a Unix socket of the proxy's, not of this server

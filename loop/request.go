@@ -20,6 +20,7 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte,
 	l.partial, l.begun = l.inputs[c.input].partial, false
 	out := l.out[:0]
 	until := l.share()
+	via := l.via(slot)
 	for len(b) > 0 && c.state == stateHTTP && c.flags&(flagAnswering|flagCloseNext) == 0 {
 		call := &l.call
 		before := len(out)
@@ -28,9 +29,9 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte,
 			Conn:      Ref{Loop: l.number, Slot: slot, Generation: c.generation},
 			Session:   c.session,
 			Peer:      l.transport(slot).addrPort(),
-			Secure:    l.via(slot)&viaTLS != 0,
-			Trusted:   l.via(slot)&viaTrusted != 0,
-			Named:     l.via(slot)&viaNamed != 0,
+			Secure:    via&viaTLS != 0,
+			Trusted:   via&viaTrusted != 0,
+			Named:     via&viaNamed != 0,
 			Continued: c.flags&flagContinued != 0,
 			Draining:  c.flags&flagDrained != 0,
 			Late:      late,
@@ -38,7 +39,7 @@ func (l *Loop) requests(slot uint32, c *conn, b []byte, late bool) (rest []byte,
 			Ended:     c.flags&flagHalfClosed != 0,
 			Out:       out,
 		}
-		if l.via(slot)&viaRefused != 0 {
+		if via&viaRefused != 0 {
 			call.Refusal = l.refusals[slot]
 		}
 		l.busy()

@@ -46,13 +46,24 @@ const (
 
 // isKey reports whether key is the base64 of exactly 16 bytes (§4.1, item 7).
 func isKey(key []byte) bool {
-	if len(key) != keyLen {
+	if len(key) != keyLen || key[keyLen-2] != '=' || key[keyLen-1] != '=' {
 		return false
 	}
-	var raw [keyLen / 4 * 3]byte
-	n, err := base64.StdEncoding.Decode(raw[:], key)
-	return n == 16 && err == nil
+	for _, c := range key[:keyLen-2] {
+		if !base64Byte[c] {
+			return false
+		}
+	}
+	return true
 }
+
+// base64Byte has the bytes of base64 but for its padding.
+var base64Byte = func() (table [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
+		table[c] = true
+	}
+	return table
+}()
 
 // AppendAccept appends the value of Sec-WebSocket-Accept for key, which has passed
 // Check: base64(SHA-1(key + GUID)), 28 bytes (§4.2.2, item 5.4).

@@ -200,3 +200,27 @@ func hasToken(list, token string) bool {
 	}
 	return false
 }
+
+// Check's own look at a key agrees with the decoder of the standard library.
+func TestKeysAreThoseThatDecodeTo16Bytes(t *testing.T) {
+	for _, key := range []string{"", "==", rfcKey[:23], rfcKey + "=", "dGhlIHNhbXBsZSBub25jZ===", "dGhlIHNhbXBsZSBub25jZQ= ", "dGhlIHNhbXBsZSBub25jZQA=", "dGhlIHNhbXBsZSBub25jZQAA", "dGhlIHNhbXBsZSBub25jZQ\r\n", "dGhlIHNhbXBsZSBub25j====", "dGhl\nHNhbXBsZSBub25jZQ=="} {
+		checkKey(t, []byte(key))
+	}
+	for at := range rfcKey {
+		for c := range 256 {
+			key := []byte(rfcKey)
+			key[at] = byte(c)
+			checkKey(t, key)
+		}
+	}
+}
+
+func checkKey(t *testing.T, key []byte) {
+	t.Helper()
+	u := frame.Upgrade{Method: []byte("GET"), HTTP11: true, Upgrade: []byte("websocket"), Connection: []byte("upgrade"), Version: []byte("13"), Key: key}
+	raw, err := base64.StdEncoding.DecodeString(strings.Trim(string(key), " \t"))
+	want := err == nil && len(raw) == 16 && len(strings.Trim(string(key), " \t")) == 24
+	if got := u.Check() == nil; got != want {
+		t.Errorf("%q: a key: %t, want %t", key, got, want)
+	}
+}
