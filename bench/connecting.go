@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -68,4 +69,38 @@ func (c *Config) connect(ctx context.Context, s *Server) (Sample, error) {
 		both += (after - before) / time.Duration(burst.Many)
 	}
 	return Sample{rate(opened, connectBursts), rate(both, connectBursts), rate(first, 1)}, nil
+}
+
+// openCloseMeasures counts what a WebSocket costs a server with one loop from its accept to the end of its socket. The
+// connections open one after another: in a burst, the system calls depend on how many arrive together.
+func (c *Config) openCloseMeasures(ctx context.Context, l *Command) ([]Measure, error) {
+	return OnServer(ctx, l, 1, func(s *Server) ([]Measure, error) {
+		descriptors, err := loadtest.Descriptors(s.PID)
+		if err != nil {
+			return nil, err
+		}
+		life := func() (r loadtest.Result, err error) {
+			spec := loadtest.Spec{Connections: max(c.Many/6, 1), Channels: 1, Window: 1}
+			err = withPool(ctx, s, spec, func(*loadtest.Pool) error { return nil })
+			r.Published = uint64(spec.Connections)
+			return r, errors.Join(err, closedAgain(ctx, s, descriptors))
+		}
+		if _, err := life(); err != nil { // the memory that a server keeps for connections
+			return nil, err
+		}
+		before, err := c.Metrics.begin(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		calls := counters{}
+		r, err := withSyscalls(s, calls, life)
+		if err != nil {
+			return nil, err
+		}
+		n, err := c.Metrics.end(ctx, s, before)
+		n[published] = float64(r.Published)
+		v := calls.per("syscalls/connection", syscalls, published, 1)
+		v = append(v, n.per("allocs/connection", heapObjects, published, 1)...)
+		return append(v, n.per("alloc-B/connection", heapBytes, published, 0)...), err
+	})
 }

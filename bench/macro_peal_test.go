@@ -44,12 +44,13 @@ func TestMacrosMeasurePeal(t *testing.T) {
 		"LogPublish":   "cpu-ns/publication encodes/publication allocs/publication alloc-B/publication log-B/publication",
 		"Poll":         "cpu-ns/poll p99-ns sends/poll encodes/publication allocs/poll alloc-B/poll",
 		"Accept":       "cpu-ns/connection open-ns/connection imbalance-percent",
+		"OpenClose":    "allocs/connection alloc-B/connection",
 		"Resume":       "peak-B resume-ns cpu-ns/client",
 		"Channel":      "B/channel heap-B/channel",
 		"Slow":         "cpu-ns/delivery p99-ns held-B",
 	}
 	if WhyNoSyscalls() == "" {
-		for kind, unit := range map[string]string{"Fanout": "delivery", "TenChannels": "delivery", "Poll": "poll", "Publish": "publication", "LogPublish": "publication", "Accept": "connection"} {
+		for kind, unit := range map[string]string{"Fanout": "delivery", "TenChannels": "delivery", "Poll": "poll", "Publish": "publication", "LogPublish": "publication", "Accept": "connection", "OpenClose": "connection"} {
 			units[kind] += " syscalls/" + unit
 		}
 	}

@@ -55,6 +55,7 @@ func (c *Config) Macros() (all []Macro) {
 		// encode a message at the same moment.
 		Macro{fmt.Sprintf("Poll/pollers=%d", c.Subscribers), c.counted(c.polls(), "poll")},
 		c.acceptMacro("", c.Many),
+		Macro{fmt.Sprintf("OpenClose/connections=%d", max(c.Many/6, 1)), c.openCloseMeasures},
 		secured(c.acceptMacro("/transport=wss", max(c.Many/6, 1))),
 		Macro{fmt.Sprintf("Resume/clients=%d/messages=%d", c.Resuming, resumeMessages), c.resumeMeasures},
 		Macro{fmt.Sprintf("Channel/channels=%d", c.Many), c.channelMeasures},

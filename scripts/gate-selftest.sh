@@ -18,7 +18,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 usage() { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
-aa=0 plants=0 disarm='' only='' list='allocation syscall syscall-publication connection log encode tls-record tls-connection cpu tail accept tls'
+aa=0 plants=0 disarm='' only='' list='allocation syscall syscall-publication allocation-connection syscall-connection connection log encode tls-record tls-connection cpu tail accept tls'
 [ $# -gt 0 ] || usage
 while [ $# -gt 0 ]; do
 	case $1 in

@@ -79,16 +79,18 @@ func TestPlantedRegressionsAreFound(t *testing.T) {
 	sizes.Subscribers, sizes.Length, sizes.Many, sizes.Channels = 200, sizes.Length/4, 1000, 500
 	all := sizes.Macros()
 	base := build("base", "")
-	const fanout, idle, logged = "Fanout/subscribers=200/inflight=1", "Idle/transport=websocket", "LogPublish/channels=500/subscribers=1"
+	const fanout, idle, logged, life = "Fanout/subscribers=200/inflight=1", "Idle/transport=websocket", "LogPublish/channels=500/subscribers=1", "OpenClose/connections=166"
 	for plant, want := range map[string]struct{ benchmark, units string }{
-		"":                    {fanout, ""},
-		"allocation":          {fanout, "allocs/delivery alloc-B/delivery"},
-		"copy":                {fanout, "buffers/publication"},
-		"send":                {fanout, "sends/delivery syscalls/delivery syscalls/publication"}, // its publisher is a subscriber, too
-		"syscall":             {fanout, "syscalls/delivery syscalls/publication"},
-		"syscall-publication": {fanout, "syscalls/publication"},
-		"connection":          {idle, "heap-B/connection"},
-		"log":                 {logged, "log-B/publication"},
+		"":                      {fanout, ""},
+		"allocation":            {fanout, "allocs/delivery alloc-B/delivery"},
+		"copy":                  {fanout, "buffers/publication"},
+		"send":                  {fanout, "sends/delivery syscalls/delivery syscalls/publication"}, // its publisher is a subscriber, too
+		"syscall":               {fanout, "syscalls/delivery syscalls/publication"},
+		"syscall-publication":   {fanout, "syscalls/publication"},
+		"connection":            {idle, "heap-B/connection"},
+		"allocation-connection": {life, "allocs/connection alloc-B/connection"},
+		"syscall-connection":    {life, "syscalls/connection"},
+		"log":                   {logged, "log-B/publication"},
 	} {
 		at := slices.IndexFunc(all, func(m bench.Macro) bool { return m.Name == want.benchmark })
 		if at < 0 {
