@@ -101,12 +101,12 @@ func (x *exchange) appendAccess(dst []byte, began time.Time) []byte {
 	dst = publication.AppendString(dst, x.head.Method)
 	dst = append(dst, `,"path":`...)
 	dst = publication.AppendString(dst, x.loggedPath())
-	if x.parsed {
-		if agent := x.header.UserAgent(); len(agent) > 0 {
+	if x.raw != nil {
+		if agent := x.lines().UserAgent(); len(agent) > 0 {
 			dst = append(dst, `,"agent":`...)
 			dst = publication.AppendString(dst, agent[:min(len(agent), maxLoggedAgent)])
 		}
-		if p, ok := tracecontext.Parse(x.header.Peek(tracecontext.Header)); ok {
+		if p, ok := tracecontext.Parse(x.rareOne(tracecontext.Header)); ok {
 			dst = append(dst, `,"trace":"`...)
 			dst = append(hex.AppendEncode(dst, p.Trace[:]), '"')
 		}

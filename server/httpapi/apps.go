@@ -53,7 +53,7 @@ func (p *appsAPI) publish(x *exchange, batch bool) {
 	}
 	reply := x.pendingReply()
 	c := &rest.Call{
-		Traceparent: bytes.Clone(x.header.Peek(tracecontext.Header)),
+		Traceparent: bytes.Clone(x.rareOne(tracecontext.Header)),
 		Append:      publish.Append{To: &p.target, Ref: x.call.Conn, By: x.by, Way: tally.HTTP, Counter: p.counts},
 		View:        p.view(a), Signed: x.signed(), Now: p.deps.Now(), Batch: batch, Request: *x.request(), Response: &reply,
 	}

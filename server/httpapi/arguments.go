@@ -43,7 +43,7 @@ func (x *exchange) arguments(all []argument) *refusal.Error {
 			return err
 		}
 	}
-	switch media := mediaType(x.header.ContentType()); {
+	switch media := mediaType(x.contentType()); {
 	case ascii.EqualFold(media, "application/x-www-form-urlencoded"):
 		x.form.ParseBytes(x.body)
 		for key, value := range x.form.All() {

@@ -50,10 +50,10 @@ func newAsset(contentType, head string, body []byte) asset {
 // 304 if the client has it.
 func (x *exchange) serveAsset(a *asset) {
 	form := &a.plain
-	if acceptsGzip(x.header.PeekAll("Accept-Encoding")) {
+	if acceptsGzip(x.lines().PeekAll("Accept-Encoding")) {
 		form = &a.gzipped
 	}
-	if hasTag(x.header.PeekAll("If-None-Match"), a.plain.etag, a.gzipped.etag) {
+	if hasTag(x.rare("If-None-Match"), a.plain.etag, a.gzipped.etag) {
 		x.reply(304, "", form.head, nil)
 		return
 	}

@@ -34,7 +34,7 @@ func (s *subscribing) gzip(x *exchange, w *subscribe.Wish, sub *loop.Subscriptio
 	switch {
 	case sub == nil || !slices.ContainsFunc(w.Channels.List(), deflates):
 		return "", ""
-	case !acceptsGzip(x.header.PeekAll("Accept-Encoding")) || !w.Dialects.Recode(sub, dialect.Gzip):
+	case !acceptsGzip(x.lines().PeekAll("Accept-Encoding")) || !w.Dialects.Recode(sub, dialect.Gzip):
 		return varyCoding, ""
 	}
 	return varyCoding + "Content-Encoding: gzip\r\n", deflate.GzipHeader
@@ -51,7 +51,7 @@ func (s *subscribing) gzipBody(x *exchange, w *subscribe.Wish, sub *loop.Subscri
 			return
 		}
 	}
-	if acceptsGzip(x.header.PeekAll("Accept-Encoding")) {
+	if acceptsGzip(x.lines().PeekAll("Accept-Encoding")) {
 		w.Dialects.Recode(sub, dialect.GzipBody)
 	}
 }

@@ -32,10 +32,11 @@ type exchange struct {
 	route    *route   // nil: the path is not served
 	segments segments // the names in the path, percent-encoded
 	body     []byte
-	header   fasthttp.RequestHeader
-	parsed   bool           // header is that of the request under way
-	client   netip.AddrPort // who sent it: Call.Peer, or who is behind a trusted proxy; not valid for a Unix socket
-	https    bool           // it left the client over TLS, as far as is known
+	raw      []byte                 // the head behind empty lines, once it was taken; nil before
+	header   fasthttp.RequestHeader // use lines and what is beside it
+	parsed   bool                   // header is that of the request under way
+	client   netip.AddrPort         // who sent it: Call.Peer, or who is behind a trusted proxy; not valid for a Unix socket
+	https    bool                   // it left the client over TLS, as far as is known
 	by       share.Key
 	grant    *grant.Grant   // what the client has proven; nil: nothing
 	denied   *refusal.Error // why its token or key is none
@@ -49,10 +50,11 @@ type exchange struct {
 	asked    permit.Request // what package permit decides: arrive, then request
 
 	// Memory.
-	reader  *bufio.Reader // feeds header from source
-	source  bytes.Reader
-	chunks  chunks
-	partial loop.Partial // where the loop keeps none
+	authorization [1][]byte
+	reader        *bufio.Reader // feeds header from source
+	source        bytes.Reader
+	chunks        chunks
+	partial       loop.Partial // where the loop keeps none
 
 	inquiries inquiries
 	pending   pendings
@@ -67,7 +69,7 @@ func newExchange(s *shared) *exchange {
 
 // begin makes x the exchange of a call.
 func (x *exchange) begin(c *loop.Call) {
-	x.call, x.parsed, x.origin, x.cors = c, false, noOrigin, ""
+	x.call, x.raw, x.parsed, x.origin, x.cors = c, nil, false, noOrigin, ""
 	x.grant, x.denied = nil, nil
 	x.client, x.https = c.Peer, c.Secure
 	x.channels.Of("")
@@ -145,7 +147,7 @@ func (x *exchange) mustWait() bool {
 
 var endOfHead, bareEnd = []byte("\n\r\n"), []byte("\n\n")
 
-// readBody reports whether the body is there, and has the head parsed. If not, and
+// readBody reports whether the body is there, and has the head parsed if it is not plain. If not, and
 // the request is not refused, the call says what is waited for.
 func (x *exchange) readBody() (ready bool, err *refusal.Error) {
 	c, headEnd := x.call, int(x.progress.Head)
@@ -170,10 +172,9 @@ func (x *exchange) readBody() (ready bool, err *refusal.Error) {
 	}
 	c.Used, x.body, x.by = end, content, share.Of(x.client.Addr(), c.Session)
 	x.head.Close = x.head.Close || c.Draining
-	if x.parse(c.In[x.head.Start:headEnd]) != nil {
+	if x.take(c.In[x.head.Start:headEnd]) != nil {
 		return false, errUnparsed
 	}
-	x.parsed = true
 	return true, nil
 }
 
@@ -187,6 +188,18 @@ func (x *exchange) bodyLimit() (int, *refusal.Error) {
 		return max(x.deps.MessageLimit, min(x.deps.BatchLimit, 3*x.deps.MessageLimit+formOverhead)), errBodyTooLarge
 	}
 	return x.deps.MessageLimit, errBodyTooLarge
+}
+
+// take makes a head that has passed the check the one of lines. It is parsed at once unless it is plain.
+func (x *exchange) take(head []byte) error {
+	if !x.head.Plain {
+		if err := x.parse(head); err != nil {
+			return err
+		}
+		x.parsed = true
+	}
+	x.raw = head
+	return nil
 }
 
 // parse has fasthttp read a head that has passed the check. The header copies
@@ -252,7 +265,7 @@ func (x *exchange) permits(q *permit.Request) bool {
 
 // joined returns the value of a header, of several lines as one list.
 func (x *exchange) joined(key string) []byte {
-	values := x.header.PeekAll(key)
+	values := x.lines().PeekAll(key)
 	if len(values) == 1 {
 		return values[0]
 	}

@@ -118,7 +118,7 @@ func (x *exchange) multipartFields(m *publish.Message) *refusal.Error {
 
 // eachPart calls take with each part of a multipart body, until it returns an error.
 func (x *exchange) eachPart(take func(name, value []byte) *refusal.Error) *refusal.Error {
-	_, attributes, err := mime.ParseMediaType(string(x.header.ContentType()))
+	_, attributes, err := mime.ParseMediaType(string(x.contentType()))
 	if err != nil || attributes["boundary"] == "" {
 		return errForm
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -201,6 +202,84 @@ func TestCheckTakesAHeadOfExactlyTheLimit(t *testing.T) {
 	}
 }
 
+// plainFields are those that plain heads may have.
+var plainFields = []string{"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "host", "user-agent"}
+
+// samePlain compares what is kept of a plain head with what fasthttp has found in it.
+func samePlain(h *httpapi.Head, header *fasthttp.RequestHeader) error {
+	fields, twice := map[string]int{}, false
+	plain := true
+	for key := range header.All() {
+		name := strings.ToLower(string(key))
+		fields[name]++
+		plain = plain && slices.Contains(plainFields, name)
+		twice = twice || name == "authorization" && fields[name] > 1 // fasthttp keeps one Content-Type
+	}
+	if h.Plain && (!plain || twice) {
+		return fmt.Errorf("plain, with the fields %v", fields)
+	}
+	if !h.Plain {
+		return nil // then only fasthttp is asked
+	}
+	if !bytes.Equal(h.ContentType, header.ContentType()) || !bytes.Equal(h.Authorization, header.Peek("Authorization")) {
+		return fmt.Errorf("Content-Type %q, Authorization %q; fasthttp %q, %q", h.ContentType, h.Authorization, header.ContentType(), header.Peek("Authorization"))
+	}
+	name, only := httpapi.OnlyChannel(h.Query)
+	var query fasthttp.Args
+	query.ParseBytes(h.Query)
+	if only && (query.Len() != 1 || !query.Has("channel") || !bytes.Equal(query.Peek("channel"), name)) {
+		return fmt.Errorf("the query %q is said to have only the channel %q; fasthttp: %q", h.Query, name, query.String())
+	}
+	return nil
+}
+
+func TestPlainHeads(t *testing.T) {
+	const line = "POST /publish?channel=a HTTP/1.1\r\nHost: a\r\n"
+	for fields, plain := range map[string]bool{
+		"": true,
+		"Content-Length: 3\r\nUser-Agent: x\r\nACCEPT: */*\r\nAccept-Encoding: gzip\r\nConnection: keep-alive\r\ncontent-type: text/plain\r\nAuthorization: Bearer x\r\n": true,
+		"Content-Type:\r\nAuthorization:\r\n":                true,
+		"Connection: close, x\r\nConnection: keep-alive\r\n": true,
+		"Content-Type: a\r\nContent-Type: a\r\n":             false,
+		"Authorization: a\r\nauthorization:\r\n":             false,
+		"Transfer-Encoding: chunked\r\n":                     false,
+		"Trailer: x\r\n":                                     false,
+		"Idempotency-Key: x\r\n":                             false,
+		"Cookie: x=y\r\n":                                    false,
+		"X-Forwarded-For: 192.0.2.1\r\n":                     false,
+		"Expect: x\r\n":                                      false,
+		"Origin: http://a\r\n":                               false,
+	} {
+		var h httpapi.Head
+		head := []byte(line + fields + "\r\n")
+		if n, err := h.Check(head, headLimit); n != len(head) || err != nil {
+			t.Errorf("%q: n=%d err=%v", fields, n, err)
+			continue
+		}
+		var header fasthttp.RequestHeader
+		if err := header.Read(bufio.NewReader(bytes.NewReader(head))); err != nil {
+			if plain {
+				t.Errorf("%q: %v", fields, err)
+			}
+			continue
+		}
+		if h.Plain != plain {
+			t.Errorf("%q: plain %v, want %v", fields, h.Plain, plain)
+		}
+		if err := samePlain(&h, &header); err != nil {
+			t.Errorf("%q: %v", fields, err)
+		}
+	}
+	for query, want := range map[string]bool{
+		"channel=a": true, "channel=": true, "channel=a=b;c": true, "channel=\xc3\xa9": true,
+		"": false, "channel": false, "Channel=a": false, "channel=a&": false, "channel=a%20": false, "channel=a+b": false, "channel=a&channel=b": false, "channel[]=a": false,
+	} {
+		if _, only := httpapi.OnlyChannel([]byte(query)); only != want {
+			t.Errorf("%q: %v, want %v", query, only, want)
+		}
+	}
+}
+
 // FuzzHead compares the check with fasthttp's parser: what the check accepts
 // must mean the same to both, and its verdict must not depend on what follows
 // or on how the bytes come in.
@@ -263,6 +342,9 @@ func FuzzHead(f *testing.F) {
 		}
 		if header.ConnectionClose() != h.Close {
 			t.Errorf("%q: close %v, fasthttp %v", b[:n], h.Close, header.ConnectionClose())
+		}
+		if err := samePlain(&h, &header); err != nil {
+			t.Errorf("%q: %v", b[:n], err)
 		}
 	})
 }

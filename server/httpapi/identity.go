@@ -103,7 +103,7 @@ func (x *exchange) proof() (text []byte, from carrier, err *refusal.Error) {
 	id := &x.deps.Identity
 	var one sole
 	var other *refusal.Error // beside a token elsewhere, another scheme is for a proxy
-	for _, value := range x.header.PeekAll("Authorization") {
+	for _, value := range x.authorizations() {
 		text, ok := bearer(value)
 		switch {
 		case ok:
@@ -138,7 +138,7 @@ func (x *exchange) proof() (text []byte, from carrier, err *refusal.Error) {
 		}
 	}
 	if id.Cookie != "" {
-		for key, value := range x.header.Cookies() {
+		for key, value := range x.lines().Cookies() {
 			if string(key) == id.Cookie {
 				one.add(value)
 			}
@@ -168,7 +168,7 @@ func (s *sole) add(text []byte) {
 // ownPage reports whether a page that may act for its user caused the request.
 func (x *exchange) ownPage() bool {
 	from := auth.Request{Host: x.head.Host, Origin: x.head.Origin, Site: x.head.Site, HTTPS: x.https}
-	return x.deps.Policy.IsOwn(from, x.header.Peek("Referer"))
+	return x.deps.Policy.IsOwn(from, x.rareOne("Referer"))
 }
 
 // bearer cuts the scheme off the value of Authorization (RFC 6750 §2.1).

@@ -88,7 +88,7 @@ func (x *exchange) identifyMercure() (ready bool) {
 
 func (x *exchange) mercureProof(m *identity.Mercure) (text []byte, from carrier, err *refusal.Error) {
 	var one sole
-	for _, value := range x.header.PeekAll("Authorization") {
+	for _, value := range x.authorizations() {
 		text, ok := bearer(value)
 		switch {
 		case ok:
@@ -117,7 +117,7 @@ func (x *exchange) mercureProof(m *identity.Mercure) (text []byte, from carrier,
 	if m.Cookie == "" {
 		return nil, inNothing, nil
 	}
-	for key, value := range x.header.Cookies() {
+	for key, value := range x.lines().Cookies() {
 		if string(key) == m.Cookie || string(key) == secureCookie {
 			one.add(value)
 		}
@@ -187,7 +187,7 @@ func (h *mercureHub) readTopics(x *exchange) (cursor []byte, err *refusal.Error)
 			return nil, err
 		}
 	}
-	for _, id := range x.header.PeekAll("Last-Event-ID") {
+	for _, id := range x.rare("Last-Event-ID") {
 		if len(id) > 0 {
 			cursor = id
 		}

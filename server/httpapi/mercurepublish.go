@@ -98,8 +98,8 @@ func (h *mercureHub) openFirst(list []*names.Name) (n int) {
 // Unknown fields are ignored, as by other hubs.
 func (h *mercureHub) readUpdate(x *exchange) (d publish.Draft, err *refusal.Error) {
 	d.Joined = true
-	d.SetTraceparent(x.header.Peek(tracecontext.Header))
-	if !ascii.EqualFold(mediaType(x.header.ContentType()), "application/x-www-form-urlencoded") {
+	d.SetTraceparent(x.rareOne(tracecontext.Header))
+	if !ascii.EqualFold(mediaType(x.contentType()), "application/x-www-form-urlencoded") {
 		return d, errUpdateForm
 	}
 	x.channels.Reset(x.names, x.deps.ChannelLimit)

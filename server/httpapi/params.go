@@ -41,6 +41,10 @@ func (x *exchange) query() (err *refusal.Error) {
 	p := &x.params
 	*p = params{}
 	x.channels.Reset(x.names, x.deps.ChannelLimit)
+	if name, only := OnlyChannel(x.head.Query); only && x.head.Plain {
+		x.args.Reset()
+		return x.channels.Add(name)
+	}
 	x.args.ParseBytes(x.head.Query)
 	var lastEventID []byte
 	for key, value := range x.args.All() {
@@ -103,12 +107,28 @@ func (x *exchange) query() (err *refusal.Error) {
 	if len(lastEventID) > 0 {
 		p.cursor, p.known = lastEventID, true
 	}
-	for _, id := range x.header.PeekAll("Last-Event-ID") {
+	for _, id := range x.rare("Last-Event-ID") {
 		if len(id) > 0 {
 			p.cursor, p.known = id, true
 		}
 	}
 	return nil
+}
+
+// OnlyChannel returns the channel of a query that names one and says nothing else, and only as
+// it is: without escapes. It is what most publications have.
+func OnlyChannel(query []byte) (name []byte, only bool) {
+	const key = "channel="
+	if len(query) < len(key) || string(query[:len(key)]) != key {
+		return nil, false
+	}
+	name = query[len(key):]
+	for _, c := range name {
+		if c == '&' || c == '%' || c == '+' {
+			return nil, false
+		}
+	}
+	return name, true
 }
 
 // session is the id that the client presents, nil for none.

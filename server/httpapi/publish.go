@@ -92,8 +92,8 @@ func (x *exchange) draft() (publish.Draft, *refusal.Error) {
 		}
 	}
 	d := publish.Draft{Data: x.body, Event: x.params.event, Key: x.params.key, Exclude: x.params.exclude}
-	d.SetTraceparent(x.header.Peek(tracecontext.Header))
-	for _, key := range x.header.PeekAll("Idempotency-Key") {
+	d.SetTraceparent(x.rareOne(tracecontext.Header))
+	for _, key := range x.rare("Idempotency-Key") {
 		if len(key) == 0 {
 			continue
 		}
@@ -101,7 +101,7 @@ func (x *exchange) draft() (publish.Draft, *refusal.Error) {
 			return d, err
 		}
 	}
-	media := mediaType(x.header.ContentType())
+	media := mediaType(x.contentType())
 	if x.channels.Len() == 0 || ascii.EqualFold(media, "multipart/form-data") {
 		var err *refusal.Error
 		if d, err = x.fields(d, media); err != nil {
@@ -170,7 +170,7 @@ func (p *publishing) batch(x *exchange) {
 		x.refuse(err)
 		return
 	}
-	if x.channels.Len() > 0 || x.params.event != nil || x.params.key != nil || x.params.exclude != nil || len(x.header.PeekAll("Idempotency-Key")) > 0 {
+	if x.channels.Len() > 0 || x.params.event != nil || x.params.key != nil || x.params.exclude != nil || len(x.rare("Idempotency-Key")) > 0 {
 		x.refuse(errBatchHead)
 		return
 	}
@@ -195,7 +195,7 @@ func (p *publishing) batch(x *exchange) {
 		MaxMessages: p.deps.BatchMessages,
 		MaxEntries:  p.deps.BatchEntries,
 	}
-	b.Head.SetTraceparent(x.header.Peek(tracecontext.Header))
+	b.Head.SetTraceparent(x.rareOne(tracecontext.Header))
 	b.Request.From.Host, b.Request.From.Origin, b.Request.From.Site = nil, nil, nil // they end with this call, and were judged when the head came
 	b.Keep(x.body)
 	if err := p.deps.Workers.Try(&workers.Job{Share: x.by, Session: x.call.Session, Bytes: len(x.body), Run: b.Run, Refuse: b.Refuse}); err != nil {

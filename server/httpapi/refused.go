@@ -27,7 +27,7 @@ func (f *Front) refuseConnection(x *exchange) {
 	err.Retry = max(1, int((r.Retry+time.Second-1)/time.Second))
 	x.head.Close = true
 	x.route = f.routes.find(x.head.Path, &x.segments)
-	if x.route == nil || x.route.refuse == nil || x.parse(x.call.In[x.head.Start:x.progress.Head]) != nil || !x.route.refuse(x, &err) {
+	if x.route == nil || x.route.refuse == nil || x.take(x.call.In[x.head.Start:x.progress.Head]) != nil || !x.route.refuse(x, &err) {
 		x.refuseLater(&err)
 	}
 	x.call.Used = len(x.call.In)

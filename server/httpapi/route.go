@@ -78,6 +78,7 @@ func rows(s *shared) []route {
 // table is the routes, ready to be searched.
 type table struct {
 	byPath   map[string]*route
+	last     *route   // of byPath: what was found last is looked for again and again
 	branches []branch // of patterns with names
 	notFound *refusal.Error
 }
@@ -137,7 +138,11 @@ func (t *table) add(r *route) {
 // find returns the route of a path, nil if there is none, and puts the names of the path
 // into found. It does not allocate.
 func (t *table) find(path []byte, found *segments) *route {
+	if r := t.last; r != nil && string(path) == r.pattern {
+		return r
+	}
 	if r := t.byPath[string(path)]; r != nil {
+		t.last = r
 		return r
 	}
 	for i := range t.branches {

@@ -172,7 +172,7 @@ func (s *streams) page(x *exchange, q streamQuery) {
 	shape := x.shape()
 	page := durable.Page{
 		Head:    response.Head{Date: x.clock.Date(), Origin: shape.origin, Close: shape.close, KeepAlive: shape.keepAlive},
-		Content: q.content, HeadOnly: shape.headOnly, Match: append([]byte(nil), x.header.Peek("If-None-Match")...),
+		Content: q.content, HeadOnly: shape.headOnly, Match: append([]byte(nil), x.rareOne("If-None-Match")...),
 	}
 	job := look.NewStream(x.channels.List()[0].Text(), q.start, page)
 	reply := x.pendingReply()
