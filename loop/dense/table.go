@@ -16,13 +16,15 @@ type Entry[K any] interface {
 	// Is reports whether the key is that of the entry. It is called for entries whose hash may be
 	// that of the key.
 	Is(key K) bool
-
-	// Hash is the hash of its key. It is called when the table grows or shrinks.
-	Hash() uint64
 }
 
-// Table has entries by their keys. Its zero value is empty.
+// Hasher is an entry that knows the hash of its key. It is asked when the table grows or shrinks.
+type Hasher interface{ Hash() uint64 }
+
+// Table has entries by their keys. Its zero value is empty, for entries that are Hashers.
 type Table[K any, E Entry[K]] struct {
+	HashOf func(E) uint64 // the hash of an entry's key; nil: the entries are Hashers
+
 	// places are the distance of an entry from where its hash belongs, + 1, in the high byte, and its
 	// tag in the low one; 0: free. A distance of far may be a greater one.
 	places  []uint16
@@ -122,7 +124,7 @@ func (t *Table[K, E]) Remove(hash uint64, key K) {
 	for next := t.next(i); t.places[next] >= 2<<8; next = t.next(next) { // it comes nearer
 		p := t.places[next] - 1<<8
 		if p >= far-1<<8 {
-			home, look := t.home(t.entries[next].Hash())
+			home, look := t.home(t.hashOf(t.entries[next]))
 			p = look + uint16(min((i-home+len(t.places))%len(t.places), 254))<<8
 		}
 		t.places[i], t.entries[i] = p, t.entries[next]
@@ -135,11 +137,18 @@ func (t *Table[K, E]) Remove(hash uint64, key K) {
 	}
 }
 
+func (t *Table[K, E]) hashOf(e E) uint64 {
+	if t.HashOf != nil {
+		return t.HashOf(e)
+	}
+	return any(e).(Hasher).Hash()
+}
+
 func (t *Table[K, E]) resize(places int) {
-	next := Table[K, E]{places: make([]uint16, places), entries: make([]E, places), count: t.count}
+	next := Table[K, E]{HashOf: t.HashOf, places: make([]uint16, places), entries: make([]E, places), count: t.count}
 	for i, p := range t.places {
 		if p != 0 {
-			next.put(t.entries[i].Hash(), t.entries[i])
+			next.put(t.hashOf(t.entries[i]), t.entries[i])
 		}
 	}
 	*t = next
@@ -165,7 +174,7 @@ const (
 )
 
 // Large is a table that grows and shrinks in small steps: at each, at most a 256th of the entries is looked at,
-// or splitAt of them. Its zero value is empty.
+// or splitAt of them. Its entries are Hashers, and its zero value is empty.
 type Large[K any, E Entry[K]] struct {
 	small Table[K, E]         // all entries, without parts
 	parts *[parts]Table[K, E] // nil: there are few
@@ -190,7 +199,7 @@ func (t *Large[K, E]) Add(hash uint64, e E) {
 		t.small, t.parts = Table[K, E]{}, new([parts]Table[K, E])
 		for i, p := range all.places {
 			if p != 0 {
-				h := all.entries[i].Hash()
+				h := all.hashOf(all.entries[i])
 				t.part(h).Add(h, all.entries[i])
 			}
 		}
@@ -208,7 +217,7 @@ func (t *Large[K, E]) Remove(hash uint64, key K) {
 		all := t.All()
 		t.parts = nil
 		for _, e := range all {
-			t.small.Add(e.Hash(), e)
+			t.small.Add(t.small.hashOf(e), e)
 		}
 	}
 }

@@ -1,25 +1,31 @@
 package hub
 
 import (
+	"math"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"peal/loop/dense"
 )
 
 // channel is one channel with subscribers or history. There may be many idle
-// channels: see TestIdleChannelIsCheap before adding a field.
+// channels, so it has 32 bytes: see TestIdleChannelIsCheap before adding a field. Its hash
+// is computed again where it is needed (Hub.hashOf).
 type channel struct {
-	// Fixed.
-	name string
-	hash uint64
-	rule uint16 // its index in Hub.rules; beside subscribers it takes no extra memory
-
 	// Guarded by the shard.
-	subscribers int32
 	discarded   uint64   // highest sequence ever dropped; all that history holds are greater
 	history     *history // nil while nothing is retained; set and cleared under Hub.order too
+	subscribers int32
+
+	// Fixed.
+	rule   uint16 // its index in Hub.rules
+	length uint16 // of the name
+	text   *byte  // its first byte
 }
+
+// name is the channel's name: its text and its length, which take 6 bytes less than a string.
+func (c *channel) name() string { return unsafe.String(c.text, c.length) }
 
 // shard has the channels whose hash falls into it, and the records of forgotten
 // ones.
@@ -56,15 +62,17 @@ func (h *Hub) openLocked(s *shard, hash uint64, name string) *channel {
 	return h.addLocked(s, hash, name, h.rules.Index(name))
 }
 
-// Is and Hash are for the table of channels.
-func (c *channel) Is(name string) bool { return c.name == name }
-func (c *channel) Hash() uint64        { return c.hash }
+// Is is for the table of channels.
+func (c *channel) Is(name string) bool { return c.name() == name }
+
+// hashOf is the hash of the channel's name.
+func (h *Hub) hashOf(c *channel) uint64 { return h.hash(c.name()) }
 
 // each calls f for all channels of s, which is locked. f may unlock s for a while: those that go meanwhile
 // are left out, and those that come, too.
 func (s *shard) each(f func(name string, c *channel) bool) {
 	for _, c := range s.channels.All() {
-		if (c.subscribers != 0 || c.history != nil) && !f(c.name, c) {
+		if (c.subscribers != 0 || c.history != nil) && !f(c.name(), c) {
 			return
 		}
 	}
@@ -73,19 +81,23 @@ func (s *shard) each(f func(name string, c *channel) bool) {
 // addLocked adds the channel, which must not exist. It begins with the discarded of
 // its hash and has its own copy of name.
 func (h *Hub) addLocked(s *shard, hash uint64, name string, rule int) *channel {
-	c := &channel{name: strings.Clone(name), hash: hash, rule: uint16(rule), discarded: h.forgottenLocked(s, hash)}
+	if len(name) > math.MaxUint16 {
+		panic("hub: the name of a channel is longer than 65,535 bytes")
+	}
+	text := unsafe.StringData(strings.Clone(name))
+	c := &channel{text: text, length: uint16(len(name)), rule: uint16(rule), discarded: h.forgottenLocked(s, hash)}
 	s.channels.Add(hash, c)
 	return c
 }
 
-// forgetIdleLocked removes c if it has neither subscribers nor history, and
+// forgetIdleLocked removes c, whose hash is given, if it has neither subscribers nor history, and
 // remembers its discarded.
-func (h *Hub) forgetIdleLocked(s *shard, c *channel) {
+func (h *Hub) forgetIdleLocked(s *shard, hash uint64, c *channel) {
 	if c.subscribers != 0 || c.history != nil {
 		return
 	}
-	h.forgetLocked(s, c.hash, c.discarded)
-	s.channels.Remove(c.hash, c.name)
+	h.forgetLocked(s, hash, c.discarded)
+	s.channels.Remove(hash, c.name())
 }
 
 // dropLocked drops the oldest message of c, which must have one. The history
@@ -93,7 +105,8 @@ func (h *Hub) forgetIdleLocked(s *shard, c *channel) {
 func (h *Hub) dropLocked(c *channel) {
 	m := c.history.drop()
 	if m.Exclude != nil {
-		h.shardOf(c.hash).exemptLocked(c.hash, c.discarded, m)
+		hash := c.history.hash
+		h.shardOf(hash).exemptLocked(hash, c.discarded, m)
 	}
 	c.discarded = m.Sequence
 	h.bytes.Add(-int64(release(m)))

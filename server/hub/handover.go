@@ -591,12 +591,13 @@ func (h *Hub) Settle() {
 		h.journal.lose(h.head.Load())
 	}
 	for _, c := range t.channels {
-		s := h.shardOf(c.hash)
+		hash := h.hashOf(c)
+		s := h.shardOf(hash)
 		s.mu.Lock()
-		if s.channels.Get(c.hash, c.name) == c {
+		if s.channels.Get(hash, c.name()) == c {
 			c.subscribers--
 			s.subscribers--
-			h.forgetIdleLocked(s, c)
+			h.forgetIdleLocked(s, hash, c)
 		}
 		s.mu.Unlock()
 	}

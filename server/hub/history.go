@@ -21,7 +21,8 @@ type history struct {
 	// Guarded by Hub.order.
 	newer, older *history // neighbours in the list of publishing; see order.go
 	published    uint64   // Hub.published of its newest message: a lower value was published to earlier
-	channel      *channel // fixed
+	channel      *channel // fixed, and so is
+	hash         uint64   // that of its name
 }
 
 // slot is one retained publication.

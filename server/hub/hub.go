@@ -100,8 +100,10 @@ func newHub(config Config, r Ring, wake func(), now func() time.Time, hash func(
 	h.records = recordsOf(h.config.ForgottenBytes, shards)
 	h.rules = h.config.table()
 	h.classes, h.lists = classes(h.rules)
+	hashOf := h.hashOf // one for all shards
 	for i := range h.shards {
 		h.shards[i].watermarks = make([]uint64, buckets/shards)
+		h.shards[i].channels.HashOf = hashOf
 	}
 	return h
 }

@@ -46,9 +46,10 @@ func (h *Hub) loseShard(s *shard, upto uint64) {
 			c.discarded = max(c.discarded, upto)
 			continue
 		}
-		s.channels.Remove(c.hash, c.name)
+		hash := h.hashOf(c)
+		s.channels.Remove(hash, c.name())
 		if c.discarded > upto {
-			h.forgetLocked(s, c.hash, c.discarded)
+			h.forgetLocked(s, hash, c.discarded)
 		}
 	}
 }

@@ -76,9 +76,10 @@ func (h *Hub) unlinkLocked(s *shard, c *channel) {
 	if c.history == nil || c.history.count > 0 {
 		return
 	}
-	h.listOf(c).remove(c.history)
+	past := c.history
+	h.listOf(c).remove(past)
 	c.history = nil
-	h.forgetIdleLocked(s, c)
+	h.forgetIdleLocked(s, past.hash, c)
 }
 
 // Limits of one Sweep and of one of its lock holds, in channels.
@@ -121,7 +122,7 @@ func (h *Hub) sweepStep(now int64) (more bool) {
 			return false
 		}
 		c := past.channel
-		s := h.shardOf(c.hash)
+		s := h.shardOf(past.hash)
 		s.mu.Lock()
 		h.expireLocked(c, now)
 		h.unlinkLocked(s, c)

@@ -151,7 +151,7 @@ func (h *Hub) scan(s *shard, p *page) {
 func (i Info) known() bool { return i.Subscribers > 0 || i.Messages > 0 }
 
 func (c *channel) infoLocked() Info {
-	info := Info{Name: c.name, Subscribers: int(c.subscribers), Discarded: c.discarded}
+	info := Info{Name: c.name(), Subscribers: int(c.subscribers), Discarded: c.discarded}
 	if past := c.history; past != nil && past.count > 0 {
 		info.Messages = int(past.count)
 		info.Bytes = past.bytes

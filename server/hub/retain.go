@@ -41,13 +41,13 @@ func (h *Hub) append(m *ring.Message, e *log.Entry, name string, now int64) {
 	if m.Sequence <= c.discarded {
 		// A colliding channel of the same entry has just refused it. That needs
 		// channels with different limits, but history > discarded must hold.
-		h.forgetIdleLocked(s, c)
+		h.forgetIdleLocked(s, hash, c)
 		return
 	}
 	h.expireLocked(c, now)
 	past := c.history
 	if past == nil {
-		past = &history{channel: c}
+		past = &history{channel: c, hash: hash}
 		c.history = past
 		h.listOf(c).pushNewest(past)
 	} else if past.count > 0 && past.newest() >= m.Sequence {
@@ -114,7 +114,7 @@ func (h *Hub) evict() {
 			return
 		}
 		c := past.channel
-		s := h.shardOf(c.hash)
+		s := h.shardOf(past.hash)
 		s.mu.Lock()
 		before := past.count
 		for past.count > 0 && h.bytes.Load() > int64(h.config.TotalBytes) {

@@ -104,9 +104,9 @@ func (h *Hub) Join(channel string) (kept string) {
 	c.subscribers++
 	s.subscribers++
 	if s.changed != nil {
-		s.changed[c.name] = struct{}{}
+		s.changed[c.name()] = struct{}{}
 	}
-	return c.name
+	return c.name()
 }
 
 // Leave removes one subscriber of channel. With the last one, a channel without
@@ -123,7 +123,7 @@ func (h *Hub) Leave(channel string) {
 	c.subscribers--
 	s.subscribers--
 	if s.changed != nil {
-		s.changed[c.name] = struct{}{}
+		s.changed[c.name()] = struct{}{}
 	}
-	h.forgetIdleLocked(s, c)
+	h.forgetIdleLocked(s, hash, c)
 }

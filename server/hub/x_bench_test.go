@@ -147,7 +147,7 @@ func idleChannelBytes(channels int) int {
 }
 
 func TestIdleChannelIsCheap(t *testing.T) {
-	const limit = 200
+	const limit = 80
 	got := idleChannelBytes(100_000)
 	t.Logf("%d bytes; the channel itself %d, a history %d", got, hub.ChannelBytes, hub.HistoryBytes)
 	if got > limit {
