@@ -20,6 +20,7 @@ type recorder struct {
 	on      bool
 	calls   []string
 	sockets []int32
+	longest int // send
 }
 
 func (k *recorder) note(call string) {
@@ -46,11 +47,16 @@ func (k *recorder) Read(socket int32, b []byte) (int, error) {
 }
 
 func (k *recorder) Send(socket int32, b []byte) (int, bool, error) {
-	if strings.HasPrefix(string(b), "m ") {
+	if strings.HasPrefix(string(b), "m ") || len(b) > 2 && strings.HasPrefix(string(b[2:]), "m ") { // or in a frame
 		k.note("delivery")
 	} else {
 		k.note("response")
 	}
+	k.mu.Lock()
+	if k.on {
+		k.longest = max(k.longest, len(b))
+	}
+	k.mu.Unlock()
 	return k.Kernel.Send(socket, b)
 }
 

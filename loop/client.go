@@ -77,10 +77,8 @@ func (k *client) Write(b []byte) {
 	if !c.isOpen() {
 		return // it was closed, by an earlier Write perhaps
 	}
-	k.loop.spend(workSend + len(b)/workOut)
-	if _, err := k.loop.fan.Write(k.slot, b); err != nil {
-		k.loop.close(k.slot, c)
-	}
+	k.loop.spend(len(b) / workOut)
+	k.loop.reply(k.slot, c, b)
 }
 
 func (k *client) Close(code uint16, reason string) {
@@ -114,7 +112,7 @@ func (k *client) Leaving() bool { return k.conn().flags&flagFarewell != 0 }
 
 func (k *client) Ask() bool {
 	c := k.conn()
-	if c.flags&flagAsking != 0 || k.loop.fan.LaneWaits(k.slot) {
+	if c.flags&flagAsking != 0 || !k.loop.uncorked(c) || k.loop.fan.LaneWaits(k.slot) {
 		return false
 	}
 	c.flags |= flagAsking
@@ -149,20 +147,22 @@ func (l *Loop) startCommands(slot uint32, c *conn, s *Subscription, out []byte) 
 
 // replied sends what was prepared elsewhere for a connection with commands.
 func (l *Loop) replied(ref Ref, c *conn, frames []byte) {
-	write := l.fan.Write // to who sends and does not read, replies are under LaneBytes
+	waited := l.waits(c)
 	if ref.Asked {
 		c.flags &^= flagAsking
-		write = l.fan.WriteAnswer // one at a time
+		if !l.uncorked(c) {
+			return
+		}
+		if _, err := l.fan.WriteAnswer(ref.Slot, frames); err != nil { // one at a time, so it is not under LaneBytes
+			l.close(ref.Slot, c)
+		}
+	} else {
+		c.late = max(c.late, 1) - 1
+		l.reply(ref.Slot, c, frames) // under LaneBytes: its client may send and not read
 	}
-	waited := l.waits(c)
-	if c.late > 0 && !ref.Asked {
-		c.late--
+	if c.state != stateFree {
+		l.settled(ref.Slot, c, waited)
 	}
-	if _, err := write(ref.Slot, frames); err != nil {
-		l.close(ref.Slot, c)
-		return
-	}
-	l.settled(ref.Slot, c, waited)
 }
 
 // settled goes on with a WebSocket that may be owed less than before. waited says that

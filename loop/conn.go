@@ -26,7 +26,7 @@ const (
 const (
 	flagReadable   uint16 = 1 << iota // the kernel may have input that was not read
 	flagEnding                        // an event said that the end is near: read to the end
-	flagContinued                     // 100 (Continue) was sent for the request under way
+	flagContinued                     // HTTP: 100 (Continue) was sent for the request under way; see flagCorked
 	flagAnswering                     // an answer has not left completely: no further request until Idle
 	flagCloseNext                     // close after the answer under way
 	flagPublishes                     // WebSocket: what the client sends is published to its channel
@@ -41,6 +41,10 @@ const (
 	flagBacklog                       // part of its input waits for a turn, because it had used up its part of this one
 	flagUsed                          // it had a request
 )
+
+// flagCorked: WebSocket or event stream: part of what it is sent is in Loop.cork. All bits are taken, and flagContinued is for
+// requests only.
+const flagCorked = flagContinued
 
 // conn is one client socket, 56 bytes without a pointer. It is found by
 // descriptor → slot, and belongs to its loop altogether.

@@ -1,20 +1,27 @@
 package loop
 
-// Responses to ordinary requests leave at the end of the batch of events that brought the requests,
-// or of the turn, before what is fanned out: a client that is woken by the first one finds the
-// others behind it, and the server stays in one part of the kernel at a time.
+// Responses to ordinary requests, and what the front writes to streams, as replies to commands, leave at the
+// end of the batch of events that brought the requests, or of the turn, before what is fanned out: a client that
+// is woken by the first one finds the others behind it, and the server stays in one part of the kernel at a time.
+// Replies to several commands of one read are one send.
 //
 // A connection with a response here has flagAnswering, as if its socket had been full: no further
 // request of it is handled, and it is not ended, before the response was sent. It receives
-// nothing else in this state, so that nothing overtakes it.
+// nothing else in this state, so that nothing overtakes it. One with replies has flagCorked, and goes on: all that is
+// written to it by another way is written by write, or behind uncorked.
 
-// corkBytes is how much of responses is kept before it is sent. One alone is shorter than outBytes.
+// corkBytes is how much is kept before it is sent. One response alone is shorter than outBytes.
 const corkBytes = outBytes
 
-// corked is a response that is ready and was not sent yet.
+// replyBytes is how many bytes of replies to one connection leave together: about forty short ones. A client
+// that reads while it sends can take the first before the last is there, so that they do not all go to its lane.
+const replyBytes = 4 << 10
+
+// corked is what is ready for a connection and was not sent yet.
 type corked struct {
 	slot, serial uint32
-	end          int // of its bytes in Loop.cork; they begin where those before it end
+	end          int  // of its bytes in Loop.cork; they begin where those before it end
+	reply        bool // to a stream, and no response
 }
 
 // mayCork reports whether the response that c is about to get can be sent later. rest is how much is
@@ -28,25 +35,87 @@ func (l *Loop) keepOut(slot uint32, c *conn, out []byte) {
 	if len(l.cork)+len(out) > corkBytes {
 		l.uncork()
 	}
-	l.spend(workSend) // here, for the share of the connection and for between
-	l.cork = append(l.cork, out...)
-	l.corked = append(l.corked, corked{slot, c.serial(), len(l.cork)})
+	l.keep(corked{slot: slot, serial: c.serial()}, out)
 	c.flags |= flagAnswering
 }
 
-// uncork sends the responses that were kept, in their order. It is called wherever the loop
-// may wait or do something else: at the end of a batch, of a turn, and of a task.
-func (l *Loop) uncork() {
-	if len(l.corked) == 0 {
+// keep is one send that comes later.
+func (l *Loop) keep(k corked, b []byte) {
+	l.spend(workSend) // here, for the share of the connection and for between
+	l.cork = append(l.cork, b...)
+	k.end = len(l.cork)
+	l.corked = append(l.corked, k)
+}
+
+// reply writes to a WebSocket or event stream, behind what was written to it before, and keeps it until uncork. b
+// is the caller's.
+func (l *Loop) reply(slot uint32, c *conn, b []byte) {
+	if l.flushing || len(b) > replyBytes || !c.isOpen() {
+		l.spend(workSend)
+		l.write(slot, c, b)
 		return
 	}
+	serial := c.serial()
+	if last := len(l.corked) - 1; last >= 0 && l.corked[last] == (corked{slot, serial, len(l.cork), true}) {
+		from := 0
+		if last > 0 {
+			from = l.corked[last-1].end
+		}
+		if len(l.cork)-from+len(b) <= replyBytes && !l.uncorking {
+			l.cork = append(l.cork, b...)
+			l.corked[last].end = len(l.cork)
+			return
+		}
+		l.uncork()
+	} else if len(l.cork)+len(b) > corkBytes {
+		l.uncork()
+	}
+	if c.isOpen() { // else what was sent has shown that nobody is there
+		l.keep(corked{slot: slot, serial: serial, reply: true}, b)
+		c.flags |= flagCorked
+	}
+}
+
+// write sends to a stream at once, behind what was kept for it.
+func (l *Loop) write(slot uint32, c *conn, b []byte) {
+	if !l.uncorked(c) {
+		return
+	}
+	if _, err := l.fan.Write(slot, b); err != nil {
+		l.close(slot, c)
+	}
+}
+
+// uncorked has all be sent that was kept for a stream, and reports whether it is still there.
+func (l *Loop) uncorked(c *conn) bool {
+	if c.flags&flagCorked != 0 && (c.state == stateWS || c.state == stateSSE || c.state == stateWSClosing) {
+		l.uncork()
+	}
+	return c.state != stateFree
+}
+
+// uncork sends what was kept, in its order. It is called wherever the loop
+// may wait or do something else: at the end of a batch, of a turn, and of a task.
+func (l *Loop) uncork() {
+	if len(l.corked) == 0 || l.uncorking {
+		return
+	}
+	l.uncorking = true
 	from := 0
-	for _, k := range l.corked { // nothing is added: see finished
+	for i := 0; i < len(l.corked); i++ { // fronts that hear of the end of one may write to another
+		k := l.corked[i]
 		out := l.cork[from:k.end]
 		from = k.end
 		c := l.conn(k.slot)
 		if c.serial() != k.serial || c.state == stateFree {
 			continue // it was lost or closed
+		}
+		if k.reply {
+			c.flags &^= flagCorked
+			if _, err := l.fan.Write(k.slot, out); err != nil {
+				l.lost(k.slot, c)
+			}
+			continue
 		}
 		switch done, err := l.fan.WriteAnswer(k.slot, out); {
 		case err != nil:
@@ -57,5 +126,5 @@ func (l *Loop) uncork() {
 			l.finished(k.slot, c)
 		} // else Idle goes on
 	}
-	l.cork, l.corked = l.cork[:0], l.corked[:0]
+	l.cork, l.corked, l.uncorking = l.cork[:0], l.corked[:0], false
 }

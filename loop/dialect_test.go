@@ -272,6 +272,11 @@ func (f front) Message(c loop.Client, _ bool, payload []byte) (uint16, string) {
 		c.Write(frame.AppendMessage(nil, false, []byte("done")))
 		return 0, ""
 	}
+	if words, ok := strings.CutPrefix(string(payload), "say "); ok { // a number, and how many bytes
+		what, size, _ := strings.Cut(words, " ")
+		c.Write(frame.AppendMessage(nil, false, fmt.Appendf(nil, "%-*s", number(size), what)))
+		return 0, ""
+	}
 	if string(payload) == "throw me out" {
 		return 4410, "as you wish"
 	}

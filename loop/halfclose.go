@@ -35,6 +35,9 @@ func (l *Loop) halfClosed(slot uint32, c *conn) {
 			l.part(slot, c)
 		}
 	default: // a stream is for a client that is there; but responses to earlier requests, and replies, may wait in its lane
+		if !l.uncorked(c) {
+			return
+		}
 		open := c.isOpen()
 		l.noteEnd(slot, c, 0, endClient)
 		l.unsubscribe(slot, c)
@@ -87,6 +90,9 @@ func (l *Loop) part(slot uint32, c *conn) {
 
 // closeBack answers the client's close frame and ends the connection.
 func (l *Loop) closeBack(slot uint32, c *conn, code uint16) {
+	if !l.uncorked(c) {
+		return
+	}
 	l.ending(slot, code, "closed by the client with ")
 	l.unsubscribe(slot, c)
 	l.scratch = frame.AppendClose(l.scratch[:0], code, "")

@@ -92,8 +92,9 @@ type Loop struct {
 	inflater    deflate.Inflater
 	rbuf        []byte
 	out         []byte // answers of the requests handled in one read
-	cork        []byte // answers that are ready: see cork.go
+	cork        []byte // answers and replies that are ready: see cork.go
 	corked      []corked
+	uncorking   bool // they are being sent
 	call        Call
 	partial     Partial // of requests
 	begun       bool    // likewise
@@ -548,6 +549,7 @@ func (l *Loop) answerDoor() {
 			}
 		}
 	}
+	l.uncork() // posts may look at connections
 	for _, ref := range waiters {
 		l.askAgain(ref)
 	}

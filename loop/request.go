@@ -243,6 +243,9 @@ func (l *Loop) finished(slot uint32, c *conn) {
 // linger ends the sending and waits for the client to hang up. Closing at once
 // would reset the connection, and the reset could overtake what was sent last.
 func (l *Loop) linger(slot uint32, c *conn) {
+	if !l.uncorked(c) {
+		return
+	}
 	if !l.fan.LaneEmpty(slot) {
 		c.flags |= flagCloseNext // Idle comes back here
 		return
@@ -265,6 +268,9 @@ const fellReason = "too slow: messages are gone that were not taken; connect aga
 
 // closeStream says good-bye on a WebSocket or an event stream.
 func (l *Loop) closeStream(slot uint32, c *conn, code uint16, reason string) {
+	if !l.uncorked(c) {
+		return
+	}
 	l.noteEnd(slot, c, code, reason)
 	l.ending(slot, code, "closed with ")
 	l.unsubscribe(slot, c)
@@ -327,11 +333,8 @@ func (l *Loop) takeFrames(slot uint32, c *conn, b []byte) (rest []byte, n int) {
 		case frame.Pong:
 			l.ponged(slot, ev.Payload)
 		case frame.Ping:
-			l.spend(workSend)
 			l.scratch = frame.AppendPong(l.scratch[:0], ev.Payload)
-			if _, err := l.fan.Write(slot, l.scratch); err != nil {
-				l.close(slot, c)
-			}
+			l.reply(slot, c, l.scratch)
 		case frame.Close:
 			l.noteEnd(slot, c, ev.Code, endClient)
 			switch {

@@ -199,7 +199,5 @@ func (l *Loop) heartbeat(slot uint32, c *conn) {
 		l.pinged(slot, l.fan.Position(slot))
 	}
 	l.scratch = l.encoder.AppendHeartbeat(l.scratch[:0], c.dialect, l.fan.Position(slot))
-	if _, err := l.fan.Write(slot, l.scratch); err != nil {
-		l.close(slot, c)
-	}
+	l.write(slot, c, l.scratch)
 }
