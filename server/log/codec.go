@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 )
 
@@ -27,6 +28,10 @@ const (
 // MaxEntryBytes bounds the binary form of one entry, so that a damaged length
 // is recognised as such. Far above any message limit of the server.
 const MaxEntryBytes = 64 << 20
+
+// maxChannelBytes bounds the name of a channel, whose length has 16 bits in server/hub. The names that
+// clients may use are far shorter.
+const maxChannelBytes = math.MaxUint16
 
 // Tags of fields, in the order in which they are written. Never reuse one.
 const (
@@ -170,9 +175,9 @@ func (e *Entry) setField(tag uint64, value, whole []byte) (ok bool) {
 		ok = ok && u <= 255
 		e.Kind = Kind(u)
 	case tagChannel:
-		e.Channel, ok = string(value), true
+		e.Channel, ok = string(value), len(value) <= maxChannelBytes
 	case tagAlso:
-		e.Also, ok = append(e.Also, string(value)), true
+		e.Also, ok = append(e.Also, string(value)), len(value) <= maxChannelBytes
 	case tagEvent:
 		e.Event, ok = string(value), true
 	case tagData:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"strings"
 	"testing"
 
 	"peal/server/log"
@@ -127,6 +128,19 @@ func TestParseEntryRefusesDamage(t *testing.T) {
 		}
 		if e, n, err := log.ParseEntry(b); !errors.Is(err, log.ErrEntry) || n != 0 {
 			t.Errorf("%s: got %+v, n=%d, %v; want ErrEntry", name, e, n, err)
+		}
+	}
+}
+
+// The hub keeps the length of a name in 16 bits.
+func TestParseEntryRefusesLongChannels(t *testing.T) {
+	for length, taken := range map[int]bool{65535: true, 65536: false} {
+		name := strings.Repeat("c", length)
+		for _, e := range []log.Entry{{Sequence: 7, Channel: name}, {Sequence: 7, Channel: "c", Also: []string{name}}} {
+			_, _, err := log.ParseEntry(log.AppendEntry(nil, &e))
+			if (err == nil) != taken || err != nil && !errors.Is(err, log.ErrEntry) {
+				t.Errorf("a name of %d bytes: %v, want it to be taken: %t", length, err, taken)
+			}
 		}
 	}
 }
