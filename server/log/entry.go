@@ -46,17 +46,17 @@ type Entry struct {
 	Sequence uint64 // filled in by the engine, first is 1
 	Time     int64  // milliseconds since 1970 UTC; filled in by the engine where zero
 	Kind     Kind
+	Binary   bool // not to be shown as text: published as octet-stream, as a binary frame, or not UTF-8
+	Private  bool
 	Channel  string
 	Also     []string // further channels
 	Event    string   // SSE event name, "" for none
 	Data     []byte   // exactly the published bytes
 	Shared   *Shared  // the entries of the batch that have the same Data, nil for none
-	Binary   bool     // not to be shown as text: published as octet-stream, as a binary frame, or not UTF-8
 
-	Publisher      string // whose IdempotencyKey it is, "" for backends
-	TTL            int64  // milliseconds, 0 for the channel's rule
-	Key            string // compaction key
-	Private        bool
+	Publisher      string    // whose IdempotencyKey it is, "" for backends
+	TTL            int64     // milliseconds, 0 for the channel's rule
+	Key            string    // compaction key
 	Exclude        *[16]byte // id of the session that must not receive it, nil for none
 	IdempotencyKey string
 	Tags           map[string]string

@@ -125,10 +125,16 @@ func (d *Draft) tags() map[string]string {
 // AppendEntries appends the entries of d, one for each channel. They share one
 // copy of the data, which must not change.
 func (d *Draft) AppendEntries(dst []*log.Entry, channels []*names.Name) []*log.Entry {
-	data, event, key, publisher := d.keptData(), string(d.Event), string(d.Key), ""
+	event, key, publisher := string(d.Event), string(d.Key), ""
 	if key != "" {
 		publisher = d.Publisher
 	}
+	if len(channels) == 1 && !d.Joined && !d.isFresh() { // most publications: one object
+		e := log.EntryBeside(d.Data)
+		e.Channel, e.Event, e.Binary, e.Publisher, e.IdempotencyKey, e.Exclude, e.Tags = channels[0].Text(), event, d.Binary, publisher, key, d.exclude, d.tags()
+		return append(dst, e)
+	}
+	data := d.keptData()
 	if d.Joined {
 		e := &log.Entry{Channel: channels[0].Text(), Event: event, Data: data, Binary: d.Binary, Publisher: publisher, IdempotencyKey: key, Exclude: d.exclude, Private: d.Private}
 		for _, n := range channels[1:] {
@@ -148,10 +154,15 @@ func (d *Draft) AppendEntries(dst []*log.Entry, channels []*names.Name) []*log.E
 // keptData returns the data in memory that entries may keep: once copied, unless it was made for
 // this draft. Then it was not rewritten since, and its memory has little room behind it.
 func (d *Draft) keptData() []byte {
-	if n := len(d.Data); n > 0 && n == len(d.fresh) && &d.Data[0] == &d.fresh[0] && cap(d.fresh) <= n+n/4 {
+	if d.isFresh() {
 		return d.Data
 	}
 	return bytes.Clone(d.Data)
+}
+
+func (d *Draft) isFresh() bool {
+	n := len(d.Data)
+	return n > 0 && n == len(d.fresh) && &d.Data[0] == &d.fresh[0] && cap(d.fresh) <= n+n/4
 }
 
 // isEventName reports whether a publisher may use that name. EventSource fires
