@@ -55,6 +55,7 @@ func (c *Config) Experiments() (all []Experiment) {
 		}
 	}
 	all = append(all, c.publishingExperiments()...)
+	all = append(all, c.returningExperiments()...)
 	return append(all, c.openLoopExperiment(),
 		Experiment{
 			Key: "ten-channels",
