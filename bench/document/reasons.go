@@ -6,7 +6,7 @@ var reasons = map[string]string{
 	"publish": "Each publication costs two sends, the delivery and the response; the line above the table has the cost of a bare send. In a profile, system calls take 69 % of the " +
 		"time (`send` 63 %), the append with its history 6 %, the fan-out 5 %, and parsing 3 %. A server in C makes the same system calls (`publish-c`), so batched sends (io_uring) " +
 		"are not the only way: responses and deliveries that leave together, once for each batch of events, cost less each. The target was set on a machine with cheaper sends.",
-	"publish-c-": "The kernel takes as long for each publication as for the C program, which makes the same system calls: 70 % of the time of Peal, 94 % of that of C. The rest is what C does " +
+	"publish-c-": "The kernel takes as long for each publication as for the C program, which makes the same system calls: about 70 % of the time of Peal, 94 % of that of C. The rest is what C does " +
 		"not do: checks of the request, the decision, the log with its history, memory for the message and its collection, and the clock.",
 	"publish-nginx-": "Both make one read and one send for each request. nginx drops the body; Peal decides whether the publisher may publish, numbers the message, and keeps it in a history.",
 	"accept": "In a profile, system calls take 70 % of the time: sending the 101 response 20 %, `accept4` 15 %, `epoll_ctl`, `read` and `close` 24 %. The target was set on a machine with " +

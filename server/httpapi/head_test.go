@@ -228,7 +228,7 @@ func samePlain(h *httpapi.Head, header *fasthttp.RequestHeader) error {
 	var query fasthttp.Args
 	query.ParseBytes(h.Query)
 	if only && (query.Len() != 1 || !query.Has("channel") || !bytes.Equal(query.Peek("channel"), name)) {
-		return fmt.Errorf("the query %q is said to have only the channel %q; fasthttp: %q", h.Query, name, query.String())
+		return fmt.Errorf("OnlyChannel finds only the channel %[2]q in the query %[1]q; fasthttp finds %[3]q", h.Query, name, query.String())
 	}
 	return nil
 }
