@@ -22,7 +22,7 @@ func (s *subscribing) deflate(x *exchange, w *subscribe.Wish, sub *loop.Subscrip
 	if !s.deps.Rules.DeflatesAny() || !sub.Commands && !slices.ContainsFunc(w.Channels.List(), deflates) {
 		return a
 	}
-	if a = deflate.Negotiate(x.joined("Sec-WebSocket-Extensions")); a.Agreed {
+	if a = deflate.Negotiate(x.socket().Extensions); a.Agreed {
 		sub.Deflate = w.Dialects.Recode(sub, dialect.DeflateOf(a))
 	}
 	return a

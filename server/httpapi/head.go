@@ -38,6 +38,7 @@ type Head struct {
 	Plain         bool
 	ContentType   []byte // of a plain head, nil if there is none
 	Authorization []byte // likewise
+	Socket        socketFields
 
 	forwarding     bool   // X-Forwarded-For, X-Forwarded-Proto or Forwarded is there
 	authority      []byte // of an absolute target

@@ -203,7 +203,10 @@ func TestCheckTakesAHeadOfExactlyTheLimit(t *testing.T) {
 }
 
 // plainFields are those that plain heads may have.
-var plainFields = []string{"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "host", "user-agent"}
+var plainFields = []string{
+	"accept", "accept-encoding", "accept-language", "authorization", "cache-control", "connection", "content-length", "content-type", "host", "origin", "pragma", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site",
+	"sec-websocket-extensions", "sec-websocket-key", "sec-websocket-protocol", "sec-websocket-version", "upgrade", "user-agent",
+}
 
 // samePlain compares what is kept of a plain head with what fasthttp has found in it.
 func samePlain(h *httpapi.Head, header *fasthttp.RequestHeader) error {
@@ -213,7 +216,8 @@ func samePlain(h *httpapi.Head, header *fasthttp.RequestHeader) error {
 		name := strings.ToLower(string(key))
 		fields[name]++
 		plain = plain && slices.Contains(plainFields, name)
-		twice = twice || name == "authorization" && fields[name] > 1 // fasthttp keeps one Content-Type
+		once := name == "authorization" || strings.HasPrefix(name, "sec-websocket-")
+		twice = twice || once && fields[name] > 1 // fasthttp keeps one Content-Type
 	}
 	if h.Plain && (!plain || twice) {
 		return fmt.Errorf("plain, with the fields %v", fields)
@@ -223,6 +227,14 @@ func samePlain(h *httpapi.Head, header *fasthttp.RequestHeader) error {
 	}
 	if !bytes.Equal(h.ContentType, header.ContentType()) || !bytes.Equal(h.Authorization, header.Peek("Authorization")) {
 		return fmt.Errorf("Content-Type %q, Authorization %q; fasthttp %q, %q", h.ContentType, h.Authorization, header.ContentType(), header.Peek("Authorization"))
+	}
+	for name, value := range map[string][]byte{
+		"Sec-WebSocket-Key": h.Socket.Key, "Sec-WebSocket-Version": h.Socket.Version,
+		"Sec-WebSocket-Protocol": h.Socket.Protocols, "Sec-WebSocket-Extensions": h.Socket.Extensions,
+	} {
+		if !bytes.Equal(value, header.Peek(name)) {
+			return fmt.Errorf("%s %q, fasthttp %q", name, value, header.Peek(name))
+		}
 	}
 	name, only := httpapi.OnlyChannel(h.Query)
 	var query fasthttp.Args
@@ -248,7 +260,10 @@ func TestPlainHeads(t *testing.T) {
 		"Cookie: x=y\r\n":                                    false,
 		"X-Forwarded-For: 192.0.2.1\r\n":                     false,
 		"Expect: x\r\n":                                      false,
-		"Origin: http://a\r\n":                               false,
+		"Upgrade: websocket\r\nConnection: Upgrade\r\nPragma: no-cache\r\nCache-Control: no-cache\r\nOrigin: http://a\r\nSec-Fetch-Site: none\r\nSec-Fetch-Mode: websocket\r\nSec-Fetch-Dest: empty\r\nAccept-Language: en\r\n" +
+			"Sec-WebSocket-Key: a\r\nSec-WebSocket-Version:\r\nsec-websocket-protocol: x, y\r\nSec-WebSocket-Extensions: z\r\n": true,
+		"Sec-WebSocket-Protocol: a\r\nsec-websocket-protocol: b\r\n": false,
+		"Sec-WebSocket-Key:\r\nSec-WebSocket-Key: b\r\n":             false,
 	} {
 		var h httpapi.Head
 		head := []byte(line + fields + "\r\n")

@@ -23,6 +23,7 @@ func (h *Head) take(name, value []byte) *refusal.Error {
 				return errOriginTwice
 			}
 			h.Origin = value
+			return nil
 		} else if ascii.EqualFold(name, "expect") {
 			if ascii.EqualFold(value, "100-continue") {
 				h.Continue = true
@@ -35,6 +36,7 @@ func (h *Head) take(name, value []byte) *refusal.Error {
 			eachToken(value, func(token []byte) {
 				h.websocketToken = h.websocketToken || ascii.EqualFold(token, "websocket")
 			})
+			return nil
 		}
 	case len("connection"): // also user-agent
 		if ascii.EqualFold(name, "user-agent") {
@@ -60,6 +62,7 @@ func (h *Head) take(name, value []byte) *refusal.Error {
 		}
 		if ascii.EqualFold(name, "sec-fetch-site") {
 			h.Site = value
+			return nil
 		}
 	case len("forwarded"):
 		h.forwarding = h.forwarding || ascii.EqualFold(name, "forwarded")
@@ -79,7 +82,9 @@ func (h *Head) take(name, value []byte) *refusal.Error {
 			h.Chunked = true
 		}
 	}
-	h.Plain = false
+	if !h.Socket.take(name, value) && !isIdle(name) {
+		h.Plain = false
+	}
 	return nil
 }
 

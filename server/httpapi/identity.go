@@ -119,7 +119,7 @@ func (x *exchange) proof() (text []byte, from carrier, err *refusal.Error) {
 		return one.text, inHeader, one.err
 	}
 	if x.head.Upgrade {
-		if one := tokenIn(x.joined("Sec-WebSocket-Protocol")); len(one.text) > 0 {
+		if one := tokenIn(x.socket().Protocols); len(one.text) > 0 {
 			return one.text, inProtocol, one.err
 		}
 	}

@@ -147,12 +147,13 @@ func (s *subscribing) webSocket(x *exchange) {
 
 // upgrade gathers what a handshake is judged by.
 func (x *exchange) upgrade() frame.Upgrade {
+	socket := x.socket()
 	up := frame.Upgrade{
 		Method:    x.head.Method,
 		HTTP11:    x.head.HTTP11,
-		Key:       x.joined("Sec-WebSocket-Key"),
-		Version:   x.joined("Sec-WebSocket-Version"),
-		Protocols: x.joined("Sec-WebSocket-Protocol"),
+		Key:       socket.Key,
+		Version:   socket.Version,
+		Protocols: socket.Protocols,
 	}
 	if x.head.Upgrade { // lists and case were seen to by Head.Check
 		up.Upgrade, up.Connection = websocketToken, upgradeToken
