@@ -101,7 +101,7 @@ var loopBugs = []loopBug{
 		{"accept.go", "			a.waiting = false\n", "			a.waiting = BUG\n"},
 	}},
 	{"a connection that is to be refused is served", []edit{
-		{"request.go", "if l.via(slot)&viaRefused != 0 {", "if l.via(slot)&viaRefused != 0 && !BUG {"},
+		{"request.go", "if via&viaRefused != 0 {", "if l.via(slot)&viaRefused != 0 && !BUG {"},
 	}},
 	{"refused connections count as open", []edit{
 		{"admission.go", "		return // it was never part of load\n", "		if !BUG {\n			return // it was never part of load\n		}\n"},
