@@ -24,7 +24,7 @@ func (f *Fan) link(v *view, i int, c *channel) {
 	b := f.bundleFor(c, v)
 	b.covers = min(b.covers, v.head) // nothing has come on c since, and members of v that have all there is stand there
 	v.several.bundles[i], v.several.places[i] = b, f.addLink(b, link{v, i})
-	if p := b.pass; p != nil && p.left > 0 { // one place more before the round is at its end
+	if p := b.pass(); p != nil && p.left > 0 { // one place more before the round is at its end
 		p.left++
 		for s := p.first; s != nil; s = s.next {
 			s.until++
@@ -45,7 +45,7 @@ func (p *pass) round(n int) int {
 func (f *Fan) unlink(b *bundle, place uint32) {
 	end := b.size() - 1
 	f.cutLink(b, place)
-	if p := b.pass; p != nil && p.left > 0 { // the one that moved may not have been visited
+	if p := b.pass(); p != nil && p.left > 0 { // the one that moved may not have been visited
 		if place == uint32(p.next) || p.next == end {
 			p.within = 0
 		}
@@ -61,8 +61,8 @@ func (f *Fan) unlink(b *bundle, place uint32) {
 
 // dropBundle forgets a bundle without views.
 func (f *Fan) dropBundle(b *bundle) {
-	if p := b.pass; p != nil {
-		b.pass = nil // still in the due queue perhaps, which looks again
+	if p := b.pass(); p != nil {
+		f.setPass(b, nil) // still in the due queue perhaps, which looks again
 		if b.is(flagOneShot) {
 			f.answered(p)
 		}
@@ -73,10 +73,11 @@ func (f *Fan) dropBundle(b *bundle) {
 
 // addShared takes the next message of the bundle's channel.
 func (f *Fan) addShared(b *bundle, m *ring.Message) {
-	p := b.pass
+	p := b.pass()
 	if p == nil {
 		p = f.newPass(b.covers)
-		b.pass, p.first = p, p.live
+		p.first = p.live
+		f.setPass(b, p)
 	}
 	if b.is(flagOneShot) {
 		if len(p.live.index) >= f.limits.AnswerMessages*4 {
@@ -114,15 +115,20 @@ func (f *Fan) cutShared(p *pass) {
 // end now, once for each Apply.
 func (f *Fan) touch() {
 	for i, b := range f.touched {
-		head := b.pass.live.last
+		p := b.pass()
+		head := p.live.last
 		links := f.links(b)
 		for _, l := range links {
-			l.view.head = max(l.view.head, head)
-			l.view.several.fresh.add(l.part)
+			v := l.view
+			v.head = max(v.head, head)
+			if v.several.fresh.add(l.part) {
+				p.unseen++
+			}
+			p.uncounted = p.uncounted || !v.counts()
 		}
 		f.charge(len(links) * costTouched)
-		if !b.pass.queued {
-			b.pass.queued = true
+		if !p.queued {
+			p.queued = true
 			f.due.push(b)
 		}
 		b.set(flagTouched, false)
@@ -133,12 +139,18 @@ func (f *Fan) touch() {
 
 // visitBundle visits the next views of a bundle, each with all its members.
 func (f *Fan) visitBundle(b *bundle) (sent, seen int) {
-	p := b.pass
+	p := b.pass()
 	if p == nil || !p.queued {
 		return 0, 1
 	}
-	visits, before := 0, f.work
+	visits, passed, before := 0, 0, f.work
 	for p.left > 0 && seen < f.quantum && f.gathered.bytes < gatheredBytes && f.sendsOf(before) < f.quantum {
+		if p.unseen == 0 && !p.uncounted { // other bundles have visited the rest of its views
+			visits += p.left
+			p.left, p.within = 0, 0
+			seen++
+			break
+		}
 		if p.next >= b.size() {
 			p.next = 0
 		}
@@ -146,7 +158,7 @@ func (f *Fan) visitBundle(b *bundle) (sent, seen int) {
 		one, all := f.visitView(v, p, f.quantum-seen)
 		sent += one
 		seen += 1 + all
-		if b.pass != p { // its last view has gone
+		if b.pass() != p { // its last view has gone
 			return sent, seen
 		}
 		if p.next >= b.size() || f.viewAt(b, p.next) != v {
@@ -159,6 +171,12 @@ func (f *Fan) visitBundle(b *bundle) (sent, seen int) {
 		p.within = 0
 		p.left--
 		visits++
+		if all > 0 {
+			continue
+		}
+		if passed++; passed >= f.quantum/passedOver && !f.due.empty() { // another bundle visits the same views, and is ahead
+			break
+		}
 	}
 	f.through(p, sent, visits)
 	if p.left > 0 {
@@ -200,8 +218,12 @@ func (f *Fan) visitView(v *view, p *pass, most int) (sent, seen int) {
 			p.within++
 		}
 	}
-	if whole && p.within >= len(v.members) { // else something may have come that the first have not been offered
-		fresh.seen(v.head)
+	switch {
+	case p.within < len(v.members):
+	case whole:
+		f.seen(v)
+	default: // something may have come that the first have not been offered
+		f.partly(v)
 	}
 	return sent, seen
 }
@@ -210,7 +232,7 @@ func (f *Fan) visitView(v *view, p *pass, most int) (sent, seen int) {
 // from its beginning by those bundles that have visited it in part.
 func (f *Fan) revisit(v *view) {
 	for i, b := range v.several.bundles {
-		if p := b.pass; p != nil && p.next == int(v.several.places[i]) {
+		if p := b.pass(); p != nil && p.next == int(v.several.places[i]) {
 			p.within = 0
 		}
 	}
@@ -240,7 +262,7 @@ func (f *Fan) keep(v *view, position, turn, wave uint64) {
 
 // keep has the strip of b that begins behind position stay, see Fan.keep.
 func (b *bundle) keep(position, turn, wave uint64) {
-	if b.pass == nil || b.pass.live.last <= position {
+	if p := b.pass(); p == nil || p.live.last <= position {
 		return
 	}
 	s := b.after(position)
@@ -249,7 +271,7 @@ func (b *bundle) keep(position, turn, wave uint64) {
 
 // after returns the first strip with something behind position. There must be one.
 func (b *bundle) after(position uint64) *strip {
-	s := b.pass.first
+	s := b.pass().first
 	for s.last <= position {
 		s = s.next
 	}
@@ -276,7 +298,7 @@ func (f *Fan) keepFor(m *member, v *view) {
 // since their last message and all members that were behind, or had bytes with the
 // sender, have had their turn. It reports whether the latter is what the next one waits for.
 func (f *Fan) trim(b *bundle) (again bool) {
-	p := b.pass
+	p := b.pass()
 	for p != nil {
 		s := p.first
 		if p.left > 0 && int32(p.visits-s.until) < 0 {
@@ -288,7 +310,7 @@ func (f *Fan) trim(b *bundle) (again bool) {
 		}
 		b.covers = s.last
 		if s == p.live {
-			b.pass = nil
+			f.setPass(b, nil)
 			f.freePass(p)
 			return false
 		}
@@ -333,7 +355,7 @@ func (f *Fan) startSharing(v *view) {
 		return
 	}
 	for _, b := range v.several.bundles {
-		if f.channels.find(b.matcher).shared(v.encoding) {
+		if f.channels.find(b.matcher()).shared(v.encoding) {
 			f.relink(v, true)
 			return
 		}
@@ -372,13 +394,13 @@ func (f *Fan) meets(names []string) bool {
 func (f *Fan) relink(v *view, shares bool) {
 	f.dropGathered() // a bundle without views may serve others from now on
 	v.shares = shares
-	v.several.fresh.seen(v.head)
+	f.seen(v)
 	for i, b := range v.several.bundles {
 		if f.turn(b, v) {
 			continue
 		}
 		place := v.several.places[i]
-		f.link(v, i, f.channels.find(b.matcher)) // first, or the channel could be forgotten
+		f.link(v, i, f.channels.find(b.matcher())) // first, or the channel could be forgotten
 		f.unlink(b, place)
 	}
 }
@@ -386,10 +408,10 @@ func (f *Fan) relink(v *view, shares bool) {
 // turn makes b, which v is the only view of, the bundle that v belongs into now, if there is no such bundle yet
 // and nothing waits. It spares most channels a second one.
 func (f *Fan) turn(b *bundle, v *view) bool {
-	if b.pass != nil || b.size() != 1 {
+	if b.pass() != nil || b.size() != 1 {
 		return false
 	}
-	for other := f.channels.find(b.matcher); other != nil; other = other.next() {
+	for other := f.channels.find(b.matcher()); other != nil; other = other.next() {
 		if other != b && other.size() > 0 && other.serves(v) {
 			return false
 		}

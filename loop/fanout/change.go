@@ -75,7 +75,7 @@ func (f *Fan) Add(slot uint32, s *Subscription) (start uint64) {
 	base, before := f.Position(slot), f.marks[slot]
 	start, told := f.resolve(s)
 	names := make([]string, 0, old.width()+len(s.Channels))
-	old.channels(func(_ int, c *channel) { names = append(names, c.name) })
+	old.channels(func(_ int, c *channel) { names = append(names, c.name()) })
 	names = append(names, s.Channels...)
 	slices.Sort(names)
 	names = slices.Compact(names)
@@ -83,7 +83,7 @@ func (f *Fan) Add(slot uint32, s *Subscription) (start uint64) {
 	k := newMarks(len(names))
 	place := func(name string) int { i, _ := slices.BinarySearch(names, name); return i }
 	old.channels(func(i int, c *channel) {
-		at := place(c.name)
+		at := place(c.name())
 		k.had[at] = base
 		if before == nil {
 			return
@@ -129,8 +129,8 @@ func (f *Fan) Drop(slot uint32, channels []string) {
 	var names []string
 	var kept []int
 	old.channels(func(i int, c *channel) {
-		if !slices.Contains(channels, c.name) {
-			names, kept = append(names, c.name), append(kept, i)
+		if !slices.Contains(channels, c.name()) {
+			names, kept = append(names, c.name()), append(kept, i)
 		}
 	})
 	switch len(names) {
@@ -162,7 +162,7 @@ func (f *Fan) Drop(slot uint32, channels []string) {
 func (f *Fan) Channels(dst []string, slot uint32) []string {
 	m := f.member(slot)
 	if m.view != 0 {
-		f.views[m.view].channels(func(_ int, c *channel) { dst = append(dst, c.name) })
+		f.views[m.view].channels(func(_ int, c *channel) { dst = append(dst, c.name()) })
 	}
 	return dst
 }
@@ -193,7 +193,7 @@ func (f *Fan) relocate(slot uint32, m *member, names []string, k ring.Encoding) 
 	v.channels(f.enter)
 	f.part(slot, m)
 	f.join(slot, m, v)
-	v.channels(func(_ int, c *channel) { f.source.Leave(c.name) })
+	v.channels(func(_ int, c *channel) { f.source.Leave(c.name()) })
 }
 
 // noteTold remembers the notices that the member was sent.

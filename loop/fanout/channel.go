@@ -3,38 +3,44 @@ package fanout
 import (
 	"math"
 	"slices"
+	"unsafe"
 
 	"peal/loop/ring"
 )
 
 // channel is what one loop knows of a channel: which views contain it. Most channels are those of one
-// connection alone, so it is small, 48 bytes, and has room for one view; what others need is in more.
+// connection alone, so it is small, 32 bytes, and has room for one view; what others need is in more.
 //
 // It is also the first bundle of its channel: see bundle.
 type channel struct {
-	matcher
-	more     *more  // nil: no view beside the one in view
-	pass     *pass  // shares: while something waits
+	text     *byte  // the first byte of its name
+	more     *more  // nil: no view beside the one in view, and nothing waits
 	covers   uint64 // shares: what was applied beyond it is in the strips of the pass
 	view     uint32 // number of the only view of the bundle; with flagSolo, of the first of this channel alone; 0 for none
-	part     uint16 // of that view
+	flags    uint16 // and, from lengthShift on, the length of the name
+	part     uint8  // of that view
 	encoding ring.Encoding
-	flags    uint8
 }
 
 // Flags of a channel.
 const (
-	flagSolo    uint8 = 1 << iota // view is one of this channel alone
-	flagShares                    // what waits for the views of the bundle is in its pass
-	flagOneShot                   // shares: for polls
-	flagTouched                   // by the Apply under way
+	flagSolo    uint16 = 1 << iota // view is one of this channel alone
+	flagShares                     // what waits for the views of the bundle is in its pass
+	flagOneShot                    // shares: for polls
+	flagTouched                    // by the Apply under way
+	flagLong                       // the name is in more: it has more than longest bytes
+
+	lengthShift = 5
+	longest     = 1<<(16-lengthShift) - 1 // names of matchers only may be longer
 )
 
-// more is what a channel has with several views.
+// more is what a channel has with several views, or while something waits.
 type more struct {
+	pass  *pass   // shares: while something waits
 	solo  *view   // views of this channel alone, one for each encoding in use, linked by nextSolo
 	next  *bundle // further bundles of the channel, nil for none
 	links []link  // views of the bundle, if they are several
+	long  string  // flagLong: the name
 }
 
 // link is one view's membership in a bundle; part is the index of the bundle in
@@ -44,22 +50,79 @@ type link struct {
 	part int
 }
 
+// name is the channel's name: its text and its length, which take 8 bytes less than a string.
+func (c *channel) name() string {
+	if c.flags&flagLong != 0 {
+		return c.more.long
+	}
+	return unsafe.String(c.text, c.flags>>lengthShift)
+}
+
+// setName gives c its name, or the same name in other memory.
+func (c *channel) setName(name string) {
+	if len(name) <= longest {
+		c.text, c.flags = unsafe.StringData(name), c.flags&(1<<lengthShift-1)|uint16(len(name))<<lengthShift
+		return
+	}
+	if c.set(flagLong, true); c.more == nil {
+		c.more = new(more)
+	}
+	c.more.long = name
+}
+
+// pass is what waits for the views of the bundle, nil for nothing.
+func (b *bundle) pass() *pass {
+	if b.more == nil {
+		return nil
+	}
+	return b.more.pass
+}
+
+// setPass makes p what waits for the views of the bundle, nil: nothing.
+func (f *Fan) setPass(b *bundle, p *pass) {
+	if p == nil {
+		b.more.pass = nil
+		f.slim(b)
+		return
+	}
+	f.extend(b).pass = p
+}
+
+// extend returns what c has for several views, or for a pass, making it if needed.
+func (f *Fan) extend(c *channel) *more {
+	if c.more != nil {
+		return c.more
+	}
+	var m *more
+	if n := len(f.freeMores); n > 0 {
+		m, f.freeMores = f.freeMores[n-1], f.freeMores[:n-1]
+	} else {
+		m = new(more)
+	}
+	if c.is(flagSolo) {
+		m.solo, c.view = f.views[c.view], 0
+		c.set(flagSolo, false)
+	}
+	c.more = m
+	return m
+}
+
 // Is and Hash are for the table of channels.
-func (c *channel) Is(name string) bool { return c.name == name }
-func (c *channel) Hash() uint64        { return hashOf(c.name) }
+func (c *channel) Is(name string) bool { return c.name() == name }
+func (c *channel) Hash() uint64        { return hashOf(c.name()) }
 
 // enter counts one subscriber of a channel of a view in. The name of the first may be part of the request
 // that it came in; from now on it is that of the source.
 // Matchers keep their own.
 func (f *Fan) enter(_ int, c *channel) {
-	if name := f.source.Join(c.name); !isMatcher(name) {
-		c.name = name
+	if name := f.source.Join(c.name()); !isMatcher(name) {
+		c.setName(name)
 	}
 }
 
-func (c *channel) is(flag uint8) bool { return c.flags&flag != 0 }
+func (c *channel) is(flag uint16) bool { return c.flags&flag != 0 }
 
-func (c *channel) set(flag uint8, on bool) {
+func (c *channel) set(flag uint16, on bool) {
 	if c.flags &^= flag; on {
 		c.flags |= flag
 	}
@@ -85,10 +148,8 @@ func (f *Fan) setSolo(c *channel, v *view) {
 			c.view = v.number
 		}
 		c.set(flagSolo, v != nil)
-	case c.more == nil:
-		c.more = &more{solo: v}
 	default:
-		c.more.solo = v
+		f.extend(c).solo = v
 		f.slim(c)
 	}
 }
@@ -135,21 +196,16 @@ func (f *Fan) viewAt(b *bundle, place int) *view {
 // addLink puts l into the bundle, and returns its place.
 func (f *Fan) addLink(b *bundle, l link) (place uint32) {
 	n := b.size()
-	if n == 0 && l.part <= math.MaxUint16 {
+	if n == 0 && l.part <= math.MaxUint8 {
 		if b.is(flagSolo) {
-			b.more = &more{solo: f.views[b.view]}
-			b.set(flagSolo, false)
+			f.extend(b)
 		}
-		b.view, b.part = l.view.number, uint16(l.part)
+		b.view, b.part = l.view.number, uint8(l.part)
 		return 0
 	}
 	if b.more == nil || len(b.more.links) == 0 {
 		all := append(make([]link, 0, 2), f.links(b)...)
-		if b.more == nil {
-			b.more = &more{solo: f.solo(b)}
-		}
-		b.more.links, b.view = all, 0
-		b.set(flagSolo, false)
+		f.extend(b).links, b.view = all, 0
 	}
 	b.more.links = append(b.more.links, l)
 	return uint32(n)
@@ -177,17 +233,17 @@ func (f *Fan) cutLink(b *bundle, place uint32) {
 	f.slim(b)
 }
 
-// slim gives up what a channel has for several views, if it has few again.
+// slim gives up what a channel has for several views, or for a pass, if it is not needed any more.
 func (f *Fan) slim(c *channel) {
 	m := c.more
 	if m == nil {
 		return
 	}
-	if len(m.links) == 1 && m.links[0].part <= math.MaxUint16 {
-		c.view, c.part = m.links[0].view.number, uint16(m.links[0].part)
+	if len(m.links) == 1 && m.links[0].part <= math.MaxUint8 {
+		c.view, c.part = m.links[0].view.number, uint8(m.links[0].part)
 		m.links = nil
 	}
-	if len(m.links) > 0 || m.next != nil {
+	if len(m.links) > 0 || m.next != nil || m.pass != nil || c.is(flagLong) {
 		return
 	}
 	switch {
@@ -196,6 +252,11 @@ func (f *Fan) slim(c *channel) {
 	case c.view == 0:
 		c.more, c.view = nil, m.solo.number
 		c.set(flagSolo, true)
+	default:
+		return
+	}
+	if *m = (more{}); len(f.freeMores) < poolKeeps {
+		f.freeMores = append(f.freeMores, m)
 	}
 }
 
@@ -212,15 +273,9 @@ func (f *Fan) bundleFor(c *channel, v *view) *bundle {
 		}
 	}
 	if free == nil {
-		free = &bundle{matcher: c.matcher}
-		if last.more == nil {
-			last.more = &more{solo: f.solo(last)}
-			if last.is(flagSolo) {
-				last.set(flagSolo, false)
-				last.view = 0
-			}
-		}
-		last.more.next = free
+		free = new(bundle)
+		free.setName(c.name())
+		f.extend(last).next = free
 	}
 	free.fit(v)
 	return free
@@ -240,7 +295,7 @@ func (b *bundle) serves(v *view) bool {
 
 // forgetBundle takes the bundle, which has no views, out of its channel, and forgets a channel without views.
 func (f *Fan) forgetBundle(b *bundle) {
-	c := f.channels.find(b.matcher)
+	c := f.channels.find(b.matcher())
 	if b != c {
 		before := c
 		for before.next() != b {
@@ -254,7 +309,8 @@ func (f *Fan) forgetBundle(b *bundle) {
 
 // dropChannel forgets a channel without views.
 func (f *Fan) dropChannel(c *channel) {
-	if c.view == 0 && c.more == nil {
+	m := c.more
+	if c.view == 0 && (m == nil || m.solo == nil && m.next == nil && len(m.links) == 0) {
 		f.channels.forget(c)
 	}
 }
@@ -279,13 +335,13 @@ func (v *view) Is(s *set) bool {
 	if s.view != nil {
 		return v == s.view
 	}
-	return v.encoding == s.encoding && slices.EqualFunc(v.several.bundles, s.names, func(b *bundle, name string) bool { return b.name == name })
+	return v.encoding == s.encoding && slices.EqualFunc(v.several.bundles, s.names, func(b *bundle, name string) bool { return b.name() == name })
 }
 
 func (v *view) Hash() uint64 {
 	h := uint64(v.encoding)
 	for _, b := range v.several.bundles {
-		h = h*0x9e37_79b9_7f4a_7c15 + hashOf(b.name)
+		h = h*0x9e37_79b9_7f4a_7c15 + hashOf(b.name())
 	}
 	return h
 }

@@ -4,7 +4,7 @@ package fanout
 func (f *Fan) Passes() (n int) {
 	for _, c := range f.channels.exact.All() {
 		for b := c; b != nil; b = b.next() {
-			if b.pass != nil {
+			if b.pass() != nil {
 				n++
 			}
 		}
@@ -72,4 +72,25 @@ func (f *Fan) FullMembers() (n int) {
 		}
 	}
 	return n
+}
+
+// Miscounted is the channels whose pass does not count the views that have them among their news.
+func (f *Fan) Miscounted() (names []string) {
+	for _, c := range f.channels.exact.All() {
+		for b := c; b != nil; b = b.next() {
+			p, n := b.pass(), 0
+			if p == nil || p.uncounted {
+				continue
+			}
+			for _, l := range f.links(b) {
+				if l.view.several.fresh.channels>>l.part&1 != 0 {
+					n++
+				}
+			}
+			if p.unseen != n {
+				names = append(names, b.name())
+			}
+		}
+	}
+	return names
 }

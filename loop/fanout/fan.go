@@ -39,6 +39,7 @@ type Fan struct {
 	freeViews  []uint32
 	freeLanes  []uint32
 	freePasses []*pass
+	freeMores  []*more
 	freeStrips []*strip
 	pooled     int // bytes of memory in freeStrips and freePasses
 

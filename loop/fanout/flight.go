@@ -127,7 +127,7 @@ func (f *Fan) carry(m *member, v *view, without []string) {
 	case l.strip == nil || l.stale && names == nil:
 		return // nothing of it is of this subscription
 	case names == nil:
-		v.channels(func(_ int, c *channel) { names = append(names, c.name) })
+		v.channels(func(_ int, c *channel) { names = append(names, c.name()) })
 		f.carried[ticket], l.stale = names, true
 	}
 	for i, name := range names {
@@ -175,7 +175,7 @@ func (f *Fan) settle(names []string, slot uint32, m *member, reached uint64, tol
 	}
 	position := none
 	v.channels(func(i int, c *channel) {
-		if at := slices.Index(names, c.name); at >= 0 {
+		if at := slices.Index(names, c.name()); at >= 0 {
 			k.had[i] = max(k.had[i], reached)
 			if told != nil {
 				k.told[i] = max(k.told[i], told[at])

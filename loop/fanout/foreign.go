@@ -39,7 +39,7 @@ func (f *Fan) tellForeign(slot uint32, v *view, position uint64) {
 		if k != nil && k.told != nil {
 			to = max(to, k.told[i])
 		}
-		gaps = append(gaps, foreign(c.name, to))
+		gaps = append(gaps, foreign(c.name(), to))
 	})
 	for i, g := range dropped {
 		own := &gaps[f.scratch.places[i]]

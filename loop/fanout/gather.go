@@ -74,7 +74,7 @@ func (k *gather) add(b *bundle, position uint64) bool {
 	if position < b.covers {
 		return false
 	}
-	if b.pass != nil && b.pass.live.last > position {
+	if p := b.pass(); p != nil && p.live.last > position {
 		k.bundles = append(k.bundles, b)
 	}
 	return true

@@ -43,18 +43,18 @@ func (f *Fan) readMerged(slot uint32, m *member, v *view, count, bytes int) (upt
 	g := &f.scratch.merge
 	g.begin(f, v, k, count, bytes)
 	v.channels(func(i int, c *channel) {
-		if slow && f.policyOf(c.name) == Latest {
+		if slow && f.policyOf(c.name()) == Latest {
 			conflated++
 			return
 		}
 		at := k.start(i, m.position)
 		discarded := g.add(i, c, at)
 		if discarded > at && !k.isTold(i, discarded) {
-			discarded = f.concerns(c.name, discarded, slot, m)
+			discarded = f.concerns(c.name(), discarded, slot, m)
 		}
 		if discarded > at && !k.isTold(i, discarded) {
 			beyond = beyond || discarded > f.applied
-			f.addGap(i, ring.Gap{Channel: c.name, From: at, To: discarded})
+			f.addGap(i, ring.Gap{Channel: c.name(), From: at, To: discarded})
 		}
 	})
 	all := f.scratch.merged[:0]
@@ -89,12 +89,12 @@ func (f *Fan) addGap(place int, g ring.Gap) {
 // policy is Latest, and what was passed over as a gap. beyond is as in readMerged.
 func (f *Fan) readLatest(position uint64, k *marks, v *view, upto uint64) (beyond bool) {
 	v.channels(func(i int, c *channel) {
-		if f.policyOf(c.name) != Latest {
+		if f.policyOf(c.name()) != Latest {
 			return
 		}
 		at := k.start(i, position)
-		msg, passed, discarded := f.source.Latest(c.name, at, upto)
-		g := ring.Gap{Channel: c.name, From: at, To: discarded, Slow: true, Skipped: passed}
+		msg, passed, discarded := f.source.Latest(c.name(), at, upto)
+		g := ring.Gap{Channel: c.name(), From: at, To: discarded, Slow: true, Skipped: passed}
 		if msg != nil {
 			f.scratch.merged = append(f.scratch.merged, msg)
 			if passed > 0 {
@@ -111,7 +111,7 @@ func (f *Fan) readLatest(position uint64, k *marks, v *view, upto uint64) (beyon
 
 // conflates reports whether a slow consumer of the view is not sent everything.
 func (f *Fan) conflates(v *view) (yes bool) {
-	v.channels(func(_ int, c *channel) { yes = yes || f.policyOf(c.name) == Latest })
+	v.channels(func(_ int, c *channel) { yes = yes || f.policyOf(c.name()) == Latest })
 	return yes
 }
 

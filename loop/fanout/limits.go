@@ -49,6 +49,10 @@ const (
 	// viewQuantum is how many members of one view are visited before the next
 	// view, or who is behind, has a turn.
 	viewQuantum = 64
+
+	// passedOver: a turn of a bundle passes over viewQuantum/passedOver views that another one has visited. Until the
+	// next turn, that one visits more of the views that both have, often all of them.
+	passedOver = 16
 	// shareMembers is how many members a view of several channels may have and
 	// still share what waits for it. With more, strips of its own cost little for
 	// each of them, and nothing is merged again for every batch of sends.

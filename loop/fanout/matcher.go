@@ -43,6 +43,8 @@ func (f *Fan) UsePatterns(p Patterns, past Past) {
 // under exactly its name, or, if the index has a pattern for it, those that the pattern matches.
 type matcher struct{ name string }
 
+func (c *channel) matcher() matcher { return matcher{c.name()} }
+
 func isMatcher(name string) bool { return strings.HasPrefix(name, MatcherPrefix) }
 
 // like is a channel whose messages a pattern finds.
@@ -77,7 +79,8 @@ func (x *index) channel(t matcher) *channel {
 		if isMatcher(t.name) {
 			t.name = strings.Clone(t.name) // the key of named, and not the request it came in
 		}
-		c = &channel{matcher: t}
+		c = new(channel)
+		c.setName(t.name)
 		x.exact.Add(hash, c)
 		if x.patterns != nil && isMatcher(t.name) {
 			x.learn(c)
@@ -87,7 +90,7 @@ func (x *index) channel(t matcher) *channel {
 }
 
 func (x *index) learn(c *channel) {
-	p := x.patterns.Pattern(c.name)
+	p := x.patterns.Pattern(c.name())
 	if p == nil {
 		return
 	}
@@ -95,7 +98,7 @@ func (x *index) learn(c *channel) {
 		x.named = map[string]*like{}
 	}
 	l := &like{channel: c, pattern: p}
-	x.named[c.name] = l
+	x.named[c.name()] = l
 	x.likes.add(l)
 }
 
@@ -103,9 +106,9 @@ func (x *index) learn(c *channel) {
 func (x *index) find(t matcher) *channel { return x.matching(t.name) }
 
 func (x *index) forget(c *channel) {
-	x.exact.Remove(hashOf(c.name), c.name)
-	if l := x.named[c.name]; l != nil {
-		delete(x.named, c.name)
+	x.exact.Remove(hashOf(c.name()), c.name())
+	if l := x.named[c.name()]; l != nil {
+		delete(x.named, c.name())
 		x.likes.remove(l)
 	}
 }
@@ -126,10 +129,10 @@ func (x *index) pattern(name string) Pattern {
 
 // carries reports whether m was published on what c matches.
 func (x *index) carries(c *channel, m *ring.Message) bool {
-	if p := x.pattern(c.name); p != nil {
+	if p := x.pattern(c.name()); p != nil {
 		return p.Match(m.Channel) || slices.ContainsFunc(m.Also, p.Match)
 	}
-	return c.name == m.Channel || slices.Contains(m.Also, c.name)
+	return c.name() == m.Channel || slices.Contains(m.Also, c.name())
 }
 
 // Matchers is the number of different matchers with members.
@@ -140,7 +143,7 @@ func (f *Fan) Matchers() int { return len(f.channels.named) }
 func (f *Fan) MatchCost(slot uint32) (cost int) {
 	if m := f.member(slot); m.view != 0 && len(f.channels.named) > 0 {
 		f.views[m.view].channels(func(_ int, c *channel) {
-			if p := f.channels.pattern(c.name); p != nil {
+			if p := f.channels.pattern(c.name()); p != nil {
 				cost += 1 + p.Cost()
 			}
 		})
@@ -151,7 +154,7 @@ func (f *Fan) MatchCost(slot uint32) (cost int) {
 // matching is the number of matchers in a view.
 func (f *Fan) matching(v *view) (n int) {
 	v.channels(func(_ int, c *channel) {
-		if f.channels.pattern(c.name) != nil {
+		if f.channels.pattern(c.name()) != nil {
 			n++
 		}
 	})

@@ -127,7 +127,7 @@ func (f *Fan) Held(slot uint32) (half, private int) {
 }
 
 // FirstChannel is the first channel of the member's subscription.
-func (f *Fan) FirstChannel(slot uint32) string { return f.views[f.member(slot).view].first().name }
+func (f *Fan) FirstChannel(slot uint32) string { return f.views[f.member(slot).view].first().name() }
 
 // Width is the number of channels that the member receives.
 func (f *Fan) Width(slot uint32) int {

@@ -72,10 +72,10 @@ func (g *merge) add(place int, c *channel, at uint64) (discarded uint64) {
 func (g *merge) read(b *branch) (discarded uint64) {
 	f := g.fan
 	b.next = len(f.scratch.messages)
-	if p := f.channels.pattern(b.channel.name); p != nil {
+	if p := f.channels.pattern(b.channel.name()); p != nil {
 		discarded = g.readLike(b, p)
 	} else {
-		f.scratch.messages, discarded, b.more = f.source.Read(f.scratch.messages, b.channel.name, b.at, f.applied, g.chunk, g.bytes)
+		f.scratch.messages, discarded, b.more = f.source.Read(f.scratch.messages, b.channel.name(), b.at, f.applied, g.chunk, g.bytes)
 	}
 	b.end = len(f.scratch.messages)
 	f.charge(costRead + (b.end-b.next)*costMerged)

@@ -45,7 +45,7 @@ func (f *Fan) shown(m *ring.Message, v *view) *ring.Message {
 		if v.several == nil {
 			return v.only == c
 		}
-		return slices.ContainsFunc(v.several.bundles, func(b *bundle) bool { return b.name == c.name })
+		return slices.ContainsFunc(v.several.bundles, func(b *bundle) bool { return b.name() == c.name() })
 	})
 }
 
@@ -55,7 +55,7 @@ func (f *Fan) shownShared(m *ring.Message, b *bundle) *ring.Message {
 	if len(m.Also) == 0 || f.showing.namer == nil {
 		return m
 	}
-	return f.show(m, b.encoding, func(c *channel) bool { return c.name == b.name })
+	return f.show(m, b.encoding, func(c *channel) bool { return c.name() == b.name() })
 }
 
 func (f *Fan) show(m *ring.Message, k ring.Encoding, has func(c *channel) bool) *ring.Message {

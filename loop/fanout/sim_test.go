@@ -236,6 +236,9 @@ func (s *sim) step() {
 	if st := s.fan.Stats(); st.Held > s.limits.HeldBytes+500 {
 		s.fail("all lanes hold %d bytes, limit %d", st.Held, s.limits.HeldBytes)
 	}
+	if names := s.fan.Miscounted(); len(names) > 0 {
+		s.fail("the passes of %v do not count the views with news", names)
+	}
 }
 
 // idle is called when the fan says that it has nothing to do: then everybody

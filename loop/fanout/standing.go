@@ -39,9 +39,9 @@ func (f *Fan) Receives(slot uint32, channel string) bool {
 	}
 	v := f.views[m.view]
 	if v.several == nil {
-		return v.only.name == channel
+		return v.only.name() == channel
 	}
-	_, found := slices.BinarySearchFunc(v.several.bundles, channel, func(b *bundle, name string) int { return strings.Compare(b.name, name) })
+	_, found := slices.BinarySearchFunc(v.several.bundles, channel, func(b *bundle, name string) int { return strings.Compare(b.name(), name) })
 	return found
 }
 
@@ -67,10 +67,10 @@ func (f *Fan) FirstChannels(dst []string, slot uint32, most int) []string {
 	}
 	v := f.views[m.view]
 	if v.several == nil {
-		return append(dst, v.only.name)
+		return append(dst, v.only.name())
 	}
 	for _, b := range v.several.bundles[:min(most, len(v.several.bundles))] {
-		dst = append(dst, b.name)
+		dst = append(dst, b.name())
 	}
 	return dst
 }

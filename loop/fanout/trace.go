@@ -55,7 +55,7 @@ func (f *Fan) ToldUpTo(slot uint32, channels []string) (told []uint64) {
 	told = make([]uint64, len(channels))
 	for at, name := range channels {
 		f.views[m.view].channels(func(i int, c *channel) {
-			if c.name == name {
+			if c.name() == name {
 				told[at] = k.told[i]
 			}
 		})
@@ -79,10 +79,10 @@ func (f *Fan) watchTold(slot uint32, m *member, told []uint64) {
 		switch {
 		case told[i] <= f.lost:
 			why = Lost
-		case m.flags&flagSlow != 0 && f.policyOf(c.name) == Latest:
+		case m.flags&flagSlow != 0 && f.policyOf(c.name()) == Latest:
 			why = Skipped
 		}
-		f.tracer.Gap(slot, c.name, from, told[i], why)
+		f.tracer.Gap(slot, c.name(), from, told[i], why)
 	})
 }
 

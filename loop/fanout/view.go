@@ -12,6 +12,7 @@ type view struct {
 	encoding ring.Encoding
 	oneShot  bool // polls: a member leaves with its first answer
 	shares   bool // what waits for it is in the strips of its bundles: of several channels and few members
+	parted   bool // shares: it was visited in parts, see Fan.partly
 	most     uint16
 	only     *channel // the channel, if it is one
 	several  *several // the channels, if they are more
@@ -60,22 +61,24 @@ func (v *view) first() *channel {
 // is still to be visited. A new message in the middle of it starts the round again
 // at the next member, or view, so that each visit sends all there is.
 type pass struct {
-	queued  bool // in Fan.dirty or Fan.due
-	ending  bool // in Fan.ending or Fan.trims
-	next    int  // place to visit next
-	within  int  // of a bundle: members of that view that were visited already
-	left    int  // visits until all have been seen since the last message
-	live    *strip
-	before  *strip // what live was before it was cut, for who was not visited since
-	back    *strip // history, shared by those further behind
-	stamp   uint64 // of a view: members that were behind by then may need its strips: queue.pushed
-	wave    uint64 // of a view: members with flights of a wave before this may need them
-	first   *strip // of a bundle: the oldest; its next are newer, the last is live
-	covered reply  // the last poll answer, shared by polls at the same position
-	visits  uint32 // of members, and the sends among them: for marks
-	sends   uint32
-	marks   []mark  // messages on their way through the members
-	lone    [1]mark // where marks begins: most passes are for one message
+	queued    bool // in Fan.dirty or Fan.due
+	uncounted bool // of a bundle: unseen is not known
+	ending    bool // in Fan.ending or Fan.trims
+	next      int  // place to visit next
+	within    int  // of a bundle: members of that view that were visited already
+	left      int  // visits until all have been seen since the last message
+	live      *strip
+	before    *strip // what live was before it was cut, for who was not visited since
+	back      *strip // history, shared by those further behind
+	stamp     uint64 // of a view: members that were behind by then may need its strips: queue.pushed
+	wave      uint64 // of a view: members with flights of a wave before this may need them
+	first     *strip // of a bundle: the oldest; its next are newer, the last is live
+	covered   reply  // the last poll answer, shared by polls at the same position
+	unseen    int    // of a bundle: views that were not visited since its channel got something; they have it among their news
+	visits    uint32 // of members, and the sends among them: for marks
+	sends     uint32
+	marks     []mark  // messages on their way through the members
+	lone      [1]mark // where marks begins: most passes are for one message
 }
 
 func (v *view) startPass(f *Fan) *pass {
@@ -232,6 +235,7 @@ func (f *Fan) dropView(v *view) {
 		f.dropChannel(c)
 	} else {
 		f.multi.Remove(v.Hash(), &set{view: v})
+		f.seen(v)
 		for i, b := range v.several.bundles {
 			f.unlink(b, v.several.places[i])
 		}
@@ -288,7 +292,7 @@ func (f *Fan) part(slot uint32, m *member) {
 		f.revisit(v)
 	}
 	f.forget(slot, m)
-	v.channels(func(_ int, c *channel) { f.source.Leave(c.name) })
+	v.channels(func(_ int, c *channel) { f.source.Leave(c.name()) })
 	if end == 0 {
 		f.dropView(v)
 		return
