@@ -95,15 +95,46 @@ func (l *Loop) dropInput(c *conn) {
 	c.input = 0
 }
 
+// addInput adds b to the input that is kept for the connection.
+func (l *Loop) addInput(c *conn, b []byte) []byte {
+	k := &l.inputs[c.input]
+	old := k.bytes
+	if n := len(old) + len(b); n > cap(old) {
+		room := 2 * n
+		if c.state == stateHTTP && int(c.need) >= n {
+			room = min(room, int(c.need))
+		}
+		grown := l.newInput(room)
+		l.inputBytes += cap(grown) - cap(old)
+		k.bytes = append(grown, old...)
+		l.freeInput(old)
+	}
+	k.bytes = append(k.bytes, b...)
+	return k.bytes
+}
+
 // Buffers of unused input are used again, so that a frame in two pieces costs no
-// allocation. Small ones, and a few: they are not under InputBytes.
+// allocation, and neither does a body in many. A few small ones, and large ones, as of batches, until the loop
+// has not needed them for spareTicks: they are not under InputBytes.
 const (
 	spareInputBytes = 4 << 10
 	spareInputs     = 64
+	spareLarge      = 1 << 20 // bytes of all large ones
+	spareTicks      = 8
 )
 
+// spareInput is the large buffers.
+type spareInput struct {
+	buffers [][]byte
+	bytes   int
+	used    uint32 // tick
+}
+
 func (l *Loop) newInput(n int) []byte {
-	if k := len(l.spareInputs); k > 0 && n <= spareInputBytes {
+	if n > spareInputBytes {
+		return l.large.take(n, l.tick)
+	}
+	if k := len(l.spareInputs); k > 0 {
 		b := l.spareInputs[k-1]
 		l.spareInputs = l.spareInputs[:k-1]
 		if cap(b) >= n {
@@ -115,8 +146,45 @@ func (l *Loop) newInput(n int) []byte {
 
 // freeInput keeps b for newInput. Nobody may use its bytes any more.
 func (l *Loop) freeInput(b []byte) {
-	if cap(b) > 0 && cap(b) <= spareInputBytes && len(l.spareInputs) < spareInputs {
+	switch {
+	case cap(b) > spareInputBytes:
+		l.large.put(b)
+	case cap(b) > 0 && len(l.spareInputs) < spareInputs:
 		l.spareInputs = append(l.spareInputs, b[:0])
+	}
+}
+
+// take returns the smallest buffer that has room for n bytes, and is not far too large, or a new one.
+func (s *spareInput) take(n int, tick uint32) []byte {
+	best := -1
+	for i, b := range s.buffers {
+		if cap(b) >= n && cap(b) <= 4*n && (best < 0 || cap(b) < cap(s.buffers[best])) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return make([]byte, 0, n)
+	}
+	b := s.buffers[best]
+	last := len(s.buffers) - 1
+	s.buffers[best] = s.buffers[last]
+	s.buffers[last], s.buffers = nil, s.buffers[:last]
+	s.bytes -= cap(b)
+	s.used = tick
+	return b
+}
+
+func (s *spareInput) put(b []byte) {
+	if s.bytes+cap(b) <= spareLarge {
+		s.buffers = append(s.buffers, b[:0])
+		s.bytes += cap(b)
+	}
+}
+
+// release is called in each tick.
+func (s *spareInput) release(tick uint32, now bool) {
+	if s.bytes > 0 && (now || tick-s.used >= spareTicks) {
+		*s = spareInput{used: tick}
 	}
 }
 

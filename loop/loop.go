@@ -55,6 +55,7 @@ type Loop struct {
 	inputs      []kept // 0 is not used
 	freeInputs  []uint32
 	spareInputs [][]byte // buffers to use again: newInput
+	large       spareInput
 	inputBytes  int
 	wheel       *fanout.Wheel
 	deadlines   *fanout.Wheel // of streams: setDeadline

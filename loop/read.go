@@ -102,13 +102,7 @@ func (l *Loop) handle(slot uint32, c *conn, b []byte) {
 		return
 	}
 	if c.input != 0 {
-		k := &l.inputs[c.input]
-		in := k.bytes
-		before := cap(in)
-		in = append(in, b...)
-		l.inputBytes += cap(in) - before
-		k.bytes = in
-		b = in
+		b = l.addInput(c, b)
 	}
 	rest, need, asked := b, 0, false
 	received, was := l.counts.received, c.state

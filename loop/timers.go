@@ -47,6 +47,7 @@ func (l *Loop) tickEvery(d time.Duration) {
 func (l *Loop) tickOver() {
 	l.now = l.kernel.Now()
 	l.tick = uint32(l.now / tick)
+	l.large.release(l.tick, l.wheel.Armed() == 0)
 	if l.freeze == nil {
 		if l.expireDue() {
 			l.scheduleTurn()
