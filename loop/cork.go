@@ -22,6 +22,7 @@ type corked struct {
 	slot, serial uint32
 	end          int  // of its bytes in Loop.cork; they begin where those before it end
 	reply        bool // to a stream, and no response
+	sent         bool // by uncorkTogether
 }
 
 // mayCork reports whether the response that c is about to get can be sent later. rest is how much is
@@ -56,7 +57,7 @@ func (l *Loop) reply(slot uint32, c *conn, b []byte) {
 		return
 	}
 	serial := c.serial()
-	if last := len(l.corked) - 1; last >= 0 && l.corked[last] == (corked{slot, serial, len(l.cork), true}) {
+	if last := len(l.corked) - 1; last >= 0 && l.corked[last] == (corked{slot: slot, serial: serial, end: len(l.cork), reply: true}) {
 		from := 0
 		if last > 0 {
 			from = l.corked[last-1].end
@@ -81,6 +82,10 @@ func (l *Loop) write(slot uint32, c *conn, b []byte) {
 	if !l.uncorked(c) {
 		return
 	}
+	if c.isCorked() { // uncork is under way, and comes to it
+		l.keep(corked{slot: slot, serial: c.serial(), reply: true}, b)
+		return
+	}
 	if _, err := l.fan.Write(slot, b); err != nil {
 		l.close(slot, c)
 	}
@@ -88,10 +93,14 @@ func (l *Loop) write(slot uint32, c *conn, b []byte) {
 
 // uncorked has all be sent that was kept for a stream, and reports whether it is still there.
 func (l *Loop) uncorked(c *conn) bool {
-	if c.flags&flagCorked != 0 && (c.state == stateWS || c.state == stateSSE || c.state == stateWSClosing) {
+	if c.isCorked() {
 		l.uncork()
 	}
 	return c.state != stateFree
+}
+
+func (c *conn) isCorked() bool {
+	return c.flags&flagCorked != 0 && (c.state == stateWS || c.state == stateSSE || c.state == stateWSClosing)
 }
 
 // uncork sends what was kept, in its order. It is called wherever the loop
@@ -101,14 +110,17 @@ func (l *Loop) uncork() {
 		return
 	}
 	l.uncorking = true
+	if l.sender.together != nil && len(l.corked) > 1 {
+		l.uncorkTogether()
+	}
 	from := 0
 	for i := 0; i < len(l.corked); i++ { // fronts that hear of the end of one may write to another
 		k := l.corked[i]
 		out := l.cork[from:k.end]
 		from = k.end
 		c := l.conn(k.slot)
-		if c.serial() != k.serial || c.state == stateFree {
-			continue // it was lost or closed
+		if k.sent || c.serial() != k.serial || c.state == stateFree {
+			continue // or it was lost or closed
 		}
 		if k.reply {
 			c.flags &^= flagCorked
@@ -117,14 +129,20 @@ func (l *Loop) uncork() {
 			}
 			continue
 		}
-		switch done, err := l.fan.WriteAnswer(k.slot, out); {
-		case err != nil:
-			c.flags &^= flagAnswering
-			l.lost(k.slot, c)
-		case done:
-			c.flags &^= flagAnswering
-			l.finished(k.slot, c)
-		} // else Idle goes on
+		done, err := l.fan.WriteAnswer(k.slot, out)
+		l.answerLeft(k.slot, c, done, err)
 	}
 	l.cork, l.corked, l.uncorking = l.cork[:0], l.corked[:0], false
+}
+
+// answerLeft goes on when a response that was kept has been sent.
+func (l *Loop) answerLeft(slot uint32, c *conn, done bool, err error) {
+	switch {
+	case err != nil:
+		c.flags &^= flagAnswering
+		l.lost(slot, c)
+	case done:
+		c.flags &^= flagAnswering
+		l.finished(slot, c)
+	} // else Idle goes on
 }

@@ -46,9 +46,14 @@ func (g *Group) Age(loop int, d time.Duration) {
 }
 
 func (l *Loop) age(d time.Duration) {
-	k, ok := l.kernel.(*linux)
-	if !ok {
-		k = l.kernel.(*layered).machine
+	var k *linux
+	switch on := l.kernel.(type) {
+	case *linux:
+		k = on
+	case *gathering:
+		k = on.linux
+	case *layered:
+		k = on.machine
 	}
 	k.started = k.started.Add(-d)
 	l.tickOver()

@@ -110,6 +110,9 @@ func prepare(t testing.TB, o options) *server {
 	s.world = &world{journal: o.journal, later: make(chan parked, 1024), ended: make(chan uint64, 1024), waiting: make(chan parked, 1024), refs: make(chan loop.Ref, 1024)}
 	fd, addr := o.listen(t)
 	s.addr, s.listens = addr, fd
+	if o.open == nil && everythingByRing {
+		o.open = loop.OpenGathering(slog.Default())
+	}
 	if o.secure || everythingOverTLS {
 		s.encrypt(&o, fd)
 	}

@@ -189,6 +189,9 @@ func (l *Loop) serve(p Parts) {
 	if p.Sender != nil {
 		out = p.Sender(int(l.number), out)
 	}
+	if out == &l.sender {
+		l.sender.together = GathererOf(l.kernel)
+	}
 	l.fan = fanout.New(l.ring.Applied(), c.Fanout, p.Encoder, p.Source, out, l)
 	l.fan.UseShares(l.shareOf)
 	if p.Policy != nil {

@@ -2,12 +2,12 @@ package loop
 
 import (
 	"errors"
-	"unsafe"
 
 	"peal/loop/fanout"
 )
 
-// sender sends with one call a connection. It implements fanout.Sender.
+// sender sends with one call a connection, or several with one if the kernel is a Gatherer. It
+// implements fanout.Sender.
 type sender struct {
 	loop  *Loop // whose connections they are
 	queue []outgoing
@@ -19,6 +19,9 @@ type sender struct {
 	// others can be at the same place.
 	buffers uint64
 	last    *byte
+
+	together Gatherer  // nil: each send is a system call
+	sends    []Sending // that are made together
 }
 
 type outgoing struct {
@@ -35,11 +38,14 @@ func (s *sender) Queue(ticket uint32, to fanout.Conn, b []byte) {
 
 // Flush reports each send at once: none is out when it returns.
 func (s *sender) Flush(report fanout.Report) {
+	if s.together != nil && len(s.queue) > 1 {
+		s.flushTogether(report)
+		s.queue = s.queue[:0]
+		return
+	}
 	for i := range s.queue {
 		q := &s.queue[i]
-		if p := unsafe.SliceData(q.b); p != s.last {
-			s.buffers, s.last = s.buffers+1, p
-		}
+		s.note(q.b)
 		n, full, err := s.Now(q.to, q.b)
 		q.b = nil
 		report(q.ticket, n, full, err)

@@ -186,6 +186,10 @@ type Config struct {
 	// tenths of the limit of the cgroup, if it has one; negative: none.
 	MemoryLimit int
 
+	// IOUring has the loops send to up to 64 connections with one system call, where the system allows
+	// io_uring. Connections over TLS are sent to one at a time all the same. Default false.
+	IOUring bool
+
 	Loop loop.Config // loops, connections, timeouts; Loops defaults to GOMAXPROCS here
 	Hub  hub.Config  // history
 

@@ -20,12 +20,16 @@ func (c Config) trustProxies() (*forwarded.Trusted, error) {
 // openKernel is the kernel of the loops: that of the machine, and on it the PROXY
 // protocol if there are proxies to trust. Others do not pay for it.
 func (s *Server) openKernel(c Config, t *forwarded.Trusted) loop.OpenKernel {
+	machine := loop.OpenKernel(loop.OpenMachine)
+	if c.IOUring {
+		machine = loop.OpenGathering(c.Log)
+	}
 	s.proxies = forwarded.NewProxies(t, c.Log)
 	if !t.Any() {
-		return loop.OpenMachine
+		return machine
 	}
 	s.proxied = proxied.New(proxied.Config{Trusted: s.proxies.Has, Timeout: c.Loop.HeadTimeout, Log: c.Log})
-	return s.proxied.Open(loop.OpenMachine)
+	return s.proxied.Open(machine)
 }
 
 // useProxies replaces the trusted proxies. Connections that are open keep what they

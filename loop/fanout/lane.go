@@ -43,19 +43,47 @@ func (f *Fan) write(slot uint32, b []byte, answer bool) (done bool, err error) {
 	if m.flags&flagDead != 0 || len(b) == 0 {
 		return m.lane == 0, nil // what came of a client that has gone is still handled
 	}
-	if m.lane == 0 && m.flight == 0 && m.flags&flagFull == 0 {
+	if m.prompt() {
 		n, full, err := f.sender.Now(Conn{slot, m.generation}, b)
-		switch {
-		case err != nil:
-			m.flags |= flagDead
-			return false, err
-		case full:
-			f.full(slot, m)
-		case n == len(b):
-			return true, nil
-		}
-		b = b[n:]
+		return f.wrote(slot, m, b, n, full, err, answer)
 	}
+	f.keepRest(slot, m, b, answer)
+	return false, nil
+}
+
+// prompt reports whether nothing must be sent before what is written now, and the
+// socket may have room.
+func (m *member) prompt() bool { return m.lane == 0 && m.flight == 0 && m.flags&flagFull == 0 }
+
+// Prompt reports whether WriteAnswer would send at once. If so, the caller may send the answer by other
+// means than the Sender, and call WroteAnswer with what the Sender would have returned.
+func (f *Fan) Prompt(slot uint32) bool {
+	m := f.member(slot)
+	return m.flags&flagDead == 0 && m.prompt()
+}
+
+// WroteAnswer is WriteAnswer for an answer that was sent: see Prompt.
+func (f *Fan) WroteAnswer(slot uint32, b []byte, n int, full bool, err error) (done bool, _ error) {
+	return f.wrote(slot, f.member(slot), b, n, full, err, true)
+}
+
+// wrote notes what became of a send.
+func (f *Fan) wrote(slot uint32, m *member, b []byte, n int, full bool, err error, answer bool) (done bool, _ error) {
+	switch {
+	case err != nil:
+		m.flags |= flagDead
+		return false, err
+	case full:
+		f.full(slot, m)
+	case n == len(b):
+		return true, nil
+	}
+	f.keepRest(slot, m, b[n:], answer)
+	return false, nil
+}
+
+// keepRest has the rest of what is written, which may be empty, sent when there is room.
+func (f *Fan) keepRest(slot uint32, m *member, b []byte, answer bool) {
 	l := f.laneOf(slot, m)
 	if answer && len(l.half) == 0 && len(l.buf) == 0 && m.flight == 0 {
 		l.half = append([]byte(nil), b...)
@@ -74,7 +102,6 @@ func (f *Fan) write(slot uint32, b []byte, answer bool) (done bool, err error) {
 	if m.flags&flagFull == 0 {
 		f.queueBehind(slot, m)
 	}
-	return false, nil
 }
 
 func (f *Fan) laneOf(slot uint32, m *member) *lane {

@@ -62,6 +62,9 @@ func (k *kernel) Await(a loop.Arrival) {
 	loop.AwaitOn(k.Kernel, a)
 }
 
+// Gatherer is the one below: only what is read is changed here.
+func (k *kernel) Gatherer() loop.Gatherer { return loop.GathererOf(k.Kernel) }
+
 func (k *kernel) CloseSocket(socket int32) {
 	k.settled(socket)
 	k.Kernel.CloseSocket(socket)

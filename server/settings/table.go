@@ -165,6 +165,8 @@ func Groups() []Group {
 		{"The process", "", []Setting{
 			{Name: "loops", Help: "event loops; the server caps them at the number of processors and logs a warning", Min: 1, Default: "one for each core",
 				field: func(c *server.Config) any { return &c.Loop.Loops }},
+			{Name: "io-uring", Help: "whether the loops send to up to 64 connections with one system call (io_uring); with TLS in the server, or on a system that forbids io_uring, each send stays a system call of its own",
+				field: func(c *server.Config) any { return &c.IOUring }},
 			{Name: "drain", Live: true, Help: "how long a shutdown waits for clients; raising it delays the end of the process", Min: 1e6, Max: maxTime,
 				field: func(c *server.Config) any { return &c.Drain }},
 			{Name: "drain-delay", Live: true, Help: "how long a shutdown waits before the drain begins: the server serves and accepts as before, and /readyz of the admin listener fails, so that load balancers take it away first; raising it delays the end of the process", Max: maxTime,

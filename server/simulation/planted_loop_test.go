@@ -195,7 +195,7 @@ var loopBugs = []loopBug{
 		{"cork.go", "	c.flags |= flagAnswering\n", "	if !BUG {\n		c.flags |= flagAnswering\n	}\n"},
 	}},
 	{"a kept response leaves, and nothing goes on behind it", []edit{
-		{"cork.go", "			l.finished(k.slot, c)\n", "			if !BUG {\n				l.finished(k.slot, c)\n			}\n"},
+		{"cork.go", "		l.finished(slot, c)\n	} // else", "		if !BUG {\n			l.finished(slot, c)\n		}\n	} // else"},
 	}},
 	{"a frozen loop sends what is answered", []edit{
 		{"loop.go", "	if l.isStill() {\n		l.stillDoor()", "	if l.isStill() && !BUG {\n		l.stillDoor()"},
