@@ -33,6 +33,7 @@ func (m Macro) Sample(ctx context.Context, l *Command) ([]Measure, error) {
 //	allocs/publication, alloc-B/publication   the same for the message itself
 //	syscalls/delivery, syscalls/publication   system calls, divided as allocations are
 //	sends/delivery                            those that send: 1 if all subscribers are up to date
+//	sends/publication                         those that send replies to publishers: of Batch and Command
 //	B/delivery                                bytes sent, framing included; WebSocket only
 //	encodes/publication                       wire formats in use, including the publisher's own
 //	buffers/publication                       buffers it was sent from: one for each wire format, or a copy for each subscriber

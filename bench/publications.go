@@ -54,7 +54,8 @@ func (c *Config) publicationMacros() []Macro {
 				n[published] = float64(r.Published)
 				v := []Measure{{"cpu-ns/publication", rounded(float64(r.ServerCPU)/n[published], 1)}}
 				v = append(v, n.per("allocs/publication", heapObjects, published, 1)...)
-				return append(v, n.per("alloc-B/publication", heapBytes, published, 0)...), nil
+				v = append(v, n.per("alloc-B/publication", heapBytes, published, 0)...)
+				return append(v, n.per("sends/publication", "peal_send_calls_total", published, 3)...), nil
 			})
 		}}
 	}
