@@ -47,6 +47,7 @@ func TestMacrosMeasurePeal(t *testing.T) {
 		"OpenClose":    "allocs/connection alloc-B/connection",
 		"Resume":       "peak-B resume-ns cpu-ns/client",
 		"Channel":      "B/channel heap-B/channel",
+		"OwnChannels":  "B/channel heap-B/channel",
 		"Slow":         "cpu-ns/delivery p99-ns held-B",
 	}
 	if WhyNoSyscalls() == "" {

@@ -59,6 +59,7 @@ func (c *Config) Macros() (all []Macro) {
 		secured(c.acceptMacro("/transport=wss", max(c.Many/6, 1))),
 		Macro{fmt.Sprintf("Resume/clients=%d/messages=%d", c.Resuming, resumeMessages), c.resumeMeasures},
 		Macro{fmt.Sprintf("Channel/channels=%d", c.Many), c.channelMeasures},
+		Macro{fmt.Sprintf("OwnChannels/own=%d/connections=%d", ownChannelsOfMacro, c.Many), c.ownMeasures},
 		// Other subscribers must not wait for one that reads nothing, and the server
 		// must hold at most a half-sent message for it.
 		Macro{fmt.Sprintf("Slow/subscribers=%d", c.Subscribers), func(ctx context.Context, l *Command) ([]Measure, error) {

@@ -19,6 +19,9 @@ const (
 // Many is less.
 const ownConnections = 5000
 
+// ownChannelsOfMacro is how many channels of its own each connection of the macro-benchmark has.
+const ownChannelsOfMacro = 20
+
 // OwnExperiments measure what connections have of their own beside a channel that all of them have: channels, whose
 // amounts are for one of them, and a name with presence on the common channel. The kernel has nothing of either.
 func (c *Config) OwnExperiments() (all []Experiment) {
@@ -60,4 +63,24 @@ func (c *Config) ownSide(l *Command, spec loadtest.Spec, each float64) Side {
 		}
 		return v, err
 	}
+}
+
+// ownMeasures are the memory of one of the channels that a connection has of its own beside a common
+// one: the difference between two servers.
+func (c *Config) ownMeasures(ctx context.Context, l *Command) ([]Measure, error) {
+	common := loadtest.Spec{Path: "/ws?channel=common"}
+	spec := common
+	spec.Channels, spec.Stride = ownChannelsOfMacro, ownChannelsOfMacro
+	own, err := c.ownSide(l, spec, ownChannelsOfMacro)(ctx)
+	if err != nil {
+		return nil, err
+	}
+	without, err := c.ownSide(l, common, ownChannelsOfMacro)(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range own {
+		own[i] -= without[i]
+	}
+	return memoryMeasures(own, "channel"), nil
 }
