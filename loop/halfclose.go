@@ -24,6 +24,9 @@ func (l *Loop) halfClosed(slot uint32, c *conn) {
 	case stateParked:
 		l.fan.Expire(slot) // not while an earlier response is in its lane: Idle asks again
 	case stateWS:
+		if !l.uncorked(c) {
+			return
+		}
 		if l.mayGo(slot, c) {
 			l.noteEnd(slot, c, 0, endClient)
 			l.ended(slot)
@@ -54,7 +57,7 @@ func (l *Loop) halfClosed(slot uint32, c *conn) {
 // mayGo reports whether a WebSocket whose client has ended its side has taken all that it was sent, and
 // nothing more is to come: it is closed without the stages of a farewell, which would do nothing else.
 func (l *Loop) mayGo(slot uint32, c *conn) bool {
-	return c.flags&flagFarewell == 0 && !l.owed(c) && l.fan.CaughtUp(slot)
+	return c.flags&flagFarewell == 0 && !c.isCorked() && !l.owed(c) && l.fan.CaughtUp(slot)
 }
 
 // owed reports whether replies to messages of a WebSocket are still to come.

@@ -55,7 +55,7 @@ var loopBugs = []loopBug{
 		{"request.go", "		var told bool\n", "		var told bool\n		if BUG {\n			out = l.encoder.AppendOpen(out, s.Dialect, fanout.Opening{Sequence: position})\n		}\n"},
 	}},
 	{"what is written at once overtakes replies", []edit{
-		{"cork.go", "	if c.flags&flagCorked != 0 && (", "	if !BUG && c.flags&flagCorked != 0 && ("},
+		{"cork.go", "	return c.flags&flagCorked != 0 && (", "	return !BUG && c.flags&flagCorked != 0 && ("},
 	}},
 	{"a second reply of a read replaces the first", []edit{
 		{"cork.go", "			l.cork = append(l.cork, b...)\n			l.corked[last].end = len(l.cork)\n", "			if BUG {\n				l.cork = l.cork[:from]\n			}\n			l.cork = append(l.cork, b...)\n			l.corked[last].end = len(l.cork)\n"},
