@@ -1,6 +1,7 @@
 package loop_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -155,6 +156,11 @@ func crowd(b testing.TB, n int) *server {
 	})
 	traffic := traffic(b)
 	s := start(b, options{traffic: traffic, config: loop.Config{Loops: 1, MaxConnections: n + 1, Heartbeat: time.Hour, IdleTimeout: time.Hour}, open: open, listen: listen, unlimited: true})
+	b.Cleanup(func() { // nobody is at the other ends, so a drain would wait for nothing
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		s.group.Drain(over)
+	})
 	s.await("all are subscribed", func() bool { return s.journal.subscribers() == 2*n })
 	return s
 }
