@@ -54,8 +54,6 @@ func (c *Config) Experiments() (all []Experiment) {
 			})
 		}
 	}
-	all = append(all, c.publishingExperiments()...)
-	all = append(all, c.returningExperiments()...)
 	return append(all, c.openLoopExperiment(),
 		Experiment{
 			Key: "ten-channels",
@@ -88,7 +86,7 @@ func (c *Config) Experiments() (all []Experiment) {
 			},
 			A: c.polls().side(c.Peal, c.Loops),
 		},
-		c.acceptExperiment(), c.connectExperiment(),
+		c.acceptExperiment(),
 		Experiment{
 			Key: "resume",
 			Rows: []record.Row{
@@ -109,6 +107,12 @@ func (c *Config) Experiments() (all []Experiment) {
 			A: c.growthSide(loadtest.Spec{Channels: 1, Stride: 1}, readResident), B: c.growthSide(loadtest.Spec{Channels: 1}, readResident),
 		},
 		c.slowExperiment())
+}
+
+// RequestExperiments compare what is not fan-out with programs that do the least possible: publications over HTTP and
+// connections that open and close with C, publications without subscribers with nginx.
+func (c *Config) RequestExperiments() []Experiment {
+	return append(append(c.publishingExperiments(), c.returningExperiments()...), c.connectExperiment())
 }
 
 // openLoopExperiment publishes at half of the ceiling's saturation: the rate at

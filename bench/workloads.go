@@ -18,7 +18,7 @@ func (c *Config) WorkloadExperiments() (all []Experiment) {
 	all = append(all, c.ownSetWorkloads()...)
 	all = append(all, c.ownMemoryWorkloads()...)
 	all = append(all, c.publicationWorkloads()...)
-	for _, of := range [][]Experiment{c.Experiments(), c.EdgeExperiments()} {
+	for _, of := range [][]Experiment{c.RequestExperiments(), c.EdgeExperiments()} {
 		for _, e := range of {
 			if isWorkload(e.Key) {
 				all = append(all, e)
@@ -36,7 +36,7 @@ func (c *Config) WorkloadExperiments() (all []Experiment) {
 }
 
 // workloadKeys are prefixes of the keys of experiments of other parts. With --versus, their other side is that server.
-var workloadKeys = []string{"publish-c-", "accept-c", "open-close-c", "heartbeats-", "lone-", "fsync-"}
+var workloadKeys = []string{"publish-c-", "accept-c", "heartbeats-", "lone-", "fsync-"}
 
 func isWorkload(key string) bool {
 	for _, p := range workloadKeys {

@@ -2,7 +2,7 @@
 # Builds Peal and measures it: by default every row of the table "Against C" of
 # BENCHMARKS.md. Arguments are passed on: --short, --pairs N, --rows REGEXP, --list,
 # --macro[=REGEXP] --count N, --memory, --own, --auth, --tls, --pusher, --json FILE, --transports,
-# --sets, --attacks[=REGEXP] --attacks-versus PEAL, --versus COMMAND, --peal-args ARGS …
+# --sets, --edge, --requests, --workloads, --attacks[=REGEXP] --attacks-versus PEAL, --versus COMMAND, --peal-args ARGS …
 # (--help shows all). PEAL=path measures that binary instead of a new one; PEAL=
 # (empty) measures the ceiling against itself.
 set -eu

@@ -6,7 +6,7 @@
  *
  *   gcc -O3 -flto -DLIBUS_NO_SSL -I$UWS/uSockets/src -c $UWS/uSockets/src/*.c $UWS/uSockets/src/eventing/*.c
  *   g++ -std=c++20 -O3 -flto -DLIBUS_NO_SSL -DUWS_NO_ZLIB -I$UWS/src -I$UWS/uSockets/src -o uwebsockets bench/ceiling/uwebsockets.cc *.o
- *   scripts/bench.sh --rows "^accept-c$" --versus "$PWD/uwebsockets {port}"
+ *   scripts/bench.sh --requests --rows "^accept-c$" --versus "$PWD/uwebsockets {port}"
  */
 #include <cstdio>
 #include <cstdlib>

@@ -4,7 +4,7 @@ package document
 // (scripts/bench.sh --list), or peers-NAME-FIGURE. The longest prefix applies.
 var reasons = map[string]string{
 	"publish": "Each publication costs two sends, the delivery and the response; the line above the table has the cost of a bare send. In a profile, system calls take 69 % of the " +
-		"time (`send` 63 %), the append with its history 6 %, the fan-out 5 %, and parsing 3 %. A server in C makes the same system calls (`publish-c`), so batched sends (io_uring) " +
+		"time (`send` 63 %), the append with its history 6 %, the fan-out 5 %, and parsing 3 %. A server in C makes the same system calls (`scripts/bench.sh --requests`), so batched sends (io_uring) " +
 		"are not the only way: responses and deliveries that leave together, once for each batch of events, cost less each. The target was set on a machine with cheaper sends.",
 	"publish-c-": "The kernel takes as long for each publication as for the C program, which makes the same system calls: about 70 % of the time of Peal, 94 % of that of C. The rest is what C does " +
 		"not do: checks of the request, the decision, the log with its history, memory for the message and its collection, and the clock.",

@@ -49,7 +49,7 @@ func TestBracketsAreExplained(t *testing.T) {
 func TestReasonsAreForWhatIsMeasured(t *testing.T) {
 	config := bench.Full()
 	keys := []string{"hundred-thousand"}
-	for _, e := range slices.Concat(config.Experiments(), config.MemoryExperiments(), config.AuthExperiments(new(bench.Auth))) {
+	for _, e := range slices.Concat(config.Experiments(), config.MemoryExperiments(), config.AuthExperiments(new(bench.Auth)), config.RequestExperiments(), config.SetExperiments(), config.WorkloadExperiments(), config.EdgeExperiments()) {
 		keys = append(keys, e.Key)
 	}
 	for _, server := range []string{"nchan", "centrifugo", "mercure"} {

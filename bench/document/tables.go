@@ -18,6 +18,7 @@ var tables = map[string]func(*record.Record) (string, error){
 	"shared":           rows,
 	"pusher":           rows,
 	"edge":             rows,
+	"requests":         rows,
 	"workloads":        rows,
 	"sets":             rows,
 	"cluster":          cluster,

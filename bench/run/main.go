@@ -216,6 +216,7 @@ func (o *options) parts() []part {
 		{"edge", "heartbeats, lone publications, Unix sockets, a log that syncs each entry, and bytes per connection by slope; B is the server of --versus", c.EdgeExperiments, []string{"A", "B"}, nil},
 		{"sets", "fan-out where each connection has channels of its own beside shared ones, against the same channels for all", c.SetExperiments,
 			[]string{"channels of their own", "the same channels"}, nil},
+		{"requests", "publications over HTTP and connections that open and close, against C (or --versus) and nginx", c.RequestExperiments, []string{"peal", "C"}, nil},
 		{"workloads", "what applications do besides fan-out to one large channel, on this build and on the one of --versus", c.WorkloadExperiments,
 			[]string{"this build", "the build of --versus"}, func(context.Context, string) error {
 				if o.versus == "" {
