@@ -6,6 +6,9 @@ cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# First, because the first check has no network: the program and its modules.
+go build -modfile=scripts/package/go.mod -o "$work/govulncheck" golang.org/x/vuln/cmd/govulncheck
+
 # check NAME CODE TEXT: the exit code and a part of the output for the database at $db.
 check() {
 	local code=0
