@@ -277,6 +277,11 @@ func (f front) Message(c loop.Client, _ bool, payload []byte) (uint16, string) {
 		c.Write(frame.AppendMessage(nil, false, fmt.Appendf(nil, "%-*s", number(size), what)))
 		return 0, ""
 	}
+	if name, ok := strings.CutPrefix(string(payload), "join "); ok { // behind a long reply: see recorder.Send
+		c.Write(frame.AppendMessage(nil, false, fmt.Appendf(nil, "%-9000s", "nobody")))
+		c.Subscribe(&loop.Subscription{Subscription: fanout.Subscription{Channels: []string{name}}})
+		return 0, ""
+	}
 	if string(payload) == "throw me out" {
 		return 4410, "as you wish"
 	}

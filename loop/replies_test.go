@@ -186,6 +186,22 @@ func TestRepliesToClientsThatHaveGone(t *testing.T) {
 	s.awaitEmpty()
 }
 
+// A long reply leaves at once. If its client has gone, the connection is closed while the front handles the command, and
+// a subscription behind it is nobody's.
+func TestASubscriptionBehindTheEnd(t *testing.T) {
+	s, k := recorded(t, loop.Config{})
+	gone, other := s.commander("a"), s.commander("a")
+	s.inOneBatch(k, map[*client]string{gone: command("join b"), other: command("say x 1")}, func() {
+		other.expectReplies("x")
+	})
+	s.awaitConnections(1)
+	if n := s.journal.subscribers(); n != 1 {
+		t.Errorf("%d subscribers, want the one that is left", n)
+	}
+	other.Close()
+	s.awaitEmpty()
+}
+
 // Replies that workers bring leave in one send, too.
 func TestRepliesOfWorkersAreOneSend(t *testing.T) {
 	s, k := recorded(t, loop.Config{})
