@@ -83,7 +83,7 @@ else
 fi
 
 step 'benchmarks run at all'
-go test -run '^$' -bench . -benchtime 20x ./loop/... ./server/... > /dev/null
+go test -run '^$' -bench . -benchtime 5x ./loop/... ./server/... > /dev/null
 
 if [ "$fuzz" != 0 ]; then
 	step "fuzzing, $fuzz for each parser of the network"
