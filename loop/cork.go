@@ -48,6 +48,15 @@ func (l *Loop) keep(k corked, b []byte) {
 	l.corked = append(l.corked, k)
 }
 
+// corkedBytes is the bytes of the entry i of corked.
+func (l *Loop) corkedBytes(i int) []byte {
+	from := 0
+	if i > 0 {
+		from = l.corked[i-1].end
+	}
+	return l.cork[from:l.corked[i].end]
+}
+
 // reply writes to a WebSocket or event stream, behind what was written to it before, and keeps it until uncork. b
 // is the caller's.
 func (l *Loop) reply(slot uint32, c *conn, b []byte) {
@@ -58,11 +67,7 @@ func (l *Loop) reply(slot uint32, c *conn, b []byte) {
 	}
 	serial := c.serial()
 	if last := len(l.corked) - 1; last >= 0 && l.corked[last] == (corked{slot: slot, serial: serial, end: len(l.cork), reply: true}) {
-		from := 0
-		if last > 0 {
-			from = l.corked[last-1].end
-		}
-		if len(l.cork)-from+len(b) <= replyBytes && !l.uncorking {
+		if len(l.corkedBytes(last))+len(b) <= replyBytes && !l.uncorking {
 			l.cork = append(l.cork, b...)
 			l.corked[last].end = len(l.cork)
 			return
@@ -113,11 +118,8 @@ func (l *Loop) uncork() {
 	if l.sender.together != nil && len(l.corked) > 1 {
 		l.uncorkTogether()
 	}
-	from := 0
 	for i := 0; i < len(l.corked); i++ { // fronts that hear of the end of one may write to another
-		k := l.corked[i]
-		out := l.cork[from:k.end]
-		from = k.end
+		k, out := l.corked[i], l.corkedBytes(i)
 		c := l.conn(k.slot)
 		if k.sent || c.serial() != k.serial || c.state == stateFree {
 			continue // or it was lost or closed

@@ -71,11 +71,7 @@ func (l *Loop) uncorkTogether() {
 			if k.reply || c.serial() != k.serial || c.state == stateFree || !l.fan.Prompt(k.slot) {
 				continue
 			}
-			from := 0
-			if at > 0 {
-				from = l.corked[at-1].end
-			}
-			s.add(c, k.serial, l.cork[from:k.end])
+			s.add(c, k.serial, l.corkedBytes(at))
 			k.sent, part[n] = true, at
 			n++
 		}

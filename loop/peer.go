@@ -67,7 +67,7 @@ func (l *Loop) setVia(slot uint32, peer netip.Addr, secure bool) {
 	if secure {
 		*v |= viaTLS
 	}
-	if l.trusted != nil && l.trusted(peer.Unmap().WithZone("")) {
+	if l.trusts(peer.Unmap().WithZone("")) {
 		*v |= viaTrusted
 	}
 }

@@ -58,7 +58,7 @@ var loopBugs = []loopBug{
 		{"cork.go", "	return c.flags&flagCorked != 0 && (", "	return !BUG && c.flags&flagCorked != 0 && ("},
 	}},
 	{"a second reply of a read replaces the first", []edit{
-		{"cork.go", "			l.cork = append(l.cork, b...)\n			l.corked[last].end = len(l.cork)\n", "			if BUG {\n				l.cork = l.cork[:from]\n			}\n			l.cork = append(l.cork, b...)\n			l.corked[last].end = len(l.cork)\n"},
+		{"cork.go", "			l.cork = append(l.cork, b...)\n			l.corked[last].end = len(l.cork)\n", "			if BUG {\n				l.cork = l.cork[:len(l.cork)-len(l.corkedBytes(last))]\n			}\n			l.cork = append(l.cork, b...)\n			l.corked[last].end = len(l.cork)\n"},
 	}},
 	{"half-closed is closed, whatever is owed", []edit{
 		{"halfclose.go", "	switch c.state {\n	case stateHTTP:\n", "	if BUG {\n		l.close(slot, c)\n		return\n	}\n	switch c.state {\n	case stateHTTP:\n"},
