@@ -74,13 +74,16 @@ func (c *Config) ownMemoryWorkloads() (all []Experiment) {
 					return nil, err
 				}
 				without, err := few.ownSide(l, common, each)(ctx)
-				if err == nil && len(with) != len(without) {
-					err = errors.New("only one of two servers has reported its heap")
+				if err != nil {
+					return nil, err
+				}
+				if len(with) != len(without) {
+					return nil, errors.New("only one of two servers has reported its heap")
 				}
 				for i := range without {
 					with[i] -= without[i]
 				}
-				return with, err
+				return with, nil
 			}
 		}
 	}
